@@ -1,0 +1,74 @@
+/* driver - who starts, stops and sizes instances.  A driver knows nothing of
+ * windows or policy: it is told how many instances a revision shall have, and says
+ * what there is.  Everything is asynchronous (no upcall from inside a call),
+ * idempotent and level-triggered: the newest wish wins, and is retried with
+ * back-off until it is true or another one comes.
+ * Thread: the autoscaler's only loop. */
+#ifndef AUTOSCALER_DRIVER_H
+#define AUTOSCALER_DRIVER_H
+
+#include "common/msg.h"
+
+struct loop;
+struct settings;
+
+struct driver_instance {
+	char *id;	/* never used for a second instance; survives a restart of ours */
+	char *address;	/* NULL while it has none */
+	uint16_t port;
+	char *probe;	/* as msg_instance.probe; NULL: as the limits say */
+	enum instance_state state;
+	int64_t started_ns;	 /* clk_now() of its start; 0: unknown (adopted) */
+	double cpu_s;		 /* CPU seconds used so far; < 0: unknown */
+	uint64_t memory_bytes;	 /* resident; 0: unknown */
+};
+
+/* What a driver sees of one revision; borrowed for the upcall. */
+struct driver_view {
+	const char *revision;	/* full name */
+	bool is_known;		/* false: it has not seen the world yet */
+	const struct driver_instance *v;
+	size_t n;
+	const struct msg_failure *failure; /* NULL: none */
+};
+
+struct driver_ops {
+	/* Something of it changed. */
+	void (*on_view)(const struct driver_view *, void *arg);
+	/* driver->close() is done; the driver is freed by its driver_close(). */
+	void (*on_closed)(void *arg);
+	/* Services that the driver found by itself (kubernetes: annotations) changed;
+	 * the caller takes them by class->services(). */
+	void (*on_services)(void *arg);
+};
+
+struct driver {
+	const struct driver_class *class;
+	const struct driver_ops *ops;
+	void *arg;
+};
+
+struct driver_class {
+	const char *name;
+	/* ops, arg and settings are borrowed until on_closed. */
+	struct driver *(*open)(struct loop *, const struct settings *, const struct driver_ops *,
+			       void *arg, struct err *);
+	/* The revisions that there are from now on (at start, after a reload); those
+	 * that are gone are stopped. */
+	void (*set_revisions)(struct driver *, const struct revision_conf *const *v, size_t n);
+	/* Let revision have n instances.  victims are ids, best first: those that have
+	 * been drained and shall go if any goes. */
+	void (*set_scale)(struct driver *, const char *revision, uint32_t n,
+			  const char *const *victims, size_t victims_n);
+	/* Told by an activator: the instance answers (it counts as having been ready). */
+	void (*instance_answers)(struct driver *, const char *id);
+	/* Orderly end.  stop_all: end all instances first (process), each within its
+	 * stop_timeout.  on_closed when done. */
+	void (*close)(struct driver *, bool stop_all);
+	/* May be NULL.  Services found by the driver itself; borrowed until the next call. */
+	const struct service_conf *(*services)(struct driver *, size_t *n);
+};
+
+extern const struct driver_class driver_process, driver_kubernetes;
+
+#endif

@@ -1,0 +1,31 @@
+/* window - what was observed of one revision: one-second buckets, summed over the
+ * activators that reported that second, and the averages over spans of them.
+ * Missing data is missing, not zero (promise 6).  Pure: the time is an argument,
+ * monotonic ns.  Thread: the caller's. */
+#ifndef AUTOSCALER_WINDOW_H
+#define AUTOSCALER_WINDOW_H
+
+#include "common/base.h"
+
+struct window; /* opaque */
+
+/* span_s: the longest average that will be asked for, in seconds. */
+NODISCARD struct window *window_new(unsigned span_s);
+void window_free(struct window **);
+void window_resize(struct window *, unsigned span_s); /* keeps what fits */
+
+/* Add one activator's report that covers (now - period, now]. */
+void window_add(struct window *, int64_t now_ns, double concurrency, double requests);
+
+struct window_mean {
+	bool is_known;	    /* false: no report within the span */
+	double concurrency;
+	double rps;
+	unsigned seconds;   /* that had data */
+};
+enum window_weighting { WINDOW_LINEAR, WINDOW_EXPONENTIAL };
+/* Average over the last span_s seconds as knative.md 2.2 has it. */
+struct window_mean window_mean(const struct window *, int64_t now_ns, unsigned span_s,
+			       enum window_weighting);
+
+#endif

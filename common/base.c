@@ -1,0 +1,79 @@
+#include "common/base.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void
+die(const char *text, size_t n)
+{
+	/* write(2) alone: this may run with any lock held and any heap broken. */
+	if (write(STDERR_FILENO, text, n) < 0)
+		abort();
+	abort();
+}
+
+void
+base_check_failed(const char *file, int line, const char *expr)
+{
+	char text[512];
+	int n = snprintf(text, sizeof text, "%s:%d: check failed: %s\n", file, line, expr);
+
+	die(text, MIN((size_t)n, sizeof text - 1));
+	abort();
+}
+
+static void *
+checked(void *ptr, size_t size)
+{
+	static const char text[] = "out of memory\n";
+
+	if (ptr == NULL && size != 0)
+		die(text, sizeof text - 1);
+	return ptr;
+}
+
+void *
+xmalloc(size_t size)
+{
+	return checked(malloc(size), size);
+}
+
+void *
+xcalloc(size_t n, size_t size)
+{
+	return checked(calloc(n, size), n * size);
+}
+
+void *
+xrealloc(void *ptr, size_t size)
+{
+	return checked(realloc(ptr, size), size);
+}
+
+char *
+xstrdup(const char *s)
+{
+	return checked(strdup(s), 1);
+}
+
+char *
+xstrndup(const char *s, size_t n)
+{
+	return checked(strndup(s, n), 1);
+}
+
+char *
+xasprintf(const char *fmt, ...)
+{
+	char *text = NULL;
+	va_list args;
+
+	va_start(args, fmt);
+	if (vasprintf(&text, fmt, args) < 0)
+		text = NULL;
+	va_end(args);
+	return checked(text, 1);
+}

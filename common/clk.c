@@ -1,0 +1,34 @@
+#include "common/clk.h"
+
+#include <time.h>
+
+static int64_t (*replaced)(void); /* set by tests before any thread starts */
+
+static int64_t
+read_clock(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return ts.tv_sec * CLK_S + ts.tv_nsec;
+}
+
+int64_t
+clk_now(void)
+{
+	if (__builtin_expect(replaced != NULL, 0))
+		return replaced();
+	return read_clock(CLOCK_MONOTONIC);
+}
+
+int64_t
+clk_wall(void)
+{
+	return read_clock(CLOCK_REALTIME);
+}
+
+void
+clk_replace(int64_t (*fn)(void))
+{
+	replaced = fn;
+}

@@ -1,0 +1,39 @@
+/* daemon - what both programs do before and after their own work: arguments,
+ * descriptor limit, the one-instance lock, PATH of this binary.  Thread: main. */
+#ifndef COMMON_DAEMON_H
+#define COMMON_DAEMON_H
+
+#include "common/err.h"
+
+struct daemon_args {
+	const char *conf;  /* -c FILE */
+	bool is_check;	   /* -t: check the conf file and leave */
+	bool is_version;   /* -V */
+	int rest;	   /* index in argv of the first argument after these */
+};
+
+/* Parse -c, -t, -V, -h with getopt_long; `extra`, if not NULL, gets each further
+ * long option of the program (`more`, getopt_long form, val >= 256).  Prints usage
+ * and exits 2 on a mistake. */
+struct option;
+void daemon_args_parse(struct daemon_args *, int argc, char **argv, const char *program,
+		       const char *usage, const struct option *more,
+		       int (*extra)(int val, const char *arg, void *ctx), void *ctx);
+
+/* Raise the soft descriptor limit to the hard one.  Returns what it is now. */
+size_t daemon_raise_nofile(void);
+
+/* SIGPIPE ignored; locale left alone. */
+void daemon_init(void);
+
+/* Take the lock file `dir/name` (made where missing, dir too) and write our pid
+ * into it.  Returns the descriptor, held until exit; -1 with "held by process N
+ * (socket …)" where another one holds it. */
+NODISCARD int daemon_lock(const char *dir, const char *name, struct err *);
+
+/* Tell systemd (NOTIFY_SOCKET), if it is there: "READY=1", "STOPPING=1". */
+void daemon_notify(const char *state);
+
+extern const char daemon_version[]; /* "activator 0.1.0" … from the Makefile */
+
+#endif

@@ -1,0 +1,333 @@
+#include "common/loop.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "common/clk.h"
+
+#define SIGNALS_MAX 16
+
+struct deferred {
+	void *ptr;
+	void (*fn)(void *);
+};
+
+struct signal_watch {
+	struct event *ev;
+	void (*fn)(int, void *);
+	void *arg;
+};
+
+struct loop {
+	struct event_base *base;
+	bool is_running;
+	atomic_bool is_stopped;
+
+	/* mailbox: pushed by any thread, taken whole by this one */
+	_Atomic(struct loop_mail *) mail;
+	int wake_fd;
+	struct event wake_ev;
+
+	struct deferred *deferred;
+	size_t deferred_n, deferred_cap;
+	void (*tail_fn)(void *);
+	void *tail_arg;
+
+	struct signal_watch signals[SIGNALS_MAX];
+	size_t signals_n;
+};
+
+static void
+run_mail(struct loop *l)
+{
+	struct loop_mail *newest = atomic_exchange_explicit(&l->mail, NULL, memory_order_acq_rel);
+	struct loop_mail *oldest = NULL;
+
+	while (newest != NULL) { /* the stack is newest first; callers count on order */
+		struct loop_mail *next = newest->next;
+
+		newest->next = oldest;
+		oldest = newest;
+		newest = next;
+	}
+	while (oldest != NULL) {
+		struct loop_mail *next = oldest->next;
+
+		oldest->fn(oldest);
+		oldest = next;
+	}
+}
+
+static void
+on_wake(evutil_socket_t fd, short what, void *arg)
+{
+	uint64_t n;
+
+	(void)what;
+	if (read(fd, &n, sizeof n) < 0 && errno != EAGAIN && errno != EINTR)
+		CHECK(!"eventfd readable");
+	run_mail(arg);
+}
+
+struct loop *
+loop_new(struct err *e)
+{
+	struct event_config *cfg = event_config_new();
+	struct loop *l = xcalloc(1, sizeof *l);
+
+	CHECK(cfg != NULL);
+	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
+	l->base = event_base_new_with_config(cfg);
+	event_config_free(cfg);
+	l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (l->base == NULL || l->wake_fd < 0) {
+		err_errno(e, "cannot make an event loop");
+		if (l->base != NULL)
+			event_base_free(l->base);
+		if (l->wake_fd >= 0)
+			close(l->wake_fd);
+		free(l);
+		return NULL;
+	}
+	event_assign(&l->wake_ev, l->base, l->wake_fd, EV_READ | EV_PERSIST, on_wake, l);
+	event_add(&l->wake_ev, NULL);
+	return l;
+}
+
+static void
+run_tail(struct loop *l)
+{
+	size_t i;
+
+	if (l->tail_fn != NULL)
+		l->tail_fn(l->tail_arg);
+	for (i = 0; i < l->deferred_n; i++) { /* fn may defer more: n is read afresh */
+		struct deferred d = l->deferred[i];
+
+		d.fn(d.ptr);
+	}
+	l->deferred_n = 0;
+}
+
+void
+loop_free(struct loop **lp)
+{
+	struct loop *l = *lp;
+	size_t i;
+
+	*lp = NULL;
+	if (l == NULL)
+		return;
+	CHECK(!l->is_running);
+	run_mail(l);
+	run_tail(l);
+	for (i = 0; i < l->signals_n; i++)
+		event_free(l->signals[i].ev);
+	event_del(&l->wake_ev);
+	close(l->wake_fd);
+	event_base_free(l->base);
+	free(l->deferred);
+	free(l);
+}
+
+struct event_base *
+loop_base(struct loop *l)
+{
+	return l->base;
+}
+
+void
+loop_once(struct loop *l, bool nowait)
+{
+	event_base_loop(l->base, EVLOOP_ONCE | (nowait ? EVLOOP_NONBLOCK : 0));
+	run_tail(l);
+}
+
+void
+loop_run(struct loop *l)
+{
+	l->is_running = true;
+	while (!atomic_load_explicit(&l->is_stopped, memory_order_acquire))
+		loop_once(l, false);
+	l->is_running = false;
+}
+
+static void
+wake(struct loop *l)
+{
+	uint64_t one = 1;
+
+	while (write(l->wake_fd, &one, sizeof one) < 0 && errno == EINTR)
+		;
+}
+
+void
+loop_stop(struct loop *l)
+{
+	atomic_store_explicit(&l->is_stopped, true, memory_order_release);
+	wake(l);
+}
+
+void
+loop_post(struct loop *l, struct loop_mail *m)
+{
+	struct loop_mail *head = atomic_load_explicit(&l->mail, memory_order_relaxed);
+
+	do
+		m->next = head;
+	while (!atomic_compare_exchange_weak_explicit(&l->mail, &head, m, memory_order_acq_rel,
+						      memory_order_relaxed));
+	if (head == NULL)
+		wake(l);
+}
+
+struct call {
+	struct loop_mail mail;
+	void (*fn)(void *);
+	void *arg;
+};
+
+static void
+on_call(struct loop_mail *m)
+{
+	struct call *c = container_of(m, struct call, mail);
+
+	c->fn(c->arg);
+	free(c);
+}
+
+void
+loop_call(struct loop *l, void (*fn)(void *), void *arg)
+{
+	struct call *c = xmalloc(sizeof *c);
+
+	*c = (struct call){.mail.fn = on_call, .fn = fn, .arg = arg};
+	loop_post(l, &c->mail);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop_timer *t = arg;
+
+	(void)fd;
+	(void)what;
+	t->fn(t->arg);
+}
+
+void
+loop_timer_init(struct loop_timer *t, struct loop *l, void (*fn)(void *), void *arg)
+{
+	t->loop = l;
+	t->fn = fn;
+	t->arg = arg;
+	evtimer_assign(&t->ev, l->base, on_timer, t);
+}
+
+void
+loop_timer_set(struct loop_timer *t, int64_t delay_ns)
+{
+	int64_t us = MAX(delay_ns, 0) / CLK_US + (delay_ns > 0 && delay_ns % CLK_US != 0);
+	struct timeval tv = {.tv_sec = us / 1000000, .tv_usec = us % 1000000};
+
+	event_add(&t->ev, &tv);
+}
+
+void
+loop_timer_clear(struct loop_timer *t)
+{
+	event_del(&t->ev);
+}
+
+bool
+loop_timer_pending(const struct loop_timer *t)
+{
+	return event_pending(&t->ev, EV_TIMEOUT, NULL) != 0;
+}
+
+void
+loop_timer_fini(struct loop_timer *t)
+{
+	if (t->loop != NULL)
+		event_del(&t->ev);
+	t->loop = NULL;
+}
+
+static void
+on_fd(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop_fd *f = arg;
+
+	f->fn(fd, what, f->arg);
+}
+
+void
+loop_fd_init(struct loop_fd *f)
+{
+	*f = (struct loop_fd){.is_added = false};
+}
+
+void
+loop_fd_set(struct loop_fd *f, struct loop *l, int fd, short what,
+	    void (*fn)(int, short, void *), void *arg)
+{
+	loop_fd_clear(f);
+	f->fn = fn;
+	f->arg = arg;
+	event_assign(&f->ev, l->base, fd, (short)(what | EV_PERSIST), on_fd, f);
+	event_add(&f->ev, NULL);
+	f->is_added = true;
+}
+
+void
+loop_fd_clear(struct loop_fd *f)
+{
+	if (f->is_added)
+		event_del(&f->ev);
+	f->is_added = false;
+}
+
+static void
+on_signal(evutil_socket_t signo, short what, void *arg)
+{
+	struct signal_watch *s = arg;
+
+	(void)what;
+	s->fn((int)signo, s->arg);
+}
+
+int
+loop_signal(struct loop *l, int signo, void (*fn)(int, void *), void *arg, struct err *e)
+{
+	struct signal_watch *s = &l->signals[l->signals_n];
+
+	CHECK(l->signals_n < SIGNALS_MAX);
+	s->fn = fn;
+	s->arg = arg;
+	s->ev = evsignal_new(l->base, signo, on_signal, s);
+	if (s->ev == NULL || event_add(s->ev, NULL) < 0)
+		return err_errno(e, "cannot watch signal %d", signo);
+	l->signals_n++;
+	return 0;
+}
+
+void
+loop_defer_free(struct loop *l, void *ptr, void (*fn)(void *))
+{
+	if (l->deferred_n == l->deferred_cap) {
+		l->deferred_cap = l->deferred_cap == 0 ? 64 : l->deferred_cap * 2;
+		l->deferred = xrealloc(l->deferred, l->deferred_cap * sizeof *l->deferred);
+	}
+	l->deferred[l->deferred_n++] = (struct deferred){.ptr = ptr, .fn = fn};
+}
+
+void
+loop_on_tail(struct loop *l, void (*fn)(void *), void *arg)
+{
+	l->tail_fn = fn;
+	l->tail_arg = arg;
+}
