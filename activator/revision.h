@@ -1,0 +1,270 @@
+/* revision - what all workers share of one revision: its instances with their
+ * slots, and the queue of parked requests.
+ *
+ * A slot is the right to have one request in flight at one instance.  Slots live in
+ * one atomic word per instance, so that a request which finds one free touches
+ * nothing else; only where it finds none, or gives one back while others wait, the
+ * revision's mutex and queue come in (limiter.c has the memory-order argument).
+ * Critical sections are O(instances), without I/O, log or callback; what a worker is
+ * to learn goes to its inbox.
+ * Thread: each block of members says whose it is. */
+#ifndef ACTIVATOR_REVISION_H
+#define ACTIVATOR_REVISION_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "common/addr.h"
+#include "common/list.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/metric.h"
+#include "common/msg.h"
+
+/* The word `slots` of an instance: requests in flight, and why no new one may come. */
+#define SLOTS_COUNT UINT32_C(0x00ffffff)
+#define SLOTS_UNREADY UINT32_C(0x80000000)  /* not seen to answer (yet, or any more) */
+#define SLOTS_STOPPING UINT32_C(0x40000000) /* the autoscaler says so, or it is gone from the list */
+#define SLOTS_DRAIN UINT32_C(0x20000000)    /* a drain of it, or of its revision */
+#define SLOTS_CLOSED (SLOTS_UNREADY | SLOTS_STOPPING | SLOTS_DRAIN)
+
+/* One worker's idle connections to one instance; the worker's alone. */
+struct instance_pool {
+	struct list idle; /* of struct upstream, most recently used first */
+} __attribute__((aligned(64)));
+
+struct instance {
+	/* immutable after instance_new() */
+	struct revision *rev; /* a reference */
+	char *id;
+	struct addr addr;
+	char address_text[ADDR_TEXT]; /* "127.0.0.1:20001", for log lines */
+	struct log_tag tag;
+
+	/* atomics */
+	_Atomic uint32_t refs;		 /* lists, sets, connections, grants under way */
+	_Atomic uint32_t slots;		 /* SLOTS_* and the count */
+	_Atomic uint32_t permits_waited; /* entries of permit_queue */
+	_Atomic int64_t busy_until;	 /* x-activator-busy: clk_now() until when; 0: none */
+
+	/* rev->lock */
+	uint32_t conns;		  /* connections open or being opened (limit > 0) */
+	struct list permit_queue; /* of struct waiter: slot held, waits for a connection */
+	uint32_t paced;		  /* released from the queue, response head not seen */
+
+	/* main thread: control.c, probe.c */
+	struct list_node node; /* in rev->instances */
+	void *probe;	       /* the prober's own; NULL: not probed */
+	char *probe_spec;      /* as msg_instance.probe; NULL: as the limits say */
+	enum instance_state state;
+	bool is_listed;	       /* in the newest `instances` */
+	bool is_answering;     /* what was last reported to the autoscaler */
+
+	struct instance_pool *pools; /* one for each worker */
+};
+
+/* What a worker's fast path looks through: immutable, refcounted. */
+struct instance_set {
+	_Atomic uint32_t refs;
+	uint32_t n;
+	struct instance *v[]; /* references */
+};
+
+/* Where a worker gets what was decided under a revision's mutex. */
+struct inbox {
+	pthread_mutex_t lock;
+	struct list granted; /* of struct waiter */
+	bool is_posted;
+	struct loop_mail mail; /* runs on the worker's loop, which then calls inbox_take() */
+	struct loop *loop;
+};
+
+enum waiter_state {
+	WAITER_IDLE,
+	WAITER_QUEUED,	/* in rev->queue */
+	WAITER_PERMIT,	/* in inst->permit_queue: slot held, no connection yet */
+	WAITER_GRANTED, /* in its inbox */
+	WAITER_TAKEN,	/* taken out of the inbox by its worker, not looked at yet */
+};
+
+/* Embedded in the request that waits.  The request's worker owns it; while it is
+ * queued or granted its members belong to rev->lock. */
+struct waiter {
+	struct list_node node;
+	struct inbox *inbox;
+	struct revision *rev;
+	struct instance *inst; /* granted: with a reference and a slot */
+	enum waiter_state state;
+	bool is_failed;	 /* granted, but to hear that activation failed */
+	bool is_paced;	 /* released under pacing: limiter_head_seen() is due */
+	bool has_permit; /* the right to open a connection comes with the grant */
+	int fd;		 /* the prober's open connection, or -1; implies has_permit */
+	uint64_t seq;	 /* order of entry into the queue */
+};
+
+/* The driver's word that it cannot start; immutable, refcounted. */
+struct failure {
+	_Atomic uint32_t refs;
+	char *reason, *message;
+	int64_t until_ns; /* clk_now() at which the back-off is over */
+};
+
+/* Phases of a cold start; each ends at what it is named by. */
+#define COLD_PHASES(X)                                                                             \
+	X(SIGNAL, "signal") X(ACK, "ack") X(ADDRESS, "address") X(CONNECT, "connect")              \
+	X(SEND, "send") X(FIRST_BYTE, "first_byte")
+enum cold_phase {
+#define X(id, name) COLD_##id,
+	COLD_PHASES(X)
+#undef X
+	COLD_PHASES_N
+};
+
+/* When the phases of the running activation ended; 0: not yet.  Written by the main
+ * thread, read by workers as a request is granted; relaxed. */
+struct activation {
+	_Atomic int64_t signalled_ns, acked_ns, addressed_ns, connected_ns;
+};
+
+/* One worker's part of a revision.  The worker's alone; the main thread reads the
+ * metrics, relaxed. */
+struct shard {
+	struct instance_set *set;	  /* what the fast path looks through; a reference */
+	struct list parked;		  /* of struct xfer, by deadline */
+	struct loop_timer deadline_timer; /* of the first of parked */
+	bool has_timer;			  /* deadline_timer is initialised */
+
+	/* the period that runs */
+	uint32_t in_flight, parked_n, peak;
+	double integral_ns; /* of in_flight + parked_n over time */
+	int64_t period_start_ns, changed_ns;
+	uint64_t period_requests, period_completed;
+	double period_latency_s;
+
+	/* for ever; one writer */
+	_Atomic uint64_t requests, cold_starts, retries, bytes_in, bytes_out;
+	struct metric_hist duration, parked_for;
+	struct metric_hist cold[COLD_PHASES_N];
+} __attribute__((aligned(64)));
+
+struct revision {
+	/* immutable after revision_new() */
+	char *name; /* "service/revision" */
+	struct log_tag tag;
+	unsigned workers_n;
+	struct loop *control_loop;
+
+	/* atomics */
+	_Atomic uint32_t refs;
+	_Atomic uint32_t waiting;	/* entries of queue; changed under lock, seq_cst */
+	_Atomic uint32_t limit;		/* container_concurrency; 0: none */
+	_Atomic uint32_t cold_start_ms; /* for retry-after and the waiting page; 0: unknown */
+	_Atomic bool is_demand_posted;	/* demand_mail is on its way */
+	struct activation activation;
+
+	/* lock */
+	pthread_mutex_t lock;
+	struct list queue; /* of struct waiter, first come first */
+	uint64_t next_seq;
+	struct instance_set *set; /* all that are listed, usable or not */
+	struct failure *failure;  /* NULL: none */
+	uint32_t wanted;	  /* what the autoscaler wants now */
+	uint32_t pace;		  /* target x release_burst per instance; 0: no pacing */
+	bool is_external;	  /* of `addresses` */
+	uint32_t rotor;		  /* for choices under the lock */
+
+	/* main thread: control.c, scaler.c */
+	struct list instances; /* of struct instance: listed, or gone but not ended */
+	struct loop_mail demand_mail;
+	void *control;	   /* scaler's own state for it */
+	bool is_described; /* in the newest begin … end */
+	struct limits limits;
+
+	struct shard *shards; /* one for each worker */
+};
+
+/* --- lifetime; any thread --- */
+/* on_demand runs on control_loop when requests wait for rev and nobody was told; the
+ * callee calls revision_demand_taken() first. */
+NODISCARD struct revision *revision_new(const char *name, unsigned workers_n,
+					struct loop *control_loop,
+					void (*on_demand)(struct loop_mail *));
+struct revision *revision_ref(struct revision *);
+void revision_unref(struct revision **);
+NODISCARD struct instance *instance_new(struct revision *, const char *id, const struct addr *);
+struct instance *instance_ref(struct instance *);
+void instance_unref(struct instance **);
+NODISCARD struct instance_set *instance_set_new(struct instance *const *v, uint32_t n);
+struct instance_set *instance_set_ref(struct instance_set *);
+void instance_set_unref(struct instance_set **);
+
+/* --- control; main thread --- */
+/* What the autoscaler says of it now: `set` becomes the shared list (its reference is
+ * taken), and what can be granted is granted.  The workers' copies are the caller's to
+ * post (worker_post_set()). */
+struct revision_wish {
+	uint32_t wanted;
+	uint32_t container_concurrency;
+	uint32_t pace; /* target x release_burst, rounded up; 0: no pacing */
+	bool is_external;
+};
+void revision_publish(struct revision *, struct instance_set *set, const struct revision_wish *);
+/* Set or clear SLOTS_* bits; clearing the last wakes waiters.  Any thread. */
+void instance_close_slots(struct instance *, uint32_t why);
+void instance_open_slots(struct instance *, uint32_t why);
+uint32_t instance_in_flight(const struct instance *);
+bool instance_is_open(const struct instance *);
+/* Drain of a revision: test-and-close.  True: nothing was in flight or parked, and all
+ * slots are closed by SLOTS_DRAIN.  False: busy, all as before. */
+NODISCARD bool revision_try_close(struct revision *);
+void revision_reopen(struct revision *);
+/* The driver cannot start it (reason NULL: it can again).  All that are parked hear
+ * it, unless an instance is open. */
+void revision_set_failure(struct revision *, const char *reason, const char *message,
+			  int64_t until_ns);
+/* The prober's connected descriptor: hand it to the head of the queue with a slot.
+ * True: taken, and with it the permit.  False: the caller keeps both.  The caller has
+ * not opened SLOTS_UNREADY yet: this opens it. */
+NODISCARD bool revision_offer_fd(struct instance *, int fd);
+/* limit > 0: may the prober open a connection to it?  Pair with limiter_permit_back(). */
+NODISCARD bool instance_try_permit(struct instance *);
+void revision_demand_taken(struct revision *);
+uint32_t revision_parked(const struct revision *);
+
+/* --- requests; worker threads --- */
+/* A slot at once, or NULL.  `set` is the worker's copy; random decides between equals.
+ * The instance is borrowed from the set: take a reference before returning to the loop. */
+NODISCARD struct instance *limiter_try_take(struct revision *, const struct instance_set *set,
+					    uint32_t random);
+/* The slow way: a slot (with a reference), or NULL and w is queued: at the head where
+ * `at_head`, since its connect failed.  Posts demand where the queue was empty. */
+NODISCARD struct instance *limiter_take_or_wait(struct revision *, struct waiter *w,
+						bool at_head);
+/* Leave, in whatever state w is.  A grant on its way goes to the next in line.  True:
+ * w held a descriptor of the prober's, now the caller's to close: w->fd. */
+void limiter_cancel(struct waiter *w);
+/* Give a slot back; hands it to the head of the queue if anyone waits. */
+void limiter_give_back(struct instance *);
+/* A paced request has its response head, or has ended without one. */
+void limiter_head_seen(struct instance *);
+/* Connections where limit > 0.  True: open one (or there is no limit).  False: w, which
+ * holds a slot, waits; idle connections of all workers are to be shed (worker_post_shed). */
+NODISCARD bool limiter_permit(struct instance *, struct waiter *w);
+/* A connection that was permitted is closed. */
+void limiter_permit_back(struct instance *);
+/* The failure that a newcomer must hear now, a reference, or NULL. */
+NODISCARD struct failure *limiter_failure(struct revision *, int64_t now_ns);
+void failure_unref(struct failure **);
+
+void inbox_init(struct inbox *, struct loop *, void (*fn)(struct loop_mail *));
+void inbox_fini(struct inbox *);
+/* Worker: all that it holds, into a list of the worker's; each becomes WAITER_TAKEN. */
+void inbox_take(struct inbox *, struct list *into);
+
+/* What must agree when nothing moves (tests, /status). */
+struct limiter_count {
+	uint32_t queued, waiting, slots, permits_queued, conns, open_free;
+};
+void limiter_count(struct revision *, struct limiter_count *);
+
+#endif

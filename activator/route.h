@@ -1,0 +1,58 @@
+/* route - from host, path and fields to a service and a revision of it.  One table
+ * of all services, immutable, swapped as a whole: a lookup costs the same with one
+ * service and with ten thousand (hash of the host, of each wildcard suffix, then of
+ * each path prefix that ends on a segment border).
+ * Thread: built on the main thread, read by all workers; never changed. */
+#ifndef ACTIVATOR_ROUTE_H
+#define ACTIVATOR_ROUTE_H
+
+#include "common/addr.h"
+#include "common/msg.h"
+
+struct revision;
+struct routes; /* opaque */
+
+struct route_revision {
+	struct revision *rev; /* a reference */
+	struct limits limits;
+};
+
+/* The request path reads what stands here; route.c keeps more behind it. */
+struct route_service {
+	const char *name;
+	const char *waiting_page; /* NULL: none; else the page's template text */
+};
+
+/* A request as routing sees it; borrowed. */
+struct route_query {
+	const char *host; /* without port, as the client wrote it (any case) */
+	size_t host_n;
+	const char *path; /* the path of the target, before '?' */
+	size_t path_n;
+	const char *method;
+	size_t method_n;
+	/* The value of a field by its lower-case name; NULL where there is none. */
+	const char *(*field)(void *ctx, const char *name, size_t *n);
+	void *ctx;
+	const struct addr *client; /* the peer, or what a trusted proxy says it is */
+	uint64_t random;	   /* for the split, where nothing is sticky */
+};
+
+struct route_match {
+	const struct route_service *service;   /* NULL: no_route */
+	const struct route_revision *revision; /* NULL only where service is */
+	int action;			       /* RULE_* */
+	const struct rule_conf *rule;	       /* that matched; NULL: none did, RULE_WAKE */
+};
+
+/* Build from what came between begin and end.  find(name) gives each revision's
+ * shared object (a new reference). */
+NODISCARD struct routes *routes_new(const struct msg_service *services, size_t n,
+				    struct revision *(*find)(void *ctx, const char *name),
+				    void *ctx);
+struct routes *routes_ref(struct routes *);
+void routes_unref(struct routes **); /* the last reference frees */
+
+void routes_find(const struct routes *, const struct route_query *, struct route_match *out);
+
+#endif
