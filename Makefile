@@ -3,10 +3,11 @@ VERSION := 0.1.0
 CC ?= gcc
 SAN ?=
 PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
 B := build$(if $(SAN),/$(SAN))
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual \
-	-Wformat=2 -Wvla -Wpointer-arith -Wundef
+	-Wformat=2 -Wno-format-zero-length -Wvla -Wpointer-arith -Wundef
 OPT := $(if $(SAN),-O1 -fsanitize=$(SAN)$(if $(filter address,$(SAN)),$(comma)undefined) \
 	-fno-omit-frame-pointer,-O2)
 comma := ,
@@ -38,7 +39,7 @@ all: $(B)/activator $(B)/autoscaler
 # The binaries bear the names of their folders: their objects live in $(B)/obj.
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -DVERSION='"$(VERSION)"' -c -o $@ $<
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -DVERSION='"$(VERSION)"' -DSYSCONFDIR='"$(SYSCONFDIR)"' -c -o $@ $<
 
 $(B)/llhttp/%.o: /usr/share/llhttp/%.c
 	@mkdir -p $(@D)

@@ -6,15 +6,15 @@
 #include "common/err.h"
 
 struct daemon_args {
-	const char *conf;  /* -c FILE */
-	bool is_check;	   /* -t: check the conf file and leave */
-	bool is_version;   /* -V */
-	int rest;	   /* index in argv of the first argument after these */
+	const char *conf; /* -c FILE; daemon_conf_default without */
+	bool is_check;	  /* -t: check the conf file and leave */
+	int rest;	  /* index in argv of the first argument after these */
 };
 
-/* Parse -c, -t, -V, -h with getopt_long; `extra`, if not NULL, gets each further
- * long option of the program (`more`, getopt_long form, val >= 256).  Prints usage
- * and exits 2 on a mistake. */
+/* Parse -c, -t, -V, -h with getopt_long; `extra` gets each further long option of
+ * the program (`more`, getopt_long form, val >= 256; NULL: none) and returns -1 to
+ * refuse it.  -V and -h print and exit 0; a mistake prints usage and exits 2.
+ * `usage` is what stands behind the program's name. */
 struct option;
 void daemon_args_parse(struct daemon_args *, int argc, char **argv, const char *program,
 		       const char *usage, const struct option *more,
@@ -34,6 +34,7 @@ NODISCARD int daemon_lock(const char *dir, const char *name, struct err *);
 /* Tell systemd (NOTIFY_SOCKET), if it is there: "READY=1", "STOPPING=1". */
 void daemon_notify(const char *state);
 
-extern const char daemon_version[]; /* "activator 0.1.0" … from the Makefile */
+extern const char daemon_version[];	 /* "0.1.0", from the Makefile */
+extern const char daemon_conf_default[]; /* "/etc/activator/activator.conf" */
 
 #endif

@@ -26,7 +26,8 @@ void log_tag_set(struct log_tag *, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* pairs: a printf format of `key=%…` joined by single blanks, or "".  Values are
  * quoted where they need it, so that %s may carry anything; numbers (%d %u %f …)
- * are numbers in JSON.  Control bytes are escaped. */
+ * are numbers in JSON.  Control bytes are escaped.  A line is at most 4096 bytes
+ * (what a pipe takes whole): a longer value ends in `..."`.  errno is kept. */
 void log_write(enum log_level, const struct log_tag *, const char *msg, const char *pairs, ...)
 	PRINTF_LIKE(4, 5);
 
@@ -42,16 +43,16 @@ void log_write(enum log_level, const struct log_tag *, const char *msg, const ch
 #define log_error(tag, msg, ...) log_at(LOG_ERROR, tag, msg, __VA_ARGS__)
 
 /* For lines that traffic can cause: at most `burst` in a second from one site,
- * then one line that says how many were left out.  `static struct log_limit l;` */
+ * then one line that says how many of `msg` were left out.  `static struct log_limit l;` */
 struct log_limit {
 	int64_t second; /* atomics */
 	uint32_t n, dropped;
 };
-bool log_allow(struct log_limit *, uint32_t burst);
+bool log_allow(struct log_limit *, uint32_t burst, const char *msg);
 #define log_warn_limited(tag, msg, ...)                                                            \
 	do {                                                                                       \
 		static struct log_limit limit_;                                                    \
-		if (log_enabled(LOG_WARN) && log_allow(&limit_, 10))                               \
+		if (log_enabled(LOG_WARN) && log_allow(&limit_, 10, msg))                               \
 			log_write(LOG_WARN, tag, msg, __VA_ARGS__);                                \
 	} while (0)
 

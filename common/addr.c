@@ -1,0 +1,196 @@
+#include "common/addr.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The two shapes of a sockaddr_storage; the union keeps the casts in one place. */
+union any_addr {
+	struct sockaddr_storage ss;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+};
+
+static void
+set_v4(struct addr *a, struct in_addr ip, uint16_t port)
+{
+	union any_addr u = {.in = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = ip}};
+
+	*a = (struct addr){.ss = u.ss, .len = sizeof u.in};
+}
+
+static void
+set_v6(struct addr *a, struct in6_addr ip, uint16_t port)
+{
+	union any_addr u = {
+		.in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = ip}};
+
+	*a = (struct addr){.ss = u.ss, .len = sizeof u.in6};
+}
+
+int
+addr_set(struct addr *a, const char *ip, uint16_t port, struct err *e)
+{
+	struct in_addr v4;
+	struct in6_addr v6;
+
+	if (inet_pton(AF_INET, ip, &v4) == 1)
+		set_v4(a, v4, port);
+	else if (inet_pton(AF_INET6, ip, &v6) == 1)
+		set_v6(a, v6, port);
+	else if (strcmp(ip, "localhost") == 0)
+		set_v4(a, (struct in_addr){.s_addr = htonl(INADDR_LOOPBACK)}, port);
+	else
+		return err_set(e, 0, "\"%.100s\" is not a numeric address", ip);
+	return 0;
+}
+
+/* Decimal digits alone, at most `most`. */
+static int
+parse_number(const char *text, unsigned most, unsigned *value)
+{
+	unsigned n = 0;
+	const char *at;
+
+	for (at = text; *at >= '0' && *at <= '9' && n <= most; at++)
+		n = n * 10 + (unsigned)(*at - '0');
+	if (at == text || *at != '\0' || n > most)
+		return -1;
+	*value = n;
+	return 0;
+}
+
+int
+addr_parse(struct addr *a, const char *text, struct err *e)
+{
+	const char *colon = strrchr(text, ':'), *host = text;
+	size_t n = colon == NULL ? 0 : (size_t)(colon - text);
+	char ip[INET6_ADDRSTRLEN];
+	unsigned port;
+
+	if (colon == NULL || parse_number(colon + 1, 65535, &port) < 0)
+		return err_set(e, 0, "expected address:port, got \"%.100s\"", text);
+	if (n == 0) {
+		set_v4(a, (struct in_addr){.s_addr = htonl(INADDR_ANY)}, (uint16_t)port);
+		return 0;
+	}
+	if (n >= 2 && host[0] == '[' && host[n - 1] == ']') {
+		host++;
+		n -= 2;
+	} else if (memchr(host, ':', n) != NULL) {
+		return err_set(e, 0, "an IPv6 address stands in brackets: expected [address]:port, "
+				     "got \"%.100s\"", text);
+	}
+	if (n >= sizeof ip)
+		return err_set(e, 0, "\"%.*s\" is not a numeric address", (int)MIN(n, 100), host);
+	memcpy(ip, host, n);
+	ip[n] = '\0';
+	if (host != text && strchr(ip, ':') == NULL)
+		return err_set(e, 0, "\"%s\" in brackets is not an IPv6 address", ip);
+	return addr_set(a, ip, (uint16_t)port, e);
+}
+
+uint16_t
+addr_port(const struct addr *a)
+{
+	union any_addr u = {.ss = a->ss};
+
+	return ntohs(u.ss.ss_family == AF_INET6 ? u.in6.sin6_port : u.in.sin_port);
+}
+
+/* The bytes of the bare address; n becomes 4 or 16. */
+static const unsigned char *
+ip_bytes(const union any_addr *u, size_t *n)
+{
+	if (u->ss.ss_family == AF_INET6) {
+		*n = 16;
+		return u->in6.sin6_addr.s6_addr;
+	}
+	*n = 4;
+	return (const unsigned char *)&u->in.sin_addr.s_addr;
+}
+
+bool
+addr_equal(const struct addr *a, const struct addr *b)
+{
+	union any_addr ua = {.ss = a->ss}, ub = {.ss = b->ss};
+	size_t na, nb;
+	const unsigned char *pa = ip_bytes(&ua, &na), *pb = ip_bytes(&ub, &nb);
+
+	return a->ss.ss_family == b->ss.ss_family && addr_port(a) == addr_port(b) &&
+	       memcmp(pa, pb, na) == 0;
+}
+
+const char *
+addr_format(const struct addr *a, bool with_port, char buf[ADDR_TEXT])
+{
+	union any_addr u = {.ss = a->ss};
+	char ip[INET6_ADDRSTRLEN] = "?";
+	size_t n;
+
+	if (u.ss.ss_family != AF_INET && u.ss.ss_family != AF_INET6)
+		snprintf(buf, ADDR_TEXT, "?");
+	else {
+		inet_ntop(u.ss.ss_family, ip_bytes(&u, &n), ip, sizeof ip);
+		if (!with_port)
+			snprintf(buf, ADDR_TEXT, "%s", ip);
+		else
+			snprintf(buf, ADDR_TEXT, n == 16 ? "[%s]:%u" : "%s:%u", ip, addr_port(a));
+	}
+	return buf;
+}
+
+/* Are the first `prefix` bits of a and b the same? */
+static bool
+same_bits(const unsigned char *a, const unsigned char *b, unsigned prefix)
+{
+	unsigned bytes = prefix / 8, rest = prefix % 8;
+
+	if (memcmp(a, b, bytes) != 0)
+		return false;
+	return rest == 0 || (a[bytes] ^ b[bytes]) >> (8 - rest) == 0;
+}
+
+int
+addr_net_parse(struct addr_net *net, const char *text, struct err *e)
+{
+	const char *slash = strchr(text, '/');
+	size_t n = slash == NULL ? strlen(text) : (size_t)(slash - text);
+	char ip[INET6_ADDRSTRLEN], base[INET6_ADDRSTRLEN];
+	unsigned char bytes[16] = {0};
+	unsigned most, i;
+	int family;
+
+	if (n >= sizeof ip)
+		return err_set(e, 0, "\"%.100s\" is not a network", text);
+	memcpy(ip, text, n);
+	ip[n] = '\0';
+	family = strchr(ip, ':') != NULL ? AF_INET6 : AF_INET;
+	most = family == AF_INET6 ? 128 : 32;
+	*net = (struct addr_net){.family = family, .prefix = most};
+	if (inet_pton(family, ip, bytes) != 1 ||
+	    (slash != NULL && parse_number(slash + 1, most, &net->prefix) < 0))
+		return err_set(e, 0, "expected a network such as 10.0.0.0/8, got \"%.100s\"", text);
+	memcpy(net->ip, bytes, sizeof net->ip);
+	for (i = net->prefix; i < most; i++)
+		net->ip[i / 8] &= (unsigned char)~(0x80 >> i % 8);
+	if (memcmp(net->ip, bytes, sizeof bytes) != 0)
+		return err_set(e, 0, "\"%s\" has bits behind its prefix: did you mean %s/%u?", text,
+			       inet_ntop(family, net->ip, base, sizeof base), net->prefix);
+	return 0;
+}
+
+bool
+addr_net_contains(const struct addr_net *net, const struct addr *a)
+{
+	union any_addr u = {.ss = a->ss};
+	size_t n;
+	const unsigned char *ip = ip_bytes(&u, &n);
+
+	if (n == 16 && net->family == AF_INET && IN6_IS_ADDR_V4MAPPED(&u.in6.sin6_addr)) {
+		ip += 12;
+		n = 4;
+	}
+	return n == (net->family == AF_INET6 ? 16u : 4u) && same_bits(ip, net->ip, net->prefix);
+}

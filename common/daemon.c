@@ -1,0 +1,197 @@
+#include "common/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/holder.h"
+
+#define OPTIONS_MAX 32
+
+const char daemon_version[] = VERSION;
+const char daemon_conf_default[] = SYSCONFDIR "/activator/activator.conf";
+
+NORETURN static void
+mistake(const char *program, const char *usage)
+{
+	fprintf(stderr, "usage: %s %s\n", program, usage);
+	exit(2);
+}
+
+/* Our long options, then the program's own. */
+static void
+join_options(struct option out[OPTIONS_MAX], const struct option *more)
+{
+	static const struct option ours[] = {{"conf", required_argument, NULL, 'c'},
+					     {"check", no_argument, NULL, 't'},
+					     {"version", no_argument, NULL, 'V'},
+					     {"help", no_argument, NULL, 'h'}};
+	size_t n = ARRAY_LEN(ours);
+
+	memcpy(out, ours, sizeof ours);
+	for (; more != NULL && more->name != NULL; more++) {
+		CHECK(n < OPTIONS_MAX - 1 && more->val >= 256);
+		out[n++] = *more;
+	}
+	out[n] = (struct option){.name = NULL};
+}
+
+void
+daemon_args_parse(struct daemon_args *a, int argc, char **argv, const char *program,
+		  const char *usage, const struct option *more,
+		  int (*extra)(int val, const char *arg, void *ctx), void *ctx)
+{
+	struct option options[OPTIONS_MAX];
+	int c;
+
+	*a = (struct daemon_args){.conf = daemon_conf_default};
+	join_options(options, more);
+	while ((c = getopt_long(argc, argv, "c:thV", options, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			a->conf = optarg;
+			break;
+		case 't':
+			a->is_check = true;
+			break;
+		case 'V':
+			printf("%s %s\n", program, daemon_version);
+			exit(0);
+		case 'h':
+			printf("usage: %s %s\n", program, usage);
+			exit(0);
+		default:
+			if (c < 256 || extra(c, optarg, ctx) < 0)
+				mistake(program, usage);
+		}
+	}
+	a->rest = optind;
+}
+
+size_t
+daemon_raise_nofile(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) < 0)
+		return 1024;
+	if (lim.rlim_cur != lim.rlim_max) {
+		rlim_t before = lim.rlim_cur;
+
+		lim.rlim_cur = lim.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &lim) < 0)
+			lim.rlim_cur = before;
+	}
+	return (size_t)lim.rlim_cur;
+}
+
+void
+daemon_init(void)
+{
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+	CHECK(sigaction(SIGPIPE, &ignore, NULL) == 0);
+}
+
+/* mkdir -p, mode 0750 for what is new. */
+static int
+make_dir(const char *dir, struct err *e)
+{
+	char *path = xstrdup(dir), *at = path;
+	int rc = 0;
+
+	do {
+		at += strspn(at, "/");
+		at += strcspn(at, "/");
+		char saved = *at;
+
+		*at = '\0';
+		if (path[0] != '\0' && mkdir(path, 0750) < 0 && errno != EEXIST)
+			rc = err_errno(e, "cannot make folder %s", path);
+		*at = saved;
+	} while (rc == 0 && *at != '\0');
+	free(path);
+	return rc;
+}
+
+/* Says who holds the lock; what the file says may lag by a moment. */
+static int
+lock_failed(int fd, const char *path, struct err *e)
+{
+	char text[32], holder[HOLDER_TEXT];
+	ssize_t n;
+	long pid;
+
+	if (errno != EWOULDBLOCK)
+		return err_errno(e, "cannot lock %s", path);
+	n = pread(fd, text, sizeof text - 1, 0);
+	text[MAX(n, 0)] = '\0';
+	pid = strtol(text, NULL, 10);
+	return err_set(e, EWOULDBLOCK, "cannot lock %s: held by %s", path,
+		       pid > 0 ? holder_name(pid, holder) : "another process");
+}
+
+static int
+write_pid(int fd, const char *path, struct err *e)
+{
+	char text[32];
+	int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+
+	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) != n)
+		return err_errno(e, "cannot write %s", path);
+	return 0;
+}
+
+int
+daemon_lock(const char *dir, const char *name, struct err *e)
+{
+	char *path;
+	int fd, rc;
+
+	if (make_dir(dir, e) < 0)
+		return -1;
+	path = xasprintf("%s/%s", dir, name);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+	if (fd < 0)
+		rc = err_errno(e, "cannot open %s", path);
+	else if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		rc = lock_failed(fd, path, e);
+	else
+		rc = write_pid(fd, path, e);
+	free(path);
+	if (rc < 0 && fd >= 0)
+		close(fd);
+	return rc < 0 ? -1 : fd;
+}
+
+void
+daemon_notify(const char *state)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	size_t n = path == NULL ? 0 : strlen(path);
+	int fd;
+
+	if (n < 2 || n >= sizeof to.sun_path)
+		return;
+	memcpy(to.sun_path, path, n);
+	if (to.sun_path[0] == '@')
+		to.sun_path[0] = '\0'; /* abstract name space */
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	/* Nobody to tell if it fails: the supervisor will notice by its own timeout. */
+	(void)!sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&to,
+		      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+	close(fd);
+}

@@ -1,0 +1,456 @@
+#include "common/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/clk.h"
+
+/* PIPE_BUF on Linux: what is longer may be torn where standard error is a pipe. */
+#define LINE_BYTES 4096
+#define TAIL_BYTES 8 /* kept free for what ends a cut line: ..." } newline */
+#define PAIRS_MAX 32
+#define FORMAT_MAX 512 /* of the pairs' format, a constant in the source */
+
+/* Set by log_open() before any thread starts; the level may change later. */
+static atomic_int min_level = LOG_INFO;
+static enum log_format format = LOG_LOGFMT;
+static char program_name[32];
+
+static const char *const level_names[] = {"trace", "debug", "info", "warn", "error"};
+static const char *const format_names[] = {"logfmt", "json", "text"};
+
+/* A line under construction: never longer than LINE_BYTES, whatever is put in. */
+struct line {
+	char text[LINE_BYTES];
+	size_t n;
+	const char *gap; /* before the next pair */
+	bool is_cut;
+};
+
+/* One `key=value`, value as vsnprintf() made it. */
+struct pair {
+	const char *key;
+	size_t key_n;
+	const char *value;
+	size_t value_n;
+	bool is_number; /* its conversion makes one */
+};
+
+void
+log_open(enum log_level level, enum log_format fmt, const char *program)
+{
+	atomic_store_explicit(&min_level, (int)level, memory_order_relaxed);
+	format = fmt;
+	snprintf(program_name, sizeof program_name, "%s", program);
+}
+
+bool
+log_enabled(enum log_level level)
+{
+	return (int)level >= atomic_load_explicit(&min_level, memory_order_relaxed);
+}
+
+static int
+name_index(const char *name, const char *const *names, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (strcmp(name, names[i]) == 0)
+			return (int)i;
+	return -1;
+}
+
+int
+log_level_parse(const char *name)
+{
+	return name_index(name, level_names, ARRAY_LEN(level_names));
+}
+
+int
+log_format_parse(const char *name)
+{
+	return name_index(name, format_names, ARRAY_LEN(format_names));
+}
+
+void
+log_tag_set(struct log_tag *t, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(t->text, sizeof t->text, fmt, args);
+	va_end(args);
+}
+
+/* All of s or nothing, so that no escape is cut in two. */
+static bool
+put(struct line *l, const char *s, size_t n)
+{
+	if (l->is_cut || n > sizeof l->text - TAIL_BYTES - l->n) {
+		l->is_cut = true;
+		return false;
+	}
+	memcpy(l->text + l->n, s, n);
+	l->n += n;
+	return true;
+}
+
+static bool
+puts_line(struct line *l, const char *s)
+{
+	return put(l, s, strlen(s));
+}
+
+/* Into the room kept for the end of a cut line. */
+static void
+put_tail(struct line *l, const char *s)
+{
+	size_t n = strlen(s);
+
+	CHECK(n <= sizeof l->text - l->n);
+	memcpy(l->text + l->n, s, n);
+	l->n += n;
+}
+
+/* Bytes of the UTF-8 character at s, or 0 where it is none (RFC 3629). */
+static size_t
+utf8_len(const unsigned char *s, size_t n)
+{
+	size_t want = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+	size_t i;
+
+	if (want == 0 || s[0] > 0xf4 || want > n)
+		return 0;
+	for (i = 1; i < want; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+		return 0;
+	return want;
+}
+
+static bool
+put_escaped(struct line *l, unsigned char c)
+{
+	char text[8];
+	size_t n;
+
+	switch (c) {
+	case '"':
+		return put(l, "\\\"", 2);
+	case '\\':
+		return put(l, "\\\\", 2);
+	case '\n':
+		return put(l, "\\n", 2);
+	case '\r':
+		return put(l, "\\r", 2);
+	case '\t':
+		return put(l, "\\t", 2);
+	default:
+		break;
+	}
+	if (format != LOG_JSON)
+		n = (size_t)snprintf(text, sizeof text, "\\x%02x", c);
+	else if (c >= 0x80)
+		n = (size_t)snprintf(text, sizeof text, "\\ufffd"); /* JSON has no bytes */
+	else
+		n = (size_t)snprintf(text, sizeof text, "\\u%04x", c);
+	return put(l, text, n);
+}
+
+static void
+put_quoted(struct line *l, const char *s, size_t n)
+{
+	const unsigned char *at = (const unsigned char *)s;
+
+	if (!put(l, "\"", 1))
+		return;
+	while (n > 0) {
+		size_t len = utf8_len(at, n);
+		bool is_plain = len > 1 || (len == 1 && at[0] >= 0x20 && at[0] != 0x7f &&
+					    at[0] != '"' && at[0] != '\\');
+
+		if (!(is_plain ? put(l, (const char *)at, len) : put_escaped(l, at[0])))
+			break;
+		len = MAX(len, 1);
+		at += len;
+		n -= len;
+	}
+	put_tail(l, l->is_cut ? "...\"" : "\"");
+}
+
+static bool
+needs_quotes(const char *s, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)s[i];
+
+		if (c <= ' ' || c >= 0x7f || c == '"' || c == '\\' || c == '=')
+			return true;
+	}
+	return n == 0;
+}
+
+static size_t
+digits(const char *s, size_t n, size_t at)
+{
+	size_t from = at;
+
+	while (at < n && s[at] >= '0' && s[at] <= '9')
+		at++;
+	return at - from;
+}
+
+/* The grammar of RFC 8259: "nan", "inf", "007" and "0x1f" are none. */
+static bool
+is_json_number(const char *s, size_t n)
+{
+	size_t at = n > 0 && s[0] == '-', more = digits(s, n, at);
+
+	if (more == 0 || (more > 1 && s[at] == '0'))
+		return false;
+	at += more;
+	if (at < n && s[at] == '.') {
+		more = digits(s, n, at + 1);
+		if (more == 0)
+			return false;
+		at += 1 + more;
+	}
+	if (at < n && (s[at] == 'e' || s[at] == 'E')) {
+		at++;
+		at += at < n && (s[at] == '+' || s[at] == '-');
+		more = digits(s, n, at);
+		if (more == 0)
+			return false;
+		at += more;
+	}
+	return at == n;
+}
+
+static void
+put_json_pair(struct line *l, const struct pair *p)
+{
+	size_t before = l->n;
+
+	puts_line(l, ",\"");
+	put(l, p->key, p->key_n);
+	puts_line(l, "\":");
+	if (!p->is_number || !is_json_number(p->value, p->value_n))
+		put_quoted(l, p->value, p->value_n);
+	else if (!put(l, p->value, p->value_n))
+		l->n = before;
+}
+
+static void
+put_text_pair(struct line *l, const struct pair *p)
+{
+	puts_line(l, l->gap);
+	l->gap = " ";
+	put(l, p->key, p->key_n);
+	puts_line(l, "=");
+	if (!needs_quotes(p->value, p->value_n) && put(l, p->value, p->value_n))
+		return;
+	l->is_cut = false; /* what was too long is cut, not left out */
+	put_quoted(l, p->value, p->value_n);
+}
+
+static void
+put_pair(struct line *l, const struct pair *p)
+{
+	if (l->is_cut || p->key_n + TAIL_BYTES > sizeof l->text - TAIL_BYTES - l->n)
+		l->is_cut = true;
+	else if (format == LOG_JSON)
+		put_json_pair(l, p);
+	else
+		put_text_pair(l, p);
+}
+
+/* A tag's pairs need no quoting: "w=2 c=18". */
+static void
+put_tag(struct line *l, const struct log_tag *tag)
+{
+	const char *at = tag == NULL ? "" : tag->text;
+
+	while (*at != '\0') {
+		size_t n = strcspn(at, " "), key_n = strcspn(at, "=");
+
+		if (key_n < n)
+			put_pair(l, &(struct pair){at, key_n, at + key_n + 1, n - key_n - 1, true});
+		at += n;
+		at += strspn(at, " ");
+	}
+}
+
+/* Does `fmt`, the format of one value, make a number and nothing else? */
+static bool
+is_number_format(const char *fmt, size_t n)
+{
+	size_t i;
+
+	if (n < 2 || fmt[0] != '%' || strchr("diufFeEgG", fmt[n - 1]) == NULL)
+		return false;
+	for (i = 1; i < n - 1; i++)
+		if (strchr("-+ #0123456789.*hlLjzt", fmt[i]) == NULL)
+			return false;
+	return true;
+}
+
+/* The next pair of a format from `at` on: its key, the format of its value, its end. */
+static size_t
+next_pair(const char *fmt, size_t at, struct pair *p)
+{
+	size_t n = strcspn(fmt + at, " ");
+
+	p->key = fmt + at;
+	p->key_n = strcspn(fmt + at, "=");
+	CHECK(p->key_n < n);
+	p->is_number = is_number_format(fmt + at + p->key_n + 1, n - p->key_n - 1);
+	return at + n;
+}
+
+/* Format `fmt` into raw and note where each value lies.  Where one ends is found by
+ * formatting the prefix that ends with it: nothing in a value can look like a border. */
+static size_t
+split_pairs(struct pair pairs[PAIRS_MAX], char *raw, size_t size, const char *fmt, va_list args)
+{
+	char prefix[FORMAT_MAX];
+	size_t at = 0, done = 0, n = 0, blanks;
+	va_list again;
+	int len;
+
+	CHECK(strlen(fmt) < sizeof prefix);
+	memcpy(prefix, fmt, strlen(fmt) + 1);
+	for (blanks = strspn(fmt, " "); fmt[at + blanks] != '\0'; blanks = strspn(fmt + at, " ")) {
+		struct pair *p = &pairs[n++];
+
+		CHECK(n <= PAIRS_MAX);
+		done += blanks;
+		at = next_pair(fmt, at + blanks, p);
+		prefix[at] = '\0';
+		va_copy(again, args);
+		len = vsnprintf(raw, size, prefix, again);
+		va_end(again);
+		CHECK(len >= 0);
+		prefix[at] = fmt[at];
+		p->value = raw + MIN(done + p->key_n + 1, size - 1);
+		done = (size_t)len;
+		p->value_n = (size_t)(raw + MIN(done, size - 1) - p->value);
+	}
+	return n;
+}
+
+static void
+put_time(struct line *l)
+{
+	int64_t now = clk_wall();
+	time_t second = (time_t)(now / CLK_S);
+	char text[40];
+	struct tm tm;
+	size_t n;
+
+	if (format == LOG_TEXT) {
+		localtime_r(&second, &tm);
+		n = strftime(text, sizeof text, "%H:%M:%S ", &tm);
+	} else {
+		gmtime_r(&second, &tm);
+		n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+		n += (size_t)snprintf(text + n, sizeof text - n, ".%03dZ",
+				      (int)(now % CLK_S / CLK_MS));
+	}
+	put(l, text, n);
+}
+
+/* Everything before the pairs. */
+static void
+put_head(struct line *l, enum log_level level, const struct log_tag *tag, const char *msg)
+{
+	static const char *const text_names[] = {"trace: ", "debug: ", "", "warning: ", "error: "};
+
+	switch (format) {
+	case LOG_JSON:
+		puts_line(l, "{\"ts\":\"");
+		put_time(l);
+		puts_line(l, "\",\"level\":\"");
+		puts_line(l, level_names[level]);
+		puts_line(l, "\",\"program\":");
+		put_quoted(l, program_name, strlen(program_name));
+		put_tag(l, tag);
+		puts_line(l, ",\"msg\":");
+		put_quoted(l, msg, strlen(msg));
+		break;
+	case LOG_LOGFMT:
+		puts_line(l, "ts=");
+		put_time(l);
+		puts_line(l, " level=");
+		puts_line(l, level_names[level]);
+		puts_line(l, " program=");
+		puts_line(l, program_name);
+		put_tag(l, tag);
+		puts_line(l, " msg=");
+		put_quoted(l, msg, strlen(msg));
+		break;
+	case LOG_TEXT:
+		put_time(l);
+		puts_line(l, program_name);
+		puts_line(l, "  ");
+		puts_line(l, text_names[level]);
+		puts_line(l, msg);
+		l->gap = "  ";
+		put_tag(l, tag);
+		break;
+	}
+}
+
+void
+log_write(enum log_level level, const struct log_tag *tag, const char *msg, const char *fmt, ...)
+{
+	struct pair pairs[PAIRS_MAX];
+	char raw[LINE_BYTES];
+	struct line l;
+	int saved = errno;
+	size_t i, n;
+	va_list args;
+
+	l.n = 0; /* not an initialiser: that would clear all of the text */
+	l.gap = " ";
+	l.is_cut = false;
+	put_head(&l, level, tag, msg);
+	va_start(args, fmt);
+	n = split_pairs(pairs, raw, sizeof raw, fmt, args);
+	va_end(args);
+	for (i = 0; i < n; i++)
+		put_pair(&l, &pairs[i]);
+	put_tail(&l, format == LOG_JSON ? "}\n" : "\n");
+	while (write(STDERR_FILENO, l.text, l.n) < 0 && errno == EINTR)
+		;
+	errno = saved;
+}
+
+bool
+log_allow(struct log_limit *l, uint32_t burst, const char *msg)
+{
+	int64_t now = clk_now() / CLK_S + 1; /* never 0, the value before the first */
+	int64_t last = __atomic_load_n(&l->second, __ATOMIC_RELAXED);
+	uint32_t dropped = 0;
+
+	if (last != now && __atomic_compare_exchange_n(&l->second, &last, now, false,
+						       __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+		dropped = __atomic_exchange_n(&l->dropped, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&l->n, 0, __ATOMIC_RELAXED);
+	}
+	if (dropped > 0)
+		log_write(LOG_WARN, NULL, "lines left out", "of=%s count=%u", msg, dropped);
+	if (__atomic_fetch_add(&l->n, 1, __ATOMIC_RELAXED) < burst)
+		return true;
+	__atomic_fetch_add(&l->dropped, 1, __ATOMIC_RELAXED);
+	return false;
+}

@@ -1,0 +1,142 @@
+#include "common/metric.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clk.h"
+#include "common/strbuf.h"
+
+const double metric_bucket_le[METRIC_BUCKETS] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
+						 0.25,	0.5,	1,     2.5,  5,	    10,	  15,
+						 20,	30,	60,    120,  300,   600};
+
+/* `quote`: a label value, where a quote is escaped as well. */
+static void
+add_escaped(struct strbuf *b, const char *s, bool quote)
+{
+	for (; *s != '\0'; s++) {
+		if (*s == '\\')
+			strbuf_adds(b, "\\\\");
+		else if (*s == '\n')
+			strbuf_adds(b, "\\n");
+		else if (quote && *s == '"')
+			strbuf_adds(b, "\\\"");
+		else
+			strbuf_add(b, s, 1);
+	}
+}
+
+void
+metric_head(struct strbuf *b, const struct metric_def *def)
+{
+	static const char *const types[] = {"counter", "gauge", "histogram"};
+
+	strbuf_addf(b, "# HELP %s ", def->name);
+	add_escaped(b, def->help, false);
+	strbuf_addf(b, "\n# TYPE %s %s\n", def->name, types[def->type]);
+}
+
+/* The shortest decimal that reads back as the same double. */
+static void
+add_number(struct strbuf *b, double value)
+{
+	char text[40];
+
+	if (isnan(value))
+		snprintf(text, sizeof text, "NaN");
+	else if (isinf(value))
+		snprintf(text, sizeof text, value > 0 ? "+Inf" : "-Inf");
+	else if (value == floor(value) && fabs(value) < 1e15)
+		snprintf(text, sizeof text, "%.0f", value);
+	else {
+		snprintf(text, sizeof text, "%.15g", value);
+		if (strtod(text, NULL) != value)
+			snprintf(text, sizeof text, "%.17g", value);
+	}
+	strbuf_adds(b, text);
+}
+
+/* `name{label="value",…,le="…"} `; le NULL: none. */
+static void
+add_series(struct strbuf *b, const struct metric_def *def, const char *suffix,
+	   const char *const *labels, const char *le)
+{
+	const char *name = def->labels;
+	char mark = '{';
+	size_t i;
+
+	strbuf_adds(b, def->name);
+	strbuf_adds(b, suffix);
+	for (i = 0; *name != '\0'; i++, mark = ',') {
+		size_t n = strcspn(name, ",");
+
+		strbuf_addf(b, "%c%.*s=\"", mark, (int)n, name);
+		add_escaped(b, labels[i], true);
+		strbuf_adds(b, "\"");
+		name += n + (name[n] == ',');
+	}
+	if (le != NULL) {
+		strbuf_addf(b, "%cle=\"%s\"", mark, le);
+		mark = ',';
+	}
+	strbuf_adds(b, mark == '{' ? " " : "} ");
+}
+
+void
+metric_sample(struct strbuf *b, const struct metric_def *def, const char *const *labels,
+	      double value)
+{
+	CHECK(def->type != METRIC_HISTOGRAM);
+	add_series(b, def, "", labels, NULL);
+	add_number(b, value);
+	strbuf_adds(b, "\n");
+}
+
+void
+metric_hist_add(struct metric_hist *h, int64_t ns)
+{
+	double seconds = (double)ns / (double)CLK_S;
+	size_t i = 0;
+
+	while (i < METRIC_BUCKETS && seconds > metric_bucket_le[i])
+		i++;
+	metric_add(&h->bucket[i], 1);
+	metric_add(&h->sum_us, (uint64_t)(MAX(ns, 0) / CLK_US));
+}
+
+void
+metric_hist_collect(struct metric_hist_sum *into, const struct metric_hist *from)
+{
+	size_t i;
+
+	for (i = 0; i <= METRIC_BUCKETS; i++)
+		into->bucket[i] += atomic_load_explicit(&from->bucket[i], memory_order_relaxed);
+	into->sum_us += atomic_load_explicit(&from->sum_us, memory_order_relaxed);
+}
+
+void
+metric_hist_sample(struct strbuf *b, const struct metric_def *def, const char *const *labels,
+		   const struct metric_hist_sum *sum)
+{
+	uint64_t count = 0;
+	char le[32];
+	size_t i;
+
+	CHECK(def->type == METRIC_HISTOGRAM);
+	for (i = 0; i <= METRIC_BUCKETS; i++) {
+		count += sum->bucket[i];
+		if (i == METRIC_BUCKETS)
+			snprintf(le, sizeof le, "+Inf");
+		else
+			snprintf(le, sizeof le, "%g", metric_bucket_le[i]);
+		add_series(b, def, "_bucket", labels, le);
+		strbuf_addf(b, "%llu\n", (unsigned long long)count);
+	}
+	add_series(b, def, "_sum", labels, NULL);
+	add_number(b, (double)sum->sum_us / 1e6);
+	strbuf_adds(b, "\n");
+	add_series(b, def, "_count", labels, NULL);
+	strbuf_addf(b, "%llu\n", (unsigned long long)count);
+}
