@@ -1,0 +1,215 @@
+#include "common/jput.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/strbuf.h"
+
+void
+jput_init(struct jput *j, struct strbuf *out)
+{
+	*j = (struct jput){.out = out};
+}
+
+/* How many bytes from s make one well-formed UTF-8 character (RFC 3629: no
+ * surrogates, nothing overlong); 0: none. */
+static size_t
+utf8_length(const unsigned char *s)
+{
+	unsigned char low = 0x80, high = 0xbf;
+	size_t n, i;
+
+	if (s[0] < 0x80)
+		return 1;
+	if (s[0] < 0xc2 || s[0] > 0xf4)
+		return 0;
+	n = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+	if (s[0] == 0xe0)
+		low = 0xa0;
+	else if (s[0] == 0xed)
+		high = 0x9f;
+	else if (s[0] == 0xf0)
+		low = 0x90;
+	else if (s[0] == 0xf4)
+		high = 0x8f;
+	if (s[1] < low || s[1] > high)
+		return 0;
+	for (i = 2; i < n; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	return n;
+}
+
+static bool
+is_plain(unsigned char c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+/* The character at s, which is not plain.  Returns its length. */
+static size_t
+add_special(struct strbuf *b, const unsigned char *s)
+{
+	size_t n;
+
+	switch (*s) {
+	case '"':
+	case '\\':
+		strbuf_addf(b, "\\%c", *s);
+		return 1;
+	case '\n':
+		strbuf_adds(b, "\\n");
+		return 1;
+	case '\t':
+		strbuf_adds(b, "\\t");
+		return 1;
+	default:
+		break;
+	}
+	if (*s < 0x20 || *s == 0x7f) {
+		strbuf_addf(b, "\\u%04x", *s);
+		return 1;
+	}
+	n = utf8_length(s);
+	if (n == 0) {
+		strbuf_adds(b, "\xef\xbf\xbd");
+		return 1;
+	}
+	strbuf_add(b, s, n);
+	return n;
+}
+
+static void
+add_string(struct strbuf *b, const char *text)
+{
+	const unsigned char *s = (const unsigned char *)text;
+
+	strbuf_adds(b, "\"");
+	while (*s != '\0') {
+		size_t n = 0;
+
+		while (is_plain(s[n]))
+			n++;
+		strbuf_add(b, s, n);
+		s += n;
+		if (*s != '\0')
+			s += add_special(b, s);
+	}
+	strbuf_adds(b, "\"");
+}
+
+/* What stands before each value. */
+static void
+begin_value(struct jput *j, const char *key)
+{
+	if (j->is_comma_due)
+		strbuf_adds(j->out, ",");
+	j->is_comma_due = true;
+	if (key != NULL) {
+		add_string(j->out, key);
+		strbuf_adds(j->out, ":");
+	}
+}
+
+static void
+begin_container(struct jput *j, const char *key, const char *bracket)
+{
+	begin_value(j, key);
+	strbuf_adds(j->out, bracket);
+	j->is_comma_due = false;
+}
+
+static void
+end_container(struct jput *j, const char *bracket)
+{
+	strbuf_adds(j->out, bracket);
+	j->is_comma_due = true;
+}
+
+void
+jput_object(struct jput *j, const char *key)
+{
+	begin_container(j, key, "{");
+}
+
+void
+jput_object_end(struct jput *j)
+{
+	end_container(j, "}");
+}
+
+void
+jput_array(struct jput *j, const char *key)
+{
+	begin_container(j, key, "[");
+}
+
+void
+jput_array_end(struct jput *j)
+{
+	end_container(j, "]");
+}
+
+void
+jput_string(struct jput *j, const char *key, const char *value)
+{
+	if (value == NULL) {
+		jput_null(j, key);
+		return;
+	}
+	begin_value(j, key);
+	add_string(j->out, value);
+}
+
+void
+jput_string_if(struct jput *j, const char *key, const char *value)
+{
+	if (value != NULL)
+		jput_string(j, key, value);
+}
+
+void
+jput_i64(struct jput *j, const char *key, int64_t value)
+{
+	begin_value(j, key);
+	strbuf_addf(j->out, "%lld", (long long)value);
+}
+
+void
+jput_u64(struct jput *j, const char *key, uint64_t value)
+{
+	begin_value(j, key);
+	strbuf_addf(j->out, "%llu", (unsigned long long)value);
+}
+
+void
+jput_double(struct jput *j, const char *key, double value)
+{
+	char text[40];
+
+	if (!isfinite(value)) {
+		jput_null(j, key);
+		return;
+	}
+	begin_value(j, key);
+	snprintf(text, sizeof text, "%.15g", value);
+	if (strtod(text, NULL) != value) /* the shorter form loses a bit */
+		snprintf(text, sizeof text, "%.17g", value);
+	strbuf_adds(j->out, text);
+}
+
+void
+jput_bool(struct jput *j, const char *key, bool value)
+{
+	begin_value(j, key);
+	strbuf_adds(j->out, value ? "true" : "false");
+}
+
+void
+jput_null(struct jput *j, const char *key)
+{
+	begin_value(j, key);
+	strbuf_adds(j->out, "null");
+}

@@ -1,0 +1,569 @@
+#include "common/link.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/backoff.h"
+#include "common/clk.h"
+#include "common/list.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/strbuf.h"
+
+#define READ_BYTES ((size_t)64 << 10) /* at once; others get their turn after it */
+#define FLUSH_BYTES ((size_t)256 << 10) /* queued: written before the tail of the round */
+#define RETRY_FIRST (10 * CLK_MS)
+#define RETRY_MOST CLK_S
+#define ACCEPTS_AT_ONCE 16
+#define ACCEPT_PAUSE (100 * CLK_MS) /* out of descriptors */
+
+enum link_state { LINK_DOWN, LINK_UP, LINK_BROKEN }; /* broken: on_down is yet to come */
+
+struct link {
+	struct loop *loop;
+	const struct link_ops *ops;
+	void *arg;
+	enum link_state state;
+	bool is_freed;	      /* by its owner; the memory goes at the tail */
+	bool is_flush_due;    /* at the tail of this round */
+	unsigned tails;	      /* calls that the tail still owes us */
+	int fd;		      /* -1: none */
+	struct loop_fd reader, writer;
+	struct strbuf in;     /* from the beginning of a line on */
+	size_t in_seen;	      /* bytes of `in` without a newline */
+	struct strbuf out;
+	size_t out_done;      /* bytes of `out` that are written */
+	struct err why;
+
+	/* dialled */
+	const char *path; /* NULL: accepted */
+	struct backoff backoff;
+	struct loop_timer retry;
+
+	/* accepted */
+	struct link_server *server;
+	struct list_node node;
+};
+
+struct link_server {
+	struct loop *loop;
+	const struct link_ops *ops;
+	void (*on_accept)(struct link *, void *arg);
+	void *arg;
+	int fd;
+	char *path;
+	struct loop_fd watch;
+	struct loop_timer pause;
+	struct list links;
+};
+
+static void on_link_ready(int fd, short what, void *arg);
+
+/* --- life --- */
+
+static struct link *
+link_new(struct loop *loop, const struct link_ops *ops, void *arg)
+{
+	struct link *l = xcalloc(1, sizeof *l);
+
+	l->loop = loop;
+	l->ops = ops;
+	l->arg = arg;
+	l->fd = -1;
+	loop_fd_init(&l->reader);
+	loop_fd_init(&l->writer);
+	strbuf_init(&l->in, 0);
+	strbuf_init(&l->out, 0);
+	return l;
+}
+
+static void
+hang_up(struct link *l)
+{
+	loop_fd_clear(&l->reader);
+	loop_fd_clear(&l->writer);
+	if (l->fd >= 0)
+		close(l->fd);
+	l->fd = -1;
+}
+
+static void
+release(struct link *l)
+{
+	if (!l->is_freed || l->tails > 0)
+		return;
+	strbuf_fini(&l->in);
+	strbuf_fini(&l->out);
+	free(l);
+}
+
+/* Call fn at the tail; the link lives until then. */
+static void
+at_tail(struct link *l, void (*fn)(void *))
+{
+	l->tails++;
+	loop_defer_free(l->loop, l, fn);
+}
+
+static void
+on_release(void *arg)
+{
+	struct link *l = arg;
+
+	l->tails--;
+	release(l);
+}
+
+static void
+discard(struct link *l)
+{
+	hang_up(l);
+	l->state = LINK_DOWN;
+	if (l->server != NULL)
+		list_remove(&l->server->links, &l->node);
+	if (l->path != NULL)
+		loop_timer_fini(&l->retry);
+	l->server = NULL;
+	l->is_freed = true;
+	at_tail(l, on_release);
+}
+
+void
+link_free(struct link **lp)
+{
+	struct link *l = *lp;
+
+	*lp = NULL;
+	if (l != NULL && !l->is_freed)
+		discard(l);
+}
+
+/* --- going down --- */
+
+static uint32_t
+random_u32(void)
+{
+	uint32_t n = 0;
+
+	if (getrandom(&n, sizeof n, GRND_NONBLOCK) < 0)
+		n = (uint32_t)clk_now(); /* early at boot; jitter is all it is for */
+	return n;
+}
+
+static void
+on_broken(void *arg)
+{
+	struct link *l = arg;
+
+	l->tails--;
+	if (!l->is_freed) {
+		l->state = LINK_DOWN;
+		strbuf_fini(&l->in);
+		strbuf_fini(&l->out);
+		l->in_seen = l->out_done = 0;
+		l->ops->on_down(l, &l->why, l->arg);
+	}
+	if (!l->is_freed && l->path != NULL)
+		loop_timer_set(&l->retry, backoff_next(&l->backoff, random_u32()));
+	else if (!l->is_freed)
+		discard(l);
+	release(l);
+}
+
+/* l->why is set.  What is read but not told is dropped. */
+static void
+break_off(struct link *l)
+{
+	if (l->state != LINK_UP)
+		return;
+	l->state = LINK_BROKEN;
+	hang_up(l);
+	at_tail(l, on_broken);
+}
+
+void
+link_cut(struct link *l, const char *fmt, ...)
+{
+	char text[sizeof l->why.text];
+	va_list args;
+
+	if (l->state != LINK_UP)
+		return;
+	va_start(args, fmt);
+	vsnprintf(text, sizeof text, fmt, args);
+	va_end(args);
+	err_set(&l->why, 0, "%s", text);
+	break_off(l);
+}
+
+/* --- writing --- */
+
+static size_t
+queued(const struct link *l)
+{
+	return l->out.len - l->out_done;
+}
+
+/* Give back what is written without moving the rest for every write. */
+static void
+trim(struct link *l)
+{
+	if (queued(l) == 0 && l->out.cap > READ_BYTES)
+		strbuf_fini(&l->out);
+	else if (queued(l) == 0)
+		strbuf_clear(&l->out);
+	else if (l->out_done > l->out.len / 2)
+		strbuf_consume(&l->out, l->out_done);
+	else
+		return;
+	l->out_done = 0;
+}
+
+static void
+flush(struct link *l)
+{
+	while (l->state == LINK_UP && queued(l) > 0) {
+		ssize_t n = send(l->fd, l->out.data + l->out_done, queued(l), MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+			if (!l->writer.is_added)
+				loop_fd_set(&l->writer, l->loop, l->fd, EV_WRITE, on_link_ready, l);
+			break;
+		}
+		if (n < 0) {
+			err_errno(&l->why, "cannot write to the peer");
+			break_off(l);
+			return;
+		}
+		l->out_done += (size_t)n;
+	}
+	if (queued(l) == 0)
+		loop_fd_clear(&l->writer);
+	trim(l);
+}
+
+static void
+on_flush(void *arg)
+{
+	struct link *l = arg;
+
+	l->tails--;
+	l->is_flush_due = false;
+	if (l->state == LINK_UP && !l->is_freed)
+		flush(l);
+	release(l);
+}
+
+void
+link_send(struct link *l, const char *data, size_t n)
+{
+	CHECK(memchr(data, '\n', n) == NULL);
+	if (l->state != LINK_UP)
+		return;
+	if (n >= LINK_LINE_MAX) {
+		log_error(NULL, "line not sent, too long for the link", "bytes=%zu most=%zu", n,
+			  LINK_LINE_MAX - 1);
+		return;
+	}
+	strbuf_add(&l->out, data, n);
+	strbuf_adds(&l->out, "\n");
+	if (queued(l) >= FLUSH_BYTES && !l->writer.is_added)
+		flush(l);
+	if (l->state == LINK_UP && queued(l) > LINK_QUEUE_MAX) {
+		link_cut(l, "peer does not read: %zu bytes wait for it", queued(l));
+	} else if (!l->is_flush_due && !l->writer.is_added) {
+		/* many lines of one round leave in one write */
+		l->is_flush_due = true;
+		at_tail(l, on_flush);
+	}
+}
+
+/* --- reading --- */
+
+/* Tell the lines that are whole; stops where a callback ended the link. */
+static void
+tell_lines(struct link *l)
+{
+	size_t at = 0;
+
+	while (l->state == LINK_UP && !l->is_freed) {
+		char *line = l->in.data + at;
+		char *end = memchr(l->in.data + l->in_seen, '\n', l->in.len - l->in_seen);
+
+		if (end == NULL)
+			break;
+		l->in_seen = (size_t)(end - l->in.data) + 1;
+		if ((size_t)(end - line) >= LINK_LINE_MAX)
+			break; /* caught below */
+		*end = '\0';
+		at = l->in_seen;
+		backoff_reset(&l->backoff);
+		l->ops->on_line(l, line, (size_t)(end - line), l->arg);
+	}
+	strbuf_consume(&l->in, at);
+	l->in_seen = l->in.len;
+	if (l->in.len >= LINK_LINE_MAX)
+		link_cut(l, "line longer than %zu bytes", LINK_LINE_MAX - 1);
+}
+
+static void
+read_some(struct link *l)
+{
+	char *to = strbuf_reserve(&l->in, READ_BYTES);
+	ssize_t n = recv(l->fd, to, READ_BYTES, 0);
+
+	if (n > 0) {
+		l->in.len += (size_t)n;
+		tell_lines(l);
+	} else if (n == 0) {
+		if (l->in.len > 0)
+			err_set(&l->why, 0, "closed by the peer within a line");
+		else
+			err_set(&l->why, 0, "closed by the peer");
+		break_off(l);
+	} else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
+		err_errno(&l->why, "cannot read from the peer");
+		break_off(l);
+	}
+	if (l->state == LINK_UP && l->in.len == 0 && l->in.cap > 2 * READ_BYTES)
+		strbuf_fini(&l->in);
+}
+
+static void
+on_link_ready(int fd, short what, void *arg)
+{
+	struct link *l = arg;
+
+	(void)fd;
+	if (what & EV_READ)
+		read_some(l);
+	else if (what & EV_WRITE)
+		flush(l);
+}
+
+static void
+go_up(struct link *l, int fd)
+{
+	l->fd = fd;
+	l->state = LINK_UP;
+	loop_fd_set(&l->reader, l->loop, fd, EV_READ, on_link_ready, l);
+	l->ops->on_up(l, l->arg);
+}
+
+/* --- dialling --- */
+
+static int
+fill_address(struct sockaddr_un *to, const char *path, struct err *e)
+{
+	size_t n = strlen(path);
+
+	*to = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (n == 0 || n >= sizeof to->sun_path)
+		return err_set(e, ENAMETOOLONG,
+			       "socket path: expected 1 to %zu bytes, got %zu: %s",
+			       sizeof to->sun_path - 1, n, path);
+	memcpy(to->sun_path, path, n);
+	return 0;
+}
+
+static int
+dial(const char *path, struct err *e)
+{
+	struct sockaddr_un to;
+	int fd;
+
+	if (fill_address(&to, path, e) < 0)
+		return -1;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return err_errno(e, "cannot make a socket");
+	if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0) {
+		err_errno(e, "cannot connect to %s", path);
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static void
+on_retry(void *arg)
+{
+	struct link *l = arg;
+	struct err e = {0};
+	int fd = dial(l->path, &e);
+
+	if (fd >= 0) {
+		go_up(l, fd);
+		return;
+	}
+	if (l->backoff.tries == 0)
+		log_info(NULL, "peer not reached yet, trying on", "err=%s", e.text);
+	loop_timer_set(&l->retry, backoff_next(&l->backoff, random_u32()));
+}
+
+struct link *
+link_dial(struct loop *loop, const char *path, const struct link_ops *ops, void *arg)
+{
+	struct link *l = link_new(loop, ops, arg);
+
+	l->path = path;
+	backoff_init(&l->backoff, RETRY_FIRST, RETRY_MOST);
+	loop_timer_init(&l->retry, loop, on_retry, l);
+	loop_timer_set(&l->retry, 0); /* never calls back from inside this call */
+	return l;
+}
+
+bool
+link_is_up(const struct link *l)
+{
+	return l->state == LINK_UP;
+}
+
+void
+link_set_arg(struct link *l, void *arg)
+{
+	l->arg = arg;
+}
+
+void *
+link_arg(const struct link *l)
+{
+	return l->arg;
+}
+
+/* --- listening --- */
+
+static void
+take_in(struct link_server *s, int fd)
+{
+	struct link *l = link_new(s->loop, s->ops, s->arg);
+
+	l->server = s;
+	list_push(&s->links, &l->node);
+	s->on_accept(l, s->arg);
+	if (!l->is_freed)
+		go_up(l, fd);
+	else
+		close(fd);
+}
+
+static void
+on_connection(int fd, short what, void *arg)
+{
+	struct link_server *s = arg;
+	int i;
+
+	(void)what;
+	for (i = 0; i < ACCEPTS_AT_ONCE; i++) {
+		int peer = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (peer >= 0) {
+			take_in(s, peer);
+		} else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
+			log_warn_limited(NULL, "cannot take in a link", "err=%s", strerror(errno));
+			loop_fd_clear(&s->watch);
+			loop_timer_set(&s->pause, ACCEPT_PAUSE);
+			return;
+		} else {
+			return;
+		}
+	}
+}
+
+static void
+listen_on(void *arg)
+{
+	struct link_server *s = arg;
+
+	loop_fd_set(&s->watch, s->loop, s->fd, EV_READ, on_connection, s);
+}
+
+/* Whatever else is at path stays: it is not ours. */
+static int
+remove_stale(const char *path, struct err *e)
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : err_errno(e, "cannot listen at %s", path);
+	if (!S_ISSOCK(st.st_mode))
+		return err_set(e, EEXIST, "cannot listen at %s: something that is no socket is there",
+			       path);
+	if (unlink(path) < 0)
+		return err_errno(e, "cannot remove the old socket %s", path);
+	return 0;
+}
+
+/* A bound and listening socket that never, not for a moment, is open to more than
+ * its mode says. */
+static int
+open_listener(const char *path, struct err *e)
+{
+	struct sockaddr_un at;
+	int fd;
+
+	if (fill_address(&at, path, e) < 0)
+		return -1;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return err_errno(e, "cannot make a socket");
+	if (remove_stale(path, e) < 0) {
+		close(fd);
+		return -1;
+	}
+	if (fchmod(fd, 0660) < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) < 0 ||
+	    chmod(path, 0660) < 0 || listen(fd, SOMAXCONN) < 0) {
+		err_errno(e, "cannot listen at %s", path);
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+struct link_server *
+link_listen(struct loop *loop, const char *path, const struct link_ops *ops,
+	    void (*on_accept)(struct link *, void *arg), void *arg, struct err *e)
+{
+	struct link_server *s;
+	int fd = open_listener(path, e);
+
+	if (fd < 0)
+		return NULL;
+	s = xcalloc(1, sizeof *s);
+	*s = (struct link_server){.loop = loop, .ops = ops, .on_accept = on_accept, .arg = arg,
+				  .fd = fd, .path = xstrdup(path)};
+	list_init(&s->links);
+	loop_fd_init(&s->watch);
+	loop_timer_init(&s->pause, loop, listen_on, s);
+	listen_on(s);
+	return s;
+}
+
+void
+link_server_free(struct link_server **sp)
+{
+	struct link_server *s = *sp;
+	struct list_node *node, *tmp;
+
+	*sp = NULL;
+	if (s == NULL)
+		return;
+	LIST_FOREACH(&s->links, node, tmp)
+		discard(container_of(node, struct link, node));
+	loop_fd_clear(&s->watch);
+	loop_timer_fini(&s->pause);
+	close(s->fd);
+	unlink(s->path);
+	free(s->path);
+	free(s);
+}

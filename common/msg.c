@@ -1,0 +1,403 @@
+#include "common/msg.h"
+
+#include <stdlib.h>
+
+#include "common/jput.h"
+#include "common/msg_impl.h"
+#include "common/msg_limits.h"
+#include "common/strbuf.h"
+
+const char *const msg_role_words[MSG_ROLES] = {"activator", "autoscaler", "control"};
+const char *const msg_state_words[MSG_STATES] = {"starting", "ready", "stopping"};
+const char *const msg_word_words[MSG_WORDS] = {"answers", "refuses"};
+const char *const msg_action_words[MSG_ACTIONS] = {"wake", "serve_only", "answer"};
+
+static const char *const type_names[] = {
+	[MSG_UNKNOWN] = "unknown",
+#define X(id, name) [MSG_##id] = #name,
+	MSG_TYPES(X)
+#undef X
+};
+
+const char *
+msg_type_name(enum msg_type type)
+{
+	CHECK((size_t)type < ARRAY_LEN(type_names));
+	return type_names[type];
+}
+
+/* --- encode --- */
+
+static void
+put_list(struct jput *j, const char *key, const struct str_list *l)
+{
+	size_t i;
+
+	if (l->n == 0)
+		return;
+	jput_array(j, key);
+	for (i = 0; i < l->n; i++)
+		jput_string(j, NULL, l->v[i]);
+	jput_array_end(j);
+}
+
+static void
+put_hello(struct jput *j, const struct msg_hello *h)
+{
+	jput_i64(j, "protocol", h->protocol);
+	jput_string(j, "role", msg_role_words[h->role]);
+	jput_string(j, "id", h->id);
+	jput_string_if(j, "version", h->version);
+}
+
+static void
+put_instance(struct jput *j, const struct msg_instance *i)
+{
+	jput_object(j, NULL);
+	jput_string(j, "id", i->id);
+	if (i->address != NULL) {
+		jput_string(j, "address", i->address);
+		jput_u64(j, "port", i->port);
+	}
+	jput_string_if(j, "probe", i->probe);
+	jput_string(j, "state", msg_state_words[i->state]);
+	jput_object_end(j);
+}
+
+static void
+put_failure(struct jput *j, const struct msg_failure *f)
+{
+	jput_object(j, "failure");
+	jput_string(j, "reason", f->reason);
+	jput_string(j, "message", f->message);
+	jput_i64(j, "retry_after_ms", f->retry_after_ms);
+	jput_object_end(j);
+}
+
+/* All of it but the name of the revision. */
+static void
+put_state(struct jput *j, const struct msg_instances *s)
+{
+	size_t i;
+
+	jput_u64(j, "wanted", s->wanted);
+	jput_double(j, "target", s->target);
+	if (s->is_external)
+		jput_bool(j, "external", true);
+	if (s->cold_start_ms > 0)
+		jput_i64(j, "cold_start_ms", s->cold_start_ms);
+	if (s->is_known) {
+		jput_array(j, "instances");
+		for (i = 0; i < s->n; i++)
+			put_instance(j, &s->v[i]);
+		jput_array_end(j);
+	} else {
+		jput_null(j, "instances");
+	}
+	if (s->failure != NULL)
+		put_failure(j, s->failure);
+}
+
+static void
+put_rule(struct jput *j, const struct rule_conf *r)
+{
+	jput_object(j, NULL);
+	jput_string(j, "action", msg_action_words[r->action]);
+	put_list(j, "methods", &r->methods);
+	put_list(j, "paths", &r->paths);
+	jput_string_if(j, "header", r->header);
+	jput_string_if(j, "contains", r->contains);
+	put_list(j, "clients", &r->clients);
+	if (r->action == RULE_ANSWER)
+		jput_u64(j, "status", r->status);
+	jput_string_if(j, "body", r->body);
+	put_list(j, "fields", &r->fields);
+	jput_object_end(j);
+}
+
+static void
+put_traffic(struct jput *j, const struct msg_traffic *t)
+{
+	jput_object(j, NULL);
+	jput_string(j, "revision", t->revision);
+	jput_u64(j, "percent", t->percent);
+	jput_string_if(j, "tag", t->tag);
+	jput_object_end(j);
+}
+
+static void
+put_revision(struct jput *j, const struct msg_revision *r)
+{
+	jput_object(j, NULL);
+	jput_string(j, "name", r->instances.revision);
+	jput_object(j, "limits");
+	msg_limits_put(j, &r->limits);
+	jput_object_end(j);
+	put_state(j, &r->instances);
+	jput_object_end(j);
+}
+
+static void
+put_service(struct jput *j, const struct msg_service *s)
+{
+	size_t i;
+
+	jput_string(j, "name", s->name);
+	put_list(j, "hosts", &s->hosts);
+	put_list(j, "paths", &s->paths);
+	jput_string_if(j, "match_header", s->match_header);
+	jput_string_if(j, "match_value", s->match_value);
+	jput_string_if(j, "sticky", s->sticky);
+	jput_string_if(j, "waiting_page", s->waiting_page);
+	jput_array(j, "rules");
+	for (i = 0; i < s->rules_n; i++)
+		put_rule(j, &s->rules[i]);
+	jput_array_end(j);
+	jput_array(j, "traffic");
+	for (i = 0; i < s->traffic_n; i++)
+		put_traffic(j, &s->traffic[i]);
+	jput_array_end(j);
+	jput_array(j, "revisions");
+	for (i = 0; i < s->revisions_n; i++)
+		put_revision(j, &s->revisions[i]);
+	jput_array_end(j);
+}
+
+static void
+put_stat_instance(struct jput *j, const struct msg_stat_instance *i)
+{
+	jput_object(j, NULL);
+	jput_string(j, "id", i->id);
+	jput_u64(j, "in_flight", i->in_flight);
+	if (i->busy_s > 0)
+		jput_double(j, "busy_s", i->busy_s);
+	jput_object_end(j);
+}
+
+static void
+put_stat(struct jput *j, const struct msg_stat *s)
+{
+	size_t i;
+
+	jput_object(j, NULL);
+	jput_string(j, "name", s->name);
+	jput_double(j, "concurrency", s->concurrency);
+	jput_u64(j, "peak", s->peak);
+	jput_u64(j, "requests", s->requests);
+	jput_u64(j, "parked", s->parked);
+	jput_u64(j, "in_flight", s->in_flight);
+	if (s->completed > 0) {
+		jput_u64(j, "completed", s->completed);
+		jput_double(j, "latency_ms", s->latency_ms);
+	}
+	jput_array(j, "instances");
+	for (i = 0; i < s->n; i++)
+		put_stat_instance(j, &s->v[i]);
+	jput_array_end(j);
+	jput_object_end(j);
+}
+
+static void
+put_stats(struct jput *j, const struct msg_stats *s)
+{
+	size_t i;
+
+	jput_i64(j, "period_ms", s->period_ms);
+	jput_array(j, "revisions");
+	for (i = 0; i < s->n; i++)
+		put_stat(j, &s->v[i]);
+	jput_array_end(j);
+}
+
+static void
+put_members(struct jput *j, const struct msg *m)
+{
+	switch (m->type) {
+	case MSG_UNKNOWN:
+		CHECK(!"a message without a type");
+	case MSG_HELLO:
+		put_hello(j, &m->u.hello);
+		break;
+	case MSG_BEGIN:
+		jput_i64(j, "generation", m->u.begin.generation);
+		break;
+	case MSG_SERVICE:
+		put_service(j, &m->u.service);
+		break;
+	case MSG_END:
+		jput_i64(j, "generation", m->u.end.generation);
+		jput_u64(j, "services", m->u.end.services);
+		break;
+	case MSG_INSTANCES:
+		jput_string(j, "revision", m->u.instances.revision);
+		put_state(j, &m->u.instances);
+		break;
+	case MSG_ACTIVATE:
+		jput_string(j, "revision", m->u.activate.revision);
+		jput_u64(j, "parked", m->u.activate.parked);
+		jput_u64(j, "seq", m->u.activate.seq);
+		break;
+	case MSG_ACTIVATING:
+		jput_string(j, "revision", m->u.activating.revision);
+		jput_u64(j, "seq", m->u.activating.seq);
+		jput_u64(j, "wanted", m->u.activating.wanted);
+		break;
+	case MSG_STATS:
+		put_stats(j, &m->u.stats);
+		break;
+	case MSG_INSTANCE:
+		jput_string(j, "id", m->u.instance.id);
+		jput_string(j, "state", msg_word_words[m->u.instance.state]);
+		break;
+	case MSG_DRAIN:
+		jput_string(j, "token", m->u.drain.token);
+		jput_string_if(j, "revision", m->u.drain.revision);
+		jput_string_if(j, "instance", m->u.drain.instance);
+		break;
+	case MSG_DRAINED:
+	case MSG_BUSY:
+	case MSG_RESUME:
+		jput_string(j, "token", m->u.drained.token);
+		break;
+	}
+}
+
+void
+msg_encode(const struct msg *m, struct strbuf *out)
+{
+	struct jput j;
+
+	jput_init(&j, out);
+	jput_object(&j, NULL);
+	jput_string(&j, "type", msg_type_name(m->type));
+	put_members(&j, m);
+	jput_object_end(&j);
+}
+
+/* --- fini --- */
+
+static void
+list_fini(struct str_list *l)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		free(l->v[i]);
+	free(l->v);
+}
+
+static void
+state_fini(struct msg_instances *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->n; i++) {
+		free(s->v[i].id);
+		free(s->v[i].address);
+		free(s->v[i].probe);
+	}
+	free(s->v);
+	if (s->failure != NULL) {
+		free(s->failure->reason);
+		free(s->failure->message);
+		free(s->failure);
+	}
+	free(s->revision);
+}
+
+static void
+rule_fini(struct rule_conf *r)
+{
+	list_fini(&r->methods);
+	list_fini(&r->paths);
+	list_fini(&r->clients);
+	list_fini(&r->fields);
+	free(r->header);
+	free(r->contains);
+	free(r->body);
+}
+
+static void
+service_fini(struct msg_service *s)
+{
+	size_t i;
+
+	free(s->name);
+	list_fini(&s->hosts);
+	list_fini(&s->paths);
+	free(s->match_header);
+	free(s->match_value);
+	free(s->sticky);
+	free(s->waiting_page);
+	for (i = 0; i < s->rules_n; i++)
+		rule_fini(&s->rules[i]);
+	free(s->rules);
+	for (i = 0; i < s->traffic_n; i++) {
+		free(s->traffic[i].revision);
+		free(s->traffic[i].tag);
+	}
+	free(s->traffic);
+	for (i = 0; i < s->revisions_n; i++) {
+		limits_fini(&s->revisions[i].limits);
+		state_fini(&s->revisions[i].instances);
+	}
+	free(s->revisions);
+}
+
+static void
+stats_fini(struct msg_stats *s)
+{
+	size_t i, k;
+
+	for (i = 0; i < s->n; i++) {
+		for (k = 0; k < s->v[i].n; k++)
+			free(s->v[i].v[k].id);
+		free(s->v[i].v);
+		free(s->v[i].name);
+	}
+	free(s->v);
+}
+
+void
+msg_fini(struct msg *m)
+{
+	switch (m->type) {
+	case MSG_UNKNOWN:
+	case MSG_BEGIN:
+	case MSG_END:
+		break;
+	case MSG_HELLO:
+		free(m->u.hello.id);
+		free(m->u.hello.version);
+		break;
+	case MSG_SERVICE:
+		service_fini(&m->u.service);
+		break;
+	case MSG_INSTANCES:
+		state_fini(&m->u.instances);
+		break;
+	case MSG_ACTIVATE:
+		free(m->u.activate.revision);
+		break;
+	case MSG_ACTIVATING:
+		free(m->u.activating.revision);
+		break;
+	case MSG_STATS:
+		stats_fini(&m->u.stats);
+		break;
+	case MSG_INSTANCE:
+		free(m->u.instance.id);
+		break;
+	case MSG_DRAIN:
+		free(m->u.drain.token);
+		free(m->u.drain.revision);
+		free(m->u.drain.instance);
+		break;
+	case MSG_DRAINED:
+	case MSG_BUSY:
+	case MSG_RESUME:
+		free(m->u.drained.token);
+		break;
+	}
+	*m = (struct msg){.type = MSG_UNKNOWN};
+}

@@ -1,0 +1,376 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/jget.h"
+#include "common/link.h"
+#include "common/msg.h"
+#include "common/msg_impl.h"
+#include "common/msg_limits.h"
+
+#define PERIOD_MS_MAX 3600000	     /* of one report */
+#define DELAY_MS_MAX INT64_C(86400000) /* of a retry or a cold start */
+#define STAT_MAX 1e12		     /* bounds what sums can become */
+
+/* A name: a string that is not empty. */
+static int
+get_name(const struct jget *at, const char *key, char **out, struct err *e)
+{
+	if (jget_string(at, key, JGET_MUST, out, e) < 0)
+		return -1;
+	return **out != '\0' ? 0 : jget_fail(at, key, e, "expected a name, got \"\"");
+}
+
+static int
+get_list(const struct jget *at, const char *key, struct str_list *l, struct err *e)
+{
+	struct jget array;
+	size_t n, i;
+
+	if (jget_array(at, key, JGET_MAY, &array, &n, e) < 0)
+		return -1;
+	if (n == 0)
+		return 0;
+	l->v = xcalloc(n + 1, sizeof *l->v);
+	for (i = 0; i < n; i++) {
+		const char *text;
+
+		if (jget_element_string(&array, i, &text, e) < 0)
+			return -1;
+		l->v[l->n++] = xstrdup(text);
+	}
+	return 0;
+}
+
+/* Decode each object of an array by `one` into elements of `size` bytes; the pointer
+ * at pv is set to them (by memcpy: its type is the caller's).  *n counts those begun,
+ * so that msg_fini() finds what is there. */
+static int
+get_objects(const struct jget *at, const char *key, enum jget_need need, size_t size, void *pv,
+	    size_t *n, int (*one)(const struct jget *, void *, struct err *), struct err *e)
+{
+	struct jget array, element;
+	size_t count, i;
+	char *v;
+
+	if (jget_array(at, key, need, &array, &count, e) < 0)
+		return -1;
+	if (count == 0)
+		return 0;
+	v = xcalloc(count, size);
+	memcpy(pv, &v, sizeof v);
+	for (i = 0; i < count; i++) {
+		if (jget_element(&array, i, &element, e) < 0)
+			return -1;
+		(*n)++;
+		if (one(&element, v + i * size, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+#define GET_OBJECTS(at, key, need, v, n, one, e)                                                   \
+	get_objects(at, key, need, sizeof *(v), &(v), &(n), one, e)
+
+static int
+get_hello(const struct jget *at, struct msg_hello *h, struct err *e)
+{
+	int64_t protocol = 0;
+	int role = 0;
+
+	if (jget_i64(at, "protocol", JGET_MUST, 1, INT32_MAX, &protocol, e) < 0 ||
+	    jget_word(at, "role", JGET_MUST, msg_role_words, MSG_ROLES, &role, e) < 0 ||
+	    get_name(at, "id", &h->id, e) < 0 ||
+	    jget_string(at, "version", JGET_MAY, &h->version, e) < 0)
+		return -1;
+	h->protocol = (int)protocol;
+	h->role = (enum msg_role)role;
+	return 0;
+}
+
+static int
+get_instance(const struct jget *at, void *to, struct err *e)
+{
+	struct msg_instance *i = to;
+	int64_t port = 0;
+	int state = 0;
+
+	if (get_name(at, "id", &i->id, e) < 0 ||
+	    jget_string(at, "address", JGET_MAY, &i->address, e) < 0 ||
+	    jget_i64(at, "port", i->address != NULL ? JGET_MUST : JGET_MAY, 1, UINT16_MAX, &port,
+		     e) < 0 ||
+	    jget_string(at, "probe", JGET_MAY, &i->probe, e) < 0 ||
+	    jget_word(at, "state", JGET_MUST, msg_state_words, MSG_STATES, &state, e) < 0)
+		return -1;
+	i->port = (uint16_t)port;
+	i->state = (enum instance_state)state;
+	return 0;
+}
+
+static int
+get_failure(const struct jget *at, struct msg_instances *s, struct err *e)
+{
+	struct jget failure;
+
+	if (jget_object(at, "failure", JGET_MAY, &failure, e) < 0)
+		return -1;
+	if (failure.json == NULL)
+		return 0;
+	s->failure = xcalloc(1, sizeof *s->failure);
+	if (get_name(&failure, "reason", &s->failure->reason, e) < 0 ||
+	    jget_string(&failure, "message", JGET_MUST, &s->failure->message, e) < 0 ||
+	    jget_i64(&failure, "retry_after_ms", JGET_MAY, 0, DELAY_MS_MAX,
+		     &s->failure->retry_after_ms, e) < 0)
+		return -1;
+	return 0;
+}
+
+/* All but the name; `instances` has to be there, if only as null: "not known yet" is
+ * said, not left out. */
+static int
+get_state(const struct jget *at, struct msg_instances *s, struct err *e)
+{
+	struct jget array;
+	size_t n;
+
+	if (jget_u32(at, "wanted", JGET_MUST, &s->wanted, e) < 0 ||
+	    jget_double(at, "target", JGET_MAY, 0, STAT_MAX, &s->target, e) < 0 ||
+	    jget_bool(at, "external", JGET_MAY, &s->is_external, e) < 0 ||
+	    jget_i64(at, "cold_start_ms", JGET_MAY, 0, DELAY_MS_MAX, &s->cold_start_ms, e) < 0 ||
+	    jget_array(at, "instances", JGET_MAY, &array, &n, e) < 0)
+		return -1;
+	s->is_known = array.json != NULL;
+	if (GET_OBJECTS(at, "instances", JGET_MAY, s->v, s->n, get_instance, e) < 0)
+		return -1;
+	return get_failure(at, s, e);
+}
+
+static int
+get_instances(const struct jget *at, struct msg_instances *s, struct err *e)
+{
+	if (get_name(at, "revision", &s->revision, e) < 0)
+		return -1;
+	return get_state(at, s, e);
+}
+
+static int
+get_rule(const struct jget *at, void *to, struct err *e)
+{
+	struct rule_conf *r = to;
+	int64_t status = 0;
+
+	if (jget_word(at, "action", JGET_MUST, msg_action_words, MSG_ACTIONS, &r->action, e) < 0 ||
+	    get_list(at, "methods", &r->methods, e) < 0 || get_list(at, "paths", &r->paths, e) < 0 ||
+	    jget_string(at, "header", JGET_MAY, &r->header, e) < 0 ||
+	    jget_string(at, "contains", JGET_MAY, &r->contains, e) < 0 ||
+	    get_list(at, "clients", &r->clients, e) < 0 ||
+	    jget_i64(at, "status", r->action == RULE_ANSWER ? JGET_MUST : JGET_MAY, 200, 599, &status,
+		     e) < 0 ||
+	    jget_string(at, "body", JGET_MAY, &r->body, e) < 0 ||
+	    get_list(at, "fields", &r->fields, e) < 0)
+		return -1;
+	r->status = (uint32_t)status;
+	return 0;
+}
+
+static int
+get_traffic(const struct jget *at, void *to, struct err *e)
+{
+	struct msg_traffic *t = to;
+	int64_t percent = 0;
+
+	if (get_name(at, "revision", &t->revision, e) < 0 ||
+	    jget_i64(at, "percent", JGET_MUST, 0, 100, &percent, e) < 0 ||
+	    jget_string(at, "tag", JGET_MAY, &t->tag, e) < 0)
+		return -1;
+	t->percent = (uint32_t)percent;
+	return 0;
+}
+
+static int
+get_revision(const struct jget *at, void *to, struct err *e)
+{
+	struct msg_revision *r = to;
+	struct jget limits;
+
+	limits_default(&r->limits);
+	if (get_name(at, "name", &r->instances.revision, e) < 0 ||
+	    jget_object(at, "limits", JGET_MUST, &limits, e) < 0 ||
+	    msg_limits_get(&limits, &r->limits, e) < 0)
+		return -1;
+	return get_state(at, &r->instances, e);
+}
+
+static int
+get_service(const struct jget *at, struct msg_service *s, struct err *e)
+{
+	if (get_name(at, "name", &s->name, e) < 0 || get_list(at, "hosts", &s->hosts, e) < 0 ||
+	    get_list(at, "paths", &s->paths, e) < 0 ||
+	    jget_string(at, "match_header", JGET_MAY, &s->match_header, e) < 0 ||
+	    jget_string(at, "match_value", JGET_MAY, &s->match_value, e) < 0 ||
+	    jget_string(at, "sticky", JGET_MAY, &s->sticky, e) < 0 ||
+	    jget_string(at, "waiting_page", JGET_MAY, &s->waiting_page, e) < 0)
+		return -1;
+	if (GET_OBJECTS(at, "rules", JGET_MAY, s->rules, s->rules_n, get_rule, e) < 0 ||
+	    GET_OBJECTS(at, "traffic", JGET_MUST, s->traffic, s->traffic_n, get_traffic, e) < 0 ||
+	    GET_OBJECTS(at, "revisions", JGET_MUST, s->revisions, s->revisions_n, get_revision,
+			e) < 0)
+		return -1;
+	return 0;
+}
+
+static int
+get_stat_instance(const struct jget *at, void *to, struct err *e)
+{
+	struct msg_stat_instance *i = to;
+
+	if (get_name(at, "id", &i->id, e) < 0 ||
+	    jget_u32(at, "in_flight", JGET_MUST, &i->in_flight, e) < 0)
+		return -1;
+	return jget_double(at, "busy_s", JGET_MAY, 0, STAT_MAX, &i->busy_s, e);
+}
+
+static int
+get_stat(const struct jget *at, void *to, struct err *e)
+{
+	struct msg_stat *s = to;
+
+	if (get_name(at, "name", &s->name, e) < 0 ||
+	    jget_double(at, "concurrency", JGET_MUST, 0, STAT_MAX, &s->concurrency, e) < 0 ||
+	    jget_u32(at, "peak", JGET_MAY, &s->peak, e) < 0 ||
+	    jget_u64(at, "requests", JGET_MUST, &s->requests, e) < 0 ||
+	    jget_u32(at, "parked", JGET_MUST, &s->parked, e) < 0 ||
+	    jget_u32(at, "in_flight", JGET_MAY, &s->in_flight, e) < 0 ||
+	    jget_u64(at, "completed", JGET_MAY, &s->completed, e) < 0 ||
+	    jget_double(at, "latency_ms", JGET_MAY, 0, STAT_MAX, &s->latency_ms, e) < 0)
+		return -1;
+	return GET_OBJECTS(at, "instances", JGET_MAY, s->v, s->n, get_stat_instance, e);
+}
+
+static int
+get_stats(const struct jget *at, struct msg_stats *s, struct err *e)
+{
+	if (jget_i64(at, "period_ms", JGET_MUST, 0, PERIOD_MS_MAX, &s->period_ms, e) < 0)
+		return -1;
+	return GET_OBJECTS(at, "revisions", JGET_MUST, s->v, s->n, get_stat, e);
+}
+
+static int
+get_drain(const struct jget *at, struct msg *m, struct err *e)
+{
+	if (get_name(at, "token", &m->u.drain.token, e) < 0 ||
+	    jget_string(at, "revision", JGET_MAY, &m->u.drain.revision, e) < 0 ||
+	    jget_string(at, "instance", JGET_MAY, &m->u.drain.instance, e) < 0)
+		return -1;
+	if ((m->u.drain.revision == NULL) == (m->u.drain.instance == NULL))
+		return jget_fail(at, NULL, e, "expected either a revision or an instance");
+	return 0;
+}
+
+static int
+get_activate(const struct jget *at, struct msg *m, struct err *e)
+{
+	if (get_name(at, "revision", &m->u.activate.revision, e) < 0 ||
+	    jget_u32(at, "parked", JGET_MUST, &m->u.activate.parked, e) < 0)
+		return -1;
+	return jget_u64(at, "seq", JGET_MUST, &m->u.activate.seq, e);
+}
+
+static int
+get_activating(const struct jget *at, struct msg *m, struct err *e)
+{
+	if (get_name(at, "revision", &m->u.activating.revision, e) < 0 ||
+	    jget_u64(at, "seq", JGET_MUST, &m->u.activating.seq, e) < 0)
+		return -1;
+	return jget_u32(at, "wanted", JGET_MUST, &m->u.activating.wanted, e);
+}
+
+static int
+get_word_of_instance(const struct jget *at, struct msg *m, struct err *e)
+{
+	int state = 0;
+
+	if (get_name(at, "id", &m->u.instance.id, e) < 0 ||
+	    jget_word(at, "state", JGET_MUST, msg_word_words, MSG_WORDS, &state, e) < 0)
+		return -1;
+	m->u.instance.state = (enum instance_word)state;
+	return 0;
+}
+
+static int
+get_end(const struct jget *at, struct msg *m, struct err *e)
+{
+	if (jget_i64(at, "generation", JGET_MUST, 0, INT64_MAX, &m->u.end.generation, e) < 0)
+		return -1;
+	return jget_u32(at, "services", JGET_MUST, &m->u.end.services, e);
+}
+
+static enum msg_type
+type_of(const char *name)
+{
+#define X(id, word)                                                                                \
+	if (strcmp(name, #word) == 0)                                                              \
+		return MSG_##id;
+	MSG_TYPES(X)
+#undef X
+	return MSG_UNKNOWN;
+}
+
+static int
+get_members(const struct jget *at, struct msg *m, struct err *e)
+{
+	switch (m->type) {
+	case MSG_UNKNOWN:
+		return 0;
+	case MSG_HELLO:
+		return get_hello(at, &m->u.hello, e);
+	case MSG_BEGIN:
+		return jget_i64(at, "generation", JGET_MUST, 0, INT64_MAX,
+				&m->u.begin.generation, e);
+	case MSG_SERVICE:
+		return get_service(at, &m->u.service, e);
+	case MSG_END:
+		return get_end(at, m, e);
+	case MSG_INSTANCES:
+		return get_instances(at, &m->u.instances, e);
+	case MSG_ACTIVATE:
+		return get_activate(at, m, e);
+	case MSG_ACTIVATING:
+		return get_activating(at, m, e);
+	case MSG_STATS:
+		return get_stats(at, &m->u.stats, e);
+	case MSG_INSTANCE:
+		return get_word_of_instance(at, m, e);
+	case MSG_DRAIN:
+		return get_drain(at, m, e);
+	case MSG_DRAINED:
+	case MSG_BUSY:
+	case MSG_RESUME:
+		return get_name(at, "token", &m->u.drained.token, e);
+	}
+	return -1;
+}
+
+int
+msg_decode(struct msg *m, const char *line, size_t n, struct err *e)
+{
+	struct jget root;
+	struct json_t *json;
+	char *type = NULL;
+	int rc = -1;
+
+	*m = (struct msg){.type = MSG_UNKNOWN};
+	if (n >= LINK_LINE_MAX)
+		return err_set(e, 0, "line longer than %zu bytes", LINK_LINE_MAX - 1);
+	json = jget_open(line, n, &root, e);
+	if (json == NULL)
+		return -1;
+	if (jget_string(&root, "type", JGET_MUST, &type, e) == 0) {
+		m->type = type_of(type);
+		rc = get_members(&root, m, e);
+		if (rc < 0)
+			err_prefix(e, "%s", msg_type_name(m->type));
+	}
+	free(type);
+	jget_close(&json);
+	return rc;
+}
