@@ -1,0 +1,42 @@
+/* libFuzzer: any bytes as a line of the link.  What is taken must come out of the
+ * encoder as something that is taken again and comes out the same. */
+#include <stdint.h>
+#include <string.h>
+
+#include "common/msg.h"
+#include "common/strbuf.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+there_and_back(const struct msg *m)
+{
+	struct strbuf one, two;
+	struct msg again;
+	struct err e;
+
+	strbuf_init(&one, 0);
+	strbuf_init(&two, 0);
+	msg_encode(m, &one);
+	CHECK(strchr(strbuf_str(&one), '\n') == NULL);
+	CHECK(msg_decode(&again, one.data, one.len, &e) == 0);
+	msg_encode(&again, &two);
+	CHECK(strcmp(strbuf_str(&one), strbuf_str(&two)) == 0);
+	msg_fini(&again);
+	strbuf_fini(&one);
+	strbuf_fini(&two);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct err e = {0};
+	struct msg m;
+	int rc = msg_decode(&m, (const char *)data, size, &e);
+
+	CHECK((rc == 0) == (e.text[0] == '\0'));
+	if (rc == 0 && m.type != MSG_UNKNOWN)
+		there_and_back(&m);
+	msg_fini(&m);
+	return 0;
+}
