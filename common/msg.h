@@ -14,6 +14,7 @@
 struct strbuf;
 
 #define MSG_PROTOCOL 1
+#define MSG_LINE_MAX ((size_t)1 << 20) /* bytes, newline included */
 
 #define MSG_TYPES(X)                                                                               \
 	X(HELLO, hello) X(BEGIN, begin) X(SERVICE, service) X(END, end) X(INSTANCES, instances)    \

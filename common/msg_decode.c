@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "common/jget.h"
-#include "common/link.h"
 #include "common/msg.h"
 #include "common/msg_impl.h"
 #include "common/msg_limits.h"
@@ -359,8 +358,8 @@ msg_decode(struct msg *m, const char *line, size_t n, struct err *e)
 	int rc = -1;
 
 	*m = (struct msg){.type = MSG_UNKNOWN};
-	if (n >= LINK_LINE_MAX)
-		return err_set(e, 0, "line longer than %zu bytes", LINK_LINE_MAX - 1);
+	if (n >= MSG_LINE_MAX)
+		return err_set(e, 0, "line longer than %zu bytes", MSG_LINE_MAX - 1);
 	json = jget_open(line, n, &root, e);
 	if (json == NULL)
 		return -1;

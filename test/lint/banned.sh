@@ -1,0 +1,43 @@
+#!/bin/sh
+# banned.sh - calls that are never right here, and what to take instead.
+awk -f test/lint/code.awk $(ls common/*.[ch] activator/*.[ch] autoscaler/*.[ch] 2>/dev/null) |
+awk '
+BEGIN {
+	instead["strcpy"] = instead["strcat"] = "snprintf or strbuf"
+	instead["strncpy"] = instead["strncat"] = "snprintf or strbuf"
+	instead["stpcpy"] = instead["sprintf"] = instead["vsprintf"] = "snprintf or strbuf"
+	instead["strtok"] = "strcspn"
+	instead["gets"] = "fgets"
+	instead["atoi"] = instead["atol"] = instead["atoll"] = instead["atof"] = "strtol, checked"
+	instead["alloca"] = "a bounded array"
+	instead["time"] = instead["ftime"] = instead["times"] = "clk_now or clk_wall"
+	instead["localtime"] = instead["gmtime"] = instead["ctime"] = instead["asctime"] = "the _r form"
+	instead["inet_ntoa"] = instead["inet_addr"] = instead["inet_aton"] = "addr_format, addr_parse"
+	instead["gethostbyname"] = instead["getaddrinfo"] = "addr_parse: no resolver is asked"
+	instead["system"] = instead["popen"] = "fork and exec"
+	instead["signal"] = "sigaction or loop_signal"
+	instead["sleep"] = instead["usleep"] = instead["nanosleep"] = "a loop timer"
+	instead["rand"] = instead["srand"] = instead["random"] = "getrandom, or a number of the caller"
+	instead["mktemp"] = instead["tmpnam"] = instead["tempnam"] = "mkstemp"
+	instead["assert"] = "CHECK"
+	instead["malloc"] = instead["calloc"] = instead["realloc"] = "xmalloc and its kin"
+	instead["strdup"] = instead["strndup"] = instead["asprintf"] = "xstrdup and its kin"
+	instead["strerror_r"] = "strerror: glibc keeps it per thread"
+}
+{
+	code = $0
+	sub(/^[^:]*:[^:]*:/, "", code)
+	split($0, part, ":")
+	if (part[1] == "common/base.c")
+		next
+	while (match(code, /[A-Za-z_][A-Za-z0-9_]*\(/)) {
+		name = substr(code, RSTART, RLENGTH - 1)
+		before = RSTART > 1 ? substr(code, RSTART - 1, 1) : ""
+		code = substr(code, RSTART + RLENGTH)
+		if ((name in instead) && before !~ /[.>]/) {
+			print part[1] ":" part[2] ": " name "(): use " instead[name]
+			bad = 1
+		}
+	}
+}
+END { exit bad }'

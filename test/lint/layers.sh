@@ -1,0 +1,103 @@
+#!/bin/sh
+# layers.sh - who may include whom, and which library is seen where.
+# The tables are the rules: where the code needs another, they are changed here,
+# in the same commit and with a reason.
+sources=$(ls common/*.[ch] activator/*.[ch] autoscaler/*.[ch] common/*.def activator/*.def \
+	autoscaler/*.def 2>/dev/null)
+awk -f test/lint/code.awk $sources | awk -v floors=test/lint/floors -v libraries=test/lint/libraries '
+function complain(text) { print at ": " text; bad = 1 }
+function stem(path) { sub(/\.[a-z]+$/, "", path); return path }
+function folder(path) { sub(/\/.*/, "", path); return path }
+function allowed(list, path,   n, i, names) {
+	n = split(list, names, " ")
+	for (i = 1; i <= n; i++)
+		if (names[i] == path || names[i] == stem(path))
+			return 1
+	return 0
+}
+function floor_of(path,   i, n) {
+	for (i = 1; i <= rows; i++) {
+		n = length(row[i])
+		if (row[i] == path || (substr(row[i], n) == "*" &&
+				       substr(path, 1, n - 1) == substr(row[i], 1, n - 1)))
+			return row_floor[i]
+	}
+	return 0
+}
+BEGIN {
+	while ((getline line < floors) > 0)
+		if (line ~ /^[a-z]/) {
+			n = split(line, w, " ")
+			for (i = 3; i <= n; i++) {
+				row[++rows] = w[1] "/" w[i]
+				row_floor[rows] = w[2]
+			}
+		}
+	while ((getline line < libraries) > 0)
+		if (line ~ /^[^#]/) {
+			key = line; sub(/[ \t].*/, "", key)
+			rest = line; sub(/^[^ \t]*[ \t]*/, "", rest)
+			where[key] = rest
+			keys[++keys_n] = key
+		}
+}
+{
+	split($0, part, ":")
+	file = part[1]; at = part[1] ":" part[2]
+	code = $0; sub(/^[^:]*:[^:]*:/, "", code)
+	if (!(file in seen)) {
+		seen[file] = 1
+		if (!floor_of(stem(file)))
+			complain(stem(file) " is on no floor: see " floors)
+	}
+}
+code ~ /^[ \t]*#[ \t]*include[ \t]*"/ {
+	target = code; sub(/^[^"]*"/, "", target); sub(/".*/, "", target)
+	if (target !~ /^(common|activator|autoscaler)\//) {
+		complain("\"" target "\": expected common/, activator/ or autoscaler/ before it")
+		next
+	}
+	if (folder(target) != "common" && folder(target) != folder(file))
+		complain(folder(file) "/ may not include " target)
+	else if (folder(target) == folder(file) && floor_of(stem(target)) > floor_of(stem(file)))
+		complain(file " (floor " floor_of(stem(file)) ") may not include " target \
+			 " (floor " floor_of(stem(target)) ")")
+	if (file ~ /\.h$/ && target ~ /\.h$/)
+		edges[++edges_n] = file " " target
+	next
+}
+code ~ /^[ \t]*#[ \t]*include[ \t]*</ {
+	target = code; sub(/^[^<]*</, "", target); sub(/>.*/, "", target)
+	for (i = 1; i <= keys_n; i++)
+		if (substr(target, 1, length(keys[i])) == keys[i] && !allowed(where[keys[i]], file))
+			complain("<" target "> may be seen only in " where[keys[i]])
+	next
+}
+{
+	for (i = 1; i <= keys_n; i++) {
+		key = keys[i]
+		if (key !~ /\($/)
+			continue
+		name = substr(key, 1, length(key) - 1)
+		if (code ~ ("(^|[^A-Za-z0-9_.>])" name "\\(") && !allowed(where[key], file))
+			complain(name "() only in " where[key])
+	}
+}
+END {
+	# Cycles: strike out headers that include nothing left, until none goes.
+	do {
+		gone = 0
+		for (i = 1; i <= edges_n; i++)
+			if (edges[i] != "") {
+				split(edges[i], w, " ")
+				has = 0
+				for (j = 1; j <= edges_n; j++)
+					if (edges[j] != "" && index(edges[j], w[2] " ") == 1)
+						has = 1
+				if (!has) { edges[i] = ""; gone = 1 }
+			}
+	} while (gone)
+	for (i = 1; i <= edges_n; i++)
+		if (edges[i] != "") { at = "include cycle"; complain(edges[i]) }
+	exit bad
+}'

@@ -1,0 +1,45 @@
+#!/bin/sh
+# limits.sh - sizes.  Reports only: what it names is a place to look, not a fault.
+# Files over 900 lines, headers over 200, functions over 80, lines over 100 columns.
+awk '
+function finish() {
+	if (file == "")
+		return
+	if (lines > 900)
+		print "  " file ": " lines " lines"
+	if (file ~ /\.h$/ && lines > 200)
+		print "  " file ": a header of " lines " lines"
+}
+FNR == 1 { finish(); file = FILENAME; start = 0 }
+{
+	lines = FNR
+	text = $0
+	width = 0
+	n = gsub(/\t/, "\t", text)
+	if (length(text) + 7 * n > 100) {
+		for (i = 1; i <= length(text); i++)
+			width += substr(text, i, 1) == "\t" ? 8 - width % 8 : 1
+		gsub(/[\200-\277]/, "", text) # bytes that continue a UTF-8 character
+		if (width > 100 && text !~ /"/)
+			print "  " file ":" FNR ": " width " columns"
+	}
+}
+/^[a-z_].*\(/ && !/;$/ { name = $0; sub(/\(.*/, "", name); sub(/.*[ *]/, "", name) }
+/^{$/ { start = FNR }
+/^}$/ && start {
+	size = FNR - start - 1
+	count[size]++
+	total++
+	if (size > 80)
+		print "  " file ":" start ": " name "() has " size " lines"
+	start = 0
+}
+END {
+	finish()
+	for (size = 0; total && size < 2000; size++) {
+		sum += count[size]
+		if (!median && sum * 2 >= total) median = size + 0 ? size : 1
+		if (!p90 && sum * 10 >= total * 9) p90 = size
+	}
+	print "  " total " functions: median " median " lines, nine of ten at most " p90
+}' $(ls common/*.[ch] activator/*.[ch] autoscaler/*.[ch] 2>/dev/null)
