@@ -194,7 +194,7 @@ jput_double(struct jput *j, const char *key, double value)
 		return;
 	}
 	begin_value(j, key);
-	snprintf(text, sizeof text, "%.15g", value);
+	snprintf(text, sizeof text, "%.15g", value == 0 ? 0 : value); /* never "-0" */
 	if (strtod(text, NULL) != value) /* the shorter form loses a bit */
 		snprintf(text, sizeof text, "%.17g", value);
 	strbuf_adds(j->out, text);
