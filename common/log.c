@@ -92,7 +92,7 @@ log_tag_set(struct log_tag *t, const char *fmt, ...)
 static bool
 put(struct line *l, const char *s, size_t n)
 {
-	if (l->is_cut || n > sizeof l->text - TAIL_BYTES - l->n) {
+	if (l->is_cut || l->n + n > sizeof l->text - TAIL_BYTES) {
 		l->is_cut = true;
 		return false;
 	}
@@ -266,7 +266,7 @@ put_text_pair(struct line *l, const struct pair *p)
 static void
 put_pair(struct line *l, const struct pair *p)
 {
-	if (l->is_cut || p->key_n + TAIL_BYTES > sizeof l->text - TAIL_BYTES - l->n)
+	if (l->is_cut || l->n + p->key_n + TAIL_BYTES > sizeof l->text - TAIL_BYTES)
 		l->is_cut = true;
 	else if (format == LOG_JSON)
 		put_json_pair(l, p);

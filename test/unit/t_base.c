@@ -1,0 +1,265 @@
+/* base, err, list, strbuf, backoff: what everything stands on. */
+#include "test/unit/unit.h"
+
+#include <errno.h>
+
+#include "common/backoff.h"
+#include "common/clk.h"
+#include "common/err.h"
+#include "common/list.h"
+#include "common/strbuf.h"
+
+static void
+break_check(void *arg)
+{
+	CHECK(arg != NULL);
+}
+
+static void
+check_aborts_and_says_where(void **state)
+{
+	(void)state;
+	unit_expect_abort(break_check, NULL);
+	assert_int_equal(unit_status_of(break_check, state), 0);
+}
+
+static void
+exhaust(void *arg)
+{
+	volatile size_t too_much = SIZE_MAX / 2;
+
+	(void)arg;
+	free(xmalloc(too_much));
+}
+
+static void
+out_of_memory_aborts(void **state)
+{
+	(void)state;
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* they refuse themselves */
+	unit_expect_abort(exhaust, NULL);
+#else
+	(void)exhaust;
+#endif
+}
+
+static void
+err_texts(void **state)
+{
+	struct err e = {.code = 1};
+	char longer[sizeof e.text + 50];
+
+	(void)state;
+	assert_int_equal(err_set(&e, 7, "cannot %s", "fly"), -1);
+	assert_string_equal(e.text, "cannot fly");
+	assert_int_equal(e.code, 7);
+	assert_int_equal(err_prefix(&e, "bird %d", 3), -1);
+	assert_string_equal(e.text, "bird 3: cannot fly");
+	assert_int_equal(e.code, 7);
+	errno = ENOENT;
+	assert_int_equal(err_errno(&e, "cannot open %s", "x"), -1);
+	assert_string_equal(e.text, "cannot open x: No such file or directory");
+	assert_int_equal(e.code, ENOENT);
+	assert_int_equal(err_set(NULL, 1, "nobody asks"), -1);
+	assert_int_equal(err_errno(NULL, "nobody asks"), -1);
+	assert_int_equal(err_prefix(NULL, "nobody asks"), -1);
+
+	memset(longer, 'x', sizeof longer);
+	longer[sizeof longer - 1] = '\0';
+	err_set(&e, 0, "%s", longer);
+	assert_int_equal(strlen(e.text), sizeof e.text - 1);
+	err_prefix(&e, "%s", longer);
+	assert_int_equal(strlen(e.text), sizeof e.text - 1);
+	err_set(&e, 0, "short");
+	err_prefix(&e, "%.*s", (int)sizeof e.text - 4, longer);
+	assert_int_equal(strlen(e.text), sizeof e.text - 1);
+}
+
+struct thing {
+	int id;
+	struct list_node node;
+};
+
+static void
+ids(const struct list *l, char *out)
+{
+	struct list_node *node, *tmp;
+
+	*out = '\0';
+	LIST_FOREACH(l, node, tmp)
+		sprintf(out + strlen(out), "%d", container_of(node, struct thing, node)->id);
+}
+
+static void
+list_keeps_order_and_count(void **state)
+{
+	struct thing t[6] = {{.id = 0}, {.id = 1}, {.id = 2}, {.id = 3}, {.id = 4}, {.id = 5}};
+	struct list a, b;
+	struct list_node *node, *tmp;
+	char text[16];
+
+	(void)state;
+	list_init(&a);
+	list_init(&b);
+	assert_true(list_empty(&a));
+	assert_null(list_first(&a));
+	assert_null(list_pop(&a));
+	list_push(&a, &t[1].node);
+	list_push(&a, &t[2].node);
+	list_push_head(&a, &t[0].node);
+	list_push(&b, &t[4].node);
+	list_push(&b, &t[5].node);
+	list_insert_before(&b, &t[4].node, &t[3].node);
+	list_splice(&a, &b);
+	assert_int_equal(a.n, 6);
+	assert_int_equal(b.n, 0);
+	assert_true(list_empty(&b));
+	ids(&a, text);
+	assert_string_equal(text, "012345");
+	list_splice(&a, &b);
+	assert_int_equal(a.n, 6);
+	LIST_FOREACH(&a, node, tmp) /* the object under the cursor may go */
+		if (container_of(node, struct thing, node)->id % 2 == 0)
+			list_remove(&a, node);
+	ids(&a, text);
+	assert_string_equal(text, "135");
+	assert_false(list_linked(&t[0].node));
+	assert_true(list_linked(&t[1].node));
+	assert_ptr_equal(list_pop(&a), &t[1].node);
+	assert_int_equal(a.n, 2);
+}
+
+static void
+push_twice(void *arg)
+{
+	struct list *l = arg;
+	struct list_node *node = list_first(l);
+
+	list_push(l, node);
+}
+
+static void
+remove_twice(void *arg)
+{
+	struct list *l = arg;
+	struct list_node *node = list_pop(l);
+
+	list_remove(l, node);
+}
+
+static void
+list_misuse_aborts(void **state)
+{
+	struct thing t = {.id = 1};
+	struct list l;
+
+	(void)state;
+	list_init(&l);
+	list_push(&l, &t.node);
+	unit_expect_abort(push_twice, &l);
+	unit_expect_abort(remove_twice, &l);
+}
+
+static void
+strbuf_grows_and_stops(void **state)
+{
+	struct strbuf b;
+	char *text;
+	int i;
+
+	(void)state;
+	strbuf_init(&b, 10);
+	assert_string_equal(strbuf_str(&b), "");
+	assert_int_equal(strbuf_adds(&b, "12345"), 0);
+	assert_int_equal(strbuf_addf(&b, "%d", 678901), -1);
+	assert_string_equal(strbuf_str(&b), "12345");
+	assert_int_equal(strbuf_addf(&b, "%d", 67890), 0);
+	assert_int_equal(strbuf_add(&b, "x", 1), -1);
+	assert_int_equal(strbuf_add(&b, "", 0), 0);
+	strbuf_consume(&b, 4);
+	assert_string_equal(strbuf_str(&b), "567890");
+	strbuf_consume(&b, 0);
+	text = strbuf_take(&b);
+	assert_string_equal(text, "567890");
+	free(text);
+	assert_int_equal(b.len, 0);
+	assert_int_equal(b.ceil, 10);
+	text = strbuf_take(&b);
+	assert_string_equal(text, "");
+	free(text);
+	strbuf_fini(&b);
+
+	strbuf_init(&b, 0);
+	for (i = 0; i < 1000; i++)
+		assert_int_equal(strbuf_addf(&b, "%0300d", i), 0); /* past the small buffer */
+	assert_int_equal(b.len, 300000);
+	assert_memory_equal(b.data + 299700, "000", 3);
+	assert_string_equal(b.data + 299997, "999");
+	strbuf_clear(&b);
+	assert_string_equal(strbuf_str(&b), "");
+	memcpy(strbuf_reserve(&b, 3), "abc", 4);
+	b.len += 3;
+	assert_string_equal(strbuf_str(&b), "abc");
+	strbuf_fini(&b);
+	strbuf_fini(&b);
+}
+
+static void
+backoff_doubles_to_its_most(void **state)
+{
+	const int64_t steps[] = {10, 20, 40, 80, 100, 100, 100};
+	struct backoff b;
+	size_t i;
+
+	(void)state;
+	backoff_init(&b, 10 * CLK_MS, 100 * CLK_MS);
+	for (i = 0; i < ARRAY_LEN(steps); i++)
+		assert_int_equal(backoff_next(&b, UINT32_MAX), steps[i] * CLK_MS);
+	backoff_reset(&b);
+	for (i = 0; i < ARRAY_LEN(steps); i++)
+		assert_int_equal(backoff_next(&b, 0), steps[i] * CLK_MS / 2);
+	for (i = 0; i < 100000; i++) { /* a long outage does not overflow */
+		int64_t ns = backoff_next(&b, (uint32_t)i * 2654435761u);
+
+		assert_in_range(ns, 50 * CLK_MS, 100 * CLK_MS);
+	}
+	backoff_reset(&b);
+	assert_int_equal(backoff_next(&b, UINT32_MAX), 10 * CLK_MS);
+}
+
+static int64_t
+stopped_clock(void)
+{
+	return 42;
+}
+
+static void
+clock_can_be_replaced(void **state)
+{
+	int64_t before = clk_now();
+
+	(void)state;
+	assert_true(before > 0 && clk_now() >= before);
+	assert_true(clk_wall() > INT64_C(1600000000) * CLK_S);
+	clk_replace(stopped_clock);
+	assert_int_equal(clk_now(), 42);
+	clk_replace(NULL);
+	assert_true(clk_now() >= before);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(check_aborts_and_says_where),
+		cmocka_unit_test(out_of_memory_aborts),
+		cmocka_unit_test(err_texts),
+		cmocka_unit_test(list_keeps_order_and_count),
+		cmocka_unit_test(list_misuse_aborts),
+		cmocka_unit_test(strbuf_grows_and_stops),
+		cmocka_unit_test(backoff_doubles_to_its_most),
+		cmocka_unit_test(clock_can_be_replaced),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
