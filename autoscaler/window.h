@@ -14,8 +14,10 @@ NODISCARD struct window *window_new(unsigned span_s);
 void window_free(struct window **);
 void window_resize(struct window *, unsigned span_s); /* keeps what fits */
 
-/* Add one activator's report that covers (now - period, now]. */
-void window_add(struct window *, int64_t now_ns, double concurrency, double requests);
+/* Add one activator's report that covers (now - period, now]: `concurrency` is its
+ * time-weighted average over that period, `requests` how many arrived in it. */
+void window_add(struct window *, int64_t now_ns, int64_t period_ns, double concurrency,
+		double requests);
 
 struct window_mean {
 	bool is_known;	    /* false: no report within the span */

@@ -203,6 +203,8 @@ put_stats(struct jput *j, const struct msg_stats *s)
 	size_t i;
 
 	jput_i64(j, "period_ms", s->period_ms);
+	if (s->is_partial)
+		jput_bool(j, "partial", true);
 	jput_array(j, "revisions");
 	for (i = 0; i < s->n; i++)
 		put_stat(j, &s->v[i]);

@@ -106,8 +106,13 @@ struct msg_stat {
 	size_t n;
 };
 
+/* A report may take several lines: all but the last are `partial`.  What the whole
+ * report does not list had nothing in flight, nothing parked and no request.  A line
+ * sent at once because a revision woke is partial too and may have period_ms 0: it
+ * tells of the moment only. */
 struct msg_stats {
-	int64_t period_ms;
+	int64_t period_ms; /* that concurrency, requests and completed cover, up to now */
+	bool is_partial;   /* more lines of this report follow */
 	struct msg_stat *v;
 	size_t n;
 };

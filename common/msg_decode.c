@@ -248,7 +248,8 @@ get_stat(const struct jget *at, void *to, struct err *e)
 static int
 get_stats(const struct jget *at, struct msg_stats *s, struct err *e)
 {
-	if (jget_i64(at, "period_ms", JGET_MUST, 0, PERIOD_MS_MAX, &s->period_ms, e) < 0)
+	if (jget_i64(at, "period_ms", JGET_MUST, 0, PERIOD_MS_MAX, &s->period_ms, e) < 0 ||
+	    jget_bool(at, "partial", JGET_MAY, &s->is_partial, e) < 0)
 		return -1;
 	return GET_OBJECTS(at, "revisions", JGET_MUST, s->v, s->n, get_stat, e);
 }

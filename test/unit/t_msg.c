@@ -69,7 +69,7 @@ each_type_goes_there_and_back(void **state)
 		"\"concurrency\":3.25,\"peak\":9,\"requests\":100,\"parked\":1,\"in_flight\":4,"
 		"\"completed\":99,\"latency_ms\":12.5,\"instances\":[{\"id\":\"i1\",\"in_flight\":4,"
 		"\"busy_s\":2.5},{\"id\":\"i2\",\"in_flight\":0}]}]}",
-		"{\"type\":\"stats\",\"period_ms\":0,\"revisions\":[]}",
+		"{\"type\":\"stats\",\"period_ms\":0,\"partial\":true,\"revisions\":[]}",
 		"{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"answers\"}",
 		"{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"refuses\"}",
 		"{\"type\":\"drain\",\"token\":\"t1\",\"revision\":\"hello/v1\"}",
