@@ -5,6 +5,7 @@
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -111,12 +112,16 @@ static void
 reply(struct evhttp_request *http, int status, const char *content_type, const struct strbuf *body)
 {
 	struct evbuffer *out = evbuffer_new();
+	char length[32];
 
 	CHECK(out != NULL);
+	snprintf(length, sizeof length, "%zu", body->len);
+	add_field(http, "Content-Length", length);
 	add_field(http, "Content-Type", content_type);
 	add_field(http, "Cache-Control", "no-store");
 	add_field(http, "X-Content-Type-Options", "nosniff");
-	evbuffer_add(out, strbuf_str(body), body->len);
+	if (evhttp_request_get_command(http) != EVHTTP_REQ_HEAD) /* evhttp would send it */
+		evbuffer_add(out, strbuf_str(body), body->len);
 	evhttp_send_reply(http, status, NULL, out);
 	evbuffer_free(out);
 }

@@ -1,0 +1,142 @@
+/* addr: what is taken, what is refused, and how it comes out again. */
+#include "test/unit/unit.h"
+
+#include "common/addr.h"
+
+static void
+taken_and_printed(void **state)
+{
+	static const struct {
+		const char *text, *whole, *bare;
+		uint16_t port;
+	} rows[] = {
+		{"127.0.0.1:80", "127.0.0.1:80", "127.0.0.1", 80},
+		{"0.0.0.0:0", "0.0.0.0:0", "0.0.0.0", 0},
+		{":8080", "0.0.0.0:8080", "0.0.0.0", 8080},
+		{"localhost:65535", "127.0.0.1:65535", "127.0.0.1", 65535},
+		{"[::1]:443", "[::1]:443", "::1", 443},
+		{"[::]:1", "[::]:1", "::", 1},
+		{"[2001:DB8:0:0::0:1]:9", "[2001:db8::1]:9", "2001:db8::1", 9},
+		{"[::ffff:1.2.3.4]:9", "[::ffff:1.2.3.4]:9", "::ffff:1.2.3.4", 9},
+		{"[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535",
+		 "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535",
+		 "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 65535},
+	};
+	char buf[ADDR_TEXT];
+	struct addr a;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(rows); i++) {
+		struct err e = {.text = ""};
+
+		assert_int_equal(addr_parse(&a, rows[i].text, &e), 0);
+		assert_string_equal(addr_format(&a, true, buf), rows[i].whole);
+		assert_string_equal(addr_format(&a, false, buf), rows[i].bare);
+		assert_int_equal(addr_port(&a), rows[i].port);
+	}
+}
+
+static void
+refused(void **state)
+{
+	static const char *const rows[] = {
+		"", ":", "80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:-1", "127.0.0.1:65536",
+		"127.0.0.1:99999999999999999999", "127.0.0.1: 80", "127.0.0.1:80 ", "127.1:80",
+		"127.0.0.1:0x50", "example.com:80", "::1:80", "[::1]", "[::1]80", "[127.0.0.1]:80",
+		"[]:80", "[::1:80", "::1]:80", "256.0.0.1:80", "0127.0.0.1:80", "[::g]:1",
+		"[00000000000000000000000000000000000000000000000000]:1",
+	};
+	struct addr a;
+	struct err e;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(rows); i++) {
+		e.text[0] = '\0';
+		if (addr_parse(&a, rows[i], &e) == 0)
+			fail_msg("taken: %s", rows[i]);
+		assert_true(e.text[0] != '\0');
+	}
+}
+
+static struct addr
+parsed(const char *text)
+{
+	struct addr a;
+	struct err e;
+
+	assert_int_equal(addr_parse(&a, text, &e), 0);
+	return a;
+}
+
+static void
+equal_by_address_and_port(void **state)
+{
+	struct addr a = parsed("127.0.0.1:80"), b = parsed("127.0.0.1:80");
+	struct addr port = parsed("127.0.0.1:81"), host = parsed("127.0.0.2:80");
+	struct addr six = parsed("[::1]:80"), mapped = parsed("[::ffff:127.0.0.1]:80");
+	struct addr set;
+	struct err e;
+
+	(void)state;
+	assert_true(addr_equal(&a, &b));
+	assert_false(addr_equal(&a, &port));
+	assert_false(addr_equal(&a, &host));
+	assert_false(addr_equal(&a, &six));
+	assert_false(addr_equal(&a, &mapped));
+	assert_int_equal(addr_set(&set, "::1", 80, &e), 0);
+	assert_true(addr_equal(&six, &set));
+	assert_int_equal(addr_set(&set, "nowhere", 80, &e), -1);
+}
+
+static void
+networks(void **state)
+{
+	static const struct {
+		const char *net, *inside, *outside;
+	} rows[] = {
+		{"10.0.0.0/8", "10.255.0.1:1", "11.0.0.0:1"},
+		{"192.168.128.0/17", "192.168.255.255:1", "192.168.127.255:1"},
+		{"192.168.1.7", "192.168.1.7:9", "192.168.1.6:9"},
+		{"10.0.0.0/8", "[::ffff:10.1.2.3]:1", "[::ffff:11.1.2.3]:1"},
+		{"0.0.0.0/0", "1.2.3.4:1", "[::1]:1"},
+		{"::/0", "[::1]:1", "1.2.3.4:1"},
+		{"fe80::/10", "[febf::1]:1", "[fec0::1]:1"},
+		{"2001:db8::/127", "[2001:db8::1]:1", "[2001:db8::2]:1"},
+		{"::1", "[::1]:1", "[::2]:1"},
+	};
+	static const char *const wrong[] = {"", "/8", "10.0.0.0/", "10.0.0.0/33", "10.0.0/8",
+					    "10.1.0.0/8", "::/129", "10.0.0.0/8 ", "10.0.0.0/-1",
+					    "10.0.0.0/8/8", "host/8"};
+	struct addr_net net;
+	struct err e;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(rows); i++) {
+		struct addr in = parsed(rows[i].inside), out = parsed(rows[i].outside);
+
+		assert_int_equal(addr_net_parse(&net, rows[i].net, &e), 0);
+		assert_true(addr_net_contains(&net, &in));
+		assert_false(addr_net_contains(&net, &out));
+	}
+	for (i = 0; i < ARRAY_LEN(wrong); i++)
+		if (addr_net_parse(&net, wrong[i], &e) == 0)
+			fail_msg("taken: %s", wrong[i]);
+	assert_int_equal(addr_net_parse(&net, "10.1.2.3/8", &e), -1);
+	assert_non_null(strstr(e.text, "did you mean 10.0.0.0/8?"));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(taken_and_printed),
+		cmocka_unit_test(refused),
+		cmocka_unit_test(equal_by_address_and_port),
+		cmocka_unit_test(networks),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

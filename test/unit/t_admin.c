@@ -1,0 +1,221 @@
+/* admin: what operators are answered, and what is refused. */
+#include "test/unit/unit.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "common/addr.h"
+#include "common/admin.h"
+#include "common/clk.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/strbuf.h"
+
+struct world {
+	struct loop *loop;
+	struct admin *admin;
+	struct addr addr;
+	const char *why; /* not ready */
+	char answer[16384];
+};
+
+static const char *
+not_ready(void *arg)
+{
+	return ((struct world *)arg)->why;
+}
+
+static void
+metrics(struct strbuf *b, void *arg)
+{
+	(void)arg;
+	strbuf_adds(b, "up 1\n");
+}
+
+static void
+echo(struct admin_request *req, void *arg)
+{
+	const char *q = req->param(req, "q");
+
+	(void)arg;
+	req->status = req->is_json_wanted ? 201 : 202;
+	req->content_type = "text/x-echo";
+	strbuf_addf(req->body, "%s q=%s", req->path, q == NULL ? "(none)" : q);
+}
+
+static const struct admin_ops ops = {.not_ready = not_ready, .metrics = metrics};
+
+/* A port that was free a moment ago. */
+static void
+free_address(struct addr *a, char text[ADDR_TEXT])
+{
+	struct err e;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_equal(addr_parse(a, "127.0.0.1:0", &e), 0);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&a->ss, a->len), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a->ss, &a->len), 0);
+	close(fd);
+	addr_format(a, true, text);
+}
+
+static int
+setup(void **state)
+{
+	struct world *w = xcalloc(1, sizeof *w);
+	char text[ADDR_TEXT];
+	const char *const addrs[] = {text, NULL};
+	struct err e;
+
+	log_open(LOG_ERROR, LOG_LOGFMT, "t");
+	w->loop = loop_new(&e);
+	free_address(&w->addr, text);
+	w->admin = admin_open(w->loop, addrs, &ops, w, &e);
+	assert_non_null(w->admin);
+	admin_route(w->admin, "/echo", echo, w);
+	*state = w;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct world *w = *state;
+
+	admin_close(&w->admin);
+	admin_close(&w->admin);
+	loop_free(&w->loop);
+	free(w);
+	return 0;
+}
+
+/* Send head, and read until the far side closes. */
+static const char *
+ask(struct world *w, const char *head)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	int64_t until = clk_now() + 10 * CLK_S;
+	size_t n = 0;
+	ssize_t got = -1;
+
+	assert_int_equal(connect(fd, (const struct sockaddr *)&w->addr.ss, w->addr.len), 0);
+	assert_int_equal(send(fd, head, strlen(head), MSG_NOSIGNAL), strlen(head));
+	while (got != 0 && clk_now() < until) {
+		loop_once(w->loop, true);
+		got = recv(fd, w->answer + n, sizeof w->answer - 1 - n, MSG_DONTWAIT);
+		if (got < 0 && errno != EAGAIN)
+			break;
+		n += got > 0 ? (size_t)got : 0;
+	}
+	assert_true(got == 0 || errno == ECONNRESET);
+	w->answer[n] = '\0';
+	close(fd);
+	return w->answer;
+}
+
+static void
+expect(struct world *w, const char *request, int status, const char *part)
+{
+	char *head = xasprintf("%s HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", request);
+	char line[32];
+	const char *answer = ask(w, head);
+
+	snprintf(line, sizeof line, "HTTP/1.1 %d ", status);
+	if (strncmp(answer, line, strlen(line)) != 0 || strstr(answer, part) == NULL)
+		fail_msg("%s: expected %d and \"%s\", got: %s", request, status, part, answer);
+	free(head);
+}
+
+static void
+pages(void **state)
+{
+	struct world *w = *state;
+
+	expect(w, "GET /healthz", 200, "\r\n\r\nok\n");
+	expect(w, "GET /readyz", 200, "\r\n\r\nok\n");
+	w->why = "waiting for the autoscaler";
+	expect(w, "GET /readyz", 503, "\r\n\r\nwaiting for the autoscaler\n");
+	w->why = NULL;
+	expect(w, "GET /metrics", 200, "Content-Type: text/plain; version=0.0.4");
+	expect(w, "GET /metrics", 200, "\r\n\r\nup 1\n");
+	expect(w, "GET /", 200, "\r\n\r\n/\n/healthz\n/readyz\n/metrics\n/echo\n");
+	expect(w, "GET /nothing", 404, "no such page");
+	expect(w, "GET /metrics/", 404, "no such page");
+}
+
+static void
+parameters(void **state)
+{
+	struct world *w = *state;
+
+	expect(w, "GET /echo", 202, "\r\n\r\n/echo q=(none)");
+	expect(w, "GET /echo?q=a%20b%2Fc&z=1", 202, "\r\n\r\n/echo q=a b/c");
+	expect(w, "GET /echo?q=1", 202, "Content-Type: text/x-echo");
+	expect(w, "GET /echo?=&=", 400, "malformed query");
+	assert_non_null(strstr(ask(w, "GET /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
+				      "accept: text/html, application/json\r\n\r\n"),
+			       "HTTP/1.1 201 "));
+}
+
+static void
+only_get_and_head(void **state)
+{
+	struct world *w = *state;
+
+	expect(w, "POST /metrics", 405, "Allow: GET, HEAD");
+	expect(w, "DELETE /echo", 405, "Allow: GET, HEAD");
+	expect(w, "POST /nothing", 404, "");
+	expect(w, "HEAD /healthz", 200, "Content-Length: 3\r\n");
+	assert_null(strstr(w->answer, "ok\n"));
+}
+
+static void
+too_much_is_refused(void **state)
+{
+	struct world *w = *state;
+	char *head = xmalloc(20000);
+
+	memset(head, 'x', 20000);
+	memcpy(head, "GET /healthz HTTP/1.1\r\nconnection: close\r\nx: ", 45);
+	strcpy(head + 19000, "\r\n\r\n");
+	assert_null(strstr(ask(w, head), " 200 "));
+	free(head);
+	assert_null(strstr(ask(w, "GET /healthz HTTP/1.1\r\ncontent-length: 99999\r\n"
+				  "connection: close\r\n\r\n"),
+			   " 200 "));
+	assert_null(strstr(ask(w, "\r\n\r\nnonsense\r\n\r\n"), " 200 "));
+	expect(w, "GET /healthz", 200, "ok");
+}
+
+static void
+an_address_in_use_is_named(void **state)
+{
+	struct world *w = *state;
+	char text[ADDR_TEXT], spare[ADDR_TEXT], expected[64];
+	const char *const addrs[] = {spare, addr_format(&w->addr, true, text), NULL};
+	const char *const wrong[] = {"nowhere:1", NULL};
+	struct addr a;
+	struct err e;
+
+	free_address(&a, spare);
+	assert_null(admin_open(w->loop, addrs, &ops, w, &e));
+	assert_non_null(strstr(e.text, text));
+	snprintf(expected, sizeof expected, "in use by process %ld (t_admin)", (long)getpid());
+	assert_non_null(strstr(e.text, expected));
+	assert_null(admin_open(w->loop, wrong, &ops, w, &e));
+	assert_non_null(strstr(e.text, "nowhere"));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pages),
+		cmocka_unit_test(parameters),
+		cmocka_unit_test(only_get_and_head),
+		cmocka_unit_test(too_much_is_refused),
+		cmocka_unit_test(an_address_in_use_is_named),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
