@@ -206,8 +206,8 @@ link_cut(struct link *l, const char *fmt, ...)
 
 /* --- writing --- */
 
-static size_t
-queued(const struct link *l)
+size_t
+link_queued(const struct link *l)
 {
 	return l->out.len - l->out_done;
 }
@@ -216,9 +216,9 @@ queued(const struct link *l)
 static void
 trim(struct link *l)
 {
-	if (queued(l) == 0 && l->out.cap > READ_BYTES)
+	if (link_queued(l) == 0 && l->out.cap > READ_BYTES)
 		strbuf_fini(&l->out);
-	else if (queued(l) == 0)
+	else if (link_queued(l) == 0)
 		strbuf_clear(&l->out);
 	else if (l->out_done > l->out.len / 2)
 		strbuf_consume(&l->out, l->out_done);
@@ -230,8 +230,8 @@ trim(struct link *l)
 static void
 flush(struct link *l)
 {
-	while (l->state == LINK_UP && queued(l) > 0) {
-		ssize_t n = send(l->fd, l->out.data + l->out_done, queued(l), MSG_NOSIGNAL);
+	while (l->state == LINK_UP && link_queued(l) > 0) {
+		ssize_t n = send(l->fd, l->out.data + l->out_done, link_queued(l), MSG_NOSIGNAL);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -247,7 +247,7 @@ flush(struct link *l)
 		}
 		l->out_done += (size_t)n;
 	}
-	if (queued(l) == 0)
+	if (link_queued(l) == 0)
 		loop_fd_clear(&l->writer);
 	trim(l);
 }
@@ -277,10 +277,10 @@ link_send(struct link *l, const char *data, size_t n)
 	}
 	strbuf_add(&l->out, data, n);
 	strbuf_adds(&l->out, "\n");
-	if (queued(l) >= FLUSH_BYTES && !l->writer.is_added)
+	if (link_queued(l) >= FLUSH_BYTES && !l->writer.is_added)
 		flush(l);
-	if (l->state == LINK_UP && queued(l) > LINK_QUEUE_MAX) {
-		link_cut(l, "peer does not read: %zu bytes wait for it", queued(l));
+	if (l->state == LINK_UP && link_queued(l) > LINK_QUEUE_MAX) {
+		link_cut(l, "peer does not read: %zu bytes wait for it", link_queued(l));
 	} else if (!l->is_flush_due && !l->writer.is_added) {
 		/* many lines of one round leave in one write */
 		l->is_flush_due = true;

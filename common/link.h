@@ -37,6 +37,8 @@ bool link_is_up(const struct link *);
 /* Queue one line (the newline is added here) and write what can be written.  Does
  * nothing on a link that is down.  data must hold no newline. */
 void link_send(struct link *, const char *data, size_t n);
+/* Bytes that wait to be written: for senders whose lines may be left out. */
+size_t link_queued(const struct link *);
 /* Break the connection because the peer broke the rules (or we leave). */
 void link_cut(struct link *, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* What link_server callbacks hang on an accepted link. */
