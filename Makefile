@@ -12,8 +12,8 @@ ifneq ($(filter-out address thread,$(SAN)),)
 $(error SAN=$(SAN): expected address or thread)
 endif
 
-# ---- what it needs (Debian names; a|b: the first that there is)
-PKG_BUILD := gcc libc6-dev make pkg-config libevent-dev libllhttp-dev|node-llhttp libjansson-dev \
+# ---- what it needs (Debian names; a/b: the first that there is)
+PKG_BUILD := gcc libc6-dev make pkg-config libevent-dev libllhttp-dev/node-llhttp libjansson-dev \
 	libconfuse-dev libcurl4-openssl-dev
 PKG_RUN := python3 curl
 PKG_TEST := libcmocka-dev python3 python3-pytest
