@@ -1,6 +1,8 @@
 # activator - build, test, run.  `make help` lists the targets.
 VERSION := 0.1.0
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 SAN ?=
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
