@@ -7,6 +7,10 @@ SAN ?=
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 DESTDIR ?=
+SBINDIR ?= $(PREFIX)/sbin
+MANDIR ?= $(PREFIX)/share/man
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+FUZZ_SECONDS ?= 60
 
 # SAN=address or SAN=thread builds beside the release, never over it.
 B := build$(if $(SAN),/$(SAN))
@@ -20,6 +24,7 @@ PKG_BUILD := gcc libc6-dev make pkg-config libevent-dev libllhttp-dev/node-llhtt
 PKG_RUN := python3 curl
 PKG_TEST := libcmocka-dev python3 python3-pytest
 PKG_BENCH := wrk nginx-light haproxy python3
+PKG_FUZZ := clang libclang-rt-14-dev/libclang-rt-dev
 PKG_FORMAT := clang-format
 
 # ---- flags
@@ -55,6 +60,7 @@ OBJ_COMMON := $(call objects,common)
 OBJ_ACTIVATOR := $(call objects,activator)
 OBJ_AUTOSCALER := $(call objects,autoscaler)
 UNITS := $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/t_*.c))
+REPLAYS := $(patsubst test/fuzz/%.c,$(B)/unit/f_%,$(filter-out %/replay.c,$(wildcard test/fuzz/*.c)))
 APPS := $(patsubst test/apps/%.c,build/test/apps/%,$(wildcard test/apps/*.c))
 
 # As many jobs as cores, unless make was told how many.
@@ -103,13 +109,13 @@ $(B)/libcommon.a: $(OBJ_COMMON)
 $(B)/libactivator.a: $(filter-out %/main.o,$(OBJ_ACTIVATOR)) $(LLHTTP_OBJ)
 $(B)/libautoscaler.a: $(filter-out %/main.o,$(OBJ_AUTOSCALER))
 
-side = $(if $(shell grep -l '"$(2)/' $(1)),$(B)/lib$(2).a)
-define unit_rule
-$(B)/unit/$(1): $(B)/obj/test/unit/$(1).o $(call side,test/unit/$(1).c,activator) \
-	$(call side,test/unit/$(1).c,autoscaler) $(B)/libcommon.a
-endef
-$(foreach u,$(UNITS),$(eval $(call unit_rule,$(notdir $(u)))))
-$(UNITS):
+libraries = $(foreach side,activator autoscaler,$(if $(shell grep -l '"$(side)/' $(1)), \
+	$(B)/lib$(side).a)) $(B)/libcommon.a
+$(foreach u,$(UNITS:$(B)/unit/%=%),$(eval $(B)/unit/$(u): $(B)/obj/test/unit/$(u).o \
+	$(call libraries,test/unit/$(u).c)))
+$(foreach f,$(REPLAYS:$(B)/unit/f_%=%),$(eval $(B)/unit/f_$(f): $(B)/obj/test/fuzz/$(f).o \
+	$(B)/obj/test/fuzz/replay.o $(call libraries,test/fuzz/$(f).c)))
+$(UNITS) $(REPLAYS):
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_AUTOSCALER) $(LLHTTP_LIBS)
@@ -120,6 +126,24 @@ $(B)/test/drive: $(B)/obj/test/drive/drive.o $(B)/libautoscaler.a $(B)/libcommon
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_AUTOSCALER)
 
+# The same targets with a compiler that sees which way an input went.
+fuzz: ## fuzz each target for FUZZ_SECONDS (60) with libFuzzer; needs clang
+	@.ci/deps $(PKG_BUILD) $(PKG_FUZZ)
+	@$(SUBMAKE) CC=clang B=build/fuzz OPT=-O1 WARN= \
+		SANITIZE=-fsanitize=fuzzer-no-link,address,undefined fuzz-all
+fuzz-all: $(REPLAYS:$(B)/unit/f_%=$(B)/fuzz_%)
+	@for program in $^; do \
+		corpus=test/fuzz/corpus/$${program##*/fuzz_}; mkdir -p $(B)/found; \
+		echo "== $$program"; \
+		$$program -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$(B)/found/ \
+			-print_final_stats=1 $(B)/found $$corpus || exit 1; \
+	done
+$(foreach f,$(REPLAYS:$(B)/unit/f_%=%),$(eval $(B)/fuzz_$(f): $(B)/obj/test/fuzz/$(f).o \
+	$(call libraries,test/fuzz/$(f).c)))
+$(REPLAYS:$(B)/unit/f_%=$(B)/fuzz_%):
+	@echo "  LINK  $@"
+	@$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS_AUTOSCALER) $(LLHTTP_LIBS)
+
 # ---- checks.  Sanitisers end the program at the first report, with a status of their own.
 CHECK_ENV := ACTIVATOR_BUILD=$(B) ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:exitcode=99 \
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:exitcode=99 \
@@ -129,14 +153,14 @@ test: ## install what is missing, build, and run every check
 	@.ci/deps $(PKG_BUILD) $(PKG_RUN) $(PKG_TEST)
 	@$(SUBMAKE) SAN=$(SAN) checks
 
-checks: all $(UNITS) $(B)/test/drive
+checks: all $(UNITS) $(REPLAYS) $(B)/test/drive
 	@test/report "$(MAKE) --no-print-directory SAN=$(SAN)" lint unit system
 
 lint: ## include rules, header independence, banned calls, unused symbols (under 10 s)
 	@test/lint/all "$(CC) $(CPPFLAGS)" $(B)/obj
 
-unit: $(UNITS) ## unit tests (cmocka)
-	@$(CHECK_ENV) test/unit/run $(UNITS)
+unit: $(UNITS) $(REPLAYS) ## unit tests (cmocka), and the fuzz targets over their corpora
+	@$(CHECK_ENV) test/unit/run $(UNITS) $(REPLAYS)
 
 system: all $(B)/test/drive ## system tests (pytest): both programs as black boxes
 	@$(CHECK_ENV) python3 -m pytest -q -p no:cacheprovider test/system $(PYTEST_ARGS)
@@ -155,11 +179,30 @@ run: ## install what is missing, build, and run conf/demo.conf until Ctrl-C
 	@$(SUBMAKE) all
 	@exec conf/demo.sh
 
-install: $(B)/activator $(B)/autoscaler ## install below $(DESTDIR)$(PREFIX); conf in $(DESTDIR)$(SYSCONFDIR)/activator
-	install -d '$(DESTDIR)$(PREFIX)/sbin' '$(DESTDIR)$(SYSCONFDIR)/activator'
-	install -m 755 $(B)/activator $(B)/autoscaler '$(DESTDIR)$(PREFIX)/sbin'
+# The keys in activator.conf(5) are those of the table that the parser uses.
+$(B)/man/keys: $(B)/obj/conf/man/keys.o $(B)/libcommon.a
+	@mkdir -p $(@D)
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_COMMON)
+$(B)/man/activator.conf.5: conf/man/activator.conf.5.in $(B)/man/keys
+	@echo "  MAN   $@"
+	@$(B)/man/keys <$< >$@.new
+	@mv $@.new $@
+man: $(B)/man/activator.conf.5 ## the page that is made from the table of keys
+
+install: $(B)/activator $(B)/autoscaler man ## install below $(DESTDIR)$(PREFIX); conf in $(DESTDIR)$(SYSCONFDIR)/activator
+	install -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(SYSCONFDIR)/activator' '$(DESTDIR)$(UNITDIR)' \
+		'$(DESTDIR)$(MANDIR)/man5' '$(DESTDIR)$(MANDIR)/man7' '$(DESTDIR)$(MANDIR)/man8'
+	install -m 755 $(B)/activator $(B)/autoscaler '$(DESTDIR)$(SBINDIR)'
+	install -m 644 $(B)/man/activator.conf.5 '$(DESTDIR)$(MANDIR)/man5'
+	install -m 644 conf/man/activator-protocol.7 '$(DESTDIR)$(MANDIR)/man7'
+	install -m 644 conf/man/activator.8 conf/man/autoscaler.8 '$(DESTDIR)$(MANDIR)/man8'
+	for unit in activator autoscaler; do \
+		sed 's|@SBINDIR@|$(SBINDIR)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' \
+			conf/systemd/$$unit.service >'$(DESTDIR)$(UNITDIR)'/$$unit.service || exit 1; \
+	done
+	install -m 644 conf/activator.conf '$(DESTDIR)$(SYSCONFDIR)/activator/activator.conf.example'
 	[ -e '$(DESTDIR)$(SYSCONFDIR)/activator/activator.conf' ] || \
-		install -m 644 conf/activator.conf '$(DESTDIR)$(SYSCONFDIR)/activator'
+		install -m 640 conf/activator.conf '$(DESTDIR)$(SYSCONFDIR)/activator/activator.conf'
 
 format: ## clang-format every C file in place
 	@.ci/deps $(PKG_FORMAT)
@@ -174,5 +217,5 @@ help: ## this list
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 FORCE:
-.PHONY: FORCE all apps test checks lint unit system bench deps run install format clean help
+.PHONY: FORCE all apps test checks lint unit system fuzz fuzz-all bench deps run man install format clean help
 .SECONDARY:
