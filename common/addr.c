@@ -79,8 +79,10 @@ addr_parse(struct addr *a, const char *text, struct err *e)
 		host++;
 		n -= 2;
 	} else if (memchr(host, ':', n) != NULL) {
-		return err_set(e, 0, "an IPv6 address stands in brackets: expected [address]:port, "
-				     "got \"%.100s\"", text);
+		return err_set(e, 0,
+			       "an IPv6 address stands in brackets: expected [address]:port, "
+			       "got \"%.100s\"",
+			       text);
 	}
 	if (n >= sizeof ip)
 		return err_set(e, 0, "\"%.*s\" is not a numeric address", (int)MIN(n, 100), host);

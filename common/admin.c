@@ -18,9 +18,9 @@
 #include "common/loop.h"
 #include "common/strbuf.h"
 
-#define HEAD_MAX 8192	   /* bytes of a request's head */
-#define BODY_MAX 1024	   /* none is wanted, a polite client may send one */
-#define TIMEOUT_S 10	   /* silence on a connection */
+#define HEAD_MAX 8192 /* bytes of a request's head */
+#define BODY_MAX 1024 /* none is wanted, a polite client may send one */
+#define TIMEOUT_S 10  /* silence on a connection */
 #define BACKLOG 64
 #define ANSWER_MAX ((size_t)64 << 20)
 

@@ -52,7 +52,7 @@ bool log_allow(struct log_limit *, uint32_t burst, const char *msg);
 #define log_warn_limited(tag, msg, ...)                                                            \
 	do {                                                                                       \
 		static struct log_limit limit_;                                                    \
-		if (log_enabled(LOG_WARN) && log_allow(&limit_, 10, msg))                               \
+		if (log_enabled(LOG_WARN) && log_allow(&limit_, 10, msg))                          \
 			log_write(LOG_WARN, tag, msg, __VA_ARGS__);                                \
 	} while (0)
 

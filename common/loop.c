@@ -272,8 +272,8 @@ loop_fd_init(struct loop_fd *f)
 }
 
 void
-loop_fd_set(struct loop_fd *f, struct loop *l, int fd, short what,
-	    void (*fn)(int, short, void *), void *arg)
+loop_fd_set(struct loop_fd *f, struct loop *l, int fd, short what, void (*fn)(int, short, void *),
+	    void *arg)
 {
 	loop_fd_clear(f);
 	f->fn = fn;

@@ -13,11 +13,16 @@ static const struct {
 	const char *name;
 	enum key_group group;
 } groups[] = {
-	{"top", GROUP_TOP},	      {"activator", GROUP_ACTIVATOR},
-	{"autoscaler", GROUP_AUTOSCALER}, {"service", GROUP_SERVICE},
-	{"revision", GROUP_REVISION}, {"limits", GROUP_LIMITS},
-	{"scaling", GROUP_SCALING},   {"launch", GROUP_LAUNCH},
-	{"traffic", GROUP_TRAFFIC},   {"rule", GROUP_RULE},
+	{"top", GROUP_TOP},
+	{"activator", GROUP_ACTIVATOR},
+	{"autoscaler", GROUP_AUTOSCALER},
+	{"service", GROUP_SERVICE},
+	{"revision", GROUP_REVISION},
+	{"limits", GROUP_LIMITS},
+	{"scaling", GROUP_SCALING},
+	{"launch", GROUP_LAUNCH},
+	{"traffic", GROUP_TRAFFIC},
+	{"rule", GROUP_RULE},
 	{"schedule", GROUP_SCHEDULE},
 };
 
@@ -127,7 +132,10 @@ print_places(unsigned where)
 	printf("In ");
 	for (i = 0; i < ARRAY_LEN(places); i++)
 		if ((where & places[i].bit) != 0)
-			printf("%s%s", places[i].name, --left > 1 ? ", " : left == 1 ? " or " : ".\n");
+			printf("%s%s", places[i].name,
+			       --left == 0 ? ".\n"
+			       : left == 1 ? " or "
+					   : ", ");
 }
 
 static void

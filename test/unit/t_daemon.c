@@ -46,7 +46,8 @@ parse(void *arg)
 }
 
 static char prog[] = "prog", c[] = "-c", t[] = "-t", v[] = "-V", h[] = "-h", x[] = "-x";
-static char file[] = "some.conf", conf[] = "--conf=other.conf", check[] = "--check", rest[] = "rest";
+static char file[] = "some.conf", conf[] = "--conf=other.conf", check[] = "--check",
+	    rest[] = "rest";
 static char simulate[] = "--simulate", trace[] = "trace.txt", bad[] = "bad", unknown[] = "--nope";
 
 static void

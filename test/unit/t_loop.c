@@ -70,8 +70,8 @@ timers_can_be_replaced_and_cleared(void **state)
 {
 	struct loop *l = new_loop();
 	int order = 0;
-	struct tick late = {.loop = l, .order = &order}, soon = {.loop = l, .order = &order,
-								 .again = 1};
+	struct tick late = {.loop = l, .order = &order},
+		    soon = {.loop = l, .order = &order, .again = 1};
 	struct tick never = {.loop = l}, past = {.loop = l, .order = &order, .again = 1};
 
 	(void)state;
