@@ -10,7 +10,7 @@ one() {
 		echo "$1: expected the guard $guard"
 		return 1
 	fi
-	echo "#include \"$1\"" | $compile -std=gnu11 -Wall -Wextra -Werror -Wno-unused \
+	echo "#include \"$1\"" | $compile -std=gnu11 -Wall -Wextra -Werror -Wno-unused -fmax-errors=3 \
 		-fsyntax-only -x c - || {
 		echo "$1: does not stand alone"
 		return 1
