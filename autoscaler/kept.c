@@ -89,7 +89,7 @@ kept_hold(struct kept *k)
 void
 kept_release(struct kept *k)
 {
-	output_release(&k->output, clk_now(), on_output_line, k);
+	output_release(&k->output, on_output_line, k);
 	on_left_out(k);
 }
 
@@ -226,6 +226,7 @@ kept_stop(struct kept *k)
 	k->is_group_told = true;
 	if (kill(-k->pid, SIGTERM) < 0)
 		kill(k->pid, SIGTERM); /* before its setsid() */
+	kill(-k->pid, SIGCONT); /* who was stopped is to hear it */
 	start_deadline(k);
 }
 

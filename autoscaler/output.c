@@ -30,15 +30,14 @@ fill(struct output *o, int64_t now_ns)
 	o->filled_ns = now_ns;
 }
 
-/* Let the oldest lines go.  Only once twice the bound is reached: so each byte is
- * moved once, however much is written. */
+/* Past `most` bytes let the oldest lines go, down to the bound. */
 static void
-trim_tail(struct output *o)
+trim_tail(struct output *o, size_t most)
 {
 	const char *data = o->tail.data;
 	size_t at, i;
 
-	if (o->tail.len <= 2 * OUTPUT_TAIL)
+	if (o->tail.len <= most)
 		return;
 	at = o->tail.len - OUTPUT_TAIL;
 	while (at < o->tail.len && data[at - 1] != '\n')
@@ -53,7 +52,7 @@ keep(struct output *o, const char *line, size_t n)
 {
 	(void)strbuf_add(&o->tail, line, n); /* without a ceiling it always takes */
 	(void)strbuf_add(&o->tail, "\n", 1);
-	trim_tail(o);
+	trim_tail(o, 2 * OUTPUT_TAIL); /* so each byte is moved once, however many come */
 }
 
 static void
@@ -127,16 +126,20 @@ output_hold(struct output *o)
 }
 
 void
-output_release(struct output *o, int64_t now_ns, output_fn *fn, void *arg)
+output_release(struct output *o, output_fn *fn, void *arg)
 {
-	struct strbuf kept = o->tail;
-	const char *at = kept.data, *end = at + kept.len, *newline;
+	const char *at, *end, *newline;
+	struct strbuf kept;
 
-	o->is_held = false;
+	trim_tail(o, OUTPUT_TAIL);
+	kept = o->tail;
 	strbuf_init(&o->tail, 0);
-	fill(o, now_ns);
+	o->is_held = false;
+	at = strbuf_str(&kept);
+	end = at + kept.len;
 	while (at != end && (newline = memchr(at, '\n', (size_t)(end - at))) != NULL) {
-		pass(o, at, (size_t)(newline - at), fn, arg);
+		if (!fn(at, (size_t)(newline - at), arg))
+			o->left_out++;
 		at = newline + 1;
 	}
 	strbuf_fini(&kept);

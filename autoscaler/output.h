@@ -35,8 +35,8 @@ void output_end(struct output *, int64_t now_ns, output_fn *fn, void *arg);
 
 /* Keep lines instead of passing them on. */
 void output_hold(struct output *);
-/* Pass on what was kept, and from now on what comes. */
-void output_release(struct output *, int64_t now_ns, output_fn *fn, void *arg);
+/* Pass on what was kept (all of it: it is bounded), and from now on what comes. */
+void output_release(struct output *, output_fn *fn, void *arg);
 
 /* How many lines were left out since the last call. */
 uint64_t output_take_left_out(struct output *);

@@ -1,0 +1,808 @@
+"""The process driver and its keeper, alone, with real programs: what starts, what is
+said when it does not, what outlives whom, and that nothing is left running."""
+
+import json
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+BUILD = os.path.abspath(os.environ.get("ACTIVATOR_BUILD", "build"))
+DRIVE = os.path.join(BUILD, "test", "drive")
+SLOW = 4 if "address" in BUILD or "thread" in BUILD else 1  # sanitisers take their time
+
+SERVER = [sys.executable, "-c", """
+import http.server, os, sys
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers(); self.wfile.write(b"here")
+    def log_message(self, *a): pass
+print("listening on", sys.argv[1], flush=True)
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), H).serve_forever()
+""", "$PORT"]
+SLEEPER = ["sleep", "1000"]
+
+
+def until(what, seconds=10, every=0.02):
+    """The first true value of what(); fails if there is none in time."""
+    end = time.monotonic() + seconds * SLOW
+    while True:
+        value = what()
+        if value:
+            return value
+        assert time.monotonic() < end, "not in time: %s" % getattr(what, "__doc__", None) or what
+        time.sleep(every)
+
+
+def processes():
+    """pid -> (state, ppid, pgrp, session) of all."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open("/proc/%s/stat" % name) as f:
+                    rest = f.read().rsplit(")", 1)[1].split()
+            except OSError:
+                continue
+            found[int(name)] = (rest[0],) + tuple(int(x) for x in rest[1:4])
+    return found
+
+
+def alive(pid):
+    state = processes().get(pid, ("gone",))[0]
+    return state not in ("gone", "Z", "X")
+
+
+def marked(text):
+    """Live processes whose arguments or environment hold text."""
+    found = set()
+    for pid, stat in processes().items():
+        if stat[0] in "ZX" or pid == os.getpid():
+            continue
+        for part in ("environ", "cmdline"):
+            try:
+                with open("/proc/%d/%s" % (pid, part), "rb") as f:
+                    if text.encode() in f.read():
+                        found.add(pid)
+            except OSError:
+                pass
+    return found
+
+
+def get(port):
+    with socket.create_connection(("127.0.0.1", port), 2) as s:
+        s.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        answer = b""
+        while True:
+            piece = s.recv(4096)
+            if not piece:
+                return answer
+            answer += piece
+
+
+class Drive:
+    """One run of the driver; views are kept, the newest for each revision."""
+
+    def __init__(self, state, orphan_ms=5000, ports=(20000, 29999)):
+        self.log_path = os.path.join(state, "log")
+        self.log_from = os.path.getsize(self.log_path) if os.path.exists(self.log_path) else 0
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                [DRIVE, state, str(orphan_ms), str(ports[0]), str(ports[1])],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+        self.views = {}
+        self.history = []
+        self.closed = threading.Event()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            said = json.loads(line)
+            if said["type"] == "closed":
+                self.closed.set()
+            else:
+                self.history.append(said)
+                self.views[said["revision"]] = said
+
+    def do(self, what, **rest):
+        self.process.stdin.write(json.dumps(dict(rest, do=what)).encode() + b"\n")
+        self.process.stdin.flush()
+
+    def revisions(self, *v):
+        self.do("revisions", v=list(v))
+
+    def scale(self, revision, n, victims=()):
+        self.do("scale", revision=revision, n=n, victims=list(victims))
+
+    def log(self):
+        with open(self.log_path, errors="replace") as f:
+            f.seek(self.log_from)
+            return f.read()
+
+    def instances(self, revision="a/v1", state=None):
+        view = self.views.get(revision)
+        if not view or not view["known"]:
+            return []
+        return [i for i in view["instances"] if state in (None, i["state"])]
+
+    def failure(self, revision="a/v1"):
+        return (self.views.get(revision) or {}).get("failure")
+
+    def started(self, n=1, revision="a/v1"):
+        """n instances whose programs have been executed."""
+        def look():
+            v = self.instances(revision)
+            log = self.log()
+            return len(v) == n and all(
+                "instance=%s msg=\"instance started\"" % i["id"] in log for i in v) and v
+        return until(look)
+
+    def pid(self, instance):
+        log = self.log()
+        line = [x for x in log.splitlines()
+                if "instance=%s " % instance["id"] in x and "instance started" in x]
+        return int(line[0].rsplit("pid=", 1)[1])
+
+    def answers(self, instance):
+        until(lambda: listens(instance["port"]))
+        self.do("answers", id=instance["id"])
+        until(lambda: any(i["id"] == instance["id"] and i["state"] == "ready"
+                          for v in self.views.values() for i in v["instances"]))
+
+    def close(self, stop_all=True, seconds=15):
+        self.do("close", stop_all=stop_all)
+        assert self.closed.wait(seconds * SLOW), self.log()
+        assert self.process.wait(5 * SLOW) == 0
+
+    def kill(self, signo=signal.SIGKILL):
+        self.process.send_signal(signo)
+        self.process.wait()
+
+
+def listens(port):
+    try:
+        get(port)
+        return True
+    except OSError:
+        return False
+
+
+class World:
+    """A state_dir, and all that runs for it."""
+
+    def __init__(self, state):
+        self.state = state
+        st = os.stat(state)
+        self.mark = "ACTIVATOR_KEEPER=%x:%x" % (st.st_dev, st.st_ino)
+        self.drives = []
+
+    def drive(self, **options):
+        d = Drive(self.state, **options)
+        self.drives.append(d)
+        return d
+
+    def keeper(self):
+        def look():
+            try:
+                with open(os.path.join(self.state, "keeper.lock")) as f:
+                    pid = int(f.read() or 0)
+                with open("/proc/%d/comm" % pid) as f:
+                    return pid if f.read() == "act-keeper\n" else 0
+            except (OSError, ValueError):
+                return 0
+        return until(look)
+
+    def left(self):
+        """All that runs for this state_dir."""
+        drives = {d.process.pid for d in self.drives}
+        return (marked(self.mark) | marked(self.state)) - drives
+
+    def nothing_left(self, seconds=5):
+        until(lambda: not self.left(), seconds)
+
+
+@pytest.fixture
+def world(tmp_path):
+    state = str(tmp_path / "s")
+    os.mkdir(state)
+    w = World(state)
+    try:
+        yield w
+        for d in w.drives:
+            if d.process.poll() is None:
+                d.close()
+        w.nothing_left()
+        for d in w.drives:
+            assert "Sanitizer" not in d.log() and "CHECK" not in d.log(), d.log()
+    finally:
+        for pid in w.left() | {d.process.pid for d in w.drives if d.process.poll() is None}:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+
+def revision(command, name="a/v1", **more):
+    return dict(more, name=name, command=list(command))
+
+
+def run_one(world, command, **more):
+    """A driver with one instance of command, executed."""
+    d = world.drive()
+    d.revisions(revision(command, **more))
+    d.scale("a/v1", 1)
+    return d, d.started()[0]
+
+
+# --- starting and stopping
+
+def test_starts_answers_and_stops(world):
+    d, i = run_one(world, SERVER)
+    assert i["state"] == "starting" and 20000 <= i["port"] <= 29999
+    until(lambda: listens(i["port"]))
+    assert b"here" in get(i["port"])
+    d.answers(i)
+    assert d.failure() is None
+    pid = d.pid(i)
+    d.scale("a/v1", 0)
+    until(lambda: not d.instances())
+    assert not alive(pid)
+    assert 'instance=%s msg="instance stopped" how="was ended by SIGTERM"' % i["id"] in d.log()
+    assert "line=\"listening on %d\"" % i["port"] in d.log()
+
+
+def test_newest_wish_wins_and_victims_go_first(world):
+    d = world.drive()
+    d.revisions(revision(SLEEPER))
+    d.scale("a/v1", 5)
+    d.scale("a/v1", 4)
+    v = d.started(4)
+    d.scale("a/v1", 2, [v[1]["id"], v[2]["id"]])
+    until(lambda: [i["id"] for i in d.instances()] == [v[0]["id"], v[3]["id"]])
+    d.scale("a/v1", 1)
+    until(lambda: [i["id"] for i in d.instances()] == [v[0]["id"]])  # the youngest goes
+    d.scale("a/v1", 2)
+    until(lambda: len(d.instances()) == 2)
+    assert d.instances()[1]["id"] not in {i["id"] for i in v}  # an id is never used again
+
+
+def test_one_that_ended_is_replaced(world):
+    d, i = run_one(world, SERVER)
+    d.answers(i)
+    os.kill(d.pid(i), signal.SIGKILL)
+    new = until(lambda: [x for x in d.instances() if x["id"] != i["id"]])[0]
+    assert new["state"] == "starting" and d.failure() is None
+    assert "how=\"was ended by SIGKILL\" was_ready=1" in d.log()
+
+
+def test_stopped_before_it_is_executed(world):
+    d = world.drive()
+    d.revisions(revision(SLEEPER))
+    for _ in range(20):
+        d.scale("a/v1", 3)
+        d.scale("a/v1", 0)
+    until(lambda: "a/v1" in d.views and d.views["a/v1"]["known"] and not d.instances())
+    time.sleep(0.2)
+    assert not [v for v in d.history if v["failure"]]
+
+
+def test_revision_that_leaves_is_stopped(world):
+    d = world.drive()
+    d.revisions(revision(SLEEPER), revision(SLEEPER, name="b/v1"))
+    d.scale("a/v1", 2)
+    d.scale("b/v1", 1)
+    d.started(2)
+    kept = d.started(1, "b/v1")[0]
+    d.revisions(revision(SLEEPER, name="b/v1"))
+    until(lambda: not d.instances())
+    assert [i["id"] for i in d.instances("b/v1")] == [kept["id"]]
+
+
+# --- what the program gets
+
+def test_environment_of_an_instance(world):
+    script = r"""
+import os, resource, signal, sys
+print("fds", sorted(os.listdir("/proc/self/fd"))[:4], os.readlink("/proc/self/fd/0"))
+print("group", os.getpgrp() == os.getpid() == os.getsid(0))
+status = dict(l.rstrip("\n").split(":\t", 1) for l in open("/proc/self/status") if ":\t" in l)
+print("signals", status["SigBlk"], status["SigIgn"])
+print("nofile", resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+print("args", sys.argv[1:], os.environ["PORT"], os.environ["EXTRA"], os.environ.get("NOTIFY_SOCKET"))
+print("at", os.getcwd(), os.environ["ACTIVATOR_INSTANCE"])
+sys.stdout.flush()
+import time; time.sleep(1000)
+"""
+    os.environ["NOTIFY_SOCKET"] = "/nowhere"
+    try:
+        d, i = run_one(world, [sys.executable, "-S", "-c", script, "$PORT", "x${PORT}y", "$PORTS"],
+                       environment=["EXTRA=a b", "PORT=1"], directory=world.state)
+    finally:
+        del os.environ["NOTIFY_SOCKET"]
+    until(lambda: "line=\"at " in d.log())
+    log, port = d.log(), i["port"]
+    # the fourth is listdir()'s own
+    assert "fds ['0', '1', '2', '3'] /dev/null" in log
+    assert "group True" in log
+    # python itself ignores SIGPIPE and SIGXFSZ
+    assert "signals 0000000000000000 0000000001001000" in log
+    assert "nofile 1024" in log
+    assert "args ['%d', 'x%dy', '$PORTS'] %d a b None" % (port, port, port) in log
+    assert "at %s %s" % (world.state, i["id"]) in log
+
+
+def test_inherited_descriptors_are_closed(world):
+    d, i = run_one(world, SLEEPER)
+    assert sorted(os.listdir("/proc/%d/fd" % d.pid(i))) == ["0", "1", "2"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may change the user")
+def test_user_is_changed_and_dies_with_the_keeper(world):
+    nobody = pwd.getpwnam("nobody")
+    script = "id -u; id -g; id -G; echo home $HOME; exec sleep 1000"
+    d, i = run_one(world, ["sh", "-c", script], user="nobody")
+    until(lambda: "line=\"home %s\"" % nobody.pw_dir in d.log())
+    said = [x.rsplit("line=", 1)[1] for x in d.log().splitlines() if 'msg="output"' in x]
+    assert said[0] == str(nobody.pw_uid) and said[1] == str(nobody.pw_gid)
+    assert "0" not in said[2].strip('"').split()
+    pid = d.pid(i)
+    d.kill()
+    os.kill(world.keeper(), signal.SIGKILL)
+    until(lambda: not alive(pid), 2)  # no autoscaler is there: the kernel has done it
+
+
+# --- failures
+
+def test_exits_at_once(world):
+    d = world.drive()
+    d.revisions(revision(["sh", "-c", "echo $PORT; exit 3"]))
+    began = time.monotonic()
+    d.scale("a/v1", 1)
+    f = until(d.failure)
+    assert time.monotonic() - began < 2 * SLOW
+    assert f["reason"] == "exited"
+    assert f["message"] == "exited with status 3 before it was ready"
+    assert 0 < f["retry_after_ms"] <= 1000
+    ended = [x for x in d.log().splitlines() if "instance ended by itself" in x]
+    assert len(ended) == 2 and "failed=0" in ended[0] and "failed=1" in ended[1]
+    ports = [x.rsplit("line=", 1)[1] for x in d.log().splitlines() if 'msg="output"' in x]
+    assert len(set(ports)) == 2  # once more, on another port
+    # When the back-off is over it is tried again: once, and the next wait is longer.
+    n = len(d.history)
+    until(lambda: any(v["failure"] is None for v in d.history[n:]))
+    until(lambda: d.failure() and d.failure()["retry_after_ms"] > 1000)
+    assert d.log().count("instance ended by itself") == 3
+
+
+def test_second_try_succeeds_without_a_failure(world):
+    flag = os.path.join(world.state, "flag")
+    d, _ = run_one(world, ["sh", "-c", "[ -e %s ] && exec sleep 1000; touch %s; exit 1" % (flag, flag)])
+    until(lambda: d.log().count("instance started") == 2)
+    time.sleep(0.3)
+    assert len(d.instances()) == 1 and not [v for v in d.history if v["failure"]]
+
+
+def test_dies_of_a_signal(world):
+    d = world.drive()
+    d.revisions(revision(["sh", "-c", "kill -SEGV $$"]))
+    d.scale("a/v1", 1)
+    assert until(d.failure)["message"] == "was ended by SIGSEGV before it was ready"
+
+
+@pytest.mark.parametrize("more, message", [
+    (dict(command=["no-such-program"]), "cannot start no-such-program: not found in PATH"),
+    (dict(command=["/no/such"]), "cannot start /no/such: No such file or directory"),
+    (dict(command=["/etc/passwd"]), "cannot start /etc/passwd: Permission denied"),
+    (dict(command=["sleep", "9"], directory="/no/such"),
+     "cannot start sleep in directory /no/such: No such file or directory"),
+    (dict(command=["sleep", "9"], user="no-such-user"),
+     "cannot start sleep as user no-such-user: no such user"),
+    (dict(command=[]), "cannot start an instance: the revision has no command"),
+])
+def test_cannot_be_started(world, more, message):
+    d = world.drive()
+    d.revisions(dict(more, name="a/v1"))
+    d.scale("a/v1", 1)
+    f = until(d.failure)
+    assert f["reason"] == "start_failed" and f["message"] == message
+    assert not d.instances()
+    assert d.log().count("instance not started") == 1  # at once, and one line
+
+
+def test_never_listens(world):
+    d, i = run_one(world, SLEEPER)
+    time.sleep(0.5)
+    assert d.instances()[0]["state"] == "starting" and d.failure() is None
+
+
+def test_no_failure_while_another_answers(world):
+    flag = os.path.join(world.state, "flag")
+    script = "[ -e %s ] && exit 5; touch %s; exec %s -m http.server --bind 127.0.0.1 $PORT" % (
+        flag, flag, sys.executable)
+    d, i = run_one(world, ["sh", "-c", script])
+    d.answers(i)
+    d.scale("a/v1", 2)
+    until(lambda: d.log().count("failed=1") >= 1)
+    time.sleep(0.2)
+    assert not [v for v in d.history if v["failure"]]
+    os.kill(d.pid(i), signal.SIGKILL)
+    assert until(d.failure)["message"] == "exited with status 5 before it was ready"
+
+
+def test_fails_only_one_at_a_time(world):
+    d = world.drive()
+    d.revisions(revision(["sh", "-c", "sleep 0.2; exit 1"]))
+    d.scale("a/v1", 4)
+    until(d.failure)
+    n = d.log().count("instance started")
+    until(lambda: d.log().count("instance started") > n)
+    time.sleep(0.1)
+    assert d.log().count("instance started") == n + 1
+
+
+def test_dying_after_ready_again_and_again_is_slowed(world):
+    d = world.drive()
+    d.revisions(revision(SERVER))
+    d.scale("a/v1", 1)
+    for _ in range(3):
+        i = until(lambda: d.instances(state="starting"))[0]
+        d.answers(i)
+        os.kill(d.pid(i), signal.SIGKILL)
+        until(lambda: i["id"] not in [x["id"] for x in d.instances()])
+    assert not [v for v in d.history if v["failure"]]
+    waits = [int(x.rsplit("retry_after_ms=", 1)[1]) for x in d.log().splitlines()
+             if "instance ended by itself" in x]
+    assert waits[0] == 0 and waits[1] > 0 and waits[2] > 0
+
+
+# --- ports
+
+def test_port_in_use_is_not_given(world):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        busy = s.getsockname()[1]
+        s.listen()
+        d = world.drive(ports=(busy, busy))
+        d.revisions(revision(SLEEPER))
+        d.scale("a/v1", 1)
+        f = until(d.failure)
+        assert f["message"] == "cannot start an instance: no port of %d-%d is free" % (busy, busy)
+
+
+def test_port_is_not_given_twice(world):
+    d = world.drive(ports=(20100, 20119))
+    d.revisions(revision(SLEEPER))
+    d.scale("a/v1", 12)  # none of them binds it
+    assert len({i["port"] for i in d.started(12)}) == 12
+
+
+def test_ephemeral_ports_are_warned_of(world):
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
+        first, last = f.read().split()
+    d = world.drive(ports=(int(first) - 2, int(first) + 100))
+    d.revisions(revision(SLEEPER))
+    d.scale("a/v1", 2)
+    assert {i["port"] for i in d.started(2)} == {int(first) - 2, int(first) - 1}
+    assert "ports overlap with net.ipv4.ip_local_port_range" in d.log()
+    assert "ip_local_port_range=%s-%s" % (first, last) in d.log()
+
+
+# --- ends
+
+STUBBORN = ["sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done"]
+
+
+def test_ignoring_sigterm_helps_nobody(world):
+    d, i = run_one(world, STUBBORN, stop_timeout_ms=500)
+    until(lambda: "line=up" in d.log())
+    pid, began = d.pid(i), time.monotonic()
+    d.scale("a/v1", 0)
+    until(lambda: d.instances(state="stopping"))
+    until(lambda: not alive(pid))
+    assert 0.4 < time.monotonic() - began < 2 * SLOW
+    until(lambda: "how=\"was ended by SIGKILL\"" in d.log())
+
+
+# How a process may leave its family: each prints what it became.
+FAMILY = {
+    "child": "import os, time\nif os.fork() == 0:\n  print('pid', os.getpid(), flush=True)\ntime.sleep(1000)",
+    "stubborn child": """
+import os, signal, time
+if os.fork() == 0:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN); print('pid', os.getpid(), flush=True)
+time.sleep(1000)""",
+    "own group": """
+import os, time
+if os.fork() == 0:
+    os.setpgid(0, 0); print('pid', os.getpid(), flush=True)
+time.sleep(1000)""",
+    "daemon": """
+import os, signal, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        print('pid', os.getpid(), flush=True)
+        fd = os.open('/dev/null', os.O_RDWR)
+        for i in range(3): os.dup2(fd, i)
+        time.sleep(1000)
+    os._exit(0)
+time.sleep(1000)""",
+    "daemon without a mark": """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        print('pid', os.getpid(), flush=True)
+        os.execve('/bin/sleep', ['sleep', '1000'], {})
+    os._exit(0)
+time.sleep(1000)""",
+}
+
+
+def relative(d):
+    line = until(lambda: [x for x in d.log().splitlines() if "line=\"pid " in x])
+    return int(line[0].rsplit("pid ", 1)[1].strip('"'))
+
+
+@pytest.mark.parametrize("kind", FAMILY)
+def test_family_ends_with_a_stop(world, kind):
+    d, i = run_one(world, [sys.executable, "-S", "-c", FAMILY[kind]], stop_timeout_ms=700)
+    pid = relative(d)
+    d.scale("a/v1", 0)
+    until(lambda: not alive(pid), 3)
+    assert not alive(d.pid(i))
+
+
+@pytest.mark.parametrize("kind", FAMILY)
+def test_family_ends_with_its_head(world, kind):
+    d, i = run_one(world, [sys.executable, "-S", "-c", FAMILY[kind]], stop_timeout_ms=700)
+    pid = relative(d)
+    os.kill(d.pid(i), signal.SIGKILL)
+    until(lambda: not alive(pid), 3)
+
+
+def test_daemonizing_program_is_told(world):
+    d = world.drive()
+    d.revisions(revision(["sh", "-c", "setsid sleep 1000 & exit 0"], stop_timeout_ms=500))
+    d.scale("a/v1", 1)
+    assert "exited with status 0 before it was ready" in until(d.failure)["message"]
+    d.scale("a/v1", 0)
+    until(lambda: len(world.left()) == 1)  # the keeper
+
+
+def test_close_stops_all(world):
+    d = world.drive()
+    d.revisions(revision(STUBBORN, stop_timeout_ms=800), revision(SLEEPER, name="b/v1"))
+    d.scale("a/v1", 2)
+    d.scale("b/v1", 2)
+    d.started(2)
+    d.started(2, "b/v1")
+    until(lambda: d.log().count("line=up") == 2)
+    began = time.monotonic()
+    d.close()
+    assert time.monotonic() - began < 2.5 * SLOW
+    assert not world.left()  # at once: nothing may be left when it says that it is done
+
+
+# --- output
+
+def test_output_is_logged_line_by_line(world):
+    script = r"printf 'one\ntwo\r\nthr'; sleep 0.1; printf 'ee\n\377\001 \000x\n' >&2; " \
+             r"head -c 5000 /dev/zero | tr '\0' z; printf '\nlast'"
+    d, i = run_one(world, ["sh", "-c", script + "; sleep 1000 >/dev/null 2>&1"])
+    until(lambda: "zzz" in d.log())
+    os.kill(d.pid(i), signal.SIGKILL)
+    until(lambda: "line=last" in d.log())
+    lines = [x for x in d.log().splitlines()
+             if "instance=%s msg=\"output\"" % i["id"] in x]
+    assert [x.rsplit("line=", 1)[1] for x in lines[:3]] == ["one", "two", "three"]
+    assert "x" in lines[3]
+    assert "".join(x.rsplit("line=", 1)[1] for x in lines[4:7]) == "z" * 5000
+
+
+def rss_kb(pid):
+    with open("/proc/%d/status" % pid) as f:
+        return int([x for x in f if x.startswith("VmRSS")][0].split()[1])
+
+
+def test_writing_without_end_costs_no_memory(world):
+    """100 MB of output."""
+    done = os.path.join(world.state, "done")
+    d, i = run_one(world, ["sh", "-c", "yes 0123456789012345678901234567890123456789012345678 | "
+                           "head -c 100000000; touch %s; sleep 1000" % done])
+    other = revision(["sh", "-c", "while sleep 0.1; do echo tick; done"], name="b/v1")
+    before = rss_kb(world.keeper()), rss_kb(d.process.pid)
+    d.revisions(revision(SLEEPER), other)
+    d.scale("b/v1", 1)
+    until(lambda: os.path.exists(done), 30)
+    until(lambda: "output left out" in d.log())
+    n = d.log().count("line=tick")
+    until(lambda: d.log().count("line=tick") > n)
+    if SLOW == 1:
+        assert rss_kb(world.keeper()) - before[0] < 16 * 1024
+        assert rss_kb(d.process.pid) - before[1] < 16 * 1024
+    assert d.log().count("line=0123") < 5000 + 1000 * 30
+
+
+def test_closing_its_output_is_no_end(world):
+    d, i = run_one(world, ["sh", "-c", "exec >&- 2>&-; exec sleep 1000"])
+    time.sleep(0.3)
+    assert alive(d.pid(i)) and len(d.instances()) == 1
+
+
+# --- who outlives whom
+
+def test_instance_outlives_the_autoscaler_and_is_adopted(world):
+    d, i = run_one(world, SERVER)
+    d.answers(i)
+    pid, keeper = d.pid(i), world.keeper()
+    d.kill()
+    assert b"here" in get(i["port"])
+    d = world.drive()
+    d.revisions(revision(SERVER))
+    d.scale("a/v1", 1)
+    adopted = until(d.instances)[0]
+    for member in ("id", "port", "state", "started_ns"):
+        assert adopted[member] == dict(i, state="ready", started_ns=adopted["started_ns"])[member]
+    assert alive(pid) and world.keeper() == keeper
+    assert "instances adopted" in d.log()
+    d.scale("a/v1", 2)
+    ids = until(lambda: len(d.instances()) == 2 and [x["id"] for x in d.instances()])
+    assert len(set(ids)) == 2
+    d.scale("a/v1", 0)
+    until(lambda: not d.instances() and not alive(pid))
+
+
+def test_output_of_the_time_between_is_kept(world):
+    go = os.path.join(world.state, "go")
+    script = "until [ -e %s ]; do sleep 0.05; done; seq 1 50000; touch %s.done; sleep 1000" % (go, go)
+    d, i = run_one(world, ["sh", "-c", script])
+    d.kill()
+    open(go, "w").close()
+    until(lambda: os.path.exists(go + ".done"))
+    d = world.drive()
+    d.revisions(revision(SLEEPER))
+    until(lambda: "line=50000" in d.log())
+    kept = [int(x.rsplit("line=", 1)[1]) for x in d.log().splitlines() if 'msg="output"' in x]
+    assert kept == list(range(kept[0], 50001))
+    assert 60000 < sum(len(str(n)) + 1 for n in kept) <= 65536  # the last of it
+    until(lambda: "output left out" in d.log())
+
+
+def test_ended_meanwhile(world):
+    d, i = run_one(world, SLEEPER)
+    pid = d.pid(i)
+    other = revision(SLEEPER, name="b/v1")
+    d.revisions(revision(SLEEPER), other)
+    d.scale("b/v1", 1)
+    kept = d.started(1, "b/v1")[0]
+    d.kill()
+    os.kill(pid, signal.SIGKILL)
+    d = world.drive()
+    d.revisions(revision(SLEEPER), other)
+    until(lambda: d.instances("b/v1"))
+    assert not d.instances() and d.instances("b/v1")[0]["id"] == kept["id"]
+
+
+def test_no_autoscaler_comes_back(world):
+    d = world.drive(orphan_ms=1000)
+    d.revisions(revision([sys.executable, "-S", "-c", FAMILY["daemon"]]))
+    d.scale("a/v1", 1)
+    d.started()
+    relative(d)
+    began = time.monotonic()
+    d.kill()
+    time.sleep(0.5)
+    assert len(world.left()) == 3
+    world.nothing_left(6)
+    assert time.monotonic() - began > 1
+
+
+def test_keeper_ends_with_its_last_instance(world):
+    d, i = run_one(world, SLEEPER)
+    pid, keeper = d.pid(i), world.keeper()
+    d.kill()
+    time.sleep(0.2)
+    assert alive(keeper)
+    os.kill(pid, signal.SIGTERM)
+    until(lambda: not alive(keeper), 2)
+
+
+def test_idle_keeper_ends_with_its_autoscaler(world):
+    d = world.drive()
+    d.revisions(revision(SLEEPER))
+    keeper = world.keeper()
+    until(lambda: d.views.get("a/v1", {}).get("known"))
+    d.kill()
+    until(lambda: not alive(keeper), 2)
+
+
+@pytest.mark.parametrize("kind", ["child", "own group", "daemon"])
+def test_keeper_killed(world, kind):
+    d, i = run_one(world, [sys.executable, "-S", "-c", FAMILY[kind]])
+    pid, relative_pid, keeper = d.pid(i), relative(d), world.keeper()
+    os.kill(keeper, signal.SIGKILL)
+    until(lambda: not alive(pid) and not alive(relative_pid), 3)
+    new = until(lambda: [x for x in d.instances() if x["id"] != i["id"]])[0]
+    d.started()
+    assert world.keeper() != keeper and alive(d.pid(new))
+    assert "keeper has died" in d.log() and d.failure() is None
+
+
+def test_keeper_killed_again_and_again(world):
+    d, i = run_one(world, SLEEPER)
+    for _ in range(3):
+        os.kill(world.keeper(), signal.SIGKILL)
+        before = i["id"]
+        i = until(lambda: d.started()[0]["id"] != before and d.started()[0])
+    assert d.failure() is None
+
+
+@pytest.mark.parametrize("kind", ["child", "daemon"])
+def test_both_killed(world, kind):
+    d, i = run_one(world, [sys.executable, "-S", "-c", FAMILY[kind]])
+    pid, relative_pid, keeper = d.pid(i), relative(d), world.keeper()
+    d.process.send_signal(signal.SIGSTOP)  # it shall not see its keeper die
+    os.kill(keeper, signal.SIGKILL)
+    d.kill()
+    until(lambda: not alive(pid), 2)  # the kernel's doing
+    d = world.drive()
+    d.revisions(revision(SLEEPER))
+    until(lambda: not alive(relative_pid), 3)  # the next autoscaler's
+    until(lambda: "killed what instances of a dead keeper had left" in d.log())
+
+
+def test_keeper_is_told_to_end(world):
+    d, i = run_one(world, STUBBORN, stop_timeout_ms=500)
+    pid, keeper = d.pid(i), world.keeper()
+    until(lambda: "line=up" in d.log())
+    d.kill()
+    os.kill(keeper, signal.SIGTERM)
+    until(lambda: not alive(keeper) and not alive(pid), 3)
+
+
+def test_stopped_keeper_does_not_hold_up_the_end(world):
+    d, i = run_one(world, SLEEPER, stop_timeout_ms=100)
+    pid, keeper = d.pid(i), world.keeper()
+    os.kill(keeper, signal.SIGSTOP)
+    d.close(seconds=12)
+    until(lambda: not alive(pid) and not alive(keeper), 2)
+
+
+def test_second_keeper_is_refused(world):
+    d, i = run_one(world, SLEEPER)
+    keeper = world.keeper()
+    d.kill()
+    d = world.drive()
+    d.revisions(revision(SLEEPER))
+    until(d.instances)
+    assert world.keeper() == keeper
+    assert len([p for p in world.left() if "act-keeper" in comm(p)]) == 1
+
+
+def comm(pid):
+    try:
+        with open("/proc/%d/comm" % pid) as f:
+            return f.read()
+    except OSError:
+        return ""
+
+
+# --- what they use
+
+def test_cpu_and_memory_of_the_whole_family(world):
+    script = ("import os\nb = bytearray(40 << 20)\nif os.fork() == 0:\n  b[::4096] = b'x' * len(b[::4096])\n"
+              "while True: pass")
+    d, i = run_one(world, ["timeout", "30", sys.executable, "-S", "-c", script])
+    until(lambda: d.instances()[0]["cpu_s"] > 0.5)
+    assert d.instances()[0]["memory_bytes"] > 80 << 20
+    seen = [v["instances"][0]["cpu_s"] for v in d.history if v["instances"]]
+    assert seen == sorted(seen)
