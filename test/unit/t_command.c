@@ -1,0 +1,110 @@
+/* command: arguments and environment of an instance. */
+#include "test/unit/unit.h"
+
+#include "autoscaler/command.h"
+
+static void
+port_is_filled_in(void **state)
+{
+	static const struct {
+		const char *arg, *filled;
+	} rows[] = {
+		{"$PORT", "20001"},	      {"${PORT}", "20001"},
+		{":$PORT", ":20001"},	      {"127.0.0.1:${PORT}/x", "127.0.0.1:20001/x"},
+		{"$PORT$PORT", "2000120001"}, {"$PORT,${PORT}", "20001,20001"},
+		{"$PORTS", "$PORTS"},	      {"$PORT_X", "$PORT_X"},
+		{"$PORT2", "$PORT2"},	      {"${PORTS}", "${PORTS}"},
+		{"${PORT", "${PORT"},	      {"$$PORT", "$20001"},
+		{"$HOME", "$HOME"},	      {"$", "$"},
+		{"", ""},		      {"PORT", "PORT"},
+		{"${PORT}x", "20001x"},	      {"$PORT-$PORT.", "20001-20001."},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(rows); i++) {
+		char *filled = command_fill(rows[i].arg, 20001);
+
+		assert_string_equal(filled, rows[i].filled);
+		free(filled);
+	}
+}
+
+static void
+arguments_keep_their_order_and_number(void **state)
+{
+	char a[] = "prog", b[] = "", c[] = "-p$PORT";
+	char *command[] = {a, b, c, NULL};
+	char **v = command_arguments(command, 7);
+
+	(void)state;
+	assert_string_equal(v[0], "prog");
+	assert_string_equal(v[1], "");
+	assert_string_equal(v[2], "-p7");
+	assert_null(v[3]);
+	command_free(&v);
+	assert_null(v);
+}
+
+static const char *
+value_of(char **env, const char *name)
+{
+	const char *found = NULL;
+	size_t n = strlen(name);
+
+	for (; *env != NULL; env++) {
+		if (strncmp(*env, name, n) != 0 || (*env)[n] != '=')
+			continue;
+		assert_null(found); /* never twice */
+		found = *env + n + 1;
+	}
+	return found;
+}
+
+static void
+environment_is_layered(void **state)
+{
+	char path[] = "PATH=/bin", a[] = "A=1", notify[] = "NOTIFY_SOCKET=/x", port[] = "PORT=9",
+	     mark[] = "ACTIVATOR_INSTANCE=outer", empty[] = "EMPTY=", fds[] = "LISTEN_FDS=3";
+	char *inherited[] = {path, a, notify, port, mark, empty, fds, NULL};
+	char a2[] = "A=2", a3[] = "A=3", b[] = "B=x=y", port2[] = "PORT=1", mine[] = "LISTEN_FDS=0";
+	char *extra[] = {a2, a3, b, port2, mine, NULL};
+	char **v = command_environment(inherited, extra, 20001, "a-v1-x-1", "1:2");
+
+	(void)state;
+	assert_string_equal(value_of(v, "PATH"), "/bin");
+	assert_string_equal(value_of(v, "A"), "3"); /* the last one said wins */
+	assert_string_equal(value_of(v, "B"), "x=y");
+	assert_string_equal(value_of(v, "EMPTY"), "");
+	assert_string_equal(value_of(v, "PORT"), "20001");
+	assert_string_equal(value_of(v, "ACTIVATOR_INSTANCE"), "a-v1-x-1");
+	assert_string_equal(value_of(v, "ACTIVATOR_KEEPER"), "1:2");
+	assert_null(value_of(v, "NOTIFY_SOCKET"));	       /* ours alone */
+	assert_string_equal(value_of(v, "LISTEN_FDS"), "0"); /* asked for */
+	command_free(&v);
+}
+
+static void
+nothing_inherited_nothing_extra(void **state)
+{
+	char *none[] = {NULL};
+	char **v = command_environment(none, NULL, 1, "i", "m");
+
+	(void)state;
+	assert_string_equal(v[0], "PORT=1");
+	assert_null(v[3]);
+	command_free(&v);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(port_is_filled_in),
+		cmocka_unit_test(arguments_keep_their_order_and_number),
+		cmocka_unit_test(environment_is_layered),
+		cmocka_unit_test(nothing_inherited_nothing_extra),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,112 @@
+/* fleet: which instances of a revision count, and which is the next to go. */
+#include "test/unit/unit.h"
+
+#include "autoscaler/fleet.h"
+
+static struct member *
+add(struct fleet *f, const char *id, enum member_phase phase, bool was_ready)
+{
+	struct member *m = fleet_add(f, id, 20000);
+
+	m->phase = phase;
+	m->was_ready = was_ready;
+	return m;
+}
+
+static void
+only_starting_and_running_count(void **state)
+{
+	struct fleet *f = fleet_new("a/v1");
+
+	(void)state;
+	add(f, "1", MEMBER_STARTING, false);
+	add(f, "2", MEMBER_RUNNING, false);
+	add(f, "3", MEMBER_STOPPING, true);
+	add(f, "4", MEMBER_ENDED, true);
+	assert_int_equal(fleet_live(f), 2);
+	assert_false(fleet_has_ready(f));
+	fleet_find(f, "2")->was_ready = true;
+	assert_true(fleet_has_ready(f));
+	fleet_free(&f);
+}
+
+static void
+order_of_going(void **state)
+{
+	static const char *const victims[] = {"gone", "2"};
+	struct fleet *f = fleet_new("a/v1");
+	const char *order[] = {"2", "4", "3", "5", "1"};
+	size_t i;
+
+	(void)state;
+	add(f, "1", MEMBER_RUNNING, true);
+	add(f, "2", MEMBER_RUNNING, true);
+	add(f, "3", MEMBER_STARTING, false);
+	add(f, "4", MEMBER_RUNNING, false);
+	add(f, "5", MEMBER_RUNNING, true);
+	fleet_wish(f, 0, victims, ARRAY_LEN(victims));
+	for (i = 0; i < ARRAY_LEN(order); i++) {
+		struct member *m = fleet_next_victim(f);
+
+		assert_string_equal(m->id, order[i]);
+		m->phase = MEMBER_STOPPING;
+	}
+	assert_null(fleet_next_victim(f));
+	fleet_free(&f);
+}
+
+static void
+one_at_a_time_until_one_answers(void **state)
+{
+	struct fleet *f = fleet_new("a/v1");
+	struct member *m;
+
+	(void)state;
+	fleet_wish(f, 7, NULL, 0);
+	assert_int_equal(fleet_due(f), 7);
+	crash_ended(&f->crash, false, 0, "exited", 1, 0);
+	assert_int_equal(fleet_due(f), 1);
+	m = add(f, "1", MEMBER_RUNNING, true);
+	assert_int_equal(fleet_due(f), 7);
+	m->was_ready = false;
+	fleet_wish(f, 0, NULL, 0);
+	assert_int_equal(fleet_due(f), 0);
+	fleet_free(&f);
+}
+
+static void
+view_shows_what_there_is(void **state)
+{
+	struct fleet *f = fleet_new("a/v1");
+	struct driver_view v;
+
+	(void)state;
+	v = fleet_view(f, false);
+	assert_false(v.is_known);
+	assert_int_equal(v.n, 0);
+	add(f, "1", MEMBER_STARTING, false);
+	add(f, "2", MEMBER_ENDED, true);
+	add(f, "3", MEMBER_STOPPING, true);
+	add(f, "4", MEMBER_RUNNING, true);
+	v = fleet_view(f, true);
+	assert_int_equal(v.n, 3);
+	assert_string_equal(v.v[0].id, "1");
+	assert_int_equal(v.v[0].state, INSTANCE_STARTING);
+	assert_int_equal(v.v[1].state, INSTANCE_STOPPING);
+	assert_int_equal(v.v[2].state, INSTANCE_READY);
+	assert_string_equal(v.v[2].address, "127.0.0.1");
+	fleet_free(&f);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(only_starting_and_running_count),
+		cmocka_unit_test(order_of_going),
+		cmocka_unit_test(one_at_a_time_until_one_answers),
+		cmocka_unit_test(view_shows_what_there_is),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,156 @@
+/* ports: which one the next instance gets. */
+#include "test/unit/unit.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "autoscaler/ports.h"
+
+static bool
+is_any(uint16_t port, void *arg)
+{
+	(void)port;
+	(void)arg;
+	return true;
+}
+
+static bool
+is_this(uint16_t port, void *arg)
+{
+	return port == *(const uint16_t *)arg;
+}
+
+static bool
+count_calls(uint16_t port, void *arg)
+{
+	(void)port;
+	++*(unsigned *)arg;
+	return false;
+}
+
+static void
+starts_at_the_random_place(void **state)
+{
+	struct ports p;
+
+	(void)state;
+	ports_init(&p, 20000, 29999, 32768, 60999);
+	assert_int_equal(ports_pick(&p, 0, is_any, NULL), 20000);
+	assert_int_equal(ports_pick(&p, 9999, is_any, NULL), 29999);
+	assert_int_equal(ports_pick(&p, 10001, is_any, NULL), 20001);
+	assert_in_range(ports_pick(&p, UINT32_MAX, is_any, NULL), 20000, 29999);
+}
+
+static void
+finds_the_only_free_one_from_anywhere(void **state)
+{
+	struct ports p;
+	uint16_t free_one = 20007;
+	uint32_t from;
+
+	(void)state;
+	ports_init(&p, 20000, 20019, 0, 0);
+	for (from = 0; from < 40; from++)
+		assert_int_equal(ports_pick(&p, from, is_this, &free_one), free_one);
+}
+
+static void
+none_free_is_asked_once_each(void **state)
+{
+	struct ports p;
+	unsigned calls = 0;
+
+	(void)state;
+	ports_init(&p, 20000, 20019, 0, 0);
+	assert_int_equal(ports_pick(&p, 5, count_calls, &calls), 0);
+	assert_int_equal(calls, 20);
+}
+
+static void
+leaves_out_ephemeral_ports(void **state)
+{
+	struct ports p;
+	uint32_t from;
+
+	(void)state;
+	ports_init(&p, 32760, 32780, 32768, 60999);
+	for (from = 0; from < 21; from++)
+		assert_in_range(ports_pick(&p, from, is_any, NULL), 32760, 32767);
+}
+
+static void
+a_range_all_ephemeral_is_used_all_the_same(void **state)
+{
+	struct ports p;
+
+	(void)state;
+	ports_init(&p, 40000, 40001, 32768, 60999);
+	assert_int_equal(ports_pick(&p, 1, is_any, NULL), 40001);
+}
+
+static void
+overlap_is_counted(void **state)
+{
+	static const struct {
+		uint32_t first, last, kernel_first, kernel_last;
+		unsigned n;
+	} rows[] = {
+		{20000, 29999, 32768, 60999, 0}, {20000, 29999, 29999, 60999, 1},
+		{20000, 29999, 1024, 65535, 10000}, {20000, 29999, 1024, 20000, 1},
+		{20000, 29999, 21000, 21009, 10}, {20000, 29999, 0, 0, 0},
+		{20000, 29999, 1024, 19999, 0},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(rows); i++)
+		assert_int_equal(ports_overlap(rows[i].first, rows[i].last, rows[i].kernel_first,
+					       rows[i].kernel_last),
+				 rows[i].n);
+}
+
+static void
+reads_the_kernels_range(void **state)
+{
+	uint32_t first = 0, last = 0;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(ports_read_kernel(&first, &last, &e), 0);
+	assert_true(first > 0 && first <= last && last <= 65535);
+}
+
+/* Bound to one address only: the wildcard is taken all the same. */
+static void
+a_port_in_use_cannot_be_bound(void **state)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET,
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof at;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	(void)state;
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	assert_false(ports_can_bind(ntohs(at.sin_port)));
+	close(fd);
+	assert_true(ports_can_bind(ntohs(at.sin_port)));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(starts_at_the_random_place),
+		cmocka_unit_test(finds_the_only_free_one_from_anywhere),
+		cmocka_unit_test(none_free_is_asked_once_each),
+		cmocka_unit_test(leaves_out_ephemeral_ports),
+		cmocka_unit_test(a_range_all_ephemeral_is_used_all_the_same),
+		cmocka_unit_test(overlap_is_counted),
+		cmocka_unit_test(reads_the_kernels_range),
+		cmocka_unit_test(a_port_in_use_cannot_be_bound),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
