@@ -72,10 +72,13 @@ struct instance_set {
 
 /* Where a worker gets what was decided under a revision's mutex. */
 struct inbox {
+	/* lock (taken inside a revision's, never the other way round) */
 	pthread_mutex_t lock;
 	struct list granted; /* of struct waiter */
 	bool is_posted;
-	struct loop_mail mail; /* runs on the worker's loop, which then calls inbox_take() */
+	/* the worker's */
+	struct list taken; /* of struct waiter, in the order of the grants */
+	struct loop_mail mail;
 	struct loop *loop;
 };
 
@@ -84,7 +87,7 @@ enum waiter_state {
 	WAITER_QUEUED,	/* in rev->queue */
 	WAITER_PERMIT,	/* in inst->permit_queue: slot held, no connection yet */
 	WAITER_GRANTED, /* in its inbox */
-	WAITER_TAKEN,	/* taken out of the inbox by its worker, not looked at yet */
+	WAITER_TAKEN,	/* in inbox->taken: its worker has it, and looks at it next */
 };
 
 /* Embedded in the request that waits.  The request's worker owns it; while it is
@@ -129,6 +132,8 @@ struct activation {
 /* One worker's part of a revision.  The worker's alone; the main thread reads the
  * metrics, relaxed. */
 struct shard {
+	struct revision *rev;		  /* whose this is */
+	struct list_node node;		  /* in its worker's list of live shards */
 	struct instance_set *set;	  /* what the fast path looks through; a reference */
 	struct list parked;		  /* of struct xfer, by deadline */
 	struct loop_timer deadline_timer; /* of the first of parked */
@@ -175,7 +180,7 @@ struct revision {
 
 	/* main thread: control.c, scaler.c */
 	struct list instances; /* of struct instance: listed, or gone but not ended */
-	struct loop_mail demand_mail;
+	struct loop_mail demand_mail; /* carries a reference */
 	void *control;	   /* scaler's own state for it */
 	bool is_described; /* in the newest begin … end */
 	struct limits limits;
@@ -184,8 +189,8 @@ struct revision {
 };
 
 /* --- lifetime; any thread --- */
-/* on_demand runs on control_loop when requests wait for rev and nobody was told; the
- * callee calls revision_demand_taken() first. */
+/* on_demand runs on control_loop when requests began to wait for rev; the callee calls
+ * revision_demand_taken(mail) first and drops the reference that this returns. */
 NODISCARD struct revision *revision_new(const char *name, unsigned workers_n,
 					struct loop *control_loop,
 					void (*on_demand)(struct loop_mail *));
@@ -226,9 +231,9 @@ void revision_set_failure(struct revision *, const char *reason, const char *mes
  * True: taken, and with it the permit.  False: the caller keeps both.  The caller has
  * not opened SLOTS_UNREADY yet: this opens it. */
 NODISCARD bool revision_offer_fd(struct instance *, int fd);
-/* limit > 0: may the prober open a connection to it?  Pair with limiter_permit_back(). */
+/* May the prober open a connection to it?  Pair with limiter_permit_back(). */
 NODISCARD bool instance_try_permit(struct instance *);
-void revision_demand_taken(struct revision *);
+NODISCARD struct revision *revision_demand_taken(struct loop_mail *);
 uint32_t revision_parked(const struct revision *);
 
 /* --- requests; worker threads --- */
@@ -236,30 +241,39 @@ uint32_t revision_parked(const struct revision *);
  * The instance is borrowed from the set: take a reference before returning to the loop. */
 NODISCARD struct instance *limiter_try_take(struct revision *, const struct instance_set *set,
 					    uint32_t random);
-/* The slow way: a slot (with a reference), or NULL and w is queued: at the head where
- * `at_head`, since its connect failed.  Posts demand where the queue was empty. */
-NODISCARD struct instance *limiter_take_or_wait(struct revision *, struct waiter *w,
-						bool at_head);
-/* Leave, in whatever state w is.  A grant on its way goes to the next in line.  True:
- * w held a descriptor of the prober's, now the caller's to close: w->fd. */
+/* The slow way.  A slot (with a reference), or NULL: then w is queued (at the head where
+ * `at_head`: its connect failed), or *failed is the driver's word, a reference, why it
+ * must not wait.  Posts demand where the queue was empty.  w is borrowed until it is
+ * granted or cancelled: it must not move. */
+NODISCARD struct instance *limiter_take_or_wait(struct revision *, struct waiter *w, bool at_head,
+						int64_t now_ns, struct failure **failed);
+/* Leave before inbox_next() has returned w; what was granted and not looked at goes to the next in
+ * line.  w->fd >= 0 afterwards: a descriptor that is the caller's to close. */
 void limiter_cancel(struct waiter *w);
 /* Give a slot back; hands it to the head of the queue if anyone waits. */
 void limiter_give_back(struct instance *);
 /* A paced request has its response head, or has ended without one. */
 void limiter_head_seen(struct instance *);
-/* Connections where limit > 0.  True: open one (or there is no limit).  False: w, which
- * holds a slot, waits; idle connections of all workers are to be shed (worker_post_shed). */
-NODISCARD bool limiter_permit(struct instance *, struct waiter *w);
-/* A connection that was permitted is closed. */
+/* May w, which holds a slot of w->inst, open a connection?  Always where there is no
+ * limit.  False: w waits for its inbox, and idle connections of all workers to w->inst are
+ * to be shed (worker_post_shed()). */
+NODISCARD bool limiter_permit(struct waiter *w);
+/* A connection that was permitted is closed (or was never opened). */
 void limiter_permit_back(struct instance *);
-/* The failure that a newcomer must hear now, a reference, or NULL. */
-NODISCARD struct failure *limiter_failure(struct revision *, int64_t now_ns);
+/* A connection may be kept idle: nobody waits for a permit. */
+bool limiter_may_idle(const struct instance *);
+/* Why it cannot start, a reference, or NULL: what a waiter with is_failed tells. */
+NODISCARD struct failure *limiter_failure(struct revision *);
 void failure_unref(struct failure **);
 
+/* --- inboxes; the worker's thread --- */
+/* fn runs on loop when something was granted from another thread. */
 void inbox_init(struct inbox *, struct loop *, void (*fn)(struct loop_mail *));
 void inbox_fini(struct inbox *);
-/* Worker: all that it holds, into a list of the worker's; each becomes WAITER_TAKEN. */
-void inbox_take(struct inbox *, struct list *into);
+/* This thread's own inbox: grants to it need no mail, its loop's tail looks. */
+void inbox_set_current(struct inbox *);
+/* The next waiter that was granted, WAITER_IDLE again, or NULL. */
+struct waiter *inbox_next(struct inbox *);
 
 /* What must agree when nothing moves (tests, /status). */
 struct limiter_count {

@@ -1,0 +1,603 @@
+/* limiter - slots and the queue of parked requests of one revision.
+ *
+ * Why no wake-up is lost and nobody is overtaken.  Two words matter: `slots` of an
+ * instance, and `waiting` of the revision (the length of its queue).
+ *
+ *   newcomer:  slots += 1 (CAS)         waiter:  waiting += 1
+ *              read waiting                      look at slots (CAS), under the lock
+ *   giver:     slots -= 1
+ *              read waiting
+ *
+ * All of these are seq_cst, so there is one total order S of them.
+ * (a) Newcomer against waiter.  If the newcomer reads waiting == 0, its read comes
+ *     before the waiter's increment in S, so it took its slot before that request began
+ *     to wait: no overtaking.  If it reads waiting != 0 it gives the slot back the slow
+ *     way, under the lock, where the head of the queue gets it.
+ * (b) Giver against waiter.  If the giver's read sees 0, it precedes the waiter's
+ *     increment in S, hence so does the decrement, and the waiter's look at the slots,
+ *     which comes later still, sees the slot free.  If it sees 1, the giver takes the
+ *     lock and grants whatever is free: either the waiter has taken it already, or it is
+ *     queued by now (it holds the lock from increment to enqueueing).
+ * A slot that is given back while waiting != 0 was already seen is not decremented at
+ * all: it is handed to the head under the lock and never shows as free.
+ *
+ * Lock order: revision, then inbox.  Nothing here calls back, logs, or does I/O but
+ * the eventfd of a mailbox that was empty. */
+#include <stdlib.h>
+
+#include "common/clk.h"
+#include "activator/balance.h"
+#include "activator/revision.h"
+
+static __thread struct inbox *inbox_current; /* this thread's own; NULL: none */
+
+/* --- inboxes --- */
+
+void
+inbox_init(struct inbox *in, struct loop *loop, void (*fn)(struct loop_mail *))
+{
+	*in = (struct inbox){.loop = loop, .mail.fn = fn};
+	CHECK(pthread_mutex_init(&in->lock, NULL) == 0);
+	list_init(&in->granted);
+	list_init(&in->taken);
+}
+
+void
+inbox_fini(struct inbox *in)
+{
+	CHECK(list_empty(&in->granted) && list_empty(&in->taken));
+	pthread_mutex_destroy(&in->lock);
+}
+
+void
+inbox_set_current(struct inbox *in)
+{
+	inbox_current = in;
+}
+
+static void
+inbox_put(struct inbox *in, struct waiter *w)
+{
+	bool must_post;
+
+	pthread_mutex_lock(&in->lock);
+	w->state = WAITER_GRANTED;
+	list_push(&in->granted, &w->node);
+	must_post = !in->is_posted && in != inbox_current;
+	in->is_posted |= must_post;
+	pthread_mutex_unlock(&in->lock);
+	if (must_post)
+		loop_post(in->loop, &in->mail);
+}
+
+static void
+inbox_take(struct inbox *in)
+{
+	struct list_node *node, *tmp;
+
+	pthread_mutex_lock(&in->lock);
+	LIST_FOREACH(&in->granted, node, tmp)
+		container_of(node, struct waiter, node)->state = WAITER_TAKEN;
+	list_splice(&in->taken, &in->granted);
+	in->is_posted = false;
+	pthread_mutex_unlock(&in->lock);
+}
+
+struct waiter *
+inbox_next(struct inbox *in)
+{
+	struct waiter *w;
+
+	if (list_empty(&in->taken))
+		inbox_take(in);
+	if (list_empty(&in->taken))
+		return NULL;
+	w = container_of(list_pop(&in->taken), struct waiter, node);
+	w->state = WAITER_IDLE;
+	return w;
+}
+
+/* --- under rev->lock --- */
+
+static void
+waiting_add(struct revision *rev, int n)
+{
+	atomic_fetch_add_explicit(&rev->waiting, (uint32_t)n, memory_order_seq_cst);
+}
+
+static uint32_t
+open_instances_locked(const struct revision *rev)
+{
+	uint32_t i, n = 0;
+
+	for (i = 0; i < rev->set->n; i++)
+		n += instance_is_open(rev->set->v[i]);
+	return n;
+}
+
+/* While instances are fewer than wanted, what was parked goes out at the pace that
+ * response heads come back (or instances join), so that the first one is not run over. */
+static bool
+is_pacing_locked(const struct revision *rev)
+{
+	return rev->pace != 0 && atomic_load_explicit(&rev->limit, memory_order_relaxed) == 0 &&
+	       !list_empty(&rev->queue) && open_instances_locked(rev) < rev->wanted;
+}
+
+static struct instance *
+take_paced_locked(struct revision *rev)
+{
+	struct instance *best = NULL;
+	uint32_t i;
+
+	for (i = 0; i < rev->set->n; i++) {
+		struct instance *inst = rev->set->v[i];
+
+		if (instance_is_open(inst) && inst->paced < rev->pace &&
+		    (best == NULL || inst->paced < best->paced))
+			best = inst;
+	}
+	if (best == NULL || !balance_take_slot(best, 0))
+		return NULL;
+	best->paced++;
+	return best;
+}
+
+static struct instance *
+take_locked(struct revision *rev, bool *is_paced)
+{
+	rev->rotor = rev->rotor * 1664525 + 1013904223; /* LCG, Numerical Recipes */
+	*is_paced = is_pacing_locked(rev);
+	if (*is_paced)
+		return take_paced_locked(rev);
+	return balance_take(rev->set, atomic_load_explicit(&rev->limit, memory_order_relaxed),
+			    rev->rotor ^ rev->rotor >> 15);
+}
+
+static struct waiter *
+head_locked(const struct revision *rev)
+{
+	struct list_node *node = list_first(&rev->queue);
+
+	return node == NULL ? NULL : container_of(node, struct waiter, node);
+}
+
+/* w leaves the queue with inst (a slot of it is w's now), or failed where NULL. */
+static void
+grant_locked(struct revision *rev, struct waiter *w, struct instance *inst, bool is_paced)
+{
+	list_remove(&rev->queue, &w->node);
+	waiting_add(rev, -1);
+	w->inst = inst == NULL ? NULL : instance_ref(inst);
+	w->is_failed = inst == NULL;
+	w->is_paced = is_paced;
+	inbox_put(w->inbox, w);
+}
+
+static void
+grant_all_locked(struct revision *rev)
+{
+	struct waiter *w;
+
+	while ((w = head_locked(rev)) != NULL) {
+		bool is_paced;
+		struct instance *inst = take_locked(rev, &is_paced);
+
+		if (inst == NULL)
+			return;
+		grant_locked(rev, w, inst, is_paced);
+	}
+}
+
+/* A slot of inst is free again: the head has it, if it may. */
+static void
+give_back_locked(struct revision *rev, struct instance *inst)
+{
+	uint32_t limit = atomic_load_explicit(&rev->limit, memory_order_relaxed);
+	uint32_t s = atomic_load_explicit(&inst->slots, memory_order_relaxed);
+	struct waiter *w = head_locked(rev);
+
+	CHECK((s & SLOTS_COUNT) > 0);
+	if (w != NULL && (s & SLOTS_CLOSED) == 0 && (limit == 0 || (s & SLOTS_COUNT) <= limit) &&
+	    !is_pacing_locked(rev)) {
+		grant_locked(rev, w, inst, false);
+		return;
+	}
+	atomic_fetch_sub_explicit(&inst->slots, 1, memory_order_seq_cst);
+	grant_all_locked(rev);
+}
+
+static void
+permit_back_locked(struct instance *inst)
+{
+	struct list_node *node = list_pop(&inst->permit_queue);
+	struct waiter *w;
+
+	if (node == NULL) {
+		CHECK(inst->conns > 0);
+		inst->conns--;
+		return;
+	}
+	atomic_fetch_sub_explicit(&inst->permits_waited, 1, memory_order_seq_cst);
+	w = container_of(node, struct waiter, node);
+	w->has_permit = true;
+	inbox_put(w->inbox, w);
+}
+
+static void
+demand_locked(struct revision *rev)
+{
+	if (atomic_exchange_explicit(&rev->is_demand_posted, true, memory_order_acq_rel))
+		return;
+	loop_post(rev->control_loop, &revision_ref(rev)->demand_mail);
+}
+
+/* --- requests --- */
+
+struct instance *
+limiter_try_take(struct revision *rev, const struct instance_set *set, uint32_t random)
+{
+	struct instance *inst;
+
+	if (set == NULL || atomic_load_explicit(&rev->waiting, memory_order_relaxed) != 0)
+		return NULL;
+	inst = balance_take(set, atomic_load_explicit(&rev->limit, memory_order_relaxed), random);
+	if (inst == NULL)
+		return NULL;
+	if (__builtin_expect(atomic_load_explicit(&rev->waiting, memory_order_seq_cst) == 0, 1))
+		return inst;
+	pthread_mutex_lock(&rev->lock);
+	give_back_locked(rev, inst);
+	pthread_mutex_unlock(&rev->lock);
+	return NULL;
+}
+
+static void
+enqueue_locked(struct revision *rev, struct waiter *w, bool at_head)
+{
+	w->rev = rev;
+	w->state = WAITER_QUEUED;
+	w->seq = rev->next_seq++;
+	if (at_head)
+		list_push_head(&rev->queue, &w->node);
+	else
+		list_push(&rev->queue, &w->node);
+}
+
+struct instance *
+limiter_take_or_wait(struct revision *rev, struct waiter *w, bool at_head, int64_t now_ns,
+		     struct failure **failed)
+{
+	struct instance *inst = NULL;
+	bool is_paced = false;
+
+	CHECK(w->state == WAITER_IDLE);
+	w->inst = NULL;
+	w->fd = -1;
+	w->is_failed = w->is_paced = w->has_permit = false;
+	*failed = NULL;
+	pthread_mutex_lock(&rev->lock);
+	waiting_add(rev, 1); /* before the look: (b) above */
+	if (at_head || list_empty(&rev->queue))
+		inst = take_locked(rev, &is_paced);
+	if (inst != NULL) {
+		waiting_add(rev, -1);
+		instance_ref(inst);
+		w->is_paced = is_paced;
+	} else if (rev->failure != NULL && now_ns < rev->failure->until_ns &&
+		   open_instances_locked(rev) == 0) {
+		waiting_add(rev, -1);
+		*failed = rev->failure;
+		atomic_fetch_add_explicit(&rev->failure->refs, 1, memory_order_relaxed);
+	} else {
+		if (list_empty(&rev->queue))
+			demand_locked(rev);
+		enqueue_locked(rev, w, at_head);
+	}
+	pthread_mutex_unlock(&rev->lock);
+	return inst;
+}
+
+void
+limiter_give_back(struct instance *inst)
+{
+	struct revision *rev = inst->rev;
+
+	if (atomic_load_explicit(&rev->waiting, memory_order_seq_cst) == 0) {
+		uint32_t s = atomic_fetch_sub_explicit(&inst->slots, 1, memory_order_seq_cst);
+
+		CHECK((s & SLOTS_COUNT) > 0);
+		if (atomic_load_explicit(&rev->waiting, memory_order_seq_cst) == 0)
+			return;
+		pthread_mutex_lock(&rev->lock);
+		grant_all_locked(rev);
+	} else {
+		pthread_mutex_lock(&rev->lock);
+		give_back_locked(rev, inst);
+	}
+	pthread_mutex_unlock(&rev->lock);
+}
+
+/* What a grant carried goes back, since nobody looked at it. */
+static void
+ungrant_locked(struct waiter *w)
+{
+	if (w->inst == NULL)
+		return;
+	if (w->has_permit)
+		permit_back_locked(w->inst);
+	if (w->is_paced && w->inst->paced > 0)
+		w->inst->paced--;
+	give_back_locked(w->rev, w->inst);
+}
+
+void
+limiter_cancel(struct waiter *w)
+{
+	struct revision *rev = w->rev;
+
+	pthread_mutex_lock(&rev->lock);
+	switch (w->state) {
+	case WAITER_QUEUED:
+		list_remove(&rev->queue, &w->node);
+		waiting_add(rev, -1);
+		break;
+	case WAITER_PERMIT:
+		list_remove(&w->inst->permit_queue, &w->node);
+		atomic_fetch_sub_explicit(&w->inst->permits_waited, 1, memory_order_seq_cst);
+		ungrant_locked(w);
+		break;
+	case WAITER_GRANTED:
+		pthread_mutex_lock(&w->inbox->lock);
+		list_remove(&w->inbox->granted, &w->node);
+		pthread_mutex_unlock(&w->inbox->lock);
+		ungrant_locked(w);
+		break;
+	case WAITER_TAKEN:
+		list_remove(&w->inbox->taken, &w->node);
+		ungrant_locked(w);
+		break;
+	case WAITER_IDLE:
+		CHECK(!"it waits");
+	}
+	w->state = WAITER_IDLE;
+	pthread_mutex_unlock(&rev->lock);
+	instance_unref(&w->inst);
+}
+
+void
+limiter_head_seen(struct instance *inst)
+{
+	struct revision *rev = inst->rev;
+
+	pthread_mutex_lock(&rev->lock);
+	if (inst->paced > 0)
+		inst->paced--;
+	grant_all_locked(rev);
+	pthread_mutex_unlock(&rev->lock);
+}
+
+bool
+limiter_permit(struct waiter *w)
+{
+	struct instance *inst = w->inst;
+	struct revision *rev = inst->rev;
+	bool is_free;
+
+	CHECK(w->state == WAITER_IDLE);
+	w->rev = rev;
+	pthread_mutex_lock(&rev->lock);
+	is_free = inst->conns < atomic_load_explicit(&rev->limit, memory_order_relaxed);
+	if (is_free) {
+		inst->conns++;
+		w->has_permit = true;
+	} else {
+		atomic_fetch_add_explicit(&inst->permits_waited, 1, memory_order_seq_cst);
+		w->state = WAITER_PERMIT;
+		list_push(&inst->permit_queue, &w->node);
+	}
+	pthread_mutex_unlock(&rev->lock);
+	return is_free;
+}
+
+void
+limiter_permit_back(struct instance *inst)
+{
+	pthread_mutex_lock(&inst->rev->lock);
+	permit_back_locked(inst);
+	pthread_mutex_unlock(&inst->rev->lock);
+}
+
+bool
+limiter_may_idle(const struct instance *inst)
+{
+	return atomic_load_explicit(&inst->permits_waited, memory_order_seq_cst) == 0;
+}
+
+/* --- control --- */
+
+struct revision *
+revision_demand_taken(struct loop_mail *mail)
+{
+	struct revision *rev = container_of(mail, struct revision, demand_mail);
+
+	atomic_store_explicit(&rev->is_demand_posted, false, memory_order_release);
+	return rev;
+}
+
+void
+revision_publish(struct revision *rev, struct instance_set *set, const struct revision_wish *wish)
+{
+	struct instance_set *old;
+
+	pthread_mutex_lock(&rev->lock);
+	old = rev->set;
+	rev->set = set;
+	rev->wanted = wish->wanted;
+	rev->pace = wish->pace;
+	rev->is_external = wish->is_external;
+	atomic_store_explicit(&rev->limit, wish->container_concurrency, memory_order_relaxed);
+	grant_all_locked(rev);
+	pthread_mutex_unlock(&rev->lock);
+	instance_set_unref(&old);
+}
+
+void
+instance_close_slots(struct instance *inst, uint32_t why)
+{
+	CHECK((why & ~SLOTS_CLOSED) == 0);
+	atomic_fetch_or_explicit(&inst->slots, why, memory_order_seq_cst);
+}
+
+void
+instance_open_slots(struct instance *inst, uint32_t why)
+{
+	CHECK((why & ~SLOTS_CLOSED) == 0);
+	pthread_mutex_lock(&inst->rev->lock);
+	atomic_fetch_and_explicit(&inst->slots, ~why, memory_order_seq_cst);
+	grant_all_locked(inst->rev);
+	pthread_mutex_unlock(&inst->rev->lock);
+}
+
+bool
+revision_offer_fd(struct instance *inst, int fd)
+{
+	struct revision *rev = inst->rev;
+	struct waiter *w;
+	bool is_paced = false, is_taken = false;
+
+	pthread_mutex_lock(&rev->lock);
+	atomic_fetch_and_explicit(&inst->slots, ~SLOTS_UNREADY, memory_order_seq_cst);
+	w = head_locked(rev);
+	if (w != NULL) {
+		is_paced = is_pacing_locked(rev);
+		is_taken = (!is_paced || inst->paced < rev->pace) &&
+			   balance_take_slot(inst, atomic_load_explicit(&rev->limit,
+									memory_order_relaxed));
+	}
+	if (is_taken) {
+		inst->paced += is_paced;
+		w->fd = fd;
+		w->has_permit = true; /* the prober's */
+		grant_locked(rev, w, inst, is_paced);
+	}
+	grant_all_locked(rev);
+	pthread_mutex_unlock(&rev->lock);
+	return is_taken;
+}
+
+bool
+instance_try_permit(struct instance *inst)
+{
+	struct revision *rev = inst->rev;
+	uint32_t limit;
+	bool is_free;
+
+	pthread_mutex_lock(&rev->lock);
+	limit = atomic_load_explicit(&rev->limit, memory_order_relaxed);
+	is_free = limit == 0 || inst->conns < limit;
+	if (is_free)
+		inst->conns++;
+	pthread_mutex_unlock(&rev->lock);
+	return is_free;
+}
+
+static void
+reopen_locked(struct revision *rev, uint32_t n)
+{
+	uint32_t i;
+
+	for (i = 0; i < n; i++)
+		atomic_fetch_and_explicit(&rev->set->v[i]->slots, ~SLOTS_DRAIN,
+					  memory_order_seq_cst);
+	grant_all_locked(rev);
+}
+
+bool
+revision_try_close(struct revision *rev)
+{
+	bool is_idle;
+	uint32_t i;
+
+	pthread_mutex_lock(&rev->lock);
+	is_idle = list_empty(&rev->queue);
+	for (i = 0; is_idle && i < rev->set->n; i++) {
+		uint32_t s = atomic_fetch_or_explicit(&rev->set->v[i]->slots, SLOTS_DRAIN,
+						      memory_order_seq_cst);
+
+		if ((s & SLOTS_COUNT) != 0)
+			is_idle = false;
+	}
+	if (!is_idle)
+		reopen_locked(rev, i);
+	pthread_mutex_unlock(&rev->lock);
+	return is_idle;
+}
+
+void
+revision_reopen(struct revision *rev)
+{
+	pthread_mutex_lock(&rev->lock);
+	reopen_locked(rev, rev->set->n);
+	pthread_mutex_unlock(&rev->lock);
+}
+
+void
+revision_set_failure(struct revision *rev, const char *reason, const char *message,
+		     int64_t until_ns)
+{
+	struct failure *old, *f = NULL;
+	struct waiter *w;
+
+	if (reason != NULL) {
+		f = xcalloc(1, sizeof *f);
+		atomic_init(&f->refs, 1);
+		f->reason = xstrdup(reason);
+		f->message = xstrdup(message);
+		f->until_ns = until_ns;
+	}
+	pthread_mutex_lock(&rev->lock);
+	old = rev->failure;
+	rev->failure = f;
+	if (f != NULL && open_instances_locked(rev) == 0)
+		while ((w = head_locked(rev)) != NULL)
+			grant_locked(rev, w, NULL, false);
+	pthread_mutex_unlock(&rev->lock);
+	failure_unref(&old);
+}
+
+struct failure *
+limiter_failure(struct revision *rev)
+{
+	struct failure *f;
+
+	pthread_mutex_lock(&rev->lock);
+	f = rev->failure;
+	if (f != NULL)
+		atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
+	pthread_mutex_unlock(&rev->lock);
+	return f;
+}
+
+void
+limiter_count(struct revision *rev, struct limiter_count *c)
+{
+	uint32_t i, limit;
+
+	*c = (struct limiter_count){0};
+	pthread_mutex_lock(&rev->lock);
+	limit = atomic_load(&rev->limit);
+	c->queued = (uint32_t)rev->queue.n;
+	c->waiting = atomic_load(&rev->waiting);
+	for (i = 0; i < rev->set->n; i++) {
+		const struct instance *inst = rev->set->v[i];
+		uint32_t s = atomic_load(&inst->slots);
+
+		c->slots += s & SLOTS_COUNT;
+		c->permits_queued += (uint32_t)inst->permit_queue.n;
+		c->conns += inst->conns;
+		if ((s & SLOTS_CLOSED) == 0 && limit > (s & SLOTS_COUNT))
+			c->open_free += limit - (s & SLOTS_COUNT);
+	}
+	pthread_mutex_unlock(&rev->lock);
+}

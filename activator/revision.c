@@ -1,0 +1,192 @@
+#include "activator/revision.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct revision *
+revision_new(const char *name, unsigned workers_n, struct loop *control_loop,
+	     void (*on_demand)(struct loop_mail *))
+{
+	struct revision *rev = xcalloc(1, sizeof *rev);
+	unsigned i;
+
+	rev->name = xstrdup(name);
+	log_tag_set(&rev->tag, "revision=%.60s", name);
+	rev->workers_n = workers_n;
+	rev->control_loop = control_loop;
+	rev->demand_mail.fn = on_demand;
+	atomic_init(&rev->refs, 1);
+	CHECK(pthread_mutex_init(&rev->lock, NULL) == 0);
+	list_init(&rev->queue);
+	list_init(&rev->instances);
+	rev->set = instance_set_new(NULL, 0);
+	limits_default(&rev->limits);
+	rev->shards = aligned_alloc(64, workers_n * sizeof *rev->shards);
+	CHECK(rev->shards != NULL);
+	memset(rev->shards, 0, workers_n * sizeof *rev->shards);
+	for (i = 0; i < workers_n; i++) {
+		list_init(&rev->shards[i].parked);
+		rev->shards[i].rev = rev;
+	}
+	return rev;
+}
+
+struct revision *
+revision_ref(struct revision *rev)
+{
+	atomic_fetch_add_explicit(&rev->refs, 1, memory_order_relaxed);
+	return rev;
+}
+
+static void
+failure_free(struct failure *f)
+{
+	free(f->reason);
+	free(f->message);
+	free(f);
+}
+
+void
+failure_unref(struct failure **fp)
+{
+	struct failure *f = *fp;
+
+	*fp = NULL;
+	if (f != NULL && atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) == 1)
+		failure_free(f);
+}
+
+static void
+revision_free(struct revision *rev)
+{
+	unsigned i;
+
+	CHECK(list_empty(&rev->queue) && list_empty(&rev->instances));
+	for (i = 0; i < rev->workers_n; i++) {
+		CHECK(list_empty(&rev->shards[i].parked));
+		CHECK(rev->shards[i].set == NULL && !rev->shards[i].has_timer);
+	}
+	free(rev->shards);
+	limits_fini(&rev->limits);
+	failure_unref(&rev->failure);
+	instance_set_unref(&rev->set);
+	pthread_mutex_destroy(&rev->lock);
+	free(rev->name);
+	free(rev);
+}
+
+void
+revision_unref(struct revision **rp)
+{
+	struct revision *rev = *rp;
+
+	*rp = NULL;
+	if (rev != NULL && atomic_fetch_sub_explicit(&rev->refs, 1, memory_order_acq_rel) == 1)
+		revision_free(rev);
+}
+
+struct instance *
+instance_new(struct revision *rev, const char *id, const struct addr *addr)
+{
+	struct instance *inst = xcalloc(1, sizeof *inst);
+	unsigned i;
+
+	inst->rev = revision_ref(rev);
+	inst->id = xstrdup(id);
+	inst->addr = *addr;
+	addr_format(addr, true, inst->address_text);
+	log_tag_set(&inst->tag, "instance=%.60s", id);
+	atomic_init(&inst->refs, 1);
+	atomic_init(&inst->slots, SLOTS_UNREADY);
+	list_init(&inst->permit_queue);
+	inst->pools = aligned_alloc(64, rev->workers_n * sizeof *inst->pools);
+	CHECK(inst->pools != NULL);
+	for (i = 0; i < rev->workers_n; i++)
+		list_init(&inst->pools[i].idle);
+	return inst;
+}
+
+struct instance *
+instance_ref(struct instance *inst)
+{
+	atomic_fetch_add_explicit(&inst->refs, 1, memory_order_relaxed);
+	return inst;
+}
+
+static void
+instance_free(struct instance *inst)
+{
+	unsigned i;
+
+	CHECK((atomic_load(&inst->slots) & SLOTS_COUNT) == 0);
+	CHECK(list_empty(&inst->permit_queue) && inst->probe == NULL);
+	for (i = 0; i < inst->rev->workers_n; i++)
+		CHECK(list_empty(&inst->pools[i].idle));
+	free(inst->pools);
+	free(inst->probe_spec);
+	free(inst->id);
+	revision_unref(&inst->rev);
+	free(inst);
+}
+
+void
+instance_unref(struct instance **ip)
+{
+	struct instance *inst = *ip;
+
+	*ip = NULL;
+	if (inst != NULL && atomic_fetch_sub_explicit(&inst->refs, 1, memory_order_acq_rel) == 1)
+		instance_free(inst);
+}
+
+struct instance_set *
+instance_set_new(struct instance *const *v, uint32_t n)
+{
+	struct instance_set *set = xmalloc(sizeof *set + n * sizeof set->v[0]);
+	uint32_t i;
+
+	atomic_init(&set->refs, 1);
+	set->n = n;
+	for (i = 0; i < n; i++)
+		set->v[i] = instance_ref(v[i]);
+	return set;
+}
+
+struct instance_set *
+instance_set_ref(struct instance_set *set)
+{
+	atomic_fetch_add_explicit(&set->refs, 1, memory_order_relaxed);
+	return set;
+}
+
+void
+instance_set_unref(struct instance_set **sp)
+{
+	struct instance_set *set = *sp;
+	uint32_t i;
+
+	*sp = NULL;
+	if (set == NULL || atomic_fetch_sub_explicit(&set->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	for (i = 0; i < set->n; i++)
+		instance_unref(&set->v[i]);
+	free(set);
+}
+
+uint32_t
+instance_in_flight(const struct instance *inst)
+{
+	return atomic_load_explicit(&inst->slots, memory_order_relaxed) & SLOTS_COUNT;
+}
+
+bool
+instance_is_open(const struct instance *inst)
+{
+	return (atomic_load_explicit(&inst->slots, memory_order_relaxed) & SLOTS_CLOSED) == 0;
+}
+
+uint32_t
+revision_parked(const struct revision *rev)
+{
+	return atomic_load_explicit(&rev->waiting, memory_order_relaxed);
+}
