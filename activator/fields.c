@@ -1,0 +1,218 @@
+#include "activator/fields.h"
+
+#include <string.h>
+#include <strings.h>
+
+static const struct {
+	const char *name;
+	enum field_id id;
+} known[] = {
+	{"te", FIELD_TE},
+	{"age", FIELD_NOT_IN_TRAILERS},
+	{"via", FIELD_VIA},
+	{"date", FIELD_DATE},
+	{"host", FIELD_HOST},
+	{"vary", FIELD_NOT_IN_TRAILERS},
+	{"accept", FIELD_ACCEPT},
+	{"cookie", FIELD_NOT_IN_TRAILERS},
+	{"expect", FIELD_EXPECT},
+	{"pragma", FIELD_NOT_IN_TRAILERS},
+	{"expires", FIELD_NOT_IN_TRAILERS},
+	{"trailer", FIELD_TRAILER},
+	{"upgrade", FIELD_UPGRADE},
+	{"if-match", FIELD_NOT_IN_TRAILERS},
+	{"if-range", FIELD_NOT_IN_TRAILERS},
+	{"location", FIELD_NOT_IN_TRAILERS},
+	{"forwarded", FIELD_FORWARDED},
+	{"connection", FIELD_CONNECTION},
+	{"keep-alive", FIELD_KEEP_ALIVE},
+	{"set-cookie", FIELD_NOT_IN_TRAILERS},
+	{"retry-after", FIELD_NOT_IN_TRAILERS},
+	{"content-type", FIELD_NOT_IN_TRAILERS},
+	{"max-forwards", FIELD_MAX_FORWARDS},
+	{"range", FIELD_NOT_IN_TRAILERS},
+	{"authorization", FIELD_NOT_IN_TRAILERS},
+	{"cache-control", FIELD_NOT_IN_TRAILERS},
+	{"content-range", FIELD_NOT_IN_TRAILERS},
+	{"if-none-match", FIELD_NOT_IN_TRAILERS},
+	{"content-length", FIELD_CONTENT_LENGTH},
+	{"x-forwarded-for", FIELD_X_FORWARDED_FOR},
+	{"content-encoding", FIELD_NOT_IN_TRAILERS},
+	{"proxy-connection", FIELD_PROXY_CONNECTION},
+	{"www-authenticate", FIELD_NOT_IN_TRAILERS},
+	{"x-activator-busy", FIELD_X_ACTIVATOR_BUSY},
+	{"x-forwarded-host", FIELD_X_FORWARDED_HOST},
+	{"if-modified-since", FIELD_NOT_IN_TRAILERS},
+	{"transfer-encoding", FIELD_TRANSFER_ENCODING},
+	{"x-forwarded-proto", FIELD_X_FORWARDED_PROTO},
+	{"proxy-authenticate", FIELD_NOT_IN_TRAILERS},
+	{"if-unmodified-since", FIELD_NOT_IN_TRAILERS},
+	{"proxy-authorization", FIELD_NOT_IN_TRAILERS},
+};
+
+bool
+field_is(const char *a, size_t n, const char *lower)
+{
+	return strlen(lower) == n && strncasecmp(a, lower, n) == 0;
+}
+
+/* A filter in front of the comparisons: most fields of most requests are none of ours,
+ * and are told so by their length and first letter. */
+static uint32_t letters_by_length[32]; /* bit: first letter - 'a' */
+
+__attribute__((constructor)) static void
+fill_letters(void)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(known); i++)
+		letters_by_length[strlen(known[i].name)] |= UINT32_C(1) << (known[i].name[0] - 'a');
+}
+
+enum field_id
+field_id(const char *name, size_t n)
+{
+	unsigned first = ((unsigned char)name[0] | 32u) - 'a';
+	size_t i;
+
+	if (n >= ARRAY_LEN(letters_by_length) || first > 25 ||
+	    (letters_by_length[n] >> first & 1) == 0)
+		return FIELD_OTHER;
+	for (i = 0; i < ARRAY_LEN(known); i++)
+		if ((unsigned char)known[i].name[0] - 'a' == (int)first &&
+		    field_is(name, n, known[i].name))
+			return known[i].id;
+	return FIELD_OTHER;
+}
+
+bool
+field_list_next(const char *value, size_t n, size_t *at, const char **element, size_t *len)
+{
+	while (*at < n) {
+		const char *start = value + *at;
+		const char *comma = memchr(start, ',', n - *at);
+		size_t size = comma == NULL ? n - *at : (size_t)(comma - start);
+
+		*at += size + (comma != NULL);
+		while (size > 0 && (*start == ' ' || *start == '\t'))
+			start++, size--;
+		while (size > 0 && (start[size - 1] == ' ' || start[size - 1] == '\t'))
+			size--;
+		if (size > 0) {
+			*element = start;
+			*len = size;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool
+field_list_has(const char *value, size_t n, const char *lower)
+{
+	const char *element;
+	size_t at = 0, len;
+
+	while (field_list_next(value, n, &at, &element, &len))
+		if (field_is(element, len, lower))
+			return true;
+	return false;
+}
+
+int
+field_number(const char *value, size_t n, uint64_t *out)
+{
+	uint64_t v = 0;
+	size_t i;
+
+	if (n == 0)
+		return -1;
+	for (i = 0; i < n; i++) {
+		unsigned digit = (unsigned char)value[i] - (unsigned)'0';
+
+		if (digit > 9 || v > (UINT64_MAX - digit) / 10)
+			return -1;
+		v = v * 10 + digit;
+	}
+	*out = v;
+	return 0;
+}
+
+static bool
+is_tchar(unsigned char ch)
+{
+	return (ch >= '0' && ch <= '9') || ((ch | 32) >= 'a' && (ch | 32) <= 'z') ||
+	       (ch != '\0' && strchr("!#$%&'*+-.^_`|~", ch) != NULL);
+}
+
+bool
+field_is_token(const char *s, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (!is_tchar((unsigned char)s[i]))
+			return false;
+	return n > 0;
+}
+
+static bool
+is_hex(unsigned char ch)
+{
+	return (ch >= '0' && ch <= '9') || ((ch | 32) >= 'a' && (ch | 32) <= 'f');
+}
+
+/* reg-name (RFC 3986 3.2.2): unreserved, pct-encoded, sub-delims. */
+static bool
+is_reg_name(const char *s, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		unsigned char ch = (unsigned char)s[i];
+
+		if (ch == '%') {
+			if (n - i < 3 || !is_hex((unsigned char)s[i + 1]) ||
+			    !is_hex((unsigned char)s[i + 2]))
+				return false;
+			i += 2;
+		} else if (!((ch >= '0' && ch <= '9') || ((ch | 32) >= 'a' && (ch | 32) <= 'z') ||
+			     (ch != '\0' && strchr("-._~!$&'()*+,;=", ch) != NULL)))
+			return false;
+	}
+	return n > 0;
+}
+
+static bool
+is_ip_literal(const char *s, size_t n)
+{
+	size_t i;
+
+	if (n < 4 || s[0] != '[' || s[n - 1] != ']')
+		return false;
+	for (i = 1; i < n - 1; i++)
+		if (!is_hex((unsigned char)s[i]) && s[i] != ':' && s[i] != '.')
+			return false;
+	return memchr(s, ':', n) != NULL;
+}
+
+bool
+field_authority(const char *s, size_t n, size_t *host_n)
+{
+	const char *close = n > 0 && s[0] == '[' ? memchr(s, ']', n) : NULL;
+	size_t host = close != NULL ? (size_t)(close - s) + 1 : n;
+	const char *colon = memchr(s + (close != NULL ? host : 0), ':',
+				   n - (close != NULL ? host : 0));
+	size_t i;
+
+	if (colon != NULL) {
+		uint64_t port;
+
+		host = (size_t)(colon - s);
+		i = n - host - 1;
+		if (i > 0 && (field_number(colon + 1, i, &port) < 0 || port > 65535))
+			return false;
+	}
+	*host_n = host;
+	return s[0] == '[' ? is_ip_literal(s, host) : is_reg_name(s, host);
+}

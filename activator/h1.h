@@ -1,0 +1,65 @@
+/* h1 - HTTP/1 syntax: llhttp in strict mode, behind what it lets pass and we do not
+ * (obs-fold, bare LF before the head is complete, an unbounded share of framing).
+ * Knows bytes, not meaning (request.c, response.c).  The only file that sees llhttp.
+ * Pure.  Thread: a struct belongs to one thread. */
+#ifndef ACTIVATOR_H1_H
+#define ACTIVATOR_H1_H
+
+#include "common/strbuf.h"
+#include "activator/fields.h"
+
+#define H1_FIELDS_MAX 1000 /* upper bound of the key max_fields */
+
+struct h1_field {
+	const char *name, *value;
+	uint32_t name_n, value_n; /* value without surrounding blanks */
+	enum field_id id;
+};
+
+/* One parsed head; pointers go into the buffer it was parsed from. */
+struct h1_head {
+	const char *method, *target, *reason;
+	uint32_t method_n, target_n, reason_n;
+	uint16_t status;
+	uint8_t minor; /* HTTP/1.minor: 0 or 1 */
+	uint32_t n;
+	struct h1_field fields[H1_FIELDS_MAX];
+};
+
+/* Is f named by a Connection field of the head, and so meant for one hop only? */
+bool h1_is_connection_option(const struct h1_head *, const struct h1_field *f);
+
+/* Look for the end of a head in buf[0..n).  *seen (0 at first) remembers how far it got
+ * between calls on a growing buffer.  Returns the head's size, blank line included; 0:
+ * more is needed; -1: no head can begin like this. */
+ssize_t h1_scan(const char *buf, size_t n, size_t *seen);
+
+enum h1_result {
+	H1_OK,
+	H1_MALFORMED,
+	H1_FIELDS,	/* more than max_fields */
+	H1_VERSION	/* not HTTP/1.x */
+};
+/* Parse a whole head, as h1_scan() measured it. */
+NODISCARD enum h1_result h1_parse_request(struct h1_head *, const char *buf, size_t n,
+					  uint32_t max_fields);
+NODISCARD enum h1_result h1_parse_response(struct h1_head *, const char *buf, size_t n,
+					   uint32_t max_fields);
+
+/* Decoder of chunked bodies. */
+struct h1_chunked; /* opaque, heap */
+
+/* announced: the value of the head's Trailer field (NULL: none); what it does not name
+ * is dropped, what may not stand in trailers is an error.  max_overhead: bytes of
+ * extensions and trailers that are borne. */
+NODISCARD struct h1_chunked *h1_chunked_new(const char *announced, size_t announced_n,
+					    size_t max_overhead);
+void h1_chunked_free(struct h1_chunked **);
+/* Decode buf[0..n) in place: the data is moved to the front, *data_n bytes of it.
+ * Returns how much was consumed (all, unless the body ends), or -1. */
+NODISCARD ssize_t h1_chunked_feed(struct h1_chunked *, char *buf, size_t n, size_t *data_n);
+bool h1_chunked_done(const struct h1_chunked *);
+/* "name: value\r\n…", or "": once done.  Borrowed. */
+const char *h1_chunked_trailers(const struct h1_chunked *);
+
+#endif

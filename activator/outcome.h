@@ -1,0 +1,18 @@
+/* outcome - how a request ends: one table for answers, metrics, log and docs. */
+#ifndef ACTIVATOR_OUTCOME_H
+#define ACTIVATOR_OUTCOME_H
+
+#include "common/base.h"
+
+enum outcome {
+#define OUTCOME(id, status, reason, text) OUT_##id,
+#include "activator/outcome.def"
+#undef OUTCOME
+	OUTCOMES_N
+};
+
+int outcome_status(enum outcome);
+const char *outcome_reason(enum outcome); /* one word, for programs */
+const char *outcome_text(enum outcome);	  /* one clause, for people */
+
+#endif
