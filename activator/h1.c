@@ -141,7 +141,7 @@ result_of(const llhttp_t *p, const struct parse *parse, llhttp_errno_t e)
 static void
 begin(struct h1_head *h)
 {
-	h->method = h->target = h->reason = NULL;
+	h->method = h->target = h->reason = "";
 	h->method_n = h->target_n = h->reason_n = 0;
 	h->n = 0;
 }

@@ -78,13 +78,13 @@ read_field(struct response *r, const struct h1_field *f)
 
 /* RFC 9112 6.3, from the top. */
 static int
-read_framing(struct response *r, const struct request *req)
+read_framing(struct response *r, bool is_head_method)
 {
 	bool is_none = r->status < 200 || r->status == 204;
 
 	if (r->is_chunked_told && r->length_field != NULL)
 		return -1;
-	r->is_bodyless = is_none || r->status == 304 || req->is_head_method;
+	r->is_bodyless = is_none || r->status == 304 || is_head_method;
 	if (r->is_bodyless) {
 		r->framing = FRAMING_NONE;
 		if (is_none) {
@@ -107,7 +107,7 @@ read_framing(struct response *r, const struct request *req)
 }
 
 int
-response_read(struct response *r, const struct h1_head *h, const struct request *req)
+response_read(struct response *r, const struct h1_head *h, bool is_head_method, bool is_upgrade)
 {
 	uint32_t i;
 
@@ -121,9 +121,9 @@ response_read(struct response *r, const struct h1_head *h, const struct request 
 	for (i = 0; i < h->n; i++)
 		if (h->fields[i].id != FIELD_OTHER && read_field(r, &h->fields[i]) < 0)
 			return -1;
-	if (h->status == 101 && !req->is_upgrade)
+	if (h->status == 101 && !is_upgrade)
 		return -1;
-	return read_framing(r, req);
+	return read_framing(r, is_head_method);
 }
 
 /* --- writing --- */

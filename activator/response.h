@@ -21,8 +21,9 @@ struct response {
 	bool has_date, has_connection_options;
 };
 
-/* 0, or -1: malformed or ambiguous. */
-NODISCARD int response_read(struct response *, const struct h1_head *, const struct request *);
+/* 0, or -1: malformed or ambiguous.  is_head_method, is_upgrade: of the request. */
+NODISCARD int response_read(struct response *, const struct h1_head *, bool is_head_method,
+			    bool is_upgrade);
 
 struct response_hop {
 	bool is_http10;	    /* the client */

@@ -1,0 +1,373 @@
+/* conn - a client's connection: reads heads, keeps the connection for the next
+ * request, and ends it so that nothing that was written is lost. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "common/clk.h"
+#include "activator/plane.h"
+
+#define LINGER_NS (2 * CLK_S) /* how long a client may go on sending after its answer */
+
+static void on_ready(struct io *);
+static void on_timer(struct timeq_entry *, int64_t now);
+
+void
+conn_open(struct worker *w, int fd, const struct addr *peer)
+{
+	struct conn *c = xcalloc(1, sizeof *c);
+
+	c->w = w;
+	c->peer = *peer;
+	c->since_ns = w->now;
+	c->timer.fn = on_timer;
+	c->idle_timeout = w->conf->limits.idle_timeout;
+	c->x.waiter.fd = -1;
+	c->x.waiter.inbox = &w->inbox;
+	list_push(&w->conns, &c->node);
+	metric_add(&w->counters.connections, 1);
+	io_open(&c->io, w->loop, fd, false, on_ready);
+	conn_arm(c);
+}
+
+const struct limits *
+conn_limits(const struct conn *c)
+{
+	return c->x.route != NULL ? &c->x.route->limits : &c->w->conf->limits;
+}
+
+static void
+drop_input(struct conn *c)
+{
+	if (!c->is_in_borrowed)
+		free(c->in);
+	c->in = NULL;
+	c->in_n = 0;
+	c->is_in_borrowed = c->is_in_partial = false;
+	c->in_seen = 0;
+}
+
+void
+conn_keep_input(struct conn *c)
+{
+	char *own;
+
+	if (!c->is_in_borrowed)
+		return;
+	c->is_in_borrowed = false;
+	if (c->in_n == 0) {
+		c->in = NULL;
+		return;
+	}
+	own = xmalloc(c->in_n);
+	memcpy(own, c->in, c->in_n);
+	c->in = own;
+}
+
+static void
+free_conn(void *arg)
+{
+	free(arg);
+}
+
+void
+conn_close(struct conn *c, bool abort)
+{
+	struct worker *w = c->w;
+
+	if (!io_is_open(&c->io))
+		return;
+	CHECK(c->x.up == NULL && !c->x.is_counted && c->x.snap == NULL);
+	drop_input(c);
+	timeq_clear(&w->timeq, &c->timer);
+	io_close(&c->io, abort);
+	if (list_linked(&c->unrouted))
+		list_remove(&w->unrouted, &c->unrouted);
+	list_remove(&w->conns, &c->node);
+	metric_add(&w->counters.connections, (uint64_t)-1);
+	loop_defer_free(w->loop, c, free_conn);
+	worker_check_drained(w);
+}
+
+/* The client is gone: whatever it asked for ends with it. */
+static void
+lost(struct conn *c)
+{
+	if (c->x.state != XFER_IDLE && c->x.state != XFER_CLOSING)
+		xfer_client_gone(c);
+	conn_close(c, false);
+}
+
+/* --- heads in --- */
+
+/* What was read so far moves to the front of w->buf, where reading goes on. */
+static void
+input_to_buf(struct conn *c)
+{
+	if (c->in_n > 0)
+		memmove(c->w->buf, c->in, c->in_n);
+	if (!c->is_in_borrowed)
+		free(c->in);
+	c->in = c->w->buf;
+	c->is_in_borrowed = true;
+}
+
+/* Have bytes at w->buf.  False: there is nothing (more) to parse now. */
+static bool
+fill(struct conn *c, size_t most)
+{
+	bool is_waiting = c->in_n == 0 || c->is_in_partial;
+	ssize_t got;
+
+	if (is_waiting && !c->io.can_read)
+		return false;
+	input_to_buf(c);
+	if (!is_waiting)
+		return true;
+	/* No more than a head may have: what stands behind it may have to be kept. */
+	got = io_read(&c->io, c->w->buf + c->in_n, most - c->in_n);
+	if (got == IO_NOTHING)
+		return false;
+	if (got < 0) {
+		lost(c);
+		return false;
+	}
+	if (c->in_n == 0) {
+		c->since_ns = c->w->now;
+		conn_arm(c);
+	}
+	c->in_n += (uint32_t)got;
+	c->is_in_partial = false;
+	return true;
+}
+
+static enum outcome
+outcome_of(enum h1_result r)
+{
+	switch (r) {
+	case H1_OK:
+		return OUT_OK;
+	case H1_FIELDS:
+		return OUT_HEAD_TOO_LARGE;
+	case H1_VERSION:
+		return OUT_VERSION;
+	case H1_MALFORMED:
+		break;
+	}
+	return OUT_BAD_REQUEST;
+}
+
+static void
+refuse_head(struct conn *c, enum outcome out)
+{
+	drop_input(c);
+	c->x.start_ns = c->w->now;
+	c->x.is_persistent = c->x.is_sent_whole = false;
+	xfer_refuse(c, out, NULL);
+}
+
+/* One head from c->in, which lies at w->buf. */
+static void
+read_one(struct conn *c, const struct limits *limits)
+{
+	struct worker *w = c->w;
+	ssize_t n = h1_scan(w->buf, c->in_n, &c->in_seen);
+	enum outcome out;
+
+	if (n < 0) {
+		refuse_head(c, OUT_BAD_REQUEST);
+		return;
+	}
+	if (n == 0) {
+		if (c->in_n >= limits->max_head)
+			refuse_head(c, c->in_seen == 0 ? OUT_URI_TOO_LONG : OUT_HEAD_TOO_LARGE);
+		else
+			c->is_in_partial = true;
+		return;
+	}
+	out = outcome_of(h1_parse_request(&w->head, w->buf, (size_t)n, limits->max_fields));
+	if (out != OUT_OK) {
+		refuse_head(c, out);
+		return;
+	}
+	c->in += n;
+	c->in_n -= (uint32_t)n;
+	c->in_seen = 0;
+	c->requests++;
+	xfer_begin(c, w->buf, (size_t)n);
+}
+
+static void
+read_heads(struct conn *c)
+{
+	const struct limits *limits = &c->w->conf->limits;
+
+	c->is_pumping = true;
+	while (io_is_open(&c->io) && c->x.state == XFER_IDLE && !io_is_blocked(&c->io) &&
+	       fill(c, limits->max_head))
+		read_one(c, limits);
+	c->is_pumping = false;
+}
+
+/* --- ending --- */
+
+static bool
+is_leaving(const struct conn *c)
+{
+	return c->io.is_hup && !conn_limits(c)->half_close;
+}
+
+/* Read away what still comes, so that our close is not a reset that overtakes the
+ * answer (RFC 9112 9.6). */
+static void
+linger(struct conn *c)
+{
+	ssize_t got;
+
+	if (io_is_blocked(&c->io))
+		return;
+	if (!c->is_lingering) {
+		c->is_lingering = true;
+		io_shutdown(&c->io);
+		c->since_ns = c->w->now;
+		conn_arm(c);
+	}
+	do
+		got = io_read(&c->io, c->w->buf, PLANE_BUFFER);
+	while (got > 0);
+	if (got < 0)
+		conn_close(c, false);
+}
+
+void
+conn_next(struct conn *c)
+{
+	bool is_kept = c->x.is_persistent && c->x.is_sent_whole && !c->w->is_draining;
+	bool may_linger = !c->x.is_sent_whole || c->in_n > 0 || c->io.can_read;
+
+	if (is_kept) {
+		xfer_set_state(&c->x, XFER_IDLE);
+		c->since_ns = c->w->now;
+		conn_arm(c);
+		if (!c->is_pumping)
+			conn_pump(c);
+		return;
+	}
+	xfer_set_state(&c->x, XFER_CLOSING);
+	drop_input(c);
+	c->since_ns = c->w->now;
+	conn_arm(c);
+	if (!io_is_blocked(&c->io) && !may_linger)
+		conn_close(c, false);
+	else
+		linger(c);
+}
+
+/* --- events --- */
+
+void
+conn_pump(struct conn *c)
+{
+	switch (c->x.state) {
+	case XFER_IDLE:
+		read_heads(c);
+		break;
+	case XFER_UNROUTED:
+	case XFER_PARKED:
+	case XFER_PERMIT:
+	case XFER_CONNECTING:
+		if (is_leaving(c))
+			lost(c);
+		break;
+	case XFER_EXCHANGE:
+		if (is_leaving(c))
+			lost(c);
+		else
+			relay_request(c);
+		break;
+	case XFER_TUNNEL:
+		relay_tunnel(c);
+		break;
+	case XFER_CLOSING:
+		linger(c);
+		break;
+	case XFER_STATES_N:
+		CHECK(!"a state");
+	}
+	if (io_is_open(&c->io))
+		conn_keep_input(c);
+}
+
+static void
+on_ready(struct io *io)
+{
+	struct conn *c = container_of(io, struct conn, io);
+	int rc;
+
+	c->w->now = clk_now();
+	if (io_is_blocked(io)) {
+		rc = io_flush(io);
+		if (rc < 0) {
+			lost(c);
+			return;
+		}
+		c->since_ns = c->w->now;
+		if (rc == 1 && c->x.state == XFER_EXCHANGE)
+			relay_response(c->x.up);
+	}
+	if (io_is_open(io))
+		conn_pump(c);
+}
+
+/* --- time limits --- */
+
+static int64_t
+limit(const struct conn *c)
+{
+	const struct limits *l = &c->w->conf->limits;
+
+	switch (c->x.state) {
+	case XFER_IDLE:
+		if (c->in_n > 0 || c->requests == 0)
+			return c->since_ns + l->head_timeout;
+		return c->since_ns + c->idle_timeout;
+	case XFER_CLOSING:
+		return c->since_ns + (c->is_lingering ? LINGER_NS : l->body_timeout);
+	default:
+		return xfer_limit(c);
+	}
+}
+
+void
+conn_arm(struct conn *c)
+{
+	int64_t at = limit(c);
+
+	if (at != INT64_MAX)
+		timeq_set(&c->w->timeq, &c->timer, at);
+}
+
+static void
+on_timer(struct timeq_entry *e, int64_t now)
+{
+	struct conn *c = container_of(e, struct conn, timer);
+
+	c->w->now = now;
+	if (now < limit(c)) {
+		conn_arm(c);
+		return;
+	}
+	switch (c->x.state) {
+	case XFER_IDLE:
+		if (c->in_n > 0)
+			refuse_head(c, OUT_HEAD_TIMEOUT);
+		else
+			conn_close(c, false);
+		break;
+	case XFER_CLOSING:
+		conn_close(c, false);
+		break;
+	default:
+		xfer_late(c);
+	}
+}

@@ -1,0 +1,142 @@
+/* listener - accepting.  Past max_connections, and at the descriptor limit, a client
+ * gets a short 503 instead of silence; accept(2) never spins. */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/clk.h"
+#include "activator/plane.h"
+
+#define ACCEPT_BATCH 64 /* per wake-up, so that accepting does not starve the rest */
+
+static const char refusal[] = "HTTP/1.1 503 Service Unavailable\r\n"
+			      "X-Activator-Reason: queue_full\r\n"
+			      "Retry-After: 1\r\n"
+			      "Content-Type: text/plain; charset=utf-8\r\n"
+			      "Content-Length: 33\r\n"
+			      "Connection: close\r\n"
+			      "\r\n"
+			      "queue_full: too many connections\n";
+
+static void
+refuse(struct worker *w, int fd)
+{
+	char rest[4096];
+	ssize_t n = send(fd, refusal, sizeof refusal - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	/* Unread bytes would turn the close into a reset that overtakes the answer. */
+	shutdown(fd, SHUT_WR);
+	if (n > 0)
+		n = recv(fd, rest, sizeof rest, MSG_DONTWAIT);
+	(void)n;
+	close(fd);
+	metric_add(&w->counters.connections_refused, 1);
+}
+
+/* No descriptor is left: give up the reserved one, for as long as it takes to say so. */
+static bool
+refuse_at_limit(struct worker *w, int listen_fd)
+{
+	int fd;
+
+	if (w->reserve_fd < 0)
+		return false;
+	close(w->reserve_fd);
+	fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd >= 0)
+		refuse(w, fd);
+	w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return fd >= 0;
+}
+
+static void
+on_acceptable(int listen_fd, short what, void *arg)
+{
+	struct worker *w = arg;
+	int i;
+
+	(void)what;
+	w->now = clk_now();
+	for (i = 0; i < ACCEPT_BATCH; i++) {
+		struct addr peer = {.len = sizeof peer.ss};
+		int fd = accept4(listen_fd, (struct sockaddr *)&peer.ss, &peer.len,
+				 SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd < 0) {
+			if (errno == EMFILE || errno == ENFILE) {
+				log_warn_limited(NULL, "no descriptor is left for a client",
+						 "errno=%d", errno);
+				if (refuse_at_limit(w, listen_fd))
+					continue;
+			}
+			return; /* EAGAIN; or a client that left before it was accepted */
+		}
+		metric_add(&w->counters.accepted, 1);
+		if (w->conns.n >= w->bounds->max_connections)
+			refuse(w, fd);
+		else
+			conn_open(w, fd, &peer);
+	}
+}
+
+static int
+open_one(struct worker *w, const char *text, struct err *e)
+{
+	struct listener *l = &w->listeners[w->listeners_n];
+	struct addr addr;
+	int on = 1;
+
+	loop_fd_init(&l->fd_watch);
+	if (addr_parse(&addr, text, e) < 0)
+		return -1;
+	l->fd = socket(addr.ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (l->fd < 0)
+		return err_errno(e, "cannot listen on %s", text);
+	w->listeners_n++;
+	setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	setsockopt(l->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+	/* Inherited by what is accepted. */
+	setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	if (addr.ss.ss_family == AF_INET6)
+		setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+	if (bind(l->fd, (struct sockaddr *)&addr.ss, addr.len) < 0 ||
+	    listen(l->fd, SOMAXCONN) < 0)
+		return err_errno(e, "cannot listen on %s", text);
+	loop_fd_set(&l->fd_watch, w->loop, l->fd, EV_READ, on_acceptable, w);
+	return 0;
+}
+
+int
+listener_open_all(struct worker *w, struct err *e)
+{
+	size_t i;
+
+	w->listeners = xcalloc(w->conf->listen.n, sizeof *w->listeners);
+	for (i = 0; i < w->conf->listen.n; i++)
+		if (open_one(w, w->conf->listen.v[i], e) < 0)
+			return -1;
+	w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return 0;
+}
+
+void
+listener_close_all(struct worker *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->listeners_n; i++) {
+		loop_fd_clear(&w->listeners[i].fd_watch);
+		if (w->listeners[i].fd >= 0)
+			close(w->listeners[i].fd);
+	}
+	free(w->listeners);
+	w->listeners = NULL;
+	w->listeners_n = 0;
+	if (w->reserve_fd >= 0)
+		close(w->reserve_fd);
+	w->reserve_fd = -1;
+}

@@ -1,0 +1,277 @@
+/* plane - the insides of the data plane: what a worker, a client's connection, the
+ * request on it, and a connection to an instance are.  Included by the files of the
+ * request path alone:
+ *
+ *   worker.c    the thread, its mail, the table it routes by
+ *   listener.c  accepting
+ *   conn.c      a client's connection: heads in, keep-alive, time limits, closing
+ *   xfer.c      one request from its head to its outcome: route, slot, park, retry
+ *   relay.c     bodies and response heads between the two sides, tunnels
+ *   upstream.c  connections to instances: connect, pool, abandon
+ *   refuse.c    answers of our own
+ *   shard.c     counting
+ *
+ * Thread: everything here belongs to one worker's thread. */
+#ifndef ACTIVATOR_PLANE_H
+#define ACTIVATOR_PLANE_H
+
+#include "common/loop.h"
+#include "activator/h1.h"
+#include "activator/io.h"
+#include "activator/outcome.h"
+#include "activator/request.h"
+#include "activator/response.h"
+#include "activator/revision.h"
+#include "activator/route.h"
+#include "activator/timeq.h"
+#include "activator/worker.h"
+
+#define PLANE_BUFFER ((size_t)128 << 10) /* one read (performance.md: the knee) */
+#define PLANE_HEADS 512			 /* room for a head in a kept buffer */
+
+/* The route table that requests were routed by; kept while any of them lives. */
+struct snapshot {
+	struct routes *routes;
+	uint32_t users; /* requests, and the worker while it is the newest */
+};
+
+struct listener {
+	struct loop_fd fd_watch;
+	int fd; /* -1: closed */
+};
+
+struct worker {
+	unsigned index, workers_n;
+	const struct activator_conf *conf;
+	struct bounds *bounds;
+	struct loop *loop, *control;
+	const struct worker_ops *ops;
+	void *arg;
+	pthread_t thread;
+	bool is_started, is_draining, is_drained_told;
+
+	struct listener *listeners;
+	size_t listeners_n;
+	int reserve_fd; /* given up for a moment to refuse a client at EMFILE */
+	struct addr_net *trusted;
+	size_t trusted_n;
+
+	int64_t now; /* clk_now() of this event */
+	struct timeq timeq;
+	struct inbox inbox;
+	struct snapshot *snap;	/* NULL: none came yet */
+	struct list conns;	/* of struct conn: all */
+	struct list unrouted;	/* of struct conn: XFER_UNROUTED */
+	struct list shards;	/* of struct shard: with anything to tell */
+	struct list busy;	/* of struct upstream: not idle */
+	struct list spare_heads; /* buffers of PLANE_HEADS bytes that are in no use */
+	uint64_t random;	/* xorshift64* */
+	char date[32];
+	int64_t date_until;
+
+	char *buf;	     /* what is being read, PLANE_BUFFER bytes */
+	char *out;	     /* a head that is being written */
+	size_t out_cap;
+	struct h1_head head; /* that is being parsed */
+	struct worker_counters counters;
+};
+
+/* The states of a request; the moves that are legal stand in xfer.c. */
+#define XFER_STATES(X)                                                                             \
+	X(IDLE)	      /* no request: before the first, or between two */                           \
+	X(UNROUTED)   /* read, but no route table has come yet */                                   \
+	X(PARKED)     /* waits in its revision's queue */                                           \
+	X(PERMIT)     /* has a slot, waits for the right to open a connection */                    \
+	X(CONNECTING) /* its connection is being opened */                                          \
+	X(EXCHANGE)   /* its head is sent; bodies flow */                                           \
+	X(TUNNEL)     /* after 101: bytes flow */                                                   \
+	X(CLOSING)    /* answered; the connection ends once that is written */
+enum xfer_state {
+#define X(id) XFER_##id,
+	XFER_STATES(X)
+#undef X
+	XFER_STATES_N
+};
+
+/* One request.  Embedded in its connection: HTTP/1 has one at a time. */
+struct xfer {
+	enum xfer_state state;
+
+	/* of the request */
+	enum framing framing;
+	bool is_head_method, is_http10, is_persistent, is_keep_alive_told, is_idempotent;
+	bool is_upgrade, takes_trailers, wants_json;
+	bool is_sent_whole;	/* the request has been read and written to its end */
+	bool has_given_body;	/* body bytes went to an instance: it cannot be sent again */
+	bool is_counted;	/* in its shard's in_flight or parked_n */
+	bool is_unseen;		/* RULE_SERVE_ONLY: no activity of its revision */
+	bool is_waiting;	/* waiter is in the limiter's or the inbox's hands */
+	bool is_paced;		/* limiter_head_seen() is due */
+	bool is_cold, is_first; /* parked with no instance open; the first to be so */
+	bool is_head_written;	/* the client has been sent a final response head */
+	uint8_t tries;		/* instances that failed it */
+	uint64_t left;		/* FRAMING_LENGTH: body bytes still to come */
+	struct h1_chunked *chunked;
+
+	/* where it goes; route and limits live in snap */
+	struct snapshot *snap;
+	const struct route_service *service;
+	const struct route_revision *route;
+	struct shard *shard;
+	struct waiter waiter;	 /* PARKED, PERMIT; its inst holds the slot in PERMIT */
+	struct upstream *up;	 /* CONNECTING, EXCHANGE, TUNNEL: holds the slot */
+	char *head;		 /* what to send (again): exact, or of PLANE_HEADS; NULL: sent */
+	uint32_t head_n;
+	bool is_head_spare;	 /* head is a buffer of the worker's */
+	uint32_t held;		 /* bytes counted in bounds->parked_bytes */
+	struct list_node parked; /* in shard->parked */
+
+	/* of the response, as the client sees it */
+	enum framing framing_out;
+
+	int64_t start_ns, parked_ns, granted_ns, sent_ns;
+	int64_t deadline_ns;	 /* of its activation */
+	int64_t up_ns;		 /* the instance's last sign of progress */
+};
+
+struct conn {
+	struct io io;
+	struct worker *w;
+	struct addr peer;
+	struct list_node node;	   /* in w->conns */
+	struct list_node unrouted; /* in w->unrouted */
+	struct timeq_entry timer;
+	/* Read, not consumed: the beginning of a head, or what follows one.  Points into
+	 * w->buf within an event (is_in_borrowed), else on the heap. */
+	char *in;
+	uint32_t in_n;
+	bool is_in_borrowed;
+	bool is_in_partial; /* the beginning of a head: no use without more */
+	bool is_lingering;  /* all is written; reading away what still comes */
+	bool is_pumping;    /* conn_read_heads() runs: conn_next() leaves the next to it */
+	bool is_eof;	    /* tunnel: its FIN was passed on */
+	size_t in_seen;	    /* h1_scan() */
+	uint32_t requests;
+	int64_t since_ns;   /* of what its time limit runs from */
+	int64_t idle_timeout, body_timeout;
+	struct xfer x;
+};
+
+enum upstream_state { UPSTREAM_CONNECTING, UPSTREAM_BUSY, UPSTREAM_IDLE, UPSTREAM_ABANDONED };
+
+/* A connection to an instance. */
+struct upstream {
+	struct io io;
+	struct worker *w;
+	struct instance *inst;	/* a reference */
+	struct conn *conn;	/* whose request it carries; NULL: IDLE, ABANDONED */
+	struct list_node node;	/* in the instance's pool (IDLE) or w->busy */
+	struct timeq_entry timer;
+	enum upstream_state state;
+	bool has_slot, has_permit;
+	bool is_reused;		/* carried a request before */
+	bool is_broken;		/* writing failed; it may still have an answer */
+	bool is_head_read, is_persistent;
+	bool is_eof;		/* tunnel: its FIN was passed on */
+	/* of the response that is being read */
+	bool is_head_method, is_upgrade;
+	enum framing framing;
+	uint64_t left;
+	struct h1_chunked *chunked;
+	char *in; /* the beginning of a response head */
+	uint32_t in_n;
+	size_t in_seen;
+	struct shard *shard;	/* ABANDONED: where its slot is counted */
+	int64_t until_ns;	/* IDLE, ABANDONED: when it is closed */
+	int64_t connect_ns;	/* when connecting began */
+	int64_t idle_ns;	/* how long it may lie in the pool */
+	uint32_t read_size;	/* of the next read: smaller towards a slow client */
+};
+
+/* --- worker.c --- */
+uint64_t worker_random(struct worker *);
+const char *worker_date(struct worker *); /* IMF-fixdate, 29 bytes */
+char *worker_out(struct worker *, size_t n); /* w->out with room for n */
+void worker_told_refused(struct worker *, struct instance *);
+void worker_ask_shed(struct worker *, struct instance *);
+void worker_check_drained(struct worker *);
+void worker_outcome(struct worker *, enum outcome);
+void snapshot_unref(struct snapshot **);
+
+/* --- listener.c --- */
+NODISCARD int listener_open_all(struct worker *, struct err *);
+void listener_close_all(struct worker *);
+
+/* --- conn.c --- */
+void conn_open(struct worker *, int fd, const struct addr *peer);
+/* The request is answered (or refused) and all of it is queued to be written: the next
+ * one, or the end. */
+void conn_next(struct conn *);
+/* Gone without another word; abort: with a reset, a cut that can be seen. */
+void conn_close(struct conn *, bool abort);
+void conn_pump(struct conn *);
+void conn_arm(struct conn *);	     /* its time limit has come closer */
+void conn_keep_input(struct conn *); /* what is borrowed is copied */
+const struct limits *conn_limits(const struct conn *);
+
+/* --- xfer.c --- */
+void xfer_set_state(struct xfer *, enum xfer_state);
+struct conn *xfer_conn(struct xfer *);
+/* w->head holds the head that was parsed from buf[0..head_n); c->in what follows it. */
+void xfer_begin(struct conn *, char *buf, size_t head_n);
+/* What the inbox held. */
+void xfer_granted(struct waiter *);
+/* Its client left; the connection is the caller's to close. */
+void xfer_client_gone(struct conn *);
+/* Its upstream failed; may try again.  is_connect: no byte was sent. */
+void xfer_upstream_failed(struct conn *, bool is_connect);
+/* The only exit: counts, logs, gives back. */
+void xfer_end(struct conn *, enum outcome);
+/* End with an answer of our own; why: more to the text, or NULL. */
+void xfer_refuse(struct conn *, enum outcome, const char *why);
+/* The final response head (or 101) has come. */
+void xfer_head_seen(struct conn *);
+/* server-timing of a cold start into text, or NULL where there is none to tell. */
+const char *xfer_timing(const struct conn *, char *text, size_t size);
+/* Its connection stands: send the head. */
+void xfer_connected(struct conn *);
+/* The time limit that it runs into next, and what happens then. */
+int64_t xfer_limit(const struct conn *);
+void xfer_late(struct conn *);
+
+/* --- relay.c --- */
+void relay_request(struct conn *);     /* request body → instance */
+void relay_response(struct upstream *); /* whatever the instance has to say */
+void relay_tunnel(struct conn *);
+/* ABANDONED: read and throw away. */
+void relay_drop(struct upstream *);
+
+/* --- upstream.c --- */
+/* An idle connection, or NULL. */
+struct upstream *upstream_take_idle(struct worker *, struct instance *);
+/* Begin to connect.  NULL: refused at once (errno). */
+struct upstream *upstream_connect(struct worker *, struct instance *);
+/* The prober's connected descriptor. */
+struct upstream *upstream_adopt(struct worker *, struct instance *, int fd);
+/* It carries c's request from now on; the slot is its own. */
+void upstream_attach(struct upstream *, struct conn *);
+/* Done with c's request: back to the pool if it can be, and the slot given back. */
+void upstream_release(struct upstream *, bool is_reusable);
+/* The client left in flight: hold the slot until the instance is done. */
+void upstream_abandon(struct upstream *, struct conn *);
+void upstream_close(struct upstream *, bool abort);
+void upstream_shed(struct worker *, struct instance *);
+
+/* --- refuse.c --- */
+/* Write the answer of an outcome to the client. */
+void refuse_write(struct conn *, enum outcome, const char *why, int64_t retry_after_s);
+void refuse_rule(struct conn *, const struct rule_conf *);
+
+/* --- shard.c --- */
+struct shard *shard_of(struct worker *, struct revision *); /* lists it as live */
+void shard_in_flight(struct shard *, int64_t now, int n);
+void shard_parked(struct shard *, int64_t now, int n);
+void shard_collect(struct worker *, struct worker_period *, int64_t now);
+void shard_set(struct worker *, struct revision *, struct instance_set *);
+
+#endif

@@ -1,0 +1,154 @@
+/* refuse - answers of our own: each refusal says why, to a person (text), to a program
+ * (x-activator-reason, JSON where the client prefers it), and when to come again. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/strbuf.h"
+#include "activator/plane.h"
+
+static const char *
+status_text(uint32_t status)
+{
+	static const struct {
+		uint32_t status;
+		const char *text;
+	} texts[] = {
+		{200, "OK"},
+		{204, "No Content"},
+		{400, "Bad Request"},
+		{401, "Unauthorized"},
+		{403, "Forbidden"},
+		{404, "Not Found"},
+		{408, "Request Timeout"},
+		{410, "Gone"},
+		{414, "URI Too Long"},
+		{417, "Expectation Failed"},
+		{429, "Too Many Requests"},
+		{431, "Request Header Fields Too Large"},
+		{500, "Internal Server Error"},
+		{501, "Not Implemented"},
+		{502, "Bad Gateway"},
+		{503, "Service Unavailable"},
+		{504, "Gateway Timeout"},
+		{505, "HTTP Version Not Supported"},
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(texts); i++)
+		if (texts[i].status == status)
+			return texts[i].text;
+	return "";
+}
+
+static void
+add_json(struct strbuf *b, const char *s)
+{
+	strbuf_adds(b, "\"");
+	for (; *s != '\0'; s++) {
+		unsigned char ch = (unsigned char)*s;
+
+		if (ch == '"' || ch == '\\')
+			strbuf_addf(b, "\\%c", ch);
+		else if (ch < 0x20 || ch == 0x7f)
+			strbuf_addf(b, "\\u%04x", ch);
+		else
+			strbuf_add(b, s, 1);
+	}
+	strbuf_adds(b, "\"");
+}
+
+static void
+add_text(struct strbuf *b, const char *s)
+{
+	for (; *s != '\0'; s++) /* a driver's message may hold anything */
+		strbuf_add(b, (unsigned char)*s < 0x20 || *s == 0x7f ? " " : s, 1);
+}
+
+static void
+write_body(struct strbuf *b, const struct conn *c, enum outcome out, const char *why)
+{
+	const char *revision = c->x.route == NULL ? NULL : c->x.route->rev->name;
+
+	if (!c->x.wants_json) {
+		strbuf_addf(b, "%s: %s", outcome_reason(out), outcome_text(out));
+		if (why != NULL) {
+			strbuf_adds(b, ": ");
+			add_text(b, why);
+		}
+		strbuf_adds(b, "\n");
+		return;
+	}
+	strbuf_adds(b, "{\"reason\":");
+	add_json(b, outcome_reason(out));
+	strbuf_adds(b, ",\"message\":");
+	add_json(b, outcome_text(out));
+	if (why != NULL) {
+		strbuf_adds(b, ",\"detail\":");
+		add_json(b, why);
+	}
+	if (revision != NULL) {
+		strbuf_adds(b, ",\"revision\":");
+		add_json(b, revision);
+	}
+	strbuf_adds(b, "}\n");
+}
+
+static void
+send_answer(struct conn *c, struct strbuf *head, const struct strbuf *body)
+{
+	struct xfer *x = &c->x;
+	bool is_kept = x->is_persistent && x->is_sent_whole && !c->w->is_draining;
+	struct iovec iov;
+
+	strbuf_addf(head, "Content-Length: %zu\r\nDate: %.29s\r\n", body->len, worker_date(c->w));
+	if (!is_kept)
+		strbuf_adds(head, "Connection: close\r\n");
+	else if (x->is_keep_alive_told)
+		strbuf_adds(head, "Connection: keep-alive\r\n");
+	strbuf_adds(head, "\r\n");
+	if (!x->is_head_method)
+		strbuf_add(head, strbuf_str(body), body->len);
+	x->is_head_written = true;
+	iov = (struct iovec){.iov_base = head->data, .iov_len = head->len};
+	if (io_write(&c->io, &iov, 1) < 0) /* the client is gone; conn_next() will find out */
+		x->is_persistent = false;
+}
+
+void
+refuse_write(struct conn *c, enum outcome out, const char *why, int64_t retry_after_s)
+{
+	struct strbuf head, body;
+	int status = outcome_status(out);
+
+	strbuf_init(&head, 0);
+	strbuf_init(&body, 0);
+	write_body(&body, c, out, why);
+	strbuf_addf(&head,
+		    "HTTP/1.1 %d %s\r\nX-Activator-Reason: %s\r\nContent-Type: %s\r\n"
+		    "Cache-Control: no-store\r\n",
+		    status, status_text((uint32_t)status), outcome_reason(out),
+		    c->x.wants_json ? "application/json" : "text/plain; charset=utf-8");
+	if (retry_after_s > 0)
+		strbuf_addf(&head, "Retry-After: %lld\r\n", (long long)retry_after_s);
+	send_answer(c, &head, &body);
+	strbuf_fini(&head);
+	strbuf_fini(&body);
+}
+
+void
+refuse_rule(struct conn *c, const struct rule_conf *rule)
+{
+	struct strbuf head, body;
+	size_t i;
+
+	strbuf_init(&head, 0);
+	strbuf_init(&body, 0);
+	if (rule->body != NULL)
+		strbuf_adds(&body, rule->body);
+	strbuf_addf(&head, "HTTP/1.1 %u %s\r\n", rule->status, status_text(rule->status));
+	for (i = 0; i < rule->fields.n; i++)
+		strbuf_addf(&head, "%s\r\n", rule->fields.v[i]);
+	send_answer(c, &head, &body);
+	strbuf_fini(&head);
+	strbuf_fini(&body);
+}

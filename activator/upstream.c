@@ -1,0 +1,294 @@
+/* upstream - connections to instances: connecting, the pool of idle ones, and holding
+ * on to the slot of a request whose client has left. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/clk.h"
+#include "activator/plane.h"
+
+static void on_ready(struct io *);
+static void on_timer(struct timeq_entry *, int64_t now);
+
+static struct upstream *
+make(struct worker *w, struct instance *inst, int fd, bool is_connecting)
+{
+	struct upstream *u = xcalloc(1, sizeof *u);
+
+	u->w = w;
+	u->inst = instance_ref(inst);
+	u->state = is_connecting ? UPSTREAM_CONNECTING : UPSTREAM_BUSY;
+	u->connect_ns = w->now;
+	u->read_size = PLANE_BUFFER;
+	u->timer.fn = on_timer;
+	list_push(&w->busy, &u->node);
+	metric_add(&w->counters.upstream_connections, 1);
+	io_open(&u->io, w->loop, fd, is_connecting, on_ready);
+	return u;
+}
+
+struct upstream *
+upstream_connect(struct worker *w, struct instance *inst)
+{
+	int on = 1;
+	int fd = socket(inst->addr.ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	metric_add(&w->counters.upstream_connects, 1);
+	if (fd < 0)
+		return NULL;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	if (connect(fd, (const struct sockaddr *)&inst->addr.ss, inst->addr.len) < 0 &&
+	    errno != EINPROGRESS) {
+		int code = errno;
+
+		close(fd);
+		errno = code;
+		return NULL;
+	}
+	return make(w, inst, fd, true);
+}
+
+struct upstream *
+upstream_adopt(struct worker *w, struct instance *inst, int fd)
+{
+	return make(w, inst, fd, false);
+}
+
+static void
+forget_response(struct upstream *u)
+{
+	h1_chunked_free(&u->chunked);
+	free(u->in);
+	u->in = NULL;
+	u->in_n = 0;
+	u->in_seen = 0;
+	u->is_head_read = false;
+}
+
+static void
+unlist(struct upstream *u)
+{
+	struct list *l = u->state == UPSTREAM_IDLE ? &u->inst->pools[u->w->index].idle
+						   : &u->w->busy;
+
+	list_remove(l, &u->node);
+}
+
+static void
+free_upstream(void *arg)
+{
+	free(arg);
+}
+
+void
+upstream_close(struct upstream *u, bool abort)
+{
+	struct worker *w = u->w;
+
+	CHECK(io_is_open(&u->io) && u->conn == NULL);
+	unlist(u);
+	if (u->shard != NULL)
+		shard_in_flight(u->shard, w->now, -1);
+	u->shard = NULL;
+	forget_response(u);
+	timeq_clear(&w->timeq, &u->timer);
+	io_close(&u->io, abort);
+	metric_add(&w->counters.upstream_connections, (uint64_t)-1);
+	if (u->has_permit)
+		limiter_permit_back(u->inst);
+	if (u->has_slot)
+		limiter_give_back(u->inst);
+	u->has_slot = u->has_permit = false;
+	instance_unref(&u->inst);
+	loop_defer_free(w->loop, u, free_upstream);
+	worker_check_drained(w);
+}
+
+/* --- the pool --- */
+
+struct upstream *
+upstream_take_idle(struct worker *w, struct instance *inst)
+{
+	struct list *idle = &inst->pools[w->index].idle;
+	struct list_node *node;
+
+	while ((node = list_first(idle)) != NULL) {
+		struct upstream *u = container_of(node, struct upstream, node);
+
+		/* Bytes or an end on an idle connection: it is no use any more. */
+		if (u->io.is_hup || u->io.can_read || w->now >= u->until_ns) {
+			upstream_close(u, false);
+			continue;
+		}
+		list_remove(idle, node);
+		list_push(&w->busy, node);
+		u->state = UPSTREAM_BUSY;
+		u->is_reused = true;
+		metric_add(&w->counters.upstream_reuses, 1);
+		return u;
+	}
+	return NULL;
+}
+
+void
+upstream_attach(struct upstream *u, struct conn *c)
+{
+	const struct limits *l = conn_limits(c);
+
+	u->conn = c;
+	u->has_slot = true;
+	u->is_head_method = c->x.is_head_method;
+	u->is_upgrade = c->x.is_upgrade;
+	u->idle_ns = l->upstream_idle_timeout;
+	c->x.up = u;
+}
+
+static bool
+may_pool(const struct upstream *u)
+{
+	return !u->w->is_draining && u->idle_ns > 0 && instance_is_open(u->inst) &&
+	       limiter_may_idle(u->inst);
+}
+
+void
+upstream_release(struct upstream *u, bool is_reusable)
+{
+	struct worker *w = u->w;
+	struct instance *inst = u->inst;
+
+	u->conn = NULL;
+	if (!is_reusable || !may_pool(u)) {
+		upstream_close(u, false);
+		return;
+	}
+	forget_response(u);
+	list_remove(&w->busy, &u->node);
+	list_push_head(&inst->pools[w->index].idle, &u->node);
+	u->state = UPSTREAM_IDLE;
+	u->until_ns = w->now + u->idle_ns;
+	timeq_set(&w->timeq, &u->timer, u->until_ns);
+	/* The connection first, the slot after it: whoever gets the slot finds the
+	 * connection. */
+	u->has_slot = false;
+	limiter_give_back(inst);
+	/* A permit may have been asked for between the look and the list. */
+	if (__builtin_expect(!limiter_may_idle(inst), 0) && u->state == UPSTREAM_IDLE)
+		upstream_close(u, false);
+}
+
+void
+upstream_shed(struct worker *w, struct instance *inst)
+{
+	struct list *idle = &inst->pools[w->index].idle;
+	struct list_node *node;
+
+	while ((node = list_first(idle)) != NULL)
+		upstream_close(container_of(node, struct upstream, node), false);
+}
+
+/* --- a client that left --- */
+
+void
+upstream_abandon(struct upstream *u, struct conn *c)
+{
+	const struct limits *l = conn_limits(c);
+
+	u->conn = NULL;
+	u->state = UPSTREAM_ABANDONED;
+	if (c->x.is_counted) { /* its slot is still taken: the count goes with it */
+		u->shard = c->x.shard;
+		c->x.is_counted = false;
+	}
+	u->until_ns = u->w->now + (u->is_head_read ? l->abort_timeout : l->response_timeout);
+	timeq_set(&u->w->timeq, &u->timer, u->until_ns);
+	io_shutdown(&u->io);
+	relay_drop(u);
+}
+
+static void
+on_timer(struct timeq_entry *e, int64_t now)
+{
+	struct upstream *u = container_of(e, struct upstream, timer);
+
+	u->w->now = now;
+	if (u->state != UPSTREAM_IDLE && u->state != UPSTREAM_ABANDONED)
+		return; /* set when it was idle; its request has limits of its own */
+	if (now < u->until_ns)
+		timeq_set(&u->w->timeq, &u->timer, u->until_ns);
+	else
+		upstream_close(u, u->state == UPSTREAM_ABANDONED);
+}
+
+/* --- events --- */
+
+/* A connect to a free port of one's own ephemeral range may meet itself. */
+static bool
+is_self_connected(const struct upstream *u)
+{
+	struct addr own = {.len = sizeof own.ss};
+
+	return getsockname(u->io.fd, (struct sockaddr *)&own.ss, &own.len) == 0 &&
+	       addr_equal(&own, &u->inst->addr);
+}
+
+static void
+on_connecting(struct upstream *u)
+{
+	int rc = io_connected(&u->io);
+
+	if (rc > 0)
+		return;
+	if (rc < 0 || is_self_connected(u)) {
+		xfer_upstream_failed(u->conn, true);
+		return;
+	}
+	u->state = UPSTREAM_BUSY;
+	xfer_connected(u->conn);
+}
+
+static void
+on_busy(struct upstream *u)
+{
+	struct conn *c = u->conn;
+
+	if (io_is_blocked(&u->io)) {
+		int rc = io_flush(&u->io);
+
+		if (rc < 0)
+			u->is_broken = true;
+		else if (rc == 1 && c->x.state == XFER_EXCHANGE)
+			relay_request(c);
+	}
+	if (u->conn != c || !io_is_open(&u->io))
+		return;
+	if (c->x.state == XFER_TUNNEL)
+		relay_tunnel(c);
+	else
+		relay_response(u);
+}
+
+static void
+on_ready(struct io *io)
+{
+	struct upstream *u = container_of(io, struct upstream, io);
+
+	u->w->now = clk_now();
+	switch (u->state) {
+	case UPSTREAM_CONNECTING:
+		on_connecting(u);
+		break;
+	case UPSTREAM_BUSY:
+		on_busy(u);
+		break;
+	case UPSTREAM_IDLE:
+		if (io->is_hup || io->can_read)
+			upstream_close(u, false);
+		break;
+	case UPSTREAM_ABANDONED:
+		relay_drop(u);
+		break;
+	}
+}

@@ -1,0 +1,525 @@
+#include "activator/worker.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/clk.h"
+#include "activator/plane.h"
+
+/* --- small things that the request path asks for --- */
+
+uint64_t
+worker_random(struct worker *w)
+{
+	/* xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift
+	 * generators, scrambled") */
+	w->random ^= w->random >> 12;
+	w->random ^= w->random << 25;
+	w->random ^= w->random >> 27;
+	return w->random * UINT64_C(2685821657736338717);
+}
+
+const char *
+worker_date(struct worker *w)
+{
+	static const char days[] = "SunMonTueWedThuFriSat";
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	time_t s;
+	struct tm tm;
+	int64_t wall;
+
+	if (w->now < w->date_until)
+		return w->date;
+	wall = clk_wall();
+	s = (time_t)(wall / CLK_S);
+	w->date_until = w->now + (CLK_S - wall % CLK_S);
+	gmtime_r(&s, &tm);
+	snprintf(w->date, sizeof w->date, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT",
+		 days + 3 * tm.tm_wday, tm.tm_mday, months + 3 * tm.tm_mon,
+		 (tm.tm_year + 1900) % 10000, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	return w->date;
+}
+
+char *
+worker_out(struct worker *w, size_t n)
+{
+	if (n > w->out_cap) {
+		w->out_cap = n;
+		w->out = xrealloc(w->out, n);
+	}
+	return w->out;
+}
+
+void
+worker_outcome(struct worker *w, enum outcome out)
+{
+	metric_add(&w->counters.outcomes[out], 1);
+}
+
+void
+snapshot_unref(struct snapshot **sp)
+{
+	struct snapshot *s = *sp;
+
+	*sp = NULL;
+	if (s == NULL || --s->users > 0)
+		return;
+	routes_unref(&s->routes);
+	free(s);
+}
+
+/* --- to the control loop --- */
+
+struct notice {
+	struct loop_mail mail;
+	struct worker *w;
+	struct instance *inst; /* a reference, or NULL */
+};
+
+static void
+post_notice(struct worker *w, struct instance *inst, void (*fn)(struct loop_mail *))
+{
+	struct notice *n = xmalloc(sizeof *n);
+
+	*n = (struct notice){
+		.mail.fn = fn, .w = w, .inst = inst == NULL ? NULL : instance_ref(inst)};
+	loop_post(w->control, &n->mail);
+}
+
+static void
+on_refused(struct loop_mail *m)
+{
+	struct notice *n = container_of(m, struct notice, mail);
+
+	n->w->ops->on_refused(n->inst, n->w->arg);
+	free(n);
+}
+
+static void
+on_shed(struct loop_mail *m)
+{
+	struct notice *n = container_of(m, struct notice, mail);
+
+	n->w->ops->on_shed(n->inst, n->w->arg);
+	free(n);
+}
+
+static void
+on_drained(struct loop_mail *m)
+{
+	struct notice *n = container_of(m, struct notice, mail);
+
+	n->w->ops->on_drained(n->w, n->w->arg);
+	free(n);
+}
+
+void
+worker_told_refused(struct worker *w, struct instance *inst)
+{
+	instance_close_slots(inst, SLOTS_UNREADY);
+	post_notice(w, inst, on_refused);
+}
+
+void
+worker_ask_shed(struct worker *w, struct instance *inst)
+{
+	post_notice(w, inst, on_shed);
+}
+
+void
+worker_check_drained(struct worker *w)
+{
+	if (!w->is_draining || w->is_drained_told || w->conns.n > 0 || w->busy.n > 0)
+		return;
+	w->is_drained_told = true;
+	post_notice(w, NULL, on_drained);
+}
+
+/* --- the thread --- */
+
+static void
+on_tail(void *arg)
+{
+	struct worker *w = arg;
+	struct waiter *waiter;
+
+	while ((waiter = inbox_next(&w->inbox)) != NULL) {
+		w->now = clk_now();
+		xfer_granted(waiter);
+	}
+}
+
+static void
+on_inbox(struct loop_mail *m)
+{
+	(void)m; /* the tail of the round looks */
+}
+
+static void *
+run(void *arg)
+{
+	struct worker *w = arg;
+
+	inbox_set_current(&w->inbox);
+	loop_run(w->loop);
+	return NULL;
+}
+
+static int
+parse_trusted(struct worker *w, struct err *e)
+{
+	size_t i;
+
+	w->trusted = xcalloc(w->conf->trusted_proxies.n, sizeof *w->trusted);
+	for (i = 0; i < w->conf->trusted_proxies.n; i++)
+		if (addr_net_parse(&w->trusted[i], w->conf->trusted_proxies.v[i], e) < 0)
+			return -1;
+	w->trusted_n = i;
+	return 0;
+}
+
+struct worker *
+worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf,
+	   struct bounds *bounds, struct loop *control_loop, const struct worker_ops *ops,
+	   void *arg, struct err *e)
+{
+	struct worker *w = xcalloc(1, sizeof *w);
+
+	w->index = index;
+	w->workers_n = workers_n;
+	w->conf = conf;
+	w->bounds = bounds;
+	w->control = control_loop;
+	w->ops = ops;
+	w->arg = arg;
+	w->reserve_fd = -1;
+	w->now = clk_now();
+	w->random = (uint64_t)clk_wall() * 2654435761u + index + 1;
+	list_init(&w->conns);
+	list_init(&w->unrouted);
+	list_init(&w->shards);
+	list_init(&w->busy);
+	list_init(&w->spare_heads);
+	w->buf = xmalloc(PLANE_BUFFER);
+	w->loop = loop_new(e);
+	if (w->loop != NULL) {
+		timeq_init(&w->timeq, w->loop);
+		inbox_init(&w->inbox, w->loop, on_inbox);
+		loop_on_tail(w->loop, on_tail, w);
+	}
+	if (w->loop == NULL || parse_trusted(w, e) < 0 || listener_open_all(w, e) < 0)
+		worker_free(&w);
+	return w;
+}
+
+int
+worker_start(struct worker *w, struct err *e)
+{
+	sigset_t all, old;
+	int code;
+
+	/* Signals are the main thread's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	code = pthread_create(&w->thread, NULL, run, w);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (code != 0)
+		return err_set(e, code, "cannot start a worker: %s", strerror(code));
+	w->is_started = true;
+	return 0;
+}
+
+/* End everything that goes on.  What has been answered may still be on its way out. */
+static void
+cut_all(struct worker *w, bool with_answered)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&w->conns, node, tmp) {
+		struct conn *c = container_of(node, struct conn, node);
+
+		if (c->x.state == XFER_CLOSING) {
+			if (with_answered)
+				conn_close(c, false);
+			continue;
+		}
+		if (c->x.state != XFER_IDLE)
+			xfer_client_gone(c);
+		conn_close(c, c->x.state != XFER_IDLE);
+	}
+	LIST_FOREACH(&w->busy, node, tmp)
+		upstream_close(container_of(node, struct upstream, node), true);
+}
+
+static void
+forget_shards(struct worker *w)
+{
+	struct list_node *node;
+
+	while ((node = list_pop(&w->shards)) != NULL) {
+		struct shard *s = container_of(node, struct shard, node);
+		struct revision *rev = s->rev;
+		uint32_t i;
+
+		for (i = 0; s->set != NULL && i < s->set->n; i++)
+			upstream_shed(w, s->set->v[i]);
+		instance_set_unref(&s->set);
+		if (s->has_timer)
+			loop_timer_fini(&s->deadline_timer);
+		s->has_timer = false;
+		revision_unref(&rev);
+	}
+}
+
+void
+worker_stop(struct worker *w)
+{
+	if (!w->is_started)
+		return;
+	loop_stop(w->loop);
+	pthread_join(w->thread, NULL);
+	w->is_started = false;
+}
+
+void
+worker_free(struct worker **wp)
+{
+	struct worker *w = *wp;
+	struct list_node *node;
+
+	*wp = NULL;
+	if (w == NULL)
+		return;
+	CHECK(!w->is_started);
+	listener_close_all(w);
+	if (w->loop != NULL) {
+		inbox_set_current(&w->inbox);
+		loop_once(w->loop, true); /* mail that came after the stop */
+		w->is_draining = false;
+		cut_all(w, true);
+		on_tail(w);
+		forget_shards(w);
+		inbox_set_current(NULL);
+		timeq_fini(&w->timeq);
+		loop_free(&w->loop);
+		inbox_fini(&w->inbox);
+	}
+	snapshot_unref(&w->snap);
+	while ((node = list_pop(&w->spare_heads)) != NULL)
+		free(node);
+	free(w->trusted);
+	free(w->buf);
+	free(w->out);
+	free(w);
+}
+
+const struct worker_counters *
+worker_counters(const struct worker *w)
+{
+	return &w->counters;
+}
+
+/* --- mail from the main thread --- */
+
+struct order {
+	struct loop_mail mail;
+	struct worker *w;
+	struct routes *routes;
+	struct revision *rev;
+	struct instance_set *set;
+	struct instance *inst;
+	void (*collected)(struct worker_period *, void *);
+	void *arg;
+};
+
+static void
+post(struct worker *w, const struct order *what, void (*fn)(struct loop_mail *))
+{
+	struct order *o = xmalloc(sizeof *o);
+
+	*o = *what;
+	o->w = w;
+	o->mail.fn = fn;
+	loop_post(w->loop, &o->mail);
+}
+
+static struct worker *
+begin(struct order *o)
+{
+	o->w->now = clk_now();
+	return o->w;
+}
+
+static void
+route_parked(struct worker *w)
+{
+	struct list_node *node;
+
+	while ((node = list_first(&w->unrouted)) != NULL) {
+		struct conn *c = container_of(node, struct conn, unrouted);
+
+		list_remove(&w->unrouted, node);
+		c->requests--; /* it is read again */
+		xfer_set_state(&c->x, XFER_IDLE);
+		conn_pump(c);
+	}
+}
+
+static void
+do_routes(struct loop_mail *m)
+{
+	struct order *o = container_of(m, struct order, mail);
+	struct worker *w = begin(o);
+	struct snapshot *s = xmalloc(sizeof *s);
+
+	*s = (struct snapshot){.routes = o->routes, .users = 1};
+	free(o);
+	snapshot_unref(&w->snap);
+	w->snap = s;
+	route_parked(w);
+}
+
+void
+worker_post_routes(struct worker *w, struct routes *routes)
+{
+	post(w, &(struct order){.routes = routes_ref(routes)}, do_routes);
+}
+
+static void
+do_set(struct loop_mail *m)
+{
+	struct order *o = container_of(m, struct order, mail);
+
+	shard_set(begin(o), o->rev, o->set);
+	instance_set_unref(&o->set);
+	revision_unref(&o->rev);
+	free(o);
+}
+
+void
+worker_post_set(struct worker *w, struct revision *rev, struct instance_set *set)
+{
+	post(w, &(struct order){.rev = revision_ref(rev), .set = instance_set_ref(set)}, do_set);
+}
+
+static void
+do_shed(struct loop_mail *m)
+{
+	struct order *o = container_of(m, struct order, mail);
+
+	upstream_shed(begin(o), o->inst);
+	instance_unref(&o->inst);
+	free(o);
+}
+
+void
+worker_post_shed(struct worker *w, struct instance *inst)
+{
+	post(w, &(struct order){.inst = instance_ref(inst)}, do_shed);
+}
+
+static void
+do_drain(struct loop_mail *m)
+{
+	struct order *o = container_of(m, struct order, mail);
+	struct worker *w = begin(o);
+	struct list_node *node, *tmp;
+
+	free(o);
+	w->is_draining = true;
+	listener_close_all(w);
+	LIST_FOREACH(&w->conns, node, tmp) {
+		struct conn *c = container_of(node, struct conn, node);
+
+		/* One more look: a request that has come must not be lost. */
+		if (c->x.state == XFER_IDLE)
+			conn_pump(c);
+		if (io_is_open(&c->io) && c->x.state == XFER_IDLE && c->in_n == 0)
+			conn_close(c, false);
+	}
+	worker_check_drained(w);
+}
+
+void
+worker_post_drain(struct worker *w)
+{
+	post(w, &(struct order){0}, do_drain);
+}
+
+static void
+do_end(struct loop_mail *m)
+{
+	struct order *o = container_of(m, struct order, mail);
+	struct worker *w = begin(o);
+	struct list_node *node, *tmp;
+
+	free(o);
+	LIST_FOREACH(&w->conns, node, tmp) {
+		struct conn *c = container_of(node, struct conn, node);
+
+		if (c->x.state == XFER_UNROUTED || c->x.state == XFER_PARKED)
+			xfer_refuse(c, OUT_SHUTTING_DOWN, NULL);
+	}
+	cut_all(w, false);
+	worker_check_drained(w);
+}
+
+void
+worker_post_end(struct worker *w)
+{
+	post(w, &(struct order){0}, do_end);
+}
+
+struct answer {
+	struct loop_mail mail;
+	void (*fn)(struct worker_period *, void *);
+	void *arg;
+	struct worker_period *period;
+};
+
+static void
+on_answer(struct loop_mail *m)
+{
+	struct answer *a = container_of(m, struct answer, mail);
+
+	a->fn(a->period, a->arg);
+	free(a);
+}
+
+static void
+do_collect(struct loop_mail *m)
+{
+	struct order *o = container_of(m, struct order, mail);
+	struct worker *w = begin(o);
+	struct answer *a = xmalloc(sizeof *a);
+
+	*a = (struct answer){.mail.fn = on_answer, .fn = o->collected, .arg = o->arg};
+	a->period = xcalloc(1, sizeof *a->period);
+	a->period->worker = w;
+	shard_collect(w, a->period, w->now);
+	free(o);
+	loop_post(w->control, &a->mail);
+}
+
+void
+worker_post_collect(struct worker *w, void (*fn)(struct worker_period *, void *), void *arg)
+{
+	post(w, &(struct order){.collected = fn, .arg = arg}, do_collect);
+}
+
+void
+worker_period_free(struct worker_period **pp)
+{
+	struct worker_period *p = *pp;
+	size_t i;
+
+	*pp = NULL;
+	if (p == NULL)
+		return;
+	for (i = 0; i < p->n; i++)
+		revision_unref(&p->v[i].rev);
+	free(p->v);
+	free(p);
+}

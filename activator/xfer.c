@@ -1,0 +1,1042 @@
+/* xfer - one request from its head to its outcome.
+ *
+ *   IDLE ── head read ──► (routed, admitted) ── slot ──► CONNECTING ──► EXCHANGE ──► IDLE
+ *     │                        │ no slot        ▲            │ failed      │ 101
+ *     │ no table yet           ▼                │ granted    ▼             ▼
+ *     └──► UNROUTED ──► IDLE  PARKED ───────────┴──► PERMIT (limit > 0)  TUNNEL
+ *
+ * Every request leaves through xfer_end(), once. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clk.h"
+#include "activator/plane.h"
+
+#define TRIES_MAX 3 /* instances that a request may have fail under it */
+
+/* --- states --- */
+
+static const char *const state_names[] = {
+#define X(id) [XFER_##id] = #id,
+	XFER_STATES(X)
+#undef X
+};
+
+#define S(id) (1u << XFER_##id)
+static const uint32_t legal[XFER_STATES_N] = {
+	[XFER_IDLE] = S(UNROUTED) | S(PARKED) | S(PERMIT) | S(CONNECTING) | S(EXCHANGE) |
+		      S(CLOSING) | S(IDLE),
+	[XFER_UNROUTED] = S(IDLE) | S(CLOSING),
+	[XFER_PARKED] = S(PERMIT) | S(CONNECTING) | S(EXCHANGE) | S(CLOSING) | S(IDLE) | S(PARKED),
+	[XFER_PERMIT] = S(CONNECTING) | S(EXCHANGE) | S(PARKED) | S(CLOSING) | S(IDLE),
+	[XFER_CONNECTING] = S(EXCHANGE) | S(PARKED) | S(PERMIT) | S(CONNECTING) | S(CLOSING) |
+			    S(IDLE),
+	[XFER_EXCHANGE] = S(TUNNEL) | S(PARKED) | S(PERMIT) | S(CONNECTING) | S(EXCHANGE) |
+			  S(CLOSING) | S(IDLE),
+	[XFER_TUNNEL] = S(CLOSING) | S(IDLE),
+	[XFER_CLOSING] = 0,
+};
+#undef S
+
+void
+xfer_set_state(struct xfer *x, enum xfer_state to)
+{
+	CHECK((legal[x->state] >> to & 1) != 0);
+	log_trace(NULL, "request moves", "from=%s to=%s", state_names[x->state], state_names[to]);
+	x->state = to;
+}
+
+struct conn *
+xfer_conn(struct xfer *x)
+{
+	return container_of(x, struct conn, x);
+}
+
+static void
+set_state(struct conn *c, enum xfer_state to)
+{
+	xfer_set_state(&c->x, to);
+	conn_arm(c);
+}
+
+/* --- the head that is to be sent --- */
+
+static void
+head_free(struct worker *w, struct xfer *x)
+{
+	if (x->head != NULL && x->is_head_spare) {
+		struct list_node *node = (void *)x->head;
+
+		node->next = NULL;
+		list_push(&w->spare_heads, node);
+	} else {
+		free(x->head);
+	}
+	x->head = NULL;
+	x->is_head_spare = false;
+}
+
+/* Keep the head that is in w->out: it may be sent a second time.  Short-lived heads lie
+ * in buffers that are used over and over. */
+static void
+head_keep(struct worker *w, struct xfer *x)
+{
+	struct list_node *node = NULL;
+
+	CHECK(x->head == NULL);
+	if (x->head_n <= PLANE_HEADS) {
+		node = list_pop(&w->spare_heads);
+		x->head = node != NULL ? (char *)node : xmalloc(PLANE_HEADS);
+		x->is_head_spare = true;
+	} else {
+		x->head = xmalloc(x->head_n);
+	}
+	memcpy(x->head, w->out, x->head_n);
+}
+
+/* What is parked is kept exact-sized: it may be many, and for long. */
+static void
+head_park(struct worker *w, struct xfer *x)
+{
+	char *exact = xmalloc(x->head_n);
+
+	memcpy(exact, x->head != NULL ? x->head : w->out, x->head_n);
+	head_free(w, x);
+	x->head = exact;
+}
+
+/* --- the end --- */
+
+static void
+count_end(struct conn *c, enum outcome out)
+{
+	struct xfer *x = &c->x;
+	int64_t now = c->w->now;
+
+	worker_outcome(c->w, out);
+	if (x->shard == NULL)
+		return;
+	metric_hist_add(&x->shard->duration, now - x->start_ns);
+	if (x->is_counted) {
+		shard_in_flight(x->shard, now, -1);
+		if (out == OUT_OK) {
+			x->shard->period_completed++;
+			x->shard->period_latency_s += (double)(now - x->sent_ns) / (double)CLK_S;
+		}
+	}
+	x->is_counted = false;
+}
+
+void
+xfer_end(struct conn *c, enum outcome out)
+{
+	struct xfer *x = &c->x;
+
+	CHECK(x->up == NULL && !list_linked(&x->parked));
+	count_end(c, out);
+	head_free(c->w, x);
+	h1_chunked_free(&x->chunked);
+	x->shard = NULL;
+	x->route = NULL;
+	x->service = NULL;
+	snapshot_unref(&x->snap);
+}
+
+/* Paced release: one less whose response head is outstanding. */
+static void
+pace_done(struct xfer *x, struct instance *inst)
+{
+	if (!x->is_paced)
+		return;
+	x->is_paced = false;
+	limiter_head_seen(inst);
+}
+
+static void
+unpark(struct conn *c)
+{
+	struct xfer *x = &c->x;
+	struct bounds *b = c->w->bounds;
+
+	if (list_linked(&x->parked)) {
+		list_remove(&x->shard->parked, &x->parked);
+		if (x->is_counted)
+			shard_parked(x->shard, c->w->now, -1);
+		x->is_counted = false;
+	}
+	if (x->held == 0)
+		return;
+	atomic_fetch_sub_explicit(&b->parked, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&b->parked_bytes, x->held, memory_order_relaxed);
+	x->held = 0;
+}
+
+/* Whatever of slot, permit, place in the queue it has goes back. */
+static void
+let_go(struct conn *c)
+{
+	struct xfer *x = &c->x;
+
+	switch (x->state) {
+	case XFER_UNROUTED:
+		unpark(c);
+		if (list_linked(&c->unrouted))
+			list_remove(&c->w->unrouted, &c->unrouted);
+		break;
+	case XFER_PARKED:
+	case XFER_PERMIT:
+		if (x->is_waiting)
+			limiter_cancel(&x->waiter);
+		x->is_waiting = false;
+		x->is_paced = false; /* went back with the grant */
+		unpark(c);
+		if (x->waiter.fd >= 0)
+			close(x->waiter.fd);
+		x->waiter.fd = -1;
+		break;
+	default:
+		break;
+	}
+	if (x->up != NULL) {
+		struct upstream *u = x->up;
+
+		x->up = NULL;
+		pace_done(x, u->inst);
+		u->conn = NULL;
+		upstream_close(u, true);
+	}
+}
+
+void
+xfer_client_gone(struct conn *c)
+{
+	struct xfer *x = &c->x;
+	struct upstream *u = x->up;
+	uint32_t limit = x->route == NULL ? 0 : x->route->limits.container_concurrency;
+	bool is_held = limit > 0 && (x->state == XFER_EXCHANGE || x->state == XFER_TUNNEL);
+
+	if (is_held) {
+		x->up = NULL;
+		pace_done(x, u->inst);
+		upstream_abandon(u, c);
+	} else {
+		let_go(c);
+	}
+	xfer_end(c, OUT_CLIENT_GONE);
+}
+
+/* When to come again, in seconds; 0: not to be told. */
+static int64_t
+retry_after(const struct conn *c, enum outcome out)
+{
+	uint32_t cold_ms;
+
+	switch (out) {
+	case OUT_QUEUE_FULL:
+	case OUT_NOT_ACTIVE:
+	case OUT_ACTIVATION_TIMEOUT:
+	case OUT_ACTIVATION_FAILED:
+	case OUT_WAITING_PAGE:
+		break;
+	case OUT_SHUTTING_DOWN:
+		return 1;
+	default:
+		return 0;
+	}
+	cold_ms = c->x.route == NULL ? 0
+				     : atomic_load_explicit(&c->x.route->rev->cold_start_ms,
+							    memory_order_relaxed);
+	return MAX((cold_ms + 999) / 1000, 1);
+}
+
+static void
+refuse(struct conn *c, enum outcome out, const char *why, int64_t retry_after_s)
+{
+	struct xfer *x = &c->x;
+
+	let_go(c);
+	if (x->is_head_written) { /* too late for words: a cut that can be seen */
+		xfer_end(c, out);
+		conn_close(c, true);
+		return;
+	}
+	if (x->framing != FRAMING_NONE && !x->is_sent_whole)
+		x->is_persistent = false;
+	refuse_write(c, out, why, retry_after_s);
+	xfer_end(c, out);
+	conn_next(c);
+}
+
+void
+xfer_refuse(struct conn *c, enum outcome out, const char *why)
+{
+	refuse(c, out, why, retry_after(c, out));
+}
+
+static void
+refuse_failed(struct conn *c, struct failure *f)
+{
+	int64_t left = f == NULL ? 0 : f->until_ns - c->w->now;
+
+	refuse(c, OUT_ACTIVATION_FAILED, f == NULL ? NULL : f->message,
+	       MAX((left + CLK_S - 1) / CLK_S, 1));
+}
+
+/* --- sending --- */
+
+/* The head, and of the body what is there, in one write. */
+static void
+send_head(struct conn *c, const char *head)
+{
+	struct xfer *x = &c->x;
+	struct iovec iov[2];
+	size_t body = 0;
+	int n = 1;
+
+	memcpy(&iov[0].iov_base, &head, sizeof head);
+	iov[0].iov_len = x->head_n;
+	if (x->framing == FRAMING_LENGTH && c->in_n > 0) {
+		body = (size_t)MIN((uint64_t)c->in_n, x->left);
+		iov[1] = (struct iovec){.iov_base = c->in, .iov_len = body};
+		n = 2;
+	}
+	x->sent_ns = x->up_ns = c->since_ns = c->w->now;
+	set_state(c, XFER_EXCHANGE);
+	if (io_write(&x->up->io, iov, n) < 0)
+		x->up->is_broken = true; /* what it says, or its end, is read all the same */
+	if (body > 0) {
+		x->has_given_body = true;
+		x->left -= body;
+		x->is_sent_whole = x->left == 0;
+		if (body == c->in_n && !c->is_in_borrowed)
+			free(c->in);
+		else if (!c->is_in_borrowed)
+			memmove(c->in, c->in + body, c->in_n - body);
+		if (c->is_in_borrowed)
+			c->in += body;
+		c->in_n -= (uint32_t)body;
+		if (c->in_n == 0)
+			c->in = NULL;
+	}
+	if (!x->is_sent_whole)
+		relay_request(c);
+}
+
+/* May it be sent again, if no byte of an answer comes (promise 2)? */
+static bool
+is_repeatable(const struct xfer *x)
+{
+	return x->is_idempotent && x->framing == FRAMING_NONE;
+}
+
+void
+xfer_connected(struct conn *c)
+{
+	struct xfer *x = &c->x;
+
+	send_head(c, x->head);
+	if (x->head != NULL && !is_repeatable(x))
+		head_free(c->w, x);
+}
+
+/* --- from a slot to a connection --- */
+
+static void connect_failed(struct conn *c, struct instance *inst);
+
+static void
+count_in_flight(struct conn *c)
+{
+	struct xfer *x = &c->x;
+
+	if (x->is_counted || x->is_unseen)
+		return;
+	shard_in_flight(x->shard, c->w->now, 1);
+	x->is_counted = true;
+}
+
+/* x has a slot of inst.  Its head is in w->out, or kept in x->head. */
+static void
+go(struct conn *c, struct instance *inst)
+{
+	struct worker *w = c->w;
+	struct xfer *x = &c->x;
+	struct upstream *u = upstream_take_idle(w, inst);
+
+	count_in_flight(c);
+	if (u != NULL) {
+		if (x->waiter.has_permit) /* it has come too late to be of use */
+			limiter_permit_back(inst);
+		x->waiter.has_permit = false;
+		upstream_attach(u, c);
+		if (x->head == NULL && is_repeatable(x))
+			head_keep(w, x);
+		send_head(c, x->head != NULL ? x->head : w->out);
+		if (x->head != NULL && !is_repeatable(x))
+			head_free(w, x);
+		return;
+	}
+	if (x->head == NULL)
+		head_keep(w, x);
+	if (x->route->limits.container_concurrency > 0 && !x->waiter.has_permit) {
+		x->waiter.inst = instance_ref(inst);
+		if (!limiter_permit(&x->waiter)) {
+			x->is_waiting = true;
+			set_state(c, XFER_PERMIT);
+			worker_ask_shed(w, inst);
+			return;
+		}
+		instance_unref(&x->waiter.inst);
+	}
+	u = upstream_connect(w, inst);
+	if (u == NULL) {
+		connect_failed(c, inst);
+		return;
+	}
+	u->has_permit = x->waiter.has_permit;
+	x->waiter.has_permit = false;
+	upstream_attach(u, c);
+	set_state(c, XFER_CONNECTING);
+}
+
+static void admit(struct conn *c, bool at_head);
+
+/* connect(2) itself failed: out of ports, or of descriptors. */
+static void
+connect_failed(struct conn *c, struct instance *inst)
+{
+	struct xfer *x = &c->x;
+
+	log_warn_limited(&inst->tag, "cannot connect", "address=%s", inst->address_text);
+	if (x->waiter.has_permit)
+		limiter_permit_back(inst);
+	x->waiter.has_permit = false;
+	pace_done(x, inst);
+	limiter_give_back(inst);
+	if (++x->tries < TRIES_MAX)
+		admit(c, true);
+	else
+		xfer_refuse(c, OUT_UPSTREAM_FAILED, "no connection could be opened");
+}
+
+/* Is there another one that could take what this one did not? */
+static bool
+has_equal(const struct shard *s, const struct instance *inst)
+{
+	uint32_t i;
+
+	for (i = 0; s->set != NULL && i < s->set->n; i++)
+		if (s->set->v[i] != inst && instance_is_open(s->set->v[i]))
+			return true;
+	return false;
+}
+
+void
+xfer_upstream_failed(struct conn *c, bool is_connect)
+{
+	struct xfer *x = &c->x;
+	struct upstream *u = x->up;
+	struct instance *inst = instance_ref(u->inst);
+	bool was_reused = u->is_reused;
+	bool may_repeat = is_connect || (is_repeatable(x) && !x->has_given_body &&
+					 x->head != NULL && u->in_n == 0 && !x->is_head_written);
+
+	if (is_connect || (!was_reused && has_equal(x->shard, inst)))
+		worker_told_refused(c->w, inst);
+	log_debug(&inst->tag, "request failed", "connect=%d reused=%d again=%d", is_connect,
+		  was_reused, may_repeat);
+	let_go(c);
+	if (may_repeat && (was_reused || is_connect || ++x->tries < TRIES_MAX)) {
+		x->tries += is_connect && x->tries < UINT8_MAX;
+		metric_add(&x->shard->retries, 1);
+		admit(c, true);
+	} else {
+		xfer_refuse(c, OUT_UPSTREAM_FAILED, NULL);
+	}
+	instance_unref(&inst);
+}
+
+/* --- parking --- */
+
+static bool
+is_any_open(const struct shard *s)
+{
+	uint32_t i;
+
+	for (i = 0; s->set != NULL && i < s->set->n; i++)
+		if (instance_is_open(s->set->v[i]))
+			return true;
+	return false;
+}
+
+static void on_deadline(void *shard);
+
+static bool
+hold(struct conn *c, uint32_t bytes)
+{
+	struct bounds *b = c->w->bounds;
+
+	if (atomic_load_explicit(&b->parked, memory_order_relaxed) >= b->max_parked ||
+	    atomic_load_explicit(&b->parked_bytes, memory_order_relaxed) + bytes >
+		    b->max_parked_bytes)
+		return false;
+	atomic_fetch_add_explicit(&b->parked, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&b->parked_bytes, bytes, memory_order_relaxed);
+	c->x.held = bytes;
+	return true;
+}
+
+static void
+arm_deadline(struct shard *s, int64_t now)
+{
+	struct list_node *node = list_first(&s->parked);
+
+	if (node != NULL)
+		loop_timer_set(&s->deadline_timer,
+			       container_of(node, struct xfer, parked)->deadline_ns - now);
+}
+
+/* One timer for all that are parked for one revision: they are kept by deadline. */
+static void
+insert_by_deadline(struct worker *w, struct xfer *x)
+{
+	struct shard *s = x->shard;
+	struct list_node *at = &s->parked.head;
+
+	if (!s->has_timer) {
+		loop_timer_init(&s->deadline_timer, w->loop, on_deadline, s);
+		s->has_timer = true;
+	}
+	while (at->prev != &s->parked.head &&
+	       container_of(at->prev, struct xfer, parked)->deadline_ns > x->deadline_ns)
+		at = at->prev;
+	list_insert_before(&s->parked, at, &x->parked);
+	if (list_first(&s->parked) == &x->parked)
+		arm_deadline(s, w->now);
+}
+
+static void
+park(struct conn *c)
+{
+	struct worker *w = c->w;
+	struct xfer *x = &c->x;
+
+	x->is_cold = x->is_cold || !is_any_open(x->shard);
+	x->is_first = x->waiter.seq == 0 || revision_parked(x->route->rev) <= 1;
+	if (x->parked_ns == 0)
+		x->parked_ns = w->now;
+	x->is_waiting = true;
+	head_park(w, x);
+	conn_keep_input(c);
+	if (x->is_counted)
+		shard_in_flight(x->shard, w->now, -1);
+	x->is_counted = !x->is_unseen;
+	if (x->is_counted)
+		shard_parked(x->shard, w->now, 1);
+	set_state(c, XFER_PARKED);
+	insert_by_deadline(w, x);
+}
+
+/* Get a slot, or wait for one. */
+static void
+admit(struct conn *c, bool at_head)
+{
+	struct worker *w = c->w;
+	struct xfer *x = &c->x;
+	struct revision *rev = x->route->rev;
+	struct failure *failed;
+	struct instance *inst =
+		at_head ? NULL : limiter_try_take(rev, x->shard->set, (uint32_t)worker_random(w));
+	uint32_t most = x->route->limits.max_parked;
+
+	if (inst != NULL) {
+		go(c, inst);
+		return;
+	}
+	/* A request that was here before keeps its place whatever the bounds say. */
+	if (x->held == 0 && ((!at_head && most > 0 && revision_parked(rev) >= most) ||
+			     !hold(c, (uint32_t)(sizeof *c + x->head_n + c->in_n)))) {
+		xfer_refuse(c, OUT_QUEUE_FULL, NULL);
+		return;
+	}
+	inst = limiter_take_or_wait(rev, &x->waiter, at_head, w->now, &failed);
+	if (failed != NULL) {
+		unpark(c);
+		refuse_failed(c, failed);
+		failure_unref(&failed);
+		return;
+	}
+	if (inst == NULL) {
+		park(c);
+		return;
+	}
+	unpark(c);
+	x->is_paced = x->waiter.is_paced;
+	go(c, inst);
+	instance_unref(&inst);
+}
+
+static void
+note_granted(struct conn *c)
+{
+	struct xfer *x = &c->x;
+
+	x->granted_ns = c->w->now;
+	metric_hist_add(&x->shard->parked_for, c->w->now - x->parked_ns);
+}
+
+static void
+go_on_fd(struct conn *c, struct instance *inst, int fd)
+{
+	struct upstream *u = upstream_adopt(c->w, inst, fd);
+
+	u->has_permit = c->x.waiter.has_permit;
+	c->x.waiter.has_permit = false;
+	upstream_attach(u, c);
+	count_in_flight(c);
+	xfer_connected(c);
+}
+
+void
+xfer_granted(struct waiter *waiter)
+{
+	struct xfer *x = container_of(waiter, struct xfer, waiter);
+	struct conn *c = xfer_conn(x);
+	struct instance *inst = waiter->inst;
+	int fd = waiter->fd;
+
+	waiter->inst = NULL;
+	waiter->fd = -1;
+	x->is_waiting = false;
+	if (waiter->is_failed) {
+		struct failure *f = limiter_failure(x->route->rev);
+
+		unpark(c);
+		refuse_failed(c, f);
+		failure_unref(&f);
+		return;
+	}
+	x->is_paced = x->is_paced || waiter->is_paced;
+	if (x->state == XFER_PARKED)
+		note_granted(c);
+	unpark(c);
+	if (fd >= 0)
+		go_on_fd(c, inst, fd);
+	else
+		go(c, inst);
+	if (io_is_open(&c->io))
+		conn_keep_input(c);
+	instance_unref(&inst);
+}
+
+static void
+on_deadline(void *arg)
+{
+	struct shard *s = arg;
+	struct list_node *node;
+	int64_t now = clk_now();
+
+	while ((node = list_first(&s->parked)) != NULL) {
+		struct xfer *x = container_of(node, struct xfer, parked);
+		struct conn *c = xfer_conn(x);
+
+		if (x->deadline_ns > now)
+			break;
+		c->w->now = now;
+		if (x->tries > 0 || s->rev->is_external)
+			xfer_refuse(c, OUT_UPSTREAM_FAILED, "no instance could be reached");
+		else
+			xfer_refuse(c, OUT_ACTIVATION_TIMEOUT, NULL);
+	}
+	arm_deadline(s, now);
+}
+
+/* --- from a head to a route --- */
+
+static bool
+is_trusted(const struct worker *w, const struct addr *a)
+{
+	size_t i;
+
+	for (i = 0; i < w->trusted_n; i++)
+		if (addr_net_contains(&w->trusted[i], a))
+			return true;
+	return false;
+}
+
+static const char *
+field_of_head(void *ctx, const char *name, size_t *n)
+{
+	return request_field(ctx, name, n);
+}
+
+/* The client, as far as it can be believed: the last address of X-Forwarded-For that
+ * none of ours has put there for itself. */
+static struct addr
+client_of(const struct conn *c, const struct h1_head *head)
+{
+	struct addr client = c->peer;
+	size_t n = 0, end;
+	const char *value;
+
+	if (c->w->trusted_n == 0 || !is_trusted(c->w, &client))
+		return client;
+	value = request_field(head, "x-forwarded-for", &n);
+	for (end = n; value != NULL && end > 0;) {
+		size_t at = end;
+		char ip[ADDR_TEXT];
+		struct addr next;
+
+		while (at > 0 && value[at - 1] != ',')
+			at--;
+		while (at < end && value[at] == ' ')
+			at++;
+		if (end - at >= sizeof ip)
+			break;
+		memcpy(ip, value + at, end - at);
+		ip[end - at] = '\0';
+		if (addr_set(&next, ip, 0, NULL) < 0)
+			break;
+		client = next;
+		if (!is_trusted(c->w, &client))
+			break;
+		while (at > 0 && (value[at - 1] == ' ' || value[at - 1] == ','))
+			at--;
+		end = at;
+	}
+	return client;
+}
+
+static void
+find_route(struct conn *c, const struct request *r, struct route_match *match)
+{
+	struct worker *w = c->w;
+	struct addr client = client_of(c, r->head);
+	struct route_query q = {
+		.host = r->authority,
+		.host_n = r->host_n,
+		.path = r->path,
+		.path_n = r->path_n,
+		.method = r->head->method,
+		.method_n = r->head->method_n,
+		.field = field_of_head,
+		.client = &client,
+		.random = worker_random(w),
+	};
+
+	memcpy(&q.ctx, &r->head, sizeof q.ctx);
+	routes_find(w->snap->routes, &q, match);
+}
+
+static void
+take_request(struct conn *c, const struct request *r)
+{
+	struct xfer *x = &c->x;
+	size_t n = 0;
+	const char *accept = request_field(r->head, "accept", &n);
+	struct waiter waiter = {.fd = -1, .inbox = &c->w->inbox};
+
+	*x = (struct xfer){
+		.state = x->state,
+		.framing = r->framing,
+		.left = r->length,
+		.is_head_method = r->is_head_method,
+		.is_http10 = r->is_http10,
+		.is_persistent = r->is_persistent,
+		.is_keep_alive_told = r->is_http10 && r->is_persistent,
+		.is_idempotent = r->is_idempotent,
+		.is_upgrade = r->is_upgrade,
+		.takes_trailers = r->takes_trailers,
+		.is_sent_whole = r->framing == FRAMING_NONE ||
+				 (r->framing == FRAMING_LENGTH && r->length == 0),
+		.wants_json = accept != NULL && memmem(accept, n, "application/json", 16) != NULL,
+		.waiter = waiter,
+		.start_ns = c->w->now,
+	};
+}
+
+/* No route table has come yet: the request waits as it was read. */
+static void
+park_unrouted(struct conn *c, char *buf, size_t head_n)
+{
+	size_t n = head_n + c->in_n;
+
+	if (!hold(c, (uint32_t)(sizeof *c + n))) {
+		xfer_refuse(c, OUT_QUEUE_FULL, NULL);
+		return;
+	}
+	c->in = buf;
+	c->in_n = (uint32_t)n;
+	c->is_in_borrowed = true;
+	conn_keep_input(c);
+	c->x.deadline_ns = c->w->now + c->w->conf->limits.activation_timeout;
+	list_push(&c->w->unrouted, &c->unrouted);
+	set_state(c, XFER_UNROUTED);
+}
+
+static void
+build_head(struct conn *c, const struct request *r)
+{
+	struct request_hop hop = {
+		.peer = &c->peer,
+		.is_peer_trusted = c->w->trusted_n > 0 && is_trusted(c->w, &c->peer),
+		.has_via = c->x.route->limits.via,
+	};
+
+	worker_out(c->w, request_size(r));
+	c->x.head_n = (uint32_t)request_write(r, &hop, c->w->out);
+}
+
+static void
+route(struct conn *c, const struct request *r)
+{
+	struct xfer *x = &c->x;
+	struct route_match match;
+
+	find_route(c, r, &match);
+	if (match.service == NULL) {
+		xfer_refuse(c, OUT_NO_ROUTE, NULL);
+		return;
+	}
+	if (match.action == RULE_ANSWER) {
+		x->is_persistent = x->is_persistent && x->is_sent_whole;
+		refuse_rule(c, match.rule);
+		xfer_end(c, OUT_ANSWERED);
+		conn_next(c);
+		return;
+	}
+	x->snap = c->w->snap;
+	x->snap->users++;
+	x->service = match.service;
+	x->route = match.revision;
+	x->shard = shard_of(c->w, match.revision->rev);
+	x->is_unseen = match.action == RULE_SERVE_ONLY;
+	x->deadline_ns = x->start_ns + x->route->limits.activation_timeout;
+	c->idle_timeout = x->route->limits.idle_timeout;
+	metric_add(&x->shard->requests, 1);
+	x->shard->period_requests += !x->is_unseen;
+	if (x->route->limits.requests_per_connection > 0 &&
+	    c->requests >= x->route->limits.requests_per_connection)
+		x->is_persistent = false;
+	if (x->framing == FRAMING_CHUNKED)
+		x->chunked = h1_chunked_new(r->trailer, r->trailer_n,
+					    c->w->conf->limits.max_head);
+	if (x->is_unseen && !is_any_open(x->shard)) {
+		xfer_refuse(c, OUT_NOT_ACTIVE, NULL);
+		return;
+	}
+	build_head(c, r);
+	admit(c, false);
+}
+
+void
+xfer_begin(struct conn *c, char *buf, size_t head_n)
+{
+	struct request r;
+	enum outcome out = request_read(&r, &c->w->head);
+
+	take_request(c, &r);
+	if (out != OUT_OK) {
+		if (out == OUT_BAD_REQUEST) /* where the next one begins is anyone's guess */
+			c->x.is_persistent = c->x.is_sent_whole = false;
+		xfer_refuse(c, out, NULL);
+	} else if (c->w->snap == NULL) {
+		park_unrouted(c, buf, head_n);
+	} else {
+		route(c, &r);
+	}
+}
+
+/* --- response heads, and the phases of a cold start --- */
+
+/* Each phase ends no earlier than the one before it: what a phase did not see of its
+ * own activation (it joined one that was under way) took no time. */
+static void
+cold_phases(const struct conn *c, int64_t ns[COLD_PHASES_N])
+{
+	const struct xfer *x = &c->x;
+	const struct activation *a = &x->route->rev->activation;
+	int64_t ends[COLD_PHASES_N] = {
+		[COLD_SIGNAL] = atomic_load_explicit(&a->signalled_ns, memory_order_relaxed),
+		[COLD_ACK] = atomic_load_explicit(&a->acked_ns, memory_order_relaxed),
+		[COLD_ADDRESS] = atomic_load_explicit(&a->addressed_ns, memory_order_relaxed),
+		[COLD_CONNECT] = atomic_load_explicit(&a->connected_ns, memory_order_relaxed),
+		[COLD_SEND] = x->sent_ns,
+		[COLD_FIRST_BYTE] = c->w->now,
+	};
+	int64_t at = x->parked_ns;
+	int i;
+
+	for (i = 0; i < COLD_PHASES_N; i++) {
+		int64_t end = MIN(MAX(ends[i], at), c->w->now);
+
+		ns[i] = end - at;
+		at = end;
+	}
+}
+
+static const char *const phase_names[] = {
+#define X(id, name) [COLD_##id] = name,
+	COLD_PHASES(X)
+#undef X
+};
+
+static void
+note_cold_start(struct conn *c)
+{
+	struct xfer *x = &c->x;
+	int64_t ns[COLD_PHASES_N];
+	int i;
+
+	cold_phases(c, ns);
+	metric_add(&x->shard->cold_starts, 1);
+	for (i = 0; i < COLD_PHASES_N; i++)
+		metric_hist_add(&x->shard->cold[i], ns[i]);
+	if (x->is_first)
+		log_info(&x->route->rev->tag, "cold start",
+			 "total_ms=%.1f signal_ms=%.1f ack_ms=%.1f address_ms=%.1f "
+			 "connect_ms=%.1f send_ms=%.1f first_byte_ms=%.1f",
+			 (double)(c->w->now - x->parked_ns) / 1e6, (double)ns[COLD_SIGNAL] / 1e6,
+			 (double)ns[COLD_ACK] / 1e6, (double)ns[COLD_ADDRESS] / 1e6,
+			 (double)ns[COLD_CONNECT] / 1e6, (double)ns[COLD_SEND] / 1e6,
+			 (double)ns[COLD_FIRST_BYTE] / 1e6);
+}
+
+void
+xfer_head_seen(struct conn *c)
+{
+	struct xfer *x = &c->x;
+
+	pace_done(x, x->up->inst);
+	if (x->is_cold)
+		note_cold_start(c);
+	head_free(c->w, x); /* it has been answered: it is not sent again */
+	conn_arm(c);
+}
+
+const char *
+xfer_timing(const struct conn *c, char *text, size_t size)
+{
+	const struct xfer *x = &c->x;
+	int64_t ns[COLD_PHASES_N];
+	size_t n = 0;
+	int i;
+
+	if (!x->is_cold || !x->route->limits.server_timing)
+		return NULL;
+	cold_phases(c, ns);
+	for (i = 0; i < COLD_PHASES_N && n < size; i++)
+		n += (size_t)snprintf(text + n, size - n, "%s%s;dur=%.1f", i > 0 ? ", " : "",
+				      phase_names[i], (double)ns[i] / 1e6);
+	return text;
+}
+
+/* --- time limits --- */
+
+static int64_t
+after(int64_t from, int64_t limit)
+{
+	return limit == 0 ? INT64_MAX : from + limit;
+}
+
+/* EXCHANGE: what it waits for decides. */
+static int64_t
+exchange_limit(const struct conn *c, const struct limits *l, enum outcome *out)
+{
+	const struct xfer *x = &c->x;
+
+	if (io_is_blocked(&c->io)) { /* the client does not take its answer */
+		*out = OUT_CLIENT_GONE;
+		return after(c->since_ns, l->body_timeout);
+	}
+	if (!x->is_sent_whole && !io_is_blocked(&x->up->io) && !x->up->is_broken &&
+	    !x->is_head_written) {
+		*out = OUT_BODY_TIMEOUT;
+		return after(MAX(c->since_ns, x->up_ns), l->body_timeout);
+	}
+	if (!x->is_head_written) {
+		*out = OUT_RESPONSE_TIMEOUT;
+		return after(MAX(x->sent_ns, c->since_ns), l->response_timeout);
+	}
+	*out = OUT_STALLED;
+	return after(MAX(x->up_ns, c->since_ns), l->stall_timeout);
+}
+
+static int64_t
+state_limit(const struct conn *c, enum outcome *out)
+{
+	const struct xfer *x = &c->x;
+	const struct limits *l = conn_limits(c);
+
+	switch (x->state) {
+	case XFER_UNROUTED:
+	case XFER_PERMIT:
+		*out = OUT_ACTIVATION_TIMEOUT;
+		return x->deadline_ns;
+	case XFER_CONNECTING:
+		*out = OUT_UPSTREAM_FAILED;
+		return after(x->up->connect_ns, l->connect_timeout);
+	case XFER_EXCHANGE:
+		return exchange_limit(c, l, out);
+	case XFER_TUNNEL:
+		*out = OUT_UPGRADED;
+		return after(c->since_ns, l->tunnel_timeout);
+	default: /* PARKED: the shard's timer */
+		*out = OUT_REQUEST_TIMEOUT;
+		return INT64_MAX;
+	}
+}
+
+static int64_t
+limit_of(const struct conn *c, enum outcome *out)
+{
+	const struct xfer *x = &c->x;
+	int64_t at = state_limit(c, out);
+	int64_t whole = x->route == NULL || x->state == XFER_TUNNEL
+				? INT64_MAX
+				: after(x->start_ns, x->route->limits.request_timeout);
+
+	if (whole < at) {
+		*out = OUT_REQUEST_TIMEOUT;
+		return whole;
+	}
+	return at;
+}
+
+int64_t
+xfer_limit(const struct conn *c)
+{
+	enum outcome out;
+
+	return limit_of(c, &out);
+}
+
+void
+xfer_late(struct conn *c)
+{
+	enum outcome out;
+
+	(void)limit_of(c, &out);
+	switch (out) {
+	case OUT_UPSTREAM_FAILED:
+		xfer_upstream_failed(c, true);
+		break;
+	case OUT_CLIENT_GONE:
+		xfer_client_gone(c);
+		conn_close(c, true);
+		break;
+	case OUT_UPGRADED: {
+		struct upstream *u = c->x.up;
+
+		c->x.up = NULL;
+		u->conn = NULL;
+		upstream_close(u, false);
+		xfer_end(c, OUT_UPGRADED);
+		conn_close(c, false);
+		break;
+	}
+	default:
+		c->x.is_persistent = false;
+		xfer_refuse(c, out, NULL);
+	}
+}
