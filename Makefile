@@ -149,6 +149,9 @@ CHECK_ENV := ACTIVATOR_BUILD=$(B) ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:e
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:exitcode=99 \
 	TSAN_OPTIONS=halt_on_error=1:exitcode=99:second_deadlock_stack=1 PYTHONDONTWRITEBYTECODE=1
 
+# Thread sanitiser and the wide address randomisation of newer kernels do not go together.
+RUN := $(if $(filter thread,$(SAN)),$(shell setarch -R true 2>/dev/null && echo setarch -R))
+
 test: ## install what is missing, build, and run every check
 	@.ci/deps $(PKG_BUILD) $(PKG_RUN) $(PKG_TEST)
 	@$(SUBMAKE) SAN=$(SAN) checks
@@ -160,10 +163,10 @@ lint: ## include rules, header independence, banned calls, unused symbols (under
 	@test/lint/all "$(CC) $(CPPFLAGS)" $(B)/obj
 
 unit: $(UNITS) $(REPLAYS) ## unit tests (cmocka), and the fuzz targets over their corpora
-	@$(CHECK_ENV) test/unit/run $(UNITS) $(REPLAYS)
+	@$(CHECK_ENV) $(RUN) test/unit/run $(UNITS) $(REPLAYS)
 
 system: all $(B)/test/drive ## system tests (pytest): both programs as black boxes
-	@$(CHECK_ENV) python3 -m pytest -q -p no:cacheprovider test/system $(PYTEST_ARGS)
+	@$(CHECK_ENV) $(RUN) python3 -m pytest -q -p no:cacheprovider test/system $(PYTEST_ARGS)
 
 bench: ## measure beside nginx and HAProxy, and print a table
 	@.ci/deps $(PKG_BUILD) $(PKG_BENCH)
