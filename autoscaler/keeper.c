@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "autoscaler/cgroup.h"
 #include "autoscaler/command.h"
 #include "autoscaler/kept.h"
 #include "autoscaler/proctab.h"
@@ -34,6 +35,8 @@ struct keeper {
 	struct loop_timer orphan_timer;
 	struct loop_timer sweep_timer;
 	struct strbuf line;
+	char *cgroup_record;
+	char *cgroup; /* its folder; NULL: none can be had */
 };
 
 /* stderr may be a pipe that nobody reads: the keeper must not stand still for a word. */
@@ -241,10 +244,8 @@ sweep_one(struct keeper *kp, struct kept *k, const struct proctab *t)
 	const struct proctab_entry **left = xcalloc(t->n + 1, sizeof *left);
 	size_t n = left_of(kp, k, t, left);
 
-	if (n == 0)
+	if (!kept_is_left(k, left, n))
 		forget(kp, k);
-	else
-		kept_left(k, left, n);
 	free(left);
 }
 
@@ -331,7 +332,7 @@ take_start(struct keeper *kp, struct keeper_msg *m)
 
 	if (find(kp, id) != NULL)
 		err_set(&e, 0, "cannot start %s: the id is in use", id);
-	k = e.text[0] != '\0' ? NULL : kept_new(kp->loop, m, &kept_ops, kp, &e);
+	k = e.text[0] != '\0' ? NULL : kept_new(kp->loop, m, kp->cgroup, &kept_ops, kp, &e);
 	if (k == NULL)
 		tell_failed(kp, id, &e);
 	else
@@ -462,6 +463,20 @@ on_terminate(int signo, void *arg)
 
 /* --- life --- */
 
+static void
+open_cgroup(struct keeper *kp, const char *state_dir)
+{
+	struct err e;
+	char *mark = keeper_mark(state_dir, &e);
+	char *name = mark == NULL ? NULL : xasprintf("activator-%s", mark);
+
+	kp->cgroup_record = xasprintf("%s/%s", state_dir, KEEPER_CGROUP);
+	if (name != NULL)
+		kp->cgroup = cgroup_open(name, kp->cgroup_record);
+	free(name);
+	free(mark);
+}
+
 static int
 keeper_open(struct keeper *kp, const char *state_dir, struct err *e)
 {
@@ -469,6 +484,7 @@ keeper_open(struct keeper *kp, const char *state_dir, struct err *e)
 
 	list_init(&kp->kept);
 	strbuf_init(&kp->line, 0);
+	open_cgroup(kp, state_dir);
 	kp->orphan_timeout_ns = ORPHAN_TIMEOUT_FIRST;
 	kp->loop = loop_new(e);
 	if (kp->loop != NULL)
@@ -507,6 +523,8 @@ keeper_close(struct keeper *kp)
 	link_server_free(&kp->server);
 	loop_timer_fini(&kp->sweep_timer);
 	loop_timer_fini(&kp->orphan_timer);
+	cgroup_close(&kp->cgroup, kp->cgroup_record);
+	free(kp->cgroup_record);
 	strbuf_fini(&kp->line);
 	loop_free(&kp->loop);
 }

@@ -13,7 +13,9 @@
  *   keeper killed       its children get SIGKILL from the kernel (PR_SET_PDEATHSIG);
  *                       what they forked is found by its group and its mark in the
  *                       environment, and killed by the autoscaler, or the next one
- *   both killed         as before: when the next autoscaler starts
+ *   both killed         as before: when the next autoscaler starts.  Where a control
+ *                       group can be made (cgroup.h) nothing escapes that; else a
+ *                       process that left its group and wiped its environment does
  *
  * It ends when it is told to leave and nothing is left, and with its last instance
  * while no autoscaler is there.  It holds keeper.lock in state_dir as long as it
@@ -27,6 +29,7 @@
 
 #define KEEPER_SOCKET "keeper.sock"
 #define KEEPER_LOCK "keeper.lock"
+#define KEEPER_CGROUP "keeper.cgroup" /* path of the control group, if there is one */
 
 /* First thing in main(): `if (keeper_is_asked(argc, argv)) return keeper_main(argc, argv);` */
 bool keeper_is_asked(int argc, char **argv);
@@ -37,5 +40,9 @@ int keeper_main(int argc, char **argv);
  * or has failed.  The pid; -1 with err. */
 NODISCARD pid_t keeper_start(const char *state_dir, int lock_fd, int log_level, int log_format,
 			     int *ready_fd, struct err *);
+
+/* What marks all that belongs to state_dir: by what the folder is, not by its name,
+ * which is not the same in every container.  The caller's to free; NULL with err. */
+NODISCARD char *keeper_mark(const char *state_dir, struct err *);
 
 #endif

@@ -8,10 +8,10 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "autoscaler/cgroup.h"
 #include "autoscaler/command.h"
 #include "autoscaler/keeper.h"
 #include "autoscaler/proctab.h"
@@ -35,7 +35,7 @@ struct keeper_client {
 	const struct settings *settings;
 	const struct keeper_client_ops *ops;
 	void *arg;
-	char *socket, *mark;
+	char *socket, *cgroup_record, *mark;
 	struct link *link;	/* NULL: not dialled */
 	bool is_greeted;	/* its hello has come: is_up */
 	bool is_leaving;
@@ -222,19 +222,25 @@ static const struct link_ops link_ops = {
 
 /* --- find or start --- */
 
-/* What a dead keeper's instances have left: their own group, and whatever still
- * bears our mark.  Nobody else's: without a keeper nothing with it has a right to be. */
-static void
-kill_left_over(struct keeper_client *c)
+static size_t
+kill_groups(struct keeper_client *c)
 {
-	char *mark = xasprintf(COMMAND_KEEPER "=%s", c->mark);
 	pid_t *groups = xmalloc(GROUPS_MAX * sizeof *groups);
 	size_t n = c->ops->groups(groups, GROUPS_MAX, c->arg), killed = 0, i;
-	struct proctab t;
 
 	for (i = 0; i < n; i++)
 		killed += kill(-groups[i], SIGKILL) == 0;
 	free(groups);
+	return killed;
+}
+
+static size_t
+kill_marked(const struct keeper_client *c)
+{
+	char *mark = xasprintf(COMMAND_KEEPER "=%s", c->mark);
+	struct proctab t;
+	size_t killed = 0, i;
+
 	proctab_read(&t);
 	for (i = 0; i < t.n; i++)
 		if (!t.v[i].is_zombie && t.v[i].pid != getpid() &&
@@ -242,9 +248,20 @@ kill_left_over(struct keeper_client *c)
 			killed += kill(t.v[i].pid, SIGKILL) == 0;
 	proctab_fini(&t);
 	free(mark);
+	return killed;
+}
+
+/* What a dead keeper's instances have left: their control groups and process groups,
+ * and whatever still bears our mark.  Without a keeper none of it has a right to be. */
+static void
+kill_left_over(struct keeper_client *c)
+{
+	size_t killed = cgroup_kill_recorded(c->cgroup_record);
+
+	killed += kill_groups(c);
+	killed += kill_marked(c);
 	if (killed > 0)
-		log_warn(NULL, "killed what instances of a dead keeper had left", "count=%zu",
-			 killed);
+		log_warn(NULL, "killed what instances of a dead keeper had left", "");
 }
 
 static void
@@ -354,21 +371,18 @@ keeper_client_open(struct loop *loop, const struct settings *s,
 		   const struct keeper_client_ops *ops, void *arg, struct err *e)
 {
 	struct keeper_client *c;
-	struct stat st;
+	char *mark = keeper_mark(s->state_dir, e);
 
-	if (stat(s->state_dir, &st) < 0) {
-		err_errno(e, "cannot use state_dir %s", s->state_dir);
+	if (mark == NULL)
 		return NULL;
-	}
 	c = xcalloc(1, sizeof *c);
+	c->mark = mark;
 	c->loop = loop;
 	c->settings = s;
 	c->ops = ops;
 	c->arg = arg;
 	c->socket = xasprintf("%s/%s", s->state_dir, KEEPER_SOCKET);
-	/* By what the folder is, not by its name: that is not the same everywhere. */
-	c->mark = xasprintf("%llx:%llx", (unsigned long long)st.st_dev,
-			    (unsigned long long)st.st_ino);
+	c->cgroup_record = xasprintf("%s/%s", s->state_dir, KEEPER_CGROUP);
 	c->pid_fd = c->ready_fd = -1;
 	loop_fd_init(&c->pid_ev);
 	loop_fd_init(&c->ready_ev);
@@ -395,6 +409,7 @@ keeper_client_free(struct keeper_client **cp)
 	loop_timer_fini(&c->retry);
 	strbuf_fini(&c->line);
 	free(c->mark);
+	free(c->cgroup_record);
 	free(c->socket);
 	free(c);
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "autoscaler/keeper.h"
@@ -15,6 +16,18 @@ bool
 keeper_is_asked(int argc, char **argv)
 {
 	return argc > 1 && strcmp(argv[1], KEEPER_FLAG) == 0;
+}
+
+char *
+keeper_mark(const char *state_dir, struct err *e)
+{
+	struct stat st;
+
+	if (stat(state_dir, &st) < 0) {
+		err_errno(e, "cannot use state_dir %s", state_dir);
+		return NULL;
+	}
+	return xasprintf("%llx:%llx", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
 }
 
 static void

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "autoscaler/cgroup.h"
 #include "autoscaler/proctab.h"
 #include "autoscaler/spawn.h"
 #include "common/clk.h"
@@ -101,7 +102,8 @@ spawn_of(const struct kept *k)
 	return (struct spawn){.argv = k->start.argv,
 			      .env = k->start.env,
 			      .directory = k->start.directory,
-			      .user = k->start.user};
+			      .user = k->start.user,
+			      .cgroup_fd = -1};
 }
 
 static void
@@ -164,22 +166,38 @@ watch(struct kept *k)
 	loop_timer_init(&k->left_out_timer, k->loop, on_left_out, k);
 }
 
+static pid_t
+start_program(struct kept *k, struct err *e)
+{
+	struct spawn s = spawn_of(k);
+	pid_t pid;
+
+	if (k->start.argv[0] == NULL)
+		return err_set(e, EINVAL, "cannot start it: no command");
+	if (k->cgroup != NULL)
+		s.cgroup_fd = cgroup_add(k->cgroup, k->start.id);
+	pid = spawn_start(&s, &k->output_fd, &k->word_fd, e);
+	if (s.cgroup_fd >= 0)
+		close(s.cgroup_fd);
+	if (pid < 0 && k->cgroup != NULL)
+		cgroup_remove(k->cgroup, k->start.id);
+	return pid;
+}
+
 struct kept *
-kept_new(struct loop *loop, struct keeper_msg *m, const struct kept_ops *ops, void *arg,
-	 struct err *e)
+kept_new(struct loop *loop, struct keeper_msg *m, const char *cgroup, const struct kept_ops *ops,
+	 void *arg, struct err *e)
 {
 	struct kept *k = xcalloc(1, sizeof *k);
-	struct spawn s;
 
 	k->loop = loop;
 	k->ops = ops;
 	k->arg = arg;
+	k->cgroup = cgroup;
 	k->start = *m;
 	*m = (struct keeper_msg){.type = KEEPER_UNKNOWN};
 	k->started_ns = clk_now();
-	s = spawn_of(k);
-	k->pid = k->start.argv[0] == NULL ? err_set(e, EINVAL, "cannot start it: no command")
-					  : spawn_start(&s, &k->output_fd, &k->word_fd, e);
+	k->pid = start_program(k, e);
 	if (k->pid < 0) {
 		keeper_msg_fini(&k->start);
 		free(k);
@@ -204,6 +222,8 @@ kept_free(struct kept **kp)
 	loop_timer_fini(&k->left_out_timer);
 	loop_timer_fini(&k->stop_timer);
 	output_fini(&k->output);
+	if (k->cgroup != NULL)
+		cgroup_remove(k->cgroup, k->start.id);
 	keeper_msg_fini(&k->start);
 	free(k);
 }
@@ -240,20 +260,30 @@ kept_reaped(struct kept *k, int status)
 	k->status = status;
 }
 
-void
-kept_left(struct kept *k, const struct proctab_entry *const *left, size_t n)
+static void
+end_left(struct kept *k, const struct proctab_entry *const *left, size_t n)
 {
+	pid_t told = k->is_group_told ? k->pid : 0; /* a second SIGTERM means "at once" to many */
 	size_t i;
 
+	for (i = 0; i < n; i++)
+		if (k->is_overdue || told == 0 || left[i]->group != told)
+			kill(left[i]->pid, k->is_overdue ? SIGKILL : SIGTERM);
+	if (k->cgroup != NULL && k->is_overdue)
+		cgroup_kill(k->cgroup, k->start.id);
+	else if (k->cgroup != NULL && n == 0) /* those that are found nowhere else */
+		cgroup_terminate(k->cgroup, k->start.id, told);
+}
+
+bool
+kept_is_left(struct kept *k, const struct proctab_entry *const *left, size_t n)
+{
 	CHECK(k->phase == PHASE_ENDED);
+	if (n == 0 && (k->cgroup == NULL || !cgroup_is_populated(k->cgroup, k->start.id)))
+		return false;
 	start_deadline(k);
-	if (k->is_left_told && !k->is_overdue)
-		return;
+	if (!k->is_left_told || k->is_overdue)
+		end_left(k, left, n);
 	k->is_left_told = true;
-	for (i = 0; i < n; i++) {
-		/* A second SIGTERM means "at once" to many a program. */
-		if (!k->is_overdue && k->is_group_told && left[i]->group == k->pid)
-			continue;
-		kill(left[i]->pid, k->is_overdue ? SIGKILL : SIGTERM);
-	}
+	return true;
 }

@@ -3,7 +3,7 @@
  * (its first process is reaped; others of it may be left and are ended too, in the
  * same time).  It is gone when none is left.
  * Thread: the keeper's only one.  Upcalls come from the loop, never from inside a
- * call, but for kept_reaped(), kept_left() and kept_release(). */
+ * call, but for kept_reaped(), kept_is_left() and kept_release(). */
 #ifndef AUTOSCALER_KEPT_H
 #define AUTOSCALER_KEPT_H
 
@@ -29,6 +29,7 @@ struct kept {
 	const struct kept_ops *ops;
 	void *arg;
 	struct keeper_msg start; /* what it was started with */
+	const char *cgroup;	 /* the keeper's folder; NULL: none */
 	pid_t pid;		 /* first process; group and session bear its number */
 	enum keeper_phase phase;
 	bool is_executed;     /* the program has taken over from our code */
@@ -47,9 +48,10 @@ struct kept {
 	struct loop_timer left_out_timer;
 };
 
-/* Start what m (a KEEPER_START; taken, also on error) says.  NULL: not even a fork. */
-NODISCARD struct kept *kept_new(struct loop *, struct keeper_msg *m, const struct kept_ops *,
-				void *arg, struct err *);
+/* Start what m (a KEEPER_START; taken, also on error) says, in a group below cgroup
+ * (borrowed; NULL: in none).  NULL: not even a fork. */
+NODISCARD struct kept *kept_new(struct loop *, struct keeper_msg *m, const char *cgroup,
+				const struct kept_ops *, void *arg, struct err *);
 void kept_free(struct kept **);
 
 /* SIGTERM to its group; SIGKILL when stop_timeout is over.  Idempotent. */
@@ -58,9 +60,10 @@ void kept_stop(struct kept *);
 /* waitpid() has reaped its first process. */
 void kept_reaped(struct kept *, int status);
 
-/* Processes of it that are left after its end: the first time they are asked to
- * end, when it is overdue they are killed. */
-void kept_left(struct kept *, const struct proctab_entry *const *left, size_t n);
+/* Whether anything of it is left after its end: `left` are the processes that were
+ * found, its control group may know of more.  The first time they are asked to end,
+ * when it is overdue they are killed. */
+bool kept_is_left(struct kept *, const struct proctab_entry *const *left, size_t n);
 
 /* Nobody is there to take its lines / somebody is again. */
 void kept_hold(struct kept *);

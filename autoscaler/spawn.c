@@ -104,6 +104,33 @@ die_with_parent(pid_t parent)
 		_exit(127);
 }
 
+/* Before anything can be forked.  Without it goes as well, only less surely. */
+static void
+enter_cgroup(int fd)
+{
+	if (fd >= 0)
+		(void)!write(fd, "0", 1);
+}
+
+/* Whether name is anywhere in PATH: execvp() says EACCES also where only a folder of
+ * PATH may not be searched. */
+static bool
+is_in_path(const char *name)
+{
+	const char *path = getenv("PATH"), *end;
+	bool is_there = false;
+
+	for (; path != NULL && !is_there; path = *end == ':' ? end + 1 : NULL) {
+		char *file;
+
+		end = path + strcspn(path, ":");
+		file = xasprintf("%.*s/%s", (int)(end - path), path, name);
+		is_there = access(file, F_OK) == 0;
+		free(file);
+	}
+	return is_there;
+}
+
 NORETURN static void
 run_child(const struct spawn *s, pid_t parent, int output_fd, int word_fd)
 {
@@ -111,6 +138,7 @@ run_child(const struct spawn *s, pid_t parent, int output_fd, int word_fd)
 
 	default_signals();
 	setsid();
+	enter_cgroup(s->cgroup_fd);
 	if (set_descriptors(output_fd) < 0)
 		give_up(word_fd, STAGE_SETUP, errno);
 	default_limits();
@@ -121,6 +149,8 @@ run_child(const struct spawn *s, pid_t parent, int output_fd, int word_fd)
 	if (s->directory != NULL && chdir(s->directory) < 0)
 		give_up(word_fd, STAGE_DIRECTORY, errno);
 	execvp(s->argv[0], s->argv);
+	if (errno == EACCES && strchr(s->argv[0], '/') == NULL && !is_in_path(s->argv[0]))
+		errno = ENOENT;
 	give_up(word_fd, STAGE_EXEC, errno);
 }
 
