@@ -69,6 +69,7 @@ struct driver_class {
 	const struct service_conf *(*services)(struct driver *, size_t *n);
 };
 
-extern const struct driver_class driver_process, driver_kubernetes;
+/* driver_addresses: revisions with `addresses`, which run elsewhere; always there. */
+extern const struct driver_class driver_process, driver_kubernetes, driver_addresses;
 
 #endif

@@ -1,0 +1,162 @@
+#include "autoscaler/metrics.h"
+
+#include "autoscaler/control.h"
+#include "autoscaler/hub.h"
+#include "common/clk.h"
+#include "common/daemon.h"
+#include "common/metric.h"
+#include "common/strbuf.h"
+
+enum metric_id {
+#define METRIC(id, type, name, labels, help) M_##id,
+#include "autoscaler/metrics.def"
+#undef METRIC
+	METRICS_N
+};
+
+static const struct metric_def defs[] = {
+#define METRIC(id, type, name, labels, help) {METRIC_##type, name, labels, help},
+#include "autoscaler/metrics.def"
+#undef METRIC
+};
+
+/* A family of one sample without labels. */
+static void
+put_one(struct strbuf *b, enum metric_id id, double value)
+{
+	metric_head(b, &defs[id]);
+	metric_sample(b, &defs[id], NULL, value);
+}
+
+static void
+put_process(struct strbuf *b, const struct control_facts *f)
+{
+	const char *const labels[] = {daemon_version, f->driver};
+
+	metric_head(b, &defs[M_INFO]);
+	metric_sample(b, &defs[M_INFO], labels, 1);
+	put_one(b, M_UPTIME, (double)(clk_now() - f->started_ns) / CLK_S);
+	put_one(b, M_ACTIVATORS, (double)hub_activators(f->hub));
+	put_one(b, M_PEERS_DROPPED, (double)hub_dropped(f->hub));
+	put_one(b, M_SERVICES_GENERATION, (double)f->generation);
+	put_one(b, M_RELOADS, (double)f->reloads);
+	put_one(b, M_RELOAD_FAILURES, (double)f->reload_failures);
+	put_one(b, M_MAX_INSTANCES, f->settings->autoscaler.max_instances);
+}
+
+static void
+put_decisions(struct strbuf *b, const struct reconcile *r)
+{
+	uint64_t sums[DECIDE_RULES_N] = {0};
+	struct revision *rev;
+	size_t at = 0, i;
+
+	while ((rev = reconcile_next(r, &at)) != NULL)
+		for (i = 0; i < DECIDE_RULES_N; i++)
+			sums[i] += rev->decisions[i];
+	metric_head(b, &defs[M_DECISIONS]);
+	for (i = 0; i < DECIDE_RULES_N; i++) {
+		const char *labels[] = {decide_rule_name((enum decide_rule)i)};
+
+		metric_sample(b, &defs[M_DECISIONS], labels, (double)sums[i]);
+	}
+}
+
+static double
+value_of(const struct revision *rev, enum metric_id id, const struct decide_view *view)
+{
+	switch (id) {
+	case M_WANTED:
+		return rev->wanted;
+	case M_READY:
+		return view->ready;
+	case M_STARTING:
+		return view->starting;
+	case M_STABLE:
+		return view->stable;
+	case M_PANIC:
+		return view->panic;
+	case M_PANICKING:
+		return rev->out.is_panicking;
+	case M_TARGET:
+		return rev->out.target;
+	case M_PARKED:
+		return view->parked;
+	case M_IN_FLIGHT:
+		return view->in_flight;
+	case M_ACTIVATIONS:
+		return (double)rev->activations;
+	case M_FAILURES:
+		return (double)rev->failures;
+	case M_FAILING:
+		return rev->failure != NULL;
+	default:
+		CHECK(!"a metric of one revision");
+	}
+	return 0;
+}
+
+/* One family: a sample for each revision. */
+static void
+put_family(struct strbuf *b, const struct reconcile *r, enum metric_id id)
+{
+	struct revision *rev;
+	size_t at = 0;
+
+	metric_head(b, &defs[id]);
+	while ((rev = reconcile_next(r, &at)) != NULL) {
+		const char *labels[] = {revision_name(rev)};
+		struct decide_view view;
+
+		revision_fill_view(rev, &view, false, clk_now());
+		metric_sample(b, &defs[id], labels, value_of(rev, id, &view));
+	}
+}
+
+static void
+put_drains(struct strbuf *b, const struct reconcile *r)
+{
+	struct revision *rev;
+	size_t at = 0;
+
+	metric_head(b, &defs[M_DRAINS]);
+	while ((rev = reconcile_next(r, &at)) != NULL) {
+		const char *done[] = {revision_name(rev), "done"};
+		const char *back[] = {revision_name(rev), "taken_back"};
+
+		metric_sample(b, &defs[M_DRAINS], done, (double)rev->drains_done);
+		metric_sample(b, &defs[M_DRAINS], back, (double)rev->drains_taken_back);
+	}
+}
+
+static void
+put_cold_starts(struct strbuf *b, const struct reconcile *r)
+{
+	struct revision *rev;
+	size_t at = 0;
+
+	metric_head(b, &defs[M_COLD_START]);
+	while ((rev = reconcile_next(r, &at)) != NULL) {
+		const char *labels[] = {revision_name(rev)};
+		struct metric_hist_sum sum = {{0}, 0};
+
+		if (rev->starts == 0)
+			continue;
+		metric_hist_collect(&sum, &rev->cold_starts);
+		metric_hist_sample(b, &defs[M_COLD_START], labels, &sum);
+	}
+}
+
+void
+metrics_write(struct strbuf *b, void *arg)
+{
+	struct control_facts f = control_facts(arg);
+	int id;
+
+	put_process(b, &f);
+	put_decisions(b, f.reconcile);
+	for (id = M_WANTED; id <= M_FAILING; id++)
+		put_family(b, f.reconcile, (enum metric_id)id);
+	put_drains(b, f.reconcile);
+	put_cold_starts(b, f.reconcile);
+}

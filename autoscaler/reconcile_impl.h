@@ -1,0 +1,49 @@
+/* reconcile_impl - what reconcile.c and scaledown.c share.  For these two alone. */
+#ifndef AUTOSCALER_RECONCILE_IMPL_H
+#define AUTOSCALER_RECONCILE_IMPL_H
+
+#include "autoscaler/drain.h"
+#include "autoscaler/reconcile.h"
+
+struct reconcile_peer {
+	uint64_t serial;
+	char *id;
+	uint64_t report; /* number of the report that it is telling */
+};
+
+/* An activator that vanished: it counts as busy until it is back or a stable window
+ * has passed. */
+struct reconcile_ghost {
+	uint64_t serial;
+	char *id;
+	int64_t gone_ns;
+};
+
+struct reconcile {
+	const struct reconcile_ops *ops;
+	void *arg;
+	struct reconcile_conf conf;
+	int64_t started_ns;
+	bool is_retired;
+	int64_t longest_window; /* of all revisions, ns */
+
+	struct hmap by_name;	 /* full name → struct revision */
+	struct hmap by_instance; /* id → struct revision */
+	struct list active;	 /* revision.active */
+	struct list dirty;	 /* revision.dirty */
+	uint64_t wanted_total;	 /* of all revisions that are scaled */
+
+	struct drain_table drains;
+	struct reconcile_peer *peers;
+	size_t peers_n;
+	struct reconcile_ghost *ghosts;
+	size_t ghosts_n;
+};
+
+/* Act on it at the tail; is_undecided: decide() first. */
+void reconcile_mark(struct reconcile *, struct revision *, bool is_undecided);
+/* Tell the driver, and the log. */
+void reconcile_tell(struct reconcile *, struct revision *, uint32_t n,
+		    const char *const *victims, size_t victims_n);
+
+#endif

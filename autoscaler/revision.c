@@ -1,0 +1,363 @@
+#include "autoscaler/revision.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "autoscaler/drain.h"
+#include "autoscaler/window.h"
+#include "common/clk.h"
+
+#define LATENCY_KEEP 0.9 /* of the older reports' weight, with each new one */
+
+const char *
+revision_name(const struct revision *rev)
+{
+	return rev->conf->full_name;
+}
+
+static unsigned
+span_s(const struct revision_conf *conf)
+{
+	return (unsigned)MAX((conf->scaling.stable_window + CLK_S - 1) / CLK_S, 1);
+}
+
+struct revision *
+revision_new(const struct revision_conf *conf, struct driver *driver, bool is_external)
+{
+	struct revision *rev = xcalloc(1, sizeof *rev);
+
+	rev->conf = conf;
+	rev->driver = driver;
+	rev->is_external = is_external;
+	rev->window = window_new(span_s(conf));
+	rev->decide = decide_state_new();
+	demand_init(&rev->demand);
+	list_init(&rev->drains);
+	return rev;
+}
+
+void
+revision_set_conf(struct revision *rev, const struct revision_conf *conf)
+{
+	if (span_s(conf) != span_s(rev->conf))
+		window_resize(rev->window, span_s(conf));
+	rev->conf = conf;
+}
+
+/* --- the driver's view --- */
+
+static void
+instances_free(struct revision_instance *v, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		free(v[i].id);
+		free(v[i].address);
+		free(v[i].probe);
+	}
+	free(v);
+}
+
+static void
+failure_free(struct msg_failure **fp)
+{
+	struct msg_failure *f = *fp;
+
+	*fp = NULL;
+	if (f == NULL)
+		return;
+	free(f->reason);
+	free(f->message);
+	free(f);
+}
+
+void
+revision_free(struct revision **rp)
+{
+	struct revision *rev = *rp;
+
+	*rp = NULL;
+	if (rev == NULL)
+		return;
+	CHECK(list_empty(&rev->drains) && !list_linked(&rev->active) && !list_linked(&rev->dirty));
+	decide_state_free(&rev->decide);
+	failure_free(&rev->failure);
+	instances_free(rev->v, rev->n);
+	window_free(&rev->window);
+	demand_fini(&rev->demand);
+	free(rev);
+}
+
+static char *
+copy(const char *text)
+{
+	return text == NULL ? NULL : xstrdup(text);
+}
+
+static void
+take_instance(struct revision_instance *to, const struct driver_instance *from,
+	      const struct revision_instance *before, int64_t now_ns)
+{
+	*to = (struct revision_instance){.id = xstrdup(from->id),
+					 .address = copy(from->address),
+					 .probe = copy(from->probe),
+					 .port = from->port,
+					 .state = from->state,
+					 .seen_ns = before != NULL ? before->seen_ns : now_ns,
+					 .started_ns = from->started_ns,
+					 .cpu_s = from->cpu_s,
+					 .memory_bytes = from->memory_bytes};
+	if (before != NULL) {
+		to->is_answering = before->is_answering;
+		to->is_timed = before->is_timed;
+	}
+}
+
+static void
+take_failure(struct revision *rev, const struct msg_failure *f, int64_t now_ns)
+{
+	if (f != NULL && rev->failure == NULL)
+		rev->failures++;
+	failure_free(&rev->failure);
+	if (f == NULL)
+		return;
+	rev->failure = xcalloc(1, sizeof *rev->failure);
+	rev->failure->reason = xstrdup(f->reason);
+	rev->failure->message = xstrdup(f->message);
+	rev->failure->retry_after_ms = f->retry_after_ms;
+	rev->failed_ns = now_ns;
+}
+
+void
+revision_set_view(struct revision *rev, const struct driver_view *view, int64_t now_ns)
+{
+	struct revision_instance *v = view->n == 0 ? NULL : xcalloc(view->n, sizeof *v);
+	size_t i;
+
+	for (i = 0; i < view->n; i++)
+		take_instance(&v[i], &view->v[i], revision_find(rev, view->v[i].id), now_ns);
+	instances_free(rev->v, rev->n);
+	rev->v = v;
+	rev->n = view->n;
+	rev->is_known = view->is_known;
+	take_failure(rev, view->failure, now_ns);
+}
+
+struct revision_instance *
+revision_find(const struct revision *rev, const char *id)
+{
+	size_t i;
+
+	for (i = 0; i < rev->n; i++)
+		if (strcmp(rev->v[i].id, id) == 0)
+			return &rev->v[i];
+	return NULL;
+}
+
+bool
+revision_is_ready(const struct revision_instance *i)
+{
+	return i->state == INSTANCE_READY || (i->state == INSTANCE_STARTING && i->is_answering);
+}
+
+uint32_t
+revision_ready(const struct revision *rev)
+{
+	uint32_t n = 0;
+	size_t i;
+
+	for (i = 0; i < rev->n; i++)
+		n += revision_is_ready(&rev->v[i]);
+	return n;
+}
+
+uint32_t
+revision_live(const struct revision *rev)
+{
+	uint32_t n = 0;
+	size_t i;
+
+	for (i = 0; i < rev->n; i++)
+		n += rev->v[i].state != INSTANCE_STOPPING;
+	return n;
+}
+
+uint32_t
+revision_starting(const struct revision *rev)
+{
+	return revision_live(rev) - revision_ready(rev);
+}
+
+int64_t
+revision_time_start(struct revision *rev, struct revision_instance *i, int64_t now_ns)
+{
+	int64_t took;
+
+	if (i->is_timed || !revision_is_ready(i))
+		return -1;
+	i->is_timed = true;
+	if (i->started_ns == 0)
+		return 0;
+	took = MAX(now_ns - i->started_ns, 1);
+	rev->start_s[rev->starts++ % REVISION_STARTS] = (double)took / CLK_S;
+	metric_hist_add(&rev->cold_starts, took);
+	return took;
+}
+
+/* --- reports --- */
+
+void
+revision_report(struct revision *rev, const struct msg_stat *s, int64_t period_ns,
+		int64_t now_ns)
+{
+	if (period_ns > 0)
+		window_add(rev->window, now_ns, period_ns, s->concurrency, (double)s->requests);
+	if (s->completed > 0) {
+		rev->latency_sum_s = rev->latency_sum_s * LATENCY_KEEP +
+				     s->latency_ms / 1000 * (double)s->completed;
+		rev->latency_n = rev->latency_n * LATENCY_KEEP + (double)s->completed;
+	}
+}
+
+double
+revision_latency_s(const struct revision *rev)
+{
+	return rev->latency_n > 0 ? rev->latency_sum_s / rev->latency_n : -1;
+}
+
+static int
+compare_doubles(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+double
+revision_start_s(const struct revision *rev)
+{
+	double sorted[REVISION_STARTS];
+	size_t n = MIN(rev->starts, REVISION_STARTS);
+
+	if (n == 0)
+		return -1;
+	memcpy(sorted, rev->start_s, n * sizeof *sorted);
+	qsort(sorted, n, sizeof *sorted, compare_doubles);
+	return sorted[n / 2];
+}
+
+/* --- what decide() sees --- */
+
+static void
+fill_averages(const struct revision *rev, struct decide_view *view, int64_t now_ns)
+{
+	const struct scaling *s = &rev->conf->scaling;
+	enum window_weighting by = s->aggregation == AGGREGATION_WEIGHTED_EXPONENTIAL ?
+					   WINDOW_EXPONENTIAL :
+					   WINDOW_LINEAR;
+	unsigned stable_s = span_s(rev->conf);
+	unsigned panic_s = (unsigned)MAX(stable_s * s->panic_window_percentage / 100, 1);
+	struct window_mean stable = window_mean(rev->window, now_ns, stable_s, by);
+	struct window_mean panic = window_mean(rev->window, now_ns, panic_s, by);
+
+	view->has_stable = stable.is_known;
+	view->has_panic = panic.is_known;
+	view->stable = s->metric == METRIC_RPS ? stable.rps : stable.concurrency;
+	view->panic = s->metric == METRIC_RPS ? panic.rps : panic.concurrency;
+}
+
+void
+revision_fill_view(const struct revision *rev, struct decide_view *view, bool is_restarting,
+		   int64_t now_ns)
+{
+	*view = (struct decide_view){
+		.ready = revision_ready(rev),
+		.starting = revision_starting(rev),
+		.parked = demand_parked(&rev->demand),
+		.in_flight = demand_in_flight(&rev->demand),
+		.container_concurrency = rev->conf->limits.container_concurrency,
+		.latency_s = revision_latency_s(rev),
+		.start_s = revision_start_s(rev),
+		.busy_lease_s = demand_busy_s(&rev->demand, now_ns),
+		.learned_keep_s = -1,
+		.is_restarting = is_restarting,
+	};
+	view->is_asked = demand_is_asked(&rev->demand) && view->ready == 0;
+	fill_averages(rev, view, now_ns);
+}
+
+bool
+revision_is_active(const struct revision *rev)
+{
+	if (rev->is_external)
+		return !list_empty(&rev->demand.entries);
+	return rev->wanted > 0 || rev->told > 0 || rev->n > 0 || !list_empty(&rev->drains) ||
+	       !list_empty(&rev->demand.entries) || rev->conf->scaling.min_scale > 0 ||
+	       rev->conf->schedules_n > 0 || rev->conf->scaling.keep_warm == KEEP_WARM_LEARNED;
+}
+
+/* --- what activators are told --- */
+
+/* An instance that is being drained gets nothing new, as if it were stopping. */
+static bool
+is_draining(struct revision *rev, const char *id)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&rev->drains, node, tmp) {
+		const char *instance = container_of(node, struct drain, node)->instance;
+
+		if (instance != NULL && strcmp(instance, id) == 0)
+			return true;
+	}
+	return false;
+}
+
+static struct msg_failure *
+failure_left(struct revision *rev, int64_t now_ns)
+{
+	int64_t passed_ms = (now_ns - rev->failed_ns) / CLK_MS;
+
+	if (rev->failure == NULL)
+		return NULL;
+	rev->failure_left = *rev->failure;
+	rev->failure_left.retry_after_ms = MAX(rev->failure->retry_after_ms - passed_ms, 0);
+	return &rev->failure_left;
+}
+
+void
+revision_state(struct revision *rev, struct msg_instances *m, int64_t now_ns)
+{
+	double start_s = revision_start_s(rev);
+	size_t i;
+
+	*m = (struct msg_instances){.revision = rev->conf->full_name,
+				    .wanted = rev->wanted,
+				    .target = rev->out.target,
+				    .is_known = rev->is_known,
+				    .is_external = rev->is_external,
+				    .n = rev->n,
+				    .failure = failure_left(rev, now_ns),
+				    .cold_start_ms = start_s < 0 ? 0 : (int64_t)(start_s * 1000)};
+	m->v = rev->n == 0 ? NULL : xcalloc(rev->n, sizeof *m->v);
+	for (i = 0; i < rev->n; i++) {
+		const struct revision_instance *from = &rev->v[i];
+
+		m->v[i] = (struct msg_instance){.id = from->id,
+						.address = from->address,
+						.port = from->port,
+						.probe = from->probe,
+						.state = is_draining(rev, from->id) ?
+								 INSTANCE_STOPPING :
+								 from->state};
+	}
+}
+
+void
+revision_state_fini(struct msg_instances *m)
+{
+	free(m->v);
+	m->v = NULL;
+	m->n = 0;
+}

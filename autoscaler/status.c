@@ -1,0 +1,181 @@
+/* status - /status: everything that the autoscaler knows, as one JSON object. */
+#include "autoscaler/control.h"
+#include "autoscaler/drain.h"
+#include "autoscaler/hub.h"
+#include "autoscaler/metrics.h"
+#include "common/admin.h"
+#include "common/clk.h"
+#include "common/daemon.h"
+#include "common/jput.h"
+#include "common/strbuf.h"
+
+static const char *const state_words[] = {"starting", "ready", "stopping"};
+
+static double
+seconds_since(int64_t ns)
+{
+	return (double)((clk_now() - ns) / CLK_MS) / 1000;
+}
+
+static void
+put_activators(struct jput *j, struct hub *h)
+{
+	struct hub_peer *p = NULL;
+
+	jput_array(j, "activators");
+	while ((p = hub_next_activator(h, p)) != NULL) {
+		jput_object(j, NULL);
+		jput_string(j, "id", p->id);
+		jput_string_if(j, "version", p->version);
+		jput_double(j, "connected_s", seconds_since(p->since_ns));
+		jput_u64(j, "messages", p->lines);
+		jput_object_end(j);
+	}
+	jput_array_end(j);
+}
+
+static void
+put_instance(struct jput *j, const struct revision *rev, const struct revision_instance *i)
+{
+	jput_object(j, NULL);
+	jput_string(j, "id", i->id);
+	jput_string_if(j, "address", i->address);
+	if (i->address != NULL)
+		jput_u64(j, "port", i->port);
+	jput_string(j, "state", state_words[i->state]);
+	jput_bool(j, "answers", i->is_answering);
+	jput_u64(j, "in_flight", demand_at_instance(&rev->demand, i->id));
+	if (i->started_ns > 0)
+		jput_double(j, "age_s", seconds_since(i->started_ns));
+	if (i->cpu_s >= 0)
+		jput_double(j, "cpu_s", i->cpu_s);
+	if (i->memory_bytes > 0)
+		jput_u64(j, "memory_bytes", i->memory_bytes);
+	jput_object_end(j);
+}
+
+static void
+put_instances(struct jput *j, const struct revision *rev)
+{
+	size_t i;
+
+	if (!rev->is_known) {
+		jput_null(j, "instances");
+		return;
+	}
+	jput_array(j, "instances");
+	for (i = 0; i < rev->n; i++)
+		put_instance(j, rev, &rev->v[i]);
+	jput_array_end(j);
+}
+
+static void
+put_drains(struct jput *j, struct revision *rev)
+{
+	static const char *const words[] = {"asked", "drained", "issued"};
+	struct list_node *node, *tmp;
+
+	jput_array(j, "drains");
+	LIST_FOREACH(&rev->drains, node, tmp) {
+		const struct drain *d = container_of(node, struct drain, node);
+
+		jput_object(j, NULL);
+		jput_string(j, "token", d->token);
+		jput_string_if(j, "instance", d->instance);
+		jput_string(j, "state", words[d->state]);
+		jput_u64(j, "owing", drain_owing(d));
+		jput_double(j, "age_s", seconds_since(d->begun_ns));
+		jput_object_end(j);
+	}
+	jput_array_end(j);
+}
+
+static void
+put_failure(struct jput *j, const struct revision *rev)
+{
+	if (rev->failure == NULL)
+		return;
+	jput_object(j, "failure");
+	jput_string(j, "reason", rev->failure->reason);
+	jput_string(j, "message", rev->failure->message);
+	jput_double(j, "age_s", seconds_since(rev->failed_ns));
+	jput_object_end(j);
+}
+
+static void
+put_decision(struct jput *j, const struct revision *rev)
+{
+	jput_u64(j, "wanted", rev->wanted);
+	jput_u64(j, "told", rev->told);
+	jput_string(j, "rule", decide_rule_name(rev->out.rule));
+	jput_string(j, "why", decide_rule_text(rev->out.rule));
+	jput_bool(j, "panicking", rev->out.is_panicking);
+	jput_double(j, "target", rev->out.target);
+}
+
+static void
+put_observed(struct jput *j, const struct revision *rev)
+{
+	struct decide_view view;
+
+	revision_fill_view(rev, &view, false, clk_now());
+	jput_u64(j, "ready", view.ready);
+	jput_u64(j, "starting", view.starting);
+	jput_u64(j, "parked", view.parked);
+	jput_u64(j, "in_flight", view.in_flight);
+	jput_double(j, "stable", view.has_stable ? view.stable : -1);
+	jput_double(j, "panic", view.has_panic ? view.panic : -1);
+	jput_double(j, "latency_s", view.latency_s);
+	jput_double(j, "start_s", view.start_s);
+	jput_double(j, "busy_lease_s", view.busy_lease_s);
+}
+
+static void
+put_revision(struct jput *j, struct revision *rev)
+{
+	jput_object(j, NULL);
+	jput_string(j, "name", revision_name(rev));
+	jput_bool(j, "external", rev->is_external);
+	if (!rev->is_external)
+		put_decision(j, rev);
+	put_observed(j, rev);
+	put_instances(j, rev);
+	put_drains(j, rev);
+	put_failure(j, rev);
+	jput_object_end(j);
+}
+
+static void
+put_revisions(struct jput *j, const struct reconcile *r, const char *only)
+{
+	struct revision *rev;
+	size_t at = 0;
+
+	jput_array(j, "revisions");
+	if (only != NULL && (rev = reconcile_find(r, only)) != NULL)
+		put_revision(j, rev);
+	while (only == NULL && (rev = reconcile_next(r, &at)) != NULL)
+		put_revision(j, rev);
+	jput_array_end(j);
+}
+
+void
+status_answer(struct admin_request *req, void *arg)
+{
+	struct control_facts f = control_facts(arg);
+	struct jput j;
+
+	req->content_type = "application/json";
+	jput_init(&j, req->body);
+	jput_object(&j, NULL);
+	jput_string(&j, "id", f.id);
+	jput_string(&j, "version", daemon_version);
+	jput_string(&j, "driver", f.driver);
+	jput_double(&j, "uptime_s", seconds_since(f.started_ns));
+	jput_i64(&j, "generation", f.generation);
+	jput_bool(&j, "stopping", f.is_stopping);
+	put_activators(&j, f.hub);
+	put_revisions(&j, f.reconcile, req->param(req, "revision"));
+	jput_object_end(&j);
+	strbuf_adds(req->body, "\n");
+}
