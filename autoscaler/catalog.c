@@ -46,8 +46,7 @@ catalog_fini(struct catalog *c)
 }
 
 struct reconcile_item *
-catalog_items(const struct catalog *c, struct driver *platform, struct driver *addresses,
-	      size_t *n)
+catalog_items(const struct catalog *c, struct driver *platform, struct driver *addresses, size_t *n)
 {
 	struct reconcile_item *items;
 	size_t i, k, total = 0;
@@ -61,10 +60,10 @@ catalog_items(const struct catalog *c, struct driver *platform, struct driver *a
 			const struct revision_conf *conf = &c->services[i]->revisions[k];
 			bool is_external = conf->launch.addresses.n > 0;
 
-			items[(*n)++] = (struct reconcile_item){
-				.conf = conf,
-				.driver = is_external ? addresses : platform,
-				.is_external = is_external};
+			items[(*n)++] = (struct reconcile_item){.conf = conf,
+								.driver = is_external ? addresses
+										      : platform,
+								.is_external = is_external};
 		}
 	}
 	return items;

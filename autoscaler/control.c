@@ -24,8 +24,8 @@ struct control {
 	char *id; /* unique to this process, also after a restart within one tick */
 	int lock_fd;
 	int64_t started_ns;
-	struct settings *first; /* what the drivers were opened with */
-	struct settings *settings; /* what holds now; may be `first` */
+	struct settings *first;		     /* what the drivers were opened with */
+	struct settings *settings;	     /* what holds now; may be `first` */
 	struct driver *platform, *addresses; /* NULL once closed */
 	struct reconcile *reconcile;
 	struct catalog catalog;
@@ -119,9 +119,8 @@ tell_driver(struct driver *d, const struct reconcile_item *items, size_t n)
 static void
 apply_services(struct control *c)
 {
-	const struct reconcile_conf conf = {
-		.max_instances = c->settings->autoscaler.max_instances,
-		.drain_timeout = c->settings->autoscaler.drain_timeout};
+	const struct reconcile_conf conf = {.max_instances = c->settings->autoscaler.max_instances,
+					    .drain_timeout = c->settings->autoscaler.drain_timeout};
 	const struct service_conf *found = NULL;
 	struct reconcile_item *items;
 	size_t found_n = 0, n;

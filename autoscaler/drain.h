@@ -35,7 +35,7 @@ struct drain_table {
 };
 
 void drain_table_init(struct drain_table *, const char *prefix);
-void drain_table_fini(struct drain_table *); /* must be empty */
+void drain_table_fini(struct drain_table *);				 /* must be empty */
 struct drain *drain_find(const struct drain_table *, const char *token); /* may be NULL */
 size_t drain_count(const struct drain_table *);
 

@@ -151,8 +151,7 @@ peer_name(const struct hub_peer *p)
 }
 
 /* The peer has broken a rule. */
-PRINTF_LIKE(2, 3) static void
-drop(struct hub_peer *p, const char *fmt, ...)
+PRINTF_LIKE(2, 3) static void drop(struct hub_peer *p, const char *fmt, ...)
 {
 	char text[300];
 	va_list args;
@@ -315,8 +314,8 @@ on_accept(struct link *l, void *arg)
 /* --- life --- */
 
 struct hub *
-hub_open(struct loop *loop, const char *path, const char *id, const struct hub_ops *ops,
-	 void *arg, struct err *e)
+hub_open(struct loop *loop, const char *path, const char *id, const struct hub_ops *ops, void *arg,
+	 struct err *e)
 {
 	struct hub *h = xcalloc(1, sizeof *h);
 

@@ -18,12 +18,12 @@ struct hub_peer {
 	struct list_node node;
 	struct hub *hub;
 	struct link *link;
-	uint64_t serial;   /* of the link: never used again */
-	char *id;	   /* from its hello; NULL before it */
-	char *version;	   /* from its hello; may stay NULL */
+	uint64_t serial;    /* of the link: never used again */
+	char *id;	    /* from its hello; NULL before it */
+	char *version;	    /* from its hello; may stay NULL */
 	enum msg_role role; /* once id is set */
-	int64_t since_ns;  /* clk_now() of the connection */
-	uint64_t lines;	   /* read from it */
+	int64_t since_ns;   /* clk_now() of the connection */
+	uint64_t lines;	    /* read from it */
 };
 
 struct hub_ops {

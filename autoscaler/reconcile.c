@@ -491,8 +491,7 @@ note_wake(struct revision *rev)
 }
 
 static void
-take_activate(struct reconcile *r, uint64_t peer, const char *name, uint32_t parked,
-	      uint64_t seq)
+take_activate(struct reconcile *r, uint64_t peer, const char *name, uint32_t parked, uint64_t seq)
 {
 	struct revision *rev = find_named(r, name, "activate");
 
@@ -562,8 +561,8 @@ note_ready(struct revision *rev, struct revision_instance *i)
 	rev->is_woken = false;
 	if (took == 0)
 		return; /* taken up from our predecessor: it was ready long ago */
-	log_info(NULL, "instance ready", "revision=%s instance=%s took_ms=%lld",
-		 revision_name(rev), i->id, (long long)(took / CLK_MS));
+	log_info(NULL, "instance ready", "revision=%s instance=%s took_ms=%lld", revision_name(rev),
+		 i->id, (long long)(took / CLK_MS));
 }
 
 static void
@@ -613,8 +612,9 @@ reconcile_message(struct reconcile *r, uint64_t peer, const struct msg *m)
 static void
 log_failure(const struct revision *rev)
 {
-	log_warn(NULL, "instances cannot be started", "revision=%s reason=%s message=%s retry_ms=%lld",
-		 revision_name(rev), rev->failure->reason, rev->failure->message,
+	log_warn(NULL, "instances cannot be started",
+		 "revision=%s reason=%s message=%s retry_ms=%lld", revision_name(rev),
+		 rev->failure->reason, rev->failure->message,
 		 (long long)rev->failure->retry_after_ms);
 }
 

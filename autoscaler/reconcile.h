@@ -33,15 +33,14 @@ struct reconcile_item {
 };
 
 /* id: unique to this process, for the tokens.  All borrowed. */
-NODISCARD struct reconcile *reconcile_new(const struct reconcile_ops *, void *arg,
-					  const char *id);
+NODISCARD struct reconcile *reconcile_new(const struct reconcile_ops *, void *arg, const char *id);
 void reconcile_free(struct reconcile **);
 
 /* The revisions that there are from now on.  Those that were there already keep all
  * that is known of them; those that are gone are forgotten (their driver is told by
  * its set_revisions(), not by us). */
-void reconcile_set(struct reconcile *, const struct reconcile_conf *,
-		   const struct reconcile_item *, size_t n);
+void reconcile_set(struct reconcile *, const struct reconcile_conf *, const struct reconcile_item *,
+		   size_t n);
 
 /* An activator is there and has been told of all services: it is asked for the drains
  * that are under way.  id is copied. */

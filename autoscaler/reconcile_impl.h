@@ -43,7 +43,7 @@ struct reconcile {
 /* Act on it at the tail; is_undecided: decide() first. */
 void reconcile_mark(struct reconcile *, struct revision *, bool is_undecided);
 /* Tell the driver, and the log. */
-void reconcile_tell(struct reconcile *, struct revision *, uint32_t n,
-		    const char *const *victims, size_t victims_n);
+void reconcile_tell(struct reconcile *, struct revision *, uint32_t n, const char *const *victims,
+		    size_t victims_n);
 
 #endif

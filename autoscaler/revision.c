@@ -208,8 +208,7 @@ revision_time_start(struct revision *rev, struct revision_instance *i, int64_t n
 /* --- reports --- */
 
 void
-revision_report(struct revision *rev, const struct msg_stat *s, int64_t period_ns,
-		int64_t now_ns)
+revision_report(struct revision *rev, const struct msg_stat *s, int64_t period_ns, int64_t now_ns)
 {
 	if (period_ns > 0)
 		window_add(rev->window, now_ns, period_ns, s->concurrency, (double)s->requests);
@@ -253,9 +252,9 @@ static void
 fill_averages(const struct revision *rev, struct decide_view *view, int64_t now_ns)
 {
 	const struct scaling *s = &rev->conf->scaling;
-	enum window_weighting by = s->aggregation == AGGREGATION_WEIGHTED_EXPONENTIAL ?
-					   WINDOW_EXPONENTIAL :
-					   WINDOW_LINEAR;
+	enum window_weighting by = s->aggregation == AGGREGATION_WEIGHTED_EXPONENTIAL
+					   ? WINDOW_EXPONENTIAL
+					   : WINDOW_LINEAR;
 	unsigned stable_s = span_s(rev->conf);
 	unsigned panic_s = (unsigned)MAX(stable_s * s->panic_window_percentage / 100, 1);
 	struct window_mean stable = window_mean(rev->window, now_ns, stable_s, by);
@@ -344,13 +343,12 @@ revision_state(struct revision *rev, struct msg_instances *m, int64_t now_ns)
 	for (i = 0; i < rev->n; i++) {
 		const struct revision_instance *from = &rev->v[i];
 
-		m->v[i] = (struct msg_instance){.id = from->id,
-						.address = from->address,
-						.port = from->port,
-						.probe = from->probe,
-						.state = is_draining(rev, from->id) ?
-								 INSTANCE_STOPPING :
-								 from->state};
+		m->v[i] = (struct msg_instance){
+			.id = from->id,
+			.address = from->address,
+			.port = from->port,
+			.probe = from->probe,
+			.state = is_draining(rev, from->id) ? INSTANCE_STOPPING : from->state};
 	}
 }
 

@@ -49,8 +49,8 @@ struct revision {
 	bool is_known; /* the driver has seen the world */
 	struct revision_instance *v;
 	size_t n;
-	struct msg_failure *failure; /* NULL: none */
-	int64_t failed_ns;	     /* when it was said */
+	struct msg_failure *failure;	 /* NULL: none */
+	int64_t failed_ns;		 /* when it was said */
 	struct msg_failure failure_left; /* revision_state(): the same with what is left to wait */
 
 	/* decided and done */
@@ -62,7 +62,7 @@ struct revision {
 	struct list drains; /* struct drain */
 	bool is_woken;	    /* `activate` came while nothing ran; until an instance answers */
 	int64_t woken_ns;
-	bool is_changed;    /* what activators have is out of date */
+	bool is_changed; /* what activators have is out of date */
 
 	/* counted */
 	uint64_t activations, failures, decisions[DECIDE_RULES_N], drains_done, drains_taken_back;
@@ -89,8 +89,7 @@ uint32_t revision_live(const struct revision *); /* ready or starting */
 int64_t revision_time_start(struct revision *, struct revision_instance *, int64_t now_ns);
 
 /* Add what a report says.  period_ns 0: of the moment, no averages. */
-void revision_report(struct revision *, const struct msg_stat *, int64_t period_ns,
-		     int64_t now_ns);
+void revision_report(struct revision *, const struct msg_stat *, int64_t period_ns, int64_t now_ns);
 double revision_latency_s(const struct revision *); /* < 0: unknown */
 double revision_start_s(const struct revision *);   /* median of the last; < 0: unknown */
 

@@ -14,12 +14,23 @@
 struct strbuf;
 
 #define MSG_PROTOCOL 1
+#define MSG_LINE_MAX ((size_t)1 << 20) /* bytes of a line, newline included */
 #define MSG_LINE_MAX ((size_t)1 << 20) /* bytes, newline included */
 
 #define MSG_TYPES(X)                                                                               \
-	X(HELLO, hello) X(BEGIN, begin) X(SERVICE, service) X(END, end) X(INSTANCES, instances)    \
-	X(ACTIVATE, activate) X(ACTIVATING, activating) X(STATS, stats) X(INSTANCE, instance)      \
-	X(DRAIN, drain) X(DRAINED, drained) X(BUSY, busy) X(RESUME, resume)
+	X(HELLO, hello)                                                                            \
+	X(BEGIN, begin)                                                                            \
+	X(SERVICE, service)                                                                        \
+	X(END, end)                                                                                \
+	X(INSTANCES, instances)                                                                    \
+	X(ACTIVATE, activate)                                                                      \
+	X(ACTIVATING, activating)                                                                  \
+	X(STATS, stats)                                                                            \
+	X(INSTANCE, instance)                                                                      \
+	X(DRAIN, drain)                                                                            \
+	X(DRAINED, drained)                                                                        \
+	X(BUSY, busy)                                                                              \
+	X(RESUME, resume)
 enum msg_type {
 	MSG_UNKNOWN, /* a type of a later version: to be ignored */
 #define X(id, name) MSG_##id,
@@ -52,15 +63,15 @@ struct msg_failure {
 };
 
 struct msg_instances {
-	char *revision;	 /* "service/revision" */
-	uint32_t wanted; /* instances that the autoscaler wants now */
-	double target;	 /* concurrency per instance it aims for; 0: unknown */
-	bool is_known;	 /* false: `instances` is null, the driver has not seen the world */
+	char *revision;	  /* "service/revision" */
+	uint32_t wanted;  /* instances that the autoscaler wants now */
+	double target;	  /* concurrency per instance it aims for; 0: unknown */
+	bool is_known;	  /* false: `instances` is null, the driver has not seen the world */
 	bool is_external; /* revision of `addresses`: always there, never scaled */
 	struct msg_instance *v;
 	size_t n;
 	struct msg_failure *failure; /* NULL: none */
-	int64_t cold_start_ms; /* what the last cold starts took, median; 0: unknown */
+	int64_t cold_start_ms;	     /* what the last cold starts took, median; 0: unknown */
 };
 
 struct msg_traffic {
@@ -97,10 +108,10 @@ struct msg_stat {
 	char *name;
 	double concurrency; /* time-weighted average over the period */
 	uint32_t peak;
-	uint64_t requests; /* that arrived in the period */
-	uint32_t parked;   /* now */
+	uint64_t requests;  /* that arrived in the period */
+	uint32_t parked;    /* now */
 	uint32_t in_flight; /* now */
-	double latency_ms; /* mean from sent to response complete, over `completed` */
+	double latency_ms;  /* mean from sent to response complete, over `completed` */
 	uint64_t completed;
 	struct msg_stat_instance *v;
 	size_t n;
@@ -121,17 +132,37 @@ struct msg {
 	enum msg_type type;
 	union {
 		struct msg_hello hello;
-		struct { int64_t generation; } begin;
+		struct {
+			int64_t generation;
+		} begin;
 		struct msg_service service;
-		struct { int64_t generation; uint32_t services; } end;
+		struct {
+			int64_t generation;
+			uint32_t services;
+		} end;
 		struct msg_instances instances;
-		struct { char *revision; uint32_t parked; uint64_t seq; } activate;
-		struct { char *revision; uint64_t seq; uint32_t wanted; } activating;
+		struct {
+			char *revision;
+			uint32_t parked;
+			uint64_t seq;
+		} activate;
+		struct {
+			char *revision;
+			uint64_t seq;
+			uint32_t wanted;
+		} activating;
 		struct msg_stats stats;
-		struct { char *id; enum instance_word state; } instance;
+		struct {
+			char *id;
+			enum instance_word state;
+		} instance;
 		/* exactly one of revision and instance is set */
-		struct { char *token, *revision, *instance; } drain;
-		struct { char *token; } drained, busy, resume;
+		struct {
+			char *token, *revision, *instance;
+		} drain;
+		struct {
+			char *token;
+		} drained, busy, resume;
 	} u;
 };
 

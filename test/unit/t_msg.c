@@ -12,7 +12,6 @@
 
 #include "common/clk.h"
 #include "common/jget.h"
-#include "common/link.h"
 #include "common/msg.h"
 #include "common/strbuf.h"
 
@@ -302,19 +301,19 @@ depth_is_bounded(void **state)
 static void
 length_is_bounded(void **state)
 {
-	static char line[LINK_LINE_MAX + 1];
+	static char line[MSG_LINE_MAX + 1];
 	static const char head[] = "{\"type\":\"drained\",\"token\":\"";
 	struct msg m;
 
 	(void)state;
 	memset(line, 'x', sizeof line);
 	memcpy(line, head, sizeof head - 1);
-	strcpy(line + LINK_LINE_MAX - 3, "\"}");
-	assert_int_equal(strlen(line), LINK_LINE_MAX - 1);
+	strcpy(line + MSG_LINE_MAX - 3, "\"}");
+	assert_int_equal(strlen(line), MSG_LINE_MAX - 1);
 	decode(&m, line);
 	msg_fini(&m);
-	strcpy(line + LINK_LINE_MAX - 2, "\"}");
-	line[LINK_LINE_MAX - 3] = 'x';
+	strcpy(line + MSG_LINE_MAX - 2, "\"}");
+	line[MSG_LINE_MAX - 3] = 'x';
 	assert_refused(line, "line longer than 1048575 bytes");
 }
 
@@ -369,8 +368,9 @@ static void
 limits_travel_by_their_table(void **state)
 {
 	struct msg_revision revision = {.instances = {.revision = (char[]){"a/b"}}};
-	struct msg m = {.type = MSG_SERVICE,
-			.u.service = {.name = (char[]){"a"}, .revisions = &revision, .revisions_n = 1}};
+	struct msg m = {
+		.type = MSG_SERVICE,
+		.u.service = {.name = (char[]){"a"}, .revisions = &revision, .revisions_n = 1}};
 	struct limits *to;
 	struct strbuf out;
 	struct msg back;
@@ -417,10 +417,11 @@ limits_that_are_left_out_have_their_defaults(void **state)
 	assert_int_equal(m.u.service.revisions[0].limits.probe, usual.probe);
 	msg_fini(&m);
 	limits_fini(&usual);
-	assert_refused("{\"type\":\"service\",\"name\":\"s\",\"traffic\":[],\"revisions\":[{\"name\":"
-		       "\"s/v\",\"limits\":{\"probe\":\"sing\"},\"wanted\":0,\"instances\":null}]}",
-		       "service: $.revisions[0].limits.probe: expected \"tcp\", \"readiness\" or a "
-		       "path");
+	assert_refused(
+		"{\"type\":\"service\",\"name\":\"s\",\"traffic\":[],\"revisions\":[{\"name\":"
+		"\"s/v\",\"limits\":{\"probe\":\"sing\"},\"wanted\":0,\"instances\":null}]}",
+		"service: $.revisions[0].limits.probe: expected \"tcp\", \"readiness\" or a "
+		"path");
 }
 
 int
