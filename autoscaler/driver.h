@@ -13,20 +13,20 @@ struct loop;
 struct settings;
 
 struct driver_instance {
-	char *id;	/* never used for a second instance; survives a restart of ours */
-	char *address;	/* NULL while it has none */
+	char *id;      /* never used for a second instance; survives a restart of ours */
+	char *address; /* NULL while it has none */
 	uint16_t port;
-	char *probe;	/* as msg_instance.probe; NULL: as the limits say */
+	char *probe; /* as msg_instance.probe; NULL: as the limits say */
 	enum instance_state state;
-	int64_t started_ns;	 /* clk_now() of its start; 0: unknown (adopted) */
-	double cpu_s;		 /* CPU seconds used so far; < 0: unknown */
-	uint64_t memory_bytes;	 /* resident; 0: unknown */
+	int64_t started_ns;    /* clk_now() of its start; 0: unknown (adopted) */
+	double cpu_s;	       /* CPU seconds used so far; < 0: unknown */
+	uint64_t memory_bytes; /* resident; 0: unknown */
 };
 
 /* What a driver sees of one revision; borrowed for the upcall. */
 struct driver_view {
-	const char *revision;	/* full name */
-	bool is_known;		/* false: it has not seen the world yet */
+	const char *revision; /* full name */
+	bool is_known;	      /* false: it has not seen the world yet */
 	const struct driver_instance *v;
 	size_t n;
 	const struct msg_failure *failure; /* NULL: none */
@@ -54,7 +54,8 @@ struct driver_class {
 	struct driver *(*open)(struct loop *, const struct settings *, const struct driver_ops *,
 			       void *arg, struct err *);
 	/* The revisions that there are from now on (at start, after a reload); those
-	 * that are gone are stopped. */
+	 * that are gone are stopped.  What v points to is borrowed until the next call
+	 * has returned, or on_closed. */
 	void (*set_revisions)(struct driver *, const struct revision_conf *const *v, size_t n);
 	/* Let revision have n instances.  victims are ids, best first: those that have
 	 * been drained and shall go if any goes. */

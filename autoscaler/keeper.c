@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,8 +21,9 @@
 #include "common/link.h"
 #include "common/log.h"
 
-#define ORPHAN_TIMEOUT_FIRST (30 * CLK_S)	  /* until an autoscaler has said its own */
-#define OUTPUT_QUEUE_MAX ((size_t)4 << 20)	  /* towards a slow autoscaler, then lines are left out */
+#define ORPHAN_TIMEOUT_FIRST (30 * CLK_S)  /* until an autoscaler has said its own */
+#define OUTPUT_QUEUE_MAX ((size_t)4 << 20) /* towards a slow autoscaler, then lines are left out   \
+					    */
 #define SWEEP_AGAIN_NS (100 * CLK_MS)
 
 struct keeper {
@@ -29,9 +31,9 @@ struct keeper {
 	struct link_server *server;
 	struct link *autoscaler; /* NULL: none is there */
 	bool was_connected;
-	bool is_leaving;	 /* told to: ends when the last instance is gone */
+	bool is_leaving; /* told to: ends when the last instance is gone */
 	int64_t orphan_timeout_ns;
-	struct list kept;	 /* struct kept */
+	struct list kept; /* struct kept */
 	struct loop_timer orphan_timer;
 	struct loop_timer sweep_timer;
 	struct strbuf line;
@@ -96,22 +98,22 @@ on_kept_started(struct kept *k, void *arg)
 	tell_word(arg, KEEPER_STARTED, k);
 }
 
-static void
-on_kept_line(struct kept *k, const char *line, size_t n, bool *is_taken, void *arg)
+static bool
+on_kept_line(struct kept *k, const char *line, size_t n, void *arg)
 {
 	struct keeper *kp = arg;
 	char *text;
 	size_t i;
 
-	*is_taken = kp->autoscaler != NULL && link_queued(kp->autoscaler) < OUTPUT_QUEUE_MAX;
-	if (!*is_taken)
-		return;
+	if (kp->autoscaler == NULL || link_queued(kp->autoscaler) >= OUTPUT_QUEUE_MAX)
+		return false;
 	text = xmalloc(n + 1);
 	for (i = 0; i < n; i++)
 		text[i] = line[i] == '\0' ? '?' : line[i];
 	text[n] = '\0';
 	tell(kp, &(struct keeper_msg){.type = KEEPER_OUTPUT, .id = k->start.id, .text = text});
 	free(text);
+	return true;
 }
 
 static void
@@ -151,15 +153,6 @@ find_pid(const struct keeper *kp, pid_t pid)
 	return NULL;
 }
 
-static void
-stop_all(struct keeper *kp)
-{
-	struct list_node *node, *tmp;
-
-	LIST_FOREACH(&kp->kept, node, tmp)
-		kept_stop(container_of(node, struct kept, node));
-}
-
 /* End if nothing holds us here. */
 static void
 end_if_idle(struct keeper *kp)
@@ -168,6 +161,24 @@ end_if_idle(struct keeper *kp)
 
 	if (kp->kept.n == 0 && (kp->is_leaving || !is_wanted))
 		loop_stop(kp->loop);
+}
+
+/* End all; the autoscaler, if one is there, is told so that it does not take these
+ * ends for crashes, and starts nothing here any more. */
+static void
+leave(struct keeper *kp)
+{
+	struct list_node *node, *tmp;
+
+	kp->is_leaving = true;
+	tell(kp, &(struct keeper_msg){.type = KEEPER_LEAVE});
+	LIST_FOREACH(&kp->kept, node, tmp) {
+		struct kept *k = container_of(node, struct kept, node);
+
+		kept_stop(k);
+		tell_instance(kp, k);
+	}
+	end_if_idle(kp);
 }
 
 static void
@@ -341,14 +352,6 @@ take_start(struct keeper *kp, struct keeper_msg *m)
 }
 
 static void
-take_leave(struct keeper *kp)
-{
-	kp->is_leaving = true;
-	stop_all(kp);
-	end_if_idle(kp);
-}
-
-static void
 take(struct keeper *kp, struct keeper_msg *m)
 {
 	struct kept *k = m->id == NULL ? NULL : find(kp, m->id);
@@ -369,7 +372,7 @@ take(struct keeper *kp, struct keeper_msg *m)
 			k->answered = true;
 		break;
 	case KEEPER_LEAVE:
-		take_leave(kp);
+		leave(kp);
 		break;
 	default:
 		break; /* of a later version, or ours to say */
@@ -428,9 +431,8 @@ on_autoscaler_down(struct link *l, const struct err *why, void *arg)
 	end_if_idle(kp);
 }
 
-static const struct link_ops link_ops = {.on_up = on_autoscaler_up,
-					 .on_line = on_autoscaler_line,
-					 .on_down = on_autoscaler_down};
+static const struct link_ops link_ops = {
+	.on_up = on_autoscaler_up, .on_line = on_autoscaler_line, .on_down = on_autoscaler_down};
 
 static void
 on_autoscaler_accept(struct link *l, void *arg)
@@ -445,9 +447,9 @@ on_orphaned(void *arg)
 	struct keeper *kp = arg;
 
 	if (is_heard())
-		log_warn(NULL, "no autoscaler has come back, ending its instances",
-			 "instances=%zu", kp->kept.n);
-	take_leave(kp);
+		log_warn(NULL, "no autoscaler has come back, ending its instances", "instances=%zu",
+			 kp->kept.n);
+	leave(kp);
 }
 
 static void
@@ -458,7 +460,7 @@ on_terminate(int signo, void *arg)
 	(void)signo;
 	if (is_heard())
 		log_info(NULL, "keeper was told to end", "instances=%zu", kp->kept.n);
-	take_leave(kp);
+	leave(kp);
 }
 
 /* --- life --- */
@@ -489,6 +491,9 @@ keeper_open(struct keeper *kp, const char *state_dir, struct err *e)
 	kp->loop = loop_new(e);
 	if (kp->loop != NULL)
 		kp->server = link_listen(kp->loop, path, &link_ops, on_autoscaler_accept, kp, e);
+	if (kp->server != NULL && chmod(path, 0600) < 0) /* who speaks here runs programs */
+		log_warn(NULL, "cannot close the keeper's socket to others", "err=%s",
+			 strerror(errno));
 	free(path);
 	if (kp->server == NULL || loop_signal(kp->loop, SIGCHLD, on_child, kp, e) < 0 ||
 	    loop_signal(kp->loop, SIGTERM, on_terminate, kp, e) < 0)

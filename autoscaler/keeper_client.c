@@ -25,7 +25,7 @@
 #include "common/strbuf.h"
 
 #define RETRY_FIRST (100 * CLK_MS)
-#define RETRY_MOST (5 * CLK_S)
+#define RETRY_MOST (2 * CLK_S)
 #define STEADY_AFTER CLK_S	  /* one that was up for less is started again with a back-off */
 #define TROUBLE_AFTER (3 * CLK_S) /* without a keeper: clients are told */
 #define GROUPS_MAX 65536
@@ -36,19 +36,19 @@ struct keeper_client {
 	const struct keeper_client_ops *ops;
 	void *arg;
 	char *socket, *cgroup_record, *mark;
-	struct link *link;	/* NULL: not dialled */
-	bool is_greeted;	/* its hello has come: is_up */
+	struct link *link; /* NULL: not dialled */
+	bool is_greeted;   /* its hello has come: is_up */
 	bool is_leaving;
-	pid_t pid;		/* 0: not known */
-	bool is_child;		/* we started it: it is ours to reap */
-	int pid_fd;		/* pidfd of it; -1: none */
-	int ready_fd;		/* of one that is starting; -1: none */
+	pid_t pid;     /* 0: not known */
+	bool is_child; /* we started it: it is ours to reap */
+	int pid_fd;    /* pidfd of it; -1: none */
+	int ready_fd;  /* of one that is starting; -1: none */
 	struct loop_fd pid_ev, ready_ev;
 	struct backoff backoff;
 	struct loop_timer retry;
 	struct loop_timer leave_timer;
-	int64_t up_since_ns;	/* its hello; 0: none since the last one was replaced */
-	int64_t down_since_ns;	/* 0: it is up */
+	int64_t up_since_ns;   /* its hello; 0: none since the last one was replaced */
+	int64_t down_since_ns; /* 0: it is up */
 	struct err trouble;
 	struct strbuf line;
 };
@@ -144,7 +144,8 @@ send_hello(struct keeper_client *c)
 	struct keeper_msg m = {.type = KEEPER_HELLO,
 			       .protocol = KEEPER_PROTOCOL,
 			       .pid = getpid(),
-			       .orphan_timeout_ms = c->settings->autoscaler.orphan_timeout / CLK_MS};
+			       .orphan_timeout_ms = c->settings->autoscaler.orphan_timeout /
+						    CLK_MS};
 
 	keeper_client_send(c, &m, NULL);
 }
@@ -340,6 +341,8 @@ find_or_start(struct keeper_client *c)
 
 	if (c->down_since_ns == 0)
 		c->down_since_ns = clk_now();
+	if (keeper_client_trouble(c) != NULL)
+		c->ops->on_trouble(c->arg);
 	lock_fd = daemon_lock(c->settings->state_dir, KEEPER_LOCK, &e);
 	if (lock_fd >= 0) {
 		replace(c, lock_fd);
@@ -360,15 +363,21 @@ on_leave_over(void *arg)
 {
 	struct keeper_client *c = arg;
 
+	if (c->pid == 0) { /* it holds its lock, but never said who it is */
+		log_error(NULL, "keeper does not answer, leaving it as it is", "socket=%s",
+			  c->socket);
+		c->ops->on_left(c->arg);
+		return;
+	}
 	log_warn(NULL, "keeper does not end, killing it", "pid=%d", (int)c->pid);
-	if (c->pid > 0)
-		kill(c->pid, SIGKILL);
+	kill(c->pid, SIGKILL);
 	loop_timer_set(&c->retry, RETRY_FIRST / 10);
+	loop_timer_set(&c->leave_timer, CLK_S);
 }
 
 struct keeper_client *
-keeper_client_open(struct loop *loop, const struct settings *s,
-		   const struct keeper_client_ops *ops, void *arg, struct err *e)
+keeper_client_open(struct loop *loop, const struct settings *s, const struct keeper_client_ops *ops,
+		   void *arg, struct err *e)
 {
 	struct keeper_client *c;
 	char *mark = keeper_mark(s->state_dir, e);

@@ -18,6 +18,8 @@ struct keeper_client_ops {
 	void (*on_message)(const struct keeper_msg *, void *arg);
 	/* It has ended, and all instances with it.  Another one is on its way. */
 	void (*on_dead)(void *arg);
+	/* keeper_client_trouble() is no longer NULL. */
+	void (*on_trouble)(void *arg);
 	/* Add the groups (their leaders' pids) of the instances known to v; how many. */
 	size_t (*groups)(pid_t *v, size_t max, void *arg);
 	/* keeper_client_leave(): it has ended, nothing is left. */

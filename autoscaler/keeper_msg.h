@@ -17,6 +17,7 @@
  *   K  output    id, text               a line that it wrote
  *   K  left_out  id, lines              and how many it wrote that were not passed on
  *   D  leave                            stop all, then end
+ *   K  leave                            it does so because somebody else has told it
  *
  * Unknown types and members are ignored. */
 #ifndef AUTOSCALER_KEEPER_MSG_H

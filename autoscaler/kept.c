@@ -6,12 +6,13 @@
 #include <unistd.h>
 
 #include "autoscaler/cgroup.h"
+#include "autoscaler/command.h"
 #include "autoscaler/proctab.h"
 #include "autoscaler/spawn.h"
 #include "common/clk.h"
 
 #define READ_SIZE ((size_t)64 << 10)
-#define LAST_READS 16		    /* what is still in a pipe (1 MiB at most by default) */
+#define LAST_READS 16 /* what is still in a pipe (1 MiB at most by default) */
 #define LEFT_OUT_EVERY_NS (1 * CLK_S)
 #define KILL_AGAIN_NS (50 * CLK_MS) /* who forks faster than we kill is met again */
 
@@ -21,10 +22,8 @@ static bool
 on_output_line(const char *line, size_t n, void *arg)
 {
 	struct kept *k = arg;
-	bool is_taken = true;
 
-	k->ops->on_line(k, line, n, &is_taken, k->arg);
-	return is_taken;
+	return k->ops->on_line(k, line, n, k->arg);
 }
 
 static void
@@ -120,7 +119,8 @@ static void
 read_word(struct kept *k)
 {
 	struct spawn s = spawn_of(k);
-	enum spawn_word word = k->word_fd < 0 ? SPAWN_PENDING : spawn_word(k->word_fd, &s, &k->failure);
+	enum spawn_word word = k->word_fd < 0 ? SPAWN_PENDING
+					      : spawn_word(k->word_fd, &s, &k->failure);
 
 	if (word == SPAWN_PENDING)
 		return;
@@ -130,6 +130,7 @@ read_word(struct kept *k)
 		return;
 	}
 	k->is_executed = true;
+	command_free(&k->start.env); /* it has its own now */
 	k->ops->on_started(k, k->arg);
 }
 
@@ -246,7 +247,7 @@ kept_stop(struct kept *k)
 	k->is_group_told = true;
 	if (kill(-k->pid, SIGTERM) < 0)
 		kill(k->pid, SIGTERM); /* before its setsid() */
-	kill(-k->pid, SIGCONT); /* who was stopped is to hear it */
+	kill(-k->pid, SIGCONT);	       /* who was stopped is to hear it */
 	start_deadline(k);
 }
 

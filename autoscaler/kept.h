@@ -17,7 +17,8 @@ struct proctab_entry;
 
 struct kept_ops {
 	void (*on_started)(struct kept *, void *arg);
-	void (*on_line)(struct kept *, const char *line, size_t n, bool *is_taken, void *arg);
+	/* False: there is no room for it now. */
+	bool (*on_line)(struct kept *, const char *line, size_t n, void *arg);
 	void (*on_left_out)(struct kept *, uint64_t lines, void *arg);
 	/* Its deadline is over, and processes of it may be left: look for them. */
 	void (*on_overdue)(struct kept *, void *arg);
@@ -32,13 +33,13 @@ struct kept {
 	const char *cgroup;	 /* the keeper's folder; NULL: none */
 	pid_t pid;		 /* first process; group and session bear its number */
 	enum keeper_phase phase;
-	bool is_executed;     /* the program has taken over from our code */
-	bool has_failed;      /* the exec has failed; failure says why */
-	bool answered;	      /* set by the autoscaler */
-	bool is_overdue;      /* SIGKILL from now on */
-	bool is_group_told;   /* its group was sent SIGTERM */
-	bool is_left_told;    /* what was left of it after its end was sent SIGTERM */
-	int status;	      /* wait(2), from PHASE_ENDED on */
+	bool is_executed;   /* the program has taken over from our code */
+	bool has_failed;    /* the exec has failed; failure says why */
+	bool answered;	    /* set by the autoscaler */
+	bool is_overdue;    /* SIGKILL from now on */
+	bool is_group_told; /* its group was sent SIGTERM */
+	bool is_left_told;  /* what was left of it after its end was sent SIGTERM */
+	int status;	    /* wait(2), from PHASE_ENDED on */
 	int64_t started_ns;
 	struct err failure;
 	int output_fd, word_fd; /* -1: closed */

@@ -7,10 +7,10 @@
 
 #include "common/strbuf.h"
 
-#define OUTPUT_LINE_MAX ((size_t)2048)	/* bytes; a longer line comes in pieces */
-#define OUTPUT_TAIL ((size_t)64 << 10)	/* bytes kept while held */
-#define OUTPUT_RATE 1000		/* lines a second in the long run */
-#define OUTPUT_BURST 5000		/* lines at once */
+#define OUTPUT_LINE_MAX ((size_t)2048) /* bytes; a longer line comes in pieces */
+#define OUTPUT_TAIL ((size_t)64 << 10) /* bytes kept while held */
+#define OUTPUT_RATE 1000	       /* lines a second in the long run */
+#define OUTPUT_BURST 5000	       /* lines at once */
 
 /* Takes a line (borrowed, no newline); false: it has no room, and it is left out. */
 typedef bool output_fn(const char *line, size_t n, void *arg);
@@ -18,10 +18,10 @@ typedef bool output_fn(const char *line, size_t n, void *arg);
 struct output {
 	char line[OUTPUT_LINE_MAX]; /* begun, without its newline yet */
 	size_t len;
-	double tokens;		/* lines that may pass now */
-	int64_t filled_ns;	/* when tokens was right */
-	uint64_t left_out;	/* lines, since output_take_left_out() */
-	struct strbuf tail;	/* whole lines, while held */
+	double tokens;	    /* lines that may pass now */
+	int64_t filled_ns;  /* when tokens was right */
+	uint64_t left_out;  /* lines, since output_take_left_out() */
+	struct strbuf tail; /* whole lines, while held */
 	bool is_held;
 };
 

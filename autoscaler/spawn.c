@@ -64,8 +64,7 @@ set_descriptors(int output_fd)
 {
 	int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
-	if (null_fd < 0 || dup2(null_fd, 0) < 0 || dup2(output_fd, 1) < 0 ||
-	    dup2(output_fd, 2) < 0)
+	if (null_fd < 0 || dup2(null_fd, 0) < 0 || dup2(output_fd, 1) < 0 || dup2(output_fd, 2) < 0)
 		return -1;
 	if (close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) < 0 && errno != ENOSYS && errno != EINVAL)
 		return -1;
@@ -84,8 +83,7 @@ become(const char *user, int word_fd)
 	/* Already that user: nothing to change, and no right needed. */
 	if (geteuid() == pw->pw_uid && getuid() == pw->pw_uid && getuid() != 0)
 		return;
-	if (initgroups(user, pw->pw_gid) < 0 ||
-	    setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) < 0 ||
+	if (initgroups(user, pw->pw_gid) < 0 || setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) < 0 ||
 	    setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) < 0)
 		give_up(word_fd, STAGE_USER, errno);
 	if (pw->pw_uid != 0 && setuid(0) == 0) /* no way back may be left */
@@ -135,6 +133,7 @@ NORETURN static void
 run_child(const struct spawn *s, pid_t parent, int output_fd, int word_fd)
 {
 	extern char **environ;
+	int error;
 
 	default_signals();
 	setsid();
@@ -149,9 +148,10 @@ run_child(const struct spawn *s, pid_t parent, int output_fd, int word_fd)
 	if (s->directory != NULL && chdir(s->directory) < 0)
 		give_up(word_fd, STAGE_DIRECTORY, errno);
 	execvp(s->argv[0], s->argv);
-	if (errno == EACCES && strchr(s->argv[0], '/') == NULL && !is_in_path(s->argv[0]))
-		errno = ENOENT;
-	give_up(word_fd, STAGE_EXEC, errno);
+	error = errno;
+	if (error == EACCES && strchr(s->argv[0], '/') == NULL && !is_in_path(s->argv[0]))
+		error = ENOENT;
+	give_up(word_fd, STAGE_EXEC, error);
 }
 
 static pid_t

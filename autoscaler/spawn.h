@@ -11,11 +11,11 @@
 #include "common/err.h"
 
 struct spawn {
-	char *const *argv;	/* argv[0] is looked up in the PATH of env */
+	char *const *argv; /* argv[0] is looked up in the PATH of env */
 	char *const *env;
-	const char *directory;	/* NULL: ours.  A relative argv[0] starts there */
-	const char *user;	/* NULL: ours */
-	int cgroup_fd;		/* cgroup_add()'s, borrowed; -1: none */
+	const char *directory; /* NULL: ours.  A relative argv[0] starts there */
+	const char *user;      /* NULL: ours */
+	int cgroup_fd;	       /* cgroup_add()'s, borrowed; -1: none */
 };
 
 /* Fork.  The pid, or -1.  *output_fd and *word_fd are the caller's, non-blocking and

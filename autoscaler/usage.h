@@ -9,12 +9,13 @@
 
 struct usage_sample {
 	pid_t pid;
-	double cpu_s;		/* < 0: it is not there */
+	void *owner;  /* the caller's; goes with it */
+	double cpu_s; /* < 0: it is not there */
 	uint64_t memory_bytes;
 };
 
-/* Fill in v by pid; keeper is the parent of them all.  Returns how long to wait
- * before the next call, ns. */
+/* Fill in v, which is put in the order of pids; keeper is the parent of them all.
+ * Returns how long to wait before the next call, ns. */
 int64_t usage_read(struct usage_sample *v, size_t n, pid_t keeper);
 
 #endif

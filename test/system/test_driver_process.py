@@ -803,6 +803,42 @@ def test_keeper_is_told_to_end(world):
     until(lambda: not alive(keeper) and not alive(pid), 3)
 
 
+def test_keeper_is_told_to_end_beside_its_autoscaler(world):
+    d, i = run_one(world, STUBBORN, stop_timeout_ms=500)
+    pid, keeper = d.pid(i), world.keeper()
+    until(lambda: "line=up" in d.log())
+    os.kill(keeper, signal.SIGTERM)
+    until(lambda: d.instances(state="stopping"))
+    d.scale("a/v1", 2)
+    until(lambda: not alive(keeper) and not alive(pid), 3)
+    assert len({x["id"] for x in d.started(2)} | {i["id"]}) == 3
+    assert world.keeper() != keeper
+    assert not [v for v in d.history if v["failure"]]
+    assert "instance ended by itself" not in d.log()
+
+
+def test_keeper_that_never_speaks_does_not_hold_up_the_end(world):
+    d, i = run_one(world, SLEEPER, stop_timeout_ms=100)
+    pid, keeper = d.pid(i), world.keeper()
+    os.kill(keeper, signal.SIGSTOP)
+    d.kill()
+    d = world.drive()
+    d.revisions(revision(SLEEPER))
+    f = until(d.failure, 6)
+    assert f == {"reason": "no_keeper", "message": "the keeper process does not answer",
+                 "retry_after_ms": 1000}
+    assert not d.views["a/v1"]["known"]
+    os.kill(keeper, signal.SIGCONT)
+    until(lambda: d.failure() is None and [x["id"] for x in d.instances()] == [i["id"]])
+    assert alive(pid)
+    os.kill(keeper, signal.SIGSTOP)
+    d.kill()
+    d = world.drive()
+    d.close(seconds=12)
+    os.kill(keeper, signal.SIGCONT)
+    os.kill(keeper, signal.SIGTERM)
+
+
 def test_stopped_keeper_does_not_hold_up_the_end(world):
     d, i = run_one(world, SLEEPER, stop_timeout_ms=100)
     pid, keeper = d.pid(i), world.keeper()
