@@ -19,8 +19,8 @@ struct route_revision {
 
 /* The request path reads what stands here; route.c keeps more behind it. */
 struct route_service {
-	const char *name;
-	const char *waiting_page; /* NULL: none; else the page's template text */
+	char *name;
+	char *waiting_page; /* NULL: none; else the page's template text */
 };
 
 /* A request as routing sees it; borrowed. */
@@ -43,13 +43,29 @@ struct route_match {
 	const struct route_revision *revision; /* NULL only where service is */
 	int action;			       /* RULE_* */
 	const struct rule_conf *rule;	       /* that matched; NULL: none did, RULE_WAKE */
+	unsigned probes;		       /* look-ups in tables: what the answer cost */
 };
 
-/* Build from what came between begin and end.  find(name) gives each revision's
- * shared object (a new reference). */
+/* Where routes_new() gets what the descriptions only name. */
+struct route_source {
+	/* The shared object of a revision, a new reference. */
+	struct revision *(*find)(void *ctx, const char *name);
+	/* The text of a service's waiting page ("default", or a file), the caller's to
+	 * free, or NULL: none. */
+	char *(*page)(void *ctx, const struct msg_service *);
+	void *ctx;
+};
+
+/* Build from what came between begin and end.
+ *
+ * What wins: the most specific host (exact, then the longest `*.` wildcard, then `*`),
+ * then the longest path prefix, then a service whose header matches over one that asks
+ * for none.  A service that fails on path or header leaves the request to the next.
+ * `tag-name.host` is made of every exact host and tag, where no service has that host
+ * for itself.  Two services that ask for the same: the first has it, and a line is
+ * logged. */
 NODISCARD struct routes *routes_new(const struct msg_service *services, size_t n,
-				    struct revision *(*find)(void *ctx, const char *name),
-				    void *ctx);
+				    const struct route_source *);
 struct routes *routes_ref(struct routes *);
 void routes_unref(struct routes **); /* the last reference frees */
 

@@ -1,0 +1,596 @@
+/* The table has three steps: host → struct vhost, path prefix → struct place, header
+ * value → struct target.  Each is one look-up in a hash, or none where there is only one
+ * thing to find; how many prefixes of a host or a path are tried is bounded by the
+ * longest one that anybody described, not by what a client sends. */
+#include "activator/route.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "activator/revision.h"
+#include "activator/rules.h"
+#include "common/hmap.h"
+#include "common/log.h"
+
+#define HOST_MAX 255 /* bytes; RFC 1035 2.3.4 */
+#define TAG_FIELD "x-activator-tag"
+
+struct split {
+	struct route_revision revision;
+	uint32_t percent;
+	char *tag; /* NULL: none */
+};
+
+enum sticky { STICKY_NONE, STICKY_COOKIE, STICKY_FIELD };
+
+struct service {
+	struct route_service pub;
+	struct rules *rules; /* NULL: none */
+	struct split *splits;
+	size_t splits_n;
+	uint32_t total; /* of the percents */
+	bool has_tags;
+	enum sticky sticky;
+	char *sticky_name; /* of the cookie, or of the field in lower case */
+	uint64_t salt;	   /* so that services split the same cookies differently */
+};
+
+/* Where a look-up ends. */
+struct target {
+	const struct service *service;
+	const struct split *tagged; /* by its host; NULL: split */
+};
+
+/* Services that ask for the same field. */
+struct by_field {
+	struct by_field *next;
+	char *name;	    /* lower case */
+	struct hmap values; /* to struct target */
+};
+
+/* One host and one path prefix. */
+struct place {
+	struct by_field *fields; /* in the order of their services */
+	struct target *any;	 /* asks for no field; NULL: none */
+};
+
+struct vhost {
+	struct hmap prefixes; /* without a slash at the end; to struct place */
+	struct place *root;   /* of the prefix "/"; NULL: none */
+	size_t longest;	      /* prefix, bytes */
+};
+
+struct routes {
+	_Atomic uint32_t refs;
+	struct service *services;
+	size_t services_n;
+	struct hmap hosts;	 /* "host", "*.suffix"; to struct vhost */
+	struct vhost *any;	 /* "*"; NULL: none */
+	size_t longest_wildcard; /* ".suffix", bytes */
+};
+
+/* --- building --- */
+
+static char
+lower(char c)
+{
+	return (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
+}
+
+static char *
+lowered(const char *s, size_t n)
+{
+	char *out = xstrndup(s, n), *at;
+
+	for (at = out; *at != '\0'; at++)
+		*at = lower(*at);
+	return out;
+}
+
+/* FNV-1a, then the finalizer of MurmurHash3: the same on every run and machine, so that
+ * a client stays where it is across restarts and activators. */
+static uint64_t
+hash(uint64_t seed, const char *s, size_t n)
+{
+	uint64_t h = seed ^ UINT64_C(0xcbf29ce484222325);
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		h = (h ^ (unsigned char)s[i]) * UINT64_C(0x100000001b3);
+	h = (h ^ h >> 33) * UINT64_C(0xff51afd7ed558ccd);
+	h = (h ^ h >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
+	return h ^ h >> 33;
+}
+
+static struct vhost *
+vhost_get(struct routes *r, const char *host)
+{
+	struct vhost *v;
+
+	if (strcmp(host, "*") == 0) {
+		if (r->any == NULL)
+			r->any = xcalloc(1, sizeof *r->any);
+		return r->any;
+	}
+	v = hmap_find(&r->hosts, host);
+	if (v == NULL) {
+		v = xcalloc(1, sizeof *v);
+		hmap_init(&v->prefixes);
+		hmap_put(&r->hosts, host, v);
+	}
+	if (host[0] == '*')
+		r->longest_wildcard = MAX(r->longest_wildcard, strlen(host) - 1);
+	return v;
+}
+
+static struct place *
+place_get(struct vhost *v, const char *path)
+{
+	size_t n = strlen(path);
+	struct place *p;
+	char *prefix;
+
+	while (n > 0 && path[n - 1] == '/')
+		n--;
+	if (n == 0) {
+		if (v->root == NULL)
+			v->root = xcalloc(1, sizeof *v->root);
+		return v->root;
+	}
+	prefix = xstrndup(path, n);
+	p = hmap_find(&v->prefixes, prefix);
+	if (p == NULL) {
+		p = xcalloc(1, sizeof *p);
+		hmap_put(&v->prefixes, prefix, p);
+		v->longest = MAX(v->longest, n);
+	}
+	free(prefix);
+	return p;
+}
+
+static struct by_field *
+by_field_get(struct place *p, const char *name)
+{
+	char *field = lowered(name, strlen(name));
+	struct by_field **at, *f;
+
+	for (at = &p->fields; *at != NULL && strcmp((*at)->name, field) != 0; at = &(*at)->next)
+		;
+	if (*at != NULL) {
+		free(field);
+		return *at;
+	}
+	*at = f = xcalloc(1, sizeof *f);
+	f->name = field;
+	hmap_init(&f->values);
+	return f;
+}
+
+/* False: another service has the place. */
+static bool
+place_put(struct place *p, const struct msg_service *from, const struct target *what)
+{
+	struct by_field *f = NULL;
+	const char *value = from->match_value == NULL ? "" : from->match_value;
+	struct target *t;
+
+	if (from->match_header != NULL) {
+		f = by_field_get(p, from->match_header);
+		t = hmap_find(&f->values, value);
+	} else {
+		t = p->any;
+	}
+	if (t != NULL)
+		return t->service == what->service;
+	t = xmalloc(sizeof *t);
+	*t = *what;
+	if (f != NULL)
+		hmap_put(&f->values, value, t);
+	else
+		p->any = t;
+	return true;
+}
+
+/* Every path of a service below one host. */
+static void
+add_host(struct routes *r, const char *host, const struct msg_service *from,
+	 const struct target *what)
+{
+	static char root[] = "/";
+	static char *const roots[] = {root};
+	size_t host_n = strlen(host), n = from->paths.n == 0 ? 1 : from->paths.n, i;
+	char *const *paths = from->paths.n == 0 ? roots : from->paths.v;
+	char *key;
+
+	if (host_n > 1 && host[host_n - 1] == '.')
+		host_n--;
+	key = lowered(host, host_n);
+	for (i = 0; i < n; i++)
+		if (!place_put(place_get(vhost_get(r, key), paths[i]), from, what) &&
+		    what->tagged == NULL)
+			log_warn(NULL, "another service has this host and path",
+				 "service=%s host=%s path=%s", from->name, key, paths[i]);
+	free(key);
+}
+
+static void
+add_tag_hosts(struct routes *r, const struct msg_service *from, const struct service *s)
+{
+	size_t i, j;
+
+	for (i = 0; i < s->splits_n; i++) {
+		for (j = 0; s->splits[i].tag != NULL && j < from->hosts.n; j++) {
+			char *host;
+
+			if (from->hosts.v[j][0] == '*')
+				continue;
+			host = xasprintf("%s-%s", s->splits[i].tag, from->hosts.v[j]);
+			add_host(r, host, from,
+				 &(struct target){.service = s, .tagged = &s->splits[i]});
+			free(host);
+		}
+	}
+}
+
+static const struct limits *
+limits_of(const struct msg_service *from, const char *revision)
+{
+	size_t i;
+
+	for (i = 0; i < from->revisions_n; i++)
+		if (strcmp(from->revisions[i].instances.revision, revision) == 0)
+			return &from->revisions[i].limits;
+	return NULL;
+}
+
+static void
+add_split(struct service *s, const struct msg_service *from, const char *revision, uint32_t percent,
+	  const char *tag, const struct route_source *source)
+{
+	const struct limits *limits = limits_of(from, revision);
+	struct split *split;
+
+	if (limits == NULL) {
+		log_warn(NULL, "traffic to a revision that is not described",
+			 "service=%s revision=%s", from->name, revision);
+		return;
+	}
+	split = &s->splits[s->splits_n++];
+	split->revision.rev = source->find(source->ctx, revision);
+	limits_copy(&split->revision.limits, limits);
+	split->percent = percent;
+	split->tag = tag == NULL ? NULL : xstrdup(tag);
+	s->total += percent;
+	s->has_tags |= tag != NULL;
+}
+
+static void
+service_sticky(struct service *s, const char *sticky)
+{
+	const char *name = sticky == NULL ? NULL : strchr(sticky, ':');
+
+	if (name == NULL || name[1] == '\0')
+		return;
+	name++;
+	s->sticky = strncmp(sticky, "cookie:", 7) == 0 ? STICKY_COOKIE : STICKY_FIELD;
+	s->sticky_name = s->sticky == STICKY_COOKIE ? xstrdup(name) : lowered(name, strlen(name));
+}
+
+static void
+service_init(struct service *s, const struct msg_service *from, const struct route_source *source)
+{
+	size_t i;
+
+	s->pub.name = xstrdup(from->name);
+	if (from->waiting_page != NULL)
+		s->pub.waiting_page = source->page(source->ctx, from);
+	if (from->rules_n > 0)
+		s->rules = rules_new(from->rules, from->rules_n);
+	s->salt = hash(0, from->name, strlen(from->name));
+	service_sticky(s, from->sticky);
+	s->splits = xcalloc(from->traffic_n + 1, sizeof *s->splits);
+	for (i = 0; i < from->traffic_n; i++)
+		add_split(s, from, from->traffic[i].revision, from->traffic[i].percent,
+			  from->traffic[i].tag, source);
+	if (from->traffic_n == 0 && from->revisions_n == 1)
+		add_split(s, from, from->revisions[0].instances.revision, 100, NULL, source);
+}
+
+struct routes *
+routes_new(const struct msg_service *services, size_t n, const struct route_source *source)
+{
+	struct routes *r = xcalloc(1, sizeof *r);
+	size_t i, j;
+
+	atomic_init(&r->refs, 1);
+	hmap_init(&r->hosts);
+	r->services = xcalloc(n, sizeof *r->services);
+	for (i = 0; i < n; i++) {
+		struct service *s = &r->services[r->services_n++];
+
+		service_init(s, &services[i], source);
+		for (j = 0; s->splits_n > 0 && j < services[i].hosts.n; j++)
+			add_host(r, services[i].hosts.v[j], &services[i],
+				 &(struct target){.service = s});
+	}
+	for (i = 0; i < n; i++) /* last: what a service has for itself goes first */
+		add_tag_hosts(r, &services[i], &r->services[i]);
+	return r;
+}
+
+/* --- the end of it --- */
+
+static void
+by_field_free(struct by_field *f)
+{
+	size_t at = 0;
+	void *target;
+
+	while (hmap_next(&f->values, &at, NULL, &target))
+		free(target);
+	hmap_fini(&f->values);
+	free(f->name);
+	free(f);
+}
+
+static void
+place_free(struct place *p)
+{
+	struct by_field *f, *next;
+
+	if (p == NULL)
+		return;
+	for (f = p->fields; f != NULL; f = next) {
+		next = f->next;
+		by_field_free(f);
+	}
+	free(p->any);
+	free(p);
+}
+
+static void
+vhost_free(struct vhost *v)
+{
+	size_t at = 0;
+	void *place;
+
+	if (v == NULL)
+		return;
+	while (hmap_next(&v->prefixes, &at, NULL, &place))
+		place_free(place);
+	hmap_fini(&v->prefixes);
+	place_free(v->root);
+	free(v);
+}
+
+static void
+service_fini(struct service *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->splits_n; i++) {
+		free(s->splits[i].tag);
+		limits_fini(&s->splits[i].revision.limits);
+		revision_unref(&s->splits[i].revision.rev);
+	}
+	free(s->splits);
+	free(s->sticky_name);
+	rules_free(&s->rules);
+	free(s->pub.waiting_page);
+	free(s->pub.name);
+}
+
+static void
+routes_free(struct routes *r)
+{
+	size_t at = 0, i;
+	void *vhost;
+
+	while (hmap_next(&r->hosts, &at, NULL, &vhost))
+		vhost_free(vhost);
+	hmap_fini(&r->hosts);
+	vhost_free(r->any);
+	for (i = 0; i < r->services_n; i++)
+		service_fini(&r->services[i]);
+	free(r->services);
+	free(r);
+}
+
+struct routes *
+routes_ref(struct routes *r)
+{
+	atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
+	return r;
+}
+
+void
+routes_unref(struct routes **rp)
+{
+	struct routes *r = *rp;
+
+	*rp = NULL;
+	if (r != NULL && atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) == 1)
+		routes_free(r);
+}
+
+/* --- which service --- */
+
+static void *
+probe(const struct hmap *m, const char *key, size_t n, struct route_match *out)
+{
+	out->probes++;
+	return hmap_find_n(m, key, n);
+}
+
+static const struct target *
+find_target(const struct place *p, const struct route_query *q, struct route_match *out)
+{
+	const struct by_field *f;
+
+	for (f = p->fields; f != NULL; f = f->next) {
+		size_t n = 0;
+		const char *value = q->field(q->ctx, f->name, &n);
+		const struct target *t = value == NULL ? NULL : probe(&f->values, value, n, out);
+
+		if (t != NULL)
+			return t;
+	}
+	return p->any;
+}
+
+/* The longest prefix that ends on a segment border: "/a/b/c", "/a/b", "/a", "/". */
+static const struct target *
+find_path(const struct vhost *v, const struct route_query *q, struct route_match *out)
+{
+	const struct target *t = NULL;
+	size_t n;
+
+	for (n = MIN(q->path_n, v->longest); n > 0 && t == NULL; n--) {
+		const struct place *p;
+
+		if ((n < q->path_n && q->path[n] != '/') || q->path[n - 1] == '/')
+			continue;
+		p = probe(&v->prefixes, q->path, n, out);
+		t = p == NULL ? NULL : find_target(p, q, out);
+	}
+	return t != NULL || v->root == NULL ? t : find_target(v->root, q, out);
+}
+
+/* "*.b.c" and so on for the host a.b.c; host[0] may be written over. */
+static const struct target *
+find_wildcard(const struct routes *r, char *host, size_t n, const struct route_query *q,
+	      struct route_match *out)
+{
+	const struct target *t = NULL;
+	size_t at = n > r->longest_wildcard ? n - r->longest_wildcard : 1;
+
+	for (; at < n && t == NULL; at++) {
+		const struct vhost *v;
+
+		if (host[at] != '.')
+			continue;
+		host[at - 1] = '*';
+		v = probe(&r->hosts, host + at - 1, n - at + 1, out);
+		t = v == NULL ? NULL : find_path(v, q, out);
+	}
+	return t;
+}
+
+static const struct target *
+find(const struct routes *r, const struct route_query *q, struct route_match *out)
+{
+	const struct target *t = NULL;
+	size_t n = q->host_n, i;
+	char host[HOST_MAX + 1];
+
+	if (n > 1 && q->host[n - 1] == '.')
+		n--;
+	if (n <= HOST_MAX) {
+		const struct vhost *v;
+
+		for (i = 0; i < n; i++)
+			host[i] = lower(q->host[i]);
+		v = n == 0 || host[0] == '*' ? NULL : probe(&r->hosts, host, n, out);
+		t = v == NULL ? NULL : find_path(v, q, out);
+		if (t == NULL && r->longest_wildcard > 0)
+			t = find_wildcard(r, host, n, q, out);
+	}
+	return t != NULL || r->any == NULL ? t : find_path(r->any, q, out);
+}
+
+/* --- which revision --- */
+
+/* The value of a cookie, or NULL (RFC 6265 4.2.1: name=value; name=value). */
+static const char *
+find_cookie(const char *s, size_t n, const char *name, size_t *value_n)
+{
+	size_t name_n = strlen(name);
+	const char *end = s + n;
+
+	while (s < end) {
+		const char *stop = memchr(s, ';', (size_t)(end - s));
+
+		if (stop == NULL)
+			stop = end;
+		while (s < stop && *s == ' ')
+			s++;
+		if ((size_t)(stop - s) > name_n && s[name_n] == '=' &&
+		    memcmp(s, name, name_n) == 0) {
+			*value_n = (size_t)(stop - s) - name_n - 1;
+			return s + name_n + 1;
+		}
+		s = stop + 1;
+	}
+	return NULL;
+}
+
+/* What the split goes by: the client's own mark where there is one. */
+static uint64_t
+mark(const struct service *s, const struct route_query *q)
+{
+	const char *value = NULL;
+	size_t n = 0;
+
+	if (s->sticky == STICKY_FIELD)
+		value = q->field(q->ctx, s->sticky_name, &n);
+	if (s->sticky == STICKY_COOKIE) {
+		const char *cookies = q->field(q->ctx, "cookie", &n);
+
+		if (cookies != NULL)
+			value = find_cookie(cookies, n, s->sticky_name, &n);
+	}
+	return value == NULL ? q->random : hash(s->salt, value, n);
+}
+
+static const struct split *
+find_tag(const struct service *s, const struct route_query *q)
+{
+	size_t n = 0, i;
+	const char *tag = s->has_tags ? q->field(q->ctx, TAG_FIELD, &n) : NULL;
+
+	for (i = 0; tag != NULL && i < s->splits_n; i++)
+		if (s->splits[i].tag != NULL && strlen(s->splits[i].tag) == n &&
+		    memcmp(s->splits[i].tag, tag, n) == 0)
+			return &s->splits[i];
+	return NULL;
+}
+
+/* Each revision has a stretch of [0, total) as long as its percent; the mark falls into
+ * one of them.  Clients move only as far as the stretches' borders do. */
+static const struct split *
+find_split(const struct service *s, const struct route_query *q)
+{
+	uint64_t at;
+	size_t i;
+
+	if (s->splits_n == 1 || s->total == 0)
+		return &s->splits[0];
+	at = (uint64_t)((unsigned __int128)mark(s, q) * s->total >> 64);
+	for (i = 0; i < s->splits_n - 1 && at >= s->splits[i].percent; i++)
+		at -= s->splits[i].percent;
+	return &s->splits[i];
+}
+
+void
+routes_find(const struct routes *r, const struct route_query *q, struct route_match *out)
+{
+	const struct target *t;
+	const struct split *split;
+
+	*out = (struct route_match){.action = RULE_WAKE};
+	t = find(r, q, out);
+	if (t == NULL)
+		return;
+	split = t->tagged;
+	if (split == NULL)
+		split = find_tag(t->service, q);
+	if (split == NULL)
+		split = find_split(t->service, q);
+	out->service = &t->service->pub;
+	out->revision = &split->revision;
+	if (t->service->rules != NULL)
+		out->rule = rules_find(t->service->rules, q);
+	if (out->rule != NULL)
+		out->action = out->rule->action;
+}

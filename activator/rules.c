@@ -1,0 +1,205 @@
+#include "activator/rules.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "activator/route.h"
+
+struct rule {
+	struct rule_conf conf;
+	struct addr_net *clients;
+	size_t clients_n;
+	char *field; /* conf.header in lower case, or NULL */
+};
+
+struct rules {
+	size_t n;
+	struct rule v[];
+};
+
+static char *
+copy(const char *s)
+{
+	return s == NULL ? NULL : xstrdup(s);
+}
+
+static struct str_list
+copy_list(const struct str_list *from)
+{
+	struct str_list to = {.n = from->n};
+	size_t i;
+
+	if (from->n == 0)
+		return to;
+	to.v = xcalloc(from->n + 1, sizeof *to.v);
+	for (i = 0; i < from->n; i++)
+		to.v[i] = xstrdup(from->v[i]);
+	return to;
+}
+
+static void
+list_free(struct str_list *l)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		free(l->v[i]);
+	free(l->v);
+}
+
+static void
+parse_clients(struct rule *r)
+{
+	size_t i;
+
+	r->clients = xcalloc(r->conf.clients.n + 1, sizeof *r->clients);
+	for (i = 0; i < r->conf.clients.n; i++)
+		if (addr_net_parse(&r->clients[r->clients_n], r->conf.clients.v[i], NULL) == 0)
+			r->clients_n++;
+}
+
+static void
+rule_init(struct rule *r, const struct rule_conf *from)
+{
+	char *s;
+
+	r->conf = (struct rule_conf){
+		.action = from->action,
+		.methods = copy_list(&from->methods),
+		.paths = copy_list(&from->paths),
+		.header = copy(from->header),
+		.contains = copy(from->contains),
+		.clients = copy_list(&from->clients),
+		.status = from->status,
+		.body = copy(from->body),
+		.fields = copy_list(&from->fields),
+	};
+	r->field = copy(from->header);
+	for (s = r->field; s != NULL && *s != '\0'; s++)
+		*s = (char)(*s >= 'A' && *s <= 'Z' ? *s | 0x20 : *s);
+	parse_clients(r);
+}
+
+static void
+rule_fini(struct rule *r)
+{
+	free(r->field);
+	free(r->clients);
+	list_free(&r->conf.methods);
+	list_free(&r->conf.paths);
+	list_free(&r->conf.clients);
+	list_free(&r->conf.fields);
+	free(r->conf.header);
+	free(r->conf.contains);
+	free(r->conf.body);
+}
+
+struct rules *
+rules_new(const struct rule_conf *from, size_t n)
+{
+	struct rules *rules = xcalloc(1, sizeof *rules + n * sizeof rules->v[0]);
+
+	for (rules->n = 0; rules->n < n; rules->n++)
+		rule_init(&rules->v[rules->n], &from[rules->n]);
+	return rules;
+}
+
+void
+rules_free(struct rules **rp)
+{
+	struct rules *rules = *rp;
+	size_t i;
+
+	*rp = NULL;
+	if (rules == NULL)
+		return;
+	for (i = 0; i < rules->n; i++)
+		rule_fini(&rules->v[i]);
+	free(rules);
+}
+
+bool
+rules_is_below(const char *path, size_t path_n, const char *prefix, size_t prefix_n)
+{
+	if (path_n < prefix_n || memcmp(path, prefix, prefix_n) != 0)
+		return false;
+	return path_n == prefix_n || path[prefix_n] == '/';
+}
+
+static bool
+has_method(const struct rule *r, const struct route_query *q)
+{
+	size_t i;
+
+	for (i = 0; i < r->conf.methods.n; i++)
+		if (strlen(r->conf.methods.v[i]) == q->method_n &&
+		    memcmp(r->conf.methods.v[i], q->method, q->method_n) == 0)
+			return true;
+	return r->conf.methods.n == 0;
+}
+
+static bool
+has_path(const struct rule *r, const struct route_query *q)
+{
+	size_t i;
+
+	for (i = 0; i < r->conf.paths.n; i++) {
+		size_t n = strlen(r->conf.paths.v[i]);
+
+		if (n > 0 && r->conf.paths.v[i][n - 1] == '/')
+			n--;
+		if (rules_is_below(q->path, q->path_n, r->conf.paths.v[i], n))
+			return true;
+	}
+	return r->conf.paths.n == 0;
+}
+
+/* Does value hold `part`, in any case? */
+static bool
+contains(const char *value, size_t n, const char *part)
+{
+	size_t part_n = strlen(part), i;
+
+	for (i = 0; i + part_n <= n; i++)
+		if (strncasecmp(value + i, part, part_n) == 0)
+			return true;
+	return false;
+}
+
+static bool
+has_field(const struct rule *r, const struct route_query *q)
+{
+	const char *value;
+	size_t n = 0;
+
+	if (r->field == NULL)
+		return true;
+	value = q->field(q->ctx, r->field, &n);
+	return value != NULL && (r->conf.contains == NULL || contains(value, n, r->conf.contains));
+}
+
+static bool
+has_client(const struct rule *r, const struct route_query *q)
+{
+	size_t i;
+
+	for (i = 0; i < r->clients_n; i++)
+		if (addr_net_contains(&r->clients[i], q->client))
+			return true;
+	return r->conf.clients.n == 0;
+}
+
+const struct rule_conf *
+rules_find(const struct rules *rules, const struct route_query *q)
+{
+	size_t i;
+
+	for (i = 0; i < rules->n; i++) {
+		const struct rule *r = &rules->v[i];
+
+		if (has_method(r, q) && has_path(r, q) && has_client(r, q) && has_field(r, q))
+			return &r->conf;
+	}
+	return NULL;
+}
