@@ -9,6 +9,8 @@
 #include "common/clk.h"
 #include "common/log.h"
 
+#define SILENCE (5 * CLK_S) /* that many seconds' reports are missing */
+
 /* --- life --- */
 
 struct reconcile *
@@ -238,7 +240,7 @@ reconcile_peer_up(struct reconcile *r, uint64_t serial, const char *id)
 	lay_ghosts_named(r, id);
 	r->peers = xrealloc(r->peers, (r->peers_n + 1) * sizeof *r->peers);
 	r->peers[r->peers_n++] = (struct reconcile_peer){
-		.serial = serial, .id = xstrdup(id), .report = 1};
+		.serial = serial, .id = xstrdup(id), .report = 1, .since_ns = clk_now()};
 	LIST_FOREACH(&r->active, node, tmp)
 		scaledown_peer_up(r, container_of(node, struct revision, active), serial);
 	mark_active(r);
@@ -293,11 +295,29 @@ reconcile_peer_down(struct reconcile *r, uint64_t serial)
 
 /* --- deciding --- */
 
+/* Connected, but without a word: what it has in flight is not known. */
+static bool
+is_silent(const struct reconcile_peer *p, int64_t now)
+{
+	return now - MAX(p->reported_ns, p->since_ns) > SILENCE;
+}
+
+static bool
+is_someone_silent(const struct reconcile *r, int64_t now)
+{
+	size_t i;
+
+	for (i = 0; i < r->peers_n; i++)
+		if (is_silent(&r->peers[i], now))
+			return true;
+	return false;
+}
+
 /* Silence is not idleness. */
 static bool
 may_shrink(const struct reconcile *r, const struct revision *rev, int64_t now)
 {
-	return r->peers_n > 0 && !is_ghost_of(r, rev, now);
+	return r->peers_n > 0 && !is_someone_silent(r, now) && !is_ghost_of(r, rev, now);
 }
 
 /* The ceiling over all: what is there stays, and who asks first is served first. */
@@ -435,6 +455,22 @@ reconcile_retire(struct reconcile *r)
 	r->is_retired = true;
 }
 
+static void
+note_silence(struct reconcile *r, int64_t now)
+{
+	size_t i;
+
+	for (i = 0; i < r->peers_n; i++) {
+		struct reconcile_peer *p = &r->peers[i];
+
+		if (p->is_silence_told || !is_silent(p, now))
+			continue;
+		p->is_silence_told = true;
+		log_warn(NULL, "activator is connected but reports nothing, no scale-down",
+			 "activator=%s", p->id);
+	}
+}
+
 void
 reconcile_tick(struct reconcile *r)
 {
@@ -442,6 +478,7 @@ reconcile_tick(struct reconcile *r)
 	struct list_node *node, *tmp;
 
 	lay_old_ghosts(r, now);
+	note_silence(r, now);
 	LIST_FOREACH(&r->active, node, tmp) {
 		struct revision *rev = container_of(node, struct revision, active);
 
@@ -535,6 +572,8 @@ complete_report(struct reconcile *r, struct reconcile_peer *p, int64_t period_ns
 			revision_report(rev, &nothing, period_ns, now);
 	}
 	p->report++;
+	p->reported_ns = now;
+	p->is_silence_told = false;
 }
 
 static void

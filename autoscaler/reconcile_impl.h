@@ -8,7 +8,10 @@
 struct reconcile_peer {
 	uint64_t serial;
 	char *id;
-	uint64_t report; /* number of the report that it is telling */
+	uint64_t report;      /* number of the report that it is telling */
+	int64_t since_ns;     /* of its link */
+	int64_t reported_ns;  /* when the last one was complete; 0: none yet */
+	bool is_silence_told; /* in the log */
 };
 
 /* An activator that vanished: it counts as busy until it is back or a stable window
