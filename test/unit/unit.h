@@ -29,6 +29,7 @@ unit_stderr_of(void (*fn)(void *arg), void *arg)
 	char *text;
 
 	assert_true(saved >= 0 && fd >= 0);
+	assert_int_equal(fcntl(fd, F_SETFL, O_APPEND), 0); /* or threads overwrite each other */
 	assert_true(dup2(fd, STDERR_FILENO) >= 0);
 	fn(arg);
 	assert_true(dup2(saved, STDERR_FILENO) >= 0);
