@@ -1,0 +1,349 @@
+#include "activator/world.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clk.h"
+#include "common/hmap.h"
+#include "activator/probe.h"
+#include "activator/route.h"
+
+struct world {
+	struct loop *loop;
+	struct worker *const *workers;
+	unsigned workers_n;
+	struct prober *prober;
+	void (*on_demand)(struct loop_mail *);
+	struct hmap revisions; /* name → struct revision, a reference */
+	struct hmap instances; /* id → struct instance, borrowed from its revision's list */
+	struct msg_service *services; /* between begin and end */
+	size_t services_n;
+	bool is_building, is_described;
+};
+
+struct world *
+world_new(struct loop *loop, struct worker *const *workers, unsigned workers_n,
+	  struct prober *prober, void (*on_demand)(struct loop_mail *))
+{
+	struct world *w = xcalloc(1, sizeof *w);
+
+	w->loop = loop;
+	w->workers = workers;
+	w->workers_n = workers_n;
+	w->prober = prober;
+	w->on_demand = on_demand;
+	hmap_init(&w->revisions);
+	hmap_init(&w->instances);
+	return w;
+}
+
+struct revision *
+world_revision(const struct world *w, const char *name)
+{
+	return hmap_find(&w->revisions, name);
+}
+
+struct instance *
+world_instance(const struct world *w, const char *id)
+{
+	return hmap_find(&w->instances, id);
+}
+
+struct revision *
+world_next(const struct world *w, size_t *at)
+{
+	const char *name;
+	void *rev;
+
+	return hmap_next(&w->revisions, at, &name, &rev) ? rev : NULL;
+}
+
+bool
+world_is_described(const struct world *w)
+{
+	return w->is_described;
+}
+
+/* --- instances --- */
+
+static void
+post_sets(struct world *w, struct revision *rev, struct instance_set *set)
+{
+	unsigned i;
+
+	for (i = 0; i < w->workers_n; i++)
+		worker_post_set(w->workers[i], rev, set);
+}
+
+/* It is gone from the list: nothing new goes there; what is in flight keeps it. */
+static void
+forget_instance(struct world *w, struct instance *inst)
+{
+	prober_forget(w->prober, inst);
+	instance_close_slots(inst, SLOTS_STOPPING);
+	hmap_remove(&w->instances, inst->id);
+	list_remove(&inst->rev->instances, &inst->node);
+	instance_unref(&inst);
+}
+
+static void
+set_state(struct world *w, struct instance *inst, enum instance_state state)
+{
+	inst->state = state;
+	if (state == INSTANCE_STOPPING) {
+		instance_close_slots(inst, SLOTS_STOPPING);
+		return;
+	}
+	instance_open_slots(inst, SLOTS_STOPPING);
+	if (!instance_is_open(inst))
+		prober_watch(w->prober, inst);
+}
+
+static struct instance *
+add_instance(struct world *w, struct revision *rev, const struct msg_instance *m)
+{
+	struct instance *inst;
+	struct addr addr;
+	struct err e;
+
+	if (addr_set(&addr, m->address, m->port, &e) < 0) {
+		log_warn(&rev->tag, "instance has no address that can be used",
+			 "instance=%s err=%s", m->id, e.text);
+		return NULL;
+	}
+	inst = instance_new(rev, m->id, &addr);
+	list_push(&rev->instances, &inst->node);
+	hmap_put(&w->instances, m->id, inst);
+	if (atomic_load_explicit(&rev->activation.addressed_ns, memory_order_relaxed) == 0)
+		atomic_store_explicit(&rev->activation.addressed_ns, clk_now(),
+				      memory_order_relaxed);
+	return inst;
+}
+
+static void
+take_instance(struct world *w, struct revision *rev, const struct msg_instance *m)
+{
+	struct instance *inst = world_instance(w, m->id);
+
+	if (m->address == NULL)
+		return; /* it will be told again, with one */
+	if (inst != NULL && inst->rev != rev) {
+		log_warn(&rev->tag, "instance belongs to another revision",
+			 "instance=%s other=%s", m->id, inst->rev->name);
+		return;
+	}
+	if (inst == NULL)
+		inst = add_instance(w, rev, m);
+	if (inst == NULL)
+		return;
+	inst->is_listed = true;
+	free(inst->probe_spec);
+	inst->probe_spec = m->probe == NULL ? NULL : xstrdup(m->probe);
+	set_state(w, inst, m->state);
+}
+
+static void
+take_list(struct world *w, struct revision *rev, const struct msg_instances *m)
+{
+	struct list_node *node, *tmp;
+	size_t i;
+
+	LIST_FOREACH(&rev->instances, node, tmp)
+		container_of(node, struct instance, node)->is_listed = false;
+	for (i = 0; i < m->n; i++)
+		take_instance(w, rev, &m->v[i]);
+	LIST_FOREACH(&rev->instances, node, tmp) {
+		struct instance *inst = container_of(node, struct instance, node);
+
+		if (!inst->is_listed)
+			forget_instance(w, inst);
+	}
+}
+
+static struct instance_set *
+set_of(const struct revision *rev)
+{
+	struct instance **v = xcalloc(rev->instances.n, sizeof(struct instance *));
+	struct instance_set *set;
+	struct list_node *node, *tmp;
+	uint32_t n = 0;
+
+	LIST_FOREACH(&rev->instances, node, tmp)
+		v[n++] = container_of(node, struct instance, node);
+	set = instance_set_new(v, n);
+	free(v);
+	return set;
+}
+
+static void
+apply_instances(struct world *w, struct revision *rev, const struct msg_instances *m)
+{
+	struct instance_set *set;
+	struct revision_wish wish = {
+		.wanted = m->wanted,
+		.container_concurrency = rev->limits.container_concurrency,
+		.pace = m->target > 0 ? (uint32_t)ceil(m->target * rev->limits.release_burst) : 0,
+		.is_external = m->is_external,
+	};
+
+	if (m->is_known)
+		take_list(w, rev, m);
+	if (m->cold_start_ms > 0)
+		atomic_store_explicit(&rev->cold_start_ms, (uint32_t)m->cold_start_ms,
+				      memory_order_relaxed);
+	set = set_of(rev);
+	post_sets(w, rev, set);
+	revision_publish(rev, set, &wish);
+	if (m->failure != NULL)
+		revision_set_failure(rev, m->failure->reason, m->failure->message,
+				     clk_now() + m->failure->retry_after_ms * CLK_MS);
+	else
+		revision_set_failure(rev, NULL, NULL, 0);
+}
+
+void
+world_instances(struct world *w, const struct msg_instances *m)
+{
+	struct revision *rev = world_revision(w, m->revision);
+
+	if (rev == NULL)
+		log_debug(NULL, "instances of an unknown revision", "revision=%s", m->revision);
+	else
+		apply_instances(w, rev, m);
+}
+
+/* --- the table --- */
+
+static void
+drop_services(struct world *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->services_n; i++) {
+		struct msg m = {.type = MSG_SERVICE, .u.service = w->services[i]};
+
+		msg_fini(&m);
+	}
+	free(w->services);
+	w->services = NULL;
+	w->services_n = 0;
+}
+
+void
+world_begin(struct world *w)
+{
+	drop_services(w);
+	w->is_building = true;
+}
+
+void
+world_service(struct world *w, struct msg_service *s)
+{
+	if (!w->is_building)
+		return;
+	w->services = xrealloc(w->services, (w->services_n + 1) * sizeof *w->services);
+	w->services[w->services_n++] = *s;
+	*s = (struct msg_service){0};
+}
+
+static struct revision *
+find(void *ctx, const char *name)
+{
+	struct revision *rev = world_revision(ctx, name);
+
+	CHECK(rev != NULL); /* world_end() has made them all */
+	return revision_ref(rev);
+}
+
+static void
+describe(struct world *w, const struct msg_revision *m)
+{
+	struct revision *rev = world_revision(w, m->instances.revision);
+
+	if (rev == NULL) {
+		rev = revision_new(m->instances.revision, w->workers_n, w->loop, w->on_demand);
+		hmap_put(&w->revisions, rev->name, rev);
+	}
+	rev->is_described = true;
+	limits_fini(&rev->limits);
+	limits_copy(&rev->limits, &m->limits);
+	apply_instances(w, rev, &m->instances);
+}
+
+/* A revision that no service has any more: its instances go; the object stays while
+ * requests hold it. */
+static void
+retire(struct world *w, struct revision *rev)
+{
+	const struct msg_instances none = {.revision = rev->name, .is_known = true};
+
+	apply_instances(w, rev, &none);
+	hmap_remove(&w->revisions, rev->name);
+	revision_unref(&rev);
+}
+
+static void
+retire_undescribed(struct world *w)
+{
+	struct revision *rev;
+	size_t at = 0;
+
+	while ((rev = world_next(w, &at)) != NULL)
+		if (!rev->is_described)
+			retire(w, rev);
+}
+
+int
+world_end(struct world *w, uint32_t services, struct err *e)
+{
+	const struct route_source source = {.find = find, .ctx = w};
+	struct routes *routes;
+	struct revision *rev;
+	size_t at = 0, i, j;
+	unsigned k;
+
+	if (!w->is_building || services != w->services_n) {
+		drop_services(w);
+		w->is_building = false;
+		return err_set(e, 0, "end says %u services, %zu came", services, w->services_n);
+	}
+	while ((rev = world_next(w, &at)) != NULL)
+		rev->is_described = false;
+	for (i = 0; i < w->services_n; i++)
+		for (j = 0; j < w->services[i].revisions_n; j++)
+			describe(w, &w->services[i].revisions[j]);
+	routes = routes_new(w->services, w->services_n, &source);
+	for (k = 0; k < w->workers_n; k++)
+		worker_post_routes(w->workers[k], routes);
+	routes_unref(&routes);
+	retire_undescribed(w);
+	drop_services(w);
+	w->is_building = false;
+	w->is_described = true;
+	return 0;
+}
+
+void
+world_free(struct world **wp)
+{
+	struct world *w = *wp;
+	struct revision *rev;
+	size_t at = 0;
+
+	*wp = NULL;
+	if (w == NULL)
+		return;
+	drop_services(w);
+	while ((rev = world_next(w, &at)) != NULL) {
+		struct list_node *node, *tmp;
+
+		LIST_FOREACH(&rev->instances, node, tmp)
+			forget_instance(w, container_of(node, struct instance, node));
+		hmap_remove(&w->revisions, rev->name);
+		revision_unref(&rev);
+	}
+	hmap_fini(&w->revisions);
+	hmap_fini(&w->instances);
+	free(w);
+}
