@@ -15,15 +15,17 @@
 #include "autoscaler/cgroup.h"
 #include "autoscaler/command.h"
 #include "autoscaler/kept.h"
+#include "autoscaler/left.h"
 #include "autoscaler/proctab.h"
 #include "common/clk.h"
 #include "common/daemon.h"
 #include "common/link.h"
 #include "common/log.h"
 
-#define ORPHAN_TIMEOUT_FIRST (30 * CLK_S)  /* until an autoscaler has said its own */
-#define OUTPUT_QUEUE_MAX ((size_t)4 << 20) /* towards a slow autoscaler, then lines are left out   \
-					    */
+#define ORPHAN_TIMEOUT_FIRST (30 * CLK_S) /* until an autoscaler has said its own */
+#define OUTPUT_QUEUE_MAX                                                                           \
+	((size_t)4 << 20) /* towards a slow autoscaler, then lines are left out                    \
+			   */
 #define SWEEP_AGAIN_NS (100 * CLK_MS)
 
 struct keeper {
@@ -125,34 +127,6 @@ on_kept_left_out(struct kept *k, uint64_t lines, void *arg)
 
 /* --- ends --- */
 
-static struct kept *
-find(const struct keeper *kp, const char *id)
-{
-	struct list_node *node, *tmp;
-
-	LIST_FOREACH(&kp->kept, node, tmp) {
-		struct kept *k = container_of(node, struct kept, node);
-
-		if (strcmp(k->start.id, id) == 0)
-			return k;
-	}
-	return NULL;
-}
-
-static struct kept *
-find_pid(const struct keeper *kp, pid_t pid)
-{
-	struct list_node *node, *tmp;
-
-	LIST_FOREACH(&kp->kept, node, tmp) {
-		struct kept *k = container_of(node, struct kept, node);
-
-		if (k->pid == pid)
-			return k;
-	}
-	return NULL;
-}
-
 /* End if nothing holds us here. */
 static void
 end_if_idle(struct keeper *kp)
@@ -199,61 +173,11 @@ forget(struct keeper *kp, struct kept *k)
 	end_if_idle(kp);
 }
 
-/* Whose process p is, whose ancestor has lost its parent to us.  By session and group
- * first; a process that has made both its own (a daemon) still has the mark in its
- * environment.  One that wiped that too can only be told where there is no choice. */
-static struct kept *
-owner(const struct keeper *kp, const struct proctab_entry *p, const struct proctab_entry *root)
-{
-	const struct proctab_entry *const who[] = {p, root};
-	struct list_node *node, *tmp;
-	size_t i;
-
-	for (i = 0; i < ARRAY_LEN(who); i++) {
-		struct kept *k = find_pid(kp, who[i]->session);
-
-		k = k != NULL ? k : find_pid(kp, who[i]->group);
-		if (k != NULL)
-			return k;
-	}
-	LIST_FOREACH(&kp->kept, node, tmp) {
-		struct kept *k = container_of(node, struct kept, node);
-		char *mark = xasprintf(COMMAND_INSTANCE "=%s", k->start.id);
-		bool is_marked = proctab_has_env(p->pid, mark) || proctab_has_env(root->pid, mark);
-
-		free(mark);
-		if (is_marked)
-			return k;
-	}
-	return kp->kept.n == 1 ? container_of(list_first(&kp->kept), struct kept, node) : NULL;
-}
-
-/* Collect what is left of k.  Descendants of a first process that lives are not
- * "left": they are that one's to end. */
-static size_t
-left_of(const struct keeper *kp, const struct kept *k, const struct proctab *t,
-	const struct proctab_entry **left)
-{
-	size_t n = 0, i;
-
-	for (i = 0; i < t->n; i++) {
-		const struct proctab_entry *p = &t->v[i];
-		const struct proctab_entry *root;
-
-		if (p->root == 0 || p->is_zombie)
-			continue;
-		root = proctab_find(t, p->root);
-		if (find_pid(kp, p->root) == NULL && root != NULL && owner(kp, p, root) == k)
-			left[n++] = p;
-	}
-	return n;
-}
-
 static void
 sweep_one(struct keeper *kp, struct kept *k, const struct proctab *t)
 {
 	const struct proctab_entry **left = xcalloc(t->n + 1, sizeof *left);
-	size_t n = left_of(kp, k, t, left);
+	size_t n = left_of(&kp->kept, k, t, left);
 
 	if (!kept_is_left(k, left, n))
 		forget(kp, k);
@@ -301,7 +225,7 @@ on_child(int signo, void *arg)
 
 	(void)signo;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		struct kept *k = find_pid(kp, pid);
+		struct kept *k = kept_find_pid(&kp->kept, pid);
 
 		if (k == NULL || k->phase == PHASE_ENDED)
 			continue; /* one of those that were left to us */
@@ -341,7 +265,7 @@ take_start(struct keeper *kp, struct keeper_msg *m)
 	struct err e = {0};
 	struct kept *k;
 
-	if (find(kp, id) != NULL)
+	if (kept_find(&kp->kept, id) != NULL)
 		err_set(&e, 0, "cannot start %s: the id is in use", id);
 	k = e.text[0] != '\0' ? NULL : kept_new(kp->loop, m, kp->cgroup, &kept_ops, kp, &e);
 	if (k == NULL)
@@ -354,7 +278,7 @@ take_start(struct keeper *kp, struct keeper_msg *m)
 static void
 take(struct keeper *kp, struct keeper_msg *m)
 {
-	struct kept *k = m->id == NULL ? NULL : find(kp, m->id);
+	struct kept *k = m->id == NULL ? NULL : kept_find(&kp->kept, m->id);
 
 	switch (m->type) {
 	case KEEPER_HELLO:
@@ -506,25 +430,10 @@ keeper_open(struct keeper *kp, const char *state_dir, struct err *e)
 	return 0;
 }
 
-/* What no instance owns (it wiped its environment and left its group) ends with us. */
-static void
-kill_strays(void)
-{
-	struct proctab t;
-	size_t i;
-
-	proctab_read(&t);
-	proctab_root(&t, getpid());
-	for (i = 0; i < t.n; i++)
-		if (t.v[i].root != 0 && !t.v[i].is_zombie)
-			kill(t.v[i].pid, SIGKILL);
-	proctab_fini(&t);
-}
-
 static void
 keeper_close(struct keeper *kp)
 {
-	kill_strays();
+	left_kill_all();
 	link_server_free(&kp->server);
 	loop_timer_fini(&kp->sweep_timer);
 	loop_timer_fini(&kp->orphan_timer);

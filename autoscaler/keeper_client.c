@@ -235,20 +235,27 @@ kill_groups(struct keeper_client *c)
 	return killed;
 }
 
+static bool
+is_marked(const struct keeper_client *c, pid_t pid)
+{
+	char *mark = proctab_env(pid, COMMAND_KEEPER);
+	bool is_ours = mark != NULL && strcmp(mark, c->mark) == 0;
+
+	free(mark);
+	return is_ours;
+}
+
 static size_t
 kill_marked(const struct keeper_client *c)
 {
-	char *mark = xasprintf(COMMAND_KEEPER "=%s", c->mark);
 	struct proctab t;
 	size_t killed = 0, i;
 
 	proctab_read(&t);
 	for (i = 0; i < t.n; i++)
-		if (!t.v[i].is_zombie && t.v[i].pid != getpid() &&
-		    proctab_has_env(t.v[i].pid, mark))
+		if (!t.v[i].is_zombie && t.v[i].pid != getpid() && is_marked(c, t.v[i].pid))
 			killed += kill(t.v[i].pid, SIGKILL) == 0;
 	proctab_fini(&t);
-	free(mark);
 	return killed;
 }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "autoscaler/cgroup.h"
@@ -227,6 +228,38 @@ kept_free(struct kept **kp)
 		cgroup_remove(k->cgroup, k->start.id);
 	keeper_msg_fini(&k->start);
 	free(k);
+}
+
+struct kept *
+kept_find(const struct list *all, const char *id)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(all, node, tmp) {
+		struct kept *k = container_of(node, struct kept, node);
+
+		if (strcmp(k->start.id, id) == 0)
+			return k;
+	}
+	return NULL;
+}
+
+struct kept *
+kept_find_pid(const struct list *all, pid_t pid)
+{
+	struct list_node *node, *tmp;
+	struct kept *ended = NULL;
+
+	LIST_FOREACH(all, node, tmp) {
+		struct kept *k = container_of(node, struct kept, node);
+
+		if (k->pid != pid)
+			continue;
+		if (k->phase != PHASE_ENDED)
+			return k;
+		ended = k; /* its number may have been given to another one since */
+	}
+	return ended;
 }
 
 /* --- stop --- */

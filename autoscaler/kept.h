@@ -55,6 +55,10 @@ NODISCARD struct kept *kept_new(struct loop *, struct keeper_msg *m, const char 
 				const struct kept_ops *, void *arg, struct err *);
 void kept_free(struct kept **);
 
+/* Among `all` (struct kept); NULL: none. */
+struct kept *kept_find(const struct list *all, const char *id);
+struct kept *kept_find_pid(const struct list *all, pid_t);
+
 /* SIGTERM to its group; SIGKILL when stop_timeout is over.  Idempotent. */
 void kept_stop(struct kept *);
 

@@ -167,8 +167,9 @@ take_left_out(struct process_driver *d, struct member *m, const struct keeper_ms
 static void
 take_leave(struct process_driver *d)
 {
-	log_warn(NULL, "keeper was told to end, and ends its instances", "instances=%zu",
-		 d->by_id.n);
+	if (!d->is_closing) /* else it was we who told it */
+		log_warn(NULL, "keeper was told to end, and ends its instances", "instances=%zu",
+			 d->by_id.n);
 	d->is_keeper_leaving = true;
 }
 

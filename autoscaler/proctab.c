@@ -10,7 +10,7 @@
 #include "common/strbuf.h"
 
 #define ENVIRON_MAX ((size_t)4 << 20) /* more than the kernel lets a process have by default */
-#define ANCESTORS_MAX 4096		   /* the table is not read at one instant: loops may show */
+#define ANCESTORS_MAX 4096	      /* the table is not read at one instant: loops may show */
 
 int
 proctab_parse(struct proctab_entry *p, const char *stat)
@@ -27,8 +27,8 @@ proctab_parse(struct proctab_entry *p, const char *stat)
 	if (sscanf(after + 1,
 		   " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %lu %lu %ld %ld %*d %*d %*d %*d"
 		   " %*u %*u %ld",
-		   &state, &parent, &group, &session, &user, &system, &waited_user,
-		   &waited_system, &pages) != 9)
+		   &state, &parent, &group, &session, &user, &system, &waited_user, &waited_system,
+		   &pages) != 9)
 		return -1;
 	*p = (struct proctab_entry){
 		.pid = pid,
@@ -37,7 +37,8 @@ proctab_parse(struct proctab_entry *p, const char *stat)
 		.session = session,
 		.is_zombie = state == 'Z' || state == 'X',
 		.cpu_s = ((double)user + (double)system + (double)waited_user +
-			  (double)waited_system) / tick,
+			  (double)waited_system) /
+			 tick,
 		.memory_bytes = (uint64_t)MAX(pages, 0) * (uint64_t)sysconf(_SC_PAGESIZE),
 	};
 	return 0;
@@ -152,20 +153,23 @@ read_environ(pid_t pid, struct strbuf *b)
 	close(fd);
 }
 
-bool
-proctab_has_env(pid_t pid, const char *entry)
+char *
+proctab_env(pid_t pid, const char *name)
 {
-	size_t n = strlen(entry) + 1, at = 0;
+	size_t n = strlen(name), at = 0;
+	char *value = NULL;
 	struct strbuf b;
-	bool is_found = false;
 
 	strbuf_init(&b, 0);
 	read_environ(pid, &b);
 	strbuf_reserve(&b, 1)[0] = '\0'; /* whatever the process made of it, it ends */
-	while (at < b.len && !is_found) {
-		is_found = b.len - at >= n && memcmp(b.data + at, entry, n) == 0;
-		at += strlen(b.data + at) + 1;
+	while (at < b.len && value == NULL) {
+		const char *entry = b.data + at;
+
+		if (strncmp(entry, name, n) == 0 && entry[n] == '=')
+			value = xstrdup(entry + n + 1);
+		at += strlen(entry) + 1;
 	}
 	strbuf_fini(&b);
-	return is_found;
+	return value;
 }

@@ -10,9 +10,9 @@
 struct proctab_entry {
 	pid_t pid, parent, group, session;
 	bool is_zombie;
-	double cpu_s;		/* its own and that of children it has waited for */
-	uint64_t memory_bytes;	/* resident */
-	pid_t root;		/* by proctab_root(): 0: none */
+	double cpu_s;	       /* its own and that of children it has waited for */
+	uint64_t memory_bytes; /* resident */
+	pid_t root;	       /* by proctab_root(): 0: none */
 };
 
 struct proctab {
@@ -33,8 +33,8 @@ void proctab_root(struct proctab *, pid_t parent);
 /* One process, from the text of its stat file.  -1 where it is not one. */
 NODISCARD int proctab_parse(struct proctab_entry *, const char *stat);
 
-/* Whether its environment, as it was at exec, has this very `NAME=value`.  False
- * where it may not be read or was overwritten. */
-bool proctab_has_env(pid_t, const char *entry);
+/* The value of `name` in its environment as it was at exec, the caller's to free; NULL
+ * where it has none, may not be read or has been overwritten. */
+NODISCARD char *proctab_env(pid_t, const char *name);
 
 #endif
