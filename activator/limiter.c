@@ -508,7 +508,7 @@ reopen_locked(struct revision *rev, uint32_t n)
 	uint32_t i;
 
 	for (i = 0; i < n; i++)
-		atomic_fetch_and_explicit(&rev->set->v[i]->slots, ~SLOTS_DRAIN,
+		atomic_fetch_and_explicit(&rev->set->v[i]->slots, ~SLOTS_REV_DRAIN,
 					  memory_order_seq_cst);
 	grant_all_locked(rev);
 }
@@ -522,7 +522,7 @@ revision_try_close(struct revision *rev)
 	pthread_mutex_lock(&rev->lock);
 	is_idle = list_empty(&rev->queue);
 	for (i = 0; is_idle && i < rev->set->n; i++) {
-		uint32_t s = atomic_fetch_or_explicit(&rev->set->v[i]->slots, SLOTS_DRAIN,
+		uint32_t s = atomic_fetch_or_explicit(&rev->set->v[i]->slots, SLOTS_REV_DRAIN,
 						      memory_order_seq_cst);
 
 		if ((s & SLOTS_COUNT) != 0)

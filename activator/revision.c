@@ -185,6 +185,12 @@ instance_is_open(const struct instance *inst)
 	return (atomic_load_explicit(&inst->slots, memory_order_relaxed) & SLOTS_CLOSED) == 0;
 }
 
+bool
+instance_is_unready(const struct instance *inst)
+{
+	return (atomic_load_explicit(&inst->slots, memory_order_relaxed) & SLOTS_UNREADY) != 0;
+}
+
 uint32_t
 revision_parked(const struct revision *rev)
 {

@@ -25,8 +25,9 @@
 #define SLOTS_COUNT UINT32_C(0x00ffffff)
 #define SLOTS_UNREADY UINT32_C(0x80000000)  /* not seen to answer (yet, or any more) */
 #define SLOTS_STOPPING UINT32_C(0x40000000) /* the autoscaler says so, or it is gone from the list */
-#define SLOTS_DRAIN UINT32_C(0x20000000)    /* a drain of it, or of its revision */
-#define SLOTS_CLOSED (SLOTS_UNREADY | SLOTS_STOPPING | SLOTS_DRAIN)
+#define SLOTS_DRAIN UINT32_C(0x20000000)    /* a drain of it */
+#define SLOTS_REV_DRAIN UINT32_C(0x10000000) /* a drain of its revision */
+#define SLOTS_CLOSED (SLOTS_UNREADY | SLOTS_STOPPING | SLOTS_DRAIN | SLOTS_REV_DRAIN)
 
 /* One worker's idle connections to one instance; the worker's alone. */
 struct instance_pool {
@@ -52,13 +53,14 @@ struct instance {
 	struct list permit_queue; /* of struct waiter: slot held, waits for a connection */
 	uint32_t paced;		  /* released from the queue, response head not seen */
 
-	/* main thread: control.c, probe.c */
+	/* main thread: registry.c, prober.c */
 	struct list_node node; /* in rev->instances */
 	void *probe;	       /* the prober's own; NULL: not probed */
 	char *probe_spec;      /* as msg_instance.probe; NULL: as the limits say */
 	enum instance_state state;
 	bool is_listed;	       /* in the newest `instances` */
 	bool is_answering;     /* what was last reported to the autoscaler */
+	bool is_set_aside;     /* refused a connection, and has not answered since */
 
 	struct instance_pool *pools; /* one for each worker */
 };
@@ -178,10 +180,10 @@ struct revision {
 	bool is_external;	  /* of `addresses` */
 	uint32_t rotor;		  /* for choices under the lock */
 
-	/* main thread: control.c, scaler.c */
+	/* main thread: registry.c */
 	struct list instances; /* of struct instance: listed, or gone but not ended */
 	struct loop_mail demand_mail; /* carries a reference */
-	void *control;	   /* scaler's own state for it */
+	void *control;	   /* registry's own state for it; NULL: it is gone from there */
 	bool is_described; /* in the newest begin … end */
 	struct limits limits;
 
@@ -219,8 +221,9 @@ void instance_close_slots(struct instance *, uint32_t why);
 void instance_open_slots(struct instance *, uint32_t why);
 uint32_t instance_in_flight(const struct instance *);
 bool instance_is_open(const struct instance *);
+bool instance_is_unready(const struct instance *); /* not seen to answer */
 /* Drain of a revision: test-and-close.  True: nothing was in flight or parked, and all
- * slots are closed by SLOTS_DRAIN.  False: busy, all as before. */
+ * slots are closed by SLOTS_REV_DRAIN.  False: busy, all as before. */
 NODISCARD bool revision_try_close(struct revision *);
 void revision_reopen(struct revision *);
 /* The driver cannot start it (reason NULL: it can again).  All that are parked hear

@@ -1,0 +1,70 @@
+#include "activator/demand.h"
+
+#include "common/clk.h"
+
+#define RETRY_FIRST (100 * CLK_MS)
+#define RETRY_MOST CLK_S
+#define TELL_EVERY (100 * CLK_MS)
+
+static enum demand_act
+activate(struct demand *d, const struct demand_facts *f, int64_t now)
+{
+	int64_t wait = RETRY_FIRST << MIN(d->tries, 10u);
+
+	d->tries++;
+	d->seq++;
+	d->is_acked = false;
+	d->told = f->parked;
+	d->next_ns = now + MIN(wait, RETRY_MOST);
+	return DEMAND_ACTIVATE;
+}
+
+static enum demand_act
+step_acked(struct demand *d, const struct demand_facts *f, int64_t now)
+{
+	if (!f->is_wanted) {
+		d->tries = UINT16_MAX; /* the longest wait from here on */
+		return activate(d, f, now);
+	}
+	d->next_ns = now + TELL_EVERY;
+	if (f->parked <= d->told)
+		return DEMAND_NOTHING;
+	d->told = f->parked;
+	return DEMAND_TELL;
+}
+
+enum demand_act
+demand_step(struct demand *d, const struct demand_facts *f, int64_t now)
+{
+	if (f->parked == 0 || f->is_open) {
+		d->is_waking = d->is_acked = false;
+		d->tries = 0;
+		d->next_ns = INT64_MAX;
+		return DEMAND_NOTHING;
+	}
+	if (!d->is_waking) {
+		d->is_waking = true;
+		d->next_ns = now;
+	}
+	if (!f->is_link_up) { /* due at once on the next one; it knows of nothing */
+		d->is_acked = false;
+		d->tries = 0;
+		d->next_ns = now;
+		return DEMAND_NOTHING;
+	}
+	d->next_ns = MIN(d->next_ns, now + RETRY_MOST);
+	if (now < d->next_ns)
+		return DEMAND_NOTHING;
+	return d->is_acked ? step_acked(d, f, now) : activate(d, f, now);
+}
+
+bool
+demand_acked(struct demand *d, uint64_t seq, int64_t now)
+{
+	if (!d->is_waking || seq != d->seq)
+		return false;
+	d->is_acked = true;
+	d->next_ns = now + (d->tries > 10 ? RETRY_MOST : TELL_EVERY);
+	d->tries = 0;
+	return true;
+}

@@ -1,0 +1,43 @@
+/* demand - when to ask the autoscaler for an instance of one revision.
+ *
+ * Level-triggered: as long as somebody waits and nothing is coming, it is asked again,
+ * whatever was lost on the way.  Unacknowledged: after 100 ms, doubling to 1 s; on a new
+ * link at once.  Acknowledged: the periodic stats carry the demand, and what has grown
+ * meanwhile is told every 100 ms, so that a burst is sized by what it is; only where the
+ * autoscaler's own word is that it wants none is it asked once more each second.
+ * Pure: no clock, no I/O.  Thread: main. */
+#ifndef ACTIVATOR_DEMAND_H
+#define ACTIVATOR_DEMAND_H
+
+#include "common/base.h"
+
+struct demand {
+	bool is_waking;	 /* somebody waits, no instance is open */
+	bool is_acked;	 /* by the autoscaler that we are connected to */
+	uint64_t seq;	 /* of the newest `activate`; 0: none yet */
+	unsigned tries;	 /* since it was last acknowledged */
+	uint32_t told;	 /* how many are parked, as it was last told */
+	int64_t next_ns; /* when demand_step() has something to do; INT64_MAX: when a fact
+			  * changes */
+};
+
+struct demand_facts {
+	bool is_link_up;
+	bool is_open;	/* an instance is open: a slot will come */
+	bool is_wanted; /* the autoscaler's newest word wants one */
+	uint32_t parked;
+};
+
+enum demand_act {
+	DEMAND_NOTHING,
+	DEMAND_ACTIVATE, /* send `activate` with d->seq */
+	DEMAND_TELL	 /* send how many are parked by now */
+};
+
+/* What is to be done now.  To be called when a fact changed (the link's loss is one), and
+ * while the link is up at d->next_ns. */
+NODISCARD enum demand_act demand_step(struct demand *d, const struct demand_facts *, int64_t now);
+/* `activating` has come.  True: it answers the newest `activate`. */
+bool demand_acked(struct demand *d, uint64_t seq, int64_t now);
+
+#endif
