@@ -3,44 +3,51 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/clk.h"
-#include "activator/h1.h"
 
-#define FIRST_DELAY CLK_MS
-#define LAST_DELAY (100 * CLK_MS)
-#define RUNNING_MOST 512 /* probes under way at once; the rest wait for their turn */
-#define ANSWER_MOST 4096 /* bytes of a response to look at for its status */
+#define DELAY_FIRST CLK_MS
+#define DELAY_MOST (100 * CLK_MS)
+#define DELAY_EACH (200 * CLK_US) /* of all probes together */
+#define OPEN_MOST 512		  /* connections at a time */
+#define STATUS_BYTES 12		  /* "HTTP/1.1 200" */
+
+enum probe_state {
+	PROBE_WAITING, /* for its timer */
+	PROBE_QUEUED,  /* for another one to end: too many are open */
+	PROBE_CONNECTING,
+	PROBE_READING /* the answer to its GET */
+};
+
+/* The probing of one instance, from when it is needed until it answers. */
+struct probe {
+	struct prober *prober;
+	struct instance *inst; /* a reference */
+	struct list_node node; /* in prober->queued while PROBE_QUEUED */
+	enum probe_state state;
+	unsigned tries;
+	int64_t first_ns; /* when it was first tried */
+	int fd;		  /* CONNECTING, READING: open, with a permit; else -1 */
+	struct loop_fd watch;
+	struct loop_timer timer; /* WAITING: the next try; else how long this one may take */
+	char status[STATUS_BYTES];
+	size_t status_n;
+};
 
 struct prober {
 	struct loop *loop;
 	const struct prober_ops *ops;
 	void *arg;
-	struct list waiting; /* of struct probe: due, but RUNNING_MOST are under way */
-	unsigned running;
-	struct h1_head head; /* scratch */
+	struct list queued;
+	size_t probed, open;
+	uint64_t probes;
+	bool is_feeding;
 };
-
-/* One instance that is being probed. */
-struct probe {
-	struct prober *p;
-	struct instance *inst; /* a reference */
-	struct list_node node; /* in p->waiting */
-	struct loop_timer timer; /* the next try, or the end of this one */
-	struct loop_fd watch;
-	int fd; /* -1: between two tries */
-	bool has_permit, is_http, has_told;
-	int64_t delay;
-	char *in;
-	size_t in_n, in_seen;
-};
-
-static void try_now(struct probe *pr);
-static void on_timer(void *arg);
 
 struct prober *
 prober_new(struct loop *loop, const struct prober_ops *ops, void *arg)
@@ -50,269 +57,395 @@ prober_new(struct loop *loop, const struct prober_ops *ops, void *arg)
 	p->loop = loop;
 	p->ops = ops;
 	p->arg = arg;
-	list_init(&p->waiting);
+	list_init(&p->queued);
 	return p;
 }
 
 void
 prober_free(struct prober **pp)
 {
-	if (*pp != NULL)
-		CHECK((*pp)->running == 0 && list_empty(&(*pp)->waiting));
+	CHECK(*pp == NULL || (*pp)->probed == 0);
 	free(*pp);
 	*pp = NULL;
 }
 
-/* --- the end of a try --- */
+size_t
+prober_probed(const struct prober *p)
+{
+	return p->probed;
+}
+
+uint64_t
+prober_probes(const struct prober *p)
+{
+	return p->probes;
+}
+
+int64_t
+prober_delay(unsigned tries, int64_t elapsed_ns, size_t probed, bool is_awaited)
+{
+	int64_t doubled = DELAY_FIRST << MIN(tries, 10u);
+	int64_t delay = is_awaited ? elapsed_ns / 256 : doubled;
+
+	delay = MIN(MAX(delay, DELAY_FIRST), DELAY_MOST);
+	return MAX(delay, (int64_t)probed * DELAY_EACH);
+}
+
+/* --- how it is to be probed --- */
+
+/* PROBE_*, and the path of a PROBE_HTTP. */
+static int
+kind_of(const struct instance *inst, const char **path)
+{
+	const char *spec = inst->probe_spec;
+
+	if (spec == NULL) {
+		*path = inst->rev->limits.probe_path;
+		return inst->rev->limits.probe;
+	}
+	*path = spec;
+	if (strcmp(spec, "ready") == 0)
+		return PROBE_READINESS;
+	return spec[0] == '/' ? PROBE_HTTP : PROBE_TCP;
+}
+
+/* --- one try --- */
+
+static void on_timer(void *probe);
+static void start(struct probe *);
 
 static void
-start_waiting(struct prober *p)
+feed(struct prober *p)
 {
 	struct list_node *node;
 
-	if (p->running < RUNNING_MOST && (node = list_pop(&p->waiting)) != NULL)
-		try_now(container_of(node, struct probe, node));
-}
-
-/* What the try holds goes; keep_fd: but the descriptor and its permit. */
-static void
-end_try(struct probe *pr, bool keep_fd)
-{
-	if (pr->fd < 0)
+	if (p->is_feeding)
 		return;
-	loop_fd_clear(&pr->watch);
-	if (!keep_fd) {
-		close(pr->fd);
-		if (pr->has_permit)
-			limiter_permit_back(pr->inst);
-	}
-	pr->has_permit = false;
-	pr->fd = -1;
-	free(pr->in);
-	pr->in = NULL;
-	pr->in_n = pr->in_seen = 0;
-	pr->p->running--;
+	p->is_feeding = true;
+	while (p->open < OPEN_MOST && (node = list_pop(&p->queued)) != NULL)
+		start(container_of(node, struct probe, node));
+	p->is_feeding = false;
+}
+
+/* Its descriptor is gone, by whatever way. */
+static void
+leave(struct probe *b)
+{
+	loop_fd_clear(&b->watch);
+	loop_timer_clear(&b->timer);
+	b->fd = -1;
+	b->prober->open--;
 }
 
 static void
-again(struct probe *pr)
+close_try(struct probe *b)
 {
-	struct prober *p = pr->p;
+	int fd = b->fd;
 
-	end_try(pr, false);
-	if (!pr->has_told) {
-		pr->has_told = true;
-		p->ops->on_refuses(pr->inst, p->arg);
-	}
-	loop_timer_set(&pr->timer, pr->delay);
-	pr->delay = MIN(pr->delay * 2, LAST_DELAY);
-	start_waiting(p);
+	if (fd < 0)
+		return;
+	leave(b);
+	close(fd);
+	limiter_permit_back(b->inst);
 }
 
 static void
-probe_free(struct probe *pr)
+try_later(struct probe *b)
 {
-	struct prober *p = pr->p;
+	int64_t delay = prober_delay(b->tries, clk_now() - b->first_ns, b->prober->probed,
+				     revision_parked(b->inst->rev) > 0);
 
-	end_try(pr, false);
-	if (list_linked(&pr->node))
-		list_remove(&p->waiting, &pr->node);
-	loop_timer_fini(&pr->timer);
-	pr->inst->probe = NULL;
-	instance_unref(&pr->inst);
-	free(pr);
-	start_waiting(p);
+	b->state = PROBE_WAITING;
+	b->tries++;
+	loop_timer_set(&b->timer, delay);
 }
 
 static void
-answers(struct probe *pr)
+failed(struct probe *b)
 {
-	struct instance *inst = pr->inst;
-	struct prober *p = pr->p;
-	bool is_taken;
+	close_try(b);
+	try_later(b);
+	feed(b->prober);
+}
 
-	atomic_store_explicit(&inst->rev->activation.connected_ns, clk_now(),
-			      memory_order_relaxed);
-	loop_fd_clear(&pr->watch);
-	if (!pr->is_http && pr->fd >= 0) {
-		is_taken = revision_offer_fd(inst, pr->fd);
-		end_try(pr, is_taken);
-	} else {
-		end_try(pr, false);
-		instance_open_slots(inst, SLOTS_UNREADY);
-	}
+static void
+end(struct probe *b)
+{
+	struct prober *p = b->prober;
+
+	close_try(b);
+	if (b->state == PROBE_QUEUED && list_linked(&b->node))
+		list_remove(&p->queued, &b->node);
+	loop_timer_fini(&b->timer);
+	b->inst->probe = NULL;
+	p->probed--;
+	instance_unref(&b->inst);
+	free(b);
+}
+
+/* The connection goes to who waits first, if anybody does: the quickest way there is. */
+static void
+open_with_fd(struct probe *b)
+{
+	int fd = b->fd;
+
+	leave(b);
+	if (revision_offer_fd(b->inst, fd))
+		return;
+	close(fd);
+	limiter_permit_back(b->inst);
+}
+
+/* What has come of the answer is read, so that closing does not reset the connection and
+ * the instance has nothing to complain of. */
+static void
+open_without_fd(struct probe *b)
+{
+	char rest[4096];
+	int i;
+
+	for (i = 0; i < 16 && recv(b->fd, rest, sizeof rest, MSG_DONTWAIT) > 0; i++)
+		;
+	close_try(b);
+	instance_open_slots(b->inst, SLOTS_UNREADY);
+}
+
+static void
+stamp_connected(struct revision *rev)
+{
+	int64_t none = 0;
+
+	atomic_compare_exchange_strong_explicit(&rev->activation.connected_ns, &none, clk_now(),
+						memory_order_relaxed, memory_order_relaxed);
+}
+
+static void
+answered(struct probe *b, bool is_reusable)
+{
+	struct prober *p = b->prober;
+	struct instance *inst = instance_ref(b->inst);
+	unsigned tries = b->tries + 1;
+	int64_t elapsed = clk_now() - b->first_ns;
+
+	stamp_connected(inst->rev);
+	inst->is_set_aside = false;
+	if (is_reusable)
+		open_with_fd(b);
+	else
+		open_without_fd(b);
+	end(b);
+	log_info(&inst->tag, "instance answers", "address=%s after_ms=%.1f tries=%u",
+		 inst->address_text, (double)elapsed / 1e6, tries);
 	p->ops->on_answers(inst, p->arg);
-	probe_free(pr);
+	instance_unref(&inst);
+	feed(p);
 }
 
-/* --- a try --- */
-
-static const char *
-path_of(const struct instance *inst)
-{
-	const struct limits *l = &inst->rev->limits;
-
-	if (inst->probe_spec != NULL)
-		return inst->probe_spec[0] == '/' ? inst->probe_spec : NULL;
-	return l->probe == PROBE_HTTP ? l->probe_path : NULL;
-}
-
+/* Connected to itself: on loopback a port that nobody listens at can be chosen for our
+ * own end, and the two ends of one socket then shake hands. */
 static bool
-is_self_connected(int fd, const struct instance *inst)
+is_self(int fd, const struct addr *peer)
 {
 	struct addr own = {.len = sizeof own.ss};
 
-	return getsockname(fd, (struct sockaddr *)&own.ss, &own.len) == 0 &&
-	       addr_equal(&own, &inst->addr);
+	return getsockname(fd, (struct sockaddr *)&own.ss, &own.len) < 0 || addr_equal(&own, peer);
 }
 
 static void
 on_readable(int fd, short what, void *arg)
 {
-	struct probe *pr = arg;
-	ssize_t got = recv(fd, pr->in + pr->in_n, ANSWER_MOST - pr->in_n, 0), n;
+	struct probe *b = arg;
+	ssize_t n = recv(fd, b->status + b->status_n, STATUS_BYTES - b->status_n, MSG_DONTWAIT);
 
 	(void)what;
-	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (got <= 0) {
-		again(pr);
+	if (n <= 0) {
+		failed(b);
 		return;
 	}
-	pr->in_n += (size_t)got;
-	n = h1_scan(pr->in, pr->in_n, &pr->in_seen);
-	if (n == 0 && pr->in_n < ANSWER_MOST)
+	b->status_n += (size_t)n;
+	if (b->status_n < STATUS_BYTES)
 		return;
-	if (n > 0 &&
-	    h1_parse_response(&pr->p->head, pr->in, (size_t)n, H1_FIELDS_MAX) == H1_OK &&
-	    pr->p->head.status >= 200 && pr->p->head.status < 400)
-		answers(pr);
+	if (memcmp(b->status, "HTTP/1.", 7) == 0 && b->status[8] == ' ' &&
+	    (b->status[9] == '2' || b->status[9] == '3'))
+		answered(b, false);
 	else
-		again(pr);
+		failed(b);
 }
 
 static void
-ask(struct probe *pr, const char *path)
+ask(struct probe *b, const char *path)
 {
-	char request[4200];
-	int n = snprintf(request, sizeof request,
-			 "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: activator-probe\r\n"
-			 "Connection: close\r\n\r\n",
-			 path, pr->inst->address_text);
+	char *head = xasprintf("GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: activator-probe\r\n"
+			       "Accept: */*\r\nConnection: close\r\n\r\n",
+			       path, b->inst->address_text);
+	size_t n = strlen(head);
+	bool is_sent = send(b->fd, head, n, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)n;
 
-	if (n >= (int)sizeof request || send(pr->fd, request, (size_t)n, MSG_NOSIGNAL) != n) {
-		again(pr);
+	free(head);
+	if (!is_sent) {
+		failed(b);
 		return;
 	}
-	pr->is_http = true;
-	pr->in = xmalloc(ANSWER_MOST);
-	loop_fd_set(&pr->watch, pr->p->loop, pr->fd, EV_READ, on_readable, pr);
+	b->state = PROBE_READING;
+	b->status_n = 0;
+	loop_fd_clear(&b->watch);
+	loop_fd_set(&b->watch, b->prober->loop, b->fd, EV_READ, on_readable, b);
+}
+
+static void
+connected(struct probe *b)
+{
+	const char *path;
+
+	if (is_self(b->fd, &b->inst->addr))
+		failed(b);
+	else if (kind_of(b->inst, &path) == PROBE_HTTP)
+		ask(b, path);
+	else
+		answered(b, true);
 }
 
 static void
 on_connected(int fd, short what, void *arg)
 {
-	struct probe *pr = arg;
+	struct probe *b = arg;
 	int code = 0;
-	socklen_t size = sizeof code;
-	const char *path = path_of(pr->inst);
+	socklen_t n = sizeof code;
 
 	(void)what;
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &size) < 0 || code != 0 ||
-	    is_self_connected(fd, pr->inst))
-		again(pr);
-	else if (path != NULL)
-		ask(pr, path);
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &n) < 0 || code != 0)
+		failed(b);
 	else
-		answers(pr);
+		connected(b);
 }
 
-static void
-begin_try(struct probe *pr)
+static int
+open_socket(const struct addr *addr)
 {
-	const struct instance *inst = pr->inst;
+	int fd = socket(addr->ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int on = 1;
 
-	pr->fd = socket(inst->addr.ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (pr->fd < 0) {
-		log_warn_limited(&inst->tag, "cannot probe", "err=%s", strerror(errno));
-		if (pr->has_permit)
-			limiter_permit_back(pr->inst);
-		pr->has_permit = false;
-		loop_timer_set(&pr->timer, LAST_DELAY);
+	if (fd >= 0)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	else
+		log_warn_limited(NULL, "cannot probe", "err=%s", strerror(errno));
+	return fd;
+}
+
+/* A try, now.  Where nobody may open another connection to it, those that are open say
+ * more than a probe would. */
+static void
+start(struct probe *b)
+{
+	const struct addr *addr = &b->inst->addr;
+
+	b->state = PROBE_WAITING;
+	if (!instance_try_permit(b->inst)) {
+		try_later(b);
 		return;
 	}
-	pr->p->running++;
-	pr->is_http = false;
-	setsockopt(pr->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	if (connect(pr->fd, (const struct sockaddr *)&inst->addr.ss, inst->addr.len) < 0 &&
+	b->fd = open_socket(addr);
+	if (b->fd < 0) {
+		limiter_permit_back(b->inst);
+		try_later(b);
+		return;
+	}
+	b->state = PROBE_CONNECTING;
+	b->prober->open++;
+	b->prober->probes++;
+	if (connect(b->fd, (const struct sockaddr *)&addr->ss, addr->len) < 0 &&
 	    errno != EINPROGRESS) {
-		again(pr);
+		failed(b);
 		return;
 	}
-	/* A slow handshake is no failure: nothing else is tried meanwhile. */
-	loop_timer_set(&pr->timer, MAX(inst->rev->limits.connect_timeout, CLK_S));
-	loop_fd_set(&pr->watch, pr->p->loop, pr->fd, EV_WRITE, on_connected, pr);
+	loop_fd_set(&b->watch, b->prober->loop, b->fd, EV_WRITE, on_connected, b);
+	loop_timer_set(&b->timer, b->inst->rev->limits.connect_timeout);
 }
 
 static void
-try_now(struct probe *pr)
+start_or_queue(struct probe *b)
 {
-	struct instance *inst = pr->inst;
-
-	if (inst->probe_spec != NULL && strcmp(inst->probe_spec, "ready") == 0) {
-		/* The platform's word is what counts here; it will be told. */
-		if (inst->state == INSTANCE_READY)
-			answers(pr);
+	if (b->prober->open < OPEN_MOST) {
+		start(b);
 		return;
 	}
-	if (pr->p->running >= RUNNING_MOST) {
-		list_push(&pr->p->waiting, &pr->node);
-		return;
-	}
-	pr->has_permit = instance_try_permit(inst);
-	if (pr->has_permit)
-		begin_try(pr);
-	else /* requests of its own fill it: they will say whether it answers */
-		loop_timer_set(&pr->timer, LAST_DELAY);
+	b->state = PROBE_QUEUED;
+	list_push(&b->prober->queued, &b->node);
 }
 
 static void
 on_timer(void *arg)
 {
-	struct probe *pr = arg;
+	struct probe *b = arg;
 
-	if (pr->fd >= 0)
-		again(pr); /* the handshake, or the answer, did not come in time */
+	if (b->state == PROBE_WAITING)
+		start_or_queue(b);
 	else
-		try_now(pr);
+		failed(b); /* connect_timeout */
 }
 
-void
-prober_watch(struct prober *p, struct instance *inst)
-{
-	struct probe *pr = inst->probe;
+/* --- which instances --- */
 
-	if (pr != NULL) {
-		if (pr->fd < 0 && inst->state == INSTANCE_READY && !list_linked(&pr->node))
-			loop_timer_set(&pr->timer, 0); /* news of it: look at once */
+static void
+begin(struct prober *p, struct instance *inst)
+{
+	struct probe *b;
+
+	if (inst->probe != NULL)
 		return;
-	}
-	pr = xcalloc(1, sizeof *pr);
-	pr->p = p;
-	pr->inst = instance_ref(inst);
-	pr->fd = -1;
-	pr->delay = FIRST_DELAY;
-	loop_timer_init(&pr->timer, p->loop, on_timer, pr);
-	loop_fd_init(&pr->watch);
-	inst->probe = pr;
-	loop_timer_set(&pr->timer, 0);
+	b = xcalloc(1, sizeof *b);
+	b->prober = p;
+	b->inst = instance_ref(inst);
+	b->fd = -1;
+	b->first_ns = clk_now();
+	loop_fd_init(&b->watch);
+	loop_timer_init(&b->timer, p->loop, on_timer, b);
+	inst->probe = b;
+	p->probed++;
+	start_or_queue(b);
 }
 
 void
 prober_forget(struct prober *p, struct instance *inst)
 {
-	(void)p;
-	if (inst->probe != NULL)
-		probe_free(inst->probe);
+	if (inst->probe == NULL)
+		return;
+	end(inst->probe);
+	feed(p);
+}
+
+static void
+trust(struct prober *p, struct instance *inst)
+{
+	if (instance_is_unready(inst)) {
+		prober_forget(p, inst);
+		stamp_connected(inst->rev);
+		instance_open_slots(inst, SLOTS_UNREADY);
+	}
+}
+
+void
+prober_watch(struct prober *p, struct instance *inst)
+{
+	const char *path;
+
+	if (inst->state == INSTANCE_STOPPING)
+		prober_forget(p, inst);
+	else if (inst->state == INSTANCE_READY && !inst->is_set_aside)
+		trust(p, inst);
+	else if (inst->state == INSTANCE_STARTING && kind_of(inst, &path) == PROBE_READINESS)
+		prober_forget(p, inst);
+	else if (instance_is_unready(inst))
+		begin(p, inst);
+}
+
+void
+prober_refused(struct prober *p, struct instance *inst)
+{
+	if (!instance_is_unready(inst) || inst->state == INSTANCE_STOPPING || !inst->is_listed)
+		return; /* it has been seen to answer since, or it is going anyway */
+	inst->is_set_aside = true;
+	begin(p, inst);
 }

@@ -53,7 +53,7 @@ struct instance {
 	struct list permit_queue; /* of struct waiter: slot held, waits for a connection */
 	uint32_t paced;		  /* released from the queue, response head not seen */
 
-	/* main thread: registry.c, prober.c */
+	/* main thread: world.c, probe.c */
 	struct list_node node; /* in rev->instances */
 	void *probe;	       /* the prober's own; NULL: not probed */
 	char *probe_spec;      /* as msg_instance.probe; NULL: as the limits say */
@@ -180,10 +180,10 @@ struct revision {
 	bool is_external;	  /* of `addresses` */
 	uint32_t rotor;		  /* for choices under the lock */
 
-	/* main thread: registry.c */
+	/* main thread: world.c, scaler.c */
 	struct list instances; /* of struct instance: listed, or gone but not ended */
 	struct loop_mail demand_mail; /* carries a reference */
-	void *control;	   /* registry's own state for it; NULL: it is gone from there */
+	void *control;	   /* the scaler's own state for it */
 	bool is_described; /* in the newest begin … end */
 	struct limits limits;
 

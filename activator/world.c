@@ -1,13 +1,17 @@
 #include "activator/world.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/clk.h"
-#include "common/hmap.h"
 #include "activator/probe.h"
 #include "activator/route.h"
+#include "activator/waitpage.h"
+#include "common/clk.h"
+#include "common/hmap.h"
+
+#define PAGE_MOST ((size_t)256 << 10) /* bytes of a waiting page */
 
 struct world {
 	struct loop *loop;
@@ -80,6 +84,7 @@ post_sets(struct world *w, struct revision *rev, struct instance_set *set)
 static void
 forget_instance(struct world *w, struct instance *inst)
 {
+	inst->is_listed = false;
 	prober_forget(w->prober, inst);
 	instance_close_slots(inst, SLOTS_STOPPING);
 	hmap_remove(&w->instances, inst->id);
@@ -88,16 +93,18 @@ forget_instance(struct world *w, struct instance *inst)
 }
 
 static void
-set_state(struct world *w, struct instance *inst, enum instance_state state)
+set_state(struct instance *inst, enum instance_state state)
 {
-	inst->state = state;
-	if (state == INSTANCE_STOPPING) {
-		instance_close_slots(inst, SLOTS_STOPPING);
-		return;
+	if (inst->state == INSTANCE_READY && state == INSTANCE_STARTING) {
+		/* The platform takes its word back. */
+		instance_close_slots(inst, SLOTS_UNREADY);
+		inst->is_answering = false;
 	}
-	instance_open_slots(inst, SLOTS_STOPPING);
-	if (!instance_is_open(inst))
-		prober_watch(w->prober, inst);
+	if (state == INSTANCE_STOPPING)
+		instance_close_slots(inst, SLOTS_STOPPING);
+	else if (inst->state == INSTANCE_STOPPING)
+		instance_open_slots(inst, SLOTS_STOPPING);
+	inst->state = state;
 }
 
 static struct instance *
@@ -121,6 +128,14 @@ add_instance(struct world *w, struct revision *rev, const struct msg_instance *m
 	return inst;
 }
 
+static bool
+is_at(const struct instance *inst, const struct msg_instance *m)
+{
+	struct addr addr;
+
+	return addr_set(&addr, m->address, m->port, NULL) == 0 && addr_equal(&addr, &inst->addr);
+}
+
 static void
 take_instance(struct world *w, struct revision *rev, const struct msg_instance *m)
 {
@@ -129,9 +144,15 @@ take_instance(struct world *w, struct revision *rev, const struct msg_instance *
 	if (m->address == NULL)
 		return; /* it will be told again, with one */
 	if (inst != NULL && inst->rev != rev) {
-		log_warn(&rev->tag, "instance belongs to another revision",
-			 "instance=%s other=%s", m->id, inst->rev->name);
+		log_warn(&rev->tag, "instance belongs to another revision", "instance=%s other=%s",
+			 m->id, inst->rev->name);
 		return;
+	}
+	if (inst != NULL && !is_at(inst, m)) {
+		log_warn(&inst->tag, "instance has moved", "from=%s to=%s port=%u",
+			 inst->address_text, m->address, m->port);
+		forget_instance(w, inst);
+		inst = NULL;
 	}
 	if (inst == NULL)
 		inst = add_instance(w, rev, m);
@@ -140,7 +161,17 @@ take_instance(struct world *w, struct revision *rev, const struct msg_instance *
 	inst->is_listed = true;
 	free(inst->probe_spec);
 	inst->probe_spec = m->probe == NULL ? NULL : xstrdup(m->probe);
-	set_state(w, inst, m->state);
+	set_state(inst, m->state);
+}
+
+/* Probing begins when the set is published: whoever answers can be given work. */
+static void
+watch_all(struct world *w, struct revision *rev)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&rev->instances, node, tmp)
+		prober_watch(w->prober, container_of(node, struct instance, node));
 }
 
 static void
@@ -176,6 +207,12 @@ set_of(const struct revision *rev)
 	return set;
 }
 
+static bool
+is_same(const struct instance_set *a, const struct instance_set *b)
+{
+	return a->n == b->n && memcmp(a->v, b->v, a->n * sizeof(struct instance *)) == 0;
+}
+
 static void
 apply_instances(struct world *w, struct revision *rev, const struct msg_instances *m)
 {
@@ -193,8 +230,10 @@ apply_instances(struct world *w, struct revision *rev, const struct msg_instance
 		atomic_store_explicit(&rev->cold_start_ms, (uint32_t)m->cold_start_ms,
 				      memory_order_relaxed);
 	set = set_of(rev);
-	post_sets(w, rev, set);
+	if (!is_same(set, rev->set)) /* only this thread writes it */
+		post_sets(w, rev, set);
 	revision_publish(rev, set, &wish);
+	watch_all(w, rev);
 	if (m->failure != NULL)
 		revision_set_failure(rev, m->failure->reason, m->failure->message,
 				     clk_now() + m->failure->retry_after_ms * CLK_MS);
@@ -256,6 +295,48 @@ find(void *ctx, const char *name)
 	return revision_ref(rev);
 }
 
+/* At most `most` bytes of a file, NUL-terminated. */
+static char *
+read_file(const char *path, size_t most, struct err *e)
+{
+	FILE *f = fopen(path, "re");
+	char *text;
+	size_t n;
+
+	if (f == NULL) {
+		(void)err_errno(e, "cannot read %s", path);
+		return NULL;
+	}
+	text = xmalloc(most + 2);
+	n = fread(text, 1, most + 1, f);
+	fclose(f);
+	text[n] = '\0';
+	if (n > 0 && n <= most)
+		return text;
+	free(text);
+	(void)err_set(e, 0, "cannot use %s: expected 1 to %zu bytes", path, most);
+	return NULL;
+}
+
+/* A page that cannot be read is replaced by the default one: people still see why they
+ * wait. */
+static char *
+page(void *ctx, const struct msg_service *s)
+{
+	struct err e;
+	char *text;
+
+	(void)ctx;
+	if (strcmp(s->waiting_page, "default") == 0)
+		return xstrdup(waitpage_default);
+	text = read_file(s->waiting_page, PAGE_MOST, &e);
+	if (text != NULL)
+		return text;
+	log_warn(NULL, "no waiting page, using the default one", "service=%s err=%s", s->name,
+		 e.text);
+	return xstrdup(waitpage_default);
+}
+
 static void
 describe(struct world *w, const struct msg_revision *m)
 {
@@ -297,7 +378,7 @@ retire_undescribed(struct world *w)
 int
 world_end(struct world *w, uint32_t services, struct err *e)
 {
-	const struct route_source source = {.find = find, .ctx = w};
+	const struct route_source source = {.find = find, .page = page, .ctx = w};
 	struct routes *routes;
 	struct revision *rev;
 	size_t at = 0, i, j;
