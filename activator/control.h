@@ -1,0 +1,16 @@
+/* control - the activator's main thread: makes the workers, ties world, prober and link
+ * together, answers signals and the admin endpoint.  Thread: main. */
+#ifndef ACTIVATOR_CONTROL_H
+#define ACTIVATOR_CONTROL_H
+
+#include "common/settings.h"
+
+struct loop;
+struct control;
+
+/* Everything but running the loop; settings are borrowed until control_close(). */
+NODISCARD struct control *control_open(struct loop *, const struct settings *, struct err *);
+/* After the loop has stopped. */
+void control_close(struct control **);
+
+#endif

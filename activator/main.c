@@ -1,0 +1,67 @@
+/* activator - the data plane: holds requests for what does not run, and passes them on
+ * the moment it answers.  What the main thread does is in control.h, what a request goes
+ * through in plane.h. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/daemon.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/settings.h"
+#include "activator/control.h"
+
+#define USAGE "[-c FILE] [-t] [-V]"
+
+static struct settings *
+load(const char *file)
+{
+	struct settings_errors errors = {NULL, 0};
+	struct settings *s = settings_load(file, &errors);
+	size_t i;
+
+	for (i = 0; i < errors.n; i++)
+		fprintf(stderr, "%s\n", errors.lines[i]);
+	settings_errors_free(&errors);
+	return s;
+}
+
+static int
+run(const struct settings *s)
+{
+	struct err e = {0};
+	struct loop *loop = loop_new(&e);
+	struct control *c = loop == NULL ? NULL : control_open(loop, s, &e);
+
+	if (c == NULL) {
+		log_error(NULL, "cannot start", "err=%s", e.text);
+		loop_free(&loop);
+		return 1;
+	}
+	loop_run(loop);
+	control_close(&c);
+	loop_free(&loop);
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct daemon_args args;
+	struct settings *s;
+	int rc = 0;
+
+	daemon_args_parse(&args, argc, argv, "activator", USAGE, NULL, NULL, NULL);
+	s = load(args.conf);
+	if (s == NULL)
+		return 1;
+	if (args.is_check) {
+		fprintf(stderr, "%s: no mistake was found\n", args.conf);
+	} else {
+		daemon_init();
+		log_open((enum log_level)s->log_level, (enum log_format)s->log_format,
+			 "activator");
+		rc = run(s);
+	}
+	settings_free(&s);
+	return rc;
+}

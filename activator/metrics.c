@@ -1,0 +1,207 @@
+#include "activator/metrics.h"
+
+#include "common/metric.h"
+#include "common/strbuf.h"
+#include "activator/outcome.h"
+
+static const struct metric_def defs[] = {
+#define METRIC(id, type, name, labels, help) {METRIC_##type, name, labels, help},
+#include "activator/metrics.def"
+#undef METRIC
+};
+enum {
+#define METRIC(id, type, name, labels, help) M_##id,
+#include "activator/metrics.def"
+#undef METRIC
+};
+
+static uint64_t
+get(const _Atomic uint64_t *counter)
+{
+	return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static void
+put(struct strbuf *b, int id, const char *label, double value)
+{
+	const char *labels[] = {label, NULL};
+
+	metric_sample(b, &defs[id], labels, value);
+}
+
+static void
+put_one(struct strbuf *b, int id, double value)
+{
+	metric_head(b, &defs[id]);
+	put(b, id, NULL, value);
+}
+
+/* --- workers --- */
+
+#define OF_WORKERS(id, member)                                                                     \
+	{                                                                                          \
+		M_##id, offsetof(struct worker_counters, member)                                   \
+	}
+static const struct {
+	int id;
+	size_t offset;
+} of_workers[] = {
+	OF_WORKERS(CONNECTIONS, connections),	     OF_WORKERS(ACCEPTED, accepted),
+	OF_WORKERS(REFUSED, connections_refused),    OF_WORKERS(UPSTREAMS, upstream_connections),
+	OF_WORKERS(CONNECTS, upstream_connects),     OF_WORKERS(REUSES, upstream_reuses),
+};
+
+static void
+put_workers(struct strbuf *b, const struct metrics_source *s)
+{
+	size_t i;
+	unsigned k;
+
+	for (i = 0; i < ARRAY_LEN(of_workers); i++) {
+		uint64_t sum = 0;
+
+		for (k = 0; k < s->workers_n; k++)
+			sum += get((const void *)((const char *)worker_counters(s->workers[k]) +
+						  of_workers[i].offset));
+		put_one(b, of_workers[i].id, (double)sum);
+	}
+	metric_head(b, &defs[M_OUTCOMES]);
+	for (i = 0; i < OUTCOMES_N; i++) {
+		uint64_t sum = 0;
+
+		for (k = 0; k < s->workers_n; k++)
+			sum += get(&worker_counters(s->workers[k])->outcomes[i]);
+		put(b, M_OUTCOMES, outcome_reason((enum outcome)i), (double)sum);
+	}
+}
+
+/* --- revisions --- */
+
+static uint32_t
+open_of(const struct revision *rev)
+{
+	const struct list_node *node;
+	uint32_t n = 0;
+
+	for (node = rev->instances.head.next; node != &rev->instances.head; node = node->next)
+		n += instance_is_open(
+			container_of((void *)(uintptr_t)node, struct instance, node));
+	return n;
+}
+
+static double
+in_flight_of(const struct revision *rev)
+{
+	const struct list_node *node;
+	uint32_t n = 0;
+
+	for (node = rev->instances.head.next; node != &rev->instances.head; node = node->next)
+		n += instance_in_flight(
+			container_of((void *)(uintptr_t)node, struct instance, node));
+	return n;
+}
+
+static double
+sum_of(const struct revision *rev, size_t offset)
+{
+	uint64_t sum = 0;
+	unsigned i;
+
+	for (i = 0; i < rev->workers_n; i++)
+		sum += get((const void *)((const char *)&rev->shards[i] + offset));
+	return (double)sum;
+}
+
+static const struct {
+	int id;
+	size_t offset;
+} counters[] = {
+	{M_REQUESTS, offsetof(struct shard, requests)},
+	{M_RETRIES, offsetof(struct shard, retries)},
+	{M_BYTES_IN, offsetof(struct shard, bytes_in)},
+	{M_BYTES_OUT, offsetof(struct shard, bytes_out)},
+	{M_COLD, offsetof(struct shard, cold_starts)},
+};
+
+static void
+put_hist(struct strbuf *b, const struct revision *rev, int id, size_t offset, const char *phase)
+{
+	const char *labels[] = {rev->name, phase, NULL};
+	struct metric_hist_sum sum = {.sum_us = 0};
+	unsigned i;
+
+	for (i = 0; i < rev->workers_n; i++)
+		metric_hist_collect(&sum,
+				    (const void *)((const char *)&rev->shards[i] + offset));
+	metric_hist_sample(b, &defs[id], labels, &sum);
+}
+
+/* Each family stands together: one walk over the revisions for each. */
+#define EACH(rev, at) for (size_t at = 0; ((rev) = world_next(s->world, &at)) != NULL;)
+
+static void
+put_instances(struct strbuf *b, const struct metrics_source *s)
+{
+	struct revision *rev;
+
+	metric_head(b, &defs[M_INSTANCES]);
+	EACH(rev, at) {
+		uint32_t open = open_of(rev);
+		const char *is_open[] = {rev->name, "open", NULL};
+		const char *is_closed[] = {rev->name, "closed", NULL};
+
+		metric_sample(b, &defs[M_INSTANCES], is_open, open);
+		metric_sample(b, &defs[M_INSTANCES], is_closed, (double)rev->instances.n - open);
+	}
+}
+
+static void
+put_revisions(struct strbuf *b, const struct metrics_source *s)
+{
+	static const char *const phases[] = {
+#define X(id, name) name,
+		COLD_PHASES(X)
+#undef X
+	};
+	struct revision *rev;
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(counters); i++) {
+		metric_head(b, &defs[counters[i].id]);
+		EACH(rev, at)
+			put(b, counters[i].id, rev->name, sum_of(rev, counters[i].offset));
+	}
+	metric_head(b, &defs[M_PARKED]);
+	EACH(rev, at)
+		put(b, M_PARKED, rev->name, revision_parked(rev));
+	metric_head(b, &defs[M_IN_FLIGHT]);
+	EACH(rev, at)
+		put(b, M_IN_FLIGHT, rev->name, in_flight_of(rev));
+	put_instances(b, s);
+	metric_head(b, &defs[M_DURATION]);
+	EACH(rev, at)
+		put_hist(b, rev, M_DURATION, offsetof(struct shard, duration), NULL);
+	metric_head(b, &defs[M_PARKED_FOR]);
+	EACH(rev, at)
+		put_hist(b, rev, M_PARKED_FOR, offsetof(struct shard, parked_for), NULL);
+	metric_head(b, &defs[M_COLD_PHASE]);
+	EACH(rev, at)
+		for (i = 0; i < COLD_PHASES_N; i++)
+			put_hist(b, rev, M_COLD_PHASE,
+				 offsetof(struct shard, cold) + i * sizeof(struct metric_hist),
+				 phases[i]);
+}
+
+void
+metrics_render(struct strbuf *b, const struct metrics_source *s)
+{
+	metric_head(b, &defs[M_INFO]);
+	put(b, M_INFO, VERSION, 1);
+	put_one(b, M_WORKERS, s->workers_n);
+	put_one(b, M_LINK, s->is_link_up);
+	put_workers(b, s);
+	put_one(b, M_PARKED_ALL, atomic_load_explicit(&s->bounds->parked, memory_order_relaxed));
+	put_one(b, M_PARKED_BYTES,
+		(double)atomic_load_explicit(&s->bounds->parked_bytes, memory_order_relaxed));
+	put_revisions(b, s);
+}
