@@ -156,12 +156,8 @@ cgroup_add(const char *dir, const char *id)
 	char *path = xasprintf("%s/%s", dir, id);
 	int fd = -1;
 
-	if (mkdir(path, 0755) == 0) {
-		char *procs = member(dir, id, "cgroup.procs");
-
-		fd = open(procs, O_WRONLY | O_CLOEXEC);
-		free(procs);
-	}
+	if (mkdir(path, 0755) == 0)
+		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	free(path);
 	return fd;
 }

@@ -16,8 +16,8 @@ NODISCARD char *cgroup_open(const char *name, const char *record);
 /* Remove it (what is still populated stays) and the record; nulls. */
 void cgroup_close(char **dir, const char *record);
 
-/* Make the group of an instance.  Returns a descriptor (close-on-exec): whoever writes
- * "0" to it is in the group.  -1 where that cannot be. */
+/* Make the group of an instance.  Returns its folder as a descriptor (close-on-exec),
+ * the caller's: for clone3(CLONE_INTO_CGROUP).  -1 where that cannot be. */
 NODISCARD int cgroup_add(const char *dir, const char *id);
 void cgroup_remove(const char *dir, const char *id);
 

@@ -15,7 +15,7 @@ struct spawn {
 	char *const *env;
 	const char *directory; /* NULL: ours.  A relative argv[0] starts there */
 	const char *user;      /* NULL: ours */
-	int cgroup_fd;	       /* cgroup_add()'s, borrowed; -1: none */
+	int cgroup_fd;	       /* folder of a control group, borrowed; -1: none */
 };
 
 /* Fork.  The pid, or -1.  *output_fd and *word_fd are the caller's, non-blocking and
