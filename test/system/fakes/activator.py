@@ -21,10 +21,12 @@ class Activator:
     """One link.  `stats` (name → dict) is told every `period` seconds while waiting;
     `answer` is what a drain gets: "drained", "busy" or None (nothing)."""
 
-    def __init__(self, path, ident=None, hello=True, period=0.2, answer="drained"):
+    def __init__(self, path, ident=None, hello=True, period=0.2, answer="drained", friends=()):
         self.ident = ident or f"fake-{os.getpid()}-{time.monotonic_ns()}"
         self.period = period
         self.answer = answer
+        self.friends = friends  # other links that go on while this one waits
+        self.is_stalled = False  # a friend that does not
         self.stats = {}
         self.seen = []  # every message, in order
         self.instances = {}  # revision → its newest `instances`, from any message
@@ -81,6 +83,7 @@ class Activator:
     # -- in
 
     def close(self):
+        self.is_stalled = True
         self.sock.close()
 
     def _read(self, timeout):
@@ -110,6 +113,12 @@ class Activator:
         elif kind == "drain" and self.answer is not None:
             self.send(type=self.answer, token=message["token"])
 
+    def pump(self, timeout=0.0):
+        """Tell stats if they are due, take what has come."""
+        if self.generation is not None and time.monotonic() - self.told_at >= self.period:
+            self.tell()
+        self._read(timeout)
+
     def wait(self, done, timeout=PATIENCE, what=""):
         """Read, and tell stats, until done() is true; returns what it said."""
         until = time.monotonic() + timeout
@@ -117,12 +126,12 @@ class Activator:
             result = done()
             if result:
                 return result
-            now = time.monotonic()
-            if now > until:
-                raise AssertionError(f"waited {timeout} s in vain {what}; last seen: {self.seen[-5:]}")
-            if self.generation is not None and now - self.told_at >= self.period:
-                self.tell()
-            self._read(min(0.02, until - now))
+            if time.monotonic() > until:
+                raise AssertionError(f"waited {timeout} s in vain {what}; last: {self.seen[-5:]}")
+            self.pump(0.02)
+            for friend in self.friends:
+                if friend is not self and not friend.is_stalled:
+                    friend.pump()
 
     def rest(self, seconds):
         until = time.monotonic() + seconds
