@@ -49,8 +49,10 @@ on_refused(struct instance *inst, void *arg)
 {
 	struct control *c = arg;
 
-	if (inst->is_listed && c->world != NULL && world_instance(c->world, inst->id) == inst)
-		prober_watch(c->prober, inst);
+	if (c->world != NULL && world_instance(c->world, inst->id) == inst) {
+		prober_refused(c->prober, inst);
+		scaler_on_instance(c->scaler, inst, INSTANCE_REFUSES);
+	}
 	instance_unref(&inst);
 }
 
@@ -75,16 +77,7 @@ on_answers(struct instance *inst, void *arg)
 		scaler_on_instance(c->scaler, inst, INSTANCE_ANSWERS);
 }
 
-static void
-on_refuses(struct instance *inst, void *arg)
-{
-	struct control *c = arg;
-
-	if (c->scaler != NULL)
-		scaler_on_instance(c->scaler, inst, INSTANCE_REFUSES);
-}
-
-static const struct prober_ops prober_ops = {.on_answers = on_answers, .on_refuses = on_refuses};
+static const struct prober_ops prober_ops = {.on_answers = on_answers};
 
 /* --- leaving --- */
 
