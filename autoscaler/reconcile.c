@@ -667,6 +667,7 @@ reconcile_view(struct reconcile *r, const struct driver_view *view)
 	if (rev == NULL)
 		return; /* forgotten; the driver is about to */
 	failures = rev->failures;
+	rev->is_changed |= !revision_shows(rev, view);
 	unmap_instances(r, rev);
 	revision_set_view(rev, view, clk_now());
 	for (i = 0; i < rev->n; i++) {
@@ -677,6 +678,5 @@ reconcile_view(struct reconcile *r, const struct driver_view *view)
 	if (rev->failures != failures)
 		log_failure(rev);
 	scaledown_view(r, rev);
-	rev->is_changed = true;
 	reconcile_mark(r, rev, true);
 }

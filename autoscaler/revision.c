@@ -129,6 +129,34 @@ take_failure(struct revision *rev, const struct msg_failure *f, int64_t now_ns)
 	rev->failed_ns = now_ns;
 }
 
+static bool
+is_same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static bool
+is_same_instance(const struct revision_instance *a, const struct driver_instance *b)
+{
+	return strcmp(a->id, b->id) == 0 && a->state == b->state && a->port == b->port &&
+	       is_same_text(a->address, b->address) && is_same_text(a->probe, b->probe);
+}
+
+bool
+revision_shows(const struct revision *rev, const struct driver_view *view)
+{
+	size_t i;
+
+	/* A failure's time to retry has moved on in any case. */
+	if (rev->is_known != view->is_known || rev->n != view->n || rev->failure != NULL ||
+	    view->failure != NULL)
+		return false;
+	for (i = 0; i < rev->n; i++)
+		if (!is_same_instance(&rev->v[i], &view->v[i]))
+			return false;
+	return true;
+}
+
 void
 revision_set_view(struct revision *rev, const struct driver_view *view, int64_t now_ns)
 {

@@ -76,6 +76,8 @@ void revision_free(struct revision **); /* drains must be gone */
 void revision_set_conf(struct revision *, const struct revision_conf *);
 const char *revision_name(const struct revision *); /* full */
 
+/* Whether activators would see no difference if the view were taken. */
+bool revision_shows(const struct revision *, const struct driver_view *);
 /* Take the driver's view.  Instances are the same by id; what we know of them stays. */
 void revision_set_view(struct revision *, const struct driver_view *, int64_t now_ns);
 struct revision_instance *revision_find(const struct revision *, const char *id); /* or NULL */

@@ -444,7 +444,7 @@ def test_cannot_be_started(world, more, message):
     f = until(d.failure)
     assert f["reason"] == "start_failed" and f["message"] == message
     assert not d.instances()
-    assert d.log().count("instance not started") == 1  # at once, and one line
+    assert d.log().count("instance not started") == 1  # at once
 
 
 def test_never_listens(world):
