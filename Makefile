@@ -165,8 +165,12 @@ lint: ## include rules, header independence, banned calls, unused symbols (under
 unit: $(UNITS) $(REPLAYS) ## unit tests (cmocka), and the fuzz targets over their corpora
 	@$(CHECK_ENV) $(RUN) test/unit/run $(UNITS) $(REPLAYS)
 
+# The first python3 that has pytest: Debian's, where another one comes first in PATH.
+PYTHON = $(shell for p in python3 /usr/bin/python3; do \
+	$$p -c 'import pytest' 2>/dev/null && echo $$p && exit; done; echo /usr/bin/python3)
+
 system: all $(B)/test/drive ## system tests (pytest): both programs as black boxes
-	@$(CHECK_ENV) $(RUN) python3 -m pytest -q -p no:cacheprovider test/system $(PYTEST_ARGS)
+	@$(CHECK_ENV) $(RUN) $(PYTHON) -m pytest -q -p no:cacheprovider test/system $(PYTEST_ARGS)
 
 bench: ## measure beside nginx and HAProxy, and print a table
 	@.ci/deps $(PKG_BUILD) $(PKG_BENCH)
