@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "autoscaler/cgroup.h"
-#include "autoscaler/command.h"
+#include "autoscaler/crash.h"
 #include "autoscaler/kept.h"
 #include "autoscaler/left.h"
 #include "autoscaler/proctab.h"
@@ -100,6 +100,17 @@ on_kept_started(struct kept *k, void *arg)
 	tell_word(arg, KEEPER_STARTED, k);
 }
 
+/* Nobody to tell, and nothing to keep it in: its instance is gone. */
+static bool
+log_line(const struct kept *k, const char *line, size_t n)
+{
+	bool can_log = is_heard();
+
+	if (can_log)
+		log_info(NULL, "output", "instance=%s line=%.*s", k->start.id, (int)n, line);
+	return can_log;
+}
+
 static bool
 on_kept_line(struct kept *k, const char *line, size_t n, void *arg)
 {
@@ -107,7 +118,9 @@ on_kept_line(struct kept *k, const char *line, size_t n, void *arg)
 	char *text;
 	size_t i;
 
-	if (kp->autoscaler == NULL || link_queued(kp->autoscaler) >= OUTPUT_QUEUE_MAX)
+	if (kp->autoscaler == NULL)
+		return log_line(k, line, n);
+	if (link_queued(kp->autoscaler) >= OUTPUT_QUEUE_MAX)
 		return false;
 	text = xmalloc(n + 1);
 	for (i = 0; i < n; i++)
@@ -161,9 +174,24 @@ free_kept(void *k)
 	kept_free((struct kept **)&k);
 }
 
+/* The last that will be heard of it. */
+static void
+log_end(struct kept *k)
+{
+	char how[80];
+
+	crash_describe(k->status, how, sizeof how);
+	kept_release(k);
+	if (is_heard())
+		log_warn(NULL, "instance ended while no autoscaler was there", "instance=%s how=%s",
+			 k->start.id, how);
+}
+
 static void
 forget(struct keeper *kp, struct kept *k)
 {
+	if (kp->autoscaler == NULL)
+		log_end(k);
 	if (k->has_failed)
 		tell_failed(kp, k->start.id, &k->failure);
 	else

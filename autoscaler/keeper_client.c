@@ -430,12 +430,6 @@ keeper_client_free(struct keeper_client **cp)
 	free(c);
 }
 
-bool
-keeper_client_is_up(const struct keeper_client *c)
-{
-	return c->is_greeted;
-}
-
 const char *
 keeper_client_trouble(const struct keeper_client *c)
 {

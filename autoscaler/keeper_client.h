@@ -34,7 +34,6 @@ NODISCARD struct keeper_client *keeper_client_open(struct loop *, const struct s
 /* The instances stay with the keeper. */
 void keeper_client_free(struct keeper_client **);
 
-bool keeper_client_is_up(const struct keeper_client *);
 /* Why there is none, where that lasts longer than a restart takes; NULL: all well. */
 const char *keeper_client_trouble(const struct keeper_client *);
 pid_t keeper_client_pid(const struct keeper_client *); /* 0: none is known */

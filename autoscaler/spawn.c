@@ -126,9 +126,8 @@ fork_into(int cgroup_fd)
 	pid_t pid = -1;
 
 #if !defined(__SANITIZE_THREAD__)
-	struct clone_args args = {.flags = CLONE_INTO_CGROUP,
-				  .exit_signal = SIGCHLD,
-				  .cgroup = (uint64_t)cgroup_fd};
+	struct clone_args args = {
+		.flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (uint64_t)cgroup_fd};
 
 	pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
 	if (pid >= 0)

@@ -746,6 +746,18 @@ def test_keeper_ends_with_its_last_instance(world):
     until(lambda: not alive(keeper), 2)
 
 
+def test_last_words_without_an_autoscaler(world):
+    go = os.path.join(world.state, "go")
+    d, i = run_one(world, ["sh", "-c", "until [ -e %s ]; do sleep 0.05; done; echo adieu; exit 7" % go])
+    keeper = world.keeper()
+    d.kill()
+    open(go, "w").close()
+    until(lambda: not alive(keeper))
+    assert "msg=\"output\" instance=%s line=adieu" % i["id"] in d.log()
+    assert ("msg=\"instance ended while no autoscaler was there\" instance=%s "
+            "how=\"exited with status 7\"" % i["id"]) in d.log()
+
+
 def test_idle_keeper_ends_with_its_autoscaler(world):
     d = world.drive()
     d.revisions(revision(SLEEPER))
