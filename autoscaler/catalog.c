@@ -42,8 +42,64 @@ void
 catalog_fini(struct catalog *c)
 {
 	free(c->services);
+	free(c->leaving);
 	*c = (struct catalog){.n = 0};
 }
+
+/* --- what is on its way out --- */
+
+static const struct service_conf *
+find_service(const struct catalog *c, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < c->n; i++)
+		if (strcmp(c->services[i]->name, name) == 0)
+			return c->services[i];
+	return NULL;
+}
+
+static bool
+has_revision(const struct service_conf *s, const char *full_name)
+{
+	size_t i;
+
+	for (i = 0; s != NULL && i < s->revisions_n; i++)
+		if (strcmp(s->revisions[i].full_name, full_name) == 0)
+			return true;
+	return false;
+}
+
+static bool
+has_instances(const struct reconcile *r, const char *full_name)
+{
+	const struct revision *rev = reconcile_find(r, full_name);
+
+	return rev != NULL && !rev->is_external && (rev->n > 0 || rev->told > 0);
+}
+
+void
+catalog_keep_leaving(struct catalog *c, const struct service_conf *old, size_t n,
+		     const struct reconcile *r)
+{
+	size_t i, k;
+
+	for (i = 0; i < n; i++) {
+		const struct service_conf *now = find_service(c, old[i].name);
+
+		for (k = 0; k < old[i].revisions_n; k++) {
+			const struct revision_conf *rev = &old[i].revisions[k];
+
+			if (has_revision(now, rev->full_name) || !has_instances(r, rev->full_name))
+				continue;
+			c->leaving = xrealloc(c->leaving, (c->leaving_n + 1) * sizeof *c->leaving);
+			c->leaving[c->leaving_n++] = (struct catalog_leaving){.service = &old[i],
+									      .revision = rev};
+		}
+	}
+}
+
+/* --- items --- */
 
 struct reconcile_item *
 catalog_items(const struct catalog *c, struct driver *platform, struct driver *addresses, size_t *n)
@@ -53,7 +109,7 @@ catalog_items(const struct catalog *c, struct driver *platform, struct driver *a
 
 	for (i = 0; i < c->n; i++)
 		total += c->services[i]->revisions_n;
-	items = xcalloc(total + 1, sizeof *items);
+	items = xcalloc(total + c->leaving_n + 1, sizeof *items);
 	*n = 0;
 	for (i = 0; i < c->n; i++) {
 		for (k = 0; k < c->services[i]->revisions_n; k++) {
@@ -66,6 +122,9 @@ catalog_items(const struct catalog *c, struct driver *platform, struct driver *a
 								.is_external = is_external};
 		}
 	}
+	for (i = 0; i < c->leaving_n; i++)
+		items[(*n)++] = (struct reconcile_item){
+			.conf = c->leaving[i].revision, .driver = platform, .is_leaving = true};
 	return items;
 }
 
@@ -96,27 +155,41 @@ describe_traffic(const struct service_conf *s)
 	return v;
 }
 
-static struct msg_revision *
-describe_revisions(const struct service_conf *s, const struct reconcile *r)
+static void
+describe_revision(struct msg_revision *to, const struct revision_conf *conf,
+		  const struct reconcile *r)
 {
-	struct msg_revision *v = xcalloc(s->revisions_n + 1, sizeof *v);
+	struct revision *rev = reconcile_find(r, conf->full_name);
+
+	CHECK(rev != NULL);
+	to->limits = conf->limits; /* borrowed: never limits_fini()ed */
+	revision_state(rev, &to->instances, clk_now());
+}
+
+/* Those of the service, and those that it had and are leaving. */
+static struct msg_revision *
+describe_revisions(const struct catalog *c, const struct service_conf *s, const struct reconcile *r,
+		   size_t *n)
+{
+	struct msg_revision *v = xcalloc(s->revisions_n + c->leaving_n + 1, sizeof *v);
 	size_t i;
 
-	for (i = 0; i < s->revisions_n; i++) {
-		struct revision *rev = reconcile_find(r, s->revisions[i].full_name);
-
-		CHECK(rev != NULL);
-		v[i].limits = s->revisions[i].limits; /* borrowed: never limits_fini()ed */
-		revision_state(rev, &v[i].instances, clk_now());
-	}
+	*n = 0;
+	for (i = 0; i < s->revisions_n; i++)
+		describe_revision(&v[(*n)++], &s->revisions[i], r);
+	for (i = 0; i < c->leaving_n; i++)
+		if (strcmp(c->leaving[i].service->name, s->name) == 0)
+			describe_revision(&v[(*n)++], c->leaving[i].revision, r);
 	return v;
 }
 
 static void
-describe(const struct service_conf *s, const struct reconcile *r, struct strbuf *line)
+describe(const struct catalog *c, const struct service_conf *s, const struct reconcile *r,
+	 struct strbuf *line)
 {
+	size_t i, n;
 	struct msg_traffic *traffic = describe_traffic(s);
-	struct msg_revision *revisions = describe_revisions(s, r);
+	struct msg_revision *revisions = describe_revisions(c, s, r, &n);
 	struct msg m = {.type = MSG_SERVICE,
 			.u.service = {.name = s->name,
 				      .hosts = s->hosts,
@@ -130,14 +203,60 @@ describe(const struct service_conf *s, const struct reconcile *r, struct strbuf 
 				      .traffic = traffic,
 				      .traffic_n = s->traffic_n,
 				      .revisions = revisions,
-				      .revisions_n = s->revisions_n}};
-	size_t i;
+				      .revisions_n = n}};
 
 	msg_encode(&m, line);
-	for (i = 0; i < s->revisions_n; i++)
+	for (i = 0; i < n; i++)
 		revision_state_fini(&revisions[i].instances);
 	free(revisions);
 	free(traffic);
+}
+
+/* A service of which nothing is left but what is leaving: no host, no traffic. */
+static bool
+is_first_of_gone(const struct catalog *c, size_t i)
+{
+	const char *name = c->leaving[i].service->name;
+
+	return find_service(c, name) == NULL &&
+	       (i == 0 || strcmp(c->leaving[i - 1].service->name, name) != 0);
+}
+
+static uint32_t
+describe_all(const struct catalog *c, const struct reconcile *r,
+	     void (*line)(const char *text, size_t n, void *arg), void *arg)
+{
+	struct strbuf text;
+	uint32_t told = 0;
+	size_t i;
+
+	strbuf_init(&text, 0);
+	for (i = 0; i < c->n + c->leaving_n; i++) {
+		struct service_conf gone = {.name = NULL};
+		const struct service_conf *s = i < c->n ? c->services[i] : &gone;
+
+		if (i >= c->n && !is_first_of_gone(c, i - c->n))
+			continue;
+		if (i >= c->n)
+			gone.name = c->leaving[i - c->n].service->name;
+		strbuf_clear(&text);
+		describe(c, s, r, &text);
+		line(text.data, text.len, arg);
+		told++;
+	}
+	strbuf_fini(&text);
+	return told;
+}
+
+static void
+describe_bound(const struct msg *m, void (*line)(const char *text, size_t n, void *arg), void *arg)
+{
+	struct strbuf text;
+
+	strbuf_init(&text, 0);
+	msg_encode(m, &text);
+	line(text.data, text.len, arg);
+	strbuf_fini(&text);
 }
 
 void
@@ -145,21 +264,9 @@ catalog_describe(const struct catalog *c, const struct reconcile *r, int64_t gen
 		 void (*line)(const char *text, size_t n, void *arg), void *arg)
 {
 	struct msg begin = {.type = MSG_BEGIN, .u.begin = {.generation = generation}};
-	struct msg end = {.type = MSG_END,
-			  .u.end = {.generation = generation, .services = (uint32_t)c->n}};
-	struct strbuf text;
-	size_t i;
+	struct msg end = {.type = MSG_END, .u.end = {.generation = generation}};
 
-	strbuf_init(&text, 0);
-	msg_encode(&begin, &text);
-	line(text.data, text.len, arg);
-	for (i = 0; i < c->n; i++) {
-		strbuf_clear(&text);
-		describe(c->services[i], r, &text);
-		line(text.data, text.len, arg);
-	}
-	strbuf_clear(&text);
-	msg_encode(&end, &text);
-	line(text.data, text.len, arg);
-	strbuf_fini(&text);
+	describe_bound(&begin, line, arg);
+	end.u.end.services = describe_all(c, r, line, arg);
+	describe_bound(&end, line, arg);
 }

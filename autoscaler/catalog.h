@@ -6,15 +6,29 @@
 
 #include "autoscaler/reconcile.h"
 
+/* A revision that the conf file names no more, while its instances are emptied: still
+ * described, but no request is routed to it. */
+struct catalog_leaving {
+	const struct service_conf *service; /* that it was part of */
+	const struct revision_conf *revision;
+};
+
 struct catalog {
 	const struct service_conf **services; /* borrowed from whoever found them */
 	size_t n;
+	struct catalog_leaving *leaving;
+	size_t leaving_n;
 };
 
 /* Join two sets; of two services of one name the first holds, and the log says so. */
 void catalog_init(struct catalog *, const struct service_conf *file, size_t file_n,
 		  const struct service_conf *found, size_t found_n);
 void catalog_fini(struct catalog *);
+
+/* Keep describing what of `old` is not in the catalog and still has instances.  old is
+ * borrowed until catalog_fini(). */
+void catalog_keep_leaving(struct catalog *, const struct service_conf *old, size_t n,
+			  const struct reconcile *);
 
 /* Every revision, with the driver that is its own; the array is the caller's. */
 NODISCARD struct reconcile_item *catalog_items(const struct catalog *, struct driver *platform,

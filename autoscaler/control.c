@@ -24,8 +24,9 @@ struct control {
 	char *id; /* unique to this process, also after a restart within one tick */
 	int lock_fd;
 	int64_t started_ns;
-	struct settings *first;		     /* what the drivers were opened with */
-	struct settings *settings;	     /* what holds now; may be `first` */
+	struct settings *first;	   /* what the drivers were opened with */
+	struct settings *settings; /* what holds now; may be `first` */
+	struct settings *leaving;  /* what held before, while something of it still runs */
 	struct driver *platform, *addresses; /* NULL once closed */
 	struct reconcile *reconcile;
 	struct catalog catalog;
@@ -129,6 +130,9 @@ apply_services(struct control *c)
 		found = c->platform->class->services(c->platform, &found_n);
 	catalog_fini(&c->catalog);
 	catalog_init(&c->catalog, c->settings->services, c->settings->services_n, found, found_n);
+	if (c->leaving != NULL && c->platform->class->is_owner)
+		catalog_keep_leaving(&c->catalog, c->leaving->services, c->leaving->services_n,
+				     c->reconcile);
 	items = catalog_items(&c->catalog, c->platform, c->addresses, &n);
 	reconcile_set(c->reconcile, &conf, items, n);
 	tell_driver(c->platform, items, n);
@@ -137,6 +141,43 @@ apply_services(struct control *c)
 	c->generation++;
 	if (c->hub != NULL)
 		catalog_describe(&c->catalog, c->reconcile, c->generation, line_to_all, c->hub);
+}
+
+static void
+drop_settings(struct control *c, struct settings *s)
+{
+	if (s != c->first && s != c->settings)
+		settings_free(&s);
+}
+
+/* What is leaving has left. */
+static void
+end_leaving(struct control *c)
+{
+	struct settings *past = c->leaving;
+
+	c->leaving = NULL;
+	apply_services(c);
+	drop_settings(c, past);
+}
+
+/* Go over to new settings.  What they name no more is emptied before it is stopped; if
+ * something was leaving already, its time is over. */
+static void
+adopt_settings(struct control *c, struct settings *new)
+{
+	struct settings *past = c->leaving;
+
+	c->leaving = c->settings;
+	c->settings = new;
+	apply_services(c);
+	if (past != NULL)
+		drop_settings(c, past);
+	if (c->catalog.leaving_n == 0) {
+		past = c->leaving;
+		c->leaving = NULL;
+		drop_settings(c, past);
+	}
 }
 
 /* --- drivers --- */
@@ -215,6 +256,8 @@ on_tick(void *arg)
 	c->next_tick_ns = MAX(c->next_tick_ns + TICK, now);
 	loop_timer_set(&c->tick, c->next_tick_ns - now);
 	reconcile_tick(c->reconcile);
+	if (c->leaving != NULL && reconcile_has_left(c->reconcile))
+		end_leaving(c);
 }
 
 static void
@@ -248,20 +291,17 @@ static void
 on_reload(int signo, void *arg)
 {
 	struct control *c = arg;
-	struct settings *old = c->settings, *new;
+	struct settings *new;
 
 	(void)signo;
 	if (c->is_stopping)
 		return;
-	new = reload_read(old->file, c->settings);
+	new = reload_read(c->settings->file, c->settings);
 	if (new == NULL) {
 		c->reload_failures++;
 		return;
 	}
-	c->settings = new;
-	apply_services(c);
-	if (old != c->first)
-		settings_free(&old);
+	adopt_settings(c, new);
 	c->reloads++;
 	log_info(NULL, "conf file reloaded", "file=%s services=%zu generation=%lld", new->file,
 		 new->services_n, (long long)c->generation);
@@ -409,6 +449,8 @@ control_close(struct control **cp)
 	admin_close(&c->admin);
 	reconcile_free(&c->reconcile);
 	catalog_fini(&c->catalog);
+	if (c->leaving != NULL)
+		drop_settings(c, c->leaving);
 	if (c->settings != c->first)
 		settings_free(&c->settings);
 	settings_free(&c->first);

@@ -50,6 +50,9 @@ struct driver {
 
 struct driver_class {
 	const char *name;
+	/* Instances are its own: those of a revision that is gone are ended.  (Where false,
+	 * what the conf file names no more is left alone.) */
+	bool is_owner;
 	/* ops, arg and settings are borrowed until on_closed. */
 	struct driver *(*open)(struct loop *, const struct settings *, const struct driver_ops *,
 			       void *arg, struct err *);

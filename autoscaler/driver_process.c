@@ -303,7 +303,7 @@ process_instance_answers(struct driver *driver, const char *id)
 	m->was_ready = true;
 	crash_answered(&m->fleet->crash);
 	process_ask(d, KEEPER_ANSWERED, m);
-	log_info(&m->tag, "instance answers", "after_ms=%lld",
+	log_debug(&m->tag, "instance answers", "after_ms=%lld",
 		 (long long)((clk_now() - m->started_ns) / CLK_MS));
 	process_touch(d, m->fleet);
 	process_reconcile(d, m->fleet);
@@ -361,6 +361,7 @@ finish_close(struct process_driver *d)
 
 const struct driver_class driver_process = {
 	.name = "process",
+	.is_owner = true,
 	.open = process_open,
 	.set_revisions = process_set_revisions,
 	.set_scale = process_set_scale,

@@ -152,6 +152,9 @@ set_one(struct reconcile *r, const struct reconcile_item *item)
 		revision_set_conf(rev, item->conf);
 	}
 	rev->is_stale = false;
+	if (item->is_leaving && !rev->is_leaving)
+		rev->leaving_ns = clk_now();
+	rev->is_leaving = item->is_leaving;
 	r->longest_window = MAX(r->longest_window, item->conf->scaling.stable_window);
 	reconcile_mark(r, rev, true);
 }
@@ -173,6 +176,20 @@ reconcile_set(struct reconcile *r, const struct reconcile_conf *conf,
 	while ((rev = reconcile_next(r, &at)) != NULL)
 		if (rev->is_stale)
 			forget(r, rev);
+}
+
+bool
+reconcile_has_left(const struct reconcile *r)
+{
+	int64_t now = clk_now();
+	struct revision *rev;
+	size_t at = 0;
+
+	while ((rev = reconcile_next(r, &at)) != NULL)
+		if (rev->is_leaving && (rev->n > 0 || rev->told > 0) &&
+		    now - rev->leaving_ns < r->conf.drain_timeout)
+			return false;
+	return true;
 }
 
 /* --- activators come and go --- */
@@ -359,6 +376,8 @@ decide_now(struct reconcile *r, struct revision *rev)
 	rev->out = decide(&rev->conf->scaling, &view, rev->decide, now);
 	rev->decisions[rev->out.rule]++;
 	wish = rev->out.is_known ? rev->out.wanted : rev->told;
+	if (rev->is_leaving) /* nothing new comes: as soon as what is there is done */
+		wish = view.parked + view.in_flight > 0 ? rev->told : 0;
 	if (demand_is_asked(&rev->demand))
 		wish = MAX(wish, 1); /* whatever decide() knows: it cancels a scale-down */
 	if (!may_shrink(r, rev, now))
@@ -508,9 +527,7 @@ static void
 acknowledge(struct reconcile *r, struct revision *rev, uint64_t peer, uint64_t seq)
 {
 	struct msg m = {.type = MSG_ACTIVATING,
-			.u.activating = {.revision = rev->conf->full_name,
-					 .seq = seq,
-					 .wanted = rev->wanted}};
+			.u.activating = {.revision = rev->name, .seq = seq, .wanted = rev->wanted}};
 
 	r->ops->send(peer, &m, r->arg);
 }

@@ -30,6 +30,7 @@ struct reconcile_item {
 	const struct revision_conf *conf; /* borrowed until the next reconcile_set() */
 	struct driver *driver;		  /* borrowed */
 	bool is_external;
+	bool is_leaving; /* no longer named: to be emptied and stopped */
 };
 
 /* id: unique to this process, for the tokens.  All borrowed. */
@@ -41,6 +42,9 @@ void reconcile_free(struct reconcile **);
  * its set_revisions(), not by us). */
 void reconcile_set(struct reconcile *, const struct reconcile_conf *, const struct reconcile_item *,
 		   size_t n);
+
+/* Every revision that is leaving has no instance left, or has had drain_timeout. */
+bool reconcile_has_left(const struct reconcile *);
 
 /* An activator is there and has been told of all services: it is asked for the drains
  * that are under way.  id is copied. */

@@ -12,7 +12,7 @@
 const char *
 revision_name(const struct revision *rev)
 {
-	return rev->conf->full_name;
+	return rev->name;
 }
 
 static unsigned
@@ -26,10 +26,12 @@ revision_new(const struct revision_conf *conf, struct driver *driver, bool is_ex
 {
 	struct revision *rev = xcalloc(1, sizeof *rev);
 
+	rev->name = xstrdup(conf->full_name);
 	rev->conf = conf;
 	rev->driver = driver;
 	rev->is_external = is_external;
-	rev->window = window_new(span_s(conf));
+	rev->window_s = span_s(conf);
+	rev->window = window_new(rev->window_s);
 	rev->decide = decide_state_new();
 	demand_init(&rev->demand);
 	list_init(&rev->drains);
@@ -39,9 +41,11 @@ revision_new(const struct revision_conf *conf, struct driver *driver, bool is_ex
 void
 revision_set_conf(struct revision *rev, const struct revision_conf *conf)
 {
-	if (span_s(conf) != span_s(rev->conf))
-		window_resize(rev->window, span_s(conf));
-	rev->conf = conf;
+	if (span_s(conf) != rev->window_s) {
+		rev->window_s = span_s(conf);
+		window_resize(rev->window, rev->window_s);
+	}
+	rev->conf = conf; /* the old one may be gone already */
 }
 
 /* --- the driver's view --- */
@@ -86,6 +90,7 @@ revision_free(struct revision **rp)
 	instances_free(rev->v, rev->n);
 	window_free(&rev->window);
 	demand_fini(&rev->demand);
+	free(rev->name);
 	free(rev);
 }
 
@@ -283,7 +288,7 @@ fill_averages(const struct revision *rev, struct decide_view *view, int64_t now_
 	enum window_weighting by = s->aggregation == AGGREGATION_WEIGHTED_EXPONENTIAL
 					   ? WINDOW_EXPONENTIAL
 					   : WINDOW_LINEAR;
-	unsigned stable_s = span_s(rev->conf);
+	unsigned stable_s = rev->window_s;
 	unsigned panic_s = (unsigned)MAX(stable_s * s->panic_window_percentage / 100, 1);
 	struct window_mean stable = window_mean(rev->window, now_ns, stable_s, by);
 	struct window_mean panic = window_mean(rev->window, now_ns, panic_s, by);
@@ -359,7 +364,7 @@ revision_state(struct revision *rev, struct msg_instances *m, int64_t now_ns)
 	double start_s = revision_start_s(rev);
 	size_t i;
 
-	*m = (struct msg_instances){.revision = rev->conf->full_name,
+	*m = (struct msg_instances){.revision = rev->name,
 				    .wanted = rev->wanted,
 				    .target = rev->out.target,
 				    .is_known = rev->is_known,

@@ -29,10 +29,13 @@ struct revision_instance {
 #define REVISION_STARTS 8 /* start-up times that are kept */
 
 struct revision {
+	char *name;			  /* full; ours, since it outlives conf in a reload */
 	const struct revision_conf *conf; /* borrowed; swapped by a reload */
 	struct driver *driver;		  /* borrowed */
 	bool is_external;		  /* `addresses`: always there, never scaled */
 	bool is_stale;			  /* not in the new set of a reload */
+	bool is_leaving;		  /* to be emptied and stopped */
+	int64_t leaving_ns;		  /* since when */
 
 	struct list_node active; /* linked: looked at each second */
 	struct list_node dirty;	 /* linked: acted on at the tail of the round */
@@ -41,6 +44,7 @@ struct revision {
 	/* observed */
 	struct demand demand;
 	struct window *window;
+	unsigned window_s;
 	double latency_sum_s, latency_n; /* weighted towards the newest reports */
 	double start_s[REVISION_STARTS]; /* a ring */
 	size_t starts;			 /* measured in all */

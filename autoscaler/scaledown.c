@@ -35,7 +35,7 @@ send_drain(struct reconcile *r, struct drain *d, uint64_t peer)
 	if (d->instance != NULL)
 		m.u.drain.instance = d->instance;
 	else
-		m.u.drain.revision = rev->conf->full_name;
+		m.u.drain.revision = rev->name;
 	r->ops->send(peer, &m, r->arg);
 }
 

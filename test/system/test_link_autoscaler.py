@@ -455,10 +455,26 @@ def test_reload_brings_services_and_takes_them(autoscaler, activator):
     a.wait(lambda: a.generation != first)
     assert set(a.services) == {"app", "more"}
     a.wait_states(REV, lambda s: s == {ident: "ready"})  # what ran still runs
+
+
+def test_a_revision_that_a_reload_takes_away_is_emptied_first(autoscaler, activator):
+    a = activator(answer=None)
+    a.ready()
+    ident = wake(a)
     autoscaler.write_conf(service(name="more"), QUICK)
     autoscaler.signal(signal.SIGHUP)
-    a.wait(lambda: set(a.services) == {"more"})
-    autoscaler.wait_log("instance stopped", 20)
+    a.wait(lambda: "more" in a.services)
+    gone = a.services["app"]
+    assert "hosts" not in gone and gone["traffic"] == []  # nothing new is routed to it
+    assert a.states(REV) == {ident: "ready"}
+    a.rest(2)
+    assert not a.of("drain")  # it has something in flight
+    assert a.states(REV) == {ident: "ready"}
+    a.idle(REV)
+    a.answer = "drained"
+    a.wait(lambda: set(a.services) == {"more"}, 10 * SLOW)
+    assert a.of("drain", revision=REV)
+    autoscaler.wait_log("instance stopped")
 
 
 def test_reload_with_a_mistake_changes_nothing(autoscaler, activator):
