@@ -15,6 +15,7 @@ activate(struct demand *d, const struct demand_facts *f, int64_t now)
 	d->seq++;
 	d->is_acked = false;
 	d->told = f->parked;
+	d->sent_ns = now;
 	d->next_ns = now + MIN(wait, RETRY_MOST);
 	return DEMAND_ACTIVATE;
 }
@@ -56,6 +57,15 @@ demand_step(struct demand *d, const struct demand_facts *f, int64_t now)
 	if (now < d->next_ns)
 		return DEMAND_NOTHING;
 	return d->is_acked ? step_acked(d, f, now) : activate(d, f, now);
+}
+
+void
+demand_anew(struct demand *d)
+{
+	if (!d->is_waking || !d->is_acked)
+		return;
+	d->is_acked = false;
+	d->next_ns = d->sent_ns + RETRY_FIRST;
 }
 
 bool

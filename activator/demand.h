@@ -17,6 +17,7 @@ struct demand {
 	uint64_t seq;	 /* of the newest `activate`; 0: none yet */
 	unsigned tries;	 /* since it was last acknowledged */
 	uint32_t told;	 /* how many are parked, as it was last told */
+	int64_t sent_ns; /* when that `activate` was sent */
 	int64_t next_ns; /* when demand_step() has something to do; INT64_MAX: when a fact
 			  * changes */
 };
@@ -37,6 +38,9 @@ enum demand_act {
 /* What is to be done now.  To be called when a fact changed (the link's loss is one), and
  * while the link is up at d->next_ns. */
 NODISCARD enum demand_act demand_step(struct demand *d, const struct demand_facts *, int64_t now);
+/* The queue was empty and is not any more.  Meanwhile the autoscaler may have read that
+ * nobody waits: what it acknowledged before no longer counts. */
+void demand_anew(struct demand *d);
 /* `activating` has come.  True: it answers the newest `activate`. */
 bool demand_acked(struct demand *d, uint64_t seq, int64_t now);
 

@@ -25,9 +25,9 @@
  * the eventfd of a mailbox that was empty. */
 #include <stdlib.h>
 
-#include "common/clk.h"
 #include "activator/balance.h"
 #include "activator/revision.h"
+#include "common/clk.h"
 
 static __thread struct inbox *inbox_current; /* this thread's own; NULL: none */
 
@@ -224,8 +224,9 @@ permit_back_locked(struct instance *inst)
 	inbox_put(w->inbox, w);
 }
 
+/* The mail can be posted again once it has been taken. */
 static void
-demand_locked(struct revision *rev)
+demand(struct revision *rev)
 {
 	if (atomic_exchange_explicit(&rev->is_demand_posted, true, memory_order_acq_rel))
 		return;
@@ -250,6 +251,13 @@ limiter_try_take(struct revision *rev, const struct instance_set *set, uint32_t 
 	give_back_locked(rev, inst);
 	pthread_mutex_unlock(&rev->lock);
 	return NULL;
+}
+
+void
+revision_ask(struct revision *rev)
+{
+	atomic_store_explicit(&rev->is_asked, true, memory_order_release);
+	demand(rev);
 }
 
 static void
@@ -291,7 +299,7 @@ limiter_take_or_wait(struct revision *rev, struct waiter *w, bool at_head, int64
 		atomic_fetch_add_explicit(&rev->failure->refs, 1, memory_order_relaxed);
 	} else {
 		if (list_empty(&rev->queue))
-			demand_locked(rev);
+			demand(rev);
 		enqueue_locked(rev, w, at_head);
 	}
 	pthread_mutex_unlock(&rev->lock);
@@ -472,8 +480,8 @@ revision_offer_fd(struct instance *inst, int fd)
 	if (w != NULL) {
 		is_paced = is_pacing_locked(rev);
 		is_taken = (!is_paced || inst->paced < rev->pace) &&
-			   balance_take_slot(inst, atomic_load_explicit(&rev->limit,
-									memory_order_relaxed));
+			   balance_take_slot(
+				   inst, atomic_load_explicit(&rev->limit, memory_order_relaxed));
 	}
 	if (is_taken) {
 		inst->paced += is_paced;

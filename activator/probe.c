@@ -419,7 +419,7 @@ prober_forget(struct prober *p, struct instance *inst)
 static void
 trust(struct prober *p, struct instance *inst)
 {
-	if (instance_is_unready(inst)) {
+	if (instance_is_closed_by(inst, SLOTS_UNREADY)) {
 		prober_forget(p, inst);
 		stamp_connected(inst->rev);
 		instance_open_slots(inst, SLOTS_UNREADY);
@@ -437,14 +437,15 @@ prober_watch(struct prober *p, struct instance *inst)
 		trust(p, inst);
 	else if (inst->state == INSTANCE_STARTING && kind_of(inst, &path) == PROBE_READINESS)
 		prober_forget(p, inst);
-	else if (instance_is_unready(inst))
+	else if (instance_is_closed_by(inst, SLOTS_UNREADY))
 		begin(p, inst);
 }
 
 void
 prober_refused(struct prober *p, struct instance *inst)
 {
-	if (!instance_is_unready(inst) || inst->state == INSTANCE_STOPPING || !inst->is_listed)
+	if (!instance_is_closed_by(inst, SLOTS_UNREADY) || inst->state == INSTANCE_STOPPING ||
+	    !inst->is_listed)
 		return; /* it has been seen to answer since, or it is going anyway */
 	inst->is_set_aside = true;
 	begin(p, inst);

@@ -186,9 +186,9 @@ instance_is_open(const struct instance *inst)
 }
 
 bool
-instance_is_unready(const struct instance *inst)
+instance_is_closed_by(const struct instance *inst, uint32_t why)
 {
-	return (atomic_load_explicit(&inst->slots, memory_order_relaxed) & SLOTS_UNREADY) != 0;
+	return (atomic_load_explicit(&inst->slots, memory_order_relaxed) & why) != 0;
 }
 
 uint32_t

@@ -23,9 +23,10 @@
 
 /* The word `slots` of an instance: requests in flight, and why no new one may come. */
 #define SLOTS_COUNT UINT32_C(0x00ffffff)
-#define SLOTS_UNREADY UINT32_C(0x80000000)  /* not seen to answer (yet, or any more) */
-#define SLOTS_STOPPING UINT32_C(0x40000000) /* the autoscaler says so, or it is gone from the list */
-#define SLOTS_DRAIN UINT32_C(0x20000000)    /* a drain of it */
+#define SLOTS_UNREADY UINT32_C(0x80000000) /* not seen to answer (yet, or any more) */
+#define SLOTS_STOPPING                                                                             \
+	UINT32_C(0x40000000)		 /* the autoscaler says so, or it is gone from the list */
+#define SLOTS_DRAIN UINT32_C(0x20000000) /* a drain of it */
 #define SLOTS_REV_DRAIN UINT32_C(0x10000000) /* a drain of its revision */
 #define SLOTS_CLOSED (SLOTS_UNREADY | SLOTS_STOPPING | SLOTS_DRAIN | SLOTS_REV_DRAIN)
 
@@ -58,9 +59,9 @@ struct instance {
 	void *probe;	       /* the prober's own; NULL: not probed */
 	char *probe_spec;      /* as msg_instance.probe; NULL: as the limits say */
 	enum instance_state state;
-	bool is_listed;	       /* in the newest `instances` */
-	bool is_answering;     /* what was last reported to the autoscaler */
-	bool is_set_aside;     /* refused a connection, and has not answered since */
+	bool is_listed;	   /* in the newest `instances` */
+	bool is_answering; /* what was last reported to the autoscaler */
+	bool is_set_aside; /* refused a connection, and has not answered since */
 
 	struct instance_pool *pools; /* one for each worker */
 };
@@ -116,13 +117,17 @@ struct failure {
 
 /* Phases of a cold start; each ends at what it is named by. */
 #define COLD_PHASES(X)                                                                             \
-	X(SIGNAL, "signal") X(ACK, "ack") X(ADDRESS, "address") X(CONNECT, "connect")              \
-	X(SEND, "send") X(FIRST_BYTE, "first_byte")
+	X(SIGNAL, "signal")                                                                        \
+	X(ACK, "ack")                                                                              \
+	X(ADDRESS, "address")                                                                      \
+	X(CONNECT, "connect")                                                                      \
+	X(SEND, "send")                                                                            \
+	X(FIRST_BYTE, "first_byte")
 enum cold_phase {
 #define X(id, name) COLD_##id,
 	COLD_PHASES(X)
 #undef X
-	COLD_PHASES_N
+		COLD_PHASES_N
 };
 
 /* When the phases of the running activation ended; 0: not yet.  Written by the main
@@ -167,6 +172,7 @@ struct revision {
 	_Atomic uint32_t limit;		/* container_concurrency; 0: none */
 	_Atomic uint32_t cold_start_ms; /* for retry-after and the waiting page; 0: unknown */
 	_Atomic bool is_demand_posted;	/* demand_mail is on its way */
+	_Atomic bool is_asked;		/* revision_ask(); the main thread clears it */
 	struct activation activation;
 
 	/* lock */
@@ -181,10 +187,10 @@ struct revision {
 	uint32_t rotor;		  /* for choices under the lock */
 
 	/* main thread: world.c, scaler.c */
-	struct list instances; /* of struct instance: listed, or gone but not ended */
+	struct list instances;	      /* of struct instance: listed, or gone but not ended */
 	struct loop_mail demand_mail; /* carries a reference */
-	void *control;	   /* the scaler's own state for it */
-	bool is_described; /* in the newest begin … end */
+	void *control;		      /* the scaler's own state for it; NULL: none */
+	bool is_described;	      /* in the newest begin … end */
 	struct limits limits;
 
 	struct shard *shards; /* one for each worker */
@@ -221,7 +227,7 @@ void instance_close_slots(struct instance *, uint32_t why);
 void instance_open_slots(struct instance *, uint32_t why);
 uint32_t instance_in_flight(const struct instance *);
 bool instance_is_open(const struct instance *);
-bool instance_is_unready(const struct instance *); /* not seen to answer */
+bool instance_is_closed_by(const struct instance *, uint32_t why); /* any of SLOTS_* */
 /* Drain of a revision: test-and-close.  True: nothing was in flight or parked, and all
  * slots are closed by SLOTS_REV_DRAIN.  False: busy, all as before. */
 NODISCARD bool revision_try_close(struct revision *);
@@ -250,6 +256,8 @@ NODISCARD struct instance *limiter_try_take(struct revision *, const struct inst
  * granted or cancelled: it must not move. */
 NODISCARD struct instance *limiter_take_or_wait(struct revision *, struct waiter *w, bool at_head,
 						int64_t now_ns, struct failure **failed);
+/* Wake it without being parked: its client got the waiting page. */
+void revision_ask(struct revision *);
 /* Leave before inbox_next() has returned w; what was granted and not looked at goes to the next in
  * line.  w->fd >= 0 afterwards: a descriptor that is the caller's to close. */
 void limiter_cancel(struct waiter *w);

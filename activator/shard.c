@@ -65,6 +65,19 @@ take_period(struct shard *s, struct shard_period *p, int64_t now)
 	s->period_latency_s = 0;
 }
 
+/* Nothing is left of it here; shard_of() lists it again. */
+static void
+forget(struct worker *w, struct shard *s)
+{
+	struct revision *rev = s->rev;
+
+	if (s->has_timer)
+		loop_timer_fini(&s->deadline_timer);
+	s->has_timer = false;
+	list_remove(&w->shards, &s->node);
+	revision_unref(&rev);
+}
+
 void
 shard_collect(struct worker *w, struct worker_period *p, int64_t now)
 {
@@ -79,11 +92,8 @@ shard_collect(struct worker *w, struct worker_period *p, int64_t now)
 		p->period_ns = MAX(p->period_ns, now - s->period_start_ns);
 		if (!is_idle) {
 			take_period(s, &p->v[p->n++], now);
-		} else if (s->set == NULL) { /* nothing is left of it here */
-			struct revision *rev = s->rev;
-
-			list_remove(&w->shards, node);
-			revision_unref(&rev);
+		} else if (s->set == NULL && list_empty(&s->parked)) {
+			forget(w, s);
 		} else {
 			s->period_start_ns = s->changed_ns = now;
 		}

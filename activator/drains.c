@@ -1,0 +1,161 @@
+#include "activator/drains.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct drain {
+	struct list_node node;
+	char *token;
+	struct revision *rev;  /* a reference, or NULL */
+	struct instance *inst; /* a reference, or NULL */
+	bool is_done;
+};
+
+void
+drains_init(struct drains *d)
+{
+	list_init(&d->all);
+}
+
+void
+drains_fini(struct drains *d)
+{
+	drains_resume_all(d);
+}
+
+static struct drain *
+add(struct drains *d, const char *token)
+{
+	struct drain *x = xcalloc(1, sizeof *x);
+
+	x->token = xstrdup(token);
+	list_push(&d->all, &x->node);
+	return x;
+}
+
+static void
+drop(struct drains *d, struct drain *x)
+{
+	list_remove(&d->all, &x->node);
+	instance_unref(&x->inst);
+	revision_unref(&x->rev);
+	free(x->token);
+	free(x);
+}
+
+bool
+drains_revision(struct drains *d, const char *token, struct revision *rev)
+{
+	struct drain *x;
+
+	if (!revision_try_close(rev))
+		return false;
+	x = add(d, token);
+	x->rev = revision_ref(rev);
+	x->is_done = true;
+	return true;
+}
+
+bool
+drains_instance(struct drains *d, const char *token, struct instance *inst)
+{
+	struct drain *x = add(d, token);
+
+	instance_close_slots(inst, SLOTS_DRAIN);
+	x->inst = instance_ref(inst);
+	x->is_done = instance_in_flight(inst) == 0;
+	return x->is_done;
+}
+
+/* Does another token hold what x holds? */
+static bool
+is_shared(const struct drains *d, const struct drain *x)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&d->all, node, tmp) {
+		const struct drain *other = container_of(node, struct drain, node);
+
+		if (other != x && other->rev == x->rev && other->inst == x->inst)
+			return true;
+	}
+	return false;
+}
+
+static void
+resume(struct drains *d, struct drain *x)
+{
+	if (is_shared(d, x))
+		drop(d, x);
+	else if (x->rev != NULL) {
+		struct revision *rev = revision_ref(x->rev);
+
+		drop(d, x);
+		revision_reopen(rev);
+		revision_unref(&rev);
+	} else {
+		struct instance *inst = instance_ref(x->inst);
+
+		drop(d, x);
+		instance_open_slots(inst, SLOTS_DRAIN);
+		instance_unref(&inst);
+	}
+}
+
+void
+drains_resume(struct drains *d, const char *token)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&d->all, node, tmp) {
+		struct drain *x = container_of(node, struct drain, node);
+
+		if (strcmp(x->token, token) == 0) {
+			resume(d, x);
+			return;
+		}
+	}
+}
+
+void
+drains_resume_all(struct drains *d)
+{
+	struct list_node *node;
+
+	while ((node = list_first(&d->all)) != NULL)
+		resume(d, container_of(node, struct drain, node));
+}
+
+/* Is anything of what x closed still there? */
+static bool
+holds_something(const struct drain *x)
+{
+	uint32_t i;
+
+	if (x->inst != NULL)
+		return x->inst->is_listed;
+	for (i = 0; i < x->rev->set->n; i++) /* only this thread changes it */
+		if (instance_is_closed_by(x->rev->set->v[i], SLOTS_REV_DRAIN))
+			return true;
+	return false;
+}
+
+size_t
+drains_poll(struct drains *d, void (*fn)(const char *token, void *arg), void *arg)
+{
+	struct list_node *node, *tmp;
+	size_t pending = 0;
+
+	LIST_FOREACH(&d->all, node, tmp) {
+		struct drain *x = container_of(node, struct drain, node);
+
+		if (!x->is_done && instance_in_flight(x->inst) == 0) {
+			x->is_done = true;
+			fn(x->token, arg);
+		}
+		pending += !x->is_done;
+		if (x->is_done && !holds_something(x))
+			drop(d, x);
+	}
+	return pending;
+}

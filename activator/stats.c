@@ -1,0 +1,251 @@
+#include "activator/stats.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clk.h"
+#include "common/hmap.h"
+
+#define LINE_MOST ((size_t)256 << 10) /* bytes of one line, about */
+#define STAT_BYTES 256		      /* of one revision in it, names aside */
+#define INSTANCE_BYTES 64	      /* of one instance in it, its id aside */
+
+struct sum {
+	double concurrency, latency_s;
+	uint32_t peak, in_flight, parked;
+	uint64_t requests, completed;
+};
+
+struct stats {
+	struct world *world;
+	struct worker *const *workers;
+	unsigned workers_n;
+	const struct stats_ops *ops;
+	void *arg;
+
+	/* the round under way */
+	unsigned awaited; /* workers that have not answered */
+	int64_t period_ns;
+	struct hmap sums; /* revision name → struct sum */
+
+	/* the line under way */
+	struct msg_stat *v;
+	size_t n, cap, bytes;
+};
+
+struct stats *
+stats_new(struct world *world, struct worker *const *workers, unsigned workers_n,
+	  const struct stats_ops *ops, void *arg)
+{
+	struct stats *s = xcalloc(1, sizeof *s);
+
+	s->world = world;
+	s->workers = workers;
+	s->workers_n = workers_n;
+	s->ops = ops;
+	s->arg = arg;
+	hmap_init(&s->sums);
+	return s;
+}
+
+static void
+forget_sums(struct stats *s)
+{
+	size_t at = 0;
+	void *sum;
+
+	while (hmap_next(&s->sums, &at, NULL, &sum))
+		free(sum);
+	hmap_fini(&s->sums);
+	hmap_init(&s->sums);
+}
+
+void
+stats_free(struct stats **sp)
+{
+	struct stats *s = *sp;
+
+	*sp = NULL;
+	if (s == NULL)
+		return;
+	CHECK(s->awaited == 0);
+	forget_sums(s);
+	hmap_fini(&s->sums);
+	free(s->v);
+	free(s);
+}
+
+/* --- one revision --- */
+
+static double
+busy_s(const struct instance *inst, int64_t now)
+{
+	int64_t until = atomic_load_explicit(&inst->busy_until, memory_order_relaxed);
+
+	return until > now ? (double)(until - now) / (double)CLK_S : 0;
+}
+
+/* The instances of rev that have anything to tell; v has room for all of them. */
+static size_t
+list_instances(const struct revision *rev, struct msg_stat_instance *v, int64_t now)
+{
+	struct list_node *node, *tmp;
+	size_t n = 0;
+
+	LIST_FOREACH(&rev->instances, node, tmp) {
+		const struct instance *inst = container_of(node, struct instance, node);
+		struct msg_stat_instance one = {.id = inst->id,
+						.in_flight = instance_in_flight(inst),
+						.busy_s = busy_s(inst, now)};
+
+		if (one.in_flight > 0 || one.busy_s > 0)
+			v[n++] = one;
+	}
+	return n;
+}
+
+static struct msg_stat
+stat_of(const struct revision *rev, const struct sum *sum, int64_t now)
+{
+	struct msg_stat stat = {
+		.name = rev->name,
+		.concurrency = sum->concurrency,
+		.peak = sum->peak,
+		.requests = sum->requests,
+		.parked = sum->parked,
+		.in_flight = sum->in_flight,
+		.latency_ms = sum->completed > 0 ? sum->latency_s * 1e3 / (double)sum->completed
+						 : 0,
+		.completed = sum->completed,
+	};
+
+	stat.v = xcalloc(rev->instances.n, sizeof *stat.v);
+	stat.n = list_instances(rev, stat.v, now);
+	return stat;
+}
+
+/* --- a report --- */
+
+static void
+send_line(struct stats *s, bool is_partial)
+{
+	struct msg m = {.type = MSG_STATS,
+			.u.stats = {.period_ms = s->period_ns / CLK_MS,
+				    .is_partial = is_partial,
+				    .v = s->v,
+				    .n = s->n}};
+	size_t i;
+
+	s->ops->send(&m, s->arg);
+	for (i = 0; i < s->n; i++)
+		free(s->v[i].v);
+	s->n = s->bytes = 0;
+}
+
+static void
+add_stat(struct stats *s, const struct msg_stat *stat)
+{
+	size_t i, bytes = STAT_BYTES + strlen(stat->name);
+
+	for (i = 0; i < stat->n; i++)
+		bytes += INSTANCE_BYTES + strlen(stat->v[i].id);
+	if (s->n > 0 && s->bytes + bytes > LINE_MOST)
+		send_line(s, true);
+	if (s->n == s->cap) {
+		s->cap = MAX(s->cap * 2, (size_t)16);
+		s->v = xrealloc(s->v, s->cap * sizeof *s->v);
+	}
+	s->v[s->n++] = *stat;
+	s->bytes += bytes;
+}
+
+static void
+report(struct stats *s)
+{
+	static const struct sum nothing;
+	int64_t now = clk_now();
+	struct revision *rev;
+	size_t at = 0;
+
+	while ((rev = world_next(s->world, &at)) != NULL) {
+		const struct sum *sum = hmap_find(&s->sums, rev->name);
+		struct msg_stat stat = stat_of(rev, sum == NULL ? &nothing : sum, now);
+
+		if (sum != NULL || stat.n > 0)
+			add_stat(s, &stat);
+		else
+			free(stat.v);
+	}
+	send_line(s, false);
+}
+
+/* --- a round --- */
+
+static void
+add_period(struct stats *s, const struct shard_period *p)
+{
+	struct sum *sum = hmap_find(&s->sums, p->rev->name);
+
+	if (sum == NULL) {
+		sum = xcalloc(1, sizeof *sum);
+		hmap_put(&s->sums, p->rev->name, sum);
+	}
+	sum->concurrency += p->concurrency;
+	sum->latency_s += p->latency_s;
+	sum->peak += p->peak;
+	sum->in_flight += p->in_flight;
+	sum->parked += p->parked;
+	sum->requests += p->requests;
+	sum->completed += p->completed;
+}
+
+static void
+on_collected(struct worker_period *p, void *arg)
+{
+	struct stats *s = arg;
+	size_t i;
+
+	for (i = 0; i < p->n; i++)
+		add_period(s, &p->v[i]);
+	s->period_ns = MAX(s->period_ns, p->period_ns);
+	worker_period_free(&p);
+	if (--s->awaited > 0)
+		return;
+	report(s);
+	forget_sums(s);
+}
+
+void
+stats_collect(struct stats *s)
+{
+	unsigned i;
+
+	if (s->awaited > 0)
+		return;
+	s->awaited = s->workers_n;
+	s->period_ns = 0;
+	for (i = 0; i < s->workers_n; i++)
+		worker_post_collect(s->workers[i], on_collected, s);
+}
+
+bool
+stats_is_collecting(const struct stats *s)
+{
+	return s->awaited > 0;
+}
+
+void
+stats_tell(struct stats *s, struct revision *rev)
+{
+	struct sum sum = {.parked = revision_parked(rev)};
+	struct msg m = {.type = MSG_STATS, .u.stats = {.is_partial = true, .n = 1}};
+	struct msg_stat stat = stat_of(rev, &sum, clk_now());
+	size_t i;
+
+	for (i = 0; i < stat.n; i++)
+		stat.in_flight += stat.v[i].in_flight;
+	stat.concurrency = stat.peak = stat.parked + stat.in_flight;
+	m.u.stats.v = &stat;
+	s->ops->send(&m, s->arg);
+	free(stat.v);
+}
