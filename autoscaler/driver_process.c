@@ -12,7 +12,7 @@
 #include "common/clk.h"
 #include "common/log.h"
 
-#define LEAVE_SLACK_NS (5 * CLK_S) /* beyond the longest stop_timeout */
+#define LEAVE_SLACK_NS (3 * CLK_S) /* beyond the longest stop_timeout */
 
 static struct process_driver *
 of(struct driver *d)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/random.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -387,8 +388,15 @@ keeper_client_open(struct loop *loop, const struct settings *s, const struct kee
 		   void *arg, struct err *e)
 {
 	struct keeper_client *c;
-	char *mark = keeper_mark(s->state_dir, e);
+	const size_t most = sizeof((struct sockaddr_un *)0)->sun_path - sizeof "/" KEEPER_SOCKET;
+	char *mark;
 
+	if (strlen(s->state_dir) > most) {
+		err_set(e, ENAMETOOLONG, "cannot use state_dir %s: at most %zu bytes fit a socket",
+			s->state_dir, most);
+		return NULL;
+	}
+	mark = keeper_mark(s->state_dir, e);
 	if (mark == NULL)
 		return NULL;
 	c = xcalloc(1, sizeof *c);

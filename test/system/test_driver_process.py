@@ -877,6 +877,14 @@ def comm(pid):
         return ""
 
 
+def test_state_dir_with_too_long_a_name(world):
+    state = os.path.join(world.state, "x" * 100)
+    os.mkdir(state)
+    said = subprocess.run([DRIVE, state, "1000", "20000", "20010"], capture_output=True, text=True)
+    assert said.returncode == 1
+    assert "at most 95 bytes fit a socket" in said.stderr
+
+
 # --- what they use
 
 def test_cpu_and_memory_of_the_whole_family(world):
