@@ -1,128 +1,164 @@
-/* What several activators say of one revision, and the sums. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+/* Demand on simulated time: nobody who waits is ever stranded, and nobody is told more
+ * often than needed. */
+#include "test/unit/unit.h"
 
-#include <cmocka.h>
-
-#include "autoscaler/demand.h"
 #include "common/clk.h"
+#include "activator/demand.h"
 
+#define MS CLK_MS
+
+static const struct demand_facts waiting = {.is_link_up = true, .is_wanted = true, .parked = 1};
+
+/* Step at each moment that it asks for until `until`; what was sent when, as "A0 A100". */
 static void
-report(struct demand *d, uint64_t peer, uint64_t n, uint32_t parked, uint32_t a, uint32_t b)
+run(struct demand *d, const struct demand_facts *f, int64_t from, int64_t until, char *out)
 {
-	struct msg_stat_instance v[] = {{(char[]){"a"}, a, 0}, {(char[]){"b"}, b, 0}};
-	struct msg_stat s = {.parked = parked, .in_flight = a + b, .v = v, .n = 2};
+	int64_t now = from;
 
-	demand_report(d, peer, n, &s, 0);
+	*out = '\0';
+	while (now < until) {
+		static const char letters[] = {[DEMAND_NOTHING] = '-', [DEMAND_ACTIVATE] = 'A',
+					       [DEMAND_TELL] = 'T'};
+		enum demand_act act = demand_step(d, f, now);
+
+		if (act != DEMAND_NOTHING)
+			out += sprintf(out, "%c%lld ", letters[act], (long long)(now / MS));
+		if (d->next_ns == INT64_MAX)
+			return;
+		assert_true(d->next_ns > now || act == DEMAND_NOTHING);
+		now = MAX(d->next_ns, now + 1);
+	}
 }
 
 static void
-sums_are_over_all_activators(void **state)
+test_until_acknowledged(void **state)
 {
-	struct demand d;
+	struct demand d = {0};
+	char out[200];
 
 	(void)state;
-	demand_init(&d);
-	report(&d, 1, 1, 5, 2, 0);
-	report(&d, 2, 1, 1, 3, 4);
-	assert_int_equal(demand_parked(&d), 6);
-	assert_int_equal(demand_in_flight(&d), 9);
-	assert_int_equal(demand_at_instance(&d, "a"), 5);
-	assert_int_equal(demand_at_instance(&d, "b"), 4);
-	assert_int_equal(demand_at_instance(&d, "c"), 0);
-	report(&d, 2, 2, 0, 1, 0); /* the newest word counts */
-	assert_int_equal(demand_parked(&d), 5);
-	assert_int_equal(demand_at_instance(&d, "a"), 3);
-	demand_fini(&d);
+	run(&d, &waiting, 0, 5000 * MS, out);
+	assert_string_equal(out, "A0 A100 A300 A700 A1500 A2500 A3500 A4500 ");
+	assert_int_equal(d.seq, 8);
+	assert_false(demand_acked(&d, 7, 4600 * MS)); /* an older one */
+	assert_true(demand_acked(&d, 8, 4600 * MS));
+	run(&d, &waiting, 4600 * MS, 60000 * MS, out);
+	assert_string_equal(out, "");
 }
 
 static void
-what_a_whole_report_leaves_out_is_nothing(void **state)
+test_growth_is_told(void **state)
 {
-	struct demand d;
+	struct demand d = {0};
+	struct demand_facts f = waiting;
+	char out[200];
 
 	(void)state;
-	demand_init(&d);
-	report(&d, 1, 7, 5, 2, 0);
-	assert_false(demand_complete(&d, 1, 7));
-	assert_int_equal(demand_parked(&d), 5);
-	assert_true(demand_complete(&d, 1, 8));
-	assert_int_equal(demand_parked(&d), 0);
-	assert_true(list_empty(&d.entries));
-	assert_true(demand_complete(&d, 1, 9)); /* nothing, as before */
-	demand_fini(&d);
+	assert_int_equal(demand_step(&d, &f, 0), DEMAND_ACTIVATE);
+	assert_true(demand_acked(&d, 1, MS));
+	f.parked = 1000;
+	assert_int_equal(demand_step(&d, &f, 2 * MS), DEMAND_NOTHING);
+	run(&d, &f, 2 * MS, 1000 * MS, out);
+	assert_string_equal(out, "T101 ");
+	f.parked = 900;
+	run(&d, &f, 1000 * MS, 2000 * MS, out);
+	assert_string_equal(out, "");
 }
 
 static void
-an_activate_outlives_the_report_that_was_under_way(void **state)
+test_new_link(void **state)
 {
-	struct demand d;
+	struct demand d = {0};
+	struct demand_facts f = waiting;
+	char out[200];
 
 	(void)state;
-	demand_init(&d);
-	demand_activate(&d, 1, 3);
-	assert_true(demand_is_asked(&d));
-	assert_int_equal(demand_parked(&d), 3);
-	assert_true(demand_complete(&d, 1, 4));
-	assert_int_equal(demand_parked(&d), 3);
-	assert_false(demand_is_asked(&d)); /* the stats carry the demand from here on */
-	assert_true(demand_complete(&d, 1, 5));
-	assert_int_equal(demand_parked(&d), 0);
-	demand_fini(&d);
+	assert_int_equal(demand_step(&d, &f, 0), DEMAND_ACTIVATE);
+	assert_true(demand_acked(&d, 1, MS));
+	f.is_link_up = false;
+	assert_int_equal(demand_step(&d, &f, 50 * MS), DEMAND_NOTHING);
+	assert_int_equal(demand_step(&d, &f, 60 * MS), DEMAND_NOTHING);
+	f.is_link_up = true;
+	run(&d, &f, 700 * MS, 900 * MS, out); /* at once, and from 100 ms on again */
+	assert_string_equal(out, "A700 A800 ");
+	assert_false(demand_acked(&d, 1, 900 * MS)); /* what the old one said */
+}
+
+/* Acknowledged, but its own word is that it wants none: it is reminded. */
+static void
+test_not_wanted(void **state)
+{
+	struct demand d = {0};
+	struct demand_facts f = waiting;
+	char out[200];
+	int64_t at;
+
+	(void)state;
+	f.is_wanted = false;
+	assert_int_equal(demand_step(&d, &f, 0), DEMAND_ACTIVATE);
+	assert_true(demand_acked(&d, 1, 0));
+	run(&d, &f, MS, 150 * MS, out);
+	assert_string_equal(out, "A100 ");
+	for (at = 100; at < 5100; at += 1000) {
+		assert_true(demand_acked(&d, d.seq, at * MS));
+		run(&d, &f, at * MS, (at + 1050) * MS, out);
+		assert_int_equal(out[0], 'A');
+		assert_int_equal(atoi(out + 1), at + 1000);
+	}
 }
 
 static void
-one_that_vanished_is_still_busy(void **state)
+test_an_open_instance_is_enough(void **state)
 {
-	struct demand d;
+	struct demand d = {0};
+	struct demand_facts f = waiting;
 
 	(void)state;
-	demand_init(&d);
-	report(&d, 1, 1, 4, 2, 0);
-	demand_activate(&d, 1, 5);
-	demand_vanish(&d, 1);
-	assert_int_equal(demand_in_flight(&d), 2);
-	assert_int_equal(demand_parked(&d), 0);
-	assert_false(demand_is_asked(&d));
-	demand_drop(&d, 1);
-	assert_int_equal(demand_in_flight(&d), 0);
-	demand_vanish(&d, 9);
-	demand_drop(&d, 9);
-	demand_fini(&d);
+	f.is_open = true;
+	assert_int_equal(demand_step(&d, &f, 0), DEMAND_NOTHING);
+	assert_false(d.is_waking);
+	assert_true(d.next_ns == INT64_MAX);
+	f.is_open = false; /* it died while somebody waited */
+	assert_int_equal(demand_step(&d, &f, 5 * MS), DEMAND_ACTIVATE);
+	f.is_open = true;
+	assert_int_equal(demand_step(&d, &f, 6 * MS), DEMAND_NOTHING);
+	assert_false(demand_acked(&d, d.seq, 7 * MS)); /* too late to mean anything */
+	f.is_open = false;
+	assert_int_equal(demand_step(&d, &f, 8 * MS), DEMAND_ACTIVATE);
 }
 
+/* All leave and others come before anything was stepped: acknowledged was another one. */
 static void
-busy_leases_run_out(void **state)
+test_anew(void **state)
 {
-	struct msg_stat_instance v[] = {{(char[]){"a"}, 0, 2.5}, {(char[]){"b"}, 0, 10}};
-	struct msg_stat s = {.v = v, .n = 2};
-	struct demand d;
+	struct demand d = {0};
+	char out[200];
 
 	(void)state;
-	demand_init(&d);
-	assert_true(demand_busy_s(&d, 0) == 0);
-	demand_report(&d, 1, 1, &s, 100 * CLK_S);
-	assert_true(demand_busy_s(&d, 100 * CLK_S) == 10);
-	assert_true(demand_busy_s(&d, 107 * CLK_S) == 3);
-	assert_true(demand_busy_s(&d, 200 * CLK_S) == 0);
-	v[1].busy_s = 1e300; /* whatever a peer says, no overflow */
-	demand_report(&d, 1, 2, &s, 100 * CLK_S);
-	assert_true(demand_busy_s(&d, 100 * CLK_S) > 1e8);
-	demand_fini(&d);
+	assert_int_equal(demand_step(&d, &waiting, 0), DEMAND_ACTIVATE);
+	demand_anew(&d); /* not acknowledged: it is repeated anyway */
+	assert_int_equal(demand_step(&d, &waiting, MS), DEMAND_NOTHING);
+	assert_true(demand_acked(&d, 1, 2 * MS));
+	demand_anew(&d);
+	run(&d, &waiting, 10 * MS, 150 * MS, out); /* never more often than each 100 ms */
+	assert_string_equal(out, "A100 ");
+	assert_true(demand_acked(&d, 2, 150 * MS));
+	demand_anew(&d);
+	run(&d, &waiting, 800 * MS, 850 * MS, out);
+	assert_string_equal(out, "A800 ");
 }
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(sums_are_over_all_activators),
-		cmocka_unit_test(what_a_whole_report_leaves_out_is_nothing),
-		cmocka_unit_test(an_activate_outlives_the_report_that_was_under_way),
-		cmocka_unit_test(one_that_vanished_is_still_busy),
-		cmocka_unit_test(busy_leases_run_out),
+		cmocka_unit_test(test_until_acknowledged),
+		cmocka_unit_test(test_growth_is_told),
+		cmocka_unit_test(test_new_link),
+		cmocka_unit_test(test_not_wanted),
+		cmocka_unit_test(test_an_open_instance_is_enough),
+		cmocka_unit_test(test_anew),
 	};
 
-	return cmocka_run_group_tests_name("demand", tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }
