@@ -2,8 +2,8 @@
  * often than needed. */
 #include "test/unit/unit.h"
 
-#include "common/clk.h"
 #include "activator/demand.h"
+#include "common/clk.h"
 
 #define MS CLK_MS
 
@@ -17,8 +17,8 @@ run(struct demand *d, const struct demand_facts *f, int64_t from, int64_t until,
 
 	*out = '\0';
 	while (now < until) {
-		static const char letters[] = {[DEMAND_NOTHING] = '-', [DEMAND_ACTIVATE] = 'A',
-					       [DEMAND_TELL] = 'T'};
+		static const char letters[] = {
+			[DEMAND_NOTHING] = '-', [DEMAND_ACTIVATE] = 'A', [DEMAND_TELL] = 'T'};
 		enum demand_act act = demand_step(d, f, now);
 
 		if (act != DEMAND_NOTHING)

@@ -1,8 +1,8 @@
 /* The waiting page: who gets it, and what stands in it. */
 #include "test/unit/unit.h"
 
-#include "common/strbuf.h"
 #include "activator/waitpage.h"
+#include "common/strbuf.h"
 
 #define CHROME                                                                                     \
 	"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
@@ -87,8 +87,11 @@ render(const char *template, const struct waitpage_view *v)
 static void
 test_text(void **state)
 {
-	struct waitpage_view v = {.service = "shop", .host = "a<b>&\"'\x01.exampleREST",
-				  .host_n = 16, .expected_ms = 2500, .elapsed_ms = 40,
+	struct waitpage_view v = {.service = "shop",
+				  .host = "a<b>&\"'\x01.exampleREST",
+				  .host_n = 16,
+				  .expected_ms = 2500,
+				  .elapsed_ms = 40,
 				  .retry_s = 3};
 	static const struct {
 		const char *template, *text;
@@ -131,8 +134,12 @@ test_text(void **state)
 static void
 test_default_page(void **state)
 {
-	struct waitpage_view v = {.service = "shop", .host = "shop.example", .host_n = 12,
-				  .expected_ms = 2500, .elapsed_ms = 40, .retry_s = 3};
+	struct waitpage_view v = {.service = "shop",
+				  .host = "shop.example",
+				  .host_n = 12,
+				  .expected_ms = 2500,
+				  .elapsed_ms = 40,
+				  .retry_s = 3};
 	char *text = render(waitpage_default, &v);
 
 	(void)state;

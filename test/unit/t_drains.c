@@ -1,0 +1,187 @@
+/* Drains: test and close of revisions, drains of instances, and that each token ends. */
+#include "test/unit/unit.h"
+
+#include "activator/drains.h"
+
+struct world {
+	struct revision *rev;
+	struct instance *a, *b;
+	struct drains drains;
+	char told[100];
+};
+
+static void
+publish(struct world *w, struct instance *const *v, uint32_t n)
+{
+	revision_publish(w->rev, instance_set_new(v, n), &(struct revision_wish){.wanted = n});
+}
+
+static int
+setup(void **state)
+{
+	struct world *w = xcalloc(1, sizeof *w);
+	struct addr addr;
+
+	assert_int_equal(addr_set(&addr, "127.0.0.1", 1, NULL), 0);
+	w->rev = revision_new("s/v1", 1, NULL, NULL);
+	w->a = instance_new(w->rev, "a", &addr);
+	w->b = instance_new(w->rev, "b", &addr);
+	w->a->is_listed = w->b->is_listed = true;
+	publish(w, (struct instance *[]){w->a, w->b}, 2);
+	instance_open_slots(w->a, SLOTS_UNREADY);
+	instance_open_slots(w->b, SLOTS_UNREADY);
+	drains_init(&w->drains);
+	*state = w;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct world *w = *state;
+
+	drains_fini(&w->drains);
+	publish(w, NULL, 0);
+	instance_unref(&w->a);
+	instance_unref(&w->b);
+	revision_unref(&w->rev);
+	free(w);
+	return 0;
+}
+
+static void
+on_done(const char *token, void *arg)
+{
+	struct world *w = arg;
+
+	strcat(w->told, token);
+}
+
+/* Take a slot of a or b, whichever `inst` is. */
+static void
+take(struct world *w, struct instance *inst)
+{
+	struct instance_set *only = instance_set_new(&inst, 1);
+
+	assert_ptr_equal(limiter_try_take(w->rev, only, 0), inst);
+	instance_set_unref(&only);
+}
+
+static void
+test_revision(void **state)
+{
+	struct world *w = *state;
+
+	assert_true(drains_revision(&w->drains, "1", w->rev));
+	assert_false(instance_is_open(w->a) || instance_is_open(w->b));
+	drains_resume(&w->drains, "none");
+	assert_false(instance_is_open(w->a));
+	drains_resume(&w->drains, "1");
+	assert_true(instance_is_open(w->a) && instance_is_open(w->b));
+	take(w, w->b);
+	assert_false(drains_revision(&w->drains, "2", w->rev));
+	assert_true(instance_is_open(w->a) && instance_is_open(w->b));
+	limiter_give_back(w->b);
+	assert_true(drains_revision(&w->drains, "3", w->rev));
+	drains_resume_all(&w->drains); /* the link is gone */
+	assert_true(instance_is_open(w->a) && instance_is_open(w->b));
+}
+
+static void
+test_instance(void **state)
+{
+	struct world *w = *state;
+
+	assert_true(drains_instance(&w->drains, "1", w->a));
+	assert_false(instance_is_open(w->a));
+	take(w, w->b);
+	assert_false(drains_instance(&w->drains, "2", w->b));
+	assert_int_equal(drains_poll(&w->drains, on_done, w), 1);
+	assert_string_equal(w->told, "");
+	limiter_give_back(w->b);
+	assert_int_equal(drains_poll(&w->drains, on_done, w), 0);
+	assert_string_equal(w->told, "2");
+	assert_int_equal(drains_poll(&w->drains, on_done, w), 0);
+	assert_string_equal(w->told, "2"); /* once */
+	drains_resume(&w->drains, "2");
+	assert_true(instance_is_open(w->b));
+	assert_false(instance_is_open(w->a));
+}
+
+/* A revision's drain that is refused, or taken back, opens nothing that is drained by
+ * itself. */
+static void
+test_both(void **state)
+{
+	struct world *w = *state;
+
+	assert_true(drains_instance(&w->drains, "1", w->a));
+	take(w, w->b);
+	assert_false(drains_revision(&w->drains, "2", w->rev));
+	assert_false(instance_is_open(w->a));
+	assert_true(instance_is_open(w->b));
+	limiter_give_back(w->b);
+	assert_true(drains_revision(&w->drains, "3", w->rev));
+	drains_resume(&w->drains, "3");
+	assert_false(instance_is_open(w->a));
+	assert_true(instance_is_open(w->b));
+	drains_resume(&w->drains, "1");
+	assert_true(instance_is_open(w->a));
+}
+
+/* Two tokens for the same: the last one opens. */
+static void
+test_shared(void **state)
+{
+	struct world *w = *state;
+
+	assert_true(drains_revision(&w->drains, "1", w->rev));
+	assert_true(drains_revision(&w->drains, "2", w->rev));
+	drains_resume(&w->drains, "1");
+	assert_false(instance_is_open(w->a));
+	drains_resume(&w->drains, "2");
+	assert_true(instance_is_open(w->a));
+	assert_true(drains_instance(&w->drains, "3", w->a));
+	assert_true(drains_instance(&w->drains, "4", w->a));
+	drains_resume(&w->drains, "4");
+	assert_false(instance_is_open(w->a));
+	drains_resume(&w->drains, "3");
+	assert_true(instance_is_open(w->a));
+}
+
+/* What was closed is gone: so is the token.  An instance that is new is not closed by a
+ * drain of before. */
+static void
+test_tokens_end(void **state)
+{
+	struct world *w = *state;
+	struct instance *c;
+
+	assert_true(drains_revision(&w->drains, "1", w->rev));
+	assert_true(drains_instance(&w->drains, "2", w->a));
+	drains_poll(&w->drains, on_done, w);
+	assert_int_equal(w->drains.all.n, 2);
+	c = instance_new(w->rev, "c", &w->a->addr);
+	instance_open_slots(c, SLOTS_UNREADY);
+	w->a->is_listed = w->b->is_listed = false;
+	publish(w, &c, 1);
+	assert_true(instance_is_open(c));
+	drains_poll(&w->drains, on_done, w);
+	assert_int_equal(w->drains.all.n, 0);
+	assert_string_equal(w->told, "");
+	instance_unref(&c);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_revision, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_instance, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_both, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_shared, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_tokens_end, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

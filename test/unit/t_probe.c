@@ -1,0 +1,337 @@
+/* The prober against real sockets on loopback: when it begins, what counts as an answer,
+ * how often it tries, and that a connection goes to who waits. */
+#include "test/unit/unit.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include "activator/probe.h"
+#include "common/clk.h"
+
+#define MS CLK_MS
+#define PATIENCE (5 * CLK_S)
+
+struct world {
+	struct loop *loop;
+	struct prober *prober;
+	struct revision *rev;
+	struct instance *inst;
+	struct inbox inbox;
+	int listener; /* bound, and listening once start_listening() */
+	unsigned answers;
+};
+
+static void
+on_answers(struct instance *inst, void *arg)
+{
+	struct world *w = arg;
+
+	assert_true(instance_is_open(inst));
+	w->answers++;
+}
+
+static void
+on_inbox(struct loop_mail *mail)
+{
+	(void)mail;
+}
+
+static void
+on_demand(struct loop_mail *mail)
+{
+	struct revision *rev = revision_demand_taken(mail);
+
+	revision_unref(&rev);
+}
+
+static const struct prober_ops ops = {.on_answers = on_answers};
+
+static struct addr
+bind_listener(struct world *w)
+{
+	struct addr addr;
+
+	assert_int_equal(addr_set(&addr, "127.0.0.1", 0, NULL), 0);
+	w->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(w->listener, (struct sockaddr *)&addr.ss, addr.len), 0);
+	addr.len = sizeof addr.ss;
+	assert_int_equal(getsockname(w->listener, (struct sockaddr *)&addr.ss, &addr.len), 0);
+	return addr;
+}
+
+static int
+setup(void **state)
+{
+	struct world *w = xcalloc(1, sizeof *w);
+	struct addr addr = bind_listener(w);
+
+	w->loop = loop_new(NULL);
+	w->prober = prober_new(w->loop, &ops, w);
+	w->rev = revision_new("s/v1", 1, w->loop, on_demand);
+	w->inst = instance_new(w->rev, "a", &addr);
+	w->inst->is_listed = true;
+	inbox_init(&w->inbox, w->loop, on_inbox);
+	revision_publish(w->rev, instance_set_new(&w->inst, 1),
+			 &(struct revision_wish){.wanted = 1});
+	*state = w;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct world *w = *state;
+
+	prober_forget(w->prober, w->inst);
+	assert_int_equal(prober_probed(w->prober), 0);
+	loop_once(w->loop, true);
+	prober_free(&w->prober);
+	revision_publish(w->rev, instance_set_new(NULL, 0), &(struct revision_wish){.wanted = 0});
+	inbox_fini(&w->inbox);
+	instance_unref(&w->inst);
+	revision_unref(&w->rev);
+	loop_free(&w->loop);
+	close(w->listener);
+	free(w);
+	return 0;
+}
+
+static void
+run_until_answer(struct world *w)
+{
+	int64_t until = clk_now() + PATIENCE;
+	unsigned before = w->answers;
+
+	while (w->answers == before && clk_now() < until)
+		loop_once(w->loop, false);
+	assert_int_equal(w->answers, before + 1);
+}
+
+static void
+run_tries(struct world *w, uint64_t n)
+{
+	uint64_t until = prober_probes(w->prober) + n;
+
+	while (prober_probes(w->prober) < until)
+		loop_once(w->loop, false);
+}
+
+static void
+test_refused_until_it_listens(void **state)
+{
+	struct world *w = *state;
+
+	prober_watch(w->prober, w->inst);
+	assert_int_equal(prober_probes(w->prober), 1); /* at once */
+	run_tries(w, 5);
+	assert_int_equal(w->answers, 0);
+	assert_false(instance_is_open(w->inst));
+	listen(w->listener, 8);
+	run_until_answer(w);
+	assert_int_equal(prober_probed(w->prober), 0);
+	assert_true(atomic_load(&w->rev->activation.connected_ns) > 0);
+	prober_watch(w->prober, w->inst); /* nothing to find out */
+	assert_int_equal(prober_probed(w->prober), 0);
+}
+
+/* Nobody waits: the connection is closed.  Somebody does: it is theirs. */
+static void
+test_the_connection_goes_to_who_waits(void **state)
+{
+	struct world *w = *state;
+	struct waiter waiter = {.inbox = &w->inbox};
+	struct failure *failed;
+	struct waiter *got;
+	struct instance *inst;
+	int peer;
+
+	listen(w->listener, 8);
+	assert_null(limiter_take_or_wait(w->rev, &waiter, false, clk_now(), &failed));
+	prober_watch(w->prober, w->inst);
+	run_until_answer(w);
+	got = inbox_next(&w->inbox);
+	assert_ptr_equal(got, &waiter);
+	assert_ptr_equal(got->inst, w->inst);
+	assert_true(got->fd >= 0 && got->has_permit);
+	peer = accept(w->listener, NULL, NULL);
+	assert_int_equal(send(got->fd, "x", 1, 0), 1);
+	assert_int_equal(recv(peer, &(char){0}, 1, 0), 1);
+	assert_int_equal(instance_in_flight(w->inst), 1);
+	close(got->fd);
+	close(peer);
+	limiter_permit_back(w->inst);
+	limiter_give_back(w->inst);
+	inst = got->inst;
+	instance_unref(&inst);
+}
+
+/* The platform says ready: no probe.  It refuses all the same: probed until it is back. */
+static void
+test_platform_s_word(void **state)
+{
+	struct world *w = *state;
+
+	w->inst->probe_spec = xstrdup("ready");
+	w->inst->state = INSTANCE_STARTING;
+	prober_watch(w->prober, w->inst);
+	assert_int_equal(prober_probed(w->prober), 0);
+	w->inst->state = INSTANCE_READY;
+	prober_watch(w->prober, w->inst);
+	assert_int_equal(prober_probes(w->prober), 0);
+	assert_true(instance_is_open(w->inst));
+
+	prober_refused(w->prober, w->inst); /* an old word: it is open */
+	assert_int_equal(prober_probed(w->prober), 0);
+	instance_close_slots(w->inst, SLOTS_UNREADY);
+	prober_refused(w->prober, w->inst);
+	prober_refused(w->prober, w->inst);
+	assert_int_equal(prober_probed(w->prober), 1);
+	prober_watch(w->prober, w->inst);
+	assert_false(instance_is_open(w->inst));
+	run_tries(w, 2);
+	listen(w->listener, 8);
+	run_until_answer(w);
+	assert_true(instance_is_open(w->inst));
+	assert_false(w->inst->is_set_aside);
+}
+
+static void
+test_stopping_is_left_alone(void **state)
+{
+	struct world *w = *state;
+
+	prober_watch(w->prober, w->inst);
+	run_tries(w, 1);
+	w->inst->state = INSTANCE_STOPPING;
+	prober_watch(w->prober, w->inst);
+	assert_int_equal(prober_probed(w->prober), 0);
+	prober_refused(w->prober, w->inst);
+	assert_int_equal(prober_probed(w->prober), 0);
+}
+
+/* --- HTTP --- */
+
+/* Answer the next connection with text; what was asked. */
+static void
+answer_http(struct world *w, const char *text, char *head, size_t size)
+{
+	struct pollfd p = {.fd = w->listener, .events = POLLIN};
+	ssize_t n;
+	int fd;
+
+	while (poll(&p, 1, 0) == 0)
+		loop_once(w->loop, false);
+	fd = accept(w->listener, NULL, NULL);
+	assert_true(fd >= 0);
+	p.fd = fd;
+	while (poll(&p, 1, 0) == 0)
+		loop_once(w->loop, false);
+	n = recv(fd, head, size - 1, 0);
+	head[MAX(n, 0)] = '\0';
+	if (*text != '\0')
+		assert_true(send(fd, text, strlen(text), MSG_NOSIGNAL) > 0);
+	close(fd);
+}
+
+static void
+test_http(void **state)
+{
+	static const char *const refusals[] = {
+		"HTTP/1.1 503 Not Yet\r\n\r\n", "HTTP/1.1 404 No\r\n\r\n",
+		"HTTP/1.1 100 Go\r\n\r\n",	"",
+		"SSH-2.0-OpenSSH_9.2\r\n",	"HTTP/1.1 2",
+	};
+	struct world *w = *state;
+	char head[500];
+	size_t i;
+
+	listen(w->listener, 8);
+	w->inst->probe_spec = xstrdup("/healthz?a=b");
+	prober_watch(w->prober, w->inst);
+	for (i = 0; i < ARRAY_LEN(refusals); i++) {
+		answer_http(w, refusals[i], head, sizeof head);
+		assert_int_equal(strncmp(head, "GET /healthz?a=b HTTP/1.1\r\nHost: 127.0.0.1:", 43),
+				 0);
+		run_tries(w, 1);
+		assert_int_equal(w->answers, 0);
+	}
+	answer_http(w, "HTTP/1.0 302 Elsewhere\r\n\r\n", head, sizeof head);
+	run_until_answer(w);
+}
+
+static void
+test_http_path_of_the_limits(void **state)
+{
+	struct world *w = *state;
+	char head[500];
+
+	listen(w->listener, 8);
+	w->rev->limits.probe = PROBE_HTTP;
+	w->rev->limits.probe_path = xstrdup("/up");
+	prober_watch(w->prober, w->inst);
+	answer_http(w, "HTTP/1.1 204 No Content\r\n\r\n", head, sizeof head);
+	assert_int_equal(strncmp(head, "GET /up HTTP/1.1\r\n", 18), 0);
+	run_until_answer(w);
+}
+
+/* --- limits --- */
+
+/* Connections never outnumber container_concurrency, the prober's included. */
+static void
+test_permit(void **state)
+{
+	struct world *w = *state;
+
+	revision_publish(w->rev, instance_set_new(&w->inst, 1),
+			 &(struct revision_wish){.wanted = 1, .container_concurrency = 1});
+	assert_true(instance_try_permit(w->inst));
+	listen(w->listener, 8);
+	prober_watch(w->prober, w->inst);
+	loop_once(w->loop, false);
+	assert_int_equal(prober_probes(w->prober), 0);
+	limiter_permit_back(w->inst);
+	run_until_answer(w);
+	assert_true(instance_try_permit(w->inst)); /* the probe's is back */
+	assert_false(instance_try_permit(w->inst));
+	limiter_permit_back(w->inst);
+}
+
+static void
+test_delay(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 7; i++) /* nobody waits: doubling */
+		assert_int_equal(prober_delay(i, 3600 * CLK_S, 1, false), (1 << i) * MS);
+	assert_int_equal(prober_delay(7, 0, 1, false), 100 * MS);
+	assert_int_equal(prober_delay(4000000000u, 0, 1, false), 100 * MS);
+	/* somebody waits: in proportion to the wait */
+	assert_int_equal(prober_delay(3, 0, 1, true), MS);
+	assert_int_equal(prober_delay(50, 500 * MS, 1, true), 500 * MS / 256);
+	assert_int_equal(prober_delay(50, 10 * CLK_S, 1, true), 10 * CLK_S / 256);
+	assert_int_equal(prober_delay(50, 60 * CLK_S, 1, true), 100 * MS);
+	/* many: never more than 5,000 a second in all */
+	assert_int_equal(prober_delay(0, 0, 5000, true), CLK_S);
+	assert_int_equal(prober_delay(0, 0, 100, true), 20 * MS);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_refused_until_it_listens, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_connection_goes_to_who_waits, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_platform_s_word, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stopping_is_left_alone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_http, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_http_path_of_the_limits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_permit, setup, teardown),
+		cmocka_unit_test(test_delay),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
