@@ -683,8 +683,11 @@ reconcile_view(struct reconcile *r, const struct driver_view *view)
 
 	if (rev == NULL)
 		return; /* forgotten; the driver is about to */
+	if (revision_shows(rev, view)) { /* no more than what instances use */
+		revision_set_view(rev, view, clk_now());
+		return;
+	}
 	failures = rev->failures;
-	rev->is_changed |= !revision_shows(rev, view);
 	unmap_instances(r, rev);
 	revision_set_view(rev, view, clk_now());
 	for (i = 0; i < rev->n; i++) {
@@ -695,5 +698,6 @@ reconcile_view(struct reconcile *r, const struct driver_view *view)
 	if (rev->failures != failures)
 		log_failure(rev);
 	scaledown_view(r, rev);
+	rev->is_changed = true;
 	reconcile_mark(r, rev, true);
 }
