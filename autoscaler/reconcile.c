@@ -612,13 +612,10 @@ note_ready(struct revision *rev, struct revision_instance *i)
 {
 	int64_t now = clk_now(), took = revision_time_start(rev, i, now);
 
-	if (took < 0)
-		return;
-	rev->is_woken = false;
-	if (took == 0)
-		return; /* taken up from our predecessor: it was ready long ago */
-	log_info(NULL, "instance ready", "revision=%s instance=%s took_ms=%lld", revision_name(rev),
-		 i->id, (long long)(took / CLK_MS));
+	rev->is_woken &= !revision_is_ready(i);
+	if (took > 0)
+		log_info(NULL, "instance ready", "revision=%s instance=%s took_ms=%lld",
+			 revision_name(rev), i->id, (long long)(took / CLK_MS));
 }
 
 static void
@@ -682,7 +679,7 @@ reconcile_view(struct reconcile *r, const struct driver_view *view)
 	size_t i;
 
 	if (rev == NULL)
-		return; /* forgotten; the driver is about to */
+		return;			 /* forgotten; the driver is about to */
 	if (revision_shows(rev, view)) { /* no more than what instances use */
 		revision_set_view(rev, view, clk_now());
 		return;

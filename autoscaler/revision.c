@@ -110,6 +110,8 @@ take_instance(struct revision_instance *to, const struct driver_instance *from,
 					 .port = from->port,
 					 .state = from->state,
 					 .seen_ns = before != NULL ? before->seen_ns : now_ns,
+					 /* ready when first seen: who knows since when */
+					 .is_timed = from->state == INSTANCE_READY,
 					 .started_ns = from->started_ns,
 					 .cpu_s = from->cpu_s,
 					 .memory_bytes = from->memory_bytes};

@@ -885,8 +885,10 @@ a_restart_takes_up_what_is_there_and_waits(void **state)
 	teardown(NULL);
 	w = (struct world){.now = 0};
 	begin_world(3);
+	w.v[0].started_ns = CLK_S; /* ready when first seen: its start was not measured */
 	tell_view(NULL);
 	reconcile_tail(w.r);
+	assert_true(revision_start_s(reconcile_find(w.r, "a/v1")) < 0);
 	connect_peer(1);
 	forget_sent();
 	seconds(5);
