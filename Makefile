@@ -22,7 +22,7 @@ endif
 PKG_BUILD := gcc libc6-dev make pkg-config libevent-dev libllhttp-dev/node-llhttp libjansson-dev \
 	libconfuse-dev libcurl4-openssl-dev
 PKG_RUN := python3 curl gunicorn
-PKG_TEST := libcmocka-dev python3 python3-pytest
+PKG_TEST := libcmocka-dev python3 python3-pytest python3-pytest-xdist
 PKG_BENCH := wrk nginx-light haproxy python3
 PKG_FUZZ := clang libclang-rt-14-dev/libclang-rt-dev
 PKG_FORMAT := clang-format
@@ -169,8 +169,12 @@ unit: $(UNITS) $(REPLAYS) ## unit tests (cmocka), and the fuzz targets over thei
 PYTHON = $(shell for p in python3 /usr/bin/python3; do \
 	$$p -c 'import pytest' 2>/dev/null && echo $$p && exit; done; echo /usr/bin/python3)
 
+# Most of a system test is waiting: several run at once, sanitised ones fewer.
+SYSTEM_JOBS ?= $(if $(SAN),2,4)
+
 system: all $(B)/test/drive ## system tests (pytest): both programs as black boxes
-	@$(CHECK_ENV) $(RUN) $(PYTHON) -m pytest -q -p no:cacheprovider test/system $(PYTEST_ARGS)
+	@$(CHECK_ENV) $(RUN) $(PYTHON) -m pytest -q -p no:cacheprovider -n $(SYSTEM_JOBS) \
+		--dist loadgroup test/system $(PYTEST_ARGS)
 
 bench: ## measure beside nginx and HAProxy, and print a table
 	@.ci/deps $(PKG_BUILD) $(PKG_BENCH)
