@@ -419,8 +419,11 @@ world_free(struct world **wp)
 	while ((rev = world_next(w, &at)) != NULL) {
 		struct list_node *node, *tmp;
 
+		const struct revision_wish nothing = {.wanted = 0};
+
 		LIST_FOREACH(&rev->instances, node, tmp)
 			forget_instance(w, container_of(node, struct instance, node));
+		revision_publish(rev, instance_set_new(NULL, 0), &nothing);
 		hmap_remove(&w->revisions, rev->name);
 		revision_unref(&rev);
 	}
