@@ -55,13 +55,18 @@ is_heard(void)
 /* --- telling --- */
 
 static void
-tell(struct keeper *kp, const struct keeper_msg *m)
+tell_peer(struct keeper *kp, struct link *l, const struct keeper_msg *m)
 {
-	if (kp->autoscaler == NULL)
-		return;
 	strbuf_clear(&kp->line);
 	keeper_msg_encode(m, &kp->line);
-	link_send(kp->autoscaler, kp->line.data, kp->line.len);
+	link_send(l, kp->line.data, kp->line.len);
+}
+
+static void
+tell(struct keeper *kp, const struct keeper_msg *m)
+{
+	if (kp->autoscaler != NULL)
+		tell_peer(kp, kp->autoscaler, m);
 }
 
 static void
@@ -273,11 +278,18 @@ static const struct kept_ops kept_ops = {.on_started = on_kept_started,
 					 .on_left_out = on_kept_left_out,
 					 .on_overdue = on_kept_overdue};
 
+/* Who says hello is the autoscaler from then on. */
 static void
-take_hello(struct keeper *kp, const struct keeper_msg *m)
+take_hello(struct keeper *kp, struct link *l, const struct keeper_msg *m)
 {
 	struct list_node *node, *tmp;
 
+	if (kp->autoscaler != NULL && kp->autoscaler != l) /* it has the lock: that one is gone */
+		link_cut(kp->autoscaler, "another autoscaler has connected");
+	kp->autoscaler = l;
+	kp->was_connected = true;
+	kp->is_leaving = false;
+	loop_timer_clear(&kp->orphan_timer);
 	kp->orphan_timeout_ns = m->orphan_timeout_ms * CLK_MS;
 	LIST_FOREACH(&kp->kept, node, tmp)
 		tell_instance(kp, container_of(node, struct kept, node));
@@ -309,9 +321,6 @@ take(struct keeper *kp, struct keeper_msg *m)
 	struct kept *k = m->id == NULL ? NULL : kept_find(&kp->kept, m->id);
 
 	switch (m->type) {
-	case KEEPER_HELLO:
-		take_hello(kp, m);
-		break;
 	case KEEPER_START:
 		take_start(kp, m);
 		break;
@@ -336,16 +345,9 @@ take(struct keeper *kp, struct keeper_msg *m)
 static void
 on_autoscaler_up(struct link *l, void *arg)
 {
-	struct keeper *kp = arg;
-
-	if (kp->autoscaler != NULL) /* it holds the lock, so the one before is gone */
-		link_cut(kp->autoscaler, "another autoscaler has connected");
-	kp->autoscaler = l;
-	kp->was_connected = true;
-	kp->is_leaving = false;
-	loop_timer_clear(&kp->orphan_timer);
-	tell(kp, &(struct keeper_msg){
-			 .type = KEEPER_HELLO, .protocol = KEEPER_PROTOCOL, .pid = getpid()});
+	tell_peer(arg, l,
+		  &(struct keeper_msg){
+			  .type = KEEPER_HELLO, .protocol = KEEPER_PROTOCOL, .pid = getpid()});
 }
 
 static void
@@ -355,12 +357,14 @@ on_autoscaler_line(struct link *l, char *line, size_t n, void *arg)
 	struct keeper_msg m;
 	struct err e;
 
-	if (l != kp->autoscaler)
-		return;
 	if (keeper_msg_decode(&m, line, n, &e) < 0)
 		link_cut(l, "%s", e.text);
-	else
+	else if (m.type == KEEPER_HELLO)
+		take_hello(kp, l, &m);
+	else if (l == kp->autoscaler || m.type == KEEPER_LEAVE) /* that, any version may say */
 		take(kp, &m);
+	else
+		link_cut(l, "spoke before its hello");
 	keeper_msg_fini(&m);
 }
 

@@ -330,13 +330,14 @@ replace(struct keeper_client *c, int lock_fd)
 	c->up_since_ns = 0;
 	kill_left_over(c);
 	if (was_up)
-		c->ops->on_dead(c->arg);
+		c->ops->on_dead(c->trouble.text[0] != '\0' ? c->trouble.text : "not known", c->arg);
 	if (c->is_leaving) {
 		c->ops->on_left(c->arg);
 		return;
 	}
-	if (c->trouble.text[0] != '\0')
-		log_error(NULL, "keeper has died, starting another", "err=%s", c->trouble.text);
+	if (!was_up && c->trouble.text[0] != '\0')
+		log_error(NULL, "keeper did not come up, starting another", "err=%s",
+			  c->trouble.text);
 	start(c, lock_fd);
 	retry_later(c); /* until it has greeted */
 }

@@ -16,8 +16,9 @@ struct keeper_client_ops {
 	/* A keeper is there; what it has follows (instance …, synced). */
 	void (*on_up)(void *arg);
 	void (*on_message)(const struct keeper_msg *, void *arg);
-	/* It has ended, and all instances with it.  Another one is on its way. */
-	void (*on_dead)(void *arg);
+	/* It has ended, and all instances with it; how says how, as far as is known.
+	 * Another one is on its way. */
+	void (*on_dead)(const char *how, void *arg);
 	/* keeper_client_trouble() is no longer NULL. */
 	void (*on_trouble)(void *arg);
 	/* Add the groups (their leaders' pids) of the instances known to v; how many. */

@@ -54,7 +54,7 @@ void process_ask(struct process_driver *, enum keeper_msg_type, const struct mem
 /* What keeper_client calls, with the driver as arg. */
 void process_on_keeper_up(void *arg);
 void process_on_keeper_message(const struct keeper_msg *, void *arg);
-void process_on_keeper_dead(void *arg);
+void process_on_keeper_dead(const char *how, void *arg);
 size_t process_groups(pid_t *v, size_t max, void *arg);
 
 #endif

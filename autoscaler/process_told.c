@@ -211,14 +211,14 @@ process_on_keeper_up(void *arg)
 
 /* No end of theirs: it says nothing about the programs. */
 void
-process_on_keeper_dead(void *arg)
+process_on_keeper_dead(const char *how, void *arg)
 {
 	struct process_driver *d = arg;
 	struct list_node *node, *tmp;
 
 	if (d->by_id.n > 0 && !d->is_closing && !d->is_keeper_leaving)
-		log_error(NULL, "keeper has died, and its instances with it", "instances=%zu",
-			  d->by_id.n);
+		log_error(NULL, "keeper has died, and its instances with it",
+			  "instances=%zu how=%s", d->by_id.n, how);
 	d->is_synced = false;
 	LIST_FOREACH(&d->fleets, node, tmp) {
 		struct fleet *f = container_of(node, struct fleet, node);

@@ -1,6 +1,7 @@
 """The process driver and its keeper, alone, with real programs: what starts, what is
 said when it does not, what outlives whom, and that nothing is left running."""
 
+import fcntl
 import json
 import os
 import pwd
@@ -875,6 +876,76 @@ def comm(pid):
             return f.read()
     except OSError:
         return ""
+
+
+class FakeKeeper:
+    """Holds the lock and the socket; what it says is the test's."""
+
+    def __init__(self, state, *lines):
+        self.lock = open(os.path.join(state, "keeper.lock"), "w")
+        fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(os.path.join(state, "keeper.sock"))
+        self.listener.listen()
+        self.listener.settimeout(10)
+        self.lines = lines
+
+    def serve(self):
+        """One connection: say the lines, return what was heard when one came."""
+        with self.listener.accept()[0] as s:
+            s.settimeout(10)
+            for line in self.lines:
+                s.sendall(line.encode() + b"\n")
+            return s.makefile("rb").readline()
+
+    def end(self):
+        self.listener.close()
+        self.lock.close()
+
+
+def test_keeper_of_another_version_is_replaced(world):
+    fake = FakeKeeper(world.state, json.dumps(
+        dict(type="hello", protocol=99, pid=os.getpid(), orphan_timeout_ms=0)))
+    d = world.drive()
+    d.revisions(revision(SLEEPER))
+    d.scale("a/v1", 1)
+    assert json.loads(fake.serve()) == {"type": "leave"}
+    assert not d.instances()
+    fake.end()
+    d.started()
+    assert "keeper of another version" in d.log()
+
+
+@pytest.mark.parametrize("line", ["what?", '{"type":"gone"}', "[" * 100000, "x" * (1 << 20)],
+                         ids=["no JSON", "no id", "deep", "long"])
+def test_keeper_that_breaks_the_rules_is_cut(world, line):
+    fake = FakeKeeper(world.state, line)
+    d = world.drive()
+    d.revisions(revision(SLEEPER))
+    d.scale("a/v1", 1)
+    try:
+        assert fake.serve() == b""
+    except OSError:
+        pass
+    until(lambda: "link to the keeper lost" in d.log())
+    fake.end()
+    d.started()
+
+
+def test_strangers_do_not_disturb_the_keeper(world):
+    d, i = run_one(world, SLEEPER)
+    for line in (b"what?\n", b'{"type":"stop","id":"%s"}\n' % i["id"].encode(), b""):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(os.path.join(world.state, "keeper.sock"))
+            said = s.makefile("rb")
+            assert json.loads(said.readline())["type"] == "hello"
+            s.sendall(line)
+            if line:
+                assert said.read() == b""
+    d.scale("a/v1", 2)
+    assert i["id"] in [x["id"] for x in d.started(2)]
+    assert "link to the keeper lost" not in d.log()
+    assert os.stat(os.path.join(world.state, "keeper.sock")).st_mode & 0o777 == 0o600
 
 
 def test_state_dir_with_too_long_a_name(world):
