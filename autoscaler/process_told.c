@@ -131,6 +131,10 @@ take_ended(struct process_driver *d, struct member *m, const struct keeper_msg *
 	char how[80];
 
 	crash_describe((int)k->status, how, sizeof how);
+	if (k->status == 0 && !m->was_ready &&
+	    m->phase != MEMBER_STOPPING) /* a daemon, most likely */
+		snprintf(how, sizeof how,
+			 "exited with status 0 (it has to stay in the foreground)");
 	if (m->phase == MEMBER_STOPPING)
 		log_info(&m->tag, "instance stopped", "how=%s lived_ms=%lld", how,
 			 (long long)(lived_ns / CLK_MS));

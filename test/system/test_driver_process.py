@@ -605,7 +605,8 @@ def test_daemonizing_program_is_told(world):
     d = world.drive()
     d.revisions(revision(["sh", "-c", "setsid sleep 1000 & exit 0"], stop_timeout_ms=500))
     d.scale("a/v1", 1)
-    assert "exited with status 0 before it was ready" in until(d.failure)["message"]
+    assert until(d.failure)["message"] == (
+        "exited with status 0 (it has to stay in the foreground) before it was ready")
     d.scale("a/v1", 0)
     until(lambda: len(world.left()) == 1)  # the keeper
 
