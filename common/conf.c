@@ -187,12 +187,9 @@ static const struct {
 	unsigned where, parent;
 	bool has_title;
 } kinds[] = {
-	{"activator", IN_ACTIVATOR, IN_TOP, false},
-	{"autoscaler", IN_AUTOSCALER, IN_TOP, false},
-	{"service", IN_SERVICE, IN_TOP, true},
-	{"traffic", IN_TRAFFIC, IN_SERVICE, true},
-	{"rule", IN_RULE, IN_SERVICE, true},
-	{"revision", IN_REVISION, IN_SERVICE, true},
+	{"activator", IN_ACTIVATOR, IN_TOP, false},   {"autoscaler", IN_AUTOSCALER, IN_TOP, false},
+	{"service", IN_SERVICE, IN_TOP, true},	      {"traffic", IN_TRAFFIC, IN_SERVICE, true},
+	{"rule", IN_RULE, IN_SERVICE, true},	      {"revision", IN_REVISION, IN_SERVICE, true},
 	{"schedule", IN_SCHEDULE, IN_REVISION, true},
 };
 
@@ -209,12 +206,13 @@ struct reader {
 	struct unknown unknown[UNKNOWN_MAX];
 	size_t unknown_n;
 	bool must_retry, is_failed;
-	/* lines of the values that were set in this run */
+	/* lines of the values that were set in this run: a hash by address, at most half
+	 * full, so that a file of many services does not cost the square of them */
 	struct line {
-		const cfg_opt_t *opt;
+		const cfg_opt_t *opt; /* NULL: free */
 		unsigned line, calls;
-	} *lines;
-	size_t lines_n;
+	} * lines;
+	size_t lines_n, lines_cap; /* a power of two */
 };
 
 static struct reader *current; /* libconfuse's callbacks carry no argument; main thread only */
@@ -297,8 +295,8 @@ tell_unknown(struct reader *r, unsigned line, const char *name, unsigned where)
 		conf_error(r->errors, r->file, line, "%s: may not stand in %s, but in %s", name,
 			   section, name_of(elsewhere->where));
 	else if (near != NULL)
-		conf_error(r->errors, r->file, line,
-			   "%s: no such key in %s; the nearest is \"%s\"", name, section, near);
+		conf_error(r->errors, r->file, line, "%s: no such key in %s; the nearest is \"%s\"",
+			   name, section, near);
 	else
 		conf_error(r->errors, r->file, line, "%s: no such key in %s", name, section);
 }
@@ -310,8 +308,8 @@ learn_unknown(struct reader *r, unsigned where, unsigned line, const char *name)
 	r->must_retry = r->unknown_n < UNKNOWN_MAX;
 	r->is_failed = !r->must_retry;
 	if (r->must_retry)
-		r->unknown[r->unknown_n++] =
-			(struct unknown){.name = xstrdup(name), .where = where};
+		r->unknown[r->unknown_n++] = (struct unknown){.name = xstrdup(name),
+							      .where = where};
 }
 
 static bool
@@ -357,24 +355,59 @@ on_error(cfg_t *cfg, const char *fmt, va_list args)
 	conf_error(r->errors, r->file, (unsigned)cfg->line, "%s", text);
 }
 
+/* Where opt is, or would be put. */
+static struct line *
+find_line(const struct reader *r, const cfg_opt_t *opt)
+{
+	uint64_t hash = (uint64_t)(uintptr_t)opt * UINT64_C(0x9e3779b97f4a7c15);
+	size_t i = (size_t)(hash >> 32) & (r->lines_cap - 1);
+
+	while (r->lines[i].opt != NULL && r->lines[i].opt != opt)
+		i = (i + 1) & (r->lines_cap - 1);
+	return &r->lines[i];
+}
+
+static void
+grow_lines(struct reader *r)
+{
+	struct reader wider = {.lines_cap = r->lines_cap == 0 ? 64 : r->lines_cap * 2};
+	size_t i;
+
+	wider.lines = xcalloc(wider.lines_cap, sizeof *wider.lines);
+	for (i = 0; i < r->lines_cap; i++)
+		if (r->lines[i].opt != NULL)
+			*find_line(&wider, r->lines[i].opt) = r->lines[i];
+	free(r->lines);
+	r->lines = wider.lines;
+	r->lines_cap = wider.lines_cap;
+}
+
+static void
+forget_lines(struct reader *r)
+{
+	free(r->lines);
+	r->lines = NULL;
+	r->lines_n = r->lines_cap = 0;
+}
+
 /* Called for each value, and once more behind the last of a list. */
 static int
 on_value(cfg_t *cfg, cfg_opt_t *opt)
 {
 	struct reader *r = current;
 	unsigned most = (opt->flags & CFGF_LIST) != 0 ? opt->nvalues + 1 : 1;
-	size_t i;
+	struct line *at;
 
-	for (i = 0; i < r->lines_n && r->lines[i].opt != opt; i++)
-		;
-	if (i == r->lines_n) {
-		r->lines = xrealloc(r->lines, (r->lines_n + 1) * sizeof *r->lines);
-		r->lines[r->lines_n++] = (struct line){.opt = opt, .line = (unsigned)cfg->line};
+	if (r->lines_n * 2 >= r->lines_cap)
+		grow_lines(r);
+	at = find_line(r, opt);
+	if (at->opt == NULL) {
+		*at = (struct line){.opt = opt, .line = (unsigned)cfg->line};
+		r->lines_n++;
 	}
-	if (++r->lines[i].calls == most + 1)
+	if (++at->calls == most + 1)
 		conf_error(r->errors, r->file, (unsigned)cfg->line,
-			   "%s: stands here again; it was set in line %u", opt->name,
-			   r->lines[i].line);
+			   "%s: stands here again; it was set in line %u", opt->name, at->line);
 	return 0;
 }
 
@@ -428,12 +461,7 @@ options_free(cfg_opt_t *opts)
 static unsigned
 line_of(const struct reader *r, const cfg_opt_t *opt)
 {
-	size_t i;
-
-	for (i = 0; i < r->lines_n; i++)
-		if (r->lines[i].opt == opt)
-			return r->lines[i].line;
-	return 0;
+	return r->lines_cap == 0 ? 0 : find_line(r, opt)->line;
 }
 
 static void
@@ -540,7 +568,7 @@ parse(struct reader *r, const char *text)
 
 	CHECK(cfg != NULL);
 	r->must_retry = r->is_failed = false;
-	r->lines_n = 0;
+	forget_lines(r);
 	cfg_set_error_function(cfg, on_error);
 	rc = cfg_parse_buf(cfg, text);
 	if (rc != CFG_SUCCESS && !r->must_retry && !r->is_failed)
@@ -567,7 +595,7 @@ parse_all(struct reader *r, const char *text)
 	current = NULL;
 	for (i = 0; i < r->unknown_n; i++)
 		free(r->unknown[i].name);
-	free(r->lines);
+	forget_lines(r);
 	return root;
 }
 
