@@ -1,6 +1,7 @@
 #include "common/settings.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -864,6 +865,7 @@ settings_load(const char *file, struct settings_errors *errors)
 		load_service(&ld, nth(root, IN_SERVICE, i), &ld.s->services[i]);
 	check_overlaps(&ld, root);
 	conf_free(&root);
+	malloc_trim(0); /* the parser's tree is ten times what is kept of it */
 	if (errors->n > 0)
 		settings_free(&ld.s);
 	return ld.s;
