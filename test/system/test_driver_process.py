@@ -378,7 +378,7 @@ def test_inherited_descriptors_are_closed(world):
 def test_user_is_changed_and_dies_with_the_keeper(world):
     nobody = pwd.getpwnam("nobody")
     script = "id -u; id -g; id -G; echo home $HOME; exec sleep 1000"
-    d, i = run_one(world, ["sh", "-c", script], user="nobody")
+    d, i = run_one(world, ["sh", "-c", script], user="nobody", directory="/")
     until(lambda: "line=\"home %s\"" % nobody.pw_dir in d.log())
     said = [x.rsplit("line=", 1)[1] for x in d.log().splitlines() if 'msg="output"' in x]
     assert said[0] == str(nobody.pw_uid) and said[1] == str(nobody.pw_gid)
