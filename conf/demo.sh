@@ -19,6 +19,7 @@ tell() {
 		s/^([^ ]+) activator  cold start  revision=([^ ]+) total_ms=([^ ]+).*/\1  \2  first answer after \3 ms/p; t
 		s/^([^ ]+) autoscaler  scaled to zero  revision=([^ ]+).*/\1  \2  back to zero/p; t
 		s/^([^ ]+) autoscaler  scaled  revision=([^ ]+) from=([^ ]+) to=([^ ]+).*/\1  \2  scaled from \3 to \4/p; t
+		s/^([^ ]+) autoscaler  warning: instances cannot be started  revision=([^ ]+).* message="([^"]*)".*/\1  \2  \3/p; t
 		/^[0-9:]+ autoscaler  warning: activator gone/d
 		/^[0-9:]+ (activator|autoscaler)  (warning|error): /{ p; d }
 		/^[0-9:]+ (activator|autoscaler)  /d
@@ -41,11 +42,12 @@ stop() {
 say_hello() {
 	cat <<'EOT'
 
-  Three services, none of them running.  In another terminal:
+  Four services, none of them running.  In another terminal:
 
     curl -i -H 'host: hello.localhost' http://127.0.0.1:8080/   an app of ours, 500 ms to start
     curl -i -H 'host: files.localhost' http://127.0.0.1:8080/   python3 -m http.server
     curl -i -H 'host: wsgi.localhost'  http://127.0.0.1:8080/   gunicorn
+    curl -i -H 'host: broken.localhost' http://127.0.0.1:8080/  a program that is not there
 
   What happens to them is told here; the whole log is in build/demo/log.
   The state of all: curl http://127.0.0.1:8082/status.  Ctrl-C stops everything.
