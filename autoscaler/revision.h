@@ -62,9 +62,10 @@ struct revision {
 	struct decide_out out;
 	uint32_t wanted; /* out.wanted with what holds beside it (silence, max_instances) */
 	bool is_told;
-	uint32_t told;	    /* what the driver was told last, once is_told */
-	struct list drains; /* struct drain */
-	bool is_woken;	    /* `activate` came while nothing ran; until an instance answers */
+	uint32_t told;		   /* what the driver was told last, once is_told */
+	struct list drains;	   /* struct drain */
+	int64_t no_zero_before_ns; /* an activator was busy: not asked again at once */
+	bool is_woken; /* `activate` came while nothing ran; until an instance answers */
 	int64_t woken_ns;
 	bool is_changed; /* what activators have is out of date */
 

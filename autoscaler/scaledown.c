@@ -12,6 +12,9 @@
  * does not show by then, and is needed again, was spared. */
 #define SPARED_AFTER (500 * CLK_MS)
 
+/* Whoever was busy is asked again after this time; its next report says more. */
+#define ASK_AGAIN (900 * CLK_MS)
+
 static struct drain *
 drain_at(struct list_node *node)
 {
@@ -137,10 +140,10 @@ to_zero(struct reconcile *r, struct revision *rev)
 	if (revision_live(rev) == 0) { /* nothing that could be busy */
 		scaledown_cancel(r, rev);
 		reconcile_tell(r, rev, 0, NULL, 0);
-	} else if (d == NULL) {
+	} else if (d == NULL && clk_now() >= rev->no_zero_before_ns) {
 		cancel_instances(r, rev);
 		begin(r, rev, NULL);
-	} else if (d->state == DRAIN_DRAINED) {
+	} else if (d != NULL && d->state == DRAIN_DRAINED) {
 		rev->drains_done++;
 		drain_issue(d, clk_now());
 		reconcile_tell(r, rev, 0, NULL, 0);
@@ -282,6 +285,7 @@ scaledown_answer(struct reconcile *r, uint64_t peer, const char *token, bool is_
 			reconcile_mark(r, rev, false);
 	} else if (d->instance == NULL && is_open(d)) {
 		take_back(r, rev, d, "an activator is busy");
+		rev->no_zero_before_ns = clk_now() + ASK_AGAIN;
 		reconcile_mark(r, rev, false);
 	}
 }

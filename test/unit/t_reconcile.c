@@ -593,6 +593,9 @@ one_busy_takes_it_back(void **state)
 	w.peer[1].concurrency = 0;
 	w.peer[2].answer = SAYS_BUSY;
 	UNTIL(was_sent("resume"), 20);
+	assert_int_equal(drains_sent(), 1);
+	round_of_news();
+	assert_int_equal(drains_sent(), 1); /* not asked again at once */
 	seconds(5); /* asked again, and again in vain */
 	assert_true(drains_sent() > 1);
 	assert_int_equal(w.n, 1);
