@@ -230,6 +230,7 @@ main(int argc, char **argv)
 	d.driver = driver_process.open(d.loop, &d.settings, &ops, &d, &e);
 	if (d.driver == NULL) {
 		log_error(NULL, "cannot open the driver", "err=%s", e.text);
+		loop_free(&d.loop);
 		return 1;
 	}
 	loop_fd_set(&d.stdin_ev, d.loop, 0, EV_READ, on_stdin, &d);

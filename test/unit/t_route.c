@@ -519,13 +519,14 @@ test_below(void **state)
 static struct routes *
 many(size_t n)
 {
+	static char shared[] = "shared";
 	struct msg_service *s = xcalloc(n, sizeof *s);
 	struct routes *r;
 	size_t i;
 
 	for (i = 0; i < n; i++) {
 		char *hosts[] = {xasprintf("s%05zu.example.com", i),
-				 xasprintf("*.s%05zu.example.com", i), (char[]){"shared"}, NULL};
+				 xasprintf("*.s%05zu.example.com", i), shared, NULL};
 		char *paths[] = {xasprintf("/p%05zu", i), NULL};
 
 		s[i] = service(xasprintf("s%05zu", i), (struct str_list){0}, (struct str_list){0});
