@@ -12,9 +12,9 @@
 
 struct decide_state {
 	bool is_panicking, was_initial;
-	int64_t panic_ns;     /* the last instant over the threshold */
-	double panic_most;    /* wanted most in this panic */
-	int64_t idle_ns;      /* since when nothing is asked; 0: something is */
+	int64_t panic_ns;  /* the last instant over the threshold */
+	double panic_most; /* wanted most in this panic */
+	int64_t idle_ns;   /* since when nothing is asked; 0: something is */
 	uint32_t delay[DELAY_SLOTS];
 	int64_t delay_slot[DELAY_SLOTS]; /* which step each is of */
 };
@@ -123,8 +123,10 @@ backlog(const struct decide_view *v, double total, enum decide_rule *rule)
 	return (uint32_t)MAX(MIN(n, most), 1);
 }
 
-/* The averages, with panic as in knative.md 2.4 (panic_hold: to the letter; else it ends
- * as soon as it is over). */
+/* The averages, with panic as in knative.md 2.4 (panic_hold: to the letter).  Else a panic
+ * ends when the stable window wants as much as the panic window; not when the ratio falls
+ * below the threshold, which the instances that it brought see to at once: they would go
+ * and come each second.  Nothing is taken away in a panic. */
 static void
 by_averages(const struct scaling *s, const struct decide_view *v, struct decide_state *st,
 	    int64_t now, struct decide_out *o)
@@ -134,15 +136,15 @@ by_averages(const struct scaling *s, const struct decide_view *v, struct decide_
 	double down = floor(ready / s->max_scale_down_rate);
 	double stable = v->has_stable ? ceil(v->stable / o->target) : 0;
 	double panic = v->has_panic ? ceil(v->panic / o->target) : 0;
-	bool is_over = panic / ready >= s->panic_threshold_percentage / 100;
+	bool is_urgent = panic / ready >= s->panic_threshold_percentage / 100;
+	bool is_over = s->panic_hold ? st->panic_ns + s->stable_window < now : panic <= stable;
 
 	o->raw = (uint32_t)MIN(stable, UINT32_MAX);
-	if (is_over) {
+	if (is_urgent) {
 		st->panic_most = st->is_panicking ? st->panic_most : 0;
 		st->is_panicking = true;
 		st->panic_ns = now;
-	} else if (st->is_panicking &&
-		   (!s->panic_hold || st->panic_ns + s->stable_window < now)) {
+	} else if (is_over) {
 		st->is_panicking = false;
 	}
 	o->is_panicking = st->is_panicking;
@@ -150,7 +152,7 @@ by_averages(const struct scaling *s, const struct decide_view *v, struct decide_
 		double want = MIN(MAX(stable, panic), up);
 
 		st->panic_most = MAX(st->panic_most, want);
-		set(o, (uint32_t)(s->panic_hold ? st->panic_most : want), DECIDE_PANIC);
+		set(o, (uint32_t)st->panic_most, DECIDE_PANIC);
 		if (want < MAX(stable, panic))
 			o->rule = DECIDE_UP_RATE;
 		return;
