@@ -14,6 +14,7 @@
 #include "activator/metrics.h"
 #include "activator/probe.h"
 #include "activator/scaler.h"
+#include "activator/status.h"
 #include "activator/world.h"
 
 struct control {
@@ -28,6 +29,7 @@ struct control {
 	struct admin *admin;
 	struct loop_timer end_timer; /* of the drain time, and of what comes after it */
 	bool is_draining, is_ending;
+	int64_t started_ns;
 };
 
 static struct control *the_control; /* the demand mail carries no argument of its own */
@@ -72,7 +74,6 @@ on_answers(struct instance *inst, void *arg)
 {
 	struct control *c = arg;
 
-	log_debug(&inst->tag, "instance answers", "address=%s", inst->address_text);
 	if (c->scaler != NULL)
 		scaler_on_instance(c->scaler, inst, INSTANCE_ANSWERS);
 }
@@ -106,7 +107,7 @@ on_end(void *arg)
 		return;
 	}
 	c->is_ending = true;
-	log_warn(NULL, "drain time is over", "connections are cut=%s", "yes");
+	log_warn(NULL, "drain time is over", "");
 	for (i = 0; i < c->started_n; i++)
 		worker_post_end(c->workers[i]);
 	loop_timer_set(&c->end_timer, LAST_WORDS);
@@ -156,19 +157,36 @@ not_ready(void *arg)
 	return world_is_described(c->world) ? NULL : "the autoscaler has not told the services yet";
 }
 
-static void
-render_metrics(struct strbuf *b, void *arg)
+static struct metrics_source
+source_of(const struct control *c)
 {
-	const struct control *c = arg;
-	const struct metrics_source source = {
+	return (struct metrics_source){
 		.workers = c->workers,
 		.workers_n = c->workers_n,
 		.world = c->world,
 		.bounds = &c->bounds,
+		.prober = c->prober,
+		.started_ns = c->started_ns,
 		.is_link_up = scaler_is_up(c->scaler),
+		.is_draining = c->is_draining,
 	};
+}
+
+static void
+render_metrics(struct strbuf *b, void *arg)
+{
+	const struct metrics_source source = source_of(arg);
 
 	metrics_render(b, &source);
+}
+
+static void
+answer_status(struct admin_request *r, void *arg)
+{
+	const struct metrics_source source = source_of(arg);
+
+	r->content_type = "application/json";
+	status_render(r->body, &source, r->param(r, "revision"));
 }
 
 static const struct admin_ops admin_ops = {.not_ready = not_ready, .metrics = render_metrics};
@@ -235,7 +253,10 @@ open_admin(struct control *c, struct err *e)
 	if (addresses[0] == NULL || addresses[0][0] == '\0')
 		return 0;
 	c->admin = admin_open(c->loop, addresses, &admin_ops, c, e);
-	return c->admin == NULL ? -1 : 0;
+	if (c->admin == NULL)
+		return -1;
+	admin_route(c->admin, "/status", answer_status, c);
+	return 0;
 }
 
 struct control *
@@ -245,6 +266,7 @@ control_open(struct loop *loop, const struct settings *s, struct err *e)
 
 	c->loop = loop;
 	c->settings = s;
+	c->started_ns = clk_now();
 	c->workers_n = s->activator.workers > 0 ? s->activator.workers
 						: (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	loop_timer_init(&c->end_timer, loop, on_end, c);

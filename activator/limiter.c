@@ -33,10 +33,12 @@ static __thread struct inbox *inbox_current; /* this thread's own; NULL: none */
 
 /* --- inboxes --- */
 
+static void inbox_mail_came(struct loop_mail *);
+
 void
-inbox_init(struct inbox *in, struct loop *loop, void (*fn)(struct loop_mail *))
+inbox_init(struct inbox *in, struct loop *loop)
 {
-	*in = (struct inbox){.loop = loop, .mail.fn = fn};
+	*in = (struct inbox){.loop = loop, .mail.fn = inbox_mail_came};
 	CHECK(pthread_mutex_init(&in->lock, NULL) == 0);
 	list_init(&in->granted);
 	list_init(&in->taken);
@@ -79,6 +81,17 @@ inbox_take(struct inbox *in)
 	LIST_FOREACH(&in->granted, node, tmp)
 		container_of(node, struct waiter, node)->state = WAITER_TAKEN;
 	list_splice(&in->taken, &in->granted);
+	pthread_mutex_unlock(&in->lock);
+}
+
+/* Only now may the mail be posted again: until it has come it is the mailbox's, even
+ * where the tail of a round has long taken what it was to announce. */
+static void
+inbox_mail_came(struct loop_mail *m)
+{
+	struct inbox *in = container_of(m, struct inbox, mail);
+
+	pthread_mutex_lock(&in->lock);
 	in->is_posted = false;
 	pthread_mutex_unlock(&in->lock);
 }

@@ -1,8 +1,11 @@
 #include "activator/metrics.h"
 
+#include "common/clk.h"
+#include "common/daemon.h"
 #include "common/metric.h"
 #include "common/strbuf.h"
 #include "activator/outcome.h"
+#include "activator/probe.h"
 
 static const struct metric_def defs[] = {
 #define METRIC(id, type, name, labels, help) {METRIC_##type, name, labels, help},
@@ -77,16 +80,21 @@ put_workers(struct strbuf *b, const struct metrics_source *s)
 
 /* --- revisions --- */
 
-static uint32_t
-open_of(const struct revision *rev)
-{
-	const struct list_node *node;
-	uint32_t n = 0;
+/* Why an instance gets nothing new, the weightiest reason first, or "open". */
+enum seen { SEEN_OPEN, SEEN_STARTING, SEEN_SET_ASIDE, SEEN_DRAINING, SEEN_STOPPING, SEEN_N };
+static const char *const seen_names[SEEN_N] = {"open", "starting", "set_aside", "draining",
+					       "stopping"};
 
-	for (node = rev->instances.head.next; node != &rev->instances.head; node = node->next)
-		n += instance_is_open(
-			container_of((void *)(uintptr_t)node, struct instance, node));
-	return n;
+static enum seen
+seen_as(const struct instance *inst)
+{
+	if (instance_is_closed_by(inst, SLOTS_STOPPING))
+		return SEEN_STOPPING;
+	if (instance_is_closed_by(inst, SLOTS_DRAIN | SLOTS_REV_DRAIN))
+		return SEEN_DRAINING;
+	if (instance_is_closed_by(inst, SLOTS_UNREADY))
+		return inst->is_set_aside ? SEEN_SET_ASIDE : SEEN_STARTING;
+	return SEEN_OPEN;
 }
 
 static double
@@ -133,7 +141,10 @@ put_hist(struct strbuf *b, const struct revision *rev, int id, size_t offset, co
 	for (i = 0; i < rev->workers_n; i++)
 		metric_hist_collect(&sum,
 				    (const void *)((const char *)&rev->shards[i] + offset));
-	metric_hist_sample(b, &defs[id], labels, &sum);
+	for (i = 0; i <= METRIC_BUCKETS && sum.bucket[i] == 0; i++)
+		;
+	if (i <= METRIC_BUCKETS) /* ten thousand revisions that sleep shall not fill pages */
+		metric_hist_sample(b, &defs[id], labels, &sum);
 }
 
 /* Each family stands together: one walk over the revisions for each. */
@@ -143,15 +154,20 @@ static void
 put_instances(struct strbuf *b, const struct metrics_source *s)
 {
 	struct revision *rev;
+	int i;
 
 	metric_head(b, &defs[M_INSTANCES]);
 	EACH(rev, at) {
-		uint32_t open = open_of(rev);
-		const char *is_open[] = {rev->name, "open", NULL};
-		const char *is_closed[] = {rev->name, "closed", NULL};
+		unsigned counts[SEEN_N] = {0};
+		struct list_node *node, *tmp;
 
-		metric_sample(b, &defs[M_INSTANCES], is_open, open);
-		metric_sample(b, &defs[M_INSTANCES], is_closed, (double)rev->instances.n - open);
+		LIST_FOREACH(&rev->instances, node, tmp)
+			counts[seen_as(container_of(node, struct instance, node))]++;
+		for (i = 0; i < SEEN_N; i++) {
+			const char *labels[] = {rev->name, seen_names[i], NULL};
+
+			metric_sample(b, &defs[M_INSTANCES], labels, counts[i]);
+		}
 	}
 }
 
@@ -196,9 +212,13 @@ void
 metrics_render(struct strbuf *b, const struct metrics_source *s)
 {
 	metric_head(b, &defs[M_INFO]);
-	put(b, M_INFO, VERSION, 1);
+	put(b, M_INFO, daemon_version, 1);
 	put_one(b, M_WORKERS, s->workers_n);
+	put_one(b, M_UPTIME, (double)(clk_now() - s->started_ns) / (double)CLK_S);
 	put_one(b, M_LINK, s->is_link_up);
+	put_one(b, M_GENERATION, (double)world_generation(s->world));
+	put_one(b, M_PROBED, (double)prober_probed(s->prober));
+	put_one(b, M_PROBES, (double)prober_probes(s->prober));
 	put_workers(b, s);
 	put_one(b, M_PARKED_ALL, atomic_load_explicit(&s->bounds->parked, memory_order_relaxed));
 	put_one(b, M_PARKED_BYTES,

@@ -4,14 +4,18 @@
 
 #include "activator/world.h"
 
+struct prober;
 struct strbuf;
 
+/* What there is to show, gathered anew for each request; all borrowed. */
 struct metrics_source {
 	struct worker *const *workers;
 	unsigned workers_n;
 	const struct world *world;
 	const struct bounds *bounds;
-	bool is_link_up;
+	const struct prober *prober;
+	int64_t started_ns; /* clk_now() then */
+	bool is_link_up, is_draining;
 };
 
 void metrics_render(struct strbuf *, const struct metrics_source *);

@@ -78,7 +78,7 @@ struct inbox {
 	/* lock (taken inside a revision's, never the other way round) */
 	pthread_mutex_t lock;
 	struct list granted; /* of struct waiter */
-	bool is_posted;
+	bool is_posted; /* mail is in the mailbox */
 	/* the worker's */
 	struct list taken; /* of struct waiter, in the order of the grants */
 	struct loop_mail mail;
@@ -278,8 +278,8 @@ NODISCARD struct failure *limiter_failure(struct revision *);
 void failure_unref(struct failure **);
 
 /* --- inboxes; the worker's thread --- */
-/* fn runs on loop when something was granted from another thread. */
-void inbox_init(struct inbox *, struct loop *, void (*fn)(struct loop_mail *));
+/* A grant from another thread wakes loop, whose tail is to look (inbox_next()). */
+void inbox_init(struct inbox *, struct loop *);
 void inbox_fini(struct inbox *);
 /* This thread's own inbox: grants to it need no mail, its loop's tail looks. */
 void inbox_set_current(struct inbox *);

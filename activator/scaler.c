@@ -380,7 +380,7 @@ on_end(struct scaler *s, struct msg *m)
 	bool was_described = world_is_described(s->world);
 	struct err e;
 
-	if (world_end(s->world, m->u.end.services, &e) < 0) {
+	if (world_end(s->world, m->u.end.generation, m->u.end.services, &e) < 0) {
 		link_cut(s->link, "%s", e.text);
 		return;
 	}

@@ -151,12 +151,6 @@ on_tail(void *arg)
 	}
 }
 
-static void
-on_inbox(struct loop_mail *m)
-{
-	(void)m; /* the tail of the round looks */
-}
-
 static void *
 run(void *arg)
 {
@@ -206,7 +200,7 @@ worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf
 	w->loop = loop_new(e);
 	if (w->loop != NULL) {
 		timeq_init(&w->timeq, w->loop);
-		inbox_init(&w->inbox, w->loop, on_inbox);
+		inbox_init(&w->inbox, w->loop);
 		loop_on_tail(w->loop, on_tail, w);
 	}
 	if (w->loop == NULL || parse_trusted(w, e) < 0 || listener_open_all(w, e) < 0)

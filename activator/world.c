@@ -24,6 +24,7 @@ struct world {
 	struct msg_service *services; /* between begin and end */
 	size_t services_n;
 	bool is_building, is_described;
+	int64_t generation;
 };
 
 struct world *
@@ -67,6 +68,12 @@ bool
 world_is_described(const struct world *w)
 {
 	return w->is_described;
+}
+
+int64_t
+world_generation(const struct world *w)
+{
+	return w->generation;
 }
 
 /* --- instances --- */
@@ -376,7 +383,7 @@ retire_undescribed(struct world *w)
 }
 
 int
-world_end(struct world *w, uint32_t services, struct err *e)
+world_end(struct world *w, int64_t generation, uint32_t services, struct err *e)
 {
 	const struct route_source source = {.find = find, .page = page, .ctx = w};
 	struct routes *routes;
@@ -402,6 +409,7 @@ world_end(struct world *w, uint32_t services, struct err *e)
 	drop_services(w);
 	w->is_building = false;
 	w->is_described = true;
+	w->generation = generation;
 	return 0;
 }
 

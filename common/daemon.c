@@ -19,7 +19,7 @@
 #define OPTIONS_MAX 32
 
 const char daemon_version[] = VERSION;
-static const char default_conf[] = SYSCONFDIR "/activator/activator.conf";
+const char daemon_conf_default[] = SYSCONFDIR "/activator/activator.conf";
 
 NORETURN static void
 mistake(const char *program, const char *usage)
@@ -54,7 +54,7 @@ daemon_args_parse(struct daemon_args *a, int argc, char **argv, const char *prog
 	struct option options[OPTIONS_MAX];
 	int c;
 
-	*a = (struct daemon_args){.conf = default_conf};
+	*a = (struct daemon_args){.conf = daemon_conf_default};
 	join_options(options, more);
 	while ((c = getopt_long(argc, argv, "c:thV", options, NULL)) != -1) {
 		switch (c) {

@@ -6,7 +6,7 @@
 #include "common/err.h"
 
 struct daemon_args {
-	const char *conf; /* -c FILE; /etc/activator/activator.conf without */
+	const char *conf; /* -c FILE; daemon_conf_default without */
 	bool is_check;	  /* -t: check the conf file and leave */
 	int rest;	  /* index in argv of the first argument after these */
 };
@@ -34,6 +34,7 @@ NODISCARD int daemon_lock(const char *dir, const char *name, struct err *);
 /* Tell systemd (NOTIFY_SOCKET), if it is there: "READY=1", "STOPPING=1". */
 void daemon_notify(const char *state);
 
-extern const char daemon_version[]; /* "0.1.0", from the Makefile */
+extern const char daemon_version[];	 /* "0.1.0", from the Makefile */
+extern const char daemon_conf_default[]; /* "/etc/activator/activator.conf" */
 
 #endif

@@ -8,7 +8,7 @@
 #include "common/clk.h"
 #include "common/strbuf.h"
 
-static const double bucket_le[METRIC_BUCKETS] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
+const double metric_bucket_le[METRIC_BUCKETS] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
 						 0.25,	0.5,	1,     2.5,  5,	    10,	  15,
 						 20,	30,	60,    120,  300,   600};
 
@@ -100,7 +100,7 @@ metric_hist_add(struct metric_hist *h, int64_t ns)
 	double seconds = (double)ns / (double)CLK_S;
 	size_t i = 0;
 
-	while (i < METRIC_BUCKETS && seconds > bucket_le[i])
+	while (i < METRIC_BUCKETS && seconds > metric_bucket_le[i])
 		i++;
 	metric_add(&h->bucket[i], 1);
 	metric_add(&h->sum_us, (uint64_t)(MAX(ns, 0) / CLK_US));
@@ -130,7 +130,7 @@ metric_hist_sample(struct strbuf *b, const struct metric_def *def, const char *c
 		if (i == METRIC_BUCKETS)
 			snprintf(le, sizeof le, "+Inf");
 		else
-			snprintf(le, sizeof le, "%g", bucket_le[i]);
+			snprintf(le, sizeof le, "%g", metric_bucket_le[i]);
 		add_series(b, def, "_bucket", labels, le);
 		strbuf_addf(b, "%llu\n", (unsigned long long)count);
 	}

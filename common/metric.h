@@ -29,6 +29,7 @@ void metric_sample(struct strbuf *, const struct metric_def *, const char *const
 
 /* Histograms: fixed buckets in seconds, 1 ms … 600 s (a cold start has to fit). */
 #define METRIC_BUCKETS 20
+extern const double metric_bucket_le[METRIC_BUCKETS];
 
 struct metric_hist {
 	_Atomic uint64_t bucket[METRIC_BUCKETS + 1]; /* last: +Inf; not cumulative */

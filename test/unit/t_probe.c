@@ -33,12 +33,6 @@ on_answers(struct instance *inst, void *arg)
 }
 
 static void
-on_inbox(struct loop_mail *mail)
-{
-	(void)mail;
-}
-
-static void
 on_demand(struct loop_mail *mail)
 {
 	struct revision *rev = revision_demand_taken(mail);
@@ -72,7 +66,7 @@ setup(void **state)
 	w->rev = revision_new("s/v1", 1, w->loop, on_demand);
 	w->inst = instance_new(w->rev, "a", &addr);
 	w->inst->is_listed = true;
-	inbox_init(&w->inbox, w->loop, on_inbox);
+	inbox_init(&w->inbox, w->loop);
 	revision_publish(w->rev, instance_set_new(&w->inst, 1),
 			 &(struct revision_wish){.wanted = 1});
 	*state = w;

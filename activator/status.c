@@ -1,0 +1,152 @@
+#include "activator/status.h"
+
+#include <string.h>
+
+#include "common/clk.h"
+#include "common/daemon.h"
+#include "common/jput.h"
+#include "common/strbuf.h"
+#include "activator/probe.h"
+
+static double
+seconds(int64_t ns)
+{
+	return (double)(ns / CLK_MS) / 1000;
+}
+
+static void
+put_closed_by(struct jput *j, const struct instance *inst)
+{
+	static const struct {
+		uint32_t why;
+		const char *name;
+	} reasons[] = {
+		{SLOTS_UNREADY, "does_not_answer"},
+		{SLOTS_STOPPING, "stopping"},
+		{SLOTS_DRAIN, "drain"},
+		{SLOTS_REV_DRAIN, "drain_of_revision"},
+	};
+	size_t i;
+
+	jput_array(j, "closed_by");
+	for (i = 0; i < ARRAY_LEN(reasons); i++)
+		if (instance_is_closed_by(inst, reasons[i].why))
+			jput_string(j, NULL, reasons[i].name);
+	jput_array_end(j);
+}
+
+static void
+put_instance(struct jput *j, const struct instance *inst)
+{
+	static const char *const states[] = {[INSTANCE_STARTING] = "starting",
+					     [INSTANCE_READY] = "ready",
+					     [INSTANCE_STOPPING] = "stopping"};
+	int64_t busy = atomic_load_explicit(&inst->busy_until, memory_order_relaxed) - clk_now();
+
+	jput_object(j, NULL);
+	jput_string(j, "id", inst->id);
+	jput_string(j, "address", inst->address_text);
+	jput_string(j, "state", states[inst->state]);
+	jput_bool(j, "open", instance_is_open(inst));
+	put_closed_by(j, inst);
+	jput_bool(j, "probed", inst->probe != NULL);
+	jput_u64(j, "in_flight", instance_in_flight(inst));
+	if (busy > 0)
+		jput_double(j, "busy_s", seconds(busy));
+	jput_object_end(j);
+}
+
+static void
+put_instances(struct jput *j, const struct revision *rev)
+{
+	struct list_node *node, *tmp;
+
+	jput_array(j, "instances");
+	LIST_FOREACH(&rev->instances, node, tmp)
+		put_instance(j, container_of(node, struct instance, node));
+	jput_array_end(j);
+}
+
+/* The queue beside what it waits for: with container_concurrency, `queued` and
+ * `free_slots` are not both above 0 for longer than it takes to hand over. */
+static void
+put_queue(struct jput *j, struct revision *rev)
+{
+	uint32_t limit = atomic_load_explicit(&rev->limit, memory_order_relaxed);
+	struct limiter_count n;
+
+	limiter_count(rev, &n);
+	jput_u64(j, "container_concurrency", limit);
+	jput_u64(j, "queued", n.queued);
+	jput_u64(j, "in_flight", n.slots);
+	if (limit > 0) {
+		jput_u64(j, "free_slots", n.open_free);
+		jput_u64(j, "waiting_for_connection", n.permits_queued);
+	} else {
+		jput_null(j, "free_slots");
+	}
+}
+
+static void
+put_failure(struct jput *j, struct revision *rev)
+{
+	struct failure *f = limiter_failure(rev);
+
+	if (f == NULL)
+		return;
+	jput_object(j, "failure");
+	jput_string(j, "reason", f->reason);
+	jput_string(j, "message", f->message);
+	jput_double(j, "retry_after_s", seconds(MAX(f->until_ns - clk_now(), 0)));
+	jput_object_end(j);
+	failure_unref(&f);
+}
+
+static void
+put_revision(struct jput *j, struct revision *rev)
+{
+	uint32_t cold_ms = atomic_load_explicit(&rev->cold_start_ms, memory_order_relaxed);
+
+	jput_object(j, NULL);
+	jput_string(j, "name", rev->name);
+	jput_u64(j, "wanted", rev->wanted); /* only this thread writes it */
+	jput_bool(j, "external", rev->is_external);
+	if (rev->pace > 0)
+		jput_u64(j, "pace", rev->pace);
+	if (cold_ms > 0)
+		jput_u64(j, "cold_start_ms", cold_ms);
+	put_queue(j, rev);
+	put_failure(j, rev);
+	put_instances(j, rev);
+	jput_object_end(j);
+}
+
+void
+status_render(struct strbuf *b, const struct metrics_source *s, const char *revision)
+{
+	struct revision *rev;
+	struct jput j;
+	size_t at = 0;
+
+	jput_init(&j, b);
+	jput_object(&j, NULL);
+	jput_string(&j, "version", daemon_version);
+	jput_double(&j, "uptime_s", seconds(clk_now() - s->started_ns));
+	jput_u64(&j, "workers", s->workers_n);
+	jput_bool(&j, "draining", s->is_draining);
+	jput_bool(&j, "link_up", s->is_link_up);
+	if (world_is_described(s->world))
+		jput_i64(&j, "generation", world_generation(s->world));
+	jput_u64(&j, "parked",
+		 atomic_load_explicit(&s->bounds->parked, memory_order_relaxed));
+	jput_u64(&j, "parked_bytes",
+		 atomic_load_explicit(&s->bounds->parked_bytes, memory_order_relaxed));
+	jput_u64(&j, "probed", prober_probed(s->prober));
+	jput_array(&j, "revisions");
+	while ((rev = world_next(s->world, &at)) != NULL)
+		if (revision == NULL || strcmp(revision, rev->name) == 0)
+			put_revision(&j, rev);
+	jput_array_end(&j);
+	jput_object_end(&j);
+	strbuf_adds(b, "\n");
+}
