@@ -150,7 +150,7 @@ enum h1_result
 h1_parse_request(struct h1_head *h, const char *buf, size_t n, uint32_t max_fields)
 {
 	struct parse parse = {.head = h, .max_fields = MIN(max_fields, H1_FIELDS_MAX)};
-	const char *end = buf + n, *space;
+	const char *end = buf + n, *space, *as;
 	llhttp_t p;
 
 	while (buf < end && (*buf == '\r' || *buf == '\n'))
@@ -162,10 +162,11 @@ h1_parse_request(struct h1_head *h, const char *buf, size_t n, uint32_t max_fiel
 	h->method = buf;
 	h->method_n = (uint32_t)(space - buf);
 	/* llhttp knows a fixed set of methods; a proxy passes on any token (RFC 9110 9.1).
-	 * What the method is does not touch the rest of the head's syntax. */
+	 * Of all methods only CONNECT touches the rest of the head's syntax: its target. */
+	as = h->method_n == 7 && memcmp(h->method, "CONNECT", 7) == 0 ? "CONNECT" : "GET";
 	llhttp_init(&p, HTTP_REQUEST, &head_settings);
 	p.data = &parse;
-	if (llhttp_execute(&p, "GET", 3) != HPE_OK)
+	if (llhttp_execute(&p, as, strlen(as)) != HPE_OK)
 		return H1_MALFORMED;
 	return result_of(&p, &parse, llhttp_execute(&p, space, (size_t)(end - space)));
 }
