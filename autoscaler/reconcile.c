@@ -9,6 +9,7 @@
 #include "common/clk.h"
 #include "common/log.h"
 
+#define GHOSTS_MOST 64
 #define SILENCE (5 * CLK_S) /* that many seconds' reports are missing */
 
 /* --- life --- */
@@ -278,6 +279,8 @@ is_connected(const struct reconcile *r, const char *id)
 static void
 add_ghost(struct reconcile *r, struct reconcile_peer *p)
 {
+	if (r->ghosts_n == GHOSTS_MOST)
+		lay_ghost(r, 0); /* one is enough to hold all; this is only about memory */
 	r->ghosts = xrealloc(r->ghosts, (r->ghosts_n + 1) * sizeof *r->ghosts);
 	r->ghosts[r->ghosts_n++] = (struct reconcile_ghost){
 		.serial = p->serial, .id = p->id, .gone_ns = clk_now()};
