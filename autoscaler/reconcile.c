@@ -5,12 +5,8 @@
 
 #include "autoscaler/reconcile_impl.h"
 #include "autoscaler/scaledown.h"
-#include "autoscaler/window.h"
 #include "common/clk.h"
 #include "common/log.h"
-
-#define GHOSTS_MOST 64
-#define SILENCE (5 * CLK_S) /* that many seconds' reports are missing */
 
 /* --- life --- */
 
@@ -30,9 +26,8 @@ reconcile_new(const struct reconcile_ops *ops, void *arg, const char *id)
 	return r;
 }
 
-/* Forget where its instances are found. */
-static void
-unmap_instances(struct reconcile *r, struct revision *rev)
+void
+reconcile_unmap(struct reconcile *r, struct revision *rev)
 {
 	size_t i;
 
@@ -45,7 +40,7 @@ static void
 forget(struct reconcile *r, struct revision *rev)
 {
 	scaledown_end_all(r, rev);
-	unmap_instances(r, rev);
+	reconcile_unmap(r, rev);
 	if (!rev->is_external)
 		r->wanted_total -= rev->wanted;
 	if (list_linked(&rev->active))
@@ -125,16 +120,6 @@ reconcile_mark(struct reconcile *r, struct revision *rev, bool is_undecided)
 	activate_list(r, rev);
 }
 
-/* Something that concerns all of them has changed. */
-static void
-mark_active(struct reconcile *r)
-{
-	struct list_node *node, *tmp;
-
-	LIST_FOREACH(&r->active, node, tmp)
-		reconcile_mark(r, container_of(node, struct revision, active), true);
-}
-
 /* --- the set --- */
 
 static void
@@ -193,152 +178,7 @@ reconcile_has_left(const struct reconcile *r)
 	return true;
 }
 
-/* --- activators come and go --- */
-
-static bool
-is_ghost_of(const struct reconcile *r, const struct revision *rev, int64_t now)
-{
-	size_t i;
-
-	for (i = 0; i < r->ghosts_n; i++)
-		if (now - r->ghosts[i].gone_ns < rev->conf->scaling.stable_window)
-			return true;
-	return false;
-}
-
-static void
-lay_ghost(struct reconcile *r, size_t i)
-{
-	struct revision *rev;
-	size_t at = 0;
-
-	while ((rev = reconcile_next(r, &at)) != NULL)
-		demand_drop(&rev->demand, r->ghosts[i].serial);
-	free(r->ghosts[i].id);
-	r->ghosts[i] = r->ghosts[--r->ghosts_n];
-}
-
-static void
-lay_ghosts_named(struct reconcile *r, const char *id)
-{
-	size_t i;
-
-	for (i = r->ghosts_n; i-- > 0;)
-		if (strcmp(r->ghosts[i].id, id) == 0)
-			lay_ghost(r, i);
-}
-
-static void
-lay_old_ghosts(struct reconcile *r, int64_t now)
-{
-	size_t i;
-
-	for (i = r->ghosts_n; i-- > 0;)
-		if (now - r->ghosts[i].gone_ns >= r->longest_window)
-			lay_ghost(r, i);
-}
-
-static struct reconcile_peer *
-find_peer(struct reconcile *r, uint64_t serial)
-{
-	size_t i;
-
-	for (i = 0; i < r->peers_n; i++)
-		if (r->peers[i].serial == serial)
-			return &r->peers[i];
-	return NULL;
-}
-
-void
-reconcile_peer_up(struct reconcile *r, uint64_t serial, const char *id)
-{
-	struct list_node *node, *tmp;
-
-	CHECK(find_peer(r, serial) == NULL);
-	lay_ghosts_named(r, id);
-	r->peers = xrealloc(r->peers, (r->peers_n + 1) * sizeof *r->peers);
-	r->peers[r->peers_n++] = (struct reconcile_peer){
-		.serial = serial, .id = xstrdup(id), .report = 1, .since_ns = clk_now()};
-	LIST_FOREACH(&r->active, node, tmp)
-		scaledown_peer_up(r, container_of(node, struct revision, active), serial);
-	mark_active(r);
-}
-
-static bool
-is_connected(const struct reconcile *r, const char *id)
-{
-	size_t i;
-
-	for (i = 0; i < r->peers_n; i++)
-		if (strcmp(r->peers[i].id, id) == 0)
-			return true;
-	return false;
-}
-
-/* p is out of the table; its id becomes the ghost's. */
-static void
-add_ghost(struct reconcile *r, struct reconcile_peer *p)
-{
-	if (r->ghosts_n == GHOSTS_MOST)
-		lay_ghost(r, 0); /* one is enough to hold all; this is only about memory */
-	r->ghosts = xrealloc(r->ghosts, (r->ghosts_n + 1) * sizeof *r->ghosts);
-	r->ghosts[r->ghosts_n++] = (struct reconcile_ghost){
-		.serial = p->serial, .id = p->id, .gone_ns = clk_now()};
-}
-
-void
-reconcile_peer_down(struct reconcile *r, uint64_t serial)
-{
-	struct reconcile_peer *p = find_peer(r, serial), gone;
-	struct list_node *node, *tmp;
-	bool is_back;
-
-	CHECK(p != NULL);
-	gone = *p;
-	*p = r->peers[--r->peers_n];
-	is_back = is_connected(r, gone.id); /* by a newer link */
-	LIST_FOREACH(&r->active, node, tmp) {
-		struct revision *rev = container_of(node, struct revision, active);
-
-		scaledown_peer_down(r, rev, serial);
-		if (is_back)
-			demand_drop(&rev->demand, serial);
-		else
-			demand_vanish(&rev->demand, serial);
-	}
-	if (is_back)
-		free(gone.id);
-	else
-		add_ghost(r, &gone);
-	mark_active(r); /* drains are taken back: see may_shrink() */
-}
-
 /* --- deciding --- */
-
-/* Connected, but without a word: what it has in flight is not known. */
-static bool
-is_silent(const struct reconcile_peer *p, int64_t now)
-{
-	return now - MAX(p->reported_ns, p->since_ns) > SILENCE;
-}
-
-static bool
-is_someone_silent(const struct reconcile *r, int64_t now)
-{
-	size_t i;
-
-	for (i = 0; i < r->peers_n; i++)
-		if (is_silent(&r->peers[i], now))
-			return true;
-	return false;
-}
-
-/* Silence is not idleness. */
-static bool
-may_shrink(const struct reconcile *r, const struct revision *rev, int64_t now)
-{
-	return r->peers_n > 0 && !is_someone_silent(r, now) && !is_ghost_of(r, rev, now);
-}
 
 /* The ceiling over all: what is there stays, and who asks first is served first. */
 static uint32_t
@@ -363,8 +203,8 @@ set_wanted(struct reconcile *r, struct revision *rev, uint32_t wanted)
 	rev->is_changed = true;
 }
 
-static void
-decide_now(struct reconcile *r, struct revision *rev)
+void
+reconcile_decide(struct reconcile *r, struct revision *rev)
 {
 	int64_t now = clk_now();
 	bool is_restarting = now - r->started_ns < rev->conf->scaling.stable_window;
@@ -383,7 +223,7 @@ decide_now(struct reconcile *r, struct revision *rev)
 		wish = view.parked + view.in_flight > 0 ? rev->told : 0;
 	if (demand_is_asked(&rev->demand))
 		wish = MAX(wish, 1); /* whatever decide() knows: it cancels a scale-down */
-	if (!may_shrink(r, rev, now))
+	if (!reconcile_may_shrink(r, rev, now))
 		wish = MAX(wish, rev->told);
 	set_wanted(r, rev, under_ceiling(r, rev, wish));
 	rev->is_changed |= rev->out.target < target || rev->out.target > target;
@@ -465,7 +305,7 @@ reconcile_tail(struct reconcile *r)
 			rev->is_undecided = true;
 		}
 		if (rev->is_undecided)
-			decide_now(r, rev);
+			reconcile_decide(r, rev);
 		act(r, rev);
 		publish(r, rev);
 	}
@@ -477,30 +317,13 @@ reconcile_retire(struct reconcile *r)
 	r->is_retired = true;
 }
 
-static void
-note_silence(struct reconcile *r, int64_t now)
-{
-	size_t i;
-
-	for (i = 0; i < r->peers_n; i++) {
-		struct reconcile_peer *p = &r->peers[i];
-
-		if (p->is_silence_told || !is_silent(p, now))
-			continue;
-		p->is_silence_told = true;
-		log_warn(NULL, "activator is connected but reports nothing, no scale-down",
-			 "activator=%s", p->id);
-	}
-}
-
 void
 reconcile_tick(struct reconcile *r)
 {
 	int64_t now = clk_now();
 	struct list_node *node, *tmp;
 
-	lay_old_ghosts(r, now);
-	note_silence(r, now);
+	reconcile_watch_peers(r, now);
 	LIST_FOREACH(&r->active, node, tmp) {
 		struct revision *rev = container_of(node, struct revision, active);
 
@@ -511,193 +334,4 @@ reconcile_tick(struct reconcile *r)
 			list_remove(&r->active, &rev->active);
 		}
 	}
-}
-
-/* --- what activators say --- */
-
-static struct revision *
-find_named(struct reconcile *r, const char *name, const char *what)
-{
-	struct revision *rev = reconcile_find(r, name);
-
-	if (rev == NULL)
-		log_debug(NULL, "message on a revision that is not known, ignored",
-			  "type=%s revision=%s", what, name);
-	return rev;
-}
-
-static void
-acknowledge(struct reconcile *r, struct revision *rev, uint64_t peer, uint64_t seq)
-{
-	struct msg m = {.type = MSG_ACTIVATING,
-			.u.activating = {.revision = rev->name, .seq = seq, .wanted = rev->wanted}};
-
-	r->ops->send(peer, &m, r->arg);
-}
-
-static void
-note_wake(struct revision *rev)
-{
-	if (rev->is_woken || rev->is_external || revision_live(rev) > 0)
-		return;
-	rev->is_woken = true;
-	rev->woken_ns = clk_now();
-	log_info(NULL, "revision woken", "revision=%s parked=%u wanted=%u rule=%s",
-		 revision_name(rev), demand_parked(&rev->demand), rev->wanted,
-		 decide_rule_name(rev->out.rule));
-}
-
-static void
-take_activate(struct reconcile *r, uint64_t peer, const char *name, uint32_t parked, uint64_t seq)
-{
-	struct revision *rev = find_named(r, name, "activate");
-
-	if (rev == NULL || r->is_retired)
-		return;
-	rev->activations++;
-	demand_activate(&rev->demand, peer, parked);
-	decide_now(r, rev);
-	acknowledge(r, rev, peer, seq);
-	note_wake(rev);
-	reconcile_mark(r, rev, false);
-}
-
-/* One revision in a report.  It is decided on at once if somebody waits, or if nobody
- * looked at it; else the tick is soon enough. */
-static void
-take_stat(struct reconcile *r, struct reconcile_peer *p, const struct msg_stat *s,
-	  int64_t period_ns, int64_t now)
-{
-	struct revision *rev = find_named(r, s->name, "stats");
-
-	if (rev == NULL)
-		return;
-	demand_report(&rev->demand, p->serial, p->report, s, now);
-	revision_report(rev, s, period_ns, now);
-	if (s->parked > 0 || !list_linked(&rev->active))
-		reconcile_mark(r, rev, true);
-}
-
-/* The report is whole: what it does not name had nothing. */
-static void
-complete_report(struct reconcile *r, struct reconcile_peer *p, int64_t period_ns, int64_t now)
-{
-	static const struct msg_stat nothing;
-	struct list_node *node, *tmp;
-
-	LIST_FOREACH(&r->active, node, tmp) {
-		struct revision *rev = container_of(node, struct revision, active);
-
-		if (demand_complete(&rev->demand, p->serial, p->report))
-			revision_report(rev, &nothing, period_ns, now);
-	}
-	p->report++;
-	p->reported_ns = now;
-	p->is_silence_told = false;
-}
-
-static void
-take_stats(struct reconcile *r, uint64_t peer, const struct msg_stats *s)
-{
-	struct reconcile_peer *p = find_peer(r, peer);
-	int64_t now = clk_now(), period_ns = s->period_ms * CLK_MS;
-	size_t i;
-
-	CHECK(p != NULL);
-	for (i = 0; i < s->n; i++)
-		take_stat(r, p, &s->v[i], period_ns, now);
-	if (!s->is_partial)
-		complete_report(r, p, period_ns, now);
-}
-
-static void
-note_ready(struct revision *rev, struct revision_instance *i)
-{
-	int64_t now = clk_now(), took = revision_time_start(rev, i, now);
-
-	rev->is_woken &= !revision_is_ready(i);
-	if (took > 0)
-		log_info(NULL, "instance ready", "revision=%s instance=%s took_ms=%lld",
-			 revision_name(rev), i->id, (long long)(took / CLK_MS));
-}
-
-static void
-take_word(struct reconcile *r, const char *id, enum instance_word word)
-{
-	struct revision *rev = hmap_find(&r->by_instance, id);
-	struct revision_instance *i = rev == NULL ? NULL : revision_find(rev, id);
-
-	if (i == NULL || i->is_answering == (word == INSTANCE_ANSWERS))
-		return;
-	i->is_answering = word == INSTANCE_ANSWERS;
-	if (rev->is_external)
-		return;
-	if (i->is_answering)
-		rev->driver->class->instance_answers(rev->driver, id);
-	note_ready(rev, i);
-	reconcile_mark(r, rev, true);
-}
-
-void
-reconcile_message(struct reconcile *r, uint64_t peer, const struct msg *m)
-{
-	switch (m->type) {
-	case MSG_ACTIVATE:
-		take_activate(r, peer, m->u.activate.revision, m->u.activate.parked,
-			      m->u.activate.seq);
-		break;
-	case MSG_STATS:
-		take_stats(r, peer, &m->u.stats);
-		break;
-	case MSG_INSTANCE:
-		take_word(r, m->u.instance.id, m->u.instance.state);
-		break;
-	case MSG_DRAINED:
-		scaledown_answer(r, peer, m->u.drained.token, false);
-		break;
-	case MSG_BUSY:
-		scaledown_answer(r, peer, m->u.busy.token, true);
-		break;
-	default:
-		CHECK(!"a type that activators send");
-	}
-}
-
-/* --- what drivers say --- */
-
-static void
-log_failure(const struct revision *rev)
-{
-	log_warn(NULL, "instances cannot be started",
-		 "revision=%s reason=%s message=%s retry_ms=%lld", revision_name(rev),
-		 rev->failure->reason, rev->failure->message,
-		 (long long)rev->failure->retry_after_ms);
-}
-
-void
-reconcile_view(struct reconcile *r, const struct driver_view *view)
-{
-	struct revision *rev = reconcile_find(r, view->revision);
-	uint64_t failures;
-	size_t i;
-
-	if (rev == NULL)
-		return;			 /* forgotten; the driver is about to */
-	if (revision_shows(rev, view)) { /* no more than what instances use */
-		revision_set_view(rev, view, clk_now());
-		return;
-	}
-	failures = rev->failures;
-	unmap_instances(r, rev);
-	revision_set_view(rev, view, clk_now());
-	for (i = 0; i < rev->n; i++) {
-		hmap_put(&r->by_instance, rev->v[i].id, rev);
-		if (!rev->is_external)
-			note_ready(rev, &rev->v[i]);
-	}
-	if (rev->failures != failures)
-		log_failure(rev);
-	scaledown_view(r, rev);
-	rev->is_changed = true;
-	reconcile_mark(r, rev, true);
 }

@@ -1,4 +1,4 @@
-/* reconcile_impl - what reconcile.c and scaledown.c share.  For these two alone. */
+/* reconcile_impl - what reconcile*.c and scaledown.c share.  For these alone. */
 #ifndef AUTOSCALER_RECONCILE_IMPL_H
 #define AUTOSCALER_RECONCILE_IMPL_H
 
@@ -45,8 +45,19 @@ struct reconcile {
 
 /* Act on it at the tail; is_undecided: decide() first. */
 void reconcile_mark(struct reconcile *, struct revision *, bool is_undecided);
+/* Ask decide(), and bound its answer by what holds beside it. */
+void reconcile_decide(struct reconcile *, struct revision *);
 /* Tell the driver, and the log. */
 void reconcile_tell(struct reconcile *, struct revision *, uint32_t n, const char *const *victims,
 		    size_t victims_n);
+/* Forget where its instances are found. */
+void reconcile_unmap(struct reconcile *, struct revision *);
+
+struct reconcile_peer *reconcile_find_peer(struct reconcile *, uint64_t serial); /* or NULL */
+/* Silence is not idleness: false while an activator that may have something in flight
+ * is not heard, or none is there. */
+bool reconcile_may_shrink(const struct reconcile *, const struct revision *, int64_t now_ns);
+/* Each second: who vanished long ago, who says nothing. */
+void reconcile_watch_peers(struct reconcile *, int64_t now_ns);
 
 #endif
