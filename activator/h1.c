@@ -22,9 +22,12 @@ h1_scan(const char *buf, size_t n, size_t *seen)
 			return -1;
 	}
 	for (;;) {
-		const char *lf = at < n ? memchr(buf + at, '\n', n - at) : NULL;
+		const char *lf;
 		size_t end;
 
+		if (at > 0 && at < n && (buf[at] == ' ' || buf[at] == '\t'))
+			return -1; /* obs-fold, or blanks before the first field */
+		lf = at < n ? memchr(buf + at, '\n', n - at) : NULL;
 		if (lf == NULL)
 			return 0;
 		end = (size_t)(lf - buf);
@@ -34,8 +37,6 @@ h1_scan(const char *buf, size_t n, size_t *seen)
 			return (ssize_t)end + 1;
 		at = end + 1;
 		*seen = at;
-		if (at < n && (buf[at] == ' ' || buf[at] == '\t'))
-			return -1; /* obs-fold, or blanks before the first field */
 	}
 }
 
@@ -171,16 +172,30 @@ h1_parse_request(struct h1_head *h, const char *buf, size_t n, uint32_t max_fiel
 	return result_of(&p, &parse, llhttp_execute(&p, space, (size_t)(end - space)));
 }
 
+/* llhttp takes any byte in a reason phrase; it is passed on, so it is held to RFC 9112 4. */
+static bool
+is_reason(const char *s, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (((unsigned char)s[i] < ' ' && s[i] != '\t') || s[i] == 0x7f)
+			return false;
+	return true;
+}
+
 enum h1_result
 h1_parse_response(struct h1_head *h, const char *buf, size_t n, uint32_t max_fields)
 {
 	struct parse parse = {.head = h, .max_fields = MIN(max_fields, H1_FIELDS_MAX)};
+	enum h1_result result;
 	llhttp_t p;
 
 	begin(h);
 	llhttp_init(&p, HTTP_RESPONSE, &head_settings);
 	p.data = &parse;
-	return result_of(&p, &parse, llhttp_execute(&p, buf, n));
+	result = result_of(&p, &parse, llhttp_execute(&p, buf, n));
+	return result == H1_OK && !is_reason(h->reason, h->reason_n) ? H1_MALFORMED : result;
 }
 
 bool
