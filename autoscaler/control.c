@@ -338,7 +338,7 @@ open_admin(struct control *c, struct err *e)
 {
 	const char *const addrs[] = {c->settings->autoscaler.admin, NULL};
 
-	if (addrs[0] == NULL)
+	if (addrs[0] == NULL || addrs[0][0] == '\0')
 		return 0;
 	c->admin = admin_open(c->loop, addrs, &admin_ops, c, e);
 	if (c->admin == NULL)
