@@ -17,6 +17,7 @@
 
 #define LOCK_NAME "autoscaler.lock"
 #define TICK CLK_S
+#define INSTANCES_PER_CORE 8 /* of driver process, where the file does not say */
 #define LEAVE_PATIENCE (2 * CLK_S)
 
 struct control {
@@ -116,11 +117,22 @@ tell_driver(struct driver *d, const struct reconcile_item *items, size_t n)
 	free(v);
 }
 
+/* The ceiling over all revisions; 0: none. */
+static uint32_t
+max_instances(const struct settings *s)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (s->autoscaler.max_instances > 0 || s->autoscaler.driver != DRIVER_PROCESS)
+		return s->autoscaler.max_instances;
+	return (uint32_t)MAX(cores, 1) * INSTANCES_PER_CORE;
+}
+
 /* Make what `settings` and the driver name the services that there are. */
 static void
 apply_services(struct control *c)
 {
-	const struct reconcile_conf conf = {.max_instances = c->settings->autoscaler.max_instances,
+	const struct reconcile_conf conf = {.max_instances = max_instances(c->settings),
 					    .drain_timeout = c->settings->autoscaler.drain_timeout};
 	const struct service_conf *found = NULL;
 	struct reconcile_item *items;
@@ -355,7 +367,7 @@ control_facts(const struct control *c)
 				      .generation = c->generation,
 				      .reloads = c->reloads,
 				      .reload_failures = c->reload_failures,
-				      .settings = c->settings,
+				      .max_instances = max_instances(c->settings),
 				      .driver = classes[c->first->autoscaler.driver]->name,
 				      .reconcile = c->reconcile,
 				      .hub = c->hub,

@@ -24,7 +24,7 @@ struct control_facts {
 	const char *id;
 	int64_t started_ns, generation;
 	uint64_t reloads, reload_failures;
-	const struct settings *settings;
+	uint32_t max_instances; /* over all revisions; 0: no ceiling */
 	const char *driver;
 	const struct reconcile *reconcile;
 	struct hub *hub;

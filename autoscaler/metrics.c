@@ -41,7 +41,7 @@ put_process(struct strbuf *b, const struct control_facts *f)
 	put_one(b, M_SERVICES_GENERATION, (double)f->generation);
 	put_one(b, M_RELOADS, (double)f->reloads);
 	put_one(b, M_RELOAD_FAILURES, (double)f->reload_failures);
-	put_one(b, M_MAX_INSTANCES, f->settings->autoscaler.max_instances);
+	put_one(b, M_MAX_INSTANCES, f->max_instances);
 }
 
 static void

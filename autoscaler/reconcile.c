@@ -41,8 +41,8 @@ forget(struct reconcile *r, struct revision *rev)
 {
 	scaledown_end_all(r, rev);
 	reconcile_unmap(r, rev);
-	if (!rev->is_external)
-		r->wanted_total -= rev->wanted;
+	r->wish_total -= rev->wish;
+	r->told_total -= rev->told;
 	if (list_linked(&rev->active))
 		list_remove(&r->active, &rev->active);
 	if (list_linked(&rev->dirty))
@@ -153,6 +153,7 @@ reconcile_set(struct reconcile *r, const struct reconcile_conf *conf,
 	size_t i, at = 0;
 
 	r->conf = *conf;
+	r->is_share_due = true;
 	r->longest_window = 0;
 	while ((rev = reconcile_next(r, &at)) != NULL)
 		rev->is_stale = true;
@@ -180,29 +181,6 @@ reconcile_has_left(const struct reconcile *r)
 
 /* --- deciding --- */
 
-/* The ceiling over all: what is there stays, and who asks first is served first. */
-static uint32_t
-under_ceiling(struct reconcile *r, struct revision *rev, uint32_t wish)
-{
-	uint64_t others = r->wanted_total - rev->wanted;
-	uint64_t room = r->conf.max_instances > others ? r->conf.max_instances - others : 0;
-
-	if (r->conf.max_instances == 0 || wish <= room)
-		return wish;
-	rev->out.rule = DECIDE_MAX_INSTANCES;
-	return (uint32_t)MAX(room, (uint64_t)MIN(rev->told, wish));
-}
-
-static void
-set_wanted(struct reconcile *r, struct revision *rev, uint32_t wanted)
-{
-	if (wanted == rev->wanted)
-		return;
-	r->wanted_total += (uint64_t)wanted - rev->wanted;
-	rev->wanted = wanted;
-	rev->is_changed = true;
-}
-
 void
 reconcile_decide(struct reconcile *r, struct revision *rev)
 {
@@ -225,7 +203,7 @@ reconcile_decide(struct reconcile *r, struct revision *rev)
 		wish = MAX(wish, 1); /* whatever decide() knows: it cancels a scale-down */
 	if (!reconcile_may_shrink(r, rev, now))
 		wish = MAX(wish, rev->told);
-	set_wanted(r, rev, under_ceiling(r, rev, wish));
+	reconcile_wish(r, rev, wish);
 	rev->is_changed |= rev->out.target < target || rev->out.target > target;
 }
 
@@ -237,7 +215,7 @@ reconcile_tell(struct reconcile *r, struct revision *rev, uint32_t n, const char
 {
 	uint32_t from = rev->told;
 
-	(void)r;
+	r->told_total += (uint64_t)n - from;
 	rev->told = n;
 	rev->driver->class->set_scale(rev->driver, revision_name(rev), n, victims, victims_n);
 	if (n == 0)
@@ -246,14 +224,17 @@ reconcile_tell(struct reconcile *r, struct revision *rev, uint32_t n, const char
 	else
 		log_info(NULL, "scaled", "revision=%s from=%u to=%u rule=%s", revision_name(rev),
 			 from, n, decide_rule_name(rev->out.rule));
+	if (n < from)
+		reconcile_room_made(r);
 }
 
 /* The first that the driver shows us is what there is to be, until decided otherwise. */
 static void
-take_up(struct revision *rev)
+take_up(struct reconcile *r, struct revision *rev)
 {
 	rev->is_told = true;
 	rev->told = revision_live(rev);
+	r->told_total += rev->told;
 	if (rev->told == 0)
 		return;
 	log_info(NULL, "instances taken up", "revision=%s instances=%u", revision_name(rev),
@@ -264,6 +245,8 @@ take_up(struct revision *rev)
 static void
 act(struct reconcile *r, struct revision *rev)
 {
+	uint32_t n;
+
 	if (rev->is_external || !rev->is_known || !rev->is_told || rev->conf->scaling.dry_run)
 		return;
 	if (rev->wanted < rev->told) {
@@ -271,8 +254,9 @@ act(struct reconcile *r, struct revision *rev)
 		return;
 	}
 	scaledown_cancel(r, rev);
-	if (rev->wanted > rev->told)
-		reconcile_tell(r, rev, rev->wanted, NULL, 0);
+	n = reconcile_room(r, rev);
+	if (n > rev->told)
+		reconcile_tell(r, rev, n, NULL, 0);
 }
 
 static void
@@ -288,25 +272,39 @@ publish(struct reconcile *r, struct revision *rev)
 	revision_state_fini(&m.u.instances);
 }
 
+static void
+decide_dirty(struct reconcile *r)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&r->dirty, node, tmp) {
+		struct revision *rev = container_of(node, struct revision, dirty);
+
+		if (rev->is_known && !rev->is_told && !rev->is_external) {
+			take_up(r, rev);
+			rev->is_undecided = true;
+		}
+		if (rev->is_undecided)
+			reconcile_decide(r, rev);
+	}
+}
+
 void
 reconcile_tail(struct reconcile *r)
 {
 	struct list_node *node;
 
+	if (list_empty(&r->dirty))
+		return;
+	if (!r->is_retired) {
+		decide_dirty(r);
+		reconcile_share(r);
+	}
 	while ((node = list_pop(&r->dirty)) != NULL) {
 		struct revision *rev = container_of(node, struct revision, dirty);
 
-		if (r->is_retired) {
-			publish(r, rev);
-			continue;
-		}
-		if (rev->is_known && !rev->is_told && !rev->is_external) {
-			take_up(rev);
-			rev->is_undecided = true;
-		}
-		if (rev->is_undecided)
-			reconcile_decide(r, rev);
-		act(r, rev);
+		if (!r->is_retired)
+			act(r, rev);
 		publish(r, rev);
 	}
 }

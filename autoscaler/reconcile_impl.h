@@ -34,7 +34,10 @@ struct reconcile {
 	struct hmap by_instance; /* id → struct revision */
 	struct list active;	 /* revision.active */
 	struct list dirty;	 /* revision.dirty */
-	uint64_t wanted_total;	 /* of all revisions that are scaled */
+	uint64_t wish_total;	 /* of all revisions: what they would have */
+	uint64_t told_total;	 /* what drivers were told */
+	bool is_tight;		 /* the wishes do not fit under max_instances */
+	bool is_share_due;	 /* one of them has changed */
 
 	struct drain_table drains;
 	struct reconcile_peer *peers;
@@ -50,6 +53,15 @@ void reconcile_decide(struct reconcile *, struct revision *);
 /* Tell the driver, and the log. */
 void reconcile_tell(struct reconcile *, struct revision *, uint32_t n, const char *const *victims,
 		    size_t victims_n);
+/* What rev would have, were there no ceiling; it is `wanted` at once where all fit. */
+void reconcile_wish(struct reconcile *, struct revision *, uint32_t wish);
+/* At the tail: who gets what where they do not. */
+void reconcile_share(struct reconcile *);
+/* How many of those wanted its driver may be told now. */
+uint32_t reconcile_room(const struct reconcile *, const struct revision *);
+/* A driver was told of less: others may be waiting for that. */
+void reconcile_room_made(struct reconcile *);
+
 /* Forget where its instances are found. */
 void reconcile_unmap(struct reconcile *, struct revision *);
 

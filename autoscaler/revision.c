@@ -326,9 +326,10 @@ revision_is_active(const struct revision *rev)
 {
 	if (rev->is_external)
 		return !list_empty(&rev->demand.entries);
-	return rev->wanted > 0 || rev->told > 0 || rev->n > 0 || !list_empty(&rev->drains) ||
-	       !list_empty(&rev->demand.entries) || rev->conf->scaling.min_scale > 0 ||
-	       rev->conf->schedules_n > 0 || rev->conf->scaling.keep_warm == KEEP_WARM_LEARNED;
+	return rev->wish > 0 || rev->wanted > 0 || rev->told > 0 || rev->n > 0 ||
+	       !list_empty(&rev->drains) || !list_empty(&rev->demand.entries) ||
+	       rev->conf->scaling.min_scale > 0 || rev->conf->schedules_n > 0 ||
+	       rev->conf->scaling.keep_warm == KEEP_WARM_LEARNED;
 }
 
 /* --- what activators are told --- */

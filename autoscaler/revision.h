@@ -60,7 +60,8 @@ struct revision {
 	/* decided and done */
 	struct decide_state *decide;
 	struct decide_out out;
-	uint32_t wanted; /* out.wanted with what holds beside it (silence, max_instances) */
+	uint32_t wish;	 /* out.wanted with what holds beside it: silence, leaving */
+	uint32_t wanted; /* its share of max_instances, else the wish */
 	bool is_told;
 	uint32_t told;		   /* what the driver was told last, once is_told */
 	struct list drains;	   /* struct drain */

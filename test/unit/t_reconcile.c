@@ -51,6 +51,7 @@ static struct world {
 	bool is_slow;	 /* does not carry out what it is told */
 	bool is_unready; /* new instances stay in `starting` */
 	struct revision_conf conf, other;
+	unsigned other_parked; /* at b/v1, as peer 1 reports */
 } w;
 
 static int64_t
@@ -119,6 +120,15 @@ tell_view(const struct msg_failure *failure)
 						.cpu_s = -1};
 	}
 	reconcile_view(w.r, &view);
+}
+
+static void
+tell_view_of(const char *revision)
+{
+	struct driver_view view = {.revision = revision, .is_known = true};
+
+	reconcile_view(w.r, &view);
+	reconcile_tail(w.r);
 }
 
 static void
@@ -221,6 +231,11 @@ report(uint64_t peer)
 		}
 		strbuf_addf(&line, "],\"in_flight\":%u}", sum);
 	}
+	if (peer == 1 && w.other_parked > 0)
+		strbuf_addf(&line,
+			    "%s{\"name\":\"b/v1\",\"concurrency\":%u,\"requests\":0,\"parked\":%u}",
+			    p->concurrency > 0 || p->parked > 0 ? "," : "", w.other_parked,
+			    w.other_parked);
 	strbuf_adds(&line, "]}");
 	say(peer, strbuf_str(&line));
 	strbuf_fini(&line);
@@ -596,7 +611,7 @@ one_busy_takes_it_back(void **state)
 	assert_int_equal(drains_sent(), 1);
 	round_of_news();
 	assert_int_equal(drains_sent(), 1); /* not asked again at once */
-	seconds(5); /* asked again, and again in vain */
+	seconds(5);			    /* asked again, and again in vain */
 	assert_true(drains_sent() > 1);
 	assert_int_equal(w.n, 1);
 	assert_int_equal(w.calls.len, 0);
@@ -929,19 +944,39 @@ a_failure_is_passed_on_with_what_is_left_to_wait(void **state)
 	assert_int_equal(rev->failures, 1);
 }
 
+/* b/v1 has no instances in this world: what it was told is in w.calls. */
 static void
-the_ceiling_holds_over_all_revisions(void **state)
+under_a_ceiling_nobody_gets_a_second_while_one_has_none(void **state)
 {
+	struct revision *a = reconcile_find(w.r, "a/v1"), *b;
+
 	(void)state;
-	set_services(2, 3);
+	log_open(LOG_ERROR, LOG_LOGFMT, "t_reconcile");
+	set_services(2, 4);
+	b = reconcile_find(w.r, "b/v1");
+	tell_view_of("b/v1");
 	connect_peer(1);
 	w.peer[1].concurrency = 100;
 	activate(1, 100);
+	UNTIL(w.n == 4, 10);
+	forget_sent();
+	say(1, "{\"type\":\"activate\",\"revision\":\"b/v1\",\"parked\":1,\"seq\":1}");
+	w.other_parked = 1;
+	w.peer[1].answer = SAYS_NOTHING;
+	seconds(2);
+	assert_int_equal(a->wanted, 3);
+	assert_int_equal(b->wanted, 1);
+	assert_int_equal(a->out.rule, DECIDE_MAX_INSTANCES);
+	assert_int_equal(w.calls.len, 0); /* no room before one of a's is drained */
+	w.peer[1].answer = SAYS_DRAINED;
+	w.answered = 0;
 	round_of_news();
-	say(1, "{\"type\":\"activate\",\"revision\":\"b/v1\",\"parked\":100,\"seq\":1}");
-	seconds(5);
-	assert_true(w.told <= 3);
-	assert_true(reconcile_find(w.r, "a/v1")->wanted + reconcile_find(w.r, "b/v1")->wanted <= 3);
+	assert_int_equal(w.told, 3);
+	assert_non_null(strstr(strbuf_str(&w.calls), "b/v1=1"));
+	w.other_parked = 0;
+	say(1, "{\"type\":\"stats\",\"period_ms\":1000,\"revisions\":[]}");
+	UNTIL(b->wanted == 0, 20);
+	UNTIL(a->wanted == 4, 5); /* all fit again */
 }
 
 static void
@@ -1008,7 +1043,7 @@ main(void)
 		T(nothing_is_told_before_the_driver_has_seen_the_world),
 		T(a_restart_takes_up_what_is_there_and_waits),
 		T(a_failure_is_passed_on_with_what_is_left_to_wait),
-		T(the_ceiling_holds_over_all_revisions),
+		T(under_a_ceiling_nobody_gets_a_second_while_one_has_none),
 		T(a_revision_that_is_gone_is_forgotten),
 		T(who_leaves_decides_nothing_more),
 	};

@@ -1,0 +1,102 @@
+/* Shares under max_instances. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+
+#include "autoscaler/ceiling.h"
+
+/* Share out and put the shares where the wishes stood. */
+static void
+share(const uint32_t *wish, const uint32_t *has, uint32_t *got, size_t n, uint64_t most)
+{
+	struct ceiling_item v[16];
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		v[i] = (struct ceiling_item){.owner = &got[i], .wish = wish[i], .has = has[i]};
+	ceiling_share(v, n, most);
+	for (i = 0; i < n; i++)
+		*(uint32_t *)v[i].owner = v[i].share;
+}
+
+static void
+assert_share(const uint32_t *wish, const uint32_t *has, const uint32_t *expected, size_t n,
+	     uint64_t most)
+{
+	uint32_t got[16];
+	size_t i;
+
+	share(wish, has, got, n, most);
+	for (i = 0; i < n; i++)
+		assert_int_equal(got[i], expected[i]);
+}
+
+#define U (const uint32_t[])
+
+static void
+who_wishes_little_gets_it(void **state)
+{
+	(void)state;
+	assert_share(U{1, 2, 3}, U{0, 0, 0}, U{1, 2, 3}, 3, 6);
+	assert_share(U{1, 20, 3}, U{0, 0, 0}, U{1, 6, 3}, 3, 10);
+	assert_share(U{100, 1}, U{10, 0}, U{9, 1}, 2, 10); /* nobody starves */
+	assert_share(U{9, 9}, U{0, 0}, U{5, 5}, 2, 10);
+	ceiling_share(NULL, 0, 5);
+}
+
+static void
+what_is_left_over_goes_where_most_is(void **state)
+{
+	(void)state;
+	assert_share(U{9, 9, 9}, U{1, 5, 2}, U{3, 4, 3}, 3, 10);
+	assert_share(U{9, 9, 9}, U{1, 5, 2}, U{3, 4, 4}, 3, 11);
+	assert_share(U{1, 1, 1}, U{0, 1, 1}, U{0, 1, 1}, 3, 2);
+	assert_share(U{4, 4}, U{0, 0}, U{0, 0}, 2, 0);
+}
+
+/* Over random cases: never more than wished, the sum is what fits, and whoever gets
+ * less than it wishes is at most one below anybody else. */
+static void
+it_is_fair(void **state)
+{
+	int round;
+
+	(void)state;
+	srandom(7);
+	for (round = 0; round < 20000; round++) {
+		uint32_t wish[16], has[16], got[16], highest = 0;
+		size_t n = 1 + (size_t)random() % 16, i;
+		uint64_t most = (uint64_t)random() % 60, sum = 0, wished = 0;
+
+		for (i = 0; i < n; i++) {
+			wish[i] = (uint32_t)random() % 12;
+			has[i] = (uint32_t)random() % 12;
+			wished += wish[i];
+		}
+		share(wish, has, got, n, most);
+		for (i = 0; i < n; i++) {
+			assert_true(got[i] <= wish[i]);
+			sum += got[i];
+			highest = got[i] > highest ? got[i] : highest;
+		}
+		assert_int_equal(sum, wished < most ? wished : most);
+		for (i = 0; i < n; i++)
+			assert_true(got[i] == wish[i] || got[i] + 1 >= highest);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(who_wishes_little_gets_it),
+		cmocka_unit_test(what_is_left_over_goes_where_most_is),
+		cmocka_unit_test(it_is_fair),
+	};
+
+	return cmocka_run_group_tests_name("ceiling", tests, NULL, NULL);
+}
