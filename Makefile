@@ -156,7 +156,7 @@ test: ## install what is missing, build, and run every check
 	@.ci/deps $(PKG_BUILD) $(PKG_RUN) $(PKG_TEST)
 	@$(SUBMAKE) SAN=$(SAN) checks
 
-checks: all $(UNITS) $(REPLAYS) $(B)/test/drive
+checks: all man $(UNITS) $(REPLAYS) $(B)/test/drive
 	@test/report "$(MAKE) --no-print-directory SAN=$(SAN)" lint unit system
 
 lint: ## include rules, header independence, banned calls, unused symbols (under 10 s)
@@ -190,23 +190,27 @@ run: ## install what is missing, build, and run conf/demo.conf until Ctrl-C
 	@$(SUBMAKE) all
 	@exec conf/demo.sh
 
-# The keys in activator.conf(5) are those of the table that the parser uses.
-$(B)/man/keys: $(B)/obj/conf/man/keys.o $(B)/libcommon.a
+# The keys, metrics and answers in the pages are those of the tables that the programs use.
+PAGES := activator.8 autoscaler.8 activator.conf.5 activator-protocol.7
+$(B)/man/fill: $(B)/obj/conf/man/fill.o $(B)/libcommon.a
 	@mkdir -p $(@D)
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_COMMON)
-$(B)/man/activator.conf.5: conf/man/activator.conf.5.in $(B)/man/keys
+$(B)/man/%: conf/man/%.in $(B)/man/fill
 	@echo "  MAN   $@"
-	@$(B)/man/keys <$< >$@.new
+	@$(B)/man/fill <$< >$@.new
 	@mv $@.new $@
-man: $(B)/man/activator.conf.5 ## the page that is made from the table of keys
+$(B)/man/activator-protocol.7: conf/man/activator-protocol.7
+	@mkdir -p $(@D)
+	@cp $< $@
+man: $(PAGES:%=$(B)/man/%) ## the manual pages, filled from the tables
 
 install: $(B)/activator $(B)/autoscaler man ## install below $(DESTDIR)$(PREFIX); conf in $(DESTDIR)$(SYSCONFDIR)/activator
 	install -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(SYSCONFDIR)/activator' '$(DESTDIR)$(UNITDIR)' \
 		'$(DESTDIR)$(MANDIR)/man5' '$(DESTDIR)$(MANDIR)/man7' '$(DESTDIR)$(MANDIR)/man8'
 	install -m 755 $(B)/activator $(B)/autoscaler '$(DESTDIR)$(SBINDIR)'
-	install -m 644 $(B)/man/activator.conf.5 '$(DESTDIR)$(MANDIR)/man5'
-	install -m 644 conf/man/activator-protocol.7 '$(DESTDIR)$(MANDIR)/man7'
-	install -m 644 conf/man/activator.8 conf/man/autoscaler.8 '$(DESTDIR)$(MANDIR)/man8'
+	for page in $(PAGES); do \
+		install -m 644 $(B)/man/$$page '$(DESTDIR)$(MANDIR)'/man$${page##*.} || exit 1; \
+	done
 	for unit in activator autoscaler; do \
 		sed 's|@SBINDIR@|$(SBINDIR)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' \
 			conf/systemd/$$unit.service >'$(DESTDIR)$(UNITDIR)'/$$unit.service || exit 1; \

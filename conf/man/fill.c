@@ -1,12 +1,14 @@
-/* keys - fills activator.conf.5: standard input is the page with lines `@keys GROUP`,
- * each of which becomes the list of that group's keys from the table that the parser
- * uses, so that the page cannot lag behind it. */
+/* fill - fills manual pages from the tables that the programs use, so that a page
+ * cannot lag behind them.  Standard input is the page; a line `@keys GROUP` becomes
+ * the keys of that group, `@metrics PROGRAM` what it measures, `@outcomes` the
+ * answers of the activator's own. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/clk.h"
+#include "common/metric.h"
 #include "common/settings.h"
 
 static const struct {
@@ -171,7 +173,7 @@ print_group(enum key_group group)
 	printf(".El\n");
 }
 
-static void
+static int
 print_named(const char *name)
 {
 	size_t i;
@@ -179,10 +181,83 @@ print_named(const char *name)
 	for (i = 0; i < ARRAY_LEN(groups); i++)
 		if (strcmp(groups[i].name, name) == 0) {
 			print_group(groups[i].group);
-			return;
+			return 0;
 		}
-	fprintf(stderr, "keys: no group %s\n", name);
-	exit(1);
+	return -1;
+}
+
+#define METRIC(id, type, name, labels, help) {METRIC_##type, name, labels, help},
+static const struct metric_def activator_metrics[] = {
+#include "activator/metrics.def"
+};
+static const struct metric_def autoscaler_metrics[] = {
+#include "autoscaler/metrics.def"
+};
+#undef METRIC
+
+static void
+print_metric(const struct metric_def *m)
+{
+	static const char *const types[] = {"counter", "gauge", "histogram"};
+
+	printf(".It Ic %s\n%s", m->name, types[m->type]);
+	if (m->labels[0] != '\0')
+		printf(" by %s", m->labels);
+	printf(".\n");
+	print_text(m->help);
+	printf("\n");
+}
+
+static int
+print_metrics(const char *program)
+{
+	bool is_activator = strcmp(program, "activator") == 0;
+	const struct metric_def *m = is_activator ? activator_metrics : autoscaler_metrics;
+	size_t i, n = is_activator ? ARRAY_LEN(activator_metrics) : ARRAY_LEN(autoscaler_metrics);
+
+	if (!is_activator && strcmp(program, "autoscaler") != 0)
+		return -1;
+	printf(".Bl -tag -width Ds\n");
+	for (i = 0; i < n; i++)
+		print_metric(&m[i]);
+	printf(".El\n");
+	return 0;
+}
+
+static const struct {
+	int status;
+	const char *reason, *text;
+} outcomes[] = {
+#define OUTCOME(id, status, reason, text) {status, reason, text},
+#include "activator/outcome.def"
+#undef OUTCOME
+};
+
+/* Those that a client sees as an answer of the activator's own. */
+static int
+print_outcomes(void)
+{
+	size_t i;
+
+	printf(".Bl -tag -width activation_timeout\n");
+	for (i = 0; i < ARRAY_LEN(outcomes); i++)
+		if (outcomes[i].status >= 400)
+			printf(".It Ic %s\n%d: %s.\n", outcomes[i].reason, outcomes[i].status,
+			       outcomes[i].text);
+	printf(".El\n");
+	return 0;
+}
+
+static int
+print_line(const char *line)
+{
+	if (line[0] != '@')
+		return puts(line) < 0 ? -1 : 0;
+	if (strncmp(line, "@keys ", 6) == 0)
+		return print_named(line + 6);
+	if (strncmp(line, "@metrics ", 9) == 0)
+		return print_metrics(line + 9);
+	return strcmp(line, "@outcomes") == 0 ? print_outcomes() : -1;
 }
 
 int
@@ -192,10 +267,10 @@ main(void)
 
 	while (fgets(line, sizeof line, stdin) != NULL) {
 		line[strcspn(line, "\n")] = '\0';
-		if (strncmp(line, "@keys ", 6) == 0)
-			print_named(line + 6);
-		else
-			puts(line);
+		if (print_line(line) < 0) {
+			fprintf(stderr, "fill: what is \"%s\"?\n", line);
+			return 1;
+		}
 	}
 	return ferror(stdin) || fflush(stdout) != 0;
 }
