@@ -19,6 +19,7 @@ conn_open(struct worker *w, int fd, const struct addr *peer)
 
 	c->w = w;
 	c->peer = *peer;
+	addr_format(peer, false, c->peer_text);
 	c->since_ns = w->now;
 	c->timer.fn = on_timer;
 	c->idle_timeout = w->conf->limits.idle_timeout;

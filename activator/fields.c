@@ -56,32 +56,40 @@ field_is(const char *a, size_t n, const char *lower)
 	return strlen(lower) == n && strncasecmp(a, lower, n) == 0;
 }
 
-/* A filter in front of the comparisons: most fields of most requests are none of ours,
- * and are told so by their length and first letter. */
-static uint32_t letters_by_length[32]; /* bit: first letter - 'a' */
+/* By length, since most fields of most requests are none of ours and are told so by
+ * length and first letter alone.  Filled before main(), constant ever after. */
+#define LENGTHS 32
+static uint8_t by_length[LENGTHS][8]; /* places in `known`, and 1 */
+static uint32_t letters[LENGTHS];     /* bit: first letter - 'a' */
 
 __attribute__((constructor)) static void
-fill_letters(void)
+fill_tables(void)
 {
-	size_t i;
+	size_t i, j;
 
-	for (i = 0; i < ARRAY_LEN(known); i++)
-		letters_by_length[strlen(known[i].name)] |= UINT32_C(1) << (known[i].name[0] - 'a');
+	for (i = 0; i < ARRAY_LEN(known); i++) {
+		size_t n = strlen(known[i].name);
+
+		letters[n] |= UINT32_C(1) << (known[i].name[0] - 'a');
+		for (j = 0; by_length[n][j] != 0; j++)
+			;
+		CHECK(j < ARRAY_LEN(by_length[0]) - 1);
+		by_length[n][j] = (uint8_t)(i + 1);
+	}
 }
 
 enum field_id
 field_id(const char *name, size_t n)
 {
 	unsigned first = ((unsigned char)name[0] | 32u) - 'a';
-	size_t i;
+	const uint8_t *at;
 
-	if (n >= ARRAY_LEN(letters_by_length) || first > 25 ||
-	    (letters_by_length[n] >> first & 1) == 0)
+	if (n >= LENGTHS || first > 25 || (letters[n] >> first & 1) == 0)
 		return FIELD_OTHER;
-	for (i = 0; i < ARRAY_LEN(known); i++)
-		if ((unsigned char)known[i].name[0] - 'a' == (int)first &&
-		    field_is(name, n, known[i].name))
-			return known[i].id;
+	for (at = by_length[n]; *at != 0; at++)
+		if ((unsigned char)known[*at - 1].name[0] == first + 'a' &&
+		    strncasecmp(name, known[*at - 1].name, n) == 0)
+			return known[*at - 1].id;
 	return FIELD_OTHER;
 }
 
@@ -138,11 +146,25 @@ field_number(const char *value, size_t n, uint64_t *out)
 	return 0;
 }
 
-static bool
-is_tchar(unsigned char ch)
+/* What a byte may be part of. */
+#define TCHAR 1	  /* token: RFC 9110 5.6.2 */
+#define REGNAME 2 /* unreserved and sub-delims of a reg-name: RFC 3986 3.2.2 */
+static uint8_t classes[256];
+
+__attribute__((constructor)) static void
+fill_classes(void)
 {
-	return (ch >= '0' && ch <= '9') || ((ch | 32) >= 'a' && (ch | 32) <= 'z') ||
-	       (ch != '\0' && strchr("!#$%&'*+-.^_`|~", ch) != NULL);
+	const char *ch;
+	int i;
+
+	for (i = '0'; i <= '9'; i++)
+		classes[i] = TCHAR | REGNAME;
+	for (i = 'a'; i <= 'z'; i++)
+		classes[i] = classes[i - 32] = TCHAR | REGNAME;
+	for (ch = "!#$%&'*+-.^_`|~"; *ch != '\0'; ch++)
+		classes[(unsigned char)*ch] |= TCHAR;
+	for (ch = "-._~!$&'()*+,;="; *ch != '\0'; ch++)
+		classes[(unsigned char)*ch] |= REGNAME;
 }
 
 bool
@@ -151,7 +173,7 @@ field_is_token(const char *s, size_t n)
 	size_t i;
 
 	for (i = 0; i < n; i++)
-		if (!is_tchar((unsigned char)s[i]))
+		if ((classes[(unsigned char)s[i]] & TCHAR) == 0)
 			return false;
 	return n > 0;
 }
@@ -176,9 +198,9 @@ is_reg_name(const char *s, size_t n)
 			    !is_hex((unsigned char)s[i + 2]))
 				return false;
 			i += 2;
-		} else if (!((ch >= '0' && ch <= '9') || ((ch | 32) >= 'a' && (ch | 32) <= 'z') ||
-			     (ch != '\0' && strchr("-._~!$&'()*+,;=", ch) != NULL)))
+		} else if ((classes[ch] & REGNAME) == 0) {
 			return false;
+		}
 	}
 	return n > 0;
 }

@@ -138,6 +138,7 @@ struct conn {
 	struct io io;
 	struct worker *w;
 	struct addr peer;
+	char peer_text[ADDR_TEXT]; /* without port */
 	struct list_node node;	   /* in w->conns */
 	struct list_node unrouted; /* in w->unrouted */
 	struct timeq_entry timer;

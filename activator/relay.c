@@ -371,6 +371,8 @@ take_head(struct upstream *u, char *buf, size_t head_n, size_t rest)
 	note_response(u, &r);
 	xfer_head_seen(c);
 	pass_response(u, write_head(c, &r), buf + head_n, rest);
+	if (u->conn == c) /* there is more to come of it, within another time limit */
+		conn_arm(c);
 	return -1;
 }
 

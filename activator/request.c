@@ -67,6 +67,9 @@ read_field(struct request *r, struct framing_fields *ff, const struct h1_field *
 			return OUT_EXPECTATION;
 		r->is_expecting = !r->is_http10; /* RFC 9110 10.1.1: ignored from 1.0 */
 		break;
+	case FIELD_ACCEPT:
+		r->wants_json |= memmem(f->value, f->value_n, "application/json", 16) != NULL;
+		break;
 	case FIELD_TE:
 		r->takes_trailers |= field_list_has(f->value, f->value_n, "trailers");
 		break;
@@ -285,12 +288,10 @@ has_field(const struct request *r, enum field_id id)
 static char *
 put_forwarded(char *out, const struct request *r, const struct request_hop *hop)
 {
-	char ip[ADDR_TEXT];
-	bool is_v6 = hop->peer->ss.ss_family == AF_INET6;
-	size_t ip_n;
+	const char *ip = hop->peer;
+	bool is_v6 = hop->is_peer_v6;
+	size_t ip_n = strlen(ip);
 
-	addr_format(hop->peer, false, ip);
-	ip_n = strlen(ip);
 	out = PUT_LITERAL(out, "X-Forwarded-For: ");
 	out = put_begun(out, r, FIELD_X_FORWARDED_FOR, hop->is_peer_trusted);
 	out = put(out, ip, ip_n);

@@ -27,6 +27,7 @@ struct request {
 	const char *trailer; /* value of Trailer, or NULL */
 	uint32_t trailer_n;
 
+	bool wants_json;      /* Accept names application/json */
 	bool is_http10;
 	bool is_persistent;   /* the client will keep the connection */
 	bool is_head_method;
@@ -43,7 +44,8 @@ NODISCARD enum outcome request_read(struct request *, const struct h1_head *);
 
 /* What the proxy adds of its own. */
 struct request_hop {
-	const struct addr *peer; /* of the client's connection */
+	const char *peer;	 /* the client's address, without port */
+	bool is_peer_v6;
 	bool is_peer_trusted;	 /* keep its Forwarded and X-Forwarded-*, add to them */
 	bool has_via;
 };

@@ -732,8 +732,6 @@ static void
 take_request(struct conn *c, const struct request *r)
 {
 	struct xfer *x = &c->x;
-	size_t n = 0;
-	const char *accept = request_field(r->head, "accept", &n);
 	struct waiter waiter = {.fd = -1, .inbox = &c->w->inbox};
 
 	*x = (struct xfer){
@@ -749,7 +747,7 @@ take_request(struct conn *c, const struct request *r)
 		.takes_trailers = r->takes_trailers,
 		.is_sent_whole = r->framing == FRAMING_NONE ||
 				 (r->framing == FRAMING_LENGTH && r->length == 0),
-		.wants_json = accept != NULL && memmem(accept, n, "application/json", 16) != NULL,
+		.wants_json = r->wants_json,
 		.waiter = waiter,
 		.start_ns = c->w->now,
 	};
@@ -778,7 +776,8 @@ static void
 build_head(struct conn *c, const struct request *r)
 {
 	struct request_hop hop = {
-		.peer = &c->peer,
+		.peer = c->peer_text,
+		.is_peer_v6 = c->peer.ss.ss_family == AF_INET6,
 		.is_peer_trusted = c->w->trusted_n > 0 && is_trusted(c->w, &c->peer),
 		.has_via = c->x.route->limits.via,
 	};
@@ -911,7 +910,6 @@ xfer_head_seen(struct conn *c)
 	if (x->is_cold)
 		note_cold_start(c);
 	head_free(c->w, x); /* it has been answered: it is not sent again */
-	conn_arm(c);
 }
 
 const char *
