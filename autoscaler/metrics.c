@@ -1,5 +1,7 @@
 #include "autoscaler/metrics.h"
 
+#include <stdlib.h>
+
 #include "autoscaler/control.h"
 #include "autoscaler/hub.h"
 #include "common/clk.h"
@@ -62,9 +64,18 @@ put_decisions(struct strbuf *b, const struct reconcile *r)
 	}
 }
 
+/* What is shown of one revision: looked at once, for all families. */
+struct row {
+	struct revision *rev;
+	struct decide_view view;
+};
+
 static double
-value_of(const struct revision *rev, enum metric_id id, const struct decide_view *view)
+value_of(const struct row *row, enum metric_id id)
 {
+	const struct decide_view *view = &row->view;
+	const struct revision *rev = row->rev;
+
 	switch (id) {
 	case M_WANTED:
 		return rev->wanted;
@@ -98,19 +109,37 @@ value_of(const struct revision *rev, enum metric_id id, const struct decide_view
 
 /* One family: a sample for each revision. */
 static void
-put_family(struct strbuf *b, const struct reconcile *r, enum metric_id id)
+put_family(struct strbuf *b, const struct row *rows, size_t n, enum metric_id id)
 {
-	struct revision *rev;
-	size_t at = 0;
+	size_t i;
 
 	metric_head(b, &defs[id]);
-	while ((rev = reconcile_next(r, &at)) != NULL) {
-		const char *labels[] = {revision_name(rev)};
-		struct decide_view view;
+	for (i = 0; i < n; i++) {
+		const char *labels[] = {revision_name(rows[i].rev)};
 
-		revision_fill_view(rev, &view, false, clk_now());
-		metric_sample(b, &defs[id], labels, value_of(rev, id, &view));
+		metric_sample(b, &defs[id], labels, value_of(&rows[i], id));
 	}
+}
+
+static void
+put_revisions(struct strbuf *b, const struct reconcile *r)
+{
+	struct row *rows = NULL;
+	size_t at = 0, n = 0, cap = 0;
+	struct revision *rev;
+	int id;
+
+	while ((rev = reconcile_next(r, &at)) != NULL) {
+		if (n == cap) {
+			cap = cap == 0 ? 64 : cap * 2;
+			rows = xrealloc(rows, cap * sizeof *rows);
+		}
+		rows[n].rev = rev;
+		revision_fill_view(rev, &rows[n++].view, false, clk_now());
+	}
+	for (id = M_WANTED; id <= M_FAILING; id++)
+		put_family(b, rows, n, (enum metric_id)id);
+	free(rows);
 }
 
 static void
@@ -151,12 +180,10 @@ void
 metrics_write(struct strbuf *b, void *arg)
 {
 	struct control_facts f = control_facts(arg);
-	int id;
 
 	put_process(b, &f);
 	put_decisions(b, f.reconcile);
-	for (id = M_WANTED; id <= M_FAILING; id++)
-		put_family(b, f.reconcile, (enum metric_id)id);
+	put_revisions(b, f.reconcile);
 	put_drains(b, f.reconcile);
 	put_cold_starts(b, f.reconcile);
 }
