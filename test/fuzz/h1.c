@@ -58,15 +58,13 @@ request(const char *buf, size_t n, bool is_trusted)
 	struct request_hop hop = {.is_peer_trusted = is_trusted, .has_via = is_trusted};
 	ssize_t size = scan(buf, n);
 	enum outcome read_again;
-	struct addr peer;
 	char *out;
 	size_t out_n;
 
 	if (size <= 0 || h1_parse_request(&head, buf, (size_t)size, FIELDS_MAX) != H1_OK ||
 	    request_read(&req, &head) != OUT_OK)
 		return;
-	CHECK(addr_set(&peer, "192.0.2.1", 1234, NULL) == 0);
-	hop.peer = &peer;
+	hop.peer = "192.0.2.1";
 	out = xmalloc(request_size(&req));
 	out_n = request_write(&req, &hop, out);
 	CHECK(out_n <= request_size(&req));
