@@ -3,9 +3,14 @@
 # happens to the services, and stops both on Ctrl-C.  `make run` builds them first.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-conf=conf/demo.conf
+conf=${DEMO_CONF:-conf/demo.conf}
+dir=build/demo
 admin=127.0.0.1:8081
-log=build/demo/log
+if [ "$conf" != conf/demo.conf ]; then # a test, with a folder and addresses of its own
+	dir=$(dirname "$conf")
+	admin=$(sed -nE '/^activator/,/^}/s/.*admin *= "(.*)".*/\1/p' "$conf")
+fi
+log=$dir/log
 bin=${ACTIVATOR_BUILD:-build}
 activator=
 autoscaler=
@@ -13,7 +18,7 @@ autoscaler=
 # One line for each thing that a newcomer wants to see; the whole log is in a file.
 tell() {
 	trap '' INT TERM
-	tee -a $log | sed -unE '
+	tee -a "$log" | sed -unE '
 		s/^([^ ]+) autoscaler  revision woken  revision=([^ ]+) parked=([^ ]+).*/\1  \2  woken: \3 parked/p; t
 		s/^([^ ]+) autoscaler  instance ready  revision=([^ ]+).* took_ms=([^ ]+).*/\1  \2  ready in \3 ms/p; t
 		s/^([^ ]+) activator  cold start  revision=([^ ]+) total_ms=([^ ]+).*/\1  \2  first answer after \3 ms/p; t
@@ -55,12 +60,12 @@ say_hello() {
 EOT
 }
 
-mkdir -p build/demo
-: >$log
+mkdir -p "$dir"
+: >"$log"
 trap 'stop 0' INT TERM
-setsid "$bin/autoscaler" -c $conf 2> >(tell) &
+setsid "$bin/autoscaler" -c "$conf" 2> >(tell) &
 autoscaler=$!
-setsid "$bin/activator" -c $conf 2> >(tell) &
+setsid "$bin/activator" -c "$conf" 2> >(tell) &
 activator=$!
 for _ in $(seq 100); do
 	curl -sf -o /dev/null "http://$admin/readyz" && break

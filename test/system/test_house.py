@@ -1,0 +1,149 @@
+"""What people do with the programs before any request comes: check, ask for help, start
+two of them, install, run the demo."""
+import os
+import re
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+
+import pytest
+
+from stack import BUILD, ROOT, Stack, free_port, wait_until
+
+PROGRAMS = ["activator", "autoscaler"]
+needs_reference = pytest.mark.skipif(not os.path.exists(os.path.join(ROOT, "conf/activator.conf")),
+                                     reason="conf/activator.conf is not there yet")
+
+
+def run(name, *args):
+    return subprocess.run([os.path.join(BUILD, name), *args], capture_output=True, text=True,
+                          cwd=ROOT, timeout=30, stdin=subprocess.DEVNULL)
+
+
+@pytest.fixture
+def stack(tmp_path):
+    s = Stack(tmp_path, 'service "a" { hosts = {"a"} revision "v1" { command = {"HELLO"} } }')
+    s.start()
+    yield s
+    s.stop()
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_version_help_and_mistakes(name):
+    said = run(name, "-V")
+    assert (said.returncode, said.stderr) == (0, "")
+    assert re.fullmatch(name + r" \d+\.\d+\.\d+\n", said.stdout)
+    assert run(name, "--version").stdout == said.stdout
+    said = run(name, "-h")
+    assert said.returncode == 0 and said.stdout.startswith("usage: " + name)
+    for wrong in ["-x"], ["--nothing"], ["-c"]:
+        said = run(name, *wrong)
+        assert said.returncode == 2
+        assert "usage: " + name in said.stderr
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("file", [
+    "conf/demo.conf", pytest.param("conf/activator.conf", marks=needs_reference)])
+def test_our_own_files_have_no_mistake(name, file):
+    said = run(name, "-t", "-c", file)
+    assert said.returncode == 0, said.stdout + said.stderr
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_no_file(name):
+    said = run(name, "-c", "/no/such.conf")
+    assert said.returncode == 1
+    assert "/no/such.conf" in said.stderr
+
+
+def test_a_second_one_says_who_is_there(stack):
+    said = run("activator", "-c", stack.conf)
+    assert said.returncode == 1
+    assert "127.0.0.1:%d" % stack.port in said.stderr
+    assert "process %d (activator)" % stack.activator.pid in said.stderr
+    said = run("autoscaler", "-c", stack.conf)
+    assert said.returncode == 1
+    assert "held by process %d (autoscaler)" % stack.autoscaler.pid in said.stderr
+    assert stack.readyz() == 200
+
+
+def test_a_foreign_server_at_the_admin_address_is_named(stack, tmp_path):
+    with open(stack.conf) as f:
+        text = f.read()
+    text = text.replace("127.0.0.1:%d" % stack.port, "127.0.0.1:%d" % free_port())
+    other = tmp_path / "other.conf"
+    other.write_text(text)
+    said = run("activator", "-c", str(other))
+    assert said.returncode == 1
+    assert "cannot listen at 127.0.0.1:%d" % stack.admin in said.stderr
+    assert "process %d (activator)" % stack.activator.pid in said.stderr
+
+
+@needs_reference
+def test_install(tmp_path):
+    san = os.path.relpath(BUILD, os.path.join(ROOT, "build"))
+    done = subprocess.run(
+        ["make", "--no-print-directory", "install", "DESTDIR=%s" % tmp_path, "PREFIX=/usr",
+         "SAN=" + (san if san != "." else ""), "MAKEFLAGS="],
+        cwd=ROOT, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+    for path in ("usr/sbin/activator", "usr/sbin/autoscaler", "etc/activator/activator.conf",
+                 "usr/share/man/man8/activator.8", "usr/share/man/man8/autoscaler.8",
+                 "usr/share/man/man5/activator.conf.5",
+                 "usr/share/man/man7/activator-protocol.7"):
+        assert (tmp_path / path).stat().st_size > 0
+    for name in PROGRAMS:
+        unit = (tmp_path / ("usr/lib/systemd/system/%s.service" % name)).read_text()
+        assert "ExecStart=/usr/sbin/%s -c /etc/activator/activator.conf" % name in unit
+        page = (tmp_path / ("usr/share/man/man8/%s.8" % name)).read_text()
+        assert "\n@" not in page and name + "_info" in page
+
+
+def ask(port, host):
+    request = urllib.request.Request("http://127.0.0.1:%d/" % port, headers={"host": host})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as e:
+        return e.code, e.read().decode()
+
+
+def demo_conf(path):
+    """conf/demo.conf with addresses and a folder of its own; where clients go."""
+    with open(os.path.join(ROOT, "conf/demo.conf")) as f:
+        text = f.read()
+    ports = {str(n): str(free_port()) for n in (8080, 8081, 8082)}
+    text = re.sub(r"127\.0\.0\.1:(808\d)", lambda m: "127.0.0.1:" + ports[m[1]], text)
+    text = text.replace("build/demo", str(path)).replace("= 10s", "= 2s").replace("= 5s", "= 1s")
+    (path / "demo.conf").write_text(text)
+    return int(ports["8080"])
+
+
+def test_the_demo(tmp_path):
+    port = demo_conf(tmp_path)
+    said = tmp_path / "said"
+    with said.open("wb") as out:
+        demo = subprocess.Popen(["conf/demo.sh"], cwd=ROOT, stdout=out, stderr=out,
+                                stdin=subprocess.DEVNULL,
+                                env=dict(os.environ, DEMO_CONF=str(tmp_path / "demo.conf")))
+    try:
+        wait_until(lambda: "Ctrl-C stops everything" in said.read_text())
+        assert ask(port, "hello.localhost") == (200, "hello\n")
+        status, text = ask(port, "files.localhost")
+        assert status == 200 and "demo.conf" in text
+        status, text = ask(port, "broken.localhost")
+        assert status == 503 and "no-such-program" in text
+        wait_until(lambda: "hello/v1  back to zero" in said.read_text(), timeout=40)
+        assert ask(port, "hello.localhost") == (200, "hello\n")
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(30) == 0
+    finally:
+        demo.kill()
+    told = said.read_text()
+    assert re.search(r"hello/v1  woken: 1 parked\n", told)
+    assert re.search(r"hello/v1  scaled from 0 to 1\n", told)
+    assert re.search(r"hello/v1  ready in \d+ ms\n", told)
+    assert re.search(r"broken/v1  cannot start no-such-program: not found in PATH\n", told)
+    assert told.endswith("stopping\nstopped\n")
