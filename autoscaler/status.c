@@ -105,6 +105,7 @@ put_failure(struct jput *j, const struct revision *rev)
 static void
 put_decision(struct jput *j, const struct revision *rev)
 {
+	jput_u64(j, "wished", rev->wish);
 	jput_u64(j, "wanted", rev->wanted);
 	jput_u64(j, "told", rev->told);
 	jput_string(j, "rule", decide_rule_name(rev->out.rule));
@@ -136,6 +137,7 @@ put_revision(struct jput *j, struct revision *rev)
 	jput_object(j, NULL);
 	jput_string(j, "name", revision_name(rev));
 	jput_bool(j, "external", rev->is_external);
+	jput_bool(j, "leaving", rev->is_leaving);
 	if (!rev->is_external)
 		put_decision(j, rev);
 	put_observed(j, rev);

@@ -1,0 +1,128 @@
+/* What several activators say of one revision, and the sums. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "autoscaler/demand.h"
+#include "common/clk.h"
+
+static void
+report(struct demand *d, uint64_t peer, uint64_t n, uint32_t parked, uint32_t a, uint32_t b)
+{
+	struct msg_stat_instance v[] = {{(char[]){"a"}, a, 0}, {(char[]){"b"}, b, 0}};
+	struct msg_stat s = {.parked = parked, .in_flight = a + b, .v = v, .n = 2};
+
+	demand_report(d, peer, n, &s, 0);
+}
+
+static void
+sums_are_over_all_activators(void **state)
+{
+	struct demand d;
+
+	(void)state;
+	demand_init(&d);
+	report(&d, 1, 1, 5, 2, 0);
+	report(&d, 2, 1, 1, 3, 4);
+	assert_int_equal(demand_parked(&d), 6);
+	assert_int_equal(demand_in_flight(&d), 9);
+	assert_int_equal(demand_at_instance(&d, "a"), 5);
+	assert_int_equal(demand_at_instance(&d, "b"), 4);
+	assert_int_equal(demand_at_instance(&d, "c"), 0);
+	report(&d, 2, 2, 0, 1, 0); /* the newest word counts */
+	assert_int_equal(demand_parked(&d), 5);
+	assert_int_equal(demand_at_instance(&d, "a"), 3);
+	demand_fini(&d);
+}
+
+static void
+what_a_whole_report_leaves_out_is_nothing(void **state)
+{
+	struct demand d;
+
+	(void)state;
+	demand_init(&d);
+	report(&d, 1, 7, 5, 2, 0);
+	assert_false(demand_complete(&d, 1, 7));
+	assert_int_equal(demand_parked(&d), 5);
+	assert_true(demand_complete(&d, 1, 8));
+	assert_int_equal(demand_parked(&d), 0);
+	assert_true(list_empty(&d.entries));
+	assert_true(demand_complete(&d, 1, 9)); /* nothing, as before */
+	demand_fini(&d);
+}
+
+static void
+an_activate_outlives_the_report_that_was_under_way(void **state)
+{
+	struct demand d;
+
+	(void)state;
+	demand_init(&d);
+	demand_activate(&d, 1, 3);
+	assert_true(demand_is_asked(&d));
+	assert_int_equal(demand_parked(&d), 3);
+	assert_true(demand_complete(&d, 1, 4));
+	assert_int_equal(demand_parked(&d), 3);
+	assert_false(demand_is_asked(&d)); /* the stats carry the demand from here on */
+	assert_true(demand_complete(&d, 1, 5));
+	assert_int_equal(demand_parked(&d), 0);
+	demand_fini(&d);
+}
+
+static void
+one_that_vanished_is_still_busy(void **state)
+{
+	struct demand d;
+
+	(void)state;
+	demand_init(&d);
+	report(&d, 1, 1, 4, 2, 0);
+	demand_activate(&d, 1, 5);
+	demand_vanish(&d, 1);
+	assert_int_equal(demand_in_flight(&d), 2);
+	assert_int_equal(demand_parked(&d), 0);
+	assert_false(demand_is_asked(&d));
+	demand_drop(&d, 1);
+	assert_int_equal(demand_in_flight(&d), 0);
+	demand_vanish(&d, 9);
+	demand_drop(&d, 9);
+	demand_fini(&d);
+}
+
+static void
+busy_leases_run_out(void **state)
+{
+	struct msg_stat_instance v[] = {{(char[]){"a"}, 0, 2.5}, {(char[]){"b"}, 0, 10}};
+	struct msg_stat s = {.v = v, .n = 2};
+	struct demand d;
+
+	(void)state;
+	demand_init(&d);
+	assert_true(demand_busy_s(&d, 0) == 0);
+	demand_report(&d, 1, 1, &s, 100 * CLK_S);
+	assert_true(demand_busy_s(&d, 100 * CLK_S) == 10);
+	assert_true(demand_busy_s(&d, 107 * CLK_S) == 3);
+	assert_true(demand_busy_s(&d, 200 * CLK_S) == 0);
+	v[1].busy_s = 1e300; /* whatever a peer says, no overflow */
+	demand_report(&d, 1, 2, &s, 100 * CLK_S);
+	assert_true(demand_busy_s(&d, 100 * CLK_S) > 1e8);
+	demand_fini(&d);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sums_are_over_all_activators),
+		cmocka_unit_test(what_a_whole_report_leaves_out_is_nothing),
+		cmocka_unit_test(an_activate_outlives_the_report_that_was_under_way),
+		cmocka_unit_test(one_that_vanished_is_still_busy),
+		cmocka_unit_test(busy_leases_run_out),
+	};
+
+	return cmocka_run_group_tests_name("demand", tests, NULL, NULL);
+}
