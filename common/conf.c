@@ -6,530 +6,70 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "common/conf_names.h"
+#include "common/conf_text.h"
+#include "common/hmap.h"
 #include "common/strbuf.h"
 
-#define FILE_MAX ((size_t)8 << 20)
-#define UNKNOWN_MAX 64 /* unknown names that one run can step over */
+/* libconfuse builds a tree of its own that knows no lines and costs 50 KB a service.
+ * So ours is built from its callbacks, and each of its sections is dropped as it ends.
+ * It calls nobody when a section begins: but it parses defaults then, and BEGIN is an
+ * option with one. */
+#define BEGIN "\1"
+#define DEPTH_MAX 8
+#define STRANGERS_MAX CONF_ERRORS_TOLD
+#define WORK_MAX ((size_t)64 << 20) /* bytes that may be parsed, all runs together */
 
-/* --- errors --- */
-
-static int
-by_line(const void *a, const void *b)
-{
-	const char *x = *(const char *const *)a, *y = *(const char *const *)b;
-	const char *xc = strchr(x, ':'), *yc = strchr(y, ':');
-	long xl = xc == NULL ? 0 : strtol(xc + 1, NULL, 10);
-	long yl = yc == NULL ? 0 : strtol(yc + 1, NULL, 10);
-
-	return xl < yl ? -1 : xl > yl;
-}
-
-void
-conf_error(struct settings_errors *errors, const char *file, unsigned line, const char *fmt, ...)
-{
-	struct strbuf b;
-	va_list args;
-	char text[1024];
-
-	if (errors->n == CONF_ERRORS_MAX)
-		return;
-	va_start(args, fmt);
-	vsnprintf(text, sizeof text, fmt, args);
-	va_end(args);
-	strbuf_init(&b, 0);
-	strbuf_adds(&b, file);
-	if (line > 0)
-		strbuf_addf(&b, ":%u", line);
-	strbuf_addf(&b, ": %s", text);
-	errors->lines = xrealloc(errors->lines, (errors->n + 1) * sizeof *errors->lines);
-	errors->lines[errors->n++] = strbuf_take(&b);
-	qsort(errors->lines, errors->n, sizeof *errors->lines, by_line);
-}
-
-/* --- the file as text --- */
-
-static char *
-read_file(const char *file, size_t *n, struct settings_errors *errors)
-{
-	FILE *f = fopen(file, "re");
-	char *text = xmalloc(FILE_MAX + 1);
-	int code = errno;
-
-	*n = f == NULL ? 0 : fread(text, 1, FILE_MAX + 1, f);
-	code = f == NULL ? code : errno;
-	if (f == NULL || ferror(f)) {
-		conf_error(errors, file, 0, "cannot be read: %s", strerror(code));
-		free(text);
-		text = NULL;
-	} else if (*n > FILE_MAX) {
-		conf_error(errors, file, 0, "is larger than %zu MiB", FILE_MAX >> 20);
-		free(text);
-		text = NULL;
-	}
-	if (f != NULL)
-		fclose(f);
-	return text;
-}
-
-/* What the parser would stumble over without a word. */
-static bool
-is_clean(const char *text, size_t n, const char *file, struct settings_errors *errors)
-{
-	unsigned line = 1;
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		unsigned char ch = (unsigned char)text[i];
-
-		if (ch == '\n')
-			line++;
-		else if ((ch < 0x20 && ch != '\t' && ch != '\r') || ch == 0x7f) {
-			conf_error(errors, file, line,
-				   "expected text, got a byte of value %u (0x%02x)", ch, ch);
-			return false;
-		}
-	}
-	return true;
-}
-
-/* Where a string or comment that begins at i ends; i where none begins. */
-static size_t
-skip_comment(const char *s, size_t n, size_t i)
-{
-	const char *end = NULL;
-
-	if (s[i] == '#' || (s[i] == '/' && i + 1 < n && s[i + 1] == '/'))
-		end = memchr(s + i, '\n', n - i);
-	else if (s[i] == '/' && i + 1 < n && s[i + 1] == '*') {
-		end = memmem(s + i + 2, n - i - 2, "*/", 2);
-		end = end == NULL ? NULL : end + 2;
-	} else {
-		return i;
-	}
-	return end == NULL ? n : (size_t)(end - s);
-}
-
-/* Sections that are never closed, which libconfuse takes for closed at the end. */
-static bool
-is_balanced(const char *s, size_t n, const char *file, struct settings_errors *errors)
-{
-	unsigned line = 1, depth = 0, opened[16] = {0};
-	char quote = '\0';
-	size_t i = 0;
-
-	while (i < n) {
-		size_t end = quote != '\0' ? i : skip_comment(s, n, i);
-
-		if (end > i) {
-			for (; i < end; i++)
-				line += s[i] == '\n';
-			continue;
-		}
-		if (s[i] == '\n')
-			line++;
-		else if (quote != '\0' && s[i] == '\\')
-			i++;
-		else if (quote != '\0')
-			quote = s[i] == quote ? '\0' : quote;
-		else if (s[i] == '"' || s[i] == '\'')
-			quote = s[i];
-		else if (s[i] == '{' && ++depth <= ARRAY_LEN(opened))
-			opened[depth - 1] = line;
-		else if (s[i] == '}' && depth > 0)
-			depth--;
-		i++;
-	}
-	if (depth == 0 || quote != '\0')
-		return true;
-	conf_error(errors, file, opened[MIN(depth, ARRAY_LEN(opened)) - 1],
-		   "expected a \"}\" for the \"{\" of this line, got the end of the file");
-	return false;
-}
-
-/* libconfuse puts environment variables in place of ${NAME} in double quotes: a
- * backslash before each $ turns that off.  A BOM and carriage returns go. */
-static char *
-prepare(const char *s, size_t n)
-{
-	struct strbuf b;
-	bool is_quoted = false;
-	size_t i = n >= 3 && memcmp(s, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-
-	strbuf_init(&b, 0);
-	while (i < n) {
-		size_t end = is_quoted ? i : skip_comment(s, n, i);
-
-		if (end > i) {
-			strbuf_add(&b, s + i, end - i);
-			i = end;
-			continue;
-		}
-		if (s[i] == '"')
-			is_quoted = !is_quoted;
-		else if (is_quoted && s[i] == '\\' && i + 1 < n)
-			strbuf_add(&b, &s[i++], 1);
-		else if (is_quoted && s[i] == '$')
-			strbuf_adds(&b, "\\");
-		if (s[i] != '\r')
-			strbuf_add(&b, &s[i], 1);
-		i++;
-	}
-	strbuf_adds(&b, "\n");
-	return strbuf_take(&b);
-}
-
-/* --- the parser --- */
-
-static const struct {
-	const char *name;
-	unsigned where, parent;
-	bool has_title;
-} kinds[] = {
-	{"activator", IN_ACTIVATOR, IN_TOP, false},   {"autoscaler", IN_AUTOSCALER, IN_TOP, false},
-	{"service", IN_SERVICE, IN_TOP, true},	      {"traffic", IN_TRAFFIC, IN_SERVICE, true},
-	{"rule", IN_RULE, IN_SERVICE, true},	      {"revision", IN_REVISION, IN_SERVICE, true},
-	{"schedule", IN_SCHEDULE, IN_REVISION, true},
-};
-
-/* libconfuse stops at the first name it does not know: each is remembered, told to it
- * as a name to step over, and the file read again. */
-struct unknown {
+/* It stops at the first name that it does not know: each is remembered, told to it as
+ * something to step over, and the text is parsed again. */
+struct stranger {
 	char *name;
-	unsigned where;
+	unsigned where;				     /* in what it stands */
+	enum { AS_VALUE, AS_TITLED, AS_PLAIN } form; /* tried in this order */
+	unsigned like;				     /* a section: what to expect in it */
 };
 
 struct reader {
-	const char *file;
-	struct settings_errors *errors;
-	struct unknown unknown[UNKNOWN_MAX];
-	size_t unknown_n;
+	const char *text;
+	size_t text_n;
+	struct conf_errors *errors;
+	size_t errors_n; /* that were there before the parser */
+	struct stranger strangers[STRANGERS_MAX];
+	size_t strangers_n;
+	size_t work;
 	bool must_retry, is_failed;
-	/* lines of the values that were set in this run: a hash by address, at most half
-	 * full, so that a file of many services does not cost the square of them */
-	struct line {
-		const cfg_opt_t *opt; /* NULL: free */
-		unsigned line, calls;
-	} * lines;
-	size_t lines_n, lines_cap; /* a power of two */
+	bool is_cut; /* an end of file in the middle was told */
+
+	struct conf_section *open[DEPTH_MAX]; /* from the file itself inward */
+	bool is_strange[DEPTH_MAX];	      /* to be dropped at its end */
+	size_t depth;
+	bool is_ignored;	/* the texts that come now: their key was set before */
+	const struct key *last; /* key that last got a text */
 };
 
-static struct reader *current; /* libconfuse's callbacks carry no argument; main thread only */
-
-static unsigned
-where_of(const char *section)
-{
-	size_t i;
-
-	for (i = 0; i < ARRAY_LEN(kinds); i++)
-		if (strcmp(kinds[i].name, section) == 0)
-			return kinds[i].where;
-	return IN_TOP;
-}
-
-static const char *
-name_of(unsigned where)
-{
-	size_t i;
-
-	for (i = 0; i < ARRAY_LEN(kinds); i++)
-		if ((kinds[i].where & where) != 0)
-			return kinds[i].name;
-	return "the top level";
-}
-
-/* Levenshtein's distance, cut at 3. */
-static unsigned
-distance(const char *a, const char *b)
-{
-	unsigned row[64], n = (unsigned)strlen(b), i, j;
-
-	if (n >= ARRAY_LEN(row) || strlen(a) >= ARRAY_LEN(row))
-		return 3;
-	for (j = 0; j <= n; j++)
-		row[j] = j;
-	for (i = 1; a[i - 1] != '\0'; i++) {
-		unsigned diagonal = row[0];
-
-		row[0] = i;
-		for (j = 1; j <= n; j++) {
-			unsigned above = row[j];
-
-			row[j] = MIN(MIN(row[j], row[j - 1]) + 1,
-				     diagonal + (a[i - 1] != b[j - 1]));
-			diagonal = above;
-		}
-	}
-	return MIN(row[n], 3);
-}
-
-static const char *
-nearest(const char *name, unsigned where)
-{
-	const char *best = NULL;
-	unsigned least = 3;
-	size_t i;
-
-	for (i = 0; i < settings_keys_n; i++)
-		if ((settings_keys[i].where & where) != 0 &&
-		    distance(name, settings_keys[i].name) < least) {
-			best = settings_keys[i].name;
-			least = distance(name, best);
-		}
-	for (i = 0; i < ARRAY_LEN(kinds); i++)
-		if (kinds[i].parent == where && distance(name, kinds[i].name) < least) {
-			best = kinds[i].name;
-			least = distance(name, best);
-		}
-	return best;
-}
-
-static void
-tell_unknown(struct reader *r, unsigned line, const char *name, unsigned where)
-{
-	const char *near = nearest(name, where), *section = name_of(where);
-	const struct key *elsewhere = settings_key_find(name, ~0u);
-
-	if (elsewhere != NULL)
-		conf_error(r->errors, r->file, line, "%s: may not stand in %s, but in %s", name,
-			   section, name_of(elsewhere->where));
-	else if (near != NULL)
-		conf_error(r->errors, r->file, line, "%s: no such key in %s; the nearest is \"%s\"",
-			   name, section, near);
-	else
-		conf_error(r->errors, r->file, line, "%s: no such key in %s", name, section);
-}
-
-static void
-learn_unknown(struct reader *r, unsigned where, unsigned line, const char *name)
-{
-	tell_unknown(r, line, name, where);
-	r->must_retry = r->unknown_n < UNKNOWN_MAX;
-	r->is_failed = !r->must_retry;
-	if (r->must_retry)
-		r->unknown[r->unknown_n++] = (struct unknown){.name = xstrdup(name),
-							      .where = where};
-}
-
-static bool
-is_stepped_over(const struct reader *r, const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < r->unknown_n; i++)
-		if (strcmp(r->unknown[i].name, name) == 0)
-			return true;
-	return false;
-}
-
-static void
-on_error(cfg_t *cfg, const char *fmt, va_list args)
-{
-	static const char no_option[] = "no such option '";
-	static const char no_equal[] = "missing equal sign after option '";
-	struct reader *r = current;
-	char text[512];
-
-	if (r->must_retry || r->is_failed)
-		return; /* what follows the first is its consequence */
-	vsnprintf(text, sizeof text, fmt, args);
-	if (strncmp(text, no_option, sizeof no_option - 1) == 0) {
-		char *name = text + sizeof no_option - 1;
-
-		name[strcspn(name, "'")] = '\0';
-		learn_unknown(r, where_of(cfg->name), (unsigned)cfg->line, name);
-		return;
-	}
-	r->is_failed = true;
-	if (strncmp(text, no_equal, sizeof no_equal - 1) == 0) {
-		char *name = text + sizeof no_equal - 1;
-
-		name[strcspn(name, "'")] = '\0';
-		if (is_stepped_over(r, name)) /* a section of an unknown name: told already */
-			return;
-		conf_error(r->errors, r->file, (unsigned)cfg->line,
-			   "%s: expected \"=\" and a value", name);
-		return;
-	}
-	conf_error(r->errors, r->file, (unsigned)cfg->line, "%s", text);
-}
-
-/* Where opt is, or would be put. */
-static struct line *
-find_line(const struct reader *r, const cfg_opt_t *opt)
-{
-	uint64_t hash = (uint64_t)(uintptr_t)opt * UINT64_C(0x9e3779b97f4a7c15);
-	size_t i = (size_t)(hash >> 32) & (r->lines_cap - 1);
-
-	while (r->lines[i].opt != NULL && r->lines[i].opt != opt)
-		i = (i + 1) & (r->lines_cap - 1);
-	return &r->lines[i];
-}
-
-static void
-grow_lines(struct reader *r)
-{
-	struct reader wider = {.lines_cap = r->lines_cap == 0 ? 64 : r->lines_cap * 2};
-	size_t i;
-
-	wider.lines = xcalloc(wider.lines_cap, sizeof *wider.lines);
-	for (i = 0; i < r->lines_cap; i++)
-		if (r->lines[i].opt != NULL)
-			*find_line(&wider, r->lines[i].opt) = r->lines[i];
-	free(r->lines);
-	r->lines = wider.lines;
-	r->lines_cap = wider.lines_cap;
-}
-
-static void
-forget_lines(struct reader *r)
-{
-	free(r->lines);
-	r->lines = NULL;
-	r->lines_n = r->lines_cap = 0;
-}
-
-/* Called for each value, and once more behind the last of a list. */
-static int
-on_value(cfg_t *cfg, cfg_opt_t *opt)
-{
-	struct reader *r = current;
-	unsigned most = (opt->flags & CFGF_LIST) != 0 ? opt->nvalues + 1 : 1;
-	struct line *at;
-
-	if (r->lines_n * 2 >= r->lines_cap)
-		grow_lines(r);
-	at = find_line(r, opt);
-	if (at->opt == NULL) {
-		*at = (struct line){.opt = opt, .line = (unsigned)cfg->line};
-		r->lines_n++;
-	}
-	if (++at->calls == most + 1)
-		conf_error(r->errors, r->file, (unsigned)cfg->line,
-			   "%s: stands here again; it was set in line %u", opt->name, at->line);
-	return 0;
-}
-
-/* --- what libconfuse is told to expect --- */
-
-static cfg_opt_t *
-options_of(const struct reader *r, unsigned where)
-{
-	size_t n = 0, i;
-	cfg_opt_t *opts = xcalloc(settings_keys_n + ARRAY_LEN(kinds) + UNKNOWN_MAX + 1,
-				  sizeof *opts);
-
-	for (i = 0; i < settings_keys_n; i++) {
-		const struct key *k = &settings_keys[i];
-		bool is_list = k->type == KEY_LIST || k->type == KEY_ADDRESSES ||
-			       k->type == KEY_NETWORKS;
-
-		if ((k->where & where) == 0)
-			continue;
-		opts[n] = is_list ? (cfg_opt_t)CFG_STR_LIST(k->name, NULL, CFGF_NODEFAULT)
-				  : (cfg_opt_t)CFG_STR(k->name, NULL, CFGF_NODEFAULT);
-		opts[n++].validcb = on_value;
-	}
-	for (i = 0; i < r->unknown_n; i++)
-		if (r->unknown[i].where == where)
-			opts[n++] = (cfg_opt_t)CFG_STR_LIST(r->unknown[i].name, NULL,
-							    CFGF_NODEFAULT);
-	for (i = 0; i < ARRAY_LEN(kinds); i++)
-		if (kinds[i].parent == where)
-			opts[n++] = (cfg_opt_t)CFG_SEC(
-				kinds[i].name, options_of(r, kinds[i].where),
-				kinds[i].has_title ? CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES
-						   : CFGF_NONE);
-	opts[n] = (cfg_opt_t)CFG_END();
-	return opts;
-}
-
-static void
-options_free(cfg_opt_t *opts)
-{
-	cfg_opt_t *o;
-
-	for (o = opts; o->name != NULL; o++)
-		if (o->type == CFGT_SEC)
-			options_free(o->subopts);
-	free(opts);
-}
+static struct reader *current; /* libconfuse's callbacks carry no argument */
 
 /* --- the tree --- */
 
-static unsigned
-line_of(const struct reader *r, const cfg_opt_t *opt)
-{
-	return r->lines_cap == 0 ? 0 : find_line(r, opt)->line;
-}
-
 static void
-copy_value(const struct reader *r, struct conf_section *s, cfg_opt_t *opt)
+value_fini(struct conf_value *v)
 {
-	struct conf_value *v;
-	unsigned i;
+	size_t i;
 
-	s->values = xrealloc(s->values, (s->values_n + 1) * sizeof *s->values);
-	v = &s->values[s->values_n++];
-	*v = (struct conf_value){.key = settings_key_find(opt->name, s->where),
-				 .line = line_of(r, opt),
-				 .texts = xcalloc(opt->nvalues, sizeof *v->texts),
-				 .n = opt->nvalues};
-	for (i = 0; i < opt->nvalues; i++) {
-		const char *text = cfg_opt_getnstr(opt, i);
-
-		v->texts[i] = xstrdup(text == NULL ? "" : text);
-	}
-	if (s->line == 0 || v->line < s->line)
-		s->line = v->line;
-}
-
-static void copy_section(const struct reader *r, struct conf_section *s, cfg_t *cfg,
-			 unsigned where);
-
-static void
-copy_sections(const struct reader *r, struct conf_section *s, cfg_opt_t *opt)
-{
-	unsigned i;
-
-	for (i = 0; i < opt->nvalues; i++) {
-		struct conf_section *sub;
-
-		s->sections = xrealloc(s->sections, (s->sections_n + 1) * sizeof *s->sections);
-		sub = &s->sections[s->sections_n++];
-		copy_section(r, sub, cfg_opt_getnsec(opt, i), where_of(opt->name));
-		if (s->line == 0 || (sub->line > 0 && sub->line < s->line))
-			s->line = sub->line;
-	}
-}
-
-static void
-copy_section(const struct reader *r, struct conf_section *s, cfg_t *cfg, unsigned where)
-{
-	cfg_opt_t *o;
-
-	*s = (struct conf_section){.where = where};
-	if (cfg->title != NULL)
-		s->title = xstrdup(cfg->title);
-	for (o = cfg->opts; o->name != NULL; o++) {
-		if (o->type == CFGT_SEC)
-			copy_sections(r, s, o);
-		else if (line_of(r, o) > 0 && settings_key_find(o->name, where) != NULL)
-			copy_value(r, s, o);
-	}
+	for (i = 0; i < v->n; i++)
+		free(v->texts[i]);
+	free(v->texts);
+	free(v->lines);
 }
 
 static void
 section_fini(struct conf_section *s)
 {
-	size_t i, j;
+	size_t i;
 
-	for (i = 0; i < s->values_n; i++) {
-		for (j = 0; j < s->values[i].n; j++)
-			free(s->values[i].texts[j]);
-		free(s->values[i].texts);
-	}
+	for (i = 0; i < s->values_n; i++)
+		value_fini(&s->values[i]);
 	for (i = 0; i < s->sections_n; i++)
 		section_fini(&s->sections[i]);
 	free(s->values);
@@ -546,6 +86,17 @@ conf_free(struct conf_section **sp)
 	*sp = NULL;
 }
 
+static struct conf_value *
+value_of(const struct conf_section *s, const struct key *key)
+{
+	size_t i;
+
+	for (i = 0; i < s->values_n; i++)
+		if (s->values[i].key == key)
+			return &s->values[i];
+	return NULL;
+}
+
 const struct conf_value *
 conf_find(const struct conf_section *s, const char *key)
 {
@@ -557,63 +108,511 @@ conf_find(const struct conf_section *s, const char *key)
 	return NULL;
 }
 
-/* One run of the parser.  NULL: look at must_retry. */
-static struct conf_section *
-parse(struct reader *r, const char *text)
+struct conf_section *
+conf_section_at(const struct conf_section *s, unsigned where, size_t n)
 {
-	cfg_opt_t *opts = options_of(r, IN_TOP);
-	cfg_t *cfg = cfg_init(opts, CFGF_NONE);
-	struct conf_section *root = NULL;
-	int rc;
+	size_t i;
 
-	CHECK(cfg != NULL);
-	r->must_retry = r->is_failed = false;
-	forget_lines(r);
-	cfg_set_error_function(cfg, on_error);
-	rc = cfg_parse_buf(cfg, text);
-	if (rc != CFG_SUCCESS && !r->must_retry && !r->is_failed)
-		conf_error(r->errors, r->file, (unsigned)cfg->line, "cannot be parsed");
-	if (rc == CFG_SUCCESS) {
-		root = xcalloc(1, sizeof *root);
-		copy_section(r, root, cfg, IN_TOP);
+	for (i = 0; i < s->sections_n; i++)
+		if (s->sections[i].where == where && n-- == 0)
+			return &s->sections[i];
+	return NULL;
+}
+
+size_t
+conf_sections(const struct conf_section *s, unsigned where)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < s->sections_n; i++)
+		n += s->sections[i].where == where;
+	return n;
+}
+
+static struct conf_value *
+value_add(struct conf_section *s, const struct key *key, unsigned line)
+{
+	s->values = xrealloc(s->values, (s->values_n + 1) * sizeof *s->values);
+	s->values[s->values_n] = (struct conf_value){.key = key, .line = line};
+	return &s->values[s->values_n++];
+}
+
+static void
+value_add_text(struct conf_value *v, const char *text, unsigned line)
+{
+	v->texts = xrealloc(v->texts, (v->n + 1) * sizeof *v->texts);
+	v->lines = xrealloc(v->lines, (v->n + 1) * sizeof *v->lines);
+	v->lines[v->n] = line;
+	v->texts[v->n++] = xstrdup(text);
+}
+
+/* --- names that are not known --- */
+
+static struct stranger *
+stranger_find(struct reader *r, const char *name, unsigned where)
+{
+	size_t i;
+
+	for (i = 0; i < r->strangers_n; i++)
+		if (r->strangers[i].where == where && strcmp(r->strangers[i].name, name) == 0)
+			return &r->strangers[i];
+	return NULL;
+}
+
+static void
+stranger_add(struct reader *r, const char *name, unsigned where, unsigned line)
+{
+	r->must_retry = r->strangers_n < STRANGERS_MAX && r->work < WORK_MAX &&
+			stranger_find(r, name, where) == NULL;
+	r->is_failed = !r->must_retry;
+	if (r->is_failed)
+		conf_tell_unknown(r->errors, line, name, where, false);
+	else
+		r->strangers[r->strangers_n++] = (struct stranger){.name = xstrdup(name),
+								   .where = where};
+}
+
+/* No `=` behind it: a section then, or a word too many.  False: nothing left to try. */
+static bool
+stranger_reform(struct reader *r, struct stranger *s, unsigned like)
+{
+	s->form++;
+	s->like = like;
+	r->must_retry = s->form <= AS_PLAIN && like != 0 && r->work < WORK_MAX;
+	return r->must_retry;
+}
+
+/* --- what libconfuse says --- */
+
+static unsigned
+place(const struct reader *r)
+{
+	return r->open[r->depth - 1]->where;
+}
+
+static void
+on_missing_equal(struct reader *r, unsigned line, const char *name)
+{
+	struct stranger *s = stranger_find(r, name, place(r));
+	const struct conf_kind *like = conf_kind_nearest(name);
+	size_t n = strlen(name);
+
+	if (s != NULL && s->form == AS_VALUE &&
+	    stranger_reform(r, s, like == NULL ? 0 : like->where))
+		return;
+	r->is_failed = true;
+	if (strcmp(name, "include") == 0)
+		conf_error(r->errors, line, "include: expected all in one file");
+	else if (n > 1 && name[n - 1] == ':')
+		conf_error(r->errors, line, "%.*s: expected \"=\", got \":\"", (int)n - 1, name);
+	else if (s != NULL && like == NULL)
+		conf_tell_unknown(r->errors, line, name, s->where, false);
+	else
+		conf_error(r->errors, line, "%s: expected \"=\" and a value",
+			   conf_named(name, (char[CONF_QUOTE_MAX]){0}));
+}
+
+static void
+on_missing_title(struct reader *r, unsigned line, const char *name)
+{
+	struct stranger *s = stranger_find(r, name, place(r));
+
+	if (s != NULL && s->form == AS_TITLED && stranger_reform(r, s, s->like))
+		return;
+	r->is_failed = true;
+	conf_error(r->errors, line, "%s: expected a name in quotes behind it, like %s \"v1\" {",
+		   name, name);
+}
+
+static void
+on_missing_brace(struct reader *r, unsigned line, const char *name)
+{
+	const struct conf_kind *k = conf_kind_find(name, place(r));
+
+	r->is_failed = true;
+	if (stranger_find(r, name, place(r)) != NULL)
+		conf_tell_unknown(r->errors, line, name, place(r), false);
+	else if (k != NULL && k->has_title)
+		conf_error(r->errors, line, "%s: expected \"{\" behind its name", name);
+	else
+		conf_error(r->errors, line, "%s: expected \"{\" behind it", name);
+}
+
+/* `key = key = value`: the first has no value. */
+static bool
+on_missing_value(struct reader *r, unsigned line)
+{
+	const struct conf_section *s = r->open[r->depth - 1];
+	struct conf_value *v = r->last == NULL ? NULL : value_of(s, r->last);
+
+	if (v == NULL || v->n == 0 || settings_key_find(v->texts[v->n - 1], ~0u) == NULL)
+		return false;
+	conf_error(r->errors, line, "%s: expected a value, got the key \"%s\"", v->key->name,
+		   v->texts[v->n - 1]);
+	v->is_bad = true;
+	return true;
+}
+
+static void
+on_unexpected(struct reader *r, unsigned line, const char *token)
+{
+	const char *key = r->last == NULL ? NULL : r->last->name;
+
+	r->is_failed = true;
+	if (strcmp(token, "=") == 0 && on_missing_value(r, line))
+		return;
+	if (strpbrk(token, "{}()=,+") == NULL && key != NULL)
+		conf_error(r->errors, line, "%s: expected \",\" or \"}\" in its list, got %s", key,
+			   CONF_QUOTED(token));
+	else
+		conf_error(r->errors, line, "expected a key, a value or a section, got \"%s\"",
+			   token);
+}
+
+static void
+on_premature_end(struct reader *r, unsigned line, const char *unused)
+{
+	(void)unused;
+	r->is_failed = true;
+	if (!r->is_cut)
+		conf_error(r->errors, line, "expected a value, got the end of the file");
+}
+
+static void
+on_stray_brace(struct reader *r, unsigned line, const char *unused)
+{
+	(void)unused;
+	r->is_failed = true;
+	conf_error(r->errors, line, "expected a key or a section, got a \"}\" that closes nothing");
+}
+
+/* It takes `|` and `=` in a name for a way to somewhere else. */
+static void
+on_odd_name(struct reader *r, unsigned line, const char *unused)
+{
+	(void)unused;
+	r->is_failed = true;
+	conf_error(r->errors, line, "expected the name of a key or a section");
+}
+
+static void
+on_unknown_name(struct reader *r, unsigned line, const char *name)
+{
+	stranger_add(r, name, place(r), line);
+}
+
+/* Its messages, as far as the name in them. */
+static const struct {
+	const char *begin;
+	void (*tell)(struct reader *, unsigned line, const char *name);
+} messages[] = {
+	{"no such option '", on_unknown_name},
+	{"no sub-section", on_odd_name},
+	{"missing equal sign after option '", on_missing_equal},
+	{"missing title for section '", on_missing_title},
+	{"missing opening brace for section '", on_missing_brace},
+	{"unexpected token '", on_unexpected},
+	{"unexpected closing brace", on_stray_brace},
+	{"premature end of file", on_premature_end},
+};
+
+static void
+on_error(cfg_t *cfg, const char *fmt, va_list args)
+{
+	struct reader *r = current;
+	char text[512];
+	size_t i, n;
+
+	if (r->must_retry || r->is_failed)
+		return; /* what follows the first is its consequence */
+	vsnprintf(text, sizeof text, fmt, args);
+	for (i = 0; i < ARRAY_LEN(messages); i++) {
+		n = strlen(messages[i].begin);
+		if (strncmp(text, messages[i].begin, n) == 0) {
+			if (text[strlen(text) - 1] == '\'')
+				text[strlen(text) - 1] = '\0';
+			messages[i].tell(r, (unsigned)cfg->line, text + n);
+			return;
+		}
 	}
+	r->is_failed = true;
+	conf_error(r->errors, (unsigned)cfg->line, "%s", text);
+}
+
+/* --- what libconfuse reads --- */
+
+static int
+on_begin(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
+{
+	struct reader *r = current;
+	const struct conf_kind *kind = conf_kind_find(cfg->name, place(r));
+	struct stranger *strange = kind == NULL ? stranger_find(r, cfg->name, place(r)) : NULL;
+	struct conf_section *s;
+
+	(void)opt;
+	*(const char **)result = text;
+	CHECK(r->depth < DEPTH_MAX && (kind != NULL || strange != NULL));
+	if (strange != NULL)
+		conf_tell_unknown(r->errors, (unsigned)cfg->line, cfg->name, place(r), true);
+	s = xcalloc(1, sizeof *s);
+	s->where = kind != NULL ? kind->where : strange->like;
+	s->title = cfg->title == NULL ? NULL : xstrdup(cfg->title);
+	s->line = (unsigned)cfg->line;
+	r->is_strange[r->depth] = strange != NULL;
+	r->open[r->depth++] = s;
+	r->last = NULL;
+	return 0;
+}
+
+/* Called for each text; nvalues is 1 for the first behind an `=`. */
+static int
+on_text(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
+{
+	struct reader *r = current;
+	struct conf_section *s = r->open[r->depth - 1];
+	const struct key *key = settings_key_find(opt->name, s->where);
+	struct conf_value *v = key == NULL ? NULL : value_of(s, key);
+	unsigned line = (unsigned)cfg->line;
+
+	*(const char **)result = text;
+	if (opt->nvalues == 1)
+		r->is_ignored = key == NULL || v != NULL;
+	if (opt->nvalues == 1 && key == NULL)
+		conf_tell_unknown(r->errors, line, opt->name, s->where, false);
+	else if (opt->nvalues == 1 && v != NULL)
+		conf_error(r->errors, line, "%s: stands here again; it is set in line %u",
+			   opt->name, v->line);
+	r->last = key;
+	if (!r->is_ignored)
+		value_add_text(v != NULL ? v : value_add(s, key, line), text, line);
+	return 0;
+}
+
+/* An empty list calls nobody. */
+static void
+add_empty_lists(struct conf_section *s, const cfg_t *cfg)
+{
+	const cfg_opt_t *o;
+
+	for (o = cfg->opts; o->name != NULL; o++) {
+		const struct key *key = settings_key_find(o->name, s->where);
+
+		if (o->type == CFGT_STR && (o->flags & CFGF_MODIFIED) != 0 && o->nvalues == 0 &&
+		    key != NULL && value_of(s, key) == NULL)
+			value_add(s, key, s->line);
+	}
+}
+
+/* The innermost open section goes into the one around it. */
+static void
+close_section(struct reader *r)
+{
+	struct conf_section *s = r->open[--r->depth], *parent = r->open[r->depth - 1];
+
+	if (r->is_strange[r->depth]) {
+		section_fini(s);
+	} else {
+		parent->sections = xrealloc(parent->sections, (parent->sections_n + 1) * sizeof *s);
+		parent->sections[parent->sections_n++] = *s;
+	}
+	free(s);
+	r->last = NULL;
+}
+
+static int
+on_end(cfg_t *cfg, cfg_opt_t *opt)
+{
+	unsigned last = cfg_opt_size(opt) - 1;
+
+	(void)cfg;
+	add_empty_lists(current->open[current->depth - 1], cfg_opt_getnsec(opt, last));
+	close_section(current);
+	cfg_opt_rmnsec(opt, last);
+	return 0;
+}
+
+/* --- what libconfuse is told to expect --- */
+
+enum level { LEVEL_FILE, LEVEL_SECTION, LEVEL_STRANGE };
+
+static cfg_opt_t *options_of(const struct reader *, unsigned where, enum level);
+
+static cfg_opt_t
+section_option(const struct reader *r, const char *name, unsigned where, bool has_title,
+	       enum level level)
+{
+	cfg_opt_t o = CFG_SEC(name, options_of(r, where, level),
+			      CFGF_MULTI | (has_title ? CFGF_TITLE : 0));
+
+	o.validcb = on_end;
+	return o;
+}
+
+/* Any key may be given as a list, so that the parser goes on and we can say what is
+ * wrong with it. */
+static cfg_opt_t *
+options_of(const struct reader *r, unsigned where, enum level level)
+{
+	enum level inner = MAX(level, LEVEL_SECTION);
+	size_t n = 0, i;
+	cfg_opt_t *opts = xcalloc(settings_keys_n + conf_kinds_n + STRANGERS_MAX + 2, sizeof *opts);
+
+	if (level != LEVEL_FILE)
+		opts[n++] = (cfg_opt_t)CFG_STR_LIST_CB(BEGIN, "{x}", CFGF_NONE, on_begin);
+	for (i = 0; i < settings_keys_n; i++)
+		if ((settings_keys[i].where & where) != 0)
+			opts[n++] = (cfg_opt_t)CFG_STR_LIST_CB(settings_keys[i].name, NULL,
+							       CFGF_NODEFAULT, on_text);
+	for (i = 0; i < conf_kinds_n; i++)
+		if (conf_kinds[i].parent == where)
+			opts[n++] = section_option(r, conf_kinds[i].name, conf_kinds[i].where,
+						   conf_kinds[i].has_title, inner);
+	for (i = 0; i < r->strangers_n; i++) {
+		const struct stranger *s = &r->strangers[i];
+
+		if (s->where != where || (s->form != AS_VALUE && level == LEVEL_STRANGE))
+			continue; /* one in another would make them many */
+		opts[n++] = s->form == AS_VALUE
+				    ? (cfg_opt_t)CFG_STR_LIST_CB(s->name, NULL, CFGF_NODEFAULT,
+								 on_text)
+				    : section_option(r, s->name, s->like, s->form == AS_TITLED,
+						     LEVEL_STRANGE);
+	}
+	opts[n] = (cfg_opt_t)CFG_END();
+	return opts;
+}
+
+static void
+options_free(cfg_opt_t *opts)
+{
+	cfg_opt_t *o;
+
+	for (o = opts; o->name != NULL; o++)
+		if (o->type == CFGT_SEC)
+			options_free(o->subopts);
+	free(opts);
+}
+
+/* --- the runs --- */
+
+/* One run of the parser; what it read is in r->open[0]. */
+static void
+parse(struct reader *r)
+{
+	cfg_opt_t *opts = options_of(r, IN_TOP, LEVEL_FILE);
+	cfg_t *cfg = cfg_init(opts, CFGF_NONE);
+	FILE *f = fmemopen((void *)(uintptr_t)r->text, r->text_n, "r");
+
+	CHECK(cfg != NULL && f != NULL);
+	r->must_retry = r->is_failed = false;
+	r->work += r->text_n;
+	conf_errors_cut(r->errors, r->errors_n);
+	cfg_set_error_function(cfg, on_error);
+	if (cfg_parse_fp(cfg, f) != CFG_SUCCESS && !r->must_retry && !r->is_failed) {
+		r->is_failed = true;
+		conf_error(r->errors, (unsigned)cfg->line, "cannot be understood");
+	}
+	while (r->depth > 1)
+		close_section(r);
+	if (!r->is_failed)
+		add_empty_lists(r->open[0], cfg);
+	fclose(f);
 	cfg_free(cfg);
 	options_free(opts);
-	return root;
 }
 
 static struct conf_section *
-parse_all(struct reader *r, const char *text)
+parse_all(struct reader *r)
 {
-	struct conf_section *root;
-	size_t i;
+	struct conf_section *root = NULL;
 
 	current = r;
-	do
-		root = parse(r, text);
-	while (root == NULL && r->must_retry);
+	do {
+		conf_free(&root);
+		root = xcalloc(1, sizeof *root);
+		root->where = IN_TOP;
+		r->open[0] = root;
+		r->depth = 1;
+		r->last = NULL;
+		parse(r);
+	} while (r->must_retry);
 	current = NULL;
-	for (i = 0; i < r->unknown_n; i++)
-		free(r->unknown[i].name);
-	forget_lines(r);
+	while (r->strangers_n > 0)
+		free(r->strangers[--r->strangers_n].name);
+	return root;
+}
+
+static const char *
+kind_name(unsigned where)
+{
+	size_t i;
+
+	for (i = 0; conf_kinds[i].where != where; i++)
+		;
+	return conf_kinds[i].name;
+}
+
+/* Sections of one kind and name, which libconfuse lets pass. */
+static void
+check_twice(const struct conf_section *s, struct conf_errors *errors)
+{
+	struct hmap seen;
+	size_t i;
+
+	hmap_init(&seen);
+	for (i = 0; i < s->sections_n; i++) {
+		struct conf_section *sub = &s->sections[i], *first;
+		const char *kind = kind_name(sub->where);
+		char *name = sub->title == NULL ? xstrdup(kind)
+						: xasprintf("%s \"%s\"", kind, sub->title);
+
+		first = hmap_put(&seen, name, sub);
+		if (first != NULL) {
+			conf_error(errors, sub->line,
+				   "%s: stands here again; it is in line %u already", name,
+				   first->line);
+			hmap_put(&seen, name, first);
+		}
+		free(name);
+		check_twice(sub, errors);
+	}
+	hmap_fini(&seen);
+}
+
+static struct conf_section *
+read_text(struct conf_text *t, struct conf_errors *errors, bool *is_whole)
+{
+	struct reader r = {.text = t->data,
+			   .text_n = t->n,
+			   .errors = errors,
+			   .errors_n = errors->n,
+			   .is_cut = t->is_cut};
+	struct conf_section *root = NULL;
+
+	*is_whole = false;
+	if (t->data != NULL) {
+		root = parse_all(&r);
+		*is_whole = !r.is_failed && !t->is_cut;
+		check_twice(root, errors);
+	}
+	conf_text_fini(t);
 	return root;
 }
 
 struct conf_section *
-conf_read(const char *file, struct settings_errors *errors)
+conf_read(struct conf_errors *errors, bool *is_whole)
 {
-	struct reader r = {.file = file, .errors = errors};
-	struct conf_section *root = NULL;
-	size_t n;
-	char *text = read_file(file, &n, errors), *prepared;
+	struct conf_text t;
 
-	if (text == NULL)
-		return NULL;
-	if (is_clean(text, n, file, errors) && is_balanced(text, n, file, errors)) {
-		prepared = prepare(text, n);
-		root = parse_all(&r, prepared);
-		free(prepared);
-	}
-	free(text);
-	return root;
+	conf_text_read(&t, errors);
+	return read_text(&t, errors, is_whole);
+}
+
+struct conf_section *
+conf_read_bytes(const char *bytes, size_t n, struct conf_errors *errors, bool *is_whole)
+{
+	struct conf_text t;
+
+	conf_text_make(&t, bytes, n, errors);
+	return read_text(&t, errors, is_whole);
 }

@@ -1,38 +1,46 @@
 /* conf - the conf file as a tree of sections and texts, each with its line: what
  * libconfuse reads, before anything is made of it (settings.c).  Finds what is wrong
- * with the form: unknown keys (with the nearest known one), doubled ones, syntax.
- * The only file that sees libconfuse.  Thread: any. */
+ * with the form: names that are not known (with the nearest known one), what stands
+ * twice, syntax.  The only file that sees libconfuse.
+ * Thread: one at a time in a process; libconfuse's scanner has globals. */
 #ifndef COMMON_CONF_H
 #define COMMON_CONF_H
 
+#include "common/conf_errors.h"
 #include "common/settings.h"
 
 struct conf_value {
 	const struct key *key;
-	unsigned line;
+	unsigned line; /* of the first text */
 	char **texts;
-	size_t n;
+	unsigned *lines; /* of each text */
+	size_t n;	 /* 0: an empty list */
+	bool is_bad;	 /* a mistake in it was told; set by who looks at it */
 };
 
 struct conf_section {
 	unsigned where; /* IN_* */
 	char *title;	/* NULL: has none */
-	unsigned line;
+	unsigned line;	/* of its opening brace; 0: the file itself */
 	struct conf_value *values;
 	size_t values_n;
-	struct conf_section *sections; /* in the order of the file, by kind */
+	struct conf_section *sections; /* in the order of the file */
 	size_t sections_n;
 };
 
-/* The whole file, or NULL with at least one error added. */
-NODISCARD struct conf_section *conf_read(const char *file, struct settings_errors *);
+/* The whole file, or what could be read of it before a mistake in its syntax (then
+ * *is_whole is false); NULL: nothing.  Mistakes are added to errors. */
+NODISCARD struct conf_section *conf_read(struct conf_errors *, bool *is_whole);
+/* As conf_read(), of n bytes at hand; errors->file only names them. */
+NODISCARD struct conf_section *conf_read_bytes(const char *bytes, size_t n, struct conf_errors *,
+					       bool *is_whole);
 void conf_free(struct conf_section **);
 
+/* NULL where it does not stand in s (or s is NULL). */
 const struct conf_value *conf_find(const struct conf_section *, const char *key);
 
-/* Add "FILE:LINE: …" (line 0: "FILE: …"); past CONF_ERRORS_MAX they are only counted. */
-#define CONF_ERRORS_MAX 20
-void conf_error(struct settings_errors *, const char *file, unsigned line, const char *fmt, ...)
-	PRINTF_LIKE(4, 5);
+/* The n-th section of a kind (IN_*), or NULL; and how many there are. */
+struct conf_section *conf_section_at(const struct conf_section *, unsigned where, size_t n);
+size_t conf_sections(const struct conf_section *, unsigned where);
 
 #endif

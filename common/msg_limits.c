@@ -67,10 +67,12 @@ put_key(struct jput *j, const struct key *k, const struct limits *l)
 		jput_bool(j, name, *(const bool *)at);
 		break;
 	case KEY_UINT:
+	case KEY_PERCENT32:
 	case KEY_SIZE32:
 		jput_u64(j, name, *(const uint32_t *)at);
 		break;
 	case KEY_NUMBER:
+	case KEY_PERCENT:
 		jput_double(j, name, *(const double *)at);
 		break;
 	case KEY_DURATION:
@@ -237,9 +239,11 @@ get_key(const struct jget *at, const struct key *k, struct limits *l, struct err
 	case KEY_BOOL:
 		return jget_bool(at, name, JGET_MAY, to, e);
 	case KEY_UINT:
+	case KEY_PERCENT32:
 	case KEY_SIZE32:
 		return get_u32(at, k, name, to, e);
 	case KEY_NUMBER:
+	case KEY_PERCENT:
 		return get_number(at, k, name, to, e);
 	case KEY_DURATION:
 		return get_whole(at, k, name, CLK_MS, INT64_MAX, to, e);

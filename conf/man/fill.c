@@ -94,7 +94,9 @@ type_name(const struct key *k)
 	case KEY_BOOL:
 		return "true|false";
 	case KEY_UINT:
+	case KEY_PERCENT32:
 	case KEY_NUMBER:
+	case KEY_PERCENT:
 		return "number";
 	case KEY_DURATION:
 		return "duration";

@@ -1,0 +1,186 @@
+#include "common/conf_names.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const struct conf_kind conf_kinds[] = {
+	{"activator", IN_ACTIVATOR, IN_TOP, false},   {"autoscaler", IN_AUTOSCALER, IN_TOP, false},
+	{"service", IN_SERVICE, IN_TOP, true},	      {"traffic", IN_TRAFFIC, IN_SERVICE, true},
+	{"rule", IN_RULE, IN_SERVICE, true},	      {"revision", IN_REVISION, IN_SERVICE, true},
+	{"schedule", IN_SCHEDULE, IN_REVISION, true},
+};
+const size_t conf_kinds_n = ARRAY_LEN(conf_kinds);
+
+const struct conf_kind *
+conf_kind_find(const char *name, unsigned parent)
+{
+	size_t i;
+
+	for (i = 0; i < conf_kinds_n; i++)
+		if ((conf_kinds[i].parent & parent) != 0 && strcmp(conf_kinds[i].name, name) == 0)
+			return &conf_kinds[i];
+	return NULL;
+}
+
+/* --- how far apart two names are --- */
+
+#define NAME_MAX_SEEN 48
+
+/* Levenshtein's distance; names longer than ours are far from all. */
+static unsigned
+distance(const char *a, const char *b)
+{
+	unsigned row[NAME_MAX_SEEN + 1], n = (unsigned)strlen(b), i, j;
+
+	if (n > NAME_MAX_SEEN || strlen(a) > NAME_MAX_SEEN)
+		return NAME_MAX_SEEN;
+	for (j = 0; j <= n; j++)
+		row[j] = j;
+	for (i = 1; a[i - 1] != '\0'; i++) {
+		unsigned diagonal = row[0];
+
+		row[0] = i;
+		for (j = 1; j <= n; j++) {
+			unsigned above = row[j];
+
+			row[j] = MIN(MIN(above, row[j - 1]) + 1, diagonal + (a[i - 1] != b[j - 1]));
+			diagonal = above;
+		}
+	}
+	return row[n];
+}
+
+/* A third of the letters may differ; in short names one. */
+static unsigned
+allowed(const char *name)
+{
+	return MIN(MAX((unsigned)strlen(name) / 3, 1u), 4u);
+}
+
+const struct conf_kind *
+conf_kind_nearest(const char *name)
+{
+	const struct conf_kind *best = NULL;
+	unsigned least = allowed(name) + 1;
+	size_t i;
+
+	for (i = 0; i < conf_kinds_n; i++)
+		if (distance(name, conf_kinds[i].name) < least) {
+			best = &conf_kinds[i];
+			least = distance(name, best->name);
+		}
+	return best;
+}
+
+/* The nearest key: one that may stand here, of equally near ones. */
+static const struct key *
+nearest_key(const char *name, unsigned where)
+{
+	const struct key *best = NULL;
+	unsigned least = 2 * allowed(name) + 2;
+	size_t i;
+
+	for (i = 0; i < settings_keys_n; i++) {
+		const struct key *k = &settings_keys[i];
+		unsigned d = 2 * distance(name, k->name) + ((k->where & where) == 0);
+
+		if (d < least) {
+			best = k;
+			least = d;
+		}
+	}
+	return best;
+}
+
+/* --- places --- */
+
+const char *
+conf_place(unsigned where, char out[CONF_PLACE_MAX])
+{
+	size_t n = 0, i;
+	unsigned left = (unsigned)__builtin_popcount(where);
+
+	out[0] = '\0';
+	if ((where & IN_TOP) != 0) {
+		n = (size_t)snprintf(out, CONF_PLACE_MAX, "at the top level");
+		left--;
+	}
+	for (i = 0; i < conf_kinds_n; i++)
+		if ((where & conf_kinds[i].where) != 0) {
+			left--;
+			n += (size_t)snprintf(out + n, CONF_PLACE_MAX - n, "%s%s",
+					      n == 0	  ? "in "
+					      : left == 0 ? " or "
+							  : ", ",
+					      conf_kinds[i].name);
+		}
+	return out;
+}
+
+#define PLACE(where) conf_place(where, (char[CONF_PLACE_MAX]){0})
+
+/* All places where a key of that name may stand. */
+static unsigned
+places_of(const char *name)
+{
+	unsigned where = 0;
+	size_t i;
+
+	for (i = 0; i < settings_keys_n; i++)
+		if (strcmp(settings_keys[i].name, name) == 0)
+			where |= settings_keys[i].where;
+	return where;
+}
+
+/* Plain where it looks like a name. */
+#define NAMED(name) conf_named(name, (char[CONF_QUOTE_MAX]){0})
+
+const char *
+conf_named(const char *name, char out[CONF_QUOTE_MAX])
+{
+	static const char letters[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+	size_t n = strlen(name);
+
+	return n > 0 && n <= NAME_MAX_SEEN && strspn(name, letters) == n ? name
+									 : conf_quote(name, out);
+}
+
+static void
+tell_unknown_section(struct conf_errors *errors, unsigned line, const char *name, unsigned where)
+{
+	const struct conf_kind *k = conf_kind_nearest(name);
+
+	name = NAMED(name);
+	if (k == NULL)
+		conf_error(errors, line, "%s: there is no such section", name);
+	else if (strcmp(k->name, name) == 0)
+		conf_error(errors, line, "%s: may not stand %s, but %s", name, PLACE(where),
+			   PLACE(k->parent));
+	else
+		conf_error(errors, line, "%s: there is no such section; the nearest is \"%s\" (%s)",
+			   name, k->name, PLACE(k->parent));
+}
+
+void
+conf_tell_unknown(struct conf_errors *errors, unsigned line, const char *name, unsigned where,
+		  bool is_section)
+{
+	const struct key *near = nearest_key(name, where);
+	unsigned places = places_of(name);
+
+	name = NAMED(name);
+	if (is_section)
+		tell_unknown_section(errors, line, name, where);
+	else if (places != 0)
+		conf_error(errors, line, "%s: may not stand %s, but %s", name, PLACE(where),
+			   PLACE(places));
+	else if (near == NULL)
+		conf_error(errors, line, "%s: there is no such key", name);
+	else if ((near->where & where) != 0)
+		conf_error(errors, line, "%s: there is no such key; the nearest is \"%s\"", name,
+			   near->name);
+	else
+		conf_error(errors, line, "%s: there is no such key; the nearest is \"%s\" (%s)",
+			   name, near->name, PLACE(places_of(near->name)));
+}

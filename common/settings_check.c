@@ -1,0 +1,509 @@
+#include "common/settings_impl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/hmap.h"
+#include "common/settings_form.h"
+#include "common/strbuf.h"
+
+#define TELL(ld, line, ...) conf_error(&(ld)->errors, line, __VA_ARGS__)
+
+static unsigned
+line_of(const struct conf_section *s, const char *key)
+{
+	const struct conf_value *v = conf_find(s, key);
+
+	return v == NULL ? s->line : v->line;
+}
+
+/* What a mistake was told about already is not measured against anything. */
+static bool
+is_bad(const struct conf_section *s, const char *key)
+{
+	const struct conf_value *v = conf_find(s, key);
+
+	return v != NULL && v->is_bad;
+}
+
+static void
+check_name(struct loader *ld, const struct conf_section *s, const char *kind)
+{
+	if (!form_is_name(s->title))
+		TELL(ld, s->line,
+		     "%s: expected a name of at most 63 letters, digits, \"-\", \"_\" and \".\", "
+		     "got %s",
+		     kind, CONF_QUOTED(s->title));
+}
+
+/* --- activator and autoscaler --- */
+
+struct bound_address {
+	const char *key, *section, *text;
+	unsigned line; /* 0: a default */
+};
+
+static bool
+is_same_address(const char *a, const char *b)
+{
+	struct addr x, y;
+
+	if (addr_parse(&x, a, NULL) < 0 || addr_parse(&y, b, NULL) < 0)
+		return false;
+	return addr_port(&x) != 0 && addr_equal(&x, &y);
+}
+
+/* The mistake is told where something was written. */
+static void
+tell_address(struct loader *ld, const struct bound_address *a, const struct bound_address *b)
+{
+	const struct bound_address *told = b->line > 0 ? b : a, *other = told == a ? b : a;
+	char line[32] = "by default";
+
+	if (other->line > 0)
+		snprintf(line, sizeof line, "in line %u", other->line);
+	TELL(ld, told->line, "%s: expected an address of its own, got %s, which %s of %s has %s",
+	     told->key, CONF_QUOTED(told->text), other->key, other->section, line);
+}
+
+static void
+add_address(struct loader *ld, struct bound_address *all, size_t *n, struct bound_address a)
+{
+	size_t i;
+
+	for (i = 0; i < *n; i++)
+		if (is_same_address(all[i].text, a.text)) {
+			tell_address(ld, &all[i], &a);
+			return;
+		}
+	all[(*n)++] = a;
+}
+
+/* 0: its default. */
+static unsigned
+process_line(const struct conf_section *s, const char *key)
+{
+	return conf_find(s, key) == NULL ? 0 : line_of(s, key);
+}
+
+void
+check_processes(struct loader *ld)
+{
+	const struct activator_conf *a = &ld->s->activator;
+	struct bound_address *all = xcalloc(a->listen.n + 2, sizeof *all);
+	const struct conf_value *listen = conf_find(ld->activator, "listen");
+	size_t n = 0, i;
+
+	if (a->listen.n == 0)
+		TELL(ld, process_line(ld->activator, "listen"),
+		     "listen: expected an address, got an empty list");
+	for (i = 0; i < a->listen.n && (listen == NULL || !listen->is_bad); i++)
+		add_address(ld, all, &n,
+			    (struct bound_address){"listen", "activator", a->listen.v[i],
+						   listen == NULL ? 0 : listen->lines[i]});
+	add_address(ld, all, &n,
+		    (struct bound_address){"admin", "activator", a->admin,
+					   process_line(ld->activator, "admin")});
+	add_address(ld, all, &n,
+		    (struct bound_address){"admin", "autoscaler", ld->s->autoscaler.admin,
+					   process_line(ld->autoscaler, "admin")});
+	free(all);
+}
+
+/* --- a service's own keys --- */
+
+static void
+check_hosts(struct loader *ld, const struct conf_section *s, const struct service_conf *svc)
+{
+	if (svc->hosts.n == 0 && !is_bad(s, "hosts"))
+		TELL(ld, line_of(s, "hosts"), "service %s: expected hosts, got none",
+		     CONF_QUOTED(svc->name));
+	if (svc->match_value != NULL && svc->match_header == NULL && !is_bad(s, "match_header"))
+		TELL(ld, line_of(s, "match_value"), "match_value: expected match_header beside it");
+	if (svc->match_header != NULL && svc->match_value == NULL && !is_bad(s, "match_value"))
+		TELL(ld, line_of(s, "match_header"),
+		     "match_header: expected match_value beside it");
+}
+
+static void
+check_answer(struct loader *ld, const struct conf_section *s, const struct rule_conf *rule)
+{
+	static const char *const answers[] = {"status", "body", "fields"};
+	bool has_body = rule->status != 204 && rule->status != 304;
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(answers) && rule->action != RULE_ANSWER; i++)
+		if (conf_find(s, answers[i]) != NULL)
+			TELL(ld, line_of(s, answers[i]), "%s: expected action = answer beside it",
+			     answers[i]);
+	if (rule->action == RULE_ANSWER && !has_body && rule->body != NULL)
+		TELL(ld, line_of(s, "body"), "body: expected none with status %u", rule->status);
+}
+
+static void
+check_rules(struct loader *ld, const struct conf_section *s, const struct service_conf *svc)
+{
+	size_t i;
+
+	for (i = 0; i < svc->rules_n; i++) {
+		const struct conf_section *sub = conf_section_at(s, IN_RULE, i);
+		const struct rule_conf *rule = &svc->rules[i];
+
+		if (rule->contains != NULL && rule->header == NULL && !is_bad(sub, "header"))
+			TELL(ld, line_of(sub, "contains"), "contains: expected header beside it");
+		if (!is_bad(sub, "action") && !is_bad(sub, "status"))
+			check_answer(ld, sub, rule);
+	}
+}
+
+/* --- how its traffic is split --- */
+
+static bool
+has_revision(const struct service_conf *svc, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < svc->revisions_n; i++)
+		if (strcmp(svc->revisions[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static void
+check_tags(struct loader *ld, const struct conf_section *s, const struct service_conf *svc)
+{
+	struct hmap seen;
+	size_t i;
+
+	hmap_init(&seen);
+	for (i = 0; i < svc->traffic_n; i++) {
+		struct conf_section *sub = conf_section_at(s, IN_TRAFFIC, i), *first;
+
+		if (svc->traffic[i].tag == NULL)
+			continue;
+		first = hmap_put(&seen, svc->traffic[i].tag, sub);
+		if (first != NULL)
+			TELL(ld, line_of(sub, "tag"),
+			     "tag: expected one of its own, got \"%s\", which line %u has",
+			     svc->traffic[i].tag, line_of(first, "tag"));
+	}
+	hmap_fini(&seen);
+}
+
+static void
+check_traffic(struct loader *ld, const struct conf_section *s, const struct service_conf *svc)
+{
+	const struct conf_section *first = conf_section_at(s, IN_TRAFFIC, 0);
+	bool is_sure = true;
+	uint64_t sum = 0;
+	size_t i;
+
+	if (first == NULL && svc->revisions_n > 1)
+		TELL(ld, s->line, "service %s: expected traffic that splits its %zu revisions",
+		     CONF_QUOTED(svc->name), svc->revisions_n);
+	if (first == NULL)
+		return;
+	for (i = 0; i < svc->traffic_n; i++) {
+		const struct conf_section *sub = conf_section_at(s, IN_TRAFFIC, i);
+
+		sum += svc->traffic[i].percent;
+		is_sure = is_sure && !is_bad(sub, "percent");
+		if (!has_revision(svc, svc->traffic[i].revision))
+			TELL(ld, sub->line, "traffic: expected a revision of service %s, got %s",
+			     CONF_QUOTED(svc->name), CONF_QUOTED(svc->traffic[i].revision));
+	}
+	if (sum != 100 && is_sure)
+		TELL(ld, first->line, "service %s: expected percents that sum to 100, got %u",
+		     CONF_QUOTED(svc->name), (unsigned)sum);
+	check_tags(ld, s, svc);
+}
+
+/* --- how a revision is started --- */
+
+static const struct way {
+	const char *key;
+	bool process, kubernetes; /* the drivers it goes with */
+} ways[] = {
+	{"command", true, false},
+	{"addresses", true, true},
+	{"deployment", false, true},
+	{"workload", false, true},
+};
+
+/* Keys that have no effect with another way. */
+static const struct {
+	const char *key;
+	bool process, kubernetes;
+} only_with[] = {
+	{"directory", true, false},	{"environment", true, false},
+	{"user", true, false},		{"stop_timeout", true, false},
+	{"port", false, true},		{"failure_patience", false, true},
+	{"foreign_scale", false, true},
+};
+
+static void
+check_way(struct loader *ld, const struct conf_section *s, const struct way *way)
+{
+	bool is_command = way->process && !way->kubernetes;
+	bool is_pod = way->kubernetes && !way->process;
+	bool is_kubernetes = ld->s->autoscaler.driver == DRIVER_KUBERNETES;
+	size_t i;
+
+	if (!(is_kubernetes ? way->kubernetes : way->process))
+		TELL(ld, line_of(s, way->key), "%s: expected driver = %s, got \"%s\"", way->key,
+		     is_kubernetes ? "process" : "kubernetes",
+		     is_kubernetes ? "kubernetes" : "process");
+	for (i = 0; i < ARRAY_LEN(only_with); i++)
+		if (conf_find(s, only_with[i].key) != NULL &&
+		    !((only_with[i].process && is_command) || (only_with[i].kubernetes && is_pod)))
+			TELL(ld, line_of(s, only_with[i].key), "%s: has no effect beside %s",
+			     only_with[i].key, way->key);
+}
+
+static void
+check_launch(struct loader *ld, const struct conf_section *s, const struct revision_conf *r)
+{
+	const struct way *way = NULL, *second = NULL;
+	bool is_empty = false;
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(ways); i++) {
+		const struct conf_value *v = conf_find(s, ways[i].key);
+
+		is_empty = is_empty || (v != NULL && v->n == 0);
+		if (v != NULL && way != NULL)
+			second = &ways[i];
+		else if (v != NULL)
+			way = &ways[i];
+	}
+	if (way == NULL)
+		TELL(ld, s->line,
+		     "revision %s: expected one of command, addresses, deployment and workload, "
+		     "got none",
+		     CONF_QUOTED(r->name));
+	else if (second != NULL)
+		TELL(ld, line_of(s, second->key),
+		     "%s: expected one way to start, got %s of line %u "
+		     "too",
+		     second->key, way->key, line_of(s, way->key));
+	else if (is_empty)
+		TELL(ld, line_of(s, way->key), "%s: expected at least one text, got an empty list",
+		     way->key);
+	else
+		check_way(ld, s, way);
+	if (r->limits.probe == PROBE_READINESS && way != NULL && second == NULL &&
+	    !(way->kubernetes && !way->process))
+		TELL(ld, origin_line(&r->origins, "probe", s->line),
+		     "probe: expected \"tcp\" or a path beside %s, got \"readiness\"", way->key);
+}
+
+static void
+check_environment(struct loader *ld, const struct conf_section *s)
+{
+	const struct conf_value *v = conf_find(s, "environment");
+	struct hmap seen;
+	size_t i;
+
+	hmap_init(&seen);
+	for (i = 0; v != NULL && !v->is_bad && i < v->n; i++) {
+		char *name = xstrndup(v->texts[i], strcspn(v->texts[i], "="));
+
+		if (hmap_put(&seen, name, v->texts[i]) != NULL)
+			TELL(ld, v->lines[i], "environment: %s stands here again",
+			     CONF_QUOTED(name));
+		free(name);
+	}
+	hmap_fini(&seen);
+}
+
+/* --- how it is scaled --- */
+
+static void
+check_most(struct loader *ld, const struct conf_section *s, const struct revision_conf *r,
+	   const char *key, uint32_t value)
+{
+	uint32_t most = r->scaling.max_scale;
+
+	if (most > 0 && value > most)
+		TELL(ld,
+		     origin_line(&r->origins, key, origin_line(&r->origins, "max_scale", s->line)),
+		     "%s: expected at most max_scale (%u, line %u), got \"%u\"", key, most,
+		     origin_line(&r->origins, "max_scale", s->line), value);
+}
+
+static void
+check_schedules(struct loader *ld, const struct conf_section *s, const struct revision_conf *r)
+{
+	size_t i;
+
+	for (i = 0; i < r->schedules_n; i++) {
+		const struct conf_section *sub = conf_section_at(s, IN_SCHEDULE, i);
+		uint32_t most = r->scaling.max_scale;
+
+		if (r->schedules[i].cron == NULL && !is_bad(sub, "cron"))
+			TELL(ld, sub->line, "schedule %s: expected cron, got none",
+			     CONF_QUOTED(sub->title));
+		if (most > 0 && r->schedules[i].min_scale > most)
+			TELL(ld, line_of(sub, "min_scale"),
+			     "min_scale: expected at most max_scale (%u, line %u), got \"%u\"",
+			     most, origin_line(&r->origins, "max_scale", s->line),
+			     r->schedules[i].min_scale);
+		if (r->launch.addresses.n > 0)
+			TELL(ld, sub->line, "schedule %s: has no effect beside addresses",
+			     CONF_QUOTED(sub->title));
+	}
+}
+
+/* Knative's bound: below it a target cannot be told from none. */
+#define TARGET_MIN 0.01
+
+static void
+check_scaling(struct loader *ld, const struct conf_section *s, const struct revision_conf *r)
+{
+	const struct scaling *c = &r->scaling;
+
+	check_most(ld, s, r, "min_scale", c->min_scale);
+	check_most(ld, s, r, "initial_scale", c->initial_scale);
+	check_most(ld, s, r, "activation_scale", c->activation_scale);
+	if (c->target > 0 && c->target < TARGET_MIN)
+		TELL(ld, origin_line(&r->origins, "target", s->line),
+		     "target: expected 0 or at least %g, got \"%g\"", TARGET_MIN, c->target);
+	check_schedules(ld, s, r);
+}
+
+void
+check_service(struct loader *ld, const struct conf_section *s, const struct service_conf *svc)
+{
+	size_t i;
+
+	check_name(ld, s, "service");
+	check_hosts(ld, s, svc);
+	check_rules(ld, s, svc);
+	check_environment(ld, s);
+	if (svc->revisions_n == 0)
+		TELL(ld, s->line, "service %s: expected a revision, got none",
+		     CONF_QUOTED(svc->name));
+	for (i = 0; i < svc->revisions_n; i++) {
+		const struct conf_section *sub = conf_section_at(s, IN_REVISION, i);
+
+		check_name(ld, sub, "revision");
+		check_launch(ld, sub, &svc->revisions[i]);
+		check_environment(ld, sub);
+		check_scaling(ld, sub, &svc->revisions[i]);
+	}
+	if (svc->revisions_n > 0)
+		check_traffic(ld, s, svc);
+}
+
+/* --- what no two may share --- */
+
+/* Host, path and header as they are looked up: hosts and names in lower case, a path
+ * without the slash at its end. */
+static void
+place_key(struct strbuf *key, const struct service_conf *svc, const char *host, const char *path)
+{
+	size_t n = strlen(path);
+
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	strbuf_clear(key);
+	for (; *host != '\0'; host++)
+		strbuf_addf(key, "%c", *host >= 'A' && *host <= 'Z' ? *host | 32 : *host);
+	strbuf_addf(key, " %.*s ", (int)n, path);
+	for (host = svc->match_header == NULL ? "" : svc->match_header; *host != '\0'; host++)
+		strbuf_addf(key, "%c", *host >= 'A' && *host <= 'Z' ? *host | 32 : *host);
+	strbuf_addf(key, "=%s", svc->match_value == NULL ? "" : svc->match_value);
+}
+
+struct place {
+	const struct service_conf *service;
+	unsigned line;
+};
+
+static void
+claim_place(struct loader *ld, struct hmap *seen, const struct service_conf *svc, const char *host,
+	    const char *path, unsigned line)
+{
+	struct strbuf key;
+	struct place *mine = xmalloc(sizeof *mine), *other;
+
+	*mine = (struct place){svc, line};
+	strbuf_init(&key, 0);
+	place_key(&key, svc, host, path);
+	other = hmap_put(seen, key.data, mine);
+	strbuf_fini(&key);
+	if (other == NULL)
+		return;
+	TELL(ld, line,
+	     "service %s: expected a host and path of its own, got \"%s%s\", which "
+	     "service %s of line %u has",
+	     CONF_QUOTED(svc->name), host, strcmp(path, "/") == 0 ? "" : path,
+	     CONF_QUOTED(other->service->name), other->line);
+	free(other);
+}
+
+static void
+claim_places(struct loader *ld, struct hmap *seen, const struct service_conf *svc,
+	     const struct conf_section *s)
+{
+	const struct conf_value *hosts = conf_find(s, "hosts");
+	size_t i, j;
+
+	if (hosts == NULL || hosts->is_bad || is_bad(s, "paths") || is_bad(s, "match_header") ||
+	    is_bad(s, "match_value"))
+		return;
+	for (i = 0; i < hosts->n; i++)
+		for (j = 0; j < MAX(svc->paths.n, (size_t)1); j++)
+			claim_place(ld, seen, svc, hosts->texts[i],
+				    svc->paths.n == 0 ? "/" : svc->paths.v[j], hosts->lines[i]);
+}
+
+/* Two revisions on one Deployment would be two hands on its replicas. */
+static void
+claim_workloads(struct loader *ld, struct hmap *seen, struct service_conf *svc)
+{
+	size_t i;
+
+	for (i = 0; i < svc->revisions_n; i++) {
+		struct revision_conf *r = &svc->revisions[i], *other;
+		const char *key = r->launch.deployment != NULL ? "deployment" : "workload";
+		char *name = r->launch.deployment != NULL
+				     ? xasprintf("apps/v1/Deployment/%s", r->launch.deployment)
+			     : r->launch.workload != NULL ? xstrdup(r->launch.workload)
+							  : NULL;
+
+		if (name == NULL)
+			continue;
+		other = hmap_put(seen, name, r);
+		if (other != NULL)
+			TELL(ld, origin_line(&r->origins, key, r->line),
+			     "%s: expected one of its own, got %s, which revision %s of line %u has",
+			     key, CONF_QUOTED(name), CONF_QUOTED(other->full_name), other->line);
+		free(name);
+	}
+}
+
+void
+check_shared(struct loader *ld)
+{
+	struct hmap places, workloads;
+	const char *key;
+	size_t i, at = 0;
+	void *place;
+
+	hmap_init(&places);
+	hmap_init(&workloads);
+	for (i = 0; i < ld->root->sections_n; i++)
+		if (ld->root->sections[i].where == IN_SERVICE) {
+			struct service_conf *svc = &ld->s->services[at++];
+
+			claim_places(ld, &places, svc, &ld->root->sections[i]);
+			claim_workloads(ld, &workloads, svc);
+		}
+	for (at = 0; hmap_next(&places, &at, &key, &place);)
+		free(place);
+	hmap_fini(&places);
+	hmap_fini(&workloads);
+}

@@ -1,0 +1,215 @@
+#include "common/settings.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/conf_errors.h"
+#include "common/conf_names.h"
+#include "common/settings_value.h"
+#include "common/strbuf.h"
+
+#define COMMENT_COLUMN 60
+
+/* --- the text of what holds --- */
+
+struct dump {
+	struct strbuf *out;
+	unsigned depth;
+	const struct settings_origins *origins; /* NULL: not known */
+};
+
+static void
+indent(const struct dump *d)
+{
+	strbuf_addf(d->out, "%*s", (int)(4 * d->depth), "");
+}
+
+static const struct settings_origin *
+origin_of(const struct settings_origins *o, const struct key *k)
+{
+	size_t i;
+
+	for (i = 0; o != NULL && i < o->n; i++)
+		if (o->v[i].key == k)
+			return &o->v[i];
+	return NULL;
+}
+
+static void
+dump_origin(const struct dump *d, const struct key *k, size_t width)
+{
+	const struct settings_origin *o = origin_of(d->origins, k);
+
+	if (d->origins == NULL)
+		return;
+	strbuf_addf(d->out, "%*s # ", width < COMMENT_COLUMN ? (int)(COMMENT_COLUMN - width) : 0,
+		    "");
+	if (o == NULL)
+		strbuf_adds(d->out, "default");
+	else
+		strbuf_addf(d->out, "line %u, %s", o->line,
+			    conf_place(o->where, (char[CONF_PLACE_MAX]){0}));
+}
+
+/* What is unset has no form; it says so in a comment. */
+static void
+dump_key(const struct dump *d, const struct key *k, const void *base)
+{
+	size_t start = d->out->len;
+	struct strbuf value;
+
+	strbuf_init(&value, 0);
+	indent(d);
+	if (value_format(k, base, &value)) {
+		strbuf_addf(d->out, "%s = %s", k->name, strbuf_str(&value));
+		dump_origin(d, k, d->out->len - start);
+	} else {
+		strbuf_addf(d->out, "# %s is not set", k->name);
+	}
+	strbuf_adds(d->out, "\n");
+	strbuf_fini(&value);
+}
+
+static void
+dump_group(const struct dump *d, enum key_group group, const void *base)
+{
+	size_t i;
+
+	for (i = 0; i < settings_keys_n; i++)
+		if (settings_keys[i].group == group)
+			dump_key(d, &settings_keys[i], base);
+}
+
+static void
+dump_open(struct dump *d, const char *kind, const char *title)
+{
+	strbuf_adds(d->out, d->depth == 0 ? "\n" : "");
+	indent(d);
+	strbuf_addf(d->out, "%s ", kind);
+	if (title != NULL) {
+		value_format_string(title, d->out);
+		strbuf_adds(d->out, " ");
+	}
+	strbuf_adds(d->out, "{\n");
+	d->depth++;
+}
+
+static void
+dump_close(struct dump *d)
+{
+	d->depth--;
+	indent(d);
+	strbuf_adds(d->out, "}\n");
+}
+
+static void
+dump_sub(const struct dump *d, const char *kind, const char *title, enum key_group group,
+	 const void *base)
+{
+	struct dump sub = {.out = d->out, .depth = d->depth};
+
+	dump_open(&sub, kind, title);
+	dump_group(&sub, group, base);
+	dump_close(&sub);
+}
+
+static void
+dump_revision(const struct dump *d, const struct revision_conf *r)
+{
+	struct dump sub = {.out = d->out, .depth = d->depth, .origins = &r->origins};
+	size_t i;
+
+	dump_open(&sub, "revision", r->name);
+	dump_group(&sub, GROUP_LAUNCH, &r->launch);
+	dump_group(&sub, GROUP_LIMITS, &r->limits);
+	dump_group(&sub, GROUP_SCALING, &r->scaling);
+	for (i = 0; i < r->schedules_n; i++)
+		dump_sub(&sub, "schedule", r->schedules[i].name, GROUP_SCHEDULE, &r->schedules[i]);
+	dump_close(&sub);
+}
+
+static void
+dump_service(const struct service_conf *svc, struct strbuf *out)
+{
+	struct dump d = {.out = out, .origins = &svc->origins};
+	size_t i;
+
+	dump_open(&d, "service", svc->name);
+	dump_group(&d, GROUP_SERVICE, svc);
+	for (i = 0; i < svc->rules_n; i++)
+		dump_sub(&d, "rule", svc->rules[i].name, GROUP_RULE, &svc->rules[i]);
+	for (i = 0; i < svc->traffic_n; i++)
+		dump_sub(&d, "traffic", svc->traffic[i].revision, GROUP_TRAFFIC, &svc->traffic[i]);
+	for (i = 0; i < svc->revisions_n; i++)
+		dump_revision(&d, &svc->revisions[i]);
+	dump_close(&d);
+}
+
+void
+settings_dump(const struct settings *s, struct strbuf *out)
+{
+	struct dump d = {.out = out, .origins = &s->origins};
+	size_t i;
+
+	strbuf_addf(out, "# What holds of %s; \"default\" and lines say where it comes from.\n",
+		    s->file);
+	dump_group(&d, GROUP_TOP, s);
+	dump_open(&d, "activator", NULL);
+	dump_group(&d, GROUP_ACTIVATOR, &s->activator);
+	dump_group(&d, GROUP_LIMITS, &s->activator.limits);
+	dump_close(&d);
+	dump_open(&d, "autoscaler", NULL);
+	dump_group(&d, GROUP_AUTOSCALER, &s->autoscaler);
+	dump_close(&d);
+	for (i = 0; i < s->services_n; i++)
+		dump_service(&s->services[i], out);
+}
+
+/* --- what a reload cannot change --- */
+
+static char *
+text_of(const struct key *k, const void *base)
+{
+	struct strbuf b;
+
+	strbuf_init(&b, 0);
+	if (!value_format(k, base, &b))
+		strbuf_adds(&b, "unset");
+	return strbuf_take(&b);
+}
+
+static void
+compare(struct conf_errors *errors, enum key_group group, const void *old, const void *now)
+{
+	size_t i;
+
+	for (i = 0; i < settings_keys_n; i++) {
+		const struct key *k = &settings_keys[i];
+		char *a, *b;
+
+		if (k->group != group || !k->needs_restart)
+			continue;
+		a = text_of(k, old);
+		b = text_of(k, now);
+		if (strcmp(a, b) != 0)
+			conf_error(errors, 0, "%s: needs a restart to change from %s to %s",
+				   k->name, a, b);
+		free(a);
+		free(b);
+	}
+}
+
+int
+settings_restart_only(const struct settings *old, const struct settings *now, unsigned where,
+		      struct settings_errors *errors)
+{
+	struct conf_errors found = {.file = now->file};
+
+	compare(&found, GROUP_TOP, old, now);
+	if ((where & IN_ACTIVATOR) != 0)
+		compare(&found, GROUP_ACTIVATOR, &old->activator, &now->activator);
+	if ((where & IN_AUTOSCALER) != 0)
+		compare(&found, GROUP_AUTOSCALER, &old->autoscaler, &now->autoscaler);
+	conf_errors_move(&found, errors);
+	return errors->n > 0 ? -1 : 0;
+}

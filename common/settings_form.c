@@ -1,0 +1,278 @@
+#include "common/settings_form.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "common/conf_errors.h"
+#include "common/cron.h"
+
+#define LOWER "abcdefghijklmnopqrstuvwxyz"
+#define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define DIGITS "0123456789"
+#define LABEL LOWER DIGITS "-"
+#define TOKEN LOWER UPPER DIGITS "!#$%&'*+-.^_`|~" /* RFC 9110, 5.6.2 */
+
+static bool
+consists_of(const char *s, size_t n, const char *set)
+{
+	return n > 0 && strspn(s, set) >= n;
+}
+
+static bool
+is_one_of(const char *s, const char *set)
+{
+	return consists_of(s, strlen(s), set);
+}
+
+/* --- names --- */
+
+bool
+form_is_name(const char *s)
+{
+	return is_one_of(s, LOWER UPPER DIGITS "-_.") && strlen(s) <= 63 && s[0] != '-' &&
+	       s[0] != '.';
+}
+
+static bool
+is_label(const char *s, size_t n, const char *set)
+{
+	return n >= 1 && n <= 63 && consists_of(s, n, set) && s[0] != '-' && s[n - 1] != '-';
+}
+
+bool
+form_is_label(const char *s)
+{
+	return is_label(s, strlen(s), LABEL);
+}
+
+/* Labels joined by points. */
+static bool
+is_domain(const char *s, const char *set)
+{
+	if (strlen(s) > 253)
+		return false;
+	for (;;) {
+		size_t n = strcspn(s, ".");
+
+		if (!is_label(s, n, set))
+			return false;
+		if (s[n] == '\0')
+			return true;
+		s += n + 1;
+	}
+}
+
+static bool
+is_ipv6(const char *s)
+{
+	size_t n = strlen(s);
+	struct addr a;
+	char ip[ADDR_TEXT];
+
+	if (n < 4 || n >= sizeof ip || s[0] != '[' || s[n - 1] != ']')
+		return false;
+	memcpy(ip, s + 1, n - 2);
+	ip[n - 2] = '\0';
+	return addr_set(&a, ip, 0, NULL) == 0;
+}
+
+/* Names of containers carry `_`, in practice. */
+static bool
+is_host(const char *s)
+{
+	if (strcmp(s, "*") == 0 || is_ipv6(s))
+		return true;
+	return is_domain(s + (strncmp(s, "*.", 2) == 0 ? 2 : 0), LABEL UPPER "_");
+}
+
+/* --- requests and responses --- */
+
+bool
+form_is_target(const char *s)
+{
+	const unsigned char *at;
+
+	for (at = (const unsigned char *)s; *at > ' ' && *at < 0x7f && *at != '#'; at++)
+		;
+	return s[0] == '/' && *at == '\0' && strlen(s) <= 1024;
+}
+
+static bool
+is_path(const char *s)
+{
+	return form_is_target(s) && strchr(s, '?') == NULL;
+}
+
+static bool
+is_token(const char *s)
+{
+	return is_one_of(s, TOKEN);
+}
+
+static bool
+is_sticky(const char *s)
+{
+	return (strncmp(s, "cookie:", 7) == 0 || strncmp(s, "header:", 7) == 0) && is_token(s + 7);
+}
+
+static bool
+is_value(const char *s)
+{
+	const unsigned char *at;
+
+	for (at = (const unsigned char *)s; *at == '\t' || (*at >= ' ' && *at != 0x7f); at++)
+		;
+	return *at == '\0';
+}
+
+/* "name: value", and no field that frames the message: that is ours. */
+static bool
+is_field(const char *s)
+{
+	static const char *const ours[] = {
+		"connection", "content-length",	   "date",   "keep-alive", "te",
+		"trailer",    "transfer-encoding", "upgrade"};
+	size_t n = strcspn(s, ":"), i;
+
+	for (i = 0; i < ARRAY_LEN(ours); i++)
+		if (strlen(ours[i]) == n && strncasecmp(s, ours[i], n) == 0)
+			return false;
+	return s[n] == ':' && consists_of(s, n, TOKEN) && is_value(s + n + 1);
+}
+
+/* --- how instances are started --- */
+
+static bool
+is_any(const char *s)
+{
+	return s[0] != '\0';
+}
+
+static bool
+is_socket(const char *s)
+{
+	return s[0] != '\0' && strlen(s) < 108; /* sun_path */
+}
+
+static bool
+is_variable(const char *s)
+{
+	size_t n = strcspn(s, "=");
+
+	return n > 0 && s[n] == '=' && strncmp(s, "PORT=", 5) != 0;
+}
+
+/* n parts between slashes, none of them empty. */
+static bool
+has_parts(const char *s, unsigned n)
+{
+	for (;;) {
+		size_t len = strcspn(s, "/");
+
+		if (len == 0 || n-- == 0)
+			return false;
+		if (s[len] == '\0')
+			return n == 0;
+		s += len + 1;
+	}
+}
+
+static bool
+is_deployment(const char *s)
+{
+	return has_parts(s, 2) && is_one_of(s, LABEL "./");
+}
+
+/* The core group has no name: v1/ReplicationController/namespace/name. */
+static bool
+is_workload(const char *s)
+{
+	return (has_parts(s, 5) || has_parts(s, 4)) && is_one_of(s, LABEL UPPER "./");
+}
+
+static bool
+is_port(const char *s)
+{
+	size_t n = strlen(s);
+	unsigned value = 0;
+
+	if (strspn(s, DIGITS) < n)
+		return n <= 15 && form_is_label(s) && strpbrk(s, LOWER) != NULL;
+	for (; *s != '\0' && value < 100000; s++)
+		value = 10 * value + (unsigned)(*s - '0');
+	return value >= 1 && value <= 65535;
+}
+
+static bool
+is_selector(const char *s)
+{
+	return is_one_of(s, LOWER UPPER DIGITS "-_./=!,() ");
+}
+
+/* --- schedules --- */
+
+static bool
+is_cron(const char *s)
+{
+	struct cron c;
+
+	return cron_parse(&c, s, NULL) == 0;
+}
+
+/* The name of a file below /usr/share/zoneinfo; whether it is there is not looked at. */
+static bool
+is_time_zone(const char *s)
+{
+	return is_one_of(s, LOWER UPPER DIGITS "-_+/") && s[0] != '/' && strlen(s) <= 64;
+}
+
+/* --- by key --- */
+
+static const struct form {
+	const char *key;
+	enum key_group group;
+	bool (*is_right)(const char *);
+	const char *expected;
+} forms[] = {
+	{"socket", GROUP_TOP, is_socket, "a path of 1 to 107 bytes"},
+	{"state_dir", GROUP_TOP, is_any, "a path"},
+	{"kubeconfig", GROUP_AUTOSCALER, is_any, "a path"},
+	{"namespaces", GROUP_AUTOSCALER, form_is_label, "a namespace"},
+	{"namespace_selector", GROUP_AUTOSCALER, is_selector, "labels like \"team=web\""},
+	{"hosts", GROUP_SERVICE, is_host, "a host name without a port, \"*.NAME\" or \"*\""},
+	{"paths", GROUP_SERVICE, is_path, "a path that begins with \"/\""},
+	{"match_header", GROUP_SERVICE, is_token, "the name of a header field"},
+	{"match_value", GROUP_SERVICE, is_value, "the value of a header field"},
+	{"sticky", GROUP_SERVICE, is_sticky, "\"cookie:NAME\" or \"header:NAME\""},
+	{"waiting_page", GROUP_SERVICE, is_any, "\"default\" or a file"},
+	{"tag", GROUP_TRAFFIC, form_is_label, "a DNS label (a-z, 0-9, \"-\")"},
+	{"methods", GROUP_RULE, is_token, "a method like \"GET\""},
+	{"paths", GROUP_RULE, is_path, "a path that begins with \"/\""},
+	{"header", GROUP_RULE, is_token, "the name of a header field"},
+	{"contains", GROUP_RULE, is_any, "a part of the header field's value"},
+	{"fields", GROUP_RULE, is_field,
+	 "\"name: value\", and nothing that says how long the answer is or ends the connection"},
+	{"command", GROUP_LAUNCH, is_any, "no empty argument"},
+	{"directory", GROUP_LAUNCH, is_any, "a path"},
+	{"environment", GROUP_LAUNCH, is_variable, "\"NAME=value\", and PORT is ours"},
+	{"user", GROUP_LAUNCH, is_any, "a user's name"},
+	{"deployment", GROUP_LAUNCH, is_deployment, "\"namespace/name\""},
+	{"workload", GROUP_LAUNCH, is_workload, "\"group/version/Kind/namespace/name\""},
+	{"port", GROUP_LAUNCH, is_port, "a port's number or name"},
+	{"cron", GROUP_SCHEDULE, is_cron,
+	 "\"minute hour day month weekday\", like \"0 8 * * 1-5\""},
+	{"time_zone", GROUP_SCHEDULE, is_time_zone, "a time zone like \"Europe/Berlin\""},
+};
+
+int
+form_check(const struct key *k, const char *text, struct err *e)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(forms); i++)
+		if (forms[i].group == k->group && strcmp(forms[i].key, k->name) == 0 &&
+		    !forms[i].is_right(text))
+			return err_set(e, 0, "expected %s, got %s", forms[i].expected,
+				       CONF_QUOTED(text));
+	return 0;
+}

@@ -1,0 +1,69 @@
+#include "common/settings_keys.h"
+
+#include <string.h>
+
+#include "common/settings.h"
+#include "common/settings_value.h"
+#include "common/strbuf.h"
+
+#define BASE_TOP struct settings
+#define BASE_ACTIVATOR struct activator_conf
+#define BASE_AUTOSCALER struct autoscaler_conf
+#define BASE_SERVICE struct service_conf
+#define BASE_LIMITS struct limits
+#define BASE_SCALING struct scaling
+#define BASE_LAUNCH struct launch
+#define BASE_TRAFFIC struct traffic_conf
+#define BASE_RULE struct rule_conf
+#define BASE_SCHEDULE struct schedule
+
+#define ROW(name, type, where, group, member, fallback, min, max, enums, doc, restart)             \
+	{#name,		KEY_##type, where,                                                         \
+	 fallback,	min,	    max,                                                           \
+	 enums,		doc,	    offsetof(BASE_##group, member),                                \
+	 GROUP_##group, restart},
+
+const struct key settings_keys[] = {
+#define KEY(name, type, where, group, member, fallback, min, max, enums, doc)                      \
+	ROW(name, type, where, group, member, fallback, min, max, enums, doc, false)
+#define KEY_RESTART(name, type, where, group, member, fallback, min, max, enums, doc)              \
+	ROW(name, type, where, group, member, fallback, min, max, enums, doc, true)
+#include "common/keys.def"
+#undef KEY
+};
+const size_t settings_keys_n = ARRAY_LEN(settings_keys);
+
+const struct key *
+settings_key_find(const char *name, unsigned where)
+{
+	size_t i;
+
+	for (i = 0; i < settings_keys_n; i++)
+		if ((settings_keys[i].where & where) != 0 &&
+		    strcmp(settings_keys[i].name, name) == 0)
+			return &settings_keys[i];
+	return NULL;
+}
+
+void
+settings_key_bounds(const struct key *k, struct strbuf *b)
+{
+	const char *at;
+
+	if (k->type == KEY_BOOL)
+		strbuf_adds(b, "yes or no");
+	else if (k->type == KEY_PROBE)
+		strbuf_adds(b, "tcp, readiness or a path");
+	else if (k->type == KEY_PORTS)
+		strbuf_adds(b, "1-1 to 65535-65535");
+	for (at = k->type == KEY_ENUM ? k->enums : ""; *at != '\0'; at++)
+		if (*at != '|')
+			strbuf_add(b, at, 1);
+		else
+			strbuf_adds(b, strchr(at + 1, '|') == NULL ? " or " : ", ");
+	if (k->min >= k->max)
+		return;
+	value_format_number(k->type, k->min, b);
+	strbuf_adds(b, " to ");
+	value_format_number(k->type, k->max, b);
+}

@@ -1,0 +1,555 @@
+#include "common/settings_value.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/conf_errors.h"
+#include "common/settings_form.h"
+#include "common/strbuf.h"
+
+/* What a text says, whatever its key holds. */
+struct parsed {
+	double number;
+	bool yes;
+	int choice;
+	unsigned first, last;
+};
+
+/* --- numbers and units --- */
+
+struct unit {
+	const char *name;
+	double size;
+};
+
+/* From the largest; the last has the size of what is counted in. */
+static const struct unit times[] = {{"h", 3600e9}, {"m", 60e9}, {"s", 1e9},
+				    {"ms", 1e6},   {"us", 1e3}, {"ns", 1}};
+static const struct unit times_too[] = {{"d", 86400e9}, {"min", 60e9}};
+static const struct unit sizes[] = {
+	{"TiB", 1099511627776.0}, {"GiB", 1073741824}, {"MiB", 1048576}, {"KiB", 1024}, {"", 1}};
+static const struct unit sizes_too[] = {
+	{"t", 1099511627776.0}, {"g", 1073741824}, {"m", 1048576}, {"k", 1024}, {"B", 1},
+	{"TB", 1e12},		{"GB", 1e9},	   {"MB", 1e6},	   {"kB", 1e3}};
+static const struct unit percents[] = {{"", 1}, {"%", 1}};
+static const struct unit plain[] = {{"", 1}};
+
+static double
+unit_size(const char *name, const struct unit *units, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (strcasecmp(name, units[i].name) == 0)
+			return units[i].size;
+	return 0;
+}
+
+/* Digits with at most one point, and a unit of either table; too may be NULL. */
+static int
+parse_number(const char *text, const struct unit *units, size_t n, const struct unit *too,
+	     size_t too_n, double *out)
+{
+	size_t whole = strspn(text, "0123456789");
+	size_t len = text[whole] == '.' ? whole + 1 + strspn(text + whole + 1, "0123456789")
+					: whole;
+	const char *unit = text + len;
+	double size;
+
+	if (whole == 0 || len > 30 || text[len - 1] == '.')
+		return -1;
+	while (*unit == ' ')
+		unit++;
+	size = unit_size(unit, units, n);
+	if (size == 0)
+		size = unit_size(unit, too, too_n);
+	*out = strtod(text, NULL) * size;
+	return size == 0 ? -1 : 0;
+}
+
+static int
+parse_duration(const char *text, double *out)
+{
+	*out = 0;
+	if (strcmp(text, "0") == 0)
+		return 0;
+	return parse_number(text, times, ARRAY_LEN(times), times_too, ARRAY_LEN(times_too), out);
+}
+
+static int
+parse_whole(const char *text, const struct unit *units, size_t n, double *out)
+{
+	if (parse_number(text, units, n, NULL, 0, out) < 0)
+		return -1;
+	return *out < 1e15 && *out == (double)(uint64_t)*out ? 0 : -1;
+}
+
+static int
+parse_amount(const struct key *k, const char *text, double *out)
+{
+	switch (k->type) {
+	case KEY_DURATION:
+		return parse_duration(text, out);
+	case KEY_SIZE:
+	case KEY_SIZE32:
+		return parse_number(text, sizes, ARRAY_LEN(sizes), sizes_too, ARRAY_LEN(sizes_too),
+				    out);
+	case KEY_PERCENT:
+		return parse_number(text, percents, ARRAY_LEN(percents), NULL, 0, out);
+	case KEY_PERCENT32:
+		return parse_whole(text, percents, ARRAY_LEN(percents), out);
+	case KEY_NUMBER:
+		return parse_number(text, plain, ARRAY_LEN(plain), NULL, 0, out);
+	default:
+		return parse_whole(text, plain, ARRAY_LEN(plain), out);
+	}
+}
+
+/* --- other texts --- */
+
+static int
+parse_bool(const char *text, bool *out)
+{
+	static const char *const yes[] = {"yes", "true", "on"}, *const no[] = {"no", "false",
+									       "off"};
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(yes); i++)
+		if (strcasecmp(text, yes[i]) == 0 || strcasecmp(text, no[i]) == 0) {
+			*out = strcasecmp(text, yes[i]) == 0;
+			return 0;
+		}
+	return -1;
+}
+
+/* The place of text in "a|b|c", or -1. */
+static int
+parse_enum(const char *text, const char *enums)
+{
+	size_t n = strlen(text);
+	int i = 0;
+
+	while (enums != NULL) {
+		size_t len = strcspn(enums, "|");
+
+		if (len == n && strncmp(enums, text, n) == 0)
+			return i;
+		enums = enums[len] == '|' ? enums + len + 1 : NULL;
+		i++;
+	}
+	return -1;
+}
+
+static bool
+is_port(const char *text, unsigned *out)
+{
+	size_t n = strspn(text, "0123456789");
+
+	if (n == 0 || n > 5)
+		return false;
+	*out = (unsigned)strtoul(text, NULL, 10);
+	return *out >= 1 && *out <= 65535;
+}
+
+static int
+parse_ports(const char *text, struct parsed *p)
+{
+	const char *dash = strchr(text, '-');
+
+	if (dash == NULL || strspn(text, "0123456789") != (size_t)(dash - text) ||
+	    !is_port(text, &p->first) || !is_port(dash + 1, &p->last) ||
+	    dash[1 + strspn(dash + 1, "0123456789")] != '\0')
+		return -1;
+	return p->first <= p->last ? 0 : -1;
+}
+
+static int
+parse_probe(const char *text, struct parsed *p)
+{
+	p->choice = strcmp(text, "tcp") == 0	     ? PROBE_TCP
+		    : strcmp(text, "readiness") == 0 ? PROBE_READINESS
+						     : PROBE_HTTP;
+	return p->choice != PROBE_HTTP || form_is_target(text) ? 0 : -1;
+}
+
+/* --- what was expected --- */
+
+static int
+expected_enum(const char *enums, const char *text, struct err *e)
+{
+	char choices[160];
+	size_t n = 0;
+
+	while (*enums != '\0' && n < sizeof choices) {
+		size_t len = strcspn(enums, "|");
+		bool is_last = enums[len] == '\0';
+
+		n += (size_t)snprintf(choices + n, sizeof choices - n, "%s\"%.*s\"",
+				      n == 0	? ""
+				      : is_last ? " or "
+						: ", ",
+				      (int)len, enums);
+		enums += len + !is_last;
+	}
+	return err_set(e, 0, "expected %s, got %s", choices, CONF_QUOTED(text));
+}
+
+static int
+expected(const struct key *k, const char *text, struct err *e)
+{
+	static const char *const what[] = {
+		[KEY_BOOL] = "yes or no",
+		[KEY_UINT] = "a whole number",
+		[KEY_NUMBER] = "a number",
+		[KEY_DURATION] = "a duration like \"500ms\"",
+		[KEY_SIZE] = "a size like \"64KiB\"",
+		[KEY_SIZE32] = "a size like \"64KiB\"",
+		[KEY_PERCENT] = "a percentage like \"70\"",
+		[KEY_PERCENT32] = "a whole percentage like \"70\"",
+		[KEY_ADDRESS] = "an address like \"127.0.0.1:8080\" or \"[::1]:8080\"",
+		[KEY_ADDRESSES] = "an address like \"127.0.0.1:8080\" or \"[::1]:8080\"",
+		[KEY_NETWORKS] = "a network like \"10.0.0.0/8\"",
+		[KEY_PROBE] = "\"tcp\", \"readiness\" or a path like \"/healthz\"",
+		[KEY_PORTS] = "ports like \"20000-29999\"",
+	};
+
+	if (k->type == KEY_ENUM)
+		return expected_enum(k->enums, text, e);
+	return err_set(e, 0, "expected %s, got %s", what[k->type], CONF_QUOTED(text));
+}
+
+static int
+check_bounds(const struct key *k, double v, const char *text, struct err *e)
+{
+	struct strbuf b;
+
+	if (k->min >= k->max || (v >= k->min && v <= k->max))
+		return 0;
+	strbuf_init(&b, 0);
+	settings_key_bounds(k, &b);
+	err_set(e, 0, "expected %s, got %s", strbuf_str(&b), CONF_QUOTED(text));
+	strbuf_fini(&b);
+	return -1;
+}
+
+static int
+parse(const struct key *k, const char *text, struct parsed *p, struct err *e)
+{
+	struct addr_net net;
+	struct addr addr;
+	int rc = 0;
+
+	switch (k->type) {
+	case KEY_BOOL:
+		rc = parse_bool(text, &p->yes);
+		break;
+	case KEY_ENUM:
+		p->choice = parse_enum(text, k->enums);
+		rc = p->choice;
+		break;
+	case KEY_STRING:
+	case KEY_LIST:
+		return form_check(k, text, e);
+	case KEY_ADDRESS: /* "": none */
+		rc = text[0] == '\0' ? 0 : addr_parse(&addr, text, NULL);
+		break;
+	case KEY_ADDRESSES:
+		rc = addr_parse(&addr, text, NULL);
+		break;
+	case KEY_NETWORKS:
+		rc = addr_net_parse(&net, text, NULL);
+		break;
+	case KEY_PROBE:
+		rc = parse_probe(text, p);
+		break;
+	case KEY_PORTS:
+		rc = parse_ports(text, p);
+		break;
+	default:
+		if (parse_amount(k, text, &p->number) == 0)
+			return check_bounds(k, p->number, text, e);
+		rc = -1;
+	}
+	return rc < 0 ? expected(k, text, e) : 0;
+}
+
+int
+value_check(const struct key *k, const char *text, struct err *e)
+{
+	struct parsed p = {0};
+
+	return parse(k, text, &p, e);
+}
+
+/* --- into structs --- */
+
+bool
+value_is_list(const struct key *k)
+{
+	return k->type == KEY_LIST || k->type == KEY_ADDRESSES || k->type == KEY_NETWORKS;
+}
+
+void
+str_list_free(struct str_list *l)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		free(l->v[i]);
+	free(l->v);
+	*l = (struct str_list){0};
+}
+
+static void
+str_list_set(struct str_list *to, char *const *v, size_t n)
+{
+	size_t i;
+
+	str_list_free(to);
+	to->n = n;
+	to->v = n == 0 ? NULL : xcalloc(n + 1, sizeof *to->v);
+	for (i = 0; i < n; i++)
+		to->v[i] = xstrdup(v[i]);
+}
+
+static void
+string_set(char **at, const char *text)
+{
+	free(*at);
+	*at = text == NULL ? NULL : xstrdup(text);
+}
+
+static void
+store(const struct key *k, void *base, const struct parsed *p, const char *text)
+{
+	void *at = (char *)base + k->offset;
+	struct limits *limits = base;
+	struct autoscaler_conf *autoscaler = base;
+
+	switch (k->type) {
+	case KEY_BOOL:
+		*(bool *)at = p->yes;
+		break;
+	case KEY_ENUM:
+		*(int *)at = p->choice;
+		break;
+	case KEY_DURATION:
+		*(int64_t *)at = (int64_t)p->number;
+		break;
+	case KEY_SIZE:
+		*(uint64_t *)at = (uint64_t)p->number;
+		break;
+	case KEY_NUMBER:
+	case KEY_PERCENT:
+		*(double *)at = p->number;
+		break;
+	case KEY_STRING:
+	case KEY_ADDRESS:
+		string_set(at, text);
+		break;
+	case KEY_PROBE:
+		limits->probe = p->choice;
+		string_set(&limits->probe_path, p->choice == PROBE_HTTP ? text : NULL);
+		break;
+	case KEY_PORTS:
+		autoscaler->port_first = p->first;
+		autoscaler->port_last = p->last;
+		break;
+	default:
+		*(uint32_t *)at = (uint32_t)p->number;
+	}
+}
+
+void
+value_set(const struct key *k, void *base, char *const *texts, size_t n)
+{
+	struct parsed p = {0};
+
+	if (value_is_list(k)) {
+		str_list_set((void *)((char *)base + k->offset), texts, n);
+		return;
+	}
+	CHECK(n == 1 && parse(k, texts[0], &p, NULL) == 0);
+	store(k, base, &p, texts[0]);
+}
+
+void
+value_defaults(enum key_group group, void *base)
+{
+	size_t i;
+
+	for (i = 0; i < settings_keys_n; i++) {
+		const struct key *k = &settings_keys[i];
+		char *text;
+
+		if (k->group != group || k->fallback == NULL)
+			continue;
+		text = xstrdup(k->fallback);
+		value_set(k, base, &text, 1);
+		free(text);
+	}
+}
+
+void
+value_fini_group(enum key_group group, void *base)
+{
+	size_t i;
+
+	for (i = 0; i < settings_keys_n; i++) {
+		const struct key *k = &settings_keys[i];
+		void *at = (char *)base + k->offset;
+
+		if (k->group != group)
+			continue;
+		if (value_is_list(k))
+			str_list_free(at);
+		else if (k->type == KEY_STRING || k->type == KEY_ADDRESS)
+			string_set(at, NULL);
+		else if (k->type == KEY_PROBE)
+			string_set(&((struct limits *)base)->probe_path, NULL);
+	}
+}
+
+/* --- and back --- */
+
+static bool
+is_whole(double v)
+{
+	return v == (double)(int64_t)v;
+}
+
+/* In the largest unit that leaves a whole number. */
+static void
+format_in(double value, const struct unit *units, size_t n, struct strbuf *b)
+{
+	size_t i = 0;
+
+	while (i + 1 < n && (value < units[i].size || !is_whole(value / units[i].size)))
+		i++;
+	strbuf_addf(b, "%.17g%s", value / units[i].size, value == 0 ? "" : units[i].name);
+}
+
+/* As few digits as give the same number again. */
+static void
+format_number(double value, struct strbuf *b)
+{
+	char text[40];
+	int digits;
+
+	for (digits = 6; digits <= 17; digits++) {
+		snprintf(text, sizeof text, "%.*g", digits, value);
+		if (strtod(text, NULL) == value && strchr(text, 'e') == NULL)
+			break;
+	}
+	strbuf_adds(b, text);
+}
+
+void
+value_format_number(enum key_type type, double value, struct strbuf *b)
+{
+	if (type == KEY_DURATION)
+		format_in(value, times, ARRAY_LEN(times), b);
+	else if (type == KEY_SIZE || type == KEY_SIZE32)
+		format_in(value, sizes, ARRAY_LEN(sizes), b);
+	else
+		format_number(value, b);
+}
+
+void
+value_format_string(const char *text, struct strbuf *b)
+{
+	strbuf_adds(b, "\"");
+	for (; *text != '\0'; text++) {
+		if (*text == '"' || *text == '\\')
+			strbuf_addf(b, "\\%c", *text);
+		else if (*text == '\n')
+			strbuf_adds(b, "\\n");
+		else if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			strbuf_addf(b, "\\x%02x", (unsigned char)*text);
+		else
+			strbuf_add(b, text, 1);
+	}
+	strbuf_adds(b, "\"");
+}
+
+static void
+format_list(const struct str_list *l, struct strbuf *b)
+{
+	size_t i;
+
+	strbuf_adds(b, "{");
+	for (i = 0; i < l->n; i++) {
+		strbuf_adds(b, i == 0 ? "" : ", ");
+		value_format_string(l->v[i], b);
+	}
+	strbuf_adds(b, "}");
+}
+
+static void
+format_enum(const char *enums, int choice, struct strbuf *b)
+{
+	for (; choice > 0; choice--)
+		enums += strcspn(enums, "|") + 1;
+	strbuf_addf(b, "%.*s", (int)strcspn(enums, "|"), enums);
+}
+
+static double
+number_at(const struct key *k, const void *at)
+{
+	switch (k->type) {
+	case KEY_DURATION:
+		return (double)*(const int64_t *)at;
+	case KEY_SIZE:
+		return (double)*(const uint64_t *)at;
+	case KEY_NUMBER:
+	case KEY_PERCENT:
+		return *(const double *)at;
+	default:
+		return *(const uint32_t *)at;
+	}
+}
+
+bool
+value_format(const struct key *k, const void *base, struct strbuf *b)
+{
+	const void *at = (const char *)base + k->offset;
+	const struct limits *limits = base;
+	const struct autoscaler_conf *autoscaler = base;
+	const char *text;
+
+	if (value_is_list(k)) {
+		if (((const struct str_list *)at)->n == 0)
+			return false;
+		format_list(at, b);
+		return true;
+	}
+	switch (k->type) {
+	case KEY_BOOL:
+		strbuf_adds(b, *(const bool *)at ? "yes" : "no");
+		break;
+	case KEY_ENUM:
+		format_enum(k->enums, *(const int *)at, b);
+		break;
+	case KEY_STRING:
+	case KEY_ADDRESS:
+		text = *(char *const *)at;
+		if (text == NULL)
+			return false;
+		value_format_string(text, b);
+		break;
+	case KEY_PROBE:
+		value_format_string(limits->probe == PROBE_TCP	       ? "tcp"
+				    : limits->probe == PROBE_READINESS ? "readiness"
+								       : limits->probe_path,
+				    b);
+		break;
+	case KEY_PORTS:
+		strbuf_addf(b, "\"%u-%u\"", autoscaler->port_first, autoscaler->port_last);
+		break;
+	default:
+		value_format_number(k->type, number_at(k, at), b);
+	}
+	return true;
+}
