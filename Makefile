@@ -99,7 +99,7 @@ $(B)/autoscaler: $(OBJ_AUTOSCALER) $(OBJ_COMMON)
 	@$(CC) $(LDFLAGS) $(if $(LTO),$(OPT) $(LTO)) -o $@ $^ $(LIBS_AUTOSCALER)
 
 # The sample apps are what is served, not what is tested: never sanitised.
-build/test/apps/%: test/apps/%.c
+build/test/%: test/%.c
 	@mkdir -p $(@D)
 	@echo "  CC    $@"
 	@$(CC) -D_GNU_SOURCE -std=gnu11 -g -O2 -Wall -Wextra -Werror -pthread -o $@ $<
@@ -181,8 +181,8 @@ system: all $(B)/test/drive ## system tests (pytest): both programs as black box
 
 bench: ## measure beside nginx and HAProxy, and print a table
 	@.ci/deps $(PKG_BUILD) $(PKG_BENCH)
-	@$(SUBMAKE) all
-	@test/bench/run
+	@$(SUBMAKE) all build/test/bench/origin
+	@test/bench/run $(BENCH_ARGS)
 
 # ---- use
 deps: ## install all that building, running and testing needs (Debian)

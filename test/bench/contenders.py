@@ -1,0 +1,177 @@
+"""The proxies that are measured beside one another: one worker each, keep-alive on both
+sides, no access log, and an origin behind them that does next to nothing."""
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ORIGIN_PORT = 18080
+
+NGINX = """
+user root; worker_processes 1; daemon off; pid {dir}/nginx.pid; error_log {dir}/nginx.err crit;
+worker_rlimit_nofile 20000;
+events {{ worker_connections 9000; use epoll; multi_accept on; }}
+http {{
+  access_log off; keepalive_timeout 3600; keepalive_requests 1000000000;
+  client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3;
+  uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
+  upstream origin {{
+    server 127.0.0.1:{origin}; keepalive 1024; keepalive_requests 1000000000;
+    keepalive_timeout 3600;
+  }}
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    location / {{
+      proxy_pass http://origin; proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_set_header Host $http_host; proxy_max_temp_file_size 0;
+      proxy_set_header X-Forwarded-For $remote_addr;
+    }}
+  }}
+}}
+"""
+HAPROXY = """
+global
+  nbthread 1
+  maxconn 9000
+defaults
+  mode http
+  maxconn 9000
+  timeout connect 10s
+  timeout client 1h
+  timeout server 1h
+  option http-keep-alive
+  option forwardfor
+  http-reuse always
+frontend f
+  bind 127.0.0.1:{port} backlog 4096
+  default_backend b
+backend b
+  server s 127.0.0.1:{origin} pool-max-conn -1 pool-purge-delay 1h
+"""
+OURS = """
+socket = "{dir}/s"
+state_dir = "{dir}/state"
+log_level = error
+activator {{ listen = {{"127.0.0.1:{port}"}} admin = "127.0.0.1:{admin}" workers = 1 }}
+autoscaler {{ admin = "" }}
+service "bench" {{
+    hosts = {{"*"}}
+    revision "v1" {{ addresses = {{"127.0.0.1:{origin}"}} }}
+}}
+"""
+
+
+def processes():
+    """pid -> (parent, session)"""
+    found = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open("/proc/%s/stat" % pid) as f:
+                fields = f.read().rpartition(")")[2].split()
+            found[int(pid)] = int(fields[1]), int(fields[3])
+        except (OSError, ValueError):
+            pass
+    return found
+
+
+class Contender:
+    """Everything in the sessions that were started for it is measured together."""
+
+    def __init__(self, name, port, commands, core=None):
+        self.name, self.port, self.commands, self.core = name, port, commands, core
+        self.started = []
+
+    def start(self):
+        for command in self.commands:
+            self.started.append(subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=ROOT,
+                start_new_session=True,
+                preexec_fn=self.core and (lambda: os.sched_setaffinity(0, self.core))))
+        self.wait()
+        return self
+
+    def wait(self):
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), 2) as s:
+                    s.settimeout(5)
+                    s.sendall(b"GET / HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n")
+                    if s.recv(4096).startswith(b"HTTP/1.1 200"):
+                        return
+            except OSError:
+                pass
+            time.sleep(0.05)
+        raise SystemExit("bench: %s does not answer at port %d" % (self.name, self.port))
+
+    def pids(self):
+        sessions = {p.pid for p in self.started}
+        return sorted(pid for pid, (_, session) in processes().items() if session in sessions)
+
+    def cpu_s(self):
+        total = 0
+        for pid in self.pids():
+            try:
+                for tid in os.listdir("/proc/%d/task" % pid):
+                    with open("/proc/%d/task/%s/schedstat" % (pid, tid)) as f:
+                        total += int(f.read().split()[0])
+            except OSError:
+                pass
+        return total / 1e9
+
+    def rss_bytes(self):
+        total = 0
+        for pid in self.pids():
+            with open("/proc/%d/smaps_rollup" % pid) as f:
+                total += int(re.search(r"Rss:\s+(\d+)", f.read())[1]) * 1024
+        return total
+
+    def stop(self):
+        for p in reversed(self.started):
+            p.send_signal(signal.SIGTERM)
+        for p in self.started:
+            try:
+                p.wait(5)
+            except subprocess.TimeoutExpired:
+                p.kill()
+                p.wait()
+        self.started = []
+
+
+def write(path, text, **values):
+    with open(path, "w") as f:
+        f.write(text.format(**values))
+    return path
+
+
+def make_all(folder, core):
+    """name -> a function that makes one, for each that is installed."""
+    build = os.path.join(ROOT, "build")
+
+    def nginx():
+        conf = write(folder + "/nginx.conf", NGINX, dir=folder, port=18201, origin=ORIGIN_PORT)
+        return Contender("nginx", 18201, [["nginx", "-c", conf, "-e", folder + "/e"]], core)
+
+    def haproxy():
+        conf = write(folder + "/haproxy.cfg", HAPROXY, port=18202, origin=ORIGIN_PORT)
+        return Contender("haproxy", 18202, [["haproxy", "-db", "-q", "-f", conf]], core)
+
+    def ours():
+        conf = write(folder + "/a.conf", OURS, dir=folder, port=18200, admin=18209,
+                     origin=ORIGIN_PORT)
+        return Contender("activator", 18200, [[build + "/autoscaler", "-c", conf],
+                                              [build + "/activator", "-c", conf]], core)
+
+    made = {"activator": ours}
+    made.update({name: make for name, make in (("nginx", nginx), ("haproxy", haproxy))
+                 if shutil.which(name) or os.path.exists("/usr/sbin/" + name)})
+    return made
+
+
+def origin(core):
+    return Contender("origin", ORIGIN_PORT, [
+        [os.path.join(ROOT, "build/test/bench/origin"), str(ORIGIN_PORT)]], core)

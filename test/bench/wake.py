@@ -1,0 +1,148 @@
+"""What waking costs: cold start beside the same program started by hand, a burst onto a
+stopped service, and the memory of a parked request."""
+import os
+import selectors
+import socket
+import statistics
+import subprocess
+import time
+
+from contenders import ROOT, Contender
+
+HELLO = os.path.join(ROOT, "build/test/apps/hello")
+PORT, ADMIN = 18300, 18309
+CONF = """
+socket = "%s/s"
+state_dir = "%s/state"
+log_level = error
+activator { listen = {"127.0.0.1:%d"} admin = "127.0.0.1:%d" workers = 1 max_connections = 12000 }
+autoscaler { admin = "" stable_window = 60s }
+%s
+"""
+SERVICE = 'service "%s" { hosts = {"%s"} revision "v1" { command = {%s} %s } }\n'
+
+
+def service(name, *command, extra=""):
+    return SERVICE % (name, name, ", ".join('"%s"' % word for word in command), extra)
+
+
+def wakers(folder, services):
+    """Both programs, serving stopped services and one that is always there."""
+    conf = folder + "/wake.conf"
+    always = 'service "always" { hosts = {"b"} rule "r" { action = answer status = 200 } ' \
+        'revision "v1" { addresses = {"127.0.0.1:9"} } }\n'
+    with open(conf, "w") as f:
+        f.write(CONF % (folder, folder, PORT, ADMIN, always + services))
+    build = os.path.join(ROOT, "build")
+    return Contender("activator", PORT, [[build + "/autoscaler", "-c", conf],
+                                         [build + "/activator", "-c", conf]]).start()
+
+
+def ask_s(port, host, patience=30):
+    """Seconds from connect to the whole head of a 200; tries while nobody listens."""
+    start = time.monotonic()
+    while True:
+        try:
+            with socket.create_connection(("127.0.0.1", port), 5) as s:
+                s.settimeout(patience)
+                s.sendall(b"GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n"
+                          % host.encode())
+                got = s.recv(4096)
+                assert got.startswith(b"HTTP/1.1 200"), got
+                return time.monotonic() - start
+        except ConnectionRefusedError:
+            if time.monotonic() - start > patience:
+                raise
+            time.sleep(0.0005)
+
+
+def by_hand_s(n):
+    times = []
+    for i in range(n):
+        start = time.monotonic()
+        p = subprocess.Popen([HELLO], env=dict(os.environ, PORT=str(18400 + i)),
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+        ask_s(18400 + i, "x")
+        times.append(time.monotonic() - start)
+        p.terminate()
+        p.wait()
+    return times
+
+
+def cold_starts_s(folder, n):
+    """One each of n services, so that none has been there before."""
+    ours = wakers(folder, "".join(service("cold%d" % i, HELLO) for i in range(n)))
+    try:
+        return [ask_s(PORT, "cold%d" % i) for i in range(n)]
+    finally:
+        ours.stop()
+
+
+def burst_s(folder, n, startup="500ms"):
+    """n requests at once onto a stopped service: how long each waited for its answer."""
+    ours = wakers(folder, service("burst", HELLO, "--startup", startup))
+    waiting, times = selectors.DefaultSelector(), []
+    try:
+        sockets = [socket.create_connection(("127.0.0.1", PORT)) for _ in range(n)]
+        start = time.monotonic()
+        for s in sockets:
+            s.sendall(b"GET / HTTP/1.1\r\nHost: burst\r\n\r\n")
+            waiting.register(s, selectors.EVENT_READ)
+        while len(times) < n:
+            for key, _ in waiting.select(30) or [(None, None)]:
+                got = key.fileobj.recv(4096)
+                assert got.startswith(b"HTTP/1.1 200"), got
+                times.append(time.monotonic() - start)
+                waiting.unregister(key.fileobj)
+                key.fileobj.close()
+        return times
+    finally:
+        ours.stop()
+
+
+def parked_bytes(folder, n):
+    """Memory of the activator for each of n parked requests, their connections included."""
+    ours = wakers(folder, service("never", HELLO, "--never-listen", extra="max_scale = 1"))
+    try:
+        pid = ours.started[1].pid
+        sockets = [socket.create_connection(("127.0.0.1", PORT))]
+        sockets[0].sendall(b"GET /warm HTTP/1.1\r\nHost: never\r\n\r\n")
+        time.sleep(1)
+        before = rss(pid)
+        for i in range(n):
+            s = socket.create_connection(("127.0.0.1", PORT))
+            s.sendall(b"GET /a/path/that/is/as/long/as/usual?id=%d HTTP/1.1\r\nHost: never\r\n"
+                      b"User-Agent: curl/7.88.1\r\nAccept: */*\r\n\r\n" % i)
+            sockets.append(s)
+        time.sleep(1)
+        return (rss(pid) - before) / n
+    finally:
+        ours.stop()
+
+
+def rss(pid):
+    with open("/proc/%d/statm" % pid) as f:
+        return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def ms(seconds):
+    return "%.1f ms" % (seconds * 1000)
+
+
+def report(folder, say, runs):
+    cold, hand = cold_starts_s(folder, runs), by_hand_s(runs)
+    times = sorted(burst_s(folder, 1000))
+    middle = statistics.median(cold) - statistics.median(hand)
+    say("\n### Waking\n")
+    say("| what | median | worst |")
+    say("| --- | --- | --- |")
+    say("| `hello` started by hand, to its first answer (%d times) | %s | %s |"
+        % (runs, ms(statistics.median(hand)), ms(max(hand))))
+    say("| the same through the activator, from nothing | %s | %s |"
+        % (ms(statistics.median(cold)), ms(max(cold))))
+    say("| what waking adds | %s | |" % ms(middle))
+    say("\n1000 requests at once onto a stopped service that takes 500 ms to start: p50 %s, "
+        "p99 %s, worst %s, none refused." % (ms(times[499]), ms(times[989]), ms(times[-1])))
+    say("\nA parked request, its connection included: %.0f bytes of the activator's memory."
+        % parked_bytes(folder, 5000))
