@@ -33,7 +33,7 @@ WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes 
 	-Wformat=2 -Wno-format-zero-length -Wvla -Wpointer-arith -Wundef
 SANITIZE := $(if $(SAN),-fsanitize=$(SAN)$(if $(filter address,$(SAN)),$(comma)undefined) \
 	-fno-omit-frame-pointer -fno-sanitize-recover=all)
-OPT ?= $(if $(SAN),-O1,-O2)
+OPT ?= $(if $(SAN),-O1,-O3)
 # The two programs are optimised as a whole: a tenth of a request's instructions.  Fat
 # objects, so that the many unit tests need not be; gcc alone has them.
 LTO := $(if $(SAN),,$(if $(findstring clang,$(CC)),,-flto=auto -ffat-lto-objects))
