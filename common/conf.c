@@ -162,11 +162,13 @@ stranger_find(struct reader *r, const char *name, unsigned where)
 static void
 stranger_add(struct reader *r, const char *name, unsigned where, unsigned line)
 {
-	r->must_retry = r->strangers_n < STRANGERS_MAX && r->work < WORK_MAX &&
-			stranger_find(r, name, where) == NULL;
+	const struct stranger *known = stranger_find(r, name, where);
+
+	r->must_retry = r->strangers_n < STRANGERS_MAX && r->work < WORK_MAX && known == NULL;
 	r->is_failed = !r->must_retry;
 	if (r->is_failed)
-		conf_tell_unknown(r->errors, line, name, where, false);
+		conf_tell_unknown(r->errors, line, name, where,
+				  known != NULL && known->form != AS_VALUE);
 	else
 		r->strangers[r->strangers_n++] = (struct stranger){.name = xstrdup(name),
 								   .where = where};
@@ -552,9 +554,9 @@ kind_name(unsigned where)
 	return conf_kinds[i].name;
 }
 
-/* Sections of one kind and name, which libconfuse lets pass. */
+/* Sections of one kind and name, which libconfuse lets pass: only the first counts. */
 static void
-check_twice(const struct conf_section *s, struct conf_errors *errors)
+check_twice(struct conf_section *s, struct conf_errors *errors)
 {
 	struct hmap seen;
 	size_t i;
@@ -566,15 +568,16 @@ check_twice(const struct conf_section *s, struct conf_errors *errors)
 		char *name = sub->title == NULL ? xstrdup(kind)
 						: xasprintf("%s \"%s\"", kind, sub->title);
 
+		check_twice(sub, errors);
 		first = hmap_put(&seen, name, sub);
 		if (first != NULL) {
 			conf_error(errors, sub->line,
 				   "%s: stands here again; it is in line %u already", name,
 				   first->line);
 			hmap_put(&seen, name, first);
+			sub->where = IN_NOTHING;
 		}
 		free(name);
-		check_twice(sub, errors);
 	}
 	hmap_fini(&seen);
 }

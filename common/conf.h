@@ -18,8 +18,10 @@ struct conf_value {
 	bool is_bad;	 /* a mistake in it was told; set by who looks at it */
 };
 
+enum { IN_NOTHING = 0 };
+
 struct conf_section {
-	unsigned where; /* IN_* */
+	unsigned where; /* IN_*; IN_NOTHING: one of that name stands before it */
 	char *title;	/* NULL: has none */
 	unsigned line;	/* of its opening brace; 0: the file itself */
 	struct conf_value *values;

@@ -60,7 +60,9 @@ conf_errors_move(struct conf_errors *errors, struct settings_errors *to)
 	size_t more = errors->n - told + errors->left_out;
 
 	sort_by_line(errors->v, errors->n);
-	*to = (struct settings_errors){.lines = xcalloc(told + 1, sizeof *to->lines)};
+	*to = (struct settings_errors){0};
+	if (told > 0)
+		to->lines = xcalloc(told + 1, sizeof *to->lines);
 	for (i = 0; i < told; i++)
 		to->lines[to->n++] = line_text(errors->file, &errors->v[i]);
 	if (more > 0)
@@ -100,8 +102,10 @@ conf_quote(const char *text, char out[CONF_QUOTE_MAX])
 			break;
 		n += (size_t)snprintf(out + n, CONF_QUOTE_MAX - n, "%s", escape);
 	}
-	while (*text != '\0' && n > 1 && ((unsigned char)out[n - 1] & 0xc0) == 0x80)
-		n--; /* not in the middle of a UTF-8 character */
+	/* Not in the middle of a UTF-8 character: back to where it begins. */
+	while (((unsigned char)*text & 0xc0) == 0x80 && n > 1 &&
+	       ((unsigned char)out[n - 1] & 0x80) != 0)
+		text--, n--;
 	snprintf(out + n, CONF_QUOTE_MAX - n, "%s\"", *text != '\0' ? cut : "");
 	return out;
 }

@@ -19,6 +19,7 @@ struct scan {
 	unsigned opened[DEPTH_MAX]; /* lines of the braces that are open */
 	size_t depth;
 	unsigned long_string; /* line of the first string that goes over a line's end; 0: none */
+	size_t long_out;      /* how much of the text stands before it */
 	bool is_cut;
 };
 
@@ -43,7 +44,6 @@ copy(struct scan *sc, size_t n)
 static void
 skip(struct scan *sc, size_t n)
 {
-	strbuf_adds(&sc->out, " ");
 	for (; n > 0; n--)
 		if (sc->s[sc->i] == '\n')
 			copy(sc, 1);
@@ -58,6 +58,7 @@ scan_line_comment(struct scan *sc)
 {
 	const char *end = memchr(sc->s + sc->i, '\n', sc->n - sc->i);
 
+	strbuf_adds(&sc->out, " ");
 	skip(sc, end == NULL ? sc->n - sc->i : (size_t)(end - sc->s) - sc->i);
 }
 
@@ -72,6 +73,7 @@ scan_block_comment(struct scan *sc)
 			   "the file");
 		sc->is_cut = true;
 	}
+	strbuf_adds(&sc->out, " ");
 	skip(sc, end == NULL ? sc->n - sc->i : (size_t)(end - sc->s) + 2 - sc->i);
 }
 
@@ -119,14 +121,20 @@ scan_escape(struct scan *sc)
 	skip(sc, n);
 }
 
-/* Where a quote is missing, it is the string before that runs over a line's end. */
+/* Where a quote is missing, it is in the first string that runs over a line's end, or in
+ * this one; what stands behind may be anything. */
 static void
 unclosed_string(struct scan *sc, unsigned line, char quote, size_t out_n)
 {
-	conf_error(sc->errors, sc->long_string > 0 ? sc->long_string : line,
-		   "expected a closing %c for the string that begins here, got the end of the file",
-		   quote);
-	sc->out.len = out_n;
+	char other[32] = "";
+
+	if (sc->long_string > 0)
+		snprintf(other, sizeof other, " or in line %u", line);
+	conf_error(
+		sc->errors, sc->long_string > 0 ? sc->long_string : line,
+		"expected a closing %c for the string that begins here%s, got the end of the file",
+		quote, other);
+	sc->out.len = sc->long_string > 0 ? sc->long_out : out_n;
 	sc->i = sc->n;
 	sc->is_cut = true;
 }
@@ -154,8 +162,10 @@ scan_string(struct scan *sc, char quote)
 		return;
 	}
 	copy(sc, 1);
-	if (sc->line > line && sc->long_string == 0)
+	if (sc->line > line && sc->long_string == 0) {
 		sc->long_string = line;
+		sc->long_out = out_n;
+	}
 }
 
 /* --- all else --- */
@@ -278,7 +288,7 @@ scan_all(struct scan *sc)
 			   "expected a \"}\" for the \"{\" of this line, got the end of the file");
 		sc->is_cut = true;
 	}
-	strbuf_adds(&sc->out, "\n");
+	strbuf_adds(&sc->out, " "); /* never empty */
 }
 
 void

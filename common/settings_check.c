@@ -232,22 +232,27 @@ static const struct way {
 	{"workload", false, true},
 };
 
-/* Keys that have no effect with another way. */
-static const struct {
-	const char *key;
-	bool process, kubernetes;
-} only_with[] = {
-	{"directory", true, false},	{"environment", true, false},
-	{"user", true, false},		{"stop_timeout", true, false},
-	{"port", false, true},		{"failure_patience", false, true},
-	{"foreign_scale", false, true},
-};
+bool
+launch_key_applies(const struct key *k, const struct launch *l)
+{
+	static const char *const processes[] = {"directory", "environment", "user", "stop_timeout"};
+	static const char *const pods[] = {"port", "failure_patience", "foreign_scale"};
+	bool is_pod = l->deployment != NULL || l->workload != NULL;
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(processes); i++)
+		if (strcmp(k->name, processes[i]) == 0)
+			return l->command.n > 0;
+	for (i = 0; i < ARRAY_LEN(pods); i++)
+		if (strcmp(k->name, pods[i]) == 0)
+			return is_pod;
+	return true;
+}
 
 static void
-check_way(struct loader *ld, const struct conf_section *s, const struct way *way)
+check_way(struct loader *ld, const struct conf_section *s, const struct way *way,
+	  const struct launch *l)
 {
-	bool is_command = way->process && !way->kubernetes;
-	bool is_pod = way->kubernetes && !way->process;
 	bool is_kubernetes = ld->s->autoscaler.driver == DRIVER_KUBERNETES;
 	size_t i;
 
@@ -255,11 +260,11 @@ check_way(struct loader *ld, const struct conf_section *s, const struct way *way
 		TELL(ld, line_of(s, way->key), "%s: expected driver = %s, got \"%s\"", way->key,
 		     is_kubernetes ? "process" : "kubernetes",
 		     is_kubernetes ? "kubernetes" : "process");
-	for (i = 0; i < ARRAY_LEN(only_with); i++)
-		if (conf_find(s, only_with[i].key) != NULL &&
-		    !((only_with[i].process && is_command) || (only_with[i].kubernetes && is_pod)))
-			TELL(ld, line_of(s, only_with[i].key), "%s: has no effect beside %s",
-			     only_with[i].key, way->key);
+	for (i = 0; i < s->values_n; i++)
+		if (s->values[i].key->group == GROUP_LAUNCH && !is_bad(s, way->key) &&
+		    !launch_key_applies(s->values[i].key, l))
+			TELL(ld, s->values[i].line, "%s: has no effect beside %s",
+			     s->values[i].key->name, way->key);
 }
 
 static void
@@ -292,7 +297,7 @@ check_launch(struct loader *ld, const struct conf_section *s, const struct revis
 		TELL(ld, line_of(s, way->key), "%s: expected at least one text, got an empty list",
 		     way->key);
 	else
-		check_way(ld, s, way);
+		check_way(ld, s, way, &r->launch);
 	if (r->limits.probe == PROBE_READINESS && way != NULL && second == NULL &&
 	    !(way->kubernetes && !way->process))
 		TELL(ld, origin_line(&r->origins, "probe", s->line),

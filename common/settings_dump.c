@@ -5,6 +5,7 @@
 
 #include "common/conf_errors.h"
 #include "common/conf_names.h"
+#include "common/settings_impl.h"
 #include "common/settings_value.h"
 #include "common/strbuf.h"
 
@@ -114,13 +115,24 @@ dump_sub(const struct dump *d, const char *kind, const char *title, enum key_gro
 }
 
 static void
+dump_launch(const struct dump *d, const struct launch *l)
+{
+	size_t i;
+
+	for (i = 0; i < settings_keys_n; i++)
+		if (settings_keys[i].group == GROUP_LAUNCH &&
+		    launch_key_applies(&settings_keys[i], l))
+			dump_key(d, &settings_keys[i], l);
+}
+
+static void
 dump_revision(const struct dump *d, const struct revision_conf *r)
 {
 	struct dump sub = {.out = d->out, .depth = d->depth, .origins = &r->origins};
 	size_t i;
 
 	dump_open(&sub, "revision", r->name);
-	dump_group(&sub, GROUP_LAUNCH, &r->launch);
+	dump_launch(&sub, &r->launch);
 	dump_group(&sub, GROUP_LIMITS, &r->limits);
 	dump_group(&sub, GROUP_SCALING, &r->scaling);
 	for (i = 0; i < r->schedules_n; i++)

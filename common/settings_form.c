@@ -39,8 +39,8 @@ is_label(const char *s, size_t n, const char *set)
 	return n >= 1 && n <= 63 && consists_of(s, n, set) && s[0] != '-' && s[n - 1] != '-';
 }
 
-bool
-form_is_label(const char *s)
+static bool
+is_dns_label(const char *s)
 {
 	return is_label(s, strlen(s), LABEL);
 }
@@ -197,7 +197,7 @@ is_port(const char *s)
 	unsigned value = 0;
 
 	if (strspn(s, DIGITS) < n)
-		return n <= 15 && form_is_label(s) && strpbrk(s, LOWER) != NULL;
+		return n <= 15 && is_dns_label(s) && strpbrk(s, LOWER) != NULL;
 	for (; *s != '\0' && value < 100000; s++)
 		value = 10 * value + (unsigned)(*s - '0');
 	return value >= 1 && value <= 65535;
@@ -237,7 +237,7 @@ static const struct form {
 	{"socket", GROUP_TOP, is_socket, "a path of 1 to 107 bytes"},
 	{"state_dir", GROUP_TOP, is_any, "a path"},
 	{"kubeconfig", GROUP_AUTOSCALER, is_any, "a path"},
-	{"namespaces", GROUP_AUTOSCALER, form_is_label, "a namespace"},
+	{"namespaces", GROUP_AUTOSCALER, is_dns_label, "a namespace"},
 	{"namespace_selector", GROUP_AUTOSCALER, is_selector, "labels like \"team=web\""},
 	{"hosts", GROUP_SERVICE, is_host, "a host name without a port, \"*.NAME\" or \"*\""},
 	{"paths", GROUP_SERVICE, is_path, "a path that begins with \"/\""},
@@ -245,7 +245,7 @@ static const struct form {
 	{"match_value", GROUP_SERVICE, is_value, "the value of a header field"},
 	{"sticky", GROUP_SERVICE, is_sticky, "\"cookie:NAME\" or \"header:NAME\""},
 	{"waiting_page", GROUP_SERVICE, is_any, "\"default\" or a file"},
-	{"tag", GROUP_TRAFFIC, form_is_label, "a DNS label (a-z, 0-9, \"-\")"},
+	{"tag", GROUP_TRAFFIC, is_dns_label, "a DNS label (a-z, 0-9, \"-\")"},
 	{"methods", GROUP_RULE, is_token, "a method like \"GET\""},
 	{"paths", GROUP_RULE, is_path, "a path that begins with \"/\""},
 	{"header", GROUP_RULE, is_token, "the name of a header field"},

@@ -9,7 +9,6 @@
 NODISCARD int form_check(const struct key *, const char *text, struct err *);
 
 bool form_is_name(const char *);   /* of a service or revision */
-bool form_is_label(const char *);  /* DNS label, lower case */
 bool form_is_target(const char *); /* a path with or without a query, as in a request line */
 
 #endif

@@ -45,22 +45,48 @@ settings_key_find(const char *name, unsigned where)
 	return NULL;
 }
 
+/* What a type without bounds takes. */
+static const char *
+kind_of(enum key_type type)
+{
+	switch (type) {
+	case KEY_BOOL:
+		return "yes or no";
+	case KEY_STRING:
+		return "text";
+	case KEY_LIST:
+		return "texts";
+	case KEY_ADDRESS:
+		return "address";
+	case KEY_ADDRESSES:
+		return "addresses";
+	case KEY_NETWORKS:
+		return "networks";
+	case KEY_PROBE:
+		return "tcp, readiness or a path";
+	case KEY_PORTS:
+		return "within 1-65535";
+	default:
+		return "";
+	}
+}
+
+static void
+add_choices(const char *enums, struct strbuf *b)
+{
+	for (; *enums != '\0'; enums++)
+		if (*enums != '|')
+			strbuf_add(b, enums, 1);
+		else
+			strbuf_adds(b, strchr(enums + 1, '|') == NULL ? " or " : ", ");
+}
+
 void
 settings_key_bounds(const struct key *k, struct strbuf *b)
 {
-	const char *at;
-
-	if (k->type == KEY_BOOL)
-		strbuf_adds(b, "yes or no");
-	else if (k->type == KEY_PROBE)
-		strbuf_adds(b, "tcp, readiness or a path");
-	else if (k->type == KEY_PORTS)
-		strbuf_adds(b, "1-1 to 65535-65535");
-	for (at = k->type == KEY_ENUM ? k->enums : ""; *at != '\0'; at++)
-		if (*at != '|')
-			strbuf_add(b, at, 1);
-		else
-			strbuf_adds(b, strchr(at + 1, '|') == NULL ? " or " : ", ");
+	strbuf_adds(b, kind_of(k->type));
+	if (k->type == KEY_ENUM)
+		add_choices(k->enums, b);
 	if (k->min >= k->max)
 		return;
 	value_format_number(k->type, k->min, b);

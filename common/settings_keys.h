@@ -66,8 +66,7 @@ extern const struct key settings_keys[];
 extern const size_t settings_keys_n;
 const struct key *settings_key_find(const char *name, unsigned where);
 
-/* Append a key's bounds as a person writes them: "1s to 1h", "tcp, readiness or a path";
- * nothing where there are none. */
+/* Append what a key takes, as a person writes it: "1s to 1h", "yes or no", "addresses". */
 void settings_key_bounds(const struct key *, struct strbuf *);
 
 #endif

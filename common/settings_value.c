@@ -291,7 +291,7 @@ value_is_list(const struct key *k)
 	return k->type == KEY_LIST || k->type == KEY_ADDRESSES || k->type == KEY_NETWORKS;
 }
 
-void
+static void
 str_list_free(struct str_list *l)
 {
 	size_t i;

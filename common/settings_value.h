@@ -30,7 +30,4 @@ void value_fini_group(enum key_group, void *base);
 /* All keys of a group as their defaults have it. */
 void value_defaults(enum key_group, void *base);
 
-/* Set and not yet: frees and empties. */
-void str_list_free(struct str_list *);
-
 #endif

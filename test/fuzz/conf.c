@@ -1,66 +1,86 @@
-/* libFuzzer: any bytes as a conf file.  It is taken, or there is at least one mistake
- * with the file's name in front. */
+/* libFuzzer: any bytes as a conf file.  A file is settings or mistakes, never both nor
+ * neither; a mistake names the file, in the order of lines; and what holds, printed,
+ * loads as the same. */
 #include <stdint.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#include "common/base.h"
 #include "common/settings.h"
-
-#define FILE_MAX 65536
+#include "common/strbuf.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+const char *__lsan_default_suppressions(void);
 
-static void
-check_errors(const struct settings_errors *errors, const char *file)
+/* libconfuse loses the title in a name like "service='a", which it cannot make sense of. */
+const char *
+__lsan_default_suppressions(void)
 {
-	size_t i;
-
-	CHECK(errors->n > 0);
-	for (i = 0; i < errors->n; i++)
-		CHECK(strncmp(errors->lines[i], file, strlen(file)) == 0);
+	return "leak:libconfuse";
 }
 
 static void
-check_settings(const struct settings *s)
+check_errors(const struct settings_errors *errors)
 {
-	size_t i, j;
+	unsigned long last = 0;
+	size_t i;
 
-	for (i = 0; i < s->services_n; i++) {
-		const struct service_conf *service = &s->services[i];
-		uint32_t percent = 0;
+	for (i = 0; i < errors->n; i++) {
+		const char *line = errors->lines[i];
+		unsigned long number;
 
-		CHECK(service->revisions_n > 0 && service->traffic_n > 0);
-		for (j = 0; j < service->traffic_n; j++)
-			percent += service->traffic[j].percent;
-		CHECK(percent == 100);
-		for (j = 0; j < service->revisions_n; j++)
-			CHECK(service->revisions[j].full_name != NULL);
+		CHECK(strncmp(line, "f.conf:", 7) == 0);
+		number = strtoul(line + 7, NULL, 10);
+		CHECK(number >= last || i == 20);
+		last = number;
 	}
+}
+
+/* What holds, without the comments: they name lines. */
+static char *
+dumped(const struct settings *s)
+{
+	struct strbuf b;
+	char *text, *from, *to;
+
+	strbuf_init(&b, 0);
+	settings_dump(s, &b);
+	text = strbuf_take(&b);
+	for (from = to = text; *from != '\0'; from++) {
+		if (strncmp(from, " # ", 3) == 0)
+			from += strcspn(from, "\n");
+		*to++ = *from;
+	}
+	*to = '\0';
+	return text;
+}
+
+static void
+there_and_back(const struct settings *s)
+{
+	struct settings_errors errors;
+	char *one = dumped(s), *two;
+	struct settings *again = settings_load_bytes("f.conf", one, strlen(one), &errors);
+
+	CHECK(again != NULL);
+	two = dumped(again);
+	CHECK(strcmp(one, two) == 0);
+	free(one);
+	free(two);
+	settings_free(&again);
+	settings_errors_free(&errors);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct settings_errors errors = {.n = 0};
-	struct settings *s;
-	char path[64];
-	int fd;
+	struct settings_errors errors;
+	struct settings *s = settings_load_bytes("f.conf", (const char *)data, size, &errors);
 
-	if (size > FILE_MAX)
-		return 0;
-	fd = memfd_create("conf", MFD_CLOEXEC);
-	CHECK(fd >= 0 && write(fd, data, size) == (ssize_t)size);
-	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	s = settings_load(path, &errors);
-	if (s == NULL)
-		check_errors(&errors, path);
-	else
-		check_settings(s);
+	CHECK((s == NULL) == (errors.n > 0));
+	check_errors(&errors);
+	if (s != NULL)
+		there_and_back(s);
 	settings_free(&s);
 	settings_errors_free(&errors);
-	close(fd);
 	return 0;
 }
