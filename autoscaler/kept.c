@@ -205,6 +205,7 @@ kept_new(struct loop *loop, struct keeper_msg *m, const char *cgroup, const stru
 		free(k);
 		return NULL;
 	}
+	k->start_ticks = proctab_start_ticks(k->pid);
 	watch(k);
 	return k;
 }

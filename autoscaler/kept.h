@@ -41,6 +41,7 @@ struct kept {
 	bool is_left_told;  /* what was left of it after its end was sent SIGTERM */
 	int status;	    /* wait(2), from PHASE_ENDED on */
 	int64_t started_ns;
+	uint64_t start_ticks; /* the same as the kernel has it (proctab.h) */
 	struct err failure;
 	int output_fd, word_fd; /* -1: closed */
 	struct loop_fd output_ev, word_ev;

@@ -26,6 +26,25 @@ by_environment(const struct list *all, const struct proctab_entry *p)
 	return k;
 }
 
+/* The only one that was there when p began; NULL: none, or a choice. */
+static struct kept *
+by_age(const struct list *all, const struct proctab_entry *p)
+{
+	struct list_node *node, *tmp;
+	struct kept *only = NULL;
+
+	LIST_FOREACH(all, node, tmp) {
+		struct kept *k = container_of(node, struct kept, node);
+
+		if (k->start_ticks > p->start_ticks)
+			continue;
+		if (only != NULL)
+			return NULL;
+		only = k;
+	}
+	return only;
+}
+
 /* Whose p is; root is its ancestor (or itself) that has lost its parent to us.  A
  * process that has made a session of its own (a daemon) still has the mark in its
  * environment.  One that wiped that too can only be told where there is no choice. */
@@ -37,9 +56,7 @@ owner(const struct list *all, const struct proctab_entry *p, const struct procta
 	k = k != NULL ? k : by_family(all, root);
 	k = k != NULL ? k : by_environment(all, p);
 	k = k != NULL ? k : by_environment(all, root);
-	if (k == NULL && all->n == 1)
-		k = container_of(list_first(all), struct kept, node);
-	return k;
+	return k != NULL ? k : by_age(all, p);
 }
 
 size_t

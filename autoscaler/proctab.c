@@ -18,6 +18,7 @@ proctab_parse(struct proctab_entry *p, const char *stat)
 	const char *after = strrchr(stat, ')'); /* the name may hold blanks and brackets */
 	unsigned long user, system;
 	long waited_user, waited_system, pages;
+	unsigned long long start;
 	int pid, parent, group, session;
 	double tick = (double)sysconf(_SC_CLK_TCK);
 	char state;
@@ -26,9 +27,9 @@ proctab_parse(struct proctab_entry *p, const char *stat)
 		return -1;
 	if (sscanf(after + 1,
 		   " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %lu %lu %ld %ld %*d %*d %*d %*d"
-		   " %*u %*u %ld",
+		   " %llu %*u %ld",
 		   &state, &parent, &group, &session, &user, &system, &waited_user, &waited_system,
-		   &pages) != 9)
+		   &start, &pages) != 10)
 		return -1;
 	*p = (struct proctab_entry){
 		.pid = pid,
@@ -39,6 +40,7 @@ proctab_parse(struct proctab_entry *p, const char *stat)
 		.cpu_s = ((double)user + (double)system + (double)waited_user +
 			  (double)waited_system) /
 			 tick,
+		.start_ticks = start,
 		.memory_bytes = (uint64_t)MAX(pages, 0) * (uint64_t)sysconf(_SC_PAGESIZE),
 	};
 	return 0;
@@ -61,6 +63,21 @@ read_stat(int proc_fd, const char *name, struct proctab_entry *p)
 		return -1;
 	text[n] = '\0';
 	return proctab_parse(p, text);
+}
+
+uint64_t
+proctab_start_ticks(pid_t pid)
+{
+	struct proctab_entry p = {.start_ticks = 0};
+	int fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char name[16];
+
+	snprintf(name, sizeof name, "%d", (int)pid);
+	if (fd < 0 || read_stat(fd, name, &p) < 0)
+		p.start_ticks = 0;
+	if (fd >= 0)
+		close(fd);
+	return p.start_ticks;
 }
 
 static struct proctab_entry *

@@ -12,6 +12,7 @@ struct proctab_entry {
 	bool is_zombie;
 	double cpu_s;	       /* its own and that of children it has waited for */
 	uint64_t memory_bytes; /* resident */
+	uint64_t start_ticks;  /* when it began, in clock ticks since boot: who is older */
 	pid_t root;	       /* by proctab_root(): 0: none */
 };
 
@@ -32,6 +33,9 @@ void proctab_root(struct proctab *, pid_t parent);
 
 /* One process, from the text of its stat file.  -1 where it is not one. */
 NODISCARD int proctab_parse(struct proctab_entry *, const char *stat);
+
+/* When a process began, as in the table; 0: it is not there. */
+uint64_t proctab_start_ticks(pid_t);
 
 /* The value of `name` in its environment as it was at exec, the caller's to free; NULL
  * where it has none, may not be read or has been overwritten. */

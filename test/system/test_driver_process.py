@@ -60,6 +60,19 @@ def alive(pid):
     return state not in ("gone", "Z", "X")
 
 
+def uptime():
+    with open("/proc/uptime") as f:
+        return float(f.read().split()[0])
+
+
+def comm(pid):
+    try:
+        with open("/proc/%d/comm" % pid) as f:
+            return f.read().strip()
+    except OSError:
+        return ""
+
+
 def marked(text):
     """Live processes whose arguments or environment hold text."""
     found = set()
@@ -601,6 +614,19 @@ def test_family_ends_with_its_head(world, kind):
     until(lambda: not alive(pid), 3)
 
 
+def test_unmarked_daemon_ends_though_a_younger_instance_is_there(world):
+    d, i = run_one(world, [sys.executable, "-S", "-c", FAMILY["daemon without a mark"]],
+                   stop_timeout_ms=700)
+    pid = relative(d)
+    until(lambda: comm(pid) == "sleep")
+    born = uptime()
+    until(lambda: uptime() > born + 1 / os.sysconf("SC_CLK_TCK"))  # the other: younger by a tick
+    d.scale("a/v1", 2)
+    d.started(2)
+    os.kill(d.pid(i), signal.SIGKILL)
+    until(lambda: not alive(pid), 3)
+
+
 def test_daemonizing_program_is_told(world):
     d = world.drive()
     d.revisions(revision(["sh", "-c", "setsid sleep 1000 & exit 0"], stop_timeout_ms=500))
@@ -871,12 +897,9 @@ def test_second_keeper_is_refused(world):
     assert len([p for p in world.left() if "act-keeper" in comm(p)]) == 1
 
 
-def comm(pid):
-    try:
-        with open("/proc/%d/comm" % pid) as f:
-            return f.read()
-    except OSError:
-        return ""
+def uptime():
+    with open("/proc/uptime") as f:
+        return float(f.read().split()[0])
 
 
 class FakeKeeper:

@@ -20,6 +20,7 @@ a_stat_line_is_read(void **state)
 	assert_int_equal(p.session, 39);
 	assert_false(p.is_zombie);
 	assert_true(p.cpu_s == 500.0 / (double)sysconf(_SC_CLK_TCK));
+	assert_int_equal(p.start_ticks, 12345);
 	assert_int_equal(p.memory_bytes, 10 * sysconf(_SC_PAGESIZE));
 }
 
@@ -96,6 +97,8 @@ a_child_is_there_with_its_environment(void **state)
 	assert_non_null(proctab_find(&t, pid));
 	assert_int_equal(proctab_find(&t, pid)->root, pid);
 	assert_int_equal(proctab_find(&t, getpid())->root, 0);
+	assert_int_equal(proctab_find(&t, pid)->start_ticks, proctab_start_ticks(pid));
+	assert_true(proctab_start_ticks(pid) >= proctab_start_ticks(getpid()));
 	proctab_fini(&t);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
