@@ -55,7 +55,7 @@ main(int argc, char **argv)
 	if (s == NULL)
 		return 1;
 	if (args.is_check) {
-		fprintf(stderr, "%s: no mistake was found\n", args.conf);
+		printf("%s: ok\n", args.conf);
 	} else {
 		daemon_init();
 		log_open((enum log_level)s->log_level, (enum log_format)s->log_format,
