@@ -456,7 +456,7 @@ revision_publish(struct revision *rev, struct instance_set *set, const struct re
 	rev->set = set;
 	rev->wanted = wish->wanted;
 	rev->pace = wish->pace;
-	rev->is_external = wish->is_external;
+	atomic_store_explicit(&rev->is_external, wish->is_external, memory_order_relaxed);
 	atomic_store_explicit(&rev->limit, wish->container_concurrency, memory_order_relaxed);
 	grant_all_locked(rev);
 	pthread_mutex_unlock(&rev->lock);

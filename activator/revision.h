@@ -171,6 +171,7 @@ struct revision {
 	_Atomic uint32_t waiting;	/* entries of queue; changed under lock, seq_cst */
 	_Atomic uint32_t limit;		/* container_concurrency; 0: none */
 	_Atomic uint32_t cold_start_ms; /* for retry-after and the waiting page; 0: unknown */
+	_Atomic bool is_external;	/* of `addresses` */
 	_Atomic bool is_demand_posted;	/* demand_mail is on its way */
 	_Atomic bool is_asked;		/* revision_ask(); the main thread clears it */
 	struct activation activation;
@@ -183,7 +184,6 @@ struct revision {
 	struct failure *failure;  /* NULL: none */
 	uint32_t wanted;	  /* what the autoscaler wants now */
 	uint32_t pace;		  /* target x release_burst per instance; 0: no pacing */
-	bool is_external;	  /* of `addresses` */
 	uint32_t rotor;		  /* for choices under the lock */
 
 	/* main thread: world.c, scaler.c */

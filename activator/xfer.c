@@ -643,7 +643,8 @@ on_deadline(void *arg)
 		if (x->deadline_ns > now)
 			break;
 		c->w->now = now;
-		if (x->tries > 0 || s->rev->is_external)
+		if (x->tries > 0 ||
+		    atomic_load_explicit(&s->rev->is_external, memory_order_relaxed))
 			xfer_refuse(c, OUT_UPSTREAM_FAILED, "no instance could be reached");
 		else
 			xfer_refuse(c, OUT_ACTIVATION_TIMEOUT, NULL);

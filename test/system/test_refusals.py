@@ -99,7 +99,7 @@ def test_queue_full(stack):
      b"\r\n", 431),
     (b"GET / HTTP/1.1\r\nHost: hello\r\nX: " + b"y" * 20000 + b"\r\n\r\n", 431),
     (b"GET /" + b"y" * 20000 + b" HTTP/1.1\r\nHost: hello\r\n\r\n", 414),
-])
+], ids=lambda v: repr(v[:60]) if isinstance(v, bytes) else str(v))
 def test_what_two_parsers_could_read_differently(stack, request_, status):
     with Client(stack.port) as c:
         c.sendall(request_)
