@@ -1,5 +1,6 @@
 #include "activator/fields.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 #include <strings.h>
 
@@ -116,15 +117,21 @@ field_list_next(const char *value, size_t n, size_t *at, const char **element, s
 }
 
 bool
-field_list_has(const char *value, size_t n, const char *lower)
+field_list_names(const char *value, size_t n, const char *name, size_t name_n)
 {
 	const char *element;
 	size_t at = 0, len;
 
 	while (field_list_next(value, n, &at, &element, &len))
-		if (field_is(element, len, lower))
+		if (len == name_n && strncasecmp(element, name, len) == 0)
 			return true;
 	return false;
+}
+
+bool
+field_list_has(const char *value, size_t n, const char *lower)
+{
+	return field_list_names(value, n, lower, strlen(lower));
 }
 
 int
@@ -178,6 +185,17 @@ field_is_token(const char *s, size_t n)
 	return n > 0;
 }
 
+bool
+field_is_text(const char *s, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (((unsigned char)s[i] < ' ' && s[i] != '\t') || s[i] == 0x7f)
+			return false;
+	return true;
+}
+
 static bool
 is_hex(unsigned char ch)
 {
@@ -205,36 +223,31 @@ is_reg_name(const char *s, size_t n)
 	return n > 0;
 }
 
+/* [IPv6address]; of an IPvFuture nobody has been seen. */
 static bool
 is_ip_literal(const char *s, size_t n)
 {
-	size_t i;
+	char text[INET6_ADDRSTRLEN];
+	struct in6_addr addr;
 
-	if (n < 4 || s[0] != '[' || s[n - 1] != ']')
+	if (n < 2 || s[n - 1] != ']' || n - 2 >= sizeof text || memchr(s, '\0', n) != NULL)
 		return false;
-	for (i = 1; i < n - 1; i++)
-		if (!is_hex((unsigned char)s[i]) && s[i] != ':' && s[i] != '.')
-			return false;
-	return memchr(s, ':', n) != NULL;
+	memcpy(text, s + 1, n - 2);
+	text[n - 2] = '\0';
+	return inet_pton(AF_INET6, text, &addr) == 1;
 }
 
 bool
 field_authority(const char *s, size_t n, size_t *host_n)
 {
-	const char *close = n > 0 && s[0] == '[' ? memchr(s, ']', n) : NULL;
-	size_t host = close != NULL ? (size_t)(close - s) + 1 : n;
-	const char *colon = memchr(s + (close != NULL ? host : 0), ':',
-				   n - (close != NULL ? host : 0));
-	size_t i;
+	bool is_literal = n > 0 && s[0] == '[';
+	const char *close = is_literal ? memchr(s, ']', n) : s;
+	const char *colon = close == NULL ? NULL : memchr(close, ':', n - (size_t)(close - s));
+	uint64_t port;
 
-	if (colon != NULL) {
-		uint64_t port;
-
-		host = (size_t)(colon - s);
-		i = n - host - 1;
-		if (i > 0 && (field_number(colon + 1, i, &port) < 0 || port > 65535))
-			return false;
-	}
-	*host_n = host;
-	return s[0] == '[' ? is_ip_literal(s, host) : is_reg_name(s, host);
+	*host_n = colon == NULL ? n : (size_t)(colon - s);
+	if (colon != NULL && *host_n + 1 < n && /* an empty port is one, too */
+	    (field_number(colon + 1, n - *host_n - 1, &port) < 0 || port > 65535))
+		return false;
+	return is_literal ? is_ip_literal(s, *host_n) : is_reg_name(s, *host_n);
 }

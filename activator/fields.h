@@ -41,11 +41,13 @@ bool field_list_next(const char *value, size_t n, size_t *at, const char **eleme
 
 /* Does the list hold this element, any case? */
 bool field_list_has(const char *value, size_t n, const char *lower);
+bool field_list_names(const char *value, size_t n, const char *name, size_t name_n);
 
 /* 1*DIGIT within uint64.  -1 otherwise. */
 NODISCARD int field_number(const char *value, size_t n, uint64_t *out);
 
 bool field_is_token(const char *s, size_t n); /* RFC 9110 5.6.2 */
+bool field_is_text(const char *s, size_t n);  /* a value: no control but HTAB; RFC 9110 5.5 */
 
 /* Host or authority (RFC 9110 7.2, RFC 3986 3.2): reg-name, IPv4 or [IPv6], and an
  * optional port; no userinfo.  *host_n: bytes of the host part.  False: no such thing. */

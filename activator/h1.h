@@ -1,11 +1,10 @@
 /* h1 - HTTP/1 syntax: llhttp in strict mode, behind what it lets pass and we do not
- * (obs-fold, bare LF before the head is complete, an unbounded share of framing).
+ * (obs-fold, bare CR and LF, empty names, blanks and digits too many).
  * Knows bytes, not meaning (request.c, response.c).  The only file that sees llhttp.
  * Pure.  Thread: a struct belongs to one thread. */
 #ifndef ACTIVATOR_H1_H
 #define ACTIVATOR_H1_H
 
-#include "common/strbuf.h"
 #include "activator/fields.h"
 
 #define H1_FIELDS_MAX 1000 /* upper bound of the key max_fields */
@@ -37,29 +36,13 @@ ssize_t h1_scan(const char *buf, size_t n, size_t *seen);
 enum h1_result {
 	H1_OK,
 	H1_MALFORMED,
-	H1_FIELDS,	/* more than max_fields */
-	H1_VERSION	/* not HTTP/1.x */
+	H1_FIELDS, /* more than max_fields */
+	H1_VERSION /* not HTTP/1.x */
 };
 /* Parse a whole head, as h1_scan() measured it. */
 NODISCARD enum h1_result h1_parse_request(struct h1_head *, const char *buf, size_t n,
 					  uint32_t max_fields);
 NODISCARD enum h1_result h1_parse_response(struct h1_head *, const char *buf, size_t n,
 					   uint32_t max_fields);
-
-/* Decoder of chunked bodies. */
-struct h1_chunked; /* opaque, heap */
-
-/* announced: the value of the head's Trailer field (NULL: none); what it does not name
- * is dropped, what may not stand in trailers is an error.  max_overhead: bytes of
- * extensions and trailers that are borne. */
-NODISCARD struct h1_chunked *h1_chunked_new(const char *announced, size_t announced_n,
-					    size_t max_overhead);
-void h1_chunked_free(struct h1_chunked **);
-/* Decode buf[0..n) in place: the data is moved to the front, *data_n bytes of it.
- * Returns how much was consumed (all, unless the body ends), or -1. */
-NODISCARD ssize_t h1_chunked_feed(struct h1_chunked *, char *buf, size_t n, size_t *data_n);
-bool h1_chunked_done(const struct h1_chunked *);
-/* "name: value\r\n…", or "": once done.  Borrowed. */
-const char *h1_chunked_trailers(const struct h1_chunked *);
 
 #endif

@@ -16,6 +16,7 @@
 #define ACTIVATOR_PLANE_H
 
 #include "common/loop.h"
+#include "activator/chunked.h"
 #include "activator/h1.h"
 #include "activator/io.h"
 #include "activator/outcome.h"
@@ -111,7 +112,7 @@ struct xfer {
 	bool is_head_written;	/* the client has been sent a final response head */
 	uint8_t tries;		/* instances that failed it */
 	uint64_t left;		/* FRAMING_LENGTH: body bytes still to come */
-	struct h1_chunked *chunked;
+	struct chunked *chunked;
 
 	/* where it goes; route and limits live in snap */
 	struct snapshot *snap;
@@ -178,7 +179,7 @@ struct upstream {
 	bool is_head_method, is_upgrade;
 	enum framing framing;
 	uint64_t left;
-	struct h1_chunked *chunked;
+	struct chunked *chunked;
 	char *in; /* the beginning of a response head */
 	uint32_t in_n;
 	size_t in_seen;

@@ -70,13 +70,13 @@ pass_request(struct conn *c, char *buf, size_t n)
 		x->is_sent_whole = x->left == 0;
 		add(&f, buf, (size_t)used);
 	} else {
-		used = h1_chunked_feed(x->chunked, buf, n, &data_n);
+		used = chunked_feed(x->chunked, buf, n, &data_n);
 		if (used < 0)
 			return -1;
 		add_chunk(&f, buf, data_n);
-		x->is_sent_whole = h1_chunked_done(x->chunked);
+		x->is_sent_whole = chunked_done(x->chunked);
 		if (x->is_sent_whole)
-			add_last_chunk(&f, h1_chunked_trailers(x->chunked));
+			add_last_chunk(&f, chunked_trailers(x->chunked));
 	}
 	x->has_given_body |= used > 0;
 	metric_add(&x->shard->bytes_in, (uint64_t)used);
@@ -166,7 +166,7 @@ emit(struct conn *c, size_t head_n, const char *data, size_t n, bool is_last)
 		add_chunk(&f, data, n);
 		if (is_last)
 			add_last_chunk(&f, u->chunked != NULL && x->takes_trailers
-						   ? h1_chunked_trailers(u->chunked)
+						   ? chunked_trailers(u->chunked)
 						   : "");
 	} else {
 		add(&f, data, n);
@@ -202,8 +202,8 @@ unframe(struct upstream *u, char *buf, size_t n, size_t *data_n, bool *is_done)
 		*is_done = u->left == 0;
 		return used;
 	case FRAMING_CHUNKED:
-		used = h1_chunked_feed(u->chunked, buf, n, data_n);
-		*is_done = used >= 0 && h1_chunked_done(u->chunked);
+		used = chunked_feed(u->chunked, buf, n, data_n);
+		*is_done = used >= 0 && chunked_done(u->chunked);
 		return used;
 	case FRAMING_CLOSE:
 		break;
@@ -312,7 +312,7 @@ note_response(struct upstream *u, const struct response *r)
 	u->left = r->length;
 	u->is_head_read = true;
 	if (r->framing == FRAMING_CHUNKED)
-		u->chunked = h1_chunked_new(r->trailer, r->trailer_n,
+		u->chunked = chunked_new(r->trailer, r->trailer_n,
 					    u->w->conf->limits.max_head);
 }
 

@@ -28,6 +28,7 @@ is_idempotent(const struct h1_head *h)
 struct framing_fields {
 	const struct h1_field *length, *encoding, *host, *expect, *upgrade;
 	unsigned lengths, encodings, hosts;
+	bool is_close;
 };
 
 static enum outcome
@@ -51,7 +52,7 @@ read_field(struct request *r, struct framing_fields *ff, const struct h1_field *
 		r->connection = r->connections == 1 ? f->value : NULL;
 		r->connection_n = f->value_n;
 		if (field_list_has(f->value, f->value_n, "close"))
-			r->is_persistent = false;
+			ff->is_close = true; /* wins: RFC 9112 9.3 */
 		else if (r->is_http10 && field_list_has(f->value, f->value_n, "keep-alive"))
 			r->is_persistent = true;
 		if (field_list_has(f->value, f->value_n, "upgrade"))
@@ -77,10 +78,13 @@ read_field(struct request *r, struct framing_fields *ff, const struct h1_field *
 		r->trailer = f->value;
 		r->trailer_n = f->value_n;
 		break;
-	case FIELD_MAX_FORWARDS:
-		if (field_number(f->value, f->value_n, &r->max_forwards) < 0)
+	case FIELD_MAX_FORWARDS: /* means something to these methods only: RFC 9110 7.6.2 */
+		if (!is_method(r->head, "OPTIONS") && !is_method(r->head, "TRACE"))
+			break;
+		if (r->has_max_forwards ||
+		    field_number(f->value, f->value_n, &r->max_forwards) < 0)
 			return OUT_BAD_REQUEST;
-		r->has_max_forwards = is_method(r->head, "OPTIONS");
+		r->has_max_forwards = true;
 		break;
 	default:
 		break;
@@ -195,6 +199,7 @@ request_read(struct request *r, const struct h1_head *h)
 		out = read_target(r);
 	if (out == OUT_OK)
 		out = read_host(r, &ff);
+	r->is_persistent = r->is_persistent && !ff.is_close;
 	r->is_upgrade = r->is_upgrade && ff.upgrade != NULL && !r->is_http10;
 	if (out == OUT_OK && r->has_max_forwards && r->max_forwards == 0)
 		return OUT_MAX_FORWARDS;

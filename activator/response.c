@@ -27,7 +27,7 @@ static void
 read_connection(struct response *r, const struct h1_field *f)
 {
 	if (field_list_has(f->value, f->value_n, "close"))
-		r->is_persistent = false;
+		r->is_close = true; /* wins: RFC 9112 9.3 */
 	else if (r->head->minor == 0 && field_list_has(f->value, f->value_n, "keep-alive"))
 		r->is_persistent = true;
 	if (!field_is(f->value, f->value_n, "close") &&
@@ -123,6 +123,7 @@ response_read(struct response *r, const struct h1_head *h, bool is_head_method, 
 			return -1;
 	if (h->status == 101 && !is_upgrade)
 		return -1;
+	r->is_persistent = r->is_persistent && !r->is_close;
 	return read_framing(r, is_head_method);
 }
 

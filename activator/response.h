@@ -15,6 +15,7 @@ struct response {
 	bool is_chunked_told; /* Transfer-Encoding stood there, though no body follows */
 	const char *trailer;
 	uint32_t trailer_n;
+	bool is_close;		   /* Connection: close */
 	bool is_persistent;	   /* the instance keeps its connection */
 	int64_t keep_alive_s;	   /* its Keep-Alive: timeout; -1: none */
 	int64_t busy_s;		   /* x-activator-busy; -1: none */

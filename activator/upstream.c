@@ -60,7 +60,7 @@ upstream_adopt(struct worker *w, struct instance *inst, int fd)
 static void
 forget_response(struct upstream *u)
 {
-	h1_chunked_free(&u->chunked);
+	chunked_free(&u->chunked);
 	free(u->in);
 	u->in = NULL;
 	u->in_n = 0;

@@ -136,7 +136,7 @@ xfer_end(struct conn *c, enum outcome out)
 	CHECK(x->up == NULL && !list_linked(&x->parked));
 	count_end(c, out);
 	head_free(c->w, x);
-	h1_chunked_free(&x->chunked);
+	chunked_free(&x->chunked);
 	x->shard = NULL;
 	x->route = NULL;
 	x->service = NULL;
@@ -819,7 +819,7 @@ route(struct conn *c, const struct request *r)
 	    c->requests >= x->route->limits.requests_per_connection)
 		x->is_persistent = false;
 	if (x->framing == FRAMING_CHUNKED)
-		x->chunked = h1_chunked_new(r->trailer, r->trailer_n,
+		x->chunked = chunked_new(r->trailer, r->trailer_n,
 					    c->w->conf->limits.max_head);
 	if (x->is_unseen && !is_any_open(x->shard)) {
 		xfer_refuse(c, OUT_NOT_ACTIVE, NULL);

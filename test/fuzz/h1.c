@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "activator/chunked.h"
 #include "activator/h1.h"
 #include "activator/request.h"
 #include "activator/response.h"
@@ -112,18 +113,18 @@ response(const char *buf, size_t n, bool is_head_method)
 static ssize_t
 decode(const char *buf, size_t n, size_t step, char *out, size_t *consumed)
 {
-	struct h1_chunked *c = h1_chunked_new("x-sum", 5, 1024);
+	struct chunked *c = chunked_new("x-sum", 5, 1024);
 	size_t at = 0, data_n = 0;
 	bool is_wrong = false;
 
-	while (at < n && !is_wrong && !h1_chunked_done(c)) {
+	while (at < n && !is_wrong && !chunked_done(c)) {
 		size_t len = MIN(step, n - at), got = 0;
 		char *piece = xmalloc(len);
 		ssize_t used;
 
 		memcpy(piece, buf + at, len);
-		used = h1_chunked_feed(c, piece, len, &got);
-		CHECK(used < 0 || ((size_t)used == len || h1_chunked_done(c)));
+		used = chunked_feed(c, piece, len, &got);
+		CHECK(used < 0 || ((size_t)used == len || chunked_done(c)));
 		CHECK(used < 0 || got <= (size_t)used);
 		is_wrong = used < 0;
 		if (!is_wrong) {
@@ -134,7 +135,7 @@ decode(const char *buf, size_t n, size_t step, char *out, size_t *consumed)
 		free(piece);
 	}
 	*consumed = at;
-	h1_chunked_free(&c);
+	chunked_free(&c);
 	return is_wrong ? -1 : (ssize_t)data_n;
 }
 

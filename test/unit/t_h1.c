@@ -1,0 +1,343 @@
+/* Heads and chunked bodies: what is taken, and what two parsers could read differently
+ * and is refused.  Rows with a note are what llhttp would have let pass. */
+#include "test/unit/unit.h"
+
+#include "activator/chunked.h"
+#include "activator/h1.h"
+#include "activator/request.h"
+#include "activator/response.h"
+
+#define HOST "Host: a\r\n"
+#define NAME64 "x234567890123456789012345678901234567890123456789012345678901234567890"
+
+static struct h1_head head;
+
+/* The whole head, found in one go and found byte by byte. */
+static ssize_t
+scan(const char *s)
+{
+	size_t n = strlen(s), seen = 0, i;
+	ssize_t size = h1_scan(s, n, &seen), slow = 0;
+
+	for (i = 1, seen = 0; i <= n && slow == 0; i++)
+		slow = h1_scan(s, i, &seen);
+	assert_int_equal(size, slow);
+	return size;
+}
+
+static const struct {
+	const char *text;
+	enum outcome out;
+} requests[] = {
+	{"GET / HTTP/1.1\r\n" HOST "\r\n", OUT_OK},
+	{"\r\n\r\nGET / HTTP/1.1\r\n" HOST "\r\n", OUT_OK},
+	{"\r\n\r\n\r\nGET / HTTP/1.1\r\n" HOST "\r\n", OUT_BAD_REQUEST},
+	{"PURGE / HTTP/1.1\r\n" HOST "\r\n", OUT_OK},
+	{"GET  / HTTP/1.1\r\n" HOST "\r\n", OUT_BAD_REQUEST}, /* a second blank */
+	{"GET /  HTTP/1.1\r\n" HOST "\r\n", OUT_BAD_REQUEST}, /* a second blank */
+	{" GET / HTTP/1.1\r\n" HOST "\r\n", OUT_BAD_REQUEST},
+	{"GET\t/ HTTP/1.1\r\n" HOST "\r\n", OUT_BAD_REQUEST},
+	{"GET / HTTP/1.1 \r\n" HOST "\r\n", OUT_VERSION},
+	{"GET /\r\n\r\n", OUT_VERSION},
+	{"GET / HTTP/1.2\r\n" HOST "\r\n", OUT_VERSION},
+	{"GET / HTTP/1.1\r\n: v\r\n" HOST "\r\n", OUT_BAD_REQUEST},	 /* an empty name */
+	{"GET / HTTP/1.1\r\nX:\rY: z\r\n" HOST "\r\n", OUT_BAD_REQUEST}, /* a lone CR */
+	{"GET / HTTP/1.1\r\nX: a\rY: z\r\n" HOST "\r\n", OUT_BAD_REQUEST},
+	{"GET / HTTP/1.1\r\n" HOST "X: a\r\r\n\r\n", OUT_BAD_REQUEST},
+	{"GET / HTTP/1.1\r\n" HOST "X: a\n\r\n", OUT_BAD_REQUEST},
+	{"GET / HTTP/1.1\r\n" HOST "X : a\r\n\r\n", OUT_BAD_REQUEST},
+	{"GET / HTTP/1.1\r\n" HOST "X\r\n\r\n", OUT_BAD_REQUEST},
+	{"GET / HTTP/1.1\r\n" HOST "X: a\x01\r\n\r\n", OUT_BAD_REQUEST},
+	{"GET / HTTP/1.1\r\n" HOST "X: a\x7f\r\n\r\n", OUT_BAD_REQUEST},
+	{"GET / HTTP/1.1\r\n" HOST "X: a\r\n b\r\n\r\n", OUT_BAD_REQUEST},
+	{"GET / HTTP/1.1\r\n " HOST "\r\n", OUT_BAD_REQUEST},
+	{"GET / HTTP/1.1\r\n\r\n", OUT_BAD_REQUEST},
+	{"GET / HTTP/1.0\r\n\r\n", OUT_OK},
+	{"GET / HTTP/1.1\r\n" HOST HOST "\r\n", OUT_BAD_REQUEST},
+	{"GET / HTTP/1.1\r\nHost: \r\n\r\n", OUT_OK}, /* RFC 9112 3.2: where there is none */
+	{"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", OUT_BAD_REQUEST},
+	{"GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", OUT_BAD_REQUEST},
+	{"GET / HTTP/1.1\r\nHost: a:b\r\n\r\n", OUT_BAD_REQUEST},
+	{"GET / HTTP/1.1\r\nHost: a:65536\r\n\r\n", OUT_BAD_REQUEST},
+	{"GET / HTTP/1.1\r\nHost: a:80:80\r\n\r\n", OUT_BAD_REQUEST},
+	{"GET / HTTP/1.1\r\nHost: a:\r\n\r\n", OUT_OK},
+	{"GET / HTTP/1.1\r\nHost: a%2e%zz\r\n\r\n", OUT_BAD_REQUEST},
+	{"GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", OUT_BAD_REQUEST},
+	{"GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", OUT_OK},
+	{"GET / HTTP/1.1\r\nHost: [::1]a\r\n\r\n", OUT_BAD_REQUEST},
+	{"GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", OUT_BAD_REQUEST},
+	{"GET / HTTP/1.1\r\nHost: [:81]\r\n\r\n", OUT_BAD_REQUEST},
+	{"GET / HTTP/1.1\r\nHost: [v1.x]\r\n\r\n", OUT_BAD_REQUEST},
+	{"GET http://b/ HTTP/1.1\r\n" HOST "\r\n", OUT_OK},
+	{"GET http:///x HTTP/1.1\r\n" HOST "\r\n", OUT_BAD_REQUEST},
+	{"GET http://u@b/ HTTP/1.1\r\n" HOST "\r\n", OUT_BAD_REQUEST},
+	{"GET ftp://b/ HTTP/1.1\r\n" HOST "\r\n", OUT_BAD_REQUEST},
+	{"GET a HTTP/1.1\r\n" HOST "\r\n", OUT_BAD_REQUEST},
+	{"GET * HTTP/1.1\r\n" HOST "\r\n", OUT_BAD_REQUEST},
+	{"OPTIONS * HTTP/1.1\r\n" HOST "\r\n", OUT_OK},
+	{"GET /#a HTTP/1.1\r\n" HOST "\r\n", OUT_BAD_REQUEST},
+	{"CONNECT a:1 HTTP/1.1\r\n" HOST "\r\n", OUT_METHOD},
+	{"OPTIONS / HTTP/1.1\r\n" HOST "Max-Forwards: 0\r\n\r\n", OUT_MAX_FORWARDS},
+	{"OPTIONS / HTTP/1.1\r\n" HOST "Max-Forwards: 0\r\nMax-Forwards: 1\r\n\r\n",
+	 OUT_BAD_REQUEST},
+	{"OPTIONS / HTTP/1.1\r\n" HOST "Max-Forwards: x\r\n\r\n", OUT_BAD_REQUEST},
+	{"GET / HTTP/1.1\r\n" HOST "Max-Forwards: x\r\n\r\n", OUT_OK}, /* means nothing here */
+	{"GET / HTTP/1.1\r\n" HOST "Expect: 100-Continue\r\n\r\n", OUT_OK},
+	{"GET / HTTP/1.1\r\n" HOST "Expect: 100-continue, x\r\n\r\n", OUT_EXPECTATION},
+	{"POST / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nContent-Length: 1\r\n\r\n",
+	 OUT_BAD_REQUEST},
+	{"POST / HTTP/1.1\r\n" HOST "Content-Length: 1, 1\r\n\r\n", OUT_BAD_REQUEST},
+	{"POST / HTTP/1.1\r\n" HOST "Content-Length: -1\r\n\r\n", OUT_BAD_REQUEST},
+	{"POST / HTTP/1.1\r\n" HOST "Content-Length: 0x1\r\n\r\n", OUT_BAD_REQUEST},
+	{"POST / HTTP/1.1\r\n" HOST "Content-Length: \r\n\r\n", OUT_BAD_REQUEST},
+	{"POST / HTTP/1.1\r\n" HOST "Content-Length: 18446744073709551616\r\n\r\n",
+	 OUT_BAD_REQUEST},
+	{"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: Chunked\r\n\r\n", OUT_OK},
+	{"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, chunked\r\n\r\n", OUT_BAD_REQUEST},
+	{"POST / HTTP/1.1\r\n" HOST
+	 "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+	 OUT_BAD_REQUEST},
+	{"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: identity\r\n\r\n", OUT_BAD_REQUEST},
+	{"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: \"chunked\"\r\n\r\n", OUT_BAD_REQUEST},
+	{"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding:\r\n\r\n", OUT_BAD_REQUEST},
+	{"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n",
+	 OUT_BAD_REQUEST},
+	{"POST / HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n", OUT_BAD_REQUEST},
+};
+
+static enum outcome
+read_request(const char *text, struct request *r)
+{
+	ssize_t n = scan(text);
+
+	if (n <= 0)
+		return OUT_BAD_REQUEST;
+	assert_int_equal(n, strlen(text));
+	switch (h1_parse_request(&head, text, (size_t)n, 100)) {
+	case H1_OK:
+		return request_read(r, &head);
+	case H1_VERSION:
+		return OUT_VERSION;
+	default:
+		return OUT_BAD_REQUEST;
+	}
+}
+
+static void
+test_requests(void **state)
+{
+	struct request r;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(requests); i++) {
+		enum outcome out = read_request(requests[i].text, &r);
+
+		if (out != requests[i].out)
+			print_error("%s", requests[i].text);
+		assert_int_equal(out, requests[i].out);
+	}
+}
+
+static const struct {
+	const char *text;
+	bool is_taken;
+} responses[] = {
+	{"HTTP/1.1 200 OK\r\n\r\n", true},
+	{"HTTP/1.1 200 \r\n\r\n", true},
+	{"HTTP/1.1 200\r\n\r\n", true},		/* many say it so */
+	{"\r\nHTTP/1.1 200 OK\r\n\r\n", false}, /* an empty line */
+	{"HTTP/1.1  200 OK\r\n\r\n", false},
+	{"HTTP/1.1 0200 OK\r\n\r\n", false}, /* a fourth digit */
+	{"HTTP/1.1 20 OK\r\n\r\n", false},
+	{"HTTP/1.1 099 OK\r\n\r\n", false},
+	{"HTTP/1.1 200 a\x01\r\n\r\n", false}, /* a control in the reason */
+	{"HTTP/2.0 200 OK\r\n\r\n", false},
+	{"ICY 200 OK\r\n\r\n", false},
+	{"HTTP/1.1 200 OK\r\n: v\r\n\r\n", false},	/* an empty name */
+	{"HTTP/1.1 200 OK\r\nX:\rY: z\r\n\r\n", false}, /* a lone CR */
+	{"HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n", false},
+	{"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", false},
+	{"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", false},
+	{"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", false},
+	{"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", false},
+	{"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n", false}, /* nobody asked */
+};
+
+static bool
+read_response(const char *text, struct response *r)
+{
+	ssize_t n = scan(text);
+
+	return n > 0 && h1_parse_response(&head, text, (size_t)n, 100) == H1_OK &&
+	       response_read(r, &head, false, false) == 0;
+}
+
+static void
+test_responses(void **state)
+{
+	struct response r;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(responses); i++) {
+		bool is_taken = read_response(responses[i].text, &r);
+
+		if (is_taken != responses[i].is_taken)
+			print_error("%s", responses[i].text);
+		assert_int_equal(is_taken, responses[i].is_taken);
+	}
+}
+
+static void
+test_close_wins(void **state)
+{
+	struct request r;
+	struct response resp;
+
+	(void)state;
+	assert_int_equal(read_request("GET / HTTP/1.0\r\nConnection: close\r\n"
+				      "Connection: keep-alive\r\n\r\n",
+				      &r),
+			 OUT_OK);
+	assert_false(r.is_persistent);
+	assert_true(read_response("HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n"
+				  "Connection: keep-alive\r\n\r\n",
+				  &resp));
+	assert_false(resp.is_persistent);
+}
+
+static void
+test_connection_options(void **state)
+{
+	struct request r;
+
+	(void)state;
+	assert_int_equal(read_request("GET / HTTP/1.1\r\n" HOST "Connection: X-a, " NAME64 "\r\n"
+				      "x-A: 1\r\n" NAME64 ": 2\r\nx-b: 3\r\n\r\n",
+				      &r),
+			 OUT_OK);
+	assert_true(h1_is_connection_option(&head, &head.fields[2]));
+	assert_true(h1_is_connection_option(&head, &head.fields[3])); /* however long */
+	assert_false(h1_is_connection_option(&head, &head.fields[4]));
+}
+
+/* --- chunked bodies --- */
+
+static const struct {
+	const char *text, *data, *trailers; /* data NULL: refused */
+} bodies[] = {
+	{"0\r\n\r\n", "", ""},
+	{"3\r\nabc\r\n0\r\n\r\n", "abc", ""},
+	{"3\r\nabc\r\nA\r\n0123456789\r\n00\r\n\r\n", "abc0123456789", ""},
+	{"3;a\r\nabc\r\n0\r\n\r\n", "abc", ""},
+	{"3 ; a = \"b;\\\"\" ;c=d\r\nabc\r\n0;e\r\n\r\n", "abc", ""},
+	{"0\r\nX-Sum: 1 \r\nX-Other: 2\r\n\r\n", "", "X-Sum: 1\r\n"},
+	{"\r\n", NULL, NULL},
+	{"3\nabc\r\n0\r\n\r\n", NULL, NULL},
+	{"3\r\nabc\n0\r\n\r\n", NULL, NULL},
+	{"3\r\nabcd\r\n0\r\n\r\n", NULL, NULL},
+	{"0x3\r\nabc\r\n0\r\n\r\n", NULL, NULL},
+	{"-3\r\nabc\r\n0\r\n\r\n", NULL, NULL},
+	{" 3\r\nabc\r\n0\r\n\r\n", NULL, NULL},
+	{"3 \r\nabc\r\n0\r\n\r\n", NULL, NULL},	 /* a blank alone */
+	{"3 a\r\nabc\r\n0\r\n\r\n", NULL, NULL}, /* an extension without its mark */
+	{"3;\r\nabc\r\n0\r\n\r\n", NULL, NULL},
+	{"3;a\nabc\r\n0\r\n\r\n", NULL, NULL},
+	{"3;a=\r\nabc\r\n0\r\n\r\n", NULL, NULL},
+	{"3;a=\"b\r\n\"\r\nabc\r\n0\r\n\r\n", NULL, NULL},
+	{"10000000000000000\r\n", NULL, NULL},
+	{"0\r\n\n", NULL, NULL}, /* a bare LF as the end */
+	{"0\r\nX-Sum: 1\n\r\n", NULL, NULL},
+	{"0\r\nX-Sum: 1\r\n 2\r\n\r\n", NULL, NULL},
+	{"0\r\n X-Sum: 1\r\n\r\n", NULL, NULL},
+	{"0\r\nX-Sum : 1\r\n\r\n", NULL, NULL},
+	{"0\r\n: 1\r\n\r\n", NULL, NULL},
+	{"0\r\nX-Sum\r\n\r\n", NULL, NULL},
+	{"0\r\nX-Sum: a\rb\r\n\r\n", NULL, NULL},
+	{"0\r\nX-Sum: a\x01\r\n\r\n", NULL, NULL},
+	{"0\r\nContent-Length: 1\r\n\r\n", NULL, NULL}, /* forbidden: RFC 9110 6.5.1 */
+	{"0\r\nHost: a\r\n\r\n", NULL, NULL},
+	{"0\r\nTransfer-Encoding: chunked\r\n\r\n", NULL, NULL},
+	{"0\r\nAuthorization: a\r\n\r\n", NULL, NULL},
+};
+
+/* In pieces of step bytes.  False: refused. */
+static bool
+decode(const char *text, size_t step, char *data, char *trailers)
+{
+	struct chunked *c = chunked_new("a, x-sum", 8, 1000);
+	size_t n = strlen(text), at = 0;
+	ssize_t used = 0;
+
+	*data = '\0';
+	for (; at < n && used >= 0 && !chunked_done(c); at += (size_t)used) {
+		char piece[100];
+		size_t len = MIN(step, n - at), got = 0;
+
+		memcpy(piece, text + at, len);
+		used = chunked_feed(c, piece, len, &got);
+		if (used < 0)
+			break;
+		strncat(data, piece, got);
+	}
+	strcpy(trailers, chunked_trailers(c));
+	chunked_free(&c);
+	return used >= 0;
+}
+
+static void
+test_chunked(void **state)
+{
+	char data[100], trailers[100];
+	size_t i, step;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(bodies); i++)
+		for (step = 1; step < 100; step += step < 4 ? 1 : 95) {
+			bool is_taken = decode(bodies[i].text, step, data, trailers);
+
+			if (is_taken != (bodies[i].data != NULL))
+				print_error("%s", bodies[i].text);
+			assert_int_equal(is_taken, bodies[i].data != NULL);
+			if (!is_taken)
+				continue;
+			assert_string_equal(data, bodies[i].data);
+			assert_string_equal(trailers, bodies[i].trailers);
+		}
+}
+
+/* What is no data is bounded, however it comes; what frames data is not. */
+static void
+test_overhead(void **state)
+{
+	static const char extension[] = "1;aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\nx\r\n";
+	struct chunked *c = chunked_new(NULL, 0, 1000);
+	size_t i, got;
+	char piece[100];
+
+	(void)state;
+	for (i = 0; i < 10000; i++) {
+		strcpy(piece, "1\r\nx\r\n");
+		assert_int_equal(chunked_feed(c, piece, 6, &got), 6);
+	}
+	for (i = 0; i < 1000; i++) {
+		strcpy(piece, extension);
+		if (chunked_feed(c, piece, sizeof extension - 1, &got) < 0)
+			break;
+	}
+	assert_in_range(i, 10, 100);
+	chunked_free(&c);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_requests),   cmocka_unit_test(test_responses),
+		cmocka_unit_test(test_close_wins), cmocka_unit_test(test_connection_options),
+		cmocka_unit_test(test_chunked),	   cmocka_unit_test(test_overhead),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
