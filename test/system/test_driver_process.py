@@ -655,11 +655,12 @@ def test_close_stops_all(world):
 
 # --- output
 
-def test_output_is_logged_line_by_line(world):
+def test_output_is_logged_line_by_line(world, tmp_path):
     script = r"printf 'one\ntwo\r\nthr'; sleep 0.1; printf 'ee\n\377\001 \000x\n' >&2; " \
              r"head -c 5000 /dev/zero | tr '\0' z; printf '\nlast'"
-    d, i = run_one(world, ["sh", "-c", script + "; sleep 1000 >/dev/null 2>&1"])
-    until(lambda: "zzz" in d.log())
+    written = str(tmp_path / "written")
+    d, i = run_one(world, ["sh", "-c", script + "; : >%s; sleep 1000 >/dev/null 2>&1" % written])
+    until(lambda: os.path.exists(written))
     os.kill(d.pid(i), signal.SIGKILL)
     until(lambda: "line=last" in d.log())
     lines = [x for x in d.log().splitlines()
