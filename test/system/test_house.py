@@ -101,6 +101,19 @@ def test_install(tmp_path):
         assert "\n@" not in page and name + "_info" in page
 
 
+def test_the_readmes_mistakes(tmp_path):
+    """What the README prints of -t is what -t says."""
+    with open(os.path.join(ROOT, "README.md")) as f:
+        block = re.search(r"```\n\$ (sed .*?)\n\$ \S+ (.*?)\n(.*?)```", f.read(), re.S)
+    mistakes = str(tmp_path / "mistakes.conf")
+    shown = "/tmp/mistakes.conf"
+    subprocess.run(block[1].replace(shown, mistakes), shell=True, check=True, cwd=ROOT)
+    for name in PROGRAMS:
+        said = run(name, *block[2].replace(shown, mistakes).split())
+        assert said.returncode == 1
+        assert said.stderr.replace(mistakes, shown) == block[3]
+
+
 def ask(port, host):
     request = urllib.request.Request("http://127.0.0.1:%d/" % port, headers={"host": host})
     try:
