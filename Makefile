@@ -22,7 +22,7 @@ endif
 PKG_BUILD := gcc libc6-dev make pkg-config libevent-dev libllhttp-dev/node-llhttp libjansson-dev \
 	libconfuse-dev libcurl4-openssl-dev
 PKG_RUN := python3 curl gunicorn
-PKG_TEST := libcmocka-dev python3 python3-pytest python3-pytest-xdist
+PKG_TEST := libcmocka-dev python3 python3-pytest python3-pytest-xdist openssl
 PKG_BENCH := wrk nginx-light haproxy python3
 PKG_FUZZ := clang libclang-rt-14-dev/libclang-rt-dev
 PKG_FORMAT := clang-format
@@ -179,6 +179,17 @@ system: all $(B)/test/drive ## system tests (pytest): both programs as black box
 	@$(CHECK_ENV) $(RUN) $(PYTHON) -m pytest -q -p no:cacheprovider -n $(SYSTEM_JOBS) \
 		--dist loadgroup test/system $(PYTEST_ARGS)
 
+# The same tests as a part of `system`, but with a real API server behind them.
+KUBE_TESTS := test/system/test_fake_kube.py $(wildcard test/system/test_kubernetes*.py)
+
+test-kubernetes: ## the tests of the kubernetes driver on the control plane that KUBECONFIG names
+	@if [ -z "$$KUBECONFIG" ]; then echo "skipped: KUBECONFIG names no cluster"; else \
+		.ci/deps $(PKG_BUILD) $(PKG_RUN) $(PKG_TEST) && \
+		$(SUBMAKE) SAN=$(SAN) kubernetes-system; fi
+kubernetes-system: all
+	@$(CHECK_ENV) KUBE_REAL=1 $(RUN) $(PYTHON) -m pytest -q -p no:cacheprovider $(KUBE_TESTS) \
+		$(PYTEST_ARGS)
+
 bench: ## measure beside nginx and HAProxy, and print a table
 	@.ci/deps $(PKG_BUILD) $(PKG_BENCH)
 	@$(SUBMAKE) all build/test/bench/origin
@@ -230,10 +241,10 @@ clean: ## remove build/
 	rm -rf build
 
 help: ## this list
-	@sed -n 's/^\([a-z][a-z]*\):[^#]*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 18
 	@echo "SAN=address or SAN=thread: with that sanitiser, in build/\$$SAN"
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 FORCE:
-.PHONY: FORCE all apps test checks lint unit system fuzz fuzz-all bench deps run man install format clean help
+.PHONY: FORCE all apps test checks lint unit system test-kubernetes kubernetes-system fuzz fuzz-all bench deps run man install format clean help
 .SECONDARY:

@@ -1,9 +1,10 @@
 /* hello - the sample app: a small HTTP/1.1 server on epoll that starts, answers and
  * misbehaves as it is told.
  *
- *   hello [--port N] [--startup TIME] [--response TIME] [--knee N] [--break-at N]
- *         [--exit CODE] [--never-listen] [--ignore-term] [--busy SECONDS]
+ *   hello [--address A] [--port N] [--startup TIME] [--response TIME] [--knee N]
+ *         [--break-at N] [--exit CODE] [--never-listen] [--ignore-term] [--busy SECONDS]
  *
+ * Address: --address, or $ADDRESS (IPv4 or IPv6), or 127.0.0.1.
  * Port: --port, or $PORT.  TIME: 500ms, 2s.  --startup: before it listens; --response:
  * before it answers (?ms=N of a request overrides it); --knee N: above N requests at once
  * the response time grows with their number; --break-at N: above N at once it resets.
@@ -55,6 +56,7 @@ static struct {
 	int port;
 	int64_t startup_ms, response_ms;
 	long knee, break_at, busy_s;
+	const char *address;
 } conf = {.busy_s = -1};
 
 static struct {
@@ -500,15 +502,22 @@ run_due(void)
 }
 
 static int
-listen_on(int port)
+listen_on(const char *address, int port)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET,
-				.sin_port = htons((uint16_t)port),
-				.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
+	struct sockaddr_in a4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	struct sockaddr_in6 a6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+	bool is_v6 = strchr(address, ':') != NULL;
+	const struct sockaddr *a = is_v6 ? (struct sockaddr *)&a6 : (struct sockaddr *)&a4;
+	socklen_t n = is_v6 ? sizeof a6 : sizeof a4;
+	int fd = socket(a->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
 
+	if (inet_pton(a->sa_family, address,
+		      is_v6 ? (void *)&a6.sin6_addr : (void *)&a4.sin_addr) != 1) {
+		fprintf(stderr, "hello: no address: %s\n", address);
+		exit(2);
+	}
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-	if (bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || listen(fd, 65535) < 0) {
+	if (bind(fd, a, n) < 0 || listen(fd, 65535) < 0) {
 		perror("hello: cannot listen");
 		exit(1);
 	}
@@ -532,6 +541,7 @@ parse(int argc, char **argv)
 {
 	int i;
 
+	conf.address = getenv("ADDRESS") == NULL ? "127.0.0.1" : getenv("ADDRESS");
 	conf.port = getenv("PORT") == NULL ? 0 : (int)strtol(getenv("PORT"), NULL, 10);
 	for (i = 1; i < argc; i++) {
 		const char *a = argv[i], *v = i + 1 < argc ? argv[i + 1] : "0";
@@ -544,6 +554,8 @@ parse(int argc, char **argv)
 			continue;
 		} else if (strcmp(a, "--exit") == 0) {
 			exit((int)strtol(v, NULL, 10));
+		} else if (strcmp(a, "--address") == 0) {
+			conf.address = v;
 		} else if (strcmp(a, "--port") == 0) {
 			conf.port = (int)strtol(v, NULL, 10);
 		} else if (strcmp(a, "--startup") == 0) {
@@ -578,7 +590,7 @@ main(int argc, char **argv)
 
 		nanosleep(&ts, NULL);
 	}
-	lfd = listen_on(conf.port);
+	lfd = listen_on(conf.address, conf.port);
 	ep = epoll_create1(EPOLL_CLOEXEC);
 	epoll_ctl(ep, EPOLL_CTL_ADD, lfd, &ev);
 	for (;;) {

@@ -1,0 +1,177 @@
+"""The control endpoint: plain HTTP on loopback, JSON both ways, for tests.
+
+POST /NAME with an object of arguments; each method below is one NAME."""
+import asyncio
+import os
+
+import access
+import kinds
+from store import Refused, encode
+
+
+class Control:
+    def __init__(self, server):
+        self.server, self.api, self.store = server, server.api, server.store
+        self.bookmark_s = 60
+
+    def handle(self, connection, request):
+        name = request.path.strip("/")
+        try:
+            answer = getattr(self, "do_" + name)(**request.json())
+            body, code = encode({} if answer is None else answer), 200
+        except (AttributeError, TypeError, KeyError, Refused, ValueError) as e:
+            body, code = encode({"error": "%s: %s" % (type(e).__name__, e)}), 400
+        connection.write(connection.message(code, body))
+        connection.done()
+
+    # ---- what was seen
+    def do_log(self, since=0):
+        """Requests, oldest first, with the monotonic time of their first byte (t, ns)."""
+        return {"last": self.api.logged,
+                "requests": [n for n in list(self.api.log) if n["n"] > since]}
+
+    def do_watches(self):
+        return {"watches": [{**w.facts(), "events": w.note.get("events", 0)}
+                            for w in self.api.watches.all]}
+
+    def do_state(self):
+        return {"rv": self.store.rv, "oldest": self.store.oldest,
+                "connections": len(self.api.connections),
+                "objects": {k.plural: len(v) for k, v in self.store.objects.items()}}
+
+    # ---- what goes wrong
+    def do_fault(self, **fault):
+        return {"id": self.api.faults.add(fault)}
+
+    def do_heal(self, id=None):
+        self.api.faults.remove(id)
+
+    def do_watch(self, match=None, do=None):
+        """To open watches: end, cut, reset, gone, error, raw, stall, half, split, go_on."""
+        found = self.api.watches.matching(match or {})
+        for watch in found:
+            watch.set(do)
+        return {"watches": len(found)}
+
+    def do_bookmarks(self, every=None):
+        if every:
+            self.bookmark_s = every
+        self.api.watches.bookmarks()
+
+    def do_compact(self):
+        self.store.compact()
+
+    def do_forget_pages(self):
+        self.store.pages.clear()
+
+    def do_leave(self):
+        """As on SIGTERM with watches open: nothing is listened to, nothing idle is kept, and
+        the watches stay as they are."""
+        self.server.listener.close()
+        watching = {w.connection for w in self.api.watches.all}
+        for connection in list(self.api.connections):
+            if connection not in watching:
+                connection.close()
+
+    def do_return(self):
+        asyncio.ensure_future(self.server.listen())
+
+    def do_drop(self, how="reset"):
+        """Every connection, at once."""
+        for connection in list(self.api.connections):
+            getattr(connection, how)()
+
+    # ---- who may
+    def do_token(self, user=None, groups=(), service_account=None, token=None, seconds=None):
+        """service_account: namespace/name."""
+        who = access.service_account(*service_account.split("/")) if service_account else \
+            access.User(user, set(groups) | {"system:authenticated"})
+        return {"token": self.api.access.issue(who, token, seconds)}
+
+    def do_revoke(self, token):
+        self.api.access.revoke(token)
+
+    # ---- what the controllers and the paper kubelet do
+    def do_delays(self, **delays):
+        self.server.controllers.delays.update(delays)
+        if self.server.kubelet:
+            self.server.kubelet.delays.update(delays)
+        return {"delays": self.server.controllers.delays}
+
+    def do_pause(self, controllers=()):
+        """Names of controllers that do nothing until the next pause() without them."""
+        self.server.controllers.pause(set(controllers))
+
+    def do_load(self, deployments, pods, prefix="load", namespace="default", port=8080):
+        """So many Deployments of so many running pods each, with what belongs to them, all at
+        once and without processes; addresses count up from 127.128.0.1."""
+        for i in range(deployments):
+            load_one(self.store, "%s-%d" % (prefix, i), namespace, port, pods, i * pods)
+
+    def do_change(self, n, prefix="load", namespace="default"):
+        """n changes, each to the next pod whose name begins so (its readiness flips)."""
+        pods = [e for e in self.store.all(kinds.POD, namespace) if e.key[1].startswith(prefix)]
+        self.at = getattr(self, "at", 0)
+        for i in range(n):
+            entry = self.store.get(kinds.POD, *pods[(self.at + i) % len(pods)].key)
+            self.store.set_status(entry, flipped(entry.data["status"]))
+        self.at += n
+
+    def do_create(self, kind, namespace="default", data=None, group=None):
+        return self.store.create(kinds.BY_PLURAL[kind], namespace, data).data
+
+    def do_delete(self, kind, name, namespace="default", grace=None):
+        self.store.delete(self.store.get(kinds.BY_PLURAL[kind], namespace, name), grace)
+
+
+def flipped(status):
+    conditions = [{**c, "status": "False" if c["status"] == "True" else "True"}
+                  if c["type"] == "Ready" else c for c in status["conditions"]]
+    return {**status, "conditions": conditions}
+
+
+def load_one(store, name, namespace, port, pods, first):
+    from api import defaulted
+    template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{
+        "name": "app", "image": "app", "ports": [{"name": "http", "containerPort": port}]}]}}
+    entry = store.create(kinds.DEPLOYMENT, namespace, defaulted(kinds.DEPLOYMENT, {
+        "metadata": {"name": name, "labels": {"app": name}},
+        "spec": {"replicas": pods, "selector": {"matchLabels": {"app": name}},
+                 "template": template},
+        "status": {"replicas": pods, "readyReplicas": pods, "availableReplicas": pods}}))
+    labels = {"app": name, "pod-template-hash": "0"}
+    rs = store.create(kinds.REPLICASET, namespace, defaulted(kinds.REPLICASET, {
+        "metadata": {"name": name + "-0", "labels": labels,
+                     "ownerReferences": [owner(entry)]},
+        "spec": {"replicas": pods, "selector": {"matchLabels": labels}, "template": {
+            **template, "metadata": {"labels": labels}}},
+        "status": {"replicas": pods, "readyReplicas": pods, "availableReplicas": pods}}))
+    for i in range(pods):
+        n = first + i + 1
+        address = "127.%d.%d.%d" % (128 + (n >> 16), n >> 8 & 255, n & 255)
+        store.create(kinds.POD, namespace, defaulted(kinds.POD, {
+            "metadata": {"name": "%s-0-%05d" % (name, i), "labels": labels,
+                         "ownerReferences": [owner(rs)]},
+            "spec": {**template["spec"], "nodeName": "paper"},
+            "status": running(address, "app")}))
+
+
+def running(address, container):
+    from store import stamp
+    now = stamp()
+    return {"phase": "Running", "hostIP": "127.0.0.1", "podIP": address,
+            "podIPs": [{"ip": address}], "startTime": now, "qosClass": "BestEffort",
+            "conditions": [{"type": t, "status": "True", "lastProbeTime": None,
+                            "lastTransitionTime": now}
+                           for t in ("PodReadyToStartContainers", "Initialized", "Ready",
+                                     "ContainersReady", "PodScheduled")],
+            "containerStatuses": [{
+                "name": container, "state": {"running": {"startedAt": now}}, "lastState": {},
+                "ready": True, "restartCount": 0, "image": container, "imageID": container,
+                "containerID": "containerd://" + os.urandom(32).hex(), "started": True}]}
+
+
+def owner(entry):
+    return {"apiVersion": kinds.api_version(entry.kind), "kind": entry.kind.kind,
+            "name": entry.key[1], "uid": entry.meta["uid"], "controller": True,
+            "blockOwnerDeletion": True}

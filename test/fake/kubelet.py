@@ -1,0 +1,352 @@
+#!/usr/bin/env python3
+"""A kubelet: the pods of one node as processes of this machine, told through the API of
+whatever control plane the kubeconfig names, a real one or the fake.
+
+  kubelet.py --kubeconfig FILE --node NAME --namespace NAME [--app PROGRAM] [--log FILE]
+
+A pod's containers are processes (`command` and `args`, or PROGRAM) with ADDRESS, an address
+of 127/8 of the pod's own, and PORT in their environment: where a container has a network
+name space of its own, they have an address.  On SIGTERM, or when its standard input ends,
+it ends them and then itself; the pods stay in the API.
+
+What a pod asks of it by annotation: kubelet.test/start (seconds until its containers run),
+/report (seconds until that is told), /address (this one), /addresses (several, by comma),
+/backoff (seconds of the first crash back-off)."""
+import argparse
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import podstatus
+from client import Answer, Client, Kubeconfig
+
+START_S, BACKOFF_S, PULL_S = 0.02, 10, 10
+MERGE = "application/merge-patch+json"
+
+
+class Network:
+    """127.A.B.0/24, claimed by a port there that nobody else asks for."""
+
+    def __init__(self):
+        self.claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        while True:
+            a, b = os.urandom(2)
+            self.base = "127.%d.%d." % (16 + a % 48, b)
+            try:
+                self.claim.bind((self.base + "254", 7))
+                break
+            except OSError:
+                continue
+        self.last, self.given = 0, set()
+
+    def take(self):
+        for _ in range(250):
+            self.last = self.last % 250 + 1
+            if self.last not in self.given:
+                self.given.add(self.last)
+                return self.base + str(self.last)
+        raise SystemExit("kubelet: no address is left in %s0/24" % self.base)
+
+    def give_back(self, address):
+        if address.startswith(self.base):
+            self.given.discard(int(address.rpartition(".")[2]))
+
+
+class Pod:
+    """One pod, from its first sight to its end."""
+
+    def __init__(self, kubelet, pod):
+        self.kubelet, self.pod = kubelet, pod
+        meta = pod["metadata"]
+        self.path = "/api/v1/namespaces/%s/pods/%s" % (meta["namespace"], meta["name"])
+        self.name, self.uid = meta["name"], meta["uid"]
+        self.specs = pod["spec"]["containers"]
+        self.containers = [podstatus.Container(c["name"], c["image"]) for c in self.specs]
+        self.processes, self.addresses, self.is_going = {}, [], False
+        self.lock, self.told = asyncio.Lock(), None
+        self.tasks = [asyncio.ensure_future(self.run())]
+
+    # ---- what is told
+    async def tell(self):
+        """The newest state; a step that another one has overtaken is not told."""
+        async with self.lock:
+            value = podstatus.status(self.pod, self.containers, self.addresses)
+            if value != self.told:
+                self.told = value
+                told = await self.kubelet.client.insist("PATCH", self.path + "/status", {
+                    "metadata": {"uid": self.uid}, "status": value}, MERGE)
+                if told:
+                    self.pod = {**self.pod, "status": told["status"]}
+
+    # ---- its life
+    async def run(self):
+        await self.tell()
+        await asyncio.sleep(podstatus.wish(self.pod, "start", START_S))
+        for i, spec in enumerate(self.specs):
+            await self.await_no_trouble(i, spec)
+        asked = podstatus.wish_text(self.pod, "addresses") or \
+            podstatus.wish_text(self.pod, "address")
+        addresses = asked.split(",") if asked else [self.kubelet.network.take()]
+        self.own = addresses
+        for i in range(len(self.specs)):
+            self.start(i, addresses)
+        await asyncio.sleep(podstatus.wish(self.pod, "report", 0))
+        self.addresses = addresses
+        for i, spec in enumerate(self.specs):
+            if "readinessProbe" in spec:
+                self.tasks.append(asyncio.ensure_future(self.probe(i, spec)))
+            elif i in self.processes:
+                self.containers[i].is_ready = True
+        await self.tell()
+        self.kubelet.note("told", self.name, address=addresses[0])
+
+    async def await_no_trouble(self, i, spec):
+        while True:
+            found = podstatus.trouble(self.pod, spec, lambda k, n: self.kubelet.known.get((k, n)))
+            if found and found[0] == "CreateContainerConfigError":
+                await self.kubelet.look_up(self.pod["metadata"]["namespace"], found)
+                found = podstatus.trouble(self.pod, spec,
+                                          lambda k, n: self.kubelet.known.get((k, n)))
+            if found is None:
+                return
+            self.containers[i].wait(*found)
+            await self.tell()
+            later = podstatus.after_back_off(found[0], spec["image"])
+            await asyncio.sleep(min(podstatus.wish(self.pod, "backoff", PULL_S), PULL_S) / 4)
+            if later:
+                self.containers[i].wait(*later)
+                await self.tell()
+                await asyncio.sleep(podstatus.wish(self.pod, "backoff", PULL_S))
+
+    def environment(self, spec, addresses):
+        env = dict(os.environ, ADDRESS=addresses[0], HOSTNAME=self.name)
+        ports = spec.get("ports") or []
+        if ports:
+            env["PORT"] = str(ports[0]["containerPort"])
+        for e in spec.get("env") or []:
+            field = ((e.get("valueFrom") or {}).get("fieldRef") or {}).get("fieldPath")
+            env[e["name"]] = {"status.podIP": addresses[0], "metadata.name": self.name}.get(
+                field, e.get("value", ""))
+        return env
+
+    def start(self, i, addresses):
+        spec, container = self.specs[i], self.containers[i]
+        env = self.environment(spec, addresses)
+        argv = [re.sub(r"\$\((\w+)\)", lambda m: env.get(m[1], m[0]), a) for a in
+                (spec.get("command") or [self.kubelet.app]) + (spec.get("args") or [])]
+        try:
+            p = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL,
+                                 stdout=self.kubelet.output, stderr=self.kubelet.output)
+        except OSError as e:
+            container.wait("RunContainerError", "failed to start container: exec: %s: %s"
+                           % (argv[0], e.strerror))
+            return
+        self.processes[i] = p
+        container.run("containerd://%d-%s" % (p.pid, os.urandom(8).hex()))
+        self.kubelet.note("runs", self.name, address=addresses[0], process=p.pid)
+        fd = os.pidfd_open(p.pid)
+        asyncio.get_running_loop().add_reader(fd, self.on_end, i, p, fd)
+
+    def on_end(self, i, p, fd):
+        asyncio.get_running_loop().remove_reader(fd)
+        os.close(fd)
+        self.containers[i].end(p.wait())
+        del self.processes[i]
+        if self.is_going:
+            return
+        self.tasks.append(asyncio.ensure_future(self.restart(i)))
+
+    async def restart(self, i):
+        """At once after the first end, then with a back-off that doubles."""
+        c = self.containers[i]
+        await self.tell()
+        c.last = c.state
+        if c.restarts > 0:
+            base = podstatus.wish(self.pod, "backoff", BACKOFF_S)
+            wait_s = min(base * 2 ** (c.restarts - 1), 300)
+            c.wait("CrashLoopBackOff", "back-off %ds restarting failed container=%s pod=%s"
+                   % (wait_s, c.name, self.name))
+            await self.tell()
+            await asyncio.sleep(wait_s)
+        c.restarts += 1
+        self.start(i, self.own)
+        c.is_ready = i in self.processes and "readinessProbe" not in self.specs[i]
+        await self.tell()
+
+    # ---- readiness
+    async def probe(self, i, spec):
+        probe, good, bad = spec["readinessProbe"], 0, 0
+        await asyncio.sleep(probe.get("initialDelaySeconds", 0))
+        while True:
+            is_good = i in self.processes and await self.probe_once(spec, probe)
+            good, bad = (good + 1, 0) if is_good else (0, bad + 1)
+            c = self.containers[i]
+            was_ready = c.is_ready
+            if good >= probe.get("successThreshold", 1):
+                c.is_ready = "running" in c.state
+            elif bad >= probe.get("failureThreshold", 3):
+                c.is_ready = False
+            if c.is_ready != was_ready:
+                await self.tell()
+            await asyncio.sleep(probe.get("periodSeconds", 10))
+
+    async def probe_once(self, spec, probe):
+        if "exec" in probe:
+            p = await asyncio.create_subprocess_exec(*probe["exec"]["command"],
+                                                     env=self.environment(spec, self.own))
+            return await p.wait() == 0
+        how = probe.get("httpGet") or probe.get("tcpSocket")
+        port = how["port"]
+        if isinstance(port, str) and not port.isdigit():
+            port = next(p["containerPort"] for p in spec["ports"] if p.get("name") == port)
+        try:
+            reader, writer = await asyncio.wait_for(
+                asyncio.open_connection(self.own[0], int(port)), probe.get("timeoutSeconds", 1))
+        except (OSError, asyncio.TimeoutError):
+            return False
+        try:
+            if "httpGet" not in probe:
+                return True
+            fields = "".join("%s: %s\r\n" % (f["name"], f["value"])
+                             for f in how.get("httpHeaders") or [])
+            writer.write(("GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: kube-probe/1.36\r\n%s"
+                          "Connection: close\r\n\r\n" % (how.get("path", "/"), self.own[0], fields)
+                          ).encode())
+            line = await asyncio.wait_for(reader.readline(), probe.get("timeoutSeconds", 1))
+            return line.split()[1:2] and 200 <= int(line.split()[1]) < 400
+        except (OSError, asyncio.TimeoutError):
+            return False
+        finally:
+            writer.close()
+
+    # ---- the end
+    def go(self, grace_s):
+        if not self.is_going:
+            self.is_going = True
+            asyncio.ensure_future(self.stop(grace_s))
+
+    async def stop(self, grace_s):
+        self.kubelet.note("term", self.name)
+        for task in self.tasks:
+            task.cancel()
+        await self.end_processes(grace_s)
+        await self.kubelet.client.insist("DELETE", self.path, {
+            "kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0,
+            "preconditions": {"uid": self.uid}})
+        self.kubelet.note("gone", self.name)
+
+    async def end_processes(self, grace_s):
+        for p in self.processes.values():
+            p.terminate()
+        until = time.monotonic() + grace_s
+        while self.processes and time.monotonic() < until:
+            await asyncio.sleep(0.005)
+        for p in list(self.processes.values()):
+            p.kill()
+        while self.processes:
+            await asyncio.sleep(0.005)
+        for address in getattr(self, "own", ()):
+            self.kubelet.network.give_back(address)
+
+
+class Kubelet:
+    def __init__(self, args):
+        self.node, self.namespace, self.app = args.node, args.namespace, args.app
+        self.client = Client(Kubeconfig(args.kubeconfig))
+        self.network, self.pods, self.known = Network(), {}, {}
+        self.log = open(args.log, "a", buffering=1) if args.log else None
+        self.output = open(args.output, "ab") if args.output else subprocess.DEVNULL
+
+    def note(self, what, pod, **more):
+        if self.log:
+            self.log.write(json.dumps({"t": time.monotonic_ns(), "what": what, "pod": pod,
+                                       **more}) + "\n")
+
+    async def look_up(self, namespace, trouble):
+        kind, name = trouble[1].split(" ", 1)[0], trouble[1].split('"')[1]
+        path = "/api/v1/namespaces/%s/%ss/%s" % (namespace, kind, name)
+        self.known[(kind, name)] = await self.client.insist("GET", path)
+
+    def take(self, what, pod):
+        uid = pod["metadata"]["uid"]
+        mine = self.pods.get(uid)
+        if what == "DELETED":
+            if mine is not None:
+                mine.go(0)
+                del self.pods[uid]
+        elif "deletionTimestamp" in pod["metadata"]:
+            if mine is None:
+                mine = self.pods[uid] = Pod(self, pod)
+            mine.go(pod["metadata"].get("deletionGracePeriodSeconds", 30))
+        elif mine is None:
+            self.pods[uid] = Pod(self, pod)
+
+    async def follow(self):
+        base = "/api/v1/namespaces/%s/pods?fieldSelector=spec.nodeName%%3D%s" % (
+            self.namespace, self.node)
+        while True:
+            try:
+                found = await self.client.call("GET", base)
+                for gone in set(self.pods) - {p["metadata"]["uid"] for p in found["items"]}:
+                    self.take("DELETED", self.pods[gone].pod)
+                for pod in found["items"]:
+                    self.take("ADDED", pod)
+                self.note("listed", "", n=len(found["items"]))
+                rv = found["metadata"]["resourceVersion"]
+                async for event in self.client.watch("%s&watch=1&resourceVersion=%s" % (base, rv)):
+                    if event["type"] == "ERROR":
+                        break
+                    self.take(event["type"], event["object"])
+            except (OSError, EOFError, ValueError, asyncio.TimeoutError, Answer):
+                pass
+            await asyncio.sleep(0.05)
+
+    async def ready_node(self):
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": self.node}}
+        await self.client.insist("POST", "/api/v1/nodes", node)
+        await self.client.insist("PATCH", "/api/v1/nodes/%s/status" % self.node, {"status": {
+            "capacity": {"cpu": "64", "memory": "64Gi", "pods": "1000"},
+            "allocatable": {"cpu": "64", "memory": "64Gi", "pods": "1000"},
+            "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady",
+                            "message": "kubelet is posting ready status"}]}}, MERGE)
+        # a new node is tainted not-ready, which the node lifecycle controller takes away
+        await self.client.insist("PATCH", "/api/v1/nodes/" + self.node,
+                                 {"spec": {"taints": None}}, MERGE)
+
+    async def run(self):
+        over, loop = asyncio.Event(), asyncio.get_running_loop()
+        for signo in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signo, over.set)
+        loop.add_reader(0, lambda: os.read(0, 4096) or over.set())
+        await self.ready_node()
+        follower = asyncio.ensure_future(self.follow())
+        await over.wait()
+        follower.cancel()
+        for pod in self.pods.values():
+            pod.is_going = True
+            for task in pod.tasks:
+                task.cancel()
+        await asyncio.gather(*(p.end_processes(1) for p in self.pods.values()))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kubeconfig", required=True, help="in JSON")
+    parser.add_argument("--node", default="n1")
+    parser.add_argument("--namespace", default="default")
+    parser.add_argument("--app", help="what a container without a command runs")
+    parser.add_argument("--log", help="what happened and when, a JSON object a line")
+    parser.add_argument("--output", help="where the containers' output goes")
+    asyncio.run(Kubelet(parser.parse_args()).run())
+
+
+if __name__ == "__main__":
+    main()

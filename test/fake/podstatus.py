@@ -1,0 +1,112 @@
+"""What a kubelet says of a pod: the whole of pod.status, from what it knows."""
+import datetime
+
+ANNOTATION = "kubelet.test/"  # what a test asks of the kubelet, in a pod's annotations
+
+
+def wish(pod, name, default):
+    """A number that the pod's annotations ask for (seconds)."""
+    value = (pod["metadata"].get("annotations") or {}).get(ANNOTATION + name)
+    return default if value is None else float(value)
+
+
+def wish_text(pod, name):
+    return (pod["metadata"].get("annotations") or {}).get(ANNOTATION + name)
+
+
+def stamp():
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def is_ready(pod):
+    return any(c["type"] == "Ready" and c["status"] == "True"
+               for c in (pod.get("status") or {}).get("conditions") or [])
+
+
+def conditions(pod, now):
+    """now: type -> "True" or "False", or (that, reason, message); the others stay."""
+    old = {c["type"]: c for c in (pod.get("status") or {}).get("conditions") or []}
+    out = dict(old)
+    for name, value in now.items():
+        value, reason, message = value if isinstance(value, tuple) else (value, None, None)
+        c = {"type": name, "status": value, "lastProbeTime": None, "lastTransitionTime": stamp()}
+        if name in old and old[name]["status"] == value:
+            c["lastTransitionTime"] = old[name]["lastTransitionTime"]
+        if reason:
+            c["reason"] = reason
+        if message:
+            c["message"] = message
+        out[name] = c
+    return list(out.values())
+
+
+class Container:
+    """State of one container; state: waiting (reason, message), running, terminated (code)."""
+
+    def __init__(self, name, image):
+        self.name, self.image = name, image
+        self.state, self.last, self.restarts, self.is_ready = {"waiting": {
+            "reason": "ContainerCreating"}}, {}, 0, False
+        self.id = ""
+
+    def wait(self, reason, message=None):
+        self.state = {"waiting": {"reason": reason, **({"message": message} if message else {})}}
+        self.is_ready = False
+
+    def run(self, container_id):
+        self.state, self.id = {"running": {"startedAt": stamp()}}, container_id
+
+    def end(self, code):
+        started = self.state.get("running", {}).get("startedAt", stamp())
+        self.state = {"terminated": {
+            "exitCode": code, "reason": "Completed" if code == 0 else "Error",
+            "startedAt": started, "finishedAt": stamp(), "containerID": self.id}}
+        self.is_ready = False
+
+    def value(self):
+        v = {"name": self.name, "state": self.state, "lastState": self.last,
+             "ready": self.is_ready, "restartCount": self.restarts, "image": self.image,
+             "imageID": self.image if self.id else "", "started": "running" in self.state}
+        if self.id:
+            v["containerID"] = self.id
+        return v
+
+
+def status(pod, containers, addresses):
+    """addresses: none until the containers run."""
+    old = pod.get("status") or {}
+    unready = [c.name for c in containers if not c.is_ready]
+    waits = ("False", "ContainersNotReady", "containers with unready status: [%s]"
+             % " ".join(unready)) if unready else "True"
+    now = {"PodReadyToStartContainers": "True" if addresses else "False", "Initialized": "True",
+           "Ready": waits, "ContainersReady": waits}
+    has_run = any("running" in c.state or "terminated" in c.state or c.last for c in containers)
+    value = {**old, "phase": "Running" if has_run else "Pending", "hostIP": "127.0.0.1",
+             "startTime": old.get("startTime") or stamp(), "conditions": conditions(pod, now),
+             "containerStatuses": [c.value() for c in containers]}
+    if addresses:
+        value.update(podIP=addresses[0], podIPs=[{"ip": a} for a in addresses])
+    return value
+
+
+def trouble(pod, container, find):
+    """(reason, message) of what keeps it from starting; None: nothing.  find(kind, name):
+    the object in the pod's namespace, or None."""
+    image = container["image"]
+    if image.startswith("missing"):
+        return ("ErrImagePull", 'rpc error: code = NotFound desc = failed to pull and unpack image '
+                '"%s": failed to resolve reference "%s": not found' % (image, image))
+    for env in container.get("env") or []:
+        source = env.get("valueFrom") or {}
+        for field, kind in (("configMapKeyRef", "configmap"), ("secretKeyRef", "secret")):
+            if field in source and find(kind, source[field]["name"]) is None:
+                return ("CreateContainerConfigError",
+                        '%s "%s" not found' % (kind, source[field]["name"]))
+    return None
+
+
+def after_back_off(reason, image):
+    """What a pull that failed is called while it is waited for the next."""
+    if reason != "ErrImagePull":
+        return None
+    return "ImagePullBackOff", 'Back-off pulling image "%s"' % image

@@ -1,0 +1,386 @@
+"""The objects: versions, history, selectors, and who is told of what changed.
+
+Objects are never changed in place: what is in the store may be kept by anybody."""
+import base64
+import collections
+import datetime
+import json
+import os
+import uuid
+
+import kinds
+
+
+class Refused(Exception):
+    """An answer that is a Status."""
+
+    def __init__(self, code, reason, message, details=None, retry_after=None):
+        super().__init__(message)
+        self.code, self.reason, self.message = code, reason, message
+        self.details, self.retry_after = details, retry_after
+
+    def status(self):
+        s = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+             "message": self.message, "reason": self.reason, "code": self.code}
+        details = dict(self.details or {})
+        if self.retry_after:
+            details["retryAfterSeconds"] = self.retry_after
+        if details:
+            s["details"] = details
+        return s
+
+
+def not_found(kind, name, sub=None):
+    what = kind.plural + ("/" + sub if sub else "") + ("." + kind.group if kind.group else "")
+    return Refused(404, "NotFound", '%s "%s" not found' % (what, name),
+                   {"name": name, "kind": kind.plural, **({"group": kind.group}
+                                                          if kind.group else {})})
+
+
+def conflict(kind, name):
+    return Refused(409, "Conflict", 'Operation cannot be fulfilled on %s "%s": the object has '
+                   "been modified; please apply your changes to the latest version and try again"
+                   % (kinds.in_words(kind), name),
+                   {"name": name, "group": kind.group, "kind": kind.plural})
+
+
+def expired(rv, oldest):
+    return Refused(410, "Expired", "too old resource version: %d (%d)" % (rv, oldest))
+
+
+def stamp(after_s=0):
+    now = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=after_s)
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def encode(value):
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def copy(value):
+    if isinstance(value, dict):
+        return {k: copy(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [copy(v) for v in value]
+    return value
+
+
+class Entry:
+    """One version of one object."""
+    __slots__ = ("kind", "data", "rv", "seq", "_item")
+
+    def __init__(self, kind, data, rv, seq):
+        self.kind, self.data, self.rv, self.seq, self._item = kind, data, rv, seq, None
+
+    @property
+    def meta(self):
+        return self.data["metadata"]
+
+    @property
+    def key(self):
+        return (self.meta.get("namespace", ""), self.meta["name"])
+
+    @property
+    def labels(self):
+        return self.meta.get("labels") or {}
+
+    def item(self):
+        """As it stands in a list: without kind and apiVersion."""
+        if self._item is None:
+            self._item = encode(self.data)
+        return self._item
+
+    def raw(self):
+        head = '{"kind":"%s","apiVersion":"%s",' % (self.kind.kind, kinds.api_version(self.kind))
+        return head.encode() + self.item()[1:]
+
+
+class Selector:
+    """labelSelector and fieldSelector of a request."""
+
+    def __init__(self, labels="", fields=""):
+        self.labels = [self._label(part) for part in self._split(labels)]
+        self.fields = [self._field(part) for part in self._split(fields)]
+
+    @staticmethod
+    def _split(text):
+        parts, depth, at = [], 0, ""
+        for c in text or "":
+            depth += (c == "(") - (c == ")")
+            if c == "," and depth == 0:
+                parts.append(at)
+                at = ""
+            else:
+                at += c
+        return [p.strip() for p in parts + [at] if p.strip()]
+
+    @staticmethod
+    def _label(part):
+        words = part.replace("(", " (").split(None, 2)
+        if len(words) == 3 and words[1] in ("in", "notin"):
+            return words[0], words[1], {v.strip() for v in words[2].strip("()").split(",")}
+        for op, name in (("!=", "notin"), ("==", "in"), ("=", "in")):
+            if op in part:
+                key, value = part.split(op, 1)
+                return key.strip(), name, {value.strip()}
+        if part.startswith("!"):
+            return part[1:].strip(), "absent", set()
+        return part, "present", set()
+
+    @staticmethod
+    def _field(part):
+        for op, is_equal in (("!=", False), ("==", True), ("=", True)):
+            if op in part:
+                key, value = part.split(op, 1)
+                return key, is_equal, value
+        raise Refused(400, "BadRequest", "invalid field selector: " + part)
+
+    def index(self):
+        """A (name, value) that all it matches has, or None."""
+        for key, op, values in self.labels:
+            if op == "in" and len(values) == 1:
+                return key, next(iter(values))
+        for key, is_equal, value in self.fields:
+            if is_equal and key in ("metadata.name", "metadata.namespace"):
+                return key, value
+        return None
+
+    def matches(self, entry):
+        labels = entry.labels
+        for key, op, values in self.labels:
+            value = labels.get(key)
+            if op == "in" and value not in values or op == "notin" and value in values \
+                    or op == "present" and value is None or op == "absent" and value is not None:
+                return False
+        for key, is_equal, value in self.fields:
+            if (field_of(entry.data, key) == value) != is_equal:
+                return False
+        return True
+
+
+def field_of(obj, path):
+    for part in path.split("."):
+        obj = obj.get(part) if isinstance(obj, dict) else None
+    if obj is None:
+        return ""
+    return str(obj).lower() if isinstance(obj, bool) else str(obj)
+
+
+def matches_labels(selector, labels):
+    """spec.selector: matchLabels and matchExpressions."""
+    labels = labels or {}
+    for k, v in (selector.get("matchLabels") or {}).items():
+        if labels.get(k) != v:
+            return False
+    for e in selector.get("matchExpressions") or []:
+        value, op, values = labels.get(e["key"]), e["operator"], e.get("values") or []
+        if op == "In" and value not in values or op == "NotIn" and value in values \
+                or op == "Exists" and value is None or op == "DoesNotExist" and value is not None:
+            return False
+    return True
+
+
+def selector_text(selector):
+    parts = ["%s=%s" % kv for kv in sorted((selector.get("matchLabels") or {}).items())]
+    for e in selector.get("matchExpressions") or []:
+        op, values = e["operator"], ",".join(sorted(e.get("values") or []))
+        parts.append({"In": "%s in (%s)" % (e["key"], values), "Exists": e["key"],
+                      "NotIn": "%s notin (%s)" % (e["key"], values),
+                      "DoesNotExist": "!" + e["key"]}[op])
+    return ",".join(parts)
+
+
+class Store:
+    HISTORY = 20000  # events kept for watches that resume
+
+    def __init__(self, journal=None):
+        self.rv = 100
+        self.seq = 0
+        self.objects = collections.defaultdict(dict)
+        self.owned = collections.defaultdict(dict)  # owner's uid -> {(kind, key): None}
+        self.history = collections.deque()
+        self.oldest = self.rv
+        self.listeners = []
+        self.pages = {}
+        self.journal = None
+        if journal:
+            self._load(journal)
+            self.journal = open(journal, "ab", buffering=0)
+
+    # ---- what outlives the server's process, as etcd would
+    def _load(self, path):
+        if not os.path.exists(path):
+            return
+        with open(path, "rb") as f:
+            for line in f:
+                if not line.endswith(b"\n"):
+                    break  # killed while writing it
+                rv, plural, group, data, key = json.loads(line)
+                kind = next(k for k in kinds.KINDS if (k.plural, k.group) == (plural, group))
+                self.rv = max(self.rv, rv)
+                old = self.objects[kind].pop(tuple(key), None)
+                self._index(old, None)
+                if data is not None:
+                    self._put(kind, tuple(key), data, rv, old.seq if old else None)
+        self.oldest = self.rv
+
+    def _record(self, kind, key, data):
+        if self.journal:
+            os.write(self.journal.fileno(),
+                     encode([self.rv, kind.plural, kind.group, data, key]) + b"\n")
+
+    def _index(self, old, new):
+        for entry, is_new in ((old, False), (new, True)):
+            for owner in entry.meta.get("ownerReferences") or [] if entry else []:
+                mine = self.owned[owner["uid"]]
+                if is_new:
+                    mine[(entry.kind, entry.key)] = None
+                else:
+                    mine.pop((entry.kind, entry.key), None)
+                    if not mine:
+                        del self.owned[owner["uid"]]
+
+    def _put(self, kind, key, data, rv, seq=None):
+        if seq is None:
+            self.seq += 1
+            seq = self.seq
+        entry = Entry(kind, data, rv, seq)
+        self.objects[kind][key] = entry
+        self._index(None, entry)
+        return entry
+
+    def _tell(self, what, kind, new, old):
+        self.history.append((self.rv, what, kind, new, old))
+        if len(self.history) > self.HISTORY:
+            self.oldest = self.history.popleft()[0]
+        for listener in self.listeners:
+            listener(what, kind, new, old)
+
+    def compact(self):
+        """Forget the past: whoever resumes from it hears 410."""
+        self.history.clear()
+        self.rv += 1
+        self.oldest = self.rv
+
+    # ---- reading
+    def find(self, kind, namespace, name):
+        return self.objects[kind].get((namespace or "", name))
+
+    def get(self, kind, namespace, name, sub=None):
+        entry = self.find(kind, namespace, name)
+        if entry is None:
+            raise not_found(kind, name, sub)
+        return entry
+
+    def all(self, kind, namespace=None, selector=None):
+        return [e for k, e in self.objects[kind].items()
+                if (not namespace or k[0] == namespace) and (not selector or selector.matches(e))]
+
+    def children(self, uid, kind):
+        return [self.objects[k][key] for k, key in list(self.owned.get(uid, ())) if k is kind]
+
+    def page(self, kind, namespace, selector, limit, token):
+        """(entries, resourceVersion, continue token, how many remain)."""
+        if token:
+            try:
+                name = base64.urlsafe_b64decode(token.encode()).decode()
+                rest, rv = self.pages[name]
+            except (KeyError, ValueError):
+                raise Refused(410, "Expired", "The provided continue parameter is too old to "
+                              "display a consistent list result.") from None
+        else:
+            rest, rv = sorted(self.all(kind, namespace, selector), key=lambda e: e.key), self.rv
+        if not limit or len(rest) <= limit:
+            return rest, rv, "", 0
+        name = uuid.uuid4().hex
+        self.pages[name] = (rest[limit:], rv)
+        return (rest[:limit], rv, base64.urlsafe_b64encode(name.encode()).decode(),
+                len(rest) - limit)
+
+    # ---- writing
+    def create(self, kind, namespace, obj):
+        obj = copy(obj)
+        obj.pop("kind", None)
+        obj.pop("apiVersion", None)
+        meta = obj.setdefault("metadata", {})
+        if "name" not in meta:
+            if "generateName" not in meta:
+                raise Refused(422, "Invalid", "metadata.name: Required value: name or generateName "
+                              "is required")
+            meta["name"] = meta["generateName"] + uuid.uuid4().hex[:5]
+        if kind.namespaced:
+            meta["namespace"] = namespace
+        key = (namespace or "", meta["name"])
+        if key in self.objects[kind]:
+            raise Refused(409, "AlreadyExists", '%s "%s" already exists'
+                          % (kinds.in_words(kind), meta["name"]),
+                          {"name": meta["name"], "kind": kind.plural})
+        self.rv += 1
+        meta.setdefault("uid", str(uuid.uuid4()))
+        meta.setdefault("creationTimestamp", stamp())
+        meta["resourceVersion"] = str(self.rv)
+        if "status" in kind.sub and kind not in (kinds.NODE, kinds.POD):
+            meta["generation"] = 1
+        entry = self._put(kind, key, obj, self.rv)
+        self._record(kind, key, obj)
+        self._tell("ADDED", kind, entry, None)
+        return entry
+
+    def update(self, old, obj, sub=None):
+        """The object as it shall be; sub: only that part of it is taken."""
+        kind, obj = old.kind, dict(obj)
+        obj.pop("kind", None)
+        obj.pop("apiVersion", None)
+        meta = obj["metadata"] = dict(obj.get("metadata") or {})
+        asked = meta.get("resourceVersion")
+        if asked and asked != old.meta["resourceVersion"]:
+            raise conflict(kind, old.key[1])
+        for name in ("uid", "creationTimestamp", "name", "namespace", "generation",
+                     "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion"):
+            if name in old.meta:
+                meta[name] = old.meta[name]
+            else:
+                meta.pop(name, None)
+        if sub == "status":
+            obj = {**old.data, "status": obj.get("status") or {}}
+        elif "status" in kind.sub and sub is None:
+            obj = {k: v for k, v in obj.items() if k != "status"}
+            if "status" in old.data:
+                obj["status"] = old.data["status"]
+        if obj == old.data:
+            return old  # nothing changed: no new version, nobody is told
+        if obj.get("spec") != old.data.get("spec") and "generation" in old.meta:
+            obj["metadata"] = dict(obj["metadata"], generation=old.meta["generation"] + 1)
+        return self._replace(old, obj)
+
+    def _replace(self, old, obj):
+        self.rv += 1
+        obj["metadata"] = dict(obj["metadata"], resourceVersion=str(self.rv))
+        self._index(old, None)
+        entry = self._put(old.kind, old.key, obj, self.rv, old.seq)
+        self._record(old.kind, old.key, obj)
+        self._tell("MODIFIED", old.kind, entry, old)
+        return entry
+
+    def set_status(self, old, status):
+        return self.update(old, {**old.data, "status": status}, "status")
+
+    def delete(self, old, grace_s=None):
+        """A pod that runs somewhere is only marked, and is gone when its kubelet says so."""
+        if old.kind is kinds.POD and old.data["spec"].get("nodeName"):
+            if grace_s is None:
+                grace_s = old.data["spec"].get("terminationGracePeriodSeconds", 30)
+            if grace_s > 0:
+                if "deletionTimestamp" in old.meta:
+                    return old
+                return self._replace(old, {**old.data, "metadata": dict(
+                    old.meta, deletionTimestamp=stamp(grace_s),
+                    deletionGracePeriodSeconds=grace_s)})
+        self.rv += 1
+        del self.objects[old.kind][old.key]
+        self._index(old, None)
+        gone = Entry(old.kind, {**old.data, "metadata": dict(
+            old.meta, resourceVersion=str(self.rv))}, self.rv, old.seq)
+        self._record(old.kind, old.key, None)
+        self._tell("DELETED", old.kind, gone, old)
+        return gone
