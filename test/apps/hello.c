@@ -3,11 +3,13 @@
  *
  *   hello [--address A] [--port N] [--startup TIME] [--response TIME] [--knee N]
  *         [--break-at N] [--exit CODE] [--never-listen] [--ignore-term] [--busy SECONDS]
+ *         [--warmup TIME]
  *
  * Address: --address, or $ADDRESS (IPv4 or IPv6), or 127.0.0.1.
  * Port: --port, or $PORT.  TIME: 500ms, 2s.  --startup: before it listens; --response:
  * before it answers (?ms=N of a request overrides it); --knee N: above N requests at once
  * the response time grows with their number; --break-at N: above N at once it resets.
+ * --warmup: /ready answers 503 until so long after it listens.
  * Paths:  /  hello            /stats      what it has seen, JSON
  *         /bytes/N            N bytes     /echo  the request's body
  *         /sha                how many bytes of a body came, and an FNV-1a hash of them
@@ -54,7 +56,7 @@ struct conn {
 
 static struct {
 	int port;
-	int64_t startup_ms, response_ms;
+	int64_t startup_ms, response_ms, warmup_ms;
 	long knee, break_at, busy_s;
 	const char *address;
 } conf = {.busy_s = -1};
@@ -187,6 +189,20 @@ answer_stats(struct conn *c)
 	answer(c, "application/json", body, (size_t)n);
 }
 
+static void
+answer_ready(struct conn *c)
+{
+	static const char unready[] = "HTTP/1.1 503 Service Unavailable\r\n"
+				      "Connection: close\r\nContent-Length: 0\r\n\r\n";
+
+	if (now_ns() - stats.listen_ns >= conf.warmup_ms * 1000000) {
+		answer(c, "text/plain", "ready\n", 6);
+		return;
+	}
+	put(c, unready, sizeof unready - 1);
+	c->is_closing = true;
+}
+
 /* -1: the connection is to be closed without more. */
 static int
 respond(struct conn *c)
@@ -205,6 +221,8 @@ respond(struct conn *c)
 		answer_stats(c);
 	} else if (strcmp(c->path, "/log") == 0) {
 		answer(c, "text/plain", seen_ids == NULL ? "" : seen_ids, seen_n);
+	} else if (strcmp(c->path, "/ready") == 0) {
+		answer_ready(c);
 	} else if (strcmp(c->path, "/close") == 0) {
 		return -1;
 	} else if (strncmp(c->path, "/exit/", 6) == 0) {
@@ -250,7 +268,8 @@ take_request(struct conn *c)
 	bool is_reset = strcmp(c->path, "/reset") == 0;
 
 	stats.requests++;
-	if (strcmp(c->path, "/stats") == 0 || strcmp(c->path, "/log") == 0) {
+	if (strcmp(c->path, "/stats") == 0 || strcmp(c->path, "/log") == 0 ||
+	    strcmp(c->path, "/ready") == 0) {
 		stats.requests--; /* looking is not asking */
 		return respond(c);
 	}
@@ -562,6 +581,8 @@ parse(int argc, char **argv)
 			conf.startup_ms = parse_time(v);
 		} else if (strcmp(a, "--response") == 0) {
 			conf.response_ms = parse_time(v);
+		} else if (strcmp(a, "--warmup") == 0) {
+			conf.warmup_ms = parse_time(v);
 		} else if (strcmp(a, "--knee") == 0) {
 			conf.knee = strtol(v, NULL, 10);
 		} else if (strcmp(a, "--break-at") == 0) {

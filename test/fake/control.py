@@ -2,17 +2,21 @@
 
 POST /NAME with an object of arguments; each method below is one NAME."""
 import asyncio
+import itertools
 import os
 
 import access
 import kinds
-from store import Refused, encode
+from api import defaulted
+from controllers import reference, template_hash
+from store import Refused, encode, stamp
 
 
 class Control:
     def __init__(self, server):
         self.server, self.api, self.store = server, server.api, server.store
         self.bookmark_s = 60
+        self.changing = None  # keys of pods, round and round
 
     def handle(self, connection, request):
         name = request.path.strip("/")
@@ -110,12 +114,12 @@ class Control:
 
     def do_change(self, n, prefix="load", namespace="default"):
         """n changes, each to the next pod whose name begins so (its readiness flips)."""
-        pods = [e for e in self.store.all(kinds.POD, namespace) if e.key[1].startswith(prefix)]
-        self.at = getattr(self, "at", 0)
-        for i in range(n):
-            entry = self.store.get(kinds.POD, *pods[(self.at + i) % len(pods)].key)
+        if self.changing is None:
+            self.changing = itertools.cycle([e.key for e in self.store.all(kinds.POD, namespace)
+                                             if e.key[1].startswith(prefix)])
+        for key in itertools.islice(self.changing, n):
+            entry = self.store.get(kinds.POD, *key)
             self.store.set_status(entry, flipped(entry.data["status"]))
-        self.at += n
 
     def do_create(self, kind, namespace="default", data=None, group=None):
         return self.store.create(kinds.BY_PLURAL[kind], namespace, data).data
@@ -131,33 +135,31 @@ def flipped(status):
 
 
 def load_one(store, name, namespace, port, pods, first):
-    from api import defaulted
     template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{
         "name": "app", "image": "app", "ports": [{"name": "http", "containerPort": port}]}]}}
+    counts = {"replicas": pods, "readyReplicas": pods, "availableReplicas": pods}
     entry = store.create(kinds.DEPLOYMENT, namespace, defaulted(kinds.DEPLOYMENT, {
         "metadata": {"name": name, "labels": {"app": name}},
         "spec": {"replicas": pods, "selector": {"matchLabels": {"app": name}},
-                 "template": template},
-        "status": {"replicas": pods, "readyReplicas": pods, "availableReplicas": pods}}))
-    labels = {"app": name, "pod-template-hash": "0"}
+                 "template": template}, "status": counts}))
+    mark = template_hash(entry.data["spec"]["template"])
+    labels = {"app": name, "pod-template-hash": mark}
     rs = store.create(kinds.REPLICASET, namespace, defaulted(kinds.REPLICASET, {
-        "metadata": {"name": name + "-0", "labels": labels,
-                     "ownerReferences": [owner(entry)]},
+        "metadata": {"name": "%s-%s" % (name, mark), "labels": labels,
+                     "ownerReferences": [reference(entry)]},
         "spec": {"replicas": pods, "selector": {"matchLabels": labels}, "template": {
-            **template, "metadata": {"labels": labels}}},
-        "status": {"replicas": pods, "readyReplicas": pods, "availableReplicas": pods}}))
+            **template, "metadata": {"labels": labels}}}, "status": counts}))
     for i in range(pods):
         n = first + i + 1
         address = "127.%d.%d.%d" % (128 + (n >> 16), n >> 8 & 255, n & 255)
         store.create(kinds.POD, namespace, defaulted(kinds.POD, {
-            "metadata": {"name": "%s-0-%05d" % (name, i), "labels": labels,
-                         "ownerReferences": [owner(rs)]},
+            "metadata": {"name": "%s-%s-%05d" % (name, mark, i), "labels": labels,
+                         "ownerReferences": [reference(rs)]},
             "spec": {**template["spec"], "nodeName": "paper"},
             "status": running(address, "app")}))
 
 
 def running(address, container):
-    from store import stamp
     now = stamp()
     return {"phase": "Running", "hostIP": "127.0.0.1", "podIP": address,
             "podIPs": [{"ip": address}], "startTime": now, "qosClass": "BestEffort",
@@ -169,9 +171,3 @@ def running(address, container):
                 "name": container, "state": {"running": {"startedAt": now}}, "lastState": {},
                 "ready": True, "restartCount": 0, "image": container, "imageID": container,
                 "containerID": "containerd://" + os.urandom(32).hex(), "started": True}]}
-
-
-def owner(entry):
-    return {"apiVersion": kinds.api_version(entry.kind), "kind": entry.kind.kind,
-            "name": entry.key[1], "uid": entry.meta["uid"], "controller": True,
-            "blockOwnerDeletion": True}

@@ -9,6 +9,7 @@ import os
 
 import kinds
 import podstatus
+from api import defaulted
 from store import Refused, encode, matches_labels, stamp
 
 # Seconds between a change and what follows from it.  Seen with 1.36: a pod exists 13 ms
@@ -32,6 +33,10 @@ def reference(entry):
     return {"apiVersion": kinds.api_version(entry.kind), "kind": entry.kind.kind,
             "name": entry.key[1], "uid": entry.meta["uid"], "controller": True,
             "blockOwnerDeletion": True}
+
+
+def template_hash(template):
+    return hashlib.sha1(encode(template)).hexdigest()[:10]
 
 
 def cpu(text):
@@ -150,24 +155,24 @@ class Controllers:
         if d is None:
             return
         spec = d.data["spec"]
-        template_hash = hashlib.sha1(encode(spec["template"])).hexdigest()[:10]
+        mark = template_hash(spec["template"])
         all_rs = self.store.children(d.meta["uid"], kinds.REPLICASET)
-        new = next((r for r in all_rs if r.labels.get("pod-template-hash") == template_hash), None)
+        new = next((r for r in all_rs if r.labels.get("pod-template-hash") == mark), None)
         if not spec.get("paused"):
             if new is None:
-                new = self._create_rs(d, template_hash, len(all_rs) + 1)
+                new = self._create_rs(d, mark, len(all_rs) + 1)
                 all_rs.append(new)
             self._roll(pods_wanted(spec), new, [r for r in all_rs if r is not new])
         self._deployment_status(d, new)
 
-    def _create_rs(self, d, template_hash, revision):
+    def _create_rs(self, d, mark, revision):
         spec = d.data["spec"]
         labels = {**(spec["template"]["metadata"].get("labels") or {}),
-                  "pod-template-hash": template_hash}
+                  "pod-template-hash": mark}
         selector = {**spec["selector"], "matchLabels": {
-            **(spec["selector"].get("matchLabels") or {}), "pod-template-hash": template_hash}}
+            **(spec["selector"].get("matchLabels") or {}), "pod-template-hash": mark}}
         return self.store.create(kinds.REPLICASET, d.key[0], {
-            "metadata": {"name": d.key[1] + "-" + template_hash, "labels": labels,
+            "metadata": {"name": d.key[1] + "-" + mark, "labels": labels,
                          "annotations": {"deployment.kubernetes.io/revision": str(revision)},
                          "ownerReferences": [reference(d)]},
             "spec": {"replicas": 0, "selector": selector, "template": {
@@ -265,7 +270,6 @@ class Controllers:
                 podstatus.is_ready(pod.data), cost, -restarts, -pod.seq)
 
     def _create_pod(self, owner, name, more_labels=None, node_extra=None):
-        from api import defaulted
         ns, template = owner.key[0], owner.data["spec"]["template"]
         self.check_quota(ns, name)
         meta = {"name": name, "labels": {**(template["metadata"].get("labels") or {}),
