@@ -22,7 +22,7 @@ endif
 PKG_BUILD := gcc libc6-dev make pkg-config libevent-dev libllhttp-dev/node-llhttp libjansson-dev \
 	libconfuse-dev libcurl4-openssl-dev
 PKG_RUN := python3 curl gunicorn
-PKG_TEST := libcmocka-dev python3 python3-pytest python3-pytest-xdist openssl
+PKG_TEST := libcmocka-dev python3 python3-pytest python3-pytest-xdist openssl tzdata
 PKG_BENCH := wrk nginx-light haproxy python3
 PKG_FUZZ := clang libclang-rt-14-dev/libclang-rt-dev
 PKG_FORMAT := clang-format

@@ -5,6 +5,7 @@
 
 #include "common/conf_errors.h"
 #include "common/cron.h"
+#include "common/zone.h"
 
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
 #define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -219,11 +220,18 @@ is_cron(const char *s)
 	return cron_parse(&c, s, NULL) == 0;
 }
 
-/* The name of a file below /usr/share/zoneinfo; whether it is there is not looked at. */
+/* It is looked for among the files below /usr/share/zoneinfo. */
 static bool
 is_time_zone(const char *s)
 {
-	return is_one_of(s, LOWER UPPER DIGITS "-_+/") && s[0] != '/' && strlen(s) <= 64;
+	struct zone *z;
+
+	if (!is_one_of(s, LOWER UPPER DIGITS "-_+/") || s[0] == '/' || strlen(s) > 64)
+		return false;
+	if ((z = zone_open(s, NULL)) == NULL)
+		return false;
+	zone_free(&z);
+	return true;
 }
 
 /* --- by key --- */
@@ -261,7 +269,8 @@ static const struct form {
 	{"port", GROUP_LAUNCH, is_port, "a port's number or name"},
 	{"cron", GROUP_SCHEDULE, is_cron,
 	 "\"minute hour day month weekday\", like \"0 8 * * 1-5\""},
-	{"time_zone", GROUP_SCHEDULE, is_time_zone, "a time zone like \"Europe/Berlin\""},
+	{"time_zone", GROUP_SCHEDULE, is_time_zone,
+	 "a file below /usr/share/zoneinfo like \"Europe/Berlin\""},
 };
 
 int
