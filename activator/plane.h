@@ -63,8 +63,10 @@ struct worker {
 	struct snapshot *snap;	/* NULL: none came yet */
 	struct list conns;	/* of struct conn: all */
 	struct list unrouted;	/* of struct conn: XFER_UNROUTED */
+	struct list ready;	/* of struct conn: a head may have come (conn_read_ready()) */
 	struct list shards;	/* of struct shard: with anything to tell */
-	struct list busy;	/* of struct upstream: not idle */
+	struct list upstreams;	/* of struct upstream: all */
+	size_t busy_n;		/* of them that are not idle */
 	struct list spare_heads; /* buffers of PLANE_HEADS bytes that are in no use */
 	uint64_t random;	/* xorshift64* */
 	char date[32];
@@ -135,14 +137,10 @@ struct xfer {
 	int64_t up_ns;		 /* the instance's last sign of progress */
 };
 
+/* In the order of use: with a thousand of them each cache line counts. */
 struct conn {
 	struct io io;
 	struct worker *w;
-	struct addr peer;
-	char peer_text[ADDR_TEXT]; /* without port */
-	struct list_node node;	   /* in w->conns */
-	struct list_node unrouted; /* in w->unrouted */
-	struct timeq_entry timer;
 	/* Read, not consumed: the beginning of a head, or what follows one.  Points into
 	 * w->buf within an event (is_in_borrowed), else on the heap. */
 	char *in;
@@ -152,11 +150,19 @@ struct conn {
 	bool is_lingering;  /* all is written; reading away what still comes */
 	bool is_pumping;    /* conn_read_heads() runs: conn_next() leaves the next to it */
 	bool is_eof;	    /* tunnel: its FIN was passed on */
-	size_t in_seen;	    /* h1_scan() */
+	bool is_peer_v6;
 	uint32_t requests;
-	int64_t since_ns;   /* of what its time limit runs from */
-	int64_t idle_timeout, body_timeout;
+	size_t in_seen;		/* h1_scan() */
+	struct list_node ready; /* in w->ready */
+	int64_t since_ns;	/* of what its time limit runs from */
+	int64_t idle_timeout;
+	struct timeq_entry timer;
 	struct xfer x;
+	char peer_text[ADDR_TEXT]; /* without port */
+	/* what an ordinary request does not touch */
+	struct addr peer;
+	struct list_node node;	   /* in w->conns */
+	struct list_node unrouted; /* in w->unrouted */
 };
 
 enum upstream_state { UPSTREAM_CONNECTING, UPSTREAM_BUSY, UPSTREAM_IDLE, UPSTREAM_ABANDONED };
@@ -167,8 +173,7 @@ struct upstream {
 	struct worker *w;
 	struct instance *inst;	/* a reference */
 	struct conn *conn;	/* whose request it carries; NULL: IDLE, ABANDONED */
-	struct list_node node;	/* in the instance's pool (IDLE) or w->busy */
-	struct timeq_entry timer;
+	struct list_node idle;	/* IDLE: in the instance's pool */
 	enum upstream_state state;
 	bool has_slot, has_permit;
 	bool is_reused;		/* carried a request before */
@@ -188,6 +193,8 @@ struct upstream {
 	int64_t connect_ns;	/* when connecting began */
 	int64_t idle_ns;	/* how long it may lie in the pool */
 	uint32_t read_size;	/* of the next read: smaller towards a slow client */
+	struct timeq_entry timer;
+	struct list_node node; /* in w->upstreams */
 };
 
 /* --- worker.c --- */
@@ -212,6 +219,8 @@ void conn_next(struct conn *);
 /* Gone without another word; abort: with a reset, a cut that can be seen. */
 void conn_close(struct conn *, bool abort);
 void conn_pump(struct conn *);
+/* Tail of a round: read heads that have come, a bounded number of them. */
+void conn_read_ready(struct worker *);
 void conn_arm(struct conn *);	     /* its time limit has come closer */
 void conn_keep_input(struct conn *); /* what is borrowed is copied */
 const struct limits *conn_limits(const struct conn *);

@@ -24,7 +24,8 @@ make(struct worker *w, struct instance *inst, int fd, bool is_connecting)
 	u->connect_ns = w->now;
 	u->read_size = PLANE_BUFFER;
 	u->timer.fn = on_timer;
-	list_push(&w->busy, &u->node);
+	list_push(&w->upstreams, &u->node);
+	w->busy_n++;
 	metric_add(&w->counters.upstream_connections, 1);
 	io_open(&u->io, w->loop, fd, is_connecting, on_ready);
 	return u;
@@ -71,10 +72,11 @@ forget_response(struct upstream *u)
 static void
 unlist(struct upstream *u)
 {
-	struct list *l = u->state == UPSTREAM_IDLE ? &u->inst->pools[u->w->index].idle
-						   : &u->w->busy;
-
-	list_remove(l, &u->node);
+	if (u->state == UPSTREAM_IDLE)
+		list_remove(&u->inst->pools[u->w->index].idle, &u->idle);
+	else
+		u->w->busy_n--;
+	list_remove(&u->w->upstreams, &u->node);
 }
 
 static void
@@ -116,7 +118,7 @@ upstream_take_idle(struct worker *w, struct instance *inst)
 	struct list_node *node;
 
 	while ((node = list_first(idle)) != NULL) {
-		struct upstream *u = container_of(node, struct upstream, node);
+		struct upstream *u = container_of(node, struct upstream, idle);
 
 		/* Bytes or an end on an idle connection: it is no use any more. */
 		if (u->io.is_hup || u->io.can_read || w->now >= u->until_ns) {
@@ -124,7 +126,7 @@ upstream_take_idle(struct worker *w, struct instance *inst)
 			continue;
 		}
 		list_remove(idle, node);
-		list_push(&w->busy, node);
+		w->busy_n++;
 		u->state = UPSTREAM_BUSY;
 		u->is_reused = true;
 		metric_add(&w->counters.upstream_reuses, 1);
@@ -165,8 +167,8 @@ upstream_release(struct upstream *u, bool is_reusable)
 		return;
 	}
 	forget_response(u);
-	list_remove(&w->busy, &u->node);
-	list_push_head(&inst->pools[w->index].idle, &u->node);
+	w->busy_n--;
+	list_push_head(&inst->pools[w->index].idle, &u->idle);
 	u->state = UPSTREAM_IDLE;
 	u->until_ns = w->now + u->idle_ns;
 	timeq_set(&w->timeq, &u->timer, u->until_ns);
@@ -186,7 +188,7 @@ upstream_shed(struct worker *w, struct instance *inst)
 	struct list_node *node;
 
 	while ((node = list_first(idle)) != NULL)
-		upstream_close(container_of(node, struct upstream, node), false);
+		upstream_close(container_of(node, struct upstream, idle), false);
 }
 
 /* --- a client that left --- */

@@ -131,7 +131,7 @@ worker_ask_shed(struct worker *w, struct instance *inst)
 void
 worker_check_drained(struct worker *w)
 {
-	if (!w->is_draining || w->is_drained_told || w->conns.n > 0 || w->busy.n > 0)
+	if (!w->is_draining || w->is_drained_told || w->conns.n > 0 || w->busy_n > 0)
 		return;
 	w->is_drained_told = true;
 	post_notice(w, NULL, on_drained);
@@ -149,6 +149,7 @@ on_tail(void *arg)
 		w->now = clk_now();
 		xfer_granted(waiter);
 	}
+	conn_read_ready(w);
 }
 
 static void *
@@ -193,8 +194,9 @@ worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf
 	w->random = (uint64_t)clk_wall() * 2654435761u + index + 1;
 	list_init(&w->conns);
 	list_init(&w->unrouted);
+	list_init(&w->ready);
 	list_init(&w->shards);
-	list_init(&w->busy);
+	list_init(&w->upstreams);
 	list_init(&w->spare_heads);
 	w->buf = xmalloc(PLANE_BUFFER);
 	w->loop = loop_new(e);
@@ -243,8 +245,12 @@ cut_all(struct worker *w, bool with_answered)
 			xfer_client_gone(c);
 		conn_close(c, c->x.state != XFER_IDLE);
 	}
-	LIST_FOREACH(&w->busy, node, tmp)
-		upstream_close(container_of(node, struct upstream, node), true);
+	LIST_FOREACH(&w->upstreams, node, tmp) {
+		struct upstream *u = container_of(node, struct upstream, node);
+
+		if (u->state != UPSTREAM_IDLE)
+			upstream_close(u, true);
+	}
 }
 
 static void

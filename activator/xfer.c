@@ -673,14 +673,14 @@ field_of_head(void *ctx, const char *name, size_t *n)
 
 /* The client, as far as it can be believed: the last address of X-Forwarded-For that
  * none of ours has put there for itself. */
-static struct addr
-client_of(const struct conn *c, const struct h1_head *head)
+static const struct addr *
+client_of(const struct conn *c, const struct h1_head *head, struct addr *told)
 {
-	struct addr client = c->peer;
+	const struct addr *client = &c->peer;
 	size_t n = 0, end;
 	const char *value;
 
-	if (c->w->trusted_n == 0 || !is_trusted(c->w, &client))
+	if (c->w->trusted_n == 0 || !is_trusted(c->w, client))
 		return client;
 	value = request_field(head, "x-forwarded-for", &n);
 	for (end = n; value != NULL && end > 0;) {
@@ -698,8 +698,9 @@ client_of(const struct conn *c, const struct h1_head *head)
 		ip[end - at] = '\0';
 		if (addr_set(&next, ip, 0, NULL) < 0)
 			break;
-		client = next;
-		if (!is_trusted(c->w, &client))
+		*told = next;
+		client = told;
+		if (!is_trusted(c->w, client))
 			break;
 		while (at > 0 && (value[at - 1] == ' ' || value[at - 1] == ','))
 			at--;
@@ -712,7 +713,7 @@ static void
 find_route(struct conn *c, const struct request *r, struct route_match *match)
 {
 	struct worker *w = c->w;
-	struct addr client = client_of(c, r->head);
+	struct addr told;
 	struct route_query q = {
 		.host = r->authority,
 		.host_n = r->host_n,
@@ -721,7 +722,7 @@ find_route(struct conn *c, const struct request *r, struct route_match *match)
 		.method = r->head->method,
 		.method_n = r->head->method_n,
 		.field = field_of_head,
-		.client = &client,
+		.client = client_of(c, r->head, &told),
 		.random = worker_random(w),
 	};
 
@@ -778,7 +779,7 @@ build_head(struct conn *c, const struct request *r)
 {
 	struct request_hop hop = {
 		.peer = c->peer_text,
-		.is_peer_v6 = c->peer.ss.ss_family == AF_INET6,
+		.is_peer_v6 = c->is_peer_v6,
 		.is_peer_trusted = c->w->trusted_n > 0 && is_trusted(c->w, &c->peer),
 		.has_via = c->x.route->limits.via,
 	};

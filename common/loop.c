@@ -25,6 +25,7 @@ struct signal_watch {
 struct loop {
 	struct event_base *base;
 	bool is_running;
+	bool is_more; /* loop_go_on(): the next round does not wait */
 	atomic_bool is_stopped;
 
 	/* mailbox: pushed by any thread, taken whole by this one */
@@ -143,6 +144,8 @@ loop_base(struct loop *l)
 void
 loop_once(struct loop *l, bool nowait)
 {
+	nowait = nowait || l->is_more;
+	l->is_more = false;
 	event_base_loop(l->base, EVLOOP_ONCE | (nowait ? EVLOOP_NONBLOCK : 0));
 	run_tail(l);
 }
@@ -330,4 +333,10 @@ loop_on_tail(struct loop *l, void (*fn)(void *), void *arg)
 {
 	l->tail_fn = fn;
 	l->tail_arg = arg;
+}
+
+void
+loop_go_on(struct loop *l)
+{
+	l->is_more = true;
 }

@@ -68,5 +68,7 @@ void loop_defer_free(struct loop *, void *ptr, void (*fn)(void *ptr));
 
 /* Run fn(arg) at the tail of each round; one hook per loop. */
 void loop_on_tail(struct loop *, void (*fn)(void *arg), void *arg);
+/* From the tail hook, which has more to do: the next round does not wait for an event. */
+void loop_go_on(struct loop *);
 
 #endif

@@ -248,6 +248,29 @@ defer(void *arg)
 }
 
 static void
+on_tail_twice(void *arg)
+{
+	struct tail *t = arg;
+
+	if (++t->tails == 1)
+		loop_go_on(t->loop);
+}
+
+static void
+a_tail_with_more_to_do_is_not_kept_waiting(void **state)
+{
+	struct loop *l = new_loop();
+	struct tail t = {.loop = l};
+
+	(void)state;
+	loop_on_tail(l, on_tail_twice, &t);
+	loop_once(l, true);
+	loop_once(l, false); /* would wait for ever: there is nothing to wait for */
+	assert_int_equal(t.tails, 2);
+	loop_free(&l);
+}
+
+static void
 freeing_waits_for_the_tail(void **state)
 {
 	struct loop *l = new_loop();
@@ -363,6 +386,7 @@ main(void)
 		cmocka_unit_test(a_call_may_post_to_its_own_loop),
 		cmocka_unit_test(mail_left_in_the_box_is_delivered_at_the_end),
 		cmocka_unit_test(freeing_waits_for_the_tail),
+		cmocka_unit_test(a_tail_with_more_to_do_is_not_kept_waiting),
 		cmocka_unit_test(signals_are_events),
 		cmocka_unit_test(descriptors_are_watched),
 		cmocka_unit_test(any_thread_may_stop_a_loop),
