@@ -4,8 +4,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "common/clk.h"
 #include "activator/plane.h"
+#include "common/clk.h"
 
 #define HEADS_A_ROUND 64
 #define LINGER_NS (2 * CLK_S) /* how long a client may go on sending after its answer */
@@ -216,10 +216,18 @@ read_heads(struct conn *c)
 
 /* --- ending --- */
 
+/* With half_close a FIN says nothing, a reset does. */
 static bool
 is_leaving(const struct conn *c)
 {
-	return c->io.is_hup && !conn_limits(c)->half_close;
+	int code = 0;
+	socklen_t n = sizeof code;
+
+	if (!c->io.is_hup)
+		return false;
+	if (!conn_limits(c)->half_close)
+		return true;
+	return getsockopt(c->io.fd, SOL_SOCKET, SO_ERROR, &code, &n) < 0 || code != 0;
 }
 
 /* Read away what still comes, so that our close is not a reset that overtakes the
@@ -268,6 +276,13 @@ conn_next(struct conn *c)
 		linger(c);
 }
 
+/* Is a request of it under way, that ends if the client leaves? */
+static bool
+is_waiting(const struct conn *c)
+{
+	return c->x.state != XFER_IDLE && c->x.state != XFER_CLOSING && c->x.state != XFER_TUNNEL;
+}
+
 /* --- events --- */
 
 void
@@ -276,6 +291,9 @@ conn_pump(struct conn *c)
 	switch (c->x.state) {
 	case XFER_IDLE:
 		read_heads(c);
+		/* Its end may have come with the head: no other event will tell. */
+		if (io_is_open(&c->io) && is_waiting(c) && is_leaving(c))
+			lost(c);
 		break;
 	case XFER_UNROUTED:
 	case XFER_PARKED:

@@ -175,12 +175,28 @@ head_locked(const struct revision *rev)
 	return node == NULL ? NULL : container_of(node, struct waiter, node);
 }
 
+/* Waiters that may wake the revision. */
+static uint32_t
+wakers_locked(const struct revision *rev)
+{
+	return (uint32_t)rev->queue.n -
+	       atomic_load_explicit(&rev->waiting_unseen, memory_order_relaxed);
+}
+
+static void
+dequeue_locked(struct revision *rev, struct waiter *w)
+{
+	list_remove(&rev->queue, &w->node);
+	waiting_add(rev, -1);
+	if (w->is_unseen)
+		atomic_fetch_sub_explicit(&rev->waiting_unseen, 1, memory_order_relaxed);
+}
+
 /* w leaves the queue with inst (a slot of it is w's now), or failed where NULL. */
 static void
 grant_locked(struct revision *rev, struct waiter *w, struct instance *inst, bool is_paced)
 {
-	list_remove(&rev->queue, &w->node);
-	waiting_add(rev, -1);
+	dequeue_locked(rev, w);
 	w->inst = inst == NULL ? NULL : instance_ref(inst);
 	w->is_failed = inst == NULL;
 	w->is_paced = is_paced;
@@ -279,6 +295,9 @@ enqueue_locked(struct revision *rev, struct waiter *w, bool at_head)
 	w->rev = rev;
 	w->state = WAITER_QUEUED;
 	w->seq = rev->next_seq++;
+	w->is_first = list_empty(&rev->queue);
+	if (w->is_unseen)
+		atomic_fetch_add_explicit(&rev->waiting_unseen, 1, memory_order_relaxed);
 	if (at_head)
 		list_push_head(&rev->queue, &w->node);
 	else
@@ -311,7 +330,7 @@ limiter_take_or_wait(struct revision *rev, struct waiter *w, bool at_head, int64
 		*failed = rev->failure;
 		atomic_fetch_add_explicit(&rev->failure->refs, 1, memory_order_relaxed);
 	} else {
-		if (list_empty(&rev->queue))
+		if (!w->is_unseen && wakers_locked(rev) == 0)
 			demand(rev);
 		enqueue_locked(rev, w, at_head);
 	}
@@ -339,17 +358,47 @@ limiter_give_back(struct instance *inst)
 	pthread_mutex_unlock(&rev->lock);
 }
 
-/* What a grant carried goes back, since nobody looked at it. */
+/* The prober's connection, with all that w was granted, to who waits next. */
+static bool
+pass_on_locked(struct waiter *w)
+{
+	struct revision *rev = w->rev;
+	struct waiter *next = head_locked(rev);
+	uint32_t s = atomic_load_explicit(&w->inst->slots, memory_order_relaxed);
+	uint32_t limit = atomic_load_explicit(&rev->limit, memory_order_relaxed);
+
+	if (w->fd < 0 || next == NULL || (s & SLOTS_CLOSED) != 0 ||
+	    (limit != 0 && (s & SLOTS_COUNT) > limit))
+		return false;
+	next->fd = w->fd;
+	next->has_permit = true;
+	grant_locked(rev, next, w->inst, w->is_paced);
+	w->fd = -1;
+	return true;
+}
+
+/* What a grant carried goes back, since nobody makes use of it. */
 static void
 ungrant_locked(struct waiter *w)
 {
-	if (w->inst == NULL)
+	if (w->inst == NULL || pass_on_locked(w))
 		return;
 	if (w->has_permit)
 		permit_back_locked(w->inst);
 	if (w->is_paced && w->inst->paced > 0)
 		w->inst->paced--;
 	give_back_locked(w->rev, w->inst);
+}
+
+void
+limiter_decline(struct waiter *w)
+{
+	CHECK(w->state == WAITER_IDLE);
+	pthread_mutex_lock(&w->rev->lock);
+	ungrant_locked(w);
+	pthread_mutex_unlock(&w->rev->lock);
+	w->has_permit = w->is_paced = false;
+	instance_unref(&w->inst);
 }
 
 void
@@ -360,8 +409,7 @@ limiter_cancel(struct waiter *w)
 	pthread_mutex_lock(&rev->lock);
 	switch (w->state) {
 	case WAITER_QUEUED:
-		list_remove(&rev->queue, &w->node);
-		waiting_add(rev, -1);
+		dequeue_locked(rev, w);
 		break;
 	case WAITER_PERMIT:
 		list_remove(&w->inst->permit_queue, &w->node);
@@ -382,6 +430,7 @@ limiter_cancel(struct waiter *w)
 		CHECK(!"it waits");
 	}
 	w->state = WAITER_IDLE;
+	w->has_permit = w->is_paced = false;
 	pthread_mutex_unlock(&rev->lock);
 	instance_unref(&w->inst);
 }
@@ -398,6 +447,15 @@ limiter_head_seen(struct instance *inst)
 	pthread_mutex_unlock(&rev->lock);
 }
 
+/* A connection more to inst: does its limit allow for it? */
+static bool
+may_connect_locked(const struct instance *inst)
+{
+	uint32_t limit = atomic_load_explicit(&inst->rev->limit, memory_order_relaxed);
+
+	return limit == 0 || inst->conns < limit;
+}
+
 bool
 limiter_permit(struct waiter *w)
 {
@@ -408,7 +466,7 @@ limiter_permit(struct waiter *w)
 	CHECK(w->state == WAITER_IDLE);
 	w->rev = rev;
 	pthread_mutex_lock(&rev->lock);
-	is_free = inst->conns < atomic_load_explicit(&rev->limit, memory_order_relaxed);
+	is_free = may_connect_locked(inst);
 	if (is_free) {
 		inst->conns++;
 		w->has_permit = true;
@@ -446,6 +504,22 @@ revision_demand_taken(struct loop_mail *mail)
 	return rev;
 }
 
+/* The limit was raised: so many connections more. */
+static void
+grant_permits_locked(struct revision *rev)
+{
+	uint32_t i;
+
+	for (i = 0; i < rev->set->n; i++) {
+		struct instance *inst = rev->set->v[i];
+
+		while (!list_empty(&inst->permit_queue) && may_connect_locked(inst)) {
+			inst->conns++;
+			permit_back_locked(inst);
+		}
+	}
+}
+
 void
 revision_publish(struct revision *rev, struct instance_set *set, const struct revision_wish *wish)
 {
@@ -458,6 +532,7 @@ revision_publish(struct revision *rev, struct instance_set *set, const struct re
 	rev->pace = wish->pace;
 	atomic_store_explicit(&rev->is_external, wish->is_external, memory_order_relaxed);
 	atomic_store_explicit(&rev->limit, wish->container_concurrency, memory_order_relaxed);
+	grant_permits_locked(rev);
 	grant_all_locked(rev);
 	pthread_mutex_unlock(&rev->lock);
 	instance_set_unref(&old);
@@ -511,12 +586,10 @@ bool
 instance_try_permit(struct instance *inst)
 {
 	struct revision *rev = inst->rev;
-	uint32_t limit;
 	bool is_free;
 
 	pthread_mutex_lock(&rev->lock);
-	limit = atomic_load_explicit(&rev->limit, memory_order_relaxed);
-	is_free = limit == 0 || inst->conns < limit;
+	is_free = may_connect_locked(inst);
 	if (is_free)
 		inst->conns++;
 	pthread_mutex_unlock(&rev->lock);
@@ -600,25 +673,39 @@ limiter_failure(struct revision *rev)
 	return f;
 }
 
+static void
+count_instance_locked(const struct revision *rev, const struct instance *inst, bool is_pacing,
+		      struct limiter_count *c)
+{
+	uint32_t limit = atomic_load(&rev->limit), s = atomic_load(&inst->slots);
+	uint32_t n = s & SLOTS_COUNT;
+
+	c->slots += n;
+	c->slots_most = MAX(c->slots_most, n);
+	c->conns_most = MAX(c->conns_most, inst->conns);
+	c->permits_queued += (uint32_t)inst->permit_queue.n;
+	c->conns += inst->conns;
+	c->paced += inst->paced;
+	if ((s & SLOTS_CLOSED) != 0 || (is_pacing && inst->paced >= rev->pace))
+		return;
+	if (limit == 0)
+		c->open_free++;
+	else if (limit > n)
+		c->open_free += limit - n;
+}
+
 void
 limiter_count(struct revision *rev, struct limiter_count *c)
 {
-	uint32_t i, limit;
+	bool is_pacing;
+	uint32_t i;
 
 	*c = (struct limiter_count){0};
 	pthread_mutex_lock(&rev->lock);
-	limit = atomic_load(&rev->limit);
+	is_pacing = is_pacing_locked(rev);
 	c->queued = (uint32_t)rev->queue.n;
-	c->waiting = atomic_load(&rev->waiting);
-	for (i = 0; i < rev->set->n; i++) {
-		const struct instance *inst = rev->set->v[i];
-		uint32_t s = atomic_load(&inst->slots);
-
-		c->slots += s & SLOTS_COUNT;
-		c->permits_queued += (uint32_t)inst->permit_queue.n;
-		c->conns += inst->conns;
-		if ((s & SLOTS_CLOSED) == 0 && limit > (s & SLOTS_COUNT))
-			c->open_free += limit - (s & SLOTS_COUNT);
-	}
+	CHECK(c->queued == atomic_load(&rev->waiting));
+	for (i = 0; i < rev->set->n; i++)
+		count_instance_locked(rev, rev->set->v[i], is_pacing, c);
 	pthread_mutex_unlock(&rev->lock);
 }

@@ -230,6 +230,8 @@ void xfer_set_state(struct xfer *, enum xfer_state);
 struct conn *xfer_conn(struct xfer *);
 /* w->head holds the head that was parsed from buf[0..head_n); c->in what follows it. */
 void xfer_begin(struct conn *, char *buf, size_t head_n);
+/* UNROUTED: a route table has come, begin once more. */
+void xfer_unrouted_again(struct conn *);
 /* What the inbox held. */
 void xfer_granted(struct waiter *);
 /* Its client left; the connection is the caller's to close. */

@@ -196,3 +196,12 @@ revision_parked(const struct revision *rev)
 {
 	return atomic_load_explicit(&rev->waiting, memory_order_relaxed);
 }
+
+uint32_t
+revision_wakers(const struct revision *rev)
+{
+	uint32_t unseen = atomic_load_explicit(&rev->waiting_unseen, memory_order_relaxed);
+	uint32_t all = revision_parked(rev);
+
+	return all > unseen ? all - unseen : 0;
+}

@@ -78,7 +78,7 @@ struct inbox {
 	/* lock (taken inside a revision's, never the other way round) */
 	pthread_mutex_t lock;
 	struct list granted; /* of struct waiter */
-	bool is_posted; /* mail is in the mailbox */
+	bool is_posted;	     /* mail is in the mailbox */
 	/* the worker's */
 	struct list taken; /* of struct waiter, in the order of the grants */
 	struct loop_mail mail;
@@ -104,6 +104,8 @@ struct waiter {
 	bool is_failed;	 /* granted, but to hear that activation failed */
 	bool is_paced;	 /* released under pacing: limiter_head_seen() is due */
 	bool has_permit; /* the right to open a connection comes with the grant */
+	bool is_first;	 /* queued, and nobody was before it */
+	bool is_unseen;	 /* set by its owner: its waiting wakes nobody */
 	int fd;		 /* the prober's open connection, or -1; implies has_permit */
 	uint64_t seq;	 /* order of entry into the queue */
 };
@@ -147,7 +149,8 @@ struct shard {
 	bool has_timer;			  /* deadline_timer is initialised */
 
 	/* the period that runs */
-	uint32_t in_flight, parked_n, peak;
+	_Atomic uint32_t in_flight, parked_n; /* read by /status, too */
+	uint32_t peak;
 	double integral_ns; /* of in_flight + parked_n over time */
 	int64_t period_start_ns, changed_ns;
 	uint64_t period_requests, period_completed;
@@ -168,12 +171,13 @@ struct revision {
 
 	/* atomics */
 	_Atomic uint32_t refs;
-	_Atomic uint32_t waiting;	/* entries of queue; changed under lock, seq_cst */
-	_Atomic uint32_t limit;		/* container_concurrency; 0: none */
-	_Atomic uint32_t cold_start_ms; /* for retry-after and the waiting page; 0: unknown */
-	_Atomic bool is_external;	/* of `addresses` */
-	_Atomic bool is_demand_posted;	/* demand_mail is on its way */
-	_Atomic bool is_asked;		/* revision_ask(); the main thread clears it */
+	_Atomic uint32_t waiting;	 /* entries of queue; changed under lock, seq_cst */
+	_Atomic uint32_t waiting_unseen; /* those of them with is_unseen; written under lock */
+	_Atomic uint32_t limit;		 /* container_concurrency; 0: none */
+	_Atomic uint32_t cold_start_ms;	 /* for retry-after and the waiting page; 0: unknown */
+	_Atomic bool is_external;	 /* of `addresses` */
+	_Atomic bool is_demand_posted;	 /* demand_mail is on its way */
+	_Atomic bool is_asked;		 /* revision_ask(); the main thread clears it */
 	struct activation activation;
 
 	/* lock */
@@ -244,6 +248,7 @@ NODISCARD bool revision_offer_fd(struct instance *, int fd);
 NODISCARD bool instance_try_permit(struct instance *);
 NODISCARD struct revision *revision_demand_taken(struct loop_mail *);
 uint32_t revision_parked(const struct revision *);
+uint32_t revision_wakers(const struct revision *); /* the parked that are no is_unseen */
 
 /* --- requests; worker threads --- */
 /* A slot at once, or NULL.  `set` is the worker's copy; random decides between equals.
@@ -261,6 +266,9 @@ void revision_ask(struct revision *);
 /* Leave before inbox_next() has returned w; what was granted and not looked at goes to the next in
  * line.  w->fd >= 0 afterwards: a descriptor that is the caller's to close. */
 void limiter_cancel(struct waiter *w);
+/* inbox_next() has returned w with a grant that is of no use to it: back with all of it, to
+ * the next in line.  w->fd >= 0 afterwards: as above. */
+void limiter_decline(struct waiter *w);
 /* Give a slot back; hands it to the head of the queue if anyone waits. */
 void limiter_give_back(struct instance *);
 /* A paced request has its response head, or has ended without one. */
@@ -286,9 +294,15 @@ void inbox_set_current(struct inbox *);
 /* The next waiter that was granted, WAITER_IDLE again, or NULL. */
 struct waiter *inbox_next(struct inbox *);
 
-/* What must agree when nothing moves (tests, /status). */
+/* What must agree when nothing moves (tests, /status): queued and open_free are never both
+ * above 0, slots_most and conns_most within the limit. */
 struct limiter_count {
-	uint32_t queued, waiting, slots, permits_queued, conns, open_free;
+	uint32_t queued;
+	uint32_t slots, slots_most; /* taken: in all, and at one instance */
+	uint32_t conns, conns_most; /* connections that were permitted (limit > 0) */
+	uint32_t permits_queued;    /* slots of these wait for a connection */
+	uint32_t paced;		    /* released, response head not seen */
+	uint32_t open_free;	    /* slots that could be taken now; no limit: one an instance */
 };
 void limiter_count(struct revision *, struct limiter_count *);
 

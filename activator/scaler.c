@@ -71,7 +71,7 @@ is_any_open(const struct revision *rev)
 static uint32_t
 waiting_for(struct revision *rev)
 {
-	return revision_parked(rev) + atomic_load_explicit(&rev->is_asked, memory_order_relaxed);
+	return revision_wakers(rev) + atomic_load_explicit(&rev->is_asked, memory_order_relaxed);
 }
 
 static void

@@ -17,29 +17,38 @@ shard_of(struct worker *w, struct revision *rev)
 	return s;
 }
 
-static void
-count(struct shard *s, int64_t now)
+static uint32_t
+get(const _Atomic uint32_t *counter)
 {
-	uint32_t n = s->in_flight + s->parked_n;
+	return atomic_load_explicit(counter, memory_order_relaxed);
+}
 
-	s->integral_ns += (double)n * (double)(now - s->changed_ns);
+static uint32_t
+requests(const struct shard *s)
+{
+	return get(&s->in_flight) + get(&s->parked_n);
+}
+
+/* One writer: no atomic addition is needed. */
+static void
+change(struct shard *s, _Atomic uint32_t *counter, int64_t now, int n)
+{
+	s->integral_ns += (double)requests(s) * (double)(now - s->changed_ns);
 	s->changed_ns = now;
+	atomic_store_explicit(counter, (uint32_t)((int)get(counter) + n), memory_order_relaxed);
+	s->peak = MAX(s->peak, requests(s));
 }
 
 void
 shard_in_flight(struct shard *s, int64_t now, int n)
 {
-	count(s, now);
-	s->in_flight = (uint32_t)((int)s->in_flight + n);
-	s->peak = MAX(s->peak, s->in_flight + s->parked_n);
+	change(s, &s->in_flight, now, n);
 }
 
 void
 shard_parked(struct shard *s, int64_t now, int n)
 {
-	count(s, now);
-	s->parked_n = (uint32_t)((int)s->parked_n + n);
-	s->peak = MAX(s->peak, s->in_flight + s->parked_n);
+	change(s, &s->parked_n, now, n);
 }
 
 static void
@@ -47,20 +56,20 @@ take_period(struct shard *s, struct shard_period *p, int64_t now)
 {
 	int64_t span = now - s->period_start_ns;
 
-	count(s, now);
+	change(s, &s->in_flight, now, 0);
 	*p = (struct shard_period){
 		.rev = revision_ref(s->rev),
 		.concurrency = span > 0 ? s->integral_ns / (double)span : 0,
 		.peak = s->peak,
-		.in_flight = s->in_flight,
-		.parked = s->parked_n,
+		.in_flight = get(&s->in_flight),
+		.parked = get(&s->parked_n),
 		.requests = s->period_requests,
 		.completed = s->period_completed,
 		.latency_s = s->period_latency_s,
 	};
 	s->integral_ns = 0;
 	s->period_start_ns = now;
-	s->peak = s->in_flight + s->parked_n;
+	s->peak = requests(s);
 	s->period_requests = s->period_completed = 0;
 	s->period_latency_s = 0;
 }
@@ -86,8 +95,7 @@ shard_collect(struct worker *w, struct worker_period *p, int64_t now)
 	p->v = xcalloc(w->shards.n, sizeof *p->v);
 	LIST_FOREACH(&w->shards, node, tmp) {
 		struct shard *s = container_of(node, struct shard, node);
-		bool is_idle = s->in_flight + s->parked_n == 0 && s->period_requests == 0 &&
-			       s->integral_ns <= 0;
+		bool is_idle = requests(s) == 0 && s->period_requests == 0 && s->integral_ns <= 0;
 
 		p->period_ns = MAX(p->period_ns, now - s->period_start_ns);
 		if (!is_idle) {

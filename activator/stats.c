@@ -237,7 +237,7 @@ stats_is_collecting(const struct stats *s)
 void
 stats_tell(struct stats *s, struct revision *rev)
 {
-	struct sum sum = {.parked = revision_parked(rev)};
+	struct sum sum = {.parked = revision_wakers(rev)};
 	struct msg m = {.type = MSG_STATS, .u.stats = {.is_partial = true, .n = 1}};
 	struct msg_stat stat = stat_of(rev, &sum, clk_now());
 	size_t i;

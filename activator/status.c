@@ -2,11 +2,11 @@
 
 #include <string.h>
 
+#include "activator/probe.h"
 #include "common/clk.h"
 #include "common/daemon.h"
 #include "common/jput.h"
 #include "common/strbuf.h"
-#include "activator/probe.h"
 
 static double
 seconds(int64_t ns)
@@ -67,8 +67,25 @@ put_instances(struct jput *j, const struct revision *rev)
 	jput_array_end(j);
 }
 
-/* The queue beside what it waits for: with container_concurrency, `queued` and
- * `free_slots` are not both above 0 for longer than it takes to hand over. */
+/* What the workers report of it: requests that count as activity. */
+static void
+put_reported(struct jput *j, const struct revision *rev)
+{
+	uint64_t in_flight = 0, parked = 0;
+	unsigned i;
+
+	for (i = 0; i < rev->workers_n; i++) {
+		in_flight += atomic_load_explicit(&rev->shards[i].in_flight, memory_order_relaxed);
+		parked += atomic_load_explicit(&rev->shards[i].parked_n, memory_order_relaxed);
+	}
+	jput_object(j, "reported");
+	jput_u64(j, "in_flight", in_flight);
+	jput_u64(j, "parked", parked);
+	jput_object_end(j);
+}
+
+/* The queue beside what it waits for: `queued` and `free_slots` are not both above 0 for
+ * longer than it takes to hand over. */
 static void
 put_queue(struct jput *j, struct revision *rev)
 {
@@ -79,12 +96,15 @@ put_queue(struct jput *j, struct revision *rev)
 	jput_u64(j, "container_concurrency", limit);
 	jput_u64(j, "queued", n.queued);
 	jput_u64(j, "in_flight", n.slots);
+	jput_u64(j, "in_flight_most", n.slots_most); /* at one instance */
+	jput_u64(j, "free_slots", n.open_free);	     /* no limit: one for each instance */
+	jput_u64(j, "released", n.paced);	     /* paced, its response head not seen */
 	if (limit > 0) {
-		jput_u64(j, "free_slots", n.open_free);
+		jput_u64(j, "connections", n.conns);
+		jput_u64(j, "connections_most", n.conns_most); /* to one instance */
 		jput_u64(j, "waiting_for_connection", n.permits_queued);
-	} else {
-		jput_null(j, "free_slots");
 	}
+	put_reported(j, rev);
 }
 
 static void
@@ -138,8 +158,7 @@ status_render(struct strbuf *b, const struct metrics_source *s, const char *revi
 	jput_bool(&j, "link_up", s->is_link_up);
 	if (world_is_described(s->world))
 		jput_i64(&j, "generation", world_generation(s->world));
-	jput_u64(&j, "parked",
-		 atomic_load_explicit(&s->bounds->parked, memory_order_relaxed));
+	jput_u64(&j, "parked", atomic_load_explicit(&s->bounds->parked, memory_order_relaxed));
 	jput_u64(&j, "parked_bytes",
 		 atomic_load_explicit(&s->bounds->parked_bytes, memory_order_relaxed));
 	jput_u64(&j, "probed", prober_probed(s->prober));

@@ -357,14 +357,8 @@ route_parked(struct worker *w)
 {
 	struct list_node *node;
 
-	while ((node = list_first(&w->unrouted)) != NULL) {
-		struct conn *c = container_of(node, struct conn, unrouted);
-
-		list_remove(&w->unrouted, node);
-		c->requests--; /* it is read again */
-		xfer_set_state(&c->x, XFER_IDLE);
-		conn_pump(c);
-	}
+	while ((node = list_first(&w->unrouted)) != NULL)
+		xfer_unrouted_again(container_of(node, struct conn, unrouted));
 }
 
 static void

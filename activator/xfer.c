@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/clk.h"
 #include "activator/plane.h"
+#include "common/clk.h"
 
 #define TRIES_MAX 3 /* instances that a request may have fail under it */
 
@@ -449,6 +449,8 @@ xfer_upstream_failed(struct conn *c, bool is_connect)
 	if (may_repeat && (was_reused || is_connect || ++x->tries < TRIES_MAX)) {
 		x->tries += is_connect && x->tries < UINT8_MAX;
 		metric_add(&x->shard->retries, 1);
+		if (!is_connect) /* it was in flight: it may be parked anew */
+			x->deadline_ns = c->w->now + x->route->limits.activation_timeout;
 		admit(c, true);
 	} else {
 		xfer_refuse(c, OUT_UPSTREAM_FAILED, NULL);
@@ -471,14 +473,17 @@ is_any_open(const struct shard *s)
 
 static void on_deadline(void *shard);
 
+/* Count what it holds while it is parked.  A request that was here before (is_back) keeps
+ * its place whatever the bounds say. */
 static bool
-hold(struct conn *c, uint32_t bytes)
+hold(struct conn *c, bool is_back)
 {
 	struct bounds *b = c->w->bounds;
+	uint32_t bytes = (uint32_t)(sizeof *c + c->x.head_n + c->in_n);
 
-	if (atomic_load_explicit(&b->parked, memory_order_relaxed) >= b->max_parked ||
-	    atomic_load_explicit(&b->parked_bytes, memory_order_relaxed) + bytes >
-		    b->max_parked_bytes)
+	if (!is_back && (atomic_load_explicit(&b->parked, memory_order_relaxed) >= b->max_parked ||
+			 atomic_load_explicit(&b->parked_bytes, memory_order_relaxed) + bytes >
+				 b->max_parked_bytes))
 		return false;
 	atomic_fetch_add_explicit(&b->parked, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&b->parked_bytes, bytes, memory_order_relaxed);
@@ -522,7 +527,7 @@ park(struct conn *c)
 	struct xfer *x = &c->x;
 
 	x->is_cold = x->is_cold || !is_any_open(x->shard);
-	x->is_first = x->waiter.seq == 0 || revision_parked(x->route->rev) <= 1;
+	x->is_first = x->waiter.is_first;
 	if (x->parked_ns == 0)
 		x->parked_ns = w->now;
 	x->is_waiting = true;
@@ -545,20 +550,24 @@ admit(struct conn *c, bool at_head)
 	struct xfer *x = &c->x;
 	struct revision *rev = x->route->rev;
 	struct failure *failed;
-	struct instance *inst =
-		at_head ? NULL : limiter_try_take(rev, x->shard->set, (uint32_t)worker_random(w));
+	struct instance *inst = at_head ? NULL
+					: limiter_try_take(rev, x->shard->set,
+							   (uint32_t)worker_random(w));
 	uint32_t most = x->route->limits.max_parked;
 
 	if (inst != NULL) {
 		go(c, inst);
 		return;
 	}
-	/* A request that was here before keeps its place whatever the bounds say. */
-	if (x->held == 0 && ((!at_head && most > 0 && revision_parked(rev) >= most) ||
-			     !hold(c, (uint32_t)(sizeof *c + x->head_n + c->in_n)))) {
+	if (x->is_unseen && !is_any_open(x->shard)) {
+		xfer_refuse(c, OUT_NOT_ACTIVE, NULL);
+		return;
+	}
+	if ((!at_head && most > 0 && revision_parked(rev) >= most) || !hold(c, at_head)) {
 		xfer_refuse(c, OUT_QUEUE_FULL, NULL);
 		return;
 	}
+	x->waiter.is_unseen = x->is_unseen;
 	inst = limiter_take_or_wait(rev, &x->waiter, at_head, w->now, &failed);
 	if (failed != NULL) {
 		unpark(c);
@@ -597,25 +606,72 @@ go_on_fd(struct conn *c, struct instance *inst, int fd)
 	xfer_connected(c);
 }
 
+static void
+refuse_late(struct conn *c)
+{
+	struct xfer *x = &c->x;
+
+	if (x->is_unseen && !is_any_open(x->shard))
+		xfer_refuse(c, OUT_NOT_ACTIVE, NULL);
+	else if (x->tries > 0 ||
+		 atomic_load_explicit(&x->shard->rev->is_external, memory_order_relaxed))
+		xfer_refuse(c, OUT_UPSTREAM_FAILED, "no instance could be reached");
+	else
+		xfer_refuse(c, OUT_ACTIVATION_TIMEOUT, NULL);
+}
+
+/* Granted too late, or a slot of an instance that is gone by now: to the next in line with
+ * it.  False: it is good. */
+static bool
+decline(struct conn *c)
+{
+	struct xfer *x = &c->x;
+	bool is_late = x->deadline_ns <= c->w->now;
+
+	if (!is_late && !instance_is_closed_by(x->waiter.inst, SLOTS_UNREADY | SLOTS_STOPPING))
+		return false;
+	limiter_decline(&x->waiter);
+	if (x->waiter.fd >= 0)
+		close(x->waiter.fd);
+	x->waiter.fd = -1;
+	if (is_late) {
+		refuse_late(c);
+	} else {
+		unpark(c);
+		admit(c, true);
+	}
+	return true;
+}
+
+static void
+granted_failure(struct conn *c)
+{
+	struct failure *f = limiter_failure(c->x.route->rev);
+
+	unpark(c);
+	refuse_failed(c, f);
+	failure_unref(&f);
+}
+
 void
 xfer_granted(struct waiter *waiter)
 {
 	struct xfer *x = container_of(waiter, struct xfer, waiter);
 	struct conn *c = xfer_conn(x);
-	struct instance *inst = waiter->inst;
-	int fd = waiter->fd;
+	struct instance *inst;
+	int fd;
 
-	waiter->inst = NULL;
-	waiter->fd = -1;
 	x->is_waiting = false;
 	if (waiter->is_failed) {
-		struct failure *f = limiter_failure(x->route->rev);
-
-		unpark(c);
-		refuse_failed(c, f);
-		failure_unref(&f);
+		granted_failure(c);
 		return;
 	}
+	if (decline(c))
+		return;
+	inst = waiter->inst;
+	fd = waiter->fd;
+	waiter->inst = NULL;
+	waiter->fd = -1;
 	x->is_paced = x->is_paced || waiter->is_paced;
 	if (x->state == XFER_PARKED)
 		note_granted(c);
@@ -643,11 +699,7 @@ on_deadline(void *arg)
 		if (x->deadline_ns > now)
 			break;
 		c->w->now = now;
-		if (x->tries > 0 ||
-		    atomic_load_explicit(&s->rev->is_external, memory_order_relaxed))
-			xfer_refuse(c, OUT_UPSTREAM_FAILED, "no instance could be reached");
-		else
-			xfer_refuse(c, OUT_ACTIVATION_TIMEOUT, NULL);
+		refuse_late(c);
 	}
 	arm_deadline(s, now);
 }
@@ -761,12 +813,14 @@ park_unrouted(struct conn *c, char *buf, size_t head_n)
 {
 	size_t n = head_n + c->in_n;
 
-	if (!hold(c, (uint32_t)(sizeof *c + n))) {
+	c->in = buf;
+	c->in_n = (uint32_t)n;
+	if (!hold(c, false)) {
+		c->in += head_n;
+		c->in_n -= (uint32_t)head_n;
 		xfer_refuse(c, OUT_QUEUE_FULL, NULL);
 		return;
 	}
-	c->in = buf;
-	c->in_n = (uint32_t)n;
 	c->is_in_borrowed = true;
 	conn_keep_input(c);
 	c->x.deadline_ns = c->w->now + c->w->conf->limits.activation_timeout;
@@ -820,14 +874,19 @@ route(struct conn *c, const struct request *r)
 	    c->requests >= x->route->limits.requests_per_connection)
 		x->is_persistent = false;
 	if (x->framing == FRAMING_CHUNKED)
-		x->chunked = chunked_new(r->trailer, r->trailer_n,
-					    c->w->conf->limits.max_head);
-	if (x->is_unseen && !is_any_open(x->shard)) {
-		xfer_refuse(c, OUT_NOT_ACTIVE, NULL);
-		return;
-	}
+		x->chunked = chunked_new(r->trailer, r->trailer_n, c->w->conf->limits.max_head);
 	build_head(c, r);
 	admit(c, false);
+}
+
+void
+xfer_unrouted_again(struct conn *c)
+{
+	unpark(c);
+	list_remove(&c->w->unrouted, &c->unrouted);
+	c->requests--; /* it is read again */
+	xfer_set_state(&c->x, XFER_IDLE);
+	conn_pump(c);
 }
 
 void
