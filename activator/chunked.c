@@ -32,19 +32,24 @@ struct chunked {
 	uint64_t left; /* of the chunk */
 	size_t overhead, max_overhead;
 	struct strbuf line, trailers;
-	char *announced; /* NULL: none */
+	struct strbuf announced; /* values of the Trailer fields, as one list */
 };
 
 struct chunked *
-chunked_new(const char *announced, size_t announced_n, size_t max_overhead)
+chunked_new(const struct h1_head *h, size_t max_overhead)
 {
 	struct chunked *c = xcalloc(1, sizeof *c);
+	uint32_t i;
 
 	c->max_overhead = max_overhead;
 	strbuf_init(&c->line, max_overhead);
 	strbuf_init(&c->trailers, max_overhead);
-	if (announced != NULL)
-		c->announced = xstrndup(announced, announced_n);
+	strbuf_init(&c->announced, 0);
+	for (i = 0; i < h->n; i++)
+		if (h->fields[i].id == FIELD_TRAILER) {
+			strbuf_add(&c->announced, h->fields[i].value, h->fields[i].value_n);
+			strbuf_adds(&c->announced, ",");
+		}
 	return c;
 }
 
@@ -58,7 +63,7 @@ chunked_free(struct chunked **cp)
 		return;
 	strbuf_fini(&c->line);
 	strbuf_fini(&c->trailers);
-	free(c->announced);
+	strbuf_fini(&c->announced);
 	free(c);
 }
 
@@ -83,8 +88,7 @@ take_line(struct chunked *c)
 		n--;
 	if (!field_is_text(line + at, n - at))
 		return -1;
-	if (c->announced != NULL &&
-	    field_list_names(c->announced, strlen(c->announced), line, name_n))
+	if (field_list_names(strbuf_str(&c->announced), c->announced.len, line, name_n))
 		rc = strbuf_addf(&c->trailers, "%.*s: %.*s\r\n", (int)name_n, line, (int)(n - at),
 				 line + at);
 	strbuf_clear(&c->line);

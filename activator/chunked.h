@@ -4,15 +4,14 @@
 #ifndef ACTIVATOR_CHUNKED_H
 #define ACTIVATOR_CHUNKED_H
 
-#include "common/base.h"
+#include "activator/h1.h"
 
 struct chunked; /* opaque, heap */
 
-/* announced: the value of the head's Trailer field (NULL: none); what it does not name
- * is dropped, what may not stand in trailers is an error.  max_overhead: bytes of
- * extensions and trailers that are borne. */
-NODISCARD struct chunked *chunked_new(const char *announced, size_t announced_n,
-				      size_t max_overhead);
+/* The body behind a head: trailers that its Trailer fields do not name are dropped,
+ * what may not stand there is an error.  max_overhead: bytes of extensions and trailers
+ * that are borne. */
+NODISCARD struct chunked *chunked_new(const struct h1_head *, size_t max_overhead);
 void chunked_free(struct chunked **);
 /* Decode buf[0..n) in place: the data is moved to the front, *data_n bytes of it.
  * Returns how much was consumed (all, unless the body ends), or -1: malformed. */

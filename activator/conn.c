@@ -89,6 +89,7 @@ conn_close(struct conn *c, bool abort)
 	if (list_linked(&c->unrouted))
 		list_remove(&w->unrouted, &c->unrouted);
 	list_remove(&w->conns, &c->node);
+	listener_left(c);
 	metric_add(&w->counters.connections, (uint64_t)-1);
 	loop_defer_free(w->loop, c, free_conn);
 	worker_check_drained(w);
@@ -328,7 +329,7 @@ on_ready(struct io *io)
 	int rc;
 
 	c->w->now = clk_now();
-	if (io_is_blocked(io)) {
+	if (io_is_blocked(io) && io->can_write) { /* else what has come is not room */
 		rc = io_flush(io);
 		if (rc < 0) {
 			lost(c);

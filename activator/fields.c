@@ -4,7 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-static const struct {
+static const struct known {
 	const char *name;
 	enum field_id id;
 } known[] = {
@@ -79,6 +79,28 @@ fill_tables(void)
 	}
 }
 
+/* With "_" for "-" it is one of those that frame, or that we alone may say. */
+static bool
+is_alias(const char *name, size_t n, const struct known *k)
+{
+	size_t i;
+
+	switch (k->id) {
+	case FIELD_CONTENT_LENGTH:
+	case FIELD_TRANSFER_ENCODING:
+	case FIELD_X_FORWARDED_FOR:
+	case FIELD_X_FORWARDED_HOST:
+	case FIELD_X_FORWARDED_PROTO:
+		break;
+	default:
+		return false;
+	}
+	for (i = 0; i < n; i++)
+		if ((name[i] == '_' ? '-' : name[i] | 32) != (k->name[i] | 32))
+			return false;
+	return true;
+}
+
 enum field_id
 field_id(const char *name, size_t n)
 {
@@ -88,9 +110,12 @@ field_id(const char *name, size_t n)
 	if (n >= LENGTHS || first > 25 || (letters[n] >> first & 1) == 0)
 		return FIELD_OTHER;
 	for (at = by_length[n]; *at != 0; at++)
-		if ((unsigned char)known[*at - 1].name[0] == first + 'a' &&
-		    strncasecmp(name, known[*at - 1].name, n) == 0)
-			return known[*at - 1].id;
+		if ((unsigned char)known[*at - 1].name[0] == first + 'a') {
+			if (strncasecmp(name, known[*at - 1].name, n) == 0)
+				return known[*at - 1].id;
+			if (is_alias(name, n, &known[*at - 1]))
+				return FIELD_ALIAS;
+		}
 	return FIELD_OTHER;
 }
 

@@ -26,6 +26,7 @@ enum field_id {
 	FIELD_X_FORWARDED_FOR,
 	FIELD_X_FORWARDED_HOST,
 	FIELD_X_FORWARDED_PROTO,
+	FIELD_ALIAS, /* x_forwarded_for: CGI's servers take it for the field that it is not */
 	FIELD_NOT_IN_TRAILERS, /* known for nothing else: RFC 9110 6.5.1 */
 };
 

@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -13,20 +15,21 @@
 
 #define ACCEPT_BATCH 64 /* per wake-up, so that accepting does not starve the rest */
 
-static const char refusal[] = "HTTP/1.1 503 Service Unavailable\r\n"
-			      "X-Activator-Reason: queue_full\r\n"
-			      "Retry-After: 1\r\n"
-			      "Content-Type: text/plain; charset=utf-8\r\n"
-			      "Content-Length: 33\r\n"
-			      "Connection: close\r\n"
-			      "\r\n"
-			      "queue_full: too many connections\n";
-
 static void
-refuse(struct worker *w, int fd)
+refuse(struct worker *w, int fd, const char *why)
 {
-	char rest[4096];
-	ssize_t n = send(fd, refusal, sizeof refusal - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	char answer[512], rest[4096];
+	int size = snprintf(answer, sizeof answer,
+			    "HTTP/1.1 503 Service Unavailable\r\n"
+			    "X-Activator-Reason: queue_full\r\n"
+			    "Retry-After: 1\r\n"
+			    "Content-Type: text/plain; charset=utf-8\r\n"
+			    "Content-Length: %zu\r\n"
+			    "Connection: close\r\n"
+			    "\r\n"
+			    "queue_full: %s\n",
+			    strlen("queue_full: \n") + strlen(why), why);
+	ssize_t n = send(fd, answer, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 	/* Unread bytes would turn the close into a reset that overtakes the answer. */
 	shutdown(fd, SHUT_WR);
@@ -48,10 +51,51 @@ refuse_at_limit(struct worker *w, int listen_fd)
 	close(w->reserve_fd);
 	fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0)
-		refuse(w, fd);
+		refuse(w, fd, "too many connections");
 	w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	return fd >= 0;
 }
+
+/* --- connections of one client address --- */
+
+static size_t
+client_count(struct worker *w, const char *client)
+{
+	return (size_t)(uintptr_t)hmap_find(&w->clients, client);
+}
+
+static bool
+client_enter(struct worker *w, const struct addr *peer)
+{
+	char client[ADDR_TEXT];
+	size_t n;
+
+	if (w->conf->connections_per_client == 0)
+		return true;
+	addr_format(peer, false, client);
+	n = client_count(w, client);
+	if (n >= w->conf->connections_per_client)
+		return false;
+	hmap_put(&w->clients, client, (void *)(uintptr_t)(n + 1));
+	return true;
+}
+
+void
+listener_left(struct conn *c)
+{
+	size_t n;
+
+	if (c->w->conf->connections_per_client == 0)
+		return;
+	n = client_count(c->w, c->peer_text);
+	CHECK(n > 0);
+	if (n == 1)
+		hmap_remove(&c->w->clients, c->peer_text);
+	else
+		hmap_put(&c->w->clients, c->peer_text, (void *)(uintptr_t)(n - 1));
+}
+
+/* --- accepting --- */
 
 static void
 on_acceptable(int listen_fd, short what, void *arg)
@@ -77,7 +121,9 @@ on_acceptable(int listen_fd, short what, void *arg)
 		}
 		metric_add(&w->counters.accepted, 1);
 		if (w->conns.n >= w->bounds->max_connections)
-			refuse(w, fd);
+			refuse(w, fd, "too many connections");
+		else if (!client_enter(w, &peer))
+			refuse(w, fd, "too many connections of this client");
 		else
 			conn_open(w, fd, &peer);
 	}

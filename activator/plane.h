@@ -15,6 +15,7 @@
 #ifndef ACTIVATOR_PLANE_H
 #define ACTIVATOR_PLANE_H
 
+#include "common/hmap.h"
 #include "common/loop.h"
 #include "activator/chunked.h"
 #include "activator/h1.h"
@@ -62,6 +63,7 @@ struct worker {
 	struct inbox inbox;
 	struct snapshot *snap;	/* NULL: none came yet */
 	struct list conns;	/* of struct conn: all */
+	struct hmap clients;	/* connections by peer_text; only if there is a bound on them */
 	struct list unrouted;	/* of struct conn: XFER_UNROUTED */
 	struct list ready;	/* of struct conn: a head may have come (conn_read_ready()) */
 	struct list shards;	/* of struct shard: with anything to tell */
@@ -104,6 +106,7 @@ struct xfer {
 	enum framing framing;
 	bool is_head_method, is_http10, is_persistent, is_keep_alive_told, is_idempotent;
 	bool is_upgrade, takes_trailers, wants_json;
+	bool is_expecting;	/* 100-continue, and no interim response has come yet */
 	bool is_sent_whole;	/* the request has been read and written to its end */
 	bool has_given_body;	/* body bytes went to an instance: it cannot be sent again */
 	bool is_counted;	/* in its shard's in_flight or parked_n */
@@ -210,6 +213,7 @@ void snapshot_unref(struct snapshot **);
 /* --- listener.c --- */
 NODISCARD int listener_open_all(struct worker *, struct err *);
 void listener_close_all(struct worker *);
+void listener_left(struct conn *); /* its client has one connection less */
 
 /* --- conn.c --- */
 void conn_open(struct worker *, int fd, const struct addr *peer);
@@ -242,6 +246,8 @@ void xfer_upstream_failed(struct conn *, bool is_connect);
 void xfer_end(struct conn *, enum outcome);
 /* End with an answer of our own; why: more to the text, or NULL. */
 void xfer_refuse(struct conn *, enum outcome, const char *why);
+/* An interim response (1xx) has come. */
+void xfer_interim_seen(struct conn *);
 /* The final response head (or 101) has come. */
 void xfer_head_seen(struct conn *);
 /* server-timing of a cold start into text, or NULL where there is none to tell. */
@@ -279,6 +285,8 @@ void upstream_shed(struct worker *, struct instance *);
 /* Write the answer of an outcome to the client. */
 void refuse_write(struct conn *, enum outcome, const char *why, int64_t retry_after_s);
 void refuse_rule(struct conn *, const struct rule_conf *);
+/* TRACE came as far as Max-Forwards lets it: what it looked like here. */
+void refuse_trace(struct conn *, const struct h1_head *);
 
 /* --- shard.c --- */
 struct shard *shard_of(struct worker *, struct revision *); /* lists it as live */

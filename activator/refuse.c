@@ -135,6 +135,38 @@ refuse_write(struct conn *c, enum outcome out, const char *why, int64_t retry_af
 	strbuf_fini(&body);
 }
 
+/* RFC 9110 9.3.8: what could be a secret is left out. */
+static bool
+is_secret(const struct h1_field *f)
+{
+	return field_is(f->name, f->name_n, "cookie") ||
+	       field_is(f->name, f->name_n, "authorization") ||
+	       field_is(f->name, f->name_n, "proxy-authorization");
+}
+
+void
+refuse_trace(struct conn *c, const struct h1_head *h)
+{
+	struct strbuf head, body;
+	uint32_t i;
+
+	strbuf_init(&head, 0);
+	strbuf_init(&body, 0);
+	strbuf_addf(&body, "%.*s %.*s HTTP/1.%u\r\n", (int)h->method_n, h->method, (int)h->target_n,
+		    h->target, h->minor);
+	for (i = 0; i < h->n; i++)
+		if (!is_secret(&h->fields[i]))
+			strbuf_addf(&body, "%.*s: %.*s\r\n", (int)h->fields[i].name_n,
+				    h->fields[i].name, (int)h->fields[i].value_n,
+				    h->fields[i].value);
+	strbuf_adds(&body, "\r\n");
+	strbuf_adds(&head, "HTTP/1.1 200 OK\r\nX-Activator-Reason: max_forwards\r\n"
+			   "Content-Type: message/http\r\nCache-Control: no-store\r\n");
+	send_answer(c, &head, &body);
+	strbuf_fini(&head);
+	strbuf_fini(&body);
+}
+
 void
 refuse_rule(struct conn *c, const struct rule_conf *rule)
 {

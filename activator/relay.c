@@ -79,6 +79,7 @@ pass_request(struct conn *c, char *buf, size_t n)
 			add_last_chunk(&f, chunked_trailers(x->chunked));
 	}
 	x->has_given_body |= used > 0;
+	x->is_expecting = false;
 	metric_add(&x->shard->bytes_in, (uint64_t)used);
 	if (!x->up->is_broken && io_write(&x->up->io, f.iov, f.n) < 0)
 		x->up->is_broken = true; /* its answer may be there all the same */
@@ -312,8 +313,7 @@ note_response(struct upstream *u, const struct response *r)
 	u->left = r->length;
 	u->is_head_read = true;
 	if (r->framing == FRAMING_CHUNKED)
-		u->chunked = chunked_new(r->trailer, r->trailer_n,
-					    u->w->conf->limits.max_head);
+		u->chunked = chunked_new(r->head, u->w->conf->limits.max_head);
 }
 
 /* 101: what follows is no HTTP any more. */
@@ -351,6 +351,10 @@ take_head(struct upstream *u, char *buf, size_t head_n, size_t rest)
 		return -1;
 	}
 	if (r.status == 101) {
+		if (!c->x.is_sent_whole) { /* where the request ends is not where the tunnel begins */
+			xfer_refuse(c, OUT_UPSTREAM_PROTOCOL, "it upgraded before it had the body");
+			return -1;
+		}
 		xfer_head_seen(c);
 		begin_tunnel(u, write_head(c, &r), buf + head_n, rest);
 		return -1;
@@ -358,6 +362,7 @@ take_head(struct upstream *u, char *buf, size_t head_n, size_t rest)
 	if (r.status < 200) { /* passed on, to whom can understand it (RFC 9110 15.2) */
 		struct iovec iov = {.iov_base = w->out};
 
+		xfer_interim_seen(c);
 		if (c->x.is_http10)
 			return (ssize_t)rest;
 		iov.iov_len = write_head(c, &r);

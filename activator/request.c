@@ -26,9 +26,9 @@ is_idempotent(const struct h1_head *h)
 
 /* What the fields said, before it is judged as a whole. */
 struct framing_fields {
-	const struct h1_field *length, *encoding, *host, *expect, *upgrade;
-	unsigned lengths, encodings, hosts;
-	bool is_close;
+	const struct h1_field *length, *encoding, *host;
+	unsigned lengths, encodings, hosts, upgrades;
+	bool is_close, is_h2c;
 };
 
 static enum outcome
@@ -59,9 +59,10 @@ read_field(struct request *r, struct framing_fields *ff, const struct h1_field *
 			r->is_upgrade = true;
 		break;
 	case FIELD_UPGRADE:
+		ff->upgrades++;
 		/* A tunnel to HTTP/2 would carry requests past every rule of ours. */
-		if (!field_list_has(f->value, f->value_n, "h2c"))
-			ff->upgrade = f;
+		if (field_list_has(f->value, f->value_n, "h2c"))
+			ff->is_h2c = true;
 		break;
 	case FIELD_EXPECT:
 		if (!field_is(f->value, f->value_n, "100-continue"))
@@ -73,10 +74,6 @@ read_field(struct request *r, struct framing_fields *ff, const struct h1_field *
 		break;
 	case FIELD_TE:
 		r->takes_trailers |= field_list_has(f->value, f->value_n, "trailers");
-		break;
-	case FIELD_TRAILER:
-		r->trailer = f->value;
-		r->trailer_n = f->value_n;
 		break;
 	case FIELD_MAX_FORWARDS: /* means something to these methods only: RFC 9110 7.6.2 */
 		if (!is_method(r->head, "OPTIONS") && !is_method(r->head, "TRACE"))
@@ -185,8 +182,9 @@ request_read(struct request *r, const struct h1_head *h)
 	uint32_t i;
 
 	*r = (struct request){.head = h, .is_http10 = h->minor == 0, .is_persistent = h->minor == 1};
-	if (is_method(h, "CONNECT") || is_method(h, "TRACE"))
+	if (is_method(h, "CONNECT"))
 		return OUT_METHOD;
+	r->is_trace = is_method(h, "TRACE");
 	r->is_head_method = is_method(h, "HEAD");
 	r->is_idempotent = is_idempotent(h);
 	for (i = 0; i < h->n; i++) {
@@ -195,12 +193,14 @@ request_read(struct request *r, const struct h1_head *h)
 			return out;
 	}
 	out = read_framing(r, &ff);
+	if (r->is_trace && r->framing != FRAMING_NONE) /* RFC 9110 9.3.8 */
+		out = OUT_BAD_REQUEST;
 	if (out == OUT_OK)
 		out = read_target(r);
 	if (out == OUT_OK)
 		out = read_host(r, &ff);
 	r->is_persistent = r->is_persistent && !ff.is_close;
-	r->is_upgrade = r->is_upgrade && ff.upgrade != NULL && !r->is_http10;
+	r->is_upgrade = r->is_upgrade && ff.upgrades > 0 && !ff.is_h2c && !r->is_http10;
 	if (out == OUT_OK && r->has_max_forwards && r->max_forwards == 0)
 		return OUT_MAX_FORWARDS;
 	return out;

@@ -24,13 +24,11 @@ struct request {
 
 	enum framing framing; /* NONE, LENGTH or CHUNKED */
 	uint64_t length;
-	const char *trailer; /* value of Trailer, or NULL */
-	uint32_t trailer_n;
 
 	bool wants_json;      /* Accept names application/json */
 	bool is_http10;
 	bool is_persistent;   /* the client will keep the connection */
-	bool is_head_method;
+	bool is_head_method, is_trace;
 	bool is_idempotent;   /* RFC 9110 9.2.2 */
 	bool is_expecting;    /* 100-continue */
 	bool is_upgrade;      /* Upgrade, named by Connection */

@@ -59,12 +59,11 @@ read_field(struct response *r, const struct h1_field *f)
 	case FIELD_KEEP_ALIVE:
 		r->keep_alive_s = read_keep_alive(f->value, f->value_n);
 		break;
-	case FIELD_TRAILER:
-		r->trailer = f->value;
-		r->trailer_n = f->value_n;
-		break;
 	case FIELD_DATE:
 		r->has_date = true;
+		break;
+	case FIELD_UPGRADE:
+		r->has_upgrade = true;
 		break;
 	case FIELD_X_ACTIVATOR_BUSY:
 		if (field_number(f->value, f->value_n, &n) == 0)
@@ -121,7 +120,7 @@ response_read(struct response *r, const struct h1_head *h, bool is_head_method, 
 	for (i = 0; i < h->n; i++)
 		if (h->fields[i].id != FIELD_OTHER && read_field(r, &h->fields[i]) < 0)
 			return -1;
-	if (h->status == 101 && !is_upgrade)
+	if (h->status == 101 && (!is_upgrade || !r->has_upgrade)) /* RFC 9110 15.2.2 */
 		return -1;
 	r->is_persistent = r->is_persistent && !r->is_close;
 	return read_framing(r, is_head_method);
@@ -199,6 +198,8 @@ put_own(char *out, const struct response *r, const struct response_hop *hop)
 		out = put(out, hop->server_timing, strlen(hop->server_timing));
 		out = PUT_LITERAL(out, "\r\n");
 	}
+	if (r->status == 426 && r->has_upgrade) /* it says what to upgrade to: RFC 9110 15.5.22 */
+		out = PUT_LITERAL(out, "Connection: Upgrade\r\n");
 	if (!hop->is_persistent || response_framing(r, hop) == FRAMING_CLOSE)
 		return PUT_LITERAL(out, "Connection: close\r\n");
 	return hop->is_keep_alive_told ? PUT_LITERAL(out, "Connection: keep-alive\r\n") : out;
@@ -217,9 +218,8 @@ response_write(const struct response *r, const struct response_hop *hop, char *s
 	for (i = 0; i < r->head->n; i++) {
 		const struct h1_field *f = &r->head->fields[i];
 
-		if (is_passed(r, f, hop) &&
-		    !(r->has_connection_options && r->status != 101 &&
-		      h1_is_connection_option(r->head, f)))
+		if (is_passed(r, f, hop) && !(r->has_connection_options && f->id != FIELD_UPGRADE &&
+					      h1_is_connection_option(r->head, f)))
 			out = put_field(out, f);
 	}
 	if (r->status == 101) {

@@ -13,13 +13,11 @@ struct response {
 	uint64_t length;
 	const struct h1_field *length_field; /* to be told on, even where no body follows */
 	bool is_chunked_told; /* Transfer-Encoding stood there, though no body follows */
-	const char *trailer;
-	uint32_t trailer_n;
 	bool is_close;		   /* Connection: close */
 	bool is_persistent;	   /* the instance keeps its connection */
 	int64_t keep_alive_s;	   /* its Keep-Alive: timeout; -1: none */
 	int64_t busy_s;		   /* x-activator-busy; -1: none */
-	bool has_date, has_connection_options;
+	bool has_date, has_upgrade, has_connection_options;
 };
 
 /* 0, or -1: malformed or ambiguous.  is_head_method, is_upgrade: of the request. */

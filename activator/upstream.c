@@ -204,6 +204,10 @@ upstream_abandon(struct upstream *u, struct conn *c)
 		u->shard = c->x.shard;
 		c->x.is_counted = false;
 	}
+	if (c->x.state == XFER_TUNNEL) { /* what comes is no response, and ends at its close */
+		u->is_head_read = true;
+		u->framing = FRAMING_CLOSE;
+	}
 	u->until_ns = u->w->now + (u->is_head_read ? l->abort_timeout : l->response_timeout);
 	timeq_set(&u->w->timeq, &u->timer, u->until_ns);
 	io_shutdown(&u->io);

@@ -193,6 +193,7 @@ worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf
 	w->now = clk_now();
 	w->random = (uint64_t)clk_wall() * 2654435761u + index + 1;
 	list_init(&w->conns);
+	hmap_init(&w->clients);
 	list_init(&w->unrouted);
 	list_init(&w->ready);
 	list_init(&w->shards);
@@ -309,6 +310,7 @@ worker_free(struct worker **wp)
 	snapshot_unref(&w->snap);
 	while ((node = list_pop(&w->spare_heads)) != NULL)
 		free(node);
+	hmap_fini(&w->clients);
 	free(w->trusted);
 	free(w->buf);
 	free(w->out);

@@ -261,7 +261,7 @@ refuse(struct conn *c, enum outcome out, const char *why, int64_t retry_after_s)
 		conn_close(c, true);
 		return;
 	}
-	if (x->framing != FRAMING_NONE && !x->is_sent_whole)
+	if ((x->framing != FRAMING_NONE && !x->is_sent_whole) || out == OUT_UPSTREAM_PROTOCOL)
 		x->is_persistent = false;
 	refuse_write(c, out, why, retry_after_s);
 	xfer_end(c, out);
@@ -307,6 +307,7 @@ send_head(struct conn *c, const char *head)
 		x->up->is_broken = true; /* what it says, or its end, is read all the same */
 	if (body > 0) {
 		x->has_given_body = true;
+		x->is_expecting = false;
 		x->left -= body;
 		x->is_sent_whole = x->left == 0;
 		if (body == c->in_n && !c->is_in_borrowed)
@@ -327,7 +328,7 @@ send_head(struct conn *c, const char *head)
 static bool
 is_repeatable(const struct xfer *x)
 {
-	return x->is_idempotent && x->framing == FRAMING_NONE;
+	return x->is_idempotent && !x->has_given_body;
 }
 
 void
@@ -438,8 +439,8 @@ xfer_upstream_failed(struct conn *c, bool is_connect)
 	struct upstream *u = x->up;
 	struct instance *inst = instance_ref(u->inst);
 	bool was_reused = u->is_reused;
-	bool may_repeat = is_connect || (is_repeatable(x) && !x->has_given_body &&
-					 x->head != NULL && u->in_n == 0 && !x->is_head_written);
+	bool may_repeat = is_connect || (is_repeatable(x) && x->head != NULL && u->in_n == 0 &&
+					 !x->is_head_written);
 
 	if (is_connect || (!was_reused && has_equal(x->shard, inst)))
 		worker_told_refused(c->w, inst);
@@ -797,6 +798,7 @@ take_request(struct conn *c, const struct request *r)
 		.is_persistent = r->is_persistent,
 		.is_keep_alive_told = r->is_http10 && r->is_persistent,
 		.is_idempotent = r->is_idempotent,
+		.is_expecting = r->is_expecting,
 		.is_upgrade = r->is_upgrade,
 		.takes_trailers = r->takes_trailers,
 		.is_sent_whole = r->framing == FRAMING_NONE ||
@@ -843,7 +845,7 @@ build_head(struct conn *c, const struct request *r)
 }
 
 static void
-route(struct conn *c, const struct request *r)
+route(struct conn *c, const struct request *r, size_t head_n)
 {
 	struct xfer *x = &c->x;
 	struct route_match match;
@@ -873,8 +875,13 @@ route(struct conn *c, const struct request *r)
 	if (x->route->limits.requests_per_connection > 0 &&
 	    c->requests >= x->route->limits.requests_per_connection)
 		x->is_persistent = false;
+	if (head_n > x->route->limits.max_head || r->head->n > x->route->limits.max_fields) {
+		x->is_persistent = false;
+		xfer_refuse(c, OUT_HEAD_TOO_LARGE, NULL);
+		return;
+	}
 	if (x->framing == FRAMING_CHUNKED)
-		x->chunked = chunked_new(r->trailer, r->trailer_n, c->w->conf->limits.max_head);
+		x->chunked = chunked_new(r->head, c->w->conf->limits.max_head);
 	build_head(c, r);
 	admit(c, false);
 }
@@ -896,14 +903,20 @@ xfer_begin(struct conn *c, char *buf, size_t head_n)
 	enum outcome out = request_read(&r, &c->w->head);
 
 	take_request(c, &r);
-	if (out != OUT_OK) {
+	if (r.is_trace && !c->w->conf->trace)
+		out = OUT_METHOD;
+	if (out == OUT_MAX_FORWARDS && r.is_trace) {
+		refuse_trace(c, &c->w->head);
+		xfer_end(c, OUT_MAX_FORWARDS);
+		conn_next(c);
+	} else if (out != OUT_OK) {
 		if (out == OUT_BAD_REQUEST) /* where the next one begins is anyone's guess */
 			c->x.is_persistent = c->x.is_sent_whole = false;
 		xfer_refuse(c, out, NULL);
 	} else if (c->w->snap == NULL) {
 		park_unrouted(c, buf, head_n);
 	} else {
-		route(c, &r);
+		route(c, &r, head_n);
 	}
 }
 
@@ -963,6 +976,17 @@ note_cold_start(struct conn *c)
 }
 
 void
+xfer_interim_seen(struct conn *c)
+{
+	head_free(c->w, &c->x); /* a byte of an answer has come: it is not sent again */
+	if (!c->x.is_expecting)
+		return;
+	c->x.is_expecting = false;
+	c->since_ns = c->w->now; /* the body's time begins */
+	conn_arm(c);
+}
+
+void
 xfer_head_seen(struct conn *c)
 {
 	struct xfer *x = &c->x;
@@ -1008,8 +1032,8 @@ exchange_limit(const struct conn *c, const struct limits *l, enum outcome *out)
 		*out = OUT_CLIENT_GONE;
 		return after(c->since_ns, l->body_timeout);
 	}
-	if (!x->is_sent_whole && !io_is_blocked(&x->up->io) && !x->up->is_broken &&
-	    !x->is_head_written) {
+	if (!x->is_sent_whole && !x->is_expecting && !io_is_blocked(&x->up->io) &&
+	    !x->up->is_broken && !x->is_head_written) {
 		*out = OUT_BODY_TIMEOUT;
 		return after(MAX(c->since_ns, x->up_ns), l->body_timeout);
 	}

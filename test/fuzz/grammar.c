@@ -425,19 +425,22 @@ read_request(const struct message *m, struct meaning *out)
 	size_t i;
 
 	*out = (struct meaning){.framing = FRAMING_NONE};
-	if (is_exactly(m->method, "CONNECT") || is_exactly(m->method, "TRACE"))
+	if (is_exactly(m->method, "CONNECT"))
 		return false;
 	for (i = 0; i < m->fields_n; i++)
 		if (is(m->fields[i].name, "expect") && !is(m->fields[i].value, "100-continue"))
 			return false;
-	if (is_exactly(m->method, "OPTIONS")) {
+	if (is_exactly(m->method, "OPTIONS") || is_exactly(m->method, "TRACE")) {
 		unsigned n = find(m, "max-forwards", &value);
 
 		if (n > 1 || (n == 1 && (!number(value, &hops) || hops == 0)))
 			return false;
 	}
-	return framing_of(m, &out->framing, &out->length) && read_target(m, out) &&
-	       read_host(m, out);
+	if (!framing_of(m, &out->framing, &out->length))
+		return false;
+	if (is_exactly(m->method, "TRACE") && out->framing != FRAMING_NONE)
+		return false; /* RFC 9110 9.3.8 */
+	return read_target(m, out) && read_host(m, out);
 }
 
 /* --- RFC 9112 7.1: chunked --- */
@@ -641,12 +644,15 @@ chunked(const char *buf, size_t n)
 {
 	struct cursor c = {buf, buf + n};
 	struct body b = {.data = xmalloc(n + 1), .trailers = xmalloc(2 * n + 1)};
-	struct chunked *ours = chunked_new("x-sum", 5, (size_t)1 << 20);
+	struct chunked *ours;
 	bool is_done = eat_chunked(&c, &b, "x-sum");
-	char *copy = xmalloc(n + 1);
 	size_t data_n = 0;
 	ssize_t used;
+	char *copy = xmalloc(n + 1);
 
+	head = (struct h1_head){.n = 1,
+				.fields = {{.value = "x-sum", .value_n = 5, .id = FIELD_TRAILER}}};
+	ours = chunked_new(&head, (size_t)1 << 20);
 	memcpy(copy, buf, n);
 	used = chunked_feed(ours, copy, n, &data_n);
 	CHECK((used >= 0 && chunked_done(ours)) == is_done);

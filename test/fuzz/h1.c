@@ -113,10 +113,13 @@ response(const char *buf, size_t n, bool is_head_method)
 static ssize_t
 decode(const char *buf, size_t n, size_t step, char *out, size_t *consumed)
 {
-	struct chunked *c = chunked_new("x-sum", 5, 1024);
+	struct chunked *c;
 	size_t at = 0, data_n = 0;
 	bool is_wrong = false;
 
+	head = (struct h1_head){.n = 1,
+				.fields = {{.value = "x-sum", .value_n = 5, .id = FIELD_TRAILER}}};
+	c = chunked_new(&head, 1024);
 	while (at < n && !is_wrong && !chunked_done(c)) {
 		size_t len = MIN(step, n - at), got = 0;
 		char *piece = xmalloc(len);

@@ -233,6 +233,7 @@ static const struct {
 	{"3;a\r\nabc\r\n0\r\n\r\n", "abc", ""},
 	{"3 ; a = \"b;\\\"\" ;c=d\r\nabc\r\n0;e\r\n\r\n", "abc", ""},
 	{"0\r\nX-Sum: 1 \r\nX-Other: 2\r\n\r\n", "", "X-Sum: 1\r\n"},
+	{"0\r\nX-Two: 2\r\nX-Sum: 1\r\n\r\n", "", "X-Two: 2\r\nX-Sum: 1\r\n"},
 	{"\r\n", NULL, NULL},
 	{"3\nabc\r\n0\r\n\r\n", NULL, NULL},
 	{"3\r\nabc\n0\r\n\r\n", NULL, NULL},
@@ -262,11 +263,16 @@ static const struct {
 	{"0\r\nAuthorization: a\r\n\r\n", NULL, NULL},
 };
 
+static const struct h1_head announcing = {
+	.n = 2,
+	.fields = {{.value = "a, x-sum", .value_n = 8, .id = FIELD_TRAILER},
+		   {.value = "x-two", .value_n = 5, .id = FIELD_TRAILER}}};
+
 /* In pieces of step bytes.  False: refused. */
 static bool
 decode(const char *text, size_t step, char *data, char *trailers)
 {
-	struct chunked *c = chunked_new("a, x-sum", 8, 1000);
+	struct chunked *c = chunked_new(&announcing, 1000);
 	size_t n = strlen(text), at = 0;
 	ssize_t used = 0;
 
@@ -312,7 +318,7 @@ static void
 test_overhead(void **state)
 {
 	static const char extension[] = "1;aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\nx\r\n";
-	struct chunked *c = chunked_new(NULL, 0, 1000);
+	struct chunked *c = chunked_new(&head, 1000);
 	size_t i, got;
 	char piece[100];
 

@@ -1,0 +1,276 @@
+"""What the instance sees and what the client sees, byte for byte: a client and an instance
+that say just what the transcripts in golden/ tell them to.
+
+A transcript is a row of a table of request and response kinds:
+
+    == its name                     and, in brackets, the client's address if it matters
+    # remarks
+    C> what the client sends        CRLF is added; a backslash at the end: no CRLF
+    >I what the instance must see   escapes as in Python: \\x00 \\n
+    I> what the instance sends
+    >C what the client must see     {date}: any date; {a*99}: that often; all else is literal
+
+and of what is no byte: [fin] and [reset] by either side, seen by the other as [end] and
+[reset]; `>I [new]`: what follows comes on another connection; `I> [park]`: the instance
+leaves and comes back only at `I> [wake]`.
+
+GOLDEN_WRITE=1 fills in what stands as `>I ?` and `>C ?`; read what it wrote before you
+believe it."""
+import glob
+import os
+import re
+import select
+import socket
+import struct
+import time
+
+import pytest
+
+from stack import SLOW, free_port, running, wait_until
+
+HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden")
+SERVICES = """
+service "plain" { hosts = {"plain", "xn--nxasmq6b"} upstream_idle_timeout = 0
+    revision "v1" { addresses = {"127.0.0.1:PORT"} } }
+service "all" { hosts = {"*"} upstream_idle_timeout = 0
+    revision "v1" { addresses = {"127.0.0.1:PORT"} } }
+service "kept" { hosts = {"kept"} upstream_idle_timeout = 60s
+    revision "v1" { addresses = {"127.0.0.1:PORT"} } }
+service "via" { hosts = {"via"} upstream_idle_timeout = 0 via = yes
+    revision "v1" { addresses = {"127.0.0.1:PORT"} } }
+service "half" { hosts = {"half"} upstream_idle_timeout = 0 half_close = yes
+    revision "v1" { addresses = {"127.0.0.1:PORT"} } }
+service "few" { hosts = {"few"} upstream_idle_timeout = 0 requests_per_connection = 2
+    revision "v1" { addresses = {"127.0.0.1:PORT"} } }
+service "small" { hosts = {"small"} upstream_idle_timeout = 0 max_head = 1KiB max_fields = 10
+    revision "v1" { addresses = {"127.0.0.1:PORT"} } }
+service "quick" { hosts = {"quick"} upstream_idle_timeout = 0 body_timeout = 200ms
+    response_timeout = 1s stall_timeout = 300ms tunnel_timeout = 300ms
+    revision "v1" { addresses = {"127.0.0.1:PORT"} } }
+service "whole" { hosts = {"whole"} upstream_idle_timeout = 0 request_timeout = 1s
+    revision "v1" { addresses = {"127.0.0.1:PORT"} } }
+service "rule" { hosts = {"rule"}
+    rule "health" { paths = {"/health"} action = "answer" status = 200 body = "fine" fields = {"X-Rule: yes"} }
+    revision "v1" { addresses = {"127.0.0.1:PORT"} } }
+service "parked" { hosts = {"parked"} upstream_idle_timeout = 0
+    revision "v1" { addresses = {"127.0.0.1:OTHER"} } }
+"""
+
+
+def rows():
+    for path in sorted(glob.glob(HERE + "/*.txt")):
+        text = open(path, encoding="latin-1").read()
+        for part in re.split(r"^(?=== )", text, flags=re.M)[1:]:
+            head, _, steps = part.partition("\n")
+            m = re.match(r"== (.*?)(?: \[([0-9.]+)\])?$", head)
+            stem = os.path.basename(path)[:-4]
+            yield pytest.param(path, m[1], m[2] or "127.0.0.1", steps,
+                               id="%s: %s" % (stem, m[1]))
+
+
+def parse(steps):
+    """[(direction, bytes or word)]: lines that go the same way are one step."""
+    out = []
+    for line in steps.splitlines():
+        if not line or line.startswith("#"):
+            continue
+        way, text = line[:2], line[3:]
+        assert way in ("C>", ">I", "I>", ">C"), line
+        if text == "?" or re.fullmatch(r"\[\w+\]", text):
+            out.append((way, text))
+            continue
+        text = re.sub(r"\{(.)\*(\d+)\}", lambda m: m[1] * int(m[2]), text)
+        data = (text[:-1] if text.endswith("\\") and not text.endswith("\\\\")
+                else text + "\r\n").encode("latin-1")
+        data = data.decode("unicode_escape").encode("latin-1")
+        if out and out[-1][0] == way and isinstance(out[-1][1], bytes):
+            out[-1] = (way, out[-1][1] + data)
+        else:
+            out.append((way, data))
+    return out
+
+
+def spell(way, data):
+    """Lines of a transcript that say data."""
+    out = []
+    for line in re.findall(rb"[^\n]*\n|[^\n]+$", data):
+        text = line[:-2] if line.endswith(b"\r\n") else line
+        text = re.sub(r"[^ -~]", lambda m: "\\x%02x" % ord(m[0]),
+                      text.decode("latin-1").replace("\\", "\\\\"))
+        text = re.sub(r"(?<=Date: )\w{3}, \d\d \w{3} 20\d\d [\d:]{8} GMT", "{date}", text)
+        text = re.sub(r" $", r"\\x20", text) + ("" if line.endswith(b"\r\n") else "\\")
+        out.append("%s %s" % (way, text) if text else way)
+    return "\n".join(out)
+
+
+class Peer:
+    """One connection: what has come and was not looked at yet."""
+
+    def __init__(self, fd):
+        self.fd, self.rest, self.end = fd, b"", None
+        fd.settimeout(20 * SLOW)
+
+    def pull(self, timeout=None):
+        if self.end is None and select.select([self.fd], [], [], timeout)[0]:
+            try:
+                data = self.fd.recv(65536)
+            except ConnectionResetError:
+                self.end = "[reset]"
+                return True
+            self.rest += data
+            if not data:
+                self.end = "[end]"
+            return True
+        return False
+
+    def expect(self, want):
+        if want in ("[end]", "[reset]"):
+            while self.end is None:
+                assert self.pull(20 * SLOW), "waited in vain for %s" % want
+            assert (self.rest, self.end) == (b"", want)
+            return
+        date = b"{date}"
+        size = len(want) + want.count(date) * (29 - len(date))
+        while len(self.rest) < size and self.end is None:
+            assert self.pull(20 * SLOW), "%r is all that came, and not %r" % (self.rest, want)
+        got, self.rest = self.rest[:size], self.rest[size:]
+        form = re.escape(want).replace(re.escape(date), rb"\w{3}, \d\d \w{3} 20\d\d [\d:]{8} GMT")
+        if not re.fullmatch(form, got):
+            assert got + self.rest == want  # to be shown
+
+    def record(self, way):
+        while self.pull(0.3 * SLOW) and self.end is None:
+            pass
+        text, self.rest = spell(way, self.rest), b""
+        return "\n".join(x for x in (text, self.end and "%s %s" % (way, self.end)) if x)
+
+    def do(self, what):
+        if what == "[fin]":
+            self.fd.shutdown(socket.SHUT_WR)
+        elif what == "[reset]":
+            self.fd.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.fd.close()
+            self.end = "closed"
+        else:
+            self.fd.sendall(what)
+
+
+class Instance:
+    """Listens; hands out the connections on which something is said."""
+
+    def __init__(self):
+        self.port, self.other = free_port(), free_port()
+        self.listener = self.listen(self.port)
+        self.parked, self.idle, self.peer = None, [], None
+
+    @staticmethod
+    def listen(port):
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("127.0.0.1", port))
+        s.listen(100)
+        return s
+
+    def next(self):
+        """The next connection with a byte to read; the prober's have none."""
+        end = time.monotonic() + 20 * SLOW
+        while True:
+            left = end - time.monotonic()
+            assert left > 0, "no request came"
+            listeners = [x for x in (self.listener, self.parked) if x is not None]
+            ready = select.select(listeners + [p.fd for p in self.idle], [], [], left)[0]
+            for s in ready:
+                if s in listeners:
+                    self.idle.append(Peer(s.accept()[0]))
+            for p in list(self.idle):
+                if p.fd in ready and p.pull(0):
+                    self.idle.remove(p)
+                    if p.rest:
+                        self.peer = p
+                        return p
+                    p.fd.close()
+
+    def forget(self):
+        for p in self.idle + [self.peer]:
+            if p is not None:
+                p.fd.close()
+        if self.parked is not None:
+            self.parked.close()
+        self.parked, self.idle, self.peer = None, [], None
+
+
+@pytest.fixture(scope="module")
+def instance():
+    return Instance()
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory, instance):
+    services = SERVICES.replace("PORT", str(instance.port)).replace("OTHER", str(instance.other))
+    with running(tmp_path_factory.mktemp("golden"), services, workers=1,
+                 activator='trusted_proxies = {"127.0.0.2"} trace = yes') as s:
+        yield s
+
+
+def connect(stack, source):
+    fd = socket.socket()
+    fd.bind((source, 0))
+    fd.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    fd.connect(("127.0.0.1", stack.port))
+    return Peer(fd)
+
+
+def step(stack, instance, client, way, what):
+    """One step; what a `?` is to be replaced with."""
+    if way == "C>":
+        client.do(what)
+    elif way == ">C":
+        if what == "?":
+            return client.record(way)
+        client.expect(what)
+    elif what == "[park]":
+        wait_until(lambda: stack.metric("activator_parked") == 1, what="a parked request")
+    elif what == "[wake]":
+        instance.parked = instance.listen(instance.other)
+    elif way == "I>":
+        instance.peer.do(what)
+    else:
+        if instance.peer is None or what == "[new]":
+            if instance.peer is not None:
+                instance.idle.append(instance.peer)
+            instance.next()
+        if what == "?":
+            return instance.peer.record(way)
+        if what != "[new]":
+            instance.peer.expect(what)
+    return None
+
+
+def play(stack, instance, source, steps):
+    client, written = connect(stack, source), []
+    try:
+        for way, what in parse(steps):
+            written.append(step(stack, instance, client, way, what))
+        for peer, who in ((client, "client"), (instance.peer, "instance")):
+            if peer is not None and peer.end is None:
+                peer.pull(0)
+                assert peer.rest == b"", "the %s was sent more" % who
+    finally:
+        client.fd.close()
+        instance.forget()
+    return [x for x in written if x is not None]
+
+
+@pytest.mark.xdist_group("golden")
+@pytest.mark.parametrize("path, name, source, steps", rows())
+def test_golden(stack, instance, path, name, source, steps):
+    written = play(stack, instance, source, steps)
+    if written and os.environ.get("GOLDEN_WRITE"):
+        text = open(path, encoding="latin-1").read()
+        for block in written:
+            filled = re.sub(r"^>[IC] \?$", lambda m, block=block: block, steps, count=1, flags=re.M)
+            text, steps = text.replace(steps, filled), filled
+        with open(path, "w", encoding="latin-1") as f:
+            f.write(text)
+    else:
+        assert not written, "a transcript is not complete"
