@@ -20,7 +20,7 @@ endif
 
 # ---- what it needs (Debian names; a/b: the first that there is)
 PKG_BUILD := gcc libc6-dev make pkg-config libevent-dev libllhttp-dev/node-llhttp libjansson-dev \
-	libconfuse-dev libcurl4-openssl-dev
+	libconfuse-dev libcurl4-openssl-dev libyaml-dev
 PKG_RUN := python3 curl gunicorn
 PKG_TEST := libcmocka-dev python3 python3-pytest python3-pytest-xdist openssl tzdata
 PKG_BENCH := wrk nginx-light haproxy python3
@@ -53,7 +53,7 @@ CFLAGS += -std=gnu11 -g $(OPT) $(WARN) $(SANITIZE) -pthread
 LDFLAGS += -pthread $(SANITIZE)
 LIBS_COMMON := -levent_core -levent_extra -ljansson -lconfuse -lm
 LIBS_ACTIVATOR := $(LIBS_COMMON) $(LLHTTP_LIBS)
-LIBS_AUTOSCALER := $(LIBS_COMMON) -lcurl
+LIBS_AUTOSCALER := $(LIBS_COMMON) -lcurl -lyaml
 DEFINES = -DVERSION='"$(VERSION)"' -DSYSCONFDIR='"$(SYSCONFDIR)"'
 
 # ---- what there is

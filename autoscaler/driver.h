@@ -18,7 +18,10 @@ struct driver_instance {
 	uint16_t port;
 	char *probe; /* as msg_instance.probe; NULL: as the limits say */
 	enum instance_state state;
-	int64_t started_ns;    /* clk_now() of its start; 0: unknown (adopted) */
+	int64_t started_ns; /* clk_now() of its start; 0: unknown (adopted) */
+	/* When fewer are wanted, the platform takes those with the highest number first,
+	 * whoever is asked for (a StatefulSet's ordinals); 0: it takes whom we name. */
+	uint32_t goes_first;
 	double cpu_s;	       /* CPU seconds used so far; < 0: unknown */
 	uint64_t memory_bytes; /* resident; 0: unknown */
 };
@@ -30,6 +33,12 @@ struct driver_view {
 	const struct driver_instance *v;
 	size_t n;
 	const struct msg_failure *failure; /* NULL: none */
+	/* The platform keeps the number of instances itself (kubernetes): what it is. */
+	bool has_scale;
+	uint32_t scale;
+	/* Somebody else has set it, and that is respected: wishes are not carried out, but
+	 * to zero and from there. */
+	bool is_held;
 };
 
 struct driver_ops {

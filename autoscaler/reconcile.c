@@ -233,13 +233,25 @@ static void
 take_up(struct reconcile *r, struct revision *rev)
 {
 	rev->is_told = true;
-	rev->told = revision_live(rev);
+	rev->told = rev->has_scale ? rev->scale : revision_live(rev);
 	r->told_total += rev->told;
 	if (rev->told == 0)
 		return;
 	log_info(NULL, "instances taken up", "revision=%s instances=%u", revision_name(rev),
 		 rev->told);
 	rev->driver->class->set_scale(rev->driver, revision_name(rev), rev->told, NULL, 0);
+}
+
+/* Somebody else holds the number.  It is ours to bring to zero what has been used and is
+ * idle, and to wake what somebody waits for; what is between is theirs. */
+static bool
+is_theirs(const struct revision *rev)
+{
+	if (!rev->is_held)
+		return false;
+	if (rev->told == 0)
+		return !demand_is_asked(&rev->demand);
+	return rev->wanted > 0 || !rev->is_used_in_hold;
 }
 
 static void
@@ -249,6 +261,10 @@ act(struct reconcile *r, struct revision *rev)
 
 	if (rev->is_external || !rev->is_known || !rev->is_told || rev->conf->scaling.dry_run)
 		return;
+	if (is_theirs(rev)) {
+		scaledown_cancel(r, rev);
+		return;
+	}
 	if (rev->wanted < rev->told) {
 		scaledown_to(r, rev, rev->wanted);
 		return;

@@ -48,6 +48,7 @@ take_activate(struct reconcile *r, uint64_t peer, const char *name, uint32_t par
 	if (rev == NULL || r->is_retired)
 		return;
 	rev->activations++;
+	rev->is_used_in_hold |= rev->is_held;
 	demand_activate(&rev->demand, peer, parked);
 	reconcile_decide(r, rev);
 	acknowledge(r, rev, peer, seq);
@@ -67,6 +68,7 @@ take_stat(struct reconcile *r, struct reconcile_peer *p, const struct msg_stat *
 		return;
 	demand_report(&rev->demand, p->serial, p->report, s, now);
 	revision_report(rev, s, period_ns, now);
+	rev->is_used_in_hold |= rev->is_held && (s->requests > 0 || s->concurrency > 0);
 	if (s->parked > 0 || !list_linked(&rev->active))
 		reconcile_mark(r, rev, true);
 }
@@ -167,6 +169,18 @@ log_failure(const struct revision *rev)
 		 (long long)rev->failure->retry_after_ms);
 }
 
+/* Somebody else has set how many there are: that is what the driver has been told. */
+static void
+take_held(struct reconcile *r, struct revision *rev)
+{
+	if (!rev->is_held || !rev->is_told || rev->told == rev->scale)
+		return;
+	log_info(NULL, "scale of another hand respected", "revision=%s from=%u to=%u",
+		 revision_name(rev), rev->told, rev->scale);
+	r->told_total += (uint64_t)rev->scale - rev->told;
+	rev->told = rev->scale;
+}
+
 void
 reconcile_view(struct reconcile *r, const struct driver_view *view)
 {
@@ -190,6 +204,7 @@ reconcile_view(struct reconcile *r, const struct driver_view *view)
 	}
 	if (rev->failures != failures)
 		log_failure(rev);
+	take_held(r, rev);
 	scaledown_view(r, rev);
 	rev->is_changed = true;
 	reconcile_mark(r, rev, true);

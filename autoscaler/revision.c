@@ -113,6 +113,7 @@ take_instance(struct revision_instance *to, const struct driver_instance *from,
 					 /* ready when first seen: who knows since when */
 					 .is_timed = from->state == INSTANCE_READY,
 					 .started_ns = from->started_ns,
+					 .goes_first = from->goes_first,
 					 .cpu_s = from->cpu_s,
 					 .memory_bytes = from->memory_bytes};
 	if (before != NULL) {
@@ -156,7 +157,8 @@ revision_shows(const struct revision *rev, const struct driver_view *view)
 
 	/* A failure's time to retry has moved on in any case. */
 	if (rev->is_known != view->is_known || rev->n != view->n || rev->failure != NULL ||
-	    view->failure != NULL)
+	    view->failure != NULL || rev->is_held != view->is_held ||
+	    (view->is_held && rev->scale != view->scale))
 		return false;
 	for (i = 0; i < rev->n; i++)
 		if (!is_same_instance(&rev->v[i], &view->v[i]))
@@ -176,6 +178,10 @@ revision_set_view(struct revision *rev, const struct driver_view *view, int64_t 
 	rev->v = v;
 	rev->n = view->n;
 	rev->is_known = view->is_known;
+	rev->has_scale = view->has_scale;
+	rev->scale = view->scale;
+	rev->is_used_in_hold &= rev->is_held && view->is_held;
+	rev->is_held = view->is_held;
 	take_failure(rev, view->failure, now_ns);
 }
 

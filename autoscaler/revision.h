@@ -22,6 +22,7 @@ struct revision_instance {
 	bool is_timed;		   /* its start has been measured, or cannot be */
 	int64_t seen_ns;	   /* when it was first in a view */
 	int64_t started_ns;	   /* 0: unknown (adopted) */
+	uint32_t goes_first;	   /* as driver_instance.goes_first */
 	double cpu_s;		   /* < 0: unknown */
 	uint64_t memory_bytes;	   /* 0: unknown */
 };
@@ -56,6 +57,10 @@ struct revision {
 	struct msg_failure *failure;	 /* NULL: none */
 	int64_t failed_ns;		 /* when it was said */
 	struct msg_failure failure_left; /* revision_state(): the same with what is left to wait */
+	bool has_scale;			 /* the platform keeps the number itself: */
+	uint32_t scale;			 /* this one */
+	bool is_held;			 /* somebody else has set it, and holds it */
+	bool is_used_in_hold;		 /* requests have come since */
 
 	/* decided and done */
 	struct decide_state *decide;

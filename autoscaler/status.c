@@ -108,6 +108,10 @@ put_decision(struct jput *j, const struct revision *rev)
 	jput_u64(j, "wished", rev->wish);
 	jput_u64(j, "wanted", rev->wanted);
 	jput_u64(j, "told", rev->told);
+	if (rev->has_scale)
+		jput_u64(j, "scale", rev->scale);
+	if (rev->is_held)
+		jput_bool(j, "held_by_others", true);
 	jput_string(j, "rule", decide_rule_name(rev->out.rule));
 	jput_string(j, "why", decide_rule_text(rev->out.rule));
 	jput_bool(j, "panicking", rev->out.is_panicking);

@@ -1,6 +1,6 @@
-/* victims - which instances go when fewer are wanted: those with the fewest requests
- * in flight (promise 8); among equals one that does not answer yet before one that
- * does, then the youngest, since what runs longest is warm.
+/* victims - which instances go when fewer are wanted: where the platform does not choose
+ * itself, those with the fewest requests in flight (promise 8); among equals one that does
+ * not answer yet before one that does, then the youngest, since what runs longest is warm.
  * Pure.  Thread: any. */
 #ifndef AUTOSCALER_VICTIMS_H
 #define AUTOSCALER_VICTIMS_H
@@ -11,7 +11,8 @@ struct victim {
 	const char *id; /* borrowed */
 	uint32_t in_flight;
 	bool is_ready;
-	int64_t seen_ns; /* since when it is there */
+	uint32_t goes_first; /* as driver_instance.goes_first: before all else */
+	int64_t seen_ns;     /* since when it is there */
 };
 
 /* Put them in order, the first to go first. */
