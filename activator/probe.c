@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "activator/probe_spec.h"
 #include "common/clk.h"
 
 #define DELAY_FIRST CLK_MS
@@ -93,20 +94,39 @@ prober_delay(unsigned tries, int64_t elapsed_ns, size_t probed, bool is_awaited)
 
 /* --- how it is to be probed --- */
 
-/* PROBE_*, and the path of a PROBE_HTTP. */
-static int
-kind_of(const struct instance *inst, const char **path)
+static void
+spec_of(const struct instance *inst, struct probe_spec *spec)
 {
-	const char *spec = inst->probe_spec;
+	const struct limits *l = &inst->rev->limits;
+	const char *text = inst->probe_spec;
 
-	if (spec == NULL) {
-		*path = inst->rev->limits.probe_path;
-		return inst->rev->limits.probe;
-	}
-	*path = spec;
-	if (strcmp(spec, "ready") == 0)
-		return PROBE_READINESS;
-	return spec[0] == '/' ? PROBE_HTTP : PROBE_TCP;
+	if (text == NULL && l->probe == PROBE_READINESS)
+		text = "ready";
+	else if (text == NULL)
+		text = l->probe == PROBE_HTTP ? l->probe_path : "tcp";
+	probe_spec_parse(spec, text);
+}
+
+static int
+kind_of(const struct instance *inst)
+{
+	struct probe_spec spec;
+
+	spec_of(inst, &spec);
+	return spec.kind;
+}
+
+/* Where it is probed, which need not be where it serves. */
+static struct addr
+address_of(const struct instance *inst)
+{
+	struct addr addr = inst->addr;
+	struct probe_spec spec;
+
+	spec_of(inst, &spec);
+	if (spec.port != 0)
+		addr_set_port(&addr, spec.port);
+	return addr;
 }
 
 /* --- one try --- */
@@ -275,11 +295,10 @@ on_readable(int fd, short what, void *arg)
 }
 
 static void
-ask(struct probe *b, const char *path)
+ask(struct probe *b, const struct probe_spec *spec)
 {
-	char *head = xasprintf("GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: activator-probe\r\n"
-			       "Accept: */*\r\nConnection: close\r\n\r\n",
-			       path, b->inst->address_text);
+	struct addr addr = address_of(b->inst);
+	char text[ADDR_TEXT], *head = probe_spec_head(spec, addr_format(&addr, true, text));
 	size_t n = strlen(head);
 	bool is_sent = send(b->fd, head, n, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)n;
 
@@ -297,14 +316,16 @@ ask(struct probe *b, const char *path)
 static void
 connected(struct probe *b)
 {
-	const char *path;
+	struct addr addr = address_of(b->inst);
+	struct probe_spec spec;
 
-	if (is_self(b->fd, &b->inst->addr))
+	spec_of(b->inst, &spec);
+	if (is_self(b->fd, &addr))
 		failed(b);
-	else if (kind_of(b->inst, &path) == PROBE_HTTP)
-		ask(b, path);
+	else if (spec.kind == PROBE_HTTP)
+		ask(b, &spec);
 	else
-		answered(b, true);
+		answered(b, addr_equal(&addr, &b->inst->addr));
 }
 
 static void
@@ -339,14 +360,14 @@ open_socket(const struct addr *addr)
 static void
 start(struct probe *b)
 {
-	const struct addr *addr = &b->inst->addr;
+	struct addr addr = address_of(b->inst);
 
 	b->state = PROBE_WAITING;
 	if (!instance_try_permit(b->inst)) {
 		try_later(b);
 		return;
 	}
-	b->fd = open_socket(addr);
+	b->fd = open_socket(&addr);
 	if (b->fd < 0) {
 		limiter_permit_back(b->inst);
 		try_later(b);
@@ -355,7 +376,7 @@ start(struct probe *b)
 	b->state = PROBE_CONNECTING;
 	b->prober->open++;
 	b->prober->probes++;
-	if (connect(b->fd, (const struct sockaddr *)&addr->ss, addr->len) < 0 &&
+	if (connect(b->fd, (const struct sockaddr *)&addr.ss, addr.len) < 0 &&
 	    errno != EINPROGRESS) {
 		failed(b);
 		return;
@@ -429,13 +450,11 @@ trust(struct prober *p, struct instance *inst)
 void
 prober_watch(struct prober *p, struct instance *inst)
 {
-	const char *path;
-
 	if (inst->state == INSTANCE_STOPPING)
 		prober_forget(p, inst);
 	else if (inst->state == INSTANCE_READY && !inst->is_set_aside)
 		trust(p, inst);
-	else if (inst->state == INSTANCE_STARTING && kind_of(inst, &path) == PROBE_READINESS)
+	else if (inst->state == INSTANCE_STARTING && kind_of(inst) == PROBE_READINESS)
 		prober_forget(p, inst);
 	else if (instance_is_closed_by(inst, SLOTS_UNREADY))
 		begin(p, inst);

@@ -101,6 +101,18 @@ addr_port(const struct addr *a)
 	return ntohs(u.ss.ss_family == AF_INET6 ? u.in6.sin6_port : u.in.sin_port);
 }
 
+void
+addr_set_port(struct addr *a, uint16_t port)
+{
+	union any_addr u = {.ss = a->ss};
+
+	if (u.ss.ss_family == AF_INET6)
+		u.in6.sin6_port = htons(port);
+	else
+		u.in.sin_port = htons(port);
+	a->ss = u.ss;
+}
+
 /* The bytes of the bare address; n becomes 4 or 16. */
 static const unsigned char *
 ip_bytes(const union any_addr *u, size_t *n)

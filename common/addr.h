@@ -18,6 +18,7 @@ struct addr {
 NODISCARD int addr_parse(struct addr *, const char *text, struct err *);
 NODISCARD int addr_set(struct addr *, const char *ip, uint16_t port, struct err *);
 uint16_t addr_port(const struct addr *);
+void addr_set_port(struct addr *, uint16_t port);
 bool addr_equal(const struct addr *, const struct addr *); /* address and port */
 
 /* "127.0.0.1:80", "[::1]:80"; with_port false: the bare address.  Returns buf. */

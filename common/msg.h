@@ -53,7 +53,9 @@ struct msg_instance {
 	char *id;
 	char *address; /* "127.0.0.1", "::1"; NULL while it has none */
 	uint16_t port;
-	char *probe; /* "tcp", "/path", "ready" (trust the platform), or NULL: as the limits say */
+	/* "tcp", "tcp://:PORT", "/path", "http://:PORT/path" (with a line for each field),
+	 * "ready" (trust the platform), or NULL: as the limits say */
+	char *probe;
 	enum instance_state state;
 };
 

@@ -1,0 +1,84 @@
+/* probe_spec: how an instance is asked, from text. */
+#include "test/unit/unit.h"
+
+#include "activator/probe_spec.h"
+#include "common/settings.h"
+
+static void
+texts(void **state)
+{
+	static const struct {
+		const char *text;
+		int kind;
+		unsigned port;
+		const char *path, *fields;
+	} v[] = {
+		{"tcp", PROBE_TCP, 0, NULL, ""},
+		{"tcp://:9000", PROBE_TCP, 9000, NULL, ""},
+		{"ready", PROBE_READINESS, 0, NULL, ""},
+		{"/", PROBE_HTTP, 0, "/", ""},
+		{"/healthz?full=1", PROBE_HTTP, 0, "/healthz?full=1", ""},
+		{"/a://:1", PROBE_HTTP, 0, "/a://:1", ""},
+		{"http://:9000/healthz", PROBE_HTTP, 9000, "/healthz", ""},
+		{"http://:9000/h\nHost: a\nX-B: c d", PROBE_HTTP, 9000, "/h", "Host: a\nX-B: c d"},
+		/* what is not understood is a connection */
+		{"", PROBE_TCP, 0, NULL, ""},
+		{"http://:0/x", PROBE_TCP, 0, NULL, ""},
+		{"http://:65536/x", PROBE_TCP, 0, NULL, ""},
+		{"http://:80", PROBE_TCP, 80, NULL, ""},
+		{"http://:80x/", PROBE_TCP, 80, NULL, ""},
+		{"/a b", PROBE_TCP, 0, NULL, ""},
+		{"/a\r\nX: y", PROBE_TCP, 0, NULL, ""},
+	};
+	struct probe_spec s;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(v); i++) {
+		probe_spec_parse(&s, v[i].text);
+		assert_int_equal(s.kind, v[i].kind);
+		assert_int_equal(s.port, v[i].port);
+		assert_string_equal(s.fields, v[i].fields);
+		if (v[i].path == NULL)
+			continue;
+		assert_int_equal(s.path_n, strlen(v[i].path));
+		assert_memory_equal(s.path, v[i].path, s.path_n);
+	}
+}
+
+static void
+heads(void **state)
+{
+	static const struct {
+		const char *text, *head;
+	} v[] = {
+		{"/h", "GET /h HTTP/1.1\r\nHost: 10.0.0.1:80\r\nUser-Agent: activator-probe\r\n"
+		       "Accept: */*\r\nConnection: close\r\n\r\n"},
+		{"http://:9/h\nhost: a\nX: y",
+		 "GET /h HTTP/1.1\r\nUser-Agent: activator-probe\r\nAccept: */*\r\nhost: a\r\n"
+		 "X: y\r\nConnection: close\r\n\r\n"},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(v); i++) {
+		struct probe_spec s;
+		char *head;
+
+		probe_spec_parse(&s, v[i].text);
+		head = probe_spec_head(&s, "10.0.0.1:80");
+		assert_string_equal(head, v[i].head);
+		free(head);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(texts),
+		cmocka_unit_test(heads),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
