@@ -99,8 +99,14 @@ no_token_comes_twice(void **state)
 static void
 the_least_busy_go_first(void **state)
 {
-	struct victim v[] = {{"a", 3, true, 10}, {"b", 0, true, 10},  {"c", 0, false, 1},
-			     {"d", 0, true, 20}, {"e", 1, false, 99}, {"f", 0, true, 20}};
+	struct victim v[] = {
+		{.id = "a", .in_flight = 3, .is_ready = true, .seen_ns = 10},
+		{.id = "b", .is_ready = true, .seen_ns = 10},
+		{.id = "c", .seen_ns = 1},
+		{.id = "d", .is_ready = true, .seen_ns = 20},
+		{.id = "e", .in_flight = 1, .seen_ns = 99},
+		{.id = "f", .is_ready = true, .seen_ns = 20},
+	};
 	char order[8] = "";
 	size_t i;
 
@@ -112,6 +118,23 @@ the_least_busy_go_first(void **state)
 	victims_sort(NULL, 0);
 }
 
+/* The highest ordinals of a StatefulSet, whatever they have to do. */
+static void
+where_the_platform_chooses_its_choice_goes_first(void **state)
+{
+	struct victim v[] = {
+		{.id = "web-0", .goes_first = 1},
+		{.id = "web-2", .goes_first = 3, .in_flight = 9, .is_ready = true},
+		{.id = "web-1", .goes_first = 2, .is_ready = true},
+	};
+
+	(void)state;
+	victims_sort(v, 3);
+	assert_string_equal(v[0].id, "web-2");
+	assert_string_equal(v[1].id, "web-1");
+	assert_string_equal(v[2].id, "web-0");
+}
+
 int
 main(void)
 {
@@ -121,6 +144,7 @@ main(void)
 		cmocka_unit_test(who_leaves_gives_no_answer),
 		cmocka_unit_test(no_token_comes_twice),
 		cmocka_unit_test(the_least_busy_go_first),
+		cmocka_unit_test(where_the_platform_chooses_its_choice_goes_first),
 	};
 
 	return cmocka_run_group_tests_name("drain", tests, NULL, NULL);
