@@ -22,7 +22,8 @@ endif
 PKG_BUILD := gcc libc6-dev make pkg-config libevent-dev libllhttp-dev/node-llhttp libjansson-dev \
 	libconfuse-dev libcurl4-openssl-dev libyaml-dev
 PKG_RUN := python3 curl gunicorn
-PKG_TEST := libcmocka-dev python3 python3-pytest python3-pytest-xdist openssl tzdata
+PKG_TEST := libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-yaml openssl \
+	ca-certificates tzdata
 PKG_BENCH := wrk nginx-light haproxy python3
 PKG_FUZZ := clang libclang-rt-14-dev/libclang-rt-dev
 PKG_FORMAT := clang-format
@@ -199,6 +200,9 @@ bench: ## measure beside nginx and HAProxy, and print a table
 deps: ## install all that building, running and testing needs (Debian)
 	@.ci/deps $(PKG_BUILD) $(PKG_RUN) $(PKG_TEST)
 
+build-deps: ## install what building alone needs
+	@.ci/deps $(PKG_BUILD)
+
 run: ## install what is missing, build, and run conf/demo.conf until Ctrl-C
 	@.ci/deps $(PKG_BUILD) $(PKG_RUN)
 	@$(SUBMAKE) all
@@ -246,5 +250,5 @@ help: ## this list
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 FORCE:
-.PHONY: FORCE all apps test checks lint unit system test-kubernetes kubernetes-system fuzz fuzz-all bench deps run man install format clean help
+.PHONY: FORCE all apps test checks lint unit system test-kubernetes kubernetes-system fuzz fuzz-all bench deps build-deps run man install format clean help
 .SECONDARY:

@@ -1,0 +1,267 @@
+"""conf/kubernetes held against reality without a cluster: it parses, the conf file in it is
+one, and what it says of ports, paths, times and rights is what the programs do."""
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+import yaml
+
+from stack import BUILD, ROOT
+
+HERE = os.path.join(ROOT, "conf/kubernetes")
+CONF = os.path.join(HERE, "activator.conf")
+ACCOUNT = {"kind": "ServiceAccount", "name": "activator", "namespace": "activator"}
+UNITS = {"": 1, "ms": .001, "s": 1, "m": 60, "h": 3600, "KiB": 1 << 10, "MiB": 1 << 20,
+         "GiB": 1 << 30, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
+
+
+def files():
+    found = []
+    for folder, _, names in os.walk(HERE):
+        found += [os.path.join(folder, n) for n in names if n.endswith(".yaml")]
+    return sorted(found)
+
+
+def read(path):
+    with open(path) as f:
+        return f.read()
+
+
+def documents(path):
+    return [d for d in yaml.safe_load_all(read(path)) if d is not None]
+
+
+def everything():
+    return [d for path in files() if not path.endswith("/kustomization.yaml")
+            for d in documents(path)]
+
+
+def of_kind(kind):
+    return [d for d in everything() if d["kind"] == kind]
+
+
+def one(kind, name="activator", namespace=None):
+    found = [d for d in of_kind(kind) if d["metadata"]["name"] == name and
+             namespace in (None, d["metadata"].get("namespace"))]
+    assert len(found) == 1, (kind, name)
+    return found[0]
+
+
+def number(text):
+    value, unit = re.fullmatch(r"([\d.]+)([A-Za-z]*)", str(text)).groups()
+    return float(value) * UNITS[unit]
+
+
+def conf_section(name):
+    return re.search(r"^%s \{\n(.*?)^\}" % name, read(CONF), re.M | re.S)[1]
+
+
+def conf_value(section, key):
+    found = re.search(r"^\s*%s\s*=\s*(.*?)\s*(#.*)?$" % key,
+                      conf_section(section) if section else read(CONF), re.M)
+    return found[1].strip('"')
+
+
+def keys_table():
+    """{(name, where…): type} of common/keys.def."""
+    rows = re.findall(r"^KEY(?:_RESTART)?\((\w+), (\w+), ([\w |]+),",
+                      read(os.path.join(ROOT, "common/keys.def")), re.M)
+    return [(name, kind, where) for name, kind, where in rows]
+
+
+def pod(deployment="activator"):
+    return one("Deployment", deployment)["spec"]["template"]["spec"]
+
+
+def container(name):
+    return next(c for c in pod()["containers"] if c["name"] == name)
+
+
+# ---- that it parses, and names what is there
+
+@pytest.mark.parametrize("path", files(), ids=lambda p: os.path.relpath(p, HERE))
+def test_it_parses(path):
+    for d in documents(path):
+        assert d["apiVersion"] and d["kind"]
+        if d["kind"] != "Kustomization":
+            assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", d["metadata"]["name"])
+
+
+def test_the_base_names_what_is_there():
+    base = documents(os.path.join(HERE, "kustomization.yaml"))[0]
+    named = base["resources"] + base["configMapGenerator"][0]["files"]
+    for name in named:
+        assert os.path.exists(os.path.join(HERE, name))
+    # the example that needs a controller of its own is not part of it
+    there = {n for n in os.listdir(HERE) if os.path.isfile(os.path.join(HERE, n))}
+    assert there - set(named) == {"kustomization.yaml", "ingress.yaml"}
+
+
+def test_the_image_is_of_this_version():
+    version = re.search(r"^VERSION := (.*)$", read(os.path.join(ROOT, "Makefile")), re.M)[1]
+    image = documents(os.path.join(HERE, "kustomization.yaml"))[0]["images"][0]
+    assert image["newTag"] == version
+    assert {c["image"] for c in pod()["containers"]} == {image["name"]}
+    assert ":%s " % version in read(os.path.join(ROOT, "conf/container/Dockerfile"))
+
+
+def kubectl(*args):
+    return subprocess.run(["kubectl", *args], cwd=ROOT, capture_output=True, text=True,
+                          timeout=120, stdin=subprocess.DEVNULL)
+
+
+@pytest.mark.skipif(not os.environ.get("KUBECONFIG") or not shutil.which("kubectl"),
+                    reason="no cluster: KUBECONFIG names none, or there is no kubectl")
+@pytest.mark.parametrize("what", [["-k", "conf/kubernetes"], ["-k", "conf/kubernetes/sample"],
+                                  ["-f", "conf/kubernetes/ingress.yaml"]], ids=" ".join)
+def test_a_cluster_takes_it(what):
+    said = kubectl("apply", "--dry-run=client", *what)
+    assert said.returncode == 0, said.stderr
+    said = kubectl("apply", "--dry-run=server", *what)
+    # what is inside a namespace that is not there cannot be asked for
+    rest = [line for line in said.stderr.splitlines()
+            if 'namespaces "activator" not found' not in line and "version difference" not in line]
+    assert said.returncode == 0 or not rest, said.stderr
+
+
+# ---- what the conf file says, and what the pod is
+
+@pytest.mark.parametrize("name", ["activator", "autoscaler"])
+def test_the_conf_file_has_no_mistake(name):
+    said = subprocess.run([os.path.join(BUILD, name), "-t", "-c", CONF], capture_output=True,
+                          text=True, timeout=30, stdin=subprocess.DEVNULL)
+    assert said.returncode == 0, said.stdout + said.stderr
+    command = container(name)["command"]
+    assert command == ["/usr/sbin/" + name, "-c", "/etc/activator/activator.conf"]
+
+
+def port_number(c, name):
+    return next(p["containerPort"] for p in c["ports"] if p["name"] == name)
+
+
+def test_ports_are_those_of_the_conf_file():
+    def of(text):
+        host, port = text.rsplit(":", 1)
+        assert host in ("0.0.0.0", "[::]")  # the kubelet comes from outside of the pod
+        return int(port)
+
+    a, s = container("activator"), container("autoscaler")
+    assert port_number(a, "http") == of(conf_value("activator", "listen").strip('{}').strip('"'))
+    assert port_number(a, "admin") == of(conf_value("activator", "admin"))
+    assert port_number(s, "admin-scaler") == of(conf_value("autoscaler", "admin"))
+
+
+def test_probes_ask_what_there_is():
+    routes = set(re.findall(r'admin_route\(a, "([^"]*)"',
+                            read(os.path.join(ROOT, "common/admin.c"))))
+    for c, admin in (container("activator"), "admin"), (container("autoscaler"), "admin-scaler"):
+        for probe in "readinessProbe", "livenessProbe", "startupProbe":
+            if probe in c:
+                assert c[probe]["httpGet"]["path"] in routes
+                assert c[probe]["httpGet"]["port"] == admin
+        # /readyz says 503 while the autoscaler is away: no reason to end anything
+        assert c["livenessProbe"]["httpGet"]["path"] == "/healthz"
+    assert container("activator")["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    assert "readinessProbe" not in container("autoscaler")
+
+
+def test_service_and_policy_name_ports_and_pods_that_there_are():
+    labels = one("Deployment")["spec"]["template"]["metadata"]["labels"]
+    names = {p["name"] for c in pod()["containers"] for p in c["ports"]}
+    service, policy = one("Service")["spec"], one("NetworkPolicy")["spec"]
+    assert service["selector"].items() <= labels.items()
+    assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+    assert one("Deployment")["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert {p["targetPort"] for p in service["ports"]} <= names
+    assert {p["port"] for rule in policy["ingress"] for p in rule["ports"]} == names
+    backend = one("Ingress")["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
+    assert backend["name"] == one("Service")["metadata"]["name"]
+    assert backend["port"]["name"] in {p["name"] for p in service["ports"]}
+    assert one("Ingress")["metadata"]["namespace"] == one("Service")["metadata"]["namespace"]
+    # one replica: it is reached also while the container beside it restarts
+    assert service["publishNotReadyAddresses"] is True
+    assert one("Deployment")["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_the_end_of_a_pod_has_the_time_that_it_takes():
+    sleeps = {n: int(container(n)["lifecycle"]["preStop"]["exec"]["command"][1])
+              for n in ("activator", "autoscaler")}
+    assert sleeps["autoscaler"] > sleeps["activator"]
+    drain = number(conf_value("activator", "drain_timeout"))
+    assert pod()["terminationGracePeriodSeconds"] >= sleeps["activator"] + drain + 5
+    wait = number(one("Ingress")["metadata"]["annotations"][
+        "nginx.ingress.kubernetes.io/proxy-read-timeout"])
+    assert wait > 60 + 300  # the defaults of activation_timeout and response_timeout
+
+
+def test_folders_and_memory_are_those_of_the_conf_file():
+    volumes = {v["name"]: v for v in pod()["volumes"]}
+    for c in pod()["containers"]:
+        writable = {m["mountPath"] for m in c["volumeMounts"] if not m.get("readOnly")}
+        assert all("emptyDir" in volumes[m["name"]] for m in c["volumeMounts"]
+                   if not m.get("readOnly"))
+        assert os.path.dirname(conf_value("", "socket")) in writable
+    assert conf_value("", "state_dir") in writable  # the last: the autoscaler's
+    parked = number(conf_value("activator", "max_parked_bytes"))
+    connections = number(conf_value("activator", "max_connections")) * 4096
+    limit = number(container("activator")["resources"]["limits"]["memory"])
+    assert limit >= parked + connections + (64 << 20)
+
+
+# ---- what it may do, and what it may not
+
+@pytest.mark.parametrize("name", ["activator", "hello"])
+def test_pods_are_restricted(name):
+    spec = pod(name)
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["runAsUser"] > 0
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert spec["automountServiceAccountToken"] is False
+    for c in spec["containers"]:
+        assert c["securityContext"] == {"allowPrivilegeEscalation": False,
+                                        "readOnlyRootFilesystem": True,
+                                        "capabilities": {"drop": ["ALL"]}}
+        assert c["resources"]["requests"]["memory"] and c["resources"]["limits"]["memory"]
+
+
+def test_only_the_autoscaler_has_a_token():
+    projected = [v["name"] for v in pod()["volumes"] if "projected" in v]
+    assert len(projected) == 1
+    assert projected[0] not in {m["name"] for m in container("activator")["volumeMounts"]}
+    assert {m["mountPath"] for m in container("autoscaler")["volumeMounts"]
+            if m["name"] == projected[0]} == {"/var/run/secrets/kubernetes.io/serviceaccount"}
+    assert one("ServiceAccount")["automountServiceAccountToken"] is False
+
+
+def test_every_namespace_that_is_watched_is_bound():
+    namespaces = re.findall(r'"([^"]*)"', conf_value("autoscaler", "namespaces"))
+    assert namespaces
+    assert not of_kind("ClusterRoleBinding")
+    for role in of_kind("ClusterRole"):
+        for namespace in namespaces:
+            binding = one("RoleBinding", role["metadata"]["name"], namespace)
+            assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io",
+                                          "kind": "ClusterRole",
+                                          "name": role["metadata"]["name"]}
+            assert binding["subjects"] == [ACCOUNT]
+
+
+def test_every_verb_is_explained():
+    lines = read(os.path.join(HERE, "rights.yaml")).splitlines()
+    verbs = [line for line in lines if re.match(r"      - [a-z]+", line)]
+    granted = [v for role in of_kind("ClusterRole") for r in role["rules"] for v in r["verbs"]]
+    assert len(verbs) == len(granted) and not {"*", "delete", "create "} & set(granted)
+    for line in verbs:
+        assert re.fullmatch(r"      - [a-z]+ # .{10,}", line), line
+
+
+def test_the_sample_is_annotated_with_keys_that_there_are():
+    known = {"host"} | {name for name, _, where in keys_table()
+                        if re.search(r"IN_(LIMITS|SCALING|SERVICE|REVISION)", where)}
+    sample = one("Deployment", "hello")
+    assert sample["spec"]["replicas"] == 0
+    annotations = sample["metadata"]["annotations"]
+    assert {a.split("/")[1] for a in annotations if a.startswith("activator.dev/")} <= known
+    assert annotations["activator.dev/host"] == "hello.example.com"
