@@ -59,17 +59,17 @@ check_values(struct conf_errors *errors, struct conf_section *s)
 /* --- levels --- */
 
 static void
-origin_put(struct settings_origins *o, const struct conf_value *v, unsigned where)
+origin_put(struct settings_origins *o, struct settings_origin origin)
 {
 	size_t i = 0;
 
-	while (i < o->n && o->v[i].key != v->key)
+	while (i < o->n && o->v[i].key != origin.key)
 		i++;
 	if (i == o->n) {
 		o->v = xrealloc(o->v, (o->n + 1) * sizeof *o->v);
 		o->n++;
 	}
-	o->v[i] = (struct settings_origin){.key = v->key, .where = where, .line = v->line};
+	o->v[i] = origin;
 }
 
 unsigned
@@ -97,18 +97,33 @@ apply(const struct conf_section *s, enum key_group group, void *base,
 			continue;
 		value_set(v->key, base, v->texts, v->n);
 		if (origins != NULL)
-			origin_put(origins, v, s->where);
+			origin_put(origins, (struct settings_origin){v->key, s->where, v->line});
 	}
+}
+
+/* What activator or autoscaler has of a group, for revisions that do not say otherwise. */
+static const void *
+process_level(const struct settings *s, enum key_group group)
+{
+	if (group == GROUP_LIMITS)
+		return &s->activator.limits;
+	if (group == GROUP_SCALING)
+		return &s->autoscaler.scaling;
+	CHECK(group == GROUP_LAUNCH);
+	return &s->autoscaler.launch;
 }
 
 /* A group of a revision, through its levels. */
 static void
-inherit(enum key_group group, const struct conf_section *process,
-	const struct conf_section *service, const struct conf_section *s, void *base,
-	struct settings_origins *origins)
+inherit(enum key_group group, const struct settings *process, const struct conf_section *service,
+	const struct conf_section *s, void *base, struct settings_origins *origins)
 {
-	value_defaults(group, base);
-	apply(process, group, base, origins);
+	size_t i;
+
+	value_copy_group(group, base, process_level(process, group));
+	for (i = 0; i < process->origins.n; i++)
+		if (process->origins.v[i].key->group == group)
+			origin_put(origins, process->origins.v[i]);
 	apply(service, group, base, origins);
 	apply(s, group, base, origins);
 }
@@ -159,9 +174,9 @@ load_revision(const struct loader *ld, const struct conf_section *service,
 	r->name = xstrdup(s->title);
 	r->full_name = xasprintf("%s/%s", service->title, s->title);
 	r->line = s->line;
-	inherit(GROUP_LIMITS, ld->activator, service, s, &r->limits, &r->origins);
-	inherit(GROUP_SCALING, ld->autoscaler, service, s, &r->scaling, &r->origins);
-	inherit(GROUP_LAUNCH, ld->autoscaler, service, s, &r->launch, &r->origins);
+	inherit(GROUP_LIMITS, ld->s, service, s, &r->limits, &r->origins);
+	inherit(GROUP_SCALING, ld->s, service, s, &r->scaling, &r->origins);
+	inherit(GROUP_LAUNCH, ld->s, service, s, &r->launch, &r->origins);
 	load_schedules(s, r);
 }
 
@@ -220,18 +235,23 @@ load_service(struct loader *ld, const struct conf_section *s, struct service_con
 }
 
 static void
+load_process(struct loader *ld, const struct conf_section *s, enum key_group group, void *base)
+{
+	value_defaults(group, base);
+	apply(s, group, base, &ld->s->origins);
+}
+
+static void
 load_processes(struct loader *ld)
 {
 	struct settings *s = ld->s;
 
-	value_defaults(GROUP_TOP, s);
-	apply(ld->root, GROUP_TOP, s, &s->origins);
-	value_defaults(GROUP_ACTIVATOR, &s->activator);
-	apply(ld->activator, GROUP_ACTIVATOR, &s->activator, &s->origins);
-	value_defaults(GROUP_LIMITS, &s->activator.limits);
-	apply(ld->activator, GROUP_LIMITS, &s->activator.limits, &s->origins);
-	value_defaults(GROUP_AUTOSCALER, &s->autoscaler);
-	apply(ld->autoscaler, GROUP_AUTOSCALER, &s->autoscaler, &s->origins);
+	load_process(ld, ld->root, GROUP_TOP, s);
+	load_process(ld, ld->activator, GROUP_ACTIVATOR, &s->activator);
+	load_process(ld, ld->activator, GROUP_LIMITS, &s->activator.limits);
+	load_process(ld, ld->autoscaler, GROUP_AUTOSCALER, &s->autoscaler);
+	load_process(ld, ld->autoscaler, GROUP_SCALING, &s->autoscaler.scaling);
+	load_process(ld, ld->autoscaler, GROUP_LAUNCH, &s->autoscaler.launch);
 	check_processes(ld);
 }
 
@@ -338,6 +358,34 @@ service_fini(struct service_conf *svc)
 }
 
 void
+settings_found_free(struct service_conf **sp)
+{
+	struct service_conf *svc = *sp;
+
+	*sp = NULL;
+	if (svc == NULL)
+		return;
+	service_fini(svc);
+	free(svc);
+}
+
+struct service_conf *
+settings_found(const struct settings *base, struct conf_section *section,
+	       struct conf_errors *errors)
+{
+	struct loader ld = {.errors = *errors, .s = (struct settings *)(uintptr_t)base};
+	struct service_conf *svc = xcalloc(1, sizeof *svc);
+
+	CHECK(section->where == IN_SERVICE);
+	check_values(&ld.errors, section);
+	load_service(&ld, section, svc);
+	if (ld.errors.n > errors->n)
+		settings_found_free(&svc);
+	*errors = ld.errors;
+	return svc;
+}
+
+void
 settings_free(struct settings **sp)
 {
 	struct settings *s = *sp;
@@ -351,6 +399,7 @@ settings_free(struct settings **sp)
 	free(s->services);
 	value_fini_group(GROUP_ACTIVATOR, &s->activator);
 	limits_fini(&s->activator.limits);
+	value_fini_group(GROUP_LAUNCH, &s->autoscaler.launch);
 	value_fini_group(GROUP_AUTOSCALER, &s->autoscaler);
 	value_fini_group(GROUP_TOP, s);
 	free(s->origins.v);

@@ -184,6 +184,10 @@ struct autoscaler_conf {
 	char *kubeconfig;	    /* NULL: in the cluster, or $KUBECONFIG */
 	struct str_list namespaces; /* watched for annotations; empty: none */
 	char *namespace_selector;
+	struct str_list allow_hosts; /* "NAMESPACE=HOST"; empty: any may claim any */
+	/* Of revisions that do not say otherwise. */
+	struct scaling scaling;
+	struct launch launch;
 };
 
 struct settings {
@@ -213,6 +217,19 @@ NODISCARD struct settings *settings_load(const char *file, struct settings_error
 NODISCARD struct settings *settings_load_bytes(const char *file, const char *bytes, size_t n,
 					       struct settings_errors *);
 void settings_free(struct settings **);
+
+/* A service that does not stand in the file but is said otherwise (an annotated Deployment):
+ * a section of kind IN_SERVICE with its revisions in it, as conf_read() makes them.  What
+ * it leaves open is as in `base`.  Each value and the whole are checked as those of a
+ * file; NULL: mistakes were added to errors, with the lines that the section says. */
+struct conf_errors;
+struct conf_section;
+NODISCARD struct service_conf *settings_found(const struct settings *base, struct conf_section *,
+					      struct conf_errors *);
+void settings_found_free(struct service_conf **);
+
+/* Whether a key of GROUP_LAUNCH does anything with that way to start. */
+bool launch_key_applies(const struct key *, const struct launch *);
 
 /* What holds, as the text of a conf file with a comment behind each value that says
  * where it comes from (`-T`).  Loaded again it is the same settings. */

@@ -7,6 +7,7 @@
 
 #include "common/hmap.h"
 #include "common/settings_form.h"
+#include "common/settings_places.h"
 #include "common/strbuf.h"
 
 #define TELL(ld, line, ...) conf_error(&(ld)->errors, line, __VA_ARGS__)
@@ -325,17 +326,30 @@ check_environment(struct loader *ld, const struct conf_section *s)
 
 /* --- how it is scaled --- */
 
+/* ", line 7"; nothing where it does not stand in a file. */
+#define ORIGIN_TEXT 32
+static const char *
+origin_text(const struct revision_conf *r, const char *key, char out[ORIGIN_TEXT])
+{
+	unsigned line = origin_line(&r->origins, key, r->line);
+
+	snprintf(out, ORIGIN_TEXT, line > 0 ? ", line %u" : "", line);
+	return out;
+}
+
 static void
 check_most(struct loader *ld, const struct conf_section *s, const struct revision_conf *r,
 	   const char *key, uint32_t value)
 {
 	uint32_t most = r->scaling.max_scale;
 
+	char where[ORIGIN_TEXT];
+
 	if (most > 0 && value > most)
 		TELL(ld,
 		     origin_line(&r->origins, key, origin_line(&r->origins, "max_scale", s->line)),
-		     "%s: expected at most max_scale (%u, line %u), got \"%u\"", key, most,
-		     origin_line(&r->origins, "max_scale", s->line), value);
+		     "%s: expected at most max_scale (%u%s), got \"%u\"", key, most,
+		     origin_text(r, "max_scale", where), value);
 }
 
 static void
@@ -346,15 +360,15 @@ check_schedules(struct loader *ld, const struct conf_section *s, const struct re
 	for (i = 0; i < r->schedules_n; i++) {
 		const struct conf_section *sub = conf_section_at(s, IN_SCHEDULE, i);
 		uint32_t most = r->scaling.max_scale;
+		char where[ORIGIN_TEXT];
 
 		if (r->schedules[i].cron == NULL && !is_bad(sub, "cron"))
 			TELL(ld, sub->line, "schedule %s: expected cron, got none",
 			     CONF_QUOTED(sub->title));
 		if (most > 0 && r->schedules[i].min_scale > most)
 			TELL(ld, line_of(sub, "min_scale"),
-			     "min_scale: expected at most max_scale (%u, line %u), got \"%u\"",
-			     most, origin_line(&r->origins, "max_scale", s->line),
-			     r->schedules[i].min_scale);
+			     "min_scale: expected at most max_scale (%u%s), got \"%u\"", most,
+			     origin_text(r, "max_scale", where), r->schedules[i].min_scale);
 		if (r->launch.addresses.n > 0)
 			TELL(ld, sub->line, "schedule %s: has no effect beside addresses",
 			     CONF_QUOTED(sub->title));
@@ -404,24 +418,6 @@ check_service(struct loader *ld, const struct conf_section *s, const struct serv
 
 /* --- what no two may share --- */
 
-/* Host, path and header as they are looked up: hosts and names in lower case, a path
- * without the slash at its end. */
-static void
-place_key(struct strbuf *key, const struct service_conf *svc, const char *host, const char *path)
-{
-	size_t n = strlen(path);
-
-	while (n > 1 && path[n - 1] == '/')
-		n--;
-	strbuf_clear(key);
-	for (; *host != '\0'; host++)
-		strbuf_addf(key, "%c", *host >= 'A' && *host <= 'Z' ? *host | 32 : *host);
-	strbuf_addf(key, " %.*s ", (int)n, path);
-	for (host = svc->match_header == NULL ? "" : svc->match_header; *host != '\0'; host++)
-		strbuf_addf(key, "%c", *host >= 'A' && *host <= 'Z' ? *host | 32 : *host);
-	strbuf_addf(key, "=%s", svc->match_value == NULL ? "" : svc->match_value);
-}
-
 struct place {
 	const struct service_conf *service;
 	unsigned line;
@@ -431,14 +427,12 @@ static void
 claim_place(struct loader *ld, struct hmap *seen, const struct service_conf *svc, const char *host,
 	    const char *path, unsigned line)
 {
-	struct strbuf key;
+	char *key = settings_place_key(svc, host, path);
 	struct place *mine = xmalloc(sizeof *mine), *other;
 
 	*mine = (struct place){svc, line};
-	strbuf_init(&key, 0);
-	place_key(&key, svc, host, path);
-	other = hmap_put(seen, key.data, mine);
-	strbuf_fini(&key);
+	other = hmap_put(seen, key, mine);
+	free(key);
 	if (other == NULL)
 		return;
 	TELL(ld, line,
@@ -474,10 +468,7 @@ claim_workloads(struct loader *ld, struct hmap *seen, struct service_conf *svc)
 	for (i = 0; i < svc->revisions_n; i++) {
 		struct revision_conf *r = &svc->revisions[i], *other;
 		const char *key = r->launch.deployment != NULL ? "deployment" : "workload";
-		char *name = r->launch.deployment != NULL
-				     ? xasprintf("apps/v1/Deployment/%s", r->launch.deployment)
-			     : r->launch.workload != NULL ? xstrdup(r->launch.workload)
-							  : NULL;
+		char *name = settings_workload_key(&r->launch);
 
 		if (name == NULL)
 			continue;

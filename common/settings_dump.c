@@ -81,6 +81,17 @@ dump_group(const struct dump *d, enum key_group group, const void *base)
 			dump_key(d, &settings_keys[i], base);
 }
 
+/* Of a group, what may stand there. */
+static void
+dump_level(const struct dump *d, enum key_group group, const void *base, unsigned where)
+{
+	size_t i;
+
+	for (i = 0; i < settings_keys_n; i++)
+		if (settings_keys[i].group == group && (settings_keys[i].where & where) != 0)
+			dump_key(d, &settings_keys[i], base);
+}
+
 static void
 dump_open(struct dump *d, const char *kind, const char *title)
 {
@@ -172,6 +183,8 @@ settings_dump(const struct settings *s, struct strbuf *out)
 	dump_close(&d);
 	dump_open(&d, "autoscaler", NULL);
 	dump_group(&d, GROUP_AUTOSCALER, &s->autoscaler);
+	dump_group(&d, GROUP_SCALING, &s->autoscaler.scaling);
+	dump_level(&d, GROUP_LAUNCH, &s->autoscaler.launch, IN_AUTOSCALER);
 	dump_close(&d);
 	for (i = 0; i < s->services_n; i++)
 		dump_service(&s->services[i], out);

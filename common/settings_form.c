@@ -86,6 +86,28 @@ is_host(const char *s)
 	return is_domain(s + (strncmp(s, "*.", 2) == 0 ? 2 : 0), LABEL UPPER "_");
 }
 
+/* "NAMESPACE=HOST"; * stands for any namespace, {namespace} in the host for its name. */
+static bool
+is_allowance(const char *s)
+{
+	static const char mark[] = "{namespace}";
+	size_t n = strcspn(s, "=");
+	char host[512];
+	size_t len = 0;
+
+	if (s[n] != '=' || !((n == 1 && s[0] == '*') || is_label(s, n, LABEL)))
+		return false;
+	for (s += n + 1; *s != '\0' && len < sizeof host - 1; len++)
+		if (strncmp(s, mark, sizeof mark - 1) == 0) {
+			host[len] = 'x';
+			s += sizeof mark - 1;
+		} else {
+			host[len] = *s++;
+		}
+	host[len] = '\0';
+	return *s == '\0' && is_host(host);
+}
+
 /* --- requests and responses --- */
 
 bool
@@ -247,6 +269,8 @@ static const struct form {
 	{"kubeconfig", GROUP_AUTOSCALER, is_any, "a path"},
 	{"namespaces", GROUP_AUTOSCALER, is_dns_label, "a namespace"},
 	{"namespace_selector", GROUP_AUTOSCALER, is_selector, "labels like \"team=web\""},
+	{"allow_hosts", GROUP_AUTOSCALER, is_allowance,
+	 "\"NAMESPACE=HOST\", such as \"shop=*.shop.example.com\""},
 	{"hosts", GROUP_SERVICE, is_host, "a host name without a port, \"*.NAME\" or \"*\""},
 	{"paths", GROUP_SERVICE, is_path, "a path that begins with \"/\""},
 	{"match_header", GROUP_SERVICE, is_token, "the name of a header field"},

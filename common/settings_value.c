@@ -412,6 +412,57 @@ value_fini_group(enum key_group group, void *base)
 	}
 }
 
+static size_t
+size_of(enum key_type type)
+{
+	switch (type) {
+	case KEY_BOOL:
+		return sizeof(bool);
+	case KEY_ENUM:
+		return sizeof(int);
+	case KEY_DURATION:
+		return sizeof(int64_t);
+	case KEY_SIZE:
+		return sizeof(uint64_t);
+	case KEY_NUMBER:
+	case KEY_PERCENT:
+		return sizeof(double);
+	default:
+		return sizeof(uint32_t);
+	}
+}
+
+static void
+copy(const struct key *k, void *to, const void *from)
+{
+	void *at = (char *)to + k->offset;
+	const void *source = (const char *)from + k->offset;
+	const struct str_list *list = source;
+
+	if (value_is_list(k)) {
+		str_list_set(at, list->v, list->n);
+	} else if (k->type == KEY_STRING || k->type == KEY_ADDRESS) {
+		string_set(at, *(char *const *)source);
+	} else if (k->type == KEY_PROBE) {
+		((struct limits *)to)->probe = ((const struct limits *)from)->probe;
+		string_set(&((struct limits *)to)->probe_path,
+			   ((const struct limits *)from)->probe_path);
+	} else {
+		CHECK(k->type != KEY_PORTS); /* two fields; stands in no group that is copied */
+		memcpy(at, source, size_of(k->type));
+	}
+}
+
+void
+value_copy_group(enum key_group group, void *to, const void *from)
+{
+	size_t i;
+
+	for (i = 0; i < settings_keys_n; i++)
+		if (settings_keys[i].group == group)
+			copy(&settings_keys[i], to, from);
+}
+
 /* --- and back --- */
 
 static bool

@@ -27,6 +27,9 @@ void value_format_number(enum key_type, double value, struct strbuf *);
 /* Free what the struct of a group holds. */
 void value_fini_group(enum key_group, void *base);
 
+/* All that the struct of a group holds, copied; what stood in `to` is freed. */
+void value_copy_group(enum key_group, void *to, const void *from);
+
 /* All keys of a group as their defaults have it. */
 void value_defaults(enum key_group, void *base);
 
