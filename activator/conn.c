@@ -16,7 +16,7 @@ static void on_timer(struct timeq_entry *, int64_t now);
 void
 conn_open(struct worker *w, int fd, const struct addr *peer)
 {
-	struct conn *c = xcalloc(1, sizeof *c);
+	struct conn *c = slab_get(&w->conn_slab);
 
 	c->w = w;
 	c->peer = *peer;
@@ -70,7 +70,9 @@ conn_keep_input(struct conn *c)
 static void
 free_conn(void *arg)
 {
-	free(arg);
+	struct conn *c = arg;
+
+	slab_put(&c->w->conn_slab, c);
 }
 
 void

@@ -17,6 +17,7 @@
 
 #include "common/hmap.h"
 #include "common/loop.h"
+#include "common/slab.h"
 #include "activator/chunked.h"
 #include "activator/h1.h"
 #include "activator/io.h"
@@ -62,6 +63,7 @@ struct worker {
 	struct timeq timeq;
 	struct inbox inbox;
 	struct snapshot *snap;	/* NULL: none came yet */
+	struct slab conn_slab, upstream_slab;
 	struct list conns;	/* of struct conn: all */
 	struct hmap clients;	/* connections by peer_text; only if there is a bound on them */
 	struct list unrouted;	/* of struct conn: XFER_UNROUTED */

@@ -16,7 +16,7 @@ static void on_timer(struct timeq_entry *, int64_t now);
 static struct upstream *
 make(struct worker *w, struct instance *inst, int fd, bool is_connecting)
 {
-	struct upstream *u = xcalloc(1, sizeof *u);
+	struct upstream *u = slab_get(&w->upstream_slab);
 
 	u->w = w;
 	u->inst = instance_ref(inst);
@@ -82,7 +82,9 @@ unlist(struct upstream *u)
 static void
 free_upstream(void *arg)
 {
-	free(arg);
+	struct upstream *u = arg;
+
+	slab_put(&u->w->upstream_slab, u);
 }
 
 void

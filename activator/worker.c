@@ -192,6 +192,8 @@ worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf
 	w->reserve_fd = -1;
 	w->now = clk_now();
 	w->random = (uint64_t)clk_wall() * 2654435761u + index + 1;
+	slab_init(&w->conn_slab, sizeof(struct conn));
+	slab_init(&w->upstream_slab, sizeof(struct upstream));
 	list_init(&w->conns);
 	hmap_init(&w->clients);
 	list_init(&w->unrouted);
@@ -307,6 +309,8 @@ worker_free(struct worker **wp)
 		loop_free(&w->loop);
 		inbox_fini(&w->inbox);
 	}
+	slab_fini(&w->conn_slab);
+	slab_fini(&w->upstream_slab);
 	snapshot_unref(&w->snap);
 	while ((node = list_pop(&w->spare_heads)) != NULL)
 		free(node);
