@@ -65,6 +65,7 @@ inbox_put(struct inbox *in, struct waiter *w)
 	pthread_mutex_lock(&in->lock);
 	w->state = WAITER_GRANTED;
 	list_push(&in->granted, &w->node);
+	atomic_store_explicit(&in->is_filled, true, memory_order_release);
 	must_post = !in->is_posted && in != inbox_current;
 	in->is_posted |= must_post;
 	pthread_mutex_unlock(&in->lock);
@@ -81,6 +82,7 @@ inbox_take(struct inbox *in)
 	LIST_FOREACH(&in->granted, node, tmp)
 		container_of(node, struct waiter, node)->state = WAITER_TAKEN;
 	list_splice(&in->taken, &in->granted);
+	atomic_store_explicit(&in->is_filled, false, memory_order_relaxed);
 	pthread_mutex_unlock(&in->lock);
 }
 
@@ -101,7 +103,8 @@ inbox_next(struct inbox *in)
 {
 	struct waiter *w;
 
-	if (list_empty(&in->taken))
+	/* Not seen: then mail for it is on its way, and this is asked again. */
+	if (list_empty(&in->taken) && atomic_load_explicit(&in->is_filled, memory_order_acquire))
 		inbox_take(in);
 	if (list_empty(&in->taken))
 		return NULL;

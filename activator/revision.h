@@ -79,6 +79,8 @@ struct inbox {
 	pthread_mutex_t lock;
 	struct list granted; /* of struct waiter */
 	bool is_posted;	     /* mail is in the mailbox */
+	/* atomic: something may be in granted; the worker need not lock to see that not */
+	_Atomic bool is_filled;
 	/* the worker's */
 	struct list taken; /* of struct waiter, in the order of the grants */
 	struct loop_mail mail;
