@@ -24,7 +24,7 @@ PKG_BUILD := gcc libc6-dev make pkg-config libevent-dev libllhttp-dev/node-llhtt
 PKG_RUN := python3 curl gunicorn
 PKG_TEST := libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-yaml openssl \
 	ca-certificates tzdata
-PKG_BENCH := wrk nginx-light haproxy python3
+PKG_BENCH := wrk nginx-light haproxy strace valgrind python3
 PKG_FUZZ := clang libclang-rt-14-dev/libclang-rt-dev
 PKG_FORMAT := clang-format
 
@@ -105,6 +105,12 @@ build/test/%: test/%.c
 	@echo "  CC    $@"
 	@$(CC) -D_GNU_SOURCE -std=gnu11 -g -O2 -Wall -Wextra -Werror -pthread -o $@ $<
 
+# Preloaded into a program, to count its calls.
+build/test/calls/%.so: test/calls/%.c
+	@mkdir -p $(@D)
+	@echo "  CC    $@"
+	@$(CC) -D_GNU_SOURCE -std=gnu11 -g -O2 -Wall -Wextra -Werror -pthread -fPIC -shared -o $@ $<
+
 # ---- unit tests: common ground, and the side whose headers the test includes
 $(B)/lib%.a:
 	@rm -f $@
@@ -160,7 +166,7 @@ test: ## install what is missing, build, and run every check
 	@.ci/deps $(PKG_BUILD) $(PKG_RUN) $(PKG_TEST)
 	@$(SUBMAKE) SAN=$(SAN) checks
 
-checks: all man $(UNITS) $(REPLAYS) $(B)/test/drive
+checks: all man $(UNITS) $(REPLAYS) $(B)/test/drive build/test/calls/calls.so
 	@test/report "$(MAKE) --no-print-directory SAN=$(SAN)" lint unit system
 
 lint: ## include rules, header independence, banned calls, unused symbols (under 10 s)
@@ -176,7 +182,7 @@ PYTHON = $(shell for p in python3 /usr/bin/python3; do \
 # Most of a system test is waiting: several run at once, sanitised ones fewer.
 SYSTEM_JOBS ?= $(if $(SAN),2,4)
 
-system: all $(B)/test/drive ## system tests (pytest): both programs as black boxes
+system: all $(B)/test/drive build/test/calls/calls.so ## system tests (pytest): both programs as black boxes
 	@$(CHECK_ENV) $(RUN) $(PYTHON) -m pytest -q -p no:cacheprovider -n $(SYSTEM_JOBS) \
 		--dist loadgroup test/system $(PYTEST_ARGS)
 
@@ -193,7 +199,7 @@ kubernetes-system: all
 
 bench: ## measure beside nginx and HAProxy, and print a table
 	@.ci/deps $(PKG_BUILD) $(PKG_BENCH)
-	@$(SUBMAKE) all build/test/bench/origin
+	@$(SUBMAKE) all build/test/bench/origin build/test/bench/floor
 	@test/bench/run $(BENCH_ARGS)
 
 # ---- use

@@ -48,12 +48,12 @@ def wait_until(condition, timeout=20, what="the condition"):
 class Program:
     """One of the two, with its log."""
 
-    def __init__(self, name, conf, log):
+    def __init__(self, name, conf, log, environment=None):
         self.name, self.log = name, log
         self.out = open(log, "ab")
         self.process = subprocess.Popen(
             [os.path.join(BUILD, name), "-c", conf], stdin=subprocess.DEVNULL, stderr=self.out,
-            stdout=self.out, cwd=ROOT)
+            stdout=self.out, cwd=ROOT, env=dict(os.environ, **(environment or {})))
 
     @property
     def pid(self):
@@ -82,8 +82,10 @@ class Program:
 class Stack:
     """activator and autoscaler with `services` (text of the conf file)."""
 
-    def __init__(self, path, services, activator="", autoscaler="", workers=2):
+    def __init__(self, path, services, activator="", autoscaler="", workers=2,
+                 environment=None):
         self.path = str(path)
+        self.environment = environment  # the activator's, beside what it inherits
         self.port, self.admin, self.scaler_admin = free_port(), free_port(), free_port()
         self.conf = os.path.join(self.path, "a.conf")
         self.state = os.path.join(self.path, "state")
@@ -111,7 +113,8 @@ autoscaler { admin = "127.0.0.1:%d" stable_window = 1s scale_to_zero_grace = 1s 
         self.autoscaler = Program("autoscaler", self.conf, self.path + "/autoscaler.log")
 
     def start_activator(self):
-        self.activator = Program("activator", self.conf, self.path + "/activator.log")
+        self.activator = Program("activator", self.conf, self.path + "/activator.log",
+                                 self.environment)
 
     def wait_ready(self):
         wait_until(lambda: self.readyz() == 200, what="/readyz")
