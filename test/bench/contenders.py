@@ -12,7 +12,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 ORIGIN_PORT = 18080
 
 NGINX = """
-user root; worker_processes 1; daemon off; pid {dir}/nginx.pid; error_log {dir}/nginx.err crit;
+user root; worker_processes 1; daemon off; master_process {master}; pid {dir}/nginx.pid; error_log {dir}/nginx.err crit;
 worker_rlimit_nofile 20000;
 events {{ worker_connections 9000; use epoll; multi_accept on; }}
 http {{
@@ -56,7 +56,7 @@ OURS = """
 socket = "{dir}/s"
 state_dir = "{dir}/state"
 log_level = error
-activator {{ listen = {{"127.0.0.1:{port}"}} admin = "127.0.0.1:{admin}" workers = 1 }}
+activator {{ listen = {{"127.0.0.1:{port}"}} admin = "127.0.0.1:{admin}" workers = {workers} }}
 autoscaler {{ admin = "" }}
 service "bench" {{
     hosts = {{"*"}}
@@ -85,17 +85,23 @@ class Contender:
         self.name, self.port, self.commands, self.core = name, port, commands, core
         self.started = []
 
-    def start(self):
+    def start(self, under=()):
+        """under: words before the command of the proxy itself, its last."""
         for command in self.commands:
+            is_proxy = command is self.commands[-1]
             self.started.append(subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=ROOT,
+                (list(under) if is_proxy else []) + command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=ROOT,
                 start_new_session=True,
                 preexec_fn=self.core and (lambda: os.sched_setaffinity(0, self.core))))
         self.wait()
         return self
 
+    @property
+    def pid(self):
+        return self.started[-1].pid
+
     def wait(self):
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while time.monotonic() < end:
             try:
                 with socket.create_connection(("127.0.0.1", self.port), 2) as s:
@@ -152,24 +158,35 @@ def make_all(folder, core):
     """name -> a function that makes one, for each that is installed."""
     build = os.path.join(ROOT, "build")
 
-    def nginx():
-        conf = write(folder + "/nginx.conf", NGINX, dir=folder, port=18201, origin=ORIGIN_PORT)
+    def nginx(is_single=False):
+        conf = write(folder + "/nginx.conf", NGINX, dir=folder, port=18201, origin=ORIGIN_PORT,
+                     master="off" if is_single else "on")
         return Contender("nginx", 18201, [["nginx", "-c", conf, "-e", folder + "/e"]], core)
 
-    def haproxy():
+    def haproxy(is_single=False):
         conf = write(folder + "/haproxy.cfg", HAPROXY, port=18202, origin=ORIGIN_PORT)
         return Contender("haproxy", 18202, [["haproxy", "-db", "-q", "-f", conf]], core)
 
-    def ours():
-        conf = write(folder + "/a.conf", OURS, dir=folder, port=18200, admin=18209,
-                     origin=ORIGIN_PORT)
-        return Contender("activator", 18200, [[build + "/autoscaler", "-c", conf],
-                                              [build + "/activator", "-c", conf]], core)
+    def floor(is_single=False):
+        return Contender("floor", 18203, [[build + "/test/bench/floor", "18203",
+                                           str(ORIGIN_PORT)]], core)
+
+    def ours(is_single=False):
+        return activator(folder, core, 1)
 
     made = {"activator": ours}
     made.update({name: make for name, make in (("nginx", nginx), ("haproxy", haproxy))
                  if shutil.which(name) or os.path.exists("/usr/sbin/" + name)})
+    made["floor"] = floor
     return made
+
+
+def activator(folder, core, workers):
+    build = os.path.join(ROOT, "build")
+    conf = write(folder + "/a.conf", OURS, dir=folder, port=18200, admin=18209,
+                 origin=ORIGIN_PORT, workers=workers)
+    return Contender("activator", 18200, [[build + "/autoscaler", "-c", conf],
+                                          [build + "/activator", "-c", conf]], core)
 
 
 def origin(core):

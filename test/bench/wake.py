@@ -1,5 +1,5 @@
 """What waking costs: cold start beside the same program started by hand, a burst onto a
-stopped service, and the memory of a parked request."""
+stopped service."""
 import os
 import selectors
 import socket
@@ -15,7 +15,7 @@ CONF = """
 socket = "%s/s"
 state_dir = "%s/state"
 log_level = error
-activator { listen = {"127.0.0.1:%d"} admin = "127.0.0.1:%d" workers = 1 max_connections = 12000 }
+activator { listen = {"127.0.0.1:%d"} admin = "127.0.0.1:%d" workers = %d }
 autoscaler { admin = "" stable_window = 60s }
 %s
 """
@@ -26,13 +26,13 @@ def service(name, *command, extra=""):
     return SERVICE % (name, name, ", ".join('"%s"' % word for word in command), extra)
 
 
-def wakers(folder, services):
+def wakers(folder, services, workers=1):
     """Both programs, serving stopped services and one that is always there."""
     conf = folder + "/wake.conf"
     always = 'service "always" { hosts = {"b"} rule "r" { action = answer status = 200 } ' \
         'revision "v1" { addresses = {"127.0.0.1:9"} } }\n'
     with open(conf, "w") as f:
-        f.write(CONF % (folder, folder, PORT, ADMIN, always + services))
+        f.write(CONF % (folder, folder, PORT, ADMIN, workers, always + services))
     build = os.path.join(ROOT, "build")
     return Contender("activator", PORT, [[build + "/autoscaler", "-c", conf],
                                          [build + "/activator", "-c", conf]]).start()
@@ -101,26 +101,6 @@ def burst_s(folder, n, startup="500ms"):
         ours.stop()
 
 
-def parked_bytes(folder, n):
-    """Memory of the activator for each of n parked requests, their connections included."""
-    ours = wakers(folder, service("never", HELLO, "--never-listen", extra="max_scale = 1"))
-    try:
-        pid = ours.started[1].pid
-        sockets = [socket.create_connection(("127.0.0.1", PORT))]
-        sockets[0].sendall(b"GET /warm HTTP/1.1\r\nHost: never\r\n\r\n")
-        time.sleep(1)
-        before = rss(pid)
-        for i in range(n):
-            s = socket.create_connection(("127.0.0.1", PORT))
-            s.sendall(b"GET /a/path/that/is/as/long/as/usual?id=%d HTTP/1.1\r\nHost: never\r\n"
-                      b"User-Agent: curl/7.88.1\r\nAccept: */*\r\n\r\n" % i)
-            sockets.append(s)
-        time.sleep(1)
-        return (rss(pid) - before) / n
-    finally:
-        ours.stop()
-
-
 def rss(pid):
     with open("/proc/%d/statm" % pid) as f:
         return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -144,5 +124,3 @@ def report(folder, say, runs):
     say("| what waking adds | %s | |" % ms(middle))
     say("\n1000 requests at once onto a stopped service that takes 500 ms to start: p50 %s, "
         "p99 %s, worst %s, none refused." % (ms(times[499]), ms(times[989]), ms(times[-1])))
-    say("\nA parked request, its connection included: %.0f bytes of the activator's memory."
-        % parked_bytes(folder, 5000))

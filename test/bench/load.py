@@ -1,0 +1,127 @@
+"""Load by wrk on the proxies in turn: rates, latencies, CPU per request."""
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+
+import contenders
+
+SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "wrk.lua")
+
+
+def wrk(contender, conns, seconds, path, core):
+    command = ["wrk", "-t1", "-c%d" % conns, "-d%ds" % seconds, "--timeout", "30s",
+               "-s", SCRIPT, "http://127.0.0.1:%d%s" % (contender.port, path)]
+    before = contender.cpu_s()
+    said = subprocess.run(command, capture_output=True, text=True, preexec_fn=core and (
+        lambda: os.sched_setaffinity(0, core)))
+    cpu = contender.cpu_s() - before
+    found = re.search(r"RESULT (\{.*\})", said.stdout)
+    if found is None:
+        raise SystemExit("bench: wrk failed: " + said.stdout + said.stderr)
+    result = json.loads(found[1])
+    n = max(result["requests"], 1)
+    return {"requests": n, "rate": n / result["us"] * 1e6, "cpu_us": cpu / n * 1e6,
+            "p50_ms": result["p50"] / 1e3, "p99_ms": result["p99"] / 1e3,
+            "errors": result["errors"]}
+
+
+def middle(results, key):
+    return statistics.median(r[key] for r in results)
+
+
+def matrix(makers, args, cores):
+    """(path, conns) -> name -> results.  Every run starts anew, in a rotated order: what a
+    process went through before changes what it costs."""
+    cells = {}
+    names = list(makers)
+    for run in range(args.runs):
+        order = names[run % len(names):] + names[:run % len(names)]
+        running = {name: makers[name]().start() for name in order}
+        try:
+            for name in order:
+                wrk(running[name], 64, 1, "/", cores[1])
+            for path in args.paths.split(","):
+                for conns in map(int, args.conns.split(",")):
+                    for name in order:
+                        result = wrk(running[name], conns, args.seconds, path, cores[1])
+                        cells.setdefault((path, conns), {}).setdefault(name, []).append(result)
+                        print("  run %d %-5s c=%-5d %-10s %9.0f/s %8.2f us" % (
+                            run + 1, path, conns, name, result["rate"], result["cpu_us"]),
+                            file=sys.stderr)
+        finally:
+            for contender in running.values():
+                contender.stop()
+    return cells
+
+
+def number(value):
+    return "%.0f" % value if value >= 100 else "%.1f" % value if value >= 10 else "%.2f" % value
+
+
+def print_cells(cells, say):
+    """One table for all: a row for each load and proxy, ratios of ours to each other."""
+    names = list(next(iter(cells.values())))
+    others = [name for name in names if name != "activator"]
+    say("\n### Load\n")
+    say("Ratios: the activator's figure through the other's; below 1 is better for CPU and "
+        "latency, above 1 for the rate.\n")
+    say("| body, connections | | " + " | ".join(
+        ["activator"] + others + ["/ " + o for o in others]) + " |")
+    say("| --- " * (3 + 2 * len(others)) + "|")
+    for (path, conns), rows in cells.items():
+        what = "%s, %d" % ({"/": "13 B", "/64k": "64 KiB", "/1m": "1 MiB"}.get(path, path), conns)
+        for key, title in (("cpu_us", "CPU µs a request"), ("rate", "requests/s"),
+                           ("p50_ms", "p50 ms"), ("p99_ms", "p99 ms")):
+            values = {name: middle(rows[name], key) for name in names}
+            say("| %s | %s | " % (what, title) + " | ".join(
+                [number(values[name]) for name in ["activator"] + others] +
+                ["%.2f" % (values["activator"] / max(values[o], 1e-9)) for o in others]) + " |")
+            what = ""
+    errors = {name: sum(r["errors"] for rows in cells.values() for r in rows[name])
+              for name in names}
+    say("\nErrors: " + ", ".join("%s %d" % item for item in errors.items()) + ".")
+
+
+def report_after(makers, args, cores, say):
+    """Does a burst leave a process more expensive than it was?"""
+    say("\n### After a burst\n")
+    say("CPU per request with 64 connections after a burst of 1000, through that before it, "
+        "median of %d fresh processes.\n" % args.runs)
+    say("| | after / before |")
+    say("| --- | --- |")
+    for name, make in makers.items():
+        ratios = []
+        for _ in range(args.runs):
+            contender = make().start()
+            try:
+                wrk(contender, 64, 1, "/", cores[1])
+                before = wrk(contender, 64, args.seconds, "/", cores[1])["cpu_us"]
+                wrk(contender, 1000, args.seconds, "/", cores[1])
+                ratios.append(wrk(contender, 64, args.seconds, "/", cores[1])["cpu_us"] / before)
+            finally:
+                contender.stop()
+        say("| %s | %.2f |" % (name, statistics.median(ratios)))
+
+
+def report_workers(folder, args, say):
+    """Two workers need two cores, and a generator more: where there are not, what can be
+    measured is whether a request costs more CPU when two workers, on two cores, share the
+    work.  (Rates that CPU bounds are in the inverse ratio.)"""
+    cells = {1: [], 2: []}
+    for _ in range(args.runs):
+        for workers in cells:
+            contender = contenders.activator(folder, None, workers).start()
+            try:
+                wrk(contender, 64, 1, "/", None)
+                cells[workers].append(wrk(contender, 256, args.seconds, "/", None))
+            finally:
+                contender.stop()
+    cpu = {n: middle(cells[n], "cpu_us") for n in cells}
+    say("\n### Two workers\n")
+    say("256 connections, nothing pinned, %d cores for all: CPU µs a request %.2f with 1 worker, "
+        "%.2f with 2; %.0f and %.0f requests/s. CPU-bound, 2 workers do %.2f times the work of 1."
+        % (os.cpu_count(), cpu[1], cpu[2], middle(cells[1], "rate"), middle(cells[2], "rate"),
+           2 * cpu[1] / cpu[2]))
