@@ -64,7 +64,7 @@ static struct {
 static struct {
 	uint64_t requests, connections, resets;
 	long active, active_most, connections_now, connections_most;
-	int64_t listen_ns, first_byte_ns;
+	int64_t listen_ns, first_byte_ns, first_request_ns;
 } stats;
 static char *seen_ids;
 static size_t seen_n;
@@ -180,11 +180,13 @@ answer_stats(struct conn *c)
 	int n = snprintf(body, sizeof body,
 			 "{\"requests\":%llu,\"connections\":%llu,\"resets\":%llu,\"active\":%ld,"
 			 "\"active_most\":%ld,\"connections_now\":%ld,\"connections_most\":%ld,"
-			 "\"listen_ns\":%lld,\"first_byte_ns\":%lld,\"pid\":%ld}\n",
+			 "\"listen_ns\":%lld,\"first_byte_ns\":%lld,\"first_request_ns\":%lld,"
+			 "\"pid\":%ld}\n",
 			 (unsigned long long)stats.requests, (unsigned long long)stats.connections,
 			 (unsigned long long)stats.resets, stats.active, stats.active_most,
 			 stats.connections_now, stats.connections_most, (long long)stats.listen_ns,
-			 (long long)stats.first_byte_ns, (long)getpid());
+			 (long long)stats.first_byte_ns, (long long)stats.first_request_ns,
+			 (long)getpid());
 
 	answer(c, "application/json", body, (size_t)n);
 }
@@ -273,6 +275,8 @@ take_request(struct conn *c)
 		stats.requests--; /* looking is not asking */
 		return respond(c);
 	}
+	if (stats.first_request_ns == 0)
+		stats.first_request_ns = now_ns();
 	note_id(c);
 	stats.active++;
 	if (stats.active > stats.active_most)

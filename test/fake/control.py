@@ -38,6 +38,10 @@ class Control:
         return {"watches": [{**w.facts(), "events": w.note.get("events", 0)}
                             for w in self.api.watches.all]}
 
+    def do_addressed(self):
+        """When each pod's address went out to watches (monotonic ns)."""
+        return {"pods": self.api.watches.addressed}
+
     def do_state(self):
         return {"rv": self.store.rv, "oldest": self.store.oldest,
                 "connections": len(self.api.connections),

@@ -1,6 +1,7 @@
 """Open watches: who is told, and in which shape it goes out."""
 import asyncio
 import collections
+import time
 
 import kinds
 import store as store_
@@ -113,6 +114,7 @@ class Watches:
         self.store, self.all = store, {}
         self.by_kind = collections.defaultdict(dict)     # those without an index
         self.by_index = collections.defaultdict(dict)    # (kind, name, value) -> watches
+        self.addressed = {}                              # pod -> when its address was told
         store.listeners.append(self.on_change)
 
     def add(self, watch):
@@ -139,6 +141,8 @@ class Watches:
 
     def on_change(self, what, kind, new, old):
         lines = {}
+        if kind is kinds.POD and (new.data.get("status") or {}).get("podIP"):
+            self.addressed.setdefault(new.key[1], time.monotonic_ns())
         for watch in self._candidates(kind, new, old):
             seen = seen_as(what, new, old, watch.namespace, watch.selector)
             if seen is not None:

@@ -1,0 +1,169 @@
+"""What an API server does to its clients on bad days, with the fake: broken streams,
+rotated tokens, missing rights, refusals that ask for patience."""
+import pytest
+
+from cluster import IS_REAL, cluster
+from stack import wait_until
+from test_kubernetes import Load, addresses, both, is_running, service
+
+pytestmark = pytest.mark.skipif(IS_REAL, reason="only the fake does this on demand")
+
+
+def test_a_token_that_rotates(tmp_path):
+    with cluster(tmp_path) as kube:
+        grant(kube, EVERYTHING)
+        config = kube.account_config("default/autoscaler", is_file=True)
+        kube.workload("hello")
+        kube.workload("other")
+        services = service("hello", kube) + service("other", kube)
+        with both(tmp_path, kube, services, config) as s:
+            assert s.get("hello")[0] == 200
+            with open(kube.token_file, "w") as f:
+                f.write(kube.control("token", service_account="default/autoscaler")["token"])
+            kube.control("revoke", token=kube.token)
+            assert s.get("other")[0] == 200
+            assert len(kube.seen(status=401)) <= 2  # read again, sent once more
+
+
+EVERYTHING = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]
+
+
+def grant(kube, rules):
+    rbac = "/apis/rbac.authorization.k8s.io/v1/"
+    kube.api.call("POST", rbac + "clusterroles", {"metadata": {"name": "r"}, "rules": rules})
+    kube.api.call("POST", rbac + "clusterrolebindings", {
+        "metadata": {"name": "r"}, "roleRef": {"kind": "ClusterRole", "name": "r"},
+        "subjects": [{"kind": "ServiceAccount", "namespace": "default", "name": "autoscaler"}]})
+
+
+@pytest.mark.parametrize("missing, words", [
+    (("apps", "deployments/scale", "patch"), ["patch", "deployments/scale", "apps"]),
+    (("", "pods", "watch"), ["watch", "pods"]),
+    (("", "pods", "list"), ["list", "pods"]),
+])
+def test_a_missing_right_is_named(tmp_path, missing, words):
+    rules = []
+    for group, resources in (("", ["pods", "namespaces", "services", "events"]),
+                             ("apps", ["deployments", "deployments/scale"])):
+        for resource in resources:
+            for verb in ("get", "list", "watch", "patch", "create"):
+                if (group, resource, verb) != missing:
+                    rules.append({"apiGroups": [group], "resources": [resource],
+                                  "verbs": [verb]})
+    # an older server: pods are listed first
+    options = {"version": "1.20"} if missing[2] == "list" else {}
+    with cluster(tmp_path, **options) as kube:
+        grant(kube, rules)
+        config = kube.account_config("default/autoscaler")
+        kube.workload("hello")
+        services = service("hello", kube, "port = 8080 failure_patience = 300ms")
+        with both(tmp_path, kube, services, config) as s:
+            status, fields, body = s.get("hello")
+            assert (status, fields["x-activator-reason"]) == (503, "activation_failed")
+            for word in words:
+                assert word in body.decode(), body
+
+
+def test_history_is_forgotten(tmp_path):
+    """Watches break, and what they were at is expired: all is told anew, and meanwhile
+    nothing is taken for gone."""
+    with cluster(tmp_path) as kube:
+        kube.workload("hello", replicas=2)
+        kube.workload("other")
+        kube.wait_pods("hello", 2, is_running)
+        services = service("hello", kube, "port = 8080 min_scale = 2") + service("other", kube)
+        with both(tmp_path, kube, services) as s, Load(s, "hello") as load:
+            load.more(50)
+            for how in ({"gone": True}, {"cut": True}, {"reset": True}, {"end": True},
+                        {"error": 500}, {"raw": "rubbish\n"}):
+                kube.control("compact")
+                kube.fault({"delay": 0.3}, times=2, verb="list")
+                assert kube.control("watch", do=how)["watches"] > 0
+                load.more(50)
+                kube.heal()
+                wait_until(lambda: kube.control("watches")["watches"], what="a watch")
+            assert s.get("other")[0] == 200
+            # two of hello, never fewer: nobody parked behind the first wake
+            assert kube.replicas("hello") == 2
+
+
+@pytest.mark.parametrize("version", ["1.20", "1.36"])
+def test_streams_in_pieces_and_large_objects(tmp_path, version):
+    """Lines that come in pieces of 7 bytes, in the midst of characters; an object of 1 MiB;
+    half a line and the end."""
+    with cluster(tmp_path, version=version) as kube:
+        kube.workload("hello", annotations={"note": "é漢字🙂" * 50})
+        kube.workload("big", annotations={"note": "ß" * (1 << 19)}, pod_annotations={
+            "note": "漢" * 300000})
+        with both(tmp_path, kube, service("hello", kube) + service("big", kube)) as s:
+            wait_until(lambda: kube.control("watches")["watches"], what="a watch")
+            kube.control("watch", do={"split": 7, "every": 0.0001},
+                         match={"resource": "pods"})
+            assert s.get("hello")[0] == 200
+            kube.control("watch", do={"half": 0.5})
+            kube.patch("deployments", "hello", {"metadata": {"labels": {"a": "b"}}})
+            assert s.get("big")[0] == 200
+
+
+@pytest.mark.parametrize("do", [
+    {"status": 429, "retry_after": 1}, {"status": 503}, {"status": 500}, {"hang": True},
+    {"reset": True}, {"close": True}, {"cut": 150}, {"raw": "rubbish\r\n\r\n"},
+    {"reset": True, "perform": True}, {"delay": 1}],
+    ids=lambda d: "-".join(map(str, d)))
+def test_a_patch_that_fails_is_sent_again(tmp_path, do):
+    with cluster(tmp_path) as kube:
+        kube.workload("hello")
+        with both(tmp_path, kube, service("hello", kube)) as s:
+            kube.fault(do, times=1, resource="deployments/scale", verb="patch")
+            assert s.get("hello")[0] == 200
+            assert len(kube.scalings("hello")) <= 3
+            kube.heal()
+
+
+def test_conflicts_with_others(tmp_path):
+    with cluster(tmp_path) as kube:
+        kube.workload("hello")
+        with both(tmp_path, kube, service("hello", kube)) as s:
+            kube.fault({"status": 409}, times=2, resource="deployments/scale", verb="patch")
+            assert s.get("hello")[0] == 200
+
+
+def test_a_server_that_leaves(tmp_path):
+    """On SIGTERM a real one closes its listener and keeps the watches: what looks healthy is
+    dead.  It returns at the same address."""
+    with cluster(tmp_path) as kube:
+        kube.workload("a", replicas=1)
+        kube.workload("b")
+        kube.wait_pods("a", 1, is_running)
+        services = service("a", kube, "port = 8080 min_scale = 1") + service("b", kube)
+        with both(tmp_path, kube, services) as s:
+            assert s.get("a")[0] == 200
+            before = addresses(kube, "a")
+            with Load(s, "a") as load, s.connect() as parked:
+                kube.control("watch", do={"stall": True})
+                kube.control("leave")
+                parked.request("GET", "/", "b")
+                wait_until(lambda: s.metric("activator_parked") == 1, what="a parked request")
+                load.more(100)
+                kube.control("return")
+                assert parked.response()[0] == 200
+            assert addresses(kube, "a") == before
+
+
+def test_many_are_woken_at_once(tmp_path):
+    """Each of them is scaled once, and none waits for another."""
+    n = 100
+    with cluster(tmp_path, has_kubelet=False, paper_kubelet=True) as kube:
+        kube.control("load", deployments=n, pods=0, prefix="w")
+        services = "".join(service("w-%d" % i, kube) for i in range(n))
+        with both(tmp_path, kube, services, activator="drain_timeout = 100ms") as s:
+            clients = [s.connect() for _ in range(n)]
+            for i, c in enumerate(clients):
+                c.request("GET", "/", "w-%d" % i)
+
+            def asked():
+                return [r["name"] for r in kube.seen(verb="patch", resource="deployments/scale")]
+            wait_until(lambda: len(asked()) >= n, what="a PATCH each")
+            assert sorted(asked()) == sorted("w-%d" % i for i in range(n))
+            for c in clients:
+                c.close()
