@@ -5,11 +5,12 @@ import os
 import signal
 import threading
 import time
+import urllib.request
 
 import pytest
 
 from cluster import COST, IS_REAL, cluster
-from stack import running, wait_until
+from stack import HELLO, running, wait_until
 
 fake_only = pytest.mark.skipif(IS_REAL, reason="only the fake does this on demand")
 
@@ -127,7 +128,6 @@ def test_other_kinds(tmp_path, kind):
 def test_any_kind_with_a_scale_subresource(tmp_path):
     with cluster(tmp_path) as kube:
         base = "/apis/example.com/v1/namespaces/default/workers"
-        from stack import HELLO
         kube.api.call("POST", base, {
             "apiVersion": "example.com/v1", "kind": "Worker", "metadata": {"name": "w"},
             "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "w"}}, "template": {
@@ -210,7 +210,6 @@ def test_a_pod_that_is_deleted_gets_nothing_new(tmp_path):
 
 def asked(address, port=8080):
     """Requests that the sample app there has had."""
-    import urllib.request
     with urllib.request.urlopen("http://%s:%d/stats" % (address, port), timeout=5) as r:
         return json.load(r)["requests"]
 
@@ -298,7 +297,7 @@ def quota(kube):
 
 FAILURES = {
     "pull": ({"container": {"image": "missing/app:1"}}, ["ImagePull", "missing/app:1"]),
-    "crash": ({"container": {"command": ["false"]}}, ["CrashLoopBackOff"]),
+    "crash": ({"container": {"command": ["false"]}}, ["ended with status 1"]),
     "config": ({"container": {"env": [{"name": "A", "valueFrom": {"configMapKeyRef": {
         "name": "nowhere", "key": "a"}}}]}}, ["CreateContainerConfigError", "nowhere"]),
     "big": ({"container": {"resources": {"requests": {"cpu": "100000"}}}},

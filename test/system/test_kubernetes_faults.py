@@ -136,11 +136,14 @@ def test_a_server_that_leaves(tmp_path):
         kube.workload("b")
         kube.wait_pods("a", 1, is_running)
         services = service("a", kube, "port = 8080 min_scale = 1") + service("b", kube)
-        with both(tmp_path, kube, services) as s:
+        grant(kube, EVERYTHING)
+        account = "system:serviceaccount:default:autoscaler"
+        config = kube.account_config("default/autoscaler")
+        with both(tmp_path, kube, services, config) as s:
             assert s.get("a")[0] == 200
             before = addresses(kube, "a")
             with Load(s, "a") as load, s.connect() as parked:
-                kube.control("watch", do={"stall": True})
+                assert kube.control("watch", do={"stall": True}, match={"user": account})["watches"]
                 kube.control("leave")
                 parked.request("GET", "/", "b")
                 wait_until(lambda: s.metric("activator_parked") == 1, what="a parked request")
