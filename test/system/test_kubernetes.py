@@ -118,7 +118,8 @@ def test_other_kinds(tmp_path, kind):
     with cluster(tmp_path) as kube:
         kube.workload("hello", kind)
         target = 'workload = "apps/v1/%s/%s/hello"' % (kind, kube.namespace)
-        with both(tmp_path, kube, service("hello", kube, target=target)) as s:
+        more = "port = 8080 scale_to_zero_grace = 0"
+        with both(tmp_path, kube, service("hello", kube, more, target)) as s:
             assert s.get("hello")[0] == 200
             plural = kind.lower() + "s"
             wait_until(lambda: kube.replicas("hello", plural) == 0, what="zero replicas")
@@ -135,7 +136,8 @@ def test_any_kind_with_a_scale_subresource(tmp_path):
                     "name": "a", "image": "hello", "command": [HELLO],
                     "ports": [{"containerPort": 8080}]}]}}}})
         target = 'workload = "example.com/v1/Worker/default/w"'
-        with both(tmp_path, kube, service("hello", kube, target=target)) as s:
+        more = "port = 8080 scale_to_zero_grace = 0"
+        with both(tmp_path, kube, service("hello", kube, more, target)) as s:
             assert s.get("hello")[0] == 200
             wait_until(lambda: kube.scalings("w") == [1, 0], what="zero replicas")
 
@@ -260,7 +262,7 @@ def test_the_api_server_hangs(tmp_path):
 def test_the_autoscaler_dies_and_returns(tmp_path):
     with cluster(tmp_path) as kube:
         kube.workload("hello")
-        with both(tmp_path, kube, service("hello", kube, "port = 8080 stable_window = 4s")) as s:
+        with both(tmp_path, kube, service("hello", kube, "port = 8080 stable_window = 2s scale_to_zero_grace = 0")) as s:
             assert s.get("hello")[0] == 200
             before = addresses(kube, "hello")
             with Load(s, "hello") as load:
@@ -369,7 +371,7 @@ def test_the_idle_ones_go(tmp_path):
         with both(tmp_path, kube, services) as s:
             busy = [s.connect() for _ in range(2)]
             for c in busy:
-                c.request("GET", "/?ms=5000", "hello")
+                c.request("GET", "/?ms=3500", "hello")
             wait_until(lambda: kube.replicas("hello") == 2, what="two replicas")
             costs = [r for r in kube.seen(verb="patch", resource="pods", status=200)
                      if COST in ((r["body"].get("metadata") or {}).get("annotations") or {})]
