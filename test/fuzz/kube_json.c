@@ -1,0 +1,132 @@
+/* libFuzzer: any bytes as what an API server sends.  However they are cut, the same
+ * objects come out; and whatever is in them, everything that is asked of them is
+ * answered.  The first byte says whether it is a watch or a list. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "autoscaler/kube_failure.h"
+#include "autoscaler/kube_json.h"
+#include "autoscaler/kube_select.h"
+#include "autoscaler/kube_split.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+ask_pod(const struct kube_event *ev)
+{
+	static const char *const ports[] = {NULL, "http", "8080"};
+	struct kube_trouble trouble;
+	struct kube_pod pod;
+	size_t i;
+
+	kube_pod_decode(ev, &pod);
+	if (kube_failure_of_pod(&pod, ev->name, &trouble))
+		CHECK(trouble.reason[0] != '\0' && trouble.message[0] != '\0');
+	for (i = 0; i < ARRAY_LEN(ports); i++) {
+		char *probe = kube_pod_probe(ev, ports[i]);
+
+		CHECK(strchr(probe, '\r') == NULL && strlen(probe) < 4096);
+		kube_pod_port(ev, ports[i]);
+		free(probe);
+	}
+}
+
+static void
+ask_workload(const struct kube_event *ev)
+{
+	struct kube_select *select = NULL;
+	struct kube_trouble trouble;
+	struct kube_workload w;
+	struct err e;
+
+	kube_workload_decode(ev, &w);
+	kube_failure_of_workload(&w, &trouble);
+	if (w.selector != NULL)
+		select = kube_select_parse(w.selector, &e);
+	if (select != NULL)
+		kube_select_matches(select, kube_event_label, ev);
+	kube_select_free(&select);
+	kube_workload_fini(&w);
+}
+
+static void
+ask_answers(const char *text, size_t n)
+{
+	struct kube_scale_answer scale;
+	char *a, *b;
+	int64_t retry_s;
+	bool is_scaled;
+	struct err e;
+
+	if (kube_scale_decode(&scale, text, n, &e) == 0)
+		kube_scale_answer_fini(&scale);
+	if (kube_list_decode(text, n, &a, &b, &e) == 0) {
+		free(a);
+		free(b);
+	}
+	kube_status_decode(text, n, &a, &b, &retry_s);
+	free(a);
+	free(b);
+	free(kube_plural_decode(text, n, "Deployment", &is_scaled));
+}
+
+static bool
+ask(enum kube_piece piece, const char *text, size_t n, void *arg)
+{
+	struct kube_event ev;
+	struct err e;
+
+	strbuf_add(arg, text, n);
+	strbuf_adds(arg, piece == KUBE_ITEM ? "\ni" : "\ne");
+	ask_answers(text, n);
+	if (kube_event_decode(&ev, text, n, piece == KUBE_ITEM, &e) < 0)
+		return true;
+	ask_pod(&ev);
+	ask_workload(&ev);
+	kube_event_fini(&ev);
+	return true;
+}
+
+static bool
+note(enum kube_piece piece, const char *text, size_t n, void *arg)
+{
+	strbuf_add(arg, text, n);
+	strbuf_adds(arg, piece == KUBE_ITEM ? "\ni" : "\ne");
+	return true;
+}
+
+static int
+feed(enum kube_form form, const char *data, size_t size, size_t step, kube_split_fn *fn,
+     struct strbuf *out)
+{
+	struct kube_split s;
+	size_t at;
+	int rc = 0;
+
+	kube_split_init(&s, form);
+	for (at = 0; at < size && rc == 0; at += step)
+		rc = kube_split_feed(&s, data + at, MIN(step, size - at), fn, out);
+	kube_split_fini(&s);
+	return rc;
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	enum kube_form form = size > 0 && data[0] == 'l' ? KUBE_LIST : KUBE_LINES;
+	const char *text = size > 0 ? (const char *)data + 1 : "";
+	struct strbuf whole, cut;
+	int rc;
+
+	if (size == 0)
+		return 0;
+	strbuf_init(&whole, 0);
+	strbuf_init(&cut, 0);
+	rc = feed(form, text, size - 1, size, ask, &whole);
+	CHECK(feed(form, text, size - 1, 1 + data[size - 1] % 7, note, &cut) == rc);
+	CHECK(strcmp(strbuf_str(&whole), strbuf_str(&cut)) == 0);
+	strbuf_fini(&cut);
+	strbuf_fini(&whole);
+	return 0;
+}

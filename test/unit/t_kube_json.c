@@ -1,0 +1,284 @@
+/* kube_json: facts out of what an API server says. */
+#include "test/unit/unit.h"
+
+#include "autoscaler/kube_json.h"
+
+static void
+decode(struct kube_event *ev, const char *text)
+{
+	struct err e = {.text = ""};
+
+	if (kube_event_decode(ev, text, strlen(text), text[2] != 't', &e) < 0)
+		fail_msg("%s: %s", text, e.text);
+}
+
+static void
+events(void **state)
+{
+	struct kube_event ev;
+	struct err e;
+	size_t i;
+	static const char *const mistakes[] = {"",
+					       "{",
+					       "[]",
+					       "{}",
+					       "{\"type\":\"ADDED\"}",
+					       "{\"type\":\"NEW\",\"object\":{}}",
+					       "{\"type\":\"ADDED\",\"object\":[]}",
+					       "{\"type\":\"ADDED\",\"object\":{}}x"};
+
+	(void)state;
+	decode(&ev, "{\"type\":\"MODIFIED\",\"object\":{\"metadata\":{\"name\":\"a\",\"namespace\":"
+		    "\"n\",\"uid\":\"u\",\"resourceVersion\":\"7\",\"labels\":{\"k\":\"v\"},"
+		    "\"annotations\":{\"x\":\"1\",\"bad\":2}}}}");
+	assert_int_equal(ev.type, KUBE_MODIFIED);
+	assert_string_equal(ev.name, "a");
+	assert_string_equal(ev.ns, "n");
+	assert_string_equal(ev.uid, "u");
+	assert_string_equal(ev.rv, "7");
+	assert_string_equal(kube_event_label(&ev, "k"), "v");
+	assert_null(kube_event_label(&ev, "x"));
+	assert_string_equal(kube_event_annotation(&ev, "x"), "1");
+	kube_event_fini(&ev);
+	decode(&ev, "{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"9\","
+		    "\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}},\"spec\":"
+		    "{\"containers\":null}}}");
+	assert_true(ev.is_initial_end);
+	assert_string_equal(ev.name, "");
+	kube_event_fini(&ev);
+	decode(&ev,
+	       "{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"metadata\":{},\"code\":410,"
+	       "\"reason\":\"Expired\",\"message\":\"too old\"}}");
+	assert_int_equal(ev.code, 410);
+	assert_string_equal(ev.reason, "Expired");
+	kube_event_fini(&ev);
+	for (i = 0; i < ARRAY_LEN(mistakes); i++)
+		assert_int_equal(
+			kube_event_decode(&ev, mistakes[i], strlen(mistakes[i]), false, &e), -1);
+}
+
+#define POD(spec, status)                                                                          \
+	"{\"metadata\":{\"name\":\"p\"},\"spec\":{\"containers\":[" spec "]},\"status\":{" status  \
+	"}}"
+#define PORTS(list) "\"ports\":[" list "]"
+#define HTTP "{\"name\":\"http\",\"containerPort\":8080}"
+#define ADMIN "{\"name\":\"admin\",\"containerPort\":9090}"
+#define PROBE(what) ",\"readinessProbe\":{" what "}"
+
+static void
+ports(void **state)
+{
+	static const struct {
+		const char *pod, *port;
+		unsigned expected;
+	} v[] = {
+		{POD("{" PORTS(HTTP) "}", ""), "http", 8080},
+		{POD("{" PORTS(HTTP) "}", ""), "9000", 9000}, /* it need not be declared */
+		{POD("{" PORTS(HTTP) "}", ""), "grpc", 0},
+		{POD("{" PORTS(ADMIN "," HTTP) "}", ""), NULL, 8080}, /* the one called http */
+		{POD("{" PORTS(ADMIN) "}", ""), NULL, 9090},	      /* the only one */
+		{POD("{" PORTS(ADMIN ",{\"containerPort\":1}") "}", ""), NULL, 0},
+		{POD("{}", ""), NULL, 0},
+		{POD("{},{" PORTS(HTTP) "}", ""), "http", 8080},
+		{"{}", NULL, 0},
+		{"{}", "80", 80},
+		{POD("{" PORTS("{\"name\":\"http\",\"containerPort\":70000}") "}", ""), "http", 0},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(v); i++) {
+		struct kube_event ev;
+
+		decode(&ev, v[i].pod);
+		assert_int_equal(kube_pod_port(&ev, v[i].port), v[i].expected);
+		kube_event_fini(&ev);
+	}
+}
+
+static void
+probes(void **state)
+{
+	static const struct {
+		const char *pod, *port, *expected;
+		bool has_probe;
+	} v[] = {
+		{POD("{" PORTS(HTTP) "}", ""), "http", "tcp", false},
+		{POD("{" PORTS(HTTP "," ADMIN)
+			     PROBE("\"httpGet\":{\"path\":\"/h\",\"port\":\"admin\","
+				   "\"scheme\":\"HTTP\"}") "}",
+		     ""),
+		 "http", "http://:9090/h", true},
+		{POD("{" PORTS(HTTP)
+			     PROBE("\"httpGet\":{\"path\":\"h\",\"port\":8080,\"httpHeaders\":[{"
+				   "\"name\":\"Host\",\"value\":\"a b\"}]}") "}",
+		     ""),
+		 "http", "http://:8080/h\nHost: a b", true},
+		{POD("{" PORTS(HTTP) PROBE("\"tcpSocket\":{\"port\":8080}") "}", ""), "http",
+		 "tcp://:8080", true},
+		/* what only the platform can ask */
+		{POD("{" PORTS(HTTP) PROBE("\"exec\":{\"command\":[\"x\"]}") "}", ""), "http",
+		 "ready", true},
+		{POD("{" PORTS(HTTP) PROBE("\"grpc\":{\"port\":8080}") "}", ""), "http", "ready",
+		 true},
+		{POD("{" PORTS(HTTP) PROBE("\"httpGet\":{\"path\":\"/\",\"port\":8080,\"scheme\":"
+					   "\"HTTPS\"}") "}",
+		     ""),
+		 "http", "ready", true},
+		{POD("{" PORTS(HTTP) PROBE("\"httpGet\":{\"path\":\"/\",\"port\":8080,\"host\":"
+					   "\"10.0.0.9\"}") "}",
+		     ""),
+		 "http", "ready", true},
+		{POD("{" PORTS(HTTP) PROBE("\"httpGet\":{\"path\":\"/\",\"port\":\"none\"}") "}",
+		     ""),
+		 "http", "ready", true},
+		/* nothing that could become a second request */
+		{POD("{" PORTS(HTTP)
+			     PROBE("\"httpGet\":{\"path\":\"/a\\r\\nX: y\",\"port\":8080}") "}",
+		     ""),
+		 "http", "ready", true},
+		{POD("{" PORTS(HTTP)
+			     PROBE("\"httpGet\":{\"path\":\"/\",\"port\":8080,\"httpHeaders\":[{"
+				   "\"name\":\"A\",\"value\":\"b\\nC: d\"}]}") "}",
+		     ""),
+		 "http", "ready", true},
+		/* another container's */
+		{POD("{" PORTS(HTTP) "},{" PORTS(ADMIN) PROBE("\"exec\":{}") "}", ""), "http",
+		 "tcp", false},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(v); i++) {
+		struct kube_event ev;
+		char *probe;
+
+		decode(&ev, v[i].pod);
+		probe = kube_pod_probe(&ev, v[i].port);
+		assert_string_equal(probe, v[i].expected);
+		assert_int_equal(kube_pod_has_probe(&ev, v[i].port), v[i].has_probe);
+		free(probe);
+		kube_event_fini(&ev);
+	}
+}
+
+static void
+pods(void **state)
+{
+	struct kube_event ev;
+	struct kube_pod p;
+
+	(void)state;
+	decode(&ev,
+	       "{\"metadata\":{\"deletionTimestamp\":\"2026-01-01T00:00:00Z\",\"annotations\":{"
+	       "\"controller.kubernetes.io/pod-deletion-cost\":\"-5\"},\"ownerReferences\":[{"
+	       "\"kind\":\"X\",\"name\":\"x\"},{\"kind\":\"ReplicaSet\",\"name\":\"a-1\","
+	       "\"controller\":true}]},\"status\":{\"phase\":\"Running\",\"podIPs\":[{\"ip\":"
+	       "\"fd00::9\"}],\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}],"
+	       "\"containerStatuses\":[{\"restartCount\":2},{\"restartCount\":1}]}}");
+	kube_pod_decode(&ev, &p);
+	assert_string_equal(p.ip, "fd00::9");
+	assert_string_equal(p.owner_kind, "ReplicaSet");
+	assert_string_equal(p.owner_name, "a-1");
+	assert_string_equal(p.cost, "-5");
+	assert_true(p.is_deleting && p.is_ready && !p.is_over);
+	assert_int_equal(p.restarts, 3);
+	kube_event_fini(&ev);
+	decode(&ev, "{\"status\":{\"phase\":\"Failed\",\"podIP\":\"\"}}");
+	kube_pod_decode(&ev, &p);
+	assert_null(p.ip);
+	assert_true(p.is_over && !p.is_ready && !p.is_deleting);
+	kube_event_fini(&ev);
+}
+
+static void
+workloads(void **state)
+{
+	struct kube_event ev;
+	struct kube_workload w;
+
+	(void)state;
+	decode(&ev,
+	       "{\"metadata\":{\"managedFields\":[{\"manager\":\"kubectl\",\"time\":"
+	       "\"2026-01-01T00:00:00Z\",\"fieldsV1\":{\"f:spec\":{\"f:replicas\":{}}}},{\"manager\":"
+	       "\"hpa\",\"time\":\"2026-01-02T00:00:00Z\",\"fieldsV1\":{\"f:spec\":{\"f:replicas\":"
+	       "{}}}},{\"manager\":\"late\",\"time\":\"2026-01-03T00:00:00Z\",\"fieldsV1\":{"
+	       "\"f:status\":{}}}]},\"spec\":{\"replicas\":0,\"selector\":{\"matchLabels\":{\"app\":"
+	       "\"a\"},\"matchExpressions\":[{\"key\":\"t\",\"operator\":\"In\",\"values\":[\"x\","
+	       "\"y\"]},{\"key\":\"c\",\"operator\":\"DoesNotExist\"},{\"key\":\"d\",\"operator\":"
+	       "\"Exists\"},{\"key\":\"e\",\"operator\":\"NotIn\",\"values\":[\"z\"]}]}},\"status\":{"
+	       "\"conditions\":[{\"type\":\"ReplicaFailure\",\"status\":\"True\",\"reason\":"
+	       "\"FailedCreate\",\"message\":\"exceeded quota\"}]}}");
+	kube_workload_decode(&ev, &w);
+	assert_int_equal(w.replicas, 0);
+	assert_string_equal(w.selector, "app=a,t in (x,y),!c,d,e notin (z)");
+	assert_string_equal(w.manager, "hpa");
+	assert_string_equal(w.failure_reason, "FailedCreate");
+	assert_string_equal(w.failure_message, "exceeded quota");
+	kube_workload_fini(&w);
+	kube_event_fini(&ev);
+	decode(&ev, "{\"spec\":{\"selector\":{}}}");
+	kube_workload_decode(&ev, &w);
+	assert_int_equal(w.replicas, 1); /* the server's default */
+	assert_null(w.selector);
+	assert_null(w.failure_reason);
+	kube_workload_fini(&w);
+	kube_event_fini(&ev);
+}
+
+static void
+answers(void **state)
+{
+	static const char scale[] = "{\"kind\":\"Scale\",\"metadata\":{\"resourceVersion\":\"5\"},"
+				    "\"spec\":{},\"status\":{\"selector\":\"app=a\"}}";
+	static const char list[] = "{\"resourceVersion\":\"8\",\"continue\":\"abc\"}";
+	static const char status[] =
+		"{\"kind\":\"Status\",\"reason\":\"Forbidden\",\"message\":\"no\","
+		"\"details\":{\"retryAfterSeconds\":3}}";
+	static const char kinds[] =
+		"{\"resources\":[{\"name\":\"rollouts/status\",\"kind\":\"Rollout\"},"
+		"{\"name\":\"rollouts\",\"kind\":\"Rollout\"},{\"name\":"
+		"\"rollouts/scale\",\"kind\":\"Scale\"}]}";
+	struct kube_scale_answer a;
+	char *rv, *next, *plural;
+	int64_t retry_s;
+	bool is_scaled;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(kube_scale_decode(&a, scale, strlen(scale), &e), 0);
+	assert_int_equal(a.replicas, 0); /* 0 is left out */
+	assert_string_equal(a.rv, "5");
+	assert_string_equal(a.selector, "app=a");
+	kube_scale_answer_fini(&a);
+	assert_int_equal(kube_scale_decode(&a, status, strlen(status), &e), -1);
+	assert_int_equal(kube_list_decode(list, strlen(list), &rv, &next, &e), 0);
+	assert_string_equal(rv, "8");
+	assert_string_equal(next, "abc");
+	free(rv);
+	free(next);
+	kube_status_decode(status, strlen(status), &rv, &next, &retry_s);
+	assert_string_equal(rv, "Forbidden");
+	assert_string_equal(next, "no");
+	assert_int_equal(retry_s, 3);
+	free(rv);
+	free(next);
+	kube_status_decode("<html>", 6, &rv, &next, &retry_s);
+	assert_true(rv == NULL && next == NULL && retry_s == 0);
+	plural = kube_plural_decode(kinds, strlen(kinds), "Rollout", &is_scaled);
+	assert_string_equal(plural, "rollouts");
+	assert_true(is_scaled);
+	free(plural);
+	assert_null(kube_plural_decode(kinds, strlen(kinds), "Other", &is_scaled));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(events), cmocka_unit_test(ports),     cmocka_unit_test(probes),
+		cmocka_unit_test(pods),	  cmocka_unit_test(workloads), cmocka_unit_test(answers),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
