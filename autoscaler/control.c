@@ -369,6 +369,7 @@ control_facts(const struct control *c)
 				      .reload_failures = c->reload_failures,
 				      .max_instances = max_instances(c->settings),
 				      .driver = classes[c->first->autoscaler.driver]->name,
+				      .platform = c->platform,
 				      .reconcile = c->reconcile,
 				      .hub = c->hub,
 				      .is_stopping = c->is_stopping};

@@ -26,6 +26,7 @@ struct control_facts {
 	uint64_t reloads, reload_failures;
 	uint32_t max_instances; /* over all revisions; 0: no ceiling */
 	const char *driver;
+	struct driver *platform; /* that one; NULL: closed */
 	const struct reconcile *reconcile;
 	struct hub *hub;
 	bool is_stopping;

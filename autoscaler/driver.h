@@ -57,6 +57,17 @@ struct driver {
 	void *arg;
 };
 
+/* What a driver has asked of its platform since it was opened. */
+struct driver_counts {
+	uint64_t requests;
+	uint64_t errors;   /* that brought no answer */
+	uint64_t refusals; /* that brought a 4xx or 5xx */
+	uint64_t events;   /* that watches told */
+	uint64_t lists;	   /* times that a kind of object was told whole */
+	uint64_t watches;  /* times that a watch was begun where one had ended */
+	uint64_t foreign;  /* changes of a scale by another hand */
+};
+
 struct driver_class {
 	const char *name;
 	/* Instances are its own: those of a revision that is gone are ended.  (Where false,
@@ -80,6 +91,8 @@ struct driver_class {
 	void (*close)(struct driver *, bool stop_all);
 	/* May be NULL.  Services found by the driver itself; borrowed until the next call. */
 	const struct service_conf *(*services)(struct driver *, size_t *n);
+	/* May be NULL. */
+	void (*counts)(struct driver *, struct driver_counts *);
 };
 
 /* driver_addresses: revisions with `addresses`, which run elsewhere; always there. */

@@ -513,6 +513,21 @@ kubernetes_open(struct loop *loop, const struct settings *s, const struct driver
 }
 
 static void
+kubernetes_counts(struct driver *driver, struct driver_counts *out)
+{
+	const struct kube_driver *d = of(driver);
+	const struct kube_http_counts *http = kube_http_counts(d->http);
+
+	*out = (struct driver_counts){.requests = http->requests,
+				      .errors = http->errors,
+				      .refusals = http->refused,
+				      .events = d->shared.counts.events,
+				      .lists = d->shared.counts.lists,
+				      .watches = d->shared.counts.restarts,
+				      .foreign = d->foreign_n};
+}
+
+static void
 kubernetes_close(struct driver *driver, bool stop_all)
 {
 	struct kube_driver *d = of(driver);
@@ -548,4 +563,5 @@ const struct driver_class driver_kubernetes = {
 	.set_scale = kubernetes_set_scale,
 	.instance_answers = kubernetes_instance_answers,
 	.close = kubernetes_close,
+	.counts = kubernetes_counts,
 };

@@ -16,7 +16,7 @@
 #include "common/strbuf.h"
 
 #define IDLE_CONNECTIONS 16L
-#define WAKES_MOST 64 /* at a time; each is a connection */
+#define WAKES_MOST 32 /* at a time; each is a connection */
 #define NORMAL_MOST 8 /* at a time */
 #define WARM_N 2      /* connections that are kept open */
 #define WARM_EVERY (15 * CLK_S)
@@ -281,15 +281,17 @@ leave(struct kube_request *r)
 }
 
 static void
-note_presence(struct kube_http *h, bool is_there)
+note_presence(struct kube_http *h, bool is_there, const char *why)
 {
 	int64_t since = h->away_since_ns;
 
-	if (!is_there) {
-		if (since == 0)
-			h->away_since_ns = clk_now();
-		return;
+	if (!is_there && since == 0) {
+		h->away_since_ns = clk_now();
+		log_warn(NULL, "API server does not answer", "server=%s err=%s", h->config->server,
+			 why);
 	}
+	if (!is_there)
+		return;
 	h->away_since_ns = 0;
 	if (since != 0)
 		h->ops->on_back(since, h->arg);
@@ -379,7 +381,7 @@ on_done(CURL *easy, CURLcode result, void *arg)
 	leave(r);
 	/* A stream that breaks off says nothing: a new one will. */
 	if (is_answered || r->priority != KUBE_STREAM)
-		note_presence(h, is_answered);
+		note_presence(h, is_answered, failure_text(r, result));
 	if (result == CURLE_OK && try_again(r, status))
 		return;
 	tell(r, result);

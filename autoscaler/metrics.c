@@ -46,6 +46,24 @@ put_process(struct strbuf *b, const struct control_facts *f)
 	put_one(b, M_MAX_INSTANCES, f->max_instances);
 }
 
+/* What the driver asks of a platform behind it. */
+static void
+put_platform(struct strbuf *b, struct driver *d)
+{
+	struct driver_counts c;
+
+	if (d == NULL || d->class->counts == NULL)
+		return;
+	d->class->counts(d, &c);
+	put_one(b, M_PLATFORM_REQUESTS, (double)c.requests);
+	put_one(b, M_PLATFORM_ERRORS, (double)c.errors);
+	put_one(b, M_PLATFORM_REFUSALS, (double)c.refusals);
+	put_one(b, M_PLATFORM_EVENTS, (double)c.events);
+	put_one(b, M_PLATFORM_LISTS, (double)c.lists);
+	put_one(b, M_PLATFORM_WATCHES, (double)c.watches);
+	put_one(b, M_PLATFORM_FOREIGN, (double)c.foreign);
+}
+
 static void
 put_decisions(struct strbuf *b, const struct reconcile *r)
 {
@@ -182,6 +200,7 @@ metrics_write(struct strbuf *b, void *arg)
 	struct control_facts f = control_facts(arg);
 
 	put_process(b, &f);
+	put_platform(b, f.platform);
 	put_decisions(b, f.reconcile);
 	put_revisions(b, f.reconcile);
 	put_drains(b, f.reconcile);
