@@ -8,6 +8,10 @@
 #include "common/clk.h"
 
 #define HEADS_A_ROUND 64
+/* Of one connection in one turn, so that the others of the worker have theirs. */
+#define HEADS_A_TURN 32
+#define LINGER_READS 4
+
 #define LINGER_NS (2 * CLK_S) /* how long a client may go on sending after its answer */
 
 static void on_ready(struct io *);
@@ -209,12 +213,15 @@ static void
 read_heads(struct conn *c)
 {
 	const struct limits *limits = &c->w->conf->limits;
+	int turn = 0;
 
 	c->is_pumping = true;
 	while (io_is_open(&c->io) && c->x.state == XFER_IDLE && !io_is_blocked(&c->io) &&
-	       fill(c, limits->max_head))
+	       turn++ < HEADS_A_TURN && fill(c, limits->max_head))
 		read_one(c, limits);
 	c->is_pumping = false;
+	if (turn > HEADS_A_TURN)
+		io_yield(&c->io, c->w->loop);
 }
 
 /* --- ending --- */
@@ -238,6 +245,7 @@ is_leaving(const struct conn *c)
 static void
 linger(struct conn *c)
 {
+	int turn = 0;
 	ssize_t got;
 
 	if (io_is_blocked(&c->io))
@@ -250,9 +258,11 @@ linger(struct conn *c)
 	}
 	do
 		got = io_read(&c->io, c->w->buf, PLANE_BUFFER);
-	while (got > 0);
+	while (got > 0 && ++turn < LINGER_READS);
 	if (got < 0)
 		conn_close(c, false);
+	else if (got > 0)
+		io_yield(&c->io, c->w->loop);
 }
 
 void

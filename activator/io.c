@@ -24,10 +24,11 @@ on_event(evutil_socket_t fd, short what, void *arg)
 }
 
 void
-io_open(struct io *io, struct loop *loop, int fd, bool is_connecting,
-	void (*on_ready)(struct io *))
+io_open(struct io *io, struct loop *loop, int fd, bool is_connecting, void (*on_ready)(struct io *))
 {
-	*io = (struct io){.fd = fd, .on_ready = on_ready, .is_connecting = is_connecting,
+	*io = (struct io){.fd = fd,
+			  .on_ready = on_ready,
+			  .is_connecting = is_connecting,
 			  .can_write = !is_connecting};
 	event_assign(&io->ev, loop_base(loop), fd,
 		     EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, on_event, io);
@@ -126,8 +127,7 @@ keep(struct io *io, const struct iovec *iov, int n, size_t skip)
 	for (; n > 0; iov++, n--) {
 		size_t cut = MIN(skip, iov->iov_len);
 
-		memcpy(io->out + io->out_n, (const char *)iov->iov_base + cut,
-		       iov->iov_len - cut);
+		memcpy(io->out + io->out_n, (const char *)iov->iov_base + cut, iov->iov_len - cut);
 		io->out_n += (uint32_t)(iov->iov_len - cut);
 		skip -= cut;
 	}
@@ -181,6 +181,26 @@ io_flush(struct io *io)
 	io->out = NULL;
 	io->out_at = io->out_cap = 0;
 	return 1;
+}
+
+/* At the tail, since what is made active within a round is run in the same one; before
+ * what was closed meanwhile is freed, which was deferred later. */
+static void
+on_turn(void *arg)
+{
+	struct io *io = arg;
+
+	io->is_yielding = false;
+	if (io_is_open(io))
+		event_active(&io->ev, EV_READ, 1);
+}
+
+void
+io_yield(struct io *io, struct loop *loop)
+{
+	if (!io->is_yielding)
+		loop_defer_free(loop, io, on_turn);
+	io->is_yielding = true;
 }
 
 int

@@ -16,13 +16,14 @@ struct loop;
 struct io {
 	struct event ev;
 	void (*on_ready)(struct io *); /* something of the flags below has changed */
-	char *out; /* what is still to be written, or NULL */
+	char *out;		       /* what is still to be written, or NULL */
 	uint32_t out_at, out_n, out_cap;
 	int fd;		/* -1: closed */
 	bool can_read;	/* a read may find something (edge seen, not drained yet) */
 	bool can_write; /* the last write was not short */
 	bool is_hup;	/* the peer has closed its side, or all of it */
 	bool is_connecting;
+	bool is_yielding; /* io_yield(), until its turn comes */
 };
 
 #define IO_NOTHING 0
@@ -30,8 +31,7 @@ struct io {
 #define IO_ERROR (-2) /* errno says which */
 
 /* Take over fd (non-blocking) and watch it.  is_connecting: connect(2) is under way. */
-void io_open(struct io *, struct loop *, int fd, bool is_connecting,
-	     void (*on_ready)(struct io *));
+void io_open(struct io *, struct loop *, int fd, bool is_connecting, void (*on_ready)(struct io *));
 bool io_is_open(const struct io *);
 /* Close; abort: with a reset, so that the peer cannot take it for a clean end. */
 void io_close(struct io *, bool abort);
@@ -50,6 +50,10 @@ io_is_blocked(const struct io *io)
 {
 	return io->out_n > 0;
 }
+
+/* What can be read is left for later: on_ready is called again when all others of the
+ * loop have had their turn. */
+void io_yield(struct io *, struct loop *);
 
 /* A connect that was under way: 0 done, 1 not yet, -1 failed (errno). */
 NODISCARD int io_connected(struct io *);

@@ -5,12 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/clk.h"
 #include "activator/plane.h"
 #include "activator/put.h"
+#include "common/clk.h"
 
-#define SMALL 2048		   /* copied behind a head rather than sent as a vector */
+#define SMALL 2048			/* copied behind a head rather than sent as a vector */
 #define READ_LEAST ((uint32_t)16 << 10) /* towards a peer that does not keep up */
+
+/* Reads in one turn: who never runs dry must not keep the others of its worker waiting. */
+#define TURN 4
 
 static const char crlf[] = "\r\n", last_chunk[] = "0\r\n";
 
@@ -112,9 +115,10 @@ void
 relay_request(struct conn *c)
 {
 	struct xfer *x = &c->x;
+	int turn = 0;
 
 	while (!x->is_sent_whole && !io_is_blocked(&x->up->io) && !x->up->is_broken &&
-	       more_request(c)) {
+	       turn++ < TURN && more_request(c)) {
 		char *whole = c->in;
 		ssize_t used = pass_request(c, c->in, c->in_n);
 
@@ -137,6 +141,8 @@ relay_request(struct conn *c)
 		}
 	}
 	conn_keep_input(c);
+	if (turn > TURN)
+		io_yield(&c->io, c->w->loop);
 }
 
 /* --- response bodies --- */
@@ -227,8 +233,8 @@ static void
 response_done(struct upstream *u, bool is_surplus)
 {
 	struct conn *c = u->conn;
-	bool is_reusable = u->is_persistent && !is_surplus && c->x.is_sent_whole &&
-			   !u->is_broken && !io_is_blocked(&u->io) && is_quiet(u);
+	bool is_reusable = u->is_persistent && !is_surplus && c->x.is_sent_whole && !u->is_broken &&
+			   !io_is_blocked(&u->io) && is_quiet(u);
 
 	if (c->x.framing_out == FRAMING_CLOSE)
 		c->x.is_persistent = false;
@@ -351,7 +357,8 @@ take_head(struct upstream *u, char *buf, size_t head_n, size_t rest)
 		return -1;
 	}
 	if (r.status == 101) {
-		if (!c->x.is_sent_whole) { /* where the request ends is not where the tunnel begins */
+		if (!c->x.is_sent_whole) { /* where the request ends is not where the tunnel begins
+					    */
 			xfer_refuse(c, OUT_UPSTREAM_PROTOCOL, "it upgraded before it had the body");
 			return -1;
 		}
@@ -452,11 +459,19 @@ void
 relay_response(struct upstream *u)
 {
 	struct conn *c = u->conn;
+	int turn = 0;
 
 	while (u->conn == c && io_is_open(&u->io) && u->io.can_read && !io_is_blocked(&c->io) &&
 	       c->x.state == XFER_EXCHANGE) {
-		size_t have = partial_to_buf(u);
-		ssize_t got = io_read(&u->io, u->w->buf + have, u->read_size - have);
+		size_t have;
+		ssize_t got;
+
+		if (turn++ == TURN) {
+			io_yield(&u->io, u->w->loop);
+			return;
+		}
+		have = partial_to_buf(u);
+		got = io_read(&u->io, u->w->buf + have, u->read_size - have);
 
 		if (got <= 0) {
 			if (have > 0)
@@ -508,10 +523,19 @@ drop_piece(struct upstream *u, size_t n)
 void
 relay_drop(struct upstream *u)
 {
+	int turn = 0;
+
 	while (u->io.can_read) {
-		size_t have = partial_to_buf(u);
 		bool had_head = u->is_head_read;
-		ssize_t got = io_read(&u->io, u->w->buf + have, PLANE_BUFFER - have);
+		size_t have;
+		ssize_t got;
+
+		if (turn++ == TURN) {
+			io_yield(&u->io, u->w->loop);
+			return;
+		}
+		have = partial_to_buf(u);
+		got = io_read(&u->io, u->w->buf + have, PLANE_BUFFER - have);
 
 		if (got == IO_NOTHING) {
 			if (have > 0)
@@ -535,10 +559,17 @@ relay_drop(struct upstream *u)
 static int
 flow(struct conn *c, struct io *from, struct io *to, bool is_eof)
 {
-	while (!is_eof && !io_is_blocked(to)) {
-		ssize_t got = io_read(from, c->w->buf, PLANE_BUFFER);
-		struct iovec iov = {.iov_base = c->w->buf};
+	int turn = 0;
 
+	while (!is_eof && !io_is_blocked(to)) {
+		struct iovec iov = {.iov_base = c->w->buf};
+		ssize_t got;
+
+		if (turn++ == TURN) {
+			io_yield(from, c->w->loop);
+			return 0;
+		}
+		got = io_read(from, c->w->buf, PLANE_BUFFER);
 		if (got == IO_NOTHING)
 			return 0;
 		if (got == IO_ERROR)
