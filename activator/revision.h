@@ -153,7 +153,8 @@ struct shard {
 	/* the period that runs */
 	_Atomic uint32_t in_flight, parked_n; /* read by /status, too */
 	uint32_t peak;
-	double integral_ns; /* of in_flight + parked_n over time */
+	double integral_ns; /* of in_flight + parked_n over time … */
+	double waiting_ns;  /* … and of parked_n alone */
 	int64_t period_start_ns, changed_ns;
 	uint64_t period_requests, period_completed;
 	double period_latency_s;

@@ -34,6 +34,7 @@ static void
 change(struct shard *s, _Atomic uint32_t *counter, int64_t now, int n)
 {
 	s->integral_ns += (double)requests(s) * (double)(now - s->changed_ns);
+	s->waiting_ns += (double)get(&s->parked_n) * (double)(now - s->changed_ns);
 	s->changed_ns = now;
 	atomic_store_explicit(counter, (uint32_t)((int)get(counter) + n), memory_order_relaxed);
 	s->peak = MAX(s->peak, requests(s));
@@ -60,6 +61,7 @@ take_period(struct shard *s, struct shard_period *p, int64_t now)
 	*p = (struct shard_period){
 		.rev = revision_ref(s->rev),
 		.concurrency = span > 0 ? s->integral_ns / (double)span : 0,
+		.waiting = span > 0 ? s->waiting_ns / (double)span : 0,
 		.peak = s->peak,
 		.in_flight = get(&s->in_flight),
 		.parked = get(&s->parked_n),
@@ -67,7 +69,7 @@ take_period(struct shard *s, struct shard_period *p, int64_t now)
 		.completed = s->period_completed,
 		.latency_s = s->period_latency_s,
 	};
-	s->integral_ns = 0;
+	s->integral_ns = s->waiting_ns = 0;
 	s->period_start_ns = now;
 	s->peak = requests(s);
 	s->period_requests = s->period_completed = 0;

@@ -11,7 +11,7 @@
 #define INSTANCE_BYTES 64	      /* of one instance in it, its id aside */
 
 struct sum {
-	double concurrency, latency_s;
+	double concurrency, waiting, latency_s;
 	uint32_t peak, in_flight, parked;
 	uint64_t requests, completed;
 };
@@ -110,6 +110,7 @@ stat_of(const struct revision *rev, const struct sum *sum, int64_t now)
 	struct msg_stat stat = {
 		.name = rev->name,
 		.concurrency = sum->concurrency,
+		.waiting = sum->waiting,
 		.peak = sum->peak,
 		.requests = sum->requests,
 		.parked = sum->parked,
@@ -191,6 +192,7 @@ add_period(struct stats *s, const struct shard_period *p)
 		hmap_put(&s->sums, p->rev->name, sum);
 	}
 	sum->concurrency += p->concurrency;
+	sum->waiting += p->waiting;
 	sum->latency_s += p->latency_s;
 	sum->peak += p->peak;
 	sum->in_flight += p->in_flight;

@@ -117,9 +117,8 @@ tell_driver(struct driver *d, const struct reconcile_item *items, size_t n)
 	free(v);
 }
 
-/* The ceiling over all revisions; 0: none. */
-static uint32_t
-max_instances(const struct settings *s)
+uint32_t
+control_max_instances(const struct settings *s)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
@@ -132,7 +131,7 @@ max_instances(const struct settings *s)
 static void
 apply_services(struct control *c)
 {
-	const struct reconcile_conf conf = {.max_instances = max_instances(c->settings),
+	const struct reconcile_conf conf = {.max_instances = control_max_instances(c->settings),
 					    .drain_timeout = c->settings->autoscaler.drain_timeout};
 	const struct service_conf *found = NULL;
 	struct reconcile_item *items;
@@ -367,7 +366,7 @@ control_facts(const struct control *c)
 				      .generation = c->generation,
 				      .reloads = c->reloads,
 				      .reload_failures = c->reload_failures,
-				      .max_instances = max_instances(c->settings),
+				      .max_instances = control_max_instances(c->settings),
 				      .driver = classes[c->first->autoscaler.driver]->name,
 				      .platform = c->platform,
 				      .reconcile = c->reconcile,

@@ -19,6 +19,9 @@ NODISCARD struct control *control_open(struct loop *, struct settings **, struct
 /* After the loop has stopped. */
 void control_close(struct control **);
 
+/* The ceiling over all revisions that holds with these settings; 0: none. */
+uint32_t control_max_instances(const struct settings *);
+
 /* --- to be looked at (status.c, metrics.c) --- */
 struct control_facts {
 	const char *id;

@@ -2,21 +2,27 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/clk.h"
 
-#define UNKNOWN_MOST 3u /* instances started while nothing is known of a revision */
+#define UNKNOWN_MOST 3u	    /* instances started while nothing is known of a revision */
+#define ASSUMED_START_S 1.0 /* where instances were taken up: their start was not seen */
 
-/* scale_down_delay: the wishes of the last so many steps, as maxima. */
-#define DELAY_SLOTS 64
+/* scale_down_delay: the wishes that something lower has followed, the highest and oldest
+ * first, each with the last time that it was wished. */
+#define WISHES 64
+struct wish {
+	uint32_t wanted;
+	int64_t at_ns;
+};
 
 struct decide_state {
 	bool is_panicking, was_initial;
 	int64_t panic_ns;  /* the last instant over the threshold */
-	double panic_most; /* wanted most in this panic */
-	int64_t idle_ns;   /* since when nothing is asked; 0: something is */
-	uint32_t delay[DELAY_SLOTS];
-	int64_t delay_slot[DELAY_SLOTS]; /* which step each is of */
+	double panic_most; /* wanted most in this panic, or in the last one */
+	struct wish wishes[WISHES];
+	size_t wishes_n;
 };
 
 static const char *const names[] = {
@@ -68,21 +74,39 @@ decide_state_free(struct decide_state **sp)
 	*sp = NULL;
 }
 
-/* What one instance is for: config of knative.md 2.4, `total`. */
-static double
-total_of(const struct scaling *s, const struct decide_view *v)
+double
+decide_total(const struct scaling *s, uint32_t container_concurrency, double override)
 {
-	double total = s->metric == METRIC_RPS ? 200 : 100;
+	double total = s->metric == METRIC_RPS ? 200 : 100; /* knative.md 2.4, `total` */
 
-	if (v->target_override > 0)
-		total = v->target_override;
+	if (override > 0)
+		total = override;
 	else if (s->target > 0)
 		total = s->target;
-	else if (s->metric != METRIC_RPS && v->container_concurrency > 0)
-		total = v->container_concurrency;
-	if (s->metric != METRIC_RPS && v->container_concurrency > 0)
-		total = MIN(total, v->container_concurrency);
+	else if (s->metric != METRIC_RPS && container_concurrency > 0)
+		total = container_concurrency;
+	if (s->metric != METRIC_RPS && container_concurrency > 0)
+		total = MIN(total, container_concurrency);
 	return total;
+}
+
+static uint32_t
+has_of(const struct decide_view *v)
+{
+	return v->ready + v->starting;
+}
+
+/* Somebody is being served, or waits. */
+static bool
+is_used(const struct decide_view *v)
+{
+	return v->in_flight + v->parked > 0 || v->is_asked;
+}
+
+static uint32_t
+whole(double n)
+{
+	return (uint32_t)MIN(MAX(n, 0), (double)UINT32_MAX);
 }
 
 static void
@@ -106,103 +130,189 @@ at_most(struct decide_out *o, uint32_t most, enum decide_rule rule)
 		set(o, most, rule);
 }
 
-/* Parked requests, while nothing answers: as many instances as clear them in about one
- * start-up time (Little: one instance clears target x start / latency in it), never more
- * than backlog / target.  While nothing is known, at most UNKNOWN_MOST. */
-static uint32_t
-backlog(const struct decide_view *v, double total, enum decide_rule *rule)
-{
-	double most = ceil(MAX(v->parked, 1u) / total), n;
+/* --- the backlog ---
+ *
+ * What is parked is cleared within half a start-up time of the instances that are started
+ * for it, so that whoever waits is answered after about one and a half.  By Little's law
+ * one instance clears parallel x time / latency requests; what those that are ready clear
+ * until the new ones are there is not counted, and never are there more than all that is
+ * in the house needs at the target. */
 
-	if (v->latency_s < 0 || v->start_s < 0) {
-		*rule = DECIDE_ACTIVATION;
-		return (uint32_t)MIN(most, UNKNOWN_MOST);
-	}
-	*rule = DECIDE_BACKLOG;
-	n = ceil(v->parked * v->latency_s / (total * MAX(v->start_s, 0.001)));
-	return (uint32_t)MAX(MIN(n, most), 1);
+/* How long an answer takes.  Unknown: if none has come for that long, as long again may
+ * pass (the median of what is left, for something whose scale is not known). */
+static double
+latency_of(const struct decide_view *v)
+{
+	return v->latency_s >= 0 ? v->latency_s : 2 * v->waited_s;
 }
 
-/* The averages, with panic as in knative.md 2.4 (panic_hold: to the letter).  Else a panic
- * ends when the stable window wants as much as the panic window; not when the ratio falls
- * below the threshold, which the instances that it brought see to at once: they would go
- * and come each second.  Nothing is taken away in a panic. */
-static void
-by_averages(const struct scaling *s, const struct decide_view *v, struct decide_state *st,
-	    int64_t now, struct decide_out *o)
+static double
+start_of(const struct decide_view *v)
 {
-	uint32_t ready = MAX(v->ready, 1u);
-	double up = ceil(s->max_scale_up_rate * ready);
-	double down = floor(ready / s->max_scale_down_rate);
-	double stable = v->has_stable ? ceil(v->stable / o->target) : 0;
-	double panic = v->has_panic ? ceil(v->panic / o->target) : 0;
-	bool is_urgent = panic / ready >= s->panic_threshold_percentage / 100;
-	bool is_over = s->panic_hold ? st->panic_ns + s->stable_window < now : panic <= stable;
+	return MAX(v->start_s >= 0 ? v->start_s : ASSUMED_START_S, 0.001);
+}
 
-	o->raw = (uint32_t)MIN(stable, UINT32_MAX);
-	if (is_urgent) {
+/* Requests a second that one instance answers. */
+static double
+pace_of(const struct scaling *s, const struct decide_view *v, double total)
+{
+	if (s->metric == METRIC_RPS)
+		return total;
+	return MAX(v->container_concurrency, total) / MAX(latency_of(v), 1e-6);
+}
+
+static void
+by_backlog(const struct scaling *s, const struct decide_view *v, double total, struct decide_out *o)
+{
+	uint32_t parked = MAX(v->parked, 1u), most = whole(ceil((v->in_flight + parked) / total));
+	double pace, left;
+
+	if (s->metric != METRIC_RPS && v->latency_s < 0 && v->waited_s <= 0) {
+		/* Nothing is known yet: a few, until the first one has shown how fast it is. */
+		if (v->ready == 0)
+			at_least(o, MIN(most, UNKNOWN_MOST), DECIDE_ACTIVATION);
+		return;
+	}
+	pace = pace_of(s, v, total);
+	left = parked - v->ready * pace * start_of(v);
+	if (left > 0)
+		at_least(o, MIN(whole(ceil(left / (pace * start_of(v) / 2))), most),
+			 DECIDE_BACKLOG);
+	if (v->ready == 0)
+		at_least(o, 1, DECIDE_BACKLOG);
+}
+
+/* --- the averages --- */
+
+/* How many instances will have something to do when one that is started now is there: of
+ * what is in the house what takes longer than that, or is more than those that are ready
+ * get done; and what comes meanwhile.  More than that, and more than there are, is never
+ * started, whatever the averages remember of a burst that is over.  The room that
+ * target_utilization leaves is for a load that goes on, not for one that nothing follows. */
+static double
+foreseen(const struct scaling *s, const struct decide_view *v, double total, double target)
+{
+	double inside = (double)v->in_flight + v->parked, start = start_of(v);
+	double latency = MAX(v->latency_s, 1e-6), stays, undone;
+
+	if (s->metric == METRIC_RPS || v->latency_s < 0 || v->arrivals < 0)
+		return UINT32_MAX;
+	stays = inside * MAX(1 - start / latency, 0) + v->arrivals * MIN(start, latency);
+	undone = inside + v->arrivals * start - v->ready * pace_of(s, v, total) * start;
+	return ceil(MAX(stays, undone) / (v->arrivals * latency < inside / 2 ? total : target));
+}
+
+/* A panic begins as in knative.md 2.4, and ends when the stable window wants as much as
+ * the panic window (panic_hold: to the letter, a stable window after the threshold was
+ * passed last).  Not when the ratio falls below the threshold, which the instances that it
+ * brought see to at once: they would go and come each second. */
+static void
+note_panic(const struct scaling *s, struct decide_state *st, double ratio, bool is_caught_up,
+	   int64_t now)
+{
+	if (ratio >= s->panic_threshold_percentage / 100) {
 		st->panic_most = st->is_panicking ? st->panic_most : 0;
 		st->is_panicking = true;
 		st->panic_ns = now;
-	} else if (is_over) {
+	} else if (s->panic_hold ? st->panic_ns + s->stable_window < now : is_caught_up) {
 		st->is_panicking = false;
 	}
-	o->is_panicking = st->is_panicking;
+}
+
+/* In a panic nothing is taken away.  What it brought goes when it is over, but for one
+ * instance more than the stable window wants, for as long as that is: averages that
+ * scatter around a whole number of instances would have it go and come all the time. */
+static void
+keep_panic(const struct scaling *s, struct decide_state *st, double stable, int64_t now,
+	   struct decide_out *o)
+{
 	if (st->is_panicking) {
-		double want = MIN(MAX(stable, panic), up);
-
-		st->panic_most = MAX(st->panic_most, want);
-		set(o, (uint32_t)st->panic_most, DECIDE_PANIC);
-		if (want < MAX(stable, panic))
-			o->rule = DECIDE_UP_RATE;
-		return;
+		at_least(o, whole(st->panic_most), DECIDE_PANIC);
+		st->panic_most = o->wanted;
+	} else if (stable > 0 && st->panic_ns > 0 && st->panic_ns + s->stable_window >= now) {
+		at_least(o, whole(MIN(st->panic_most, stable + 1)), DECIDE_PANIC);
 	}
-	set(o, (uint32_t)stable, DECIDE_STABLE);
-	at_most(o, (uint32_t)MIN(up, UINT32_MAX), DECIDE_UP_RATE);
-	at_least(o, (uint32_t)down, DECIDE_DOWN_RATE);
 }
 
-/* The highest wish of the last scale_down_delay. */
 static void
-delay_down(const struct scaling *s, struct decide_state *st, int64_t now, struct decide_out *o)
+by_averages(const struct scaling *s, const struct decide_view *v, struct decide_state *st,
+	    int64_t now, double total, struct decide_out *o)
 {
-	int64_t step = MAX(s->scale_down_delay / (DELAY_SLOTS - 1), CLK_MS), slot = now / step;
-	uint32_t *own = &st->delay[slot % DELAY_SLOTS];
-	int i;
+	double ready = MAX(v->ready, 1u);
+	double stable = v->has_stable ? ceil(v->stable / o->target) : 0;
+	double panic = v->has_panic ? ceil(v->panic / o->target) : 0;
+	double want = stable;
 
-	if (s->scale_down_delay <= 0)
-		return;
-	if (st->delay_slot[slot % DELAY_SLOTS] != slot)
-		*own = 0;
-	st->delay_slot[slot % DELAY_SLOTS] = slot;
-	*own = MAX(*own, o->wanted);
-	for (i = 0; i < DELAY_SLOTS; i++)
-		if (st->delay_slot[i] > slot - DELAY_SLOTS)
-			at_least(o, st->delay[i], DECIDE_DOWN_DELAY);
+	o->raw = whole(stable);
+	note_panic(s, st, panic / ready, panic <= stable, now);
+	o->is_panicking = st->is_panicking;
+	if (st->is_panicking)
+		want = MAX(stable, panic);
+	set(o, whole(want), st->is_panicking ? DECIDE_PANIC : DECIDE_STABLE);
+	at_most(o, whole(ceil(s->max_scale_up_rate * ready)), DECIDE_UP_RATE);
+	at_most(o, MAX(has_of(v), whole(foreseen(s, v, total, o->target))), DECIDE_FADING);
+	at_least(o, whole(floor(ready / s->max_scale_down_rate)), DECIDE_DOWN_RATE);
+	keep_panic(s, st, stable, now, o);
 }
 
-/* Before the last instance goes. */
-static void
-keep_last(const struct scaling *s, const struct decide_view *v, struct decide_state *st,
-	  int64_t now, struct decide_out *o)
-{
-	int64_t idle = st->idle_ns == 0 ? 0 : now - st->idle_ns;
-	int64_t window = v->learned_keep_s >= 0 ? (int64_t)(v->learned_keep_s * 1e9)
-						: s->scale_to_zero_grace;
+/* --- down --- */
 
-	if (o->wanted > 0 || v->ready + v->starting == 0)
-		return;
-	if (!s->enable_scale_to_zero)
-		set(o, 1, DECIDE_ZERO_DISABLED);
-	else if (v->busy_lease_s > 0)
-		set(o, 1, DECIDE_BUSY_LEASE);
-	else if (idle < window)
-		set(o, 1, v->learned_keep_s >= 0 ? DECIDE_LEARNED : DECIDE_GRACE);
-	else if (idle < s->retention)
-		set(o, 1, DECIDE_RETENTION);
+/* How long a lower wish must have held: scale_down_delay, and as long as it would take to
+ * bring back what it takes away (no longer than a panic would take to show). */
+static int64_t
+delay_of(const struct scaling *s, const struct decide_view *v)
+{
+	double panic_ns = (double)s->stable_window * s->panic_window_percentage / 100;
+
+	return MAX(s->scale_down_delay, (int64_t)MIN(v->start_s * CLK_S, panic_ns));
+}
+
+/* The highest wish of the last `delay`. */
+static void
+delay_down(int64_t delay, struct decide_state *st, int64_t now, struct decide_out *o)
+{
+	size_t past = 0;
+
+	while (st->wishes_n > 0 && st->wishes[st->wishes_n - 1].wanted <= o->wanted)
+		st->wishes_n--;
+	if (st->wishes_n == WISHES) /* full: the lowest holds on in place of the new one */
+		st->wishes[WISHES - 1].at_ns = now;
 	else
-		o->rule = DECIDE_IDLE;
+		st->wishes[st->wishes_n++] = (struct wish){o->wanted, now};
+	while (now - st->wishes[past].at_ns >= delay && past < st->wishes_n - 1)
+		past++;
+	memmove(st->wishes, st->wishes + past, (st->wishes_n - past) * sizeof *st->wishes);
+	st->wishes_n -= past;
+	at_least(o, st->wishes[0].wanted, DECIDE_DOWN_DELAY);
 }
+
+/* Nobody is served or waits: may the last instance go?  Its window must be empty and the
+ * grace over, both counted since the last request, for we are always in the path: nothing
+ * has to be switched over before it goes.  What was learned takes the place of both. */
+static void
+to_zero(const struct scaling *s, const struct decide_view *v, struct decide_out *o)
+{
+	double window = (double)s->stable_window / CLK_S, keep = (double)s->retention / CLK_S;
+	bool is_learned = v->learned_keep_s >= 0;
+
+	if (o->wanted > 1 || (v->stable > 0 && !is_learned))
+		return;
+	set(o, 1, DECIDE_IDLE);
+	if (!s->enable_scale_to_zero)
+		o->rule = DECIDE_ZERO_DISABLED;
+	else if (v->busy_lease_s > 0)
+		o->rule = DECIDE_BUSY_LEASE;
+	else if (is_learned && v->idle_s < v->learned_keep_s)
+		o->rule = DECIDE_LEARNED;
+	else if (!is_learned && v->idle_s < (double)s->scale_to_zero_grace / CLK_S)
+		o->rule = DECIDE_GRACE;
+	else if (!is_learned && keep > 0 && v->idle_s < window + keep)
+		o->rule = DECIDE_RETENTION;
+	else
+		o->wanted = 0;
+}
+
+/* --- bounds --- */
 
 static void
 bounds(const struct scaling *s, const struct decide_view *v, struct decide_state *st,
@@ -222,44 +332,46 @@ bounds(const struct scaling *s, const struct decide_view *v, struct decide_state
 		at_most(o, s->max_scale, DECIDE_MAX_SCALE);
 }
 
+/* Silence: what there is stays, unless a bound asks for more. */
+static void
+on_silence(const struct scaling *s, const struct decide_view *v, struct decide_state *st,
+	   struct decide_out *o)
+{
+	set(o, has_of(v), DECIDE_NO_DATA);
+	bounds(s, v, st, o);
+	o->is_known = o->wanted > has_of(v);
+}
+
 struct decide_out
 decide(const struct scaling *s, const struct decide_view *v, struct decide_state *st, int64_t now)
 {
-	double total = total_of(s, v);
+	double total = decide_total(s, v->container_concurrency, v->target_override);
 	struct decide_out o = {.is_known = true,
-			       .rule = DECIDE_NO_DATA,
+			       .total = total,
 			       .target = MAX(total * s->target_utilization / 100, 0.01)};
-	uint32_t has = v->ready + v->starting;
-	bool is_waiting = v->parked > 0 || v->is_asked;
 
-	if (v->ready == 0 && is_waiting) {
-		/* Averages are full of waiting here: what is parked says what is needed. */
-		enum decide_rule rule;
-		uint32_t n = backlog(v, total, &rule);
-
-		st->idle_ns = 0;
-		set(&o, MAX(n, v->starting), rule);
-	} else if (!v->has_stable && v->in_flight == 0) {
-		o.wanted = has;
-		o.is_known = false;
-		if (s->min_scale > has || v->schedule_min > has || v->is_learned_prewarm ||
-		    (!st->was_initial && s->initial_scale > has))
-			o.is_known = true;
-	} else {
-		by_averages(s, v, st, now, &o);
-		if (v->in_flight + v->parked > 0)
-			at_least(&o, 1, DECIDE_STABLE);
-		if (o.wanted > 0 && (v->stable > 0 || v->in_flight + v->parked > 0))
-			st->idle_ns = 0;
-		else if (st->idle_ns == 0)
-			st->idle_ns = now;
-		if (v->stable <= 0 && v->in_flight + v->parked == 0 && o.wanted <= 1)
-			o.wanted = 0;
-		delay_down(s, st, now, &o);
-		keep_last(s, v, st, now, &o);
-		if (v->is_restarting)
-			at_least(&o, has, DECIDE_RESTARTED);
+	if (!v->has_stable && !is_used(v)) {
+		on_silence(s, v, st, &o);
+		return o;
 	}
+	by_averages(s, v, st, now, total, &o);
+	if (is_used(v))
+		at_least(&o, 1, DECIDE_STABLE);
+	if (v->parked > 0 || v->is_asked) {
+		by_backlog(s, v, total, &o);
+		at_least(&o, has_of(v), DECIDE_WAITED_FOR);
+	}
+	if (!v->has_stable)
+		at_least(&o, has_of(v), DECIDE_NO_DATA);
+	if (!is_used(v))
+		to_zero(s, v, &o);
+	delay_down(delay_of(s, v), st, now, &o);
+	if (!is_used(v) && has_of(v) == 0) {
+		set(&o, 0, DECIDE_IDLE); /* nothing is started for what is over */
+		st->wishes_n = 0;
+	}
+	if (v->is_restarting)
+		at_least(&o, has_of(v), DECIDE_RESTARTED);
 	bounds(s, v, st, &o);
 	return o;
 }

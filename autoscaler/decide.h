@@ -24,6 +24,8 @@
 	X(MIN_SCALE, "min_scale")                                                                  \
 	X(MAX_SCALE, "max_scale")                                                                  \
 	X(MAX_INSTANCES, "max_instances over all revisions")                                       \
+	X(FADING, "the averages would want more, but the load is fading")                          \
+	X(WAITED_FOR, "requests are parked: nothing is taken away")                                \
 	X(UP_RATE, "max_scale_up_rate")                                                            \
 	X(DOWN_RATE, "max_scale_down_rate")                                                        \
 	X(DOWN_DELAY, "scale_down_delay")                                                          \
@@ -35,29 +37,32 @@ enum decide_rule {
 #define X(id, text) DECIDE_##id,
 	DECIDE_RULES(X)
 #undef X
-	DECIDE_RULES_N
+		DECIDE_RULES_N
 };
 const char *decide_rule_name(enum decide_rule); /* "stable", "down_delay", … */
 const char *decide_rule_text(enum decide_rule);
 
 /* What is known at `now`. */
 struct decide_view {
-	bool has_stable, has_panic;    /* is there an average at all */
-	double stable, panic;	       /* concurrency or rps, as scaling->metric says */
-	uint32_t ready;		       /* instances that answer */
-	uint32_t starting;	       /* started, not answering yet */
-	uint32_t parked;	       /* requests parked now */
-	uint32_t in_flight;	       /* requests in flight now */
+	bool has_stable, has_panic; /* is there an average at all */
+	double stable, panic;	    /* concurrency or rps, as scaling->metric says */
+	double idle_s;		    /* since when nothing is asked; 0: it is, or not known */
+	uint32_t ready;		    /* instances that answer */
+	uint32_t starting;	    /* started, not answering yet */
+	uint32_t parked;	    /* requests parked now */
+	uint32_t in_flight;	    /* requests in flight now */
 	uint32_t container_concurrency;
-	double latency_s;	       /* known response time; < 0: unknown */
-	double start_s;		       /* known start-up time; < 0: unknown */
-	double target_override;	       /* the slow brain's, 0: none */
-	double busy_lease_s;	       /* longest lease that is left */
-	uint32_t schedule_min;	       /* min_scale of a schedule entry that holds now */
-	double learned_keep_s;	       /* stay warm that long since idle; < 0: not learned */
-	bool is_learned_prewarm;       /* the learned policy wants one instance now */
-	bool is_asked;		       /* an activator sent `activate` and nothing answers */
-	bool is_restarting;	       /* the autoscaler has not seen a stable window since its start */
+	double arrivals;	 /* requests a second, by the newest word; < 0: unknown */
+	double latency_s;	 /* known response time; < 0: unknown */
+	double waited_s;	 /* unknown: for how long the first answer is awaited; 0: not */
+	double start_s;		 /* known start-up time; < 0: unknown */
+	double target_override;	 /* the slow brain's, 0: none */
+	double busy_lease_s;	 /* longest lease that is left */
+	uint32_t schedule_min;	 /* min_scale of a schedule entry that holds now */
+	double learned_keep_s;	 /* stay warm that long since idle; < 0: not learned */
+	bool is_learned_prewarm; /* the learned policy wants one instance now */
+	bool is_asked;		 /* an activator sent `activate` and nothing answers */
+	bool is_restarting;	 /* the autoscaler has not seen a stable window since its start */
 };
 
 struct decide_state; /* opaque, one per revision; survives between calls */
@@ -66,12 +71,17 @@ void decide_state_free(struct decide_state **);
 
 struct decide_out {
 	uint32_t wanted;
-	bool is_known;		/* false: leave everything as it is */
-	enum decide_rule rule;	/* had the last word */
-	uint32_t raw;		/* what the averages alone would want */
+	bool is_known;	       /* false: leave everything as it is */
+	enum decide_rule rule; /* had the last word */
+	uint32_t raw;	       /* what the averages alone would want */
 	bool is_panicking;
-	double target;		/* the effective target per instance, utilisation applied */
+	double target; /* the effective target per instance, utilisation applied */
+	double total;  /* the same without: what one instance is for */
 };
+
+/* What one instance is for: the target, utilisation not applied.  override: the slow
+ * brain's; 0: none. */
+double decide_total(const struct scaling *, uint32_t container_concurrency, double override);
 
 /* Called each second, and at once when an `activate` or a change of instances
  * comes in.  Never allocates. */

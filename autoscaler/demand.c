@@ -5,6 +5,8 @@
 
 #include "common/clk.h"
 
+#define BRIEF (10 * CLK_MS)
+
 struct load {
 	char *id; /* of the instance */
 	uint32_t in_flight;
@@ -17,6 +19,8 @@ struct entry {
 	uint64_t report; /* the last one that it was in */
 	bool is_asked;	 /* `activate` since the last report */
 	uint32_t parked, in_flight;
+	int64_t word_ns; /* when it said so; 0: it has not yet */
+	double arrivals; /* a second; < 0: unknown */
 	struct load *loads;
 	size_t loads_n;
 };
@@ -78,6 +82,7 @@ find_or_add(struct demand *d, uint64_t peer)
 	if (n == NULL) {
 		n = xcalloc(1, sizeof *n);
 		n->peer = peer;
+		n->arrivals = -1;
 		list_push(&d->entries, &n->node);
 	}
 	return n;
@@ -85,18 +90,44 @@ find_or_add(struct demand *d, uint64_t peer)
 
 /* --- what is said --- */
 
+/* What came in since its last word.  As long as nothing is answered that is what it has
+ * more than then: this tells a burst that is over from a load that goes on, which the sum
+ * of a whole period does not. */
+static void
+note_arrivals(struct entry *n, const struct msg_stat *s, int64_t period_ns, int64_t now_ns)
+{
+	int64_t passed = now_ns - n->word_ns;
+	double growth = (double)s->parked + s->in_flight - n->parked - n->in_flight;
+	bool is_within = n->word_ns > 0 && (period_ns == 0 || passed < period_ns);
+
+	if (is_within && passed < BRIEF)
+		return; /* too short to tell; the same word, as good as */
+	if (is_within && s->completed == 0 && (period_ns > 0 || s->in_flight == 0))
+		n->arrivals = MAX(growth, 0) * CLK_S / (double)passed;
+	else if (period_ns > 0)
+		n->arrivals = (double)s->requests * CLK_S / (double)period_ns;
+}
+
+static void
+note_word(struct entry *n, uint32_t parked, uint32_t in_flight, int64_t now_ns)
+{
+	n->parked = parked;
+	n->in_flight = in_flight;
+	n->word_ns = now_ns;
+}
+
 void
 demand_report(struct demand *d, uint64_t peer, uint64_t report, const struct msg_stat *s,
-	      int64_t now_ns)
+	      int64_t period_ns, int64_t now_ns)
 {
 	struct entry *n = find_or_add(d, peer);
 	size_t i;
 
+	note_arrivals(n, s, period_ns, now_ns);
+	note_word(n, s->parked, s->in_flight, now_ns);
 	loads_free(n);
 	n->report = report;
 	n->is_asked = false;
-	n->parked = s->parked;
-	n->in_flight = s->in_flight;
 	n->loads = s->n == 0 ? NULL : xcalloc(s->n, sizeof *n->loads);
 	n->loads_n = s->n;
 	for (i = 0; i < s->n; i++) {
@@ -110,12 +141,14 @@ demand_report(struct demand *d, uint64_t peer, uint64_t report, const struct msg
 }
 
 void
-demand_activate(struct demand *d, uint64_t peer, uint32_t parked)
+demand_activate(struct demand *d, uint64_t peer, uint32_t parked, int64_t now_ns)
 {
 	struct entry *n = find_or_add(d, peer);
+	const struct msg_stat s = {.parked = MAX(parked, 1), .in_flight = n->in_flight};
 
+	note_arrivals(n, &s, 0, now_ns);
+	note_word(n, s.parked, n->in_flight, now_ns);
 	n->is_asked = true;
-	n->parked = MAX(parked, 1);
 }
 
 bool
@@ -142,6 +175,7 @@ demand_vanish(struct demand *d, uint64_t peer)
 
 	if (n != NULL) {
 		n->parked = 0;
+		n->arrivals = 0;
 		n->is_asked = false;
 	}
 }
@@ -177,6 +211,22 @@ demand_in_flight(const struct demand *d)
 	LIST_FOREACH(&d->entries, node, tmp)
 		sum += container_of(node, struct entry, node)->in_flight;
 	return (uint32_t)MIN(sum, UINT32_MAX);
+}
+
+double
+demand_arrivals(const struct demand *d)
+{
+	struct list_node *node, *tmp;
+	double sum = 0;
+
+	LIST_FOREACH(&d->entries, node, tmp) {
+		double arrivals = container_of(node, struct entry, node)->arrivals;
+
+		if (arrivals < 0)
+			return -1;
+		sum += arrivals;
+	}
+	return sum;
 }
 
 bool

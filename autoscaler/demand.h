@@ -18,9 +18,9 @@ void demand_fini(struct demand *);
 
 /* The peer's word on this revision; report: its number of the report that it is in. */
 void demand_report(struct demand *, uint64_t peer, uint64_t report, const struct msg_stat *,
-		   int64_t now_ns);
+		   int64_t period_ns, int64_t now_ns);
 /* `activate`: that many are parked at the peer, now. */
-void demand_activate(struct demand *, uint64_t peer, uint32_t parked);
+void demand_activate(struct demand *, uint64_t peer, uint32_t parked, int64_t now_ns);
 /* The peer's report is complete: if this revision was not in it, there is nothing.
  * True: it was not in it. */
 bool demand_complete(struct demand *, uint64_t peer, uint64_t report);
@@ -30,6 +30,8 @@ void demand_drop(struct demand *, uint64_t peer);
 
 uint32_t demand_parked(const struct demand *);
 uint32_t demand_in_flight(const struct demand *);
+/* Requests that came in, a second, by the newest words; < 0: somebody has not said enough. */
+double demand_arrivals(const struct demand *);
 /* Someone has sent `activate` and not reported since. */
 bool demand_is_asked(const struct demand *);
 uint32_t demand_at_instance(const struct demand *, const char *id);

@@ -6,6 +6,8 @@
 #include "common/clk.h"
 #include "common/log.h"
 
+#define EARLY (CLK_S * 9 / 10)
+
 /* --- what activators say --- */
 
 static struct revision *
@@ -49,15 +51,22 @@ take_activate(struct reconcile *r, uint64_t peer, const char *name, uint32_t par
 		return;
 	rev->activations++;
 	rev->is_used_in_hold |= rev->is_held;
-	demand_activate(&rev->demand, peer, parked);
+	demand_activate(&rev->demand, peer, parked, clk_now());
 	reconcile_decide(r, rev);
 	acknowledge(r, rev, peer, seq);
 	note_wake(rev);
 	reconcile_mark(r, rev, false);
 }
 
-/* One revision in a report.  It is decided on at once if somebody waits, or if nobody
- * looked at it; else the tick is soon enough. */
+/* Sent before its time, for what there is to learn right after a wake. */
+static bool
+is_early(int64_t period_ns)
+{
+	return period_ns > 0 && period_ns < EARLY;
+}
+
+/* One revision in a report.  It is decided on at once if somebody waits, if the report is
+ * early, or if nobody looked at it; else the tick is soon enough. */
 static void
 take_stat(struct reconcile *r, struct reconcile_peer *p, const struct msg_stat *s,
 	  int64_t period_ns, int64_t now)
@@ -66,10 +75,10 @@ take_stat(struct reconcile *r, struct reconcile_peer *p, const struct msg_stat *
 
 	if (rev == NULL)
 		return;
-	demand_report(&rev->demand, p->serial, p->report, s, now);
+	demand_report(&rev->demand, p->serial, p->report, s, period_ns, now);
 	revision_report(rev, s, period_ns, now);
 	rev->is_used_in_hold |= rev->is_held && (s->requests > 0 || s->concurrency > 0);
-	if (s->parked > 0 || !list_linked(&rev->active))
+	if (s->parked > 0 || !list_linked(&rev->active) || is_early(period_ns))
 		reconcile_mark(r, rev, true);
 }
 

@@ -238,6 +238,8 @@ revision_time_start(struct revision *rev, struct revision_instance *i, int64_t n
 	if (i->is_timed || !revision_is_ready(i))
 		return -1;
 	i->is_timed = true;
+	if (rev->answering_ns == 0)
+		rev->answering_ns = now_ns;
 	if (i->started_ns == 0)
 		return 0;
 	took = MAX(now_ns - i->started_ns, 1);
@@ -248,16 +250,44 @@ revision_time_start(struct revision *rev, struct revision_instance *i, int64_t n
 
 /* --- reports --- */
 
+/* What a request takes of an instance.  Where more were in flight than the instances are
+ * meant to carry, they have waited for one another: no request can have taken more than
+ * there was of the instances for each. */
+static double
+latency_in(const struct revision *rev, const struct msg_stat *s, int64_t period_ns)
+{
+	double total = decide_total(&rev->conf->scaling, rev->conf->limits.container_concurrency,
+				    0);
+	double room_s = total * MAX(revision_ready(rev), 1u) * (double)period_ns / CLK_S;
+
+	if (rev->conf->scaling.metric == METRIC_RPS || period_ns == 0)
+		return s->latency_ms / 1000;
+	return MIN(s->latency_ms / 1000, room_s / (double)s->completed);
+}
+
+/* Concurrency as it would be with instances enough.  To wait for a start is no work for an
+ * instance: what is parked counts for no more than the requests that came would take
+ * (Little's law), and is the backlog's business else. */
+static double
+demand_in(const struct revision *rev, const struct msg_stat *s, int64_t period_ns)
+{
+	double latency_s = MAX(revision_latency_s(rev), 0);
+	double load = (double)s->requests * latency_s / ((double)period_ns / CLK_S);
+
+	return MIN(s->concurrency, MAX(s->concurrency - s->waiting, load));
+}
+
 void
 revision_report(struct revision *rev, const struct msg_stat *s, int64_t period_ns, int64_t now_ns)
 {
-	if (period_ns > 0)
-		window_add(rev->window, now_ns, period_ns, s->concurrency, (double)s->requests);
 	if (s->completed > 0) {
 		rev->latency_sum_s = rev->latency_sum_s * LATENCY_KEEP +
-				     s->latency_ms / 1000 * (double)s->completed;
+				     latency_in(rev, s, period_ns) * (double)s->completed;
 		rev->latency_n = rev->latency_n * LATENCY_KEEP + (double)s->completed;
 	}
+	if (period_ns > 0)
+		window_add(rev->window, now_ns, period_ns, demand_in(rev, s, period_ns),
+			   (double)s->requests);
 }
 
 double
@@ -307,6 +337,16 @@ fill_averages(const struct revision *rev, struct decide_view *view, int64_t now_
 	view->panic = s->metric == METRIC_RPS ? panic.rps : panic.concurrency;
 }
 
+/* While nothing is known of the response time: how long those that got to an instance
+ * have been waiting for an answer, at most. */
+static double
+waited_s(const struct revision *rev, int64_t now_ns)
+{
+	if (rev->latency_n > 0 || rev->answering_ns == 0 || demand_in_flight(&rev->demand) == 0)
+		return 0;
+	return (double)(now_ns - rev->answering_ns) / CLK_S;
+}
+
 void
 revision_fill_view(const struct revision *rev, struct decide_view *view, bool is_restarting,
 		   int64_t now_ns)
@@ -317,7 +357,10 @@ revision_fill_view(const struct revision *rev, struct decide_view *view, bool is
 		.parked = demand_parked(&rev->demand),
 		.in_flight = demand_in_flight(&rev->demand),
 		.container_concurrency = rev->conf->limits.container_concurrency,
+		.idle_s = (double)window_idle_ns(rev->window, now_ns) / CLK_S,
+		.arrivals = demand_arrivals(&rev->demand),
 		.latency_s = revision_latency_s(rev),
+		.waited_s = waited_s(rev, now_ns),
 		.start_s = revision_start_s(rev),
 		.busy_lease_s = demand_busy_s(&rev->demand, now_ns),
 		.learned_keep_s = -1,
@@ -375,7 +418,7 @@ revision_state(struct revision *rev, struct msg_instances *m, int64_t now_ns)
 
 	*m = (struct msg_instances){.revision = rev->name,
 				    .wanted = rev->wanted,
-				    .target = rev->out.target,
+				    .target = rev->out.total,
 				    .is_known = rev->is_known,
 				    .is_external = rev->is_external,
 				    .n = rev->n,

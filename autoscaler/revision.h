@@ -49,6 +49,7 @@ struct revision {
 	double latency_sum_s, latency_n; /* weighted towards the newest reports */
 	double start_s[REVISION_STARTS]; /* a ring */
 	size_t starts;			 /* measured in all */
+	int64_t answering_ns;		 /* when the first instance answered; 0: none has */
 
 	/* from the driver */
 	bool is_known; /* the driver has seen the world */

@@ -14,7 +14,10 @@ struct bucket {
 
 struct window {
 	unsigned span_s;
-	int64_t first; /* second of the first report ever; -1: none */
+	int64_t first;	  /* second of the first report since there was none for a span; -1: none */
+	int64_t first_ns; /* where that report began */
+	int64_t newest_ns;	/* where the newest report ended; -1: none */
+	int64_t busy_end_ns;	/* where the newest one that had anything ended; -1: none had */
 	struct bucket *buckets; /* ring of span_s + 1, by second */
 };
 
@@ -23,7 +26,7 @@ clear(struct window *w)
 {
 	unsigned i;
 
-	w->first = -1;
+	w->first = w->newest_ns = w->busy_end_ns = -1;
 	for (i = 0; i <= w->span_s; i++)
 		w->buckets[i] = (struct bucket){.second = -1};
 }
@@ -62,6 +65,9 @@ window_resize(struct window *w, unsigned span_s)
 	unsigned i;
 
 	other->first = old.first;
+	other->newest_ns = old.newest_ns;
+	other->busy_end_ns = old.busy_end_ns;
+	other->first_ns = old.first_ns;
 	for (i = 0; i <= old.span_s; i++) {
 		const struct bucket *b = &old.buckets[i];
 		struct bucket *at;
@@ -93,12 +99,18 @@ open_bucket(struct window *w, int64_t second)
 
 /* A report belongs to the seconds that it covers, each by its share. */
 void
-window_add(struct window *w, int64_t now_ns, int64_t period_ns, double concurrency,
-	   double requests)
+window_add(struct window *w, int64_t now_ns, int64_t period_ns, double concurrency, double requests)
 {
 	int64_t period = MIN(MAX(period_ns, CLK_MS), (int64_t)w->span_s * CLK_S);
 	int64_t at = now_ns - period;
 
+	if (at - w->newest_ns >= (int64_t)w->span_s * CLK_S)
+		w->first = -1; /* what was before says nothing of now */
+	if (w->first < 0 || w->first_ns > at)
+		w->first_ns = at;
+	w->newest_ns = MAX(w->newest_ns, now_ns);
+	if (concurrency > 0 || requests > 0)
+		w->busy_end_ns = MAX(w->busy_end_ns, now_ns);
 	while (at < now_ns) {
 		int64_t end = MIN((at / CLK_S + 1) * CLK_S, now_ns);
 		struct bucket *b = open_bucket(w, at / CLK_S);
@@ -111,11 +123,29 @@ window_add(struct window *w, int64_t now_ns, int64_t period_ns, double concurren
 	}
 }
 
+int64_t
+window_idle_ns(const struct window *w, int64_t now_ns)
+{
+	if (w->first < 0)
+		return 0;
+	return MAX(now_ns - MAX(w->busy_end_ns, w->first_ns), 0);
+}
+
 /* pkg/autoscaler/aggregation/max(1-0.0001^(1/n), 0.2) */
 static double
 coefficient(unsigned n)
 {
 	return MAX(1 - pow(0.0001, 1.0 / n), 0.2);
+}
+
+/* How much of a second was reported, ns: less where reports begin or end within it. */
+static double
+covered(const struct window *w, int64_t second)
+{
+	int64_t from = MAX(second * CLK_S, w->first_ns);
+	int64_t to = MIN((second + 1) * CLK_S, w->newest_ns);
+
+	return MAX((double)(to - from), 0);
 }
 
 struct window_mean
@@ -126,9 +156,8 @@ window_mean(const struct window *w, int64_t now_ns, unsigned span_s, enum window
 	unsigned span = MIN(span_s, w->span_s);
 	double weight = 0, factor = 1, step = how == WINDOW_EXPONENTIAL ? coefficient(span) : 0;
 
-	/* From the newest second that was reported, back over the span: seconds behind it
-	 * are unknown, seconds within it that nobody reported were idle.  The second that
-	 * runs is not over, and counts only while there is no other. */
+	/* From the newest second that was reported, back over the span.  The second that runs
+	 * is not over, and counts only while there is no other. */
 	if (bucket_of(w, now - 1)->second == now - 1)
 		now--;
 	for (at = now; at > now - (int64_t)span && bucket_of(w, at)->second != at; at--)
@@ -142,9 +171,10 @@ window_mean(const struct window *w, int64_t now_ns, unsigned span_s, enum window
 			m.concurrency += b->concurrency * factor;
 			m.rps += b->requests * factor;
 		}
-		weight += factor;
+		weight += factor * covered(w, at) / CLK_S;
 		factor *= 1 - step;
 	}
+	m.is_known = m.is_known && weight > 0;
 	if (m.is_known) {
 		m.concurrency = round(m.concurrency / weight * 1e6) / 1e6;
 		m.rps = round(m.rps / weight * 1e6) / 1e6;

@@ -1,6 +1,9 @@
 /* window - what was observed of one revision: one-second buckets, summed over the
  * activators that reported that second, and the averages over spans of them.
- * Missing data is missing, not zero (promise 6).  Pure: the time is an argument,
+ * Missing data is missing, not zero (promise 6): a second that nobody reported is not in
+ * an average if it is the newest, or if nothing was reported for a whole span before it.
+ * A second within that nobody reported had nothing: who has nothing says nothing of it.
+ * Pure: the time is an argument,
  * monotonic ns.  Thread: the caller's. */
 #ifndef AUTOSCALER_WINDOW_H
 #define AUTOSCALER_WINDOW_H
@@ -20,12 +23,15 @@ void window_add(struct window *, int64_t now_ns, int64_t period_ns, double concu
 		double requests);
 
 struct window_mean {
-	bool is_known;	    /* false: no report within the span */
+	bool is_known; /* false: no report within the span */
 	double concurrency;
 	double rps;
-	unsigned seconds;   /* that had data */
+	unsigned seconds; /* that had data */
 };
 enum window_weighting { WINDOW_LINEAR, WINDOW_EXPONENTIAL };
+/* How long nothing has been in flight, parked or come in, ns; 0: something has within the
+ * newest second, or nothing is known. */
+int64_t window_idle_ns(const struct window *, int64_t now_ns);
 /* Average over the last span_s seconds as knative.md 2.2 has it. */
 struct window_mean window_mean(const struct window *, int64_t now_ns, unsigned span_s,
 			       enum window_weighting);

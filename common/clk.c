@@ -2,7 +2,7 @@
 
 #include <time.h>
 
-static int64_t (*replaced)(void); /* set by tests before any thread starts */
+static int64_t (*replaced)(void); /* set before any thread starts */
 
 static int64_t
 read_clock(clockid_t id)

@@ -1,6 +1,6 @@
 /* clk - the only place that reads a clock.  Everything that measures or waits
  * uses monotonic nanoseconds; wall time is for log lines and cron alone.
- * Tests may put a clock of their own in its place.  Thread: any. */
+ * Tests and simulations put a clock of their own in its place.  Thread: any. */
 #ifndef COMMON_CLK_H
 #define COMMON_CLK_H
 
@@ -16,7 +16,8 @@ int64_t clk_now(void);
 /* Wall clock: nanoseconds since the epoch, UTC. */
 int64_t clk_wall(void);
 
-/* Tests only: clk_now() answers what `fn` does; NULL puts the real one back. */
+/* For tests and simulations: clk_now() answers what `fn` does; NULL puts the real one
+ * back. */
 void clk_replace(int64_t (*fn)(void));
 
 #endif

@@ -12,10 +12,9 @@ const char *const msg_state_words[MSG_STATES] = {"starting", "ready", "stopping"
 const char *const msg_word_words[MSG_WORDS] = {"answers", "refuses"};
 const char *const msg_action_words[MSG_ACTIONS] = {"wake", "serve_only", "answer"};
 
-static const char *const type_names[] = {
-	[MSG_UNKNOWN] = "unknown",
+static const char *const type_names[] = {[MSG_UNKNOWN] = "unknown",
 #define X(id, name) [MSG_##id] = #name,
-	MSG_TYPES(X)
+					 MSG_TYPES(X)
 #undef X
 };
 
@@ -182,6 +181,8 @@ put_stat(struct jput *j, const struct msg_stat *s)
 	jput_object(j, NULL);
 	jput_string(j, "name", s->name);
 	jput_double(j, "concurrency", s->concurrency);
+	if (s->waiting > 0)
+		jput_double(j, "waiting", s->waiting);
 	jput_u64(j, "peak", s->peak);
 	jput_u64(j, "requests", s->requests);
 	jput_u64(j, "parked", s->parked);

@@ -108,7 +108,8 @@ struct msg_stat_instance {
 
 struct msg_stat {
 	char *name;
-	double concurrency; /* time-weighted average over the period */
+	double concurrency; /* time-weighted average over the period … */
+	double waiting;	    /* … and the part of it that was parked */
 	uint32_t peak;
 	uint64_t requests;  /* that arrived in the period */
 	uint32_t parked;    /* now */

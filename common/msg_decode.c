@@ -6,9 +6,9 @@
 #include "common/msg_impl.h"
 #include "common/msg_limits.h"
 
-#define PERIOD_MS_MAX 3600000	     /* of one report */
+#define PERIOD_MS_MAX 3600000	       /* of one report */
 #define DELAY_MS_MAX INT64_C(86400000) /* of a retry or a cold start */
-#define STAT_MAX 1e12		     /* bounds what sums can become */
+#define STAT_MAX 1e12		       /* bounds what sums can become */
 
 /* A name: a string that is not empty. */
 static int
@@ -158,12 +158,13 @@ get_rule(const struct jget *at, void *to, struct err *e)
 	int64_t status = 0;
 
 	if (jget_word(at, "action", JGET_MUST, msg_action_words, MSG_ACTIONS, &r->action, e) < 0 ||
-	    get_list(at, "methods", &r->methods, e) < 0 || get_list(at, "paths", &r->paths, e) < 0 ||
+	    get_list(at, "methods", &r->methods, e) < 0 ||
+	    get_list(at, "paths", &r->paths, e) < 0 ||
 	    jget_string(at, "header", JGET_MAY, &r->header, e) < 0 ||
 	    jget_string(at, "contains", JGET_MAY, &r->contains, e) < 0 ||
 	    get_list(at, "clients", &r->clients, e) < 0 ||
-	    jget_i64(at, "status", r->action == RULE_ANSWER ? JGET_MUST : JGET_MAY, 200, 599, &status,
-		     e) < 0 ||
+	    jget_i64(at, "status", r->action == RULE_ANSWER ? JGET_MUST : JGET_MAY, 200, 599,
+		     &status, e) < 0 ||
 	    jget_string(at, "body", JGET_MAY, &r->body, e) < 0 ||
 	    get_list(at, "fields", &r->fields, e) < 0)
 		return -1;
@@ -211,8 +212,8 @@ get_service(const struct jget *at, struct msg_service *s, struct err *e)
 		return -1;
 	if (GET_OBJECTS(at, "rules", JGET_MAY, s->rules, s->rules_n, get_rule, e) < 0 ||
 	    GET_OBJECTS(at, "traffic", JGET_MUST, s->traffic, s->traffic_n, get_traffic, e) < 0 ||
-	    GET_OBJECTS(at, "revisions", JGET_MUST, s->revisions, s->revisions_n, get_revision,
-			e) < 0)
+	    GET_OBJECTS(at, "revisions", JGET_MUST, s->revisions, s->revisions_n, get_revision, e) <
+		    0)
 		return -1;
 	return 0;
 }
@@ -235,6 +236,7 @@ get_stat(const struct jget *at, void *to, struct err *e)
 
 	if (get_name(at, "name", &s->name, e) < 0 ||
 	    jget_double(at, "concurrency", JGET_MUST, 0, STAT_MAX, &s->concurrency, e) < 0 ||
+	    jget_double(at, "waiting", JGET_MAY, 0, STAT_MAX, &s->waiting, e) < 0 ||
 	    jget_u32(at, "peak", JGET_MAY, &s->peak, e) < 0 ||
 	    jget_u64(at, "requests", JGET_MUST, &s->requests, e) < 0 ||
 	    jget_u32(at, "parked", JGET_MUST, &s->parked, e) < 0 ||
@@ -324,8 +326,8 @@ get_members(const struct jget *at, struct msg *m, struct err *e)
 	case MSG_HELLO:
 		return get_hello(at, &m->u.hello, e);
 	case MSG_BEGIN:
-		return jget_i64(at, "generation", JGET_MUST, 0, INT64_MAX,
-				&m->u.begin.generation, e);
+		return jget_i64(at, "generation", JGET_MUST, 0, INT64_MAX, &m->u.begin.generation,
+				e);
 	case MSG_SERVICE:
 		return get_service(at, &m->u.service, e);
 	case MSG_END:

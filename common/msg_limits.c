@@ -113,8 +113,8 @@ msg_limits_put(struct jput *j, const struct limits *l)
 
 /* Whole numbers: `unit` base units each; bounded as the conf file bounds them. */
 static int
-get_whole(const struct jget *at, const struct key *k, const char *name, int64_t unit,
-	  int64_t most, int64_t *out, struct err *e)
+get_whole(const struct jget *at, const struct key *k, const char *name, int64_t unit, int64_t most,
+	  int64_t *out, struct err *e)
 {
 	int64_t value = -1, min = 0, max = most / unit;
 
@@ -130,8 +130,7 @@ get_whole(const struct jget *at, const struct key *k, const char *name, int64_t 
 }
 
 static int
-get_u32(const struct jget *at, const struct key *k, const char *name, uint32_t *out,
-	struct err *e)
+get_u32(const struct jget *at, const struct key *k, const char *name, uint32_t *out, struct err *e)
 {
 	int64_t value = *out;
 
@@ -142,8 +141,7 @@ get_u32(const struct jget *at, const struct key *k, const char *name, uint32_t *
 }
 
 static int
-get_u64(const struct jget *at, const struct key *k, const char *name, uint64_t *out,
-	struct err *e)
+get_u64(const struct jget *at, const struct key *k, const char *name, uint64_t *out, struct err *e)
 {
 	int64_t value = (int64_t)MIN(*out, (uint64_t)INT64_MAX);
 
@@ -154,8 +152,7 @@ get_u64(const struct jget *at, const struct key *k, const char *name, uint64_t *
 }
 
 static int
-get_number(const struct jget *at, const struct key *k, const char *name, double *out,
-	   struct err *e)
+get_number(const struct jget *at, const struct key *k, const char *name, double *out, struct err *e)
 {
 	bool is_bounded = k->min < k->max;
 

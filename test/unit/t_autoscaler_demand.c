@@ -15,7 +15,7 @@ report(struct demand *d, uint64_t peer, uint64_t n, uint32_t parked, uint32_t a,
 	struct msg_stat_instance v[] = {{(char[]){"a"}, a, 0}, {(char[]){"b"}, b, 0}};
 	struct msg_stat s = {.parked = parked, .in_flight = a + b, .v = v, .n = 2};
 
-	demand_report(d, peer, n, &s, 0);
+	demand_report(d, peer, n, &s, CLK_S, 0);
 }
 
 static void
@@ -62,7 +62,7 @@ an_activate_outlives_the_report_that_was_under_way(void **state)
 
 	(void)state;
 	demand_init(&d);
-	demand_activate(&d, 1, 3);
+	demand_activate(&d, 1, 3, 0);
 	assert_true(demand_is_asked(&d));
 	assert_int_equal(demand_parked(&d), 3);
 	assert_true(demand_complete(&d, 1, 4));
@@ -81,7 +81,7 @@ one_that_vanished_is_still_busy(void **state)
 	(void)state;
 	demand_init(&d);
 	report(&d, 1, 1, 4, 2, 0);
-	demand_activate(&d, 1, 5);
+	demand_activate(&d, 1, 5, 0);
 	demand_vanish(&d, 1);
 	assert_int_equal(demand_in_flight(&d), 2);
 	assert_int_equal(demand_parked(&d), 0);
@@ -103,12 +103,12 @@ busy_leases_run_out(void **state)
 	(void)state;
 	demand_init(&d);
 	assert_true(demand_busy_s(&d, 0) == 0);
-	demand_report(&d, 1, 1, &s, 100 * CLK_S);
+	demand_report(&d, 1, 1, &s, CLK_S, 100 * CLK_S);
 	assert_true(demand_busy_s(&d, 100 * CLK_S) == 10);
 	assert_true(demand_busy_s(&d, 107 * CLK_S) == 3);
 	assert_true(demand_busy_s(&d, 200 * CLK_S) == 0);
 	v[1].busy_s = 1e300; /* whatever a peer says, no overflow */
-	demand_report(&d, 1, 2, &s, 100 * CLK_S);
+	demand_report(&d, 1, 2, &s, CLK_S, 100 * CLK_S);
 	assert_true(demand_busy_s(&d, 100 * CLK_S) > 1e8);
 	demand_fini(&d);
 }
