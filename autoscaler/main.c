@@ -6,12 +6,17 @@
 
 #include "autoscaler/control.h"
 #include "autoscaler/keeper.h"
+#include "autoscaler/simulate.h"
 #include "common/daemon.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/settings.h"
+#include "common/strbuf.h"
 
-#define USAGE "[-c FILE] [-t] [-V]"
+#define USAGE                                                                                      \
+	"[-c FILE] [-t] [-V]\n"                                                                    \
+	"       autoscaler [-c FILE] --simulate TRACE --revision SERVICE/REVISION\n"               \
+	"                  [--start-time 800ms] [--preset knative] [--timeline FILE]"
 
 static struct settings *
 load(const char *file)
@@ -45,15 +50,36 @@ run(struct settings *s)
 	return 0;
 }
 
+static int
+simulate(const struct simulate_args *a, const struct settings *s)
+{
+	struct strbuf out;
+	struct err e = {0};
+	int rc;
+
+	strbuf_init(&out, 0);
+	log_open(LOG_ERROR, (enum log_format)s->log_format, "autoscaler");
+	rc = simulate_run(a, s, &out, &e);
+	if (rc < 0)
+		fprintf(stderr, "%s\n", e.text);
+	else
+		fputs(strbuf_str(&out), stdout);
+	strbuf_fini(&out);
+	return rc < 0 ? 1 : 0;
+}
+
 int
 main(int argc, char **argv)
 {
 	struct daemon_args args;
+	struct simulate_args simulation = {.start_ns = SIMULATE_START_NS};
 	struct settings *s;
+	int rc;
 
 	if (keeper_is_asked(argc, argv))
 		return keeper_main(argc, argv);
-	daemon_args_parse(&args, argc, argv, "autoscaler", USAGE, NULL, NULL, NULL);
+	daemon_args_parse(&args, argc, argv, "autoscaler", USAGE, simulate_options, simulate_option,
+			  &simulation);
 	s = load(args.conf);
 	if (s == NULL)
 		return 1;
@@ -61,6 +87,11 @@ main(int argc, char **argv)
 		printf("%s: ok\n", args.conf);
 		settings_free(&s);
 		return 0;
+	}
+	if (simulation.trace != NULL) {
+		rc = simulate(&simulation, s);
+		settings_free(&s);
+		return rc;
 	}
 	daemon_init();
 	daemon_raise_nofile();
