@@ -2,7 +2,12 @@
  * A pure function of (settings, what was observed, state, now): no clock, no I/O,
  * no globals, no allocation; a day of traffic is simulated in milliseconds.
  * Rules and defaults: Knative's KPA (pkg/autoscaler/scaling), except where the
- * comments of decide.c say what is done better and why.  Thread: the caller's. */
+ * comments of decide.c say what is done better and why.
+ *
+ * After a restart (is_restarting, one stable window long) nothing is scaled down: what is
+ * found running is wanted until a whole window is known.  Up it decides at once.
+ * Who gets what where the wishes of all revisions pass max_instances: ceiling.h.
+ * Thread: the caller's. */
 #ifndef AUTOSCALER_DECIDE_H
 #define AUTOSCALER_DECIDE_H
 
