@@ -355,12 +355,12 @@ decide(const struct scaling *s, const struct decide_view *v, struct decide_state
 		return o;
 	}
 	by_averages(s, v, st, now, total, &o);
-	if (is_used(v))
-		at_least(&o, 1, DECIDE_STABLE);
 	if (v->parked > 0 || v->is_asked) {
 		by_backlog(s, v, total, &o);
 		at_least(&o, has_of(v), DECIDE_WAITED_FOR);
 	}
+	if (is_used(v))
+		at_least(&o, 1, DECIDE_STABLE);
 	if (!v->has_stable)
 		at_least(&o, has_of(v), DECIDE_NO_DATA);
 	if (!is_used(v))

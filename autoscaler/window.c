@@ -104,6 +104,8 @@ window_add(struct window *w, int64_t now_ns, int64_t period_ns, double concurren
 	int64_t period = MIN(MAX(period_ns, CLK_MS), (int64_t)w->span_s * CLK_S);
 	int64_t at = now_ns - period;
 
+	if (now_ns <= w->newest_ns - (int64_t)w->span_s * CLK_S)
+		return; /* too late for every span */
 	if (at - w->newest_ns >= (int64_t)w->span_s * CLK_S)
 		w->first = -1; /* what was before says nothing of now */
 	if (w->first < 0 || w->first_ns > at)
@@ -152,16 +154,16 @@ struct window_mean
 window_mean(const struct window *w, int64_t now_ns, unsigned span_s, enum window_weighting how)
 {
 	struct window_mean m = {.is_known = false};
-	int64_t now = now_ns / CLK_S, at;
+	int64_t now = now_ns / CLK_S - 1, at;
 	unsigned span = MIN(span_s, w->span_s);
 	double weight = 0, factor = 1, step = how == WINDOW_EXPONENTIAL ? coefficient(span) : 0;
 
 	/* From the newest second that was reported, back over the span.  The second that runs
 	 * is not over, and counts only while there is no other. */
-	if (bucket_of(w, now - 1)->second == now - 1)
-		now--;
 	for (at = now; at > now - (int64_t)span && bucket_of(w, at)->second != at; at--)
 		;
+	if (at == now - (int64_t)span && bucket_of(w, now + 1)->second == now + 1)
+		at = now + 1;
 	for (; at > now - (int64_t)span && at >= w->first; at--) {
 		const struct bucket *b = bucket_of(w, at);
 

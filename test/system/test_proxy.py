@@ -260,7 +260,7 @@ def test_one_at_a_time_over_all_workers(stack):
 
 def test_first_come_first_served(tmp_path):
     one = """service "one" { hosts = {"one"} revision "v1" {
-        command = {"HELLO", "--startup", "500ms"} container_concurrency = 1 max_scale = 1 } }"""
+        command = {"HELLO", "--startup", "2s"} container_concurrency = 1 max_scale = 1 } }"""
     with running(tmp_path, one, workers=1) as s:
         clients = [s.connect() for _ in range(100)]
         for i, c in enumerate(clients):

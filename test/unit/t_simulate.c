@@ -1,0 +1,466 @@
+/* Simulation: traces and what is wrong in them, modelled instances by hand, bursts onto
+ * zero by our rules, and another's rules beside them. */
+#include "test/unit/unit.h"
+
+#include <math.h>
+
+#include "autoscaler/sim_fleet.h"
+#include "autoscaler/simulate.h"
+#include "common/clk.h"
+#include "common/log.h"
+#include "common/settings.h"
+#include "common/strbuf.h"
+
+static char *dir, *trace, *timeline;
+
+static int
+setup(void **state)
+{
+	(void)state;
+	dir = unit_dir();
+	trace = xasprintf("%s/trace.csv", dir);
+	timeline = xasprintf("%s/timeline.csv", dir);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	unlink(trace);
+	unlink(timeline);
+	rmdir(dir);
+	free(timeline);
+	free(trace);
+	free(dir);
+	return 0;
+}
+
+static void
+write_trace(const char *text)
+{
+	FILE *f = fopen(trace, "w");
+
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+/* --- traces --- */
+
+static void
+mistakes_are_told_with_their_line(void **state)
+{
+	static const char requests[] = "start_ms,duration_ms\n";
+	static const char minutes[] = "minute,count,duration_ms\n";
+	static const struct {
+		const char *head, *rest, *line, *text;
+	} cases[] = {
+		{"", "", "1", "expected the header"},
+		{"", "a,b\n1,2\n", "1", "got \"a,b\""},
+		{requests, "1,2\n3\n", "3", "expected start_ms,duration_ms, got \"3\""},
+		{requests, "1,2\n\n", "3", "got \"\""},
+		{requests, "1,2,3\n", "2", "got \"1,2,3\""},
+		{requests, "-1,2\n", "2", "got \"-1,2\""},
+		{requests, "1.,2\n", "2", "got \"1.,2\""},
+		{requests, "5,1\n4,1\n", "3", "expected lines in the order of time"},
+		{requests, "1e9,1\n", "2", "got \"1e9,1\""},
+		{requests, "99999999999,1\n", "2", "expected a time within a year"},
+		{requests, "1,99999999\n", "2", "expected a duration_ms within a day"},
+		{requests, "1,\x1b[31m\n", "2", "got \"1,?[31m\""},
+		{minutes, "0,1,1\n0,1,1\n", "3", "expected lines in the order of time"},
+		{minutes, "0.5,1,1\n", "2", "expected a whole minute"},
+		{minutes, "0,1000000001,1\n", "2", "expected a whole minute and a count"},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(cases); i++) {
+		char *text = xasprintf("%s%s", cases[i].head, cases[i].rest);
+		char *where = xasprintf("%s:%s: ", trace, cases[i].line);
+		struct sim_request r;
+		struct err e = {0};
+		struct sim_trace *t;
+
+		write_trace(text);
+		t = sim_trace_open(trace, &e);
+		while (t != NULL && sim_trace_next(t, &r, &e) > 0)
+			;
+		if (strncmp(e.text, where, strlen(where)) != 0 ||
+		    strstr(e.text, cases[i].text) == NULL)
+			fail_msg("%s: %s", text, e.text);
+		sim_trace_close(&t);
+		free(where);
+		free(text);
+	}
+}
+
+static void
+a_line_too_long_and_a_file_that_is_not_there(void **state)
+{
+	struct err e = {0};
+	struct sim_trace *t;
+	char *text = xcalloc(100001, 1);
+
+	(void)state;
+	memset(text, '1', 100000);
+	write_trace(text);
+	free(text);
+	t = sim_trace_open(trace, &e);
+	assert_null(t);
+	assert_non_null(strstr(e.text, "expected a short line"));
+	unlink(trace);
+	t = sim_trace_open(trace, &e);
+	assert_null(t);
+	assert_non_null(strstr(e.text, "cannot open: No such file"));
+}
+
+static void
+requests_of_a_minute_come_within_it_in_order(void **state)
+{
+	struct sim_trace *t;
+	struct sim_request r;
+	struct err e = {0};
+	int64_t last = 0;
+	int n = 0, in_second = 0;
+
+	(void)state;
+	write_trace("minute,count,duration_ms\r\n0,100,5\r\n3,50000,7.5");
+	t = sim_trace_open(trace, &e);
+	while (sim_trace_next(t, &r, &e) > 0) {
+		assert_true(r.at_ns >= last);
+		last = r.at_ns;
+		n++;
+		if (n <= 100)
+			assert_true(r.at_ns <= 60 * CLK_S && r.work_ns == 5 * CLK_MS);
+		else
+			assert_true(r.at_ns >= 180 * CLK_S && r.at_ns <= 240 * CLK_S);
+		in_second += r.at_ns >= 200 * CLK_S && r.at_ns < 201 * CLK_S;
+	}
+	assert_int_equal(n, 50100);
+	assert_in_range(in_second, 700, 970); /* of 833, evenly spread */
+	sim_trace_close(&t);
+}
+
+/* --- modelled instances --- */
+
+static void
+until(struct sim_fleet *f, int64_t at)
+{
+	while (sim_fleet_next_ns(f) <= at)
+		sim_fleet_advance(f, sim_fleet_next_ns(f));
+	sim_fleet_advance(f, at);
+}
+
+static void
+instances_share_what_is_beyond_their_capacity(void **state)
+{
+	const struct sim_fleet_conf conf = {.capacity = 10, .start_ns = CLK_S};
+	struct sim_fleet *f = sim_fleet_new(&conf);
+	const struct sim_request first = {0, 100 * CLK_MS}, second = {CLK_S, 100 * CLK_MS};
+	int i;
+
+	(void)state;
+	for (i = 0; i < 20; i++)
+		sim_fleet_request(f, &first);
+	assert_int_equal(sim_fleet_parked(f), 20);
+	sim_fleet_scale(f, 1, NULL, 0);
+	until(f, CLK_S - 1);
+	assert_int_equal(sim_fleet_open(f), 0);
+	until(f, CLK_S + 100 * CLK_MS); /* all at once, at half the speed */
+	assert_int_equal(sim_fleet_in_flight(f), 20);
+	for (i = 0; i < 20; i++) /* half done; now at a quarter */
+		sim_fleet_request(f, &second);
+	until(f, CLK_S + 299 * CLK_MS);
+	assert_int_equal(sim_fleet_in_flight(f), 40);
+	until(f, CLK_S + 301 * CLK_MS); /* the second 20: 50 ms done; at half again */
+	assert_int_equal(sim_fleet_in_flight(f), 20);
+	until(f, CLK_S + 401 * CLK_MS);
+	assert_int_equal(sim_fleet_in_flight(f), 0);
+	assert_int_equal(sim_fleet_totals(f)->cold_starts, 20);
+	assert_int_equal(sim_fleet_totals(f)->completed, 40);
+	assert_true(fabs(sim_fleet_totals(f)->instance_s - 1.401) < 1e-6);
+	sim_fleet_free(&f);
+}
+
+static void
+a_limit_is_never_passed_and_order_is_kept(void **state)
+{
+	const struct sim_fleet_conf conf = {.container_concurrency = 2, .capacity = 2};
+	struct sim_fleet *f = sim_fleet_new(&conf);
+	const struct sim_request r = {0, 100 * CLK_MS};
+	int i;
+
+	(void)state;
+	sim_fleet_scale(f, 2, NULL, 0);
+	until(f, 0);
+	for (i = 0; i < 10; i++)
+		sim_fleet_request(f, &r);
+	assert_int_equal(sim_fleet_in_flight(f), 4);
+	assert_int_equal(sim_fleet_parked(f), 6);
+	until(f, 100 * CLK_MS);
+	assert_int_equal(sim_fleet_in_flight(f), 4);
+	until(f, 300 * CLK_MS);
+	assert_int_equal(sim_fleet_totals(f)->completed, 10);
+	assert_true(fabs(sim_wait_quantile(sim_fleet_waits(f), 0.9) - 200) < 0.5);
+	assert_true(fabs(sim_wait_quantile(sim_fleet_waits(f), 0.4)) < 0.001);
+	sim_fleet_free(&f);
+}
+
+static void
+who_stops_finishes_what_it_has(void **state)
+{
+	const struct sim_fleet_conf conf = {.capacity = 10, .pace = 3};
+	static const char *const victim[] = {"i1"};
+	struct sim_fleet *f = sim_fleet_new(&conf);
+	const struct sim_request r = {0, 100 * CLK_MS};
+	int i;
+
+	(void)state;
+	for (i = 0; i < 5; i++)
+		sim_fleet_request(f, &r);
+	sim_fleet_scale(f, 1, NULL, 0);
+	until(f, 0);
+	assert_int_equal(sim_fleet_in_flight(f), 3); /* paced */
+	sim_fleet_scale(f, 0, victim, 1);
+	until(f, 50 * CLK_MS);
+	assert_int_equal(sim_fleet_n(f), 1);
+	until(f, 100 * CLK_MS);
+	assert_int_equal(sim_fleet_n(f), 0);
+	assert_int_equal(sim_fleet_parked(f), 2);
+	sim_fleet_free(&f);
+}
+
+/* --- the whole --- */
+
+static const char conf_text[] = "autoscaler { max_instances = 1000 }\n"
+				"service \"s\" { hosts = {\"s\"}\n"
+				"traffic \"v1\" { percent = 100 }\n"
+				"revision \"v1\" { command = {\"x\"} target = 10 }\n"
+				"revision \"dry\" { command = {\"x\"} target = 10 dry_run = yes }\n"
+				"revision \"far\" { addresses = {\"127.0.0.1:1\"} } }\n";
+
+static struct settings *
+settings(void)
+{
+	struct settings_errors errors = {NULL, 0};
+	struct settings *s = settings_load_bytes("test.conf", conf_text, strlen(conf_text),
+						 &errors);
+
+	if (s == NULL)
+		fail_msg("%s", errors.lines[0]);
+	settings_errors_free(&errors);
+	return s;
+}
+
+static double
+figure(const char *json, const char *key)
+{
+	char *quoted = xasprintf("\"%s\":", key);
+	const char *at = strstr(json, quoted);
+
+	assert_non_null(at);
+	at += strlen(quoted);
+	free(quoted);
+	return strtod(at, NULL);
+}
+
+static char *
+run(const struct simulate_args *a, const char *expected)
+{
+	struct settings *s = settings();
+	struct strbuf out;
+	struct err e = {0};
+	int rc;
+
+	log_open(LOG_ERROR, LOG_LOGFMT, "t_simulate");
+	strbuf_init(&out, 0);
+	rc = simulate_run(a, s, &out, &e);
+	settings_free(&s);
+	if (rc < 0 && (expected == NULL || strstr(e.text, expected) == NULL))
+		fail_msg("%s", e.text);
+	assert_true((rc < 0) == (expected != NULL));
+	return strbuf_take(&out);
+}
+
+/* Requests one after another at first, where they are to have been learned; 500 at once,
+ * within 10 ms, 300 s later. */
+static void
+write_burst(int duration_ms, bool is_learned)
+{
+	FILE *f = fopen(trace, "w");
+	int i;
+
+	assert_non_null(f);
+	fputs("start_ms,duration_ms\n", f);
+	for (i = 0; is_learned && i < 30; i++)
+		fprintf(f, "%d,%d\n", i * (duration_ms + 100), duration_ms);
+	for (i = 0; i < 500; i++)
+		fprintf(f, "%d.%02d,%d\n", 300000 + i / 50, i % 50 * 2, duration_ms);
+	fclose(f);
+}
+
+static char *
+burst(int duration_ms, bool is_learned, bool is_knative)
+{
+	const struct simulate_args a = {.trace = trace,
+					.revision = "s/v1",
+					.timeline = timeline,
+					.start_ns = 600 * CLK_MS,
+					.is_knative = is_knative};
+
+	write_burst(duration_ms, is_learned);
+	return run(&a, NULL);
+}
+
+static void
+a_burst_of_short_requests_needs_few(void **state)
+{
+	char *known = burst(5, true, false), *unknown = burst(5, false, false);
+
+	(void)state;
+	assert_true(figure(known, "peak_instances") <= 3);
+	assert_true(figure(known, "max") <= 900);
+	assert_true(figure(unknown, "peak_instances") <= 3);
+	assert_int_equal((int)figure(unknown, "cold_starts"), 500);
+	free(known);
+	free(unknown);
+}
+
+/* 50 are as many as the target needs; the best that can be done with them is a wait of the
+ * start-up time. */
+static void
+a_burst_of_long_requests_gets_all_it_needs_at_once(void **state)
+{
+	char *known = burst(1000, true, false), *unknown = burst(1000, false, false);
+
+	(void)state;
+	assert_int_equal((int)figure(known, "peak_instances"), 50);
+	assert_true(figure(known, "p50") <= 600 * 1.2);
+	assert_true(figure(known, "max") <= 650);
+	assert_int_equal((int)figure(unknown, "peak_instances"), 50);
+	assert_true(figure(unknown, "max") <= 1500);
+	free(known);
+	free(unknown);
+}
+
+static void
+the_other_rules_start_dozens_for_nothing(void **state)
+{
+	char *theirs = burst(5, true, true), *ours = burst(5, true, false);
+
+	(void)state;
+	assert_true(figure(theirs, "peak_instances") >= 20);
+	assert_true(figure(theirs, "instance_seconds") > 5 * figure(ours, "instance_seconds"));
+	free(theirs);
+	free(ours);
+}
+
+static void
+the_same_in_every_run_and_in_a_dry_run(void **state)
+{
+	struct simulate_args a = {.trace = trace, .revision = "s/v1", .start_ns = CLK_S};
+	char *first, *again, *dry;
+
+	(void)state;
+	write_trace("minute,count,duration_ms\n0,3000,200\n5,6000,100\n");
+	first = run(&a, NULL);
+	again = run(&a, NULL);
+	a.revision = "s/dry";
+	dry = run(&a, NULL);
+	assert_string_equal(first, again);
+	assert_string_equal(first, dry);
+	assert_int_equal((int)figure(first, "requests"), 9000);
+	free(first);
+	free(again);
+	free(dry);
+}
+
+static void
+a_timeline_has_a_line_for_each_second(void **state)
+{
+	char line[200], first[200] = "";
+	char *json = burst(5, true, false);
+	long at, n = 0;
+	FILE *f = fopen(timeline, "r");
+
+	(void)state;
+	free(json);
+	assert_non_null(f);
+	assert_non_null(fgets(line, sizeof line, f));
+	assert_string_equal(line, "second,concurrency,parked,instances,wanted,rule\n");
+	while (fgets(line, sizeof line, f) != NULL) {
+		at = strtol(line, NULL, 10);
+		assert_int_equal(at, n++);
+		if (at == 1)
+			snprintf(first, sizeof first, "%s", line);
+	}
+	fclose(f);
+	assert_true(n > 300);
+	assert_non_null(strstr(first, ",0,1,1,stable\n"));
+}
+
+static void
+arguments_that_do_not_fit(void **state)
+{
+	struct simulate_args a = {.trace = trace, .start_ns = CLK_S};
+
+	(void)state;
+	write_trace("start_ms,duration_ms\n");
+	free(run(&a, "needs --revision"));
+	a.revision = "s/v2";
+	free(run(&a, "there is no revision \"s/v2\""));
+	a.revision = "s/far";
+	free(run(&a, "test.conf:6: revision \"s/far\" has addresses"));
+	a.revision = "s/v1";
+	a.timeline = "/nowhere/at/all";
+	free(run(&a, "/nowhere/at/all: cannot open"));
+	a.timeline = NULL;
+	free(run(&a, NULL)); /* nobody comes */
+	write_trace("start_ms,duration_ms\n1,1\n0,1\n");
+	free(run(&a, ":3: expected lines in the order of time"));
+}
+
+static void
+options(void **state)
+{
+	struct simulate_args a = {.start_ns = SIMULATE_START_NS};
+	const struct option *o;
+
+	(void)state;
+	for (o = simulate_options; o->name != NULL; o++) {
+		if (strcmp(o->name, "start-time") == 0) {
+			assert_int_equal(simulate_option(o->val, "800ms", &a), 0);
+			assert_int_equal(a.start_ns, 800 * CLK_MS);
+			assert_int_equal(simulate_option(o->val, "soon", &a), -1);
+			assert_int_equal(simulate_option(o->val, "25h", &a), -1);
+		} else if (strcmp(o->name, "preset") == 0) {
+			assert_int_equal(simulate_option(o->val, "kubernetes", &a), -1);
+			assert_int_equal(simulate_option(o->val, "knative", &a), 0);
+			assert_true(a.is_knative);
+		}
+	}
+}
+
+int
+main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(mistakes_are_told_with_their_line),
+		T(a_line_too_long_and_a_file_that_is_not_there),
+		T(requests_of_a_minute_come_within_it_in_order),
+		cmocka_unit_test(instances_share_what_is_beyond_their_capacity),
+		cmocka_unit_test(a_limit_is_never_passed_and_order_is_kept),
+		cmocka_unit_test(who_stops_finishes_what_it_has),
+		T(a_burst_of_short_requests_needs_few),
+		T(a_burst_of_long_requests_gets_all_it_needs_at_once),
+		T(the_other_rules_start_dozens_for_nothing),
+		T(the_same_in_every_run_and_in_a_dry_run),
+		T(a_timeline_has_a_line_for_each_second),
+		T(arguments_that_do_not_fit),
+		cmocka_unit_test(options),
+	};
+
+	return cmocka_run_group_tests_name("simulate", tests, NULL, NULL);
+}
