@@ -203,7 +203,7 @@ what_is_parked(void **state)
 		{"nothing known, one ready", 470, 30, 3, 0, 0, -1, 0, 0.6, 3, DECIDE_WAITED_FOR},
 		{"no answer in 100 ms", 470, 30, 3, 0, 0, -1, 0.1, 0.6, 26, DECIDE_BACKLOG},
 		{"no answer in 300 ms", 470, 30, 3, 0, 0, -1, 0.3, 0.6, 50, DECIDE_BACKLOG},
-		{"the ready one clears it", 100, 10, 1, 0, 0, 0.005, 0, 0.6, 1, DECIDE_STABLE},
+		{"the ready one clears it", 100, 10, 1, 0, 0, 0.005, 0, 0.6, 1, DECIDE_WAITED_FOR},
 		{"the ready one does not", 490, 10, 1, 0, 0, 1, 0, 0.6, 50, DECIDE_BACKLOG},
 		{"what starts is not stopped", 5, 0, 0, 7, 0, 0.005, 0, 0.6, 7, DECIDE_WAITED_FOR},
 		{"start not seen: 1 s", 500, 0, 0, 0, 0, 0.05, 0, -1, 5, DECIDE_BACKLOG},
