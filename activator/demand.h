@@ -5,6 +5,9 @@
  * link at once.  Acknowledged: the periodic stats carry the demand, and what has grown
  * meanwhile is told every 100 ms, so that a burst is sized by what it is; only where the
  * autoscaler's own word is that it wants none is it asked once more each second.
+ * A burst is there within some 10 ms: its growth is told after 20 ms first, then each 100.
+ * While an instance is open, what waits nevertheless is told likewise, and in the first
+ * second even if it has not grown: there is something to learn of how fast it goes down.
  * Pure: no clock, no I/O.  Thread: main. */
 #ifndef ACTIVATOR_DEMAND_H
 #define ACTIVATOR_DEMAND_H
@@ -12,14 +15,17 @@
 #include "common/base.h"
 
 struct demand {
-	bool is_waking;	 /* somebody waits, no instance is open */
-	bool is_acked;	 /* by the autoscaler that we are connected to */
-	uint64_t seq;	 /* of the newest `activate`; 0: none yet */
-	unsigned tries;	 /* since it was last acknowledged */
-	uint32_t told;	 /* how many are parked, as it was last told */
-	int64_t sent_ns; /* when that `activate` was sent */
-	int64_t next_ns; /* when demand_step() has something to do; INT64_MAX: when a fact
-			  * changes */
+	bool is_waking;	  /* somebody waits, no instance is open */
+	bool is_acked;	  /* by the autoscaler that we are connected to */
+	uint64_t seq;	  /* of the newest `activate`; 0: none yet */
+	unsigned tries;	  /* since it was last acknowledged */
+	uint32_t told;	  /* how many are parked, as it was last told */
+	int64_t sent_ns;  /* when that `activate` was sent */
+	int64_t tell_gap; /* between two looks at whether it has grown */
+	bool is_telling;  /* somebody waits although an instance is open */
+	int64_t open_ns;  /* since when one is, after a wake */
+	int64_t next_ns;  /* when demand_step() has something to do; INT64_MAX: when a fact
+			   * changes */
 };
 
 struct demand_facts {

@@ -131,13 +131,14 @@ open_instances_locked(const struct revision *rev)
 	return n;
 }
 
-/* While instances are fewer than wanted, what was parked goes out at the pace that
- * response heads come back (or instances join), so that the first one is not run over. */
+/* What was parked goes out at the pace that response heads come back (or instances join),
+ * to the last of it: all at once would run over the first ones, and leave nothing to those
+ * that the autoscaler starts once it knows how long an answer takes. */
 static bool
 is_pacing_locked(const struct revision *rev)
 {
-	return rev->pace != 0 && atomic_load_explicit(&rev->limit, memory_order_relaxed) == 0 &&
-	       !list_empty(&rev->queue) && open_instances_locked(rev) < rev->wanted;
+	return rev->pace != 0 && !rev->is_external && !list_empty(&rev->queue) &&
+	       atomic_load_explicit(&rev->limit, memory_order_relaxed) == 0;
 }
 
 static struct instance *

@@ -13,6 +13,7 @@
 #include "common/strbuf.h"
 
 #define TICK CLK_S
+#define EARLY (50 * CLK_MS)	/* what the first instance of a wake has done by then is told */
 #define DRAIN_LOOK (5 * CLK_MS) /* how often an instance that is drained is looked at */
 
 /* Our side of one revision's activation; hangs at rev->control. */
@@ -38,7 +39,8 @@ struct scaler {
 	struct list tracks;
 	struct drains drains;
 	struct stats *stats;
-	struct loop_timer tick, drain_timer;
+	struct loop_timer tick, early, drain_timer;
+	bool is_early_due;
 	struct log_limit refusals;
 };
 
@@ -106,6 +108,10 @@ step(struct track *t)
 					   .is_wanted = t->is_wanted,
 					   .parked = waiting_for(t->rev)};
 
+	if (t->demand.is_waking && facts.is_open && !s->is_early_due) {
+		s->is_early_due = true;
+		loop_timer_set(&s->early, EARLY);
+	}
 	switch (demand_step(&t->demand, &facts, now)) {
 	case DEMAND_ACTIVATE:
 		activate(t);
@@ -284,6 +290,17 @@ send_stats(const struct msg *m, void *arg)
 }
 
 static const struct stats_ops stats_ops = {.send = send_stats};
+
+/* Without waiting for the second: how fast the first answers come says how many more
+ * instances what is parked needs. */
+static void
+on_early(void *arg)
+{
+	struct scaler *s = arg;
+
+	s->is_early_due = false;
+	stats_collect(s->stats);
+}
 
 static void
 on_tick(void *arg)
@@ -484,6 +501,7 @@ scaler_new(struct loop *loop, const char *path, struct world *world, struct work
 	drains_init(&s->drains);
 	s->stats = stats_new(world, workers, workers_n, &stats_ops, s);
 	loop_timer_init(&s->tick, loop, on_tick, s);
+	loop_timer_init(&s->early, loop, on_early, s);
 	loop_timer_init(&s->drain_timer, loop, look_at_drains, s);
 	s->link = link_dial(loop, path, &link_ops, s);
 	loop_timer_set(&s->tick, TICK);
@@ -503,6 +521,7 @@ scaler_free(struct scaler **sp)
 	while (stats_is_collecting(s->stats))
 		loop_once(s->loop, false);
 	loop_timer_fini(&s->tick);
+	loop_timer_fini(&s->early);
 	loop_timer_fini(&s->drain_timer);
 	stats_free(&s->stats);
 	drains_fini(&s->drains);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "activator/plane.h"
+#include "common/clk.h"
 
 struct shard *
 shard_of(struct worker *w, struct revision *rev)
@@ -55,13 +56,11 @@ shard_parked(struct shard *s, int64_t now, int n)
 static void
 take_period(struct shard *s, struct shard_period *p, int64_t now)
 {
-	int64_t span = now - s->period_start_ns;
-
 	change(s, &s->in_flight, now, 0);
 	*p = (struct shard_period){
 		.rev = revision_ref(s->rev),
-		.concurrency = span > 0 ? s->integral_ns / (double)span : 0,
-		.waiting = span > 0 ? s->waiting_ns / (double)span : 0,
+		.load_s = s->integral_ns / CLK_S,
+		.waiting_s = s->waiting_ns / CLK_S,
 		.peak = s->peak,
 		.in_flight = get(&s->in_flight),
 		.parked = get(&s->parked_n),

@@ -11,7 +11,7 @@
 #define INSTANCE_BYTES 64	      /* of one instance in it, its id aside */
 
 struct sum {
-	double concurrency, waiting, latency_s;
+	double load_s, waiting_s, latency_s;
 	uint32_t peak, in_flight, parked;
 	uint64_t requests, completed;
 };
@@ -105,12 +105,13 @@ list_instances(const struct revision *rev, struct msg_stat_instance *v, int64_t 
 }
 
 static struct msg_stat
-stat_of(const struct revision *rev, const struct sum *sum, int64_t now)
+stat_of(const struct revision *rev, const struct sum *sum, int64_t period_ns, int64_t now)
 {
+	double period_s = (double)MAX(period_ns, 1) / CLK_S;
 	struct msg_stat stat = {
 		.name = rev->name,
-		.concurrency = sum->concurrency,
-		.waiting = sum->waiting,
+		.concurrency = sum->load_s / period_s,
+		.waiting = sum->waiting_s / period_s,
 		.peak = sum->peak,
 		.requests = sum->requests,
 		.parked = sum->parked,
@@ -170,7 +171,8 @@ report(struct stats *s)
 
 	while ((rev = world_next(s->world, &at)) != NULL) {
 		const struct sum *sum = hmap_find(&s->sums, rev->name);
-		struct msg_stat stat = stat_of(rev, sum == NULL ? &nothing : sum, now);
+		struct msg_stat stat = stat_of(rev, sum == NULL ? &nothing : sum, s->period_ns,
+					       now);
 
 		if (sum != NULL || stat.n > 0)
 			add_stat(s, &stat);
@@ -191,8 +193,8 @@ add_period(struct stats *s, const struct shard_period *p)
 		sum = xcalloc(1, sizeof *sum);
 		hmap_put(&s->sums, p->rev->name, sum);
 	}
-	sum->concurrency += p->concurrency;
-	sum->waiting += p->waiting;
+	sum->load_s += p->load_s;
+	sum->waiting_s += p->waiting_s;
 	sum->latency_s += p->latency_s;
 	sum->peak += p->peak;
 	sum->in_flight += p->in_flight;
@@ -241,7 +243,7 @@ stats_tell(struct stats *s, struct revision *rev)
 {
 	struct sum sum = {.parked = revision_wakers(rev)};
 	struct msg m = {.type = MSG_STATS, .u.stats = {.is_partial = true, .n = 1}};
-	struct msg_stat stat = stat_of(rev, &sum, clk_now());
+	struct msg_stat stat = stat_of(rev, &sum, 0, clk_now());
 	size_t i;
 
 	for (i = 0; i < stat.n; i++)

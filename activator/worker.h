@@ -62,8 +62,8 @@ void worker_post_shed(struct worker *, struct instance *);
 /* One period's figures of one revision at one worker. */
 struct shard_period {
 	struct revision *rev; /* a reference */
-	double concurrency;   /* time-weighted over the period … */
-	double waiting;	      /* … and what of it was parked */
+	double load_s;	      /* requests in flight and parked, over time … */
+	double waiting_s;     /* … and what of it was parked */
 	uint32_t peak, in_flight, parked;
 	uint64_t requests, completed;
 	double latency_s; /* sum over completed */
