@@ -11,6 +11,7 @@ struct curlev {
 	struct loop_timer timer; /* curl's */
 	struct loop_timer ended; /* transfers may have ended inside a call of ours */
 	bool is_inside;		 /* curl runs: it must not be called */
+	long idle_most, busy_n;	 /* connections that are kept; transfers that run */
 };
 
 /* A descriptor that curl waits for. */
@@ -18,6 +19,15 @@ struct watch {
 	struct curlev *c;
 	struct loop_fd fd;
 };
+
+/* libcurl's bound counts those in use too: with as many of these it would keep none, and
+ * each request of a burst would make a connection of its own. */
+static void
+count_busy(struct curlev *c, long change)
+{
+	c->busy_n += change;
+	curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, c->busy_n + c->idle_most);
+}
 
 static void
 tell_ended(struct curlev *c)
@@ -132,7 +142,8 @@ curlev_new(struct loop *loop, long connections, struct err *e)
 	curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
 	curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
 	curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
-	curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, connections);
+	c->idle_most = connections;
+	count_busy(c, 0);
 	return c;
 }
 
@@ -157,6 +168,7 @@ curlev_add(struct curlev *c, CURL *easy, struct curlev_transfer *t)
 	CHECK(!c->is_inside);
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
 	CHECK(curl_multi_add_handle(c->multi, easy) == CURLM_OK);
+	count_busy(c, 1);
 	run(c, CURL_SOCKET_TIMEOUT, 0);
 	loop_timer_set(&c->ended, 0);
 }
@@ -168,4 +180,5 @@ curlev_remove(struct curlev *c, CURL *easy)
 	c->is_inside = true;
 	CHECK(curl_multi_remove_handle(c->multi, easy) == CURLM_OK);
 	c->is_inside = false;
+	count_busy(c, -1);
 }

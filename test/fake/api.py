@@ -38,7 +38,7 @@ class Api:
     # ---- from a connection
     def handle(self, connection, request):
         note = {"t": request.at_ns, "method": request.method, "path": request.path,
-                "query": request.query}
+                "query": request.query, "connection": connection.number}
         self.logged += 1
         note["n"] = self.logged
         self.log.append(note)

@@ -30,9 +30,12 @@ class Request:
 
 class Connection(asyncio.Protocol):
     """handle(connection, request) is called for each request, and ends in done()."""
+    last = 0
 
     def __init__(self, handle, all_connections):
         self.handle, self.all = handle, all_connections
+        Connection.last += 1
+        self.number = Connection.last
         self.buffer, self.is_busy, self.is_open = bytearray(), False, False
         self.first_ns = 0
         self.on_lost = None
