@@ -348,11 +348,16 @@ class Real(Cluster):
                 f.write("%d\n" % p.pid)
 
     def stop(self):
-        self.stop_kubelet()
-        with contextlib.suppress(Refusal):
-            for pod in self.list("pods"):
-                self.delete("pods", pod["metadata"]["name"], gracePeriodSeconds=0)
-        with contextlib.suppress(Refusal):
+        """Pods have to be seen off by the kubelet, or the namespace would never go."""
+        for plural in ("deployments", "statefulsets", "replicasets"):
+            for obj in self.list(plural):
+                with contextlib.suppress(Refusal):
+                    self.delete(plural, obj["metadata"]["name"], propagationPolicy="Background")
+        try:
+            if self.kubelet is not None:
+                wait_until(lambda: not self.pods(), 60, what="the end of all pods")
+        finally:
+            self.stop_kubelet()
             self.api.call("DELETE", "/api/v1/namespaces/" + self.namespace)
 
 

@@ -34,6 +34,11 @@ def addresses(kube, name):
             if "deletionTimestamp" not in p["metadata"]}
 
 
+def patient(kube, name, more):
+    """One that waits for a real API server to be back: that may take a while."""
+    return service(name, kube, more + " activation_timeout = 300s")
+
+
 def is_running(pod):
     return bool(pod["status"].get("podIP"))
 
@@ -223,11 +228,13 @@ def test_the_api_server_dies_and_returns(tmp_path):
         kube.workload("a", replicas=1)
         kube.workload("b")
         kube.wait_pods("a", 1, is_running)
-        services = service("a", kube, "port = 8080 min_scale = 1") + service("b", kube)
+        services = service("a", kube, "port = 8080 min_scale = 1") + \
+            patient(kube, "b", "port = 8080")
         with both(tmp_path, kube, services) as s:
             assert s.get("a")[0] == 200
             before = addresses(kube, "a")
             with Load(s, "a") as load, s.connect() as parked:
+                parked.settimeout(200)
                 kube.kill()
                 load.more(200)
                 parked.request("GET", "/", "b")
