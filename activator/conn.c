@@ -33,6 +33,7 @@ conn_open(struct worker *w, int fd, const struct addr *peer)
 	c->x.waiter.inbox = &w->inbox;
 	list_push(&w->conns, &c->node);
 	metric_add(&w->counters.connections, 1);
+	atomic_fetch_add_explicit(&w->bounds->connections, 1, memory_order_relaxed);
 	io_open(&c->io, w->loop, fd, false, on_ready);
 	conn_arm(c);
 }
@@ -97,6 +98,7 @@ conn_close(struct conn *c, bool abort)
 	list_remove(&w->conns, &c->node);
 	listener_left(c);
 	metric_add(&w->counters.connections, (uint64_t)-1);
+	atomic_fetch_sub_explicit(&w->bounds->connections, 1, memory_order_relaxed);
 	loop_defer_free(w->loop, c, free_conn);
 	worker_check_drained(w);
 }

@@ -5,17 +5,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/admin.h"
-#include "common/clk.h"
-#include "common/daemon.h"
-#include "common/log.h"
-#include "common/loop.h"
 #include "activator/claim.h"
 #include "activator/metrics.h"
 #include "activator/probe.h"
 #include "activator/scaler.h"
 #include "activator/status.h"
 #include "activator/world.h"
+#include "common/admin.h"
+#include "common/clk.h"
+#include "common/daemon.h"
+#include "common/log.h"
+#include "common/loop.h"
 
 struct control {
 	struct loop *loop;
@@ -137,8 +137,9 @@ on_hangup(int signo, void *arg)
 {
 	(void)signo;
 	(void)arg;
-	log_info(NULL, "nothing to reload here: services come from the autoscaler; a change of "
-		       "activator {} needs a restart",
+	log_info(NULL,
+		 "nothing to reload here: services come from the autoscaler; a change of "
+		 "activator {} needs a restart",
 		 "");
 }
 
@@ -211,7 +212,8 @@ set_bounds(struct control *c)
 	size_t reserve = MIN((size_t)a->fd_reserve, fds / 2);
 	size_t most = a->max_connections > 0 ? a->max_connections : fds - reserve;
 
-	c->bounds.max_connections = (uint32_t)MAX(MIN(most, fds) / c->workers_n, (size_t)1);
+	c->bounds.max_connections = (uint32_t)MIN(most, fds);
+	c->bounds.max_sockets = (uint32_t)(fds - MIN(MAX(reserve / 4, (size_t)64), fds / 4));
 	c->bounds.max_parked = a->max_parked > 0 ? a->max_parked : (uint32_t)MIN(most, fds);
 	c->bounds.max_parked_bytes = a->max_parked_bytes;
 }
@@ -281,8 +283,7 @@ control_open(struct loop *loop, const struct settings *s, struct err *e)
 	c->world = world_new(loop, c->workers, c->workers_n, c->prober, on_demand);
 	c->scaler = scaler_new(loop, s->socket, c->world, c->workers, c->workers_n, &scaler_ops, c);
 	log_info(NULL, "activator runs", "listen=%s workers=%u max_connections=%u",
-		 s->activator.listen.v[0], c->workers_n,
-		 c->bounds.max_connections * c->workers_n);
+		 s->activator.listen.v[0], c->workers_n, c->bounds.max_connections);
 	return c;
 }
 

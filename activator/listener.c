@@ -10,9 +10,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/clk.h"
 #include "activator/plane.h"
+#include "common/clk.h"
 
+#define ACCEPT_PAUSE (50 * CLK_MS)
 #define ACCEPT_BATCH 64 /* per wake-up, so that accepting does not starve the rest */
 
 static void
@@ -44,15 +45,17 @@ refuse(struct worker *w, int fd, const char *why)
 static bool
 refuse_at_limit(struct worker *w, int listen_fd)
 {
-	int fd;
+	int fd, code;
 
 	if (w->reserve_fd < 0)
 		return false;
 	close(w->reserve_fd);
 	fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	code = errno;
 	if (fd >= 0)
 		refuse(w, fd, "too many connections");
 	w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	errno = code;
 	return fd >= 0;
 }
 
@@ -97,6 +100,56 @@ listener_left(struct conn *c)
 
 /* --- accepting --- */
 
+static void on_acceptable(int listen_fd, short what, void *arg);
+
+static void
+watch(struct worker *w, struct listener *l)
+{
+	loop_fd_set(&l->fd_watch, w->loop, l->fd, EV_READ, on_acceptable, w);
+}
+
+static void
+resume(void *arg)
+{
+	struct worker *w = arg;
+	size_t i;
+
+	if (w->reserve_fd < 0)
+		w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	for (i = 0; i < w->listeners_n; i++)
+		watch(w, &w->listeners[i]);
+}
+
+/* Not even to refuse is there a descriptor: look again later, rather than all the time. */
+static void
+pause_accepting(struct worker *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->listeners_n; i++)
+		loop_fd_clear(&w->listeners[i].fd_watch);
+	loop_timer_set(&w->accept_timer, ACCEPT_PAUSE);
+}
+
+/* accept(2) failed.  True: try the next one. */
+static bool
+is_past_failure(struct worker *w, int listen_fd)
+{
+	if (errno == ECONNABORTED || errno == EINTR) /* it left before it was accepted */
+		return true;
+	if (errno == EAGAIN)
+		return false;
+	if (errno == EMFILE || errno == ENFILE) {
+		log_warn_limited(NULL, "no descriptor is left for a client", "errno=%d", errno);
+		if (refuse_at_limit(w, listen_fd))
+			return true;
+		if (errno == EAGAIN && w->reserve_fd >= 0)
+			return false;
+	}
+	pause_accepting(w);
+	return false;
+}
+
 static void
 on_acceptable(int listen_fd, short what, void *arg)
 {
@@ -111,16 +164,13 @@ on_acceptable(int listen_fd, short what, void *arg)
 				 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd < 0) {
-			if (errno == EMFILE || errno == ENFILE) {
-				log_warn_limited(NULL, "no descriptor is left for a client",
-						 "errno=%d", errno);
-				if (refuse_at_limit(w, listen_fd))
-					continue;
-			}
-			return; /* EAGAIN; or a client that left before it was accepted */
+			if (is_past_failure(w, listen_fd))
+				continue;
+			return;
 		}
 		metric_add(&w->counters.accepted, 1);
-		if (w->conns.n >= w->bounds->max_connections)
+		if (atomic_load_explicit(&w->bounds->connections, memory_order_relaxed) >=
+		    w->bounds->max_connections)
 			refuse(w, fd, "too many connections");
 		else if (!client_enter(w, &peer))
 			refuse(w, fd, "too many connections of this client");
@@ -149,10 +199,9 @@ open_one(struct worker *w, const char *text, struct err *e)
 	setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	if (addr.ss.ss_family == AF_INET6)
 		setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-	if (bind(l->fd, (struct sockaddr *)&addr.ss, addr.len) < 0 ||
-	    listen(l->fd, SOMAXCONN) < 0)
+	if (bind(l->fd, (struct sockaddr *)&addr.ss, addr.len) < 0 || listen(l->fd, SOMAXCONN) < 0)
 		return err_errno(e, "cannot listen on %s", text);
-	loop_fd_set(&l->fd_watch, w->loop, l->fd, EV_READ, on_acceptable, w);
+	watch(w, l);
 	return 0;
 }
 
@@ -162,6 +211,7 @@ listener_open_all(struct worker *w, struct err *e)
 	size_t i;
 
 	w->listeners = xcalloc(w->conf->listen.n, sizeof *w->listeners);
+	loop_timer_init(&w->accept_timer, w->loop, resume, w);
 	for (i = 0; i < w->conf->listen.n; i++)
 		if (open_one(w, w->conf->listen.v[i], e) < 0)
 			return -1;
@@ -179,6 +229,7 @@ listener_close_all(struct worker *w)
 		if (w->listeners[i].fd >= 0)
 			close(w->listeners[i].fd);
 	}
+	loop_timer_fini(&w->accept_timer);
 	free(w->listeners);
 	w->listeners = NULL;
 	w->listeners_n = 0;

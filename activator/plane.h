@@ -67,6 +67,8 @@ struct worker {
 	struct list conns;	/* of struct conn: all */
 	struct hmap clients;	/* connections by peer_text; only if there is a bound on them */
 	struct list unrouted;	/* of struct conn: XFER_UNROUTED */
+	struct list starved;	/* of struct conn: XFER_PERMIT, for want of descriptors */
+	struct loop_timer feed_timer, accept_timer;
 	struct list ready;	/* of struct conn: a head may have come (conn_read_ready()) */
 	struct list shards;	/* of struct shard: with anything to tell */
 	struct list upstreams;	/* of struct upstream: all */
@@ -167,7 +169,7 @@ struct conn {
 	/* what an ordinary request does not touch */
 	struct addr peer;
 	struct list_node node;	   /* in w->conns */
-	struct list_node unrouted; /* in w->unrouted */
+	struct list_node unrouted; /* in w->unrouted, or w->starved */
 };
 
 enum upstream_state { UPSTREAM_CONNECTING, UPSTREAM_BUSY, UPSTREAM_IDLE, UPSTREAM_ABANDONED };
@@ -209,6 +211,7 @@ char *worker_out(struct worker *, size_t n); /* w->out with room for n */
 void worker_told_refused(struct worker *, struct instance *);
 void worker_ask_shed(struct worker *, struct instance *);
 void worker_check_drained(struct worker *);
+void worker_shed_all(struct worker *); /* idle connections to any instance */
 void worker_outcome(struct worker *, enum outcome);
 void snapshot_unref(struct snapshot **);
 
@@ -236,6 +239,8 @@ void xfer_set_state(struct xfer *, enum xfer_state);
 struct conn *xfer_conn(struct xfer *);
 /* w->head holds the head that was parsed from buf[0..head_n); c->in what follows it. */
 void xfer_begin(struct conn *, char *buf, size_t head_n);
+/* Those that wait for a descriptor: the tail's. */
+void xfer_feed(struct worker *);
 /* UNROUTED: a route table has come, begin once more. */
 void xfer_unrouted_again(struct conn *);
 /* What the inbox held. */
@@ -286,6 +291,9 @@ void upstream_shed(struct worker *, struct instance *);
 /* --- refuse.c --- */
 /* Write the answer of an outcome to the client. */
 void refuse_write(struct conn *, enum outcome, const char *why, int64_t retry_after_s);
+/* The waiting page of the request's service. */
+struct waitpage_view;
+void refuse_page(struct conn *, const struct waitpage_view *);
 void refuse_rule(struct conn *, const struct rule_conf *);
 /* TRACE came as far as Max-Forwards lets it: what it looked like here. */
 void refuse_trace(struct conn *, const struct h1_head *);

@@ -3,8 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/strbuf.h"
 #include "activator/plane.h"
+#include "activator/waitpage.h"
+#include "common/strbuf.h"
 
 static const char *
 status_text(uint32_t status)
@@ -162,6 +163,22 @@ refuse_trace(struct conn *c, const struct h1_head *h)
 	strbuf_adds(&body, "\r\n");
 	strbuf_adds(&head, "HTTP/1.1 200 OK\r\nX-Activator-Reason: max_forwards\r\n"
 			   "Content-Type: message/http\r\nCache-Control: no-store\r\n");
+	send_answer(c, &head, &body);
+	strbuf_fini(&head);
+	strbuf_fini(&body);
+}
+
+void
+refuse_page(struct conn *c, const struct waitpage_view *view)
+{
+	struct strbuf head, body;
+
+	strbuf_init(&head, 0);
+	strbuf_init(&body, 0);
+	waitpage_render(&body, c->x.service->waiting_page, view);
+	strbuf_addf(&head, "HTTP/1.1 503 %s\r\nX-Activator-Reason: %s\r\n%sRetry-After: %u\r\n",
+		    status_text(503), outcome_reason(OUT_WAITING_PAGE), waitpage_fields,
+		    view->retry_s);
 	send_answer(c, &head, &body);
 	strbuf_fini(&head);
 	strbuf_fini(&body);

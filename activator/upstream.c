@@ -7,8 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/clk.h"
 #include "activator/plane.h"
+#include "common/clk.h"
 
 static void on_ready(struct io *);
 static void on_timer(struct timeq_entry *, int64_t now);
@@ -27,17 +27,31 @@ make(struct worker *w, struct instance *inst, int fd, bool is_connecting)
 	list_push(&w->upstreams, &u->node);
 	w->busy_n++;
 	metric_add(&w->counters.upstream_connections, 1);
+	atomic_fetch_add_explicit(&w->bounds->upstreams, 1, memory_order_relaxed);
 	io_open(&u->io, w->loop, fd, is_connecting, on_ready);
 	return u;
+}
+
+/* A few descriptors are left to the prober, the link and the admin endpoint. */
+static bool
+is_full(const struct bounds *b)
+{
+	return atomic_load_explicit(&b->connections, memory_order_relaxed) +
+		       atomic_load_explicit(&b->upstreams, memory_order_relaxed) >=
+	       b->max_sockets;
 }
 
 struct upstream *
 upstream_connect(struct worker *w, struct instance *inst)
 {
-	int on = 1;
-	int fd = socket(inst->addr.ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int on = 1, fd;
 
 	metric_add(&w->counters.upstream_connects, 1);
+	if (is_full(w->bounds)) {
+		errno = EMFILE;
+		return NULL;
+	}
+	fd = socket(inst->addr.ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return NULL;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -101,6 +115,7 @@ upstream_close(struct upstream *u, bool abort)
 	timeq_clear(&w->timeq, &u->timer);
 	io_close(&u->io, abort);
 	metric_add(&w->counters.upstream_connections, (uint64_t)-1);
+	atomic_fetch_sub_explicit(&w->bounds->upstreams, 1, memory_order_relaxed);
 	if (u->has_permit)
 		limiter_permit_back(u->inst);
 	if (u->has_slot)
@@ -153,8 +168,8 @@ upstream_attach(struct upstream *u, struct conn *c)
 static bool
 may_pool(const struct upstream *u)
 {
-	return !u->w->is_draining && u->idle_ns > 0 && instance_is_open(u->inst) &&
-	       limiter_may_idle(u->inst);
+	return !u->w->is_draining && list_empty(&u->w->starved) && u->idle_ns > 0 &&
+	       instance_is_open(u->inst) && limiter_may_idle(u->inst);
 }
 
 void

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "common/clk.h"
 #include "activator/plane.h"
+#include "common/clk.h"
 
 /* --- small things that the request path asks for --- */
 
@@ -150,6 +150,30 @@ on_tail(void *arg)
 		xfer_granted(waiter);
 	}
 	conn_read_ready(w);
+	if (!list_empty(&w->starved))
+		xfer_feed(w);
+}
+
+static void
+on_feed(void *arg)
+{
+	struct worker *w = arg;
+
+	w->now = clk_now(); /* the tail does the rest */
+}
+
+void
+worker_shed_all(struct worker *w)
+{
+	struct list_node *node, *tmp;
+	uint32_t i;
+
+	LIST_FOREACH(&w->shards, node, tmp) {
+		struct shard *s = container_of(node, struct shard, node);
+
+		for (i = 0; s->set != NULL && i < s->set->n; i++)
+			upstream_shed(w, s->set->v[i]);
+	}
 }
 
 static void *
@@ -197,6 +221,7 @@ worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf
 	list_init(&w->conns);
 	hmap_init(&w->clients);
 	list_init(&w->unrouted);
+	list_init(&w->starved);
 	list_init(&w->ready);
 	list_init(&w->shards);
 	list_init(&w->upstreams);
@@ -205,6 +230,7 @@ worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf
 	w->loop = loop_new(e);
 	if (w->loop != NULL) {
 		timeq_init(&w->timeq, w->loop);
+		loop_timer_init(&w->feed_timer, w->loop, on_feed, w);
 		inbox_init(&w->inbox, w->loop);
 		loop_on_tail(w->loop, on_tail, w);
 	}
@@ -306,6 +332,7 @@ worker_free(struct worker **wp)
 		forget_shards(w);
 		inbox_set_current(NULL);
 		timeq_fini(&w->timeq);
+		loop_timer_fini(&w->feed_timer);
 		loop_free(&w->loop);
 		inbox_fini(&w->inbox);
 	}

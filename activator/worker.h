@@ -15,10 +15,12 @@ struct worker; /* opaque outside the data plane */
 /* What all workers share, made by main before the first of them. */
 struct bounds {
 	/* immutable */
-	uint32_t max_connections; /* per worker */
+	uint32_t max_connections; /* of clients, over all workers */
+	uint32_t max_sockets;	  /* theirs, and those to instances */
 	uint32_t max_parked;	  /* overall */
 	uint64_t max_parked_bytes;
 	/* atomics, relaxed: a bound, not a ledger */
+	_Atomic uint32_t connections, upstreams;
 	_Atomic uint32_t parked;
 	_Atomic uint64_t parked_bytes;
 };

@@ -6,14 +6,17 @@
  *     └──► UNROUTED ──► IDLE  PARKED ───────────┴──► PERMIT (limit > 0)  TUNNEL
  *
  * Every request leaves through xfer_end(), once. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "activator/plane.h"
+#include "activator/waitpage.h"
 #include "common/clk.h"
 
-#define TRIES_MAX 3 /* instances that a request may have fail under it */
+#define FEED_EVERY (20 * CLK_MS) /* how often who has no descriptor is looked at, at least */
+#define TRIES_MAX 3		 /* instances that a request may have fail under it */
 
 /* --- states --- */
 
@@ -29,7 +32,7 @@ static const uint32_t legal[XFER_STATES_N] = {
 		      S(CLOSING) | S(IDLE),
 	[XFER_UNROUTED] = S(IDLE) | S(CLOSING),
 	[XFER_PARKED] = S(PERMIT) | S(CONNECTING) | S(EXCHANGE) | S(CLOSING) | S(IDLE) | S(PARKED),
-	[XFER_PERMIT] = S(CONNECTING) | S(EXCHANGE) | S(PARKED) | S(CLOSING) | S(IDLE),
+	[XFER_PERMIT] = S(PERMIT) | S(CONNECTING) | S(EXCHANGE) | S(PARKED) | S(CLOSING) | S(IDLE),
 	[XFER_CONNECTING] = S(EXCHANGE) | S(PARKED) | S(PERMIT) | S(CONNECTING) | S(CLOSING) |
 			    S(IDLE),
 	[XFER_EXCHANGE] = S(TUNNEL) | S(PARKED) | S(PERMIT) | S(CONNECTING) | S(EXCHANGE) |
@@ -194,6 +197,10 @@ let_go(struct conn *c)
 		if (x->waiter.fd >= 0)
 			close(x->waiter.fd);
 		x->waiter.fd = -1;
+		if (list_linked(&c->unrouted)) {
+			list_remove(&c->w->starved, &c->unrouted);
+			limiter_decline(&x->waiter);
+		}
 		break;
 	default:
 		break;
@@ -344,6 +351,15 @@ xfer_connected(struct conn *c)
 /* --- from a slot to a connection --- */
 
 static void connect_failed(struct conn *c, struct instance *inst);
+static void starve(struct conn *c, struct instance *inst);
+
+/* Does it pass by itself? */
+static bool
+is_shortage(int code)
+{
+	return code == EMFILE || code == ENFILE || code == EADDRNOTAVAIL || code == ENOBUFS ||
+	       code == ENOMEM;
+}
 
 static void
 count_in_flight(struct conn *c)
@@ -391,7 +407,10 @@ go(struct conn *c, struct instance *inst)
 	}
 	u = upstream_connect(w, inst);
 	if (u == NULL) {
-		connect_failed(c, inst);
+		if (is_shortage(errno))
+			starve(c, inst);
+		else
+			connect_failed(c, inst);
 		return;
 	}
 	u->has_permit = x->waiter.has_permit;
@@ -400,9 +419,52 @@ go(struct conn *c, struct instance *inst)
 	set_state(c, XFER_CONNECTING);
 }
 
+/* No descriptor (or port) is left for it.  It keeps its slot and goes on as soon as a
+ * connection of this worker comes free: to the instance, or any other. */
+static void
+starve(struct conn *c, struct instance *inst)
+{
+	struct worker *w = c->w;
+	struct xfer *x = &c->x;
+
+	log_warn_limited(NULL, "no descriptor is left for an instance", "errno=%d", errno);
+	if (list_empty(&w->starved))
+		worker_shed_all(w);
+	x->waiter.rev = inst->rev;
+	x->waiter.inst = instance_ref(inst);
+	x->waiter.is_paced = x->is_paced;
+	set_state(c, XFER_PERMIT);
+	list_push(&w->starved, &c->unrouted);
+}
+
+void
+xfer_feed(struct worker *w)
+{
+	struct list_node *node;
+	bool is_fed = true;
+
+	while (is_fed && (node = list_pop(&w->starved)) != NULL) {
+		struct conn *c = container_of(node, struct conn, unrouted);
+		struct instance *inst = c->x.waiter.inst;
+
+		c->x.waiter.inst = NULL;
+		go(c, inst);
+		instance_unref(&inst);
+		if (io_is_open(&c->io))
+			conn_keep_input(c);
+		is_fed = !list_linked(node);
+		if (!is_fed) { /* once more: it stays the first */
+			list_remove(&w->starved, node);
+			list_push_head(&w->starved, node);
+		}
+	}
+	if (!list_empty(&w->starved) && !loop_timer_pending(&w->feed_timer))
+		loop_timer_set(&w->feed_timer, FEED_EVERY);
+}
+
 static void admit(struct conn *c, bool at_head);
 
-/* connect(2) itself failed: out of ports, or of descriptors. */
+/* connect(2) itself failed. */
 static void
 connect_failed(struct conn *c, struct instance *inst)
 {
@@ -844,6 +906,51 @@ build_head(struct conn *c, const struct request *r)
 	c->x.head_n = (uint32_t)request_write(r, &hop, c->w->out);
 }
 
+/* A browser that would wait for a start gets a page at once that waits in its place.  Where
+ * the driver cannot start it, it hears why, as all others do. */
+static bool
+is_for_page(const struct conn *c, const struct request *r)
+{
+	const struct xfer *x = &c->x;
+	struct failure *f;
+	bool has_failed;
+	void *head;
+
+	if (x->service->waiting_page == NULL || x->is_unseen || is_any_open(x->shard))
+		return false;
+	memcpy(&head, &r->head, sizeof head);
+	if (!waitpage_is_wanted(r->head->method, r->head->method_n, field_of_head, head))
+		return false;
+	f = limiter_failure(x->route->rev);
+	has_failed = f != NULL && c->w->now < f->until_ns;
+	failure_unref(&f);
+	return !has_failed;
+}
+
+static void
+give_page(struct conn *c, const struct request *r)
+{
+	struct xfer *x = &c->x;
+	struct revision *rev = x->route->rev;
+	int64_t began = atomic_load_explicit(&rev->activation.signalled_ns, memory_order_relaxed);
+	bool is_under_way = began != 0 && atomic_load_explicit(&rev->activation.connected_ns,
+							       memory_order_relaxed) == 0;
+	const struct waitpage_view view = {
+		.service = x->service->name,
+		.host = r->authority,
+		.host_n = r->host_n,
+		.expected_ms = atomic_load_explicit(&rev->cold_start_ms, memory_order_relaxed),
+		.elapsed_ms = is_under_way ? MAX(c->w->now - began, 0) / CLK_MS : 0,
+		.retry_s = (uint32_t)retry_after(c, OUT_WAITING_PAGE),
+	};
+
+	revision_ask(rev);
+	x->is_persistent = x->is_persistent && x->is_sent_whole;
+	refuse_page(c, &view);
+	xfer_end(c, OUT_WAITING_PAGE);
+	conn_next(c);
+}
+
 static void
 route(struct conn *c, const struct request *r, size_t head_n)
 {
@@ -882,6 +989,10 @@ route(struct conn *c, const struct request *r, size_t head_n)
 	}
 	if (x->framing == FRAMING_CHUNKED)
 		x->chunked = chunked_new(r->head, c->w->conf->limits.max_head);
+	if (is_for_page(c, r)) {
+		give_page(c, r);
+		return;
+	}
 	build_head(c, r);
 	admit(c, false);
 }

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -48,12 +49,14 @@ def wait_until(condition, timeout=20, what="the condition"):
 class Program:
     """One of the two, with its log."""
 
-    def __init__(self, name, conf, log, environment=None):
+    def __init__(self, name, conf, log, environment=None, nofile=None):
         self.name, self.log = name, log
         self.out = open(log, "ab")
         self.process = subprocess.Popen(
             [os.path.join(BUILD, name), "-c", conf], stdin=subprocess.DEVNULL, stderr=self.out,
-            stdout=self.out, cwd=ROOT, env=dict(os.environ, **(environment or {})))
+            stdout=self.out, cwd=ROOT, env=dict(os.environ, **(environment or {})),
+            preexec_fn=nofile and (
+                lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))))
 
     @property
     def pid(self):
@@ -83,8 +86,9 @@ class Stack:
     """activator and autoscaler with `services` (text of the conf file)."""
 
     def __init__(self, path, services, activator="", autoscaler="", workers=2,
-                 environment=None):
+                 environment=None, nofile=None):
         self.path = str(path)
+        self.nofile = nofile  # descriptors that the activator may have
         self.environment = environment  # the activator's, beside what it inherits
         self.port, self.admin, self.scaler_admin = free_port(), free_port(), free_port()
         self.conf = os.path.join(self.path, "a.conf")
@@ -114,7 +118,7 @@ autoscaler { admin = "127.0.0.1:%d" stable_window = 1s scale_to_zero_grace = 1s 
 
     def start_activator(self):
         self.activator = Program("activator", self.conf, self.path + "/activator.log",
-                                 self.environment)
+                                 self.environment, self.nofile)
 
     def wait_ready(self):
         wait_until(lambda: self.readyz() == 200, what="/readyz")
