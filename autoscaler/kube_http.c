@@ -15,7 +15,9 @@
 #include "common/loop.h"
 #include "common/strbuf.h"
 
-#define IDLE_CONNECTIONS 16L
+/* Of all, watches included: beyond it curl closes what could be used again.  Idle ones are
+ * closed by the server, and seen to be when the next request looks for one. */
+#define CONNECTIONS_KEPT 4096L
 #define WAKES_MOST 32 /* at a time; each is a connection */
 #define NORMAL_MOST 8 /* at a time */
 #define WARM_N 2      /* connections that are kept open */
@@ -375,18 +377,21 @@ on_done(CURL *easy, CURLcode result, void *arg)
 	struct kube_request *r = arg;
 	struct kube_http *h = r->h;
 	bool is_answered = result == CURLE_OK || r->is_refused;
+	/* A stream that breaks off says nothing: a new one will. */
+	bool is_telling = is_answered || r->priority != KUBE_STREAM;
+	char why[CURL_ERROR_SIZE];
 	long status = 0;
 
 	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+	snprintf(why, sizeof why, "%s", failure_text(r, result));
 	leave(r);
-	/* A stream that breaks off says nothing: a new one will. */
-	if (is_answered || r->priority != KUBE_STREAM)
-		note_presence(h, is_answered, failure_text(r, result));
-	if (result == CURLE_OK && try_again(r, status))
-		return;
-	tell(r, result);
-	free_request(r);
-	start_more(h);
+	if (result != CURLE_OK || !try_again(r, status)) {
+		tell(r, result);
+		free_request(r);
+		start_more(h);
+	}
+	if (is_telling) /* last: whoever is told may cancel what it has under way */
+		note_presence(h, is_answered, why);
 }
 
 /* A stream is silent for too long. */
@@ -590,7 +595,7 @@ kube_http_open(struct loop *loop, const struct kube_config *config, const struct
 	list_init(&h->wakes);
 	list_init(&h->normals);
 	list_init(&h->running);
-	h->curl = curlev_new(loop, IDLE_CONNECTIONS, e);
+	h->curl = curlev_new(loop, CONNECTIONS_KEPT, e);
 	h->share = curl_share_init();
 	if (h->curl == NULL || h->share == NULL) {
 		curlev_free(&h->curl);

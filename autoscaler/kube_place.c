@@ -113,8 +113,15 @@ static void
 on_sync(void *arg)
 {
 	struct kube_place *p = arg;
+	struct list_node *node, *tmp;
 
 	p->epoch++;
+	LIST_FOREACH(&p->d->fleets, node, tmp) {
+		struct kube_fleet *f = container_of(node, struct kube_fleet, node);
+
+		if (f->place == p)
+			kube_scale_sync(&f->scale);
+	}
 	if (p->ops != NULL)
 		p->ops->on_sync(p->arg);
 }

@@ -118,10 +118,18 @@ kube_scale_gone(struct kube_scale *s)
 }
 
 void
+kube_scale_sync(struct kube_scale *s)
+{
+	s->is_echo_old = s->is_echo_due;
+	s->seen_rv[0] = '\0';
+}
+
+void
 kube_scale_synced(struct kube_scale *s)
 {
-	if (digits(s->sent_rv) == 0) /* else it is known which is older */
+	if (s->is_echo_old || digits(s->sent_rv) == 0)
 		s->is_echo_due = false;
+	s->is_echo_old = false;
 }
 
 bool
@@ -153,11 +161,11 @@ bool
 kube_scale_answered(struct kube_scale *s, uint32_t n, const char *rv, int64_t now_ns,
 		    uint32_t random)
 {
-	s->is_sending = s->is_unsure = false;
+	s->is_sending = s->is_unsure = s->is_echo_old = false;
 	s->sent = n;
 	snprintf(s->sent_rv, sizeof s->sent_rv, "%s", rv);
 	backoff_reset(&s->retry);
-	if (digits(rv) == 0)
+	if (digits(rv) == 0 || digits(s->seen_rv) == 0)
 		s->is_echo_due = s->seen != n;
 	else
 		s->is_echo_due = kube_rv_is_older(s->seen_rv, rv);

@@ -29,6 +29,7 @@ struct kube_scale {
 	bool is_unsure; /* it failed, and may have been carried out all the same */
 	uint32_t sent;
 	bool is_echo_due; /* answered, and the watch has not shown it yet */
+	bool is_echo_old; /* it was due when all began to be told anew */
 	char sent_rv[KUBE_RV_MOST];
 	/* another hand */
 	bool is_theirs;
@@ -47,7 +48,10 @@ bool kube_scale_see(struct kube_scale *, uint32_t replicas, const char *rv, int6
 		    uint32_t random);
 /* It is not there (any more). */
 void kube_scale_gone(struct kube_scale *);
-/* The whole has been told anew: nothing older will come. */
+/* The whole is being told anew, from the server's newest: whatever its version, it holds
+ * (a cluster that was restored counts from further back). */
+void kube_scale_sync(struct kube_scale *);
+/* … and has been: a PATCH that was answered before is in it. */
 void kube_scale_synced(struct kube_scale *);
 
 /* What there is, as far as we know. */

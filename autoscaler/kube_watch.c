@@ -137,12 +137,22 @@ on_piece(enum kube_piece piece, const char *text, size_t n, void *arg)
 	return is_wanted;
 }
 
+static void
+set_trouble(struct kube_watch *w, const char *why)
+{
+	if (why == NULL && !w->is_troubled)
+		return;
+	w->is_troubled = why != NULL;
+	w->ops->on_trouble(why, w->arg);
+}
+
 static bool
 on_data(const char *data, size_t n, void *arg)
 {
 	struct kube_watch *w = arg;
 
 	w->heard_ns = clk_now();
+	set_trouble(w, NULL);
 	if (w->state == LISTING || w->is_initial)
 		begin_sync(w);
 	if (kube_split_feed(&w->split, data, n, on_piece, w) == 0)
@@ -260,15 +270,6 @@ from_the_beginning(struct kube_watch *w)
 	w->next = NULL;
 }
 
-static void
-set_trouble(struct kube_watch *w, const char *why)
-{
-	if (why == NULL && !w->is_troubled)
-		return;
-	w->is_troubled = why != NULL;
-	w->ops->on_trouble(why, w->arg);
-}
-
 /* The server has said no. */
 static void
 refused(struct kube_watch *w, const struct kube_answer *a)
@@ -313,7 +314,6 @@ list_ended(struct kube_watch *w, const struct kube_answer *a)
 	}
 	begin_sync(w); /* an answer without a byte of body tells of nothing, too */
 	end_sync(w);
-	backoff_reset(&w->backoff);
 	watch(w);
 }
 
@@ -321,6 +321,7 @@ static void
 watch_ended(struct kube_watch *w, const struct kube_answer *a)
 {
 	bool was_good = clk_now() - w->begun_ns >= CALM;
+	int64_t delay;
 
 	if (a->status != 0 || w->heard_ns >= w->begun_ns)
 		set_trouble(w, NULL);
@@ -334,7 +335,9 @@ watch_ended(struct kube_watch *w, const struct kube_answer *a)
 	}
 	if (was_good && !w->is_nonsense)
 		backoff_reset(&w->backoff);
-	wait_for(w, was_good || w->is_expired ? 0 : kube_http_delay(&w->backoff, a));
+	/* At once after a good one, or the first that was told to begin anew. */
+	delay = kube_http_delay(&w->backoff, a);
+	wait_for(w, was_good || (w->is_expired && w->backoff.tries == 1) ? 0 : delay);
 }
 
 static void

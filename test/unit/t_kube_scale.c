@@ -6,7 +6,7 @@
 
 /* One step: what happens, and what holds after it. */
 struct step {
-	enum { WISH, SEE, SEND, ANSWER, FAIL, GONE, TIME } what;
+	enum { WISH, SEE, SEND, ANSWER, FAIL, GONE, SYNC, SYNCED, TIME } what;
 	uint32_t n;
 	const char *rv;
 	bool is_foreign; /* said by SEE or ANSWER */
@@ -33,6 +33,12 @@ take(struct kube_scale *s, const struct step *step)
 		return kube_scale_answered(s, step->n, step->rv, now_ns, UINT32_MAX);
 	case FAIL:
 		kube_scale_failed(s, now_ns, CLK_S);
+		return false;
+	case SYNC:
+		kube_scale_sync(s);
+		return false;
+	case SYNCED:
+		kube_scale_synced(s);
 		return false;
 	case GONE:
 		kube_scale_gone(s);
@@ -103,6 +109,23 @@ older_news_are_not_believed(void **state)
 	PLAY(false, {SEE, 0, "9", false, NONE}, {WISH, 1, NULL, false, 1},
 	     {SEND, 1, NULL, false, NONE}, {ANSWER, 1, "10", false, NONE},
 	     {SEE, 0, "9", false, NONE}, {SEE, 1, "10", false, NONE});
+}
+
+static void
+what_is_told_anew_holds(void **state)
+{
+	(void)state;
+	/* a cluster that was restored from an older state */
+	PLAY(false, {SEE, 0, "900", false, NONE}, {WISH, 1, NULL, false, 1},
+	     {SEND, 1, NULL, false, NONE}, {ANSWER, 1, "901", false, NONE},
+	     {SYNC, 0, NULL, false, NONE}, {SEE, 0, "500", false, NONE},
+	     {SYNCED, 0, NULL, false, 1}, {SEND, 1, NULL, false, NONE},
+	     {ANSWER, 1, "501", false, NONE}, {SEE, 1, "501", false, NONE});
+	/* a list that was begun before our PATCH was answered */
+	PLAY(false, {SEE, 0, "10", false, NONE}, {WISH, 1, NULL, false, 1},
+	     {SEND, 1, NULL, false, NONE}, {SYNC, 0, NULL, false, NONE},
+	     {ANSWER, 1, "12", false, NONE}, {SEE, 0, "11", false, NONE},
+	     {SYNCED, 0, NULL, false, NONE}, {SEE, 1, "12", false, NONE});
 }
 
 static void
@@ -211,6 +234,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_is_set_before_it_has_been_seen),
 		cmocka_unit_test(older_news_are_not_believed),
+		cmocka_unit_test(what_is_told_anew_holds),
 		cmocka_unit_test(the_newest_wish_wins),
 		cmocka_unit_test(what_failed_is_tried_again_and_may_have_happened),
 		cmocka_unit_test(another_hand_is_respected),
