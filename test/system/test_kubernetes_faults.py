@@ -87,6 +87,23 @@ def test_history_is_forgotten(tmp_path):
             assert kube.replicas("hello") == 2
 
 
+def test_a_watch_that_ends_is_the_first_sign_of_life(tmp_path):
+    """The server does not answer; then a watch ends in order, which shows that it is there."""
+    with cluster(tmp_path) as kube:
+        kube.workload("hello")
+        with both(tmp_path, kube, service("hello", kube)) as s:
+            kube.fault({"reset": True}, verb="patch")
+            kube.fault({"reset": True}, verb="get")
+            with s.connect() as parked:
+                parked.request("GET", "/", "hello")
+                wait_until(lambda: "does not answer" in s.autoscaler.text(), what="a word of it")
+                assert kube.control("watch", do={"end": True})["watches"] > 0
+                wait_until(lambda: "answers again" in s.autoscaler.text(), what="a word of it")
+                kube.heal()
+                assert parked.response()[0] == 200
+            assert s.autoscaler.process.poll() is None
+
+
 @pytest.mark.parametrize("version", ["1.20", "1.36"])
 def test_streams_in_pieces_and_large_objects(tmp_path, version):
     """Lines that come in pieces of 7 bytes, in the midst of characters; an object of 1 MiB;
