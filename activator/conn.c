@@ -107,9 +107,12 @@ conn_close(struct conn *c, bool abort)
 static void
 lost(struct conn *c)
 {
+	/* It may have shut its side only, and still read: no clean end inside a response. */
+	bool is_cut = c->x.state == XFER_EXCHANGE && c->x.is_head_written;
+
 	if (c->x.state != XFER_IDLE && c->x.state != XFER_CLOSING)
 		xfer_client_gone(c);
-	conn_close(c, false);
+	conn_close(c, is_cut);
 }
 
 /* --- heads in --- */
@@ -197,6 +200,7 @@ read_one(struct conn *c, const struct limits *limits)
 			refuse_head(c, c->in_seen == 0 ? OUT_URI_TOO_LONG : OUT_HEAD_TOO_LARGE);
 		else
 			c->is_in_partial = true;
+		io_expect(&c->io);
 		return;
 	}
 	out = outcome_of(h1_parse_request(&w->head, w->buf, (size_t)n, limits->max_fields));
@@ -228,18 +232,15 @@ read_heads(struct conn *c)
 
 /* --- ending --- */
 
-/* With half_close a FIN says nothing, a reset does. */
+/* With half_close a FIN says nothing, a reset does; whoever reads its body will find it. */
 static bool
 is_leaving(const struct conn *c)
 {
-	int code = 0;
-	socklen_t n = sizeof code;
-
-	if (!c->io.is_hup)
-		return false;
-	if (!conn_limits(c)->half_close)
+	if (c->io.is_hup && !conn_limits(c)->half_close)
 		return true;
-	return getsockopt(c->io.fd, SOL_SOCKET, SO_ERROR, &code, &n) < 0 || code != 0;
+	if (c->x.state == XFER_EXCHANGE && !c->x.is_sent_whole && !io_is_blocked(&c->x.up->io))
+		return false;
+	return c->io.can_read && io_is_reset(&c->io);
 }
 
 /* Read away what still comes, so that our close is not a reset that overtakes the
@@ -258,9 +259,11 @@ linger(struct conn *c)
 		c->since_ns = c->w->now;
 		conn_arm(c);
 	}
-	do
+	do {
 		got = io_read(&c->io, c->w->buf, PLANE_BUFFER);
-	while (got > 0 && ++turn < LINGER_READS);
+		if (got > 0)
+			io_expect(&c->io);
+	} while (got > 0 && ++turn < LINGER_READS);
 	if (got < 0)
 		conn_close(c, false);
 	else if (got > 0)
@@ -307,7 +310,8 @@ conn_pump(struct conn *c)
 	case XFER_IDLE:
 		read_heads(c);
 		/* Its end may have come with the head: no other event will tell. */
-		if (io_is_open(&c->io) && is_waiting(c) && is_leaving(c))
+		if (io_is_open(&c->io) && is_waiting(c) &&
+		    (is_leaving(c) || (c->x.state == XFER_PARKED && io_is_reset(&c->io))))
 			lost(c);
 		break;
 	case XFER_UNROUTED:

@@ -222,6 +222,15 @@ io_connected(struct io *io)
 	return 0;
 }
 
+bool
+io_is_reset(const struct io *io)
+{
+	int code = 0;
+	socklen_t size = sizeof code;
+
+	return getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &code, &size) < 0 || code != 0;
+}
+
 void
 io_shutdown(struct io *io)
 {

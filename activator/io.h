@@ -58,6 +58,17 @@ void io_yield(struct io *, struct loop *);
 /* A connect that was under way: 0 done, 1 not yet, -1 failed (errno). */
 NODISCARD int io_connected(struct io *);
 
+/* Has the peer reset it?  libevent tells of a reset as of something to read: only who is
+ * not reading has to ask. */
+bool io_is_reset(const struct io *);
+/* What was read was not all that is to come: a reset that came right behind it has told
+ * of itself already, and only the next read will find it. */
+static inline void
+io_expect(struct io *io)
+{
+	io->can_read = true;
+}
+
 /* Say that no more is coming; the peer sees the end of the stream. */
 void io_shutdown(struct io *);
 

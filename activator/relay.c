@@ -101,8 +101,10 @@ more_request(struct conn *c)
 	if (got == IO_NOTHING)
 		return false;
 	if (got < 0) {
+		bool is_cut = c->x.is_head_written; /* its FIN may be half a close */
+
 		xfer_client_gone(c);
-		conn_close(c, false);
+		conn_close(c, is_cut);
 		return false;
 	}
 	c->in = c->w->buf;
@@ -139,6 +141,8 @@ relay_request(struct conn *c)
 				c->in = NULL;
 			}
 		}
+		if (!x->is_sent_whole)
+			io_expect(&c->io);
 	}
 	conn_keep_input(c);
 	if (turn > TURN)
@@ -485,6 +489,8 @@ relay_response(struct upstream *u)
 			pass_response(u, 0, u->w->buf, (size_t)got);
 		else
 			read_head(u, have + (size_t)got);
+		if (u->conn == c && io_is_open(&u->io))
+			io_expect(&u->io);
 	}
 }
 
@@ -546,6 +552,7 @@ relay_drop(struct upstream *u)
 			upstream_close(u, got > 0);
 			return;
 		}
+		io_expect(&u->io);
 		if (!had_head && u->is_head_read) { /* from now on it has abort_timeout */
 			u->until_ns = u->w->now + u->w->conf->limits.abort_timeout;
 			timeq_set(&u->w->timeq, &u->timer, u->until_ns);
@@ -561,6 +568,8 @@ flow(struct conn *c, struct io *from, struct io *to, bool is_eof)
 {
 	int turn = 0;
 
+	if (io_is_blocked(to) && from->can_read && io_is_reset(from))
+		return -1;
 	while (!is_eof && !io_is_blocked(to)) {
 		struct iovec iov = {.iov_base = c->w->buf};
 		ssize_t got;
@@ -582,6 +591,7 @@ flow(struct conn *c, struct io *from, struct io *to, bool is_eof)
 		iov.iov_len = (size_t)got;
 		if (io_write(to, &iov, 1) < 0)
 			return -1;
+		io_expect(from);
 	}
 	return is_eof;
 }

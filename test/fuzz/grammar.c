@@ -301,8 +301,11 @@ framing_of(const struct message *m, enum framing *framing, uint64_t *length)
 	}
 	if (sizes == 1) {
 		*framing = FRAMING_LENGTH;
+		while (size.at[size.n] == ' ')
+			size.n++;
 		if (size.at[size.n] == '\t') /* llhttp's choice: no HTAB behind it */
 			return false;
+		size = trim(size);
 		return number(size, length);
 	}
 	return true;

@@ -1,0 +1,705 @@
+/* libFuzzer: the request path as it is (worker, conn, xfer, relay, upstream) between a
+ * client and instances that do whatever the input says, on real sockets, with a clock
+ * of the input's own.
+ *
+ * The input is a row of steps: a byte that says what is done, a byte that says how much
+ * or which, and for some the bytes that are sent.  After each the worker runs until
+ * nothing moves.  When all have been done, what either side has seen must be right:
+ *
+ *   client    responses to its requests, in their order, each whole; or a connection
+ *             that was visibly cut.  A clean end inside a response is a lie.
+ *   instance  requests that read as one message each; no POST more often than sent
+ *   worker    no connection, slot or parked request is left over
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "activator/plane.h"
+#include "common/clk.h"
+#include "common/strbuf.h"
+
+#define CLIENTS 3
+#define PEERS 32 /* connections to instances in one run */
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* One end of a connection that the input speaks for. */
+struct peer {
+	int fd;			      /* -1: none, or closed */
+	struct strbuf sent, due, got; /* due: what the socket did not take */
+	bool is_eof, is_reset, is_failed, is_deaf, has_left;
+};
+
+static struct {
+	struct settings *settings;
+	struct activator_conf conf;
+	struct bounds bounds;
+	struct loop *control;
+	struct worker *w;
+	struct revision *rev[2]; /* any number at once; one */
+	struct instance *inst[2];
+	int client_port, instance_port; /* listening descriptors */
+	struct addr client_addr, instance_addr;
+	int64_t now;
+} world;
+
+static struct peer clients[CLIENTS], peers[PEERS];
+static size_t peers_n;
+static struct h1_head head;
+
+static int64_t
+now(void)
+{
+	return world.now;
+}
+
+/* --- the world --- */
+
+static int
+listen_at(struct addr *addr)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	CHECK(fd >= 0 && addr_set(addr, "127.0.0.1", 0, NULL) == 0);
+	CHECK(bind(fd, (struct sockaddr *)&addr->ss, addr->len) == 0 && listen(fd, 100) == 0);
+	CHECK(getsockname(fd, (struct sockaddr *)&addr->ss, &addr->len) == 0);
+	return fd;
+}
+
+static void
+on_refused(struct instance *inst, void *arg)
+{
+	(void)arg;
+	instance_unref(&inst);
+}
+
+static void
+on_shed(struct instance *inst, void *arg)
+{
+	(void)arg;
+	upstream_shed(world.w, inst);
+	instance_unref(&inst);
+}
+
+static void
+on_drained(struct worker *w, void *arg)
+{
+	(void)w;
+	(void)arg;
+}
+
+static void
+on_demand(struct loop_mail *mail)
+{
+	struct revision *rev = revision_demand_taken(mail);
+
+	revision_unref(&rev);
+}
+
+static const struct worker_ops ops = {
+	.on_refused = on_refused, .on_drained = on_drained, .on_shed = on_shed};
+
+static struct revision *
+find_revision(void *ctx, const char *name)
+{
+	int i = strcmp(name, "one/v1") == 0;
+
+	(void)ctx;
+	if (world.rev[i] == NULL)
+		world.rev[i] = revision_new(name, 1, world.control, on_demand);
+	return revision_ref(world.rev[i]);
+}
+
+static void
+describe(struct msg_service *s, struct msg_revision *rev, char *name, char *revision, char **host)
+{
+	*s = (struct msg_service){
+		.name = name, .hosts = {.v = host, .n = 1}, .revisions = rev, .revisions_n = 1};
+	rev->limits = world.conf.limits;
+	rev->instances.revision = revision;
+}
+
+static void
+publish(int i, uint32_t limit)
+{
+	struct instance_set *set;
+	struct revision_wish wish = {.wanted = 1, .container_concurrency = limit};
+
+	world.inst[i] = instance_new(world.rev[i], i == 0 ? "i-0" : "i-1", &world.instance_addr);
+	instance_open_slots(world.inst[i], SLOTS_UNREADY);
+	set = instance_set_new(&world.inst[i], 1);
+	worker_post_set(world.w, world.rev[i], set);
+	revision_publish(world.rev[i], set, &wish);
+}
+
+static void
+make_routes(void)
+{
+	static char names[2][4] = {"any", "one"}, revisions[2][8] = {"any/v1", "one/v1"};
+	static char *hosts[2] = {names[0], names[1]};
+	static const struct route_source source = {.find = find_revision};
+	struct msg_service services[2];
+	struct msg_revision revs[2] = {{.limits = {.via = false}}};
+	struct routes *routes;
+	int i;
+
+	for (i = 0; i < 2; i++)
+		describe(&services[i], &revs[i], names[i], revisions[i], &hosts[i]);
+	revs[1].limits.container_concurrency = 1;
+	revs[1].limits.half_close = true;
+	routes = routes_new(services, 2, &source);
+	worker_post_routes(world.w, routes);
+	routes_unref(&routes);
+	publish(0, 0);
+	publish(1, 1);
+}
+
+static void
+make_world(void)
+{
+	static const char text[] = "log_level = \"error\"\n"
+				   "activator { max_head = 2KiB max_fields = 20 }\n";
+	struct settings_errors errors;
+	struct err e;
+
+	world.now = CLK_S;
+	clk_replace(now);
+	log_open(LOG_ERROR, LOG_LOGFMT, "fuzz");
+	world.settings = settings_load_bytes("fuzz.conf", text, sizeof text - 1, &errors);
+	CHECK(world.settings != NULL);
+	world.conf = world.settings->activator;
+	world.conf.listen.n = 0;
+	world.conf.limits.upstream_idle_timeout = CLK_S * 60;
+	world.bounds = (struct bounds){
+		.max_connections = 100, .max_parked = 100, .max_parked_bytes = 1 << 20};
+	world.control = loop_new(&e);
+	world.w = worker_new(0, 1, &world.conf, &world.bounds, world.control, &ops, NULL, &e);
+	CHECK(world.control != NULL && world.w != NULL);
+	inbox_set_current(&world.w->inbox);
+	world.client_port = listen_at(&world.client_addr);
+	world.instance_port = listen_at(&world.instance_addr);
+	make_routes();
+}
+
+/* --- peers --- */
+
+static void
+peer_open(struct peer *p, int fd)
+{
+	static const int small = 8192; /* so that what is not read soon stands still */
+
+	*p = (struct peer){.fd = fd};
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+	strbuf_init(&p->sent, 0);
+	strbuf_init(&p->due, 0);
+	strbuf_init(&p->got, 0);
+}
+
+/* Always with a reset: nothing lingers in the kernel from run to run. */
+static void
+peer_close(struct peer *p)
+{
+	struct linger reset = {.l_onoff = 1};
+
+	if (p->fd < 0)
+		return;
+	setsockopt(p->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+	close(p->fd);
+	p->fd = -1;
+}
+
+static void
+peer_free(struct peer *p)
+{
+	peer_close(p);
+	strbuf_fini(&p->sent);
+	strbuf_fini(&p->due);
+	strbuf_fini(&p->got);
+}
+
+static void
+peer_send(struct peer *p, const void *data, size_t n)
+{
+	if (p->fd < 0 || p->has_left)
+		return;
+	strbuf_add(&p->sent, data, n);
+	strbuf_add(&p->due, data, n);
+}
+
+/* What can move now.  True: something did. */
+static bool
+peer_move(struct peer *p)
+{
+	char buf[65536];
+	bool has_moved = false;
+	ssize_t n;
+
+	if (p->fd < 0)
+		return false;
+	if (p->due.len > 0) {
+		n = send(p->fd, p->due.data, p->due.len, MSG_NOSIGNAL);
+		if (n < 0 && errno != EAGAIN) {
+			strbuf_clear(&p->due);
+			p->is_failed = true; /* it has taken the socket's word of a reset */
+		} else if (n > 0)
+			strbuf_consume(&p->due, (size_t)n);
+		has_moved = n > 0;
+	}
+	if (p->is_deaf || p->is_eof || p->is_reset)
+		return has_moved;
+	n = recv(p->fd, buf, sizeof buf, 0);
+	if (n > 0)
+		strbuf_add(&p->got, buf, (size_t)n);
+	p->is_eof = n == 0 && !p->is_failed;
+	p->is_reset = (n < 0 && errno != EAGAIN) || (n == 0 && p->is_failed);
+	return has_moved || n >= 0 || p->is_reset;
+}
+
+static void
+client_open(struct peer *p)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), other;
+	static const int small = 8192;
+	struct addr peer = {.len = sizeof peer.ss};
+
+	CHECK(fd >= 0);
+	if (connect(fd, (struct sockaddr *)&world.client_addr.ss, world.client_addr.len) < 0)
+		CHECK(errno == EINPROGRESS);
+	other = accept4(world.client_port, (struct sockaddr *)&peer.ss, &peer.len, SOCK_NONBLOCK);
+	CHECK(other >= 0);
+	setsockopt(other, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+	peer_open(p, fd);
+	conn_open(world.w, other, &peer);
+}
+
+static void
+accept_instances(void)
+{
+	int fd;
+
+	while (peers_n < PEERS &&
+	       (fd = accept4(world.instance_port, NULL, NULL, SOCK_NONBLOCK)) >= 0)
+		peer_open(&peers[peers_n++], fd);
+}
+
+/* Until nothing moves. */
+static void
+settle(void)
+{
+	int quiet = 0, round;
+	size_t i;
+
+	for (round = 0; round < 500 && quiet < 2; round++) {
+		bool has_moved = false;
+
+		world.w->now = world.now;
+		loop_once(world.w->loop, true);
+		loop_once(world.control, true);
+		accept_instances();
+		for (i = 0; i < CLIENTS; i++)
+			has_moved |= peer_move(&clients[i]);
+		for (i = 0; i < peers_n; i++)
+			has_moved |= peer_move(&peers[i]);
+		quiet = has_moved ? 0 : quiet + 1;
+	}
+}
+
+/* The clock goes on, and what is due is done, though no real time has passed. */
+static void
+pass_time(int64_t ns)
+{
+	int i;
+
+	world.now += ns;
+	if (loop_timer_pending(&world.w->timeq.timer))
+		event_active(&world.w->timeq.timer.ev, EV_TIMEOUT, 1);
+	for (i = 0; i < 2; i++) {
+		struct shard *s = &world.rev[i]->shards[0];
+
+		if (s->has_timer && loop_timer_pending(&s->deadline_timer))
+			event_active(&s->deadline_timer.ev, EV_TIMEOUT, 1);
+	}
+}
+
+/* --- what the client has seen --- */
+
+/* The size of a body at the front of buf, framing included; -1: it is not whole. */
+static ssize_t
+body_size(enum framing framing, uint64_t length, const struct h1_head *h, const char *buf, size_t n)
+{
+	struct chunked *c;
+	char *copy;
+	size_t data_n;
+	ssize_t used;
+
+	switch (framing) {
+	case FRAMING_NONE:
+		return 0;
+	case FRAMING_LENGTH:
+		return length > n ? -1 : (ssize_t)length;
+	case FRAMING_CLOSE:
+		return -1;
+	case FRAMING_CHUNKED:
+		break;
+	}
+	c = chunked_new(h, 1 << 20);
+	copy = xmalloc(n + 1);
+	memcpy(copy, buf, n);
+	used = chunked_feed(c, copy, n, &data_n);
+	if (used >= 0 && !chunked_done(c))
+		used = -1;
+	free(copy);
+	chunked_free(&c);
+	return used;
+}
+
+struct asked {
+	bool is_head, is_upgrade, is_http10;
+};
+
+/* The next whole request head in buf, or 0. */
+static size_t
+next_request(const char *buf, size_t n, struct request *r)
+{
+	size_t seen = 0;
+	ssize_t head_n = h1_scan(buf, n, &seen);
+
+	if (head_n <= 0 || h1_parse_request(&head, buf, (size_t)head_n, H1_FIELDS_MAX) != H1_OK ||
+	    request_read(r, &head) != OUT_OK)
+		return 0;
+	return (size_t)head_n;
+}
+
+/* What was asked for, in order; *posts: how often with POST. */
+static size_t
+read_asked(const struct strbuf *sent, struct asked *asked, size_t most, unsigned *posts)
+{
+	size_t at = 0, count = 0;
+
+	while (count < most && at < sent->len) {
+		const char *buf = sent->data + at;
+		struct request r;
+		size_t head_n = next_request(buf, sent->len - at, &r);
+		ssize_t body_n;
+
+		if (head_n == 0)
+			break;
+		*posts += head.method_n == 4 && memcmp(head.method, "POST", 4) == 0;
+		asked[count++] = (struct asked){.is_head = r.is_head_method,
+						.is_upgrade = r.is_upgrade,
+						.is_http10 = r.is_http10};
+		body_n = body_size(r.framing, r.length, &head, buf + head_n,
+				   sent->len - at - head_n);
+		if (body_n < 0)
+			break;
+		at += head_n + (size_t)body_n;
+	}
+	return count;
+}
+
+/* Responses in their order, each whole, or a cut that can be seen. */
+static void
+check_client(const struct peer *p, const struct asked *asked, size_t asked_n)
+{
+	size_t at = 0, answered = 0;
+	const char *data = strbuf_str(&p->got);
+
+	while (at < p->got.len) {
+		const struct asked *a = answered < asked_n ? &asked[answered] : NULL;
+		struct response r;
+		size_t seen = 0;
+		ssize_t head_n = h1_scan(data + at, p->got.len - at, &seen), body_n;
+
+		CHECK(head_n >= 0);
+		if (head_n == 0)
+			break;
+		CHECK(h1_parse_response(&head, data + at, (size_t)head_n, H1_FIELDS_MAX) == H1_OK);
+		CHECK(response_read(&r, &head, a != NULL && a->is_head,
+				    a != NULL && a->is_upgrade) == 0);
+		if (r.status == 101)
+			return; /* what follows is the instance's */
+		CHECK(r.status >= 200 || (a != NULL && !a->is_http10));
+		body_n = body_size(r.framing, r.length, &head, data + at + head_n,
+				   p->got.len - at - (size_t)head_n);
+		if (r.framing == FRAMING_CLOSE) {
+			CHECK(a != NULL && a->is_http10);
+			return;
+		}
+		if (body_n < 0)
+			break;
+		at += (size_t)(head_n + body_n);
+		answered += r.status >= 200;
+		CHECK(answered <= asked_n + 1); /* one refusal of what is no request */
+	}
+	/* Inside a response: never with a clean end. */
+	CHECK(at == p->got.len || !p->is_eof);
+}
+
+/* --- what an instance has seen --- */
+
+static unsigned
+check_instance(const struct peer *p)
+{
+	size_t at = 0;
+	unsigned posts = 0;
+
+	while (at < p->got.len) {
+		const char *buf = p->got.data + at;
+		size_t n = p->got.len - at, seen = 0, head_n;
+		struct request r;
+		ssize_t body_n;
+
+		if (h1_scan(buf, n, &seen) == 0)
+			break; /* it was cut inside its head */
+		head_n = next_request(buf, n, &r);
+		if (head_n == 0) { /* only that may have become of what we wrote */
+			CHECK(request_read(&r, &head) == OUT_MAX_FORWARDS);
+			return posts;
+		}
+		posts += head.method_n == 4 && memcmp(head.method, "POST", 4) == 0;
+		body_n = body_size(r.framing, r.length, &head, buf + head_n, n - head_n);
+		if (r.is_upgrade || body_n < 0)
+			break;
+		at += head_n + (size_t)body_n;
+	}
+	return posts;
+}
+
+/* --- steps --- */
+
+static const char *const requests[] = {
+	"GET / HTTP/1.1\r\nHost: any\r\n\r\n",
+	"GET / HTTP/1.1\r\nHost: one\r\n\r\n",
+	"POST / HTTP/1.1\r\nHost: any\r\nContent-Length: 5\r\n\r\nhello",
+	"POST / HTTP/1.1\r\nHost: one\r\nContent-Length: 5\r\n\r\nhel",
+	"POST / HTTP/1.1\r\nHost: any\r\nTransfer-Encoding: chunked\r\nTrailer: x-a\r\n\r\n",
+	"3\r\nabc\r\n",
+	"0\r\nX-A: 1\r\n\r\n",
+	"HEAD / HTTP/1.1\r\nHost: any\r\n\r\n",
+	"GET / HTTP/1.0\r\nHost: one\r\n\r\n",
+	"GET / HTTP/1.0\r\nHost: any\r\nConnection: keep-alive\r\n\r\n",
+	"GET / HTTP/1.1\r\nHost: any\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n",
+	"GET / HTTP/1.1\r\nHost: one\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nearly",
+	"PUT / HTTP/1.1\r\nHost: one\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",
+	"GET / HTTP/1.1\r\nHost: any\r\nTE: trailers\r\nConnection: TE\r\n\r\n",
+	"OPTIONS * HTTP/1.1\r\nHost: any\r\nMax-Forwards: 1\r\n\r\n",
+	"GET / HTTP/1.1\r\nHost: any\r\nConnection: close\r\n\r\n",
+};
+
+static const char *const responses[] = {
+	"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+	"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel",
+	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-a\r\n\r\n",
+	"3\r\nabc\r\n",
+	"0\r\nX-A: 1\r\n\r\n",
+	"HTTP/1.1 200 OK\r\n\r\nall",
+	"HTTP/1.1 100 Continue\r\n\r\n",
+	"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n",
+	"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nbird",
+	"HTTP/1.1 204 No Content\r\n\r\n",
+	"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
+	"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+	"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+	"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n",
+	"HTTP/1.1 500 No\r\nContent-Length: 0\r\nKeep-Alive: timeout=1\r\n\r\n",
+	"HTTP/1.1 200 OK\r\nContent-Le",
+};
+
+static void
+send_much(struct peer *p)
+{
+	char *much = xmalloc(100000);
+
+	memset(much, 'x', 100000);
+	peer_send(p, much, 100000);
+	free(much);
+}
+
+static void
+leave(struct peer *p, unsigned how)
+{
+	if (p->fd < 0)
+		return;
+	if (how % 2 == 0) {
+		shutdown(p->fd, SHUT_WR);
+		p->has_left = true;
+	} else {
+		peer_close(p);
+		p->has_left = p->is_reset = true;
+	}
+}
+
+/* Is the instance there?  What is not is parked for, or its connect fails. */
+static void
+set_instances(unsigned how)
+{
+	struct instance *inst = world.inst[how / 4 % 2];
+
+	switch (how % 4) {
+	case 0:
+		instance_close_slots(inst, SLOTS_UNREADY);
+		break;
+	case 1:
+		instance_open_slots(inst, SLOTS_UNREADY);
+		break;
+	case 2:
+		CHECK(addr_set(&inst->addr, "127.0.0.1", 1, NULL) == 0);
+		break;
+	default:
+		inst->addr = world.instance_addr;
+		break;
+	}
+}
+
+/* One step from data[0..size); how much of it was taken. */
+static size_t
+step(const uint8_t *data, size_t size)
+{
+	unsigned what = data[0] % 12, how = size > 1 ? data[1] : 0;
+	struct peer *c = &clients[data[0] / 12 % CLIENTS];
+	struct peer *p = &peers[peers_n == 0 ? 0 : peers_n - 1 - data[0] / 12 % MIN(peers_n, 3)];
+	size_t n = MIN((size_t)how, size > 2 ? size - 2 : 0);
+
+	if (what < 6 && c->fd < 0 && !c->has_left)
+		client_open(c);
+	switch (what) {
+	case 0:
+		peer_send(c, data + 2, n);
+		return 2 + n;
+	case 1:
+	case 2:
+		peer_send(c, requests[how % ARRAY_LEN(requests)],
+			  strlen(requests[how % ARRAY_LEN(requests)]));
+		break;
+	case 3:
+		leave(c, how);
+		break;
+	case 4:
+		c->is_deaf = how % 2 == 0;
+		break;
+	case 5:
+		send_much(c);
+		break;
+	case 6:
+		peer_send(p, data + 2, n);
+		return 2 + n;
+	case 7:
+	case 8:
+		peer_send(p, responses[how % ARRAY_LEN(responses)],
+			  strlen(responses[how % ARRAY_LEN(responses)]));
+		break;
+	case 9:
+		leave(p, how);
+		break;
+	case 10:
+		if (how % 2 == 0)
+			set_instances(how / 2);
+		else
+			send_much(p);
+		break;
+	default:
+		pass_time(CLK_MS << how % 18);
+		break;
+	}
+	return 2;
+}
+
+/* --- a run --- */
+
+static void
+check_left_over(void)
+{
+	int i;
+
+	CHECK(world.w->conns.n == 0 && world.w->busy_n == 0 && world.w->unrouted.n == 0);
+	CHECK(atomic_load(&world.bounds.parked) == 0);
+	CHECK(atomic_load(&world.bounds.parked_bytes) == 0);
+	for (i = 0; i < 2; i++) {
+		struct limiter_count count;
+		struct shard *s = &world.rev[i]->shards[0];
+
+		limiter_count(world.rev[i], &count);
+		CHECK(count.queued == 0 && count.slots == 0);
+		CHECK(count.permits_queued == 0 && count.conns == 0);
+		CHECK(s->in_flight == 0 && s->parked_n == 0);
+	}
+}
+
+/* All leave; whatever the worker holds for them must come back. */
+static void
+clean_up(void)
+{
+	size_t i;
+
+	for (i = 0; i < CLIENTS; i++)
+		peer_close(&clients[i]);
+	settle();
+	for (i = 0; i < peers_n; i++)
+		peer_close(&peers[i]);
+	for (i = 0; i < 2; i++) {
+		set_instances((unsigned)(3 + 4 * i));
+		set_instances((unsigned)(1 + 4 * i));
+		atomic_store(&world.inst[i]->busy_until, 0);
+	}
+	settle();
+	accept_instances();
+	for (i = 0; i < 2; i++)
+		upstream_shed(world.w, world.inst[i]);
+	settle();
+	for (i = 0; i < peers_n; i++)
+		peer_close(&peers[i]);
+	settle();
+	check_left_over();
+}
+
+static void
+check_seen(void)
+{
+	struct asked asked[64];
+	unsigned posts = 0, given = 0;
+	size_t i;
+
+	for (i = 0; i < CLIENTS; i++) {
+		size_t n = read_asked(&clients[i].sent, asked, ARRAY_LEN(asked), &posts);
+
+		if (n < ARRAY_LEN(asked))
+			check_client(&clients[i], asked, n);
+	}
+	for (i = 0; i < peers_n; i++)
+		given += check_instance(&peers[i]);
+	CHECK(given <= posts);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	size_t i, steps;
+
+	if (world.w == NULL)
+		make_world();
+	for (i = 0; i < CLIENTS; i++)
+		clients[i] = (struct peer){.fd = -1};
+	for (steps = 0; size > 0 && steps < 60 && peers_n < PEERS; steps++) {
+		size_t used = MIN(step(data, size), size);
+
+		data += used;
+		size -= used;
+		settle();
+	}
+	for (i = 0; i < CLIENTS; i++)
+		clients[i].is_deaf = false;
+	settle();
+	check_seen();
+	clean_up();
+	for (i = 0; i < CLIENTS; i++)
+		peer_free(&clients[i]);
+	for (i = 0; i < peers_n; i++)
+		peer_free(&peers[i]);
+	peers_n = 0;
+	return 0;
+}
