@@ -112,6 +112,7 @@ struct xfer {
 	bool is_upgrade, takes_trailers, wants_json;
 	bool is_expecting;	/* 100-continue, and no interim response has come yet */
 	bool is_sent_whole;	/* the request has been read and written to its end */
+	bool is_unsent;		/* the instance's side took not a byte of it */
 	bool has_given_body;	/* body bytes went to an instance: it cannot be sent again */
 	bool is_counted;	/* in its shard's in_flight or parked_n */
 	bool is_unseen;		/* RULE_SERVE_ONLY: no activity of its revision */
@@ -285,6 +286,8 @@ void upstream_attach(struct upstream *, struct conn *);
 void upstream_release(struct upstream *, bool is_reusable);
 /* The client left in flight: hold the slot until the instance is done. */
 void upstream_abandon(struct upstream *, struct conn *);
+/* Writing to it failed: what it has said, or that it has ended, is looked for next. */
+void upstream_broken(struct upstream *);
 void upstream_close(struct upstream *, bool abort);
 void upstream_shed(struct worker *, struct instance *);
 

@@ -85,7 +85,7 @@ pass_request(struct conn *c, char *buf, size_t n)
 	x->is_expecting = false;
 	metric_add(&x->shard->bytes_in, (uint64_t)used);
 	if (!x->up->is_broken && io_write(&x->up->io, f.iov, f.n) < 0)
-		x->up->is_broken = true; /* its answer may be there all the same */
+		upstream_broken(x->up);
 	return used;
 }
 

@@ -153,6 +153,13 @@ upstream_take_idle(struct worker *w, struct instance *inst)
 }
 
 void
+upstream_broken(struct upstream *u)
+{
+	u->is_broken = true;
+	io_yield(&u->io, u->w->loop); /* the event of its end may be long gone */
+}
+
+void
 upstream_attach(struct upstream *u, struct conn *c)
 {
 	const struct limits *l = conn_limits(c);
@@ -281,7 +288,7 @@ on_busy(struct upstream *u)
 		int rc = io_flush(&u->io);
 
 		if (rc < 0)
-			u->is_broken = true;
+			upstream_broken(u);
 		else if (rc == 1 && c->x.state == XFER_EXCHANGE)
 			relay_request(c);
 	}

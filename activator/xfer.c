@@ -310,8 +310,13 @@ send_head(struct conn *c, const char *head)
 	}
 	x->sent_ns = x->up_ns = c->since_ns = c->w->now;
 	set_state(c, XFER_EXCHANGE);
-	if (io_write(&x->up->io, iov, n) < 0)
-		x->up->is_broken = true; /* what it says, or its end, is read all the same */
+	x->is_unsent = io_write(&x->up->io, iov, n) < 0;
+	if (x->is_unsent) {
+		if (x->head == NULL)
+			head_keep(c->w, x);
+		upstream_broken(x->up);
+		return;
+	}
 	if (body > 0) {
 		x->has_given_body = true;
 		x->is_expecting = false;
@@ -335,7 +340,7 @@ send_head(struct conn *c, const char *head)
 static bool
 is_repeatable(const struct xfer *x)
 {
-	return x->is_idempotent && !x->has_given_body;
+	return x->is_unsent || (x->is_idempotent && !x->has_given_body);
 }
 
 void

@@ -2,6 +2,7 @@
 that are larger than all buffers between two that do not keep up."""
 import hashlib
 import os
+import signal
 import socket
 import struct
 import threading
@@ -171,6 +172,81 @@ def test_a_client_that_resets_while_it_is_parked(stack, instance):
         wait_until(lambda: stack.metric("activator_parked") == 1, what="a parked request")
         reset(second)
         wait_until(lambda: stack.metric("activator_parked") == 0, what="its end")
+        go_on.set()
+        assert first.response()[2] == b"ok"
+    assert instance.seen == seen
+
+
+class Stopped:
+    """The activator stands still: what comes meanwhile comes to it all at once."""
+
+    def __init__(self, stack):
+        self.pid = stack.activator.pid
+
+    def state(self):
+        with open("/proc/%d/stat" % self.pid) as f:
+            return f.read().rsplit(")", 1)[1].split()[0]
+
+    def __enter__(self):
+        os.kill(self.pid, signal.SIGSTOP)
+        wait_until(lambda: self.state() == "T", what="a standstill")
+
+    def __exit__(self, *_):
+        os.kill(self.pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("sent", [b"HTTP/1.1 200 OK\r\nContent-", b"HTTP/1.1 200 OK\r\n\r\nhal"])
+def test_a_reset_right_behind_a_part_of_a_response(stack, instance, sent):
+    def answer(fd, _):
+        with Stopped(stack):
+            fd.sendall(sent)
+            reset(fd)
+    instance.answer = answer
+    with stack.connect() as c:
+        c.request("GET", "/", "any", fields=[("Connection", "close")])
+        got, is_cut = outcome(c)  # at once, and not when some time limit is over
+    assert is_cut or got.startswith(b"HTTP/1.1 502")
+
+
+def test_a_reset_right_behind_a_response(stack, instance):
+    """Its connection is kept, and is no use: the next request goes to another one, even
+    what may not be sent twice, since the dead one took no byte of it."""
+    def answer(fd, _):
+        fd.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        fd.recv(1)
+
+    def answer_once(fd, data):
+        instance.answer = answer
+        with Stopped(stack):
+            fd.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            reset(fd)
+    instance.answer = answer_once
+    with stack.connect() as c:
+        c.request("GET", "/", "few")
+        assert c.response()[2] == b"ok"
+        c.request("POST", "/", "few", b"body")
+        assert c.response()[2] == b"ok"
+
+
+def test_a_client_that_resets_with_its_request(stack, instance):
+    """It is parked behind another one: nobody will answer it, and nobody has to see it."""
+    held, go_on = threading.Event(), threading.Event()
+
+    def answer(fd, _):
+        held.set()
+        go_on.wait(20 * SLOW)
+        fd.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+        fd.close()
+    instance.answer = answer
+    with stack.connect() as first:
+        first.request("GET", "/", "one")
+        assert held.wait(20 * SLOW)
+        seen, second = instance.seen, stack.connect()
+        with Stopped(stack):
+            second.request("GET", "/", "one")
+            reset(second)
+        wait_until(lambda: stack.metric('activator_requests_total{outcome="client_gone"}') > 0 and
+                   stack.metric("activator_parked") == 0, what="its end")
         go_on.set()
         assert first.response()[2] == b"ok"
     assert instance.seen == seen
