@@ -6,7 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "autoscaler/explain.h"
 #include "autoscaler/hub.h"
+#include "autoscaler/learned.h"
 #include "autoscaler/metrics.h"
 #include "autoscaler/reload.h"
 #include "common/admin.h"
@@ -17,7 +19,8 @@
 
 #define LOCK_NAME "autoscaler.lock"
 #define TICK CLK_S
-#define INSTANCES_PER_CORE 8 /* of driver process, where the file does not say */
+#define SAVE_EVERY (60 * CLK_S) /* what was learned */
+#define INSTANCES_PER_CORE 8	/* of driver process, where the file does not say */
 #define LEAVE_PATIENCE (2 * CLK_S)
 
 struct control {
@@ -30,6 +33,8 @@ struct control {
 	struct settings *leaving;  /* what held before, while something of it still runs */
 	struct driver *platform, *addresses; /* NULL once closed */
 	struct reconcile *reconcile;
+	struct learned *learned;
+	int64_t saved_ns;
 	struct catalog catalog;
 	int64_t generation;
 	struct hub *hub;
@@ -127,16 +132,27 @@ control_max_instances(const struct settings *s)
 	return (uint32_t)MAX(cores, 1) * INSTANCES_PER_CORE;
 }
 
+/* With driver process all instances share this machine. */
+static void
+measure_machine(const struct settings *s, struct reconcile_conf *conf)
+{
+	if (s->autoscaler.driver != DRIVER_PROCESS)
+		return;
+	conf->machine_cores = (double)sysconf(_SC_NPROCESSORS_ONLN);
+	conf->machine_memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+}
+
 /* Make what `settings` and the driver name the services that there are. */
 static void
 apply_services(struct control *c)
 {
-	const struct reconcile_conf conf = {.max_instances = control_max_instances(c->settings),
-					    .drain_timeout = c->settings->autoscaler.drain_timeout};
+	struct reconcile_conf conf = {.max_instances = control_max_instances(c->settings),
+				      .drain_timeout = c->settings->autoscaler.drain_timeout};
 	const struct service_conf *found = NULL;
 	struct reconcile_item *items;
 	size_t found_n = 0, n;
 
+	measure_machine(c->settings, &conf);
 	if (c->platform->class->services != NULL)
 		found = c->platform->class->services(c->platform, &found_n);
 	catalog_fini(&c->catalog);
@@ -146,6 +162,7 @@ apply_services(struct control *c)
 				     c->reconcile);
 	items = catalog_items(&c->catalog, c->platform, c->addresses, &n);
 	reconcile_set(c->reconcile, &conf, items, n);
+	learned_teach(c->learned, c->reconcile);
 	tell_driver(c->platform, items, n);
 	tell_driver(c->addresses, items, n);
 	free(items);
@@ -257,6 +274,15 @@ open_drivers(struct control *c, struct err *e)
 /* --- time and signals --- */
 
 static void
+save_learned(struct control *c, bool is_due)
+{
+	if (!is_due)
+		return;
+	c->saved_ns = clk_now();
+	learned_save(c->learned, c->reconcile);
+}
+
+static void
 on_tick(void *arg)
 {
 	struct control *c = arg;
@@ -267,6 +293,7 @@ on_tick(void *arg)
 	c->next_tick_ns = MAX(c->next_tick_ns + TICK, now);
 	loop_timer_set(&c->tick, c->next_tick_ns - now);
 	reconcile_tick(c->reconcile);
+	save_learned(c, now - c->saved_ns >= SAVE_EVERY);
 	if (c->leaving != NULL && reconcile_has_left(c->reconcile))
 		end_leaving(c);
 }
@@ -294,6 +321,7 @@ on_stop(int signo, void *arg)
 	daemon_notify("STOPPING=1");
 	loop_timer_clear(&c->tick);
 	reconcile_retire(c->reconcile);
+	save_learned(c, true);
 	c->platform->class->close(c->platform, true);
 	c->addresses->class->close(c->addresses, true);
 }
@@ -355,6 +383,7 @@ open_admin(struct control *c, struct err *e)
 	if (c->admin == NULL)
 		return err_prefix(e, "admin");
 	admin_route(c->admin, "/status", status_answer, c);
+	admin_route(c->admin, "/why", explain_answer, c);
 	return 0;
 }
 
@@ -385,6 +414,8 @@ open_all(struct control *c, struct err *e)
 	if (c->lock_fd < 0 || watch_signals(c, e) < 0 || open_admin(c, e) < 0)
 		return -1;
 	c->reconcile = reconcile_new(&reconcile_ops, c, c->id);
+	c->learned = learned_open(c->settings->state_dir);
+	c->saved_ns = clk_now();
 	if (open_drivers(c, e) < 0)
 		return -1;
 	apply_services(c);
@@ -460,6 +491,7 @@ control_close(struct control **cp)
 	hub_close(&c->hub);
 	admin_close(&c->admin);
 	reconcile_free(&c->reconcile);
+	learned_close(&c->learned);
 	catalog_fini(&c->catalog);
 	if (c->leaving != NULL)
 		drop_settings(c, c->leaving);

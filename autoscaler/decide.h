@@ -37,6 +37,8 @@
 	X(SCHEDULE, "a schedule entry")                                                            \
 	X(LEARNED, "learned idleness")                                                             \
 	X(ZERO_DISABLED, "enable_scale_to_zero = no")                                              \
+	X(UNHEARD, "an activator is not heard: nothing is taken away on silence")                  \
+	X(LEAVING, "not in the conf file any more")                                                \
 	X(RESTARTED, "just started: no scale-down until a stable window is known")
 enum decide_rule {
 #define X(id, text) DECIDE_##id,

@@ -257,6 +257,23 @@ demand_at_instance(const struct demand *d, const char *id)
 	return (uint32_t)MIN(sum, UINT32_MAX);
 }
 
+int64_t
+demand_lease_ns(const struct demand *d, uint64_t peer, const char *id)
+{
+	struct list_node *node, *tmp;
+	int64_t until = 0;
+	size_t i;
+
+	LIST_FOREACH(&d->entries, node, tmp) {
+		const struct entry *n = container_of(node, struct entry, node);
+
+		for (i = 0; (peer == 0 || n->peer == peer) && i < n->loads_n; i++)
+			if (strcmp(n->loads[i].id, id) == 0)
+				until = MAX(until, n->loads[i].busy_until_ns);
+	}
+	return until;
+}
+
 double
 demand_busy_s(const struct demand *d, int64_t now_ns)
 {

@@ -35,6 +35,9 @@ double demand_arrivals(const struct demand *);
 /* Someone has sent `activate` and not reported since. */
 bool demand_is_asked(const struct demand *);
 uint32_t demand_at_instance(const struct demand *, const char *id);
+/* Until when the instance holds a lease by the peer's word, or (0) by anybody's; 0: it
+ * holds none. */
+int64_t demand_lease_ns(const struct demand *, uint64_t peer, const char *id);
 /* Seconds that are left of the longest busy lease; 0: none. */
 double demand_busy_s(const struct demand *, int64_t now_ns);
 

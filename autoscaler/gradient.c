@@ -10,15 +10,17 @@
 #define BIN_FIRST 0.25 /* concurrency at the lower border of the first … */
 #define BIN_RATIO 1.25 /* … and of each to the one before it */
 #define KEEP_NS (INT64_C(24) * 3600 * CLK_S)
-#define HALF_LIFE_NS (3600 * CLK_S) /* of the weight of a sight of the knee */
-#define SMOOTHING 0.3		    /* of a bin's latency towards a new sample */
+#define HALF_LIFE_NS (INT64_C(6) * 3600 * CLK_S) /* of the weight of a sight of the knee */
+#define SMOOTHING 0.3				 /* of a bin's latency towards a new sample */
 
 #define SAMPLE_ENOUGH 100 /* responses: a sample need not wait for the step */
 #define SAMPLE_LEAST 20
-#define STEADY 0.25 /* requests in flight are those of Little's law, but for so much */
+#define STEADY 0.25  /* requests in flight are those of Little's law, but for so much … */
+#define ALIKE 0.5    /* … and those of the sample before */
+#define SEEN_LEAST 2 /* samples of a bin: one may be of anything */
 
-#define OVERLOADED 1.3 /* latency over the unloaded one */
-#define FLAT 1.15
+#define OVERLOADED 1.2 /* latency over the unloaded one */
+#define FLAT 1.1
 #define LIMITED 0.5 /* of the target: below it, it is not the target that matters */
 #define LOWER 0.85  /* of a concurrency: enough below it to be compared with */
 
@@ -33,8 +35,10 @@
 /* What was seen at about one concurrency. */
 struct bin {
 	double concurrency, latency_s;
-	double knee;   /* what it says of the knee; 0: nothing, latency had not risen */
-	int64_t at_ns; /* 0: empty */
+	uint32_t seen; /* samples; 0: empty, or its latency is out of date */
+	int64_t at_ns; /* of the newest */
+	double knee;   /* what it says of the knee; 0: nothing, latency had not risen … */
+	double weight; /* … and how sure that is: by how much it had */
 };
 
 enum why { WHY_THIN, WHY_LIGHT, WHY_ALONE, WHY_FLAT, WHY_KNEE, WHY_CPU, WHY_MEMORY };
@@ -51,6 +55,7 @@ struct gradient {
 	double completed, reported_s;
 	int64_t since_ns;
 	uint32_t ready;
+	double before; /* requests in flight in the one before; 0: there was none */
 
 	/* the step that is being prepared */
 	int64_t stepped_ns;
@@ -82,7 +87,7 @@ gradient_free(struct gradient **gp)
 static bool
 is_fresh(const struct bin *b, int64_t now)
 {
-	return b->at_ns != 0 && now - b->at_ns < KEEP_NS;
+	return b->seen >= SEEN_LEAST && now - b->at_ns < KEEP_NS;
 }
 
 static struct bin *
@@ -109,9 +114,10 @@ lowest(const struct gradient *g, int64_t now)
 static void
 see_knee(struct bin *b, double unloaded_s)
 {
-	b->knee = b->latency_s >= OVERLOADED * unloaded_s
-			  ? b->concurrency * unloaded_s / b->latency_s
-			  : 0;
+	double rise = b->latency_s / unloaded_s;
+
+	b->knee = rise >= OVERLOADED ? b->concurrency / rise : 0;
+	b->weight = MIN(rise - 1, 1);
 }
 
 /* All bins say something else once a clearly lower latency is known.  (That it has become
@@ -132,7 +138,8 @@ see_unloaded(struct gradient *g, int64_t now)
 			see_knee(&g->bins[i], unloaded_s);
 }
 
-/* The mean of what the bins say, the newest most. */
+/* The mean of what the bins say: the newest most, and those where latency rose most, for
+ * there it is no chance. */
 static void
 weigh_knee(struct gradient *g, int64_t now)
 {
@@ -141,11 +148,10 @@ weigh_knee(struct gradient *g, int64_t now)
 
 	for (i = 0; i < BINS; i++) {
 		const struct bin *b = &g->bins[i];
-		double weight;
+		double weight = b->weight * exp2(-(double)(now - b->at_ns) / HALF_LIFE_NS);
 
-		if (!is_fresh(b, now) || b->knee <= 0)
+		if (b->knee <= 0 || now - b->at_ns >= KEEP_NS)
 			continue;
-		weight = exp2(-(double)(now - b->at_ns) / HALF_LIFE_NS);
 		sum += weight * b->knee;
 		weights += weight;
 		g->knee_ns = MAX(g->knee_ns, b->at_ns);
@@ -154,18 +160,36 @@ weigh_knee(struct gradient *g, int64_t now)
 		g->knee = sum / weights;
 }
 
+/* What was much slower, at as much as here or not so much more that this would explain it,
+ * was so only because it was another time. */
+static void
+drop_slower(struct gradient *g, const struct bin *here)
+{
+	size_t i;
+
+	for (i = 0; i < BINS; i++) {
+		double more = MAX(g->bins[i].concurrency / here->concurrency, 1);
+
+		if (more <= 2 && g->bins[i].latency_s > 1.5 * more * here->latency_s)
+			g->bins[i].seen = 0;
+	}
+}
+
 static void
 learn(struct gradient *g, double concurrency, double latency_s, int64_t now)
 {
 	struct bin *b = bin_of(g, concurrency);
 
-	if (!is_fresh(b, now)) {
+	if (b->seen == 0 || now - b->at_ns >= KEEP_NS) {
 		*b = (struct bin){.concurrency = concurrency, .latency_s = latency_s};
 	} else {
 		b->concurrency += SMOOTHING * (concurrency - b->concurrency);
 		b->latency_s += SMOOTHING * (latency_s - b->latency_s);
 	}
 	b->at_ns = now;
+	if (++b->seen < SEEN_LEAST)
+		return;
+	drop_slower(g, b);
 	see_unloaded(g, now);
 	see_knee(b, g->unloaded_s);
 	g->concurrency = b->concurrency;
@@ -188,17 +212,21 @@ gradient_report(struct gradient *g, double concurrency, double completed, double
 static void
 begin_sample(struct gradient *g, uint32_t ready, int64_t now)
 {
+	g->before = g->reported_s > 0 && ready == g->ready ? g->held_s / g->reported_s : 0;
 	g->held_s = g->answered_s = g->completed = g->reported_s = 0;
 	g->since_ns = now;
 	g->ready = ready;
 }
 
-/* In flight is what Little's law makes of responses and latency, or something is not
- * steady: requests were parked, or their number is changing. */
+/* In flight is what Little's law makes of responses and latency, or requests were parked;
+ * and what it was before, or what was answered was asked among fewer or more. */
 static bool
 is_steady(const struct gradient *g)
 {
-	return fabs(g->answered_s - g->held_s) <= STEADY * g->held_s;
+	double held = g->held_s / g->reported_s;
+
+	return fabs(g->answered_s - g->held_s) <= STEADY * g->held_s &&
+	       fabs(g->before - held) <= ALIKE * held;
 }
 
 static void
@@ -232,13 +260,15 @@ has_lower(const struct gradient *g, double concurrency, int64_t now)
 	return false;
 }
 
-/* Of all that was seen this is the lowest concurrency, and latency still rises from here
- * to the next at least half in proportion: the unloaded one is lower still. */
+/* Nothing was seen at a lower concurrency than now, and latency rises from here to the next
+ * higher at least half in proportion: the unloaded one is lower still. */
 static bool
-is_saturated(const struct gradient *g, int64_t now)
+is_all_loaded(const struct gradient *g, int64_t now)
 {
 	size_t i;
 
+	if (has_lower(g, g->concurrency, now))
+		return false;
 	for (i = 0; i < BINS; i++) {
 		const struct bin *b = &g->bins[i];
 		double more = b->concurrency / g->concurrency;
@@ -246,7 +276,7 @@ is_saturated(const struct gradient *g, int64_t now)
 		if (is_fresh(b, now) && more >= 1 / LOWER)
 			return b->latency_s >= g->latency_s * (1 + (more - 1) / 2);
 	}
-	return true; /* nothing to compare it with at all */
+	return g->knee <= 0; /* nothing to compare it with: what was learned before holds */
 }
 
 /* A step down was tried because latency had risen, concurrency has fallen, and latency
@@ -267,8 +297,8 @@ check_trial(struct gradient *g, int64_t now)
 		struct bin *b = &g->bins[i];
 
 		if (b->latency_s < g->latency_s / FLAT)
-			*b = (struct bin){.at_ns = 0};
-		else if (b->at_ns >= g->tried_ns)
+			b->seen = 0;
+		if (b->at_ns >= g->tried_ns)
 			b->knee = 0;
 	}
 	g->unloaded_s = lowest(g, now);
@@ -279,7 +309,7 @@ static bool
 is_refuted(const struct gradient *g)
 {
 	return g->knee > 0 && g->concurrency > 1.25 * g->knee &&
-	       g->latency_s <= 1.1 * g->unloaded_s;
+	       g->latency_s <= FLAT * g->unloaded_s;
 }
 
 static void
@@ -302,6 +332,7 @@ try_again(struct gradient *g, double target, int64_t now)
 		return target * UP;
 	g->knee = MAX(g->knee, g->concurrency * g->unloaded_s / g->latency_s);
 	bin_of(g, g->concurrency)->knee = g->knee;
+	bin_of(g, g->concurrency)->weight = 1;
 	g->knee_ns = now;
 	return g->knee;
 }
@@ -312,14 +343,19 @@ goal_of(struct gradient *g, const struct gradient_facts *f, double target, int64
 {
 	bool matters = g->concurrency >= LIMITED * target;
 	bool is_flat = g->latency_s <= FLAT * g->unloaded_s;
+	bool is_loaded = is_all_loaded(g, now);
 
-	g->why = WHY_KNEE;
-	if (g->knee > 0)
+	if (is_loaded && matters && f->is_applied && g->concurrency >= TARGET_LEAST) {
+		g->why = WHY_ALONE;
+		return target * DOWN;
+	}
+	if (g->knee > 0) {
+		g->why = WHY_KNEE;
 		return now - g->knee_ns < KEEP_NS ? g->knee : try_again(g, target, now);
-	if (!has_lower(g, g->concurrency, now) && is_saturated(g, now)) {
+	}
+	if (is_loaded) {
 		g->why = matters ? WHY_ALONE : WHY_LIGHT;
-		return matters && f->is_applied && g->concurrency >= TARGET_LEAST ? target * DOWN
-										  : f->configured;
+		return f->configured;
 	}
 	g->why = WHY_FLAT;
 	return matters && is_flat && target >= f->configured ? target * UP : f->configured;
@@ -412,7 +448,7 @@ extreme(const struct gradient *g, int sign)
 	size_t i;
 
 	for (i = 0; i < BINS; i++)
-		if (g->bins[i].at_ns != 0 &&
+		if (g->bins[i].seen >= SEEN_LEAST &&
 		    (found == NULL || sign * (g->bins[i].latency_s - found->latency_s) > 0))
 			found = &g->bins[i];
 	return found;

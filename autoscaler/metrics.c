@@ -119,10 +119,37 @@ value_of(const struct row *row, enum metric_id id)
 		return (double)rev->failures;
 	case M_FAILING:
 		return rev->failure != NULL;
+	case M_PROPOSED:
+		return brain_proposal(rev->brain);
+	case M_LEASE:
+		return MAX(view->busy_lease_s, 0);
+	case M_CPU:
+		return rev->cpu_cores;
+	case M_WOULD_WANT:
+		return rev->dryrun.has;
+	case M_WOULD_START:
+		return (double)rev->dryrun.started;
+	case M_WOULD_STOP:
+		return (double)rev->dryrun.stopped;
+	case M_WOULD_WAIT:
+		return (double)rev->dryrun.cold_starts;
+	case M_REAL_SECONDS:
+		return rev->dryrun.real_s;
+	case M_BOOK_SECONDS:
+		return rev->dryrun.book_s;
 	default:
 		CHECK(!"a metric of one revision");
 	}
 	return 0;
+}
+
+/* Only of some is there anything to say. */
+static bool
+has_value(const struct revision *rev, enum metric_id id)
+{
+	if (id >= M_WOULD_WANT && id <= M_BOOK_SECONDS)
+		return revision_is_dry(rev);
+	return id != M_PROPOSED || rev->conf->scaling.slow_brain != SLOW_OFF;
 }
 
 /* One family: a sample for each revision. */
@@ -135,7 +162,8 @@ put_family(struct strbuf *b, const struct row *rows, size_t n, enum metric_id id
 	for (i = 0; i < n; i++) {
 		const char *labels[] = {revision_name(rows[i].rev)};
 
-		metric_sample(b, &defs[id], labels, value_of(&rows[i], id));
+		if (has_value(rows[i].rev, id))
+			metric_sample(b, &defs[id], labels, value_of(&rows[i], id));
 	}
 }
 
@@ -155,7 +183,7 @@ put_revisions(struct strbuf *b, const struct reconcile *r)
 		rows[n].rev = rev;
 		revision_fill_view(rev, &rows[n++].view, false, clk_now());
 	}
-	for (id = M_WANTED; id <= M_FAILING; id++)
+	for (id = M_WANTED; id <= M_BOOK_SECONDS; id++)
 		put_family(b, rows, n, (enum metric_id)id);
 	free(rows);
 }

@@ -122,6 +122,17 @@ reconcile_mark(struct reconcile *r, struct revision *rev, bool is_undecided)
 
 /* --- the set --- */
 
+/* A dry run begins: whatever was on its way is off, and nothing is told any more. */
+static void
+let_go(struct reconcile *r, struct revision *rev)
+{
+	scaledown_end_all(r, rev);
+	reconcile_wish(r, rev, 0);
+	r->told_total -= rev->told;
+	rev->told = 0;
+	rev->is_told = false;
+}
+
 static void
 set_one(struct reconcile *r, const struct reconcile_item *item)
 {
@@ -137,6 +148,8 @@ set_one(struct reconcile *r, const struct reconcile_item *item)
 	} else {
 		revision_set_conf(rev, item->conf);
 	}
+	if (revision_is_dry(rev))
+		let_go(r, rev);
 	rev->is_stale = false;
 	if (item->is_leaving && !rev->is_leaving)
 		rev->leaving_ns = clk_now();
@@ -181,29 +194,50 @@ reconcile_has_left(const struct reconcile *r)
 
 /* --- deciding --- */
 
+/* What holds beside decide(): each rule in turn may have the last word. */
+static uint32_t
+bounded(struct reconcile *r, struct revision *rev, int64_t now)
+{
+	uint32_t has = revision_is_dry(rev) ? rev->dryrun.has : rev->told;
+	uint32_t wish = rev->out.is_known ? rev->out.wanted : has;
+
+	if (rev->is_leaving) { /* nothing new comes: as soon as what is there is done */
+		wish = rev->view.parked + rev->view.in_flight > 0 ? has : 0;
+		rev->out.rule = DECIDE_LEAVING;
+	}
+	if (demand_is_asked(&rev->demand) && wish == 0) { /* it cancels a scale-down */
+		wish = 1;
+		rev->out.rule = DECIDE_ACTIVATION;
+	}
+	if (wish < has && !reconcile_may_shrink(r, rev, now)) {
+		wish = has;
+		rev->out.rule = DECIDE_UNHEARD;
+	}
+	return wish;
+}
+
 void
 reconcile_decide(struct reconcile *r, struct revision *rev)
 {
 	int64_t now = clk_now();
 	bool is_restarting = now - r->started_ns < rev->conf->scaling.stable_window;
 	double target = rev->out.target;
-	struct decide_view view;
 	uint32_t wish;
 
 	rev->is_undecided = false;
-	if (rev->is_external)
+	if (!revision_is_decided(rev))
 		return;
-	revision_fill_view(rev, &view, is_restarting, now);
-	rev->out = decide(&rev->conf->scaling, &view, rev->decide, now);
+	if (revision_is_dry(rev) && !rev->dryrun.is_begun && rev->is_known)
+		dryrun_begin(&rev->dryrun, revision_live(rev), now);
+	revision_fill_view(rev, &rev->view, is_restarting, now);
+	rev->out = decide(&rev->conf->scaling, &rev->view, rev->decide, now);
+	wish = bounded(r, rev, now);
 	rev->decisions[rev->out.rule]++;
-	wish = rev->out.is_known ? rev->out.wanted : rev->told;
-	if (rev->is_leaving) /* nothing new comes: as soon as what is there is done */
-		wish = view.parked + view.in_flight > 0 ? rev->told : 0;
-	if (demand_is_asked(&rev->demand))
-		wish = MAX(wish, 1); /* whatever decide() knows: it cancels a scale-down */
-	if (!reconcile_may_shrink(r, rev, now))
-		wish = MAX(wish, rev->told);
-	reconcile_wish(r, rev, wish);
+	rev->is_news = true;
+	if (!revision_is_dry(rev))
+		reconcile_wish(r, rev, wish);
+	else if (rev->dryrun.is_begun)
+		dryrun_take(&rev->dryrun, &rev->view, wish, now);
 	rev->is_changed |= rev->out.target < target || rev->out.target > target;
 }
 
@@ -259,7 +293,7 @@ act(struct reconcile *r, struct revision *rev)
 {
 	uint32_t n;
 
-	if (rev->is_external || !rev->is_known || !rev->is_told || rev->conf->scaling.dry_run)
+	if (rev->is_external || !rev->is_known || !rev->is_told || revision_is_dry(rev))
 		return;
 	if (is_theirs(rev)) {
 		scaledown_cancel(r, rev);
@@ -288,6 +322,28 @@ publish(struct reconcile *r, struct revision *rev)
 	revision_state_fini(&m.u.instances);
 }
 
+/* The ring has every decision, the log those that changed anything. */
+static void
+note(struct revision *rev)
+{
+	uint32_t wanted = revision_wanted(rev);
+
+	if (!rev->is_news)
+		return;
+	rev->is_news = false;
+	why_note(&rev->why, &rev->out, &rev->view, wanted, clk_wall());
+	if (wanted == rev->logged)
+		return;
+	log_info(NULL, revision_is_dry(rev) ? "would be wanted (dry_run)" : "wanted",
+		 "revision=%s from=%u to=%u rule=%s why=%s stable=%.2f panic=%.2f target=%.2f "
+		 "in_flight=%u parked=%u ready=%u starting=%u",
+		 revision_name(rev), rev->logged, wanted, decide_rule_name(rev->out.rule),
+		 decide_rule_text(rev->out.rule), rev->view.stable, rev->view.panic,
+		 rev->out.target, rev->view.in_flight, rev->view.parked, rev->view.ready,
+		 rev->view.starting);
+	rev->logged = wanted;
+}
+
 static void
 decide_dirty(struct reconcile *r)
 {
@@ -296,7 +352,7 @@ decide_dirty(struct reconcile *r)
 	LIST_FOREACH(&r->dirty, node, tmp) {
 		struct revision *rev = container_of(node, struct revision, dirty);
 
-		if (rev->is_known && !rev->is_told && !rev->is_external) {
+		if (rev->is_known && !rev->is_told && !rev->is_external && !revision_is_dry(rev)) {
 			take_up(r, rev);
 			rev->is_undecided = true;
 		}
@@ -319,8 +375,10 @@ reconcile_tail(struct reconcile *r)
 	while ((node = list_pop(&r->dirty)) != NULL) {
 		struct revision *rev = container_of(node, struct revision, dirty);
 
-		if (!r->is_retired)
+		if (!r->is_retired) {
+			note(rev);
 			act(r, rev);
+		}
 		publish(r, rev);
 	}
 }
@@ -335,13 +393,20 @@ void
 reconcile_tick(struct reconcile *r)
 {
 	int64_t now = clk_now();
+	const struct revision_machine machine = {.cores = r->conf.machine_cores,
+						 .memory_bytes = r->conf.machine_memory,
+						 .used_cores = r->used_cores,
+						 .activators = (uint32_t)r->peers_n};
 	struct list_node *node, *tmp;
 
 	reconcile_watch_peers(r, now);
+	r->used_cores = 0;
 	LIST_FOREACH(&r->active, node, tmp) {
 		struct revision *rev = container_of(node, struct revision, active);
 
 		scaledown_tick(r, rev);
+		revision_tick(rev, &machine, now);
+		r->used_cores += MAX(rev->cpu_cores, 0);
 		if (revision_is_active(rev)) {
 			reconcile_mark(r, rev, true);
 		} else {

@@ -23,6 +23,8 @@ struct reconcile_ops {
 struct reconcile_conf {
 	uint32_t max_instances; /* over all revisions; 0: no ceiling */
 	int64_t drain_timeout;	/* of one instance, ns */
+	double machine_cores;	/* that all instances share; 0: they do not, or it is unknown */
+	double machine_memory;	/* bytes; 0 likewise */
 };
 
 /* One revision that there is to be. */

@@ -55,6 +55,7 @@ take_activate(struct reconcile *r, uint64_t peer, const char *name, uint32_t par
 	reconcile_decide(r, rev);
 	acknowledge(r, rev, peer, seq);
 	note_wake(rev);
+	revision_refuse_dry(rev, clk_now());
 	reconcile_mark(r, rev, false);
 }
 

@@ -45,14 +45,27 @@ lay_ghosts_named(struct reconcile *r, const char *id)
 			lay_ghost(r, i);
 }
 
+/* It will not come back to say whether its leases hold. */
+static void
+keep_leases(struct reconcile *r, const struct reconcile_ghost *ghost)
+{
+	struct revision *rev;
+	size_t at = 0;
+
+	while ((rev = reconcile_next(r, &at)) != NULL)
+		revision_keep_leases(rev, ghost->serial);
+}
+
 static void
 lay_old_ghosts(struct reconcile *r, int64_t now)
 {
 	size_t i;
 
 	for (i = r->ghosts_n; i-- > 0;)
-		if (now - r->ghosts[i].gone_ns >= r->longest_window)
+		if (now - r->ghosts[i].gone_ns >= r->longest_window) {
+			keep_leases(r, &r->ghosts[i]);
 			lay_ghost(r, i);
+		}
 }
 
 /* --- those that are there --- */

@@ -7,6 +7,8 @@
 #include "autoscaler/window.h"
 #include "common/clk.h"
 
+#define CPU_SPAN (5 * CLK_S) /* over which the use of processors is measured, at least */
+#define DRY_RETRY (5 * CLK_S)
 #define LATENCY_KEEP 0.9 /* of the older reports' weight, with each new one */
 
 const char *
@@ -33,6 +35,8 @@ revision_new(const struct revision_conf *conf, struct driver *driver, bool is_ex
 	rev->window_s = span_s(conf);
 	rev->window = window_new(rev->window_s);
 	rev->decide = decide_state_new();
+	rev->brain = brain_new(conf);
+	rev->cpu_cores = -1;
 	demand_init(&rev->demand);
 	list_init(&rev->drains);
 	return rev;
@@ -46,6 +50,8 @@ revision_set_conf(struct revision *rev, const struct revision_conf *conf)
 		window_resize(rev->window, rev->window_s);
 	}
 	rev->conf = conf; /* the old one may be gone already */
+	brain_set_conf(rev->brain, conf);
+	rev->dryrun.is_begun &= conf->scaling.dry_run;
 }
 
 /* --- the driver's view --- */
@@ -86,6 +92,8 @@ revision_free(struct revision **rp)
 		return;
 	CHECK(list_empty(&rev->drains) && !list_linked(&rev->active) && !list_linked(&rev->dirty));
 	decide_state_free(&rev->decide);
+	brain_free(&rev->brain);
+	why_fini(&rev->why);
 	failure_free(&rev->failure);
 	instances_free(rev->v, rev->n);
 	window_free(&rev->window);
@@ -119,6 +127,8 @@ take_instance(struct revision_instance *to, const struct driver_instance *from,
 	if (before != NULL) {
 		to->is_answering = before->is_answering;
 		to->is_timed = before->is_timed;
+		to->cpu_mark_s = before->cpu_mark_s;
+		to->busy_until_ns = before->busy_until_ns;
 	}
 }
 
@@ -230,6 +240,33 @@ revision_starting(const struct revision *rev)
 	return revision_live(rev) - revision_ready(rev);
 }
 
+bool
+revision_is_dry(const struct revision *rev)
+{
+	return rev->conf->scaling.dry_run;
+}
+
+bool
+revision_is_decided(const struct revision *rev)
+{
+	return !rev->is_external || revision_is_dry(rev);
+}
+
+void
+revision_refuse_dry(struct revision *rev, int64_t now_ns)
+{
+	if (!revision_is_dry(rev) || rev->is_external)
+		return;
+	rev->dry_until_ns = now_ns + DRY_RETRY;
+	rev->is_changed = true;
+}
+
+uint32_t
+revision_wanted(const struct revision *rev)
+{
+	return revision_is_dry(rev) ? rev->dryrun.has : rev->wanted;
+}
+
 int64_t
 revision_time_start(struct revision *rev, struct revision_instance *i, int64_t now_ns)
 {
@@ -280,6 +317,8 @@ demand_in(const struct revision *rev, const struct msg_stat *s, int64_t period_n
 void
 revision_report(struct revision *rev, const struct msg_stat *s, int64_t period_ns, int64_t now_ns)
 {
+	brain_report(rev->brain, s, period_ns);
+	rev->dryrun.was_asked |= s->requests > 0;
 	if (s->completed > 0) {
 		rev->latency_sum_s = rev->latency_sum_s * LATENCY_KEEP +
 				     latency_in(rev, s, period_ns) * (double)s->completed;
@@ -315,6 +354,92 @@ revision_start_s(const struct revision *rev)
 	memcpy(sorted, rev->start_s, n * sizeof *sorted);
 	qsort(sorted, n, sizeof *sorted, compare_doubles);
 	return sorted[n / 2];
+}
+
+void
+revision_teach(struct revision *rev, double latency_s, double start_s)
+{
+	if (latency_s >= 0 && rev->latency_n <= 0) {
+		rev->latency_sum_s = latency_s;
+		rev->latency_n = 1;
+	}
+	if (start_s >= 0 && rev->starts == 0)
+		rev->start_s[rev->starts++] = start_s;
+}
+
+/* --- each second --- */
+
+/* Processors in use, on average since they were looked at last. */
+static void
+measure_cpu(struct revision *rev, int64_t now_ns)
+{
+	double used_s = 0, passed_s = (double)(now_ns - rev->cpu_marked_ns) / CLK_S;
+	bool is_known = rev->cpu_marked_ns != 0 && rev->n > 0;
+	size_t i;
+
+	if (now_ns - rev->cpu_marked_ns < CPU_SPAN)
+		return;
+	for (i = 0; i < rev->n; i++) {
+		struct revision_instance *at = &rev->v[i];
+
+		is_known &= at->cpu_s >= 0;
+		used_s += MAX(at->cpu_s - at->cpu_mark_s, 0);
+		at->cpu_mark_s = at->cpu_s;
+	}
+	rev->cpu_cores = is_known ? used_s / passed_s : -1;
+	rev->cpu_marked_ns = now_ns;
+}
+
+void
+revision_tick(struct revision *rev, const struct revision_machine *m, int64_t now_ns)
+{
+	struct brain_facts f = {.ready = revision_ready(rev),
+				.reporters = m->activators,
+				.machine_cores = m->cores,
+				.machine_used = m->used_cores,
+				.machine_memory = m->memory_bytes};
+	size_t i;
+
+	measure_cpu(rev, now_ns);
+	f.cpu_cores = rev->cpu_cores;
+	for (i = 0; i < rev->n; i++)
+		f.memory_bytes += (double)rev->v[i].memory_bytes;
+	brain_tick(rev->brain, &f, now_ns);
+	if (rev->dryrun.is_begun)
+		dryrun_count(&rev->dryrun, revision_live(rev), now_ns);
+}
+
+/* --- busy leases --- */
+
+void
+revision_keep_leases(struct revision *rev, uint64_t peer)
+{
+	size_t i;
+
+	for (i = 0; i < rev->n; i++) {
+		struct revision_instance *at = &rev->v[i];
+		int64_t until = demand_lease_ns(&rev->demand, peer, at->id);
+
+		at->busy_until_ns = MAX(at->busy_until_ns, until);
+	}
+}
+
+bool
+revision_is_leased(const struct revision *rev, const struct revision_instance *i, int64_t now_ns)
+{
+	return MAX(demand_lease_ns(&rev->demand, 0, i->id), i->busy_until_ns) > now_ns;
+}
+
+/* Seconds that are left of the longest lease. */
+static double
+busy_lease_s(const struct revision *rev, int64_t now_ns)
+{
+	double longest = demand_busy_s(&rev->demand, now_ns);
+	size_t i;
+
+	for (i = 0; i < rev->n; i++)
+		longest = MAX(longest, (double)(rev->v[i].busy_until_ns - now_ns) / CLK_S);
+	return longest;
 }
 
 /* --- what decide() sees --- */
@@ -362,21 +487,23 @@ revision_fill_view(const struct revision *rev, struct decide_view *view, bool is
 		.latency_s = revision_latency_s(rev),
 		.waited_s = waited_s(rev, now_ns),
 		.start_s = revision_start_s(rev),
-		.busy_lease_s = demand_busy_s(&rev->demand, now_ns),
-		.learned_keep_s = -1,
+		.busy_lease_s = busy_lease_s(rev, now_ns),
 		.is_restarting = is_restarting,
 	};
 	view->is_asked = demand_is_asked(&rev->demand) && view->ready == 0;
 	fill_averages(rev, view, now_ns);
+	brain_fill(rev->brain, view, now_ns, clk_wall());
+	if (rev->dryrun.is_begun)
+		dryrun_fill(&rev->dryrun, view, now_ns);
 }
 
 bool
 revision_is_active(const struct revision *rev)
 {
-	if (rev->is_external)
+	if (rev->is_external && !revision_is_dry(rev))
 		return !list_empty(&rev->demand.entries);
-	return rev->wish > 0 || rev->wanted > 0 || rev->told > 0 || rev->n > 0 ||
-	       !list_empty(&rev->drains) || !list_empty(&rev->demand.entries) ||
+	return revision_is_dry(rev) || rev->wish > 0 || rev->wanted > 0 || rev->told > 0 ||
+	       rev->n > 0 || !list_empty(&rev->drains) || !list_empty(&rev->demand.entries) ||
 	       rev->conf->scaling.min_scale > 0 || rev->conf->schedules_n > 0 ||
 	       rev->conf->scaling.keep_warm == KEEP_WARM_LEARNED;
 }
@@ -401,8 +528,16 @@ is_draining(struct revision *rev, const char *id)
 static struct msg_failure *
 failure_left(struct revision *rev, int64_t now_ns)
 {
+	static char reason[] = "dry_run";
+	static char message[] = "dry_run = yes: nothing is started, and no instance runs";
 	int64_t passed_ms = (now_ns - rev->failed_ns) / CLK_MS;
 
+	if (rev->failure == NULL && now_ns < rev->dry_until_ns && revision_live(rev) == 0) {
+		int64_t left_ms = (rev->dry_until_ns - now_ns) / CLK_MS;
+
+		rev->failure_left = (struct msg_failure){reason, message, left_ms};
+		return &rev->failure_left;
+	}
 	if (rev->failure == NULL)
 		return NULL;
 	rev->failure_left = *rev->failure;

@@ -5,9 +5,11 @@
 #ifndef AUTOSCALER_REVISION_H
 #define AUTOSCALER_REVISION_H
 
-#include "autoscaler/decide.h"
+#include "autoscaler/brain.h"
 #include "autoscaler/demand.h"
 #include "autoscaler/driver.h"
+#include "autoscaler/dryrun.h"
+#include "autoscaler/why.h"
 #include "common/list.h"
 #include "common/metric.h"
 
@@ -24,7 +26,9 @@ struct revision_instance {
 	int64_t started_ns;	   /* 0: unknown (adopted) */
 	uint32_t goes_first;	   /* as driver_instance.goes_first */
 	double cpu_s;		   /* < 0: unknown */
+	double cpu_mark_s;	   /* the same when revision.cpu_cores was measured last */
 	uint64_t memory_bytes;	   /* 0: unknown */
+	int64_t busy_until_ns;	   /* a lease whose activator is forgotten; 0: none */
 };
 
 #define REVISION_STARTS 8 /* start-up times that are kept */
@@ -50,6 +54,10 @@ struct revision {
 	double start_s[REVISION_STARTS]; /* a ring */
 	size_t starts;			 /* measured in all */
 	int64_t answering_ns;		 /* when the first instance answered; 0: none has */
+	struct brain *brain;		 /* learned, and the calendar */
+	bool is_taught;			 /* what the autoscaler before us had learned */
+	double cpu_cores;		 /* in use, of late; < 0: unknown */
+	int64_t cpu_marked_ns;
 
 	/* from the driver */
 	bool is_known; /* the driver has seen the world */
@@ -65,9 +73,15 @@ struct revision {
 
 	/* decided and done */
 	struct decide_state *decide;
+	struct decide_view view; /* that was decided on … */
 	struct decide_out out;
-	uint32_t wish;	 /* out.wanted with what holds beside it: silence, leaving */
-	uint32_t wanted; /* its share of max_instances, else the wish */
+	bool is_news; /* … and is to be noted and told at the tail */
+	struct why why;
+	uint32_t logged;      /* `wanted` as the log has it */
+	struct dryrun dryrun; /* with dry_run = yes: in place of all that follows */
+	int64_t dry_until_ns; /* clients are told that nothing will be started, if nothing runs */
+	uint32_t wish;	      /* out.wanted with what holds beside it: silence, leaving */
+	uint32_t wanted;      /* its share of max_instances, else the wish */
 	bool is_told;
 	uint32_t told;		   /* what the driver was told last, once is_told */
 	struct list drains;	   /* struct drain */
@@ -98,6 +112,14 @@ bool revision_is_ready(const struct revision_instance *);
 uint32_t revision_ready(const struct revision *);
 uint32_t revision_starting(const struct revision *);
 uint32_t revision_live(const struct revision *); /* ready or starting */
+/* dry_run = yes: nothing is told to its driver. */
+bool revision_is_dry(const struct revision *);
+/* Somebody waits: in a dry run there is nothing to wait for. */
+void revision_refuse_dry(struct revision *, int64_t now_ns);
+/* Is there anything to decide: not of `addresses`, unless it is a dry run. */
+bool revision_is_decided(const struct revision *);
+/* With what there is to be, or would be in a dry run. */
+uint32_t revision_wanted(const struct revision *);
 /* Ready now and not measured before: note how long its start took.  The time in ns, 0
  * where it cannot be known; -1: not for the first time. */
 int64_t revision_time_start(struct revision *, struct revision_instance *, int64_t now_ns);
@@ -106,6 +128,21 @@ int64_t revision_time_start(struct revision *, struct revision_instance *, int64
 void revision_report(struct revision *, const struct msg_stat *, int64_t period_ns, int64_t now_ns);
 double revision_latency_s(const struct revision *); /* < 0: unknown */
 double revision_start_s(const struct revision *);   /* median of the last; < 0: unknown */
+/* What was known of it before a restart of ours, until it is measured; < 0: nothing was. */
+void revision_teach(struct revision *, double latency_s, double start_s);
+
+/* What all of them share. */
+struct revision_machine {
+	double cores, memory_bytes; /* 0: unknown */
+	double used_cores;
+	uint32_t activators;
+};
+/* Each second: what it uses, and what is learned of it. */
+void revision_tick(struct revision *, const struct revision_machine *, int64_t now_ns);
+/* It has said that it works in the background, and that time is not over. */
+bool revision_is_leased(const struct revision *, const struct revision_instance *, int64_t now_ns);
+/* An activator is forgotten: leases that it spoke of hold until they are over. */
+void revision_keep_leases(struct revision *, uint64_t peer);
 
 void revision_fill_view(const struct revision *, struct decide_view *, bool is_restarting,
 			int64_t now_ns);

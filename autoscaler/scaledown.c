@@ -180,6 +180,7 @@ drain_more(struct reconcile *r, struct revision *rev, size_t n)
 			continue;
 		v[found++] = (struct victim){.id = at->id,
 					     .in_flight = demand_at_instance(&rev->demand, at->id),
+					     .is_leased = revision_is_leased(rev, at, clk_now()),
 					     .is_ready = revision_is_ready(at),
 					     .goes_first = at->goes_first,
 					     .seen_ns = at->seen_ns};

@@ -12,7 +12,9 @@
 #include "common/clk.h"
 
 #define PEER 1
-#define BEFORE (100 * 86400 * CLK_S) /* how long it has run already when the trace begins */
+/* How long it has run already when the trace begins: on a Monday, 0:00 UTC, by the calendar
+ * (schedule entries). */
+#define BEFORE (102 * 86400 * CLK_S)
 #define TELL_FIRST (20 * CLK_MS)
 #define TELL_MOST (100 * CLK_MS)
 #define EARLY (50 * CLK_MS) /* a report so soon after the first instance answered */

@@ -116,6 +116,9 @@ put_decision(struct jput *j, const struct revision *rev)
 	jput_string(j, "why", decide_rule_text(rev->out.rule));
 	jput_bool(j, "panicking", rev->out.is_panicking);
 	jput_double(j, "target", rev->out.target);
+	jput_bool(j, "dry_run", revision_is_dry(rev));
+	if (revision_is_dry(rev))
+		jput_u64(j, "would_want", rev->dryrun.has);
 }
 
 static void
@@ -142,7 +145,7 @@ put_revision(struct jput *j, struct revision *rev)
 	jput_string(j, "name", revision_name(rev));
 	jput_bool(j, "external", rev->is_external);
 	jput_bool(j, "leaving", rev->is_leaving);
-	if (!rev->is_external)
+	if (revision_is_decided(rev))
 		put_decision(j, rev);
 	put_observed(j, rev);
 	put_instances(j, rev);

@@ -10,6 +10,8 @@ compare(const void *va, const void *vb)
 
 	if (a->goes_first != b->goes_first)
 		return a->goes_first > b->goes_first ? -1 : 1;
+	if (a->is_leased != b->is_leased)
+		return a->is_leased ? 1 : -1;
 	if (a->in_flight != b->in_flight)
 		return a->in_flight < b->in_flight ? -1 : 1;
 	if (a->is_ready != b->is_ready)

@@ -24,6 +24,8 @@ clk_now(void)
 int64_t
 clk_wall(void)
 {
+	if (__builtin_expect(replaced != NULL, 0))
+		return replaced();
 	return read_clock(CLOCK_REALTIME);
 }
 

@@ -16,7 +16,7 @@ int64_t clk_now(void);
 /* Wall clock: nanoseconds since the epoch, UTC. */
 int64_t clk_wall(void);
 
-/* For tests and simulations: clk_now() answers what `fn` does; NULL puts the real one
+/* For tests and simulations: both clocks answer what `fn` does; NULL puts the real ones
  * back. */
 void clk_replace(int64_t (*fn)(void));
 

@@ -10,6 +10,7 @@
 #include "common/strbuf.h"
 
 #define WINDOW_S 60
+#define PANIC_S 6
 #define START_S 2
 
 static struct world {
@@ -63,7 +64,7 @@ static void
 second(void)
 {
 	double target = gradient_target(w.g) > 0 ? gradient_target(w.g) : w.facts.configured;
-	double each, latency, sum = 0, held;
+	double each, latency, stable = 0, panic = 0, held;
 	uint32_t wanted;
 	int i;
 
@@ -74,9 +75,11 @@ second(void)
 	gradient_report(w.g, held, held / latency, latency, 1);
 	memmove(w.seen, w.seen + 1, sizeof w.seen - sizeof w.seen[0]);
 	w.seen[WINDOW_S - 1] = held;
-	for (i = 0; i < WINDOW_S; i++)
-		sum += w.seen[i];
-	wanted = (uint32_t)MAX(ceil(sum / WINDOW_S / (target * w.utilization)), 1);
+	for (i = 0; i < WINDOW_S; i++) {
+		stable += w.seen[i] / WINDOW_S;
+		panic += i < WINDOW_S - PANIC_S ? 0 : w.seen[i] / PANIC_S;
+	}
+	wanted = (uint32_t)MAX(ceil(MAX(stable, panic) / (target * w.utilization)), 1);
 	memmove(w.wanted_at, w.wanted_at + 1, sizeof w.wanted_at - sizeof w.wanted_at[0]);
 	w.wanted_at[START_S] = w.most > 0 ? MIN(wanted, w.most) : wanted;
 	w.facts.ready = (uint32_t)w.wanted_at[0];
@@ -170,7 +173,7 @@ static const struct {
 } loads[] = {
 	{false, 300, 0, 20, 0.05},   {false, 300, 0.2, 20, 0.05}, {false, 70, 0.2, 20, 0.05},
 	{false, 2000, 0.2, 20, 0.5}, {true, 5000, 0.2, 20, 0.05}, {true, 900, 0.1, 20, 0.05},
-	{false, 300, 0.2, 50, 0.05}, {false, 300, 0.2, 5, 0.05},  {true, 3000, 0.1, 8, 0.02},
+	{false, 300, 0.2, 40, 0.05}, {false, 300, 0.2, 5, 0.05},  {true, 3000, 0.1, 8, 0.02},
 };
 
 static void

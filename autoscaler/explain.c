@@ -1,0 +1,177 @@
+#include "autoscaler/explain.h"
+
+#include <string.h>
+
+#include "autoscaler/control.h"
+#include "common/admin.h"
+#include "common/clk.h"
+#include "common/jput.h"
+#include "common/strbuf.h"
+
+static const char *
+sentence_of(const struct revision *rev)
+{
+	if (!revision_is_decided(rev))
+		return "it has addresses: always there, never scaled";
+	return rev->why.n == 0 ? "nothing has been decided yet" : decide_rule_text(rev->out.rule);
+}
+
+/* What one of those who advise says; "" where it is not asked. */
+enum adviser { SLOW_BRAIN, KEEP_WARM, SCHEDULE, ADVISERS_N };
+static const char *const adviser_names[] = {"slow_brain", "keep_warm", "schedule"};
+
+static void
+ask(const struct revision *rev, enum adviser who, struct strbuf *out)
+{
+	strbuf_clear(out);
+	if (who == SLOW_BRAIN)
+		brain_explain_target(rev->brain, out);
+	else if (who == KEEP_WARM)
+		brain_explain_idleness(rev->brain, revision_start_s(rev), clk_now(), out);
+	else
+		brain_explain_schedule(rev->brain, clk_wall(), out);
+}
+
+/* --- text --- */
+
+static void
+put_line(const struct revision *rev, struct strbuf *out)
+{
+	strbuf_addf(out, "%s  %s %u: %s\n", revision_name(rev),
+		    revision_is_dry(rev) ? "would be wanted (dry_run)" : "wanted",
+		    revision_wanted(rev), sentence_of(rev));
+}
+
+static void
+put_dryrun(const struct dryrun *d, struct strbuf *out)
+{
+	strbuf_addf(out,
+		    "dry_run  it would have been started %llu times and stopped %llu times, "
+		    "%llu of them with requests waiting; %.0f instance-seconds in place of %.0f\n",
+		    (unsigned long long)d->started, (unsigned long long)d->stopped,
+		    (unsigned long long)d->cold_starts, d->book_s, d->real_s);
+}
+
+static void
+put_text(const struct revision *rev, struct strbuf *out)
+{
+	struct strbuf advice;
+	int who;
+
+	put_line(rev, out);
+	if (revision_is_dry(rev))
+		put_dryrun(&rev->dryrun, out);
+	strbuf_init(&advice, 0);
+	for (who = 0; who < ADVISERS_N; who++) {
+		ask(rev, (enum adviser)who, &advice);
+		if (advice.len > 0)
+			strbuf_addf(out, "%s  %s\n", adviser_names[who], strbuf_str(&advice));
+	}
+	strbuf_fini(&advice);
+	strbuf_adds(out, "\n");
+	why_put_text(&rev->why, out);
+}
+
+/* --- JSON --- */
+
+static void
+put_json(struct jput *j, const char *key, const struct revision *rev, bool is_whole)
+{
+	struct strbuf advice;
+	int who;
+
+	jput_object(j, key);
+	jput_string(j, "revision", revision_name(rev));
+	jput_u64(j, "wanted", revision_wanted(rev));
+	if (revision_is_decided(rev) && rev->why.n > 0)
+		jput_string(j, "rule", decide_rule_name(rev->out.rule));
+	jput_string(j, "why", sentence_of(rev));
+	jput_bool(j, "dry_run", revision_is_dry(rev));
+	if (brain_proposal(rev->brain) > 0)
+		jput_double(j, "proposed_target", brain_proposal(rev->brain));
+	strbuf_init(&advice, 0);
+	for (who = 0; who < ADVISERS_N; who++) {
+		ask(rev, (enum adviser)who, &advice);
+		if (advice.len > 0)
+			jput_string(j, adviser_names[who], strbuf_str(&advice));
+	}
+	strbuf_fini(&advice);
+	if (revision_is_dry(rev)) {
+		jput_u64(j, "would_start", rev->dryrun.started);
+		jput_u64(j, "would_stop", rev->dryrun.stopped);
+		jput_u64(j, "would_cold_start", rev->dryrun.cold_starts);
+		jput_double(j, "saved_instance_s", rev->dryrun.real_s - rev->dryrun.book_s);
+	}
+	if (is_whole)
+		why_put_json(&rev->why, j);
+	jput_object_end(j);
+}
+
+/* --- the page --- */
+
+static void
+answer_all(struct admin_request *req, const struct reconcile *r, bool is_json)
+{
+	const struct revision *rev;
+	struct jput j;
+	size_t at = 0;
+
+	jput_init(&j, req->body);
+	if (is_json) {
+		jput_object(&j, NULL);
+		jput_array(&j, "revisions");
+	}
+	while ((rev = reconcile_next(r, &at)) != NULL)
+		if (is_json)
+			put_json(&j, NULL, rev, false);
+		else
+			put_line(rev, req->body);
+	if (is_json) {
+		jput_array_end(&j);
+		jput_object_end(&j);
+		strbuf_adds(req->body, "\n");
+	}
+}
+
+static void
+answer_one(struct admin_request *req, const struct revision *rev, bool is_json)
+{
+	struct jput j;
+
+	if (!is_json) {
+		put_text(rev, req->body);
+		return;
+	}
+	jput_init(&j, req->body);
+	put_json(&j, NULL, rev, true);
+	strbuf_adds(req->body, "\n");
+}
+
+static bool
+is_json_asked(struct admin_request *req)
+{
+	const char *format = req->param(req, "format");
+
+	return format == NULL ? req->is_json_wanted : strcmp(format, "json") == 0;
+}
+
+void
+explain_answer(struct admin_request *req, void *arg)
+{
+	const struct reconcile *r = control_facts(arg).reconcile;
+	const char *name = req->param(req, "revision");
+	const struct revision *rev = name == NULL ? NULL : reconcile_find(r, name);
+	bool is_json = is_json_asked(req);
+
+	if (name != NULL && rev == NULL) {
+		req->status = 404;
+		strbuf_adds(req->body, "no such revision; without one, all are listed\n");
+		return;
+	}
+	if (is_json)
+		req->content_type = "application/json";
+	if (rev != NULL)
+		answer_one(req, rev, is_json);
+	else
+		answer_all(req, r, is_json);
+}

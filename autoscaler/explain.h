@@ -1,0 +1,13 @@
+/* explain - /why on the admin endpoint: what is wanted of a revision, by which rule, what
+ * the slow brain, learned idleness and the calendar say, and the last decisions.  Text
+ * for people; JSON for programs that accept it, or with format=json.
+ * Thread: the autoscaler's only loop. */
+#ifndef AUTOSCALER_EXPLAIN_H
+#define AUTOSCALER_EXPLAIN_H
+
+struct admin_request;
+
+/* arg: struct control. */
+void explain_answer(struct admin_request *, void *arg);
+
+#endif

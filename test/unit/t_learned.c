@@ -1,0 +1,254 @@
+/* What was learned, written and read again: the same, also where lines are damaged, the
+ * file is none, or its revisions come later. */
+#include "unit.h"
+
+#include <math.h>
+
+#include "autoscaler/gradient.h"
+#include "autoscaler/idleness.h"
+#include "autoscaler/learned.h"
+#include "common/clk.h"
+#include "common/log.h"
+
+static char *dir, *path, *path_new;
+static char short_name[] = "v1", names[2][8] = {"a/v1", "b/v1"};
+static struct revision_conf confs[2];
+static int64_t now;
+
+static int64_t
+simulated(void)
+{
+	return now;
+}
+
+static void
+send_nothing(uint64_t peer, const struct msg *m, void *arg)
+{
+	(void)peer;
+	(void)m;
+	(void)arg;
+}
+
+static const struct reconcile_ops ops = {.send = send_nothing};
+static const struct driver_class class = {.name = "fake"};
+static struct driver driver = {.class = &class};
+
+static struct reconcile *
+of_two(size_t n)
+{
+	struct reconcile *r = reconcile_new(&ops, NULL, "s");
+	const struct reconcile_conf conf = {.max_instances = 0};
+	struct reconcile_item items[2] = {{.conf = &confs[0], .driver = &driver},
+					  {.conf = &confs[1], .driver = &driver}};
+
+	reconcile_set(r, &conf, items, n);
+	return r;
+}
+
+static void
+learn(struct revision *rev)
+{
+	struct idleness_data idle = {.beyond = 3, .idle_ns = 90 * CLK_S};
+	const struct gradient_data target = {20.5, 21.25, 0.05, 3600 * CLK_S};
+
+	idle.bins[0] = 12;
+	idle.bins[30] = 7;
+	idle.bins[239] = 1;
+	brain_import_idleness(rev->brain, &idle, now);
+	brain_import_target(rev->brain, &target, now);
+	revision_teach(rev, 0.125, 1.5);
+}
+
+static void
+is_learned(const struct revision *rev)
+{
+	struct idleness_data idle;
+	struct gradient_data target;
+
+	assert_true(brain_export_idleness(rev->brain, &idle, now));
+	assert_true(brain_export_target(rev->brain, &target, now));
+	assert_int_equal(idle.bins[0], 12);
+	assert_int_equal(idle.bins[30], 7);
+	assert_int_equal(idle.bins[239], 1);
+	assert_int_equal(idle.beyond, 3);
+	assert_true(idle.idle_ns >= 90 * CLK_S && idle.idle_ns < 120 * CLK_S);
+	assert_true(fabs(target.target - 20.5) < 1e-9 && fabs(target.knee - 21.25) < 1e-9);
+	assert_true(fabs(target.unloaded_s - 0.05) < 1e-9);
+	assert_true(target.age_ns >= 3600 * CLK_S && target.age_ns < 3700 * CLK_S);
+	assert_true(fabs(revision_latency_s(rev) - 0.125) < 1e-9);
+	assert_true(fabs(revision_start_s(rev) - 1.5) < 1e-9);
+}
+
+/* A file of what `a` has learned. */
+static void
+write_one(void)
+{
+	struct reconcile *r = of_two(2);
+	struct learned *l = learned_open(dir);
+
+	learned_teach(l, r);
+	learn(reconcile_find(r, "a/v1"));
+	learned_save(l, r);
+	learned_close(&l);
+	reconcile_free(&r);
+}
+
+static void
+spoil(const char *text)
+{
+	FILE *f = fopen(path, "a");
+
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static void
+over_a_restart(void **state)
+{
+	struct reconcile *r;
+	struct learned *l;
+
+	(void)state;
+	write_one();
+	r = of_two(2);
+	l = learned_open(dir);
+	learned_teach(l, r);
+	is_learned(reconcile_find(r, "a/v1"));
+	assert_true(revision_latency_s(reconcile_find(r, "b/v1")) < 0);
+	learned_close(&l);
+	reconcile_free(&r);
+}
+
+static void
+who_comes_later(void **state)
+{
+	struct reconcile *r;
+	struct learned *l;
+
+	(void)state;
+	write_one();
+	r = of_two(0); /* the cluster has not told of it yet */
+	l = learned_open(dir);
+	learned_teach(l, r);
+	learned_save(l, r); /* it stays in the file */
+	learned_close(&l);
+	reconcile_free(&r);
+	l = learned_open(dir);
+	r = of_two(1);
+	learned_teach(l, r);
+	is_learned(reconcile_find(r, "a/v1"));
+	learned_teach(l, r); /* once */
+	learned_close(&l);
+	reconcile_free(&r);
+}
+
+static void
+open_it(void *arg)
+{
+	*(struct learned **)arg = learned_open(dir);
+}
+
+static void
+damaged(void **state)
+{
+	static const char *const lines[] = {
+		"",
+		"{",
+		"[]",
+		"{\"revision\":5,\"saved_ms\":1}",
+		"{\"revision\":\"b/v1\"}",
+		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_bins\":\"240:1\"}",
+		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_bins\":\"-1:1\"}",
+		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_bins\":\"1:\"}",
+		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_bins\":\"1:99999999\"}",
+		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"knee\":-4}",
+		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"target\":1e99}",
+		"\xff\xfe",
+	};
+	struct learned *l = NULL;
+	struct reconcile *r;
+	char *text;
+	size_t i;
+
+	(void)state;
+	write_one();
+	for (i = 0; i < ARRAY_LEN(lines); i++) {
+		spoil(lines[i]);
+		spoil("\n");
+	}
+	spoil("{\"revision\":\"b/v1\",\"saved_ms\":1,\"lat"); /* cut */
+	text = unit_stderr_of(open_it, &l);
+	assert_non_null(strstr(text, "what was learned cannot all be read, the rest is used"));
+	assert_non_null(strstr(text, "lines=12")); /* all but the empty one */
+	free(text);
+	r = of_two(2);
+	learned_teach(l, r);
+	is_learned(reconcile_find(r, "a/v1"));
+	assert_true(revision_latency_s(reconcile_find(r, "b/v1")) < 0);
+	learned_close(&l);
+	reconcile_free(&r);
+}
+
+/* How long it was idle is not known to whoever was away for long. */
+static void
+away_for_long(void **state)
+{
+	struct reconcile *r = of_two(1);
+	struct idleness_data idle;
+	struct learned *l;
+
+	(void)state;
+	spoil("{\"revision\":\"a/v1\",\"saved_ms\":1000,\"idle_bins\":\"5:9\",\"idle_ms\":4}\n");
+	l = learned_open(dir);
+	learned_teach(l, r);
+	assert_true(brain_export_idleness(reconcile_find(r, "a/v1")->brain, &idle, now));
+	assert_int_equal(idle.bins[5], 9);
+	assert_true(idle.idle_ns < 0);
+	learned_close(&l);
+	reconcile_free(&r);
+}
+
+static int
+setup(void **state)
+{
+	size_t i;
+
+	(void)state;
+	now = 1000000 * CLK_S;
+	clk_replace(simulated);
+	dir = unit_dir();
+	path = xasprintf("%s/learned.json", dir);
+	path_new = xasprintf("%s/learned.json.new", dir);
+	for (i = 0; i < 2; i++)
+		confs[i] = (struct revision_conf){.name = short_name,
+						  .full_name = names[i],
+						  .scaling = {.stable_window = 60 * CLK_S,
+							      .slow_brain = SLOW_ON,
+							      .keep_warm = KEEP_WARM_LEARNED}};
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	clk_replace(NULL);
+	unlink(path);
+	unlink(path_new);
+	rmdir(dir);
+	free(path_new);
+	free(path);
+	free(dir);
+	return 0;
+}
+
+int
+main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {T(over_a_restart), T(who_comes_later), T(damaged),
+					   T(away_for_long)};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
