@@ -44,7 +44,7 @@ def why(s):
 
 
 def metric(s, name):
-    return s.metrics(s.scaler_admin)['autoscaler_%s{revision="hello/v1"}' % name]
+    return s.metrics(s.scaler_admin).get('autoscaler_%s{revision="hello/v1"}' % name, 0)
 
 
 def lines(s, start):

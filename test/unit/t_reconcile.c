@@ -660,6 +660,33 @@ a_lost_link_takes_it_back_and_holds_for_a_stable_window(void **state)
 	UNTIL(w.n == 0, 5); /* a stable window has passed */
 }
 
+/* Who works in the background is kept, also when nobody is left who had it from him. */
+static void
+a_lease_outlives_its_activator(void **state)
+{
+	char line[200];
+
+	(void)state;
+	connect_peer(1);
+	connect_peer(2);
+	run_with(2);
+	w.peer[1].concurrency = 0;
+	w.peer[2].is_mute = true; /* it speaks here: the second one has 100 s */
+	snprintf(line, sizeof line,
+		 "{\"type\":\"stats\",\"period_ms\":1000,\"revisions\":[{\"name\":\"a/v1\","
+		 "\"concurrency\":0,\"requests\":0,\"parked\":0,\"in_flight\":0,\"instances\":"
+		 "[{\"id\":\"i%d\",\"in_flight\":0,\"busy_s\":100}]}]}",
+		 w.v[1].number);
+	say(2, line);
+	lose_peer(2);
+	UNTIL(w.n == 1, 60); /* the other one went */
+	assert_non_null(strstr(line, w.v[0].number == 1 ? "i1" : "i2"));
+	seconds(20);
+	assert_int_equal(w.n, 1);
+	assert_int_equal(reconcile_find(w.r, "a/v1")->out.rule, DECIDE_BUSY_LEASE);
+	UNTIL(w.n == 0, 120);
+}
+
 static void
 back_by_name_it_is_no_longer_missed(void **state)
 {
@@ -1029,6 +1056,7 @@ main(void)
 		T(one_busy_takes_it_back),
 		T(an_activate_takes_it_back),
 		T(a_lost_link_takes_it_back_and_holds_for_a_stable_window),
+		T(a_lease_outlives_its_activator),
 		T(back_by_name_it_is_no_longer_missed),
 		T(who_connects_meanwhile_is_asked_and_waited_for),
 		T(nothing_goes_down_with_nobody_connected),
