@@ -149,10 +149,8 @@ fill(struct conn *c, size_t most)
 		lost(c);
 		return false;
 	}
-	if (c->in_n == 0) {
+	if (c->in_n == 0)
 		c->since_ns = c->w->now;
-		conn_arm(c);
-	}
 	c->in_n += (uint32_t)got;
 	c->is_in_partial = false;
 	return true;
@@ -183,6 +181,14 @@ refuse_head(struct conn *c, enum outcome out)
 	xfer_refuse(c, out, NULL);
 }
 
+/* The beginning of a head: now it has head_timeout, no more idle_timeout. */
+static void
+await_more(struct conn *c)
+{
+	c->is_in_partial = true;
+	conn_arm(c);
+}
+
 /* One head from c->in, which lies at w->buf. */
 static void
 read_one(struct conn *c, const struct limits *limits)
@@ -199,7 +205,7 @@ read_one(struct conn *c, const struct limits *limits)
 		if (c->in_n >= limits->max_head)
 			refuse_head(c, c->in_seen == 0 ? OUT_URI_TOO_LONG : OUT_HEAD_TOO_LARGE);
 		else
-			c->is_in_partial = true;
+			await_more(c);
 		io_expect(&c->io);
 		return;
 	}

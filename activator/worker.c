@@ -145,13 +145,14 @@ on_tail(void *arg)
 	struct worker *w = arg;
 	struct waiter *waiter;
 
+	conn_read_ready(w);
+	if (!list_empty(&w->starved))
+		xfer_feed(w);
+	/* Last: what was granted in this round by itself has no mail to be announced by. */
 	while ((waiter = inbox_next(&w->inbox)) != NULL) {
 		w->now = clk_now();
 		xfer_granted(waiter);
 	}
-	conn_read_ready(w);
-	if (!list_empty(&w->starved))
-		xfer_feed(w);
 }
 
 static void

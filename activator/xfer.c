@@ -440,6 +440,8 @@ starve(struct conn *c, struct instance *inst)
 	x->waiter.is_paced = x->is_paced;
 	set_state(c, XFER_PERMIT);
 	list_push(&w->starved, &c->unrouted);
+	if (!loop_timer_pending(&w->feed_timer))
+		loop_timer_set(&w->feed_timer, FEED_EVERY);
 }
 
 void

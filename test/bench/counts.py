@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 
-REQUEST = b"GET / HTTP/1.1\r\nHost: app.example.com\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n"
+REQUEST = b"GET / HTTP/1.1\r\nHost: app.example.com\r\nUser-Agent: bench\r\n\r\n"
 
 
 class Clients:

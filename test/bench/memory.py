@@ -101,9 +101,12 @@ def report(makers, folder, say):
         for measure in idle_kib, parked_kib:
             contender = make().start()
             try:
-                started = contender.rss_bytes() / 2**20
+                started = "%.1f" % (contender.rss_bytes() / 2**20)
+                if name == "activator":
+                    started += " with the autoscaler, %.1f without" % (
+                        wake.rss(contender.pid) / 2**20)
                 cells.append(measure(contender, n))
             finally:
                 contender.stop()
-        say("| %s | %.1f | %.2f | %.2f |" % (name, started, *cells))
+        say("| %s | %s | %.2f | %.2f |" % (name, started, *cells))
     parked_line(folder, say, min(18000, (descriptors - 500) // 9 * 9))

@@ -16,7 +16,7 @@ socket = "%s/s"
 state_dir = "%s/state"
 log_level = error
 activator { listen = {"127.0.0.1:%d"} admin = "127.0.0.1:%d" workers = %d }
-autoscaler { admin = "" stable_window = 60s }
+autoscaler { admin = "" stable_window = 60s max_instances = 100 }
 %s
 """
 SERVICE = 'service "%s" { hosts = {"%s"} revision "v1" { command = {%s} %s } }\n'
