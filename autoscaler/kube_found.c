@@ -410,6 +410,7 @@ settle(struct kube_found *f, const struct settings *s, struct entry *e, struct k
 	} else if (e->held != NULL &&
 		   kube_claims_taken(claims, e->held, why.len > 0 ? NULL : &why)) {
 		retire(f, &e->held);
+		e->is_dirty = true; /* once it is free again */
 	}
 	if (e->held != NULL)
 		kube_claims_put(claims, e->held, e->key);

@@ -1,0 +1,312 @@
+#include "unit.h"
+
+#include "autoscaler/kube_found.h"
+#include "common/strbuf.h"
+
+/* Objects as lines: "KIND NAMESPACE/NAME CREATED LABELS ANNOTATIONS", the last two
+ * "k=v&k=v" or "-".  A line that begins with "-" takes the object away. */
+static void
+split(char *text, char *v[][2], size_t *n)
+{
+	char *at = strcmp(text, "-") == 0 ? NULL : text;
+
+	for (*n = 0; at != NULL; (*n)++) {
+		char *pair = strsep(&at, "&");
+
+		v[*n][0] = xstrdup(strsep(&pair, "="));
+		v[*n][1] = xstrdup(pair);
+	}
+}
+
+static void
+fill(struct kube_object *o, char *labels, char *annotations)
+{
+	char *v[8][2];
+	size_t i;
+
+	split(labels, v, &o->labels_n);
+	o->labels = xcalloc(o->labels_n + 1, sizeof *o->labels);
+	for (i = 0; i < o->labels_n; i++)
+		o->labels[i] = (struct kube_label){v[i][0], v[i][1]};
+	split(annotations, v, &o->annotations_n);
+	o->annotations = xcalloc(o->annotations_n + 1, sizeof *o->annotations);
+	for (i = 0; i < o->annotations_n; i++)
+		o->annotations[i] = (struct kube_annotation){v[i][0], v[i][1]};
+}
+
+static bool
+tell(struct kube_found *f, const char *line)
+{
+	char *text = xstrdup(line), *at = text, *kind = strsep(&at, " ");
+	bool is_gone = kind[0] == '-', is_news;
+	struct kube_object o = {.kind = strcmp(kind + is_gone, "D") == 0 ? KUBE_DEPLOYMENT
+									 : KUBE_SERVICE};
+
+	o.ns = xstrdup(strsep(&at, "/"));
+	o.name = xstrdup(strsep(&at, " "));
+	if (is_gone) {
+		is_news = kube_found_remove(f, o.kind, o.ns, o.name);
+		kube_object_fini(&o);
+	} else {
+		char *labels;
+
+		o.created = xstrdup(strsep(&at, " "));
+		o.uid = xasprintf("%s-%s", o.name, o.created);
+		labels = strsep(&at, " ");
+		fill(&o, labels, strsep(&at, " "));
+		o.port = at == NULL ? NULL : xstrdup(at);
+		is_news = kube_found_put(f, &o);
+	}
+	free(text);
+	return is_news;
+}
+
+/* "name=host>deployment:port" of each, then "!Kind ns/name: why" of each refusal. */
+static char *
+outcome(struct kube_found *f, const struct settings *s)
+{
+	const struct service_conf *v;
+	struct kube_refusal r;
+	struct strbuf b;
+	size_t n, i;
+
+	strbuf_init(&b, 0);
+	v = kube_found_services(f, s, &n);
+	for (i = 0; i < n; i++)
+		strbuf_addf(&b, "%s=%s>%s%s%s\n", v[i].name, v[i].hosts.v[0],
+			    v[i].revisions[0].launch.deployment,
+			    v[i].revisions[0].launch.port == NULL ? "" : ":",
+			    v[i].revisions[0].launch.port == NULL ? ""
+								  : v[i].revisions[0].launch.port);
+	while (kube_found_refusal(f, &r))
+		strbuf_addf(&b, "!%s %s/%s: %s\n", kube_object_kind_name(r.object->kind),
+			    r.object->ns, r.object->name, r.why);
+	return strbuf_take(&b);
+}
+
+#define CONF "autoscaler { driver = kubernetes }\n"
+#define TAKEN                                                                                      \
+	CONF "service \"file\" { hosts = {\"taken\"} revision \"v1\" { deployment = \"d/db\" } }\n"
+
+#define STEPS 6
+static const struct {
+	const char *conf;
+	const char *steps[STEPS][2]; /* what is told ("" : nothing), what comes of it */
+} stories[] = {
+	/* one comes, changes, is spoilt (and keeps what it had), is mended, goes */
+	{CONF,
+	 {{"D d/a 1 - host=x", "d.a=x>d/a\n"},
+	  {"D d/a 1 - host=y", "d.a=y>d/a\n"},
+	  {"D d/a 1 - host=y&max_scale=many",
+	   "d.a=y>d/a\n!Deployment d/a: max_scale: expected a whole number, got \"many\"\n"},
+	  {"", "d.a=y>d/a\n"}, /* told once */
+	  {"D d/a 1 - host=z&max_scale=2", "d.a=z>d/a\n"},
+	  {"-D d/a", ""}}},
+	/* the annotation goes, the object stays */
+	{CONF, {{"D d/a 1 - host=x", "d.a=x>d/a\n"}, {"D d/a 1 - -", ""}}},
+	/* spoilt from the start: nothing to keep */
+	{CONF,
+	 {{"D d/a 1 - host=x&via=v", "!Deployment d/a: via: expected yes or no, got \"v\"\n"},
+	  {"D d/a 1 - host=x", "d.a=x>d/a\n"}}},
+	/* another object of the same name inherits nothing */
+	{CONF,
+	 {{"D d/a 1 - host=x", "d.a=x>d/a\n"},
+	  {"D d/a 2 - host=x&via=v", "!Deployment d/a: via: expected yes or no, got \"v\"\n"}}},
+	/* the older wins, whoever is told first; the younger follows when it has gone */
+	{CONF,
+	 {{"D d/b 2 - host=x", "d.b=x>d/b\n"},
+	  {"D d/a 1 - host=x", "d.a=x>d/a\n!Deployment d/b: x is taken by Deployment/d/a\n"},
+	  {"-D d/a", "d.b=x>d/b\n"}}},
+	/* a younger that turns to what is taken keeps what it had */
+	{CONF,
+	 {{"D d/a 1 - host=x", "d.a=x>d/a\n"},
+	  {"D d/b 2 - host=y", "d.a=x>d/a\nd.b=y>d/b\n"},
+	  {"D d/b 2 - host=X", "d.a=x>d/a\nd.b=y>d/b\n!Deployment d/b: X is taken by "
+			       "Deployment/d/a\n"},
+	  {"D d/a 1 - host=z", "d.a=z>d/a\nd.b=X>d/b\n"}}},
+	/* of one age, the name decides */
+	{CONF,
+	 {{"D d/b 1 - host=x", "d.b=x>d/b\n"},
+	  {"D d/a 1 - host=x", "d.a=x>d/a\n!Deployment d/b: x is taken by Deployment/d/a\n"}}},
+	/* one host, other paths */
+	{CONF,
+	 {{"D d/a 1 - host=x", "d.a=x>d/a\n"},
+	  {"D d/b 2 - host=x&paths=/api", "d.a=x>d/a\nd.b=x>d/b\n"},
+	  {"D d/c 3 - host=x&paths=/api/",
+	   "d.a=x>d/a\nd.b=x>d/b\n!Deployment d/c: x/api/ is taken by Deployment/d/b\n"}}},
+	/* the conf file is before all: its host, its workload, its name */
+	{TAKEN,
+	 {{"D d/a 1 - host=taken",
+	   "!Deployment d/a: taken is taken by service \"file\" of the conf file\n"},
+	  {"D d/db 1 - host=x", "!Deployment d/db: apps/v1/Deployment/d/db is taken by service "
+				"\"file\" of the conf file\n"}}},
+	{CONF "service \"d.a\" { hosts = {\"q\"} revision \"v1\" { deployment = \"d/q\" } }\n",
+	 {{"D d/a 1 - host=x",
+	   "!Deployment d/a: d.a is taken by service \"d.a\" of the conf file\n"}}},
+	/* who may */
+	{"autoscaler { driver = kubernetes allow_hosts = {\"d=*.d\"} }\n",
+	 {{"D d/a 1 - host=x.d", "d.a=x.d>d/a\n"},
+	  {"D d/a 1 - host=x.e", "d.a=x.d>d/a\n!Deployment d/a: host x.e may not be claimed from "
+				 "namespace d (allow_hosts)\n"},
+	  {"D e/a 1 - host=x.d", "d.a=x.d>d/a\n!Deployment e/a: host x.d may not be claimed from "
+				 "namespace e (allow_hosts)\n"}}},
+	/* a Service stands for the Deployment that it selects */
+	{CONF,
+	 {{"S d/s 1 app=a host=x http", "!Service d/s: its selector fits no Deployment\n"},
+	  {"D d/a 2 app=a&v=1 -", "d.s=x>d/a:http\n"},
+	  {"D e/a 2 app=a -", "d.s=x>d/a:http\n"},
+	  {"D d/b 3 app=a -",
+	   "d.s=x>d/a:http\n!Service d/s: its selector fits several Deployments: a and b\n"},
+	  {"-D d/a", "d.s=x>d/b:http\n"}}},
+	{CONF,
+	 {{"D d/a 2 app=a -", ""},
+	  {"S d/s 1 app=a host=x&port=web http", "d.s=x>d/a:web\n"},
+	  {"S d/t 1 - host=y", "d.s=x>d/a:web\n!Service d/t: its selector fits no Deployment\n"}}},
+	/* both annotated: one of them has the Deployment */
+	{CONF,
+	 {{"D d/a 1 app=a host=x", "d.a=x>d/a\n"},
+	  {"S d/s 2 app=a host=y", "d.a=x>d/a\n!Service d/s: apps/v1/Deployment/d/a is taken by "
+				   "Deployment/d/a\n"}}},
+};
+
+static struct settings *
+settings_of(const char *text)
+{
+	struct settings_errors errors;
+	struct settings *s = settings_load_bytes("t.conf", text, strlen(text), &errors);
+
+	assert_non_null(s);
+	settings_errors_free(&errors);
+	return s;
+}
+
+static void
+each_story(void **state)
+{
+	size_t i, k;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(stories); i++) {
+		struct settings *s = settings_of(stories[i].conf);
+		struct kube_found *f = kube_found_new();
+
+		for (k = 0; k < STEPS && stories[i].steps[k][0] != NULL; k++) {
+			char *got;
+
+			if (stories[i].steps[k][0][0] != '\0')
+				(void)tell(f, stories[i].steps[k][0]);
+			got = outcome(f, s);
+			assert_string_equal(got, stories[i].steps[k][1]);
+			free(got);
+		}
+		kube_found_free(&f);
+		settings_free(&s);
+	}
+}
+
+/* Two that differ only in what nobody looks at, or in nothing. */
+static void
+what_is_no_news(void **state)
+{
+	struct kube_found *f = kube_found_new();
+
+	(void)state;
+	assert_true(tell(f, "D d/a 1 app=a host=x"));
+	assert_false(tell(f, "D d/a 1 app=a host=x"));
+	assert_false(tell(f, "D d/b 1 app=b -"));
+	assert_false(tell(f, "D d/b 1 app=c max_scale=5"));
+	assert_false(tell(f, "-D d/b"));
+	assert_false(tell(f, "-D d/b"));
+	assert_true(tell(f, "-D d/a"));
+	kube_found_free(&f);
+}
+
+static void
+told_anew(void **state)
+{
+	struct settings *s = settings_of(CONF);
+	struct kube_found *f = kube_found_new();
+	char *got;
+
+	(void)state;
+	tell(f, "D d/a 1 - host=x");
+	tell(f, "D d/b 2 - host=y");
+	tell(f, "D e/c 3 - host=z");
+	kube_found_begin(f, KUBE_DEPLOYMENT, "d");
+	assert_false(tell(f, "D d/b 2 - host=y"));
+	got = outcome(f, s);
+	assert_string_equal(got, "d.a=x>d/a\nd.b=y>d/b\ne.c=z>e/c\n"); /* none is gone yet */
+	free(got);
+	assert_true(kube_found_end(f, KUBE_DEPLOYMENT, "d"));
+	got = outcome(f, s);
+	assert_string_equal(got, "d.b=y>d/b\ne.c=z>e/c\n");
+	free(got);
+	kube_found_begin(f, KUBE_DEPLOYMENT, "e");
+	tell(f, "D e/c 3 - host=z");
+	assert_false(kube_found_end(f, KUBE_DEPLOYMENT, "e"));
+	kube_found_free(&f);
+	settings_free(&s);
+}
+
+/* Whoever was handed the services may look at them until after the next call. */
+static void
+borrowed_until_after_the_next_call(void **state)
+{
+	struct settings *one = settings_of(CONF), *two;
+	struct kube_found *f = kube_found_new();
+	const struct service_conf *before, *now;
+	size_t n;
+
+	(void)state;
+	tell(f, "D d/a 1 - host=x");
+	before = kube_found_services(f, one, &n);
+	tell(f, "D d/a 1 - host=y");
+	two = settings_of("autoscaler { driver = kubernetes max_scale = 3 }");
+	now = kube_found_services(f, two, &n);
+	settings_free(&one);
+	assert_string_equal(before[0].hosts.v[0], "x");
+	assert_string_equal(before[0].revisions[0].full_name, "d.a/v1");
+	assert_string_equal(now[0].hosts.v[0], "y");
+	assert_int_equal(now[0].revisions[0].scaling.max_scale, 3); /* new settings hold */
+	kube_found_free(&f);
+	settings_free(&two);
+}
+
+/* Settings that take a claim away, and give it back. */
+static void
+other_settings(void **state)
+{
+	struct settings *open = settings_of(CONF), *taken = settings_of(TAKEN);
+	struct kube_found *f = kube_found_new();
+	char *got;
+
+	(void)state;
+	tell(f, "D d/a 1 - host=taken");
+	got = outcome(f, open);
+	assert_string_equal(got, "d.a=taken>d/a\n");
+	free(got);
+	got = outcome(f, taken);
+	assert_string_equal(got, "!Deployment d/a: taken is taken by service \"file\" of the conf "
+				 "file\n");
+	free(got);
+	got = outcome(f, open);
+	assert_string_equal(got, "d.a=taken>d/a\n");
+	free(got);
+	kube_found_free(&f);
+	settings_free(&taken);
+	settings_free(&open);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_story),
+		cmocka_unit_test(what_is_no_news),
+		cmocka_unit_test(told_anew),
+		cmocka_unit_test(borrowed_until_after_the_next_call),
+		cmocka_unit_test(other_settings),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
