@@ -36,6 +36,7 @@ struct control {
 	struct learned *learned;
 	int64_t saved_ns;
 	struct catalog catalog;
+	bool is_catalog_whole; /* the driver has told what it finds, too */
 	int64_t generation;
 	struct hub *hub;
 	struct admin *admin;
@@ -84,7 +85,8 @@ on_activator(struct hub_peer *p, void *arg)
 	struct control *c = arg;
 
 	log_info(NULL, "activator connected", "activator=%s", p->id);
-	catalog_describe(&c->catalog, c->reconcile, c->generation, line_to_one, p);
+	if (c->is_catalog_whole)
+		catalog_describe(&c->catalog, c->reconcile, c->generation, line_to_one, p);
 	reconcile_peer_up(c->reconcile, p->serial, p->id);
 }
 
@@ -154,7 +156,8 @@ apply_services(struct control *c)
 
 	measure_machine(c->settings, &conf);
 	if (c->platform->class->services != NULL)
-		found = c->platform->class->services(c->platform, &found_n);
+		found = c->platform->class->services(c->platform, c->settings, &found_n);
+	c->is_catalog_whole = c->platform->class->services == NULL || found != NULL;
 	catalog_fini(&c->catalog);
 	catalog_init(&c->catalog, c->settings->services, c->settings->services_n, found, found_n);
 	if (c->leaving != NULL && c->platform->class->is_owner)
@@ -167,7 +170,9 @@ apply_services(struct control *c)
 	tell_driver(c->addresses, items, n);
 	free(items);
 	c->generation++;
-	if (c->hub != NULL)
+	/* Half of the services would be taken for all: until then activators park, or keep
+	 * what an autoscaler before us has said. */
+	if (c->hub != NULL && c->is_catalog_whole)
 		catalog_describe(&c->catalog, c->reconcile, c->generation, line_to_all, c->hub);
 }
 
@@ -367,6 +372,8 @@ not_ready(void *arg)
 		return "stopping";
 	if (!c->is_listening)
 		return "not listening yet";
+	if (!c->is_catalog_whole)
+		return "services from annotations are not known yet";
 	return reconcile_is_known(c->reconcile) ? NULL : "the driver has not seen the world yet";
 }
 

@@ -89,8 +89,9 @@ struct driver_class {
 	/* Orderly end.  stop_all: end all instances first (process), each within its
 	 * stop_timeout.  on_closed when done. */
 	void (*close)(struct driver *, bool stop_all);
-	/* May be NULL.  Services found by the driver itself; borrowed until the next call. */
-	const struct service_conf *(*services)(struct driver *, size_t *n);
+	/* May be NULL.  Services found by the driver itself, under the settings that hold now;
+	 * borrowed until after the next call.  NULL: it has not seen the world yet. */
+	const struct service_conf *(*services)(struct driver *, const struct settings *, size_t *n);
 	/* May be NULL. */
 	void (*counts)(struct driver *, struct driver_counts *);
 };

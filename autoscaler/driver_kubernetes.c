@@ -417,6 +417,8 @@ kubernetes_set_revisions(struct driver *driver, const struct revision_conf *cons
 		f->place->is_stale |= is_new;
 		kube_touch(f);
 	}
+	if (d->services != NULL)
+		kube_services_need(d->services);
 	kube_places_end(d);
 	kube_plan_later(d);
 }
@@ -466,6 +468,8 @@ on_back(int64_t since_ns, void *arg)
 
 	log_info(NULL, "API server answers again", "away_ms=%lld",
 		 (long long)((clk_now() - since_ns) / CLK_MS));
+	if (d->services != NULL)
+		kube_services_check(d->services, since_ns);
 	LIST_FOREACH(&d->places, node, tmp) {
 		struct kube_place *p = container_of(node, struct kube_place, node);
 
@@ -509,6 +513,8 @@ kubernetes_open(struct loop *loop, const struct settings *s, const struct driver
 	hmap_init(&d->by_object);
 	hmap_init(&d->by_uid);
 	loop_timer_init(&d->flush, loop, on_flush, d);
+	if (s->autoscaler.namespaces.n > 0 || s->autoscaler.namespace_selector != NULL)
+		d->services = kube_services_new(d);
 	return &d->driver;
 }
 
@@ -537,6 +543,16 @@ kubernetes_close(struct driver *driver, bool stop_all)
 	loop_timer_set(&d->flush, 0);
 }
 
+static const struct service_conf *
+kubernetes_services(struct driver *driver, const struct settings *settings, size_t *n)
+{
+	static const struct service_conf none;
+	struct kube_driver *d = of(driver);
+
+	*n = 0;
+	return d->services == NULL ? &none : kube_services_get(d->services, settings, n);
+}
+
 static void
 finish_close(struct kube_driver *d)
 {
@@ -546,6 +562,7 @@ finish_close(struct kube_driver *d)
 	LIST_FOREACH(&d->fleets, node, tmp)
 		fleet_free(container_of(node, struct kube_fleet, node));
 	kube_spaces_free(d);
+	kube_services_free(&d->services);
 	kube_places_free(d);
 	loop_timer_fini(&d->flush);
 	kube_http_close(&d->http);
@@ -564,4 +581,5 @@ const struct driver_class driver_kubernetes = {
 	.instance_answers = kubernetes_instance_answers,
 	.close = kubernetes_close,
 	.counts = kubernetes_counts,
+	.services = kubernetes_services,
 };

@@ -304,7 +304,7 @@ process_instance_answers(struct driver *driver, const char *id)
 	crash_answered(&m->fleet->crash);
 	process_ask(d, KEEPER_ANSWERED, m);
 	log_debug(&m->tag, "instance answers", "after_ms=%lld",
-		 (long long)((clk_now() - m->started_ns) / CLK_MS));
+		  (long long)((clk_now() - m->started_ns) / CLK_MS));
 	process_touch(d, m->fleet);
 	process_reconcile(d, m->fleet);
 }

@@ -7,10 +7,10 @@
  * What watches tell is noted where it comes (inside libcurl, where nothing may be
  * called) and acted on in kube_flush(), once a round for each revision that it concerns.
  *
- * Services that are found by annotations: kube_place_need() with is_whole makes a place
- * (all objects of one kind in one namespace) be watched whole, and each event of it goes
- * to place->ops, if set, besides the revision that names the object.
- * Thread: the autoscaler's only loop. */
+ * Services that are found by annotations (kube_services.c): kube_place_need() with is_whole makes a
+ * place (all objects of one kind in one namespace) be watched whole, and each event of it goes to
+ * place->ops, if set, besides the revision that names the object. Thread: the autoscaler's only
+ * loop. */
 #ifndef AUTOSCALER_KUBE_IMPL_H
 #define AUTOSCALER_KUBE_IMPL_H
 
@@ -20,6 +20,7 @@
 #include "autoscaler/kube_http.h"
 #include "autoscaler/kube_scale.h"
 #include "autoscaler/kube_select.h"
+#include "autoscaler/kube_services.h"
 #include "autoscaler/kube_watch.h"
 #include "common/hmap.h"
 #include "common/list.h"
@@ -39,7 +40,8 @@ struct kube_driver {
 	struct hmap by_object; /* kube_object_key() → fleet */
 	struct hmap by_uid;    /* struct kube_member */
 	struct list kinds, places, spaces;
-	struct list dirty; /* fleets to be acted on and shown */
+	struct list dirty;		/* fleets to be acted on and shown */
+	struct kube_services *services; /* NULL: no annotations are looked at */
 	struct loop_timer flush;
 	bool is_plan_due; /* what pods are watched may have changed */
 	bool is_closing;
@@ -64,6 +66,7 @@ struct kube_place_ops {
 	void (*on_event)(const struct kube_event *, void *arg);
 	void (*on_sync)(void *arg); /* as those of kube_watch */
 	void (*on_synced)(void *arg);
+	void (*on_trouble)(void *arg); /* they cannot be read */
 };
 
 /* All objects of one kind in one namespace that we have to do with. */

@@ -171,6 +171,8 @@ on_trouble(const char *why, void *arg)
 		log_warn(NULL, "workloads cannot be watched", "kind=%s namespace=%s err=%s",
 			 p->kind->name, p->ns, why);
 	set_text(&p->trouble, why);
+	if (p->ops != NULL && why != NULL)
+		p->ops->on_trouble(p->arg);
 	touch_all(p);
 }
 

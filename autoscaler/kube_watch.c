@@ -376,7 +376,9 @@ base_of(const struct kube_watch_conf *c)
 {
 	char *labels = c->labels == NULL ? NULL : encode(c->labels);
 	char *fields = c->fields == NULL ? NULL : encode(c->fields);
-	char *base = xasprintf("%s/namespaces/%s/%s?%s%s%s%s%s%s", c->group_path, c->ns, c->plural,
+	char *base = xasprintf("%s%s%s/%s?%s%s%s%s%s%s", c->group_path,
+			       c->ns == NULL ? "" : "/namespaces/", c->ns == NULL ? "" : c->ns,
+			       c->plural,
 			       labels == NULL ? "" : "labelSelector=", labels == NULL ? "" : labels,
 			       labels == NULL ? "" : "&",
 			       fields == NULL ? "" : "fieldSelector=", fields == NULL ? "" : fields,
@@ -397,7 +399,7 @@ kube_watch_new(struct kube_watch_shared *shared, const struct kube_watch_conf *c
 	w->base = base_of(c);
 	w->group = xstrdup(c->group);
 	w->plural = xstrdup(c->plural);
-	w->ns = xstrdup(c->ns);
+	w->ns = xstrdup(c->ns == NULL ? "" : c->ns);
 	w->ops = ops;
 	w->arg = arg;
 	kube_split_init(&w->split, KUBE_LINES);

@@ -21,10 +21,10 @@ struct kube_watch; /* opaque */
 struct loop;
 
 struct kube_watch_conf {
-	const char *group_path; /* "/api/v1", "/apis/apps/v1" */
-	const char *group;	/* "", "apps": for messages */
-	const char *plural;	/* "pods" */
-	const char *ns;
+	const char *group_path;	     /* "/api/v1", "/apis/apps/v1" */
+	const char *group;	     /* "", "apps": for messages */
+	const char *plural;	     /* "pods" */
+	const char *ns;		     /* NULL: a kind of the cluster's own */
 	const char *labels, *fields; /* selectors; NULL: none */
 };
 
