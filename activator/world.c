@@ -12,6 +12,7 @@
 #include "common/hmap.h"
 
 #define PAGE_MOST ((size_t)256 << 10) /* bytes of a waiting page */
+#define GONE_MS 1000		      /* until the client may ask again, and hear 404 */
 
 struct world {
 	struct loop *loop;
@@ -359,12 +360,15 @@ describe(struct world *w, const struct msg_revision *m)
 	apply_instances(w, rev, &m->instances);
 }
 
-/* A revision that no service has any more: its instances go; the object stays while
- * requests hold it. */
+/* A revision that no service has any more: its instances go, and nobody waits for one; the
+ * object stays while requests hold it. */
 static void
 retire(struct world *w, struct revision *rev)
 {
-	const struct msg_instances none = {.revision = rev->name, .is_known = true};
+	static char reason[] = "gone", message[] = "it has been taken away";
+	struct msg_failure gone = {.reason = reason, .message = message, .retry_after_ms = GONE_MS};
+	const struct msg_instances none = {
+		.revision = rev->name, .is_known = true, .failure = &gone};
 
 	apply_instances(w, rev, &none);
 	hmap_remove(&w->revisions, rev->name);

@@ -87,6 +87,19 @@ def test_it_wakes_changes_and_goes(tmp_path):
             assert not told(kube, "hello") and not told(kube, "late")
 
 
+def test_who_waits_for_what_is_taken_away_hears_of_it(tmp_path):
+    with cluster(tmp_path) as kube:
+        kube.workload("hello", args=["--startup", "60s"], annotations=notes(host="hello"))
+        with both(tmp_path, kube, namespaces=kube.namespace) as s, s.connect() as c:
+            c.request("GET", "/", "hello")
+            wait_until(lambda: kube.replicas("hello") == 1, what="the wake-up")
+            annotate(kube, "hello", host=None)
+            status, fields, body = c.response()
+            assert (status, fields["x-activator-reason"]) == (503, "activation_failed")
+            assert "taken away" in body.decode() and fields["retry-after"] == "1"
+            wait_status(s, "hello", 404)
+
+
 def test_a_mistake_is_told_and_changes_nothing(tmp_path):
     with cluster(tmp_path) as kube:
         kube.workload("hello", annotations=notes(host="hello.example.com", max_scale="3"))
@@ -285,7 +298,7 @@ def test_a_right_that_is_missing_is_named(tmp_path, right):
     with cluster(tmp_path) as kube:
         services = workloads(kube)
         config = install(kube, right)
-        with both(tmp_path, kube, services, config) as s:
+        with both(tmp_path, kube, services, config, "failure_patience = 300ms") as s:
             group, resource, verb = right
             kind = resource.split("/")[0]
             host = {"statefulsets": "two", "replicasets": "three"}.get(kind, "one")
