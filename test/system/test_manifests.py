@@ -265,3 +265,15 @@ def test_the_sample_is_annotated_with_keys_that_there_are():
     annotations = sample["metadata"]["annotations"]
     assert {a.split("/")[1] for a in annotations if a.startswith("activator.dev/")} <= known
     assert annotations["activator.dev/host"] == "hello.example.com"
+
+
+def test_the_readme_names_what_is_there():
+    section = re.search(r"^## On a cluster\n(.*?)^## ", read(os.path.join(ROOT, "README.md")),
+                        re.M | re.S)[1]
+    named = set(re.findall(r"\bconf/[\w./-]*\w", section))
+    assert {"conf/container/Dockerfile", "conf/kubernetes", "conf/kubernetes/sample"} <= named
+    for path in named:
+        assert os.path.exists(os.path.join(ROOT, path)), path
+    keys = {name for name, _, _ in keys_table()} | {"host"}
+    assert set(re.findall(r"activator\.dev/(\w+)", section)) <= keys
+    assert "image: activator:" in section  # what kustomize prints, and sed replaces
