@@ -43,6 +43,7 @@ struct control {
 	struct loop_timer tick;
 	int64_t next_tick_ns;
 	bool is_listening, is_stopping;
+	int64_t linger_ns; /* told to stop, and needed until then at most; 0: not told */
 	uint64_t reloads, reload_failures;
 };
 
@@ -288,6 +289,33 @@ save_learned(struct control *c, bool is_due)
 }
 
 static void
+stop(struct control *c)
+{
+	c->is_stopping = true;
+	daemon_notify("STOPPING=1");
+	loop_timer_clear(&c->tick);
+	reconcile_retire(c->reconcile);
+	save_learned(c, true);
+	c->platform->class->close(c->platform, true);
+	c->addresses->class->close(c->addresses, true);
+}
+
+/* Somebody is parked: without us his instance, started as it is, would not be found. */
+static bool
+is_waited_for(const struct control *c)
+{
+	const struct revision *rev;
+	size_t at = 0;
+
+	if (c->platform->class->is_owner || hub_activators(c->hub) == 0)
+		return false;
+	while ((rev = reconcile_next(c->reconcile, &at)) != NULL)
+		if (demand_parked(&rev->demand) > 0)
+			return true;
+	return false;
+}
+
+static void
 on_tick(void *arg)
 {
 	struct control *c = arg;
@@ -299,6 +327,10 @@ on_tick(void *arg)
 	loop_timer_set(&c->tick, c->next_tick_ns - now);
 	reconcile_tick(c->reconcile);
 	save_learned(c, now - c->saved_ns >= SAVE_EVERY);
+	if (c->linger_ns != 0 && (now >= c->linger_ns || !is_waited_for(c))) {
+		stop(c);
+		return;
+	}
 	if (c->leaving != NULL && reconcile_has_left(c->reconcile))
 		end_leaving(c);
 }
@@ -321,14 +353,14 @@ on_stop(int signo, void *arg)
 		loop_stop(c->loop);
 		return;
 	}
-	c->is_stopping = true;
+	if (c->linger_ns == 0 && is_waited_for(c)) {
+		c->linger_ns = clk_now() + c->settings->autoscaler.drain_timeout;
+		log_info(NULL, "stopping when nobody is parked any more", "signal=%s",
+			 strsignal(signo));
+		return;
+	}
 	log_info(NULL, "stopping", "signal=%s", strsignal(signo));
-	daemon_notify("STOPPING=1");
-	loop_timer_clear(&c->tick);
-	reconcile_retire(c->reconcile);
-	save_learned(c, true);
-	c->platform->class->close(c->platform, true);
-	c->addresses->class->close(c->addresses, true);
+	stop(c);
 }
 
 static void
@@ -368,7 +400,7 @@ not_ready(void *arg)
 {
 	const struct control *c = arg;
 
-	if (c->is_stopping)
+	if (c->is_stopping || c->linger_ns != 0)
 		return "stopping";
 	if (!c->is_listening)
 		return "not listening yet";
