@@ -128,13 +128,13 @@ $(foreach f,$(REPLAYS:$(B)/unit/f_%=%),$(eval $(B)/unit/f_$(f): $(B)/obj/test/fu
 $(UNITS) $(REPLAYS):
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
-	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_AUTOSCALER) $(LLHTTP_LIBS)
+	@$(CC) $(LDFLAGS) $(if $(LTO),-fno-lto) -o $@ $^ -lcmocka $(LIBS_AUTOSCALER) $(LLHTTP_LIBS)
 
 # What system tests drive a part alone with: sanitised as what it drives.
 $(B)/test/drive: $(B)/obj/test/drive/drive.o $(B)/libautoscaler.a $(B)/libcommon.a
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
-	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_AUTOSCALER)
+	@$(CC) $(LDFLAGS) $(if $(LTO),-fno-lto) -o $@ $^ $(LIBS_AUTOSCALER)
 
 # The same targets with a compiler that sees which way an input went.
 fuzz: ## fuzz each target for FUZZ_SECONDS (60) with libFuzzer; needs clang
@@ -218,7 +218,7 @@ run: ## install what is missing, build, and run conf/demo.conf until Ctrl-C
 PAGES := activator.8 autoscaler.8 activator.conf.5 activator-protocol.7
 $(B)/man/fill: $(B)/obj/conf/man/fill.o $(B)/libcommon.a
 	@mkdir -p $(@D)
-	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_COMMON)
+	@$(CC) $(LDFLAGS) $(if $(LTO),-fno-lto) -o $@ $^ $(LIBS_COMMON)
 $(B)/man/%: conf/man/%.in $(B)/man/fill
 	@echo "  MAN   $@"
 	@$(B)/man/fill <$< >$@.new
