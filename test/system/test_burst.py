@@ -44,7 +44,9 @@ def test_short_requests_that_are_known(tmp_path):
         at = learned(s, 5)
         assert ask_at_once(s, 500, 5) == [200] * 500
         wait_until(lambda: not s.instances(), what="zero instances")
-        assert starts(s.autoscaler.text()[at:])[1] <= 3
+        before, in_all = starts(s.autoscaler.text()[at:])
+        assert before <= 3
+        assert in_all < 50  # one for each ten of them; how many fewer is a matter of speed
 
 
 def test_long_requests_that_are_known(tmp_path):

@@ -116,8 +116,8 @@ def test_one_at_a_time_whoever_leaves(tmp_path):
 def test_many_over_two_workers_and_few_descriptors(tmp_path):
     """More requests are parked than connections to instances can be opened: none is lost,
     none is sent twice, and the admin endpoint answers all along."""
-    services = """service "s" { hosts = {"s"} revision "v1" { max_scale = 1
-        command = {"HELLO", "--startup", "500ms", "--response", "5ms"} } }"""
+    services = """service "s" { hosts = {"s"} revision "v1" { max_scale = 1 target = 1000
+        command = {"HELLO", "--startup", "500ms", "--response", "300ms"} } }"""
     n = 700
     with running(tmp_path, services, activator="fd_reserve = 200", nofile=1200) as s:
         clients = park(s, "s", n)
