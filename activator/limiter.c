@@ -131,13 +131,15 @@ open_instances_locked(const struct revision *rev)
 	return n;
 }
 
-/* What was parked goes out at the pace that response heads come back (or instances join),
- * to the last of it: all at once would run over the first ones, and leave nothing to those
- * that the autoscaler starts once it knows how long an answer takes. */
+/* What was parked goes out at the pace that response heads come back (or instances join):
+ * all at once would run over the first ones, and leave nothing to those that the autoscaler
+ * starts once it knows how long an answer takes.  It has had its time when as many as it
+ * wants have been there for a second: who still waits then has nobody else to wait for. */
 static bool
 is_pacing_locked(const struct revision *rev)
 {
-	return rev->pace != 0 && !rev->is_external && !list_empty(&rev->queue) &&
+	return rev->pace != 0 && !rev->is_pace_over && !rev->is_external &&
+	       !list_empty(&rev->queue) &&
 	       atomic_load_explicit(&rev->limit, memory_order_relaxed) == 0;
 }
 
@@ -534,12 +536,28 @@ revision_publish(struct revision *rev, struct instance_set *set, const struct re
 	rev->set = set;
 	rev->wanted = wish->wanted;
 	rev->pace = wish->pace;
+	if (open_instances_locked(rev) < rev->wanted)
+		rev->has_all = rev->is_pace_over = false;
 	atomic_store_explicit(&rev->is_external, wish->is_external, memory_order_relaxed);
 	atomic_store_explicit(&rev->limit, wish->container_concurrency, memory_order_relaxed);
 	grant_permits_locked(rev);
 	grant_all_locked(rev);
 	pthread_mutex_unlock(&rev->lock);
 	instance_set_unref(&old);
+}
+
+void
+revision_tick(struct revision *rev)
+{
+	bool had_all;
+
+	pthread_mutex_lock(&rev->lock);
+	had_all = rev->has_all;
+	rev->has_all = rev->wanted > 0 && open_instances_locked(rev) >= rev->wanted;
+	rev->is_pace_over = had_all && rev->has_all;
+	if (rev->is_pace_over)
+		grant_all_locked(rev);
+	pthread_mutex_unlock(&rev->lock);
 }
 
 void

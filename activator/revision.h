@@ -191,6 +191,8 @@ struct revision {
 	struct failure *failure;  /* NULL: none */
 	uint32_t wanted;	  /* what the autoscaler wants now */
 	uint32_t pace;		  /* target x release_burst per instance; 0: no pacing */
+	bool has_all;		  /* at the last revision_tick(): as many open as wanted */
+	bool is_pace_over;	  /* at the last two: no others are coming to wait for */
 	uint32_t rotor;		  /* for choices under the lock */
 
 	/* main thread: world.c, scaler.c */
@@ -276,6 +278,9 @@ void limiter_decline(struct waiter *w);
 void limiter_give_back(struct instance *);
 /* A paced request has its response head, or has ended without one. */
 void limiter_head_seen(struct instance *);
+/* Main thread, each second: where there have been as many instances as are wanted since the
+ * last one, what is parked is no longer paced. */
+void revision_tick(struct revision *);
 /* May w, which holds a slot of w->inst, open a connection?  Always where there is no
  * limit.  False: w waits for its inbox, and idle connections of all workers to w->inst are
  * to be shed (worker_post_shed()). */

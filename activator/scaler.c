@@ -214,6 +214,15 @@ step_all(struct scaler *s)
 }
 
 static void
+tick_all(const struct scaler *s)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&s->tracks, node, tmp)
+		revision_tick(container_of(node, struct track, node)->rev);
+}
+
+static void
 on_activating(struct scaler *s, struct msg *m)
 {
 	struct revision *rev = world_revision(s->world, m->u.activating.revision);
@@ -310,6 +319,7 @@ on_tick(void *arg)
 	loop_timer_set(&s->tick, TICK);
 	sweep_tracks(s);
 	step_all(s);
+	tick_all(s);
 	look_at_drains(s);
 	stats_collect(s->stats);
 }

@@ -203,6 +203,42 @@ granted(struct inbox *in, struct waiter **last)
 
 #define MANY 10
 
+/* It ends when as many as are wanted have been there from one tick to the next. */
+static void
+test_pace_ends(void **state)
+{
+	struct world *w = *state;
+	struct waiter v[MANY], *last = NULL;
+	int i;
+
+	publish(w, 0, 2, 3);
+	for (i = 0; i < MANY; i++)
+		wait_for_slot(w, &v[i], &w->here, false);
+	instance_open_slots(w->a, SLOTS_UNREADY);
+	assert_int_equal(granted(&w->here, &last), 3);
+	revision_tick(w->rev);
+	revision_tick(w->rev); /* one of two: that is not all */
+	assert_int_equal(granted(&w->here, &last), 0);
+	instance_open_slots(w->b, SLOTS_UNREADY);
+	assert_int_equal(granted(&w->here, &last), 3);
+	revision_tick(w->rev);
+	publish(w, 0, 3, 3); /* one more is wanted after all */
+	revision_tick(w->rev);
+	revision_tick(w->rev);
+	assert_int_equal(granted(&w->here, &last), 0);
+	publish(w, 0, 2, 3);
+	revision_tick(w->rev);
+	assert_int_equal(granted(&w->here, &last), 0);
+	revision_tick(w->rev);
+	assert_int_equal(granted(&w->here, &last), MANY - 6);
+	assert_false(last->is_paced);
+	assert_int_equal(queued(w), 0);
+	for (i = 0; i < MANY; i++)
+		limiter_give_back(v[i].inst);
+	for (i = 0; i < MANY; i++)
+		instance_unref(&v[i].inst);
+}
+
 /* Without a limit: as many as the pace for each instance, one more for each response head,
  * until nobody waits any more. */
 static void
@@ -842,6 +878,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_leaving, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lower_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pace, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pace_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_descriptor, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_permits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unseen, setup, teardown),
