@@ -187,6 +187,7 @@ await_more(struct conn *c)
 {
 	c->is_in_partial = true;
 	conn_arm(c);
+	io_expect(&c->io);
 }
 
 /* One head from c->in, which lies at w->buf. */
@@ -206,7 +207,6 @@ read_one(struct conn *c, const struct limits *limits)
 			refuse_head(c, c->in_seen == 0 ? OUT_URI_TOO_LONG : OUT_HEAD_TOO_LARGE);
 		else
 			await_more(c);
-		io_expect(&c->io);
 		return;
 	}
 	out = outcome_of(h1_parse_request(&w->head, w->buf, (size_t)n, limits->max_fields));
