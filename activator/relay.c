@@ -617,7 +617,7 @@ relay_tunnel(struct conn *c)
 	struct upstream *u = c->x.up;
 	int up, down;
 
-	if (flow_early(c) < 0) {
+	if (u->is_broken || flow_early(c) < 0) {
 		response_broken(u, OUT_UPSTREAM_BROKEN);
 		return;
 	}
