@@ -15,9 +15,8 @@
 #include "common/loop.h"
 #include "common/strbuf.h"
 
-/* Of all, watches included: beyond it curl closes what could be used again.  Idle ones are
- * closed by the server, and seen to be when the next request looks for one. */
-#define CONNECTIONS_KEPT 4096L
+/* Kept for later: more than wake-ups run at a time, or a burst would open one for each. */
+#define IDLE_CONNECTIONS 64L
 #define WAKES_MOST 32 /* at a time; each is a connection */
 #define NORMAL_MOST 8 /* at a time */
 #define WARM_N 2      /* connections that are kept open */
@@ -595,7 +594,7 @@ kube_http_open(struct loop *loop, const struct kube_config *config, const struct
 	list_init(&h->wakes);
 	list_init(&h->normals);
 	list_init(&h->running);
-	h->curl = curlev_new(loop, CONNECTIONS_KEPT, e);
+	h->curl = curlev_new(loop, IDLE_CONNECTIONS, e);
 	h->share = curl_share_init();
 	if (h->curl == NULL || h->share == NULL) {
 		curlev_free(&h->curl);
