@@ -50,6 +50,8 @@ send_msg(const struct msg *m, void *arg)
 	const struct scaler *s = arg;
 	struct strbuf b;
 
+	if (s->link == NULL) /* we leave, and a round of reports was under way */
+		return;
 	strbuf_init(&b, 0);
 	msg_encode(m, &b);
 	link_send(s->link, strbuf_str(&b), b.len);
