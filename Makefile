@@ -24,7 +24,7 @@ PKG_BUILD := gcc libc6-dev make pkg-config libevent-dev libllhttp-dev/node-llhtt
 PKG_RUN := python3 curl gunicorn
 PKG_TEST := libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-yaml openssl \
 	ca-certificates tzdata
-PKG_BENCH := wrk nginx-light haproxy strace valgrind python3
+PKG_BENCH := wrk nginx-light haproxy strace valgrind python3 openssl
 PKG_FUZZ := clang libclang-rt-14-dev/libclang-rt-dev
 PKG_FORMAT := clang-format
 
