@@ -133,10 +133,10 @@ at_most(struct decide_out *o, uint32_t most, enum decide_rule rule)
 /* --- the backlog ---
  *
  * What is parked is cleared within half a start-up time of the instances that are started
- * for it, so that whoever waits is answered after about one and a half.  By Little's law
- * one instance clears parallel x time / latency requests; what those that are ready clear
- * until the new ones are there is not counted, and never are there more than all that is
- * in the house needs at the target. */
+ * for it, at target_utilization: whoever waits is answered after one and a half.  By
+ * Little's law one instance clears parallel x time / latency requests; what those that are
+ * ready clear until the new ones are there is not counted, and never are there more than
+ * all that is in the house needs at the target. */
 
 /* How long an answer takes.  Unknown: if none has come for that long, as long again may
  * pass (the median of what is left, for something whose scale is not known). */
@@ -175,6 +175,7 @@ by_backlog(const struct scaling *s, const struct decide_view *v, double total, s
 	}
 	pace = pace_of(s, v, total);
 	left = parked - v->ready * pace * start_of(v);
+	pace *= s->target_utilization / 100;
 	if (left > 0)
 		at_least(o, MIN(whole(ceil(left / (pace * start_of(v) / 2))), most),
 			 DECIDE_BACKLOG);

@@ -9,6 +9,7 @@
 
 #define CPU_SPAN (5 * CLK_S) /* over which the use of processors is measured, at least */
 #define DRY_RETRY (5 * CLK_S)
+#define NO_WORD (45 * CLK_MS)
 #define LATENCY_KEEP 0.9 /* of the older reports' weight, with each new one */
 
 const char *
@@ -463,13 +464,15 @@ fill_averages(const struct revision *rev, struct decide_view *view, int64_t now_
 }
 
 /* While nothing is known of the response time: how long those that got to an instance
- * have been waiting for an answer, at most. */
+ * have been waiting for an answer, at most.  The first report that could tell of one comes
+ * 50 ms after a wake; that none is known before means nothing. */
 static double
 waited_s(const struct revision *rev, int64_t now_ns)
 {
 	if (rev->latency_n > 0 || rev->answering_ns == 0 || demand_in_flight(&rev->demand) == 0)
 		return 0;
-	return (double)(now_ns - rev->answering_ns) / CLK_S;
+	return now_ns - rev->answering_ns < NO_WORD ? 0
+						    : (double)(now_ns - rev->answering_ns) / CLK_S;
 }
 
 void

@@ -1,9 +1,12 @@
 """A burst onto a stopped service: as many instances as it needs, neither one and then more
 nor dozens for nothing.  Counts, not times: what the autoscaler started before the first
 instance answered, and in all."""
+import json
+import os
 import re
+import subprocess
 
-from stack import running, wait_until
+from stack import BUILD, running, wait_until
 
 CONF = """
 service "burst" { hosts = {"burst"} target = 10 revision "v1" {
@@ -64,3 +67,30 @@ def test_requests_of_which_nothing_is_known(tmp_path):
         before, in_all = starts(s.autoscaler.text())
         assert before <= 3
         assert 3 < in_all <= 13  # corrected once it was seen how long they take
+
+
+def test_a_simulation_touches_nothing(tmp_path):
+    conf, trace, line = (tmp_path / n for n in ("a.conf", "trace.csv", "timeline.csv"))
+    conf.write_text("""socket = "%s/no/s"\nstate_dir = "%s/no/state"\n
+        activator { listen = {"127.0.0.1:1"} }\n%s""" % (tmp_path, tmp_path, CONF))
+    trace.write_text("start_ms,duration_ms\n" + "".join("%d,5\n" % i for i in range(500)))
+    before = sorted(p.name for p in tmp_path.iterdir())
+
+    def simulate(*more):
+        return subprocess.run([os.path.join(BUILD, "autoscaler"), "-c", conf, "--simulate", trace,
+                               "--revision", "burst/v1", *more], capture_output=True, text=True)
+
+    got = simulate("--start-time", "800ms")
+    assert got.returncode == 0 and not got.stderr, got.stderr
+    figures = json.loads(got.stdout)
+    assert set(figures) >= {"instance_seconds", "requests", "cold_starts", "added_wait_ms",
+                            "peak_instances", "decisions"}
+    assert set(figures["added_wait_ms"]) == {"p50", "p90", "p99", "max", "mean"}
+    assert figures["requests"] == 500
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
+    assert simulate("--preset", "knative", "--timeline", line).returncode == 0
+    assert line.read_text().startswith("second,concurrency,parked,instances,wanted,rule\n0,")
+    assert simulate("--preset", "unheard-of").returncode == 2
+    trace.write_text("start_ms,duration_ms\n1,x\n")
+    got = simulate()
+    assert got.returncode == 1 and got.stderr.startswith("%s:2: expected" % trace)
