@@ -172,11 +172,20 @@ upstream_attach(struct upstream *u, struct conn *c)
 	c->x.up = u;
 }
 
+/* Where requests wait for descriptors: is it of use to the first of them? */
+static bool
+is_spared(const struct upstream *u)
+{
+	struct list_node *node = list_first(&u->w->starved);
+
+	return node == NULL || container_of(node, struct conn, unrouted)->x.waiter.inst == u->inst;
+}
+
 static bool
 may_pool(const struct upstream *u)
 {
-	return !u->w->is_draining && list_empty(&u->w->starved) && u->idle_ns > 0 &&
-	       instance_is_open(u->inst) && limiter_may_idle(u->inst);
+	return !u->w->is_draining && is_spared(u) && u->idle_ns > 0 && instance_is_open(u->inst) &&
+	       limiter_may_idle(u->inst);
 }
 
 void

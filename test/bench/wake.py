@@ -1,5 +1,6 @@
 """What waking costs: cold start beside the same program started by hand, a burst onto a
 stopped service."""
+import json
 import os
 import selectors
 import socket
@@ -16,7 +17,7 @@ socket = "%s/s"
 state_dir = "%s/state"
 log_level = error
 activator { listen = {"127.0.0.1:%d"} admin = "127.0.0.1:%d" workers = %d }
-autoscaler { admin = "" stable_window = 60s max_instances = 100 }
+autoscaler { admin = "" stable_window = 60s max_instances = 400 }
 %s
 """
 SERVICE = 'service "%s" { hosts = {"%s"} revision "v1" { command = {%s} %s } }\n'
@@ -101,6 +102,50 @@ def burst_s(folder, n, startup="500ms"):
         ours.stop()
 
 
+def ask_stats(host):
+    """What the sample app has seen; its clock is ours (CLOCK_MONOTONIC)."""
+    with socket.create_connection(("127.0.0.1", PORT), 5) as s:
+        s.sendall(b"GET /stats HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n"
+                  % host.encode())
+        with s.makefile("rb") as f:
+            return json.loads(f.read().split(b"\r\n\r\n", 1)[1])
+
+
+def first_bytes_s(folder, n):
+    """From an instance's listen(2) to the first byte of a parked request there, n times."""
+    ours = wakers(folder, "".join(service("first%d" % i, HELLO, "--startup", "100ms")
+                                  for i in range(n)))
+    times = []
+    try:
+        for i in range(n):
+            ask_s(PORT, "first%d" % i)
+            seen = ask_stats("first%d" % i)
+            times.append((seen["first_byte_ns"] - seen["listen_ns"]) / 1e9)
+        return sorted(times)
+    finally:
+        ours.stop()
+
+
+def release_s(folder, n):
+    """From listen(2) of the only instance to the last answer of n parked requests."""
+    ours = wakers(folder, service("one", HELLO, "--startup", "2s", extra="max_scale = 1"))
+    waiting, left = selectors.DefaultSelector(), n
+    try:
+        for _ in range(n):
+            s = socket.create_connection(("127.0.0.1", PORT))
+            s.sendall(b"GET / HTTP/1.1\r\nHost: one\r\n\r\n")
+            waiting.register(s, selectors.EVENT_READ)
+        while left > 0:
+            for key, _ in waiting.select(30) or [(None, None)]:
+                assert key.fileobj.recv(4096).startswith(b"HTTP/1.1 200")
+                waiting.unregister(key.fileobj)
+                key.fileobj.close()
+                left -= 1
+        return time.monotonic() - ask_stats("one")["listen_ns"] / 1e9
+    finally:
+        ours.stop()
+
+
 def rss(pid):
     with open("/proc/%d/statm" % pid) as f:
         return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -124,3 +169,8 @@ def report(folder, say, runs):
     say("| what waking adds | %s | |" % ms(middle))
     say("\n1000 requests at once onto a stopped service that takes 500 ms to start: p50 %s, "
         "p99 %s, worst %s, none refused." % (ms(times[499]), ms(times[989]), ms(times[-1])))
+    first = first_bytes_s(folder, 200)
+    say("\nFrom an instance's `listen()` to the first byte of the first parked request there, 200 "
+        "cold starts: p50 %s, p99 %s, worst %s; to the last answer of 1000 that were parked for "
+        "one instance: %s." % (ms(first[99]), ms(first[197]), ms(first[-1]),
+                               ms(release_s(folder, 1000))))
