@@ -18,7 +18,7 @@ from stack import SLOW, running, stats, wait_until
 def status(stack, revision):
     """The activator's own counts of a revision."""
     text = urllib.request.urlopen("http://127.0.0.1:%d/status?revision=%s"
-                                  % (stack.admin, revision), timeout=10).read()
+                                  % (stack.admin, revision), timeout=60).read()
     return json.loads(text)["revisions"][0]
 
 
