@@ -332,8 +332,10 @@ send_head(struct conn *c, const char *head)
 		if (c->in_n == 0)
 			c->in = NULL;
 	}
-	if (!x->is_sent_whole)
+	if (!x->is_sent_whole) {
+		io_expect(&c->io);
 		relay_request(c);
+	}
 }
 
 /* May it be sent again, if no byte of an answer comes (promise 2)? */
