@@ -157,7 +157,7 @@ $(REPLAYS:$(B)/unit/f_%=$(B)/fuzz_%):
 # ---- checks.  Sanitisers end the program at the first report, with a status of their own.
 CHECK_ENV := ACTIVATOR_BUILD=$(B) ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:exitcode=99 \
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:exitcode=99 \
-	TSAN_OPTIONS=halt_on_error=1:exitcode=99:second_deadlock_stack=1 PYTHONDONTWRITEBYTECODE=1
+	TSAN_OPTIONS=halt_on_error=1:exitcode=99:second_deadlock_stack=1:suppressions=$(CURDIR)/test/tsan.supp PYTHONDONTWRITEBYTECODE=1
 
 # Thread sanitiser and the wide address randomisation of newer kernels do not go together.
 RUN := $(if $(filter thread,$(SAN)),$(shell setarch -R true 2>/dev/null && echo setarch -R))

@@ -274,6 +274,7 @@ def test_connections_of_one_client(stack, instance):
     wait_until(is_served, what="room again")
     for c in clients:
         c.close()
+    wait_until(lambda: stack.metric("activator_connections") == 0, what="room for others")
 
 
 # --- streams
@@ -321,7 +322,7 @@ def test_a_large_download_and_a_slow_reader(stack, instance, is_chunked):
     got, watch = hashlib.sha256(), Watch(stack.activator.pid)
     with stack.connect() as c:
         c.request("GET", "/", "any")
-        c.head()
+        assert c.head()[0] == "HTTP/1.1 200 OK"
         left = STREAM << 20
         while left > 0:
             if left % 97 == 0 or left > (STREAM << 20) - (1 << 20):
