@@ -140,6 +140,8 @@ def test_the_demo(tmp_path):
     with said.open("wb") as out:
         demo = subprocess.Popen(["conf/demo.sh"], cwd=ROOT, stdout=out, stderr=out,
                                 stdin=subprocess.DEVNULL,
+                                # ignored where the tests run in the background
+                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
                                 env=dict(os.environ, DEMO_CONF=str(tmp_path / "demo.conf")))
     try:
         wait_until(lambda: "Ctrl-C stops everything" in said.read_text())
