@@ -99,7 +99,7 @@ conn_close(struct conn *c, bool abort)
 	listener_left(c);
 	metric_add(&w->counters.connections, (uint64_t)-1);
 	atomic_fetch_sub_explicit(&w->bounds->connections, 1, memory_order_relaxed);
-	loop_defer_free(w->loop, c, free_conn);
+	loop_defer(w->loop, c, free_conn);
 	worker_check_drained(w);
 }
 
@@ -218,7 +218,7 @@ read_one(struct conn *c, const struct limits *limits)
 	c->in_n -= (uint32_t)n;
 	c->in_seen = 0;
 	c->requests++;
-	xfer_begin(c, w->buf, (size_t)n);
+	arrive_request(c, w->buf, (size_t)n);
 }
 
 static void
@@ -404,7 +404,7 @@ limit(const struct conn *c)
 	case XFER_CLOSING:
 		return c->since_ns + (c->is_lingering ? LINGER_NS : l->body_timeout);
 	default:
-		return xfer_limit(c);
+		return deadline_at(c);
 	}
 }
 
@@ -438,6 +438,6 @@ on_timer(struct timeq_entry *e, int64_t now)
 		conn_close(c, false);
 		break;
 	default:
-		xfer_late(c);
+		deadline_passed(c);
 	}
 }

@@ -199,7 +199,7 @@ void
 io_yield(struct io *io, struct loop *loop)
 {
 	if (!io->is_yielding)
-		loop_defer_free(loop, io, on_turn);
+		loop_defer(loop, io, on_turn);
 	io->is_yielding = true;
 }
 

@@ -4,26 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "activator/control.h"
 #include "common/daemon.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/settings.h"
-#include "activator/control.h"
 
 #define USAGE "[-c FILE] [-t] [-V]"
-
-static struct settings *
-load(const char *file)
-{
-	struct settings_errors errors = {NULL, 0};
-	struct settings *s = settings_load(file, &errors);
-	size_t i;
-
-	for (i = 0; i < errors.n; i++)
-		fprintf(stderr, "%s\n", errors.lines[i]);
-	settings_errors_free(&errors);
-	return s;
-}
 
 static int
 run(const struct settings *s)
@@ -51,15 +38,14 @@ main(int argc, char **argv)
 	int rc = 0;
 
 	daemon_args_parse(&args, argc, argv, "activator", USAGE, NULL, NULL, NULL);
-	s = load(args.conf);
+	s = daemon_settings(args.conf);
 	if (s == NULL)
 		return 1;
 	if (args.is_check) {
 		printf("%s: ok\n", args.conf);
 	} else {
 		daemon_init();
-		log_open((enum log_level)s->log_level, (enum log_format)s->log_format,
-			 "activator");
+		log_open((enum log_level)s->log_level, (enum log_format)s->log_format, "activator");
 		rc = run(s);
 	}
 	settings_free(&s);

@@ -5,7 +5,10 @@
  *   worker.c    the thread, its mail, the table it routes by
  *   listener.c  accepting
  *   conn.c      a client's connection: heads in, keep-alive, time limits, closing
- *   xfer.c      one request from its head to its outcome: route, slot, park, retry
+ *   arrive.c    what a request is and where it goes
+ *   xfer.c      one request on its way to its outcome: slot, park, send, retry
+ *   deadline.c  its time limits
+ *   cold.c      a cold start taken apart
  *   relay.c     bodies and response heads between the two sides, tunnels
  *   upstream.c  connections to instances: connect, pool, abandon
  *   refuse.c    answers of our own
@@ -15,9 +18,6 @@
 #ifndef ACTIVATOR_PLANE_H
 #define ACTIVATOR_PLANE_H
 
-#include "common/hmap.h"
-#include "common/loop.h"
-#include "common/slab.h"
 #include "activator/chunked.h"
 #include "activator/h1.h"
 #include "activator/io.h"
@@ -28,6 +28,9 @@
 #include "activator/route.h"
 #include "activator/timeq.h"
 #include "activator/worker.h"
+#include "common/hmap.h"
+#include "common/loop.h"
+#include "common/slab.h"
 
 #define PLANE_BUFFER ((size_t)128 << 10) /* one read (performance.md: the knee) */
 #define PLANE_HEADS 512			 /* room for a head in a kept buffer */
@@ -62,24 +65,24 @@ struct worker {
 	int64_t now; /* clk_now() of this event */
 	struct timeq timeq;
 	struct inbox inbox;
-	struct snapshot *snap;	/* NULL: none came yet */
+	struct snapshot *snap; /* NULL: none came yet */
 	struct slab conn_slab, upstream_slab;
-	struct list conns;	/* of struct conn: all */
-	struct hmap clients;	/* connections by peer_text; only if there is a bound on them */
-	struct list unrouted;	/* of struct conn: XFER_UNROUTED */
-	struct list starved;	/* of struct conn: XFER_PERMIT, for want of descriptors */
+	struct list conns;    /* of struct conn: all */
+	struct hmap clients;  /* connections by peer_text; only if there is a bound on them */
+	struct list unrouted; /* of struct conn: XFER_UNROUTED */
+	struct list starved;  /* of struct conn: XFER_PERMIT, for want of descriptors */
 	struct loop_timer feed_timer, accept_timer;
-	struct list ready;	/* of struct conn: a head may have come (conn_read_ready()) */
-	struct list shards;	/* of struct shard: with anything to tell */
-	struct list upstreams;	/* of struct upstream: all */
-	size_t busy_n;		/* of them that are not idle */
+	struct list ready;	 /* of struct conn: a head may have come (conn_read_ready()) */
+	struct list shards;	 /* of struct shard: with anything to tell */
+	struct list upstreams;	 /* of struct upstream: all */
+	size_t busy_n;		 /* of them that are not idle */
 	struct list spare_heads; /* buffers of PLANE_HEADS bytes that are in no use */
-	uint64_t random;	/* xorshift64* */
+	uint64_t random;	 /* xorshift64* */
 	char date[32];
 	int64_t date_until;
 
-	char *buf;	     /* what is being read, PLANE_BUFFER bytes */
-	char *out;	     /* a head that is being written */
+	char *buf; /* what is being read, PLANE_BUFFER bytes */
+	char *out; /* a head that is being written */
 	size_t out_cap;
 	struct h1_head head; /* that is being parsed */
 	struct worker_counters counters;
@@ -88,18 +91,18 @@ struct worker {
 /* The states of a request; the moves that are legal stand in xfer.c. */
 #define XFER_STATES(X)                                                                             \
 	X(IDLE)	      /* no request: before the first, or between two */                           \
-	X(UNROUTED)   /* read, but no route table has come yet */                                   \
-	X(PARKED)     /* waits in its revision's queue */                                           \
-	X(PERMIT)     /* has a slot, waits for the right to open a connection */                    \
-	X(CONNECTING) /* its connection is being opened */                                          \
-	X(EXCHANGE)   /* its head is sent; bodies flow */                                           \
-	X(TUNNEL)     /* after 101: bytes flow */                                                   \
+	X(UNROUTED)   /* read, but no route table has come yet */                                  \
+	X(PARKED)     /* waits in its revision's queue */                                          \
+	X(PERMIT)     /* has a slot, waits for the right to open a connection */                   \
+	X(CONNECTING) /* its connection is being opened */                                         \
+	X(EXCHANGE)   /* its head is sent; bodies flow */                                          \
+	X(TUNNEL)     /* after 101: bytes flow */                                                  \
 	X(CLOSING)    /* answered; the connection ends once that is written */
 enum xfer_state {
 #define X(id) XFER_##id,
 	XFER_STATES(X)
 #undef X
-	XFER_STATES_N
+		XFER_STATES_N
 };
 
 /* One request.  Embedded in its connection: HTTP/1 has one at a time. */
@@ -129,9 +132,9 @@ struct xfer {
 	const struct route_service *service;
 	const struct route_revision *route;
 	struct shard *shard;
-	struct waiter waiter;	 /* PARKED, PERMIT; its inst holds the slot in PERMIT */
-	struct upstream *up;	 /* CONNECTING, EXCHANGE, TUNNEL: holds the slot */
-	char *head;		 /* what to send (again): exact, or of PLANE_HEADS; NULL: sent */
+	struct waiter waiter; /* PARKED, PERMIT; its inst holds the slot in PERMIT */
+	struct upstream *up;  /* CONNECTING, EXCHANGE, TUNNEL: holds the slot */
+	char *head;	      /* what to send (again): exact, or of PLANE_HEADS; NULL: sent */
 	uint32_t head_n;
 	bool is_head_spare;	 /* head is a buffer of the worker's */
 	uint32_t held;		 /* bytes counted in bounds->parked_bytes */
@@ -141,8 +144,8 @@ struct xfer {
 	enum framing framing_out;
 
 	int64_t start_ns, parked_ns, granted_ns, sent_ns;
-	int64_t deadline_ns;	 /* of its activation */
-	int64_t up_ns;		 /* the instance's last sign of progress */
+	int64_t deadline_ns; /* of its activation */
+	int64_t up_ns;	     /* the instance's last sign of progress */
 };
 
 /* In the order of use: with a thousand of them each cache line counts. */
@@ -179,15 +182,15 @@ enum upstream_state { UPSTREAM_CONNECTING, UPSTREAM_BUSY, UPSTREAM_IDLE, UPSTREA
 struct upstream {
 	struct io io;
 	struct worker *w;
-	struct instance *inst;	/* a reference */
-	struct conn *conn;	/* whose request it carries; NULL: IDLE, ABANDONED */
-	struct list_node idle;	/* IDLE: in the instance's pool */
+	struct instance *inst; /* a reference */
+	struct conn *conn;     /* whose request it carries; NULL: IDLE, ABANDONED */
+	struct list_node idle; /* IDLE: in the instance's pool */
 	enum upstream_state state;
 	bool has_slot, has_permit;
-	bool is_reused;		/* carried a request before */
-	bool is_broken;		/* writing failed; it may still have an answer */
+	bool is_reused; /* carried a request before */
+	bool is_broken; /* writing failed; it may still have an answer */
 	bool is_head_read, is_persistent;
-	bool is_eof;		/* tunnel: its FIN was passed on */
+	bool is_eof; /* tunnel: its FIN was passed on */
 	/* of the response that is being read */
 	bool is_head_method, is_upgrade;
 	enum framing framing;
@@ -196,18 +199,18 @@ struct upstream {
 	char *in; /* the beginning of a response head */
 	uint32_t in_n;
 	size_t in_seen;
-	struct shard *shard;	/* ABANDONED: where its slot is counted */
-	int64_t until_ns;	/* IDLE, ABANDONED: when it is closed */
-	int64_t connect_ns;	/* when connecting began */
-	int64_t idle_ns;	/* how long it may lie in the pool */
-	uint32_t read_size;	/* of the next read: smaller towards a slow client */
+	struct shard *shard; /* ABANDONED: where its slot is counted */
+	int64_t until_ns;    /* IDLE, ABANDONED: when it is closed */
+	int64_t connect_ns;  /* when connecting began */
+	int64_t idle_ns;     /* how long it may lie in the pool */
+	uint32_t read_size;  /* of the next read: smaller towards a slow client */
 	struct timeq_entry timer;
 	struct list_node node; /* in w->upstreams */
 };
 
 /* --- worker.c --- */
 uint64_t worker_random(struct worker *);
-const char *worker_date(struct worker *); /* IMF-fixdate, 29 bytes */
+const char *worker_date(struct worker *);    /* IMF-fixdate, 29 bytes */
 char *worker_out(struct worker *, size_t n); /* w->out with room for n */
 void worker_told_refused(struct worker *, struct instance *);
 void worker_ask_shed(struct worker *, struct instance *);
@@ -235,11 +238,17 @@ void conn_arm(struct conn *);	     /* its time limit has come closer */
 void conn_keep_input(struct conn *); /* what is borrowed is copied */
 const struct limits *conn_limits(const struct conn *);
 
+/* --- arrive.c --- */
+/* w->head holds the head that was parsed from buf[0..head_n); c->in what follows it. */
+void arrive_request(struct conn *, char *buf, size_t head_n);
+
 /* --- xfer.c --- */
 void xfer_set_state(struct xfer *, enum xfer_state);
 struct conn *xfer_conn(struct xfer *);
-/* w->head holds the head that was parsed from buf[0..head_n); c->in what follows it. */
-void xfer_begin(struct conn *, char *buf, size_t head_n);
+/* Get a slot, or wait for one.  at_head: it was here before, and goes before all others. */
+void xfer_admit(struct conn *, bool at_head);
+/* No route table has come yet: wait as it was read, see arrive_request(). */
+void xfer_park_unrouted(struct conn *, char *buf, size_t head_n);
 /* Those that wait for a descriptor: the tail's. */
 void xfer_feed(struct worker *);
 /* UNROUTED: a route table has come, begin once more. */
@@ -258,16 +267,23 @@ void xfer_refuse(struct conn *, enum outcome, const char *why);
 void xfer_interim_seen(struct conn *);
 /* The final response head (or 101) has come. */
 void xfer_head_seen(struct conn *);
-/* server-timing of a cold start into text, or NULL where there is none to tell. */
-const char *xfer_timing(const struct conn *, char *text, size_t size);
 /* Its connection stands: send the head. */
 void xfer_connected(struct conn *);
-/* The time limit that it runs into next, and what happens then. */
-int64_t xfer_limit(const struct conn *);
-void xfer_late(struct conn *);
+
+/* --- deadline.c --- */
+/* The time limit that a request runs into next, on clk_now()'s clock; INT64_MAX: none. */
+int64_t deadline_at(const struct conn *);
+/* It has come: the request ends (or is tried elsewhere) as that limit says. */
+void deadline_passed(struct conn *);
+
+/* --- cold.c --- */
+/* The first response head after a cold start is here: log and count its phases. */
+void cold_note(struct conn *);
+/* server-timing of a cold start into text, or NULL where there is none to tell. */
+const char *cold_timing(const struct conn *, char *text, size_t size);
 
 /* --- relay.c --- */
-void relay_request(struct conn *);     /* request body → instance */
+void relay_request(struct conn *);	/* request body → instance */
 void relay_response(struct upstream *); /* whatever the instance has to say */
 void relay_tunnel(struct conn *);
 /* ABANDONED: read and throw away. */
@@ -294,6 +310,8 @@ void upstream_shed(struct worker *, struct instance *);
 /* --- refuse.c --- */
 /* Write the answer of an outcome to the client. */
 void refuse_write(struct conn *, enum outcome, const char *why, int64_t retry_after_s);
+/* When to come again after out, in seconds; 0: not to be told. */
+int64_t refuse_retry_after(const struct conn *, enum outcome out);
 /* The waiting page of the request's service. */
 struct waitpage_view;
 void refuse_page(struct conn *, const struct waitpage_view *);
@@ -303,6 +321,7 @@ void refuse_trace(struct conn *, const struct h1_head *);
 
 /* --- shard.c --- */
 struct shard *shard_of(struct worker *, struct revision *); /* lists it as live */
+bool shard_has_open(const struct shard *);		    /* an instance that takes requests */
 void shard_in_flight(struct shard *, int64_t now, int n);
 void shard_parked(struct shard *, int64_t now, int n);
 void shard_collect(struct worker *, struct worker_period *, int64_t now);

@@ -115,6 +115,29 @@ send_answer(struct conn *c, struct strbuf *head, const struct strbuf *body)
 		x->is_persistent = false;
 }
 
+int64_t
+refuse_retry_after(const struct conn *c, enum outcome out)
+{
+	uint32_t cold_ms;
+
+	switch (out) {
+	case OUT_QUEUE_FULL:
+	case OUT_NOT_ACTIVE:
+	case OUT_ACTIVATION_TIMEOUT:
+	case OUT_ACTIVATION_FAILED:
+	case OUT_WAITING_PAGE:
+		break;
+	case OUT_SHUTTING_DOWN:
+		return 1;
+	default:
+		return 0;
+	}
+	cold_ms = c->x.route == NULL ? 0
+				     : atomic_load_explicit(&c->x.route->rev->cold_start_ms,
+							    memory_order_relaxed);
+	return MAX((cold_ms + 999) / 1000, 1);
+}
+
 void
 refuse_write(struct conn *c, enum outcome out, const char *why, int64_t retry_after_s)
 {

@@ -299,7 +299,7 @@ write_head(struct conn *c, const struct response *r)
 		.takes_trailers = x->takes_trailers,
 		.has_via = conn_limits(c)->via,
 		.date = worker_date(w),
-		.server_timing = xfer_timing(c, timing, sizeof timing),
+		.server_timing = cold_timing(c, timing, sizeof timing),
 	};
 
 	if (r->status >= 200) {

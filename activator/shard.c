@@ -18,6 +18,17 @@ shard_of(struct worker *w, struct revision *rev)
 	return s;
 }
 
+bool
+shard_has_open(const struct shard *s)
+{
+	uint32_t i;
+
+	for (i = 0; s->set != NULL && i < s->set->n; i++)
+		if (instance_is_open(s->set->v[i]))
+			return true;
+	return false;
+}
+
 static uint32_t
 get(const _Atomic uint32_t *counter)
 {

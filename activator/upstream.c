@@ -122,7 +122,7 @@ upstream_close(struct upstream *u, bool abort)
 		limiter_give_back(u->inst);
 	u->has_slot = u->has_permit = false;
 	instance_unref(&u->inst);
-	loop_defer_free(w->loop, u, free_upstream);
+	loop_defer(w->loop, u, free_upstream);
 	worker_check_drained(w);
 }
 

@@ -1,4 +1,4 @@
-/* xfer - one request from its head to its outcome.
+/* xfer - one request on its way to its outcome.
  *
  *   IDLE ── head read ──► (routed, admitted) ── slot ──► CONNECTING ──► EXCHANGE ──► IDLE
  *     │                        │ no slot        ▲            │ failed      │ 101
@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "activator/plane.h"
-#include "activator/waitpage.h"
 #include "common/clk.h"
 
 #define FEED_EVERY (20 * CLK_MS) /* how often who has no descriptor is looked at, at least */
@@ -233,30 +232,6 @@ xfer_client_gone(struct conn *c)
 	xfer_end(c, OUT_CLIENT_GONE);
 }
 
-/* When to come again, in seconds; 0: not to be told. */
-static int64_t
-retry_after(const struct conn *c, enum outcome out)
-{
-	uint32_t cold_ms;
-
-	switch (out) {
-	case OUT_QUEUE_FULL:
-	case OUT_NOT_ACTIVE:
-	case OUT_ACTIVATION_TIMEOUT:
-	case OUT_ACTIVATION_FAILED:
-	case OUT_WAITING_PAGE:
-		break;
-	case OUT_SHUTTING_DOWN:
-		return 1;
-	default:
-		return 0;
-	}
-	cold_ms = c->x.route == NULL ? 0
-				     : atomic_load_explicit(&c->x.route->rev->cold_start_ms,
-							    memory_order_relaxed);
-	return MAX((cold_ms + 999) / 1000, 1);
-}
-
 static void
 refuse(struct conn *c, enum outcome out, const char *why, int64_t retry_after_s)
 {
@@ -278,7 +253,7 @@ refuse(struct conn *c, enum outcome out, const char *why, int64_t retry_after_s)
 void
 xfer_refuse(struct conn *c, enum outcome out, const char *why)
 {
-	refuse(c, out, why, retry_after(c, out));
+	refuse(c, out, why, refuse_retry_after(c, out));
 }
 
 static void
@@ -471,8 +446,6 @@ xfer_feed(struct worker *w)
 		loop_timer_set(&w->feed_timer, FEED_EVERY);
 }
 
-static void admit(struct conn *c, bool at_head);
-
 /* connect(2) itself failed. */
 static void
 connect_failed(struct conn *c, struct instance *inst)
@@ -486,7 +459,7 @@ connect_failed(struct conn *c, struct instance *inst)
 	pace_done(x, inst);
 	limiter_give_back(inst);
 	if (++x->tries < TRIES_MAX)
-		admit(c, true);
+		xfer_admit(c, true);
 	else
 		xfer_refuse(c, OUT_UPSTREAM_FAILED, "no connection could be opened");
 }
@@ -523,7 +496,7 @@ xfer_upstream_failed(struct conn *c, bool is_connect)
 		metric_add(&x->shard->retries, 1);
 		if (!is_connect) /* it was in flight: it may be parked anew */
 			x->deadline_ns = c->w->now + x->route->limits.activation_timeout;
-		admit(c, true);
+		xfer_admit(c, true);
 	} else {
 		xfer_refuse(c, OUT_UPSTREAM_FAILED, NULL);
 	}
@@ -531,17 +504,6 @@ xfer_upstream_failed(struct conn *c, bool is_connect)
 }
 
 /* --- parking --- */
-
-static bool
-is_any_open(const struct shard *s)
-{
-	uint32_t i;
-
-	for (i = 0; s->set != NULL && i < s->set->n; i++)
-		if (instance_is_open(s->set->v[i]))
-			return true;
-	return false;
-}
 
 static void on_deadline(void *shard);
 
@@ -598,7 +560,7 @@ park(struct conn *c)
 	struct worker *w = c->w;
 	struct xfer *x = &c->x;
 
-	x->is_cold = x->is_cold || !is_any_open(x->shard);
+	x->is_cold = x->is_cold || !shard_has_open(x->shard);
 	x->is_first = x->waiter.is_first;
 	if (x->parked_ns == 0)
 		x->parked_ns = w->now;
@@ -614,9 +576,38 @@ park(struct conn *c)
 	insert_by_deadline(w, x);
 }
 
-/* Get a slot, or wait for one. */
-static void
-admit(struct conn *c, bool at_head)
+void
+xfer_park_unrouted(struct conn *c, char *buf, size_t head_n)
+{
+	size_t n = head_n + c->in_n;
+
+	c->in = buf;
+	c->in_n = (uint32_t)n;
+	if (!hold(c, false)) {
+		c->in += head_n;
+		c->in_n -= (uint32_t)head_n;
+		xfer_refuse(c, OUT_QUEUE_FULL, NULL);
+		return;
+	}
+	c->is_in_borrowed = true;
+	conn_keep_input(c);
+	c->x.deadline_ns = c->w->now + c->w->conf->limits.activation_timeout;
+	list_push(&c->w->unrouted, &c->unrouted);
+	set_state(c, XFER_UNROUTED);
+}
+
+void
+xfer_unrouted_again(struct conn *c)
+{
+	unpark(c);
+	list_remove(&c->w->unrouted, &c->unrouted);
+	c->requests--; /* it is read again */
+	xfer_set_state(&c->x, XFER_IDLE);
+	conn_pump(c);
+}
+
+void
+xfer_admit(struct conn *c, bool at_head)
 {
 	struct worker *w = c->w;
 	struct xfer *x = &c->x;
@@ -631,7 +622,7 @@ admit(struct conn *c, bool at_head)
 		go(c, inst);
 		return;
 	}
-	if (x->is_unseen && !is_any_open(x->shard)) {
+	if (x->is_unseen && !shard_has_open(x->shard)) {
 		xfer_refuse(c, OUT_NOT_ACTIVE, NULL);
 		return;
 	}
@@ -683,7 +674,7 @@ refuse_late(struct conn *c)
 {
 	struct xfer *x = &c->x;
 
-	if (x->is_unseen && !is_any_open(x->shard))
+	if (x->is_unseen && !shard_has_open(x->shard))
 		xfer_refuse(c, OUT_NOT_ACTIVE, NULL);
 	else if (x->tries > 0 ||
 		 atomic_load_explicit(&x->shard->rev->is_external, memory_order_relaxed))
@@ -710,7 +701,7 @@ decline(struct conn *c)
 		refuse_late(c);
 	} else {
 		unpark(c);
-		admit(c, true);
+		xfer_admit(c, true);
 	}
 	return true;
 }
@@ -776,324 +767,7 @@ on_deadline(void *arg)
 	arm_deadline(s, now);
 }
 
-/* --- from a head to a route --- */
-
-static bool
-is_trusted(const struct worker *w, const struct addr *a)
-{
-	size_t i;
-
-	for (i = 0; i < w->trusted_n; i++)
-		if (addr_net_contains(&w->trusted[i], a))
-			return true;
-	return false;
-}
-
-static const char *
-field_of_head(void *ctx, const char *name, size_t *n)
-{
-	return request_field(ctx, name, n);
-}
-
-/* The client, as far as it can be believed: the last address of X-Forwarded-For that
- * none of ours has put there for itself. */
-static const struct addr *
-client_of(const struct conn *c, const struct h1_head *head, struct addr *told)
-{
-	const struct addr *client = &c->peer;
-	size_t n = 0, end;
-	const char *value;
-
-	if (c->w->trusted_n == 0 || !is_trusted(c->w, client))
-		return client;
-	value = request_field(head, "x-forwarded-for", &n);
-	for (end = n; value != NULL && end > 0;) {
-		size_t at = end;
-		char ip[ADDR_TEXT];
-		struct addr next;
-
-		while (at > 0 && value[at - 1] != ',')
-			at--;
-		while (at < end && value[at] == ' ')
-			at++;
-		if (end - at >= sizeof ip)
-			break;
-		memcpy(ip, value + at, end - at);
-		ip[end - at] = '\0';
-		if (addr_set(&next, ip, 0, NULL) < 0)
-			break;
-		*told = next;
-		client = told;
-		if (!is_trusted(c->w, client))
-			break;
-		while (at > 0 && (value[at - 1] == ' ' || value[at - 1] == ','))
-			at--;
-		end = at;
-	}
-	return client;
-}
-
-static void
-find_route(struct conn *c, const struct request *r, struct route_match *match)
-{
-	struct worker *w = c->w;
-	struct addr told;
-	struct route_query q = {
-		.host = r->authority,
-		.host_n = r->host_n,
-		.path = r->path,
-		.path_n = r->path_n,
-		.method = r->head->method,
-		.method_n = r->head->method_n,
-		.field = field_of_head,
-		.client = client_of(c, r->head, &told),
-		.random = worker_random(w),
-	};
-
-	memcpy(&q.ctx, &r->head, sizeof q.ctx);
-	routes_find(w->snap->routes, &q, match);
-}
-
-static void
-take_request(struct conn *c, const struct request *r)
-{
-	struct xfer *x = &c->x;
-	struct waiter waiter = {.fd = -1, .inbox = &c->w->inbox};
-
-	*x = (struct xfer){
-		.state = x->state,
-		.framing = r->framing,
-		.left = r->length,
-		.is_head_method = r->is_head_method,
-		.is_http10 = r->is_http10,
-		.is_persistent = r->is_persistent,
-		.is_keep_alive_told = r->is_http10 && r->is_persistent,
-		.is_idempotent = r->is_idempotent,
-		.is_expecting = r->is_expecting,
-		.is_upgrade = r->is_upgrade,
-		.takes_trailers = r->takes_trailers,
-		.is_sent_whole = r->framing == FRAMING_NONE ||
-				 (r->framing == FRAMING_LENGTH && r->length == 0),
-		.wants_json = r->wants_json,
-		.waiter = waiter,
-		.start_ns = c->w->now,
-	};
-}
-
-/* No route table has come yet: the request waits as it was read. */
-static void
-park_unrouted(struct conn *c, char *buf, size_t head_n)
-{
-	size_t n = head_n + c->in_n;
-
-	c->in = buf;
-	c->in_n = (uint32_t)n;
-	if (!hold(c, false)) {
-		c->in += head_n;
-		c->in_n -= (uint32_t)head_n;
-		xfer_refuse(c, OUT_QUEUE_FULL, NULL);
-		return;
-	}
-	c->is_in_borrowed = true;
-	conn_keep_input(c);
-	c->x.deadline_ns = c->w->now + c->w->conf->limits.activation_timeout;
-	list_push(&c->w->unrouted, &c->unrouted);
-	set_state(c, XFER_UNROUTED);
-}
-
-static void
-build_head(struct conn *c, const struct request *r)
-{
-	struct request_hop hop = {
-		.peer = c->peer_text,
-		.is_peer_v6 = c->is_peer_v6,
-		.is_peer_trusted = c->w->trusted_n > 0 && is_trusted(c->w, &c->peer),
-		.has_via = c->x.route->limits.via,
-	};
-
-	worker_out(c->w, request_size(r));
-	c->x.head_n = (uint32_t)request_write(r, &hop, c->w->out);
-}
-
-/* A browser that would wait for a start gets a page at once that waits in its place.  Where
- * the driver cannot start it, it hears why, as all others do. */
-static bool
-is_for_page(const struct conn *c, const struct request *r)
-{
-	const struct xfer *x = &c->x;
-	struct failure *f;
-	bool has_failed;
-	void *head;
-
-	if (x->service->waiting_page == NULL || x->is_unseen || is_any_open(x->shard))
-		return false;
-	memcpy(&head, &r->head, sizeof head);
-	if (!waitpage_is_wanted(r->head->method, r->head->method_n, field_of_head, head))
-		return false;
-	f = limiter_failure(x->route->rev);
-	has_failed = f != NULL && c->w->now < f->until_ns;
-	failure_unref(&f);
-	return !has_failed;
-}
-
-static void
-give_page(struct conn *c, const struct request *r)
-{
-	struct xfer *x = &c->x;
-	struct revision *rev = x->route->rev;
-	int64_t began = atomic_load_explicit(&rev->activation.signalled_ns, memory_order_relaxed);
-	bool is_under_way = began != 0 && atomic_load_explicit(&rev->activation.connected_ns,
-							       memory_order_relaxed) == 0;
-	const struct waitpage_view view = {
-		.service = x->service->name,
-		.host = r->authority,
-		.host_n = r->host_n,
-		.expected_ms = atomic_load_explicit(&rev->cold_start_ms, memory_order_relaxed),
-		.elapsed_ms = is_under_way ? MAX(c->w->now - began, 0) / CLK_MS : 0,
-		.retry_s = (uint32_t)retry_after(c, OUT_WAITING_PAGE),
-	};
-
-	revision_ask(rev);
-	x->is_persistent = x->is_persistent && x->is_sent_whole;
-	refuse_page(c, &view);
-	xfer_end(c, OUT_WAITING_PAGE);
-	conn_next(c);
-}
-
-static void
-route(struct conn *c, const struct request *r, size_t head_n)
-{
-	struct xfer *x = &c->x;
-	struct route_match match;
-
-	find_route(c, r, &match);
-	if (match.service == NULL) {
-		xfer_refuse(c, OUT_NO_ROUTE, NULL);
-		return;
-	}
-	if (match.action == RULE_ANSWER) {
-		x->is_persistent = x->is_persistent && x->is_sent_whole;
-		refuse_rule(c, match.rule);
-		xfer_end(c, OUT_ANSWERED);
-		conn_next(c);
-		return;
-	}
-	x->snap = c->w->snap;
-	x->snap->users++;
-	x->service = match.service;
-	x->route = match.revision;
-	x->shard = shard_of(c->w, match.revision->rev);
-	x->is_unseen = match.action == RULE_SERVE_ONLY;
-	x->deadline_ns = x->start_ns + x->route->limits.activation_timeout;
-	c->idle_timeout = x->route->limits.idle_timeout;
-	metric_add(&x->shard->requests, 1);
-	x->shard->period_requests += !x->is_unseen;
-	if (x->route->limits.requests_per_connection > 0 &&
-	    c->requests >= x->route->limits.requests_per_connection)
-		x->is_persistent = false;
-	if (head_n > x->route->limits.max_head || r->head->n > x->route->limits.max_fields) {
-		x->is_persistent = false;
-		xfer_refuse(c, OUT_HEAD_TOO_LARGE, NULL);
-		return;
-	}
-	if (x->framing == FRAMING_CHUNKED)
-		x->chunked = chunked_new(r->head, c->w->conf->limits.max_head);
-	if (is_for_page(c, r)) {
-		give_page(c, r);
-		return;
-	}
-	build_head(c, r);
-	admit(c, false);
-}
-
-void
-xfer_unrouted_again(struct conn *c)
-{
-	unpark(c);
-	list_remove(&c->w->unrouted, &c->unrouted);
-	c->requests--; /* it is read again */
-	xfer_set_state(&c->x, XFER_IDLE);
-	conn_pump(c);
-}
-
-void
-xfer_begin(struct conn *c, char *buf, size_t head_n)
-{
-	struct request r;
-	enum outcome out = request_read(&r, &c->w->head);
-
-	take_request(c, &r);
-	if (r.is_trace && !c->w->conf->trace)
-		out = OUT_METHOD;
-	if (out == OUT_MAX_FORWARDS && r.is_trace) {
-		refuse_trace(c, &c->w->head);
-		xfer_end(c, OUT_MAX_FORWARDS);
-		conn_next(c);
-	} else if (out != OUT_OK) {
-		if (out == OUT_BAD_REQUEST) /* where the next one begins is anyone's guess */
-			c->x.is_persistent = c->x.is_sent_whole = false;
-		xfer_refuse(c, out, NULL);
-	} else if (c->w->snap == NULL) {
-		park_unrouted(c, buf, head_n);
-	} else {
-		route(c, &r, head_n);
-	}
-}
-
-/* --- response heads, and the phases of a cold start --- */
-
-/* Each phase ends no earlier than the one before it: what a phase did not see of its
- * own activation (it joined one that was under way) took no time. */
-static void
-cold_phases(const struct conn *c, int64_t ns[COLD_PHASES_N])
-{
-	const struct xfer *x = &c->x;
-	const struct activation *a = &x->route->rev->activation;
-	int64_t ends[COLD_PHASES_N] = {
-		[COLD_SIGNAL] = atomic_load_explicit(&a->signalled_ns, memory_order_relaxed),
-		[COLD_ACK] = atomic_load_explicit(&a->acked_ns, memory_order_relaxed),
-		[COLD_ADDRESS] = atomic_load_explicit(&a->addressed_ns, memory_order_relaxed),
-		[COLD_CONNECT] = atomic_load_explicit(&a->connected_ns, memory_order_relaxed),
-		[COLD_SEND] = x->sent_ns,
-		[COLD_FIRST_BYTE] = c->w->now,
-	};
-	int64_t at = x->parked_ns;
-	int i;
-
-	for (i = 0; i < COLD_PHASES_N; i++) {
-		int64_t end = MIN(MAX(ends[i], at), c->w->now);
-
-		ns[i] = end - at;
-		at = end;
-	}
-}
-
-static const char *const phase_names[] = {
-#define X(id, name) [COLD_##id] = name,
-	COLD_PHASES(X)
-#undef X
-};
-
-static void
-note_cold_start(struct conn *c)
-{
-	struct xfer *x = &c->x;
-	int64_t ns[COLD_PHASES_N];
-	int i;
-
-	cold_phases(c, ns);
-	metric_add(&x->shard->cold_starts, 1);
-	for (i = 0; i < COLD_PHASES_N; i++)
-		metric_hist_add(&x->shard->cold[i], ns[i]);
-	if (x->is_first)
-		log_info(&x->route->rev->tag, "cold start",
-			 "total_ms=%.1f signal_ms=%.1f ack_ms=%.1f address_ms=%.1f "
-			 "connect_ms=%.1f send_ms=%.1f first_byte_ms=%.1f",
-			 (double)(c->w->now - x->parked_ns) / 1e6, (double)ns[COLD_SIGNAL] / 1e6,
-			 (double)ns[COLD_ACK] / 1e6, (double)ns[COLD_ADDRESS] / 1e6,
-			 (double)ns[COLD_CONNECT] / 1e6, (double)ns[COLD_SEND] / 1e6,
-			 (double)ns[COLD_FIRST_BYTE] / 1e6);
-}
+/* --- response heads --- */
 
 void
 xfer_interim_seen(struct conn *c)
@@ -1113,133 +787,6 @@ xfer_head_seen(struct conn *c)
 
 	pace_done(x, x->up->inst);
 	if (x->is_cold)
-		note_cold_start(c);
+		cold_note(c);
 	head_free(c->w, x); /* it has been answered: it is not sent again */
-}
-
-const char *
-xfer_timing(const struct conn *c, char *text, size_t size)
-{
-	const struct xfer *x = &c->x;
-	int64_t ns[COLD_PHASES_N];
-	size_t n = 0;
-	int i;
-
-	if (!x->is_cold || !x->route->limits.server_timing)
-		return NULL;
-	cold_phases(c, ns);
-	for (i = 0; i < COLD_PHASES_N && n < size; i++)
-		n += (size_t)snprintf(text + n, size - n, "%s%s;dur=%.1f", i > 0 ? ", " : "",
-				      phase_names[i], (double)ns[i] / 1e6);
-	return text;
-}
-
-/* --- time limits --- */
-
-static int64_t
-after(int64_t from, int64_t limit)
-{
-	return limit == 0 ? INT64_MAX : from + limit;
-}
-
-/* EXCHANGE: what it waits for decides. */
-static int64_t
-exchange_limit(const struct conn *c, const struct limits *l, enum outcome *out)
-{
-	const struct xfer *x = &c->x;
-
-	if (io_is_blocked(&c->io)) { /* the client does not take its answer */
-		*out = OUT_CLIENT_GONE;
-		return after(c->since_ns, l->body_timeout);
-	}
-	if (!x->is_sent_whole && !x->is_expecting && !io_is_blocked(&x->up->io) &&
-	    !x->up->is_broken && !x->is_head_written) {
-		*out = OUT_BODY_TIMEOUT;
-		return after(MAX(c->since_ns, x->up_ns), l->body_timeout);
-	}
-	if (!x->is_head_written) {
-		*out = OUT_RESPONSE_TIMEOUT;
-		return after(MAX(x->sent_ns, c->since_ns), l->response_timeout);
-	}
-	*out = OUT_STALLED;
-	return after(MAX(x->up_ns, c->since_ns), l->stall_timeout);
-}
-
-static int64_t
-state_limit(const struct conn *c, enum outcome *out)
-{
-	const struct xfer *x = &c->x;
-	const struct limits *l = conn_limits(c);
-
-	switch (x->state) {
-	case XFER_UNROUTED:
-	case XFER_PERMIT:
-		*out = OUT_ACTIVATION_TIMEOUT;
-		return x->deadline_ns;
-	case XFER_CONNECTING:
-		*out = OUT_UPSTREAM_FAILED;
-		return after(x->up->connect_ns, l->connect_timeout);
-	case XFER_EXCHANGE:
-		return exchange_limit(c, l, out);
-	case XFER_TUNNEL:
-		*out = OUT_UPGRADED;
-		return after(c->since_ns, l->tunnel_timeout);
-	default: /* PARKED: the shard's timer */
-		*out = OUT_REQUEST_TIMEOUT;
-		return INT64_MAX;
-	}
-}
-
-static int64_t
-limit_of(const struct conn *c, enum outcome *out)
-{
-	const struct xfer *x = &c->x;
-	int64_t at = state_limit(c, out);
-	int64_t whole = x->route == NULL || x->state == XFER_TUNNEL
-				? INT64_MAX
-				: after(x->start_ns, x->route->limits.request_timeout);
-
-	if (whole < at) {
-		*out = OUT_REQUEST_TIMEOUT;
-		return whole;
-	}
-	return at;
-}
-
-int64_t
-xfer_limit(const struct conn *c)
-{
-	enum outcome out;
-
-	return limit_of(c, &out);
-}
-
-void
-xfer_late(struct conn *c)
-{
-	enum outcome out;
-
-	(void)limit_of(c, &out);
-	switch (out) {
-	case OUT_UPSTREAM_FAILED:
-		xfer_upstream_failed(c, true);
-		break;
-	case OUT_CLIENT_GONE:
-		xfer_client_gone(c);
-		conn_close(c, true);
-		break;
-	case OUT_UPGRADED: {
-		struct upstream *u = c->x.up;
-
-		c->x.up = NULL;
-		u->conn = NULL;
-		upstream_close(u, false);
-		xfer_end(c, OUT_UPGRADED);
-		conn_close(c, false);
-		break;
-	}
-	default:
-		c->x.is_persistent = false;
-		xfer_refuse(c, out, NULL);
-	}
 }

@@ -202,7 +202,7 @@ forget(struct keeper *kp, struct kept *k)
 	else
 		tell_word(kp, KEEPER_GONE, k);
 	list_remove(&kp->kept, &k->node);
-	loop_defer_free(kp->loop, k, free_kept);
+	loop_defer(kp->loop, k, free_kept);
 	end_if_idle(kp);
 }
 

@@ -18,19 +18,6 @@
 	"       autoscaler [-c FILE] --simulate TRACE --revision SERVICE/REVISION\n"               \
 	"                  [--start-time 800ms] [--preset knative] [--timeline FILE]"
 
-static struct settings *
-load(const char *file)
-{
-	struct settings_errors errors = {NULL, 0};
-	struct settings *s = settings_load(file, &errors);
-	size_t i;
-
-	for (i = 0; i < errors.n; i++)
-		fprintf(stderr, "%s\n", errors.lines[i]);
-	settings_errors_free(&errors);
-	return s;
-}
-
 static int
 run(struct settings *s)
 {
@@ -80,7 +67,7 @@ main(int argc, char **argv)
 		return keeper_main(argc, argv);
 	daemon_args_parse(&args, argc, argv, "autoscaler", USAGE, simulate_options, simulate_option,
 			  &simulation);
-	s = load(args.conf);
+	s = daemon_settings(args.conf);
 	if (s == NULL)
 		return 1;
 	if (args.is_check) {

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/holder.h"
+#include "common/settings.h"
 
 #define OPTIONS_MAX 32
 
@@ -76,6 +77,19 @@ daemon_args_parse(struct daemon_args *a, int argc, char **argv, const char *prog
 		}
 	}
 	a->rest = optind;
+}
+
+struct settings *
+daemon_settings(const char *file)
+{
+	struct settings_errors errors = {NULL, 0};
+	struct settings *s = settings_load(file, &errors);
+	size_t i;
+
+	for (i = 0; i < errors.n; i++)
+		fprintf(stderr, "%s\n", errors.lines[i]);
+	settings_errors_free(&errors);
+	return s;
 }
 
 size_t

@@ -1,5 +1,5 @@
-/* daemon - what both programs do before and after their own work: arguments,
- * descriptor limit, the one-instance lock, PATH of this binary.  Thread: main. */
+/* daemon - what both programs do before and after their own work: arguments, the
+ * conf file, descriptor limit, the one-instance lock, PATH of this binary.  Thread: main. */
 #ifndef COMMON_DAEMON_H
 #define COMMON_DAEMON_H
 
@@ -19,6 +19,10 @@ struct option;
 void daemon_args_parse(struct daemon_args *, int argc, char **argv, const char *program,
 		       const char *usage, const struct option *more,
 		       int (*extra)(int val, const char *arg, void *ctx), void *ctx);
+
+/* settings_load(); each mistake goes to standard error, a line each. */
+struct settings;
+NODISCARD struct settings *daemon_settings(const char *file);
 
 /* Raise the soft descriptor limit to the hard one.  Returns what it is now. */
 size_t daemon_raise_nofile(void);

@@ -18,7 +18,7 @@
 #include "common/loop.h"
 #include "common/strbuf.h"
 
-#define READ_BYTES ((size_t)64 << 10) /* at once; others get their turn after it */
+#define READ_BYTES ((size_t)64 << 10)	/* at once; others get their turn after it */
 #define FLUSH_BYTES ((size_t)256 << 10) /* queued: written before the tail of the round */
 #define RETRY_FIRST (10 * CLK_MS)
 #define RETRY_MOST CLK_S
@@ -32,15 +32,15 @@ struct link {
 	const struct link_ops *ops;
 	void *arg;
 	enum link_state state;
-	bool is_freed;	      /* by its owner; the memory goes at the tail */
-	bool is_flush_due;    /* at the tail of this round */
-	unsigned tails;	      /* calls that the tail still owes us */
-	int fd;		      /* -1: none */
+	bool is_freed;	   /* by its owner; the memory goes at the tail */
+	bool is_flush_due; /* at the tail of this round */
+	unsigned tails;	   /* calls that the tail still owes us */
+	int fd;		   /* -1: none */
 	struct loop_fd reader, writer;
-	struct strbuf in;     /* from the beginning of a line on */
-	size_t in_seen;	      /* bytes of `in` without a newline */
+	struct strbuf in; /* from the beginning of a line on */
+	size_t in_seen;	  /* bytes of `in` without a newline */
 	struct strbuf out;
-	size_t out_done;      /* bytes of `out` that are written */
+	size_t out_done; /* bytes of `out` that are written */
 	struct err why;
 
 	/* dialled */
@@ -110,7 +110,7 @@ static void
 at_tail(struct link *l, void (*fn)(void *))
 {
 	l->tails++;
-	loop_defer_free(l->loop, l, fn);
+	loop_defer(l->loop, l, fn);
 }
 
 static void
@@ -369,8 +369,7 @@ fill_address(struct sockaddr_un *to, const char *path, struct err *e)
 
 	*to = (struct sockaddr_un){.sun_family = AF_UNIX};
 	if (n == 0 || n >= sizeof to->sun_path)
-		return err_set(e, ENAMETOOLONG,
-			       "socket path: expected 1 to %zu bytes, got %zu: %s",
+		return err_set(e, ENAMETOOLONG, "socket path: expected 1 to %zu bytes, got %zu: %s",
 			       sizeof to->sun_path - 1, n, path);
 	memcpy(to->sun_path, path, n);
 	return 0;
@@ -497,8 +496,8 @@ remove_stale(const char *path, struct err *e)
 	if (lstat(path, &st) < 0)
 		return errno == ENOENT ? 0 : err_errno(e, "cannot listen at %s", path);
 	if (!S_ISSOCK(st.st_mode))
-		return err_set(e, EEXIST, "cannot listen at %s: something that is no socket is there",
-			       path);
+		return err_set(e, EEXIST,
+			       "cannot listen at %s: something that is no socket is there", path);
 	if (unlink(path) < 0)
 		return err_errno(e, "cannot remove the old socket %s", path);
 	return 0;
@@ -540,8 +539,12 @@ link_listen(struct loop *loop, const char *path, const struct link_ops *ops,
 	if (fd < 0)
 		return NULL;
 	s = xcalloc(1, sizeof *s);
-	*s = (struct link_server){.loop = loop, .ops = ops, .on_accept = on_accept, .arg = arg,
-				  .fd = fd, .path = xstrdup(path)};
+	*s = (struct link_server){.loop = loop,
+				  .ops = ops,
+				  .on_accept = on_accept,
+				  .arg = arg,
+				  .fd = fd,
+				  .path = xstrdup(path)};
 	list_init(&s->links);
 	loop_fd_init(&s->watch);
 	loop_timer_init(&s->pause, loop, listen_on, s);

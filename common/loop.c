@@ -319,7 +319,7 @@ loop_signal(struct loop *l, int signo, void (*fn)(int, void *), void *arg, struc
 }
 
 void
-loop_defer_free(struct loop *l, void *ptr, void (*fn)(void *))
+loop_defer(struct loop *l, void *ptr, void (*fn)(void *))
 {
 	if (l->deferred_n == l->deferred_cap) {
 		l->deferred_cap = l->deferred_cap == 0 ? 64 : l->deferred_cap * 2;

@@ -17,7 +17,7 @@ NODISCARD struct loop *loop_new(struct err *);
 void loop_free(struct loop **);
 struct event_base *loop_base(struct loop *);
 
-/* Run until loop_stop().  Each round: events, then the tail (deferred frees). */
+/* Run until loop_stop().  Each round: events, then the tail (what was deferred). */
 void loop_run(struct loop *);
 /* One round; waits for an event unless `nowait`.  For tests and shutdown. */
 void loop_once(struct loop *, bool nowait);
@@ -64,7 +64,7 @@ NODISCARD int loop_signal(struct loop *, int signo, void (*fn)(int signo, void *
 			  struct err *);
 
 /* Call fn(ptr) at the tail of this round (or of the next, if none is running). */
-void loop_defer_free(struct loop *, void *ptr, void (*fn)(void *ptr));
+void loop_defer(struct loop *, void *ptr, void (*fn)(void *ptr));
 
 /* Run fn(arg) at the tail of each round; one hook per loop. */
 void loop_on_tail(struct loop *, void (*fn)(void *arg), void *arg);

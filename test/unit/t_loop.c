@@ -227,7 +227,7 @@ on_free(void *ptr)
 	struct tail *t = ptr;
 
 	if (++t->freed == 1)
-		loop_defer_free(t->loop, t, on_free); /* freeing one may free another */
+		loop_defer(t->loop, t, on_free); /* freeing one may free another */
 }
 
 static void
@@ -243,7 +243,7 @@ defer(void *arg)
 {
 	struct tail *t = arg;
 
-	loop_defer_free(t->loop, t, on_free);
+	loop_defer(t->loop, t, on_free);
 	t->freed_at_return = t->freed;
 }
 
@@ -286,7 +286,7 @@ freeing_waits_for_the_tail(void **state)
 	loop_once(l, true);
 	assert_int_equal(t.freed, 2);
 	assert_int_equal(t.tails, 2);
-	loop_defer_free(l, &t, on_free);
+	loop_defer(l, &t, on_free);
 	loop_free(&l);
 	assert_int_equal(t.freed, 3);
 }

@@ -1,0 +1,238 @@
+/* arrive - what a request is and where it goes, once its head has been read: refused,
+ * answered by a rule or with the waiting page, or handed to xfer.c to get a slot. */
+#include <string.h>
+
+#include "activator/plane.h"
+#include "activator/waitpage.h"
+#include "common/clk.h"
+
+static bool
+is_trusted(const struct worker *w, const struct addr *a)
+{
+	size_t i;
+
+	for (i = 0; i < w->trusted_n; i++)
+		if (addr_net_contains(&w->trusted[i], a))
+			return true;
+	return false;
+}
+
+static const char *
+field_of_head(void *ctx, const char *name, size_t *n)
+{
+	return request_field(ctx, name, n);
+}
+
+/* The client, as far as it can be believed: the last address of X-Forwarded-For that
+ * none of ours has put there for itself. */
+static const struct addr *
+client_of(const struct conn *c, const struct h1_head *head, struct addr *told)
+{
+	const struct addr *client = &c->peer;
+	size_t n = 0, end;
+	const char *value;
+
+	if (c->w->trusted_n == 0 || !is_trusted(c->w, client))
+		return client;
+	value = request_field(head, "x-forwarded-for", &n);
+	for (end = n; value != NULL && end > 0;) {
+		size_t at = end;
+		char ip[ADDR_TEXT];
+		struct addr next;
+
+		while (at > 0 && value[at - 1] != ',')
+			at--;
+		while (at < end && value[at] == ' ')
+			at++;
+		if (end - at >= sizeof ip)
+			break;
+		memcpy(ip, value + at, end - at);
+		ip[end - at] = '\0';
+		if (addr_set(&next, ip, 0, NULL) < 0)
+			break;
+		*told = next;
+		client = told;
+		if (!is_trusted(c->w, client))
+			break;
+		while (at > 0 && (value[at - 1] == ' ' || value[at - 1] == ','))
+			at--;
+		end = at;
+	}
+	return client;
+}
+
+static void
+find_route(struct conn *c, const struct request *r, struct route_match *match)
+{
+	struct worker *w = c->w;
+	struct addr told;
+	struct route_query q = {
+		.host = r->authority,
+		.host_n = r->host_n,
+		.path = r->path,
+		.path_n = r->path_n,
+		.method = r->head->method,
+		.method_n = r->head->method_n,
+		.field = field_of_head,
+		.client = client_of(c, r->head, &told),
+		.random = worker_random(w),
+	};
+
+	memcpy(&q.ctx, &r->head, sizeof q.ctx);
+	routes_find(w->snap->routes, &q, match);
+}
+
+static void
+take_request(struct conn *c, const struct request *r)
+{
+	struct xfer *x = &c->x;
+	struct waiter waiter = {.fd = -1, .inbox = &c->w->inbox};
+
+	*x = (struct xfer){
+		.state = x->state,
+		.framing = r->framing,
+		.left = r->length,
+		.is_head_method = r->is_head_method,
+		.is_http10 = r->is_http10,
+		.is_persistent = r->is_persistent,
+		.is_keep_alive_told = r->is_http10 && r->is_persistent,
+		.is_idempotent = r->is_idempotent,
+		.is_expecting = r->is_expecting,
+		.is_upgrade = r->is_upgrade,
+		.takes_trailers = r->takes_trailers,
+		.is_sent_whole = r->framing == FRAMING_NONE ||
+				 (r->framing == FRAMING_LENGTH && r->length == 0),
+		.wants_json = r->wants_json,
+		.waiter = waiter,
+		.start_ns = c->w->now,
+	};
+}
+
+static void
+build_head(struct conn *c, const struct request *r)
+{
+	struct request_hop hop = {
+		.peer = c->peer_text,
+		.is_peer_v6 = c->is_peer_v6,
+		.is_peer_trusted = c->w->trusted_n > 0 && is_trusted(c->w, &c->peer),
+		.has_via = c->x.route->limits.via,
+	};
+
+	worker_out(c->w, request_size(r));
+	c->x.head_n = (uint32_t)request_write(r, &hop, c->w->out);
+}
+
+/* A browser that would wait for a start gets a page at once that waits in its place.  Where
+ * the driver cannot start it, it hears why, as all others do. */
+static bool
+is_for_page(const struct conn *c, const struct request *r)
+{
+	const struct xfer *x = &c->x;
+	struct failure *f;
+	bool has_failed;
+	void *head;
+
+	if (x->service->waiting_page == NULL || x->is_unseen || shard_has_open(x->shard))
+		return false;
+	memcpy(&head, &r->head, sizeof head);
+	if (!waitpage_is_wanted(r->head->method, r->head->method_n, field_of_head, head))
+		return false;
+	f = limiter_failure(x->route->rev);
+	has_failed = f != NULL && c->w->now < f->until_ns;
+	failure_unref(&f);
+	return !has_failed;
+}
+
+static void
+give_page(struct conn *c, const struct request *r)
+{
+	struct xfer *x = &c->x;
+	struct revision *rev = x->route->rev;
+	int64_t began = atomic_load_explicit(&rev->activation.signalled_ns, memory_order_relaxed);
+	bool is_under_way = began != 0 && atomic_load_explicit(&rev->activation.connected_ns,
+							       memory_order_relaxed) == 0;
+	const struct waitpage_view view = {
+		.service = x->service->name,
+		.host = r->authority,
+		.host_n = r->host_n,
+		.expected_ms = atomic_load_explicit(&rev->cold_start_ms, memory_order_relaxed),
+		.elapsed_ms = is_under_way ? MAX(c->w->now - began, 0) / CLK_MS : 0,
+		.retry_s = (uint32_t)refuse_retry_after(c, OUT_WAITING_PAGE),
+	};
+
+	revision_ask(rev);
+	x->is_persistent = x->is_persistent && x->is_sent_whole;
+	refuse_page(c, &view);
+	xfer_end(c, OUT_WAITING_PAGE);
+	conn_next(c);
+}
+
+static void
+route(struct conn *c, const struct request *r, size_t head_n)
+{
+	struct xfer *x = &c->x;
+	struct route_match match;
+
+	find_route(c, r, &match);
+	if (match.service == NULL) {
+		xfer_refuse(c, OUT_NO_ROUTE, NULL);
+		return;
+	}
+	if (match.action == RULE_ANSWER) {
+		x->is_persistent = x->is_persistent && x->is_sent_whole;
+		refuse_rule(c, match.rule);
+		xfer_end(c, OUT_ANSWERED);
+		conn_next(c);
+		return;
+	}
+	x->snap = c->w->snap;
+	x->snap->users++;
+	x->service = match.service;
+	x->route = match.revision;
+	x->shard = shard_of(c->w, match.revision->rev);
+	x->is_unseen = match.action == RULE_SERVE_ONLY;
+	x->deadline_ns = x->start_ns + x->route->limits.activation_timeout;
+	c->idle_timeout = x->route->limits.idle_timeout;
+	metric_add(&x->shard->requests, 1);
+	x->shard->period_requests += !x->is_unseen;
+	if (x->route->limits.requests_per_connection > 0 &&
+	    c->requests >= x->route->limits.requests_per_connection)
+		x->is_persistent = false;
+	if (head_n > x->route->limits.max_head || r->head->n > x->route->limits.max_fields) {
+		x->is_persistent = false;
+		xfer_refuse(c, OUT_HEAD_TOO_LARGE, NULL);
+		return;
+	}
+	if (x->framing == FRAMING_CHUNKED)
+		x->chunked = chunked_new(r->head, c->w->conf->limits.max_head);
+	if (is_for_page(c, r)) {
+		give_page(c, r);
+		return;
+	}
+	build_head(c, r);
+	xfer_admit(c, false);
+}
+
+void
+arrive_request(struct conn *c, char *buf, size_t head_n)
+{
+	struct request r;
+	enum outcome out = request_read(&r, &c->w->head);
+
+	take_request(c, &r);
+	if (r.is_trace && !c->w->conf->trace)
+		out = OUT_METHOD;
+	if (out == OUT_MAX_FORWARDS && r.is_trace) {
+		refuse_trace(c, &c->w->head);
+		xfer_end(c, OUT_MAX_FORWARDS);
+		conn_next(c);
+	} else if (out != OUT_OK) {
+		if (out == OUT_BAD_REQUEST) /* where the next one begins is anyone's guess */
+			c->x.is_persistent = c->x.is_sent_whole = false;
+		xfer_refuse(c, out, NULL);
+	} else if (c->w->snap == NULL) {
+		xfer_park_unrouted(c, buf, head_n);
+	} else {
+		route(c, &r, head_n);
+	}
+}

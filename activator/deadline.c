@@ -1,0 +1,111 @@
+/* deadline - the time limit that a request runs into next, and what happens then.  That
+ * of what is parked is the shard's one timer (xfer.c). */
+#include "activator/plane.h"
+
+static int64_t
+after(int64_t from, int64_t limit)
+{
+	return limit == 0 ? INT64_MAX : from + limit;
+}
+
+/* EXCHANGE: what it waits for decides. */
+static int64_t
+exchange_limit(const struct conn *c, const struct limits *l, enum outcome *out)
+{
+	const struct xfer *x = &c->x;
+
+	if (io_is_blocked(&c->io)) { /* the client does not take its answer */
+		*out = OUT_CLIENT_GONE;
+		return after(c->since_ns, l->body_timeout);
+	}
+	if (!x->is_sent_whole && !x->is_expecting && !io_is_blocked(&x->up->io) &&
+	    !x->up->is_broken && !x->is_head_written) {
+		*out = OUT_BODY_TIMEOUT;
+		return after(MAX(c->since_ns, x->up_ns), l->body_timeout);
+	}
+	if (!x->is_head_written) {
+		*out = OUT_RESPONSE_TIMEOUT;
+		return after(MAX(x->sent_ns, c->since_ns), l->response_timeout);
+	}
+	*out = OUT_STALLED;
+	return after(MAX(x->up_ns, c->since_ns), l->stall_timeout);
+}
+
+static int64_t
+state_limit(const struct conn *c, enum outcome *out)
+{
+	const struct xfer *x = &c->x;
+	const struct limits *l = conn_limits(c);
+
+	switch (x->state) {
+	case XFER_UNROUTED:
+	case XFER_PERMIT:
+		*out = OUT_ACTIVATION_TIMEOUT;
+		return x->deadline_ns;
+	case XFER_CONNECTING:
+		*out = OUT_UPSTREAM_FAILED;
+		return after(x->up->connect_ns, l->connect_timeout);
+	case XFER_EXCHANGE:
+		return exchange_limit(c, l, out);
+	case XFER_TUNNEL:
+		*out = OUT_UPGRADED;
+		return after(c->since_ns, l->tunnel_timeout);
+	default: /* PARKED: the shard's timer */
+		*out = OUT_REQUEST_TIMEOUT;
+		return INT64_MAX;
+	}
+}
+
+static int64_t
+limit_of(const struct conn *c, enum outcome *out)
+{
+	const struct xfer *x = &c->x;
+	int64_t at = state_limit(c, out);
+	int64_t whole = x->route == NULL || x->state == XFER_TUNNEL
+				? INT64_MAX
+				: after(x->start_ns, x->route->limits.request_timeout);
+
+	if (whole < at) {
+		*out = OUT_REQUEST_TIMEOUT;
+		return whole;
+	}
+	return at;
+}
+
+int64_t
+deadline_at(const struct conn *c)
+{
+	enum outcome out;
+
+	return limit_of(c, &out);
+}
+
+void
+deadline_passed(struct conn *c)
+{
+	enum outcome out;
+
+	(void)limit_of(c, &out);
+	switch (out) {
+	case OUT_UPSTREAM_FAILED:
+		xfer_upstream_failed(c, true);
+		break;
+	case OUT_CLIENT_GONE:
+		xfer_client_gone(c);
+		conn_close(c, true);
+		break;
+	case OUT_UPGRADED: {
+		struct upstream *u = c->x.up;
+
+		c->x.up = NULL;
+		u->conn = NULL;
+		upstream_close(u, false);
+		xfer_end(c, OUT_UPGRADED);
+		conn_close(c, false);
+		break;
+	}
+	default:
+		c->x.is_persistent = false;
+		xfer_refuse(c, out, NULL);
+	}
+}
