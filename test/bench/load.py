@@ -1,5 +1,6 @@
 """Load by wrk on the proxies in turn: rates, latencies, CPU per request."""
 import json
+import operator
 import os
 import re
 import statistics
@@ -11,13 +12,22 @@ import contenders
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "wrk.lua")
 
 
+def ticks(core):
+    """(not idle, all) clock ticks of a core since the machine started."""
+    with open("/proc/stat") as f:
+        text = next(line for line in f if line.startswith("cpu%d " % min(core)))
+    values = list(map(int, text.split()[1:9]))
+    return sum(values) - values[3] - values[4], sum(values)
+
+
 def wrk(contender, conns, seconds, path, core):
     command = ["wrk", "-t1", "-c%d" % conns, "-d%ds" % seconds, "--timeout", "30s",
                "-s", SCRIPT, "http://127.0.0.1:%d%s" % (contender.port, path)]
-    before = contender.cpu_s()
+    before, at = contender.cpu_s(), core and ticks(core)
     said = subprocess.run(command, capture_output=True, text=True, preexec_fn=core and (
         lambda: os.sched_setaffinity(0, core)))
     cpu = contender.cpu_s() - before
+    busy, of = map(operator.sub, ticks(core), at) if core else (None, 1)
     found = re.search(r"RESULT (\{.*\})", said.stdout)
     if found is None:
         raise SystemExit("bench: wrk failed: " + said.stdout + said.stderr)
@@ -25,7 +35,7 @@ def wrk(contender, conns, seconds, path, core):
     n = max(result["requests"], 1)
     return {"requests": n, "rate": n / result["us"] * 1e6, "cpu_us": cpu / n * 1e6,
             "p50_ms": result["p50"] / 1e3, "p99_ms": result["p99"] / 1e3,
-            "errors": result["errors"]}
+            "errors": result["errors"], "busy": core and busy / of}
 
 
 def middle(results, key):
@@ -67,7 +77,8 @@ def print_cells(cells, say):
     others = [name for name in names if name != "activator"]
     say("\n### Load\n")
     say("Ratios: the activator's figure through the other's; below 1 is better for CPU and "
-        "latency, above 1 for the rate.\n")
+        "latency, above 1 for the rate. Where the generator's core (the instance's as well) is "
+        "busy to the end, the rate is its own, not the proxy's.\n")
     say("| body, connections | | " + " | ".join(
         ["activator"] + others + ["/ " + o for o in others]) + " |")
     say("| --- " * (3 + 2 * len(others)) + "|")
@@ -80,6 +91,10 @@ def print_cells(cells, say):
                 [number(values[name]) for name in ["activator"] + others] +
                 ["%.2f" % (values["activator"] / max(values[o], 1e-9)) for o in others]) + " |")
             what = ""
+        if all(r["busy"] is not None for results in rows.values() for r in results):
+            say("| | generator's core busy | " + " | ".join(
+                "%.0f %%" % (100 * middle(rows[name], "busy"))
+                for name in ["activator"] + others) + " |" + " |" * len(others))
     errors = {name: sum(r["errors"] for rows in cells.values() for r in rows[name])
               for name in names}
     say("\nErrors: " + ", ".join("%s %d" % item for item in errors.items()) + ".")
