@@ -29,8 +29,8 @@ enum state {
 
 struct chunked {
 	enum state state;
-	uint64_t left; /* of the chunk */
-	size_t overhead, max_overhead;
+	uint64_t left;		       /* of the chunk */
+	size_t overhead, max_overhead; /* bytes that are no data and not paid for by any */
 	struct strbuf line, trailers;
 	struct strbuf announced; /* values of the Trailer fields, as one list */
 };
@@ -253,6 +253,15 @@ step(struct chunked *c, char ch)
 	}
 }
 
+/* What is not data is chunk sizes, extensions and trailers.  A chunk's own two CRLF and
+ * size are paid for by its data; all else counts.  Counted byte by byte: however the
+ * peer's segments cut a body, it is taken or refused alike. */
+static int
+pay(struct chunked *c)
+{
+	return ++c->overhead > c->max_overhead ? -1 : 0;
+}
+
 ssize_t
 chunked_feed(struct chunked *c, char *buf, size_t n, size_t *data_n)
 {
@@ -267,18 +276,15 @@ chunked_feed(struct chunked *c, char *buf, size_t n, size_t *data_n)
 			at += len;
 			out += len;
 			c->left -= len;
+			c->overhead -= MIN(c->overhead, len * 8);
 			if (c->left == 0)
 				c->state = DATA_CR;
-		} else if (step(c, buf[at++]) < 0) {
+		} else if (pay(c) < 0 || step(c, buf[at++]) < 0) {
 			return -1;
 		}
 	}
 	*data_n = out;
-	/* What is not data is chunk sizes, extensions and trailers.  A chunk's own two CRLF
-	 * and size are paid for by its data; all else counts. */
-	c->overhead += at - out;
-	c->overhead -= MIN(c->overhead, out * 8);
-	return c->overhead > c->max_overhead ? -1 : (ssize_t)at;
+	return (ssize_t)at;
 }
 
 bool

@@ -9,8 +9,8 @@
 struct chunked; /* opaque, heap */
 
 /* The body behind a head: trailers that its Trailer fields do not name are dropped,
- * what may not stand there is an error.  max_overhead: bytes of extensions and trailers
- * that are borne. */
+ * what may not stand there is an error.  max_overhead: bytes of sizes, extensions and
+ * trailers that are borne; a byte of data pays for eight of those before it. */
 NODISCARD struct chunked *chunked_new(const struct h1_head *, size_t max_overhead);
 void chunked_free(struct chunked **);
 /* Decode buf[0..n) in place: the data is moved to the front, *data_n bytes of it.

@@ -336,13 +336,49 @@ test_overhead(void **state)
 	chunked_free(&c);
 }
 
+/* A bound that was passed before the data came is passed, also where one read has both. */
+static void
+test_overhead_in_any_pieces(void **state)
+{
+	static const struct {
+		int before, data;
+		bool is_taken;
+	} rows[] = {{50, 90, true}, {120, 90, false}};
+	size_t i, step, at, got;
+	char text[300], piece[300];
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(rows); i++)
+		for (step = 1; step < sizeof text; step++) {
+			struct chunked *c = chunked_new(&head, 100);
+			int n = snprintf(text, sizeof text, "%x;%0*d\r\n%0*d\r\n0;%0*d\r\n\r\n",
+					 (unsigned)rows[i].data, rows[i].before, 0, rows[i].data, 0,
+					 50, 0);
+			ssize_t used = 0;
+
+			for (at = 0; at < (size_t)n && used >= 0; at += (size_t)used) {
+				memcpy(piece, text + at, MIN(step, (size_t)n - at));
+				used = chunked_feed(c, piece, MIN(step, (size_t)n - at), &got);
+				if (used < 0)
+					break;
+			}
+			assert_int_equal(used >= 0, rows[i].is_taken);
+			assert_int_equal(chunked_done(c), rows[i].is_taken);
+			chunked_free(&c);
+		}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_requests),   cmocka_unit_test(test_responses),
-		cmocka_unit_test(test_close_wins), cmocka_unit_test(test_connection_options),
-		cmocka_unit_test(test_chunked),	   cmocka_unit_test(test_overhead),
+		cmocka_unit_test(test_requests),
+		cmocka_unit_test(test_responses),
+		cmocka_unit_test(test_close_wins),
+		cmocka_unit_test(test_connection_options),
+		cmocka_unit_test(test_chunked),
+		cmocka_unit_test(test_overhead),
+		cmocka_unit_test(test_overhead_in_any_pieces),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
