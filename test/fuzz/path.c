@@ -24,14 +24,18 @@
 #include "common/strbuf.h"
 
 #define CLIENTS 3
-#define PEERS 32 /* connections to instances in one run */
+#define PEERS 32     /* connections to instances in one run */
+#define SOCKETS 1000 /* max_sockets, but for a shortage */
+#define MUCH 100000
+#define MUCH_MAX (3 * MUCH) /* by one peer: past all that stands between */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* One end of a connection that the input speaks for. */
 struct peer {
-	int fd;			      /* -1: none, or closed */
-	struct strbuf sent, due, got; /* due: what the socket did not take */
+	int fd; /* -1: none, or closed */
+	struct strbuf sent, got;
+	size_t taken; /* of sent, by the socket */
 	bool is_eof, is_reset, is_failed, is_deaf, has_left;
 };
 
@@ -175,8 +179,10 @@ make_world(void)
 	world.conf = world.settings->activator;
 	world.conf.listen.n = 0;
 	world.conf.limits.upstream_idle_timeout = CLK_S * 60;
-	world.bounds = (struct bounds){
-		.max_connections = 100, .max_parked = 100, .max_parked_bytes = 1 << 20};
+	world.bounds = (struct bounds){.max_connections = 100,
+				       .max_sockets = SOCKETS,
+				       .max_parked = CLIENTS - 1,
+				       .max_parked_bytes = 1 << 20};
 	world.control = loop_new(&e);
 	world.w = worker_new(0, 1, &world.conf, &world.bounds, world.control, &ops, NULL, &e);
 	CHECK(world.control != NULL && world.w != NULL);
@@ -196,7 +202,6 @@ peer_open(struct peer *p, int fd)
 	*p = (struct peer){.fd = fd};
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
 	strbuf_init(&p->sent, 0);
-	strbuf_init(&p->due, 0);
 	strbuf_init(&p->got, 0);
 }
 
@@ -218,7 +223,6 @@ peer_free(struct peer *p)
 {
 	peer_close(p);
 	strbuf_fini(&p->sent);
-	strbuf_fini(&p->due);
 	strbuf_fini(&p->got);
 }
 
@@ -228,7 +232,6 @@ peer_send(struct peer *p, const void *data, size_t n)
 	if (p->fd < 0 || p->has_left)
 		return;
 	strbuf_add(&p->sent, data, n);
-	strbuf_add(&p->due, data, n);
 }
 
 /* What can move now.  True: something did. */
@@ -241,13 +244,13 @@ peer_move(struct peer *p)
 
 	if (p->fd < 0)
 		return false;
-	if (p->due.len > 0) {
-		n = send(p->fd, p->due.data, p->due.len, MSG_NOSIGNAL);
+	if (p->taken < p->sent.len) {
+		n = send(p->fd, p->sent.data + p->taken, p->sent.len - p->taken, MSG_NOSIGNAL);
 		if (n < 0 && errno != EAGAIN) {
-			strbuf_clear(&p->due);
+			p->taken = p->sent.len;
 			p->is_failed = true; /* it has taken the socket's word of a reset */
 		} else if (n > 0)
-			strbuf_consume(&p->due, (size_t)n);
+			p->taken += (size_t)n;
 		has_moved = n > 0;
 	}
 	if (p->is_deaf || p->is_eof || p->is_reset)
@@ -318,6 +321,8 @@ pass_time(int64_t ns)
 	world.now += ns;
 	if (loop_timer_pending(&world.w->timeq.timer))
 		event_active(&world.w->timeq.timer.ev, EV_TIMEOUT, 1);
+	if (loop_timer_pending(&world.w->feed_timer))
+		event_active(&world.w->feed_timer.ev, EV_TIMEOUT, 1);
 	for (i = 0; i < 2; i++) {
 		struct shard *s = &world.rev[i]->shards[0];
 
@@ -513,11 +518,11 @@ static const char *const responses[] = {
 static void
 send_much(struct peer *p)
 {
-	char *much = xmalloc(100000);
+	static char much[MUCH];
 
-	memset(much, 'x', 100000);
-	peer_send(p, much, 100000);
-	free(much);
+	memset(much, 'x', sizeof much);
+	if (p->sent.len < MUCH_MAX)
+		peer_send(p, much, sizeof much);
 }
 
 static void
@@ -534,13 +539,29 @@ leave(struct peer *p, unsigned how)
 	}
 }
 
+/* As the prober does: its connection, for who waits first. */
+static void
+offer_connection(struct instance *inst)
+{
+	int fd;
+
+	if (!instance_is_closed_by(inst, SLOTS_UNREADY) || !instance_try_permit(inst))
+		return;
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	CHECK(fd >= 0);
+	if (connect(fd, (struct sockaddr *)&world.instance_addr.ss, world.instance_addr.len) < 0)
+		CHECK(errno == EINPROGRESS);
+	if (!revision_offer_fd(inst, fd)) {
+		close(fd);
+		limiter_permit_back(inst);
+	}
+}
+
 /* Is the instance there?  What is not is parked for, or its connect fails. */
 static void
-set_instances(unsigned how)
+set_instance(struct instance *inst, unsigned how)
 {
-	struct instance *inst = world.inst[how / 4 % 2];
-
-	switch (how % 4) {
+	switch (how) {
 	case 0:
 		instance_close_slots(inst, SLOTS_UNREADY);
 		break;
@@ -552,6 +573,34 @@ set_instances(unsigned how)
 		break;
 	default:
 		inst->addr = world.instance_addr;
+		break;
+	}
+}
+
+/* What the control loop does to a revision, or descriptors that are short. */
+static void
+set_world(unsigned how)
+{
+	int i = how / 4 % 2;
+
+	switch (how / 8) {
+	case 15:
+		world.bounds.max_sockets = CLIENTS;
+		break;
+	case 14:
+		world.bounds.max_sockets = SOCKETS;
+		break;
+	case 13:
+		offer_connection(world.inst[i]);
+		break;
+	case 12:
+		revision_set_failure(world.rev[i], "start_failed", "no", world.now + CLK_S);
+		break;
+	case 11:
+		revision_set_failure(world.rev[i], NULL, NULL, 0);
+		break;
+	default:
+		set_instance(world.inst[i], how % 4);
 		break;
 	}
 }
@@ -598,7 +647,7 @@ step(const uint8_t *data, size_t size)
 		break;
 	case 10:
 		if (how % 2 == 0)
-			set_instances(how / 2);
+			set_world(how / 2);
 		else
 			send_much(p);
 		break;
@@ -641,11 +690,14 @@ clean_up(void)
 	settle();
 	for (i = 0; i < peers_n; i++)
 		peer_close(&peers[i]);
+	world.bounds.max_sockets = SOCKETS;
 	for (i = 0; i < 2; i++) {
-		set_instances((unsigned)(3 + 4 * i));
-		set_instances((unsigned)(1 + 4 * i));
+		revision_set_failure(world.rev[i], NULL, NULL, 0);
+		set_instance(world.inst[i], 3);
+		set_instance(world.inst[i], 1);
 		atomic_store(&world.inst[i]->busy_until, 0);
 	}
+	pass_time(0);
 	settle();
 	accept_instances();
 	for (i = 0; i < 2; i++)
@@ -675,15 +727,47 @@ check_seen(void)
 	CHECK(given <= posts);
 }
 
+static void
+forget_peers(void)
+{
+	size_t i;
+
+	for (i = 0; i < CLIENTS; i++)
+		peer_free(&clients[i]);
+	for (i = 0; i < peers_n; i++)
+		peer_free(&peers[i]);
+	peers_n = 0;
+}
+
+/* A world whose requests reach no instance would find nothing, and say nothing of it. */
+static void
+check_world(void)
+{
+	static const char wanted[] = "HTTP/1.1 200 OK\r\n";
+
+	client_open(&clients[0]);
+	peer_send(&clients[0], requests[0], strlen(requests[0]));
+	settle();
+	CHECK(peers_n == 1);
+	peer_send(&peers[0], responses[0], strlen(responses[0]));
+	settle();
+	CHECK(clients[0].got.len > strlen(wanted) &&
+	      memcmp(clients[0].got.data, wanted, strlen(wanted)) == 0);
+	clean_up();
+	forget_peers();
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	size_t i, steps;
 
-	if (world.w == NULL)
-		make_world();
 	for (i = 0; i < CLIENTS; i++)
 		clients[i] = (struct peer){.fd = -1};
+	if (world.w == NULL) {
+		make_world();
+		check_world();
+	}
 	for (steps = 0; size > 0 && steps < 60 && peers_n < PEERS; steps++) {
 		size_t used = MIN(step(data, size), size);
 
@@ -696,10 +780,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	settle();
 	check_seen();
 	clean_up();
-	for (i = 0; i < CLIENTS; i++)
-		peer_free(&clients[i]);
-	for (i = 0; i < peers_n; i++)
-		peer_free(&peers[i]);
-	peers_n = 0;
+	forget_peers();
 	return 0;
 }
