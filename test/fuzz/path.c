@@ -769,8 +769,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_world();
 	}
 	for (steps = 0; size > 0 && steps < 60 && peers_n < PEERS; steps++) {
-		size_t used = MIN(step(data, size), size);
+		size_t used = step(data, size);
 
+		used = MIN(used, size); /* no step inside: MIN looks at it twice */
 		data += used;
 		size -= used;
 		settle();
