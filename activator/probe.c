@@ -16,6 +16,7 @@
 #define DELAY_MOST (100 * CLK_MS)
 #define DELAY_EACH (200 * CLK_US) /* of all probes together */
 #define OPEN_MOST 512		  /* connections at a time */
+#define OPEN_HANGING 384	  /* of these, to instances that gave no sign the last time */
 #define STATUS_BYTES 12		  /* "HTTP/1.1 200" */
 
 enum probe_state {
@@ -29,8 +30,9 @@ enum probe_state {
 struct probe {
 	struct prober *prober;
 	struct instance *inst; /* a reference */
-	struct list_node node; /* in prober->queued while PROBE_QUEUED */
+	struct list_node node; /* in a list of prober->queued while PROBE_QUEUED */
 	enum probe_state state;
+	bool is_hanging; /* its last try was neither taken nor refused in time */
 	unsigned tries;
 	int64_t first_ns; /* when it was first tried */
 	int fd;		  /* CONNECTING, READING: open, with a permit; else -1 */
@@ -44,8 +46,9 @@ struct prober {
 	struct loop *loop;
 	const struct prober_ops *ops;
 	void *arg;
-	struct list queued;
-	size_t probed, open;
+	struct list queued[2]; /* by is_hanging: who waits to open a connection */
+	size_t probed;
+	size_t open[2]; /* by is_hanging */
 	uint64_t probes;
 	bool is_feeding;
 };
@@ -58,7 +61,8 @@ prober_new(struct loop *loop, const struct prober_ops *ops, void *arg)
 	p->loop = loop;
 	p->ops = ops;
 	p->arg = arg;
-	list_init(&p->queued);
+	list_init(&p->queued[false]);
+	list_init(&p->queued[true]);
 	return p;
 }
 
@@ -134,16 +138,32 @@ address_of(const struct instance *inst)
 static void on_timer(void *probe);
 static void start(struct probe *);
 
+/* Thousands that swallow what is sent to them, as on a machine that has died, leave room
+ * for those that will answer. */
+static bool
+may_open(const struct prober *p, bool is_hanging)
+{
+	return p->open[false] + p->open[true] < OPEN_MOST &&
+	       (!is_hanging || p->open[true] < OPEN_HANGING);
+}
+
 static void
-feed(struct prober *p)
+feed_some(struct prober *p, bool is_hanging)
 {
 	struct list_node *node;
 
+	while (may_open(p, is_hanging) && (node = list_pop(&p->queued[is_hanging])) != NULL)
+		start(container_of(node, struct probe, node));
+}
+
+static void
+feed(struct prober *p)
+{
 	if (p->is_feeding)
 		return;
 	p->is_feeding = true;
-	while (p->open < OPEN_MOST && (node = list_pop(&p->queued)) != NULL)
-		start(container_of(node, struct probe, node));
+	feed_some(p, false);
+	feed_some(p, true);
 	p->is_feeding = false;
 }
 
@@ -154,7 +174,7 @@ leave(struct probe *b)
 	loop_fd_clear(&b->watch);
 	loop_timer_clear(&b->timer);
 	b->fd = -1;
-	b->prober->open--;
+	b->prober->open[b->is_hanging]--;
 }
 
 static void
@@ -181,9 +201,10 @@ try_later(struct probe *b)
 }
 
 static void
-failed(struct probe *b)
+failed(struct probe *b, bool is_hanging)
 {
 	close_try(b);
+	b->is_hanging = is_hanging;
 	try_later(b);
 	feed(b->prober);
 }
@@ -195,7 +216,7 @@ end(struct probe *b)
 
 	close_try(b);
 	if (b->state == PROBE_QUEUED && list_linked(&b->node))
-		list_remove(&p->queued, &b->node);
+		list_remove(&p->queued[b->is_hanging], &b->node);
 	loop_timer_fini(&b->timer);
 	b->inst->probe = NULL;
 	p->probed--;
@@ -281,7 +302,7 @@ on_readable(int fd, short what, void *arg)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
-		failed(b);
+		failed(b, false);
 		return;
 	}
 	b->status_n += (size_t)n;
@@ -291,7 +312,7 @@ on_readable(int fd, short what, void *arg)
 	    (b->status[9] == '2' || b->status[9] == '3'))
 		answered(b, false);
 	else
-		failed(b);
+		failed(b, false);
 }
 
 static void
@@ -304,7 +325,7 @@ ask(struct probe *b, const struct probe_spec *spec)
 
 	free(head);
 	if (!is_sent) {
-		failed(b);
+		failed(b, false);
 		return;
 	}
 	b->state = PROBE_READING;
@@ -321,7 +342,7 @@ connected(struct probe *b)
 
 	spec_of(b->inst, &spec);
 	if (is_self(b->fd, &addr))
-		failed(b);
+		failed(b, false);
 	else if (spec.kind == PROBE_HTTP)
 		ask(b, &spec);
 	else
@@ -337,7 +358,7 @@ on_connected(int fd, short what, void *arg)
 
 	(void)what;
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &n) < 0 || code != 0)
-		failed(b);
+		failed(b, false);
 	else
 		connected(b);
 }
@@ -374,11 +395,11 @@ start(struct probe *b)
 		return;
 	}
 	b->state = PROBE_CONNECTING;
-	b->prober->open++;
+	b->prober->open[b->is_hanging]++;
 	b->prober->probes++;
 	if (connect(b->fd, (const struct sockaddr *)&addr.ss, addr.len) < 0 &&
 	    errno != EINPROGRESS) {
-		failed(b);
+		failed(b, false);
 		return;
 	}
 	loop_fd_set(&b->watch, b->prober->loop, b->fd, EV_WRITE, on_connected, b);
@@ -388,12 +409,12 @@ start(struct probe *b)
 static void
 start_or_queue(struct probe *b)
 {
-	if (b->prober->open < OPEN_MOST) {
+	if (may_open(b->prober, b->is_hanging)) {
 		start(b);
 		return;
 	}
 	b->state = PROBE_QUEUED;
-	list_push(&b->prober->queued, &b->node);
+	list_push(&b->prober->queued[b->is_hanging], &b->node);
 }
 
 static void
@@ -404,7 +425,7 @@ on_timer(void *arg)
 	if (b->state == PROBE_WAITING)
 		start_or_queue(b);
 	else
-		failed(b); /* connect_timeout */
+		failed(b, true); /* connect_timeout */
 }
 
 /* --- which instances --- */

@@ -3,9 +3,14 @@
 #include "test/unit/unit.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "activator/probe.h"
 #include "common/clk.h"
@@ -110,6 +115,15 @@ run_tries(struct world *w, uint64_t n)
 
 	while (prober_probes(w->prober) < until)
 		loop_once(w->loop, false);
+}
+
+static void
+run_for(struct world *w, int64_t ns)
+{
+	int64_t until = clk_now() + ns;
+
+	while (clk_now() < until)
+		loop_once(w->loop, true);
 }
 
 static void
@@ -312,6 +326,223 @@ test_delay(void **state)
 	assert_int_equal(prober_delay(0, 0, 100, true), 20 * MS);
 }
 
+/* --- slow, and many --- */
+
+/* Connections that nobody takes, until another one's handshake is not answered any more. */
+struct backlog {
+	int fds[16], n;
+};
+
+static void
+backlog_fill(struct backlog *b, int listener)
+{
+	struct sockaddr_in at;
+	socklen_t size = sizeof at;
+
+	assert_int_equal(listen(listener, 0), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &size), 0);
+	for (b->n = 0;; b->n++) {
+		struct pollfd p = {.events = POLLOUT};
+
+		assert_true(b->n < (int)ARRAY_LEN(b->fds));
+		p.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		b->fds[b->n] = p.fd;
+		connect(p.fd, (struct sockaddr *)&at, size);
+		if (poll(&p, 1, 100) == 0)
+			break;
+	}
+	close(b->fds[b->n]);
+}
+
+static void
+backlog_take(struct backlog *b, int listener)
+{
+	int i;
+
+	for (i = 0; i < b->n; i++) {
+		close(accept(listener, NULL, NULL));
+		close(b->fds[i]);
+	}
+}
+
+/* Its SYN is dropped, and heard when the kernel says it again: one try, not many. */
+static void
+test_a_slow_handshake_is_waited_for(void **state)
+{
+	struct world *w = *state;
+	struct backlog b;
+
+	w->rev->limits.connect_timeout = PATIENCE;
+	backlog_fill(&b, w->listener);
+	prober_watch(w->prober, w->inst);
+	run_for(w, 300 * MS);
+	assert_int_equal(prober_probed(w->prober), 1);
+	backlog_take(&b, w->listener);
+	run_until_answer(w);
+	assert_int_equal(prober_probes(w->prober), 1);
+}
+
+#define MANY 3000
+
+struct many {
+	struct instance *v[MANY];
+	unsigned n;
+};
+
+/* n instances at 127.`net`.x.y and `port`. */
+static void
+many_watch(struct many *m, struct world *w, unsigned net, unsigned n, uint16_t port)
+{
+	unsigned i;
+
+	for (i = m->n = 0; i < n; i++, m->n++) {
+		char host[20], id[20];
+		struct addr addr;
+
+		snprintf(host, sizeof host, "127.%u.%u.%u", net, 1 + i / 250, 1 + i % 250);
+		snprintf(id, sizeof id, "%u-%u", net, i);
+		assert_int_equal(addr_set(&addr, host, port, NULL), 0);
+		m->v[i] = instance_new(w->rev, id, &addr);
+		m->v[i]->is_listed = true;
+		prober_watch(w->prober, m->v[i]);
+	}
+}
+
+static void
+many_forget(struct many *m, struct world *w)
+{
+	unsigned i;
+
+	for (i = 0; i < m->n; i++) {
+		prober_forget(w->prober, m->v[i]);
+		instance_unref(&m->v[i]);
+	}
+}
+
+static uint16_t
+port_of(const struct instance *inst)
+{
+	return ntohs(((const struct sockaddr_in *)&inst->addr.ss)->sin_port);
+}
+
+/* Whichever of thousands begins to listen is found before the others have been tried more
+ * than twice each. */
+static void
+test_thousands_do_not_starve_one_another(void **state)
+{
+	static const unsigned picked[] = {0, MANY / 2, MANY - 1};
+	struct world *w = *state;
+	struct many m;
+	size_t i;
+
+	many_watch(&m, w, 1, MANY, port_of(w->inst));
+	assert_int_equal(prober_probed(w->prober), MANY);
+	for (i = 0; i < ARRAY_LEN(picked); i++) {
+		const struct addr *addr = &m.v[picked[i]]->addr;
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		uint64_t before = prober_probes(w->prober);
+
+		assert_int_equal(bind(fd, (const struct sockaddr *)&addr->ss, addr->len), 0);
+		assert_int_equal(listen(fd, 8), 0);
+		run_until_answer(w);
+		assert_true(instance_is_open(m.v[picked[i]]));
+		assert_true(prober_probes(w->prober) - before <= 2 * MANY);
+		close(fd);
+	}
+	many_forget(&m, w);
+}
+
+/* Nor do those that swallow every SYN hold up one that answers. */
+static void
+test_the_dead_leave_room_for_the_living(void **state)
+{
+	struct world *w = *state;
+	struct sockaddr_in any = {.sin_family = AF_INET};
+	socklen_t size = sizeof any;
+	int deaf = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct backlog b;
+	struct many m;
+	uint64_t before;
+
+	assert_int_equal(bind(deaf, (struct sockaddr *)&any, size), 0);
+	assert_int_equal(getsockname(deaf, (struct sockaddr *)&any, &size), 0);
+	backlog_fill(&b, deaf);
+	listen(w->listener, 8);
+	w->rev->limits.connect_timeout = 20 * MS;
+	many_watch(&m, w, 2, 1000, ntohs(any.sin_port));
+	run_tries(w, 1000); /* each has hung by now, or does */
+	w->rev->limits.connect_timeout = PATIENCE;
+	run_for(w, 500 * MS); /* and hangs for longer now */
+	before = prober_probes(w->prober);
+	prober_watch(w->prober, w->inst);
+	assert_int_equal(prober_probes(w->prober), before + 1);
+	run_until_answer(w);
+	many_forget(&m, w);
+	backlog_take(&b, deaf);
+	close(deaf);
+}
+
+/* --- oneself --- */
+
+/* A network of this thread's own, whose only port for clients is `port`: whoever connects to
+ * that one on loopback meets himself.  The way back; -1 where it may not be made. */
+static int
+enter_own_network(uint16_t port)
+{
+	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+	int back = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), range, fd;
+
+	if (unshare(CLONE_NEWNET) < 0) {
+		close(back);
+		return -1;
+	}
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &lo), 0);
+	close(fd);
+	range = open("/proc/sys/net/ipv4/ip_local_port_range", O_WRONLY | O_CLOEXEC);
+	if (range < 0 || dprintf(range, "%u %u\n", port, port) < 0) {
+		assert_int_equal(setns(back, CLONE_NEWNET), 0);
+		close(back);
+		back = -1;
+	}
+	if (range >= 0)
+		close(range);
+	return back;
+}
+
+static void
+meet_oneself(const struct addr *addr)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct linger at_once = {.l_onoff = 1};
+	struct addr own = {.len = sizeof own.ss};
+
+	assert_int_equal(connect(fd, (const struct sockaddr *)&addr->ss, addr->len), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&own.ss, &own.len), 0);
+	assert_true(addr_equal(&own, addr));
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+	close(fd);
+}
+
+static void
+test_oneself_is_no_instance(void **state)
+{
+	struct world *w = *state;
+	int back = enter_own_network(port_of(w->inst));
+
+	if (back < 0)
+		skip();
+	meet_oneself(&w->inst->addr);
+	w->rev->limits.connect_timeout = PATIENCE;
+	prober_watch(w->prober, w->inst);
+	while (prober_probes(w->prober) < 2 && w->answers == 0)
+		loop_once(w->loop, false);
+	assert_int_equal(w->answers, 0);
+	assert_false(instance_is_open(w->inst));
+	assert_int_equal(setns(back, CLONE_NEWNET), 0);
+	close(back);
+}
+
 int
 main(void)
 {
@@ -324,6 +555,13 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_http, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_http_path_of_the_limits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_permit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_slow_handshake_is_waited_for, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_thousands_do_not_starve_one_another, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_the_dead_leave_room_for_the_living, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_oneself_is_no_instance, setup, teardown),
 		cmocka_unit_test(test_delay),
 	};
 
