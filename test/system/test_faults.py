@@ -17,8 +17,11 @@ service "any" { hosts = {"any"} upstream_idle_timeout = 0
     revision "v1" { addresses = {"127.0.0.1:PORT"} } }
 service "one" { hosts = {"one"} container_concurrency = 1 abort_timeout = 100ms
     revision "v1" { addresses = {"127.0.0.1:PORT"} } }
+service "late" { hosts = {"late"} container_concurrency = 1 activation_timeout = LATEs
+    revision "v1" { addresses = {"127.0.0.1:PORT"} } }
 service "few" { hosts = {"few"} revision "v1" { addresses = {"127.0.0.1:PORT"} } }
 """
+LATE_S = 2 * SLOW  # activation_timeout of "late"
 pytestmark = pytest.mark.xdist_group("faults")
 # MiB; all of it where it was asked for, and where the build is not slowed down.
 STREAM = int(os.environ.get("STREAM_MIB", "64" if SLOW == 1 else "8"))
@@ -67,7 +70,7 @@ def instance():
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory, instance):
-    with running(tmp_path_factory.mktemp("faults"), SERVICES.replace("PORT", str(instance.port)),
+    with running(tmp_path_factory.mktemp("faults"), SERVICES.replace("PORT", str(instance.port)).replace("LATE", str(LATE_S)),
                  activator="connections_per_client = 20", workers=1) as s:
         yield s
 
@@ -250,6 +253,37 @@ def test_a_client_that_resets_with_its_request(stack, instance):
         go_on.set()
         assert first.response()[2] == b"ok"
     assert instance.seen == seen
+
+
+def test_a_slot_that_comes_too_late(stack, instance):
+    """It comes free while nobody looks, and is seen when the first in line is past its
+    time: it is the next one's, and what is late is never forwarded."""
+    held, go_on, asked = threading.Event(), threading.Event(), []
+
+    def answer(fd, data):
+        asked.append(data.split(b" ")[1])
+        held.set()
+        go_on.wait(20 * SLOW)
+        fd.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+        fd.close()
+    instance.answer = answer
+    with stack.connect() as first, stack.connect() as late, stack.connect() as last:
+        first.request("GET", "/first", "late")
+        assert held.wait(20 * SLOW)
+        due = time.monotonic() + LATE_S
+        late.request("GET", "/late", "late")
+        wait_until(lambda: stack.metric("activator_parked") == 1, what="a parked request")
+        time.sleep(LATE_S / 2)
+        last.request("GET", "/last", "late")
+        wait_until(lambda: stack.metric("activator_parked") == 2, what="two of them")
+        with Stopped(stack):
+            go_on.set()
+            time.sleep(max(due - time.monotonic(), 0) + LATE_S / 8)
+        assert first.response()[0] == 200
+        status, fields, _ = late.response()
+        assert (status, fields["x-activator-reason"]) == (502, "upstream_failed")  # no driver's
+        assert last.response()[0] == 200
+    assert asked == [b"/first", b"/last"]
 
 
 def test_connections_of_one_client(stack, instance):

@@ -258,10 +258,13 @@ def test_one_at_a_time_over_all_workers(stack):
     assert stack.metric('activator_revision_parked{revision="one/v1"}') == 0
 
 
-def test_first_come_first_served(tmp_path):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_first_come_first_served(tmp_path, workers):
+    """Each is in the queue before the next one is sent: in whichever worker it is parked,
+    the instance sees them in that order."""
     one = """service "one" { hosts = {"one"} revision "v1" {
         command = {"HELLO", "--startup", "2s"} container_concurrency = 1 max_scale = 1 } }"""
-    with running(tmp_path, one, workers=1) as s:
+    with running(tmp_path, one, workers=workers) as s:
         clients = [s.connect() for _ in range(100)]
         for i, c in enumerate(clients):
             c.request("GET", "/", "one", fields=[("X-Id", str(i))])

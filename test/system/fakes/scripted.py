@@ -1,0 +1,75 @@
+"""An autoscaler as the activator sees one: the link and nothing behind it.
+
+It speaks protocol version 1 (DESIGN 7) in the thread of whoever calls: nothing is read and
+nothing is said but by the calls made here, so a test says in its own order what is heard,
+what is lost, and when the link breaks.
+"""
+import json
+import os
+import socket
+import time
+
+
+class Scripted:
+    """Listens at `path`; one activator at a time."""
+
+    def __init__(self, path, patience):
+        self.path, self.patience = path, patience
+        self.link, self.buffer, self.generation = None, b"", 0
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.settimeout(patience)
+        self.listener.bind(path)
+        self.listener.listen(1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.hang_up()
+        self.listener.close()
+        os.unlink(self.path)
+
+    def send(self, **message):
+        self.link.sendall(json.dumps(message).encode() + b"\n")
+
+    def answer_the_phone(self, service, hosts, revision):
+        """The next link, up to `end`; one service of one revision, nothing running."""
+        self.link, _ = self.listener.accept()
+        self.buffer = b""
+        self.generation += 1
+        self.send(type="hello", protocol=1, role="autoscaler", id="scripted-%d" % self.generation)
+        self.wait_for("hello")
+        self.send(type="begin", generation=self.generation)
+        self.send(type="service", name=service, hosts=hosts,
+                  traffic=[{"revision": revision, "percent": 100}],
+                  revisions=[{"name": revision, "limits": {}, "wanted": 0, "instances": []}])
+        self.send(type="end", generation=self.generation, services=1)
+
+    def hang_up(self):
+        if self.link is not None:
+            self.link.close()
+        self.link = None
+
+    def instances(self, revision, wanted, instances):
+        self.send(type="instances", revision=revision, wanted=wanted, target=100,
+                  instances=instances)
+
+    def next(self):
+        """The next message, of whatever type."""
+        end = time.monotonic() + self.patience
+        while b"\n" not in self.buffer:
+            self.link.settimeout(max(end - time.monotonic(), 0.001))
+            data = self.link.recv(1 << 16)
+            assert data, "the activator has closed the link"
+            self.buffer += data
+        line, self.buffer = self.buffer.split(b"\n", 1)
+        return json.loads(line)
+
+    def wait_for(self, kind, **match):
+        """The next message of a type (and members); what comes before it is dropped."""
+        end = time.monotonic() + self.patience
+        while True:
+            assert time.monotonic() < end, "waited in vain for %s %r" % (kind, match)
+            m = self.next()
+            if m["type"] == kind and all(m.get(k) == v for k, v in match.items()):
+                return m

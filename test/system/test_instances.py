@@ -1,0 +1,132 @@
+"""Instances that refuse, reset and come back: set aside, probed, and used again, while
+their traffic goes elsewhere.  Promise 2 (DESIGN, section 4)."""
+import contextlib
+import socket
+import struct
+import threading
+
+import pytest
+
+from stack import SLOW, free_port, running, wait_until
+from test_held import is_empty, status
+
+SERVICES = """
+service "s" { hosts = {"s"} probe = "/up" upstream_idle_timeout = 0
+    revision "v1" { addresses = {ADDRESSES} } }
+"""
+
+
+class Fickle:
+    """An instance that serves, "refuse"s, or "reset"s what it has read, as it is told."""
+
+    def __init__(self):
+        self.port, self.mode, self.listener = free_port(), None, None
+        self.requests, self.probes = 0, 0
+        self.become("serve")
+
+    def become(self, mode):
+        self.mode = mode
+        if mode == "refuse":
+            # The accept(2) that is under way would hold it open.
+            self.listener.shutdown(socket.SHUT_RDWR)
+            self.listener.close()
+            self.listener = None
+        elif self.listener is None:
+            self.listener = socket.socket()
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.listener.bind(("127.0.0.1", self.port))
+            self.listener.listen(100)
+            threading.Thread(target=self.accept, args=(self.listener,), daemon=True).start()
+
+    def accept(self, listener):
+        while True:
+            try:
+                fd, _ = listener.accept()
+            except OSError:
+                return
+            with fd, contextlib.suppress(OSError):
+                self.answer(fd)
+
+    def answer(self, fd):
+        fd.settimeout(20 * SLOW)
+        data = b""
+        while b"\r\n\r\n" not in data:
+            more = fd.recv(65536)
+            if not more:
+                return
+            data += more
+        is_probe = data.startswith(b"GET /up ")
+        self.probes += is_probe
+        self.requests += not is_probe
+        if self.mode == "reset":
+            fd.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        else:
+            fd.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\n%05d"
+                       % self.port)
+
+    def close(self):
+        if self.listener is not None:
+            self.become("refuse")
+
+
+def is_open(s, instance):
+    told = {i["address"]: i for i in status(s, "s/v1")["instances"]}
+    return told["127.0.0.1:%d" % instance.port]["open"]
+
+
+def ask(s, n, method="GET"):
+    return [s.get("s", method=method, body=b"" if method == "POST" else None)[0::2]
+            for _ in range(n)]
+
+
+@pytest.mark.parametrize("mode", ["refuse", "reset"])
+def test_what_fails_is_set_aside_and_comes_back(tmp_path, mode):
+    with contextlib.closing(Fickle()) as bad, contextlib.closing(Fickle()) as good:
+        addresses = ", ".join('"127.0.0.1:%d"' % i.port for i in (bad, good))
+        with running(tmp_path, SERVICES.replace("ADDRESSES", addresses)) as s:
+            wait_until(lambda: is_open(s, bad) and is_open(s, good), what="two that answer")
+            wait_until(lambda: ask(s, 1) and bad.requests, what="a share of the traffic")
+            # What it does not take goes to the other one, and nobody sees a difference.
+            bad.become(mode)
+            elsewhere = [(200, b"%05d" % good.port)]
+            wait_until(lambda: ask(s, 1) == elsewhere and not is_open(s, bad),
+                       what="its setting aside")
+            seen, probes = bad.requests, bad.probes
+            # From here on not even one that may not be sent twice is tried there.
+            assert ask(s, 50, "POST") == elsewhere * 50
+            assert bad.requests == seen
+            if mode == "reset":
+                wait_until(lambda: bad.probes > probes, what="more probes")
+            assert not is_open(s, bad) and is_open(s, good)
+            bad.become("serve")
+            wait_until(lambda: is_open(s, bad), what="its return")
+            wait_until(lambda: ask(s, 1) == [(200, b"%05d" % bad.port)], what="its share")
+            wait_until(lambda: is_empty(s, "s/v1"), what="empty counts")
+
+
+def test_the_only_one_waits_for_itself(tmp_path):
+    """It refuses, and there is no other: what comes is parked, and sent when it is back."""
+    with contextlib.closing(Fickle()) as only:
+        with running(tmp_path, SERVICES.replace("ADDRESSES", '"127.0.0.1:%d"' % only.port)) as s:
+            assert ask(s, 1)[0][0] == 200
+            only.become("refuse")
+            with s.connect() as c:
+                c.request("POST", "/", "s", body=b"")
+                wait_until(lambda: s.metric("activator_parked") == 1, what="a parked request")
+                seen = only.requests
+                only.become("serve")
+                assert c.response()[0] == 200
+            assert only.requests == seen + 1
+
+
+@pytest.mark.parametrize("method, status_, times", [("GET", 502, 3), ("POST", 502, 1)])
+def test_the_only_one_that_resets_is_kept(tmp_path, method, status_, times):
+    """One reset request is no reason to give up the only one: it may be the request."""
+    with contextlib.closing(Fickle()) as only:
+        with running(tmp_path, SERVICES.replace("ADDRESSES", '"127.0.0.1:%d"' % only.port)) as s:
+            assert ask(s, 1)[0][0] == 200
+            seen = only.requests
+            only.become("reset")
+            assert ask(s, 1, method)[0][0] == status_
+            assert only.requests == seen + times
+            assert is_open(s, only)
