@@ -231,6 +231,79 @@ def test_a_reset_right_behind_a_response(stack, instance):
         assert c.response()[2] == b"ok"
 
 
+@pytest.mark.parametrize("method, body, sent, times", [
+    ("GET", None, b"", 3),  # nobody can tell that it was seen
+    ("PUT", b"", b"", 3),
+    ("GET", None, b"HTTP/1.1 2", 1),  # a byte of a response has come
+    ("GET", None, b"HTTP/1.1 103 Early Hints\r\n\r\n", 1),
+    ("PUT", b"body", b"", 1),  # a body was given away
+    ("POST", b"", b"", 1),  # not idempotent (RFC 9110 9.2.2)
+])
+def test_what_is_sent_again(stack, instance, method, body, sent, times):
+    def answer(fd, _):
+        with Stopped(stack):
+            fd.sendall(sent)
+            fd.close()
+    instance.answer, seen = answer, instance.seen
+    with stack.connect() as c:
+        c.request(method, "/", "any", body, [("Connection", "close")])
+        got, is_cut = outcome(c)
+    assert b"HTTP/1.1 502" in got and not is_cut
+    assert instance.seen == seen + times
+
+
+def test_a_slot_is_free_when_the_instance_is_done(stack, instance):
+    """And not when its client has left: a server of one thread is still at it."""
+    held, go_on = threading.Event(), threading.Event()
+
+    def answer(fd, _):
+        held.set()
+        go_on.wait(20 * SLOW)
+        fd.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+        fd.close()
+    instance.answer = answer
+    gone = 'activator_requests_total{outcome="client_gone"}'
+    before = stack.metric(gone)
+    with stack.connect() as first:
+        first.request("GET", "/", "one")
+        assert held.wait(20 * SLOW)
+    wait_until(lambda: stack.metric(gone) == before + 1, what="its end")
+    seen = instance.seen
+    with stack.connect() as second:
+        second.request("GET", "/", "one")
+        wait_until(lambda: stack.metric("activator_parked") == 1, what="a parked request")
+        assert instance.seen == seen
+        go_on.set()
+        assert second.response()[2] == b"ok"
+
+
+def test_a_response_that_nobody_reads_is_reset(stack, instance):
+    """Its slot is free after abort_timeout, however long its body goes on."""
+    ends = []
+
+    def answer(fd, data):
+        if b"/long" not in data:
+            fd.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+            fd.close()
+            return
+        fd.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\nx")
+        try:
+            while True:
+                time.sleep(0.01)
+                fd.sendall(b"x")
+        except OSError as e:
+            ends.append(type(e))
+            fd.close()
+    instance.answer = answer
+    with stack.connect() as first:
+        first.request("GET", "/long", "one")
+        assert first.head()[0] == "HTTP/1.1 200 OK"
+    with stack.connect() as second:
+        second.request("GET", "/", "one")
+        assert second.response()[2] == b"ok"
+    wait_until(lambda: ends, what="the end of the first")
+
+
 def test_a_client_that_resets_with_its_request(stack, instance):
     """It is parked behind another one: nobody will answer it, and nobody has to see it."""
     held, go_on = threading.Event(), threading.Event()
