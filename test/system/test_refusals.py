@@ -71,6 +71,21 @@ def test_queue_full(stack):
                what="an empty queue")
 
 
+def test_retry_after_is_what_a_start_takes(tmp_path):
+    services = """service "s" { hosts = {"s"} max_parked = 1 revision "v1" {
+        command = {"HELLO", "--startup", "2200ms"} } }"""
+    with running(tmp_path, services) as s:
+        assert s.get("s")[0] == 200  # it is known from now on
+        wait_until(lambda: not s.instances(), what="zero instances")
+        with s.connect() as c:
+            c.request("GET", "/", "s")
+            wait_until(lambda: s.metric("activator_parked") == 1, what="a parked request")
+            status, fields, _ = s.get("s")
+            assert (status, fields["x-activator-reason"]) == (503, "queue_full")
+            assert int(fields["retry-after"]) >= 3
+            assert c.response()[0] == 200
+
+
 @pytest.mark.parametrize("request_, status", [
     (b"GET / HTTP/1.1\r\n\r\n", 400),  # no Host: RFC 9112 3.2
     (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),

@@ -454,6 +454,81 @@ test_no_wake_up_is_lost(void **state)
 /* --- many threads --- */
 
 #define THREADS 4
+#define TURNS 20000 /* of each, for the one slot */
+
+/* Whoever has the one slot writes here: nothing else guards it. */
+struct turns {
+	struct world *w;
+	uint64_t last_seq, waited;
+};
+
+struct turn {
+	struct turns *all;
+	struct inbox *inbox;
+	pthread_t thread;
+};
+
+/* Its slot came through the queue, and no later than that of who came after it. */
+static void
+note_turn(struct turns *t, const struct waiter *v)
+{
+	CHECK(t->waited == 0 || v->seq > t->last_seq);
+	t->last_seq = v->seq;
+	t->waited++;
+}
+
+static void *
+take_turns(void *arg)
+{
+	struct turn *me = arg;
+	int i;
+
+	inbox_set_current(me->inbox);
+	for (i = 0; i < TURNS; i++) {
+		struct waiter v = {.fd = -1, .inbox = me->inbox};
+		struct failure *failed;
+		struct instance *inst = limiter_take_or_wait(me->all->w->rev, &v, false, 0,
+							     &failed);
+
+		if (inst == NULL) {
+			while (inbox_next(me->inbox) == NULL)
+				sched_yield();
+			inst = v.inst;
+			note_turn(me->all, &v);
+		}
+		limiter_give_back(inst);
+		instance_unref(&inst);
+	}
+	inbox_set_current(NULL);
+	return NULL;
+}
+
+/* One slot and many threads: it goes round in the order in which they entered the queue. */
+static void
+test_order_over_threads(void **state)
+{
+	struct world *w = *state;
+	struct turns all = {.w = w};
+	struct turn v[THREADS];
+	struct inbox in[THREADS];
+	int i;
+
+	instance_open_slots(w->a, SLOTS_UNREADY);
+	for (i = 0; i < THREADS; i++) {
+		inbox_init(&in[i], w->loop);
+		v[i] = (struct turn){.all = &all, .inbox = &in[i]};
+	}
+	for (i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&v[i].thread, NULL, take_turns, &v[i]), 0);
+	for (i = 0; i < THREADS; i++)
+		pthread_join(v[i].thread, NULL);
+	assert_true(all.waited > 0);
+	assert_int_equal(instance_in_flight(w->a), 0);
+	loop_once(w->loop, true);
+	for (i = 0; i < THREADS; i++)
+		inbox_fini(&in[i]);
+}
+
 #define REQUESTS 40 /* of each */
 #define INSTANCES 3
 #define LIMIT 2
@@ -884,6 +959,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_unseen, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failure, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_wake_up_is_lost, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_order_over_threads, setup, teardown),
 		cmocka_unit_test(test_crowd),
 	};
 
