@@ -25,8 +25,8 @@ activate(struct demand *d, const struct demand_facts *f, int64_t now)
 static enum demand_act
 tell(struct demand *d, const struct demand_facts *f, bool is_due, int64_t now)
 {
-	d->tell_gap = MIN(d->tell_gap * 2, TELL_EVERY);
 	d->next_ns = now + d->tell_gap;
+	d->tell_gap = MIN(d->tell_gap * 2, TELL_EVERY);
 	if (f->parked <= d->told && !is_due)
 		return DEMAND_NOTHING;
 	d->told = f->parked;

@@ -5,7 +5,8 @@
  * link at once.  Acknowledged: the periodic stats carry the demand, and what has grown
  * meanwhile is told every 100 ms, so that a burst is sized by what it is; only where the
  * autoscaler's own word is that it wants none is it asked once more each second.
- * A burst is there within some 10 ms: its growth is told after 20 ms first, then each 100.
+ * A burst is there within some 10 ms: its growth is told after 20, 40 and 80 ms first, then
+ * each 100.
  * While an instance is open, what waits nevertheless is told likewise, and in the first
  * second even if it has not grown: there is something to learn of how fast it goes down.
  * Pure: no clock, no I/O.  Thread: main. */

@@ -13,7 +13,8 @@
 #include "common/strbuf.h"
 
 #define TICK CLK_S
-#define EARLY (50 * CLK_MS)	/* what the first instance of a wake has done by then is told */
+#define EARLY (45 * CLK_MS) /* what the first instance of a wake has done by then is told … */
+#define EARLY_LAST (16 * EARLY) /* … and after twice as long, and so on up to that */
 #define DRAIN_LOOK (5 * CLK_MS) /* how often an instance that is drained is looked at */
 
 /* Our side of one revision's activation; hangs at rev->control. */
@@ -40,7 +41,7 @@ struct scaler {
 	struct drains drains;
 	struct stats *stats;
 	struct loop_timer tick, early, drain_timer;
-	bool is_early_due;
+	int64_t early_ns; /* how long after the wake the next early report is due; 0: none is */
 	struct log_limit refusals;
 };
 
@@ -100,6 +101,17 @@ tell_instance(struct scaler *s, struct instance *inst, enum instance_word word)
 	send_msg(&m, s);
 }
 
+/* Somebody has woken: the next reports come without waiting for the second.  The first
+ * one is not put off by others that wake. */
+static void
+report_early(struct scaler *s)
+{
+	if (s->early_ns == EARLY)
+		return;
+	s->early_ns = EARLY;
+	loop_timer_set(&s->early, EARLY);
+}
+
 static void
 step(struct track *t)
 {
@@ -110,10 +122,8 @@ step(struct track *t)
 					   .is_wanted = t->is_wanted,
 					   .parked = waiting_for(t->rev)};
 
-	if (t->demand.is_waking && facts.is_open && !s->is_early_due) {
-		s->is_early_due = true;
-		loop_timer_set(&s->early, EARLY);
-	}
+	if (t->demand.is_waking && facts.is_open)
+		report_early(s);
 	switch (demand_step(&t->demand, &facts, now)) {
 	case DEMAND_ACTIVATE:
 		activate(t);
@@ -302,15 +312,18 @@ send_stats(const struct msg *m, void *arg)
 
 static const struct stats_ops stats_ops = {.send = send_stats};
 
-/* Without waiting for the second: how fast the first answers come says how many more
- * instances what is parked needs. */
+/* How fast the first answers come says how many more instances what is parked needs: told
+ * after 45, 90, 180, 360 and 720 ms, so at most twice as late as they come. */
 static void
 on_early(void *arg)
 {
 	struct scaler *s = arg;
+	int64_t passed = s->early_ns;
 
-	s->is_early_due = false;
 	stats_collect(s->stats);
+	s->early_ns = passed < EARLY_LAST ? passed * 2 : 0;
+	if (s->early_ns > 0)
+		loop_timer_set(&s->early, s->early_ns - passed);
 }
 
 static void

@@ -19,6 +19,7 @@ struct wish {
 
 struct decide_state {
 	bool is_panicking, was_initial;
+	bool is_guess;	   /* nothing was known when something was wished for last */
 	int64_t panic_ns;  /* the last instant over the threshold */
 	double panic_most; /* wanted most in this panic, or in the last one */
 	struct wish wishes[WISHES];
@@ -138,18 +139,28 @@ at_most(struct decide_out *o, uint32_t most, enum decide_rule rule)
  * ready clear until the new ones are there is not counted, and never are there more than
  * all that is in the house needs at the target. */
 
-/* How long an answer takes.  Unknown: if none has come for that long, as long again may
- * pass (the median of what is left, for something whose scale is not known). */
+/* How long an answer takes.  Unknown: if none has come for a while, it takes four times
+ * as long (of something whose scale is not known, three in four take no longer: the chance
+ * that it takes more than x is a while through x). */
 static double
 latency_of(const struct decide_view *v)
 {
-	return v->latency_s >= 0 ? v->latency_s : 2 * v->waited_s;
+	return v->latency_s >= 0 ? v->latency_s : 4 * v->waited_s;
 }
 
 static double
 start_of(const struct decide_view *v)
 {
 	return MAX(v->start_s >= 0 ? v->start_s : ASSUMED_START_S, 0.001);
+}
+
+/* While none answers it is the backlog that wakes, also where the averages, of requests
+ * before it, would want as many. */
+static void
+for_backlog(struct decide_out *o, const struct decide_view *v, uint32_t n, enum decide_rule rule)
+{
+	if (o->wanted < n || (o->wanted == n && v->ready == 0))
+		set(o, n, rule);
 }
 
 /* Requests a second that one instance answers. */
@@ -162,7 +173,8 @@ pace_of(const struct scaling *s, const struct decide_view *v, double total)
 }
 
 static void
-by_backlog(const struct scaling *s, const struct decide_view *v, double total, struct decide_out *o)
+by_backlog(const struct scaling *s, const struct decide_view *v, struct decide_state *st,
+	   double total, struct decide_out *o)
 {
 	uint32_t parked = MAX(v->parked, 1u), most = whole(ceil((v->in_flight + parked) / total));
 	double pace, left;
@@ -170,17 +182,18 @@ by_backlog(const struct scaling *s, const struct decide_view *v, double total, s
 	if (s->metric != METRIC_RPS && v->latency_s < 0 && v->waited_s <= 0) {
 		/* Nothing is known yet: a few, until the first one has shown how fast it is. */
 		if (v->ready == 0)
-			at_least(o, MIN(most, UNKNOWN_MOST), DECIDE_ACTIVATION);
+			for_backlog(o, v, MIN(most, UNKNOWN_MOST), DECIDE_ACTIVATION);
+		st->is_guess = true;
 		return;
 	}
 	pace = pace_of(s, v, total);
 	left = parked - v->ready * pace * start_of(v);
 	pace *= s->target_utilization / 100;
 	if (left > 0)
-		at_least(o, MIN(whole(ceil(left / (pace * start_of(v) / 2))), most),
-			 DECIDE_BACKLOG);
+		for_backlog(o, v, MIN(whole(ceil(left / (pace * start_of(v) / 2))), most),
+			    DECIDE_BACKLOG);
 	if (v->ready == 0)
-		at_least(o, 1, DECIDE_BACKLOG);
+		for_backlog(o, v, 1, DECIDE_BACKLOG);
 }
 
 /* --- the averages --- */
@@ -266,6 +279,18 @@ delay_of(const struct scaling *s, const struct decide_view *v)
 	double panic_ns = (double)s->stable_window * s->panic_window_percentage / 100;
 
 	return MAX(s->scale_down_delay, (int64_t)MIN(v->start_s * CLK_S, panic_ns));
+}
+
+/* What was wished for while nothing was known is no wish to hold, once something is: what
+ * came then is answered, and it was too many. */
+static void
+drop_guess(const struct decide_view *v, struct decide_state *st)
+{
+	if (!st->is_guess || v->latency_s < 0 || v->parked > 0)
+		return;
+	st->is_guess = false;
+	if (st->wishes_n > 0 && st->wishes[0].wanted <= UNKNOWN_MOST)
+		st->wishes_n = 0;
 }
 
 /* The highest wish of the last `delay`. */
@@ -357,15 +382,16 @@ decide(const struct scaling *s, const struct decide_view *v, struct decide_state
 	}
 	by_averages(s, v, st, now, total, &o);
 	if (v->parked > 0 || v->is_asked) {
-		by_backlog(s, v, total, &o);
+		by_backlog(s, v, st, total, &o);
 		at_least(&o, has_of(v), DECIDE_WAITED_FOR);
 	}
 	if (is_used(v))
-		at_least(&o, 1, DECIDE_STABLE);
+		at_least(&o, 1, DECIDE_IN_USE);
 	if (!v->has_stable)
 		at_least(&o, has_of(v), DECIDE_NO_DATA);
 	if (!is_used(v))
 		to_zero(s, v, &o);
+	drop_guess(v, st);
 	delay_down(delay_of(s, v), st, now, &o);
 	if (!is_used(v) && has_of(v) == 0) {
 		set(&o, 0, DECIDE_IDLE); /* nothing is started for what is over */

@@ -21,6 +21,7 @@
 	X(RETENTION, "idle, but the last instance is retained")                                    \
 	X(BUSY_LEASE, "idle, but an instance holds a busy lease")                                  \
 	X(STABLE, "stable window average over target")                                             \
+	X(IN_USE, "somebody is served or waits: one at least")                                     \
 	X(PANIC, "panic window average over target")                                               \
 	X(BACKLOG, "parked requests, sized to clear in about one start-up time")                   \
 	X(ACTIVATION, "requests are parked and nothing is known yet")                              \

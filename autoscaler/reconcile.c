@@ -336,11 +336,11 @@ note(struct revision *rev)
 		return;
 	log_info(NULL, revision_is_dry(rev) ? "would be wanted (dry_run)" : "wanted",
 		 "revision=%s from=%u to=%u rule=%s why=%s stable=%.2f panic=%.2f target=%.2f "
-		 "in_flight=%u parked=%u ready=%u starting=%u",
+		 "in_flight=%u parked=%u ready=%u starting=%u latency_ms=%.1f",
 		 revision_name(rev), rev->logged, wanted, decide_rule_name(rev->out.rule),
 		 decide_rule_text(rev->out.rule), rev->view.stable, rev->view.panic,
 		 rev->out.target, rev->view.in_flight, rev->view.parked, rev->view.ready,
-		 rev->view.starting);
+		 rev->view.starting, rev->view.latency_s < 0 ? -1 : rev->view.latency_s * 1000);
 	rev->logged = wanted;
 }
 

@@ -9,7 +9,7 @@
 
 #define CPU_SPAN (5 * CLK_S) /* over which the use of processors is measured, at least */
 #define DRY_RETRY (5 * CLK_S)
-#define NO_WORD (45 * CLK_MS)
+#define NO_WORD (40 * CLK_MS) /* so long after an instance answered a report can tell of none */
 #define LATENCY_KEEP 0.9 /* of the older reports' weight, with each new one */
 
 const char *
@@ -193,6 +193,8 @@ revision_set_view(struct revision *rev, const struct driver_view *view, int64_t 
 	rev->scale = view->scale;
 	rev->is_used_in_hold &= rev->is_held && view->is_held;
 	rev->is_held = view->is_held;
+	if (revision_ready(rev) == 0)
+		rev->answering_ns = 0;
 	take_failure(rev, view->failure, now_ns);
 }
 
@@ -276,8 +278,11 @@ revision_time_start(struct revision *rev, struct revision_instance *i, int64_t n
 	if (i->is_timed || !revision_is_ready(i))
 		return -1;
 	i->is_timed = true;
-	if (rev->answering_ns == 0)
-		rev->answering_ns = now_ns;
+	if (rev->answering_ns == 0) {
+		rev->answering_ns = rev->unanswered_ns = now_ns;
+		rev->is_unanswered = false;
+		rev->house_most = 0;
+	}
 	if (i->started_ns == 0)
 		return 0;
 	took = MAX(now_ns - i->started_ns, 1);
@@ -315,6 +320,22 @@ demand_in(const struct revision *rev, const struct msg_stat *s, int64_t period_n
 	return MIN(s->concurrency, MAX(s->concurrency - s->waiting, load));
 }
 
+/* Is anybody answered: a report says so, and before that one who is no longer there. */
+static void
+note_unanswered(struct revision *rev, const struct msg_stat *s, int64_t period_ns, int64_t now_ns)
+{
+	uint32_t house = demand_parked(&rev->demand) + demand_in_flight(&rev->demand);
+
+	if (rev->latency_n > 0 || rev->answering_ns == 0)
+		return;
+	rev->house_most = MAX(rev->house_most, house);
+	if (house < rev->house_most)
+		return;
+	rev->unanswered_ns = now_ns;
+	rev->is_unanswered |= period_ns > 0 && s->in_flight > 0 && s->completed == 0 &&
+			      now_ns - rev->answering_ns >= NO_WORD;
+}
+
 void
 revision_report(struct revision *rev, const struct msg_stat *s, int64_t period_ns, int64_t now_ns)
 {
@@ -325,6 +346,7 @@ revision_report(struct revision *rev, const struct msg_stat *s, int64_t period_n
 				     latency_in(rev, s, period_ns) * (double)s->completed;
 		rev->latency_n = rev->latency_n * LATENCY_KEEP + (double)s->completed;
 	}
+	note_unanswered(rev, s, period_ns, now_ns);
 	if (period_ns > 0)
 		window_add(rev->window, now_ns, period_ns, demand_in(rev, s, period_ns),
 			   (double)s->requests);
@@ -463,16 +485,15 @@ fill_averages(const struct revision *rev, struct decide_view *view, int64_t now_
 	view->panic = s->metric == METRIC_RPS ? panic.rps : panic.concurrency;
 }
 
-/* While nothing is known of the response time: how long those that got to an instance
- * have been waiting for an answer, at most.  The first report that could tell of one comes
- * 50 ms after a wake; that none is known before means nothing. */
+/* While nothing is known of the response time: how long those that got to an instance have
+ * been waiting for an answer, by the last word. */
 static double
-waited_s(const struct revision *rev, int64_t now_ns)
+waited_s(const struct revision *rev)
 {
-	if (rev->latency_n > 0 || rev->answering_ns == 0 || demand_in_flight(&rev->demand) == 0)
+	if (rev->latency_n > 0 || rev->answering_ns == 0 || !rev->is_unanswered ||
+	    demand_in_flight(&rev->demand) == 0)
 		return 0;
-	return now_ns - rev->answering_ns < NO_WORD ? 0
-						    : (double)(now_ns - rev->answering_ns) / CLK_S;
+	return (double)(rev->unanswered_ns - rev->answering_ns) / CLK_S;
 }
 
 void
@@ -488,7 +509,7 @@ revision_fill_view(const struct revision *rev, struct decide_view *view, bool is
 		.idle_s = (double)window_idle_ns(rev->window, now_ns) / CLK_S,
 		.arrivals = demand_arrivals(&rev->demand),
 		.latency_s = revision_latency_s(rev),
-		.waited_s = waited_s(rev, now_ns),
+		.waited_s = waited_s(rev),
 		.start_s = revision_start_s(rev),
 		.busy_lease_s = busy_lease_s(rev, now_ns),
 		.is_restarting = is_restarting,

@@ -53,7 +53,11 @@ struct revision {
 	double latency_sum_s, latency_n; /* weighted towards the newest reports */
 	double start_s[REVISION_STARTS]; /* a ring */
 	size_t starts;			 /* measured in all */
-	int64_t answering_ns;		 /* when the first instance answered; 0: none has */
+	int64_t answering_ns;		 /* since when an instance answers; 0: none does */
+	/* while no response time is known, of those that are in the house since then: */
+	bool is_unanswered;    /* a report came that told of no answer */
+	int64_t unanswered_ns; /* by the last word none had left */
+	uint32_t house_most;   /* parked and in flight */
 	struct brain *brain;		 /* learned, and the calendar */
 	bool is_taught;			 /* what the autoscaler before us had learned */
 	double cpu_cores;		 /* in use, of late; < 0: unknown */

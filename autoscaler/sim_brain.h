@@ -13,6 +13,7 @@ struct sim_brain {
 	struct sim_fleet *fleet;	  /* borrowed */
 	const struct revision_conf *conf; /* borrowed */
 	uint32_t max_instances;		  /* over all revisions; 0: none */
+	bool is_restart;		  /* opened for what runs already, knowing nothing of it */
 };
 
 struct sim_brain_class {

@@ -17,7 +17,8 @@
 #define BEFORE (102 * 86400 * CLK_S)
 #define TELL_FIRST (20 * CLK_MS)
 #define TELL_MOST (100 * CLK_MS)
-#define EARLY (50 * CLK_MS) /* a report so soon after the first instance answered */
+#define EARLY (45 * CLK_MS)	/* a report so soon after the first instance answered … */
+#define EARLY_LAST (16 * EARLY) /* … and after twice as long, and so on up to that */
 #define FRESH CLK_S	    /* how long after that what waits is told in any case */
 
 struct question {		/* a drain that was asked */
@@ -32,6 +33,7 @@ struct ours {
 	struct reconcile *reconcile;
 	struct revision *rev;
 	int64_t next_second_ns, early_ns; /* INT64_MAX: none is due */
+	int64_t early_after; /* how long after the first instance answered that is */
 	struct sim_totals reported;	  /* what the last report had */
 	int64_t reported_ns;
 	uint64_t seen; /* sim_fleet_changes() that the reconciler knows of */
@@ -298,6 +300,15 @@ report(struct ours *o, int64_t now)
 }
 
 static void
+report_early(struct ours *o, int64_t now)
+{
+	if (now < o->next_second_ns)
+		report(o, now);
+	o->early_ns = o->early_after < EARLY_LAST ? now + o->early_after : INT64_MAX;
+	o->early_after *= 2;
+}
+
+static void
 activate(struct ours *o, uint32_t parked)
 {
 	struct msg m = {.type = MSG_ACTIVATE};
@@ -317,7 +328,8 @@ step_demand(struct ours *o, int64_t now)
 
 	if (is_open && !o->was_open) {
 		o->opened_ns = now;
-		o->early_ns = now + EARLY;
+		o->early_ns = now + (o->early_after = EARLY);
+		o->tell_ns = now + (o->tell_gap = TELL_FIRST);
 	}
 	if (parked > 0 && !is_open && (!o->is_waiting || o->was_open)) {
 		activate(o, parked);
@@ -328,8 +340,8 @@ step_demand(struct ours *o, int64_t now)
 	} else if (parked > 0 && now >= o->tell_ns) {
 		if (parked > o->told || (is_open && now - o->opened_ns <= FRESH))
 			tell_growth(o);
-		o->tell_gap = MIN(o->tell_gap * 2, TELL_MOST);
 		o->tell_ns = now + o->tell_gap;
+		o->tell_gap = MIN(o->tell_gap * 2, TELL_MOST);
 	}
 	o->was_open = is_open;
 	o->is_waiting = parked > 0;
@@ -359,10 +371,8 @@ look(struct sim_brain *b, int64_t now)
 	if (sim_fleet_changes(b->fleet) != o->seen)
 		tell_view(o);
 	step_demand(o, now);
-	if (now >= o->early_ns && now < o->next_second_ns)
-		report(o, now);
 	if (now >= o->early_ns)
-		o->early_ns = INT64_MAX;
+		report_early(o, now);
 	if (now >= o->next_second_ns) {
 		o->next_second_ns += CLK_S;
 		report(o, now);
@@ -405,8 +415,10 @@ open_ours(const struct sim_brain *as, int64_t now)
 	o->driver.class = &driver_class;
 	o->next_second_ns = now + CLK_S;
 	o->tell_ns = o->early_ns = INT64_MAX;
+	o->reported = *sim_fleet_totals(as->fleet);
 	o->reported_ns = now;
-	simulated_ns = 0;
+	o->was_open = sim_fleet_open(as->fleet) > 0;
+	simulated_ns = as->is_restart ? BEFORE + now : 0;
 	clk_replace(simulated);
 	o->reconcile = reconcile_new(&reconcile_ops, o, "simulated");
 	simulated_ns = BEFORE + now;
@@ -423,6 +435,8 @@ close_ours(struct sim_brain *b)
 {
 	struct ours *o = container_of(b, struct ours, brain);
 
+	if (o->questions_n > 0)
+		sim_fleet_close(b->fleet, NULL, false); /* a lost link takes drains back */
 	while (o->questions_n > 0)
 		question_fini(o, 0);
 	free(o->questions);

@@ -61,12 +61,31 @@ def test_long_requests_that_are_known(tmp_path):
         assert in_all <= 13
 
 
-def test_requests_of_which_nothing_is_known(tmp_path):
+def wishes(log):
+    """What was wanted, one after another: how many, by which rule, and the response time that
+    was known then in ms (-1: none)."""
+    return [(int(n), rule, float(ms)) for n, rule, ms in
+            re.findall(r'msg="wanted" .* to=(\d+) rule=(\w+) .*latency_ms=(\S+)', log)]
+
+
+def test_long_requests_of_which_nothing_is_known(tmp_path):
     with running(tmp_path, CONF, autoscaler="max_instances = 50") as s:
         assert ask_at_once(s, 120, 1000) == [200] * 120
         before, in_all = starts(s.autoscaler.text())
         assert before <= 3
-        assert 3 < in_all <= 13  # corrected once it was seen how long they take
+        assert 3 < in_all <= 13
+        # that they take long is seen before the first one is answered
+        assert (12, "backlog", -1) in wishes(s.autoscaler.text())
+
+
+def test_short_requests_of_which_nothing_is_known(tmp_path):
+    with running(tmp_path, CONF, autoscaler="max_instances = 50") as s:
+        assert ask_at_once(s, 500, 5) == [200] * 500
+        before, in_all = starts(s.autoscaler.text())
+        assert before <= 3
+        assert in_all < 50  # as above
+        wait_until(lambda: wishes(s.autoscaler.text())[-1][0] <= 1, what="the guess corrected")
+        assert all(rule != "activation" or n <= 3 for n, rule, _ in wishes(s.autoscaler.text()))
 
 
 def test_a_simulation_touches_nothing(tmp_path):

@@ -201,7 +201,9 @@ what_is_parked(void **state)
 		{"nothing known: a few", 500, 0, 0, 0, 0, -1, 0, -1, 3, DECIDE_ACTIVATION},
 		{"nothing known, one request", 1, 0, 0, 0, 0, -1, 0, -1, 1, DECIDE_ACTIVATION},
 		{"nothing known, one ready", 470, 30, 3, 0, 0, -1, 0, 0.6, 3, DECIDE_WAITED_FOR},
-		{"no answer in 100 ms", 470, 30, 3, 0, 0, -1, 0.1, 0.6, 26, DECIDE_BACKLOG},
+		{"no answer in 50 ms", 470, 30, 3, 0, 0, -1, 0.05, 0.6, 26, DECIDE_BACKLOG},
+		{"no answer in 80 ms", 470, 30, 3, 0, 0, -1, 0.08, 0.6, 45, DECIDE_BACKLOG},
+		{"nor while starts take 5 s", 470, 30, 3, 0, 0, -1, 0.08, 5, 3, DECIDE_WAITED_FOR},
 		{"no answer in 300 ms", 470, 30, 3, 0, 0, -1, 0.3, 0.6, 50, DECIDE_BACKLOG},
 		{"the ready one clears it", 100, 10, 1, 0, 0, 0.005, 0, 0.6, 1, DECIDE_WAITED_FOR},
 		{"the ready one does not", 490, 10, 1, 0, 0, 1, 0, 0.6, 50, DECIDE_BACKLOG},
@@ -226,6 +228,58 @@ what_is_parked(void **state)
 		v.start_s = cases[i].start_s;
 		expect(once(&s, &v), cases[i].wanted, cases[i].rule);
 	}
+}
+
+/* A few for a burst of which nothing is known; what was too many goes with the first
+ * answers, but not before all have got to an instance, and not what their time asked for. */
+static void
+a_guess_is_not_held(void **state)
+{
+	struct decide_state *st = decide_state_new();
+	struct decide_view v = averages(0, 0, 0);
+	struct scaling s = reference;
+
+	(void)state;
+	s.target = 10;
+	v.parked = 500;
+	v.in_flight = 0;
+	expect(decide(&s, &v, st, CLK_S), 3, DECIDE_ACTIVATION);
+	v.ready = 3;
+	v.in_flight = 30;
+	v.start_s = 5;
+	v.latency_s = 0.005;
+	expect(decide(&s, &v, st, 2 * CLK_S), 3, DECIDE_WAITED_FOR);
+	v.parked = 0;
+	expect(decide(&s, &v, st, 2 * CLK_S), 1, DECIDE_IN_USE);
+	v.parked = 500; /* what is known is */
+	v.latency_s = 1;
+	v.start_s = 2;
+	expect(decide(&s, &v, st, 3 * CLK_S), 44, DECIDE_BACKLOG);
+	v.parked = 0;
+	expect(decide(&s, &v, st, 4 * CLK_S), 44, DECIDE_DOWN_DELAY);
+	decide_state_free(&st);
+}
+
+/* It is the parked request that wakes, also where an average is left of those before. */
+static void
+a_wake_is_told_as_one(void **state)
+{
+	struct decide_view v = averages(0.1, 0, 0);
+
+	(void)state;
+	v.parked = 1;
+	v.in_flight = 0;
+	expect(once(&reference, &v), 1, DECIDE_ACTIVATION);
+	v.starting = 1;
+	expect(once(&reference, &v), 1, DECIDE_ACTIVATION);
+	v.latency_s = 0.1;
+	expect(once(&reference, &v), 1, DECIDE_BACKLOG);
+	v.stable = 15; /* these want more than the one that waits */
+	expect(once(&reference, &v), 2, DECIDE_STABLE);
+	v = averages(0.1, 0, 1);
+	expect(once(&reference, &v), 1, DECIDE_STABLE);
+	v.stable = 0;
+	expect(once(&reference, &v), 1, DECIDE_IN_USE);
 }
 
 static void
@@ -545,6 +599,8 @@ main(void)
 		cmocka_unit_test(the_reference_with_a_delay),
 		cmocka_unit_test(a_panic_ends_when_the_stable_window_has_caught_up),
 		cmocka_unit_test(what_is_parked),
+		cmocka_unit_test(a_guess_is_not_held),
+		cmocka_unit_test(a_wake_is_told_as_one),
 		cmocka_unit_test(what_is_parked_by_requests_a_second),
 		cmocka_unit_test(nothing_is_started_for_what_fades),
 		cmocka_unit_test(the_way_to_zero),

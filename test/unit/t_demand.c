@@ -84,6 +84,25 @@ test_new_link(void **state)
 	assert_false(demand_acked(&d, 1, 900 * MS)); /* what the old one said */
 }
 
+/* What waits although an instance is open: told at 20, 40, 80 ms, in the first second after
+ * a wake also if it has not grown. */
+static void
+test_told_once_open(void **state)
+{
+	struct demand d = {0};
+	struct demand_facts f = waiting;
+	char out[200];
+
+	(void)state;
+	assert_int_equal(demand_step(&d, &f, 0), DEMAND_ACTIVATE);
+	assert_true(demand_acked(&d, 1, MS));
+	f.is_open = true;
+	run(&d, &f, 600 * MS, 900 * MS, out);
+	assert_string_equal(out, "T620 T640 T680 T760 T860 ");
+	run(&d, &f, 1700 * MS, 2500 * MS, out);
+	assert_string_equal(out, "");
+}
+
 /* Acknowledged, but its own word is that it wants none: it is reminded. */
 static void
 test_not_wanted(void **state)
@@ -153,6 +172,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_until_acknowledged),
 		cmocka_unit_test(test_growth_is_told),
+		cmocka_unit_test(test_told_once_open),
 		cmocka_unit_test(test_new_link),
 		cmocka_unit_test(test_not_wanted),
 		cmocka_unit_test(test_an_open_instance_is_enough),
