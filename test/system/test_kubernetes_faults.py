@@ -187,3 +187,26 @@ def test_many_are_woken_at_once(tmp_path):
             assert sorted(asked()) == sorted("w-%d" % i for i in range(n))
             for c in clients:
                 c.close()
+
+
+def test_connections_are_kept_beside_many_watches(tmp_path):
+    """libcurl counts what streams hold into its bound of connections to keep: with more of
+    them than that, each request would make a connection of its own."""
+    spaces, n = 40, 10
+    with cluster(tmp_path, has_kubelet=False, paper_kubelet=True) as kube:
+        for i in range(spaces):
+            kube.control("load", deployments=1, pods=0, prefix="w%d" % i, namespace="n%d" % i)
+        services = "".join(
+            'service "w%d" { hosts = {"w%d"} revision "v1" { deployment = "n%d/w%d-0" '
+            'port = 8080 } }\n' % (i, i, i, i) for i in range(spaces))
+        with both(tmp_path, kube, services, activator="drain_timeout = 100ms") as s:
+            wait_until(lambda: len(kube.control("watches")["watches"]) >= 2 * spaces,
+                       what="two watches for each namespace")
+            clients = [s.connect() for _ in range(n)]
+            for i, c in enumerate(clients):
+                c.request("GET", "/", "w%d" % i)
+                wait_until(lambda: kube.scalings("w%d-0" % i) == [1], what="a PATCH")
+            used = {r["connection"] for r in kube.seen(verb="patch", resource="deployments/scale")}
+            assert len(used) <= 4  # of two kept warm, and what started beside them
+            for c in clients:
+                c.close()
