@@ -208,13 +208,13 @@ on_scale_answer(const struct kube_answer *a, void *arg)
 		take_scale(f, a, now);
 	} else {
 		delay = kube_http_delay(&f->scale.retry, a);
-		log_warn_limited(NULL, "scale not set",
-				 "revision=%s status=%d err=%s retry_ms=%lld", f->revision,
-				 a->status, a->message, (long long)(delay / CLK_MS));
 		if (is_refusal(a->status)) {
 			take_refusal(f, a);
 			delay = MAX(delay, REFUSED_AGAIN);
 		}
+		log_warn_limited(NULL, "scale not set",
+				 "revision=%s status=%d err=%s retry_ms=%lld", f->revision,
+				 a->status, a->message, (long long)(delay / CLK_MS));
 		kube_scale_failed(&f->scale, now, delay);
 	}
 	kube_touch(f);

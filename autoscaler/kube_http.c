@@ -252,7 +252,6 @@ count_running(struct kube_request *r, int by)
 		r->h->wakes_n += (unsigned)by;
 	else if (r->priority == KUBE_NORMAL)
 		r->h->normals_n += (unsigned)by;
-	r->h->counts.running += (unsigned)by;
 }
 
 static void
@@ -362,7 +361,7 @@ try_again(struct kube_request *r, long status)
 {
 	if (status != 401 || r->is_retried || r->h->config->token_file == NULL)
 		return false;
-	r->h->counts.unauthorized++;
+	r->h->counts.refused++;
 	r->is_retried = true;
 	read_token(r->h);
 	strbuf_clear(&r->answer);

@@ -78,8 +78,7 @@ void kube_http_explain(const struct kube_answer *, const char *verb, const char 
 uint32_t kube_http_random(void);
 
 struct kube_http_counts {
-	uint64_t requests, errors, refused, unauthorized;
-	unsigned running, queued;
+	uint64_t requests, errors, refused;
 };
 const struct kube_http_counts *kube_http_counts(const struct kube_http *);
 
