@@ -47,14 +47,15 @@ def wait_until(condition, timeout=20, what="the condition"):
 
 
 class Program:
-    """One of the two, with its log."""
+    """One of the two, with its log.  behind: the command that it is executed by."""
 
-    def __init__(self, name, conf, log, environment=None, nofile=None):
+    def __init__(self, name, conf, log, environment=None, nofile=None, behind=()):
         self.name, self.log = name, log
         self.out = open(log, "ab")
         self.process = subprocess.Popen(
-            [os.path.join(BUILD, name), "-c", conf], stdin=subprocess.DEVNULL, stderr=self.out,
-            stdout=self.out, cwd=ROOT, env=dict(os.environ, **(environment or {})),
+            [*behind, os.path.join(BUILD, name), "-c", conf], stdin=subprocess.DEVNULL,
+            stderr=self.out, stdout=self.out, cwd=ROOT,
+            env=dict(os.environ, **(environment or {})),
             preexec_fn=nofile and (
                 lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))))
 

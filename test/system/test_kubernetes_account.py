@@ -1,0 +1,141 @@
+"""The way to the API server that a pod has: its service account and two variables.  The
+autoscaler runs in a mount namespace of its own, where the account is at its usual place."""
+import contextlib
+import os
+import subprocess
+
+import pytest
+import yaml
+
+from cluster import IS_REAL, cluster
+from stack import Program, Stack, wait_until
+from test_kubernetes import service
+from test_kubernetes_rights import USER, account_config, apply_manifest
+
+AT = "/var/run/secrets/kubernetes.io/serviceaccount"
+UNSHARE = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+ENTER = 'mount -t tmpfs tmpfs /run; mkdir -p "$1"; mount --bind "$2" "$1"; shift 2; exec "$@"'
+
+
+def may_mount():
+    with contextlib.suppress(OSError):
+        return os.path.realpath("/var/run") == "/run" and subprocess.run(
+            [*UNSHARE, "mount", "-t", "tmpfs", "tmpfs", "/run"],
+            stderr=subprocess.DEVNULL).returncode == 0
+    return False
+
+
+pytestmark = pytest.mark.skipif(not may_mount(), reason="not allowed to mount: no place for a "
+                                "service account")
+
+
+class Account:
+    """The folder, as a kubelet keeps it: files that are links through ..data, which is
+    replaced as a whole."""
+
+    def __init__(self, kube):
+        self.path, self.n = os.path.join(kube.path, "account"), 0
+        config = self._config(kube)
+        with open(config["clusters"][0]["cluster"]["certificate-authority"]) as f:
+            self.authority = f.read()
+        os.mkdir(self.path)
+        self.put(config["users"][0]["user"]["token"])
+        for name in "token", "ca.crt":
+            os.symlink("..data/" + name, os.path.join(self.path, name))
+
+    @staticmethod
+    def _config(kube):
+        with open(account_config(kube)) as f:
+            return yaml.safe_load(f)
+
+    def put(self, token):
+        self.n += 1
+        self.token, version = token, "..v%d" % self.n
+        os.mkdir(os.path.join(self.path, version))
+        for name, text in (("token", token), ("ca.crt", self.authority)):
+            with open(os.path.join(self.path, version, name), "w") as f:
+                f.write(text)
+        os.symlink(version, os.path.join(self.path, "..new"))
+        os.rename(os.path.join(self.path, "..new"), os.path.join(self.path, "..data"))
+
+
+class InPod(Stack):
+    """The autoscaler as in a pod of that account.  KUBECONFIG is not what it goes by there."""
+
+    def __init__(self, kube, account, services):
+        super().__init__(kube.path, services, autoscaler='driver = "kubernetes" '
+                         'namespaces = {"%s"}' % kube.namespace)
+        self.server, self.account = kube.api.server, account
+
+    def start_autoscaler(self):
+        self.autoscaler = Program(
+            "autoscaler", self.conf, self.path + "/autoscaler.log",
+            {"KUBERNETES_SERVICE_HOST": self.server.hostname,
+             "KUBERNETES_SERVICE_PORT": str(self.server.port), "KUBECONFIG": "/nowhere"},
+            behind=[*UNSHARE, "sh", "-ec", ENTER, "sh", AT, self.account.path])
+
+
+@contextlib.contextmanager
+def in_pod(path, *names):
+    with cluster(path) as kube:
+        apply_manifest(kube)
+        for name in names:
+            kube.workload(name)
+        account = Account(kube)
+        s = InPod(kube, account, "".join(service(name, kube) for name in names))
+        try:
+            yield kube, account, s.start()
+        except BaseException:
+            print(s.autoscaler.text()[-6000:])
+            raise
+        finally:
+            s.stop()
+
+
+def test_from_zero_and_back_by_the_account_of_the_pod(tmp_path):
+    with in_pod(tmp_path, "hello") as (kube, _, s):
+        assert s.get("hello")[0] == 200
+        wait_until(lambda: kube.replicas("hello") == 0, what="zero replicas")
+
+
+@pytest.mark.skipif(IS_REAL, reason="only the fake takes a token back on demand")
+def test_a_token_that_is_taken_back_is_read_again_and_the_request_sent_once_more(tmp_path):
+    with in_pod(tmp_path, "hello", "other", "third") as (kube, account, s):
+        assert s.get("hello")[0] == 200
+        old = account.token
+        account.put(kube.control("token", service_account="activator/activator")["token"])
+        kube.control("revoke", token=old)
+        assert s.get("other")[0] == 200
+        assert kube.scalings("other")[0] == 1
+        refused = kube.seen(status=401)
+        assert 0 < len(refused) <= 2  # of what ran side by side; each is sent once more
+        # one that is refused as well is a failure, and no third time follows at once
+        kube.control("revoke", token=account.token)
+        with s.connect() as c:
+            c.request("GET", "/", "third")
+            wait_until(lambda: "status=401" in s.autoscaler.text(), what="a word of it")
+            assert "retry_ms=5000" in s.autoscaler.text()
+            account.put(kube.control("token", service_account="activator/activator")["token"])
+            assert c.response()[0] == 200
+
+
+@pytest.mark.skipif(IS_REAL, reason="only the fake gives tokens of other accounts on demand")
+def test_a_token_that_rotates_in_time_is_never_refused(tmp_path):
+    """The old one is good for a while yet: the new one is taken up without a word of the
+    server (after 10 s; and every 15 s something is asked)."""
+    with in_pod(tmp_path, "hello") as (kube, account, s):
+        account.put(kube.control("token", service_account="activator/next")["token"])
+        wait_until(lambda: kube.seen(user=USER.replace(":activator:activator", ":activator:next")),
+                   40, what="a request with the new token")
+        assert not kube.seen(status=401)
+
+
+def test_an_account_without_a_token_is_a_mistake_that_is_told(tmp_path):
+    with cluster(tmp_path, has_kubelet=False) as kube:
+        apply_manifest(kube)
+        account = Account(kube)
+        os.unlink(account.path + "/token")
+        s = InPod(kube, account, service("hello", kube))
+        s.start_autoscaler()
+        assert s.autoscaler.process.wait(20) != 0
+        assert "cannot read %s/token: No such file" % AT in s.autoscaler.text()
