@@ -57,10 +57,10 @@ kube_annotations_claim(const struct kube_annotation *v, size_t n)
 /* --- values --- */
 
 static struct conf_value *
-add_value(struct conf_section *s, const struct key *k)
+add_value(struct conf_section *s, const struct key *k, unsigned line)
 {
 	s->values = xrealloc(s->values, (s->values_n + 1) * sizeof *s->values);
-	s->values[s->values_n] = (struct conf_value){.key = k};
+	s->values[s->values_n] = (struct conf_value){.key = k, .line = line};
 	return &s->values[s->values_n++];
 }
 
@@ -74,15 +74,15 @@ add_text(struct conf_value *v, const char *text, size_t n)
 		n--;
 	v->texts = xrealloc(v->texts, (v->n + 1) * sizeof *v->texts);
 	v->lines = xrealloc(v->lines, (v->n + 1) * sizeof *v->lines);
-	v->lines[v->n] = 0;
+	v->lines[v->n] = v->line;
 	v->texts[v->n++] = xstrndup(text + left, n - left);
 }
 
 /* A list is split at commas. */
 static void
-set_value(struct conf_section *s, const struct key *k, const char *text)
+set_value(struct conf_section *s, const struct key *k, const char *text, unsigned line)
 {
-	struct conf_value *v = add_value(s, k);
+	struct conf_value *v = add_value(s, k, line);
 	size_t n;
 
 	for (; value_is_list(k) && (n = strcspn(text, ","), text[n] == ','); text += n + 1)
@@ -119,33 +119,95 @@ take_annotation(struct conf_section *s, const struct kube_annotation *a, struct 
 		conf_error(errors, 0, "waiting_page: expected \"default\", got %s",
 			   CONF_QUOTED(a->value));
 	else
-		set_value(s, k, a->value);
+		set_value(s, k, a->value, 0);
+}
+
+/* --- rules and schedules: KIND.NAME.KEY is the key of a section --- */
+
+/* The section in `in`; annotations have no order, so that sections have that of their
+ * names. */
+static struct conf_section *
+section_in(struct conf_section *in, unsigned where, const char *title)
+{
+	size_t i;
+
+	for (i = 0; i < in->sections_n; i++) {
+		struct conf_section *at = &in->sections[i];
+		int order = at->where == where ? strcmp(at->title, title) : -1;
+
+		if (order == 0)
+			return at;
+		if (order > 0)
+			break;
+	}
+	in->sections = xrealloc(in->sections, (in->sections_n + 1) * sizeof *in->sections);
+	memmove(&in->sections[i + 1], &in->sections[i],
+		(in->sections_n++ - i) * sizeof *in->sections);
+	in->sections[i] = (struct conf_section){.where = where, .title = xstrdup(title)};
+	return &in->sections[i];
+}
+
+/* line: of its mistakes. */
+static void
+take_part(struct conf_section *s, const struct kube_annotation *a, unsigned line,
+	  struct conf_errors *errors)
+{
+	char *kind_name = xstrndup(a->name, strcspn(a->name, "."));
+	const char *key_name = strrchr(a->name, '.') + 1, *title_at = strchr(a->name, '.') + 1;
+	const struct conf_kind *kind = conf_kind_find(kind_name, ~0u);
+	const struct key *k = kind == NULL ? NULL : settings_key_find(key_name, kind->where);
+	char *title;
+
+	if (kind == NULL) {
+		conf_tell_unknown(errors, 0, kind_name, IN_SERVICE, true);
+	} else if (kind->where != IN_RULE && kind->where != IN_SCHEDULE) {
+		conf_error(errors, 0, "%s: is not for annotations", a->name);
+	} else if (title_at + 1 >= key_name) {
+		conf_error(errors, 0, "%s: expected %s.NAME.KEY", a->name, kind_name);
+	} else if (k == NULL) {
+		conf_tell_unknown(errors, line, key_name, kind->where, false);
+	} else {
+		title = xstrndup(title_at, (size_t)(key_name - 1 - title_at));
+		set_value(section_in(kind->where == IN_RULE ? s : &s->sections[0], kind->where,
+				     title),
+			  k, a->value, line);
+		free(title);
+	}
+	free(kind_name);
 }
 
 /* --- the service --- */
 
 static void
-add_revision(struct conf_section *s, const char *deployment, const char *port)
+add_revision(struct conf_section *s, const char *deployment)
 {
-	const struct key *port_key = settings_key_find("port", IN_SERVICE);
-	struct conf_section *r = xcalloc(1, sizeof *r);
-
-	*r = (struct conf_section){.where = IN_REVISION,
-				   .title = xstrdup(KUBE_ANNOTATION_REVISION)};
-	set_value(r, settings_key_find("deployment", IN_REVISION), deployment);
-	if (port != NULL && conf_find(s, port_key->name) == NULL)
-		set_value(s, port_key, port);
-	s->sections = r;
-	s->sections_n = 1;
+	set_value(section_in(s, IN_REVISION, KUBE_ANNOTATION_REVISION),
+		  settings_key_find("deployment", IN_REVISION), deployment, 0);
 }
 
 static void
-add_mistakes(const struct conf_errors *errors, struct strbuf *why)
+add_port(struct conf_section *s, const char *port)
+{
+	const struct key *k = settings_key_find("port", IN_SERVICE);
+
+	if (port != NULL && conf_find(s, k->name) == NULL)
+		set_value(s, k, port, 0);
+}
+
+/* v: what the lines of the mistakes count, from 1. */
+static void
+add_mistakes(const struct conf_errors *errors, const struct kube_annotation *v, struct strbuf *why)
 {
 	size_t i;
 
-	for (i = 0; i < errors->n; i++)
-		strbuf_addf(why, "%s%s", i == 0 ? "" : "; ", errors->v[i].text);
+	for (i = 0; i < errors->n; i++) {
+		const struct conf_mistake *m = &errors->v[i];
+		const char *name = m->line == 0 ? "" : v[m->line - 1].name;
+
+		strbuf_addf(why, "%s%.*s%s%s", i == 0 ? "" : "; ",
+			    m->line == 0 ? 0 : (int)(strrchr(name, '.') - name), name,
+			    m->line == 0 ? "" : ": ", m->text);
+	}
 }
 
 struct service_conf *
@@ -159,13 +221,17 @@ kube_annotations_service(const struct settings *base, const char *name, const ch
 	size_t i;
 
 	*s = (struct conf_section){.where = IN_SERVICE, .title = xstrdup(name)};
+	add_revision(s, deployment);
 	for (i = 0; i < n; i++)
-		take_annotation(s, &v[i], &errors);
-	add_revision(s, deployment, port);
+		if (strchr(v[i].name, '.') != NULL)
+			take_part(s, &v[i], (unsigned)i + 1, &errors);
+		else
+			take_annotation(s, &v[i], &errors);
+	add_port(s, port);
 	svc = settings_found(base, s, &errors);
 	if (svc != NULL && errors.n > 0)
 		settings_found_free(&svc);
-	add_mistakes(&errors, why);
+	add_mistakes(&errors, v, why);
 	conf_errors_cut(&errors, 0);
 	free(errors.v);
 	conf_free(&s);

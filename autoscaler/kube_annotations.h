@@ -1,6 +1,8 @@
 /* kube_annotations - a service out of an object's annotations: `activator.dev/host`, and
  * one of the same name for each key that may stand in a service or revision of the conf
- * file.  The table of keys says which there are, and the check is that of the conf file.
+ * file; those of its rules and schedules as `activator.dev/rule.NAME.KEY`.  The table of
+ * keys says which there are, and the check is that of the conf file.  Not by annotations:
+ * what runs, and `traffic`, since one Deployment is one revision and has all of it.
  * Pure.  Thread: any. */
 #ifndef AUTOSCALER_KUBE_ANNOTATIONS_H
 #define AUTOSCALER_KUBE_ANNOTATIONS_H

@@ -87,6 +87,29 @@ def test_it_wakes_changes_and_goes(tmp_path):
             assert not told(kube, "hello") and not told(kube, "late")
 
 
+def test_rules_and_schedules(tmp_path):
+    """Who may wake it, and when it is there without being asked for."""
+    bots = {"activator.dev/rule.%s" % k: v for k, v in {
+        "bots.action": "serve_only", "bots.header": "user-agent", "bots.contains": "bot",
+        "a.action": "answer", "a.paths": "/robots.txt, /favicon.ico", "a.status": "204"}.items()}
+    with cluster(tmp_path) as kube:
+        kube.workload("hello", annotations={**notes(host="hello"), **bots})
+        with both(tmp_path, kube) as s:
+            assert s.get("hello", "/robots.txt")[0] == 204
+            status, fields, _ = s.get("hello", fields=[("User-Agent", "a bot")])
+            assert (status, fields["x-activator-reason"]) == (503, "not_active")
+            assert kube.replicas("hello") == 0
+            annotate(kube, "hello", **{"schedule.now.cron": "*/0 * * * *"})
+            wait_until(lambda: told(kube, "hello"), what="an Event")
+            assert told(kube, "hello")[0].startswith("schedule.now: cron: expected ")
+            annotate(kube, "hello", **{"schedule.now.cron": "* * * * *"})
+            wait_until(lambda: kube.replicas("hello") == 1, what="its time")
+            wait_until(lambda: s.get("hello", fields=[("User-Agent", "a bot")])[0] == 200,
+                       what="an answer to who may not wake it")
+            annotate(kube, "hello", **{"schedule.now.cron": None})
+            wait_until(lambda: kube.replicas("hello") == 0, what="zero")
+
+
 def test_who_waits_for_what_is_taken_away_hears_of_it(tmp_path):
     with cluster(tmp_path) as kube:
         kube.workload("hello", args=["--startup", "60s"], annotations=notes(host="hello"))

@@ -81,6 +81,26 @@ static const struct {
 	 "trusted_proxies: is not for annotations"},
 	{{{{"host", "a"}, {"waiting_page", "/etc/passwd"}}},
 	 "waiting_page: expected \"default\", got \"/etc/passwd\""},
+	/* of rules and schedules */
+	{{{{"host", "a"}, {"rule.bots.action", "sleep"}, {"schedule.day.cron", "now"}}},
+	 "schedule.day: cron: expected \"minute hour day month weekday\", like \"0 8 * * 1-5\", got "
+	 "\"now\"; rule.bots: action: expected \"wake\", \"serve_only\" or \"answer\", got "
+	 "\"sleep\""},
+	{{{{"host", "a"}, {"rule.bots.acton", "wake"}}},
+	 "rule.bots: acton: there is no such key; the nearest is \"action\""},
+	{{{{"host", "a"}, {"rule.bots.contains", "bot"}}},
+	 "rule.bots: contains: expected header beside it"},
+	{{{{"host", "a"}, {"schedule.day.duration", "1h"}}},
+	 "schedule \"day\": expected cron, got none"},
+	{{{{"host", "a"}, {"rule.action", "wake"}}}, "rule.action: expected rule.NAME.KEY"},
+	{{{{"host", "a"}, {"rule..action", "wake"}}}, "rule..action: expected rule.NAME.KEY"},
+	{{{{"host", "a"}, {"rule.", "wake"}}}, "rule.: expected rule.NAME.KEY"},
+	{{{{"host", "a"}, {"role.bots.action", "wake"}}},
+	 "role: there is no such section; the nearest is \"rule\" (in service)"},
+	{{{{"host", "a"}, {"traffic.v1.percent", "5"}}},
+	 "traffic.v1.percent: is not for annotations"},
+	{{{{"host", "a"}, {"revision.v2.target", "5"}}},
+	 "revision.v2.target: is not for annotations"},
 };
 
 static void
@@ -262,6 +282,41 @@ levels(void **state)
 	strbuf_fini(&why);
 }
 
+/* --- rules and schedules: in the order of their names --- */
+
+static void
+sections(void **state)
+{
+	static const struct annotations a = {{{"host", "a"},
+					      {"rule.2.x.paths", "/a, /b"},
+					      {"schedule.day.min_scale", "3"},
+					      {"rule.1.action", "serve_only"},
+					      {"rule.2.x.header", "user-agent"},
+					      {"schedule.day.cron", "0 8,9 * * mon-fri"}}};
+	struct settings *base = settings_of(BASE);
+	struct strbuf why;
+	struct service_conf *svc;
+
+	(void)state;
+	strbuf_init(&why, 0);
+	svc = service_of(base, &a, NULL, &why);
+	assert_string_equal(strbuf_str(&why), "");
+	assert_non_null(svc);
+	assert_int_equal(svc->rules_n, 2);
+	assert_string_equal(svc->rules[0].name, "1");
+	assert_string_equal(svc->rules[1].name, "2.x");
+	assert_int_equal(svc->rules[1].paths.n, 2);
+	assert_string_equal(svc->rules[1].paths.v[1], "/b");
+	assert_string_equal(svc->rules[1].header, "user-agent");
+	assert_int_equal(svc->revisions_n, 1);
+	assert_int_equal(svc->revisions[0].schedules_n, 1);
+	assert_string_equal(svc->revisions[0].schedules[0].name, "day");
+	assert_int_equal(svc->revisions[0].schedules[0].min_scale, 3);
+	settings_found_free(&svc);
+	strbuf_fini(&why);
+	settings_free(&base);
+}
+
 static void
 names(void **state)
 {
@@ -360,6 +415,7 @@ main(void)
 		cmocka_unit_test(mistakes_are_told),
 		cmocka_unit_test(each_key_has_an_annotation),
 		cmocka_unit_test(levels),
+		cmocka_unit_test(sections),
 		cmocka_unit_test(names),
 		cmocka_unit_test(who_may_claim_what),
 		cmocka_unit_test(allowances_that_are_none),
