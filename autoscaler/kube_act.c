@@ -1,7 +1,11 @@
 /* kube_act - what is changed in the cluster: the scale of a workload, and, before there
  * are to be fewer pods, the pod-deletion-cost of those that shall go, so that its
  * controller takes them.  Best effort by nature: servers before 1.21 do not look at the
- * cost, and whoever goes instead is seen by its deletionTimestamp. */
+ * cost, and whoever goes instead is seen by its deletionTimestamp.
+ * The others keep the cost that they have, and are not given their requests in flight for
+ * one: that would be a write for each pod and change of load (Kubernetes asks not to make
+ * costs of metrics, for its API server's sake), old before it is read, and would move
+ * nobody, since exactly those that bear our mark are asked to go. */
 #include <stdlib.h>
 #include <string.h>
 

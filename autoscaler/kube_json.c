@@ -394,7 +394,8 @@ is_printable(const char *s, bool may_blank)
 }
 
 /* "http://:8081/healthz", and a line "name: value" for each header; NULL: it cannot be
- * asked by us. */
+ * asked by us.  HTTPS is among those until the activator speaks TLS to instances: before
+ * that nobody could be sent to where such a probe looks. */
 static char *
 http_probe(const json_t *action, const json_t *container)
 {
