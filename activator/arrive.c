@@ -138,7 +138,7 @@ is_for_page(const struct conn *c, const struct request *r)
 	if (!waitpage_is_wanted(r->head->method, r->head->method_n, field_of_head, head))
 		return false;
 	f = limiter_failure(x->route->rev);
-	has_failed = f != NULL && c->w->now < f->until_ns;
+	has_failed = f != NULL && !f->is_parking && c->w->now < f->until_ns;
 	failure_unref(&f);
 	return !has_failed;
 }

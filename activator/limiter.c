@@ -310,6 +310,12 @@ enqueue_locked(struct revision *rev, struct waiter *w, bool at_head)
 		list_push(&rev->queue, &w->node);
 }
 
+static bool
+is_refusing(const struct failure *f, int64_t now_ns)
+{
+	return f != NULL && !f->is_parking && now_ns < f->until_ns;
+}
+
 struct instance *
 limiter_take_or_wait(struct revision *rev, struct waiter *w, bool at_head, int64_t now_ns,
 		     struct failure **failed)
@@ -330,8 +336,7 @@ limiter_take_or_wait(struct revision *rev, struct waiter *w, bool at_head, int64
 		waiting_add(rev, -1);
 		instance_ref(inst);
 		w->is_paced = is_paced;
-	} else if (rev->failure != NULL && now_ns < rev->failure->until_ns &&
-		   open_instances_locked(rev) == 0) {
+	} else if (is_refusing(rev->failure, now_ns) && open_instances_locked(rev) == 0) {
 		waiting_add(rev, -1);
 		*failed = rev->failure;
 		atomic_fetch_add_explicit(&rev->failure->refs, 1, memory_order_relaxed);
@@ -659,23 +664,23 @@ revision_reopen(struct revision *rev)
 }
 
 void
-revision_set_failure(struct revision *rev, const char *reason, const char *message,
-		     int64_t until_ns)
+revision_set_failure(struct revision *rev, const struct msg_failure *said, int64_t now_ns)
 {
 	struct failure *old, *f = NULL;
 	struct waiter *w;
 
-	if (reason != NULL) {
+	if (said != NULL) {
 		f = xcalloc(1, sizeof *f);
 		atomic_init(&f->refs, 1);
-		f->reason = xstrdup(reason);
-		f->message = xstrdup(message);
-		f->until_ns = until_ns;
+		f->reason = xstrdup(said->reason);
+		f->message = xstrdup(said->message);
+		f->until_ns = now_ns + said->retry_after_ms * CLK_MS;
+		f->is_parking = said->is_parking;
 	}
 	pthread_mutex_lock(&rev->lock);
 	old = rev->failure;
 	rev->failure = f;
-	if (f != NULL && open_instances_locked(rev) == 0)
+	if (f != NULL && !f->is_parking && open_instances_locked(rev) == 0)
 		while ((w = head_locked(rev)) != NULL)
 			grant_locked(rev, w, NULL, false);
 	pthread_mutex_unlock(&rev->lock);

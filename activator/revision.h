@@ -112,11 +112,12 @@ struct waiter {
 	uint64_t seq;	 /* order of entry into the queue */
 };
 
-/* The driver's word that it cannot start; immutable, refcounted. */
+/* The autoscaler's word that nothing can be started; immutable, refcounted. */
 struct failure {
 	_Atomic uint32_t refs;
 	char *reason, *message;
 	int64_t until_ns; /* clk_now() at which the back-off is over */
+	bool is_parking;  /* it may pass: refuses nobody before his time is over */
 };
 
 /* Phases of a cold start; each ends at what it is named by. */
@@ -241,10 +242,9 @@ bool instance_is_closed_by(const struct instance *, uint32_t why); /* any of SLO
  * slots are closed by SLOTS_REV_DRAIN.  False: busy, all as before. */
 NODISCARD bool revision_try_close(struct revision *);
 void revision_reopen(struct revision *);
-/* The driver cannot start it (reason NULL: it can again).  All that are parked hear
- * it, unless an instance is open. */
-void revision_set_failure(struct revision *, const char *reason, const char *message,
-			  int64_t until_ns);
+/* It cannot be started (NULL: it can again); f is borrowed.  All that are parked hear it,
+ * unless an instance is open or they are to stay parked. */
+void revision_set_failure(struct revision *, const struct msg_failure *f, int64_t now_ns);
 /* The prober's connected descriptor: hand it to the head of the queue with a slot.
  * True: taken, and with it the permit.  False: the caller keeps both.  The caller has
  * not opened SLOTS_UNREADY yet: this opens it. */

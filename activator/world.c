@@ -242,11 +242,7 @@ apply_instances(struct world *w, struct revision *rev, const struct msg_instance
 		post_sets(w, rev, set);
 	revision_publish(rev, set, &wish);
 	watch_all(w, rev);
-	if (m->failure != NULL)
-		revision_set_failure(rev, m->failure->reason, m->failure->message,
-				     clk_now() + m->failure->retry_after_ms * CLK_MS);
-	else
-		revision_set_failure(rev, NULL, NULL, 0);
+	revision_set_failure(rev, m->failure, clk_now());
 }
 
 void

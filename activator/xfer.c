@@ -669,6 +669,16 @@ go_on_fd(struct conn *c, struct instance *inst, int fd)
 	xfer_connected(c);
 }
 
+/* With why nothing was started, where the autoscaler has said so. */
+static void
+refuse_unstarted(struct conn *c)
+{
+	struct failure *f = limiter_failure(c->x.route->rev);
+
+	xfer_refuse(c, OUT_ACTIVATION_TIMEOUT, f == NULL ? NULL : f->message);
+	failure_unref(&f);
+}
+
 static void
 refuse_late(struct conn *c)
 {
@@ -680,7 +690,7 @@ refuse_late(struct conn *c)
 		 atomic_load_explicit(&x->shard->rev->is_external, memory_order_relaxed))
 		xfer_refuse(c, OUT_UPSTREAM_FAILED, "no instance could be reached");
 	else
-		xfer_refuse(c, OUT_ACTIVATION_TIMEOUT, NULL);
+		refuse_unstarted(c);
 }
 
 /* Granted too late, or a slot of an instance that is gone by now: to the next in line with

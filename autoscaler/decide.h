@@ -29,7 +29,7 @@
 	X(INITIAL_SCALE, "initial_scale")                                                          \
 	X(MIN_SCALE, "min_scale")                                                                  \
 	X(MAX_SCALE, "max_scale")                                                                  \
-	X(MAX_INSTANCES, "max_instances over all revisions")                                       \
+	X(MAX_INSTANCES, "max_instances over all revisions: those in use come first")                  \
 	X(FADING, "the averages would want more, but the load is fading")                          \
 	X(WAITED_FOR, "requests are parked: nothing is taken away")                                \
 	X(UP_RATE, "max_scale_up_rate")                                                            \

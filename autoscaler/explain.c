@@ -59,6 +59,8 @@ put_text(const struct revision *rev, struct strbuf *out)
 	int who;
 
 	put_line(rev, out);
+	if (rev->held_back != NULL)
+		strbuf_addf(out, "held back  requests wait, and %s\n", rev->held_back);
 	if (revision_is_dry(rev))
 		put_dryrun(&rev->dryrun, out);
 	strbuf_init(&advice, 0);
@@ -86,6 +88,7 @@ put_json(struct jput *j, const char *key, const struct revision *rev, bool is_wh
 	if (revision_is_decided(rev) && rev->why.n > 0)
 		jput_string(j, "rule", decide_rule_name(rev->out.rule));
 	jput_string(j, "why", sentence_of(rev));
+	jput_string_if(j, "held_back", rev->held_back);
 	jput_bool(j, "dry_run", revision_is_dry(rev));
 	if (brain_proposal(rev->brain) > 0)
 		jput_double(j, "proposed_target", brain_proposal(rev->brain));

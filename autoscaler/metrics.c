@@ -119,6 +119,10 @@ value_of(const struct row *row, enum metric_id id)
 		return (double)rev->failures;
 	case M_FAILING:
 		return rev->failure != NULL;
+	case M_HELD_BACK:
+		return rev->held_back != NULL;
+	case M_HELD_BACKS:
+		return (double)rev->held_backs;
 	case M_PROPOSED:
 		return brain_proposal(rev->brain);
 	case M_LEASE:

@@ -127,7 +127,7 @@ static void
 let_go(struct reconcile *r, struct revision *rev)
 {
 	scaledown_end_all(r, rev);
-	reconcile_wish(r, rev, 0);
+	reconcile_wish(r, rev, 0, 0);
 	r->told_total -= rev->told;
 	rev->told = 0;
 	rev->is_told = false;
@@ -216,6 +216,21 @@ bounded(struct reconcile *r, struct revision *rev, int64_t now)
 	return wish;
 }
 
+/* Of the wish, what does not give way to others that are asked (ceiling.h). */
+static uint32_t
+needed(const struct revision *rev, uint32_t wish)
+{
+	const struct scaling *s = &rev->conf->scaling;
+	const struct decide_view *v = &rev->view;
+	uint32_t least = MAX(s->min_scale, v->schedule_min);
+
+	if (v->in_flight + v->parked > 0 || v->is_asked || v->idle_s <= 0)
+		return wish;
+	if (!s->enable_scale_to_zero || v->busy_lease_s > 0)
+		least = MAX(least, 1u);
+	return MIN(least, wish);
+}
+
 void
 reconcile_decide(struct reconcile *r, struct revision *rev)
 {
@@ -232,10 +247,10 @@ reconcile_decide(struct reconcile *r, struct revision *rev)
 	revision_fill_view(rev, &rev->view, is_restarting, now);
 	rev->out = decide(&rev->conf->scaling, &rev->view, rev->decide, now);
 	wish = bounded(r, rev, now);
-	rev->decisions[rev->out.rule]++;
+	rev->rule = rev->out.rule;
 	rev->is_news = true;
 	if (!revision_is_dry(rev))
-		reconcile_wish(r, rev, wish);
+		reconcile_wish(r, rev, wish, needed(rev, wish));
 	else if (rev->dryrun.is_begun)
 		dryrun_take(&rev->dryrun, &rev->view, wish, now);
 	rev->is_changed |= rev->out.target < target || rev->out.target > target;
@@ -293,6 +308,7 @@ act(struct reconcile *r, struct revision *rev)
 {
 	uint32_t n;
 
+	reconcile_note_held_back(r, rev);
 	if (rev->is_external || !rev->is_known || !rev->is_told || revision_is_dry(rev))
 		return;
 	if (is_theirs(rev)) {
@@ -331,6 +347,7 @@ note(struct revision *rev)
 	if (!rev->is_news)
 		return;
 	rev->is_news = false;
+	rev->decisions[rev->out.rule]++;
 	why_note(&rev->why, &rev->out, &rev->view, wanted, clk_wall());
 	if (wanted == rev->logged)
 		return;

@@ -54,12 +54,15 @@ void reconcile_decide(struct reconcile *, struct revision *);
 /* Tell the driver, and the log. */
 void reconcile_tell(struct reconcile *, struct revision *, uint32_t n, const char *const *victims,
 		    size_t victims_n);
-/* What rev would have, were there no ceiling; it is `wanted` at once where all fit. */
-void reconcile_wish(struct reconcile *, struct revision *, uint32_t wish);
+/* What rev would have, were there no ceiling, and what of that it needs; the wish is
+ * `wanted` at once where all fit. */
+void reconcile_wish(struct reconcile *, struct revision *, uint32_t wish, uint32_t need);
 /* At the tail: who gets what where they do not. */
 void reconcile_share(struct reconcile *);
 /* How many of those wanted its driver may be told now. */
 uint32_t reconcile_room(const struct reconcile *, const struct revision *);
+/* Before it is acted on: do requests wait, and nothing may be started for them? */
+void reconcile_note_held_back(const struct reconcile *, struct revision *);
 /* A driver was told of less: others may be waiting for that. */
 void reconcile_room_made(struct reconcile *);
 

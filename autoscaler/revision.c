@@ -96,6 +96,7 @@ revision_free(struct revision **rp)
 	brain_free(&rev->brain);
 	why_fini(&rev->why);
 	failure_free(&rev->failure);
+	free(rev->held_back);
 	instances_free(rev->v, rev->n);
 	window_free(&rev->window);
 	demand_fini(&rev->demand);
@@ -549,21 +550,35 @@ is_draining(struct revision *rev, const char *id)
 	return false;
 }
 
+/* Why nothing is started although no driver has failed, or NULL. */
+static struct msg_failure *
+refusal(struct revision *rev, int64_t now_ns)
+{
+	static char dry_run[] = "dry_run", max_instances[] = "max_instances";
+	static char message[] = "dry_run = yes: nothing is started, and no instance runs";
+	struct msg_failure *f = &rev->failure_left;
+
+	if (revision_live(rev) > 0)
+		return NULL;
+	if (now_ns < rev->dry_until_ns)
+		*f = (struct msg_failure){.reason = dry_run,
+					  .message = message,
+					  .retry_after_ms = (rev->dry_until_ns - now_ns) / CLK_MS};
+	else if (rev->held_back != NULL)
+		*f = (struct msg_failure){
+			.reason = max_instances, .message = rev->held_back, .is_parking = true};
+	else
+		return NULL;
+	return f;
+}
+
 static struct msg_failure *
 failure_left(struct revision *rev, int64_t now_ns)
 {
-	static char reason[] = "dry_run";
-	static char message[] = "dry_run = yes: nothing is started, and no instance runs";
 	int64_t passed_ms = (now_ns - rev->failed_ns) / CLK_MS;
 
-	if (rev->failure == NULL && now_ns < rev->dry_until_ns && revision_live(rev) == 0) {
-		int64_t left_ms = (rev->dry_until_ns - now_ns) / CLK_MS;
-
-		rev->failure_left = (struct msg_failure){reason, message, left_ms};
-		return &rev->failure_left;
-	}
 	if (rev->failure == NULL)
-		return NULL;
+		return refusal(rev, now_ns);
 	rev->failure_left = *rev->failure;
 	rev->failure_left.retry_after_ms = MAX(rev->failure->retry_after_ms - passed_ms, 0);
 	return &rev->failure_left;

@@ -79,13 +79,16 @@ struct revision {
 	struct decide_state *decide;
 	struct decide_view view; /* that was decided on … */
 	struct decide_out out;
-	bool is_news; /* … and is to be noted and told at the tail */
+	enum decide_rule rule; /* out.rule where max_instances does not bind */
+	bool is_news;	       /* … and is to be noted and told at the tail */
 	struct why why;
 	uint32_t logged;      /* `wanted` as the log has it */
 	struct dryrun dryrun; /* with dry_run = yes: in place of all that follows */
 	int64_t dry_until_ns; /* clients are told that nothing will be started, if nothing runs */
 	uint32_t wish;	      /* out.wanted with what holds beside it: silence, leaving */
+	uint32_t need;	      /* of the wish, what does not give way to others */
 	uint32_t wanted;      /* its share of max_instances, else the wish */
+	char *held_back;      /* why requests wait and nothing may be started; NULL: may be */
 	bool is_told;
 	uint32_t told;		   /* what the driver was told last, once is_told */
 	struct list drains;	   /* struct drain */
@@ -96,6 +99,7 @@ struct revision {
 
 	/* counted */
 	uint64_t activations, failures, decisions[DECIDE_RULES_N], drains_done, drains_taken_back;
+	uint64_t held_backs;
 	struct metric_hist cold_starts;
 };
 

@@ -112,6 +112,7 @@ put_decision(struct jput *j, const struct revision *rev)
 		jput_u64(j, "scale", rev->scale);
 	if (rev->is_held)
 		jput_bool(j, "held_by_others", true);
+	jput_string_if(j, "held_back", rev->held_back);
 	jput_string(j, "rule", decide_rule_name(rev->out.rule));
 	jput_string(j, "why", decide_rule_text(rev->out.rule));
 	jput_bool(j, "panicking", rev->out.is_panicking);

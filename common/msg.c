@@ -70,6 +70,8 @@ put_failure(struct jput *j, const struct msg_failure *f)
 	jput_string(j, "reason", f->reason);
 	jput_string(j, "message", f->message);
 	jput_i64(j, "retry_after_ms", f->retry_after_ms);
+	if (f->is_parking)
+		jput_bool(j, "parking", true);
 	jput_object_end(j);
 }
 

@@ -62,6 +62,7 @@ struct msg_instance {
 struct msg_failure {
 	char *reason, *message; /* reason: one word for programs, such as "exited" */
 	int64_t retry_after_ms;
+	bool is_parking; /* it may pass: requests are parked, and who waits in vain hears it */
 };
 
 struct msg_instances {

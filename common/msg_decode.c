@@ -118,7 +118,8 @@ get_failure(const struct jget *at, struct msg_instances *s, struct err *e)
 	if (get_name(&failure, "reason", &s->failure->reason, e) < 0 ||
 	    jget_string(&failure, "message", JGET_MUST, &s->failure->message, e) < 0 ||
 	    jget_i64(&failure, "retry_after_ms", JGET_MAY, 0, DELAY_MS_MAX,
-		     &s->failure->retry_after_ms, e) < 0)
+		     &s->failure->retry_after_ms, e) < 0 ||
+	    jget_bool(&failure, "parking", JGET_MAY, &s->failure->is_parking, e) < 0)
 		return -1;
 	return 0;
 }

@@ -58,6 +58,43 @@ what_is_left_over_goes_where_most_is(void **state)
 	assert_share(U{4, 4}, U{0, 0}, U{0, 0}, 2, 0);
 }
 
+/* Items as {wish, need, has, since}; who gets what, in their order. */
+static void
+assert_shares(struct ceiling_item *v, const uint32_t *expected, size_t n, uint64_t most)
+{
+	uint32_t got[16];
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		v[i].owner = &got[i];
+	ceiling_share(v, n, most);
+	for (i = 0; i < n; i++)
+		*(uint32_t *)v[i].owner = v[i].share;
+	for (i = 0; i < n; i++)
+		assert_int_equal(got[i], expected[i]);
+}
+
+#define V (struct ceiling_item[])
+
+static void
+who_is_idle_gives_way(void **state)
+{
+	(void)state;
+	/* the third is asked: of those that are idle the one goes that was used last long ago */
+	assert_shares(V{{0, 1, 0, 1, 50, 0}, {0, 1, 0, 1, 20, 0}, {0, 1, 1, 0, 90, 0}},
+		      U{1, 0, 1}, 3, 2);
+	/* all are in use: they stay */
+	assert_shares(V{{0, 1, 1, 1, 50, 0}, {0, 1, 1, 1, 20, 0}, {0, 1, 1, 0, 10, 0}},
+		      U{1, 1, 0}, 3, 2);
+	/* nothing is left for two that are asked: the first that came */
+	assert_shares(V{{0, 1, 1, 0, 50, 0}, {0, 1, 1, 0, 20, 0}, {0, 1, 0, 1, 90, 0}},
+		      U{0, 1, 0}, 3, 1);
+	/* min_scale = 1 is kept, what is beyond it goes */
+	assert_shares(V{{0, 3, 1, 3, 50, 0}, {0, 9, 9, 0, 90, 0}}, U{1, 4}, 2, 5);
+	/* what nobody needs stays where it is */
+	assert_shares(V{{0, 3, 0, 3, 50, 0}, {0, 2, 2, 0, 90, 0}}, U{2, 2}, 2, 4);
+}
+
 /* Over random cases: never more than wished, the sum is what fits, and whoever gets
  * less than it wishes is at most one below anybody else. */
 static void
@@ -95,6 +132,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_wishes_little_gets_it),
 		cmocka_unit_test(what_is_left_over_goes_where_most_is),
+		cmocka_unit_test(who_is_idle_gives_way),
 		cmocka_unit_test(it_is_fair),
 	};
 

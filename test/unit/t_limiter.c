@@ -365,6 +365,9 @@ test_unseen(void **state)
 	assert_int_equal(revision_parked(w->rev), 0);
 }
 
+static const struct msg_failure crash = {
+	.reason = (char[]){"crash"}, .message = (char[]){"it exits"}, .retry_after_ms = 1};
+
 /* The driver's word reaches who waits and who comes, until its time is over; not while an
  * instance is open. */
 static void
@@ -375,22 +378,48 @@ test_failure(void **state)
 	struct failure *failed;
 
 	wait_for_slot(w, &v, &w->here, false);
-	revision_set_failure(w->rev, "crash", "it exits", 100);
+	revision_set_failure(w->rev, &crash, 0);
 	assert_ptr_equal(inbox_next(&w->here), &v);
 	assert_true(v.is_failed);
-	assert_null(limiter_take_or_wait(w->rev, &late, false, 99, &failed));
+	assert_null(limiter_take_or_wait(w->rev, &late, false, CLK_MS - 1, &failed));
 	assert_string_equal(failed->message, "it exits");
 	failure_unref(&failed);
-	assert_null(limiter_take_or_wait(w->rev, &late, false, 100, &failed));
+	assert_null(limiter_take_or_wait(w->rev, &late, false, CLK_MS, &failed));
 	assert_null(failed);
 	instance_open_slots(w->a, SLOTS_UNREADY);
 	assert_ptr_equal(inbox_next(&w->here), &late);
 	wait_for_slot(w, &v, &w->here, false);
-	revision_set_failure(w->rev, "crash", "it exits", 100);
+	revision_set_failure(w->rev, &crash, 0);
 	assert_null(inbox_next(&w->here));
 	limiter_cancel(&v);
 	limiter_decline(&late);
 	assert_int_equal(instance_in_flight(w->a), 0);
+}
+
+/* One that may pass refuses nobody, and is there for who has waited in vain. */
+static void
+test_failure_that_may_pass(void **state)
+{
+	const struct msg_failure full = {.reason = (char[]){"max_instances"},
+					 .message = (char[]){"all are in use"},
+					 .retry_after_ms = 1000,
+					 .is_parking = true};
+	struct world *w = *state;
+	struct waiter v;
+	struct failure *f;
+
+	wait_for_slot(w, &v, &w->here, false);
+	revision_set_failure(w->rev, &full, 0);
+	assert_null(inbox_next(&w->here));
+	assert_int_equal(revision_parked(w->rev), 1);
+	limiter_cancel(&v);
+	wait_for_slot(w, &v, &w->here, false);
+	f = limiter_failure(w->rev);
+	assert_string_equal(f->message, "all are in use");
+	failure_unref(&f);
+	limiter_cancel(&v);
+	revision_set_failure(w->rev, NULL, 0);
+	assert_null(limiter_failure(w->rev));
 }
 
 /* --- two threads and one slot --- */
@@ -958,6 +987,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_permits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unseen, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failure, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_failure_that_may_pass, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_wake_up_is_lost, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_order_over_threads, setup, teardown),
 		cmocka_unit_test(test_crowd),

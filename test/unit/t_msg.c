@@ -331,6 +331,7 @@ any_bytes_can_be_said(void **state)
 
 	(void)state;
 	strbuf_init(&out, 0);
+	f.is_parking = true;
 	msg_encode(&m, &out);
 	assert_null(strchr(strbuf_str(&out), '\n'));
 	decode(&back, strbuf_str(&out));
@@ -338,6 +339,7 @@ any_bytes_can_be_said(void **state)
 			    "tab\t\"q\" \\ \x01 \x7f \xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd \xc3\xa9 "
 			    "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd \xf0\x9f\x98\x80 "
 			    "\xef\xbf\xbd\xef\xbf\xbd\n\r");
+	assert_true(back.u.instances.failure->is_parking);
 	msg_fini(&back);
 	strbuf_fini(&out);
 }

@@ -945,7 +945,9 @@ a_restart_takes_up_what_is_there_and_waits(void **state)
 static void
 a_failure_is_passed_on_with_what_is_left_to_wait(void **state)
 {
-	struct msg_failure f = {(char[]){"exited"}, (char[]){"exit status 1"}, 10000};
+	struct msg_failure f = {.reason = (char[]){"exited"},
+				.message = (char[]){"exit status 1"},
+				.retry_after_ms = 10000};
 	struct revision *rev = reconcile_find(w.r, "a/v1");
 	struct msg_instances m;
 
@@ -1004,6 +1006,45 @@ under_a_ceiling_nobody_gets_a_second_while_one_has_none(void **state)
 	say(1, "{\"type\":\"stats\",\"period_ms\":1000,\"revisions\":[]}");
 	UNTIL(b->wanted == 0, 20);
 	UNTIL(a->wanted == 4, 5); /* all fit again */
+}
+
+/* b/v1 is asked when a/v1 has all that may be: told so while that is in use; what is idle
+ * gives way at once, though its window is far from empty. */
+static void
+who_is_idle_gives_way_to_who_is_asked(void **state)
+{
+	struct revision *a, *b;
+
+	(void)state;
+	w.conf.scaling.stable_window = 60 * CLK_S;
+	set_services(2, 1);
+	a = reconcile_find(w.r, "a/v1");
+	b = reconcile_find(w.r, "b/v1");
+	tell_view_of("b/v1");
+	connect_peer(1);
+	w.peer[1].concurrency = 1;
+	activate(1, 1);
+	round_of_news();
+	w.peer[1].parked = 0;
+	UNTIL(w.n == 1, 10);
+	seconds(2);
+	forget_sent();
+	w.other_parked = 1;
+	say(1, "{\"type\":\"activate\",\"revision\":\"b/v1\",\"parked\":1,\"seq\":1}");
+	seconds(5);
+	assert_int_equal(a->wanted, 1);
+	assert_int_equal(b->wanted, 0);
+	assert_int_equal(b->out.rule, DECIDE_MAX_INSTANCES);
+	assert_non_null(strstr(b->held_back, "all instances of other revisions are in use"));
+	assert_true(was_sent("\"reason\":\"max_instances\""));
+	assert_true(was_sent("\"parking\":true"));
+	assert_int_equal(b->held_backs, 1);
+	assert_int_equal(w.calls.len, 0);
+	w.peer[1].concurrency = 0;
+	UNTIL(b->told == 1, 3);
+	assert_null(b->held_back);
+	assert_int_equal(w.told, 0);
+	assert_string_equal(strbuf_str(&w.calls), "0 b/v1=1 ");
 }
 
 static void
@@ -1072,6 +1113,7 @@ main(void)
 		T(a_restart_takes_up_what_is_there_and_waits),
 		T(a_failure_is_passed_on_with_what_is_left_to_wait),
 		T(under_a_ceiling_nobody_gets_a_second_while_one_has_none),
+		T(who_is_idle_gives_way_to_who_is_asked),
 		T(a_revision_that_is_gone_is_forgotten),
 		T(who_leaves_decides_nothing_more),
 	};
