@@ -75,6 +75,18 @@ decide_state_free(struct decide_state **sp)
 	*sp = NULL;
 }
 
+bool
+decide_was_initial(const struct decide_state *st)
+{
+	return st->was_initial;
+}
+
+void
+decide_set_initial(struct decide_state *st)
+{
+	st->was_initial = true;
+}
+
 double
 decide_total(const struct scaling *s, uint32_t container_concurrency, double override)
 {
@@ -313,8 +325,12 @@ delay_down(int64_t delay, struct decide_state *st, int64_t now, struct decide_ou
 }
 
 /* Nobody is served or waits: may the last instance go?  Its window must be empty and the
- * grace over, both counted since the last request, for we are always in the path: nothing
- * has to be switched over before it goes.  What was learned takes the place of both. */
+ * grace over, both counted since the last request.  In the reference the grace comes after
+ * the window, for the route to be switched to the activator; where that is in the path
+ * always (target-burst-capacity -1), as ours is, it is over before it begins (knative.md
+ * 2.7).  So here it adds nothing to the window, and one that is longer still holds.
+ * Retention is counted from the empty window, as there.  What was learned takes the place
+ * of all three. */
 static void
 to_zero(const struct scaling *s, const struct decide_view *v, struct decide_out *o)
 {

@@ -76,6 +76,10 @@ struct decide_view {
 struct decide_state; /* opaque, one per revision; survives between calls */
 NODISCARD struct decide_state *decide_state_new(void);
 void decide_state_free(struct decide_state **);
+/* initial_scale has been reached: it is for a revision that is new, so it does not apply
+ * again, nor after a restart of ours to whoever is told so. */
+bool decide_was_initial(const struct decide_state *);
+void decide_set_initial(struct decide_state *);
 
 struct decide_out {
 	uint32_t wanted;

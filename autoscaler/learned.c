@@ -30,6 +30,7 @@ struct record {
 	struct idleness_data idle;
 	struct gradient_data target;
 	double latency_s, start_s; /* < 0: unknown */
+	bool was_initial;
 };
 
 struct learned {
@@ -97,6 +98,7 @@ read_record(const struct jget *j, struct record *r, struct err *e)
 	    get_ms(j, "unloaded_ms", &r->target.unloaded_s, e) == 0 &&
 	    get_ms(j, "latency_ms", &r->latency_s, e) == 0 &&
 	    get_ms(j, "start_ms", &r->start_s, e) == 0 &&
+	    jget_bool(j, "was_initial", JGET_MAY, &r->was_initial, e) == 0 &&
 	    (bins == NULL || read_bins(bins, r->idle.bins, e) == 0))
 		rc = 0;
 	r->idle.beyond = MIN(r->idle.beyond, 1000000u);
@@ -216,6 +218,8 @@ teach(struct revision *rev, struct record *r)
 	brain_import_idleness(rev->brain, &r->idle, now);
 	brain_import_target(rev->brain, &r->target, now);
 	revision_teach(rev, r->latency_s, r->start_s);
+	if (r->was_initial)
+		decide_set_initial(rev->decide);
 }
 
 void
@@ -281,6 +285,8 @@ put_revision(struct strbuf *out, const struct revision *rev, int64_t wall_ms)
 		jput_double(&j, "latency_ms", revision_latency_s(rev) * 1000);
 	if (revision_start_s(rev) >= 0)
 		jput_double(&j, "start_ms", revision_start_s(rev) * 1000);
+	if (decide_was_initial(rev->decide))
+		jput_bool(&j, "was_initial", true);
 	jput_object_end(&j);
 	strbuf_adds(out, "\n");
 }
@@ -291,7 +297,7 @@ has_learned(const struct revision *rev)
 {
 	return rev->conf->scaling.keep_warm == KEEP_WARM_LEARNED ||
 	       rev->conf->scaling.slow_brain != SLOW_OFF || revision_latency_s(rev) >= 0 ||
-	       revision_start_s(rev) >= 0;
+	       revision_start_s(rev) >= 0 || decide_was_initial(rev->decide);
 }
 
 static void

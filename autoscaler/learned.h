@@ -1,5 +1,6 @@
 /* learned - what was learned of each revision, kept in state_dir over a restart of ours:
- * idle times, the slow brain's target, response and start-up times.  Days of watching
+ * idle times, the slow brain's target, response and start-up times, and that it is not
+ * new (initial_scale).  Days of watching
  * would be lost else, and a target that falls back to the configured one for a minute is
  * a minute of overload.  One JSON object a line; what cannot be read is left out, and the
  * log says so.

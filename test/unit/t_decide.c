@@ -426,6 +426,11 @@ bounds(void **state)
 	expect(decide(&s, &idle, st, CLK_S), 2, DECIDE_INITIAL_SCALE);
 	idle.ready = 0;
 	expect(decide(&s, &idle, st, 10 * CLK_S), 0, DECIDE_IDLE);
+	assert_true(decide_was_initial(st));
+	decide_state_free(&st);
+	st = decide_state_new(); /* a restart of ours, told what the one before knew */
+	decide_set_initial(st);
+	expect(decide(&s, &idle, st, CLK_S), 0, DECIDE_IDLE);
 	decide_state_free(&st);
 }
 

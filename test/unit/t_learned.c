@@ -57,6 +57,7 @@ learn(struct revision *rev)
 	brain_import_idleness(rev->brain, &idle, now);
 	brain_import_target(rev->brain, &target, now);
 	revision_teach(rev, 0.125, 1.5);
+	decide_set_initial(rev->decide);
 }
 
 static void
@@ -77,6 +78,7 @@ is_learned(const struct revision *rev)
 	assert_true(target.age_ns >= 3600 * CLK_S && target.age_ns < 3700 * CLK_S);
 	assert_true(fabs(revision_latency_s(rev) - 0.125) < 1e-9);
 	assert_true(fabs(revision_start_s(rev) - 1.5) < 1e-9);
+	assert_true(decide_was_initial(rev->decide));
 }
 
 /* A file of what `a` has learned. */
@@ -116,6 +118,7 @@ over_a_restart(void **state)
 	learned_teach(l, r);
 	is_learned(reconcile_find(r, "a/v1"));
 	assert_true(revision_latency_s(reconcile_find(r, "b/v1")) < 0);
+	assert_false(decide_was_initial(reconcile_find(r, "b/v1")->decide));
 	learned_close(&l);
 	reconcile_free(&r);
 }
