@@ -17,11 +17,12 @@
 #define DELAY_EACH (200 * CLK_US) /* of all probes together */
 #define OPEN_MOST 512		  /* connections at a time */
 #define OPEN_HANGING 384	  /* of these, to instances that gave no sign the last time */
+#define ROUND_MOST 4		  /* begun in one round of the loop: a wake-up may wait behind */
 #define STATUS_BYTES 12		  /* "HTTP/1.1 200" */
 
 enum probe_state {
 	PROBE_WAITING, /* for its timer */
-	PROBE_QUEUED,  /* for another one to end: too many are open */
+	PROBE_QUEUED,  /* for another one to end, or the next round: they are too many */
 	PROBE_CONNECTING,
 	PROBE_READING /* the answer to its GET */
 };
@@ -50,8 +51,13 @@ struct prober {
 	size_t probed;
 	size_t open[2]; /* by is_hanging */
 	uint64_t probes;
+	uint64_t round; /* loop_round() when one was last begun */
+	unsigned begun; /* in that round */
+	struct loop_timer next_round;
 	bool is_feeding;
 };
+
+static void on_next_round(void *prober);
 
 struct prober *
 prober_new(struct loop *loop, const struct prober_ops *ops, void *arg)
@@ -63,15 +69,21 @@ prober_new(struct loop *loop, const struct prober_ops *ops, void *arg)
 	p->arg = arg;
 	list_init(&p->queued[false]);
 	list_init(&p->queued[true]);
+	loop_timer_init(&p->next_round, loop, on_next_round, p);
 	return p;
 }
 
 void
 prober_free(struct prober **pp)
 {
-	CHECK(*pp == NULL || (*pp)->probed == 0);
-	free(*pp);
+	struct prober *p = *pp;
+
 	*pp = NULL;
+	if (p == NULL)
+		return;
+	CHECK(p->probed == 0);
+	loop_timer_fini(&p->next_round);
+	free(p);
 }
 
 size_t
@@ -143,17 +155,28 @@ static void start(struct probe *);
 static bool
 may_open(const struct prober *p, bool is_hanging)
 {
-	return p->open[false] + p->open[true] < OPEN_MOST &&
+	return !list_empty(&p->queued[is_hanging]) &&
+	       p->open[false] + p->open[true] < OPEN_MOST &&
 	       (!is_hanging || p->open[true] < OPEN_HANGING);
+}
+
+/* Where one delay holds for many, they are all due at once: so they would stay together. */
+static bool
+may_begin(struct prober *p)
+{
+	uint64_t round = loop_round(p->loop);
+
+	if (p->round != round)
+		p->begun = 0;
+	p->round = round;
+	return p->begun < ROUND_MOST;
 }
 
 static void
 feed_some(struct prober *p, bool is_hanging)
 {
-	struct list_node *node;
-
-	while (may_open(p, is_hanging) && (node = list_pop(&p->queued[is_hanging])) != NULL)
-		start(container_of(node, struct probe, node));
+	while (may_open(p, is_hanging) && may_begin(p))
+		start(container_of(list_pop(&p->queued[is_hanging]), struct probe, node));
 }
 
 static void
@@ -165,6 +188,14 @@ feed(struct prober *p)
 	feed_some(p, false);
 	feed_some(p, true);
 	p->is_feeding = false;
+	if (may_open(p, false) || may_open(p, true))
+		loop_timer_set(&p->next_round, 0);
+}
+
+static void
+on_next_round(void *arg)
+{
+	feed(arg);
 }
 
 /* Its descriptor is gone, by whatever way. */
@@ -396,6 +427,7 @@ start(struct probe *b)
 	}
 	b->state = PROBE_CONNECTING;
 	b->prober->open[b->is_hanging]++;
+	b->prober->begun++;
 	b->prober->probes++;
 	if (connect(b->fd, (const struct sockaddr *)&addr.ss, addr.len) < 0 &&
 	    errno != EINPROGRESS) {
@@ -409,12 +441,9 @@ start(struct probe *b)
 static void
 start_or_queue(struct probe *b)
 {
-	if (may_open(b->prober, b->is_hanging)) {
-		start(b);
-		return;
-	}
 	b->state = PROBE_QUEUED;
 	list_push(&b->prober->queued[b->is_hanging], &b->node);
+	feed(b->prober);
 }
 
 static void

@@ -26,6 +26,7 @@ struct loop {
 	struct event_base *base;
 	bool is_running;
 	bool is_more; /* loop_go_on(): the next round does not wait */
+	uint64_t rounds;
 	atomic_bool is_stopped;
 
 	/* mailbox: pushed by any thread, taken whole by this one */
@@ -146,6 +147,7 @@ loop_once(struct loop *l, bool nowait)
 {
 	nowait = nowait || l->is_more;
 	l->is_more = false;
+	l->rounds++;
 	event_base_loop(l->base, EVLOOP_ONCE | (nowait ? EVLOOP_NONBLOCK : 0));
 	run_tail(l);
 }
@@ -157,6 +159,12 @@ loop_run(struct loop *l)
 	while (!atomic_load_explicit(&l->is_stopped, memory_order_acquire))
 		loop_once(l, false);
 	l->is_running = false;
+}
+
+uint64_t
+loop_round(const struct loop *l)
+{
+	return l->rounds;
 }
 
 static void

@@ -22,6 +22,9 @@ void loop_run(struct loop *);
 /* One round; waits for an event unless `nowait`.  For tests and shutdown. */
 void loop_once(struct loop *, bool nowait);
 void loop_stop(struct loop *); /* any thread */
+/* Counts the rounds: who does something for many in one of them lets the others have
+ * their turn by going on in the next. */
+uint64_t loop_round(const struct loop *);
 
 /* Mailbox.  A mail is embedded in what it is about; it is the loop's from post to
  * the call of fn, which runs on the loop's thread, in the order of posting.  The

@@ -306,6 +306,36 @@ test_permit(void **state)
 	limiter_permit_back(w->inst);
 }
 
+/* One delay holds for all that are probed, so that they are due together: whoever is to be
+ * heard in between, a wake-up above all, waits for a few of them and not for all. */
+static void
+test_many_are_not_probed_in_one_round(void **state)
+{
+	enum { N = 100, FEW = 4 };
+	struct world *w = *state;
+	struct instance *v[N];
+	uint64_t before, begun;
+	size_t i;
+
+	for (i = 0; i < N; i++) {
+		v[i] = instance_new(w->rev, "b", &w->inst->addr);
+		v[i]->is_listed = true;
+		prober_watch(w->prober, v[i]);
+	}
+	assert_int_equal(prober_probed(w->prober), N);
+	assert_int_equal(prober_probes(w->prober), FEW);
+	while (prober_probes(w->prober) < (uint64_t)5 * N) {
+		before = prober_probes(w->prober);
+		loop_once(w->loop, false);
+		begun = prober_probes(w->prober) - before;
+		assert_true(begun <= FEW);
+	}
+	for (i = 0; i < N; i++) {
+		prober_forget(w->prober, v[i]);
+		instance_unref(&v[i]);
+	}
+}
+
 static void
 test_delay(void **state)
 {
@@ -562,6 +592,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_the_dead_leave_room_for_the_living, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_oneself_is_no_instance, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many_are_not_probed_in_one_round, setup,
+						teardown),
 		cmocka_unit_test(test_delay),
 	};
 
