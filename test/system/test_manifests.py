@@ -275,5 +275,6 @@ def test_the_readme_names_what_is_there():
     for path in named:
         assert os.path.exists(os.path.join(ROOT, path)), path
     keys = {name for name, _, _ in keys_table()} | {"host"}
-    assert set(re.findall(r"activator\.dev/(\w+)", section)) <= keys
+    # KEY, or rule.NAME.KEY
+    assert set(re.findall(r"activator\.dev/(?:(?:rule|schedule)\.\w+\.)?(\w+)", section)) <= keys
     assert "image: activator:" in section  # what kustomize prints, and sed replaces
