@@ -187,7 +187,8 @@ system: all $(B)/test/drive build/test/calls/calls.so ## system tests (pytest): 
 		--dist loadgroup test/system $(PYTEST_ARGS)
 
 # The same tests as a part of `system`, but with a real API server behind them.
-KUBE_TESTS := test/system/test_fake_kube.py $(wildcard test/system/test_kubernetes*.py)
+KUBE_TESTS := $(wildcard test/system/test_fake_kube.py test/system/test_kubernetes*.py \
+		test/system/test_manifests.py)
 
 test-kubernetes: ## the tests of the kubernetes driver on the control plane that KUBECONFIG names
 	@if [ -z "$$KUBECONFIG" ]; then echo "skipped: KUBECONFIG names no cluster"; else \
