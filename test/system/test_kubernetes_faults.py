@@ -1,5 +1,9 @@
 """What an API server does to its clients on bad days, with the fake: broken streams,
 rotated tokens, missing rights, refusals that ask for patience."""
+import base64
+import json
+import subprocess
+
 import pytest
 
 from cluster import IS_REAL, cluster
@@ -23,6 +27,57 @@ def test_a_token_that_rotates(tmp_path):
             kube.control("revoke", token=kube.token)
             assert s.get("other")[0] == 200
             assert len(kube.seen(status=401)) <= 2  # read again, sent once more
+
+
+def flattened(kube, **cluster_more):
+    """The administrator's kubeconfig in one piece, as `kubectl config view --flatten` shows it."""
+    with open(kube.kubeconfig) as f:
+        conf = json.load(f)
+    for part in (conf["clusters"][0]["cluster"], conf["users"][0]["user"]):
+        for key in "certificate-authority", "client-certificate", "client-key":
+            if key in part:
+                with open(part.pop(key), "rb") as f:
+                    part[key + "-data"] = base64.b64encode(f.read()).decode()
+    conf["clusters"][0]["cluster"].update(cluster_more)
+    path = kube.path + "/flattened.kubeconfig"
+    with open(path, "w") as f:
+        json.dump(conf, f)
+    return path
+
+
+def other_authority(kube):
+    """Of the same name as the right one."""
+    pem = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+         "-subj", "/CN=fake-ca", "-keyout", kube.path + "/other.key"], check=True,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+    return base64.b64encode(pem).decode()
+
+
+@pytest.mark.parametrize("wrong", ["authority", "name"])
+def test_a_server_that_is_another_one_hears_nothing(tmp_path, wrong):
+    with cluster(tmp_path) as kube:
+        kube.workload("hello")
+        more = {"tls-server-name": "kubernetes.example"} if wrong == "name" else \
+            {"certificate-authority-data": other_authority(kube)}
+        before = kube.control("log")["last"]
+        with both(tmp_path, kube, service("hello", kube), flattened(kube, **more)) as s, \
+                s.connect() as c:
+            c.request("GET", "/", "hello")
+            wait_until(lambda: "does not answer" in s.autoscaler.text(), what="a word of it")
+            said = next(line for line in s.autoscaler.text().split("\n") if "not answer" in line)
+            assert "certificate" in said, said
+            ours = [r for r in kube.control("log", since=before)["requests"]
+                    if r["path"] == "/version" or r["method"] == "PATCH"]
+            assert not ours and kube.replicas("hello") == 0
+
+
+def test_a_server_by_another_name_and_a_kubeconfig_in_one_piece(tmp_path):
+    with cluster(tmp_path) as kube:
+        kube.workload("hello")
+        config = flattened(kube, **{"tls-server-name": "kubernetes.default.svc"})
+        with both(tmp_path, kube, service("hello", kube), config) as s:
+            assert s.get("hello")[0] == 200
 
 
 EVERYTHING = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]
