@@ -577,6 +577,21 @@ set_instance(struct instance *inst, unsigned how)
 	}
 }
 
+/* For a second, nothing can be started. */
+static void
+fail(struct revision *rev, bool is_parking)
+{
+	char reason[] = "start_failed", message[] = "no";
+	const struct msg_failure f = {
+		.reason = reason,
+		.message = message,
+		.retry_after_ms = CLK_S / CLK_MS,
+		.is_parking = is_parking,
+	};
+
+	revision_set_failure(rev, &f, world.now);
+}
+
 /* What the control loop does to a revision, or descriptors that are short. */
 static void
 set_world(unsigned how)
@@ -594,10 +609,10 @@ set_world(unsigned how)
 		offer_connection(world.inst[i]);
 		break;
 	case 12:
-		revision_set_failure(world.rev[i], "start_failed", "no", world.now + CLK_S);
+		fail(world.rev[i], (how & 4) != 0);
 		break;
 	case 11:
-		revision_set_failure(world.rev[i], NULL, NULL, 0);
+		revision_set_failure(world.rev[i], NULL, world.now);
 		break;
 	default:
 		set_instance(world.inst[i], how % 4);
@@ -692,7 +707,7 @@ clean_up(void)
 		peer_close(&peers[i]);
 	world.bounds.max_sockets = SOCKETS;
 	for (i = 0; i < 2; i++) {
-		revision_set_failure(world.rev[i], NULL, NULL, 0);
+		revision_set_failure(world.rev[i], NULL, world.now);
 		set_instance(world.inst[i], 3);
 		set_instance(world.inst[i], 1);
 		atomic_store(&world.inst[i]->busy_until, 0);
