@@ -112,9 +112,11 @@ def test_a_killed_autoscaler_finds_who_waits(tmp_path):
     with running(tmp_path, HELLO % "1s", autoscaler="orphan_timeout = 20s") as s, parked(s) as c:
         wait_until(lambda: "instance started" in s.autoscaler.text(), what="an instance")
         s.autoscaler.kill()
+        wait_until(lambda: s.metric("activator_link_up") == 0, what="the link's loss")
         s.start_autoscaler()
         assert c.response()[0] == 200
         assert stats(s, "s")["requests"] == 1
+        wait_until(lambda: s.metric("activator_link_up") == 1, what="the link")
 
 
 class Second:

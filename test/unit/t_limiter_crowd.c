@@ -1,0 +1,453 @@
+/* Many threads with many requests that come, leave and give back at random, while instances
+ * come and go: whenever all of them stand still, slots, connections and waiters are held
+ * against each other.  Promise 3. */
+#include "test/unit/unit.h"
+
+#include <sched.h>
+#include <stdatomic.h>
+
+#include "activator/revision.h"
+
+#define THREADS 4
+#define REQUESTS 40 /* of each */
+#define INSTANCES 3
+#define LIMIT 2
+#define ROUNDS 30
+#define STEPS 4000
+
+enum what { IDLE, WAITING, PERMIT, HOLDING };
+
+struct request {
+	struct waiter waiter;
+	enum what what;
+	struct instance *inst; /* HOLDING: with a reference, a slot and a connection */
+};
+
+struct crowd {
+	struct loop *control;
+	struct revision *rev;
+	struct instance *v[INSTANCES];
+	struct instance_set *set;
+	pthread_barrier_t barrier;
+	pthread_mutex_t quiet; /* held: nobody disturbs */
+	atomic_bool has_moved;
+	_Atomic uint32_t holding, with_slot, idle, ended;
+	_Atomic uint32_t overlap[INSTANCES], conns[INSTANCES], sheds[INSTANCES];
+	_Atomic uint64_t served, parked, left, declined;
+};
+
+struct member {
+	struct crowd *c;
+	pthread_t thread;
+	struct loop *loop;
+	struct inbox inbox;
+	struct request v[REQUESTS];
+	uint32_t idle[INSTANCES], sheds[INSTANCES];
+	uint64_t last_seq;
+	uint32_t random;
+};
+
+static void
+on_demand(struct loop_mail *mail)
+{
+	struct revision *rev = revision_demand_taken(mail);
+
+	revision_unref(&rev);
+}
+
+static struct instance *
+make_instance(struct revision *rev, const char *id)
+{
+	struct addr addr;
+
+	assert_int_equal(addr_set(&addr, "127.0.0.1", 1, NULL), 0);
+	return instance_new(rev, id, &addr);
+}
+
+static uint32_t
+chance(struct member *m, uint32_t n)
+{
+	m->random = m->random * 1664525 + 1013904223;
+	return (m->random >> 8) % n;
+}
+
+static int
+index_of(const struct crowd *c, const struct instance *inst)
+{
+	int i = 0;
+
+	while (c->v[i] != inst)
+		i++;
+	return i;
+}
+
+/* It has a slot and a connection: never more than the limit of either. */
+static void
+hold(struct member *m, struct request *r)
+{
+	int i = index_of(m->c, r->inst);
+
+	CHECK(atomic_fetch_add(&m->c->overlap[i], 1) < LIMIT);
+	r->what = HOLDING;
+}
+
+static void
+open_conn(struct member *m, struct request *r)
+{
+	CHECK(atomic_fetch_add(&m->c->conns[index_of(m->c, r->inst)], 1) < LIMIT);
+	r->waiter.has_permit = false;
+	hold(m, r);
+}
+
+static void
+close_conn(struct member *m, struct instance *inst)
+{
+	atomic_fetch_sub(&m->c->conns[index_of(m->c, inst)], 1);
+	limiter_permit_back(inst);
+}
+
+/* r has a slot of r->inst: an idle connection, a new one, or waiting for one. */
+static void
+connect_(struct member *m, struct request *r)
+{
+	int i = index_of(m->c, r->inst);
+
+	if (m->idle[i] > 0) {
+		m->idle[i]--;
+		hold(m, r);
+		return;
+	}
+	r->waiter.inst = instance_ref(r->inst);
+	if (!limiter_permit(&r->waiter)) {
+		r->what = PERMIT;
+		atomic_fetch_add(&m->c->sheds[i], 1);
+		return;
+	}
+	instance_unref(&r->waiter.inst);
+	open_conn(m, r);
+}
+
+static void
+begin(struct member *m, struct request *r)
+{
+	struct failure *failed;
+
+	r->waiter = (struct waiter){.fd = -1, .inbox = &m->inbox};
+	r->inst = limiter_try_take(m->c->rev, m->c->set, chance(m, 1 << 24));
+	if (r->inst != NULL) {
+		instance_ref(r->inst);
+	} else {
+		r->inst = limiter_take_or_wait(m->c->rev, &r->waiter, false, 0, &failed);
+	}
+	if (r->inst != NULL) {
+		connect_(m, r);
+		return;
+	}
+	r->what = WAITING;
+	atomic_fetch_add(&m->c->parked, 1);
+}
+
+static void
+finish(struct member *m, struct request *r)
+{
+	struct instance *inst = r->inst;
+	int i = index_of(m->c, inst);
+
+	atomic_fetch_sub(&m->c->overlap[i], 1);
+	if (limiter_may_idle(inst) && chance(m, 4) > 0) {
+		m->idle[i]++;
+		limiter_give_back(inst);
+		if (!limiter_may_idle(inst) && m->idle[i] > 0) {
+			m->idle[i]--;
+			close_conn(m, inst);
+		}
+	} else {
+		close_conn(m, inst);
+		limiter_give_back(inst);
+	}
+	instance_unref(&r->inst);
+	r->what = IDLE;
+	atomic_fetch_add(&m->c->served, 1);
+}
+
+static void
+leave(struct member *m, struct request *r)
+{
+	limiter_cancel(&r->waiter);
+	if (r->what == PERMIT)
+		instance_unref(&r->inst);
+	CHECK(r->waiter.fd < 0);
+	r->what = IDLE;
+	atomic_fetch_add(&m->c->left, 1);
+}
+
+static void
+take_grant(struct member *m, struct waiter *w)
+{
+	struct request *r = container_of(w, struct request, waiter);
+
+	atomic_store(&m->c->has_moved, true);
+	if (r->what == WAITING) {
+		CHECK(w->seq >= m->last_seq); /* no overtaking */
+		m->last_seq = w->seq;
+		r->inst = w->inst;
+		if (chance(m, 10) == 0) {
+			limiter_decline(w);
+			r->inst = NULL;
+			r->what = IDLE;
+			atomic_fetch_add(&m->c->declined, 1);
+			return;
+		}
+		w->inst = NULL;
+		connect_(m, r);
+	} else {
+		CHECK(r->what == PERMIT && w->has_permit);
+		instance_unref(&w->inst);
+		open_conn(m, r);
+	}
+}
+
+/* What others have sent. */
+static void
+look(struct member *m)
+{
+	struct waiter *w;
+	int i;
+
+	loop_once(m->loop, true);
+	while ((w = inbox_next(&m->inbox)) != NULL)
+		take_grant(m, w);
+	for (i = 0; i < INSTANCES; i++) {
+		uint32_t n = atomic_load(&m->c->sheds[i]);
+
+		if (n == m->sheds[i])
+			continue;
+		m->sheds[i] = n;
+		atomic_store(&m->c->has_moved, true);
+		for (; m->idle[i] > 0; m->idle[i]--)
+			close_conn(m, m->c->v[i]);
+	}
+}
+
+static void
+step(struct member *m, uint32_t n)
+{
+	struct request *r = &m->v[chance(m, n)];
+	uint32_t i;
+
+	for (i = 0; i < n && r->what != HOLDING; i++) /* most leave with an answer */
+		r = &m->v[chance(m, n)];
+	switch (r->what) {
+	case IDLE:
+		begin(m, r);
+		break;
+	case WAITING:
+	case PERMIT:
+		if (chance(m, 50) == 0)
+			leave(m, r);
+		break;
+	case HOLDING:
+		finish(m, r);
+		break;
+	}
+	look(m);
+}
+
+/* Until nothing is on its way any more. */
+static void
+settle(struct member *m, bool is_first)
+{
+	bool goes_on;
+
+	do {
+		pthread_barrier_wait(&m->c->barrier);
+		if (is_first)
+			atomic_store(&m->c->has_moved, false);
+		pthread_barrier_wait(&m->c->barrier);
+		look(m);
+		pthread_barrier_wait(&m->c->barrier);
+		goes_on = atomic_load(&m->c->has_moved);
+	} while (goes_on);
+}
+
+static void
+count_mine(struct member *m)
+{
+	int i;
+
+	for (i = 0; i < REQUESTS; i++) {
+		atomic_fetch_add(&m->c->holding, m->v[i].what == HOLDING);
+		atomic_fetch_add(&m->c->with_slot,
+				 m->v[i].what == HOLDING || m->v[i].what == PERMIT);
+	}
+	for (i = 0; i < INSTANCES; i++)
+		atomic_fetch_add(&m->c->idle, m->idle[i]);
+}
+
+/* All stand still: the counts of the limiter against those of the requests. */
+static void
+check(struct crowd *c)
+{
+	struct limiter_count n;
+
+	limiter_count(c->rev, &n);
+	CHECK(n.slots == atomic_load(&c->with_slot));
+	CHECK(n.slots - n.permits_queued == atomic_load(&c->holding));
+	CHECK(n.conns == atomic_load(&c->holding) + atomic_load(&c->idle));
+	CHECK(n.slots_most <= LIMIT && n.conns_most <= LIMIT);
+	CHECK(n.queued == 0 || n.open_free == 0);
+	CHECK(n.permits_queued == 0);
+	atomic_store(&c->holding, 0);
+	atomic_store(&c->with_slot, 0);
+	atomic_store(&c->idle, 0);
+}
+
+static void
+stand_still(struct member *m, bool is_first)
+{
+	if (is_first)
+		pthread_mutex_lock(&m->c->quiet);
+	settle(m, is_first);
+	count_mine(m);
+	pthread_barrier_wait(&m->c->barrier);
+	if (is_first) {
+		check(m->c);
+		pthread_mutex_unlock(&m->c->quiet);
+	}
+	pthread_barrier_wait(&m->c->barrier);
+}
+
+static void
+end_all(struct member *m)
+{
+	int i;
+
+	for (i = 0; i < REQUESTS; i++)
+		if (m->v[i].what == HOLDING)
+			finish(m, &m->v[i]);
+		else if (m->v[i].what != IDLE)
+			leave(m, &m->v[i]);
+	look(m);
+}
+
+static void *
+run(void *arg)
+{
+	struct member *m = arg;
+	bool is_first = m->random == 0;
+	int i, round;
+
+	inbox_set_current(&m->inbox);
+	for (round = 0; round < ROUNDS; round++) {
+		for (i = 0; i < STEPS; i++) /* by turns: hardly any wait, most do */
+			step(m, round % 2 == 0 ? 2 : REQUESTS);
+		stand_still(m, is_first);
+	}
+	for (round = 0; round < 4; round++) {
+		end_all(m);
+		settle(m, is_first);
+	}
+	for (i = 0; i < INSTANCES; i++)
+		for (; m->idle[i] > 0; m->idle[i]--)
+			close_conn(m, m->c->v[i]);
+	inbox_set_current(NULL);
+	atomic_fetch_add(&m->c->ended, 1);
+	return NULL;
+}
+
+/* Meanwhile instances come and go, and drains are tried. */
+static void
+disturb(struct crowd *c)
+{
+	uint32_t random = 7;
+
+	while (atomic_load(&c->ended) < THREADS) {
+		struct instance *inst = c->v[random % INSTANCES];
+
+		random = (random * 1664525 + 1013904223) & 0xffffff;
+		pthread_mutex_lock(&c->quiet);
+		instance_close_slots(inst, SLOTS_DRAIN);
+		sched_yield();
+		instance_open_slots(inst, SLOTS_DRAIN);
+		if (revision_try_close(c->rev))
+			revision_reopen(c->rev);
+		pthread_mutex_unlock(&c->quiet);
+		sched_yield();
+		loop_once(c->control, true);
+	}
+}
+
+static void
+start_crowd(struct crowd *c, struct member *m)
+{
+	struct err e;
+	int i;
+
+	c->control = loop_new(&e);
+	c->rev = revision_new("s/v1", 1, c->control, on_demand);
+	for (i = 0; i < INSTANCES; i++)
+		c->v[i] = make_instance(c->rev, (char[]){(char)('a' + i), '\0'});
+	c->set = instance_set_new(c->v, INSTANCES);
+	revision_publish(
+		c->rev, instance_set_ref(c->set),
+		&(struct revision_wish){.wanted = INSTANCES, .container_concurrency = LIMIT});
+	for (i = 0; i < INSTANCES; i++)
+		instance_open_slots(c->v[i], SLOTS_UNREADY);
+	pthread_barrier_init(&c->barrier, NULL, THREADS);
+	pthread_mutex_init(&c->quiet, NULL);
+	for (i = 0; i < THREADS; i++) {
+		m[i].c = c;
+		m[i].random = (uint32_t)i;
+		m[i].loop = loop_new(&e);
+		inbox_init(&m[i].inbox, m[i].loop);
+	}
+	for (i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&m[i].thread, NULL, run, &m[i]), 0);
+}
+
+static void
+test_crowd(void **state)
+{
+	struct crowd *c = xcalloc(1, sizeof *c);
+	struct member *m = xcalloc(THREADS, sizeof *m);
+	struct limiter_count n;
+	int i;
+
+	(void)state;
+	start_crowd(c, m);
+	disturb(c);
+	for (i = 0; i < THREADS; i++)
+		pthread_join(m[i].thread, NULL);
+	limiter_count(c->rev, &n);
+	assert_int_equal(n.slots + n.conns + n.queued, 0);
+	assert_true(c->parked > 0 && c->left > 0 && c->declined > 0);
+	printf("served %llu, of %llu parked %llu left and %llu declined\n",
+	       (unsigned long long)c->served, (unsigned long long)c->parked,
+	       (unsigned long long)c->left, (unsigned long long)c->declined);
+	for (i = 0; i < THREADS; i++) {
+		loop_once(m[i].loop, true);
+		inbox_fini(&m[i].inbox);
+		loop_free(&m[i].loop);
+	}
+	revision_publish(c->rev, instance_set_new(NULL, 0), &(struct revision_wish){.wanted = 0});
+	instance_set_unref(&c->set);
+	for (i = 0; i < INSTANCES; i++)
+		instance_unref(&c->v[i]);
+	loop_once(c->control, true);
+	revision_unref(&c->rev);
+	loop_free(&c->control);
+	pthread_barrier_destroy(&c->barrier);
+	pthread_mutex_destroy(&c->quiet);
+	free(m);
+	free(c);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_crowd),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
