@@ -201,6 +201,7 @@ struct upstream {
 	size_t in_seen;
 	struct shard *shard; /* ABANDONED: where its slot is counted */
 	int64_t until_ns;    /* IDLE, ABANDONED: when it is closed */
+	int64_t abort_ns;    /* ABANDONED: how long its body may go on */
 	int64_t connect_ns;  /* when connecting began */
 	int64_t idle_ns;     /* how long it may lie in the pool */
 	uint32_t read_size;  /* of the next read: smaller towards a slow client */

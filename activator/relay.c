@@ -554,7 +554,7 @@ relay_drop(struct upstream *u)
 		}
 		io_expect(&u->io);
 		if (!had_head && u->is_head_read) { /* from now on it has abort_timeout */
-			u->until_ns = u->w->now + u->w->conf->limits.abort_timeout;
+			u->until_ns = u->w->now + u->abort_ns;
 			timeq_set(&u->w->timeq, &u->timer, u->until_ns);
 		}
 	}

@@ -241,7 +241,8 @@ upstream_abandon(struct upstream *u, struct conn *c)
 		u->is_head_read = true;
 		u->framing = FRAMING_CLOSE;
 	}
-	u->until_ns = u->w->now + (u->is_head_read ? l->abort_timeout : l->response_timeout);
+	u->abort_ns = l->abort_timeout;
+	u->until_ns = u->w->now + (u->is_head_read ? u->abort_ns : l->response_timeout);
 	timeq_set(&u->w->timeq, &u->timer, u->until_ns);
 	io_shutdown(&u->io);
 	relay_drop(u);

@@ -71,7 +71,7 @@ def instance():
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory, instance):
     with running(tmp_path_factory.mktemp("faults"), SERVICES.replace("PORT", str(instance.port)).replace("LATE", str(LATE_S)),
-                 activator="connections_per_client = 20", workers=1) as s:
+                 activator="connections_per_client = 20 abort_timeout = 1h", workers=1) as s:
         yield s
 
 
@@ -150,7 +150,8 @@ def test_a_client_leaves_at_every_byte(stack, instance, how):
         else:
             c.close()
     # Nothing of them is left, and the one slot is free.
-    wait_until(lambda: stack.metric('activator_revision_in_flight{revision="one/v1"}') == 0,
+    wait_until(lambda: stack.metric("activator_connections") == 0 and
+               stack.metric('activator_revision_in_flight{revision="one/v1"}') == 0,
                what="the slot")
     with stack.connect() as c:
         c.sendall(whole)
@@ -277,15 +278,18 @@ def test_a_slot_is_free_when_the_instance_is_done(stack, instance):
         assert second.response()[2] == b"ok"
 
 
-def test_a_response_that_nobody_reads_is_reset(stack, instance):
-    """Its slot is free after abort_timeout, however long its body goes on."""
-    ends = []
+@pytest.mark.parametrize("leaves", ["before its head", "within its body"])
+def test_a_response_that_nobody_reads_is_reset(stack, instance, leaves):
+    """Its slot is free after the service's abort_timeout, however long its body goes on."""
+    ends, held, go_on = [], threading.Event(), threading.Event()
 
     def answer(fd, data):
         if b"/long" not in data:
             fd.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
             fd.close()
             return
+        held.set()
+        go_on.wait(20 * SLOW)
         fd.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\nx")
         try:
             while True:
@@ -297,7 +301,12 @@ def test_a_response_that_nobody_reads_is_reset(stack, instance):
     instance.answer = answer
     with stack.connect() as first:
         first.request("GET", "/long", "one")
-        assert first.head()[0] == "HTTP/1.1 200 OK"
+        assert held.wait(20 * SLOW)
+        if leaves == "within its body":
+            go_on.set()
+            assert first.head()[0] == "HTTP/1.1 200 OK"
+    wait_until(lambda: stack.metric("activator_connections") == 0, what="its leaving")
+    go_on.set()
     with stack.connect() as second:
         second.request("GET", "/", "one")
         assert second.response()[2] == b"ok"
