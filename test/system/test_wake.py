@@ -65,6 +65,17 @@ def test_autoscaler_dies_and_returns(tmp_path):
         wait_until(lambda: not s.instances(), what="zero, decided by the second one")
 
 
+def test_the_next_autoscaler_stops_what_nobody_asks_for(tmp_path):
+    """It was started by the one before, and is adopted: all that the next one knows."""
+    services = HELLO.replace('"300ms"', '"1ms"')
+    with running(tmp_path, services, autoscaler="orphan_timeout = 60s") as s:
+        assert s.get("hello")[0] == 200
+        s.autoscaler.kill()
+        s.start_autoscaler()
+        wait_until(lambda: not s.instances(), what="zero instances")
+        assert s.autoscaler.text().count("scaled to zero") == 1
+
+
 def test_parked_while_the_autoscaler_is_away(tmp_path):
     with running(tmp_path, HELLO) as s:
         s.autoscaler.kill()
