@@ -7,12 +7,15 @@
  * nothing moves.  When all have been done, what either side has seen must be right:
  *
  *   client    responses to its requests, in their order, each whole; or a connection
- *             that was visibly cut.  A clean end inside a response is a lie.
+ *             that was visibly cut.  A clean end inside a response is a lie, and one that
+ *             was given to another request is worse: each request's target is a mark,
+ *             which its response repeats.
  *   instance  requests that read as one message each; no POST more often than sent
  *   worker    no connection, slot or parked request is left over
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +40,10 @@ struct peer {
 	struct strbuf sent, got;
 	size_t taken; /* of sent, by the socket */
 	bool is_eof, is_reset, is_failed, is_deaf, has_left;
+	unsigned asked_n; /* of a client: marked requests */
 };
+
+#define MARK 2 /* which client, which of its requests */
 
 static struct {
 	struct settings *settings;
@@ -54,6 +60,7 @@ static struct {
 
 static struct peer clients[CLIENTS], peers[PEERS];
 static size_t peers_n;
+static bool is_raw; /* bytes of the input's own were sent: they may forge a mark */
 static struct h1_head head;
 
 static int64_t
@@ -198,8 +205,10 @@ static void
 peer_open(struct peer *p, int fd)
 {
 	static const int small = 8192; /* so that what is not read soon stands still */
+	static const int on = 1;       /* what is sent is there, before the next step is done */
 
 	*p = (struct peer){.fd = fd};
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
 	strbuf_init(&p->sent, 0);
 	strbuf_init(&p->got, 0);
@@ -365,6 +374,7 @@ body_size(enum framing framing, uint64_t length, const struct h1_head *h, const 
 
 struct asked {
 	bool is_head, is_upgrade, is_http10;
+	char mark[MARK]; /* "": none */
 };
 
 /* The next whole request head in buf, or 0. */
@@ -378,6 +388,14 @@ next_request(const char *buf, size_t n, struct request *r)
 	    request_read(r, &head) != OUT_OK)
 		return 0;
 	return (size_t)head_n;
+}
+
+static void
+read_mark(const struct h1_head *h, char mark[MARK])
+{
+	memset(mark, 0, MARK);
+	if (h->target_n == 1 + MARK)
+		memcpy(mark, h->target + 1, MARK);
 }
 
 /* What was asked for, in order; *posts: how often with POST. */
@@ -395,9 +413,10 @@ read_asked(const struct strbuf *sent, struct asked *asked, size_t most, unsigned
 		if (head_n == 0)
 			break;
 		*posts += head.method_n == 4 && memcmp(head.method, "POST", 4) == 0;
-		asked[count++] = (struct asked){.is_head = r.is_head_method,
-						.is_upgrade = r.is_upgrade,
-						.is_http10 = r.is_http10};
+		asked[count] = (struct asked){.is_head = r.is_head_method,
+					      .is_upgrade = r.is_upgrade,
+					      .is_http10 = r.is_http10};
+		read_mark(&head, asked[count++].mark);
 		body_n = body_size(r.framing, r.length, &head, buf + head_n,
 				   sent->len - at - head_n);
 		if (body_n < 0)
@@ -405,6 +424,18 @@ read_asked(const struct strbuf *sent, struct asked *asked, size_t most, unsigned
 		at += head_n + (size_t)body_n;
 	}
 	return count;
+}
+
+/* Is the parsed response the one to a? */
+static void
+check_mark(const struct asked *a)
+{
+	uint32_t i;
+
+	for (i = 0; i < head.n && !is_raw; i++)
+		if (field_is(head.fields[i].name, head.fields[i].name_n, "x-mark"))
+			CHECK(a != NULL && head.fields[i].value_n == MARK &&
+			      memcmp(head.fields[i].value, a->mark, MARK) == 0);
 }
 
 /* Responses in their order, each whole, or a cut that can be seen. */
@@ -424,6 +455,7 @@ check_client(const struct peer *p, const struct asked *asked, size_t asked_n)
 		if (head_n == 0)
 			break;
 		CHECK(h1_parse_response(&head, data + at, (size_t)head_n, H1_FIELDS_MAX) == H1_OK);
+		check_mark(a);
 		CHECK(response_read(&r, &head, a != NULL && a->is_head,
 				    a != NULL && a->is_upgrade) == 0);
 		if (r.status == 101)
@@ -514,6 +546,70 @@ static const char *const responses[] = {
 	"HTTP/1.1 500 No\r\nContent-Length: 0\r\nKeep-Alive: timeout=1\r\n\r\n",
 	"HTTP/1.1 200 OK\r\nContent-Le",
 };
+
+/* The request with a mark for its target. */
+static void
+ask(struct peer *c, const char *text)
+{
+	const char *target = strstr(text, " / ");
+	const char mark[MARK] = {(char)('0' + (c - clients)), (char)('A' + c->asked_n)};
+
+	if (target == NULL) {
+		peer_send(c, text, strlen(text));
+		return;
+	}
+	target += 2;
+	peer_send(c, text, (size_t)(target - text));
+	peer_send(c, mark, MARK);
+	peer_send(c, target, strlen(target));
+	c->asked_n++;
+}
+
+/* The mark of the last request that an instance has got; "": it has none, or is no request
+ * that we would take. */
+static void
+last_mark(const struct peer *p, char mark[MARK])
+{
+	size_t at = 0;
+	ssize_t body_n = 0;
+
+	for (memset(mark, 0, MARK); at < p->got.len && body_n >= 0; at += (size_t)body_n) {
+		struct request r;
+		size_t head_n = next_request(p->got.data + at, p->got.len - at, &r);
+
+		memset(mark, 0, MARK);
+		if (head_n == 0)
+			return;
+		read_mark(&head, mark);
+		at += head_n;
+		body_n = body_size(r.framing, r.length, &head, p->got.data + at, p->got.len - at);
+	}
+}
+
+/* The response, with the mark of what it answers where it begins. */
+static void
+answer(struct peer *p, const char *text)
+{
+	const char *fields = strstr(text, "\r\n") + 2;
+	char mark[MARK];
+
+	last_mark(p, mark);
+	if (mark[0] != '\0' && strncmp(text, "HTTP/", 5) == 0) {
+		peer_send(p, text, (size_t)(fields - text));
+		peer_send(p, "X-Mark: ", 8);
+		peer_send(p, mark, MARK);
+		peer_send(p, "\r\n", 2);
+		text = fields;
+	}
+	peer_send(p, text, strlen(text));
+}
+
+static void
+send_raw(struct peer *p, const uint8_t *data, size_t n)
+{
+	is_raw = true;
+	peer_send(p, data, n);
+}
 
 static void
 send_much(struct peer *p)
@@ -633,12 +729,11 @@ step(const uint8_t *data, size_t size)
 		client_open(c);
 	switch (what) {
 	case 0:
-		peer_send(c, data + 2, n);
+		send_raw(c, data + 2, n);
 		return 2 + n;
 	case 1:
 	case 2:
-		peer_send(c, requests[how % ARRAY_LEN(requests)],
-			  strlen(requests[how % ARRAY_LEN(requests)]));
+		ask(c, requests[how % ARRAY_LEN(requests)]);
 		break;
 	case 3:
 		leave(c, how);
@@ -650,12 +745,11 @@ step(const uint8_t *data, size_t size)
 		send_much(c);
 		break;
 	case 6:
-		peer_send(p, data + 2, n);
+		send_raw(p, data + 2, n);
 		return 2 + n;
 	case 7:
 	case 8:
-		peer_send(p, responses[how % ARRAY_LEN(responses)],
-			  strlen(responses[how % ARRAY_LEN(responses)]));
+		answer(p, responses[how % ARRAY_LEN(responses)]);
 		break;
 	case 9:
 		leave(p, how);
@@ -752,19 +846,20 @@ forget_peers(void)
 	for (i = 0; i < peers_n; i++)
 		peer_free(&peers[i]);
 	peers_n = 0;
+	is_raw = false;
 }
 
 /* A world whose requests reach no instance would find nothing, and say nothing of it. */
 static void
 check_world(void)
 {
-	static const char wanted[] = "HTTP/1.1 200 OK\r\n";
+	static const char wanted[] = "HTTP/1.1 200 OK\r\nX-Mark: 0A\r\n";
 
 	client_open(&clients[0]);
-	peer_send(&clients[0], requests[0], strlen(requests[0]));
+	ask(&clients[0], requests[0]);
 	settle();
 	CHECK(peers_n == 1);
-	peer_send(&peers[0], responses[0], strlen(responses[0]));
+	answer(&peers[0], responses[0]);
 	settle();
 	CHECK(clients[0].got.len > strlen(wanted) &&
 	      memcmp(clients[0].got.data, wanted, strlen(wanted)) == 0);
