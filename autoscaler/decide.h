@@ -4,8 +4,9 @@
  * Rules and defaults: Knative's KPA (pkg/autoscaler/scaling), except where the
  * comments of decide.c say what is done better and why.
  *
- * After a restart (is_restarting, one stable window long) nothing is scaled down: what is
- * found running is wanted until a whole window is known.  Up it decides at once.
+ * After a restart (is_restarting, one stable window long) nothing that was found running is
+ * scaled down: it is wanted until a whole window is known.  Up it decides at once, and what
+ * it starts itself it may stop.
  * Who gets what where the wishes of all revisions pass max_instances: ceiling.h.
  * Thread: the caller's. */
 #ifndef AUTOSCALER_DECIDE_H
@@ -70,7 +71,8 @@ struct decide_view {
 	double learned_keep_s;	 /* stay warm that long since idle; < 0: not learned */
 	bool is_learned_prewarm; /* the learned policy wants one instance now */
 	bool is_asked;		 /* an activator sent `activate` and nothing answers */
-	bool is_restarting;	 /* the autoscaler has not seen a stable window since its start */
+	bool is_restarting;	 /* the autoscaler has not seen a stable window since its start … */
+	uint32_t found;		 /* … when so many were running */
 };
 
 struct decide_state; /* opaque, one per revision; survives between calls */

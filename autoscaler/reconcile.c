@@ -282,7 +282,7 @@ static void
 take_up(struct reconcile *r, struct revision *rev)
 {
 	rev->is_told = true;
-	rev->told = rev->has_scale ? rev->scale : revision_live(rev);
+	rev->told = rev->found = rev->has_scale ? rev->scale : revision_live(rev);
 	r->told_total += rev->told;
 	if (rev->told == 0)
 		return;

@@ -514,6 +514,7 @@ revision_fill_view(const struct revision *rev, struct decide_view *view, bool is
 		.start_s = revision_start_s(rev),
 		.busy_lease_s = busy_lease_s(rev, now_ns),
 		.is_restarting = is_restarting,
+		.found = rev->found,
 	};
 	view->is_asked = demand_is_asked(&rev->demand) && view->ready == 0;
 	fill_averages(rev, view, now_ns);

@@ -89,6 +89,7 @@ struct revision {
 	uint32_t need;	      /* of the wish, what does not give way to others */
 	uint32_t wanted;      /* its share of max_instances, else the wish */
 	char *held_back;      /* why requests wait and nothing may be started; NULL: may be */
+	uint32_t found;	      /* running when we saw it first */
 	bool is_told;
 	uint32_t told;		   /* what the driver was told last, once is_told */
 	struct list drains;	   /* struct drain */

@@ -22,7 +22,8 @@
 	X("proposed_target", v->target_override, v->target_override > 0)                           \
 	X("busy_lease_s", v->busy_lease_s, v->busy_lease_s > 0)                                    \
 	X("schedule_min", v->schedule_min, v->schedule_min > 0)                                    \
-	X("learned_keep_s", v->learned_keep_s, v->learned_keep_s >= 0)
+	X("learned_keep_s", v->learned_keep_s, v->learned_keep_s >= 0)                             \
+	X("found", v->found, v->is_restarting && v->found > 0)
 
 void
 why_fini(struct why *w)

@@ -369,6 +369,23 @@ after_a_restart_nothing_goes_until_enough_is_known(void **state)
 	close_stage(&s);
 }
 
+/* One that has just been started itself found nothing: its guess is no less corrected. */
+static void
+after_a_restart_that_found_nothing(void **state)
+{
+	struct stage *s = open_stage();
+
+	(void)state;
+	restart(s);
+	go_on(s, 370 * CLK_MS);
+	s->begun_ns = s->now;
+	ask(s, BURST, 5 * CLK_MS);
+	go_on(s, s->now + CLK_S);
+	assert_int_equal(most_until(s, INT64_MAX), 3);
+	assert_int_equal(at(s, s->ready_ns + 100 * CLK_MS)->wanted, 1);
+	close_stage(&s);
+}
+
 /* Up it decides at once, and what is idle stays as well. */
 static void
 after_a_restart_more_is_wanted_at_once(void **state)
@@ -419,6 +436,7 @@ main(void)
 		cmocka_unit_test(known_all_is_wanted_at_once),
 		cmocka_unit_test(as_good_as_the_best_number_by_hand),
 		cmocka_unit_test(after_a_restart_nothing_goes_until_enough_is_known),
+		cmocka_unit_test(after_a_restart_that_found_nothing),
 		cmocka_unit_test(after_a_restart_more_is_wanted_at_once),
 		cmocka_unit_test(a_restart_while_requests_are_parked),
 	};
