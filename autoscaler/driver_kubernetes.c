@@ -458,7 +458,8 @@ kubernetes_instance_answers(struct driver *driver, const char *id)
 }
 
 /* The server answers again: watches that were silent meanwhile may hang on one that is
- * gone (a server that is told to end keeps them open). */
+ * gone (a server that is told to end keeps them open), and what it did not answer is asked
+ * again. */
 static void
 on_back(int64_t since_ns, void *arg)
 {
@@ -481,6 +482,14 @@ on_back(int64_t since_ns, void *arg)
 
 		for (i = 0; i < s->n; i++)
 			kube_watch_check(s->streams[i]->watch, since_ns);
+	}
+	LIST_FOREACH(&d->fleets, node, tmp) {
+		struct kube_fleet *f = container_of(node, struct kube_fleet, node);
+
+		if (!f->is_unanswered)
+			continue;
+		kube_scale_retry(&f->scale);
+		kube_touch(f);
 	}
 }
 

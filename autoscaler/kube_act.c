@@ -208,6 +208,7 @@ on_scale_answer(const struct kube_answer *a, void *arg)
 	int64_t now = clk_now(), delay;
 
 	f->patch = NULL;
+	f->is_unanswered = a->status == 0;
 	if (a->status == 200 || a->status == 201) {
 		take_scale(f, a, now);
 	} else {

@@ -21,6 +21,7 @@
 #define NORMAL_MOST 8 /* at a time */
 #define WARM_N 2      /* connections that are kept open */
 #define WARM_EVERY (15 * CLK_S)
+#define AWAY_EVERY CLK_S /* while it does not answer */
 #define WARM_TIMEOUT (5 * CLK_S)
 #define CONNECT_MS 5000L
 #define IDLE_AGE_S 80L		    /* servers close after 90 s */
@@ -289,6 +290,8 @@ note_presence(struct kube_http *h, bool is_there, const char *why)
 		h->away_since_ns = clk_now();
 		log_warn(NULL, "API server does not answer", "server=%s err=%s", h->config->server,
 			 why);
+		if (h->warm_n == 0) /* it is asked after from now on */
+			loop_timer_set(&h->warm, AWAY_EVERY);
 	}
 	if (!is_there)
 		return;
@@ -375,12 +378,13 @@ on_done(CURL *easy, CURLcode result, void *arg)
 	struct kube_request *r = arg;
 	struct kube_http *h = r->h;
 	bool is_answered = result == CURLE_OK || r->is_refused;
-	/* A stream that breaks off says nothing: a new one will. */
-	bool is_telling = is_answered || r->priority != KUBE_STREAM;
+	bool is_telling;
 	char why[CURL_ERROR_SIZE];
 	long status = 0;
 
 	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+	/* A stream that had begun and breaks off says nothing: a new one will. */
+	is_telling = is_answered || r->priority != KUBE_STREAM || status == 0;
 	snprintf(why, sizeof why, "%s", failure_text(r, result));
 	leave(r);
 	if (result != CURLE_OK || !try_again(r, status)) {
@@ -556,7 +560,7 @@ on_warm(const struct kube_answer *a, void *arg)
 
 	(void)a;
 	if (--h->warm_n == 0)
-		loop_timer_set(&h->warm, h->away_since_ns != 0 ? CLK_S : WARM_EVERY);
+		loop_timer_set(&h->warm, h->away_since_ns != 0 ? AWAY_EVERY : WARM_EVERY);
 }
 
 static const struct kube_call_ops warm_ops = {.on_done = on_warm};

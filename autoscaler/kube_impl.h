@@ -151,6 +151,7 @@ struct kube_fleet {
 	char **victims; /* NULL-terminated uids, or NULL */
 	struct kube_request *patch;
 	int64_t patch_ns;	  /* when it was sent */
+	bool is_unanswered;	  /* the last one */
 	struct kube_request *get; /* of the scale, where the object does not tell */
 	bool is_get_due;
 	int64_t get_ns;	  /* not before */

@@ -180,3 +180,9 @@ kube_scale_failed(struct kube_scale *s, int64_t now_ns, int64_t delay)
 	s->is_unsure = true;
 	s->retry_ns = now_ns + delay;
 }
+
+void
+kube_scale_retry(struct kube_scale *s)
+{
+	s->retry_ns = 0;
+}

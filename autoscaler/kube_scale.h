@@ -65,6 +65,8 @@ bool kube_scale_answered(struct kube_scale *, uint32_t n, const char *rv, int64_
 			 uint32_t random);
 /* It has not, or we do not know; not again before `delay` has passed. */
 void kube_scale_failed(struct kube_scale *, int64_t now_ns, int64_t delay);
+/* What made it fail is over: the rest of the delay is not waited for. */
+void kube_scale_retry(struct kube_scale *);
 
 /* Whether version a is older than b; versions that are no numbers never are. */
 bool kube_rv_is_older(const char *a, const char *b);

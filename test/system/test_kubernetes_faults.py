@@ -159,6 +159,21 @@ def test_a_watch_that_ends_is_the_first_sign_of_life(tmp_path):
             assert s.autoscaler.process.poll() is None
 
 
+def test_one_that_is_away_is_asked_after(tmp_path):
+    """Whoever waits for it goes on as soon as it is back, not when its own next try is due."""
+    with cluster(tmp_path) as kube:
+        kube.workload("hello")
+        with both(tmp_path, kube, service("hello", kube)) as s:
+            wait_until(lambda: len(kube.seen(path="/version")) == 2, what="warm connections")
+            kube.fault({"reset": True}, verb="patch")
+            with s.connect() as parked:
+                parked.request("GET", "/", "hello")
+                wait_until(lambda: "does not answer" in s.autoscaler.text(), what="a word of it")
+                wait_until(lambda: "answers again" in s.autoscaler.text(), 10, "a word of it")
+                kube.heal()
+                assert parked.response()[0] == 200
+
+
 @pytest.mark.parametrize("version", ["1.20", "1.36"])
 def test_streams_in_pieces_and_large_objects(tmp_path, version):
     """Lines that come in pieces of 7 bytes, in the midst of characters; an object of 1 MiB;

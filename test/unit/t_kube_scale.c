@@ -6,7 +6,7 @@
 
 /* One step: what happens, and what holds after it. */
 struct step {
-	enum { WISH, SEE, SEND, ANSWER, FAIL, GONE, SYNC, SYNCED, TIME } what;
+	enum { WISH, SEE, SEND, ANSWER, FAIL, RETRY, GONE, SYNC, SYNCED, TIME } what;
 	uint32_t n;
 	const char *rv;
 	bool is_foreign; /* said by SEE or ANSWER */
@@ -33,6 +33,9 @@ take(struct kube_scale *s, const struct step *step)
 		return kube_scale_answered(s, step->n, step->rv, now_ns, UINT32_MAX);
 	case FAIL:
 		kube_scale_failed(s, now_ns, CLK_S);
+		return false;
+	case RETRY:
+		kube_scale_retry(s);
 		return false;
 	case SYNC:
 		kube_scale_sync(s);
@@ -149,6 +152,10 @@ what_failed_is_tried_again_and_may_have_happened(void **state)
 	PLAY(false, {SEE, 0, "1", false, NONE}, {WISH, 1, NULL, false, 1},
 	     {SEND, 1, NULL, false, NONE}, {FAIL, 0, NULL, false, LATER},
 	     {WISH, 2, NULL, false, LATER}, {SEE, 1, "2", false, LATER}, {TIME, 1, NULL, false, 2});
+	/* the server is back: what is left of the delay is not waited for */
+	PLAY(false, {SEE, 0, "1", false, NONE}, {WISH, 1, NULL, false, 1},
+	     {SEND, 1, NULL, false, NONE}, {FAIL, 0, NULL, false, LATER},
+	     {RETRY, 0, NULL, false, 1});
 }
 
 static void
