@@ -2,7 +2,6 @@
 nor dozens for nothing.  Counts, not times: what the autoscaler started before the first
 instance answered, and in all."""
 import json
-import math
 import os
 import re
 import subprocess
@@ -33,6 +32,13 @@ def starts(log):
     return events.index("ready"), events.count("started")
 
 
+def wishes(log):
+    """What was wanted, one after another: how many, by which rule, and the response time that
+    was known then in ms (-1: none)."""
+    return [(int(n), rule, float(ms)) for n, rule, ms in
+            re.findall(r'msg="wanted" .* to=(\d+) rule=(\w+) .*latency_ms=(\S+)', log)]
+
+
 def learned(s, ms):
     """Ask one after another, let it go to zero; where the log of the burst begins."""
     with s.connect() as c:
@@ -48,12 +54,11 @@ def test_short_requests_that_are_known(tmp_path):
         at = learned(s, 5)
         assert ask_at_once(s, 500, 5) == [200] * 500
         wait_until(lambda: not s.instances(), what="zero instances")
-        log = s.autoscaler.text()[at:]
-        _, in_all = starts(log)
-        # As many as clear it in half a start-up time, by the response time that was seen: 2 for
-        # 5 ms, more where the machine is busy.
-        assert all(n <= max(3, math.ceil(500 * ms / 1000 / (10 * 0.7 * 0.3)))
-                   for n, _, ms in wishes(log)[:1])
+        before, in_all = starts(s.autoscaler.text()[at:])
+        # on a machine with more to do they take longer, and need more: in half a start-up
+        # time, at the target and the utilisation
+        took_s = max(ms for _, _, ms in wishes(s.autoscaler.text()[at:])) / 1000
+        assert before <= max(3, 500 * took_s / (10 * 0.7 * 0.3) + 1)
         assert in_all < 50  # one for each ten of them; how many fewer is a matter of speed
 
 
@@ -64,13 +69,6 @@ def test_long_requests_that_are_known(tmp_path):
         before, in_all = starts(s.autoscaler.text()[at:])
         assert before >= 10  # 12, but for those that came after the first one answered
         assert in_all <= 13
-
-
-def wishes(log):
-    """What was wanted, one after another: how many, by which rule, and the response time that
-    was known then in ms (-1: none)."""
-    return [(int(n), rule, float(ms)) for n, rule, ms in
-            re.findall(r'msg="wanted" .* to=(\d+) rule=(\w+) .*latency_ms=(\S+)', log)]
 
 
 def test_long_requests_of_which_nothing_is_known(tmp_path):
