@@ -46,6 +46,20 @@ def wait_until(condition, timeout=20, what="the condition"):
         time.sleep(0.01)
 
 
+class Gate:
+    """The start of an instance that takes until a test lets it go on: open()."""
+
+    def __init__(self, path):
+        self.path = os.path.join(str(path), "gate")
+
+    def command(self, words=""):
+        return 'command = {"sh", "-c", "until [ -e %s ]; do sleep 0.02; done; exec HELLO %s"}' % (
+            self.path, words)
+
+    def open(self):
+        open(self.path, "w").close()
+
+
 class Program:
     """One of the two, with its log.  behind: the command that it is executed by."""
 

@@ -15,7 +15,7 @@ import urllib.request
 
 import pytest
 
-from stack import SLOW, running, stats, wait_until
+from stack import SLOW, Gate, running, stats, wait_until
 
 # How long clients come, ask and leave at random; all of it where it was asked for.
 LEAVING_S = float(os.environ.get("LEAVING_SECONDS", "4"))
@@ -140,11 +140,14 @@ def test_one_at_a_time_whoever_leaves(tmp_path):
 def test_many_over_two_workers_and_few_descriptors(tmp_path):
     """More requests are parked than connections to instances can be opened: none is lost,
     none is sent twice, and the admin endpoint answers all along."""
+    gate = Gate(tmp_path)
     services = """service "s" { hosts = {"s"} revision "v1" { max_scale = 1 target = 1000
-        command = {"HELLO", "--startup", "500ms", "--response", "300ms"} } }"""
+        %s } }""" % gate.command("--response 300ms")
     n = 700
     with running(tmp_path, services, activator="fd_reserve = 200", nofile=1200) as s:
         clients = park(s, "s", n)
+        wait_until(lambda: s.metric("activator_parked") == n, what="all of them")
+        gate.open()
         assert all_answers(clients) == [200] * n
         assert "no descriptor is left for an instance" in s.activator.text()
         assert stats(s, "s")["requests"] == n

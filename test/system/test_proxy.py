@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from stack import BUILD, Client, free_port, running, stats, wait_until
+from stack import BUILD, Client, Gate, free_port, running, stats, wait_until
 
 SERVICES = """
 service "hello" { hosts = {"hello"} revision "v1" { command = {"HELLO"} } }
@@ -262,13 +262,15 @@ def test_one_at_a_time_over_all_workers(stack):
 def test_first_come_first_served(tmp_path, workers):
     """Each is in the queue before the next one is sent: in whichever worker it is parked,
     the instance sees them in that order."""
+    gate = Gate(tmp_path)
     one = """service "one" { hosts = {"one"} revision "v1" {
-        command = {"HELLO", "--startup", "2s"} container_concurrency = 1 max_scale = 1 } }"""
+        %s container_concurrency = 1 max_scale = 1 } }""" % gate.command()
     with running(tmp_path, one, workers=workers) as s:
         clients = [s.connect() for _ in range(100)]
         for i, c in enumerate(clients):
             c.request("GET", "/", "one", fields=[("X-Id", str(i))])
             wait_until(lambda: s.metric("activator_parked") == i + 1, what="a parked request")
+        gate.open()
         for c in clients:
             assert c.response()[0] == 200
         clients[0].request("GET", "/log", "one")
