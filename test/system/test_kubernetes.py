@@ -162,7 +162,8 @@ def test_readiness_is_what_the_workload_says(tmp_path):
     with cluster(tmp_path) as kube:
         probe = {"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 10}
         kube.workload("hello", args=["--warmup", "600ms"], container={"readinessProbe": probe})
-        with both(tmp_path, kube, service("hello", kube, "port = 8080 probe = readiness")) as s:
+        more = "port = 8080 probe = readiness scale_to_zero_grace = 60s"  # its /stats are asked
+        with both(tmp_path, kube, service("hello", kube, more)) as s:
             assert s.get("hello")[0] == 200
             seen = json.loads(s.get("hello", "/stats")[2])
             assert seen["first_request_ns"] - seen["listen_ns"] >= 600e6
