@@ -66,6 +66,13 @@ is_early(int64_t period_ns)
 	return period_ns > 0 && period_ns < EARLY;
 }
 
+/* Served or parked, by the last word of each activator. */
+static uint32_t
+house_of(const struct revision *rev)
+{
+	return demand_parked(&rev->demand) + demand_in_flight(&rev->demand);
+}
+
 /* One revision in a report.  It is decided on at once if somebody waits, if the report is
  * early, or if nobody looked at it; else the tick is soon enough. */
 static void
@@ -73,11 +80,15 @@ take_stat(struct reconcile *r, struct reconcile_peer *p, const struct msg_stat *
 	  int64_t period_ns, int64_t now)
 {
 	struct revision *rev = find_named(r, s->name, "stats");
+	uint32_t before;
 
 	if (rev == NULL)
 		return;
+	before = house_of(rev);
 	demand_report(&rev->demand, p->serial, p->report, s, period_ns, now);
 	revision_report(rev, s, period_ns, now);
+	if (before > 0 || house_of(rev) > 0 || s->requests > 0 || s->concurrency > 0)
+		revision_touch(rev, now);
 	rev->is_used_in_hold |= rev->is_held && (s->requests > 0 || s->concurrency > 0);
 	if (s->parked > 0 || !list_linked(&rev->active) || is_early(period_ns))
 		reconcile_mark(r, rev, true);
@@ -92,9 +103,13 @@ complete_report(struct reconcile *r, struct reconcile_peer *p, int64_t period_ns
 
 	LIST_FOREACH(&r->active, node, tmp) {
 		struct revision *rev = container_of(node, struct revision, active);
+		uint32_t before = house_of(rev);
 
-		if (demand_complete(&rev->demand, p->serial, p->report))
-			revision_report(rev, &nothing, period_ns, now);
+		if (!demand_complete(&rev->demand, p->serial, p->report))
+			continue;
+		revision_report(rev, &nothing, period_ns, now);
+		if (before > 0)
+			revision_touch(rev, now);
 	}
 	p->report++;
 	p->reported_ns = now;

@@ -353,6 +353,12 @@ revision_report(struct revision *rev, const struct msg_stat *s, int64_t period_n
 			   (double)s->requests);
 }
 
+void
+revision_touch(struct revision *rev, int64_t now_ns)
+{
+	window_touch(rev->window, now_ns);
+}
+
 double
 revision_latency_s(const struct revision *rev)
 {

@@ -135,6 +135,8 @@ int64_t revision_time_start(struct revision *, struct revision_instance *, int64
 
 /* Add what a report says.  period_ns 0: of the moment, no averages. */
 void revision_report(struct revision *, const struct msg_stat *, int64_t period_ns, int64_t now_ns);
+/* Somebody is served or waits, or did until now. */
+void revision_touch(struct revision *, int64_t now_ns);
 double revision_latency_s(const struct revision *); /* < 0: unknown */
 double revision_start_s(const struct revision *);   /* median of the last; < 0: unknown */
 /* What was known of it before a restart of ours, until it is measured; < 0: nothing was. */

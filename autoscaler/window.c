@@ -112,7 +112,7 @@ window_add(struct window *w, int64_t now_ns, int64_t period_ns, double concurren
 		w->first_ns = at;
 	w->newest_ns = MAX(w->newest_ns, now_ns);
 	if (concurrency > 0 || requests > 0)
-		w->busy_end_ns = MAX(w->busy_end_ns, now_ns);
+		window_touch(w, now_ns);
 	while (at < now_ns) {
 		int64_t end = MIN((at / CLK_S + 1) * CLK_S, now_ns);
 		struct bucket *b = open_bucket(w, at / CLK_S);
@@ -123,6 +123,12 @@ window_add(struct window *w, int64_t now_ns, int64_t period_ns, double concurren
 		}
 		at = end;
 	}
+}
+
+void
+window_touch(struct window *w, int64_t now_ns)
+{
+	w->busy_end_ns = MAX(w->busy_end_ns, now_ns);
 }
 
 int64_t

@@ -22,6 +22,10 @@ void window_resize(struct window *, unsigned span_s); /* keeps what fits */
 void window_add(struct window *, int64_t now_ns, int64_t period_ns, double concurrency,
 		double requests);
 
+/* Somebody is served or waits, or did until now: it is idle from here on, whatever share
+ * of that the averages were given. */
+void window_touch(struct window *, int64_t now_ns);
+
 struct window_mean {
 	bool is_known; /* false: no report within the span */
 	double concurrency;

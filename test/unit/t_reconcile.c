@@ -541,6 +541,38 @@ an_instance_that_answers_is_ready_and_the_driver_hears_of_it(void **state)
 	assert_int_equal(revision_ready(rev), 0);
 }
 
+/* It has waited for a start that took longer than window and grace: these begin with its
+ * answer, whatever the averages were given of the time in which it was parked. */
+static void
+who_has_waited_for_long_is_not_left_at_once(void **state)
+{
+	int i;
+
+	(void)state;
+	connect_peer(1);
+	seconds(70); /* no longer young */
+	w.is_unready = w.peer[1].is_mute = true;
+	activate(1, 1);
+	round_of_news();
+	for (i = 0; i < 12; i++) {
+		second();
+		say(1, "{\"type\":\"stats\",\"period_ms\":1000,\"revisions\":[{\"name\":\"a/v1\","
+		       "\"concurrency\":1,\"waiting\":1,\"requests\":0,\"parked\":1}]}");
+	}
+	assert_int_equal(w.n, 1);
+	w.is_unready = false;
+	round_of_news();
+	round_of_news();
+	say(1, "{\"type\":\"stats\",\"period_ms\":45,\"revisions\":[{\"name\":\"a/v1\","
+	       "\"concurrency\":0.1,\"waiting\":0.1,\"requests\":0,\"parked\":0,"
+	       "\"completed\":1,\"latency_ms\":2}]}");
+	reconcile_tick(w.r);
+	round_of_news();
+	assert_int_equal(w.told, 1);
+	w.peer[1] = (struct fake_peer){.is_up = true, .answer = SAYS_DRAINED};
+	UNTIL(w.told == 0, 10);
+}
+
 static void
 what_is_not_known_is_ignored(void **state)
 {
@@ -1091,6 +1123,7 @@ main(void)
 		T(many_activates_of_a_round_are_one_wish),
 		T(what_the_driver_shows_is_told_once),
 		T(an_instance_that_answers_is_ready_and_the_driver_hears_of_it),
+		T(who_has_waited_for_long_is_not_left_at_once),
 		T(what_is_not_known_is_ignored),
 		T(stats_with_parked_requests_wake_as_well),
 		T(zero_only_after_everybody_said_drained),
