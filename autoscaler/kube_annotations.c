@@ -1,5 +1,6 @@
 #include "autoscaler/kube_annotations.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -147,6 +148,10 @@ section_in(struct conf_section *in, unsigned where, const char *title)
 	return &in->sections[i];
 }
 
+/* Mistakes of the i-th annotation bear the line PARTS + i: no line of the conf file, which
+ * is that of a mistake where a value there does not go with an annotation. */
+#define PARTS (UINT_MAX / 2 + 1)
+
 /* line: of its mistakes. */
 static void
 take_part(struct conf_section *s, const struct kube_annotation *a, unsigned line,
@@ -194,7 +199,7 @@ add_port(struct conf_section *s, const char *port)
 		set_value(s, k, port, 0);
 }
 
-/* v: what the lines of the mistakes count, from 1. */
+/* v: all annotations. */
 static void
 add_mistakes(const struct conf_errors *errors, const struct kube_annotation *v, struct strbuf *why)
 {
@@ -202,11 +207,16 @@ add_mistakes(const struct conf_errors *errors, const struct kube_annotation *v, 
 
 	for (i = 0; i < errors->n; i++) {
 		const struct conf_mistake *m = &errors->v[i];
-		const char *name = m->line == 0 ? "" : v[m->line - 1].name;
+		const char *name;
 
-		strbuf_addf(why, "%s%.*s%s%s", i == 0 ? "" : "; ",
-			    m->line == 0 ? 0 : (int)(strrchr(name, '.') - name), name,
-			    m->line == 0 ? "" : ": ", m->text);
+		strbuf_adds(why, i == 0 ? "" : "; ");
+		if (m->line >= PARTS) {
+			name = v[m->line - PARTS].name;
+			strbuf_addf(why, "%.*s: ", (int)(strrchr(name, '.') - name), name);
+		} else if (m->line > 0) {
+			strbuf_addf(why, "line %u of the conf file: ", m->line);
+		}
+		strbuf_adds(why, m->text);
 	}
 }
 
@@ -224,7 +234,7 @@ kube_annotations_service(const struct settings *base, const char *name, const ch
 	add_revision(s, deployment);
 	for (i = 0; i < n; i++)
 		if (strchr(v[i].name, '.') != NULL)
-			take_part(s, &v[i], (unsigned)i + 1, &errors);
+			take_part(s, &v[i], PARTS + (unsigned)i, &errors);
 		else
 			take_annotation(s, &v[i], &errors);
 	add_port(s, port);

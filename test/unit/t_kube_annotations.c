@@ -121,6 +121,34 @@ mistakes_are_told(void **state)
 	settings_free(&base);
 }
 
+/* What an annotation has against the conf file is told with the line there, however many
+ * annotations there are, and whatever they are called. */
+static void
+a_mistake_may_have_its_line_in_the_conf_file(void **state)
+{
+	static const char *const why = "line 3 of the conf file: min_scale: expected at most "
+				       "max_scale (2), got \"5\"";
+	struct settings *base = settings_of(
+		"activator {}\nautoscaler { driver = kubernetes\nmin_scale = 5 }\n");
+	static const struct annotations v[] = {
+		{{{"host", "a"}, {"max_scale", "2"}}},
+		{{{"host", "a"}, {"max_scale", "2"}, {"via", "yes"}}},
+		{{{"host", "a"}, {"max_scale", "2"}, {"rule.bots.action", "wake"}}},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(v); i++) {
+		struct strbuf told;
+
+		strbuf_init(&told, 0);
+		assert_null(service_of(base, &v[i], NULL, &told));
+		assert_string_equal(strbuf_str(&told), why);
+		strbuf_fini(&told);
+	}
+	settings_free(&base);
+}
+
 /* --- every key that may stand in a service has its annotation --- */
 
 static bool
@@ -413,6 +441,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(mistakes_are_told),
+		cmocka_unit_test(a_mistake_may_have_its_line_in_the_conf_file),
 		cmocka_unit_test(each_key_has_an_annotation),
 		cmocka_unit_test(levels),
 		cmocka_unit_test(sections),
