@@ -216,6 +216,10 @@ bounded(struct reconcile *r, struct revision *rev, int64_t now)
 	return wish;
 }
 
+/* Reports come each second, and a report with one request in it is use up to the next one,
+ * which may be late: one that tells of nothing has come by then. */
+#define IDLE_FROM_S 1.5
+
 /* Of the wish, what does not give way to others that are asked (ceiling.h). */
 static uint32_t
 needed(const struct revision *rev, uint32_t wish)
@@ -224,7 +228,7 @@ needed(const struct revision *rev, uint32_t wish)
 	const struct decide_view *v = &rev->view;
 	uint32_t least = MAX(s->min_scale, v->schedule_min);
 
-	if (v->in_flight + v->parked > 0 || v->is_asked || v->idle_s <= 0)
+	if (v->in_flight + v->parked > 0 || v->is_asked || v->idle_s < IDLE_FROM_S)
 		return wish;
 	if (!s->enable_scale_to_zero || v->busy_lease_s > 0)
 		least = MAX(least, 1u);

@@ -1079,6 +1079,40 @@ who_is_idle_gives_way_to_who_is_asked(void **state)
 	assert_string_equal(strbuf_str(&w.calls), "0 b/v1=1 ");
 }
 
+/* Many short requests leave nothing in flight at the instants at which reports are made and
+ * decisions taken, and these fall between those: that is in use all the same. */
+static void
+short_requests_are_use_as_well(void **state)
+{
+	struct revision *a, *b;
+	int i;
+
+	(void)state;
+	w.conf.scaling.stable_window = 60 * CLK_S;
+	set_services(2, 1);
+	a = reconcile_find(w.r, "a/v1");
+	b = reconcile_find(w.r, "b/v1");
+	tell_view_of("b/v1");
+	connect_peer(1);
+	w.peer[1].concurrency = 0.1;
+	activate(1, 1);
+	round_of_news();
+	w.peer[1].parked = 0;
+	UNTIL(w.n == 1, 10);
+	seconds(2);
+	w.other_parked = 1;
+	say(1, "{\"type\":\"activate\",\"revision\":\"b/v1\",\"parked\":1,\"seq\":1}");
+	for (i = 0; i < 5; i++) {
+		report(1);
+		w.now += CLK_S * 6 / 10;
+		reconcile_tick(w.r);
+		round_of_news();
+		assert_int_equal(a->wanted, 1);
+		assert_int_equal(b->wanted, 0);
+		w.now += CLK_S * 4 / 10;
+	}
+}
+
 static void
 a_revision_that_is_gone_is_forgotten(void **state)
 {
@@ -1147,6 +1181,7 @@ main(void)
 		T(a_failure_is_passed_on_with_what_is_left_to_wait),
 		T(under_a_ceiling_nobody_gets_a_second_while_one_has_none),
 		T(who_is_idle_gives_way_to_who_is_asked),
+		T(short_requests_are_use_as_well),
 		T(a_revision_that_is_gone_is_forgotten),
 		T(who_leaves_decides_nothing_more),
 	};
