@@ -249,6 +249,8 @@ reconcile_decide(struct reconcile *r, struct revision *rev)
 	if (revision_is_dry(rev) && !rev->dryrun.is_begun && rev->is_known)
 		dryrun_begin(&rev->dryrun, revision_live(rev), now);
 	revision_fill_view(rev, &rev->view, is_restarting, now);
+	if (rev->view.parked == 0 && !rev->view.is_asked && revision_live(rev) == 0)
+		rev->is_woken = false; /* who asked has left */
 	rev->out = decide(&rev->conf->scaling, &rev->view, rev->decide, now);
 	wish = bounded(r, rev, now);
 	rev->rule = rev->out.rule;

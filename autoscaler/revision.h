@@ -94,7 +94,7 @@ struct revision {
 	uint32_t told;		   /* what the driver was told last, once is_told */
 	struct list drains;	   /* struct drain */
 	int64_t no_zero_before_ns; /* an activator was busy: not asked again at once */
-	bool is_woken; /* `activate` came while nothing ran; until an instance answers */
+	bool is_woken; /* asked while nothing ran; until an instance answers, or nobody waits */
 	int64_t woken_ns;
 	bool is_changed; /* what activators have is out of date */
 

@@ -1113,6 +1113,38 @@ short_requests_are_use_as_well(void **state)
 	}
 }
 
+/* Who waits longest comes first: that begins anew with each time of waiting. */
+static void
+who_left_has_not_waited(void **state)
+{
+	static const char ask[] =
+		"{\"type\":\"activate\",\"revision\":\"b/v1\",\"parked\":1,\"seq\":1}";
+	struct revision *b;
+	int64_t first;
+
+	(void)state;
+	set_services(2, 1);
+	b = reconcile_find(w.r, "b/v1");
+	tell_view_of("b/v1");
+	connect_peer(1);
+	w.peer[1].concurrency = 1;
+	activate(1, 1);
+	round_of_news();
+	w.peer[1].parked = 0;
+	UNTIL(w.n == 1, 10);
+	w.other_parked = 1;
+	say(1, ask);
+	first = w.now;
+	seconds(5);
+	say(1, ask);
+	assert_int_equal(b->woken_ns, first);
+	w.other_parked = 0;
+	seconds(2);
+	say(1, ask);
+	assert_int_equal(b->woken_ns, w.now);
+	assert_int_equal(b->told, 0);
+}
+
 static void
 a_revision_that_is_gone_is_forgotten(void **state)
 {
@@ -1182,6 +1214,7 @@ main(void)
 		T(under_a_ceiling_nobody_gets_a_second_while_one_has_none),
 		T(who_is_idle_gives_way_to_who_is_asked),
 		T(short_requests_are_use_as_well),
+		T(who_left_has_not_waited),
 		T(a_revision_that_is_gone_is_forgotten),
 		T(who_leaves_decides_nothing_more),
 	};
