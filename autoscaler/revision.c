@@ -276,14 +276,16 @@ revision_time_start(struct revision *rev, struct revision_instance *i, int64_t n
 {
 	int64_t took;
 
-	if (i->is_timed || !revision_is_ready(i))
+	if (!revision_is_ready(i))
 		return -1;
-	i->is_timed = true;
 	if (rev->answering_ns == 0) {
 		rev->answering_ns = rev->unanswered_ns = now_ns;
 		rev->is_unanswered = false;
 		rev->house_most = 0;
 	}
+	if (i->is_timed)
+		return -1;
+	i->is_timed = true;
 	if (i->started_ns == 0)
 		return 0;
 	took = MAX(now_ns - i->started_ns, 1);

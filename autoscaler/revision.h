@@ -129,8 +129,9 @@ void revision_refuse_dry(struct revision *, int64_t now_ns);
 bool revision_is_decided(const struct revision *);
 /* With what there is to be, or would be in a dry run. */
 uint32_t revision_wanted(const struct revision *);
-/* Ready now and not measured before: note how long its start took.  The time in ns, 0
- * where it cannot be known; -1: not for the first time. */
+/* If it is ready now, an instance answers; and if it was not measured before, note how long
+ * its start took.  The time in ns, 0 where it cannot be known; -1: not ready, or not for
+ * the first time. */
 int64_t revision_time_start(struct revision *, struct revision_instance *, int64_t now_ns);
 
 /* Add what a report says.  period_ns 0: of the moment, no averages. */

@@ -1113,6 +1113,30 @@ short_requests_are_use_as_well(void **state)
 	}
 }
 
+/* How long no answer has come is counted anew from when the only instance is back. */
+static void
+who_answers_again_answers(void **state)
+{
+	struct revision *a;
+
+	(void)state;
+	w.is_unready = true; /* the platform says nothing */
+	connect_peer(1);
+	activate(1, 1);
+	round_of_news();
+	a = reconcile_find(w.r, "a/v1");
+	say(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"answers\"}");
+	assert_int_equal(a->answering_ns, w.now);
+	say(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"refuses\"}");
+	w.v[0].started_ns++; /* anything that is news */
+	tell_view(NULL);
+	assert_int_equal(a->answering_ns, 0);
+	w.now += CLK_S;
+	say(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"answers\"}");
+	assert_int_equal(a->answering_ns, w.now);
+	assert_int_equal(a->starts, 1);
+}
+
 /* Who waits longest comes first: that begins anew with each time of waiting. */
 static void
 who_left_has_not_waited(void **state)
@@ -1214,6 +1238,7 @@ main(void)
 		T(under_a_ceiling_nobody_gets_a_second_while_one_has_none),
 		T(who_is_idle_gives_way_to_who_is_asked),
 		T(short_requests_are_use_as_well),
+		T(who_answers_again_answers),
 		T(who_left_has_not_waited),
 		T(a_revision_that_is_gone_is_forgotten),
 		T(who_leaves_decides_nothing_more),
