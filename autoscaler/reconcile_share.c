@@ -123,8 +123,9 @@ hindrance(const struct reconcile *r, const struct revision *rev)
 	    reconcile_room(r, rev) > 0)
 		return NULL;
 	return xasprintf("max_instances = %u is reached, and %s", r->conf.max_instances,
-			 rev->wanted == 0 ? "all instances of other revisions are in use"
-					  : "an instance of another revision has to leave first");
+			 rev->wanted == 0
+				 ? "all instances of other revisions are in use or have to stay"
+				 : "an instance of another revision has to leave first");
 }
 
 void
