@@ -26,10 +26,11 @@ def ask_at_once(s, n, ms):
 
 
 def starts(log):
-    """Instances started before the first one answered, and in all."""
-    events = re.findall(r'msg="instance (started|ready)"', log)
-    assert "ready" in events, log
-    return events.index("ready"), events.count("started")
+    """Instances wanted when the first one answered (that they are started is told later, by
+    who forks), and started in all."""
+    before, ready, _ = log.partition('msg="instance ready"')
+    assert ready, log
+    return max(n for n, _, _ in wishes(before)), log.count('msg="instance started"')
 
 
 def wishes(log):
