@@ -201,14 +201,23 @@ make_world(void)
 
 /* --- peers --- */
 
+/* As the listener, the prober and upstream_connect() have it, and our own ends too: what a
+ * step sends is there before the next one is done. */
+static void
+send_at_once(int fd)
+{
+	static const int on = 1;
+
+	CHECK(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0);
+}
+
 static void
 peer_open(struct peer *p, int fd)
 {
 	static const int small = 8192; /* so that what is not read soon stands still */
-	static const int on = 1;       /* what is sent is there, before the next step is done */
 
 	*p = (struct peer){.fd = fd};
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	send_at_once(fd);
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
 	strbuf_init(&p->sent, 0);
 	strbuf_init(&p->got, 0);
@@ -285,6 +294,7 @@ client_open(struct peer *p)
 	other = accept4(world.client_port, (struct sockaddr *)&peer.ss, &peer.len, SOCK_NONBLOCK);
 	CHECK(other >= 0);
 	setsockopt(other, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+	send_at_once(other);
 	peer_open(p, fd);
 	conn_open(world.w, other, &peer);
 }
@@ -645,6 +655,7 @@ offer_connection(struct instance *inst)
 		return;
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	CHECK(fd >= 0);
+	send_at_once(fd);
 	if (connect(fd, (struct sockaddr *)&world.instance_addr.ss, world.instance_addr.len) < 0)
 		CHECK(errno == EINPROGRESS);
 	if (!revision_offer_fd(inst, fd)) {
