@@ -14,6 +14,7 @@ What a pod asks of it by annotation: kubelet.test/start (seconds until its conta
 /backoff (seconds of the first crash back-off)."""
 import argparse
 import asyncio
+import errno
 import json
 import os
 import re
@@ -40,10 +41,11 @@ class Network:
             a, b = os.urandom(2)
             self.base = "127.%d.%d." % (16 + a % 48, b)
             try:
-                self.claim.bind((self.base + "254", 7))
+                self.claim.bind((self.base + "254", 1971))
                 break
-            except OSError:
-                continue
+            except OSError as e:
+                if e.errno != errno.EADDRINUSE:
+                    raise
         self.last, self.given = 0, set()
 
     def take(self):
