@@ -16,7 +16,7 @@ static int
 run(const struct settings *s)
 {
 	struct err e = {0};
-	struct loop *loop = loop_new(&e);
+	struct loop *loop = loop_new_precise(&e); /* the prober's millisecond is one */
 	struct control *c = loop == NULL ? NULL : control_open(loop, s, &e);
 
 	if (c == NULL) {

@@ -75,14 +75,14 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 	run_mail(arg);
 }
 
-struct loop *
-loop_new(struct err *e)
+static struct loop *
+new_with(int flags, struct err *e)
 {
 	struct event_config *cfg = event_config_new();
 	struct loop *l = xcalloc(1, sizeof *l);
 
 	CHECK(cfg != NULL);
-	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
+	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK | flags);
 	l->base = event_base_new_with_config(cfg);
 	event_config_free(cfg);
 	l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -98,6 +98,18 @@ loop_new(struct err *e)
 	event_assign(&l->wake_ev, l->base, l->wake_fd, EV_READ | EV_PERSIST, on_wake, l);
 	event_add(&l->wake_ev, NULL);
 	return l;
+}
+
+struct loop *
+loop_new(struct err *e)
+{
+	return new_with(0, e);
+}
+
+struct loop *
+loop_new_precise(struct err *e)
+{
+	return new_with(EVENT_BASE_FLAG_PRECISE_TIMER, e);
 }
 
 static void

@@ -13,7 +13,10 @@
 
 struct loop; /* opaque; loop.c */
 
+/* Timers run out at the next whole millisecond (epoll_wait(2) counts in these). */
 NODISCARD struct loop *loop_new(struct err *);
+/* Timers run out within microseconds (timerfd), for one system call more in each round. */
+NODISCARD struct loop *loop_new_precise(struct err *);
 void loop_free(struct loop **);
 struct event_base *loop_base(struct loop *);
 

@@ -10,13 +10,19 @@
 #define MAILS 5000
 
 static struct loop *
-new_loop(void)
+made_by(struct loop *(*make)(struct err *))
 {
 	struct err e;
-	struct loop *l = loop_new(&e);
+	struct loop *l = make(&e);
 
 	assert_non_null(l);
 	return l;
+}
+
+static struct loop *
+new_loop(void)
+{
+	return made_by(loop_new);
 }
 
 struct tick {
@@ -43,13 +49,11 @@ on_tick(void *arg)
 }
 
 static void
-timers_fire_once_for_each_set(void **state)
+fire_once_for_each_set(struct loop *l)
 {
-	struct loop *l = new_loop();
 	struct tick t = {.loop = l, .again = 3};
 	int64_t start = clk_now();
 
-	(void)state;
 	loop_timer_init(&t.timer, l, on_tick, &t);
 	assert_false(loop_timer_pending(&t.timer));
 	loop_timer_set(&t.timer, 20 * CLK_MS);
@@ -66,15 +70,13 @@ timers_fire_once_for_each_set(void **state)
 }
 
 static void
-timers_can_be_replaced_and_cleared(void **state)
+can_be_replaced_and_cleared(struct loop *l)
 {
-	struct loop *l = new_loop();
 	int order = 0;
 	struct tick late = {.loop = l, .order = &order},
 		    soon = {.loop = l, .order = &order, .again = 1};
 	struct tick never = {.loop = l}, past = {.loop = l, .order = &order, .again = 1};
 
-	(void)state;
 	loop_timer_init(&late.timer, l, on_tick, &late);
 	loop_timer_init(&soon.timer, l, on_tick, &soon);
 	loop_timer_init(&never.timer, l, on_tick, &never);
@@ -96,6 +98,22 @@ timers_can_be_replaced_and_cleared(void **state)
 	loop_timer_fini(&late.timer);
 	loop_timer_fini(&never.timer);
 	loop_free(&l);
+}
+
+static void
+timers_fire_once_for_each_set(void **state)
+{
+	(void)state;
+	fire_once_for_each_set(made_by(loop_new));
+	fire_once_for_each_set(made_by(loop_new_precise));
+}
+
+static void
+timers_can_be_replaced_and_cleared(void **state)
+{
+	(void)state;
+	can_be_replaced_and_cleared(made_by(loop_new));
+	can_be_replaced_and_cleared(made_by(loop_new_precise));
 }
 
 struct letter {
