@@ -42,6 +42,12 @@ def middle(results, key):
     return statistics.median(r[key] for r in results)
 
 
+def middle_ratio(ours, others, key):
+    """Of what was measured next to each other: a machine that is slower for a while is so for
+    both, and drops out."""
+    return statistics.median(a[key] / max(b[key], 1e-9) for a, b in zip(ours, others))
+
+
 def matrix(makers, args, cores):
     """(path, conns) -> name -> results.  Every run starts anew, in a rotated order: what a
     process went through before changes what it costs."""
@@ -76,8 +82,9 @@ def print_cells(cells, say):
     names = list(next(iter(cells.values())))
     others = [name for name in names if name != "activator"]
     say("\n### Load\n")
-    say("Ratios: the activator's figure through the other's; below 1 is better for CPU and "
-        "latency, above 1 for the rate. Where the generator's core (the instance's as well) is "
+    say("Ratios: the activator's figure through the other's, the median over the runs of those "
+        "taken next to each other; below 1 is better for CPU and latency, above 1 for the rate. "
+        "Where the generator's core (the instance's as well) is "
         "busy to the end, the rate is its own, not the proxy's.\n")
     say("| body, connections | | " + " | ".join(
         ["activator"] + others + ["/ " + o for o in others]) + " |")
@@ -89,7 +96,7 @@ def print_cells(cells, say):
             values = {name: middle(rows[name], key) for name in names}
             say("| %s | %s | " % (what, title) + " | ".join(
                 [number(values[name]) for name in ["activator"] + others] +
-                ["%.2f" % (values["activator"] / max(values[o], 1e-9)) for o in others]) + " |")
+                ["%.2f" % middle_ratio(rows["activator"], rows[o], key) for o in others]) + " |")
             what = ""
         if all(r["busy"] is not None for results in rows.values() for r in results):
             say("| | generator's core busy | " + " | ".join(
