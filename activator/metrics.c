@@ -1,11 +1,11 @@
 #include "activator/metrics.h"
 
+#include "activator/outcome.h"
+#include "activator/probe.h"
 #include "common/clk.h"
 #include "common/daemon.h"
 #include "common/metric.h"
 #include "common/strbuf.h"
-#include "activator/outcome.h"
-#include "activator/probe.h"
 
 static const struct metric_def defs[] = {
 #define METRIC(id, type, name, labels, help) {METRIC_##type, name, labels, help},
@@ -49,9 +49,9 @@ static const struct {
 	int id;
 	size_t offset;
 } of_workers[] = {
-	OF_WORKERS(CONNECTIONS, connections),	     OF_WORKERS(ACCEPTED, accepted),
-	OF_WORKERS(REFUSED, connections_refused),    OF_WORKERS(UPSTREAMS, upstream_connections),
-	OF_WORKERS(CONNECTS, upstream_connects),     OF_WORKERS(REUSES, upstream_reuses),
+	OF_WORKERS(CONNECTIONS, connections),	  OF_WORKERS(ACCEPTED, accepted),
+	OF_WORKERS(REFUSED, connections_refused), OF_WORKERS(UPSTREAMS, upstream_connections),
+	OF_WORKERS(CONNECTS, upstream_connects),  OF_WORKERS(REUSES, upstream_reuses),
 };
 
 static void
@@ -139,8 +139,7 @@ put_hist(struct strbuf *b, const struct revision *rev, int id, size_t offset, co
 	unsigned i;
 
 	for (i = 0; i < rev->workers_n; i++)
-		metric_hist_collect(&sum,
-				    (const void *)((const char *)&rev->shards[i] + offset));
+		metric_hist_collect(&sum, (const void *)((const char *)&rev->shards[i] + offset));
 	for (i = 0; i <= METRIC_BUCKETS && sum.bucket[i] == 0; i++)
 		;
 	if (i <= METRIC_BUCKETS) /* ten thousand revisions that sleep shall not fill pages */

@@ -155,8 +155,7 @@ static void start(struct probe *);
 static bool
 may_open(const struct prober *p, bool is_hanging)
 {
-	return !list_empty(&p->queued[is_hanging]) &&
-	       p->open[false] + p->open[true] < OPEN_MOST &&
+	return !list_empty(&p->queued[is_hanging]) && p->open[false] + p->open[true] < OPEN_MOST &&
 	       (!is_hanging || p->open[true] < OPEN_HANGING);
 }
 

@@ -78,8 +78,7 @@ read_field(struct request *r, struct framing_fields *ff, const struct h1_field *
 	case FIELD_MAX_FORWARDS: /* means something to these methods only: RFC 9110 7.6.2 */
 		if (!is_method(r->head, "OPTIONS") && !is_method(r->head, "TRACE"))
 			break;
-		if (r->has_max_forwards ||
-		    field_number(f->value, f->value_n, &r->max_forwards) < 0)
+		if (r->has_max_forwards || field_number(f->value, f->value_n, &r->max_forwards) < 0)
 			return OUT_BAD_REQUEST;
 		r->has_max_forwards = true;
 		break;
@@ -97,7 +96,8 @@ read_framing(struct request *r, const struct framing_fields *ff)
 	if (ff->encodings > 1 || ff->lengths > 1 || (ff->encodings > 0 && ff->lengths > 0))
 		return OUT_BAD_REQUEST;
 	if (ff->encodings == 1) {
-		if (r->is_http10 || !field_is(ff->encoding->value, ff->encoding->value_n, "chunked"))
+		if (r->is_http10 ||
+		    !field_is(ff->encoding->value, ff->encoding->value_n, "chunked"))
 			return OUT_BAD_REQUEST;
 		r->framing = FRAMING_CHUNKED;
 	} else if (ff->lengths == 1) {
@@ -181,7 +181,8 @@ request_read(struct request *r, const struct h1_head *h)
 	enum outcome out;
 	uint32_t i;
 
-	*r = (struct request){.head = h, .is_http10 = h->minor == 0, .is_persistent = h->minor == 1};
+	*r = (struct request){
+		.head = h, .is_http10 = h->minor == 0, .is_persistent = h->minor == 1};
 	if (is_method(h, "CONNECT"))
 		return OUT_METHOD;
 	r->is_trace = is_method(h, "TRACE");

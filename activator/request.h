@@ -4,35 +4,35 @@
 #ifndef ACTIVATOR_REQUEST_H
 #define ACTIVATOR_REQUEST_H
 
-#include "common/addr.h"
 #include "activator/h1.h"
 #include "activator/outcome.h"
+#include "common/addr.h"
 
 enum framing { FRAMING_NONE, FRAMING_LENGTH, FRAMING_CHUNKED, FRAMING_CLOSE };
 
 struct request {
 	const struct h1_head *head; /* borrowed */
 	/* What names the target, whatever form it came in; into the head's buffer. */
-	const char *authority; /* host and port; "" for an HTTP/1.0 request without Host */
+	const char *authority;	      /* host and port; "" for an HTTP/1.0 request without Host */
 	uint32_t authority_n, host_n; /* host: the front of authority */
 	const char *path;	      /* origin-form target, "*", or "" for an empty path */
 	uint32_t path_n;	      /* without the query */
 	uint32_t target_n;	      /* path and query */
-	const char *connection; /* value of the one Connection field; NULL: none or several */
+	const char *connection;	      /* value of the one Connection field; NULL: none or several */
 	uint32_t connection_n;
 	uint16_t connections; /* Connection fields */
 
 	enum framing framing; /* NONE, LENGTH or CHUNKED */
 	uint64_t length;
 
-	bool wants_json;      /* Accept names application/json */
+	bool wants_json; /* Accept names application/json */
 	bool is_http10;
-	bool is_persistent;   /* the client will keep the connection */
+	bool is_persistent; /* the client will keep the connection */
 	bool is_head_method, is_trace;
-	bool is_idempotent;   /* RFC 9110 9.2.2 */
-	bool is_expecting;    /* 100-continue */
-	bool is_upgrade;      /* Upgrade, named by Connection */
-	bool takes_trailers;  /* TE: trailers */
+	bool is_idempotent;  /* RFC 9110 9.2.2 */
+	bool is_expecting;   /* 100-continue */
+	bool is_upgrade;     /* Upgrade, named by Connection */
+	bool takes_trailers; /* TE: trailers */
 	bool has_max_forwards;
 	uint64_t max_forwards; /* for OPTIONS and TRACE */
 };
@@ -42,9 +42,9 @@ NODISCARD enum outcome request_read(struct request *, const struct h1_head *);
 
 /* What the proxy adds of its own. */
 struct request_hop {
-	const char *peer;	 /* the client's address, without port */
+	const char *peer; /* the client's address, without port */
 	bool is_peer_v6;
-	bool is_peer_trusted;	 /* keep its Forwarded and X-Forwarded-*, add to them */
+	bool is_peer_trusted; /* keep its Forwarded and X-Forwarded-*, add to them */
 	bool has_via;
 };
 

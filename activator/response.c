@@ -42,8 +42,7 @@ read_field(struct response *r, const struct h1_field *f)
 
 	switch (f->id) {
 	case FIELD_CONTENT_LENGTH:
-		if (r->length_field != NULL ||
-		    field_number(f->value, f->value_n, &r->length) < 0)
+		if (r->length_field != NULL || field_number(f->value, f->value_n, &r->length) < 0)
 			return -1;
 		r->length_field = f;
 		break;

@@ -8,15 +8,15 @@
 struct response {
 	const struct h1_head *head; /* borrowed */
 	uint16_t status;
-	bool is_bodyless; /* HEAD, 1xx, 204, 304: whatever the fields say */
+	bool is_bodyless;     /* HEAD, 1xx, 204, 304: whatever the fields say */
 	enum framing framing; /* of what comes: NONE, LENGTH, CHUNKED or CLOSE */
 	uint64_t length;
 	const struct h1_field *length_field; /* to be told on, even where no body follows */
 	bool is_chunked_told; /* Transfer-Encoding stood there, though no body follows */
-	bool is_close;		   /* Connection: close */
-	bool is_persistent;	   /* the instance keeps its connection */
-	int64_t keep_alive_s;	   /* its Keep-Alive: timeout; -1: none */
-	int64_t busy_s;		   /* x-activator-busy; -1: none */
+	bool is_close;	      /* Connection: close */
+	bool is_persistent;   /* the instance keeps its connection */
+	int64_t keep_alive_s; /* its Keep-Alive: timeout; -1: none */
+	int64_t busy_s;	      /* x-activator-busy; -1: none */
 	bool has_date, has_upgrade, has_connection_options;
 };
 
@@ -25,8 +25,8 @@ NODISCARD int response_read(struct response *, const struct h1_head *, bool is_h
 			    bool is_upgrade);
 
 struct response_hop {
-	bool is_http10;	    /* the client */
-	bool is_persistent; /* what it is told of its connection */
+	bool is_http10;		 /* the client */
+	bool is_persistent;	 /* what it is told of its connection */
 	bool is_keep_alive_told; /* an HTTP/1.0 client that asked for it */
 	bool has_via;
 	bool takes_trailers;

@@ -13,7 +13,7 @@
 #include "common/strbuf.h"
 
 #define TICK CLK_S
-#define EARLY (45 * CLK_MS) /* what the first instance of a wake has done by then is told … */
+#define EARLY (45 * CLK_MS)	/* what the first instance of a wake has done by then is told … */
 #define EARLY_LAST (16 * EARLY) /* … and after twice as long, and so on up to that */
 #define DRAIN_LOOK (5 * CLK_MS) /* how often an instance that is drained is looked at */
 

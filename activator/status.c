@@ -130,8 +130,7 @@ put_revision(struct jput *j, struct revision *rev)
 	jput_object(j, NULL);
 	jput_string(j, "name", rev->name);
 	jput_u64(j, "wanted", rev->wanted); /* only this thread writes it */
-	jput_bool(j, "external",
-		  atomic_load_explicit(&rev->is_external, memory_order_relaxed));
+	jput_bool(j, "external", atomic_load_explicit(&rev->is_external, memory_order_relaxed));
 	if (rev->pace > 0)
 		jput_u64(j, "pace", rev->pace);
 	if (cold_ms > 0)

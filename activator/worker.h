@@ -6,8 +6,8 @@
 #ifndef ACTIVATOR_WORKER_H
 #define ACTIVATOR_WORKER_H
 
-#include "common/settings.h"
 #include "activator/revision.h"
+#include "common/settings.h"
 
 struct routes;
 struct worker; /* opaque outside the data plane */
@@ -78,8 +78,7 @@ struct worker_period {
 };
 /* Ask for the period since the last ask; fn runs on the control loop and owns the
  * answer (worker_period_free()). */
-void worker_post_collect(struct worker *, void (*fn)(struct worker_period *, void *arg),
-			 void *arg);
+void worker_post_collect(struct worker *, void (*fn)(struct worker_period *, void *arg), void *arg);
 void worker_period_free(struct worker_period **);
 
 /* Counters of the worker as a whole; relaxed reads by the main thread. */

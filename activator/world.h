@@ -21,7 +21,7 @@ void world_begin(struct world *);
 void world_service(struct world *, struct msg_service *s);
 /* Swap the table.  -1: `services` is not what came; the old one stays. */
 NODISCARD int world_end(struct world *, int64_t generation, uint32_t services, struct err *);
-bool world_is_described(const struct world *); /* an `end` has come */
+bool world_is_described(const struct world *);	/* an `end` has come */
 int64_t world_generation(const struct world *); /* of the table that holds; 0: none */
 
 void world_instances(struct world *, const struct msg_instances *);

@@ -19,11 +19,11 @@
 
 struct crash {
 	struct backoff backoff;
-	unsigned early_ends;	/* before ready, in a row */
-	unsigned quick_ends;	/* after ready, within CRASH_CALM_NS, in a row */
-	int64_t until_ns;	/* no start before; 0: at once */
-	bool is_failed;		/* until until_ns */
-	char reason[32];	/* of the failure: one word */
+	unsigned early_ends; /* before ready, in a row */
+	unsigned quick_ends; /* after ready, within CRASH_CALM_NS, in a row */
+	int64_t until_ns;    /* no start before; 0: at once */
+	bool is_failed;	     /* until until_ns */
+	char reason[32];     /* of the failure: one word */
 	char message[500];
 };
 

@@ -30,7 +30,7 @@
 	X(INITIAL_SCALE, "initial_scale")                                                          \
 	X(MIN_SCALE, "min_scale")                                                                  \
 	X(MAX_SCALE, "max_scale")                                                                  \
-	X(MAX_INSTANCES, "max_instances over all revisions: those in use come first")                  \
+	X(MAX_INSTANCES, "max_instances over all revisions: those in use come first")              \
 	X(FADING, "the averages would want more, but the load is fading")                          \
 	X(WAITED_FOR, "requests are parked: nothing is taken away")                                \
 	X(UP_RATE, "max_scale_up_rate")                                                            \
@@ -71,8 +71,8 @@ struct decide_view {
 	double learned_keep_s;	 /* stay warm that long since idle; < 0: not learned */
 	bool is_learned_prewarm; /* the learned policy wants one instance now */
 	bool is_asked;		 /* an activator sent `activate` and nothing answers */
-	bool is_restarting;	 /* the autoscaler has not seen a stable window since its start … */
-	uint32_t found;		 /* … when so many were running */
+	bool is_restarting; /* the autoscaler has not seen a stable window since its start … */
+	uint32_t found;	    /* … when so many were running */
 };
 
 struct decide_state; /* opaque, one per revision; survives between calls */

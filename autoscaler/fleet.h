@@ -25,10 +25,10 @@ struct member {
 	uint16_t port;
 	pid_t pid; /* 0: not known yet */
 	enum member_phase phase;
-	bool was_ready;	 /* an activator has said that it answers */
-	bool is_seen;	 /* while a keeper tells what it has: told */
+	bool was_ready; /* an activator has said that it answers */
+	bool is_seen;	/* while a keeper tells what it has: told */
 	int64_t started_ns;
-	double cpu_s;	 /* < 0: unknown */
+	double cpu_s; /* < 0: unknown */
 	uint64_t memory_bytes;
 	struct log_tag tag;
 };

@@ -8,10 +8,10 @@
 #include "common/strbuf.h"
 
 static const char *const type_names[] = {
-	[KEEPER_HELLO] = "hello",	[KEEPER_INSTANCE] = "instance", [KEEPER_SYNCED] = "synced",
-	[KEEPER_START] = "start",	[KEEPER_STARTED] = "started",	[KEEPER_FAILED] = "failed",
-	[KEEPER_STOP] = "stop",		[KEEPER_ANSWERED] = "answered", [KEEPER_ENDED] = "ended",
-	[KEEPER_GONE] = "gone",		[KEEPER_OUTPUT] = "output",	[KEEPER_LEFT_OUT] = "left_out",
+	[KEEPER_HELLO] = "hello", [KEEPER_INSTANCE] = "instance", [KEEPER_SYNCED] = "synced",
+	[KEEPER_START] = "start", [KEEPER_STARTED] = "started",	  [KEEPER_FAILED] = "failed",
+	[KEEPER_STOP] = "stop",	  [KEEPER_ANSWERED] = "answered", [KEEPER_ENDED] = "ended",
+	[KEEPER_GONE] = "gone",	  [KEEPER_OUTPUT] = "output",	  [KEEPER_LEFT_OUT] = "left_out",
 	[KEEPER_LEAVE] = "leave",
 };
 
@@ -31,7 +31,9 @@ static const struct member {
 	int64_t min, max; /* KIND_INT */
 } members[] = {
 #define M(kind, name, types, ...)                                                                  \
-	{#name, KIND_##kind, types, offsetof(struct keeper_msg, name), __VA_ARGS__}
+	{                                                                                          \
+#name, KIND_##kind, types, offsetof(struct keeper_msg, name), __VA_ARGS__          \
+	}
 	M(INT, protocol, T(HELLO), 0, INT32_MAX),
 	M(INT, pid, T(HELLO) | T(INSTANCE) | T(STARTED), 1, INT32_MAX),
 	M(INT, orphan_timeout_ms, T(HELLO), 0, INT64_MAX / 1000000),
@@ -233,8 +235,8 @@ decode_members(struct keeper_msg *m, const json_t *o, struct err *e)
 	for (i = 0; i < ARRAY_LEN(members); i++) {
 		const struct member *f = &members[i];
 
-		if (has(m, f) && decode_member(f, json_object_get(o, f->name),
-					       (char *)m + f->offset) < 0)
+		if (has(m, f) &&
+		    decode_member(f, json_object_get(o, f->name), (char *)m + f->offset) < 0)
 			return err_set(e, 0, "cannot decode %s: $.%s is missing or wrong",
 				       type_names[m->type], f->name);
 	}

@@ -75,8 +75,7 @@ try_bind(int family, const struct sockaddr *sa, socklen_t len, bool *is_supporte
 	*is_supported = fd >= 0;
 	if (fd < 0)
 		return false;
-	if (family == AF_INET6 &&
-	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no) < 0)
+	if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no) < 0)
 		*is_supported = false;
 	is_bound = bind(fd, sa, len) == 0;
 	if (!is_bound && errno == EADDRNOTAVAIL)

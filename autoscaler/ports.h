@@ -9,7 +9,7 @@
 #include "common/err.h"
 
 struct ports {
-	uint16_t first, last;	      /* both included */
+	uint16_t first, last;		    /* both included */
 	uint16_t kernel_first, kernel_last; /* ephemeral: left out; 0, 0: none */
 };
 

@@ -150,7 +150,7 @@ process_start_failed(struct process_driver *d, struct fleet *f, const char *why)
 {
 	crash_start_failed(&f->crash, why, clk_now(), process_random());
 	log_debug(NULL, "instance not started", "revision=%s err=%s retry_after_ms=%lld",
-		 f->revision, why, (long long)(crash_wait(&f->crash, clk_now()) / CLK_MS));
+		  f->revision, why, (long long)(crash_wait(&f->crash, clk_now()) / CLK_MS));
 	process_touch(d, f);
 }
 

@@ -88,12 +88,11 @@ reconcile_share(struct reconcile *r)
 		struct revision *rev = container_of(node, struct revision, active);
 
 		if (!rev->is_external)
-			v[n++] = (struct ceiling_item){
-				.owner = rev,
-				.wish = rev->wish,
-				.need = rev->need,
-				.has = rev->told,
-				.since_ns = since(rev, now)};
+			v[n++] = (struct ceiling_item){.owner = rev,
+						       .wish = rev->wish,
+						       .need = rev->need,
+						       .has = rev->told,
+						       .since_ns = since(rev, now)};
 	}
 	ceiling_share(v, n, r->conf.max_instances == 0 ? UINT64_MAX : r->conf.max_instances);
 	for (i = 0; i < n; i++)

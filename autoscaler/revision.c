@@ -10,7 +10,7 @@
 #define CPU_SPAN (5 * CLK_S) /* over which the use of processors is measured, at least */
 #define DRY_RETRY (5 * CLK_S)
 #define NO_WORD (40 * CLK_MS) /* so long after an instance answered a report can tell of none */
-#define LATENCY_KEEP 0.9 /* of the older reports' weight, with each new one */
+#define LATENCY_KEEP 0.9      /* of the older reports' weight, with each new one */
 
 const char *
 revision_name(const struct revision *rev)

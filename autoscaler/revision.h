@@ -58,9 +58,9 @@ struct revision {
 	bool is_unanswered;    /* a report came that told of no answer */
 	int64_t unanswered_ns; /* by the last word none had left */
 	uint32_t house_most;   /* parked and in flight */
-	struct brain *brain;		 /* learned, and the calendar */
-	bool is_taught;			 /* what the autoscaler before us had learned */
-	double cpu_cores;		 /* in use, of late; < 0: unknown */
+	struct brain *brain;   /* learned, and the calendar */
+	bool is_taught;	       /* what the autoscaler before us had learned */
+	double cpu_cores;      /* in use, of late; < 0: unknown */
 	int64_t cpu_marked_ns;
 
 	/* from the driver */

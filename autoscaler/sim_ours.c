@@ -19,7 +19,7 @@
 #define TELL_MOST (100 * CLK_MS)
 #define EARLY (45 * CLK_MS)	/* a report so soon after the first instance answered … */
 #define EARLY_LAST (16 * EARLY) /* … and after twice as long, and so on up to that */
-#define FRESH CLK_S	    /* how long after that what waits is told in any case */
+#define FRESH CLK_S		/* how long after that what waits is told in any case */
 
 struct question {		/* a drain that was asked */
 	char *token, *instance; /* NULL: the whole revision */
@@ -33,7 +33,7 @@ struct ours {
 	struct reconcile *reconcile;
 	struct revision *rev;
 	int64_t next_second_ns, early_ns; /* INT64_MAX: none is due */
-	int64_t early_after; /* how long after the first instance answered that is */
+	int64_t early_after;		  /* how long after the first instance answered that is */
 	struct sim_totals reported;	  /* what the last report had */
 	int64_t reported_ns;
 	uint64_t seen; /* sim_fleet_changes() that the reconciler knows of */

@@ -180,8 +180,7 @@ jget_i64(const struct jget *at, const char *key, enum jget_need need, int64_t mi
 }
 
 int
-jget_u64(const struct jget *at, const char *key, enum jget_need need, uint64_t *out,
-	 struct err *e)
+jget_u64(const struct jget *at, const char *key, enum jget_need need, uint64_t *out, struct err *e)
 {
 	int64_t value = -1;
 
@@ -193,8 +192,7 @@ jget_u64(const struct jget *at, const char *key, enum jget_need need, uint64_t *
 }
 
 int
-jget_u32(const struct jget *at, const char *key, enum jget_need need, uint32_t *out,
-	 struct err *e)
+jget_u32(const struct jget *at, const char *key, enum jget_need need, uint32_t *out, struct err *e)
 {
 	int64_t value = -1;
 
@@ -225,8 +223,7 @@ jget_double(const struct jget *at, const char *key, enum jget_need need, double 
 }
 
 int
-jget_string(const struct jget *at, const char *key, enum jget_need need, char **out,
-	    struct err *e)
+jget_string(const struct jget *at, const char *key, enum jget_need need, char **out, struct err *e)
 {
 	bool is_absent_ok;
 	const json_t *json = member(at, key, need, &is_absent_ok);
@@ -293,8 +290,8 @@ jget_object(const struct jget *at, const char *key, enum jget_need need, struct 
 }
 
 int
-jget_array(const struct jget *at, const char *key, enum jget_need need, struct jget *out,
-	   size_t *n, struct err *e)
+jget_array(const struct jget *at, const char *key, enum jget_need need, struct jget *out, size_t *n,
+	   struct err *e)
 {
 	bool is_absent_ok;
 	const json_t *json = member(at, key, need, &is_absent_ok);

@@ -9,7 +9,7 @@
 
 #include "common/err.h"
 
-#define LINK_LINE_MAX ((size_t)1 << 20)	 /* bytes, newline included (DESIGN 7) */
+#define LINK_LINE_MAX ((size_t)1 << 20)	  /* bytes, newline included (DESIGN 7) */
 #define LINK_QUEUE_MAX ((size_t)64 << 20) /* bytes waiting to be written */
 
 struct loop;
@@ -48,8 +48,7 @@ void *link_arg(const struct link *);
 /* Listen at path, mode 0660.  Whoever calls holds the lock that makes removing a
  * stale socket safe (common/daemon.h): an existing socket at path is removed.
  * on_accept hands out each accepted link before its on_up; it may link_set_arg(). */
-NODISCARD struct link_server *link_listen(struct loop *, const char *path,
-					  const struct link_ops *, 
+NODISCARD struct link_server *link_listen(struct loop *, const char *path, const struct link_ops *,
 					  void (*on_accept)(struct link *, void *arg), void *arg,
 					  struct err *);
 /* Stop listening and remove the socket; accepted links are closed without on_down. */

@@ -50,7 +50,8 @@ static struct side *
 side_new(int fd, bool is_origin)
 {
 	struct side *s = calloc(1, sizeof *s);
-	struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = s};
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+				 .data.ptr = s};
 	int one = 1;
 
 	if (s == NULL)

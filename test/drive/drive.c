@@ -41,8 +41,8 @@ instance_json(const struct driver_instance *i)
 {
 	static const char *const states[] = {"starting", "ready", "stopping"};
 
-	return json_pack("{s:s, s:s?, s:i, s:s, s:I, s:f, s:I}", "id", i->id, "address",
-			 i->address, "port", i->port, "state", states[i->state], "started_ns",
+	return json_pack("{s:s, s:s?, s:i, s:s, s:I, s:f, s:I}", "id", i->id, "address", i->address,
+			 "port", i->port, "state", states[i->state], "started_ns",
 			 (json_int_t)i->started_ns, "cpu_s", i->cpu_s, "memory_bytes",
 			 (json_int_t)i->memory_bytes);
 }
@@ -155,8 +155,7 @@ set_scale(struct drive *d, const json_t *o)
 {
 	struct str_list victims = strings(json_object_get(o, "victims"));
 
-	d->driver->class->set_scale(d->driver,
-				    json_string_value(json_object_get(o, "revision")),
+	d->driver->class->set_scale(d->driver, json_string_value(json_object_get(o, "revision")),
 				    (uint32_t)json_integer_value(json_object_get(o, "n")),
 				    (const char *const *)victims.v, victims.n);
 	free_strings(&victims);

@@ -25,9 +25,9 @@ struct stage {
 	uint64_t seen;
 	bool was_waiting;
 	int64_t now;
-	int64_t begun_ns; /* the burst */
-	int64_t ready_ns; /* when the first instance answered after that; 0: none has */
-	int64_t answered_ns; /* how long after it all were answered; 0: they are not */
+	int64_t begun_ns;	  /* the burst */
+	int64_t ready_ns;	  /* when the first instance answered after that; 0: none has */
+	int64_t answered_ns;	  /* how long after it all were answered; 0: they are not */
 	struct moment v[MOMENTS]; /* each change of what is wanted, or why */
 	size_t n;
 };
@@ -301,16 +301,16 @@ as_good_as_the_best_number_by_hand(void **state)
 	go_on(s, s->now + 5 * CLK_S);
 	cost = sim_fleet_totals(s->fleet)->last_answer_instance_s - cost;
 	/* those that taught it did not wait, and are below the middle */
-	p50 = sim_wait_quantile(sim_fleet_waits(s->fleet), (LESSONS + BURST * 0.5) /
-							    (LESSONS + BURST));
+	p50 = sim_wait_quantile(sim_fleet_waits(s->fleet),
+				(LESSONS + BURST * 0.5) / (LESSONS + BURST));
 	close_stage(&s);
 	print_message("ours: %.1f instance-seconds, p50 %.0f ms\n", cost, p50);
 	for (n = 1; n <= 100; n++) {
 		struct outcome o = by_hand(n, CLK_S);
 
 		if (n % 10 == 0)
-			print_message("%3u: %.1f instance-seconds, p50 %.0f ms\n", n,
-				      o.instance_s, o.p50_ms);
+			print_message("%3u: %.1f instance-seconds, p50 %.0f ms\n", n, o.instance_s,
+				      o.p50_ms);
 		if (o.instance_s > cost * (1 + 1e-9) || o.p50_ms >= best)
 			continue;
 		best = o.p50_ms;

@@ -81,14 +81,14 @@ who_is_idle_gives_way(void **state)
 {
 	(void)state;
 	/* the third is asked: of those that are idle the one goes that was used last long ago */
-	assert_shares(V{{0, 1, 0, 1, 50, 0}, {0, 1, 0, 1, 20, 0}, {0, 1, 1, 0, 90, 0}},
-		      U{1, 0, 1}, 3, 2);
+	assert_shares(V{{0, 1, 0, 1, 50, 0}, {0, 1, 0, 1, 20, 0}, {0, 1, 1, 0, 90, 0}}, U{1, 0, 1},
+		      3, 2);
 	/* all are in use: they stay */
-	assert_shares(V{{0, 1, 1, 1, 50, 0}, {0, 1, 1, 1, 20, 0}, {0, 1, 1, 0, 10, 0}},
-		      U{1, 1, 0}, 3, 2);
+	assert_shares(V{{0, 1, 1, 1, 50, 0}, {0, 1, 1, 1, 20, 0}, {0, 1, 1, 0, 10, 0}}, U{1, 1, 0},
+		      3, 2);
 	/* nothing is left for two that are asked: the first that came */
-	assert_shares(V{{0, 1, 1, 0, 50, 0}, {0, 1, 1, 0, 20, 0}, {0, 1, 0, 1, 90, 0}},
-		      U{0, 1, 0}, 3, 1);
+	assert_shares(V{{0, 1, 1, 0, 50, 0}, {0, 1, 1, 0, 20, 0}, {0, 1, 0, 1, 90, 0}}, U{0, 1, 0},
+		      3, 1);
 	/* min_scale = 1 is kept, what is beyond it goes */
 	assert_shares(V{{0, 3, 1, 3, 50, 0}, {0, 9, 9, 0, 90, 0}}, U{1, 4}, 2, 5);
 	/* what nobody needs stays where it is */

@@ -9,15 +9,24 @@ port_is_filled_in(void **state)
 	static const struct {
 		const char *arg, *filled;
 	} rows[] = {
-		{"$PORT", "20001"},	      {"${PORT}", "20001"},
-		{":$PORT", ":20001"},	      {"127.0.0.1:${PORT}/x", "127.0.0.1:20001/x"},
-		{"$PORT$PORT", "2000120001"}, {"$PORT,${PORT}", "20001,20001"},
-		{"$PORTS", "$PORTS"},	      {"$PORT_X", "$PORT_X"},
-		{"$PORT2", "$PORT2"},	      {"${PORTS}", "${PORTS}"},
-		{"${PORT", "${PORT"},	      {"$$PORT", "$20001"},
-		{"$HOME", "$HOME"},	      {"$", "$"},
-		{"", ""},		      {"PORT", "PORT"},
-		{"${PORT}x", "20001x"},	      {"$PORT-$PORT.", "20001-20001."},
+		{"$PORT", "20001"},
+		{"${PORT}", "20001"},
+		{":$PORT", ":20001"},
+		{"127.0.0.1:${PORT}/x", "127.0.0.1:20001/x"},
+		{"$PORT$PORT", "2000120001"},
+		{"$PORT,${PORT}", "20001,20001"},
+		{"$PORTS", "$PORTS"},
+		{"$PORT_X", "$PORT_X"},
+		{"$PORT2", "$PORT2"},
+		{"${PORTS}", "${PORTS}"},
+		{"${PORT", "${PORT"},
+		{"$$PORT", "$20001"},
+		{"$HOME", "$HOME"},
+		{"$", "$"},
+		{"", ""},
+		{"PORT", "PORT"},
+		{"${PORT}x", "20001x"},
+		{"$PORT-$PORT.", "20001-20001."},
 	};
 	size_t i;
 
@@ -79,7 +88,7 @@ environment_is_layered(void **state)
 	assert_string_equal(value_of(v, "PORT"), "20001");
 	assert_string_equal(value_of(v, "ACTIVATOR_INSTANCE"), "a-v1-x-1");
 	assert_string_equal(value_of(v, "ACTIVATOR_KEEPER"), "1:2");
-	assert_null(value_of(v, "NOTIFY_SOCKET"));	       /* ours alone */
+	assert_null(value_of(v, "NOTIFY_SOCKET"));	     /* ours alone */
 	assert_string_equal(value_of(v, "LISTEN_FDS"), "0"); /* asked for */
 	command_free(&v);
 }

@@ -116,7 +116,8 @@ mistakes_are_named(void **state)
 		{"{\"type\":\"gone\",\"id\":7}", "cannot decode gone: $.id is missing or wrong"},
 		{"{\"type\":\"gone\",\"id\":\"\xe2\x82\xac\"}", "$.id is missing or wrong"},
 		{"{\"type\":\"ended\",\"id\":\"i\",\"status\":-1}", "$.status is missing or wrong"},
-		{"{\"type\":\"ended\",\"id\":\"i\",\"status\":1.5}", "$.status is missing or wrong"},
+		{"{\"type\":\"ended\",\"id\":\"i\",\"status\":1.5}",
+		 "$.status is missing or wrong"},
 		{"{\"type\":\"start\",\"id\":\"i\",\"revision\":\"r\",\"port\":65536}",
 		 "$.port is missing or wrong"},
 		{"{\"type\":\"start\",\"id\":\"i\",\"revision\":\"r\",\"port\":1,\"argv\":[1]}",
@@ -141,7 +142,8 @@ mistakes_are_named(void **state)
 static void
 later_versions_are_not_a_mistake(void **state)
 {
-	static const char *const lines[] = {"{\"type\":\"later\",\"x\":[{}]}", "{}", "{\"type\":1}"};
+	static const char *const lines[] = {"{\"type\":\"later\",\"x\":[{}]}", "{}",
+					    "{\"type\":1}"};
 	static const char gone[] = "{\"type\":\"gone\",\"id\":\"i\",\"more\":{\"a\":1}}";
 	struct keeper_msg m;
 	struct err e;

@@ -348,9 +348,10 @@ what_a_slow_reader_gets_is_whole(void **state)
 		for (k = 0; k < n; k++, total++) {
 			size_t at = total % (sizeof line + 1);
 
-			assert_int_equal(got[k], at == sizeof line ?
-						 '\n' :
-						 'a' + (int)(total / (sizeof line + 1) % 26));
+			assert_int_equal(got[k],
+					 at == sizeof line
+						 ? '\n'
+						 : 'a' + (int)(total / (sizeof line + 1) % 26));
 		}
 	}
 	close(fd);
@@ -445,7 +446,7 @@ dials_until_there_is_a_server_and_again_after_it(void **state)
 	link_server_free(&w->server);
 	WAIT(w, w->near.downs == 1);
 	assert_int_equal(w->far.downs, 0); /* closed without on_down */
-	send_text(&w->near, "lost"); /* on a link that is down: nothing */
+	send_text(&w->near, "lost");	   /* on a link that is down: nothing */
 	serve(w);
 	begun = clk_now();
 	WAIT(w, w->near.ups == 2 && w->far.ups == 2);
@@ -497,7 +498,8 @@ a_killed_peer_is_noticed(void **state)
 		int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
 		snprintf(to.sun_path, sizeof to.sun_path, "%s", w->path);
-		if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0 && send(fd, "x\n", 2, 0) == 2)
+		if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0 &&
+		    send(fd, "x\n", 2, 0) == 2)
 			pause();
 		_exit(1);
 	}

@@ -95,9 +95,9 @@ overlap_is_counted(void **state)
 		uint32_t first, last, kernel_first, kernel_last;
 		unsigned n;
 	} rows[] = {
-		{20000, 29999, 32768, 60999, 0}, {20000, 29999, 29999, 60999, 1},
+		{20000, 29999, 32768, 60999, 0},    {20000, 29999, 29999, 60999, 1},
 		{20000, 29999, 1024, 65535, 10000}, {20000, 29999, 1024, 20000, 1},
-		{20000, 29999, 21000, 21009, 10}, {20000, 29999, 0, 0, 0},
+		{20000, 29999, 21000, 21009, 10},   {20000, 29999, 0, 0, 0},
 		{20000, 29999, 1024, 19999, 0},
 	};
 	size_t i;
@@ -124,8 +124,7 @@ reads_the_kernels_range(void **state)
 static void
 a_port_in_use_cannot_be_bound(void **state)
 {
-	struct sockaddr_in at = {.sin_family = AF_INET,
-				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t len = sizeof at;
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 

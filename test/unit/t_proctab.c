@@ -27,8 +27,8 @@ a_stat_line_is_read(void **state)
 static void
 what_is_none_is_refused(void **state)
 {
-	static const char *const lines[] = {"", "42", "42 (a", "42 (a) S", "x (a) S 1 1 1",
-					    "42 (a) S 7 40 39 0 -1"};
+	static const char *const lines[] = {
+		"", "42", "42 (a", "42 (a) S", "x (a) S 1 1 1", "42 (a) S 7 40 39 0 -1"};
 	struct proctab_entry p;
 	size_t i;
 
@@ -46,9 +46,9 @@ entry(pid_t pid, pid_t parent)
 static void
 roots_are_found(void **state)
 {
-	struct proctab_entry v[] = {entry(1, 0),  entry(10, 1),	 entry(11, 10), entry(12, 11),
-				    entry(13, 12), entry(20, 10), entry(30, 1),	 entry(40, 41),
-				    entry(41, 40)};
+	struct proctab_entry v[] = {entry(1, 0),   entry(10, 1),  entry(11, 10),
+				    entry(12, 11), entry(13, 12), entry(20, 10),
+				    entry(30, 1),  entry(40, 41), entry(41, 40)};
 	struct proctab t = {.v = v, .n = ARRAY_LEN(v)};
 
 	(void)state;
