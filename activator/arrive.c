@@ -220,7 +220,7 @@ arrive_request(struct conn *c, char *buf, size_t head_n)
 	enum outcome out = request_read(&r, &c->w->head);
 
 	take_request(c, &r);
-	if (r.is_trace && !c->w->conf->trace)
+	if (r.is_trace && !c->w->conf->trace && out != OUT_BAD_REQUEST)
 		out = OUT_METHOD;
 	if (out == OUT_MAX_FORWARDS && r.is_trace) {
 		refuse_trace(c, &c->w->head);

@@ -176,8 +176,8 @@ static void
 refuse_head(struct conn *c, enum outcome out)
 {
 	drop_input(c);
-	c->x.start_ns = c->w->now;
-	c->x.is_persistent = c->x.is_sent_whole = false;
+	/* A request of its own: what the one before it has left says nothing of it. */
+	c->x = (struct xfer){.waiter = {.fd = -1, .inbox = &c->w->inbox}, .start_ns = c->w->now};
 	xfer_refuse(c, out, NULL);
 }
 

@@ -28,7 +28,7 @@ is_idempotent(const struct h1_head *h)
 struct framing_fields {
 	const struct h1_field *length, *encoding, *host;
 	unsigned lengths, encodings, hosts, upgrades;
-	bool is_close, is_h2c;
+	bool is_close, is_h2c, is_unknown_expected;
 };
 
 static enum outcome
@@ -66,7 +66,7 @@ read_field(struct request *r, struct framing_fields *ff, const struct h1_field *
 		break;
 	case FIELD_EXPECT:
 		if (!field_is(f->value, f->value_n, "100-continue"))
-			return OUT_EXPECTATION;
+			ff->is_unknown_expected = true;
 		r->is_expecting = !r->is_http10; /* RFC 9110 10.1.1: ignored from 1.0 */
 		break;
 	case FIELD_ACCEPT:
@@ -183,8 +183,6 @@ request_read(struct request *r, const struct h1_head *h)
 
 	*r = (struct request){
 		.head = h, .is_http10 = h->minor == 0, .is_persistent = h->minor == 1};
-	if (is_method(h, "CONNECT"))
-		return OUT_METHOD;
 	r->is_trace = is_method(h, "TRACE");
 	r->is_head_method = is_method(h, "HEAD");
 	r->is_idempotent = is_idempotent(h);
@@ -196,10 +194,15 @@ request_read(struct request *r, const struct h1_head *h)
 	out = read_framing(r, &ff);
 	if (r->is_trace && r->framing != FRAMING_NONE) /* RFC 9110 9.3.8 */
 		out = OUT_BAD_REQUEST;
+	/* Whatever is refused is known to its end first, or is the last on its connection. */
+	if (out == OUT_OK && is_method(h, "CONNECT"))
+		out = OUT_METHOD;
 	if (out == OUT_OK)
 		out = read_target(r);
 	if (out == OUT_OK)
 		out = read_host(r, &ff);
+	if (out == OUT_OK && ff.is_unknown_expected)
+		out = OUT_EXPECTATION;
 	r->is_persistent = r->is_persistent && !ff.is_close;
 	r->is_upgrade = r->is_upgrade && ff.upgrades > 0 && !ff.is_h2c && !r->is_http10;
 	if (out == OUT_OK && r->has_max_forwards && r->max_forwards == 0)

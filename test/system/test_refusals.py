@@ -106,6 +106,8 @@ def test_retry_after_is_what_a_start_takes(tmp_path):
     (b"GET / HTTP/2.0\r\nHost: hello\r\n\r\n", 505),
     (b"CONNECT hello:1 HTTP/1.1\r\nHost: hello\r\n\r\n", 501),
     (b"TRACE / HTTP/1.1\r\nHost: hello\r\n\r\n", 501),
+    (b"TRACE / HTTP/1.1\r\nHost: hello\r\nTransfer-Encoding: identity\r\n\r\n"
+     b"GET / HTTP/1.1\r\nHost: hello\r\n\r\n", 400),
     (b"GET hello HTTP/1.1\r\nHost: hello\r\n\r\n", 400),
     (b"GET /#x HTTP/1.1\r\nHost: hello\r\n\r\n", 400),
     (b"\x16\x03\x01\x02\x00\x01", 400),  # TLS
