@@ -475,7 +475,7 @@ relay_response(struct upstream *u)
 			return;
 		}
 		have = partial_to_buf(u);
-		got = io_read(&u->io, u->w->buf + have, u->read_size - have);
+		got = io_read(&u->io, u->w->buf + have, MIN(u->read_size, PLANE_BUFFER - have));
 
 		if (got <= 0) {
 			if (have > 0)

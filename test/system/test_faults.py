@@ -19,6 +19,9 @@ service "one" { hosts = {"one"} container_concurrency = 1 abort_timeout = 100ms
     revision "v1" { addresses = {"127.0.0.1:PORT"} } }
 service "late" { hosts = {"late"} container_concurrency = 1 activation_timeout = LATEs
     revision "v1" { addresses = {"127.0.0.1:PORT"} } }
+service "long" { hosts = {"long"} max_head = 64KiB upstream_idle_timeout = 60s
+    response_timeout = 5s
+    revision "v1" { addresses = {"127.0.0.1:PORT"} } }
 service "few" { hosts = {"few"} revision "v1" { addresses = {"127.0.0.1:PORT"} } }
 """
 LATE_S = 2 * SLOW  # activation_timeout of "late"
@@ -391,6 +394,37 @@ def test_connections_of_one_client(stack, instance):
     for c in clients:
         c.close()
     wait_until(lambda: stack.metric("activator_connections") == 0, what="room for others")
+
+
+def test_a_long_head_behind_a_slow_reader(stack, instance):
+    """Reads become smaller towards a client that does not keep up; the connection that is
+    used again then has to take a head that is larger than they are."""
+    long, sizes = "x" * 40000, range(100000, 900000, 50000)
+
+    def answer(fd, _):
+        fd.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+        fd.recv(65536)
+        fd.sendall(b"HTTP/1.1 200 OK\r\nX-Long: %s\r\nContent-Length: 0\r\n"
+                   b"Connection: close\r\n\r\n" % long.encode())
+        fd.close()
+    instance.answer = answer
+    for size in sizes:
+        with socket.socket() as slow:
+            slow.settimeout(20 * SLOW)
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            slow.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+            slow.connect(("127.0.0.1", stack.port))
+            slow.sendall(b"GET / HTTP/1.1\r\nHost: long\r\n\r\n")
+            left = size
+            while left > 0:
+                time.sleep(0.0005)  # slower than its sender: that is the point
+                data = slow.recv(4096)
+                assert data
+                left -= len(data)
+        with stack.connect() as c:
+            c.request("GET", "/", "long")
+            status, fields, _ = c.response()
+            assert (status, fields.get("x-long")) == (200, long)
 
 
 # --- streams
