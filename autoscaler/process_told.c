@@ -71,13 +71,30 @@ reconcile_all(struct process_driver *d)
 		process_reconcile(d, container_of(node, struct fleet, node));
 }
 
+/* Its revision left the file while no autoscaler was there: nobody else will say how
+ * many there shall be. */
+static void
+dismiss_unnamed(const struct process_driver *d, struct fleet *f)
+{
+	if (!d->has_revisions || f->conf != NULL || f->members.n == 0)
+		return;
+	if (!f->has_wish)
+		log_info(NULL, "revision is no longer in the conf file, its instances are stopped",
+			 "revision=%s instances=%zu", f->revision, f->members.n);
+	fleet_wish(f, 0, NULL, 0);
+}
+
 static void
 take_synced(struct process_driver *d)
 {
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&d->fleets, node, tmp)
-		forget_unseen(d, container_of(node, struct fleet, node));
+	LIST_FOREACH(&d->fleets, node, tmp) {
+		struct fleet *f = container_of(node, struct fleet, node);
+
+		forget_unseen(d, f);
+		dismiss_unnamed(d, f);
+	}
 	if (d->by_id.n > 0)
 		log_info(NULL, "instances adopted", "count=%zu", d->by_id.n);
 	d->is_synced = true;

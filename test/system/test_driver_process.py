@@ -754,6 +754,16 @@ def test_ended_meanwhile(world):
     assert not d.instances() and d.instances("b/v1")[0]["id"] == kept["id"]
 
 
+def test_revision_that_left_the_file_meanwhile_is_stopped(world):
+    d, i = run_one(world, SLEEPER)
+    pid = d.pid(i)
+    d.kill()
+    d = world.drive()
+    d.revisions(revision(SLEEPER, name="b/v1"))
+    until(lambda: "instances adopted" in d.log())
+    until(lambda: not alive(pid))
+
+
 def test_no_autoscaler_comes_back(world):
     d = world.drive(orphan_ms=1000)
     d.revisions(revision([sys.executable, "-S", "-c", FAMILY["daemon"]]))
