@@ -606,7 +606,10 @@ revision_state(struct revision *rev, struct msg_instances *m, int64_t now_ns)
 				    .is_external = rev->is_external,
 				    .n = rev->n,
 				    .failure = failure_left(rev, now_ns),
-				    .cold_start_ms = start_s < 0 ? 0 : (int64_t)(start_s * 1000)};
+				    /* one that waited for days for room would make the whole
+				     * message a wrong one */
+				    .cold_start_ms = (int64_t)MIN(MAX(start_s, 0) * 1000,
+								  (double)MSG_DELAY_MS_MAX)};
 	m->v = rev->n == 0 ? NULL : xcalloc(rev->n, sizeof *m->v);
 	for (i = 0; i < rev->n; i++) {
 		const struct revision_instance *from = &rev->v[i];

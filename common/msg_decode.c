@@ -6,9 +6,8 @@
 #include "common/msg_impl.h"
 #include "common/msg_limits.h"
 
-#define PERIOD_MS_MAX 3600000	       /* of one report */
-#define DELAY_MS_MAX INT64_C(86400000) /* of a retry or a cold start */
-#define STAT_MAX 1e12		       /* bounds what sums can become */
+#define PERIOD_MS_MAX 3600000 /* of one report */
+#define STAT_MAX 1e12	      /* bounds what sums can become */
 
 /* A name: a string that is not empty. */
 static int
@@ -117,7 +116,7 @@ get_failure(const struct jget *at, struct msg_instances *s, struct err *e)
 	s->failure = xcalloc(1, sizeof *s->failure);
 	if (get_name(&failure, "reason", &s->failure->reason, e) < 0 ||
 	    jget_string(&failure, "message", JGET_MUST, &s->failure->message, e) < 0 ||
-	    jget_i64(&failure, "retry_after_ms", JGET_MAY, 0, DELAY_MS_MAX,
+	    jget_i64(&failure, "retry_after_ms", JGET_MAY, 0, MSG_DELAY_MS_MAX,
 		     &s->failure->retry_after_ms, e) < 0 ||
 	    jget_bool(&failure, "parking", JGET_MAY, &s->failure->is_parking, e) < 0)
 		return -1;
@@ -135,7 +134,7 @@ get_state(const struct jget *at, struct msg_instances *s, struct err *e)
 	if (jget_u32(at, "wanted", JGET_MUST, &s->wanted, e) < 0 ||
 	    jget_double(at, "target", JGET_MAY, 0, STAT_MAX, &s->target, e) < 0 ||
 	    jget_bool(at, "external", JGET_MAY, &s->is_external, e) < 0 ||
-	    jget_i64(at, "cold_start_ms", JGET_MAY, 0, DELAY_MS_MAX, &s->cold_start_ms, e) < 0 ||
+	    jget_i64(at, "cold_start_ms", JGET_MAY, 0, MSG_DELAY_MS_MAX, &s->cold_start_ms, e) < 0 ||
 	    jget_array(at, "instances", JGET_MAY, &array, &n, e) < 0)
 		return -1;
 	s->is_known = array.json != NULL;

@@ -9,6 +9,8 @@
 #include "autoscaler/learned.h"
 #include "common/clk.h"
 #include "common/log.h"
+#include "common/msg.h"
+#include "common/strbuf.h"
 
 static char *dir, *path, *path_new;
 static char short_name[] = "v1", names[2][8] = {"a/v1", "b/v1"};
@@ -212,6 +214,30 @@ away_for_long(void **state)
 	reconcile_free(&r);
 }
 
+/* A start that took days (no room in the cluster, say) is told as what activators take. */
+static void
+a_start_of_days_can_be_told(void **state)
+{
+	struct reconcile *r = of_two(1);
+	struct revision *rev = reconcile_find(r, "a/v1");
+	struct msg m = {.type = MSG_INSTANCES}, got;
+	struct strbuf line;
+	struct err e = {0};
+
+	(void)state;
+	revision_teach(rev, -1, 3 * 86400.0);
+	revision_state(rev, &m.u.instances, now);
+	strbuf_init(&line, 0);
+	msg_encode(&m, &line);
+	if (msg_decode(&got, line.data, line.len, &e) < 0)
+		fail_msg("%s", e.text);
+	assert_int_equal(got.u.instances.cold_start_ms, MSG_DELAY_MS_MAX);
+	msg_fini(&got);
+	revision_state_fini(&m.u.instances);
+	strbuf_fini(&line);
+	reconcile_free(&r);
+}
+
 static int
 setup(void **state)
 {
@@ -251,7 +277,7 @@ main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {T(over_a_restart), T(who_comes_later), T(damaged),
-					   T(away_for_long)};
+					   T(away_for_long), T(a_start_of_days_can_be_told)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
