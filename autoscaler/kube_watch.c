@@ -88,7 +88,9 @@ take_event(struct kube_watch *w, const struct kube_event *ev)
 {
 	if (ev->type == KUBE_ERROR)
 		return take_error(w, ev);
-	if (!w->is_initial || ev->is_initial_end)
+	/* A list goes on from its own version: its objects may be older than all that the
+	 * server remembers. */
+	if (w->state == WATCHING && (!w->is_initial || ev->is_initial_end))
 		keep_version(w, ev->rv);
 	if (ev->type != KUBE_BOOKMARK) {
 		w->shared->counts.events++;
@@ -240,10 +242,10 @@ list(struct kube_watch *w)
 static void
 go_on(struct kube_watch *w)
 {
-	if (w->rv[0] != '\0' || !w->shared->is_list_only)
-		watch(w);
-	else
+	if (w->next != NULL || (w->rv[0] == '\0' && w->shared->is_list_only))
 		list(w);
+	else
+		watch(w);
 }
 
 static void
@@ -296,6 +298,7 @@ refused(struct kube_watch *w, const struct kube_answer *a)
 	kube_http_explain(a, is_listing ? "list" : "watch", w->plural, w->group, w->ns, why,
 			  sizeof why);
 	set_trouble(w, why);
+	from_the_beginning(w); /* it may be the version or the page that is refused */
 	wait_for(w, FORBIDDEN_AGAIN + (int64_t)(kube_http_random() % 1000) * CLK_MS);
 }
 

@@ -142,6 +142,37 @@ def test_history_is_forgotten(tmp_path):
             assert kube.replicas("hello") == 2
 
 
+def test_a_watch_goes_on_from_the_list_as_a_whole(tmp_path):
+    """What was listed is older than all that the server remembers: the list itself is not."""
+    with cluster(tmp_path, has_kubelet=False, version="1.20") as kube:
+        kube.control("load", deployments=2, pods=2)
+        kube.patch("deployments", "load-0", {"metadata": {"labels": {"a": "b"}}})
+        kube.control("compact")
+        services = "".join(service("load-%d" % i, kube, "port = 8080 min_scale = 2")
+                           for i in range(2))
+        now = kube.api.call("GET", kube.where("pods"))["metadata"]["resourceVersion"]
+        with both(tmp_path, kube, services):
+            def resumed():
+                return {r["resource"]: r["query"]["resourceVersion"]
+                        for r in kube.seen(verb="watch") if "resourceVersion" in r["query"]}
+            wait_until(lambda: len(resumed()) == 2, what="two watches")
+            assert resumed() == {"pods": now, "deployments": now}
+
+
+@pytest.mark.parametrize("status", [429, 500, 400])
+def test_a_list_that_is_refused_in_the_middle(tmp_path, status):
+    """More pods than one page of a list holds, and the second page is refused at first."""
+    with cluster(tmp_path, has_kubelet=False, version="1.20") as kube:
+        kube.control("load", deployments=1, pods=510)
+        kube.fault({"status": status}, times=1, skip=1, verb="list", resource="pods")
+        with both(tmp_path, kube, service("load-0", kube, "port = 8080 min_scale = 510")) as s:
+            def seen():
+                m = s.metrics(s.scaler_admin)
+                return sum(m.get('autoscaler_%s_instances{revision="load-0/v1"}' % state, 0)
+                           for state in ("ready", "starting"))
+            wait_until(lambda: seen() == 510, what="all pods")
+
+
 def test_a_watch_that_ends_is_the_first_sign_of_life(tmp_path):
     """The server does not answer; then a watch ends in order, which shows that it is there."""
     with cluster(tmp_path) as kube:
