@@ -257,8 +257,16 @@ on_addresses_closed(void *arg)
 	on_closed(&c->addresses, c);
 }
 
-static const struct driver_ops platform_ops = {on_view, on_platform_closed, on_services};
-static const struct driver_ops addresses_ops = {on_view, on_addresses_closed, on_services};
+static uint32_t
+load(const char *id, void *arg)
+{
+	const struct control *c = arg;
+
+	return reconcile_load(c->reconcile, id);
+}
+
+static const struct driver_ops platform_ops = {on_view, on_platform_closed, on_services, load};
+static const struct driver_ops addresses_ops = {on_view, on_addresses_closed, on_services, load};
 
 static const struct driver_class *const classes[] = {
 	[DRIVER_PROCESS] = &driver_process,

@@ -41,6 +41,9 @@ struct driver_view {
 	bool is_held;
 };
 
+/* A busy lease weighs more than any number of requests, which is cut at this. */
+#define DRIVER_LEASE_LOAD UINT32_C(1000000)
+
 struct driver_ops {
 	/* Something of it changed. */
 	void (*on_view)(const struct driver_view *, void *arg);
@@ -49,6 +52,10 @@ struct driver_ops {
 	/* Services that the driver found by itself (kubernetes: annotations) changed;
 	 * the caller takes them by class->services(). */
 	void (*on_services)(void *arg);
+	/* What would be lost with this instance now: its requests in flight at all activators,
+	 * by their last word, and DRIVER_LEASE_LOAD more while it holds a busy lease.  A
+	 * question, asked at a scale-down; it changes nothing and calls nothing back. */
+	uint32_t (*load)(const char *id, void *arg);
 };
 
 struct driver {

@@ -435,6 +435,7 @@ kubernetes_set_scale(struct driver *driver, const char *revision, uint32_t n,
 		return;
 	kube_scale_wish(&f->scale, n);
 	set_victims(f, victims, victims_n);
+	f->is_weighed = false;
 	LIST_FOREACH(&f->members, node, tmp) {
 		struct kube_member *m = container_of(node, struct kube_member, node);
 

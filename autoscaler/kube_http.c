@@ -1,5 +1,6 @@
 #include "autoscaler/kube_http.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,9 +18,7 @@
 
 /* Kept for later: more than wake-ups run at a time, or a burst would open one for each. */
 #define IDLE_CONNECTIONS 64L
-#define WAKES_MOST 32 /* at a time; each is a connection */
-#define NORMAL_MOST 8 /* at a time */
-#define WARM_N 2      /* connections that are kept open */
+#define WARM_N 2 /* connections that are kept open */
 #define WARM_EVERY (15 * CLK_S)
 #define AWAY_EVERY CLK_S /* while it does not answer */
 #define WARM_TIMEOUT (5 * CLK_S)
@@ -30,6 +29,10 @@
 #define RETRY_AFTER_MOST_S 300
 
 enum state { QUEUED, RUNNING, ENDED };
+
+/* At a time; each is a connection. */
+static const unsigned most[] = {
+	[KUBE_WAKE] = 32, [KUBE_NORMAL] = 8, [KUBE_SPARE] = 4, [KUBE_STREAM] = UINT_MAX};
 
 struct kube_request {
 	struct list_node node; /* queued or running */
@@ -60,11 +63,11 @@ struct kube_http {
 	CURLSH *share; /* TLS sessions */
 	char *agent;
 	char *token;
-	int64_t token_ns;	    /* when it was read */
-	struct list wakes, normals; /* waiting */
+	int64_t token_ns;		      /* when it was read */
+	struct list waiting[ARRAY_LEN(most)]; /* by priority */
 	struct list running;
-	unsigned wakes_n, normals_n; /* running */
-	int64_t hold_until_ns;	     /* the server asked for less: KUBE_NORMAL waits */
+	unsigned running_n[ARRAY_LEN(most)];
+	int64_t hold_until_ns; /* the server asked for less: all but wakes and streams wait */
 	struct loop_timer hold, warm;
 	unsigned warm_n;
 	int64_t away_since_ns; /* it did not answer; 0: it does */
@@ -247,15 +250,6 @@ static void start_more(struct kube_http *);
 static void free_request(struct kube_request *);
 
 static void
-count_running(struct kube_request *r, int by)
-{
-	if (r->priority == KUBE_WAKE)
-		r->h->wakes_n += (unsigned)by;
-	else if (r->priority == KUBE_NORMAL)
-		r->h->normals_n += (unsigned)by;
-}
-
-static void
 run(struct kube_request *r)
 {
 	struct kube_http *h = r->h;
@@ -263,7 +257,7 @@ run(struct kube_request *r)
 	r->state = RUNNING;
 	r->error[0] = '\0';
 	list_push(&h->running, &r->node);
-	count_running(r, 1);
+	h->running_n[r->priority]++;
 	if (r->priority == KUBE_STREAM)
 		loop_timer_set(&r->timer, r->timeout);
 	h->counts.requests++;
@@ -276,7 +270,7 @@ static void
 leave(struct kube_request *r)
 {
 	list_remove(&r->h->running, &r->node);
-	count_running(r, -1);
+	r->h->running_n[r->priority]--;
 	loop_timer_clear(&r->timer);
 	r->state = ENDED;
 }
@@ -408,14 +402,22 @@ on_stall(void *arg)
 }
 
 static void
+run_waiting(struct kube_http *h, enum kube_priority p)
+{
+	while (h->running_n[p] < most[p] && !list_empty(&h->waiting[p]))
+		run(container_of(list_pop(&h->waiting[p]), struct kube_request, node));
+}
+
+static void
 start_more(struct kube_http *h)
 {
-	while (h->wakes_n < WAKES_MOST && !list_empty(&h->wakes))
-		run(container_of(list_pop(&h->wakes), struct kube_request, node));
+	run_waiting(h, KUBE_STREAM);
+	run_waiting(h, KUBE_WAKE);
 	if (clk_now() < h->hold_until_ns)
 		return;
-	while (h->normals_n < NORMAL_MOST && !list_empty(&h->normals))
-		run(container_of(list_pop(&h->normals), struct kube_request, node));
+	run_waiting(h, KUBE_NORMAL);
+	if (list_empty(&h->waiting[KUBE_NORMAL]))
+		run_waiting(h, KUBE_SPARE);
 }
 
 static void
@@ -480,12 +482,8 @@ kube_http_call(struct kube_http *h, const struct kube_call *call, const struct k
 	CHECK(r->easy != NULL);
 	if (h->config->server_name != NULL)
 		dial_elsewhere(r);
-	if (r->priority == KUBE_STREAM || (r->priority == KUBE_WAKE && h->wakes_n < WAKES_MOST))
-		run(r);
-	else
-		list_push(r->priority == KUBE_WAKE ? &h->wakes : &h->normals, &r->node);
-	if (r->state == QUEUED)
-		start_more(h);
+	list_push(&h->waiting[r->priority], &r->node);
+	start_more(h);
 	return r;
 }
 
@@ -515,10 +513,11 @@ kube_http_cancel(struct kube_request **rp)
 		return;
 	h = r->h;
 	if (r->state == QUEUED) {
-		list_remove(r->priority == KUBE_WAKE ? &h->wakes : &h->normals, &r->node);
+		list_remove(&h->waiting[r->priority], &r->node);
 	} else {
 		curlev_remove(h->curl, r->easy);
 		leave(r);
+		loop_timer_set(&h->hold, 0); /* then there is room for others */
 	}
 	free_request(r);
 }
@@ -588,14 +587,15 @@ kube_http_open(struct loop *loop, const struct kube_config *config, const struct
 	       void *arg, struct err *e)
 {
 	struct kube_http *h = xcalloc(1, sizeof *h);
+	size_t i;
 
 	CHECK(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
 	h->loop = loop;
 	h->config = config;
 	h->ops = ops;
 	h->arg = arg;
-	list_init(&h->wakes);
-	list_init(&h->normals);
+	for (i = 0; i < ARRAY_LEN(most); i++)
+		list_init(&h->waiting[i]);
 	list_init(&h->running);
 	h->curl = curlev_new(loop, IDLE_CONNECTIONS, e);
 	h->share = curl_share_init();
@@ -629,12 +629,13 @@ void
 kube_http_close(struct kube_http **hp)
 {
 	struct kube_http *h = *hp;
+	size_t i;
 
 	*hp = NULL;
 	if (h == NULL)
 		return;
-	cancel_all(&h->wakes);
-	cancel_all(&h->normals);
+	for (i = 0; i < ARRAY_LEN(most); i++)
+		cancel_all(&h->waiting[i]);
 	cancel_all(&h->running);
 	loop_timer_fini(&h->warm);
 	loop_timer_fini(&h->hold);

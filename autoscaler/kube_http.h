@@ -24,6 +24,7 @@ struct loop;
 enum kube_priority {
 	KUBE_WAKE,   /* at once */
 	KUBE_NORMAL, /* a few at a time, and not while the server asks for less */
+	KUBE_SPARE,  /* likewise, once none of those waits; what runs of it holds up nothing */
 	KUBE_STREAM  /* a connection of its own, for as long as it takes */
 };
 

@@ -2,7 +2,8 @@
  *  driver_kubernetes.c  the class: wishes come in, views go out
  *  kube_place.c         the workloads: which kinds, in which namespaces, what they show
  *  kube_space.c         the pods of a namespace, and whose they are
- *  kube_act.c           what is changed in the cluster: scale, and pod-deletion-cost
+ *  kube_act.c           what is changed in the cluster: the scale
+ *  kube_cost.c          … and, before it is less, the pod-deletion-cost
  *
  * What watches tell is noted where it comes (inside libcurl, where nothing may be
  * called) and acted on in kube_flush(), once a round for each revision that it concerns.
@@ -21,12 +22,14 @@
 #include "autoscaler/kube_scale.h"
 #include "autoscaler/kube_select.h"
 #include "autoscaler/kube_services.h"
+#include "autoscaler/kube_stay.h"
 #include "autoscaler/kube_watch.h"
 #include "common/hmap.h"
 #include "common/list.h"
 #include "common/loop.h"
 
 #define KUBE_CALL_TIMEOUT INT64_C(5000000000)
+#define KUBE_MERGE_PATCH "application/merge-patch+json"
 
 struct kube_driver {
 	struct driver driver;
@@ -121,10 +124,12 @@ struct kube_member {
 	uint32_t ordinal;	      /* of a StatefulSet's; else 0 */
 	int64_t started_ns;	      /* 0: it was there before us */
 	char *cost;		      /* pod-deletion-cost, as the watch shows it; NULL: none */
-	char *cost_before;	      /* what stood there before ours */
+	char *cost_ours;	      /* … and what we set last for one that stays; NULL: none */
+	char *cost_before;	      /* what stood there before the mark of those that go */
 	struct kube_request *request; /* that sets the cost */
-	bool is_cost_asked, is_cost_refused;
-	struct kube_trouble *trouble; /* NULL: none */
+	bool is_cost_asked, is_cost_refused; /* the mark */
+	bool is_staying;		     /* what `request` sets is the cost of one that stays */
+	struct kube_trouble *trouble;	     /* NULL: none */
 };
 
 struct kube_fleet {
@@ -155,7 +160,9 @@ struct kube_fleet {
 	struct kube_request *get; /* of the scale, where the object does not tell */
 	bool is_get_due;
 	int64_t get_ns;	  /* not before */
-	int64_t costs_ns; /* since when the victims' costs are waited for; 0: not */
+	int64_t costs_ns; /* since when costs are waited for; 0: not */
+	bool is_weighed;  /* for the scale-down that is wished, those that stay have been */
+	struct kube_stay_budget stay;
 	struct loop_timer timer;
 	struct driver_instance *view;
 	size_t view_n;
@@ -198,5 +205,13 @@ bool kube_member_is_used(const struct kube_member *); /* it answers, or is sure 
  * for the time's sake. */
 int64_t kube_act(struct kube_fleet *);
 void kube_act_stop(struct kube_fleet *);
+
+/* --- kube_cost.c --- */
+/* Before n are set: how long costs are still waited for, ns; 0: set n now. */
+int64_t kube_cost_wait(struct kube_fleet *, uint32_t n, int64_t now);
+/* Costs of pods that stay which are not written yet will not be. */
+void kube_cost_let_be(struct kube_fleet *);
+/* Once nobody is to go any more, whoever was to is as good as any again. */
+void kube_cost_settle(struct kube_fleet *);
 
 #endif

@@ -249,7 +249,8 @@ kube_pod_decode(const struct kube_event *ev, struct kube_pod *p)
 	take_conditions(status, p);
 	take_containers(status, "initContainerStatuses", p);
 	take_containers(status, "containerStatuses", p);
-	p->cost = kube_event_annotation(ev, "controller.kubernetes.io/pod-deletion-cost");
+	p->cost = kube_event_annotation(ev, KUBE_COST);
+	p->cost_ours = kube_event_annotation(ev, KUBE_COST_OURS);
 	p->is_deleting = text_of(meta_of(ev), "deletionTimestamp") != NULL;
 	p->is_over = is_text(status, "phase", "Failed") || is_text(status, "phase", "Succeeded");
 }

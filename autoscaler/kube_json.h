@@ -41,10 +41,15 @@ bool kube_event_next_annotation(const struct kube_event *, void **at, const char
 
 /* --- pods --- */
 
+/* What a ReplicaSet's controller goes by when there are to be fewer: the lowest first. */
+#define KUBE_COST "controller.kubernetes.io/pod-deletion-cost"
+/* The same number where it is one of ours, of a pod that stays (kube_stay.h). */
+#define KUBE_COST_OURS "activator.dev/pod-deletion-cost"
+
 struct kube_pod {
 	const char *ip;			     /* NULL: none yet */
 	const char *owner_kind, *owner_name; /* of its controller; "" */
-	const char *cost;		     /* pod-deletion-cost, NULL: none */
+	const char *cost, *cost_ours;	     /* values of the two below; NULL: none */
 	bool is_deleting;
 	bool is_over; /* it has ended and will not come back */
 	bool is_ready;

@@ -106,6 +106,7 @@ kube_member_free(struct kube_member *m)
 	kube_http_cancel(&m->request);
 	free(m->trouble);
 	free(m->cost_before);
+	free(m->cost_ours);
 	free(m->cost);
 	free(m->probe);
 	free(m->ip);
@@ -222,6 +223,7 @@ take_pod(struct kube_stream *st, const struct kube_event *ev)
 	take_where(m, ev, &p);
 	take_trouble(m, &p);
 	set_text(&m->cost, p.cost);
+	set_text(&m->cost_ours, p.cost_ours);
 	kube_touch(f);
 }
 

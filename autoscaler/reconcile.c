@@ -102,6 +102,20 @@ reconcile_is_known(const struct reconcile *r)
 	return true;
 }
 
+uint32_t
+reconcile_load(const struct reconcile *r, const char *id)
+{
+	const struct revision *rev = hmap_find(&r->by_instance, id);
+	const struct revision_instance *i = rev == NULL ? NULL : revision_find(rev, id);
+	uint32_t in_flight, lease;
+
+	if (i == NULL)
+		return 0;
+	in_flight = demand_at_instance(&rev->demand, id);
+	lease = revision_is_leased(rev, i, clk_now()) ? DRIVER_LEASE_LOAD : 0;
+	return lease + MIN(in_flight, DRIVER_LEASE_LOAD);
+}
+
 /* --- marks --- */
 
 static void

@@ -68,5 +68,7 @@ struct revision *reconcile_find(const struct reconcile *, const char *name); /* 
 /* `size_t at = 0; while ((rev = reconcile_next(r, &at)) != NULL) …` */
 struct revision *reconcile_next(const struct reconcile *, size_t *at);
 bool reconcile_is_known(const struct reconcile *); /* every driver has seen the world */
+/* As driver_ops.load; 0 where it is not known. */
+uint32_t reconcile_load(const struct reconcile *, const char *id);
 
 #endif

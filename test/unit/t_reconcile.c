@@ -719,6 +719,33 @@ a_lease_outlives_its_activator(void **state)
 	UNTIL(w.n == 0, 120);
 }
 
+/* What a driver may ask at a scale-down: all activators' words together. */
+static void
+what_is_at_stake_at_an_instance(void **state)
+{
+	char line[300];
+
+	(void)state;
+	connect_peer(1);
+	connect_peer(2);
+	run_with(2);
+	w.peer[1].in_flight[w.v[0].number] = 2;
+	w.peer[2].concurrency = 1;
+	w.peer[2].in_flight[w.v[0].number] = 3;
+	second();
+	assert_int_equal(reconcile_load(w.r, "i1"), 5);
+	assert_int_equal(reconcile_load(w.r, "i2"), 0);
+	assert_int_equal(reconcile_load(w.r, "somebody"), 0);
+	snprintf(line, sizeof line, "%s",
+		 "{\"type\":\"stats\",\"period_ms\":1000,\"revisions\":[{\"name\":\"a/v1\","
+		 "\"concurrency\":1,\"requests\":0,\"parked\":0,\"in_flight\":4000000000,"
+		 "\"instances\":[{\"id\":\"i1\",\"in_flight\":4000000000},"
+		 "{\"id\":\"i2\",\"in_flight\":1,\"busy_s\":100}]}]}");
+	say(1, line);
+	assert_int_equal(reconcile_load(w.r, "i1"), DRIVER_LEASE_LOAD);
+	assert_int_equal(reconcile_load(w.r, "i2"), DRIVER_LEASE_LOAD + 1);
+}
+
 static void
 back_by_name_it_is_no_longer_missed(void **state)
 {
@@ -1221,6 +1248,7 @@ main(void)
 		T(an_activate_takes_it_back),
 		T(a_lost_link_takes_it_back_and_holds_for_a_stable_window),
 		T(a_lease_outlives_its_activator),
+		T(what_is_at_stake_at_an_instance),
 		T(back_by_name_it_is_no_longer_missed),
 		T(who_connects_meanwhile_is_asked_and_waited_for),
 		T(nothing_goes_down_with_nobody_connected),

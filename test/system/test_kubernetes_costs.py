@@ -1,0 +1,159 @@
+"""Who goes when there are to be fewer pods, by their pod-deletion-cost: the drained ones have
+the lowest, the others their requests in flight, and only a scale-down writes any."""
+import contextlib
+import subprocess
+
+import pytest
+
+from cluster import COST, IS_REAL, cluster
+from stack import HELLO, free_port, running, wait_until
+from test_kubernetes import both, is_running, kubernetes, service
+
+pytestmark = pytest.mark.skipif(IS_REAL, reason="only the fake does this on demand; real ones "
+                                "before 1.22 pay no heed")
+
+GOING = "-2147483647"
+OURS = "activator.dev/pod-deletion-cost"
+BUSY = ("port = 8080 min_scale = 1 container_concurrency = 3 target = 3 target_utilization = 100 "
+        "scale_down_delay = 2s")
+
+
+def annotation(pod, key=COST):
+    return (pod["metadata"].get("annotations") or {}).get(key)
+
+
+def costs(kube):
+    return sorted(annotation(p) or "" for p in kube.pods("hello"))
+
+
+def cost_patches(kube):
+    return kube.seen(verb="patch", resource="pods")
+
+
+def cost_writes(kube):
+    """Costs that were set, in the order of arrival."""
+    return [r["body"]["metadata"]["annotations"][COST] for r in cost_patches(kube)
+            if r.get("status") == 200]
+
+
+def scale_patches(kube):
+    return kube.seen(verb="patch", resource="deployments/scale")
+
+
+@contextlib.contextmanager
+def one_of_three_is_idle(path, **annotations):
+    """One pod with one request in flight and a younger one with three, and as soon as leave()
+    is called a third with none: (stack, cluster, clients).  Under a limit of three a pod is
+    filled before the next one is."""
+    with cluster(path) as kube:
+        kube.workload("hello", replicas=1, **annotations)
+        kube.oldest = kube.wait_pods("hello", 1, is_running)[0]["metadata"]["name"]
+        with both(path, kube, service("hello", kube, BUSY)) as s:
+            clients = []
+            for n, pods in (3, 1), (3, 2), (1, 3):
+                for _ in range(n):
+                    clients.append(s.connect())
+                    clients[-1].request("GET", "/?ms=8000", "hello")
+                kube.wait_pods("hello", pods, is_running)
+                wait_until(lambda: s.metric("activator_parked") == 0, what="room for all")
+            assert not cost_patches(kube)
+            yield s, kube, clients
+            for c in clients:
+                c.close()
+
+
+def leave(clients):
+    for c in clients[1:3] + clients[6:]:
+        c.close()
+
+
+def test_the_busiest_stays_whoever_scales_down(tmp_path):
+    """We are about to take the idle one; another hand, at the same moment, two.  Of the two
+    with requests the older would stay, were it not for the costs."""
+    with one_of_three_is_idle(tmp_path) as (_, kube, clients):
+        before = len(scale_patches(kube))
+        kube.fault({"hang": True}, times=1, verb="patch", resource="deployments/scale")
+        leave(clients)
+        wait_until(lambda: len(scale_patches(kube)) > before, what="a scale-down")
+        assert costs(kube) == [GOING, "1", "3"]
+        kube.scale("hello", 1)
+        left = kube.wait_pods("hello", 1, lambda p: "deletionTimestamp" not in p["metadata"])
+        assert left[0]["metadata"]["name"] != kube.oldest
+        assert annotation(left[0]) == annotation(left[0], OURS) == "3"
+        assert [c.response()[0] for c in clients[3:6]] == [200] * 3
+
+
+def in_flight(s):
+    return s.metrics(s.scaler_admin).get('autoscaler_in_flight_requests{revision="hello/v1"}')
+
+
+def test_a_load_that_changes_writes_nothing(tmp_path):
+    with one_of_three_is_idle(tmp_path) as (s, kube, clients):
+        leave(clients)
+        wait_until(lambda: kube.replicas("hello") == 2, what="two replicas")
+        assert sorted(cost_writes(kube)) == [GOING, "1", "3"]
+        clients.append(s.connect())
+        clients[-1].request("GET", "/?ms=8000", "hello")
+        wait_until(lambda: in_flight(s) == 5, what="a report of it")
+        assert len(cost_patches(kube)) == 3
+        # the next scale-down: both are idle, and of the one that stays what was said before
+        # holds no more
+        for c in clients:
+            c.close()
+        wait_until(lambda: kube.replicas("hello") == 1, what="one replica")
+        left = kube.wait_pods("hello", 1)
+        assert annotation(left[0]) is annotation(left[0], OURS) is None
+        assert sorted(map(str, cost_writes(kube)[3:])) == [GOING, "None"]
+
+
+def test_costs_that_somebody_else_has_set_are_left_alone(tmp_path):
+    with one_of_three_is_idle(tmp_path, pod_annotations={COST: "7"}) as (_, kube, clients):
+        leave(clients)
+        wait_until(lambda: kube.replicas("hello") == 2, what="two replicas")
+        assert cost_writes(kube) == [GOING]
+
+
+@pytest.mark.parametrize("do", [{"status": 403}, {"hang": True}], ids=["refused", "hung"])
+def test_a_cost_that_cannot_be_written_holds_up_nothing(tmp_path, do):
+    with one_of_three_is_idle(tmp_path) as (s, kube, clients):
+        kube.fault(do, verb="patch", resource="pods")
+        leave(clients)
+        wait_until(lambda: kube.replicas("hello") == 2, what="two replicas")
+        asked = cost_patches(kube)
+        assert len(asked) <= 3
+        # a call's own time limit is not waited for
+        assert scale_patches(kube)[-1]["t"] - asked[0]["t"] < 5e9
+        # of the one that goes, and once for all that stay
+        assert s.autoscaler.text().count("pod-deletion-cost not set") == (
+            2 if "status" in do else 0)
+        # a wake-up in the midst of it
+        for _ in range(3):
+            clients.append(s.connect())
+            clients[-1].request("GET", "/?ms=100", "hello")
+        assert [c.response()[0] for c in clients[7:]] == [200] * 3
+
+
+def test_of_many_pods_not_all_are_written(tmp_path):
+    """Fifty pods, two of them idle: the bound for one scale-down.  All are one program."""
+    n, port = 50, free_port()
+    app = subprocess.Popen([HELLO, "--address", "0.0.0.0", "--port", str(port)])
+    try:
+        with cluster(tmp_path, has_kubelet=False, paper_kubelet=True) as kube:
+            kube.control("load", deployments=1, pods=n, prefix="hello", port=port)
+            services = ('service "hello" { hosts = {"hello"} revision "v1" { deployment = '
+                        '"default/hello-0" port = %d container_concurrency = 1 target = 1 '
+                        'target_utilization = 100 stable_window = 6s } }\n' % port)
+            with running(tmp_path, services, autoscaler=kubernetes(kube)) as s:
+                clients = [s.connect() for _ in range(n - 2)]
+                for c in clients:
+                    c.request("GET", "/?ms=15000", "hello")
+                wait_until(lambda: s.metric("activator_parked") == 0, what="room for all")
+                wait_until(lambda: kube.replicas("hello-0") == n - 2, what="a scale-down")
+                writes = cost_writes(kube)
+                assert writes.count(GOING) == 2
+                assert 0 < writes.count("1") <= 32 and set(writes) == {GOING, "1"}
+                for c in clients:
+                    c.close()
+    finally:
+        app.terminate()
+        app.wait(20)
