@@ -98,6 +98,11 @@ def test_from_zero_and_back_by_the_account_of_the_pod(tmp_path):
         wait_until(lambda: kube.replicas("hello") == 0, what="zero replicas")
 
 
+def refusals(s):
+    """What the autoscaler says of its requests: how many were answered with 4xx or 5xx."""
+    return s.metrics(s.scaler_admin)["autoscaler_kubernetes_request_refusals_total"]
+
+
 @pytest.mark.skipif(IS_REAL, reason="only the fake takes a token back on demand")
 def test_a_token_that_is_taken_back_is_read_again_and_the_request_sent_once_more(tmp_path):
     with in_pod(tmp_path, "hello", "other", "third") as (kube, account, s):
@@ -109,6 +114,7 @@ def test_a_token_that_is_taken_back_is_read_again_and_the_request_sent_once_more
         assert kube.scalings("other")[0] == 1
         refused = kube.seen(status=401)
         assert 0 < len(refused) <= 2  # of what ran side by side; each is sent once more
+        wait_until(lambda: refusals(s) == len(kube.seen(status=401)), what="a count of each")
         # one that is refused as well is a failure, and no third time follows at once
         kube.control("revoke", token=account.token)
         with s.connect() as c:
@@ -117,6 +123,8 @@ def test_a_token_that_is_taken_back_is_read_again_and_the_request_sent_once_more
             assert "retry_ms=5000" in s.autoscaler.text()
             account.put(kube.control("token", service_account="activator/activator")["token"])
             assert c.response()[0] == 200
+        assert len(kube.seen(status=401)) >= 3
+        wait_until(lambda: refusals(s) == len(kube.seen(status=401)), what="a count of each")
 
 
 @pytest.mark.skipif(IS_REAL, reason="only the fake gives tokens of other accounts on demand")
