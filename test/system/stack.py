@@ -1,6 +1,7 @@
 """Both programs on free ports with a conf file of the test's own, and what tests need to
 talk to them byte by byte."""
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import resource
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -18,20 +20,34 @@ HELLO = os.path.join(ROOT, "build/test/apps/hello")
 SLOW = 4 if "/" in os.environ.get("ACTIVATOR_BUILD", "build") else 1  # sanitised
 
 _given = set()
+_claims = os.open(os.path.join(tempfile.gettempdir(), "activator-test-ports.%d" % os.getuid()),
+                  os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def claim(port):
+    """Nobody else is given it until this process ends: a test that runs beside this one may be
+    about to listen, too."""
+    if port in _given:
+        return False
+    try:
+        fcntl.lockf(_claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    _given.add(port)
+    return True
 
 
 def free_port():
     """A port that nobody has, outside of what connect(2) and the autoscaler choose from."""
     while True:
         port = 10000 + int.from_bytes(os.urandom(2), "big") % 9000
-        if port in _given:
+        if not claim(port):
             continue
         with socket.socket() as s:
             try:
                 s.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        _given.add(port)
         return port
 
 
