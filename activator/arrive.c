@@ -193,6 +193,7 @@ route(struct conn *c, const struct request *r, size_t head_n)
 	x->is_unseen = match.action == RULE_SERVE_ONLY;
 	x->deadline_ns = x->start_ns + x->route->limits.activation_timeout;
 	c->idle_timeout = x->route->limits.idle_timeout;
+	c->body_timeout = x->route->limits.body_timeout;
 	metric_add(&x->shard->requests, 1);
 	x->shard->period_requests += !x->is_unseen;
 	if (x->route->limits.requests_per_connection > 0 &&

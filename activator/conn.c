@@ -29,6 +29,7 @@ conn_open(struct worker *w, int fd, const struct addr *peer)
 	c->since_ns = w->now;
 	c->timer.fn = on_timer;
 	c->idle_timeout = w->conf->limits.idle_timeout;
+	c->body_timeout = w->conf->limits.body_timeout;
 	c->x.waiter.fd = -1;
 	c->x.waiter.inbox = &w->inbox;
 	list_push(&w->conns, &c->node);
@@ -300,9 +301,8 @@ conn_next(struct conn *c)
 		linger(c);
 }
 
-/* Is a request of it under way, that ends if the client leaves? */
-static bool
-is_waiting(const struct conn *c)
+bool
+conn_is_waiting(const struct conn *c)
 {
 	return c->x.state != XFER_IDLE && c->x.state != XFER_CLOSING && c->x.state != XFER_TUNNEL;
 }
@@ -316,7 +316,7 @@ conn_pump(struct conn *c)
 	case XFER_IDLE:
 		read_heads(c);
 		/* Its end may have come with the head: no other event will tell. */
-		if (io_is_open(&c->io) && is_waiting(c) &&
+		if (io_is_open(&c->io) && conn_is_waiting(c) &&
 		    (is_leaving(c) || (c->x.state == XFER_PARKED && io_is_reset(&c->io))))
 			lost(c);
 		break;
@@ -360,6 +360,8 @@ on_ready(struct io *io)
 			return;
 		}
 		c->since_ns = c->w->now;
+		if (rc == 1) /* its next limit may be the closer one */
+			conn_arm(c);
 		if (rc == 1 && c->x.state == XFER_EXCHANGE)
 			relay_response(c->x.up);
 	}
@@ -398,11 +400,13 @@ limit(const struct conn *c)
 
 	switch (c->x.state) {
 	case XFER_IDLE:
+		if (io_is_blocked(&c->io)) /* it has not taken the last answer yet */
+			return c->since_ns + c->body_timeout;
 		if (c->in_n > 0 || c->requests == 0)
 			return c->since_ns + l->head_timeout;
 		return c->since_ns + c->idle_timeout;
 	case XFER_CLOSING:
-		return c->since_ns + (c->is_lingering ? LINGER_NS : l->body_timeout);
+		return c->since_ns + (c->is_lingering ? LINGER_NS : c->body_timeout);
 	default:
 		return deadline_at(c);
 	}
@@ -429,7 +433,9 @@ on_timer(struct timeq_entry *e, int64_t now)
 	}
 	switch (c->x.state) {
 	case XFER_IDLE:
-		if (c->in_n > 0)
+		if (io_is_blocked(&c->io))
+			conn_close(c, true);
+		else if (c->in_n > 0)
 			refuse_head(c, OUT_HEAD_TIMEOUT);
 		else
 			conn_close(c, false);

@@ -150,13 +150,12 @@ is_past_failure(struct worker *w, int listen_fd)
 	return false;
 }
 
-static void
-on_acceptable(int listen_fd, short what, void *arg)
+/* False: nobody waits any more, or none can be taken now. */
+static bool
+accept_some(struct worker *w, int listen_fd)
 {
-	struct worker *w = arg;
 	int i;
 
-	(void)what;
 	w->now = clk_now();
 	for (i = 0; i < ACCEPT_BATCH; i++) {
 		struct addr peer = {.len = sizeof peer.ss};
@@ -166,7 +165,7 @@ on_acceptable(int listen_fd, short what, void *arg)
 		if (fd < 0) {
 			if (is_past_failure(w, listen_fd))
 				continue;
-			return;
+			return false;
 		}
 		metric_add(&w->counters.accepted, 1);
 		if (atomic_load_explicit(&w->bounds->connections, memory_order_relaxed) >=
@@ -177,6 +176,26 @@ on_acceptable(int listen_fd, short what, void *arg)
 		else
 			conn_open(w, fd, &peer);
 	}
+	return true;
+}
+
+static void
+on_acceptable(int listen_fd, short what, void *arg)
+{
+	(void)what;
+	(void)accept_some(arg, listen_fd);
+}
+
+void
+listener_accept_rest(struct worker *w)
+{
+	size_t i;
+	int turn;
+
+	for (i = 0; i < w->listeners_n; i++)
+		for (turn = 0; turn < SOMAXCONN / ACCEPT_BATCH; turn++)
+			if (!accept_some(w, w->listeners[i].fd))
+				break;
 }
 
 static int

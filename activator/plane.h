@@ -166,7 +166,7 @@ struct conn {
 	size_t in_seen;		/* h1_scan() */
 	struct list_node ready; /* in w->ready */
 	int64_t since_ns;	/* of what its time limit runs from */
-	int64_t idle_timeout;
+	int64_t idle_timeout, body_timeout; /* of the service that it asked last */
 	struct timeq_entry timer;
 	struct xfer x;
 	char peer_text[ADDR_TEXT]; /* without port */
@@ -222,6 +222,8 @@ void snapshot_unref(struct snapshot **);
 
 /* --- listener.c --- */
 NODISCARD int listener_open_all(struct worker *, struct err *);
+/* Whose handshake is done has been let in, whether accepted yet or not. */
+void listener_accept_rest(struct worker *);
 void listener_close_all(struct worker *);
 void listener_left(struct conn *); /* its client has one connection less */
 
@@ -238,6 +240,8 @@ void conn_read_ready(struct worker *);
 void conn_arm(struct conn *);	     /* its time limit has come closer */
 void conn_keep_input(struct conn *); /* what is borrowed is copied */
 const struct limits *conn_limits(const struct conn *);
+/* Is a request of it under way, that ends if the client leaves? */
+bool conn_is_waiting(const struct conn *);
 
 /* --- arrive.c --- */
 /* w->head holds the head that was parsed from buf[0..head_n); c->in what follows it. */

@@ -273,7 +273,7 @@ cut_all(struct worker *w, bool with_answered)
 		}
 		if (c->x.state != XFER_IDLE)
 			xfer_client_gone(c);
-		conn_close(c, c->x.state != XFER_IDLE);
+		conn_close(c, c->x.state != XFER_IDLE || io_is_blocked(&c->io));
 	}
 	LIST_FOREACH(&w->upstreams, node, tmp) {
 		struct upstream *u = container_of(node, struct upstream, node);
@@ -457,14 +457,21 @@ do_drain(struct loop_mail *m)
 
 	free(o);
 	w->is_draining = true;
+	listener_accept_rest(w);
 	listener_close_all(w);
 	LIST_FOREACH(&w->conns, node, tmp) {
 		struct conn *c = container_of(node, struct conn, node);
 
 		/* One more look: a request that has come must not be lost. */
-		if (c->x.state == XFER_IDLE)
+		if (c->x.state == XFER_IDLE) {
+			io_expect(&c->io);
 			conn_pump(c);
-		if (io_is_open(&c->io) && c->x.state == XFER_IDLE && c->in_n == 0)
+		}
+		if (!io_is_open(&c->io) || c->x.state != XFER_IDLE || c->in_n > 0)
+			continue;
+		if (io_is_blocked(&c->io))
+			conn_next(c); /* when it has taken its answer */
+		else
 			conn_close(c, false);
 	}
 	worker_check_drained(w);
@@ -487,7 +494,7 @@ do_end(struct loop_mail *m)
 	LIST_FOREACH(&w->conns, node, tmp) {
 		struct conn *c = container_of(node, struct conn, node);
 
-		if (c->x.state == XFER_UNROUTED || c->x.state == XFER_PARKED)
+		if (conn_is_waiting(c) && !c->x.is_head_written)
 			xfer_refuse(c, OUT_SHUTTING_DOWN, NULL);
 	}
 	cut_all(w, false);

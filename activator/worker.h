@@ -56,7 +56,7 @@ void worker_post_set(struct worker *, struct revision *, struct instance_set *);
 /* SIGTERM: stop accepting, `connection: close` on responses, close what is idle;
  * on_drained when nothing is left. */
 void worker_post_drain(struct worker *);
-/* The drain time is over: 503 shutting_down to what is parked, cut the rest. */
+/* The drain time is over: 503 shutting_down to what has no answer yet, cut the rest. */
 void worker_post_end(struct worker *);
 /* Close idle connections to inst. */
 void worker_post_shed(struct worker *, struct instance *);
