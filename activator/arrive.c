@@ -23,40 +23,58 @@ field_of_head(void *ctx, const char *name, size_t *n)
 	return request_field(ctx, name, n);
 }
 
+/* The last address of value[0..*n); *n becomes what is before it. */
+static bool
+last_address(const char *value, size_t *n, struct addr *out)
+{
+	size_t end = *n, at;
+	char ip[ADDR_TEXT];
+
+	for (at = end; at > 0 && value[at - 1] != ','; at--)
+		;
+	*n = at;
+	while (at < end && (value[at] == ' ' || value[at] == '\t'))
+		at++;
+	if (end - at >= sizeof ip)
+		return false;
+	memcpy(ip, value + at, end - at);
+	ip[end - at] = '\0';
+	return addr_set(out, ip, 0, NULL) == 0;
+}
+
+/* n without the empty elements and blanks at the end of the list. */
+static size_t
+without_empty(const char *value, size_t n)
+{
+	while (n > 0 && (value[n - 1] == ',' || value[n - 1] == ' ' || value[n - 1] == '\t'))
+		n--;
+	return n;
+}
+
 /* The client, as far as it can be believed: the last address of X-Forwarded-For that
- * none of ours has put there for itself. */
+ * none of ours has put there for itself.  Several such fields are one list, in their
+ * order: some proxies add a field where others add to it. */
 static const struct addr *
 client_of(const struct conn *c, const struct h1_head *head, struct addr *told)
 {
 	const struct addr *client = &c->peer;
-	size_t n = 0, end;
-	const char *value;
+	struct addr next;
+	uint32_t i;
 
 	if (c->w->trusted_n == 0 || !is_trusted(c->w, client))
 		return client;
-	value = request_field(head, "x-forwarded-for", &n);
-	for (end = n; value != NULL && end > 0;) {
-		size_t at = end;
-		char ip[ADDR_TEXT];
-		struct addr next;
+	for (i = head->n; i-- > 0;) {
+		const struct h1_field *f = &head->fields[i];
+		size_t n = f->id == FIELD_X_FORWARDED_FOR ? f->value_n : 0;
 
-		while (at > 0 && value[at - 1] != ',')
-			at--;
-		while (at < end && value[at] == ' ')
-			at++;
-		if (end - at >= sizeof ip)
-			break;
-		memcpy(ip, value + at, end - at);
-		ip[end - at] = '\0';
-		if (addr_set(&next, ip, 0, NULL) < 0)
-			break;
-		*told = next;
-		client = told;
-		if (!is_trusted(c->w, client))
-			break;
-		while (at > 0 && (value[at - 1] == ' ' || value[at - 1] == ','))
-			at--;
-		end = at;
+		while ((n = without_empty(f->value, n)) > 0) {
+			if (!last_address(f->value, &n, &next))
+				return client;
+			*told = next;
+			client = told;
+			if (!is_trusted(c->w, client))
+				return client;
+		}
 	}
 	return client;
 }

@@ -283,6 +283,32 @@ def test_who_may_wake(tmp_path):
         wait_until(is_asleep, what="zero instances")
 
 
+@pytest.mark.parametrize("told, is_inner", [
+    (["10.1.1.1"], True),
+    (["192.0.2.1"], False),
+    (["10.1.1.1, 192.0.2.1"], False),  # whatever a client said of itself stands before it
+    (["10.1.1.1", "192.0.2.1"], False),  # also where its proxy adds a field of its own
+    (["192.0.2.1", "10.1.1.1"], True),
+    (["192.0.2.1,\t10.1.1.1 , ,"], True),
+    (["192.0.2.1", "10.1.1.1, 127.0.0.9", "127.0.0.8"], True),  # by way of two of ours
+    (["10.1.1.1", "nobody"], False),
+])
+def test_rules_by_client_behind_a_proxy(behind, told, is_inner):
+    got = behind.get("s", fields=[("X-Forwarded-For", t) for t in told])
+    assert got[0] == (204 if is_inner else 503)
+
+
+@pytest.fixture(scope="module")
+def behind(tmp_path_factory):
+    services = """service "s" { hosts = {"s"}
+        rule "inner" { clients = {"10.0.0.0/8"} action = answer status = 204 }
+        rule "outer" { action = serve_only }
+        revision "v1" { command = {"HELLO"} } }"""
+    with running(tmp_path_factory.mktemp("behind"), services, workers=1,
+                 activator='trusted_proxies = {"127.0.0.0/8"}') as s:
+        yield s
+
+
 def test_the_waiting_page(tmp_path):
     services = """service "s" { hosts = {"s"} waiting_page = "default" revision "v1" {
         command = {"HELLO", "--startup", "700ms"} } }"""
