@@ -94,6 +94,7 @@ write_body(struct strbuf *b, const struct conn *c, enum outcome out, const char 
 	strbuf_adds(b, "}\n");
 }
 
+/* body: NULL where the status has none, and so no length either (RFC 9110 8.6). */
 static void
 send_answer(struct conn *c, struct strbuf *head, const struct strbuf *body)
 {
@@ -101,13 +102,15 @@ send_answer(struct conn *c, struct strbuf *head, const struct strbuf *body)
 	bool is_kept = x->is_persistent && x->is_sent_whole && !c->w->is_draining;
 	struct iovec iov;
 
-	strbuf_addf(head, "Content-Length: %zu\r\nDate: %.29s\r\n", body->len, worker_date(c->w));
+	if (body != NULL)
+		strbuf_addf(head, "Content-Length: %zu\r\n", body->len);
+	strbuf_addf(head, "Date: %.29s\r\n", worker_date(c->w));
 	if (!is_kept)
 		strbuf_adds(head, "Connection: close\r\n");
 	else if (x->is_keep_alive_told)
 		strbuf_adds(head, "Connection: keep-alive\r\n");
 	strbuf_adds(head, "\r\n");
-	if (!x->is_head_method)
+	if (body != NULL && !x->is_head_method)
 		strbuf_add(head, strbuf_str(body), body->len);
 	x->is_head_written = true;
 	iov = (struct iovec){.iov_base = head->data, .iov_len = head->len};
@@ -210,6 +213,7 @@ refuse_page(struct conn *c, const struct waitpage_view *view)
 void
 refuse_rule(struct conn *c, const struct rule_conf *rule)
 {
+	bool has_body = rule->status != 204 && rule->status != 304;
 	struct strbuf head, body;
 	size_t i;
 
@@ -220,7 +224,7 @@ refuse_rule(struct conn *c, const struct rule_conf *rule)
 	strbuf_addf(&head, "HTTP/1.1 %u %s\r\n", rule->status, status_text(rule->status));
 	for (i = 0; i < rule->fields.n; i++)
 		strbuf_addf(&head, "%s\r\n", rule->fields.v[i]);
-	send_answer(c, &head, &body);
+	send_answer(c, &head, has_body ? &body : NULL);
 	strbuf_fini(&head);
 	strbuf_fini(&body);
 }

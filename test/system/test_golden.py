@@ -51,6 +51,7 @@ service "whole" { hosts = {"whole"} upstream_idle_timeout = 0 request_timeout = 
     revision "v1" { addresses = {"127.0.0.1:PORT"} } }
 service "rule" { hosts = {"rule"}
     rule "health" { paths = {"/health"} action = "answer" status = 200 body = "fine" fields = {"X-Rule: yes"} }
+    rule "nothing" { paths = {"/nothing"} action = "answer" status = 204 }
     revision "v1" { addresses = {"127.0.0.1:PORT"} } }
 service "parked" { hosts = {"parked"} upstream_idle_timeout = 0
     revision "v1" { addresses = {"127.0.0.1:OTHER"} } }
