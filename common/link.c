@@ -487,6 +487,18 @@ listen_on(void *arg)
 	loop_fd_set(&s->watch, s->loop, s->fd, EV_READ, on_connection, s);
 }
 
+/* The lock is on another path: whoever has another one may listen here. */
+static bool
+is_served(const char *path)
+{
+	struct err e = {0};
+	int fd = dial(path, &e);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0 || e.code == EAGAIN; /* as many as it lets wait do already */
+}
+
 /* Whatever else is at path stays: it is not ours. */
 static int
 remove_stale(const char *path, struct err *e)
@@ -498,6 +510,8 @@ remove_stale(const char *path, struct err *e)
 	if (!S_ISSOCK(st.st_mode))
 		return err_set(e, EEXIST,
 			       "cannot listen at %s: something that is no socket is there", path);
+	if (is_served(path))
+		return err_set(e, EADDRINUSE, "cannot listen at %s: somebody else does", path);
 	if (unlink(path) < 0)
 		return err_errno(e, "cannot remove the old socket %s", path);
 	return 0;

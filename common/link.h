@@ -46,7 +46,8 @@ void link_set_arg(struct link *, void *arg);
 void *link_arg(const struct link *);
 
 /* Listen at path, mode 0660.  Whoever calls holds the lock that makes removing a
- * stale socket safe (common/daemon.h): an existing socket at path is removed.
+ * stale socket safe (common/daemon.h): a socket at path that nobody serves is removed;
+ * one that somebody serves, under another lock, is an error (EADDRINUSE).
  * on_accept hands out each accepted link before its on_up; it may link_set_arg(). */
 NODISCARD struct link_server *link_listen(struct loop *, const char *path, const struct link_ops *,
 					  void (*on_accept)(struct link *, void *arg), void *arg,

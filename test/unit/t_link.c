@@ -543,6 +543,19 @@ a_stale_socket_is_replaced_but_nothing_else(void **state)
 }
 
 static void
+a_socket_that_is_served_is_left_alone(void **state)
+{
+	struct world *w = *state;
+	struct err e = {0};
+
+	serve(w);
+	assert_null(link_listen(w->loop, w->path, &ops, on_accept, w, &e));
+	assert_int_equal(e.code, EADDRINUSE);
+	assert_non_null(strstr(e.text, "somebody else does"));
+	assert_int_equal(access(w->path, F_OK), 0);
+}
+
+static void
 a_path_that_does_not_fit_is_refused(void **state)
 {
 	struct world *w = *state;
@@ -576,6 +589,7 @@ main(void)
 		T(a_killed_peer_is_noticed),
 		T(the_socket_has_its_mode_and_goes_with_the_server),
 		T(a_stale_socket_is_replaced_but_nothing_else),
+		T(a_socket_that_is_served_is_left_alone),
 		T(a_path_that_does_not_fit_is_refused),
 	};
 
