@@ -252,20 +252,22 @@ cgroup_kill(const char *dir, const char *id)
 	free(path);
 }
 
-/* A file says so: believed only as far as it names a control group. */
+/* A file says so: believed only as far as it names a control group that is ours. */
 static bool
-is_group(const char *path)
+is_group(const char *path, const char *name)
 {
+	const char *last = strrchr(path, '/');
 	struct statfs fs;
 
-	return path[0] == '/' && statfs(path, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
+	return path[0] == '/' && strcmp(last + 1, name) == 0 && statfs(path, &fs) == 0 &&
+	       fs.f_type == CGROUP2_SUPER_MAGIC;
 }
 
 bool
-cgroup_kill_recorded(const char *record)
+cgroup_kill_recorded(const char *record, const char *name)
 {
 	char *dir = read_file(record);
-	bool is_there = dir != NULL && is_group(dir);
+	bool is_there = dir != NULL && is_group(dir, name);
 	bool was_populated = is_there && is_populated(dir);
 
 	if (was_populated)

@@ -27,8 +27,8 @@ void cgroup_terminate(const char *dir, const char *id, pid_t except);
 /* SIGKILL to all in it. */
 void cgroup_kill(const char *dir, const char *id);
 
-/* End all that is in the group that `record` tells of, if there is one.  True: there
- * was something. */
-bool cgroup_kill_recorded(const char *record);
+/* End all that is in the group that `record` tells of, if there is one and it bears `name`:
+ * a record that was copied tells of somebody else's.  True: there was something. */
+bool cgroup_kill_recorded(const char *record, const char *name);
 
 #endif

@@ -426,7 +426,7 @@ open_cgroup(struct keeper *kp, const char *state_dir)
 {
 	struct err e;
 	char *mark = keeper_mark(state_dir, &e);
-	char *name = mark == NULL ? NULL : xasprintf("activator-%s", mark);
+	char *name = mark == NULL ? NULL : xasprintf(KEEPER_CGROUP_NAME, mark);
 
 	kp->cgroup_record = xasprintf("%s/%s", state_dir, KEEPER_CGROUP);
 	if (name != NULL)

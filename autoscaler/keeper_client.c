@@ -265,8 +265,10 @@ kill_marked(const struct keeper_client *c)
 static void
 kill_left_over(struct keeper_client *c)
 {
-	size_t killed = cgroup_kill_recorded(c->cgroup_record);
+	char *group = xasprintf(KEEPER_CGROUP_NAME, c->mark);
+	size_t killed = cgroup_kill_recorded(c->cgroup_record, group);
 
+	free(group);
 	killed += kill_groups(c);
 	killed += kill_marked(c);
 	if (killed > 0)

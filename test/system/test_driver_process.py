@@ -846,6 +846,20 @@ def test_both_killed(world, kind):
     until(lambda: "killed what instances of a dead keeper had left" in d.log())
 
 
+def test_copied_state_dir_is_another_one(world, tmp_path):
+    d, i = run_one(world, SLEEPER)
+    copy = str(tmp_path / "c")
+    subprocess.run(["cp", "-a", world.state, copy], check=True)
+    other = World(copy)
+    e = other.drive()
+    e.revisions(revision(SLEEPER))
+    e.scale("a/v1", 1)
+    e.started()
+    assert alive(d.pid(i)) and "killed what" not in e.log()
+    e.close()
+    other.nothing_left()
+
+
 def test_keeper_is_told_to_end(world):
     d, i = run_one(world, STUBBORN, stop_timeout_ms=500)
     pid, keeper = d.pid(i), world.keeper()
