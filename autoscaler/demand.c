@@ -19,9 +19,9 @@ struct entry {
 	uint64_t report; /* the last one that it was in */
 	bool is_asked;	 /* `activate` since the last report */
 	uint32_t parked, in_flight;
-	int64_t word_ns; /* when it said so; 0: it has not yet */
-	double arrivals; /* a second; < 0: unknown */
-	struct load *loads;
+	int64_t word_ns;    /* when it said so; 0: it has not yet */
+	double arrivals;    /* a second; < 0: unknown */
+	struct load *loads; /* sorted by id: each is looked up whenever some are to go */
 	size_t loads_n;
 };
 
@@ -108,6 +108,12 @@ note_arrivals(struct entry *n, const struct msg_stat *s, int64_t period_ns, int6
 		n->arrivals = (double)s->requests * CLK_S / (double)period_ns;
 }
 
+static int
+compare_loads(const void *a, const void *b)
+{
+	return strcmp(((const struct load *)a)->id, ((const struct load *)b)->id);
+}
+
 static void
 note_word(struct entry *n, uint32_t parked, uint32_t in_flight, int64_t now_ns)
 {
@@ -138,6 +144,8 @@ demand_report(struct demand *d, uint64_t peer, uint64_t report, const struct msg
 		if (busy_s > 0)
 			n->loads[i].busy_until_ns = now_ns + (int64_t)(busy_s * CLK_S);
 	}
+	if (n->loads_n > 1)
+		qsort(n->loads, n->loads_n, sizeof *n->loads, compare_loads);
 }
 
 void
@@ -240,6 +248,23 @@ demand_is_asked(const struct demand *d)
 	return false;
 }
 
+/* The first load of this id, of as many as the report had; or where it would be. */
+static size_t
+first_load(const struct entry *n, const char *id)
+{
+	size_t from = 0, to = n->loads_n;
+
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
+
+		if (strcmp(n->loads[middle].id, id) < 0)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from;
+}
+
 uint32_t
 demand_at_instance(const struct demand *d, const char *id)
 {
@@ -250,9 +275,8 @@ demand_at_instance(const struct demand *d, const char *id)
 	LIST_FOREACH(&d->entries, node, tmp) {
 		const struct entry *n = container_of(node, struct entry, node);
 
-		for (i = 0; i < n->loads_n; i++)
-			if (strcmp(n->loads[i].id, id) == 0)
-				sum += n->loads[i].in_flight;
+		for (i = first_load(n, id); i < n->loads_n && strcmp(n->loads[i].id, id) == 0; i++)
+			sum += n->loads[i].in_flight;
 	}
 	return (uint32_t)MIN(sum, UINT32_MAX);
 }
@@ -267,9 +291,10 @@ demand_lease_ns(const struct demand *d, uint64_t peer, const char *id)
 	LIST_FOREACH(&d->entries, node, tmp) {
 		const struct entry *n = container_of(node, struct entry, node);
 
-		for (i = 0; (peer == 0 || n->peer == peer) && i < n->loads_n; i++)
-			if (strcmp(n->loads[i].id, id) == 0)
-				until = MAX(until, n->loads[i].busy_until_ns);
+		if (peer != 0 && n->peer != peer)
+			continue;
+		for (i = first_load(n, id); i < n->loads_n && strcmp(n->loads[i].id, id) == 0; i++)
+			until = MAX(until, n->loads[i].busy_until_ns);
 	}
 	return until;
 }

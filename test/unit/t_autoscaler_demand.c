@@ -38,6 +38,34 @@ sums_are_over_all_activators(void **state)
 	demand_fini(&d);
 }
 
+/* Whatever the order that an activator has them in; one that is named twice counts twice. */
+static void
+any_order_of_instances_will_do(void **state)
+{
+	struct msg_stat_instance v[7] = {{(char[]){"d"}, 1, 0},	 {(char[]){"b"}, 2, 5},
+					 {(char[]){"a"}, 4, 0},	 {(char[]){"b"}, 8, 3},
+					 {(char[]){"e"}, 16, 0}, {(char[]){"bb"}, 32, 0},
+					 {(char[]){"b"}, 64, 0}};
+	const struct msg_stat s = {.in_flight = 127, .v = v, .n = ARRAY_LEN(v)};
+	struct demand d;
+
+	(void)state;
+	demand_init(&d);
+	demand_report(&d, 1, 1, &s, CLK_S, 0);
+	demand_report(&d, 2, 1, &s, CLK_S, CLK_S);
+	assert_int_equal(demand_at_instance(&d, "a"), 8);
+	assert_int_equal(demand_at_instance(&d, "b"), 148);
+	assert_int_equal(demand_at_instance(&d, "bb"), 64);
+	assert_int_equal(demand_at_instance(&d, "c"), 0);
+	assert_int_equal(demand_at_instance(&d, "d"), 2);
+	assert_int_equal(demand_at_instance(&d, "e"), 32);
+	assert_int_equal(demand_at_instance(&d, "f"), 0);
+	assert_int_equal(demand_lease_ns(&d, 1, "b"), 5 * CLK_S);
+	assert_int_equal(demand_lease_ns(&d, 0, "b"), 6 * CLK_S);
+	assert_int_equal(demand_lease_ns(&d, 0, "a"), 0);
+	demand_fini(&d);
+}
+
 static void
 what_a_whole_report_leaves_out_is_nothing(void **state)
 {
@@ -118,6 +146,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sums_are_over_all_activators),
+		cmocka_unit_test(any_order_of_instances_will_do),
 		cmocka_unit_test(what_a_whole_report_leaves_out_is_nothing),
 		cmocka_unit_test(an_activate_outlives_the_report_that_was_under_way),
 		cmocka_unit_test(one_that_vanished_is_still_busy),
