@@ -103,10 +103,11 @@ reconcile_is_known(const struct reconcile *r)
 }
 
 uint32_t
-reconcile_load(const struct reconcile *r, const char *id)
+reconcile_load(struct reconcile *r, const char *id)
 {
 	const struct revision *rev = hmap_find(&r->by_instance, id);
-	const struct revision_instance *i = rev == NULL ? NULL : revision_find(rev, id);
+	const struct revision_instance *i = rev == NULL ? NULL
+							: revision_find_from(rev, &r->load_at, id);
 	uint32_t in_flight, lease;
 
 	if (i == NULL)

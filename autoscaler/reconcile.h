@@ -69,6 +69,6 @@ struct revision *reconcile_find(const struct reconcile *, const char *name); /* 
 struct revision *reconcile_next(const struct reconcile *, size_t *at);
 bool reconcile_is_known(const struct reconcile *); /* every driver has seen the world */
 /* As driver_ops.load; 0 where it is not known. */
-uint32_t reconcile_load(const struct reconcile *, const char *id);
+uint32_t reconcile_load(struct reconcile *, const char *id);
 
 #endif

@@ -37,6 +37,7 @@ struct reconcile {
 	uint64_t wish_total;	 /* of all revisions: what they would have */
 	uint64_t told_total;	 /* what drivers were told */
 	double used_cores;	 /* by all instances, of late */
+	size_t load_at;		 /* where reconcile_load() goes on: drivers ask in their order */
 	bool is_tight;		 /* the wishes do not fit under max_instances */
 	bool is_share_due;	 /* one of them has changed */
 

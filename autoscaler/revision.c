@@ -182,10 +182,11 @@ void
 revision_set_view(struct revision *rev, const struct driver_view *view, int64_t now_ns)
 {
 	struct revision_instance *v = view->n == 0 ? NULL : xcalloc(view->n, sizeof *v);
-	size_t i;
+	size_t i, at = 0;
 
 	for (i = 0; i < view->n; i++)
-		take_instance(&v[i], &view->v[i], revision_find(rev, view->v[i].id), now_ns);
+		take_instance(&v[i], &view->v[i], revision_find_from(rev, &at, view->v[i].id),
+			      now_ns);
 	instances_free(rev->v, rev->n);
 	rev->v = v;
 	rev->n = view->n;
@@ -202,11 +203,23 @@ revision_set_view(struct revision *rev, const struct driver_view *view, int64_t 
 struct revision_instance *
 revision_find(const struct revision *rev, const char *id)
 {
-	size_t i;
+	size_t at = 0;
 
-	for (i = 0; i < rev->n; i++)
-		if (strcmp(rev->v[i].id, id) == 0)
-			return &rev->v[i];
+	return revision_find_from(rev, &at, id);
+}
+
+struct revision_instance *
+revision_find_from(const struct revision *rev, size_t *at, const char *id)
+{
+	size_t i, n;
+
+	for (n = 0, i = *at; n < rev->n; n++, i++) {
+		i = i < rev->n ? i : 0;
+		if (strcmp(rev->v[i].id, id) != 0)
+			continue;
+		*at = i + 1;
+		return &rev->v[i];
+	}
 	return NULL;
 }
 

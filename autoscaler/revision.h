@@ -116,6 +116,9 @@ bool revision_shows(const struct revision *, const struct driver_view *);
 /* Take the driver's view.  Instances are the same by id; what we know of them stays. */
 void revision_set_view(struct revision *, const struct driver_view *, int64_t now_ns);
 struct revision_instance *revision_find(const struct revision *, const char *id); /* or NULL */
+/* Search from *at on, and round; *at is left behind what was found.  Who asks for all in about
+ * their order finds each at once. */
+struct revision_instance *revision_find_from(const struct revision *, size_t *at, const char *id);
 /* Does it answer: says the driver, or an activator. */
 bool revision_is_ready(const struct revision_instance *);
 uint32_t revision_ready(const struct revision *);
