@@ -337,19 +337,45 @@ origin_text(const struct revision_conf *r, const char *key, char out[ORIGIN_TEXT
 	return out;
 }
 
-static void
-check_most(struct loader *ld, const struct conf_section *s, const struct revision_conf *r,
-	   const char *key, uint32_t value)
+/* max_instances as it stands in the file, where it binds r; 0: it does not.  Its default is
+ * the machine's, and a file is right or wrong on any. */
+static uint32_t
+most_of_all(const struct loader *ld, const struct revision_conf *r)
 {
-	uint32_t most = r->scaling.max_scale;
+	bool is_counted = r->launch.addresses.n == 0 && !r->scaling.dry_run;
 
+	return is_counted ? ld->s->autoscaler.max_instances : 0;
+}
+
+static unsigned
+most_of_all_line(const struct loader *ld)
+{
+	return origin_line(&ld->s->origins, "max_instances", 0);
+}
+
+/* So many instances of r are asked for in that line: as many must be able to be. */
+static void
+check_most(struct loader *ld, const struct revision_conf *r, const char *key, unsigned line,
+	   uint32_t value)
+{
+	uint32_t most = r->scaling.max_scale, of_all = most_of_all(ld, r);
 	char where[ORIGIN_TEXT];
 
 	if (most > 0 && value > most)
-		TELL(ld,
-		     origin_line(&r->origins, key, origin_line(&r->origins, "max_scale", s->line)),
-		     "%s: expected at most max_scale (%u%s), got \"%u\"", key, most,
+		TELL(ld, line, "%s: expected at most max_scale (%u%s), got \"%u\"", key, most,
 		     origin_text(r, "max_scale", where), value);
+	else if (of_all > 0 && value > of_all)
+		TELL(ld, line, "%s: expected at most max_instances (%u, line %u), got \"%u\"", key,
+		     of_all, most_of_all_line(ld), value);
+}
+
+static void
+check_scale(struct loader *ld, const struct conf_section *s, const struct revision_conf *r,
+	    const char *key, uint32_t value)
+{
+	unsigned otherwise = origin_line(&r->origins, "max_scale", s->line);
+
+	check_most(ld, r, key, origin_line(&r->origins, key, otherwise), value);
 }
 
 static void
@@ -359,16 +385,12 @@ check_schedules(struct loader *ld, const struct conf_section *s, const struct re
 
 	for (i = 0; i < r->schedules_n; i++) {
 		const struct conf_section *sub = conf_section_at(s, IN_SCHEDULE, i);
-		uint32_t most = r->scaling.max_scale;
-		char where[ORIGIN_TEXT];
 
 		if (r->schedules[i].cron == NULL && !is_bad(sub, "cron"))
 			TELL(ld, sub->line, "schedule %s: expected cron, got none",
 			     CONF_QUOTED(sub->title));
-		if (most > 0 && r->schedules[i].min_scale > most)
-			TELL(ld, line_of(sub, "min_scale"),
-			     "min_scale: expected at most max_scale (%u%s), got \"%u\"", most,
-			     origin_text(r, "max_scale", where), r->schedules[i].min_scale);
+		check_most(ld, r, "min_scale", line_of(sub, "min_scale"),
+			   r->schedules[i].min_scale);
 		if (r->launch.addresses.n > 0)
 			TELL(ld, sub->line, "schedule %s: has no effect beside addresses",
 			     CONF_QUOTED(sub->title));
@@ -383,9 +405,9 @@ check_scaling(struct loader *ld, const struct conf_section *s, const struct revi
 {
 	const struct scaling *c = &r->scaling;
 
-	check_most(ld, s, r, "min_scale", c->min_scale);
-	check_most(ld, s, r, "initial_scale", c->initial_scale);
-	check_most(ld, s, r, "activation_scale", c->activation_scale);
+	check_scale(ld, s, r, "min_scale", c->min_scale);
+	check_scale(ld, s, r, "initial_scale", c->initial_scale);
+	check_scale(ld, s, r, "activation_scale", c->activation_scale);
 	if (c->target > 0 && c->target < TARGET_MIN)
 		TELL(ld, origin_line(&r->origins, "target", s->line),
 		     "target: expected 0 or at least %g, got \"%g\"", TARGET_MIN, c->target);
@@ -481,10 +503,32 @@ claim_workloads(struct loader *ld, struct hmap *seen, struct service_conf *svc)
 	}
 }
 
+/* What is never to be fewer must fit in, all of it: at any time, whatever is asked. */
+static void
+add_least(struct loader *ld, uint64_t *sum, const struct service_conf *svc)
+{
+	size_t i;
+
+	for (i = 0; i < svc->revisions_n; i++) {
+		const struct revision_conf *r = &svc->revisions[i];
+		uint32_t least = r->scaling.min_scale, most = most_of_all(ld, r);
+
+		if (most == 0 || least > most)
+			continue; /* not bound by it, or told already */
+		if (*sum <= most && *sum + least > most)
+			TELL(ld, origin_line(&r->origins, "min_scale", r->line),
+			     "min_scale: expected at most max_instances (%u, line %u) over all "
+			     "revisions, got \"%u\" beside %llu of others",
+			     most, most_of_all_line(ld), least, (unsigned long long)*sum);
+		*sum += least;
+	}
+}
+
 void
 check_shared(struct loader *ld)
 {
 	struct hmap places, workloads;
+	uint64_t least = 0;
 	const char *key;
 	size_t i, at = 0;
 	void *place;
@@ -497,6 +541,7 @@ check_shared(struct loader *ld)
 
 			claim_places(ld, &places, svc, &ld->root->sections[i]);
 			claim_workloads(ld, &workloads, svc);
+			add_least(ld, &least, svc);
 		}
 	for (at = 0; hmap_next(&places, &at, &key, &place);)
 		free(place);

@@ -19,7 +19,8 @@ settings_of(const char *text)
 
 #define BASE                                                                                       \
 	"activator { idle_timeout = 9s }\n"                                                        \
-	"autoscaler { driver = kubernetes max_scale = 8\nfailure_patience = 3s }\n"
+	"autoscaler { driver = kubernetes max_scale = 8 max_instances = 7\n"                       \
+	"failure_patience = 3s }\n"
 
 struct annotations {
 	const char *v[MOST][2]; /* name, value */
@@ -59,6 +60,8 @@ static const struct {
 	 "max_scal: there is no such key; the nearest is \"max_scale\""},
 	{{{{"host", "a"}, {"min_scale", "9"}}},
 	 "min_scale: expected at most max_scale (8, line 2), got \"9\""},
+	{{{{"host", "a"}, {"min_scale", "8"}}},
+	 "min_scale: expected at most max_instances (7, line 2), got \"8\""},
 	{{{{"host", "a"}, {"min_scale", "3"}, {"max_scale", "2"}}},
 	 "min_scale: expected at most max_scale (2), got \"3\""},
 	{{{{"host", "a"}, {"match_header", "x-region"}}},

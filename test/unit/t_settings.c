@@ -159,6 +159,19 @@ static const struct {
 	 "6: min_scale: expected at most max_scale (2, line 7), got \"3\""},
 	{"autoscaler {\nmin_scale = 3 }\n" REVISION("command = {\"a\"}\nmax_scale = 2\n"),
 	 "2: min_scale: expected at most max_scale (2, line 8), got \"3\""},
+	{"autoscaler { max_instances = 2 }\n" REVISION("command = {\"a\"}\ninitial_scale = 3\n"),
+	 "7: initial_scale: expected at most max_instances (2, line 1), got \"3\""},
+	{"autoscaler { max_instances = 2\nmin_scale = 3\nactivation_scale = 4 }\n" MINIMAL,
+	 "2: min_scale: expected at most max_instances (2, line 1), got \"3\"\n"
+	 "3: activation_scale: expected at most max_instances (2, line 1), got \"4\""},
+	{"autoscaler { max_instances = 2 }\n" REVISION(
+		 "command = {\"a\"}\nschedule \"x\" {\ncron = \"0 0 * * *\"\nmin_scale = 3 }\n"),
+	 "9: min_scale: expected at most max_instances (2, line 1), got \"3\""},
+	{"autoscaler { max_instances = 5\nmin_scale = 2 }\n" SERVICE(
+		 "", V1 V2 "revision \"v3\" { command = {\"a\"}\nmin_scale = 3 }\n"
+			   "traffic \"v1\" { percent = 100 }\n"),
+	 "9: min_scale: expected at most max_instances (5, line 1) over all revisions, got \"3\" "
+	 "beside 4 of others"},
 	{REVISION("command = {\"a\"}\nschedule \"x\" { duration = 1h }\n"),
 	 "6: schedule \"x\": expected cron, got none"},
 	{REVISION("command = {\"a\"}\nschedule \"x\" { cron = \"61 * * * *\" }\n"),
