@@ -73,6 +73,15 @@ house_of(const struct revision *rev)
 	return demand_parked(&rev->demand) + demand_in_flight(&rev->demand);
 }
 
+/* It is idle from here on if it was used up to now: so says the report, or what was there
+ * before it. */
+static void
+note_use(struct revision *rev, const struct msg_stat *s, uint32_t before, int64_t now)
+{
+	if (before > 0 || house_of(rev) > 0 || s->requests > 0 || s->concurrency > 0)
+		revision_touch(rev, now);
+}
+
 /* One revision in a report.  It is decided on at once if somebody waits, if the report is
  * early, or if nobody looked at it; else the tick is soon enough. */
 static void
@@ -87,8 +96,7 @@ take_stat(struct reconcile *r, struct reconcile_peer *p, const struct msg_stat *
 	before = house_of(rev);
 	demand_report(&rev->demand, p->serial, p->report, s, period_ns, now);
 	revision_report(rev, s, period_ns, now);
-	if (before > 0 || house_of(rev) > 0 || s->requests > 0 || s->concurrency > 0)
-		revision_touch(rev, now);
+	note_use(rev, s, before, now);
 	rev->is_used_in_hold |= rev->is_held && (s->requests > 0 || s->concurrency > 0);
 	if (s->parked > 0 || !list_linked(&rev->active) || is_early(period_ns))
 		reconcile_mark(r, rev, true);
@@ -108,8 +116,7 @@ complete_report(struct reconcile *r, struct reconcile_peer *p, int64_t period_ns
 		if (!demand_complete(&rev->demand, p->serial, p->report))
 			continue;
 		revision_report(rev, &nothing, period_ns, now);
-		if (before > 0)
-			revision_touch(rev, now);
+		note_use(rev, &nothing, before, now);
 	}
 	p->report++;
 	p->reported_ns = now;

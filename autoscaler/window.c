@@ -17,7 +17,7 @@ struct window {
 	int64_t first;	  /* second of the first report since there was none for a span; -1: none */
 	int64_t first_ns; /* where that report began */
 	int64_t newest_ns;	/* where the newest report ended; -1: none */
-	int64_t busy_end_ns;	/* where the newest one that had anything ended; -1: none had */
+	int64_t busy_end_ns;	/* the newest window_touch(); -1: none */
 	struct bucket *buckets; /* ring of span_s + 1, by second */
 };
 
@@ -111,8 +111,6 @@ window_add(struct window *w, int64_t now_ns, int64_t period_ns, double concurren
 	if (w->first < 0 || w->first_ns > at)
 		w->first_ns = at;
 	w->newest_ns = MAX(w->newest_ns, now_ns);
-	if (concurrency > 0 || requests > 0)
-		window_touch(w, now_ns);
 	while (at < now_ns) {
 		int64_t end = MIN((at / CLK_S + 1) * CLK_S, now_ns);
 		struct bucket *b = open_bucket(w, at / CLK_S);

@@ -22,8 +22,8 @@ void window_resize(struct window *, unsigned span_s); /* keeps what fits */
 void window_add(struct window *, int64_t now_ns, int64_t period_ns, double concurrency,
 		double requests);
 
-/* Somebody is served or waits, or did until now: it is idle from here on, whatever share
- * of that the averages were given. */
+/* Somebody is served or waits, or did until now: it is idle from here on.  The caller's to
+ * say: the averages may be given less than all that was there. */
 void window_touch(struct window *, int64_t now_ns);
 
 struct window_mean {
@@ -33,8 +33,7 @@ struct window_mean {
 	unsigned seconds; /* that had data */
 };
 enum window_weighting { WINDOW_LINEAR, WINDOW_EXPONENTIAL };
-/* How long nothing has been in flight, parked or come in, ns; 0: something has within the
- * newest second, or nothing is known. */
+/* How long ago that was said last, or else the first report began, ns; 0: nothing is known. */
 int64_t window_idle_ns(const struct window *, int64_t now_ns);
 /* Average over the last span_s seconds as knative.md 2.2 has it. */
 struct window_mean window_mean(const struct window *, int64_t now_ns, unsigned span_s,

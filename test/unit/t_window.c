@@ -176,11 +176,14 @@ idle_since_the_last_request(void **state)
 
 	(void)state;
 	add(w, 1, 1, 2, 2);
+	window_touch(w, FROM + CLK_S);
 	assert_int_equal(window_idle_ns(w, FROM + CLK_S), 0);
 	for (i = 2; i <= 40; i++)
 		add(w, i, 1, 0, 0);
 	assert_int_equal(window_idle_ns(w, FROM + 40 * CLK_S), 39 * CLK_S);
-	add(w, 41, 1, 0, 1); /* one that was answered in no time */
+	window_touch(w, FROM + 41 * CLK_S);
+	window_touch(w, FROM + 30 * CLK_S); /* what comes late is no news */
+	window_resize(w, 3);
 	assert_int_equal(window_idle_ns(w, FROM + 41 * CLK_S), 0);
 	window_free(&w);
 	w = with(6); /* nothing since it is known */
