@@ -1,6 +1,6 @@
 /* Slots and the queue: order, hand-over, pacing, what is passed on, and threads that race for
  * one slot.  Promises 3 and 4; t_limiter_crowd.c has many at once. */
-#include "test/unit/unit.h"
+#include "test/unit/revision.h"
 
 #include <sched.h>
 #include <stdatomic.h>
@@ -14,23 +14,6 @@ struct world {
 	struct instance *a, *b;
 	struct inbox here, there; /* two workers */
 };
-
-static void
-on_demand(struct loop_mail *mail)
-{
-	struct revision *rev = revision_demand_taken(mail);
-
-	revision_unref(&rev);
-}
-
-static struct instance *
-make_instance(struct revision *rev, const char *id)
-{
-	struct addr addr;
-
-	assert_int_equal(addr_set(&addr, "127.0.0.1", 1, NULL), 0);
-	return instance_new(rev, id, &addr);
-}
 
 static void
 publish(struct world *w, uint32_t limit, uint32_t wanted, uint32_t pace)
@@ -50,9 +33,9 @@ setup(void **state)
 
 	w->control = loop_new(&e);
 	w->loop = loop_new(&e);
-	w->rev = revision_new("s/v1", 1, w->control, on_demand);
-	w->a = make_instance(w->rev, "a");
-	w->b = make_instance(w->rev, "b");
+	w->rev = unit_revision(w->control);
+	w->a = unit_instance(w->rev, "a");
+	w->b = unit_instance(w->rev, "b");
 	inbox_init(&w->here, w->loop);
 	inbox_init(&w->there, w->loop);
 	publish(w, 1, 2, 0);
@@ -422,17 +405,57 @@ test_failure_that_may_pass(void **state)
 	assert_null(limiter_failure(w->rev));
 }
 
-/* --- two threads and one slot --- */
+/* --- two threads and one slot ---
+ *
+ * What must not happen would happen between two steps of one of them: a long list to look
+ * through lies there, so that the other one has the time for it. */
+
+#define LISTED 1000
 
 #ifdef __SANITIZE_THREAD__
-#define RACES 200000
+#define RACES 5000
 #else
-#define RACES 3000000
+#define RACES 20000
 #endif
+
+/* All closed, but for a in this place. */
+static void
+list(struct world *w, struct instance *v[LISTED], int at)
+{
+	int i;
+
+	for (i = 0; i < LISTED; i++)
+		v[i] = i == at ? instance_ref(w->a) : unit_instance(w->rev, "closed");
+	revision_publish(w->rev, instance_set_new(v, LISTED),
+			 &(struct revision_wish){.wanted = 1, .container_concurrency = 1});
+}
+
+static void
+drop_list(struct instance *v[LISTED])
+{
+	int i;
+
+	for (i = 0; i < LISTED; i++)
+		instance_unref(&v[i]);
+}
+
+/* Until the other one has come so far.  One processor is enough, but for the time it takes. */
+static void
+await(const atomic_int *at, int n)
+{
+	int64_t end = clk_now() + 20 * CLK_S;
+	unsigned i;
+
+	for (i = 1; atomic_load(at) < n; i++)
+		if (i % 128 == 0) {
+			CHECK(clk_now() < end || !"it does not come");
+			sched_yield();
+		}
+}
 
 struct race {
 	struct world *w;
-	atomic_bool is_over;
+	atomic_int taken, asked, served; /* turns: the slot is, and by whom it is waited for */
 };
 
 /* As a request that always asks the slow way: what it waits for comes. */
@@ -443,41 +466,126 @@ wait_and_give_back(void *arg)
 	struct world *w = race->w;
 	int i;
 
-	for (i = 0; i < RACES; i++) {
+	for (i = 1; i <= RACES; i++) {
 		struct waiter v = {.fd = -1, .inbox = &w->here};
 		struct failure *failed;
-		struct instance *inst = limiter_take_or_wait(w->rev, &v, false, 0, &failed);
+		struct instance *inst;
 		int64_t end = clk_now() + 20 * CLK_S;
 
+		await(&race->taken, i);
+		atomic_store(&race->asked, i);
+		inst = limiter_take_or_wait(w->rev, &v, false, 0, &failed);
 		while (inst == NULL && inbox_next(&w->here) == NULL)
 			CHECK(clk_now() < end || !"a wake-up was lost");
 		if (inst == NULL)
 			inst = v.inst;
 		limiter_give_back(inst);
 		instance_unref(&inst);
+		atomic_store(&race->served, i);
 	}
-	atomic_store(&race->is_over, true);
 	return NULL;
 }
 
-/* ((b) in limiter.c) The giver and the waiter do not miss each other. */
+/* ((b) in limiter.c) The giver and the waiter do not miss each other: the slot is the first
+ * that who begins to wait looks at, and comes free while it looks at the rest. */
 static void
 test_no_wake_up_is_lost(void **state)
 {
 	struct world *w = *state;
 	struct race race = {.w = w};
+	struct instance *v[LISTED];
+	volatile int pause;
 	pthread_t thread;
+	int i;
 
+	list(w, v, 0);
 	instance_open_slots(w->a, SLOTS_UNREADY);
 	assert_int_equal(pthread_create(&thread, NULL, wait_and_give_back, &race), 0);
-	while (!atomic_load(&race.is_over)) {
-		struct instance *inst = take(w);
-
-		if (inst != NULL)
-			limiter_give_back(inst);
+	for (i = 1; i <= RACES; i++) {
+		assert_ptr_equal(take(w), w->a);
+		atomic_store(&race.taken, i);
+		await(&race.asked, i);
+		for (pause = i % 1000; pause > 0; pause--)
+			;
+		limiter_give_back(w->a);
+		await(&race.served, i);
 	}
 	pthread_join(thread, NULL);
 	assert_int_equal(instance_in_flight(w->a), 0);
+	drop_list(v);
+}
+
+/* --- a newcomer beside who waits --- */
+
+#define IN_BETWEEN 100	  /* times that it came upon the slot … */
+#define TURNS_MOST 100000 /* … of so many at most */
+
+struct newcomer {
+	struct world *w;
+	struct instance_set *set;
+	atomic_int tries;
+	atomic_bool is_over;
+};
+
+/* The only slot is open only while somebody waits for it. */
+static void *
+come_again_and_again(void *arg)
+{
+	struct newcomer *n = arg;
+
+	while (!atomic_load(&n->is_over)) {
+		CHECK(limiter_try_take(n->w->rev, n->set, 0) == NULL || !"who waits is overtaken");
+		atomic_fetch_add(&n->tries, 1);
+	}
+	return NULL;
+}
+
+/* Somebody begins to wait while a newcomer that has seen nobody looks through its list, at
+ * whose end a slot has opened before it comes there: half of instance_open_slots(), which
+ * goes on when it has been there.  True: it had the slot, and has given it back to who waits. */
+static bool
+wait_and_open(struct newcomer *n)
+{
+	struct world *w = n->w;
+	struct waiter v;
+	bool was_given;
+
+	sched_yield(); /* it shall look */
+	wait_for_slot(w, &v, &w->here, false);
+	atomic_fetch_and(&w->a->slots, ~SLOTS_UNREADY);
+	await(&n->tries, atomic_load(&n->tries) + 1);
+	was_given = inbox_next(&w->here) == &v;
+	instance_open_slots(w->a, SLOTS_UNREADY);
+	assert_true(was_given || inbox_next(&w->here) == &v);
+	instance_close_slots(w->a, SLOTS_UNREADY); /* before it is free */
+	limiter_give_back(v.inst);
+	instance_unref(&v.inst);
+	return was_given;
+}
+
+/* ((a) in limiter.c) */
+static void
+test_no_newcomer_overtakes(void **state)
+{
+	struct world *w = *state;
+	struct instance *v[LISTED];
+	struct newcomer n = {.w = w};
+	pthread_t thread;
+	int i, in_between = 0;
+
+	list(w, v, LISTED - 1);
+	n.set = instance_set_ref(w->rev->set);
+	inbox_set_current(&w->here);
+	assert_int_equal(pthread_create(&thread, NULL, come_again_and_again, &n), 0);
+	for (i = 0; i < TURNS_MOST && in_between < IN_BETWEEN; i++)
+		in_between += wait_and_open(&n);
+	atomic_store(&n.is_over, true);
+	pthread_join(thread, NULL);
+	inbox_set_current(NULL);
+	assert_int_equal(in_between, IN_BETWEEN);
+	assert_int_equal(instance_in_flight(w->a), 0);
+	instance_set_unref(&n.set);
+	drop_list(v);
 }
 
 /* --- many threads --- */
@@ -574,6 +682,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_failure, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failure_that_may_pass, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_wake_up_is_lost, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_newcomer_overtakes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_order_over_threads, setup, teardown),
 	};
 

@@ -1,7 +1,7 @@
 /* Many threads with many requests that come, leave and give back at random, while instances
  * come and go: whenever all of them stand still, slots, connections and waiters are held
  * against each other.  Promise 3. */
-#include "test/unit/unit.h"
+#include "test/unit/revision.h"
 
 #include <sched.h>
 #include <stdatomic.h>
@@ -46,23 +46,6 @@ struct member {
 	uint64_t last_seq;
 	uint32_t random;
 };
-
-static void
-on_demand(struct loop_mail *mail)
-{
-	struct revision *rev = revision_demand_taken(mail);
-
-	revision_unref(&rev);
-}
-
-static struct instance *
-make_instance(struct revision *rev, const char *id)
-{
-	struct addr addr;
-
-	assert_int_equal(addr_set(&addr, "127.0.0.1", 1, NULL), 0);
-	return instance_new(rev, id, &addr);
-}
 
 static uint32_t
 chance(struct member *m, uint32_t n)
@@ -384,9 +367,9 @@ start_crowd(struct crowd *c, struct member *m)
 	int i;
 
 	c->control = loop_new(&e);
-	c->rev = revision_new("s/v1", 1, c->control, on_demand);
+	c->rev = unit_revision(c->control);
 	for (i = 0; i < INSTANCES; i++)
-		c->v[i] = make_instance(c->rev, (char[]){(char)('a' + i), '\0'});
+		c->v[i] = unit_instance(c->rev, (char[]){(char)('a' + i), '\0'});
 	c->set = instance_set_new(c->v, INSTANCES);
 	revision_publish(
 		c->rev, instance_set_ref(c->set),

@@ -1,6 +1,6 @@
 /* The prober against real sockets on loopback: when it begins, what counts as an answer,
  * how often it tries, and that a connection goes to who waits. */
-#include "test/unit/unit.h"
+#include "test/unit/revision.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -37,14 +37,6 @@ on_answers(struct instance *inst, void *arg)
 	w->answers++;
 }
 
-static void
-on_demand(struct loop_mail *mail)
-{
-	struct revision *rev = revision_demand_taken(mail);
-
-	revision_unref(&rev);
-}
-
 static const struct prober_ops ops = {.on_answers = on_answers};
 
 static struct addr
@@ -68,7 +60,7 @@ setup(void **state)
 
 	w->loop = loop_new(NULL);
 	w->prober = prober_new(w->loop, &ops, w);
-	w->rev = revision_new("s/v1", 1, w->loop, on_demand);
+	w->rev = unit_revision(w->loop);
 	w->inst = instance_new(w->rev, "a", &addr);
 	w->inst->is_listed = true;
 	inbox_init(&w->inbox, w->loop);

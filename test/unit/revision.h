@@ -1,0 +1,34 @@
+/* revision - a revision with instances that nothing runs behind: what the tests of slots,
+ * of the queue and of the prober begin with. */
+#ifndef TEST_UNIT_REVISION_H
+#define TEST_UNIT_REVISION_H
+
+#include "test/unit/unit.h"
+
+#include "activator/revision.h"
+
+static inline void
+unit_on_demand(struct loop_mail *mail)
+{
+	struct revision *rev = revision_demand_taken(mail);
+
+	revision_unref(&rev);
+}
+
+/* With one worker; nobody is woken for it. */
+static inline struct revision *
+unit_revision(struct loop *control)
+{
+	return revision_new("s/v1", 1, control, unit_on_demand);
+}
+
+static inline struct instance *
+unit_instance(struct revision *rev, const char *id)
+{
+	struct addr addr;
+
+	assert_int_equal(addr_set(&addr, "127.0.0.1", 1, NULL), 0);
+	return instance_new(rev, id, &addr);
+}
+
+#endif
