@@ -64,7 +64,9 @@ OBJ_COMMON := $(call objects,common)
 OBJ_ACTIVATOR := $(call objects,activator)
 OBJ_AUTOSCALER := $(call objects,autoscaler)
 UNITS := $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/t_*.c))
-REPLAYS := $(patsubst test/fuzz/%.c,$(B)/unit/f_%,$(filter-out %/replay.c,$(wildcard test/fuzz/*.c)))
+# What tests share, beside what is in its header, is linked into those that include that.
+PARTS := $(wildcard $(patsubst %.h,%.c,$(wildcard test/unit/*.h test/fuzz/*.h)))
+REPLAYS := $(patsubst test/fuzz/%.c,$(B)/unit/f_%,$(filter-out %/replay.c $(PARTS),$(wildcard test/fuzz/*.c)))
 APPS := $(patsubst test/apps/%.c,build/test/apps/%,$(wildcard test/apps/*.c))
 
 # As many jobs as cores, unless make was told how many.
@@ -119,12 +121,13 @@ $(B)/libcommon.a: $(OBJ_COMMON)
 $(B)/libactivator.a: $(filter-out %/main.o,$(OBJ_ACTIVATOR)) $(LLHTTP_OBJ)
 $(B)/libautoscaler.a: $(filter-out %/main.o,$(OBJ_AUTOSCALER))
 
+parts = $(foreach p,$(PARTS),$(if $(shell grep -l '"$(p:.c=.h)"' $(1)),$(B)/obj/$(p:.c=.o)))
 libraries = $(foreach side,activator autoscaler,$(if $(shell grep -l '"$(side)/' $(1)), \
 	$(B)/lib$(side).a)) $(B)/libcommon.a
 $(foreach u,$(UNITS:$(B)/unit/%=%),$(eval $(B)/unit/$(u): $(B)/obj/test/unit/$(u).o \
-	$(call libraries,test/unit/$(u).c)))
+	$(call parts,test/unit/$(u).c) $(call libraries,test/unit/$(u).c)))
 $(foreach f,$(REPLAYS:$(B)/unit/f_%=%),$(eval $(B)/unit/f_$(f): $(B)/obj/test/fuzz/$(f).o \
-	$(B)/obj/test/fuzz/replay.o $(call libraries,test/fuzz/$(f).c)))
+	$(B)/obj/test/fuzz/replay.o $(call parts,test/fuzz/$(f).c) $(call libraries,test/fuzz/$(f).c)))
 $(UNITS) $(REPLAYS):
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
@@ -149,7 +152,7 @@ fuzz-all: $(REPLAYS:$(B)/unit/f_%=$(B)/fuzz_%)
 			-print_final_stats=1 $(B)/found $$corpus || exit 1; \
 	done
 $(foreach f,$(REPLAYS:$(B)/unit/f_%=%),$(eval $(B)/fuzz_$(f): $(B)/obj/test/fuzz/$(f).o \
-	$(call libraries,test/fuzz/$(f).c)))
+	$(call parts,test/fuzz/$(f).c) $(call libraries,test/fuzz/$(f).c)))
 $(REPLAYS:$(B)/unit/f_%=$(B)/fuzz_%):
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS_AUTOSCALER) $(LLHTTP_LIBS)

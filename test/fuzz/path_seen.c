@@ -1,0 +1,213 @@
+#include "test/fuzz/path_seen.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "activator/chunked.h"
+#include "activator/fields.h"
+#include "activator/h1.h"
+#include "activator/request.h"
+#include "activator/response.h"
+#include "common/strbuf.h"
+
+static struct h1_head head;
+
+/* --- what the client has seen --- */
+
+/* The size of a body at the front of buf, framing included; -1: it is not whole. */
+static ssize_t
+body_size(enum framing framing, uint64_t length, const struct h1_head *h, const char *buf, size_t n)
+{
+	struct chunked *c;
+	char *copy;
+	size_t data_n;
+	ssize_t used;
+
+	switch (framing) {
+	case FRAMING_NONE:
+		return 0;
+	case FRAMING_LENGTH:
+		return length > n ? -1 : (ssize_t)length;
+	case FRAMING_CLOSE:
+		return -1;
+	case FRAMING_CHUNKED:
+		break;
+	}
+	c = chunked_new(h, 1 << 20);
+	copy = xmalloc(n + 1);
+	memcpy(copy, buf, n);
+	used = chunked_feed(c, copy, n, &data_n);
+	if (used >= 0 && !chunked_done(c))
+		used = -1;
+	free(copy);
+	chunked_free(&c);
+	return used;
+}
+
+struct asked {
+	bool is_head, is_upgrade, is_http10;
+	char mark[MARK]; /* "": none */
+};
+
+/* The next whole request head in buf, or 0. */
+static size_t
+next_request(const char *buf, size_t n, struct request *r)
+{
+	size_t seen = 0;
+	ssize_t head_n = h1_scan(buf, n, &seen);
+
+	if (head_n <= 0 || h1_parse_request(&head, buf, (size_t)head_n, H1_FIELDS_MAX) != H1_OK ||
+	    request_read(r, &head) != OUT_OK)
+		return 0;
+	return (size_t)head_n;
+}
+
+static void
+read_mark(const struct h1_head *h, char mark[MARK])
+{
+	memset(mark, 0, MARK);
+	if (h->target_n == 1 + MARK)
+		memcpy(mark, h->target + 1, MARK);
+}
+
+/* What was asked for, in order; *posts: how often with POST. */
+static size_t
+read_asked(const struct strbuf *sent, struct asked *asked, size_t most, unsigned *posts)
+{
+	size_t at = 0, count = 0;
+
+	while (count < most && at < sent->len) {
+		const char *buf = sent->data + at;
+		struct request r;
+		size_t head_n = next_request(buf, sent->len - at, &r);
+		ssize_t body_n;
+
+		if (head_n == 0)
+			break;
+		*posts += head.method_n == 4 && memcmp(head.method, "POST", 4) == 0;
+		asked[count] = (struct asked){.is_head = r.is_head_method,
+					      .is_upgrade = r.is_upgrade,
+					      .is_http10 = r.is_http10};
+		read_mark(&head, asked[count++].mark);
+		body_n = body_size(r.framing, r.length, &head, buf + head_n,
+				   sent->len - at - head_n);
+		if (body_n < 0)
+			break;
+		at += head_n + (size_t)body_n;
+	}
+	return count;
+}
+
+/* Is the parsed response the one to a? */
+static void
+check_mark(const struct asked *a)
+{
+	uint32_t i;
+
+	for (i = 0; i < head.n; i++)
+		if (field_is(head.fields[i].name, head.fields[i].name_n, "x-mark"))
+			CHECK(a != NULL && head.fields[i].value_n == MARK &&
+			      memcmp(head.fields[i].value, a->mark, MARK) == 0);
+}
+
+/* Responses in their order, each whole, or a cut that can be seen. */
+static void
+check_responses(const struct strbuf *got, bool is_eof, bool is_raw, const struct asked *asked,
+		size_t asked_n)
+{
+	size_t at = 0, answered = 0;
+	const char *data = strbuf_str(got);
+
+	while (at < got->len) {
+		const struct asked *a = answered < asked_n ? &asked[answered] : NULL;
+		struct response r;
+		size_t seen = 0;
+		ssize_t head_n = h1_scan(data + at, got->len - at, &seen), body_n;
+
+		CHECK(head_n >= 0);
+		if (head_n == 0)
+			break;
+		CHECK(h1_parse_response(&head, data + at, (size_t)head_n, H1_FIELDS_MAX) == H1_OK);
+		if (!is_raw)
+			check_mark(a);
+		CHECK(response_read(&r, &head, a != NULL && a->is_head,
+				    a != NULL && a->is_upgrade) == 0);
+		if (r.status == 101)
+			return; /* what follows is the instance's */
+		CHECK(r.status >= 200 || (a != NULL && !a->is_http10));
+		body_n = body_size(r.framing, r.length, &head, data + at + head_n,
+				   got->len - at - (size_t)head_n);
+		if (r.framing == FRAMING_CLOSE) {
+			CHECK(a != NULL && a->is_http10);
+			return;
+		}
+		if (body_n < 0)
+			break;
+		at += (size_t)(head_n + body_n);
+		answered += r.status >= 200;
+		CHECK(answered <= asked_n + 1); /* one refusal of what is no request */
+	}
+	/* Inside a response: never with a clean end. */
+	CHECK(at == got->len || !is_eof);
+}
+
+unsigned
+seen_by_client(const struct strbuf *sent, const struct strbuf *got, bool is_eof, bool is_raw)
+{
+	struct asked asked[64];
+	unsigned posts = 0;
+	size_t n = read_asked(sent, asked, ARRAY_LEN(asked), &posts);
+
+	if (n < ARRAY_LEN(asked))
+		check_responses(got, is_eof, is_raw, asked, n);
+	return posts;
+}
+
+/* --- what an instance has seen --- */
+
+unsigned
+seen_by_instance(const struct strbuf *got)
+{
+	size_t at = 0;
+	unsigned posts = 0;
+
+	while (at < got->len) {
+		const char *buf = got->data + at;
+		size_t n = got->len - at, seen = 0, head_n;
+		struct request r;
+		ssize_t body_n;
+
+		if (h1_scan(buf, n, &seen) == 0)
+			break; /* it was cut inside its head */
+		head_n = next_request(buf, n, &r);
+		if (head_n == 0) { /* only that may have become of what we wrote */
+			CHECK(request_read(&r, &head) == OUT_MAX_FORWARDS);
+			return posts;
+		}
+		posts += head.method_n == 4 && memcmp(head.method, "POST", 4) == 0;
+		body_n = body_size(r.framing, r.length, &head, buf + head_n, n - head_n);
+		if (r.is_upgrade || body_n < 0)
+			break;
+		at += head_n + (size_t)body_n;
+	}
+	return posts;
+}
+
+void
+seen_last_mark(const struct strbuf *got, char mark[MARK])
+{
+	size_t at = 0;
+	ssize_t body_n = 0;
+
+	for (memset(mark, 0, MARK); at < got->len && body_n >= 0; at += (size_t)body_n) {
+		struct request r;
+		size_t head_n = next_request(got->data + at, got->len - at, &r);
+
+		memset(mark, 0, MARK);
+		if (head_n == 0)
+			return;
+		read_mark(&head, mark);
+		at += head_n;
+		body_n = body_size(r.framing, r.length, &head, got->data + at, got->len - at);
+	}
+}
