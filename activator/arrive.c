@@ -169,6 +169,7 @@ give_page(struct conn *c, const struct request *r)
 	int64_t began = atomic_load_explicit(&rev->activation.signalled_ns, memory_order_relaxed);
 	bool is_under_way = began != 0 && atomic_load_explicit(&rev->activation.connected_ns,
 							       memory_order_relaxed) == 0;
+	struct failure *f = limiter_failure(rev);
 	const struct waitpage_view view = {
 		.service = x->service->name,
 		.host = r->authority,
@@ -176,11 +177,13 @@ give_page(struct conn *c, const struct request *r)
 		.expected_ms = atomic_load_explicit(&rev->cold_start_ms, memory_order_relaxed),
 		.elapsed_ms = is_under_way ? MAX(c->w->now - began, 0) / CLK_MS : 0,
 		.retry_s = (uint32_t)refuse_retry_after(c, OUT_WAITING_PAGE),
+		.held_back = f != NULL && f->is_parking ? f->message : NULL,
 	};
 
 	revision_ask(rev);
 	x->is_persistent = x->is_persistent && x->is_sent_whole;
 	refuse_page(c, &view);
+	failure_unref(&f);
 	xfer_end(c, OUT_WAITING_PAGE);
 	conn_next(c);
 }

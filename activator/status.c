@@ -107,6 +107,7 @@ put_queue(struct jput *j, struct revision *rev)
 	put_reported(j, rev);
 }
 
+/* What keeps it from being started: that it has failed, or that it has to wait for its turn. */
 static void
 put_failure(struct jput *j, struct revision *rev)
 {
@@ -114,11 +115,15 @@ put_failure(struct jput *j, struct revision *rev)
 
 	if (f == NULL)
 		return;
-	jput_object(j, "failure");
-	jput_string(j, "reason", f->reason);
-	jput_string(j, "message", f->message);
-	jput_double(j, "retry_after_s", seconds(MAX(f->until_ns - clk_now(), 0)));
-	jput_object_end(j);
+	if (f->is_parking) {
+		jput_string(j, "held_back", f->message);
+	} else {
+		jput_object(j, "failure");
+		jput_string(j, "reason", f->reason);
+		jput_string(j, "message", f->message);
+		jput_double(j, "retry_after_s", seconds(MAX(f->until_ns - clk_now(), 0)));
+		jput_object_end(j);
+	}
 	failure_unref(&f);
 }
 

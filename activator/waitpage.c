@@ -10,7 +10,7 @@
 const char waitpage_fields[] = "Content-Type: text/html; charset=utf-8\r\n"
 			       "Cache-Control: no-store\r\n"
 			       "X-Robots-Tag: noindex\r\n"
-			       "Vary: Accept, Sec-Fetch-Mode, Sec-Purpose\r\n";
+			       "Vary: Accept, Sec-Fetch-Mode, Sec-Purpose, X-Activator-Page\r\n";
 
 /* clang-format off */
 const char waitpage_default[] =
@@ -54,17 +54,30 @@ const char waitpage_default[] =
 "<h1>{{host}} is starting</h1>\n"
 "<div id=\"lead\">It was asleep to save resources. This page opens by itself when it is ready.</div>\n"
 "<progress id=\"bar\" max=\"100\" aria-label=\"Start-up\"></progress>\n"
-"<p id=\"text\" role=\"status\" aria-live=\"polite\">{{expected}}</p>\n"
+"<p id=\"text\" role=\"status\" aria-live=\"polite\" data-held=\"{{held_back}}\">{{expected}}</p>\n"
 "</main>\n"
 "<script>\n"
 "(function () {\n"
 "  var began = Date.now() - {{elapsed_ms}}, expected = {{expected_ms}}, tries = 0;\n"
+"  var late = expected ? 2 * expected + 2000 : 5000;\n"
 "  var bar = document.getElementById('bar'), text = document.getElementById('text');\n"
 "  function draw() {\n"
 "    var t = Date.now() - began;\n"
-"    bar.value = 97 * (1 - Math.exp(-1.6 * t / (expected || 8000)));\n"
-"    if (expected && t > 2 * expected + 2000)\n"
-"      text.textContent = 'This takes longer than usual. Still waiting.';\n"
+"    if (text.dataset.held) bar.removeAttribute('value');\n"
+"    else bar.value = 97 * (1 - Math.exp(-1.6 * t / (expected || 8000)));\n"
+"    if (t > late) { late = t + 5000; look(); }\n"
+"  }\n"
+"  function look() {\n"
+"    fetch(location.href, { headers: { 'x-activator-page': 'words' }, cache: 'no-store',\n"
+"                           redirect: 'manual', credentials: 'same-origin' }).then(function (r) {\n"
+"      return r.headers.get('x-activator-reason') === 'waiting_page' ? r.text() : '';\n"
+"    }).then(function (page) {\n"
+"      var p = new DOMParser().parseFromString(page, 'text/html').getElementById('text');\n"
+"      if (!p) return;\n"
+"      text.dataset.held = p.dataset.held;\n"
+"      text.textContent = p.dataset.held || !expected ? p.textContent\n"
+"        : 'This takes longer than usual. Still waiting.';\n"
+"    }, function () {});\n"
 "  }\n"
 "  function later(s, words) {\n"
 "    if (words) text.textContent = words;\n"
@@ -156,6 +169,8 @@ waitpage_is_wanted(const char *method, size_t method_n,
 		return false;
 	if (field(ctx, "sec-purpose", &n) != NULL || field(ctx, "upgrade", &n) != NULL)
 		return false;
+	if (field(ctx, "x-activator-page", &n) != NULL)
+		return true;
 	mode = field(ctx, "sec-fetch-mode", &n);
 	if (mode != NULL)
 		return is_word(mode, n, "navigate");
@@ -199,18 +214,21 @@ add_escaped(struct strbuf *out, const char *s, size_t n)
 }
 
 static void
-add_expected(struct strbuf *out, int64_t ms)
+add_expected(struct strbuf *out, const struct waitpage_view *v)
 {
-	int64_t s = (ms + 999) / 1000;
+	int64_t s = (v->expected_ms + 999) / 1000;
 
-	if (ms <= 0)
-		return;
-	if (s < 90)
-		strbuf_addf(out, "This usually takes about %lld second%s.", (long long)s,
-			    s == 1 ? "" : "s");
-	else
+	if (v->held_back != NULL) {
+		strbuf_adds(out, "It has to wait for its turn: ");
+		add_escaped(out, v->held_back, strlen(v->held_back));
+		strbuf_adds(out, ".");
+	} else if (s >= 90) {
 		strbuf_addf(out, "This usually takes about %lld minutes.",
 			    (long long)((s + 30) / 60));
+	} else if (s > 0) {
+		strbuf_addf(out, "This usually takes about %lld second%s.", (long long)s,
+			    s == 1 ? "" : "s");
+	}
 }
 
 /* False: there is no such name. */
@@ -226,7 +244,10 @@ add_value(struct strbuf *out, const char *name, size_t n, const struct waitpage_
 	else if (is_word(name, n, "elapsed_ms"))
 		strbuf_addf(out, "%lld", (long long)v->elapsed_ms);
 	else if (is_word(name, n, "expected"))
-		add_expected(out, v->expected_ms);
+		add_expected(out, v);
+	else if (is_word(name, n, "held_back"))
+		add_escaped(out, v->held_back == NULL ? "" : v->held_back,
+			    v->held_back == NULL ? 0 : strlen(v->held_back));
 	else if (is_word(name, n, "retry_s"))
 		strbuf_addf(out, "%u", v->retry_s);
 	else

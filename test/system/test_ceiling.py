@@ -35,6 +35,38 @@ def test_who_is_idle_gives_way(tmp_path):
         assert why(s, "a")["wanted"] == 0
 
 
+def held_back_status(s, name):
+    """What the activator's /status says keeps it from being started."""
+    url = "http://127.0.0.1:%d/status?revision=%s/v1" % (s.admin, name)
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        found = json.loads(answer.read())["revisions"][0]
+    assert "failure" not in found
+    return found.get("held_back", "")
+
+
+def test_a_browser_is_told(tmp_path):
+    page = SERVICE.replace("stable_window", 'waiting_page = "default" stable_window')
+    navigation = [("Sec-Fetch-Mode", "navigate"), ("Accept", "text/html")]
+    itself = [("Sec-Fetch-Mode", "same-origin"), ("X-Activator-Page", "words")]
+    words = b"max_instances = 1 is reached, and all instances of other revisions are in use"
+    with running(tmp_path, services("a") + page % ("b", "b", "20s"),
+                 autoscaler="max_instances = 1") as s:
+        with s.connect() as busy, s.connect() as poll:
+            busy.request("GET", "/?ms=4000", "a")
+            wait_until(lambda: s.instances(), what="the only one")
+            assert s.get("b", fields=navigation)[0] == 503
+            poll.request("HEAD", "/", "b")  # as the page does: parked
+            wait_until(lambda: held_back_status(s, "b"), what="held back")
+            assert words.decode() in held_back_status(s, "b")
+            for fields in navigation, itself:
+                status, got, body = s.get("b", fields=fields)
+                assert (status, got["x-activator-reason"]) == (503, "waiting_page")
+                assert b"It has to wait for its turn: " + words in body
+            assert busy.response()[0] == 200
+            assert poll.response(is_head=True)[0] == 200
+        assert not held_back_status(s, "b")
+
+
 def test_where_nobody_is_idle(tmp_path):
     with running(tmp_path, services("a", "b", "d") + services("c", patience="2s"),
                  autoscaler="max_instances = 2") as s:

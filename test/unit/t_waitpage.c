@@ -12,6 +12,8 @@ struct ask {
 	bool is_wanted;
 };
 
+static const char *page; /* x-activator-page */
+
 static const char *
 field(void *ctx, const char *name, size_t *n)
 {
@@ -26,6 +28,8 @@ field(void *ctx, const char *name, size_t *n)
 		value = a->purpose;
 	else if (strcmp(name, "x-requested-with") == 0)
 		value = a->with;
+	else if (strcmp(name, "x-activator-page") == 0)
+		value = page;
 	*n = value == NULL ? 0 : strlen(value);
 	return value;
 }
@@ -74,6 +78,20 @@ test_who(void **state)
 			fail_msg("row %zu: %s %s", i, rows[i].method, rows[i].accept);
 }
 
+/* The page asks for its own words; that it waits for the real one is another request. */
+static void
+test_itself(void **state)
+{
+	struct ask get = {"GET", "*/*", "same-origin", NULL, NULL, false};
+
+	(void)state;
+	page = "words";
+	assert_true(waitpage_is_wanted("GET", 3, field, &get));
+	assert_false(waitpage_is_wanted("HEAD", 4, field, &get));
+	page = NULL;
+	assert_false(waitpage_is_wanted("GET", 3, field, &get));
+}
+
 static char *
 render(const char *template, const struct waitpage_view *v)
 {
@@ -102,6 +120,7 @@ test_text(void **state)
 		{"<{{host}}>", "<a&lt;b&gt;&amp;&quot;&#39; .example>"},
 		{"{{expected_ms}}/{{elapsed_ms}}/{{retry_s}}", "2500/40/3"},
 		{"{{expected}}", "This usually takes about 3 seconds."},
+		{"[{{held_back}}]", "[]"},
 		{"{{nothing}} {{service}}", "{{nothing}} shop"},
 		{"{{{{service}}}}", "{{shop}}"},
 		{"a {{service", "a {{service"},
@@ -116,6 +135,13 @@ test_text(void **state)
 		assert_string_equal(text, rows[i].text);
 		free(text);
 	}
+	v.held_back = "max_instances = 2 is \"reached\"";
+	text = render("{{expected}} [{{held_back}}]", &v);
+	assert_string_equal(
+		text, "It has to wait for its turn: max_instances = 2 is &quot;reached&quot;. "
+		      "[max_instances = 2 is &quot;reached&quot;]");
+	free(text);
+	v.held_back = NULL;
 	v.expected_ms = 0;
 	text = render("[{{expected}}]", &v);
 	assert_string_equal(text, "[]");
@@ -159,6 +185,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_who),
+		cmocka_unit_test(test_itself),
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_default_page),
 	};
