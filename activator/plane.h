@@ -121,6 +121,7 @@ struct xfer {
 	bool is_unseen;		/* RULE_SERVE_ONLY: no activity of its revision */
 	bool is_waiting;	/* waiter is in the limiter's or the inbox's hands */
 	bool is_paced;		/* limiter_head_seen() is due */
+	bool needs_new;		/* a connection that was kept failed it: no other of these */
 	bool is_cold, is_first; /* parked with no instance open; the first to be so */
 	bool is_head_written;	/* the client has been sent a final response head */
 	uint8_t tries;		/* instances that failed it */

@@ -214,8 +214,10 @@ let_go(struct conn *c)
 	}
 }
 
-void
-xfer_client_gone(struct conn *c)
+/* As let_go(), but where container_concurrency holds a slot is free when the instance is
+ * done (promise 3): it may be at it still. */
+static void
+let_go_when_done(struct conn *c)
 {
 	struct xfer *x = &c->x;
 	struct upstream *u = x->up;
@@ -229,6 +231,12 @@ xfer_client_gone(struct conn *c)
 	} else {
 		let_go(c);
 	}
+}
+
+void
+xfer_client_gone(struct conn *c)
+{
+	let_go_when_done(c);
 	xfer_end(c, OUT_CLIENT_GONE);
 }
 
@@ -237,7 +245,10 @@ refuse(struct conn *c, enum outcome out, const char *why, int64_t retry_after_s)
 {
 	struct xfer *x = &c->x;
 
-	let_go(c);
+	if (out == OUT_REQUEST_TIMEOUT || out == OUT_BODY_TIMEOUT) /* not the instance's fault */
+		let_go_when_done(c);
+	else
+		let_go(c);
 	if (x->is_head_written) { /* too late for words: a cut that can be seen */
 		xfer_end(c, out);
 		conn_close(c, true);
@@ -360,7 +371,7 @@ go(struct conn *c, struct instance *inst)
 {
 	struct worker *w = c->w;
 	struct xfer *x = &c->x;
-	struct upstream *u = upstream_take_idle(w, inst);
+	struct upstream *u = x->needs_new ? NULL : upstream_take_idle(w, inst);
 
 	count_in_flight(c);
 	if (u != NULL) {
@@ -412,6 +423,7 @@ starve(struct conn *c, struct instance *inst)
 	log_warn_limited(NULL, "no descriptor is left for an instance", "errno=%d", errno);
 	if (list_empty(&w->starved))
 		worker_shed_all(w);
+	x->needs_new = false; /* whatever comes free */
 	x->waiter.rev = inst->rev;
 	x->waiter.inst = instance_ref(inst);
 	x->waiter.is_paced = x->is_paced;
@@ -493,6 +505,7 @@ xfer_upstream_failed(struct conn *c, bool is_connect)
 	let_go(c);
 	if (may_repeat && (was_reused || is_connect || ++x->tries < TRIES_MAX)) {
 		x->tries += is_connect && x->tries < UINT8_MAX;
+		x->needs_new |= was_reused;
 		metric_add(&x->shard->retries, 1);
 		if (!is_connect) /* it was in flight: it may be parked anew */
 			x->deadline_ns = c->w->now + x->route->limits.activation_timeout;

@@ -22,6 +22,10 @@ service "late" { hosts = {"late"} container_concurrency = 1 activation_timeout =
 service "long" { hosts = {"long"} max_head = 64KiB upstream_idle_timeout = 60s
     response_timeout = 5s
     revision "v1" { addresses = {"127.0.0.1:PORT"} } }
+service "brief" { hosts = {"brief"} container_concurrency = 1 request_timeout = 300ms
+    revision "v1" { addresses = {"127.0.0.1:PORT"} } }
+service "pool" { hosts = {"pool"} upstream_idle_timeout = 60s
+    revision "v1" { addresses = {"127.0.0.1:PORT"} } }
 service "few" { hosts = {"few"} revision "v1" { addresses = {"127.0.0.1:PORT"} } }
 """
 LATE_S = 2 * SLOW  # activation_timeout of "late"
@@ -279,6 +283,62 @@ def test_a_slot_is_free_when_the_instance_is_done(stack, instance):
         assert instance.seen == seen
         go_on.set()
         assert second.response()[2] == b"ok"
+
+
+def test_a_slot_of_a_request_that_took_too_long(stack, instance):
+    """Its client has its answer; a server of one thread is still at it."""
+    go_on, at_it, most = threading.Event(), [], []
+
+    def answer(fd, _):
+        at_it.append(fd)
+        most.append(len(at_it))
+        go_on.wait(20 * SLOW)
+        at_it.remove(fd)
+        fd.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+        fd.close()
+    instance.answer = answer
+    for _ in range(3):
+        with stack.connect() as c:
+            c.request("GET", "/", "brief")
+            status, fields, _ = c.response()
+            assert (status, fields["x-activator-reason"]) == (504, "request_timeout")
+    assert most == [1]
+    go_on.set()
+
+    def is_served():
+        with stack.connect() as c:
+            c.request("GET", "/", "brief")
+            return c.response()[0] == 200
+    wait_until(is_served, what="its slot")
+    assert max(most) == 1
+
+
+def test_an_end_on_every_connection_that_was_kept(stack, instance):
+    """It is asked once on one of them, and then as often as any other request."""
+    n, ends = 8, []
+    together = threading.Barrier(n)
+
+    def answer(fd, data):
+        while data:
+            if b"/end" in data:
+                ends.append(fd)
+                break
+            together.wait(20 * SLOW)
+            fd.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            data = fd.recv(65536)
+        fd.close()
+    instance.answer = answer
+    clients = [stack.connect() for _ in range(n)]
+    for c in clients:
+        c.request("GET", "/", "pool")
+    for c in clients:
+        assert c.response()[0] == 200
+        c.close()
+    with stack.connect() as c:
+        c.request("GET", "/end", "pool")
+        status, fields, _ = c.response()
+        assert (status, fields["x-activator-reason"]) == (502, "upstream_failed")
+    assert len(ends) == 4
 
 
 @pytest.mark.parametrize("leaves", ["before its head", "within its body"])
