@@ -113,7 +113,7 @@ struct xfer {
 	enum framing framing;
 	bool is_head_method, is_http10, is_persistent, is_keep_alive_told, is_idempotent;
 	bool is_upgrade, takes_trailers, wants_json;
-	bool is_expecting;	/* 100-continue, and no interim response has come yet */
+	bool is_expecting;	/* 100-continue, and no 100 has come yet */
 	bool is_sent_whole;	/* the request has been read and written to its end */
 	bool is_unsent;		/* the instance's side took not a byte of it */
 	bool has_given_body;	/* body bytes went to an instance: it cannot be sent again */
@@ -270,7 +270,7 @@ void xfer_end(struct conn *, enum outcome);
 /* End with an answer of our own; why: more to the text, or NULL. */
 void xfer_refuse(struct conn *, enum outcome, const char *why);
 /* An interim response (1xx) has come. */
-void xfer_interim_seen(struct conn *);
+void xfer_interim_seen(struct conn *, uint32_t status);
 /* The final response head (or 101) has come. */
 void xfer_head_seen(struct conn *);
 /* Its connection stands: send the head. */

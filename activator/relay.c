@@ -373,7 +373,7 @@ take_head(struct upstream *u, char *buf, size_t head_n, size_t rest)
 	if (r.status < 200) { /* passed on, to whom can understand it (RFC 9110 15.2) */
 		struct iovec iov = {.iov_base = w->out};
 
-		xfer_interim_seen(c);
+		xfer_interim_seen(c, r.status);
 		if (c->x.is_http10)
 			return (ssize_t)rest;
 		iov.iov_len = write_head(c, &r);

@@ -793,10 +793,10 @@ on_deadline(void *arg)
 /* --- response heads --- */
 
 void
-xfer_interim_seen(struct conn *c)
+xfer_interim_seen(struct conn *c, uint32_t status)
 {
 	head_free(c->w, &c->x); /* a byte of an answer has come: it is not sent again */
-	if (!c->x.is_expecting)
+	if (!c->x.is_expecting || status != 100)
 		return;
 	c->x.is_expecting = false;
 	c->since_ns = c->w->now; /* the body's time begins */
