@@ -5,6 +5,7 @@
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
+#include <event2/listener.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/addr.h"
+#include "common/clk.h"
 #include "common/holder.h"
 #include "common/list.h"
 #include "common/log.h"
@@ -22,6 +24,7 @@
 #define BODY_MAX 1024 /* none is wanted, a polite client may send one */
 #define TIMEOUT_S 10  /* silence on a connection */
 #define BACKLOG 64
+#define ACCEPT_PAUSE (50 * CLK_MS)
 #define ANSWER_MAX ((size_t)64 << 20)
 
 struct route {
@@ -32,11 +35,16 @@ struct route {
 };
 
 struct admin {
+	struct list_node node; /* in opened */
 	struct evhttp *http;
+	struct loop_timer again; /* accepting, after accept(2) has failed */
 	struct list routes; /* in the order of their making; / lists them */
 	const struct admin_ops *ops;
 	void *arg;
 };
+
+/* evhttp tells of accept(2) what failed, but not with our argument. */
+static struct list opened = {.head = {&opened.head, &opened.head}};
 
 /* What one call of a handler needs beside what it sees. */
 struct call {
@@ -200,9 +208,43 @@ listen_at(const struct addr *at, struct err *e)
 	return -1;
 }
 
+/* --- accepting --- */
+
+static void
+resume(struct evhttp_bound_socket *bound, void *arg)
+{
+	(void)arg;
+	evconnlistener_enable(evhttp_bound_socket_get_listener(bound));
+}
+
+static void
+on_again(void *arg)
+{
+	struct admin *a = arg;
+
+	evhttp_foreach_bound_socket(a->http, resume, NULL);
+}
+
+/* No descriptor is left: look again later, rather than all the time. */
+static void
+on_accept_error(struct evconnlistener *l, void *http)
+{
+	struct list_node *node, *tmp;
+
+	log_warn_limited(NULL, "admin endpoint cannot accept", "err=%s", strerror(errno));
+	evconnlistener_disable(l);
+	LIST_FOREACH(&opened, node, tmp) {
+		struct admin *a = container_of(node, struct admin, node);
+
+		if (a->http == http)
+			loop_timer_set(&a->again, ACCEPT_PAUSE);
+	}
+}
+
 static int
 open_address(struct admin *a, const char *text, struct err *e)
 {
+	struct evhttp_bound_socket *bound;
 	struct addr at;
 	int fd;
 
@@ -211,10 +253,12 @@ open_address(struct admin *a, const char *text, struct err *e)
 	fd = listen_at(&at, e);
 	if (fd < 0)
 		return err_prefix(e, "cannot listen at %s for admin", text);
-	if (evhttp_accept_socket_with_handle(a->http, fd) == NULL) {
+	bound = evhttp_accept_socket_with_handle(a->http, fd);
+	if (bound == NULL) {
 		close(fd);
 		return err_set(e, 0, "cannot accept at %s for admin", text);
 	}
+	evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(bound), on_accept_error);
 	return 0;
 }
 
@@ -225,6 +269,8 @@ admin_open(struct loop *l, const char *const *addrs, const struct admin_ops *ops
 	struct admin *a = xcalloc(1, sizeof *a);
 
 	list_init(&a->routes);
+	list_push(&opened, &a->node);
+	loop_timer_init(&a->again, l, on_again, a);
 	a->ops = ops;
 	a->arg = arg;
 	a->http = evhttp_new(loop_base(l));
@@ -269,6 +315,8 @@ admin_close(struct admin **ap)
 	*ap = NULL;
 	if (a == NULL)
 		return;
+	loop_timer_fini(&a->again);
+	list_remove(&opened, &a->node);
 	evhttp_free(a->http);
 	while ((node = list_pop(&a->routes)) != NULL) {
 		struct route *r = container_of(node, struct route, node);

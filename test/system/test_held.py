@@ -191,6 +191,27 @@ def test_no_descriptor_is_left(tmp_path):
         assert s.get("s")[0] == 200
 
 
+def test_no_descriptor_is_left_for_the_admin_endpoint(tmp_path):
+    """Who asks there waits; neither processor nor log is spent on him."""
+    services = 'service "s" { hosts = {"s"} revision "v1" { command = {"HELLO"} } }'
+    with running(tmp_path, services, workers=1) as s:
+        used = len(os.listdir("/proc/%d/fd" % s.activator.pid))
+        before = resource.prlimit(s.activator.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(s.activator.pid, resource.RLIMIT_NOFILE, (used + 2, before[1]))
+        clients = [socket.create_connection(("127.0.0.1", s.admin)) for _ in range(10)]
+        wait_until(lambda: "admin endpoint cannot accept" in s.activator.text(), what="EMFILE")
+        with spinner() as other:
+            before_s = cpu_s(s.activator.pid), cpu_s(other.pid)
+            wait_until(lambda: cpu_s(other.pid) - before_s[1] > 0.5, what="half a second of CPU")
+            spent, spent_there = cpu_s(s.activator.pid) - before_s[0], cpu_s(other.pid) - before_s[1]
+        assert spent < spent_there / 4
+        assert s.activator.text().count("accept") < 20
+        resource.prlimit(s.activator.pid, resource.RLIMIT_NOFILE, before)
+        wait_until(lambda: s.readyz() == 200, what="an answer")
+        for c in clients:
+            c.close()
+
+
 def test_a_bound_on_connections_is_one_over_all_workers(tmp_path):
     services = 'service "s" { hosts = {"s"} revision "v1" { command = {"HELLO"} } }'
     with running(tmp_path, services, workers=4, activator="max_connections = 40") as s:
