@@ -237,6 +237,13 @@ read_heads(struct conn *c)
 		io_yield(&c->io, c->w->loop);
 }
 
+bool
+conn_has_begun(const struct conn *c)
+{
+	/* An empty line before a request is no part of it: RFC 9112 2.2. */
+	return c->in_n > 2 || (c->in_n > 0 && c->in[0] != '\r');
+}
+
 /* --- ending --- */
 
 /* With half_close a FIN says nothing, a reset does; whoever reads its body will find it. */
@@ -402,7 +409,7 @@ limit(const struct conn *c)
 	case XFER_IDLE:
 		if (io_is_blocked(&c->io)) /* it has not taken the last answer yet */
 			return c->since_ns + c->body_timeout;
-		if (c->in_n > 0 || c->requests == 0)
+		if (conn_has_begun(c) || c->requests == 0)
 			return c->since_ns + l->head_timeout;
 		return c->since_ns + c->idle_timeout;
 	case XFER_CLOSING:
@@ -435,7 +442,7 @@ on_timer(struct timeq_entry *e, int64_t now)
 	case XFER_IDLE:
 		if (io_is_blocked(&c->io))
 			conn_close(c, true);
-		else if (c->in_n > 0)
+		else if (conn_has_begun(c))
 			refuse_head(c, OUT_HEAD_TIMEOUT);
 		else
 			conn_close(c, false);

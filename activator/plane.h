@@ -241,6 +241,7 @@ void conn_read_ready(struct worker *);
 void conn_arm(struct conn *);	     /* its time limit has come closer */
 void conn_keep_input(struct conn *); /* what is borrowed is copied */
 const struct limits *conn_limits(const struct conn *);
+bool conn_has_begun(const struct conn *); /* some of its next head is there */
 /* Is a request of it under way, that ends if the client leaves? */
 bool conn_is_waiting(const struct conn *);
 

@@ -467,7 +467,7 @@ do_drain(struct loop_mail *m)
 			io_expect(&c->io);
 			conn_pump(c);
 		}
-		if (!io_is_open(&c->io) || c->x.state != XFER_IDLE || c->in_n > 0)
+		if (!io_is_open(&c->io) || c->x.state != XFER_IDLE || conn_has_begun(c))
 			continue;
 		if (io_is_blocked(&c->io))
 			conn_next(c); /* when it has taken its answer */

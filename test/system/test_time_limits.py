@@ -139,6 +139,19 @@ def test_a_connection_that_is_idle_between_two_requests(stack, listeners):
     wait_until(lambda: stack.metric("activator_connections") == 0, what="its end")
 
 
+def test_an_empty_line_behind_a_request_begins_no_other(stack, listeners):
+    """Some clients send one behind a body (RFC 9112, section 2.2)."""
+    with stack.connect() as c:
+        c.request("GET", "/", "kept")
+        c.settimeout(0)
+        listeners[0].serve(lambda: has_answer(c))
+        c.settimeout(30 * SLOW)
+        assert c.response()[2] == b"ok"
+        c.sendall(b"\r\n")
+        assert c.is_closed()
+    assert stack.metric('activator_requests_total{outcome="head_timeout"}') == 0
+
+
 def test_an_instance_that_takes_no_connection(stack, listeners):
     """It may be tried again, as nothing was sent; the deadline of the activation ends that."""
     listeners[0].fill()
