@@ -189,6 +189,15 @@ wakers_locked(const struct revision *rev)
 	       atomic_load_explicit(&rev->waiting_unseen, memory_order_relaxed);
 }
 
+/* The mail can be posted again once it has been taken. */
+static void
+demand(struct revision *rev)
+{
+	if (atomic_exchange_explicit(&rev->is_demand_posted, true, memory_order_acq_rel))
+		return;
+	loop_post(rev->control_loop, &revision_ref(rev)->demand_mail);
+}
+
 static void
 dequeue_locked(struct revision *rev, struct waiter *w)
 {
@@ -196,6 +205,9 @@ dequeue_locked(struct revision *rev, struct waiter *w)
 	waiting_add(rev, -1);
 	if (w->is_unseen)
 		atomic_fetch_sub_explicit(&rev->waiting_unseen, 1, memory_order_relaxed);
+	if (list_empty(&rev->queue) && atomic_load(&rev->is_end_awaited) &&
+	    atomic_exchange(&rev->is_end_awaited, false))
+		demand(rev);
 }
 
 /* w leaves the queue with inst (a slot of it is w's now), or failed where NULL. */
@@ -259,15 +271,6 @@ permit_back_locked(struct instance *inst)
 	inbox_put(w->inbox, w);
 }
 
-/* The mail can be posted again once it has been taken. */
-static void
-demand(struct revision *rev)
-{
-	if (atomic_exchange_explicit(&rev->is_demand_posted, true, memory_order_acq_rel))
-		return;
-	loop_post(rev->control_loop, &revision_ref(rev)->demand_mail);
-}
-
 /* --- requests --- */
 
 struct instance *
@@ -293,6 +296,12 @@ revision_ask(struct revision *rev)
 {
 	atomic_store_explicit(&rev->is_asked, true, memory_order_release);
 	demand(rev);
+}
+
+void
+revision_await_end(struct revision *rev)
+{
+	atomic_store(&rev->is_end_awaited, true);
 }
 
 static void

@@ -182,6 +182,7 @@ struct revision {
 	_Atomic bool is_external;	 /* of `addresses` */
 	_Atomic bool is_demand_posted;	 /* demand_mail is on its way */
 	_Atomic bool is_asked;		 /* revision_ask(); the main thread clears it */
+	_Atomic bool is_end_awaited;	 /* revision_await_end(); who ends it clears it */
 	struct activation activation;
 
 	/* lock */
@@ -207,7 +208,8 @@ struct revision {
 };
 
 /* --- lifetime; any thread --- */
-/* on_demand runs on control_loop when requests began to wait for rev; the callee calls
+/* on_demand runs on control_loop when requests began to wait for rev, and as
+ * revision_await_end() says; the callee calls
  * revision_demand_taken(mail) first and drops the reference that this returns. */
 NODISCARD struct revision *revision_new(const char *name, unsigned workers_n,
 					struct loop *control_loop,
@@ -252,6 +254,9 @@ NODISCARD bool revision_offer_fd(struct instance *, int fd);
 /* May the prober open a connection to it?  Pair with limiter_permit_back(). */
 NODISCARD bool instance_try_permit(struct instance *);
 NODISCARD struct revision *revision_demand_taken(struct loop_mail *);
+/* Post demand once more when nobody waits any more.  Who looks at whether anybody does looks
+ * after this. */
+void revision_await_end(struct revision *);
 uint32_t revision_parked(const struct revision *);
 uint32_t revision_wakers(const struct revision *); /* the parked that are no is_unseen */
 

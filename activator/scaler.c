@@ -15,6 +15,7 @@
 #define TICK CLK_S
 #define EARLY (45 * CLK_MS)	/* what the first instance of a wake has done by then is told … */
 #define EARLY_LAST (16 * EARLY) /* … and after twice as long, and so on up to that */
+#define CLEARED (5 * CLK_MS)	/* or when nobody waits any more, before the last of these */
 #define DRAIN_LOOK (5 * CLK_MS) /* how often an instance that is drained is looked at */
 
 /* Our side of one revision's activation; hangs at rev->control. */
@@ -40,7 +41,7 @@ struct scaler {
 	struct list tracks;
 	struct drains drains;
 	struct stats *stats;
-	struct loop_timer tick, early, drain_timer;
+	struct loop_timer tick, early, cleared, drain_timer;
 	int64_t early_ns; /* how long after the wake the next early report is due; 0: none is */
 	struct log_limit refusals;
 };
@@ -112,18 +113,30 @@ report_early(struct scaler *s)
 	loop_timer_set(&s->early, EARLY);
 }
 
+/* All that a wake had left waiting is on its way: what that took is known, and what is more
+ * than it takes from here on can go. */
+static void
+report_cleared(struct scaler *s)
+{
+	if (s->early_ns > 0 && !loop_timer_pending(&s->cleared))
+		loop_timer_set(&s->cleared, CLEARED);
+}
+
 static void
 step(struct track *t)
 {
 	struct scaler *s = t->s;
 	int64_t now = clk_now();
-	const struct demand_facts facts = {.is_link_up = s->is_up,
-					   .is_open = is_any_open(t->rev),
-					   .is_wanted = t->is_wanted,
-					   .parked = waiting_for(t->rev)};
+	struct demand_facts facts = {
+		.is_link_up = s->is_up, .is_open = is_any_open(t->rev), .is_wanted = t->is_wanted};
 
 	if (t->demand.is_waking && facts.is_open)
 		report_early(s);
+	if (facts.is_open && s->early_ns > 0)
+		revision_await_end(t->rev);
+	facts.parked = waiting_for(t->rev);
+	if (t->demand.is_telling && facts.parked == 0)
+		report_cleared(s);
 	switch (demand_step(&t->demand, &facts, now)) {
 	case DEMAND_ACTIVATE:
 		activate(t);
@@ -327,6 +340,14 @@ on_early(void *arg)
 }
 
 static void
+on_cleared(void *arg)
+{
+	const struct scaler *s = arg;
+
+	stats_collect(s->stats);
+}
+
+static void
 on_tick(void *arg)
 {
 	struct scaler *s = arg;
@@ -527,6 +548,7 @@ scaler_new(struct loop *loop, const char *path, struct world *world, struct work
 	s->stats = stats_new(world, workers, workers_n, &stats_ops, s);
 	loop_timer_init(&s->tick, loop, on_tick, s);
 	loop_timer_init(&s->early, loop, on_early, s);
+	loop_timer_init(&s->cleared, loop, on_cleared, s);
 	loop_timer_init(&s->drain_timer, loop, look_at_drains, s);
 	s->link = link_dial(loop, path, &link_ops, s);
 	loop_timer_set(&s->tick, TICK);
@@ -547,6 +569,7 @@ scaler_free(struct scaler **sp)
 		loop_once(s->loop, false);
 	loop_timer_fini(&s->tick);
 	loop_timer_fini(&s->early);
+	loop_timer_fini(&s->cleared);
 	loop_timer_fini(&s->drain_timer);
 	stats_free(&s->stats);
 	drains_fini(&s->drains);

@@ -19,6 +19,7 @@
 #define TELL_MOST (100 * CLK_MS)
 #define EARLY (45 * CLK_MS)	/* a report so soon after the first instance answered … */
 #define EARLY_LAST (16 * EARLY) /* … and after twice as long, and so on up to that */
+#define CLEARED (5 * CLK_MS)	/* a report so soon after nobody waits any more, until then */
 #define FRESH CLK_S		/* how long after that what waits is told in any case */
 
 struct question {		/* a drain that was asked */
@@ -32,9 +33,9 @@ struct ours {
 	struct revision_conf conf; /* as the file has it, but never dry_run */
 	struct reconcile *reconcile;
 	struct revision *rev;
-	int64_t next_second_ns, early_ns; /* INT64_MAX: none is due */
-	int64_t early_after;		  /* how long after the first instance answered that is */
-	struct sim_totals reported;	  /* what the last report had */
+	int64_t next_second_ns, early_ns, cleared_ns; /* INT64_MAX: none is due */
+	int64_t early_after;	    /* how long after the first instance answered that is */
+	struct sim_totals reported; /* what the last report had */
 	int64_t reported_ns;
 	uint64_t seen; /* sim_fleet_changes() that the reconciler knows of */
 	bool was_open;
@@ -309,6 +310,14 @@ report_early(struct ours *o, int64_t now)
 }
 
 static void
+report_cleared(struct ours *o, int64_t now)
+{
+	o->cleared_ns = INT64_MAX;
+	if (now > o->reported_ns && now < o->next_second_ns)
+		report(o, now);
+}
+
+static void
 activate(struct ours *o, uint32_t parked)
 {
 	struct msg m = {.type = MSG_ACTIVATE};
@@ -343,6 +352,8 @@ step_demand(struct ours *o, int64_t now)
 		o->tell_ns = now + o->tell_gap;
 		o->tell_gap = MIN(o->tell_gap * 2, TELL_MOST);
 	}
+	if (parked == 0 && o->is_waiting && is_open && o->early_ns != INT64_MAX)
+		o->cleared_ns = MIN(o->cleared_ns, now + CLEARED);
 	o->was_open = is_open;
 	o->is_waiting = parked > 0;
 	if (parked == 0)
@@ -373,6 +384,8 @@ look(struct sim_brain *b, int64_t now)
 	step_demand(o, now);
 	if (now >= o->early_ns)
 		report_early(o, now);
+	if (now >= o->cleared_ns)
+		report_cleared(o, now);
 	if (now >= o->next_second_ns) {
 		o->next_second_ns += CLK_S;
 		report(o, now);
@@ -386,7 +399,7 @@ next_ns(struct sim_brain *b)
 {
 	struct ours *o = container_of(b, struct ours, brain);
 
-	return MIN(MIN(o->next_second_ns, o->tell_ns), o->early_ns);
+	return MIN(MIN(o->next_second_ns, o->tell_ns), MIN(o->early_ns, o->cleared_ns));
 }
 
 static uint32_t
@@ -414,7 +427,7 @@ open_ours(const struct sim_brain *as, int64_t now)
 	o->conf.scaling.dry_run = false;
 	o->driver.class = &driver_class;
 	o->next_second_ns = now + CLK_S;
-	o->tell_ns = o->early_ns = INT64_MAX;
+	o->tell_ns = o->early_ns = o->cleared_ns = INT64_MAX;
 	o->reported = *sim_fleet_totals(as->fleet);
 	o->reported_ns = now;
 	o->was_open = sim_fleet_open(as->fleet) > 0;

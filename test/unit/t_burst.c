@@ -196,6 +196,26 @@ nothing_known_and_short(void **state)
 	}
 }
 
+/* Where that takes longer than the reports of the first tenth of a second see, what is too
+ * many goes with the last of them, and not with the next report. */
+static void
+nothing_known_and_not_so_short(void **state)
+{
+	int64_t phase;
+
+	(void)state;
+	for (phase = 0; phase < CLK_S; phase += 70 * CLK_MS) {
+		struct stage *s = burst(7 * CLK_MS, false, phase);
+
+		go_on(s, s->now + 5 * CLK_S);
+		assert_int_equal(most_until(s, INT64_MAX), 3);
+		assert_true(s->answered_ns > START + 100 * CLK_MS);
+		assert_int_equal(at(s, s->begun_ns + s->answered_ns - 10 * CLK_MS)->wanted, 3);
+		assert_int_equal(at(s, s->begun_ns + s->answered_ns + CLK_MS)->wanted, 1);
+		close_stage(&s);
+	}
+}
+
 static void
 nothing_known_and_long(void **state)
 {
@@ -431,6 +451,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_known_and_short),
+		cmocka_unit_test(nothing_known_and_not_so_short),
 		cmocka_unit_test(nothing_known_and_long),
 		cmocka_unit_test(nothing_known_and_in_between),
 		cmocka_unit_test(known_all_is_wanted_at_once),

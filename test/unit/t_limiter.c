@@ -348,6 +348,32 @@ test_unseen(void **state)
 	assert_int_equal(revision_parked(w->rev), 0);
 }
 
+/* Who asks for it hears when the last one has left the queue, however it left; once. */
+static void
+test_end_of_waiting(void **state)
+{
+	struct world *w = *state;
+	struct waiter v[2];
+	int i;
+
+	for (i = 0; i < 2; i++)
+		wait_for_slot(w, &v[i], &w->here, false);
+	revision_await_end(w->rev);
+	loop_once(w->control, true); /* that they began to wait */
+	assert_false(atomic_load(&w->rev->is_demand_posted));
+	instance_open_slots(w->a, SLOTS_UNREADY);
+	assert_false(atomic_load(&w->rev->is_demand_posted));
+	limiter_cancel(&v[1]);
+	assert_true(atomic_load(&w->rev->is_demand_posted));
+	loop_once(w->control, true);
+	assert_ptr_equal(inbox_next(&w->here), &v[0]);
+	wait_for_slot(w, &v[1], &w->here, false);
+	loop_once(w->control, true);
+	limiter_cancel(&v[1]);
+	assert_false(atomic_load(&w->rev->is_demand_posted));
+	limiter_decline(&v[0]);
+}
+
 static const struct msg_failure crash = {
 	.reason = (char[]){"crash"}, .message = (char[]){"it exits"}, .retry_after_ms = 1};
 
@@ -679,6 +705,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_descriptor, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_permits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unseen, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_end_of_waiting, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failure, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failure_that_may_pass, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_wake_up_is_lost, setup, teardown),
