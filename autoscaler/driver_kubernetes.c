@@ -258,14 +258,21 @@ on_fleet_timer(void *arg)
 static void
 set_victims(struct kube_fleet *f, const char *const *victims, size_t n)
 {
+	struct list_node *node, *tmp;
 	size_t i;
 
-	for (i = 0; f->victims != NULL && f->victims[i] != NULL; i++)
-		free(f->victims[i]);
-	free(f->victims);
-	f->victims = n == 0 ? NULL : xcalloc(n + 1, sizeof *f->victims);
-	for (i = 0; i < n; i++)
-		f->victims[i] = xstrdup(victims[i]);
+	LIST_FOREACH(&f->members, node, tmp) {
+		struct kube_member *m = container_of(node, struct kube_member, node);
+
+		m->is_victim = m->is_cost_refused = false;
+		m->is_cost_asked = m->is_marking;
+	}
+	for (i = 0; i < n; i++) {
+		struct kube_member *m = hmap_find(&f->d->by_uid, victims[i]);
+
+		if (m != NULL)
+			m->is_victim = true;
+	}
 }
 
 static void
@@ -285,7 +292,6 @@ fleet_free(struct kube_fleet *f)
 	hmap_remove(&d->by_name, f->revision);
 	hmap_remove(&d->by_object, key);
 	free(key);
-	set_victims(f, NULL, 0);
 	kube_select_free(&f->select);
 	free(f->view);
 	free(f->port);
@@ -429,18 +435,12 @@ kubernetes_set_scale(struct driver *driver, const char *revision, uint32_t n,
 {
 	struct kube_driver *d = of(driver);
 	struct kube_fleet *f = hmap_find(&d->by_name, revision);
-	struct list_node *node, *tmp;
 
 	if (f == NULL)
 		return;
 	kube_scale_wish(&f->scale, n);
 	set_victims(f, victims, victims_n);
 	f->is_weighed = false;
-	LIST_FOREACH(&f->members, node, tmp) {
-		struct kube_member *m = container_of(node, struct kube_member, node);
-
-		m->is_cost_asked = m->is_cost_refused = false;
-	}
 	/* At once, not at the end of a round: somebody waits. */
 	if (n > kube_scale_now(&f->scale))
 		kube_act(f);

@@ -94,11 +94,10 @@ send_scale(struct kube_fleet *f, uint32_t n, int64_t now)
 		/* A server that is slow, not dead, gets its time. */
 		.timeout = MIN(KUBE_CALL_TIMEOUT << MIN(f->scale.retry.tries, 8u), TIMEOUT_MOST)};
 
-	f->costs_ns = 0;
 	f->patch_ns = now;
 	kube_scale_sent(&f->scale, n);
 	f->patch = kube_http_call(f->d->http, &call, &scale_ops, f);
-	kube_cost_let_be(f);
+	kube_cost_over(f);
 	free(body);
 	free(path);
 }
@@ -120,7 +119,7 @@ kube_act(struct kube_fleet *f)
 		if (wait == 0)
 			send_scale(f, n, now);
 	} else {
-		f->costs_ns = 0;
+		kube_cost_over(f);
 	}
 	kube_cost_settle(f);
 	return sooner(wait, get);

@@ -16,18 +16,7 @@
 /* Next to the lowest that there is, so that it is told from what others may set. */
 #define COST_GOING "-2147483647"
 #define GOING_PATIENCE CLK_S	     /* until our watch shows it */
-#define STAYING_PATIENCE (CLK_S / 4) /* until they are answered; then the rest is let be */
-
-static bool
-is_victim(const struct kube_fleet *f, const struct kube_member *m)
-{
-	size_t i;
-
-	for (i = 0; f->victims != NULL && f->victims[i] != NULL; i++)
-		if (strcmp(f->victims[i], m->uid) == 0)
-			return true;
-	return false;
-}
+#define STAYING_PATIENCE (CLK_S / 4) /* after that, until all are answered */
 
 static bool
 is_marked(const struct kube_member *m)
@@ -82,6 +71,7 @@ on_going_answer(const struct kube_answer *a, void *arg)
 	struct kube_member *m = arg;
 
 	m->request = NULL;
+	m->is_marking = false;
 	m->is_cost_refused = a->status != 200;
 	if (has_failed(a))
 		log_failure(m, a);
@@ -109,7 +99,7 @@ mark(struct kube_member *m)
 	m->cost_before = m->cost != NULL && strspn(m->cost, "-0123456789") == strlen(m->cost)
 				 ? xstrdup(m->cost)
 				 : NULL;
-	m->is_cost_asked = true;
+	m->is_cost_asked = m->is_marking = true;
 	set_cost(m, COST_GOING);
 }
 
@@ -123,7 +113,7 @@ are_marked(struct kube_fleet *f)
 	LIST_FOREACH(&f->members, node, tmp) {
 		struct kube_member *m = container_of(node, struct kube_member, node);
 
-		if (!is_victim(f, m) || m->is_deleting || is_marked(m) || m->is_cost_refused)
+		if (!m->is_victim || m->is_deleting || is_marked(m) || m->is_cost_refused)
 			continue;
 		is_all = false;
 		if (m->request == NULL && !m->is_cost_asked)
@@ -141,36 +131,34 @@ unmark_survivors(struct kube_fleet *f)
 	LIST_FOREACH(&f->members, node, tmp) {
 		struct kube_member *m = container_of(node, struct kube_member, node);
 
-		if (is_marked(m) && !is_victim(f, m) && !m->is_deleting && m->request == NULL &&
+		if (is_marked(m) && !m->is_victim && !m->is_deleting && m->request == NULL &&
 		    !m->is_cost_refused)
 			set_cost(m, m->cost_before);
 	}
 }
 
-/* There are as many as there should be: whoever of the victims stayed, stays. */
+/* Once there are as many as there should be, whoever of the victims stayed, stays. */
 static void
 forget_victims(struct kube_fleet *f)
 {
 	struct list_node *node, *tmp;
 	uint32_t live = 0;
-	size_t i;
 
-	if (f->victims == NULL || f->scale.is_sending || kube_scale_now(&f->scale) != f->scale.wish)
+	if (f->scale.is_sending || kube_scale_now(&f->scale) != f->scale.wish)
 		return;
 	LIST_FOREACH(&f->members, node, tmp)
 		live += !container_of(node, struct kube_member, node)->is_deleting;
 	if (live > f->scale.wish)
 		return;
-	for (i = 0; f->victims[i] != NULL; i++)
-		free(f->victims[i]);
-	free(f->victims);
-	f->victims = NULL;
+	LIST_FOREACH(&f->members, node, tmp)
+		container_of(node, struct kube_member, node)->is_victim = false;
 }
 
 /* --- those that stay --- */
 
-void
-kube_cost_let_be(struct kube_fleet *f)
+/* What is not written yet will not be. */
+static void
+let_be(struct kube_fleet *f)
 {
 	struct list_node *node, *tmp;
 
@@ -192,7 +180,7 @@ on_staying_answer(const struct kube_answer *a, void *arg)
 	m->is_staying = false;
 	if (has_failed(a)) { /* so would the others */
 		log_failure(m, a);
-		kube_cost_let_be(m->fleet);
+		let_be(m->fleet);
 	}
 	kube_touch(m->fleet);
 }
@@ -226,7 +214,7 @@ weigh_others(struct kube_fleet *f, int64_t now)
 	LIST_FOREACH(&f->members, node, tmp) {
 		struct kube_member *m = container_of(node, struct kube_member, node);
 
-		if (m->is_deleting || m->request != NULL || is_victim(f, m) ||
+		if (m->is_deleting || m->request != NULL || m->is_victim ||
 		    !kube_stay_is_ours(m->cost, m->cost_ours, &v[n].shown))
 			continue;
 		v[n].pod = m;
@@ -255,18 +243,26 @@ are_weighed(const struct kube_fleet *f)
 int64_t
 kube_cost_wait(struct kube_fleet *f, uint32_t n, int64_t now)
 {
-	int64_t wait = 0;
+	bool is_all_marked;
 
 	if (n == 0 || n >= kube_scale_now(&f->scale) || strcmp(f->kind, "StatefulSet") == 0)
 		return 0;
 	if (f->costs_ns == 0)
 		f->costs_ns = now;
-	if (!are_marked(f))
-		wait = f->costs_ns + GOING_PATIENCE - now;
+	is_all_marked = are_marked(f);
 	weigh_others(f, now);
-	if (!are_weighed(f))
-		wait = MAX(wait, f->costs_ns + STAYING_PATIENCE - now);
-	return MAX(wait, 0);
+	if (!is_all_marked && now < f->costs_ns + GOING_PATIENCE)
+		return f->costs_ns + GOING_PATIENCE - now;
+	if (f->marked_ns == 0)
+		f->marked_ns = now;
+	return are_weighed(f) ? 0 : MAX(f->marked_ns + STAYING_PATIENCE - now, 0);
+}
+
+void
+kube_cost_over(struct kube_fleet *f)
+{
+	f->costs_ns = f->marked_ns = 0;
+	let_be(f);
 }
 
 void

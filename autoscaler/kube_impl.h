@@ -127,8 +127,9 @@ struct kube_member {
 	char *cost_ours;	      /* … and what we set last for one that stays; NULL: none */
 	char *cost_before;	      /* what stood there before the mark of those that go */
 	struct kube_request *request; /* that sets the cost */
+	bool is_victim;		      /* if any goes, it shall */
 	bool is_cost_asked, is_cost_refused; /* the mark */
-	bool is_staying;		     /* what `request` sets is the cost of one that stays */
+	bool is_marking, is_staying;	     /* what `request` sets: the mark; a stay's cost */
 	struct kube_trouble *trouble;	     /* NULL: none */
 };
 
@@ -153,15 +154,15 @@ struct kube_fleet {
 	struct kube_trouble patch_trouble; /* the server refuses what we ask */
 	struct kube_failure failure;
 	struct list members;
-	char **victims; /* NULL-terminated uids, or NULL */
 	struct kube_request *patch;
 	int64_t patch_ns;	  /* when it was sent */
 	bool is_unanswered;	  /* the last one */
 	struct kube_request *get; /* of the scale, where the object does not tell */
 	bool is_get_due;
-	int64_t get_ns;	  /* not before */
-	int64_t costs_ns; /* since when costs are waited for; 0: not */
-	bool is_weighed;  /* for the scale-down that is wished, those that stay have been */
+	int64_t get_ns; /* not before */
+	int64_t costs_ns,
+		marked_ns; /* since when marks, and then the rest, are waited for; 0: not */
+	bool is_weighed;   /* for the scale-down that is wished, those that stay have been */
 	struct kube_stay_budget stay;
 	struct loop_timer timer;
 	struct driver_instance *view;
@@ -209,8 +210,9 @@ void kube_act_stop(struct kube_fleet *);
 /* --- kube_cost.c --- */
 /* Before n are set: how long costs are still waited for, ns; 0: set n now. */
 int64_t kube_cost_wait(struct kube_fleet *, uint32_t n, int64_t now);
-/* Costs of pods that stay which are not written yet will not be. */
-void kube_cost_let_be(struct kube_fleet *);
+/* It has been set, or is not to be any more: nothing is waited for, and of the pods that
+ * stay no more are written. */
+void kube_cost_over(struct kube_fleet *);
 /* Once nobody is to go any more, whoever was to is as good as any again. */
 void kube_cost_settle(struct kube_fleet *);
 
