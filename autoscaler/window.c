@@ -160,15 +160,16 @@ window_mean(const struct window *w, int64_t now_ns, unsigned span_s, enum window
 	struct window_mean m = {.is_known = false};
 	int64_t now = now_ns / CLK_S - 1, at;
 	unsigned span = MIN(span_s, w->span_s);
+	int64_t before = MAX(now - (int64_t)span, -1);
 	double weight = 0, factor = 1, step = how == WINDOW_EXPONENTIAL ? coefficient(span) : 0;
 
-	/* From the newest second that was reported, back over the span.  The second that runs
-	 * is not over, and counts only while there is no other. */
-	for (at = now; at > now - (int64_t)span && bucket_of(w, at)->second != at; at--)
+	/* From the newest second that was reported, back over the span, or to where the clock
+	 * began.  The second that runs is not over, and counts only while there is no other. */
+	for (at = now; at > before && bucket_of(w, at)->second != at; at--)
 		;
-	if (at == now - (int64_t)span && bucket_of(w, now + 1)->second == now + 1)
+	if (at == before && bucket_of(w, now + 1)->second == now + 1)
 		at = now + 1;
-	for (; at > now - (int64_t)span && at >= w->first; at--) {
+	for (; at > before && at >= w->first; at--) {
 		const struct bucket *b = bucket_of(w, at);
 
 		m.seconds++;

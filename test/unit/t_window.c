@@ -49,6 +49,22 @@ nothing_is_known_at_first(void **state)
 	window_free(&w);
 }
 
+/* The clock has not run for a span yet. */
+static void
+soon_after_the_machine_has_booted(void **state)
+{
+	struct window *w = with(60);
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 3; i++)
+		assert_false(window_mean(w, i * CLK_S, 60, WINDOW_LINEAR).is_known);
+	window_add(w, 5 * CLK_S, CLK_S, 3, 10);
+	expect(window_mean(w, 5 * CLK_S, 60, WINDOW_LINEAR), 3, 10, 1);
+	expect(window_mean(w, 9 * CLK_S, 60, WINDOW_LINEAR), 3, 10, 1);
+	window_free(&w);
+}
+
 static void
 sources_of_a_second_are_added(void **state)
 {
@@ -214,6 +230,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_is_known_at_first),
+		cmocka_unit_test(soon_after_the_machine_has_booted),
 		cmocka_unit_test(sources_of_a_second_are_added),
 		cmocka_unit_test(the_average_is_rounded_to_six_digits),
 		cmocka_unit_test(a_report_belongs_to_the_seconds_that_it_covers),
