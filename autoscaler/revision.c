@@ -125,6 +125,7 @@ take_instance(struct revision_instance *to, const struct driver_instance *from,
 					 .started_ns = from->started_ns,
 					 .goes_first = from->goes_first,
 					 .cpu_s = from->cpu_s,
+					 .cpu_mark_s = -1,
 					 .memory_bytes = from->memory_bytes};
 	if (before != NULL) {
 		to->is_answering = before->is_answering;
@@ -414,6 +415,14 @@ revision_teach(struct revision *rev, double latency_s, double start_s)
 
 /* --- each second --- */
 
+/* Is it known what it has used since all were looked at last?  Of one that was there long
+ * before then, and was not looked at (it was adopted), only what it has used in its life. */
+static bool
+is_measured(const struct revision_instance *at, int64_t marked_ns)
+{
+	return at->cpu_s >= 0 && (at->cpu_mark_s >= 0 || at->started_ns >= marked_ns - CPU_SPAN);
+}
+
 /* Processors in use, on average since they were looked at last. */
 static void
 measure_cpu(struct revision *rev, int64_t now_ns)
@@ -427,8 +436,8 @@ measure_cpu(struct revision *rev, int64_t now_ns)
 	for (i = 0; i < rev->n; i++) {
 		struct revision_instance *at = &rev->v[i];
 
-		is_known &= at->cpu_s >= 0;
-		used_s += MAX(at->cpu_s - at->cpu_mark_s, 0);
+		is_known &= is_measured(at, rev->cpu_marked_ns);
+		used_s += MAX(at->cpu_s - MAX(at->cpu_mark_s, 0), 0);
 		at->cpu_mark_s = at->cpu_s;
 	}
 	rev->cpu_cores = is_known ? used_s / passed_s : -1;
@@ -612,17 +621,17 @@ revision_state(struct revision *rev, struct msg_instances *m, int64_t now_ns)
 	double start_s = revision_start_s(rev);
 	size_t i;
 
-	*m = (struct msg_instances){.revision = rev->name,
-				    .wanted = rev->wanted,
-				    .target = rev->out.total,
-				    .is_known = rev->is_known,
-				    .is_external = rev->is_external,
-				    .n = rev->n,
-				    .failure = failure_left(rev, now_ns),
-				    /* one that waited for days for room would make the whole
-				     * message a wrong one */
-				    .cold_start_ms = (int64_t)MIN(MAX(start_s, 0) * 1000,
-								  (double)MSG_DELAY_MS_MAX)};
+	*m = (struct msg_instances){
+		.revision = rev->name,
+		.wanted = rev->wanted,
+		.target = rev->out.total,
+		.is_known = rev->is_known,
+		.is_external = rev->is_external,
+		.n = rev->n,
+		.failure = failure_left(rev, now_ns),
+		/* one that waited for days for room would make the whole
+		 * message a wrong one */
+		.cold_start_ms = (int64_t)MIN(MAX(start_s, 0) * 1000, (double)MSG_DELAY_MS_MAX)};
 	m->v = rev->n == 0 ? NULL : xcalloc(rev->n, sizeof *m->v);
 	for (i = 0; i < rev->n; i++) {
 		const struct revision_instance *from = &rev->v[i];

@@ -26,9 +26,9 @@ struct revision_instance {
 	int64_t started_ns;	   /* 0: unknown (adopted) */
 	uint32_t goes_first;	   /* as driver_instance.goes_first */
 	double cpu_s;		   /* < 0: unknown */
-	double cpu_mark_s;	   /* the same when revision.cpu_cores was measured last */
-	uint64_t memory_bytes;	   /* 0: unknown */
-	int64_t busy_until_ns;	   /* a lease whose activator is forgotten; 0: none */
+	double cpu_mark_s; /* the same when revision.cpu_cores was measured last; < 0: unknown */
+	uint64_t memory_bytes; /* 0: unknown */
+	int64_t busy_until_ns; /* a lease whose activator is forgotten; 0: none */
 };
 
 #define REVISION_STARTS 8 /* start-up times that are kept */
