@@ -29,7 +29,7 @@
 
 #define KEEPER_SOCKET "keeper.sock"
 #define KEEPER_LOCK "keeper.lock"
-#define KEEPER_CGROUP "keeper.cgroup" /* path of the control group, if there is one */
+#define KEEPER_CGROUP "keeper.cgroup"	  /* path of the control group, if there is one */
 #define KEEPER_CGROUP_NAME "activator-%s" /* the last part of that path; of keeper_mark() */
 
 /* First thing in main(): `if (keeper_is_asked(argc, argv)) return keeper_main(argc, argv);` */

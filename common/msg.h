@@ -14,7 +14,7 @@
 struct strbuf;
 
 #define MSG_PROTOCOL 1
-#define MSG_LINE_MAX ((size_t)1 << 20) /* bytes of a line, newline included */
+#define MSG_LINE_MAX ((size_t)1 << 20)	   /* bytes of a line, newline included */
 #define MSG_DELAY_MS_MAX INT64_C(86400000) /* of a retry or a cold start */
 
 #define MSG_TYPES(X)                                                                               \

@@ -134,7 +134,8 @@ get_state(const struct jget *at, struct msg_instances *s, struct err *e)
 	if (jget_u32(at, "wanted", JGET_MUST, &s->wanted, e) < 0 ||
 	    jget_double(at, "target", JGET_MAY, 0, STAT_MAX, &s->target, e) < 0 ||
 	    jget_bool(at, "external", JGET_MAY, &s->is_external, e) < 0 ||
-	    jget_i64(at, "cold_start_ms", JGET_MAY, 0, MSG_DELAY_MS_MAX, &s->cold_start_ms, e) < 0 ||
+	    jget_i64(at, "cold_start_ms", JGET_MAY, 0, MSG_DELAY_MS_MAX, &s->cold_start_ms, e) <
+		    0 ||
 	    jget_array(at, "instances", JGET_MAY, &array, &n, e) < 0)
 		return -1;
 	s->is_known = array.json != NULL;
