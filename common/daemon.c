@@ -155,22 +155,22 @@ lock_failed(int fd, const char *path, struct err *e)
 		       pid > 0 ? holder_name(pid, holder) : "another process");
 }
 
-static int
-write_pid(int fd, const char *path, struct err *e)
+/* For who finds it locked; on a full disk he is told less, and that is all. */
+static void
+write_pid(int fd)
 {
 	char text[32];
 	int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
 
-	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) != n)
-		return err_errno(e, "cannot write %s", path);
-	return 0;
+	if (ftruncate(fd, 0) == 0)
+		(void)!pwrite(fd, text, (size_t)n, 0);
 }
 
 int
 daemon_lock(const char *dir, const char *name, struct err *e)
 {
 	char *path;
-	int fd, rc;
+	int fd, rc = 0;
 
 	if (make_dir(dir, e) < 0)
 		return -1;
@@ -181,7 +181,7 @@ daemon_lock(const char *dir, const char *name, struct err *e)
 	else if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		rc = lock_failed(fd, path, e);
 	else
-		rc = write_pid(fd, path, e);
+		write_pid(fd);
 	free(path);
 	if (rc < 0 && fd >= 0)
 		close(fd);

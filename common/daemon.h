@@ -31,7 +31,7 @@ size_t daemon_raise_nofile(void);
 void daemon_init(void);
 
 /* Take the lock file `dir/name` (made where missing, dir too) and write our pid
- * into it.  Returns the descriptor, held until exit; -1 with "held by process N
+ * into it, if there is room.  Returns the descriptor, held until exit; -1 with "held by process N
  * (socket …)" where another one holds it. */
 NODISCARD int daemon_lock(const char *dir, const char *name, struct err *);
 

@@ -1,7 +1,9 @@
 /* daemon: arguments, one instance each, a word to systemd; holder: who has it. */
 #include "test/unit/unit.h"
 
+#include <errno.h>
 #include <getopt.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -134,6 +136,34 @@ one_holder_at_a_time(void **state)
 	free(top);
 }
 
+/* It is the lock that counts, not the number in it. */
+static void
+a_lock_is_taken_on_a_full_disk(void **state)
+{
+	struct rlimit before, none;
+	char *dir = unit_dir(), *path = xasprintf("%s/x.lock", dir);
+	struct err e = {0};
+	int fd;
+
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	none = (struct rlimit){0, before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	fd = daemon_lock(dir, "x.lock", &e);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	signal(SIGXFSZ, SIG_DFL);
+	if (fd < 0)
+		fail_msg("%s", e.text);
+	assert_int_equal(daemon_lock(dir, "x.lock", &e), -1);
+	assert_int_equal(e.code, EWOULDBLOCK);
+	close(fd);
+	unlink(path);
+	rmdir(dir);
+	free(path);
+	free(dir);
+}
+
 static void
 a_lock_that_cannot_be_made(void **state)
 {
@@ -205,6 +235,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(arguments),
 		cmocka_unit_test(one_holder_at_a_time),
+		cmocka_unit_test(a_lock_is_taken_on_a_full_disk),
 		cmocka_unit_test(a_lock_that_cannot_be_made),
 		cmocka_unit_test(systemd_is_told),
 		cmocka_unit_test(holder_of_an_address),
