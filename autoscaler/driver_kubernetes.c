@@ -12,6 +12,10 @@
 #include "common/clk.h"
 #include "common/log.h"
 
+/* Workloads that are seen together have their pods watched together; one kind that cannot
+ * be read is not waited for any longer. */
+#define PLAN_PATIENCE CLK_S
+
 static struct kube_driver *
 of(struct driver *d)
 {
@@ -30,6 +34,8 @@ kube_touch(struct kube_fleet *f)
 void
 kube_plan_later(struct kube_driver *d)
 {
+	if (!d->is_plan_due)
+		d->plan_due_ns = clk_now();
 	d->is_plan_due = true;
 	loop_timer_set(&d->flush, 0);
 }
@@ -227,6 +233,15 @@ are_places_seen(const struct kube_driver *d)
 	return true;
 }
 
+static void
+plan_if_due(struct kube_driver *d)
+{
+	if (!d->is_plan_due || (!are_places_seen(d) && clk_now() - d->plan_due_ns < PLAN_PATIENCE))
+		return;
+	d->is_plan_due = false;
+	kube_spaces_plan(d);
+}
+
 static void finish_close(struct kube_driver *);
 
 static void
@@ -239,12 +254,11 @@ on_flush(void *arg)
 		finish_close(d);
 		return;
 	}
-	if (d->is_plan_due && are_places_seen(d)) {
-		d->is_plan_due = false;
-		kube_spaces_plan(d);
-	}
+	plan_if_due(d);
 	while ((node = list_first(&d->dirty)) != NULL)
 		look_after(container_of(node, struct kube_fleet, dirty));
+	if (d->is_plan_due && !loop_timer_pending(&d->flush))
+		loop_timer_set(&d->flush, d->plan_due_ns + PLAN_PATIENCE - clk_now());
 }
 
 static void

@@ -46,7 +46,8 @@ struct kube_driver {
 	struct list dirty;		/* fleets to be acted on and shown */
 	struct kube_services *services; /* NULL: no annotations are looked at */
 	struct loop_timer flush;
-	bool is_plan_due; /* what pods are watched may have changed */
+	bool is_plan_due;    /* what pods are watched may have changed … */
+	int64_t plan_due_ns; /* … since then */
 	bool is_closing;
 	uint64_t foreign_n; /* changes by other hands */
 };

@@ -159,6 +159,23 @@ def test_a_watch_goes_on_from_the_list_as_a_whole(tmp_path):
             assert resumed() == {"pods": now, "deployments": now}
 
 
+def test_one_kind_that_cannot_be_read_holds_up_no_other(tmp_path):
+    """Nor does a list that never ends."""
+    with cluster(tmp_path) as kube:
+        kube.workload("hello")
+        kube.workload("broken", "StatefulSet")
+        kube.workload("slow", "ReplicaSet")
+        for verb in "list", "watch":
+            kube.fault({"status": 503}, verb=verb, resource="statefulsets")
+            kube.fault({"hang": True}, verb=verb, resource="replicasets")
+        services = service("hello", kube) + "".join(
+            service(name, kube, target='workload = "apps/v1/%s/%s/%s"' % (
+                kind, kube.namespace, name))
+            for name, kind in (("broken", "StatefulSet"), ("slow", "ReplicaSet")))
+        with both(tmp_path, kube, services, activator="drain_timeout = 100ms") as s:
+            assert s.get("hello")[0] == 200
+
+
 @pytest.mark.parametrize("status", [429, 500, 400])
 def test_a_list_that_is_refused_in_the_middle(tmp_path, status):
     """More pods than one page of a list holds, and the second page is refused at first."""
