@@ -332,14 +332,15 @@ find_port(const struct kube_event *ev, const char *port, const json_t **containe
 {
 	const json_t *containers = containers_of(ev);
 	uint16_t number;
+	char *end;
 	size_t i;
 
 	if (port == NULL) {
 		number = only_port(containers, container);
 		return number != 0 ? number : find_named(containers, "http", container);
 	}
-	number = port_number(strtol(port, NULL, 10));
-	if (number == 0)
+	number = port_number(strtol(port, &end, 10));
+	if (number == 0 || *end != '\0') /* "80-tcp" is a name */
 		return find_named(containers, port, container);
 	*container = json_array_get(containers, 0);
 	for (i = 0; i < json_array_size(containers); i++)

@@ -75,6 +75,8 @@ ports(void **state)
 		{POD("{" PORTS(HTTP) "}", ""), "http", 8080},
 		{POD("{" PORTS(HTTP) "}", ""), "9000", 9000}, /* it need not be declared */
 		{POD("{" PORTS(HTTP) "}", ""), "grpc", 0},
+		{POD("{" PORTS("{\"name\":\"80-tcp\",\"containerPort\":8080}") "}", ""), "80-tcp",
+		 8080}, /* a name, though it begins like a number */
 		{POD("{" PORTS(ADMIN "," HTTP) "}", ""), NULL, 8080}, /* the one called http */
 		{POD("{" PORTS(ADMIN) "}", ""), NULL, 9090},	      /* the only one */
 		{POD("{" PORTS(ADMIN ",{\"containerPort\":1}") "}", ""), NULL, 0},
