@@ -15,8 +15,8 @@
 
 /* Next to the lowest that there is, so that it is told from what others may set. */
 #define COST_GOING "-2147483647"
-#define GOING_PATIENCE CLK_S	     /* until our watch shows it */
-#define STAYING_PATIENCE (CLK_S / 4) /* after that, until all are answered */
+#define GOING_PATIENCE CLK_S   /* until our watch shows it */
+#define STAYING_PATIENCE CLK_S /* after that, until all are answered */
 
 static bool
 is_marked(const struct kube_member *m)
