@@ -164,9 +164,9 @@ struct conn {
 	bool is_eof;	    /* tunnel: its FIN was passed on */
 	bool is_peer_v6;
 	uint32_t requests;
-	size_t in_seen;		/* h1_scan() */
-	struct list_node ready; /* in w->ready */
-	int64_t since_ns;	/* of what its time limit runs from */
+	size_t in_seen;			    /* h1_scan() */
+	struct list_node ready;		    /* in w->ready */
+	int64_t since_ns;		    /* of what its time limit runs from */
 	int64_t idle_timeout, body_timeout; /* of the service that it asked last */
 	struct timeq_entry timer;
 	struct xfer x;

@@ -38,7 +38,7 @@ struct admin {
 	struct list_node node; /* in opened */
 	struct evhttp *http;
 	struct loop_timer again; /* accepting, after accept(2) has failed */
-	struct list routes; /* in the order of their making; / lists them */
+	struct list routes;	 /* in the order of their making; / lists them */
 	const struct admin_ops *ops;
 	void *arg;
 };
