@@ -201,6 +201,8 @@ demand(struct revision *rev)
 static void
 dequeue_locked(struct revision *rev, struct waiter *w)
 {
+	if (rev->last_returned == &w->node)
+		rev->last_returned = w->node.prev == &rev->queue.head ? NULL : w->node.prev;
 	list_remove(&rev->queue, &w->node);
 	waiting_add(rev, -1);
 	if (w->is_unseen)
@@ -304,17 +306,33 @@ revision_await_end(struct revision *rev)
 	atomic_store(&rev->is_end_awaited, true);
 }
 
+/* Before all that have not been sent anywhere yet, in the order in which those that have
+ * entered the queue: who is sent in vain more than once, or fails before another, keeps its
+ * place. */
 static void
-enqueue_locked(struct revision *rev, struct waiter *w, bool at_head)
+return_locked(struct revision *rev, struct waiter *w)
+{
+	struct list_node *at = rev->last_returned;
+
+	while (at != NULL && container_of(at, struct waiter, node)->seq > w->seq)
+		at = at->prev == &rev->queue.head ? NULL : at->prev;
+	if (at == rev->last_returned)
+		rev->last_returned = &w->node;
+	list_insert_before(&rev->queue, at == NULL ? rev->queue.head.next : at->next, &w->node);
+}
+
+static void
+enqueue_locked(struct revision *rev, struct waiter *w, bool is_returned)
 {
 	w->rev = rev;
 	w->state = WAITER_QUEUED;
-	w->seq = rev->next_seq++;
+	if (!is_returned || w->seq == 0)
+		w->seq = ++rev->last_seq;
 	w->is_first = list_empty(&rev->queue);
 	if (w->is_unseen)
 		atomic_fetch_add_explicit(&rev->waiting_unseen, 1, memory_order_relaxed);
-	if (at_head)
-		list_push_head(&rev->queue, &w->node);
+	if (is_returned)
+		return_locked(rev, w);
 	else
 		list_push(&rev->queue, &w->node);
 }

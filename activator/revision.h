@@ -109,7 +109,7 @@ struct waiter {
 	bool is_first;	 /* queued, and nobody was before it */
 	bool is_unseen;	 /* set by its owner: its waiting wakes nobody */
 	int fd;		 /* the prober's open connection, or -1; implies has_permit */
-	uint64_t seq;	 /* order of entry into the queue */
+	uint64_t seq;	 /* order of entry into the queue; 0: it has not been in one */
 };
 
 /* The autoscaler's word that nothing can be started; immutable, refcounted. */
@@ -187,8 +187,10 @@ struct revision {
 
 	/* lock */
 	pthread_mutex_t lock;
-	struct list queue; /* of struct waiter, first come first */
-	uint64_t next_seq;
+	struct list
+		queue; /* of struct waiter: those that were sent in vain, then first come first */
+	struct list_node *last_returned; /* the last of the former; NULL: there is none */
+	uint64_t last_seq;
 	struct instance_set *set; /* all that are listed, usable or not */
 	struct failure *failure;  /* NULL: none */
 	uint32_t wanted;	  /* what the autoscaler wants now */

@@ -123,6 +123,50 @@ test_order(void **state)
 	assert_true(v[0].is_first && !v[1].is_first);
 }
 
+static void
+expect_next(struct world *w, struct waiter *v)
+{
+	limiter_give_back(w->a);
+	assert_ptr_equal(inbox_next(&w->here), v);
+	assert_null(inbox_next(&w->here));
+	instance_unref(&v->inst);
+}
+
+/* Those whose connects failed come before all others, but in their order, whichever failed
+ * first, and however often. */
+static void
+test_returned(void **state)
+{
+	struct world *w = *state;
+	struct waiter v[5], direct;
+	struct failure *failed;
+	int i;
+
+	instance_open_slots(w->a, SLOTS_UNREADY);
+	assert_non_null(take(w));
+	for (i = 0; i < 5; i++)
+		wait_for_slot(w, &v[i], &w->here, false);
+	for (i = 0; i < 4; i++)
+		expect_next(w, &v[i]);
+	for (i = 3; i >= 0; i--)
+		assert_null(limiter_take_or_wait(w->rev, &v[i], true, 0, &failed));
+	wait_for_slot(w, &direct, &w->here, true); /* it had found a slot free */
+	expect_next(w, &v[0]);
+	assert_null(limiter_take_or_wait(w->rev, &v[0], true, 0, &failed)); /* in vain again */
+	limiter_cancel(&v[2]);
+	expect_next(w, &v[0]);
+	expect_next(w, &v[1]);
+	limiter_cancel(&direct); /* the last of them: who comes now is behind v[3] */
+	wait_for_slot(w, &direct, &w->here, true);
+	expect_next(w, &v[3]);
+	expect_next(w, &direct);
+	wait_for_slot(w, &direct, &w->here, true); /* there was none */
+	expect_next(w, &direct);
+	expect_next(w, &v[4]);
+	limiter_give_back(w->a);
+	assert_int_equal(queued(w), 0);
+}
+
 /* What was granted to who left goes to the next, wherever it was by then. */
 static void
 test_leaving(void **state)
@@ -698,6 +742,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_order, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_returned, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_leaving, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lower_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pace, setup, teardown),
