@@ -587,7 +587,7 @@ test_no_wake_up_is_lost(void **state)
 
 /* --- a newcomer beside who waits --- */
 
-#define IN_BETWEEN 100	 /* times that it came upon the slot … */
+#define IN_BETWEEN 10	 /* times that it came upon the slot … */
 #define TURNS_MOST 20000 /* … of so many at most */
 
 struct newcomer {
