@@ -221,6 +221,13 @@ is_same(const struct instance_set *a, const struct instance_set *b)
 	return a->n == b->n && memcmp(a->v, b->v, a->n * sizeof(struct instance *)) == 0;
 }
 
+/* What one instance is given at once of what was parked; 0: all of it. */
+static uint32_t
+pace_of(double target, uint32_t burst)
+{
+	return target > 0 ? (uint32_t)MIN(ceil(target * burst), (double)UINT32_MAX) : 0;
+}
+
 static void
 apply_instances(struct world *w, struct revision *rev, const struct msg_instances *m)
 {
@@ -228,7 +235,7 @@ apply_instances(struct world *w, struct revision *rev, const struct msg_instance
 	struct revision_wish wish = {
 		.wanted = m->wanted,
 		.container_concurrency = rev->limits.container_concurrency,
-		.pace = m->target > 0 ? (uint32_t)ceil(m->target * rev->limits.release_burst) : 0,
+		.pace = pace_of(m->target, rev->limits.release_burst),
 		.is_external = m->is_external,
 	};
 
