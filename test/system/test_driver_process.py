@@ -852,6 +852,7 @@ def test_copied_state_dir_is_another_one(world, tmp_path):
     subprocess.run(["cp", "-a", world.state, copy], check=True)
     other = World(copy)
     e = other.drive()
+    world.drives.append(e)
     e.revisions(revision(SLEEPER))
     e.scale("a/v1", 1)
     e.started()
