@@ -183,6 +183,14 @@ describe_revisions(const struct catalog *c, const struct service_conf *s, const 
 	return v;
 }
 
+/* Its instances are "not known": activators keep those that they have. */
+static void
+leave_out_instances(struct msg_instances *m)
+{
+	revision_state_fini(m);
+	m->is_known = false;
+}
+
 static void
 describe(const struct catalog *c, const struct service_conf *s, const struct reconcile *r,
 	 struct strbuf *line)
@@ -206,6 +214,14 @@ describe(const struct catalog *c, const struct service_conf *s, const struct rec
 				      .revisions_n = n}};
 
 	msg_encode(&m, line);
+	if (line->len >= MSG_LINE_MAX) { /* not sent, it would cut all services off */
+		log_error(NULL, "too many instances for one line, they are left out",
+			  "service=%s bytes=%zu", s->name, line->len);
+		for (i = 0; i < n; i++)
+			leave_out_instances(&revisions[i].instances);
+		strbuf_clear(line);
+		msg_encode(&m, line);
+	}
 	for (i = 0; i < n; i++)
 		revision_state_fini(&revisions[i].instances);
 	free(revisions);

@@ -130,3 +130,13 @@ def test_the_only_one_that_resets_is_kept(tmp_path, method, status_, times):
             assert ask(s, 1, method)[0][0] == status_
             assert only.requests == seen + times
             assert is_open(s, only)
+
+
+def test_more_instances_than_a_line_holds_cut_no_other_service_off(tmp_path):
+    many = ", ".join('"127.%d.%d.1:9"' % (1 + i // 250, i % 250) for i in range(14000))
+    services = """service "many" { hosts = {"many"} revision "v1" { addresses = {%s} } }
+service "hello" { hosts = {"hello"} revision "v1" { command = {"HELLO"} } }
+""" % many
+    with running(tmp_path, services) as s:
+        assert s.get("hello")[0] == 200
+        assert "too many instances for one line" in s.autoscaler.text()
