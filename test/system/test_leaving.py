@@ -80,9 +80,9 @@ def test_who_has_connected_at_sigterm(tmp_path):
         os.kill(s.activator.pid, signal.SIGTERM)
         os.kill(s.activator.pid, signal.SIGCONT)
         for c in clients:
-            status, fields, _ = c.response()
-            assert (status, fields["connection"]) == (200, "close")
-            c.close()
+            # A worker may have answered some before it heard of the end: these are closed then.
+            assert c.response()[0] == 200
+            assert c.is_closed()
         assert s.activator.process.wait(20) == 0
 
 
