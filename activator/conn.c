@@ -7,7 +7,6 @@
 #include "activator/plane.h"
 #include "common/clk.h"
 
-#define HEADS_A_ROUND 64
 /* Of one connection in one turn, so that the others of the worker have theirs. */
 #define HEADS_A_TURN 32
 #define LINGER_READS 4
@@ -15,7 +14,17 @@
 #define LINGER_NS (2 * CLK_S) /* how long a client may go on sending after its answer */
 
 static void on_ready(struct io *);
+static bool may_wait(struct io *);
+static bool is_head_next(struct io *);
+static void on_unsent(struct io *, const char *data, size_t n, int error);
 static void on_timer(struct timeq_entry *, int64_t now);
+
+static const struct io_ops ops = {
+	.on_ready = on_ready,
+	.may_wait = may_wait,
+	.is_head_next = is_head_next,
+	.on_unsent = on_unsent,
+};
 
 void
 conn_open(struct worker *w, int fd, const struct addr *peer)
@@ -35,7 +44,7 @@ conn_open(struct worker *w, int fd, const struct addr *peer)
 	list_push(&w->conns, &c->node);
 	metric_add(&w->counters.connections, 1);
 	atomic_fetch_add_explicit(&w->bounds->connections, 1, memory_order_relaxed);
-	io_open(&c->io, w->loop, fd, false, on_ready);
+	io_open(&c->io, w->round, fd, false, &ops);
 	conn_arm(c);
 }
 
@@ -92,8 +101,6 @@ conn_close(struct conn *c, bool abort)
 	drop_input(c);
 	timeq_clear(&w->timeq, &c->timer);
 	io_close(&c->io, abort);
-	if (list_linked(&c->ready))
-		list_remove(&w->ready, &c->ready);
 	if (list_linked(&c->unrouted))
 		list_remove(&w->unrouted, &c->unrouted);
 	list_remove(&w->conns, &c->node);
@@ -234,7 +241,7 @@ read_heads(struct conn *c)
 		read_one(c, limits);
 	c->is_pumping = false;
 	if (turn > HEADS_A_TURN)
-		io_yield(&c->io, c->w->loop);
+		io_yield(&c->io);
 }
 
 bool
@@ -281,7 +288,7 @@ linger(struct conn *c)
 	if (got < 0)
 		conn_close(c, false);
 	else if (got > 0)
-		io_yield(&c->io, c->w->loop);
+		io_yield(&c->io);
 }
 
 void
@@ -302,7 +309,9 @@ conn_next(struct conn *c)
 	drop_input(c);
 	c->since_ns = c->w->now;
 	conn_arm(c);
-	if (!io_is_blocked(&c->io) && !may_linger)
+	if (io_settle(&c->io) < 0)
+		conn_close(c, false);
+	else if (!io_is_blocked(&c->io) && !may_linger)
 		conn_close(c, false);
 	else
 		linger(c);
@@ -372,30 +381,40 @@ on_ready(struct io *io)
 		if (rc == 1 && c->x.state == XFER_EXCHANGE)
 			relay_response(c->x.up);
 	}
-	if (!io_is_open(io))
-		return;
-	if (c->x.state != XFER_IDLE)
+	if (io_is_open(io))
 		conn_pump(c);
-	else if (!list_linked(&c->ready))
-		list_push(&c->w->ready, &c->ready);
 }
 
-/* New requests are begun when all that the round brought for those under way is done,
- * and so many at a time: with a thousand clients fewer are then in flight at once, on
- * fewer connections to instances, whose memory the caches still hold.  Nobody starves:
- * each round begins HEADS_A_ROUND, first come first. */
-void
-conn_read_ready(struct worker *w)
+static bool
+may_wait(struct io *io)
 {
-	struct list_node *node;
-	int i;
+	return container_of(io, struct conn, io)->x.state == XFER_IDLE;
+}
 
-	for (i = 0; i < HEADS_A_ROUND && (node = list_pop(&w->ready)) != NULL; i++) {
-		w->now = clk_now();
-		conn_pump(container_of(node, struct conn, ready));
+/* A body behind its last head is taken for one behind its next. */
+static bool
+is_head_next(struct io *io)
+{
+	const struct conn *c = container_of(io, struct conn, io);
+
+	return c->x.state == XFER_IDLE && c->in_n == 0 && c->x.framing == FRAMING_NONE &&
+	       !io_is_blocked(io) && c->w->conf->limits.max_head >= IO_AHEAD;
+}
+
+/* Of the end of an answer. */
+static void
+on_unsent(struct io *io, const char *data, size_t n, int error)
+{
+	struct conn *c = container_of(io, struct conn, io);
+
+	(void)data;
+	(void)n;
+	if (error != 0) {
+		lost(c);
+		return;
 	}
-	if (!list_empty(&w->ready))
-		loop_go_on(w->loop);
+	c->since_ns = c->w->now;
+	conn_arm(c);
 }
 
 /* --- time limits --- */
@@ -434,7 +453,7 @@ on_timer(struct timeq_entry *e, int64_t now)
 	struct conn *c = container_of(e, struct conn, timer);
 
 	c->w->now = now;
-	if (now < limit(c) || list_linked(&c->ready)) {
+	if (now < limit(c) || io_is_due(&c->io)) {
 		conn_arm(c);
 		return;
 	}

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "activator/io_round.h"
 #include "common/loop.h"
 
 static void
@@ -20,17 +21,18 @@ on_event(evutil_socket_t fd, short what, void *arg)
 		io->is_hup = true;
 	if (what & EV_WRITE)
 		io->can_write = true;
-	io->on_ready(io);
+	io_round_add(io);
 }
 
 void
-io_open(struct io *io, struct loop *loop, int fd, bool is_connecting, void (*on_ready)(struct io *))
+io_open(struct io *io, struct io_round *round, int fd, bool is_connecting, const struct io_ops *ops)
 {
 	*io = (struct io){.fd = fd,
-			  .on_ready = on_ready,
+			  .ops = ops,
+			  .round = round,
 			  .is_connecting = is_connecting,
 			  .can_write = !is_connecting};
-	event_assign(&io->ev, loop_base(loop), fd,
+	event_assign(&io->ev, loop_base(round->loop), fd,
 		     EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, on_event, io);
 	CHECK(event_add(&io->ev, NULL) == 0);
 }
@@ -46,6 +48,9 @@ io_close(struct io *io, bool abort)
 {
 	if (io->fd < 0)
 		return;
+	io_settle(io);
+	io_round_leave(io);
+	io_drop_ahead(io);
 	event_del(&io->ev);
 	if (abort) {
 		struct linger reset = {.l_onoff = 1, .l_linger = 0};
@@ -60,6 +65,40 @@ io_close(struct io *io, bool abort)
 	io->can_read = io->can_write = false;
 }
 
+/* What was read ahead, as recv(2) would have given it. */
+static ssize_t
+take_ahead(struct io *io, void *buf, size_t n)
+{
+	size_t most = MIN((size_t)io->ahead_n, n);
+
+	memcpy(buf, io->ahead, most);
+	io->ahead_n -= (int32_t)most;
+	if (io->ahead_n > 0) {
+		memmove(io->ahead, io->ahead + most, (size_t)io->ahead_n);
+		return (ssize_t)most;
+	}
+	io_drop_ahead(io);
+	if (!io->is_ahead_full && !io->is_hup)
+		io->can_read = false;
+	return (ssize_t)most;
+}
+
+static ssize_t
+receive(struct io *io, void *buf, size_t n)
+{
+	ssize_t got;
+
+	if (io->ahead != NULL) {
+		errno = -io->ahead_n;
+		io_drop_ahead(io);
+		return errno == 0 ? 0 : -1;
+	}
+	do
+		got = recv(io->fd, buf, n, 0);
+	while (got < 0 && errno == EINTR);
+	return got;
+}
+
 ssize_t
 io_read(struct io *io, void *buf, size_t n)
 {
@@ -67,9 +106,9 @@ io_read(struct io *io, void *buf, size_t n)
 
 	if (!io->can_read || n == 0)
 		return IO_NOTHING;
-	do
-		got = recv(io->fd, buf, n, 0);
-	while (got < 0 && errno == EINTR);
+	if (io->ahead != NULL && io->ahead_n > 0)
+		return take_ahead(io, buf, n);
+	got = receive(io, buf, n);
 	if (got > 0) {
 		/* Less than asked for: drained, and the next edge will tell.  Not so where
 		 * the peer has closed: no edge comes after that one. */
@@ -85,8 +124,8 @@ io_read(struct io *io, void *buf, size_t n)
 	return errno == EAGAIN ? IO_NOTHING : IO_ERROR;
 }
 
-static size_t
-iov_size(const struct iovec *iov, int n)
+size_t
+io_vec_size(const struct iovec *iov, int n)
 {
 	size_t size = 0;
 
@@ -110,10 +149,10 @@ send_some(struct io *io, const struct iovec *iov, int n)
 	return sent;
 }
 
-static void
-keep(struct io *io, const struct iovec *iov, int n, size_t skip)
+void
+io_keep(struct io *io, const struct iovec *iov, int n, size_t skip)
 {
-	size_t need = iov_size(iov, n) - skip;
+	size_t need = io_vec_size(iov, n) - skip;
 
 	if (io->out_at > 0) {
 		memmove(io->out, io->out + io->out_at, io->out_n);
@@ -136,11 +175,13 @@ keep(struct io *io, const struct iovec *iov, int n, size_t skip)
 int
 io_write(struct io *io, const struct iovec *iov, int n)
 {
-	size_t size = iov_size(iov, n);
+	size_t size = io_vec_size(iov, n);
 	ssize_t sent = 0;
 
 	if (size == 0)
 		return 0;
+	if (io_settle(io) < 0)
+		return -1;
 	if (io->out_n == 0 && !io->is_connecting) {
 		sent = send_some(io, iov, n);
 		if (sent < 0) {
@@ -152,7 +193,7 @@ io_write(struct io *io, const struct iovec *iov, int n)
 			return 0;
 		io->can_write = false;
 	}
-	keep(io, iov, n, (size_t)sent);
+	io_keep(io, iov, n, (size_t)sent);
 	return 0;
 }
 
@@ -196,10 +237,10 @@ on_turn(void *arg)
 }
 
 void
-io_yield(struct io *io, struct loop *loop)
+io_yield(struct io *io)
 {
 	if (!io->is_yielding)
-		loop_defer(loop, io, on_turn);
+		loop_defer(io->round->loop, io, on_turn);
 	io->is_yielding = true;
 }
 
@@ -228,11 +269,14 @@ io_is_reset(const struct io *io)
 	int code = 0;
 	socklen_t size = sizeof code;
 
+	if (io->ahead != NULL && io->ahead_n < 0)
+		return true;
 	return getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &code, &size) < 0 || code != 0;
 }
 
 void
 io_shutdown(struct io *io)
 {
+	io_settle(io);
 	shutdown(io->fd, SHUT_WR);
 }

@@ -51,6 +51,7 @@ struct worker {
 	const struct activator_conf *conf;
 	struct bounds *bounds;
 	struct loop *loop, *control;
+	struct io_round *round;
 	const struct worker_ops *ops;
 	void *arg;
 	pthread_t thread;
@@ -72,7 +73,6 @@ struct worker {
 	struct list unrouted; /* of struct conn: XFER_UNROUTED */
 	struct list starved;  /* of struct conn: XFER_PERMIT, for want of descriptors */
 	struct loop_timer feed_timer, accept_timer;
-	struct list ready;	 /* of struct conn: a head may have come (conn_read_ready()) */
 	struct list shards;	 /* of struct shard: with anything to tell */
 	struct list upstreams;	 /* of struct upstream: all */
 	size_t busy_n;		 /* of them that are not idle */
@@ -165,7 +165,6 @@ struct conn {
 	bool is_peer_v6;
 	uint32_t requests;
 	size_t in_seen;			    /* h1_scan() */
-	struct list_node ready;		    /* in w->ready */
 	int64_t since_ns;		    /* of what its time limit runs from */
 	int64_t idle_timeout, body_timeout; /* of the service that it asked last */
 	struct timeq_entry timer;
@@ -191,7 +190,8 @@ struct upstream {
 	bool is_reused; /* carried a request before */
 	bool is_broken; /* writing failed; it may still have an answer */
 	bool is_head_read, is_persistent;
-	bool is_eof; /* tunnel: its FIN was passed on */
+	bool is_small; /* so was its last response: IO_AHEAD bytes or fewer, head and all */
+	bool is_eof;   /* tunnel: its FIN was passed on */
 	/* of the response that is being read */
 	bool is_head_method, is_upgrade;
 	enum framing framing;
@@ -236,8 +236,6 @@ void conn_next(struct conn *);
 /* Gone without another word; abort: with a reset, a cut that can be seen. */
 void conn_close(struct conn *, bool abort);
 void conn_pump(struct conn *);
-/* Tail of a round: read heads that have come, a bounded number of them. */
-void conn_read_ready(struct worker *);
 void conn_arm(struct conn *);	     /* its time limit has come closer */
 void conn_keep_input(struct conn *); /* what is borrowed is copied */
 const struct limits *conn_limits(const struct conn *);
@@ -276,6 +274,8 @@ void xfer_interim_seen(struct conn *, uint32_t status);
 void xfer_head_seen(struct conn *);
 /* Its connection stands: send the head. */
 void xfer_connected(struct conn *);
+/* The instance's side is gone, and took not a byte of the head that was sent. */
+void xfer_unsent(struct conn *, const char *head, size_t n);
 
 /* --- deadline.c --- */
 /* The time limit that a request runs into next, on clk_now()'s clock; INT64_MAX: none. */

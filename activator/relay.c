@@ -146,7 +146,7 @@ relay_request(struct conn *c)
 	}
 	conn_keep_input(c);
 	if (turn > TURN)
-		io_yield(&c->io, c->w->loop);
+		io_yield(&c->io);
 }
 
 /* --- response bodies --- */
@@ -183,7 +183,7 @@ emit(struct conn *c, size_t head_n, const char *data, size_t n, bool is_last)
 		add(&f, data, n);
 	}
 	metric_add(&x->shard->bytes_out, n);
-	if (io_write(&c->io, f.iov, f.n) < 0)
+	if ((is_last ? io_send(&c->io, f.iov, f.n) : io_write(&c->io, f.iov, f.n)) < 0)
 		return -1;
 	if (io_is_blocked(&c->io)) {
 		c->since_ns = c->w->now;
@@ -319,6 +319,8 @@ note_response(struct upstream *u, const struct response *r)
 	if (r->keep_alive_s >= 0) /* ours is to end first */
 		u->idle_ns = MIN(u->idle_ns, MAX(r->keep_alive_s * CLK_S - CLK_S / 2, 0));
 	u->is_persistent = r->is_persistent;
+	u->is_small = r->framing == FRAMING_NONE ||
+		      (r->framing == FRAMING_LENGTH && r->length <= IO_AHEAD / 2);
 	u->framing = r->framing;
 	u->left = r->length;
 	u->is_head_read = true;
@@ -471,7 +473,7 @@ relay_response(struct upstream *u)
 		ssize_t got;
 
 		if (turn++ == TURN) {
-			io_yield(&u->io, u->w->loop);
+			io_yield(&u->io);
 			return;
 		}
 		have = partial_to_buf(u);
@@ -537,7 +539,7 @@ relay_drop(struct upstream *u)
 		ssize_t got;
 
 		if (turn++ == TURN) {
-			io_yield(&u->io, u->w->loop);
+			io_yield(&u->io);
 			return;
 		}
 		have = partial_to_buf(u);
@@ -575,7 +577,7 @@ flow(struct conn *c, struct io *from, struct io *to, bool is_eof)
 		ssize_t got;
 
 		if (turn++ == TURN) {
-			io_yield(from, c->w->loop);
+			io_yield(from);
 			return 0;
 		}
 		got = io_read(from, c->w->buf, PLANE_BUFFER);

@@ -11,7 +11,17 @@
 #include "common/clk.h"
 
 static void on_ready(struct io *);
+static bool may_wait(struct io *);
+static bool is_head_next(struct io *);
+static void on_unsent(struct io *, const char *data, size_t n, int error);
 static void on_timer(struct timeq_entry *, int64_t now);
+
+static const struct io_ops ops = {
+	.on_ready = on_ready,
+	.may_wait = may_wait,
+	.is_head_next = is_head_next,
+	.on_unsent = on_unsent,
+};
 
 static struct upstream *
 make(struct worker *w, struct instance *inst, int fd, bool is_connecting)
@@ -28,7 +38,7 @@ make(struct worker *w, struct instance *inst, int fd, bool is_connecting)
 	w->busy_n++;
 	metric_add(&w->counters.upstream_connections, 1);
 	atomic_fetch_add_explicit(&w->bounds->upstreams, 1, memory_order_relaxed);
-	io_open(&u->io, w->loop, fd, is_connecting, on_ready);
+	io_open(&u->io, w->round, fd, is_connecting, &ops);
 	return u;
 }
 
@@ -156,7 +166,7 @@ void
 upstream_broken(struct upstream *u)
 {
 	u->is_broken = true;
-	io_yield(&u->io, u->w->loop); /* the event of its end may be long gone */
+	io_yield(&u->io); /* the event of its end may be long gone */
 }
 
 void
@@ -331,4 +341,33 @@ on_ready(struct io *io)
 		relay_drop(u);
 		break;
 	}
+}
+
+static bool
+may_wait(struct io *io)
+{
+	(void)io;
+	return false;
+}
+
+static bool
+is_head_next(struct io *io)
+{
+	const struct upstream *u = container_of(io, struct upstream, io);
+
+	return u->state == UPSTREAM_BUSY && u->is_small && !u->is_head_read && u->in_n == 0 &&
+	       !io_is_blocked(&u->conn->io) && u->conn->x.state == XFER_EXCHANGE;
+}
+
+/* Of a request that is its head alone. */
+static void
+on_unsent(struct io *io, const char *data, size_t n, int error)
+{
+	struct upstream *u = container_of(io, struct upstream, io);
+
+	if (error == 0 || u->state != UPSTREAM_BUSY)
+		return;
+	if (u->conn->x.state == XFER_EXCHANGE && !u->is_head_read)
+		xfer_unsent(u->conn, data, n);
+	upstream_broken(u);
 }

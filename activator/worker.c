@@ -145,14 +145,16 @@ on_tail(void *arg)
 	struct worker *w = arg;
 	struct waiter *waiter;
 
-	conn_read_ready(w);
+	io_round_turns(w->round);
 	if (!list_empty(&w->starved))
 		xfer_feed(w);
 	/* Last: what was granted in this round by itself has no mail to be announced by. */
-	while ((waiter = inbox_next(&w->inbox)) != NULL) {
-		w->now = clk_now();
-		xfer_granted(waiter);
-	}
+	do
+		while ((waiter = inbox_next(&w->inbox)) != NULL) {
+			w->now = clk_now();
+			xfer_granted(waiter);
+		}
+	while (io_round_send(w->round));
 }
 
 static void
@@ -223,13 +225,13 @@ worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf
 	hmap_init(&w->clients);
 	list_init(&w->unrouted);
 	list_init(&w->starved);
-	list_init(&w->ready);
 	list_init(&w->shards);
 	list_init(&w->upstreams);
 	list_init(&w->spare_heads);
 	w->buf = xmalloc(PLANE_BUFFER);
 	w->loop = loop_new(e);
 	if (w->loop != NULL) {
+		w->round = io_round_new(w->loop, !conf->batch);
 		timeq_init(&w->timeq, w->loop);
 		loop_timer_init(&w->feed_timer, w->loop, on_feed, w);
 		inbox_init(&w->inbox, w->loop);
@@ -335,6 +337,7 @@ worker_free(struct worker **wp)
 		timeq_fini(&w->timeq);
 		loop_timer_fini(&w->feed_timer);
 		loop_free(&w->loop);
+		io_round_free(&w->round);
 		inbox_fini(&w->inbox);
 	}
 	slab_fini(&w->conn_slab);
@@ -469,6 +472,7 @@ do_drain(struct loop_mail *m)
 		}
 		if (!io_is_open(&c->io) || c->x.state != XFER_IDLE || conn_has_begun(c))
 			continue;
+		io_settle(&c->io);
 		if (io_is_blocked(&c->io))
 			conn_next(c); /* when it has taken its answer */
 		else

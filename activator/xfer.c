@@ -79,10 +79,10 @@ head_free(struct worker *w, struct xfer *x)
 	x->is_head_spare = false;
 }
 
-/* Keep the head that is in w->out: it may be sent a second time.  Short-lived heads lie
+/* Keep the head, x->head_n bytes: it may be sent a second time.  Short-lived heads lie
  * in buffers that are used over and over. */
 static void
-head_keep(struct worker *w, struct xfer *x)
+head_keep(struct worker *w, struct xfer *x, const char *head)
 {
 	struct list_node *node = NULL;
 
@@ -94,7 +94,7 @@ head_keep(struct worker *w, struct xfer *x)
 	} else {
 		x->head = xmalloc(x->head_n);
 	}
-	memcpy(x->head, w->out, x->head_n);
+	memcpy(x->head, head, x->head_n);
 }
 
 /* What is parked is kept exact-sized: it may be many, and for long. */
@@ -278,6 +278,15 @@ refuse_failed(struct conn *c, struct failure *f)
 
 /* --- sending --- */
 
+void
+xfer_unsent(struct conn *c, const char *head, size_t n)
+{
+	CHECK(n == c->x.head_n);
+	c->x.is_unsent = true;
+	if (c->x.head == NULL)
+		head_keep(c->w, &c->x, head);
+}
+
 /* The head, and of the body what is there, in one write. */
 static void
 send_head(struct conn *c, const char *head)
@@ -296,10 +305,9 @@ send_head(struct conn *c, const char *head)
 	}
 	x->sent_ns = x->up_ns = c->since_ns = c->w->now;
 	set_state(c, XFER_EXCHANGE);
-	x->is_unsent = io_write(&x->up->io, iov, n) < 0;
-	if (x->is_unsent) {
-		if (x->head == NULL)
-			head_keep(c->w, x);
+	x->is_unsent = false;
+	if ((x->is_sent_whole ? io_send(&x->up->io, iov, n) : io_write(&x->up->io, iov, n)) < 0) {
+		xfer_unsent(c, head, x->head_n);
 		upstream_broken(x->up);
 		return;
 	}
@@ -380,14 +388,14 @@ go(struct conn *c, struct instance *inst)
 		x->waiter.has_permit = false;
 		upstream_attach(u, c);
 		if (x->head == NULL && is_repeatable(x))
-			head_keep(w, x);
+			head_keep(w, x, w->out);
 		send_head(c, x->head != NULL ? x->head : w->out);
 		if (x->head != NULL && !is_repeatable(x))
 			head_free(w, x);
 		return;
 	}
 	if (x->head == NULL)
-		head_keep(w, x);
+		head_keep(w, x, w->out);
 	if (x->route->limits.container_concurrency > 0 && !x->waiter.has_permit) {
 		x->waiter.inst = instance_ref(inst);
 		if (!limiter_permit(&x->waiter)) {

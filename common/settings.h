@@ -165,6 +165,7 @@ struct activator_conf {
 	uint32_t max_connections;	 /* 0: descriptor limit less the reserve */
 	uint32_t connections_per_client; /* 0: no limit */
 	uint32_t fd_reserve;
+	bool batch;
 	bool trace;
 	uint32_t max_parked; /* overall; 0: as many as connections */
 	uint64_t max_parked_bytes;

@@ -1,75 +1,548 @@
-/* io: who never runs dry gives the others of its loop their turn. */
+/* io: who never runs dry gives the others of its loop their turn; what many sockets read
+ * and send in one system call is what each would have by itself. */
 #include "test/unit/unit.h"
 
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include "activator/batch.h"
 #include "activator/io.h"
 #include "common/loop.h"
 
+#define SIDES 12
+#define ROOM (2 * IO_AHEAD + 1) /* more than is read ahead of a turn */
+
 struct side {
 	struct io io;
-	struct loop *loop;
+	int peer;
 	int turns;
 	int other_at; /* the other's turns when this one had its first */
 	struct side *other;
-	bool is_greedy;
+	bool is_greedy, is_deaf, closes_other, is_waiting;
+	char got[4 * IO_AHEAD];
+	size_t got_n;
+	ssize_t end; /* what the last read gave, where that was no byte */
+	int unsent_n, unsent_error;
+	char unsent[64];
 };
+
+struct world {
+	struct loop *loop;
+	struct io_round *round;
+	struct side sides[SIDES];
+	size_t n;
+};
+
+static void
+read_all(struct side *s)
+{
+	for (;;) {
+		ssize_t got = io_read(&s->io, s->got + s->got_n, sizeof s->got - s->got_n);
+
+		if (got <= 0) {
+			s->end = got;
+			return;
+		}
+		s->got_n += (size_t)got;
+	}
+}
 
 static void
 on_ready(struct io *io)
 {
 	struct side *s = container_of(io, struct side, io);
 
-	if (s->turns++ == 0)
+	if (s->turns++ == 0 && s->other != NULL)
 		s->other_at = s->other->turns;
 	if (s->is_greedy)
-		io_yield(io, s->loop);
+		io_yield(io);
+	if (s->closes_other)
+		io_close(&s->other->io, false);
+	if (!s->is_deaf)
+		read_all(s);
+}
+
+static bool
+may_wait(struct io *io)
+{
+	return container_of(io, struct side, io)->is_waiting;
+}
+
+static bool
+is_head_next(struct io *io)
+{
+	(void)io;
+	return true;
 }
 
 static void
-open_side(struct side *s, struct loop *l, struct side *other, int fds[2])
+on_unsent(struct io *io, const char *data, size_t n, int error)
 {
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	s->loop = l;
-	s->other = other;
-	io_open(&s->io, l, fds[0], false, on_ready);
+	struct side *s = container_of(io, struct side, io);
+
+	s->unsent_n++;
+	s->unsent_error = error;
+	memcpy(s->unsent, data, MIN(n, sizeof s->unsent - 1));
+}
+
+static const struct io_ops ops = {.on_ready = on_ready,
+				  .may_wait = may_wait,
+				  .is_head_next = is_head_next,
+				  .on_unsent = on_unsent};
+
+static void
+on_tail(void *arg)
+{
+	struct world *w = arg;
+
+	io_round_turns(w->round);
+	io_round_send(w->round);
+}
+
+/* n sides whose first turns, for being writable, are over. */
+static struct world *
+make(size_t n, bool is_plain)
+{
+	struct world *w = xcalloc(1, sizeof *w);
+	struct err e;
+
+	w->loop = loop_new(&e);
+	assert_non_null(w->loop);
+	w->round = io_round_new(w->loop, is_plain);
+	loop_on_tail(w->loop, on_tail, w);
+	for (w->n = 0; w->n < n; w->n++) {
+		struct side *s = &w->sides[w->n];
+		int fds[2];
+
+		assert_int_equal(
+			socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+		s->peer = fds[1];
+		io_open(&s->io, w->round, fds[0], false, &ops);
+	}
+	loop_once(w->loop, true);
+	return w;
+}
+
+static void
+end(struct world **wp)
+{
+	struct world *w = *wp;
+	size_t i;
+
+	*wp = NULL;
+	for (i = 0; i < w->n; i++) {
+		io_close(&w->sides[i].io, false);
+		if (w->sides[i].peer >= 0)
+			close(w->sides[i].peer);
+	}
+	loop_free(&w->loop);
+	io_round_free(&w->round);
+	free(w);
+}
+
+static void
+give(struct side *s, const char *data, size_t n)
+{
+	assert_int_equal(write(s->peer, data, n), n);
+}
+
+/* Of side i: the i-th length of a few, each byte told by its place. */
+static size_t
+content(size_t i, char *data)
+{
+	static const size_t sizes[] = {1, 300, IO_AHEAD - 1, IO_AHEAD, IO_AHEAD + 1, ROOM};
+	size_t n = sizes[i % (sizeof sizes / sizeof *sizes)], k;
+
+	for (k = 0; k < n; k++)
+		data[k] = (char)('a' + (i + k) % 26);
+	return n;
+}
+
+static void
+assert_got(const struct side *s, size_t i)
+{
+	char data[ROOM];
+	size_t n = content(i, data);
+
+	assert_int_equal(s->got_n, n);
+	assert_memory_equal(s->got, data, n);
+}
+
+static void
+give_all(struct world *w)
+{
+	char data[ROOM];
+	size_t i;
+
+	for (i = 0; i < w->n; i++)
+		give(&w->sides[i], data, content(i, data));
 }
 
 static void
 a_turn_ends_with_a_yield(void **state)
 {
-	struct err e;
-	struct loop *l = loop_new(&e);
-	struct side greedy = {.is_greedy = true}, late = {.turns = 0};
-	int a[2], b[2], i;
+	struct world *w = make(2, false);
+	struct side *greedy = &w->sides[0], *late = &w->sides[1];
+	int i;
 
 	(void)state;
-	open_side(&greedy, l, &late, a);
-	open_side(&late, l, &greedy, b);
-	for (i = 0; i < 3; i++) /* both are writable: their first turn */
-		loop_once(l, true);
-	assert_true(greedy.turns >= 3);
-	late.turns = 0;
-	assert_int_equal(write(b[1], "x", 1), 1);
-	i = greedy.turns;
-	loop_once(l, true);
-	loop_once(l, true);
-	assert_int_equal(late.turns, 1);
-	assert_in_range(late.other_at - i, 0, 2);
-	io_close(&greedy.io, false); /* with its next turn outstanding */
-	i = greedy.turns;
-	loop_once(l, true);
-	assert_int_equal(greedy.turns, i);
-	io_close(&late.io, false);
-	close(a[1]);
-	close(b[1]);
-	loop_free(&l);
+	greedy->is_greedy = true;
+	greedy->other = late;
+	late->other = greedy;
+	give(greedy, "x", 1);
+	for (i = 0; i < 3; i++)
+		loop_once(w->loop, true);
+	assert_true(greedy->turns >= 3);
+	late->turns = 0;
+	give(late, "x", 1);
+	i = greedy->turns;
+	loop_once(w->loop, true);
+	loop_once(w->loop, true);
+	assert_int_equal(late->turns, 1);
+	assert_in_range(late->other_at - i, 0, 2);
+	io_close(&greedy->io, false); /* with its next turn outstanding */
+	i = greedy->turns;
+	loop_once(w->loop, true);
+	assert_int_equal(greedy->turns, i);
+	end(&w);
+}
+
+/* --- many together --- */
+
+static void
+each_reads_its_own(bool is_plain)
+{
+	struct world *w = make(SIDES, is_plain);
+	size_t i;
+
+	give_all(w);
+	loop_once(w->loop, true);
+	for (i = 0; i < w->n; i++) {
+		assert_got(&w->sides[i], i);
+		assert_int_equal(w->sides[i].end, IO_NOTHING);
+	}
+	for (i = 0; i < w->n; i++) /* and drained: the next bytes are an edge again */
+		give(&w->sides[i], "!", 1);
+	loop_once(w->loop, true);
+	for (i = 0; i < w->n; i++)
+		assert_int_equal(w->sides[i].got[w->sides[i].got_n - 1], '!');
+	end(&w);
+}
+
+static void
+many_read_as_one(void **state)
+{
+	(void)state;
+	each_reads_its_own(true);
+	each_reads_its_own(false);
+}
+
+static void
+an_end_and_a_reset_are_found(void **state)
+{
+	struct world *w = make(6, false);
+	struct side *ended = &w->sides[0], *reset = &w->sides[1], *last = &w->sides[2];
+
+	(void)state;
+	/* Closing with something unread is a reset. */
+	assert_int_equal(io_write(&reset->io, &(struct iovec){.iov_base = "x", .iov_len = 1}, 1),
+			 0);
+	give_all(w);
+	close(reset->peer);
+	reset->peer = -1;
+	close(ended->peer);
+	ended->peer = -1;
+	assert_int_equal(shutdown(last->peer, SHUT_WR), 0);
+	loop_once(w->loop, true);
+	assert_got(ended, 0);
+	assert_int_equal(ended->end, IO_EOF);
+	assert_true(ended->io.is_hup);
+	assert_got(last, 2);
+	assert_int_equal(last->end, IO_EOF);
+	assert_got(reset, 1);
+	io_expect(&reset->io); /* as who waits for more does */
+	read_all(reset);
+	assert_int_equal(reset->end, IO_ERROR);
+	assert_got(&w->sides[3], 3);
+	end(&w);
+}
+
+static void
+what_is_not_read_is_kept(void **state)
+{
+	struct world *w = make(SIDES, false);
+	struct side *deaf = &w->sides[1];
+	size_t i;
+
+	(void)state;
+	deaf->is_deaf = true;
+	give_all(w);
+	loop_once(w->loop, true);
+	assert_int_equal(deaf->got_n, 0);
+	for (i = 0; i < w->n; i++) /* its place is used by others */
+		if (&w->sides[i] != deaf)
+			give(&w->sides[i], "another", 7);
+	loop_once(w->loop, true);
+	assert_true(deaf->io.can_read);
+	read_all(deaf);
+	assert_got(deaf, 1);
+	deaf->got_n = 0;
+	give(deaf, "more", 4);
+	loop_once(w->loop, true);
+	read_all(deaf);
+	assert_int_equal(deaf->got_n, 4);
+	end(&w);
+}
+
+static void
+who_is_closed_has_no_turn(void **state)
+{
+	struct world *w = make(SIDES, false);
+
+	(void)state;
+	w->sides[2].closes_other = true;
+	w->sides[2].other = &w->sides[5];
+	w->sides[5].turns = 0;
+	give_all(w);
+	loop_once(w->loop, true);
+	assert_int_equal(w->sides[5].turns, 0);
+	assert_int_equal(w->sides[5].got_n, 0);
+	assert_got(&w->sides[6], 6);
+	end(&w);
+}
+
+static void
+who_may_wait_comes_last(void **state)
+{
+	struct world *w = make(2, false);
+	struct side *first = &w->sides[0], *second = &w->sides[1];
+
+	(void)state;
+	first->is_waiting = true;
+	first->other = second;
+	first->turns = second->turns = 0;
+	give(first, "x", 1);
+	give(second, "x", 1);
+	loop_once(w->loop, true);
+	assert_int_equal(first->turns, 1);
+	assert_int_equal(first->other_at, 1);
+	end(&w);
+}
+
+/* --- sending --- */
+
+static int
+send_text(struct side *s, const char *text)
+{
+	struct iovec iov[2];
+	size_t half = strlen(text) / 2;
+	char copy[64];
+
+	strcpy(copy, text); /* is gone when it is sent */
+	iov[0] = (struct iovec){.iov_base = copy, .iov_len = half};
+	iov[1] = (struct iovec){.iov_base = copy + half, .iov_len = strlen(text) - half};
+	return io_send(&s->io, iov, 2);
+}
+
+static void
+assert_seen(struct side *s, const char *text)
+{
+	char seen[64];
+	ssize_t n = recv(s->peer, seen, sizeof seen - 1, MSG_DONTWAIT);
+
+	seen[MAX(n, 0)] = '\0';
+	assert_string_equal(seen, text);
+}
+
+static void
+what_is_put_off_goes_with_the_round(void **state)
+{
+	struct world *w = make(SIDES, false);
+	char text[SIDES][32];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < w->n; i++) {
+		snprintf(text[i], sizeof text[i], "answer %zu", i);
+		assert_int_equal(send_text(&w->sides[i], text[i]), 0);
+		assert_seen(&w->sides[i], "");
+	}
+	assert_false(io_round_send(w->round));
+	for (i = 0; i < w->n; i++) {
+		assert_seen(&w->sides[i], text[i]);
+		assert_int_equal(w->sides[i].unsent_n, 0);
+	}
+	assert_false(io_round_send(w->round));
+	assert_seen(&w->sides[0], "");
+	end(&w);
+}
+
+static void
+order_is_kept(void **state)
+{
+	struct world *w = make(5, false);
+	struct side *twice = &w->sides[0], *mixed = &w->sides[1], *closed = &w->sides[2],
+		    *shut = &w->sides[3], *settled = &w->sides[4];
+	char seen[8];
+
+	(void)state;
+	assert_int_equal(send_text(twice, "first "), 0);
+	assert_int_equal(send_text(twice, "second"), 0);
+	assert_int_equal(send_text(mixed, "first "), 0);
+	assert_int_equal(
+		io_write(&mixed->io, &(struct iovec){.iov_base = "second", .iov_len = 6}, 1), 0);
+	assert_int_equal(send_text(closed, "last words"), 0);
+	io_close(&closed->io, false);
+	assert_int_equal(send_text(shut, "last words"), 0);
+	io_shutdown(&shut->io);
+	assert_int_equal(send_text(settled, "now"), 0);
+	assert_int_equal(io_settle(&settled->io), 0);
+	assert_seen(settled, "now");
+	assert_false(io_round_send(w->round));
+	assert_seen(twice, "first second");
+	assert_seen(mixed, "first second");
+	assert_seen(closed, "last words");
+	assert_seen(shut, "last words");
+	assert_int_equal(recv(shut->peer, seen, sizeof seen, 0), 0);
+	assert_seen(settled, "");
+	end(&w);
+}
+
+static size_t
+fill(struct side *s)
+{
+	static char much[65536];
+	size_t n = 0;
+
+	while (!io_is_blocked(&s->io)) {
+		assert_int_equal(io_write(&s->io,
+					  &(struct iovec){.iov_base = much, .iov_len = sizeof much},
+					  1),
+				 0);
+		n += sizeof much;
+	}
+	return n;
+}
+
+static size_t
+drain(struct side *s, char *tail, size_t tail_n)
+{
+	static char seen[65536 + 64];
+	size_t n = 0;
+	ssize_t got;
+
+	while ((got = recv(s->peer, seen, sizeof seen, MSG_DONTWAIT)) > 0) {
+		n += (size_t)got;
+		if ((size_t)got >= tail_n)
+			memcpy(tail, seen + got - tail_n, tail_n);
+		while (io_is_blocked(&s->io) && io_flush(&s->io) == 0 && !s->io.can_write)
+			s->io.can_write = true; /* as an edge would tell */
+	}
+	return n;
+}
+
+static void
+what_does_not_go_is_told(void **state)
+{
+	struct world *w = make(5, false);
+	struct side *full = &w->sides[0], *gone = &w->sides[1];
+	char tail[4] = {0};
+	size_t n, i;
+
+	(void)state;
+	n = fill(full);
+	while (io_is_blocked(&full->io)) { /* what it holds by itself is let out: full, no more */
+		char some[4096];
+		ssize_t got = recv(full->peer, some, sizeof some, 0);
+
+		assert_true(got > 0);
+		n -= (size_t)got;
+		full->io.can_write = true;
+		assert_true(io_flush(&full->io) >= 0);
+	}
+	for (i = 0; send(full->io.fd, "x", 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1; i++)
+		;
+	n += i;
+	close(gone->peer);
+	gone->peer = -1;
+	for (i = 0; i < w->n; i++)
+		assert_int_equal(send_text(&w->sides[i], "tail"), 0);
+	assert_true(io_round_send(w->round));
+	assert_int_equal(full->unsent_n, 1);
+	assert_int_equal(full->unsent_error, 0);
+	assert_true(io_is_blocked(&full->io));
+	assert_false(full->io.can_write);
+	assert_int_equal(gone->unsent_n, 1);
+	assert_int_equal(gone->unsent_error, EPIPE);
+	assert_string_equal(gone->unsent, "tail");
+	for (i = 2; i < w->n; i++)
+		assert_seen(&w->sides[i], "tail");
+	full->io.can_write = true;
+	assert_int_equal(drain(full, tail, sizeof tail), n + 4);
+	assert_memory_equal(tail, "tail", 4);
+	end(&w);
+}
+
+/* --- one system call --- */
+
+/* A descriptor that is none fails alone, wherever it stands. */
+static void
+one_that_fails_fails_alone(void **state)
+{
+	struct batch *b = batch_new(false);
+	size_t bad;
+
+	(void)state;
+	for (bad = 0; bad < 6; bad++) {
+		struct batch_op all[6];
+		char data[6][8] = {{0}};
+		int fds[6][2];
+		size_t i;
+
+		for (i = 0; i < 6; i++) {
+			assert_int_equal(
+				socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds[i]), 0);
+			if (i % 2 == 0)
+				assert_int_equal(write(fds[i][1], "hello", 5), 5);
+			else
+				strcpy(data[i], "there");
+			all[i] = (struct batch_op){.fd = i == bad ? -1 : fds[i][0],
+						   .is_write = i % 2 == 1,
+						   .data = data[i],
+						   .n = 5 + (i % 2 == 0)};
+		}
+		batch_run(b, all, 6);
+		for (i = 0; i < 6; i++) {
+			assert_int_equal(all[i].done, i == bad ? -EBADF : 5);
+			if (i % 2 == 0 && i != bad)
+				assert_string_equal(data[i], "hello");
+			close(fds[i][0]);
+			close(fds[i][1]);
+		}
+	}
+	batch_free(&b);
 }
 
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(a_turn_ends_with_a_yield)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_turn_ends_with_a_yield),
+		cmocka_unit_test(many_read_as_one),
+		cmocka_unit_test(an_end_and_a_reset_are_found),
+		cmocka_unit_test(what_is_not_read_is_kept),
+		cmocka_unit_test(who_is_closed_has_no_turn),
+		cmocka_unit_test(who_may_wait_comes_last),
+		cmocka_unit_test(what_is_put_off_goes_with_the_round),
+		cmocka_unit_test(order_is_kept),
+		cmocka_unit_test(what_does_not_go_is_told),
+		cmocka_unit_test(one_that_fails_fails_alone),
+	};
 
+	signal(SIGPIPE, SIG_IGN);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

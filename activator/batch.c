@@ -1,0 +1,150 @@
+#include "activator/batch.h"
+
+#include <errno.h>
+#include <linux/aio_abi.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The ring of results, which the kernel maps at the context's address (fs/aio.c, struct
+ * aio_ring): its readers take from head to tail.  QEMU, fio and Seastar read it, too. */
+struct ring {
+	unsigned id, nr;
+	_Atomic(unsigned) head, tail;
+	unsigned magic, compat_features, incompat_features, header_length;
+	struct io_event events[];
+};
+
+#define RING_MAGIC 0xa10a10a1u
+
+struct batch {
+	aio_context_t aio; /* 0: there is none */
+	struct iocb cbs[BATCH_MAX], *list[BATCH_MAX];
+	struct io_event events[BATCH_MAX];
+};
+
+struct batch *
+batch_new(bool is_plain)
+{
+	struct batch *b = xcalloc(1, sizeof *b);
+	size_t i;
+
+	for (i = 0; i < BATCH_MAX; i++)
+		b->list[i] = &b->cbs[i];
+	if (is_plain || syscall(SYS_io_setup, BATCH_MAX, &b->aio) < 0)
+		b->aio = 0;
+	return b;
+}
+
+static void
+end_aio(struct batch *b)
+{
+	if (b->aio != 0)
+		syscall(SYS_io_destroy, b->aio);
+	b->aio = 0;
+}
+
+void
+batch_free(struct batch **bp)
+{
+	if (*bp != NULL)
+		end_aio(*bp);
+	free(*bp);
+	*bp = NULL;
+}
+
+bool
+batch_is_one_call(const struct batch *b)
+{
+	return b->aio != 0;
+}
+
+static void
+run_one(struct batch_op *op)
+{
+	do
+		op->done = op->is_write ? send(op->fd, op->data, op->n, MSG_NOSIGNAL)
+					: recv(op->fd, op->data, op->n, 0);
+	while (op->done < 0 && errno == EINTR);
+	if (op->done < 0)
+		op->done = -errno;
+}
+
+/* Results, as far as they can be had without another system call. */
+static long
+fetch_mapped(struct batch *b, struct batch_op *ops)
+{
+	struct ring *ring;
+	unsigned head, tail;
+	long n = 0;
+
+	memcpy(&ring, &b->aio, sizeof ring);
+	if (ring->magic != RING_MAGIC || ring->incompat_features != 0 ||
+	    ring->header_length != sizeof *ring)
+		return 0;
+	head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+	tail = atomic_load_explicit(&ring->tail, memory_order_acquire);
+	for (; head != tail; head = head + 1 == ring->nr ? 0 : head + 1, n++)
+		ops[ring->events[head].data].done = (ssize_t)ring->events[head].res;
+	atomic_store_explicit(&ring->head, head, memory_order_release);
+	return n;
+}
+
+/* The results of those that were taken.  A socket that does not block has none pending. */
+static void
+fetch(struct batch *b, struct batch_op *ops, long taken)
+{
+	taken -= fetch_mapped(b, ops);
+	while (taken > 0) {
+		long i, n = syscall(SYS_io_getevents, b->aio, taken, taken, b->events, NULL);
+
+		CHECK(n >= 0 || errno == EINTR);
+		for (i = 0; i < n; i++)
+			ops[b->events[i].data].done = (ssize_t)b->events[i].res;
+		taken -= MAX(n, 0);
+	}
+}
+
+/* How many of them, from the first on, are done. */
+static size_t
+submit(struct batch *b, struct batch_op *ops, size_t n)
+{
+	long taken;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		b->cbs[i] = (struct iocb){
+			.aio_data = i,
+			.aio_lio_opcode = ops[i].is_write ? IOCB_CMD_PWRITE : IOCB_CMD_PREAD,
+			.aio_fildes = (uint32_t)ops[i].fd,
+			.aio_buf = (uintptr_t)ops[i].data,
+			.aio_nbytes = ops[i].n,
+		};
+	taken = syscall(SYS_io_submit, b->aio, n, b->list);
+	if (taken < 0) {
+		/* Not of this kernel's or sandbox's, whatever io_setup(2) said. */
+		if (errno == ENOSYS || errno == EPERM || errno == EINVAL)
+			end_aio(b);
+		return 0;
+	}
+	fetch(b, ops, taken);
+	return (size_t)taken;
+}
+
+void
+batch_run(struct batch *b, struct batch_op *ops, size_t n)
+{
+	size_t i = 0;
+
+	CHECK(n <= BATCH_MAX);
+	if (b->aio != 0 && n >= BATCH_LEAST)
+		i = submit(b, ops, n);
+	for (; i < n; i++)
+		run_one(&ops[i]);
+	for (i = 0; i < n; i++)
+		if (ops[i].done == -EINTR)
+			run_one(&ops[i]);
+}

@@ -1,0 +1,45 @@
+/* io_round - the insides of io: what io.c and io_round.c know of each other. */
+#ifndef ACTIVATOR_IO_ROUND_H
+#define ACTIVATOR_IO_ROUND_H
+
+#include "activator/batch.h"
+#include "activator/io.h"
+
+#define SEND_MOST 2048			/* bytes that are put off at a time */
+#define SENDS_BYTES ((size_t)128 << 10) /* and in a round */
+
+/* Put off by io_send(). */
+struct send {
+	struct io *io; /* NULL: it has gone already */
+	char *data;    /* in the round's sends_data */
+	size_t n;
+};
+
+struct io_round {
+	struct loop *loop;
+	struct batch *batch;
+	/* Of struct io: whose turn it is, and who may_wait(). */
+	struct list ready, waiting;
+	struct io *joined[BATCH_MAX]; /* are to be read ahead */
+	size_t joined_n;
+	/* BATCH_MAX places of IO_AHEAD bytes, and whose bytes lie there; NULL: nobody's. */
+	char *ahead;
+	struct io *ahead_of[BATCH_MAX];
+	size_t ahead_n;
+	struct send sends[BATCH_MAX];
+	size_t sends_n;
+	char *sends_data; /* SENDS_BYTES */
+	size_t sends_data_n;
+	bool is_sending; /* io_round_send() runs: nothing is put off */
+	struct batch_op ops[BATCH_MAX];
+};
+
+void io_round_add(struct io *);	  /* it is ready */
+void io_round_leave(struct io *); /* it is being closed */
+void io_drop_ahead(struct io *);  /* it has been read */
+
+size_t io_vec_size(const struct iovec *, int n);
+/* Copy iov but for its first skip bytes: they wait for room. */
+void io_keep(struct io *, const struct iovec *, int n, size_t skip);
+
+#endif
