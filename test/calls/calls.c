@@ -6,6 +6,7 @@
  * not seen. */
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,6 +33,7 @@ struct record {
 	X(epoll_wait)                                                                              \
 	X(free)                                                                                    \
 	X(getsockopt)                                                                              \
+	X(io_submit)                                                                               \
 	X(malloc)                                                                                  \
 	X(pthread_mutex_lock)                                                                      \
 	X(read)                                                                                    \
@@ -121,6 +124,30 @@ CALL(int, shutdown, (int fd, int how), (fd, how))
 CALL(int, socket, (int domain, int type, int protocol), (domain, type, protocol))
 CALL(ssize_t, write, (int fd, const void *buf, size_t n), (fd, buf, n))
 CALL(ssize_t, writev, (int fd, const struct iovec *v, int n), (fd, v, n))
+
+/* Calls that the library has no name for. */
+long
+syscall(long n, ...)
+{
+	static _Atomic(void *) next;
+	void *fn = atomic_load_explicit(&next, memory_order_relaxed);
+	long (*call)(long, ...), v[6];
+	va_list ap;
+	int i;
+
+	if (fn == NULL) {
+		fn = dlsym(RTLD_NEXT, "syscall");
+		atomic_store_explicit(&next, fn, memory_order_relaxed);
+	}
+	va_start(ap, n);
+	for (i = 0; i < 6; i++)
+		v[i] = va_arg(ap, long);
+	va_end(ap);
+	if (n == SYS_io_submit)
+		count(N_io_submit);
+	memcpy(&call, &fn, sizeof call);
+	return call(n, v[0], v[1], v[2], v[3], v[4], v[5]);
+}
 
 /* dlsym() allocates: these have other names to go on by. */
 extern void *__libc_malloc(size_t);

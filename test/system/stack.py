@@ -241,7 +241,7 @@ class Client(socket.socket):
         super().__init__(socket.AF_INET, socket.SOCK_STREAM)
         self.settimeout(30 * SLOW)
         self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        super().connect(("127.0.0.1", port))
+        self.connect(("127.0.0.1", port))
         self.rest = b""
 
     def request(self, method, path, host, body=None, fields=()):
@@ -308,6 +308,21 @@ class Client(socket.socket):
             return not self.rest and self.recv(1) == b""
         except ConnectionResetError:
             return True
+
+
+@contextlib.contextmanager
+def stopped(pid):
+    """The process stands still meanwhile."""
+    def state():
+        with open("/proc/%d/stat" % pid) as f:
+            return f.read().rpartition(")")[2].split()[0]
+
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_until(lambda: state() == "T", what="the stop")
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def stats(stack, host):

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from stack import BUILD, ROOT, running
+from stack import BUILD, ROOT, running, stopped
 
 CALLS = os.path.join(ROOT, "build/test/calls/calls.so")
 REQUESTS = 2000
@@ -76,3 +76,28 @@ def test_many_at_once_share_the_wait(tmp_path):
     too_many = {name: n for name, n in calls.items()
                 if name in ("epoll_ctl", "malloc", "calloc", "write", "socket") and n > 0.05}
     assert not too_many, "calls a request: %r" % too_many
+
+
+@pytest.mark.parametrize("batch", ["yes", "no"])
+def test_what_lies_there_together_shares_calls(tmp_path, batch):
+    """While the activator is stopped everybody asks: it finds all of them at once."""
+    path, crowd = str(tmp_path / "calls"), 32
+    with running(tmp_path, SERVICES, workers=1, activator="batch = " + batch,
+                 environment={"LD_PRELOAD": CALLS, "CALLS_FILE": path}) as stack:
+        clients = [stack.connect() for _ in range(crowd)]
+        for _ in range(3):  # the last is counted: connections to the instance stand
+            before = counts(path)
+            with stopped(stack.activator.pid):
+                for client in clients:
+                    client.request("GET", "/", "free")
+            for client in clients:
+                assert client.response()[0::2] == (200, b"hello\n")
+        after = counts(path)
+        for client in clients:
+            client.close()
+    calls = {name: after[name] - n for name, n in before.items()}
+    each = calls["recv"] + calls["send"] + calls["sendmsg"]
+    if batch == "no":
+        assert each >= 4 * crowd and calls["io_submit"] == 0, calls
+    else:  # heads in and on at least; what the instance answers may come bit by bit
+        assert each <= 2 * crowd + 8 and 2 <= calls["io_submit"] <= 2 * crowd, calls
