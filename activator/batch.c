@@ -9,6 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "common/log.h"
+
 /* The ring of results, which the kernel maps at the context's address (fs/aio.c, struct
  * aio_ring): its readers take from head to tail.  QEMU, fio and Seastar read it, too. */
 struct ring {
@@ -34,8 +36,11 @@ batch_new(bool is_plain)
 
 	for (i = 0; i < BATCH_MAX; i++)
 		b->list[i] = &b->cbs[i];
-	if (is_plain || syscall(SYS_io_setup, BATCH_MAX, &b->aio) < 0)
+	if (!is_plain && syscall(SYS_io_setup, BATCH_MAX, &b->aio) < 0) {
+		log_info(NULL, "no io_setup(2) here: each read and write is a call", "errno=%d",
+			 errno);
 		b->aio = 0;
+	}
 	return b;
 }
 
@@ -126,8 +131,11 @@ submit(struct batch *b, struct batch_op *ops, size_t n)
 	taken = syscall(SYS_io_submit, b->aio, n, b->list);
 	if (taken < 0) {
 		/* Not of this kernel's or sandbox's, whatever io_setup(2) said. */
-		if (errno == ENOSYS || errno == EPERM || errno == EINVAL)
+		if (errno == ENOSYS || errno == EPERM || errno == EINVAL) {
+			log_info(NULL, "no io_submit(2) here: each read and write is a call",
+				 "errno=%d", errno);
 			end_aio(b);
+		}
 		return 0;
 	}
 	fetch(b, ops, taken);

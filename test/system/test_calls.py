@@ -78,6 +78,22 @@ def test_many_at_once_share_the_wait(tmp_path):
     assert not too_many, "calls a request: %r" % too_many
 
 
+@pytest.mark.parametrize("refused", ["io_setup", "io_submit"])
+def test_without_shared_calls_it_goes_on_and_says_so(tmp_path, refused):
+    with running(tmp_path, SERVICES, workers=1,
+                 environment={"LD_PRELOAD": CALLS, "CALLS_REFUSE": refused}) as stack:
+        clients = [stack.connect() for _ in range(8)]
+        for _ in range(3):
+            with stopped(stack.activator.pid):
+                for client in clients:
+                    client.request("GET", "/", "free")
+            for client in clients:
+                assert client.response()[0::2] == (200, b"hello\n")
+        for client in clients:
+            client.close()
+        assert stack.activator.text().count("no %s(2) here" % refused) == 1
+
+
 @pytest.mark.parametrize("batch", ["yes", "no"])
 def test_what_lies_there_together_shares_calls(tmp_path, batch):
     """While the activator is stopped everybody asks: it finds all of them at once."""
