@@ -453,7 +453,11 @@ on_timer(struct timeq_entry *e, int64_t now)
 	struct conn *c = container_of(e, struct conn, timer);
 
 	c->w->now = now;
-	if (now < limit(c) || io_is_due(&c->io)) {
+	if (io_settle(&c->io) < 0) {
+		lost(c);
+		return;
+	}
+	if (now < limit(c) || io_is_due(&c->io)) { /* due: it may_wait() for a later round */
 		conn_arm(c);
 		return;
 	}

@@ -2,7 +2,7 @@
 
 #include "common/clk.h"
 
-static void run(void *arg);
+static void on_time(void *arg);
 
 void
 timeq_init(struct timeq *q, struct loop *loop)
@@ -12,7 +12,7 @@ timeq_init(struct timeq *q, struct loop *loop)
 	*q = (struct timeq){.tick = clk_now() / TIMEQ_TICK};
 	for (i = 0; i < TIMEQ_SLOTS; i++)
 		list_init(&q->slots[i]);
-	loop_timer_init(&q->timer, loop, run, q);
+	loop_timer_init(&q->timer, loop, on_time, q);
 }
 
 void
@@ -110,11 +110,23 @@ run_slot(struct timeq *q, size_t slot, int64_t now)
 }
 
 static void
-run(void *arg)
+on_time(void *arg)
 {
 	struct timeq *q = arg;
-	int64_t now = clk_now(), last = now / TIMEQ_TICK - 1, tick;
 
+	q->is_time = true;
+}
+
+void
+timeq_run(struct timeq *q)
+{
+	int64_t now, last, tick;
+
+	if (!q->is_time)
+		return;
+	q->is_time = false;
+	now = clk_now();
+	last = now / TIMEQ_TICK - 1;
 	q->armed_tick = 0;
 	while ((tick = next_tick(q)) != 0 && tick <= last) {
 		q->tick = tick;

@@ -18,6 +18,7 @@ struct timeq {
 	int64_t tick;			 /* the last that was run */
 	int64_t armed_tick;		 /* what the timer is set for; 0: not set */
 	size_t n;
+	bool is_time; /* the timer has fired: timeq_run() is to come */
 	struct loop_timer timer;
 };
 
@@ -30,6 +31,10 @@ struct timeq_entry {
 
 void timeq_init(struct timeq *, struct loop *);
 void timeq_fini(struct timeq *); /* must be empty */
+
+/* At the end of each round of the loop, behind what came in it: who has its answer in the
+ * round in which its limit is over has it in time. */
+void timeq_run(struct timeq *);
 
 /* Call fn no later than one tick after at_ns, and perhaps earlier, if an earlier limit
  * was set before and has not fired: fn looks whether its time has come. */

@@ -146,6 +146,7 @@ on_tail(void *arg)
 	struct waiter *waiter;
 
 	io_round_turns(w->round);
+	timeq_run(&w->timeq);
 	if (!list_empty(&w->starved))
 		xfer_feed(w);
 	/* Last: what was granted in this round by itself has no mail to be announced by. */

@@ -1,0 +1,260 @@
+/* A client's connection on a worker of its own: what many sockets of a round read and send
+ * together takes nothing from what one by one have: no end of an answer, no time limit. */
+#include "test/unit/unit.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "activator/plane.h"
+#include "common/clk.h"
+
+#define ROUNDS 20 /* in which all that can move has moved */
+
+struct world {
+	struct settings *settings;
+	struct activator_conf conf;
+	struct bounds bounds;
+	struct loop *control;
+	struct worker *w;
+	struct revision *rev;
+	struct instance *inst;
+	struct addr inst_addr;
+	int listener, client, served; /* served: the instance's end */
+};
+
+static int64_t at_ns;
+
+static int64_t
+now(void)
+{
+	return at_ns;
+}
+
+static void
+on_instance(struct instance *inst, void *arg)
+{
+	(void)arg;
+	instance_unref(&inst);
+}
+
+static void
+on_drained(struct worker *w, void *arg)
+{
+	(void)w;
+	(void)arg;
+}
+
+static void
+on_demand(struct loop_mail *mail)
+{
+	struct revision *rev = revision_demand_taken(mail);
+
+	revision_unref(&rev);
+}
+
+static struct revision *
+find_revision(void *ctx, const char *name)
+{
+	struct world *t = ctx;
+
+	if (t->rev == NULL)
+		t->rev = revision_new(name, 1, t->control, on_demand);
+	return revision_ref(t->rev);
+}
+
+/* One service, "s", with the limits of the conf file, of one instance. */
+static void
+make_routes(struct world *t)
+{
+	static char name[] = "s", revision[] = "s/v1", *host = name;
+	const struct route_source source = {.find = find_revision, .ctx = t};
+	struct msg_revision rev = {.limits = t->conf.limits, .instances.revision = revision};
+	struct msg_service service = {
+		.name = name, .hosts = {.v = &host, .n = 1}, .revisions = &rev, .revisions_n = 1};
+	struct routes *routes = routes_new(&service, 1, &source);
+	struct instance_set *set;
+
+	worker_post_routes(t->w, routes);
+	routes_unref(&routes);
+	t->inst = instance_new(t->rev, "i-0", &t->inst_addr);
+	instance_open_slots(t->inst, SLOTS_UNREADY);
+	set = instance_set_new(&t->inst, 1);
+	worker_post_set(t->w, t->rev, set);
+	revision_publish(t->rev, set, &(struct revision_wish){.wanted = 1});
+}
+
+static struct world *
+make(const char *text)
+{
+	static const struct worker_ops ops = {
+		.on_refused = on_instance, .on_drained = on_drained, .on_shed = on_instance};
+	struct world *t = xcalloc(1, sizeof *t);
+	struct settings_errors errors;
+	struct err e;
+
+	at_ns = CLK_S;
+	t->settings = settings_load_bytes("t.conf", text, strlen(text), &errors);
+	assert_non_null(t->settings);
+	t->conf = t->settings->activator;
+	t->conf.listen.n = 0;
+	t->bounds = (struct bounds){.max_connections = 100,
+				    .max_sockets = 100,
+				    .max_parked = 10,
+				    .max_parked_bytes = 1 << 20};
+	t->control = loop_new(&e);
+	t->w = worker_new(0, 1, &t->conf, &t->bounds, t->control, &ops, NULL, &e);
+	assert_non_null(t->w);
+	inbox_set_current(&t->w->inbox);
+	t->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	assert_int_equal(addr_set(&t->inst_addr, "127.0.0.1", 0, NULL), 0);
+	assert_int_equal(bind(t->listener, (struct sockaddr *)&t->inst_addr.ss, t->inst_addr.len),
+			 0);
+	assert_int_equal(listen(t->listener, 10), 0);
+	assert_int_equal(
+		getsockname(t->listener, (struct sockaddr *)&t->inst_addr.ss, &t->inst_addr.len),
+		0);
+	make_routes(t);
+	t->client = t->served = -1;
+	return t;
+}
+
+static void
+rounds(struct world *t)
+{
+	int i;
+
+	for (i = 0; i < ROUNDS; i++) {
+		loop_once(t->w->loop, true);
+		loop_once(t->control, true);
+		if (t->served < 0)
+			t->served = accept4(t->listener, NULL, NULL, SOCK_NONBLOCK);
+	}
+}
+
+/* Time has passed, and the timer fires in the next round. */
+static void
+pass_time(struct world *t, int64_t ns)
+{
+	at_ns += ns;
+	event_active(&t->w->timeq.timer.ev, EV_TIMEOUT, 1);
+}
+
+static void
+end(struct world **tp)
+{
+	struct world *t = *tp;
+
+	*tp = NULL;
+	close(t->client);
+	close(t->served);
+	close(t->listener);
+	rounds(t);
+	assert_int_equal(t->w->conns.n, 0);
+	worker_free(&t->w);
+	inbox_set_current(NULL);
+	loop_once(t->control, true);
+	revision_publish(t->rev, instance_set_new(NULL, 0), &(struct revision_wish){.wanted = 0});
+	instance_unref(&t->inst);
+	revision_unref(&t->rev);
+	loop_free(&t->control);
+	settings_free(&t->settings);
+	free(t);
+}
+
+static struct conn *
+connect_client(struct world *t)
+{
+	struct addr peer = t->inst_addr;
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	t->client = fds[0];
+	conn_open(t->w, fds[1], &peer);
+	return container_of(list_first(&t->w->conns), struct conn, node);
+}
+
+static void
+say(int fd, const char *text)
+{
+	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+/* All that there is to be read; *is_eof: and then the end.  text: the last of it. */
+static size_t
+hear(int fd, char *text, size_t size, bool *is_eof)
+{
+	size_t n = 0;
+	ssize_t got;
+
+	text[0] = '\0';
+	while ((got = recv(fd, text, size - 1, 0)) > 0) {
+		text[got] = '\0';
+		n += (size_t)got;
+	}
+	*is_eof = got == 0;
+	return n;
+}
+
+static const char response[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+/* Something comes in each round, that in which its limit is looked at among them. */
+static void
+an_upload_that_never_pauses_has_its_limit(void **state)
+{
+	struct world *t = make("activator { request_timeout = 1s }");
+	struct conn *c = connect_client(t);
+	char text[512];
+	bool is_eof;
+	int i;
+
+	(void)state;
+	say(t->client, "POST / HTTP/1.1\r\nHost: s\r\nContent-Length: 1000000\r\n\r\n");
+	rounds(t);
+	for (i = 0; i < 15; i++) {
+		say(t->client, "x");
+		if (io_is_open(&c->io))
+			event_active(&c->io.ev, EV_READ, 1); /* before the timer, as epoll's are */
+		pass_time(t, CLK_S / 10);
+		loop_once(t->w->loop, true);
+	}
+	hear(t->client, text, sizeof text, &is_eof);
+	assert_memory_equal(text, "HTTP/1.1 504", 12);
+	end(&t);
+}
+
+/* It has come: that a limit is looked at before it is no reason to refuse. */
+static void
+a_response_comes_before_its_limit(void **state)
+{
+	struct world *t = make("activator { response_timeout = 1s }");
+	char text[512];
+	bool is_eof;
+
+	(void)state;
+	connect_client(t);
+	say(t->client, "GET / HTTP/1.1\r\nHost: s\r\n\r\n");
+	rounds(t);
+	assert_true(t->served >= 0);
+	say(t->served, response);
+	pass_time(t, 2 * CLK_S);
+	rounds(t);
+	hear(t->client, text, sizeof text, &is_eof);
+	assert_memory_equal(text, "HTTP/1.1 200", 12);
+	end(&t);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_upload_that_never_pauses_has_its_limit),
+		cmocka_unit_test(a_response_comes_before_its_limit),
+	};
+
+	signal(SIGPIPE, SIG_IGN);
+	clk_replace(now);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
