@@ -100,7 +100,9 @@ conn_close(struct conn *c, bool abort)
 	CHECK(c->x.up == NULL && !c->x.is_counted && c->x.snap == NULL);
 	drop_input(c);
 	timeq_clear(&w->timeq, &c->timer);
-	io_close(&c->io, abort);
+	io_settle(&c->io);
+	/* What it has not taken of an answer is cut off, and that must be seen. */
+	io_close(&c->io, abort || io_is_blocked(&c->io));
 	if (list_linked(&c->unrouted))
 		list_remove(&w->unrouted, &c->unrouted);
 	list_remove(&w->conns, &c->node);
@@ -235,6 +237,11 @@ read_heads(struct conn *c)
 	const struct limits *limits = &c->w->conf->limits;
 	int turn = 0;
 
+	/* Nothing more is read, be it the client's end, before it has its answer. */
+	if ((c->in_n > 0 || c->io.can_read) && io_settle(&c->io) < 0) {
+		lost(c);
+		return;
+	}
 	c->is_pumping = true;
 	while (io_is_open(&c->io) && c->x.state == XFER_IDLE && !io_is_blocked(&c->io) &&
 	       turn++ < HEADS_A_TURN && fill(c, limits->max_head))

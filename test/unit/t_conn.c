@@ -2,6 +2,7 @@
  * together takes nothing from what one by one have: no end of an answer, no time limit. */
 #include "test/unit/unit.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,6 +177,25 @@ connect_client(struct world *t)
 	return container_of(list_first(&t->w->conns), struct conn, node);
 }
 
+/* The same with a connection that can be reset, and little room on its way. */
+static struct conn *
+connect_over_tcp(struct world *t)
+{
+	static const int small = 1;
+	struct addr peer = t->inst_addr;
+	int fd;
+
+	t->client = socket(AF_INET, SOCK_STREAM, 0);
+	setsockopt(t->client, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+	assert_int_equal(connect(t->client, (struct sockaddr *)&t->inst_addr.ss, t->inst_addr.len),
+			 0);
+	fd = accept4(t->listener, NULL, NULL, SOCK_NONBLOCK);
+	assert_true(fd >= 0);
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+	conn_open(t->w, fd, &peer);
+	return container_of(list_first(&t->w->conns), struct conn, node);
+}
+
 static void
 say(int fd, const char *text)
 {
@@ -199,6 +219,35 @@ hear(int fd, char *text, size_t size, bool *is_eof)
 }
 
 static const char response[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+/* It has said all that it will say, and reads slowly. */
+static void
+an_end_waits_for_the_answer(void **state)
+{
+	struct world *t = make("activator { half_close = yes }");
+	struct conn *c = connect_client(t);
+	char text[512];
+	bool is_eof;
+	size_t n = 0, heard;
+
+	(void)state;
+	say(t->client, "GET / HTTP/1.1\r\nHost: s\r\n\r\n");
+	assert_int_equal(shutdown(t->client, SHUT_WR), 0);
+	rounds(t);
+	assert_true(t->served >= 0);
+	while (send(c->io.fd, "x", 1, MSG_NOSIGNAL) == 1) /* no room is left */
+		n++;
+	say(t->served, response);
+	rounds(t);
+	heard = hear(t->client, text, sizeof text, &is_eof);
+	assert_int_equal(heard, n);
+	assert_false(is_eof);
+	rounds(t);
+	assert_true(hear(t->client, text, sizeof text, &is_eof) > 0);
+	assert_string_equal(strstr(text, "\r\n\r\n"), "\r\n\r\nhello");
+	assert_true(is_eof);
+	end(&t);
+}
 
 /* Something comes in each round, that in which its limit is looked at among them. */
 static void
@@ -246,12 +295,41 @@ a_response_comes_before_its_limit(void **state)
 	end(&t);
 }
 
+/* Its rest is dropped when body_timeout is over: not behind a clean end. */
+static void
+what_is_not_taken_is_cut_off(void **state)
+{
+	struct world *t = make("activator { body_timeout = 1s }");
+	struct conn *c = connect_over_tcp(t);
+	char text[512];
+	bool is_eof;
+
+	(void)state;
+	say(t->client, "GET / HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\r\n");
+	rounds(t);
+	assert_true(t->served >= 0);
+	while (send(c->io.fd, "x", 1, MSG_NOSIGNAL) == 1)
+		;
+	say(t->served, response);
+	rounds(t);
+	assert_true(io_is_blocked(&c->io));
+	pass_time(t, 3 * CLK_S);
+	rounds(t);
+	assert_int_equal(t->w->conns.n, 0);
+	hear(t->client, text, sizeof text, &is_eof);
+	assert_false(is_eof);
+	assert_int_equal(errno, ECONNRESET);
+	end(&t);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_end_waits_for_the_answer),
 		cmocka_unit_test(an_upload_that_never_pauses_has_its_limit),
 		cmocka_unit_test(a_response_comes_before_its_limit),
+		cmocka_unit_test(what_is_not_taken_is_cut_off),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
