@@ -15,8 +15,8 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	struct io *io = arg;
 
 	(void)fd;
-	if (what & (EV_READ | EV_CLOSED))
-		io->can_read = true;
+	if (what & (EV_READ | EV_CLOSED)) /* what was read ahead is no more all that there is */
+		io->can_read = io->is_ahead_full = true;
 	if (what & EV_CLOSED)
 		io->is_hup = true;
 	if (what & EV_WRITE)
