@@ -3,10 +3,14 @@
 #include "test/unit/unit.h"
 
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "activator/batch.h"
@@ -531,6 +535,43 @@ one_that_fails_fails_alone(void **state)
 	batch_free(&b);
 }
 
+/* io_setup(2) is let through, io_submit(2) is not. */
+static void
+forbid_submit(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_submit, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EACCES),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog filter = {.len = sizeof code / sizeof *code, .filter = code};
+
+	CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+	CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0);
+}
+
+static void
+what_does_not_work_is_not_used(void **state)
+{
+	struct batch *b = batch_new(true);
+	int status;
+	pid_t pid;
+
+	(void)state;
+	assert_false(batch_is_one_call(b));
+	batch_free(&b);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		forbid_submit();
+		b = batch_new(false);
+		_exit(batch_is_one_call(b));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 int
 main(void)
 {
@@ -545,6 +586,7 @@ main(void)
 		cmocka_unit_test(order_is_kept),
 		cmocka_unit_test(what_does_not_go_is_told),
 		cmocka_unit_test(one_that_fails_fails_alone),
+		cmocka_unit_test(what_does_not_work_is_not_used),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
