@@ -322,6 +322,65 @@ what_is_not_taken_is_cut_off(void **state)
 	end(&t);
 }
 
+/* It has been put off: its limit is set when it turns out that it did not go. */
+static void
+an_answer_that_does_not_go_has_its_limit(void **state)
+{
+	struct world *t = make("activator { body_timeout = 1s idle_timeout = 1m head_timeout = 1m "
+			       "connect_timeout = 1m response_timeout = 1m }");
+	struct conn *c = connect_client(t);
+
+	(void)state;
+	say(t->client, "GET / HTTP/1.1\r\nHost: s\r\n\r\n");
+	rounds(t);
+	assert_true(t->served >= 0);
+	while (send(c->io.fd, "x", 1, MSG_NOSIGNAL) == 1)
+		;
+	say(t->served, response);
+	rounds(t);
+	assert_true(io_is_blocked(&c->io));
+	assert_int_equal(c->x.state, XFER_IDLE);
+	pass_time(t, 2 * CLK_S);
+	rounds(t);
+	assert_int_equal(t->w->conns.n, 0);
+	end(&t);
+}
+
+/* Nothing of it was processed, so that it goes to a connection of its own, POST or not. */
+static void
+a_head_that_does_not_go_is_sent_again(void **state)
+{
+	static const struct linger reset = {.l_onoff = 1};
+	struct world *t = make("");
+	char text[512];
+	bool is_eof;
+
+	(void)state;
+	connect_client(t);
+	say(t->client, "GET / HTTP/1.1\r\nHost: s\r\n\r\n");
+	rounds(t);
+	say(t->served, response);
+	rounds(t);
+	hear(t->client, text, sizeof text, &is_eof);
+	assert_memory_equal(text, "HTTP/1.1 200", 12);
+	say(t->client, "POST / HTTP/1.1\r\nHost: s\r\nContent-Length: 0\r\n\r\n");
+	event_base_loop(loop_base(t->w->loop), EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	io_round_turns(t->w->round);
+	setsockopt(t->served, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+	close(t->served);
+	t->served = -1;
+	assert_true(io_round_send(t->w->round));
+	rounds(t);
+	assert_true(t->served >= 0);
+	hear(t->served, text, sizeof text, &is_eof);
+	assert_memory_equal(text, "POST / HTTP/1.1", 15);
+	say(t->served, response);
+	rounds(t);
+	hear(t->client, text, sizeof text, &is_eof);
+	assert_memory_equal(text, "HTTP/1.1 200", 12);
+	end(&t);
+}
+
 int
 main(void)
 {
@@ -330,6 +389,8 @@ main(void)
 		cmocka_unit_test(an_upload_that_never_pauses_has_its_limit),
 		cmocka_unit_test(a_response_comes_before_its_limit),
 		cmocka_unit_test(what_is_not_taken_is_cut_off),
+		cmocka_unit_test(an_answer_that_does_not_go_has_its_limit),
+		cmocka_unit_test(a_head_that_does_not_go_is_sent_again),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
