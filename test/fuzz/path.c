@@ -215,11 +215,8 @@ send_at_once(int fd)
 static void
 peer_open(struct peer *p, int fd)
 {
-	static const int small = 8192; /* so that what is not read soon stands still */
-
 	*p = (struct peer){.fd = fd};
 	send_at_once(fd);
-	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
 	strbuf_init(&p->sent, 0);
 	strbuf_init(&p->got, 0);
 }
@@ -286,15 +283,16 @@ static void
 client_open(struct peer *p)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), other;
-	static const int small = 8192;
+	static const int least = 1; /* so that what is small may find no room, too */
 	struct addr peer = {.len = sizeof peer.ss};
 
 	CHECK(fd >= 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &least, sizeof least);
 	if (connect(fd, (struct sockaddr *)&world.client_addr.ss, world.client_addr.len) < 0)
 		CHECK(errno == EINPROGRESS);
 	other = accept4(world.client_port, (struct sockaddr *)&peer.ss, &peer.len, SOCK_NONBLOCK);
 	CHECK(other >= 0);
-	setsockopt(other, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+	setsockopt(other, SOL_SOCKET, SO_SNDBUF, &least, sizeof least);
 	send_at_once(other);
 	peer_open(p, fd);
 	conn_open(world.w, other, &peer);
@@ -303,11 +301,14 @@ client_open(struct peer *p)
 static void
 accept_instances(void)
 {
+	static const int small = 8192; /* so that what is not read soon stands still */
 	int fd;
 
 	while (peers_n < PEERS &&
-	       (fd = accept4(world.instance_port, NULL, NULL, SOCK_NONBLOCK)) >= 0)
+	       (fd = accept4(world.instance_port, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
 		peer_open(&peers[peers_n++], fd);
+	}
 }
 
 /* Until nothing moves. */
@@ -317,7 +318,7 @@ settle(void)
 	int quiet = 0, round;
 	size_t i;
 
-	for (round = 0; round < 500 && quiet < 3; round++) {
+	for (round = 0; round < 500 && quiet < 2; round++) {
 		bool has_moved = false;
 
 		for (i = 0; i < CLIENTS; i++)
