@@ -297,6 +297,8 @@ on_connecting(struct upstream *u)
 	}
 	u->state = UPSTREAM_BUSY;
 	xfer_connected(u->conn);
+	if (u->io.can_read) /* an answer in the same event: no other will tell of it */
+		io_yield(&u->io);
 }
 
 static void

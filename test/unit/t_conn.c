@@ -381,6 +381,29 @@ a_head_that_does_not_go_is_sent_again(void **state)
 	end(&t);
 }
 
+/* As one does that has too many connections: in the event of the connect itself. */
+static void
+an_instance_may_answer_first(void **state)
+{
+	struct world *t = make("");
+	char text[512];
+	bool is_eof;
+
+	(void)state;
+	rounds(t);
+	connect_client(t);
+	say(t->client, "GET / HTTP/1.1\r\nHost: s\r\n\r\n");
+	while (t->served < 0) {
+		loop_once(t->w->loop, true);
+		t->served = accept4(t->listener, NULL, NULL, SOCK_NONBLOCK);
+	}
+	say(t->served, response);
+	rounds(t);
+	hear(t->client, text, sizeof text, &is_eof);
+	assert_memory_equal(text, "HTTP/1.1 200", 12);
+	end(&t);
+}
+
 int
 main(void)
 {
@@ -391,6 +414,7 @@ main(void)
 		cmocka_unit_test(what_is_not_taken_is_cut_off),
 		cmocka_unit_test(an_answer_that_does_not_go_has_its_limit),
 		cmocka_unit_test(a_head_that_does_not_go_is_sent_again),
+		cmocka_unit_test(an_instance_may_answer_first),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
