@@ -62,6 +62,16 @@ run_one(struct batch_op *op)
 		op->done = -errno;
 }
 
+static void
+note(struct batch_op *ops, const struct io_event *e)
+{
+	struct batch_op *op = &ops[e->data];
+
+	op->done = (ssize_t)e->res;
+	if (op->done == -EINTR)
+		run_one(op);
+}
+
 /* Results, as far as they can be had without another system call. */
 static long
 fetch_mapped(struct batch *b, struct batch_op *ops)
@@ -77,7 +87,7 @@ fetch_mapped(struct batch *b, struct batch_op *ops)
 	head = atomic_load_explicit(&ring->head, memory_order_relaxed);
 	tail = atomic_load_explicit(&ring->tail, memory_order_acquire);
 	for (; head != tail; head = head + 1 == ring->nr ? 0 : head + 1, n++)
-		ops[ring->events[head].data].done = (ssize_t)ring->events[head].res;
+		note(ops, &ring->events[head]);
 	atomic_store_explicit(&ring->head, head, memory_order_release);
 	return n;
 }
@@ -92,7 +102,7 @@ fetch(struct batch *b, struct batch_op *ops, long taken)
 
 		CHECK(n >= 0 || errno == EINTR);
 		for (i = 0; i < n; i++)
-			ops[b->events[i].data].done = (ssize_t)b->events[i].res;
+			note(ops, &b->events[i]);
 		taken -= MAX(n, 0);
 	}
 }
@@ -169,7 +179,4 @@ batch_run(struct batch *b, struct batch_op *ops, size_t n)
 		i = submit(b, ops, n);
 	for (; i < n; i++)
 		run_one(&ops[i]);
-	for (i = 0; i < n; i++)
-		if (ops[i].done == -EINTR)
-			run_one(&ops[i]);
 }

@@ -57,25 +57,22 @@ field_is(const char *a, size_t n, const char *lower)
 	return strlen(lower) == n && strncasecmp(a, lower, n) == 0;
 }
 
-/* By length, since most fields of most requests are none of ours and are told so by
- * length and first letter alone.  Filled before main(), constant ever after. */
-#define LENGTHS 32
-static uint8_t by_length[LENGTHS][8]; /* places in `known`, and 1 */
-static uint32_t letters[LENGTHS];     /* bit: first letter - 'a' */
+/* By length and first letter: most fields of most requests are none of ours, and are told
+ * so by these alone.  Filled before main(), constant ever after. */
+#define LENGTHS 25			/* of the names, and 1 */
+static uint8_t firsts[LENGTHS][26];	/* a place in `known`, and 1; 0: there is none */
+static uint8_t nexts[ARRAY_LEN(known)]; /* of the same length and first letter, likewise */
 
 __attribute__((constructor)) static void
 fill_tables(void)
 {
-	size_t i, j;
+	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(known); i++) {
-		size_t n = strlen(known[i].name);
+		uint8_t *first = &firsts[strlen(known[i].name)][known[i].name[0] - 'a'];
 
-		letters[n] |= UINT32_C(1) << (known[i].name[0] - 'a');
-		for (j = 0; by_length[n][j] != 0; j++)
-			;
-		CHECK(j < ARRAY_LEN(by_length[0]) - 1);
-		by_length[n][j] = (uint8_t)(i + 1);
+		nexts[i] = *first;
+		*first = (uint8_t)(i + 1);
 	}
 }
 
@@ -101,21 +98,64 @@ is_alias(const char *name, size_t n, const struct known *k)
 	return true;
 }
 
+static uint64_t
+eight_differ(const char *name, const char *known_name)
+{
+	uint64_t a, b;
+
+	memcpy(&a, name, 8);
+	memcpy(&b, known_name, 8);
+	return (a | UINT64_C(0x2020202020202020)) ^ b;
+}
+
+static uint32_t
+four_differ(const char *name, const char *known_name)
+{
+	uint32_t a, b;
+
+	memcpy(&a, name, 4);
+	memcpy(&b, known_name, 4);
+	return (a | UINT32_C(0x20202020)) ^ b;
+}
+
+/* Is it that one, letters in either case?  A token has no other byte that 32 turns into one
+ * of those of the table.  Nearly every field is asked: in pieces, which overlap. */
+static bool
+is_name(const char *name, const char *known_name, size_t n)
+{
+	size_t i;
+
+	_Static_assert(LENGTHS <= 25, "three pieces of eight are all");
+	if (n >= 8)
+		return (eight_differ(name, known_name) |
+			eight_differ(name + n - 8, known_name + n - 8) |
+			eight_differ(name + MIN(n - 8, (size_t)8),
+				     known_name + MIN(n - 8, (size_t)8))) == 0;
+	if (n >= 4)
+		return (four_differ(name, known_name) |
+			four_differ(name + n - 4, known_name + n - 4)) == 0;
+	for (i = 0; i < n; i++)
+		if ((name[i] | 32) != known_name[i])
+			return false;
+	return true;
+}
+
 enum field_id
 field_id(const char *name, size_t n)
 {
 	unsigned first = ((unsigned char)name[0] | 32u) - 'a';
-	const uint8_t *at;
+	unsigned at;
 
-	if (n >= LENGTHS || first > 25 || (letters[n] >> first & 1) == 0)
+	if (n >= LENGTHS || first > 25)
 		return FIELD_OTHER;
-	for (at = by_length[n]; *at != 0; at++)
-		if ((unsigned char)known[*at - 1].name[0] == first + 'a') {
-			if (strncasecmp(name, known[*at - 1].name, n) == 0)
-				return known[*at - 1].id;
-			if (is_alias(name, n, &known[*at - 1]))
-				return FIELD_ALIAS;
-		}
+	for (at = firsts[n][first]; at != 0; at = nexts[at - 1]) {
+		const struct known *k = &known[at - 1];
+
+		if (is_name(name, k->name, n))
+			return k->id;
+		if (is_alias(name, n, k))
+			return FIELD_ALIAS;
+	}
 	return FIELD_OTHER;
 }
 

@@ -119,11 +119,11 @@ fetch(struct io_round *r)
 		return;
 	keep_ahead(r);
 	for (i = 0; i < n; i++)
-		r->ops[i] = (struct batch_op){
+		r->reads[i] = (struct batch_op){
 			.fd = r->joined[i]->fd, .data = r->ahead + i * IO_AHEAD, .n = IO_AHEAD};
-	batch_run(r->batch, r->ops, n);
+	batch_run(r->batch, r->reads, n);
 	for (i = 0; i < n; i++)
-		give_ahead(r, i, &r->ops[i]);
+		give_ahead(r, i, &r->reads[i]);
 	r->ahead_n = n;
 }
 
@@ -202,78 +202,75 @@ int
 io_send(struct io *io, const struct iovec *iov, int n)
 {
 	struct io_round *r = io->round;
-	struct send *s = &r->sends[r->sends_n];
 	size_t size = io_vec_size(iov, n);
 	char *to;
 
 	if (!may_put_off(io, size))
 		return io_write(io, iov, n);
 	to = r->sends_data + r->sends_data_n;
-	*s = (struct send){.io = io, .data = to, .n = size};
-	for (; n > 0; iov++, n--) {
-		memcpy(to, iov->iov_base, iov->iov_len);
-		to += iov->iov_len;
-	}
-	r->sends_data_n += size;
-	r->sends_n++;
+	r->sends[r->sends_n] = (struct batch_op){
+		.fd = io->fd, .is_write = true, .data = to, .n = size};
+	r->send_of[r->sends_n++] = io;
 	io->send_at = (uint8_t)r->sends_n;
+	r->sends_data_n += size;
+	for (; n > 0; iov++, n--)
+		to = mempcpy(to, iov->iov_base, iov->iov_len);
 	return 0;
 }
 
 int
 io_settle(struct io *io)
 {
-	struct send *s;
+	struct io_round *r = io->round;
+	struct batch_op *op;
 
 	if (io->send_at == 0)
 		return 0;
-	s = &io->round->sends[io->send_at - 1];
-	s->io = NULL;
+	op = &r->sends[io->send_at - 1];
+	r->send_of[io->send_at - 1] = NULL;
+	r->settled_n++;
 	io->send_at = 0;
-	return io_write(io, &(struct iovec){.iov_base = s->data, .iov_len = s->n}, 1);
+	return io_write(io, &(struct iovec){.iov_base = op->data, .iov_len = op->n}, 1);
 }
 
-/* In the order in which they were put off.  Returns how many there are. */
-static size_t
-take_sends(struct io_round *r)
+/* Those that have gone already leave no gaps. */
+static void
+close_gaps(struct io_round *r)
 {
 	size_t i, n = 0;
 
-	for (i = 0; i < r->sends_n; i++) {
-		struct io *io = r->sends[i].io;
-
-		if (io == NULL)
-			continue;
-		io->send_at = 0; /* its result is to come */
-		r->ops[n] = (struct batch_op){.fd = io->fd,
-					      .is_write = true,
-					      .data = r->sends[i].data,
-					      .n = r->sends[i].n};
-		r->sends[n++] = r->sends[i];
-	}
-	return n;
+	for (i = 0; i < r->sends_n; i++)
+		if (r->send_of[i] != NULL) {
+			r->sends[n] = r->sends[i];
+			r->send_of[n++] = r->send_of[i];
+		}
+	r->sends_n = n;
+	r->settled_n = 0;
 }
 
-/* What a short write has left waits for room.  Returns what is to be told of. */
+/* What a short write has left waits for room.  Those to be told of it, or of an error, are
+ * the first then; returns how many they are. */
 static size_t
-keep_rests(struct io_round *r, size_t n)
+keep_rests(struct io_round *r)
 {
 	size_t i, told_n = 0;
 
-	for (i = 0; i < n; i++) {
-		struct batch_op *op = &r->ops[i];
-		struct iovec iov = {.iov_base = op->data, .iov_len = op->n};
+	for (i = 0; i < r->sends_n; i++) {
+		struct batch_op *op = &r->sends[i];
+		struct io *io = r->send_of[i];
 
-		if (op->done == -EAGAIN)
-			op->done = 0;
+		io->send_at = 0;
 		if (op->done == (ssize_t)op->n)
 			continue;
+		if (op->done == -EAGAIN)
+			op->done = 0;
 		if (op->done >= 0) {
-			r->sends[i].io->can_write = false;
-			io_keep(r->sends[i].io, &iov, 1, (size_t)op->done);
+			io->can_write = false;
+			io_keep(io, &(struct iovec){.iov_base = op->data, .iov_len = op->n}, 1,
+				(size_t)op->done);
 		}
-		r->sends[told_n] = r->sends[i];
-		r->ops[told_n++] = *op;
+		r->sends[told_n] = *op;
+		r->send_of[told_n++] = io;
 	}
 	return told_n;
 }
@@ -285,13 +282,14 @@ io_round_send(struct io_round *r)
 
 	if (r->sends_n == 0)
 		return false;
-	n = take_sends(r);
-	batch_run(r->batch, r->ops, n);
-	n = keep_rests(r, n);
+	if (r->settled_n > 0)
+		close_gaps(r);
+	batch_run(r->batch, r->sends, r->sends_n);
+	n = keep_rests(r);
 	r->is_sending = true;
 	for (i = 0; i < n; i++) {
-		const struct batch_op *op = &r->ops[i];
-		struct io *io = r->sends[i].io;
+		const struct batch_op *op = &r->sends[i];
+		struct io *io = r->send_of[i];
 
 		if (io_is_open(io)) /* who was told before may have closed it */
 			io->ops->on_unsent(io, op->data, op->n, op->done < 0 ? (int)-op->done : 0);

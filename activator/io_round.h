@@ -8,13 +8,6 @@
 #define SEND_MOST 2048			/* bytes that are put off at a time */
 #define SENDS_BYTES ((size_t)128 << 10) /* and in a round */
 
-/* Put off by io_send(). */
-struct send {
-	struct io *io; /* NULL: it has gone already */
-	char *data;    /* in the round's sends_data */
-	size_t n;
-};
-
 struct io_round {
 	struct loop *loop;
 	struct batch *batch;
@@ -26,12 +19,14 @@ struct io_round {
 	char *ahead;
 	struct io *ahead_of[BATCH_MAX];
 	size_t ahead_n;
-	struct send sends[BATCH_MAX];
-	size_t sends_n;
-	char *sends_data; /* SENDS_BYTES */
+	/* Put off by io_send(), and whose that is; NULL: it has gone already. */
+	struct batch_op sends[BATCH_MAX];
+	struct io *send_of[BATCH_MAX];
+	size_t sends_n, settled_n;
+	char *sends_data; /* SENDS_BYTES, where their bytes lie */
 	size_t sends_data_n;
 	bool is_sending; /* io_round_send() runs: nothing is put off */
-	struct batch_op ops[BATCH_MAX];
+	struct batch_op reads[BATCH_MAX];
 };
 
 void io_round_add(struct io *);	  /* it is ready */

@@ -1,0 +1,98 @@
+/* fields: names are told in either case, to the last byte. */
+#include "test/unit/unit.h"
+
+#include <ctype.h>
+
+#include "activator/fields.h"
+
+/* Of each length there is. */
+static const struct {
+	const char *name;
+	enum field_id id;
+} names[] = {
+	{"te", FIELD_TE},
+	{"via", FIELD_VIA},
+	{"date", FIELD_DATE},
+	{"host", FIELD_HOST},
+	{"expect", FIELD_EXPECT},
+	{"trailer", FIELD_TRAILER},
+	{"upgrade", FIELD_UPGRADE},
+	{"if-match", FIELD_NOT_IN_TRAILERS},
+	{"if-range", FIELD_NOT_IN_TRAILERS},
+	{"forwarded", FIELD_FORWARDED},
+	{"connection", FIELD_CONNECTION},
+	{"keep-alive", FIELD_KEEP_ALIVE},
+	{"max-forwards", FIELD_MAX_FORWARDS},
+	{"content-length", FIELD_CONTENT_LENGTH},
+	{"x-forwarded-for", FIELD_X_FORWARDED_FOR},
+	{"x-forwarded-host", FIELD_X_FORWARDED_HOST},
+	{"x-forwarded-proto", FIELD_X_FORWARDED_PROTO},
+	{"transfer-encoding", FIELD_TRANSFER_ENCODING},
+	{"proxy-authenticate", FIELD_NOT_IN_TRAILERS},
+	{"proxy-authorization", FIELD_NOT_IN_TRAILERS},
+};
+
+static void
+a_name_is_told_in_either_case(void **state)
+{
+	size_t i, k, mask;
+
+	(void)state;
+	for (i = 0; i < sizeof names / sizeof *names; i++) {
+		size_t n = strlen(names[i].name);
+		char name[32];
+
+		for (mask = 0; mask < 4; mask++) {
+			for (k = 0; k < n; k++)
+				name[k] = (char)((mask >> (k & 1) & 1) != 0
+							 ? toupper(names[i].name[k])
+							 : names[i].name[k]);
+			assert_int_equal(field_id(name, n), names[i].id);
+		}
+	}
+}
+
+/* Nor with a byte more or less. */
+static void
+a_name_with_another_byte_is_none(void **state)
+{
+	static const char others[] = "!#$%&'*+.^`|~0189q";
+	size_t i, k, m;
+
+	(void)state;
+	for (i = 0; i < sizeof names / sizeof *names; i++) {
+		size_t n = strlen(names[i].name);
+		char name[32];
+
+		snprintf(name, sizeof name, "%sx", names[i].name);
+		assert_int_equal(field_id(name, n + 1), FIELD_OTHER);
+		assert_int_not_equal(field_id(name, n - 1), names[i].id);
+		for (k = 0; k < n; k++)
+			for (m = 0; others[m] != '\0'; m++) {
+				memcpy(name, names[i].name, n);
+				name[k] = others[m];
+				assert_int_equal(field_id(name, n), FIELD_OTHER);
+			}
+	}
+}
+
+static void
+an_underscore_is_an_alias(void **state)
+{
+	(void)state;
+	assert_int_equal(field_id("Content_Length", 14), FIELD_ALIAS);
+	assert_int_equal(field_id("x_forwarded-FOR", 15), FIELD_ALIAS);
+	assert_int_equal(field_id("if_match", 8), FIELD_OTHER);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_name_is_told_in_either_case),
+		cmocka_unit_test(a_name_with_another_byte_is_none),
+		cmocka_unit_test(an_underscore_is_an_alias),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
