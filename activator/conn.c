@@ -316,9 +316,7 @@ conn_next(struct conn *c)
 	drop_input(c);
 	c->since_ns = c->w->now;
 	conn_arm(c);
-	if (io_settle(&c->io) < 0)
-		conn_close(c, false);
-	else if (!io_is_blocked(&c->io) && !may_linger)
+	if (io_settle(&c->io) < 0 || (!io_is_blocked(&c->io) && !may_linger))
 		conn_close(c, false);
 	else
 		linger(c);
