@@ -218,6 +218,26 @@ hear(int fd, char *text, size_t size, bool *is_eof)
 	return n;
 }
 
+/* The client asks, and the instance has it. */
+static void
+ask(struct world *t, const char *request)
+{
+	say(t->client, request);
+	rounds(t);
+	assert_true(t->served >= 0);
+}
+
+/* What the kernel holds of what goes to a peer: all of it.  Returns the bytes it took. */
+static size_t
+leave_no_room(int fd)
+{
+	size_t n = 0;
+
+	while (send(fd, "x", 1, MSG_NOSIGNAL) == 1)
+		n++;
+	return n;
+}
+
 static const char response[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
 /* It has said all that it will say, and reads slowly. */
@@ -228,15 +248,14 @@ an_end_waits_for_the_answer(void **state)
 	struct conn *c = connect_client(t);
 	char text[512];
 	bool is_eof;
-	size_t n = 0, heard;
+	size_t n, heard;
 
 	(void)state;
 	say(t->client, "GET / HTTP/1.1\r\nHost: s\r\n\r\n");
 	assert_int_equal(shutdown(t->client, SHUT_WR), 0);
 	rounds(t);
 	assert_true(t->served >= 0);
-	while (send(c->io.fd, "x", 1, MSG_NOSIGNAL) == 1) /* no room is left */
-		n++;
+	n = leave_no_room(c->io.fd);
 	say(t->served, response);
 	rounds(t);
 	heard = hear(t->client, text, sizeof text, &is_eof);
@@ -284,9 +303,7 @@ a_response_comes_before_its_limit(void **state)
 
 	(void)state;
 	connect_client(t);
-	say(t->client, "GET / HTTP/1.1\r\nHost: s\r\n\r\n");
-	rounds(t);
-	assert_true(t->served >= 0);
+	ask(t, "GET / HTTP/1.1\r\nHost: s\r\n\r\n");
 	say(t->served, response);
 	pass_time(t, 2 * CLK_S);
 	rounds(t);
@@ -305,11 +322,8 @@ what_is_not_taken_is_cut_off(void **state)
 	bool is_eof;
 
 	(void)state;
-	say(t->client, "GET / HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\r\n");
-	rounds(t);
-	assert_true(t->served >= 0);
-	while (send(c->io.fd, "x", 1, MSG_NOSIGNAL) == 1)
-		;
+	ask(t, "GET / HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\r\n");
+	leave_no_room(c->io.fd);
 	say(t->served, response);
 	rounds(t);
 	assert_true(io_is_blocked(&c->io));
@@ -331,11 +345,8 @@ an_answer_that_does_not_go_has_its_limit(void **state)
 	struct conn *c = connect_client(t);
 
 	(void)state;
-	say(t->client, "GET / HTTP/1.1\r\nHost: s\r\n\r\n");
-	rounds(t);
-	assert_true(t->served >= 0);
-	while (send(c->io.fd, "x", 1, MSG_NOSIGNAL) == 1)
-		;
+	ask(t, "GET / HTTP/1.1\r\nHost: s\r\n\r\n");
+	leave_no_room(c->io.fd);
 	say(t->served, response);
 	rounds(t);
 	assert_true(io_is_blocked(&c->io));
@@ -357,8 +368,7 @@ a_head_that_does_not_go_is_sent_again(void **state)
 
 	(void)state;
 	connect_client(t);
-	say(t->client, "GET / HTTP/1.1\r\nHost: s\r\n\r\n");
-	rounds(t);
+	ask(t, "GET / HTTP/1.1\r\nHost: s\r\n\r\n");
 	say(t->served, response);
 	rounds(t);
 	hear(t->client, text, sizeof text, &is_eof);
