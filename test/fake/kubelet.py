@@ -73,6 +73,7 @@ class Pod:
         self.containers = [podstatus.Container(c["name"], c["image"]) for c in self.specs]
         self.processes, self.addresses, self.is_going = {}, [], False
         self.lock, self.told = asyncio.Lock(), None
+        kubelet.all.add(self)
         self.tasks = [asyncio.ensure_future(self.run())]
 
     # ---- what is told
@@ -139,6 +140,8 @@ class Pod:
         return env
 
     def start(self, i, addresses):
+        if self.is_going:  # its task may have lost the word that it is cancelled (wait_for)
+            return
         spec, container = self.specs[i], self.containers[i]
         env = self.environment(spec, addresses)
         argv = [re.sub(r"\$\((\w+)\)", lambda m: env.get(m[1], m[0]), a) for a in
@@ -242,6 +245,7 @@ class Pod:
         await self.kubelet.client.insist("DELETE", self.path, {
             "kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0,
             "preconditions": {"uid": self.uid}})
+        self.kubelet.all.discard(self)
         self.kubelet.note("gone", self.name)
 
     async def end_processes(self, grace_s):
@@ -263,6 +267,7 @@ class Kubelet:
         self.node, self.namespace, self.app = args.node, args.namespace, args.app
         self.client = Client(Kubeconfig(args.kubeconfig))
         self.network, self.pods, self.known = Network(), {}, {}
+        self.all = set()  # those that are deleted and not gone yet included
         self.log = open(args.log, "a", buffering=1) if args.log else None
         self.output = open(args.output, "ab") if args.output else subprocess.DEVNULL
 
@@ -331,11 +336,11 @@ class Kubelet:
         follower = asyncio.ensure_future(self.follow())
         await over.wait()
         follower.cancel()
-        for pod in self.pods.values():
+        for pod in self.all:
             pod.is_going = True
             for task in pod.tasks:
                 task.cancel()
-        await asyncio.gather(*(p.end_processes(1) for p in self.pods.values()))
+        await asyncio.gather(*(p.end_processes(1) for p in self.all))
 
 
 def main():

@@ -255,3 +255,31 @@ def test_it_dies_and_returns_with_what_it_had(tmp_path):
         assert [e["what"] for e in kube.kubelet_saw("term")] == []
         kube.scale("kept", 0)
         kube.wait_pods("kept", 0)
+
+
+def is_alive(pid):
+    try:
+        with open("/proc/%d/stat" % pid) as f:
+            return f.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@fake_only
+@pytest.mark.parametrize("last", ["scale up", "delete", "scale down"])
+def test_what_the_kubelet_started_ends_with_it(tmp_path, last):
+    """Also what is being started, or is on its way out, at that moment."""
+    with cluster(tmp_path) as kube:
+        kube.workload("hello", replicas=8, args=["--ignore-term"])
+        wait_until(lambda: len(kube.kubelet_saw("runs")) >= 8, what="pods")
+        if last == "scale up":
+            kube.scale("hello", 20)
+            wait_until(lambda: len(kube.kubelet_saw("runs")) > 8, what="the first of the others")
+        elif last == "delete":
+            for pod in kube.pods():
+                kube.delete("pods", pod["metadata"]["name"], gracePeriodSeconds=0)
+        else:
+            kube.scale("hello", 0)
+            wait_until(lambda: kube.kubelet_saw("term"), what="the first end")
+        kube.stop_kubelet()
+        assert not [e for e in kube.kubelet_saw("runs") if is_alive(e["process"])]
