@@ -152,6 +152,7 @@ is_of_use(struct batch *b)
 struct batch *
 batch_new(bool is_plain)
 {
+	static atomic_flag is_told = ATOMIC_FLAG_INIT;
 	struct batch *b = xcalloc(1, sizeof *b);
 	size_t i;
 
@@ -163,7 +164,7 @@ batch_new(bool is_plain)
 		b->aio = 0;
 	else if (!is_of_use(b))
 		end_aio(b);
-	if (b->aio == 0)
+	if (b->aio == 0 && !atomic_flag_test_and_set(&is_told)) /* one line for all workers */
 		log_info(NULL, "no Linux AIO here: each read and write is a call", "errno=%d",
 			 errno);
 	return b;

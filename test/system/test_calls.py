@@ -80,7 +80,7 @@ def test_many_at_once_share_the_wait(tmp_path):
 
 @pytest.mark.parametrize("refused", ["io_setup", "io_submit"])
 def test_without_shared_calls_it_goes_on_and_says_so(tmp_path, refused):
-    with running(tmp_path, SERVICES, workers=1,
+    with running(tmp_path, SERVICES, workers=2,
                  environment={"LD_PRELOAD": CALLS, "CALLS_REFUSE": refused}) as stack:
         clients = [stack.connect() for _ in range(8)]
         for _ in range(3):
