@@ -59,7 +59,7 @@ DEFINES = -DVERSION='"$(VERSION)"' -DSYSCONFDIR='"$(SYSCONFDIR)"'
 
 # ---- what there is
 # Objects live in $(B)/obj: the programs bear the names of their folders.
-objects = $(patsubst %.c,$(B)/obj/%.o,$(wildcard $(1)/*.c))
+objects = $(patsubst %.c,$(B)/obj/%.o,$(wildcard $(1)/*.c $(1)/*/*.c))
 OBJ_COMMON := $(call objects,common)
 OBJ_ACTIVATOR := $(call objects,activator)
 OBJ_AUTOSCALER := $(call objects,autoscaler)
@@ -249,7 +249,7 @@ install: $(B)/activator $(B)/autoscaler man ## install below $(DESTDIR)$(PREFIX)
 
 format: ## clang-format every C file in place
 	@.ci/deps $(PKG_FORMAT)
-	clang-format -i $(wildcard common/*.[ch] activator/*.[ch] autoscaler/*.[ch] test/*/*.[ch])
+	clang-format -i $(wildcard common/*.[ch] activator/*.[ch] activator/*/*.[ch] autoscaler/*.[ch] autoscaler/*/*.[ch] test/*/*.[ch])
 
 clean: ## remove build/
 	rm -rf build

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "activator/claim.h"
 #include "activator/metrics.h"
+#include "activator/net/claim.h"
 #include "activator/probe.h"
 #include "activator/scaler.h"
 #include "activator/status.h"

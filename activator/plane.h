@@ -18,12 +18,12 @@
 #ifndef ACTIVATOR_PLANE_H
 #define ACTIVATOR_PLANE_H
 
-#include "activator/chunked.h"
-#include "activator/h1.h"
-#include "activator/io.h"
+#include "activator/http/chunked.h"
+#include "activator/http/h1.h"
+#include "activator/http/request.h"
+#include "activator/http/response.h"
+#include "activator/net/io.h"
 #include "activator/outcome.h"
-#include "activator/request.h"
-#include "activator/response.h"
 #include "activator/revision.h"
 #include "activator/route.h"
 #include "activator/timeq.h"

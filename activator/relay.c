@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "activator/http/put.h"
 #include "activator/plane.h"
-#include "activator/put.h"
 #include "common/clk.h"
 
 #define SMALL 2048			/* copied behind a head rather than sent as a vector */

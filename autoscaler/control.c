@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "autoscaler/explain.h"
-#include "autoscaler/hub.h"
-#include "autoscaler/learned.h"
 #include "autoscaler/metrics.h"
+#include "autoscaler/reconcile/hub.h"
+#include "autoscaler/reconcile/learned.h"
 #include "autoscaler/reload.h"
 #include "common/admin.h"
 #include "common/clk.h"
@@ -20,7 +20,6 @@
 #define LOCK_NAME "autoscaler.lock"
 #define TICK CLK_S
 #define SAVE_EVERY (60 * CLK_S) /* what was learned */
-#define INSTANCES_PER_CORE 8	/* of driver process, where the file does not say */
 #define LEAVE_PATIENCE (2 * CLK_S)
 
 struct control {
@@ -125,16 +124,6 @@ tell_driver(struct driver *d, const struct reconcile_item *items, size_t n)
 	free(v);
 }
 
-uint32_t
-control_max_instances(const struct settings *s)
-{
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-
-	if (s->autoscaler.max_instances > 0 || s->autoscaler.driver != DRIVER_PROCESS)
-		return s->autoscaler.max_instances;
-	return (uint32_t)MAX(cores, 1) * INSTANCES_PER_CORE;
-}
-
 /* With driver process all instances share this machine. */
 static void
 measure_machine(const struct settings *s, struct reconcile_conf *conf)
@@ -149,7 +138,7 @@ measure_machine(const struct settings *s, struct reconcile_conf *conf)
 static void
 apply_services(struct control *c)
 {
-	struct reconcile_conf conf = {.max_instances = control_max_instances(c->settings),
+	struct reconcile_conf conf = {.max_instances = settings_max_instances(c->settings),
 				      .drain_timeout = c->settings->autoscaler.drain_timeout};
 	const struct service_conf *found = NULL;
 	struct reconcile_item *items;
@@ -442,7 +431,7 @@ control_facts(const struct control *c)
 				      .generation = c->generation,
 				      .reloads = c->reloads,
 				      .reload_failures = c->reload_failures,
-				      .max_instances = control_max_instances(c->settings),
+				      .max_instances = settings_max_instances(c->settings),
 				      .driver = classes[c->first->autoscaler.driver]->name,
 				      .platform = c->platform,
 				      .reconcile = c->reconcile,

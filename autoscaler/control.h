@@ -6,7 +6,7 @@
 #ifndef AUTOSCALER_CONTROL_H
 #define AUTOSCALER_CONTROL_H
 
-#include "autoscaler/catalog.h"
+#include "autoscaler/reconcile/catalog.h"
 
 struct admin;
 struct hub;
@@ -18,9 +18,6 @@ struct control; /* opaque; control.c */
 NODISCARD struct control *control_open(struct loop *, struct settings **, struct err *);
 /* After the loop has stopped. */
 void control_close(struct control **);
-
-/* The ceiling over all revisions that holds with these settings; 0: none. */
-uint32_t control_max_instances(const struct settings *);
 
 /* --- to be looked at (status.c, metrics.c) --- */
 struct control_facts {

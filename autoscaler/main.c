@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 #include "autoscaler/control.h"
-#include "autoscaler/keeper.h"
-#include "autoscaler/simulate.h"
+#include "autoscaler/keeper/keeper.h"
+#include "autoscaler/simulate/simulate.h"
 #include "common/daemon.h"
 #include "common/log.h"
 #include "common/loop.h"

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "autoscaler/control.h"
-#include "autoscaler/hub.h"
+#include "autoscaler/reconcile/hub.h"
 #include "common/clk.h"
 #include "common/daemon.h"
 #include "common/metric.h"

@@ -1,8 +1,8 @@
 /* status - /status: everything that the autoscaler knows, as one JSON object. */
 #include "autoscaler/control.h"
-#include "autoscaler/drain.h"
-#include "autoscaler/hub.h"
 #include "autoscaler/metrics.h"
+#include "autoscaler/reconcile/drain.h"
+#include "autoscaler/reconcile/hub.h"
 #include "common/admin.h"
 #include "common/clk.h"
 #include "common/daemon.h"

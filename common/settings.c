@@ -3,9 +3,12 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/settings_impl.h"
 #include "common/settings_value.h"
+
+#define INSTANCES_PER_CORE 8 /* of driver process, where the file does not say */
 
 /* --- each value by itself --- */
 
@@ -416,4 +419,14 @@ settings_errors_free(struct settings_errors *errors)
 		free(errors->lines[i]);
 	free(errors->lines);
 	*errors = (struct settings_errors){0};
+}
+
+uint32_t
+settings_max_instances(const struct settings *s)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (s->autoscaler.max_instances > 0 || s->autoscaler.driver != DRIVER_PROCESS)
+		return s->autoscaler.max_instances;
+	return (uint32_t)MAX(cores, 1) * INSTANCES_PER_CORE;
 }

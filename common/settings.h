@@ -243,6 +243,11 @@ void settings_dump(const struct settings *, struct strbuf *);
 NODISCARD int settings_restart_only(const struct settings *old, const struct settings *now,
 				    unsigned where, struct settings_errors *);
 
+/* The most instances that all revisions together may have: max_instances, or, where the file
+ * leaves it open and instances share this machine (driver process), eight a core; 0: any
+ * number. */
+uint32_t settings_max_instances(const struct settings *);
+
 /* The default limits, as a revision without any key would have them. */
 void limits_default(struct limits *);
 void limits_copy(struct limits *to, const struct limits *from);

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "autoscaler/driver.h"
-#include "autoscaler/keeper.h"
+#include "autoscaler/keeper/keeper.h"
 #include "common/clk.h"
 #include "common/daemon.h"
 #include "common/log.h"

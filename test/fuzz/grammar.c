@@ -12,10 +12,10 @@
 #include <string.h>
 #include <strings.h>
 
-#include "activator/chunked.h"
-#include "activator/h1.h"
-#include "activator/request.h"
-#include "activator/response.h"
+#include "activator/http/chunked.h"
+#include "activator/http/h1.h"
+#include "activator/http/request.h"
+#include "activator/http/response.h"
 
 #define FIELDS_MAX 100
 

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "activator/chunked.h"
-#include "activator/h1.h"
-#include "activator/request.h"
-#include "activator/response.h"
+#include "activator/http/chunked.h"
+#include "activator/http/h1.h"
+#include "activator/http/request.h"
+#include "activator/http/response.h"
 #include "common/addr.h"
 
 #define FIELDS_MAX 100

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "autoscaler/keeper_msg.h"
+#include "autoscaler/keeper/keeper_msg.h"
 #include "common/strbuf.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "autoscaler/kube_failure.h"
-#include "autoscaler/kube_json.h"
-#include "autoscaler/kube_select.h"
-#include "autoscaler/kube_split.h"
+#include "autoscaler/kubernetes/kube_failure.h"
+#include "autoscaler/kubernetes/kube_json.h"
+#include "autoscaler/kubernetes/kube_select.h"
+#include "autoscaler/kubernetes/kube_split.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

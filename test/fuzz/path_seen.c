@@ -3,11 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "activator/chunked.h"
-#include "activator/fields.h"
-#include "activator/h1.h"
-#include "activator/request.h"
-#include "activator/response.h"
+#include "activator/http/chunked.h"
+#include "activator/http/fields.h"
+#include "activator/http/h1.h"
+#include "activator/http/request.h"
+#include "activator/http/response.h"
 #include "common/strbuf.h"
 
 static struct h1_head head;

@@ -1,6 +1,6 @@
 #!/bin/sh
 # banned.sh - calls that are never right here, and what to take instead.
-awk -f test/lint/code.awk $(ls common/*.[ch] activator/*.[ch] autoscaler/*.[ch] 2>/dev/null) |
+awk -f test/lint/code.awk $(test/lint/sources .c .h) |
 awk '
 BEGIN {
 	instead["strcpy"] = instead["strcat"] = "snprintf or strbuf"

@@ -22,9 +22,9 @@ if [ "$1" = -1 ]; then
 	one "$3"
 	exit
 fi
-ls common/*.h activator/*.h autoscaler/*.h 2>/dev/null |
+test/lint/sources .h |
 	xargs -n 1 -P "$(nproc)" "$0" -1 "$compile" || bad=1
-for source in common/*.c activator/*.c autoscaler/*.c; do
+for source in $(test/lint/sources .c); do
 	header=${source%.c}.h
 	[ -e "$header" ] || continue
 	first=$(sed -n '/^#include/{s/^#include "\(.*\)"/\1/;p;q;}' "$source")

@@ -1,13 +1,13 @@
 #!/bin/sh
-# layers.sh - who may include whom, and which library is seen where.
+# layers.sh - which file may include which: floors, rooms, and where each library is seen.
 # The tables are the rules: where the code needs another, they are changed here,
 # in the same commit and with a reason.
-sources=$(ls common/*.[ch] activator/*.[ch] autoscaler/*.[ch] common/*.def activator/*.def \
-	autoscaler/*.def 2>/dev/null)
-awk -f test/lint/code.awk $sources | awk -v floors=test/lint/floors -v libraries=test/lint/libraries '
+awk -f test/lint/code.awk $(test/lint/sources .c .h .def) |
+	awk -v floors=test/lint/floors -v rooms=test/lint/rooms -v libraries=test/lint/libraries '
 function complain(text) { print at ": " text; bad = 1 }
 function stem(path) { sub(/\.[a-z]+$/, "", path); return path }
-function folder(path) { sub(/\/.*/, "", path); return path }
+function program(path) { sub(/\/.*/, "", path); return path }
+function folder(path) { sub(/\/[^\/]*$/, "", path); return path }
 function allowed(list, path,   n, i, names) {
 	n = split(list, names, " ")
 	for (i = 1; i <= n; i++)
@@ -33,6 +33,14 @@ BEGIN {
 				row_floor[rows] = w[2]
 			}
 		}
+	while ((getline line < rooms) > 0)
+		if (line ~ /^[a-z]/) {
+			n = split(line, w, " ")
+			described[w[1]] = w[n]
+			may[w[1]] = " "
+			for (i = 2; i < n; i++)
+				may[w[1]] = may[w[1]] w[i] " "
+		}
 	while ((getline line < libraries) > 0)
 		if (line ~ /^[^#]/) {
 			key = line; sub(/[ \t].*/, "", key)
@@ -49,6 +57,8 @@ BEGIN {
 		seen[file] = 1
 		if (!floor_of(stem(file)))
 			complain(stem(file) " is on no floor: see " floors)
+		if (folder(file) ~ /\// && !(folder(file) in may))
+			complain(folder(file) " is no room: see " rooms)
 	}
 }
 code ~ /^[ \t]*#[ \t]*include[ \t]*"/ {
@@ -57,11 +67,15 @@ code ~ /^[ \t]*#[ \t]*include[ \t]*"/ {
 		complain("\"" target "\": expected common/, activator/ or autoscaler/ before it")
 		next
 	}
-	if (folder(target) != "common" && folder(target) != folder(file))
-		complain(folder(file) "/ may not include " target)
-	else if (folder(target) == folder(file) && floor_of(stem(target)) > floor_of(stem(file)))
+	if (program(target) != "common" && program(target) != program(file))
+		complain(program(file) "/ may not include " target)
+	else if (program(target) == program(file) && floor_of(stem(target)) > floor_of(stem(file)))
 		complain(file " (floor " floor_of(stem(file)) ") may not include " target \
 			 " (floor " floor_of(stem(target)) ")")
+	else if (program(target) == program(file) && (folder(file) in may) &&
+		 folder(target) != folder(file) && !index(may[folder(file)], " " target " ") &&
+		 !index(may[folder(file)], " " folder(target) " "))
+		complain(file ": the room " folder(file) " may not include " target ": see " rooms)
 	if (file ~ /\.h$/ && target ~ /\.h$/)
 		edges[++edges_n] = file " " target
 	next
@@ -99,5 +113,14 @@ END {
 	} while (gone)
 	for (i = 1; i <= edges_n; i++)
 		if (edges[i] != "") { at = "include cycle"; complain(edges[i]) }
+	for (room in described) {
+		has = 0
+		while ((getline line < described[room]) > 0)
+			if (line ~ /Room:/)
+				has = 1
+		at = described[room]
+		if (!has)
+			complain("expected a paragraph \"Room: …\" that says what lives in " room)
+	}
 	exit bad
 }'

@@ -7,7 +7,7 @@
 
 #include "test/unit/unit.h"
 
-#include "autoscaler/reconcile.h"
+#include "autoscaler/reconcile/reconcile.h"
 #include "common/strbuf.h"
 
 #define PEERS 4 /* serials 1 to 3 */

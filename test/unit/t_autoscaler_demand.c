@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "autoscaler/demand.h"
+#include "autoscaler/brain/demand.h"
 #include "common/clk.h"
 
 static void

@@ -2,8 +2,8 @@
  * wanted when, and beside it what would have been started by somebody who knows all. */
 #include "test/unit/unit.h"
 
-#include "autoscaler/sim_brain.h"
-#include "autoscaler/sim_fleet.h"
+#include "autoscaler/simulate/sim_brain.h"
+#include "autoscaler/simulate/sim_fleet.h"
 #include "common/clk.h"
 #include "common/log.h"
 

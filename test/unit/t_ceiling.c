@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 
-#include "autoscaler/ceiling.h"
+#include "autoscaler/brain/ceiling.h"
 
 /* Share out and put the shares where the wishes stood. */
 static void

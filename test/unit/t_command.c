@@ -1,7 +1,7 @@
 /* command: arguments and environment of an instance. */
 #include "test/unit/unit.h"
 
-#include "autoscaler/command.h"
+#include "autoscaler/keeper/command.h"
 
 static void
 port_is_filled_in(void **state)

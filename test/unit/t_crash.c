@@ -3,7 +3,7 @@
 
 #include <sys/wait.h>
 
-#include "autoscaler/crash.h"
+#include "autoscaler/keeper/crash.h"
 #include "common/clk.h"
 
 #define HOW "exited with status 3"

@@ -2,7 +2,7 @@
  * and what must hold whatever comes. */
 #include "test/unit/unit.h"
 
-#include "autoscaler/decide.h"
+#include "autoscaler/brain/decide.h"
 #include "common/clk.h"
 
 /* As the reference's tests have it: no utilisation, rates of 10, a panic held. */

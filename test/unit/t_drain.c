@@ -7,8 +7,8 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "autoscaler/drain.h"
-#include "autoscaler/victims.h"
+#include "autoscaler/brain/victims.h"
+#include "autoscaler/reconcile/drain.h"
 
 static void
 all_have_to_answer(void **state)

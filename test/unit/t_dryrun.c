@@ -1,7 +1,7 @@
 /* The book of a dry run: what decide() is shown, and what is counted. */
 #include "unit.h"
 
-#include "autoscaler/dryrun.h"
+#include "autoscaler/brain/dryrun.h"
 #include "common/clk.h"
 
 static struct decide_view

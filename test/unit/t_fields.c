@@ -3,7 +3,7 @@
 
 #include <ctype.h>
 
-#include "activator/fields.h"
+#include "activator/http/fields.h"
 
 /* Of each length there is. */
 static const struct {

@@ -1,7 +1,7 @@
 /* fleet: which instances of a revision count, and which is the next to go. */
 #include "test/unit/unit.h"
 
-#include "autoscaler/fleet.h"
+#include "autoscaler/process/fleet.h"
 
 static struct member *
 add(struct fleet *f, const char *id, enum member_phase phase, bool was_ready)

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#include "autoscaler/gradient.h"
+#include "autoscaler/brain/gradient.h"
 #include "common/clk.h"
 #include "common/strbuf.h"
 

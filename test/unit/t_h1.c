@@ -2,10 +2,10 @@
  * and is refused.  Rows with a note are what llhttp would have let pass. */
 #include "test/unit/unit.h"
 
-#include "activator/chunked.h"
-#include "activator/h1.h"
-#include "activator/request.h"
-#include "activator/response.h"
+#include "activator/http/chunked.h"
+#include "activator/http/h1.h"
+#include "activator/http/request.h"
+#include "activator/http/response.h"
 
 #define HOST "Host: a\r\n"
 #define NAME64 "x234567890123456789012345678901234567890123456789012345678901234567890"

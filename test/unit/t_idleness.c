@@ -2,7 +2,7 @@
  * what is advised when, and the same again after a restart. */
 #include "unit.h"
 
-#include "autoscaler/idleness.h"
+#include "autoscaler/brain/idleness.h"
 #include "common/clk.h"
 #include "common/strbuf.h"
 

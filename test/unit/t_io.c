@@ -13,8 +13,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "activator/batch.h"
-#include "activator/io.h"
+#include "activator/net/batch.h"
+#include "activator/net/io.h"
 #include "common/loop.h"
 
 #define SIDES 12

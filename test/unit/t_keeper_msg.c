@@ -1,7 +1,7 @@
 /* keeper_msg: what the autoscaler and its keeper say to one another. */
 #include "test/unit/unit.h"
 
-#include "autoscaler/keeper_msg.h"
+#include "autoscaler/keeper/keeper_msg.h"
 #include "common/strbuf.h"
 
 static struct keeper_msg

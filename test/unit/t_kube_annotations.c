@@ -1,6 +1,6 @@
 #include "unit.h"
 
-#include "autoscaler/kube_annotations.h"
+#include "autoscaler/kubernetes/kube_annotations.h"
 #include "common/settings_value.h"
 #include "common/strbuf.h"
 

@@ -1,7 +1,7 @@
 /* kube_config: what a kubeconfig says, and what is refused in it. */
 #include "test/unit/unit.h"
 
-#include "autoscaler/kube_config.h"
+#include "autoscaler/kubernetes/kube_config.h"
 
 #define HEAD                                                                                       \
 	"apiVersion: v1\nkind: Config\ncurrent-context: c\n"                                       \

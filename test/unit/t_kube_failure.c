@@ -1,7 +1,7 @@
 /* kube_failure: what pods are in trouble with, and when that is a failure. */
 #include "test/unit/unit.h"
 
-#include "autoscaler/kube_failure.h"
+#include "autoscaler/kubernetes/kube_failure.h"
 #include "common/clk.h"
 
 static void

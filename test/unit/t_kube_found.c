@@ -1,6 +1,6 @@
 #include "unit.h"
 
-#include "autoscaler/kube_found.h"
+#include "autoscaler/kubernetes/kube_found.h"
 #include "common/strbuf.h"
 
 /* Objects as lines: "KIND NAMESPACE/NAME CREATED LABELS ANNOTATIONS", the last two

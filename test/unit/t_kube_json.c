@@ -1,7 +1,7 @@
 /* kube_json: facts out of what an API server says. */
 #include "test/unit/unit.h"
 
-#include "autoscaler/kube_json.h"
+#include "autoscaler/kubernetes/kube_json.h"
 
 static void
 decode(struct kube_event *ev, const char *text)

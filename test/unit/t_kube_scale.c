@@ -1,7 +1,7 @@
 /* kube_scale: whose number it is, and when ours is sent. */
 #include "test/unit/unit.h"
 
-#include "autoscaler/kube_scale.h"
+#include "autoscaler/kubernetes/kube_scale.h"
 #include "common/clk.h"
 
 /* One step: what happens, and what holds after it. */

@@ -1,7 +1,7 @@
 /* kube_select: selectors read, matched, and joined into few. */
 #include "test/unit/unit.h"
 
-#include "autoscaler/kube_select.h"
+#include "autoscaler/kubernetes/kube_select.h"
 
 /* Labels as "a=1,b=2". */
 static const char *

@@ -1,7 +1,7 @@
 /* kube_stay: whose costs are written at a scale-down, and how many. */
 #include "test/unit/unit.h"
 
-#include "autoscaler/kube_stay.h"
+#include "autoscaler/kubernetes/kube_stay.h"
 
 #define S INT64_C(1000000000)
 

@@ -4,9 +4,9 @@
 
 #include <math.h>
 
-#include "autoscaler/gradient.h"
-#include "autoscaler/idleness.h"
-#include "autoscaler/learned.h"
+#include "autoscaler/brain/gradient.h"
+#include "autoscaler/brain/idleness.h"
+#include "autoscaler/reconcile/learned.h"
 #include "common/clk.h"
 #include "common/log.h"
 #include "common/msg.h"

@@ -1,7 +1,7 @@
 /* output: lines, their rate, and what is kept while nobody takes them. */
 #include "test/unit/unit.h"
 
-#include "autoscaler/output.h"
+#include "autoscaler/keeper/output.h"
 #include "common/clk.h"
 
 struct taker {

@@ -4,7 +4,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include "autoscaler/ports.h"
+#include "autoscaler/process/ports.h"
 
 static bool
 is_any(uint16_t port, void *arg)

@@ -3,7 +3,7 @@
 
 #include <sys/wait.h>
 
-#include "autoscaler/proctab.h"
+#include "autoscaler/keeper/proctab.h"
 
 static void
 a_stat_line_is_read(void **state)

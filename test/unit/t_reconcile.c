@@ -3,7 +3,7 @@
  * in t_reconcile_down.c. */
 #include "test/unit/reconcile_world.h"
 
-#include "autoscaler/reconcile.h"
+#include "autoscaler/reconcile/reconcile.h"
 #include "common/clk.h"
 #include "common/log.h"
 

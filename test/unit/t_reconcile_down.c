@@ -2,7 +2,7 @@
  * it is empty, and who is asked meanwhile takes it back. */
 #include "test/unit/reconcile_world.h"
 
-#include "autoscaler/reconcile.h"
+#include "autoscaler/reconcile/reconcile.h"
 #include "common/clk.h"
 #include "common/log.h"
 

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-#include "autoscaler/revision.h"
+#include "autoscaler/reconcile/revision.h"
 #include "common/clk.h"
 
 #define FROM (1000000 * CLK_S)

@@ -4,7 +4,7 @@
 
 #include <time.h>
 
-#include "autoscaler/schedule.h"
+#include "autoscaler/brain/schedule.h"
 #include "common/clk.h"
 
 #define HOUR (3600 * CLK_S)

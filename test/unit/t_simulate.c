@@ -4,8 +4,8 @@
 
 #include <math.h>
 
-#include "autoscaler/sim_fleet.h"
-#include "autoscaler/simulate.h"
+#include "autoscaler/simulate/sim_fleet.h"
+#include "autoscaler/simulate/simulate.h"
 #include "common/clk.h"
 #include "common/log.h"
 #include "common/settings.h"

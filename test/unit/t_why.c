@@ -1,7 +1,7 @@
 /* The ring of decisions: what is the same is one, the oldest goes, and both forms. */
 #include "unit.h"
 
-#include "autoscaler/why.h"
+#include "autoscaler/brain/why.h"
 #include "common/clk.h"
 #include "common/jput.h"
 #include "common/strbuf.h"

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-#include "autoscaler/window.h"
+#include "autoscaler/brain/window.h"
 #include "common/clk.h"
 
 #define FROM (1000 * CLK_S)

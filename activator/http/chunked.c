@@ -1,0 +1,300 @@
+#include "activator/http/chunked.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "activator/http/fields.h"
+#include "common/strbuf.h"
+
+enum state {
+	SIZE,	    /* its first digit */
+	SIZE_MORE,  /* further ones */
+	NAME_FIRST, /* behind the ";" of an extension */
+	NAME,
+	NAME_BLANK, /* behind the name: "=" or ";" must come */
+	VALUE_FIRST,
+	VALUE,
+	QUOTED,
+	ESCAPED, /* behind a backslash */
+	QUOTED_END,
+	BLANK, /* behind a size or a value: ";" must come */
+	SIZE_LF,
+	DATA,
+	DATA_CR,
+	DATA_LF,
+	LINE, /* of the trailers; the empty one is the end */
+	LINE_LF,
+	DONE,
+};
+
+struct chunked {
+	enum state state;
+	uint64_t left;		       /* of the chunk */
+	size_t overhead, max_overhead; /* bytes that are no data and not paid for by any */
+	struct strbuf line, trailers;
+	struct strbuf announced; /* values of the Trailer fields, as one list */
+};
+
+struct chunked *
+chunked_new(const struct h1_head *h, size_t max_overhead)
+{
+	struct chunked *c = xcalloc(1, sizeof *c);
+	uint32_t i;
+
+	c->max_overhead = max_overhead;
+	strbuf_init(&c->line, max_overhead);
+	strbuf_init(&c->trailers, max_overhead);
+	strbuf_init(&c->announced, 0);
+	for (i = 0; i < h->n; i++)
+		if (h->fields[i].id == FIELD_TRAILER) {
+			strbuf_add(&c->announced, h->fields[i].value, h->fields[i].value_n);
+			strbuf_adds(&c->announced, ",");
+		}
+	return c;
+}
+
+void
+chunked_free(struct chunked **cp)
+{
+	struct chunked *c = *cp;
+
+	*cp = NULL;
+	if (c == NULL)
+		return;
+	strbuf_fini(&c->line);
+	strbuf_fini(&c->trailers);
+	strbuf_fini(&c->announced);
+	free(c);
+}
+
+/* --- trailers --- */
+
+/* One line of them, without its CRLF.  -1: no field, or one that may not stand here. */
+static int
+take_line(struct chunked *c)
+{
+	const char *line = strbuf_str(&c->line);
+	const char *colon = memchr(line, ':', c->line.len);
+	size_t n = c->line.len, name_n = colon == NULL ? 0 : (size_t)(colon - line);
+	size_t at = name_n + 1;
+	int rc = 0;
+
+	if (!field_is_token(line, name_n) ||
+	    field_id(line, name_n) != FIELD_OTHER) /* RFC 9110 6.5.1 */
+		return -1;
+	while (at < n && (line[at] == ' ' || line[at] == '\t'))
+		at++;
+	while (n > at && (line[n - 1] == ' ' || line[n - 1] == '\t'))
+		n--;
+	if (!field_is_text(line + at, n - at))
+		return -1;
+	if (field_list_names(strbuf_str(&c->announced), c->announced.len, line, name_n))
+		rc = strbuf_addf(&c->trailers, "%.*s: %.*s\r\n", (int)name_n, line, (int)(n - at),
+				 line + at);
+	strbuf_clear(&c->line);
+	return rc;
+}
+
+/* --- sizes and extensions --- */
+
+static int
+hex_digit(char ch)
+{
+	if (ch >= '0' && ch <= '9')
+		return ch - '0';
+	ch |= 32;
+	return ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
+}
+
+/* What may follow a size, an extension's name or its value. */
+static int
+after_word(struct chunked *c, char ch, enum state blank)
+{
+	switch (ch) {
+	case '\r':
+		c->state = SIZE_LF;
+		return 0;
+	case ';':
+		c->state = NAME_FIRST;
+		return 0;
+	case ' ':
+	case '\t':
+		c->state = blank;
+		return 0;
+	default:
+		return -1;
+	}
+}
+
+static int
+on_size(struct chunked *c, char ch)
+{
+	int digit = hex_digit(ch);
+
+	if (digit < 0)
+		return c->state == SIZE ? -1 : after_word(c, ch, BLANK);
+	if (c->left >> 60 != 0)
+		return -1; /* more than 64 bits */
+	c->left = c->left << 4 | (unsigned)digit;
+	c->state = SIZE_MORE;
+	return 0;
+}
+
+static int
+on_extension(struct chunked *c, char ch)
+{
+	bool is_blank = ch == ' ' || ch == '\t', is_token = field_is_token(&ch, 1);
+
+	switch (c->state) {
+	case NAME_FIRST:
+	case NAME:
+	case NAME_BLANK:
+		if (is_token && c->state != NAME_BLANK)
+			c->state = NAME;
+		else if (ch == '=' && c->state != NAME_FIRST)
+			c->state = VALUE_FIRST;
+		else if (c->state == NAME)
+			return after_word(c, ch, NAME_BLANK);
+		else if (ch == ';' && c->state == NAME_BLANK)
+			c->state = NAME_FIRST;
+		else
+			return is_blank ? 0 : -1;
+		return 0;
+	case VALUE_FIRST:
+		if (ch == '"')
+			c->state = QUOTED;
+		else if (is_token)
+			c->state = VALUE;
+		else
+			return is_blank ? 0 : -1;
+		return 0;
+	case VALUE:
+		return is_token ? 0 : after_word(c, ch, BLANK);
+	case BLANK:
+		if (ch == ';')
+			c->state = NAME_FIRST;
+		return ch == ';' || is_blank ? 0 : -1;
+	default:
+		return -1;
+	}
+}
+
+static int
+on_quoted(struct chunked *c, char ch)
+{
+	if (c->state == QUOTED_END)
+		return after_word(c, ch, BLANK);
+	if (!field_is_text(&ch, 1))
+		return -1;
+	if (c->state == ESCAPED)
+		c->state = QUOTED;
+	else if (ch == '"')
+		c->state = QUOTED_END;
+	else if (ch == '\\')
+		c->state = ESCAPED;
+	return 0;
+}
+
+/* --- all of it --- */
+
+static int
+expect(struct chunked *c, char ch, char wanted, enum state next)
+{
+	c->state = next;
+	return ch == wanted ? 0 : -1;
+}
+
+static int
+on_line(struct chunked *c, char ch)
+{
+	if (ch != '\r')
+		return field_is_text(&ch, 1) ? strbuf_add(&c->line, &ch, 1) : -1;
+	c->state = LINE_LF;
+	return 0;
+}
+
+static int
+on_line_end(struct chunked *c, char ch)
+{
+	if (ch != '\n')
+		return -1;
+	if (c->line.len == 0) {
+		c->state = DONE;
+		return 0;
+	}
+	c->state = LINE;
+	return take_line(c);
+}
+
+/* One byte that is not data. */
+static int
+step(struct chunked *c, char ch)
+{
+	switch (c->state) {
+	case SIZE:
+	case SIZE_MORE:
+		return on_size(c, ch);
+	case QUOTED:
+	case ESCAPED:
+	case QUOTED_END:
+		return on_quoted(c, ch);
+	case SIZE_LF:
+		return expect(c, ch, '\n', c->left > 0 ? DATA : LINE);
+	case DATA_CR:
+		return expect(c, ch, '\r', DATA_LF);
+	case DATA_LF:
+		return expect(c, ch, '\n', SIZE);
+	case LINE:
+		return on_line(c, ch);
+	case LINE_LF:
+		return on_line_end(c, ch);
+	default:
+		return on_extension(c, ch);
+	}
+}
+
+/* What is not data is chunk sizes, extensions and trailers.  A chunk's own two CRLF and
+ * size are paid for by its data; all else counts.  Counted byte by byte: however the
+ * peer's segments cut a body, it is taken or refused alike. */
+static int
+pay(struct chunked *c)
+{
+	return ++c->overhead > c->max_overhead ? -1 : 0;
+}
+
+ssize_t
+chunked_feed(struct chunked *c, char *buf, size_t n, size_t *data_n)
+{
+	size_t at = 0, out = 0;
+
+	CHECK(c->state != DONE);
+	while (at < n && c->state != DONE) {
+		if (c->state == DATA) {
+			size_t len = (size_t)MIN((uint64_t)(n - at), c->left);
+
+			memmove(buf + out, buf + at, len);
+			at += len;
+			out += len;
+			c->left -= len;
+			c->overhead -= MIN(c->overhead, len * 8);
+			if (c->left == 0)
+				c->state = DATA_CR;
+		} else if (pay(c) < 0 || step(c, buf[at++]) < 0) {
+			return -1;
+		}
+	}
+	*data_n = out;
+	return (ssize_t)at;
+}
+
+bool
+chunked_done(const struct chunked *c)
+{
+	return c->state == DONE;
+}
+
+const char *
+chunked_trailers(const struct chunked *c)
+{
+	return strbuf_str(&c->trailers);
+}

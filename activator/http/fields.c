@@ -1,0 +1,318 @@
+#include "activator/http/fields.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+#include <strings.h>
+
+static const struct known {
+	const char *name;
+	enum field_id id;
+} known[] = {
+	{"te", FIELD_TE},
+	{"age", FIELD_NOT_IN_TRAILERS},
+	{"via", FIELD_VIA},
+	{"date", FIELD_DATE},
+	{"host", FIELD_HOST},
+	{"vary", FIELD_NOT_IN_TRAILERS},
+	{"accept", FIELD_ACCEPT},
+	{"cookie", FIELD_NOT_IN_TRAILERS},
+	{"expect", FIELD_EXPECT},
+	{"pragma", FIELD_NOT_IN_TRAILERS},
+	{"expires", FIELD_NOT_IN_TRAILERS},
+	{"trailer", FIELD_TRAILER},
+	{"upgrade", FIELD_UPGRADE},
+	{"if-match", FIELD_NOT_IN_TRAILERS},
+	{"if-range", FIELD_NOT_IN_TRAILERS},
+	{"location", FIELD_NOT_IN_TRAILERS},
+	{"forwarded", FIELD_FORWARDED},
+	{"connection", FIELD_CONNECTION},
+	{"keep-alive", FIELD_KEEP_ALIVE},
+	{"set-cookie", FIELD_NOT_IN_TRAILERS},
+	{"retry-after", FIELD_NOT_IN_TRAILERS},
+	{"content-type", FIELD_NOT_IN_TRAILERS},
+	{"max-forwards", FIELD_MAX_FORWARDS},
+	{"range", FIELD_NOT_IN_TRAILERS},
+	{"authorization", FIELD_NOT_IN_TRAILERS},
+	{"cache-control", FIELD_NOT_IN_TRAILERS},
+	{"content-range", FIELD_NOT_IN_TRAILERS},
+	{"if-none-match", FIELD_NOT_IN_TRAILERS},
+	{"content-length", FIELD_CONTENT_LENGTH},
+	{"x-forwarded-for", FIELD_X_FORWARDED_FOR},
+	{"content-encoding", FIELD_NOT_IN_TRAILERS},
+	{"proxy-connection", FIELD_PROXY_CONNECTION},
+	{"www-authenticate", FIELD_NOT_IN_TRAILERS},
+	{"x-activator-busy", FIELD_X_ACTIVATOR_BUSY},
+	{"x-forwarded-host", FIELD_X_FORWARDED_HOST},
+	{"if-modified-since", FIELD_NOT_IN_TRAILERS},
+	{"transfer-encoding", FIELD_TRANSFER_ENCODING},
+	{"x-forwarded-proto", FIELD_X_FORWARDED_PROTO},
+	{"proxy-authenticate", FIELD_NOT_IN_TRAILERS},
+	{"if-unmodified-since", FIELD_NOT_IN_TRAILERS},
+	{"proxy-authorization", FIELD_NOT_IN_TRAILERS},
+};
+
+bool
+field_is(const char *a, size_t n, const char *lower)
+{
+	return strlen(lower) == n && strncasecmp(a, lower, n) == 0;
+}
+
+/* By length and first letter: most fields of most requests are none of ours, and are told
+ * so by these alone.  Filled before main(), constant ever after. */
+#define LENGTHS 25			/* of the names, and 1 */
+static uint8_t firsts[LENGTHS][26];	/* a place in `known`, and 1; 0: there is none */
+static uint8_t nexts[ARRAY_LEN(known)]; /* of the same length and first letter, likewise */
+
+__attribute__((constructor)) static void
+fill_tables(void)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(known); i++) {
+		uint8_t *first = &firsts[strlen(known[i].name)][known[i].name[0] - 'a'];
+
+		nexts[i] = *first;
+		*first = (uint8_t)(i + 1);
+	}
+}
+
+/* With "_" for "-" it is one of those that frame, or that we alone may say. */
+static bool
+is_alias(const char *name, size_t n, const struct known *k)
+{
+	size_t i;
+
+	switch (k->id) {
+	case FIELD_CONTENT_LENGTH:
+	case FIELD_TRANSFER_ENCODING:
+	case FIELD_X_FORWARDED_FOR:
+	case FIELD_X_FORWARDED_HOST:
+	case FIELD_X_FORWARDED_PROTO:
+		break;
+	default:
+		return false;
+	}
+	for (i = 0; i < n; i++)
+		if ((name[i] == '_' ? '-' : name[i] | 32) != (k->name[i] | 32))
+			return false;
+	return true;
+}
+
+static uint64_t
+eight_differ(const char *name, const char *known_name)
+{
+	uint64_t a, b;
+
+	memcpy(&a, name, 8);
+	memcpy(&b, known_name, 8);
+	return (a | UINT64_C(0x2020202020202020)) ^ b;
+}
+
+static uint32_t
+four_differ(const char *name, const char *known_name)
+{
+	uint32_t a, b;
+
+	memcpy(&a, name, 4);
+	memcpy(&b, known_name, 4);
+	return (a | UINT32_C(0x20202020)) ^ b;
+}
+
+/* Is it that one, letters in either case?  A token has no other byte that 32 turns into one
+ * of those of the table.  Nearly every field is asked: in pieces, which overlap. */
+static bool
+is_name(const char *name, const char *known_name, size_t n)
+{
+	size_t i;
+
+	_Static_assert(LENGTHS <= 25, "three pieces of eight are all");
+	if (n >= 8)
+		return (eight_differ(name, known_name) |
+			eight_differ(name + n - 8, known_name + n - 8) |
+			eight_differ(name + MIN(n - 8, (size_t)8),
+				     known_name + MIN(n - 8, (size_t)8))) == 0;
+	if (n >= 4)
+		return (four_differ(name, known_name) |
+			four_differ(name + n - 4, known_name + n - 4)) == 0;
+	for (i = 0; i < n; i++)
+		if ((name[i] | 32) != known_name[i])
+			return false;
+	return true;
+}
+
+enum field_id
+field_id(const char *name, size_t n)
+{
+	unsigned first = ((unsigned char)name[0] | 32u) - 'a';
+	unsigned at;
+
+	if (n >= LENGTHS || first > 25)
+		return FIELD_OTHER;
+	for (at = firsts[n][first]; at != 0; at = nexts[at - 1]) {
+		const struct known *k = &known[at - 1];
+
+		if (is_name(name, k->name, n))
+			return k->id;
+		if (is_alias(name, n, k))
+			return FIELD_ALIAS;
+	}
+	return FIELD_OTHER;
+}
+
+bool
+field_list_next(const char *value, size_t n, size_t *at, const char **element, size_t *len)
+{
+	while (*at < n) {
+		const char *start = value + *at;
+		const char *comma = memchr(start, ',', n - *at);
+		size_t size = comma == NULL ? n - *at : (size_t)(comma - start);
+
+		*at += size + (comma != NULL);
+		while (size > 0 && (*start == ' ' || *start == '\t'))
+			start++, size--;
+		while (size > 0 && (start[size - 1] == ' ' || start[size - 1] == '\t'))
+			size--;
+		if (size > 0) {
+			*element = start;
+			*len = size;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool
+field_list_names(const char *value, size_t n, const char *name, size_t name_n)
+{
+	const char *element;
+	size_t at = 0, len;
+
+	while (field_list_next(value, n, &at, &element, &len))
+		if (len == name_n && strncasecmp(element, name, len) == 0)
+			return true;
+	return false;
+}
+
+bool
+field_list_has(const char *value, size_t n, const char *lower)
+{
+	return field_list_names(value, n, lower, strlen(lower));
+}
+
+int
+field_number(const char *value, size_t n, uint64_t *out)
+{
+	uint64_t v = 0;
+	size_t i;
+
+	if (n == 0)
+		return -1;
+	for (i = 0; i < n; i++) {
+		unsigned digit = (unsigned char)value[i] - (unsigned)'0';
+
+		if (digit > 9 || v > (UINT64_MAX - digit) / 10)
+			return -1;
+		v = v * 10 + digit;
+	}
+	*out = v;
+	return 0;
+}
+
+/* What a byte may be part of. */
+#define TCHAR 1	  /* token: RFC 9110 5.6.2 */
+#define REGNAME 2 /* unreserved and sub-delims of a reg-name: RFC 3986 3.2.2 */
+static uint8_t classes[256];
+
+__attribute__((constructor)) static void
+fill_classes(void)
+{
+	const char *ch;
+	int i;
+
+	for (i = '0'; i <= '9'; i++)
+		classes[i] = TCHAR | REGNAME;
+	for (i = 'a'; i <= 'z'; i++)
+		classes[i] = classes[i - 32] = TCHAR | REGNAME;
+	for (ch = "!#$%&'*+-.^_`|~"; *ch != '\0'; ch++)
+		classes[(unsigned char)*ch] |= TCHAR;
+	for (ch = "-._~!$&'()*+,;="; *ch != '\0'; ch++)
+		classes[(unsigned char)*ch] |= REGNAME;
+}
+
+bool
+field_is_token(const char *s, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if ((classes[(unsigned char)s[i]] & TCHAR) == 0)
+			return false;
+	return n > 0;
+}
+
+bool
+field_is_text(const char *s, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (((unsigned char)s[i] < ' ' && s[i] != '\t') || s[i] == 0x7f)
+			return false;
+	return true;
+}
+
+static bool
+is_hex(unsigned char ch)
+{
+	return (ch >= '0' && ch <= '9') || ((ch | 32) >= 'a' && (ch | 32) <= 'f');
+}
+
+/* reg-name (RFC 3986 3.2.2): unreserved, pct-encoded, sub-delims. */
+static bool
+is_reg_name(const char *s, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		unsigned char ch = (unsigned char)s[i];
+
+		if (ch == '%') {
+			if (n - i < 3 || !is_hex((unsigned char)s[i + 1]) ||
+			    !is_hex((unsigned char)s[i + 2]))
+				return false;
+			i += 2;
+		} else if ((classes[ch] & REGNAME) == 0) {
+			return false;
+		}
+	}
+	return n > 0;
+}
+
+/* [IPv6address]; of an IPvFuture nobody has been seen. */
+static bool
+is_ip_literal(const char *s, size_t n)
+{
+	char text[INET6_ADDRSTRLEN];
+	struct in6_addr addr;
+
+	if (n < 2 || s[n - 1] != ']' || n - 2 >= sizeof text || memchr(s, '\0', n) != NULL)
+		return false;
+	memcpy(text, s + 1, n - 2);
+	text[n - 2] = '\0';
+	return inet_pton(AF_INET6, text, &addr) == 1;
+}
+
+bool
+field_authority(const char *s, size_t n, size_t *host_n)
+{
+	bool is_literal = n > 0 && s[0] == '[';
+	const char *close = is_literal ? memchr(s, ']', n) : s;
+	const char *colon = close == NULL ? NULL : memchr(close, ':', n - (size_t)(close - s));
+	uint64_t port;
+
+	*host_n = colon == NULL ? n : (size_t)(colon - s);
+	if (colon != NULL && *host_n + 1 < n && /* an empty port is one, too */
+	    (field_number(colon + 1, n - *host_n - 1, &port) < 0 || port > 65535))
+		return false;
+	return is_literal ? is_ip_literal(s, *host_n) : is_reg_name(s, *host_n);
+}

@@ -1,0 +1,57 @@
+/* fields - the header fields that a proxy must know, and the few lexical rules of RFC
+ * 9110 section 5.6 that their values need.  Pure.  Thread: any. */
+#ifndef ACTIVATOR_HTTP_FIELDS_H
+#define ACTIVATOR_HTTP_FIELDS_H
+
+#include "common/base.h"
+
+enum field_id {
+	FIELD_OTHER,
+	FIELD_ACCEPT,
+	FIELD_CONNECTION,
+	FIELD_CONTENT_LENGTH,
+	FIELD_DATE,
+	FIELD_EXPECT,
+	FIELD_FORWARDED,
+	FIELD_HOST,
+	FIELD_KEEP_ALIVE,
+	FIELD_MAX_FORWARDS,
+	FIELD_PROXY_CONNECTION,
+	FIELD_TE,
+	FIELD_TRAILER,
+	FIELD_TRANSFER_ENCODING,
+	FIELD_UPGRADE,
+	FIELD_VIA,
+	FIELD_X_ACTIVATOR_BUSY,
+	FIELD_X_FORWARDED_FOR,
+	FIELD_X_FORWARDED_HOST,
+	FIELD_X_FORWARDED_PROTO,
+	FIELD_ALIAS, /* x_forwarded_for: CGI's servers take it for the field that it is not */
+	FIELD_NOT_IN_TRAILERS, /* known for nothing else: RFC 9110 6.5.1 */
+};
+
+/* By name, any case. */
+enum field_id field_id(const char *name, size_t n);
+
+/* Equal, any ASCII case. */
+bool field_is(const char *a, size_t n, const char *lower);
+
+/* The next element of a comma-separated list (RFC 9110 5.6.1): blanks trimmed, empty
+ * ones skipped.  *at starts at 0.  False at the end. */
+bool field_list_next(const char *value, size_t n, size_t *at, const char **element, size_t *len);
+
+/* Does the list hold this element, any case? */
+bool field_list_has(const char *value, size_t n, const char *lower);
+bool field_list_names(const char *value, size_t n, const char *name, size_t name_n);
+
+/* 1*DIGIT within uint64.  -1 otherwise. */
+NODISCARD int field_number(const char *value, size_t n, uint64_t *out);
+
+bool field_is_token(const char *s, size_t n); /* RFC 9110 5.6.2 */
+bool field_is_text(const char *s, size_t n);  /* a value: no control but HTAB; RFC 9110 5.5 */
+
+/* Host or authority (RFC 9110 7.2, RFC 3986 3.2): reg-name, IPv4 or [IPv6], and an
+ * optional port; no userinfo.  *host_n: bytes of the host part.  False: no such thing. */
+bool field_authority(const char *s, size_t n, size_t *host_n);
+
+#endif

@@ -1,0 +1,239 @@
+#include "activator/http/h1.h"
+
+#include <llhttp.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- where a head ends --- */
+
+/* Line by line: what can be told from the ends and beginnings of lines is told here,
+ * before the head is complete, so that rubbish is refused when it is read and not when
+ * the client's time is over. */
+ssize_t
+h1_scan(const char *buf, size_t n, size_t *seen)
+{
+	size_t at = *seen;
+
+	if (at == 0) {
+		/* RFC 9112 2.2: at least one empty line before the request is borne. */
+		while (n - at >= 2 && buf[at] == '\r' && buf[at + 1] == '\n' && at < 4)
+			at += 2;
+		if (at < n && !(buf[at] == '\r' && n - at == 1) && !field_is_token(buf + at, 1))
+			return -1;
+	}
+	for (;;) {
+		const char *lf;
+		size_t end;
+
+		if (at > 0 && at < n && (buf[at] == ' ' || buf[at] == '\t'))
+			return -1; /* obs-fold, or blanks before the first field */
+		lf = at < n ? memchr(buf + at, '\n', n - at) : NULL;
+		if (lf == NULL)
+			return 0;
+		end = (size_t)(lf - buf);
+		if (end == 0 || buf[end - 1] != '\r')
+			return -1;	     /* bare LF */
+		if (end - 1 == at && at > 4) /* the shortest request line is longer */
+			return (ssize_t)end + 1;
+		at = end + 1;
+		*seen = at;
+	}
+}
+
+/* --- heads --- */
+
+struct parse {
+	struct h1_head *head;
+	uint32_t max_fields;
+	bool is_too_many, is_value_due;
+};
+
+static int
+on_url(llhttp_t *p, const char *at, size_t n)
+{
+	struct h1_head *h = ((struct parse *)p->data)->head;
+
+	h->target = at;
+	h->target_n = (uint32_t)n;
+	return 0;
+}
+
+static int
+on_status(llhttp_t *p, const char *at, size_t n)
+{
+	struct h1_head *h = ((struct parse *)p->data)->head;
+
+	h->reason = at;
+	h->reason_n = (uint32_t)n;
+	return 0;
+}
+
+static int
+on_field(llhttp_t *p, const char *at, size_t n)
+{
+	struct parse *parse = p->data;
+	struct h1_head *h = parse->head;
+
+	if (h->n == parse->max_fields) {
+		parse->is_too_many = true;
+		return HPE_USER;
+	}
+	/* llhttp takes an empty name, and a lone CR for the end of the line before. */
+	if (n == 0 || at[-1] != '\n' || at[-2] != '\r')
+		return HPE_USER;
+	h->fields[h->n] = (struct h1_field){.name = at, .name_n = (uint32_t)n};
+	parse->is_value_due = true;
+	return 0;
+}
+
+static int
+on_value(llhttp_t *p, const char *at, size_t n)
+{
+	struct parse *parse = p->data;
+	struct h1_field *f = &parse->head->fields[parse->head->n];
+
+	if (!parse->is_value_due)
+		return HPE_USER;
+	f->value = at;
+	f->value_n = (uint32_t)n;
+	parse->is_value_due = false;
+	return 0;
+}
+
+static int
+on_value_complete(llhttp_t *p)
+{
+	struct parse *parse = p->data;
+	struct h1_field *f = &parse->head->fields[parse->head->n];
+
+	if (f->value == NULL)
+		f->value = f->name + f->name_n;
+	while (f->value_n > 0 &&
+	       (f->value[f->value_n - 1] == ' ' || f->value[f->value_n - 1] == '\t'))
+		f->value_n--;
+	f->id = field_id(f->name, f->name_n);
+	parse->head->n++;
+	return 0;
+}
+
+static int
+on_head_complete(llhttp_t *p)
+{
+	(void)p;
+	return HPE_PAUSED;
+}
+
+static llhttp_settings_t head_settings; /* constant once filled */
+
+/* end: where the head does, as h1_scan() saw it. */
+static enum h1_result
+result_of(const llhttp_t *p, const struct parse *parse, llhttp_errno_t e, const char *end)
+{
+	if (parse->is_too_many)
+		return H1_FIELDS;
+	if (e == HPE_INVALID_VERSION || e == HPE_PAUSED_H2_UPGRADE)
+		return H1_VERSION;
+	if (e != HPE_PAUSED || llhttp_get_error_pos(p) != end)
+		return H1_MALFORMED;
+	if (p->http_major != 1 || p->http_minor > 1)
+		return H1_VERSION;
+	parse->head->minor = p->http_minor;
+	parse->head->status = p->status_code;
+	return H1_OK;
+}
+
+static void
+begin(struct h1_head *h)
+{
+	h->method = h->target = h->reason = "";
+	h->method_n = h->target_n = h->reason_n = 0;
+	h->n = 0;
+}
+
+/* llhttp bears more blanks than the one that RFC 9112 3 has in each place. */
+static bool
+is_request_line(const struct h1_head *h, const char *space)
+{
+	return h->target == space + 1 &&
+	       memcmp(h->target + h->target_n, " HTTP/1.", strlen(" HTTP/1.")) == 0;
+}
+
+enum h1_result
+h1_parse_request(struct h1_head *h, const char *buf, size_t n, uint32_t max_fields)
+{
+	struct parse parse = {.head = h, .max_fields = MIN(max_fields, H1_FIELDS_MAX)};
+	const char *end = buf + n, *space, *as;
+	enum h1_result result;
+	llhttp_t p;
+
+	while (buf < end && (*buf == '\r' || *buf == '\n'))
+		buf++;
+	space = memchr(buf, ' ', (size_t)(end - buf));
+	if (space == NULL || !field_is_token(buf, (size_t)(space - buf)))
+		return H1_MALFORMED;
+	begin(h);
+	h->method = buf;
+	h->method_n = (uint32_t)(space - buf);
+	/* llhttp knows a fixed set of methods; a proxy passes on any token (RFC 9110 9.1).
+	 * Of all methods only CONNECT touches the rest of the head's syntax: its target. */
+	as = h->method_n == 7 && memcmp(h->method, "CONNECT", 7) == 0 ? "CONNECT" : "GET";
+	llhttp_init(&p, HTTP_REQUEST, &head_settings);
+	p.data = &parse;
+	if (llhttp_execute(&p, as, strlen(as)) != HPE_OK)
+		return H1_MALFORMED;
+	result = result_of(&p, &parse, llhttp_execute(&p, space, (size_t)(end - space)), end);
+	return result == H1_OK && !is_request_line(h, space) ? H1_MALFORMED : result;
+}
+
+/* llhttp bears empty lines before it, and any number of digits. */
+static bool
+is_status_line(const char *buf, size_t n)
+{
+	uint64_t status;
+
+	return n > 12 && memcmp(buf, "HTTP/", 5) == 0 && buf[8] == ' ' &&
+	       field_number(buf + 9, 3, &status) == 0 && (buf[12] == ' ' || buf[12] == '\r');
+}
+
+enum h1_result
+h1_parse_response(struct h1_head *h, const char *buf, size_t n, uint32_t max_fields)
+{
+	struct parse parse = {.head = h, .max_fields = MIN(max_fields, H1_FIELDS_MAX)};
+	enum h1_result result;
+	llhttp_t p;
+
+	begin(h);
+	if (!is_status_line(buf, n))
+		return H1_MALFORMED;
+	llhttp_init(&p, HTTP_RESPONSE, &head_settings);
+	p.data = &parse;
+	result = result_of(&p, &parse, llhttp_execute(&p, buf, n), buf + n);
+	/* llhttp takes any byte in a reason phrase; it is passed on, so it is held to RFC 9112 4.
+	 */
+	return result == H1_OK && !field_is_text(h->reason, h->reason_n) ? H1_MALFORMED : result;
+}
+
+bool
+h1_is_connection_option(const struct h1_head *h, const struct h1_field *f)
+{
+	uint32_t i;
+
+	for (i = 0; i < h->n; i++)
+		if (h->fields[i].id == FIELD_CONNECTION &&
+		    field_list_names(h->fields[i].value, h->fields[i].value_n, f->name, f->name_n))
+			return true;
+	return false;
+}
+
+/* Before main(): tables that are constant ever after, so that no thread has to. */
+__attribute__((constructor)) static void
+h1_prepare(void)
+{
+	llhttp_settings_init(&head_settings);
+	head_settings.on_url = on_url;
+	head_settings.on_status = on_status;
+	head_settings.on_header_field = on_field;
+	head_settings.on_header_value = on_value;
+	head_settings.on_header_value_complete = on_value_complete;
+	head_settings.on_headers_complete = on_head_complete;
+}

@@ -1,0 +1,407 @@
+#include "activator/http/request.h"
+
+#include <string.h>
+
+#include "activator/http/put.h"
+
+static bool
+is_method(const struct h1_head *h, const char *method)
+{
+	return h->method_n == strlen(method) && memcmp(h->method, method, h->method_n) == 0;
+}
+
+static bool
+is_idempotent(const struct h1_head *h)
+{
+	static const char *const methods[] = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"};
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(methods); i++)
+		if (is_method(h, methods[i]))
+			return true;
+	return false;
+}
+
+/* --- reading --- */
+
+/* What the fields said, before it is judged as a whole. */
+struct framing_fields {
+	const struct h1_field *length, *encoding, *host;
+	unsigned lengths, encodings, hosts, upgrades;
+	bool is_close, is_h2c, is_unknown_expected;
+};
+
+static enum outcome
+read_field(struct request *r, struct framing_fields *ff, const struct h1_field *f)
+{
+	switch (f->id) {
+	case FIELD_HOST:
+		ff->host = f;
+		ff->hosts++;
+		break;
+	case FIELD_CONTENT_LENGTH:
+		ff->length = f;
+		ff->lengths++;
+		break;
+	case FIELD_TRANSFER_ENCODING:
+		ff->encoding = f;
+		ff->encodings++;
+		break;
+	case FIELD_CONNECTION:
+		r->connections++;
+		r->connection = r->connections == 1 ? f->value : NULL;
+		r->connection_n = f->value_n;
+		if (field_list_has(f->value, f->value_n, "close"))
+			ff->is_close = true; /* wins: RFC 9112 9.3 */
+		else if (r->is_http10 && field_list_has(f->value, f->value_n, "keep-alive"))
+			r->is_persistent = true;
+		if (field_list_has(f->value, f->value_n, "upgrade"))
+			r->is_upgrade = true;
+		break;
+	case FIELD_UPGRADE:
+		ff->upgrades++;
+		/* A tunnel to HTTP/2 would carry requests past every rule of ours. */
+		if (field_list_has(f->value, f->value_n, "h2c"))
+			ff->is_h2c = true;
+		break;
+	case FIELD_EXPECT:
+		if (!field_is(f->value, f->value_n, "100-continue"))
+			ff->is_unknown_expected = true;
+		r->is_expecting = !r->is_http10; /* RFC 9110 10.1.1: ignored from 1.0 */
+		break;
+	case FIELD_ACCEPT:
+		r->wants_json |= memmem(f->value, f->value_n, "application/json", 16) != NULL;
+		break;
+	case FIELD_TE:
+		r->takes_trailers |= field_list_has(f->value, f->value_n, "trailers");
+		break;
+	case FIELD_MAX_FORWARDS: /* means something to these methods only: RFC 9110 7.6.2 */
+		if (!is_method(r->head, "OPTIONS") && !is_method(r->head, "TRACE"))
+			break;
+		if (r->has_max_forwards || field_number(f->value, f->value_n, &r->max_forwards) < 0)
+			return OUT_BAD_REQUEST;
+		r->has_max_forwards = true;
+		break;
+	default:
+		break;
+	}
+	return OUT_OK;
+}
+
+/* RFC 9112 6.3; doubled, conflicting and unknown framing is refused, not repaired. */
+static enum outcome
+read_framing(struct request *r, const struct framing_fields *ff)
+{
+	r->framing = FRAMING_NONE;
+	if (ff->encodings > 1 || ff->lengths > 1 || (ff->encodings > 0 && ff->lengths > 0))
+		return OUT_BAD_REQUEST;
+	if (ff->encodings == 1) {
+		if (r->is_http10 ||
+		    !field_is(ff->encoding->value, ff->encoding->value_n, "chunked"))
+			return OUT_BAD_REQUEST;
+		r->framing = FRAMING_CHUNKED;
+	} else if (ff->lengths == 1) {
+		if (field_number(ff->length->value, ff->length->value_n, &r->length) < 0)
+			return OUT_BAD_REQUEST;
+		r->framing = FRAMING_LENGTH;
+	}
+	return OUT_OK;
+}
+
+static bool
+has_prefix(const char *s, size_t n, const char *lower)
+{
+	size_t len = strlen(lower);
+
+	return n >= len && field_is(s, len, lower);
+}
+
+/* RFC 9112 3.2: origin-form, absolute-form, asterisk-form.  (authority-form is
+ * CONNECT's, which is refused.) */
+static enum outcome
+read_target(struct request *r)
+{
+	const struct h1_head *h = r->head;
+	const char *t = h->target, *end = t + h->target_n, *slash;
+
+	if (h->target_n == 0 || memchr(t, '#', h->target_n) != NULL)
+		return OUT_BAD_REQUEST;
+	r->path = t;
+	if (t[0] == '*') {
+		if (h->target_n != 1 || !is_method(h, "OPTIONS"))
+			return OUT_BAD_REQUEST;
+	} else if (t[0] != '/') {
+		size_t skip = has_prefix(t, h->target_n, "http://")    ? 7
+			      : has_prefix(t, h->target_n, "https://") ? 8
+								       : 0;
+
+		if (skip == 0)
+			return OUT_BAD_REQUEST;
+		slash = t + skip + strcspn(t + skip, "/? ");
+		slash = MIN(slash, end);
+		r->authority = t + skip; /* it overrides Host: RFC 9112 3.2.2 */
+		r->authority_n = (uint32_t)(slash - r->authority);
+		r->path = slash;
+	}
+	r->target_n = (uint32_t)(end - r->path);
+	{
+		const char *query = memchr(r->path, '?', r->target_n);
+
+		r->path_n = query == NULL ? r->target_n : (uint32_t)(query - r->path);
+	}
+	return OUT_OK;
+}
+
+static enum outcome
+read_host(struct request *r, const struct framing_fields *ff)
+{
+	size_t host_n = 0;
+
+	if (ff->hosts > 1 || (ff->hosts == 0 && !r->is_http10))
+		return OUT_BAD_REQUEST;
+	if (ff->hosts == 1 && ff->host->value_n > 0 &&
+	    !field_authority(ff->host->value, ff->host->value_n, &host_n))
+		return OUT_BAD_REQUEST;
+	if (r->authority == NULL && ff->hosts == 1) {
+		r->authority = ff->host->value;
+		r->authority_n = ff->host->value_n;
+	} else if (r->authority == NULL) {
+		r->authority = "";
+	} else if (!field_authority(r->authority, r->authority_n, &host_n)) {
+		return OUT_BAD_REQUEST;
+	}
+	r->host_n = (uint32_t)host_n;
+	return OUT_OK;
+}
+
+enum outcome
+request_read(struct request *r, const struct h1_head *h)
+{
+	struct framing_fields ff = {0};
+	enum outcome out;
+	uint32_t i;
+
+	*r = (struct request){
+		.head = h, .is_http10 = h->minor == 0, .is_persistent = h->minor == 1};
+	r->is_trace = is_method(h, "TRACE");
+	r->is_head_method = is_method(h, "HEAD");
+	r->is_idempotent = is_idempotent(h);
+	for (i = 0; i < h->n; i++) {
+		out = h->fields[i].id == FIELD_OTHER ? OUT_OK : read_field(r, &ff, &h->fields[i]);
+		if (out != OUT_OK)
+			return out;
+	}
+	out = read_framing(r, &ff);
+	if (r->is_trace && r->framing != FRAMING_NONE) /* RFC 9110 9.3.8 */
+		out = OUT_BAD_REQUEST;
+	/* Whatever is refused is known to its end first, or is the last on its connection. */
+	if (out == OUT_OK && is_method(h, "CONNECT"))
+		out = OUT_METHOD;
+	if (out == OUT_OK)
+		out = read_target(r);
+	if (out == OUT_OK)
+		out = read_host(r, &ff);
+	if (out == OUT_OK && ff.is_unknown_expected)
+		out = OUT_EXPECTATION;
+	r->is_persistent = r->is_persistent && !ff.is_close;
+	r->is_upgrade = r->is_upgrade && ff.upgrades > 0 && !ff.is_h2c && !r->is_http10;
+	if (out == OUT_OK && r->has_max_forwards && r->max_forwards == 0)
+		return OUT_MAX_FORWARDS;
+	return out;
+}
+
+const char *
+request_field(const struct h1_head *h, const char *lower, size_t *n)
+{
+	uint32_t i;
+
+	for (i = 0; i < h->n; i++)
+		if (field_is(h->fields[i].name, h->fields[i].name_n, lower)) {
+			*n = h->fields[i].value_n;
+			return h->fields[i].value;
+		}
+	return NULL;
+}
+
+/* --- writing --- */
+
+static char *
+put_number(char *out, uint64_t n)
+{
+	return PUT_LITERAL(put_decimal(out, n), "\r\n");
+}
+
+/* "close" and "keep-alive" are what Connection nearly always says, and name nothing. */
+static bool
+names_fields(const struct request *r)
+{
+	return r->connections > 1 ||
+	       (r->connections == 1 && !field_is(r->connection, r->connection_n, "keep-alive") &&
+		!field_is(r->connection, r->connection_n, "close"));
+}
+
+static bool
+is_passed(const struct request *r, const struct h1_field *f, const struct request_hop *hop)
+{
+	switch (f->id) {
+	case FIELD_OTHER:
+	case FIELD_NOT_IN_TRAILERS:
+	case FIELD_ACCEPT:
+	case FIELD_DATE:
+	case FIELD_VIA:
+	case FIELD_X_ACTIVATOR_BUSY:
+		return true;
+	case FIELD_TRAILER:
+		return r->framing == FRAMING_CHUNKED;
+	case FIELD_EXPECT:
+		return r->is_expecting;
+	case FIELD_X_FORWARDED_HOST:
+	case FIELD_X_FORWARDED_PROTO:
+		return hop->is_peer_trusted;
+	case FIELD_MAX_FORWARDS:
+		return !r->has_max_forwards;
+	default:
+		return false;
+	}
+}
+
+/* The value of a list field that a trusted peer began, and ours behind it. */
+static char *
+put_begun(char *out, const struct request *r, enum field_id id, bool is_kept)
+{
+	uint32_t i;
+
+	for (i = 0; is_kept && i < r->head->n; i++) {
+		const struct h1_field *f = &r->head->fields[i];
+
+		if (f->id != id || f->value_n == 0)
+			continue;
+		out = put(out, f->value, f->value_n);
+		out = PUT_LITERAL(out, ", ");
+	}
+	return out;
+}
+
+static bool
+has_field(const struct request *r, enum field_id id)
+{
+	uint32_t i;
+
+	for (i = 0; i < r->head->n; i++)
+		if (r->head->fields[i].id == id)
+			return true;
+	return false;
+}
+
+/* RFC 7239, and the older fields that everything reads. */
+static char *
+put_forwarded(char *out, const struct request *r, const struct request_hop *hop)
+{
+	const char *ip = hop->peer;
+	bool is_v6 = hop->is_peer_v6;
+	size_t ip_n = strlen(ip);
+
+	out = PUT_LITERAL(out, "X-Forwarded-For: ");
+	out = put_begun(out, r, FIELD_X_FORWARDED_FOR, hop->is_peer_trusted);
+	out = put(out, ip, ip_n);
+	if (!hop->is_peer_trusted || !has_field(r, FIELD_X_FORWARDED_PROTO))
+		out = PUT_LITERAL(out, "\r\nX-Forwarded-Proto: http");
+	if (r->authority_n > 0 &&
+	    (!hop->is_peer_trusted || !has_field(r, FIELD_X_FORWARDED_HOST))) {
+		out = PUT_LITERAL(out, "\r\nX-Forwarded-Host: ");
+		out = put(out, r->authority, r->authority_n);
+	}
+	out = PUT_LITERAL(out, "\r\nForwarded: ");
+	out = put_begun(out, r, FIELD_FORWARDED, hop->is_peer_trusted);
+	out = is_v6 ? PUT_LITERAL(out, "for=\"[") : PUT_LITERAL(out, "for=");
+	out = put(out, ip, ip_n);
+	if (is_v6)
+		out = PUT_LITERAL(out, "]\"");
+	if (r->authority_n > 0) {
+		out = PUT_LITERAL(out, ";host=\"");
+		out = put(out, r->authority, r->authority_n);
+		out = PUT_LITERAL(out, "\"");
+	}
+	return PUT_LITERAL(out, ";proto=http\r\n");
+}
+
+static char *
+put_connection(char *out, const struct request *r)
+{
+	if (r->is_upgrade) {
+		out = r->takes_trailers ? PUT_LITERAL(out, "Connection: Upgrade, TE\r\n")
+					: PUT_LITERAL(out, "Connection: Upgrade\r\n");
+		for (uint32_t i = 0; i < r->head->n; i++)
+			if (r->head->fields[i].id == FIELD_UPGRADE)
+				out = put_field(out, &r->head->fields[i]);
+	} else if (r->takes_trailers) {
+		out = PUT_LITERAL(out, "Connection: TE\r\n");
+	}
+	if (r->takes_trailers)
+		out = PUT_LITERAL(out, "TE: trailers\r\n");
+	return out;
+}
+
+static char *
+put_framing(char *out, const struct request *r)
+{
+	if (r->framing == FRAMING_CHUNKED)
+		return PUT_LITERAL(out, "Transfer-Encoding: chunked\r\n");
+	if (r->framing == FRAMING_LENGTH)
+		out = put_number(PUT_LITERAL(out, "Content-Length: "), r->length);
+	return out;
+}
+
+static char *
+put_request_line(char *out, const struct request *r)
+{
+	out = put(out, r->head->method, r->head->method_n);
+	*out++ = ' ';
+	if (r->target_n == 0 || r->path[0] == '?') {
+		/* absolute-form without a path: RFC 9112 3.2.1, 3.2.4 */
+		bool is_options = is_method(r->head, "OPTIONS") && r->target_n == 0;
+
+		*out++ = is_options ? '*' : '/';
+	}
+	out = put(out, r->path, r->target_n);
+	out = PUT_LITERAL(out, " HTTP/1.1\r\nHost: ");
+	out = put(out, r->authority, r->authority_n);
+	return PUT_LITERAL(out, "\r\n");
+}
+
+size_t
+request_size(const struct request *r)
+{
+	size_t n = r->head->method_n + r->target_n + 3 * (size_t)r->authority_n + 512;
+	uint32_t i;
+
+	for (i = 0; i < r->head->n; i++)
+		n += r->head->fields[i].name_n + r->head->fields[i].value_n + 4;
+	return n;
+}
+
+size_t
+request_write(const struct request *r, const struct request_hop *hop, char *start)
+{
+	bool has_options = names_fields(r);
+	char *out = put_request_line(start, r);
+	uint32_t i;
+
+	for (i = 0; i < r->head->n; i++) {
+		const struct h1_field *f = &r->head->fields[i];
+
+		if (is_passed(r, f, hop) && !(has_options && h1_is_connection_option(r->head, f)))
+			out = put_field(out, f);
+	}
+	out = put_framing(out, r);
+	out = put_connection(out, r);
+	if (r->has_max_forwards)
+		out = put_number(PUT_LITERAL(out, "Max-Forwards: "), r->max_forwards - 1);
+	if (hop->has_via)
+		out = r->is_http10 ? PUT_LITERAL(out, "Via: 1.0 activator\r\n")
+				   : PUT_LITERAL(out, "Via: 1.1 activator\r\n");
+	out = put_forwarded(out, r, hop);
+	out = PUT_LITERAL(out, "\r\n");
+	CHECK((size_t)(out - start) <= request_size(r));
+	return (size_t)(out - start);
+}

@@ -1,0 +1,282 @@
+#include "activator/net/io.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "activator/net/io_round.h"
+#include "common/loop.h"
+
+static void
+on_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct io *io = arg;
+
+	(void)fd;
+	if (what & (EV_READ | EV_CLOSED)) /* what was read ahead is no more all that there is */
+		io->can_read = io->is_ahead_full = true;
+	if (what & EV_CLOSED)
+		io->is_hup = true;
+	if (what & EV_WRITE)
+		io->can_write = true;
+	io_round_add(io);
+}
+
+void
+io_open(struct io *io, struct io_round *round, int fd, bool is_connecting, const struct io_ops *ops)
+{
+	*io = (struct io){.fd = fd,
+			  .ops = ops,
+			  .round = round,
+			  .is_connecting = is_connecting,
+			  .can_write = !is_connecting};
+	event_assign(&io->ev, loop_base(round->loop), fd,
+		     EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, on_event, io);
+	CHECK(event_add(&io->ev, NULL) == 0);
+}
+
+bool
+io_is_open(const struct io *io)
+{
+	return io->fd >= 0;
+}
+
+void
+io_close(struct io *io, bool abort)
+{
+	if (io->fd < 0)
+		return;
+	io_settle(io);
+	io_round_leave(io);
+	io_drop_ahead(io);
+	event_del(&io->ev);
+	if (abort) {
+		struct linger reset = {.l_onoff = 1, .l_linger = 0};
+
+		setsockopt(io->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+	}
+	close(io->fd);
+	io->fd = -1;
+	free(io->out);
+	io->out = NULL;
+	io->out_n = io->out_at = io->out_cap = 0;
+	io->can_read = io->can_write = false;
+}
+
+/* What was read ahead, as recv(2) would have given it. */
+static ssize_t
+take_ahead(struct io *io, void *buf, size_t n)
+{
+	size_t most = MIN((size_t)io->ahead_n, n);
+
+	memcpy(buf, io->ahead, most);
+	io->ahead_n -= (int32_t)most;
+	if (io->ahead_n > 0) {
+		memmove(io->ahead, io->ahead + most, (size_t)io->ahead_n);
+		return (ssize_t)most;
+	}
+	io_drop_ahead(io);
+	if (!io->is_ahead_full && !io->is_hup)
+		io->can_read = false;
+	return (ssize_t)most;
+}
+
+static ssize_t
+receive(struct io *io, void *buf, size_t n)
+{
+	ssize_t got;
+
+	if (io->ahead != NULL) {
+		errno = -io->ahead_n;
+		io_drop_ahead(io);
+		return errno == 0 ? 0 : -1;
+	}
+	do
+		got = recv(io->fd, buf, n, 0);
+	while (got < 0 && errno == EINTR);
+	return got;
+}
+
+ssize_t
+io_read(struct io *io, void *buf, size_t n)
+{
+	ssize_t got;
+
+	if (!io->can_read || n == 0)
+		return IO_NOTHING;
+	if (io->ahead != NULL && io->ahead_n > 0)
+		return take_ahead(io, buf, n);
+	got = receive(io, buf, n);
+	if (got > 0) {
+		/* Less than asked for: drained, and the next edge will tell.  Not so where
+		 * the peer has closed: no edge comes after that one. */
+		if ((size_t)got < n && !io->is_hup)
+			io->can_read = false;
+		return got;
+	}
+	io->can_read = false;
+	if (got == 0) {
+		io->is_hup = true;
+		return IO_EOF;
+	}
+	return errno == EAGAIN ? IO_NOTHING : IO_ERROR;
+}
+
+size_t
+io_vec_size(const struct iovec *iov, int n)
+{
+	size_t size = 0;
+
+	while (n-- > 0)
+		size += iov[n].iov_len;
+	return size;
+}
+
+static ssize_t
+send_some(struct io *io, const struct iovec *iov, int n)
+{
+	/* sendmsg takes the vector as it is; const is lost in its type alone. */
+	struct msghdr msg = {.msg_iovlen = (size_t)n};
+	ssize_t sent;
+
+	memcpy(&msg.msg_iov, &iov, sizeof iov);
+	do
+		sent = n == 1 ? send(io->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
+			      : sendmsg(io->fd, &msg, MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	return sent;
+}
+
+void
+io_keep(struct io *io, const struct iovec *iov, int n, size_t skip)
+{
+	size_t need = io_vec_size(iov, n) - skip;
+
+	if (io->out_at > 0) {
+		memmove(io->out, io->out + io->out_at, io->out_n);
+		io->out_at = 0;
+	}
+	if (io->out_n + need > io->out_cap) {
+		CHECK(io->out_n + need <= UINT32_MAX / 2);
+		io->out_cap = (uint32_t)(io->out_n + need);
+		io->out = xrealloc(io->out, io->out_cap);
+	}
+	for (; n > 0; iov++, n--) {
+		size_t cut = MIN(skip, iov->iov_len);
+
+		memcpy(io->out + io->out_n, (const char *)iov->iov_base + cut, iov->iov_len - cut);
+		io->out_n += (uint32_t)(iov->iov_len - cut);
+		skip -= cut;
+	}
+}
+
+int
+io_write(struct io *io, const struct iovec *iov, int n)
+{
+	size_t size = io_vec_size(iov, n);
+	ssize_t sent = 0;
+
+	if (size == 0)
+		return 0;
+	if (io_settle(io) < 0)
+		return -1;
+	if (io->out_n == 0 && !io->is_connecting) {
+		sent = send_some(io, iov, n);
+		if (sent < 0) {
+			if (errno != EAGAIN)
+				return -1;
+			sent = 0;
+		}
+		if ((size_t)sent == size)
+			return 0;
+		io->can_write = false;
+	}
+	io_keep(io, iov, n, (size_t)sent);
+	return 0;
+}
+
+int
+io_flush(struct io *io)
+{
+	while (io->out_n > 0) {
+		struct iovec iov = {.iov_base = io->out + io->out_at, .iov_len = io->out_n};
+		ssize_t sent;
+
+		if (io->is_connecting || !io->can_write)
+			return 0;
+		sent = send_some(io, &iov, 1);
+		if (sent < 0) {
+			if (errno != EAGAIN)
+				return -1;
+			io->can_write = false;
+			return 0;
+		}
+		if ((size_t)sent < iov.iov_len)
+			io->can_write = false;
+		io->out_at += (uint32_t)sent;
+		io->out_n -= (uint32_t)sent;
+	}
+	free(io->out);
+	io->out = NULL;
+	io->out_at = io->out_cap = 0;
+	return 1;
+}
+
+/* At the tail, since what is made active within a round is run in the same one; before
+ * what was closed meanwhile is freed, which was deferred later. */
+static void
+on_turn(void *arg)
+{
+	struct io *io = arg;
+
+	io->is_yielding = false;
+	if (io_is_open(io))
+		event_active(&io->ev, EV_READ, 1);
+}
+
+void
+io_yield(struct io *io)
+{
+	if (!io->is_yielding)
+		loop_defer(io->round->loop, io, on_turn);
+	io->is_yielding = true;
+}
+
+int
+io_connected(struct io *io)
+{
+	int code = 0;
+	socklen_t size = sizeof code;
+
+	if (!io->is_connecting)
+		return 0;
+	if (!io->can_write && !io->is_hup)
+		return 1;
+	if (getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &code, &size) < 0)
+		code = errno;
+	errno = code;
+	if (code != 0)
+		return -1;
+	io->is_connecting = false;
+	return 0;
+}
+
+bool
+io_is_reset(const struct io *io)
+{
+	int code = 0;
+	socklen_t size = sizeof code;
+
+	if (io->ahead != NULL && io->ahead_n < 0)
+		return true;
+	return getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &code, &size) < 0 || code != 0;
+}
+
+void
+io_shutdown(struct io *io)
+{
+	io_settle(io);
+	shutdown(io->fd, SHUT_WR);
+}

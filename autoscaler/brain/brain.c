@@ -1,0 +1,215 @@
+#include "autoscaler/brain/brain.h"
+
+#include <stdlib.h>
+
+#include "autoscaler/brain/gradient.h"
+#include "autoscaler/brain/idleness.h"
+#include "autoscaler/brain/schedule.h"
+#include "common/clk.h"
+#include "common/log.h"
+#include "common/strbuf.h"
+
+#define BIN_S 60.0 /* of the histogram of idle times: nothing shorter is learned */
+
+struct brain {
+	const struct revision_conf *conf;
+	struct gradient *gradient;   /* slow_brain = observe or on */
+	struct idleness *idleness;   /* keep_warm = learned */
+	struct schedules *schedules; /* there are some */
+	/* since the last tick */
+	bool was_told, was_busy;
+};
+
+struct brain *
+brain_new(const struct revision_conf *conf)
+{
+	struct brain *b = xcalloc(1, sizeof *b);
+
+	brain_set_conf(b, conf);
+	return b;
+}
+
+static void
+set_schedules(struct brain *b)
+{
+	struct err e;
+
+	schedules_free(&b->schedules);
+	if (b->conf->schedules_n == 0)
+		return;
+	b->schedules = schedules_new(b->conf->schedules, b->conf->schedules_n, &e);
+	if (e.text[0] != '\0')
+		log_error(NULL, "a schedule entry never holds", "revision=%s err=%s",
+			  b->conf->full_name, e.text);
+}
+
+void
+brain_set_conf(struct brain *b, const struct revision_conf *conf)
+{
+	const struct scaling *s = &conf->scaling;
+	bool is_slow = s->slow_brain != SLOW_OFF && s->metric == METRIC_CONCURRENCY;
+
+	b->conf = conf;
+	if (!is_slow)
+		gradient_free(&b->gradient);
+	else if (b->gradient == NULL)
+		b->gradient = gradient_new();
+	if (s->keep_warm != KEEP_WARM_LEARNED)
+		idleness_free(&b->idleness);
+	else if (b->idleness == NULL)
+		b->idleness = idleness_new();
+	set_schedules(b);
+}
+
+void
+brain_free(struct brain **bp)
+{
+	struct brain *b = *bp;
+
+	*bp = NULL;
+	if (b == NULL)
+		return;
+	gradient_free(&b->gradient);
+	idleness_free(&b->idleness);
+	schedules_free(&b->schedules);
+	free(b);
+}
+
+/* --- what is seen --- */
+
+void
+brain_report(struct brain *b, const struct msg_stat *s, int64_t period_ns)
+{
+	b->was_told = true;
+	b->was_busy |= s->requests > 0 || s->in_flight > 0 || s->parked > 0 || s->concurrency > 0;
+	if (b->gradient != NULL && period_ns > 0)
+		gradient_report(b->gradient, s->concurrency, (double)s->completed,
+				s->latency_ms / 1000, (double)period_ns / CLK_S);
+}
+
+void
+brain_tick(struct brain *b, const struct brain_facts *f, int64_t now_ns)
+{
+	double each = MAX(f->ready, 1u);
+	struct gradient_facts g = {
+		.configured = decide_total(&b->conf->scaling, b->conf->limits.container_concurrency,
+					   0),
+		.most = b->conf->limits.container_concurrency,
+		.is_applied = b->conf->scaling.slow_brain == SLOW_ON,
+		.step_ns = b->conf->scaling.stable_window,
+		.ready = f->ready,
+		.reporters = f->reporters,
+		.cpu_cores = f->cpu_cores < 0 ? -1 : f->cpu_cores / each,
+		.memory_bytes = f->memory_bytes / each,
+		.machine_cores = f->machine_cores,
+		.machine_used = f->machine_used,
+		.machine_memory = f->machine_memory,
+	};
+
+	if (b->idleness != NULL && b->was_told) /* silence is not idleness */
+		idleness_note(b->idleness, b->was_busy, now_ns);
+	b->was_told = b->was_busy = false;
+	if (b->gradient != NULL)
+		gradient_tick(b->gradient, &g, now_ns);
+}
+
+/* --- what decide() is told --- */
+
+/* The fixed window's place is taken by what was learned.  Where it is to go down at once,
+ * it stays for as long as nothing shorter can be learned of, the stable window at most. */
+static void
+fill_idleness(const struct brain *b, struct decide_view *view, int64_t now_ns)
+{
+	struct idleness_advice a = idleness_advise(b->idleness, view->start_s, now_ns);
+
+	if (!a.is_learned)
+		return;
+	view->is_learned_prewarm = a.is_warm;
+	view->learned_keep_s = a.pattern == IDLENESS_KEEP
+				       ? a.upto_s
+				       : MIN((double)b->conf->scaling.stable_window / CLK_S, BIN_S);
+}
+
+void
+brain_fill(const struct brain *b, struct decide_view *view, int64_t now_ns, int64_t wall_ns)
+{
+	view->learned_keep_s = -1;
+	if (b->gradient != NULL && b->conf->scaling.slow_brain == SLOW_ON)
+		view->target_override = gradient_target(b->gradient);
+	if (b->idleness != NULL)
+		fill_idleness(b, view, now_ns);
+	if (b->schedules != NULL)
+		view->schedule_min = schedules_at(b->schedules, wall_ns).min_scale;
+}
+
+/* --- to be shown --- */
+
+double
+brain_proposal(const struct brain *b)
+{
+	return b->gradient == NULL ? 0 : gradient_target(b->gradient);
+}
+
+void
+brain_explain_target(const struct brain *b, struct strbuf *out)
+{
+	if (b->gradient != NULL)
+		gradient_explain(b->gradient, out);
+	else if (b->conf->scaling.slow_brain != SLOW_OFF)
+		strbuf_adds(out, "metric = rps: only targets of concurrency are proposed");
+}
+
+void
+brain_explain_idleness(const struct brain *b, double start_s, int64_t now_ns, struct strbuf *out)
+{
+	if (b->idleness != NULL)
+		idleness_explain(b->idleness, start_s, now_ns, out);
+}
+
+void
+brain_explain_schedule(const struct brain *b, int64_t wall_ns, struct strbuf *out)
+{
+	struct schedule_now now = {.name = NULL};
+
+	if (b->schedules == NULL)
+		return;
+	now = schedules_at(b->schedules, wall_ns);
+	if (now.name == NULL)
+		strbuf_adds(out, "no entry holds now");
+	else
+		strbuf_addf(out, "entry \"%s\" holds: at least %u", now.name, now.min_scale);
+}
+
+/* --- over a restart --- */
+
+bool
+brain_export_idleness(const struct brain *b, struct idleness_data *d, int64_t now_ns)
+{
+	if (b->idleness == NULL)
+		return false;
+	idleness_export(b->idleness, d, now_ns);
+	return true;
+}
+
+bool
+brain_export_target(const struct brain *b, struct gradient_data *d, int64_t now_ns)
+{
+	if (b->gradient == NULL)
+		return false;
+	gradient_export(b->gradient, d, now_ns);
+	return true;
+}
+
+void
+brain_import_idleness(struct brain *b, const struct idleness_data *d, int64_t now_ns)
+{
+	if (b->idleness != NULL)
+		idleness_import(b->idleness, d, now_ns);
+}
+
+void
+brain_import_target(struct brain *b, const struct gradient_data *d, int64_t now_ns)
+{
+	if (b->gradient != NULL)
+		gradient_import(b->gradient, d, now_ns);
+}

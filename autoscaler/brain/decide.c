@@ -1,0 +1,420 @@
+#include "autoscaler/brain/decide.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clk.h"
+
+#define UNKNOWN_MOST 3u	    /* instances started while nothing is known of a revision */
+#define ASSUMED_START_S 1.0 /* where instances were taken up: their start was not seen */
+
+/* scale_down_delay: the wishes that something lower has followed, the highest and oldest
+ * first, each with the last time that it was wished. */
+#define WISHES 64
+struct wish {
+	uint32_t wanted;
+	int64_t at_ns;
+};
+
+struct decide_state {
+	bool is_panicking, was_initial;
+	bool is_guess;	   /* nothing was known when something was wished for last */
+	int64_t panic_ns;  /* the last instant over the threshold */
+	double panic_most; /* wanted most in this panic, or in the last one */
+	struct wish wishes[WISHES];
+	size_t wishes_n;
+};
+
+static const char *const names[] = {
+#define X(id, text) #id,
+	DECIDE_RULES(X)
+#undef X
+};
+static const char *const texts[] = {
+#define X(id, text) text,
+	DECIDE_RULES(X)
+#undef X
+};
+static char lower_names[DECIDE_RULES_N][24]; /* constant once filled */
+
+__attribute__((constructor)) static void
+fill_names(void)
+{
+	size_t i, j;
+
+	for (i = 0; i < DECIDE_RULES_N; i++)
+		for (j = 0; names[i][j] != '\0' && j < sizeof lower_names[i] - 1; j++)
+			lower_names[i][j] = names[i][j] == '_' ? '_' : (char)(names[i][j] | 32);
+}
+
+const char *
+decide_rule_name(enum decide_rule r)
+{
+	CHECK(r < DECIDE_RULES_N);
+	return lower_names[r];
+}
+
+const char *
+decide_rule_text(enum decide_rule r)
+{
+	CHECK(r < DECIDE_RULES_N);
+	return texts[r];
+}
+
+struct decide_state *
+decide_state_new(void)
+{
+	return xcalloc(1, sizeof(struct decide_state));
+}
+
+void
+decide_state_free(struct decide_state **sp)
+{
+	free(*sp);
+	*sp = NULL;
+}
+
+bool
+decide_was_initial(const struct decide_state *st)
+{
+	return st->was_initial;
+}
+
+void
+decide_set_initial(struct decide_state *st)
+{
+	st->was_initial = true;
+}
+
+double
+decide_total(const struct scaling *s, uint32_t container_concurrency, double override)
+{
+	double total = s->metric == METRIC_RPS ? 200 : 100; /* knative.md 2.4, `total` */
+
+	if (override > 0)
+		total = override;
+	else if (s->target > 0)
+		total = s->target;
+	else if (s->metric != METRIC_RPS && container_concurrency > 0)
+		total = container_concurrency;
+	if (s->metric != METRIC_RPS && container_concurrency > 0)
+		total = MIN(total, container_concurrency);
+	return total;
+}
+
+static uint32_t
+has_of(const struct decide_view *v)
+{
+	return v->ready + v->starting;
+}
+
+/* Somebody is being served, or waits. */
+static bool
+is_used(const struct decide_view *v)
+{
+	return v->in_flight + v->parked > 0 || v->is_asked;
+}
+
+static uint32_t
+whole(double n)
+{
+	return (uint32_t)MIN(MAX(n, 0), (double)UINT32_MAX);
+}
+
+static void
+set(struct decide_out *o, uint32_t wanted, enum decide_rule rule)
+{
+	o->wanted = wanted;
+	o->rule = rule;
+}
+
+static void
+at_least(struct decide_out *o, uint32_t least, enum decide_rule rule)
+{
+	if (o->wanted < least)
+		set(o, least, rule);
+}
+
+static void
+at_most(struct decide_out *o, uint32_t most, enum decide_rule rule)
+{
+	if (o->wanted > most)
+		set(o, most, rule);
+}
+
+/* --- the backlog ---
+ *
+ * What is parked is cleared within half a start-up time of the instances that are started
+ * for it, at target_utilization: whoever waits is answered after one and a half.  By
+ * Little's law one instance clears parallel x time / latency requests; what those that are
+ * ready clear until the new ones are there is not counted, and never are there more than
+ * all that is in the house needs at the target. */
+
+/* How long an answer takes.  Unknown: if none has come for a while, it takes four times
+ * as long (of something whose scale is not known, three in four take no longer: the chance
+ * that it takes more than x is a while through x). */
+static double
+latency_of(const struct decide_view *v)
+{
+	return v->latency_s >= 0 ? v->latency_s : 4 * v->waited_s;
+}
+
+static double
+start_of(const struct decide_view *v)
+{
+	return MAX(v->start_s >= 0 ? v->start_s : ASSUMED_START_S, 0.001);
+}
+
+/* While none answers it is the backlog that wakes, also where the averages, of requests
+ * before it, would want as many. */
+static void
+for_backlog(struct decide_out *o, const struct decide_view *v, uint32_t n, enum decide_rule rule)
+{
+	if (o->wanted < n || (o->wanted == n && v->ready == 0))
+		set(o, n, rule);
+}
+
+/* Requests a second that one instance answers. */
+static double
+pace_of(const struct scaling *s, const struct decide_view *v, double total)
+{
+	if (s->metric == METRIC_RPS)
+		return total;
+	return MAX(v->container_concurrency, total) / MAX(latency_of(v), 1e-6);
+}
+
+static void
+by_backlog(const struct scaling *s, const struct decide_view *v, struct decide_state *st,
+	   double total, struct decide_out *o)
+{
+	uint32_t parked = MAX(v->parked, 1u), most = whole(ceil((v->in_flight + parked) / total));
+	double pace, left;
+
+	if (s->metric != METRIC_RPS && v->latency_s < 0 && v->waited_s <= 0) {
+		/* Nothing is known yet: a few, until the first one has shown how fast it is. */
+		if (v->ready == 0)
+			for_backlog(o, v, MIN(most, UNKNOWN_MOST), DECIDE_ACTIVATION);
+		st->is_guess = true;
+		return;
+	}
+	pace = pace_of(s, v, total);
+	left = parked - v->ready * pace * start_of(v);
+	pace *= s->target_utilization / 100;
+	if (left > 0)
+		for_backlog(o, v, MIN(whole(ceil(left / (pace * start_of(v) / 2))), most),
+			    DECIDE_BACKLOG);
+	if (v->ready == 0)
+		for_backlog(o, v, 1, DECIDE_BACKLOG);
+}
+
+/* --- the averages --- */
+
+/* How many instances will have something to do when one that is started now is there: of
+ * what is in the house what takes longer than that, or is more than those that are ready
+ * get done; and what comes meanwhile.  More than that, and more than there are, is never
+ * started, whatever the averages remember of a burst that is over.  The room that
+ * target_utilization leaves is for a load that goes on, not for one that nothing follows. */
+static double
+foreseen(const struct scaling *s, const struct decide_view *v, double total, double target)
+{
+	double inside = (double)v->in_flight + v->parked, start = start_of(v);
+	double latency = MAX(v->latency_s, 1e-6), stays, undone;
+
+	if (s->metric == METRIC_RPS || v->latency_s < 0 || v->arrivals < 0)
+		return UINT32_MAX;
+	stays = inside * MAX(1 - start / latency, 0) + v->arrivals * MIN(start, latency);
+	undone = inside + v->arrivals * start - v->ready * pace_of(s, v, total) * start;
+	return ceil(MAX(stays, undone) / (v->arrivals * latency < inside / 2 ? total : target));
+}
+
+/* A panic begins as in knative.md 2.4, and ends when the stable window wants as much as
+ * the panic window (panic_hold: to the letter, a stable window after the threshold was
+ * passed last).  Not when the ratio falls below the threshold, which the instances that it
+ * brought see to at once: they would go and come each second. */
+static void
+note_panic(const struct scaling *s, struct decide_state *st, double ratio, bool is_caught_up,
+	   int64_t now)
+{
+	if (ratio >= s->panic_threshold_percentage / 100) {
+		st->panic_most = st->is_panicking ? st->panic_most : 0;
+		st->is_panicking = true;
+		st->panic_ns = now;
+	} else if (s->panic_hold ? st->panic_ns + s->stable_window < now : is_caught_up) {
+		st->is_panicking = false;
+	}
+}
+
+/* In a panic nothing is taken away.  What it brought goes when it is over, but for one
+ * instance more than the stable window wants, for as long as that is: averages that
+ * scatter around a whole number of instances would have it go and come all the time. */
+static void
+keep_panic(const struct scaling *s, struct decide_state *st, double stable, int64_t now,
+	   struct decide_out *o)
+{
+	if (st->is_panicking) {
+		at_least(o, whole(st->panic_most), DECIDE_PANIC);
+		st->panic_most = o->wanted;
+	} else if (stable > 0 && st->panic_ns > 0 && st->panic_ns + s->stable_window >= now) {
+		at_least(o, whole(MIN(st->panic_most, stable + 1)), DECIDE_PANIC);
+	}
+}
+
+static void
+by_averages(const struct scaling *s, const struct decide_view *v, struct decide_state *st,
+	    int64_t now, double total, struct decide_out *o)
+{
+	double ready = MAX(v->ready, 1u);
+	double stable = v->has_stable ? ceil(v->stable / o->target) : 0;
+	double panic = v->has_panic ? ceil(v->panic / o->target) : 0;
+	double want = stable;
+
+	o->raw = whole(stable);
+	note_panic(s, st, panic / ready, panic <= stable, now);
+	o->is_panicking = st->is_panicking;
+	if (st->is_panicking)
+		want = MAX(stable, panic);
+	set(o, whole(want), st->is_panicking ? DECIDE_PANIC : DECIDE_STABLE);
+	at_most(o, whole(ceil(s->max_scale_up_rate * ready)), DECIDE_UP_RATE);
+	at_most(o, MAX(has_of(v), whole(foreseen(s, v, total, o->target))), DECIDE_FADING);
+	at_least(o, whole(floor(ready / s->max_scale_down_rate)), DECIDE_DOWN_RATE);
+	keep_panic(s, st, stable, now, o);
+}
+
+/* --- down --- */
+
+/* How long a lower wish must have held: scale_down_delay, and as long as it would take to
+ * bring back what it takes away (no longer than a panic would take to show). */
+static int64_t
+delay_of(const struct scaling *s, const struct decide_view *v)
+{
+	double panic_ns = (double)s->stable_window * s->panic_window_percentage / 100;
+
+	return MAX(s->scale_down_delay, (int64_t)MIN(v->start_s * CLK_S, panic_ns));
+}
+
+/* What was wished for while nothing was known is no wish to hold, once something is: what
+ * came then is answered, and it was too many. */
+static void
+drop_guess(const struct decide_view *v, struct decide_state *st)
+{
+	if (!st->is_guess || v->latency_s < 0 || v->parked > 0)
+		return;
+	st->is_guess = false;
+	if (st->wishes_n > 0 && st->wishes[0].wanted <= UNKNOWN_MOST)
+		st->wishes_n = 0;
+}
+
+/* The highest wish of the last `delay`. */
+static void
+delay_down(int64_t delay, struct decide_state *st, int64_t now, struct decide_out *o)
+{
+	size_t past = 0;
+
+	while (st->wishes_n > 0 && st->wishes[st->wishes_n - 1].wanted <= o->wanted)
+		st->wishes_n--;
+	if (st->wishes_n == WISHES) /* full: the lowest holds on in place of the new one */
+		st->wishes[WISHES - 1].at_ns = now;
+	else
+		st->wishes[st->wishes_n++] = (struct wish){o->wanted, now};
+	while (now - st->wishes[past].at_ns >= delay && past < st->wishes_n - 1)
+		past++;
+	memmove(st->wishes, st->wishes + past, (st->wishes_n - past) * sizeof *st->wishes);
+	st->wishes_n -= past;
+	at_least(o, st->wishes[0].wanted, DECIDE_DOWN_DELAY);
+}
+
+/* Nobody is served or waits: may the last instance go?  Its window must be empty and the
+ * grace over, both counted since the last request.  In the reference the grace comes after
+ * the window, for the route to be switched to the activator; where that is in the path
+ * always (target-burst-capacity -1), as ours is, it is over before it begins (knative.md
+ * 2.7).  So here it adds nothing to the window, and one that is longer still holds.
+ * Retention is counted from the empty window, as there.  What was learned takes the place
+ * of all three. */
+static void
+to_zero(const struct scaling *s, const struct decide_view *v, struct decide_out *o)
+{
+	double window = (double)s->stable_window / CLK_S, keep = (double)s->retention / CLK_S;
+	bool is_learned = v->learned_keep_s >= 0;
+
+	if (o->wanted > 1 || (v->stable > 0 && !is_learned))
+		return;
+	set(o, 1, DECIDE_IDLE);
+	if (!s->enable_scale_to_zero)
+		o->rule = DECIDE_ZERO_DISABLED;
+	else if (v->busy_lease_s > 0)
+		o->rule = DECIDE_BUSY_LEASE;
+	else if (is_learned && v->idle_s < v->learned_keep_s)
+		o->rule = DECIDE_LEARNED;
+	else if (!is_learned && v->idle_s < (double)s->scale_to_zero_grace / CLK_S)
+		o->rule = DECIDE_GRACE;
+	else if (!is_learned && keep > 0 && v->idle_s < window + keep)
+		o->rule = DECIDE_RETENTION;
+	else
+		o->wanted = 0;
+}
+
+/* --- bounds --- */
+
+static void
+bounds(const struct scaling *s, const struct decide_view *v, struct decide_state *st,
+       struct decide_out *o)
+{
+	if (o->wanted > 0)
+		at_least(o, s->activation_scale, DECIDE_ACTIVATION_SCALE);
+	if (!st->was_initial && s->initial_scale > 0) {
+		at_least(o, s->initial_scale, DECIDE_INITIAL_SCALE);
+		st->was_initial = v->ready >= s->initial_scale;
+	}
+	if (v->is_learned_prewarm)
+		at_least(o, 1, DECIDE_LEARNED);
+	at_least(o, v->schedule_min, DECIDE_SCHEDULE);
+	at_least(o, s->min_scale, DECIDE_MIN_SCALE);
+	if (s->max_scale > 0)
+		at_most(o, s->max_scale, DECIDE_MAX_SCALE);
+}
+
+/* Silence: what there is stays, unless a bound asks for more. */
+static void
+on_silence(const struct scaling *s, const struct decide_view *v, struct decide_state *st,
+	   struct decide_out *o)
+{
+	set(o, has_of(v), DECIDE_NO_DATA);
+	bounds(s, v, st, o);
+	o->is_known = o->wanted > has_of(v);
+}
+
+struct decide_out
+decide(const struct scaling *s, const struct decide_view *v, struct decide_state *st, int64_t now)
+{
+	double total = decide_total(s, v->container_concurrency, v->target_override);
+	struct decide_out o = {.is_known = true,
+			       .total = total,
+			       .target = MAX(total * s->target_utilization / 100, 0.01)};
+
+	if (!v->has_stable && !is_used(v)) {
+		on_silence(s, v, st, &o);
+		return o;
+	}
+	by_averages(s, v, st, now, total, &o);
+	if (v->parked > 0 || v->is_asked) {
+		by_backlog(s, v, st, total, &o);
+		at_least(&o, has_of(v), DECIDE_WAITED_FOR);
+	}
+	if (is_used(v))
+		at_least(&o, 1, DECIDE_IN_USE);
+	if (!v->has_stable)
+		at_least(&o, has_of(v), DECIDE_NO_DATA);
+	if (!is_used(v))
+		to_zero(s, v, &o);
+	drop_guess(v, st);
+	delay_down(delay_of(s, v), st, now, &o);
+	if (!is_used(v) && has_of(v) == 0) {
+		set(&o, 0, DECIDE_IDLE); /* nothing is started for what is over */
+		st->wishes_n = 0;
+	}
+	if (v->is_restarting)
+		at_least(&o, MIN(has_of(v), v->found), DECIDE_RESTARTED);
+	bounds(s, v, st, &o);
+	return o;
+}

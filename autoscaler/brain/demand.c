@@ -1,0 +1,316 @@
+#include "autoscaler/brain/demand.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clk.h"
+
+#define BRIEF (10 * CLK_MS)
+
+struct load {
+	char *id; /* of the instance */
+	uint32_t in_flight;
+	int64_t busy_until_ns; /* 0: no lease */
+};
+
+struct entry {
+	struct list_node node;
+	uint64_t peer;
+	uint64_t report; /* the last one that it was in */
+	bool is_asked;	 /* `activate` since the last report */
+	uint32_t parked, in_flight;
+	int64_t word_ns;    /* when it said so; 0: it has not yet */
+	double arrivals;    /* a second; < 0: unknown */
+	struct load *loads; /* sorted by id: each is looked up whenever some are to go */
+	size_t loads_n;
+};
+
+void
+demand_init(struct demand *d)
+{
+	list_init(&d->entries);
+}
+
+static void
+loads_free(struct entry *n)
+{
+	size_t i;
+
+	for (i = 0; i < n->loads_n; i++)
+		free(n->loads[i].id);
+	free(n->loads);
+	n->loads = NULL;
+	n->loads_n = 0;
+}
+
+static void
+entry_free(struct demand *d, struct entry *n)
+{
+	list_remove(&d->entries, &n->node);
+	loads_free(n);
+	free(n);
+}
+
+void
+demand_fini(struct demand *d)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&d->entries, node, tmp)
+		entry_free(d, container_of(node, struct entry, node));
+}
+
+static struct entry *
+find(const struct demand *d, uint64_t peer)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&d->entries, node, tmp) {
+		struct entry *n = container_of(node, struct entry, node);
+
+		if (n->peer == peer)
+			return n;
+	}
+	return NULL;
+}
+
+static struct entry *
+find_or_add(struct demand *d, uint64_t peer)
+{
+	struct entry *n = find(d, peer);
+
+	if (n == NULL) {
+		n = xcalloc(1, sizeof *n);
+		n->peer = peer;
+		n->arrivals = -1;
+		list_push(&d->entries, &n->node);
+	}
+	return n;
+}
+
+/* --- what is said --- */
+
+/* What came in since its last word.  As long as nothing is answered that is what it has
+ * more than then: this tells a burst that is over from a load that goes on, which the sum
+ * of a whole period does not. */
+static void
+note_arrivals(struct entry *n, const struct msg_stat *s, int64_t period_ns, int64_t now_ns)
+{
+	int64_t passed = now_ns - n->word_ns;
+	double growth = (double)s->parked + s->in_flight - n->parked - n->in_flight;
+	bool is_within = n->word_ns > 0 && (period_ns == 0 || passed < period_ns);
+
+	if (is_within && passed < BRIEF)
+		return; /* too short to tell; the same word, as good as */
+	if (is_within && s->completed == 0 && (period_ns > 0 || s->in_flight == 0))
+		n->arrivals = MAX(growth, 0) * CLK_S / (double)passed;
+	else if (period_ns > 0)
+		n->arrivals = (double)s->requests * CLK_S / (double)period_ns;
+}
+
+static int
+compare_loads(const void *a, const void *b)
+{
+	return strcmp(((const struct load *)a)->id, ((const struct load *)b)->id);
+}
+
+static void
+note_word(struct entry *n, uint32_t parked, uint32_t in_flight, int64_t now_ns)
+{
+	n->parked = parked;
+	n->in_flight = in_flight;
+	n->word_ns = now_ns;
+}
+
+void
+demand_report(struct demand *d, uint64_t peer, uint64_t report, const struct msg_stat *s,
+	      int64_t period_ns, int64_t now_ns)
+{
+	struct entry *n = find_or_add(d, peer);
+	size_t i;
+
+	note_arrivals(n, s, period_ns, now_ns);
+	note_word(n, s->parked, s->in_flight, now_ns);
+	loads_free(n);
+	n->report = report;
+	n->is_asked = false;
+	n->loads = s->n == 0 ? NULL : xcalloc(s->n, sizeof *n->loads);
+	n->loads_n = s->n;
+	for (i = 0; i < s->n; i++) {
+		double busy_s = MIN(s->v[i].busy_s, 1e9); /* keeps the sum in range */
+
+		n->loads[i] = (struct load){.id = xstrdup(s->v[i].id),
+					    .in_flight = s->v[i].in_flight};
+		if (busy_s > 0)
+			n->loads[i].busy_until_ns = now_ns + (int64_t)(busy_s * CLK_S);
+	}
+	if (n->loads_n > 1)
+		qsort(n->loads, n->loads_n, sizeof *n->loads, compare_loads);
+}
+
+void
+demand_activate(struct demand *d, uint64_t peer, uint32_t parked, int64_t now_ns)
+{
+	struct entry *n = find_or_add(d, peer);
+	const struct msg_stat s = {.parked = MAX(parked, 1), .in_flight = n->in_flight};
+
+	note_arrivals(n, &s, 0, now_ns);
+	note_word(n, s.parked, n->in_flight, now_ns);
+	n->is_asked = true;
+}
+
+bool
+demand_complete(struct demand *d, uint64_t peer, uint64_t report)
+{
+	struct entry *n = find(d, peer);
+
+	if (n == NULL)
+		return true;
+	if (n->report == report)
+		return false;
+	if (!n->is_asked) /* an `activate` may be younger than the report */
+		entry_free(d, n);
+	n = find(d, peer);
+	if (n != NULL)
+		n->is_asked = false;
+	return true;
+}
+
+void
+demand_vanish(struct demand *d, uint64_t peer)
+{
+	struct entry *n = find(d, peer);
+
+	if (n != NULL) {
+		n->parked = 0;
+		n->arrivals = 0;
+		n->is_asked = false;
+	}
+}
+
+void
+demand_drop(struct demand *d, uint64_t peer)
+{
+	struct entry *n = find(d, peer);
+
+	if (n != NULL)
+		entry_free(d, n);
+}
+
+/* --- sums --- */
+
+uint32_t
+demand_parked(const struct demand *d)
+{
+	struct list_node *node, *tmp;
+	uint64_t sum = 0;
+
+	LIST_FOREACH(&d->entries, node, tmp)
+		sum += container_of(node, struct entry, node)->parked;
+	return (uint32_t)MIN(sum, UINT32_MAX);
+}
+
+uint32_t
+demand_in_flight(const struct demand *d)
+{
+	struct list_node *node, *tmp;
+	uint64_t sum = 0;
+
+	LIST_FOREACH(&d->entries, node, tmp)
+		sum += container_of(node, struct entry, node)->in_flight;
+	return (uint32_t)MIN(sum, UINT32_MAX);
+}
+
+double
+demand_arrivals(const struct demand *d)
+{
+	struct list_node *node, *tmp;
+	double sum = 0;
+
+	LIST_FOREACH(&d->entries, node, tmp) {
+		double arrivals = container_of(node, struct entry, node)->arrivals;
+
+		if (arrivals < 0)
+			return -1;
+		sum += arrivals;
+	}
+	return sum;
+}
+
+bool
+demand_is_asked(const struct demand *d)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&d->entries, node, tmp)
+		if (container_of(node, struct entry, node)->is_asked)
+			return true;
+	return false;
+}
+
+/* The first load of this id, of as many as the report had; or where it would be. */
+static size_t
+first_load(const struct entry *n, const char *id)
+{
+	size_t from = 0, to = n->loads_n;
+
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
+
+		if (strcmp(n->loads[middle].id, id) < 0)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from;
+}
+
+uint32_t
+demand_at_instance(const struct demand *d, const char *id)
+{
+	struct list_node *node, *tmp;
+	uint64_t sum = 0;
+	size_t i;
+
+	LIST_FOREACH(&d->entries, node, tmp) {
+		const struct entry *n = container_of(node, struct entry, node);
+
+		for (i = first_load(n, id); i < n->loads_n && strcmp(n->loads[i].id, id) == 0; i++)
+			sum += n->loads[i].in_flight;
+	}
+	return (uint32_t)MIN(sum, UINT32_MAX);
+}
+
+int64_t
+demand_lease_ns(const struct demand *d, uint64_t peer, const char *id)
+{
+	struct list_node *node, *tmp;
+	int64_t until = 0;
+	size_t i;
+
+	LIST_FOREACH(&d->entries, node, tmp) {
+		const struct entry *n = container_of(node, struct entry, node);
+
+		if (peer != 0 && n->peer != peer)
+			continue;
+		for (i = first_load(n, id); i < n->loads_n && strcmp(n->loads[i].id, id) == 0; i++)
+			until = MAX(until, n->loads[i].busy_until_ns);
+	}
+	return until;
+}
+
+double
+demand_busy_s(const struct demand *d, int64_t now_ns)
+{
+	struct list_node *node, *tmp;
+	int64_t until = now_ns;
+	size_t i;
+
+	LIST_FOREACH(&d->entries, node, tmp) {
+		const struct entry *n = container_of(node, struct entry, node);
+
+		for (i = 0; i < n->loads_n; i++)
+			until = MAX(until, n->loads[i].busy_until_ns);
+	}
+	return (double)(until - now_ns) / CLK_S;
+}

@@ -1,0 +1,527 @@
+#include "autoscaler/brain/gradient.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "common/clk.h"
+#include "common/strbuf.h"
+
+#define BINS 44
+#define BIN_FIRST 0.25 /* concurrency at the lower border of the first … */
+#define BIN_RATIO 1.25 /* … and of each to the one before it */
+#define KEEP_NS (INT64_C(24) * 3600 * CLK_S)
+#define HALF_LIFE_NS (INT64_C(6) * 3600 * CLK_S) /* of the weight of a sight of the knee */
+#define SMOOTHING 0.3				 /* of a bin's latency towards a new sample */
+
+#define SAMPLE_ENOUGH 100 /* responses: a sample need not wait for the step */
+#define SAMPLE_LEAST 20
+#define STEADY 0.25  /* requests in flight are those of Little's law, but for so much … */
+#define ALIKE 0.5    /* … and those of the sample before */
+#define SEEN_LEAST 2 /* samples of a bin: one may be of anything */
+
+#define OVERLOADED 1.2 /* latency over the unloaded one */
+#define FLAT 1.1
+#define LIMITED 0.5 /* of the target: below it, it is not the target that matters */
+#define LOWER 0.85  /* of a concurrency: enough below it to be compared with */
+
+#define DOWN 0.8
+#define UP 1.1
+#define BACK 1.25
+#define DEAD_BAND 0.05
+#define TARGET_LEAST 1.0
+#define TARGET_MOST 4.0 /* times the configured one */
+#define MACHINE_FULL 0.9
+
+/* What was seen at about one concurrency. */
+struct bin {
+	double concurrency, latency_s;
+	uint32_t seen; /* samples; 0: empty, or its latency is out of date */
+	int64_t at_ns; /* of the newest */
+	double knee;   /* what it says of the knee; 0: nothing, latency had not risen … */
+	double weight; /* … and how sure that is: by how much it had */
+};
+
+enum why { WHY_THIN, WHY_LIGHT, WHY_ALONE, WHY_FLAT, WHY_KNEE, WHY_CPU, WHY_MEMORY };
+
+struct gradient {
+	struct bin bins[BINS];
+	double unloaded_s; /* the lowest latency of all bins; 0: none is known */
+	double knee;	   /* 0: unknown */
+	int64_t knee_ns;   /* when it was seen last */
+	double target;	   /* 0: the configured one */
+
+	/* the sample that is being taken */
+	double held_s, answered_s; /* request-seconds: in flight, and of what was answered */
+	double completed, reported_s;
+	int64_t since_ns;
+	uint32_t ready;
+	double before; /* requests in flight in the one before; 0: there was none */
+
+	/* the step that is being prepared */
+	int64_t stepped_ns;
+	double concurrency, latency_s; /* its newest sample */
+	bool has_sample;
+
+	/* the last step down, until its effect is seen; 0: none */
+	double tried_concurrency, tried_latency_s;
+	int64_t tried_ns;
+
+	enum why why;
+};
+
+struct gradient *
+gradient_new(void)
+{
+	return xcalloc(1, sizeof(struct gradient));
+}
+
+void
+gradient_free(struct gradient **gp)
+{
+	free(*gp);
+	*gp = NULL;
+}
+
+/* --- what was seen --- */
+
+static bool
+is_fresh(const struct bin *b, int64_t now)
+{
+	return b->seen >= SEEN_LEAST && now - b->at_ns < KEEP_NS;
+}
+
+static struct bin *
+bin_of(struct gradient *g, double concurrency)
+{
+	double k = log(MAX(concurrency, BIN_FIRST) / BIN_FIRST) / log(BIN_RATIO);
+
+	return &g->bins[(size_t)MIN(k, BINS - 1)];
+}
+
+/* The lowest latency there is, by the bins that are fresh. */
+static double
+lowest(const struct gradient *g, int64_t now)
+{
+	double least = 0;
+	size_t i;
+
+	for (i = 0; i < BINS; i++)
+		if (is_fresh(&g->bins[i], now) && (least <= 0 || g->bins[i].latency_s < least))
+			least = g->bins[i].latency_s;
+	return least;
+}
+
+static void
+see_knee(struct bin *b, double unloaded_s)
+{
+	double rise = b->latency_s / unloaded_s;
+
+	b->knee = rise >= OVERLOADED ? b->concurrency / rise : 0;
+	b->weight = MIN(rise - 1, 1);
+}
+
+/* All bins say something else once a clearly lower latency is known.  (That it has become
+ * higher is no news of the knee: what was seen then was seen beside the latency of then.) */
+static void
+see_unloaded(struct gradient *g, int64_t now)
+{
+	double unloaded_s = lowest(g, now);
+	size_t i;
+
+	if (g->unloaded_s > 0 && unloaded_s >= g->unloaded_s * 0.95) {
+		g->unloaded_s = MAX(g->unloaded_s, unloaded_s);
+		return;
+	}
+	g->unloaded_s = unloaded_s;
+	for (i = 0; i < BINS; i++)
+		if (is_fresh(&g->bins[i], now))
+			see_knee(&g->bins[i], unloaded_s);
+}
+
+/* The mean of what the bins say: the newest most, and those where latency rose most, for
+ * there it is no chance. */
+static void
+weigh_knee(struct gradient *g, int64_t now)
+{
+	double sum = 0, weights = 0;
+	size_t i;
+
+	for (i = 0; i < BINS; i++) {
+		const struct bin *b = &g->bins[i];
+		double weight = b->weight * exp2(-(double)(now - b->at_ns) / HALF_LIFE_NS);
+
+		if (b->knee <= 0 || now - b->at_ns >= KEEP_NS)
+			continue;
+		sum += weight * b->knee;
+		weights += weight;
+		g->knee_ns = MAX(g->knee_ns, b->at_ns);
+	}
+	if (weights > 0)
+		g->knee = sum / weights;
+}
+
+/* What was much slower, at as much as here or not so much more that this would explain it,
+ * was so only because it was another time. */
+static void
+drop_slower(struct gradient *g, const struct bin *here)
+{
+	size_t i;
+
+	for (i = 0; i < BINS; i++) {
+		double more = MAX(g->bins[i].concurrency / here->concurrency, 1);
+
+		if (more <= 2 && g->bins[i].latency_s > 1.5 * more * here->latency_s)
+			g->bins[i].seen = 0;
+	}
+}
+
+static void
+learn(struct gradient *g, double concurrency, double latency_s, int64_t now)
+{
+	struct bin *b = bin_of(g, concurrency);
+
+	if (b->seen == 0 || now - b->at_ns >= KEEP_NS) {
+		*b = (struct bin){.concurrency = concurrency, .latency_s = latency_s};
+	} else {
+		b->concurrency += SMOOTHING * (concurrency - b->concurrency);
+		b->latency_s += SMOOTHING * (latency_s - b->latency_s);
+	}
+	b->at_ns = now;
+	if (++b->seen < SEEN_LEAST)
+		return;
+	drop_slower(g, b);
+	see_unloaded(g, now);
+	see_knee(b, g->unloaded_s);
+	g->concurrency = b->concurrency;
+	g->latency_s = b->latency_s;
+	g->has_sample = true;
+}
+
+/* --- samples --- */
+
+void
+gradient_report(struct gradient *g, double concurrency, double completed, double latency_s,
+		double period_s)
+{
+	g->held_s += concurrency * period_s;
+	g->answered_s += completed * latency_s;
+	g->completed += completed;
+	g->reported_s += period_s;
+}
+
+static void
+begin_sample(struct gradient *g, uint32_t ready, int64_t now)
+{
+	g->before = g->reported_s > 0 && ready == g->ready ? g->held_s / g->reported_s : 0;
+	g->held_s = g->answered_s = g->completed = g->reported_s = 0;
+	g->since_ns = now;
+	g->ready = ready;
+}
+
+/* In flight is what Little's law makes of responses and latency, or requests were parked;
+ * and what it was before, or what was answered was asked among fewer or more. */
+static bool
+is_steady(const struct gradient *g)
+{
+	double held = g->held_s / g->reported_s;
+
+	return fabs(g->answered_s - g->held_s) <= STEADY * g->held_s &&
+	       fabs(g->before - held) <= ALIKE * held;
+}
+
+static void
+take_sample(struct gradient *g, const struct gradient_facts *f, int64_t now)
+{
+	bool is_due = now - g->since_ns >= f->step_ns;
+
+	if (f->ready != g->ready || f->ready == 0) { /* whose is what was seen? */
+		begin_sample(g, f->ready, now);
+		return;
+	}
+	if (g->completed < SAMPLE_ENOUGH && !is_due)
+		return;
+	if (g->completed >= SAMPLE_LEAST && g->reported_s > 0 && is_steady(g))
+		learn(g, g->answered_s / g->reported_s * f->reporters / f->ready,
+		      g->answered_s / g->completed, now);
+	begin_sample(g, f->ready, now);
+}
+
+/* --- steps --- */
+
+/* Was latency seen at clearly less than this? */
+static bool
+has_lower(const struct gradient *g, double concurrency, int64_t now)
+{
+	size_t i;
+
+	for (i = 0; i < BINS; i++)
+		if (is_fresh(&g->bins[i], now) && g->bins[i].concurrency <= LOWER * concurrency)
+			return true;
+	return false;
+}
+
+/* Nothing was seen at a lower concurrency than now, and latency rises from here to the next
+ * higher at least half in proportion: the unloaded one is lower still. */
+static bool
+is_all_loaded(const struct gradient *g, int64_t now)
+{
+	size_t i;
+
+	if (has_lower(g, g->concurrency, now))
+		return false;
+	for (i = 0; i < BINS; i++) {
+		const struct bin *b = &g->bins[i];
+		double more = b->concurrency / g->concurrency;
+
+		if (is_fresh(b, now) && more >= 1 / LOWER)
+			return b->latency_s >= g->latency_s * (1 + (more - 1) / 2);
+	}
+	return g->knee <= 0; /* nothing to compare it with: what was learned before holds */
+}
+
+/* A step down was tried because latency had risen, concurrency has fallen, and latency
+ * has not: it is what requests are like now.  Forget what was faster. */
+static void
+check_trial(struct gradient *g, int64_t now)
+{
+	double fallen = g->concurrency / g->tried_concurrency;
+	size_t i;
+
+	if (g->tried_concurrency <= 0 || fallen > 0.9)
+		return;
+	g->tried_concurrency = 0;
+	if (g->latency_s < OVERLOADED * g->unloaded_s ||
+	    g->latency_s <= g->tried_latency_s * (1 - (1 - fallen) / 2))
+		return;
+	for (i = 0; i < BINS; i++) {
+		struct bin *b = &g->bins[i];
+
+		if (b->latency_s < g->latency_s / FLAT)
+			b->seen = 0;
+		if (b->at_ns >= g->tried_ns)
+			b->knee = 0;
+	}
+	g->unloaded_s = lowest(g, now);
+}
+
+/* It answers more at once than it is thought to, as fast as ever. */
+static bool
+is_refuted(const struct gradient *g)
+{
+	return g->knee > 0 && g->concurrency > 1.25 * g->knee &&
+	       g->latency_s <= FLAT * g->unloaded_s;
+}
+
+static void
+forget_knee(struct gradient *g)
+{
+	size_t i;
+
+	g->knee = 0;
+	for (i = 0; i < BINS; i++)
+		g->bins[i].knee = 0;
+}
+
+/* The knee was seen long ago: a little more is tried, until latency begins to rise. */
+static double
+try_again(struct gradient *g, double target, int64_t now)
+{
+	if (g->concurrency < LIMITED * target)
+		return g->knee;
+	if (g->latency_s <= FLAT * g->unloaded_s)
+		return target * UP;
+	g->knee = MAX(g->knee, g->concurrency * g->unloaded_s / g->latency_s);
+	bin_of(g, g->concurrency)->knee = g->knee;
+	bin_of(g, g->concurrency)->weight = 1;
+	g->knee_ns = now;
+	return g->knee;
+}
+
+/* Where the target should be, were it not for bounds. */
+static double
+goal_of(struct gradient *g, const struct gradient_facts *f, double target, int64_t now)
+{
+	bool matters = g->concurrency >= LIMITED * target;
+	bool is_flat = g->latency_s <= FLAT * g->unloaded_s;
+	bool is_loaded = is_all_loaded(g, now);
+
+	if (is_loaded && matters && f->is_applied && g->concurrency >= TARGET_LEAST) {
+		g->why = WHY_ALONE;
+		return target * DOWN;
+	}
+	if (g->knee > 0) {
+		g->why = WHY_KNEE;
+		return now - g->knee_ns < KEEP_NS ? g->knee : try_again(g, target, now);
+	}
+	if (is_loaded) {
+		g->why = matters ? WHY_ALONE : WHY_LIGHT;
+		return f->configured;
+	}
+	g->why = WHY_FLAT;
+	return matters && is_flat && target >= f->configured ? target * UP : f->configured;
+}
+
+/* More instances need what the machine has no more of; or so would larger ones. */
+static bool
+is_held(struct gradient *g, const struct gradient_facts *f, double target, double next)
+{
+	double instances = f->ready * target / next;
+
+	if (next < target && f->cpu_cores >= 0 && f->machine_cores > 0 &&
+	    f->machine_used >= MACHINE_FULL * f->machine_cores) {
+		g->why = WHY_CPU;
+		return true;
+	}
+	if (next < target && f->machine_memory > 0 &&
+	    instances * f->memory_bytes > MACHINE_FULL * f->machine_memory) {
+		g->why = WHY_MEMORY;
+		return true;
+	}
+	if (next > target && next > f->configured && f->cpu_cores >= 0 && f->machine_cores > 0 &&
+	    f->cpu_cores * next / target > MACHINE_FULL * f->machine_cores / MAX(f->ready, 1u)) {
+		g->why = WHY_CPU;
+		return true;
+	}
+	return false;
+}
+
+static double
+bounded(const struct gradient_facts *f, double target)
+{
+	target = MIN(target, f->configured * TARGET_MOST);
+	target = MAX(target, MIN(TARGET_LEAST, f->configured));
+	return f->most > 0 ? MIN(target, f->most) : target;
+}
+
+static void
+step(struct gradient *g, const struct gradient_facts *f, int64_t now)
+{
+	double target = g->target > 0 ? g->target : f->configured, goal, next;
+
+	check_trial(g, now);
+	weigh_knee(g, now);
+	if (is_refuted(g))
+		forget_knee(g);
+	goal = goal_of(g, f, target, now);
+	next = bounded(f, MIN(MAX(goal, target * DOWN), target * (goal > g->knee ? BACK : UP)));
+	if (fabs(goal / target - 1) < DEAD_BAND || is_held(g, f, target, next))
+		next = target;
+	if (next < target && g->tried_concurrency <= 0) {
+		g->tried_concurrency = g->concurrency;
+		g->tried_latency_s = g->latency_s;
+		g->tried_ns = now;
+	}
+	g->target = next;
+	if (g->knee <= 0 && fabs(next - f->configured) < 1e-9)
+		g->target = 0;
+}
+
+void
+gradient_tick(struct gradient *g, const struct gradient_facts *f, int64_t now)
+{
+	take_sample(g, f, now);
+	if (g->stepped_ns == 0)
+		g->stepped_ns = now;
+	if (now - g->stepped_ns < f->step_ns)
+		return;
+	g->stepped_ns = now;
+	if (g->has_sample)
+		step(g, f, now);
+	else
+		g->why = WHY_THIN;
+	g->has_sample = false;
+}
+
+double
+gradient_target(const struct gradient *g)
+{
+	return g->target;
+}
+
+/* --- the sentence --- */
+
+/* The bin whose latency is the lowest (sign -1) or the highest (1); NULL: there is none. */
+static const struct bin *
+extreme(const struct gradient *g, int sign)
+{
+	const struct bin *found = NULL;
+	size_t i;
+
+	for (i = 0; i < BINS; i++)
+		if (g->bins[i].seen >= SEEN_LEAST &&
+		    (found == NULL || sign * (g->bins[i].latency_s - found->latency_s) > 0))
+			found = &g->bins[i];
+	return found;
+}
+
+static void
+explain_knee(const struct gradient *g, struct strbuf *out)
+{
+	const struct bin *low = extreme(g, -1), *high = extreme(g, 1);
+
+	strbuf_addf(out, "an instance carries about %.1f at once", g->knee);
+	if (low != NULL && high != low)
+		strbuf_addf(out, ": %.1f ms at %.1f concurrent, %.1f ms at %.1f",
+			    low->latency_s * 1e3, low->concurrency, high->latency_s * 1e3,
+			    high->concurrency);
+}
+
+void
+gradient_explain(const struct gradient *g, struct strbuf *out)
+{
+	const char *then = g->knee > 0	   ? "what was learned holds"
+			   : g->target > 0 ? "the target is as it was"
+					   : "the configured target holds";
+
+	switch (g->why) {
+	case WHY_THIN:
+		strbuf_addf(out, "too few responses of late to learn from: %s", then);
+		break;
+	case WHY_LIGHT:
+		strbuf_addf(out, "about %.1f concurrent, far below the target: %s", g->concurrency,
+			    then);
+		break;
+	case WHY_ALONE:
+		strbuf_addf(out,
+			    "latency is known at about %.1f concurrent (%.1f ms) and not lower: %s",
+			    g->concurrency, g->latency_s * 1e3,
+			    g->target > 0 ? "a lower target is tried" : then);
+		break;
+	case WHY_FLAT:
+		strbuf_addf(out, "latency has not risen, %.1f ms at %.1f concurrent: %s",
+			    g->latency_s * 1e3, g->concurrency,
+			    g->target > 0 ? "a higher target is tried" : then);
+		break;
+	case WHY_KNEE:
+		explain_knee(g, out);
+		break;
+	case WHY_CPU:
+		strbuf_addf(out, "the machine's processors are in use, other instances would not "
+				 "help: the target is as it was");
+		break;
+	case WHY_MEMORY:
+		strbuf_addf(out,
+			    "more instances would not fit into memory: the target is as it was");
+		break;
+	}
+}
+
+/* --- over a restart --- */
+
+void
+gradient_export(const struct gradient *g, struct gradient_data *d, int64_t now)
+{
+	*d = (struct gradient_data){.target = g->target,
+				    .knee = g->knee,
+				    .unloaded_s = g->unloaded_s,
+				    .age_ns = g->knee > 0 ? now - g->knee_ns : 0};
+}
+
+void
+gradient_import(struct gradient *g, const struct gradient_data *d, int64_t now)
+{
+	g->target = d->target;
+	g->knee = d->knee;
+	g->knee_ns = now - d->age_ns;
+	g->unloaded_s = d->unloaded_s;
+}

@@ -1,0 +1,29 @@
+#include "autoscaler/brain/victims.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int
+compare(const void *va, const void *vb)
+{
+	const struct victim *a = va, *b = vb;
+
+	if (a->goes_first != b->goes_first)
+		return a->goes_first > b->goes_first ? -1 : 1;
+	if (a->is_leased != b->is_leased)
+		return a->is_leased ? 1 : -1;
+	if (a->in_flight != b->in_flight)
+		return a->in_flight < b->in_flight ? -1 : 1;
+	if (a->is_ready != b->is_ready)
+		return a->is_ready ? 1 : -1;
+	if (a->seen_ns != b->seen_ns)
+		return a->seen_ns > b->seen_ns ? -1 : 1;
+	return strcmp(a->id, b->id);
+}
+
+void
+victims_sort(struct victim *v, size_t n)
+{
+	if (n > 1)
+		qsort(v, n, sizeof *v, compare);
+}

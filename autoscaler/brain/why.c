@@ -1,0 +1,144 @@
+#include "autoscaler/brain/why.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "common/clk.h"
+#include "common/jput.h"
+#include "common/strbuf.h"
+
+/* What a decision went by, as it is shown: name, and whether there is anything to say. */
+#define INPUTS(X)                                                                                  \
+	X("decided", e->out.wanted, e->out.is_known && e->out.wanted != e->wanted)                 \
+	X("stable", v->stable, v->has_stable)                                                      \
+	X("panic", v->panic, v->has_panic)                                                         \
+	X("target", e->out.target, true)                                                           \
+	X("ready", v->ready, true)                                                                 \
+	X("starting", v->starting, true)                                                           \
+	X("in_flight", v->in_flight, true)                                                         \
+	X("parked", v->parked, true)                                                               \
+	X("latency_s", v->latency_s, v->latency_s >= 0)                                            \
+	X("start_s", v->start_s, v->start_s >= 0)                                                  \
+	X("proposed_target", v->target_override, v->target_override > 0)                           \
+	X("busy_lease_s", v->busy_lease_s, v->busy_lease_s > 0)                                    \
+	X("schedule_min", v->schedule_min, v->schedule_min > 0)                                    \
+	X("learned_keep_s", v->learned_keep_s, v->learned_keep_s >= 0)                             \
+	X("found", v->found, v->is_restarting && v->found > 0)
+
+void
+why_fini(struct why *w)
+{
+	free(w->v);
+	*w = (struct why){.n = 0};
+}
+
+static struct why_entry *
+add(struct why *w)
+{
+	if (w->n == w->cap && w->cap < WHY_ENTRIES) { /* many revisions have but one or two */
+		w->cap = MAX(w->cap * 2, (size_t)1);
+		w->v = xrealloc(w->v, w->cap * sizeof *w->v);
+	}
+	return &w->v[w->n++ % w->cap];
+}
+
+void
+why_note(struct why *w, const struct decide_out *out, const struct decide_view *view,
+	 uint32_t wanted, int64_t wall_ns)
+{
+	struct why_entry *e = w->n == 0 ? NULL : &w->v[(w->n - 1) % w->cap];
+
+	if (e == NULL || e->wanted != wanted || e->out.rule != out->rule) {
+		e = add(w);
+		*e = (struct why_entry){.from_ns = wall_ns, .wanted = wanted};
+	}
+	e->upto_ns = wall_ns;
+	e->times++;
+	e->out = *out;
+	e->view = *view;
+}
+
+const struct why_entry *
+why_at(const struct why *w, size_t k)
+{
+	return k >= MIN(w->n, w->cap) ? NULL : &w->v[(w->n - 1 - k) % w->cap];
+}
+
+const char *
+why_time(int64_t wall_ns, char buf[WHY_TIME])
+{
+	time_t t = (time_t)(wall_ns / CLK_S);
+	struct tm tm;
+
+	gmtime_r(&t, &tm);
+	strftime(buf, WHY_TIME, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return buf;
+}
+
+static void
+put_inputs(const struct why_entry *e, struct jput *j)
+{
+	const struct decide_view *v = &e->view;
+
+	jput_object(j, "inputs");
+#define X(name, value, is_there)                                                                   \
+	if (is_there)                                                                              \
+		jput_double(j, name, value);
+	INPUTS(X)
+#undef X
+	jput_bool(j, "panicking", e->out.is_panicking);
+	jput_bool(j, "asked", v->is_asked);
+	jput_bool(j, "learned_warm", v->is_learned_prewarm);
+	jput_bool(j, "restarting", v->is_restarting);
+	jput_object_end(j);
+}
+
+void
+why_put_json(const struct why *w, struct jput *j)
+{
+	const struct why_entry *e;
+	char time[WHY_TIME];
+	size_t k;
+
+	jput_array(j, "decisions");
+	for (k = 0; (e = why_at(w, k)) != NULL; k++) {
+		jput_object(j, NULL);
+		jput_string(j, "from", why_time(e->from_ns, time));
+		jput_string(j, "upto", why_time(e->upto_ns, time));
+		jput_u64(j, "times", e->times);
+		jput_u64(j, "wanted", e->wanted);
+		jput_string(j, "rule", decide_rule_name(e->out.rule));
+		jput_string(j, "why", decide_rule_text(e->out.rule));
+		put_inputs(e, j);
+		jput_object_end(j);
+	}
+	jput_array_end(j);
+}
+
+static void
+put_line(const struct why_entry *e, struct strbuf *out)
+{
+	const struct decide_view *v = &e->view;
+	char from[WHY_TIME], upto[WHY_TIME];
+
+	strbuf_addf(out, "%s to %s  wanted %u: %s\n   ", why_time(e->from_ns, from),
+		    why_time(e->upto_ns, upto), e->wanted, decide_rule_text(e->out.rule));
+#define X(name, value, is_there)                                                                   \
+	if (is_there)                                                                              \
+		strbuf_addf(out, " %s=%.4g", name, (double)(value));
+	INPUTS(X)
+#undef X
+	strbuf_adds(out, e->out.is_panicking ? " panicking" : "");
+	strbuf_adds(out, v->is_restarting ? " restarting" : "");
+	strbuf_adds(out, "\n");
+}
+
+void
+why_put_text(const struct why *w, struct strbuf *out)
+{
+	const struct why_entry *e;
+	size_t k;
+
+	for (k = 0; (e = why_at(w, k)) != NULL; k++)
+		put_line(e, out);
+}

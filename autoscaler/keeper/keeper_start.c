@@ -1,0 +1,89 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "autoscaler/keeper/keeper.h"
+
+/* argv of a keeper: see keeper_main(). */
+#define KEEPER_FLAG "--keeper"
+
+bool
+keeper_is_asked(int argc, char **argv)
+{
+	return argc > 1 && strcmp(argv[1], KEEPER_FLAG) == 0;
+}
+
+char *
+keeper_mark(const char *state_dir, struct err *e)
+{
+	struct stat st;
+
+	if (stat(state_dir, &st) < 0) {
+		err_errno(e, "cannot use state_dir %s", state_dir);
+		return NULL;
+	}
+	return xasprintf("%llx:%llx", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+}
+
+static void
+pass_on(int fd)
+{
+	fcntl(fd, F_SETFD, 0);
+}
+
+/* Only what is safe between fork and exec.  stderr stays: a keeper without an
+ * autoscaler has nowhere else to speak. */
+NORETURN static void
+run_keeper(char *const *argv, int lock_fd, int ready_fd)
+{
+	sigset_t none;
+	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null_fd < 0 || dup2(null_fd, 0) < 0 || dup2(null_fd, 1) < 0)
+		_exit(127);
+	setsid(); /* a Ctrl-C meant for the autoscaler is not meant for it */
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	pass_on(lock_fd);
+	pass_on(ready_fd);
+	execv("/proc/self/exe", argv);
+	_exit(127);
+}
+
+pid_t
+keeper_start(const char *state_dir, int lock_fd, int log_level, int log_format, int *ready_fd,
+	     struct err *e)
+{
+	char lock[16], ready[16], level[16], format[16];
+	char name[] = "activator-keeper", flag[] = KEEPER_FLAG;
+	char *dir = xstrdup(state_dir);
+	char *argv[] = {name, flag, dir, lock, ready, level, format, NULL};
+	int fds[2];
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC) < 0) {
+		free(dir);
+		return err_errno(e, "cannot start the keeper");
+	}
+	snprintf(lock, sizeof lock, "%d", lock_fd);
+	snprintf(ready, sizeof ready, "%d", fds[1]);
+	snprintf(level, sizeof level, "%d", log_level);
+	snprintf(format, sizeof format, "%d", log_format);
+	pid = fork();
+	if (pid == 0)
+		run_keeper(argv, lock_fd, fds[1]);
+	if (pid < 0)
+		err_errno(e, "cannot start the keeper");
+	free(dir);
+	close(fds[1]);
+	if (pid < 0)
+		close(fds[0]);
+	else
+		*ready_fd = fds[0];
+	return pid;
+}

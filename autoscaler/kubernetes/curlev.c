@@ -1,0 +1,184 @@
+#include "autoscaler/kubernetes/curlev.h"
+
+#include <stdlib.h>
+
+#include "common/clk.h"
+#include "common/loop.h"
+
+struct curlev {
+	struct loop *loop;
+	CURLM *multi;
+	struct loop_timer timer; /* curl's */
+	struct loop_timer ended; /* transfers may have ended inside a call of ours */
+	bool is_inside;		 /* curl runs: it must not be called */
+	long idle_most, busy_n;	 /* connections that are kept; transfers that run */
+};
+
+/* A descriptor that curl waits for. */
+struct watch {
+	struct curlev *c;
+	struct loop_fd fd;
+};
+
+/* libcurl's bound counts those in use too: with as many of these it would keep none, and
+ * each request of a burst would make a connection of its own. */
+static void
+count_busy(struct curlev *c, long change)
+{
+	c->busy_n += change;
+	curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, c->busy_n + c->idle_most);
+}
+
+static void
+tell_ended(struct curlev *c)
+{
+	CURLMsg *m;
+	int left;
+
+	while ((m = curl_multi_info_read(c->multi, &left)) != NULL) {
+		CURL *easy = m->easy_handle;
+		CURLcode result = m->data.result;
+		struct curlev_transfer *t = NULL;
+
+		if (m->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(easy, CURLINFO_PRIVATE, &t);
+		curlev_remove(c, easy);
+		t->on_done(easy, result, t->arg);
+	}
+}
+
+static void
+run(struct curlev *c, curl_socket_t fd, int what)
+{
+	int running;
+
+	CHECK(!c->is_inside);
+	c->is_inside = true;
+	CHECK(curl_multi_socket_action(c->multi, fd, what, &running) == CURLM_OK);
+	c->is_inside = false;
+}
+
+static void
+on_fd(int fd, short what, void *arg)
+{
+	struct watch *w = arg;
+	struct curlev *c = w->c; /* w may be gone when curl returns */
+
+	run(c, fd,
+	    (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0));
+	tell_ended(c);
+}
+
+static void
+on_timer(void *arg)
+{
+	struct curlev *c = arg;
+
+	run(c, CURL_SOCKET_TIMEOUT, 0);
+	tell_ended(c);
+}
+
+static void
+on_ended(void *arg)
+{
+	tell_ended(arg);
+}
+
+static int
+on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *at)
+{
+	struct curlev *c = arg;
+	struct watch *w = at;
+
+	(void)easy;
+	if (what == CURL_POLL_REMOVE) {
+		if (w != NULL)
+			loop_fd_clear(&w->fd);
+		free(w);
+		return 0;
+	}
+	if (w == NULL) {
+		w = xcalloc(1, sizeof *w);
+		w->c = c;
+		loop_fd_init(&w->fd);
+		curl_multi_assign(c->multi, fd, w);
+	}
+	loop_fd_set(&w->fd, c->loop, fd,
+		    (short)((what & CURL_POLL_IN ? EV_READ : 0) |
+			    (what & CURL_POLL_OUT ? EV_WRITE : 0)),
+		    on_fd, w);
+	return 0;
+}
+
+static int
+on_curl_timer(CURLM *multi, long ms, void *arg)
+{
+	struct curlev *c = arg;
+
+	(void)multi;
+	if (ms < 0)
+		loop_timer_clear(&c->timer);
+	else
+		loop_timer_set(&c->timer, ms * CLK_MS);
+	return 0;
+}
+
+struct curlev *
+curlev_new(struct loop *loop, long connections, struct err *e)
+{
+	struct curlev *c = xcalloc(1, sizeof *c);
+
+	c->loop = loop;
+	c->multi = curl_multi_init();
+	if (c->multi == NULL) {
+		(void)err_set(e, 0, "cannot set up libcurl");
+		free(c);
+		return NULL;
+	}
+	loop_timer_init(&c->timer, loop, on_timer, c);
+	loop_timer_init(&c->ended, loop, on_ended, c);
+	curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket);
+	curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
+	curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
+	curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
+	c->idle_most = connections;
+	count_busy(c, 0);
+	return c;
+}
+
+void
+curlev_free(struct curlev **cp)
+{
+	struct curlev *c = *cp;
+
+	*cp = NULL;
+	if (c == NULL)
+		return;
+	CHECK(!c->is_inside);
+	curl_multi_cleanup(c->multi); /* its sockets are told to be removed: before the timers */
+	loop_timer_fini(&c->ended);
+	loop_timer_fini(&c->timer);
+	free(c);
+}
+
+void
+curlev_add(struct curlev *c, CURL *easy, struct curlev_transfer *t)
+{
+	CHECK(!c->is_inside);
+	curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
+	CHECK(curl_multi_add_handle(c->multi, easy) == CURLM_OK);
+	count_busy(c, 1);
+	run(c, CURL_SOCKET_TIMEOUT, 0);
+	loop_timer_set(&c->ended, 0);
+}
+
+void
+curlev_remove(struct curlev *c, CURL *easy)
+{
+	CHECK(!c->is_inside);
+	c->is_inside = true;
+	CHECK(curl_multi_remove_handle(c->multi, easy) == CURLM_OK);
+	c->is_inside = false;
+	count_busy(c, -1);
+}

@@ -1,0 +1,305 @@
+#include "autoscaler/kubernetes/kube_annotations.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/conf.h"
+#include "common/conf_names.h"
+#include "common/settings_value.h"
+#include "common/strbuf.h"
+
+#define NAME_LONGEST 63
+#define HOST "host" /* what `hosts` is called by people with one */
+
+/* --- names --- */
+
+/* FNV-1a: the same for the same name, today and after a restart. */
+static uint32_t
+hash_of(const char *text)
+{
+	uint32_t h = 2166136261u;
+
+	for (; *text != '\0'; text++)
+		h = (h ^ (unsigned char)*text) * 16777619u;
+	return h;
+}
+
+char *
+kube_annotations_name(const char *ns, const char *name)
+{
+	char *full = xasprintf("%s.%s", ns, name), *cut;
+
+	if (strlen(full) <= NAME_LONGEST)
+		return full;
+	cut = xasprintf("%.*s-%08x", NAME_LONGEST - 9, full, hash_of(full));
+	free(full);
+	return cut;
+}
+
+static bool
+is_host(const struct kube_annotation *a)
+{
+	return strcmp(a->name, HOST) == 0 || strcmp(a->name, "hosts") == 0;
+}
+
+bool
+kube_annotations_claim(const struct kube_annotation *v, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (is_host(&v[i]))
+			return true;
+	return false;
+}
+
+/* --- values --- */
+
+static struct conf_value *
+add_value(struct conf_section *s, const struct key *k, unsigned line)
+{
+	s->values = xrealloc(s->values, (s->values_n + 1) * sizeof *s->values);
+	s->values[s->values_n] = (struct conf_value){.key = k, .line = line};
+	return &s->values[s->values_n++];
+}
+
+/* What stands between white space. */
+static void
+add_text(struct conf_value *v, const char *text, size_t n)
+{
+	size_t left = strspn(text, " \t\r\n");
+
+	for (left = MIN(left, n); n > left && strchr(" \t\r\n", text[n - 1]) != NULL;)
+		n--;
+	v->texts = xrealloc(v->texts, (v->n + 1) * sizeof *v->texts);
+	v->lines = xrealloc(v->lines, (v->n + 1) * sizeof *v->lines);
+	v->lines[v->n] = v->line;
+	v->texts[v->n++] = xstrndup(text + left, n - left);
+}
+
+/* A list is split at commas. */
+static void
+set_value(struct conf_section *s, const struct key *k, const char *text, unsigned line)
+{
+	struct conf_value *v = add_value(s, k, line);
+	size_t n;
+
+	for (; value_is_list(k) && (n = strcspn(text, ","), text[n] == ','); text += n + 1)
+		add_text(v, text, n);
+	add_text(v, text, strlen(text));
+}
+
+/* Of a service, and of use where a Deployment is scaled. */
+static const struct key *
+find_key(const char *name)
+{
+	static char any[] = "any";
+	const struct launch pods = {.deployment = any};
+	const struct key *k = settings_key_find(name, IN_SERVICE);
+
+	if (k == NULL || (k->group == GROUP_LAUNCH && !launch_key_applies(k, &pods)))
+		return NULL;
+	return k;
+}
+
+static void
+take_annotation(struct conf_section *s, const struct kube_annotation *a, struct conf_errors *errors)
+{
+	const struct key *k = find_key(strcmp(a->name, HOST) == 0 ? "hosts" : a->name);
+
+	if (k == NULL && settings_key_find(a->name, ~0u) != NULL)
+		conf_error(errors, 0, "%s: is not for annotations", a->name);
+	else if (k == NULL)
+		conf_tell_unknown(errors, 0, a->name, IN_SERVICE, false);
+	else if (conf_find(s, k->name) != NULL)
+		conf_error(errors, 0, "hosts: expected either this or " HOST ", got both");
+	else if (strcmp(k->name, "waiting_page") == 0 && strcmp(a->value, "default") != 0)
+		/* Who may write an annotation may not read the activator's files. */
+		conf_error(errors, 0, "waiting_page: expected \"default\", got %s",
+			   CONF_QUOTED(a->value));
+	else
+		set_value(s, k, a->value, 0);
+}
+
+/* --- rules and schedules: KIND.NAME.KEY is the key of a section --- */
+
+/* The section in `in`; annotations have no order, so that sections have that of their
+ * names. */
+static struct conf_section *
+section_in(struct conf_section *in, unsigned where, const char *title)
+{
+	size_t i;
+
+	for (i = 0; i < in->sections_n; i++) {
+		struct conf_section *at = &in->sections[i];
+		int order = at->where == where ? strcmp(at->title, title) : -1;
+
+		if (order == 0)
+			return at;
+		if (order > 0)
+			break;
+	}
+	in->sections = xrealloc(in->sections, (in->sections_n + 1) * sizeof *in->sections);
+	memmove(&in->sections[i + 1], &in->sections[i],
+		(in->sections_n++ - i) * sizeof *in->sections);
+	in->sections[i] = (struct conf_section){.where = where, .title = xstrdup(title)};
+	return &in->sections[i];
+}
+
+/* Mistakes of the i-th annotation bear the line PARTS + i: no line of the conf file, which
+ * is that of a mistake where a value there does not go with an annotation. */
+#define PARTS (UINT_MAX / 2 + 1)
+
+/* line: of its mistakes. */
+static void
+take_part(struct conf_section *s, const struct kube_annotation *a, unsigned line,
+	  struct conf_errors *errors)
+{
+	char *kind_name = xstrndup(a->name, strcspn(a->name, "."));
+	const char *key_name = strrchr(a->name, '.') + 1, *title_at = strchr(a->name, '.') + 1;
+	const struct conf_kind *kind = conf_kind_find(kind_name, ~0u);
+	const struct key *k = kind == NULL ? NULL : settings_key_find(key_name, kind->where);
+	char *title;
+
+	if (kind == NULL) {
+		conf_tell_unknown(errors, 0, kind_name, IN_SERVICE, true);
+	} else if (kind->where != IN_RULE && kind->where != IN_SCHEDULE) {
+		conf_error(errors, 0, "%s: is not for annotations", a->name);
+	} else if (title_at + 1 >= key_name) {
+		conf_error(errors, 0, "%s: expected %s.NAME.KEY", a->name, kind_name);
+	} else if (k == NULL) {
+		conf_tell_unknown(errors, line, key_name, kind->where, false);
+	} else {
+		title = xstrndup(title_at, (size_t)(key_name - 1 - title_at));
+		set_value(section_in(kind->where == IN_RULE ? s : &s->sections[0], kind->where,
+				     title),
+			  k, a->value, line);
+		free(title);
+	}
+	free(kind_name);
+}
+
+/* --- the service --- */
+
+static void
+add_revision(struct conf_section *s, const char *deployment)
+{
+	set_value(section_in(s, IN_REVISION, KUBE_ANNOTATION_REVISION),
+		  settings_key_find("deployment", IN_REVISION), deployment, 0);
+}
+
+static void
+add_port(struct conf_section *s, const char *port)
+{
+	const struct key *k = settings_key_find("port", IN_SERVICE);
+
+	if (port != NULL && conf_find(s, k->name) == NULL)
+		set_value(s, k, port, 0);
+}
+
+/* v: all annotations. */
+static void
+add_mistakes(const struct conf_errors *errors, const struct kube_annotation *v, struct strbuf *why)
+{
+	size_t i;
+
+	for (i = 0; i < errors->n; i++) {
+		const struct conf_mistake *m = &errors->v[i];
+		const char *name;
+
+		strbuf_adds(why, i == 0 ? "" : "; ");
+		if (m->line >= PARTS) {
+			name = v[m->line - PARTS].name;
+			strbuf_addf(why, "%.*s: ", (int)(strrchr(name, '.') - name), name);
+		} else if (m->line > 0) {
+			strbuf_addf(why, "line %u of the conf file: ", m->line);
+		}
+		strbuf_adds(why, m->text);
+	}
+}
+
+struct service_conf *
+kube_annotations_service(const struct settings *base, const char *name, const char *deployment,
+			 const char *port, const struct kube_annotation *v, size_t n,
+			 struct strbuf *why)
+{
+	struct conf_section *s = xcalloc(1, sizeof *s);
+	struct conf_errors errors = {.file = name};
+	struct service_conf *svc = NULL;
+	size_t i;
+
+	*s = (struct conf_section){.where = IN_SERVICE, .title = xstrdup(name)};
+	add_revision(s, deployment);
+	for (i = 0; i < n; i++)
+		if (strchr(v[i].name, '.') != NULL)
+			take_part(s, &v[i], PARTS + (unsigned)i, &errors);
+		else
+			take_annotation(s, &v[i], &errors);
+	add_port(s, port);
+	svc = settings_found(base, s, &errors);
+	if (svc != NULL && errors.n > 0)
+		settings_found_free(&svc);
+	add_mistakes(&errors, v, why);
+	conf_errors_cut(&errors, 0);
+	free(errors.v);
+	conf_free(&s);
+	return svc;
+}
+
+/* --- who may claim what --- */
+
+/* The host that an allowance means in that namespace; the caller's. */
+static char *
+expand(const char *pattern, const char *ns)
+{
+	static const char mark[] = "{namespace}";
+	const char *at = strstr(pattern, mark);
+
+	if (at == NULL)
+		return xstrdup(pattern);
+	return xasprintf("%.*s%s%s", (int)(at - pattern), pattern, ns, at + sizeof mark - 1);
+}
+
+/* *.NAME stands for all below it, and for itself. */
+static bool
+covers(const char *pattern, const char *host)
+{
+	size_t n = strlen(pattern), h = strlen(host);
+
+	if (strcmp(pattern, "*") == 0 || strcasecmp(pattern, host) == 0)
+		return true;
+	return pattern[0] == '*' && h > n - 1 && strcasecmp(host + h - (n - 1), pattern + 1) == 0;
+}
+
+static bool
+is_allowed(const char *allowance, const char *ns, const char *host)
+{
+	size_t n = strcspn(allowance, "=");
+	char *pattern;
+	bool yes;
+
+	if (!(n == 1 && allowance[0] == '*') && (strlen(ns) != n || strncmp(ns, allowance, n) != 0))
+		return false;
+	pattern = expand(allowance + n + 1, ns);
+	yes = covers(pattern, host);
+	free(pattern);
+	return yes;
+}
+
+const char *
+kube_annotations_denied(const struct settings *s, const char *ns, const struct service_conf *svc)
+{
+	const struct str_list *allow = &s->autoscaler.allow_hosts;
+	size_t i, k;
+
+	for (i = 0; i < svc->hosts.n && allow->n > 0; i++) {
+		for (k = 0; k < allow->n; k++)
+			if (is_allowed(allow->v[k], ns, svc->hosts.v[i]))
+				break;
+		if (k == allow->n)
+			return svc->hosts.v[i];
+	}
+	return NULL;
+}

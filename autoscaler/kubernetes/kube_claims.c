@@ -1,0 +1,140 @@
+#include "autoscaler/kubernetes/kube_claims.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/settings_places.h"
+#include "common/strbuf.h"
+
+/* Call fn for all that a service claims, until it says false.  key is what is compared,
+ * text what people call it. */
+typedef bool claim_f(void *arg, const char *key, const char *text);
+
+static bool
+call(claim_f *fn, void *arg, const char *kind, char *value, const char *text)
+{
+	char *key = xasprintf("%s %s", kind, value);
+	bool go_on = fn(arg, key, text == NULL ? value : text);
+
+	free(key);
+	free(value);
+	return go_on;
+}
+
+static bool
+each_place(const struct service_conf *svc, claim_f *fn, void *arg)
+{
+	size_t i, paths = MAX(svc->paths.n, (size_t)1);
+	bool go_on = true;
+
+	for (i = 0; i < svc->hosts.n * paths && go_on; i++) {
+		const char *host = svc->hosts.v[i / paths];
+		const char *path = svc->paths.n == 0 ? "/" : svc->paths.v[i % paths];
+		char *text = xasprintf("%s%s", host, strcmp(path, "/") == 0 ? "" : path);
+
+		go_on = call(fn, arg, "place", settings_place_key(svc, host, path), text);
+		free(text);
+	}
+	return go_on;
+}
+
+static bool
+each_workload(const struct service_conf *svc, claim_f *fn, void *arg)
+{
+	size_t i;
+
+	for (i = 0; i < svc->revisions_n; i++) {
+		char *key = settings_workload_key(&svc->revisions[i].launch);
+
+		if (key != NULL && !call(fn, arg, "workload", key, NULL))
+			return false;
+	}
+	return true;
+}
+
+static void
+each(const struct service_conf *svc, claim_f *fn, void *arg)
+{
+	if (call(fn, arg, "name", xstrdup(svc->name), NULL) && each_place(svc, fn, arg))
+		(void)each_workload(svc, fn, arg);
+}
+
+struct search {
+	const struct kube_claims *c;
+	struct strbuf *why; /* may be NULL */
+	bool is_taken;
+};
+
+static bool
+look(void *arg, const char *key, const char *text)
+{
+	struct search *s = arg;
+	const char *whose = hmap_find(&s->c->by_key, key);
+
+	if (whose == NULL)
+		return true;
+	s->is_taken = true;
+	if (s->why != NULL)
+		strbuf_addf(s->why, "%s is taken by %s", text, whose);
+	return false;
+}
+
+bool
+kube_claims_taken(const struct kube_claims *c, const struct service_conf *svc, struct strbuf *why)
+{
+	struct search s = {.c = c, .why = why};
+
+	each(svc, look, &s);
+	return s.is_taken;
+}
+
+struct claim {
+	struct kube_claims *c;
+	char *whose;
+};
+
+static bool
+claim(void *arg, const char *key, const char *text)
+{
+	struct claim *c = arg;
+
+	(void)text;
+	(void)hmap_put(&c->c->by_key, key, c->whose);
+	return true;
+}
+
+void
+kube_claims_put(struct kube_claims *c, const struct service_conf *svc, const char *whose)
+{
+	struct claim mine = {.c = c, .whose = xstrdup(whose)};
+
+	c->texts = xrealloc(c->texts, (c->texts_n + 1) * sizeof *c->texts);
+	c->texts[c->texts_n++] = mine.whose;
+	each(svc, claim, &mine);
+}
+
+void
+kube_claims_init(struct kube_claims *c, const struct service_conf *file, size_t n)
+{
+	size_t i;
+
+	*c = (struct kube_claims){.texts_n = 0};
+	hmap_init(&c->by_key);
+	for (i = 0; i < n; i++) {
+		char *whose = xasprintf("service \"%s\" of the conf file", file[i].name);
+
+		kube_claims_put(c, &file[i], whose);
+		free(whose);
+	}
+}
+
+void
+kube_claims_fini(struct kube_claims *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->texts_n; i++)
+		free(c->texts[i]);
+	free(c->texts);
+	hmap_fini(&c->by_key);
+}

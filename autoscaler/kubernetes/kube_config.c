@@ -1,0 +1,393 @@
+#include "autoscaler/kubernetes/kube_config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <yaml.h>
+
+#define FILE_MOST ((size_t)1 << 20)
+
+/* --- files --- */
+
+/* At most FILE_MOST bytes, NUL-terminated; the caller's. */
+static char *
+read_file(const char *path, size_t *n, struct err *e)
+{
+	FILE *f = fopen(path, "re");
+	char *text;
+
+	if (f == NULL) {
+		(void)err_errno(e, "cannot read %s", path);
+		return NULL;
+	}
+	text = xmalloc(FILE_MOST + 2);
+	*n = fread(text, 1, FILE_MOST + 1, f);
+	text[*n] = '\0';
+	if (ferror(f)) {
+		(void)err_errno(e, "cannot read %s", path);
+	} else if (*n > FILE_MOST) {
+		(void)err_set(e, 0, "cannot read %s: more than %zu bytes", path, FILE_MOST);
+	} else {
+		fclose(f);
+		return text;
+	}
+	fclose(f);
+	free(text);
+	return NULL;
+}
+
+char *
+kube_config_read_token(const char *file, struct err *e)
+{
+	static const char space[] = " \t\r\n";
+	size_t n, skip, len;
+	char *text = read_file(file, &n, e), *token;
+
+	if (text == NULL)
+		return NULL;
+	skip = strspn(text, space);
+	len = strcspn(text + skip, space);
+	token = xstrndup(text + skip, len);
+	if (len == 0 || text[skip + len + strspn(text + skip + len, space)] != '\0') {
+		(void)err_set(e, 0, "cannot use %s: expected one token", file);
+		free(token);
+		token = NULL;
+	}
+	free(text);
+	return token;
+}
+
+/* --- base64 --- */
+
+static int
+digit_of(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* The text that s stands for; the caller's.  NULL: it is no base64 of a text. */
+static char *
+decode_base64(const char *s)
+{
+	char *out = xmalloc(strlen(s) + 1);
+	unsigned bits = 0, have = 0;
+	size_t n = 0;
+
+	for (; *s != '\0' && *s != '='; s++) {
+		int digit = digit_of(*s);
+
+		if (*s == '\n' || *s == '\r' || *s == ' ')
+			continue;
+		if (digit < 0)
+			break;
+		bits = bits << 6 | (unsigned)digit;
+		have += 6;
+		if (have < 8)
+			continue;
+		have -= 8;
+		out[n++] = (char)(bits >> have & 0xff);
+	}
+	out[n] = '\0';
+	if (n > 0 && s[strspn(s, "=\n\r ")] == '\0' && strlen(out) == n)
+		return out;
+	free(out);
+	return NULL;
+}
+
+/* --- YAML --- */
+
+struct doc {
+	yaml_document_t yaml;
+	const char *origin;
+};
+
+/* The value of a key; NULL where it is not there, or is null. */
+static yaml_node_t *
+member(struct doc *d, const yaml_node_t *map, const char *key)
+{
+	yaml_node_pair_t *p;
+
+	if (map == NULL || map->type != YAML_MAPPING_NODE)
+		return NULL;
+	for (p = map->data.mapping.pairs.start; p < map->data.mapping.pairs.top; p++) {
+		const yaml_node_t *k = yaml_document_get_node(&d->yaml, p->key);
+		yaml_node_t *v = yaml_document_get_node(&d->yaml, p->value);
+
+		if (k->type == YAML_SCALAR_NODE &&
+		    strcmp((const char *)k->data.scalar.value, key) == 0)
+			return v;
+	}
+	return NULL;
+}
+
+/* Its text, borrowed; NULL where it is not there or empty. */
+static const char *
+text_of(struct doc *d, const yaml_node_t *map, const char *key)
+{
+	const yaml_node_t *v = member(d, map, key);
+	const char *text;
+
+	if (v == NULL || v->type != YAML_SCALAR_NODE)
+		return NULL;
+	text = (const char *)v->data.scalar.value;
+	if (v->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
+	    (strcmp(text, "null") == 0 || strcmp(text, "~") == 0))
+		return NULL;
+	return text[0] == '\0' ? NULL : text;
+}
+
+static bool
+is_true(struct doc *d, const yaml_node_t *map, const char *key)
+{
+	const char *text = text_of(d, map, key);
+
+	return text != NULL && strcmp(text, "true") == 0;
+}
+
+/* What `inner` of the element named `name` of the list `list` holds. */
+static const yaml_node_t *
+named(struct doc *d, const char *list, const char *name, const char *inner, struct err *e)
+{
+	const yaml_node_t *v = member(d, yaml_document_get_root_node(&d->yaml), list);
+	yaml_node_item_t *i;
+
+	if (v != NULL && v->type == YAML_SEQUENCE_NODE)
+		for (i = v->data.sequence.items.start; i < v->data.sequence.items.top; i++) {
+			const yaml_node_t *at = yaml_document_get_node(&d->yaml, *i);
+			const char *text = text_of(d, at, "name");
+
+			if (text != NULL && strcmp(text, name) == 0 && member(d, at, inner) != NULL)
+				return member(d, at, inner);
+		}
+	(void)err_set(e, 0, "%s: no %s named \"%s\" in %s", d->origin, inner, name, list);
+	return NULL;
+}
+
+/* --- what it says --- */
+
+/* A file that is named, relative to the folder of the kubeconfig. */
+static char *
+resolve(const char *origin, const char *file)
+{
+	const char *slash = strrchr(origin, '/');
+
+	if (file[0] == '/' || slash == NULL)
+		return xstrdup(file);
+	return xasprintf("%.*s/%s", (int)(slash - origin), origin, file);
+}
+
+/* KEY-data goes before KEY, as with kubectl. */
+static int
+take_pem(struct doc *d, const yaml_node_t *map, const char *key, char **file, char **pem,
+	 struct err *e)
+{
+	char *data_key = xasprintf("%s-data", key);
+	const char *data = text_of(d, map, data_key), *name = text_of(d, map, key);
+
+	free(data_key);
+	if (data != NULL) {
+		*pem = decode_base64(data);
+		if (*pem == NULL)
+			return err_set(e, 0, "%s: %s-data: expected base64 of PEM text", d->origin,
+				       key);
+	} else if (name != NULL) {
+		*file = resolve(d->origin, name);
+		if (access(*file, R_OK) < 0)
+			return err_errno(e, "%s: %s: cannot read %s", d->origin, key, *file);
+	}
+	return 0;
+}
+
+static int
+take_cluster(struct kube_config *c, struct doc *d, const yaml_node_t *cluster, struct err *e)
+{
+	const char *server = text_of(d, cluster, "server");
+	const char *name = text_of(d, cluster, "tls-server-name");
+	const char *proxy = text_of(d, cluster, "proxy-url");
+	size_t n;
+
+	if (server == NULL)
+		return err_set(e, 0, "%s: the cluster has no server", d->origin);
+	if (strncmp(server, "https://", 8) != 0)
+		return err_set(e, 0, "%s: server: expected https://…, got \"%s\"", d->origin,
+			       server);
+	if (is_true(d, cluster, "insecure-skip-tls-verify"))
+		return err_set(e, 0,
+			       "%s: insecure-skip-tls-verify: the server is always verified; name "
+			       "its certificate-authority",
+			       d->origin);
+	for (n = strlen(server); n > 8 && server[n - 1] == '/'; n--)
+		;
+	c->server = xstrndup(server, n);
+	c->server_name = name == NULL ? NULL : xstrdup(name);
+	c->proxy = proxy == NULL ? NULL : xstrdup(proxy);
+	return take_pem(d, cluster, "certificate-authority", &c->ca_file, &c->ca_pem, e);
+}
+
+/* Ways to say who we are that would be left out in silence. */
+static int
+refuse_others(struct doc *d, const yaml_node_t *user, struct err *e)
+{
+	static const struct {
+		const char *key, *hint;
+	} others[] = {
+		{"exec", "plug-ins are not run; use a token, a tokenFile or a client certificate"},
+		{"auth-provider", "plug-ins are not run; use a token, a tokenFile or a client "
+				  "certificate"},
+		{"username", "servers know passwords no more; use a token or a client certificate"},
+		{"as", "we do not impersonate; use the credentials of who is meant"},
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(others); i++)
+		if (member(d, user, others[i].key) != NULL)
+			return err_set(e, 0, "%s: user: %s: %s", d->origin, others[i].key,
+				       others[i].hint);
+	return 0;
+}
+
+static int
+take_user(struct kube_config *c, struct doc *d, const yaml_node_t *user, struct err *e)
+{
+	const char *token = text_of(d, user, "token"), *file = text_of(d, user, "tokenFile");
+
+	if (refuse_others(d, user, e) < 0)
+		return -1;
+	if (file != NULL) /* goes before token, as with kubectl */
+		c->token_file = resolve(d->origin, file);
+	else if (token != NULL)
+		c->token = xstrdup(token);
+	if (take_pem(d, user, "client-certificate", &c->cert_file, &c->cert_pem, e) < 0 ||
+	    take_pem(d, user, "client-key", &c->key_file, &c->key_pem, e) < 0)
+		return -1;
+	if ((c->cert_file == NULL && c->cert_pem == NULL) !=
+	    (c->key_file == NULL && c->key_pem == NULL))
+		return err_set(e, 0, "%s: user: client-certificate and client-key go together",
+			       d->origin);
+	return 0;
+}
+
+static int
+take_all(struct kube_config *c, struct doc *d, struct err *e)
+{
+	const yaml_node_t *root = yaml_document_get_root_node(&d->yaml), *context, *at;
+	const char *current = text_of(d, root, "current-context"), *cluster, *user;
+
+	if (current == NULL)
+		return err_set(e, 0, "%s: no current-context", d->origin);
+	context = named(d, "contexts", current, "context", e);
+	if (context == NULL)
+		return -1;
+	cluster = text_of(d, context, "cluster");
+	user = text_of(d, context, "user");
+	if (cluster == NULL || user == NULL)
+		return err_set(e, 0, "%s: context \"%s\": expected a cluster and a user", d->origin,
+			       current);
+	at = named(d, "clusters", cluster, "cluster", e);
+	if (at == NULL || take_cluster(c, d, at, e) < 0)
+		return -1;
+	at = named(d, "users", user, "user", e);
+	return at == NULL ? -1 : take_user(c, d, at, e);
+}
+
+int
+kube_config_parse(struct kube_config *c, const char *origin, const char *text, size_t n,
+		  struct err *e)
+{
+	struct doc d = {.origin = origin};
+	yaml_parser_t parser;
+	int rc = -1;
+
+	*c = (struct kube_config){.origin = xstrdup(origin)};
+	CHECK(yaml_parser_initialize(&parser));
+	yaml_parser_set_input_string(&parser, (const unsigned char *)text, n);
+	if (!yaml_parser_load(&parser, &d.yaml)) {
+		(void)err_set(e, 0, "%s:%zu: %s", origin, parser.problem_mark.line + 1,
+			      parser.problem == NULL ? "no YAML" : parser.problem);
+	} else {
+		rc = take_all(c, &d, e);
+		yaml_document_delete(&d.yaml);
+	}
+	yaml_parser_delete(&parser);
+	return rc;
+}
+
+int
+kube_config_account(struct kube_config *c, const char *host, const char *port, const char *dir,
+		    struct err *e)
+{
+	bool is_v6 = strchr(host, ':') != NULL;
+	char *token;
+
+	*c = (struct kube_config){.origin = xstrdup("the pod's service account")};
+	c->server = xasprintf("https://%s%s%s:%s", is_v6 ? "[" : "", host, is_v6 ? "]" : "",
+			      port == NULL ? "443" : port);
+	c->token_file = xasprintf("%s/token", dir);
+	c->ca_file = xasprintf("%s/ca.crt", dir);
+	token = kube_config_read_token(c->token_file, e);
+	if (token == NULL)
+		return -1;
+	free(token);
+	return access(c->ca_file, R_OK) < 0 ? err_errno(e, "cannot read %s", c->ca_file) : 0;
+}
+
+static int
+load_file(struct kube_config *c, const char *path, struct err *e)
+{
+	size_t n;
+	char *text = read_file(path, &n, e);
+	int rc;
+
+	if (text == NULL)
+		return -1;
+	rc = kube_config_parse(c, path, text, n, e);
+	free(text);
+	return rc;
+}
+
+int
+kube_config_load(struct kube_config *c, const char *path, struct err *e)
+{
+	const char *host = getenv("KUBERNETES_SERVICE_HOST"), *named_file = getenv("KUBECONFIG");
+
+	*c = (struct kube_config){.origin = NULL};
+	if (path != NULL)
+		return load_file(c, path, e);
+	if (host != NULL && host[0] != '\0')
+		return kube_config_account(c, host, getenv("KUBERNETES_SERVICE_PORT"),
+					   KUBE_ACCOUNT_DIR, e);
+	if (named_file == NULL || named_file[0] == '\0')
+		return err_set(e, 0,
+			       "no cluster: not in a pod (KUBERNETES_SERVICE_HOST), and neither "
+			       "kubeconfig nor $KUBECONFIG names a file");
+	if (strchr(named_file, ':') != NULL)
+		return err_set(e, 0,
+			       "$KUBECONFIG names several files: join them by `kubectl config view "
+			       "--minify --flatten`");
+	return load_file(c, named_file, e);
+}
+
+void
+kube_config_fini(struct kube_config *c)
+{
+	free(c->key_pem);
+	free(c->key_file);
+	free(c->cert_pem);
+	free(c->cert_file);
+	free(c->token);
+	free(c->token_file);
+	free(c->ca_pem);
+	free(c->ca_file);
+	free(c->proxy);
+	free(c->server_name);
+	free(c->server);
+	free(c->origin);
+	*c = (struct kube_config){.origin = NULL};
+}

@@ -1,0 +1,482 @@
+#include "autoscaler/kubernetes/kube_found.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "autoscaler/kubernetes/kube_claims.h"
+#include "common/hmap.h"
+#include "common/list.h"
+#include "common/strbuf.h"
+
+struct entry {
+	struct list_node node;
+	struct kube_object o;
+	char *key;
+	bool is_seen;		   /* while its kind and namespace are told of anew */
+	bool is_dirty;		   /* `next` is not made of what it is now */
+	struct service_conf *next; /* as it wants to be now; NULL: held already, or wrong */
+	struct service_conf *held; /* as it holds; NULL: it does not */
+	char *why;		   /* refused; NULL: not */
+	bool is_told;
+};
+
+struct retired {
+	struct service_conf **v;
+	size_t n;
+	struct service_conf *array; /* that was handed out */
+};
+
+struct kube_found {
+	struct list entries;
+	struct hmap by_key;
+	const struct settings *settings; /* that `next` was made with; only compared */
+	struct retired now, before;	 /* replaced since the last call, and before it */
+	struct service_conf *array;
+};
+
+/* --- objects --- */
+
+const char *
+kube_object_kind_name(enum kube_object_kind kind)
+{
+	return kind == KUBE_DEPLOYMENT ? "Deployment" : "Service";
+}
+
+void
+kube_object_fini(struct kube_object *o)
+{
+	size_t i;
+
+	for (i = 0; i < o->annotations_n; i++) {
+		free(o->annotations[i].name);
+		free(o->annotations[i].value);
+	}
+	for (i = 0; i < o->labels_n; i++) {
+		free(o->labels[i].key);
+		free(o->labels[i].value);
+	}
+	free(o->annotations);
+	free(o->labels);
+	free(o->port);
+	free(o->created);
+	free(o->uid);
+	free(o->name);
+	free(o->ns);
+	*o = (struct kube_object){.ns = NULL};
+}
+
+static bool
+is_same(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* Both in the order in which the server tells them. */
+static bool
+is_same_object(const struct kube_object *a, const struct kube_object *b)
+{
+	size_t i;
+
+	if (a->annotations_n != b->annotations_n || a->labels_n != b->labels_n ||
+	    !is_same(a->uid, b->uid) || !is_same(a->created, b->created) ||
+	    !is_same(a->port, b->port))
+		return false;
+	for (i = 0; i < a->annotations_n; i++)
+		if (!is_same(a->annotations[i].name, b->annotations[i].name) ||
+		    !is_same(a->annotations[i].value, b->annotations[i].value))
+			return false;
+	for (i = 0; i < a->labels_n; i++)
+		if (!is_same(a->labels[i].key, b->labels[i].key) ||
+		    !is_same(a->labels[i].value, b->labels[i].value))
+			return false;
+	return true;
+}
+
+/* --- the set --- */
+
+static char *
+key_of(enum kube_object_kind kind, const char *ns, const char *name)
+{
+	return xasprintf("%s/%s/%s", kube_object_kind_name(kind), ns, name);
+}
+
+struct kube_found *
+kube_found_new(void)
+{
+	struct kube_found *f = xcalloc(1, sizeof *f);
+
+	list_init(&f->entries);
+	hmap_init(&f->by_key);
+	return f;
+}
+
+/* To be freed when nobody can have it any more. */
+static void
+retire(struct kube_found *f, struct service_conf **sp)
+{
+	if (*sp == NULL)
+		return;
+	f->now.v = xrealloc(f->now.v, (f->now.n + 1) * sizeof *f->now.v);
+	f->now.v[f->now.n++] = *sp;
+	*sp = NULL;
+}
+
+static void
+retired_free(struct retired *r)
+{
+	size_t i;
+
+	for (i = 0; i < r->n; i++)
+		settings_found_free(&r->v[i]);
+	free(r->v);
+	free(r->array);
+	*r = (struct retired){.n = 0};
+}
+
+static void
+entry_free(struct kube_found *f, struct entry *e)
+{
+	list_remove(&f->entries, &e->node);
+	hmap_remove(&f->by_key, e->key);
+	settings_found_free(&e->next);
+	retire(f, &e->held);
+	kube_object_fini(&e->o);
+	free(e->why);
+	free(e->key);
+	free(e);
+}
+
+void
+kube_found_free(struct kube_found **fp)
+{
+	struct kube_found *f = *fp;
+	struct list_node *node, *tmp;
+
+	*fp = NULL;
+	if (f == NULL)
+		return;
+	LIST_FOREACH(&f->entries, node, tmp)
+		entry_free(f, container_of(node, struct entry, node));
+	retired_free(&f->before);
+	retired_free(&f->now);
+	hmap_fini(&f->by_key);
+	free(f->array);
+	free(f);
+}
+
+static bool
+is_claim(const struct entry *e)
+{
+	return kube_annotations_claim(e->o.annotations, e->o.annotations_n);
+}
+
+/* A Deployment came, went, or changed: the Services beside it may select another one.
+ * True: there is an annotated one. */
+static bool
+touch_services(struct kube_found *f, const struct entry *of)
+{
+	struct list_node *node, *tmp;
+	bool is_any = false;
+
+	LIST_FOREACH(&f->entries, node, tmp) {
+		struct entry *e = container_of(node, struct entry, node);
+
+		if (of->o.kind != KUBE_DEPLOYMENT || e->o.kind != KUBE_SERVICE || !is_claim(e) ||
+		    strcmp(e->o.ns, of->o.ns) != 0)
+			continue;
+		e->is_dirty = is_any = true;
+	}
+	return is_any;
+}
+
+static struct entry *
+entry_new(struct kube_found *f, char *key)
+{
+	struct entry *e = xcalloc(1, sizeof *e);
+
+	e->key = key;
+	list_push(&f->entries, &e->node);
+	hmap_put(&f->by_key, key, e);
+	return e;
+}
+
+/* Another object of the same name: nothing of the first holds for it. */
+static void
+forget(struct kube_found *f, struct entry *e)
+{
+	retire(f, &e->held);
+	settings_found_free(&e->next);
+	free(e->why);
+	e->why = NULL;
+}
+
+bool
+kube_found_put(struct kube_found *f, struct kube_object *o)
+{
+	char *key = key_of(o->kind, o->ns, o->name);
+	struct entry *e = hmap_find(&f->by_key, key);
+	bool was_claim = e != NULL && is_claim(e);
+
+	if (e == NULL) {
+		e = entry_new(f, key);
+	} else {
+		free(key);
+		e->is_seen = true;
+		if (is_same_object(&e->o, o)) {
+			kube_object_fini(o);
+			return false;
+		}
+		if (!is_same(e->o.uid, o->uid))
+			forget(f, e);
+	}
+	kube_object_fini(&e->o);
+	e->o = *o;
+	*o = (struct kube_object){.ns = NULL};
+	e->is_seen = e->is_dirty = true;
+	return touch_services(f, e) | is_claim(e) | was_claim;
+}
+
+static bool
+drop(struct kube_found *f, struct entry *e)
+{
+	bool is_news = touch_services(f, e) | is_claim(e);
+
+	entry_free(f, e);
+	return is_news;
+}
+
+bool
+kube_found_remove(struct kube_found *f, enum kube_object_kind kind, const char *ns,
+		  const char *name)
+{
+	char *key = key_of(kind, ns, name);
+	struct entry *e = hmap_find(&f->by_key, key);
+
+	free(key);
+	return e != NULL && drop(f, e);
+}
+
+void
+kube_found_begin(struct kube_found *f, enum kube_object_kind kind, const char *ns)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&f->entries, node, tmp) {
+		struct entry *e = container_of(node, struct entry, node);
+
+		if (e->o.kind == kind && strcmp(e->o.ns, ns) == 0)
+			e->is_seen = false;
+	}
+}
+
+bool
+kube_found_end(struct kube_found *f, enum kube_object_kind kind, const char *ns)
+{
+	struct list_node *node, *tmp;
+	bool is_news = false;
+
+	LIST_FOREACH(&f->entries, node, tmp) {
+		struct entry *e = container_of(node, struct entry, node);
+
+		if (e->o.kind == kind && strcmp(e->o.ns, ns) == 0 && !e->is_seen)
+			is_news |= drop(f, e);
+	}
+	return is_news;
+}
+
+/* --- what an object wants to be --- */
+
+static bool
+selects(const struct kube_object *service, const struct kube_object *deployment)
+{
+	size_t i, k;
+
+	for (i = 0; i < service->labels_n; i++) {
+		for (k = 0; k < deployment->labels_n; k++)
+			if (is_same(service->labels[i].key, deployment->labels[k].key) &&
+			    is_same(service->labels[i].value, deployment->labels[k].value))
+				break;
+		if (k == deployment->labels_n)
+			return false;
+	}
+	return service->labels_n > 0;
+}
+
+/* The only Deployment that a Service selects; NULL: why says so. */
+static const struct kube_object *
+selected(const struct kube_found *f, const struct entry *e, struct strbuf *why)
+{
+	struct list_node *node, *tmp;
+	const struct kube_object *found = NULL;
+
+	LIST_FOREACH(&f->entries, node, tmp) {
+		const struct kube_object *o = &container_of(node, struct entry, node)->o;
+
+		if (o->kind != KUBE_DEPLOYMENT || strcmp(o->ns, e->o.ns) != 0 || !selects(&e->o, o))
+			continue;
+		if (found != NULL) {
+			strbuf_addf(why, "its selector fits several Deployments: %s and %s",
+				    found->name, o->name);
+			return NULL;
+		}
+		found = o;
+	}
+	if (found == NULL)
+		strbuf_adds(why, "its selector fits no Deployment");
+	return found;
+}
+
+static void
+make_next(struct kube_found *f, const struct settings *s, struct entry *e, struct strbuf *why)
+{
+	const struct kube_object *target = e->o.kind == KUBE_DEPLOYMENT ? &e->o
+									: selected(f, e, why);
+	char *name, *deployment;
+	const char *host;
+
+	if (target == NULL)
+		return;
+	name = kube_annotations_name(e->o.ns, e->o.name);
+	deployment = xasprintf("%s/%s", target->ns, target->name);
+	e->next = kube_annotations_service(s, name, deployment, e->o.port, e->o.annotations,
+					   e->o.annotations_n, why);
+	free(deployment);
+	free(name);
+	host = e->next == NULL ? NULL : kube_annotations_denied(s, e->o.ns, e->next);
+	if (host != NULL) {
+		strbuf_addf(why, "host %s may not be claimed from namespace %s (allow_hosts)", host,
+			    e->o.ns);
+		settings_found_free(&e->next);
+	}
+}
+
+/* --- who comes first --- */
+
+static int
+compare(const void *a, const void *b)
+{
+	const struct entry *x = *(struct entry *const *)a, *y = *(struct entry *const *)b;
+	int order = strcmp(x->o.created, y->o.created);
+
+	return order != 0 ? order : strcmp(x->key, y->key);
+}
+
+/* Those that claim something, the oldest first; the array is the caller's. */
+static struct entry **
+sorted(const struct kube_found *f, size_t *n)
+{
+	struct entry **v = xcalloc(f->entries.n + 1, sizeof(struct entry *));
+	struct list_node *node, *tmp;
+
+	*n = 0;
+	LIST_FOREACH(&f->entries, node, tmp) {
+		struct entry *e = container_of(node, struct entry, node);
+
+		if (is_claim(e))
+			v[(*n)++] = e;
+	}
+	qsort(v, *n, sizeof(struct entry *), compare);
+	return v;
+}
+
+static void
+set_why(struct entry *e, const struct strbuf *why)
+{
+	const char *text = why->len == 0 ? NULL : strbuf_str(why);
+
+	if (is_same(e->why, text))
+		return;
+	free(e->why);
+	e->why = text == NULL ? NULL : xstrdup(text);
+	e->is_told = false;
+}
+
+/* What it wants, or else what it had: if nobody before it has that already. */
+static void
+settle(struct kube_found *f, const struct settings *s, struct entry *e, struct kube_claims *claims)
+{
+	struct strbuf why;
+
+	strbuf_init(&why, 0);
+	if (e->is_dirty) {
+		settings_found_free(&e->next);
+		make_next(f, s, e, &why);
+		e->is_dirty = e->next == NULL; /* so that what is wrong is said again */
+	}
+	if (e->next != NULL && !kube_claims_taken(claims, e->next, &why)) {
+		retire(f, &e->held);
+		e->held = e->next;
+		e->next = NULL;
+	} else if (e->held != NULL &&
+		   kube_claims_taken(claims, e->held, why.len > 0 ? NULL : &why)) {
+		retire(f, &e->held);
+		e->is_dirty = true; /* once it is free again */
+	}
+	if (e->held != NULL)
+		kube_claims_put(claims, e->held, e->key);
+	set_why(e, &why);
+	strbuf_fini(&why);
+}
+
+/* With other settings everything is looked at anew; what lost its claim is dropped. */
+static void
+refresh(struct kube_found *f, const struct settings *s)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&f->entries, node, tmp) {
+		struct entry *e = container_of(node, struct entry, node);
+
+		e->is_dirty |= s != f->settings;
+		if (is_claim(e))
+			continue;
+		retire(f, &e->held);
+		settings_found_free(&e->next);
+		free(e->why);
+		e->why = NULL;
+	}
+	f->settings = s;
+}
+
+const struct service_conf *
+kube_found_services(struct kube_found *f, const struct settings *s, size_t *n)
+{
+	struct kube_claims claims;
+	struct entry **v;
+	size_t i, all;
+
+	retired_free(&f->before);
+	f->before = f->now;
+	f->before.array = f->array;
+	f->now = (struct retired){.n = 0};
+	refresh(f, s);
+	kube_claims_init(&claims, s->services, s->services_n);
+	v = sorted(f, &all);
+	f->array = xcalloc(all + 1, sizeof *f->array);
+	*n = 0;
+	for (i = 0; i < all; i++) {
+		settle(f, s, v[i], &claims);
+		if (v[i]->held != NULL)
+			f->array[(*n)++] = *v[i]->held;
+	}
+	free(v);
+	kube_claims_fini(&claims);
+	return f->array;
+}
+
+bool
+kube_found_refusal(struct kube_found *f, struct kube_refusal *r)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&f->entries, node, tmp) {
+		struct entry *e = container_of(node, struct entry, node);
+
+		if (e->why == NULL || e->is_told)
+			continue;
+		e->is_told = true;
+		*r = (struct kube_refusal){.object = &e->o, .why = e->why};
+		return true;
+	}
+	return false;
+}

@@ -1,0 +1,648 @@
+#include "autoscaler/kubernetes/kube_http.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "autoscaler/kubernetes/curlev.h"
+#include "autoscaler/kubernetes/kube_config.h"
+#include "autoscaler/kubernetes/kube_json.h"
+#include "common/clk.h"
+#include "common/daemon.h"
+#include "common/list.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/strbuf.h"
+
+/* Kept for later: more than wake-ups run at a time, or a burst would open one for each. */
+#define IDLE_CONNECTIONS 64L
+#define WARM_N 2 /* connections that are kept open */
+#define WARM_EVERY (15 * CLK_S)
+#define AWAY_EVERY CLK_S /* while it does not answer */
+#define WARM_TIMEOUT (5 * CLK_S)
+#define CONNECT_MS 5000L
+#define IDLE_AGE_S 80L		    /* servers close after 90 s */
+#define TOKEN_AGE (10 * CLK_S)	    /* a token file is read again after that */
+#define BODY_MOST ((size_t)4 << 20) /* of an answer that is kept whole */
+#define RETRY_AFTER_MOST_S 300
+
+enum state { QUEUED, RUNNING, ENDED };
+
+/* At a time; each is a connection. */
+static const unsigned most[] = {
+	[KUBE_WAKE] = 32, [KUBE_NORMAL] = 8, [KUBE_SPARE] = 4, [KUBE_STREAM] = UINT_MAX};
+
+struct kube_request {
+	struct list_node node; /* queued or running */
+	struct kube_http *h;
+	enum state state;
+	enum kube_priority priority;
+	char *method, *url, *type, *body;
+	int64_t timeout, stall_timeout;
+	const struct kube_call_ops *ops;
+	void *arg;
+	CURL *easy; /* RUNNING */
+	struct curlev_transfer transfer;
+	struct curl_slist *headers, *dial;
+	struct strbuf answer;
+	struct loop_timer timer; /* KUBE_STREAM: until its head; then silence */
+	bool is_retried;	 /* 401 */
+	bool has_timed_out;
+	bool is_refused; /* on_data wanted no more */
+	char error[CURL_ERROR_SIZE];
+};
+
+struct kube_http {
+	struct loop *loop;
+	const struct kube_config *config;
+	const struct kube_http_ops *ops;
+	void *arg;
+	struct curlev *curl;
+	CURLSH *share; /* TLS sessions */
+	char *agent;
+	char *token;
+	int64_t token_ns;		      /* when it was read */
+	struct list waiting[ARRAY_LEN(most)]; /* by priority */
+	struct list running;
+	unsigned running_n[ARRAY_LEN(most)];
+	int64_t hold_until_ns; /* the server asked for less: all but wakes and streams wait */
+	struct loop_timer hold, warm;
+	unsigned warm_n;
+	int64_t away_since_ns; /* it did not answer; 0: it does */
+	struct kube_http_counts counts;
+};
+
+uint32_t
+kube_http_random(void)
+{
+	uint32_t n = 0;
+
+	if (getrandom(&n, sizeof n, GRND_NONBLOCK) != (ssize_t)sizeof n)
+		n = (uint32_t)clk_now();
+	return n;
+}
+
+const struct kube_http_counts *
+kube_http_counts(const struct kube_http *h)
+{
+	return &h->counts;
+}
+
+/* --- who we are --- */
+
+static void
+read_token(struct kube_http *h)
+{
+	struct err e;
+	char *token;
+
+	if (h->config->token_file == NULL)
+		return;
+	h->token_ns = clk_now();
+	token = kube_config_read_token(h->config->token_file, &e);
+	if (token == NULL) { /* it is being replaced, perhaps: the old one may still do */
+		log_warn_limited(NULL, "token not read, using the one before", "err=%s", e.text);
+		return;
+	}
+	free(h->token);
+	h->token = token;
+}
+
+static const char *
+token_of(struct kube_http *h)
+{
+	if (h->config->token != NULL)
+		return h->config->token;
+	if (h->config->token_file != NULL && clk_now() - h->token_ns > TOKEN_AGE)
+		read_token(h);
+	return h->token;
+}
+
+/* --- setting up --- */
+
+static size_t
+on_curl_write(char *data, size_t size, size_t n, void *arg)
+{
+	struct kube_request *r = arg;
+	long status = 0;
+
+	curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (r->stall_timeout > 0)
+		loop_timer_set(&r->timer, r->stall_timeout);
+	if (r->ops->on_data != NULL && status >= 200 && status < 300) {
+		r->is_refused = !r->ops->on_data(data, size * n, r->arg);
+		return r->is_refused ? 0 : size * n;
+	}
+	return strbuf_add(&r->answer, data, size * n) < 0 ? 0 : size * n;
+}
+
+/* The end of a stream's head: from here on it may be silent for a while. */
+static size_t
+on_curl_header(char *data, size_t size, size_t n, void *arg)
+{
+	struct kube_request *r = arg;
+
+	if (r->stall_timeout > 0 && size * n == 2 && data[0] == '\r')
+		loop_timer_set(&r->timer, r->stall_timeout);
+	return size * n;
+}
+
+static void
+set_blob(CURL *easy, CURLoption option, const char *pem)
+{
+	struct curl_blob blob = {
+		.data = (void *)(uintptr_t)pem, .len = strlen(pem), .flags = CURL_BLOB_NOCOPY};
+
+	CHECK(curl_easy_setopt(easy, option, &blob) == CURLE_OK);
+}
+
+static void
+set_trust(CURL *easy, const struct kube_config *c)
+{
+	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	if (c->ca_pem != NULL || c->ca_file != NULL)
+		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL); /* nobody else */
+	if (c->ca_pem != NULL)
+		set_blob(easy, CURLOPT_CAINFO_BLOB, c->ca_pem);
+	else if (c->ca_file != NULL)
+		curl_easy_setopt(easy, CURLOPT_CAINFO, c->ca_file);
+	if (c->cert_pem != NULL)
+		set_blob(easy, CURLOPT_SSLCERT_BLOB, c->cert_pem);
+	else if (c->cert_file != NULL)
+		curl_easy_setopt(easy, CURLOPT_SSLCERT, c->cert_file);
+	if (c->key_pem != NULL)
+		set_blob(easy, CURLOPT_SSLKEY_BLOB, c->key_pem);
+	else if (c->key_file != NULL)
+		curl_easy_setopt(easy, CURLOPT_SSLKEY, c->key_file);
+	if (c->proxy != NULL)
+		curl_easy_setopt(easy, CURLOPT_PROXY, c->proxy);
+}
+
+static void
+add_header(struct kube_request *r, const char *name, const char *value)
+{
+	char *line = xasprintf("%s: %s", name, value);
+
+	r->headers = curl_slist_append(r->headers, line);
+	CHECK(r->headers != NULL);
+	free(line);
+}
+
+static void
+set_headers(struct kube_request *r)
+{
+	const char *token = token_of(r->h);
+	char *bearer;
+
+	curl_slist_free_all(r->headers);
+	r->headers = NULL;
+	add_header(r, "Accept", "application/json");
+	if (r->type != NULL)
+		add_header(r, "Content-Type", r->type);
+	if (token != NULL) {
+		bearer = xasprintf("Bearer %s", token);
+		add_header(r, "Authorization", bearer);
+		free(bearer);
+	}
+	curl_easy_setopt(r->easy, CURLOPT_HTTPHEADER, r->headers);
+}
+
+static void
+set_up(struct kube_request *r)
+{
+	CURL *easy = r->easy;
+
+	set_trust(easy, r->h->config);
+	curl_easy_setopt(easy, CURLOPT_URL, r->url);
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "https");
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(easy, CURLOPT_USERAGENT, r->h->agent);
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(easy, CURLOPT_SHARE, r->h->share);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, r->error);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
+	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, IDLE_AGE_S);
+	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+	curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 15L);
+	curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 5L);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_curl_write);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, r);
+	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_curl_header);
+	curl_easy_setopt(easy, CURLOPT_HEADERDATA, r);
+	if (r->body != NULL) {
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)strlen(r->body));
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, r->body);
+	}
+	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, r->method);
+	if (r->priority != KUBE_STREAM)
+		curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
+				 (long)((r->timeout + CLK_MS - 1) / CLK_MS));
+	set_headers(r);
+}
+
+/* --- running --- */
+
+static void start_more(struct kube_http *);
+static void free_request(struct kube_request *);
+
+static void
+run(struct kube_request *r)
+{
+	struct kube_http *h = r->h;
+
+	r->state = RUNNING;
+	r->error[0] = '\0';
+	list_push(&h->running, &r->node);
+	h->running_n[r->priority]++;
+	if (r->priority == KUBE_STREAM)
+		loop_timer_set(&r->timer, r->timeout);
+	h->counts.requests++;
+	set_up(r);
+	curlev_add(h->curl, r->easy, &r->transfer);
+}
+
+/* No longer running: its list and its counters know it no more. */
+static void
+leave(struct kube_request *r)
+{
+	list_remove(&r->h->running, &r->node);
+	r->h->running_n[r->priority]--;
+	loop_timer_clear(&r->timer);
+	r->state = ENDED;
+}
+
+static void
+note_presence(struct kube_http *h, bool is_there, const char *why)
+{
+	int64_t since = h->away_since_ns;
+
+	if (!is_there && since == 0) {
+		h->away_since_ns = clk_now();
+		log_warn(NULL, "API server does not answer", "server=%s err=%s", h->config->server,
+			 why);
+		if (h->warm_n == 0) /* it is asked after from now on */
+			loop_timer_set(&h->warm, AWAY_EVERY);
+	}
+	if (!is_there)
+		return;
+	h->away_since_ns = 0;
+	if (since != 0)
+		h->ops->on_back(since, h->arg);
+}
+
+static int64_t
+retry_after_of(CURL *easy, int64_t status_s)
+{
+	curl_off_t s = 0;
+
+	curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &s);
+	s = MAX(s, status_s);
+	return MIN(s, RETRY_AFTER_MOST_S) * CLK_S;
+}
+
+static const char *
+failure_text(const struct kube_request *r, CURLcode result)
+{
+	if (r->has_timed_out)
+		return "no answer in time";
+	return r->error[0] != '\0' ? r->error : curl_easy_strerror(result);
+}
+
+static void
+hold(struct kube_http *h, int64_t retry_after)
+{
+	h->hold_until_ns = MAX(h->hold_until_ns, clk_now() + retry_after);
+	loop_timer_set(&h->hold, retry_after);
+}
+
+/* Tell whoever asked, with what the server said of a refusal. */
+static void
+tell(struct kube_request *r, CURLcode result)
+{
+	struct kube_answer a = {.body = strbuf_str(&r->answer), .n = r->answer.len, .reason = ""};
+	char *reason = NULL, *message = NULL;
+	int64_t retry_s = 0;
+	long status = 0;
+
+	curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
+	a.message = "";
+	if (result != CURLE_OK) {
+		a.message = failure_text(r, result);
+	} else {
+		a.status = (int)status;
+		if (status >= 300)
+			kube_status_decode(a.body, a.n, &reason, &message, &retry_s);
+		if (status == 429 || status >= 500)
+			a.retry_after = retry_after_of(r->easy, retry_s);
+		if (status >= 300)
+			a.message = message != NULL ? message : "refused without a word";
+	}
+	if (reason != NULL)
+		a.reason = reason;
+	r->h->counts.errors += result != CURLE_OK && !r->is_refused;
+	r->h->counts.refused += result == CURLE_OK && status >= 400;
+	if (a.retry_after > 0)
+		hold(r->h, a.retry_after);
+	r->ops->on_done(&a, r->arg);
+	free(reason);
+	free(message);
+}
+
+/* The token may have been replaced a moment ago: once more with the new one. */
+static bool
+try_again(struct kube_request *r, long status)
+{
+	if (status != 401 || r->is_retried || r->h->config->token_file == NULL)
+		return false;
+	r->h->counts.refused++;
+	r->is_retried = true;
+	read_token(r->h);
+	strbuf_clear(&r->answer);
+	run(r);
+	return true;
+}
+
+static void
+on_done(CURL *easy, CURLcode result, void *arg)
+{
+	struct kube_request *r = arg;
+	struct kube_http *h = r->h;
+	bool is_answered = result == CURLE_OK || r->is_refused;
+	bool is_telling;
+	char why[CURL_ERROR_SIZE];
+	long status = 0;
+
+	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+	/* A stream that had begun and breaks off says nothing: a new one will. */
+	is_telling = is_answered || r->priority != KUBE_STREAM || status == 0;
+	snprintf(why, sizeof why, "%s", failure_text(r, result));
+	leave(r);
+	if (result != CURLE_OK || !try_again(r, status)) {
+		tell(r, result);
+		free_request(r);
+		start_more(h);
+	}
+	if (is_telling) /* last: whoever is told may cancel what it has under way */
+		note_presence(h, is_answered, why);
+}
+
+/* A stream is silent for too long. */
+static void
+on_stall(void *arg)
+{
+	struct kube_request *r = arg;
+
+	r->has_timed_out = true;
+	curlev_remove(r->h->curl, r->easy);
+	on_done(r->easy, CURLE_OPERATION_TIMEDOUT, r);
+}
+
+static void
+run_waiting(struct kube_http *h, enum kube_priority p)
+{
+	while (h->running_n[p] < most[p] && !list_empty(&h->waiting[p]))
+		run(container_of(list_pop(&h->waiting[p]), struct kube_request, node));
+}
+
+static void
+start_more(struct kube_http *h)
+{
+	run_waiting(h, KUBE_STREAM);
+	run_waiting(h, KUBE_WAKE);
+	if (clk_now() < h->hold_until_ns)
+		return;
+	run_waiting(h, KUBE_NORMAL);
+	if (list_empty(&h->waiting[KUBE_NORMAL]))
+		run_waiting(h, KUBE_SPARE);
+}
+
+static void
+on_hold_over(void *arg)
+{
+	struct kube_http *h = arg;
+	int64_t left = h->hold_until_ns - clk_now();
+
+	if (left > 0)
+		loop_timer_set(&h->hold, left);
+	else
+		start_more(h);
+}
+
+/* --- calls --- */
+
+static char *
+url_of(const struct kube_config *c, const char *path)
+{
+	const char *host = c->server + strlen("https://"), *rest = host + strcspn(host, ":/");
+
+	if (c->server_name == NULL)
+		return xasprintf("%s%s", c->server, path);
+	if (host[0] == '[')
+		rest = strchr(host, ']') == NULL ? host + strlen(host) : strchr(host, ']') + 1;
+	return xasprintf("https://%s%s%s", c->server_name, rest, path);
+}
+
+/* The certificate is held against another name than the one that is dialled. */
+static void
+dial_elsewhere(struct kube_request *r)
+{
+	const char *host = r->h->config->server + strlen("https://");
+	char *line = xasprintf("::%.*s", (int)strcspn(host, "/"), host);
+
+	r->dial = curl_slist_append(NULL, line);
+	CHECK(r->dial != NULL);
+	curl_easy_setopt(r->easy, CURLOPT_CONNECT_TO, r->dial);
+	free(line);
+}
+
+struct kube_request *
+kube_http_call(struct kube_http *h, const struct kube_call *call, const struct kube_call_ops *ops,
+	       void *arg)
+{
+	struct kube_request *r = xcalloc(1, sizeof *r);
+
+	r->h = h;
+	r->priority = call->priority;
+	r->method = xstrdup(call->method);
+	r->url = url_of(h->config, call->path);
+	r->type = call->type == NULL ? NULL : xstrdup(call->type);
+	r->body = call->body == NULL ? NULL : xstrdup(call->body);
+	r->timeout = call->timeout;
+	r->stall_timeout = call->stall_timeout;
+	r->ops = ops;
+	r->arg = arg;
+	r->transfer = (struct curlev_transfer){on_done, r};
+	strbuf_init(&r->answer, BODY_MOST);
+	loop_timer_init(&r->timer, h->loop, on_stall, r);
+	r->easy = curl_easy_init();
+	CHECK(r->easy != NULL);
+	if (h->config->server_name != NULL)
+		dial_elsewhere(r);
+	list_push(&h->waiting[r->priority], &r->node);
+	start_more(h);
+	return r;
+}
+
+static void
+free_request(struct kube_request *r)
+{
+	curl_easy_cleanup(r->easy);
+	curl_slist_free_all(r->dial);
+	curl_slist_free_all(r->headers);
+	loop_timer_fini(&r->timer);
+	strbuf_fini(&r->answer);
+	free(r->body);
+	free(r->type);
+	free(r->url);
+	free(r->method);
+	free(r);
+}
+
+void
+kube_http_cancel(struct kube_request **rp)
+{
+	struct kube_request *r = *rp;
+	struct kube_http *h;
+
+	*rp = NULL;
+	if (r == NULL)
+		return;
+	h = r->h;
+	if (r->state == QUEUED) {
+		list_remove(&h->waiting[r->priority], &r->node);
+	} else {
+		curlev_remove(h->curl, r->easy);
+		leave(r);
+		loop_timer_set(&h->hold, 0); /* then there is room for others */
+	}
+	free_request(r);
+}
+
+int64_t
+kube_http_delay(struct backoff *b, const struct kube_answer *a)
+{
+	int64_t delay = backoff_next(b, kube_http_random());
+
+	/* Not all at once when the time is over. */
+	if (a->retry_after > 0)
+		return a->retry_after +
+		       a->retry_after / 10 * (int64_t)(kube_http_random() % 10) / 10;
+	return delay;
+}
+
+void
+kube_http_explain(const struct kube_answer *a, const char *verb, const char *resource,
+		  const char *group, const char *ns, char *text, size_t size)
+{
+	if (a->status == 403)
+		snprintf(
+			text, size,
+			"missing right: verb \"%s\" on \"%s\" (apiGroup \"%s\") in namespace \"%s\"; "
+			"the server said: %s",
+			verb, resource, group, ns, a->message);
+	else if (a->status == 0)
+		snprintf(text, size, "%s", a->message);
+	else
+		snprintf(text, size, "%d: %s", a->status, a->message);
+}
+
+/* --- warmth --- */
+
+static void
+on_warm(const struct kube_answer *a, void *arg)
+{
+	struct kube_http *h = arg;
+
+	(void)a;
+	if (--h->warm_n == 0)
+		loop_timer_set(&h->warm, h->away_since_ns != 0 ? AWAY_EVERY : WARM_EVERY);
+}
+
+static const struct kube_call_ops warm_ops = {.on_done = on_warm};
+
+/* Side by side, so that each needs a connection. */
+static void
+on_warm_due(void *arg)
+{
+	static const struct kube_call call = {.method = "GET",
+					      .path = "/version",
+					      .priority = KUBE_WAKE,
+					      .timeout = WARM_TIMEOUT};
+	struct kube_http *h = arg;
+	int i;
+
+	h->warm_n = WARM_N;
+	for (i = 0; i < WARM_N; i++)
+		kube_http_call(h, &call, &warm_ops, h);
+}
+
+/* --- life --- */
+
+struct kube_http *
+kube_http_open(struct loop *loop, const struct kube_config *config, const struct kube_http_ops *ops,
+	       void *arg, struct err *e)
+{
+	struct kube_http *h = xcalloc(1, sizeof *h);
+	size_t i;
+
+	CHECK(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
+	h->loop = loop;
+	h->config = config;
+	h->ops = ops;
+	h->arg = arg;
+	for (i = 0; i < ARRAY_LEN(most); i++)
+		list_init(&h->waiting[i]);
+	list_init(&h->running);
+	h->curl = curlev_new(loop, IDLE_CONNECTIONS, e);
+	h->share = curl_share_init();
+	if (h->curl == NULL || h->share == NULL) {
+		curlev_free(&h->curl);
+		free(h);
+		return NULL;
+	}
+	curl_share_setopt(h->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
+	h->agent = xasprintf("activator-autoscaler/%s", daemon_version);
+	read_token(h);
+	loop_timer_init(&h->hold, loop, on_hold_over, h);
+	loop_timer_init(&h->warm, loop, on_warm_due, h);
+	loop_timer_set(&h->warm, 0);
+	return h;
+}
+
+static void
+cancel_all(struct list *l)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(l, node, tmp) {
+		struct kube_request *r = container_of(node, struct kube_request, node);
+
+		kube_http_cancel(&r);
+	}
+}
+
+void
+kube_http_close(struct kube_http **hp)
+{
+	struct kube_http *h = *hp;
+	size_t i;
+
+	*hp = NULL;
+	if (h == NULL)
+		return;
+	for (i = 0; i < ARRAY_LEN(most); i++)
+		cancel_all(&h->waiting[i]);
+	cancel_all(&h->running);
+	loop_timer_fini(&h->warm);
+	loop_timer_fini(&h->hold);
+	curlev_free(&h->curl);
+	curl_share_cleanup(h->share);
+	free(h->token);
+	free(h->agent);
+	free(h);
+	curl_global_cleanup();
+}

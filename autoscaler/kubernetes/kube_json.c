@@ -1,0 +1,621 @@
+#include "autoscaler/kubernetes/kube_json.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/strbuf.h"
+
+/* --- members --- */
+
+static const char *
+text_of(const json_t *at, const char *key)
+{
+	return json_string_value(json_object_get(at, key));
+}
+
+static const char *
+text_or_empty(const json_t *at, const char *key)
+{
+	const char *text = text_of(at, key);
+
+	return text == NULL ? "" : text;
+}
+
+static bool
+is_text(const json_t *at, const char *key, const char *expected)
+{
+	return strcmp(text_or_empty(at, key), expected) == 0;
+}
+
+static int64_t
+number_of(const json_t *at, const char *key, int64_t otherwise)
+{
+	const json_t *v = json_object_get(at, key);
+
+	return json_is_integer(v) ? json_integer_value(v) : otherwise;
+}
+
+static char *
+copy_of(const json_t *at, const char *key)
+{
+	const char *text = text_of(at, key);
+
+	return text == NULL ? NULL : xstrdup(text);
+}
+
+static json_t *
+parse(const char *text, size_t n, struct err *e)
+{
+	json_error_t why;
+	json_t *doc = json_loadb(text, n, JSON_ALLOW_NUL, &why);
+
+	if (doc == NULL)
+		(void)err_set(e, 0, "no JSON: %s", why.text);
+	return doc;
+}
+
+/* --- events --- */
+
+static int
+type_of(const char *name)
+{
+	static const char *const names[] = {"ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"};
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(names); i++)
+		if (strcmp(names[i], name) == 0)
+			return (int)i;
+	return -1;
+}
+
+static void
+take_meta(struct kube_event *ev)
+{
+	const json_t *meta = json_object_get(ev->object, "metadata");
+	const json_t *notes = json_object_get(meta, "annotations");
+
+	ev->name = text_or_empty(meta, "name");
+	ev->ns = text_or_empty(meta, "namespace");
+	ev->uid = text_or_empty(meta, "uid");
+	ev->rv = text_or_empty(meta, "resourceVersion");
+	ev->is_initial_end = ev->type == KUBE_BOOKMARK &&
+			     is_text(notes, "k8s.io/initial-events-end", "true");
+	ev->code = number_of(ev->object, "code", 0);
+	ev->reason = text_or_empty(ev->object, "reason");
+	ev->message = text_or_empty(ev->object, "message");
+}
+
+int
+kube_event_decode(struct kube_event *ev, const char *text, size_t n, bool is_item, struct err *e)
+{
+	int type = KUBE_ADDED;
+
+	*ev = (struct kube_event){.doc = parse(text, n, e)};
+	if (ev->doc == NULL)
+		return -1;
+	ev->object = ev->doc;
+	if (!is_item) {
+		type = type_of(text_or_empty(ev->doc, "type"));
+		ev->object = json_object_get(ev->doc, "object");
+	}
+	if (type < 0 || !json_is_object(ev->object)) {
+		kube_event_fini(ev);
+		return err_set(e, 0, "expected an event with a type and an object");
+	}
+	ev->type = (enum kube_event_type)type;
+	take_meta(ev);
+	return 0;
+}
+
+void
+kube_event_fini(struct kube_event *ev)
+{
+	json_decref(ev->doc);
+	*ev = (struct kube_event){.doc = NULL};
+}
+
+static const json_t *
+meta_of(const struct kube_event *ev)
+{
+	return json_object_get(ev->object, "metadata");
+}
+
+const char *
+kube_event_label(const void *event, const char *key)
+{
+	return text_of(json_object_get(meta_of(event), "labels"), key);
+}
+
+const char *
+kube_event_annotation(const struct kube_event *ev, const char *key)
+{
+	return text_of(json_object_get(meta_of(ev), "annotations"), key);
+}
+
+bool
+kube_event_next_annotation(const struct kube_event *ev, void **at, const char **key,
+			   const char **value)
+{
+	json_t *all = json_object_get(meta_of(ev), "annotations");
+
+	do {
+		*at = *at == NULL ? json_object_iter(all) : json_object_iter_next(all, *at);
+		if (*at == NULL)
+			return false;
+		*key = json_object_iter_key(*at);
+		*value = json_string_value(json_object_iter_value(*at));
+	} while (*value == NULL);
+	return true;
+}
+
+/* --- pods: what they say of themselves --- */
+
+static void
+take_owner(const struct kube_event *ev, struct kube_pod *p)
+{
+	const json_t *owners = json_object_get(meta_of(ev), "ownerReferences");
+	size_t i;
+
+	p->owner_kind = p->owner_name = "";
+	for (i = 0; i < json_array_size(owners); i++) {
+		const json_t *at = json_array_get(owners, i);
+
+		if (!json_is_true(json_object_get(at, "controller")))
+			continue;
+		p->owner_kind = text_or_empty(at, "kind");
+		p->owner_name = text_or_empty(at, "name");
+	}
+}
+
+static void
+take_conditions(const json_t *status, struct kube_pod *p)
+{
+	const json_t *v = json_object_get(status, "conditions");
+	size_t i;
+
+	for (i = 0; i < json_array_size(v); i++) {
+		const json_t *at = json_array_get(v, i);
+
+		if (is_text(at, "type", "Ready"))
+			p->is_ready = is_text(at, "status", "True");
+		if (is_text(at, "type", "PodScheduled") && is_text(at, "status", "False") &&
+		    is_text(at, "reason", "Unschedulable"))
+			p->unscheduled_message = text_or_empty(at, "message");
+	}
+}
+
+/* A reason that is on its way, not in trouble. */
+static bool
+is_on_its_way(const char *reason)
+{
+	return strcmp(reason, "ContainerCreating") == 0 || strcmp(reason, "PodInitializing") == 0 ||
+	       reason[0] == '\0';
+}
+
+static void
+take_container(const json_t *at, struct kube_pod *p)
+{
+	const json_t *state = json_object_get(at, "state");
+	const json_t *waiting = json_object_get(state, "waiting");
+	const json_t *ended = json_object_get(state, "terminated");
+	const char *reason = text_or_empty(waiting, "reason");
+	int64_t restarts = number_of(at, "restartCount", 0);
+
+	p->restarts += restarts > 0 && restarts < INT32_MAX ? (uint32_t)restarts : 0;
+	if (waiting != NULL && !is_on_its_way(reason) && p->waiting_reason == NULL) {
+		p->waiting_reason = reason;
+		p->waiting_message = text_or_empty(waiting, "message");
+	}
+	if (ended == NULL)
+		ended = json_object_get(json_object_get(at, "lastState"), "terminated");
+	/* An init container that has done its work has ended well. */
+	if (ended == NULL || p->ended_reason != NULL ||
+	    (number_of(ended, "exitCode", 0) == 0 && restarts == 0))
+		return;
+	p->ended_reason = text_or_empty(ended, "reason");
+	p->ended_code = number_of(ended, "exitCode", 0);
+	p->ended_container = text_or_empty(at, "name");
+}
+
+static void
+take_containers(const json_t *status, const char *key, struct kube_pod *p)
+{
+	const json_t *v = json_object_get(status, key);
+	size_t i;
+
+	for (i = 0; i < json_array_size(v); i++)
+		take_container(json_array_get(v, i), p);
+}
+
+static const char *
+ip_of(const json_t *status)
+{
+	const char *ip = text_of(status, "podIP");
+
+	if (ip == NULL)
+		ip = text_of(json_array_get(json_object_get(status, "podIPs"), 0), "ip");
+	return ip == NULL || ip[0] == '\0' ? NULL : ip;
+}
+
+void
+kube_pod_decode(const struct kube_event *ev, struct kube_pod *p)
+{
+	const json_t *status = json_object_get(ev->object, "status");
+
+	*p = (struct kube_pod){.ip = ip_of(status)};
+	take_owner(ev, p);
+	take_conditions(status, p);
+	take_containers(status, "initContainerStatuses", p);
+	take_containers(status, "containerStatuses", p);
+	p->cost = kube_event_annotation(ev, KUBE_COST);
+	p->cost_ours = kube_event_annotation(ev, KUBE_COST_OURS);
+	p->is_deleting = text_of(meta_of(ev), "deletionTimestamp") != NULL;
+	p->is_over = is_text(status, "phase", "Failed") || is_text(status, "phase", "Succeeded");
+}
+
+/* --- pods: where and how they are asked --- */
+
+static uint16_t
+port_number(int64_t n)
+{
+	return n > 0 && n <= UINT16_MAX ? (uint16_t)n : 0;
+}
+
+/* The containerPort of that name in one container; 0: none. */
+static uint16_t
+named_port(const json_t *container, const char *name)
+{
+	const json_t *v = json_object_get(container, "ports");
+	size_t i;
+
+	for (i = 0; i < json_array_size(v); i++)
+		if (is_text(json_array_get(v, i), "name", name))
+			return port_number(number_of(json_array_get(v, i), "containerPort", 0));
+	return 0;
+}
+
+static bool
+has_port(const json_t *container, uint16_t port)
+{
+	const json_t *v = json_object_get(container, "ports");
+	size_t i;
+
+	for (i = 0; i < json_array_size(v); i++)
+		if (number_of(json_array_get(v, i), "containerPort", 0) == port)
+			return true;
+	return false;
+}
+
+static const json_t *
+containers_of(const struct kube_event *ev)
+{
+	return json_object_get(json_object_get(ev->object, "spec"), "containers");
+}
+
+/* The only port that is declared in all containers; 0: none, or several. */
+static uint16_t
+only_port(const json_t *containers, const json_t **container)
+{
+	uint16_t port = 0;
+	size_t i, j, n = 0;
+
+	for (i = 0; i < json_array_size(containers); i++) {
+		const json_t *at = json_array_get(containers, i);
+		const json_t *v = json_object_get(at, "ports");
+
+		for (j = 0; j < json_array_size(v); j++, n++) {
+			port = port_number(number_of(json_array_get(v, j), "containerPort", 0));
+			*container = at;
+		}
+	}
+	return n == 1 ? port : 0;
+}
+
+static uint16_t
+find_named(const json_t *containers, const char *name, const json_t **container)
+{
+	uint16_t port = 0;
+	size_t i;
+
+	for (i = 0; i < json_array_size(containers) && port == 0; i++) {
+		*container = json_array_get(containers, i);
+		port = named_port(*container, name);
+	}
+	return port;
+}
+
+/* The port, and the container that it belongs to. */
+static uint16_t
+find_port(const struct kube_event *ev, const char *port, const json_t **container)
+{
+	const json_t *containers = containers_of(ev);
+	uint16_t number;
+	char *end;
+	size_t i;
+
+	if (port == NULL) {
+		number = only_port(containers, container);
+		return number != 0 ? number : find_named(containers, "http", container);
+	}
+	number = port_number(strtol(port, &end, 10));
+	if (number == 0 || *end != '\0') /* "80-tcp" is a name */
+		return find_named(containers, port, container);
+	*container = json_array_get(containers, 0);
+	for (i = 0; i < json_array_size(containers); i++)
+		if (has_port(json_array_get(containers, i), number)) {
+			*container = json_array_get(containers, i);
+			break;
+		}
+	return number;
+}
+
+uint16_t
+kube_pod_port(const struct kube_event *ev, const char *port)
+{
+	const json_t *container;
+
+	return find_port(ev, port, &container);
+}
+
+static const json_t *
+probe_of(const struct kube_event *ev, const char *port, const json_t **container)
+{
+	*container = NULL;
+	find_port(ev, port, container);
+	return json_object_get(*container, "readinessProbe");
+}
+
+bool
+kube_pod_has_probe(const struct kube_event *ev, const char *port)
+{
+	const json_t *container;
+
+	return json_is_object(probe_of(ev, port, &container));
+}
+
+/* A probe's port, which may be a name; 0: there is none of that name. */
+static uint16_t
+probe_port(const json_t *action, const json_t *container)
+{
+	const json_t *v = json_object_get(action, "port");
+
+	if (json_is_integer(v))
+		return port_number(json_integer_value(v));
+	return json_is_string(v) ? named_port(container, json_string_value(v)) : 0;
+}
+
+static bool
+is_printable(const char *s, bool may_blank)
+{
+	for (; *s != '\0'; s++)
+		if ((unsigned char)*s < 0x20 || *s == 0x7f || (*s == ' ' && !may_blank))
+			return false;
+	return true;
+}
+
+/* "http://:8081/healthz", and a line "name: value" for each header; NULL: it cannot be
+ * asked by us.  HTTPS is among those until the activator speaks TLS to instances: before
+ * that nobody could be sent to where such a probe looks. */
+static char *
+http_probe(const json_t *action, const json_t *container)
+{
+	const json_t *headers = json_object_get(action, "httpHeaders");
+	const char *path = text_or_empty(action, "path"), *scheme = text_or_empty(action, "scheme");
+	uint16_t port = probe_port(action, container);
+	struct strbuf out;
+	size_t i;
+
+	if (port == 0 || !is_printable(path, false) || text_of(action, "host") != NULL ||
+	    (scheme[0] != '\0' && strcmp(scheme, "HTTP") != 0))
+		return NULL;
+	strbuf_init(&out, 4096);
+	strbuf_addf(&out, "http://:%u%s%s", port, path[0] == '/' ? "" : "/", path);
+	for (i = 0; i < json_array_size(headers); i++) {
+		const char *name = text_or_empty(json_array_get(headers, i), "name");
+		const char *value = text_or_empty(json_array_get(headers, i), "value");
+
+		if (name[0] == '\0' || !is_printable(name, false) || !is_printable(value, true) ||
+		    strbuf_addf(&out, "\n%s: %s", name, value) < 0) {
+			strbuf_fini(&out);
+			return NULL;
+		}
+	}
+	return strbuf_take(&out);
+}
+
+char *
+kube_pod_probe(const struct kube_event *ev, const char *port)
+{
+	const json_t *container, *probe = probe_of(ev, port, &container);
+	const json_t *http = json_object_get(probe, "httpGet");
+	const json_t *tcp = json_object_get(probe, "tcpSocket");
+	char *spec = NULL;
+
+	if (!json_is_object(probe))
+		return xstrdup("tcp");
+	if (http != NULL)
+		spec = http_probe(http, container);
+	else if (tcp != NULL && text_of(tcp, "host") == NULL && probe_port(tcp, container) != 0)
+		spec = xasprintf("tcp://:%u", probe_port(tcp, container));
+	return spec == NULL ? xstrdup("ready") : spec;
+}
+
+/* --- workloads --- */
+
+/* One requirement of matchExpressions as text. */
+static void
+add_expression(struct strbuf *out, const json_t *at)
+{
+	const char *key = text_or_empty(at, "key"), *op = text_or_empty(at, "operator");
+	const json_t *values = json_object_get(at, "values");
+	size_t i;
+
+	if (strcmp(op, "DoesNotExist") == 0)
+		strbuf_adds(out, "!");
+	strbuf_adds(out, key);
+	if (strcmp(op, "In") != 0 && strcmp(op, "NotIn") != 0)
+		return;
+	strbuf_adds(out, strcmp(op, "In") == 0 ? " in (" : " notin (");
+	for (i = 0; i < json_array_size(values); i++) {
+		const char *value = json_string_value(json_array_get(values, i));
+
+		strbuf_addf(out, "%s%s", i == 0 ? "" : ",", value == NULL ? "" : value);
+	}
+	strbuf_adds(out, ")");
+}
+
+/* A selector as text; NULL: it selects nothing. */
+static char *
+selector_text(const json_t *selector)
+{
+	const json_t *labels = json_object_get(selector, "matchLabels"), *value;
+	const json_t *more = json_object_get(selector, "matchExpressions");
+	struct strbuf out;
+	const char *key;
+	size_t i;
+
+	if (json_object_size(labels) == 0 && json_array_size(more) == 0)
+		return NULL;
+	strbuf_init(&out, KUBE_SELECTOR_MOST);
+	json_object_foreach((json_t *)(uintptr_t)labels, key, value)
+		strbuf_addf(&out, "%s%s=%s", out.len == 0 ? "" : ",", key,
+			    json_is_string(value) ? json_string_value(value) : "");
+	for (i = 0; i < json_array_size(more); i++) {
+		if (out.len > 0)
+			strbuf_adds(&out, ",");
+		add_expression(&out, json_array_get(more, i));
+	}
+	return strbuf_take(&out);
+}
+
+/* Of those who own spec.replicas, the one who wrote last. */
+static const char *
+manager_of(const struct kube_event *ev)
+{
+	const json_t *v = json_object_get(meta_of(ev), "managedFields");
+	const char *manager = NULL, *newest = "";
+	size_t i;
+
+	for (i = 0; i < json_array_size(v); i++) {
+		const json_t *at = json_array_get(v, i);
+		const json_t *spec = json_object_get(json_object_get(at, "fieldsV1"), "f:spec");
+		const char *time = text_or_empty(at, "time");
+
+		if (json_object_get(spec, "f:replicas") == NULL || strcmp(time, newest) < 0)
+			continue;
+		newest = time; /* RFC 3339, UTC: in the order of text */
+		manager = text_of(at, "manager");
+	}
+	return manager;
+}
+
+void
+kube_workload_decode(const struct kube_event *ev, struct kube_workload *w)
+{
+	const json_t *spec = json_object_get(ev->object, "spec");
+	const json_t *v = json_object_get(json_object_get(ev->object, "status"), "conditions");
+	size_t i;
+
+	*w = (struct kube_workload){.replicas = number_of(spec, "replicas", 1),
+				    .selector = selector_text(json_object_get(spec, "selector")),
+				    .manager = manager_of(ev)};
+	for (i = 0; i < json_array_size(v); i++) {
+		const json_t *at = json_array_get(v, i);
+
+		if (!is_text(at, "type", "ReplicaFailure") || !is_text(at, "status", "True"))
+			continue;
+		w->failure_reason = text_or_empty(at, "reason");
+		w->failure_message = text_or_empty(at, "message");
+	}
+}
+
+void
+kube_workload_fini(struct kube_workload *w)
+{
+	free(w->selector);
+	w->selector = NULL;
+}
+
+/* --- answers --- */
+
+int
+kube_scale_decode(struct kube_scale_answer *a, const char *text, size_t n, struct err *e)
+{
+	json_t *doc = parse(text, n, e);
+
+	*a = (struct kube_scale_answer){.replicas = 0};
+	if (doc == NULL)
+		return -1;
+	if (!is_text(doc, "kind", "Scale")) {
+		json_decref(doc);
+		return err_set(e, 0, "expected a Scale");
+	}
+	a->replicas = number_of(json_object_get(doc, "spec"), "replicas", 0);
+	a->rv = copy_of(json_object_get(doc, "metadata"), "resourceVersion");
+	a->selector = copy_of(json_object_get(doc, "status"), "selector");
+	json_decref(doc);
+	return 0;
+}
+
+void
+kube_scale_answer_fini(struct kube_scale_answer *a)
+{
+	free(a->rv);
+	free(a->selector);
+	a->rv = a->selector = NULL;
+}
+
+int
+kube_list_decode(const char *text, size_t n, char **rv, char **next, struct err *e)
+{
+	json_t *doc = parse(text, n, e);
+
+	*rv = *next = NULL;
+	if (doc == NULL)
+		return -1;
+	*rv = copy_of(doc, "resourceVersion");
+	if (text_or_empty(doc, "continue")[0] != '\0')
+		*next = copy_of(doc, "continue");
+	json_decref(doc);
+	return 0;
+}
+
+void
+kube_status_decode(const char *text, size_t n, char **reason, char **message, int64_t *retry_s)
+{
+	json_t *doc = parse(text, n, NULL);
+
+	*reason = *message = NULL;
+	*retry_s = 0;
+	if (doc != NULL && is_text(doc, "kind", "Status")) {
+		*reason = copy_of(doc, "reason");
+		*message = copy_of(doc, "message");
+		*retry_s = number_of(json_object_get(doc, "details"), "retryAfterSeconds", 0);
+	}
+	json_decref(doc);
+}
+
+char *
+kube_plural_decode(const char *text, size_t n, const char *kind, bool *is_scaled)
+{
+	json_t *doc = parse(text, n, NULL);
+	const json_t *v = json_object_get(doc, "resources");
+	char *plural = NULL, *scale;
+	size_t i;
+
+	*is_scaled = false;
+	for (i = 0; i < json_array_size(v) && plural == NULL; i++) {
+		const json_t *at = json_array_get(v, i);
+
+		if (is_text(at, "kind", kind) && strchr(text_or_empty(at, "name"), '/') == NULL)
+			plural = copy_of(at, "name");
+	}
+	scale = plural == NULL ? NULL : xasprintf("%s/scale", plural);
+	for (i = 0; i < json_array_size(v) && scale != NULL; i++)
+		*is_scaled |= is_text(json_array_get(v, i), "name", scale);
+	free(scale);
+	json_decref(doc);
+	return plural;
+}

@@ -1,0 +1,195 @@
+#include "autoscaler/kubernetes/kube_notice.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "autoscaler/kubernetes/kube_found.h"
+#include "autoscaler/kubernetes/kube_http.h"
+#include "common/clk.h"
+#include "common/jput.h"
+#include "common/list.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/strbuf.h"
+
+#define NOTICES_MOST 1000 /* that wait for a server; more are dropped, the log has them */
+#define TRIES_MOST 8
+#define MESSAGE_MOST 1000 /* bytes; the server takes 1024 */
+#define CALL_TIMEOUT (10 * CLK_S)
+
+struct notice {
+	struct list_node node;
+	struct kube_notices *all;
+	char *path, *body, *ns;
+	struct kube_request *request;
+	struct loop_timer timer;
+	struct backoff backoff;
+};
+
+struct kube_notices {
+	struct loop *loop;
+	struct kube_http *http;
+	struct list waiting;
+};
+
+static void
+notice_free(struct notice *n)
+{
+	list_remove(&n->all->waiting, &n->node);
+	kube_http_cancel(&n->request);
+	loop_timer_fini(&n->timer);
+	free(n->ns);
+	free(n->body);
+	free(n->path);
+	free(n);
+}
+
+/* Whether there is hope for another try. */
+static bool
+is_passing(const struct notice *n, const struct kube_answer *a)
+{
+	return (a->status == 0 || a->status == 429 || a->status >= 500) &&
+	       n->backoff.tries < TRIES_MOST;
+}
+
+static void
+on_done(const struct kube_answer *a, void *arg)
+{
+	struct notice *n = arg;
+	char why[600];
+
+	n->request = NULL;
+	if (is_passing(n, a)) {
+		loop_timer_set(&n->timer, kube_http_delay(&n->backoff, a));
+		return;
+	}
+	/* 404: the namespace goes, and the object with it. */
+	if (a->status >= 300 && a->status != 404) {
+		kube_http_explain(a, "create", "events", "", n->ns, why, sizeof why);
+		log_warn(NULL, "Event cannot be created", "namespace=%s err=%s", n->ns, why);
+	}
+	notice_free(n);
+}
+
+static const struct kube_call_ops call_ops = {.on_done = on_done};
+
+static void
+on_timer(void *arg)
+{
+	struct notice *n = arg;
+	const struct kube_call call = {.method = "POST",
+				       .path = n->path,
+				       .type = "application/json",
+				       .body = n->body,
+				       .priority = KUBE_NORMAL,
+				       .timeout = CALL_TIMEOUT};
+
+	n->request = kube_http_call(n->all->http, &call, &call_ops, n);
+}
+
+static void
+put_object(struct jput *j, const struct kube_object *o)
+{
+	jput_object(j, "involvedObject");
+	jput_string(j, "apiVersion", o->kind == KUBE_DEPLOYMENT ? "apps/v1" : "v1");
+	jput_string(j, "kind", kube_object_kind_name(o->kind));
+	jput_string(j, "namespace", o->ns);
+	jput_string(j, "name", o->name);
+	jput_string(j, "uid", o->uid);
+	jput_object_end(j);
+}
+
+/* Not in the middle of a UTF-8 character. */
+static size_t
+cut(const char *text, size_t most)
+{
+	size_t n = strnlen(text, most + 1);
+
+	if (n <= most)
+		return n;
+	for (n = most; n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80;)
+		n--;
+	return n;
+}
+
+static char *
+body_of(const struct kube_object *o, const char *reason, const char *message)
+{
+	int64_t now = clk_wall();
+	time_t seconds = (time_t)(now / CLK_S);
+	struct tm tm;
+	char when[32], *name = xasprintf("%.200s.%llx", o->name, (unsigned long long)now);
+	char *told = xstrndup(message, cut(message, MESSAGE_MOST));
+	struct strbuf b;
+	struct jput j;
+
+	strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &tm));
+	strbuf_init(&b, 0);
+	jput_init(&j, &b);
+	jput_object(&j, NULL);
+	jput_string(&j, "apiVersion", "v1");
+	jput_string(&j, "kind", "Event");
+	jput_object(&j, "metadata");
+	jput_string(&j, "namespace", o->ns);
+	jput_string(&j, "name", name);
+	jput_object_end(&j);
+	put_object(&j, o);
+	jput_string(&j, "type", "Warning");
+	jput_string(&j, "reason", reason);
+	jput_string(&j, "message", told);
+	jput_i64(&j, "count", 1);
+	jput_string(&j, "firstTimestamp", when);
+	jput_string(&j, "lastTimestamp", when);
+	jput_object(&j, "source");
+	jput_string(&j, "component", "activator");
+	jput_object_end(&j);
+	jput_object_end(&j);
+	free(told);
+	free(name);
+	return strbuf_take(&b);
+}
+
+void
+kube_notices_send(struct kube_notices *all, const struct kube_object *o, const char *reason,
+		  const char *message)
+{
+	struct notice *n;
+
+	if (all->waiting.n >= NOTICES_MOST)
+		return;
+	n = xcalloc(1, sizeof *n);
+	n->all = all;
+	n->ns = xstrdup(o->ns);
+	n->path = xasprintf("/api/v1/namespaces/%s/events", o->ns);
+	n->body = body_of(o, reason, message);
+	backoff_init(&n->backoff, 500 * CLK_MS, 30 * CLK_S);
+	loop_timer_init(&n->timer, all->loop, on_timer, n);
+	loop_timer_set(&n->timer, 0);
+	list_push(&all->waiting, &n->node);
+}
+
+struct kube_notices *
+kube_notices_new(struct loop *loop, struct kube_http *http)
+{
+	struct kube_notices *all = xcalloc(1, sizeof *all);
+
+	all->loop = loop;
+	all->http = http;
+	list_init(&all->waiting);
+	return all;
+}
+
+void
+kube_notices_free(struct kube_notices **ap)
+{
+	struct kube_notices *all = *ap;
+	struct list_node *node, *tmp;
+
+	*ap = NULL;
+	if (all == NULL)
+		return;
+	LIST_FOREACH(&all->waiting, node, tmp)
+		notice_free(container_of(node, struct notice, node));
+	free(all);
+}

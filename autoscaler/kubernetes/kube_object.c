@@ -1,0 +1,107 @@
+#include "autoscaler/kubernetes/kube_object.h"
+
+#include <jansson.h>
+#include <string.h>
+
+#include "autoscaler/kubernetes/kube_json.h"
+
+#define LABELS_MOST 1000 /* of one object that are looked at; a bound, not a limit of theirs */
+
+static const json_t *
+at_path(const json_t *at, const char *const *keys)
+{
+	for (; *keys != NULL; keys++)
+		at = json_object_get(at, *keys);
+	return at;
+}
+
+static char *
+text_at(const json_t *at, const char *key)
+{
+	const char *text = json_string_value(json_object_get(at, key));
+
+	return xstrdup(text == NULL ? "" : text);
+}
+
+static void
+take_labels(const json_t *map, struct kube_object *o)
+{
+	json_t *all = (json_t *)(uintptr_t)map;
+	void *at = json_object_iter(all);
+
+	o->labels = xcalloc(MIN(json_object_size(map), (size_t)LABELS_MOST) + 1, sizeof *o->labels);
+	for (; at != NULL && o->labels_n < LABELS_MOST; at = json_object_iter_next(all, at)) {
+		const char *value = json_string_value(json_object_iter_value(at));
+
+		o->labels[o->labels_n++] = (struct kube_label){xstrdup(json_object_iter_key(at)),
+							       xstrdup(value == NULL ? "" : value)};
+	}
+}
+
+static void
+take_annotations(const struct kube_event *ev, struct kube_object *o)
+{
+	static const char prefix[] = KUBE_ANNOTATION_PREFIX;
+	const char *key, *value;
+	void *at = NULL;
+
+	while (kube_event_next_annotation(ev, &at, &key, &value)) {
+		if (strncmp(key, prefix, sizeof prefix - 1) != 0)
+			continue;
+		o->annotations = xrealloc(o->annotations,
+					  (o->annotations_n + 1) * sizeof *o->annotations);
+		o->annotations[o->annotations_n++] = (struct kube_annotation){
+			xstrdup(key + sizeof prefix - 1), xstrdup(value)};
+	}
+}
+
+/* The only port, or the one that is called "http". */
+static const json_t *
+main_port(const json_t *ports)
+{
+	size_t i;
+
+	if (json_array_size(ports) == 1)
+		return json_array_get(ports, 0);
+	for (i = 0; i < json_array_size(ports); i++) {
+		const json_t *port = json_array_get(ports, i);
+		const char *name = json_string_value(json_object_get(port, "name"));
+
+		if (name != NULL && strcmp(name, "http") == 0)
+			return port;
+	}
+	return NULL;
+}
+
+/* Where it leads to: a number or a name; without a word, its own number. */
+static char *
+target_port(const json_t *port)
+{
+	const json_t *target = json_object_get(port, "targetPort");
+
+	if (json_is_string(target))
+		return xstrdup(json_string_value(target));
+	if (!json_is_integer(target) || json_integer_value(target) == 0)
+		target = json_object_get(port, "port");
+	if (!json_is_integer(target))
+		return NULL;
+	return xasprintf("%lld", (long long)json_integer_value(target));
+}
+
+void
+kube_object_decode(const struct kube_event *ev, enum kube_object_kind kind, struct kube_object *o)
+{
+	static const char *const labels[] = {"spec", "template", "metadata", "labels", NULL};
+	static const char *const selector[] = {"spec", "selector", NULL};
+	static const char *const ports[] = {"spec", "ports", NULL};
+
+	*o = (struct kube_object){.kind = kind,
+				  .ns = xstrdup(ev->ns),
+				  .name = xstrdup(ev->name),
+				  .uid = xstrdup(ev->uid)};
+	o->created = text_at(json_object_get(ev->object, "metadata"), "creationTimestamp");
+	take_annotations(ev, o);
+	take_labels(at_path(ev->object, kind == KUBE_DEPLOYMENT ? labels : selector), o);
+	if (kind == KUBE_SERVICE)
+		o->port = target_port(main_port(at_path(ev->object, ports)));
+}

@@ -1,0 +1,340 @@
+#include "autoscaler/kubernetes/kube_select.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/hmap.h"
+#include "common/strbuf.h"
+
+enum op { OP_IN, OP_NOT_IN, OP_EXISTS, OP_NOT_EXISTS };
+
+struct term {
+	char *key;
+	enum op op;
+	char **values;
+	size_t n;
+};
+
+struct kube_select {
+	char *text;
+	struct term *v;
+	size_t n;
+};
+
+/* --- parsing --- */
+
+static void
+term_fini(struct term *t)
+{
+	size_t i;
+
+	for (i = 0; i < t->n; i++)
+		free(t->values[i]);
+	free(t->values);
+	free(t->key);
+}
+
+void
+kube_select_free(struct kube_select **sp)
+{
+	struct kube_select *s = *sp;
+	size_t i;
+
+	*sp = NULL;
+	if (s == NULL)
+		return;
+	for (i = 0; i < s->n; i++)
+		term_fini(&s->v[i]);
+	free(s->v);
+	free(s->text);
+	free(s);
+}
+
+static const char *
+skip_blanks(const char *s)
+{
+	return s + strspn(s, " \t");
+}
+
+#define NAME_BYTES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./"
+
+/* A key or a value; *s moves behind it. */
+static char *
+take_name(const char **s)
+{
+	size_t n = strspn(*s, NAME_BYTES);
+	char *name = xstrndup(*s, n);
+
+	*s = skip_blanks(*s + n);
+	return name;
+}
+
+static void
+add_value(struct term *t, char *value)
+{
+	t->values = xrealloc(t->values, (t->n + 1) * sizeof *t->values);
+	t->values[t->n++] = value;
+}
+
+static bool
+take_word(const char **s, const char *word)
+{
+	size_t n = strlen(word);
+
+	if (strncmp(*s, word, n) != 0 || strchr(NAME_BYTES, (*s)[n]) != NULL)
+		return false;
+	*s = skip_blanks(*s + n);
+	return true;
+}
+
+/* "(a,b)" */
+static bool
+take_values(struct term *t, const char **s)
+{
+	if (**s != '(')
+		return false;
+	do {
+		*s = skip_blanks(*s + 1);
+		add_value(t, take_name(s));
+	} while (**s == ',');
+	if (**s != ')')
+		return false;
+	*s = skip_blanks(*s + 1);
+	return true;
+}
+
+/* What stands behind a key. */
+static bool
+take_op(struct term *t, const char **s)
+{
+	if (take_word(s, "in"))
+		return take_values(t, s);
+	if (take_word(s, "notin")) {
+		t->op = OP_NOT_IN;
+		return take_values(t, s);
+	}
+	if (**s == '!' && (*s)[1] == '=')
+		t->op = OP_NOT_IN;
+	else if (**s != '=') {
+		t->op = OP_EXISTS;
+		return true;
+	}
+	*s = skip_blanks(*s + strspn(*s, "!="));
+	add_value(t, take_name(s));
+	return true;
+}
+
+static bool
+take_term(struct term *t, const char **s)
+{
+	*s = skip_blanks(*s);
+	if (**s == '!') {
+		*s = skip_blanks(*s + 1);
+		t->op = OP_NOT_EXISTS;
+	}
+	t->key = take_name(s);
+	if (t->key[0] == '\0')
+		return false;
+	return t->op == OP_NOT_EXISTS || take_op(t, s);
+}
+
+struct kube_select *
+kube_select_parse(const char *text, struct err *e)
+{
+	struct kube_select *s = xcalloc(1, sizeof *s);
+	const char *at = text;
+	bool is_right;
+
+	s->text = xstrdup(text);
+	do {
+		s->v = xrealloc(s->v, (s->n + 1) * sizeof *s->v);
+		s->v[s->n] = (struct term){.op = OP_IN};
+		is_right = take_term(&s->v[s->n++], &at);
+	} while (is_right && *at == ',' && *++at != '\0');
+	if (is_right && *at == '\0')
+		return s;
+	(void)err_set(e, 0, "expected a label selector, got \"%s\"", text);
+	kube_select_free(&s);
+	return NULL;
+}
+
+const char *
+kube_select_text(const struct kube_select *s)
+{
+	return s->text;
+}
+
+/* --- matching --- */
+
+static bool
+has_value(const struct term *t, const char *value)
+{
+	size_t i;
+
+	for (i = 0; i < t->n; i++)
+		if (strcmp(t->values[i], value) == 0)
+			return true;
+	return false;
+}
+
+static bool
+term_matches(const struct term *t, const char *value)
+{
+	switch (t->op) {
+	case OP_IN:
+		return value != NULL && has_value(t, value);
+	case OP_NOT_IN:
+		return value == NULL || !has_value(t, value);
+	case OP_EXISTS:
+		return value != NULL;
+	default:
+		return value == NULL;
+	}
+}
+
+bool
+kube_select_matches(const struct kube_select *s,
+		    const char *(*label)(const void *ctx, const char *key), const void *ctx)
+{
+	size_t i;
+
+	for (i = 0; i < s->n; i++)
+		if (!term_matches(&s->v[i], label(ctx, s->v[i].key)))
+			return false;
+	return true;
+}
+
+/* --- covers --- */
+
+/* Selectors that share a key. */
+struct group {
+	size_t selectors; /* that name the key at all */
+	char **values;
+	size_t n;
+};
+
+static int
+compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Sorted, each once. */
+static size_t
+sort_texts(char **v, size_t n)
+{
+	size_t i, kept = 0;
+
+	if (n > 1)
+		qsort(v, n, sizeof *v, compare_texts);
+	for (i = 0; i < n; i++) {
+		if (kept > 0 && strcmp(v[kept - 1], v[i]) == 0)
+			free(v[i]);
+		else
+			v[kept++] = v[i];
+	}
+	return kept;
+}
+
+static void
+count_keys(struct hmap *groups, const struct kube_select *const *v, size_t v_n)
+{
+	size_t i, j;
+
+	for (i = 0; i < v_n; i++)
+		for (j = 0; j < v[i]->n; j++) {
+			struct group *g = hmap_find(groups, v[i]->v[j].key);
+
+			if (v[i]->v[j].op != OP_IN)
+				continue;
+			if (g == NULL) {
+				g = xcalloc(1, sizeof *g);
+				hmap_put(groups, v[i]->v[j].key, g);
+			}
+			g->selectors++;
+		}
+}
+
+/* The term by which s goes with most others; NULL: it has none that could. */
+static const struct term *
+best_term(const struct hmap *groups, const struct kube_select *s)
+{
+	const struct term *best = NULL;
+	size_t most = 1, i;
+
+	for (i = 0; i < s->n; i++) {
+		const struct group *g = hmap_find(groups, s->v[i].key);
+
+		if (s->v[i].op != OP_IN || g->selectors < most ||
+		    (best != NULL && g->selectors == most && strcmp(s->v[i].key, best->key) >= 0))
+			continue;
+		best = &s->v[i];
+		most = g->selectors;
+	}
+	return most > 1 ? best : NULL;
+}
+
+static void
+join(struct group *g, const struct term *t)
+{
+	size_t i;
+
+	g->values = xrealloc(g->values, (g->n + t->n) * sizeof *g->values);
+	for (i = 0; i < t->n; i++)
+		g->values[g->n++] = xstrdup(t->values[i]);
+}
+
+/* "key in (…)", or "key"; the group's values are taken. */
+static char *
+group_text(const char *key, struct group *g, size_t longest)
+{
+	struct strbuf out;
+	bool fits;
+	size_t i;
+
+	strbuf_init(&out, longest);
+	g->n = sort_texts(g->values, g->n);
+	fits = strbuf_addf(&out, "%s in (", key) == 0;
+	for (i = 0; i < g->n; i++) {
+		fits = fits && strbuf_addf(&out, "%s%s", i == 0 ? "" : ",", g->values[i]) == 0;
+		free(g->values[i]);
+	}
+	fits = fits && strbuf_adds(&out, ")") == 0;
+	free(g->values);
+	if (fits)
+		return strbuf_take(&out);
+	strbuf_fini(&out);
+	return xstrdup(key);
+}
+
+char **
+kube_select_cover(const struct kube_select *const *v, size_t v_n, size_t longest, size_t *n)
+{
+	char **texts = xcalloc(v_n + 1, sizeof *texts);
+	struct hmap groups;
+	const char *key;
+	void *value;
+	size_t i, at = 0;
+
+	*n = 0;
+	hmap_init(&groups);
+	count_keys(&groups, v, v_n);
+	for (i = 0; i < v_n; i++) {
+		const struct term *t = best_term(&groups, v[i]);
+
+		if (t != NULL)
+			join(hmap_find(&groups, t->key), t);
+		else
+			texts[(*n)++] = xstrdup(v[i]->text);
+	}
+	while (hmap_next(&groups, &at, &key, &value)) {
+		struct group *g = value;
+
+		if (g->n > 0)
+			texts[(*n)++] = group_text(key, g, longest);
+		free(g);
+	}
+	hmap_fini(&groups);
+	*n = sort_texts(texts, *n);
+	return texts;
+}

@@ -1,0 +1,370 @@
+/* driver_process - instances are processes of this machine, held by a keeper.
+ * This side decides: how many, on which port, whether once more after an end, and
+ * when a failure is one.  The keeper (keeper.h) only holds and tells. */
+#include "autoscaler/driver.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "autoscaler/process/process_impl.h"
+#include "autoscaler/process/usage.h"
+#include "common/clk.h"
+#include "common/log.h"
+
+#define LEAVE_SLACK_NS (3 * CLK_S) /* beyond the longest stop_timeout */
+
+static struct process_driver *
+of(struct driver *d)
+{
+	return container_of(d, struct process_driver, driver);
+}
+
+/* --- views --- */
+
+static struct msg_failure
+failure_of(const struct process_driver *d, struct fleet *f)
+{
+	const char *trouble = d->keeper == NULL ? NULL : keeper_client_trouble(d->keeper);
+	int64_t left = MAX(f->crash.until_ns - clk_now(), 0);
+
+	if (trouble != NULL)
+		return (struct msg_failure){.reason = (char *)(uintptr_t) "no_keeper",
+					    .message = (char *)(uintptr_t)trouble,
+					    .retry_after_ms = 1000};
+	if (!f->crash.is_failed || fleet_has_ready(f))
+		return (struct msg_failure){.reason = NULL};
+	return (struct msg_failure){.reason = f->crash.reason,
+				    .message = f->crash.message,
+				    .retry_after_ms = (left + CLK_MS - 1) / CLK_MS};
+}
+
+static void
+show(struct process_driver *d, struct fleet *f)
+{
+	struct driver_view v = fleet_view(f, d->is_synced);
+	struct msg_failure failure = failure_of(d, f);
+
+	f->is_dirty = false;
+	v.failure = failure.reason == NULL ? NULL : &failure;
+	d->driver.ops->on_view(&v, d->driver.arg);
+}
+
+/* The revision has left the file, and its last instance the machine. */
+static bool
+is_over(const struct process_driver *d, const struct fleet *f)
+{
+	return d->has_revisions && f->conf == NULL && f->members.n == 0;
+}
+
+static void
+drop_fleet(struct process_driver *d, struct fleet *f)
+{
+	list_remove(&d->fleets, &f->node);
+	hmap_remove(&d->by_name, f->revision);
+	fleet_free(&f);
+}
+
+static void
+plan_wake(struct process_driver *d)
+{
+	struct list_node *node, *tmp;
+	int64_t first = INT64_MAX;
+
+	LIST_FOREACH(&d->fleets, node, tmp) {
+		const struct fleet *f = container_of(node, struct fleet, node);
+
+		if (f->crash.until_ns != 0)
+			first = MIN(first, f->crash.until_ns);
+	}
+	if (first != INT64_MAX)
+		loop_timer_set(&d->wake_timer, MAX(first - clk_now(), 0));
+}
+
+static void finish_close(struct process_driver *);
+
+static void
+on_flush(void *arg)
+{
+	struct process_driver *d = arg;
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&d->fleets, node, tmp) {
+		struct fleet *f = container_of(node, struct fleet, node);
+
+		if (f->is_dirty)
+			show(d, f);
+		if (is_over(d, f))
+			drop_fleet(d, f);
+	}
+	plan_wake(d);
+	if (d->is_closing && d->keeper == NULL)
+		finish_close(d);
+}
+
+/* Some back-off is over: its failure with it. */
+static void
+on_wake(void *arg)
+{
+	struct process_driver *d = arg;
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&d->fleets, node, tmp) {
+		struct fleet *f = container_of(node, struct fleet, node);
+
+		if (f->crash.until_ns == 0 || crash_wait(&f->crash, clk_now()) > 0)
+			continue;
+		process_touch(d, f);
+		process_reconcile(d, f);
+	}
+	plan_wake(d);
+}
+
+/* --- what they use --- */
+
+static void
+take_sample(struct process_driver *d, struct member *m, const struct usage_sample *s)
+{
+	if (s->cpu_s < 0 || (s->cpu_s <= m->cpu_s && s->memory_bytes == m->memory_bytes))
+		return;
+	m->cpu_s = MAX(m->cpu_s, s->cpu_s); /* what ended unwaited-for has been used all the same */
+	m->memory_bytes = s->memory_bytes;
+	process_touch(d, m->fleet);
+}
+
+static void
+on_usage(void *arg)
+{
+	struct process_driver *d = arg;
+	struct usage_sample *v = xcalloc(d->by_id.n + 1, sizeof *v);
+	size_t at = 0, n = 0, i;
+	const char *id;
+	void *member;
+
+	while (hmap_next(&d->by_id, &at, &id, &member)) {
+		struct member *m = member;
+
+		if (m->pid != 0 && m->phase != MEMBER_ENDED)
+			v[n++] = (struct usage_sample){.pid = m->pid, .owner = m};
+	}
+	if (d->by_id.n > 0)
+		loop_timer_set(&d->usage_timer, usage_read(v, n, keeper_client_pid(d->keeper)));
+	for (i = 0; i < n; i++)
+		take_sample(d, v[i].owner, &v[i]);
+	free(v);
+}
+
+/* --- the class --- */
+
+static void
+on_keeper_left(void *arg)
+{
+	struct process_driver *d = arg;
+
+	loop_timer_clear(&d->usage_timer);
+	keeper_client_free(&d->keeper);
+	loop_timer_set(&d->flush_timer, 0);
+}
+
+static void
+on_keeper_trouble(void *arg)
+{
+	struct process_driver *d = arg;
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&d->fleets, node, tmp)
+		process_touch(d, container_of(node, struct fleet, node));
+}
+
+static const struct keeper_client_ops keeper_ops = {.on_up = process_on_keeper_up,
+						    .on_message = process_on_keeper_message,
+						    .on_dead = process_on_keeper_dead,
+						    .on_trouble = on_keeper_trouble,
+						    .groups = process_groups,
+						    .on_left = on_keeper_left};
+
+static void
+open_ports(struct process_driver *d)
+{
+	const struct autoscaler_conf *a = &d->settings->autoscaler;
+	uint32_t first = 0, last = 0;
+	struct err e;
+	unsigned n;
+
+	if (ports_read_kernel(&first, &last, &e) < 0)
+		log_warn(NULL, "ephemeral ports unknown", "err=%s", e.text);
+	ports_init(&d->ports, a->port_first, a->port_last, first, last);
+	n = ports_overlap(a->port_first, a->port_last, first, last);
+	if (n == 0)
+		return;
+	log_warn(NULL, "ports overlap with net.ipv4.ip_local_port_range",
+		 "ports=%u-%u ip_local_port_range=%u-%u left_out=%u hint=%s", a->port_first,
+		 a->port_last, first, last, d->ports.kernel_first != 0 ? n : 0,
+		 "choose ports outside of it: connections of this machine may take them");
+}
+
+static struct driver *
+process_open(struct loop *loop, const struct settings *s, const struct driver_ops *ops, void *arg,
+	     struct err *e)
+{
+	struct process_driver *d = xcalloc(1, sizeof *d);
+
+	d->driver = (struct driver){.class = &driver_process, .ops = ops, .arg = arg};
+	d->loop = loop;
+	d->settings = s;
+	list_init(&d->fleets);
+	hmap_init(&d->by_name);
+	hmap_init(&d->by_id);
+	snprintf(d->boot, sizeof d->boot, "%08x", process_random());
+	d->keeper = keeper_client_open(loop, s, &keeper_ops, d, e);
+	if (d->keeper == NULL) {
+		free(d);
+		return NULL;
+	}
+	open_ports(d);
+	loop_timer_init(&d->flush_timer, loop, on_flush, d);
+	loop_timer_init(&d->wake_timer, loop, on_wake, d);
+	loop_timer_init(&d->usage_timer, loop, on_usage, d);
+	return &d->driver;
+}
+
+static bool
+is_same_list(const struct str_list *a, const struct str_list *b)
+{
+	size_t i;
+
+	if (a->n != b->n)
+		return false;
+	for (i = 0; i < a->n; i++)
+		if (strcmp(a->v[i], b->v[i]) != 0)
+			return false;
+	return true;
+}
+
+static void
+take_conf(struct fleet *f, const struct revision_conf *conf)
+{
+	const struct revision_conf *before = f->conf;
+
+	f->conf = conf;
+	if (before != NULL && f->members.n > 0 &&
+	    (!is_same_list(&before->launch.command, &conf->launch.command) ||
+	     !is_same_list(&before->launch.environment, &conf->launch.environment)))
+		log_warn(NULL, "command of a revision has changed, new instances have it",
+			 "revision=%s instances=%zu", f->revision, f->members.n);
+}
+
+static void
+process_set_revisions(struct driver *driver, const struct revision_conf *const *v, size_t n)
+{
+	struct process_driver *d = of(driver);
+	struct list_node *node, *tmp;
+	size_t i;
+
+	d->has_revisions = true;
+	for (i = 0; i < n; i++)
+		if (v[i]->launch.addresses.n == 0)
+			take_conf(process_fleet(d, v[i]->full_name), v[i]);
+	LIST_FOREACH(&d->fleets, node, tmp) {
+		struct fleet *f = container_of(node, struct fleet, node);
+
+		for (i = 0; i < n && f->conf != v[i]; i++)
+			;
+		if (i == n) {
+			f->conf = NULL;
+			fleet_wish(f, 0, NULL, 0);
+		}
+		process_touch(d, f);
+		process_reconcile(d, f);
+	}
+}
+
+static void
+process_set_scale(struct driver *driver, const char *revision, uint32_t n,
+		  const char *const *victims, size_t victims_n)
+{
+	struct process_driver *d = of(driver);
+	struct fleet *f = hmap_find(&d->by_name, revision);
+
+	if (f == NULL || f->conf == NULL)
+		return;
+	fleet_wish(f, n, victims, victims_n);
+	process_reconcile(d, f);
+}
+
+static void
+process_instance_answers(struct driver *driver, const char *id)
+{
+	struct process_driver *d = of(driver);
+	struct member *m = hmap_find(&d->by_id, id);
+
+	if (m == NULL || m->was_ready || d->is_closing)
+		return;
+	m->was_ready = true;
+	crash_answered(&m->fleet->crash);
+	process_ask(d, KEEPER_ANSWERED, m);
+	log_debug(&m->tag, "instance answers", "after_ms=%lld",
+		  (long long)((clk_now() - m->started_ns) / CLK_MS));
+	process_touch(d, m->fleet);
+	process_reconcile(d, m->fleet);
+}
+
+static int64_t
+longest_stop(const struct process_driver *d)
+{
+	struct list_node *node, *tmp;
+	int64_t longest = 0;
+
+	LIST_FOREACH(&d->fleets, node, tmp) {
+		const struct fleet *f = container_of(node, struct fleet, node);
+
+		if (f->conf != NULL)
+			longest = MAX(longest, f->conf->launch.stop_timeout);
+	}
+	return longest;
+}
+
+static void
+process_close(struct driver *driver, bool stop_all)
+{
+	struct process_driver *d = of(driver);
+	const char *id;
+	void *member;
+	size_t at = 0;
+
+	d->is_closing = true;
+	if (!stop_all) {
+		on_keeper_left(d);
+		return;
+	}
+	while (hmap_next(&d->by_id, &at, &id, &member))
+		if (((struct member *)member)->phase < MEMBER_STOPPING)
+			process_stop(d, member);
+	keeper_client_leave(d->keeper, longest_stop(d) + LEAVE_SLACK_NS);
+}
+
+static void
+finish_close(struct process_driver *d)
+{
+	struct list_node *node, *tmp;
+
+	d->driver.ops->on_closed(d->driver.arg);
+	LIST_FOREACH(&d->fleets, node, tmp)
+		drop_fleet(d, container_of(node, struct fleet, node));
+	loop_timer_fini(&d->usage_timer);
+	loop_timer_fini(&d->wake_timer);
+	loop_timer_fini(&d->flush_timer);
+	hmap_fini(&d->by_id);
+	hmap_fini(&d->by_name);
+	free(d);
+}
+
+const struct driver_class driver_process = {
+	.name = "process",
+	.is_owner = true,
+	.open = process_open,
+	.set_revisions = process_set_revisions,
+	.set_scale = process_set_scale,
+	.instance_answers = process_instance_answers,
+	.close = process_close,
+};

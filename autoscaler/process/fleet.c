@@ -1,0 +1,188 @@
+#include "autoscaler/process/fleet.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "autoscaler/keeper/command.h"
+
+static char loopback[] = "127.0.0.1";
+
+struct fleet *
+fleet_new(const char *revision)
+{
+	struct fleet *f = xcalloc(1, sizeof *f);
+
+	f->revision = xstrdup(revision);
+	crash_init(&f->crash);
+	list_init(&f->members);
+	return f;
+}
+
+void
+fleet_free(struct fleet **fp)
+{
+	struct fleet *f = *fp;
+	struct list_node *node, *tmp;
+
+	*fp = NULL;
+	if (f == NULL)
+		return;
+	CHECK(!list_linked(&f->node));
+	LIST_FOREACH(&f->members, node, tmp) {
+		struct member *m = container_of(node, struct member, node);
+
+		fleet_remove(f, &m);
+	}
+	command_free(&f->victims);
+	free(f->view);
+	free(f->revision);
+	free(f);
+}
+
+void
+fleet_wish(struct fleet *f, uint32_t n, const char *const *victims, size_t victims_n)
+{
+	size_t i;
+
+	f->wish = n;
+	f->has_wish = true;
+	command_free(&f->victims);
+	f->victims = xcalloc(victims_n + 1, sizeof *f->victims);
+	for (i = 0; i < victims_n; i++)
+		f->victims[i] = xstrdup(victims[i]);
+}
+
+struct member *
+fleet_add(struct fleet *f, const char *id, uint16_t port)
+{
+	struct member *m = xcalloc(1, sizeof *m);
+
+	m->fleet = f;
+	m->id = xstrdup(id);
+	m->port = port;
+	m->cpu_s = -1;
+	log_tag_set(&m->tag, "instance=%s", id);
+	list_push(&f->members, &m->node);
+	f->is_dirty = true;
+	return m;
+}
+
+void
+fleet_remove(struct fleet *f, struct member **mp)
+{
+	struct member *m = *mp;
+
+	*mp = NULL;
+	list_remove(&f->members, &m->node);
+	free(m->id);
+	free(m);
+	f->is_dirty = true;
+}
+
+struct member *
+fleet_find(const struct fleet *f, const char *id)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&f->members, node, tmp) {
+		struct member *m = container_of(node, struct member, node);
+
+		if (strcmp(m->id, id) == 0)
+			return m;
+	}
+	return NULL;
+}
+
+static bool
+is_live(const struct member *m)
+{
+	return m->phase == MEMBER_STARTING || m->phase == MEMBER_RUNNING;
+}
+
+uint32_t
+fleet_live(const struct fleet *f)
+{
+	struct list_node *node, *tmp;
+	uint32_t n = 0;
+
+	LIST_FOREACH(&f->members, node, tmp)
+		n += is_live(container_of(node, struct member, node));
+	return n;
+}
+
+bool
+fleet_has_ready(const struct fleet *f)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&f->members, node, tmp) {
+		const struct member *m = container_of(node, struct member, node);
+
+		if (is_live(m) && m->was_ready)
+			return true;
+	}
+	return false;
+}
+
+uint32_t
+fleet_due(const struct fleet *f)
+{
+	return f->crash.early_ends > 0 && !fleet_has_ready(f) ? MIN(f->wish, 1) : f->wish;
+}
+
+/* The list is in the order of starting: the last one found is the youngest. */
+struct member *
+fleet_next_victim(const struct fleet *f)
+{
+	struct list_node *node, *tmp;
+	struct member *best = NULL;
+	size_t i;
+
+	for (i = 0; f->victims != NULL && f->victims[i] != NULL; i++) {
+		struct member *m = fleet_find(f, f->victims[i]);
+
+		if (m != NULL && is_live(m))
+			return m;
+	}
+	LIST_FOREACH(&f->members, node, tmp) {
+		struct member *m = container_of(node, struct member, node);
+
+		if (is_live(m) && (best == NULL || !m->was_ready || best->was_ready))
+			best = m;
+	}
+	return best;
+}
+
+static enum instance_state
+state_of(const struct member *m)
+{
+	if (m->phase == MEMBER_STOPPING)
+		return INSTANCE_STOPPING;
+	return m->was_ready ? INSTANCE_READY : INSTANCE_STARTING;
+}
+
+struct driver_view
+fleet_view(struct fleet *f, bool is_known)
+{
+	struct list_node *node, *tmp;
+
+	f->view = xrealloc(f->view, (f->members.n + 1) * sizeof *f->view);
+	f->view_n = 0;
+	LIST_FOREACH(&f->members, node, tmp) {
+		const struct member *m = container_of(node, struct member, node);
+
+		if (m->phase == MEMBER_ENDED)
+			continue;
+		f->view[f->view_n++] = (struct driver_instance){
+			.id = m->id,
+			.address = loopback,
+			.port = m->port,
+			.state = state_of(m),
+			.started_ns = m->started_ns,
+			.cpu_s = m->cpu_s,
+			.memory_bytes = m->memory_bytes,
+		};
+	}
+	return (struct driver_view){
+		.revision = f->revision, .is_known = is_known, .v = f->view, .n = f->view_n};
+}

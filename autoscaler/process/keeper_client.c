@@ -1,0 +1,487 @@
+#include "autoscaler/process/keeper_client.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/random.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "autoscaler/keeper/cgroup.h"
+#include "autoscaler/keeper/command.h"
+#include "autoscaler/keeper/keeper.h"
+#include "autoscaler/keeper/proctab.h"
+#include "common/backoff.h"
+#include "common/clk.h"
+#include "common/daemon.h"
+#include "common/link.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/settings.h"
+#include "common/strbuf.h"
+
+#define RETRY_FIRST (100 * CLK_MS)
+#define RETRY_MOST (2 * CLK_S)
+#define STEADY_AFTER CLK_S	  /* one that was up for less is started again with a back-off */
+#define TROUBLE_AFTER (3 * CLK_S) /* without a keeper: clients are told */
+#define GROUPS_MAX 65536
+
+struct keeper_client {
+	struct loop *loop;
+	const struct settings *settings;
+	const struct keeper_client_ops *ops;
+	void *arg;
+	char *socket, *cgroup_record, *mark;
+	struct link *link; /* NULL: not dialled */
+	bool is_greeted;   /* its hello has come: is_up */
+	bool is_leaving;
+	pid_t pid;     /* 0: not known */
+	bool is_child; /* we started it: it is ours to reap */
+	int pid_fd;    /* pidfd of it; -1: none */
+	int ready_fd;  /* of one that is starting; -1: none */
+	struct loop_fd pid_ev, ready_ev;
+	struct backoff backoff;
+	struct loop_timer retry;
+	struct loop_timer leave_timer;
+	int64_t up_since_ns;   /* its hello; 0: none since the last one was replaced */
+	int64_t down_since_ns; /* 0: it is up */
+	struct err trouble;
+	struct strbuf line;
+};
+
+static void find_or_start(struct keeper_client *);
+
+static void
+retry_later(struct keeper_client *c)
+{
+	uint32_t random = 0;
+
+	if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
+		random = (uint32_t)clk_now();
+	loop_timer_set(&c->retry, backoff_next(&c->backoff, random));
+}
+
+static void
+on_retry(void *arg)
+{
+	find_or_start(arg);
+}
+
+/* --- its process --- */
+
+static void
+close_watch(struct loop_fd *ev, int *fd)
+{
+	if (*fd < 0)
+		return;
+	loop_fd_clear(ev);
+	close(*fd);
+	*fd = -1;
+}
+
+static void
+forget_process(struct keeper_client *c)
+{
+	int status;
+	char how[64];
+
+	close_watch(&c->pid_ev, &c->pid_fd);
+	if (c->is_child && waitpid(c->pid, &status, WNOHANG) == c->pid && status != 0 &&
+	    !c->is_leaving) {
+		if (WIFSIGNALED(status))
+			snprintf(how, sizeof how, "signal %d", WTERMSIG(status));
+		else
+			snprintf(how, sizeof how, "status %d", WEXITSTATUS(status));
+		err_set(&c->trouble, 0, "the keeper process has ended (%s)", how);
+	}
+	c->pid = 0;
+	c->is_child = false;
+}
+
+static void
+on_process_end(int fd, short what, void *arg)
+{
+	struct keeper_client *c = arg;
+
+	(void)fd;
+	(void)what;
+	forget_process(c);
+	link_free(&c->link);
+	if (c->up_since_ns != 0 && clk_now() - c->up_since_ns >= STEADY_AFTER) {
+		backoff_reset(&c->backoff);
+		find_or_start(c);
+	} else if (c->is_leaving) {
+		find_or_start(c);
+	} else if (!loop_timer_pending(&c->retry)) {
+		retry_later(c);
+	}
+}
+
+static void
+watch_process(struct keeper_client *c, pid_t pid, bool is_child)
+{
+	if (c->pid == pid)
+		return;
+	forget_process(c);
+	c->pid = pid;
+	c->is_child = is_child;
+	c->pid_fd = pidfd_open(pid, 0); /* without it, its lock tells, a retry later */
+	if (c->pid_fd >= 0) {
+		fcntl(c->pid_fd, F_SETFD, FD_CLOEXEC);
+		loop_fd_set(&c->pid_ev, c->loop, c->pid_fd, EV_READ, on_process_end, c);
+	}
+}
+
+/* --- the link --- */
+
+static void
+send_hello(struct keeper_client *c)
+{
+	struct keeper_msg m = {.type = KEEPER_HELLO,
+			       .protocol = KEEPER_PROTOCOL,
+			       .pid = getpid(),
+			       .orphan_timeout_ms = c->settings->autoscaler.orphan_timeout /
+						    CLK_MS};
+
+	keeper_client_send(c, &m, NULL);
+}
+
+/* One of another version: it holds instances that we cannot speak about.  It is
+ * told to end them (the word for that never changes), and another takes its place. */
+static void
+refuse(struct keeper_client *c, const struct keeper_msg *m)
+{
+	log_warn(NULL, "keeper of another version, replacing it and its instances",
+		 "protocol=%lld expected=%d", (long long)m->protocol, KEEPER_PROTOCOL);
+	keeper_client_send(c, &(struct keeper_msg){.type = KEEPER_LEAVE}, NULL);
+}
+
+static void
+take_hello(struct keeper_client *c, const struct keeper_msg *m)
+{
+	watch_process(c, (pid_t)m->pid, false);
+	if (m->protocol != KEEPER_PROTOCOL) {
+		refuse(c, m);
+		return;
+	}
+	c->is_greeted = true;
+	c->up_since_ns = clk_now();
+	c->down_since_ns = 0;
+	c->trouble.text[0] = '\0';
+	loop_timer_clear(&c->retry);
+	if (c->is_leaving) {
+		keeper_client_send(c, &(struct keeper_msg){.type = KEEPER_LEAVE}, NULL);
+		return;
+	}
+	send_hello(c);
+	c->ops->on_up(c->arg);
+}
+
+static void
+on_link_up(struct link *l, void *arg)
+{
+	(void)l; /* it speaks first */
+	(void)arg;
+}
+
+static void
+on_link_line(struct link *l, char *line, size_t n, void *arg)
+{
+	struct keeper_client *c = arg;
+	struct keeper_msg m;
+	struct err e;
+
+	if (keeper_msg_decode(&m, line, n, &e) < 0)
+		link_cut(l, "%s", e.text);
+	else if (m.type == KEEPER_HELLO)
+		take_hello(c, &m);
+	else if (c->is_greeted)
+		c->ops->on_message(&m, c->arg);
+	keeper_msg_fini(&m);
+}
+
+static void
+on_link_down(struct link *l, const struct err *why, void *arg)
+{
+	struct keeper_client *c = arg;
+
+	(void)l;
+	if (!c->is_leaving)
+		log_warn(NULL, "link to the keeper lost", "why=%s", why->text);
+	c->is_greeted = false;
+	link_free(&c->link);
+	/* Its socket closes before its lock: at once it would seem to live. */
+	loop_timer_set(&c->retry, RETRY_FIRST / 10);
+}
+
+static const struct link_ops link_ops = {
+	.on_up = on_link_up, .on_line = on_link_line, .on_down = on_link_down};
+
+/* --- find or start --- */
+
+static size_t
+kill_groups(struct keeper_client *c)
+{
+	pid_t *groups = xmalloc(GROUPS_MAX * sizeof *groups);
+	size_t n = c->ops->groups(groups, GROUPS_MAX, c->arg), killed = 0, i;
+
+	for (i = 0; i < n; i++)
+		killed += kill(-groups[i], SIGKILL) == 0;
+	free(groups);
+	return killed;
+}
+
+static bool
+is_marked(const struct keeper_client *c, pid_t pid)
+{
+	char *mark = proctab_env(pid, COMMAND_KEEPER);
+	bool is_ours = mark != NULL && strcmp(mark, c->mark) == 0;
+
+	free(mark);
+	return is_ours;
+}
+
+static size_t
+kill_marked(const struct keeper_client *c)
+{
+	struct proctab t;
+	size_t killed = 0, i;
+
+	proctab_read(&t);
+	for (i = 0; i < t.n; i++)
+		if (!t.v[i].is_zombie && t.v[i].pid != getpid() && is_marked(c, t.v[i].pid))
+			killed += kill(t.v[i].pid, SIGKILL) == 0;
+	proctab_fini(&t);
+	return killed;
+}
+
+/* What a dead keeper's instances have left: their control groups and process groups,
+ * and whatever still bears our mark.  Without a keeper none of it has a right to be. */
+static void
+kill_left_over(struct keeper_client *c)
+{
+	char *group = xasprintf(KEEPER_CGROUP_NAME, c->mark);
+	size_t killed = cgroup_kill_recorded(c->cgroup_record, group);
+
+	free(group);
+	killed += kill_groups(c);
+	killed += kill_marked(c);
+	if (killed > 0)
+		log_warn(NULL, "killed what instances of a dead keeper had left", "");
+}
+
+static void
+dial(struct keeper_client *c)
+{
+	if (c->link == NULL)
+		c->link = link_dial(c->loop, c->socket, &link_ops, c);
+}
+
+static void
+on_ready(int fd, short what, void *arg)
+{
+	struct keeper_client *c = arg;
+
+	(void)fd;
+	(void)what;
+	close_watch(&c->ready_ev, &c->ready_fd);
+	dial(c); /* if it has failed instead, its end tells */
+}
+
+static void
+be_in_trouble(struct keeper_client *c, const struct err *e)
+{
+	c->trouble = *e;
+	log_error(NULL, "no keeper", "err=%s", e->text);
+	retry_later(c);
+}
+
+static void
+start(struct keeper_client *c, int lock_fd)
+{
+	const struct settings *s = c->settings;
+	struct err e;
+	int ready_fd;
+	pid_t pid = keeper_start(s->state_dir, lock_fd, s->log_level, s->log_format, &ready_fd, &e);
+
+	if (pid < 0) {
+		be_in_trouble(c, &e);
+		return;
+	}
+	close_watch(&c->ready_ev, &c->ready_fd);
+	c->ready_fd = ready_fd;
+	loop_fd_set(&c->ready_ev, c->loop, ready_fd, EV_READ, on_ready, c);
+	watch_process(c, pid, true);
+	log_debug(NULL, "keeper started", "pid=%d", (int)pid);
+}
+
+/* Its lock is ours: none lives.  What the one before had is over. */
+static void
+replace(struct keeper_client *c, int lock_fd)
+{
+	bool was_up = c->up_since_ns != 0;
+
+	forget_process(c);
+	link_free(&c->link);
+	c->is_greeted = false;
+	c->up_since_ns = 0;
+	kill_left_over(c);
+	if (was_up)
+		c->ops->on_dead(c->trouble.text[0] != '\0' ? c->trouble.text : "not known", c->arg);
+	if (c->is_leaving) {
+		c->ops->on_left(c->arg);
+		return;
+	}
+	if (!was_up && c->trouble.text[0] != '\0')
+		log_error(NULL, "keeper did not come up, starting another", "err=%s",
+			  c->trouble.text);
+	start(c, lock_fd);
+	retry_later(c); /* until it has greeted */
+}
+
+static void
+find_or_start(struct keeper_client *c)
+{
+	struct err e;
+	int lock_fd;
+
+	if (c->down_since_ns == 0)
+		c->down_since_ns = clk_now();
+	if (keeper_client_trouble(c) != NULL)
+		c->ops->on_trouble(c->arg);
+	lock_fd = daemon_lock(c->settings->state_dir, KEEPER_LOCK, &e);
+	if (lock_fd >= 0) {
+		replace(c, lock_fd);
+		close(lock_fd); /* the keeper has its own */
+	} else if (e.code == EWOULDBLOCK) {
+		if (c->ready_fd < 0)
+			dial(c);
+		retry_later(c);
+	} else {
+		be_in_trouble(c, &e);
+	}
+}
+
+/* --- what others call --- */
+
+static void
+on_leave_over(void *arg)
+{
+	struct keeper_client *c = arg;
+
+	if (c->pid == 0) { /* it holds its lock, but never said who it is */
+		log_error(NULL, "keeper does not answer, leaving it as it is", "socket=%s",
+			  c->socket);
+		c->ops->on_left(c->arg);
+		return;
+	}
+	log_warn(NULL, "keeper does not end, killing it", "pid=%d", (int)c->pid);
+	kill(c->pid, SIGKILL);
+	loop_timer_set(&c->retry, RETRY_FIRST / 10);
+	loop_timer_set(&c->leave_timer, CLK_S);
+}
+
+struct keeper_client *
+keeper_client_open(struct loop *loop, const struct settings *s, const struct keeper_client_ops *ops,
+		   void *arg, struct err *e)
+{
+	struct keeper_client *c;
+	const size_t most = sizeof((struct sockaddr_un *)0)->sun_path - sizeof "/" KEEPER_SOCKET;
+	char *mark;
+
+	if (strlen(s->state_dir) > most) {
+		err_set(e, ENAMETOOLONG, "cannot use state_dir %s: at most %zu bytes fit a socket",
+			s->state_dir, most);
+		return NULL;
+	}
+	mark = keeper_mark(s->state_dir, e);
+	if (mark == NULL)
+		return NULL;
+	c = xcalloc(1, sizeof *c);
+	c->mark = mark;
+	c->loop = loop;
+	c->settings = s;
+	c->ops = ops;
+	c->arg = arg;
+	c->socket = xasprintf("%s/%s", s->state_dir, KEEPER_SOCKET);
+	c->cgroup_record = xasprintf("%s/%s", s->state_dir, KEEPER_CGROUP);
+	c->pid_fd = c->ready_fd = -1;
+	loop_fd_init(&c->pid_ev);
+	loop_fd_init(&c->ready_ev);
+	backoff_init(&c->backoff, RETRY_FIRST, RETRY_MOST);
+	loop_timer_init(&c->retry, loop, on_retry, c);
+	loop_timer_init(&c->leave_timer, loop, on_leave_over, c);
+	strbuf_init(&c->line, 0);
+	loop_timer_set(&c->retry, 0);
+	return c;
+}
+
+void
+keeper_client_free(struct keeper_client **cp)
+{
+	struct keeper_client *c = *cp;
+
+	*cp = NULL;
+	if (c == NULL)
+		return;
+	link_free(&c->link);
+	close_watch(&c->ready_ev, &c->ready_fd);
+	close_watch(&c->pid_ev, &c->pid_fd);
+	loop_timer_fini(&c->leave_timer);
+	loop_timer_fini(&c->retry);
+	strbuf_fini(&c->line);
+	free(c->mark);
+	free(c->cgroup_record);
+	free(c->socket);
+	free(c);
+}
+
+const char *
+keeper_client_trouble(const struct keeper_client *c)
+{
+	if (c->down_since_ns == 0 || clk_now() - c->down_since_ns < TROUBLE_AFTER)
+		return NULL;
+	return c->trouble.text[0] != '\0' ? c->trouble.text : "the keeper process does not answer";
+}
+
+pid_t
+keeper_client_pid(const struct keeper_client *c)
+{
+	return c->pid;
+}
+
+const char *
+keeper_client_mark(const struct keeper_client *c)
+{
+	return c->mark;
+}
+
+int
+keeper_client_send(struct keeper_client *c, const struct keeper_msg *m, struct err *e)
+{
+	if (c->link == NULL)
+		return 0;
+	strbuf_clear(&c->line);
+	keeper_msg_encode(m, &c->line);
+	if (c->line.len >= LINK_LINE_MAX)
+		return err_set(e, E2BIG, "arguments and environment are %zu bytes, at most %zu",
+			       c->line.len, LINK_LINE_MAX - 1);
+	link_send(c->link, c->line.data, c->line.len);
+	return 0;
+}
+
+void
+keeper_client_leave(struct keeper_client *c, int64_t most_ns)
+{
+	c->is_leaving = true;
+	if (c->is_greeted)
+		keeper_client_send(c, &(struct keeper_msg){.type = KEEPER_LEAVE}, NULL);
+	else
+		loop_timer_set(&c->retry, 0);
+	loop_timer_set(&c->leave_timer, most_ns);
+}

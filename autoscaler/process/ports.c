@@ -1,0 +1,98 @@
+#include "autoscaler/process/ports.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define KERNEL_RANGE "/proc/sys/net/ipv4/ip_local_port_range"
+
+unsigned
+ports_overlap(uint32_t first, uint32_t last, uint32_t kernel_first, uint32_t kernel_last)
+{
+	uint32_t from = MAX(first, kernel_first);
+	uint32_t to = MIN(last, kernel_last);
+
+	return kernel_first == 0 || from > to ? 0 : to - from + 1;
+}
+
+void
+ports_init(struct ports *p, uint32_t first, uint32_t last, uint32_t kernel_first,
+	   uint32_t kernel_last)
+{
+	unsigned lost = ports_overlap(first, last, kernel_first, kernel_last);
+
+	CHECK(first > 0 && first <= last && last <= UINT16_MAX);
+	*p = (struct ports){.first = (uint16_t)first, .last = (uint16_t)last};
+	if (lost > 0 && lost < last - first + 1) {
+		p->kernel_first = (uint16_t)kernel_first;
+		p->kernel_last = (uint16_t)MIN(kernel_last, UINT16_MAX);
+	}
+}
+
+int
+ports_read_kernel(uint32_t *first, uint32_t *last, struct err *e)
+{
+	FILE *f = fopen(KERNEL_RANGE, "re");
+	int n;
+
+	if (f == NULL)
+		return err_errno(e, "cannot read %s", KERNEL_RANGE);
+	n = fscanf(f, "%u %u", first, last);
+	fclose(f);
+	return n == 2 ? 0 : err_set(e, 0, "cannot read %s: not two numbers", KERNEL_RANGE);
+}
+
+static bool
+is_ephemeral(const struct ports *p, uint32_t port)
+{
+	return p->kernel_first != 0 && port >= p->kernel_first && port <= p->kernel_last;
+}
+
+uint16_t
+ports_pick(const struct ports *p, uint32_t random, bool (*is_free)(uint16_t, void *), void *arg)
+{
+	uint32_t n = (uint32_t)p->last - p->first + 1;
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		uint16_t port = (uint16_t)(p->first + (random % n + i) % n);
+
+		if (!is_ephemeral(p, port) && is_free(port, arg))
+			return port;
+	}
+	return 0;
+}
+
+static bool
+try_bind(int family, const struct sockaddr *sa, socklen_t len, bool *is_supported)
+{
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int no = 0;
+	bool is_bound;
+
+	*is_supported = fd >= 0;
+	if (fd < 0)
+		return false;
+	if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no) < 0)
+		*is_supported = false;
+	is_bound = bind(fd, sa, len) == 0;
+	if (!is_bound && errno == EADDRNOTAVAIL)
+		*is_supported = false;
+	close(fd);
+	return is_bound;
+}
+
+bool
+ports_can_bind(uint16_t port)
+{
+	struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(port)};
+	bool is_supported;
+	bool is_bound = try_bind(AF_INET6, (struct sockaddr *)&six, sizeof six, &is_supported);
+
+	if (is_supported)
+		return is_bound;
+	return try_bind(AF_INET, (struct sockaddr *)&four, sizeof four, &is_supported);
+}

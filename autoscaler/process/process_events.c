@@ -1,0 +1,266 @@
+/* process_events - what the keeper tells of the instances, and what follows from it. */
+#include <stdio.h>
+
+#include "autoscaler/process/process_impl.h"
+#include "common/clk.h"
+#include "common/log.h"
+
+static enum member_phase
+phase_of(const struct keeper_msg *k)
+{
+	switch (k->phase) {
+	case PHASE_STOPPING:
+		return MEMBER_STOPPING;
+	case PHASE_ENDED:
+		return MEMBER_ENDED;
+	default:
+		return MEMBER_RUNNING;
+	}
+}
+
+/* It has one.  What we wanted of it while the link was down is said again. */
+static void
+take_instance(struct process_driver *d, const struct keeper_msg *k)
+{
+	struct member *m = hmap_find(&d->by_id, k->id);
+	bool is_stopped = m != NULL && m->phase == MEMBER_STOPPING;
+	bool was_ready = m != NULL && m->was_ready;
+
+	if (m == NULL)
+		m = process_add(d, process_fleet(d, k->revision), k->id, (uint16_t)k->port);
+	m->is_seen = true;
+	m->pid = (pid_t)k->pid;
+	m->started_ns = k->started_ns;
+	m->phase = phase_of(k);
+	m->was_ready = was_ready || k->answered;
+	if (was_ready && !k->answered)
+		process_ask(d, KEEPER_ANSWERED, m);
+	if (is_stopped && m->phase == MEMBER_RUNNING)
+		process_stop(d, m);
+	process_touch(d, m->fleet);
+}
+
+static void
+forget_unseen(struct process_driver *d, struct fleet *f)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&f->members, node, tmp) {
+		struct member *m = container_of(node, struct member, node);
+
+		if (!m->is_seen)
+			process_remove(d, m);
+	}
+}
+
+static void
+touch_all(struct process_driver *d)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&d->fleets, node, tmp)
+		process_touch(d, container_of(node, struct fleet, node));
+}
+
+static void
+reconcile_all(struct process_driver *d)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&d->fleets, node, tmp)
+		process_reconcile(d, container_of(node, struct fleet, node));
+}
+
+/* Its revision left the file while no autoscaler was there: nobody else will say how
+ * many there shall be. */
+static void
+dismiss_unnamed(const struct process_driver *d, struct fleet *f)
+{
+	if (!d->has_revisions || f->conf != NULL || f->members.n == 0)
+		return;
+	if (!f->has_wish)
+		log_info(NULL, "revision is no longer in the conf file, its instances are stopped",
+			 "revision=%s instances=%zu", f->revision, f->members.n);
+	fleet_wish(f, 0, NULL, 0);
+}
+
+static void
+take_synced(struct process_driver *d)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&d->fleets, node, tmp) {
+		struct fleet *f = container_of(node, struct fleet, node);
+
+		forget_unseen(d, f);
+		dismiss_unnamed(d, f);
+	}
+	if (d->by_id.n > 0)
+		log_info(NULL, "instances adopted", "count=%zu", d->by_id.n);
+	d->is_synced = true;
+	touch_all(d);
+	reconcile_all(d);
+}
+
+static void
+take_started(struct process_driver *d, struct member *m, const struct keeper_msg *k)
+{
+	m->pid = (pid_t)k->pid;
+	m->started_ns = k->started_ns;
+	if (m->phase == MEMBER_STARTING)
+		m->phase = MEMBER_RUNNING;
+	log_info(&m->tag, "instance started", "revision=%s port=%u pid=%d", m->fleet->revision,
+		 m->port, (int)m->pid);
+	process_touch(d, m->fleet);
+}
+
+static void
+take_failed(struct process_driver *d, struct member *m, const struct keeper_msg *k)
+{
+	struct fleet *f = m->fleet;
+	bool is_stopped = m->phase == MEMBER_STOPPING;
+
+	process_remove(d, m);
+	if (!is_stopped)
+		process_start_failed(d, f, k->text);
+	process_reconcile(d, f);
+}
+
+static void
+ended_by_itself(struct process_driver *d, struct member *m, const char *how, int64_t lived_ns)
+{
+	struct fleet *f = m->fleet;
+
+	if (!m->was_ready)
+		f->avoided_port = m->port;
+	crash_ended(&f->crash, m->was_ready, lived_ns, how, clk_now(), process_random());
+	log_warn(&m->tag, "instance ended by itself",
+		 "how=%s was_ready=%d lived_ms=%lld failed=%d retry_after_ms=%lld", how,
+		 m->was_ready, (long long)(lived_ns / CLK_MS), f->crash.is_failed,
+		 (long long)(crash_wait(&f->crash, clk_now()) / CLK_MS));
+	(void)d;
+}
+
+static void
+take_ended(struct process_driver *d, struct member *m, const struct keeper_msg *k)
+{
+	int64_t lived_ns = clk_now() - m->started_ns;
+	char how[80];
+
+	crash_describe((int)k->status, how, sizeof how);
+	if (k->status == 0 && !m->was_ready &&
+	    m->phase != MEMBER_STOPPING) /* a daemon, most likely */
+		snprintf(how, sizeof how,
+			 "exited with status 0 (it has to stay in the foreground)");
+	if (m->phase == MEMBER_STOPPING)
+		log_info(&m->tag, "instance stopped", "how=%s lived_ms=%lld", how,
+			 (long long)(lived_ns / CLK_MS));
+	else
+		ended_by_itself(d, m, how, lived_ns);
+	m->phase = MEMBER_ENDED;
+	process_touch(d, m->fleet);
+	process_reconcile(d, m->fleet);
+}
+
+static void
+take_gone(struct process_driver *d, struct member *m, const struct keeper_msg *k)
+{
+	(void)k;
+	process_remove(d, m);
+}
+
+static void
+take_output(struct process_driver *d, struct member *m, const struct keeper_msg *k)
+{
+	(void)d;
+	log_info(&m->tag, "output", "line=%s", k->text);
+}
+
+static void
+take_left_out(struct process_driver *d, struct member *m, const struct keeper_msg *k)
+{
+	(void)d;
+	log_warn(&m->tag, "output left out", "lines=%lld", (long long)k->lines);
+}
+
+/* Somebody else has told it to end: so do its instances, and no others are started
+ * until it is gone and another has taken its place. */
+static void
+take_leave(struct process_driver *d)
+{
+	if (!d->is_closing) /* else it was we who told it */
+		log_warn(NULL, "keeper was told to end, and ends its instances", "instances=%zu",
+			 d->by_id.n);
+	d->is_keeper_leaving = true;
+}
+
+void
+process_on_keeper_message(const struct keeper_msg *k, void *arg)
+{
+	static void (*const take[])(struct process_driver *, struct member *,
+				    const struct keeper_msg *) = {
+		[KEEPER_STARTED] = take_started, [KEEPER_FAILED] = take_failed,
+		[KEEPER_ENDED] = take_ended,	 [KEEPER_GONE] = take_gone,
+		[KEEPER_OUTPUT] = take_output,	 [KEEPER_LEFT_OUT] = take_left_out,
+	};
+	struct process_driver *d = arg;
+	struct member *m = k->id == NULL ? NULL : hmap_find(&d->by_id, k->id);
+
+	if (k->type == KEEPER_INSTANCE)
+		take_instance(d, k);
+	else if (k->type == KEEPER_SYNCED)
+		take_synced(d);
+	else if (k->type == KEEPER_LEAVE)
+		take_leave(d);
+	else if (m != NULL && k->type < ARRAY_LEN(take) && take[k->type] != NULL)
+		take[k->type](d, m, k);
+}
+
+void
+process_on_keeper_up(void *arg)
+{
+	struct process_driver *d = arg;
+	const char *id;
+	void *member;
+	size_t at = 0;
+
+	d->is_synced = false;
+	d->is_keeper_leaving = false;
+	while (hmap_next(&d->by_id, &at, &id, &member))
+		((struct member *)member)->is_seen = false;
+}
+
+/* No end of theirs: it says nothing about the programs. */
+void
+process_on_keeper_dead(const char *how, void *arg)
+{
+	struct process_driver *d = arg;
+	struct list_node *node, *tmp;
+
+	if (d->by_id.n > 0 && !d->is_closing && !d->is_keeper_leaving)
+		log_error(NULL, "keeper has died, and its instances with it",
+			  "instances=%zu how=%s", d->by_id.n, how);
+	d->is_synced = false;
+	LIST_FOREACH(&d->fleets, node, tmp) {
+		struct fleet *f = container_of(node, struct fleet, node);
+		struct list_node *at, *next;
+
+		LIST_FOREACH(&f->members, at, next)
+			process_remove(d, container_of(at, struct member, node));
+		process_touch(d, f);
+	}
+}
+
+size_t
+process_groups(pid_t *v, size_t max, void *arg)
+{
+	struct process_driver *d = arg;
+	size_t at = 0, n = 0;
+	const char *id;
+	void *member;
+
+	while (n < max && hmap_next(&d->by_id, &at, &id, &member))
+		if (((struct member *)member)->pid > 0)
+			v[n++] = ((struct member *)member)->pid;
+	return n;
+}

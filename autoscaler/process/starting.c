@@ -1,0 +1,210 @@
+/* starting - on which port, with what, and whether at all: how the driver
+ * `process` starts instances, and whom it stops. */
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "autoscaler/keeper/command.h"
+#include "autoscaler/process/process_impl.h"
+#include "common/clk.h"
+#include "common/log.h"
+
+uint32_t
+process_random(void)
+{
+	uint32_t n = 0;
+
+	if (getrandom(&n, sizeof n, GRND_NONBLOCK) < 0)
+		n = (uint32_t)clk_now();
+	return n;
+}
+
+void
+process_touch(struct process_driver *d, struct fleet *f)
+{
+	f->is_dirty = true;
+	loop_timer_set(&d->flush_timer, 0);
+}
+
+/* --- members --- */
+
+static void
+take_port(struct process_driver *d, uint16_t port, bool is_taken)
+{
+	uint8_t bit = (uint8_t)(1 << port % 8);
+
+	if (is_taken)
+		d->taken[port / 8] |= bit;
+	else
+		d->taken[port / 8] &= (uint8_t)~bit;
+}
+
+struct member *
+process_add(struct process_driver *d, struct fleet *f, const char *id, uint16_t port)
+{
+	struct member *m = fleet_add(f, id, port);
+
+	hmap_put(&d->by_id, id, m);
+	take_port(d, port, true);
+	process_touch(d, f);
+	if (!loop_timer_pending(&d->usage_timer))
+		loop_timer_set(&d->usage_timer, CLK_S);
+	return m;
+}
+
+void
+process_remove(struct process_driver *d, struct member *m)
+{
+	struct fleet *f = m->fleet;
+
+	hmap_remove(&d->by_id, m->id);
+	take_port(d, m->port, false);
+	fleet_remove(f, &m);
+	process_touch(d, f);
+}
+
+struct fleet *
+process_fleet(struct process_driver *d, const char *revision)
+{
+	struct fleet *f = hmap_find(&d->by_name, revision);
+
+	if (f != NULL)
+		return f;
+	f = fleet_new(revision);
+	list_push(&d->fleets, &f->node);
+	hmap_put(&d->by_name, revision, f);
+	return f;
+}
+
+/* --- start and stop --- */
+
+struct port_query {
+	const struct process_driver *d;
+	uint16_t avoided;
+};
+
+static bool
+is_port_free(uint16_t port, void *arg)
+{
+	const struct port_query *q = arg;
+
+	return port != q->avoided && (q->d->taken[port / 8] & 1 << port % 8) == 0 &&
+	       ports_can_bind(port);
+}
+
+static char *
+new_id(struct process_driver *d, const struct fleet *f)
+{
+	char *id = xasprintf("%s-%s-%llu", f->revision, d->boot, (unsigned long long)++d->started);
+	char *at;
+
+	for (at = id; *at != '\0'; at++)
+		if (*at == '/')
+			*at = '-';
+	return id;
+}
+
+/* As seen from us: the keeper may have been started elsewhere. */
+static char *
+absolute_directory(const char *directory)
+{
+	char *cwd, *path;
+
+	if (directory != NULL && directory[0] == '/')
+		return xstrdup(directory);
+	cwd = getcwd(NULL, 0);
+	if (cwd == NULL)
+		return directory == NULL ? NULL : xstrdup(directory);
+	if (directory == NULL)
+		return cwd;
+	path = xasprintf("%s/%s", cwd, directory);
+	free(cwd);
+	return path;
+}
+
+static int
+ask_start(struct process_driver *d, const struct fleet *f, const char *id, uint16_t port,
+	  struct err *e)
+{
+	const struct launch *l = &f->conf->launch;
+	const char *mark = keeper_client_mark(d->keeper);
+	struct keeper_msg m = {
+		.type = KEEPER_START,
+		.id = xstrdup(id),
+		.revision = xstrdup(f->revision),
+		.port = port,
+		.argv = command_arguments(l->command.v, port),
+		.env = command_environment(environ, l->environment.v, port, id, mark),
+		.directory = absolute_directory(l->directory),
+		.user = l->user == NULL ? NULL : xstrdup(l->user),
+		.stop_timeout_ms = l->stop_timeout / CLK_MS,
+	};
+	int rc = keeper_client_send(d->keeper, &m, e);
+
+	keeper_msg_fini(&m);
+	return rc < 0 ? err_prefix(e, "cannot start %s", l->command.v[0]) : 0;
+}
+
+void
+process_start_failed(struct process_driver *d, struct fleet *f, const char *why)
+{
+	crash_start_failed(&f->crash, why, clk_now(), process_random());
+	log_debug(NULL, "instance not started", "revision=%s err=%s retry_after_ms=%lld",
+		  f->revision, why, (long long)(crash_wait(&f->crash, clk_now()) / CLK_MS));
+	process_touch(d, f);
+}
+
+static int
+start_one(struct process_driver *d, struct fleet *f, struct err *e)
+{
+	struct port_query q = {.d = d, .avoided = f->avoided_port};
+	uint16_t port = ports_pick(&d->ports, process_random(), is_port_free, &q);
+	char *id;
+	int rc;
+
+	if (f->conf->launch.command.n == 0)
+		return err_set(e, 0, "cannot start an instance: the revision has no command");
+	if (port == 0)
+		return err_set(e, 0, "cannot start an instance: no port of %u-%u is free",
+			       d->ports.first, d->ports.last);
+	id = new_id(d, f);
+	rc = ask_start(d, f, id, port, e);
+	if (rc == 0)
+		process_add(d, f, id, port)->started_ns = clk_now();
+	free(id);
+	return rc;
+}
+
+void
+process_ask(struct process_driver *d, enum keeper_msg_type type, const struct member *m)
+{
+	(void)keeper_client_send(d->keeper, &(struct keeper_msg){.type = type, .id = m->id}, NULL);
+}
+
+void
+process_stop(struct process_driver *d, struct member *m)
+{
+	m->phase = MEMBER_STOPPING;
+	log_debug(&m->tag, "instance stopping", "pid=%d", (int)m->pid);
+	process_ask(d, KEEPER_STOP, m);
+	process_touch(d, m->fleet);
+}
+
+/* Bring what there is nearer to the wish. */
+void
+process_reconcile(struct process_driver *d, struct fleet *f)
+{
+	uint32_t live = fleet_live(f);
+	struct err e;
+
+	if (!d->is_synced || d->is_keeper_leaving || d->is_closing || !f->has_wish)
+		return;
+	for (; live > f->wish; live--)
+		process_stop(d, fleet_next_victim(f));
+	for (; f->conf != NULL && live < fleet_due(f); live++) {
+		if (crash_wait(&f->crash, clk_now()) > 0)
+			return; /* the wake timer is set with the next flush */
+		if (start_one(d, f, &e) < 0)
+			process_start_failed(d, f, e.text);
+	}
+}

@@ -1,0 +1,288 @@
+#include "autoscaler/reconcile/catalog.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clk.h"
+#include "common/hmap.h"
+#include "common/log.h"
+#include "common/strbuf.h"
+
+/* --- the set --- */
+
+static void
+add(struct catalog *c, struct hmap *names, const struct service_conf *service)
+{
+	if (hmap_find(names, service->name) != NULL) {
+		log_warn(NULL, "service of that name is there already, ignored", "service=%s",
+			 service->name);
+		return;
+	}
+	hmap_put(names, service->name, c);
+	c->services[c->n++] = service;
+}
+
+void
+catalog_init(struct catalog *c, const struct service_conf *file, size_t file_n,
+	     const struct service_conf *found, size_t found_n)
+{
+	struct hmap names;
+	size_t i;
+
+	*c = (struct catalog){.services = xcalloc(file_n + found_n + 1, sizeof *c->services)};
+	hmap_init(&names);
+	for (i = 0; i < file_n; i++)
+		add(c, &names, &file[i]);
+	for (i = 0; i < found_n; i++)
+		add(c, &names, &found[i]);
+	hmap_fini(&names);
+}
+
+void
+catalog_fini(struct catalog *c)
+{
+	free(c->services);
+	free(c->leaving);
+	*c = (struct catalog){.n = 0};
+}
+
+/* --- what is on its way out --- */
+
+static const struct service_conf *
+find_service(const struct catalog *c, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < c->n; i++)
+		if (strcmp(c->services[i]->name, name) == 0)
+			return c->services[i];
+	return NULL;
+}
+
+static bool
+has_revision(const struct service_conf *s, const char *full_name)
+{
+	size_t i;
+
+	for (i = 0; s != NULL && i < s->revisions_n; i++)
+		if (strcmp(s->revisions[i].full_name, full_name) == 0)
+			return true;
+	return false;
+}
+
+static bool
+has_instances(const struct reconcile *r, const char *full_name)
+{
+	const struct revision *rev = reconcile_find(r, full_name);
+
+	return rev != NULL && !rev->is_external && (rev->n > 0 || rev->told > 0);
+}
+
+void
+catalog_keep_leaving(struct catalog *c, const struct service_conf *old, size_t n,
+		     const struct reconcile *r)
+{
+	size_t i, k;
+
+	for (i = 0; i < n; i++) {
+		const struct service_conf *now = find_service(c, old[i].name);
+
+		for (k = 0; k < old[i].revisions_n; k++) {
+			const struct revision_conf *rev = &old[i].revisions[k];
+
+			if (has_revision(now, rev->full_name) || !has_instances(r, rev->full_name))
+				continue;
+			c->leaving = xrealloc(c->leaving, (c->leaving_n + 1) * sizeof *c->leaving);
+			c->leaving[c->leaving_n++] = (struct catalog_leaving){.service = &old[i],
+									      .revision = rev};
+		}
+	}
+}
+
+/* --- items --- */
+
+struct reconcile_item *
+catalog_items(const struct catalog *c, struct driver *platform, struct driver *addresses, size_t *n)
+{
+	struct reconcile_item *items;
+	size_t i, k, total = 0;
+
+	for (i = 0; i < c->n; i++)
+		total += c->services[i]->revisions_n;
+	items = xcalloc(total + c->leaving_n + 1, sizeof *items);
+	*n = 0;
+	for (i = 0; i < c->n; i++) {
+		for (k = 0; k < c->services[i]->revisions_n; k++) {
+			const struct revision_conf *conf = &c->services[i]->revisions[k];
+			bool is_external = conf->launch.addresses.n > 0;
+
+			items[(*n)++] = (struct reconcile_item){.conf = conf,
+								.driver = is_external ? addresses
+										      : platform,
+								.is_external = is_external};
+		}
+	}
+	for (i = 0; i < c->leaving_n; i++)
+		items[(*n)++] = (struct reconcile_item){
+			.conf = c->leaving[i].revision, .driver = platform, .is_leaving = true};
+	return items;
+}
+
+/* --- descriptions --- */
+
+static char *
+full_name(const struct service_conf *s, const char *short_name)
+{
+	size_t i;
+
+	for (i = 0; i < s->revisions_n; i++)
+		if (strcmp(s->revisions[i].name, short_name) == 0)
+			return s->revisions[i].full_name;
+	CHECK(!"traffic names a revision that there is");
+	return NULL;
+}
+
+static struct msg_traffic *
+describe_traffic(const struct service_conf *s)
+{
+	struct msg_traffic *v = xcalloc(s->traffic_n + 1, sizeof *v);
+	size_t i;
+
+	for (i = 0; i < s->traffic_n; i++)
+		v[i] = (struct msg_traffic){.revision = full_name(s, s->traffic[i].revision),
+					    .percent = s->traffic[i].percent,
+					    .tag = s->traffic[i].tag};
+	return v;
+}
+
+static void
+describe_revision(struct msg_revision *to, const struct revision_conf *conf,
+		  const struct reconcile *r)
+{
+	struct revision *rev = reconcile_find(r, conf->full_name);
+
+	CHECK(rev != NULL);
+	to->limits = conf->limits; /* borrowed: never limits_fini()ed */
+	revision_state(rev, &to->instances, clk_now());
+}
+
+/* Those of the service, and those that it had and are leaving. */
+static struct msg_revision *
+describe_revisions(const struct catalog *c, const struct service_conf *s, const struct reconcile *r,
+		   size_t *n)
+{
+	struct msg_revision *v = xcalloc(s->revisions_n + c->leaving_n + 1, sizeof *v);
+	size_t i;
+
+	*n = 0;
+	for (i = 0; i < s->revisions_n; i++)
+		describe_revision(&v[(*n)++], &s->revisions[i], r);
+	for (i = 0; i < c->leaving_n; i++)
+		if (strcmp(c->leaving[i].service->name, s->name) == 0)
+			describe_revision(&v[(*n)++], c->leaving[i].revision, r);
+	return v;
+}
+
+/* Its instances are "not known": activators keep those that they have. */
+static void
+leave_out_instances(struct msg_instances *m)
+{
+	revision_state_fini(m);
+	m->is_known = false;
+}
+
+static void
+describe(const struct catalog *c, const struct service_conf *s, const struct reconcile *r,
+	 struct strbuf *line)
+{
+	size_t i, n;
+	struct msg_traffic *traffic = describe_traffic(s);
+	struct msg_revision *revisions = describe_revisions(c, s, r, &n);
+	struct msg m = {.type = MSG_SERVICE,
+			.u.service = {.name = s->name,
+				      .hosts = s->hosts,
+				      .paths = s->paths,
+				      .match_header = s->match_header,
+				      .match_value = s->match_value,
+				      .sticky = s->sticky,
+				      .waiting_page = s->waiting_page,
+				      .rules = s->rules,
+				      .rules_n = s->rules_n,
+				      .traffic = traffic,
+				      .traffic_n = s->traffic_n,
+				      .revisions = revisions,
+				      .revisions_n = n}};
+
+	msg_encode(&m, line);
+	if (line->len >= MSG_LINE_MAX) { /* not sent, it would cut all services off */
+		log_error(NULL, "too many instances for one line, they are left out",
+			  "service=%s bytes=%zu", s->name, line->len);
+		for (i = 0; i < n; i++)
+			leave_out_instances(&revisions[i].instances);
+		strbuf_clear(line);
+		msg_encode(&m, line);
+	}
+	for (i = 0; i < n; i++)
+		revision_state_fini(&revisions[i].instances);
+	free(revisions);
+	free(traffic);
+}
+
+/* A service of which nothing is left but what is leaving: no host, no traffic. */
+static bool
+is_first_of_gone(const struct catalog *c, size_t i)
+{
+	const char *name = c->leaving[i].service->name;
+
+	return find_service(c, name) == NULL &&
+	       (i == 0 || strcmp(c->leaving[i - 1].service->name, name) != 0);
+}
+
+static uint32_t
+describe_all(const struct catalog *c, const struct reconcile *r,
+	     void (*line)(const char *text, size_t n, void *arg), void *arg)
+{
+	struct strbuf text;
+	uint32_t told = 0;
+	size_t i;
+
+	strbuf_init(&text, 0);
+	for (i = 0; i < c->n + c->leaving_n; i++) {
+		struct service_conf gone = {.name = NULL};
+		const struct service_conf *s = i < c->n ? c->services[i] : &gone;
+
+		if (i >= c->n && !is_first_of_gone(c, i - c->n))
+			continue;
+		if (i >= c->n)
+			gone.name = c->leaving[i - c->n].service->name;
+		strbuf_clear(&text);
+		describe(c, s, r, &text);
+		line(text.data, text.len, arg);
+		told++;
+	}
+	strbuf_fini(&text);
+	return told;
+}
+
+static void
+describe_bound(const struct msg *m, void (*line)(const char *text, size_t n, void *arg), void *arg)
+{
+	struct strbuf text;
+
+	strbuf_init(&text, 0);
+	msg_encode(m, &text);
+	line(text.data, text.len, arg);
+	strbuf_fini(&text);
+}
+
+void
+catalog_describe(const struct catalog *c, const struct reconcile *r, int64_t generation,
+		 void (*line)(const char *text, size_t n, void *arg), void *arg)
+{
+	struct msg begin = {.type = MSG_BEGIN, .u.begin = {.generation = generation}};
+	struct msg end = {.type = MSG_END, .u.end = {.generation = generation}};
+
+	describe_bound(&begin, line, arg);
+	end.u.end.services = describe_all(c, r, line, arg);
+	describe_bound(&end, line, arg);
+}

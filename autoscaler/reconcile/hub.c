@@ -1,0 +1,345 @@
+#include "autoscaler/reconcile/hub.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clk.h"
+#include "common/daemon.h"
+#include "common/link.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/strbuf.h"
+
+#define HELLO_PATIENCE (5 * CLK_S)
+#define SWEEP_EVERY CLK_S
+
+struct hub {
+	struct loop *loop;
+	struct link_server *server;
+	const char *id;
+	const struct hub_ops *ops;
+	void *arg;
+	struct list peers; /* hub_peer.node, in the order of arrival */
+	size_t activators;
+	uint64_t serial, dropped;
+	struct loop_timer sweep; /* set while somebody owes a hello */
+};
+
+/* --- peers --- */
+
+static bool
+is_activator(const struct hub_peer *p)
+{
+	return p->id != NULL && p->role == ROLE_ACTIVATOR;
+}
+
+static void
+peer_free(struct hub_peer *p)
+{
+	list_remove(&p->hub->peers, &p->node);
+	free(p->id);
+	free(p->version);
+	free(p);
+}
+
+size_t
+hub_activators(const struct hub *h)
+{
+	return h->activators;
+}
+
+struct hub_peer *
+hub_next_activator(struct hub *h, struct hub_peer *p)
+{
+	struct list_node *node = p == NULL ? h->peers.head.next : p->node.next;
+
+	for (; node != &h->peers.head; node = node->next) {
+		struct hub_peer *next = container_of(node, struct hub_peer, node);
+
+		if (is_activator(next))
+			return next;
+	}
+	return NULL;
+}
+
+struct hub_peer *
+hub_find(struct hub *h, uint64_t serial)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&h->peers, node, tmp) {
+		struct hub_peer *p = container_of(node, struct hub_peer, node);
+
+		if (p->serial == serial)
+			return p;
+	}
+	return NULL;
+}
+
+uint64_t
+hub_dropped(const struct hub *h)
+{
+	return h->dropped;
+}
+
+/* --- sending --- */
+
+void
+hub_send_line(struct hub_peer *p, const char *line, size_t n)
+{
+	link_send(p->link, line, n);
+}
+
+void
+hub_send(struct hub_peer *p, const struct msg *m)
+{
+	struct strbuf line;
+
+	strbuf_init(&line, 0);
+	msg_encode(m, &line);
+	hub_send_line(p, line.data, line.len);
+	strbuf_fini(&line);
+}
+
+void
+hub_send_line_all(struct hub *h, const char *line, size_t n)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&h->peers, node, tmp) {
+		struct hub_peer *p = container_of(node, struct hub_peer, node);
+
+		if (is_activator(p))
+			hub_send_line(p, line, n);
+	}
+}
+
+void
+hub_send_all(struct hub *h, const struct msg *m)
+{
+	struct strbuf line;
+
+	strbuf_init(&line, 0);
+	msg_encode(m, &line);
+	hub_send_line_all(h, line.data, line.len);
+	strbuf_fini(&line);
+}
+
+/* --- hello --- */
+
+static void
+say_hello(struct hub_peer *p)
+{
+	char *id = xstrdup(p->hub->id), *version = xstrdup(daemon_version);
+	struct msg m = {.type = MSG_HELLO,
+			.u.hello = {.protocol = MSG_PROTOCOL,
+				    .role = ROLE_AUTOSCALER,
+				    .id = id,
+				    .version = version}};
+
+	hub_send(p, &m);
+	free(id);
+	free(version);
+}
+
+static const char *
+peer_name(const struct hub_peer *p)
+{
+	return p->id == NULL ? "nameless" : p->id;
+}
+
+/* The peer has broken a rule. */
+PRINTF_LIKE(2, 3) static void drop(struct hub_peer *p, const char *fmt, ...)
+{
+	char text[300];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof text, fmt, args);
+	va_end(args);
+	p->hub->dropped++;
+	log_warn_limited(NULL, "peer dropped", "peer=%s reason=%s", peer_name(p), text);
+	link_cut(p->link, "%s", text);
+}
+
+/* The process of that id has come by another link: what it has on the old one is
+ * over, whether we have heard of its end or not. */
+static void
+replace_older(struct hub_peer *p)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&p->hub->peers, node, tmp) {
+		struct hub_peer *old = container_of(node, struct hub_peer, node);
+
+		if (old != p && is_activator(old) && strcmp(old->id, p->id) == 0)
+			link_cut(old->link, "replaced by a newer link");
+	}
+}
+
+static void
+take_hello(struct hub_peer *p, const struct msg_hello *h)
+{
+	if (p->id != NULL) {
+		drop(p, "said hello twice");
+		return;
+	}
+	if (h->protocol != MSG_PROTOCOL) {
+		drop(p, "speaks protocol %d, we speak %d", h->protocol, MSG_PROTOCOL);
+		return;
+	}
+	if (h->role == ROLE_AUTOSCALER) {
+		drop(p, "is an autoscaler, as we are");
+		return;
+	}
+	p->id = xstrdup(h->id);
+	p->version = h->version == NULL ? NULL : xstrdup(h->version);
+	p->role = h->role;
+	if (!is_activator(p))
+		return;
+	replace_older(p);
+	p->hub->activators++;
+	p->hub->ops->on_activator(p, p->hub->arg);
+}
+
+/* --- reading --- */
+
+static void
+take_message(struct hub_peer *p, const struct msg *m)
+{
+	switch (m->type) {
+	case MSG_UNKNOWN:
+		log_debug(NULL, "message of an unknown type ignored", "peer=%s", peer_name(p));
+		break;
+	case MSG_HELLO:
+		take_hello(p, &m->u.hello);
+		break;
+	case MSG_ACTIVATE:
+	case MSG_STATS:
+	case MSG_INSTANCE:
+	case MSG_DRAINED:
+	case MSG_BUSY:
+		if (p->role == ROLE_ACTIVATOR)
+			p->hub->ops->on_message(p, m, p->hub->arg);
+		else
+			drop(p, "sent %s, which only an activator may", msg_type_name(m->type));
+		break;
+	default:
+		drop(p, "sent %s, which only an autoscaler may", msg_type_name(m->type));
+	}
+}
+
+static void
+on_line(struct link *l, char *line, size_t n, void *arg)
+{
+	struct hub_peer *p = arg;
+	struct err e = {0};
+	struct msg m;
+
+	(void)l;
+	p->lines++;
+	if (msg_decode(&m, line, n, &e) < 0)
+		drop(p, "%s", e.text);
+	else if (p->id == NULL && m.type != MSG_HELLO)
+		drop(p, "sent %s before its hello", msg_type_name(m.type));
+	else
+		take_message(p, &m);
+	msg_fini(&m);
+}
+
+static void
+on_up(struct link *l, void *arg)
+{
+	(void)l;
+	say_hello(arg);
+}
+
+static void
+on_down(struct link *l, const struct err *why, void *arg)
+{
+	struct hub_peer *p = arg;
+	struct hub *h = p->hub;
+
+	(void)l;
+	if (is_activator(p)) {
+		h->activators--;
+		h->ops->on_gone(p, why->text, h->arg);
+	}
+	peer_free(p);
+}
+
+static const struct link_ops link_ops = {on_up, on_line, on_down};
+
+/* Whoever has not said hello in time is cut, so that nobody holds a descriptor for
+ * nothing. */
+static void
+on_sweep(void *arg)
+{
+	struct hub *h = arg;
+	struct list_node *node, *tmp;
+	bool is_owed = false;
+
+	LIST_FOREACH(&h->peers, node, tmp) {
+		struct hub_peer *p = container_of(node, struct hub_peer, node);
+
+		if (p->id != NULL || !link_is_up(p->link))
+			continue;
+		if (clk_now() - p->since_ns < HELLO_PATIENCE)
+			is_owed = true;
+		else
+			drop(p, "said no hello within %d s", (int)(HELLO_PATIENCE / CLK_S));
+	}
+	if (is_owed)
+		loop_timer_set(&h->sweep, SWEEP_EVERY);
+}
+
+static void
+on_accept(struct link *l, void *arg)
+{
+	struct hub *h = arg;
+	struct hub_peer *p = xcalloc(1, sizeof *p);
+
+	p->hub = h;
+	p->link = l;
+	p->serial = ++h->serial;
+	p->since_ns = clk_now();
+	list_push(&h->peers, &p->node);
+	link_set_arg(l, p);
+	if (!loop_timer_pending(&h->sweep))
+		loop_timer_set(&h->sweep, SWEEP_EVERY);
+}
+
+/* --- life --- */
+
+struct hub *
+hub_open(struct loop *loop, const char *path, const char *id, const struct hub_ops *ops, void *arg,
+	 struct err *e)
+{
+	struct hub *h = xcalloc(1, sizeof *h);
+
+	*h = (struct hub){.loop = loop, .id = id, .ops = ops, .arg = arg};
+	list_init(&h->peers);
+	loop_timer_init(&h->sweep, loop, on_sweep, h);
+	h->server = link_listen(loop, path, &link_ops, on_accept, h, e);
+	if (h->server == NULL)
+		hub_close(&h);
+	return h;
+}
+
+void
+hub_close(struct hub **hp)
+{
+	struct hub *h = *hp;
+	struct list_node *node, *tmp;
+
+	*hp = NULL;
+	if (h == NULL)
+		return;
+	link_server_free(&h->server);
+	LIST_FOREACH(&h->peers, node, tmp)
+		peer_free(container_of(node, struct hub_peer, node));
+	loop_timer_fini(&h->sweep);
+	free(h);
+}

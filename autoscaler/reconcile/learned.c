@@ -1,0 +1,358 @@
+#include "autoscaler/reconcile/learned.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "autoscaler/brain/gradient.h"
+#include "autoscaler/brain/idleness.h"
+#include "common/clk.h"
+#include "common/hmap.h"
+#include "common/jget.h"
+#include "common/jput.h"
+#include "common/log.h"
+#include "common/strbuf.h"
+
+#define FILE_NAME "learned.json"
+#define FILE_MAX ((size_t)256 << 20)
+#define KEEP_MS (INT64_C(7) * 86400 * 1000)
+#define GAP_MS 60000 /* away for longer: whether it was idle meanwhile is not known */
+#define LATENCY_MAX_MS 1e9
+#define KNEE_AGE_MAX_MS (INT64_C(365) * 86400 * 1000)
+
+/* One revision's, as it is in the file. */
+struct record {
+	char *line; /* as it was read */
+	int64_t saved_ms;
+	struct idleness_data idle;
+	struct gradient_data target;
+	double latency_s, start_s; /* < 0: unknown */
+	bool was_initial;
+};
+
+struct learned {
+	char *path, *path_new;
+	struct hmap records; /* of revisions that have not appeared: name → struct record */
+	bool is_failure_told;
+};
+
+/* --- reading --- */
+
+static void
+record_free(struct record **rp)
+{
+	free((*rp)->line);
+	free(*rp);
+	*rp = NULL;
+}
+
+/* "0:12 30:5": bin and count. */
+static int
+read_bins(const char *text, uint32_t bins[IDLENESS_BINS], struct err *e)
+{
+	while (*text != '\0') {
+		char *end;
+		unsigned long bin = strtoul(text, &end, 10), count;
+
+		if (end == text || *end != ':' || bin >= IDLENESS_BINS)
+			return err_set(e, 0, "$.idle_bins: expected \"BIN:COUNT …\"");
+		text = end + 1;
+		count = strtoul(text, &end, 10);
+		if (end == text || (*end != ' ' && *end != '\0') || count > 1000000)
+			return err_set(e, 0, "$.idle_bins: expected \"BIN:COUNT …\"");
+		bins[bin] = (uint32_t)count;
+		text = end + (*end == ' ');
+	}
+	return 0;
+}
+
+static int
+get_ms(const struct jget *j, const char *key, double *s, struct err *e)
+{
+	double ms = *s < 0 ? -1 : *s * 1000;
+
+	if (jget_double(j, key, JGET_MAY, -1, LATENCY_MAX_MS, &ms, e) < 0)
+		return -1;
+	*s = ms < 0 ? -1 : ms / 1000;
+	return 0;
+}
+
+static int
+read_record(const struct jget *j, struct record *r, struct err *e)
+{
+	int64_t idle_ms = -1, age_ms = 0;
+	char *bins = NULL;
+	int rc = -1;
+
+	r->latency_s = r->start_s = -1;
+	if (jget_i64(j, "saved_ms", JGET_MUST, 0, INT64_MAX, &r->saved_ms, e) == 0 &&
+	    jget_string(j, "idle_bins", JGET_MAY, &bins, e) == 0 &&
+	    jget_u32(j, "idle_beyond", JGET_MAY, &r->idle.beyond, e) == 0 &&
+	    jget_i64(j, "idle_ms", JGET_MAY, -1, KNEE_AGE_MAX_MS, &idle_ms, e) == 0 &&
+	    jget_double(j, "target", JGET_MAY, 0, 1e9, &r->target.target, e) == 0 &&
+	    jget_double(j, "knee", JGET_MAY, 0, 1e9, &r->target.knee, e) == 0 &&
+	    jget_i64(j, "knee_age_ms", JGET_MAY, 0, KNEE_AGE_MAX_MS, &age_ms, e) == 0 &&
+	    get_ms(j, "unloaded_ms", &r->target.unloaded_s, e) == 0 &&
+	    get_ms(j, "latency_ms", &r->latency_s, e) == 0 &&
+	    get_ms(j, "start_ms", &r->start_s, e) == 0 &&
+	    jget_bool(j, "was_initial", JGET_MAY, &r->was_initial, e) == 0 &&
+	    (bins == NULL || read_bins(bins, r->idle.bins, e) == 0))
+		rc = 0;
+	r->idle.beyond = MIN(r->idle.beyond, 1000000u);
+	r->idle.idle_ns = idle_ms < 0 ? -1 : idle_ms * CLK_MS;
+	r->target.unloaded_s = MAX(r->target.unloaded_s, 0);
+	r->target.age_ns = age_ms * CLK_MS;
+	free(bins);
+	return rc;
+}
+
+static int
+take_line(struct learned *l, const char *line, size_t n, struct err *e)
+{
+	struct record *r = xcalloc(1, sizeof *r), *old;
+	struct jget root;
+	struct json_t *json = jget_open(line, n, &root, e);
+	char *name = NULL;
+	int rc = -1;
+
+	if (json != NULL && jget_string(&root, "revision", JGET_MUST, &name, e) == 0 &&
+	    read_record(&root, r, e) == 0) {
+		r->line = xstrndup(line, n);
+		old = hmap_put(&l->records, name, r);
+		if (old != NULL)
+			record_free(&old);
+		r = NULL;
+		rc = 0;
+	}
+	jget_close(&json);
+	free(name);
+	if (r != NULL)
+		record_free(&r);
+	return rc;
+}
+
+static void
+take_file(struct learned *l, const char *text, size_t n)
+{
+	const char *at = text, *end;
+	unsigned number = 0, bad = 0;
+	struct err e, first = {.code = 0};
+
+	for (; at < text + n; at = end + 1) {
+		end = memchr(at, '\n', (size_t)(text + n - at));
+		end = end == NULL ? text + n : end;
+		number++;
+		if (end == at || take_line(l, at, (size_t)(end - at), &e) == 0)
+			continue;
+		if (bad++ == 0)
+			err_set(&first, 0, "line %u: %s", number, e.text);
+	}
+	if (bad > 0)
+		log_warn(NULL, "what was learned cannot all be read, the rest is used",
+			 "file=%s lines=%u err=%s", l->path, bad, first.text);
+}
+
+struct learned *
+learned_open(const char *state_dir)
+{
+	struct learned *l = xcalloc(1, sizeof *l);
+	struct strbuf text;
+	ssize_t got = 0;
+	int fd;
+
+	l->path = xasprintf("%s/" FILE_NAME, state_dir);
+	l->path_new = xasprintf("%s/" FILE_NAME ".new", state_dir);
+	hmap_init(&l->records);
+	strbuf_init(&text, FILE_MAX);
+	fd = open(l->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	while (fd >= 0 && text.len < FILE_MAX / 2 &&
+	       (got = read(fd, strbuf_reserve(&text, 65536), 65536)) > 0)
+		text.len += (size_t)got;
+	if ((fd < 0 && errno != ENOENT) || got < 0)
+		log_warn(NULL, "what was learned cannot be read", "file=%s err=%s", l->path,
+			 strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	if (text.len > 0)
+		take_file(l, text.data, text.len);
+	strbuf_fini(&text);
+	return l;
+}
+
+void
+learned_close(struct learned **lp)
+{
+	struct learned *l = *lp;
+	size_t at = 0;
+	void *value;
+
+	*lp = NULL;
+	if (l == NULL)
+		return;
+	while (hmap_next(&l->records, &at, NULL, &value)) {
+		struct record *r = value;
+
+		record_free(&r);
+	}
+	hmap_fini(&l->records);
+	free(l->path_new);
+	free(l->path);
+	free(l);
+}
+
+/* --- teaching --- */
+
+static void
+teach(struct revision *rev, struct record *r)
+{
+	int64_t gap_ms = clk_wall() / CLK_MS - r->saved_ms, now = clk_now();
+
+	if (r->idle.idle_ns >= 0)
+		r->idle.idle_ns = gap_ms >= 0 && gap_ms <= GAP_MS
+					  ? r->idle.idle_ns + gap_ms * CLK_MS
+					  : -1;
+	r->target.age_ns += MIN(MAX(gap_ms, 0), KNEE_AGE_MAX_MS) * CLK_MS;
+	brain_import_idleness(rev->brain, &r->idle, now);
+	brain_import_target(rev->brain, &r->target, now);
+	revision_teach(rev, r->latency_s, r->start_s);
+	if (r->was_initial)
+		decide_set_initial(rev->decide);
+}
+
+void
+learned_teach(struct learned *l, const struct reconcile *reconcile)
+{
+	struct revision *rev;
+	size_t at = 0;
+
+	while ((rev = reconcile_next(reconcile, &at)) != NULL) {
+		struct record *r;
+
+		if (rev->is_taught)
+			continue;
+		rev->is_taught = true;
+		r = hmap_remove(&l->records, revision_name(rev));
+		if (r == NULL)
+			continue;
+		teach(rev, r);
+		record_free(&r);
+	}
+}
+
+/* --- writing --- */
+
+static void
+put_idle(struct jput *j, const struct idleness_data *d)
+{
+	struct strbuf bins;
+	size_t i;
+
+	strbuf_init(&bins, 0);
+	for (i = 0; i < IDLENESS_BINS; i++)
+		if (d->bins[i] > 0)
+			strbuf_addf(&bins, "%s%zu:%u", bins.len > 0 ? " " : "", i, d->bins[i]);
+	jput_string(j, "idle_bins", strbuf_str(&bins));
+	jput_u64(j, "idle_beyond", d->beyond);
+	if (d->idle_ns >= 0)
+		jput_i64(j, "idle_ms", d->idle_ns / CLK_MS);
+	strbuf_fini(&bins);
+}
+
+static void
+put_revision(struct strbuf *out, const struct revision *rev, int64_t wall_ms)
+{
+	struct idleness_data idle;
+	struct gradient_data target;
+	int64_t now = clk_now();
+	struct jput j;
+
+	jput_init(&j, out);
+	jput_object(&j, NULL);
+	jput_string(&j, "revision", revision_name(rev));
+	jput_i64(&j, "saved_ms", wall_ms);
+	if (brain_export_idleness(rev->brain, &idle, now))
+		put_idle(&j, &idle);
+	if (brain_export_target(rev->brain, &target, now)) {
+		jput_double(&j, "target", target.target);
+		jput_double(&j, "knee", target.knee);
+		jput_i64(&j, "knee_age_ms", MIN(target.age_ns / CLK_MS, KNEE_AGE_MAX_MS));
+		jput_double(&j, "unloaded_ms", target.unloaded_s * 1000);
+	}
+	if (revision_latency_s(rev) >= 0)
+		jput_double(&j, "latency_ms", revision_latency_s(rev) * 1000);
+	if (revision_start_s(rev) >= 0)
+		jput_double(&j, "start_ms", revision_start_s(rev) * 1000);
+	if (decide_was_initial(rev->decide))
+		jput_bool(&j, "was_initial", true);
+	jput_object_end(&j);
+	strbuf_adds(out, "\n");
+}
+
+/* Is there anything to keep of it? */
+static bool
+has_learned(const struct revision *rev)
+{
+	return rev->conf->scaling.keep_warm == KEEP_WARM_LEARNED ||
+	       rev->conf->scaling.slow_brain != SLOW_OFF || revision_latency_s(rev) >= 0 ||
+	       revision_start_s(rev) >= 0 || decide_was_initial(rev->decide);
+}
+
+static void
+put_all(struct learned *l, const struct reconcile *reconcile, struct strbuf *out)
+{
+	int64_t wall_ms = clk_wall() / CLK_MS;
+	const struct revision *rev;
+	size_t at = 0;
+	void *value;
+
+	while ((rev = reconcile_next(reconcile, &at)) != NULL)
+		if (has_learned(rev))
+			put_revision(out, rev, wall_ms);
+	for (at = 0; hmap_next(&l->records, &at, NULL, &value);) {
+		const struct record *r = value;
+
+		if (wall_ms - r->saved_ms < KEEP_MS)
+			strbuf_addf(out, "%s\n", r->line);
+	}
+}
+
+/* 0, or -1 with errno. */
+static int
+write_file(const char *path, const char *text, size_t n)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600), error;
+	ssize_t put = 0;
+
+	if (fd < 0)
+		return -1;
+	while (n > 0 && (put = write(fd, text, n)) > 0) {
+		text += put;
+		n -= (size_t)put;
+	}
+	error = errno;
+	close(fd);
+	errno = error;
+	return n > 0 ? -1 : 0;
+}
+
+void
+learned_save(struct learned *l, const struct reconcile *reconcile)
+{
+	struct strbuf text;
+
+	strbuf_init(&text, FILE_MAX);
+	put_all(l, reconcile, &text);
+	if (text.len > 0 && (write_file(l->path_new, text.data, text.len) < 0 ||
+			     rename(l->path_new, l->path) < 0)) {
+		if (!l->is_failure_told)
+			log_warn(NULL, "what was learned cannot be kept", "file=%s err=%s", l->path,
+				 strerror(errno));
+		l->is_failure_told = true;
+	} else {
+		l->is_failure_told = false;
+	}
+	strbuf_fini(&text);
+}

@@ -1,0 +1,454 @@
+#include "autoscaler/reconcile/reconcile.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "autoscaler/reconcile/reconcile_impl.h"
+#include "autoscaler/reconcile/scaledown.h"
+#include "common/clk.h"
+#include "common/log.h"
+
+/* --- life --- */
+
+struct reconcile *
+reconcile_new(const struct reconcile_ops *ops, void *arg, const char *id)
+{
+	struct reconcile *r = xcalloc(1, sizeof *r);
+
+	r->ops = ops;
+	r->arg = arg;
+	r->started_ns = clk_now();
+	hmap_init(&r->by_name);
+	hmap_init(&r->by_instance);
+	list_init(&r->active);
+	list_init(&r->dirty);
+	drain_table_init(&r->drains, id);
+	return r;
+}
+
+void
+reconcile_unmap(struct reconcile *r, struct revision *rev)
+{
+	size_t i;
+
+	for (i = 0; i < rev->n; i++)
+		if (hmap_find(&r->by_instance, rev->v[i].id) == rev)
+			hmap_remove(&r->by_instance, rev->v[i].id);
+}
+
+static void
+forget(struct reconcile *r, struct revision *rev)
+{
+	scaledown_end_all(r, rev);
+	reconcile_unmap(r, rev);
+	r->wish_total -= rev->wish;
+	r->told_total -= rev->told;
+	if (list_linked(&rev->active))
+		list_remove(&r->active, &rev->active);
+	if (list_linked(&rev->dirty))
+		list_remove(&r->dirty, &rev->dirty);
+	hmap_remove(&r->by_name, revision_name(rev));
+	revision_free(&rev);
+}
+
+void
+reconcile_free(struct reconcile **rp)
+{
+	struct reconcile *r = *rp;
+	struct revision *rev;
+	size_t at = 0, i;
+
+	*rp = NULL;
+	if (r == NULL)
+		return;
+	while ((rev = reconcile_next(r, &at)) != NULL)
+		forget(r, rev);
+	for (i = 0; i < r->peers_n; i++)
+		free(r->peers[i].id);
+	for (i = 0; i < r->ghosts_n; i++)
+		free(r->ghosts[i].id);
+	free(r->peers);
+	free(r->ghosts);
+	drain_table_fini(&r->drains);
+	hmap_fini(&r->by_instance);
+	hmap_fini(&r->by_name);
+	free(r);
+}
+
+struct revision *
+reconcile_find(const struct reconcile *r, const char *name)
+{
+	return hmap_find(&r->by_name, name);
+}
+
+struct revision *
+reconcile_next(const struct reconcile *r, size_t *at)
+{
+	const char *key;
+	void *value;
+
+	return hmap_next(&r->by_name, at, &key, &value) ? value : NULL;
+}
+
+bool
+reconcile_is_known(const struct reconcile *r)
+{
+	struct revision *rev;
+	size_t at = 0;
+
+	while ((rev = reconcile_next(r, &at)) != NULL)
+		if (!rev->is_known)
+			return false;
+	return true;
+}
+
+uint32_t
+reconcile_load(struct reconcile *r, const char *id)
+{
+	const struct revision *rev = hmap_find(&r->by_instance, id);
+	const struct revision_instance *i = rev == NULL ? NULL
+							: revision_find_from(rev, &r->load_at, id);
+	uint32_t in_flight, lease;
+
+	if (i == NULL)
+		return 0;
+	in_flight = demand_at_instance(&rev->demand, id);
+	lease = revision_is_leased(rev, i, clk_now()) ? DRIVER_LEASE_LOAD : 0;
+	return lease + MIN(in_flight, DRIVER_LEASE_LOAD);
+}
+
+/* --- marks --- */
+
+static void
+activate_list(struct reconcile *r, struct revision *rev)
+{
+	if (!list_linked(&rev->active))
+		list_push(&r->active, &rev->active);
+}
+
+void
+reconcile_mark(struct reconcile *r, struct revision *rev, bool is_undecided)
+{
+	rev->is_undecided |= is_undecided;
+	if (!list_linked(&rev->dirty))
+		list_push(&r->dirty, &rev->dirty);
+	activate_list(r, rev);
+}
+
+/* --- the set --- */
+
+/* A dry run begins: whatever was on its way is off, and nothing is told any more. */
+static void
+let_go(struct reconcile *r, struct revision *rev)
+{
+	scaledown_end_all(r, rev);
+	reconcile_wish(r, rev, 0, 0);
+	r->told_total -= rev->told;
+	rev->told = 0;
+	rev->is_told = false;
+}
+
+static void
+set_one(struct reconcile *r, const struct reconcile_item *item)
+{
+	struct revision *rev = reconcile_find(r, item->conf->full_name);
+
+	if (rev != NULL && (rev->driver != item->driver || rev->is_external != item->is_external)) {
+		forget(r, rev); /* another kind of thing under an old name */
+		rev = NULL;
+	}
+	if (rev == NULL) {
+		rev = revision_new(item->conf, item->driver, item->is_external);
+		hmap_put(&r->by_name, item->conf->full_name, rev);
+	} else {
+		revision_set_conf(rev, item->conf);
+	}
+	if (revision_is_dry(rev))
+		let_go(r, rev);
+	rev->is_stale = false;
+	if (item->is_leaving && !rev->is_leaving)
+		rev->leaving_ns = clk_now();
+	rev->is_leaving = item->is_leaving;
+	r->longest_window = MAX(r->longest_window, item->conf->scaling.stable_window);
+	reconcile_mark(r, rev, true);
+}
+
+void
+reconcile_set(struct reconcile *r, const struct reconcile_conf *conf,
+	      const struct reconcile_item *items, size_t n)
+{
+	struct revision *rev;
+	size_t i, at = 0;
+
+	r->conf = *conf;
+	r->is_share_due = true;
+	r->longest_window = 0;
+	while ((rev = reconcile_next(r, &at)) != NULL)
+		rev->is_stale = true;
+	for (i = 0; i < n; i++)
+		set_one(r, &items[i]);
+	at = 0;
+	while ((rev = reconcile_next(r, &at)) != NULL)
+		if (rev->is_stale)
+			forget(r, rev);
+}
+
+bool
+reconcile_has_left(const struct reconcile *r)
+{
+	int64_t now = clk_now();
+	struct revision *rev;
+	size_t at = 0;
+
+	while ((rev = reconcile_next(r, &at)) != NULL)
+		if (rev->is_leaving && (rev->n > 0 || rev->told > 0) &&
+		    now - rev->leaving_ns < r->conf.drain_timeout)
+			return false;
+	return true;
+}
+
+/* --- deciding --- */
+
+/* What holds beside decide(): each rule in turn may have the last word. */
+static uint32_t
+bounded(struct reconcile *r, struct revision *rev, int64_t now)
+{
+	uint32_t has = revision_is_dry(rev) ? rev->dryrun.has : rev->told;
+	uint32_t wish = rev->out.is_known ? rev->out.wanted : has;
+
+	if (rev->is_leaving) { /* nothing new comes: as soon as what is there is done */
+		wish = rev->view.parked + rev->view.in_flight > 0 ? has : 0;
+		rev->out.rule = DECIDE_LEAVING;
+	}
+	if (demand_is_asked(&rev->demand) && wish == 0) { /* it cancels a scale-down */
+		wish = 1;
+		rev->out.rule = DECIDE_ACTIVATION;
+	}
+	if (wish < has && !reconcile_may_shrink(r, rev, now)) {
+		wish = has;
+		rev->out.rule = DECIDE_UNHEARD;
+	}
+	return wish;
+}
+
+/* Reports come each second, and a report with one request in it is use up to the next one,
+ * which may be late: one that tells of nothing has come by then. */
+#define IDLE_FROM_S 1.5
+
+/* Of the wish, what does not give way to others that are asked (ceiling.h). */
+static uint32_t
+needed(const struct revision *rev, uint32_t wish)
+{
+	const struct scaling *s = &rev->conf->scaling;
+	const struct decide_view *v = &rev->view;
+	uint32_t least = MAX(s->min_scale, v->schedule_min);
+
+	if (v->in_flight + v->parked > 0 || v->is_asked || v->idle_s < IDLE_FROM_S)
+		return wish;
+	if (!s->enable_scale_to_zero || v->busy_lease_s > 0)
+		least = MAX(least, 1u);
+	return MIN(least, wish);
+}
+
+void
+reconcile_decide(struct reconcile *r, struct revision *rev)
+{
+	int64_t now = clk_now();
+	bool is_restarting = now - r->started_ns < rev->conf->scaling.stable_window;
+	double target = rev->out.target;
+	uint32_t wish;
+
+	rev->is_undecided = false;
+	if (!revision_is_decided(rev))
+		return;
+	if (revision_is_dry(rev) && !rev->dryrun.is_begun && rev->is_known)
+		dryrun_begin(&rev->dryrun, revision_live(rev), now);
+	revision_fill_view(rev, &rev->view, is_restarting, now);
+	if (rev->view.parked == 0 && !rev->view.is_asked && revision_live(rev) == 0)
+		rev->is_woken = false; /* who asked has left */
+	rev->out = decide(&rev->conf->scaling, &rev->view, rev->decide, now);
+	wish = bounded(r, rev, now);
+	rev->rule = rev->out.rule;
+	rev->is_news = true;
+	if (!revision_is_dry(rev))
+		reconcile_wish(r, rev, wish, needed(rev, wish));
+	else if (rev->dryrun.is_begun)
+		dryrun_take(&rev->dryrun, &rev->view, wish, now);
+	rev->is_changed |= rev->out.target < target || rev->out.target > target;
+}
+
+/* --- acting --- */
+
+void
+reconcile_tell(struct reconcile *r, struct revision *rev, uint32_t n, const char *const *victims,
+	       size_t victims_n)
+{
+	uint32_t from = rev->told;
+
+	r->told_total += (uint64_t)n - from;
+	rev->told = n;
+	rev->driver->class->set_scale(rev->driver, revision_name(rev), n, victims, victims_n);
+	if (n == 0)
+		log_info(NULL, "scaled to zero", "revision=%s from=%u rule=%s", revision_name(rev),
+			 from, decide_rule_name(rev->out.rule));
+	else
+		log_info(NULL, "scaled", "revision=%s from=%u to=%u rule=%s", revision_name(rev),
+			 from, n, decide_rule_name(rev->out.rule));
+	if (n < from)
+		reconcile_room_made(r);
+}
+
+/* The first that the driver shows us is what there is to be, until decided otherwise. */
+static void
+take_up(struct reconcile *r, struct revision *rev)
+{
+	rev->is_told = true;
+	rev->told = rev->found = rev->has_scale ? rev->scale : revision_live(rev);
+	r->told_total += rev->told;
+	if (rev->told == 0)
+		return;
+	log_info(NULL, "instances taken up", "revision=%s instances=%u", revision_name(rev),
+		 rev->told);
+	rev->driver->class->set_scale(rev->driver, revision_name(rev), rev->told, NULL, 0);
+}
+
+/* Somebody else holds the number.  It is ours to bring to zero what has been used and is
+ * idle, and to wake what somebody waits for; what is between is theirs. */
+static bool
+is_theirs(const struct revision *rev)
+{
+	if (!rev->is_held)
+		return false;
+	if (rev->told == 0)
+		return !demand_is_asked(&rev->demand);
+	return rev->wanted > 0 || !rev->is_used_in_hold;
+}
+
+static void
+act(struct reconcile *r, struct revision *rev)
+{
+	uint32_t n;
+
+	reconcile_note_held_back(r, rev);
+	if (rev->is_external || !rev->is_known || !rev->is_told || revision_is_dry(rev))
+		return;
+	if (is_theirs(rev)) {
+		scaledown_cancel(r, rev);
+		return;
+	}
+	if (rev->wanted < rev->told) {
+		scaledown_to(r, rev, rev->wanted);
+		return;
+	}
+	scaledown_cancel(r, rev);
+	n = reconcile_room(r, rev);
+	if (n > rev->told)
+		reconcile_tell(r, rev, n, NULL, 0);
+}
+
+static void
+publish(struct reconcile *r, struct revision *rev)
+{
+	struct msg m = {.type = MSG_INSTANCES};
+
+	if (!rev->is_changed)
+		return;
+	rev->is_changed = false;
+	revision_state(rev, &m.u.instances, clk_now());
+	r->ops->send(0, &m, r->arg);
+	revision_state_fini(&m.u.instances);
+}
+
+/* The ring has every decision, the log those that changed anything. */
+static void
+note(struct revision *rev)
+{
+	uint32_t wanted = revision_wanted(rev);
+
+	if (!rev->is_news)
+		return;
+	rev->is_news = false;
+	rev->decisions[rev->out.rule]++;
+	why_note(&rev->why, &rev->out, &rev->view, wanted, clk_wall());
+	if (wanted == rev->logged)
+		return;
+	log_info(NULL, revision_is_dry(rev) ? "would be wanted (dry_run)" : "wanted",
+		 "revision=%s from=%u to=%u rule=%s why=%s stable=%.2f panic=%.2f target=%.2f "
+		 "in_flight=%u parked=%u ready=%u starting=%u latency_ms=%.1f",
+		 revision_name(rev), rev->logged, wanted, decide_rule_name(rev->out.rule),
+		 decide_rule_text(rev->out.rule), rev->view.stable, rev->view.panic,
+		 rev->out.target, rev->view.in_flight, rev->view.parked, rev->view.ready,
+		 rev->view.starting, rev->view.latency_s < 0 ? -1 : rev->view.latency_s * 1000);
+	rev->logged = wanted;
+}
+
+static void
+decide_dirty(struct reconcile *r)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&r->dirty, node, tmp) {
+		struct revision *rev = container_of(node, struct revision, dirty);
+
+		if (rev->is_known && !rev->is_told && !rev->is_external && !revision_is_dry(rev)) {
+			take_up(r, rev);
+			rev->is_undecided = true;
+		}
+		if (rev->is_undecided)
+			reconcile_decide(r, rev);
+	}
+}
+
+void
+reconcile_tail(struct reconcile *r)
+{
+	struct list_node *node;
+
+	if (list_empty(&r->dirty))
+		return;
+	if (!r->is_retired) {
+		decide_dirty(r);
+		reconcile_share(r);
+	}
+	while ((node = list_pop(&r->dirty)) != NULL) {
+		struct revision *rev = container_of(node, struct revision, dirty);
+
+		if (!r->is_retired) {
+			note(rev);
+			act(r, rev);
+		}
+		publish(r, rev);
+	}
+}
+
+void
+reconcile_retire(struct reconcile *r)
+{
+	r->is_retired = true;
+}
+
+void
+reconcile_tick(struct reconcile *r)
+{
+	int64_t now = clk_now();
+	const struct revision_machine machine = {.cores = r->conf.machine_cores,
+						 .memory_bytes = r->conf.machine_memory,
+						 .used_cores = r->used_cores,
+						 .activators = (uint32_t)r->peers_n};
+	struct list_node *node, *tmp;
+
+	reconcile_watch_peers(r, now);
+	r->used_cores = 0;
+	LIST_FOREACH(&r->active, node, tmp) {
+		struct revision *rev = container_of(node, struct revision, active);
+
+		scaledown_tick(r, rev);
+		revision_tick(rev, &machine, now);
+		r->used_cores += MAX(rev->cpu_cores, 0);
+		if (revision_is_active(rev)) {
+			reconcile_mark(r, rev, true);
+		} else {
+			list_remove(&r->active, &rev->active);
+		}
+	}
+}

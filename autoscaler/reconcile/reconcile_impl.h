@@ -1,0 +1,80 @@
+/* reconcile_impl - what reconcile*.c and scaledown.c share.  For these alone. */
+#ifndef AUTOSCALER_RECONCILE_RECONCILE_IMPL_H
+#define AUTOSCALER_RECONCILE_RECONCILE_IMPL_H
+
+#include "autoscaler/reconcile/drain.h"
+#include "autoscaler/reconcile/reconcile.h"
+
+struct reconcile_peer {
+	uint64_t serial;
+	char *id;
+	uint64_t report;      /* number of the report that it is telling */
+	int64_t since_ns;     /* of its link */
+	int64_t reported_ns;  /* when the last one was complete; 0: none yet */
+	bool is_silence_told; /* in the log */
+};
+
+/* An activator that vanished: it counts as busy until it is back or a stable window
+ * has passed. */
+struct reconcile_ghost {
+	uint64_t serial;
+	char *id;
+	int64_t gone_ns;
+};
+
+struct reconcile {
+	const struct reconcile_ops *ops;
+	void *arg;
+	struct reconcile_conf conf;
+	int64_t started_ns;
+	bool is_retired;
+	int64_t longest_window; /* of all revisions, ns */
+
+	struct hmap by_name;	 /* full name → struct revision */
+	struct hmap by_instance; /* id → struct revision */
+	struct list active;	 /* revision.active */
+	struct list dirty;	 /* revision.dirty */
+	uint64_t wish_total;	 /* of all revisions: what they would have */
+	uint64_t told_total;	 /* what drivers were told */
+	double used_cores;	 /* by all instances, of late */
+	size_t load_at;		 /* where reconcile_load() goes on: drivers ask in their order */
+	bool is_tight;		 /* the wishes do not fit under max_instances */
+	bool is_share_due;	 /* one of them has changed */
+
+	struct drain_table drains;
+	struct reconcile_peer *peers;
+	size_t peers_n;
+	struct reconcile_ghost *ghosts;
+	size_t ghosts_n;
+};
+
+/* Act on it at the tail; is_undecided: decide() first. */
+void reconcile_mark(struct reconcile *, struct revision *, bool is_undecided);
+/* Ask decide(), and bound its answer by what holds beside it. */
+void reconcile_decide(struct reconcile *, struct revision *);
+/* Tell the driver, and the log. */
+void reconcile_tell(struct reconcile *, struct revision *, uint32_t n, const char *const *victims,
+		    size_t victims_n);
+/* What rev would have, were there no ceiling, and what of that it needs; the wish is
+ * `wanted` at once where all fit. */
+void reconcile_wish(struct reconcile *, struct revision *, uint32_t wish, uint32_t need);
+/* At the tail: who gets what where they do not. */
+void reconcile_share(struct reconcile *);
+/* How many of those wanted its driver may be told now. */
+uint32_t reconcile_room(const struct reconcile *, const struct revision *);
+/* Before it is acted on: do requests wait, and nothing may be started for them? */
+void reconcile_note_held_back(const struct reconcile *, struct revision *);
+/* A driver was told of less: others may be waiting for that. */
+void reconcile_room_made(struct reconcile *);
+
+/* Forget where its instances are found. */
+void reconcile_unmap(struct reconcile *, struct revision *);
+
+struct reconcile_peer *reconcile_find_peer(struct reconcile *, uint64_t serial); /* or NULL */
+/* Silence is not idleness: false while an activator that may have something in flight
+ * is not heard, or none is there. */
+bool reconcile_may_shrink(const struct reconcile *, const struct revision *, int64_t now_ns);
+/* Each second: who vanished long ago, who says nothing. */
+void reconcile_watch_peers(struct reconcile *, int64_t now_ns);
+
+#endif

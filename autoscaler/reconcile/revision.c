@@ -1,0 +1,654 @@
+#include "autoscaler/reconcile/revision.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "autoscaler/brain/window.h"
+#include "autoscaler/reconcile/drain.h"
+#include "common/clk.h"
+
+#define CPU_SPAN (5 * CLK_S) /* over which the use of processors is measured, at least */
+#define DRY_RETRY (5 * CLK_S)
+#define NO_WORD (40 * CLK_MS) /* so long after an instance answered a report can tell of none */
+#define LATENCY_KEEP 0.9      /* of the older reports' weight, with each new one */
+
+const char *
+revision_name(const struct revision *rev)
+{
+	return rev->name;
+}
+
+static unsigned
+span_s(const struct revision_conf *conf)
+{
+	return (unsigned)MAX((conf->scaling.stable_window + CLK_S - 1) / CLK_S, 1);
+}
+
+struct revision *
+revision_new(const struct revision_conf *conf, struct driver *driver, bool is_external)
+{
+	struct revision *rev = xcalloc(1, sizeof *rev);
+
+	rev->name = xstrdup(conf->full_name);
+	rev->conf = conf;
+	rev->driver = driver;
+	rev->is_external = is_external;
+	rev->window_s = span_s(conf);
+	rev->window = window_new(rev->window_s);
+	rev->decide = decide_state_new();
+	rev->brain = brain_new(conf);
+	rev->cpu_cores = -1;
+	demand_init(&rev->demand);
+	list_init(&rev->drains);
+	return rev;
+}
+
+void
+revision_set_conf(struct revision *rev, const struct revision_conf *conf)
+{
+	if (span_s(conf) != rev->window_s) {
+		rev->window_s = span_s(conf);
+		window_resize(rev->window, rev->window_s);
+	}
+	rev->conf = conf; /* the old one may be gone already */
+	brain_set_conf(rev->brain, conf);
+	rev->dryrun.is_begun &= conf->scaling.dry_run;
+}
+
+/* --- the driver's view --- */
+
+static void
+instances_free(struct revision_instance *v, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		free(v[i].id);
+		free(v[i].address);
+		free(v[i].probe);
+	}
+	free(v);
+}
+
+static void
+failure_free(struct msg_failure **fp)
+{
+	struct msg_failure *f = *fp;
+
+	*fp = NULL;
+	if (f == NULL)
+		return;
+	free(f->reason);
+	free(f->message);
+	free(f);
+}
+
+void
+revision_free(struct revision **rp)
+{
+	struct revision *rev = *rp;
+
+	*rp = NULL;
+	if (rev == NULL)
+		return;
+	CHECK(list_empty(&rev->drains) && !list_linked(&rev->active) && !list_linked(&rev->dirty));
+	decide_state_free(&rev->decide);
+	brain_free(&rev->brain);
+	why_fini(&rev->why);
+	failure_free(&rev->failure);
+	free(rev->held_back);
+	instances_free(rev->v, rev->n);
+	window_free(&rev->window);
+	demand_fini(&rev->demand);
+	free(rev->name);
+	free(rev);
+}
+
+static char *
+copy(const char *text)
+{
+	return text == NULL ? NULL : xstrdup(text);
+}
+
+static void
+take_instance(struct revision_instance *to, const struct driver_instance *from,
+	      const struct revision_instance *before, int64_t now_ns)
+{
+	*to = (struct revision_instance){.id = xstrdup(from->id),
+					 .address = copy(from->address),
+					 .probe = copy(from->probe),
+					 .port = from->port,
+					 .state = from->state,
+					 .seen_ns = before != NULL ? before->seen_ns : now_ns,
+					 /* ready when first seen: who knows since when */
+					 .is_timed = from->state == INSTANCE_READY,
+					 .started_ns = from->started_ns,
+					 .goes_first = from->goes_first,
+					 .cpu_s = from->cpu_s,
+					 .cpu_mark_s = -1,
+					 .memory_bytes = from->memory_bytes};
+	if (before != NULL) {
+		to->is_answering = before->is_answering;
+		to->is_timed = before->is_timed;
+		to->cpu_mark_s = before->cpu_mark_s;
+		to->busy_until_ns = before->busy_until_ns;
+	}
+}
+
+static void
+take_failure(struct revision *rev, const struct msg_failure *f, int64_t now_ns)
+{
+	if (f != NULL && rev->failure == NULL)
+		rev->failures++;
+	failure_free(&rev->failure);
+	if (f == NULL)
+		return;
+	rev->failure = xcalloc(1, sizeof *rev->failure);
+	rev->failure->reason = xstrdup(f->reason);
+	rev->failure->message = xstrdup(f->message);
+	rev->failure->retry_after_ms = f->retry_after_ms;
+	rev->failed_ns = now_ns;
+}
+
+static bool
+is_same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static bool
+is_same_instance(const struct revision_instance *a, const struct driver_instance *b)
+{
+	return strcmp(a->id, b->id) == 0 && a->state == b->state && a->port == b->port &&
+	       is_same_text(a->address, b->address) && is_same_text(a->probe, b->probe);
+}
+
+bool
+revision_shows(const struct revision *rev, const struct driver_view *view)
+{
+	size_t i;
+
+	/* A failure's time to retry has moved on in any case. */
+	if (rev->is_known != view->is_known || rev->n != view->n || rev->failure != NULL ||
+	    view->failure != NULL || rev->is_held != view->is_held ||
+	    (view->is_held && rev->scale != view->scale))
+		return false;
+	for (i = 0; i < rev->n; i++)
+		if (!is_same_instance(&rev->v[i], &view->v[i]))
+			return false;
+	return true;
+}
+
+void
+revision_set_view(struct revision *rev, const struct driver_view *view, int64_t now_ns)
+{
+	struct revision_instance *v = view->n == 0 ? NULL : xcalloc(view->n, sizeof *v);
+	size_t i, at = 0;
+
+	for (i = 0; i < view->n; i++)
+		take_instance(&v[i], &view->v[i], revision_find_from(rev, &at, view->v[i].id),
+			      now_ns);
+	instances_free(rev->v, rev->n);
+	rev->v = v;
+	rev->n = view->n;
+	rev->is_known = view->is_known;
+	rev->has_scale = view->has_scale;
+	rev->scale = view->scale;
+	rev->is_used_in_hold &= rev->is_held && view->is_held;
+	rev->is_held = view->is_held;
+	if (revision_ready(rev) == 0)
+		rev->answering_ns = 0;
+	take_failure(rev, view->failure, now_ns);
+}
+
+struct revision_instance *
+revision_find(const struct revision *rev, const char *id)
+{
+	size_t at = 0;
+
+	return revision_find_from(rev, &at, id);
+}
+
+struct revision_instance *
+revision_find_from(const struct revision *rev, size_t *at, const char *id)
+{
+	size_t i, n;
+
+	for (n = 0, i = *at; n < rev->n; n++, i++) {
+		i = i < rev->n ? i : 0;
+		if (strcmp(rev->v[i].id, id) != 0)
+			continue;
+		*at = i + 1;
+		return &rev->v[i];
+	}
+	return NULL;
+}
+
+bool
+revision_is_ready(const struct revision_instance *i)
+{
+	return i->state == INSTANCE_READY || (i->state == INSTANCE_STARTING && i->is_answering);
+}
+
+uint32_t
+revision_ready(const struct revision *rev)
+{
+	uint32_t n = 0;
+	size_t i;
+
+	for (i = 0; i < rev->n; i++)
+		n += revision_is_ready(&rev->v[i]);
+	return n;
+}
+
+uint32_t
+revision_live(const struct revision *rev)
+{
+	uint32_t n = 0;
+	size_t i;
+
+	for (i = 0; i < rev->n; i++)
+		n += rev->v[i].state != INSTANCE_STOPPING;
+	return n;
+}
+
+uint32_t
+revision_starting(const struct revision *rev)
+{
+	return revision_live(rev) - revision_ready(rev);
+}
+
+bool
+revision_is_dry(const struct revision *rev)
+{
+	return rev->conf->scaling.dry_run;
+}
+
+bool
+revision_is_decided(const struct revision *rev)
+{
+	return !rev->is_external || revision_is_dry(rev);
+}
+
+void
+revision_refuse_dry(struct revision *rev, int64_t now_ns)
+{
+	if (!revision_is_dry(rev) || rev->is_external)
+		return;
+	rev->dry_until_ns = now_ns + DRY_RETRY;
+	rev->is_changed = true;
+}
+
+uint32_t
+revision_wanted(const struct revision *rev)
+{
+	return revision_is_dry(rev) ? rev->dryrun.has : rev->wanted;
+}
+
+int64_t
+revision_time_start(struct revision *rev, struct revision_instance *i, int64_t now_ns)
+{
+	int64_t took;
+
+	if (!revision_is_ready(i))
+		return -1;
+	if (rev->answering_ns == 0) {
+		rev->answering_ns = rev->unanswered_ns = now_ns;
+		rev->is_unanswered = false;
+		rev->house_most = 0;
+	}
+	if (i->is_timed)
+		return -1;
+	i->is_timed = true;
+	if (i->started_ns == 0)
+		return 0;
+	took = MAX(now_ns - i->started_ns, 1);
+	rev->start_s[rev->starts++ % REVISION_STARTS] = (double)took / CLK_S;
+	metric_hist_add(&rev->cold_starts, took);
+	return took;
+}
+
+/* --- reports --- */
+
+/* What a request takes of an instance.  Where more were in flight than the instances are
+ * meant to carry, they have waited for one another: no request can have taken more than
+ * there was of the instances for each. */
+static double
+latency_in(const struct revision *rev, const struct msg_stat *s, int64_t period_ns)
+{
+	double total = decide_total(&rev->conf->scaling, rev->conf->limits.container_concurrency,
+				    0);
+	double room_s = total * MAX(revision_ready(rev), 1u) * (double)period_ns / CLK_S;
+
+	if (rev->conf->scaling.metric == METRIC_RPS || period_ns == 0)
+		return s->latency_ms / 1000;
+	return MIN(s->latency_ms / 1000, room_s / (double)s->completed);
+}
+
+/* Concurrency as it would be with instances enough.  To wait for a start is no work for an
+ * instance: what is parked counts for no more than the requests that came would take
+ * (Little's law), and is the backlog's business else. */
+static double
+demand_in(const struct revision *rev, const struct msg_stat *s, int64_t period_ns)
+{
+	double latency_s = MAX(revision_latency_s(rev), 0);
+	double load = (double)s->requests * latency_s / ((double)period_ns / CLK_S);
+
+	return MIN(s->concurrency, MAX(s->concurrency - s->waiting, load));
+}
+
+/* Is anybody answered: a report says so, and before that one who is no longer there. */
+static void
+note_unanswered(struct revision *rev, const struct msg_stat *s, int64_t period_ns, int64_t now_ns)
+{
+	uint32_t house = demand_parked(&rev->demand) + demand_in_flight(&rev->demand);
+
+	if (rev->latency_n > 0 || rev->answering_ns == 0)
+		return;
+	rev->house_most = MAX(rev->house_most, house);
+	if (house < rev->house_most)
+		return;
+	rev->unanswered_ns = now_ns;
+	rev->is_unanswered |= period_ns > 0 && s->in_flight > 0 && s->completed == 0 &&
+			      now_ns - rev->answering_ns >= NO_WORD;
+}
+
+void
+revision_report(struct revision *rev, const struct msg_stat *s, int64_t period_ns, int64_t now_ns)
+{
+	brain_report(rev->brain, s, period_ns);
+	rev->dryrun.was_asked |= s->requests > 0;
+	if (s->completed > 0) {
+		rev->latency_sum_s = rev->latency_sum_s * LATENCY_KEEP +
+				     latency_in(rev, s, period_ns) * (double)s->completed;
+		rev->latency_n = rev->latency_n * LATENCY_KEEP + (double)s->completed;
+	}
+	note_unanswered(rev, s, period_ns, now_ns);
+	if (period_ns > 0)
+		window_add(rev->window, now_ns, period_ns, demand_in(rev, s, period_ns),
+			   (double)s->requests);
+}
+
+void
+revision_touch(struct revision *rev, int64_t now_ns)
+{
+	window_touch(rev->window, now_ns);
+}
+
+double
+revision_latency_s(const struct revision *rev)
+{
+	return rev->latency_n > 0 ? rev->latency_sum_s / rev->latency_n : -1;
+}
+
+static int
+compare_doubles(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+double
+revision_start_s(const struct revision *rev)
+{
+	double sorted[REVISION_STARTS];
+	size_t n = MIN(rev->starts, REVISION_STARTS);
+
+	if (n == 0)
+		return -1;
+	memcpy(sorted, rev->start_s, n * sizeof *sorted);
+	qsort(sorted, n, sizeof *sorted, compare_doubles);
+	return sorted[n / 2];
+}
+
+void
+revision_teach(struct revision *rev, double latency_s, double start_s)
+{
+	if (latency_s >= 0 && rev->latency_n <= 0) {
+		rev->latency_sum_s = latency_s;
+		rev->latency_n = 1;
+	}
+	if (start_s >= 0 && rev->starts == 0)
+		rev->start_s[rev->starts++] = start_s;
+}
+
+/* --- each second --- */
+
+/* Is it known what it has used since all were looked at last?  Of one that was there long
+ * before then, and was not looked at (it was adopted), only what it has used in its life. */
+static bool
+is_measured(const struct revision_instance *at, int64_t marked_ns)
+{
+	return at->cpu_s >= 0 && (at->cpu_mark_s >= 0 || at->started_ns >= marked_ns - CPU_SPAN);
+}
+
+/* Processors in use, on average since they were looked at last. */
+static void
+measure_cpu(struct revision *rev, int64_t now_ns)
+{
+	double used_s = 0, passed_s = (double)(now_ns - rev->cpu_marked_ns) / CLK_S;
+	bool is_known = rev->cpu_marked_ns != 0 && rev->n > 0;
+	size_t i;
+
+	if (now_ns - rev->cpu_marked_ns < CPU_SPAN)
+		return;
+	for (i = 0; i < rev->n; i++) {
+		struct revision_instance *at = &rev->v[i];
+
+		is_known &= is_measured(at, rev->cpu_marked_ns);
+		used_s += MAX(at->cpu_s - MAX(at->cpu_mark_s, 0), 0);
+		at->cpu_mark_s = at->cpu_s;
+	}
+	rev->cpu_cores = is_known ? used_s / passed_s : -1;
+	rev->cpu_marked_ns = now_ns;
+}
+
+void
+revision_tick(struct revision *rev, const struct revision_machine *m, int64_t now_ns)
+{
+	struct brain_facts f = {.ready = revision_ready(rev),
+				.reporters = m->activators,
+				.machine_cores = m->cores,
+				.machine_used = m->used_cores,
+				.machine_memory = m->memory_bytes};
+	size_t i;
+
+	measure_cpu(rev, now_ns);
+	f.cpu_cores = rev->cpu_cores;
+	for (i = 0; i < rev->n; i++)
+		f.memory_bytes += (double)rev->v[i].memory_bytes;
+	brain_tick(rev->brain, &f, now_ns);
+	if (rev->dryrun.is_begun)
+		dryrun_count(&rev->dryrun, revision_live(rev), now_ns);
+}
+
+/* --- busy leases --- */
+
+void
+revision_keep_leases(struct revision *rev, uint64_t peer)
+{
+	size_t i;
+
+	for (i = 0; i < rev->n; i++) {
+		struct revision_instance *at = &rev->v[i];
+		int64_t until = demand_lease_ns(&rev->demand, peer, at->id);
+
+		at->busy_until_ns = MAX(at->busy_until_ns, until);
+	}
+}
+
+bool
+revision_is_leased(const struct revision *rev, const struct revision_instance *i, int64_t now_ns)
+{
+	return MAX(demand_lease_ns(&rev->demand, 0, i->id), i->busy_until_ns) > now_ns;
+}
+
+/* Seconds that are left of the longest lease. */
+static double
+busy_lease_s(const struct revision *rev, int64_t now_ns)
+{
+	double longest = demand_busy_s(&rev->demand, now_ns);
+	size_t i;
+
+	for (i = 0; i < rev->n; i++)
+		longest = MAX(longest, (double)(rev->v[i].busy_until_ns - now_ns) / CLK_S);
+	return longest;
+}
+
+/* --- what decide() sees --- */
+
+static void
+fill_averages(const struct revision *rev, struct decide_view *view, int64_t now_ns)
+{
+	const struct scaling *s = &rev->conf->scaling;
+	enum window_weighting by = s->aggregation == AGGREGATION_WEIGHTED_EXPONENTIAL
+					   ? WINDOW_EXPONENTIAL
+					   : WINDOW_LINEAR;
+	unsigned stable_s = rev->window_s;
+	unsigned panic_s = (unsigned)MAX(stable_s * s->panic_window_percentage / 100, 1);
+	struct window_mean stable = window_mean(rev->window, now_ns, stable_s, by);
+	struct window_mean panic = window_mean(rev->window, now_ns, panic_s, by);
+
+	view->has_stable = stable.is_known;
+	view->has_panic = panic.is_known;
+	view->stable = s->metric == METRIC_RPS ? stable.rps : stable.concurrency;
+	view->panic = s->metric == METRIC_RPS ? panic.rps : panic.concurrency;
+}
+
+/* While nothing is known of the response time: how long those that got to an instance have
+ * been waiting for an answer, by the last word. */
+static double
+waited_s(const struct revision *rev)
+{
+	if (rev->latency_n > 0 || rev->answering_ns == 0 || !rev->is_unanswered ||
+	    demand_in_flight(&rev->demand) == 0)
+		return 0;
+	return (double)(rev->unanswered_ns - rev->answering_ns) / CLK_S;
+}
+
+void
+revision_fill_view(const struct revision *rev, struct decide_view *view, bool is_restarting,
+		   int64_t now_ns)
+{
+	*view = (struct decide_view){
+		.ready = revision_ready(rev),
+		.starting = revision_starting(rev),
+		.parked = demand_parked(&rev->demand),
+		.in_flight = demand_in_flight(&rev->demand),
+		.container_concurrency = rev->conf->limits.container_concurrency,
+		.idle_s = (double)window_idle_ns(rev->window, now_ns) / CLK_S,
+		.arrivals = demand_arrivals(&rev->demand),
+		.latency_s = revision_latency_s(rev),
+		.waited_s = waited_s(rev),
+		.start_s = revision_start_s(rev),
+		.busy_lease_s = busy_lease_s(rev, now_ns),
+		.is_restarting = is_restarting,
+		.found = rev->found,
+	};
+	view->is_asked = demand_is_asked(&rev->demand) && view->ready == 0;
+	fill_averages(rev, view, now_ns);
+	brain_fill(rev->brain, view, now_ns, clk_wall());
+	if (rev->dryrun.is_begun)
+		dryrun_fill(&rev->dryrun, view, now_ns);
+}
+
+bool
+revision_is_active(const struct revision *rev)
+{
+	if (rev->is_external && !revision_is_dry(rev))
+		return !list_empty(&rev->demand.entries);
+	return revision_is_dry(rev) || rev->wish > 0 || rev->wanted > 0 || rev->told > 0 ||
+	       rev->n > 0 || !list_empty(&rev->drains) || !list_empty(&rev->demand.entries) ||
+	       rev->conf->scaling.min_scale > 0 || rev->conf->schedules_n > 0 ||
+	       rev->conf->scaling.keep_warm == KEEP_WARM_LEARNED;
+}
+
+/* --- what activators are told --- */
+
+/* An instance that is being drained gets nothing new, as if it were stopping. */
+static bool
+is_draining(struct revision *rev, const char *id)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&rev->drains, node, tmp) {
+		const char *instance = container_of(node, struct drain, node)->instance;
+
+		if (instance != NULL && strcmp(instance, id) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Why nothing is started although no driver has failed, or NULL. */
+static struct msg_failure *
+refusal(struct revision *rev, int64_t now_ns)
+{
+	static char dry_run[] = "dry_run", max_instances[] = "max_instances";
+	static char message[] = "dry_run = yes: nothing is started, and no instance runs";
+	struct msg_failure *f = &rev->failure_left;
+
+	if (revision_live(rev) > 0)
+		return NULL;
+	if (now_ns < rev->dry_until_ns)
+		*f = (struct msg_failure){.reason = dry_run,
+					  .message = message,
+					  .retry_after_ms = (rev->dry_until_ns - now_ns) / CLK_MS};
+	else if (rev->held_back != NULL)
+		*f = (struct msg_failure){
+			.reason = max_instances, .message = rev->held_back, .is_parking = true};
+	else
+		return NULL;
+	return f;
+}
+
+static struct msg_failure *
+failure_left(struct revision *rev, int64_t now_ns)
+{
+	int64_t passed_ms = (now_ns - rev->failed_ns) / CLK_MS;
+
+	if (rev->failure == NULL)
+		return refusal(rev, now_ns);
+	rev->failure_left = *rev->failure;
+	rev->failure_left.retry_after_ms = MAX(rev->failure->retry_after_ms - passed_ms, 0);
+	return &rev->failure_left;
+}
+
+void
+revision_state(struct revision *rev, struct msg_instances *m, int64_t now_ns)
+{
+	double start_s = revision_start_s(rev);
+	size_t i;
+
+	*m = (struct msg_instances){
+		.revision = rev->name,
+		.wanted = rev->wanted,
+		.target = rev->out.total,
+		.is_known = rev->is_known,
+		.is_external = rev->is_external,
+		.n = rev->n,
+		.failure = failure_left(rev, now_ns),
+		/* one that waited for days for room would make the whole
+		 * message a wrong one */
+		.cold_start_ms = (int64_t)MIN(MAX(start_s, 0) * 1000, (double)MSG_DELAY_MS_MAX)};
+	m->v = rev->n == 0 ? NULL : xcalloc(rev->n, sizeof *m->v);
+	for (i = 0; i < rev->n; i++) {
+		const struct revision_instance *from = &rev->v[i];
+
+		m->v[i] = (struct msg_instance){
+			.id = from->id,
+			.address = from->address,
+			.port = from->port,
+			.probe = from->probe,
+			.state = is_draining(rev, from->id) ? INSTANCE_STOPPING : from->state};
+	}
+}
+
+void
+revision_state_fini(struct msg_instances *m)
+{
+	free(m->v);
+	m->v = NULL;
+	m->n = 0;
+}

@@ -1,0 +1,173 @@
+/* revision - what the autoscaler knows of one revision: its settings, what the
+ * activators say of it, what its driver says of it, and what was decided.  Turns that
+ * into the view that decide() wants and into the state that activators are told.
+ * No I/O; the time is an argument.  Thread: the autoscaler's only loop. */
+#ifndef AUTOSCALER_RECONCILE_REVISION_H
+#define AUTOSCALER_RECONCILE_REVISION_H
+
+#include "autoscaler/brain/brain.h"
+#include "autoscaler/brain/demand.h"
+#include "autoscaler/brain/dryrun.h"
+#include "autoscaler/brain/why.h"
+#include "autoscaler/driver.h"
+#include "common/list.h"
+#include "common/metric.h"
+
+struct strbuf;
+struct window;
+
+struct revision_instance {
+	char *id, *address, *probe; /* address, probe: NULL where there is none */
+	uint16_t port;
+	enum instance_state state; /* the driver's word */
+	bool is_answering;	   /* the newest word of an activator */
+	bool is_timed;		   /* its start has been measured, or cannot be */
+	int64_t seen_ns;	   /* when it was first in a view */
+	int64_t started_ns;	   /* 0: unknown (adopted) */
+	uint32_t goes_first;	   /* as driver_instance.goes_first */
+	double cpu_s;		   /* < 0: unknown */
+	double cpu_mark_s; /* the same when revision.cpu_cores was measured last; < 0: unknown */
+	uint64_t memory_bytes; /* 0: unknown */
+	int64_t busy_until_ns; /* a lease whose activator is forgotten; 0: none */
+};
+
+#define REVISION_STARTS 8 /* start-up times that are kept */
+
+struct revision {
+	char *name;			  /* full; ours, since it outlives conf in a reload */
+	const struct revision_conf *conf; /* borrowed; swapped by a reload */
+	struct driver *driver;		  /* borrowed */
+	bool is_external;		  /* `addresses`: always there, never scaled */
+	bool is_stale;			  /* not in the new set of a reload */
+	bool is_leaving;		  /* to be emptied and stopped */
+	int64_t leaving_ns;		  /* since when */
+
+	struct list_node active; /* linked: looked at each second */
+	struct list_node dirty;	 /* linked: acted on at the tail of the round */
+	bool is_undecided;	 /* decide() at the tail, before acting */
+
+	/* observed */
+	struct demand demand;
+	struct window *window;
+	unsigned window_s;
+	double latency_sum_s, latency_n; /* weighted towards the newest reports */
+	double start_s[REVISION_STARTS]; /* a ring */
+	size_t starts;			 /* measured in all */
+	int64_t answering_ns;		 /* since when an instance answers; 0: none does */
+	/* while no response time is known, of those that are in the house since then: */
+	bool is_unanswered;    /* a report came that told of no answer */
+	int64_t unanswered_ns; /* by the last word none had left */
+	uint32_t house_most;   /* parked and in flight */
+	struct brain *brain;   /* learned, and the calendar */
+	bool is_taught;	       /* what the autoscaler before us had learned */
+	double cpu_cores;      /* in use, of late; < 0: unknown */
+	int64_t cpu_marked_ns;
+
+	/* from the driver */
+	bool is_known; /* the driver has seen the world */
+	struct revision_instance *v;
+	size_t n;
+	struct msg_failure *failure;	 /* NULL: none */
+	int64_t failed_ns;		 /* when it was said */
+	struct msg_failure failure_left; /* revision_state(): the same with what is left to wait */
+	bool has_scale;			 /* the platform keeps the number itself: */
+	uint32_t scale;			 /* this one */
+	bool is_held;			 /* somebody else has set it, and holds it */
+	bool is_used_in_hold;		 /* requests have come since */
+
+	/* decided and done */
+	struct decide_state *decide;
+	struct decide_view view; /* that was decided on … */
+	struct decide_out out;
+	enum decide_rule rule; /* out.rule where max_instances does not bind */
+	bool is_news;	       /* … and is to be noted and told at the tail */
+	struct why why;
+	uint32_t logged;      /* `wanted` as the log has it */
+	struct dryrun dryrun; /* with dry_run = yes: in place of all that follows */
+	int64_t dry_until_ns; /* clients are told that nothing will be started, if nothing runs */
+	uint32_t wish;	      /* out.wanted with what holds beside it: silence, leaving */
+	uint32_t need;	      /* of the wish, what does not give way to others */
+	uint32_t wanted;      /* its share of max_instances, else the wish */
+	char *held_back;      /* why requests wait and nothing may be started; NULL: may be */
+	uint32_t found;	      /* running when we saw it first */
+	bool is_told;
+	uint32_t told;		   /* what the driver was told last, once is_told */
+	struct list drains;	   /* struct drain */
+	int64_t no_zero_before_ns; /* an activator was busy: not asked again at once */
+	bool is_woken; /* asked while nothing ran; until an instance answers, or nobody waits */
+	int64_t woken_ns;
+	bool is_changed; /* what activators have is out of date */
+
+	/* counted */
+	uint64_t activations, failures, decisions[DECIDE_RULES_N], drains_done, drains_taken_back;
+	uint64_t held_backs;
+	struct metric_hist cold_starts;
+};
+
+NODISCARD struct revision *revision_new(const struct revision_conf *, struct driver *,
+					bool is_external);
+void revision_free(struct revision **); /* drains must be gone */
+/* A reload: same name, new settings. */
+void revision_set_conf(struct revision *, const struct revision_conf *);
+const char *revision_name(const struct revision *); /* full */
+
+/* Whether activators would see no difference if the view were taken. */
+bool revision_shows(const struct revision *, const struct driver_view *);
+/* Take the driver's view.  Instances are the same by id; what we know of them stays. */
+void revision_set_view(struct revision *, const struct driver_view *, int64_t now_ns);
+struct revision_instance *revision_find(const struct revision *, const char *id); /* or NULL */
+/* Search from *at on, and round; *at is left behind what was found.  Who asks for all in about
+ * their order finds each at once. */
+struct revision_instance *revision_find_from(const struct revision *, size_t *at, const char *id);
+/* Does it answer: says the driver, or an activator. */
+bool revision_is_ready(const struct revision_instance *);
+uint32_t revision_ready(const struct revision *);
+uint32_t revision_starting(const struct revision *);
+uint32_t revision_live(const struct revision *); /* ready or starting */
+/* dry_run = yes: nothing is told to its driver. */
+bool revision_is_dry(const struct revision *);
+/* Somebody waits: in a dry run there is nothing to wait for. */
+void revision_refuse_dry(struct revision *, int64_t now_ns);
+/* Is there anything to decide: not of `addresses`, unless it is a dry run. */
+bool revision_is_decided(const struct revision *);
+/* With what there is to be, or would be in a dry run. */
+uint32_t revision_wanted(const struct revision *);
+/* If it is ready now, an instance answers; and if it was not measured before, note how long
+ * its start took.  The time in ns, 0 where it cannot be known; -1: not ready, or not for
+ * the first time. */
+int64_t revision_time_start(struct revision *, struct revision_instance *, int64_t now_ns);
+
+/* Add what a report says.  period_ns 0: of the moment, no averages. */
+void revision_report(struct revision *, const struct msg_stat *, int64_t period_ns, int64_t now_ns);
+/* Somebody is served or waits, or did until now. */
+void revision_touch(struct revision *, int64_t now_ns);
+double revision_latency_s(const struct revision *); /* < 0: unknown */
+double revision_start_s(const struct revision *);   /* median of the last; < 0: unknown */
+/* What was known of it before a restart of ours, until it is measured; < 0: nothing was. */
+void revision_teach(struct revision *, double latency_s, double start_s);
+
+/* What all of them share. */
+struct revision_machine {
+	double cores, memory_bytes; /* 0: unknown */
+	double used_cores;
+	uint32_t activators;
+};
+/* Each second: what it uses, and what is learned of it. */
+void revision_tick(struct revision *, const struct revision_machine *, int64_t now_ns);
+/* It has said that it works in the background, and that time is not over. */
+bool revision_is_leased(const struct revision *, const struct revision_instance *, int64_t now_ns);
+/* An activator is forgotten: leases that it spoke of hold until they are over. */
+void revision_keep_leases(struct revision *, uint64_t peer);
+
+void revision_fill_view(const struct revision *, struct decide_view *, bool is_restarting,
+			int64_t now_ns);
+
+/* Is there a reason to look at it each second? */
+bool revision_is_active(const struct revision *);
+
+/* What activators are told, borrowed until the next call, but for the array m->v,
+ * which is for revision_state_fini(). */
+void revision_state(struct revision *, struct msg_instances *m, int64_t now_ns);
+void revision_state_fini(struct msg_instances *m);
+
+#endif

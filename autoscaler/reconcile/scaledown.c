@@ -1,0 +1,425 @@
+#include "autoscaler/reconcile/scaledown.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "autoscaler/brain/victims.h"
+#include "autoscaler/reconcile/reconcile_impl.h"
+#include "common/clk.h"
+#include "common/log.h"
+
+/* A driver that was told to stop something shows it as stopping within this time; what
+ * does not show by then, and is needed again, was spared. */
+#define SPARED_AFTER (500 * CLK_MS)
+
+/* Whoever was busy is asked again after this time; its next report says more. */
+#define ASK_AGAIN (900 * CLK_MS)
+
+static struct drain *
+drain_at(struct list_node *node)
+{
+	return container_of(node, struct drain, node);
+}
+
+static bool
+is_open(const struct drain *d)
+{
+	return d->state != DRAIN_ISSUED;
+}
+
+/* --- asking and taking back --- */
+
+static void
+send_drain(struct reconcile *r, struct drain *d, uint64_t peer)
+{
+	struct revision *rev = d->owner;
+	struct msg m = {.type = MSG_DRAIN, .u.drain = {.token = d->token}};
+
+	if (d->instance != NULL)
+		m.u.drain.instance = d->instance;
+	else
+		m.u.drain.revision = rev->name;
+	r->ops->send(peer, &m, r->arg);
+}
+
+static void
+begin(struct reconcile *r, struct revision *rev, const char *instance)
+{
+	struct drain *d = drain_new(&r->drains, rev, instance, clk_now());
+	size_t i;
+
+	list_push(&rev->drains, &d->node);
+	for (i = 0; i < r->peers_n; i++)
+		drain_ask(d, r->peers[i].serial);
+	send_drain(r, d, 0);
+	rev->is_changed = true;
+	log_debug(NULL, "drain begun", "revision=%s instance=%s token=%s", revision_name(rev),
+		  instance == NULL ? "all" : instance, d->token);
+}
+
+/* The drain is over: activators may open again what of it is still there. */
+static void
+end(struct reconcile *r, struct revision *rev, struct drain *d)
+{
+	struct msg m = {.type = MSG_RESUME, .u.resume = {.token = d->token}};
+
+	r->ops->send(0, &m, r->arg);
+	rev->is_changed = true;
+	list_remove(&rev->drains, &d->node);
+	drain_free(&r->drains, &d);
+}
+
+static void
+take_back(struct reconcile *r, struct revision *rev, struct drain *d, const char *why)
+{
+	rev->drains_taken_back++;
+	log_debug(NULL, "drain taken back", "revision=%s token=%s why=%s", revision_name(rev),
+		  d->token, why);
+	end(r, rev, d);
+}
+
+static size_t
+count_open(struct revision *rev)
+{
+	struct list_node *node, *tmp;
+	size_t n = 0;
+
+	LIST_FOREACH(&rev->drains, node, tmp)
+		n += is_open(drain_at(node));
+	return n;
+}
+
+/* The drain of the whole revision that is under way, or NULL. */
+static struct drain *
+open_zero(struct revision *rev)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&rev->drains, node, tmp)
+		if (drain_at(node)->instance == NULL && is_open(drain_at(node)))
+			return drain_at(node);
+	return NULL;
+}
+
+void
+scaledown_cancel(struct reconcile *r, struct revision *rev)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&rev->drains, node, tmp)
+		if (is_open(drain_at(node)))
+			take_back(r, rev, drain_at(node), "wanted again");
+}
+
+void
+scaledown_end_all(struct reconcile *r, struct revision *rev)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&rev->drains, node, tmp)
+		end(r, rev, drain_at(node));
+}
+
+/* --- to zero --- */
+
+static void
+cancel_instances(struct reconcile *r, struct revision *rev)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&rev->drains, node, tmp)
+		if (drain_at(node)->instance != NULL && is_open(drain_at(node)))
+			take_back(r, rev, drain_at(node), "all are to go");
+}
+
+static void
+to_zero(struct reconcile *r, struct revision *rev)
+{
+	struct drain *d = open_zero(rev);
+
+	if (revision_live(rev) == 0) { /* nothing that could be busy */
+		scaledown_cancel(r, rev);
+		reconcile_tell(r, rev, 0, NULL, 0);
+	} else if (d == NULL && clk_now() >= rev->no_zero_before_ns) {
+		cancel_instances(r, rev);
+		begin(r, rev, NULL);
+	} else if (d != NULL && d->state == DRAIN_DRAINED) {
+		rev->drains_done++;
+		drain_issue(d, clk_now());
+		reconcile_tell(r, rev, 0, NULL, 0);
+	}
+}
+
+/* --- to fewer --- */
+
+static struct drain *
+drain_of(struct revision *rev, const char *instance)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&rev->drains, node, tmp) {
+		struct drain *d = drain_at(node);
+
+		if (d->instance != NULL && strcmp(d->instance, instance) == 0)
+			return d;
+	}
+	return NULL;
+}
+
+/* Begin to drain n more of those that are there. */
+static void
+drain_more(struct reconcile *r, struct revision *rev, size_t n)
+{
+	struct victim *v = xcalloc(rev->n + 1, sizeof *v);
+	size_t i, found = 0;
+
+	for (i = 0; i < rev->n; i++) {
+		const struct revision_instance *at = &rev->v[i];
+
+		if (at->state == INSTANCE_STOPPING || drain_of(rev, at->id) != NULL)
+			continue;
+		v[found++] = (struct victim){.id = at->id,
+					     .in_flight = demand_at_instance(&rev->demand, at->id),
+					     .is_leased = revision_is_leased(rev, at, clk_now()),
+					     .is_ready = revision_is_ready(at),
+					     .goes_first = at->goes_first,
+					     .seen_ns = at->seen_ns};
+	}
+	victims_sort(v, found);
+	for (i = 0; i < MIN(n, found); i++)
+		begin(r, rev, v[i].id);
+	free(v);
+}
+
+/* Open again n of those that are being drained: the last chosen, which had the most
+ * to do. */
+static void
+drain_fewer(struct reconcile *r, struct revision *rev, size_t n)
+{
+	struct list_node *node = rev->drains.head.prev, *before;
+
+	for (; n > 0 && node != &rev->drains.head; node = before) {
+		before = node->prev;
+		if (!is_open(drain_at(node)))
+			continue;
+		take_back(r, rev, drain_at(node), "wanted again");
+		n--;
+	}
+}
+
+/* Stop those that are drained. */
+static void
+issue_drained(struct reconcile *r, struct revision *rev)
+{
+	const char **ids = xcalloc(rev->drains.n + 1, sizeof *ids);
+	struct list_node *node, *tmp;
+	size_t n = 0;
+
+	LIST_FOREACH(&rev->drains, node, tmp) {
+		struct drain *d = drain_at(node);
+
+		if (d->state != DRAIN_DRAINED)
+			continue;
+		rev->drains_done++;
+		drain_issue(d, clk_now());
+		ids[n++] = d->instance;
+	}
+	if (n > 0)
+		reconcile_tell(r, rev, rev->told - MIN((uint32_t)n, rev->told), ids, n);
+	free(ids);
+}
+
+/* What was wished for but is not there yet needs no drain.  Returns what is left to
+ * take away. */
+static uint32_t
+drop_unborn(struct reconcile *r, struct revision *rev, uint32_t excess)
+{
+	uint32_t live = revision_live(rev);
+	uint32_t unborn = rev->told > live ? rev->told - live : 0;
+	uint32_t n = MIN(unborn, excess);
+
+	if (n > 0)
+		reconcile_tell(r, rev, rev->told - n, NULL, 0);
+	return excess - n;
+}
+
+static void
+to_fewer(struct reconcile *r, struct revision *rev, uint32_t n)
+{
+	struct drain *zero = open_zero(rev);
+	uint32_t staying;
+
+	if (zero != NULL)
+		take_back(r, rev, zero, "wanted again");
+	issue_drained(r, rev);
+	staying = rev->told - MIN((uint32_t)count_open(rev), rev->told);
+	if (staying > n)
+		drain_more(r, rev, drop_unborn(r, rev, staying - n));
+	else if (staying < n)
+		drain_fewer(r, rev, n - staying);
+}
+
+void
+scaledown_to(struct reconcile *r, struct revision *rev, uint32_t n)
+{
+	CHECK(n <= rev->told);
+	if (n == 0)
+		to_zero(r, rev);
+	else
+		to_fewer(r, rev, n);
+}
+
+/* --- what activators say --- */
+
+void
+scaledown_answer(struct reconcile *r, uint64_t peer, const char *token, bool is_busy)
+{
+	struct drain *d = drain_find(&r->drains, token);
+	struct revision *rev;
+
+	if (d == NULL || !drain_is_asked(d, peer)) {
+		log_debug(NULL, "answer to a drain that is over", "token=%s", token);
+		return;
+	}
+	rev = d->owner;
+	if (!is_busy) {
+		if (drain_answer(d, peer))
+			reconcile_mark(r, rev, false);
+	} else if (d->instance == NULL && is_open(d)) {
+		take_back(r, rev, d, "an activator is busy");
+		rev->no_zero_before_ns = clk_now() + ASK_AGAIN;
+		reconcile_mark(r, rev, false);
+	}
+}
+
+void
+scaledown_peer_up(struct reconcile *r, struct revision *rev, uint64_t peer)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&rev->drains, node, tmp) {
+		drain_ask(drain_at(node), peer);
+		send_drain(r, drain_at(node), peer);
+	}
+}
+
+void
+scaledown_peer_down(struct reconcile *r, struct revision *rev, uint64_t peer)
+{
+	struct list_node *node, *tmp;
+
+	(void)r;
+	LIST_FOREACH(&rev->drains, node, tmp)
+		drain_forget(drain_at(node), peer);
+}
+
+/* --- time --- */
+
+static void
+check_time(struct reconcile *r, struct revision *rev, struct drain *d, int64_t now)
+{
+	if (d->state != DRAIN_ASKED || now - d->begun_ns < r->conf.drain_timeout)
+		return;
+	if (d->instance != NULL) {
+		log_warn(NULL, "instance not drained in time, stopped nevertheless",
+			 "revision=%s instance=%s", revision_name(rev), d->instance);
+		drain_give_up(d);
+		reconcile_mark(r, rev, false);
+	} else {
+		log_warn(NULL, "no answer to a drain, taken back", "revision=%s owing=%zu",
+			 revision_name(rev), drain_owing(d));
+		take_back(r, rev, d, "no answer");
+	}
+}
+
+/* Is one of the instances that d closed still there, and not on its way out? */
+static bool
+has_survivor(const struct revision *rev, const struct drain *d)
+{
+	size_t i;
+
+	for (i = 0; i < rev->n; i++) {
+		const struct revision_instance *at = &rev->v[i];
+
+		if (at->state == INSTANCE_STOPPING || at->seen_ns > d->issued_ns)
+			continue;
+		if (d->instance == NULL || strcmp(d->instance, at->id) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_there(const struct revision *rev, const struct drain *d)
+{
+	size_t i;
+
+	for (i = 0; i < rev->n; i++)
+		if (rev->v[i].seen_ns <= d->issued_ns &&
+		    (d->instance == NULL || strcmp(d->instance, rev->v[i].id) == 0))
+			return true;
+	return false;
+}
+
+/* The driver has as many as it was told to have, d's among them: they were spared,
+ * since a new wish came before the stop was carried out. */
+static bool
+is_spared(const struct revision *rev, const struct drain *d, int64_t now)
+{
+	return now - d->issued_ns >= SPARED_AFTER && revision_live(rev) <= rev->told &&
+	       has_survivor(rev, d);
+}
+
+static void
+check_issued(struct reconcile *r, struct revision *rev, struct drain *d, int64_t now)
+{
+	if (d->state != DRAIN_ISSUED)
+		return;
+	if (!is_there(rev, d)) {
+		end(r, rev, d);
+	} else if (is_spared(rev, d, now)) {
+		log_info(NULL, "instance spared, used again", "revision=%s instance=%s",
+			 revision_name(rev), d->instance == NULL ? "all" : d->instance);
+		end(r, rev, d);
+	}
+}
+
+void
+scaledown_tick(struct reconcile *r, struct revision *rev)
+{
+	int64_t now = clk_now();
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&rev->drains, node, tmp)
+		check_time(r, rev, drain_at(node), now);
+	LIST_FOREACH(&rev->drains, node, tmp)
+		check_issued(r, rev, drain_at(node), now);
+}
+
+/* An instance that ended by itself is drained, too. */
+static void
+check_gone(struct reconcile *r, struct revision *rev, struct drain *d)
+{
+	const struct revision_instance *at;
+
+	if (d->instance == NULL || !is_open(d))
+		return;
+	at = revision_find(rev, d->instance);
+	if (at == NULL || at->state == INSTANCE_STOPPING)
+		end(r, rev, d);
+}
+
+void
+scaledown_view(struct reconcile *r, struct revision *rev)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&rev->drains, node, tmp)
+		check_gone(r, rev, drain_at(node));
+	LIST_FOREACH(&rev->drains, node, tmp) {
+		struct drain *d = drain_at(node);
+
+		if (d->state == DRAIN_ISSUED && !is_there(rev, d))
+			end(r, rev, d);
+	}
+}
