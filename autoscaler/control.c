@@ -301,13 +301,13 @@ stop(struct control *c)
 static bool
 is_waited_for(const struct control *c)
 {
-	const struct revision *rev;
+	const struct scaled_revision *rev;
 	size_t at = 0;
 
 	if (c->platform->class->is_owner || hub_activators(c->hub) == 0)
 		return false;
 	while ((rev = reconcile_next(c->reconcile, &at)) != NULL)
-		if (demand_parked(&rev->demand) > 0)
+		if (reports_parked(&rev->reports) > 0)
 			return true;
 	return false;
 }

@@ -9,9 +9,9 @@
 #include "common/strbuf.h"
 
 static const char *
-sentence_of(const struct revision *rev)
+sentence_of(const struct scaled_revision *rev)
 {
-	if (!revision_is_decided(rev))
+	if (!scaled_is_decided(rev))
 		return "it has addresses: always there, never scaled";
 	return rev->why.n == 0 ? "nothing has been decided yet" : decide_rule_text(rev->out.rule);
 }
@@ -21,13 +21,13 @@ enum adviser { SLOW_BRAIN, KEEP_WARM, SCHEDULE, ADVISERS_N };
 static const char *const adviser_names[] = {"slow_brain", "keep_warm", "schedule"};
 
 static void
-ask(const struct revision *rev, enum adviser who, struct strbuf *out)
+ask(const struct scaled_revision *rev, enum adviser who, struct strbuf *out)
 {
 	strbuf_clear(out);
 	if (who == SLOW_BRAIN)
 		brain_explain_target(rev->brain, out);
 	else if (who == KEEP_WARM)
-		brain_explain_idleness(rev->brain, revision_start_s(rev), clk_now(), out);
+		brain_explain_idleness(rev->brain, scaled_start_s(rev), clk_now(), out);
 	else
 		brain_explain_schedule(rev->brain, clk_wall(), out);
 }
@@ -35,11 +35,11 @@ ask(const struct revision *rev, enum adviser who, struct strbuf *out)
 /* --- text --- */
 
 static void
-put_line(const struct revision *rev, struct strbuf *out)
+put_line(const struct scaled_revision *rev, struct strbuf *out)
 {
-	strbuf_addf(out, "%s  %s %u: %s\n", revision_name(rev),
-		    revision_is_dry(rev) ? "would be wanted (dry_run)" : "wanted",
-		    revision_wanted(rev), sentence_of(rev));
+	strbuf_addf(out, "%s  %s %u: %s\n", scaled_name(rev),
+		    scaled_is_dry(rev) ? "would be wanted (dry_run)" : "wanted", scaled_wanted(rev),
+		    sentence_of(rev));
 }
 
 static void
@@ -53,7 +53,7 @@ put_dryrun(const struct dryrun *d, struct strbuf *out)
 }
 
 static void
-put_text(const struct revision *rev, struct strbuf *out)
+put_text(const struct scaled_revision *rev, struct strbuf *out)
 {
 	struct strbuf advice;
 	int who;
@@ -61,7 +61,7 @@ put_text(const struct revision *rev, struct strbuf *out)
 	put_line(rev, out);
 	if (rev->held_back != NULL)
 		strbuf_addf(out, "held back  requests wait, and %s\n", rev->held_back);
-	if (revision_is_dry(rev))
+	if (scaled_is_dry(rev))
 		put_dryrun(&rev->dryrun, out);
 	strbuf_init(&advice, 0);
 	for (who = 0; who < ADVISERS_N; who++) {
@@ -77,19 +77,19 @@ put_text(const struct revision *rev, struct strbuf *out)
 /* --- JSON --- */
 
 static void
-put_json(struct jput *j, const char *key, const struct revision *rev, bool is_whole)
+put_json(struct jput *j, const char *key, const struct scaled_revision *rev, bool is_whole)
 {
 	struct strbuf advice;
 	int who;
 
 	jput_object(j, key);
-	jput_string(j, "revision", revision_name(rev));
-	jput_u64(j, "wanted", revision_wanted(rev));
-	if (revision_is_decided(rev) && rev->why.n > 0)
+	jput_string(j, "revision", scaled_name(rev));
+	jput_u64(j, "wanted", scaled_wanted(rev));
+	if (scaled_is_decided(rev) && rev->why.n > 0)
 		jput_string(j, "rule", decide_rule_name(rev->out.rule));
 	jput_string(j, "why", sentence_of(rev));
 	jput_string_if(j, "held_back", rev->held_back);
-	jput_bool(j, "dry_run", revision_is_dry(rev));
+	jput_bool(j, "dry_run", scaled_is_dry(rev));
 	if (brain_proposal(rev->brain) > 0)
 		jput_double(j, "proposed_target", brain_proposal(rev->brain));
 	strbuf_init(&advice, 0);
@@ -99,7 +99,7 @@ put_json(struct jput *j, const char *key, const struct revision *rev, bool is_wh
 			jput_string(j, adviser_names[who], strbuf_str(&advice));
 	}
 	strbuf_fini(&advice);
-	if (revision_is_dry(rev)) {
+	if (scaled_is_dry(rev)) {
 		jput_u64(j, "would_start", rev->dryrun.started);
 		jput_u64(j, "would_stop", rev->dryrun.stopped);
 		jput_u64(j, "would_cold_start", rev->dryrun.cold_starts);
@@ -115,7 +115,7 @@ put_json(struct jput *j, const char *key, const struct revision *rev, bool is_wh
 static void
 answer_all(struct admin_request *req, const struct reconcile *r, bool is_json)
 {
-	const struct revision *rev;
+	const struct scaled_revision *rev;
 	struct jput j;
 	size_t at = 0;
 
@@ -137,7 +137,7 @@ answer_all(struct admin_request *req, const struct reconcile *r, bool is_json)
 }
 
 static void
-answer_one(struct admin_request *req, const struct revision *rev, bool is_json)
+answer_one(struct admin_request *req, const struct scaled_revision *rev, bool is_json)
 {
 	struct jput j;
 
@@ -163,7 +163,7 @@ explain_answer(struct admin_request *req, void *arg)
 {
 	const struct reconcile *r = control_facts(arg).reconcile;
 	const char *name = req->param(req, "revision");
-	const struct revision *rev = name == NULL ? NULL : reconcile_find(r, name);
+	const struct scaled_revision *rev = name == NULL ? NULL : reconcile_find(r, name);
 	bool is_json = is_json_asked(req);
 
 	if (name != NULL && rev == NULL) {

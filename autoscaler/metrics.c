@@ -68,7 +68,7 @@ static void
 put_decisions(struct strbuf *b, const struct reconcile *r)
 {
 	uint64_t sums[DECIDE_RULES_N] = {0};
-	struct revision *rev;
+	struct scaled_revision *rev;
 	size_t at = 0, i;
 
 	while ((rev = reconcile_next(r, &at)) != NULL)
@@ -84,7 +84,7 @@ put_decisions(struct strbuf *b, const struct reconcile *r)
 
 /* What is shown of one revision: looked at once, for all families. */
 struct row {
-	struct revision *rev;
+	struct scaled_revision *rev;
 	struct decide_view view;
 };
 
@@ -92,7 +92,7 @@ static double
 value_of(const struct row *row, enum metric_id id)
 {
 	const struct decide_view *view = &row->view;
-	const struct revision *rev = row->rev;
+	const struct scaled_revision *rev = row->rev;
 
 	switch (id) {
 	case M_WANTED:
@@ -149,10 +149,10 @@ value_of(const struct row *row, enum metric_id id)
 
 /* Only of some is there anything to say. */
 static bool
-has_value(const struct revision *rev, enum metric_id id)
+has_value(const struct scaled_revision *rev, enum metric_id id)
 {
 	if (id >= M_WOULD_WANT && id <= M_BOOK_SECONDS)
-		return revision_is_dry(rev);
+		return scaled_is_dry(rev);
 	return id != M_PROPOSED || rev->conf->scaling.slow_brain != SLOW_OFF;
 }
 
@@ -164,7 +164,7 @@ put_family(struct strbuf *b, const struct row *rows, size_t n, enum metric_id id
 
 	metric_head(b, &defs[id]);
 	for (i = 0; i < n; i++) {
-		const char *labels[] = {revision_name(rows[i].rev)};
+		const char *labels[] = {scaled_name(rows[i].rev)};
 
 		if (has_value(rows[i].rev, id))
 			metric_sample(b, &defs[id], labels, value_of(&rows[i], id));
@@ -176,7 +176,7 @@ put_revisions(struct strbuf *b, const struct reconcile *r)
 {
 	struct row *rows = NULL;
 	size_t at = 0, n = 0, cap = 0;
-	struct revision *rev;
+	struct scaled_revision *rev;
 	int id;
 
 	while ((rev = reconcile_next(r, &at)) != NULL) {
@@ -185,7 +185,7 @@ put_revisions(struct strbuf *b, const struct reconcile *r)
 			rows = xrealloc(rows, cap * sizeof *rows);
 		}
 		rows[n].rev = rev;
-		revision_fill_view(rev, &rows[n++].view, false, clk_now());
+		scaled_fill_view(rev, &rows[n++].view, false, clk_now());
 	}
 	for (id = M_WANTED; id <= M_BOOK_SECONDS; id++)
 		put_family(b, rows, n, (enum metric_id)id);
@@ -195,13 +195,13 @@ put_revisions(struct strbuf *b, const struct reconcile *r)
 static void
 put_drains(struct strbuf *b, const struct reconcile *r)
 {
-	struct revision *rev;
+	struct scaled_revision *rev;
 	size_t at = 0;
 
 	metric_head(b, &defs[M_DRAINS]);
 	while ((rev = reconcile_next(r, &at)) != NULL) {
-		const char *done[] = {revision_name(rev), "done"};
-		const char *back[] = {revision_name(rev), "taken_back"};
+		const char *done[] = {scaled_name(rev), "done"};
+		const char *back[] = {scaled_name(rev), "taken_back"};
 
 		metric_sample(b, &defs[M_DRAINS], done, (double)rev->drains_done);
 		metric_sample(b, &defs[M_DRAINS], back, (double)rev->drains_taken_back);
@@ -211,12 +211,12 @@ put_drains(struct strbuf *b, const struct reconcile *r)
 static void
 put_cold_starts(struct strbuf *b, const struct reconcile *r)
 {
-	struct revision *rev;
+	struct scaled_revision *rev;
 	size_t at = 0;
 
 	metric_head(b, &defs[M_COLD_START]);
 	while ((rev = reconcile_next(r, &at)) != NULL) {
-		const char *labels[] = {revision_name(rev)};
+		const char *labels[] = {scaled_name(rev)};
 		struct metric_hist_sum sum = {{0}, 0};
 
 		if (rev->starts == 0)

@@ -35,7 +35,7 @@ put_activators(struct jput *j, struct hub *h)
 }
 
 static void
-put_instance(struct jput *j, const struct revision *rev, const struct revision_instance *i)
+put_instance(struct jput *j, const struct scaled_revision *rev, const struct scaled_instance *i)
 {
 	jput_object(j, NULL);
 	jput_string(j, "id", i->id);
@@ -44,7 +44,7 @@ put_instance(struct jput *j, const struct revision *rev, const struct revision_i
 		jput_u64(j, "port", i->port);
 	jput_string(j, "state", state_words[i->state]);
 	jput_bool(j, "answers", i->is_answering);
-	jput_u64(j, "in_flight", demand_at_instance(&rev->demand, i->id));
+	jput_u64(j, "in_flight", reports_at_instance(&rev->reports, i->id));
 	if (i->started_ns > 0)
 		jput_double(j, "age_s", seconds_since(i->started_ns));
 	if (i->cpu_s >= 0)
@@ -55,7 +55,7 @@ put_instance(struct jput *j, const struct revision *rev, const struct revision_i
 }
 
 static void
-put_instances(struct jput *j, const struct revision *rev)
+put_instances(struct jput *j, const struct scaled_revision *rev)
 {
 	size_t i;
 
@@ -70,14 +70,14 @@ put_instances(struct jput *j, const struct revision *rev)
 }
 
 static void
-put_drains(struct jput *j, struct revision *rev)
+put_drains(struct jput *j, struct scaled_revision *rev)
 {
 	static const char *const words[] = {"asked", "drained", "issued"};
 	struct list_node *node, *tmp;
 
 	jput_array(j, "drains");
 	LIST_FOREACH(&rev->drains, node, tmp) {
-		const struct drain *d = container_of(node, struct drain, node);
+		const struct drain_request *d = container_of(node, struct drain_request, node);
 
 		jput_object(j, NULL);
 		jput_string(j, "token", d->token);
@@ -91,7 +91,7 @@ put_drains(struct jput *j, struct revision *rev)
 }
 
 static void
-put_failure(struct jput *j, const struct revision *rev)
+put_failure(struct jput *j, const struct scaled_revision *rev)
 {
 	if (rev->failure == NULL)
 		return;
@@ -103,7 +103,7 @@ put_failure(struct jput *j, const struct revision *rev)
 }
 
 static void
-put_decision(struct jput *j, const struct revision *rev)
+put_decision(struct jput *j, const struct scaled_revision *rev)
 {
 	jput_u64(j, "wished", rev->wish);
 	jput_u64(j, "wanted", rev->wanted);
@@ -117,17 +117,17 @@ put_decision(struct jput *j, const struct revision *rev)
 	jput_string(j, "why", decide_rule_text(rev->out.rule));
 	jput_bool(j, "panicking", rev->out.is_panicking);
 	jput_double(j, "target", rev->out.target);
-	jput_bool(j, "dry_run", revision_is_dry(rev));
-	if (revision_is_dry(rev))
+	jput_bool(j, "dry_run", scaled_is_dry(rev));
+	if (scaled_is_dry(rev))
 		jput_u64(j, "would_want", rev->dryrun.has);
 }
 
 static void
-put_observed(struct jput *j, const struct revision *rev)
+put_observed(struct jput *j, const struct scaled_revision *rev)
 {
 	struct decide_view view;
 
-	revision_fill_view(rev, &view, false, clk_now());
+	scaled_fill_view(rev, &view, false, clk_now());
 	jput_u64(j, "ready", view.ready);
 	jput_u64(j, "starting", view.starting);
 	jput_u64(j, "parked", view.parked);
@@ -140,13 +140,13 @@ put_observed(struct jput *j, const struct revision *rev)
 }
 
 static void
-put_revision(struct jput *j, struct revision *rev)
+put_revision(struct jput *j, struct scaled_revision *rev)
 {
 	jput_object(j, NULL);
-	jput_string(j, "name", revision_name(rev));
+	jput_string(j, "name", scaled_name(rev));
 	jput_bool(j, "external", rev->is_external);
 	jput_bool(j, "leaving", rev->is_leaving);
-	if (revision_is_decided(rev))
+	if (scaled_is_decided(rev))
 		put_decision(j, rev);
 	put_observed(j, rev);
 	put_instances(j, rev);
@@ -158,7 +158,7 @@ put_revision(struct jput *j, struct revision *rev)
 static void
 put_revisions(struct jput *j, const struct reconcile *r, const char *only)
 {
-	struct revision *rev;
+	struct scaled_revision *rev;
 	size_t at = 0;
 
 	jput_array(j, "revisions");

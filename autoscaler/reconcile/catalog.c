@@ -73,7 +73,7 @@ has_revision(const struct service_conf *s, const char *full_name)
 static bool
 has_instances(const struct reconcile *r, const char *full_name)
 {
-	const struct revision *rev = reconcile_find(r, full_name);
+	const struct scaled_revision *rev = reconcile_find(r, full_name);
 
 	return rev != NULL && !rev->is_external && (rev->n > 0 || rev->told > 0);
 }
@@ -159,11 +159,11 @@ static void
 describe_revision(struct msg_revision *to, const struct revision_conf *conf,
 		  const struct reconcile *r)
 {
-	struct revision *rev = reconcile_find(r, conf->full_name);
+	struct scaled_revision *rev = reconcile_find(r, conf->full_name);
 
 	CHECK(rev != NULL);
 	to->limits = conf->limits; /* borrowed: never limits_fini()ed */
-	revision_state(rev, &to->instances, clk_now());
+	scaled_state(rev, &to->instances, clk_now());
 }
 
 /* Those of the service, and those that it had and are leaving. */
@@ -187,7 +187,7 @@ describe_revisions(const struct catalog *c, const struct service_conf *s, const 
 static void
 leave_out_instances(struct msg_instances *m)
 {
-	revision_state_fini(m);
+	scaled_state_fini(m);
 	m->is_known = false;
 }
 
@@ -223,7 +223,7 @@ describe(const struct catalog *c, const struct service_conf *s, const struct rec
 		msg_encode(&m, line);
 	}
 	for (i = 0; i < n; i++)
-		revision_state_fini(&revisions[i].instances);
+		scaled_state_fini(&revisions[i].instances);
 	free(revisions);
 	free(traffic);
 }

@@ -24,7 +24,7 @@ drain_table_fini(struct drain_table *t)
 	hmap_fini(&t->by_token);
 }
 
-struct drain *
+struct drain_request *
 drain_find(const struct drain_table *t, const char *token)
 {
 	return hmap_find(&t->by_token, token);
@@ -36,10 +36,10 @@ drain_count(const struct drain_table *t)
 	return t->by_token.n;
 }
 
-struct drain *
+struct drain_request *
 drain_new(struct drain_table *t, void *owner, const char *instance, int64_t now_ns)
 {
-	struct drain *d = xcalloc(1, sizeof *d);
+	struct drain_request *d = xcalloc(1, sizeof *d);
 
 	d->token = xasprintf("%s.%llu", t->prefix, (unsigned long long)++t->number);
 	d->owner = owner;
@@ -50,9 +50,9 @@ drain_new(struct drain_table *t, void *owner, const char *instance, int64_t now_
 }
 
 void
-drain_free(struct drain_table *t, struct drain **dp)
+drain_free(struct drain_table *t, struct drain_request **dp)
 {
-	struct drain *d = *dp;
+	struct drain_request *d = *dp;
 
 	*dp = NULL;
 	CHECK(!list_linked(&d->node));
@@ -66,7 +66,7 @@ drain_free(struct drain_table *t, struct drain **dp)
 /* --- who owes --- */
 
 static struct drain_wait *
-find_wait(const struct drain *d, uint64_t peer)
+find_wait(const struct drain_request *d, uint64_t peer)
 {
 	size_t i;
 
@@ -77,13 +77,13 @@ find_wait(const struct drain *d, uint64_t peer)
 }
 
 bool
-drain_is_asked(const struct drain *d, uint64_t peer)
+drain_is_asked(const struct drain_request *d, uint64_t peer)
 {
 	return find_wait(d, peer) != NULL;
 }
 
 size_t
-drain_owing(const struct drain *d)
+drain_owing(const struct drain_request *d)
 {
 	size_t i, n = 0;
 
@@ -93,7 +93,7 @@ drain_owing(const struct drain *d)
 }
 
 void
-drain_ask(struct drain *d, uint64_t peer)
+drain_ask(struct drain_request *d, uint64_t peer)
 {
 	CHECK(!drain_is_asked(d, peer));
 	if (d->waits_n == d->waits_cap) {
@@ -106,7 +106,7 @@ drain_ask(struct drain *d, uint64_t peer)
 }
 
 bool
-drain_answer(struct drain *d, uint64_t peer)
+drain_answer(struct drain_request *d, uint64_t peer)
 {
 	struct drain_wait *w = find_wait(d, peer);
 
@@ -120,7 +120,7 @@ drain_answer(struct drain *d, uint64_t peer)
 }
 
 void
-drain_forget(struct drain *d, uint64_t peer)
+drain_forget(struct drain_request *d, uint64_t peer)
 {
 	struct drain_wait *w = find_wait(d, peer);
 
@@ -129,14 +129,14 @@ drain_forget(struct drain *d, uint64_t peer)
 }
 
 void
-drain_give_up(struct drain *d)
+drain_give_up(struct drain_request *d)
 {
 	if (d->state == DRAIN_ASKED)
 		d->state = DRAIN_DRAINED;
 }
 
 void
-drain_issue(struct drain *d, int64_t now_ns)
+drain_issue(struct drain_request *d, int64_t now_ns)
 {
 	CHECK(d->state == DRAIN_DRAINED);
 	d->state = DRAIN_ISSUED;

@@ -15,7 +15,7 @@
 
 enum drain_state { DRAIN_ASKED, DRAIN_DRAINED, DRAIN_ISSUED };
 
-struct drain {
+struct drain_request {
 	struct list_node node; /* the owner's */
 	char *token;
 	void *owner;	/* the revision */
@@ -35,28 +35,28 @@ struct drain_table {
 };
 
 void drain_table_init(struct drain_table *, const char *prefix);
-void drain_table_fini(struct drain_table *);				 /* must be empty */
-struct drain *drain_find(const struct drain_table *, const char *token); /* may be NULL */
+void drain_table_fini(struct drain_table *);					 /* must be empty */
+struct drain_request *drain_find(const struct drain_table *, const char *token); /* may be NULL */
 size_t drain_count(const struct drain_table *);
 
 /* instance: NULL for the whole revision; copied. */
-NODISCARD struct drain *drain_new(struct drain_table *, void *owner, const char *instance,
-				  int64_t now_ns);
-void drain_free(struct drain_table *, struct drain **);
+NODISCARD struct drain_request *drain_new(struct drain_table *, void *owner, const char *instance,
+					  int64_t now_ns);
+void drain_free(struct drain_table *, struct drain_request **);
 
 /* peer is asked and owes an answer from now on. */
-void drain_ask(struct drain *, uint64_t peer);
+void drain_ask(struct drain_request *, uint64_t peer);
 /* peer says that it is drained.  An instance is never un-drained by an answer; who was
  * not asked says nothing.  True: that was the last one, and state is DRAINED now. */
-bool drain_answer(struct drain *, uint64_t peer);
+bool drain_answer(struct drain_request *, uint64_t peer);
 /* peer is gone: it owes no more, but does not count as an answer either. */
-void drain_forget(struct drain *, uint64_t peer);
+void drain_forget(struct drain_request *, uint64_t peer);
 /* Nobody is waited for any longer (drain_timeout): DRAINED. */
-void drain_give_up(struct drain *);
+void drain_give_up(struct drain_request *);
 /* The stop is on its way. */
-void drain_issue(struct drain *, int64_t now_ns);
+void drain_issue(struct drain_request *, int64_t now_ns);
 
-bool drain_is_asked(const struct drain *, uint64_t peer);
-size_t drain_owing(const struct drain *); /* peers that owe an answer */
+bool drain_is_asked(const struct drain_request *, uint64_t peer);
+size_t drain_owing(const struct drain_request *); /* peers that owe an answer */
 
 #endif

@@ -206,7 +206,7 @@ learned_close(struct learned **lp)
 /* --- teaching --- */
 
 static void
-teach(struct revision *rev, struct record *r)
+teach(struct scaled_revision *rev, struct record *r)
 {
 	int64_t gap_ms = clk_wall() / CLK_MS - r->saved_ms, now = clk_now();
 
@@ -217,7 +217,7 @@ teach(struct revision *rev, struct record *r)
 	r->target.age_ns += MIN(MAX(gap_ms, 0), KNEE_AGE_MAX_MS) * CLK_MS;
 	brain_import_idleness(rev->brain, &r->idle, now);
 	brain_import_target(rev->brain, &r->target, now);
-	revision_teach(rev, r->latency_s, r->start_s);
+	scaled_teach(rev, r->latency_s, r->start_s);
 	if (r->was_initial)
 		decide_set_initial(rev->decide);
 }
@@ -225,7 +225,7 @@ teach(struct revision *rev, struct record *r)
 void
 learned_teach(struct learned *l, const struct reconcile *reconcile)
 {
-	struct revision *rev;
+	struct scaled_revision *rev;
 	size_t at = 0;
 
 	while ((rev = reconcile_next(reconcile, &at)) != NULL) {
@@ -234,7 +234,7 @@ learned_teach(struct learned *l, const struct reconcile *reconcile)
 		if (rev->is_taught)
 			continue;
 		rev->is_taught = true;
-		r = hmap_remove(&l->records, revision_name(rev));
+		r = hmap_remove(&l->records, scaled_name(rev));
 		if (r == NULL)
 			continue;
 		teach(rev, r);
@@ -262,7 +262,7 @@ put_idle(struct jput *j, const struct idleness_data *d)
 }
 
 static void
-put_revision(struct strbuf *out, const struct revision *rev, int64_t wall_ms)
+put_revision(struct strbuf *out, const struct scaled_revision *rev, int64_t wall_ms)
 {
 	struct idleness_data idle;
 	struct gradient_data target;
@@ -271,7 +271,7 @@ put_revision(struct strbuf *out, const struct revision *rev, int64_t wall_ms)
 
 	jput_init(&j, out);
 	jput_object(&j, NULL);
-	jput_string(&j, "revision", revision_name(rev));
+	jput_string(&j, "revision", scaled_name(rev));
 	jput_i64(&j, "saved_ms", wall_ms);
 	if (brain_export_idleness(rev->brain, &idle, now))
 		put_idle(&j, &idle);
@@ -281,10 +281,10 @@ put_revision(struct strbuf *out, const struct revision *rev, int64_t wall_ms)
 		jput_i64(&j, "knee_age_ms", MIN(target.age_ns / CLK_MS, KNEE_AGE_MAX_MS));
 		jput_double(&j, "unloaded_ms", target.unloaded_s * 1000);
 	}
-	if (revision_latency_s(rev) >= 0)
-		jput_double(&j, "latency_ms", revision_latency_s(rev) * 1000);
-	if (revision_start_s(rev) >= 0)
-		jput_double(&j, "start_ms", revision_start_s(rev) * 1000);
+	if (scaled_latency_s(rev) >= 0)
+		jput_double(&j, "latency_ms", scaled_latency_s(rev) * 1000);
+	if (scaled_start_s(rev) >= 0)
+		jput_double(&j, "start_ms", scaled_start_s(rev) * 1000);
 	if (decide_was_initial(rev->decide))
 		jput_bool(&j, "was_initial", true);
 	jput_object_end(&j);
@@ -293,18 +293,18 @@ put_revision(struct strbuf *out, const struct revision *rev, int64_t wall_ms)
 
 /* Is there anything to keep of it? */
 static bool
-has_learned(const struct revision *rev)
+has_learned(const struct scaled_revision *rev)
 {
 	return rev->conf->scaling.keep_warm == KEEP_WARM_LEARNED ||
-	       rev->conf->scaling.slow_brain != SLOW_OFF || revision_latency_s(rev) >= 0 ||
-	       revision_start_s(rev) >= 0 || decide_was_initial(rev->decide);
+	       rev->conf->scaling.slow_brain != SLOW_OFF || scaled_latency_s(rev) >= 0 ||
+	       scaled_start_s(rev) >= 0 || decide_was_initial(rev->decide);
 }
 
 static void
 put_all(struct learned *l, const struct reconcile *reconcile, struct strbuf *out)
 {
 	int64_t wall_ms = clk_wall() / CLK_MS;
-	const struct revision *rev;
+	const struct scaled_revision *rev;
 	size_t at = 0;
 	void *value;
 

@@ -27,7 +27,7 @@ reconcile_new(const struct reconcile_ops *ops, void *arg, const char *id)
 }
 
 void
-reconcile_unmap(struct reconcile *r, struct revision *rev)
+reconcile_unmap(struct reconcile *r, struct scaled_revision *rev)
 {
 	size_t i;
 
@@ -37,7 +37,7 @@ reconcile_unmap(struct reconcile *r, struct revision *rev)
 }
 
 static void
-forget(struct reconcile *r, struct revision *rev)
+forget(struct reconcile *r, struct scaled_revision *rev)
 {
 	scaledown_end_all(r, rev);
 	reconcile_unmap(r, rev);
@@ -47,15 +47,15 @@ forget(struct reconcile *r, struct revision *rev)
 		list_remove(&r->active, &rev->active);
 	if (list_linked(&rev->dirty))
 		list_remove(&r->dirty, &rev->dirty);
-	hmap_remove(&r->by_name, revision_name(rev));
-	revision_free(&rev);
+	hmap_remove(&r->by_name, scaled_name(rev));
+	scaled_free(&rev);
 }
 
 void
 reconcile_free(struct reconcile **rp)
 {
 	struct reconcile *r = *rp;
-	struct revision *rev;
+	struct scaled_revision *rev;
 	size_t at = 0, i;
 
 	*rp = NULL;
@@ -75,13 +75,13 @@ reconcile_free(struct reconcile **rp)
 	free(r);
 }
 
-struct revision *
+struct scaled_revision *
 reconcile_find(const struct reconcile *r, const char *name)
 {
 	return hmap_find(&r->by_name, name);
 }
 
-struct revision *
+struct scaled_revision *
 reconcile_next(const struct reconcile *r, size_t *at)
 {
 	const char *key;
@@ -93,7 +93,7 @@ reconcile_next(const struct reconcile *r, size_t *at)
 bool
 reconcile_is_known(const struct reconcile *r)
 {
-	struct revision *rev;
+	struct scaled_revision *rev;
 	size_t at = 0;
 
 	while ((rev = reconcile_next(r, &at)) != NULL)
@@ -105,29 +105,29 @@ reconcile_is_known(const struct reconcile *r)
 uint32_t
 reconcile_load(struct reconcile *r, const char *id)
 {
-	const struct revision *rev = hmap_find(&r->by_instance, id);
-	const struct revision_instance *i = rev == NULL ? NULL
-							: revision_find_from(rev, &r->load_at, id);
+	const struct scaled_revision *rev = hmap_find(&r->by_instance, id);
+	const struct scaled_instance *i = rev == NULL ? NULL
+						      : scaled_find_from(rev, &r->load_at, id);
 	uint32_t in_flight, lease;
 
 	if (i == NULL)
 		return 0;
-	in_flight = demand_at_instance(&rev->demand, id);
-	lease = revision_is_leased(rev, i, clk_now()) ? DRIVER_LEASE_LOAD : 0;
+	in_flight = reports_at_instance(&rev->reports, id);
+	lease = scaled_is_leased(rev, i, clk_now()) ? DRIVER_LEASE_LOAD : 0;
 	return lease + MIN(in_flight, DRIVER_LEASE_LOAD);
 }
 
 /* --- marks --- */
 
 static void
-activate_list(struct reconcile *r, struct revision *rev)
+activate_list(struct reconcile *r, struct scaled_revision *rev)
 {
 	if (!list_linked(&rev->active))
 		list_push(&r->active, &rev->active);
 }
 
 void
-reconcile_mark(struct reconcile *r, struct revision *rev, bool is_undecided)
+reconcile_mark(struct reconcile *r, struct scaled_revision *rev, bool is_undecided)
 {
 	rev->is_undecided |= is_undecided;
 	if (!list_linked(&rev->dirty))
@@ -139,7 +139,7 @@ reconcile_mark(struct reconcile *r, struct revision *rev, bool is_undecided)
 
 /* A dry run begins: whatever was on its way is off, and nothing is told any more. */
 static void
-let_go(struct reconcile *r, struct revision *rev)
+let_go(struct reconcile *r, struct scaled_revision *rev)
 {
 	scaledown_end_all(r, rev);
 	reconcile_wish(r, rev, 0, 0);
@@ -151,19 +151,19 @@ let_go(struct reconcile *r, struct revision *rev)
 static void
 set_one(struct reconcile *r, const struct reconcile_item *item)
 {
-	struct revision *rev = reconcile_find(r, item->conf->full_name);
+	struct scaled_revision *rev = reconcile_find(r, item->conf->full_name);
 
 	if (rev != NULL && (rev->driver != item->driver || rev->is_external != item->is_external)) {
 		forget(r, rev); /* another kind of thing under an old name */
 		rev = NULL;
 	}
 	if (rev == NULL) {
-		rev = revision_new(item->conf, item->driver, item->is_external);
+		rev = scaled_new(item->conf, item->driver, item->is_external);
 		hmap_put(&r->by_name, item->conf->full_name, rev);
 	} else {
-		revision_set_conf(rev, item->conf);
+		scaled_set_conf(rev, item->conf);
 	}
-	if (revision_is_dry(rev))
+	if (scaled_is_dry(rev))
 		let_go(r, rev);
 	rev->is_stale = false;
 	if (item->is_leaving && !rev->is_leaving)
@@ -177,7 +177,7 @@ void
 reconcile_set(struct reconcile *r, const struct reconcile_conf *conf,
 	      const struct reconcile_item *items, size_t n)
 {
-	struct revision *rev;
+	struct scaled_revision *rev;
 	size_t i, at = 0;
 
 	r->conf = *conf;
@@ -197,7 +197,7 @@ bool
 reconcile_has_left(const struct reconcile *r)
 {
 	int64_t now = clk_now();
-	struct revision *rev;
+	struct scaled_revision *rev;
 	size_t at = 0;
 
 	while ((rev = reconcile_next(r, &at)) != NULL)
@@ -211,16 +211,16 @@ reconcile_has_left(const struct reconcile *r)
 
 /* What holds beside decide(): each rule in turn may have the last word. */
 static uint32_t
-bounded(struct reconcile *r, struct revision *rev, int64_t now)
+bounded(struct reconcile *r, struct scaled_revision *rev, int64_t now)
 {
-	uint32_t has = revision_is_dry(rev) ? rev->dryrun.has : rev->told;
+	uint32_t has = scaled_is_dry(rev) ? rev->dryrun.has : rev->told;
 	uint32_t wish = rev->out.is_known ? rev->out.wanted : has;
 
 	if (rev->is_leaving) { /* nothing new comes: as soon as what is there is done */
 		wish = rev->view.parked + rev->view.in_flight > 0 ? has : 0;
 		rev->out.rule = DECIDE_LEAVING;
 	}
-	if (demand_is_asked(&rev->demand) && wish == 0) { /* it cancels a scale-down */
+	if (reports_is_asked(&rev->reports) && wish == 0) { /* it cancels a scale-down */
 		wish = 1;
 		rev->out.rule = DECIDE_ACTIVATION;
 	}
@@ -237,7 +237,7 @@ bounded(struct reconcile *r, struct revision *rev, int64_t now)
 
 /* Of the wish, what does not give way to others that are asked (ceiling.h). */
 static uint32_t
-needed(const struct revision *rev, uint32_t wish)
+needed(const struct scaled_revision *rev, uint32_t wish)
 {
 	const struct scaling *s = &rev->conf->scaling;
 	const struct decide_view *v = &rev->view;
@@ -251,7 +251,7 @@ needed(const struct revision *rev, uint32_t wish)
 }
 
 void
-reconcile_decide(struct reconcile *r, struct revision *rev)
+reconcile_decide(struct reconcile *r, struct scaled_revision *rev)
 {
 	int64_t now = clk_now();
 	bool is_restarting = now - r->started_ns < rev->conf->scaling.stable_window;
@@ -259,18 +259,18 @@ reconcile_decide(struct reconcile *r, struct revision *rev)
 	uint32_t wish;
 
 	rev->is_undecided = false;
-	if (!revision_is_decided(rev))
+	if (!scaled_is_decided(rev))
 		return;
-	if (revision_is_dry(rev) && !rev->dryrun.is_begun && rev->is_known)
-		dryrun_begin(&rev->dryrun, revision_live(rev), now);
-	revision_fill_view(rev, &rev->view, is_restarting, now);
-	if (rev->view.parked == 0 && !rev->view.is_asked && revision_live(rev) == 0)
+	if (scaled_is_dry(rev) && !rev->dryrun.is_begun && rev->is_known)
+		dryrun_begin(&rev->dryrun, scaled_live(rev), now);
+	scaled_fill_view(rev, &rev->view, is_restarting, now);
+	if (rev->view.parked == 0 && !rev->view.is_asked && scaled_live(rev) == 0)
 		rev->is_woken = false; /* who asked has left */
 	rev->out = decide(&rev->conf->scaling, &rev->view, rev->decide, now);
 	wish = bounded(r, rev, now);
 	rev->rule = rev->out.rule;
 	rev->is_news = true;
-	if (!revision_is_dry(rev))
+	if (!scaled_is_dry(rev))
 		reconcile_wish(r, rev, wish, needed(rev, wish));
 	else if (rev->dryrun.is_begun)
 		dryrun_take(&rev->dryrun, &rev->view, wish, now);
@@ -280,19 +280,19 @@ reconcile_decide(struct reconcile *r, struct revision *rev)
 /* --- acting --- */
 
 void
-reconcile_tell(struct reconcile *r, struct revision *rev, uint32_t n, const char *const *victims,
-	       size_t victims_n)
+reconcile_tell(struct reconcile *r, struct scaled_revision *rev, uint32_t n,
+	       const char *const *victims, size_t victims_n)
 {
 	uint32_t from = rev->told;
 
 	r->told_total += (uint64_t)n - from;
 	rev->told = n;
-	rev->driver->class->set_scale(rev->driver, revision_name(rev), n, victims, victims_n);
+	rev->driver->class->set_scale(rev->driver, scaled_name(rev), n, victims, victims_n);
 	if (n == 0)
-		log_info(NULL, "scaled to zero", "revision=%s from=%u rule=%s", revision_name(rev),
+		log_info(NULL, "scaled to zero", "revision=%s from=%u rule=%s", scaled_name(rev),
 			 from, decide_rule_name(rev->out.rule));
 	else
-		log_info(NULL, "scaled", "revision=%s from=%u to=%u rule=%s", revision_name(rev),
+		log_info(NULL, "scaled", "revision=%s from=%u to=%u rule=%s", scaled_name(rev),
 			 from, n, decide_rule_name(rev->out.rule));
 	if (n < from)
 		reconcile_room_made(r);
@@ -300,37 +300,37 @@ reconcile_tell(struct reconcile *r, struct revision *rev, uint32_t n, const char
 
 /* The first that the driver shows us is what there is to be, until decided otherwise. */
 static void
-take_up(struct reconcile *r, struct revision *rev)
+take_up(struct reconcile *r, struct scaled_revision *rev)
 {
 	rev->is_told = true;
-	rev->told = rev->found = rev->has_scale ? rev->scale : revision_live(rev);
+	rev->told = rev->found = rev->has_scale ? rev->scale : scaled_live(rev);
 	r->told_total += rev->told;
 	if (rev->told == 0)
 		return;
-	log_info(NULL, "instances taken up", "revision=%s instances=%u", revision_name(rev),
+	log_info(NULL, "instances taken up", "revision=%s instances=%u", scaled_name(rev),
 		 rev->told);
-	rev->driver->class->set_scale(rev->driver, revision_name(rev), rev->told, NULL, 0);
+	rev->driver->class->set_scale(rev->driver, scaled_name(rev), rev->told, NULL, 0);
 }
 
 /* Somebody else holds the number.  It is ours to bring to zero what has been used and is
  * idle, and to wake what somebody waits for; what is between is theirs. */
 static bool
-is_theirs(const struct revision *rev)
+is_theirs(const struct scaled_revision *rev)
 {
 	if (!rev->is_held)
 		return false;
 	if (rev->told == 0)
-		return !demand_is_asked(&rev->demand);
+		return !reports_is_asked(&rev->reports);
 	return rev->wanted > 0 || !rev->is_used_in_hold;
 }
 
 static void
-act(struct reconcile *r, struct revision *rev)
+act(struct reconcile *r, struct scaled_revision *rev)
 {
 	uint32_t n;
 
 	reconcile_note_held_back(r, rev);
-	if (rev->is_external || !rev->is_known || !rev->is_told || revision_is_dry(rev))
+	if (rev->is_external || !rev->is_known || !rev->is_told || scaled_is_dry(rev))
 		return;
 	if (is_theirs(rev)) {
 		scaledown_cancel(r, rev);
@@ -347,23 +347,23 @@ act(struct reconcile *r, struct revision *rev)
 }
 
 static void
-publish(struct reconcile *r, struct revision *rev)
+publish(struct reconcile *r, struct scaled_revision *rev)
 {
 	struct msg m = {.type = MSG_INSTANCES};
 
 	if (!rev->is_changed)
 		return;
 	rev->is_changed = false;
-	revision_state(rev, &m.u.instances, clk_now());
+	scaled_state(rev, &m.u.instances, clk_now());
 	r->ops->send(0, &m, r->arg);
-	revision_state_fini(&m.u.instances);
+	scaled_state_fini(&m.u.instances);
 }
 
 /* The ring has every decision, the log those that changed anything. */
 static void
-note(struct revision *rev)
+note(struct scaled_revision *rev)
 {
-	uint32_t wanted = revision_wanted(rev);
+	uint32_t wanted = scaled_wanted(rev);
 
 	if (!rev->is_news)
 		return;
@@ -372,10 +372,10 @@ note(struct revision *rev)
 	why_note(&rev->why, &rev->out, &rev->view, wanted, clk_wall());
 	if (wanted == rev->logged)
 		return;
-	log_info(NULL, revision_is_dry(rev) ? "would be wanted (dry_run)" : "wanted",
+	log_info(NULL, scaled_is_dry(rev) ? "would be wanted (dry_run)" : "wanted",
 		 "revision=%s from=%u to=%u rule=%s why=%s stable=%.2f panic=%.2f target=%.2f "
 		 "in_flight=%u parked=%u ready=%u starting=%u latency_ms=%.1f",
-		 revision_name(rev), rev->logged, wanted, decide_rule_name(rev->out.rule),
+		 scaled_name(rev), rev->logged, wanted, decide_rule_name(rev->out.rule),
 		 decide_rule_text(rev->out.rule), rev->view.stable, rev->view.panic,
 		 rev->out.target, rev->view.in_flight, rev->view.parked, rev->view.ready,
 		 rev->view.starting, rev->view.latency_s < 0 ? -1 : rev->view.latency_s * 1000);
@@ -388,9 +388,9 @@ decide_dirty(struct reconcile *r)
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&r->dirty, node, tmp) {
-		struct revision *rev = container_of(node, struct revision, dirty);
+		struct scaled_revision *rev = container_of(node, struct scaled_revision, dirty);
 
-		if (rev->is_known && !rev->is_told && !rev->is_external && !revision_is_dry(rev)) {
+		if (rev->is_known && !rev->is_told && !rev->is_external && !scaled_is_dry(rev)) {
 			take_up(r, rev);
 			rev->is_undecided = true;
 		}
@@ -411,7 +411,7 @@ reconcile_tail(struct reconcile *r)
 		reconcile_share(r);
 	}
 	while ((node = list_pop(&r->dirty)) != NULL) {
-		struct revision *rev = container_of(node, struct revision, dirty);
+		struct scaled_revision *rev = container_of(node, struct scaled_revision, dirty);
 
 		if (!r->is_retired) {
 			note(rev);
@@ -431,21 +431,21 @@ void
 reconcile_tick(struct reconcile *r)
 {
 	int64_t now = clk_now();
-	const struct revision_machine machine = {.cores = r->conf.machine_cores,
-						 .memory_bytes = r->conf.machine_memory,
-						 .used_cores = r->used_cores,
-						 .activators = (uint32_t)r->peers_n};
+	const struct scaled_machine machine = {.cores = r->conf.machine_cores,
+					       .memory_bytes = r->conf.machine_memory,
+					       .used_cores = r->used_cores,
+					       .activators = (uint32_t)r->peers_n};
 	struct list_node *node, *tmp;
 
 	reconcile_watch_peers(r, now);
 	r->used_cores = 0;
 	LIST_FOREACH(&r->active, node, tmp) {
-		struct revision *rev = container_of(node, struct revision, active);
+		struct scaled_revision *rev = container_of(node, struct scaled_revision, active);
 
 		scaledown_tick(r, rev);
-		revision_tick(rev, &machine, now);
+		scaled_tick(rev, &machine, now);
 		r->used_cores += MAX(rev->cpu_cores, 0);
-		if (revision_is_active(rev)) {
+		if (scaled_is_active(rev)) {
 			reconcile_mark(r, rev, true);
 		} else {
 			list_remove(&r->active, &rev->active);

@@ -14,7 +14,7 @@
 #ifndef AUTOSCALER_RECONCILE_RECONCILE_H
 #define AUTOSCALER_RECONCILE_RECONCILE_H
 
-#include "autoscaler/reconcile/revision.h"
+#include "autoscaler/reconcile/scaled.h"
 #include "common/err.h"
 
 struct reconcile;
@@ -69,9 +69,10 @@ void reconcile_tick(struct reconcile *); /* each second */
 void reconcile_tail(struct reconcile *); /* at the end of each round */
 
 /* --- to be looked at --- */
-struct revision *reconcile_find(const struct reconcile *, const char *name); /* may be NULL */
+struct scaled_revision *reconcile_find(const struct reconcile *,
+				       const char *name); /* may be NULL */
 /* `size_t at = 0; while ((rev = reconcile_next(r, &at)) != NULL) …` */
-struct revision *reconcile_next(const struct reconcile *, size_t *at);
+struct scaled_revision *reconcile_next(const struct reconcile *, size_t *at);
 bool reconcile_is_known(const struct reconcile *); /* every driver has seen the world */
 /* As driver_ops.load; 0 where it is not known. */
 uint32_t reconcile_load(struct reconcile *, const char *id);

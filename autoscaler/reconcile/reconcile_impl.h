@@ -30,8 +30,8 @@ struct reconcile {
 	bool is_retired;
 	int64_t longest_window; /* of all revisions, ns */
 
-	struct hmap by_name;	 /* full name → struct revision */
-	struct hmap by_instance; /* id → struct revision */
+	struct hmap by_name;	 /* full name → struct scaled_revision */
+	struct hmap by_instance; /* id → struct scaled_revision */
 	struct list active;	 /* revision.active */
 	struct list dirty;	 /* revision.dirty */
 	uint64_t wish_total;	 /* of all revisions: what they would have */
@@ -49,31 +49,31 @@ struct reconcile {
 };
 
 /* Act on it at the tail; is_undecided: decide() first. */
-void reconcile_mark(struct reconcile *, struct revision *, bool is_undecided);
+void reconcile_mark(struct reconcile *, struct scaled_revision *, bool is_undecided);
 /* Ask decide(), and bound its answer by what holds beside it. */
-void reconcile_decide(struct reconcile *, struct revision *);
+void reconcile_decide(struct reconcile *, struct scaled_revision *);
 /* Tell the driver, and the log. */
-void reconcile_tell(struct reconcile *, struct revision *, uint32_t n, const char *const *victims,
-		    size_t victims_n);
+void reconcile_tell(struct reconcile *, struct scaled_revision *, uint32_t n,
+		    const char *const *victims, size_t victims_n);
 /* What rev would have, were there no ceiling, and what of that it needs; the wish is
  * `wanted` at once where all fit. */
-void reconcile_wish(struct reconcile *, struct revision *, uint32_t wish, uint32_t need);
+void reconcile_wish(struct reconcile *, struct scaled_revision *, uint32_t wish, uint32_t need);
 /* At the tail: who gets what where they do not. */
 void reconcile_share(struct reconcile *);
 /* How many of those wanted its driver may be told now. */
-uint32_t reconcile_room(const struct reconcile *, const struct revision *);
+uint32_t reconcile_room(const struct reconcile *, const struct scaled_revision *);
 /* Before it is acted on: do requests wait, and nothing may be started for them? */
-void reconcile_note_held_back(const struct reconcile *, struct revision *);
+void reconcile_note_held_back(const struct reconcile *, struct scaled_revision *);
 /* A driver was told of less: others may be waiting for that. */
 void reconcile_room_made(struct reconcile *);
 
 /* Forget where its instances are found. */
-void reconcile_unmap(struct reconcile *, struct revision *);
+void reconcile_unmap(struct reconcile *, struct scaled_revision *);
 
 struct reconcile_peer *reconcile_find_peer(struct reconcile *, uint64_t serial); /* or NULL */
 /* Silence is not idleness: false while an activator that may have something in flight
  * is not heard, or none is there. */
-bool reconcile_may_shrink(const struct reconcile *, const struct revision *, int64_t now_ns);
+bool reconcile_may_shrink(const struct reconcile *, const struct scaled_revision *, int64_t now_ns);
 /* Each second: who vanished long ago, who says nothing. */
 void reconcile_watch_peers(struct reconcile *, int64_t now_ns);
 

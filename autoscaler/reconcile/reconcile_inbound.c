@@ -10,10 +10,10 @@
 
 /* --- what activators say --- */
 
-static struct revision *
+static struct scaled_revision *
 find_named(struct reconcile *r, const char *name, const char *what)
 {
-	struct revision *rev = reconcile_find(r, name);
+	struct scaled_revision *rev = reconcile_find(r, name);
 
 	if (rev == NULL)
 		log_debug(NULL, "message on a revision that is not known, ignored",
@@ -22,7 +22,7 @@ find_named(struct reconcile *r, const char *name, const char *what)
 }
 
 static void
-acknowledge(struct reconcile *r, struct revision *rev, uint64_t peer, uint64_t seq)
+acknowledge(struct reconcile *r, struct scaled_revision *rev, uint64_t peer, uint64_t seq)
 {
 	struct msg m = {.type = MSG_ACTIVATING,
 			.u.activating = {.revision = rev->name, .seq = seq, .wanted = rev->wanted}};
@@ -31,31 +31,31 @@ acknowledge(struct reconcile *r, struct revision *rev, uint64_t peer, uint64_t s
 }
 
 static void
-note_wake(struct revision *rev)
+note_wake(struct scaled_revision *rev)
 {
-	if (rev->is_woken || rev->is_external || revision_live(rev) > 0)
+	if (rev->is_woken || rev->is_external || scaled_live(rev) > 0)
 		return;
 	rev->is_woken = true;
 	rev->woken_ns = clk_now();
 	log_info(NULL, "revision woken", "revision=%s parked=%u wanted=%u rule=%s",
-		 revision_name(rev), demand_parked(&rev->demand), rev->wanted,
+		 scaled_name(rev), reports_parked(&rev->reports), rev->wanted,
 		 decide_rule_name(rev->out.rule));
 }
 
 static void
 take_activate(struct reconcile *r, uint64_t peer, const char *name, uint32_t parked, uint64_t seq)
 {
-	struct revision *rev = find_named(r, name, "activate");
+	struct scaled_revision *rev = find_named(r, name, "activate");
 
 	if (rev == NULL || r->is_retired)
 		return;
 	rev->activations++;
 	rev->is_used_in_hold |= rev->is_held;
-	demand_activate(&rev->demand, peer, parked, clk_now());
+	reports_activate(&rev->reports, peer, parked, clk_now());
 	reconcile_decide(r, rev);
 	acknowledge(r, rev, peer, seq);
 	note_wake(rev);
-	revision_refuse_dry(rev, clk_now());
+	scaled_refuse_dry(rev, clk_now());
 	reconcile_mark(r, rev, false);
 }
 
@@ -68,18 +68,18 @@ is_early(int64_t period_ns)
 
 /* Served or parked, by the last word of each activator. */
 static uint32_t
-house_of(const struct revision *rev)
+house_of(const struct scaled_revision *rev)
 {
-	return demand_parked(&rev->demand) + demand_in_flight(&rev->demand);
+	return reports_parked(&rev->reports) + reports_in_flight(&rev->reports);
 }
 
 /* It is idle from here on if it was used up to now: so says the report, or what was there
  * before it. */
 static void
-note_use(struct revision *rev, const struct msg_stat *s, uint32_t before, int64_t now)
+note_use(struct scaled_revision *rev, const struct msg_stat *s, uint32_t before, int64_t now)
 {
 	if (before > 0 || house_of(rev) > 0 || s->requests > 0 || s->concurrency > 0)
-		revision_touch(rev, now);
+		scaled_touch(rev, now);
 }
 
 /* One revision in a report.  It is decided on at once if somebody waits, if the report is
@@ -88,14 +88,14 @@ static void
 take_stat(struct reconcile *r, struct reconcile_peer *p, const struct msg_stat *s,
 	  int64_t period_ns, int64_t now)
 {
-	struct revision *rev = find_named(r, s->name, "stats");
+	struct scaled_revision *rev = find_named(r, s->name, "stats");
 	uint32_t before;
 
 	if (rev == NULL)
 		return;
 	before = house_of(rev);
-	demand_report(&rev->demand, p->serial, p->report, s, period_ns, now);
-	revision_report(rev, s, period_ns, now);
+	reports_report(&rev->reports, p->serial, p->report, s, period_ns, now);
+	scaled_report(rev, s, period_ns, now);
 	note_use(rev, s, before, now);
 	rev->is_used_in_hold |= rev->is_held && (s->requests > 0 || s->concurrency > 0);
 	if (s->parked > 0 || !list_linked(&rev->active) || is_early(period_ns))
@@ -110,12 +110,12 @@ complete_report(struct reconcile *r, struct reconcile_peer *p, int64_t period_ns
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&r->active, node, tmp) {
-		struct revision *rev = container_of(node, struct revision, active);
+		struct scaled_revision *rev = container_of(node, struct scaled_revision, active);
 		uint32_t before = house_of(rev);
 
-		if (!demand_complete(&rev->demand, p->serial, p->report))
+		if (!reports_complete(&rev->reports, p->serial, p->report))
 			continue;
-		revision_report(rev, &nothing, period_ns, now);
+		scaled_report(rev, &nothing, period_ns, now);
 		note_use(rev, &nothing, before, now);
 	}
 	p->report++;
@@ -138,21 +138,21 @@ take_stats(struct reconcile *r, uint64_t peer, const struct msg_stats *s)
 }
 
 static void
-note_ready(struct revision *rev, struct revision_instance *i)
+note_ready(struct scaled_revision *rev, struct scaled_instance *i)
 {
-	int64_t now = clk_now(), took = revision_time_start(rev, i, now);
+	int64_t now = clk_now(), took = scaled_time_start(rev, i, now);
 
-	rev->is_woken &= !revision_is_ready(i);
+	rev->is_woken &= !scaled_is_ready(i);
 	if (took > 0)
 		log_info(NULL, "instance ready", "revision=%s instance=%s took_ms=%lld",
-			 revision_name(rev), i->id, (long long)(took / CLK_MS));
+			 scaled_name(rev), i->id, (long long)(took / CLK_MS));
 }
 
 static void
 take_word(struct reconcile *r, const char *id, enum instance_word word)
 {
-	struct revision *rev = hmap_find(&r->by_instance, id);
-	struct revision_instance *i = rev == NULL ? NULL : revision_find(rev, id);
+	struct scaled_revision *rev = hmap_find(&r->by_instance, id);
+	struct scaled_instance *i = rev == NULL ? NULL : scaled_find(rev, id);
 
 	if (i == NULL || i->is_answering == (word == INSTANCE_ANSWERS))
 		return;
@@ -193,22 +193,22 @@ reconcile_message(struct reconcile *r, uint64_t peer, const struct msg *m)
 /* --- what drivers say --- */
 
 static void
-log_failure(const struct revision *rev)
+log_failure(const struct scaled_revision *rev)
 {
 	log_warn(NULL, "instances cannot be started",
-		 "revision=%s reason=%s message=%s retry_ms=%lld", revision_name(rev),
+		 "revision=%s reason=%s message=%s retry_ms=%lld", scaled_name(rev),
 		 rev->failure->reason, rev->failure->message,
 		 (long long)rev->failure->retry_after_ms);
 }
 
 /* Somebody else has set how many there are: that is what the driver has been told. */
 static void
-take_held(struct reconcile *r, struct revision *rev)
+take_held(struct reconcile *r, struct scaled_revision *rev)
 {
 	if (!rev->is_held || !rev->is_told || rev->told == rev->scale)
 		return;
 	log_info(NULL, "scale of another hand respected", "revision=%s from=%u to=%u",
-		 revision_name(rev), rev->told, rev->scale);
+		 scaled_name(rev), rev->told, rev->scale);
 	r->told_total += (uint64_t)rev->scale - rev->told;
 	rev->told = rev->scale;
 }
@@ -216,19 +216,19 @@ take_held(struct reconcile *r, struct revision *rev)
 void
 reconcile_view(struct reconcile *r, const struct driver_view *view)
 {
-	struct revision *rev = reconcile_find(r, view->revision);
+	struct scaled_revision *rev = reconcile_find(r, view->revision);
 	uint64_t failures;
 	size_t i;
 
 	if (rev == NULL)
-		return;			 /* forgotten; the driver is about to */
-	if (revision_shows(rev, view)) { /* no more than what instances use */
-		revision_set_view(rev, view, clk_now());
+		return;		       /* forgotten; the driver is about to */
+	if (scaled_shows(rev, view)) { /* no more than what instances use */
+		scaled_set_view(rev, view, clk_now());
 		return;
 	}
 	failures = rev->failures;
 	reconcile_unmap(r, rev);
-	revision_set_view(rev, view, clk_now());
+	scaled_set_view(rev, view, clk_now());
 	for (i = 0; i < rev->n; i++) {
 		hmap_put(&r->by_instance, rev->v[i].id, rev);
 		if (!rev->is_external)

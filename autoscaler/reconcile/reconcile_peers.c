@@ -13,7 +13,7 @@
 /* --- those that vanished --- */
 
 static bool
-has_ghost(const struct reconcile *r, const struct revision *rev, int64_t now)
+has_ghost(const struct reconcile *r, const struct scaled_revision *rev, int64_t now)
 {
 	size_t i;
 
@@ -26,11 +26,11 @@ has_ghost(const struct reconcile *r, const struct revision *rev, int64_t now)
 static void
 lay_ghost(struct reconcile *r, size_t i)
 {
-	struct revision *rev;
+	struct scaled_revision *rev;
 	size_t at = 0;
 
 	while ((rev = reconcile_next(r, &at)) != NULL)
-		demand_drop(&rev->demand, r->ghosts[i].serial);
+		reports_drop(&rev->reports, r->ghosts[i].serial);
 	free(r->ghosts[i].id);
 	r->ghosts[i] = r->ghosts[--r->ghosts_n];
 }
@@ -49,11 +49,11 @@ lay_ghosts_named(struct reconcile *r, const char *id)
 static void
 keep_leases(struct reconcile *r, const struct reconcile_ghost *ghost)
 {
-	struct revision *rev;
+	struct scaled_revision *rev;
 	size_t at = 0;
 
 	while ((rev = reconcile_next(r, &at)) != NULL)
-		revision_keep_leases(rev, ghost->serial);
+		scaled_keep_leases(rev, ghost->serial);
 }
 
 static void
@@ -77,7 +77,7 @@ mark_active(struct reconcile *r)
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&r->active, node, tmp)
-		reconcile_mark(r, container_of(node, struct revision, active), true);
+		reconcile_mark(r, container_of(node, struct scaled_revision, active), true);
 }
 
 struct reconcile_peer *
@@ -102,7 +102,7 @@ reconcile_peer_up(struct reconcile *r, uint64_t serial, const char *id)
 	r->peers[r->peers_n++] = (struct reconcile_peer){
 		.serial = serial, .id = xstrdup(id), .report = 1, .since_ns = clk_now()};
 	LIST_FOREACH(&r->active, node, tmp)
-		scaledown_peer_up(r, container_of(node, struct revision, active), serial);
+		scaledown_peer_up(r, container_of(node, struct scaled_revision, active), serial);
 	mark_active(r);
 }
 
@@ -140,13 +140,13 @@ reconcile_peer_down(struct reconcile *r, uint64_t serial)
 	*p = r->peers[--r->peers_n];
 	is_back = is_connected(r, gone.id); /* by a newer link */
 	LIST_FOREACH(&r->active, node, tmp) {
-		struct revision *rev = container_of(node, struct revision, active);
+		struct scaled_revision *rev = container_of(node, struct scaled_revision, active);
 
 		scaledown_peer_down(r, rev, serial);
 		if (is_back)
-			demand_drop(&rev->demand, serial);
+			reports_drop(&rev->reports, serial);
 		else
-			demand_vanish(&rev->demand, serial);
+			reports_vanish(&rev->reports, serial);
 	}
 	if (is_back)
 		free(gone.id);
@@ -177,7 +177,7 @@ is_someone_silent(const struct reconcile *r, int64_t now)
 
 /* Silence is not idleness. */
 bool
-reconcile_may_shrink(const struct reconcile *r, const struct revision *rev, int64_t now)
+reconcile_may_shrink(const struct reconcile *r, const struct scaled_revision *rev, int64_t now)
 {
 	return r->peers_n > 0 && !is_someone_silent(r, now) && !has_ghost(r, rev, now);
 }

@@ -15,7 +15,7 @@ fits(const struct reconcile *r)
 }
 
 static void
-set_wanted(struct revision *rev, uint32_t wanted)
+set_wanted(struct scaled_revision *rev, uint32_t wanted)
 {
 	if (wanted == rev->wanted)
 		return;
@@ -24,7 +24,7 @@ set_wanted(struct revision *rev, uint32_t wanted)
 }
 
 void
-reconcile_wish(struct reconcile *r, struct revision *rev, uint32_t wish, uint32_t need)
+reconcile_wish(struct reconcile *r, struct scaled_revision *rev, uint32_t wish, uint32_t need)
 {
 	r->is_share_due |= wish != rev->wish || need != rev->need;
 	r->wish_total += (uint64_t)wish - rev->wish;
@@ -38,7 +38,7 @@ reconcile_wish(struct reconcile *r, struct revision *rev, uint32_t wish, uint32_
 
 /* Silence holds here as well: what may not shrink keeps what it has. */
 static void
-take_share(struct reconcile *r, struct revision *rev, uint32_t share)
+take_share(struct reconcile *r, struct scaled_revision *rev, uint32_t share)
 {
 	if (!reconcile_may_shrink(r, rev, clk_now()))
 		share = MAX(share, rev->told);
@@ -66,7 +66,7 @@ note_tightness(struct reconcile *r)
 
 /* When it was asked for an instance first, or used last. */
 static int64_t
-since(const struct revision *rev, int64_t now)
+since(const struct scaled_revision *rev, int64_t now)
 {
 	return rev->told == 0 ? rev->woken_ns : now - (int64_t)(rev->view.idle_s * CLK_S);
 }
@@ -85,7 +85,7 @@ reconcile_share(struct reconcile *r)
 	note_tightness(r);
 	v = xcalloc(r->active.n + 1, sizeof *v);
 	LIST_FOREACH(&r->active, node, tmp) {
-		struct revision *rev = container_of(node, struct revision, active);
+		struct scaled_revision *rev = container_of(node, struct scaled_revision, active);
 
 		if (!rev->is_external)
 			v[n++] = (struct ceiling_item){.owner = rev,
@@ -101,7 +101,7 @@ reconcile_share(struct reconcile *r)
 }
 
 uint32_t
-reconcile_room(const struct reconcile *r, const struct revision *rev)
+reconcile_room(const struct reconcile *r, const struct scaled_revision *rev)
 {
 	uint64_t others = r->told_total - rev->told;
 
@@ -114,7 +114,7 @@ reconcile_room(const struct reconcile *r, const struct revision *rev)
 
 /* What holds rev back, for people; NULL: nothing does.  The caller's. */
 static char *
-hindrance(const struct reconcile *r, const struct revision *rev)
+hindrance(const struct reconcile *r, const struct scaled_revision *rev)
 {
 	bool is_waited_for = rev->view.parked > 0 || rev->view.is_asked;
 
@@ -128,7 +128,7 @@ hindrance(const struct reconcile *r, const struct revision *rev)
 }
 
 void
-reconcile_note_held_back(const struct reconcile *r, struct revision *rev)
+reconcile_note_held_back(const struct reconcile *r, struct scaled_revision *rev)
 {
 	char *why = hindrance(r, rev), *past = rev->held_back;
 
@@ -141,14 +141,14 @@ reconcile_note_held_back(const struct reconcile *r, struct revision *rev)
 	rev->held_backs += past == NULL;
 	free(past);
 	if (why == NULL)
-		log_info(NULL, "held back no longer", "revision=%s wanted=%u", revision_name(rev),
+		log_info(NULL, "held back no longer", "revision=%s wanted=%u", scaled_name(rev),
 			 rev->wanted);
 	else if (rev->wanted > 0)
 		log_info(NULL, "held back for a moment", "revision=%s parked=%u why=%s",
-			 revision_name(rev), rev->view.parked, why);
+			 scaled_name(rev), rev->view.parked, why);
 	else
 		log_warn(NULL, "held back: requests wait, and nothing may be started",
-			 "revision=%s parked=%u why=%s", revision_name(rev), rev->view.parked, why);
+			 "revision=%s parked=%u why=%s", scaled_name(rev), rev->view.parked, why);
 }
 
 void
@@ -159,7 +159,7 @@ reconcile_room_made(struct reconcile *r)
 	if (r->conf.max_instances == 0)
 		return;
 	LIST_FOREACH(&r->active, node, tmp) {
-		struct revision *rev = container_of(node, struct revision, active);
+		struct scaled_revision *rev = container_of(node, struct scaled_revision, active);
 
 		if (rev->told < rev->wanted)
 			reconcile_mark(r, rev, false);

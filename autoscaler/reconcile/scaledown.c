@@ -15,14 +15,14 @@
 /* Whoever was busy is asked again after this time; its next report says more. */
 #define ASK_AGAIN (900 * CLK_MS)
 
-static struct drain *
+static struct drain_request *
 drain_at(struct list_node *node)
 {
-	return container_of(node, struct drain, node);
+	return container_of(node, struct drain_request, node);
 }
 
 static bool
-is_open(const struct drain *d)
+is_open(const struct drain_request *d)
 {
 	return d->state != DRAIN_ISSUED;
 }
@@ -30,9 +30,9 @@ is_open(const struct drain *d)
 /* --- asking and taking back --- */
 
 static void
-send_drain(struct reconcile *r, struct drain *d, uint64_t peer)
+send_drain(struct reconcile *r, struct drain_request *d, uint64_t peer)
 {
-	struct revision *rev = d->owner;
+	struct scaled_revision *rev = d->owner;
 	struct msg m = {.type = MSG_DRAIN, .u.drain = {.token = d->token}};
 
 	if (d->instance != NULL)
@@ -43,9 +43,9 @@ send_drain(struct reconcile *r, struct drain *d, uint64_t peer)
 }
 
 static void
-begin(struct reconcile *r, struct revision *rev, const char *instance)
+begin(struct reconcile *r, struct scaled_revision *rev, const char *instance)
 {
-	struct drain *d = drain_new(&r->drains, rev, instance, clk_now());
+	struct drain_request *d = drain_new(&r->drains, rev, instance, clk_now());
 	size_t i;
 
 	list_push(&rev->drains, &d->node);
@@ -53,13 +53,13 @@ begin(struct reconcile *r, struct revision *rev, const char *instance)
 		drain_ask(d, r->peers[i].serial);
 	send_drain(r, d, 0);
 	rev->is_changed = true;
-	log_debug(NULL, "drain begun", "revision=%s instance=%s token=%s", revision_name(rev),
+	log_debug(NULL, "drain begun", "revision=%s instance=%s token=%s", scaled_name(rev),
 		  instance == NULL ? "all" : instance, d->token);
 }
 
 /* The drain is over: activators may open again what of it is still there. */
 static void
-end(struct reconcile *r, struct revision *rev, struct drain *d)
+end(struct reconcile *r, struct scaled_revision *rev, struct drain_request *d)
 {
 	struct msg m = {.type = MSG_RESUME, .u.resume = {.token = d->token}};
 
@@ -70,16 +70,17 @@ end(struct reconcile *r, struct revision *rev, struct drain *d)
 }
 
 static void
-take_back(struct reconcile *r, struct revision *rev, struct drain *d, const char *why)
+take_back(struct reconcile *r, struct scaled_revision *rev, struct drain_request *d,
+	  const char *why)
 {
 	rev->drains_taken_back++;
-	log_debug(NULL, "drain taken back", "revision=%s token=%s why=%s", revision_name(rev),
+	log_debug(NULL, "drain taken back", "revision=%s token=%s why=%s", scaled_name(rev),
 		  d->token, why);
 	end(r, rev, d);
 }
 
 static size_t
-count_open(struct revision *rev)
+count_open(struct scaled_revision *rev)
 {
 	struct list_node *node, *tmp;
 	size_t n = 0;
@@ -90,8 +91,8 @@ count_open(struct revision *rev)
 }
 
 /* The drain of the whole revision that is under way, or NULL. */
-static struct drain *
-open_zero(struct revision *rev)
+static struct drain_request *
+open_zero(struct scaled_revision *rev)
 {
 	struct list_node *node, *tmp;
 
@@ -102,7 +103,7 @@ open_zero(struct revision *rev)
 }
 
 void
-scaledown_cancel(struct reconcile *r, struct revision *rev)
+scaledown_cancel(struct reconcile *r, struct scaled_revision *rev)
 {
 	struct list_node *node, *tmp;
 
@@ -112,7 +113,7 @@ scaledown_cancel(struct reconcile *r, struct revision *rev)
 }
 
 void
-scaledown_end_all(struct reconcile *r, struct revision *rev)
+scaledown_end_all(struct reconcile *r, struct scaled_revision *rev)
 {
 	struct list_node *node, *tmp;
 
@@ -123,7 +124,7 @@ scaledown_end_all(struct reconcile *r, struct revision *rev)
 /* --- to zero --- */
 
 static void
-cancel_instances(struct reconcile *r, struct revision *rev)
+cancel_instances(struct reconcile *r, struct scaled_revision *rev)
 {
 	struct list_node *node, *tmp;
 
@@ -133,11 +134,11 @@ cancel_instances(struct reconcile *r, struct revision *rev)
 }
 
 static void
-to_zero(struct reconcile *r, struct revision *rev)
+to_zero(struct reconcile *r, struct scaled_revision *rev)
 {
-	struct drain *d = open_zero(rev);
+	struct drain_request *d = open_zero(rev);
 
-	if (revision_live(rev) == 0) { /* nothing that could be busy */
+	if (scaled_live(rev) == 0) { /* nothing that could be busy */
 		scaledown_cancel(r, rev);
 		reconcile_tell(r, rev, 0, NULL, 0);
 	} else if (d == NULL && clk_now() >= rev->no_zero_before_ns) {
@@ -152,13 +153,13 @@ to_zero(struct reconcile *r, struct revision *rev)
 
 /* --- to fewer --- */
 
-static struct drain *
-drain_of(struct revision *rev, const char *instance)
+static struct drain_request *
+drain_of(struct scaled_revision *rev, const char *instance)
 {
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&rev->drains, node, tmp) {
-		struct drain *d = drain_at(node);
+		struct drain_request *d = drain_at(node);
 
 		if (d->instance != NULL && strcmp(d->instance, instance) == 0)
 			return d;
@@ -168,22 +169,23 @@ drain_of(struct revision *rev, const char *instance)
 
 /* Begin to drain n more of those that are there. */
 static void
-drain_more(struct reconcile *r, struct revision *rev, size_t n)
+drain_more(struct reconcile *r, struct scaled_revision *rev, size_t n)
 {
 	struct victim *v = xcalloc(rev->n + 1, sizeof *v);
 	size_t i, found = 0;
 
 	for (i = 0; i < rev->n; i++) {
-		const struct revision_instance *at = &rev->v[i];
+		const struct scaled_instance *at = &rev->v[i];
 
 		if (at->state == INSTANCE_STOPPING || drain_of(rev, at->id) != NULL)
 			continue;
-		v[found++] = (struct victim){.id = at->id,
-					     .in_flight = demand_at_instance(&rev->demand, at->id),
-					     .is_leased = revision_is_leased(rev, at, clk_now()),
-					     .is_ready = revision_is_ready(at),
-					     .goes_first = at->goes_first,
-					     .seen_ns = at->seen_ns};
+		v[found++] = (struct victim){
+			.id = at->id,
+			.in_flight = reports_at_instance(&rev->reports, at->id),
+			.is_leased = scaled_is_leased(rev, at, clk_now()),
+			.is_ready = scaled_is_ready(at),
+			.goes_first = at->goes_first,
+			.seen_ns = at->seen_ns};
 	}
 	victims_sort(v, found);
 	for (i = 0; i < MIN(n, found); i++)
@@ -194,7 +196,7 @@ drain_more(struct reconcile *r, struct revision *rev, size_t n)
 /* Open again n of those that are being drained: the last chosen, which had the most
  * to do. */
 static void
-drain_fewer(struct reconcile *r, struct revision *rev, size_t n)
+drain_fewer(struct reconcile *r, struct scaled_revision *rev, size_t n)
 {
 	struct list_node *node = rev->drains.head.prev, *before;
 
@@ -209,14 +211,14 @@ drain_fewer(struct reconcile *r, struct revision *rev, size_t n)
 
 /* Stop those that are drained. */
 static void
-issue_drained(struct reconcile *r, struct revision *rev)
+issue_drained(struct reconcile *r, struct scaled_revision *rev)
 {
 	const char **ids = xcalloc(rev->drains.n + 1, sizeof *ids);
 	struct list_node *node, *tmp;
 	size_t n = 0;
 
 	LIST_FOREACH(&rev->drains, node, tmp) {
-		struct drain *d = drain_at(node);
+		struct drain_request *d = drain_at(node);
 
 		if (d->state != DRAIN_DRAINED)
 			continue;
@@ -232,9 +234,9 @@ issue_drained(struct reconcile *r, struct revision *rev)
 /* What was wished for but is not there yet needs no drain.  Returns what is left to
  * take away. */
 static uint32_t
-drop_unborn(struct reconcile *r, struct revision *rev, uint32_t excess)
+drop_unborn(struct reconcile *r, struct scaled_revision *rev, uint32_t excess)
 {
-	uint32_t live = revision_live(rev);
+	uint32_t live = scaled_live(rev);
 	uint32_t unborn = rev->told > live ? rev->told - live : 0;
 	uint32_t n = MIN(unborn, excess);
 
@@ -244,9 +246,9 @@ drop_unborn(struct reconcile *r, struct revision *rev, uint32_t excess)
 }
 
 static void
-to_fewer(struct reconcile *r, struct revision *rev, uint32_t n)
+to_fewer(struct reconcile *r, struct scaled_revision *rev, uint32_t n)
 {
-	struct drain *zero = open_zero(rev);
+	struct drain_request *zero = open_zero(rev);
 	uint32_t staying;
 
 	if (zero != NULL)
@@ -260,7 +262,7 @@ to_fewer(struct reconcile *r, struct revision *rev, uint32_t n)
 }
 
 void
-scaledown_to(struct reconcile *r, struct revision *rev, uint32_t n)
+scaledown_to(struct reconcile *r, struct scaled_revision *rev, uint32_t n)
 {
 	CHECK(n <= rev->told);
 	if (n == 0)
@@ -274,8 +276,8 @@ scaledown_to(struct reconcile *r, struct revision *rev, uint32_t n)
 void
 scaledown_answer(struct reconcile *r, uint64_t peer, const char *token, bool is_busy)
 {
-	struct drain *d = drain_find(&r->drains, token);
-	struct revision *rev;
+	struct drain_request *d = drain_find(&r->drains, token);
+	struct scaled_revision *rev;
 
 	if (d == NULL || !drain_is_asked(d, peer)) {
 		log_debug(NULL, "answer to a drain that is over", "token=%s", token);
@@ -293,7 +295,7 @@ scaledown_answer(struct reconcile *r, uint64_t peer, const char *token, bool is_
 }
 
 void
-scaledown_peer_up(struct reconcile *r, struct revision *rev, uint64_t peer)
+scaledown_peer_up(struct reconcile *r, struct scaled_revision *rev, uint64_t peer)
 {
 	struct list_node *node, *tmp;
 
@@ -304,7 +306,7 @@ scaledown_peer_up(struct reconcile *r, struct revision *rev, uint64_t peer)
 }
 
 void
-scaledown_peer_down(struct reconcile *r, struct revision *rev, uint64_t peer)
+scaledown_peer_down(struct reconcile *r, struct scaled_revision *rev, uint64_t peer)
 {
 	struct list_node *node, *tmp;
 
@@ -316,30 +318,30 @@ scaledown_peer_down(struct reconcile *r, struct revision *rev, uint64_t peer)
 /* --- time --- */
 
 static void
-check_time(struct reconcile *r, struct revision *rev, struct drain *d, int64_t now)
+check_time(struct reconcile *r, struct scaled_revision *rev, struct drain_request *d, int64_t now)
 {
 	if (d->state != DRAIN_ASKED || now - d->begun_ns < r->conf.drain_timeout)
 		return;
 	if (d->instance != NULL) {
 		log_warn(NULL, "instance not drained in time, stopped nevertheless",
-			 "revision=%s instance=%s", revision_name(rev), d->instance);
+			 "revision=%s instance=%s", scaled_name(rev), d->instance);
 		drain_give_up(d);
 		reconcile_mark(r, rev, false);
 	} else {
 		log_warn(NULL, "no answer to a drain, taken back", "revision=%s owing=%zu",
-			 revision_name(rev), drain_owing(d));
+			 scaled_name(rev), drain_owing(d));
 		take_back(r, rev, d, "no answer");
 	}
 }
 
 /* Is one of the instances that d closed still there, and not on its way out? */
 static bool
-has_survivor(const struct revision *rev, const struct drain *d)
+has_survivor(const struct scaled_revision *rev, const struct drain_request *d)
 {
 	size_t i;
 
 	for (i = 0; i < rev->n; i++) {
-		const struct revision_instance *at = &rev->v[i];
+		const struct scaled_instance *at = &rev->v[i];
 
 		if (at->state == INSTANCE_STOPPING || at->seen_ns > d->issued_ns)
 			continue;
@@ -350,7 +352,7 @@ has_survivor(const struct revision *rev, const struct drain *d)
 }
 
 static bool
-is_there(const struct revision *rev, const struct drain *d)
+is_there(const struct scaled_revision *rev, const struct drain_request *d)
 {
 	size_t i;
 
@@ -364,14 +366,14 @@ is_there(const struct revision *rev, const struct drain *d)
 /* The driver has as many as it was told to have, d's among them: they were spared,
  * since a new wish came before the stop was carried out. */
 static bool
-is_spared(const struct revision *rev, const struct drain *d, int64_t now)
+is_spared(const struct scaled_revision *rev, const struct drain_request *d, int64_t now)
 {
-	return now - d->issued_ns >= SPARED_AFTER && revision_live(rev) <= rev->told &&
+	return now - d->issued_ns >= SPARED_AFTER && scaled_live(rev) <= rev->told &&
 	       has_survivor(rev, d);
 }
 
 static void
-check_issued(struct reconcile *r, struct revision *rev, struct drain *d, int64_t now)
+check_issued(struct reconcile *r, struct scaled_revision *rev, struct drain_request *d, int64_t now)
 {
 	if (d->state != DRAIN_ISSUED)
 		return;
@@ -379,13 +381,13 @@ check_issued(struct reconcile *r, struct revision *rev, struct drain *d, int64_t
 		end(r, rev, d);
 	} else if (is_spared(rev, d, now)) {
 		log_info(NULL, "instance spared, used again", "revision=%s instance=%s",
-			 revision_name(rev), d->instance == NULL ? "all" : d->instance);
+			 scaled_name(rev), d->instance == NULL ? "all" : d->instance);
 		end(r, rev, d);
 	}
 }
 
 void
-scaledown_tick(struct reconcile *r, struct revision *rev)
+scaledown_tick(struct reconcile *r, struct scaled_revision *rev)
 {
 	int64_t now = clk_now();
 	struct list_node *node, *tmp;
@@ -398,26 +400,26 @@ scaledown_tick(struct reconcile *r, struct revision *rev)
 
 /* An instance that ended by itself is drained, too. */
 static void
-check_gone(struct reconcile *r, struct revision *rev, struct drain *d)
+check_gone(struct reconcile *r, struct scaled_revision *rev, struct drain_request *d)
 {
-	const struct revision_instance *at;
+	const struct scaled_instance *at;
 
 	if (d->instance == NULL || !is_open(d))
 		return;
-	at = revision_find(rev, d->instance);
+	at = scaled_find(rev, d->instance);
 	if (at == NULL || at->state == INSTANCE_STOPPING)
 		end(r, rev, d);
 }
 
 void
-scaledown_view(struct reconcile *r, struct revision *rev)
+scaledown_view(struct reconcile *r, struct scaled_revision *rev)
 {
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&rev->drains, node, tmp)
 		check_gone(r, rev, drain_at(node));
 	LIST_FOREACH(&rev->drains, node, tmp) {
-		struct drain *d = drain_at(node);
+		struct drain_request *d = drain_at(node);
 
 		if (d->state == DRAIN_ISSUED && !is_there(rev, d))
 			end(r, rev, d);

@@ -32,7 +32,7 @@ struct ours {
 	struct driver driver;
 	struct revision_conf conf; /* as the file has it, but never dry_run */
 	struct reconcile *reconcile;
-	struct revision *rev;
+	struct scaled_revision *rev;
 	int64_t next_second_ns, early_ns, cleared_ns; /* INT64_MAX: none is due */
 	int64_t early_after;	    /* how long after the first instance answered that is */
 	struct sim_totals reported; /* what the last report had */

@@ -14,7 +14,7 @@ static void
 all_have_to_answer(void **state)
 {
 	struct drain_table t;
-	struct drain *d;
+	struct drain_request *d;
 
 	(void)state;
 	drain_table_init(&t, "s1");
@@ -40,7 +40,7 @@ static void
 who_comes_late_is_waited_for(void **state)
 {
 	struct drain_table t;
-	struct drain *d;
+	struct drain_request *d;
 
 	(void)state;
 	drain_table_init(&t, "s1");
@@ -58,7 +58,7 @@ static void
 who_leaves_gives_no_answer(void **state)
 {
 	struct drain_table t;
-	struct drain *d;
+	struct drain_request *d;
 
 	(void)state;
 	drain_table_init(&t, "s1");
@@ -85,7 +85,7 @@ no_token_comes_twice(void **state)
 	(void)state;
 	drain_table_init(&t, "s1");
 	for (i = 0; i < 100; i++) {
-		struct drain *d = drain_new(&t, &t, NULL, 0);
+		struct drain_request *d = drain_new(&t, &t, NULL, 0);
 
 		assert_string_not_equal(d->token, last);
 		assert_memory_equal(d->token, "s1.", 3);

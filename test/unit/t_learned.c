@@ -48,7 +48,7 @@ of_two(size_t n)
 }
 
 static void
-learn(struct revision *rev)
+learn(struct scaled_revision *rev)
 {
 	struct idleness_data idle = {.beyond = 3, .idle_ns = 90 * CLK_S};
 	const struct gradient_data target = {20.5, 21.25, 0.05, 3600 * CLK_S};
@@ -58,12 +58,12 @@ learn(struct revision *rev)
 	idle.bins[239] = 1;
 	brain_import_idleness(rev->brain, &idle, now);
 	brain_import_target(rev->brain, &target, now);
-	revision_teach(rev, 0.125, 1.5);
+	scaled_teach(rev, 0.125, 1.5);
 	decide_set_initial(rev->decide);
 }
 
 static void
-is_learned(const struct revision *rev)
+is_learned(const struct scaled_revision *rev)
 {
 	struct idleness_data idle;
 	struct gradient_data target;
@@ -78,8 +78,8 @@ is_learned(const struct revision *rev)
 	assert_true(fabs(target.target - 20.5) < 1e-9 && fabs(target.knee - 21.25) < 1e-9);
 	assert_true(fabs(target.unloaded_s - 0.05) < 1e-9);
 	assert_true(target.age_ns >= 3600 * CLK_S && target.age_ns < 3700 * CLK_S);
-	assert_true(fabs(revision_latency_s(rev) - 0.125) < 1e-9);
-	assert_true(fabs(revision_start_s(rev) - 1.5) < 1e-9);
+	assert_true(fabs(scaled_latency_s(rev) - 0.125) < 1e-9);
+	assert_true(fabs(scaled_start_s(rev) - 1.5) < 1e-9);
 	assert_true(decide_was_initial(rev->decide));
 }
 
@@ -119,7 +119,7 @@ over_a_restart(void **state)
 	l = learned_open(dir);
 	learned_teach(l, r);
 	is_learned(reconcile_find(r, "a/v1"));
-	assert_true(revision_latency_s(reconcile_find(r, "b/v1")) < 0);
+	assert_true(scaled_latency_s(reconcile_find(r, "b/v1")) < 0);
 	assert_false(decide_was_initial(reconcile_find(r, "b/v1")->decide));
 	learned_close(&l);
 	reconcile_free(&r);
@@ -190,7 +190,7 @@ damaged(void **state)
 	r = of_two(2);
 	learned_teach(l, r);
 	is_learned(reconcile_find(r, "a/v1"));
-	assert_true(revision_latency_s(reconcile_find(r, "b/v1")) < 0);
+	assert_true(scaled_latency_s(reconcile_find(r, "b/v1")) < 0);
 	learned_close(&l);
 	reconcile_free(&r);
 }
@@ -219,21 +219,21 @@ static void
 a_start_of_days_can_be_told(void **state)
 {
 	struct reconcile *r = of_two(1);
-	struct revision *rev = reconcile_find(r, "a/v1");
+	struct scaled_revision *rev = reconcile_find(r, "a/v1");
 	struct msg m = {.type = MSG_INSTANCES}, got;
 	struct strbuf line;
 	struct err e = {0};
 
 	(void)state;
-	revision_teach(rev, -1, 3 * 86400.0);
-	revision_state(rev, &m.u.instances, now);
+	scaled_teach(rev, -1, 3 * 86400.0);
+	scaled_state(rev, &m.u.instances, now);
 	strbuf_init(&line, 0);
 	msg_encode(&m, &line);
 	if (msg_decode(&got, line.data, line.len, &e) < 0)
 		fail_msg("%s", e.text);
 	assert_int_equal(got.u.instances.cold_start_ms, MSG_DELAY_MS_MAX);
 	msg_fini(&got);
-	revision_state_fini(&m.u.instances);
+	scaled_state_fini(&m.u.instances);
 	strbuf_fini(&line);
 	reconcile_free(&r);
 }

@@ -60,24 +60,24 @@ what_the_driver_shows_is_told_once(void **state)
 static void
 an_instance_that_answers_is_ready_and_the_driver_hears_of_it(void **state)
 {
-	struct revision *rev = reconcile_find(world.r, "a/v1");
+	struct scaled_revision *rev = reconcile_find(world.r, "a/v1");
 
 	(void)state;
 	connect_peer(1);
 	world.is_unready = true;
 	activate(1, 1);
 	round_of_news();
-	assert_int_equal(revision_ready(rev), 0);
+	assert_int_equal(scaled_ready(rev), 0);
 	world.now += 300 * CLK_MS;
 	say(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"answers\"}");
 	say(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"answers\"}");
 	say(1, "{\"type\":\"instance\",\"id\":\"unheard\",\"state\":\"answers\"}");
 	assert_string_equal(strbuf_str(&world.calls), "1 answers:i1 ");
-	assert_int_equal(revision_ready(rev), 1);
-	assert_true(revision_start_s(rev) > 0.299 && revision_start_s(rev) < 0.301);
+	assert_int_equal(scaled_ready(rev), 1);
+	assert_true(scaled_start_s(rev) > 0.299 && scaled_start_s(rev) < 0.301);
 	reconcile_tail(world.r);
 	say(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"refuses\"}");
-	assert_int_equal(revision_ready(rev), 0);
+	assert_int_equal(scaled_ready(rev), 0);
 }
 
 /* It has waited for a start that took longer than window and grace: these begin with its
@@ -169,7 +169,7 @@ a_restart_takes_up_what_is_there_and_waits(void **state)
 	world.v[0].started_ns = CLK_S; /* ready when first seen: its start was not measured */
 	tell_view(NULL);
 	reconcile_tail(world.r);
-	assert_true(revision_start_s(reconcile_find(world.r, "a/v1")) < 0);
+	assert_true(scaled_start_s(reconcile_find(world.r, "a/v1")) < 0);
 	connect_peer(1);
 	forget_sent();
 	seconds(5);
@@ -184,7 +184,7 @@ a_failure_is_passed_on_with_what_is_left_to_wait(void **state)
 	struct msg_failure f = {.reason = (char[]){"exited"},
 				.message = (char[]){"exit status 1"},
 				.retry_after_ms = 10000};
-	struct revision *rev = reconcile_find(world.r, "a/v1");
+	struct scaled_revision *rev = reconcile_find(world.r, "a/v1");
 	struct msg_instances m;
 
 	(void)state;
@@ -198,9 +198,9 @@ a_failure_is_passed_on_with_what_is_left_to_wait(void **state)
 	assert_true(was_sent("\"failure\":{\"reason\":\"exited\",\"message\":\"exit status 1\","
 			     "\"retry_after_ms\":10000}"));
 	world.now += 4 * CLK_S; /* to an activator that comes later */
-	revision_state(rev, &m, world.now);
+	scaled_state(rev, &m, world.now);
 	assert_int_equal(m.failure->retry_after_ms, 6000);
-	revision_state_fini(&m);
+	scaled_state_fini(&m);
 	forget_sent();
 	tell_view(NULL);
 	reconcile_tail(world.r);
@@ -213,7 +213,7 @@ a_failure_is_passed_on_with_what_is_left_to_wait(void **state)
 static void
 under_a_ceiling_nobody_gets_a_second_while_one_has_none(void **state)
 {
-	struct revision *a = reconcile_find(world.r, "a/v1"), *b;
+	struct scaled_revision *a = reconcile_find(world.r, "a/v1"), *b;
 
 	(void)state;
 	log_open(LOG_ERROR, LOG_LOGFMT, "t_reconcile");
@@ -249,7 +249,7 @@ under_a_ceiling_nobody_gets_a_second_while_one_has_none(void **state)
 static void
 who_is_idle_gives_way_to_who_is_asked(void **state)
 {
-	struct revision *a, *b;
+	struct scaled_revision *a, *b;
 
 	(void)state;
 	world.conf.scaling.stable_window = 60 * CLK_S;
@@ -288,7 +288,7 @@ who_is_idle_gives_way_to_who_is_asked(void **state)
 static void
 short_requests_are_use_as_well(void **state)
 {
-	struct revision *a, *b;
+	struct scaled_revision *a, *b;
 	int i;
 
 	(void)state;
@@ -321,7 +321,7 @@ short_requests_are_use_as_well(void **state)
 static void
 who_answers_again_answers(void **state)
 {
-	struct revision *a;
+	struct scaled_revision *a;
 
 	(void)state;
 	world.is_unready = true; /* the platform says nothing */
@@ -347,7 +347,7 @@ who_left_has_not_waited(void **state)
 {
 	static const char ask[] =
 		"{\"type\":\"activate\",\"revision\":\"b/v1\",\"parked\":1,\"seq\":1}";
-	struct revision *b;
+	struct scaled_revision *b;
 	int64_t first;
 
 	(void)state;

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-#include "autoscaler/reconcile/revision.h"
+#include "autoscaler/reconcile/scaled.h"
 #include "common/clk.h"
 
 #define FROM (1000000 * CLK_S)
@@ -15,9 +15,10 @@ static struct driver driver;
 
 /* Each second the driver shows the instance, which has used so much; then comes the tick. */
 static void
-run(struct revision *rev, int64_t started_ns, int from_s, int to_s, double cpu_s, double each_s)
+run(struct scaled_revision *rev, int64_t started_ns, int from_s, int to_s, double cpu_s,
+    double each_s)
 {
-	const struct revision_machine machine = {.cores = 4};
+	const struct scaled_machine machine = {.cores = 4};
 
 	for (; from_s < to_s; from_s++, cpu_s += each_s) {
 		const struct driver_instance i = {.id = id,
@@ -29,8 +30,8 @@ run(struct revision *rev, int64_t started_ns, int from_s, int to_s, double cpu_s
 		const struct driver_view view = {
 			.revision = full_name, .is_known = true, .v = &i, .n = 1};
 
-		revision_set_view(rev, &view, FROM + from_s * CLK_S);
-		revision_tick(rev, &machine, FROM + from_s * CLK_S);
+		scaled_set_view(rev, &view, FROM + from_s * CLK_S);
+		scaled_tick(rev, &machine, FROM + from_s * CLK_S);
 		assert_true(rev->cpu_cores < 1); /* at no time */
 	}
 }
@@ -39,29 +40,29 @@ run(struct revision *rev, int64_t started_ns, int from_s, int to_s, double cpu_s
 static void
 an_adopted_instance_has_not_used_its_life_at_once(void **state)
 {
-	struct revision *rev = revision_new(&conf, &driver, false);
-	const struct revision_machine machine = {.cores = 4};
+	struct scaled_revision *rev = scaled_new(&conf, &driver, false);
+	const struct scaled_machine machine = {.cores = 4};
 
 	(void)state;
-	revision_tick(rev, &machine, FROM);
+	scaled_tick(rev, &machine, FROM);
 	run(rev, FROM - 86400 * CLK_S, 1, 2, -1, 0); /* what it uses is not known yet */
 	run(rev, FROM - 86400 * CLK_S, 2, 20, 5000, 0.5);
 	assert_true(fabs(rev->cpu_cores - 0.5) < 1e-6);
-	revision_free(&rev);
+	scaled_free(&rev);
 }
 
 static void
 one_that_has_begun_since_counts_whole(void **state)
 {
-	struct revision *rev = revision_new(&conf, &driver, false);
-	const struct revision_machine machine = {.cores = 4};
+	struct scaled_revision *rev = scaled_new(&conf, &driver, false);
+	const struct scaled_machine machine = {.cores = 4};
 
 	(void)state;
-	revision_tick(rev, &machine, FROM);
+	scaled_tick(rev, &machine, FROM);
 	run(rev, FROM + CLK_S, 1, 2, -1, 0);
 	run(rev, FROM + CLK_S, 2, 6, 0.5, 0.5);
 	assert_true(fabs(rev->cpu_cores - 0.4) < 1e-6); /* 2 s in 5 */
-	revision_free(&rev);
+	scaled_free(&rev);
 }
 
 int

@@ -1,13 +1,13 @@
-/* revision - what the autoscaler knows of one revision: its settings, what the
+/* scaled - a revision as the autoscaler scales it: its settings, what the
  * activators say of it, what its driver says of it, and what was decided.  Turns that
  * into the view that decide() wants and into the state that activators are told.
  * No I/O; the time is an argument.  Thread: the autoscaler's only loop. */
-#ifndef AUTOSCALER_RECONCILE_REVISION_H
-#define AUTOSCALER_RECONCILE_REVISION_H
+#ifndef AUTOSCALER_RECONCILE_SCALED_H
+#define AUTOSCALER_RECONCILE_SCALED_H
 
 #include "autoscaler/brain/brain.h"
-#include "autoscaler/brain/demand.h"
 #include "autoscaler/brain/dryrun.h"
+#include "autoscaler/brain/reports.h"
 #include "autoscaler/brain/why.h"
 #include "autoscaler/driver.h"
 #include "common/list.h"
@@ -16,7 +16,7 @@
 struct strbuf;
 struct window;
 
-struct revision_instance {
+struct scaled_instance {
 	char *id, *address, *probe; /* address, probe: NULL where there is none */
 	uint16_t port;
 	enum instance_state state; /* the driver's word */
@@ -31,9 +31,9 @@ struct revision_instance {
 	int64_t busy_until_ns; /* a lease whose activator is forgotten; 0: none */
 };
 
-#define REVISION_STARTS 8 /* start-up times that are kept */
+#define SCALED_STARTS 8 /* start-up times that are kept */
 
-struct revision {
+struct scaled_revision {
 	char *name;			  /* full; ours, since it outlives conf in a reload */
 	const struct revision_conf *conf; /* borrowed; swapped by a reload */
 	struct driver *driver;		  /* borrowed */
@@ -47,11 +47,11 @@ struct revision {
 	bool is_undecided;	 /* decide() at the tail, before acting */
 
 	/* observed */
-	struct demand demand;
+	struct reports reports;
 	struct window *window;
 	unsigned window_s;
 	double latency_sum_s, latency_n; /* weighted towards the newest reports */
-	double start_s[REVISION_STARTS]; /* a ring */
+	double start_s[SCALED_STARTS];	 /* a ring */
 	size_t starts;			 /* measured in all */
 	int64_t answering_ns;		 /* since when an instance answers; 0: none does */
 	/* while no response time is known, of those that are in the house since then: */
@@ -65,11 +65,11 @@ struct revision {
 
 	/* from the driver */
 	bool is_known; /* the driver has seen the world */
-	struct revision_instance *v;
+	struct scaled_instance *v;
 	size_t n;
 	struct msg_failure *failure;	 /* NULL: none */
 	int64_t failed_ns;		 /* when it was said */
-	struct msg_failure failure_left; /* revision_state(): the same with what is left to wait */
+	struct msg_failure failure_left; /* scaled_state(): the same with what is left to wait */
 	bool has_scale;			 /* the platform keeps the number itself: */
 	uint32_t scale;			 /* this one */
 	bool is_held;			 /* somebody else has set it, and holds it */
@@ -92,7 +92,7 @@ struct revision {
 	uint32_t found;	      /* running when we saw it first */
 	bool is_told;
 	uint32_t told;		   /* what the driver was told last, once is_told */
-	struct list drains;	   /* struct drain */
+	struct list drains;	   /* struct drain_request */
 	int64_t no_zero_before_ns; /* an activator was busy: not asked again at once */
 	bool is_woken; /* asked while nothing ran; until an instance answers, or nobody waits */
 	int64_t woken_ns;
@@ -104,70 +104,73 @@ struct revision {
 	struct metric_hist cold_starts;
 };
 
-NODISCARD struct revision *revision_new(const struct revision_conf *, struct driver *,
-					bool is_external);
-void revision_free(struct revision **); /* drains must be gone */
+NODISCARD struct scaled_revision *scaled_new(const struct revision_conf *, struct driver *,
+					     bool is_external);
+void scaled_free(struct scaled_revision **); /* drains must be gone */
 /* A reload: same name, new settings. */
-void revision_set_conf(struct revision *, const struct revision_conf *);
-const char *revision_name(const struct revision *); /* full */
+void scaled_set_conf(struct scaled_revision *, const struct revision_conf *);
+const char *scaled_name(const struct scaled_revision *); /* full */
 
 /* Whether activators would see no difference if the view were taken. */
-bool revision_shows(const struct revision *, const struct driver_view *);
+bool scaled_shows(const struct scaled_revision *, const struct driver_view *);
 /* Take the driver's view.  Instances are the same by id; what we know of them stays. */
-void revision_set_view(struct revision *, const struct driver_view *, int64_t now_ns);
-struct revision_instance *revision_find(const struct revision *, const char *id); /* or NULL */
+void scaled_set_view(struct scaled_revision *, const struct driver_view *, int64_t now_ns);
+struct scaled_instance *scaled_find(const struct scaled_revision *, const char *id); /* or NULL */
 /* Search from *at on, and round; *at is left behind what was found.  Who asks for all in about
  * their order finds each at once. */
-struct revision_instance *revision_find_from(const struct revision *, size_t *at, const char *id);
+struct scaled_instance *scaled_find_from(const struct scaled_revision *, size_t *at,
+					 const char *id);
 /* Does it answer: says the driver, or an activator. */
-bool revision_is_ready(const struct revision_instance *);
-uint32_t revision_ready(const struct revision *);
-uint32_t revision_starting(const struct revision *);
-uint32_t revision_live(const struct revision *); /* ready or starting */
+bool scaled_is_ready(const struct scaled_instance *);
+uint32_t scaled_ready(const struct scaled_revision *);
+uint32_t scaled_starting(const struct scaled_revision *);
+uint32_t scaled_live(const struct scaled_revision *); /* ready or starting */
 /* dry_run = yes: nothing is told to its driver. */
-bool revision_is_dry(const struct revision *);
+bool scaled_is_dry(const struct scaled_revision *);
 /* Somebody waits: in a dry run there is nothing to wait for. */
-void revision_refuse_dry(struct revision *, int64_t now_ns);
+void scaled_refuse_dry(struct scaled_revision *, int64_t now_ns);
 /* Is there anything to decide: not of `addresses`, unless it is a dry run. */
-bool revision_is_decided(const struct revision *);
+bool scaled_is_decided(const struct scaled_revision *);
 /* With what there is to be, or would be in a dry run. */
-uint32_t revision_wanted(const struct revision *);
+uint32_t scaled_wanted(const struct scaled_revision *);
 /* If it is ready now, an instance answers; and if it was not measured before, note how long
  * its start took.  The time in ns, 0 where it cannot be known; -1: not ready, or not for
  * the first time. */
-int64_t revision_time_start(struct revision *, struct revision_instance *, int64_t now_ns);
+int64_t scaled_time_start(struct scaled_revision *, struct scaled_instance *, int64_t now_ns);
 
 /* Add what a report says.  period_ns 0: of the moment, no averages. */
-void revision_report(struct revision *, const struct msg_stat *, int64_t period_ns, int64_t now_ns);
+void scaled_report(struct scaled_revision *, const struct msg_stat *, int64_t period_ns,
+		   int64_t now_ns);
 /* Somebody is served or waits, or did until now. */
-void revision_touch(struct revision *, int64_t now_ns);
-double revision_latency_s(const struct revision *); /* < 0: unknown */
-double revision_start_s(const struct revision *);   /* median of the last; < 0: unknown */
+void scaled_touch(struct scaled_revision *, int64_t now_ns);
+double scaled_latency_s(const struct scaled_revision *); /* < 0: unknown */
+double scaled_start_s(const struct scaled_revision *);	 /* median of the last; < 0: unknown */
 /* What was known of it before a restart of ours, until it is measured; < 0: nothing was. */
-void revision_teach(struct revision *, double latency_s, double start_s);
+void scaled_teach(struct scaled_revision *, double latency_s, double start_s);
 
 /* What all of them share. */
-struct revision_machine {
+struct scaled_machine {
 	double cores, memory_bytes; /* 0: unknown */
 	double used_cores;
 	uint32_t activators;
 };
 /* Each second: what it uses, and what is learned of it. */
-void revision_tick(struct revision *, const struct revision_machine *, int64_t now_ns);
+void scaled_tick(struct scaled_revision *, const struct scaled_machine *, int64_t now_ns);
 /* It has said that it works in the background, and that time is not over. */
-bool revision_is_leased(const struct revision *, const struct revision_instance *, int64_t now_ns);
+bool scaled_is_leased(const struct scaled_revision *, const struct scaled_instance *,
+		      int64_t now_ns);
 /* An activator is forgotten: leases that it spoke of hold until they are over. */
-void revision_keep_leases(struct revision *, uint64_t peer);
+void scaled_keep_leases(struct scaled_revision *, uint64_t peer);
 
-void revision_fill_view(const struct revision *, struct decide_view *, bool is_restarting,
-			int64_t now_ns);
+void scaled_fill_view(const struct scaled_revision *, struct decide_view *, bool is_restarting,
+		      int64_t now_ns);
 
 /* Is there a reason to look at it each second? */
-bool revision_is_active(const struct revision *);
+bool scaled_is_active(const struct scaled_revision *);
 
 /* What activators are told, borrowed until the next call, but for the array m->v,
- * which is for revision_state_fini(). */
-void revision_state(struct revision *, struct msg_instances *m, int64_t now_ns);
-void revision_state_fini(struct msg_instances *m);
+ * which is for scaled_state_fini(). */
+void scaled_state(struct scaled_revision *, struct msg_instances *m, int64_t now_ns);
+void scaled_state_fini(struct msg_instances *m);
 
 #endif

@@ -1,4 +1,4 @@
-#include "autoscaler/brain/demand.h"
+#include "autoscaler/brain/reports.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,10 +13,10 @@ struct load {
 	int64_t busy_until_ns; /* 0: no lease */
 };
 
-struct entry {
+struct report {
 	struct list_node node;
 	uint64_t peer;
-	uint64_t report; /* the last one that it was in */
+	uint64_t number; /* the last one that it was in */
 	bool is_asked;	 /* `activate` since the last report */
 	uint32_t parked, in_flight;
 	int64_t word_ns;    /* when it said so; 0: it has not yet */
@@ -26,13 +26,13 @@ struct entry {
 };
 
 void
-demand_init(struct demand *d)
+reports_init(struct reports *d)
 {
-	list_init(&d->entries);
+	list_init(&d->all);
 }
 
 static void
-loads_free(struct entry *n)
+loads_free(struct report *n)
 {
 	size_t i;
 
@@ -44,29 +44,29 @@ loads_free(struct entry *n)
 }
 
 static void
-entry_free(struct demand *d, struct entry *n)
+report_free(struct reports *d, struct report *n)
 {
-	list_remove(&d->entries, &n->node);
+	list_remove(&d->all, &n->node);
 	loads_free(n);
 	free(n);
 }
 
 void
-demand_fini(struct demand *d)
+reports_fini(struct reports *d)
 {
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&d->entries, node, tmp)
-		entry_free(d, container_of(node, struct entry, node));
+	LIST_FOREACH(&d->all, node, tmp)
+		report_free(d, container_of(node, struct report, node));
 }
 
-static struct entry *
-find(const struct demand *d, uint64_t peer)
+static struct report *
+find(const struct reports *d, uint64_t peer)
 {
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&d->entries, node, tmp) {
-		struct entry *n = container_of(node, struct entry, node);
+	LIST_FOREACH(&d->all, node, tmp) {
+		struct report *n = container_of(node, struct report, node);
 
 		if (n->peer == peer)
 			return n;
@@ -74,16 +74,16 @@ find(const struct demand *d, uint64_t peer)
 	return NULL;
 }
 
-static struct entry *
-find_or_add(struct demand *d, uint64_t peer)
+static struct report *
+find_or_add(struct reports *d, uint64_t peer)
 {
-	struct entry *n = find(d, peer);
+	struct report *n = find(d, peer);
 
 	if (n == NULL) {
 		n = xcalloc(1, sizeof *n);
 		n->peer = peer;
 		n->arrivals = -1;
-		list_push(&d->entries, &n->node);
+		list_push(&d->all, &n->node);
 	}
 	return n;
 }
@@ -94,7 +94,7 @@ find_or_add(struct demand *d, uint64_t peer)
  * more than then: this tells a burst that is over from a load that goes on, which the sum
  * of a whole period does not. */
 static void
-note_arrivals(struct entry *n, const struct msg_stat *s, int64_t period_ns, int64_t now_ns)
+note_arrivals(struct report *n, const struct msg_stat *s, int64_t period_ns, int64_t now_ns)
 {
 	int64_t passed = now_ns - n->word_ns;
 	double growth = (double)s->parked + s->in_flight - n->parked - n->in_flight;
@@ -115,7 +115,7 @@ compare_loads(const void *a, const void *b)
 }
 
 static void
-note_word(struct entry *n, uint32_t parked, uint32_t in_flight, int64_t now_ns)
+note_word(struct report *n, uint32_t parked, uint32_t in_flight, int64_t now_ns)
 {
 	n->parked = parked;
 	n->in_flight = in_flight;
@@ -123,16 +123,16 @@ note_word(struct entry *n, uint32_t parked, uint32_t in_flight, int64_t now_ns)
 }
 
 void
-demand_report(struct demand *d, uint64_t peer, uint64_t report, const struct msg_stat *s,
-	      int64_t period_ns, int64_t now_ns)
+reports_report(struct reports *d, uint64_t peer, uint64_t number, const struct msg_stat *s,
+	       int64_t period_ns, int64_t now_ns)
 {
-	struct entry *n = find_or_add(d, peer);
+	struct report *n = find_or_add(d, peer);
 	size_t i;
 
 	note_arrivals(n, s, period_ns, now_ns);
 	note_word(n, s->parked, s->in_flight, now_ns);
 	loads_free(n);
-	n->report = report;
+	n->number = number;
 	n->is_asked = false;
 	n->loads = s->n == 0 ? NULL : xcalloc(s->n, sizeof *n->loads);
 	n->loads_n = s->n;
@@ -149,9 +149,9 @@ demand_report(struct demand *d, uint64_t peer, uint64_t report, const struct msg
 }
 
 void
-demand_activate(struct demand *d, uint64_t peer, uint32_t parked, int64_t now_ns)
+reports_activate(struct reports *d, uint64_t peer, uint32_t parked, int64_t now_ns)
 {
-	struct entry *n = find_or_add(d, peer);
+	struct report *n = find_or_add(d, peer);
 	const struct msg_stat s = {.parked = MAX(parked, 1), .in_flight = n->in_flight};
 
 	note_arrivals(n, &s, 0, now_ns);
@@ -160,16 +160,16 @@ demand_activate(struct demand *d, uint64_t peer, uint32_t parked, int64_t now_ns
 }
 
 bool
-demand_complete(struct demand *d, uint64_t peer, uint64_t report)
+reports_complete(struct reports *d, uint64_t peer, uint64_t number)
 {
-	struct entry *n = find(d, peer);
+	struct report *n = find(d, peer);
 
 	if (n == NULL)
 		return true;
-	if (n->report == report)
+	if (n->number == number)
 		return false;
 	if (!n->is_asked) /* an `activate` may be younger than the report */
-		entry_free(d, n);
+		report_free(d, n);
 	n = find(d, peer);
 	if (n != NULL)
 		n->is_asked = false;
@@ -177,9 +177,9 @@ demand_complete(struct demand *d, uint64_t peer, uint64_t report)
 }
 
 void
-demand_vanish(struct demand *d, uint64_t peer)
+reports_vanish(struct reports *d, uint64_t peer)
 {
-	struct entry *n = find(d, peer);
+	struct report *n = find(d, peer);
 
 	if (n != NULL) {
 		n->parked = 0;
@@ -189,46 +189,46 @@ demand_vanish(struct demand *d, uint64_t peer)
 }
 
 void
-demand_drop(struct demand *d, uint64_t peer)
+reports_drop(struct reports *d, uint64_t peer)
 {
-	struct entry *n = find(d, peer);
+	struct report *n = find(d, peer);
 
 	if (n != NULL)
-		entry_free(d, n);
+		report_free(d, n);
 }
 
 /* --- sums --- */
 
 uint32_t
-demand_parked(const struct demand *d)
+reports_parked(const struct reports *d)
 {
 	struct list_node *node, *tmp;
 	uint64_t sum = 0;
 
-	LIST_FOREACH(&d->entries, node, tmp)
-		sum += container_of(node, struct entry, node)->parked;
+	LIST_FOREACH(&d->all, node, tmp)
+		sum += container_of(node, struct report, node)->parked;
 	return (uint32_t)MIN(sum, UINT32_MAX);
 }
 
 uint32_t
-demand_in_flight(const struct demand *d)
+reports_in_flight(const struct reports *d)
 {
 	struct list_node *node, *tmp;
 	uint64_t sum = 0;
 
-	LIST_FOREACH(&d->entries, node, tmp)
-		sum += container_of(node, struct entry, node)->in_flight;
+	LIST_FOREACH(&d->all, node, tmp)
+		sum += container_of(node, struct report, node)->in_flight;
 	return (uint32_t)MIN(sum, UINT32_MAX);
 }
 
 double
-demand_arrivals(const struct demand *d)
+reports_arrivals(const struct reports *d)
 {
 	struct list_node *node, *tmp;
 	double sum = 0;
 
-	LIST_FOREACH(&d->entries, node, tmp) {
-		double arrivals = container_of(node, struct entry, node)->arrivals;
+	LIST_FOREACH(&d->all, node, tmp) {
+		double arrivals = container_of(node, struct report, node)->arrivals;
 
 		if (arrivals < 0)
 			return -1;
@@ -238,19 +238,19 @@ demand_arrivals(const struct demand *d)
 }
 
 bool
-demand_is_asked(const struct demand *d)
+reports_is_asked(const struct reports *d)
 {
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&d->entries, node, tmp)
-		if (container_of(node, struct entry, node)->is_asked)
+	LIST_FOREACH(&d->all, node, tmp)
+		if (container_of(node, struct report, node)->is_asked)
 			return true;
 	return false;
 }
 
 /* The first load of this id, of as many as the report had; or where it would be. */
 static size_t
-first_load(const struct entry *n, const char *id)
+first_load(const struct report *n, const char *id)
 {
 	size_t from = 0, to = n->loads_n;
 
@@ -266,14 +266,14 @@ first_load(const struct entry *n, const char *id)
 }
 
 uint32_t
-demand_at_instance(const struct demand *d, const char *id)
+reports_at_instance(const struct reports *d, const char *id)
 {
 	struct list_node *node, *tmp;
 	uint64_t sum = 0;
 	size_t i;
 
-	LIST_FOREACH(&d->entries, node, tmp) {
-		const struct entry *n = container_of(node, struct entry, node);
+	LIST_FOREACH(&d->all, node, tmp) {
+		const struct report *n = container_of(node, struct report, node);
 
 		for (i = first_load(n, id); i < n->loads_n && strcmp(n->loads[i].id, id) == 0; i++)
 			sum += n->loads[i].in_flight;
@@ -282,14 +282,14 @@ demand_at_instance(const struct demand *d, const char *id)
 }
 
 int64_t
-demand_lease_ns(const struct demand *d, uint64_t peer, const char *id)
+reports_lease_ns(const struct reports *d, uint64_t peer, const char *id)
 {
 	struct list_node *node, *tmp;
 	int64_t until = 0;
 	size_t i;
 
-	LIST_FOREACH(&d->entries, node, tmp) {
-		const struct entry *n = container_of(node, struct entry, node);
+	LIST_FOREACH(&d->all, node, tmp) {
+		const struct report *n = container_of(node, struct report, node);
 
 		if (peer != 0 && n->peer != peer)
 			continue;
@@ -300,14 +300,14 @@ demand_lease_ns(const struct demand *d, uint64_t peer, const char *id)
 }
 
 double
-demand_busy_s(const struct demand *d, int64_t now_ns)
+reports_busy_s(const struct reports *d, int64_t now_ns)
 {
 	struct list_node *node, *tmp;
 	int64_t until = now_ns;
 	size_t i;
 
-	LIST_FOREACH(&d->entries, node, tmp) {
-		const struct entry *n = container_of(node, struct entry, node);
+	LIST_FOREACH(&d->all, node, tmp) {
+		const struct report *n = container_of(node, struct report, node);
 
 		for (i = 0; i < n->loads_n; i++)
 			until = MAX(until, n->loads[i].busy_until_ns);

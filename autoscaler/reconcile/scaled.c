@@ -1,4 +1,4 @@
-#include "autoscaler/reconcile/revision.h"
+#include "autoscaler/reconcile/scaled.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,7 @@
 #define LATENCY_KEEP 0.9      /* of the older reports' weight, with each new one */
 
 const char *
-revision_name(const struct revision *rev)
+scaled_name(const struct scaled_revision *rev)
 {
 	return rev->name;
 }
@@ -24,10 +24,10 @@ span_s(const struct revision_conf *conf)
 	return (unsigned)MAX((conf->scaling.stable_window + CLK_S - 1) / CLK_S, 1);
 }
 
-struct revision *
-revision_new(const struct revision_conf *conf, struct driver *driver, bool is_external)
+struct scaled_revision *
+scaled_new(const struct revision_conf *conf, struct driver *driver, bool is_external)
 {
-	struct revision *rev = xcalloc(1, sizeof *rev);
+	struct scaled_revision *rev = xcalloc(1, sizeof *rev);
 
 	rev->name = xstrdup(conf->full_name);
 	rev->conf = conf;
@@ -38,13 +38,13 @@ revision_new(const struct revision_conf *conf, struct driver *driver, bool is_ex
 	rev->decide = decide_state_new();
 	rev->brain = brain_new(conf);
 	rev->cpu_cores = -1;
-	demand_init(&rev->demand);
+	reports_init(&rev->reports);
 	list_init(&rev->drains);
 	return rev;
 }
 
 void
-revision_set_conf(struct revision *rev, const struct revision_conf *conf)
+scaled_set_conf(struct scaled_revision *rev, const struct revision_conf *conf)
 {
 	if (span_s(conf) != rev->window_s) {
 		rev->window_s = span_s(conf);
@@ -58,7 +58,7 @@ revision_set_conf(struct revision *rev, const struct revision_conf *conf)
 /* --- the driver's view --- */
 
 static void
-instances_free(struct revision_instance *v, size_t n)
+instances_free(struct scaled_instance *v, size_t n)
 {
 	size_t i;
 
@@ -84,9 +84,9 @@ failure_free(struct msg_failure **fp)
 }
 
 void
-revision_free(struct revision **rp)
+scaled_free(struct scaled_revision **rp)
 {
-	struct revision *rev = *rp;
+	struct scaled_revision *rev = *rp;
 
 	*rp = NULL;
 	if (rev == NULL)
@@ -99,7 +99,7 @@ revision_free(struct revision **rp)
 	free(rev->held_back);
 	instances_free(rev->v, rev->n);
 	window_free(&rev->window);
-	demand_fini(&rev->demand);
+	reports_fini(&rev->reports);
 	free(rev->name);
 	free(rev);
 }
@@ -111,22 +111,22 @@ copy(const char *text)
 }
 
 static void
-take_instance(struct revision_instance *to, const struct driver_instance *from,
-	      const struct revision_instance *before, int64_t now_ns)
+take_instance(struct scaled_instance *to, const struct driver_instance *from,
+	      const struct scaled_instance *before, int64_t now_ns)
 {
-	*to = (struct revision_instance){.id = xstrdup(from->id),
-					 .address = copy(from->address),
-					 .probe = copy(from->probe),
-					 .port = from->port,
-					 .state = from->state,
-					 .seen_ns = before != NULL ? before->seen_ns : now_ns,
-					 /* ready when first seen: who knows since when */
-					 .is_timed = from->state == INSTANCE_READY,
-					 .started_ns = from->started_ns,
-					 .goes_first = from->goes_first,
-					 .cpu_s = from->cpu_s,
-					 .cpu_mark_s = -1,
-					 .memory_bytes = from->memory_bytes};
+	*to = (struct scaled_instance){.id = xstrdup(from->id),
+				       .address = copy(from->address),
+				       .probe = copy(from->probe),
+				       .port = from->port,
+				       .state = from->state,
+				       .seen_ns = before != NULL ? before->seen_ns : now_ns,
+				       /* ready when first seen: who knows since when */
+				       .is_timed = from->state == INSTANCE_READY,
+				       .started_ns = from->started_ns,
+				       .goes_first = from->goes_first,
+				       .cpu_s = from->cpu_s,
+				       .cpu_mark_s = -1,
+				       .memory_bytes = from->memory_bytes};
 	if (before != NULL) {
 		to->is_answering = before->is_answering;
 		to->is_timed = before->is_timed;
@@ -136,7 +136,7 @@ take_instance(struct revision_instance *to, const struct driver_instance *from,
 }
 
 static void
-take_failure(struct revision *rev, const struct msg_failure *f, int64_t now_ns)
+take_failure(struct scaled_revision *rev, const struct msg_failure *f, int64_t now_ns)
 {
 	if (f != NULL && rev->failure == NULL)
 		rev->failures++;
@@ -157,14 +157,14 @@ is_same_text(const char *a, const char *b)
 }
 
 static bool
-is_same_instance(const struct revision_instance *a, const struct driver_instance *b)
+is_same_instance(const struct scaled_instance *a, const struct driver_instance *b)
 {
 	return strcmp(a->id, b->id) == 0 && a->state == b->state && a->port == b->port &&
 	       is_same_text(a->address, b->address) && is_same_text(a->probe, b->probe);
 }
 
 bool
-revision_shows(const struct revision *rev, const struct driver_view *view)
+scaled_shows(const struct scaled_revision *rev, const struct driver_view *view)
 {
 	size_t i;
 
@@ -180,13 +180,13 @@ revision_shows(const struct revision *rev, const struct driver_view *view)
 }
 
 void
-revision_set_view(struct revision *rev, const struct driver_view *view, int64_t now_ns)
+scaled_set_view(struct scaled_revision *rev, const struct driver_view *view, int64_t now_ns)
 {
-	struct revision_instance *v = view->n == 0 ? NULL : xcalloc(view->n, sizeof *v);
+	struct scaled_instance *v = view->n == 0 ? NULL : xcalloc(view->n, sizeof *v);
 	size_t i, at = 0;
 
 	for (i = 0; i < view->n; i++)
-		take_instance(&v[i], &view->v[i], revision_find_from(rev, &at, view->v[i].id),
+		take_instance(&v[i], &view->v[i], scaled_find_from(rev, &at, view->v[i].id),
 			      now_ns);
 	instances_free(rev->v, rev->n);
 	rev->v = v;
@@ -196,21 +196,21 @@ revision_set_view(struct revision *rev, const struct driver_view *view, int64_t 
 	rev->scale = view->scale;
 	rev->is_used_in_hold &= rev->is_held && view->is_held;
 	rev->is_held = view->is_held;
-	if (revision_ready(rev) == 0)
+	if (scaled_ready(rev) == 0)
 		rev->answering_ns = 0;
 	take_failure(rev, view->failure, now_ns);
 }
 
-struct revision_instance *
-revision_find(const struct revision *rev, const char *id)
+struct scaled_instance *
+scaled_find(const struct scaled_revision *rev, const char *id)
 {
 	size_t at = 0;
 
-	return revision_find_from(rev, &at, id);
+	return scaled_find_from(rev, &at, id);
 }
 
-struct revision_instance *
-revision_find_from(const struct revision *rev, size_t *at, const char *id)
+struct scaled_instance *
+scaled_find_from(const struct scaled_revision *rev, size_t *at, const char *id)
 {
 	size_t i, n;
 
@@ -225,24 +225,24 @@ revision_find_from(const struct revision *rev, size_t *at, const char *id)
 }
 
 bool
-revision_is_ready(const struct revision_instance *i)
+scaled_is_ready(const struct scaled_instance *i)
 {
 	return i->state == INSTANCE_READY || (i->state == INSTANCE_STARTING && i->is_answering);
 }
 
 uint32_t
-revision_ready(const struct revision *rev)
+scaled_ready(const struct scaled_revision *rev)
 {
 	uint32_t n = 0;
 	size_t i;
 
 	for (i = 0; i < rev->n; i++)
-		n += revision_is_ready(&rev->v[i]);
+		n += scaled_is_ready(&rev->v[i]);
 	return n;
 }
 
 uint32_t
-revision_live(const struct revision *rev)
+scaled_live(const struct scaled_revision *rev)
 {
 	uint32_t n = 0;
 	size_t i;
@@ -253,44 +253,44 @@ revision_live(const struct revision *rev)
 }
 
 uint32_t
-revision_starting(const struct revision *rev)
+scaled_starting(const struct scaled_revision *rev)
 {
-	return revision_live(rev) - revision_ready(rev);
+	return scaled_live(rev) - scaled_ready(rev);
 }
 
 bool
-revision_is_dry(const struct revision *rev)
+scaled_is_dry(const struct scaled_revision *rev)
 {
 	return rev->conf->scaling.dry_run;
 }
 
 bool
-revision_is_decided(const struct revision *rev)
+scaled_is_decided(const struct scaled_revision *rev)
 {
-	return !rev->is_external || revision_is_dry(rev);
+	return !rev->is_external || scaled_is_dry(rev);
 }
 
 void
-revision_refuse_dry(struct revision *rev, int64_t now_ns)
+scaled_refuse_dry(struct scaled_revision *rev, int64_t now_ns)
 {
-	if (!revision_is_dry(rev) || rev->is_external)
+	if (!scaled_is_dry(rev) || rev->is_external)
 		return;
 	rev->dry_until_ns = now_ns + DRY_RETRY;
 	rev->is_changed = true;
 }
 
 uint32_t
-revision_wanted(const struct revision *rev)
+scaled_wanted(const struct scaled_revision *rev)
 {
-	return revision_is_dry(rev) ? rev->dryrun.has : rev->wanted;
+	return scaled_is_dry(rev) ? rev->dryrun.has : rev->wanted;
 }
 
 int64_t
-revision_time_start(struct revision *rev, struct revision_instance *i, int64_t now_ns)
+scaled_time_start(struct scaled_revision *rev, struct scaled_instance *i, int64_t now_ns)
 {
 	int64_t took;
 
-	if (!revision_is_ready(i))
+	if (!scaled_is_ready(i))
 		return -1;
 	if (rev->answering_ns == 0) {
 		rev->answering_ns = rev->unanswered_ns = now_ns;
@@ -303,7 +303,7 @@ revision_time_start(struct revision *rev, struct revision_instance *i, int64_t n
 	if (i->started_ns == 0)
 		return 0;
 	took = MAX(now_ns - i->started_ns, 1);
-	rev->start_s[rev->starts++ % REVISION_STARTS] = (double)took / CLK_S;
+	rev->start_s[rev->starts++ % SCALED_STARTS] = (double)took / CLK_S;
 	metric_hist_add(&rev->cold_starts, took);
 	return took;
 }
@@ -314,11 +314,11 @@ revision_time_start(struct revision *rev, struct revision_instance *i, int64_t n
  * meant to carry, they have waited for one another: no request can have taken more than
  * there was of the instances for each. */
 static double
-latency_in(const struct revision *rev, const struct msg_stat *s, int64_t period_ns)
+latency_in(const struct scaled_revision *rev, const struct msg_stat *s, int64_t period_ns)
 {
 	double total = decide_total(&rev->conf->scaling, rev->conf->limits.container_concurrency,
 				    0);
-	double room_s = total * MAX(revision_ready(rev), 1u) * (double)period_ns / CLK_S;
+	double room_s = total * MAX(scaled_ready(rev), 1u) * (double)period_ns / CLK_S;
 
 	if (rev->conf->scaling.metric == METRIC_RPS || period_ns == 0)
 		return s->latency_ms / 1000;
@@ -329,9 +329,9 @@ latency_in(const struct revision *rev, const struct msg_stat *s, int64_t period_
  * instance: what is parked counts for no more than the requests that came would take
  * (Little's law), and is the backlog's business else. */
 static double
-demand_in(const struct revision *rev, const struct msg_stat *s, int64_t period_ns)
+unparked_concurrency(const struct scaled_revision *rev, const struct msg_stat *s, int64_t period_ns)
 {
-	double latency_s = MAX(revision_latency_s(rev), 0);
+	double latency_s = MAX(scaled_latency_s(rev), 0);
 	double load = (double)s->requests * latency_s / ((double)period_ns / CLK_S);
 
 	return MIN(s->concurrency, MAX(s->concurrency - s->waiting, load));
@@ -339,9 +339,10 @@ demand_in(const struct revision *rev, const struct msg_stat *s, int64_t period_n
 
 /* Is anybody answered: a report says so, and before that one who is no longer there. */
 static void
-note_unanswered(struct revision *rev, const struct msg_stat *s, int64_t period_ns, int64_t now_ns)
+note_unanswered(struct scaled_revision *rev, const struct msg_stat *s, int64_t period_ns,
+		int64_t now_ns)
 {
-	uint32_t house = demand_parked(&rev->demand) + demand_in_flight(&rev->demand);
+	uint32_t house = reports_parked(&rev->reports) + reports_in_flight(&rev->reports);
 
 	if (rev->latency_n > 0 || rev->answering_ns == 0)
 		return;
@@ -354,7 +355,8 @@ note_unanswered(struct revision *rev, const struct msg_stat *s, int64_t period_n
 }
 
 void
-revision_report(struct revision *rev, const struct msg_stat *s, int64_t period_ns, int64_t now_ns)
+scaled_report(struct scaled_revision *rev, const struct msg_stat *s, int64_t period_ns,
+	      int64_t now_ns)
 {
 	brain_report(rev->brain, s, period_ns);
 	rev->dryrun.was_asked |= s->requests > 0;
@@ -365,18 +367,18 @@ revision_report(struct revision *rev, const struct msg_stat *s, int64_t period_n
 	}
 	note_unanswered(rev, s, period_ns, now_ns);
 	if (period_ns > 0)
-		window_add(rev->window, now_ns, period_ns, demand_in(rev, s, period_ns),
+		window_add(rev->window, now_ns, period_ns, unparked_concurrency(rev, s, period_ns),
 			   (double)s->requests);
 }
 
 void
-revision_touch(struct revision *rev, int64_t now_ns)
+scaled_touch(struct scaled_revision *rev, int64_t now_ns)
 {
 	window_touch(rev->window, now_ns);
 }
 
 double
-revision_latency_s(const struct revision *rev)
+scaled_latency_s(const struct scaled_revision *rev)
 {
 	return rev->latency_n > 0 ? rev->latency_sum_s / rev->latency_n : -1;
 }
@@ -390,10 +392,10 @@ compare_doubles(const void *a, const void *b)
 }
 
 double
-revision_start_s(const struct revision *rev)
+scaled_start_s(const struct scaled_revision *rev)
 {
-	double sorted[REVISION_STARTS];
-	size_t n = MIN(rev->starts, REVISION_STARTS);
+	double sorted[SCALED_STARTS];
+	size_t n = MIN(rev->starts, SCALED_STARTS);
 
 	if (n == 0)
 		return -1;
@@ -403,7 +405,7 @@ revision_start_s(const struct revision *rev)
 }
 
 void
-revision_teach(struct revision *rev, double latency_s, double start_s)
+scaled_teach(struct scaled_revision *rev, double latency_s, double start_s)
 {
 	if (latency_s >= 0 && rev->latency_n <= 0) {
 		rev->latency_sum_s = latency_s;
@@ -418,14 +420,14 @@ revision_teach(struct revision *rev, double latency_s, double start_s)
 /* Is it known what it has used since all were looked at last?  Of one that was there long
  * before then, and was not looked at (it was adopted), only what it has used in its life. */
 static bool
-is_measured(const struct revision_instance *at, int64_t marked_ns)
+is_measured(const struct scaled_instance *at, int64_t marked_ns)
 {
 	return at->cpu_s >= 0 && (at->cpu_mark_s >= 0 || at->started_ns >= marked_ns - CPU_SPAN);
 }
 
 /* Processors in use, on average since they were looked at last. */
 static void
-measure_cpu(struct revision *rev, int64_t now_ns)
+measure_cpu(struct scaled_revision *rev, int64_t now_ns)
 {
 	double used_s = 0, passed_s = (double)(now_ns - rev->cpu_marked_ns) / CLK_S;
 	bool is_known = rev->cpu_marked_ns != 0 && rev->n > 0;
@@ -434,7 +436,7 @@ measure_cpu(struct revision *rev, int64_t now_ns)
 	if (now_ns - rev->cpu_marked_ns < CPU_SPAN)
 		return;
 	for (i = 0; i < rev->n; i++) {
-		struct revision_instance *at = &rev->v[i];
+		struct scaled_instance *at = &rev->v[i];
 
 		is_known &= is_measured(at, rev->cpu_marked_ns);
 		used_s += MAX(at->cpu_s - MAX(at->cpu_mark_s, 0), 0);
@@ -445,9 +447,9 @@ measure_cpu(struct revision *rev, int64_t now_ns)
 }
 
 void
-revision_tick(struct revision *rev, const struct revision_machine *m, int64_t now_ns)
+scaled_tick(struct scaled_revision *rev, const struct scaled_machine *m, int64_t now_ns)
 {
-	struct brain_facts f = {.ready = revision_ready(rev),
+	struct brain_facts f = {.ready = scaled_ready(rev),
 				.reporters = m->activators,
 				.machine_cores = m->cores,
 				.machine_used = m->used_cores,
@@ -460,35 +462,35 @@ revision_tick(struct revision *rev, const struct revision_machine *m, int64_t no
 		f.memory_bytes += (double)rev->v[i].memory_bytes;
 	brain_tick(rev->brain, &f, now_ns);
 	if (rev->dryrun.is_begun)
-		dryrun_count(&rev->dryrun, revision_live(rev), now_ns);
+		dryrun_count(&rev->dryrun, scaled_live(rev), now_ns);
 }
 
 /* --- busy leases --- */
 
 void
-revision_keep_leases(struct revision *rev, uint64_t peer)
+scaled_keep_leases(struct scaled_revision *rev, uint64_t peer)
 {
 	size_t i;
 
 	for (i = 0; i < rev->n; i++) {
-		struct revision_instance *at = &rev->v[i];
-		int64_t until = demand_lease_ns(&rev->demand, peer, at->id);
+		struct scaled_instance *at = &rev->v[i];
+		int64_t until = reports_lease_ns(&rev->reports, peer, at->id);
 
 		at->busy_until_ns = MAX(at->busy_until_ns, until);
 	}
 }
 
 bool
-revision_is_leased(const struct revision *rev, const struct revision_instance *i, int64_t now_ns)
+scaled_is_leased(const struct scaled_revision *rev, const struct scaled_instance *i, int64_t now_ns)
 {
-	return MAX(demand_lease_ns(&rev->demand, 0, i->id), i->busy_until_ns) > now_ns;
+	return MAX(reports_lease_ns(&rev->reports, 0, i->id), i->busy_until_ns) > now_ns;
 }
 
 /* Seconds that are left of the longest lease. */
 static double
-busy_lease_s(const struct revision *rev, int64_t now_ns)
+busy_lease_s(const struct scaled_revision *rev, int64_t now_ns)
 {
-	double longest = demand_busy_s(&rev->demand, now_ns);
+	double longest = reports_busy_s(&rev->reports, now_ns);
 	size_t i;
 
 	for (i = 0; i < rev->n; i++)
@@ -499,7 +501,7 @@ busy_lease_s(const struct revision *rev, int64_t now_ns)
 /* --- what decide() sees --- */
 
 static void
-fill_averages(const struct revision *rev, struct decide_view *view, int64_t now_ns)
+fill_averages(const struct scaled_revision *rev, struct decide_view *view, int64_t now_ns)
 {
 	const struct scaling *s = &rev->conf->scaling;
 	enum window_weighting by = s->aggregation == AGGREGATION_WEIGHTED_EXPONENTIAL
@@ -519,34 +521,34 @@ fill_averages(const struct revision *rev, struct decide_view *view, int64_t now_
 /* While nothing is known of the response time: how long those that got to an instance have
  * been waiting for an answer, by the last word. */
 static double
-waited_s(const struct revision *rev)
+waited_s(const struct scaled_revision *rev)
 {
 	if (rev->latency_n > 0 || rev->answering_ns == 0 || !rev->is_unanswered ||
-	    demand_in_flight(&rev->demand) == 0)
+	    reports_in_flight(&rev->reports) == 0)
 		return 0;
 	return (double)(rev->unanswered_ns - rev->answering_ns) / CLK_S;
 }
 
 void
-revision_fill_view(const struct revision *rev, struct decide_view *view, bool is_restarting,
-		   int64_t now_ns)
+scaled_fill_view(const struct scaled_revision *rev, struct decide_view *view, bool is_restarting,
+		 int64_t now_ns)
 {
 	*view = (struct decide_view){
-		.ready = revision_ready(rev),
-		.starting = revision_starting(rev),
-		.parked = demand_parked(&rev->demand),
-		.in_flight = demand_in_flight(&rev->demand),
+		.ready = scaled_ready(rev),
+		.starting = scaled_starting(rev),
+		.parked = reports_parked(&rev->reports),
+		.in_flight = reports_in_flight(&rev->reports),
 		.container_concurrency = rev->conf->limits.container_concurrency,
 		.idle_s = (double)window_idle_ns(rev->window, now_ns) / CLK_S,
-		.arrivals = demand_arrivals(&rev->demand),
-		.latency_s = revision_latency_s(rev),
+		.arrivals = reports_arrivals(&rev->reports),
+		.latency_s = scaled_latency_s(rev),
 		.waited_s = waited_s(rev),
-		.start_s = revision_start_s(rev),
+		.start_s = scaled_start_s(rev),
 		.busy_lease_s = busy_lease_s(rev, now_ns),
 		.is_restarting = is_restarting,
 		.found = rev->found,
 	};
-	view->is_asked = demand_is_asked(&rev->demand) && view->ready == 0;
+	view->is_asked = reports_is_asked(&rev->reports) && view->ready == 0;
 	fill_averages(rev, view, now_ns);
 	brain_fill(rev->brain, view, now_ns, clk_wall());
 	if (rev->dryrun.is_begun)
@@ -554,12 +556,12 @@ revision_fill_view(const struct revision *rev, struct decide_view *view, bool is
 }
 
 bool
-revision_is_active(const struct revision *rev)
+scaled_is_active(const struct scaled_revision *rev)
 {
-	if (rev->is_external && !revision_is_dry(rev))
-		return !list_empty(&rev->demand.entries);
-	return revision_is_dry(rev) || rev->wish > 0 || rev->wanted > 0 || rev->told > 0 ||
-	       rev->n > 0 || !list_empty(&rev->drains) || !list_empty(&rev->demand.entries) ||
+	if (rev->is_external && !scaled_is_dry(rev))
+		return !list_empty(&rev->reports.all);
+	return scaled_is_dry(rev) || rev->wish > 0 || rev->wanted > 0 || rev->told > 0 ||
+	       rev->n > 0 || !list_empty(&rev->drains) || !list_empty(&rev->reports.all) ||
 	       rev->conf->scaling.min_scale > 0 || rev->conf->schedules_n > 0 ||
 	       rev->conf->scaling.keep_warm == KEEP_WARM_LEARNED;
 }
@@ -568,12 +570,12 @@ revision_is_active(const struct revision *rev)
 
 /* An instance that is being drained gets nothing new, as if it were stopping. */
 static bool
-is_draining(struct revision *rev, const char *id)
+is_draining(struct scaled_revision *rev, const char *id)
 {
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&rev->drains, node, tmp) {
-		const char *instance = container_of(node, struct drain, node)->instance;
+		const char *instance = container_of(node, struct drain_request, node)->instance;
 
 		if (instance != NULL && strcmp(instance, id) == 0)
 			return true;
@@ -583,13 +585,13 @@ is_draining(struct revision *rev, const char *id)
 
 /* Why nothing is started although no driver has failed, or NULL. */
 static struct msg_failure *
-refusal(struct revision *rev, int64_t now_ns)
+refusal(struct scaled_revision *rev, int64_t now_ns)
 {
 	static char dry_run[] = "dry_run", max_instances[] = "max_instances";
 	static char message[] = "dry_run = yes: nothing is started, and no instance runs";
 	struct msg_failure *f = &rev->failure_left;
 
-	if (revision_live(rev) > 0)
+	if (scaled_live(rev) > 0)
 		return NULL;
 	if (now_ns < rev->dry_until_ns)
 		*f = (struct msg_failure){.reason = dry_run,
@@ -604,7 +606,7 @@ refusal(struct revision *rev, int64_t now_ns)
 }
 
 static struct msg_failure *
-failure_left(struct revision *rev, int64_t now_ns)
+failure_left(struct scaled_revision *rev, int64_t now_ns)
 {
 	int64_t passed_ms = (now_ns - rev->failed_ns) / CLK_MS;
 
@@ -616,9 +618,9 @@ failure_left(struct revision *rev, int64_t now_ns)
 }
 
 void
-revision_state(struct revision *rev, struct msg_instances *m, int64_t now_ns)
+scaled_state(struct scaled_revision *rev, struct msg_instances *m, int64_t now_ns)
 {
-	double start_s = revision_start_s(rev);
+	double start_s = scaled_start_s(rev);
 	size_t i;
 
 	*m = (struct msg_instances){
@@ -634,7 +636,7 @@ revision_state(struct revision *rev, struct msg_instances *m, int64_t now_ns)
 		.cold_start_ms = (int64_t)MIN(MAX(start_s, 0) * 1000, (double)MSG_DELAY_MS_MAX)};
 	m->v = rev->n == 0 ? NULL : xcalloc(rev->n, sizeof *m->v);
 	for (i = 0; i < rev->n; i++) {
-		const struct revision_instance *from = &rev->v[i];
+		const struct scaled_instance *from = &rev->v[i];
 
 		m->v[i] = (struct msg_instance){
 			.id = from->id,
@@ -646,7 +648,7 @@ revision_state(struct revision *rev, struct msg_instances *m, int64_t now_ns)
 }
 
 void
-revision_state_fini(struct msg_instances *m)
+scaled_state_fini(struct msg_instances *m)
 {
 	free(m->v);
 	m->v = NULL;

@@ -1,0 +1,44 @@
+/* reports - what each activator last reported of one revision, and the sums over all
+ * activators: parked, in flight, in flight at one instance, busy leases.  The report of an
+ * activator that vanished stays (silence is not idleness) until the owner drops it; only
+ * the requests that it had parked no longer count.
+ * Pure: no clock, no I/O.  Thread: the owner. */
+#ifndef AUTOSCALER_BRAIN_REPORTS_H
+#define AUTOSCALER_BRAIN_REPORTS_H
+
+#include "common/list.h"
+#include "common/msg.h"
+
+struct reports {
+	struct list all; /* one for each activator that has reported the revision */
+};
+
+void reports_init(struct reports *);
+void reports_fini(struct reports *);
+
+/* Replace what the peer reported before.  number: of its stats message. */
+void reports_report(struct reports *, uint64_t peer, uint64_t number, const struct msg_stat *,
+		    int64_t period_ns, int64_t now_ns);
+/* `activate`: that many are parked at the peer, now. */
+void reports_activate(struct reports *, uint64_t peer, uint32_t parked, int64_t now_ns);
+/* The peer's stats message `number` is complete: if it did not name this revision, the peer
+ * has no requests of it.  True: it did not. */
+bool reports_complete(struct reports *, uint64_t peer, uint64_t number);
+/* The peer vanished / is to be forgotten. */
+void reports_vanish(struct reports *, uint64_t peer);
+void reports_drop(struct reports *, uint64_t peer);
+
+uint32_t reports_parked(const struct reports *);
+uint32_t reports_in_flight(const struct reports *);
+/* Requests that came in, a second, by the newest words; < 0: somebody has not said enough. */
+double reports_arrivals(const struct reports *);
+/* Someone has sent `activate` and not reported since. */
+bool reports_is_asked(const struct reports *);
+uint32_t reports_at_instance(const struct reports *, const char *id);
+/* Until when the instance holds a lease by the peer's word, or (0) by anybody's; 0: it
+ * holds none. */
+int64_t reports_lease_ns(const struct reports *, uint64_t peer, const char *id);
+/* Seconds that are left of the longest busy lease; 0: none. */
+double reports_busy_s(const struct reports *, int64_t now_ns);
+
+#endif
