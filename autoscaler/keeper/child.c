@@ -14,7 +14,7 @@
 
 #define READ_SIZE ((size_t)64 << 10)
 #define LAST_READS 16 /* what is still in a pipe (1 MiB at most by default) */
-#define LEFT_OUT_EVERY_NS (1 * CLK_S)
+#define DROPPED_EVERY_NS (1 * CLK_S)
 #define KILL_AGAIN_NS (50 * CLK_MS) /* who forks faster than we kill is met again */
 
 /* --- output --- */
@@ -22,45 +22,45 @@
 static bool
 on_output_line(const char *line, size_t n, void *arg)
 {
-	struct kept *k = arg;
+	struct child *c = arg;
 
-	return k->ops->on_line(k, line, n, k->arg);
+	return c->ops->on_line(c, line, n, c->arg);
 }
 
 static void
-on_left_out(void *arg)
+on_dropped(void *arg)
 {
-	struct kept *k = arg;
-	uint64_t n = k->output.is_held ? 0 : output_take_left_out(&k->output);
+	struct child *c = arg;
+	uint64_t n = c->output.is_held ? 0 : output_take_dropped(&c->output);
 
 	if (n > 0)
-		k->ops->on_left_out(k, n, k->arg);
+		c->ops->on_dropped(c, n, c->arg);
 }
 
 static void
-close_output(struct kept *k)
+close_output(struct child *c)
 {
-	if (k->output_fd < 0)
+	if (c->output_fd < 0)
 		return;
-	loop_fd_clear(&k->output_ev);
-	close(k->output_fd);
-	k->output_fd = -1;
-	output_end(&k->output, clk_now(), on_output_line, k);
+	loop_fd_clear(&c->output_ev);
+	close(c->output_fd);
+	c->output_fd = -1;
+	output_end(&c->output, clk_now(), on_output_line, c);
 }
 
 /* One read.  False: there is nothing more for now, or ever. */
 static bool
-read_output(struct kept *k)
+read_output(struct child *c)
 {
 	static char buf[READ_SIZE]; /* the keeper has one thread; not on each stack */
-	ssize_t n = k->output_fd < 0 ? -1 : read(k->output_fd, buf, sizeof buf);
+	ssize_t n = c->output_fd < 0 ? -1 : read(c->output_fd, buf, sizeof buf);
 
 	if (n > 0)
-		output_feed(&k->output, buf, (size_t)n, clk_now(), on_output_line, k);
-	else if (n == 0 || (k->output_fd >= 0 && errno != EAGAIN && errno != EINTR))
-		close_output(k);
-	if (k->output.left_out > 0 && !loop_timer_pending(&k->left_out_timer))
-		loop_timer_set(&k->left_out_timer, LEFT_OUT_EVERY_NS);
+		output_feed(&c->output, buf, (size_t)n, clk_now(), on_output_line, c);
+	else if (n == 0 || (c->output_fd >= 0 && errno != EAGAIN && errno != EINTR))
+		close_output(c);
+	if (c->output.dropped > 0 && !loop_timer_pending(&c->dropped_timer))
+		loop_timer_set(&c->dropped_timer, DROPPED_EVERY_NS);
 	return n > 0;
 }
 
@@ -73,192 +73,192 @@ on_output(int fd, short what, void *arg)
 }
 
 static void
-read_rest(struct kept *k)
+read_rest(struct child *c)
 {
 	int i;
 
-	for (i = 0; i < LAST_READS && read_output(k); i++)
+	for (i = 0; i < LAST_READS && read_output(c); i++)
 		;
 }
 
 void
-kept_hold(struct kept *k)
+child_hold(struct child *c)
 {
-	output_hold(&k->output);
+	output_hold(&c->output);
 }
 
 void
-kept_release(struct kept *k)
+child_release(struct child *c)
 {
-	output_release(&k->output, on_output_line, k);
-	on_left_out(k);
+	output_release(&c->output, on_output_line, c);
+	on_dropped(c);
 }
 
 /* --- start --- */
 
 static struct spawn
-spawn_of(const struct kept *k)
+spawn_of(const struct child *c)
 {
-	return (struct spawn){.argv = k->start.argv,
-			      .env = k->start.env,
-			      .directory = k->start.directory,
-			      .user = k->start.user,
+	return (struct spawn){.argv = c->start.argv,
+			      .env = c->start.env,
+			      .directory = c->start.directory,
+			      .user = c->start.user,
 			      .cgroup_fd = -1};
 }
 
 static void
-close_word(struct kept *k)
+close_result(struct child *c)
 {
-	if (k->word_fd < 0)
+	if (c->result_fd < 0)
 		return;
-	loop_fd_clear(&k->word_ev);
-	close(k->word_fd);
-	k->word_fd = -1;
+	loop_fd_clear(&c->result_ev);
+	close(c->result_fd);
+	c->result_fd = -1;
 }
 
 static void
-read_word(struct kept *k)
+read_result(struct child *c)
 {
-	struct spawn s = spawn_of(k);
-	enum spawn_word word = k->word_fd < 0 ? SPAWN_PENDING
-					      : spawn_word(k->word_fd, &s, &k->failure);
+	struct spawn s = spawn_of(c);
+	enum spawn_result result = c->result_fd < 0 ? SPAWN_PENDING
+						    : spawn_result(c->result_fd, &s, &c->failure);
 
-	if (word == SPAWN_PENDING)
+	if (result == SPAWN_PENDING)
 		return;
-	close_word(k);
-	if (word == SPAWN_FAILED) {
-		k->has_failed = true; /* told when it is reaped */
+	close_result(c);
+	if (result == SPAWN_FAILED) {
+		c->has_failed = true; /* told when it is reaped */
 		return;
 	}
-	k->is_executed = true;
-	command_free(&k->start.env); /* it has its own now */
-	k->ops->on_started(k, k->arg);
+	c->is_executed = true;
+	command_free(&c->start.env); /* it has its own now */
+	c->ops->on_started(c, c->arg);
 }
 
 static void
-on_word(int fd, short what, void *arg)
+on_result(int fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	read_word(arg);
+	read_result(arg);
 }
 
 static void
 on_stop_over(void *arg)
 {
-	struct kept *k = arg;
+	struct child *c = arg;
 
-	k->is_overdue = true;
-	loop_timer_set(&k->stop_timer, KILL_AGAIN_NS);
-	if (k->phase != PHASE_ENDED && kill(-k->pid, SIGKILL) < 0)
-		kill(k->pid, SIGKILL); /* before its setsid() */
-	if (k->phase == PHASE_ENDED)
-		k->ops->on_overdue(k, k->arg);
+	c->is_overdue = true;
+	loop_timer_set(&c->stop_timer, KILL_AGAIN_NS);
+	if (c->phase != PHASE_ENDED && kill(-c->pid, SIGKILL) < 0)
+		kill(c->pid, SIGKILL); /* before its setsid() */
+	if (c->phase == PHASE_ENDED)
+		c->ops->on_overdue(c, c->arg);
 }
 
 static void
-watch(struct kept *k)
+watch(struct child *c)
 {
-	output_init(&k->output, k->started_ns);
-	loop_fd_init(&k->output_ev);
-	loop_fd_init(&k->word_ev);
-	loop_fd_set(&k->output_ev, k->loop, k->output_fd, EV_READ, on_output, k);
-	loop_fd_set(&k->word_ev, k->loop, k->word_fd, EV_READ, on_word, k);
-	loop_timer_init(&k->stop_timer, k->loop, on_stop_over, k);
-	loop_timer_init(&k->left_out_timer, k->loop, on_left_out, k);
+	output_init(&c->output, c->started_ns);
+	loop_fd_init(&c->output_ev);
+	loop_fd_init(&c->result_ev);
+	loop_fd_set(&c->output_ev, c->loop, c->output_fd, EV_READ, on_output, c);
+	loop_fd_set(&c->result_ev, c->loop, c->result_fd, EV_READ, on_result, c);
+	loop_timer_init(&c->stop_timer, c->loop, on_stop_over, c);
+	loop_timer_init(&c->dropped_timer, c->loop, on_dropped, c);
 }
 
 static pid_t
-start_program(struct kept *k, struct err *e)
+start_program(struct child *c, struct err *e)
 {
-	struct spawn s = spawn_of(k);
+	struct spawn s = spawn_of(c);
 	pid_t pid;
 
-	if (k->start.argv[0] == NULL)
+	if (c->start.argv[0] == NULL)
 		return err_set(e, EINVAL, "cannot start it: no command");
-	if (k->cgroup != NULL)
-		s.cgroup_fd = cgroup_add(k->cgroup, k->start.id);
-	pid = spawn_start(&s, &k->output_fd, &k->word_fd, e);
+	if (c->cgroup != NULL)
+		s.cgroup_fd = cgroup_add(c->cgroup, c->start.id);
+	pid = spawn_start(&s, &c->output_fd, &c->result_fd, e);
 	if (s.cgroup_fd >= 0)
 		close(s.cgroup_fd);
-	if (pid < 0 && k->cgroup != NULL)
-		cgroup_remove(k->cgroup, k->start.id);
+	if (pid < 0 && c->cgroup != NULL)
+		cgroup_remove(c->cgroup, c->start.id);
 	return pid;
 }
 
-struct kept *
-kept_new(struct loop *loop, struct keeper_msg *m, const char *cgroup, const struct kept_ops *ops,
-	 void *arg, struct err *e)
+struct child *
+child_new(struct loop *loop, struct keeper_msg *m, const char *cgroup, const struct child_ops *ops,
+	  void *arg, struct err *e)
 {
-	struct kept *k = xcalloc(1, sizeof *k);
+	struct child *c = xcalloc(1, sizeof *c);
 
-	k->loop = loop;
-	k->ops = ops;
-	k->arg = arg;
-	k->cgroup = cgroup;
-	k->start = *m;
+	c->loop = loop;
+	c->ops = ops;
+	c->arg = arg;
+	c->cgroup = cgroup;
+	c->start = *m;
 	*m = (struct keeper_msg){.type = KEEPER_UNKNOWN};
-	k->started_ns = clk_now();
-	k->pid = start_program(k, e);
-	if (k->pid < 0) {
-		keeper_msg_fini(&k->start);
-		free(k);
+	c->started_ns = clk_now();
+	c->pid = start_program(c, e);
+	if (c->pid < 0) {
+		keeper_msg_fini(&c->start);
+		free(c);
 		return NULL;
 	}
-	k->start_ticks = proctab_start_ticks(k->pid);
-	watch(k);
-	return k;
+	c->start_ticks = proctab_start_ticks(c->pid);
+	watch(c);
+	return c;
 }
 
 void
-kept_free(struct kept **kp)
+child_free(struct child **cp)
 {
-	struct kept *k = *kp;
+	struct child *c = *cp;
 
-	*kp = NULL;
-	if (k == NULL)
+	*cp = NULL;
+	if (c == NULL)
 		return;
-	CHECK(!list_linked(&k->node));
-	close_output(k);
-	on_left_out(k);
-	close_word(k);
-	loop_timer_fini(&k->left_out_timer);
-	loop_timer_fini(&k->stop_timer);
-	output_fini(&k->output);
-	if (k->cgroup != NULL)
-		cgroup_remove(k->cgroup, k->start.id);
-	keeper_msg_fini(&k->start);
-	free(k);
+	CHECK(!list_linked(&c->node));
+	close_output(c);
+	on_dropped(c);
+	close_result(c);
+	loop_timer_fini(&c->dropped_timer);
+	loop_timer_fini(&c->stop_timer);
+	output_fini(&c->output);
+	if (c->cgroup != NULL)
+		cgroup_remove(c->cgroup, c->start.id);
+	keeper_msg_fini(&c->start);
+	free(c);
 }
 
-struct kept *
-kept_find(const struct list *all, const char *id)
+struct child *
+child_find(const struct list *all, const char *id)
 {
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(all, node, tmp) {
-		struct kept *k = container_of(node, struct kept, node);
+		struct child *c = container_of(node, struct child, node);
 
-		if (strcmp(k->start.id, id) == 0)
-			return k;
+		if (strcmp(c->start.id, id) == 0)
+			return c;
 	}
 	return NULL;
 }
 
-struct kept *
-kept_find_pid(const struct list *all, pid_t pid)
+struct child *
+child_find_pid(const struct list *all, pid_t pid)
 {
 	struct list_node *node, *tmp;
-	struct kept *ended = NULL;
+	struct child *ended = NULL;
 
 	LIST_FOREACH(all, node, tmp) {
-		struct kept *k = container_of(node, struct kept, node);
+		struct child *c = container_of(node, struct child, node);
 
-		if (k->pid != pid)
+		if (c->pid != pid)
 			continue;
-		if (k->phase != PHASE_ENDED)
-			return k;
-		ended = k; /* its number may have been given to another one since */
+		if (c->phase != PHASE_ENDED)
+			return c;
+		ended = c; /* its number may have been given to another one since */
 	}
 	return ended;
 }
@@ -266,59 +266,60 @@ kept_find_pid(const struct list *all, pid_t pid)
 /* --- stop --- */
 
 static void
-start_deadline(struct kept *k)
+start_deadline(struct child *c)
 {
-	if (!loop_timer_pending(&k->stop_timer))
-		loop_timer_set(&k->stop_timer, k->start.stop_timeout_ms * CLK_MS);
+	if (!loop_timer_pending(&c->stop_timer))
+		loop_timer_set(&c->stop_timer, c->start.stop_timeout_ms * CLK_MS);
 }
 
 void
-kept_stop(struct kept *k)
+child_stop(struct child *c)
 {
-	if (k->phase != PHASE_RUNNING)
+	if (c->phase != PHASE_RUNNING)
 		return;
-	k->phase = PHASE_STOPPING;
-	k->is_group_told = true;
-	if (kill(-k->pid, SIGTERM) < 0)
-		kill(k->pid, SIGTERM); /* before its setsid() */
-	kill(-k->pid, SIGCONT);	       /* who was stopped is to hear it */
-	start_deadline(k);
+	c->phase = PHASE_STOPPING;
+	c->is_group_terminated = true;
+	if (kill(-c->pid, SIGTERM) < 0)
+		kill(c->pid, SIGTERM); /* before its setsid() */
+	kill(-c->pid, SIGCONT);	       /* who was stopped is to hear it */
+	start_deadline(c);
 }
 
 void
-kept_reaped(struct kept *k, int status)
+child_reaped(struct child *c, int status)
 {
-	CHECK(k->phase != PHASE_ENDED);
-	read_word(k);
-	read_rest(k);
-	k->phase = PHASE_ENDED;
-	k->status = status;
+	CHECK(c->phase != PHASE_ENDED);
+	read_result(c);
+	read_rest(c);
+	c->phase = PHASE_ENDED;
+	c->status = status;
 }
 
 static void
-end_left(struct kept *k, const struct proctab_entry *const *left, size_t n)
+end_leftovers(struct child *c, const struct proctab_entry *const *left, size_t n)
 {
-	pid_t told = k->is_group_told ? k->pid : 0; /* a second SIGTERM means "at once" to many */
+	pid_t spared = c->is_group_terminated ? c->pid
+					      : 0; /* a second SIGTERM means "at once" to many */
 	size_t i;
 
 	for (i = 0; i < n; i++)
-		if (k->is_overdue || told == 0 || left[i]->group != told)
-			kill(left[i]->pid, k->is_overdue ? SIGKILL : SIGTERM);
-	if (k->cgroup != NULL && k->is_overdue)
-		cgroup_kill(k->cgroup, k->start.id);
-	else if (k->cgroup != NULL && n == 0) /* those that are found nowhere else */
-		cgroup_terminate(k->cgroup, k->start.id, told);
+		if (c->is_overdue || spared == 0 || left[i]->group != spared)
+			kill(left[i]->pid, c->is_overdue ? SIGKILL : SIGTERM);
+	if (c->cgroup != NULL && c->is_overdue)
+		cgroup_kill(c->cgroup, c->start.id);
+	else if (c->cgroup != NULL && n == 0) /* those that are found nowhere else */
+		cgroup_terminate(c->cgroup, c->start.id, spared);
 }
 
 bool
-kept_is_left(struct kept *k, const struct proctab_entry *const *left, size_t n)
+child_has_leftovers(struct child *c, const struct proctab_entry *const *left, size_t n)
 {
-	CHECK(k->phase == PHASE_ENDED);
-	if (n == 0 && (k->cgroup == NULL || !cgroup_is_populated(k->cgroup, k->start.id)))
+	CHECK(c->phase == PHASE_ENDED);
+	if (n == 0 && (c->cgroup == NULL || !cgroup_is_populated(c->cgroup, c->start.id)))
 		return false;
-	start_deadline(k);
-	if (!k->is_left_told || k->is_overdue)
-		end_left(k, left, n);
-	k->is_left_told = true;
+	start_deadline(c);
+	if (!c->are_leftovers_terminated || c->is_overdue)
+		end_leftovers(c, left, n);
+	c->are_leftovers_terminated = true;
 	return true;
 }

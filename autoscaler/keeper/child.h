@@ -3,7 +3,7 @@
  * (its first process is reaped; others of it may be left and are ended too, in the
  * same time).  It is gone when none is left.
  * Thread: the keeper's only one.  Upcalls come from the loop, never from inside a
- * call, but for kept_reaped(), kept_is_left() and kept_release(). */
+ * call, but for child_reaped(), child_has_leftovers() and child_release(). */
 #ifndef AUTOSCALER_KEEPER_CHILD_H
 #define AUTOSCALER_KEEPER_CHILD_H
 
@@ -12,67 +12,67 @@
 #include "common/list.h"
 #include "common/loop.h"
 
-struct kept;
+struct child;
 struct proctab_entry;
 
-struct kept_ops {
-	void (*on_started)(struct kept *, void *arg);
+struct child_ops {
+	void (*on_started)(struct child *, void *arg);
 	/* False: there is no room for it now. */
-	bool (*on_line)(struct kept *, const char *line, size_t n, void *arg);
-	void (*on_left_out)(struct kept *, uint64_t lines, void *arg);
+	bool (*on_line)(struct child *, const char *line, size_t n, void *arg);
+	void (*on_dropped)(struct child *, uint64_t lines, void *arg);
 	/* Its deadline is over, and processes of it may be left: look for them. */
-	void (*on_overdue)(struct kept *, void *arg);
+	void (*on_overdue)(struct child *, void *arg);
 };
 
-struct kept {
+struct child {
 	struct list_node node; /* keeper's */
 	struct loop *loop;
-	const struct kept_ops *ops;
+	const struct child_ops *ops;
 	void *arg;
 	struct keeper_msg start; /* what it was started with */
 	const char *cgroup;	 /* the keeper's folder; NULL: none */
 	pid_t pid;		 /* first process; group and session bear its number */
 	enum keeper_phase phase;
-	bool is_executed;   /* the program has taken over from our code */
-	bool has_failed;    /* the exec has failed; failure says why */
-	bool answered;	    /* set by the autoscaler */
-	bool is_overdue;    /* SIGKILL from now on */
-	bool is_group_told; /* its group was sent SIGTERM */
-	bool is_left_told;  /* what was left of it after its end was sent SIGTERM */
-	int status;	    /* wait(2), from PHASE_ENDED on */
+	bool is_executed;	       /* the program has taken over from our code */
+	bool has_failed;	       /* the exec has failed; failure says why */
+	bool answered;		       /* set by the autoscaler */
+	bool is_overdue;	       /* SIGKILL from now on */
+	bool is_group_terminated;      /* its group was sent SIGTERM */
+	bool are_leftovers_terminated; /* what was left of it after its end was sent SIGTERM */
+	int status;		       /* wait(2), from PHASE_ENDED on */
 	int64_t started_ns;
 	uint64_t start_ticks; /* the same as the kernel has it (proctab.h) */
 	struct err failure;
-	int output_fd, word_fd; /* -1: closed */
-	struct loop_fd output_ev, word_ev;
+	int output_fd, result_fd; /* -1: closed */
+	struct loop_fd output_ev, result_ev;
 	struct output output;
 	struct loop_timer stop_timer;
-	struct loop_timer left_out_timer;
+	struct loop_timer dropped_timer;
 };
 
 /* Start what m (a KEEPER_START; taken, also on error) says, in a group below cgroup
  * (borrowed; NULL: in none).  NULL: not even a fork. */
-NODISCARD struct kept *kept_new(struct loop *, struct keeper_msg *m, const char *cgroup,
-				const struct kept_ops *, void *arg, struct err *);
-void kept_free(struct kept **);
+NODISCARD struct child *child_new(struct loop *, struct keeper_msg *m, const char *cgroup,
+				  const struct child_ops *, void *arg, struct err *);
+void child_free(struct child **);
 
-/* Among `all` (struct kept); NULL: none. */
-struct kept *kept_find(const struct list *all, const char *id);
-struct kept *kept_find_pid(const struct list *all, pid_t);
+/* Among `all` (struct child); NULL: none. */
+struct child *child_find(const struct list *all, const char *id);
+struct child *child_find_pid(const struct list *all, pid_t);
 
 /* SIGTERM to its group; SIGKILL when stop_timeout is over.  Idempotent. */
-void kept_stop(struct kept *);
+void child_stop(struct child *);
 
 /* waitpid() has reaped its first process. */
-void kept_reaped(struct kept *, int status);
+void child_reaped(struct child *, int status);
 
 /* Whether anything of it is left after its end: `left` are the processes that were
  * found, its control group may know of more.  The first time they are asked to end,
  * when it is overdue they are killed. */
-bool kept_is_left(struct kept *, const struct proctab_entry *const *left, size_t n);
+bool child_has_leftovers(struct child *, const struct proctab_entry *const *left, size_t n);
 
 /* Nobody is there to take its lines / somebody is again. */
-void kept_hold(struct kept *);
-void kept_release(struct kept *);
+void child_hold(struct child *);
+void child_release(struct child *);
 
 #endif

@@ -35,7 +35,7 @@ struct keeper {
 	bool was_connected;
 	bool is_leaving; /* told to: ends when the last instance is gone */
 	int64_t orphan_timeout_ns;
-	struct list kept; /* struct kept */
+	struct list children; /* struct child */
 	struct loop_timer orphan_timer;
 	struct loop_timer sweep_timer;
 	struct strbuf line;
@@ -55,7 +55,7 @@ is_heard(void)
 /* --- telling --- */
 
 static void
-tell_peer(struct keeper *kp, struct link *l, const struct keeper_msg *m)
+send_to(struct keeper *kp, struct link *l, const struct keeper_msg *m)
 {
 	strbuf_clear(&kp->line);
 	keeper_msg_encode(m, &kp->line);
@@ -63,84 +63,84 @@ tell_peer(struct keeper *kp, struct link *l, const struct keeper_msg *m)
 }
 
 static void
-tell(struct keeper *kp, const struct keeper_msg *m)
+send_msg(struct keeper *kp, const struct keeper_msg *m)
 {
 	if (kp->autoscaler != NULL)
-		tell_peer(kp, kp->autoscaler, m);
+		send_to(kp, kp->autoscaler, m);
 }
 
 static void
-tell_word(struct keeper *kp, enum keeper_msg_type type, const struct kept *k)
+send_event(struct keeper *kp, enum keeper_msg_type type, const struct child *c)
 {
-	tell(kp, &(struct keeper_msg){.type = type,
-				      .id = k->start.id,
-				      .pid = k->pid,
-				      .started_ns = k->started_ns,
-				      .status = k->status});
+	send_msg(kp, &(struct keeper_msg){.type = type,
+					  .id = c->start.id,
+					  .pid = c->pid,
+					  .started_ns = c->started_ns,
+					  .status = c->status});
 }
 
 static void
-tell_failed(struct keeper *kp, char *id, struct err *why)
+send_failed(struct keeper *kp, char *id, struct err *why)
 {
-	tell(kp, &(struct keeper_msg){.type = KEEPER_FAILED, .id = id, .text = why->text});
+	send_msg(kp, &(struct keeper_msg){.type = KEEPER_FAILED, .id = id, .text = why->text});
 }
 
 static void
-tell_instance(struct keeper *kp, const struct kept *k)
+send_instance(struct keeper *kp, const struct child *c)
 {
-	tell(kp, &(struct keeper_msg){.type = KEEPER_INSTANCE,
-				      .id = k->start.id,
-				      .revision = k->start.revision,
-				      .port = k->start.port,
-				      .pid = k->pid,
-				      .phase = k->phase,
-				      .answered = k->answered,
-				      .started_ns = k->started_ns,
-				      .status = k->status});
+	send_msg(kp, &(struct keeper_msg){.type = KEEPER_INSTANCE,
+					  .id = c->start.id,
+					  .revision = c->start.revision,
+					  .port = c->start.port,
+					  .pid = c->pid,
+					  .phase = c->phase,
+					  .answered = c->answered,
+					  .started_ns = c->started_ns,
+					  .status = c->status});
 }
 
 static void
-on_kept_started(struct kept *k, void *arg)
+on_child_started(struct child *c, void *arg)
 {
-	tell_word(arg, KEEPER_STARTED, k);
+	send_event(arg, KEEPER_STARTED, c);
 }
 
 /* Nobody to tell, and nothing to keep it in: its instance is gone. */
 static bool
-log_line(const struct kept *k, const char *line, size_t n)
+log_line(const struct child *c, const char *line, size_t n)
 {
 	bool can_log = is_heard();
 
 	if (can_log)
-		log_info(NULL, "output", "instance=%s line=%.*s", k->start.id, (int)n, line);
+		log_info(NULL, "output", "instance=%s line=%.*s", c->start.id, (int)n, line);
 	return can_log;
 }
 
 static bool
-on_kept_line(struct kept *k, const char *line, size_t n, void *arg)
+on_child_line(struct child *c, const char *line, size_t n, void *arg)
 {
 	struct keeper *kp = arg;
 	char *text;
 	size_t i;
 
 	if (kp->autoscaler == NULL)
-		return log_line(k, line, n);
+		return log_line(c, line, n);
 	if (link_queued(kp->autoscaler) >= OUTPUT_QUEUE_MAX)
 		return false;
 	text = xmalloc(n + 1);
 	for (i = 0; i < n; i++)
 		text[i] = line[i] == '\0' ? '?' : line[i];
 	text[n] = '\0';
-	tell(kp, &(struct keeper_msg){.type = KEEPER_OUTPUT, .id = k->start.id, .text = text});
+	send_msg(kp, &(struct keeper_msg){.type = KEEPER_OUTPUT, .id = c->start.id, .text = text});
 	free(text);
 	return true;
 }
 
 static void
-on_kept_left_out(struct kept *k, uint64_t lines, void *arg)
+on_child_dropped(struct child *c, uint64_t lines, void *arg)
 {
-	tell(arg, &(struct keeper_msg){
-			  .type = KEEPER_LEFT_OUT, .id = k->start.id, .lines = (int64_t)lines});
+	send_msg(arg, &(struct keeper_msg){
+			      .type = KEEPER_DROPPED, .id = c->start.id, .lines = (int64_t)lines});
 }
 
 /* --- ends --- */
@@ -151,7 +151,7 @@ end_if_idle(struct keeper *kp)
 {
 	bool is_wanted = kp->autoscaler != NULL || !kp->was_connected;
 
-	if (kp->kept.n == 0 && (kp->is_leaving || !is_wanted))
+	if (kp->children.n == 0 && (kp->is_leaving || !is_wanted))
 		loop_stop(kp->loop);
 }
 
@@ -163,57 +163,57 @@ leave(struct keeper *kp)
 	struct list_node *node, *tmp;
 
 	kp->is_leaving = true;
-	tell(kp, &(struct keeper_msg){.type = KEEPER_LEAVE});
-	LIST_FOREACH(&kp->kept, node, tmp) {
-		struct kept *k = container_of(node, struct kept, node);
+	send_msg(kp, &(struct keeper_msg){.type = KEEPER_LEAVE});
+	LIST_FOREACH(&kp->children, node, tmp) {
+		struct child *c = container_of(node, struct child, node);
 
-		kept_stop(k);
-		tell_instance(kp, k);
+		child_stop(c);
+		send_instance(kp, c);
 	}
 	end_if_idle(kp);
 }
 
 static void
-free_kept(void *k)
+free_child(void *c)
 {
-	kept_free((struct kept **)&k);
+	child_free((struct child **)&c);
 }
 
 /* The last that will be heard of it. */
 static void
-log_end(struct kept *k)
+log_end(struct child *c)
 {
 	char how[80];
 
-	crash_describe(k->status, how, sizeof how);
-	kept_release(k);
+	crash_describe(c->status, how, sizeof how);
+	child_release(c);
 	if (is_heard())
 		log_warn(NULL, "instance ended while no autoscaler was there", "instance=%s how=%s",
-			 k->start.id, how);
+			 c->start.id, how);
 }
 
 static void
-forget(struct keeper *kp, struct kept *k)
+forget(struct keeper *kp, struct child *c)
 {
 	if (kp->autoscaler == NULL)
-		log_end(k);
-	if (k->has_failed)
-		tell_failed(kp, k->start.id, &k->failure);
+		log_end(c);
+	if (c->has_failed)
+		send_failed(kp, c->start.id, &c->failure);
 	else
-		tell_word(kp, KEEPER_GONE, k);
-	list_remove(&kp->kept, &k->node);
-	loop_defer(kp->loop, k, free_kept);
+		send_event(kp, KEEPER_GONE, c);
+	list_remove(&kp->children, &c->node);
+	loop_defer(kp->loop, c, free_child);
 	end_if_idle(kp);
 }
 
 static void
-sweep_one(struct keeper *kp, struct kept *k, const struct proctab *t)
+sweep_one(struct keeper *kp, struct child *c, const struct proctab *t)
 {
 	const struct proctab_entry **left = xcalloc(t->n + 1, sizeof *left);
-	size_t n = left_of(&kp->kept, k, t, left);
+	size_t n = leftovers_of(&kp->children, c, t, left);
 
-	if (!kept_is_left(k, left, n))
-		forget(kp, k);
+	if (!child_has_leftovers(c, left, n))
+		forget(kp, c);
 	free(left);
 }
 
@@ -228,28 +228,28 @@ on_sweep(void *arg)
 
 	proctab_read(&t);
 	proctab_root(&t, getpid());
-	LIST_FOREACH(&kp->kept, node, tmp) {
-		struct kept *k = container_of(node, struct kept, node);
+	LIST_FOREACH(&kp->children, node, tmp) {
+		struct child *c = container_of(node, struct child, node);
 
-		if (k->phase == PHASE_ENDED)
-			sweep_one(kp, k, &t);
+		if (c->phase == PHASE_ENDED)
+			sweep_one(kp, c, &t);
 	}
 	proctab_fini(&t);
-	LIST_FOREACH(&kp->kept, node, tmp)
-		is_any_left |= container_of(node, struct kept, node)->phase == PHASE_ENDED;
+	LIST_FOREACH(&kp->children, node, tmp)
+		is_any_left |= container_of(node, struct child, node)->phase == PHASE_ENDED;
 	if (is_any_left)
 		loop_timer_set(&kp->sweep_timer, SWEEP_AGAIN_NS);
 }
 
 static void
-on_kept_overdue(struct kept *k, void *arg)
+on_child_overdue(struct child *c, void *arg)
 {
-	(void)k;
+	(void)c;
 	on_sweep(arg);
 }
 
 static void
-on_child(int signo, void *arg)
+on_sigchld(int signo, void *arg)
 {
 	struct keeper *kp = arg;
 	bool is_swept = false;
@@ -258,13 +258,13 @@ on_child(int signo, void *arg)
 
 	(void)signo;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		struct kept *k = kept_find_pid(&kp->kept, pid);
+		struct child *c = child_find_pid(&kp->children, pid);
 
-		if (k == NULL || k->phase == PHASE_ENDED)
+		if (c == NULL || c->phase == PHASE_ENDED)
 			continue; /* one of those that were left to us */
-		kept_reaped(k, status);
-		if (!k->has_failed)
-			tell_word(kp, KEEPER_ENDED, k);
+		child_reaped(c, status);
+		if (!c->has_failed)
+			send_event(kp, KEEPER_ENDED, c);
 		is_swept = true;
 	}
 	if (is_swept || loop_timer_pending(&kp->sweep_timer))
@@ -273,10 +273,10 @@ on_child(int signo, void *arg)
 
 /* --- what the autoscaler asks for --- */
 
-static const struct kept_ops kept_ops = {.on_started = on_kept_started,
-					 .on_line = on_kept_line,
-					 .on_left_out = on_kept_left_out,
-					 .on_overdue = on_kept_overdue};
+static const struct child_ops child_ops = {.on_started = on_child_started,
+					   .on_line = on_child_line,
+					   .on_dropped = on_child_dropped,
+					   .on_overdue = on_child_overdue};
 
 /* Who says hello is the autoscaler from then on. */
 static void
@@ -291,11 +291,11 @@ take_hello(struct keeper *kp, struct link *l, const struct keeper_msg *m)
 	kp->is_leaving = false;
 	loop_timer_clear(&kp->orphan_timer);
 	kp->orphan_timeout_ns = m->orphan_timeout_ms * CLK_MS;
-	LIST_FOREACH(&kp->kept, node, tmp)
-		tell_instance(kp, container_of(node, struct kept, node));
-	tell(kp, &(struct keeper_msg){.type = KEEPER_SYNCED});
-	LIST_FOREACH(&kp->kept, node, tmp)
-		kept_release(container_of(node, struct kept, node));
+	LIST_FOREACH(&kp->children, node, tmp)
+		send_instance(kp, container_of(node, struct child, node));
+	send_msg(kp, &(struct keeper_msg){.type = KEEPER_SYNCED});
+	LIST_FOREACH(&kp->children, node, tmp)
+		child_release(container_of(node, struct child, node));
 }
 
 static void
@@ -303,34 +303,34 @@ take_start(struct keeper *kp, struct keeper_msg *m)
 {
 	char *id = xstrdup(m->id);
 	struct err e = {0};
-	struct kept *k;
+	struct child *c;
 
-	if (kept_find(&kp->kept, id) != NULL)
+	if (child_find(&kp->children, id) != NULL)
 		err_set(&e, 0, "cannot start %s: the id is in use", id);
-	k = e.text[0] != '\0' ? NULL : kept_new(kp->loop, m, kp->cgroup, &kept_ops, kp, &e);
-	if (k == NULL)
-		tell_failed(kp, id, &e);
+	c = e.text[0] != '\0' ? NULL : child_new(kp->loop, m, kp->cgroup, &child_ops, kp, &e);
+	if (c == NULL)
+		send_failed(kp, id, &e);
 	else
-		list_push(&kp->kept, &k->node);
+		list_push(&kp->children, &c->node);
 	free(id);
 }
 
 static void
 take(struct keeper *kp, struct keeper_msg *m)
 {
-	struct kept *k = m->id == NULL ? NULL : kept_find(&kp->kept, m->id);
+	struct child *c = m->id == NULL ? NULL : child_find(&kp->children, m->id);
 
 	switch (m->type) {
 	case KEEPER_START:
 		take_start(kp, m);
 		break;
 	case KEEPER_STOP:
-		if (k != NULL)
-			kept_stop(k);
+		if (c != NULL)
+			child_stop(c);
 		break;
 	case KEEPER_ANSWERED:
-		if (k != NULL)
-			k->answered = true;
+		if (c != NULL)
+			c->answered = true;
 		break;
 	case KEEPER_LEAVE:
 		leave(kp);
@@ -345,9 +345,9 @@ take(struct keeper *kp, struct keeper_msg *m)
 static void
 on_autoscaler_up(struct link *l, void *arg)
 {
-	tell_peer(arg, l,
-		  &(struct keeper_msg){
-			  .type = KEEPER_HELLO, .protocol = KEEPER_PROTOCOL, .pid = getpid()});
+	send_to(arg, l,
+		&(struct keeper_msg){
+			.type = KEEPER_HELLO, .protocol = KEEPER_PROTOCOL, .pid = getpid()});
 }
 
 static void
@@ -377,11 +377,11 @@ on_autoscaler_down(struct link *l, const struct err *why, void *arg)
 	if (l != kp->autoscaler)
 		return;
 	kp->autoscaler = NULL;
-	LIST_FOREACH(&kp->kept, node, tmp)
-		kept_hold(container_of(node, struct kept, node));
-	if (kp->kept.n > 0 && is_heard())
+	LIST_FOREACH(&kp->children, node, tmp)
+		child_hold(container_of(node, struct child, node));
+	if (kp->children.n > 0 && is_heard())
 		log_info(NULL, "autoscaler has gone, holding its instances",
-			 "why=%s instances=%zu orphan_timeout_ms=%lld", why->text, kp->kept.n,
+			 "why=%s instances=%zu orphan_timeout_ms=%lld", why->text, kp->children.n,
 			 (long long)(kp->orphan_timeout_ns / CLK_MS));
 	loop_timer_set(&kp->orphan_timer, kp->orphan_timeout_ns);
 	end_if_idle(kp);
@@ -404,7 +404,7 @@ on_orphaned(void *arg)
 
 	if (is_heard())
 		log_warn(NULL, "no autoscaler has come back, ending its instances", "instances=%zu",
-			 kp->kept.n);
+			 kp->children.n);
 	leave(kp);
 }
 
@@ -415,7 +415,7 @@ on_terminate(int signo, void *arg)
 
 	(void)signo;
 	if (is_heard())
-		log_info(NULL, "keeper was told to end", "instances=%zu", kp->kept.n);
+		log_info(NULL, "keeper was told to end", "instances=%zu", kp->children.n);
 	leave(kp);
 }
 
@@ -440,7 +440,7 @@ keeper_open(struct keeper *kp, const char *state_dir, struct err *e)
 {
 	char *path = xasprintf("%s/%s", state_dir, KEEPER_SOCKET);
 
-	list_init(&kp->kept);
+	list_init(&kp->children);
 	strbuf_init(&kp->line, 0);
 	open_cgroup(kp, state_dir);
 	kp->orphan_timeout_ns = ORPHAN_TIMEOUT_FIRST;
@@ -451,7 +451,7 @@ keeper_open(struct keeper *kp, const char *state_dir, struct err *e)
 		log_warn(NULL, "cannot close the keeper's socket to others", "err=%s",
 			 strerror(errno));
 	free(path);
-	if (kp->server == NULL || loop_signal(kp->loop, SIGCHLD, on_child, kp, e) < 0 ||
+	if (kp->server == NULL || loop_signal(kp->loop, SIGCHLD, on_sigchld, kp, e) < 0 ||
 	    loop_signal(kp->loop, SIGTERM, on_terminate, kp, e) < 0)
 		return -1;
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
@@ -465,7 +465,7 @@ keeper_open(struct keeper *kp, const char *state_dir, struct err *e)
 static void
 keeper_close(struct keeper *kp)
 {
-	left_kill_all();
+	leftovers_kill_all();
 	link_server_free(&kp->server);
 	loop_timer_fini(&kp->sweep_timer);
 	loop_timer_fini(&kp->orphan_timer);

@@ -11,7 +11,7 @@ static const char *const type_names[] = {
 	[KEEPER_HELLO] = "hello", [KEEPER_INSTANCE] = "instance", [KEEPER_SYNCED] = "synced",
 	[KEEPER_START] = "start", [KEEPER_STARTED] = "started",	  [KEEPER_FAILED] = "failed",
 	[KEEPER_STOP] = "stop",	  [KEEPER_ANSWERED] = "answered", [KEEPER_ENDED] = "ended",
-	[KEEPER_GONE] = "gone",	  [KEEPER_OUTPUT] = "output",	  [KEEPER_LEFT_OUT] = "left_out",
+	[KEEPER_GONE] = "gone",	  [KEEPER_OUTPUT] = "output",	  [KEEPER_DROPPED] = "dropped",
 	[KEEPER_LEAVE] = "leave",
 };
 
@@ -20,7 +20,7 @@ enum kind { KIND_STRING, KIND_OPTIONAL, KIND_STRINGS, KIND_INT, KIND_BOOL };
 #define T(type) (1u << KEEPER_##type)
 #define WITH_ID                                                                                    \
 	(T(INSTANCE) | T(START) | T(STARTED) | T(FAILED) | T(STOP) | T(ANSWERED) | T(ENDED) |      \
-	 T(GONE) | T(OUTPUT) | T(LEFT_OUT))
+	 T(GONE) | T(OUTPUT) | T(DROPPED))
 
 /* Which member which types have: encoding, decoding and checking all read this. */
 static const struct member {
@@ -50,7 +50,7 @@ static const struct member {
 	M(OPTIONAL, user, T(START), 0, 0),
 	M(INT, stop_timeout_ms, T(START), 0, INT64_MAX / 1000000),
 	M(STRING, text, T(FAILED) | T(OUTPUT), 0, 0),
-	M(INT, lines, T(LEFT_OUT), 0, INT64_MAX),
+	M(INT, lines, T(DROPPED), 0, INT64_MAX),
 #undef M
 };
 

@@ -15,7 +15,7 @@
  *   K  ended     id, status             wait(2) status of its first process
  *   K  gone      id                     none of its processes is left; the port is free
  *   K  output    id, text               a line that it wrote
- *   K  left_out  id, lines              and how many it wrote that were not passed on
+ *   K  dropped  id, lines              and how many it wrote that were not passed on
  *   D  leave                            stop all, then end
  *   K  leave                            it does so because somebody else has told it
  *
@@ -42,7 +42,7 @@ enum keeper_msg_type {
 	KEEPER_ENDED,
 	KEEPER_GONE,
 	KEEPER_OUTPUT,
-	KEEPER_LEFT_OUT,
+	KEEPER_DROPPED,
 	KEEPER_LEAVE
 };
 

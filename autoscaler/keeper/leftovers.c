@@ -8,39 +8,39 @@
 #include "autoscaler/keeper/command.h"
 #include "autoscaler/keeper/proctab.h"
 
-static struct kept *
+static struct child *
 by_family(const struct list *all, const struct proctab_entry *p)
 {
-	struct kept *k = kept_find_pid(all, p->session);
+	struct child *c = child_find_pid(all, p->session);
 
-	return k != NULL ? k : kept_find_pid(all, p->group);
+	return c != NULL ? c : child_find_pid(all, p->group);
 }
 
-static struct kept *
+static struct child *
 by_environment(const struct list *all, const struct proctab_entry *p)
 {
 	char *id = proctab_env(p->pid, COMMAND_INSTANCE);
-	struct kept *k = id == NULL ? NULL : kept_find(all, id);
+	struct child *c = id == NULL ? NULL : child_find(all, id);
 
 	free(id);
-	return k;
+	return c;
 }
 
 /* The only one that was there when p began; NULL: none, or a choice. */
-static struct kept *
+static struct child *
 by_age(const struct list *all, const struct proctab_entry *p)
 {
 	struct list_node *node, *tmp;
-	struct kept *only = NULL;
+	struct child *only = NULL;
 
 	LIST_FOREACH(all, node, tmp) {
-		struct kept *k = container_of(node, struct kept, node);
+		struct child *c = container_of(node, struct child, node);
 
-		if (k->start_ticks > p->start_ticks)
+		if (c->start_ticks > p->start_ticks)
 			continue;
 		if (only != NULL)
 			return NULL;
-		only = k;
+		only = c;
 	}
 	return only;
 }
@@ -48,39 +48,39 @@ by_age(const struct list *all, const struct proctab_entry *p)
 /* Whose p is; root is its ancestor (or itself) that has lost its parent to us.  A
  * process that has made a session of its own (a daemon) still has the mark in its
  * environment.  One that wiped that too can only be told where there is no choice. */
-static struct kept *
+static struct child *
 owner(const struct list *all, const struct proctab_entry *p, const struct proctab_entry *root)
 {
-	struct kept *k = by_family(all, p);
+	struct child *c = by_family(all, p);
 
-	k = k != NULL ? k : by_family(all, root);
-	k = k != NULL ? k : by_environment(all, p);
-	k = k != NULL ? k : by_environment(all, root);
-	return k != NULL ? k : by_age(all, p);
+	c = c != NULL ? c : by_family(all, root);
+	c = c != NULL ? c : by_environment(all, p);
+	c = c != NULL ? c : by_environment(all, root);
+	return c != NULL ? c : by_age(all, p);
 }
 
 size_t
-left_of(const struct list *all, const struct kept *k, const struct proctab *t,
-	const struct proctab_entry **left)
+leftovers_of(const struct list *all, const struct child *c, const struct proctab *t,
+	     const struct proctab_entry **left)
 {
 	size_t n = 0, i;
 
 	for (i = 0; i < t->n; i++) {
 		const struct proctab_entry *p = &t->v[i];
 		const struct proctab_entry *root = p->root == 0 ? NULL : proctab_find(t, p->root);
-		const struct kept *parent = kept_find_pid(all, p->root);
+		const struct child *parent = child_find_pid(all, p->root);
 
 		if (p->is_zombie || root == NULL ||
 		    (parent != NULL && parent->phase != PHASE_ENDED))
 			continue;
-		if (owner(all, p, root) == k)
+		if (owner(all, p, root) == c)
 			left[n++] = p;
 	}
 	return n;
 }
 
 void
-left_kill_all(void)
+leftovers_kill_all(void)
 {
 	struct proctab t;
 	size_t i;

@@ -7,18 +7,18 @@
 
 #include "common/base.h"
 
-struct kept;
+struct child;
 struct list;
 struct proctab;
 struct proctab_entry;
 
-/* Put what is left of k, one of `all` (struct kept), into left, which has room for
+/* Put what is left of c, one of `all` (struct child), into left, which has room for
  * t->n; how many.  t is read, and its roots are set by our pid.  Descendants of a first
  * process that lives are not left: they are that one's to end. */
-size_t left_of(const struct list *all, const struct kept *k, const struct proctab *t,
-	       const struct proctab_entry **left);
+size_t leftovers_of(const struct list *all, const struct child *c, const struct proctab *t,
+		    const struct proctab_entry **left);
 
 /* SIGKILL to all that is left of anyone: when the keeper ends. */
-void left_kill_all(void);
+void leftovers_kill_all(void);
 
 #endif

@@ -10,7 +10,7 @@ output_init(struct output *o, int64_t now_ns)
 	o->len = 0;
 	o->tokens = OUTPUT_BURST;
 	o->filled_ns = now_ns;
-	o->left_out = 0;
+	o->dropped = 0;
 	o->is_held = false;
 	strbuf_init(&o->tail, 0);
 }
@@ -43,7 +43,7 @@ trim_tail(struct output *o, size_t most)
 	while (at < o->tail.len && data[at - 1] != '\n')
 		at++;
 	for (i = 0; i < at; i++)
-		o->left_out += data[i] == '\n';
+		o->dropped += data[i] == '\n';
 	strbuf_consume(&o->tail, at);
 }
 
@@ -65,7 +65,7 @@ pass(struct output *o, const char *line, size_t n, output_fn *fn, void *arg)
 	} else if (o->tokens >= 1 && fn(line, n, arg)) {
 		o->tokens -= 1;
 	} else {
-		o->left_out++;
+		o->dropped++;
 	}
 }
 
@@ -139,17 +139,17 @@ output_release(struct output *o, output_fn *fn, void *arg)
 	end = at + kept.len;
 	while (at != end && (newline = memchr(at, '\n', (size_t)(end - at))) != NULL) {
 		if (!fn(at, (size_t)(newline - at), arg))
-			o->left_out++;
+			o->dropped++;
 		at = newline + 1;
 	}
 	strbuf_fini(&kept);
 }
 
 uint64_t
-output_take_left_out(struct output *o)
+output_take_dropped(struct output *o)
 {
-	uint64_t n = o->left_out;
+	uint64_t n = o->dropped;
 
-	o->left_out = 0;
+	o->dropped = 0;
 	return n;
 }

@@ -20,7 +20,7 @@ struct output {
 	size_t len;
 	double tokens;	    /* lines that may pass now */
 	int64_t filled_ns;  /* when tokens was right */
-	uint64_t left_out;  /* lines, since output_take_left_out() */
+	uint64_t dropped;   /* lines, since output_take_dropped() */
 	struct strbuf tail; /* whole lines, while held */
 	bool is_held;
 };
@@ -39,6 +39,6 @@ void output_hold(struct output *);
 void output_release(struct output *, output_fn *fn, void *arg);
 
 /* How many lines were left out since the last call. */
-uint64_t output_take_left_out(struct output *);
+uint64_t output_take_dropped(struct output *);
 
 #endif

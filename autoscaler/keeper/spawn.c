@@ -21,17 +21,17 @@
 
 enum stage { STAGE_SETUP, STAGE_NO_USER, STAGE_USER, STAGE_DIRECTORY, STAGE_EXEC };
 
-struct word {
+struct exec_failure {
 	int stage;
 	int error;
 };
 
 NORETURN static void
-give_up(int word_fd, enum stage stage, int error)
+give_up(int result_fd, enum stage stage, int error)
 {
-	struct word w = {.stage = stage, .error = error};
+	struct exec_failure w = {.stage = stage, .error = error};
 
-	while (write(word_fd, &w, sizeof w) < 0 && errno == EINTR)
+	while (write(result_fd, &w, sizeof w) < 0 && errno == EINTR)
 		;
 	_exit(127);
 }
@@ -74,22 +74,22 @@ set_descriptors(int output_fd)
 }
 
 static void
-become(const char *user, int word_fd)
+become(const char *user, int result_fd)
 {
 	struct passwd *pw;
 
 	errno = 0;
 	pw = getpwnam(user);
 	if (pw == NULL)
-		give_up(word_fd, STAGE_NO_USER, errno);
+		give_up(result_fd, STAGE_NO_USER, errno);
 	/* Already that user: nothing to change, and no right needed. */
 	if (geteuid() == pw->pw_uid && getuid() == pw->pw_uid && getuid() != 0)
 		return;
 	if (initgroups(user, pw->pw_gid) < 0 || setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) < 0 ||
 	    setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) < 0)
-		give_up(word_fd, STAGE_USER, errno);
+		give_up(result_fd, STAGE_USER, errno);
 	if (pw->pw_uid != 0 && setuid(0) == 0) /* no way back may be left */
-		give_up(word_fd, STAGE_USER, EPERM);
+		give_up(result_fd, STAGE_USER, EPERM);
 	setenv("USER", user, 1);
 	setenv("LOGNAME", user, 1);
 	setenv("HOME", pw->pw_dir, 1);
@@ -159,7 +159,7 @@ is_in_path(const char *name)
 }
 
 NORETURN static void
-run_child(const struct spawn *s, pid_t parent, int output_fd, int word_fd)
+run_child(const struct spawn *s, pid_t parent, int output_fd, int result_fd)
 {
 	extern char **environ;
 	int error;
@@ -167,23 +167,23 @@ run_child(const struct spawn *s, pid_t parent, int output_fd, int word_fd)
 	default_signals();
 	setsid();
 	if (set_descriptors(output_fd) < 0)
-		give_up(word_fd, STAGE_SETUP, errno);
+		give_up(result_fd, STAGE_SETUP, errno);
 	default_limits();
 	environ = (char **)(uintptr_t)s->env; /* const in name only: execvp() reads PATH there */
 	if (s->user != NULL)
-		become(s->user, word_fd);
+		become(s->user, result_fd);
 	die_with_parent(parent);
 	if (s->directory != NULL && chdir(s->directory) < 0)
-		give_up(word_fd, STAGE_DIRECTORY, errno);
+		give_up(result_fd, STAGE_DIRECTORY, errno);
 	execvp(s->argv[0], s->argv);
 	error = errno;
 	if (error == EACCES && strchr(s->argv[0], '/') == NULL && !is_in_path(s->argv[0]))
 		error = ENOENT;
-	give_up(word_fd, STAGE_EXEC, error);
+	give_up(result_fd, STAGE_EXEC, error);
 }
 
 static pid_t
-fork_child(const struct spawn *s, const int output[2], const int word[2])
+fork_child(const struct spawn *s, const int output[2], const int result[2])
 {
 	pid_t parent = getpid(), pid;
 	sigset_t all, before;
@@ -193,7 +193,7 @@ fork_child(const struct spawn *s, const int output[2], const int word[2])
 	sigprocmask(SIG_SETMASK, &all, &before);
 	pid = s->cgroup_fd >= 0 ? fork_into(s->cgroup_fd) : fork();
 	if (pid == 0)
-		run_child(s, parent, output[1], word[1]);
+		run_child(s, parent, output[1], result[1]);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	return pid;
 }
@@ -206,37 +206,37 @@ close_pair(const int fds[2])
 }
 
 pid_t
-spawn_start(const struct spawn *s, int *output_fd, int *word_fd, struct err *e)
+spawn_start(const struct spawn *s, int *output_fd, int *result_fd, struct err *e)
 {
-	int output[2], word[2];
+	int output[2], result[2];
 	pid_t pid;
 
 	if (pipe2(output, O_CLOEXEC) < 0)
 		return err_errno(e, "cannot start %s", s->argv[0]);
-	if (pipe2(word, O_CLOEXEC) < 0) {
+	if (pipe2(result, O_CLOEXEC) < 0) {
 		err_errno(e, "cannot start %s", s->argv[0]);
 		close_pair(output);
 		return -1;
 	}
-	pid = fork_child(s, output, word);
+	pid = fork_child(s, output, result);
 	if (pid < 0) {
 		err_errno(e, "cannot start %s", s->argv[0]);
 		close_pair(output);
-		close_pair(word);
+		close_pair(result);
 		return -1;
 	}
 	close(output[1]);
-	close(word[1]);
+	close(result[1]);
 	/* The reading ends are ours alone: non-blocking does not show in the child. */
 	fcntl(output[0], F_SETFL, O_NONBLOCK);
-	fcntl(word[0], F_SETFL, O_NONBLOCK);
+	fcntl(result[0], F_SETFL, O_NONBLOCK);
 	*output_fd = output[0];
-	*word_fd = word[0];
+	*result_fd = result[0];
 	return pid;
 }
 
 static void
-explain(const struct word *w, const struct spawn *s, struct err *e)
+explain(const struct exec_failure *w, const struct spawn *s, struct err *e)
 {
 	const char *cause = strerror(w->error);
 
@@ -263,19 +263,19 @@ explain(const struct word *w, const struct spawn *s, struct err *e)
 	}
 }
 
-enum spawn_word
-spawn_word(int word_fd, const struct spawn *s, struct err *e)
+enum spawn_result
+spawn_result(int result_fd, const struct spawn *s, struct err *e)
 {
-	struct word w;
+	struct exec_failure w;
 	ssize_t n;
 
 	do
-		n = read(word_fd, &w, sizeof w);
+		n = read(result_fd, &w, sizeof w);
 	while (n < 0 && errno == EINTR);
 	if (n < 0 && errno == EAGAIN)
 		return SPAWN_PENDING;
 	if (n != (ssize_t)sizeof w)
-		return SPAWN_RUNS;
+		return SPAWN_EXECUTED;
 	explain(&w, s, e);
 	return SPAWN_FAILED;
 }

@@ -18,15 +18,15 @@ struct spawn {
 	int cgroup_fd;	       /* folder of a control group, borrowed; -1: none */
 };
 
-/* Fork.  The pid, or -1.  *output_fd and *word_fd are the caller's, non-blocking and
- * close-on-exec; word_fd is for spawn_word(). */
-NODISCARD pid_t spawn_start(const struct spawn *, int *output_fd, int *word_fd, struct err *);
+/* Fork.  The pid, or -1.  *output_fd and *result_fd are the caller's, non-blocking and
+ * close-on-exec; result_fd is for spawn_result(). */
+NODISCARD pid_t spawn_start(const struct spawn *, int *output_fd, int *result_fd, struct err *);
 
-enum spawn_word {
-	SPAWN_PENDING, /* nothing said yet */
-	SPAWN_RUNS,    /* the program has been executed */
-	SPAWN_FAILED   /* it has not; err says why; the child ends by itself */
+enum spawn_result {
+	SPAWN_PENDING,	/* nothing said yet */
+	SPAWN_EXECUTED, /* the program has been executed */
+	SPAWN_FAILED	/* it has not; err says why; the child ends by itself */
 };
-enum spawn_word spawn_word(int word_fd, const struct spawn *, struct err *);
+enum spawn_result spawn_result(int result_fd, const struct spawn *, struct err *);
 
 #endif

@@ -177,10 +177,10 @@ take_output(struct process_driver *d, struct member *m, const struct keeper_msg 
 }
 
 static void
-take_left_out(struct process_driver *d, struct member *m, const struct keeper_msg *k)
+take_dropped(struct process_driver *d, struct member *m, const struct keeper_msg *k)
 {
 	(void)d;
-	log_warn(&m->tag, "output left out", "lines=%lld", (long long)k->lines);
+	log_warn(&m->tag, "output lines dropped", "lines=%lld", (long long)k->lines);
 }
 
 /* Somebody else has told it to end: so do its instances, and no others are started
@@ -201,7 +201,7 @@ process_on_keeper_message(const struct keeper_msg *k, void *arg)
 				    const struct keeper_msg *) = {
 		[KEEPER_STARTED] = take_started, [KEEPER_FAILED] = take_failed,
 		[KEEPER_ENDED] = take_ended,	 [KEEPER_GONE] = take_gone,
-		[KEEPER_OUTPUT] = take_output,	 [KEEPER_LEFT_OUT] = take_left_out,
+		[KEEPER_OUTPUT] = take_output,	 [KEEPER_DROPPED] = take_dropped,
 	};
 	struct process_driver *d = arg;
 	struct member *m = k->id == NULL ? NULL : hmap_find(&d->by_id, k->id);

@@ -685,7 +685,7 @@ def test_writing_without_end_costs_no_memory(world):
     d.revisions(revision(SLEEPER), other)
     d.scale("b/v1", 1)
     until(lambda: os.path.exists(done), 30)
-    until(lambda: "output left out" in d.log())
+    until(lambda: "output lines dropped" in d.log())
     n = d.log().count("line=tick")
     until(lambda: d.log().count("line=tick") > n)
     if SLOW == 1:
@@ -736,7 +736,7 @@ def test_output_of_the_time_between_is_kept(world):
     kept = [int(x.rsplit("line=", 1)[1]) for x in d.log().splitlines() if 'msg="output"' in x]
     assert kept == list(range(kept[0], 50001))
     assert 60000 < sum(len(str(n)) + 1 for n in kept) <= 65536  # the last of it
-    until(lambda: "output left out" in d.log())
+    until(lambda: "output lines dropped" in d.log())
 
 
 def test_ended_meanwhile(world):

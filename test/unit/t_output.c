@@ -106,8 +106,8 @@ rate_is_bounded_and_counted(void **state)
 	for (i = 0; i < 2 * OUTPUT_BURST; i++)
 		feed(&o, &t, "x\n");
 	assert_int_equal(t.lines, OUTPUT_BURST);
-	assert_int_equal(output_take_left_out(&o), OUTPUT_BURST);
-	assert_int_equal(output_take_left_out(&o), 0);
+	assert_int_equal(output_take_dropped(&o), OUTPUT_BURST);
+	assert_int_equal(output_take_dropped(&o), 0);
 	for (i = 0; i < OUTPUT_BURST; i++)
 		output_feed(&o, "x\n", 2, CLK_S, take, &t); /* a second later */
 	assert_int_equal(t.lines, OUTPUT_BURST + OUTPUT_RATE);
@@ -127,7 +127,7 @@ a_taker_without_room_leaves_out(void **state)
 	t.is_full = false;
 	feed(&o, &t, "c\n");
 	assert_string_equal(strbuf_str(&t.text), "c|");
-	assert_int_equal(output_take_left_out(&o), 2);
+	assert_int_equal(output_take_dropped(&o), 2);
 	strbuf_fini(&t.text);
 	output_fini(&o);
 }
@@ -174,7 +174,7 @@ only_the_last_of_it_is_kept(void **state)
 	assert_int_equal(t.text.len, OUTPUT_TAIL);
 	assert_int_equal(t.lines, OUTPUT_TAIL / 8);
 	assert_string_equal(t.text.data + t.text.len - 8, "0099999|");
-	assert_int_equal(output_take_left_out(&o), total - OUTPUT_TAIL / 8);
+	assert_int_equal(output_take_dropped(&o), total - OUTPUT_TAIL / 8);
 	strbuf_fini(&t.text);
 	output_fini(&o);
 }
