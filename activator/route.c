@@ -12,6 +12,7 @@
 #include "activator/rules.h"
 #include "common/hmap.h"
 #include "common/log.h"
+#include "common/text.h"
 
 #define HOST_MAX 255 /* bytes; RFC 1035 2.3.4 */
 #define TAG_FIELD "x-activator-tag"
@@ -71,22 +72,6 @@ struct routes {
 };
 
 /* --- building --- */
-
-static char
-lower(char c)
-{
-	return (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
-}
-
-static char *
-lowered(const char *s, size_t n)
-{
-	char *out = xstrndup(s, n), *at;
-
-	for (at = out; *at != '\0'; at++)
-		*at = lower(*at);
-	return out;
-}
 
 /* FNV-1a, then the finalizer of MurmurHash3: the same on every run and machine, so that
  * a client stays where it is across restarts and activators. */
@@ -152,7 +137,7 @@ place_get(struct vhost *v, const char *path)
 static struct by_field *
 by_field_get(struct place *p, const char *name)
 {
-	char *field = lowered(name, strlen(name));
+	char *field = text_lower_copy(name, strlen(name));
 	struct by_field **at, *f;
 
 	for (at = &p->fields; *at != NULL && strcmp((*at)->name, field) != 0; at = &(*at)->next)
@@ -205,7 +190,7 @@ add_host(struct routes *r, const char *host, const struct msg_service *from,
 
 	if (host_n > 1 && host[host_n - 1] == '.')
 		host_n--;
-	key = lowered(host, host_n);
+	key = text_lower_copy(host, host_n);
 	for (i = 0; i < n; i++)
 		if (!place_put(place_get(vhost_get(r, key), paths[i]), from, what) &&
 		    what->tagged == NULL)
@@ -260,7 +245,7 @@ add_split(struct service *s, const struct msg_service *from, const char *revisio
 	split->revision.rev = source->find(source->ctx, revision);
 	limits_copy(&split->revision.limits, limits);
 	split->percent = percent;
-	split->tag = tag == NULL ? NULL : xstrdup(tag);
+	split->tag = text_copy(tag);
 	s->total += percent;
 	s->has_tags |= tag != NULL;
 }
@@ -274,7 +259,8 @@ service_sticky(struct service *s, const char *sticky)
 		return;
 	name++;
 	s->sticky = strncmp(sticky, "cookie:", 7) == 0 ? STICKY_COOKIE : STICKY_FIELD;
-	s->sticky_name = s->sticky == STICKY_COOKIE ? xstrdup(name) : lowered(name, strlen(name));
+	s->sticky_name = s->sticky == STICKY_COOKIE ? xstrdup(name)
+						    : text_lower_copy(name, strlen(name));
 }
 
 static void
@@ -490,7 +476,7 @@ find(const struct routes *r, const struct route_query *q, struct route_match *ou
 		const struct vhost *v;
 
 		for (i = 0; i < n; i++)
-			host[i] = lower(q->host[i]);
+			host[i] = text_lower(q->host[i]);
 		v = n == 0 || host[0] == '*' ? NULL : probe(&r->hosts, host, n, out);
 		t = v == NULL ? NULL : find_path(v, q, out);
 		if (t == NULL && r->longest_wildcard > 0)

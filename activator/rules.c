@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "activator/route.h"
+#include "common/text.h"
 
 struct rule {
 	struct rule_conf conf;
@@ -17,12 +18,6 @@ struct rules {
 	size_t n;
 	struct rule v[];
 };
-
-static char *
-copy(const char *s)
-{
-	return s == NULL ? NULL : xstrdup(s);
-}
 
 static struct str_list
 copy_list(const struct str_list *from)
@@ -62,22 +57,19 @@ parse_clients(struct rule *r)
 static void
 rule_init(struct rule *r, const struct rule_conf *from)
 {
-	char *s;
-
 	r->conf = (struct rule_conf){
 		.action = from->action,
 		.methods = copy_list(&from->methods),
 		.paths = copy_list(&from->paths),
-		.header = copy(from->header),
-		.contains = copy(from->contains),
+		.header = text_copy(from->header),
+		.contains = text_copy(from->contains),
 		.clients = copy_list(&from->clients),
 		.status = from->status,
-		.body = copy(from->body),
+		.body = text_copy(from->body),
 		.fields = copy_list(&from->fields),
 	};
-	r->field = copy(from->header);
-	for (s = r->field; s != NULL && *s != '\0'; s++)
-		*s = (char)(*s >= 'A' && *s <= 'Z' ? *s | 0x20 : *s);
+	if (from->header != NULL)
+		r->field = text_lower_copy(from->header, strlen(from->header));
 	parse_clients(r);
 }
 

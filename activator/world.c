@@ -10,6 +10,7 @@
 #include "activator/waitpage.h"
 #include "common/clk.h"
 #include "common/hmap.h"
+#include "common/text.h"
 
 #define PAGE_MOST ((size_t)256 << 10) /* bytes of a waiting page */
 #define GONE_MS 1000		      /* until the client may ask again, and hear 404 */
@@ -168,7 +169,7 @@ take_instance(struct world *w, struct revision *rev, const struct msg_instance *
 		return;
 	inst->is_listed = true;
 	free(inst->probe_spec);
-	inst->probe_spec = m->probe == NULL ? NULL : xstrdup(m->probe);
+	inst->probe_spec = text_copy(m->probe);
 	set_state(inst, m->state);
 }
 

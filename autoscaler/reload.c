@@ -4,12 +4,7 @@
 
 #include "common/log.h"
 #include "common/settings.h"
-
-static bool
-is_same(const char *a, const char *b)
-{
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
+#include "common/text.h"
 
 static bool
 is_same_list(const struct str_list *a, const struct str_list *b)
@@ -19,7 +14,7 @@ is_same_list(const struct str_list *a, const struct str_list *b)
 	if (a->n != b->n)
 		return false;
 	for (i = 0; i < a->n; i++)
-		if (!is_same(a->v[i], b->v[i]))
+		if (!text_equal(a->v[i], b->v[i]))
 			return false;
 	return true;
 }
@@ -30,23 +25,23 @@ reload_needs_restart(const struct settings *a, const struct settings *b)
 {
 	const struct autoscaler_conf *x = &a->autoscaler, *y = &b->autoscaler;
 
-	if (!is_same(a->socket, b->socket))
+	if (!text_equal(a->socket, b->socket))
 		return "socket";
-	if (!is_same(a->state_dir, b->state_dir))
+	if (!text_equal(a->state_dir, b->state_dir))
 		return "state_dir";
 	if (x->driver != y->driver)
 		return "driver";
-	if (!is_same(x->admin, y->admin))
+	if (!text_equal(x->admin, y->admin))
 		return "admin";
 	if (x->port_first != y->port_first || x->port_last != y->port_last)
 		return "ports";
 	if (x->orphan_timeout != y->orphan_timeout)
 		return "orphan_timeout";
-	if (!is_same(x->kubeconfig, y->kubeconfig))
+	if (!text_equal(x->kubeconfig, y->kubeconfig))
 		return "kubeconfig";
 	if (!is_same_list(&x->namespaces, &y->namespaces))
 		return "namespaces";
-	if (!is_same(x->namespace_selector, y->namespace_selector))
+	if (!text_equal(x->namespace_selector, y->namespace_selector))
 		return "namespace_selector";
 	return NULL;
 }

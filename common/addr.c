@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/text.h"
+
 /* The two shapes of a sockaddr_storage; the union keeps the casts in one place. */
 union any_addr {
 	struct sockaddr_storage ss;
@@ -46,30 +48,15 @@ addr_set(struct addr *a, const char *ip, uint16_t port, struct err *e)
 	return 0;
 }
 
-/* Decimal digits alone, at most `most`. */
-static int
-parse_number(const char *text, unsigned most, unsigned *value)
-{
-	unsigned n = 0;
-	const char *at;
-
-	for (at = text; *at >= '0' && *at <= '9' && n <= most; at++)
-		n = n * 10 + (unsigned)(*at - '0');
-	if (at == text || *at != '\0' || n > most)
-		return -1;
-	*value = n;
-	return 0;
-}
-
 int
 addr_parse(struct addr *a, const char *text, struct err *e)
 {
 	const char *colon = strrchr(text, ':'), *host = text;
 	size_t n = colon == NULL ? 0 : (size_t)(colon - text);
 	char ip[INET6_ADDRSTRLEN];
-	unsigned port;
+	uint32_t port;
 
-	if (colon == NULL || parse_number(colon + 1, 65535, &port) < 0)
+	if (colon == NULL || !text_number(colon + 1, strlen(colon + 1), UINT16_MAX, &port))
 		return err_set(e, 0, "expected address:port, got \"%.100s\"", text);
 	if (n == 0) {
 		set_v4(a, (struct in_addr){.s_addr = htonl(INADDR_ANY)}, (uint16_t)port);
@@ -173,7 +160,7 @@ addr_net_parse(struct addr_net *net, const char *text, struct err *e)
 	size_t n = slash == NULL ? strlen(text) : (size_t)(slash - text);
 	char ip[INET6_ADDRSTRLEN], base[INET6_ADDRSTRLEN];
 	unsigned char bytes[16] = {0};
-	unsigned most, i;
+	uint32_t most, i;
 	int family;
 
 	if (n >= sizeof ip)
@@ -184,7 +171,7 @@ addr_net_parse(struct addr_net *net, const char *text, struct err *e)
 	most = family == AF_INET6 ? 128 : 32;
 	*net = (struct addr_net){.family = family, .prefix = most};
 	if (inet_pton(family, ip, bytes) != 1 ||
-	    (slash != NULL && parse_number(slash + 1, most, &net->prefix) < 0))
+	    (slash != NULL && !text_number(slash + 1, strlen(slash + 1), most, &net->prefix)))
 		return err_set(e, 0, "expected a network such as 10.0.0.0/8, got \"%.100s\"", text);
 	memcpy(net->ip, bytes, sizeof net->ip);
 	for (i = net->prefix; i < most; i++)

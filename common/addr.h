@@ -27,7 +27,7 @@ const char *addr_format(const struct addr *, bool with_port, char buf[ADDR_TEXT]
 struct addr_net {
 	int family;	      /* AF_INET or AF_INET6 */
 	unsigned char ip[16]; /* network order, host bits zero */
-	unsigned prefix;      /* bits */
+	uint32_t prefix;      /* bits */
 };
 NODISCARD int addr_net_parse(struct addr_net *, const char *text, struct err *);
 /* IPv4 in IPv6 (::ffff:1.2.3.4) matches IPv4 networks. */

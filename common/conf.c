@@ -11,6 +11,7 @@
 #include "common/conf_text.h"
 #include "common/hmap.h"
 #include "common/strbuf.h"
+#include "common/text.h"
 
 /* libconfuse builds a tree of its own that knows no lines and costs 50 KB a service.
  * So ours is built from its callbacks, and each of its sections is dropped as it ends.
@@ -358,7 +359,7 @@ on_begin(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 		conf_tell_unknown(r->errors, (unsigned)cfg->line, cfg->name, place(r), true);
 	s = xcalloc(1, sizeof *s);
 	s->where = kind != NULL ? kind->where : strange->like;
-	s->title = cfg->title == NULL ? NULL : xstrdup(cfg->title);
+	s->title = text_copy(cfg->title);
 	s->line = (unsigned)cfg->line;
 	r->is_strange[r->depth] = strange != NULL;
 	r->open[r->depth++] = s;

@@ -3,6 +3,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/text.h"
+
 static const char *const months[] = {"jan", "feb", "mar", "apr", "may", "jun",
 				     "jul", "aug", "sep", "oct", "nov", "dec"};
 static const char *const weekdays[] = {"sun", "mon", "tue", "wed", "thu", "fri", "sat"};
@@ -22,14 +24,13 @@ static const struct field {
 };
 
 static bool
-parse_number(const char **at, unsigned *out)
+parse_number(const char **at, uint32_t *out)
 {
 	size_t n = strspn(*at, "0123456789");
 
-	if (n == 0 || n > 3)
+	if (!text_number(*at, n, 999, out))
 		return false;
-	for (*out = 0; n > 0; n--)
-		*out = 10 * *out + (unsigned)(*(*at)++ - '0');
+	*at += n;
 	return true;
 }
 

@@ -5,6 +5,7 @@
 
 #include "common/conf_errors.h"
 #include "common/cron.h"
+#include "common/text.h"
 #include "common/zone.h"
 
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
@@ -217,13 +218,11 @@ static bool
 is_port(const char *s)
 {
 	size_t n = strlen(s);
-	unsigned value = 0;
+	uint32_t number;
 
 	if (strspn(s, DIGITS) < n)
 		return n <= 15 && is_dns_label(s) && strpbrk(s, LOWER) != NULL;
-	for (; *s != '\0' && value < 100000; s++)
-		value = 10 * value + (unsigned)(*s - '0');
-	return value >= 1 && value <= 65535;
+	return text_number(s, n, UINT16_MAX, &number) && number >= 1;
 }
 
 static bool

@@ -3,12 +3,13 @@
 #include <string.h>
 
 #include "common/strbuf.h"
+#include "common/text.h"
 
 static void
 add_lower(struct strbuf *key, const char *text)
 {
 	for (; text != NULL && *text != '\0'; text++)
-		strbuf_addf(key, "%c", *text >= 'A' && *text <= 'Z' ? *text | 32 : *text);
+		strbuf_addf(key, "%c", text_lower(*text));
 }
 
 /* Host, path and header as they are looked up: hosts and names in lower case, a path
@@ -34,5 +35,5 @@ settings_workload_key(const struct launch *l)
 {
 	if (l->deployment != NULL)
 		return xasprintf("apps/v1/Deployment/%s", l->deployment);
-	return l->workload == NULL ? NULL : xstrdup(l->workload);
+	return text_copy(l->workload);
 }

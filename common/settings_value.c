@@ -8,13 +8,14 @@
 #include "common/conf_errors.h"
 #include "common/settings_form.h"
 #include "common/strbuf.h"
+#include "common/text.h"
 
 /* What a text says, whatever its key holds. */
 struct parsed {
 	double number;
 	bool yes;
 	int choice;
-	unsigned first, last;
+	uint32_t first, last;
 };
 
 /* --- numbers and units --- */
@@ -143,14 +144,9 @@ parse_enum(const char *text, const char *enums)
 }
 
 static bool
-is_port(const char *text, unsigned *out)
+is_port(const char *text, size_t n, uint32_t *out)
 {
-	size_t n = strspn(text, "0123456789");
-
-	if (n == 0 || n > 5)
-		return false;
-	*out = (unsigned)strtoul(text, NULL, 10);
-	return *out >= 1 && *out <= 65535;
+	return text_number(text, n, UINT16_MAX, out) && *out >= 1;
 }
 
 static int
@@ -158,9 +154,8 @@ parse_ports(const char *text, struct parsed *p)
 {
 	const char *dash = strchr(text, '-');
 
-	if (dash == NULL || strspn(text, "0123456789") != (size_t)(dash - text) ||
-	    !is_port(text, &p->first) || !is_port(dash + 1, &p->last) ||
-	    dash[1 + strspn(dash + 1, "0123456789")] != '\0')
+	if (dash == NULL || !is_port(text, (size_t)(dash - text), &p->first) ||
+	    !is_port(dash + 1, strlen(dash + 1), &p->last))
 		return -1;
 	return p->first <= p->last ? 0 : -1;
 }
@@ -315,13 +310,6 @@ str_list_set(struct str_list *to, char *const *v, size_t n)
 }
 
 static void
-string_set(char **at, const char *text)
-{
-	free(*at);
-	*at = text == NULL ? NULL : xstrdup(text);
-}
-
-static void
 store(const struct key *k, void *base, const struct parsed *p, const char *text)
 {
 	void *at = (char *)base + k->offset;
@@ -347,11 +335,11 @@ store(const struct key *k, void *base, const struct parsed *p, const char *text)
 		break;
 	case KEY_STRING:
 	case KEY_ADDRESS:
-		string_set(at, text);
+		text_replace(at, text);
 		break;
 	case KEY_PROBE:
 		limits->probe = p->choice;
-		string_set(&limits->probe_path, p->choice == PROBE_HTTP ? text : NULL);
+		text_replace(&limits->probe_path, p->choice == PROBE_HTTP ? text : NULL);
 		break;
 	case KEY_PORTS:
 		autoscaler->port_first = p->first;
@@ -406,9 +394,9 @@ value_fini_group(enum key_group group, void *base)
 		if (value_is_list(k))
 			str_list_free(at);
 		else if (k->type == KEY_STRING || k->type == KEY_ADDRESS)
-			string_set(at, NULL);
+			text_replace(at, NULL);
 		else if (k->type == KEY_PROBE)
-			string_set(&((struct limits *)base)->probe_path, NULL);
+			text_replace(&((struct limits *)base)->probe_path, NULL);
 	}
 }
 
@@ -442,11 +430,11 @@ copy(const struct key *k, void *to, const void *from)
 	if (value_is_list(k)) {
 		str_list_set(at, list->v, list->n);
 	} else if (k->type == KEY_STRING || k->type == KEY_ADDRESS) {
-		string_set(at, *(char *const *)source);
+		text_replace(at, *(char *const *)source);
 	} else if (k->type == KEY_PROBE) {
 		((struct limits *)to)->probe = ((const struct limits *)from)->probe;
-		string_set(&((struct limits *)to)->probe_path,
-			   ((const struct limits *)from)->probe_path);
+		text_replace(&((struct limits *)to)->probe_path,
+			     ((const struct limits *)from)->probe_path);
 	} else {
 		CHECK(k->type != KEY_PORTS); /* two fields; stands in no group that is copied */
 		memcpy(at, source, size_of(k->type));

@@ -11,6 +11,7 @@
 #include "autoscaler/kubernetes/kube_impl.h"
 #include "common/clk.h"
 #include "common/log.h"
+#include "common/text.h"
 
 /* Workloads that are seen together have their pods watched together; one kind that cannot
  * be read is not waited for any longer. */
@@ -378,23 +379,16 @@ is_same_workload(const struct kube_fleet *f, const struct launch *l)
 	return is_same;
 }
 
-static bool
-is_same_text(const char *a, const char *b)
-{
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
 /* What is new in its settings holds from now on; what is taken from pods by them is taken
  * anew. */
 static void
 take_conf(struct kube_fleet *f, const struct revision_conf *conf)
 {
-	if (!is_same_text(f->port, conf->launch.port) || f->probe != conf->limits.probe) {
+	if (!text_equal(f->port, conf->launch.port) || f->probe != conf->limits.probe) {
 		f->is_planned = false;
 		kube_plan_later(f->d);
 	}
-	free(f->port);
-	f->port = conf->launch.port == NULL ? NULL : xstrdup(conf->launch.port);
+	text_replace(&f->port, conf->launch.port);
 	f->probe = conf->limits.probe;
 	f->conf = conf;
 	f->scale.is_overruling = conf->launch.foreign_scale == FOREIGN_OVERRULE;

@@ -6,6 +6,8 @@
 #include <unistd.h>
 #include <yaml.h>
 
+#include "common/text.h"
+
 #define FILE_MOST ((size_t)1 << 20)
 
 /* --- files --- */
@@ -226,8 +228,8 @@ take_cluster(struct kube_config *c, struct doc *d, const yaml_node_t *cluster, s
 	for (n = strlen(server); n > 8 && server[n - 1] == '/'; n--)
 		;
 	c->server = xstrndup(server, n);
-	c->server_name = name == NULL ? NULL : xstrdup(name);
-	c->proxy = proxy == NULL ? NULL : xstrdup(proxy);
+	c->server_name = text_copy(name);
+	c->proxy = text_copy(proxy);
 	return take_pem(d, cluster, "certificate-authority", &c->ca_file, &c->ca_pem, e);
 }
 

@@ -7,6 +7,7 @@
 #include "common/hmap.h"
 #include "common/list.h"
 #include "common/strbuf.h"
+#include "common/text.h"
 
 struct entry {
 	struct list_node node;
@@ -65,12 +66,6 @@ kube_object_fini(struct kube_object *o)
 	*o = (struct kube_object){.ns = NULL};
 }
 
-static bool
-is_same(const char *a, const char *b)
-{
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
 /* Both in the order in which the server tells them. */
 static bool
 is_same_object(const struct kube_object *a, const struct kube_object *b)
@@ -78,16 +73,16 @@ is_same_object(const struct kube_object *a, const struct kube_object *b)
 	size_t i;
 
 	if (a->annotations_n != b->annotations_n || a->labels_n != b->labels_n ||
-	    !is_same(a->uid, b->uid) || !is_same(a->created, b->created) ||
-	    !is_same(a->port, b->port))
+	    !text_equal(a->uid, b->uid) || !text_equal(a->created, b->created) ||
+	    !text_equal(a->port, b->port))
 		return false;
 	for (i = 0; i < a->annotations_n; i++)
-		if (!is_same(a->annotations[i].name, b->annotations[i].name) ||
-		    !is_same(a->annotations[i].value, b->annotations[i].value))
+		if (!text_equal(a->annotations[i].name, b->annotations[i].name) ||
+		    !text_equal(a->annotations[i].value, b->annotations[i].value))
 			return false;
 	for (i = 0; i < a->labels_n; i++)
-		if (!is_same(a->labels[i].key, b->labels[i].key) ||
-		    !is_same(a->labels[i].value, b->labels[i].value))
+		if (!text_equal(a->labels[i].key, b->labels[i].key) ||
+		    !text_equal(a->labels[i].value, b->labels[i].value))
 			return false;
 	return true;
 }
@@ -226,7 +221,7 @@ kube_found_put(struct kube_found *f, struct kube_object *o)
 			kube_object_fini(o);
 			return false;
 		}
-		if (!is_same(e->o.uid, o->uid))
+		if (!text_equal(e->o.uid, o->uid))
 			forget(f, e);
 	}
 	kube_object_fini(&e->o);
@@ -293,8 +288,8 @@ selects(const struct kube_object *service, const struct kube_object *deployment)
 
 	for (i = 0; i < service->labels_n; i++) {
 		for (k = 0; k < deployment->labels_n; k++)
-			if (is_same(service->labels[i].key, deployment->labels[k].key) &&
-			    is_same(service->labels[i].value, deployment->labels[k].value))
+			if (text_equal(service->labels[i].key, deployment->labels[k].key) &&
+			    text_equal(service->labels[i].value, deployment->labels[k].value))
 				break;
 		if (k == deployment->labels_n)
 			return false;
@@ -384,10 +379,9 @@ set_why(struct entry *e, const struct strbuf *why)
 {
 	const char *text = why->len == 0 ? NULL : strbuf_str(why);
 
-	if (is_same(e->why, text))
+	if (text_equal(e->why, text))
 		return;
-	free(e->why);
-	e->why = text == NULL ? NULL : xstrdup(text);
+	text_replace(&e->why, text);
 	e->is_told = false;
 }
 

@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/strbuf.h"
+#include "common/text.h"
 
 /* Kept for later: more than wake-ups run at a time, or a burst would open one for each. */
 #define IDLE_CONNECTIONS 64L
@@ -469,8 +470,8 @@ kube_http_call(struct kube_http *h, const struct kube_call *call, const struct k
 	r->priority = call->priority;
 	r->method = xstrdup(call->method);
 	r->url = url_of(h->config, call->path);
-	r->type = call->type == NULL ? NULL : xstrdup(call->type);
-	r->body = call->body == NULL ? NULL : xstrdup(call->body);
+	r->type = text_copy(call->type);
+	r->body = text_copy(call->body);
 	r->timeout = call->timeout;
 	r->stall_timeout = call->stall_timeout;
 	r->ops = ops;

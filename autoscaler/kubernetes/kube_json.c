@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/strbuf.h"
+#include "common/text.h"
 
 /* --- members --- */
 
@@ -40,9 +41,7 @@ number_of(const json_t *at, const char *key, int64_t otherwise)
 static char *
 copy_of(const json_t *at, const char *key)
 {
-	const char *text = text_of(at, key);
-
-	return text == NULL ? NULL : xstrdup(text);
+	return text_copy(text_of(at, key));
 }
 
 static json_t *

@@ -5,6 +5,7 @@
 #include "autoscaler/kubernetes/kube_impl.h"
 #include "common/clk.h"
 #include "common/log.h"
+#include "common/text.h"
 
 #define DISCOVERY_FIRST (500 * CLK_MS)
 #define DISCOVERY_MOST (30 * CLK_S)
@@ -13,13 +14,6 @@ char *
 kube_object_key(const char *group, const char *kind, const char *ns, const char *name)
 {
 	return xasprintf("%s/%s/%s/%s", group, kind, ns, name);
-}
-
-static void
-set_text(char **to, const char *text)
-{
-	free(*to);
-	*to = text == NULL ? NULL : xstrdup(text);
 }
 
 /* --- fleets of a place --- */
@@ -170,7 +164,7 @@ on_trouble(const char *why, void *arg)
 	if (why != NULL && p->trouble == NULL)
 		log_warn(NULL, "workloads cannot be watched", "kind=%s namespace=%s err=%s",
 			 p->kind->name, p->ns, why);
-	set_text(&p->trouble, why);
+	text_replace(&p->trouble, why);
 	if (p->ops != NULL && why != NULL)
 		p->ops->on_trouble(p->arg);
 	touch_all(p);
@@ -253,11 +247,11 @@ on_kind_answer(const struct kube_answer *a, void *arg)
 	if (a->status == 200)
 		k->plural = kube_plural_decode(a->body, a->n, k->name, &is_scaled);
 	if (k->plural != NULL && is_scaled) {
-		set_text(&k->trouble, NULL);
+		text_replace(&k->trouble, NULL);
 		kind_known(k);
 		return;
 	}
-	set_text(&k->plural, NULL);
+	text_replace(&k->plural, NULL);
 	loop_timer_set(&k->again, kube_http_delay(&k->backoff, a));
 	if (a->status == 0 || a->status == 429 || a->status >= 500)
 		return;
@@ -266,7 +260,7 @@ on_kind_answer(const struct kube_answer *a, void *arg)
 			 k->name, k->group, k->group[0] == '\0' ? "" : "/", k->version);
 	else
 		kube_http_explain(a, "get", k->path, k->group, "", why, sizeof why);
-	set_text(&k->trouble, why);
+	text_replace(&k->trouble, why);
 	kind_known(k);
 }
 

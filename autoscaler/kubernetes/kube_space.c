@@ -9,21 +9,16 @@
 #include "autoscaler/kubernetes/kube_impl.h"
 #include "common/clk.h"
 #include "common/log.h"
+#include "common/text.h"
 
 #define SELECTOR_LONGEST 3000 /* bytes of a query that every proxy lets pass, encoded */
 #define TEXT_LONGEST 253      /* of a name or annotation that is kept */
-
-static bool
-is_same(const char *a, const char *b)
-{
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
 
 /* Set text; true: it was another one. */
 static bool
 set_text(char **to, const char *text)
 {
-	if (is_same(*to, text))
+	if (text_equal(*to, text))
 		return false;
 	free(*to);
 	*to = text == NULL ? NULL : xstrndup(text, TEXT_LONGEST);
@@ -316,8 +311,7 @@ on_trouble(const char *why, void *arg)
 
 	if (why != NULL && st->trouble == NULL)
 		log_warn(NULL, "pods cannot be watched", "namespace=%s err=%s", st->space->ns, why);
-	free(st->trouble);
-	st->trouble = why == NULL ? NULL : xstrdup(why);
+	text_replace(&st->trouble, why);
 	touch_all(st->space, false);
 }
 

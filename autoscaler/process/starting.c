@@ -8,6 +8,7 @@
 #include "autoscaler/process/process_impl.h"
 #include "common/clk.h"
 #include "common/log.h"
+#include "common/text.h"
 
 uint32_t
 process_random(void)
@@ -114,7 +115,7 @@ absolute_directory(const char *directory)
 		return xstrdup(directory);
 	cwd = getcwd(NULL, 0);
 	if (cwd == NULL)
-		return directory == NULL ? NULL : xstrdup(directory);
+		return text_copy(directory);
 	if (directory == NULL)
 		return cwd;
 	path = xasprintf("%s/%s", cwd, directory);
@@ -136,7 +137,7 @@ ask_start(struct process_driver *d, const struct fleet *f, const char *id, uint1
 		.argv = command_arguments(l->command.v, port),
 		.env = command_environment(environ, l->environment.v, port, id, mark),
 		.directory = absolute_directory(l->directory),
-		.user = l->user == NULL ? NULL : xstrdup(l->user),
+		.user = text_copy(l->user),
 		.stop_timeout_ms = l->stop_timeout / CLK_MS,
 	};
 	int rc = keeper_client_send(d->keeper, &m, e);

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/text.h"
+
 struct drain_wait {
 	uint64_t peer;
 	bool is_answered;
@@ -43,7 +45,7 @@ drain_new(struct drain_table *t, void *owner, const char *instance, int64_t now_
 
 	d->token = xasprintf("%s.%llu", t->prefix, (unsigned long long)++t->number);
 	d->owner = owner;
-	d->instance = instance == NULL ? NULL : xstrdup(instance);
+	d->instance = text_copy(instance);
 	d->begun_ns = now_ns;
 	CHECK(hmap_put(&t->by_token, d->token, d) == NULL);
 	return d;

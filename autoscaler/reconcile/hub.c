@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/strbuf.h"
+#include "common/text.h"
 
 #define HELLO_PATIENCE (5 * CLK_S)
 #define SWEEP_EVERY CLK_S
@@ -195,7 +196,7 @@ take_hello(struct hub_peer *p, const struct msg_hello *h)
 		return;
 	}
 	p->id = xstrdup(h->id);
-	p->version = h->version == NULL ? NULL : xstrdup(h->version);
+	p->version = text_copy(h->version);
 	p->role = h->role;
 	if (!is_activator(p))
 		return;

@@ -6,6 +6,7 @@
 #include "autoscaler/brain/window.h"
 #include "autoscaler/reconcile/drain.h"
 #include "common/clk.h"
+#include "common/text.h"
 
 #define CPU_SPAN (5 * CLK_S) /* over which the use of processors is measured, at least */
 #define DRY_RETRY (5 * CLK_S)
@@ -104,19 +105,13 @@ scaled_free(struct scaled_revision **rp)
 	free(rev);
 }
 
-static char *
-copy(const char *text)
-{
-	return text == NULL ? NULL : xstrdup(text);
-}
-
 static void
 take_instance(struct scaled_instance *to, const struct driver_instance *from,
 	      const struct scaled_instance *before, int64_t now_ns)
 {
 	*to = (struct scaled_instance){.id = xstrdup(from->id),
-				       .address = copy(from->address),
-				       .probe = copy(from->probe),
+				       .address = text_copy(from->address),
+				       .probe = text_copy(from->probe),
 				       .port = from->port,
 				       .state = from->state,
 				       .seen_ns = before != NULL ? before->seen_ns : now_ns,
@@ -151,16 +146,10 @@ take_failure(struct scaled_revision *rev, const struct msg_failure *f, int64_t n
 }
 
 static bool
-is_same_text(const char *a, const char *b)
-{
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
-static bool
 is_same_instance(const struct scaled_instance *a, const struct driver_instance *b)
 {
 	return strcmp(a->id, b->id) == 0 && a->state == b->state && a->port == b->port &&
-	       is_same_text(a->address, b->address) && is_same_text(a->probe, b->probe);
+	       text_equal(a->address, b->address) && text_equal(a->probe, b->probe);
 }
 
 bool

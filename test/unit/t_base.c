@@ -1,4 +1,4 @@
-/* base, err, list, strbuf, backoff: what everything stands on. */
+/* base, err, list, strbuf, text, backoff, clk. */
 #include "test/unit/unit.h"
 
 #include <errno.h>
@@ -8,6 +8,7 @@
 #include "common/err.h"
 #include "common/list.h"
 #include "common/strbuf.h"
+#include "common/text.h"
 
 static void
 break_check(void *arg)
@@ -247,6 +248,59 @@ clock_can_be_replaced(void **state)
 	assert_true(clk_now() >= before);
 }
 
+static void
+texts_may_be_absent(void **state)
+{
+	char *text = NULL, *copy;
+
+	(void)state;
+	assert_true(text_equal(NULL, NULL));
+	assert_false(text_equal(NULL, ""));
+	assert_false(text_equal("", NULL));
+	assert_true(text_equal("a", "a"));
+	assert_false(text_equal("a", "A"));
+	assert_null(text_copy(NULL));
+	text_replace(&text, "one two");
+	text_replace(&text, text + 4); /* a part of the old text */
+	assert_string_equal(text, "two");
+	copy = text_lower_copy("ABc-\xc4 rest", 5);
+	assert_string_equal(copy, "abc-\xc4");
+	free(copy);
+	text_replace(&text, NULL);
+	assert_null(text);
+}
+
+static void
+numbers_are_digits_alone(void **state)
+{
+	static const char *const wrong[] = {"",
+					    "-1",
+					    "+1",
+					    " 1",
+					    "1 ",
+					    "0x1",
+					    "256",
+					    "4294967296",
+					    "18446744073709551616",
+					    "99999999999999999999999999"};
+	uint32_t n = 7;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(wrong); i++)
+		assert_false(text_number(wrong[i], strlen(wrong[i]), 255, &n));
+	assert_int_equal(n, 7);
+	assert_true(text_number("255", 3, 255, &n));
+	assert_int_equal(n, 255);
+	assert_true(text_number("0008", 4, 255, &n));
+	assert_int_equal(n, 8);
+	assert_true(text_number("12:80", 2, 255, &n)); /* what follows is not looked at */
+	assert_int_equal(n, 12);
+	assert_true(text_number("4294967295", 10, UINT32_MAX, &n));
+	assert_int_equal(n, UINT32_MAX);
+	assert_false(text_number("4294967296", 10, UINT32_MAX, &n));
+}
+
 int
 main(void)
 {
@@ -257,6 +311,8 @@ main(void)
 		cmocka_unit_test(list_keeps_order_and_count),
 		cmocka_unit_test(list_misuse_aborts),
 		cmocka_unit_test(strbuf_grows_and_stops),
+		cmocka_unit_test(texts_may_be_absent),
+		cmocka_unit_test(numbers_are_digits_alone),
 		cmocka_unit_test(backoff_doubles_to_its_most),
 		cmocka_unit_test(clock_can_be_replaced),
 	};
