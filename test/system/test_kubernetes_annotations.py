@@ -155,7 +155,8 @@ def test_who_may_claim_what(tmp_path):
         services = service("file.good.example.com", kube, target='deployment = "%s/plain"' %
                            kube.namespace)
         services += service("second", kube, target='deployment = "%s/twice"' % kube.namespace)
-        wait_until(lambda: time.time() % 1 < .2, what="another second")  # creationTimestamp
+        created = int(time.time())
+        wait_until(lambda: time.time() >= created + 1, what="a later creationTimestamp")
         kube.workload("second", annotations=notes(host="A.good.example.com"))
         with both(tmp_path, kube, services, more=more % kube.namespace) as s:
             wait_status(s, "a.good.example.com", 200)

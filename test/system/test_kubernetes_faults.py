@@ -143,8 +143,13 @@ def test_history_is_forgotten(tmp_path):
 
 
 def test_a_watch_goes_on_from_the_list_as_a_whole(tmp_path):
-    """What was listed is older than all that the server remembers: the list itself is not."""
+    """The watch after a list begins at the resourceVersion of the list.  The objects in the list
+    may have older versions, which the server has compacted away.
+
+    The controllers are paused: they would write statuses at some time after the objects were
+    created, and each write moves the resourceVersion of the next list."""
     with cluster(tmp_path, has_kubelet=False, version="1.20") as kube:
+        kube.control("pause", controllers=["deployment", "replicaset"])
         kube.control("load", deployments=2, pods=2)
         kube.patch("deployments", "load-0", {"metadata": {"labels": {"a": "b"}}})
         kube.control("compact")
