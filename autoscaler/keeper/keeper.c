@@ -1,10 +1,8 @@
 #include "autoscaler/keeper/keeper.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -16,9 +14,7 @@
 #include "autoscaler/keeper/child.h"
 #include "autoscaler/keeper/crash.h"
 #include "autoscaler/keeper/leftovers.h"
-#include "autoscaler/keeper/proctab.h"
 #include "common/clk.h"
-#include "common/daemon.h"
 #include "common/link.h"
 #include "common/log.h"
 
@@ -33,7 +29,7 @@ struct keeper {
 	struct link_server *server;
 	struct link *autoscaler; /* NULL: none is there */
 	bool was_connected;
-	bool is_leaving; /* told to: ends when the last instance is gone */
+	bool is_shutting_down; /* told to: ends when the last instance is gone */
 	int64_t orphan_timeout_ns;
 	struct list children; /* struct child */
 	struct loop_timer orphan_timer;
@@ -151,18 +147,18 @@ end_if_idle(struct keeper *kp)
 {
 	bool is_wanted = kp->autoscaler != NULL || !kp->was_connected;
 
-	if (kp->children.n == 0 && (kp->is_leaving || !is_wanted))
+	if (kp->children.n == 0 && (kp->is_shutting_down || !is_wanted))
 		loop_stop(kp->loop);
 }
 
 /* End all; the autoscaler, if one is there, is told so that it does not take these
  * ends for crashes, and starts nothing here any more. */
 static void
-leave(struct keeper *kp)
+shut_down(struct keeper *kp)
 {
 	struct list_node *node, *tmp;
 
-	kp->is_leaving = true;
+	kp->is_shutting_down = true;
 	send_msg(kp, &(struct keeper_msg){.type = KEEPER_LEAVE});
 	LIST_FOREACH(&kp->children, node, tmp) {
 		struct child *c = container_of(node, struct child, node);
@@ -207,14 +203,9 @@ forget(struct keeper *kp, struct child *c)
 }
 
 static void
-sweep_one(struct keeper *kp, struct child *c, const struct proctab *t)
+on_nothing_left(struct child *c, void *arg)
 {
-	const struct proctab_entry **left = xcalloc(t->n + 1, sizeof *left);
-	size_t n = leftovers_of(&kp->children, c, t, left);
-
-	if (!child_has_leftovers(c, left, n))
-		forget(kp, c);
-	free(left);
+	forget(arg, c);
 }
 
 /* Look what is left of the instances that have ended. */
@@ -222,22 +213,8 @@ static void
 on_sweep(void *arg)
 {
 	struct keeper *kp = arg;
-	struct list_node *node, *tmp;
-	struct proctab t;
-	bool is_any_left = false;
 
-	proctab_read(&t);
-	proctab_root(&t, getpid());
-	LIST_FOREACH(&kp->children, node, tmp) {
-		struct child *c = container_of(node, struct child, node);
-
-		if (c->phase == PHASE_ENDED)
-			sweep_one(kp, c, &t);
-	}
-	proctab_fini(&t);
-	LIST_FOREACH(&kp->children, node, tmp)
-		is_any_left |= container_of(node, struct child, node)->phase == PHASE_ENDED;
-	if (is_any_left)
+	if (leftovers_sweep(&kp->children, on_nothing_left, kp))
 		loop_timer_set(&kp->sweep_timer, SWEEP_AGAIN_NS);
 }
 
@@ -280,7 +257,7 @@ static const struct child_ops child_ops = {.on_started = on_child_started,
 
 /* Who says hello is the autoscaler from then on. */
 static void
-take_hello(struct keeper *kp, struct link *l, const struct keeper_msg *m)
+on_hello(struct keeper *kp, struct link *l, const struct keeper_msg *m)
 {
 	struct list_node *node, *tmp;
 
@@ -288,7 +265,7 @@ take_hello(struct keeper *kp, struct link *l, const struct keeper_msg *m)
 		link_cut(kp->autoscaler, "another autoscaler has connected");
 	kp->autoscaler = l;
 	kp->was_connected = true;
-	kp->is_leaving = false;
+	kp->is_shutting_down = false;
 	loop_timer_clear(&kp->orphan_timer);
 	kp->orphan_timeout_ns = m->orphan_timeout_ms * CLK_MS;
 	LIST_FOREACH(&kp->children, node, tmp)
@@ -299,7 +276,7 @@ take_hello(struct keeper *kp, struct link *l, const struct keeper_msg *m)
 }
 
 static void
-take_start(struct keeper *kp, struct keeper_msg *m)
+on_start(struct keeper *kp, struct keeper_msg *m)
 {
 	char *id = xstrdup(m->id);
 	struct err e = {0};
@@ -316,13 +293,13 @@ take_start(struct keeper *kp, struct keeper_msg *m)
 }
 
 static void
-take(struct keeper *kp, struct keeper_msg *m)
+on_request(struct keeper *kp, struct keeper_msg *m)
 {
 	struct child *c = m->id == NULL ? NULL : child_find(&kp->children, m->id);
 
 	switch (m->type) {
 	case KEEPER_START:
-		take_start(kp, m);
+		on_start(kp, m);
 		break;
 	case KEEPER_STOP:
 		if (c != NULL)
@@ -333,7 +310,7 @@ take(struct keeper *kp, struct keeper_msg *m)
 			c->answered = true;
 		break;
 	case KEEPER_LEAVE:
-		leave(kp);
+		shut_down(kp);
 		break;
 	default:
 		break; /* of a later version, or ours to say */
@@ -360,9 +337,9 @@ on_autoscaler_line(struct link *l, char *line, size_t n, void *arg)
 	if (keeper_msg_decode(&m, line, n, &e) < 0)
 		link_cut(l, "%s", e.text);
 	else if (m.type == KEEPER_HELLO)
-		take_hello(kp, l, &m);
+		on_hello(kp, l, &m);
 	else if (l == kp->autoscaler || m.type == KEEPER_LEAVE) /* that, any version may say */
-		take(kp, &m);
+		on_request(kp, &m);
 	else
 		link_cut(l, "spoke before its hello");
 	keeper_msg_fini(&m);
@@ -405,7 +382,7 @@ on_orphaned(void *arg)
 	if (is_heard())
 		log_warn(NULL, "no autoscaler has come back, ending its instances", "instances=%zu",
 			 kp->children.n);
-	leave(kp);
+	shut_down(kp);
 }
 
 static void
@@ -416,7 +393,7 @@ on_terminate(int signo, void *arg)
 	(void)signo;
 	if (is_heard())
 		log_info(NULL, "keeper was told to end", "instances=%zu", kp->children.n);
-	leave(kp);
+	shut_down(kp);
 }
 
 /* --- life --- */
@@ -475,51 +452,13 @@ keeper_close(struct keeper *kp)
 	loop_free(&kp->loop);
 }
 
-static void
-mark_ours(int fd)
-{
-	fcntl(fd, F_SETFD, FD_CLOEXEC);
-}
-
-/* The lock file says who holds it: now we do. */
-static void
-sign_lock(int fd)
-{
-	char text[32];
-	int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-
-	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) != n)
-		log_warn(NULL, "cannot sign the keeper's lock", "err=%s", strerror(errno));
-}
-
 int
-keeper_main(int argc, char **argv)
+keeper_run(const char *state_dir, int ready_fd, struct err *e)
 {
 	struct keeper kp = {.autoscaler = NULL};
-	struct sigaction ignore = {.sa_handler = SIG_IGN};
-	struct err e = {0};
-	int lock_fd, ready_fd;
 
-	if (argc != 7) {
-		log_open(LOG_INFO, LOG_LOGFMT, "keeper");
-		log_error(NULL, "only an autoscaler starts a keeper", "");
-		return 2;
-	}
-	log_open((enum log_level)strtol(argv[5], NULL, 10),
-		 (enum log_format)strtol(argv[6], NULL, 10), "keeper");
-	lock_fd = (int)strtol(argv[3], NULL, 10);
-	ready_fd = (int)strtol(argv[4], NULL, 10);
-	mark_ours(lock_fd);
-	mark_ours(ready_fd);
-	sign_lock(lock_fd);
-	daemon_init();
-	sigaction(SIGHUP, &ignore, NULL);
-	sigaction(SIGINT, &ignore, NULL);
-	prctl(PR_SET_NAME, "act-keeper");
-	if (keeper_open(&kp, argv[2], &e) < 0) {
-		log_error(NULL, "keeper cannot start", "err=%s", e.text);
-		return 1;
-	}
+	if (keeper_open(&kp, state_dir, e) < 0)
+		return -1;
 	close(ready_fd);
 	loop_run(kp.loop);
 	keeper_close(&kp);

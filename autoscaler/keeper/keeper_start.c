@@ -1,15 +1,21 @@
+/* keeper_start - how a keeper process comes to be: the autoscaler forks and executes its
+ * own binary once more, and keeper_main() prepares the process that comes of it.
+ * argv is: name, KEEPER_FLAG, state_dir, descriptor of the lock, descriptor that is closed
+ * when the keeper listens, log level, log format. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "autoscaler/keeper/keeper.h"
+#include "common/daemon.h"
+#include "common/log.h"
 
-/* argv of a keeper: see keeper_main(). */
 #define KEEPER_FLAG "--keeper"
 
 bool
@@ -86,4 +92,53 @@ keeper_start(const char *state_dir, int lock_fd, int log_level, int log_format, 
 	else
 		*ready_fd = fds[0];
 	return pid;
+}
+
+/* --- in the new process --- */
+
+static void
+mark_ours(int fd)
+{
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+/* The lock file says who holds it: now we do. */
+static void
+sign_lock(int fd)
+{
+	char text[32];
+	int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+
+	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) != n)
+		log_warn(NULL, "cannot sign the keeper's lock", "err=%s", strerror(errno));
+}
+
+int
+keeper_main(int argc, char **argv)
+{
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+	struct err e = {0};
+	int lock_fd, ready_fd;
+
+	if (argc != 7) {
+		log_open(LOG_INFO, LOG_LOGFMT, "keeper");
+		log_error(NULL, "only an autoscaler starts a keeper", "");
+		return 2;
+	}
+	log_open((enum log_level)strtol(argv[5], NULL, 10),
+		 (enum log_format)strtol(argv[6], NULL, 10), "keeper");
+	lock_fd = (int)strtol(argv[3], NULL, 10);
+	ready_fd = (int)strtol(argv[4], NULL, 10);
+	mark_ours(lock_fd);
+	mark_ours(ready_fd);
+	sign_lock(lock_fd);
+	daemon_init();
+	sigaction(SIGHUP, &ignore, NULL);
+	sigaction(SIGINT, &ignore, NULL);
+	prctl(PR_SET_NAME, "act-keeper");
+	if (keeper_run(argv[2], ready_fd, &e) < 0) {
+		log_error(NULL, "keeper cannot start", "err=%s", e.text);
+		return 1;
+	}
+	return 0;
 }

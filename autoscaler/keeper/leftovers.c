@@ -59,7 +59,9 @@ owner(const struct list *all, const struct proctab_entry *p, const struct procta
 	return c != NULL ? c : by_age(all, p);
 }
 
-size_t
+/* Put what is left of c, one of `all`, into left, which has room for t->n; how many.
+ * Descendants of a first process that lives are not left: they are that one's to end. */
+static size_t
 leftovers_of(const struct list *all, const struct child *c, const struct proctab *t,
 	     const struct proctab_entry **left)
 {
@@ -77,6 +79,39 @@ leftovers_of(const struct list *all, const struct child *c, const struct proctab
 			left[n++] = p;
 	}
 	return n;
+}
+
+static bool
+has_leftovers(const struct list *all, struct child *c, const struct proctab *t)
+{
+	const struct proctab_entry **left = xcalloc(t->n + 1, sizeof *left);
+	bool has = child_has_leftovers(c, left, leftovers_of(all, c, t, left));
+
+	free(left);
+	return has;
+}
+
+bool
+leftovers_sweep(const struct list *all, void (*on_none)(struct child *, void *arg), void *arg)
+{
+	struct list_node *node, *tmp;
+	bool is_any_left = false;
+	struct proctab t;
+
+	proctab_read(&t);
+	proctab_root(&t, getpid());
+	LIST_FOREACH(all, node, tmp) {
+		struct child *c = container_of(node, struct child, node);
+
+		if (c->phase != PHASE_ENDED)
+			continue;
+		if (has_leftovers(all, c, &t))
+			is_any_left = true;
+		else
+			on_none(c, arg);
+	}
+	proctab_fini(&t);
+	return is_any_left;
 }
 
 void

@@ -9,14 +9,11 @@
 
 struct child;
 struct list;
-struct proctab;
-struct proctab_entry;
 
-/* Put what is left of c, one of `all` (struct child), into left, which has room for
- * t->n; how many.  t is read, and its roots are set by our pid.  Descendants of a first
- * process that lives are not left: they are that one's to end. */
-size_t leftovers_of(const struct list *all, const struct child *c, const struct proctab *t,
-		    const struct proctab_entry **left);
+/* Look once, in the process table, for what the ended ones of `all` (struct child) have
+ * left, and end it (child_has_leftovers()).  on_none: nothing is left of this one; the
+ * callback may take it off the list.  True: something is left of another one. */
+bool leftovers_sweep(const struct list *all, void (*on_none)(struct child *, void *arg), void *arg);
 
 /* SIGKILL to all that is left of anyone: when the keeper ends. */
 void leftovers_kill_all(void);
