@@ -12,7 +12,7 @@
 #include "common/clk.h"
 #include "common/log.h"
 
-#define LEAVE_SLACK_NS (3 * CLK_S) /* beyond the longest stop_timeout */
+#define SHUT_DOWN_SLACK_NS (3 * CLK_S) /* beyond the longest stop_timeout */
 
 static struct process_driver *
 of(struct driver *d)
@@ -25,12 +25,12 @@ of(struct driver *d)
 static struct msg_failure
 failure_of(const struct process_driver *d, struct fleet *f)
 {
-	const char *trouble = d->keeper == NULL ? NULL : keeper_client_trouble(d->keeper);
+	const char *outage = d->keeper == NULL ? NULL : keeper_client_outage(d->keeper);
 	int64_t left = MAX(f->crash.until_ns - clk_now(), 0);
 
-	if (trouble != NULL)
+	if (outage != NULL)
 		return (struct msg_failure){.reason = (char *)(uintptr_t) "no_keeper",
-					    .message = (char *)(uintptr_t)trouble,
+					    .message = (char *)(uintptr_t)outage,
 					    .retry_after_ms = 1000};
 	if (!f->crash.is_failed || fleet_has_ready(f))
 		return (struct msg_failure){.reason = NULL};
@@ -40,7 +40,7 @@ failure_of(const struct process_driver *d, struct fleet *f)
 }
 
 static void
-show(struct process_driver *d, struct fleet *f)
+publish(struct process_driver *d, struct fleet *f)
 {
 	struct driver_view v = fleet_view(f, d->is_synced);
 	struct msg_failure failure = failure_of(d, f);
@@ -52,7 +52,7 @@ show(struct process_driver *d, struct fleet *f)
 
 /* The revision has left the file, and its last instance the machine. */
 static bool
-is_over(const struct process_driver *d, const struct fleet *f)
+is_obsolete(const struct process_driver *d, const struct fleet *f)
 {
 	return d->has_revisions && f->conf == NULL && f->members.n == 0;
 }
@@ -66,7 +66,7 @@ drop_fleet(struct process_driver *d, struct fleet *f)
 }
 
 static void
-plan_wake(struct process_driver *d)
+plan_backoff_over(struct process_driver *d)
 {
 	struct list_node *node, *tmp;
 	int64_t first = INT64_MAX;
@@ -78,7 +78,7 @@ plan_wake(struct process_driver *d)
 			first = MIN(first, f->crash.until_ns);
 	}
 	if (first != INT64_MAX)
-		loop_timer_set(&d->wake_timer, MAX(first - clk_now(), 0));
+		loop_timer_set(&d->backoff_timer, MAX(first - clk_now(), 0));
 }
 
 static void finish_close(struct process_driver *);
@@ -93,18 +93,18 @@ on_flush(void *arg)
 		struct fleet *f = container_of(node, struct fleet, node);
 
 		if (f->is_dirty)
-			show(d, f);
-		if (is_over(d, f))
+			publish(d, f);
+		if (is_obsolete(d, f))
 			drop_fleet(d, f);
 	}
-	plan_wake(d);
+	plan_backoff_over(d);
 	if (d->is_closing && d->keeper == NULL)
 		finish_close(d);
 }
 
 /* Some back-off is over: its failure with it. */
 static void
-on_wake(void *arg)
+on_backoff_over(void *arg)
 {
 	struct process_driver *d = arg;
 	struct list_node *node, *tmp;
@@ -114,10 +114,10 @@ on_wake(void *arg)
 
 		if (f->crash.until_ns == 0 || crash_wait(&f->crash, clk_now()) > 0)
 			continue;
-		process_touch(d, f);
+		process_changed(d, f);
 		process_reconcile(d, f);
 	}
-	plan_wake(d);
+	plan_backoff_over(d);
 }
 
 /* --- what they use --- */
@@ -129,7 +129,7 @@ take_sample(struct process_driver *d, struct member *m, const struct usage_sampl
 		return;
 	m->cpu_s = MAX(m->cpu_s, s->cpu_s); /* what ended unwaited-for has been used all the same */
 	m->memory_bytes = s->memory_bytes;
-	process_touch(d, m->fleet);
+	process_changed(d, m->fleet);
 }
 
 static void
@@ -157,7 +157,7 @@ on_usage(void *arg)
 /* --- the class --- */
 
 static void
-on_keeper_left(void *arg)
+on_keeper_shut_down(void *arg)
 {
 	struct process_driver *d = arg;
 
@@ -167,21 +167,21 @@ on_keeper_left(void *arg)
 }
 
 static void
-on_keeper_trouble(void *arg)
+on_keeper_outage(void *arg)
 {
 	struct process_driver *d = arg;
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&d->fleets, node, tmp)
-		process_touch(d, container_of(node, struct fleet, node));
+		process_changed(d, container_of(node, struct fleet, node));
 }
 
 static const struct keeper_client_ops keeper_ops = {.on_up = process_on_keeper_up,
 						    .on_message = process_on_keeper_message,
 						    .on_dead = process_on_keeper_dead,
-						    .on_trouble = on_keeper_trouble,
+						    .on_outage = on_keeper_outage,
 						    .groups = process_groups,
-						    .on_left = on_keeper_left};
+						    .on_shut_down = on_keeper_shut_down};
 
 static void
 open_ports(struct process_driver *d)
@@ -215,7 +215,7 @@ process_open(struct loop *loop, const struct settings *s, const struct driver_op
 	list_init(&d->fleets);
 	hmap_init(&d->by_name);
 	hmap_init(&d->by_id);
-	snprintf(d->boot, sizeof d->boot, "%08x", process_random());
+	snprintf(d->run_id, sizeof d->run_id, "%08x", process_random());
 	d->keeper = keeper_client_open(loop, s, &keeper_ops, d, e);
 	if (d->keeper == NULL) {
 		free(d);
@@ -223,7 +223,7 @@ process_open(struct loop *loop, const struct settings *s, const struct driver_op
 	}
 	open_ports(d);
 	loop_timer_init(&d->flush_timer, loop, on_flush, d);
-	loop_timer_init(&d->wake_timer, loop, on_wake, d);
+	loop_timer_init(&d->backoff_timer, loop, on_backoff_over, d);
 	loop_timer_init(&d->usage_timer, loop, on_usage, d);
 	return &d->driver;
 }
@@ -242,7 +242,7 @@ is_same_list(const struct str_list *a, const struct str_list *b)
 }
 
 static void
-take_conf(struct fleet *f, const struct revision_conf *conf)
+set_conf(struct fleet *f, const struct revision_conf *conf)
 {
 	const struct revision_conf *before = f->conf;
 
@@ -264,7 +264,7 @@ process_set_revisions(struct driver *driver, const struct revision_conf *const *
 	d->has_revisions = true;
 	for (i = 0; i < n; i++)
 		if (v[i]->launch.addresses.n == 0)
-			take_conf(process_fleet(d, v[i]->full_name), v[i]);
+			set_conf(process_fleet(d, v[i]->full_name), v[i]);
 	LIST_FOREACH(&d->fleets, node, tmp) {
 		struct fleet *f = container_of(node, struct fleet, node);
 
@@ -272,9 +272,9 @@ process_set_revisions(struct driver *driver, const struct revision_conf *const *
 			;
 		if (i == n) {
 			f->conf = NULL;
-			fleet_wish(f, 0, NULL, 0);
+			fleet_set_scale(f, 0, NULL, 0);
 		}
-		process_touch(d, f);
+		process_changed(d, f);
 		process_reconcile(d, f);
 	}
 }
@@ -288,7 +288,7 @@ process_set_scale(struct driver *driver, const char *revision, uint32_t n,
 
 	if (f == NULL || f->conf == NULL)
 		return;
-	fleet_wish(f, n, victims, victims_n);
+	fleet_set_scale(f, n, victims, victims_n);
 	process_reconcile(d, f);
 }
 
@@ -302,10 +302,10 @@ process_instance_answers(struct driver *driver, const char *id)
 		return;
 	m->was_ready = true;
 	crash_answered(&m->fleet->crash);
-	process_ask(d, KEEPER_ANSWERED, m);
+	process_send(d, KEEPER_ANSWERED, m);
 	log_debug(&m->tag, "instance answers", "after_ms=%lld",
 		  (long long)((clk_now() - m->started_ns) / CLK_MS));
-	process_touch(d, m->fleet);
+	process_changed(d, m->fleet);
 	process_reconcile(d, m->fleet);
 }
 
@@ -334,13 +334,13 @@ process_close(struct driver *driver, bool stop_all)
 
 	d->is_closing = true;
 	if (!stop_all) {
-		on_keeper_left(d);
+		on_keeper_shut_down(d);
 		return;
 	}
 	while (hmap_next(&d->by_id, &at, &id, &member))
 		if (((struct member *)member)->phase < MEMBER_STOPPING)
 			process_stop(d, member);
-	keeper_client_leave(d->keeper, longest_stop(d) + LEAVE_SLACK_NS);
+	keeper_client_shut_down(d->keeper, longest_stop(d) + SHUT_DOWN_SLACK_NS);
 }
 
 static void
@@ -352,7 +352,7 @@ finish_close(struct process_driver *d)
 	LIST_FOREACH(&d->fleets, node, tmp)
 		drop_fleet(d, container_of(node, struct fleet, node));
 	loop_timer_fini(&d->usage_timer);
-	loop_timer_fini(&d->wake_timer);
+	loop_timer_fini(&d->backoff_timer);
 	loop_timer_fini(&d->flush_timer);
 	hmap_fini(&d->by_id);
 	hmap_fini(&d->by_name);

@@ -40,12 +40,12 @@ fleet_free(struct fleet **fp)
 }
 
 void
-fleet_wish(struct fleet *f, uint32_t n, const char *const *victims, size_t victims_n)
+fleet_set_scale(struct fleet *f, uint32_t n, const char *const *victims, size_t victims_n)
 {
 	size_t i;
 
-	f->wish = n;
-	f->has_wish = true;
+	f->scale = n;
+	f->has_scale = true;
 	command_free(&f->victims);
 	f->victims = xcalloc(victims_n + 1, sizeof *f->victims);
 	for (i = 0; i < victims_n; i++)
@@ -125,9 +125,9 @@ fleet_has_ready(const struct fleet *f)
 }
 
 uint32_t
-fleet_due(const struct fleet *f)
+fleet_permitted(const struct fleet *f)
 {
-	return f->crash.early_ends > 0 && !fleet_has_ready(f) ? MIN(f->wish, 1) : f->wish;
+	return f->crash.early_ends > 0 && !fleet_has_ready(f) ? MIN(f->scale, 1) : f->scale;
 }
 
 /* The list is in the order of starting: the last one found is the youngest. */

@@ -25,8 +25,8 @@ struct member {
 	uint16_t port;
 	pid_t pid; /* 0: not known yet */
 	enum member_phase phase;
-	bool was_ready; /* an activator has said that it answers */
-	bool is_seen;	/* while a keeper tells what it has: told */
+	bool was_ready;	  /* an activator has said that it answers */
+	bool is_reported; /* while a keeper tells what it has: told */
 	int64_t started_ns;
 	double cpu_s; /* < 0: unknown */
 	uint64_t memory_bytes;
@@ -37,8 +37,8 @@ struct fleet {
 	struct list_node node; /* driver's */
 	char *revision;
 	const struct revision_conf *conf; /* NULL: it is no longer in the file */
-	bool has_wish; /* false: nobody has said how many; all stay as they are */
-	uint32_t wish;
+	bool has_scale; /* false: nobody has said how many; all stay as they are */
+	uint32_t scale;
 	char **victims; /* NULL-terminated ids, or NULL */
 	struct crash crash;
 	uint16_t avoided_port; /* of the last one that ended before it was ready */
@@ -52,17 +52,17 @@ NODISCARD struct fleet *fleet_new(const char *revision);
 void fleet_free(struct fleet **);
 
 /* n instances from now on; the victims (copied) are those that shall go first. */
-void fleet_wish(struct fleet *, uint32_t n, const char *const *victims, size_t victims_n);
+void fleet_set_scale(struct fleet *, uint32_t n, const char *const *victims, size_t victims_n);
 
 struct member *fleet_add(struct fleet *, const char *id, uint16_t port);
 void fleet_remove(struct fleet *, struct member **);
 struct member *fleet_find(const struct fleet *, const char *id);
 
-/* Those that count towards the wish: starting and running. */
+/* Those that count towards the scale: starting and running. */
 uint32_t fleet_live(const struct fleet *);
-/* How many of them there should be now: the wish; but while none has answered and the
+/* How many of them there should be now: the scale; but while none has answered and the
  * last one ended before it could, one at a time is tried. */
-uint32_t fleet_due(const struct fleet *);
+uint32_t fleet_permitted(const struct fleet *);
 /* Whether one of them has answered. */
 bool fleet_has_ready(const struct fleet *);
 /* The one to stop next: a victim, else the youngest that never answered, else the

@@ -27,8 +27,8 @@
 
 #define RETRY_FIRST (100 * CLK_MS)
 #define RETRY_MOST (2 * CLK_S)
-#define STEADY_AFTER CLK_S	  /* one that was up for less is started again with a back-off */
-#define TROUBLE_AFTER (3 * CLK_S) /* without a keeper: clients are told */
+#define STEADY_AFTER CLK_S	 /* one that was up for less is started again with a back-off */
+#define OUTAGE_AFTER (3 * CLK_S) /* without a keeper: clients are told */
 #define GROUPS_MAX 65536
 
 struct keeper_client {
@@ -38,8 +38,8 @@ struct keeper_client {
 	void *arg;
 	char *socket, *cgroup_record, *mark;
 	struct link *link; /* NULL: not dialled */
-	bool is_greeted;   /* its hello has come: is_up */
-	bool is_leaving;
+	bool is_connected; /* its hello has come: is_up */
+	bool is_shutting_down;
 	pid_t pid;     /* 0: not known */
 	bool is_child; /* we started it: it is ours to reap */
 	int pid_fd;    /* pidfd of it; -1: none */
@@ -47,10 +47,10 @@ struct keeper_client {
 	struct loop_fd pid_ev, ready_ev;
 	struct backoff backoff;
 	struct loop_timer retry;
-	struct loop_timer leave_timer;
+	struct loop_timer shut_down_timer;
 	int64_t up_since_ns;   /* its hello; 0: none since the last one was replaced */
 	int64_t down_since_ns; /* 0: it is up */
-	struct err trouble;
+	struct err last_error; /* why there is no keeper; "" if not known */
 	struct strbuf line;
 };
 
@@ -92,12 +92,12 @@ forget_process(struct keeper_client *c)
 
 	close_watch(&c->pid_ev, &c->pid_fd);
 	if (c->is_child && waitpid(c->pid, &status, WNOHANG) == c->pid && status != 0 &&
-	    !c->is_leaving) {
+	    !c->is_shutting_down) {
 		if (WIFSIGNALED(status))
 			snprintf(how, sizeof how, "signal %d", WTERMSIG(status));
 		else
 			snprintf(how, sizeof how, "status %d", WEXITSTATUS(status));
-		err_set(&c->trouble, 0, "the keeper process has ended (%s)", how);
+		err_set(&c->last_error, 0, "the keeper process has ended (%s)", how);
 	}
 	c->pid = 0;
 	c->is_child = false;
@@ -115,7 +115,7 @@ on_process_end(int fd, short what, void *arg)
 	if (c->up_since_ns != 0 && clk_now() - c->up_since_ns >= STEADY_AFTER) {
 		backoff_reset(&c->backoff);
 		find_or_start(c);
-	} else if (c->is_leaving) {
+	} else if (c->is_shutting_down) {
 		find_or_start(c);
 	} else if (!loop_timer_pending(&c->retry)) {
 		retry_later(c);
@@ -154,7 +154,7 @@ send_hello(struct keeper_client *c)
 /* One of another version: it holds instances that we cannot speak about.  It is
  * told to end them (the word for that never changes), and another takes its place. */
 static void
-refuse(struct keeper_client *c, const struct keeper_msg *m)
+replace_other_version(struct keeper_client *c, const struct keeper_msg *m)
 {
 	log_warn(NULL, "keeper of another version, replacing it and its instances",
 		 "protocol=%lld expected=%d", (long long)m->protocol, KEEPER_PROTOCOL);
@@ -162,19 +162,19 @@ refuse(struct keeper_client *c, const struct keeper_msg *m)
 }
 
 static void
-take_hello(struct keeper_client *c, const struct keeper_msg *m)
+on_hello(struct keeper_client *c, const struct keeper_msg *m)
 {
 	watch_process(c, (pid_t)m->pid, false);
 	if (m->protocol != KEEPER_PROTOCOL) {
-		refuse(c, m);
+		replace_other_version(c, m);
 		return;
 	}
-	c->is_greeted = true;
+	c->is_connected = true;
 	c->up_since_ns = clk_now();
 	c->down_since_ns = 0;
-	c->trouble.text[0] = '\0';
+	c->last_error.text[0] = '\0';
 	loop_timer_clear(&c->retry);
-	if (c->is_leaving) {
+	if (c->is_shutting_down) {
 		keeper_client_send(c, &(struct keeper_msg){.type = KEEPER_LEAVE}, NULL);
 		return;
 	}
@@ -199,8 +199,8 @@ on_link_line(struct link *l, char *line, size_t n, void *arg)
 	if (keeper_msg_decode(&m, line, n, &e) < 0)
 		link_cut(l, "%s", e.text);
 	else if (m.type == KEEPER_HELLO)
-		take_hello(c, &m);
-	else if (c->is_greeted)
+		on_hello(c, &m);
+	else if (c->is_connected)
 		c->ops->on_message(&m, c->arg);
 	keeper_msg_fini(&m);
 }
@@ -211,9 +211,9 @@ on_link_down(struct link *l, const struct err *why, void *arg)
 	struct keeper_client *c = arg;
 
 	(void)l;
-	if (!c->is_leaving)
+	if (!c->is_shutting_down)
 		log_warn(NULL, "link to the keeper lost", "why=%s", why->text);
-	c->is_greeted = false;
+	c->is_connected = false;
 	link_free(&c->link);
 	/* Its socket closes before its lock: at once it would seem to live. */
 	loop_timer_set(&c->retry, RETRY_FIRST / 10);
@@ -263,7 +263,7 @@ kill_marked(const struct keeper_client *c)
 /* What a dead keeper's instances have left: their control groups and process groups,
  * and whatever still bears our mark.  Without a keeper none of it has a right to be. */
 static void
-kill_left_over(struct keeper_client *c)
+kill_leftovers(struct keeper_client *c)
 {
 	char *group = xasprintf(KEEPER_CGROUP_NAME, c->mark);
 	size_t killed = cgroup_kill_recorded(c->cgroup_record, group);
@@ -294,9 +294,9 @@ on_ready(int fd, short what, void *arg)
 }
 
 static void
-be_in_trouble(struct keeper_client *c, const struct err *e)
+retry_with_error(struct keeper_client *c, const struct err *e)
 {
-	c->trouble = *e;
+	c->last_error = *e;
 	log_error(NULL, "no keeper", "err=%s", e->text);
 	retry_later(c);
 }
@@ -310,7 +310,7 @@ start(struct keeper_client *c, int lock_fd)
 	pid_t pid = keeper_start(s->state_dir, lock_fd, s->log_level, s->log_format, &ready_fd, &e);
 
 	if (pid < 0) {
-		be_in_trouble(c, &e);
+		retry_with_error(c, &e);
 		return;
 	}
 	close_watch(&c->ready_ev, &c->ready_fd);
@@ -322,24 +322,25 @@ start(struct keeper_client *c, int lock_fd)
 
 /* Its lock is ours: none lives.  What the one before had is over. */
 static void
-replace(struct keeper_client *c, int lock_fd)
+start_another(struct keeper_client *c, int lock_fd)
 {
 	bool was_up = c->up_since_ns != 0;
 
 	forget_process(c);
 	link_free(&c->link);
-	c->is_greeted = false;
+	c->is_connected = false;
 	c->up_since_ns = 0;
-	kill_left_over(c);
+	kill_leftovers(c);
 	if (was_up)
-		c->ops->on_dead(c->trouble.text[0] != '\0' ? c->trouble.text : "not known", c->arg);
-	if (c->is_leaving) {
-		c->ops->on_left(c->arg);
+		c->ops->on_dead(c->last_error.text[0] != '\0' ? c->last_error.text : "not known",
+				c->arg);
+	if (c->is_shutting_down) {
+		c->ops->on_shut_down(c->arg);
 		return;
 	}
-	if (!was_up && c->trouble.text[0] != '\0')
+	if (!was_up && c->last_error.text[0] != '\0')
 		log_error(NULL, "keeper did not come up, starting another", "err=%s",
-			  c->trouble.text);
+			  c->last_error.text);
 	start(c, lock_fd);
 	retry_later(c); /* until it has greeted */
 }
@@ -352,38 +353,38 @@ find_or_start(struct keeper_client *c)
 
 	if (c->down_since_ns == 0)
 		c->down_since_ns = clk_now();
-	if (keeper_client_trouble(c) != NULL)
-		c->ops->on_trouble(c->arg);
+	if (keeper_client_outage(c) != NULL)
+		c->ops->on_outage(c->arg);
 	lock_fd = daemon_lock(c->settings->state_dir, KEEPER_LOCK, &e);
 	if (lock_fd >= 0) {
-		replace(c, lock_fd);
+		start_another(c, lock_fd);
 		close(lock_fd); /* the keeper has its own */
 	} else if (e.code == EWOULDBLOCK) {
 		if (c->ready_fd < 0)
 			dial(c);
 		retry_later(c);
 	} else {
-		be_in_trouble(c, &e);
+		retry_with_error(c, &e);
 	}
 }
 
 /* --- what others call --- */
 
 static void
-on_leave_over(void *arg)
+on_shut_down_overdue(void *arg)
 {
 	struct keeper_client *c = arg;
 
 	if (c->pid == 0) { /* it holds its lock, but never said who it is */
 		log_error(NULL, "keeper does not answer, leaving it as it is", "socket=%s",
 			  c->socket);
-		c->ops->on_left(c->arg);
+		c->ops->on_shut_down(c->arg);
 		return;
 	}
 	log_warn(NULL, "keeper does not end, killing it", "pid=%d", (int)c->pid);
 	kill(c->pid, SIGKILL);
 	loop_timer_set(&c->retry, RETRY_FIRST / 10);
-	loop_timer_set(&c->leave_timer, CLK_S);
+	loop_timer_set(&c->shut_down_timer, CLK_S);
 }
 
 struct keeper_client *
@@ -415,7 +416,7 @@ keeper_client_open(struct loop *loop, const struct settings *s, const struct kee
 	loop_fd_init(&c->ready_ev);
 	backoff_init(&c->backoff, RETRY_FIRST, RETRY_MOST);
 	loop_timer_init(&c->retry, loop, on_retry, c);
-	loop_timer_init(&c->leave_timer, loop, on_leave_over, c);
+	loop_timer_init(&c->shut_down_timer, loop, on_shut_down_overdue, c);
 	strbuf_init(&c->line, 0);
 	loop_timer_set(&c->retry, 0);
 	return c;
@@ -432,7 +433,7 @@ keeper_client_free(struct keeper_client **cp)
 	link_free(&c->link);
 	close_watch(&c->ready_ev, &c->ready_fd);
 	close_watch(&c->pid_ev, &c->pid_fd);
-	loop_timer_fini(&c->leave_timer);
+	loop_timer_fini(&c->shut_down_timer);
 	loop_timer_fini(&c->retry);
 	strbuf_fini(&c->line);
 	free(c->mark);
@@ -442,11 +443,12 @@ keeper_client_free(struct keeper_client **cp)
 }
 
 const char *
-keeper_client_trouble(const struct keeper_client *c)
+keeper_client_outage(const struct keeper_client *c)
 {
-	if (c->down_since_ns == 0 || clk_now() - c->down_since_ns < TROUBLE_AFTER)
+	if (c->down_since_ns == 0 || clk_now() - c->down_since_ns < OUTAGE_AFTER)
 		return NULL;
-	return c->trouble.text[0] != '\0' ? c->trouble.text : "the keeper process does not answer";
+	return c->last_error.text[0] != '\0' ? c->last_error.text
+					     : "the keeper process does not answer";
 }
 
 pid_t
@@ -476,12 +478,12 @@ keeper_client_send(struct keeper_client *c, const struct keeper_msg *m, struct e
 }
 
 void
-keeper_client_leave(struct keeper_client *c, int64_t most_ns)
+keeper_client_shut_down(struct keeper_client *c, int64_t most_ns)
 {
-	c->is_leaving = true;
-	if (c->is_greeted)
+	c->is_shutting_down = true;
+	if (c->is_connected)
 		keeper_client_send(c, &(struct keeper_msg){.type = KEEPER_LEAVE}, NULL);
 	else
 		loop_timer_set(&c->retry, 0);
-	loop_timer_set(&c->leave_timer, most_ns);
+	loop_timer_set(&c->shut_down_timer, most_ns);
 }

@@ -19,12 +19,12 @@ struct keeper_client_ops {
 	/* It has ended, and all instances with it; how says how, as far as is known.
 	 * Another one is on its way. */
 	void (*on_dead)(const char *how, void *arg);
-	/* keeper_client_trouble() is no longer NULL. */
-	void (*on_trouble)(void *arg);
+	/* keeper_client_outage() is no longer NULL. */
+	void (*on_outage)(void *arg);
 	/* Add the groups (their leaders' pids) of the instances known to v; how many. */
 	size_t (*groups)(pid_t *v, size_t max, void *arg);
-	/* keeper_client_leave(): it has ended, nothing is left. */
-	void (*on_left)(void *arg);
+	/* keeper_client_shut_down(): it has ended, nothing is left. */
+	void (*on_shut_down)(void *arg);
 };
 
 /* settings (state_dir, orphan_timeout, log_*) and ops are borrowed until
@@ -36,15 +36,15 @@ NODISCARD struct keeper_client *keeper_client_open(struct loop *, const struct s
 void keeper_client_free(struct keeper_client **);
 
 /* Why there is none, where that lasts longer than a restart takes; NULL: all well. */
-const char *keeper_client_trouble(const struct keeper_client *);
+const char *keeper_client_outage(const struct keeper_client *);
 pid_t keeper_client_pid(const struct keeper_client *); /* 0: none is known */
 
 /* Does nothing where none is up.  -1 where the message is too long for the link. */
 int keeper_client_send(struct keeper_client *, const struct keeper_msg *, struct err *);
 
-/* Let it end all instances, and itself; on_left when that is done.  It is killed,
+/* Let it end all instances, and itself; on_shut_down when that is done.  It is killed,
  * and its instances with it, if that takes longer than most_ns. */
-void keeper_client_leave(struct keeper_client *, int64_t most_ns);
+void keeper_client_shut_down(struct keeper_client *, int64_t most_ns);
 
 /* How instances of this state_dir are marked (COMMAND_KEEPER); borrowed. */
 const char *keeper_client_mark(const struct keeper_client *);

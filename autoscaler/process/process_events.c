@@ -20,7 +20,7 @@ phase_of(const struct keeper_msg *k)
 
 /* It has one.  What we wanted of it while the link was down is said again. */
 static void
-take_instance(struct process_driver *d, const struct keeper_msg *k)
+on_instance(struct process_driver *d, const struct keeper_msg *k)
 {
 	struct member *m = hmap_find(&d->by_id, k->id);
 	bool is_stopped = m != NULL && m->phase == MEMBER_STOPPING;
@@ -28,16 +28,16 @@ take_instance(struct process_driver *d, const struct keeper_msg *k)
 
 	if (m == NULL)
 		m = process_add(d, process_fleet(d, k->revision), k->id, (uint16_t)k->port);
-	m->is_seen = true;
+	m->is_reported = true;
 	m->pid = (pid_t)k->pid;
 	m->started_ns = k->started_ns;
 	m->phase = phase_of(k);
 	m->was_ready = was_ready || k->answered;
 	if (was_ready && !k->answered)
-		process_ask(d, KEEPER_ANSWERED, m);
+		process_send(d, KEEPER_ANSWERED, m);
 	if (is_stopped && m->phase == MEMBER_RUNNING)
 		process_stop(d, m);
-	process_touch(d, m->fleet);
+	process_changed(d, m->fleet);
 }
 
 static void
@@ -48,18 +48,18 @@ forget_unseen(struct process_driver *d, struct fleet *f)
 	LIST_FOREACH(&f->members, node, tmp) {
 		struct member *m = container_of(node, struct member, node);
 
-		if (!m->is_seen)
+		if (!m->is_reported)
 			process_remove(d, m);
 	}
 }
 
 static void
-touch_all(struct process_driver *d)
+all_changed(struct process_driver *d)
 {
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&d->fleets, node, tmp)
-		process_touch(d, container_of(node, struct fleet, node));
+		process_changed(d, container_of(node, struct fleet, node));
 }
 
 static void
@@ -74,18 +74,18 @@ reconcile_all(struct process_driver *d)
 /* Its revision left the file while no autoscaler was there: nobody else will say how
  * many there shall be. */
 static void
-dismiss_unnamed(const struct process_driver *d, struct fleet *f)
+stop_unnamed(const struct process_driver *d, struct fleet *f)
 {
 	if (!d->has_revisions || f->conf != NULL || f->members.n == 0)
 		return;
-	if (!f->has_wish)
+	if (!f->has_scale)
 		log_info(NULL, "revision is no longer in the conf file, its instances are stopped",
 			 "revision=%s instances=%zu", f->revision, f->members.n);
-	fleet_wish(f, 0, NULL, 0);
+	fleet_set_scale(f, 0, NULL, 0);
 }
 
 static void
-take_synced(struct process_driver *d)
+on_synced(struct process_driver *d)
 {
 	struct list_node *node, *tmp;
 
@@ -93,17 +93,17 @@ take_synced(struct process_driver *d)
 		struct fleet *f = container_of(node, struct fleet, node);
 
 		forget_unseen(d, f);
-		dismiss_unnamed(d, f);
+		stop_unnamed(d, f);
 	}
 	if (d->by_id.n > 0)
 		log_info(NULL, "instances adopted", "count=%zu", d->by_id.n);
 	d->is_synced = true;
-	touch_all(d);
+	all_changed(d);
 	reconcile_all(d);
 }
 
 static void
-take_started(struct process_driver *d, struct member *m, const struct keeper_msg *k)
+on_started(struct process_driver *d, struct member *m, const struct keeper_msg *k)
 {
 	m->pid = (pid_t)k->pid;
 	m->started_ns = k->started_ns;
@@ -111,11 +111,11 @@ take_started(struct process_driver *d, struct member *m, const struct keeper_msg
 		m->phase = MEMBER_RUNNING;
 	log_info(&m->tag, "instance started", "revision=%s port=%u pid=%d", m->fleet->revision,
 		 m->port, (int)m->pid);
-	process_touch(d, m->fleet);
+	process_changed(d, m->fleet);
 }
 
 static void
-take_failed(struct process_driver *d, struct member *m, const struct keeper_msg *k)
+on_failed(struct process_driver *d, struct member *m, const struct keeper_msg *k)
 {
 	struct fleet *f = m->fleet;
 	bool is_stopped = m->phase == MEMBER_STOPPING;
@@ -127,7 +127,7 @@ take_failed(struct process_driver *d, struct member *m, const struct keeper_msg 
 }
 
 static void
-ended_by_itself(struct process_driver *d, struct member *m, const char *how, int64_t lived_ns)
+on_unexpected_end(struct process_driver *d, struct member *m, const char *how, int64_t lived_ns)
 {
 	struct fleet *f = m->fleet;
 
@@ -142,7 +142,7 @@ ended_by_itself(struct process_driver *d, struct member *m, const char *how, int
 }
 
 static void
-take_ended(struct process_driver *d, struct member *m, const struct keeper_msg *k)
+on_ended(struct process_driver *d, struct member *m, const struct keeper_msg *k)
 {
 	int64_t lived_ns = clk_now() - m->started_ns;
 	char how[80];
@@ -156,28 +156,28 @@ take_ended(struct process_driver *d, struct member *m, const struct keeper_msg *
 		log_info(&m->tag, "instance stopped", "how=%s lived_ms=%lld", how,
 			 (long long)(lived_ns / CLK_MS));
 	else
-		ended_by_itself(d, m, how, lived_ns);
+		on_unexpected_end(d, m, how, lived_ns);
 	m->phase = MEMBER_ENDED;
-	process_touch(d, m->fleet);
+	process_changed(d, m->fleet);
 	process_reconcile(d, m->fleet);
 }
 
 static void
-take_gone(struct process_driver *d, struct member *m, const struct keeper_msg *k)
+on_gone(struct process_driver *d, struct member *m, const struct keeper_msg *k)
 {
 	(void)k;
 	process_remove(d, m);
 }
 
 static void
-take_output(struct process_driver *d, struct member *m, const struct keeper_msg *k)
+on_output(struct process_driver *d, struct member *m, const struct keeper_msg *k)
 {
 	(void)d;
 	log_info(&m->tag, "output", "line=%s", k->text);
 }
 
 static void
-take_dropped(struct process_driver *d, struct member *m, const struct keeper_msg *k)
+on_dropped(struct process_driver *d, struct member *m, const struct keeper_msg *k)
 {
 	(void)d;
 	log_warn(&m->tag, "output lines dropped", "lines=%lld", (long long)k->lines);
@@ -186,34 +186,34 @@ take_dropped(struct process_driver *d, struct member *m, const struct keeper_msg
 /* Somebody else has told it to end: so do its instances, and no others are started
  * until it is gone and another has taken its place. */
 static void
-take_leave(struct process_driver *d)
+on_leave(struct process_driver *d)
 {
 	if (!d->is_closing) /* else it was we who told it */
 		log_warn(NULL, "keeper was told to end, and ends its instances", "instances=%zu",
 			 d->by_id.n);
-	d->is_keeper_leaving = true;
+	d->is_keeper_shutting_down = true;
 }
 
 void
 process_on_keeper_message(const struct keeper_msg *k, void *arg)
 {
-	static void (*const take[])(struct process_driver *, struct member *,
-				    const struct keeper_msg *) = {
-		[KEEPER_STARTED] = take_started, [KEEPER_FAILED] = take_failed,
-		[KEEPER_ENDED] = take_ended,	 [KEEPER_GONE] = take_gone,
-		[KEEPER_OUTPUT] = take_output,	 [KEEPER_DROPPED] = take_dropped,
+	static void (*const handlers[])(struct process_driver *, struct member *,
+					const struct keeper_msg *) = {
+		[KEEPER_STARTED] = on_started, [KEEPER_FAILED] = on_failed,
+		[KEEPER_ENDED] = on_ended,     [KEEPER_GONE] = on_gone,
+		[KEEPER_OUTPUT] = on_output,   [KEEPER_DROPPED] = on_dropped,
 	};
 	struct process_driver *d = arg;
 	struct member *m = k->id == NULL ? NULL : hmap_find(&d->by_id, k->id);
 
 	if (k->type == KEEPER_INSTANCE)
-		take_instance(d, k);
+		on_instance(d, k);
 	else if (k->type == KEEPER_SYNCED)
-		take_synced(d);
+		on_synced(d);
 	else if (k->type == KEEPER_LEAVE)
-		take_leave(d);
-	else if (m != NULL && k->type < ARRAY_LEN(take) && take[k->type] != NULL)
-		take[k->type](d, m, k);
+		on_leave(d);
+	else if (m != NULL && k->type < ARRAY_LEN(handlers) && handlers[k->type] != NULL)
+		handlers[k->type](d, m, k);
 }
 
 void
@@ -225,9 +225,9 @@ process_on_keeper_up(void *arg)
 	size_t at = 0;
 
 	d->is_synced = false;
-	d->is_keeper_leaving = false;
+	d->is_keeper_shutting_down = false;
 	while (hmap_next(&d->by_id, &at, &id, &member))
-		((struct member *)member)->is_seen = false;
+		((struct member *)member)->is_reported = false;
 }
 
 /* No end of theirs: it says nothing about the programs. */
@@ -237,7 +237,7 @@ process_on_keeper_dead(const char *how, void *arg)
 	struct process_driver *d = arg;
 	struct list_node *node, *tmp;
 
-	if (d->by_id.n > 0 && !d->is_closing && !d->is_keeper_leaving)
+	if (d->by_id.n > 0 && !d->is_closing && !d->is_keeper_shutting_down)
 		log_error(NULL, "keeper has died, and its instances with it",
 			  "instances=%zu how=%s", d->by_id.n, how);
 	d->is_synced = false;
@@ -247,7 +247,7 @@ process_on_keeper_dead(const char *how, void *arg)
 
 		LIST_FOREACH(&f->members, at, next)
 			process_remove(d, container_of(at, struct member, node));
-		process_touch(d, f);
+		process_changed(d, f);
 	}
 }
 

@@ -1,6 +1,7 @@
-/* process_impl - what the files of the driver `process` share: driver_process.c (the
- * class: wishes come in, views go out), starting.c (starts and stops),
- * process_events.c (what the keeper tells).
+/* process_impl - what the files of the driver `process` share.  Calls go one way:
+ *   driver_process.c   the class: scales come in, views go out; sets the other two up
+ *   process_events.c   what the keeper reports, and what follows from it
+ *   process_scale.c    starts and stops instances until there are as many as asked for
  * Thread: the autoscaler's only loop.
  *
  * Room: autoscaler/process is the driver `process`: instances are programs of this machine.
@@ -23,38 +24,42 @@ struct process_driver {
 	const struct settings *settings;
 	struct keeper_client *keeper; /* NULL: closing, and it is no longer ours */
 	bool is_synced;		      /* the keeper has told all that it has */
-	bool is_keeper_leaving;	      /* it ends all: nothing is started until there is another */
+	bool is_keeper_shutting_down; /* it ends all: nothing is started until there is another */
 	bool has_revisions;	      /* set_revisions() has been called */
 	bool is_closing;
 	struct list fleets;
 	struct hmap by_name; /* struct fleet */
 	struct hmap by_id;   /* struct member */
 	struct ports ports;
-	uint8_t taken[(UINT16_MAX + 1) / 8]; /* ports of members */
-	char boot[16];		       /* makes ids differ from those of an autoscaler before us */
+	uint8_t ports_in_use[(UINT16_MAX + 1) / 8]; /* ports of members */
+	char run_id[16];	       /* makes ids differ from those of an autoscaler before us */
 	uint64_t started;	       /* instances, ever: the other half of an id */
 	struct loop_timer flush_timer; /* views are due */
-	struct loop_timer wake_timer;  /* a back-off is over */
+	struct loop_timer backoff_timer; /* a back-off is over */
 	struct loop_timer usage_timer;
 };
 
 uint32_t process_random(void);
+
+/* --- process_scale.c --- */
 
 /* The fleet of a revision, made where there is none. */
 struct fleet *process_fleet(struct process_driver *, const char *revision);
 struct member *process_add(struct process_driver *, struct fleet *, const char *id, uint16_t port);
 void process_remove(struct process_driver *, struct member *);
 
-/* A view of it is due: it goes out at the end of the round. */
-void process_touch(struct process_driver *, struct fleet *);
+/* Something of the fleet has changed: its view goes out at the end of the round. */
+void process_changed(struct process_driver *, struct fleet *);
 
-/* Start and stop until there is what is wished for, as far as that may be now. */
+/* Start and stop instances until there are as many as asked for, as far as that may be now. */
 void process_reconcile(struct process_driver *, struct fleet *);
 void process_stop(struct process_driver *, struct member *);
 /* A start has come to nothing. */
 void process_start_failed(struct process_driver *, struct fleet *, const char *why);
 /* Send a message that has nothing but an id. */
-void process_ask(struct process_driver *, enum keeper_msg_type, const struct member *);
+void process_send(struct process_driver *, enum keeper_msg_type, const struct member *);
+
+/* --- process_events.c --- */
 
 /* What keeper_client calls, with the driver as arg. */
 void process_on_keeper_up(void *arg);

@@ -1,5 +1,5 @@
-/* starting - on which port, with what, and whether at all: how the driver
- * `process` starts instances, and whom it stops. */
+/* process_scale - carries out the scale of a revision: whether an instance may start now,
+ * on which port and with what arguments, and which instance stops first. */
 #include <stdlib.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -21,7 +21,7 @@ process_random(void)
 }
 
 void
-process_touch(struct process_driver *d, struct fleet *f)
+process_changed(struct process_driver *d, struct fleet *f)
 {
 	f->is_dirty = true;
 	loop_timer_set(&d->flush_timer, 0);
@@ -30,14 +30,14 @@ process_touch(struct process_driver *d, struct fleet *f)
 /* --- members --- */
 
 static void
-take_port(struct process_driver *d, uint16_t port, bool is_taken)
+mark_port(struct process_driver *d, uint16_t port, bool is_taken)
 {
 	uint8_t bit = (uint8_t)(1 << port % 8);
 
 	if (is_taken)
-		d->taken[port / 8] |= bit;
+		d->ports_in_use[port / 8] |= bit;
 	else
-		d->taken[port / 8] &= (uint8_t)~bit;
+		d->ports_in_use[port / 8] &= (uint8_t)~bit;
 }
 
 struct member *
@@ -46,8 +46,8 @@ process_add(struct process_driver *d, struct fleet *f, const char *id, uint16_t 
 	struct member *m = fleet_add(f, id, port);
 
 	hmap_put(&d->by_id, id, m);
-	take_port(d, port, true);
-	process_touch(d, f);
+	mark_port(d, port, true);
+	process_changed(d, f);
 	if (!loop_timer_pending(&d->usage_timer))
 		loop_timer_set(&d->usage_timer, CLK_S);
 	return m;
@@ -59,9 +59,9 @@ process_remove(struct process_driver *d, struct member *m)
 	struct fleet *f = m->fleet;
 
 	hmap_remove(&d->by_id, m->id);
-	take_port(d, m->port, false);
+	mark_port(d, m->port, false);
 	fleet_remove(f, &m);
-	process_touch(d, f);
+	process_changed(d, f);
 }
 
 struct fleet *
@@ -89,14 +89,15 @@ is_port_free(uint16_t port, void *arg)
 {
 	const struct port_query *q = arg;
 
-	return port != q->avoided && (q->d->taken[port / 8] & 1 << port % 8) == 0 &&
+	return port != q->avoided && (q->d->ports_in_use[port / 8] & 1 << port % 8) == 0 &&
 	       ports_can_bind(port);
 }
 
 static char *
 new_id(struct process_driver *d, const struct fleet *f)
 {
-	char *id = xasprintf("%s-%s-%llu", f->revision, d->boot, (unsigned long long)++d->started);
+	char *id = xasprintf("%s-%s-%llu", f->revision, d->run_id,
+			     (unsigned long long)++d->started);
 	char *at;
 
 	for (at = id; *at != '\0'; at++)
@@ -152,7 +153,7 @@ process_start_failed(struct process_driver *d, struct fleet *f, const char *why)
 	crash_start_failed(&f->crash, why, clk_now(), process_random());
 	log_debug(NULL, "instance not started", "revision=%s err=%s retry_after_ms=%lld",
 		  f->revision, why, (long long)(crash_wait(&f->crash, clk_now()) / CLK_MS));
-	process_touch(d, f);
+	process_changed(d, f);
 }
 
 static int
@@ -177,7 +178,7 @@ start_one(struct process_driver *d, struct fleet *f, struct err *e)
 }
 
 void
-process_ask(struct process_driver *d, enum keeper_msg_type type, const struct member *m)
+process_send(struct process_driver *d, enum keeper_msg_type type, const struct member *m)
 {
 	(void)keeper_client_send(d->keeper, &(struct keeper_msg){.type = type, .id = m->id}, NULL);
 }
@@ -187,22 +188,22 @@ process_stop(struct process_driver *d, struct member *m)
 {
 	m->phase = MEMBER_STOPPING;
 	log_debug(&m->tag, "instance stopping", "pid=%d", (int)m->pid);
-	process_ask(d, KEEPER_STOP, m);
-	process_touch(d, m->fleet);
+	process_send(d, KEEPER_STOP, m);
+	process_changed(d, m->fleet);
 }
 
-/* Bring what there is nearer to the wish. */
+/* Bring what there is nearer to the scale. */
 void
 process_reconcile(struct process_driver *d, struct fleet *f)
 {
 	uint32_t live = fleet_live(f);
 	struct err e;
 
-	if (!d->is_synced || d->is_keeper_leaving || d->is_closing || !f->has_wish)
+	if (!d->is_synced || d->is_keeper_shutting_down || d->is_closing || !f->has_scale)
 		return;
-	for (; live > f->wish; live--)
+	for (; live > f->scale; live--)
 		process_stop(d, fleet_next_victim(f));
-	for (; f->conf != NULL && live < fleet_due(f); live++) {
+	for (; f->conf != NULL && live < fleet_permitted(f); live++) {
 		if (crash_wait(&f->crash, clk_now()) > 0)
 			return; /* the wake timer is set with the next flush */
 		if (start_one(d, f, &e) < 0)

@@ -44,7 +44,7 @@ order_of_going(void **state)
 	add(f, "3", MEMBER_STARTING, false);
 	add(f, "4", MEMBER_RUNNING, false);
 	add(f, "5", MEMBER_RUNNING, true);
-	fleet_wish(f, 0, victims, ARRAY_LEN(victims));
+	fleet_set_scale(f, 0, victims, ARRAY_LEN(victims));
 	for (i = 0; i < ARRAY_LEN(order); i++) {
 		struct member *m = fleet_next_victim(f);
 
@@ -62,15 +62,15 @@ one_at_a_time_until_one_answers(void **state)
 	struct member *m;
 
 	(void)state;
-	fleet_wish(f, 7, NULL, 0);
-	assert_int_equal(fleet_due(f), 7);
+	fleet_set_scale(f, 7, NULL, 0);
+	assert_int_equal(fleet_permitted(f), 7);
 	crash_ended(&f->crash, false, 0, "exited", 1, 0);
-	assert_int_equal(fleet_due(f), 1);
+	assert_int_equal(fleet_permitted(f), 1);
 	m = add(f, "1", MEMBER_RUNNING, true);
-	assert_int_equal(fleet_due(f), 7);
+	assert_int_equal(fleet_permitted(f), 7);
 	m->was_ready = false;
-	fleet_wish(f, 0, NULL, 0);
-	assert_int_equal(fleet_due(f), 0);
+	fleet_set_scale(f, 0, NULL, 0);
+	assert_int_equal(fleet_permitted(f), 0);
 	fleet_free(&f);
 }
 
