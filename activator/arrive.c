@@ -156,7 +156,7 @@ is_for_page(const struct conn *c, const struct request *r)
 	if (!waitpage_is_wanted(r->head->method, r->head->method_n, field_of_head, head))
 		return false;
 	f = limiter_failure(x->route->rev);
-	has_failed = f != NULL && !f->is_parking && c->w->now < f->until_ns;
+	has_failed = failure_is_refusing(f, c->w->now);
 	failure_unref(&f);
 	return !has_failed;
 }
@@ -180,7 +180,7 @@ give_page(struct conn *c, const struct request *r)
 		.held_back = f != NULL && f->is_parking ? f->message : NULL,
 	};
 
-	revision_ask(rev);
+	limiter_request_wake(rev);
 	x->is_persistent = x->is_persistent && x->is_sent_whole;
 	refuse_page(c, &view);
 	failure_unref(&f);

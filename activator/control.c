@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "activator/limiter.h"
 #include "activator/metrics.h"
 #include "activator/net/claim.h"
 #include "activator/probe.h"
@@ -39,7 +40,7 @@ static struct control *the_control; /* the demand mail carries no argument of it
 static void
 on_demand(struct loop_mail *mail)
 {
-	struct revision *rev = revision_demand_taken(mail);
+	struct revision *rev = limiter_demand_taken(mail);
 
 	if (the_control != NULL && the_control->scaler != NULL)
 		scaler_on_demand(the_control->scaler, rev);

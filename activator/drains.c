@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "activator/limiter.h"
+
 struct drain {
 	struct list_node node;
 	char *token;
@@ -48,7 +50,7 @@ drains_revision(struct drains *d, const char *token, struct revision *rev)
 {
 	struct drain *x;
 
-	if (!revision_try_close(rev))
+	if (!limiter_try_drain(rev))
 		return false;
 	x = add(d, token);
 	x->rev = revision_ref(rev);
@@ -61,7 +63,7 @@ drains_instance(struct drains *d, const char *token, struct instance *inst)
 {
 	struct drain *x = add(d, token);
 
-	instance_close_slots(inst, SLOTS_DRAIN);
+	limiter_close(inst, SLOTS_DRAIN);
 	x->inst = instance_ref(inst);
 	x->is_done = instance_in_flight(inst) == 0;
 	return x->is_done;
@@ -91,13 +93,13 @@ resume(struct drains *d, struct drain *x)
 		struct revision *rev = revision_ref(x->rev);
 
 		drop(d, x);
-		revision_reopen(rev);
+		limiter_resume(rev);
 		revision_unref(&rev);
 	} else {
 		struct instance *inst = instance_ref(x->inst);
 
 		drop(d, x);
-		instance_open_slots(inst, SLOTS_DRAIN);
+		limiter_open(inst, SLOTS_DRAIN);
 		instance_unref(&inst);
 	}
 }

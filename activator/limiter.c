@@ -23,95 +23,9 @@
  *
  * Lock order: revision, then inbox.  Nothing here calls back, logs, or does I/O but
  * the eventfd of a mailbox that was empty. */
-#include <stdlib.h>
+#include "activator/limiter.h"
 
 #include "activator/balance.h"
-#include "activator/revision.h"
-#include "common/clk.h"
-
-static __thread struct inbox *inbox_current; /* this thread's own; NULL: none */
-
-/* --- inboxes --- */
-
-static void inbox_mail_came(struct loop_mail *);
-
-void
-inbox_init(struct inbox *in, struct loop *loop)
-{
-	*in = (struct inbox){.loop = loop, .mail.fn = inbox_mail_came};
-	CHECK(pthread_mutex_init(&in->lock, NULL) == 0);
-	list_init(&in->granted);
-	list_init(&in->taken);
-}
-
-void
-inbox_fini(struct inbox *in)
-{
-	CHECK(list_empty(&in->granted) && list_empty(&in->taken));
-	pthread_mutex_destroy(&in->lock);
-}
-
-void
-inbox_set_current(struct inbox *in)
-{
-	inbox_current = in;
-}
-
-static void
-inbox_put(struct inbox *in, struct waiter *w)
-{
-	bool must_post;
-
-	pthread_mutex_lock(&in->lock);
-	w->state = WAITER_GRANTED;
-	list_push(&in->granted, &w->node);
-	atomic_store_explicit(&in->is_filled, true, memory_order_release);
-	must_post = !in->is_posted && in != inbox_current;
-	in->is_posted |= must_post;
-	pthread_mutex_unlock(&in->lock);
-	if (must_post)
-		loop_post(in->loop, &in->mail);
-}
-
-static void
-inbox_take(struct inbox *in)
-{
-	struct list_node *node, *tmp;
-
-	pthread_mutex_lock(&in->lock);
-	LIST_FOREACH(&in->granted, node, tmp)
-		container_of(node, struct waiter, node)->state = WAITER_TAKEN;
-	list_splice(&in->taken, &in->granted);
-	atomic_store_explicit(&in->is_filled, false, memory_order_relaxed);
-	pthread_mutex_unlock(&in->lock);
-}
-
-/* Only now may the mail be posted again: until it has come it is the mailbox's, even
- * where the tail of a round has long taken what it was to announce. */
-static void
-inbox_mail_came(struct loop_mail *m)
-{
-	struct inbox *in = container_of(m, struct inbox, mail);
-
-	pthread_mutex_lock(&in->lock);
-	in->is_posted = false;
-	pthread_mutex_unlock(&in->lock);
-}
-
-struct waiter *
-inbox_next(struct inbox *in)
-{
-	struct waiter *w;
-
-	/* Not seen: then mail for it is on its way, and this is asked again. */
-	if (list_empty(&in->taken) && atomic_load_explicit(&in->is_filled, memory_order_acquire))
-		inbox_take(in);
-	if (list_empty(&in->taken))
-		return NULL;
-	w = container_of(list_pop(&in->taken), struct waiter, node);
-	w->state = WAITER_IDLE;
-	return w;
-}
 
 /* --- under rev->lock --- */
 
@@ -207,8 +121,8 @@ dequeue_locked(struct revision *rev, struct waiter *w)
 	waiting_add(rev, -1);
 	if (w->is_unseen)
 		atomic_fetch_sub_explicit(&rev->waiting_unseen, 1, memory_order_relaxed);
-	if (list_empty(&rev->queue) && atomic_load(&rev->is_end_awaited) &&
-	    atomic_exchange(&rev->is_end_awaited, false))
+	if (list_empty(&rev->queue) && atomic_load(&rev->must_notify_when_empty) &&
+	    atomic_exchange(&rev->must_notify_when_empty, false))
 		demand(rev);
 }
 
@@ -294,16 +208,16 @@ limiter_try_take(struct revision *rev, const struct instance_set *set, uint32_t 
 }
 
 void
-revision_ask(struct revision *rev)
+limiter_request_wake(struct revision *rev)
 {
-	atomic_store_explicit(&rev->is_asked, true, memory_order_release);
+	atomic_store_explicit(&rev->is_wake_requested, true, memory_order_release);
 	demand(rev);
 }
 
 void
-revision_await_end(struct revision *rev)
+limiter_notify_when_empty(struct revision *rev)
 {
-	atomic_store(&rev->is_end_awaited, true);
+	atomic_store(&rev->must_notify_when_empty, true);
 }
 
 /* Before all that have not been sent anywhere yet, in the order in which those that have
@@ -337,12 +251,6 @@ enqueue_locked(struct revision *rev, struct waiter *w, bool is_returned)
 		list_push(&rev->queue, &w->node);
 }
 
-static bool
-is_refusing(const struct failure *f, int64_t now_ns)
-{
-	return f != NULL && !f->is_parking && now_ns < f->until_ns;
-}
-
 struct instance *
 limiter_take_or_wait(struct revision *rev, struct waiter *w, bool at_head, int64_t now_ns,
 		     struct failure **failed)
@@ -363,10 +271,9 @@ limiter_take_or_wait(struct revision *rev, struct waiter *w, bool at_head, int64
 		waiting_add(rev, -1);
 		instance_ref(inst);
 		w->is_paced = is_paced;
-	} else if (is_refusing(rev->failure, now_ns) && open_instances_locked(rev) == 0) {
+	} else if (failure_is_refusing(rev->failure, now_ns) && open_instances_locked(rev) == 0) {
 		waiting_add(rev, -1);
-		*failed = rev->failure;
-		atomic_fetch_add_explicit(&rev->failure->refs, 1, memory_order_relaxed);
+		*failed = failure_ref(rev->failure);
 	} else {
 		if (!w->is_unseen && wakers_locked(rev) == 0)
 			demand(rev);
@@ -455,13 +362,8 @@ limiter_cancel(struct waiter *w)
 		ungrant_locked(w);
 		break;
 	case WAITER_GRANTED:
-		pthread_mutex_lock(&w->inbox->lock);
-		list_remove(&w->inbox->granted, &w->node);
-		pthread_mutex_unlock(&w->inbox->lock);
-		ungrant_locked(w);
-		break;
 	case WAITER_TAKEN:
-		list_remove(&w->inbox->taken, &w->node);
+		inbox_remove(w->inbox, w);
 		ungrant_locked(w);
 		break;
 	case WAITER_IDLE:
@@ -533,8 +435,23 @@ limiter_may_idle(const struct instance *inst)
 
 /* --- control --- */
 
+uint32_t
+limiter_parked(const struct revision *rev)
+{
+	return atomic_load_explicit(&rev->waiting, memory_order_relaxed);
+}
+
+uint32_t
+limiter_parked_waking(const struct revision *rev)
+{
+	uint32_t unseen = atomic_load_explicit(&rev->waiting_unseen, memory_order_relaxed);
+	uint32_t all = limiter_parked(rev);
+
+	return all > unseen ? all - unseen : 0;
+}
+
 struct revision *
-revision_demand_taken(struct loop_mail *mail)
+limiter_demand_taken(struct loop_mail *mail)
 {
 	struct revision *rev = container_of(mail, struct revision, demand_mail);
 
@@ -559,7 +476,7 @@ grant_permits_locked(struct revision *rev)
 }
 
 void
-revision_publish(struct revision *rev, struct instance_set *set, const struct revision_wish *wish)
+limiter_update(struct revision *rev, struct instance_set *set, const struct limiter_update *wish)
 {
 	struct instance_set *old;
 
@@ -579,7 +496,7 @@ revision_publish(struct revision *rev, struct instance_set *set, const struct re
 }
 
 void
-revision_tick(struct revision *rev)
+limiter_tick(struct revision *rev)
 {
 	bool had_all;
 
@@ -593,14 +510,14 @@ revision_tick(struct revision *rev)
 }
 
 void
-instance_close_slots(struct instance *inst, uint32_t why)
+limiter_close(struct instance *inst, uint32_t why)
 {
 	CHECK((why & ~SLOTS_CLOSED) == 0);
 	atomic_fetch_or_explicit(&inst->slots, why, memory_order_seq_cst);
 }
 
 void
-instance_open_slots(struct instance *inst, uint32_t why)
+limiter_open(struct instance *inst, uint32_t why)
 {
 	CHECK((why & ~SLOTS_CLOSED) == 0);
 	pthread_mutex_lock(&inst->rev->lock);
@@ -610,7 +527,7 @@ instance_open_slots(struct instance *inst, uint32_t why)
 }
 
 bool
-revision_offer_fd(struct instance *inst, int fd)
+limiter_open_with_fd(struct instance *inst, int fd)
 {
 	struct revision *rev = inst->rev;
 	struct waiter *w;
@@ -637,7 +554,7 @@ revision_offer_fd(struct instance *inst, int fd)
 }
 
 bool
-instance_try_permit(struct instance *inst)
+limiter_try_permit(struct instance *inst)
 {
 	struct revision *rev = inst->rev;
 	bool is_free;
@@ -662,7 +579,7 @@ reopen_locked(struct revision *rev, uint32_t n)
 }
 
 bool
-revision_try_close(struct revision *rev)
+limiter_try_drain(struct revision *rev)
 {
 	bool is_idle;
 	uint32_t i;
@@ -683,7 +600,7 @@ revision_try_close(struct revision *rev)
 }
 
 void
-revision_reopen(struct revision *rev)
+limiter_resume(struct revision *rev)
 {
 	pthread_mutex_lock(&rev->lock);
 	reopen_locked(rev, rev->set->n);
@@ -691,19 +608,11 @@ revision_reopen(struct revision *rev)
 }
 
 void
-revision_set_failure(struct revision *rev, const struct msg_failure *said, int64_t now_ns)
+limiter_set_failure(struct revision *rev, const struct msg_failure *said, int64_t now_ns)
 {
-	struct failure *old, *f = NULL;
+	struct failure *old, *f = said == NULL ? NULL : failure_new(said, now_ns);
 	struct waiter *w;
 
-	if (said != NULL) {
-		f = xcalloc(1, sizeof *f);
-		atomic_init(&f->refs, 1);
-		f->reason = xstrdup(said->reason);
-		f->message = xstrdup(said->message);
-		f->until_ns = now_ns + said->retry_after_ms * CLK_MS;
-		f->is_parking = said->is_parking;
-	}
 	pthread_mutex_lock(&rev->lock);
 	old = rev->failure;
 	rev->failure = f;
@@ -720,9 +629,7 @@ limiter_failure(struct revision *rev)
 	struct failure *f;
 
 	pthread_mutex_lock(&rev->lock);
-	f = rev->failure;
-	if (f != NULL)
-		atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
+	f = failure_ref(rev->failure);
 	pthread_mutex_unlock(&rev->lock);
 	return f;
 }

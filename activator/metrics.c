@@ -1,5 +1,6 @@
 #include "activator/metrics.h"
 
+#include "activator/limiter.h"
 #include "activator/outcome.h"
 #include "activator/probe.h"
 #include "common/clk.h"
@@ -188,7 +189,7 @@ put_revisions(struct strbuf *b, const struct metrics_source *s)
 	}
 	metric_head(b, &defs[M_PARKED]);
 	EACH(rev, at)
-		put(b, M_PARKED, rev->name, revision_parked(rev));
+		put(b, M_PARKED, rev->name, limiter_parked(rev));
 	metric_head(b, &defs[M_IN_FLIGHT]);
 	EACH(rev, at)
 		put(b, M_IN_FLIGHT, rev->name, in_flight_of(rev));

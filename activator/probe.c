@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "activator/limiter.h"
 #include "activator/probe_spec.h"
 #include "common/clk.h"
 
@@ -223,7 +224,7 @@ static void
 try_later(struct probe *b)
 {
 	int64_t delay = prober_delay(b->tries, clk_now() - b->first_ns, b->prober->probed,
-				     revision_parked(b->inst->rev) > 0);
+				     limiter_parked(b->inst->rev) > 0);
 
 	b->state = PROBE_WAITING;
 	b->tries++;
@@ -261,7 +262,7 @@ open_with_fd(struct probe *b)
 	int fd = b->fd;
 
 	leave(b);
-	if (revision_offer_fd(b->inst, fd))
+	if (limiter_open_with_fd(b->inst, fd))
 		return;
 	close(fd);
 	limiter_permit_back(b->inst);
@@ -278,16 +279,7 @@ open_without_fd(struct probe *b)
 	for (i = 0; i < 16 && recv(b->fd, rest, sizeof rest, MSG_DONTWAIT) > 0; i++)
 		;
 	close_try(b);
-	instance_open_slots(b->inst, SLOTS_UNREADY);
-}
-
-static void
-stamp_connected(struct revision *rev)
-{
-	int64_t none = 0;
-
-	atomic_compare_exchange_strong_explicit(&rev->activation.connected_ns, &none, clk_now(),
-						memory_order_relaxed, memory_order_relaxed);
+	limiter_open(b->inst, SLOTS_UNREADY);
 }
 
 static void
@@ -298,7 +290,7 @@ answered(struct probe *b, bool is_reusable)
 	unsigned tries = b->tries + 1;
 	int64_t elapsed = clk_now() - b->first_ns;
 
-	stamp_connected(inst->rev);
+	activation_stamp(&inst->rev->activation.connected_ns);
 	inst->is_set_aside = false;
 	if (is_reusable)
 		open_with_fd(b);
@@ -414,7 +406,7 @@ start(struct probe *b)
 	struct addr addr = address_of(b->inst);
 
 	b->state = PROBE_WAITING;
-	if (!instance_try_permit(b->inst)) {
+	if (!limiter_try_permit(b->inst)) {
 		try_later(b);
 		return;
 	}
@@ -491,8 +483,8 @@ trust(struct prober *p, struct instance *inst)
 {
 	if (instance_is_closed_by(inst, SLOTS_UNREADY)) {
 		prober_forget(p, inst);
-		stamp_connected(inst->rev);
-		instance_open_slots(inst, SLOTS_UNREADY);
+		activation_stamp(&inst->rev->activation.connected_ns);
+		limiter_open(inst, SLOTS_UNREADY);
 	}
 }
 

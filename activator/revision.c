@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "activator/failure.h"
+
 struct revision *
 revision_new(const char *name, unsigned workers_n, struct loop *control_loop,
 	     void (*on_demand)(struct loop_mail *))
@@ -36,24 +38,6 @@ revision_ref(struct revision *rev)
 {
 	atomic_fetch_add_explicit(&rev->refs, 1, memory_order_relaxed);
 	return rev;
-}
-
-static void
-failure_free(struct failure *f)
-{
-	free(f->reason);
-	free(f->message);
-	free(f);
-}
-
-void
-failure_unref(struct failure **fp)
-{
-	struct failure *f = *fp;
-
-	*fp = NULL;
-	if (f != NULL && atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) == 1)
-		failure_free(f);
 }
 
 static void
@@ -189,19 +173,4 @@ bool
 instance_is_closed_by(const struct instance *inst, uint32_t why)
 {
 	return (atomic_load_explicit(&inst->slots, memory_order_relaxed) & why) != 0;
-}
-
-uint32_t
-revision_parked(const struct revision *rev)
-{
-	return atomic_load_explicit(&rev->waiting, memory_order_relaxed);
-}
-
-uint32_t
-revision_wakers(const struct revision *rev)
-{
-	uint32_t unseen = atomic_load_explicit(&rev->waiting_unseen, memory_order_relaxed);
-	uint32_t all = revision_parked(rev);
-
-	return all > unseen ? all - unseen : 0;
 }

@@ -6,6 +6,7 @@
 
 #include "activator/demand.h"
 #include "activator/drains.h"
+#include "activator/limiter.h"
 #include "activator/stats.h"
 #include "common/clk.h"
 #include "common/daemon.h"
@@ -77,21 +78,20 @@ is_any_open(const struct revision *rev)
 static uint32_t
 waiting_for(struct revision *rev)
 {
-	return revision_wakers(rev) + atomic_load_explicit(&rev->is_asked, memory_order_relaxed);
+	return limiter_parked_waking(rev) +
+	       atomic_load_explicit(&rev->is_wake_requested, memory_order_relaxed);
 }
 
 static void
 activate(struct track *t)
 {
-	struct activation *a = &t->rev->activation;
 	const struct msg m = {.type = MSG_ACTIVATE,
 			      .u.activate = {.revision = t->rev->name,
 					     .parked = t->demand.told,
 					     .seq = t->demand.seq}};
 
 	send_msg(&m, t->s);
-	if (atomic_load_explicit(&a->signalled_ns, memory_order_relaxed) == 0)
-		atomic_store_explicit(&a->signalled_ns, clk_now(), memory_order_relaxed);
+	activation_stamp(&t->rev->activation.signalled_ns);
 }
 
 static void
@@ -133,7 +133,7 @@ step(struct track *t)
 	if (t->demand.is_waking && facts.is_open)
 		report_early(s);
 	if (facts.is_open && s->early_ns > 0)
-		revision_await_end(t->rev);
+		limiter_notify_when_empty(t->rev);
 	facts.parked = waiting_for(t->rev);
 	if (t->demand.is_telling && facts.parked == 0)
 		report_cleared(s);
@@ -148,7 +148,7 @@ step(struct track *t)
 		break;
 	}
 	if (facts.is_open)
-		atomic_store_explicit(&t->rev->is_asked, false, memory_order_relaxed);
+		atomic_store_explicit(&t->rev->is_wake_requested, false, memory_order_relaxed);
 	if (t->demand.next_ns != INT64_MAX && facts.is_link_up)
 		loop_timer_set(&t->timer, MAX(t->demand.next_ns - now, 0));
 	else
@@ -196,23 +196,9 @@ sweep_tracks(struct scaler *s)
 	LIST_FOREACH(&s->tracks, node, tmp) {
 		struct track *t = container_of(node, struct track, node);
 
-		if (world_revision(s->world, t->rev->name) != t->rev &&
-		    revision_parked(t->rev) == 0)
+		if (world_revision(s->world, t->rev->name) != t->rev && limiter_parked(t->rev) == 0)
 			track_free(s, t);
 	}
-}
-
-/* A new activation's phases are measured from nothing. */
-static void
-begin_phases(struct revision *rev)
-{
-	struct activation *a = &rev->activation;
-
-	atomic_store_explicit(&a->signalled_ns, 0, memory_order_relaxed);
-	atomic_store_explicit(&a->acked_ns, 0, memory_order_relaxed);
-	atomic_store_explicit(&a->connected_ns, 0, memory_order_relaxed);
-	if (list_empty(&rev->instances))
-		atomic_store_explicit(&a->addressed_ns, 0, memory_order_relaxed);
 }
 
 void
@@ -222,11 +208,11 @@ scaler_on_demand(struct scaler *s, struct revision *rev)
 	bool was_waking = t->demand.is_waking;
 
 	if (!was_waking && !is_any_open(rev))
-		begin_phases(rev);
+		activation_begin(&rev->activation, !list_empty(&rev->instances));
 	demand_anew(&t->demand);
 	step(t);
 	if (!was_waking && t->demand.is_waking)
-		log_info(&rev->tag, "waking", "parked=%u", revision_parked(rev));
+		log_info(&rev->tag, "waking", "parked=%u", limiter_parked(rev));
 }
 
 static void
@@ -244,7 +230,7 @@ tick_all(const struct scaler *s)
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&s->tracks, node, tmp)
-		revision_tick(container_of(node, struct track, node)->rev);
+		limiter_tick(container_of(node, struct track, node)->rev);
 }
 
 static void
@@ -257,10 +243,8 @@ on_activating(struct scaler *s, struct msg *m)
 		return;
 	t->is_wanted = m->u.activating.wanted > 0;
 	if (demand_acked(&t->demand, m->u.activating.seq, clk_now())) {
-		atomic_store_explicit(&rev->is_asked, false, memory_order_relaxed);
-		if (atomic_load_explicit(&rev->activation.acked_ns, memory_order_relaxed) == 0)
-			atomic_store_explicit(&rev->activation.acked_ns, clk_now(),
-					      memory_order_relaxed);
+		atomic_store_explicit(&rev->is_wake_requested, false, memory_order_relaxed);
+		activation_stamp(&rev->activation.acked_ns);
 	}
 	step(t);
 }

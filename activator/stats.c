@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "activator/limiter.h"
 #include "common/clk.h"
 #include "common/hmap.h"
 
@@ -241,7 +242,7 @@ stats_is_collecting(const struct stats *s)
 void
 stats_tell(struct stats *s, struct revision *rev)
 {
-	struct sum sum = {.parked = revision_wakers(rev)};
+	struct sum sum = {.parked = limiter_parked_waking(rev)};
 	struct msg m = {.type = MSG_STATS, .u.stats = {.is_partial = true, .n = 1}};
 	struct msg_stat stat = stat_of(rev, &sum, 0, clk_now());
 	size_t i;

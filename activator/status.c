@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "activator/limiter.h"
 #include "activator/probe.h"
 #include "common/clk.h"
 #include "common/daemon.h"

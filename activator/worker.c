@@ -118,7 +118,7 @@ on_drained(struct loop_mail *m)
 void
 worker_told_refused(struct worker *w, struct instance *inst)
 {
-	instance_close_slots(inst, SLOTS_UNREADY);
+	limiter_close(inst, SLOTS_UNREADY);
 	post_notice(w, inst, on_refused);
 }
 

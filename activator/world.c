@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "activator/limiter.h"
 #include "activator/probe.h"
 #include "activator/route.h"
 #include "activator/waitpage.h"
@@ -95,7 +96,7 @@ forget_instance(struct world *w, struct instance *inst)
 {
 	inst->is_listed = false;
 	prober_forget(w->prober, inst);
-	instance_close_slots(inst, SLOTS_STOPPING);
+	limiter_close(inst, SLOTS_STOPPING);
 	hmap_remove(&w->instances, inst->id);
 	list_remove(&inst->rev->instances, &inst->node);
 	instance_unref(&inst);
@@ -106,13 +107,13 @@ set_state(struct instance *inst, enum instance_state state)
 {
 	if (inst->state == INSTANCE_READY && state == INSTANCE_STARTING) {
 		/* The platform takes its word back. */
-		instance_close_slots(inst, SLOTS_UNREADY);
+		limiter_close(inst, SLOTS_UNREADY);
 		inst->is_answering = false;
 	}
 	if (state == INSTANCE_STOPPING)
-		instance_close_slots(inst, SLOTS_STOPPING);
+		limiter_close(inst, SLOTS_STOPPING);
 	else if (inst->state == INSTANCE_STOPPING)
-		instance_open_slots(inst, SLOTS_STOPPING);
+		limiter_open(inst, SLOTS_STOPPING);
 	inst->state = state;
 }
 
@@ -131,9 +132,7 @@ add_instance(struct world *w, struct revision *rev, const struct msg_instance *m
 	inst = instance_new(rev, m->id, &addr);
 	list_push(&rev->instances, &inst->node);
 	hmap_put(&w->instances, m->id, inst);
-	if (atomic_load_explicit(&rev->activation.addressed_ns, memory_order_relaxed) == 0)
-		atomic_store_explicit(&rev->activation.addressed_ns, clk_now(),
-				      memory_order_relaxed);
+	activation_stamp(&rev->activation.addressed_ns);
 	return inst;
 }
 
@@ -233,7 +232,7 @@ static void
 apply_instances(struct world *w, struct revision *rev, const struct msg_instances *m)
 {
 	struct instance_set *set;
-	struct revision_wish wish = {
+	struct limiter_update wish = {
 		.wanted = m->wanted,
 		.container_concurrency = rev->limits.container_concurrency,
 		.pace = pace_of(m->target, rev->limits.release_burst),
@@ -248,9 +247,9 @@ apply_instances(struct world *w, struct revision *rev, const struct msg_instance
 	set = set_of(rev);
 	if (!is_same(set, rev->set)) /* only this thread writes it */
 		post_sets(w, rev, set);
-	revision_publish(rev, set, &wish);
+	limiter_update(rev, set, &wish);
 	watch_all(w, rev);
-	revision_set_failure(rev, m->failure, clk_now());
+	limiter_set_failure(rev, m->failure, clk_now());
 }
 
 void
@@ -435,11 +434,11 @@ world_free(struct world **wp)
 	while ((rev = world_next(w, &at)) != NULL) {
 		struct list_node *node, *tmp;
 
-		const struct revision_wish nothing = {.wanted = 0};
+		const struct limiter_update nothing = {.wanted = 0};
 
 		LIST_FOREACH(&rev->instances, node, tmp)
 			forget_instance(w, container_of(node, struct instance, node));
-		revision_publish(rev, instance_set_new(NULL, 0), &nothing);
+		limiter_update(rev, instance_set_new(NULL, 0), &nothing);
 		hmap_remove(&w->revisions, rev->name);
 		revision_unref(&rev);
 	}

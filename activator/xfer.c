@@ -647,7 +647,7 @@ xfer_admit(struct conn *c, bool at_head)
 		xfer_refuse(c, OUT_NOT_ACTIVE, NULL);
 		return;
 	}
-	if ((!at_head && most > 0 && revision_parked(rev) >= most) || !hold(c, at_head)) {
+	if ((!at_head && most > 0 && limiter_parked(rev) >= most) || !hold(c, at_head)) {
 		xfer_refuse(c, OUT_QUEUE_FULL, NULL);
 		return;
 	}

@@ -107,7 +107,7 @@ on_drained(struct worker *w, void *arg)
 static void
 on_demand(struct loop_mail *mail)
 {
-	struct revision *rev = revision_demand_taken(mail);
+	struct revision *rev = limiter_demand_taken(mail);
 
 	revision_unref(&rev);
 }
@@ -139,13 +139,13 @@ static void
 publish(int i, uint32_t limit)
 {
 	struct instance_set *set;
-	struct revision_wish wish = {.wanted = 1, .container_concurrency = limit};
+	struct limiter_update wish = {.wanted = 1, .container_concurrency = limit};
 
 	world.inst[i] = instance_new(world.rev[i], i == 0 ? "i-0" : "i-1", &world.instance_addr);
-	instance_open_slots(world.inst[i], SLOTS_UNREADY);
+	limiter_open(world.inst[i], SLOTS_UNREADY);
 	set = instance_set_new(&world.inst[i], 1);
 	worker_post_set(world.w, world.rev[i], set);
-	revision_publish(world.rev[i], set, &wish);
+	limiter_update(world.rev[i], set, &wish);
 }
 
 static void
@@ -467,14 +467,14 @@ offer_connection(struct instance *inst)
 {
 	int fd;
 
-	if (!instance_is_closed_by(inst, SLOTS_UNREADY) || !instance_try_permit(inst))
+	if (!instance_is_closed_by(inst, SLOTS_UNREADY) || !limiter_try_permit(inst))
 		return;
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	CHECK(fd >= 0);
 	send_at_once(fd);
 	if (connect(fd, (struct sockaddr *)&world.instance_addr.ss, world.instance_addr.len) < 0)
 		CHECK(errno == EINPROGRESS);
-	if (!revision_offer_fd(inst, fd)) {
+	if (!limiter_open_with_fd(inst, fd)) {
 		close(fd);
 		limiter_permit_back(inst);
 	}
@@ -486,10 +486,10 @@ set_instance(struct instance *inst, unsigned how)
 {
 	switch (how) {
 	case 0:
-		instance_close_slots(inst, SLOTS_UNREADY);
+		limiter_close(inst, SLOTS_UNREADY);
 		break;
 	case 1:
-		instance_open_slots(inst, SLOTS_UNREADY);
+		limiter_open(inst, SLOTS_UNREADY);
 		break;
 	case 2:
 		CHECK(addr_set(&inst->addr, "127.0.0.1", 1, NULL) == 0);
@@ -512,7 +512,7 @@ fail(struct revision *rev, bool is_parking)
 		.is_parking = is_parking,
 	};
 
-	revision_set_failure(rev, &f, world.now);
+	limiter_set_failure(rev, &f, world.now);
 }
 
 /* What the control loop does to a revision, or descriptors that are short. */
@@ -535,7 +535,7 @@ set_world(unsigned how)
 		fail(world.rev[i], (how & 4) != 0);
 		break;
 	case 11:
-		revision_set_failure(world.rev[i], NULL, world.now);
+		limiter_set_failure(world.rev[i], NULL, world.now);
 		break;
 	default:
 		set_instance(world.inst[i], how % 4);
@@ -628,7 +628,7 @@ clean_up(void)
 		peer_close(&peers[i]);
 	world.bounds.max_sockets = SOCKETS;
 	for (i = 0; i < 2; i++) {
-		revision_set_failure(world.rev[i], NULL, world.now);
+		limiter_set_failure(world.rev[i], NULL, world.now);
 		set_instance(world.inst[i], 3);
 		set_instance(world.inst[i], 1);
 		atomic_store(&world.inst[i]->busy_until, 0);

@@ -5,12 +5,12 @@
 
 #include "test/unit/unit.h"
 
-#include "activator/revision.h"
+#include "activator/limiter.h"
 
 static inline void
 unit_on_demand(struct loop_mail *mail)
 {
-	struct revision *rev = revision_demand_taken(mail);
+	struct revision *rev = limiter_demand_taken(mail);
 
 	revision_unref(&rev);
 }

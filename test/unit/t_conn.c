@@ -51,7 +51,7 @@ on_drained(struct worker *w, void *arg)
 static void
 on_demand(struct loop_mail *mail)
 {
-	struct revision *rev = revision_demand_taken(mail);
+	struct revision *rev = limiter_demand_taken(mail);
 
 	revision_unref(&rev);
 }
@@ -81,10 +81,10 @@ make_routes(struct world *t)
 	worker_post_routes(t->w, routes);
 	routes_unref(&routes);
 	t->inst = instance_new(t->rev, "i-0", &t->inst_addr);
-	instance_open_slots(t->inst, SLOTS_UNREADY);
+	limiter_open(t->inst, SLOTS_UNREADY);
 	set = instance_set_new(&t->inst, 1);
 	worker_post_set(t->w, t->rev, set);
-	revision_publish(t->rev, set, &(struct revision_wish){.wanted = 1});
+	limiter_update(t->rev, set, &(struct limiter_update){.wanted = 1});
 }
 
 static struct world *
@@ -157,7 +157,7 @@ end(struct world **tp)
 	worker_free(&t->w);
 	inbox_set_current(NULL);
 	loop_once(t->control, true);
-	revision_publish(t->rev, instance_set_new(NULL, 0), &(struct revision_wish){.wanted = 0});
+	limiter_update(t->rev, instance_set_new(NULL, 0), &(struct limiter_update){.wanted = 0});
 	instance_unref(&t->inst);
 	revision_unref(&t->rev);
 	loop_free(&t->control);

@@ -2,6 +2,7 @@
 #include "test/unit/unit.h"
 
 #include "activator/drains.h"
+#include "activator/limiter.h"
 
 struct world {
 	struct revision *rev;
@@ -13,7 +14,7 @@ struct world {
 static void
 publish(struct world *w, struct instance *const *v, uint32_t n)
 {
-	revision_publish(w->rev, instance_set_new(v, n), &(struct revision_wish){.wanted = n});
+	limiter_update(w->rev, instance_set_new(v, n), &(struct limiter_update){.wanted = n});
 }
 
 static int
@@ -28,8 +29,8 @@ setup(void **state)
 	w->b = instance_new(w->rev, "b", &addr);
 	w->a->is_listed = w->b->is_listed = true;
 	publish(w, (struct instance *[]){w->a, w->b}, 2);
-	instance_open_slots(w->a, SLOTS_UNREADY);
-	instance_open_slots(w->b, SLOTS_UNREADY);
+	limiter_open(w->a, SLOTS_UNREADY);
+	limiter_open(w->b, SLOTS_UNREADY);
 	drains_init(&w->drains);
 	*state = w;
 	return 0;
@@ -162,7 +163,7 @@ test_tokens_end(void **state)
 	drains_poll(&w->drains, on_done, w);
 	assert_int_equal(w->drains.all.n, 2);
 	c = instance_new(w->rev, "c", &w->a->addr);
-	instance_open_slots(c, SLOTS_UNREADY);
+	limiter_open(c, SLOTS_UNREADY);
 	w->a->is_listed = w->b->is_listed = false;
 	publish(w, &c, 1);
 	assert_true(instance_is_open(c));

@@ -5,7 +5,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 
-#include "activator/revision.h"
+#include "activator/limiter.h"
 #include "common/clk.h"
 
 struct world {
@@ -20,9 +20,9 @@ publish(struct world *w, uint32_t limit, uint32_t wanted, uint32_t pace)
 {
 	struct instance *v[] = {w->a, w->b};
 
-	revision_publish(w->rev, instance_set_new(v, 2),
-			 &(struct revision_wish){
-				 .wanted = wanted, .container_concurrency = limit, .pace = pace});
+	limiter_update(w->rev, instance_set_new(v, 2),
+		       &(struct limiter_update){
+			       .wanted = wanted, .container_concurrency = limit, .pace = pace});
 }
 
 static int
@@ -50,7 +50,7 @@ teardown(void **state)
 
 	loop_once(w->control, true);
 	loop_once(w->loop, true);
-	revision_publish(w->rev, instance_set_new(NULL, 0), &(struct revision_wish){.wanted = 0});
+	limiter_update(w->rev, instance_set_new(NULL, 0), &(struct limiter_update){.wanted = 0});
 	inbox_fini(&w->here);
 	inbox_fini(&w->there);
 	instance_unref(&w->a);
@@ -98,7 +98,7 @@ test_order(void **state)
 	struct instance *inst;
 	int i;
 
-	instance_open_slots(w->a, SLOTS_UNREADY);
+	limiter_open(w->a, SLOTS_UNREADY);
 	inst = take(w);
 	assert_ptr_equal(inst, w->a);
 	for (i = 0; i < 3; i++)
@@ -142,7 +142,7 @@ test_returned(void **state)
 	struct failure *failed;
 	int i;
 
-	instance_open_slots(w->a, SLOTS_UNREADY);
+	limiter_open(w->a, SLOTS_UNREADY);
 	assert_non_null(take(w));
 	for (i = 0; i < 5; i++)
 		wait_for_slot(w, &v[i], &w->here, false);
@@ -175,7 +175,7 @@ test_leaving(void **state)
 	struct waiter v[4];
 	int i;
 
-	instance_open_slots(w->a, SLOTS_UNREADY);
+	limiter_open(w->a, SLOTS_UNREADY);
 	assert_non_null(take(w));
 	for (i = 0; i < 4; i++)
 		wait_for_slot(w, &v[i], &w->here, false);
@@ -201,7 +201,7 @@ test_lower_limit(void **state)
 	int i;
 
 	publish(w, 3, 1, 0);
-	instance_open_slots(w->a, SLOTS_UNREADY);
+	limiter_open(w->a, SLOTS_UNREADY);
 	for (i = 0; i < 3; i++)
 		assert_non_null(take(w));
 	wait_for_slot(w, &v, &w->here, false);
@@ -241,22 +241,22 @@ test_pace_ends(void **state)
 	publish(w, 0, 2, 3);
 	for (i = 0; i < MANY; i++)
 		wait_for_slot(w, &v[i], &w->here, false);
-	instance_open_slots(w->a, SLOTS_UNREADY);
+	limiter_open(w->a, SLOTS_UNREADY);
 	assert_int_equal(granted(&w->here, &last), 3);
-	revision_tick(w->rev);
-	revision_tick(w->rev); /* one of two: that is not all */
+	limiter_tick(w->rev);
+	limiter_tick(w->rev); /* one of two: that is not all */
 	assert_int_equal(granted(&w->here, &last), 0);
-	instance_open_slots(w->b, SLOTS_UNREADY);
+	limiter_open(w->b, SLOTS_UNREADY);
 	assert_int_equal(granted(&w->here, &last), 3);
-	revision_tick(w->rev);
+	limiter_tick(w->rev);
 	publish(w, 0, 3, 3); /* one more is wanted after all */
-	revision_tick(w->rev);
-	revision_tick(w->rev);
+	limiter_tick(w->rev);
+	limiter_tick(w->rev);
 	assert_int_equal(granted(&w->here, &last), 0);
 	publish(w, 0, 2, 3);
-	revision_tick(w->rev);
+	limiter_tick(w->rev);
 	assert_int_equal(granted(&w->here, &last), 0);
-	revision_tick(w->rev);
+	limiter_tick(w->rev);
 	assert_int_equal(granted(&w->here, &last), MANY - 6);
 	assert_false(last->is_paced);
 	assert_int_equal(queued(w), 0);
@@ -279,7 +279,7 @@ test_pace(void **state)
 	publish(w, 0, 2, 3);
 	for (i = 0; i < MANY; i++)
 		wait_for_slot(w, &v[i], &w->here, false);
-	instance_open_slots(w->a, SLOTS_UNREADY);
+	limiter_open(w->a, SLOTS_UNREADY);
 	assert_int_equal(granted(&w->here, &last), 3);
 	assert_ptr_equal(last, &v[2]);
 	assert_true(last->is_paced);
@@ -290,7 +290,7 @@ test_pace(void **state)
 	assert_int_equal(granted(&w->here, &last), 1);
 	limiter_cancel(&v[4]);
 	assert_int_equal(queued(w), MANY - 5);
-	instance_open_slots(w->b, SLOTS_UNREADY);
+	limiter_open(w->b, SLOTS_UNREADY);
 	assert_int_equal(granted(&w->here, &last), 3);
 	assert_ptr_equal(last, &v[MANY - 3]);
 	limiter_head_seen(w->a);
@@ -321,9 +321,9 @@ test_descriptor(void **state)
 
 	for (i = 0; i < 3; i++)
 		wait_for_slot(w, &v[i], i == 1 ? &w->there : &w->here, false);
-	assert_true(instance_try_permit(w->a));
-	assert_false(instance_try_permit(w->a)); /* one connection at most */
-	assert_true(revision_offer_fd(w->a, 42));
+	assert_true(limiter_try_permit(w->a));
+	assert_false(limiter_try_permit(w->a)); /* one connection at most */
+	assert_true(limiter_open_with_fd(w->a, 42));
 	limiter_cancel(&v[0]);
 	assert_int_equal(v[0].fd, -1);
 	assert_int_equal(granted(&w->there, &last), 1);
@@ -333,7 +333,7 @@ test_descriptor(void **state)
 	limiter_cancel(&v[2]);
 	limiter_decline(&v[1]);	       /* nobody is left */
 	assert_int_equal(v[1].fd, 42); /* the caller's to close */
-	assert_false(revision_offer_fd(w->b, 43));
+	assert_false(limiter_open_with_fd(w->b, 43));
 	assert_int_equal(w->a->conns, 0);
 	assert_int_equal(queued(w), 0);
 }
@@ -348,8 +348,8 @@ test_permits(void **state)
 	int i;
 
 	publish(w, 2, 1, 0);
-	instance_open_slots(w->a, SLOTS_UNREADY);
-	assert_true(instance_try_permit(w->a) && instance_try_permit(w->a));
+	limiter_open(w->a, SLOTS_UNREADY);
+	assert_true(limiter_try_permit(w->a) && limiter_try_permit(w->a));
 	for (i = 0; i < 2; i++) {
 		v[i] = (struct waiter){.fd = -1, .inbox = &w->here, .inst = take(w)};
 		assert_ptr_equal(v[i].inst, w->a);
@@ -382,14 +382,14 @@ test_unseen(void **state)
 
 	assert_null(limiter_take_or_wait(w->rev, &unseen, false, 0, &failed));
 	assert_false(atomic_load(&w->rev->is_demand_posted));
-	assert_int_equal(revision_wakers(w->rev), 0);
+	assert_int_equal(limiter_parked_waking(w->rev), 0);
 	wait_for_slot(w, &v, &w->here, false);
 	assert_true(atomic_load(&w->rev->is_demand_posted));
-	assert_int_equal(revision_wakers(w->rev), 1);
+	assert_int_equal(limiter_parked_waking(w->rev), 1);
 	limiter_cancel(&v);
-	assert_int_equal(revision_wakers(w->rev), 0);
+	assert_int_equal(limiter_parked_waking(w->rev), 0);
 	limiter_cancel(&unseen);
-	assert_int_equal(revision_parked(w->rev), 0);
+	assert_int_equal(limiter_parked(w->rev), 0);
 }
 
 /* Who asks for it hears when the last one has left the queue, however it left; once. */
@@ -402,10 +402,10 @@ test_end_of_waiting(void **state)
 
 	for (i = 0; i < 2; i++)
 		wait_for_slot(w, &v[i], &w->here, false);
-	revision_await_end(w->rev);
+	limiter_notify_when_empty(w->rev);
 	loop_once(w->control, true); /* that they began to wait */
 	assert_false(atomic_load(&w->rev->is_demand_posted));
-	instance_open_slots(w->a, SLOTS_UNREADY);
+	limiter_open(w->a, SLOTS_UNREADY);
 	assert_false(atomic_load(&w->rev->is_demand_posted));
 	limiter_cancel(&v[1]);
 	assert_true(atomic_load(&w->rev->is_demand_posted));
@@ -431,7 +431,7 @@ test_failure(void **state)
 	struct failure *failed;
 
 	wait_for_slot(w, &v, &w->here, false);
-	revision_set_failure(w->rev, &crash, 0);
+	limiter_set_failure(w->rev, &crash, 0);
 	assert_ptr_equal(inbox_next(&w->here), &v);
 	assert_true(v.is_failed);
 	assert_null(limiter_take_or_wait(w->rev, &late, false, CLK_MS - 1, &failed));
@@ -439,10 +439,10 @@ test_failure(void **state)
 	failure_unref(&failed);
 	assert_null(limiter_take_or_wait(w->rev, &late, false, CLK_MS, &failed));
 	assert_null(failed);
-	instance_open_slots(w->a, SLOTS_UNREADY);
+	limiter_open(w->a, SLOTS_UNREADY);
 	assert_ptr_equal(inbox_next(&w->here), &late);
 	wait_for_slot(w, &v, &w->here, false);
-	revision_set_failure(w->rev, &crash, 0);
+	limiter_set_failure(w->rev, &crash, 0);
 	assert_null(inbox_next(&w->here));
 	limiter_cancel(&v);
 	limiter_decline(&late);
@@ -462,16 +462,16 @@ test_failure_that_may_pass(void **state)
 	struct failure *f;
 
 	wait_for_slot(w, &v, &w->here, false);
-	revision_set_failure(w->rev, &full, 0);
+	limiter_set_failure(w->rev, &full, 0);
 	assert_null(inbox_next(&w->here));
-	assert_int_equal(revision_parked(w->rev), 1);
+	assert_int_equal(limiter_parked(w->rev), 1);
 	limiter_cancel(&v);
 	wait_for_slot(w, &v, &w->here, false);
 	f = limiter_failure(w->rev);
 	assert_string_equal(f->message, "all are in use");
 	failure_unref(&f);
 	limiter_cancel(&v);
-	revision_set_failure(w->rev, NULL, 0);
+	limiter_set_failure(w->rev, NULL, 0);
 	assert_null(limiter_failure(w->rev));
 }
 
@@ -496,8 +496,8 @@ list(struct world *w, struct instance *v[LISTED], int at)
 
 	for (i = 0; i < LISTED; i++)
 		v[i] = i == at ? instance_ref(w->a) : unit_instance(w->rev, "closed");
-	revision_publish(w->rev, instance_set_new(v, LISTED),
-			 &(struct revision_wish){.wanted = 1, .container_concurrency = 1});
+	limiter_update(w->rev, instance_set_new(v, LISTED),
+		       &(struct limiter_update){.wanted = 1, .container_concurrency = 1});
 }
 
 static void
@@ -569,7 +569,7 @@ test_no_wake_up_is_lost(void **state)
 	int i;
 
 	list(w, v, 0);
-	instance_open_slots(w->a, SLOTS_UNREADY);
+	limiter_open(w->a, SLOTS_UNREADY);
 	assert_int_equal(pthread_create(&thread, NULL, wait_and_give_back, &race), 0);
 	for (i = 1; i <= RACES; i++) {
 		assert_ptr_equal(take(w), w->a);
@@ -611,7 +611,7 @@ come_again_and_again(void *arg)
 }
 
 /* Somebody begins to wait while a newcomer that has seen nobody looks through its list, at
- * whose end a slot has opened before it comes there: half of instance_open_slots(), which
+ * whose end a slot has opened before it comes there: half of limiter_open(), which
  * goes on when it has been there.  True: it had the slot, and has given it back to who waits. */
 static bool
 wait_and_open(struct newcomer *n)
@@ -625,9 +625,9 @@ wait_and_open(struct newcomer *n)
 	atomic_fetch_and(&w->a->slots, ~SLOTS_UNREADY);
 	await(&n->tries, atomic_load(&n->tries) + 1);
 	was_given = inbox_next(&w->here) == &v;
-	instance_open_slots(w->a, SLOTS_UNREADY);
+	limiter_open(w->a, SLOTS_UNREADY);
 	assert_true(was_given || inbox_next(&w->here) == &v);
-	instance_close_slots(w->a, SLOTS_UNREADY); /* before it is free */
+	limiter_close(w->a, SLOTS_UNREADY); /* before it is free */
 	limiter_give_back(v.inst);
 	instance_unref(&v.inst);
 	return was_given;
@@ -721,7 +721,7 @@ test_order_over_threads(void **state)
 	struct inbox in[THREADS];
 	int i;
 
-	instance_open_slots(w->a, SLOTS_UNREADY);
+	limiter_open(w->a, SLOTS_UNREADY);
 	for (i = 0; i < THREADS; i++) {
 		inbox_init(&in[i], w->loop);
 		v[i] = (struct turn){.all = &all, .inbox = &in[i]};

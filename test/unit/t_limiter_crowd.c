@@ -6,7 +6,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 
-#include "activator/revision.h"
+#include "activator/limiter.h"
 
 #define THREADS 4
 #define REQUESTS 40 /* of each */
@@ -349,11 +349,11 @@ disturb(struct crowd *c)
 
 		random = (random * 1664525 + 1013904223) & 0xffffff;
 		pthread_mutex_lock(&c->quiet);
-		instance_close_slots(inst, SLOTS_DRAIN);
+		limiter_close(inst, SLOTS_DRAIN);
 		sched_yield();
-		instance_open_slots(inst, SLOTS_DRAIN);
-		if (revision_try_close(c->rev))
-			revision_reopen(c->rev);
+		limiter_open(inst, SLOTS_DRAIN);
+		if (limiter_try_drain(c->rev))
+			limiter_resume(c->rev);
 		pthread_mutex_unlock(&c->quiet);
 		sched_yield();
 		loop_once(c->control, true);
@@ -371,11 +371,11 @@ start_crowd(struct crowd *c, struct member *m)
 	for (i = 0; i < INSTANCES; i++)
 		c->v[i] = unit_instance(c->rev, (char[]){(char)('a' + i), '\0'});
 	c->set = instance_set_new(c->v, INSTANCES);
-	revision_publish(
+	limiter_update(
 		c->rev, instance_set_ref(c->set),
-		&(struct revision_wish){.wanted = INSTANCES, .container_concurrency = LIMIT});
+		&(struct limiter_update){.wanted = INSTANCES, .container_concurrency = LIMIT});
 	for (i = 0; i < INSTANCES; i++)
-		instance_open_slots(c->v[i], SLOTS_UNREADY);
+		limiter_open(c->v[i], SLOTS_UNREADY);
 	pthread_barrier_init(&c->barrier, NULL, THREADS);
 	pthread_mutex_init(&c->quiet, NULL);
 	for (i = 0; i < THREADS; i++) {
@@ -412,7 +412,7 @@ test_crowd(void **state)
 		inbox_fini(&m[i].inbox);
 		loop_free(&m[i].loop);
 	}
-	revision_publish(c->rev, instance_set_new(NULL, 0), &(struct revision_wish){.wanted = 0});
+	limiter_update(c->rev, instance_set_new(NULL, 0), &(struct limiter_update){.wanted = 0});
 	instance_set_unref(&c->set);
 	for (i = 0; i < INSTANCES; i++)
 		instance_unref(&c->v[i]);

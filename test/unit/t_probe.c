@@ -64,8 +64,8 @@ setup(void **state)
 	w->inst = instance_new(w->rev, "a", &addr);
 	w->inst->is_listed = true;
 	inbox_init(&w->inbox, w->loop);
-	revision_publish(w->rev, instance_set_new(&w->inst, 1),
-			 &(struct revision_wish){.wanted = 1});
+	limiter_update(w->rev, instance_set_new(&w->inst, 1),
+		       &(struct limiter_update){.wanted = 1});
 	*state = w;
 	return 0;
 }
@@ -79,7 +79,7 @@ teardown(void **state)
 	assert_int_equal(prober_probed(w->prober), 0);
 	loop_once(w->loop, true);
 	prober_free(&w->prober);
-	revision_publish(w->rev, instance_set_new(NULL, 0), &(struct revision_wish){.wanted = 0});
+	limiter_update(w->rev, instance_set_new(NULL, 0), &(struct limiter_update){.wanted = 0});
 	inbox_fini(&w->inbox);
 	instance_unref(&w->inst);
 	revision_unref(&w->rev);
@@ -184,7 +184,7 @@ test_platform_s_word(void **state)
 
 	prober_refused(w->prober, w->inst); /* an old word: it is open */
 	assert_int_equal(prober_probed(w->prober), 0);
-	instance_close_slots(w->inst, SLOTS_UNREADY);
+	limiter_close(w->inst, SLOTS_UNREADY);
 	prober_refused(w->prober, w->inst);
 	prober_refused(w->prober, w->inst);
 	assert_int_equal(prober_probed(w->prober), 1);
@@ -284,17 +284,17 @@ test_permit(void **state)
 {
 	struct world *w = *state;
 
-	revision_publish(w->rev, instance_set_new(&w->inst, 1),
-			 &(struct revision_wish){.wanted = 1, .container_concurrency = 1});
-	assert_true(instance_try_permit(w->inst));
+	limiter_update(w->rev, instance_set_new(&w->inst, 1),
+		       &(struct limiter_update){.wanted = 1, .container_concurrency = 1});
+	assert_true(limiter_try_permit(w->inst));
 	listen(w->listener, 8);
 	prober_watch(w->prober, w->inst);
 	loop_once(w->loop, false);
 	assert_int_equal(prober_probes(w->prober), 0);
 	limiter_permit_back(w->inst);
 	run_until_answer(w);
-	assert_true(instance_try_permit(w->inst)); /* the probe's is back */
-	assert_false(instance_try_permit(w->inst));
+	assert_true(limiter_try_permit(w->inst)); /* the probe's is back */
+	assert_false(limiter_try_permit(w->inst));
 	limiter_permit_back(w->inst);
 }
 
