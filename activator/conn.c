@@ -106,7 +106,7 @@ conn_close(struct conn *c, bool abort)
 	if (list_linked(&c->unrouted))
 		list_remove(&w->unrouted, &c->unrouted);
 	list_remove(&w->conns, &c->node);
-	listener_left(c);
+	clients_leave(&w->clients, c->peer_text);
 	metric_add(&w->counters.connections, (uint64_t)-1);
 	atomic_fetch_sub_explicit(&w->bounds->connections, 1, memory_order_relaxed);
 	loop_defer(w->loop, c, free_conn);

@@ -3,7 +3,6 @@
  * request path alone:
  *
  *   worker.c    the thread, its mail, the table it routes by
- *   listener.c  accepting
  *   conn.c      a client's connection: heads in, keep-alive, time limits, closing
  *   arrive.c    what a request is and where it goes
  *   xfer.c      one request on its way to its outcome: slot, park, send, retry
@@ -18,17 +17,18 @@
 #ifndef ACTIVATOR_PLANE_H
 #define ACTIVATOR_PLANE_H
 
+#include "activator/clients.h"
 #include "activator/http/chunked.h"
 #include "activator/http/h1.h"
 #include "activator/http/request.h"
 #include "activator/http/response.h"
 #include "activator/limiter.h"
 #include "activator/net/io.h"
+#include "activator/net/listener.h"
 #include "activator/outcome.h"
 #include "activator/route.h"
 #include "activator/timeq.h"
 #include "activator/worker.h"
-#include "common/hmap.h"
 #include "common/loop.h"
 #include "common/slab.h"
 
@@ -39,11 +39,6 @@
 struct snapshot {
 	struct routes *routes;
 	uint32_t users; /* requests, and the worker while it is the newest */
-};
-
-struct listener {
-	struct loop_fd fd_watch;
-	int fd; /* -1: closed */
 };
 
 struct worker {
@@ -57,9 +52,7 @@ struct worker {
 	pthread_t thread;
 	bool is_started, is_draining, is_drained_told;
 
-	struct listener *listeners;
-	size_t listeners_n;
-	int reserve_fd; /* given up for a moment to refuse a client at EMFILE */
+	struct listener *listener; /* NULL: closed */
 	struct addr_net *trusted;
 	size_t trusted_n;
 
@@ -68,11 +61,11 @@ struct worker {
 	struct inbox inbox;
 	struct snapshot *snap; /* NULL: none came yet */
 	struct slab conn_slab, upstream_slab;
-	struct list conns;    /* of struct conn: all */
-	struct hmap clients;  /* connections by peer_text; only if there is a bound on them */
-	struct list unrouted; /* of struct conn: XFER_UNROUTED */
-	struct list starved;  /* of struct conn: XFER_PERMIT, for want of descriptors */
-	struct loop_timer feed_timer, accept_timer;
+	struct list conns;	/* of struct conn: all */
+	struct clients clients; /* counts conns by peer_text */
+	struct list unrouted;	/* of struct conn: XFER_UNROUTED */
+	struct list starved;	/* of struct conn: XFER_PERMIT, for want of descriptors */
+	struct loop_timer feed_timer;
 	struct list shards;	 /* of struct shard: with anything to tell */
 	struct list upstreams;	 /* of struct upstream: all */
 	size_t busy_n;		 /* of them that are not idle */
@@ -221,13 +214,6 @@ void worker_shed_all(struct worker *); /* idle connections to any instance */
 void worker_outcome(struct worker *, enum outcome);
 void snapshot_unref(struct snapshot **);
 
-/* --- listener.c --- */
-NODISCARD int listener_open_all(struct worker *, struct err *);
-/* Whose handshake is done has been let in, whether accepted yet or not. */
-void listener_accept_rest(struct worker *);
-void listener_close_all(struct worker *);
-void listener_left(struct conn *); /* its client has one connection less */
-
 /* --- conn.c --- */
 void conn_open(struct worker *, int fd, const struct addr *peer);
 /* The request is answered (or refused) and all of it is queued to be written: the next
@@ -315,6 +301,8 @@ void upstream_close(struct upstream *, bool abort);
 void upstream_shed(struct worker *, struct instance *);
 
 /* --- refuse.c --- */
+/* A connection that is not to be kept: answer 503 queue_full, and close it. */
+void refuse_connection(int fd, const char *why);
 /* Write the answer of an outcome to the client. */
 void refuse_write(struct conn *, enum outcome, const char *why, int64_t retry_after_s);
 /* When to come again after out, in seconds; 0: not to be told. */

@@ -1,8 +1,6 @@
 #include "activator/probe.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +8,7 @@
 #include <unistd.h>
 
 #include "activator/limiter.h"
+#include "activator/net/tcp.h"
 #include "activator/probe_spec.h"
 #include "common/clk.h"
 
@@ -304,16 +303,6 @@ answered(struct probe *b, bool is_reusable)
 	feed(p);
 }
 
-/* Connected to itself: on loopback a port that nobody listens at can be chosen for our
- * own end, and the two ends of one socket then shake hands. */
-static bool
-is_self(int fd, const struct addr *peer)
-{
-	struct addr own = {.len = sizeof own.ss};
-
-	return getsockname(fd, (struct sockaddr *)&own.ss, &own.len) < 0 || addr_equal(&own, peer);
-}
-
 static void
 on_readable(int fd, short what, void *arg)
 {
@@ -363,7 +352,7 @@ connected(struct probe *b)
 	struct probe_spec spec;
 
 	spec_of(b->inst, &spec);
-	if (is_self(b->fd, &addr))
+	if (tcp_is_self_connected(b->fd, &addr))
 		failed(b, false);
 	else if (spec.kind == PROBE_HTTP)
 		ask(b, &spec);
@@ -388,12 +377,9 @@ on_connected(int fd, short what, void *arg)
 static int
 open_socket(const struct addr *addr)
 {
-	int fd = socket(addr->ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int on = 1;
+	int fd = tcp_socket(addr);
 
-	if (fd >= 0)
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	else
+	if (fd < 0)
 		log_warn_limited(NULL, "cannot probe", "err=%s", strerror(errno));
 	return fd;
 }
@@ -420,8 +406,7 @@ start(struct probe *b)
 	b->prober->open[b->is_hanging]++;
 	b->prober->begun++;
 	b->prober->probes++;
-	if (connect(b->fd, (const struct sockaddr *)&addr.ss, addr.len) < 0 &&
-	    errno != EINPROGRESS) {
+	if (tcp_connect(b->fd, &addr) < 0) {
 		failed(b, false);
 		return;
 	}

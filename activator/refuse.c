@@ -2,6 +2,8 @@
  * (x-activator-reason, JSON where the client prefers it), and when to come again. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "activator/plane.h"
 #include "activator/waitpage.h"
@@ -227,4 +229,28 @@ refuse_rule(struct conn *c, const struct rule_conf *rule)
 	send_answer(c, &head, has_body ? &body : NULL);
 	strbuf_fini(&head);
 	strbuf_fini(&body);
+}
+
+void
+refuse_connection(int fd, const char *why)
+{
+	char answer[512], rest[4096];
+	int size = snprintf(answer, sizeof answer,
+			    "HTTP/1.1 503 Service Unavailable\r\n"
+			    "X-Activator-Reason: queue_full\r\n"
+			    "Retry-After: 1\r\n"
+			    "Content-Type: text/plain; charset=utf-8\r\n"
+			    "Content-Length: %zu\r\n"
+			    "Connection: close\r\n"
+			    "\r\n"
+			    "queue_full: %s\n",
+			    strlen("queue_full: \n") + strlen(why), why);
+	ssize_t n = send(fd, answer, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	/* Unread bytes would turn the close into a reset that overtakes the answer. */
+	shutdown(fd, SHUT_WR);
+	if (n > 0)
+		n = recv(fd, rest, sizeof rest, MSG_DONTWAIT);
+	(void)n;
+	close(fd);
 }

@@ -1,12 +1,11 @@
 /* upstream - connections to instances: connecting, the pool of idle ones, and holding
  * on to the slot of a request whose client has left. */
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "activator/net/tcp.h"
 #include "activator/plane.h"
 #include "common/clk.h"
 
@@ -54,19 +53,17 @@ is_full(const struct bounds *b)
 struct upstream *
 upstream_connect(struct worker *w, struct instance *inst)
 {
-	int on = 1, fd;
+	int fd;
 
 	metric_add(&w->counters.upstream_connects, 1);
 	if (is_full(w->bounds)) {
 		errno = EMFILE;
 		return NULL;
 	}
-	fd = socket(inst->addr.ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	fd = tcp_socket(&inst->addr);
 	if (fd < 0)
 		return NULL;
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	if (connect(fd, (const struct sockaddr *)&inst->addr.ss, inst->addr.len) < 0 &&
-	    errno != EINPROGRESS) {
+	if (tcp_connect(fd, &inst->addr) < 0) {
 		int code = errno;
 
 		close(fd);
@@ -274,16 +271,6 @@ on_timer(struct timeq_entry *e, int64_t now)
 
 /* --- events --- */
 
-/* A connect to a free port of one's own ephemeral range may meet itself. */
-static bool
-is_self_connected(const struct upstream *u)
-{
-	struct addr own = {.len = sizeof own.ss};
-
-	return getsockname(u->io.fd, (struct sockaddr *)&own.ss, &own.len) == 0 &&
-	       addr_equal(&own, &u->inst->addr);
-}
-
 static void
 on_connecting(struct upstream *u)
 {
@@ -291,7 +278,7 @@ on_connecting(struct upstream *u)
 
 	if (rc > 0)
 		return;
-	if (rc < 0 || is_self_connected(u)) {
+	if (rc < 0 || tcp_is_self_connected(u->io.fd, &u->inst->addr)) {
 		xfer_upstream_failed(u->conn, true);
 		return;
 	}

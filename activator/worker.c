@@ -137,6 +137,43 @@ worker_check_drained(struct worker *w)
 	post_notice(w, NULL, on_drained);
 }
 
+/* --- accepting --- */
+
+static void
+refuse_client(struct worker *w, int fd, const char *why)
+{
+	refuse_connection(fd, why);
+	metric_add(&w->counters.connections_refused, 1);
+}
+
+static void
+on_accept(int fd, const struct addr *peer, void *arg)
+{
+	struct worker *w = arg;
+	char address[ADDR_TEXT];
+
+	w->now = clk_now();
+	metric_add(&w->counters.accepted, 1);
+	if (atomic_load_explicit(&w->bounds->connections, memory_order_relaxed) >=
+	    w->bounds->max_connections)
+		refuse_client(w, fd, "too many connections");
+	else if (!clients_enter(&w->clients, addr_format(peer, false, address)))
+		refuse_client(w, fd, "too many connections of this client");
+	else
+		conn_open(w, fd, peer);
+}
+
+static void
+on_no_descriptor(int fd, void *arg)
+{
+	refuse_client(arg, fd, "too many connections");
+}
+
+static const struct listener_ops listener_ops = {
+	.on_accept = on_accept,
+	.on_no_descriptor = on_no_descriptor,
+};
+
 /* --- the thread --- */
 
 static void
@@ -217,13 +254,12 @@ worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf
 	w->control = control_loop;
 	w->ops = ops;
 	w->arg = arg;
-	w->reserve_fd = -1;
 	w->now = clk_now();
 	w->random = (uint64_t)clk_wall() * 2654435761u + index + 1;
 	slab_init(&w->conn_slab, sizeof(struct conn));
 	slab_init(&w->upstream_slab, sizeof(struct upstream));
 	list_init(&w->conns);
-	hmap_init(&w->clients);
+	clients_init(&w->clients, conf->connections_per_client);
 	list_init(&w->unrouted);
 	list_init(&w->starved);
 	list_init(&w->shards);
@@ -238,7 +274,9 @@ worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf
 		inbox_init(&w->inbox, w->loop);
 		loop_on_tail(w->loop, on_tail, w);
 	}
-	if (w->loop == NULL || parse_trusted(w, e) < 0 || listener_open_all(w, e) < 0)
+	if (w->loop != NULL && parse_trusted(w, e) == 0)
+		w->listener = listener_new(w->loop, &conf->listen, &listener_ops, w, e);
+	if (w->listener == NULL)
 		worker_free(&w);
 	return w;
 }
@@ -326,7 +364,7 @@ worker_free(struct worker **wp)
 	if (w == NULL)
 		return;
 	CHECK(!w->is_started);
-	listener_close_all(w);
+	listener_free(&w->listener);
 	if (w->loop != NULL) {
 		inbox_set_current(&w->inbox);
 		loop_once(w->loop, true); /* mail that came after the stop */
@@ -346,7 +384,7 @@ worker_free(struct worker **wp)
 	snapshot_unref(&w->snap);
 	while ((node = list_pop(&w->spare_heads)) != NULL)
 		free(node);
-	hmap_fini(&w->clients);
+	clients_fini(&w->clients);
 	free(w->trusted);
 	free(w->buf);
 	free(w->out);
@@ -461,8 +499,10 @@ do_drain(struct loop_mail *m)
 
 	free(o);
 	w->is_draining = true;
-	listener_accept_rest(w);
-	listener_close_all(w);
+	/* A client whose handshake is done counts as connected, accepted yet or not. */
+	if (w->listener != NULL)
+		listener_accept_rest(w->listener);
+	listener_free(&w->listener);
 	LIST_FOREACH(&w->conns, node, tmp) {
 		struct conn *c = container_of(node, struct conn, node);
 

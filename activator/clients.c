@@ -1,0 +1,54 @@
+#include "activator/clients.h"
+
+void
+clients_init(struct clients *c, size_t most)
+{
+	hmap_init(&c->connections);
+	c->most = most;
+}
+
+void
+clients_fini(struct clients *c)
+{
+	hmap_fini(&c->connections);
+}
+
+static size_t
+count(const struct clients *c, const char *address)
+{
+	return (size_t)(uintptr_t)hmap_find(&c->connections, address);
+}
+
+static void
+set(struct clients *c, const char *address, size_t n)
+{
+	if (n == 0)
+		hmap_remove(&c->connections, address);
+	else
+		hmap_put(&c->connections, address, (void *)(uintptr_t)n);
+}
+
+bool
+clients_enter(struct clients *c, const char *address)
+{
+	size_t n = c->most == 0 ? 0 : count(c, address);
+
+	if (c->most == 0)
+		return true;
+	if (n >= c->most)
+		return false;
+	set(c, address, n + 1);
+	return true;
+}
+
+void
+clients_leave(struct clients *c, const char *address)
+{
+	size_t n;
+
+	if (c->most == 0)
+		return;
+	n = count(c, address);
+	CHECK(n > 0);
+	set(c, address, n - 1);
+}

@@ -1,0 +1,19 @@
+/* clients - how many connections each client address has, where the conf bounds that.
+ * Without a bound nothing is counted.  Thread: the owner's. */
+#ifndef ACTIVATOR_CLIENTS_H
+#define ACTIVATOR_CLIENTS_H
+
+#include "common/hmap.h"
+
+struct clients {
+	struct hmap connections; /* address -> how many, as an integer */
+	size_t most;		 /* connections of one address; 0: no bound */
+};
+
+void clients_init(struct clients *, size_t most);
+void clients_fini(struct clients *);
+/* One connection more from address (without port).  False: it has as many as it may. */
+NODISCARD bool clients_enter(struct clients *, const char *address);
+void clients_leave(struct clients *, const char *address);
+
+#endif

@@ -1,0 +1,198 @@
+#include "activator/net/listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "activator/net/tcp.h"
+#include "common/clk.h"
+#include "common/log.h"
+#include "common/loop.h"
+
+#define ACCEPT_PAUSE (50 * CLK_MS)
+#define ACCEPT_BATCH 64 /* connections in one event, so that other events are not delayed */
+
+struct listening {
+	struct loop_fd watch;
+	int fd;
+};
+
+struct listener {
+	struct loop *loop;
+	const struct listener_ops *ops;
+	void *arg;
+	struct loop_timer pause_timer;
+	int reserve_fd; /* of /dev/null; -1: could not be opened again */
+	size_t n;
+	struct listening sockets[]; /* n of them are open */
+};
+
+static void on_acceptable(int listen_fd, short what, void *arg);
+
+static void
+open_reserve(struct listener *l)
+{
+	l->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void
+watch(struct listener *l, struct listening *s)
+{
+	loop_fd_set(&s->watch, l->loop, s->fd, EV_READ, on_acceptable, l);
+}
+
+static void
+on_pause_over(void *arg)
+{
+	struct listener *l = arg;
+	size_t i;
+
+	if (l->reserve_fd < 0)
+		open_reserve(l);
+	for (i = 0; i < l->n; i++)
+		watch(l, &l->sockets[i]);
+}
+
+static void
+pause_accepting(struct listener *l)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		loop_fd_clear(&l->sockets[i].watch);
+	loop_timer_set(&l->pause_timer, ACCEPT_PAUSE);
+}
+
+/* Accept one connection in place of the reserved descriptor.  False: errno says why not. */
+static bool
+accept_on_reserve(struct listener *l, int listen_fd)
+{
+	int fd, code;
+
+	if (l->reserve_fd < 0)
+		return false;
+	close(l->reserve_fd);
+	fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	code = errno;
+	if (fd >= 0)
+		l->ops->on_no_descriptor(fd, l->arg);
+	open_reserve(l);
+	errno = code;
+	return fd >= 0;
+}
+
+/* accept(2) failed.  True: another accept may succeed. */
+static bool
+may_go_on(struct listener *l, int listen_fd)
+{
+	if (errno == ECONNABORTED || errno == EINTR) /* the client left before it was accepted */
+		return true;
+	if (errno == EAGAIN)
+		return false;
+	if (errno == EMFILE || errno == ENFILE) {
+		log_warn_limited(NULL, "no descriptor is left for a client", "errno=%d", errno);
+		if (accept_on_reserve(l, listen_fd))
+			return true;
+		if (errno == EAGAIN && l->reserve_fd >= 0)
+			return false;
+	}
+	pause_accepting(l);
+	return false;
+}
+
+/* False: no connection waits, or none can be accepted now. */
+static bool
+accept_some(struct listener *l, int listen_fd)
+{
+	int i;
+
+	for (i = 0; i < ACCEPT_BATCH; i++) {
+		struct addr peer = {.len = sizeof peer.ss};
+		int fd = accept4(listen_fd, (struct sockaddr *)&peer.ss, &peer.len,
+				 SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd >= 0)
+			l->ops->on_accept(fd, &peer, l->arg);
+		else if (!may_go_on(l, listen_fd))
+			return false;
+	}
+	return true;
+}
+
+static void
+on_acceptable(int listen_fd, short what, void *arg)
+{
+	(void)what;
+	(void)accept_some(arg, listen_fd);
+}
+
+void
+listener_accept_rest(struct listener *l)
+{
+	size_t i;
+	int turn;
+
+	for (i = 0; i < l->n; i++)
+		for (turn = 0; turn < SOMAXCONN / ACCEPT_BATCH; turn++)
+			if (!accept_some(l, l->sockets[i].fd))
+				break;
+}
+
+static int
+listen_on(struct listener *l, const char *text, struct err *e)
+{
+	struct listening *s = &l->sockets[l->n];
+	struct addr addr;
+
+	if (addr_parse(&addr, text, e) < 0)
+		return -1;
+	s->fd = tcp_bind(&addr, true);
+	if (s->fd < 0)
+		return err_errno(e, "cannot listen on %s", text);
+	l->n++;
+	if (listen(s->fd, SOMAXCONN) < 0)
+		return err_errno(e, "cannot listen on %s", text);
+	loop_fd_init(&s->watch);
+	watch(l, s);
+	return 0;
+}
+
+struct listener *
+listener_new(struct loop *loop, const struct str_list *addresses, const struct listener_ops *ops,
+	     void *arg, struct err *e)
+{
+	struct listener *l = xcalloc(1, sizeof *l + addresses->n * sizeof l->sockets[0]);
+	size_t i;
+
+	l->loop = loop;
+	l->ops = ops;
+	l->arg = arg;
+	loop_timer_init(&l->pause_timer, loop, on_pause_over, l);
+	open_reserve(l);
+	for (i = 0; i < addresses->n; i++)
+		if (listen_on(l, addresses->v[i], e) < 0) {
+			listener_free(&l);
+			return NULL;
+		}
+	return l;
+}
+
+void
+listener_free(struct listener **lp)
+{
+	struct listener *l = *lp;
+	size_t i;
+
+	*lp = NULL;
+	if (l == NULL)
+		return;
+	for (i = 0; i < l->n; i++) {
+		loop_fd_clear(&l->sockets[i].watch);
+		close(l->sockets[i].fd);
+	}
+	loop_timer_fini(&l->pause_timer);
+	if (l->reserve_fd >= 0)
+		close(l->reserve_fd);
+	free(l);
+}

@@ -1,0 +1,20 @@
+/* tcp - how TCP sockets are made: to listen, and to connect.  All of them are closed on
+ * exec.  Thread: any. */
+#ifndef ACTIVATOR_NET_TCP_H
+#define ACTIVATOR_NET_TCP_H
+
+#include "common/addr.h"
+
+/* A socket that is bound to addr.  is_shared: with SO_REUSEPORT, so that each worker may
+ * bind one.  -1: errno says why. */
+NODISCARD int tcp_bind(const struct addr *addr, bool is_shared);
+
+/* A non-blocking socket that can connect to addr, without Nagle's delay.  -1: errno. */
+NODISCARD int tcp_socket(const struct addr *addr);
+/* Begin to connect fd to addr.  0: done or under way; -1: errno says why not. */
+NODISCARD int tcp_connect(int fd, const struct addr *addr);
+/* True where both ends of the connection are fd: for a connect to a loopback port on which
+ * nothing listens, the kernel may choose that very port as the local one. */
+bool tcp_is_self_connected(int fd, const struct addr *peer);
+
+#endif
