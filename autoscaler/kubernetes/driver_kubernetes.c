@@ -24,7 +24,7 @@ of(struct driver *d)
 }
 
 void
-kube_touch(struct kube_fleet *f)
+kube_touch(struct kube_workload *f)
 {
 	if (list_linked(&f->dirty))
 		return;
@@ -52,18 +52,19 @@ say(struct kube_trouble *t, const char *reason, const char *message)
 
 /* What keeps us from seeing or setting it. */
 static bool
-find_own_trouble(struct kube_fleet *f, struct kube_trouble *t)
+find_own_trouble(struct kube_workload *f, struct kube_trouble *t)
 {
 	const char *pods = kube_space_trouble(f);
 	char *text;
 
-	if (f->place->kind->trouble != NULL)
-		say(t, "NoSuchKind", f->place->kind->trouble);
-	else if (f->place->trouble != NULL)
-		say(t, "NotReadable", f->place->trouble);
+	if (f->collection->kind->trouble != NULL)
+		say(t, "NoSuchKind", f->collection->kind->trouble);
+	else if (f->collection->trouble != NULL)
+		say(t, "NotReadable", f->collection->trouble);
 	else if (pods != NULL)
 		say(t, "NotReadable", pods);
-	else if (f->place->is_synced && !f->scale.is_seen && f->get == NULL && !f->is_get_due) {
+	else if (f->collection->is_synced && !f->scale.is_seen && f->get == NULL &&
+		 !f->is_get_due) {
 		text = xasprintf("there is no %s %s in namespace %s", f->kind, f->name, f->ns);
 		say(t, "NotFound", text);
 		free(text);
@@ -75,7 +76,7 @@ find_own_trouble(struct kube_fleet *f, struct kube_trouble *t)
 }
 
 static bool
-find_trouble(struct kube_fleet *f, struct kube_trouble *t)
+find_trouble(struct kube_workload *f, struct kube_trouble *t)
 {
 	struct list_node *node, *tmp;
 
@@ -87,8 +88,8 @@ find_trouble(struct kube_fleet *f, struct kube_trouble *t)
 		*t = f->trouble;
 		return true;
 	}
-	LIST_FOREACH(&f->members, node, tmp) {
-		const struct kube_member *m = container_of(node, struct kube_member, node);
+	LIST_FOREACH(&f->pods, node, tmp) {
+		const struct kube_pod *m = container_of(node, struct kube_pod, node);
 
 		if (m->trouble == NULL || m->is_deleting)
 			continue;
@@ -99,19 +100,19 @@ find_trouble(struct kube_fleet *f, struct kube_trouble *t)
 }
 
 static bool
-is_answering(const struct kube_fleet *f)
+is_answering(const struct kube_workload *f)
 {
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&f->members, node, tmp)
-		if (kube_member_is_used(container_of(node, struct kube_member, node)))
+	LIST_FOREACH(&f->pods, node, tmp)
+		if (kube_pod_is_serving(container_of(node, struct kube_pod, node)))
 			return true;
 	return false;
 }
 
 /* Nanoseconds until the failure is to be looked at again; 0: not for the time's sake. */
 static int64_t
-update_failure(struct kube_fleet *f)
+update_failure(struct kube_workload *f)
 {
 	int64_t now = clk_now(), patience = f->conf->launch.failure_patience, due;
 	struct kube_trouble t;
@@ -126,15 +127,15 @@ update_failure(struct kube_fleet *f)
 /* --- views --- */
 
 static bool
-is_known(const struct kube_fleet *f)
+is_known(const struct kube_workload *f)
 {
-	if (!f->place->is_synced || f->is_get_due || f->get != NULL)
+	if (!f->collection->is_synced || f->is_get_due || f->get != NULL)
 		return f->is_known_once;
 	return !f->scale.is_seen || f->is_pods_known;
 }
 
 static enum instance_state
-state_of(const struct kube_member *m)
+state_of(const struct kube_pod *m)
 {
 	if (m->is_deleting)
 		return INSTANCE_STOPPING;
@@ -144,14 +145,14 @@ state_of(const struct kube_member *m)
 }
 
 static void
-fill_view(struct kube_fleet *f)
+fill_view(struct kube_workload *f)
 {
 	struct list_node *node, *tmp;
 	size_t n = 0;
 
-	f->view = xrealloc(f->view, (f->members.n + 1) * sizeof *f->view);
-	LIST_FOREACH(&f->members, node, tmp) {
-		struct kube_member *m = container_of(node, struct kube_member, node);
+	f->view = xrealloc(f->view, (f->pods.n + 1) * sizeof *f->view);
+	LIST_FOREACH(&f->pods, node, tmp) {
+		struct kube_pod *m = container_of(node, struct kube_pod, node);
 
 		f->view[n++] = (struct driver_instance){
 			.id = m->uid,
@@ -167,14 +168,14 @@ fill_view(struct kube_fleet *f)
 }
 
 static void
-show(struct kube_fleet *f)
+show(struct kube_workload *f)
 {
 	int64_t left = f->failure.until_ns - clk_now();
 	struct msg_failure failure = {.reason = f->failure.what.reason,
 				      .message = f->failure.what.message,
 				      .retry_after_ms = (MAX(left, 0) + CLK_MS - 1) / CLK_MS};
 	struct driver_view v = {.revision = f->revision,
-				.n = f->members.n,
+				.n = f->pods.n,
 				.has_scale = f->scale.is_seen,
 				.scale = kube_scale_now(&f->scale),
 				.is_held = f->scale.is_theirs};
@@ -189,20 +190,20 @@ show(struct kube_fleet *f)
 /* --- the end of a round --- */
 
 static void
-drop_gone(struct kube_fleet *f)
+drop_gone(struct kube_workload *f)
 {
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&f->members, node, tmp) {
-		struct kube_member *m = container_of(node, struct kube_member, node);
+	LIST_FOREACH(&f->pods, node, tmp) {
+		struct kube_pod *m = container_of(node, struct kube_pod, node);
 
 		if (m->is_gone)
-			kube_member_free(m);
+			kube_pod_free(m);
 	}
 }
 
 static void
-look_after(struct kube_fleet *f)
+look_after(struct kube_workload *f)
 {
 	int64_t failure, act;
 
@@ -221,12 +222,12 @@ look_after(struct kube_fleet *f)
 
 /* All workloads have been seen, as far as they can be. */
 static bool
-are_places_seen(const struct kube_driver *d)
+are_collections_synced(const struct kube_driver *d)
 {
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&d->places, node, tmp) {
-		const struct kube_place *p = container_of(node, struct kube_place, node);
+	LIST_FOREACH(&d->collections, node, tmp) {
+		const struct kube_collection *p = container_of(node, struct kube_collection, node);
 
 		if (p->watch != NULL && !p->is_synced && p->trouble == NULL)
 			return false;
@@ -237,7 +238,8 @@ are_places_seen(const struct kube_driver *d)
 static void
 plan_if_due(struct kube_driver *d)
 {
-	if (!d->is_plan_due || (!are_places_seen(d) && clk_now() - d->plan_due_ns < PLAN_PATIENCE))
+	if (!d->is_plan_due ||
+	    (!are_collections_synced(d) && clk_now() - d->plan_due_ns < PLAN_PATIENCE))
 		return;
 	d->is_plan_due = false;
 	kube_spaces_plan(d);
@@ -257,33 +259,33 @@ on_flush(void *arg)
 	}
 	plan_if_due(d);
 	while ((node = list_first(&d->dirty)) != NULL)
-		look_after(container_of(node, struct kube_fleet, dirty));
+		look_after(container_of(node, struct kube_workload, dirty));
 	if (d->is_plan_due && !loop_timer_pending(&d->flush))
 		loop_timer_set(&d->flush, d->plan_due_ns + PLAN_PATIENCE - clk_now());
 }
 
 static void
-on_fleet_timer(void *arg)
+on_workload_timer(void *arg)
 {
 	kube_touch(arg);
 }
 
-/* --- fleets --- */
+/* --- workloads --- */
 
 static void
-set_victims(struct kube_fleet *f, const char *const *victims, size_t n)
+set_victims(struct kube_workload *f, const char *const *victims, size_t n)
 {
 	struct list_node *node, *tmp;
 	size_t i;
 
-	LIST_FOREACH(&f->members, node, tmp) {
-		struct kube_member *m = container_of(node, struct kube_member, node);
+	LIST_FOREACH(&f->pods, node, tmp) {
+		struct kube_pod *m = container_of(node, struct kube_pod, node);
 
 		m->is_victim = m->is_cost_refused = false;
 		m->is_cost_asked = m->is_marking;
 	}
 	for (i = 0; i < n; i++) {
-		struct kube_member *m = hmap_find(&f->d->by_uid, victims[i]);
+		struct kube_pod *m = hmap_find(&f->d->by_uid, victims[i]);
 
 		if (m != NULL)
 			m->is_victim = true;
@@ -291,19 +293,19 @@ set_victims(struct kube_fleet *f, const char *const *victims, size_t n)
 }
 
 static void
-fleet_free(struct kube_fleet *f)
+workload_free(struct kube_workload *f)
 {
 	struct kube_driver *d = f->d;
 	char *key = kube_object_key(f->group, f->kind, f->ns, f->name);
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&f->members, node, tmp)
-		kube_member_free(container_of(node, struct kube_member, node));
+	LIST_FOREACH(&f->pods, node, tmp)
+		kube_pod_free(container_of(node, struct kube_pod, node));
 	kube_act_stop(f);
 	loop_timer_fini(&f->timer);
 	if (list_linked(&f->dirty))
 		list_remove(&d->dirty, &f->dirty);
-	list_remove(&d->fleets, &f->node);
+	list_remove(&d->workloads, &f->node);
 	hmap_remove(&d->by_name, f->revision);
 	hmap_remove(&d->by_object, key);
 	free(key);
@@ -321,7 +323,7 @@ fleet_free(struct kube_fleet *f)
 
 /* "group/version/Kind/namespace/name", or, of the core group, four of these. */
 static void
-name_workload(struct kube_fleet *f, const struct launch *l)
+name_workload(struct kube_workload *f, const struct launch *l)
 {
 	char *text = l->workload != NULL ? xstrdup(l->workload)
 					 : xasprintf("apps/v1/Deployment/%s", l->deployment);
@@ -339,10 +341,10 @@ name_workload(struct kube_fleet *f, const struct launch *l)
 	free(text);
 }
 
-static struct kube_fleet *
-fleet_new(struct kube_driver *d, const struct revision_conf *conf)
+static struct kube_workload *
+workload_new(struct kube_driver *d, const struct revision_conf *conf)
 {
-	struct kube_fleet *f = xcalloc(1, sizeof *f);
+	struct kube_workload *f = xcalloc(1, sizeof *f);
 	char *key;
 
 	f->d = d;
@@ -351,9 +353,9 @@ fleet_new(struct kube_driver *d, const struct revision_conf *conf)
 	name_workload(f, &conf->launch);
 	kube_scale_init(&f->scale, conf->launch.foreign_scale == FOREIGN_OVERRULE);
 	kube_failure_init(&f->failure);
-	list_init(&f->members);
-	loop_timer_init(&f->timer, d->loop, on_fleet_timer, f);
-	list_push(&d->fleets, &f->node);
+	list_init(&f->pods);
+	loop_timer_init(&f->timer, d->loop, on_workload_timer, f);
+	list_push(&d->workloads, &f->node);
 	hmap_put(&d->by_name, f->revision, f);
 	key = kube_object_key(f->group, f->kind, f->ns, f->name);
 	hmap_put(&d->by_object, key, f);
@@ -362,9 +364,9 @@ fleet_new(struct kube_driver *d, const struct revision_conf *conf)
 }
 
 static bool
-is_same_workload(const struct kube_fleet *f, const struct launch *l)
+is_same_workload(const struct kube_workload *f, const struct launch *l)
 {
-	struct kube_fleet other = {.d = NULL};
+	struct kube_workload other = {.d = NULL};
 	bool is_same;
 
 	name_workload(&other, l);
@@ -382,7 +384,7 @@ is_same_workload(const struct kube_fleet *f, const struct launch *l)
 /* What is new in its settings holds from now on; what is taken from pods by them is taken
  * anew. */
 static void
-take_conf(struct kube_fleet *f, const struct revision_conf *conf)
+take_conf(struct kube_workload *f, const struct revision_conf *conf)
 {
 	if (!text_equal(f->port, conf->launch.port) || f->probe != conf->limits.probe) {
 		f->is_planned = false;
@@ -405,35 +407,36 @@ kubernetes_set_revisions(struct driver *driver, const struct revision_conf *cons
 	struct list_node *node, *tmp;
 	size_t i;
 
-	LIST_FOREACH(&d->fleets, node, tmp)
-		container_of(node, struct kube_fleet, node)->is_named = false;
+	LIST_FOREACH(&d->workloads, node, tmp)
+		container_of(node, struct kube_workload, node)->is_named = false;
 	for (i = 0; i < n; i++) {
-		struct kube_fleet *f = hmap_find(&d->by_name, v[i]->full_name);
+		struct kube_workload *f = hmap_find(&d->by_name, v[i]->full_name);
 
 		if (f != NULL)
 			f->is_named = is_same_workload(f, &v[i]->launch);
 	}
-	LIST_FOREACH(&d->fleets, node, tmp) {
-		struct kube_fleet *f = container_of(node, struct kube_fleet, node);
+	LIST_FOREACH(&d->workloads, node, tmp) {
+		struct kube_workload *f = container_of(node, struct kube_workload, node);
 
 		if (!f->is_named)
-			fleet_free(f);
+			workload_free(f);
 	}
-	kube_places_begin(d);
+	kube_collections_begin(d);
 	for (i = 0; i < n; i++) {
-		struct kube_fleet *f = hmap_find(&d->by_name, v[i]->full_name);
+		struct kube_workload *f = hmap_find(&d->by_name, v[i]->full_name);
 		bool is_new = f == NULL;
 
 		if (is_new)
-			f = fleet_new(d, v[i]);
+			f = workload_new(d, v[i]);
 		take_conf(f, v[i]);
-		f->place = kube_place_need(d, f->group, f->version, f->kind, f->ns, false);
-		f->place->is_stale |= is_new;
+		f->collection = kube_collection_need(d, f->group, f->version, f->kind, f->ns,
+						     false);
+		f->collection->is_stale |= is_new;
 		kube_touch(f);
 	}
 	if (d->services != NULL)
 		kube_services_need(d->services);
-	kube_places_end(d);
+	kube_collections_end(d);
 	kube_plan_later(d);
 }
 
@@ -442,7 +445,7 @@ kubernetes_set_scale(struct driver *driver, const char *revision, uint32_t n,
 		     const char *const *victims, size_t victims_n)
 {
 	struct kube_driver *d = of(driver);
-	struct kube_fleet *f = hmap_find(&d->by_name, revision);
+	struct kube_workload *f = hmap_find(&d->by_name, revision);
 
 	if (f == NULL)
 		return;
@@ -458,12 +461,12 @@ kubernetes_set_scale(struct driver *driver, const char *revision, uint32_t n,
 static void
 kubernetes_instance_answers(struct driver *driver, const char *id)
 {
-	struct kube_member *m = hmap_find(&of(driver)->by_uid, id);
+	struct kube_pod *m = hmap_find(&of(driver)->by_uid, id);
 
 	if (m == NULL || m->is_answering)
 		return;
 	m->is_answering = true;
-	kube_touch(m->fleet);
+	kube_touch(m->workload);
 }
 
 /* The server answers again: watches that were silent meanwhile may hang on one that is
@@ -480,8 +483,8 @@ on_back(int64_t since_ns, void *arg)
 		 (long long)((clk_now() - since_ns) / CLK_MS));
 	if (d->services != NULL)
 		kube_services_check(d->services, since_ns);
-	LIST_FOREACH(&d->places, node, tmp) {
-		struct kube_place *p = container_of(node, struct kube_place, node);
+	LIST_FOREACH(&d->collections, node, tmp) {
+		struct kube_collection *p = container_of(node, struct kube_collection, node);
 
 		if (p->watch != NULL)
 			kube_watch_check(p->watch, since_ns);
@@ -492,8 +495,8 @@ on_back(int64_t since_ns, void *arg)
 		for (i = 0; i < s->n; i++)
 			kube_watch_check(s->streams[i]->watch, since_ns);
 	}
-	LIST_FOREACH(&d->fleets, node, tmp) {
-		struct kube_fleet *f = container_of(node, struct kube_fleet, node);
+	LIST_FOREACH(&d->workloads, node, tmp) {
+		struct kube_workload *f = container_of(node, struct kube_workload, node);
 
 		if (!f->is_unanswered)
 			continue;
@@ -522,9 +525,9 @@ kubernetes_open(struct loop *loop, const struct settings *s, const struct driver
 	}
 	log_info(NULL, "cluster", "server=%s by=%s", d->config.server, d->config.origin);
 	d->shared = (struct kube_watch_shared){.loop = loop, .http = d->http};
-	list_init(&d->fleets);
+	list_init(&d->workloads);
 	list_init(&d->kinds);
-	list_init(&d->places);
+	list_init(&d->collections);
 	list_init(&d->spaces);
 	list_init(&d->dirty);
 	hmap_init(&d->by_name);
@@ -577,11 +580,11 @@ finish_close(struct kube_driver *d)
 	struct list_node *node, *tmp;
 
 	d->driver.ops->on_closed(d->driver.arg);
-	LIST_FOREACH(&d->fleets, node, tmp)
-		fleet_free(container_of(node, struct kube_fleet, node));
+	LIST_FOREACH(&d->workloads, node, tmp)
+		workload_free(container_of(node, struct kube_workload, node));
 	kube_spaces_free(d);
 	kube_services_free(&d->services);
-	kube_places_free(d);
+	kube_collections_free(d);
 	loop_timer_fini(&d->flush);
 	kube_http_close(&d->http);
 	hmap_fini(&d->by_uid);

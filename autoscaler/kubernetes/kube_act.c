@@ -12,10 +12,10 @@
 #define REFUSED_AGAIN (5 * CLK_S)
 
 static void
-take_refusal(struct kube_fleet *f, const struct kube_answer *a)
+take_refusal(struct kube_workload *f, const struct kube_answer *a)
 {
 	struct kube_trouble *t = &f->patch_trouble;
-	char *resource = xasprintf("%s/scale", f->place->kind->plural);
+	char *resource = xasprintf("%s/scale", f->collection->kind->plural);
 
 	snprintf(t->reason, sizeof t->reason, "%s", a->reason[0] == '\0' ? "Refused" : a->reason);
 	kube_http_explain(a, "patch", resource, f->group, f->ns, t->message, sizeof t->message);
@@ -23,7 +23,7 @@ take_refusal(struct kube_fleet *f, const struct kube_answer *a)
 }
 
 static void
-take_scale(struct kube_fleet *f, const struct kube_answer *a, int64_t now)
+take_scale(struct kube_workload *f, const struct kube_answer *a, int64_t now)
 {
 	struct kube_scale_answer scale;
 	struct err e;
@@ -55,7 +55,7 @@ is_refusal(int status)
 static void
 on_scale_answer(const struct kube_answer *a, void *arg)
 {
-	struct kube_fleet *f = arg;
+	struct kube_workload *f = arg;
 	int64_t now = clk_now(), delay;
 
 	f->patch = NULL;
@@ -79,9 +79,9 @@ on_scale_answer(const struct kube_answer *a, void *arg)
 static const struct kube_call_ops scale_ops = {.on_done = on_scale_answer};
 
 static void
-send_scale(struct kube_fleet *f, uint32_t n, int64_t now)
+send_scale(struct kube_workload *f, uint32_t n, int64_t now)
 {
-	const struct kube_kind *k = f->place->kind;
+	const struct kube_kind *k = f->collection->kind;
 	bool is_more = n > kube_scale_now(&f->scale);
 	char *path = xasprintf("%s/namespaces/%s/%s/%s/scale", k->path, f->ns, k->plural, f->name);
 	char *body = xasprintf("{\"spec\":{\"replicas\":%u}}", n);
@@ -109,9 +109,9 @@ sooner(int64_t a, int64_t b)
 }
 
 int64_t
-kube_act(struct kube_fleet *f)
+kube_act(struct kube_workload *f)
 {
-	int64_t now = clk_now(), wait = 0, get = kube_place_get_scale(f);
+	int64_t now = clk_now(), wait = 0, get = kube_collection_get_scale(f);
 	uint32_t n;
 
 	if (kube_scale_next(&f->scale, now, &n, &wait)) {
@@ -126,7 +126,7 @@ kube_act(struct kube_fleet *f)
 }
 
 void
-kube_act_stop(struct kube_fleet *f)
+kube_act_stop(struct kube_workload *f)
 {
 	kube_http_cancel(&f->patch);
 	kube_http_cancel(&f->get);

@@ -19,17 +19,17 @@
 #define STAYING_PATIENCE CLK_S /* after that, until all are answered */
 
 static bool
-is_marked(const struct kube_member *m)
+is_marked(const struct kube_pod *m)
 {
 	return m->cost != NULL && strcmp(m->cost, COST_GOING) == 0;
 }
 
 /* annotations: the members of a JSON object. */
 static void
-annotate(struct kube_member *m, const char *annotations, enum kube_priority priority,
+annotate(struct kube_pod *m, const char *annotations, enum kube_priority priority,
 	 const struct kube_call_ops *ops)
 {
-	char *path = xasprintf("/api/v1/namespaces/%s/pods/%s", m->fleet->ns, m->name);
+	char *path = xasprintf("/api/v1/namespaces/%s/pods/%s", m->workload->ns, m->name);
 	char *body = xasprintf("{\"metadata\":{\"annotations\":{%s}}}", annotations);
 	const struct kube_call call = {.method = "PATCH",
 				       .path = path,
@@ -39,7 +39,7 @@ annotate(struct kube_member *m, const char *annotations, enum kube_priority prio
 				       .timeout = KUBE_CALL_TIMEOUT};
 
 	m->is_staying = priority == KUBE_SPARE;
-	m->request = kube_http_call(m->fleet->d->http, &call, ops, m);
+	m->request = kube_http_call(m->workload->d->http, &call, ops, m);
 	free(body);
 	free(path);
 }
@@ -52,15 +52,15 @@ has_failed(const struct kube_answer *a)
 }
 
 static void
-log_failure(const struct kube_member *m, const struct kube_answer *a)
+log_failure(const struct kube_pod *m, const struct kube_answer *a)
 {
 	char why[600];
 
 	if (a->status == 0)
 		return; /* kube_http tells that the server does not answer */
-	kube_http_explain(a, "patch", "pods", "", m->fleet->ns, why, sizeof why);
+	kube_http_explain(a, "patch", "pods", "", m->workload->ns, why, sizeof why);
 	log_warn_limited(NULL, "pod-deletion-cost not set", "revision=%s pod=%s err=%s",
-			 m->fleet->revision, m->name, why);
+			 m->workload->revision, m->name, why);
 }
 
 /* --- those that shall go --- */
@@ -68,21 +68,21 @@ log_failure(const struct kube_member *m, const struct kube_answer *a)
 static void
 on_going_answer(const struct kube_answer *a, void *arg)
 {
-	struct kube_member *m = arg;
+	struct kube_pod *m = arg;
 
 	m->request = NULL;
 	m->is_marking = false;
 	m->is_cost_refused = a->status != 200;
 	if (has_failed(a))
 		log_failure(m, a);
-	kube_touch(m->fleet);
+	kube_touch(m->workload);
 }
 
 static const struct kube_call_ops going_ops = {.on_done = on_going_answer};
 
 /* cost: NULL takes it away.  It is somebody's number, hence digits; nothing to escape. */
 static void
-set_cost(struct kube_member *m, const char *cost)
+set_cost(struct kube_pod *m, const char *cost)
 {
 	const char *quote = cost == NULL ? "" : "\"";
 	char *text = xasprintf("\"" KUBE_COST "\":%s%s%s", quote, cost == NULL ? "null" : cost,
@@ -93,7 +93,7 @@ set_cost(struct kube_member *m, const char *cost)
 }
 
 static void
-mark(struct kube_member *m)
+mark(struct kube_pod *m)
 {
 	free(m->cost_before);
 	m->cost_before = m->cost != NULL && strspn(m->cost, "-0123456789") == strlen(m->cost)
@@ -105,13 +105,13 @@ mark(struct kube_member *m)
 
 /* Do all victims bear our mark, as far as they can? */
 static bool
-are_marked(struct kube_fleet *f)
+are_marked(struct kube_workload *f)
 {
 	struct list_node *node, *tmp;
 	bool is_all = true;
 
-	LIST_FOREACH(&f->members, node, tmp) {
-		struct kube_member *m = container_of(node, struct kube_member, node);
+	LIST_FOREACH(&f->pods, node, tmp) {
+		struct kube_pod *m = container_of(node, struct kube_pod, node);
 
 		if (!m->is_victim || m->is_deleting || is_marked(m) || m->is_cost_refused)
 			continue;
@@ -124,12 +124,12 @@ are_marked(struct kube_fleet *f)
 
 /* Those that were to go and stayed are as good as any again. */
 static void
-unmark_survivors(struct kube_fleet *f)
+unmark_survivors(struct kube_workload *f)
 {
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&f->members, node, tmp) {
-		struct kube_member *m = container_of(node, struct kube_member, node);
+	LIST_FOREACH(&f->pods, node, tmp) {
+		struct kube_pod *m = container_of(node, struct kube_pod, node);
 
 		if (is_marked(m) && !m->is_victim && !m->is_deleting && m->request == NULL &&
 		    !m->is_cost_refused)
@@ -139,31 +139,31 @@ unmark_survivors(struct kube_fleet *f)
 
 /* Once there are as many as there should be, whoever of the victims stayed, stays. */
 static void
-forget_victims(struct kube_fleet *f)
+forget_victims(struct kube_workload *f)
 {
 	struct list_node *node, *tmp;
 	uint32_t live = 0;
 
 	if (f->scale.is_sending || kube_scale_now(&f->scale) != f->scale.wish)
 		return;
-	LIST_FOREACH(&f->members, node, tmp)
-		live += !container_of(node, struct kube_member, node)->is_deleting;
+	LIST_FOREACH(&f->pods, node, tmp)
+		live += !container_of(node, struct kube_pod, node)->is_deleting;
 	if (live > f->scale.wish)
 		return;
-	LIST_FOREACH(&f->members, node, tmp)
-		container_of(node, struct kube_member, node)->is_victim = false;
+	LIST_FOREACH(&f->pods, node, tmp)
+		container_of(node, struct kube_pod, node)->is_victim = false;
 }
 
 /* --- those that stay --- */
 
 /* What is not written yet will not be. */
 static void
-let_be(struct kube_fleet *f)
+let_be(struct kube_workload *f)
 {
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&f->members, node, tmp) {
-		struct kube_member *m = container_of(node, struct kube_member, node);
+	LIST_FOREACH(&f->pods, node, tmp) {
+		struct kube_pod *m = container_of(node, struct kube_pod, node);
 
 		if (m->is_staying)
 			kube_http_cancel(&m->request);
@@ -174,21 +174,21 @@ let_be(struct kube_fleet *f)
 static void
 on_staying_answer(const struct kube_answer *a, void *arg)
 {
-	struct kube_member *m = arg;
+	struct kube_pod *m = arg;
 
 	m->request = NULL;
 	m->is_staying = false;
 	if (has_failed(a)) { /* so would the others */
 		log_failure(m, a);
-		let_be(m->fleet);
+		let_be(m->workload);
 	}
-	kube_touch(m->fleet);
+	kube_touch(m->workload);
 }
 
 static const struct kube_call_ops staying_ops = {.on_done = on_staying_answer};
 
 static void
-set_stay(struct kube_member *m, uint32_t cost)
+set_stay(struct kube_pod *m, uint32_t cost)
 {
 	char *text = cost == 0 ? xstrdup("\"" KUBE_COST "\":null,\"" KUBE_COST_OURS "\":null")
 			       : xasprintf("\"" KUBE_COST "\":\"%u\",\"" KUBE_COST_OURS "\":\"%u\"",
@@ -200,7 +200,7 @@ set_stay(struct kube_member *m, uint32_t cost)
 
 /* Once for each scale-down. */
 static void
-weigh_others(struct kube_fleet *f, int64_t now)
+weigh_others(struct kube_workload *f, int64_t now)
 {
 	const struct driver *driver = &f->d->driver;
 	size_t n = 0, i, most = kube_stay_left(&f->stay, now);
@@ -210,9 +210,9 @@ weigh_others(struct kube_fleet *f, int64_t now)
 	if (f->is_weighed || most == 0)
 		return;
 	f->is_weighed = true;
-	v = xcalloc(f->members.n + 1, sizeof *v);
-	LIST_FOREACH(&f->members, node, tmp) {
-		struct kube_member *m = container_of(node, struct kube_member, node);
+	v = xcalloc(f->pods.n + 1, sizeof *v);
+	LIST_FOREACH(&f->pods, node, tmp) {
+		struct kube_pod *m = container_of(node, struct kube_pod, node);
 
 		if (m->is_deleting || m->request != NULL || m->is_victim ||
 		    !kube_stay_is_ours(m->cost, m->cost_ours, &v[n].shown))
@@ -228,12 +228,12 @@ weigh_others(struct kube_fleet *f, int64_t now)
 }
 
 static bool
-are_weighed(const struct kube_fleet *f)
+are_weighed(const struct kube_workload *f)
 {
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&f->members, node, tmp)
-		if (container_of(node, struct kube_member, node)->is_staying)
+	LIST_FOREACH(&f->pods, node, tmp)
+		if (container_of(node, struct kube_pod, node)->is_staying)
 			return false;
 	return true;
 }
@@ -241,7 +241,7 @@ are_weighed(const struct kube_fleet *f)
 /* --- all of them --- */
 
 int64_t
-kube_cost_wait(struct kube_fleet *f, uint32_t n, int64_t now)
+kube_cost_wait(struct kube_workload *f, uint32_t n, int64_t now)
 {
 	bool is_all_marked;
 
@@ -259,14 +259,14 @@ kube_cost_wait(struct kube_fleet *f, uint32_t n, int64_t now)
 }
 
 void
-kube_cost_over(struct kube_fleet *f)
+kube_cost_over(struct kube_workload *f)
 {
 	f->costs_ns = f->marked_ns = 0;
 	let_be(f);
 }
 
 void
-kube_cost_settle(struct kube_fleet *f)
+kube_cost_settle(struct kube_workload *f)
 {
 	forget_victims(f);
 	unmark_survivors(f);

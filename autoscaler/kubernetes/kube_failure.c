@@ -15,13 +15,13 @@ set(struct kube_trouble *t, const char *reason, const char *fmt_message)
 
 /* A container that ended, and is being, or will be, started again. */
 static bool
-is_crashing(const struct kube_pod *p)
+is_crashing(const struct kube_pod_fields *p)
 {
 	return p->ended_reason != NULL && !p->is_ready;
 }
 
 static void
-say_crash(const struct kube_pod *p, const char *name, struct kube_trouble *t)
+say_crash(const struct kube_pod_fields *p, const char *name, struct kube_trouble *t)
 {
 	char text[sizeof t->message];
 
@@ -33,7 +33,7 @@ say_crash(const struct kube_pod *p, const char *name, struct kube_trouble *t)
 }
 
 bool
-kube_failure_of_pod(const struct kube_pod *p, const char *name, struct kube_trouble *t)
+kube_failure_of_pod(const struct kube_pod_fields *p, const char *name, struct kube_trouble *t)
 {
 	char text[sizeof t->message];
 
@@ -62,7 +62,7 @@ kube_failure_of_pod(const struct kube_pod *p, const char *name, struct kube_trou
 }
 
 bool
-kube_failure_of_workload(const struct kube_workload *w, struct kube_trouble *t)
+kube_failure_of_workload(const struct kube_workload_fields *w, struct kube_trouble *t)
 {
 	if (w->failure_reason == NULL)
 		return false;

@@ -18,9 +18,9 @@ struct kube_trouble {
 };
 
 /* What a pod is in trouble with.  false: with nothing; it runs, or is on its way. */
-bool kube_failure_of_pod(const struct kube_pod *, const char *name, struct kube_trouble *);
+bool kube_failure_of_pod(const struct kube_pod_fields *, const char *name, struct kube_trouble *);
 /* What keeps a workload from having pods: quota, admission. */
-bool kube_failure_of_workload(const struct kube_workload *, struct kube_trouble *);
+bool kube_failure_of_workload(const struct kube_workload_fields *, struct kube_trouble *);
 
 struct kube_failure {
 	struct backoff backoff;

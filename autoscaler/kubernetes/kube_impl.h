@@ -1,6 +1,6 @@
 /* kube_impl - what the files of the driver `kubernetes` share:
  *  driver_kubernetes.c  the class: wishes come in, views go out
- *  kube_place.c         the workloads: which kinds, in which namespaces, what they show
+ *  kube_collection.c         the workloads: which kinds, in which namespaces, what they show
  *  kube_space.c         the pods of a namespace, and whose they are
  *  kube_act.c           what is changed in the cluster: the scale
  *  kube_cost.c          … and, before it is less, the pod-deletion-cost
@@ -8,10 +8,10 @@
  * What watches tell is noted where it comes (inside libcurl, where nothing may be
  * called) and acted on in kube_flush(), once a round for each revision that it concerns.
  *
- * Services that are found by annotations (kube_services.c): kube_place_need() with is_whole makes a
- * place (all objects of one kind in one namespace) be watched whole, and each event of it goes to
- * place->ops, if set, besides the revision that names the object. Thread: the autoscaler's only
- * loop.
+ * Services that are found by annotations (kube_services.c): kube_collection_need() with is_whole
+ * makes a collection (all objects of one kind in one namespace) be watched whole, and each event of
+ * it goes to collection->ops, if set, besides the revision that names the object. Thread: the
+ * autoscaler's only loop.
  *
  * Room: autoscaler/kubernetes is the driver `kubernetes`: instances are pods, and the
  * number of them is the scale of a workload.  It may use the driver interface (driver.h)
@@ -43,12 +43,12 @@ struct kube_driver {
 	struct kube_config config;
 	struct kube_http *http;
 	struct kube_watch_shared shared;
-	struct list fleets;    /* struct kube_fleet */
-	struct hmap by_name;   /* revision → fleet */
-	struct hmap by_object; /* kube_object_key() → fleet */
-	struct hmap by_uid;    /* struct kube_member */
-	struct list kinds, places, spaces;
-	struct list dirty;		/* fleets to be acted on and shown */
+	struct list workloads; /* struct kube_workload */
+	struct hmap by_name;   /* revision → workload */
+	struct hmap by_object; /* kube_object_key() → workload */
+	struct hmap by_uid;    /* struct kube_pod */
+	struct list kinds, collections, spaces;
+	struct list dirty;		/* workloads to be acted on and shown */
 	struct kube_services *services; /* NULL: no annotations are looked at */
 	struct loop_timer flush;
 	bool is_plan_due;    /* what pods are watched may have changed … */
@@ -71,7 +71,7 @@ struct kube_kind {
 	struct backoff backoff;
 };
 
-struct kube_place_ops {
+struct kube_collection_ops {
 	void (*on_event)(const struct kube_event *, void *arg);
 	void (*on_sync)(void *arg); /* as those of kube_watch */
 	void (*on_synced)(void *arg);
@@ -79,7 +79,7 @@ struct kube_place_ops {
 };
 
 /* All objects of one kind in one namespace that we have to do with. */
-struct kube_place {
+struct kube_collection {
 	struct list_node node;
 	struct kube_driver *d;
 	struct kube_kind *kind;
@@ -90,7 +90,7 @@ struct kube_place {
 	bool is_synced;		  /* has been told whole once */
 	uint64_t epoch;		  /* counts the times that it was told */
 	char *trouble;
-	const struct kube_place_ops *ops; /* NULL: nobody else wants to know */
+	const struct kube_collection_ops *ops; /* NULL: nobody else wants to know */
 	void *arg;
 };
 
@@ -114,9 +114,9 @@ struct kube_stream {
 };
 
 /* A pod that is an instance. */
-struct kube_member {
-	struct list_node node; /* fleet's */
-	struct kube_fleet *fleet;
+struct kube_pod {
+	struct list_node node; /* workload's */
+	struct kube_workload *workload;
 	struct kube_stream *stream; /* that tells of it; NULL: its stream has ended */
 	uint64_t epoch;
 	char *uid, *name;
@@ -139,7 +139,7 @@ struct kube_member {
 	struct kube_trouble *trouble;	     /* NULL: none */
 };
 
-struct kube_fleet {
+struct kube_workload {
 	struct list_node node;
 	struct list_node dirty;
 	struct kube_driver *d;
@@ -150,8 +150,8 @@ struct kube_fleet {
 	bool is_named; /* set_revisions() has it */
 	bool is_known_once;
 	char *group, *version, *kind, *ns, *name;
-	struct kube_place *place;
-	uint64_t epoch;		    /* of the place, when it was last told of */
+	struct kube_collection *collection;
+	uint64_t epoch;		    /* of the collection, when it was last told of */
 	struct kube_select *select; /* NULL: not known yet */
 	bool is_planned;	    /* its pods are watched */
 	bool is_pods_known;	    /* … and have been told whole once */
@@ -159,7 +159,7 @@ struct kube_fleet {
 	struct kube_trouble trouble;	   /* the workload's own */
 	struct kube_trouble patch_trouble; /* the server refuses what we ask */
 	struct kube_failure failure;
-	struct list members;
+	struct list pods;
 	struct kube_request *patch;
 	int64_t patch_ns;	  /* when it was sent */
 	bool is_unanswered;	  /* the last one */
@@ -177,49 +177,50 @@ struct kube_fleet {
 
 /* --- driver_kubernetes.c --- */
 /* It is to be acted on and shown at the end of the round. */
-void kube_touch(struct kube_fleet *);
+void kube_touch(struct kube_workload *);
 /* Pods to be watched may have changed. */
 void kube_plan_later(struct kube_driver *);
 
-/* --- kube_place.c --- */
+/* --- kube_collection.c --- */
 /* "apps/Deployment/default/hello"; the caller's. */
 NODISCARD char *kube_object_key(const char *group, const char *kind, const char *ns,
 				const char *name);
-/* The place of such objects, made where there is none.  is_whole: all of its objects are
+/* The collection of such objects, made where there is none.  is_whole: all of its objects are
  * wanted, not only those that revisions name. */
-struct kube_place *kube_place_need(struct kube_driver *, const char *group, const char *version,
-				   const char *kind, const char *ns, bool is_whole);
+struct kube_collection *kube_collection_need(struct kube_driver *, const char *group,
+					     const char *version, const char *kind, const char *ns,
+					     bool is_whole);
 /* Before and after needs are gathered anew: what nobody needed in between is dropped, and
  * the watches are made what they should be. */
-void kube_places_begin(struct kube_driver *);
-void kube_places_end(struct kube_driver *);
-void kube_places_free(struct kube_driver *);
+void kube_collections_begin(struct kube_driver *);
+void kube_collections_end(struct kube_driver *);
+void kube_collections_free(struct kube_driver *);
 /* Ask for the scale of a workload that does not show it itself, if that is due; as
  * kube_act(). */
-int64_t kube_place_get_scale(struct kube_fleet *);
+int64_t kube_collection_get_scale(struct kube_workload *);
 
 /* --- kube_space.c --- */
-/* Watch the pods of all fleets whose selectors are known, and no others. */
+/* Watch the pods of all workloads whose selectors are known, and no others. */
 void kube_spaces_plan(struct kube_driver *);
 void kube_spaces_free(struct kube_driver *);
-void kube_member_free(struct kube_member *);
+void kube_pod_free(struct kube_pod *);
 /* What keeps the pods of f from being seen; NULL: nothing. */
-const char *kube_space_trouble(const struct kube_fleet *);
-bool kube_member_is_used(const struct kube_member *); /* it answers, or is sure to */
+const char *kube_space_trouble(const struct kube_workload *);
+bool kube_pod_is_serving(const struct kube_pod *); /* it answers, or is sure to */
 
 /* --- kube_act.c --- */
 /* Go on towards what is wished.  Nanoseconds until it wants to be called again; 0: not
  * for the time's sake. */
-int64_t kube_act(struct kube_fleet *);
-void kube_act_stop(struct kube_fleet *);
+int64_t kube_act(struct kube_workload *);
+void kube_act_stop(struct kube_workload *);
 
 /* --- kube_cost.c --- */
 /* Before n are set: how long costs are still waited for, ns; 0: set n now. */
-int64_t kube_cost_wait(struct kube_fleet *, uint32_t n, int64_t now);
+int64_t kube_cost_wait(struct kube_workload *, uint32_t n, int64_t now);
 /* It has been set, or is not to be any more: nothing is waited for, and of the pods that
  * stay no more are written. */
-void kube_cost_over(struct kube_fleet *);
+void kube_cost_over(struct kube_workload *);
 /* Once nobody is to go any more, whoever was to is as good as any again. */
-void kube_cost_settle(struct kube_fleet *);
+void kube_cost_settle(struct kube_workload *);
 
 #endif

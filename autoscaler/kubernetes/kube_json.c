@@ -152,7 +152,7 @@ kube_event_next_annotation(const struct kube_event *ev, void **at, const char **
 /* --- pods: what they say of themselves --- */
 
 static void
-take_owner(const struct kube_event *ev, struct kube_pod *p)
+take_owner(const struct kube_event *ev, struct kube_pod_fields *p)
 {
 	const json_t *owners = json_object_get(meta_of(ev), "ownerReferences");
 	size_t i;
@@ -169,7 +169,7 @@ take_owner(const struct kube_event *ev, struct kube_pod *p)
 }
 
 static void
-take_conditions(const json_t *status, struct kube_pod *p)
+take_conditions(const json_t *status, struct kube_pod_fields *p)
 {
 	const json_t *v = json_object_get(status, "conditions");
 	size_t i;
@@ -194,7 +194,7 @@ is_on_its_way(const char *reason)
 }
 
 static void
-take_container(const json_t *at, struct kube_pod *p)
+take_container(const json_t *at, struct kube_pod_fields *p)
 {
 	const json_t *state = json_object_get(at, "state");
 	const json_t *waiting = json_object_get(state, "waiting");
@@ -219,7 +219,7 @@ take_container(const json_t *at, struct kube_pod *p)
 }
 
 static void
-take_containers(const json_t *status, const char *key, struct kube_pod *p)
+take_containers(const json_t *status, const char *key, struct kube_pod_fields *p)
 {
 	const json_t *v = json_object_get(status, key);
 	size_t i;
@@ -239,11 +239,11 @@ ip_of(const json_t *status)
 }
 
 void
-kube_pod_decode(const struct kube_event *ev, struct kube_pod *p)
+kube_pod_decode(const struct kube_event *ev, struct kube_pod_fields *p)
 {
 	const json_t *status = json_object_get(ev->object, "status");
 
-	*p = (struct kube_pod){.ip = ip_of(status)};
+	*p = (struct kube_pod_fields){.ip = ip_of(status)};
 	take_owner(ev, p);
 	take_conditions(status, p);
 	take_containers(status, "initContainerStatuses", p);
@@ -511,15 +511,16 @@ manager_of(const struct kube_event *ev)
 }
 
 void
-kube_workload_decode(const struct kube_event *ev, struct kube_workload *w)
+kube_workload_decode(const struct kube_event *ev, struct kube_workload_fields *w)
 {
 	const json_t *spec = json_object_get(ev->object, "spec");
 	const json_t *v = json_object_get(json_object_get(ev->object, "status"), "conditions");
 	size_t i;
 
-	*w = (struct kube_workload){.replicas = number_of(spec, "replicas", 1),
-				    .selector = selector_text(json_object_get(spec, "selector")),
-				    .manager = manager_of(ev)};
+	*w = (struct kube_workload_fields){
+		.replicas = number_of(spec, "replicas", 1),
+		.selector = selector_text(json_object_get(spec, "selector")),
+		.manager = manager_of(ev)};
 	for (i = 0; i < json_array_size(v); i++) {
 		const json_t *at = json_array_get(v, i);
 
@@ -531,7 +532,7 @@ kube_workload_decode(const struct kube_event *ev, struct kube_workload *w)
 }
 
 void
-kube_workload_fini(struct kube_workload *w)
+kube_workload_fini(struct kube_workload_fields *w)
 {
 	free(w->selector);
 	w->selector = NULL;

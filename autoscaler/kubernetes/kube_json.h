@@ -46,7 +46,7 @@ bool kube_event_next_annotation(const struct kube_event *, void **at, const char
 /* The same number where it is one of ours, of a pod that stays (kube_stay.h). */
 #define KUBE_COST_OURS "activator.dev/pod-deletion-cost"
 
-struct kube_pod {
+struct kube_pod_fields {
 	const char *ip;			     /* NULL: none yet */
 	const char *owner_kind, *owner_name; /* of its controller; "" */
 	const char *cost, *cost_ours;	     /* values of the two below; NULL: none */
@@ -61,7 +61,7 @@ struct kube_pod {
 	int64_t ended_code;
 	const char *ended_container;
 };
-void kube_pod_decode(const struct kube_event *, struct kube_pod *);
+void kube_pod_decode(const struct kube_event *, struct kube_pod_fields *);
 
 /* Where it serves: port is a number, a name, or NULL (the only port that is declared, or
  * the one that is called "http").  0: there is none. */
@@ -75,14 +75,14 @@ bool kube_pod_has_probe(const struct kube_event *, const char *port);
 
 /* --- workloads --- */
 
-struct kube_workload {
+struct kube_workload_fields {
 	int64_t replicas;    /* spec.replicas; absent: 1, as the server's default is */
 	char *selector;	     /* as text, for kube_select_parse(); NULL: none.  Owned. */
 	const char *manager; /* who set the replicas last; NULL: unknown */
 	const char *failure_reason, *failure_message; /* condition ReplicaFailure; NULL */
 };
-void kube_workload_decode(const struct kube_event *, struct kube_workload *);
-void kube_workload_fini(struct kube_workload *);
+void kube_workload_decode(const struct kube_event *, struct kube_workload_fields *);
+void kube_workload_fini(struct kube_workload_fields *);
 
 /* --- answers to requests --- */
 

@@ -1,4 +1,4 @@
-/* kube_place - which workloads are watched, and what they show. */
+/* kube_collection - which workloads are watched, and what they show. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,33 +16,33 @@ kube_object_key(const char *group, const char *kind, const char *ns, const char 
 	return xasprintf("%s/%s/%s/%s", group, kind, ns, name);
 }
 
-/* --- fleets of a place --- */
+/* --- workloads of a collection --- */
 
 static void
-touch_all(struct kube_place *p)
+touch_all(struct kube_collection *p)
 {
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&p->d->fleets, node, tmp) {
-		struct kube_fleet *f = container_of(node, struct kube_fleet, node);
+	LIST_FOREACH(&p->d->workloads, node, tmp) {
+		struct kube_workload *f = container_of(node, struct kube_workload, node);
 
-		if (f->place == p)
+		if (f->collection == p)
 			kube_touch(f);
 	}
 }
 
-static struct kube_fleet *
-fleet_of(struct kube_place *p, const char *name)
+static struct kube_workload *
+workload_of(struct kube_collection *p, const char *name)
 {
 	char *key = kube_object_key(p->kind->group, p->kind->name, p->ns, name);
-	struct kube_fleet *f = hmap_find(&p->d->by_object, key);
+	struct kube_workload *f = hmap_find(&p->d->by_object, key);
 
 	free(key);
 	return f;
 }
 
 static void
-take_selector(struct kube_fleet *f, const char *text)
+take_selector(struct kube_workload *f, const char *text)
 {
 	struct err e;
 
@@ -58,7 +58,7 @@ take_selector(struct kube_fleet *f, const char *text)
 }
 
 static void
-take_replicas(struct kube_fleet *f, int64_t replicas, const char *rv, const char *manager)
+take_replicas(struct kube_workload *f, int64_t replicas, const char *rv, const char *manager)
 {
 	uint32_t before = kube_scale_now(&f->scale);
 	uint32_t n = (uint32_t)MIN(MAX(replicas, 0), UINT32_MAX);
@@ -74,7 +74,7 @@ take_replicas(struct kube_fleet *f, int64_t replicas, const char *rv, const char
 }
 
 static void
-take_gone(struct kube_fleet *f)
+take_gone(struct kube_workload *f)
 {
 	kube_scale_gone(&f->scale);
 	f->trouble = (struct kube_trouble){.reason = ""};
@@ -82,12 +82,12 @@ take_gone(struct kube_fleet *f)
 }
 
 static void
-take_object(struct kube_fleet *f, const struct kube_event *ev)
+take_object(struct kube_workload *f, const struct kube_event *ev)
 {
-	struct kube_workload w;
+	struct kube_workload_fields w;
 
-	f->epoch = f->place->epoch;
-	if (!f->place->kind->is_plain) {
+	f->epoch = f->collection->epoch;
+	if (!f->collection->kind->is_plain) {
 		f->is_get_due = true; /* where its replicas stand is for the server to say */
 		kube_touch(f);
 		return;
@@ -101,19 +101,19 @@ take_object(struct kube_fleet *f, const struct kube_event *ev)
 	kube_touch(f);
 }
 
-/* --- the watch of a place --- */
+/* --- the watch of a collection --- */
 
 static void
 on_sync(void *arg)
 {
-	struct kube_place *p = arg;
+	struct kube_collection *p = arg;
 	struct list_node *node, *tmp;
 
 	p->epoch++;
-	LIST_FOREACH(&p->d->fleets, node, tmp) {
-		struct kube_fleet *f = container_of(node, struct kube_fleet, node);
+	LIST_FOREACH(&p->d->workloads, node, tmp) {
+		struct kube_workload *f = container_of(node, struct kube_workload, node);
 
-		if (f->place == p)
+		if (f->collection == p)
 			kube_scale_sync(&f->scale);
 	}
 	if (p->ops != NULL)
@@ -123,8 +123,8 @@ on_sync(void *arg)
 static void
 on_event(const struct kube_event *ev, void *arg)
 {
-	struct kube_place *p = arg;
-	struct kube_fleet *f = fleet_of(p, ev->name);
+	struct kube_collection *p = arg;
+	struct kube_workload *f = workload_of(p, ev->name);
 
 	if (f != NULL && ev->type == KUBE_DELETED)
 		take_gone(f);
@@ -137,14 +137,14 @@ on_event(const struct kube_event *ev, void *arg)
 static void
 on_synced(void *arg)
 {
-	struct kube_place *p = arg;
+	struct kube_collection *p = arg;
 	struct list_node *node, *tmp;
 
 	p->is_synced = true;
-	LIST_FOREACH(&p->d->fleets, node, tmp) {
-		struct kube_fleet *f = container_of(node, struct kube_fleet, node);
+	LIST_FOREACH(&p->d->workloads, node, tmp) {
+		struct kube_workload *f = container_of(node, struct kube_workload, node);
 
-		if (f->place != p)
+		if (f->collection != p)
 			continue;
 		if (f->epoch != p->epoch)
 			take_gone(f);
@@ -159,7 +159,7 @@ on_synced(void *arg)
 static void
 on_trouble(const char *why, void *arg)
 {
-	struct kube_place *p = arg;
+	struct kube_collection *p = arg;
 
 	if (why != NULL && p->trouble == NULL)
 		log_warn(NULL, "workloads cannot be watched", "kind=%s namespace=%s err=%s",
@@ -172,25 +172,25 @@ on_trouble(const char *why, void *arg)
 
 static const struct kube_watch_ops watch_ops = {on_sync, on_event, on_synced, on_trouble};
 
-/* The only name that is wanted of a place; NULL: several, or all. */
+/* The only name that is wanted of a collection; NULL: several, or all. */
 static const char *
-only_name(const struct kube_place *p)
+only_name(const struct kube_collection *p)
 {
 	const char *name = NULL;
 	struct list_node *node, *tmp;
 	size_t n = 0;
 
-	LIST_FOREACH(&p->d->fleets, node, tmp) {
-		const struct kube_fleet *f = container_of(node, struct kube_fleet, node);
+	LIST_FOREACH(&p->d->workloads, node, tmp) {
+		const struct kube_workload *f = container_of(node, struct kube_workload, node);
 
-		if (f->place == p && n++ == 0)
+		if (f->collection == p && n++ == 0)
 			name = f->name;
 	}
 	return n == 1 && !p->is_whole ? name : NULL;
 }
 
 static void
-set_watch(struct kube_place *p)
+set_watch(struct kube_collection *p)
 {
 	const char *only = only_name(p);
 	char *fields = only == NULL ? NULL : xasprintf("metadata.name=%s", only);
@@ -226,8 +226,8 @@ kind_known(struct kube_kind *k)
 {
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&k->d->places, node, tmp) {
-		struct kube_place *p = container_of(node, struct kube_place, node);
+	LIST_FOREACH(&k->d->collections, node, tmp) {
+		struct kube_collection *p = container_of(node, struct kube_collection, node);
 
 		if (p->kind != k)
 			continue;
@@ -329,7 +329,7 @@ find_kind(struct kube_driver *d, const char *group, const char *version, const c
 static void
 on_scale_answer(const struct kube_answer *a, void *arg)
 {
-	struct kube_fleet *f = arg;
+	struct kube_workload *f = arg;
 	struct kube_scale_answer scale;
 	struct err e;
 
@@ -358,9 +358,9 @@ on_scale_answer(const struct kube_answer *a, void *arg)
 static const struct kube_call_ops scale_ops = {.on_done = on_scale_answer};
 
 int64_t
-kube_place_get_scale(struct kube_fleet *f)
+kube_collection_get_scale(struct kube_workload *f)
 {
-	struct kube_kind *k = f->place->kind;
+	struct kube_kind *k = f->collection->kind;
 	struct kube_call call = {.method = "GET", .priority = KUBE_NORMAL};
 	int64_t wait = f->get_ns - clk_now();
 	char *path;
@@ -380,16 +380,16 @@ kube_place_get_scale(struct kube_fleet *f)
 
 /* --- needs --- */
 
-struct kube_place *
-kube_place_need(struct kube_driver *d, const char *group, const char *version, const char *kind,
-		const char *ns, bool is_whole)
+struct kube_collection *
+kube_collection_need(struct kube_driver *d, const char *group, const char *version,
+		     const char *kind, const char *ns, bool is_whole)
 {
 	struct kube_kind *k = find_kind(d, group, version, kind);
 	struct list_node *node, *tmp;
-	struct kube_place *p = NULL;
+	struct kube_collection *p = NULL;
 
-	LIST_FOREACH(&d->places, node, tmp) {
-		p = container_of(node, struct kube_place, node);
+	LIST_FOREACH(&d->collections, node, tmp) {
+		p = container_of(node, struct kube_collection, node);
 		if (p->kind == k && strcmp(p->ns, ns) == 0)
 			break;
 		p = NULL;
@@ -399,7 +399,7 @@ kube_place_need(struct kube_driver *d, const char *group, const char *version, c
 		p->d = d;
 		p->kind = k;
 		p->ns = xstrdup(ns);
-		list_push(&d->places, &p->node);
+		list_push(&d->collections, &p->node);
 	}
 	p->is_needed = true;
 	p->is_whole |= is_whole;
@@ -407,21 +407,21 @@ kube_place_need(struct kube_driver *d, const char *group, const char *version, c
 }
 
 void
-kube_places_begin(struct kube_driver *d)
+kube_collections_begin(struct kube_driver *d)
 {
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&d->places, node, tmp) {
-		struct kube_place *p = container_of(node, struct kube_place, node);
+	LIST_FOREACH(&d->collections, node, tmp) {
+		struct kube_collection *p = container_of(node, struct kube_collection, node);
 
 		p->is_needed = p->is_whole = false;
 	}
 }
 
 static void
-place_free(struct kube_place *p)
+collection_free(struct kube_collection *p)
 {
-	list_remove(&p->d->places, &p->node);
+	list_remove(&p->d->collections, &p->node);
 	kube_watch_free(&p->watch);
 	free(p->trouble);
 	free(p->ns);
@@ -429,27 +429,27 @@ place_free(struct kube_place *p)
 }
 
 void
-kube_places_end(struct kube_driver *d)
+kube_collections_end(struct kube_driver *d)
 {
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&d->places, node, tmp) {
-		struct kube_place *p = container_of(node, struct kube_place, node);
+	LIST_FOREACH(&d->collections, node, tmp) {
+		struct kube_collection *p = container_of(node, struct kube_collection, node);
 
 		if (p->is_needed)
 			set_watch(p);
 		else
-			place_free(p);
+			collection_free(p);
 	}
 }
 
 void
-kube_places_free(struct kube_driver *d)
+kube_collections_free(struct kube_driver *d)
 {
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&d->places, node, tmp)
-		place_free(container_of(node, struct kube_place, node));
+	LIST_FOREACH(&d->collections, node, tmp)
+		collection_free(container_of(node, struct kube_collection, node));
 	LIST_FOREACH(&d->kinds, node, tmp) {
 		struct kube_kind *k = container_of(node, struct kube_kind, node);
 

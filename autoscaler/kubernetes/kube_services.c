@@ -17,7 +17,7 @@ struct noted_space {
 	struct list_node node;
 	struct kube_services *s;
 	char *ns;
-	struct kube_place *place; /* its Deployments */
+	struct kube_collection *collection; /* its Deployments */
 	struct kube_watch *services;
 	bool is_seen[2]; /* by enum kube_object_kind: told whole once, or cannot be read */
 	bool is_wanted;
@@ -105,8 +105,8 @@ on_deployments_trouble(void *arg)
 	seen(arg, KUBE_DEPLOYMENT);
 }
 
-static const struct kube_place_ops deployment_ops = {on_deployment, on_deployments_sync,
-						     on_deployments_synced, on_deployments_trouble};
+static const struct kube_collection_ops deployment_ops = {
+	on_deployment, on_deployments_sync, on_deployments_synced, on_deployments_trouble};
 
 static void
 on_services_sync(void *arg)
@@ -173,19 +173,19 @@ want(struct kube_services *s, const char *ns)
 		list_push(&s->spaces, &n->node);
 	}
 	n->is_wanted = true;
-	n->place = kube_place_need(s->d, "apps", "v1", "Deployment", ns, true);
+	n->collection = kube_collection_need(s->d, "apps", "v1", "Deployment", ns, true);
 	/* Whoever watched it before has been told what we have not. */
-	n->place->is_stale |= n->place->arg != n;
-	n->place->ops = &deployment_ops;
-	n->place->arg = n;
+	n->collection->is_stale |= n->collection->arg != n;
+	n->collection->ops = &deployment_ops;
+	n->collection->arg = n;
 }
 
 static void
 space_free(struct noted_space *n)
 {
-	if (n->place->arg == n) {
-		n->place->ops = NULL;
-		n->place->arg = NULL;
+	if (n->collection->arg == n) {
+		n->collection->ops = NULL;
+		n->collection->arg = NULL;
 	}
 	list_remove(&n->s->spaces, &n->node);
 	kube_watch_free(&n->services);

@@ -14,7 +14,7 @@ struct kube_services; /* opaque */
 NODISCARD struct kube_services *kube_services_new(struct kube_driver *);
 void kube_services_free(struct kube_services **);
 
-/* Within kube_places_begin() and _end(): the places whose Deployments are looked at. */
+/* Within kube_collections_begin() and _end(): the collections whose Deployments are looked at. */
 void kube_services_need(struct kube_services *);
 
 /* driver_class.services */

@@ -1,6 +1,6 @@
 /* kube_space - the pods of a namespace: which of them are watched, whose they are, and
  * what an activator has to know of them.
- * Memory of a pod: struct kube_member, its name, uid and address, and its place in by_uid:
+ * Memory of a pod: struct kube_pod, its name, uid and address, and its collection in by_uid:
  * under 1 KiB, whatever the object says; with probe = readiness as much as its probe needs
  * besides (at most 4 KiB), and while it is in trouble 600 bytes for saying so. */
 #include <stdlib.h>
@@ -27,11 +27,11 @@ set_text(char **to, const char *text)
 
 /* --- whose it is --- */
 
-static struct kube_fleet *
+static struct kube_workload *
 find_object(struct kube_space *s, const char *group, const char *kind, const char *name)
 {
 	char *key = kube_object_key(group, kind, s->ns, name);
-	struct kube_fleet *f = hmap_find(&s->d->by_object, key);
+	struct kube_workload *f = hmap_find(&s->d->by_object, key);
 
 	free(key);
 	return f;
@@ -40,7 +40,7 @@ find_object(struct kube_space *s, const char *group, const char *kind, const cha
 /* The Deployment that a ReplicaSet belongs to, by its name and the hash in its pods'
  * labels; NULL: it is none of a Deployment's.  The caller's. */
 static char *
-deployment_of(const struct kube_event *ev, const struct kube_pod *p)
+deployment_of(const struct kube_event *ev, const struct kube_pod_fields *p)
 {
 	const char *hash = kube_event_label(ev, "pod-template-hash");
 	size_t n = strlen(p->owner_name), h = hash == NULL ? 0 : strlen(hash);
@@ -52,17 +52,17 @@ deployment_of(const struct kube_event *ev, const struct kube_pod *p)
 }
 
 /* By selector alone: for owners that are not of the common kinds, or unknown.  With
- * is_common false, only fleets of other kinds are asked. */
-static struct kube_fleet *
+ * is_common false, only workloads of other kinds are asked. */
+static struct kube_workload *
 find_by_labels(struct kube_space *s, const struct kube_event *ev, bool is_common)
 {
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&s->d->fleets, node, tmp) {
-		struct kube_fleet *f = container_of(node, struct kube_fleet, node);
+	LIST_FOREACH(&s->d->workloads, node, tmp) {
+		struct kube_workload *f = container_of(node, struct kube_workload, node);
 
 		if (f->select != NULL && strcmp(f->ns, s->ns) == 0 &&
-		    (is_common || !f->place->kind->is_plain) &&
+		    (is_common || !f->collection->kind->is_plain) &&
 		    kube_select_matches(f->select, kube_event_label, ev))
 			return f;
 	}
@@ -70,12 +70,12 @@ find_by_labels(struct kube_space *s, const struct kube_event *ev, bool is_common
 }
 
 /* Two workloads may select the same pods, so that who owns it is asked first. */
-static struct kube_fleet *
-owner_of(struct kube_space *s, const struct kube_event *ev, const struct kube_pod *p)
+static struct kube_workload *
+owner_of(struct kube_space *s, const struct kube_event *ev, const struct kube_pod_fields *p)
 {
 	bool is_set = strcmp(p->owner_kind, "ReplicaSet") == 0;
 	char *deployment = is_set ? deployment_of(ev, p) : NULL;
-	struct kube_fleet *f = NULL;
+	struct kube_workload *f = NULL;
 
 	if (deployment != NULL)
 		f = find_object(s, "apps", "Deployment", deployment);
@@ -90,14 +90,14 @@ owner_of(struct kube_space *s, const struct kube_event *ev, const struct kube_po
 		       : NULL;
 }
 
-/* --- members --- */
+/* --- pods --- */
 
 void
-kube_member_free(struct kube_member *m)
+kube_pod_free(struct kube_pod *m)
 {
-	kube_touch(m->fleet);
-	list_remove(&m->fleet->members, &m->node);
-	hmap_remove(&m->fleet->d->by_uid, m->uid);
+	kube_touch(m->workload);
+	list_remove(&m->workload->pods, &m->node);
+	hmap_remove(&m->workload->d->by_uid, m->uid);
 	kube_http_cancel(&m->request);
 	free(m->trouble);
 	free(m->cost_before);
@@ -111,13 +111,13 @@ kube_member_free(struct kube_member *m)
 }
 
 bool
-kube_member_is_used(const struct kube_member *m)
+kube_pod_is_serving(const struct kube_pod *m)
 {
 	return !m->is_deleting && (m->is_answering || (m->is_ready && m->has_probe));
 }
 
 static uint32_t
-ordinal_of(const struct kube_fleet *f, const char *name)
+ordinal_of(const struct kube_workload *f, const char *name)
 {
 	const char *dash = strrchr(name, '-');
 
@@ -126,25 +126,25 @@ ordinal_of(const struct kube_fleet *f, const char *name)
 	return (uint32_t)strtoul(dash + 1, NULL, 10);
 }
 
-static struct kube_member *
-member_new(struct kube_fleet *f, const struct kube_event *ev)
+static struct kube_pod *
+pod_new(struct kube_workload *f, const struct kube_event *ev)
 {
-	struct kube_member *m = xcalloc(1, sizeof *m);
+	struct kube_pod *m = xcalloc(1, sizeof *m);
 
-	m->fleet = f;
+	m->workload = f;
 	m->uid = xstrndup(ev->uid, TEXT_LONGEST);
 	m->name = xstrndup(ev->name, TEXT_LONGEST);
 	m->ordinal = ordinal_of(f, ev->name);
 	/* One that was there before us has started who knows when. */
 	m->started_ns = f->is_pods_known ? clk_now() : 0;
-	list_push(&f->members, &m->node);
+	list_push(&f->pods, &m->node);
 	hmap_put(&f->d->by_uid, m->uid, m);
 	return m;
 }
 
 /* Its containers are other ones now, or do not serve: who answered before need not. */
 static void
-take_health(struct kube_member *m, const struct kube_pod *p)
+take_health(struct kube_pod *m, const struct kube_pod_fields *p)
 {
 	if (p->restarts != m->restarts || (m->is_ready && !p->is_ready))
 		m->is_answering = false;
@@ -154,9 +154,9 @@ take_health(struct kube_member *m, const struct kube_pod *p)
 }
 
 static void
-take_where(struct kube_member *m, const struct kube_event *ev, const struct kube_pod *p)
+take_where(struct kube_pod *m, const struct kube_event *ev, const struct kube_pod_fields *p)
 {
-	const struct revision_conf *conf = m->fleet->conf;
+	const struct revision_conf *conf = m->workload->conf;
 	bool is_asked = conf->limits.probe == PROBE_READINESS;
 
 	set_text(&m->ip, p->ip);
@@ -167,7 +167,7 @@ take_where(struct kube_member *m, const struct kube_event *ev, const struct kube
 }
 
 static void
-take_trouble(struct kube_member *m, const struct kube_pod *p)
+take_trouble(struct kube_pod *m, const struct kube_pod_fields *p)
 {
 	struct kube_trouble t;
 
@@ -176,8 +176,8 @@ take_trouble(struct kube_member *m, const struct kube_pod *p)
 		snprintf(t.message, sizeof t.message,
 			 "pod %s: which port serves? Set port (%s), or declare one containerPort",
 			 m->name,
-			 m->fleet->conf->launch.port == NULL ? "not set"
-							     : m->fleet->conf->launch.port);
+			 m->workload->conf->launch.port == NULL ? "not set"
+								: m->workload->conf->launch.port);
 	} else if (!kube_failure_of_pod(p, m->name, &t)) {
 		free(m->trouble);
 		m->trouble = NULL;
@@ -190,27 +190,27 @@ take_trouble(struct kube_member *m, const struct kube_pod *p)
 
 /* It is freed at the end of the round: here, nothing may be cancelled. */
 static void
-forget(struct kube_member *m)
+forget(struct kube_pod *m)
 {
 	m->is_gone = true;
-	kube_touch(m->fleet);
+	kube_touch(m->workload);
 }
 
 static void
 take_pod(struct kube_stream *st, const struct kube_event *ev)
 {
-	struct kube_member *m = hmap_find(&st->space->d->by_uid, ev->uid);
-	struct kube_fleet *f;
-	struct kube_pod p;
+	struct kube_pod *m = hmap_find(&st->space->d->by_uid, ev->uid);
+	struct kube_workload *f;
+	struct kube_pod_fields p;
 
 	kube_pod_decode(ev, &p);
 	f = owner_of(st->space, ev, &p);
-	if (m != NULL && (f != m->fleet || p.is_over))
+	if (m != NULL && (f != m->workload || p.is_over))
 		forget(m);
-	if (f == NULL || p.is_over || (m != NULL && f != m->fleet))
+	if (f == NULL || p.is_over || (m != NULL && f != m->workload))
 		return;
 	if (m == NULL)
-		m = member_new(f, ev);
+		m = pod_new(f, ev);
 	m->is_gone = false;
 	m->stream = st;
 	m->epoch = st->epoch;
@@ -234,7 +234,7 @@ static void
 on_event(const struct kube_event *ev, void *arg)
 {
 	struct kube_stream *st = arg;
-	struct kube_member *m;
+	struct kube_pod *m;
 
 	if (ev->type != KUBE_DELETED) {
 		take_pod(st, ev);
@@ -250,8 +250,8 @@ touch_all(struct kube_space *s, bool is_known)
 {
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&s->d->fleets, node, tmp) {
-		struct kube_fleet *f = container_of(node, struct kube_fleet, node);
+	LIST_FOREACH(&s->d->workloads, node, tmp) {
+		struct kube_workload *f = container_of(node, struct kube_workload, node);
 
 		if (strcmp(f->ns, s->ns) != 0)
 			continue;
@@ -279,13 +279,13 @@ sweep(struct kube_space *s, const struct kube_stream *st, bool is_orphan)
 {
 	struct list_node *node, *tmp, *node2, *tmp2;
 
-	LIST_FOREACH(&s->d->fleets, node, tmp) {
-		struct kube_fleet *f = container_of(node, struct kube_fleet, node);
+	LIST_FOREACH(&s->d->workloads, node, tmp) {
+		struct kube_workload *f = container_of(node, struct kube_workload, node);
 
 		if (strcmp(f->ns, s->ns) != 0)
 			continue;
-		LIST_FOREACH(&f->members, node2, tmp2) {
-			struct kube_member *m = container_of(node2, struct kube_member, node);
+		LIST_FOREACH(&f->pods, node2, tmp2) {
+			struct kube_pod *m = container_of(node2, struct kube_pod, node);
 
 			if (m->stream == NULL ? is_orphan
 					      : m->stream == st && m->epoch != st->epoch)
@@ -318,7 +318,7 @@ on_trouble(const char *why, void *arg)
 static const struct kube_watch_ops watch_ops = {on_sync, on_event, on_synced, on_trouble};
 
 const char *
-kube_space_trouble(const struct kube_fleet *f)
+kube_space_trouble(const struct kube_workload *f)
 {
 	struct list_node *node, *tmp;
 	size_t i;
@@ -359,11 +359,11 @@ stream_free(struct kube_stream *st)
 {
 	struct list_node *node, *tmp, *node2, *tmp2;
 
-	LIST_FOREACH(&st->space->d->fleets, node, tmp) {
-		struct kube_fleet *f = container_of(node, struct kube_fleet, node);
+	LIST_FOREACH(&st->space->d->workloads, node, tmp) {
+		struct kube_workload *f = container_of(node, struct kube_workload, node);
 
-		LIST_FOREACH(&f->members, node2, tmp2) {
-			struct kube_member *m = container_of(node2, struct kube_member, node);
+		LIST_FOREACH(&f->pods, node2, tmp2) {
+			struct kube_pod *m = container_of(node2, struct kube_pod, node);
 
 			if (m->stream == st)
 				m->stream = NULL;
@@ -409,18 +409,18 @@ is_as_planned(const struct kube_space *s, char **labels, size_t n)
 	return n == s->n;
 }
 
-/* Fleets that are new to it need what has been told, and dropped, once more. */
+/* Workloads that are new to it need what has been told, and dropped, once more. */
 static void
 plan(struct kube_space *s)
 {
-	const struct kube_select **v = xcalloc(s->d->fleets.n + 1, sizeof *v);
+	const struct kube_select **v = xcalloc(s->d->workloads.n + 1, sizeof *v);
 	struct list_node *node, *tmp;
 	size_t v_n = 0, n, i;
 	bool is_new = false;
 	char **labels;
 
-	LIST_FOREACH(&s->d->fleets, node, tmp) {
-		struct kube_fleet *f = container_of(node, struct kube_fleet, node);
+	LIST_FOREACH(&s->d->workloads, node, tmp) {
+		struct kube_workload *f = container_of(node, struct kube_workload, node);
 
 		if (f->select == NULL || strcmp(f->ns, s->ns) != 0)
 			continue;
@@ -462,8 +462,8 @@ kube_spaces_plan(struct kube_driver *d)
 {
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&d->fleets, node, tmp)
-		find_space(d, container_of(node, struct kube_fleet, node)->ns);
+	LIST_FOREACH(&d->workloads, node, tmp)
+		find_space(d, container_of(node, struct kube_workload, node)->ns);
 	LIST_FOREACH(&d->spaces, node, tmp)
 		plan(container_of(node, struct kube_space, node));
 }

@@ -17,7 +17,7 @@ ask_pod(const struct kube_event *ev)
 {
 	static const char *const ports[] = {NULL, "http", "8080"};
 	struct kube_trouble trouble;
-	struct kube_pod pod;
+	struct kube_pod_fields pod;
 	size_t i;
 
 	kube_pod_decode(ev, &pod);
@@ -37,7 +37,7 @@ ask_workload(const struct kube_event *ev)
 {
 	struct kube_select *select = NULL;
 	struct kube_trouble trouble;
-	struct kube_workload w;
+	struct kube_workload_fields w;
 	struct err e;
 
 	kube_workload_decode(ev, &w);

@@ -60,7 +60,7 @@ troubles_of_pods(void **state)
 	for (i = 0; i < ARRAY_LEN(v); i++) {
 		struct kube_event ev;
 		struct kube_trouble t;
-		struct kube_pod p;
+		struct kube_pod_fields p;
 		struct err e;
 		bool is_trouble;
 

@@ -168,7 +168,7 @@ static void
 pods(void **state)
 {
 	struct kube_event ev;
-	struct kube_pod p;
+	struct kube_pod_fields p;
 
 	(void)state;
 	decode(&ev,
@@ -197,7 +197,7 @@ static void
 workloads(void **state)
 {
 	struct kube_event ev;
-	struct kube_workload w;
+	struct kube_workload_fields w;
 
 	(void)state;
 	decode(&ev,
