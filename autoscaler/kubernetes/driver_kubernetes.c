@@ -63,7 +63,7 @@ find_own_trouble(struct kube_workload *f, struct kube_trouble *t)
 		say(t, "NotReadable", f->collection->trouble);
 	else if (pods != NULL)
 		say(t, "NotReadable", pods);
-	else if (f->collection->is_synced && !f->scale.is_seen && f->get == NULL &&
+	else if (f->collection->is_synced && !f->replicas.exists && f->get == NULL &&
 		 !f->is_get_due) {
 		text = xasprintf("there is no %s %s in namespace %s", f->kind, f->name, f->ns);
 		say(t, "NotFound", text);
@@ -82,7 +82,7 @@ find_trouble(struct kube_workload *f, struct kube_trouble *t)
 
 	if (find_own_trouble(f, t))
 		return true;
-	if (kube_scale_now(&f->scale) == 0)
+	if (kube_replicas_current(&f->replicas) == 0)
 		return false;
 	if (f->trouble.reason[0] != '\0') {
 		*t = f->trouble;
@@ -131,7 +131,7 @@ is_known(const struct kube_workload *f)
 {
 	if (!f->collection->is_synced || f->is_get_due || f->get != NULL)
 		return f->is_known_once;
-	return !f->scale.is_seen || f->is_pods_known;
+	return !f->replicas.exists || f->is_pods_known;
 }
 
 static enum instance_state
@@ -176,9 +176,9 @@ show(struct kube_workload *f)
 				      .retry_after_ms = (MAX(left, 0) + CLK_MS - 1) / CLK_MS};
 	struct driver_view v = {.revision = f->revision,
 				.n = f->pods.n,
-				.has_scale = f->scale.is_seen,
-				.scale = kube_scale_now(&f->scale),
-				.is_held = f->scale.is_theirs};
+				.has_scale = f->replicas.exists,
+				.scale = kube_replicas_current(&f->replicas),
+				.is_held = f->replicas.is_held};
 
 	fill_view(f);
 	v.v = f->view;
@@ -351,7 +351,7 @@ workload_new(struct kube_driver *d, const struct revision_conf *conf)
 	f->revision = xstrdup(conf->full_name);
 	f->conf = conf;
 	name_workload(f, &conf->launch);
-	kube_scale_init(&f->scale, conf->launch.foreign_scale == FOREIGN_OVERRULE);
+	kube_replicas_init(&f->replicas, conf->launch.foreign_scale == FOREIGN_OVERRULE);
 	kube_failure_init(&f->failure);
 	list_init(&f->pods);
 	loop_timer_init(&f->timer, d->loop, on_workload_timer, f);
@@ -393,9 +393,9 @@ take_conf(struct kube_workload *f, const struct revision_conf *conf)
 	text_replace(&f->port, conf->launch.port);
 	f->probe = conf->limits.probe;
 	f->conf = conf;
-	f->scale.is_overruling = conf->launch.foreign_scale == FOREIGN_OVERRULE;
-	if (f->scale.is_overruling)
-		f->scale.is_theirs = false;
+	f->replicas.is_overruling = conf->launch.foreign_scale == FOREIGN_OVERRULE;
+	if (f->replicas.is_overruling)
+		f->replicas.is_held = false;
 }
 
 /* --- the class --- */
@@ -449,11 +449,11 @@ kubernetes_set_scale(struct driver *driver, const char *revision, uint32_t n,
 
 	if (f == NULL)
 		return;
-	kube_scale_wish(&f->scale, n);
+	kube_replicas_want(&f->replicas, n);
 	set_victims(f, victims, victims_n);
 	f->is_weighed = false;
 	/* At once, not at the end of a round: somebody waits. */
-	if (n > kube_scale_now(&f->scale))
+	if (n > kube_replicas_current(&f->replicas))
 		kube_act(f);
 	kube_touch(f);
 }
@@ -500,7 +500,7 @@ on_back(int64_t since_ns, void *arg)
 
 		if (!f->is_unanswered)
 			continue;
-		kube_scale_retry(&f->scale);
+		kube_replicas_retry_now(&f->replicas);
 		kube_touch(f);
 	}
 }

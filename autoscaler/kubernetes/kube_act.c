@@ -33,14 +33,14 @@ take_scale(struct kube_workload *f, const struct kube_answer *a, int64_t now)
 	if (kube_scale_decode(&scale, a->body, a->n, &e) < 0) {
 		log_warn(NULL, "answer to a scale not understood", "revision=%s err=%s",
 			 f->revision, e.text);
-		kube_scale_failed(&f->scale, now, REFUSED_AGAIN);
+		kube_replicas_patch_failed(&f->replicas, now, REFUSED_AGAIN);
 		return;
 	}
-	if (kube_scale_answered(&f->scale, (uint32_t)MAX(scale.replicas, 0),
-				scale.rv == NULL ? "" : scale.rv, now, kube_http_random()))
+	if (kube_replicas_patch_done(&f->replicas, (uint32_t)MAX(scale.replicas, 0),
+				     scale.rv == NULL ? "" : scale.rv, now, kube_http_random()))
 		log_warn(NULL, "someone else has scaled the workload",
 			 "revision=%s workload=%s/%s to=%u ours=%u", f->revision, f->ns, f->name,
-			 f->scale.seen, f->scale.wish);
+			 f->replicas.observed, f->replicas.wanted);
 	log_debug(NULL, "scale set", "revision=%s replicas=%lld took_ms=%.1f", f->revision,
 		  (long long)scale.replicas, (double)(now - f->patch_ns) / CLK_MS);
 	kube_scale_answer_fini(&scale);
@@ -63,7 +63,7 @@ on_scale_answer(const struct kube_answer *a, void *arg)
 	if (a->status == 200 || a->status == 201) {
 		take_scale(f, a, now);
 	} else {
-		delay = kube_http_delay(&f->scale.retry, a);
+		delay = kube_http_delay(&f->replicas.retry, a);
 		if (is_refusal(a->status)) {
 			take_refusal(f, a);
 			delay = MAX(delay, REFUSED_AGAIN);
@@ -71,7 +71,7 @@ on_scale_answer(const struct kube_answer *a, void *arg)
 		log_warn_limited(NULL, "scale not set",
 				 "revision=%s status=%d err=%s retry_ms=%lld", f->revision,
 				 a->status, a->message, (long long)(delay / CLK_MS));
-		kube_scale_failed(&f->scale, now, delay);
+		kube_replicas_patch_failed(&f->replicas, now, delay);
 	}
 	kube_touch(f);
 }
@@ -82,7 +82,7 @@ static void
 send_scale(struct kube_workload *f, uint32_t n, int64_t now)
 {
 	const struct kube_kind *k = f->collection->kind;
-	bool is_more = n > kube_scale_now(&f->scale);
+	bool is_more = n > kube_replicas_current(&f->replicas);
 	char *path = xasprintf("%s/namespaces/%s/%s/%s/scale", k->path, f->ns, k->plural, f->name);
 	char *body = xasprintf("{\"spec\":{\"replicas\":%u}}", n);
 	const struct kube_call call = {
@@ -92,10 +92,11 @@ send_scale(struct kube_workload *f, uint32_t n, int64_t now)
 		.body = body,
 		.priority = is_more ? KUBE_WAKE : KUBE_NORMAL,
 		/* A server that is slow, not dead, gets its time. */
-		.timeout = MIN(KUBE_CALL_TIMEOUT << MIN(f->scale.retry.tries, 8u), TIMEOUT_MOST)};
+		.timeout = MIN(KUBE_CALL_TIMEOUT << MIN(f->replicas.retry.tries, 8u),
+			       TIMEOUT_MOST)};
 
 	f->patch_ns = now;
-	kube_scale_sent(&f->scale, n);
+	kube_replicas_patch_sent(&f->replicas, n);
 	f->patch = kube_http_call(f->d->http, &call, &scale_ops, f);
 	kube_cost_over(f);
 	free(body);
@@ -114,7 +115,7 @@ kube_act(struct kube_workload *f)
 	int64_t now = clk_now(), wait = 0, get = kube_collection_get_scale(f);
 	uint32_t n;
 
-	if (kube_scale_next(&f->scale, now, &n, &wait)) {
+	if (kube_replicas_due(&f->replicas, now, &n, &wait)) {
 		wait = kube_cost_wait(f, n, now);
 		if (wait == 0)
 			send_scale(f, n, now);

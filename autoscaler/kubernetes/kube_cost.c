@@ -144,11 +144,11 @@ forget_victims(struct kube_workload *f)
 	struct list_node *node, *tmp;
 	uint32_t live = 0;
 
-	if (f->scale.is_sending || kube_scale_now(&f->scale) != f->scale.wish)
+	if (f->replicas.is_patching || kube_replicas_current(&f->replicas) != f->replicas.wanted)
 		return;
 	LIST_FOREACH(&f->pods, node, tmp)
 		live += !container_of(node, struct kube_pod, node)->is_deleting;
-	if (live > f->scale.wish)
+	if (live > f->replicas.wanted)
 		return;
 	LIST_FOREACH(&f->pods, node, tmp)
 		container_of(node, struct kube_pod, node)->is_victim = false;
@@ -245,7 +245,8 @@ kube_cost_wait(struct kube_workload *f, uint32_t n, int64_t now)
 {
 	bool is_all_marked;
 
-	if (n == 0 || n >= kube_scale_now(&f->scale) || strcmp(f->kind, "StatefulSet") == 0)
+	if (n == 0 || n >= kube_replicas_current(&f->replicas) ||
+	    strcmp(f->kind, "StatefulSet") == 0)
 		return 0;
 	if (f->costs_ns == 0)
 		f->costs_ns = now;

@@ -24,7 +24,7 @@
 #include "autoscaler/kubernetes/kube_config.h"
 #include "autoscaler/kubernetes/kube_failure.h"
 #include "autoscaler/kubernetes/kube_http.h"
-#include "autoscaler/kubernetes/kube_scale.h"
+#include "autoscaler/kubernetes/kube_replicas.h"
 #include "autoscaler/kubernetes/kube_select.h"
 #include "autoscaler/kubernetes/kube_services.h"
 #include "autoscaler/kubernetes/kube_stay.h"
@@ -155,7 +155,7 @@ struct kube_workload {
 	struct kube_select *select; /* NULL: not known yet */
 	bool is_planned;	    /* its pods are watched */
 	bool is_pods_known;	    /* … and have been told whole once */
-	struct kube_scale scale;
+	struct kube_replicas replicas;
 	struct kube_trouble trouble;	   /* the workload's own */
 	struct kube_trouble patch_trouble; /* the server refuses what we ask */
 	struct kube_failure failure;

@@ -60,23 +60,23 @@ take_selector(struct kube_workload *f, const char *text)
 static void
 take_replicas(struct kube_workload *f, int64_t replicas, const char *rv, const char *manager)
 {
-	uint32_t before = kube_scale_now(&f->scale);
+	uint32_t before = kube_replicas_current(&f->replicas);
 	uint32_t n = (uint32_t)MIN(MAX(replicas, 0), UINT32_MAX);
 
-	if (!kube_scale_see(&f->scale, n, rv, clk_now(), kube_http_random()))
+	if (!kube_replicas_observe(&f->replicas, n, rv, clk_now(), kube_http_random()))
 		return;
 	f->d->foreign_n++;
 	log_warn(NULL, "someone else has scaled the workload",
 		 "revision=%s workload=%s/%s from=%u to=%u ours=%u by=%s foreign_scale=%s",
-		 f->revision, f->ns, f->name, before, n, f->scale.wish,
+		 f->revision, f->ns, f->name, before, n, f->replicas.wanted,
 		 manager == NULL ? "unknown" : manager,
-		 f->scale.is_overruling ? "overrule" : "respect");
+		 f->replicas.is_overruling ? "overrule" : "respect");
 }
 
 static void
 take_gone(struct kube_workload *f)
 {
-	kube_scale_gone(&f->scale);
+	kube_replicas_gone(&f->replicas);
 	f->trouble = (struct kube_trouble){.reason = ""};
 	kube_touch(f);
 }
@@ -114,7 +114,7 @@ on_sync(void *arg)
 		struct kube_workload *f = container_of(node, struct kube_workload, node);
 
 		if (f->collection == p)
-			kube_scale_sync(&f->scale);
+			kube_replicas_list_begin(&f->replicas);
 	}
 	if (p->ops != NULL)
 		p->ops->on_sync(p->arg);
@@ -148,7 +148,7 @@ on_synced(void *arg)
 			continue;
 		if (f->epoch != p->epoch)
 			take_gone(f);
-		kube_scale_synced(&f->scale);
+		kube_replicas_list_end(&f->replicas);
 	}
 	if (p->ops != NULL)
 		p->ops->on_synced(p->arg);

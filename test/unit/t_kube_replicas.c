@@ -1,7 +1,7 @@
-/* kube_scale: whose number it is, and when ours is sent. */
+/* kube_replicas: whose number it is, and when ours is sent. */
 #include "test/unit/unit.h"
 
-#include "autoscaler/kubernetes/kube_scale.h"
+#include "autoscaler/kubernetes/kube_replicas.h"
 #include "common/clk.h"
 
 /* One step: what happens, and what holds after it. */
@@ -18,33 +18,33 @@ enum { NONE = -1, LATER = -2 };
 static int64_t now_ns;
 
 static bool
-take(struct kube_scale *s, const struct step *step)
+take(struct kube_replicas *s, const struct step *step)
 {
 	switch (step->what) {
 	case WISH:
-		kube_scale_wish(s, step->n);
+		kube_replicas_want(s, step->n);
 		return false;
 	case SEE:
-		return kube_scale_see(s, step->n, step->rv, now_ns, UINT32_MAX);
+		return kube_replicas_observe(s, step->n, step->rv, now_ns, UINT32_MAX);
 	case SEND:
-		kube_scale_sent(s, step->n);
+		kube_replicas_patch_sent(s, step->n);
 		return false;
 	case ANSWER:
-		return kube_scale_answered(s, step->n, step->rv, now_ns, UINT32_MAX);
+		return kube_replicas_patch_done(s, step->n, step->rv, now_ns, UINT32_MAX);
 	case FAIL:
-		kube_scale_failed(s, now_ns, CLK_S);
+		kube_replicas_patch_failed(s, now_ns, CLK_S);
 		return false;
 	case RETRY:
-		kube_scale_retry(s);
+		kube_replicas_retry_now(s);
 		return false;
 	case SYNC:
-		kube_scale_sync(s);
+		kube_replicas_list_begin(s);
 		return false;
 	case SYNCED:
-		kube_scale_synced(s);
+		kube_replicas_list_end(s);
 		return false;
 	case GONE:
-		kube_scale_gone(s);
+		kube_replicas_gone(s);
 		return false;
 	default:
 		now_ns += step->n * CLK_S;
@@ -53,12 +53,12 @@ take(struct kube_scale *s, const struct step *step)
 }
 
 static int
-next_of(const struct kube_scale *s)
+next_of(const struct kube_replicas *s)
 {
 	int64_t wait;
 	uint32_t n;
 
-	if (kube_scale_next(s, now_ns, &n, &wait))
+	if (kube_replicas_due(s, now_ns, &n, &wait))
 		return (int)n;
 	return wait > 0 ? LATER : NONE;
 }
@@ -66,11 +66,11 @@ next_of(const struct kube_scale *s)
 static void
 play(bool is_overruling, const struct step *v, size_t n)
 {
-	struct kube_scale s;
+	struct kube_replicas s;
 	size_t i;
 
 	now_ns = CLK_S;
-	kube_scale_init(&s, is_overruling);
+	kube_replicas_init(&s, is_overruling);
 	for (i = 0; i < n; i++) {
 		bool is_foreign = take(&s, &v[i]);
 		int next = next_of(&s);
@@ -199,26 +199,26 @@ another_hand_is_overruled_but_not_fought(void **state)
 static void
 the_back_off_against_another_hand_has_a_bound(void **state)
 {
-	struct kube_scale s;
+	struct kube_replicas s;
 	uint32_t n, times = 0;
 	int64_t wait, rv = 10;
 	char text[20];
 
 	(void)state;
 	now_ns = CLK_S;
-	kube_scale_init(&s, true);
-	assert_false(kube_scale_see(&s, 1, "1", now_ns, 0));
-	kube_scale_wish(&s, 1);
+	kube_replicas_init(&s, true);
+	assert_false(kube_replicas_observe(&s, 1, "1", now_ns, 0));
+	kube_replicas_want(&s, 1);
 	while (now_ns < 3600 * CLK_S) { /* an hour with one who never gives way */
 		snprintf(text, sizeof text, "%lld", (long long)++rv);
-		assert_true(kube_scale_see(&s, 5, text, now_ns, UINT32_MAX));
-		while (!kube_scale_next(&s, now_ns, &n, &wait)) {
+		assert_true(kube_replicas_observe(&s, 5, text, now_ns, UINT32_MAX));
+		while (!kube_replicas_due(&s, now_ns, &n, &wait)) {
 			assert_true(wait > 0 && wait <= 900 * CLK_S);
 			now_ns += wait;
 		}
-		kube_scale_sent(&s, n);
+		kube_replicas_patch_sent(&s, n);
 		snprintf(text, sizeof text, "%lld", (long long)++rv);
-		assert_false(kube_scale_answered(&s, n, text, now_ns, 0));
+		assert_false(kube_replicas_patch_done(&s, n, text, now_ns, 0));
 		times++;
 	}
 	assert_in_range(times, 10, 16);

@@ -1,0 +1,188 @@
+#include "autoscaler/kubernetes/kube_replicas.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SECOND INT64_C(1000000000)
+#define OVERRULE_FIRST (1 * SECOND)
+#define OVERRULE_MOST (900 * SECOND)
+#define OVERRULE_CALM (1800 * SECOND) /* nobody else for so long: the back-off is forgotten */
+#define RETRY_FIRST (SECOND / 20)
+#define RETRY_MOST (2 * SECOND)
+
+static size_t
+digits(const char *s)
+{
+	size_t n = strspn(s, "0123456789");
+
+	return s[n] == '\0' ? n : 0;
+}
+
+bool
+kube_rv_is_older(const char *a, const char *b)
+{
+	size_t a_n = digits(a), b_n = digits(b);
+
+	if (a_n == 0 || b_n == 0)
+		return false;
+	return a_n != b_n ? a_n < b_n : strcmp(a, b) < 0;
+}
+
+void
+kube_replicas_init(struct kube_replicas *s, bool is_overruling)
+{
+	*s = (struct kube_replicas){.is_overruling = is_overruling};
+	backoff_init(&s->overrule, OVERRULE_FIRST, OVERRULE_MOST);
+	backoff_init(&s->retry, RETRY_FIRST, RETRY_MOST);
+}
+
+uint32_t
+kube_replicas_current(const struct kube_replicas *s)
+{
+	return s->is_unconfirmed ? s->patched : s->observed;
+}
+
+void
+kube_replicas_want(struct kube_replicas *s, uint32_t n)
+{
+	bool is_wake = n > 0 && kube_replicas_current(s) == 0;
+
+	s->wanted = n;
+	s->has_wanted = true;
+	/* To zero and back is ours to do, whoever holds it in between. */
+	if (n == 0 || is_wake)
+		s->is_held = false;
+	if (is_wake)
+		s->overrule_at_ns = 0;
+}
+
+/* The watch has come to what we set, or past it. */
+static bool
+is_echo(const struct kube_replicas *s, uint32_t replicas, const char *rv)
+{
+	if (digits(rv) == 0 || digits(s->patched_rv) == 0)
+		return strcmp(rv, s->patched_rv) == 0 || replicas == s->patched;
+	return !kube_rv_is_older(rv, s->patched_rv);
+}
+
+static void
+note_theirs(struct kube_replicas *s, int64_t now_ns, uint32_t random)
+{
+	if (!s->is_overruling) {
+		s->is_held = true;
+		return;
+	}
+	if (s->overruled_at_ns != 0 && now_ns - s->overruled_at_ns > OVERRULE_CALM)
+		backoff_reset(&s->overrule);
+	s->overruled_at_ns = now_ns;
+	s->overrule_at_ns = now_ns + backoff_next(&s->overrule, random);
+}
+
+/* What we see is not what was there before. */
+static bool
+judge(struct kube_replicas *s, uint32_t before, int64_t now_ns, uint32_t random)
+{
+	if (s->observed == before || (s->is_patch_unsure && s->observed == s->patched))
+		return false;
+	if (s->has_wanted && s->observed == s->wanted)
+		return false; /* whoever it was, we agree */
+	note_theirs(s, now_ns, random);
+	return true;
+}
+
+bool
+kube_replicas_observe(struct kube_replicas *s, uint32_t replicas, const char *rv, int64_t now_ns,
+		      uint32_t random)
+{
+	uint32_t before = kube_replicas_current(s);
+	bool is_first = !s->exists;
+
+	if (s->exists && kube_rv_is_older(rv, s->observed_rv))
+		return false; /* a GET that was overtaken */
+	s->exists = true;
+	s->observed = replicas;
+	snprintf(s->observed_rv, sizeof s->observed_rv, "%s", rv);
+	if (s->is_unconfirmed && !is_echo(s, replicas, rv))
+		return false;
+	s->is_unconfirmed = false;
+	/* While ours is on its way, its answer will tell which came first. */
+	return !is_first && !s->is_patching && judge(s, before, now_ns, random);
+}
+
+void
+kube_replicas_gone(struct kube_replicas *s)
+{
+	s->exists = s->is_unconfirmed = s->is_held = false;
+	s->observed = 0;
+	s->observed_rv[0] = '\0';
+}
+
+void
+kube_replicas_list_begin(struct kube_replicas *s)
+{
+	s->was_unconfirmed = s->is_unconfirmed;
+	s->observed_rv[0] = '\0';
+}
+
+void
+kube_replicas_list_end(struct kube_replicas *s)
+{
+	if (s->was_unconfirmed || digits(s->patched_rv) == 0)
+		s->is_unconfirmed = false;
+	s->was_unconfirmed = false;
+}
+
+bool
+kube_replicas_due(const struct kube_replicas *s, int64_t now_ns, uint32_t *n, int64_t *wait_ns)
+{
+	int64_t at = MAX(s->overrule_at_ns, s->retry_at_ns);
+
+	*wait_ns = 0;
+	if (s->is_patching || !s->has_wanted || !s->exists || s->is_held ||
+	    s->wanted == kube_replicas_current(s))
+		return false;
+	if (at > now_ns) {
+		*wait_ns = at - now_ns;
+		return false;
+	}
+	*n = s->wanted;
+	return true;
+}
+
+void
+kube_replicas_patch_sent(struct kube_replicas *s, uint32_t n)
+{
+	s->is_patching = true;
+	s->patched = n;
+	s->overrule_at_ns = s->retry_at_ns = 0;
+}
+
+bool
+kube_replicas_patch_done(struct kube_replicas *s, uint32_t n, const char *rv, int64_t now_ns,
+			 uint32_t random)
+{
+	s->is_patching = s->is_patch_unsure = s->was_unconfirmed = false;
+	s->patched = n;
+	snprintf(s->patched_rv, sizeof s->patched_rv, "%s", rv);
+	backoff_reset(&s->retry);
+	if (digits(rv) == 0 || digits(s->observed_rv) == 0)
+		s->is_unconfirmed = s->observed != n;
+	else
+		s->is_unconfirmed = kube_rv_is_older(s->observed_rv, rv);
+	/* The watch may have been quicker than the answer. */
+	return !s->is_unconfirmed && judge(s, n, now_ns, random);
+}
+
+void
+kube_replicas_patch_failed(struct kube_replicas *s, int64_t now_ns, int64_t delay)
+{
+	s->is_patching = false;
+	s->is_patch_unsure = true;
+	s->retry_at_ns = now_ns + delay;
+}
+
+void
+kube_replicas_retry_now(struct kube_replicas *s)
+{
+	s->retry_at_ns = 0;
+}
