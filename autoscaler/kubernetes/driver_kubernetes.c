@@ -309,7 +309,7 @@ workload_free(struct kube_workload *f)
 	hmap_remove(&d->by_name, f->revision);
 	hmap_remove(&d->by_object, key);
 	free(key);
-	kube_select_free(&f->select);
+	kube_selector_free(&f->selector);
 	free(f->view);
 	free(f->port);
 	free(f->name);

@@ -98,7 +98,7 @@ send_scale(struct kube_workload *f, uint32_t n, int64_t now)
 	f->patch_ns = now;
 	kube_replicas_patch_sent(&f->replicas, n);
 	f->patch = kube_http_call(f->d->http, &call, &scale_ops, f);
-	kube_cost_over(f);
+	kube_deletion_cost_stop(f);
 	free(body);
 	free(path);
 }
@@ -116,13 +116,13 @@ kube_act(struct kube_workload *f)
 	uint32_t n;
 
 	if (kube_replicas_due(&f->replicas, now, &n, &wait)) {
-		wait = kube_cost_wait(f, n, now);
+		wait = kube_deletion_cost_wait(f, n, now);
 		if (wait == 0)
 			send_scale(f, n, now);
 	} else {
-		kube_cost_over(f);
+		kube_deletion_cost_stop(f);
 	}
-	kube_cost_settle(f);
+	kube_deletion_cost_settle(f);
 	return sooner(wait, get);
 }
 

@@ -3,7 +3,7 @@
  *  kube_collection.c         the workloads: which kinds, in which namespaces, what they show
  *  kube_space.c         the pods of a namespace, and whose they are
  *  kube_act.c           what is changed in the cluster: the scale
- *  kube_cost.c          … and, before it is less, the pod-deletion-cost
+ *  kube_deletion_cost.c … and, before it is less, the pod-deletion-cost
  *
  * What watches tell is noted where it comes (inside libcurl, where nothing may be
  * called) and acted on in kube_flush(), once a round for each revision that it concerns.
@@ -22,12 +22,12 @@
 
 #include "autoscaler/driver.h"
 #include "autoscaler/kubernetes/kube_config.h"
+#include "autoscaler/kubernetes/kube_cost.h"
 #include "autoscaler/kubernetes/kube_failure.h"
 #include "autoscaler/kubernetes/kube_http.h"
 #include "autoscaler/kubernetes/kube_replicas.h"
-#include "autoscaler/kubernetes/kube_select.h"
+#include "autoscaler/kubernetes/kube_selector.h"
 #include "autoscaler/kubernetes/kube_services.h"
-#include "autoscaler/kubernetes/kube_stay.h"
 #include "autoscaler/kubernetes/kube_watch.h"
 #include "common/hmap.h"
 #include "common/list.h"
@@ -151,10 +151,10 @@ struct kube_workload {
 	bool is_known_once;
 	char *group, *version, *kind, *ns, *name;
 	struct kube_collection *collection;
-	uint64_t epoch;		    /* of the collection, when it was last told of */
-	struct kube_select *select; /* NULL: not known yet */
-	bool is_planned;	    /* its pods are watched */
-	bool is_pods_known;	    /* … and have been told whole once */
+	uint64_t epoch;			/* of the collection, when it was last told of */
+	struct kube_selector *selector; /* NULL: not known yet */
+	bool is_planned;		/* its pods are watched */
+	bool is_pods_known;		/* … and have been told whole once */
 	struct kube_replicas replicas;
 	struct kube_trouble trouble;	   /* the workload's own */
 	struct kube_trouble patch_trouble; /* the server refuses what we ask */
@@ -169,7 +169,7 @@ struct kube_workload {
 	int64_t costs_ns,
 		marked_ns; /* since when marks, and then the rest, are waited for; 0: not */
 	bool is_weighed;   /* for the scale-down that is wished, those that stay have been */
-	struct kube_stay_budget stay;
+	struct kube_cost_budget cost_budget;
 	struct loop_timer timer;
 	struct driver_instance *view;
 	size_t view_n;
@@ -214,13 +214,13 @@ bool kube_pod_is_serving(const struct kube_pod *); /* it answers, or is sure to 
 int64_t kube_act(struct kube_workload *);
 void kube_act_stop(struct kube_workload *);
 
-/* --- kube_cost.c --- */
+/* --- kube_deletion_cost.c --- */
 /* Before n are set: how long costs are still waited for, ns; 0: set n now. */
-int64_t kube_cost_wait(struct kube_workload *, uint32_t n, int64_t now);
+int64_t kube_deletion_cost_wait(struct kube_workload *, uint32_t n, int64_t now);
 /* It has been set, or is not to be any more: nothing is waited for, and of the pods that
  * stay no more are written. */
-void kube_cost_over(struct kube_workload *);
+void kube_deletion_cost_stop(struct kube_workload *);
 /* Once nobody is to go any more, whoever was to is as good as any again. */
-void kube_cost_settle(struct kube_workload *);
+void kube_deletion_cost_settle(struct kube_workload *);
 
 #endif

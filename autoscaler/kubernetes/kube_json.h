@@ -32,7 +32,7 @@ NODISCARD int kube_event_decode(struct kube_event *, const char *text, size_t n,
 				struct err *);
 void kube_event_fini(struct kube_event *);
 
-/* NULL where it is not there.  Fit for kube_select_matches(). */
+/* NULL where it is not there.  Fit for kube_selector_matches(). */
 const char *kube_event_label(const void *event, const char *key);
 const char *kube_event_annotation(const struct kube_event *, const char *key);
 /* Walk all annotations: `void *at = NULL; while (kube_event_next_annotation(e, &at, …))`. */
@@ -43,7 +43,7 @@ bool kube_event_next_annotation(const struct kube_event *, void **at, const char
 
 /* What a ReplicaSet's controller goes by when there are to be fewer: the lowest first. */
 #define KUBE_COST "controller.kubernetes.io/pod-deletion-cost"
-/* The same number where it is one of ours, of a pod that stays (kube_stay.h). */
+/* The same number where it is one of ours, of a pod that stays (kube_cost.h). */
 #define KUBE_COST_OURS "activator.dev/pod-deletion-cost"
 
 struct kube_pod_fields {
@@ -77,7 +77,7 @@ bool kube_pod_has_probe(const struct kube_event *, const char *port);
 
 struct kube_workload_fields {
 	int64_t replicas;    /* spec.replicas; absent: 1, as the server's default is */
-	char *selector;	     /* as text, for kube_select_parse(); NULL: none.  Owned. */
+	char *selector;	     /* as text, for kube_selector_parse(); NULL: none.  Owned. */
 	const char *manager; /* who set the replicas last; NULL: unknown */
 	const char *failure_reason, *failure_message; /* condition ReplicaFailure; NULL */
 };

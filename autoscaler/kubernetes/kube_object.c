@@ -1,9 +1,11 @@
 #include "autoscaler/kubernetes/kube_object.h"
 
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "autoscaler/kubernetes/kube_json.h"
+#include "common/text.h"
 
 #define LABELS_MOST 1000 /* of one object that are looked at; a bound, not a limit of theirs */
 
@@ -104,4 +106,69 @@ kube_object_decode(const struct kube_event *ev, enum kube_object_kind kind, stru
 	take_labels(at_path(ev->object, kind == KUBE_DEPLOYMENT ? labels : selector), o);
 	if (kind == KUBE_SERVICE)
 		o->port = target_port(main_port(at_path(ev->object, ports)));
+}
+
+const char *
+kube_object_kind_name(enum kube_object_kind kind)
+{
+	return kind == KUBE_DEPLOYMENT ? "Deployment" : "Service";
+}
+
+void
+kube_object_fini(struct kube_object *o)
+{
+	size_t i;
+
+	for (i = 0; i < o->annotations_n; i++) {
+		free(o->annotations[i].name);
+		free(o->annotations[i].value);
+	}
+	for (i = 0; i < o->labels_n; i++) {
+		free(o->labels[i].key);
+		free(o->labels[i].value);
+	}
+	free(o->annotations);
+	free(o->labels);
+	free(o->port);
+	free(o->created);
+	free(o->uid);
+	free(o->name);
+	free(o->ns);
+	*o = (struct kube_object){.ns = NULL};
+}
+
+bool
+kube_object_equal(const struct kube_object *a, const struct kube_object *b)
+{
+	size_t i;
+
+	if (a->annotations_n != b->annotations_n || a->labels_n != b->labels_n ||
+	    !text_equal(a->uid, b->uid) || !text_equal(a->created, b->created) ||
+	    !text_equal(a->port, b->port))
+		return false;
+	for (i = 0; i < a->annotations_n; i++)
+		if (!text_equal(a->annotations[i].name, b->annotations[i].name) ||
+		    !text_equal(a->annotations[i].value, b->annotations[i].value))
+			return false;
+	for (i = 0; i < a->labels_n; i++)
+		if (!text_equal(a->labels[i].key, b->labels[i].key) ||
+		    !text_equal(a->labels[i].value, b->labels[i].value))
+			return false;
+	return true;
+}
+
+bool
+kube_object_selects(const struct kube_object *service, const struct kube_object *deployment)
+{
+	size_t i, k;
+
+	for (i = 0; i < service->labels_n; i++) {
+		for (k = 0; k < deployment->labels_n; k++)
+			if (text_equal(service->labels[i].key, deployment->labels[k].key) &&
+			    text_equal(service->labels[i].value, deployment->labels[k].value))
+				break;
+		if (k == deployment->labels_n)
+			return false;
+	}
+	return service->labels_n > 0;
 }

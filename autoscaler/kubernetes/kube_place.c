@@ -46,11 +46,12 @@ take_selector(struct kube_workload *f, const char *text)
 {
 	struct err e;
 
-	if (text == NULL || (f->select != NULL && strcmp(kube_select_text(f->select), text) == 0))
+	if (text == NULL ||
+	    (f->selector != NULL && strcmp(kube_selector_text(f->selector), text) == 0))
 		return;
-	kube_select_free(&f->select);
-	f->select = kube_select_parse(text, &e);
-	if (f->select == NULL)
+	kube_selector_free(&f->selector);
+	f->selector = kube_selector_parse(text, &e);
+	if (f->selector == NULL)
 		log_warn(NULL, "selector not understood", "revision=%s err=%s", f->revision,
 			 e.text);
 	f->is_planned = false;

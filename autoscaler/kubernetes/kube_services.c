@@ -3,10 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autoscaler/kubernetes/kube_annotated.h"
 #include "autoscaler/kubernetes/kube_impl.h"
 #include "autoscaler/kubernetes/kube_json.h"
-#include "autoscaler/kubernetes/kube_notice.h"
 #include "autoscaler/kubernetes/kube_object.h"
+#include "autoscaler/kubernetes/kube_recorder.h"
 #include "common/clk.h"
 #include "common/log.h"
 
@@ -25,8 +26,8 @@ struct noted_space {
 
 struct kube_services {
 	struct kube_driver *d;
-	struct kube_found *found;
-	struct kube_notices *notices;
+	struct kube_annotated *annotated;
+	struct kube_recorder *recorder;
 	struct list spaces;
 	struct kube_watch *namespaces; /* NULL: there is no selector */
 	struct hmap selected;	       /* names, while they match it */
@@ -54,10 +55,10 @@ take(struct noted_space *n, enum kube_object_kind kind, const struct kube_event 
 	bool is_news;
 
 	if (ev->type == KUBE_DELETED) {
-		is_news = kube_found_remove(n->s->found, kind, n->ns, ev->name);
+		is_news = kube_annotated_remove(n->s->annotated, kind, n->ns, ev->name);
 	} else {
 		kube_object_decode(ev, kind, &o);
-		is_news = kube_found_put(n->s->found, &o);
+		is_news = kube_annotated_put(n->s->annotated, &o);
 	}
 	if (is_news)
 		news(n->s);
@@ -74,7 +75,7 @@ seen(struct noted_space *n, enum kube_object_kind kind)
 static void
 synced(struct noted_space *n, enum kube_object_kind kind)
 {
-	if (kube_found_end(n->s->found, kind, n->ns))
+	if (kube_annotated_list_end(n->s->annotated, kind, n->ns))
 		news(n->s);
 	seen(n, kind);
 }
@@ -84,7 +85,7 @@ on_deployments_sync(void *arg)
 {
 	struct noted_space *n = arg;
 
-	kube_found_begin(n->s->found, KUBE_DEPLOYMENT, n->ns);
+	kube_annotated_list_begin(n->s->annotated, KUBE_DEPLOYMENT, n->ns);
 }
 
 static void
@@ -113,7 +114,7 @@ on_services_sync(void *arg)
 {
 	struct noted_space *n = arg;
 
-	kube_found_begin(n->s->found, KUBE_SERVICE, n->ns);
+	kube_annotated_list_begin(n->s->annotated, KUBE_SERVICE, n->ns);
 }
 
 static void
@@ -201,8 +202,8 @@ space_drop(struct noted_space *n)
 	bool is_news = false;
 
 	for (kind = KUBE_DEPLOYMENT; kind <= KUBE_SERVICE; kind++) {
-		kube_found_begin(n->s->found, kind, n->ns);
-		is_news |= kube_found_end(n->s->found, kind, n->ns);
+		kube_annotated_list_begin(n->s->annotated, kind, n->ns);
+		is_news |= kube_annotated_list_end(n->s->annotated, kind, n->ns);
 	}
 	if (is_news)
 		news(n->s);
@@ -332,11 +333,11 @@ tell_refusals(struct kube_services *s)
 {
 	struct kube_refusal r;
 
-	while (kube_found_refusal(s->found, &r)) {
+	while (kube_annotated_next_refusal(s->annotated, &r)) {
 		log_warn(NULL, "annotated object refused", "object=%s/%s/%s why=%s",
 			 kube_object_kind_name(r.object->kind), r.object->ns, r.object->name,
 			 r.why);
-		kube_notices_send(s->notices, r.object, "ServiceRefused", r.why);
+		kube_recorder_warn(s->recorder, r.object, "ServiceRefused", r.why);
 	}
 }
 
@@ -349,7 +350,7 @@ kube_services_get(struct kube_services *s, const struct settings *settings, size
 	s->is_known = s->is_known || is_all_seen(s);
 	if (!s->is_known)
 		return NULL;
-	v = kube_found_services(s->found, settings, n);
+	v = kube_annotated_services(s->annotated, settings, n);
 	tell_refusals(s);
 	return v;
 }
@@ -387,8 +388,8 @@ kube_services_new(struct kube_driver *d)
 	struct kube_services *s = xcalloc(1, sizeof *s);
 
 	s->d = d;
-	s->found = kube_found_new();
-	s->notices = kube_notices_new(d->loop, d->http);
+	s->annotated = kube_annotated_new();
+	s->recorder = kube_recorder_new(d->loop, d->http);
 	list_init(&s->spaces);
 	hmap_init(&s->selected);
 	hmap_init(&s->told);
@@ -413,7 +414,7 @@ kube_services_free(struct kube_services **sp)
 	kube_watch_free(&s->namespaces);
 	hmap_fini(&s->told);
 	hmap_fini(&s->selected);
-	kube_notices_free(&s->notices);
-	kube_found_free(&s->found);
+	kube_recorder_free(&s->recorder);
+	kube_annotated_free(&s->annotated);
 	free(s);
 }

@@ -61,9 +61,9 @@ find_by_labels(struct kube_space *s, const struct kube_event *ev, bool is_common
 	LIST_FOREACH(&s->d->workloads, node, tmp) {
 		struct kube_workload *f = container_of(node, struct kube_workload, node);
 
-		if (f->select != NULL && strcmp(f->ns, s->ns) == 0 &&
+		if (f->selector != NULL && strcmp(f->ns, s->ns) == 0 &&
 		    (is_common || !f->collection->kind->is_plain) &&
-		    kube_select_matches(f->select, kube_event_label, ev))
+		    kube_selector_matches(f->selector, kube_event_label, ev))
 			return f;
 	}
 	return NULL;
@@ -84,8 +84,8 @@ owner_of(struct kube_space *s, const struct kube_event *ev, const struct kube_po
 	if (f == NULL)
 		f = find_by_labels(s, ev, is_set ? deployment == NULL : p->owner_kind[0] == '\0');
 	free(deployment);
-	return f != NULL && f->select != NULL &&
-			       kube_select_matches(f->select, kube_event_label, ev)
+	return f != NULL && f->selector != NULL &&
+			       kube_selector_matches(f->selector, kube_event_label, ev)
 		       ? f
 		       : NULL;
 }
@@ -413,7 +413,7 @@ is_as_planned(const struct kube_space *s, char **labels, size_t n)
 static void
 plan(struct kube_space *s)
 {
-	const struct kube_select **v = xcalloc(s->d->workloads.n + 1, sizeof *v);
+	const struct kube_selector **v = xcalloc(s->d->workloads.n + 1, sizeof *v);
 	struct list_node *node, *tmp;
 	size_t v_n = 0, n, i;
 	bool is_new = false;
@@ -422,13 +422,13 @@ plan(struct kube_space *s)
 	LIST_FOREACH(&s->d->workloads, node, tmp) {
 		struct kube_workload *f = container_of(node, struct kube_workload, node);
 
-		if (f->select == NULL || strcmp(f->ns, s->ns) != 0)
+		if (f->selector == NULL || strcmp(f->ns, s->ns) != 0)
 			continue;
-		v[v_n++] = f->select;
+		v[v_n++] = f->selector;
 		is_new |= !f->is_planned;
 		f->is_planned = true;
 	}
-	labels = kube_select_cover(v, v_n, SELECTOR_LONGEST, &n);
+	labels = kube_selector_cover(v, v_n, SELECTOR_LONGEST, &n);
 	if (is_new || !is_as_planned(s, labels, n))
 		space_set(s, labels, n);
 	for (i = 0; i < n; i++)

@@ -7,7 +7,7 @@
 
 #include "autoscaler/kubernetes/kube_failure.h"
 #include "autoscaler/kubernetes/kube_json.h"
-#include "autoscaler/kubernetes/kube_select.h"
+#include "autoscaler/kubernetes/kube_selector.h"
 #include "autoscaler/kubernetes/kube_split.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -35,7 +35,7 @@ ask_pod(const struct kube_event *ev)
 static void
 ask_workload(const struct kube_event *ev)
 {
-	struct kube_select *select = NULL;
+	struct kube_selector *selector = NULL;
 	struct kube_trouble trouble;
 	struct kube_workload_fields w;
 	struct err e;
@@ -43,10 +43,10 @@ ask_workload(const struct kube_event *ev)
 	kube_workload_decode(ev, &w);
 	kube_failure_of_workload(&w, &trouble);
 	if (w.selector != NULL)
-		select = kube_select_parse(w.selector, &e);
-	if (select != NULL)
-		kube_select_matches(select, kube_event_label, ev);
-	kube_select_free(&select);
+		selector = kube_selector_parse(w.selector, &e);
+	if (selector != NULL)
+		kube_selector_matches(selector, kube_event_label, ev);
+	kube_selector_free(&selector);
 	kube_workload_fini(&w);
 }
 

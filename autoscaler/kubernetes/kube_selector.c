@@ -1,4 +1,4 @@
-#include "autoscaler/kubernetes/kube_select.h"
+#include "autoscaler/kubernetes/kube_selector.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,7 @@ struct term {
 	size_t n;
 };
 
-struct kube_select {
+struct kube_selector {
 	char *text;
 	struct term *v;
 	size_t n;
@@ -35,9 +35,9 @@ term_fini(struct term *t)
 }
 
 void
-kube_select_free(struct kube_select **sp)
+kube_selector_free(struct kube_selector **sp)
 {
-	struct kube_select *s = *sp;
+	struct kube_selector *s = *sp;
 	size_t i;
 
 	*sp = NULL;
@@ -138,10 +138,10 @@ take_term(struct term *t, const char **s)
 	return t->op == OP_NOT_EXISTS || take_op(t, s);
 }
 
-struct kube_select *
-kube_select_parse(const char *text, struct err *e)
+struct kube_selector *
+kube_selector_parse(const char *text, struct err *e)
 {
-	struct kube_select *s = xcalloc(1, sizeof *s);
+	struct kube_selector *s = xcalloc(1, sizeof *s);
 	const char *at = text;
 	bool is_right;
 
@@ -154,12 +154,12 @@ kube_select_parse(const char *text, struct err *e)
 	if (is_right && *at == '\0')
 		return s;
 	(void)err_set(e, 0, "expected a label selector, got \"%s\"", text);
-	kube_select_free(&s);
+	kube_selector_free(&s);
 	return NULL;
 }
 
 const char *
-kube_select_text(const struct kube_select *s)
+kube_selector_text(const struct kube_selector *s)
 {
 	return s->text;
 }
@@ -193,8 +193,8 @@ term_matches(const struct term *t, const char *value)
 }
 
 bool
-kube_select_matches(const struct kube_select *s,
-		    const char *(*label)(const void *ctx, const char *key), const void *ctx)
+kube_selector_matches(const struct kube_selector *s,
+		      const char *(*label)(const void *ctx, const char *key), const void *ctx)
 {
 	size_t i;
 
@@ -237,7 +237,7 @@ sort_texts(char **v, size_t n)
 }
 
 static void
-count_keys(struct hmap *groups, const struct kube_select *const *v, size_t v_n)
+count_keys(struct hmap *groups, const struct kube_selector *const *v, size_t v_n)
 {
 	size_t i, j;
 
@@ -257,7 +257,7 @@ count_keys(struct hmap *groups, const struct kube_select *const *v, size_t v_n)
 
 /* The term by which s goes with most others; NULL: it has none that could. */
 static const struct term *
-best_term(const struct hmap *groups, const struct kube_select *s)
+best_term(const struct hmap *groups, const struct kube_selector *s)
 {
 	const struct term *best = NULL;
 	size_t most = 1, i;
@@ -308,7 +308,7 @@ group_text(const char *key, struct group *g, size_t longest)
 }
 
 char **
-kube_select_cover(const struct kube_select *const *v, size_t v_n, size_t longest, size_t *n)
+kube_selector_cover(const struct kube_selector *const *v, size_t v_n, size_t longest, size_t *n)
 {
 	char **texts = xcalloc(v_n + 1, sizeof *texts);
 	struct hmap groups;

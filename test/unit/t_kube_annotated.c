@@ -1,6 +1,6 @@
 #include "unit.h"
 
-#include "autoscaler/kubernetes/kube_found.h"
+#include "autoscaler/kubernetes/kube_annotated.h"
 #include "common/strbuf.h"
 
 /* Objects as lines: "KIND NAMESPACE/NAME CREATED LABELS ANNOTATIONS", the last two
@@ -35,7 +35,7 @@ fill(struct kube_object *o, char *labels, char *annotations)
 }
 
 static bool
-tell(struct kube_found *f, const char *line)
+tell(struct kube_annotated *f, const char *line)
 {
 	char *text = xstrdup(line), *at = text, *kind = strsep(&at, " ");
 	bool is_gone = kind[0] == '-', is_news;
@@ -45,7 +45,7 @@ tell(struct kube_found *f, const char *line)
 	o.ns = xstrdup(strsep(&at, "/"));
 	o.name = xstrdup(strsep(&at, " "));
 	if (is_gone) {
-		is_news = kube_found_remove(f, o.kind, o.ns, o.name);
+		is_news = kube_annotated_remove(f, o.kind, o.ns, o.name);
 		kube_object_fini(&o);
 	} else {
 		char *labels;
@@ -55,7 +55,7 @@ tell(struct kube_found *f, const char *line)
 		labels = strsep(&at, " ");
 		fill(&o, labels, strsep(&at, " "));
 		o.port = at == NULL ? NULL : xstrdup(at);
-		is_news = kube_found_put(f, &o);
+		is_news = kube_annotated_put(f, &o);
 	}
 	free(text);
 	return is_news;
@@ -63,7 +63,7 @@ tell(struct kube_found *f, const char *line)
 
 /* "name=host>deployment:port" of each, then "!Kind ns/name: why" of each refusal. */
 static char *
-outcome(struct kube_found *f, const struct settings *s)
+outcome(struct kube_annotated *f, const struct settings *s)
 {
 	const struct service_conf *v;
 	struct kube_refusal r;
@@ -71,14 +71,14 @@ outcome(struct kube_found *f, const struct settings *s)
 	size_t n, i;
 
 	strbuf_init(&b, 0);
-	v = kube_found_services(f, s, &n);
+	v = kube_annotated_services(f, s, &n);
 	for (i = 0; i < n; i++)
 		strbuf_addf(&b, "%s=%s>%s%s%s\n", v[i].name, v[i].hosts.v[0],
 			    v[i].revisions[0].launch.deployment,
 			    v[i].revisions[0].launch.port == NULL ? "" : ":",
 			    v[i].revisions[0].launch.port == NULL ? ""
 								  : v[i].revisions[0].launch.port);
-	while (kube_found_refusal(f, &r))
+	while (kube_annotated_next_refusal(f, &r))
 		strbuf_addf(&b, "!%s %s/%s: %s\n", kube_object_kind_name(r.object->kind),
 			    r.object->ns, r.object->name, r.why);
 	return strbuf_take(&b);
@@ -188,7 +188,7 @@ each_story(void **state)
 	(void)state;
 	for (i = 0; i < ARRAY_LEN(stories); i++) {
 		struct settings *s = settings_of(stories[i].conf);
-		struct kube_found *f = kube_found_new();
+		struct kube_annotated *f = kube_annotated_new();
 
 		for (k = 0; k < STEPS && stories[i].steps[k][0] != NULL; k++) {
 			char *got;
@@ -199,7 +199,7 @@ each_story(void **state)
 			assert_string_equal(got, stories[i].steps[k][1]);
 			free(got);
 		}
-		kube_found_free(&f);
+		kube_annotated_free(&f);
 		settings_free(&s);
 	}
 }
@@ -208,7 +208,7 @@ each_story(void **state)
 static void
 what_is_no_news(void **state)
 {
-	struct kube_found *f = kube_found_new();
+	struct kube_annotated *f = kube_annotated_new();
 
 	(void)state;
 	assert_true(tell(f, "D d/a 1 app=a host=x"));
@@ -218,33 +218,33 @@ what_is_no_news(void **state)
 	assert_false(tell(f, "-D d/b"));
 	assert_false(tell(f, "-D d/b"));
 	assert_true(tell(f, "-D d/a"));
-	kube_found_free(&f);
+	kube_annotated_free(&f);
 }
 
 static void
 told_anew(void **state)
 {
 	struct settings *s = settings_of(CONF);
-	struct kube_found *f = kube_found_new();
+	struct kube_annotated *f = kube_annotated_new();
 	char *got;
 
 	(void)state;
 	tell(f, "D d/a 1 - host=x");
 	tell(f, "D d/b 2 - host=y");
 	tell(f, "D e/c 3 - host=z");
-	kube_found_begin(f, KUBE_DEPLOYMENT, "d");
+	kube_annotated_list_begin(f, KUBE_DEPLOYMENT, "d");
 	assert_false(tell(f, "D d/b 2 - host=y"));
 	got = outcome(f, s);
 	assert_string_equal(got, "d.a=x>d/a\nd.b=y>d/b\ne.c=z>e/c\n"); /* none is gone yet */
 	free(got);
-	assert_true(kube_found_end(f, KUBE_DEPLOYMENT, "d"));
+	assert_true(kube_annotated_list_end(f, KUBE_DEPLOYMENT, "d"));
 	got = outcome(f, s);
 	assert_string_equal(got, "d.b=y>d/b\ne.c=z>e/c\n");
 	free(got);
-	kube_found_begin(f, KUBE_DEPLOYMENT, "e");
+	kube_annotated_list_begin(f, KUBE_DEPLOYMENT, "e");
 	tell(f, "D e/c 3 - host=z");
-	assert_false(kube_found_end(f, KUBE_DEPLOYMENT, "e"));
-	kube_found_free(&f);
+	assert_false(kube_annotated_list_end(f, KUBE_DEPLOYMENT, "e"));
+	kube_annotated_free(&f);
 	settings_free(&s);
 }
 
@@ -253,22 +253,22 @@ static void
 borrowed_until_after_the_next_call(void **state)
 {
 	struct settings *one = settings_of(CONF), *two;
-	struct kube_found *f = kube_found_new();
+	struct kube_annotated *f = kube_annotated_new();
 	const struct service_conf *before, *now;
 	size_t n;
 
 	(void)state;
 	tell(f, "D d/a 1 - host=x");
-	before = kube_found_services(f, one, &n);
+	before = kube_annotated_services(f, one, &n);
 	tell(f, "D d/a 1 - host=y");
 	two = settings_of("autoscaler { driver = kubernetes max_scale = 3 }");
-	now = kube_found_services(f, two, &n);
+	now = kube_annotated_services(f, two, &n);
 	settings_free(&one);
 	assert_string_equal(before[0].hosts.v[0], "x");
 	assert_string_equal(before[0].revisions[0].full_name, "d.a/v1");
 	assert_string_equal(now[0].hosts.v[0], "y");
 	assert_int_equal(now[0].revisions[0].scaling.max_scale, 3); /* new settings hold */
-	kube_found_free(&f);
+	kube_annotated_free(&f);
 	settings_free(&two);
 }
 
@@ -277,7 +277,7 @@ static void
 other_settings(void **state)
 {
 	struct settings *open = settings_of(CONF), *taken = settings_of(TAKEN);
-	struct kube_found *f = kube_found_new();
+	struct kube_annotated *f = kube_annotated_new();
 	char *got;
 
 	(void)state;
@@ -292,7 +292,7 @@ other_settings(void **state)
 	got = outcome(f, open);
 	assert_string_equal(got, "d.a=taken>d/a\n");
 	free(got);
-	kube_found_free(&f);
+	kube_annotated_free(&f);
 	settings_free(&taken);
 	settings_free(&open);
 }

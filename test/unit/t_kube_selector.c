@@ -1,7 +1,7 @@
-/* kube_select: selectors read, matched, and joined into few. */
+/* kube_selector: selectors read, matched, and joined into few. */
 #include "test/unit/unit.h"
 
-#include "autoscaler/kubernetes/kube_select.h"
+#include "autoscaler/kubernetes/kube_selector.h"
 
 /* Labels as "a=1,b=2". */
 static const char *
@@ -50,13 +50,13 @@ matches(void **state)
 
 	(void)state;
 	for (i = 0; i < ARRAY_LEN(v); i++) {
-		struct kube_select *s = kube_select_parse(v[i].text, NULL);
+		struct kube_selector *s = kube_selector_parse(v[i].text, NULL);
 
 		assert_non_null(s);
-		assert_string_equal(kube_select_text(s), v[i].text);
-		if (kube_select_matches(s, label, v[i].labels) != v[i].expected)
+		assert_string_equal(kube_selector_text(s), v[i].text);
+		if (kube_selector_matches(s, label, v[i].labels) != v[i].expected)
 			fail_msg("%s on %s", v[i].text, v[i].labels);
-		kube_select_free(&s);
+		kube_selector_free(&s);
 	}
 }
 
@@ -70,7 +70,7 @@ mistakes(void **state)
 
 	(void)state;
 	for (i = 0; i < ARRAY_LEN(v); i++)
-		if (kube_select_parse(v[i], &e) != NULL)
+		if (kube_selector_parse(v[i], &e) != NULL)
 			fail_msg("taken: \"%s\"", v[i]);
 }
 
@@ -96,13 +96,13 @@ covers(void **state)
 
 	(void)state;
 	for (i = 0; i < ARRAY_LEN(v); i++) {
-		const struct kube_select *selects[5];
+		const struct kube_selector *selects[5];
 		char out[200] = "", **texts;
 		size_t n = 0, texts_n;
 
 		for (; n < 5 && v[i].texts[n] != NULL; n++)
-			selects[n] = kube_select_parse(v[i].texts[n], NULL);
-		texts = kube_select_cover(selects, n, v[i].longest, &texts_n);
+			selects[n] = kube_selector_parse(v[i].texts[n], NULL);
+		texts = kube_selector_cover(selects, n, v[i].longest, &texts_n);
 		for (j = 0; j < texts_n; j++) {
 			snprintf(out + strlen(out), sizeof out - strlen(out), "%s%s",
 				 j == 0 ? "" : ";", texts[j]);
@@ -111,9 +111,9 @@ covers(void **state)
 		free(texts);
 		assert_string_equal(out, v[i].expected);
 		for (j = 0; j < n; j++) {
-			struct kube_select *s = (struct kube_select *)(uintptr_t)selects[j];
+			struct kube_selector *s = (struct kube_selector *)(uintptr_t)selects[j];
 
-			kube_select_free(&s);
+			kube_selector_free(&s);
 		}
 	}
 }

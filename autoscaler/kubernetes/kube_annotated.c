@@ -1,4 +1,4 @@
-#include "autoscaler/kubernetes/kube_found.h"
+#include "autoscaler/kubernetes/kube_annotated.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,65 +27,13 @@ struct retired {
 	struct service_conf *array; /* that was handed out */
 };
 
-struct kube_found {
+struct kube_annotated {
 	struct list entries;
 	struct hmap by_key;
 	const struct settings *settings; /* that `next` was made with; only compared */
 	struct retired now, before;	 /* replaced since the last call, and before it */
 	struct service_conf *array;
 };
-
-/* --- objects --- */
-
-const char *
-kube_object_kind_name(enum kube_object_kind kind)
-{
-	return kind == KUBE_DEPLOYMENT ? "Deployment" : "Service";
-}
-
-void
-kube_object_fini(struct kube_object *o)
-{
-	size_t i;
-
-	for (i = 0; i < o->annotations_n; i++) {
-		free(o->annotations[i].name);
-		free(o->annotations[i].value);
-	}
-	for (i = 0; i < o->labels_n; i++) {
-		free(o->labels[i].key);
-		free(o->labels[i].value);
-	}
-	free(o->annotations);
-	free(o->labels);
-	free(o->port);
-	free(o->created);
-	free(o->uid);
-	free(o->name);
-	free(o->ns);
-	*o = (struct kube_object){.ns = NULL};
-}
-
-/* Both in the order in which the server tells them. */
-static bool
-is_same_object(const struct kube_object *a, const struct kube_object *b)
-{
-	size_t i;
-
-	if (a->annotations_n != b->annotations_n || a->labels_n != b->labels_n ||
-	    !text_equal(a->uid, b->uid) || !text_equal(a->created, b->created) ||
-	    !text_equal(a->port, b->port))
-		return false;
-	for (i = 0; i < a->annotations_n; i++)
-		if (!text_equal(a->annotations[i].name, b->annotations[i].name) ||
-		    !text_equal(a->annotations[i].value, b->annotations[i].value))
-			return false;
-	for (i = 0; i < a->labels_n; i++)
-		if (!text_equal(a->labels[i].key, b->labels[i].key) ||
-		    !text_equal(a->labels[i].value, b->labels[i].value))
-			return false;
-	return true;
-}
 
 /* --- the set --- */
 
@@ -95,10 +43,10 @@ key_of(enum kube_object_kind kind, const char *ns, const char *name)
 	return xasprintf("%s/%s/%s", kube_object_kind_name(kind), ns, name);
 }
 
-struct kube_found *
-kube_found_new(void)
+struct kube_annotated *
+kube_annotated_new(void)
 {
-	struct kube_found *f = xcalloc(1, sizeof *f);
+	struct kube_annotated *f = xcalloc(1, sizeof *f);
 
 	list_init(&f->entries);
 	hmap_init(&f->by_key);
@@ -107,7 +55,7 @@ kube_found_new(void)
 
 /* To be freed when nobody can have it any more. */
 static void
-retire(struct kube_found *f, struct service_conf **sp)
+retire(struct kube_annotated *f, struct service_conf **sp)
 {
 	if (*sp == NULL)
 		return;
@@ -129,7 +77,7 @@ retired_free(struct retired *r)
 }
 
 static void
-entry_free(struct kube_found *f, struct entry *e)
+entry_free(struct kube_annotated *f, struct entry *e)
 {
 	list_remove(&f->entries, &e->node);
 	hmap_remove(&f->by_key, e->key);
@@ -142,9 +90,9 @@ entry_free(struct kube_found *f, struct entry *e)
 }
 
 void
-kube_found_free(struct kube_found **fp)
+kube_annotated_free(struct kube_annotated **fp)
 {
-	struct kube_found *f = *fp;
+	struct kube_annotated *f = *fp;
 	struct list_node *node, *tmp;
 
 	*fp = NULL;
@@ -168,7 +116,7 @@ is_claim(const struct entry *e)
 /* A Deployment came, went, or changed: the Services beside it may select another one.
  * True: there is an annotated one. */
 static bool
-touch_services(struct kube_found *f, const struct entry *of)
+touch_services(struct kube_annotated *f, const struct entry *of)
 {
 	struct list_node *node, *tmp;
 	bool is_any = false;
@@ -185,7 +133,7 @@ touch_services(struct kube_found *f, const struct entry *of)
 }
 
 static struct entry *
-entry_new(struct kube_found *f, char *key)
+entry_new(struct kube_annotated *f, char *key)
 {
 	struct entry *e = xcalloc(1, sizeof *e);
 
@@ -197,7 +145,7 @@ entry_new(struct kube_found *f, char *key)
 
 /* Another object of the same name: nothing of the first holds for it. */
 static void
-forget(struct kube_found *f, struct entry *e)
+forget(struct kube_annotated *f, struct entry *e)
 {
 	retire(f, &e->held);
 	settings_found_free(&e->next);
@@ -206,7 +154,7 @@ forget(struct kube_found *f, struct entry *e)
 }
 
 bool
-kube_found_put(struct kube_found *f, struct kube_object *o)
+kube_annotated_put(struct kube_annotated *f, struct kube_object *o)
 {
 	char *key = key_of(o->kind, o->ns, o->name);
 	struct entry *e = hmap_find(&f->by_key, key);
@@ -217,7 +165,7 @@ kube_found_put(struct kube_found *f, struct kube_object *o)
 	} else {
 		free(key);
 		e->is_seen = true;
-		if (is_same_object(&e->o, o)) {
+		if (kube_object_equal(&e->o, o)) {
 			kube_object_fini(o);
 			return false;
 		}
@@ -232,7 +180,7 @@ kube_found_put(struct kube_found *f, struct kube_object *o)
 }
 
 static bool
-drop(struct kube_found *f, struct entry *e)
+drop(struct kube_annotated *f, struct entry *e)
 {
 	bool is_news = touch_services(f, e) | is_claim(e);
 
@@ -241,8 +189,8 @@ drop(struct kube_found *f, struct entry *e)
 }
 
 bool
-kube_found_remove(struct kube_found *f, enum kube_object_kind kind, const char *ns,
-		  const char *name)
+kube_annotated_remove(struct kube_annotated *f, enum kube_object_kind kind, const char *ns,
+		      const char *name)
 {
 	char *key = key_of(kind, ns, name);
 	struct entry *e = hmap_find(&f->by_key, key);
@@ -252,7 +200,7 @@ kube_found_remove(struct kube_found *f, enum kube_object_kind kind, const char *
 }
 
 void
-kube_found_begin(struct kube_found *f, enum kube_object_kind kind, const char *ns)
+kube_annotated_list_begin(struct kube_annotated *f, enum kube_object_kind kind, const char *ns)
 {
 	struct list_node *node, *tmp;
 
@@ -265,7 +213,7 @@ kube_found_begin(struct kube_found *f, enum kube_object_kind kind, const char *n
 }
 
 bool
-kube_found_end(struct kube_found *f, enum kube_object_kind kind, const char *ns)
+kube_annotated_list_end(struct kube_annotated *f, enum kube_object_kind kind, const char *ns)
 {
 	struct list_node *node, *tmp;
 	bool is_news = false;
@@ -281,25 +229,9 @@ kube_found_end(struct kube_found *f, enum kube_object_kind kind, const char *ns)
 
 /* --- what an object wants to be --- */
 
-static bool
-selects(const struct kube_object *service, const struct kube_object *deployment)
-{
-	size_t i, k;
-
-	for (i = 0; i < service->labels_n; i++) {
-		for (k = 0; k < deployment->labels_n; k++)
-			if (text_equal(service->labels[i].key, deployment->labels[k].key) &&
-			    text_equal(service->labels[i].value, deployment->labels[k].value))
-				break;
-		if (k == deployment->labels_n)
-			return false;
-	}
-	return service->labels_n > 0;
-}
-
 /* The only Deployment that a Service selects; NULL: why says so. */
 static const struct kube_object *
-selected(const struct kube_found *f, const struct entry *e, struct strbuf *why)
+selected(const struct kube_annotated *f, const struct entry *e, struct strbuf *why)
 {
 	struct list_node *node, *tmp;
 	const struct kube_object *found = NULL;
@@ -307,7 +239,8 @@ selected(const struct kube_found *f, const struct entry *e, struct strbuf *why)
 	LIST_FOREACH(&f->entries, node, tmp) {
 		const struct kube_object *o = &container_of(node, struct entry, node)->o;
 
-		if (o->kind != KUBE_DEPLOYMENT || strcmp(o->ns, e->o.ns) != 0 || !selects(&e->o, o))
+		if (o->kind != KUBE_DEPLOYMENT || strcmp(o->ns, e->o.ns) != 0 ||
+		    !kube_object_selects(&e->o, o))
 			continue;
 		if (found != NULL) {
 			strbuf_addf(why, "its selector fits several Deployments: %s and %s",
@@ -322,7 +255,7 @@ selected(const struct kube_found *f, const struct entry *e, struct strbuf *why)
 }
 
 static void
-make_next(struct kube_found *f, const struct settings *s, struct entry *e, struct strbuf *why)
+make_next(struct kube_annotated *f, const struct settings *s, struct entry *e, struct strbuf *why)
 {
 	const struct kube_object *target = e->o.kind == KUBE_DEPLOYMENT ? &e->o
 									: selected(f, e, why);
@@ -358,7 +291,7 @@ compare(const void *a, const void *b)
 
 /* Those that claim something, the oldest first; the array is the caller's. */
 static struct entry **
-sorted(const struct kube_found *f, size_t *n)
+sorted(const struct kube_annotated *f, size_t *n)
 {
 	struct entry **v = xcalloc(f->entries.n + 1, sizeof(struct entry *));
 	struct list_node *node, *tmp;
@@ -387,7 +320,8 @@ set_why(struct entry *e, const struct strbuf *why)
 
 /* What it wants, or else what it had: if nobody before it has that already. */
 static void
-settle(struct kube_found *f, const struct settings *s, struct entry *e, struct kube_claims *claims)
+settle(struct kube_annotated *f, const struct settings *s, struct entry *e,
+       struct kube_claims *claims)
 {
 	struct strbuf why;
 
@@ -414,7 +348,7 @@ settle(struct kube_found *f, const struct settings *s, struct entry *e, struct k
 
 /* With other settings everything is looked at anew; what lost its claim is dropped. */
 static void
-refresh(struct kube_found *f, const struct settings *s)
+refresh(struct kube_annotated *f, const struct settings *s)
 {
 	struct list_node *node, *tmp;
 
@@ -433,7 +367,7 @@ refresh(struct kube_found *f, const struct settings *s)
 }
 
 const struct service_conf *
-kube_found_services(struct kube_found *f, const struct settings *s, size_t *n)
+kube_annotated_services(struct kube_annotated *f, const struct settings *s, size_t *n)
 {
 	struct kube_claims claims;
 	struct entry **v;
@@ -459,7 +393,7 @@ kube_found_services(struct kube_found *f, const struct settings *s, size_t *n)
 }
 
 bool
-kube_found_refusal(struct kube_found *f, struct kube_refusal *r)
+kube_annotated_next_refusal(struct kube_annotated *f, struct kube_refusal *r)
 {
 	struct list_node *node, *tmp;
 

@@ -1,11 +1,11 @@
-#include "autoscaler/kubernetes/kube_notice.h"
+#include "autoscaler/kubernetes/kube_recorder.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "autoscaler/kubernetes/kube_found.h"
 #include "autoscaler/kubernetes/kube_http.h"
+#include "autoscaler/kubernetes/kube_object.h"
 #include "common/clk.h"
 #include "common/jput.h"
 #include "common/list.h"
@@ -20,14 +20,14 @@
 
 struct notice {
 	struct list_node node;
-	struct kube_notices *all;
+	struct kube_recorder *all;
 	char *path, *body, *ns;
 	struct kube_request *request;
 	struct loop_timer timer;
 	struct backoff backoff;
 };
 
-struct kube_notices {
+struct kube_recorder {
 	struct loop *loop;
 	struct kube_http *http;
 	struct list waiting;
@@ -151,8 +151,8 @@ body_of(const struct kube_object *o, const char *reason, const char *message)
 }
 
 void
-kube_notices_send(struct kube_notices *all, const struct kube_object *o, const char *reason,
-		  const char *message)
+kube_recorder_warn(struct kube_recorder *all, const struct kube_object *o, const char *reason,
+		   const char *message)
 {
 	struct notice *n;
 
@@ -169,10 +169,10 @@ kube_notices_send(struct kube_notices *all, const struct kube_object *o, const c
 	list_push(&all->waiting, &n->node);
 }
 
-struct kube_notices *
-kube_notices_new(struct loop *loop, struct kube_http *http)
+struct kube_recorder *
+kube_recorder_new(struct loop *loop, struct kube_http *http)
 {
-	struct kube_notices *all = xcalloc(1, sizeof *all);
+	struct kube_recorder *all = xcalloc(1, sizeof *all);
 
 	all->loop = loop;
 	all->http = http;
@@ -181,9 +181,9 @@ kube_notices_new(struct loop *loop, struct kube_http *http)
 }
 
 void
-kube_notices_free(struct kube_notices **ap)
+kube_recorder_free(struct kube_recorder **ap)
 {
-	struct kube_notices *all = *ap;
+	struct kube_recorder *all = *ap;
 	struct list_node *node, *tmp;
 
 	*ap = NULL;

@@ -1,7 +1,7 @@
-/* kube_stay: whose costs are written at a scale-down, and how many. */
+/* kube_cost: whose costs are written at a scale-down, and how many. */
 #include "test/unit/unit.h"
 
-#include "autoscaler/kubernetes/kube_stay.h"
+#include "autoscaler/kubernetes/kube_cost.h"
 
 #define S INT64_C(1000000000)
 
@@ -31,7 +31,7 @@ ours_and_those_of_others(void **state)
 	(void)state;
 	for (i = 0; i < ARRAY_LEN(v); i++) {
 		shown = 99;
-		assert_int_equal(kube_stay_is_ours(v[i].cost, v[i].ours, &shown), v[i].is_ours);
+		assert_int_equal(kube_cost_is_ours(v[i].cost, v[i].ours, &shown), v[i].is_ours);
 		assert_int_equal(shown, v[i].shown);
 	}
 }
@@ -39,32 +39,32 @@ ours_and_those_of_others(void **state)
 static void
 only_where_it_differs_and_the_furthest_off_first(void **state)
 {
-	struct kube_stay v[] = {{NULL, 0, 0}, {NULL, 3, 3}, {NULL, 0, 1},
-				{NULL, 9, 2}, {NULL, 0, 5}, {NULL, 5, 0}};
+	struct kube_cost_candidate v[] = {{NULL, 0, 0}, {NULL, 3, 3}, {NULL, 0, 1},
+					  {NULL, 9, 2}, {NULL, 0, 5}, {NULL, 5, 0}};
 
 	(void)state;
-	assert_int_equal(kube_stay_pick(v, ARRAY_LEN(v), 100), 4);
+	assert_int_equal(kube_cost_pick(v, ARRAY_LEN(v), 100), 4);
 	assert_int_equal(v[0].shown, 9);
 	assert_int_equal(v[1].wanted, 5);
 	assert_int_equal(v[2].shown, 5);
 	assert_int_equal(v[3].wanted, 1);
-	assert_int_equal(kube_stay_pick(v, ARRAY_LEN(v), 2), 2);
-	assert_int_equal(kube_stay_pick(v, ARRAY_LEN(v), 0), 0);
-	assert_int_equal(kube_stay_pick(v, 0, 2), 0);
+	assert_int_equal(kube_cost_pick(v, ARRAY_LEN(v), 2), 2);
+	assert_int_equal(kube_cost_pick(v, ARRAY_LEN(v), 0), 0);
+	assert_int_equal(kube_cost_pick(v, 0, 2), 0);
 }
 
 /* A thousand pods, each of them as busy as its number says. */
 static void
 of_many_the_busiest(void **state)
 {
-	struct kube_stay v[1000];
+	struct kube_cost_candidate v[1000];
 	size_t i, n;
 
 	(void)state;
 	for (i = 0; i < ARRAY_LEN(v); i++)
-		v[i] = (struct kube_stay){.wanted = (uint32_t)(i * 7 % 1000)};
-	n = kube_stay_pick(v, ARRAY_LEN(v), KUBE_STAY_MOST);
-	assert_int_equal(n, KUBE_STAY_MOST);
+		v[i] = (struct kube_cost_candidate){.wanted = (uint32_t)(i * 7 % 1000)};
+	n = kube_cost_pick(v, ARRAY_LEN(v), KUBE_COST_BURST);
+	assert_int_equal(n, KUBE_COST_BURST);
 	for (i = 0; i < n; i++)
 		assert_int_equal(v[i].wanted, 999 - i);
 }
@@ -72,22 +72,23 @@ of_many_the_busiest(void **state)
 static void
 a_budget_is_used_up_and_fills_again(void **state)
 {
-	struct kube_stay_budget b = {0};
+	struct kube_cost_budget b = {0};
 	int64_t now = 1000 * S;
 
 	(void)state;
-	assert_int_equal(kube_stay_left(&b, now), KUBE_STAY_MOST);
-	kube_stay_spend(&b, 0, now);
-	assert_int_equal(kube_stay_left(&b, now), KUBE_STAY_MOST);
-	kube_stay_spend(&b, KUBE_STAY_MOST, now);
-	assert_int_equal(kube_stay_left(&b, now), 0);
-	assert_int_equal(kube_stay_left(&b, now + KUBE_STAY_EACH - 1), 0);
-	assert_int_equal(kube_stay_left(&b, now + KUBE_STAY_EACH), 1);
-	kube_stay_spend(&b, 1, now + KUBE_STAY_EACH);
-	assert_int_equal(kube_stay_left(&b, now + KUBE_STAY_EACH), 0);
-	assert_int_equal(kube_stay_left(&b, now + KUBE_STAY_EACH * (KUBE_STAY_MOST + 1)),
-			 KUBE_STAY_MOST);
-	assert_int_equal(kube_stay_left(&b, now + 3600 * S), KUBE_STAY_MOST);
+	assert_int_equal(kube_cost_budget_left(&b, now), KUBE_COST_BURST);
+	kube_cost_budget_spend(&b, 0, now);
+	assert_int_equal(kube_cost_budget_left(&b, now), KUBE_COST_BURST);
+	kube_cost_budget_spend(&b, KUBE_COST_BURST, now);
+	assert_int_equal(kube_cost_budget_left(&b, now), 0);
+	assert_int_equal(kube_cost_budget_left(&b, now + KUBE_COST_INTERVAL - 1), 0);
+	assert_int_equal(kube_cost_budget_left(&b, now + KUBE_COST_INTERVAL), 1);
+	kube_cost_budget_spend(&b, 1, now + KUBE_COST_INTERVAL);
+	assert_int_equal(kube_cost_budget_left(&b, now + KUBE_COST_INTERVAL), 0);
+	assert_int_equal(
+		kube_cost_budget_left(&b, now + KUBE_COST_INTERVAL * (KUBE_COST_BURST + 1)),
+		KUBE_COST_BURST);
+	assert_int_equal(kube_cost_budget_left(&b, now + 3600 * S), KUBE_COST_BURST);
 }
 
 int
