@@ -45,7 +45,7 @@ struct key {
 	const char *fallback; /* default as it would be written; NULL: none */
 	double min, max;      /* in base units (ns, bytes, plain); min == max: unchecked */
 	const char *enums;    /* "a|b|c" */
-	const char *doc;      /* one line of sense */
+	const char *doc;      /* help: whole sentences */
 	size_t offset;	      /* in the struct of its group */
 	enum key_group {
 		GROUP_TOP,

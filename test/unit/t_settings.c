@@ -551,7 +551,7 @@ add_default(const struct key *k, struct strbuf *b)
 		strbuf_adds(b, k->fallback);
 }
 
-/* "# Sense\n#key = default # bounds; also in service": without indentation and padding. */
+/* "# Help\n#key = default # bounds; also in service": without indentation and padding. */
 static char *
 expected_lines(const struct key *k)
 {
@@ -570,12 +570,30 @@ expected_lines(const struct key *k)
 	return strbuf_take(&b);
 }
 
-/* A line of the reference as expected_lines() has it. */
+/* Whether the last line of b is a comment: the next one continues its text. */
+static bool
+ends_in_comment(const struct strbuf *b)
+{
+	size_t at = b->len - 1;
+
+	if (b->len == 0)
+		return false;
+	while (at > 0 && b->data[at - 1] != '\n')
+		at--;
+	return strncmp(b->data + at, "# ", 2) == 0;
+}
+
+/* A line of the reference as expected_lines() has it: a comment of several lines is one. */
 static void
 add_plain(struct strbuf *b, char *line)
 {
 	char *at = line + strspn(line, " "), *equal = strstr(at, " = "), *comment;
 
+	if (strncmp(at, "# ", 2) == 0 && ends_in_comment(b)) {
+		b->data[b->len - 1] = ' ';
+		strbuf_addf(b, "%s\n", at + 2);
+		return;
+	}
 	comment = strstr(at, " # ");
 	if (at[0] != '#' || !isalpha((unsigned char)at[1]) || equal == NULL || comment == NULL) {
 		strbuf_addf(b, "%s\n", at);
