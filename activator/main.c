@@ -1,16 +1,11 @@
 /* activator - the data plane: holds requests for what does not run, and passes them on
  * the moment it answers.  What the main thread does is in control.h, what a request goes
  * through in plane.h. */
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "activator/control.h"
 #include "common/daemon.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/settings.h"
-
-#define USAGE "[-c FILE] [-t] [-V]"
 
 static int
 run(const struct settings *s)
@@ -33,17 +28,16 @@ run(const struct settings *s)
 int
 main(int argc, char **argv)
 {
+	static const struct daemon_usage usage = {"activator", "", ""};
 	struct daemon_args args;
 	struct settings *s;
 	int rc = 0;
 
-	daemon_args_parse(&args, argc, argv, "activator", USAGE, NULL, NULL, NULL);
+	daemon_args_parse(&args, argc, argv, &usage, NULL, NULL, NULL);
 	s = daemon_settings(args.conf);
 	if (s == NULL)
 		return 1;
-	if (args.is_check) {
-		printf("%s: ok\n", args.conf);
-	} else {
+	if (!daemon_report_settings(&args, s)) {
 		daemon_init();
 		log_open((enum log_level)s->log_level, (enum log_format)s->log_format, "activator");
 		rc = run(s);

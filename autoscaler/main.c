@@ -13,10 +13,19 @@
 #include "common/settings.h"
 #include "common/strbuf.h"
 
-#define USAGE                                                                                      \
-	"[-c FILE] [-t] [-V]\n"                                                                    \
-	"       autoscaler [-c FILE] --simulate TRACE --revision SERVICE/REVISION\n"               \
-	"                  [--start-time 800ms] [--preset knative] [--timeline FILE]"
+static const struct daemon_usage usage = {
+	.program = "autoscaler",
+	.more = "       autoscaler [-c FILE] --simulate TRACE --revision SERVICE/REVISION\n"
+		"                  [--start-time TIME] [--preset knative] [--timeline FILE]\n",
+	.options =
+		"      --simulate TRACE   replay recorded requests on the conf file and print\n"
+		"                         what they cost and how long they waited\n"
+		"      --revision NAME    the revision to simulate, SERVICE/REVISION\n"
+		"      --start-time TIME  how long an instance takes to start, 1s without this\n"
+		"                         option\n"
+		"      --preset knative   decide by the rules and defaults of Knative\n"
+		"      --timeline FILE    write a CSV line for each second\n",
+};
 
 static int
 run(struct settings *s)
@@ -65,13 +74,12 @@ main(int argc, char **argv)
 
 	if (keeper_is_asked(argc, argv))
 		return keeper_main(argc, argv);
-	daemon_args_parse(&args, argc, argv, "autoscaler", USAGE, simulate_options, simulate_option,
+	daemon_args_parse(&args, argc, argv, &usage, simulate_options, simulate_option,
 			  &simulation);
 	s = daemon_settings(args.conf);
 	if (s == NULL)
 		return 1;
-	if (args.is_check) {
-		printf("%s: ok\n", args.conf);
+	if (daemon_report_settings(&args, s)) {
 		settings_free(&s);
 		return 0;
 	}

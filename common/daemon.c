@@ -16,16 +16,41 @@
 
 #include "common/holder.h"
 #include "common/settings.h"
+#include "common/strbuf.h"
 
 #define OPTIONS_MAX 32
 
 const char daemon_version[] = VERSION;
 const char daemon_conf_default[] = SYSCONFDIR "/activator/activator.conf";
 
-NORETURN static void
-mistake(const char *program, const char *usage)
+static void
+print_synopsis(FILE *to, const struct daemon_usage *u)
 {
-	fprintf(stderr, "usage: %s %s\n", program, usage);
+	fprintf(to, "usage: %s [-t | -T] [-c FILE]\n%s       %s -V | -h\n", u->program, u->more,
+		u->program);
+}
+
+NORETURN static void
+print_help(const struct daemon_usage *u)
+{
+	print_synopsis(stdout, u);
+	printf("\n"
+	       "  -c, --conf FILE        the conf file; default %s\n"
+	       "  -t, --check            check the conf file and exit\n"
+	       "  -T, --dump             print every setting and where it was set, and exit\n"
+	       "%s"
+	       "  -V, --version          print the version and exit\n"
+	       "  -h, --help             print this text and exit\n"
+	       "\n"
+	       "See %s(8) and activator.conf(5).\n",
+	       daemon_conf_default, u->options, u->program);
+	exit(0);
+}
+
+NORETURN static void
+mistake(const struct daemon_usage *u)
+{
+	print_synopsis(stderr, u);
 	exit(2);
 }
 
@@ -35,6 +60,7 @@ join_options(struct option out[OPTIONS_MAX], const struct option *more)
 {
 	static const struct option ours[] = {{"conf", required_argument, NULL, 'c'},
 					     {"check", no_argument, NULL, 't'},
+					     {"dump", no_argument, NULL, 'T'},
 					     {"version", no_argument, NULL, 'V'},
 					     {"help", no_argument, NULL, 'h'}};
 	size_t n = ARRAY_LEN(ours);
@@ -48,16 +74,16 @@ join_options(struct option out[OPTIONS_MAX], const struct option *more)
 }
 
 void
-daemon_args_parse(struct daemon_args *a, int argc, char **argv, const char *program,
-		  const char *usage, const struct option *more,
-		  int (*extra)(int val, const char *arg, void *ctx), void *ctx)
+daemon_args_parse(struct daemon_args *a, int argc, char **argv, const struct daemon_usage *u,
+		  const struct option *more, int (*extra)(int val, const char *arg, void *ctx),
+		  void *ctx)
 {
 	struct option options[OPTIONS_MAX];
 	int c;
 
 	*a = (struct daemon_args){.conf = daemon_conf_default};
 	join_options(options, more);
-	while ((c = getopt_long(argc, argv, "c:thV", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "c:tThV", options, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			a->conf = optarg;
@@ -65,18 +91,24 @@ daemon_args_parse(struct daemon_args *a, int argc, char **argv, const char *prog
 		case 't':
 			a->is_check = true;
 			break;
+		case 'T':
+			a->is_dump = true;
+			break;
 		case 'V':
-			printf("%s %s\n", program, daemon_version);
+			printf("%s %s\n", u->program, daemon_version);
 			exit(0);
 		case 'h':
-			printf("usage: %s %s\n", program, usage);
-			exit(0);
+			print_help(u);
 		default:
 			if (c < 256 || extra(c, optarg, ctx) < 0)
-				mistake(program, usage);
+				mistake(u);
 		}
 	}
-	a->rest = optind;
+	if (optind < argc) {
+		fprintf(stderr, "%s: no option takes the argument \"%s\"\n", u->program,
+			argv[optind]);
+		mistake(u);
+	}
 }
 
 struct settings *
@@ -90,6 +122,22 @@ daemon_settings(const char *file)
 		fprintf(stderr, "%s\n", errors.lines[i]);
 	settings_errors_free(&errors);
 	return s;
+}
+
+bool
+daemon_report_settings(const struct daemon_args *a, const struct settings *s)
+{
+	struct strbuf text;
+
+	if (a->is_dump) {
+		strbuf_init(&text, 0);
+		settings_dump(s, &text);
+		printf("%s", strbuf_str(&text));
+		strbuf_fini(&text);
+	} else if (a->is_check) {
+		printf("%s: ok\n", a->conf);
+	}
+	return a->is_dump || a->is_check;
 }
 
 size_t

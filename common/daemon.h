@@ -7,22 +7,32 @@
 
 struct daemon_args {
 	const char *conf; /* -c FILE; daemon_conf_default without */
-	bool is_check;	  /* -t: check the conf file and leave */
-	int rest;	  /* index in argv of the first argument after these */
+	bool is_check;	  /* -t: check the conf file and exit */
+	bool is_dump;	  /* -T: print the settings in effect and exit */
 };
 
-/* Parse -c, -t, -V, -h with getopt_long; `extra` gets each further long option of
+struct daemon_usage {
+	const char *program;
+	const char *more;    /* further lines of the synopsis, "" where there are none */
+	const char *options; /* help of the program's own options, likewise */
+};
+
+/* Parse -c, -t, -T, -V, -h with getopt_long; `extra` gets each further long option of
  * the program (`more`, getopt_long form, val >= 256; NULL: none) and returns -1 to
- * refuse it.  -V and -h print and exit 0; a mistake prints usage and exits 2.
- * `usage` is what stands behind the program's name. */
+ * refuse it.  -V and -h print and exit 0; a mistake, such as an argument that belongs to no
+ * option, prints the synopsis and exits 2. */
 struct option;
-void daemon_args_parse(struct daemon_args *, int argc, char **argv, const char *program,
-		       const char *usage, const struct option *more,
-		       int (*extra)(int val, const char *arg, void *ctx), void *ctx);
+void daemon_args_parse(struct daemon_args *, int argc, char **argv, const struct daemon_usage *,
+		       const struct option *more, int (*extra)(int val, const char *arg, void *ctx),
+		       void *ctx);
 
 /* settings_load(); each mistake goes to standard error, a line each. */
 struct settings;
 NODISCARD struct settings *daemon_settings(const char *file);
+
+/* With -t or -T: print that the file has no mistake, or the settings in effect.  True: done,
+ * the program exits. */
+bool daemon_report_settings(const struct daemon_args *, const struct settings *);
 
 /* Raise the soft descriptor limit to the hard one.  Returns what it is now. */
 size_t daemon_raise_nofile(void);

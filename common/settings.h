@@ -232,8 +232,8 @@ void settings_found_free(struct service_conf **);
 /* Whether a key of GROUP_LAUNCH does anything with that way to start. */
 bool launch_key_applies(const struct key *, const struct launch *);
 
-/* What holds, as the text of a conf file with a comment behind each value that says
- * where it comes from (`-T`).  Loaded again it is the same settings. */
+/* The settings in effect as the text of a conf file, with a comment behind each value that
+ * says where it was set (`-T`).  Loaded again it is the same settings. */
 struct strbuf;
 void settings_dump(const struct settings *, struct strbuf *);
 

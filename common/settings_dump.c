@@ -174,7 +174,8 @@ settings_dump(const struct settings *s, struct strbuf *out)
 	struct dump d = {.out = out, .origins = &s->origins};
 	size_t i;
 
-	strbuf_addf(out, "# What holds of %s; \"default\" and lines say where it comes from.\n",
+	strbuf_addf(out,
+		    "# The settings of %s that are in effect, each with the line that set it.\n",
 		    s->file);
 	dump_group(&d, GROUP_TOP, s);
 	dump_open(&d, "activator", NULL);

@@ -37,7 +37,8 @@ def test_version_help_and_mistakes(name):
     assert run(name, "--version").stdout == said.stdout
     said = run(name, "-h")
     assert said.returncode == 0 and said.stdout.startswith("usage: " + name)
-    for wrong in ["-x"], ["--nothing"], ["-c"]:
+    assert "--dump" in said.stdout and max(map(len, said.stdout.splitlines())) < 80
+    for wrong in ["-x"], ["--nothing"], ["-c"], ["-t", "conf/demo.conf"]:
         said = run(name, *wrong)
         assert said.returncode == 2
         assert "usage: " + name in said.stderr
@@ -49,6 +50,15 @@ def test_version_help_and_mistakes(name):
 def test_our_own_files_have_no_mistake(name, file):
     said = run(name, "-t", "-c", file)
     assert said.returncode == 0, said.stdout + said.stderr
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_what_is_dumped_is_a_conf_file(name, tmp_path):
+    said = run(name, "-T", "-c", "conf/demo.conf")
+    assert (said.returncode, said.stderr) == (0, "")
+    assert re.search(r"^    stable_window = 10s +# line \d+, in autoscaler$", said.stdout, re.M)
+    (tmp_path / "dumped.conf").write_text(said.stdout)
+    assert run(name, "-t", "-c", str(tmp_path / "dumped.conf")).returncode == 0
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

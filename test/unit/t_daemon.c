@@ -25,7 +25,6 @@ on_extra(int val, const char *arg, void *ctx)
 }
 
 static const struct option more[] = {{"simulate", required_argument, NULL, 300},
-				     {"dump", no_argument, NULL, 301},
 				     {NULL, 0, NULL, 0}};
 
 struct line {
@@ -33,6 +32,8 @@ struct line {
 	struct daemon_args args;
 	struct extra extra;
 };
+
+static const struct daemon_usage usage = {"prog", "", ""};
 
 static void
 parse(void *arg)
@@ -43,12 +44,11 @@ parse(void *arg)
 	while (l->argv[argc] != NULL)
 		argc++;
 	optind = 0; /* glibc: start over */
-	daemon_args_parse(&l->args, argc, l->argv, "prog", "[-t] [-c file]", more, on_extra,
-			  &l->extra);
+	daemon_args_parse(&l->args, argc, l->argv, &usage, more, on_extra, &l->extra);
 }
 
 static char prog[] = "prog", c[] = "-c", t[] = "-t", v[] = "-V", h[] = "-h", x[] = "-x";
-static char file[] = "some.conf", conf[] = "--conf=other.conf", check[] = "--check",
+static char file[] = "some.conf", conf[] = "--conf=other.conf", check[] = "--check", dump[] = "-T",
 	    rest[] = "rest";
 static char simulate[] = "--simulate", trace[] = "trace.txt", bad[] = "bad", unknown[] = "--nope";
 
@@ -61,20 +61,19 @@ arguments(void **state)
 	parse(&l);
 	assert_string_equal(l.args.conf, "/etc/activator/activator.conf");
 	assert_false(l.args.is_check);
-	assert_int_equal(l.args.rest, 1);
+	assert_false(l.args.is_dump);
 
-	l = (struct line){.argv = {prog, c, file, t, rest, NULL}};
+	l = (struct line){.argv = {prog, c, file, dump, NULL}};
 	parse(&l);
 	assert_string_equal(l.args.conf, "some.conf");
-	assert_true(l.args.is_check);
-	assert_string_equal(l.argv[l.args.rest], "rest");
+	assert_false(l.args.is_check);
+	assert_true(l.args.is_dump);
 
 	l = (struct line){.argv = {prog, conf, check, simulate, trace, NULL}};
 	parse(&l);
 	assert_string_equal(l.args.conf, "other.conf");
 	assert_true(l.args.is_check);
 	assert_string_equal(l.extra.text, "300:trace.txt");
-	assert_int_equal(l.args.rest, 5);
 }
 
 static void
@@ -92,6 +91,7 @@ arguments_that_end_the_program(void **state)
 {
 	(void)state;
 	expect_exit(x, NULL, 2);
+	expect_exit(t, rest, 2);
 	expect_exit(unknown, NULL, 2);
 	expect_exit(c, NULL, 2);
 	expect_exit(simulate, bad, 2);
