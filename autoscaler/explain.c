@@ -13,7 +13,8 @@ sentence_of(const struct scaled_revision *rev)
 {
 	if (!scaled_is_decided(rev))
 		return "it has addresses: always there, never scaled";
-	return rev->why.n == 0 ? "nothing has been decided yet" : decide_rule_text(rev->out.rule);
+	return rev->why.n == 0 ? "nothing has been decided yet"
+			       : decide_rule_text(rev->wanted.rule);
 }
 
 /* What one of those who advise says; "" where it is not asked. */
@@ -86,7 +87,7 @@ put_json(struct jput *j, const char *key, const struct scaled_revision *rev, boo
 	jput_string(j, "revision", scaled_name(rev));
 	jput_u64(j, "wanted", scaled_wanted(rev));
 	if (scaled_is_decided(rev) && rev->why.n > 0)
-		jput_string(j, "rule", decide_rule_name(rev->out.rule));
+		jput_string(j, "rule", decide_rule_name(rev->wanted.rule));
 	jput_string(j, "why", sentence_of(rev));
 	jput_string_if(j, "held_back", rev->held_back);
 	jput_bool(j, "dry_run", scaled_is_dry(rev));

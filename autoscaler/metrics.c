@@ -96,7 +96,7 @@ value_of(const struct row *row, enum metric_id id)
 
 	switch (id) {
 	case M_WANTED:
-		return rev->wanted;
+		return rev->wanted.n;
 	case M_READY:
 		return view->ready;
 	case M_STARTING:
@@ -106,9 +106,9 @@ value_of(const struct row *row, enum metric_id id)
 	case M_PANIC:
 		return view->panic;
 	case M_PANICKING:
-		return rev->out.is_panicking;
+		return rev->decided.is_panicking;
 	case M_TARGET:
-		return rev->out.target;
+		return rev->decided.target;
 	case M_PARKED:
 		return view->parked;
 	case M_IN_FLIGHT:

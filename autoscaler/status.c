@@ -105,18 +105,20 @@ put_failure(struct jput *j, const struct scaled_revision *rev)
 static void
 put_decision(struct jput *j, const struct scaled_revision *rev)
 {
-	jput_u64(j, "wished", rev->wish);
-	jput_u64(j, "wanted", rev->wanted);
-	jput_u64(j, "told", rev->told);
+	jput_u64(j, "claimed", rev->wanted.claim);
+	jput_u64(j, "wanted", rev->wanted.n);
+	jput_u64(j, "scale_sent", rev->scale_sent);
 	if (rev->has_scale)
 		jput_u64(j, "scale", rev->scale);
 	if (rev->is_held)
 		jput_bool(j, "held_by_others", true);
 	jput_string_if(j, "held_back", rev->held_back);
-	jput_string(j, "rule", decide_rule_name(rev->out.rule));
-	jput_string(j, "why", decide_rule_text(rev->out.rule));
-	jput_bool(j, "panicking", rev->out.is_panicking);
-	jput_double(j, "target", rev->out.target);
+	jput_string(j, "rule", decide_rule_name(rev->wanted.rule));
+	jput_string(j, "why", decide_rule_text(rev->wanted.rule));
+	jput_u64(j, "decided", rev->decided.wanted);
+	jput_string(j, "decided_rule", decide_rule_name(rev->decided.rule));
+	jput_bool(j, "panicking", rev->decided.is_panicking);
+	jput_double(j, "target", rev->decided.target);
 	jput_bool(j, "dry_run", scaled_is_dry(rev));
 	if (scaled_is_dry(rev))
 		jput_u64(j, "would_want", rev->dryrun.has);

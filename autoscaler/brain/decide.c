@@ -414,7 +414,7 @@ decide(const struct scaling *s, const struct decide_view *v, struct decide_state
 		st->wishes_n = 0;
 	}
 	if (v->is_restarting)
-		at_least(&o, MIN(has_of(v), v->found), DECIDE_RESTARTED);
+		at_least(&o, MIN(has_of(v), v->adopted), DECIDE_RESTARTED);
 	bounds(s, v, st, &o);
 	return o;
 }

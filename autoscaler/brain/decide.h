@@ -72,7 +72,7 @@ struct decide_view {
 	bool is_learned_prewarm; /* the learned policy wants one instance now */
 	bool is_asked;		 /* an activator sent `activate` and nothing answers */
 	bool is_restarting; /* the autoscaler has not seen a stable window since its start … */
-	uint32_t found;	    /* … when so many were running */
+	uint32_t adopted;   /* … when so many were running */
 };
 
 struct decide_state; /* opaque, one per revision; survives between calls */

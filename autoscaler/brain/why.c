@@ -9,10 +9,10 @@
 
 /* What a decision went by, as it is shown: name, and whether there is anything to say. */
 #define INPUTS(X)                                                                                  \
-	X("decided", e->out.wanted, e->out.is_known && e->out.wanted != e->wanted)                 \
+	X("decided", e->decided.wanted, e->decided.is_known && e->decided.wanted != e->wanted)     \
 	X("stable", v->stable, v->has_stable)                                                      \
 	X("panic", v->panic, v->has_panic)                                                         \
-	X("target", e->out.target, true)                                                           \
+	X("target", e->decided.target, true)                                                       \
 	X("ready", v->ready, true)                                                                 \
 	X("starting", v->starting, true)                                                           \
 	X("in_flight", v->in_flight, true)                                                         \
@@ -23,7 +23,7 @@
 	X("busy_lease_s", v->busy_lease_s, v->busy_lease_s > 0)                                    \
 	X("schedule_min", v->schedule_min, v->schedule_min > 0)                                    \
 	X("learned_keep_s", v->learned_keep_s, v->learned_keep_s >= 0)                             \
-	X("found", v->found, v->is_restarting && v->found > 0)
+	X("adopted", v->adopted, v->is_restarting && v->adopted > 0)
 
 void
 why_fini(struct why *w)
@@ -43,19 +43,25 @@ add(struct why *w)
 }
 
 void
-why_note(struct why *w, const struct decide_out *out, const struct decide_view *view,
-	 uint32_t wanted, int64_t wall_ns)
+why_note(struct why *w, const struct decide_out *decided, const struct decide_view *view,
+	 uint32_t wanted, enum decide_rule rule, int64_t wall_ns)
 {
 	struct why_entry *e = w->n == 0 ? NULL : &w->v[(w->n - 1) % w->cap];
 
-	if (e == NULL || e->wanted != wanted || e->out.rule != out->rule) {
+	if (e == NULL || e->wanted != wanted || e->rule != rule) {
 		e = add(w);
-		*e = (struct why_entry){.from_ns = wall_ns, .wanted = wanted};
+		*e = (struct why_entry){.from_ns = wall_ns, .wanted = wanted, .rule = rule};
 	}
 	e->upto_ns = wall_ns;
 	e->times++;
-	e->out = *out;
+	e->decided = *decided;
 	e->view = *view;
+}
+
+uint32_t
+why_wanted(const struct why *w)
+{
+	return w->n == 0 ? 0 : w->v[(w->n - 1) % w->cap].wanted;
 }
 
 const struct why_entry *
@@ -86,7 +92,7 @@ put_inputs(const struct why_entry *e, struct jput *j)
 		jput_double(j, name, value);
 	INPUTS(X)
 #undef X
-	jput_bool(j, "panicking", e->out.is_panicking);
+	jput_bool(j, "panicking", e->decided.is_panicking);
 	jput_bool(j, "asked", v->is_asked);
 	jput_bool(j, "learned_warm", v->is_learned_prewarm);
 	jput_bool(j, "restarting", v->is_restarting);
@@ -107,8 +113,10 @@ why_put_json(const struct why *w, struct jput *j)
 		jput_string(j, "upto", why_time(e->upto_ns, time));
 		jput_u64(j, "times", e->times);
 		jput_u64(j, "wanted", e->wanted);
-		jput_string(j, "rule", decide_rule_name(e->out.rule));
-		jput_string(j, "why", decide_rule_text(e->out.rule));
+		jput_string(j, "rule", decide_rule_name(e->rule));
+		jput_string(j, "why", decide_rule_text(e->rule));
+		if (e->rule != e->decided.rule)
+			jput_string(j, "decided_rule", decide_rule_name(e->decided.rule));
 		put_inputs(e, j);
 		jput_object_end(j);
 	}
@@ -122,13 +130,15 @@ put_line(const struct why_entry *e, struct strbuf *out)
 	char from[WHY_TIME], upto[WHY_TIME];
 
 	strbuf_addf(out, "%s to %s  wanted %u: %s\n   ", why_time(e->from_ns, from),
-		    why_time(e->upto_ns, upto), e->wanted, decide_rule_text(e->out.rule));
+		    why_time(e->upto_ns, upto), e->wanted, decide_rule_text(e->rule));
 #define X(name, value, is_there)                                                                   \
 	if (is_there)                                                                              \
 		strbuf_addf(out, " %s=%.4g", name, (double)(value));
 	INPUTS(X)
 #undef X
-	strbuf_adds(out, e->out.is_panicking ? " panicking" : "");
+	if (e->rule != e->decided.rule)
+		strbuf_addf(out, " decided_rule=%s", decide_rule_name(e->decided.rule));
+	strbuf_adds(out, e->decided.is_panicking ? " panicking" : "");
 	strbuf_adds(out, v->is_restarting ? " restarting" : "");
 	strbuf_adds(out, "\n");
 }

@@ -16,9 +16,10 @@ struct strbuf;
 struct why_entry {
 	int64_t from_ns, upto_ns; /* wall clock, of the first and of the last of them */
 	uint64_t times;
-	uint32_t wanted;       /* with what holds beside decide(): silence, max_instances … */
-	struct decide_out out; /* … whose rule is there in place of its own */
-	struct decide_view view;
+	uint32_t wanted;	   /* as bounded: by silence, max_instances … */
+	enum decide_rule rule;	   /* … and the rule that had the last word */
+	struct decide_out decided; /* as decide() had it */
+	struct decide_view view;   /* that was decided on */
 };
 
 struct why {
@@ -28,8 +29,10 @@ struct why {
 };
 void why_fini(struct why *);
 
-void why_note(struct why *, const struct decide_out *, const struct decide_view *, uint32_t wanted,
-	      int64_t wall_ns);
+void why_note(struct why *, const struct decide_out *decided, const struct decide_view *,
+	      uint32_t wanted, enum decide_rule, int64_t wall_ns);
+/* What was noted last as wanted; 0: nothing was. */
+uint32_t why_wanted(const struct why *);
 /* The k-th, 0 the newest; NULL: there is none. */
 const struct why_entry *why_at(const struct why *, size_t k);
 

@@ -75,7 +75,7 @@ has_instances(const struct reconcile *r, const char *full_name)
 {
 	const struct scaled_revision *rev = reconcile_find(r, full_name);
 
-	return rev != NULL && !rev->is_external && (rev->n > 0 || rev->told > 0);
+	return rev != NULL && !rev->is_external && (rev->n > 0 || rev->scale_sent > 0);
 }
 
 void

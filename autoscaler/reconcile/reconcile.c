@@ -41,8 +41,8 @@ forget(struct reconcile *r, struct scaled_revision *rev)
 {
 	scaledown_end_all(r, rev);
 	reconcile_unmap(r, rev);
-	r->wish_total -= rev->wish;
-	r->told_total -= rev->told;
+	r->claim_total -= rev->wanted.claim;
+	r->sent_total -= rev->scale_sent;
 	if (list_linked(&rev->active))
 		list_remove(&r->active, &rev->active);
 	if (list_linked(&rev->dirty))
@@ -137,15 +137,14 @@ reconcile_mark(struct reconcile *r, struct scaled_revision *rev, bool is_undecid
 
 /* --- the set --- */
 
-/* A dry run begins: whatever was on its way is off, and nothing is told any more. */
+/* A dry run begins: drains end, and nothing more is sent. */
 static void
 let_go(struct reconcile *r, struct scaled_revision *rev)
 {
 	scaledown_end_all(r, rev);
-	reconcile_wish(r, rev, 0, 0);
-	r->told_total -= rev->told;
-	rev->told = 0;
-	rev->is_told = false;
+	r->sent_total -= rev->scale_sent;
+	rev->scale_sent = 0;
+	rev->is_adopted = false;
 }
 
 static void
@@ -201,7 +200,7 @@ reconcile_has_left(const struct reconcile *r)
 	size_t at = 0;
 
 	while ((rev = reconcile_next(r, &at)) != NULL)
-		if (rev->is_leaving && (rev->n > 0 || rev->told > 0) &&
+		if (rev->is_leaving && (rev->n > 0 || rev->scale_sent > 0) &&
 		    now - rev->leaving_ns < r->conf.drain_timeout)
 			return false;
 	return true;
@@ -209,45 +208,32 @@ reconcile_has_left(const struct reconcile *r)
 
 /* --- deciding --- */
 
-/* What holds beside decide(): each rule in turn may have the last word. */
-static uint32_t
-bounded(struct reconcile *r, struct scaled_revision *rev, int64_t now)
+struct wanted_facts
+reconcile_facts(const struct reconcile *r, const struct scaled_revision *rev, int64_t now)
 {
-	uint32_t has = scaled_is_dry(rev) ? rev->dryrun.has : rev->told;
-	uint32_t wish = rev->out.is_known ? rev->out.wanted : has;
+	bool is_dry = scaled_is_dry(rev);
 
-	if (rev->is_leaving) { /* nothing new comes: as soon as what is there is done */
-		wish = rev->view.parked + rev->view.in_flight > 0 ? has : 0;
-		rev->out.rule = DECIDE_LEAVING;
-	}
-	if (reports_is_asked(&rev->reports) && wish == 0) { /* it cancels a scale-down */
-		wish = 1;
-		rev->out.rule = DECIDE_ACTIVATION;
-	}
-	if (wish < has && !reconcile_may_shrink(r, rev, now)) {
-		wish = has;
-		rev->out.rule = DECIDE_UNHEARD;
-	}
-	return wish;
+	return (struct wanted_facts){.scaling = &rev->conf->scaling,
+				     .view = &rev->view,
+				     .has = is_dry ? rev->dryrun.has : rev->scale_sent,
+				     .is_leaving = rev->is_leaving,
+				     .is_asked = reports_is_asked(&rev->reports),
+				     .is_heard = reconcile_may_shrink(r, rev, now),
+				     .is_dry = is_dry};
 }
 
-/* Reports come each second, and a report with one request in it is use up to the next one,
- * which may be late: one that tells of nothing has come by then. */
-#define IDLE_FROM_S 1.5
-
-/* Of the wish, what does not give way to others that are asked (ceiling.h). */
-static uint32_t
-needed(const struct scaled_revision *rev, uint32_t wish)
+/* Bound what was decided, up to what may be without a look at the other revisions. */
+static void
+claim(struct reconcile *r, struct scaled_revision *rev, int64_t now)
 {
-	const struct scaling *s = &rev->conf->scaling;
-	const struct decide_view *v = &rev->view;
-	uint32_t least = MAX(s->min_scale, v->schedule_min);
+	const struct wanted_facts f = reconcile_facts(r, rev, now);
+	const struct wanted before = rev->wanted;
+	uint32_t n = wanted_claim(&rev->wanted, &rev->decided, &f);
 
-	if (v->in_flight + v->parked > 0 || v->is_asked || v->idle_s < IDLE_FROM_S)
-		return wish;
-	if (!s->enable_scale_to_zero || v->busy_lease_s > 0)
-		least = MAX(least, 1u);
-	return MIN(least, wish);
+	if (rev->dryrun.is_begun)
+		dryrun_take(&rev->dryrun, &rev->view, n, now);
+	reconcile_note_claim(r, rev, &before);
+	rev->is_changed |= wanted_allot(&rev->wanted, reconcile_allotted(r, rev), &f);
 }
 
 void
@@ -255,8 +241,7 @@ reconcile_decide(struct reconcile *r, struct scaled_revision *rev)
 {
 	int64_t now = clk_now();
 	bool is_restarting = now - r->started_ns < rev->conf->scaling.stable_window;
-	double target = rev->out.target;
-	uint32_t wish;
+	double target = rev->decided.target;
 
 	rev->is_undecided = false;
 	if (!scaled_is_decided(rev))
@@ -266,15 +251,10 @@ reconcile_decide(struct reconcile *r, struct scaled_revision *rev)
 	scaled_fill_view(rev, &rev->view, is_restarting, now);
 	if (rev->view.parked == 0 && !rev->view.is_asked && scaled_live(rev) == 0)
 		rev->is_woken = false; /* who asked has left */
-	rev->out = decide(&rev->conf->scaling, &rev->view, rev->decide, now);
-	wish = bounded(r, rev, now);
-	rev->rule = rev->out.rule;
-	rev->is_news = true;
-	if (!scaled_is_dry(rev))
-		reconcile_wish(r, rev, wish, needed(rev, wish));
-	else if (rev->dryrun.is_begun)
-		dryrun_take(&rev->dryrun, &rev->view, wish, now);
-	rev->is_changed |= rev->out.target < target || rev->out.target > target;
+	rev->decided = decide(&rev->conf->scaling, &rev->view, rev->decide, now);
+	rev->is_note_due = true;
+	claim(r, rev, now);
+	rev->is_changed |= rev->decided.target < target || rev->decided.target > target;
 }
 
 /* --- acting --- */
@@ -283,66 +263,56 @@ void
 reconcile_tell(struct reconcile *r, struct scaled_revision *rev, uint32_t n,
 	       const char *const *victims, size_t victims_n)
 {
-	uint32_t from = rev->told;
+	uint32_t from = rev->scale_sent;
 
-	r->told_total += (uint64_t)n - from;
-	rev->told = n;
+	r->sent_total += (uint64_t)n - from;
+	rev->scale_sent = n;
 	rev->driver->class->set_scale(rev->driver, scaled_name(rev), n, victims, victims_n);
 	if (n == 0)
 		log_info(NULL, "scaled to zero", "revision=%s from=%u rule=%s", scaled_name(rev),
-			 from, decide_rule_name(rev->out.rule));
+			 from, decide_rule_name(rev->wanted.rule));
 	else
 		log_info(NULL, "scaled", "revision=%s from=%u to=%u rule=%s", scaled_name(rev),
-			 from, n, decide_rule_name(rev->out.rule));
+			 from, n, decide_rule_name(rev->wanted.rule));
 	if (n < from)
 		reconcile_room_made(r);
 }
 
-/* The first that the driver shows us is what there is to be, until decided otherwise. */
+/* What the driver shows first is wanted until something else is decided. */
 static void
-take_up(struct reconcile *r, struct scaled_revision *rev)
+adopt(struct reconcile *r, struct scaled_revision *rev)
 {
-	rev->is_told = true;
-	rev->told = rev->found = rev->has_scale ? rev->scale : scaled_live(rev);
-	r->told_total += rev->told;
-	if (rev->told == 0)
+	rev->is_adopted = true;
+	rev->adopted = rev->has_scale ? rev->scale : scaled_live(rev);
+	rev->scale_sent = rev->adopted;
+	r->sent_total += rev->adopted;
+	if (rev->adopted == 0)
 		return;
-	log_info(NULL, "instances taken up", "revision=%s instances=%u", scaled_name(rev),
-		 rev->told);
-	rev->driver->class->set_scale(rev->driver, scaled_name(rev), rev->told, NULL, 0);
-}
-
-/* Somebody else holds the number.  It is ours to bring to zero what has been used and is
- * idle, and to wake what somebody waits for; what is between is theirs. */
-static bool
-is_theirs(const struct scaled_revision *rev)
-{
-	if (!rev->is_held)
-		return false;
-	if (rev->told == 0)
-		return !reports_is_asked(&rev->reports);
-	return rev->wanted > 0 || !rev->is_used_in_hold;
+	log_info(NULL, "instances adopted", "revision=%s instances=%u", scaled_name(rev),
+		 rev->adopted);
+	rev->driver->class->set_scale(rev->driver, scaled_name(rev), rev->adopted, NULL, 0);
 }
 
 static void
 act(struct reconcile *r, struct scaled_revision *rev)
 {
+	const struct wanted_scale_facts f = {.scale_sent = rev->scale_sent,
+					     .room = reconcile_room(r, rev),
+					     .is_held = rev->is_held,
+					     .is_asked = reports_is_asked(&rev->reports),
+					     .is_used = rev->is_used_in_hold};
 	uint32_t n;
 
 	reconcile_note_held_back(r, rev);
-	if (rev->is_external || !rev->is_known || !rev->is_told || scaled_is_dry(rev))
+	if (rev->is_external || !rev->is_known || !rev->is_adopted || scaled_is_dry(rev))
 		return;
-	if (is_theirs(rev)) {
-		scaledown_cancel(r, rev);
-		return;
-	}
-	if (rev->wanted < rev->told) {
-		scaledown_to(r, rev, rev->wanted);
+	n = wanted_scale(&rev->wanted, &f);
+	if (n < rev->scale_sent) {
+		scaledown_to(r, rev, n);
 		return;
 	}
 	scaledown_cancel(r, rev);
-	n = reconcile_room(r, rev);
-	if (n > rev->told)
+	if (n > rev->scale_sent)
 		reconcile_tell(r, rev, n, NULL, 0);
 }
 
@@ -363,23 +333,26 @@ publish(struct reconcile *r, struct scaled_revision *rev)
 static void
 note(struct scaled_revision *rev)
 {
-	uint32_t wanted = scaled_wanted(rev);
+	const struct decide_out *decided = &rev->decided;
+	const struct decide_view *v = &rev->view;
+	uint32_t wanted = scaled_wanted(rev), before = why_wanted(&rev->why);
 
-	if (!rev->is_news)
+	if (!rev->is_note_due)
 		return;
-	rev->is_news = false;
-	rev->decisions[rev->out.rule]++;
-	why_note(&rev->why, &rev->out, &rev->view, wanted, clk_wall());
-	if (wanted == rev->logged)
+	rev->is_note_due = false;
+	rev->decisions[rev->wanted.rule]++;
+	why_note(&rev->why, decided, v, wanted, rev->wanted.rule, clk_wall());
+	if (wanted == before)
 		return;
 	log_info(NULL, scaled_is_dry(rev) ? "would be wanted (dry_run)" : "wanted",
-		 "revision=%s from=%u to=%u rule=%s why=%s stable=%.2f panic=%.2f target=%.2f "
-		 "in_flight=%u parked=%u ready=%u starting=%u latency_ms=%.1f",
-		 scaled_name(rev), rev->logged, wanted, decide_rule_name(rev->out.rule),
-		 decide_rule_text(rev->out.rule), rev->view.stable, rev->view.panic,
-		 rev->out.target, rev->view.in_flight, rev->view.parked, rev->view.ready,
-		 rev->view.starting, rev->view.latency_s < 0 ? -1 : rev->view.latency_s * 1000);
-	rev->logged = wanted;
+		 "revision=%s from=%u to=%u rule=%s why=%s decided=%u decided_rule=%s stable=%.2f "
+		 "panic=%.2f target=%.2f in_flight=%u parked=%u ready=%u starting=%u "
+		 "latency_ms=%.1f",
+		 scaled_name(rev), before, wanted, decide_rule_name(rev->wanted.rule),
+		 decide_rule_text(rev->wanted.rule), decided->wanted,
+		 decide_rule_name(decided->rule), v->stable, v->panic, decided->target,
+		 v->in_flight, v->parked, v->ready, v->starting,
+		 v->latency_s < 0 ? -1 : v->latency_s * 1000);
 }
 
 static void
@@ -390,8 +363,8 @@ decide_dirty(struct reconcile *r)
 	LIST_FOREACH(&r->dirty, node, tmp) {
 		struct scaled_revision *rev = container_of(node, struct scaled_revision, dirty);
 
-		if (rev->is_known && !rev->is_told && !rev->is_external && !scaled_is_dry(rev)) {
-			take_up(r, rev);
+		if (rev->is_known && !rev->is_adopted && !rev->is_external && !scaled_is_dry(rev)) {
+			adopt(r, rev);
 			rev->is_undecided = true;
 		}
 		if (rev->is_undecided)

@@ -34,11 +34,11 @@ struct reconcile {
 	struct hmap by_instance; /* id → struct scaled_revision */
 	struct list active;	 /* revision.active */
 	struct list dirty;	 /* revision.dirty */
-	uint64_t wish_total;	 /* of all revisions: what they would have */
-	uint64_t told_total;	 /* what drivers were told */
+	uint64_t claim_total;	 /* wanted.claim of all revisions */
+	uint64_t sent_total;	 /* scale_sent of all revisions */
 	double used_cores;	 /* by all instances, of late */
 	size_t load_at;		 /* where reconcile_load() goes on: drivers ask in their order */
-	bool is_tight;		 /* the wishes do not fit under max_instances */
+	bool is_tight;		 /* the claims do not fit under max_instances */
 	bool is_share_due;	 /* one of them has changed */
 
 	struct drain_table drains;
@@ -55,9 +55,14 @@ void reconcile_decide(struct reconcile *, struct scaled_revision *);
 /* Tell the driver, and the log. */
 void reconcile_tell(struct reconcile *, struct scaled_revision *, uint32_t n,
 		    const char *const *victims, size_t victims_n);
-/* What rev would have, were there no ceiling, and what of that it needs; the wish is
- * `wanted` at once where all fit. */
-void reconcile_wish(struct reconcile *, struct scaled_revision *, uint32_t wish, uint32_t need);
+/* What bounds what is wanted of rev (wanted.h). */
+struct wanted_facts reconcile_facts(const struct reconcile *, const struct scaled_revision *,
+				    int64_t now_ns);
+/* The claim of rev is another one than before. */
+void reconcile_note_claim(struct reconcile *, const struct scaled_revision *,
+			  const struct wanted *before);
+/* What rev may have of max_instances until it is shared out again. */
+uint32_t reconcile_allotted(const struct reconcile *, const struct scaled_revision *);
 /* At the tail: who gets what where they do not. */
 void reconcile_share(struct reconcile *);
 /* How many of those wanted its driver may be told now. */

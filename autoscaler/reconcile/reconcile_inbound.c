@@ -24,8 +24,9 @@ find_named(struct reconcile *r, const char *name, const char *what)
 static void
 acknowledge(struct reconcile *r, struct scaled_revision *rev, uint64_t peer, uint64_t seq)
 {
-	struct msg m = {.type = MSG_ACTIVATING,
-			.u.activating = {.revision = rev->name, .seq = seq, .wanted = rev->wanted}};
+	struct msg m = {
+		.type = MSG_ACTIVATING,
+		.u.activating = {.revision = rev->name, .seq = seq, .wanted = rev->wanted.n}};
 
 	r->ops->send(peer, &m, r->arg);
 }
@@ -38,8 +39,8 @@ note_wake(struct scaled_revision *rev)
 	rev->is_woken = true;
 	rev->woken_ns = clk_now();
 	log_info(NULL, "revision woken", "revision=%s parked=%u wanted=%u rule=%s",
-		 scaled_name(rev), reports_parked(&rev->reports), rev->wanted,
-		 decide_rule_name(rev->out.rule));
+		 scaled_name(rev), reports_parked(&rev->reports), rev->wanted.n,
+		 decide_rule_name(rev->wanted.rule));
 }
 
 static void
@@ -205,12 +206,12 @@ log_failure(const struct scaled_revision *rev)
 static void
 take_held(struct reconcile *r, struct scaled_revision *rev)
 {
-	if (!rev->is_held || !rev->is_told || rev->told == rev->scale)
+	if (!rev->is_held || !rev->is_adopted || rev->scale_sent == rev->scale)
 		return;
 	log_info(NULL, "scale of another hand respected", "revision=%s from=%u to=%u",
-		 scaled_name(rev), rev->told, rev->scale);
-	r->told_total += (uint64_t)rev->scale - rev->told;
-	rev->told = rev->scale;
+		 scaled_name(rev), rev->scale_sent, rev->scale);
+	r->sent_total += (uint64_t)rev->scale - rev->scale_sent;
+	rev->scale_sent = rev->scale;
 }
 
 void

@@ -11,41 +11,34 @@
 static bool
 fits(const struct reconcile *r)
 {
-	return r->conf.max_instances == 0 || r->wish_total <= r->conf.max_instances;
-}
-
-static void
-set_wanted(struct scaled_revision *rev, uint32_t wanted)
-{
-	if (wanted == rev->wanted)
-		return;
-	rev->wanted = wanted;
-	rev->is_changed = true;
+	return r->conf.max_instances == 0 || r->claim_total <= r->conf.max_instances;
 }
 
 void
-reconcile_wish(struct reconcile *r, struct scaled_revision *rev, uint32_t wish, uint32_t need)
+reconcile_note_claim(struct reconcile *r, const struct scaled_revision *rev,
+		     const struct wanted *before)
 {
-	r->is_share_due |= wish != rev->wish || need != rev->need;
-	r->wish_total += (uint64_t)wish - rev->wish;
-	rev->wish = wish;
-	rev->need = need;
-	if (fits(r) && !r->is_tight)
-		set_wanted(rev, wish);
-	else if (rev->wanted < wish)
-		rev->out.rule = DECIDE_MAX_INSTANCES;
+	r->is_share_due |= rev->wanted.claim != before->claim || rev->wanted.need != before->need;
+	r->claim_total += (uint64_t)rev->wanted.claim - before->claim;
 }
 
-/* Silence holds here as well: what may not shrink keeps what it has. */
-static void
-take_share(struct reconcile *r, struct scaled_revision *rev, uint32_t share)
+/* Until the tail shares out, no more than before. */
+uint32_t
+reconcile_allotted(const struct reconcile *r, const struct scaled_revision *rev)
 {
-	if (!reconcile_may_shrink(r, rev, clk_now()))
-		share = MAX(share, rev->told);
-	rev->out.rule = share < rev->wish ? DECIDE_MAX_INSTANCES : rev->rule;
-	if (share == rev->wanted)
+	if (fits(r) && !r->is_tight)
+		return WANTED_ALL;
+	return MIN(rev->wanted.allotted, rev->wanted.n);
+}
+
+static void
+allot(struct reconcile *r, struct scaled_revision *rev, uint32_t share)
+{
+	const struct wanted_facts f = reconcile_facts(r, rev, clk_now());
+
+	if (!wanted_allot(&rev->wanted, share, &f))
 		return;
-	set_wanted(rev, share);
+	rev->is_changed = true;
 	reconcile_mark(r, rev, false);
 }
 
@@ -55,12 +48,12 @@ note_tightness(struct reconcile *r)
 	bool is_tight = !fits(r);
 
 	if (is_tight && !r->is_tight)
-		log_warn(NULL, "more instances are wished for than max_instances lets be",
-			 "wished=%llu max_instances=%u", (unsigned long long)r->wish_total,
+		log_warn(NULL, "more instances are wanted than max_instances allows",
+			 "claimed=%llu max_instances=%u", (unsigned long long)r->claim_total,
 			 r->conf.max_instances);
 	else if (!is_tight && r->is_tight)
-		log_info(NULL, "all wishes fit under max_instances again", "wished=%llu",
-			 (unsigned long long)r->wish_total);
+		log_info(NULL, "all instances that are wanted fit under max_instances again",
+			 "claimed=%llu", (unsigned long long)r->claim_total);
 	r->is_tight = is_tight;
 }
 
@@ -68,7 +61,7 @@ note_tightness(struct reconcile *r)
 static int64_t
 since(const struct scaled_revision *rev, int64_t now)
 {
-	return rev->told == 0 ? rev->woken_ns : now - (int64_t)(rev->view.idle_s * CLK_S);
+	return rev->scale_sent == 0 ? rev->woken_ns : now - (int64_t)(rev->view.idle_s * CLK_S);
 }
 
 void
@@ -89,27 +82,27 @@ reconcile_share(struct reconcile *r)
 
 		if (!rev->is_external)
 			v[n++] = (struct ceiling_item){.owner = rev,
-						       .wish = rev->wish,
-						       .need = rev->need,
-						       .has = rev->told,
+						       .wish = rev->wanted.claim,
+						       .need = rev->wanted.need,
+						       .has = rev->scale_sent,
 						       .since_ns = since(rev, now)};
 	}
 	ceiling_share(v, n, r->conf.max_instances == 0 ? UINT64_MAX : r->conf.max_instances);
 	for (i = 0; i < n; i++)
-		take_share(r, v[i].owner, v[i].share);
+		allot(r, v[i].owner, v[i].share);
 	free(v);
 }
 
 uint32_t
 reconcile_room(const struct reconcile *r, const struct scaled_revision *rev)
 {
-	uint64_t others = r->told_total - rev->told;
+	uint64_t others = r->sent_total - rev->scale_sent;
 
 	if (r->conf.max_instances == 0)
-		return rev->wanted;
+		return rev->wanted.n;
 	if (others >= r->conf.max_instances)
 		return 0;
-	return (uint32_t)MIN((uint64_t)rev->wanted, r->conf.max_instances - others);
+	return (uint32_t)MIN((uint64_t)rev->wanted.n, r->conf.max_instances - others);
 }
 
 /* What holds rev back, for people; NULL: nothing does.  The caller's. */
@@ -118,11 +111,11 @@ hindrance(const struct reconcile *r, const struct scaled_revision *rev)
 {
 	bool is_waited_for = rev->view.parked > 0 || rev->view.is_asked;
 
-	if (!is_waited_for || rev->wish == 0 || !rev->is_told || rev->told > 0 ||
+	if (!is_waited_for || rev->wanted.claim == 0 || !rev->is_adopted || rev->scale_sent > 0 ||
 	    reconcile_room(r, rev) > 0)
 		return NULL;
 	return xasprintf("max_instances = %u is reached, and %s", r->conf.max_instances,
-			 rev->wanted == 0
+			 rev->wanted.n == 0
 				 ? "all instances of other revisions are in use or have to stay"
 				 : "an instance of another revision has to leave first");
 }
@@ -142,8 +135,8 @@ reconcile_note_held_back(const struct reconcile *r, struct scaled_revision *rev)
 	free(past);
 	if (why == NULL)
 		log_info(NULL, "held back no longer", "revision=%s wanted=%u", scaled_name(rev),
-			 rev->wanted);
-	else if (rev->wanted > 0)
+			 rev->wanted.n);
+	else if (rev->wanted.n > 0)
 		log_info(NULL, "held back for a moment", "revision=%s parked=%u why=%s",
 			 scaled_name(rev), rev->view.parked, why);
 	else
@@ -161,7 +154,7 @@ reconcile_room_made(struct reconcile *r)
 	LIST_FOREACH(&r->active, node, tmp) {
 		struct scaled_revision *rev = container_of(node, struct scaled_revision, active);
 
-		if (rev->told < rev->wanted)
+		if (rev->scale_sent < rev->wanted.n)
 			reconcile_mark(r, rev, false);
 	}
 }

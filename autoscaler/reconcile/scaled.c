@@ -271,7 +271,7 @@ scaled_refuse_dry(struct scaled_revision *rev, int64_t now_ns)
 uint32_t
 scaled_wanted(const struct scaled_revision *rev)
 {
-	return scaled_is_dry(rev) ? rev->dryrun.has : rev->wanted;
+	return scaled_is_dry(rev) ? rev->dryrun.has : rev->wanted.n;
 }
 
 int64_t
@@ -535,7 +535,7 @@ scaled_fill_view(const struct scaled_revision *rev, struct decide_view *view, bo
 		.start_s = scaled_start_s(rev),
 		.busy_lease_s = busy_lease_s(rev, now_ns),
 		.is_restarting = is_restarting,
-		.found = rev->found,
+		.adopted = rev->adopted,
 	};
 	view->is_asked = reports_is_asked(&rev->reports) && view->ready == 0;
 	fill_averages(rev, view, now_ns);
@@ -549,10 +549,10 @@ scaled_is_active(const struct scaled_revision *rev)
 {
 	if (rev->is_external && !scaled_is_dry(rev))
 		return !list_empty(&rev->reports.all);
-	return scaled_is_dry(rev) || rev->wish > 0 || rev->wanted > 0 || rev->told > 0 ||
-	       rev->n > 0 || !list_empty(&rev->drains) || !list_empty(&rev->reports.all) ||
-	       rev->conf->scaling.min_scale > 0 || rev->conf->schedules_n > 0 ||
-	       rev->conf->scaling.keep_warm == KEEP_WARM_LEARNED;
+	return scaled_is_dry(rev) || rev->wanted.claim > 0 || rev->wanted.n > 0 ||
+	       rev->scale_sent > 0 || rev->n > 0 || !list_empty(&rev->drains) ||
+	       !list_empty(&rev->reports.all) || rev->conf->scaling.min_scale > 0 ||
+	       rev->conf->schedules_n > 0 || rev->conf->scaling.keep_warm == KEEP_WARM_LEARNED;
 }
 
 /* --- what activators are told --- */
@@ -614,8 +614,8 @@ scaled_state(struct scaled_revision *rev, struct msg_instances *m, int64_t now_n
 
 	*m = (struct msg_instances){
 		.revision = rev->name,
-		.wanted = rev->wanted,
-		.target = rev->out.total,
+		.wanted = rev->wanted.n,
+		.target = rev->decided.total,
 		.is_known = rev->is_known,
 		.is_external = rev->is_external,
 		.n = rev->n,

@@ -10,6 +10,7 @@
 #include "autoscaler/brain/reports.h"
 #include "autoscaler/brain/why.h"
 #include "autoscaler/driver.h"
+#include "autoscaler/reconcile/wanted.h"
 #include "common/list.h"
 #include "common/metric.h"
 
@@ -78,21 +79,17 @@ struct scaled_revision {
 	/* decided and done */
 	struct decide_state *decide;
 	struct decide_view view; /* that was decided on … */
-	struct decide_out out;
-	enum decide_rule rule; /* out.rule where max_instances does not bind */
-	bool is_news;	       /* … and is to be noted and told at the tail */
+	struct decide_out decided;
+	struct wanted wanted; /* the same as bounded: the number that is wanted now */
+	bool is_note_due;     /* … and is not in `why` and the log yet */
 	struct why why;
-	uint32_t logged;      /* `wanted` as the log has it */
 	struct dryrun dryrun; /* with dry_run = yes: in place of all that follows */
 	int64_t dry_until_ns; /* clients are told that nothing will be started, if nothing runs */
-	uint32_t wish;	      /* out.wanted with what holds beside it: silence, leaving */
-	uint32_t need;	      /* of the wish, what does not give way to others */
-	uint32_t wanted;      /* its share of max_instances, else the wish */
 	char *held_back;      /* why requests wait and nothing may be started; NULL: may be */
-	uint32_t found;	      /* running when we saw it first */
-	bool is_told;
-	uint32_t told;		   /* what the driver was told last, once is_told */
-	struct list drains;	   /* struct drain_request */
+	bool is_adopted;      /* the driver has shown what was there before us, and … */
+	uint32_t adopted;     /* … there were so many instances */
+	uint32_t scale_sent;  /* what the driver was asked for last, once is_adopted */
+	struct list drains;   /* struct drain_request */
 	int64_t no_zero_before_ns; /* an activator was busy: not asked again at once */
 	bool is_woken; /* asked while nothing ran; until an instance answers, or nobody waits */
 	int64_t woken_ns;
@@ -131,7 +128,7 @@ bool scaled_is_dry(const struct scaled_revision *);
 void scaled_refuse_dry(struct scaled_revision *, int64_t now_ns);
 /* Is there anything to decide: not of `addresses`, unless it is a dry run. */
 bool scaled_is_decided(const struct scaled_revision *);
-/* With what there is to be, or would be in a dry run. */
+/* How many instances are wanted, or would be in a dry run. */
 uint32_t scaled_wanted(const struct scaled_revision *);
 /* If it is ready now, an instance answers; and if it was not measured before, note how long
  * its start took.  The time in ns, 0 where it cannot be known; -1: not ready, or not for

@@ -227,7 +227,7 @@ issue_drained(struct reconcile *r, struct scaled_revision *rev)
 		ids[n++] = d->instance;
 	}
 	if (n > 0)
-		reconcile_tell(r, rev, rev->told - MIN((uint32_t)n, rev->told), ids, n);
+		reconcile_tell(r, rev, rev->scale_sent - MIN((uint32_t)n, rev->scale_sent), ids, n);
 	free(ids);
 }
 
@@ -237,11 +237,11 @@ static uint32_t
 drop_unborn(struct reconcile *r, struct scaled_revision *rev, uint32_t excess)
 {
 	uint32_t live = scaled_live(rev);
-	uint32_t unborn = rev->told > live ? rev->told - live : 0;
+	uint32_t unborn = rev->scale_sent > live ? rev->scale_sent - live : 0;
 	uint32_t n = MIN(unborn, excess);
 
 	if (n > 0)
-		reconcile_tell(r, rev, rev->told - n, NULL, 0);
+		reconcile_tell(r, rev, rev->scale_sent - n, NULL, 0);
 	return excess - n;
 }
 
@@ -254,7 +254,7 @@ to_fewer(struct reconcile *r, struct scaled_revision *rev, uint32_t n)
 	if (zero != NULL)
 		take_back(r, rev, zero, "wanted again");
 	issue_drained(r, rev);
-	staying = rev->told - MIN((uint32_t)count_open(rev), rev->told);
+	staying = rev->scale_sent - MIN((uint32_t)count_open(rev), rev->scale_sent);
 	if (staying > n)
 		drain_more(r, rev, drop_unborn(r, rev, staying - n));
 	else if (staying < n)
@@ -264,7 +264,7 @@ to_fewer(struct reconcile *r, struct scaled_revision *rev, uint32_t n)
 void
 scaledown_to(struct reconcile *r, struct scaled_revision *rev, uint32_t n)
 {
-	CHECK(n <= rev->told);
+	CHECK(n <= rev->scale_sent);
 	if (n == 0)
 		to_zero(r, rev);
 	else
@@ -368,7 +368,7 @@ is_there(const struct scaled_revision *rev, const struct drain_request *d)
 static bool
 is_spared(const struct scaled_revision *rev, const struct drain_request *d, int64_t now)
 {
-	return now - d->issued_ns >= SPARED_AFTER && scaled_live(rev) <= rev->told &&
+	return now - d->issued_ns >= SPARED_AFTER && scaled_live(rev) <= rev->scale_sent &&
 	       has_survivor(rev, d);
 }
 

@@ -405,13 +405,13 @@ next_ns(struct sim_brain *b)
 static uint32_t
 wanted(struct sim_brain *b)
 {
-	return container_of(b, struct ours, brain)->rev->wanted;
+	return container_of(b, struct ours, brain)->rev->wanted.n;
 }
 
 static const char *
 rule(struct sim_brain *b)
 {
-	return decide_rule_name(container_of(b, struct ours, brain)->rev->out.rule);
+	return decide_rule_name(container_of(b, struct ours, brain)->rev->wanted.rule);
 }
 
 static struct sim_brain *

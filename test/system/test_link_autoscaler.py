@@ -248,7 +248,7 @@ def test_fewer_are_drained_one_by_one_the_least_busy_first(autoscaler, activator
     drain = a.wait_for("drain", 40 * SLOW)
     assert drain["instance"] in idle
     a.wait_states(REV, lambda s: s[drain["instance"]] == "stopping" and s[first] == "ready")
-    assert autoscaler.status(REV)["told"] == len(ids)
+    assert autoscaler.status(REV)["scale_sent"] == len(ids)
     a.send(type="drained", token=drain["token"])
     a.wait_states(REV, lambda s: drain["instance"] not in s, 20 * SLOW)
     assert a.states(REV)[first] == "ready"

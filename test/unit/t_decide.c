@@ -475,19 +475,19 @@ after_a_restart_nothing_goes_down(void **state)
 
 	(void)state;
 	v.is_restarting = true;
-	v.found = 8;
+	v.adopted = 8;
 	expect(once(&reference, &v), 8, DECIDE_RESTARTED);
 	v.in_flight = 0;
 	v.stable = 0;
 	v.idle_s = 59;
 	expect(once(&reference, &v), 8, DECIDE_RESTARTED);
-	v.found = 5; /* the others we have started ourselves */
+	v.adopted = 5; /* the others we have started ourselves */
 	expect(once(&reference, &v), 5, DECIDE_RESTARTED);
-	v.found = 9; /* one has ended */
+	v.adopted = 9; /* one has ended */
 	expect(once(&reference, &v), 8, DECIDE_RESTARTED);
 	v = averages(200, 200, 8); /* up it goes at once */
 	v.is_restarting = true;
-	v.found = 8;
+	v.adopted = 8;
 	expect(once(&reference, &v), 20, DECIDE_PANIC);
 }
 
@@ -544,7 +544,7 @@ any_view(void)
 	v.idle_s = v.parked + v.in_flight > 0 ? 0 : below(300);
 	v.learned_keep_s = below(4) == 0 ? (double)below(1000) : -1;
 	v.is_restarting = below(5) == 0;
-	v.found = below(10);
+	v.adopted = below(10);
 	return v;
 }
 
@@ -571,7 +571,7 @@ whatever_comes(void **state)
 			if (v.parked + v.in_flight > 0 || v.is_asked)
 				assert_true(o.wanted > 0);
 			if (v.is_restarting && s.max_scale == 0)
-				assert_true(o.wanted >= MIN(v.ready + v.starting, v.found));
+				assert_true(o.wanted >= MIN(v.ready + v.starting, v.adopted));
 			assert_true(o.target > 0 && o.rule < DECIDE_RULES_N);
 		}
 		decide_state_free(&st);

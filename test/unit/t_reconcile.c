@@ -229,9 +229,9 @@ under_a_ceiling_nobody_gets_a_second_while_one_has_none(void **state)
 	world.other_parked = 1;
 	world.peer[1].answer = SAYS_NOTHING;
 	seconds(2);
-	assert_int_equal(a->wanted, 3);
-	assert_int_equal(b->wanted, 1);
-	assert_int_equal(a->out.rule, DECIDE_MAX_INSTANCES);
+	assert_int_equal(a->wanted.n, 3);
+	assert_int_equal(b->wanted.n, 1);
+	assert_int_equal(a->wanted.rule, DECIDE_MAX_INSTANCES);
 	assert_int_equal(world.calls.len, 0); /* no room before one of a's is drained */
 	world.peer[1].answer = SAYS_DRAINED;
 	world.answered = 0;
@@ -240,8 +240,8 @@ under_a_ceiling_nobody_gets_a_second_while_one_has_none(void **state)
 	assert_non_null(strstr(strbuf_str(&world.calls), "b/v1=1"));
 	world.other_parked = 0;
 	say(1, "{\"type\":\"stats\",\"period_ms\":1000,\"revisions\":[]}");
-	UNTIL(b->wanted == 0, 20);
-	UNTIL(a->wanted == 4, 5); /* all fit again */
+	UNTIL(b->wanted.n == 0, 20);
+	UNTIL(a->wanted.n == 4, 5); /* all fit again */
 }
 
 /* b/v1 is asked when a/v1 has all that may be: told so while that is in use; what is idle
@@ -268,16 +268,16 @@ who_is_idle_gives_way_to_who_is_asked(void **state)
 	world.other_parked = 1;
 	say(1, "{\"type\":\"activate\",\"revision\":\"b/v1\",\"parked\":1,\"seq\":1}");
 	seconds(5);
-	assert_int_equal(a->wanted, 1);
-	assert_int_equal(b->wanted, 0);
-	assert_int_equal(b->out.rule, DECIDE_MAX_INSTANCES);
+	assert_int_equal(a->wanted.n, 1);
+	assert_int_equal(b->wanted.n, 0);
+	assert_int_equal(b->wanted.rule, DECIDE_MAX_INSTANCES);
 	assert_non_null(strstr(b->held_back, "are in use or have to stay"));
 	assert_true(was_sent("\"reason\":\"max_instances\""));
 	assert_true(was_sent("\"parking\":true"));
 	assert_int_equal(b->held_backs, 1);
 	assert_int_equal(world.calls.len, 0);
 	world.peer[1].concurrency = 0;
-	UNTIL(b->told == 1, 3);
+	UNTIL(b->scale_sent == 1, 3);
 	assert_null(b->held_back);
 	assert_int_equal(world.told, 0);
 	assert_string_equal(strbuf_str(&world.calls), "0 b/v1=1 ");
@@ -311,8 +311,8 @@ short_requests_are_use_as_well(void **state)
 		world.now += CLK_S * 6 / 10;
 		reconcile_tick(world.r);
 		round_of_news();
-		assert_int_equal(a->wanted, 1);
-		assert_int_equal(b->wanted, 0);
+		assert_int_equal(a->wanted.n, 1);
+		assert_int_equal(b->wanted.n, 0);
 		world.now += CLK_S * 4 / 10;
 	}
 }
@@ -370,7 +370,7 @@ who_left_has_not_waited(void **state)
 	seconds(2);
 	say(1, ask);
 	assert_int_equal(b->woken_ns, world.now);
-	assert_int_equal(b->told, 0);
+	assert_int_equal(b->scale_sent, 0);
 }
 
 static void

@@ -121,7 +121,7 @@ a_lease_outlives_its_activator(void **state)
 	assert_non_null(strstr(line, world.v[0].number == 1 ? "i1" : "i2"));
 	seconds(20);
 	assert_int_equal(world.n, 1);
-	assert_int_equal(reconcile_find(world.r, "a/v1")->out.rule, DECIDE_BUSY_LEASE);
+	assert_int_equal(reconcile_find(world.r, "a/v1")->wanted.rule, DECIDE_BUSY_LEASE);
 	UNTIL(world.n == 0, 120);
 }
 

@@ -22,7 +22,7 @@ note(uint32_t wanted, enum decide_rule rule, uint32_t parked, int64_t s)
 					 .start_s = 0.25,
 					 .learned_keep_s = -1};
 
-	why_note(&w, &out, &view, wanted, NOON + s * CLK_S);
+	why_note(&w, &out, &view, wanted, rule, NOON + s * CLK_S);
 }
 
 static void
@@ -89,6 +89,24 @@ forms(void **state)
 	strbuf_fini(&out);
 }
 
+static void
+a_bound_does_not_hide_what_was_decided(void **state)
+{
+	const struct decide_out out = {.wanted = 1, .is_known = true, .rule = DECIDE_IN_USE};
+	const struct decide_view view = {.latency_s = -1, .start_s = -1, .learned_keep_s = -1};
+	struct strbuf text;
+
+	(void)state;
+	strbuf_init(&text, 0);
+	why_note(&w, &out, &view, 3, DECIDE_UNHEARD, NOON);
+	assert_int_equal(why_wanted(&w), 3);
+	why_put_text(&w, &text);
+	assert_non_null(strstr(strbuf_str(&text), "wanted 3: an activator is not heard"));
+	assert_non_null(strstr(strbuf_str(&text), "    decided=1 target="));
+	assert_non_null(strstr(strbuf_str(&text), " decided_rule=in_use"));
+	strbuf_fini(&text);
+}
+
 static int
 teardown(void **state)
 {
@@ -101,8 +119,8 @@ int
 main(void)
 {
 #define T(f) cmocka_unit_test_teardown(f, teardown)
-	const struct CMUnitTest tests[] = {T(what_is_the_same_is_one), T(the_oldest_goes),
-					   T(forms)};
+	const struct CMUnitTest tests[] = {T(what_is_the_same_is_one), T(the_oldest_goes), T(forms),
+					   T(a_bound_does_not_hide_what_was_decided)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,80 @@
+#include "autoscaler/reconcile/wanted.h"
+
+/* A revision that was used within this time counts as in use.  Activators report each
+ * second, and a report may be late: this long after a report with a request in it, one
+ * without has come. */
+#define IDLE_FROM_S 1.5
+
+static void
+set(struct wanted *w, uint32_t claim, enum decide_rule rule)
+{
+	w->claim = claim;
+	w->claim_rule = rule;
+}
+
+/* In use: all of the claim.  Idle: what the settings or a busy lease keep. */
+static uint32_t
+needed(uint32_t claim, const struct wanted_facts *f)
+{
+	const struct scaling *s = f->scaling;
+	const struct decide_view *v = f->view;
+	uint32_t least = MAX(s->min_scale, v->schedule_min);
+
+	if (v->in_flight + v->parked > 0 || v->is_asked || v->idle_s < IDLE_FROM_S)
+		return claim;
+	if (!s->enable_scale_to_zero || v->busy_lease_s > 0)
+		least = MAX(least, 1u);
+	return MIN(least, claim);
+}
+
+uint32_t
+wanted_claim(struct wanted *w, const struct decide_out *decided, const struct wanted_facts *f)
+{
+	uint32_t requests = f->view->parked + f->view->in_flight, n;
+
+	set(w, decided->is_known ? decided->wanted : f->has, decided->rule);
+	if (f->is_leaving)
+		set(w, requests > 0 ? f->has : 0, DECIDE_LEAVING);
+	if (f->is_asked && w->claim == 0)
+		set(w, 1, DECIDE_ACTIVATION);
+	if (w->claim < f->has && !f->is_heard)
+		set(w, f->has, DECIDE_UNHEARD);
+	n = w->claim;
+	if (f->is_dry)
+		w->claim = 0;
+	w->need = needed(w->claim, f);
+	return n;
+}
+
+bool
+wanted_allot(struct wanted *w, uint32_t allotted, const struct wanted_facts *f)
+{
+	uint32_t before = w->n;
+
+	w->allotted = allotted;
+	w->n = MIN(w->claim, allotted);
+	w->rule = w->n < w->claim ? DECIDE_MAX_INSTANCES : w->claim_rule;
+	if (w->n < f->has && !f->is_heard && !f->is_dry) {
+		w->n = f->has;
+		w->rule = DECIDE_UNHEARD;
+	}
+	return w->n != before;
+}
+
+/* Another hand has set the scale.  What is ours is to bring to 0 what has been used since and
+ * is idle, and to wake what requests wait for. */
+static bool
+is_theirs(const struct wanted *w, const struct wanted_scale_facts *h)
+{
+	if (!h->is_held)
+		return false;
+	return h->scale_sent == 0 ? !h->is_asked : w->n > 0 || !h->is_used;
+}
+
+uint32_t
+wanted_scale(const struct wanted *w, const struct wanted_scale_facts *h)
+{
+	if (is_theirs(w, h))
+		return h->scale_sent;
+	return w->n <= h->scale_sent ? w->n : MAX(MIN(w->n, h->room), h->scale_sent);
+}

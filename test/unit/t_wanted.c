@@ -1,0 +1,191 @@
+/* From what decide() wants to what the driver is asked for: each bound, and their order. */
+#include "unit.h"
+
+#include "autoscaler/reconcile/wanted.h"
+#include "common/clk.h"
+
+static struct scaling scaling;
+static struct decide_view view;
+static struct wanted_facts facts;
+static struct wanted w;
+
+static int
+setup(void **state)
+{
+	(void)state;
+	scaling = (struct scaling){.enable_scale_to_zero = true};
+	view = (struct decide_view){.idle_s = 60};
+	facts = (struct wanted_facts){.scaling = &scaling, .view = &view, .is_heard = true};
+	w = (struct wanted){.n = 0};
+	return 0;
+}
+
+static uint32_t
+claim(uint32_t decided, enum decide_rule rule)
+{
+	const struct decide_out out = {.wanted = decided, .is_known = true, .rule = rule};
+	uint32_t n = wanted_claim(&w, &out, &facts);
+
+	wanted_allot(&w, WANTED_ALL, &facts);
+	return n;
+}
+
+static void
+expect(uint32_t n, enum decide_rule rule)
+{
+	assert_int_equal(w.n, n);
+	assert_string_equal(decide_rule_name(w.rule), decide_rule_name(rule));
+}
+
+static void
+what_is_decided_is_wanted_where_nothing_bounds_it(void **state)
+{
+	(void)state;
+	facts.has = 7;
+	claim(3, DECIDE_STABLE);
+	expect(3, DECIDE_STABLE);
+	assert_int_equal(w.claim, 3);
+}
+
+static void
+without_data_it_stays_as_it_is(void **state)
+{
+	const struct decide_out out = {.wanted = 9, .rule = DECIDE_NO_DATA};
+
+	(void)state;
+	facts.has = 7;
+	wanted_claim(&w, &out, &facts);
+	wanted_allot(&w, WANTED_ALL, &facts);
+	expect(7, DECIDE_NO_DATA);
+}
+
+static void
+a_revision_that_is_leaving_gets_nothing_new(void **state)
+{
+	(void)state;
+	facts.is_leaving = true;
+	facts.has = 2;
+	view.in_flight = 1;
+	claim(5, DECIDE_STABLE);
+	expect(2, DECIDE_LEAVING);
+	view.in_flight = 0;
+	claim(5, DECIDE_MIN_SCALE);
+	expect(0, DECIDE_LEAVING);
+	facts.is_asked = true; /* a request that came before it left */
+	claim(5, DECIDE_MIN_SCALE);
+	expect(1, DECIDE_ACTIVATION);
+}
+
+static void
+while_an_activator_is_not_heard_nothing_goes(void **state)
+{
+	(void)state;
+	facts.is_heard = false;
+	facts.has = 4;
+	claim(1, DECIDE_STABLE);
+	expect(4, DECIDE_UNHEARD);
+	wanted_allot(&w, 2, &facts); /* whatever others claim */
+	expect(4, DECIDE_UNHEARD);
+	claim(6, DECIDE_PANIC);
+	expect(6, DECIDE_PANIC);
+}
+
+static void
+max_instances_bounds_the_claim(void **state)
+{
+	(void)state;
+	claim(6, DECIDE_BACKLOG);
+	assert_true(wanted_allot(&w, 2, &facts));
+	assert_false(wanted_allot(&w, 2, &facts));
+	expect(2, DECIDE_MAX_INSTANCES);
+	assert_int_equal(w.claim, 6);
+	assert_true(wanted_allot(&w, 6, &facts));
+	expect(6, DECIDE_BACKLOG);
+}
+
+static void
+what_is_idle_needs_only_what_is_to_stay(void **state)
+{
+	(void)state;
+	claim(3, DECIDE_STABLE);
+	assert_int_equal(w.need, 0);
+	scaling.min_scale = 2;
+	claim(3, DECIDE_STABLE);
+	assert_int_equal(w.need, 2);
+	scaling.min_scale = 0;
+	view.busy_lease_s = 1;
+	claim(3, DECIDE_STABLE);
+	assert_int_equal(w.need, 1);
+	view.idle_s = 1; /* a late report may tell of use */
+	claim(3, DECIDE_STABLE);
+	assert_int_equal(w.need, 3);
+	view = (struct decide_view){.idle_s = 60, .parked = 1};
+	claim(3, DECIDE_STABLE);
+	assert_int_equal(w.need, 3);
+}
+
+static void
+a_dry_run_claims_nothing(void **state)
+{
+	(void)state;
+	facts.is_dry = true;
+	facts.has = 4; /* in its book */
+	facts.is_heard = false;
+	assert_int_equal(claim(2, DECIDE_STABLE), 4);
+	expect(0, DECIDE_UNHEARD);
+	assert_int_equal(w.claim, 0);
+	assert_int_equal(w.need, 0);
+}
+
+static uint32_t
+scale(uint32_t n, struct wanted_scale_facts f)
+{
+	w.n = n;
+	return wanted_scale(&w, &f);
+}
+
+static void
+room_bounds_the_way_up_alone(void **state)
+{
+	(void)state;
+	assert_int_equal(scale(5, (struct wanted_scale_facts){.scale_sent = 2, .room = 3}), 3);
+	assert_int_equal(scale(5, (struct wanted_scale_facts){.scale_sent = 2, .room = 9}), 5);
+	assert_int_equal(scale(5, (struct wanted_scale_facts){.scale_sent = 2, .room = 1}), 2);
+	assert_int_equal(scale(1, (struct wanted_scale_facts){.scale_sent = 2, .room = 0}), 1);
+}
+
+static void
+another_hand_is_respected_but_for_the_ways_to_and_from_zero(void **state)
+{
+	struct wanted_scale_facts f = {.scale_sent = 4, .room = 9, .is_held = true};
+
+	(void)state;
+	assert_int_equal(scale(6, f), 4);
+	assert_int_equal(scale(1, f), 4);
+	assert_int_equal(scale(0, f), 4); /* not used since: theirs to stop */
+	f.is_used = true;
+	assert_int_equal(scale(0, f), 0);
+	f.scale_sent = 0;
+	assert_int_equal(scale(3, f), 0);
+	f.is_asked = true;
+	assert_int_equal(scale(3, f), 3);
+}
+
+int
+main(void)
+{
+#define T(f) cmocka_unit_test_setup(f, setup)
+	const struct CMUnitTest tests[] = {
+		T(what_is_decided_is_wanted_where_nothing_bounds_it),
+		T(without_data_it_stays_as_it_is),
+		T(a_revision_that_is_leaving_gets_nothing_new),
+		T(while_an_activator_is_not_heard_nothing_goes),
+		T(max_instances_bounds_the_claim),
+		T(what_is_idle_needs_only_what_is_to_stay),
+		T(a_dry_run_claims_nothing),
+		T(room_bounds_the_way_up_alone),
+		T(another_hand_is_respected_but_for_the_ways_to_and_from_zero),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
