@@ -10,6 +10,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ORIGIN_PORT = 18080
+BUILD = os.path.join(ROOT, "build")  # of ours; run measures another one by setting it
 
 NGINX = """
 user root; worker_processes 1; daemon off; master_process {master}; pid {dir}/nginx.pid; error_log {dir}/nginx.err crit;
@@ -154,8 +155,9 @@ def write(path, text, **values):
     return path
 
 
-def make_all(folder, core):
-    """name -> a function that makes one, for each that is installed."""
+def make_all(folder, core, beside=None):
+    """name -> a function that makes one, for each that is installed.  beside: the folder of
+    another build of ours, measured as "before"."""
     build = os.path.join(ROOT, "build")
 
     def nginx(is_single=False):
@@ -174,19 +176,26 @@ def make_all(folder, core):
     def ours(is_single=False):
         return activator(folder, core, 1)
 
+    def before(is_single=False):
+        return activator(folder, core, 1, beside, "before", 18210)
+
     made = {"activator": ours}
+    if beside:
+        made["before"] = before
     made.update({name: make for name, make in (("nginx", nginx), ("haproxy", haproxy))
                  if shutil.which(name) or os.path.exists("/usr/sbin/" + name)})
     made["floor"] = floor
     return made
 
 
-def activator(folder, core, workers):
-    build = os.path.join(ROOT, "build")
-    conf = write(folder + "/a.conf", OURS, dir=folder, port=18200, admin=18209,
+def activator(folder, core, workers, build=None, name="activator", port=18200):
+    build = build or BUILD
+    folder = os.path.join(folder, name)
+    os.makedirs(folder, exist_ok=True)
+    conf = write(folder + "/a.conf", OURS, dir=folder, port=port, admin=port + 9,
                  origin=ORIGIN_PORT, workers=workers)
-    return Contender("activator", 18200, [[build + "/autoscaler", "-c", conf],
-                                          [build + "/activator", "-c", conf]], core)
+    return Contender(name, port, [[build + "/autoscaler", "-c", conf],
+                                  [build + "/activator", "-c", conf]], core)
 
 
 def origin(core):

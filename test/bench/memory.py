@@ -87,6 +87,11 @@ def parked_line(folder, say, most):
             100 * (again[-1][1] / ys[-1] - 1), (before + slope * 100000) / 2**20))
 
 
+def report_parked(folder, say):
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    parked_line(folder, say, min(18000, (descriptors - 500) // 9 * 9))
+
+
 def report(makers, folder, say):
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
@@ -109,4 +114,3 @@ def report(makers, folder, say):
             finally:
                 contender.stop()
         say("| %s | %s | %.2f | %.2f |" % (name, started, *cells))
-    parked_line(folder, say, min(18000, (descriptors - 500) // 9 * 9))

@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import time
 
+import contenders
 from contenders import ROOT, Contender
 
 HELLO = os.path.join(ROOT, "build/test/apps/hello")
@@ -34,9 +35,8 @@ def wakers(folder, services, workers=1):
         'revision "v1" { addresses = {"127.0.0.1:9"} } }\n'
     with open(conf, "w") as f:
         f.write(CONF % (folder, folder, PORT, ADMIN, workers, always + services))
-    build = os.path.join(ROOT, "build")
-    return Contender("activator", PORT, [[build + "/autoscaler", "-c", conf],
-                                         [build + "/activator", "-c", conf]]).start()
+    return Contender("activator", PORT, [[contenders.BUILD + "/autoscaler", "-c", conf],
+                                         [contenders.BUILD + "/activator", "-c", conf]]).start()
 
 
 def ask_s(port, host, patience=30):
