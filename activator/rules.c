@@ -19,30 +19,6 @@ struct rules {
 	struct rule v[];
 };
 
-static struct str_list
-copy_list(const struct str_list *from)
-{
-	struct str_list to = {.n = from->n};
-	size_t i;
-
-	if (from->n == 0)
-		return to;
-	to.v = xcalloc(from->n + 1, sizeof *to.v);
-	for (i = 0; i < from->n; i++)
-		to.v[i] = xstrdup(from->v[i]);
-	return to;
-}
-
-static void
-list_free(struct str_list *l)
-{
-	size_t i;
-
-	for (i = 0; i < l->n; i++)
-		free(l->v[i]);
-	free(l->v);
-}
-
 static void
 parse_clients(struct rule *r)
 {
@@ -57,17 +33,7 @@ parse_clients(struct rule *r)
 static void
 rule_init(struct rule *r, const struct rule_conf *from)
 {
-	r->conf = (struct rule_conf){
-		.action = from->action,
-		.methods = copy_list(&from->methods),
-		.paths = copy_list(&from->paths),
-		.header = text_copy(from->header),
-		.contains = text_copy(from->contains),
-		.clients = copy_list(&from->clients),
-		.status = from->status,
-		.body = text_copy(from->body),
-		.fields = copy_list(&from->fields),
-	};
+	rule_conf_copy(&r->conf, from);
 	if (from->header != NULL)
 		r->field = text_lower_copy(from->header, strlen(from->header));
 	parse_clients(r);
@@ -78,13 +44,7 @@ rule_fini(struct rule *r)
 {
 	free(r->field);
 	free(r->clients);
-	list_free(&r->conf.methods);
-	list_free(&r->conf.paths);
-	list_free(&r->conf.clients);
-	list_free(&r->conf.fields);
-	free(r->conf.header);
-	free(r->conf.contains);
-	free(r->conf.body);
+	rule_conf_fini(&r->conf);
 }
 
 struct rules *

@@ -6,19 +6,6 @@
 #include "common/settings.h"
 #include "common/text.h"
 
-static bool
-is_same_list(const struct str_list *a, const struct str_list *b)
-{
-	size_t i;
-
-	if (a->n != b->n)
-		return false;
-	for (i = 0; i < a->n; i++)
-		if (!text_equal(a->v[i], b->v[i]))
-			return false;
-	return true;
-}
-
 /* What was opened once, or was handed to the driver when it was. */
 const char *
 reload_needs_restart(const struct settings *a, const struct settings *b)
@@ -39,7 +26,7 @@ reload_needs_restart(const struct settings *a, const struct settings *b)
 		return "orphan_timeout";
 	if (!text_equal(x->kubeconfig, y->kubeconfig))
 		return "kubeconfig";
-	if (!is_same_list(&x->namespaces, &y->namespaces))
+	if (!str_list_equal(&x->namespaces, &y->namespaces))
 		return "namespaces";
 	if (!text_equal(x->namespace_selector, y->namespace_selector))
 		return "namespace_selector";

@@ -282,16 +282,6 @@ msg_encode(const struct msg *m, struct strbuf *out)
 /* --- fini --- */
 
 static void
-list_fini(struct str_list *l)
-{
-	size_t i;
-
-	for (i = 0; i < l->n; i++)
-		free(l->v[i]);
-	free(l->v);
-}
-
-static void
 state_fini(struct msg_instances *s)
 {
 	size_t i;
@@ -311,31 +301,19 @@ state_fini(struct msg_instances *s)
 }
 
 static void
-rule_fini(struct rule_conf *r)
-{
-	list_fini(&r->methods);
-	list_fini(&r->paths);
-	list_fini(&r->clients);
-	list_fini(&r->fields);
-	free(r->header);
-	free(r->contains);
-	free(r->body);
-}
-
-static void
 service_fini(struct msg_service *s)
 {
 	size_t i;
 
 	free(s->name);
-	list_fini(&s->hosts);
-	list_fini(&s->paths);
+	str_list_fini(&s->hosts);
+	str_list_fini(&s->paths);
 	free(s->match_header);
 	free(s->match_value);
 	free(s->sticky);
 	free(s->waiting_page);
 	for (i = 0; i < s->rules_n; i++)
-		rule_fini(&s->rules[i]);
+		rule_conf_fini(&s->rules[i]);
 	free(s->rules);
 	for (i = 0; i < s->traffic_n; i++) {
 		free(s->traffic[i].revision);

@@ -7,6 +7,7 @@
 
 #include "common/settings_impl.h"
 #include "common/settings_value.h"
+#include "common/text.h"
 
 #define INSTANCES_PER_CORE 8 /* of driver process, where the file does not say */
 
@@ -150,6 +151,20 @@ void
 limits_fini(struct limits *l)
 {
 	value_fini_group(GROUP_LIMITS, l);
+}
+
+void
+rule_conf_copy(struct rule_conf *to, const struct rule_conf *from)
+{
+	*to = (struct rule_conf){.name = text_copy(from->name)};
+	value_copy_group(GROUP_RULE, to, from);
+}
+
+void
+rule_conf_fini(struct rule_conf *r)
+{
+	value_fini_group(GROUP_RULE, r);
+	text_replace(&r->name, NULL);
 }
 
 /* --- sections to structs --- */
@@ -348,10 +363,8 @@ service_fini(struct service_conf *svc)
 		value_fini_group(GROUP_TRAFFIC, &svc->traffic[i]);
 		free(svc->traffic[i].revision);
 	}
-	for (i = 0; i < svc->rules_n; i++) {
-		value_fini_group(GROUP_RULE, &svc->rules[i]);
-		free(svc->rules[i].name);
-	}
+	for (i = 0; i < svc->rules_n; i++)
+		rule_conf_fini(&svc->rules[i]);
 	free(svc->revisions);
 	free(svc->traffic);
 	free(svc->rules);

@@ -10,6 +10,7 @@
 #include "common/addr.h"
 #include "common/err.h"
 #include "common/settings_keys.h"
+#include "common/str_list.h"
 
 enum { PROBE_TCP, PROBE_HTTP, PROBE_READINESS };
 enum { SLOW_OFF, SLOW_OBSERVE, SLOW_ON };
@@ -19,11 +20,6 @@ enum { KEEP_WARM_FIXED, KEEP_WARM_LEARNED };
 enum { DRIVER_PROCESS, DRIVER_KUBERNETES };
 enum { RULE_WAKE, RULE_SERVE_ONLY, RULE_ANSWER };
 enum { FOREIGN_RESPECT, FOREIGN_OVERRULE };
-
-struct str_list {
-	char **v; /* n strings and a NULL; NULL only if n == 0 */
-	size_t n;
-};
 
 /* What the activator needs to know of a revision; sent over the link, key by key. */
 struct limits {
@@ -247,6 +243,9 @@ NODISCARD int settings_restart_only(const struct settings *old, const struct set
  * leaves it open and instances share this machine (driver process), eight a core; 0: any
  * number. */
 uint32_t settings_max_instances(const struct settings *);
+
+void rule_conf_copy(struct rule_conf *to, const struct rule_conf *from);
+void rule_conf_fini(struct rule_conf *);
 
 /* The default limits, as a revision without any key would have them. */
 void limits_default(struct limits *);

@@ -287,29 +287,6 @@ value_is_list(const struct key *k)
 }
 
 static void
-str_list_free(struct str_list *l)
-{
-	size_t i;
-
-	for (i = 0; i < l->n; i++)
-		free(l->v[i]);
-	free(l->v);
-	*l = (struct str_list){0};
-}
-
-static void
-str_list_set(struct str_list *to, char *const *v, size_t n)
-{
-	size_t i;
-
-	str_list_free(to);
-	to->n = n;
-	to->v = n == 0 ? NULL : xcalloc(n + 1, sizeof *to->v);
-	for (i = 0; i < n; i++)
-		to->v[i] = xstrdup(v[i]);
-}
-
-static void
 store(const struct key *k, void *base, const struct parsed *p, const char *text)
 {
 	void *at = (char *)base + k->offset;
@@ -392,7 +369,7 @@ value_fini_group(enum key_group group, void *base)
 		if (k->group != group)
 			continue;
 		if (value_is_list(k))
-			str_list_free(at);
+			str_list_fini(at);
 		else if (k->type == KEY_STRING || k->type == KEY_ADDRESS)
 			text_replace(at, NULL);
 		else if (k->type == KEY_PROBE)

@@ -228,19 +228,6 @@ process_open(struct loop *loop, const struct settings *s, const struct driver_op
 	return &d->driver;
 }
 
-static bool
-is_same_list(const struct str_list *a, const struct str_list *b)
-{
-	size_t i;
-
-	if (a->n != b->n)
-		return false;
-	for (i = 0; i < a->n; i++)
-		if (strcmp(a->v[i], b->v[i]) != 0)
-			return false;
-	return true;
-}
-
 static void
 set_conf(struct fleet *f, const struct revision_conf *conf)
 {
@@ -248,8 +235,8 @@ set_conf(struct fleet *f, const struct revision_conf *conf)
 
 	f->conf = conf;
 	if (before != NULL && f->members.n > 0 &&
-	    (!is_same_list(&before->launch.command, &conf->launch.command) ||
-	     !is_same_list(&before->launch.environment, &conf->launch.environment)))
+	    (!str_list_equal(&before->launch.command, &conf->launch.command) ||
+	     !str_list_equal(&before->launch.environment, &conf->launch.environment)))
 		log_warn(NULL, "command of a revision has changed, new instances have it",
 			 "revision=%s instances=%zu", f->revision, f->members.n);
 }

@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/strbuf.h"
+#include "common/text.h"
 
 struct drive {
 	struct loop *loop;
@@ -91,17 +92,7 @@ string_of(const json_t *o, const char *key)
 {
 	const char *s = json_string_value(json_object_get(o, key));
 
-	return s == NULL ? NULL : xstrdup(s);
-}
-
-static void
-free_strings(struct str_list *l)
-{
-	size_t i;
-
-	for (i = 0; i < l->n; i++)
-		free(l->v[i]);
-	free(l->v);
+	return text_copy(s);
 }
 
 static void
@@ -110,8 +101,8 @@ free_revisions(struct revision_conf **v, size_t n)
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		free_strings(&v[i]->launch.command);
-		free_strings(&v[i]->launch.environment);
+		str_list_fini(&v[i]->launch.command);
+		str_list_fini(&v[i]->launch.environment);
 		free(v[i]->launch.directory);
 		free(v[i]->launch.user);
 		free(v[i]->full_name);
@@ -158,7 +149,7 @@ set_scale(struct drive *d, const json_t *o)
 	d->driver->class->set_scale(d->driver, json_string_value(json_object_get(o, "revision")),
 				    (uint32_t)json_integer_value(json_object_get(o, "n")),
 				    (const char *const *)victims.v, victims.n);
-	free_strings(&victims);
+	str_list_fini(&victims);
 }
 
 static void

@@ -1,0 +1,21 @@
+/* str_list - a list of strings that owns them.  Thread: the owner's. */
+#ifndef COMMON_STR_LIST_H
+#define COMMON_STR_LIST_H
+
+#include "common/base.h"
+
+struct str_list {
+	char **v; /* n strings and a NULL; NULL only if n == 0 */
+	size_t n;
+};
+
+/* Replace what the list holds by copies of the n strings at v. */
+void str_list_set(struct str_list *, char *const *v, size_t n);
+/* A copy, to be freed with str_list_fini(). */
+NODISCARD struct str_list str_list_copy(const struct str_list *);
+/* The same strings in the same order. */
+bool str_list_equal(const struct str_list *, const struct str_list *);
+/* Free the strings; the list is empty afterwards. */
+void str_list_fini(struct str_list *);
+
+#endif
