@@ -12,7 +12,4 @@ struct settings;
  * kept as it is, and logged. */
 NODISCARD struct settings *reload_read(const char *file, const struct settings *current);
 
-/* The name of a key that differs and needs a restart, or NULL. */
-const char *reload_needs_restart(const struct settings *a, const struct settings *b);
-
 #endif

@@ -487,7 +487,7 @@ def test_reload_with_a_mistake_changes_nothing(autoscaler, activator):
     assert "nonsense" in autoscaler.log()
     autoscaler.write_conf(service(), QUICK + '  ports = "21000-21999"')
     autoscaler.signal(signal.SIGHUP)
-    autoscaler.wait_log("key=ports")
+    autoscaler.wait_log("ports: needs a restart to change from ")
     a.rest(0.3)
     assert a.generation == first
     assert "autoscaler_config_reload_failures_total 2\n" in autoscaler.get("/metrics")[1]
