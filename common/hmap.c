@@ -2,7 +2,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
+
+#include "common/random.h"
 
 #define CAP_MIN 8
 
@@ -69,9 +70,7 @@ hash_of(uint64_t seed, const char *key, size_t n)
 void
 hmap_init(struct hmap *m)
 {
-	*m = (struct hmap){.cap = 0};
-	if (getrandom(&m->seed, sizeof m->seed, GRND_NONBLOCK) != (ssize_t)sizeof m->seed)
-		m->seed = (uint64_t)(uintptr_t)m; /* early boot: the address will do */
+	*m = (struct hmap){.seed = random_u64()};
 }
 
 static bool

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -16,6 +15,7 @@
 #include "common/list.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/random.h"
 #include "common/strbuf.h"
 
 #define READ_BYTES ((size_t)64 << 10)	/* at once; others get their turn after it */
@@ -147,16 +147,6 @@ link_free(struct link **lp)
 }
 
 /* --- going down --- */
-
-static uint32_t
-random_u32(void)
-{
-	uint32_t n = 0;
-
-	if (getrandom(&n, sizeof n, GRND_NONBLOCK) < 0)
-		n = (uint32_t)clk_now(); /* early at boot; jitter is all it is for */
-	return n;
-}
 
 static void
 on_broken(void *arg)

@@ -11,6 +11,7 @@
 #include "autoscaler/kubernetes/kube_impl.h"
 #include "common/clk.h"
 #include "common/log.h"
+#include "common/random.h"
 #include "common/text.h"
 
 /* Workloads that are seen together have their pods watched together; one kind that cannot
@@ -119,7 +120,7 @@ update_failure(struct kube_workload *f)
 	bool is_in_trouble = find_trouble(f, &t);
 
 	kube_failure_update(&f->failure, is_in_trouble ? &t : NULL, is_answering(f), patience, now,
-			    kube_http_random());
+			    random_u32());
 	due = kube_failure_due(&f->failure, patience);
 	return due == 0 ? 0 : MAX(due - now, CLK_MS);
 }

@@ -7,6 +7,7 @@
 #include "autoscaler/kubernetes/kube_json.h"
 #include "common/clk.h"
 #include "common/log.h"
+#include "common/random.h"
 
 #define TIMEOUT_MOST (30 * CLK_S)
 #define REFUSED_AGAIN (5 * CLK_S)
@@ -37,7 +38,7 @@ take_scale(struct kube_workload *f, const struct kube_answer *a, int64_t now)
 		return;
 	}
 	if (kube_replicas_patch_done(&f->replicas, (uint32_t)MAX(scale.replicas, 0),
-				     scale.rv == NULL ? "" : scale.rv, now, kube_http_random()))
+				     scale.rv == NULL ? "" : scale.rv, now, random_u32()))
 		log_warn(NULL, "someone else has scaled the workload",
 			 "revision=%s workload=%s/%s to=%u ours=%u", f->revision, f->ns, f->name,
 			 f->replicas.observed, f->replicas.wanted);

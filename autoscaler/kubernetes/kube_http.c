@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "autoscaler/kubernetes/curlev.h"
 #include "autoscaler/kubernetes/kube_config.h"
@@ -14,6 +13,7 @@
 #include "common/list.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/random.h"
 #include "common/strbuf.h"
 #include "common/text.h"
 
@@ -74,16 +74,6 @@ struct kube_http {
 	int64_t away_since_ns; /* it did not answer; 0: it does */
 	struct kube_http_counts counts;
 };
-
-uint32_t
-kube_http_random(void)
-{
-	uint32_t n = 0;
-
-	if (getrandom(&n, sizeof n, GRND_NONBLOCK) != (ssize_t)sizeof n)
-		n = (uint32_t)clk_now();
-	return n;
-}
 
 const struct kube_http_counts *
 kube_http_counts(const struct kube_http *h)
@@ -526,12 +516,11 @@ kube_http_cancel(struct kube_request **rp)
 int64_t
 kube_http_delay(struct backoff *b, const struct kube_answer *a)
 {
-	int64_t delay = backoff_next(b, kube_http_random());
+	int64_t delay = backoff_next(b, random_u32());
 
 	/* Not all at once when the time is over. */
 	if (a->retry_after > 0)
-		return a->retry_after +
-		       a->retry_after / 10 * (int64_t)(kube_http_random() % 10) / 10;
+		return a->retry_after + a->retry_after / 10 * (int64_t)(random_u32() % 10) / 10;
 	return delay;
 }
 

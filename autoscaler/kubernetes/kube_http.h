@@ -76,7 +76,6 @@ int64_t kube_http_delay(struct backoff *, const struct kube_answer *);
 /* A right that is missing, in words that say what to grant; else the answer's message. */
 void kube_http_explain(const struct kube_answer *, const char *verb, const char *resource,
 		       const char *group, const char *ns, char *text, size_t size);
-uint32_t kube_http_random(void);
 
 struct kube_http_counts {
 	uint64_t requests, errors, refused;

@@ -5,6 +5,7 @@
 #include "autoscaler/kubernetes/kube_impl.h"
 #include "common/clk.h"
 #include "common/log.h"
+#include "common/random.h"
 #include "common/text.h"
 
 #define DISCOVERY_FIRST (500 * CLK_MS)
@@ -64,7 +65,7 @@ take_replicas(struct kube_workload *f, int64_t replicas, const char *rv, const c
 	uint32_t before = kube_replicas_current(&f->replicas);
 	uint32_t n = (uint32_t)MIN(MAX(replicas, 0), UINT32_MAX);
 
-	if (!kube_replicas_observe(&f->replicas, n, rv, clk_now(), kube_http_random()))
+	if (!kube_replicas_observe(&f->replicas, n, rv, clk_now(), random_u32()))
 		return;
 	f->d->foreign_n++;
 	log_warn(NULL, "someone else has scaled the workload",

@@ -10,6 +10,7 @@
 #include "common/clk.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/random.h"
 
 #define PAGE 500		   /* objects of a list at a time */
 #define HEAD_TIMEOUT (10 * CLK_S)  /* of any answer */
@@ -192,7 +193,7 @@ call(struct kube_watch *w, enum state state, const char *query)
 static void
 watch(struct kube_watch *w)
 {
-	unsigned seconds = WATCH_LEAST_S + kube_http_random() % WATCH_LEAST_S;
+	unsigned seconds = WATCH_LEAST_S + random_u32() % WATCH_LEAST_S;
 	char *query;
 
 	w->is_initial = w->rv[0] == '\0';
@@ -299,7 +300,7 @@ refused(struct kube_watch *w, const struct kube_answer *a)
 			  sizeof why);
 	set_trouble(w, why);
 	from_the_beginning(w); /* it may be the version or the page that is refused */
-	wait_for(w, FORBIDDEN_AGAIN + (int64_t)(kube_http_random() % 1000) * CLK_MS);
+	wait_for(w, FORBIDDEN_AGAIN + (int64_t)(random_u32() % 1000) * CLK_MS);
 }
 
 static void

@@ -11,6 +11,7 @@
 #include "autoscaler/process/usage.h"
 #include "common/clk.h"
 #include "common/log.h"
+#include "common/random.h"
 
 #define SHUT_DOWN_SLACK_NS (3 * CLK_S) /* beyond the longest stop_timeout */
 
@@ -215,7 +216,7 @@ process_open(struct loop *loop, const struct settings *s, const struct driver_op
 	list_init(&d->fleets);
 	hmap_init(&d->by_name);
 	hmap_init(&d->by_id);
-	snprintf(d->run_id, sizeof d->run_id, "%08x", process_random());
+	snprintf(d->run_id, sizeof d->run_id, "%08x", random_u32());
 	d->keeper = keeper_client_open(loop, s, &keeper_ops, d, e);
 	if (d->keeper == NULL) {
 		free(d);

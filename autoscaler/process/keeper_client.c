@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
-#include <sys/random.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,6 +21,7 @@
 #include "common/link.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/random.h"
 #include "common/settings.h"
 #include "common/strbuf.h"
 
@@ -59,11 +59,7 @@ static void find_or_start(struct keeper_client *);
 static void
 retry_later(struct keeper_client *c)
 {
-	uint32_t random = 0;
-
-	if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
-		random = (uint32_t)clk_now();
-	loop_timer_set(&c->retry, backoff_next(&c->backoff, random));
+	loop_timer_set(&c->retry, backoff_next(&c->backoff, random_u32()));
 }
 
 static void

@@ -4,6 +4,7 @@
 #include "autoscaler/process/process_impl.h"
 #include "common/clk.h"
 #include "common/log.h"
+#include "common/random.h"
 
 static enum member_phase
 phase_of(const struct keeper_msg *k)
@@ -133,7 +134,7 @@ on_unexpected_end(struct process_driver *d, struct member *m, const char *how, i
 
 	if (!m->was_ready)
 		f->avoided_port = m->port;
-	crash_ended(&f->crash, m->was_ready, lived_ns, how, clk_now(), process_random());
+	crash_ended(&f->crash, m->was_ready, lived_ns, how, clk_now(), random_u32());
 	log_warn(&m->tag, "instance ended by itself",
 		 "how=%s was_ready=%d lived_ms=%lld failed=%d retry_after_ms=%lld", how,
 		 m->was_ready, (long long)(lived_ns / CLK_MS), f->crash.is_failed,

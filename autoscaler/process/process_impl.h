@@ -39,8 +39,6 @@ struct process_driver {
 	struct loop_timer usage_timer;
 };
 
-uint32_t process_random(void);
-
 /* --- process_scale.c --- */
 
 /* The fleet of a revision, made where there is none. */

@@ -1,24 +1,14 @@
 /* process_scale - carries out the scale of a revision: whether an instance may start now,
  * on which port and with what arguments, and which instance stops first. */
 #include <stdlib.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "autoscaler/keeper/command.h"
 #include "autoscaler/process/process_impl.h"
 #include "common/clk.h"
 #include "common/log.h"
+#include "common/random.h"
 #include "common/text.h"
-
-uint32_t
-process_random(void)
-{
-	uint32_t n = 0;
-
-	if (getrandom(&n, sizeof n, GRND_NONBLOCK) < 0)
-		n = (uint32_t)clk_now();
-	return n;
-}
 
 void
 process_changed(struct process_driver *d, struct fleet *f)
@@ -150,7 +140,7 @@ ask_start(struct process_driver *d, const struct fleet *f, const char *id, uint1
 void
 process_start_failed(struct process_driver *d, struct fleet *f, const char *why)
 {
-	crash_start_failed(&f->crash, why, clk_now(), process_random());
+	crash_start_failed(&f->crash, why, clk_now(), random_u32());
 	log_debug(NULL, "instance not started", "revision=%s err=%s retry_after_ms=%lld",
 		  f->revision, why, (long long)(crash_wait(&f->crash, clk_now()) / CLK_MS));
 	process_changed(d, f);
@@ -160,7 +150,7 @@ static int
 start_one(struct process_driver *d, struct fleet *f, struct err *e)
 {
 	struct port_query q = {.d = d, .avoided = f->avoided_port};
-	uint16_t port = ports_pick(&d->ports, process_random(), is_port_free, &q);
+	uint16_t port = ports_pick(&d->ports, random_u32(), is_port_free, &q);
 	char *id;
 	int rc;
 

@@ -17,7 +17,7 @@ BEGIN {
 	instead["system"] = instead["popen"] = "fork and exec"
 	instead["signal"] = "sigaction or loop_signal"
 	instead["sleep"] = instead["usleep"] = instead["nanosleep"] = "a loop timer"
-	instead["rand"] = instead["srand"] = instead["random"] = "getrandom, or a number of the caller"
+	instead["rand"] = instead["srand"] = instead["random"] = "random_u32, or a number of the caller"
 	instead["mktemp"] = instead["tmpnam"] = instead["tempnam"] = "mkstemp"
 	instead["assert"] = "CHECK"
 	instead["malloc"] = instead["calloc"] = instead["realloc"] = "xmalloc and its kin"
