@@ -10,6 +10,7 @@
 #include "activator/route.h"
 #include "activator/waitpage.h"
 #include "common/clk.h"
+#include "common/file.h"
 #include "common/hmap.h"
 #include "common/text.h"
 
@@ -306,29 +307,6 @@ find(void *ctx, const char *name)
 	return revision_ref(rev);
 }
 
-/* At most `most` bytes of a file, NUL-terminated. */
-static char *
-read_file(const char *path, size_t most, struct err *e)
-{
-	FILE *f = fopen(path, "re");
-	char *text;
-	size_t n;
-
-	if (f == NULL) {
-		(void)err_errno(e, "cannot read %s", path);
-		return NULL;
-	}
-	text = xmalloc(most + 2);
-	n = fread(text, 1, most + 1, f);
-	fclose(f);
-	text[n] = '\0';
-	if (n > 0 && n <= most)
-		return text;
-	free(text);
-	(void)err_set(e, 0, "cannot use %s: expected 1 to %zu bytes", path, most);
-	return NULL;
-}
-
 /* A page that cannot be read is replaced by the default one: people still see why they
  * wait. */
 static char *
@@ -336,13 +314,17 @@ page(void *ctx, const struct msg_service *s)
 {
 	struct err e;
 	char *text;
+	size_t n;
 
 	(void)ctx;
 	if (strcmp(s->waiting_page, "default") == 0)
 		return xstrdup(waitpage_default);
-	text = read_file(s->waiting_page, PAGE_MOST, &e);
-	if (text != NULL)
+	text = file_read(s->waiting_page, PAGE_MOST, &n, &e);
+	if (text != NULL && n > 0)
 		return text;
+	if (text != NULL)
+		err_set(&e, 0, "%s is empty", s->waiting_page);
+	free(text);
 	log_warn(NULL, "no waiting page, using the default one", "service=%s err=%s", s->name,
 		 e.text);
 	return xstrdup(waitpage_default);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/file.h"
 #include "common/strbuf.h"
 
 #define FILE_MAX ((size_t)16 << 20)
@@ -315,25 +316,17 @@ conf_text_make(struct conf_text *t, const char *bytes, size_t n, struct conf_err
 void
 conf_text_read(struct conf_text *t, struct conf_errors *errors)
 {
-	FILE *f = fopen(errors->file, "re");
-	char *bytes;
+	struct err e;
 	size_t n;
+	char *bytes = file_read(errors->file, FILE_MAX, &n, &e);
 
 	*t = (struct conf_text){0};
-	if (f == NULL) {
-		conf_error(errors, 0, "cannot be opened: %s", strerror(errno));
-		return;
-	}
-	bytes = xmalloc(FILE_MAX + 1);
-	errno = 0;
-	n = fread(bytes, 1, FILE_MAX + 1, f);
-	if (ferror(f))
-		conf_error(errors, 0, "cannot be read: %s", strerror(errno));
-	else if (n > FILE_MAX)
+	if (bytes != NULL)
+		conf_text_make(t, bytes, n, errors);
+	else if (e.code == EFBIG)
 		conf_error(errors, 0, "expected at most %zu MiB", FILE_MAX >> 20);
 	else
-		conf_text_make(t, bytes, n, errors);
-	fclose(f);
+		conf_error(errors, 0, "cannot be read: %s", strerror(e.code));
 	free(bytes);
 }
 

@@ -1,10 +1,9 @@
 #include "common/zone.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "common/file.h"
 
 #define FOLDER "/usr/share/zoneinfo"
 #define FILE_MAX ((size_t)1 << 20)
@@ -240,24 +239,6 @@ zone_parse(const char *bytes, size_t n, struct err *e)
 	return NULL;
 }
 
-/* 0, or -1 with errno. */
-static int
-read_file(const char *path, char **bytes, size_t *n)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t got;
-
-	*n = 0;
-	*bytes = NULL;
-	if (fd < 0)
-		return -1;
-	*bytes = xmalloc(FILE_MAX);
-	while ((got = read(fd, *bytes + *n, FILE_MAX - *n)) > 0)
-		*n += (size_t)got;
-	close(fd);
-	return got < 0 ? -1 : 0;
-}
-
 struct zone *
 zone_open(const char *name, struct err *e)
 {
@@ -268,9 +249,8 @@ zone_open(const char *name, struct err *e)
 	if (strcmp(name, "UTC") == 0)
 		return xcalloc(1, sizeof *z);
 	path = xasprintf(FOLDER "/%s", name);
-	if (read_file(path, &bytes, &n) < 0)
-		err_errno(e, "cannot read %s", path);
-	else if ((z = zone_parse(bytes, n, e)) == NULL)
+	bytes = file_read(path, FILE_MAX, &n, e);
+	if (bytes != NULL && (z = zone_parse(bytes, n, e)) == NULL)
 		err_prefix(e, "%s", path);
 	free(bytes);
 	free(path);

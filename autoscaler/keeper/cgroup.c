@@ -12,28 +12,10 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "common/strbuf.h"
 
-#define PROC_FILE_MAX ((size_t)1 << 20)
-
-/* The whole of a small file; NULL where it cannot be read. */
-static char *
-read_file(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct strbuf b;
-	ssize_t n;
-
-	if (fd < 0)
-		return NULL;
-	strbuf_init(&b, 0);
-	while (b.len < PROC_FILE_MAX && (n = read(fd, strbuf_reserve(&b, 4096), 4096)) > 0) {
-		b.len += (size_t)n;
-		b.data[b.len] = '\0';
-	}
-	close(fd);
-	return strbuf_take(&b);
-}
+#define PROC_FILE_MAX ((size_t)16 << 20)
 
 static int
 write_file(const char *path, int flags, const char *text)
@@ -109,8 +91,8 @@ is_cgroup2_mount(const char *line)
 static char *
 own_folder(void)
 {
-	char *groups = read_file("/proc/self/cgroup"), *group;
-	char *mounts = read_file("/proc/self/mountinfo"), *mount;
+	char *groups = file_read("/proc/self/cgroup", PROC_FILE_MAX, NULL, NULL), *group;
+	char *mounts = file_read("/proc/self/mountinfo", PROC_FILE_MAX, NULL, NULL), *mount;
 	char root[256], point[256], *path = NULL;
 
 	group = groups == NULL ? NULL : find_line(groups, is_unified);
@@ -188,7 +170,7 @@ static bool
 is_populated(const char *path)
 {
 	char *file = xasprintf("%s/cgroup.events", path);
-	char *text = read_file(file);
+	char *text = file_read(file, PROC_FILE_MAX, NULL, NULL);
 	bool is_so = text != NULL && strstr(text, "populated 1") != NULL;
 
 	free(file);
@@ -209,7 +191,7 @@ cgroup_is_populated(const char *dir, const char *id)
 static void
 signal_all(const char *procs, int signo, pid_t except)
 {
-	char *text = read_file(procs), *line, *rest = text;
+	char *text = file_read(procs, PROC_FILE_MAX, NULL, NULL), *line, *rest = text;
 
 	while (text != NULL && (line = strsep(&rest, "\n")) != NULL) {
 		pid_t pid = (pid_t)strtol(line, NULL, 10);
@@ -266,7 +248,7 @@ is_group(const char *path, const char *name)
 bool
 cgroup_kill_recorded(const char *record, const char *name)
 {
-	char *dir = read_file(record);
+	char *dir = file_read(record, PROC_FILE_MAX, NULL, NULL);
 	bool is_there = dir != NULL && is_group(dir, name);
 	bool was_populated = is_there && is_populated(dir);
 

@@ -1,50 +1,23 @@
 #include "autoscaler/kubernetes/kube_config.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <yaml.h>
 
+#include "common/file.h"
 #include "common/text.h"
 
 #define FILE_MOST ((size_t)1 << 20)
 
 /* --- files --- */
 
-/* At most FILE_MOST bytes, NUL-terminated; the caller's. */
-static char *
-read_file(const char *path, size_t *n, struct err *e)
-{
-	FILE *f = fopen(path, "re");
-	char *text;
-
-	if (f == NULL) {
-		(void)err_errno(e, "cannot read %s", path);
-		return NULL;
-	}
-	text = xmalloc(FILE_MOST + 2);
-	*n = fread(text, 1, FILE_MOST + 1, f);
-	text[*n] = '\0';
-	if (ferror(f)) {
-		(void)err_errno(e, "cannot read %s", path);
-	} else if (*n > FILE_MOST) {
-		(void)err_set(e, 0, "cannot read %s: more than %zu bytes", path, FILE_MOST);
-	} else {
-		fclose(f);
-		return text;
-	}
-	fclose(f);
-	free(text);
-	return NULL;
-}
-
 char *
 kube_config_read_token(const char *file, struct err *e)
 {
 	static const char space[] = " \t\r\n";
 	size_t n, skip, len;
-	char *text = read_file(file, &n, e), *token;
+	char *text = file_read(file, FILE_MOST, &n, e), *token;
 
 	if (text == NULL)
 		return NULL;
@@ -344,7 +317,7 @@ static int
 load_file(struct kube_config *c, const char *path, struct err *e)
 {
 	size_t n;
-	char *text = read_file(path, &n, e);
+	char *text = file_read(path, FILE_MOST, &n, e);
 	int rc;
 
 	if (text == NULL)

@@ -1,4 +1,4 @@
-/* base, err, list, strbuf, text, backoff, clk. */
+/* base, err, list, strbuf, text, file, backoff, clk. */
 #include "test/unit/unit.h"
 
 #include <errno.h>
@@ -6,6 +6,7 @@
 #include "common/backoff.h"
 #include "common/clk.h"
 #include "common/err.h"
+#include "common/file.h"
 #include "common/list.h"
 #include "common/strbuf.h"
 #include "common/text.h"
@@ -301,6 +302,39 @@ numbers_are_digits_alone(void **state)
 	assert_false(text_number("4294967296", 10, UINT32_MAX, &n));
 }
 
+static void
+files_are_read_as_a_whole(void **state)
+{
+	char *dir = unit_dir(), *path = xasprintf("%s/file", dir), *text;
+	struct err e;
+	size_t n = 7;
+	int fd;
+
+	(void)state;
+	assert_null(file_read(path, 100, &n, &e));
+	assert_int_equal(e.code, ENOENT);
+	assert_non_null(strstr(e.text, path));
+	assert_null(file_read(dir, 100, &n, &e));
+	assert_int_equal(e.code, EISDIR);
+	fd = open(path, O_WRONLY | O_CREAT, 0600);
+	text = file_read(path, 100, &n, &e);
+	assert_string_equal(text, "");
+	assert_int_equal(n, 0);
+	free(text);
+	assert_int_equal(write(fd, "a\0bc", 4), 4);
+	text = file_read(path, 4, &n, NULL);
+	assert_int_equal(n, 4);
+	assert_memory_equal(text, "a\0bc", 5);
+	free(text);
+	assert_null(file_read(path, 3, NULL, &e));
+	assert_int_equal(e.code, EFBIG);
+	close(fd);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(dir), 0);
+	free(path);
+	free(dir);
+}
+
 int
 main(void)
 {
@@ -313,6 +347,7 @@ main(void)
 		cmocka_unit_test(strbuf_grows_and_stops),
 		cmocka_unit_test(texts_may_be_absent),
 		cmocka_unit_test(numbers_are_digits_alone),
+		cmocka_unit_test(files_are_read_as_a_whole),
 		cmocka_unit_test(backoff_doubles_to_its_most),
 		cmocka_unit_test(clock_can_be_replaced),
 	};

@@ -264,7 +264,7 @@ files_that_cannot_be_read(void **state)
 	(void)state;
 	assert_null(settings_load("/nowhere/a.conf", &errors));
 	assert_string_equal(errors.lines[0],
-			    "/nowhere/a.conf: cannot be opened: No such file or directory");
+			    "/nowhere/a.conf: cannot be read: No such file or directory");
 	settings_errors_free(&errors);
 	assert_null(settings_load("/", &errors));
 	assert_string_equal(errors.lines[0], "/: cannot be read: Is a directory");
