@@ -1,8 +1,6 @@
 #include "common/jput.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/strbuf.h"
@@ -187,17 +185,12 @@ jput_u64(struct jput *j, const char *key, uint64_t value)
 void
 jput_double(struct jput *j, const char *key, double value)
 {
-	char text[40];
-
 	if (!isfinite(value)) {
 		jput_null(j, key);
 		return;
 	}
 	begin_value(j, key);
-	snprintf(text, sizeof text, "%.15g", value == 0 ? 0 : value); /* never "-0" */
-	if (strtod(text, NULL) != value) /* the shorter form loses a bit */
-		snprintf(text, sizeof text, "%.17g", value);
-	strbuf_adds(j->out, text);
+	strbuf_add_number(j->out, value);
 }
 
 void

@@ -2,7 +2,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/clk.h"
@@ -38,24 +37,15 @@ metric_head(struct strbuf *b, const struct metric_def *def)
 	strbuf_addf(b, "\n# TYPE %s %s\n", def->name, types[def->type]);
 }
 
-/* The shortest decimal that reads back as the same double. */
 static void
-add_number(struct strbuf *b, double value)
+add_value(struct strbuf *b, double value)
 {
-	char text[40];
-
 	if (isnan(value))
-		snprintf(text, sizeof text, "NaN");
+		strbuf_adds(b, "NaN");
 	else if (isinf(value))
-		snprintf(text, sizeof text, value > 0 ? "+Inf" : "-Inf");
-	else if (value == floor(value) && fabs(value) < 1e15)
-		snprintf(text, sizeof text, "%.0f", value);
-	else {
-		snprintf(text, sizeof text, "%.15g", value);
-		if (strtod(text, NULL) != value)
-			snprintf(text, sizeof text, "%.17g", value);
-	}
-	strbuf_adds(b, text);
+		strbuf_adds(b, value > 0 ? "+Inf" : "-Inf");
+	else
+		strbuf_add_number(b, value);
 }
 
 /* `name{label="value",…,le="…"} `; le NULL: none. */
@@ -90,7 +80,7 @@ metric_sample(struct strbuf *b, const struct metric_def *def, const char *const 
 {
 	CHECK(def->type != METRIC_HISTOGRAM);
 	add_series(b, def, "", labels, NULL);
-	add_number(b, value);
+	add_value(b, value);
 	strbuf_adds(b, "\n");
 }
 
@@ -135,7 +125,7 @@ metric_hist_sample(struct strbuf *b, const struct metric_def *def, const char *c
 		strbuf_addf(b, "%llu\n", (unsigned long long)count);
 	}
 	add_series(b, def, "_sum", labels, NULL);
-	add_number(b, (double)sum->sum_us / 1e6);
+	add_value(b, (double)sum->sum_us / 1e6);
 	strbuf_adds(b, "\n");
 	add_series(b, def, "_count", labels, NULL);
 	strbuf_addf(b, "%llu\n", (unsigned long long)count);

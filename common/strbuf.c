@@ -78,6 +78,17 @@ strbuf_addf(struct strbuf *b, const char *fmt, ...)
 	return rc;
 }
 
+int
+strbuf_add_number(struct strbuf *b, double value)
+{
+	char text[40];
+
+	snprintf(text, sizeof text, "%.15g", value == 0 ? 0 : value); /* never "-0" */
+	if (strtod(text, NULL) != value)
+		snprintf(text, sizeof text, "%.17g", value);
+	return strbuf_adds(b, text);
+}
+
 void
 strbuf_consume(struct strbuf *b, size_t n)
 {

@@ -21,6 +21,10 @@ int strbuf_add(struct strbuf *, const void *data, size_t n);
 int strbuf_adds(struct strbuf *, const char *s);
 int strbuf_addf(struct strbuf *, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/* Append a finite number in decimal, in 15 digits where they read back as the same double,
+ * else in 17. */
+int strbuf_add_number(struct strbuf *, double);
+
 /* Room for n more bytes behind len; the caller writes there and raises len. */
 NODISCARD char *strbuf_reserve(struct strbuf *, size_t n);
 
