@@ -28,6 +28,7 @@
 #include "common/clk.h"
 #include "common/strbuf.h"
 #include "test/fuzz/path_seen.h"
+#include "test/unit/loopback.h"
 
 #define CLIENTS 3
 #define PEERS 32     /* connections to instances in one run */
@@ -70,17 +71,6 @@ now(void)
 }
 
 /* --- the world --- */
-
-static int
-listen_at(struct addr *addr)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-
-	CHECK(fd >= 0 && addr_set(addr, "127.0.0.1", 0, NULL) == 0);
-	CHECK(bind(fd, (struct sockaddr *)&addr->ss, addr->len) == 0 && listen(fd, 100) == 0);
-	CHECK(getsockname(fd, (struct sockaddr *)&addr->ss, &addr->len) == 0);
-	return fd;
-}
 
 static void
 on_refused(struct instance *inst, void *arg)
@@ -195,8 +185,8 @@ make_world(void)
 	world.w = worker_new(0, 1, &world.conf, &world.bounds, world.control, &ops, NULL, &e);
 	CHECK(world.control != NULL && world.w != NULL);
 	inbox_set_current(&world.w->inbox);
-	world.client_port = listen_at(&world.client_addr);
-	world.instance_port = listen_at(&world.instance_addr);
+	world.client_port = loopback_listen(SOCK_NONBLOCK, 100, &world.client_addr);
+	world.instance_port = loopback_listen(SOCK_NONBLOCK, 100, &world.instance_addr);
 	make_routes();
 }
 

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/strbuf.h"
+#include "test/unit/loopback.h"
 
 struct world {
 	struct loop *loop;
@@ -49,13 +50,7 @@ static const struct admin_ops ops = {.not_ready = not_ready, .metrics = metrics}
 static void
 free_address(struct addr *a, char text[ADDR_TEXT])
 {
-	struct err e;
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	assert_int_equal(addr_parse(a, "127.0.0.1:0", &e), 0);
-	assert_int_equal(bind(fd, (const struct sockaddr *)&a->ss, a->len), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&a->ss, &a->len), 0);
-	close(fd);
+	close(loopback_bind(0, a));
 	addr_format(a, true, text);
 }
 

@@ -11,6 +11,7 @@
 
 #include "activator/plane.h"
 #include "common/clk.h"
+#include "test/unit/loopback.h"
 
 #define ROUNDS 20 /* in which all that can move has moved */
 
@@ -109,14 +110,7 @@ make(const char *text)
 	t->w = worker_new(0, 1, &t->conf, &t->bounds, t->control, &ops, NULL, &e);
 	assert_non_null(t->w);
 	inbox_set_current(&t->w->inbox);
-	t->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	assert_int_equal(addr_set(&t->inst_addr, "127.0.0.1", 0, NULL), 0);
-	assert_int_equal(bind(t->listener, (struct sockaddr *)&t->inst_addr.ss, t->inst_addr.len),
-			 0);
-	assert_int_equal(listen(t->listener, 10), 0);
-	assert_int_equal(
-		getsockname(t->listener, (struct sockaddr *)&t->inst_addr.ss, &t->inst_addr.len),
-		0);
+	t->listener = loopback_listen(SOCK_NONBLOCK, 10, &t->inst_addr);
 	make_routes(t);
 	t->client = t->served = -1;
 	return t;

@@ -10,6 +10,7 @@
 
 #include "common/daemon.h"
 #include "common/holder.h"
+#include "test/unit/loopback.h"
 
 struct extra {
 	char text[64];
@@ -206,14 +207,9 @@ holder_of_an_address(void **state)
 {
 	char text[HOLDER_TEXT], ours[HOLDER_TEXT];
 	struct addr a;
-	struct err e;
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	int fd = loopback_listen(0, 1, &a);
 
 	(void)state;
-	assert_int_equal(addr_parse(&a, "127.0.0.1:0", &e), 0);
-	assert_int_equal(bind(fd, (const struct sockaddr *)&a.ss, a.len), 0);
-	assert_int_equal(listen(fd, 1), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&a.ss, &a.len), 0);
 	holder_name(getpid(), ours);
 	assert_string_equal(holder_of(&a, text), ours);
 	assert_non_null(strstr(ours, "(t_daemon)"));

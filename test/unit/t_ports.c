@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "autoscaler/process/ports.h"
+#include "test/unit/loopback.h"
 
 static bool
 is_any(uint16_t port, void *arg)
@@ -124,17 +125,13 @@ reads_the_kernels_range(void **state)
 static void
 a_port_in_use_cannot_be_bound(void **state)
 {
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof at;
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	struct addr at;
+	int fd = loopback_listen(0, 1, &at);
 
 	(void)state;
-	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
-	assert_int_equal(listen(fd, 1), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
-	assert_false(ports_can_bind(ntohs(at.sin_port)));
+	assert_false(ports_can_bind(addr_port(&at)));
 	close(fd);
-	assert_true(ports_can_bind(ntohs(at.sin_port)));
+	assert_true(ports_can_bind(addr_port(&at)));
 }
 
 int

@@ -14,6 +14,7 @@
 
 #include "activator/probe.h"
 #include "common/clk.h"
+#include "test/unit/loopback.h"
 
 #define MS CLK_MS
 #define PATIENCE (5 * CLK_S)
@@ -39,25 +40,13 @@ on_answers(struct instance *inst, void *arg)
 
 static const struct prober_ops ops = {.on_answers = on_answers};
 
-static struct addr
-bind_listener(struct world *w)
-{
-	struct addr addr;
-
-	assert_int_equal(addr_set(&addr, "127.0.0.1", 0, NULL), 0);
-	w->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(w->listener, (struct sockaddr *)&addr.ss, addr.len), 0);
-	addr.len = sizeof addr.ss;
-	assert_int_equal(getsockname(w->listener, (struct sockaddr *)&addr.ss, &addr.len), 0);
-	return addr;
-}
-
 static int
 setup(void **state)
 {
 	struct world *w = xcalloc(1, sizeof *w);
-	struct addr addr = bind_listener(w);
+	struct addr addr;
 
+	w->listener = loopback_bind(SOCK_CLOEXEC, &addr);
 	w->loop = loop_new(NULL);
 	w->prober = prober_new(w->loop, &ops, w);
 	w->rev = unit_revision(w->loop);
