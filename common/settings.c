@@ -62,31 +62,6 @@ check_values(struct conf_errors *errors, struct conf_section *s)
 
 /* --- levels --- */
 
-static void
-origin_put(struct settings_origins *o, struct settings_origin origin)
-{
-	size_t i = 0;
-
-	while (i < o->n && o->v[i].key != origin.key)
-		i++;
-	if (i == o->n) {
-		o->v = xrealloc(o->v, (o->n + 1) * sizeof *o->v);
-		o->n++;
-	}
-	o->v[i] = origin;
-}
-
-unsigned
-origin_line(const struct settings_origins *o, const char *key, unsigned otherwise)
-{
-	size_t i;
-
-	for (i = 0; i < o->n; i++)
-		if (strcmp(o->v[i].key->name, key) == 0)
-			return o->v[i].line;
-	return otherwise;
-}
-
 /* What a section sets of one group goes into base. */
 static void
 apply(const struct conf_section *s, enum key_group group, void *base,
@@ -101,7 +76,8 @@ apply(const struct conf_section *s, enum key_group group, void *base,
 			continue;
 		value_set(v->key, base, v->texts, v->n);
 		if (origins != NULL)
-			origin_put(origins, (struct settings_origin){v->key, s->where, v->line});
+			settings_origins_put(origins,
+					     (struct settings_origin){v->key, s->where, v->line});
 	}
 }
 
@@ -127,7 +103,7 @@ inherit(enum key_group group, const struct settings *process, const struct conf_
 	value_copy_group(group, base, process_level(process, group));
 	for (i = 0; i < process->origins.n; i++)
 		if (process->origins.v[i].key->group == group)
-			origin_put(origins, process->origins.v[i]);
+			settings_origins_put(origins, process->origins.v[i]);
 	apply(service, group, base, origins);
 	apply(s, group, base, origins);
 }

@@ -10,6 +10,7 @@
 #include "common/addr.h"
 #include "common/err.h"
 #include "common/settings_keys.h"
+#include "common/settings_origins.h"
 #include "common/str_list.h"
 
 enum { PROBE_TCP, PROBE_HTTP, PROBE_READINESS };
@@ -94,17 +95,6 @@ struct schedule {
 	char *cron, *time_zone;
 	int64_t duration;
 	uint32_t min_scale;
-};
-
-/* Where a value comes from that is not the default. */
-struct settings_origin {
-	const struct key *key;
-	unsigned where; /* IN_*: the kind of the section */
-	unsigned line;
-};
-struct settings_origins {
-	struct settings_origin *v; /* one at most for each key */
-	size_t n;
 };
 
 struct revision_conf {

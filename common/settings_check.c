@@ -301,7 +301,7 @@ check_launch(struct loader *ld, const struct conf_section *s, const struct revis
 		check_way(ld, s, way, &r->launch);
 	if (r->limits.probe == PROBE_READINESS && way != NULL && second == NULL &&
 	    !(way->kubernetes && !way->process))
-		TELL(ld, origin_line(&r->origins, "probe", s->line),
+		TELL(ld, settings_origins_line(&r->origins, "probe", s->line),
 		     "probe: expected \"tcp\" or a path beside %s, got \"readiness\"", way->key);
 }
 
@@ -331,7 +331,7 @@ check_environment(struct loader *ld, const struct conf_section *s)
 static const char *
 origin_text(const struct revision_conf *r, const char *key, char out[ORIGIN_TEXT])
 {
-	unsigned line = origin_line(&r->origins, key, r->line);
+	unsigned line = settings_origins_line(&r->origins, key, r->line);
 
 	snprintf(out, ORIGIN_TEXT, line > 0 ? ", line %u" : "", line);
 	return out;
@@ -350,7 +350,7 @@ most_of_all(const struct loader *ld, const struct revision_conf *r)
 static unsigned
 most_of_all_line(const struct loader *ld)
 {
-	return origin_line(&ld->s->origins, "max_instances", 0);
+	return settings_origins_line(&ld->s->origins, "max_instances", 0);
 }
 
 /* So many instances of r are asked for in that line: as many must be able to be. */
@@ -373,9 +373,9 @@ static void
 check_scale(struct loader *ld, const struct conf_section *s, const struct revision_conf *r,
 	    const char *key, uint32_t value)
 {
-	unsigned otherwise = origin_line(&r->origins, "max_scale", s->line);
+	unsigned otherwise = settings_origins_line(&r->origins, "max_scale", s->line);
 
-	check_most(ld, r, key, origin_line(&r->origins, key, otherwise), value);
+	check_most(ld, r, key, settings_origins_line(&r->origins, key, otherwise), value);
 }
 
 static void
@@ -409,7 +409,7 @@ check_scaling(struct loader *ld, const struct conf_section *s, const struct revi
 	check_scale(ld, s, r, "initial_scale", c->initial_scale);
 	check_scale(ld, s, r, "activation_scale", c->activation_scale);
 	if (c->target > 0 && c->target < TARGET_MIN)
-		TELL(ld, origin_line(&r->origins, "target", s->line),
+		TELL(ld, settings_origins_line(&r->origins, "target", s->line),
 		     "target: expected 0 or at least %g, got \"%g\"", TARGET_MIN, c->target);
 	check_schedules(ld, s, r);
 }
@@ -496,7 +496,7 @@ claim_workloads(struct loader *ld, struct hmap *seen, struct service_conf *svc)
 			continue;
 		other = hmap_put(seen, name, r);
 		if (other != NULL)
-			TELL(ld, origin_line(&r->origins, key, r->line),
+			TELL(ld, settings_origins_line(&r->origins, key, r->line),
 			     "%s: expected one of its own, got %s, which revision %s of line %u has",
 			     key, CONF_QUOTED(name), CONF_QUOTED(other->full_name), other->line);
 		free(name);
@@ -516,7 +516,7 @@ add_least(struct loader *ld, uint64_t *sum, const struct service_conf *svc)
 		if (most == 0 || least > most)
 			continue; /* not bound by it, or told already */
 		if (*sum <= most && *sum + least > most)
-			TELL(ld, origin_line(&r->origins, "min_scale", r->line),
+			TELL(ld, settings_origins_line(&r->origins, "min_scale", r->line),
 			     "min_scale: expected at most max_instances (%u, line %u) over all "
 			     "revisions, got \"%u\" beside %llu of others",
 			     most, most_of_all_line(ld), least, (unsigned long long)*sum);

@@ -25,24 +25,14 @@ indent(const struct dump *d)
 	strbuf_addf(d->out, "%*s", (int)(4 * d->depth), "");
 }
 
-static const struct settings_origin *
-origin_of(const struct settings_origins *o, const struct key *k)
-{
-	size_t i;
-
-	for (i = 0; o != NULL && i < o->n; i++)
-		if (o->v[i].key == k)
-			return &o->v[i];
-	return NULL;
-}
-
 static void
 dump_origin(const struct dump *d, const struct key *k, size_t width)
 {
-	const struct settings_origin *o = origin_of(d->origins, k);
+	const struct settings_origin *o;
 
 	if (d->origins == NULL)
 		return;
+	o = settings_origins_find(d->origins, k);
 	strbuf_addf(d->out, "%*s # ", width < COMMENT_COLUMN ? (int)(COMMENT_COLUMN - width) : 0,
 		    "");
 	if (o == NULL)

@@ -18,7 +18,4 @@ void check_service(struct loader *, const struct conf_section *, const struct se
 /* What no two services or revisions may share. */
 void check_shared(struct loader *);
 
-/* The line that a value of any level was set in; `otherwise` where none was. */
-unsigned origin_line(const struct settings_origins *, const char *key, unsigned otherwise);
-
 #endif

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "common/settings.h"
-#include "common/settings_value.h"
+#include "common/settings_units.h"
 #include "common/strbuf.h"
 
 #define BASE_TOP struct settings
@@ -89,7 +89,7 @@ settings_key_bounds(const struct key *k, struct strbuf *b)
 		add_choices(k->enums, b);
 	if (k->min >= k->max)
 		return;
-	value_format_number(k->type, k->min, b);
+	units_format(k->type, k->min, b);
 	strbuf_adds(b, " to ");
-	value_format_number(k->type, k->max, b);
+	units_format(k->type, k->max, b);
 }

@@ -21,9 +21,6 @@ bool value_format(const struct key *, const void *base, struct strbuf *);
 /* Append a text in double quotes. */
 void value_format_string(const char *, struct strbuf *);
 
-/* Append a plain number in the unit of a type: 3.6e12 as "1h", 65536 as "64KiB". */
-void value_format_number(enum key_type, double value, struct strbuf *);
-
 /* Free what the struct of a group holds. */
 void value_fini_group(enum key_group, void *base);
 
