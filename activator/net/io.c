@@ -37,12 +37,6 @@ io_open(struct io *io, struct io_round *round, int fd, bool is_connecting, const
 	CHECK(event_add(&io->ev, NULL) == 0);
 }
 
-bool
-io_is_open(const struct io *io)
-{
-	return io->fd >= 0;
-}
-
 void
 io_close(struct io *io, bool abort)
 {
@@ -50,7 +44,7 @@ io_close(struct io *io, bool abort)
 		return;
 	io_settle(io);
 	io_round_leave(io);
-	io_drop_ahead(io);
+	io_round_drop_ahead(io);
 	event_del(&io->ev);
 	if (abort) {
 		struct linger reset = {.l_onoff = 1, .l_linger = 0};
@@ -59,9 +53,7 @@ io_close(struct io *io, bool abort)
 	}
 	close(io->fd);
 	io->fd = -1;
-	free(io->out);
-	io->out = NULL;
-	io->out_n = io->out_at = io->out_cap = 0;
+	outbuf_clear(&io->out);
 	io->can_read = io->can_write = false;
 }
 
@@ -77,7 +69,7 @@ take_ahead(struct io *io, void *buf, size_t n)
 		memmove(io->ahead, io->ahead + most, (size_t)io->ahead_n);
 		return (ssize_t)most;
 	}
-	io_drop_ahead(io);
+	io_round_drop_ahead(io);
 	if (!io->is_ahead_full && !io->is_hup)
 		io->can_read = false;
 	return (ssize_t)most;
@@ -90,7 +82,7 @@ receive(struct io *io, void *buf, size_t n)
 
 	if (io->ahead != NULL) {
 		errno = -io->ahead_n;
-		io_drop_ahead(io);
+		io_round_drop_ahead(io);
 		return errno == 0 ? 0 : -1;
 	}
 	do
@@ -124,16 +116,6 @@ io_read(struct io *io, void *buf, size_t n)
 	return errno == EAGAIN ? IO_NOTHING : IO_ERROR;
 }
 
-size_t
-io_vec_size(const struct iovec *iov, int n)
-{
-	size_t size = 0;
-
-	while (n-- > 0)
-		size += iov[n].iov_len;
-	return size;
-}
-
 static ssize_t
 send_some(struct io *io, const struct iovec *iov, int n)
 {
@@ -149,40 +131,17 @@ send_some(struct io *io, const struct iovec *iov, int n)
 	return sent;
 }
 
-void
-io_keep(struct io *io, const struct iovec *iov, int n, size_t skip)
-{
-	size_t need = io_vec_size(iov, n) - skip;
-
-	if (io->out_at > 0) {
-		memmove(io->out, io->out + io->out_at, io->out_n);
-		io->out_at = 0;
-	}
-	if (io->out_n + need > io->out_cap) {
-		CHECK(io->out_n + need <= UINT32_MAX / 2);
-		io->out_cap = (uint32_t)(io->out_n + need);
-		io->out = xrealloc(io->out, io->out_cap);
-	}
-	for (; n > 0; iov++, n--) {
-		size_t cut = MIN(skip, iov->iov_len);
-
-		memcpy(io->out + io->out_n, (const char *)iov->iov_base + cut, iov->iov_len - cut);
-		io->out_n += (uint32_t)(iov->iov_len - cut);
-		skip -= cut;
-	}
-}
-
 int
 io_write(struct io *io, const struct iovec *iov, int n)
 {
-	size_t size = io_vec_size(iov, n);
+	size_t size = iovec_size(iov, n);
 	ssize_t sent = 0;
 
 	if (size == 0)
 		return 0;
 	if (io_settle(io) < 0)
 		return -1;
-	if (io->out_n == 0 && !io->is_connecting) {
+	if (!io_is_blocked(io) && !io->is_connecting) {
 		sent = send_some(io, iov, n);
 		if (sent < 0) {
 			if (errno != EAGAIN)
@@ -193,15 +152,29 @@ io_write(struct io *io, const struct iovec *iov, int n)
 			return 0;
 		io->can_write = false;
 	}
-	io_keep(io, iov, n, (size_t)sent);
+	outbuf_append(&io->out, iov, n, (size_t)sent);
 	return 0;
+}
+
+int
+io_send(struct io *io, const struct iovec *iov, int n)
+{
+	return io_round_put_off(io, iov, n) ? 0 : io_write(io, iov, n);
+}
+
+int
+io_settle(struct io *io)
+{
+	struct iovec iov;
+
+	return io_round_take_back(io, &iov) ? io_write(io, &iov, 1) : 0;
 }
 
 int
 io_flush(struct io *io)
 {
-	while (io->out_n > 0) {
-		struct iovec iov = {.iov_base = io->out + io->out_at, .iov_len = io->out_n};
+	while (io_is_blocked(io)) {
+		struct iovec iov = {.iov_base = io->out.data + io->out.at, .iov_len = io->out.n};
 		ssize_t sent;
 
 		if (io->is_connecting || !io->can_write)
@@ -215,12 +188,9 @@ io_flush(struct io *io)
 		}
 		if ((size_t)sent < iov.iov_len)
 			io->can_write = false;
-		io->out_at += (uint32_t)sent;
-		io->out_n -= (uint32_t)sent;
+		outbuf_consume(&io->out, (size_t)sent);
 	}
-	free(io->out);
-	io->out = NULL;
-	io->out_at = io->out_cap = 0;
+	outbuf_clear(&io->out);
 	return 1;
 }
 

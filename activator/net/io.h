@@ -15,8 +15,8 @@
 #define ACTIVATOR_NET_IO_H
 
 #include <event2/event_struct.h>
-#include <sys/uio.h>
 
+#include "activator/net/outbuf.h"
 #include "common/list.h"
 
 struct loop;
@@ -41,12 +41,11 @@ struct io {
 	struct event ev;
 	const struct io_ops *ops;
 	struct io_round *round;
-	char *out; /* what is still to be written, or NULL */
-	uint32_t out_at, out_n, out_cap;
-	int fd;		/* -1: closed */
-	bool can_read;	/* a read may find something (edge seen, not drained yet) */
-	bool can_write; /* the last write was not short */
-	bool is_hup;	/* the peer has closed its side, or all of it */
+	struct outbuf out; /* what is still to be written */
+	int fd;		   /* -1: closed */
+	bool can_read;	   /* a read may find something (edge seen, not drained yet) */
+	bool can_write;	   /* the last write was not short */
+	bool is_hup;	   /* the peer has closed its side, or all of it */
 	bool is_connecting;
 	bool is_yielding;   /* io_yield(), until its turn comes */
 	bool is_ahead_full; /* there may be more than what was read ahead */
@@ -84,7 +83,11 @@ io_is_due(const struct io *io)
 
 /* Take over fd (non-blocking) and watch it.  is_connecting: connect(2) is under way. */
 void io_open(struct io *, struct io_round *, int fd, bool is_connecting, const struct io_ops *);
-bool io_is_open(const struct io *);
+static inline bool
+io_is_open(const struct io *io)
+{
+	return io->fd >= 0;
+}
 /* Close; abort: with a reset, so that the peer cannot take it for a clean end. */
 void io_close(struct io *, bool abort);
 
@@ -106,7 +109,7 @@ NODISCARD int io_flush(struct io *);
 static inline bool
 io_is_blocked(const struct io *io)
 {
-	return io->out_n > 0;
+	return io->out.n > 0;
 }
 
 /* What can be read is left for later: on_ready is called again when all others of the

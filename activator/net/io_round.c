@@ -45,7 +45,7 @@ io_round_free(struct io_round **rp)
 /* --- reading ahead --- */
 
 void
-io_drop_ahead(struct io *io)
+io_round_drop_ahead(struct io *io)
 {
 	if (io->ahead_at > 0)
 		io->round->ahead_of[io->ahead_at - 1] = NULL;
@@ -147,7 +147,7 @@ io_round_leave(struct io *io)
 
 	if (io_is_due(io))
 		list_remove(io->is_waiting ? &r->waiting : &r->ready, &io->node);
-	io_drop_ahead(io);
+	io_round_drop_ahead(io);
 }
 
 /* The first n of them, or fewer. */
@@ -193,20 +193,20 @@ may_put_off(const struct io *io, size_t size)
 {
 	const struct io_round *r = io->round;
 
-	return io->out_n == 0 && !io->is_connecting && io->send_at == 0 && size > 0 &&
+	return !io_is_blocked(io) && !io->is_connecting && io->send_at == 0 && size > 0 &&
 	       size <= SEND_MOST && batch_is_one_call(r->batch) && !r->is_sending &&
 	       r->sends_n < BATCH_MAX && r->sends_data_n + size <= SENDS_BYTES;
 }
 
-int
-io_send(struct io *io, const struct iovec *iov, int n)
+bool
+io_round_put_off(struct io *io, const struct iovec *iov, int n)
 {
 	struct io_round *r = io->round;
-	size_t size = io_vec_size(iov, n);
+	size_t size = iovec_size(iov, n);
 	char *to;
 
 	if (!may_put_off(io, size))
-		return io_write(io, iov, n);
+		return false;
 	to = r->sends_data + r->sends_data_n;
 	r->sends[r->sends_n] = (struct batch_op){
 		.fd = io->fd, .is_write = true, .data = to, .n = size};
@@ -215,22 +215,23 @@ io_send(struct io *io, const struct iovec *iov, int n)
 	r->sends_data_n += size;
 	for (; n > 0; iov++, n--)
 		to = mempcpy(to, iov->iov_base, iov->iov_len);
-	return 0;
+	return true;
 }
 
-int
-io_settle(struct io *io)
+bool
+io_round_take_back(struct io *io, struct iovec *out)
 {
 	struct io_round *r = io->round;
 	struct batch_op *op;
 
 	if (io->send_at == 0)
-		return 0;
+		return false;
 	op = &r->sends[io->send_at - 1];
 	r->send_of[io->send_at - 1] = NULL;
 	r->settled_n++;
 	io->send_at = 0;
-	return io_write(io, &(struct iovec){.iov_base = op->data, .iov_len = op->n}, 1);
+	*out = (struct iovec){.iov_base = op->data, .iov_len = op->n};
+	return true;
 }
 
 /* Those that have gone already leave no gaps. */
@@ -266,8 +267,9 @@ keep_rests(struct io_round *r)
 			op->done = 0;
 		if (op->done >= 0) {
 			io->can_write = false;
-			io_keep(io, &(struct iovec){.iov_base = op->data, .iov_len = op->n}, 1,
-				(size_t)op->done);
+			outbuf_append(&io->out,
+				      &(struct iovec){.iov_base = op->data, .iov_len = op->n}, 1,
+				      (size_t)op->done);
 		}
 		r->sends[told_n] = *op;
 		r->send_of[told_n++] = io;

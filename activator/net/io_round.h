@@ -1,4 +1,5 @@
-/* io_round - the insides of io: what io.c and io_round.c know of each other. */
+/* io_round - what the sockets of one loop read and write together.  Only io.c uses this: the
+ * calls for all others stand in io.h. */
 #ifndef ACTIVATOR_NET_IO_ROUND_H
 #define ACTIVATOR_NET_IO_ROUND_H
 
@@ -29,12 +30,14 @@ struct io_round {
 	struct batch_op reads[BATCH_MAX];
 };
 
-void io_round_add(struct io *);	  /* it is ready */
-void io_round_leave(struct io *); /* it is being closed */
-void io_drop_ahead(struct io *);  /* it has been read */
+void io_round_add(struct io *);	       /* it is ready */
+void io_round_leave(struct io *);      /* it is being closed */
+void io_round_drop_ahead(struct io *); /* it has been read */
 
-size_t io_vec_size(const struct iovec *, int n);
-/* Copy iov but for its first skip bytes: they wait for room. */
-void io_keep(struct io *, const struct iovec *, int n, size_t skip);
+/* Copy iov[0..n), to be sent at the end of the round.  False: it must be written now. */
+NODISCARD bool io_round_put_off(struct io *, const struct iovec *iov, int n);
+/* What was put off, for the caller to write now, or false: nothing was.  *out is valid until
+ * the end of the round. */
+NODISCARD bool io_round_take_back(struct io *, struct iovec *out);
 
 #endif
