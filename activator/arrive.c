@@ -185,7 +185,6 @@ give_page(struct conn *c, const struct request *r)
 	refuse_page(c, &view);
 	failure_unref(&f);
 	xfer_end(c, OUT_WAITING_PAGE);
-	conn_next(c);
 }
 
 static void
@@ -203,7 +202,6 @@ route(struct conn *c, const struct request *r, size_t head_n)
 		x->is_persistent = x->is_persistent && x->is_sent_whole;
 		refuse_rule(c, match.rule);
 		xfer_end(c, OUT_ANSWERED);
-		conn_next(c);
 		return;
 	}
 	x->snap = c->w->snap;
@@ -247,7 +245,6 @@ arrive_request(struct conn *c, char *buf, size_t head_n)
 	if (out == OUT_MAX_FORWARDS && r.is_trace) {
 		refuse_trace(c, &c->w->head);
 		xfer_end(c, OUT_MAX_FORWARDS);
-		conn_next(c);
 	} else if (out != OUT_OK) {
 		if (out == OUT_BAD_REQUEST) /* where the next one begins is anyone's guess */
 			c->x.is_persistent = c->x.is_sent_whole = false;

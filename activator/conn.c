@@ -117,12 +117,9 @@ conn_close(struct conn *c, bool abort)
 static void
 lost(struct conn *c)
 {
-	/* It may have shut its side only, and still read: no clean end inside a response. */
-	bool is_cut = c->x.state == XFER_EXCHANGE && c->x.is_head_written;
-
 	if (c->x.state != XFER_IDLE && c->x.state != XFER_CLOSING)
 		xfer_client_gone(c);
-	conn_close(c, is_cut);
+	conn_close(c, c->x.state == XFER_CUT && c->x.is_reset);
 }
 
 /* --- heads in --- */
@@ -231,6 +228,24 @@ read_one(struct conn *c, const struct limits *limits)
 	arrive_request(c, w->buf, (size_t)n);
 }
 
+/* The request is answered (or refused), and all of it is queued to be written: the
+ * connection is for the next one, or closes. */
+static void
+next(struct conn *c)
+{
+	bool is_kept = c->x.is_persistent && c->x.is_sent_whole && !c->w->is_draining;
+	bool may_linger = !c->x.is_sent_whole || c->in_n > 0 || c->io.can_read;
+
+	c->since_ns = c->w->now;
+	xfer_set_state(&c->x, is_kept ? XFER_IDLE : XFER_CLOSING);
+	conn_arm(c);
+	if (is_kept)
+		return;
+	drop_input(c);
+	if (io_settle(&c->io) < 0 || (!io_is_blocked(&c->io) && !may_linger))
+		conn_close(c, false);
+}
+
 static void
 read_heads(struct conn *c)
 {
@@ -242,17 +257,18 @@ read_heads(struct conn *c)
 		lost(c);
 		return;
 	}
-	c->is_pumping = true;
 	while (io_is_open(&c->io) && c->x.state == XFER_IDLE && !io_is_blocked(&c->io) &&
-	       turn++ < HEADS_A_TURN && fill(c, limits->max_head))
+	       turn++ < HEADS_A_TURN && fill(c, limits->max_head)) {
 		read_one(c, limits);
-	c->is_pumping = false;
+		if (c->x.state == XFER_DONE)
+			next(c);
+	}
 	if (turn > HEADS_A_TURN)
 		io_yield(&c->io);
 }
 
-bool
-conn_has_begun(const struct conn *c)
+static bool
+has_begun(const struct conn *c)
 {
 	/* An empty line before a request is no part of it: RFC 9112 2.2. */
 	return c->in_n > 2 || (c->in_n > 0 && c->in[0] != '\r');
@@ -298,73 +314,73 @@ linger(struct conn *c)
 		io_yield(&c->io);
 }
 
-void
-conn_next(struct conn *c)
-{
-	bool is_kept = c->x.is_persistent && c->x.is_sent_whole && !c->w->is_draining;
-	bool may_linger = !c->x.is_sent_whole || c->in_n > 0 || c->io.can_read;
-
-	if (is_kept) {
-		xfer_set_state(&c->x, XFER_IDLE);
-		c->since_ns = c->w->now;
-		conn_arm(c);
-		if (!c->is_pumping)
-			conn_pump(c);
-		return;
-	}
-	xfer_set_state(&c->x, XFER_CLOSING);
-	drop_input(c);
-	c->since_ns = c->w->now;
-	conn_arm(c);
-	if (io_settle(&c->io) < 0 || (!io_is_blocked(&c->io) && !may_linger))
-		conn_close(c, false);
-	else
-		linger(c);
-}
-
 bool
 conn_is_waiting(const struct conn *c)
 {
-	return c->x.state != XFER_IDLE && c->x.state != XFER_CLOSING && c->x.state != XFER_TUNNEL;
+	switch (c->x.state) {
+	case XFER_UNROUTED:
+	case XFER_PARKED:
+	case XFER_PERMIT:
+	case XFER_CONNECTING:
+	case XFER_EXCHANGE:
+		return true;
+	default:
+		return false;
+	}
 }
 
 /* --- events --- */
 
 void
-conn_pump(struct conn *c)
+conn_advance(struct conn *c)
 {
-	switch (c->x.state) {
-	case XFER_IDLE:
+	if (c->x.state == XFER_DONE)
+		next(c);
+	if (c->x.state == XFER_IDLE && io_is_open(&c->io)) {
 		read_heads(c);
 		/* Its end may have come with the head: no other event will tell. */
 		if (io_is_open(&c->io) && conn_is_waiting(c) &&
 		    (is_leaving(c) || (c->x.state == XFER_PARKED && io_is_reset(&c->io))))
 			lost(c);
-		break;
-	case XFER_UNROUTED:
-	case XFER_PARKED:
-	case XFER_PERMIT:
-	case XFER_CONNECTING:
-		if (is_leaving(c))
-			lost(c);
-		break;
-	case XFER_EXCHANGE:
-		if (is_leaving(c))
-			lost(c);
-		else
-			relay_request(c);
-		break;
-	case XFER_TUNNEL:
-		relay_tunnel(c);
-		break;
-	case XFER_CLOSING:
-		linger(c);
-		break;
-	case XFER_STATES_N:
-		CHECK(!"a state");
 	}
-	if (io_is_open(&c->io))
+	if (c->x.state == XFER_CUT)
+		conn_close(c, c->x.is_reset);
+	if (!io_is_open(&c->io))
+		return;
+	if (c->x.state == XFER_CLOSING)
+		linger(c);
+	else
 		conn_keep_input(c);
+}
+
+void
+conn_drain(struct conn *c)
+{
+	if (c->x.state == XFER_IDLE) { /* one more look: a request that has come is answered */
+		io_expect(&c->io);
+		conn_advance(c);
+	}
+	if (!io_is_open(&c->io) || c->x.state != XFER_IDLE || has_begun(c))
+		return;
+	io_settle(&c->io);
+	if (io_is_blocked(&c->io)) {
+		next(c); /* closes when the client has taken its answer */
+		conn_advance(c);
+	} else {
+		conn_close(c, false);
+	}
+}
+
+/* What the client's side of a request brings on. */
+static void
+go_on(struct conn *c)
+{
+	if (c->x.state == XFER_TUNNEL)
+		relay_tunnel(c);
+	else if (conn_is_waiting(c) && is_leaving(c))
+		lost(c);
+	else if (c->x.state == XFER_EXCHANGE)
+		relay_request(c);
 }
 
 static void
@@ -386,8 +402,8 @@ on_ready(struct io *io)
 		if (rc == 1 && c->x.state == XFER_EXCHANGE)
 			relay_response(c->x.up);
 	}
-	if (io_is_open(io))
-		conn_pump(c);
+	go_on(c);
+	conn_advance(c);
 }
 
 static bool
@@ -433,7 +449,7 @@ limit(const struct conn *c)
 	case XFER_IDLE:
 		if (io_is_blocked(&c->io)) /* it has not taken the last answer yet */
 			return c->since_ns + c->body_timeout;
-		if (conn_has_begun(c) || c->requests == 0)
+		if (has_begun(c) || c->requests == 0)
 			return c->since_ns + l->head_timeout;
 		return c->since_ns + c->idle_timeout;
 	case XFER_CLOSING:
@@ -470,7 +486,7 @@ on_timer(struct timeq_entry *e, int64_t now)
 	case XFER_IDLE:
 		if (io_is_blocked(&c->io))
 			conn_close(c, true);
-		else if (conn_has_begun(c))
+		else if (has_begun(c))
 			refuse_head(c, OUT_HEAD_TIMEOUT);
 		else
 			conn_close(c, false);
@@ -481,4 +497,5 @@ on_timer(struct timeq_entry *e, int64_t now)
 	default:
 		deadline_passed(c);
 	}
+	conn_advance(c);
 }

@@ -92,7 +92,6 @@ deadline_passed(struct conn *c)
 		break;
 	case OUT_CLIENT_GONE:
 		xfer_client_gone(c);
-		conn_close(c, true);
 		break;
 	case OUT_UPGRADED: {
 		struct upstream *u = c->x.up;
@@ -100,8 +99,7 @@ deadline_passed(struct conn *c)
 		c->x.up = NULL;
 		u->conn = NULL;
 		upstream_close(u, false);
-		xfer_end(c, OUT_UPGRADED);
-		conn_close(c, false);
+		xfer_cut(c, OUT_UPGRADED, false);
 		break;
 	}
 	default:

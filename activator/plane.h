@@ -90,6 +90,8 @@ struct worker {
 	X(CONNECTING) /* its connection is being opened */                                         \
 	X(EXCHANGE)   /* its head is sent; bodies flow */                                          \
 	X(TUNNEL)     /* after 101: bytes flow */                                                  \
+	X(DONE)	      /* answered; conn_advance() is to begin what comes next */                   \
+	X(CUT)	      /* ended without an answer; conn_advance() is to close the connection */     \
 	X(CLOSING)    /* answered; the connection ends once that is written */
 enum xfer_state {
 #define X(id) XFER_##id,
@@ -117,6 +119,7 @@ struct xfer {
 	bool needs_new;		/* a connection that was kept failed it: no other of these */
 	bool is_cold, is_first; /* parked with no instance open; the first to be so */
 	bool is_head_written;	/* the client has been sent a final response head */
+	bool is_reset;		/* CUT: close with a reset, so that the client sees the cut */
 	uint8_t tries;		/* instances that failed it */
 	uint64_t left;		/* FRAMING_LENGTH: body bytes still to come */
 	struct chunked *chunked;
@@ -153,7 +156,6 @@ struct conn {
 	bool is_in_borrowed;
 	bool is_in_partial; /* the beginning of a head: no use without more */
 	bool is_lingering;  /* all is written; reading away what still comes */
-	bool is_pumping;    /* conn_read_heads() runs: conn_next() leaves the next to it */
 	bool is_eof;	    /* tunnel: its FIN was passed on */
 	bool is_peer_v6;
 	uint32_t requests;
@@ -216,16 +218,17 @@ void snapshot_unref(struct snapshot **);
 
 /* --- conn.c --- */
 void conn_open(struct worker *, int fd, const struct addr *peer);
-/* The request is answered (or refused) and all of it is queued to be written: the next
- * one, or the end. */
-void conn_next(struct conn *);
-/* Gone without another word; abort: with a reset, a cut that can be seen. */
+/* Close now; abort: with a reset, a cut that can be seen. */
 void conn_close(struct conn *, bool abort);
-void conn_pump(struct conn *);
+/* The one place where a connection goes on after its request has ended: begin the next
+ * request, or close.  Each event that may have ended the request calls this last, so that
+ * no request is begun while functions of the one before it still run. */
+void conn_advance(struct conn *);
+/* SIGTERM: close, unless a request is under way or has begun to come. */
+void conn_drain(struct conn *);
 void conn_arm(struct conn *);	     /* its time limit has come closer */
 void conn_keep_input(struct conn *); /* what is borrowed is copied */
 const struct limits *conn_limits(const struct conn *);
-bool conn_has_begun(const struct conn *); /* some of its next head is there */
 /* Is a request of it under way, that ends if the client leaves? */
 bool conn_is_waiting(const struct conn *);
 
@@ -246,12 +249,15 @@ void xfer_feed(struct worker *);
 void xfer_unrouted_again(struct conn *);
 /* What the inbox held. */
 void xfer_granted(struct waiter *);
-/* Its client left; the connection is the caller's to close. */
+/* Its client left, or is to be cut off: CUT. */
 void xfer_client_gone(struct conn *);
 /* Its upstream failed; may try again.  is_connect: no byte was sent. */
 void xfer_upstream_failed(struct conn *, bool is_connect);
-/* The only exit: counts, logs, gives back. */
+/* The only two exits: count, and give back what the request holds.  Either leaves the
+ * connection to conn_advance(): DONE, */
 void xfer_end(struct conn *, enum outcome);
+/* or CUT. */
+void xfer_cut(struct conn *, enum outcome, bool is_reset);
 /* End with an answer of our own; why: more to the text, or NULL. */
 void xfer_refuse(struct conn *, enum outcome, const char *why);
 /* An interim response (1xx) has come. */

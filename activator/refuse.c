@@ -116,7 +116,7 @@ send_answer(struct conn *c, struct strbuf *head, const struct strbuf *body)
 		strbuf_add(head, strbuf_str(body), body->len);
 	x->is_head_written = true;
 	iov = (struct iovec){.iov_base = head->data, .iov_len = head->len};
-	if (io_write(&c->io, &iov, 1) < 0) /* the client is gone; conn_next() will find out */
+	if (io_write(&c->io, &iov, 1) < 0) /* the client is gone; conn_advance() will find out */
 		x->is_persistent = false;
 }
 

@@ -101,10 +101,7 @@ more_request(struct conn *c)
 	if (got == IO_NOTHING)
 		return false;
 	if (got < 0) {
-		bool is_cut = c->x.is_head_written; /* its FIN may be half a close */
-
 		xfer_client_gone(c);
-		conn_close(c, is_cut);
 		return false;
 	}
 	c->in = c->w->buf;
@@ -150,13 +147,6 @@ relay_request(struct conn *c)
 }
 
 /* --- response bodies --- */
-
-static void
-client_gone(struct conn *c)
-{
-	xfer_client_gone(c);
-	conn_close(c, false);
-}
 
 /* head_n bytes of w->out and a piece of the body to the client.  -1: it is gone. */
 static int
@@ -245,7 +235,6 @@ response_done(struct upstream *u, bool is_surplus)
 	c->x.up = NULL;
 	upstream_release(u, is_reusable);
 	xfer_end(c, OUT_OK);
-	conn_next(c);
 }
 
 /* It broke off: the client must see that, too. */
@@ -257,8 +246,7 @@ response_broken(struct upstream *u, enum outcome out)
 	c->x.up = NULL;
 	u->conn = NULL;
 	upstream_close(u, true);
-	xfer_end(c, out);
-	conn_close(c, true);
+	xfer_cut(c, out, true);
 }
 
 /* head_n bytes of w->out go before it. */
@@ -279,7 +267,7 @@ pass_response(struct upstream *u, size_t head_n, char *buf, size_t n)
 	}
 	c->x.is_head_written = true;
 	if ((head_n > 0 || data_n > 0 || is_done) && emit(c, head_n, buf, data_n, is_done) < 0)
-		client_gone(c);
+		xfer_client_gone(c);
 	else if (is_done)
 		response_done(u, (size_t)used < n);
 }
@@ -338,7 +326,7 @@ begin_tunnel(struct upstream *u, size_t head_n, const char *early, size_t n)
 	add(&f, c->w->out, head_n);
 	add(&f, early, n);
 	if (io_write(&c->io, f.iov, f.n) < 0) {
-		client_gone(c);
+		xfer_client_gone(c);
 		return;
 	}
 	c->x.is_head_written = true;
@@ -381,7 +369,7 @@ take_head(struct upstream *u, char *buf, size_t head_n, size_t rest)
 		iov.iov_len = write_head(c, &r);
 		iov.iov_base = w->out;
 		if (io_write(&c->io, &iov, 1) < 0) {
-			client_gone(c);
+			xfer_client_gone(c);
 			return -1;
 		}
 		return (ssize_t)rest;
@@ -441,7 +429,7 @@ response_ended(struct upstream *u, ssize_t got)
 		xfer_upstream_failed(u->conn, false);
 	else if (u->framing == FRAMING_CLOSE && got == IO_EOF) {
 		if (emit(u->conn, 0, NULL, 0, true) < 0)
-			client_gone(u->conn);
+			xfer_client_gone(u->conn);
 		else
 			response_done(u, false);
 	} else
@@ -630,7 +618,7 @@ relay_tunnel(struct conn *c)
 		return;
 	}
 	if (up < 0) {
-		client_gone(c);
+		xfer_client_gone(c);
 		return;
 	}
 	c->is_eof = up;
@@ -640,6 +628,5 @@ relay_tunnel(struct conn *c)
 		c->x.is_persistent = false;
 		upstream_release(u, false);
 		xfer_end(c, OUT_UPGRADED);
-		conn_next(c);
 	}
 }

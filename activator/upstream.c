@@ -313,6 +313,7 @@ static void
 on_ready(struct io *io)
 {
 	struct upstream *u = container_of(io, struct upstream, io);
+	struct conn *c = u->conn;
 
 	u->w->now = clk_now();
 	switch (u->state) {
@@ -330,6 +331,8 @@ on_ready(struct io *io)
 		relay_drop(u);
 		break;
 	}
+	if (c != NULL)
+		conn_advance(c);
 }
 
 static bool

@@ -314,7 +314,7 @@ cut_all(struct worker *w, bool with_answered)
 		}
 		if (c->x.state != XFER_IDLE)
 			xfer_client_gone(c);
-		conn_close(c, c->x.state != XFER_IDLE || io_is_blocked(&c->io));
+		conn_close(c, c->x.state == XFER_CUT || io_is_blocked(&c->io));
 	}
 	LIST_FOREACH(&w->upstreams, node, tmp) {
 		struct upstream *u = container_of(node, struct upstream, node);
@@ -503,22 +503,8 @@ do_drain(struct loop_mail *m)
 	if (w->listener != NULL)
 		listener_accept_rest(w->listener);
 	listener_free(&w->listener);
-	LIST_FOREACH(&w->conns, node, tmp) {
-		struct conn *c = container_of(node, struct conn, node);
-
-		/* One more look: a request that has come must not be lost. */
-		if (c->x.state == XFER_IDLE) {
-			io_expect(&c->io);
-			conn_pump(c);
-		}
-		if (!io_is_open(&c->io) || c->x.state != XFER_IDLE || conn_has_begun(c))
-			continue;
-		io_settle(&c->io);
-		if (io_is_blocked(&c->io))
-			conn_next(c); /* when it has taken its answer */
-		else
-			conn_close(c, false);
-	}
+	LIST_FOREACH(&w->conns, node, tmp)
+		conn_drain(container_of(node, struct conn, node));
 	worker_check_drained(w);
 }
 
@@ -539,8 +525,10 @@ do_end(struct loop_mail *m)
 	LIST_FOREACH(&w->conns, node, tmp) {
 		struct conn *c = container_of(node, struct conn, node);
 
-		if (conn_is_waiting(c) && !c->x.is_head_written)
+		if (conn_is_waiting(c) && !c->x.is_head_written) {
 			xfer_refuse(c, OUT_SHUTTING_DOWN, NULL);
+			conn_advance(c);
+		}
 	}
 	cut_all(w, false);
 	worker_check_drained(w);

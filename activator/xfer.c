@@ -5,7 +5,7 @@
  *     │ no table yet           ▼                │ granted    ▼             ▼
  *     └──► UNROUTED ──► IDLE  PARKED ───────────┴──► PERMIT (limit > 0)  TUNNEL
  *
- * Every request leaves through xfer_end(), once. */
+ * Every request leaves through xfer_end() or xfer_cut(), once. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,16 +27,17 @@ static const char *const state_names[] = {
 
 #define S(id) (1u << XFER_##id)
 static const uint32_t legal[XFER_STATES_N] = {
-	[XFER_IDLE] = S(UNROUTED) | S(PARKED) | S(PERMIT) | S(CONNECTING) | S(EXCHANGE) |
-		      S(CLOSING) | S(IDLE),
-	[XFER_UNROUTED] = S(IDLE) | S(CLOSING),
-	[XFER_PARKED] = S(PERMIT) | S(CONNECTING) | S(EXCHANGE) | S(CLOSING) | S(IDLE) | S(PARKED),
-	[XFER_PERMIT] = S(PERMIT) | S(CONNECTING) | S(EXCHANGE) | S(PARKED) | S(CLOSING) | S(IDLE),
-	[XFER_CONNECTING] = S(EXCHANGE) | S(PARKED) | S(PERMIT) | S(CONNECTING) | S(CLOSING) |
-			    S(IDLE),
+	[XFER_IDLE] = S(UNROUTED) | S(PARKED) | S(PERMIT) | S(CONNECTING) | S(EXCHANGE) | S(DONE) |
+		      S(CLOSING),
+	[XFER_UNROUTED] = S(IDLE) | S(DONE) | S(CUT),
+	[XFER_PARKED] = S(PERMIT) | S(CONNECTING) | S(EXCHANGE) | S(DONE) | S(CUT) | S(PARKED),
+	[XFER_PERMIT] = S(PERMIT) | S(CONNECTING) | S(EXCHANGE) | S(PARKED) | S(DONE) | S(CUT),
+	[XFER_CONNECTING] = S(EXCHANGE) | S(PARKED) | S(PERMIT) | S(CONNECTING) | S(DONE) | S(CUT),
 	[XFER_EXCHANGE] = S(TUNNEL) | S(PARKED) | S(PERMIT) | S(CONNECTING) | S(EXCHANGE) |
-			  S(CLOSING) | S(IDLE),
-	[XFER_TUNNEL] = S(CLOSING) | S(IDLE),
+			  S(DONE) | S(CUT),
+	[XFER_TUNNEL] = S(DONE) | S(CUT),
+	[XFER_DONE] = S(IDLE) | S(CLOSING),
+	[XFER_CUT] = 0,
 	[XFER_CLOSING] = 0,
 };
 #undef S
@@ -130,8 +131,9 @@ count_end(struct conn *c, enum outcome out)
 	x->is_counted = false;
 }
 
-void
-xfer_end(struct conn *c, enum outcome out)
+/* Everything of the request is over but its state. */
+static void
+finish(struct conn *c, enum outcome out)
 {
 	struct xfer *x = &c->x;
 
@@ -143,6 +145,21 @@ xfer_end(struct conn *c, enum outcome out)
 	x->route = NULL;
 	x->service = NULL;
 	snapshot_unref(&x->snap);
+}
+
+void
+xfer_end(struct conn *c, enum outcome out)
+{
+	finish(c, out);
+	xfer_set_state(&c->x, XFER_DONE);
+}
+
+void
+xfer_cut(struct conn *c, enum outcome out, bool is_reset)
+{
+	finish(c, out);
+	c->x.is_reset = is_reset;
+	xfer_set_state(&c->x, XFER_CUT);
 }
 
 /* Paced release: one less whose response head is outstanding. */
@@ -236,8 +253,11 @@ let_go_when_done(struct conn *c)
 void
 xfer_client_gone(struct conn *c)
 {
+	/* It may have shut its side only, and still read: no clean end inside a response. */
+	bool is_reset = c->x.state == XFER_EXCHANGE && c->x.is_head_written;
+
 	let_go_when_done(c);
-	xfer_end(c, OUT_CLIENT_GONE);
+	xfer_cut(c, OUT_CLIENT_GONE, is_reset);
 }
 
 static void
@@ -250,15 +270,13 @@ refuse(struct conn *c, enum outcome out, const char *why, int64_t retry_after_s)
 	else
 		let_go(c);
 	if (x->is_head_written) { /* too late for words: a cut that can be seen */
-		xfer_end(c, out);
-		conn_close(c, true);
+		xfer_cut(c, out, true);
 		return;
 	}
 	if ((x->framing != FRAMING_NONE && !x->is_sent_whole) || out == OUT_UPSTREAM_PROTOCOL)
 		x->is_persistent = false;
 	refuse_write(c, out, why, retry_after_s);
 	xfer_end(c, out);
-	conn_next(c);
 }
 
 void
@@ -454,8 +472,7 @@ xfer_feed(struct worker *w)
 		c->x.waiter.inst = NULL;
 		go(c, inst);
 		instance_unref(&inst);
-		if (io_is_open(&c->io))
-			conn_keep_input(c);
+		conn_advance(c);
 		is_fed = !list_linked(node);
 		if (!is_fed) { /* once more: it stays the first */
 			list_remove(&w->starved, node);
@@ -624,7 +641,7 @@ xfer_unrouted_again(struct conn *c)
 	list_remove(&c->w->unrouted, &c->unrouted);
 	c->requests--; /* it is read again */
 	xfer_set_state(&c->x, XFER_IDLE);
-	conn_pump(c);
+	conn_advance(c);
 }
 
 void
@@ -747,11 +764,11 @@ granted_failure(struct conn *c)
 	failure_unref(&f);
 }
 
-void
-xfer_granted(struct waiter *waiter)
+static void
+granted(struct conn *c)
 {
-	struct xfer *x = container_of(waiter, struct xfer, waiter);
-	struct conn *c = xfer_conn(x);
+	struct xfer *x = &c->x;
+	struct waiter *waiter = &x->waiter;
 	struct instance *inst;
 	int fd;
 
@@ -774,9 +791,16 @@ xfer_granted(struct waiter *waiter)
 		go_on_fd(c, inst, fd);
 	else
 		go(c, inst);
-	if (io_is_open(&c->io))
-		conn_keep_input(c);
 	instance_unref(&inst);
+}
+
+void
+xfer_granted(struct waiter *waiter)
+{
+	struct conn *c = xfer_conn(container_of(waiter, struct xfer, waiter));
+
+	granted(c);
+	conn_advance(c);
 }
 
 static void
@@ -794,6 +818,7 @@ on_deadline(void *arg)
 			break;
 		c->w->now = now;
 		refuse_late(c);
+		conn_advance(c);
 	}
 	arm_deadline(s, now);
 }
