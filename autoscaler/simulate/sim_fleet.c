@@ -1,40 +1,18 @@
 #include "autoscaler/simulate/sim_fleet.h"
 
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/clk.h"
 
-struct job {
-	double end; /* of the instance's own time */
-	struct sim_request request;
-	int64_t sent_ns;
-	bool is_paced;
-};
-
-/* An instance has a time of its own, which runs slower than ours while it has more to do
- * than its capacity: what is in flight ends in the order of `end`, whatever comes. */
-struct instance {
-	struct sim_instance seen;
-	struct job *jobs; /* a heap, by end */
-	size_t cap;
-	uint32_t paced;
-	double own_ns;	/* its own time … */
-	int64_t at_ns;	/* … at this time of ours */
-	int64_t due_ns; /* when it answers for the first time, or the next request ends */
-	size_t heap_at;
-};
-
 struct sim_fleet {
 	struct sim_fleet_conf conf;
 	int64_t now_ns;
-	struct instance **v; /* in the order of their start */
+	struct sim_instance **v; /* in the order of their start */
 	size_t n, cap;
-	struct instance **due; /* a heap of those that have something due, by due_ns */
+	struct sim_instance **due; /* a heap of those that have something due, by due_ns */
 	size_t due_n;
-	struct instance **open; /* those that take requests */
+	struct sim_instance **open; /* those that take requests */
 	size_t open_n;
 	struct sim_request *queue; /* a ring of queue_cap, a power of two */
 	size_t queue_cap, queue_at;
@@ -58,13 +36,6 @@ sim_fleet_new(const struct sim_fleet_conf *conf)
 	return f;
 }
 
-static void
-instance_free(struct instance *at)
-{
-	free(at->jobs);
-	free(at);
-}
-
 void
 sim_fleet_free(struct sim_fleet **fp)
 {
@@ -75,7 +46,7 @@ sim_fleet_free(struct sim_fleet **fp)
 	if (f == NULL)
 		return;
 	for (i = 0; i < f->n; i++)
-		instance_free(f->v[i]);
+		sim_instance_free(&f->v[i]);
 	free(f->v);
 	free(f->due);
 	free(f->open);
@@ -88,144 +59,89 @@ sim_fleet_free(struct sim_fleet **fp)
 #define NOT_DUE SIZE_MAX
 
 static void
-due_put(struct sim_fleet *f, size_t i, struct instance *at)
+due_put(struct sim_fleet *f, size_t i, struct sim_instance *in)
 {
-	f->due[i] = at;
-	at->heap_at = i;
+	f->due[i] = in;
+	in->due_slot = i;
 }
 
 static void
 due_sift(struct sim_fleet *f, size_t i)
 {
-	struct instance *at = f->due[i];
+	struct sim_instance *in = f->due[i];
 	size_t child;
 
-	while (i > 0 && f->due[(i - 1) / 2]->due_ns > at->due_ns) {
+	while (i > 0 && f->due[(i - 1) / 2]->due_ns > in->due_ns) {
 		due_put(f, i, f->due[(i - 1) / 2]);
 		i = (i - 1) / 2;
 	}
 	while ((child = 2 * i + 1) < f->due_n) {
 		child += child + 1 < f->due_n && f->due[child + 1]->due_ns < f->due[child]->due_ns;
-		if (f->due[child]->due_ns >= at->due_ns)
+		if (f->due[child]->due_ns >= in->due_ns)
 			break;
 		due_put(f, i, f->due[child]);
 		i = child;
 	}
-	due_put(f, i, at);
+	due_put(f, i, in);
 }
 
 static void
-set_due(struct sim_fleet *f, struct instance *at, int64_t due_ns)
+set_due(struct sim_fleet *f, struct sim_instance *in, int64_t due_ns)
 {
-	at->due_ns = due_ns;
-	if (at->heap_at == NOT_DUE)
-		due_put(f, f->due_n++, at);
-	due_sift(f, at->heap_at);
+	in->due_ns = due_ns;
+	if (in->due_slot == NOT_DUE)
+		due_put(f, f->due_n++, in);
+	due_sift(f, in->due_slot);
 }
 
 static void
-clear_due(struct sim_fleet *f, struct instance *at)
+clear_due(struct sim_fleet *f, struct sim_instance *in)
 {
-	size_t i = at->heap_at;
+	size_t i = in->due_slot;
 
 	if (i == NOT_DUE)
 		return;
-	at->heap_at = NOT_DUE;
+	in->due_slot = NOT_DUE;
 	if (i == --f->due_n)
 		return;
 	due_put(f, i, f->due[f->due_n]);
 	due_sift(f, i);
 }
 
-/* --- what an instance works on --- */
-
-static double
-speed(const struct sim_fleet *f, const struct instance *at)
-{
-	return at->seen.in_flight <= f->conf.capacity ? 1 : f->conf.capacity / at->seen.in_flight;
-}
-
-/* Its own time, up to ours. */
 static void
-catch_up(const struct sim_fleet *f, struct instance *at)
+look_ahead(struct sim_fleet *f, struct sim_instance *in)
 {
-	at->own_ns += (double)(f->now_ns - at->at_ns) * speed(f, at);
-	at->at_ns = f->now_ns;
-}
-
-static void
-look_ahead(struct sim_fleet *f, struct instance *at)
-{
-	if (at->seen.in_flight == 0) {
-		clear_due(f, at);
-		return;
-	}
-	set_due(f, at,
-		f->now_ns + (int64_t)ceil(MAX((at->jobs[0].end - at->own_ns), 0) / speed(f, at)));
-}
-
-static void
-jobs_push(struct instance *at, const struct job *job)
-{
-	size_t i = at->seen.in_flight++;
-
-	if (i == at->cap) {
-		at->cap = MAX(at->cap * 2, (size_t)16);
-		at->jobs = xrealloc(at->jobs, at->cap * sizeof *at->jobs);
-	}
-	for (; i > 0 && at->jobs[(i - 1) / 2].end > job->end; i = (i - 1) / 2)
-		at->jobs[i] = at->jobs[(i - 1) / 2];
-	at->jobs[i] = *job;
-}
-
-static struct job
-jobs_pop(struct instance *at)
-{
-	struct job first = at->jobs[0], last;
-	size_t i = 0, child, n = --at->seen.in_flight;
-
-	last = at->jobs[n];
-	while ((child = 2 * i + 1) < n) {
-		child += child + 1 < n && at->jobs[child + 1].end < at->jobs[child].end;
-		if (at->jobs[child].end >= last.end)
-			break;
-		at->jobs[i] = at->jobs[child];
-		i = child;
-	}
-	at->jobs[i] = last;
-	return first;
+	if (in->in_flight == 0)
+		clear_due(f, in);
+	else
+		set_due(f, in, sim_instance_next_ns(in));
 }
 
 /* --- the activator: queue and choice --- */
 
 static bool
-has_room(const struct sim_fleet *f, const struct instance *at, bool is_queued)
+has_room(const struct sim_fleet *f, const struct sim_instance *in, bool is_queued)
 {
 	uint32_t limit = f->conf.container_concurrency;
 
 	if (limit > 0)
-		return at->seen.in_flight < limit;
-	return !is_queued || f->conf.pace == 0 || at->paced < f->conf.pace;
+		return in->in_flight < limit;
+	return !is_queued || f->conf.pace == 0 || in->paced < f->conf.pace;
 }
 
 static void
-send(struct sim_fleet *f, struct instance *at, const struct sim_request *r, bool is_queued)
+send(struct sim_fleet *f, struct sim_instance *in, const struct sim_request *r, bool is_queued)
 {
-	struct job job = {.request = *r, .sent_ns = f->now_ns, .is_paced = is_queued};
-
-	catch_up(f, at);
-	job.end = at->own_ns + (double)r->work_ns;
-	jobs_push(at, &job);
-	at->paced += is_queued;
+	sim_instance_add(in, r, is_queued, f->now_ns);
 	f->in_flight++;
-	look_ahead(f, at);
+	look_ahead(f, in);
 }
 
 static void
-release_to(struct sim_fleet *f, struct instance *at)
+release_to(struct sim_fleet *f, struct sim_instance *in)
 {
-	while (f->queue_n > 0 && has_room(f, at, true)) {
-		send(f, at, &f->queue[f->queue_at], true);
+	while (f->queue_n > 0 && has_room(f, in, true)) {
+		send(f, in, &f->queue[f->queue_at], true);
 		f->queue_at = (f->queue_at + 1) & (f->queue_cap - 1);
 		f->queue_n--;
 	}
@@ -249,7 +165,7 @@ park(struct sim_fleet *f, const struct sim_request *r)
 	f->totals.cold_starts += f->open_n == 0;
 }
 
-static struct instance *
+static struct sim_instance *
 first_with_room(const struct sim_fleet *f, size_t from)
 {
 	size_t i;
@@ -262,11 +178,11 @@ first_with_room(const struct sim_fleet *f, size_t from)
 
 /* As the activator chooses: up to a limit of 3 the first with room, else the less loaded
  * of two at random. */
-static struct instance *
+static struct sim_instance *
 choose(struct sim_fleet *f)
 {
 	uint32_t limit = f->conf.container_concurrency, random;
-	struct instance *a, *b;
+	struct sim_instance *a, *b;
 
 	if (f->open_n == 0)
 		return NULL;
@@ -277,7 +193,7 @@ choose(struct sim_fleet *f)
 	a = f->open[(random & 0xffff) % f->open_n];
 	b = f->open[((random & 0xffff) % f->open_n + 1 + (random >> 16) % (f->open_n - 1)) %
 		    f->open_n];
-	if (b->seen.in_flight < a->seen.in_flight)
+	if (b->in_flight < a->in_flight)
 		a = b;
 	return has_room(f, a, false) ? a : first_with_room(f, random >> 8);
 }
@@ -285,11 +201,11 @@ choose(struct sim_fleet *f)
 void
 sim_fleet_request(struct sim_fleet *f, const struct sim_request *r)
 {
-	struct instance *at = f->queue_n > 0 ? NULL : choose(f);
+	struct sim_instance *in = f->queue_n > 0 ? NULL : choose(f);
 
 	f->totals.requests++;
-	if (at != NULL)
-		send(f, at, r, false);
+	if (in != NULL)
+		send(f, in, r, false);
 	else
 		park(f, r);
 	f->peak = MAX(f->peak, f->in_flight + f->queue_n);
@@ -306,7 +222,7 @@ list_open(struct sim_fleet *f)
 	f->changes++;
 	f->open_n = 0;
 	for (i = 0; i < f->n; i++)
-		if (f->v[i]->seen.state == SIM_READY && !f->v[i]->seen.is_closed)
+		if (f->v[i]->state == SIM_READY && !f->v[i]->is_closed)
 			f->open[f->open_n++] = f->v[i];
 	for (i = 0; i < f->open_n && f->queue_n > 0; i++)
 		release_to(f, f->open[i]);
@@ -315,73 +231,71 @@ list_open(struct sim_fleet *f)
 static void
 start(struct sim_fleet *f)
 {
-	struct instance *at = xcalloc(1, sizeof *at);
+	struct sim_instance *in = sim_instance_new(++f->number, f->conf.capacity, f->now_ns);
 
 	if (f->n == f->cap) {
 		f->cap = MAX(f->cap * 2, (size_t)16);
-		f->v = xrealloc(f->v, f->cap * sizeof(struct instance *));
-		f->due = xrealloc(f->due, f->cap * sizeof(struct instance *));
-		f->open = xrealloc(f->open, f->cap * sizeof(struct instance *));
+		f->v = xrealloc(f->v, f->cap * sizeof(struct sim_instance *));
+		f->due = xrealloc(f->due, f->cap * sizeof(struct sim_instance *));
+		f->open = xrealloc(f->open, f->cap * sizeof(struct sim_instance *));
 	}
-	snprintf(at->seen.id, sizeof at->seen.id, "i%llu", (unsigned long long)++f->number);
-	at->seen.started_ns = at->at_ns = f->now_ns;
-	at->heap_at = NOT_DUE;
-	f->v[f->n++] = at;
+	in->due_slot = NOT_DUE;
+	f->v[f->n++] = in;
 	f->totals.peak_instances = MAX(f->totals.peak_instances, (uint32_t)f->n);
-	set_due(f, at, f->now_ns + f->conf.start_ns);
+	set_due(f, in, f->now_ns + f->conf.start_ns);
 }
 
 /* It goes if it is empty. */
 static void
-go_if_empty(struct sim_fleet *f, struct instance *at)
+go_if_empty(struct sim_fleet *f, struct sim_instance *in)
 {
 	size_t i;
 
-	if (at->seen.state != SIM_STOPPING || at->seen.in_flight > 0)
+	if (in->state != SIM_STOPPING || in->in_flight > 0)
 		return;
-	for (i = 0; f->v[i] != at; i++)
+	for (i = 0; f->v[i] != in; i++)
 		;
-	memmove(&f->v[i], &f->v[i + 1], (f->n - i - 1) * sizeof(struct instance *));
+	memmove(&f->v[i], &f->v[i + 1], (f->n - i - 1) * sizeof(struct sim_instance *));
 	f->n--;
 	f->changes++;
-	clear_due(f, at);
-	instance_free(at);
+	clear_due(f, in);
+	sim_instance_free(&in);
 }
 
-static struct instance *
+static struct sim_instance *
 find(const struct sim_fleet *f, const char *id)
 {
 	size_t i;
 
 	for (i = 0; i < f->n; i++)
-		if (strcmp(f->v[i]->seen.id, id) == 0)
+		if (strcmp(f->v[i]->id, id) == 0)
 			return f->v[i];
 	return NULL;
 }
 
 /* Whom to stop where nobody was named: who does not answer yet, else the newest. */
-static struct instance *
+static struct sim_instance *
 youngest(const struct sim_fleet *f)
 {
-	struct instance *at = NULL;
+	struct sim_instance *in = NULL;
 	size_t i;
 
 	for (i = f->n; i-- > 0;) {
-		if (f->v[i]->seen.state == SIM_STARTING)
+		if (f->v[i]->state == SIM_STARTING)
 			return f->v[i];
-		if (f->v[i]->seen.state == SIM_READY && at == NULL)
-			at = f->v[i];
+		if (f->v[i]->state == SIM_READY && in == NULL)
+			in = f->v[i];
 	}
-	return at;
+	return in;
 }
 
 static void
-stop(struct sim_fleet *f, struct instance *at)
+stop(struct sim_fleet *f, struct sim_instance *in)
 {
-	at->seen.state = SIM_STOPPING;
-	if (at->seen.in_flight == 0)
-		clear_due(f, at);
-	go_if_empty(f, at);
+	in->state = SIM_STOPPING;
+	if (in->in_flight == 0)
+		clear_due(f, in);
+	go_if_empty(f, in);
 }
 
 void
@@ -391,17 +305,17 @@ sim_fleet_scale(struct sim_fleet *f, uint32_t n, const char *const *victims, siz
 	size_t i;
 
 	for (i = 0; i < f->n; i++)
-		live += f->v[i]->seen.state != SIM_STOPPING;
+		live += f->v[i]->state != SIM_STOPPING;
 	if (live == n)
 		return;
 	for (; live < n; live++)
 		start(f);
 	for (i = 0; live > n && i < victims_n; i++) {
-		struct instance *at = find(f, victims[i]);
+		struct sim_instance *in = find(f, victims[i]);
 
-		if (at == NULL || at->seen.state == SIM_STOPPING)
+		if (in == NULL || in->state == SIM_STOPPING)
 			continue;
-		stop(f, at);
+		stop(f, in);
 		live--;
 	}
 	for (; live > n; live--)
@@ -415,45 +329,43 @@ sim_fleet_close(struct sim_fleet *f, const char *id, bool is_closed)
 	size_t i;
 
 	for (i = 0; i < f->n; i++)
-		if (id == NULL || strcmp(f->v[i]->seen.id, id) == 0)
-			f->v[i]->seen.is_closed = is_closed;
+		if (id == NULL || strcmp(f->v[i]->id, id) == 0)
+			f->v[i]->is_closed = is_closed;
 	list_open(f);
 }
 
 /* --- time --- */
 
 static void
-complete(struct sim_fleet *f, struct instance *at)
+complete(struct sim_fleet *f, const struct sim_job *job)
 {
-	struct job job = jobs_pop(at);
 	struct sim_totals *t = &f->totals;
 
-	at->paced -= job.is_paced;
 	f->in_flight--;
 	t->completed++;
-	t->latency_s += (double)(f->now_ns - job.sent_ns) / CLK_S;
+	t->latency_s += (double)(f->now_ns - job->sent_ns) / CLK_S;
 	t->last_answer_ns = f->now_ns;
 	t->last_answer_instance_s = t->instance_s;
-	sim_wait_add(&f->waits, f->now_ns - job.request.at_ns - job.request.work_ns);
+	sim_wait_add(&f->waits, f->now_ns - job->request.at_ns - job->request.work_ns);
 }
 
 static void
-happen(struct sim_fleet *f, struct instance *at)
+happen(struct sim_fleet *f, struct sim_instance *in)
 {
-	if (at->seen.state == SIM_STARTING) {
-		at->seen.state = SIM_READY;
-		at->at_ns = f->now_ns;
-		clear_due(f, at);
+	struct sim_job job;
+
+	if (in->state == SIM_STARTING) {
+		sim_instance_ready(in, f->now_ns);
+		clear_due(f, in);
 		list_open(f);
 		return;
 	}
-	catch_up(f, at);
-	while (at->seen.in_flight > 0 && at->jobs[0].end <= at->own_ns + 0.5)
-		complete(f, at);
-	look_ahead(f, at);
-	if (f->queue_n > 0 && at->seen.state == SIM_READY && !at->seen.is_closed)
-		release_to(f, at);
-	go_if_empty(f, at);
+	while (sim_instance_take_ended(in, f->now_ns, &job))
+		complete(f, &job);
+	look_ahead(f, in);
+	if (f->queue_n > 0 && in->state == SIM_READY && !in->is_closed)
+		release_to(f, in);
+	go_if_empty(f, in);
 }
 
 int64_t
@@ -503,7 +415,7 @@ sim_fleet_ready(const struct sim_fleet *f)
 	size_t i;
 
 	for (i = 0; i < f->n; i++)
-		n += f->v[i]->seen.state == SIM_READY;
+		n += f->v[i]->state == SIM_READY;
 	return n;
 }
 
@@ -517,7 +429,7 @@ const struct sim_instance *
 sim_fleet_at(const struct sim_fleet *f, size_t i)
 {
 	CHECK(i < f->n);
-	return &f->v[i]->seen;
+	return f->v[i];
 }
 
 uint32_t

@@ -11,7 +11,7 @@
 #ifndef AUTOSCALER_SIMULATE_SIM_FLEET_H
 #define AUTOSCALER_SIMULATE_SIM_FLEET_H
 
-#include "autoscaler/simulate/sim_trace.h"
+#include "autoscaler/simulate/sim_instance.h"
 #include "autoscaler/simulate/sim_wait.h"
 
 struct sim_fleet_conf {
@@ -19,16 +19,6 @@ struct sim_fleet_conf {
 	double capacity;
 	uint32_t pace;	  /* 0: all that waits at once */
 	int64_t start_ns; /* from the start of an instance to its first answer */
-};
-
-enum sim_state { SIM_STARTING, SIM_READY, SIM_STOPPING };
-
-struct sim_instance {
-	char id[24];
-	enum sim_state state;
-	bool is_closed; /* drained: gets nothing new */
-	uint32_t in_flight;
-	int64_t started_ns;
 };
 
 /* What has happened since the begin. */
