@@ -4,19 +4,16 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "activator/demand.h"
 #include "activator/drains.h"
 #include "activator/limiter.h"
 #include "activator/stats.h"
 #include "common/clk.h"
 #include "common/daemon.h"
+#include "common/demand_report.h"
 #include "common/link.h"
 #include "common/strbuf.h"
 
 #define TICK CLK_S
-#define EARLY (45 * CLK_MS)	/* what the first instance of a wake has done by then is told … */
-#define EARLY_LAST (16 * EARLY) /* … and after twice as long, and so on up to that */
-#define CLEARED (5 * CLK_MS)	/* or when nobody waits any more, before the last of these */
 #define DRAIN_LOOK (5 * CLK_MS) /* how often an instance that is drained is looked at */
 
 /* Our side of one revision's activation; hangs at rev->control. */
@@ -25,7 +22,7 @@ struct track {
 	struct revision *rev; /* a reference */
 	struct list_node node;
 	struct loop_timer timer;
-	struct demand demand;
+	struct demand_report demand;
 	bool is_wanted; /* by the autoscaler's newest word */
 };
 
@@ -87,7 +84,7 @@ activate(struct track *t)
 {
 	const struct msg m = {.type = MSG_ACTIVATE,
 			      .u.activate = {.revision = t->rev->name,
-					     .parked = t->demand.told,
+					     .parked = t->demand.reported,
 					     .seq = t->demand.seq}};
 
 	send_msg(&m, t->s);
@@ -107,10 +104,10 @@ tell_instance(struct scaler *s, struct instance *inst, enum instance_word word)
 static void
 report_early(struct scaler *s)
 {
-	if (s->early_ns == EARLY)
+	if (s->early_ns == DEMAND_REPORT_EARLY_NS)
 		return;
-	s->early_ns = EARLY;
-	loop_timer_set(&s->early, EARLY);
+	s->early_ns = DEMAND_REPORT_EARLY_NS;
+	loop_timer_set(&s->early, DEMAND_REPORT_EARLY_NS);
 }
 
 /* All that a wake had left waiting is on its way: what that took is known, and what is more
@@ -119,7 +116,7 @@ static void
 report_cleared(struct scaler *s)
 {
 	if (s->early_ns > 0 && !loop_timer_pending(&s->cleared))
-		loop_timer_set(&s->cleared, CLEARED);
+		loop_timer_set(&s->cleared, DEMAND_REPORT_CLEARED_NS);
 }
 
 static void
@@ -127,7 +124,7 @@ step(struct track *t)
 {
 	struct scaler *s = t->s;
 	int64_t now = clk_now();
-	struct demand_facts facts = {
+	struct demand_report_facts facts = {
 		.is_link_up = s->is_up, .is_open = is_any_open(t->rev), .is_wanted = t->is_wanted};
 
 	if (t->demand.is_waking && facts.is_open)
@@ -135,16 +132,16 @@ step(struct track *t)
 	if (facts.is_open && s->early_ns > 0)
 		limiter_notify_when_empty(t->rev);
 	facts.parked = waiting_for(t->rev);
-	if (t->demand.is_telling && facts.parked == 0)
+	if (t->demand.is_reporting && facts.parked == 0)
 		report_cleared(s);
-	switch (demand_step(&t->demand, &facts, now)) {
-	case DEMAND_ACTIVATE:
+	switch (demand_report_step(&t->demand, &facts, now)) {
+	case DEMAND_REPORT_ACTIVATE:
 		activate(t);
 		break;
-	case DEMAND_TELL:
+	case DEMAND_REPORT_COUNT:
 		stats_tell(s->stats, t->rev);
 		break;
-	case DEMAND_NOTHING:
+	case DEMAND_REPORT_NOTHING:
 		break;
 	}
 	if (facts.is_open)
@@ -209,7 +206,7 @@ scaler_on_demand(struct scaler *s, struct revision *rev)
 
 	if (!was_waking && !is_any_open(rev))
 		activation_begin(&rev->activation, !list_empty(&rev->instances));
-	demand_anew(&t->demand);
+	demand_report_restart(&t->demand);
 	step(t);
 	if (!was_waking && t->demand.is_waking)
 		log_info(&rev->tag, "waking", "parked=%u", limiter_parked(rev));
@@ -242,7 +239,7 @@ on_activating(struct scaler *s, struct msg *m)
 	if (t == NULL)
 		return;
 	t->is_wanted = m->u.activating.wanted > 0;
-	if (demand_acked(&t->demand, m->u.activating.seq, clk_now())) {
+	if (demand_report_acked(&t->demand, m->u.activating.seq, clk_now())) {
 		atomic_store_explicit(&rev->is_wake_requested, false, memory_order_relaxed);
 		activation_stamp(&rev->activation.acked_ns);
 	}
@@ -318,7 +315,7 @@ on_early(void *arg)
 	int64_t passed = s->early_ns;
 
 	stats_collect(s->stats);
-	s->early_ns = passed < EARLY_LAST ? passed * 2 : 0;
+	s->early_ns = passed < DEMAND_REPORT_EARLY_LAST_NS ? passed * 2 : 0;
 	if (s->early_ns > 0)
 		loop_timer_set(&s->early, s->early_ns - passed);
 }

@@ -2,30 +2,33 @@
  * often than needed. */
 #include "test/unit/unit.h"
 
-#include "activator/demand.h"
 #include "common/clk.h"
+#include "common/demand_report.h"
 
 #define MS CLK_MS
 
-static const struct demand_facts waiting = {.is_link_up = true, .is_wanted = true, .parked = 1};
+static const struct demand_report_facts waiting = {
+	.is_link_up = true, .is_wanted = true, .parked = 1};
 
 /* Step at each moment that it asks for until `until`; what was sent when, as "A0 A100". */
 static void
-run(struct demand *d, const struct demand_facts *f, int64_t from, int64_t until, char *out)
+run(struct demand_report *d, const struct demand_report_facts *f, int64_t from, int64_t until,
+    char *out)
 {
 	int64_t now = from;
 
 	*out = '\0';
 	while (now < until) {
-		static const char letters[] = {
-			[DEMAND_NOTHING] = '-', [DEMAND_ACTIVATE] = 'A', [DEMAND_TELL] = 'T'};
-		enum demand_act act = demand_step(d, f, now);
+		static const char letters[] = {[DEMAND_REPORT_NOTHING] = '-',
+					       [DEMAND_REPORT_ACTIVATE] = 'A',
+					       [DEMAND_REPORT_COUNT] = 'T'};
+		enum demand_report_act act = demand_report_step(d, f, now);
 
-		if (act != DEMAND_NOTHING)
+		if (act != DEMAND_REPORT_NOTHING)
 			out += sprintf(out, "%c%lld ", letters[act], (long long)(now / MS));
 		if (d->next_ns == INT64_MAX)
 			return;
-		assert_true(d->next_ns > now || act == DEMAND_NOTHING);
+		assert_true(d->next_ns > now || act == DEMAND_REPORT_NOTHING);
 		now = MAX(d->next_ns, now + 1);
 	}
 }
@@ -33,15 +36,15 @@ run(struct demand *d, const struct demand_facts *f, int64_t from, int64_t until,
 static void
 test_until_acknowledged(void **state)
 {
-	struct demand d = {0};
+	struct demand_report d = {0};
 	char out[200];
 
 	(void)state;
 	run(&d, &waiting, 0, 5000 * MS, out);
 	assert_string_equal(out, "A0 A100 A300 A700 A1500 A2500 A3500 A4500 ");
 	assert_int_equal(d.seq, 8);
-	assert_false(demand_acked(&d, 7, 4600 * MS)); /* an older one */
-	assert_true(demand_acked(&d, 8, 4600 * MS));
+	assert_false(demand_report_acked(&d, 7, 4600 * MS)); /* an older one */
+	assert_true(demand_report_acked(&d, 8, 4600 * MS));
 	run(&d, &waiting, 4600 * MS, 60000 * MS, out);
 	assert_string_equal(out, "");
 }
@@ -49,15 +52,15 @@ test_until_acknowledged(void **state)
 static void
 test_growth_is_told(void **state)
 {
-	struct demand d = {0};
-	struct demand_facts f = waiting;
+	struct demand_report d = {0};
+	struct demand_report_facts f = waiting;
 	char out[200];
 
 	(void)state;
-	assert_int_equal(demand_step(&d, &f, 0), DEMAND_ACTIVATE);
-	assert_true(demand_acked(&d, 1, MS));
+	assert_int_equal(demand_report_step(&d, &f, 0), DEMAND_REPORT_ACTIVATE);
+	assert_true(demand_report_acked(&d, 1, MS));
 	f.parked = 1000;
-	assert_int_equal(demand_step(&d, &f, 2 * MS), DEMAND_NOTHING);
+	assert_int_equal(demand_report_step(&d, &f, 2 * MS), DEMAND_REPORT_NOTHING);
 	run(&d, &f, 2 * MS, 1000 * MS, out);
 	assert_string_equal(out, "T21 ");
 	f.parked = 900;
@@ -68,20 +71,20 @@ test_growth_is_told(void **state)
 static void
 test_new_link(void **state)
 {
-	struct demand d = {0};
-	struct demand_facts f = waiting;
+	struct demand_report d = {0};
+	struct demand_report_facts f = waiting;
 	char out[200];
 
 	(void)state;
-	assert_int_equal(demand_step(&d, &f, 0), DEMAND_ACTIVATE);
-	assert_true(demand_acked(&d, 1, MS));
+	assert_int_equal(demand_report_step(&d, &f, 0), DEMAND_REPORT_ACTIVATE);
+	assert_true(demand_report_acked(&d, 1, MS));
 	f.is_link_up = false;
-	assert_int_equal(demand_step(&d, &f, 50 * MS), DEMAND_NOTHING);
-	assert_int_equal(demand_step(&d, &f, 60 * MS), DEMAND_NOTHING);
+	assert_int_equal(demand_report_step(&d, &f, 50 * MS), DEMAND_REPORT_NOTHING);
+	assert_int_equal(demand_report_step(&d, &f, 60 * MS), DEMAND_REPORT_NOTHING);
 	f.is_link_up = true;
 	run(&d, &f, 700 * MS, 900 * MS, out); /* at once, and from 100 ms on again */
 	assert_string_equal(out, "A700 A800 ");
-	assert_false(demand_acked(&d, 1, 900 * MS)); /* what the old one said */
+	assert_false(demand_report_acked(&d, 1, 900 * MS)); /* what the old one said */
 }
 
 /* What waits although an instance is open: told at 20, 40, 80 ms, in the first second after
@@ -89,13 +92,13 @@ test_new_link(void **state)
 static void
 test_told_once_open(void **state)
 {
-	struct demand d = {0};
-	struct demand_facts f = waiting;
+	struct demand_report d = {0};
+	struct demand_report_facts f = waiting;
 	char out[200];
 
 	(void)state;
-	assert_int_equal(demand_step(&d, &f, 0), DEMAND_ACTIVATE);
-	assert_true(demand_acked(&d, 1, MS));
+	assert_int_equal(demand_report_step(&d, &f, 0), DEMAND_REPORT_ACTIVATE);
+	assert_true(demand_report_acked(&d, 1, MS));
 	f.is_open = true;
 	run(&d, &f, 600 * MS, 900 * MS, out);
 	assert_string_equal(out, "T620 T640 T680 T760 T860 ");
@@ -107,19 +110,19 @@ test_told_once_open(void **state)
 static void
 test_not_wanted(void **state)
 {
-	struct demand d = {0};
-	struct demand_facts f = waiting;
+	struct demand_report d = {0};
+	struct demand_report_facts f = waiting;
 	char out[200];
 	int64_t at;
 
 	(void)state;
 	f.is_wanted = false;
-	assert_int_equal(demand_step(&d, &f, 0), DEMAND_ACTIVATE);
-	assert_true(demand_acked(&d, 1, 0));
+	assert_int_equal(demand_report_step(&d, &f, 0), DEMAND_REPORT_ACTIVATE);
+	assert_true(demand_report_acked(&d, 1, 0));
 	run(&d, &f, MS, 150 * MS, out);
 	assert_string_equal(out, "A100 ");
 	for (at = 100; at < 5100; at += 1000) {
-		assert_true(demand_acked(&d, d.seq, at * MS));
+		assert_true(demand_report_acked(&d, d.seq, at * MS));
 		run(&d, &f, at * MS, (at + 1050) * MS, out);
 		assert_int_equal(out[0], 'A');
 		assert_int_equal(atoi(out + 1), at + 1000);
@@ -129,39 +132,39 @@ test_not_wanted(void **state)
 static void
 test_an_open_instance_is_enough(void **state)
 {
-	struct demand d = {0};
-	struct demand_facts f = waiting;
+	struct demand_report d = {0};
+	struct demand_report_facts f = waiting;
 
 	(void)state;
 	f.is_open = true;
-	assert_int_equal(demand_step(&d, &f, 0), DEMAND_NOTHING);
+	assert_int_equal(demand_report_step(&d, &f, 0), DEMAND_REPORT_NOTHING);
 	assert_false(d.is_waking);
 	f.is_open = false; /* it died while somebody waited */
-	assert_int_equal(demand_step(&d, &f, 5 * MS), DEMAND_ACTIVATE);
+	assert_int_equal(demand_report_step(&d, &f, 5 * MS), DEMAND_REPORT_ACTIVATE);
 	f.is_open = true;
-	assert_int_equal(demand_step(&d, &f, 6 * MS), DEMAND_NOTHING);
-	assert_false(demand_acked(&d, d.seq, 7 * MS)); /* too late to mean anything */
+	assert_int_equal(demand_report_step(&d, &f, 6 * MS), DEMAND_REPORT_NOTHING);
+	assert_false(demand_report_acked(&d, d.seq, 7 * MS)); /* too late to mean anything */
 	f.is_open = false;
-	assert_int_equal(demand_step(&d, &f, 8 * MS), DEMAND_ACTIVATE);
+	assert_int_equal(demand_report_step(&d, &f, 8 * MS), DEMAND_REPORT_ACTIVATE);
 }
 
 /* All leave and others come before anything was stepped: acknowledged was another one. */
 static void
 test_anew(void **state)
 {
-	struct demand d = {0};
+	struct demand_report d = {0};
 	char out[200];
 
 	(void)state;
-	assert_int_equal(demand_step(&d, &waiting, 0), DEMAND_ACTIVATE);
-	demand_anew(&d); /* not acknowledged: it is repeated anyway */
-	assert_int_equal(demand_step(&d, &waiting, MS), DEMAND_NOTHING);
-	assert_true(demand_acked(&d, 1, 2 * MS));
-	demand_anew(&d);
+	assert_int_equal(demand_report_step(&d, &waiting, 0), DEMAND_REPORT_ACTIVATE);
+	demand_report_restart(&d); /* not acknowledged: it is repeated anyway */
+	assert_int_equal(demand_report_step(&d, &waiting, MS), DEMAND_REPORT_NOTHING);
+	assert_true(demand_report_acked(&d, 1, 2 * MS));
+	demand_report_restart(&d);
 	run(&d, &waiting, 10 * MS, 150 * MS, out); /* never more often than each 100 ms */
 	assert_string_equal(out, "A100 ");
-	assert_true(demand_acked(&d, 2, 150 * MS));
-	demand_anew(&d);
+	assert_true(demand_report_acked(&d, 2, 150 * MS));
+	demand_report_restart(&d);
 	run(&d, &waiting, 800 * MS, 850 * MS, out);
 	assert_string_equal(out, "A800 ");
 }
