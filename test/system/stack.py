@@ -1,7 +1,6 @@
-"""Both programs on free ports with a conf file of the test's own, and what tests need to
-talk to them byte by byte."""
+"""Activator and autoscaler with a conf file of the test's own, on free ports, and a client that
+sends and reads byte by byte."""
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -9,61 +8,14 @@ import resource
 import signal
 import socket
 import subprocess
-import tempfile
-import time
 import urllib.error
 import urllib.request
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BUILD = os.path.join(ROOT, os.environ.get("ACTIVATOR_BUILD", "build"))
-HELLO = os.path.join(ROOT, "build/test/apps/hello")
-SLOW = 4 if "/" in os.environ.get("ACTIVATOR_BUILD", "build") else 1  # sanitised
-
-_given = set()
-_claims = os.open(os.path.join(tempfile.gettempdir(), "activator-test-ports.%d" % os.getuid()),
-                  os.O_RDWR | os.O_CREAT, 0o600)
-
-
-def claim(port):
-    """Nobody else is given it until this process ends: a test that runs beside this one may be
-    about to listen, too."""
-    if port in _given:
-        return False
-    try:
-        fcntl.lockf(_claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
-    except OSError:
-        return False
-    _given.add(port)
-    return True
-
-
-def free_port():
-    """A port that nobody has, outside of what connect(2) and the autoscaler choose from."""
-    while True:
-        port = 10000 + int.from_bytes(os.urandom(2), "big") % 9000
-        if not claim(port):
-            continue
-        with socket.socket() as s:
-            try:
-                s.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
-
-
-def wait_until(condition, timeout=20, what="the condition"):
-    """The first true value of condition(); it is asked until then."""
-    end = time.monotonic() + timeout * SLOW
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < end, "waited in vain for %s" % what
-        time.sleep(0.01)
+from helpers import BUILD, HELLO, ROOT, SLOW, free_port, wait_until
 
 
 class Gate:
-    """The start of an instance that takes until a test lets it go on: open()."""
+    """Holds back the start of an instance until the test calls open()."""
 
     def __init__(self, path):
         self.path = os.path.join(str(path), "gate")
@@ -77,7 +29,8 @@ class Gate:
 
 
 class Program:
-    """One of the two, with its log.  behind: the command that it is executed by."""
+    """A running activator or autoscaler, and its log.  behind: the words of a command that
+    executes it, such as `setpriv`.  nofile: how many descriptors it may have."""
 
     def __init__(self, name, conf, log, environment=None, nofile=None, behind=()):
         self.name, self.log = name, log
@@ -100,10 +53,10 @@ class Program:
     def kill(self, signo=signal.SIGKILL):
         self.process.send_signal(signo)
         if signo == signal.SIGKILL:
-            self.process.wait(20)
+            self.process.wait(60)
 
-    def stop(self, timeout=20):
-        """Orderly; what it exits with."""
+    def stop(self, timeout=60):
+        """Send SIGTERM; the exit status."""
         if self.process.poll() is None:
             self.process.terminate()
         try:
@@ -114,13 +67,14 @@ class Program:
 
 
 class Stack:
-    """activator and autoscaler with `services` (text of the conf file)."""
+    """Both programs.  services, activator, autoscaler: text of the conf file, the latter two
+    inside the sections of these names.  environment: of the activator, beside what it inherits.
+    nofile: how many descriptors the activator may have."""
 
     def __init__(self, path, services, activator="", autoscaler="", workers=2,
                  environment=None, nofile=None):
         self.path = str(path)
-        self.nofile = nofile  # descriptors that the activator may have
-        self.environment = environment  # the activator's, beside what it inherits
+        self.nofile, self.environment = nofile, environment
         self.port, self.admin, self.scaler_admin = free_port(), free_port(), free_port()
         self.conf = os.path.join(self.path, "a.conf")
         self.state = os.path.join(self.path, "state")
@@ -136,7 +90,6 @@ autoscaler { admin = "127.0.0.1:%d" stable_window = 1s scale_to_zero_grace = 1s 
 """ % (self.path, self.state, self.port, self.admin, workers, activator, self.scaler_admin,
                 autoscaler, services.replace("HELLO", HELLO)))
         self.activator = self.autoscaler = None
-        self.statuses = []
 
     def start(self):
         self.start_autoscaler()
@@ -155,6 +108,7 @@ autoscaler { admin = "127.0.0.1:%d" stable_window = 1s scale_to_zero_grace = 1s 
         wait_until(lambda: self.readyz() == 200, what="/readyz")
 
     def readyz(self):
+        """The status of the activator's /readyz; 0: nothing listens."""
         try:
             return urllib.request.urlopen("http://127.0.0.1:%d/readyz" % self.admin,
                                           timeout=5).status
@@ -164,6 +118,7 @@ autoscaler { admin = "127.0.0.1:%d" stable_window = 1s scale_to_zero_grace = 1s 
             return 0
 
     def metrics(self, port=None):
+        """{name and labels: value} of the activator, or of the admin endpoint at port."""
         text = urllib.request.urlopen(
             "http://127.0.0.1:%d/metrics" % (port or self.admin), timeout=5).read().decode()
         return {m[1]: float(m[2]) for m in re.finditer(r"^([^#\s]\S*(?: [^\s]*=\S*)*) (\S+)$",
@@ -173,7 +128,7 @@ autoscaler { admin = "127.0.0.1:%d" stable_window = 1s scale_to_zero_grace = 1s 
         return self.metrics().get(name, 0)
 
     def instances(self):
-        """Pids of the instances that are running."""
+        """Process ids of the instances that are running."""
         found, mark = [], b"TEST_STACK=" + self.path.encode() + b"\0"
         for pid in os.listdir("/proc"):
             if not pid.isdigit():
@@ -190,14 +145,15 @@ autoscaler { admin = "127.0.0.1:%d" stable_window = 1s scale_to_zero_grace = 1s 
     def connect(self):
         return Client(self.port)
 
-    def get(self, host, path="/", timeout=30, method="GET", body=None, fields=()):
-        """One request on a connection of its own: (status, fields, body)."""
+    def get(self, host, path="/", timeout=60, method="GET", body=None, fields=()):
+        """Send a request on a connection of its own; (status, fields, body) of the response."""
         with self.connect() as c:
             c.settimeout(timeout * SLOW)
             c.request(method, path, host, body, list(fields) + [("Connection", "close")])
             return c.response(method == "HEAD")
 
     def stop(self):
+        """Stop both in an orderly way; fail where one of them, or a sanitiser, complains."""
         try:
             for p in (self.activator, self.autoscaler):
                 if p is None:
@@ -217,11 +173,12 @@ autoscaler { admin = "127.0.0.1:%d" stable_window = 1s scale_to_zero_grace = 1s 
                 for sign in ("WARNING: ThreadSanitizer", "ERROR: AddressSanitizer",
                              "runtime error:", "LeakSanitizer", "check failed"):
                     assert sign not in text, text[text.index(sign):][:4000]
-        wait_until(lambda: not self.instances(), what="the end of all instances")
+        wait_until(lambda: not self.instances(), what="all instances to end")
 
 
 @contextlib.contextmanager
 def running(path, services, **more):
+    """A started Stack.  Where the with block fails, the ends of both logs are printed."""
     s = Stack(path, services, **more)
     try:
         yield s.start()
@@ -235,14 +192,14 @@ def running(path, services, **more):
 
 
 class Client(socket.socket):
-    """A client that says just what it is told to."""
+    """A client's connection.  Sends exactly what the test says, and parses responses."""
 
     def __init__(self, port):
         super().__init__(socket.AF_INET, socket.SOCK_STREAM)
-        self.settimeout(30 * SLOW)
+        self.settimeout(60 * SLOW)
         self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.connect(("127.0.0.1", port))
-        self.rest = b""
+        self.rest = b""  # received, not parsed yet
 
     def request(self, method, path, host, body=None, fields=()):
         head = "%s %s HTTP/1.1\r\nHost: %s\r\n" % (method, path, host)
@@ -252,12 +209,13 @@ class Client(socket.socket):
         self.sendall(head.encode() + b"\r\n" + (body or b""))
 
     def more(self):
+        """Receive once.  False: the connection has ended."""
         data = self.recv(65536)
         self.rest += data
         return bool(data)
 
     def head(self):
-        """(status line, [(name, value)…]) of the next response."""
+        """(status line, [(name, value)…]) of the next response head."""
         while b"\r\n\r\n" not in self.rest:
             assert self.more(), "the connection ended inside a head: %r" % self.rest
         head, self.rest = self.rest.split(b"\r\n\r\n", 1)
@@ -265,6 +223,8 @@ class Client(socket.socket):
         return lines[0], [tuple(l.split(": ", 1)) for l in lines[1:]]
 
     def response(self, is_head=False):
+        """(status, {name in lower case: value}, body) of the next response.  is_head: it answers
+        a HEAD."""
         line, fields = self.head()
         status = int(line.split()[1])
         names = {n.lower(): v for n, v in fields}
@@ -280,18 +240,21 @@ class Client(socket.socket):
         return status, names, body
 
     def exactly(self, n):
+        """The next n bytes."""
         while len(self.rest) < n:
             assert self.more(), "the connection ended %d bytes early" % (n - len(self.rest))
         body, self.rest = self.rest[:n], self.rest[n:]
         return body
 
     def line(self):
+        """The next line, without its CRLF."""
         while b"\r\n" not in self.rest:
             assert self.more(), "the connection ended inside a line"
         line, self.rest = self.rest.split(b"\r\n", 1)
         return line
 
     def chunked(self):
+        """The data of a chunked body; trailers are dropped."""
         body = b""
         while True:
             n = int(self.line().split(b";")[0], 16)
@@ -303,27 +266,13 @@ class Client(socket.socket):
             assert self.line() == b""
 
     def is_closed(self):
-        """Nothing more comes, and it ends."""
+        """Wait for the next byte or the end.  True: it was the end."""
         try:
             return not self.rest and self.recv(1) == b""
         except ConnectionResetError:
             return True
 
 
-@contextlib.contextmanager
-def stopped(pid):
-    """The process stands still meanwhile."""
-    def state():
-        with open("/proc/%d/stat" % pid) as f:
-            return f.read().rpartition(")")[2].split()[0]
-
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        wait_until(lambda: state() == "T", what="the stop")
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
 def stats(stack, host):
+    """What the sample app has counted, asked through the activator."""
     return json.loads(stack.get(host, "/stats")[2])

@@ -4,11 +4,11 @@ import os
 import random
 import signal
 import socket
-import struct
 
 import pytest
 
-from stack import Client, running, stats, stopped, wait_until
+from helpers import reset, stat_fields, stopped, wait_until
+from stack import Client, running, stats
 
 SERVICES = """
 service "free" { hosts = {"free"} revision "v1" { command = {"HELLO"} min_scale = 1 } }
@@ -116,8 +116,7 @@ class Wrong(Asker):
 class Leaver(Asker):
     def ask(self):
         self.get(self.rng.choice(SIZES))
-        self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.client.close()
+        reset(self.client)
 
     def check(self):
         pass
@@ -201,9 +200,8 @@ def is_still(stack, since):
     before = answers(stack)
     for pid in [stack.activator.pid] + stack.instances():
         for task in os.listdir("/proc/%d/task" % pid):
-            with open("/proc/%d/task/%s/stat" % (pid, task)) as f:
-                if f.read().rpartition(")")[2].split()[0] != "S":
-                    return False
+            if stat_fields("/proc/%d/task/%s/stat" % (pid, task))[0] != "S":
+                return False
     return since < before == answers(stack)
 
 

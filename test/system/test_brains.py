@@ -9,7 +9,8 @@ import time
 import urllib.error
 import urllib.request
 
-from stack import HELLO, Client, free_port, running, wait_until
+from helpers import HELLO, free_port, wait_until
+from stack import Client, running
 
 APP = """
 service "hello" { hosts = {"hello"} %s revision "v1" { %s } }

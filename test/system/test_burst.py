@@ -6,7 +6,8 @@ import os
 import re
 import subprocess
 
-from stack import BUILD, running, wait_until
+from helpers import BUILD, wait_until
+from stack import running
 
 CONF = """
 service "burst" { hosts = {"burst"} target = 10 revision "v1" {

@@ -3,7 +3,8 @@ nobody is, those that wait hear why."""
 import json
 import urllib.request
 
-from stack import running, wait_until
+from helpers import wait_until
+from stack import running
 
 SERVICE = """
 service "%s" { hosts = {"%s"} stable_window = 60s activation_timeout = %s

@@ -8,7 +8,8 @@ import subprocess
 
 import pytest
 
-from stack import BUILD, ROOT, Stack, wait_until
+from helpers import BUILD, IS_SANITISED, ROOT, wait_until
+from stack import Stack
 
 SOMEBODY = 65532  # as deployment.yaml has it
 ENTER = """
@@ -23,8 +24,7 @@ exec chroot --userspec=%d:%d --groups= "$root" "$@"
 """ % (SOMEBODY, SOMEBODY)
 
 pytestmark = [
-    pytest.mark.skipif("/" in os.environ.get("ACTIVATOR_BUILD", "build"),
-                       reason="the image is of the release build"),
+    pytest.mark.skipif(IS_SANITISED, reason="the image holds the release build"),
     pytest.mark.skipif(not os.path.exists("/etc/ssl/certs/ca-certificates.crt") or
                        not os.path.isdir("/usr/share/zoneinfo"),
                        reason="no ca-certificates, or no tzdata"),

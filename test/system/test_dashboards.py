@@ -6,7 +6,7 @@ import re
 
 import yaml
 
-from stack import ROOT
+from helpers import ROOT
 
 HERE = os.path.join(ROOT, "conf/dashboards")
 NOT_LABELS = {"le"}  # of histograms, by the format

@@ -1,39 +1,32 @@
 """Demand is told until it is met: nothing that gets lost between the two programs, on
 whichever side, leaves a parked request behind.  Promises 1, 5 and 6 (DESIGN, section 4)."""
 import contextlib
-import socket
-import threading
 
 import pytest
 
+from fakes.instance import OK, FakeInstance, read_head
 from fakes.scripted import Scripted
-from stack import Client, Program, SLOW, Stack, free_port, running, stats, wait_until
+from helpers import SLOW, free_port, wait_until
+from stack import Client, Program, Stack, running, stats
 
 REVISION = "s/v1"
 HELLO = 'service "s" { hosts = {"s"} revision "v1" { command = {"HELLO", "--startup", "%s"} } }'
 
 
-class Answering:
-    """An instance at a free port: answers each connection's one request."""
+class Instance(FakeInstance):
+    """Answers the only request of each connection."""
 
     def __init__(self):
-        self.port, self.requests = free_port(), 0
-        self.socket = socket.create_server(("127.0.0.1", self.port), backlog=100)
-        threading.Thread(target=self.run, daemon=True).start()
+        super().__init__()
+        self.requests = 0
 
-    def run(self):
-        while True:
-            try:
-                fd, _ = self.socket.accept()
-            except OSError:
-                return
-            with fd:
-                if fd.recv(65536):
-                    self.requests += 1
-                    fd.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
-                               b"Connection: close\r\n\r\nok")
+    def serve(self, connection):
+        if read_head(connection)[0] is not None:
+            self.requests += 1
+            connection.sendall(OK)
 
     def listed(self):
+        """As `instances` lists it."""
         return [{"id": "i-1", "address": "127.0.0.1", "port": self.port, "state": "starting"}]
 
 
@@ -41,10 +34,10 @@ class Answering:
 def scripted(path):
     """The activator alone, with a played autoscaler that has described "s" to it."""
     s = Stack(path, "")
-    with Scripted(s.path + "/s", 20 * SLOW) as scaler:
+    with Scripted(s.path + "/s", 60 * SLOW) as scaler:
         s.start_activator()
         try:
-            scaler.answer_the_phone("s", ["s"], REVISION)
+            scaler.accept_link("s", ["s"], REVISION)
             s.wait_ready()
             yield s, scaler
         finally:
@@ -59,7 +52,7 @@ def parked(s, n=1):
 
 
 def test_an_activation_is_said_again_until_it_is_heard(tmp_path):
-    instance = Answering()
+    instance = Instance()
     with scripted(tmp_path) as (s, scaler), parked(s) as c:
         lost = [scaler.wait_for("activate", revision=REVISION)["seq"] for _ in range(4)]
         assert lost == sorted(set(lost))
@@ -75,7 +68,7 @@ def test_an_activation_is_said_again_until_it_is_heard(tmp_path):
 
 def test_heard_and_not_wanted_is_asked_again(tmp_path):
     """It says that it heard, and wants nothing: whoever waits must not wait for that."""
-    instance = Answering()
+    instance = Instance()
     with scripted(tmp_path) as (s, scaler), parked(s) as c:
         heard = scaler.wait_for("activate")
         scaler.send(type="activating", revision=REVISION, seq=heard["seq"], wanted=0)
@@ -92,14 +85,14 @@ def test_heard_and_not_wanted_is_asked_again(tmp_path):
 @pytest.mark.parametrize("is_heard", [False, True])
 def test_an_autoscaler_that_forgets_is_told_anew(tmp_path, is_heard):
     """It is restarted while a request waits, before or after it has acknowledged that."""
-    instance = Answering()
+    instance = Instance()
     with scripted(tmp_path) as (s, scaler), parked(s) as c:
         first = scaler.wait_for("activate")
         if is_heard:
             scaler.send(type="activating", revision=REVISION, seq=first["seq"], wanted=1)
             scaler.instances(REVISION, 1, [])
-        scaler.hang_up()
-        scaler.answer_the_phone("s", ["s"], REVISION)
+        scaler.close_link()
+        scaler.accept_link("s", ["s"], REVISION)
         heard = scaler.wait_for("activate", revision=REVISION)
         scaler.send(type="activating", revision=REVISION, seq=heard["seq"], wanted=1)
         scaler.instances(REVISION, 1, instance.listed())

@@ -2,7 +2,6 @@
 that are larger than all buffers between two that do not keep up."""
 import hashlib
 import os
-import signal
 import socket
 import struct
 import threading
@@ -10,7 +9,9 @@ import time
 
 import pytest
 
-from stack import BUILD, SLOW, free_port, running, wait_until
+from fakes.instance import OK, FakeInstance, read_head
+from helpers import IS_SANITISED, SLOW, reset, rss_kib, stopped, wait_until
+from stack import running
 
 SERVICES = """
 service "any" { hosts = {"any"} upstream_idle_timeout = 0
@@ -34,40 +35,19 @@ pytestmark = pytest.mark.xdist_group("faults")
 STREAM = int(os.environ.get("STREAM_MIB", "64" if SLOW == 1 else "8"))
 
 
-def reset(fd):
-    fd.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    fd.close()
-
-
-class Instance:
-    """Answers each connection's one request by answer(fd, what came so far)."""
+class Instance(FakeInstance):
+    """Lets answer(connection, all bytes so far) answer the only request of a connection.  seen:
+    requests so far."""
 
     def __init__(self):
-        self.port, self.answer, self.seen = free_port(), None, 0
-        self.socket = socket.socket()
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(("127.0.0.1", self.port))
-        self.socket.listen(100)
-        threading.Thread(target=self.run, daemon=True).start()
+        super().__init__()
+        self.answer, self.seen = None, 0
 
-    def run(self):
-        while True:
-            fd, _ = self.socket.accept()
-            threading.Thread(target=self.serve, args=(fd,), daemon=True).start()
-
-    def serve(self, fd):
-        data = b""
-        try:
-            while b"\r\n\r\n" not in data:
-                more = fd.recv(65536)
-                if not more:
-                    fd.close()
-                    return
-                data += more
+    def serve(self, connection):
+        head, rest = read_head(connection)
+        if head is not None:
             self.seen += 1
-            self.answer(fd, data)
-        except OSError:
-            fd.close()
+            self.answer(connection, head + rest)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +124,7 @@ def test_a_client_leaves_at_every_byte(stack, instance, how):
                 fd.close()
                 return
             rest += more
-        fd.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+        fd.sendall(OK)
         fd.close()
     instance.answer = answer
     whole = (b"POST / HTTP/1.1\r\nHost: one\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -171,7 +151,7 @@ def test_a_client_that_resets_while_it_is_parked(stack, instance):
     def answer(fd, _):
         held.set()
         go_on.wait(20 * SLOW)
-        fd.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+        fd.sendall(OK)
         fd.close()
     instance.answer = answer
     with stack.connect() as first:
@@ -188,28 +168,10 @@ def test_a_client_that_resets_while_it_is_parked(stack, instance):
     assert instance.seen == seen
 
 
-class Stopped:
-    """The activator stands still: what comes meanwhile comes to it all at once."""
-
-    def __init__(self, stack):
-        self.pid = stack.activator.pid
-
-    def state(self):
-        with open("/proc/%d/stat" % self.pid) as f:
-            return f.read().rsplit(")", 1)[1].split()[0]
-
-    def __enter__(self):
-        os.kill(self.pid, signal.SIGSTOP)
-        wait_until(lambda: self.state() == "T", what="a standstill")
-
-    def __exit__(self, *_):
-        os.kill(self.pid, signal.SIGCONT)
-
-
 @pytest.mark.parametrize("sent", [b"HTTP/1.1 200 OK\r\nContent-", b"HTTP/1.1 200 OK\r\n\r\nhal"])
 def test_a_reset_right_behind_a_part_of_a_response(stack, instance, sent):
     def answer(fd, _):
-        with Stopped(stack):
+        with stopped(stack.activator.pid):
             fd.sendall(sent)
             reset(fd)
     instance.answer = answer
@@ -228,7 +190,7 @@ def test_a_reset_right_behind_a_response(stack, instance):
 
     def answer_once(fd, data):
         instance.answer = answer
-        with Stopped(stack):
+        with stopped(stack.activator.pid):
             fd.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
             reset(fd)
     instance.answer = answer_once
@@ -249,7 +211,7 @@ def test_a_reset_right_behind_a_response(stack, instance):
 ])
 def test_what_is_sent_again(stack, instance, method, body, sent, times):
     def answer(fd, _):
-        with Stopped(stack):
+        with stopped(stack.activator.pid):
             fd.sendall(sent)
             fd.close()
     instance.answer, seen = answer, instance.seen
@@ -267,7 +229,7 @@ def test_a_slot_is_free_when_the_instance_is_done(stack, instance):
     def answer(fd, _):
         held.set()
         go_on.wait(20 * SLOW)
-        fd.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+        fd.sendall(OK)
         fd.close()
     instance.answer = answer
     gone = 'activator_requests_total{outcome="client_gone"}'
@@ -294,7 +256,7 @@ def test_a_slot_of_a_request_that_took_too_long(stack, instance):
         most.append(len(at_it))
         go_on.wait(20 * SLOW)
         at_it.remove(fd)
-        fd.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+        fd.sendall(OK)
         fd.close()
     instance.answer = answer
     for _ in range(3):
@@ -348,7 +310,7 @@ def test_a_response_that_nobody_reads_is_reset(stack, instance, leaves):
 
     def answer(fd, data):
         if b"/long" not in data:
-            fd.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+            fd.sendall(OK)
             fd.close()
             return
         held.set()
@@ -383,14 +345,14 @@ def test_a_client_that_resets_with_its_request(stack, instance):
     def answer(fd, _):
         held.set()
         go_on.wait(20 * SLOW)
-        fd.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+        fd.sendall(OK)
         fd.close()
     instance.answer = answer
     with stack.connect() as first:
         first.request("GET", "/", "one")
         assert held.wait(20 * SLOW)
         seen, second = instance.seen, stack.connect()
-        with Stopped(stack):
+        with stopped(stack.activator.pid):
             second.request("GET", "/", "one")
             reset(second)
         wait_until(lambda: stack.metric('activator_requests_total{outcome="client_gone"}') > 0 and
@@ -409,7 +371,7 @@ def test_a_slot_that_comes_too_late(stack, instance):
         asked.append(data.split(b" ")[1])
         held.set()
         go_on.wait(20 * SLOW)
-        fd.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+        fd.sendall(OK)
         fd.close()
     instance.answer = answer
     with stack.connect() as first, stack.connect() as late, stack.connect() as last:
@@ -421,7 +383,7 @@ def test_a_slot_that_comes_too_late(stack, instance):
         time.sleep(LATE_S / 2)
         last.request("GET", "/last", "late")
         wait_until(lambda: stack.metric("activator_parked") == 2, what="two of them")
-        with Stopped(stack):
+        with stopped(stack.activator.pid):
             go_on.set()
             time.sleep(max(due - time.monotonic(), 0) + LATE_S / 8)
         assert first.response()[0] == 200
@@ -433,7 +395,7 @@ def test_a_slot_that_comes_too_late(stack, instance):
 
 def test_connections_of_one_client(stack, instance):
     instance.answer = lambda fd, _: (fd.sendall(
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"), fd.close())
+        OK), fd.close())
     wait_until(lambda: stack.metric("activator_connections") == 0, what="the end of all others")
     clients = [stack.connect() for _ in range(20)]
     wait_until(lambda: stack.metric("activator_connections") == 20, what="20 connections")
@@ -489,11 +451,6 @@ def test_a_long_head_behind_a_slow_reader(stack, instance):
 
 # --- streams
 
-def rss(pid):
-    with open("/proc/%d/status" % pid) as f:
-        return int(next(x for x in f if x.startswith("VmRSS")).split()[1])
-
-
 def pieces():
     """STREAM MiB that compress to a seed: the sender and the reader need not hold them."""
     block = os.urandom(1 << 20)
@@ -505,13 +462,13 @@ class Watch:
     """The most that the activator held while something went on."""
 
     def __init__(self, pid):
-        self.pid, self.start, self.most = pid, rss(pid), 0
+        self.pid, self.start, self.most = pid, rss_kib(pid), 0
 
     def look(self):
-        self.most = max(self.most, rss(self.pid))
+        self.most = max(self.most, rss_kib(self.pid))
 
     def is_flat(self):
-        if BUILD.endswith("build"):
+        if not IS_SANITISED:
             assert self.most - self.start < 4096, "grew from %d to %d KiB" % (self.start, self.most)
 
 

@@ -21,12 +21,13 @@ import os
 import re
 import select
 import socket
-import struct
 import time
 
 import pytest
 
-from stack import SLOW, free_port, running, wait_until
+from fakes.instance import listening_socket
+from helpers import SLOW, free_port, reset, wait_until
+from stack import running
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden")
 SERVICES = """
@@ -149,8 +150,7 @@ class Peer:
         if what == "[fin]":
             self.fd.shutdown(socket.SHUT_WR)
         elif what == "[reset]":
-            self.fd.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.fd.close()
+            reset(self.fd)
             self.end = "closed"
         else:
             self.fd.sendall(what)
@@ -161,16 +161,8 @@ class Instance:
 
     def __init__(self):
         self.port, self.other = free_port(), free_port()
-        self.listener = self.listen(self.port)
+        self.listener = listening_socket(self.port)
         self.parked, self.idle, self.peer = None, [], None
-
-    @staticmethod
-    def listen(port):
-        s = socket.socket()
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        s.bind(("127.0.0.1", port))
-        s.listen(100)
-        return s
 
     def next(self):
         """The next connection with a byte to read; the prober's have none."""
@@ -232,7 +224,7 @@ def step(stack, instance, client, way, what):
     elif what == "[park]":
         wait_until(lambda: stack.metric("activator_parked") == 1, what="a parked request")
     elif what == "[wake]":
-        instance.parked = instance.listen(instance.other)
+        instance.parked = listening_socket(instance.other)
     elif way == "I>":
         instance.peer.do(what)
     else:

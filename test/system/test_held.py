@@ -15,7 +15,8 @@ import urllib.request
 
 import pytest
 
-from stack import SLOW, Gate, running, stats, wait_until
+from helpers import SLOW, cpu_s, wait_until
+from stack import Gate, running, stats
 
 # How long clients come, ask and leave at random; all of it where it was asked for.
 LEAVING_S = float(os.environ.get("LEAVING_SECONDS", "4"))
@@ -152,12 +153,6 @@ def test_many_over_two_workers_and_few_descriptors(tmp_path):
         assert "no descriptor is left for an instance" in s.activator.text()
         assert stats(s, "s")["requests"] == n
         wait_until(lambda: is_empty(s, "s/v1"), what="empty counts")
-
-
-def cpu_s(pid):
-    with open("/proc/%d/stat" % pid) as f:
-        fields = f.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager

@@ -9,7 +9,8 @@ import urllib.request
 
 import pytest
 
-from stack import BUILD, ROOT, Stack, free_port, wait_until
+from helpers import BUILD, ROOT, free_port, wait_until
+from stack import Stack
 
 PROGRAMS = ["activator", "autoscaler"]
 needs_reference = pytest.mark.skipif(not os.path.exists(os.path.join(ROOT, "conf/activator.conf")),

@@ -1,13 +1,12 @@
 """Instances that refuse, reset and come back: set aside, probed, and used again, while
 their traffic goes elsewhere.  Promise 2 (DESIGN, section 4)."""
 import contextlib
-import socket
-import struct
-import threading
 
 import pytest
 
-from stack import SLOW, free_port, running, wait_until
+from fakes.instance import FakeInstance, read_head
+from helpers import SLOW, reset_on_close, wait_until
+from stack import running
 from test_held import is_empty, status
 
 SERVICES = """
@@ -16,57 +15,35 @@ service "s" { hosts = {"s"} probe = "/up" upstream_idle_timeout = 0
 """
 
 
-class Fickle:
-    """An instance that serves, "refuse"s, or "reset"s what it has read, as it is told."""
+class FailingInstance(FakeInstance):
+    """Serves, refuses connections, or resets each one after its request has been read, as
+    become() says."""
 
     def __init__(self):
-        self.port, self.mode, self.listener = free_port(), None, None
+        super().__init__()
+        self.mode = "serve"
         self.requests, self.probes = 0, 0
-        self.become("serve")
 
     def become(self, mode):
         self.mode = mode
         if mode == "refuse":
-            # The accept(2) that is under way would hold it open.
-            self.listener.shutdown(socket.SHUT_RDWR)
-            self.listener.close()
-            self.listener = None
+            self.close()
         elif self.listener is None:
-            self.listener = socket.socket()
-            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self.listener.bind(("127.0.0.1", self.port))
-            self.listener.listen(100)
-            threading.Thread(target=self.accept, args=(self.listener,), daemon=True).start()
+            self.listen()
 
-    def accept(self, listener):
-        while True:
-            try:
-                fd, _ = listener.accept()
-            except OSError:
-                return
-            with fd, contextlib.suppress(OSError):
-                self.answer(fd)
-
-    def answer(self, fd):
-        fd.settimeout(20 * SLOW)
-        data = b""
-        while b"\r\n\r\n" not in data:
-            more = fd.recv(65536)
-            if not more:
-                return
-            data += more
-        is_probe = data.startswith(b"GET /up ")
+    def serve(self, connection):
+        connection.settimeout(60 * SLOW)
+        head, _ = read_head(connection)
+        if head is None:
+            return
+        is_probe = head.startswith(b"GET /up ")
         self.probes += is_probe
         self.requests += not is_probe
         if self.mode == "reset":
-            fd.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            reset_on_close(connection)
         else:
-            fd.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\n%05d"
-                       % self.port)
-
-    def close(self):
-        if self.listener is not None:
-            self.become("refuse")
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"
+                               b"%05d" % self.port)
 
 
 def is_open(s, instance):
@@ -81,7 +58,7 @@ def ask(s, n, method="GET"):
 
 @pytest.mark.parametrize("mode", ["refuse", "reset"])
 def test_what_fails_is_set_aside_and_comes_back(tmp_path, mode):
-    with contextlib.closing(Fickle()) as bad, contextlib.closing(Fickle()) as good:
+    with contextlib.closing(FailingInstance()) as bad, contextlib.closing(FailingInstance()) as good:
         addresses = ", ".join('"127.0.0.1:%d"' % i.port for i in (bad, good))
         with running(tmp_path, SERVICES.replace("ADDRESSES", addresses)) as s:
             wait_until(lambda: is_open(s, bad) and is_open(s, good), what="two that answer")
@@ -106,7 +83,7 @@ def test_what_fails_is_set_aside_and_comes_back(tmp_path, mode):
 
 def test_the_only_one_waits_for_itself(tmp_path):
     """It refuses, and there is no other: what comes is parked, and sent when it is back."""
-    with contextlib.closing(Fickle()) as only:
+    with contextlib.closing(FailingInstance()) as only:
         with running(tmp_path, SERVICES.replace("ADDRESSES", '"127.0.0.1:%d"' % only.port)) as s:
             assert ask(s, 1)[0][0] == 200
             only.become("refuse")
@@ -122,7 +99,7 @@ def test_the_only_one_waits_for_itself(tmp_path):
 @pytest.mark.parametrize("method, status_, times", [("GET", 502, 3), ("POST", 502, 1)])
 def test_the_only_one_that_resets_is_kept(tmp_path, method, status_, times):
     """One reset request is no reason to give up the only one: it may be the request."""
-    with contextlib.closing(Fickle()) as only:
+    with contextlib.closing(FailingInstance()) as only:
         with running(tmp_path, SERVICES.replace("ADDRESSES", '"127.0.0.1:%d"' % only.port)) as s:
             assert ask(s, 1)[0][0] == 200
             seen = only.requests

@@ -5,7 +5,8 @@ import socket
 
 import pytest
 
-from stack import SLOW, running, wait_until
+from helpers import SLOW, wait_until
+from stack import running
 
 SERVICES = """service "s" { hosts = {"s"} idle_timeout = 200ms
     revision "v1" { command = {"HELLO"} } }

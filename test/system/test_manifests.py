@@ -8,7 +8,7 @@ import subprocess
 import pytest
 import yaml
 
-from stack import BUILD, ROOT
+from helpers import BUILD, ROOT
 
 HERE = os.path.join(ROOT, "conf/kubernetes")
 CONF = os.path.join(HERE, "activator.conf")

@@ -6,7 +6,9 @@ import threading
 
 import pytest
 
-from stack import BUILD, Client, Gate, free_port, running, stats, wait_until
+from fakes.instance import FakeInstance, read_head
+from helpers import IS_SANITISED, rss_kib, wait_until
+from stack import Gate, running, stats
 
 SERVICES = """
 service "hello" { hosts = {"hello"} revision "v1" { command = {"HELLO"} } }
@@ -23,42 +25,27 @@ service "split" { hosts = {"split"}
 """
 
 
-class Origin:
-    """An instance that answers what a test says; remembers what it got."""
+class Origin(FakeInstance):
+    """Answers every request with `answer`, or lets script(connection, head, bytes behind it)
+    answer the only one of a connection."""
 
     def __init__(self):
-        self.port = free_port()
-        self.socket = socket.socket()
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(("127.0.0.1", self.port))
-        self.socket.listen(100)
+        super().__init__()
+        self.forget()
+
+    def forget(self):
         self.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\norigin"
         self.script, self.requests = None, []
-        threading.Thread(target=self.run, daemon=True).start()
 
-    def run(self):
-        while True:
-            try:
-                fd, _ = self.socket.accept()
-            except OSError:
+    def serve(self, connection):
+        head, rest = read_head(connection)
+        while head is not None:
+            self.requests.append(head)
+            if self.script is not None:
+                self.script(connection, head, rest)
                 return
-            threading.Thread(target=self.serve, args=(fd,), daemon=True).start()
-
-    def serve(self, fd):
-        data = b""
-        with fd:
-            while True:
-                while b"\r\n\r\n" not in data:
-                    more = fd.recv(65536)
-                    if not more:
-                        return
-                    data += more
-                head, data = data.split(b"\r\n\r\n", 1)
-                self.requests.append(head + b"\r\n\r\n")
-                if self.script is not None:
-                    self.script(fd, head, data)
-                    return
-                fd.sendall(self.answer)
+            connection.sendall(self.answer)
+            head, rest = read_head(connection, rest)
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +61,8 @@ def stack(tmp_path_factory, origin):
 
 
 @pytest.fixture(autouse=True)
-def clean(origin):
-    origin.script, origin.requests = None, []
-    origin.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\norigin"
+def fresh(origin):
+    origin.forget()
 
 
 def test_what_the_instance_sees(stack, origin):
@@ -310,11 +296,6 @@ def test_a_slow_reader_costs_little(stack):
             data = c.recv(1 << 20)
             assert data
             n += len(data)
-            most = max(most, rss(stack.activator.pid))
-    if BUILD.endswith("build"):
+            most = max(most, rss_kib(stack.activator.pid))
+    if not IS_SANITISED:
         assert most < 40000  # KiB; nothing like the 64 MiB that passed
-
-
-def rss(pid):
-    with open("/proc/%d/status" % pid) as f:
-        return int(next(l for l in f if l.startswith("VmRSS")).split()[1])

@@ -3,7 +3,8 @@ import json
 
 import pytest
 
-from stack import Client, running, wait_until
+from helpers import wait_until
+from stack import Client, running
 
 SERVICES = """
 service "hello" { hosts = {"hello"} revision "v1" { command = {"HELLO"}

@@ -6,7 +6,9 @@ import time
 
 import pytest
 
-from stack import SLOW, free_port, running, wait_until
+from fakes.instance import OK, listening_socket
+from helpers import SLOW, free_port, wait_until
+from stack import running
 
 SERVICES = """
 service "kept" { hosts = {"kept"} idle_timeout = 300ms upstream_idle_timeout = 0
@@ -17,7 +19,6 @@ service "full" { hosts = {"full"} upstream_idle_timeout = 0
 service "two" { hosts = {"two"} upstream_idle_timeout = 0 connect_timeout = 200ms
     revision "v1" { addresses = {"127.0.0.1:FULL", "127.0.0.1:GOOD"} } }
 """
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 
 
 class Listener:
@@ -25,10 +26,7 @@ class Listener:
 
     def __init__(self):
         self.port, self.filling = free_port(), []
-        self.socket = socket.socket()
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(("127.0.0.1", self.port))
-        self.socket.listen(64)
+        self.socket = listening_socket(self.port)
 
     def serve(self, answered):
         """Until answered() is true."""

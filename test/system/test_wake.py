@@ -4,7 +4,8 @@ import signal
 import threading
 import time
 
-from stack import running, stats, wait_until
+from helpers import wait_until
+from stack import running, stats
 
 HELLO = """
 service "hello" { hosts = {"hello"} revision "v1" {

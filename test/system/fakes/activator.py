@@ -1,8 +1,8 @@
-"""An activator as the autoscaler sees one: the link and nothing behind it.
+"""An activator as the autoscaler sees one: the link, and no data plane behind it.
 
-It speaks protocol version 1 (DESIGN 7) in the thread of whoever calls: nothing happens
-but inside wait() and the calls made from there, so a test says in its own order what is
-answered and when.
+It speaks version 1 of the protocol (activator-protocol(7)).  It has no thread of its own: it
+reads and sends only inside wait() and the calls made from there, so a test decides in which
+order messages are answered.
 """
 import json
 import os
@@ -10,48 +10,50 @@ import select
 import socket
 import time
 
-PATIENCE = 10.0
+from helpers import SLOW, wait_until
+
+PATIENCE = 60.0 * SLOW
 
 
-class Gone(Exception):
+class LinkClosed(Exception):
     """The autoscaler has closed the link."""
 
 
-class Activator:
-    """One link.  `stats` (name → dict) is told every `period` seconds while waiting;
-    `answer` is what a drain gets: "drained", "busy" or None (nothing)."""
+class FakeActivator:
+    """One link.  While it waits, it sends `stats` (revision: dict) every `period` seconds.
+    answer: what it replies to a drain: "drained", "busy" or None (nothing).  peers: a list of
+    other links that are served while this one waits; links may be added to it later."""
 
-    def __init__(self, path, ident=None, hello=True, period=0.2, answer="drained", friends=()):
+    def __init__(self, path, ident=None, hello=True, period=0.2, answer="drained", peers=()):
         self.ident = ident or f"fake-{os.getpid()}-{time.monotonic_ns()}"
         self.period = period
         self.answer = answer
-        self.friends = friends  # other links that go on while this one waits
-        self.is_stalled = False  # a friend that does not
+        self.peers = peers
+        self.is_stalled = False  # its peers do not serve it
         self.stats = {}
         self.seen = []  # every message, in order
-        self.instances = {}  # revision → its newest `instances`, from any message
-        self.services = {}  # name → service
+        self.instances = {}  # revision: the newest description of its instances
+        self.services = {}  # name: service
         self.generation = None  # of the last `end`
         self.buffer = b""
         self.seq = 0
-        self.told_at = time.monotonic()
+        self.stats_sent_at = time.monotonic()
         self.sock = socket.socket(socket.AF_UNIX)
         self._connect(path)
         if hello:
             self.send(type="hello", protocol=1, role="activator", id=self.ident)
 
     def _connect(self, path):
-        until = time.monotonic() + PATIENCE
-        while True:
+        def is_connected():
             try:
                 self.sock.connect(path)
-                return
+                return True
             except (FileNotFoundError, ConnectionRefusedError):
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.02)
+                return False
 
-    # -- out
+        wait_until(is_connected, what="the autoscaler's socket")
+
+    # --- sending
 
     def raw(self, data):
         self.sock.sendall(data)
@@ -60,27 +62,29 @@ class Activator:
         self.raw(json.dumps(message).encode() + b"\n")
 
     def activate(self, revision, parked=1):
-        """Ask, and remember the demand for the stats that follow."""
+        """Send `activate`, and report the same demand in the stats that follow."""
         self.seq += 1
         self.load(revision, parked=parked, concurrency=float(parked))
         self.send(type="activate", revision=revision, parked=parked, seq=self.seq)
         return self.seq
 
     def load(self, revision, **values):
+        """Report these values of the revision from now on."""
         stat = {"concurrency": 0.0, "requests": 0, "parked": 0, "in_flight": 0, "instances": []}
         stat.update(values)
         self.stats[revision] = dict(stat, name=revision)
 
     def idle(self, revision):
+        """Report nothing of the revision any more."""
         self.stats.pop(revision, None)
 
-    def tell(self):
+    def send_stats(self):
         now = time.monotonic()
-        period_ms = max(1, round((now - self.told_at) * 1000))
-        self.told_at = now
+        period_ms = max(1, round((now - self.stats_sent_at) * 1000))
+        self.stats_sent_at = now
         self.send(type="stats", period_ms=period_ms, revisions=list(self.stats.values()))
 
-    # -- in
+    # --- receiving
 
     def close(self):
         self.is_stalled = True
@@ -91,7 +95,7 @@ class Activator:
             return
         data = self.sock.recv(1 << 16)
         if not data:
-            raise Gone()
+            raise LinkClosed()
         self.buffer += data
         while b"\n" in self.buffer:
             line, self.buffer = self.buffer.split(b"\n", 1)
@@ -113,56 +117,58 @@ class Activator:
         elif kind == "drain" and self.answer is not None:
             self.send(type=self.answer, token=message["token"])
 
-    def pump(self, timeout=0.0):
-        """Tell stats if they are due, take what has come."""
-        if self.generation is not None and time.monotonic() - self.told_at >= self.period:
-            self.tell()
+    def serve(self, timeout=0.0):
+        """Send stats if a period has passed, and read what has come."""
+        if self.generation is not None and time.monotonic() - self.stats_sent_at >= self.period:
+            self.send_stats()
         self._read(timeout)
 
-    def wait(self, done, timeout=PATIENCE, what=""):
-        """Read, and tell stats, until done() is true; returns what it said."""
+    def wait(self, condition, timeout=PATIENCE, what=""):
+        """Serve this link and its peers until condition() is true; its value."""
         until = time.monotonic() + timeout
         while True:
-            result = done()
+            result = condition()
             if result:
                 return result
             if time.monotonic() > until:
                 raise AssertionError(f"waited {timeout} s in vain {what}; last: {self.seen[-5:]}")
-            self.pump(0.02)
-            for friend in self.friends:
-                if friend is not self and not friend.is_stalled:
-                    friend.pump()
+            self.serve(0.02)
+            for peer in self.peers:
+                if peer is not self and not peer.is_stalled:
+                    peer.serve()
 
-    def rest(self, seconds):
+    def serve_for(self, seconds):
         until = time.monotonic() + seconds
-        self.wait(lambda: time.monotonic() >= until, seconds + 5)
+        self.wait(lambda: time.monotonic() >= until, seconds + PATIENCE)
 
-    def wait_gone(self, timeout=PATIENCE):
+    def wait_closed(self):
+        """Until the autoscaler closes the link."""
         try:
-            self.wait(lambda: False, timeout)
-        except (Gone, ConnectionResetError, BrokenPipeError):
+            self.wait(lambda: False)
+        except (LinkClosed, ConnectionResetError, BrokenPipeError):
             return
         raise AssertionError("the autoscaler has not closed the link")
 
-    def ready(self):
-        """Wait for the services."""
+    def wait_described(self):
+        """Until all services have been described."""
         return self.wait(lambda: self.generation is not None, what="for `end`")
 
-    def of(self, kind, since=0, **match):
-        """The messages of a type (and members) seen since."""
+    def messages(self, kind, since=0, **members):
+        """Those of a type, with these members, that have come since seen[since]."""
         return [m for m in self.seen[since:] if m["type"] == kind
-                and all(m.get(k) == v for k, v in match.items())]
+                and all(m.get(k) == v for k, v in members.items())]
 
-    def wait_for(self, kind, timeout=PATIENCE, since=0, **match):
-        """The first message of a type (and members) since."""
-        return self.wait(lambda: self.of(kind, since, **match), timeout,
-                         f"for {kind} {match}")[0]
+    def wait_for(self, kind, since=0, **members):
+        """The first message of a type, with these members, since seen[since]."""
+        return self.wait(lambda: self.messages(kind, since, **members),
+                         what=f"for {kind} {members}")[0]
 
     def states(self, revision):
-        """id → state of the revision's instances; None: not known."""
+        """{id: state} of the revision's instances; None: not known."""
         instances = self.instances[revision]["instances"]
         return None if instances is None else {i["id"]: i["state"] for i in instances}
 
-    def wait_states(self, revision, test, timeout=PATIENCE):
+    def wait_states(self, revision, test):
+        """Until test({id: state}) is true."""
         return self.wait(lambda: self.states(revision) is not None and test(self.states(revision)),
-                         timeout, f"for a state of {revision}, have {self.instances.get(revision)}")
+                         what=f"for a state of {revision}, have {self.instances.get(revision)}")

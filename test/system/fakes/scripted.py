@@ -1,8 +1,8 @@
-"""An autoscaler as the activator sees one: the link and nothing behind it.
+"""An autoscaler as the activator sees one: the link, and no decisions behind it.
 
-It speaks protocol version 1 (DESIGN 7) in the thread of whoever calls: nothing is read and
-nothing is said but by the calls made here, so a test says in its own order what is heard,
-what is lost, and when the link breaks.
+It speaks version 1 of the protocol (activator-protocol(7)).  It has no thread of its own: it
+reads and sends only inside the calls made here, so a test decides in which order messages are
+read, which are lost, and when the link breaks.
 """
 import json
 import os
@@ -11,7 +11,8 @@ import time
 
 
 class Scripted:
-    """Listens at `path`; one activator at a time."""
+    """Listens at `path`, for one activator at a time.  No call takes longer than `patience`
+    seconds."""
 
     def __init__(self, path, patience):
         self.path, self.patience = path, patience
@@ -25,15 +26,16 @@ class Scripted:
         return self
 
     def __exit__(self, *_):
-        self.hang_up()
+        self.close_link()
         self.listener.close()
         os.unlink(self.path)
 
     def send(self, **message):
         self.link.sendall(json.dumps(message).encode() + b"\n")
 
-    def answer_the_phone(self, service, hosts, revision):
-        """The next link, up to `end`; one service of one revision, nothing running."""
+    def accept_link(self, service, hosts, revision):
+        """Accept the next link, and describe to it one service of one revision without any
+        instance."""
         self.link, _ = self.listener.accept()
         self.buffer = b""
         self.generation += 1
@@ -45,7 +47,7 @@ class Scripted:
                   revisions=[{"name": revision, "limits": {}, "wanted": 0, "instances": []}])
         self.send(type="end", generation=self.generation, services=1)
 
-    def hang_up(self):
+    def close_link(self):
         if self.link is not None:
             self.link.close()
         self.link = None
@@ -65,11 +67,11 @@ class Scripted:
         line, self.buffer = self.buffer.split(b"\n", 1)
         return json.loads(line)
 
-    def wait_for(self, kind, **match):
-        """The next message of a type (and members); what comes before it is dropped."""
+    def wait_for(self, kind, **members):
+        """The next message of a type, with these members; those before it are dropped."""
         end = time.monotonic() + self.patience
         while True:
-            assert time.monotonic() < end, "waited in vain for %s %r" % (kind, match)
+            assert time.monotonic() < end, "waited in vain for %s %r" % (kind, members)
             m = self.next()
-            if m["type"] == kind and all(m.get(k) == v for k, v in match.items()):
+            if m["type"] == kind and all(m.get(k) == v for k, v in members.items()):
                 return m
