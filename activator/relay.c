@@ -353,7 +353,8 @@ take_head(struct upstream *u, char *buf, size_t head_n, size_t rest)
 	if (r.status == 101) {
 		if (!c->x.is_sent_whole) { /* where the request ends is not where the tunnel begins
 					    */
-			xfer_refuse(c, OUT_UPSTREAM_PROTOCOL, "it switched protocols before it had read the request body");
+			xfer_refuse(c, OUT_UPSTREAM_PROTOCOL,
+				    "it switched protocols before it had read the request body");
 			return -1;
 		}
 		xfer_head_seen(c);

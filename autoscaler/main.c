@@ -17,14 +17,13 @@ static const struct daemon_usage usage = {
 	.program = "autoscaler",
 	.more = "       autoscaler [-c FILE] --simulate TRACE --revision SERVICE/REVISION\n"
 		"                  [--start-time TIME] [--preset knative] [--timeline FILE]\n",
-	.options =
-		"      --simulate TRACE   replay recorded requests on the conf file and print\n"
-		"                         what they cost and how long they waited\n"
-		"      --revision NAME    the revision to simulate, SERVICE/REVISION\n"
-		"      --start-time TIME  how long an instance takes to start, 1s without this\n"
-		"                         option\n"
-		"      --preset knative   decide by the rules and defaults of Knative\n"
-		"      --timeline FILE    write a CSV line for each second\n",
+	.options = "      --simulate TRACE   replay recorded requests on the conf file and print\n"
+		   "                         what they cost and how long they waited\n"
+		   "      --revision NAME    the revision to simulate, SERVICE/REVISION\n"
+		   "      --start-time TIME  how long an instance takes to start, 1s without this\n"
+		   "                         option\n"
+		   "      --preset knative   decide by the rules and defaults of Knative\n"
+		   "      --timeline FILE    write a CSV line for each second\n",
 };
 
 static int

@@ -188,7 +188,7 @@ stranger_reform(struct reader *r, struct stranger *s, unsigned like)
 /* --- what libconfuse says --- */
 
 static unsigned
-place(const struct reader *r)
+innermost(const struct reader *r)
 {
 	return r->open[r->depth - 1]->where;
 }
@@ -196,7 +196,7 @@ place(const struct reader *r)
 static void
 on_missing_equal(struct reader *r, unsigned line, const char *name)
 {
-	struct stranger *s = stranger_find(r, name, place(r));
+	struct stranger *s = stranger_find(r, name, innermost(r));
 	const struct conf_kind *like = conf_kind_nearest(name);
 	size_t n = strlen(name);
 
@@ -218,7 +218,7 @@ on_missing_equal(struct reader *r, unsigned line, const char *name)
 static void
 on_missing_title(struct reader *r, unsigned line, const char *name)
 {
-	struct stranger *s = stranger_find(r, name, place(r));
+	struct stranger *s = stranger_find(r, name, innermost(r));
 
 	if (s != NULL && s->form == AS_TITLED && stranger_reform(r, s, s->like))
 		return;
@@ -230,11 +230,11 @@ on_missing_title(struct reader *r, unsigned line, const char *name)
 static void
 on_missing_brace(struct reader *r, unsigned line, const char *name)
 {
-	const struct conf_kind *k = conf_kind_find(name, place(r));
+	const struct conf_kind *k = conf_kind_find(name, innermost(r));
 
 	r->is_failed = true;
-	if (stranger_find(r, name, place(r)) != NULL)
-		conf_tell_unknown(r->errors, line, name, place(r), false);
+	if (stranger_find(r, name, innermost(r)) != NULL)
+		conf_tell_unknown(r->errors, line, name, innermost(r), false);
 	else if (k != NULL && k->has_title)
 		conf_error(r->errors, line, "%s: expected \"{\" behind its name", name);
 	else
@@ -301,7 +301,7 @@ on_odd_name(struct reader *r, unsigned line, const char *unused)
 static void
 on_unknown_name(struct reader *r, unsigned line, const char *name)
 {
-	stranger_add(r, name, place(r), line);
+	stranger_add(r, name, innermost(r), line);
 }
 
 /* Its messages, as far as the name in them. */
@@ -348,15 +348,15 @@ static int
 on_begin(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 {
 	struct reader *r = current;
-	const struct conf_kind *kind = conf_kind_find(cfg->name, place(r));
-	struct stranger *strange = kind == NULL ? stranger_find(r, cfg->name, place(r)) : NULL;
+	const struct conf_kind *kind = conf_kind_find(cfg->name, innermost(r));
+	struct stranger *strange = kind == NULL ? stranger_find(r, cfg->name, innermost(r)) : NULL;
 	struct conf_section *s;
 
 	(void)opt;
 	*(const char **)result = text;
 	CHECK(r->depth < DEPTH_MAX && (kind != NULL || strange != NULL));
 	if (strange != NULL)
-		conf_tell_unknown(r->errors, (unsigned)cfg->line, cfg->name, place(r), true);
+		conf_tell_unknown(r->errors, (unsigned)cfg->line, cfg->name, innermost(r), true);
 	s = xcalloc(1, sizeof *s);
 	s->where = kind != NULL ? kind->where : strange->like;
 	s->title = text_copy(cfg->title);

@@ -92,23 +92,23 @@ nearest_key(const char *name, unsigned where)
 	return best;
 }
 
-/* --- places --- */
+/* --- in which sections --- */
 
 const char *
-conf_place(unsigned where, char out[CONF_PLACE_MAX])
+conf_where(unsigned where, char out[CONF_WHERE_MAX])
 {
 	size_t n = 0, i;
 	unsigned left = (unsigned)__builtin_popcount(where);
 
 	out[0] = '\0';
 	if ((where & IN_TOP) != 0) {
-		n = (size_t)snprintf(out, CONF_PLACE_MAX, "at the top level");
+		n = (size_t)snprintf(out, CONF_WHERE_MAX, "at the top level");
 		left--;
 	}
 	for (i = 0; i < conf_kinds_n; i++)
 		if ((where & conf_kinds[i].where) != 0) {
 			left--;
-			n += (size_t)snprintf(out + n, CONF_PLACE_MAX - n, "%s%s",
+			n += (size_t)snprintf(out + n, CONF_WHERE_MAX - n, "%s%s",
 					      n == 0	  ? "in "
 					      : left == 0 ? " or "
 							  : ", ",
@@ -117,11 +117,11 @@ conf_place(unsigned where, char out[CONF_PLACE_MAX])
 	return out;
 }
 
-#define PLACE(where) conf_place(where, (char[CONF_PLACE_MAX]){0})
+#define WHERE(where) conf_where(where, (char[CONF_WHERE_MAX]){0})
 
-/* All places where a key of that name may stand. */
+/* All kinds of sections (IN_*) in which a key of that name may stand. */
 static unsigned
-places_of(const char *name)
+where_known(const char *name)
 {
 	unsigned where = 0;
 	size_t i;
@@ -155,11 +155,11 @@ tell_unknown_section(struct conf_errors *errors, unsigned line, const char *name
 	if (k == NULL)
 		conf_error(errors, line, "%s: there is no such section", name);
 	else if (strcmp(k->name, name) == 0)
-		conf_error(errors, line, "%s: may not stand %s, but %s", name, PLACE(where),
-			   PLACE(k->parent));
+		conf_error(errors, line, "%s: may not stand %s, but %s", name, WHERE(where),
+			   WHERE(k->parent));
 	else
 		conf_error(errors, line, "%s: there is no such section; the nearest is \"%s\" (%s)",
-			   name, k->name, PLACE(k->parent));
+			   name, k->name, WHERE(k->parent));
 }
 
 void
@@ -167,14 +167,14 @@ conf_tell_unknown(struct conf_errors *errors, unsigned line, const char *name, u
 		  bool is_section)
 {
 	const struct key *near = nearest_key(name, where);
-	unsigned places = places_of(name);
+	unsigned known = where_known(name);
 
 	name = NAMED(name);
 	if (is_section)
 		tell_unknown_section(errors, line, name, where);
-	else if (places != 0)
-		conf_error(errors, line, "%s: may not stand %s, but %s", name, PLACE(where),
-			   PLACE(places));
+	else if (known != 0)
+		conf_error(errors, line, "%s: may not stand %s, but %s", name, WHERE(where),
+			   WHERE(known));
 	else if (near == NULL)
 		conf_error(errors, line, "%s: there is no such key", name);
 	else if ((near->where & where) != 0)
@@ -182,5 +182,5 @@ conf_tell_unknown(struct conf_errors *errors, unsigned line, const char *name, u
 			   near->name);
 	else
 		conf_error(errors, line, "%s: there is no such key; the nearest is \"%s\" (%s)",
-			   name, near->name, PLACE(places_of(near->name)));
+			   name, near->name, WHERE(where_known(near->name)));
 }

@@ -22,8 +22,8 @@ const struct conf_kind *conf_kind_find(const char *name, unsigned parent);
 const struct conf_kind *conf_kind_nearest(const char *name);
 
 /* "at the top level", "in service or revision".  Returns out. */
-#define CONF_PLACE_MAX 128
-const char *conf_place(unsigned where, char out[CONF_PLACE_MAX]);
+#define CONF_WHERE_MAX 128
+const char *conf_where(unsigned where, char out[CONF_WHERE_MAX]);
 
 /* A name as it may stand in a message: quoted where it is not one.  Name or out. */
 const char *conf_named(const char *name, char out[CONF_QUOTE_MAX]);

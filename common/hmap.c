@@ -108,9 +108,9 @@ lookup(const struct hmap *m, uint64_t hash, const char *key, size_t n)
 	return NULL;
 }
 
-/* Place an entry that is known not to be there; there is room. */
+/* Add an entry whose key is not in the map yet; the map has room for it. */
 static void
-place(struct hmap *m, struct hmap_slot entry)
+insert(struct hmap *m, struct hmap_slot entry)
 {
 	size_t at = entry.hash & (m->cap - 1);
 
@@ -136,7 +136,7 @@ make_room(struct hmap *m)
 	m->n = m->filled = 0;
 	for (i = 0; i < old.cap; i++)
 		if (is_used(&old.slots[i]))
-			place(m, old.slots[i]);
+			insert(m, old.slots[i]);
 	free(old.slots);
 }
 
@@ -155,7 +155,7 @@ hmap_put(struct hmap *m, const char *key, void *value)
 		return old;
 	}
 	make_room(m);
-	place(m, (struct hmap_slot){.key = xstrndup(key, n), .value = value, .hash = hash});
+	insert(m, (struct hmap_slot){.key = xstrndup(key, n), .value = value, .hash = hash});
 	return NULL;
 }
 

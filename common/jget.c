@@ -69,13 +69,13 @@ jget_close(struct json_t **jp)
 /* --- errors --- */
 
 static void
-add_place(struct strbuf *b, const struct jget *at)
+add_path(struct strbuf *b, const struct jget *at)
 {
 	if (at->up == NULL) {
 		strbuf_adds(b, "$");
 		return;
 	}
-	add_place(b, at->up);
+	add_path(b, at->up);
 	if (at->key != NULL)
 		strbuf_addf(b, ".%s", at->key);
 	else
@@ -86,18 +86,18 @@ int
 jget_fail(const struct jget *at, const char *key, struct err *e, const char *fmt, ...)
 {
 	char what[200];
-	struct strbuf place;
+	struct strbuf path;
 	va_list args;
 
 	va_start(args, fmt);
 	vsnprintf(what, sizeof what, fmt, args);
 	va_end(args);
-	strbuf_init(&place, PATH_MAX_BYTES);
-	add_place(&place, at);
+	strbuf_init(&path, PATH_MAX_BYTES);
+	add_path(&path, at);
 	if (key != NULL)
-		strbuf_addf(&place, ".%s", key);
-	err_set(e, 0, "%s: %s", strbuf_str(&place), what);
-	strbuf_fini(&place);
+		strbuf_addf(&path, ".%s", key);
+	err_set(e, 0, "%s: %s", strbuf_str(&path), what);
+	strbuf_fini(&path);
 	return -1;
 }
 

@@ -6,8 +6,8 @@
 #include <strings.h>
 
 #include "common/hmap.h"
+#include "common/settings_claims.h"
 #include "common/settings_form.h"
-#include "common/settings_places.h"
 #include "common/strbuf.h"
 
 #define TELL(ld, line, ...) conf_error(&(ld)->errors, line, __VA_ARGS__)
@@ -440,19 +440,19 @@ check_service(struct loader *ld, const struct conf_section *s, const struct serv
 
 /* --- what no two may share --- */
 
-struct place {
+struct path_claim {
 	const struct service_conf *service;
 	unsigned line;
 };
 
 static void
-claim_place(struct loader *ld, struct hmap *seen, const struct service_conf *svc, const char *host,
-	    const char *path, unsigned line)
+claim_path(struct loader *ld, struct hmap *seen, const struct service_conf *svc, const char *host,
+	   const char *path, unsigned line)
 {
-	char *key = settings_place_key(svc, host, path);
-	struct place *mine = xmalloc(sizeof *mine), *other;
+	char *key = settings_claim_path(svc, host, path);
+	struct path_claim *mine = xmalloc(sizeof *mine), *other;
 
-	*mine = (struct place){svc, line};
+	*mine = (struct path_claim){svc, line};
 	other = hmap_put(seen, key, mine);
 	free(key);
 	if (other == NULL)
@@ -466,8 +466,8 @@ claim_place(struct loader *ld, struct hmap *seen, const struct service_conf *svc
 }
 
 static void
-claim_places(struct loader *ld, struct hmap *seen, const struct service_conf *svc,
-	     const struct conf_section *s)
+claim_paths(struct loader *ld, struct hmap *seen, const struct service_conf *svc,
+	    const struct conf_section *s)
 {
 	const struct conf_value *hosts = conf_find(s, "hosts");
 	size_t i, j;
@@ -477,8 +477,8 @@ claim_places(struct loader *ld, struct hmap *seen, const struct service_conf *sv
 		return;
 	for (i = 0; i < hosts->n; i++)
 		for (j = 0; j < MAX(svc->paths.n, (size_t)1); j++)
-			claim_place(ld, seen, svc, hosts->texts[i],
-				    svc->paths.n == 0 ? "/" : svc->paths.v[j], hosts->lines[i]);
+			claim_path(ld, seen, svc, hosts->texts[i],
+				   svc->paths.n == 0 ? "/" : svc->paths.v[j], hosts->lines[i]);
 }
 
 /* Two revisions on one Deployment would be two hands on its replicas. */
@@ -490,7 +490,7 @@ claim_workloads(struct loader *ld, struct hmap *seen, struct service_conf *svc)
 	for (i = 0; i < svc->revisions_n; i++) {
 		struct revision_conf *r = &svc->revisions[i], *other;
 		const char *key = r->launch.deployment != NULL ? "deployment" : "workload";
-		char *name = settings_workload_key(&r->launch);
+		char *name = settings_claim_workload(&r->launch);
 
 		if (name == NULL)
 			continue;
@@ -527,24 +527,24 @@ add_least(struct loader *ld, uint64_t *sum, const struct service_conf *svc)
 void
 check_shared(struct loader *ld)
 {
-	struct hmap places, workloads;
+	struct hmap paths, workloads;
 	uint64_t least = 0;
 	const char *key;
 	size_t i, at = 0;
-	void *place;
+	void *claim;
 
-	hmap_init(&places);
+	hmap_init(&paths);
 	hmap_init(&workloads);
 	for (i = 0; i < ld->root->sections_n; i++)
 		if (ld->root->sections[i].where == IN_SERVICE) {
 			struct service_conf *svc = &ld->s->services[at++];
 
-			claim_places(ld, &places, svc, &ld->root->sections[i]);
+			claim_paths(ld, &paths, svc, &ld->root->sections[i]);
 			claim_workloads(ld, &workloads, svc);
 			add_least(ld, &least, svc);
 		}
-	for (at = 0; hmap_next(&places, &at, &key, &place);)
-		free(place);
-	hmap_fini(&places);
+	for (at = 0; hmap_next(&paths, &at, &key, &claim);)
+		free(claim);
+	hmap_fini(&paths);
 	hmap_fini(&workloads);
 }

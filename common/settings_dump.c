@@ -39,7 +39,7 @@ dump_origin(const struct dump *d, const struct key *k, size_t width)
 		strbuf_adds(d->out, "default");
 	else
 		strbuf_addf(d->out, "line %u, %s", o->line,
-			    conf_place(o->where, (char[CONF_PLACE_MAX]){0}));
+			    conf_where(o->where, (char[CONF_WHERE_MAX]){0}));
 }
 
 /* What is unset has no form; it says so in a comment. */

@@ -15,15 +15,6 @@ str_list_set(struct str_list *l, char *const *v, size_t n)
 		l->v[i] = xstrdup(v[i]);
 }
 
-struct str_list
-str_list_copy(const struct str_list *from)
-{
-	struct str_list to = {0};
-
-	str_list_set(&to, from->v, from->n);
-	return to;
-}
-
 bool
 str_list_equal(const struct str_list *a, const struct str_list *b)
 {

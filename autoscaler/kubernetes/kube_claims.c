@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/settings_places.h"
+#include "common/settings_claims.h"
 #include "common/strbuf.h"
 
 /* Call fn for all that a service claims, until it says false.  key is what is compared,
@@ -32,7 +32,7 @@ each_place(const struct service_conf *svc, claim_f *fn, void *arg)
 		const char *path = svc->paths.n == 0 ? "/" : svc->paths.v[i % paths];
 		char *text = xasprintf("%s%s", host, strcmp(path, "/") == 0 ? "" : path);
 
-		go_on = call(fn, arg, "place", settings_place_key(svc, host, path), text);
+		go_on = call(fn, arg, "place", settings_claim_path(svc, host, path), text);
 		free(text);
 	}
 	return go_on;
@@ -44,7 +44,7 @@ each_workload(const struct service_conf *svc, claim_f *fn, void *arg)
 	size_t i;
 
 	for (i = 0; i < svc->revisions_n; i++) {
-		char *key = settings_workload_key(&svc->revisions[i].launch);
+		char *key = settings_claim_workload(&svc->revisions[i].launch);
 
 		if (key != NULL && !call(fn, arg, "workload", key, NULL))
 			return false;

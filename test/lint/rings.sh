@@ -1,12 +1,10 @@
 #!/bin/sh
-# rings.sh OBJECTS - report only: groups of files in which each calls, directly or through the others,
-# each other.  Such files cannot be understood, or tested, one without the rest.
-# A call is a symbol that one object uses and another defines.
-[ -d "$1" ] || exit 0
-cd "$1" || exit 1
+# rings.sh OBJECTS - rings of calls: groups of files in which each file calls every other,
+# directly or through others of the group.  Such files can neither be read nor be tested
+# one at a time.  A call is a symbol that one object uses and another one defines.
+# Report only: a ring is a place to look, not a fault.
 for program in activator autoscaler; do
-	find common "$program" -name '*.o' | xargs nm -A -g 2>/dev/null |
-		awk -v program="$program" '
+	test/lint/symbols "$1" common "$program" | awk -v program="$program" '
 {
 	file = $0; sub(/\.o:.*/, "", file)
 	name = $NF; kind = $(NF - 1)
@@ -75,16 +73,11 @@ END {
 				text = text " " stem(node[j])
 				size++
 			}
-		rings++
-		if (size > most) {
-			most = size
-			longest = text
-		}
+		ring[size] = ring[size] "  " program ": " size " files call one another:" text "\n"
+		longest = size > longest ? size : longest
 	}
-	if (rings)
-		print "  " program ": " rings " rings of files that call one another, the longest of " \
-			most ":" longest
-	else
-		print "  " program ": no files call one another in a ring"
+	for (size = longest; size > 1; size--)
+		printf "%s", ring[size]
+	print "  " program ": the longest ring of calls has " longest + 0 " files"
 }'
 done

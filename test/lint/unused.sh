@@ -1,12 +1,12 @@
 #!/bin/sh
-# unused.sh OBJECTS - what is visible outside its file but used by no other file:
-# it should be static, or go.  Unit tests count as users.
-[ -d "$1" ] || exit 0
-find "$1" -name '*.o' | xargs nm -A -g 2>/dev/null | awk '
+# unused.sh OBJECTS - functions and variables that are visible outside their file but used
+# by no other file: make them static, or remove them.  Unit tests count as users.
+# Report only.
+test/lint/symbols "$1" common activator autoscaler test conf | awk '
 {
-	file = $0; sub(/:.*/, "", file)
+	file = $0; sub(/\.o:.*/, ".c", file)
 	name = $NF; kind = $(NF - 1)
-	if (kind ~ /^[TDBRC]$/ && file !~ /\/test\//)
+	if (kind ~ /^[TDBRC]$/ && file !~ /^test\//)
 		home[name] = file
 	else if (kind == "U")
 		used[name] = 1

@@ -565,7 +565,7 @@ expected_lines(const struct key *k)
 	settings_key_bounds(k, &b);
 	if (k->where != first)
 		strbuf_addf(&b, "; also %s",
-			    conf_place(k->where & ~first, (char[CONF_PLACE_MAX]){0}));
+			    conf_where(k->where & ~first, (char[CONF_WHERE_MAX]){0}));
 	strbuf_adds(&b, "\n");
 	return strbuf_take(&b);
 }

@@ -1,4 +1,4 @@
-#include "common/settings_places.h"
+#include "common/settings_claims.h"
 
 #include <string.h>
 
@@ -12,10 +12,10 @@ add_lower(struct strbuf *key, const char *text)
 		strbuf_addf(key, "%c", text_lower(*text));
 }
 
-/* Host, path and header as they are looked up: hosts and names in lower case, a path
- * without the slash at its end. */
+/* Requests are matched by hosts and field names in any case, and by paths with or without
+ * a slash at the end: a claim has these in one form. */
 char *
-settings_place_key(const struct service_conf *svc, const char *host, const char *path)
+settings_claim_path(const struct service_conf *svc, const char *host, const char *path)
 {
 	struct strbuf key;
 	size_t n = strlen(path);
@@ -31,7 +31,7 @@ settings_place_key(const struct service_conf *svc, const char *host, const char 
 }
 
 char *
-settings_workload_key(const struct launch *l)
+settings_claim_workload(const struct launch *l)
 {
 	if (l->deployment != NULL)
 		return xasprintf("apps/v1/Deployment/%s", l->deployment);

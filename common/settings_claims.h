@@ -1,0 +1,19 @@
+/* settings_claims - what only one service or revision may have: a host with a path, or a
+ * workload.  A claim is a text; two services clash if one of their claims is the same.
+ * Pure.  Thread: any. */
+#ifndef COMMON_SETTINGS_CLAIMS_H
+#define COMMON_SETTINGS_CLAIMS_H
+
+#include "common/settings.h"
+
+/* The claim of a service on one of its hosts with one of its paths (and, where it has
+ * match_header, on requests that carry that field).  The caller's to free. */
+NODISCARD char *settings_claim_path(const struct service_conf *, const char *host,
+				    const char *path);
+
+/* The claim of a revision on the workload that it scales, such as
+ * "apps/v1/Deployment/default/hello", whichever key names it; NULL: it scales none.  The
+ * caller's to free. */
+NODISCARD char *settings_claim_workload(const struct launch *);
+
+#endif
