@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "autoscaler/keeper/cgroup.h"
-#include "autoscaler/keeper/command.h"
 #include "autoscaler/keeper/proctab.h"
 #include "autoscaler/keeper/spawn.h"
 #include "common/clk.h"
@@ -99,8 +98,8 @@ child_release(struct child *c)
 static struct spawn
 spawn_of(const struct child *c)
 {
-	return (struct spawn){.argv = c->start.argv,
-			      .env = c->start.env,
+	return (struct spawn){.argv = c->start.argv.v,
+			      .env = c->start.env.v,
 			      .directory = c->start.directory,
 			      .user = c->start.user,
 			      .cgroup_fd = -1};
@@ -131,7 +130,7 @@ read_result(struct child *c)
 		return;
 	}
 	c->is_executed = true;
-	command_free(&c->start.env); /* it has its own now */
+	str_list_fini(&c->start.env); /* it has its own now */
 	c->ops->on_started(c, c->arg);
 }
 
@@ -174,7 +173,7 @@ start_program(struct child *c, struct err *e)
 	struct spawn s = spawn_of(c);
 	pid_t pid;
 
-	if (c->start.argv[0] == NULL)
+	if (c->start.argv.n == 0)
 		return err_set(e, EINVAL, "cannot start it: no command");
 	if (c->cgroup != NULL)
 		s.cgroup_fd = cgroup_add(c->cgroup, c->start.id);

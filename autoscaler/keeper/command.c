@@ -35,25 +35,15 @@ command_fill(const char *arg, uint16_t port)
 	return strbuf_take(&b);
 }
 
-static size_t
-count(char *const *list)
+struct str_list
+command_arguments(const struct str_list *command, uint16_t port)
 {
-	size_t n = 0;
+	struct str_list l = {.v = xcalloc(command->n + 1, sizeof *l.v), .n = command->n};
+	size_t i;
 
-	while (list != NULL && list[n] != NULL)
-		n++;
-	return n;
-}
-
-char **
-command_arguments(char *const *command, uint16_t port)
-{
-	size_t n = count(command), i;
-	char **v = xcalloc(n + 1, sizeof *v);
-
-	for (i = 0; i < n; i++)
-		v[i] = command_fill(command[i], port);
-	return v;
+	for (i = 0; i < l.n; i++)
+		l.v[i] = command_fill(command->v[i], port);
+	return l;
 }
 
 static bool
@@ -79,42 +69,37 @@ is_named(const char *entry, const char *const *names)
 	return false;
 }
 
+/* Whether one of entries, from the given place on, has the same name. */
 static bool
-is_overridden(const char *entry, char *const *by)
+is_overridden(const char *entry, const struct str_list *entries, size_t from)
 {
-	for (; by != NULL && *by != NULL; by++)
-		if (is_same_name(entry, *by))
+	size_t i;
+
+	for (i = from; i < entries->n; i++)
+		if (is_same_name(entry, entries->v[i]))
 			return true;
 	return false;
 }
 
-char **
-command_environment(char *const *inherited, char *const *extra, uint16_t port, const char *id,
-		    const char *mark)
+struct str_list
+command_environment(char *const *inherited, const struct str_list *extra, uint16_t port,
+		    const char *id, const char *mark)
 {
-	size_t kept = count(inherited), added = count(extra), n = 0, i;
-	char **v = xcalloc(kept + added + 4, sizeof *v);
+	struct str_list l = {.n = 0};
+	size_t n = 0, i;
 
-	for (i = 0; i < kept; i++)
+	while (inherited[n] != NULL)
+		n++;
+	l.v = xcalloc(n + extra->n + ARRAY_LEN(set_here), sizeof *l.v);
+	for (i = 0; i < n; i++)
 		if (!is_named(inherited[i], not_passed_on) && !is_named(inherited[i], set_here) &&
-		    !is_overridden(inherited[i], extra))
-			v[n++] = xstrdup(inherited[i]);
-	for (i = 0; i < added; i++)
-		if (!is_named(extra[i], set_here) && !is_overridden(extra[i], extra + i + 1))
-			v[n++] = xstrdup(extra[i]);
-	v[n++] = xasprintf("PORT=%u", port);
-	v[n++] = xasprintf(COMMAND_INSTANCE "=%s", id);
-	v[n++] = xasprintf(COMMAND_KEEPER "=%s", mark);
-	return v;
-}
-
-void
-command_free(char ***list)
-{
-	char **v = *list, **at;
-
-	*list = NULL;
-	for (at = v; at != NULL && *at != NULL; at++)
-		free(*at);
-	free(v);
+		    !is_overridden(inherited[i], extra, 0))
+			l.v[l.n++] = xstrdup(inherited[i]);
+	for (i = 0; i < extra->n; i++)
+		if (!is_named(extra->v[i], set_here) && !is_overridden(extra->v[i], extra, i + 1))
+			l.v[l.n++] = xstrdup(extra->v[i]);
+	l.v[l.n++] = xasprintf("PORT=%u", port);
+	l.v[l.n++] = xasprintf(COMMAND_INSTANCE "=%s", id);
+	l.v[l.n++] = xasprintf(COMMAND_KEEPER "=%s", mark);
+	return l;
 }

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "autoscaler/keeper/command.h"
 #include "common/strbuf.h"
 
 static const char *const type_names[] = {
@@ -110,12 +109,13 @@ bytes_of(const json_t *j)
 /* --- one member --- */
 
 static json_t *
-encode_strings(char *const *v)
+encode_strings(const struct str_list *l)
 {
 	json_t *array = json_array();
+	size_t i;
 
-	for (; v != NULL && *v != NULL; v++)
-		json_array_append_new(array, json_bytes(*v, strlen(*v)));
+	for (i = 0; i < l->n; i++)
+		json_array_append_new(array, json_bytes(l->v[i], strlen(l->v[i])));
 	return array;
 }
 
@@ -131,7 +131,7 @@ encode_member(const struct member *f, const void *at)
 	case KIND_OPTIONAL:
 		return *s == NULL ? NULL : json_bytes(*s, strlen(*s));
 	case KIND_STRINGS:
-		return encode_strings(*(char *const *const *)at);
+		return encode_strings(at);
 	case KIND_INT:
 		return json_integer(*(const int64_t *)at);
 	case KIND_BOOL:
@@ -141,19 +141,20 @@ encode_member(const struct member *f, const void *at)
 }
 
 static int
-decode_strings(const json_t *array, char ***out)
+decode_strings(const json_t *array, struct str_list *out)
 {
-	size_t n = json_array_size(array), i;
-	char **v = *out = xcalloc(n + 1, sizeof *v);
+	size_t n = json_array_size(array);
 
 	if (!json_is_array(array))
 		return -1;
-	for (i = 0; i < n; i++) {
-		const json_t *j = json_array_get(array, i);
+	out->v = xcalloc(n + 1, sizeof *out->v);
+	while (out->n < n) {
+		const json_t *j = json_array_get(array, out->n);
+		char *s = json_is_string(j) ? bytes_of(j) : NULL;
 
-		v[i] = json_is_string(j) ? bytes_of(j) : NULL;
-		if (v[i] == NULL)
+		if (s == NULL)
 			return -1;
+		out->v[out->n++] = s;
 	}
 	return 0;
 }
@@ -269,7 +270,7 @@ keeper_msg_fini(struct keeper_msg *m)
 	free(m->directory);
 	free(m->user);
 	free(m->text);
-	command_free(&m->argv);
-	command_free(&m->env);
+	str_list_fini(&m->argv);
+	str_list_fini(&m->env);
 	*m = (struct keeper_msg){.type = KEEPER_UNKNOWN};
 }

@@ -24,6 +24,7 @@
 #define AUTOSCALER_KEEPER_KEEPER_MSG_H
 
 #include "common/err.h"
+#include "common/str_list.h"
 
 struct strbuf;
 
@@ -56,7 +57,7 @@ enum keeper_phase {
 struct keeper_msg {
 	enum keeper_msg_type type;
 	char *id, *revision, *directory, *user, *text;
-	char **argv, **env; /* NULL-terminated */
+	struct str_list argv, env;
 	int64_t protocol, pid, port, phase, status, lines;
 	int64_t orphan_timeout_ms, stop_timeout_ms, started_ns;
 	bool answered;

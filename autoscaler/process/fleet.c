@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "autoscaler/keeper/command.h"
-
 static char loopback[] = "127.0.0.1";
 
 struct fleet *
@@ -33,7 +31,7 @@ fleet_free(struct fleet **fp)
 
 		fleet_remove(f, &m);
 	}
-	command_free(&f->victims);
+	str_list_fini(&f->victims);
 	free(f->view);
 	free(f->revision);
 	free(f);
@@ -42,14 +40,10 @@ fleet_free(struct fleet **fp)
 void
 fleet_set_scale(struct fleet *f, uint32_t n, const char *const *victims, size_t victims_n)
 {
-	size_t i;
-
 	f->scale = n;
 	f->has_scale = true;
-	command_free(&f->victims);
-	f->victims = xcalloc(victims_n + 1, sizeof *f->victims);
-	for (i = 0; i < victims_n; i++)
-		f->victims[i] = xstrdup(victims[i]);
+	/* str_list_set() copies: it does not write to what victims points to */
+	str_list_set(&f->victims, (char *const *)(uintptr_t)victims, victims_n);
 }
 
 struct member *
@@ -138,8 +132,8 @@ fleet_next_victim(const struct fleet *f)
 	struct member *best = NULL;
 	size_t i;
 
-	for (i = 0; f->victims != NULL && f->victims[i] != NULL; i++) {
-		struct member *m = fleet_find(f, f->victims[i]);
+	for (i = 0; i < f->victims.n; i++) {
+		struct member *m = fleet_find(f, f->victims.v[i]);
 
 		if (m != NULL && is_live(m))
 			return m;

@@ -8,6 +8,7 @@
 #include "autoscaler/keeper/crash.h"
 #include "common/list.h"
 #include "common/log.h"
+#include "common/str_list.h"
 
 enum member_phase {
 	MEMBER_STARTING, /* asked for; its program has not been executed yet */
@@ -39,7 +40,7 @@ struct fleet {
 	const struct revision_conf *conf; /* NULL: it is no longer in the file */
 	bool has_scale; /* false: nobody has said how many; all stay as they are */
 	uint32_t scale;
-	char **victims; /* NULL-terminated ids, or NULL */
+	struct str_list victims; /* ids */
 	struct crash crash;
 	uint16_t avoided_port; /* of the last one that ended before it was ready */
 	struct list members;

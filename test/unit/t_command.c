@@ -43,16 +43,17 @@ static void
 arguments_keep_their_order_and_number(void **state)
 {
 	char a[] = "prog", b[] = "", c[] = "-p$PORT";
-	char *command[] = {a, b, c, NULL};
-	char **v = command_arguments(command, 7);
+	char *words[] = {a, b, c};
+	const struct str_list command = {words, ARRAY_LEN(words)};
+	struct str_list l = command_arguments(&command, 7);
 
 	(void)state;
-	assert_string_equal(v[0], "prog");
-	assert_string_equal(v[1], "");
-	assert_string_equal(v[2], "-p7");
-	assert_null(v[3]);
-	command_free(&v);
-	assert_null(v);
+	assert_int_equal(l.n, 3);
+	assert_string_equal(l.v[0], "prog");
+	assert_string_equal(l.v[1], "");
+	assert_string_equal(l.v[2], "-p7");
+	assert_null(l.v[3]);
+	str_list_fini(&l);
 }
 
 static const char *
@@ -77,32 +78,35 @@ environment_is_layered(void **state)
 	     mark[] = "ACTIVATOR_INSTANCE=outer", empty[] = "EMPTY=", fds[] = "LISTEN_FDS=3";
 	char *inherited[] = {path, a, notify, port, mark, empty, fds, NULL};
 	char a2[] = "A=2", a3[] = "A=3", b[] = "B=x=y", port2[] = "PORT=1", mine[] = "LISTEN_FDS=0";
-	char *extra[] = {a2, a3, b, port2, mine, NULL};
-	char **v = command_environment(inherited, extra, 20001, "a-v1-x-1", "1:2");
+	char *more[] = {a2, a3, b, port2, mine};
+	const struct str_list extra = {more, ARRAY_LEN(more)};
+	struct str_list l = command_environment(inherited, &extra, 20001, "a-v1-x-1", "1:2");
 
 	(void)state;
-	assert_string_equal(value_of(v, "PATH"), "/bin");
-	assert_string_equal(value_of(v, "A"), "3"); /* the last one said wins */
-	assert_string_equal(value_of(v, "B"), "x=y");
-	assert_string_equal(value_of(v, "EMPTY"), "");
-	assert_string_equal(value_of(v, "PORT"), "20001");
-	assert_string_equal(value_of(v, "ACTIVATOR_INSTANCE"), "a-v1-x-1");
-	assert_string_equal(value_of(v, "ACTIVATOR_KEEPER"), "1:2");
-	assert_null(value_of(v, "NOTIFY_SOCKET"));	     /* ours alone */
-	assert_string_equal(value_of(v, "LISTEN_FDS"), "0"); /* asked for */
-	command_free(&v);
+	assert_string_equal(value_of(l.v, "PATH"), "/bin");
+	assert_string_equal(value_of(l.v, "A"), "3"); /* the last one said wins */
+	assert_string_equal(value_of(l.v, "B"), "x=y");
+	assert_string_equal(value_of(l.v, "EMPTY"), "");
+	assert_string_equal(value_of(l.v, "PORT"), "20001");
+	assert_string_equal(value_of(l.v, "ACTIVATOR_INSTANCE"), "a-v1-x-1");
+	assert_string_equal(value_of(l.v, "ACTIVATOR_KEEPER"), "1:2");
+	assert_null(value_of(l.v, "NOTIFY_SOCKET"));	       /* ours alone */
+	assert_string_equal(value_of(l.v, "LISTEN_FDS"), "0"); /* asked for */
+	str_list_fini(&l);
 }
 
 static void
 nothing_inherited_nothing_extra(void **state)
 {
 	char *none[] = {NULL};
-	char **v = command_environment(none, NULL, 1, "i", "m");
+	const struct str_list nothing = {0};
+	struct str_list l = command_environment(none, &nothing, 1, "i", "m");
 
 	(void)state;
-	assert_string_equal(v[0], "PORT=1");
-	assert_null(v[3]);
-	command_free(&v);
+	assert_int_equal(l.n, 3);
+	assert_string_equal(l.v[0], "PORT=1");
+	assert_null(l.v[3]);
+	str_list_fini(&l);
 }
 
 int

@@ -31,8 +31,8 @@ start_survives_whatever_its_bytes(void **state)
 			       .id = id,
 			       .revision = revision,
 			       .port = 20001,
-			       .argv = argv,
-			       .env = env,
+			       .argv = {argv, 4},
+			       .env = {env, 1},
 			       .user = user,
 			       .stop_timeout_ms = 1500},
 			  back;
@@ -50,10 +50,10 @@ start_survives_whatever_its_bytes(void **state)
 	assert_string_equal(back.user, user);
 	assert_null(back.directory);
 	for (i = 0; i < 4; i++)
-		assert_string_equal(back.argv[i], argv[i]);
-	assert_null(back.argv[4]);
-	assert_string_equal(back.env[0], odd);
-	assert_null(back.env[1]);
+		assert_string_equal(back.argv.v[i], argv[i]);
+	assert_null(back.argv.v[4]);
+	assert_string_equal(back.env.v[0], odd);
+	assert_null(back.env.v[1]);
 	keeper_msg_fini(&back);
 }
 
@@ -85,7 +85,6 @@ static void
 all_types_survive(void **state)
 {
 	char text[] = "t";
-	char *none[] = {NULL};
 	int type;
 
 	(void)state;
@@ -94,8 +93,6 @@ all_types_survive(void **state)
 				       .id = text,
 				       .revision = text,
 				       .text = text,
-				       .argv = none,
-				       .env = none,
 				       .pid = 1,
 				       .port = 1},
 				  back = there_and_back(&m);
