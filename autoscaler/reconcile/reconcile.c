@@ -1,12 +1,30 @@
 #include "autoscaler/reconcile/reconcile.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-#include "autoscaler/reconcile/reconcile_impl.h"
+#include "autoscaler/reconcile/inbound.h"
+#include "autoscaler/reconcile/peers.h"
+#include "autoscaler/reconcile/quota.h"
+#include "autoscaler/reconcile/scaled_set.h"
 #include "autoscaler/reconcile/scaledown.h"
 #include "common/clk.h"
 #include "common/log.h"
+
+struct reconcile {
+	const struct reconcile_ops *ops;
+	void *arg;
+	struct reconcile_conf conf;
+	int64_t started_ns;
+	int64_t longest_window; /* stable window of all revisions, ns */
+	bool is_retired;
+
+	struct scaled_set set;
+	struct peers peers;
+	struct scaledown scaledown;
+	struct quota quota;
+	double used_cores; /* by all instances, of late */
+	size_t load_at;	   /* where reconcile_load() goes on: drivers ask in their order */
+};
 
 /* --- life --- */
 
@@ -18,37 +36,30 @@ reconcile_new(const struct reconcile_ops *ops, void *arg, const char *id)
 	r->ops = ops;
 	r->arg = arg;
 	r->started_ns = clk_now();
-	hmap_init(&r->by_name);
-	hmap_init(&r->by_instance);
-	list_init(&r->active);
-	list_init(&r->dirty);
-	drain_table_init(&r->drains, id);
+	scaled_set_init(&r->set);
+	peers_init(&r->peers);
+	scaledown_init(&r->scaledown, id, &r->peers, ops->send, arg);
 	return r;
 }
 
-void
-reconcile_unmap(struct reconcile *r, struct scaled_revision *rev)
+/* Its drains end, and it takes no more part in max_instances. */
+static void
+let_go(struct reconcile *r, struct scaled_revision *rev)
 {
-	size_t i;
+	const struct wanted before = rev->wanted;
 
-	for (i = 0; i < rev->n; i++)
-		if (hmap_find(&r->by_instance, rev->v[i].id) == rev)
-			hmap_remove(&r->by_instance, rev->v[i].id);
+	scaledown_end_all(&r->scaledown, rev);
+	rev->wanted.claim = rev->wanted.need = 0;
+	quota_claim(&r->quota, rev, &before);
+	quota_sent(&r->quota, rev->scale_sent, 0);
+	rev->scale_sent = 0;
 }
 
 static void
 forget(struct reconcile *r, struct scaled_revision *rev)
 {
-	scaledown_end_all(r, rev);
-	reconcile_unmap(r, rev);
-	r->claim_total -= rev->wanted.claim;
-	r->sent_total -= rev->scale_sent;
-	if (list_linked(&rev->active))
-		list_remove(&r->active, &rev->active);
-	if (list_linked(&rev->dirty))
-		list_remove(&r->dirty, &rev->dirty);
-	hmap_remove(&r->by_name, scaled_name(rev));
-	scaled_free(&rev);
+	let_go(r, rev);
+	scaled_set_remove(&r->set, rev);
 }
 
 void
@@ -56,101 +67,25 @@ reconcile_free(struct reconcile **rp)
 {
 	struct reconcile *r = *rp;
 	struct scaled_revision *rev;
-	size_t at = 0, i;
+	size_t at = 0;
 
 	*rp = NULL;
 	if (r == NULL)
 		return;
-	while ((rev = reconcile_next(r, &at)) != NULL)
+	while ((rev = scaled_set_next(&r->set, &at)) != NULL)
 		forget(r, rev);
-	for (i = 0; i < r->peers_n; i++)
-		free(r->peers[i].id);
-	for (i = 0; i < r->ghosts_n; i++)
-		free(r->ghosts[i].id);
-	free(r->peers);
-	free(r->ghosts);
-	drain_table_fini(&r->drains);
-	hmap_fini(&r->by_instance);
-	hmap_fini(&r->by_name);
+	scaledown_fini(&r->scaledown);
+	peers_fini(&r->peers);
+	scaled_set_fini(&r->set);
 	free(r);
-}
-
-struct scaled_revision *
-reconcile_find(const struct reconcile *r, const char *name)
-{
-	return hmap_find(&r->by_name, name);
-}
-
-struct scaled_revision *
-reconcile_next(const struct reconcile *r, size_t *at)
-{
-	const char *key;
-	void *value;
-
-	return hmap_next(&r->by_name, at, &key, &value) ? value : NULL;
-}
-
-bool
-reconcile_is_known(const struct reconcile *r)
-{
-	struct scaled_revision *rev;
-	size_t at = 0;
-
-	while ((rev = reconcile_next(r, &at)) != NULL)
-		if (!rev->is_known)
-			return false;
-	return true;
-}
-
-uint32_t
-reconcile_load(struct reconcile *r, const char *id)
-{
-	const struct scaled_revision *rev = hmap_find(&r->by_instance, id);
-	const struct scaled_instance *i = rev == NULL ? NULL
-						      : scaled_find_from(rev, &r->load_at, id);
-	uint32_t in_flight, lease;
-
-	if (i == NULL)
-		return 0;
-	in_flight = reports_at_instance(&rev->reports, id);
-	lease = scaled_is_leased(rev, i, clk_now()) ? DRIVER_LEASE_LOAD : 0;
-	return lease + MIN(in_flight, DRIVER_LEASE_LOAD);
-}
-
-/* --- marks --- */
-
-static void
-activate_list(struct reconcile *r, struct scaled_revision *rev)
-{
-	if (!list_linked(&rev->active))
-		list_push(&r->active, &rev->active);
-}
-
-void
-reconcile_mark(struct reconcile *r, struct scaled_revision *rev, bool is_undecided)
-{
-	rev->is_undecided |= is_undecided;
-	if (!list_linked(&rev->dirty))
-		list_push(&r->dirty, &rev->dirty);
-	activate_list(r, rev);
 }
 
 /* --- the set --- */
 
-/* A dry run begins: drains end, and nothing more is sent. */
-static void
-let_go(struct reconcile *r, struct scaled_revision *rev)
-{
-	scaledown_end_all(r, rev);
-	r->sent_total -= rev->scale_sent;
-	rev->scale_sent = 0;
-	rev->is_adopted = false;
-}
-
 static void
 set_one(struct reconcile *r, const struct reconcile_item *item)
 {
-	struct scaled_revision *rev = reconcile_find(r, item->conf->full_name);
+	struct scaled_revision *rev = scaled_set_find(&r->set, item->conf->full_name);
 
 	if (rev != NULL && (rev->driver != item->driver || rev->is_external != item->is_external)) {
 		forget(r, rev); /* another kind of thing under an old name */
@@ -158,18 +93,20 @@ set_one(struct reconcile *r, const struct reconcile_item *item)
 	}
 	if (rev == NULL) {
 		rev = scaled_new(item->conf, item->driver, item->is_external);
-		hmap_put(&r->by_name, item->conf->full_name, rev);
+		scaled_set_add(&r->set, rev);
 	} else {
-		scaled_set_conf(rev, item->conf);
+		scaled_reload(rev, item->conf);
 	}
-	if (scaled_is_dry(rev))
+	if (scaled_is_dry(rev)) {
 		let_go(r, rev);
+		rev->is_adopted = false; /* what is there when the dry run ends is adopted */
+	}
 	rev->is_stale = false;
 	if (item->is_leaving && !rev->is_leaving)
 		rev->leaving_ns = clk_now();
 	rev->is_leaving = item->is_leaving;
 	r->longest_window = MAX(r->longest_window, item->conf->scaling.stable_window);
-	reconcile_mark(r, rev, true);
+	scaled_set_mark(&r->set, rev, true);
 }
 
 void
@@ -180,112 +117,55 @@ reconcile_set(struct reconcile *r, const struct reconcile_conf *conf,
 	size_t i, at = 0;
 
 	r->conf = *conf;
-	r->is_share_due = true;
+	r->scaledown.drain_timeout = conf->drain_timeout;
+	quota_set(&r->quota, conf->max_instances);
 	r->longest_window = 0;
-	while ((rev = reconcile_next(r, &at)) != NULL)
+	while ((rev = scaled_set_next(&r->set, &at)) != NULL)
 		rev->is_stale = true;
 	for (i = 0; i < n; i++)
 		set_one(r, &items[i]);
 	at = 0;
-	while ((rev = reconcile_next(r, &at)) != NULL)
+	while ((rev = scaled_set_next(&r->set, &at)) != NULL)
 		if (rev->is_stale)
 			forget(r, rev);
 }
 
-bool
-reconcile_has_left(const struct reconcile *r)
-{
-	int64_t now = clk_now();
-	struct scaled_revision *rev;
-	size_t at = 0;
-
-	while ((rev = reconcile_next(r, &at)) != NULL)
-		if (rev->is_leaving && (rev->n > 0 || rev->scale_sent > 0) &&
-		    now - rev->leaving_ns < r->conf.drain_timeout)
-			return false;
-	return true;
-}
-
 /* --- deciding --- */
 
-struct wanted_facts
-reconcile_facts(const struct reconcile *r, const struct scaled_revision *rev, int64_t now)
-{
-	bool is_dry = scaled_is_dry(rev);
-
-	return (struct wanted_facts){.scaling = &rev->conf->scaling,
-				     .view = &rev->view,
-				     .has = is_dry ? rev->dryrun.has : rev->scale_sent,
-				     .is_leaving = rev->is_leaving,
-				     .is_asked = reports_is_asked(&rev->reports),
-				     .is_heard = reconcile_may_shrink(r, rev, now),
-				     .is_dry = is_dry};
-}
-
-/* Bound what was decided, up to what may be without a look at the other revisions. */
 static void
-claim(struct reconcile *r, struct scaled_revision *rev, int64_t now)
+decide_now(struct reconcile *r, struct scaled_revision *rev, int64_t now_ns)
 {
-	const struct wanted_facts f = reconcile_facts(r, rev, now);
+	bool is_restarting = now_ns - r->started_ns < rev->conf->scaling.stable_window;
 	const struct wanted before = rev->wanted;
-	uint32_t n = wanted_claim(&rev->wanted, &rev->decided, &f);
-
-	if (rev->dryrun.is_begun)
-		dryrun_take(&rev->dryrun, &rev->view, n, now);
-	reconcile_note_claim(r, rev, &before);
-	rev->is_changed |= wanted_allot(&rev->wanted, reconcile_allotted(r, rev), &f);
-}
-
-void
-reconcile_decide(struct reconcile *r, struct scaled_revision *rev)
-{
-	int64_t now = clk_now();
-	bool is_restarting = now - r->started_ns < rev->conf->scaling.stable_window;
 	double target = rev->decided.target;
+	uint32_t n;
 
 	rev->is_undecided = false;
 	if (!scaled_is_decided(rev))
 		return;
 	if (scaled_is_dry(rev) && !rev->dryrun.is_begun && rev->is_known)
-		dryrun_begin(&rev->dryrun, scaled_live(rev), now);
-	scaled_fill_view(rev, &rev->view, is_restarting, now);
+		dryrun_begin(&rev->dryrun, scaled_live(rev), now_ns);
+	scaled_fill_view(rev, &rev->view, is_restarting, now_ns);
 	if (rev->view.parked == 0 && !rev->view.is_asked && scaled_live(rev) == 0)
-		rev->is_woken = false; /* who asked has left */
-	rev->decided = decide(&rev->conf->scaling, &rev->view, rev->decide, now);
+		rev->is_woken = false; /* the clients that waited have left */
+	rev->decided = decide(&rev->conf->scaling, &rev->view, rev->decide, now_ns);
 	rev->is_note_due = true;
-	claim(r, rev, now);
 	rev->is_changed |= rev->decided.target < target || rev->decided.target > target;
-}
-
-/* --- acting --- */
-
-void
-reconcile_tell(struct reconcile *r, struct scaled_revision *rev, uint32_t n,
-	       const char *const *victims, size_t victims_n)
-{
-	uint32_t from = rev->scale_sent;
-
-	r->sent_total += (uint64_t)n - from;
-	rev->scale_sent = n;
-	rev->driver->class->set_scale(rev->driver, scaled_name(rev), n, victims, victims_n);
-	if (n == 0)
-		log_info(NULL, "scaled to zero", "revision=%s from=%u rule=%s", scaled_name(rev),
-			 from, decide_rule_name(rev->wanted.rule));
-	else
-		log_info(NULL, "scaled", "revision=%s from=%u to=%u rule=%s", scaled_name(rev),
-			 from, n, decide_rule_name(rev->wanted.rule));
-	if (n < from)
-		reconcile_room_made(r);
+	n = scaled_claim(rev, &r->peers, now_ns);
+	if (rev->dryrun.is_begun)
+		dryrun_take(&rev->dryrun, &rev->view, n, now_ns);
+	quota_claim(&r->quota, rev, &before);
+	scaled_allot(rev, quota_allotted(&r->quota, rev), &r->peers, now_ns);
 }
 
 /* What the driver shows first is wanted until something else is decided. */
 static void
 adopt(struct reconcile *r, struct scaled_revision *rev)
 {
-	rev->is_adopted = true;
+	rev->is_adopted = rev->is_undecided = true;
 	rev->adopted = rev->has_scale ? rev->scale : scaled_live(rev);
+	quota_sent(&r->quota, rev->scale_sent, rev->adopted);
 	rev->scale_sent = rev->adopted;
-	r->sent_total += rev->adopted;
 	if (rev->adopted == 0)
 		return;
 	log_info(NULL, "instances adopted", "revision=%s instances=%u", scaled_name(rev),
@@ -294,42 +174,168 @@ adopt(struct reconcile *r, struct scaled_revision *rev)
 }
 
 static void
-act(struct reconcile *r, struct scaled_revision *rev)
+decide_marked(struct reconcile *r, int64_t now_ns)
 {
-	const struct wanted_scale_facts f = {.scale_sent = rev->scale_sent,
-					     .room = reconcile_room(r, rev),
-					     .is_held = rev->is_held,
-					     .is_asked = reports_is_asked(&rev->reports),
-					     .is_used = rev->is_used_in_hold};
-	uint32_t n;
+	struct list_node *node, *tmp;
 
-	reconcile_note_held_back(r, rev);
-	if (rev->is_external || !rev->is_known || !rev->is_adopted || scaled_is_dry(rev))
-		return;
-	n = wanted_scale(&rev->wanted, &f);
-	if (n < rev->scale_sent) {
-		scaledown_to(r, rev, n);
-		return;
+	LIST_FOREACH(&r->set.marked, node, tmp) {
+		struct scaled_revision *rev = container_of(node, struct scaled_revision, marked);
+
+		if (scaled_is_ours(rev) && !rev->is_adopted)
+			adopt(r, rev);
+		if (rev->is_undecided)
+			decide_now(r, rev, now_ns);
 	}
-	scaledown_cancel(r, rev);
-	if (n > rev->scale_sent)
-		reconcile_tell(r, rev, n, NULL, 0);
+}
+
+/* --- inbound: noted now, acted on in reconcile_tail() --- */
+
+/* Forget what activators reported that are back by another link, or are gone for good. */
+static void
+forget_reports(struct reconcile *r)
+{
+	struct scaled_revision *rev;
+	uint64_t serial;
+	bool is_back;
+	size_t at;
+
+	while (peers_take_forgotten(&r->peers, &serial, &is_back))
+		for (at = 0; (rev = scaled_set_next(&r->set, &at)) != NULL;) {
+			if (!is_back)
+				scaled_keep_leases(rev, serial);
+			reports_drop(&rev->reports, serial);
+		}
+}
+
+void
+reconcile_peer_up(struct reconcile *r, uint64_t serial, const char *id)
+{
+	struct list_node *node, *tmp;
+
+	peers_up(&r->peers, serial, id, clk_now());
+	forget_reports(r);
+	LIST_FOREACH(&r->set.active, node, tmp)
+		scaledown_peer_up(&r->scaledown, container_of(node, struct scaled_revision, active),
+				  serial);
+	scaled_set_mark_active(&r->set);
+}
+
+void
+reconcile_peer_down(struct reconcile *r, uint64_t serial)
+{
+	bool has_vanished = peers_down(&r->peers, serial, clk_now());
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&r->set.active, node, tmp) {
+		struct scaled_revision *rev = container_of(node, struct scaled_revision, active);
+
+		scaledown_peer_down(rev, serial);
+		if (has_vanished)
+			reports_vanish(&rev->reports, serial);
+		else
+			reports_drop(&rev->reports, serial);
+	}
+	forget_reports(r);
+	scaled_set_mark_active(&r->set); /* it is not heard: drains are taken back */
 }
 
 static void
-publish(struct reconcile *r, struct scaled_revision *rev)
+acknowledge(struct reconcile *r, struct scaled_revision *rev, uint64_t peer, uint64_t seq)
 {
-	struct msg m = {.type = MSG_INSTANCES};
+	struct msg m = {
+		.type = MSG_ACTIVATING,
+		.u.activating = {.revision = rev->name, .seq = seq, .wanted = rev->wanted.n}};
 
-	if (!rev->is_changed)
-		return;
-	rev->is_changed = false;
-	scaled_state(rev, &m.u.instances, clk_now());
-	r->ops->send(0, &m, r->arg);
-	scaled_state_fini(&m.u.instances);
+	r->ops->send(peer, &m, r->arg);
 }
 
-/* The ring has every decision, the log those that changed anything. */
+static void
+note_wake(struct scaled_revision *rev, int64_t now_ns)
+{
+	if (rev->is_woken || rev->is_external || scaled_live(rev) > 0)
+		return;
+	rev->is_woken = true;
+	rev->woken_ns = now_ns;
+	log_info(NULL, "revision woken", "revision=%s parked=%u wanted=%u rule=%s",
+		 scaled_name(rev), reports_parked(&rev->reports), rev->wanted.n,
+		 decide_rule_name(rev->wanted.rule));
+}
+
+/* The acknowledgement says how many are wanted, and waits for nothing. */
+static void
+activate(struct reconcile *r, uint64_t peer, const char *name, uint32_t parked, uint64_t seq)
+{
+	struct scaled_revision *rev;
+	int64_t now = clk_now();
+
+	if (r->is_retired || (rev = inbound_activate(&r->set, peer, name, parked)) == NULL)
+		return;
+	decide_now(r, rev, now);
+	acknowledge(r, rev, peer, seq);
+	note_wake(rev, now);
+	scaled_refuse_dry(rev, now);
+	scaled_set_mark(&r->set, rev, false);
+}
+
+static void
+answer_drain(struct reconcile *r, uint64_t peer, const char *token, bool is_busy)
+{
+	struct scaled_revision *rev = scaledown_answer(&r->scaledown, peer, token, is_busy);
+
+	if (rev != NULL)
+		scaled_set_mark(&r->set, rev, false);
+}
+
+void
+reconcile_message(struct reconcile *r, uint64_t peer, const struct msg *m)
+{
+	switch (m->type) {
+	case MSG_ACTIVATE:
+		activate(r, peer, m->u.activate.revision, m->u.activate.parked, m->u.activate.seq);
+		break;
+	case MSG_STATS:
+		inbound_stats(&r->set, &r->peers, peer, &m->u.stats);
+		break;
+	case MSG_INSTANCE:
+		inbound_instance(&r->set, m->u.instance.id, m->u.instance.state);
+		break;
+	case MSG_DRAINED:
+		answer_drain(r, peer, m->u.drained.token, false);
+		break;
+	case MSG_BUSY:
+		answer_drain(r, peer, m->u.busy.token, true);
+		break;
+	default:
+		CHECK(!"a type that activators send");
+	}
+}
+
+/* Another hand has set the scale: that counts as what the driver was asked for. */
+static void
+follow_held(struct reconcile *r, struct scaled_revision *rev)
+{
+	if (!rev->is_held || !rev->is_adopted || rev->scale_sent == rev->scale)
+		return;
+	log_info(NULL, "scale of another hand respected", "revision=%s from=%u to=%u",
+		 scaled_name(rev), rev->scale_sent, rev->scale);
+	quota_sent(&r->quota, rev->scale_sent, rev->scale);
+	rev->scale_sent = rev->scale;
+}
+
+void
+reconcile_view(struct reconcile *r, const struct driver_view *view)
+{
+	struct scaled_revision *rev = inbound_view(&r->set, view);
+
+	if (rev == NULL)
+		return;
+	follow_held(r, rev);
+	scaledown_view(&r->scaledown, rev);
+}
+
+/* --- acting --- */
+
+/* The ring has every decision, the log those that changed the number. */
 static void
 note(struct scaled_revision *rev)
 {
@@ -355,49 +361,71 @@ note(struct scaled_revision *rev)
 		 v->latency_s < 0 ? -1 : v->latency_s * 1000);
 }
 
+/* Ask the driver for the scale that is to be gone for now. */
 static void
-decide_dirty(struct reconcile *r)
+scale(struct reconcile *r, struct scaled_revision *rev)
 {
-	struct list_node *node, *tmp;
+	const struct wanted_scale_facts f = {.scale_sent = rev->scale_sent,
+					     .room = quota_room(&r->quota, rev),
+					     .is_held = rev->is_held,
+					     .is_asked = reports_is_asked(&rev->reports),
+					     .is_used = rev->is_used_in_hold};
+	uint32_t n = wanted_scale(&rev->wanted, &f), before = rev->scale_sent;
 
-	LIST_FOREACH(&r->dirty, node, tmp) {
-		struct scaled_revision *rev = container_of(node, struct scaled_revision, dirty);
-
-		if (rev->is_known && !rev->is_adopted && !rev->is_external && !scaled_is_dry(rev)) {
-			adopt(r, rev);
-			rev->is_undecided = true;
-		}
-		if (rev->is_undecided)
-			reconcile_decide(r, rev);
+	if (n < before) {
+		scaledown_to(&r->scaledown, rev, n);
+	} else {
+		scaledown_cancel(&r->scaledown, rev);
+		if (n > before)
+			scaled_send_scale(rev, n, NULL, 0);
 	}
+	quota_sent(&r->quota, before, rev->scale_sent);
+	if (rev->scale_sent < before)
+		quota_mark_waiting(&r->quota, &r->set);
 }
+
+/* What activators know of it is out of date: tell all of them. */
+static void
+publish(struct reconcile *r, struct scaled_revision *rev)
+{
+	struct msg m = {.type = MSG_INSTANCES};
+
+	if (!rev->is_changed)
+		return;
+	rev->is_changed = false;
+	scaled_state(rev, &m.u.instances, clk_now());
+	r->ops->send(0, &m, r->arg);
+	scaled_state_fini(&m.u.instances);
+}
+
+static void
+act(struct reconcile *r, struct scaled_revision *rev)
+{
+	if (!r->is_retired) {
+		note(rev);
+		quota_note_held_back(&r->quota, rev);
+		if (scaled_is_ours(rev) && rev->is_adopted)
+			scale(r, rev);
+	}
+	publish(r, rev);
+}
+
+/* --- the round --- */
 
 void
 reconcile_tail(struct reconcile *r)
 {
 	struct list_node *node;
+	int64_t now = clk_now();
 
-	if (list_empty(&r->dirty))
+	if (list_empty(&r->set.marked))
 		return;
 	if (!r->is_retired) {
-		decide_dirty(r);
-		reconcile_share(r);
+		decide_marked(r, now);
+		quota_share(&r->quota, &r->set, &r->peers, now);
 	}
-	while ((node = list_pop(&r->dirty)) != NULL) {
-		struct scaled_revision *rev = container_of(node, struct scaled_revision, dirty);
-
-		if (!r->is_retired) {
-			note(rev);
-			act(r, rev);
-		}
-		publish(r, rev);
-	}
-}
-
-void
-reconcile_retire(struct reconcile *r)
-{
-	r->is_retired = true;
+	while ((node = list_pop(&r->set.marked)) != NULL)
+		act(r, container_of(node, struct scaled_revision, marked));
 }
 
 void
@@ -407,21 +435,82 @@ reconcile_tick(struct reconcile *r)
 	const struct scaled_machine machine = {.cores = r->conf.machine_cores,
 					       .memory_bytes = r->conf.machine_memory,
 					       .used_cores = r->used_cores,
-					       .activators = (uint32_t)r->peers_n};
+					       .activators = (uint32_t)r->peers.n};
 	struct list_node *node, *tmp;
 
-	reconcile_watch_peers(r, now);
+	peers_tick(&r->peers, r->longest_window, now);
+	forget_reports(r);
 	r->used_cores = 0;
-	LIST_FOREACH(&r->active, node, tmp) {
+	LIST_FOREACH(&r->set.active, node, tmp) {
 		struct scaled_revision *rev = container_of(node, struct scaled_revision, active);
 
-		scaledown_tick(r, rev);
+		scaledown_tick(&r->scaledown, rev);
 		scaled_tick(rev, &machine, now);
 		r->used_cores += MAX(rev->cpu_cores, 0);
-		if (scaled_is_active(rev)) {
-			reconcile_mark(r, rev, true);
-		} else {
-			list_remove(&r->active, &rev->active);
-		}
+		if (scaled_is_active(rev))
+			scaled_set_mark(&r->set, rev, true);
+		else
+			list_remove(&r->set.active, &rev->active);
 	}
+}
+
+void
+reconcile_retire(struct reconcile *r)
+{
+	r->is_retired = true;
+}
+
+/* --- to be looked at --- */
+
+struct scaled_revision *
+reconcile_find(const struct reconcile *r, const char *name)
+{
+	return scaled_set_find(&r->set, name);
+}
+
+struct scaled_revision *
+reconcile_next(const struct reconcile *r, size_t *at)
+{
+	return scaled_set_next(&r->set, at);
+}
+
+bool
+reconcile_is_known(const struct reconcile *r)
+{
+	struct scaled_revision *rev;
+	size_t at = 0;
+
+	while ((rev = scaled_set_next(&r->set, &at)) != NULL)
+		if (!rev->is_known)
+			return false;
+	return true;
+}
+
+bool
+reconcile_has_left(const struct reconcile *r)
+{
+	int64_t now = clk_now();
+	struct scaled_revision *rev;
+	size_t at = 0;
+
+	while ((rev = scaled_set_next(&r->set, &at)) != NULL)
+		if (rev->is_leaving && (rev->n > 0 || rev->scale_sent > 0) &&
+		    now - rev->leaving_ns < r->conf.drain_timeout)
+			return false;
+	return true;
+}
+
+uint32_t
+reconcile_load(struct reconcile *r, const char *id)
+{
+	const struct scaled_revision *rev = scaled_set_find_instance(&r->set, id);
+	const struct scaled_instance *i = rev == NULL ? NULL
+						      : scaled_find_from(rev, &r->load_at, id);
+	uint32_t in_flight, lease;
+
+	if (i == NULL)
+		return 0;
+	in_flight = reports_at_instance(&rev->reports, id);
+	lease = scaled_is_leased(rev, i, clk_now()) ? DRIVER_LEASE_LOAD : 0;
+	return lease + MIN(in_flight, DRIVER_LEASE_LOAD);
 }

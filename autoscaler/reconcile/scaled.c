@@ -5,7 +5,9 @@
 
 #include "autoscaler/brain/window.h"
 #include "autoscaler/reconcile/drain.h"
+#include "autoscaler/reconcile/peers.h"
 #include "common/clk.h"
+#include "common/log.h"
 #include "common/text.h"
 
 #define CPU_SPAN (5 * CLK_S) /* over which the use of processors is measured, at least */
@@ -45,7 +47,7 @@ scaled_new(const struct revision_conf *conf, struct driver *driver, bool is_exte
 }
 
 void
-scaled_set_conf(struct scaled_revision *rev, const struct revision_conf *conf)
+scaled_reload(struct scaled_revision *rev, const struct revision_conf *conf)
 {
 	if (span_s(conf) != rev->window_s) {
 		rev->window_s = span_s(conf);
@@ -92,7 +94,7 @@ scaled_free(struct scaled_revision **rp)
 	*rp = NULL;
 	if (rev == NULL)
 		return;
-	CHECK(list_empty(&rev->drains) && !list_linked(&rev->active) && !list_linked(&rev->dirty));
+	CHECK(list_empty(&rev->drains) && !list_linked(&rev->active) && !list_linked(&rev->marked));
 	decide_state_free(&rev->decide);
 	brain_free(&rev->brain);
 	why_fini(&rev->why);
@@ -169,7 +171,7 @@ scaled_shows(const struct scaled_revision *rev, const struct driver_view *view)
 }
 
 void
-scaled_set_view(struct scaled_revision *rev, const struct driver_view *view, int64_t now_ns)
+scaled_take_view(struct scaled_revision *rev, const struct driver_view *view, int64_t now_ns)
 {
 	struct scaled_instance *v = view->n == 0 ? NULL : xcalloc(view->n, sizeof *v);
 	size_t i, at = 0;
@@ -254,6 +256,12 @@ scaled_is_dry(const struct scaled_revision *rev)
 }
 
 bool
+scaled_is_ours(const struct scaled_revision *rev)
+{
+	return rev->is_known && !rev->is_external && !scaled_is_dry(rev);
+}
+
+bool
 scaled_is_decided(const struct scaled_revision *rev)
 {
 	return !rev->is_external || scaled_is_dry(rev);
@@ -284,7 +292,7 @@ scaled_time_start(struct scaled_revision *rev, struct scaled_instance *i, int64_
 	if (rev->answering_ns == 0) {
 		rev->answering_ns = rev->unanswered_ns = now_ns;
 		rev->is_unanswered = false;
-		rev->house_most = 0;
+		rev->demand_most = 0;
 	}
 	if (i->is_timed)
 		return -1;
@@ -326,17 +334,23 @@ unparked_concurrency(const struct scaled_revision *rev, const struct msg_stat *s
 	return MIN(s->concurrency, MAX(s->concurrency - s->waiting, load));
 }
 
+uint32_t
+scaled_demand_now(const struct scaled_revision *rev)
+{
+	return reports_parked(&rev->reports) + reports_in_flight(&rev->reports);
+}
+
 /* Is anybody answered: a report says so, and before that one who is no longer there. */
 static void
 note_unanswered(struct scaled_revision *rev, const struct msg_stat *s, int64_t period_ns,
 		int64_t now_ns)
 {
-	uint32_t house = reports_parked(&rev->reports) + reports_in_flight(&rev->reports);
+	uint32_t demand = scaled_demand_now(rev);
 
 	if (rev->latency_n > 0 || rev->answering_ns == 0)
 		return;
-	rev->house_most = MAX(rev->house_most, house);
-	if (house < rev->house_most)
+	rev->demand_most = MAX(rev->demand_most, demand);
+	if (demand < rev->demand_most)
 		return;
 	rev->unanswered_ns = now_ns;
 	rev->is_unanswered |= period_ns > 0 && s->in_flight > 0 && s->completed == 0 &&
@@ -542,6 +556,62 @@ scaled_fill_view(const struct scaled_revision *rev, struct decide_view *view, bo
 	brain_fill(rev->brain, view, now_ns, clk_wall());
 	if (rev->dryrun.is_begun)
 		dryrun_fill(&rev->dryrun, view, now_ns);
+}
+
+/* --- what is wanted of it, and asked for --- */
+
+static struct wanted_facts
+wanted_facts(const struct scaled_revision *rev, const struct peers *peers, int64_t now_ns)
+{
+	const struct scaling *s = &rev->conf->scaling;
+	bool is_dry = scaled_is_dry(rev);
+
+	return (struct wanted_facts){
+		.scaling = s,
+		.view = &rev->view,
+		.has = is_dry ? rev->dryrun.has : rev->scale_sent,
+		.is_leaving = rev->is_leaving,
+		.is_asked = reports_is_asked(&rev->reports),
+		.is_heard = peers_all_heard(peers, s->stable_window, now_ns),
+		.is_dry = is_dry,
+	};
+}
+
+uint32_t
+scaled_claim(struct scaled_revision *rev, const struct peers *peers, int64_t now_ns)
+{
+	const struct wanted_facts f = wanted_facts(rev, peers, now_ns);
+
+	return wanted_claim(&rev->wanted, &rev->decided, &f);
+}
+
+bool
+scaled_allot(struct scaled_revision *rev, uint32_t allotted, const struct peers *peers,
+	     int64_t now_ns)
+{
+	const struct wanted_facts f = wanted_facts(rev, peers, now_ns);
+
+	if (!wanted_allot(&rev->wanted, allotted, &f))
+		return false;
+	rev->is_changed = true;
+	return true;
+}
+
+void
+scaled_send_scale(struct scaled_revision *rev, uint32_t n, const char *const *victims,
+		  size_t victims_n)
+{
+	uint32_t before = rev->scale_sent;
+	const char *rule = decide_rule_name(rev->wanted.rule);
+
+	rev->scale_sent = n;
+	rev->driver->class->set_scale(rev->driver, scaled_name(rev), n, victims, victims_n);
+	if (n == 0)
+		log_info(NULL, "scaled to zero", "revision=%s from=%u rule=%s", scaled_name(rev),
+			 before, rule);
+	else
+		log_info(NULL, "scaled", "revision=%s from=%u to=%u rule=%s", scaled_name(rev),
+			 before, n, rule);
 }
 
 bool

@@ -14,6 +14,7 @@
 #include "common/list.h"
 #include "common/metric.h"
 
+struct peers;
 struct strbuf;
 struct window;
 
@@ -43,8 +44,9 @@ struct scaled_revision {
 	bool is_leaving;		  /* to be emptied and stopped */
 	int64_t leaving_ns;		  /* since when */
 
+	/* of scaled_set.h */
 	struct list_node active; /* linked: looked at each second */
-	struct list_node dirty;	 /* linked: acted on at the tail of the round */
+	struct list_node marked; /* linked: looked at at the end of the round */
 	bool is_undecided;	 /* decide() at the tail, before acting */
 
 	/* observed */
@@ -58,7 +60,7 @@ struct scaled_revision {
 	/* while no response time is known, of those that are in the house since then: */
 	bool is_unanswered;    /* a report came that told of no answer */
 	int64_t unanswered_ns; /* by the last word none had left */
-	uint32_t house_most;   /* parked and in flight */
+	uint32_t demand_most;  /* the most requests that were in flight or parked */
 	struct brain *brain;   /* learned, and the calendar */
 	bool is_taught;	       /* what the autoscaler before us had learned */
 	double cpu_cores;      /* in use, of late; < 0: unknown */
@@ -105,13 +107,13 @@ NODISCARD struct scaled_revision *scaled_new(const struct revision_conf *, struc
 					     bool is_external);
 void scaled_free(struct scaled_revision **); /* drains must be gone */
 /* A reload: same name, new settings. */
-void scaled_set_conf(struct scaled_revision *, const struct revision_conf *);
+void scaled_reload(struct scaled_revision *, const struct revision_conf *);
 const char *scaled_name(const struct scaled_revision *); /* full */
 
 /* Whether activators would see no difference if the view were taken. */
 bool scaled_shows(const struct scaled_revision *, const struct driver_view *);
 /* Take the driver's view.  Instances are the same by id; what we know of them stays. */
-void scaled_set_view(struct scaled_revision *, const struct driver_view *, int64_t now_ns);
+void scaled_take_view(struct scaled_revision *, const struct driver_view *, int64_t now_ns);
 struct scaled_instance *scaled_find(const struct scaled_revision *, const char *id); /* or NULL */
 /* Search from *at on, and round; *at is left behind what was found.  Who asks for all in about
  * their order finds each at once. */
@@ -124,6 +126,8 @@ uint32_t scaled_starting(const struct scaled_revision *);
 uint32_t scaled_live(const struct scaled_revision *); /* ready or starting */
 /* dry_run = yes: nothing is told to its driver. */
 bool scaled_is_dry(const struct scaled_revision *);
+/* Do we scale it: its driver has shown it, it is not external, and it is no dry run. */
+bool scaled_is_ours(const struct scaled_revision *);
 /* Somebody waits: in a dry run there is nothing to wait for. */
 void scaled_refuse_dry(struct scaled_revision *, int64_t now_ns);
 /* Is there anything to decide: not of `addresses`, unless it is a dry run. */
@@ -138,7 +142,9 @@ int64_t scaled_time_start(struct scaled_revision *, struct scaled_instance *, in
 /* Add what a report says.  period_ns 0: of the moment, no averages. */
 void scaled_report(struct scaled_revision *, const struct msg_stat *, int64_t period_ns,
 		   int64_t now_ns);
-/* Somebody is served or waits, or did until now. */
+/* Requests in flight and parked, by the newest reports. */
+uint32_t scaled_demand_now(const struct scaled_revision *);
+/* It is in use, or was until now. */
 void scaled_touch(struct scaled_revision *, int64_t now_ns);
 double scaled_latency_s(const struct scaled_revision *); /* < 0: unknown */
 double scaled_start_s(const struct scaled_revision *);	 /* median of the last; < 0: unknown */
@@ -158,6 +164,15 @@ bool scaled_is_leased(const struct scaled_revision *, const struct scaled_instan
 		      int64_t now_ns);
 /* An activator is forgotten: leases that it spoke of hold until they are over. */
 void scaled_keep_leases(struct scaled_revision *, uint64_t peer);
+
+/* Bound what was decided (wanted.h).  Returns what the book of a dry run takes. */
+uint32_t scaled_claim(struct scaled_revision *, const struct peers *, int64_t now_ns);
+/* It may have so many of max_instances.  True: another number is wanted than before. */
+bool scaled_allot(struct scaled_revision *, uint32_t allotted, const struct peers *,
+		  int64_t now_ns);
+/* Ask the driver for n instances; the victims (ids) are drained and go first. */
+void scaled_send_scale(struct scaled_revision *, uint32_t n, const char *const *victims,
+		       size_t victims_n);
 
 void scaled_fill_view(const struct scaled_revision *, struct decide_view *, bool is_restarting,
 		      int64_t now_ns);

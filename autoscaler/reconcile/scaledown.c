@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "autoscaler/brain/victims.h"
-#include "autoscaler/reconcile/reconcile_impl.h"
 #include "common/clk.h"
 #include "common/log.h"
 
@@ -27,10 +26,24 @@ is_open(const struct drain_request *d)
 	return d->state != DRAIN_ISSUED;
 }
 
+void
+scaledown_init(struct scaledown *s, const char *id, const struct peers *peers,
+	       scaledown_send_fn *send, void *arg)
+{
+	*s = (struct scaledown){.peers = peers, .send = send, .arg = arg};
+	drain_table_init(&s->drains, id);
+}
+
+void
+scaledown_fini(struct scaledown *s)
+{
+	drain_table_fini(&s->drains);
+}
+
 /* --- asking and taking back --- */
 
 static void
-send_drain(struct reconcile *r, struct drain_request *d, uint64_t peer)
+send_drain(struct scaledown *s, struct drain_request *d, uint64_t peer)
 {
 	struct scaled_revision *rev = d->owner;
 	struct msg m = {.type = MSG_DRAIN, .u.drain = {.token = d->token}};
@@ -39,19 +52,19 @@ send_drain(struct reconcile *r, struct drain_request *d, uint64_t peer)
 		m.u.drain.instance = d->instance;
 	else
 		m.u.drain.revision = rev->name;
-	r->ops->send(peer, &m, r->arg);
+	s->send(peer, &m, s->arg);
 }
 
 static void
-begin(struct reconcile *r, struct scaled_revision *rev, const char *instance)
+begin(struct scaledown *s, struct scaled_revision *rev, const char *instance)
 {
-	struct drain_request *d = drain_new(&r->drains, rev, instance, clk_now());
+	struct drain_request *d = drain_new(&s->drains, rev, instance, clk_now());
 	size_t i;
 
 	list_push(&rev->drains, &d->node);
-	for (i = 0; i < r->peers_n; i++)
-		drain_ask(d, r->peers[i].serial);
-	send_drain(r, d, 0);
+	for (i = 0; i < s->peers->n; i++)
+		drain_ask(d, s->peers->v[i].serial);
+	send_drain(s, d, 0);
 	rev->is_changed = true;
 	log_debug(NULL, "drain begun", "revision=%s instance=%s token=%s", scaled_name(rev),
 		  instance == NULL ? "all" : instance, d->token);
@@ -59,24 +72,24 @@ begin(struct reconcile *r, struct scaled_revision *rev, const char *instance)
 
 /* The drain is over: activators may open again what of it is still there. */
 static void
-end(struct reconcile *r, struct scaled_revision *rev, struct drain_request *d)
+end(struct scaledown *s, struct scaled_revision *rev, struct drain_request *d)
 {
 	struct msg m = {.type = MSG_RESUME, .u.resume = {.token = d->token}};
 
-	r->ops->send(0, &m, r->arg);
+	s->send(0, &m, s->arg);
 	rev->is_changed = true;
 	list_remove(&rev->drains, &d->node);
-	drain_free(&r->drains, &d);
+	drain_free(&s->drains, &d);
 }
 
 static void
-take_back(struct reconcile *r, struct scaled_revision *rev, struct drain_request *d,
+take_back(struct scaledown *s, struct scaled_revision *rev, struct drain_request *d,
 	  const char *why)
 {
 	rev->drains_taken_back++;
 	log_debug(NULL, "drain taken back", "revision=%s token=%s why=%s", scaled_name(rev),
 		  d->token, why);
-	end(r, rev, d);
+	end(s, rev, d);
 }
 
 static size_t
@@ -103,51 +116,51 @@ open_zero(struct scaled_revision *rev)
 }
 
 void
-scaledown_cancel(struct reconcile *r, struct scaled_revision *rev)
+scaledown_cancel(struct scaledown *s, struct scaled_revision *rev)
 {
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&rev->drains, node, tmp)
 		if (is_open(drain_at(node)))
-			take_back(r, rev, drain_at(node), "wanted again");
+			take_back(s, rev, drain_at(node), "wanted again");
 }
 
 void
-scaledown_end_all(struct reconcile *r, struct scaled_revision *rev)
+scaledown_end_all(struct scaledown *s, struct scaled_revision *rev)
 {
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&rev->drains, node, tmp)
-		end(r, rev, drain_at(node));
+		end(s, rev, drain_at(node));
 }
 
 /* --- to zero --- */
 
 static void
-cancel_instances(struct reconcile *r, struct scaled_revision *rev)
+cancel_instances(struct scaledown *s, struct scaled_revision *rev)
 {
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&rev->drains, node, tmp)
 		if (drain_at(node)->instance != NULL && is_open(drain_at(node)))
-			take_back(r, rev, drain_at(node), "all are to go");
+			take_back(s, rev, drain_at(node), "all are to go");
 }
 
 static void
-to_zero(struct reconcile *r, struct scaled_revision *rev)
+to_zero(struct scaledown *s, struct scaled_revision *rev)
 {
 	struct drain_request *d = open_zero(rev);
 
 	if (scaled_live(rev) == 0) { /* nothing that could be busy */
-		scaledown_cancel(r, rev);
-		reconcile_tell(r, rev, 0, NULL, 0);
+		scaledown_cancel(s, rev);
+		scaled_send_scale(rev, 0, NULL, 0);
 	} else if (d == NULL && clk_now() >= rev->no_zero_before_ns) {
-		cancel_instances(r, rev);
-		begin(r, rev, NULL);
+		cancel_instances(s, rev);
+		begin(s, rev, NULL);
 	} else if (d != NULL && d->state == DRAIN_DRAINED) {
 		rev->drains_done++;
 		drain_issue(d, clk_now());
-		reconcile_tell(r, rev, 0, NULL, 0);
+		scaled_send_scale(rev, 0, NULL, 0);
 	}
 }
 
@@ -169,7 +182,7 @@ drain_of(struct scaled_revision *rev, const char *instance)
 
 /* Begin to drain n more of those that are there. */
 static void
-drain_more(struct reconcile *r, struct scaled_revision *rev, size_t n)
+drain_more(struct scaledown *s, struct scaled_revision *rev, size_t n)
 {
 	struct victim *v = xcalloc(rev->n + 1, sizeof *v);
 	size_t i, found = 0;
@@ -189,14 +202,14 @@ drain_more(struct reconcile *r, struct scaled_revision *rev, size_t n)
 	}
 	victims_sort(v, found);
 	for (i = 0; i < MIN(n, found); i++)
-		begin(r, rev, v[i].id);
+		begin(s, rev, v[i].id);
 	free(v);
 }
 
 /* Open again n of those that are being drained: the last chosen, which had the most
  * to do. */
 static void
-drain_fewer(struct reconcile *r, struct scaled_revision *rev, size_t n)
+drain_fewer(struct scaledown *s, struct scaled_revision *rev, size_t n)
 {
 	struct list_node *node = rev->drains.head.prev, *before;
 
@@ -204,14 +217,14 @@ drain_fewer(struct reconcile *r, struct scaled_revision *rev, size_t n)
 		before = node->prev;
 		if (!is_open(drain_at(node)))
 			continue;
-		take_back(r, rev, drain_at(node), "wanted again");
+		take_back(s, rev, drain_at(node), "wanted again");
 		n--;
 	}
 }
 
 /* Stop those that are drained. */
 static void
-issue_drained(struct reconcile *r, struct scaled_revision *rev)
+issue_drained(struct scaled_revision *rev)
 {
 	const char **ids = xcalloc(rev->drains.n + 1, sizeof *ids);
 	struct list_node *node, *tmp;
@@ -227,90 +240,88 @@ issue_drained(struct reconcile *r, struct scaled_revision *rev)
 		ids[n++] = d->instance;
 	}
 	if (n > 0)
-		reconcile_tell(r, rev, rev->scale_sent - MIN((uint32_t)n, rev->scale_sent), ids, n);
+		scaled_send_scale(rev, rev->scale_sent - MIN((uint32_t)n, rev->scale_sent), ids, n);
 	free(ids);
 }
 
 /* What was wished for but is not there yet needs no drain.  Returns what is left to
  * take away. */
 static uint32_t
-drop_unborn(struct reconcile *r, struct scaled_revision *rev, uint32_t excess)
+drop_unborn(struct scaled_revision *rev, uint32_t excess)
 {
 	uint32_t live = scaled_live(rev);
 	uint32_t unborn = rev->scale_sent > live ? rev->scale_sent - live : 0;
 	uint32_t n = MIN(unborn, excess);
 
 	if (n > 0)
-		reconcile_tell(r, rev, rev->scale_sent - n, NULL, 0);
+		scaled_send_scale(rev, rev->scale_sent - n, NULL, 0);
 	return excess - n;
 }
 
 static void
-to_fewer(struct reconcile *r, struct scaled_revision *rev, uint32_t n)
+to_fewer(struct scaledown *s, struct scaled_revision *rev, uint32_t n)
 {
 	struct drain_request *zero = open_zero(rev);
 	uint32_t staying;
 
 	if (zero != NULL)
-		take_back(r, rev, zero, "wanted again");
-	issue_drained(r, rev);
+		take_back(s, rev, zero, "wanted again");
+	issue_drained(rev);
 	staying = rev->scale_sent - MIN((uint32_t)count_open(rev), rev->scale_sent);
 	if (staying > n)
-		drain_more(r, rev, drop_unborn(r, rev, staying - n));
+		drain_more(s, rev, drop_unborn(rev, staying - n));
 	else if (staying < n)
-		drain_fewer(r, rev, n - staying);
+		drain_fewer(s, rev, n - staying);
 }
 
 void
-scaledown_to(struct reconcile *r, struct scaled_revision *rev, uint32_t n)
+scaledown_to(struct scaledown *s, struct scaled_revision *rev, uint32_t n)
 {
 	CHECK(n <= rev->scale_sent);
 	if (n == 0)
-		to_zero(r, rev);
+		to_zero(s, rev);
 	else
-		to_fewer(r, rev, n);
+		to_fewer(s, rev, n);
 }
 
 /* --- what activators say --- */
 
-void
-scaledown_answer(struct reconcile *r, uint64_t peer, const char *token, bool is_busy)
+struct scaled_revision *
+scaledown_answer(struct scaledown *s, uint64_t peer, const char *token, bool is_busy)
 {
-	struct drain_request *d = drain_find(&r->drains, token);
+	struct drain_request *d = drain_find(&s->drains, token);
 	struct scaled_revision *rev;
 
 	if (d == NULL || !drain_is_asked(d, peer)) {
 		log_debug(NULL, "answer to a drain that is over", "token=%s", token);
-		return;
+		return NULL;
 	}
 	rev = d->owner;
-	if (!is_busy) {
-		if (drain_answer(d, peer))
-			reconcile_mark(r, rev, false);
-	} else if (d->instance == NULL && is_open(d)) {
-		take_back(r, rev, d, "an activator is busy");
-		rev->no_zero_before_ns = clk_now() + ASK_AGAIN;
-		reconcile_mark(r, rev, false);
-	}
+	if (!is_busy)
+		return drain_answer(d, peer) ? rev : NULL;
+	if (d->instance != NULL || !is_open(d))
+		return NULL;
+	take_back(s, rev, d, "an activator is busy");
+	rev->no_zero_before_ns = clk_now() + ASK_AGAIN;
+	return rev;
 }
 
 void
-scaledown_peer_up(struct reconcile *r, struct scaled_revision *rev, uint64_t peer)
+scaledown_peer_up(struct scaledown *s, struct scaled_revision *rev, uint64_t peer)
 {
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&rev->drains, node, tmp) {
 		drain_ask(drain_at(node), peer);
-		send_drain(r, drain_at(node), peer);
+		send_drain(s, drain_at(node), peer);
 	}
 }
 
 void
-scaledown_peer_down(struct reconcile *r, struct scaled_revision *rev, uint64_t peer)
+scaledown_peer_down(struct scaled_revision *rev, uint64_t peer)
 {
 	struct list_node *node, *tmp;
 
-	(void)r;
 	LIST_FOREACH(&rev->drains, node, tmp)
 		drain_forget(drain_at(node), peer);
 }
@@ -318,19 +329,18 @@ scaledown_peer_down(struct reconcile *r, struct scaled_revision *rev, uint64_t p
 /* --- time --- */
 
 static void
-check_time(struct reconcile *r, struct scaled_revision *rev, struct drain_request *d, int64_t now)
+check_time(struct scaledown *s, struct scaled_revision *rev, struct drain_request *d, int64_t now)
 {
-	if (d->state != DRAIN_ASKED || now - d->begun_ns < r->conf.drain_timeout)
+	if (d->state != DRAIN_ASKED || now - d->begun_ns < s->drain_timeout)
 		return;
 	if (d->instance != NULL) {
 		log_warn(NULL, "instance not drained in time, stopped nevertheless",
 			 "revision=%s instance=%s", scaled_name(rev), d->instance);
 		drain_give_up(d);
-		reconcile_mark(r, rev, false);
 	} else {
 		log_warn(NULL, "no answer to a drain, taken back", "revision=%s owing=%zu",
 			 scaled_name(rev), drain_owing(d));
-		take_back(r, rev, d, "no answer");
+		take_back(s, rev, d, "no answer");
 	}
 }
 
@@ -373,34 +383,34 @@ is_spared(const struct scaled_revision *rev, const struct drain_request *d, int6
 }
 
 static void
-check_issued(struct reconcile *r, struct scaled_revision *rev, struct drain_request *d, int64_t now)
+check_issued(struct scaledown *s, struct scaled_revision *rev, struct drain_request *d, int64_t now)
 {
 	if (d->state != DRAIN_ISSUED)
 		return;
 	if (!is_there(rev, d)) {
-		end(r, rev, d);
+		end(s, rev, d);
 	} else if (is_spared(rev, d, now)) {
 		log_info(NULL, "instance spared, used again", "revision=%s instance=%s",
 			 scaled_name(rev), d->instance == NULL ? "all" : d->instance);
-		end(r, rev, d);
+		end(s, rev, d);
 	}
 }
 
 void
-scaledown_tick(struct reconcile *r, struct scaled_revision *rev)
+scaledown_tick(struct scaledown *s, struct scaled_revision *rev)
 {
 	int64_t now = clk_now();
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&rev->drains, node, tmp)
-		check_time(r, rev, drain_at(node), now);
+		check_time(s, rev, drain_at(node), now);
 	LIST_FOREACH(&rev->drains, node, tmp)
-		check_issued(r, rev, drain_at(node), now);
+		check_issued(s, rev, drain_at(node), now);
 }
 
 /* An instance that ended by itself is drained, too. */
 static void
-check_gone(struct reconcile *r, struct scaled_revision *rev, struct drain_request *d)
+check_gone(struct scaledown *s, struct scaled_revision *rev, struct drain_request *d)
 {
 	const struct scaled_instance *at;
 
@@ -408,20 +418,20 @@ check_gone(struct reconcile *r, struct scaled_revision *rev, struct drain_reques
 		return;
 	at = scaled_find(rev, d->instance);
 	if (at == NULL || at->state == INSTANCE_STOPPING)
-		end(r, rev, d);
+		end(s, rev, d);
 }
 
 void
-scaledown_view(struct reconcile *r, struct scaled_revision *rev)
+scaledown_view(struct scaledown *s, struct scaled_revision *rev)
 {
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&rev->drains, node, tmp)
-		check_gone(r, rev, drain_at(node));
+		check_gone(s, rev, drain_at(node));
 	LIST_FOREACH(&rev->drains, node, tmp) {
 		struct drain_request *d = drain_at(node);
 
 		if (d->state == DRAIN_ISSUED && !is_there(rev, d))
-			end(r, rev, d);
+			end(s, rev, d);
 	}
 }

@@ -30,7 +30,7 @@ run(struct scaled_revision *rev, int64_t started_ns, int from_s, int to_s, doubl
 		const struct driver_view view = {
 			.revision = full_name, .is_known = true, .v = &i, .n = 1};
 
-		scaled_set_view(rev, &view, FROM + from_s * CLK_S);
+		scaled_take_view(rev, &view, FROM + from_s * CLK_S);
 		scaled_tick(rev, &machine, FROM + from_s * CLK_S);
 		assert_true(rev->cpu_cores < 1); /* at no time */
 	}

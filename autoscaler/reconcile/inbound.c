@@ -1,0 +1,165 @@
+#include "autoscaler/reconcile/inbound.h"
+
+#include <string.h>
+
+#include "common/clk.h"
+#include "common/log.h"
+
+/* A report of a shorter period was sent early, for what there is to learn right after a
+ * wake. */
+#define EARLY (CLK_S * 9 / 10)
+
+/* --- what activators say --- */
+
+static struct scaled_revision *
+find_named(struct scaled_set *set, const char *name, const char *type)
+{
+	struct scaled_revision *rev = scaled_set_find(set, name);
+
+	if (rev == NULL)
+		log_debug(NULL, "message on a revision that is not known, ignored",
+			  "type=%s revision=%s", type, name);
+	return rev;
+}
+
+struct scaled_revision *
+inbound_activate(struct scaled_set *set, uint64_t peer, const char *name, uint32_t parked)
+{
+	struct scaled_revision *rev = find_named(set, name, "activate");
+
+	if (rev == NULL)
+		return NULL;
+	rev->activations++;
+	rev->is_used_in_hold |= rev->is_held;
+	reports_activate(&rev->reports, peer, parked, clk_now());
+	return rev;
+}
+
+/* The revision was in use up to now if the report says so, or what was known before it. */
+static void
+note_use(struct scaled_revision *rev, const struct msg_stat *s, uint32_t demand_before,
+	 int64_t now_ns)
+{
+	if (demand_before > 0 || scaled_demand_now(rev) > 0 || s->requests > 0 ||
+	    s->concurrency > 0)
+		scaled_touch(rev, now_ns);
+}
+
+/* One revision in a report.  It is decided on in this round if requests are parked, if the
+ * report is early, or if it is not looked at each second; else at the next tick. */
+static void
+take_stat(struct scaled_set *set, const struct peer *peer, const struct msg_stat *s,
+	  int64_t period_ns, int64_t now_ns)
+{
+	struct scaled_revision *rev = find_named(set, s->name, "stats");
+	uint32_t before;
+
+	if (rev == NULL)
+		return;
+	before = scaled_demand_now(rev);
+	reports_report(&rev->reports, peer->serial, peer->report, s, period_ns, now_ns);
+	scaled_report(rev, s, period_ns, now_ns);
+	note_use(rev, s, before, now_ns);
+	rev->is_used_in_hold |= rev->is_held && (s->requests > 0 || s->concurrency > 0);
+	if (s->parked > 0 || !list_linked(&rev->active) || (period_ns > 0 && period_ns < EARLY))
+		scaled_set_mark(set, rev, true);
+}
+
+/* The report is complete: revisions that it did not name have no requests at this peer. */
+static void
+complete_report(struct scaled_set *set, struct peer *peer, int64_t period_ns, int64_t now_ns)
+{
+	static const struct msg_stat nothing;
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&set->active, node, tmp) {
+		struct scaled_revision *rev = container_of(node, struct scaled_revision, active);
+		uint32_t before = scaled_demand_now(rev);
+
+		if (!reports_complete(&rev->reports, peer->serial, peer->report))
+			continue;
+		scaled_report(rev, &nothing, period_ns, now_ns);
+		note_use(rev, &nothing, before, now_ns);
+	}
+	peers_reported(peer, now_ns);
+}
+
+void
+inbound_stats(struct scaled_set *set, struct peers *peers, uint64_t serial,
+	      const struct msg_stats *s)
+{
+	struct peer *peer = peers_find(peers, serial);
+	int64_t now = clk_now(), period_ns = s->period_ms * CLK_MS;
+	size_t i;
+
+	CHECK(peer != NULL);
+	for (i = 0; i < s->n; i++)
+		take_stat(set, peer, &s->v[i], period_ns, now);
+	if (!s->is_partial)
+		complete_report(set, peer, period_ns, now);
+}
+
+/* --- instances --- */
+
+static void
+note_ready(struct scaled_revision *rev, struct scaled_instance *i)
+{
+	int64_t took = scaled_time_start(rev, i, clk_now());
+
+	rev->is_woken &= !scaled_is_ready(i);
+	if (took > 0)
+		log_info(NULL, "instance ready", "revision=%s instance=%s took_ms=%lld",
+			 scaled_name(rev), i->id, (long long)(took / CLK_MS));
+}
+
+void
+inbound_instance(struct scaled_set *set, const char *id, enum instance_word word)
+{
+	struct scaled_revision *rev = scaled_set_find_instance(set, id);
+	struct scaled_instance *i = rev == NULL ? NULL : scaled_find(rev, id);
+
+	if (i == NULL || i->is_answering == (word == INSTANCE_ANSWERS))
+		return;
+	i->is_answering = word == INSTANCE_ANSWERS;
+	if (rev->is_external)
+		return;
+	if (i->is_answering)
+		rev->driver->class->instance_answers(rev->driver, id);
+	note_ready(rev, i);
+	scaled_set_mark(set, rev, true);
+}
+
+/* --- what drivers say --- */
+
+static void
+log_failure(const struct scaled_revision *rev)
+{
+	log_warn(NULL, "instances cannot be started",
+		 "revision=%s reason=%s message=%s retry_ms=%lld", scaled_name(rev),
+		 rev->failure->reason, rev->failure->message,
+		 (long long)rev->failure->retry_after_ms);
+}
+
+struct scaled_revision *
+inbound_view(struct scaled_set *set, const struct driver_view *view)
+{
+	struct scaled_revision *rev = scaled_set_find(set, view->revision);
+	uint64_t failures;
+	size_t i;
+
+	if (rev == NULL)
+		return NULL;	       /* it is gone; the driver is about to be told */
+	if (scaled_shows(rev, view)) { /* only what instances use has changed */
+		scaled_take_view(rev, view, clk_now());
+		return NULL;
+	}
+	failures = rev->failures;
+	scaled_set_take_view(set, rev, view, clk_now());
+	for (i = 0; i < rev->n && !rev->is_external; i++)
+		note_ready(rev, &rev->v[i]);
+	if (rev->failures != failures)
+		log_failure(rev);
+	rev->is_changed = true;
+	scaled_set_mark(set, rev, true);
+	return rev;
+}

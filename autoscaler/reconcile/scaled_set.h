@@ -1,0 +1,38 @@
+/* scaled_set - all revisions that are scaled: found by name or by an instance's id, and
+ * which of them are to be looked at.  `active` ones are looked at each second, `marked` ones
+ * at the end of this round.  Thread: the autoscaler's only loop. */
+#ifndef AUTOSCALER_RECONCILE_SCALED_SET_H
+#define AUTOSCALER_RECONCILE_SCALED_SET_H
+
+#include "autoscaler/reconcile/scaled.h"
+#include "common/hmap.h"
+
+struct scaled_set {
+	struct hmap by_name;	 /* full name → struct scaled_revision */
+	struct hmap by_instance; /* id → struct scaled_revision */
+	struct list active;	 /* scaled_revision.active */
+	struct list marked;	 /* scaled_revision.marked */
+};
+
+void scaled_set_init(struct scaled_set *);
+void scaled_set_fini(struct scaled_set *); /* must be empty */
+
+void scaled_set_add(struct scaled_set *, struct scaled_revision *);
+/* Take it out, and free it. */
+void scaled_set_remove(struct scaled_set *, struct scaled_revision *);
+
+struct scaled_revision *scaled_set_find(const struct scaled_set *, const char *name); /* or NULL */
+/* The revision that has this instance, or NULL. */
+struct scaled_revision *scaled_set_find_instance(const struct scaled_set *, const char *id);
+/* `size_t at = 0; while ((rev = scaled_set_next(s, &at)) != NULL) …` */
+struct scaled_revision *scaled_set_next(const struct scaled_set *, size_t *at);
+
+/* Look at it at the end of this round; is_undecided: decide() first. */
+void scaled_set_mark(struct scaled_set *, struct scaled_revision *, bool is_undecided);
+void scaled_set_mark_active(struct scaled_set *); /* all active ones, undecided */
+
+/* Take the driver's view of one of them, and find its instances by id from now on. */
+void scaled_set_take_view(struct scaled_set *, struct scaled_revision *, const struct driver_view *,
+			  int64_t now_ns);
+
+#endif
