@@ -9,7 +9,7 @@
 #include "common/strbuf.h"
 #include "common/text.h"
 
-struct entry {
+struct annotated_object {
 	struct list_node node;
 	struct kube_object o;
 	char *key;
@@ -77,7 +77,7 @@ retired_free(struct retired *r)
 }
 
 static void
-entry_free(struct kube_annotated *f, struct entry *e)
+entry_free(struct kube_annotated *f, struct annotated_object *e)
 {
 	list_remove(&f->entries, &e->node);
 	hmap_remove(&f->by_key, e->key);
@@ -99,7 +99,7 @@ kube_annotated_free(struct kube_annotated **fp)
 	if (f == NULL)
 		return;
 	LIST_FOREACH(&f->entries, node, tmp)
-		entry_free(f, container_of(node, struct entry, node));
+		entry_free(f, container_of(node, struct annotated_object, node));
 	retired_free(&f->before);
 	retired_free(&f->now);
 	hmap_fini(&f->by_key);
@@ -108,7 +108,7 @@ kube_annotated_free(struct kube_annotated **fp)
 }
 
 static bool
-is_claim(const struct entry *e)
+is_claim(const struct annotated_object *e)
 {
 	return kube_annotations_claim(e->o.annotations, e->o.annotations_n);
 }
@@ -116,13 +116,13 @@ is_claim(const struct entry *e)
 /* A Deployment came, went, or changed: the Services beside it may select another one.
  * True: there is an annotated one. */
 static bool
-touch_services(struct kube_annotated *f, const struct entry *of)
+touch_services(struct kube_annotated *f, const struct annotated_object *of)
 {
 	struct list_node *node, *tmp;
 	bool is_any = false;
 
 	LIST_FOREACH(&f->entries, node, tmp) {
-		struct entry *e = container_of(node, struct entry, node);
+		struct annotated_object *e = container_of(node, struct annotated_object, node);
 
 		if (of->o.kind != KUBE_DEPLOYMENT || e->o.kind != KUBE_SERVICE || !is_claim(e) ||
 		    strcmp(e->o.ns, of->o.ns) != 0)
@@ -132,10 +132,10 @@ touch_services(struct kube_annotated *f, const struct entry *of)
 	return is_any;
 }
 
-static struct entry *
+static struct annotated_object *
 entry_new(struct kube_annotated *f, char *key)
 {
-	struct entry *e = xcalloc(1, sizeof *e);
+	struct annotated_object *e = xcalloc(1, sizeof *e);
 
 	e->key = key;
 	list_push(&f->entries, &e->node);
@@ -145,7 +145,7 @@ entry_new(struct kube_annotated *f, char *key)
 
 /* Another object of the same name: nothing of the first holds for it. */
 static void
-forget(struct kube_annotated *f, struct entry *e)
+forget(struct kube_annotated *f, struct annotated_object *e)
 {
 	retire(f, &e->held);
 	settings_found_free(&e->next);
@@ -157,7 +157,7 @@ bool
 kube_annotated_put(struct kube_annotated *f, struct kube_object *o)
 {
 	char *key = key_of(o->kind, o->ns, o->name);
-	struct entry *e = hmap_find(&f->by_key, key);
+	struct annotated_object *e = hmap_find(&f->by_key, key);
 	bool was_claim = e != NULL && is_claim(e);
 
 	if (e == NULL) {
@@ -180,7 +180,7 @@ kube_annotated_put(struct kube_annotated *f, struct kube_object *o)
 }
 
 static bool
-drop(struct kube_annotated *f, struct entry *e)
+drop(struct kube_annotated *f, struct annotated_object *e)
 {
 	bool is_news = touch_services(f, e) | is_claim(e);
 
@@ -193,7 +193,7 @@ kube_annotated_remove(struct kube_annotated *f, enum kube_object_kind kind, cons
 		      const char *name)
 {
 	char *key = key_of(kind, ns, name);
-	struct entry *e = hmap_find(&f->by_key, key);
+	struct annotated_object *e = hmap_find(&f->by_key, key);
 
 	free(key);
 	return e != NULL && drop(f, e);
@@ -205,7 +205,7 @@ kube_annotated_list_begin(struct kube_annotated *f, enum kube_object_kind kind, 
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&f->entries, node, tmp) {
-		struct entry *e = container_of(node, struct entry, node);
+		struct annotated_object *e = container_of(node, struct annotated_object, node);
 
 		if (e->o.kind == kind && strcmp(e->o.ns, ns) == 0)
 			e->is_seen = false;
@@ -219,7 +219,7 @@ kube_annotated_list_end(struct kube_annotated *f, enum kube_object_kind kind, co
 	bool is_news = false;
 
 	LIST_FOREACH(&f->entries, node, tmp) {
-		struct entry *e = container_of(node, struct entry, node);
+		struct annotated_object *e = container_of(node, struct annotated_object, node);
 
 		if (e->o.kind == kind && strcmp(e->o.ns, ns) == 0 && !e->is_seen)
 			is_news |= drop(f, e);
@@ -231,13 +231,13 @@ kube_annotated_list_end(struct kube_annotated *f, enum kube_object_kind kind, co
 
 /* The only Deployment that a Service selects; NULL: why says so. */
 static const struct kube_object *
-selected(const struct kube_annotated *f, const struct entry *e, struct strbuf *why)
+selected(const struct kube_annotated *f, const struct annotated_object *e, struct strbuf *why)
 {
 	struct list_node *node, *tmp;
 	const struct kube_object *found = NULL;
 
 	LIST_FOREACH(&f->entries, node, tmp) {
-		const struct kube_object *o = &container_of(node, struct entry, node)->o;
+		const struct kube_object *o = &container_of(node, struct annotated_object, node)->o;
 
 		if (o->kind != KUBE_DEPLOYMENT || strcmp(o->ns, e->o.ns) != 0 ||
 		    !kube_object_selects(&e->o, o))
@@ -255,7 +255,8 @@ selected(const struct kube_annotated *f, const struct entry *e, struct strbuf *w
 }
 
 static void
-make_next(struct kube_annotated *f, const struct settings *s, struct entry *e, struct strbuf *why)
+make_next(struct kube_annotated *f, const struct settings *s, struct annotated_object *e,
+	  struct strbuf *why)
 {
 	const struct kube_object *target = e->o.kind == KUBE_DEPLOYMENT ? &e->o
 									: selected(f, e, why);
@@ -283,32 +284,33 @@ make_next(struct kube_annotated *f, const struct settings *s, struct entry *e, s
 static int
 compare(const void *a, const void *b)
 {
-	const struct entry *x = *(struct entry *const *)a, *y = *(struct entry *const *)b;
+	const struct annotated_object *x = *(struct annotated_object *const *)a,
+				      *y = *(struct annotated_object *const *)b;
 	int order = strcmp(x->o.created, y->o.created);
 
 	return order != 0 ? order : strcmp(x->key, y->key);
 }
 
 /* Those that claim something, the oldest first; the array is the caller's. */
-static struct entry **
+static struct annotated_object **
 sorted(const struct kube_annotated *f, size_t *n)
 {
-	struct entry **v = xcalloc(f->entries.n + 1, sizeof(struct entry *));
+	struct annotated_object **v = xcalloc(f->entries.n + 1, sizeof(struct annotated_object *));
 	struct list_node *node, *tmp;
 
 	*n = 0;
 	LIST_FOREACH(&f->entries, node, tmp) {
-		struct entry *e = container_of(node, struct entry, node);
+		struct annotated_object *e = container_of(node, struct annotated_object, node);
 
 		if (is_claim(e))
 			v[(*n)++] = e;
 	}
-	qsort(v, *n, sizeof(struct entry *), compare);
+	qsort(v, *n, sizeof(struct annotated_object *), compare);
 	return v;
 }
 
 static void
-set_why(struct entry *e, const struct strbuf *why)
+set_why(struct annotated_object *e, const struct strbuf *why)
 {
 	const char *text = why->len == 0 ? NULL : strbuf_str(why);
 
@@ -320,7 +322,7 @@ set_why(struct entry *e, const struct strbuf *why)
 
 /* What it wants, or else what it had: if nobody before it has that already. */
 static void
-settle(struct kube_annotated *f, const struct settings *s, struct entry *e,
+settle(struct kube_annotated *f, const struct settings *s, struct annotated_object *e,
        struct kube_claims *claims)
 {
 	struct strbuf why;
@@ -353,7 +355,7 @@ refresh(struct kube_annotated *f, const struct settings *s)
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&f->entries, node, tmp) {
-		struct entry *e = container_of(node, struct entry, node);
+		struct annotated_object *e = container_of(node, struct annotated_object, node);
 
 		e->is_dirty |= s != f->settings;
 		if (is_claim(e))
@@ -370,7 +372,7 @@ const struct service_conf *
 kube_annotated_services(struct kube_annotated *f, const struct settings *s, size_t *n)
 {
 	struct kube_claims claims;
-	struct entry **v;
+	struct annotated_object **v;
 	size_t i, all;
 
 	retired_free(&f->before);
@@ -398,7 +400,7 @@ kube_annotated_next_refusal(struct kube_annotated *f, struct kube_refusal *r)
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&f->entries, node, tmp) {
-		struct entry *e = container_of(node, struct entry, node);
+		struct annotated_object *e = container_of(node, struct annotated_object, node);
 
 		if (e->why == NULL || e->is_told)
 			continue;

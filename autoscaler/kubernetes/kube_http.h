@@ -21,6 +21,9 @@ struct kube_http;    /* opaque */
 struct kube_request; /* opaque */
 struct loop;
 
+#define KUBE_CALL_TIMEOUT INT64_C(5000000000) /* of an ordinary request, ns */
+#define KUBE_MERGE_PATCH "application/merge-patch+json"
+
 enum kube_priority {
 	KUBE_WAKE,   /* at once */
 	KUBE_NORMAL, /* a few at a time, and not while the server asks for less */

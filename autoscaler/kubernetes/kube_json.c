@@ -239,7 +239,7 @@ ip_of(const json_t *status)
 }
 
 void
-kube_pod_decode(const struct kube_event *ev, struct kube_pod_fields *p)
+kube_pod_fields_decode(const struct kube_event *ev, struct kube_pod_fields *p)
 {
 	const json_t *status = json_object_get(ev->object, "status");
 
@@ -351,7 +351,7 @@ find_port(const struct kube_event *ev, const char *port, const json_t **containe
 }
 
 uint16_t
-kube_pod_port(const struct kube_event *ev, const char *port)
+kube_event_port(const struct kube_event *ev, const char *port)
 {
 	const json_t *container;
 
@@ -367,7 +367,7 @@ probe_of(const struct kube_event *ev, const char *port, const json_t **container
 }
 
 bool
-kube_pod_has_probe(const struct kube_event *ev, const char *port)
+kube_event_has_probe(const struct kube_event *ev, const char *port)
 {
 	const json_t *container;
 
@@ -425,7 +425,7 @@ http_probe(const json_t *action, const json_t *container)
 }
 
 char *
-kube_pod_probe(const struct kube_event *ev, const char *port)
+kube_event_probe(const struct kube_event *ev, const char *port)
 {
 	const json_t *container, *probe = probe_of(ev, port, &container);
 	const json_t *http = json_object_get(probe, "httpGet");
@@ -511,7 +511,7 @@ manager_of(const struct kube_event *ev)
 }
 
 void
-kube_workload_decode(const struct kube_event *ev, struct kube_workload_fields *w)
+kube_workload_fields_decode(const struct kube_event *ev, struct kube_workload_fields *w)
 {
 	const json_t *spec = json_object_get(ev->object, "spec");
 	const json_t *v = json_object_get(json_object_get(ev->object, "status"), "conditions");
@@ -532,7 +532,7 @@ kube_workload_decode(const struct kube_event *ev, struct kube_workload_fields *w
 }
 
 void
-kube_workload_fini(struct kube_workload_fields *w)
+kube_workload_fields_fini(struct kube_workload_fields *w)
 {
 	free(w->selector);
 	w->selector = NULL;
@@ -541,11 +541,11 @@ kube_workload_fini(struct kube_workload_fields *w)
 /* --- answers --- */
 
 int
-kube_scale_decode(struct kube_scale_answer *a, const char *text, size_t n, struct err *e)
+kube_scale_fields_decode(struct kube_scale_fields *a, const char *text, size_t n, struct err *e)
 {
 	json_t *doc = parse(text, n, e);
 
-	*a = (struct kube_scale_answer){.replicas = 0};
+	*a = (struct kube_scale_fields){.replicas = 0};
 	if (doc == NULL)
 		return -1;
 	if (!is_text(doc, "kind", "Scale")) {
@@ -560,7 +560,7 @@ kube_scale_decode(struct kube_scale_answer *a, const char *text, size_t n, struc
 }
 
 void
-kube_scale_answer_fini(struct kube_scale_answer *a)
+kube_scale_fields_fini(struct kube_scale_fields *a)
 {
 	free(a->rv);
 	free(a->selector);

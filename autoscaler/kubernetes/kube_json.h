@@ -61,17 +61,17 @@ struct kube_pod_fields {
 	int64_t ended_code;
 	const char *ended_container;
 };
-void kube_pod_decode(const struct kube_event *, struct kube_pod_fields *);
+void kube_pod_fields_decode(const struct kube_event *, struct kube_pod_fields *);
 
 /* Where it serves: port is a number, a name, or NULL (the only port that is declared, or
  * the one that is called "http").  0: there is none. */
-uint16_t kube_pod_port(const struct kube_event *, const char *port);
+uint16_t kube_event_port(const struct kube_event *, const char *port);
 /* How its own readinessProbe is asked, in the form of msg_instance.probe: of the container
- * that serves at `port` (as for kube_pod_port()).  "ready" where only the platform can
+ * that serves at `port` (as for kube_event_port()).  "ready" where only the platform can
  * ask; "tcp" where there is none.  The caller's. */
-NODISCARD char *kube_pod_probe(const struct kube_event *, const char *port);
+NODISCARD char *kube_event_probe(const struct kube_event *, const char *port);
 /* Whether that container has a readinessProbe at all: Ready means something then. */
-bool kube_pod_has_probe(const struct kube_event *, const char *port);
+bool kube_event_has_probe(const struct kube_event *, const char *port);
 
 /* --- workloads --- */
 
@@ -81,18 +81,18 @@ struct kube_workload_fields {
 	const char *manager; /* who set the replicas last; NULL: unknown */
 	const char *failure_reason, *failure_message; /* condition ReplicaFailure; NULL */
 };
-void kube_workload_decode(const struct kube_event *, struct kube_workload_fields *);
-void kube_workload_fini(struct kube_workload_fields *);
+void kube_workload_fields_decode(const struct kube_event *, struct kube_workload_fields *);
+void kube_workload_fields_fini(struct kube_workload_fields *);
 
 /* --- answers to requests --- */
 
-struct kube_scale_answer {
+struct kube_scale_fields {
 	int64_t replicas;    /* absent: 0 */
 	char *rv, *selector; /* owned; NULL where not said */
 };
-NODISCARD int kube_scale_decode(struct kube_scale_answer *, const char *text, size_t n,
-				struct err *);
-void kube_scale_answer_fini(struct kube_scale_answer *);
+NODISCARD int kube_scale_fields_decode(struct kube_scale_fields *, const char *text, size_t n,
+				       struct err *);
+void kube_scale_fields_fini(struct kube_scale_fields *);
 
 /* metadata of a list: the strings are the caller's; NULL where not said. */
 NODISCARD int kube_list_decode(const char *text, size_t n, char **rv, char **next, struct err *);

@@ -13,12 +13,12 @@
 #include "common/loop.h"
 #include "common/strbuf.h"
 
-#define NOTICES_MOST 1000 /* that wait for a server; more are dropped, the log has them */
+#define EVENTS_MOST 1000 /* that wait for a server; more are dropped, the log has them */
 #define TRIES_MOST 8
 #define MESSAGE_MOST 1000 /* bytes; the server takes 1024 */
 #define CALL_TIMEOUT (10 * CLK_S)
 
-struct notice {
+struct recorded_event {
 	struct list_node node;
 	struct kube_recorder *all;
 	char *path, *body, *ns;
@@ -34,7 +34,7 @@ struct kube_recorder {
 };
 
 static void
-notice_free(struct notice *n)
+recorded_event_free(struct recorded_event *n)
 {
 	list_remove(&n->all->waiting, &n->node);
 	kube_http_cancel(&n->request);
@@ -47,7 +47,7 @@ notice_free(struct notice *n)
 
 /* Whether there is hope for another try. */
 static bool
-is_passing(const struct notice *n, const struct kube_answer *a)
+is_passing(const struct recorded_event *n, const struct kube_answer *a)
 {
 	return (a->status == 0 || a->status == 429 || a->status >= 500) &&
 	       n->backoff.tries < TRIES_MOST;
@@ -56,7 +56,7 @@ is_passing(const struct notice *n, const struct kube_answer *a)
 static void
 on_done(const struct kube_answer *a, void *arg)
 {
-	struct notice *n = arg;
+	struct recorded_event *n = arg;
 	char why[600];
 
 	n->request = NULL;
@@ -69,7 +69,7 @@ on_done(const struct kube_answer *a, void *arg)
 		kube_http_explain(a, "create", "events", "", n->ns, why, sizeof why);
 		log_warn(NULL, "Event cannot be created", "namespace=%s err=%s", n->ns, why);
 	}
-	notice_free(n);
+	recorded_event_free(n);
 }
 
 static const struct kube_call_ops call_ops = {.on_done = on_done};
@@ -77,7 +77,7 @@ static const struct kube_call_ops call_ops = {.on_done = on_done};
 static void
 on_timer(void *arg)
 {
-	struct notice *n = arg;
+	struct recorded_event *n = arg;
 	const struct kube_call call = {.method = "POST",
 				       .path = n->path,
 				       .type = "application/json",
@@ -154,9 +154,9 @@ void
 kube_recorder_warn(struct kube_recorder *all, const struct kube_object *o, const char *reason,
 		   const char *message)
 {
-	struct notice *n;
+	struct recorded_event *n;
 
-	if (all->waiting.n >= NOTICES_MOST)
+	if (all->waiting.n >= EVENTS_MOST)
 		return;
 	n = xcalloc(1, sizeof *n);
 	n->all = all;
@@ -190,6 +190,6 @@ kube_recorder_free(struct kube_recorder **ap)
 	if (all == NULL)
 		return;
 	LIST_FOREACH(&all->waiting, node, tmp)
-		notice_free(container_of(node, struct notice, node));
+		recorded_event_free(container_of(node, struct recorded_event, node));
 	free(all);
 }

@@ -4,88 +4,110 @@
 #include <string.h>
 
 #include "autoscaler/kubernetes/kube_annotated.h"
-#include "autoscaler/kubernetes/kube_impl.h"
+#include "autoscaler/kubernetes/kube_collection.h"
 #include "autoscaler/kubernetes/kube_json.h"
+#include "autoscaler/kubernetes/kube_kind.h"
 #include "autoscaler/kubernetes/kube_object.h"
 #include "autoscaler/kubernetes/kube_recorder.h"
+#include "autoscaler/kubernetes/kube_watch.h"
 #include "common/clk.h"
+#include "common/hmap.h"
+#include "common/list.h"
 #include "common/log.h"
+#include "common/loop.h"
 
-#define NEWS_DELAY (20 * CLK_MS) /* what comes together is looked at together */
+#define CHANGE_DELAY (20 * CLK_MS) /* changes that come together are one call of on_change */
 
 /* One namespace whose annotations are looked at. */
-struct noted_space {
+struct services_namespace {
 	struct list_node node;
 	struct kube_services *s;
-	char *ns;
-	struct kube_collection *collection; /* its Deployments */
+	char *name;
+	struct kube_collection *deployments; /* observed by this namespace */
 	struct kube_watch *services;
-	bool is_seen[2]; /* by enum kube_object_kind: told whole once, or cannot be read */
-	bool is_wanted;
+	bool is_listed[2]; /* by enum kube_object_kind: once, or it cannot be read */
+	bool is_needed;
 };
 
 struct kube_services {
-	struct kube_driver *d;
+	struct kube_services_conf c;
+	void (*on_change)(void *);
+	void *arg;
 	struct kube_annotated *annotated;
 	struct kube_recorder *recorder;
-	struct list spaces;
-	struct kube_watch *namespaces; /* NULL: there is no selector */
-	struct hmap selected;	       /* names, while they match it */
-	struct hmap told;	       /* those that were told since on_sync */
-	bool are_namespaces_seen;
-	bool is_known; /* all has been seen once: what is told from then on is whole */
-	bool is_news;
-	struct loop_timer later;
+	struct list namespaces;
+	struct kube_watch *selection; /* of namespaces, by namespace_selector; NULL: none is set */
+	struct hmap selected;	      /* names of those that match it */
+	struct hmap listed;	      /* those of them that the list under way has shown */
+	bool is_selection_listed;     /* once, or it cannot be read */
+	bool is_known; /* all has been listed once: what is shown from then on is whole */
+	bool is_changed;
+	struct loop_timer timer;
 };
 
 static void
-news(struct kube_services *s)
+changed(struct kube_services *s)
 {
-	s->is_news = true;
-	if (!loop_timer_pending(&s->later))
-		loop_timer_set(&s->later, NEWS_DELAY);
+	s->is_changed = true;
+	if (!loop_timer_pending(&s->timer))
+		loop_timer_set(&s->timer, CHANGE_DELAY);
 }
 
-/* --- objects --- */
+static void
+on_timer(void *arg)
+{
+	struct kube_services *s = arg;
+
+	if (!s->is_changed)
+		return;
+	s->is_changed = false;
+	s->on_change(s->arg);
+}
+
+/* --- Deployments and Services --- */
 
 static void
-take(struct noted_space *n, enum kube_object_kind kind, const struct kube_event *ev)
+list_begin(struct services_namespace *ns, enum kube_object_kind kind)
+{
+	kube_annotated_list_begin(ns->s->annotated, kind, ns->name);
+}
+
+static void
+take(struct services_namespace *ns, enum kube_object_kind kind, const struct kube_event *ev)
 {
 	struct kube_object o;
-	bool is_news;
+	bool is_change;
 
 	if (ev->type == KUBE_DELETED) {
-		is_news = kube_annotated_remove(n->s->annotated, kind, n->ns, ev->name);
+		is_change = kube_annotated_remove(ns->s->annotated, kind, ns->name, ev->name);
 	} else {
 		kube_object_decode(ev, kind, &o);
-		is_news = kube_annotated_put(n->s->annotated, &o);
+		is_change = kube_annotated_put(ns->s->annotated, &o);
 	}
-	if (is_news)
-		news(n->s);
+	if (is_change)
+		changed(ns->s);
 }
 
 static void
-seen(struct noted_space *n, enum kube_object_kind kind)
+set_listed(struct services_namespace *ns, enum kube_object_kind kind)
 {
-	if (!n->is_seen[kind])
-		news(n->s);
-	n->is_seen[kind] = true;
+	if (!ns->is_listed[kind])
+		changed(ns->s);
+	ns->is_listed[kind] = true;
 }
 
 static void
-synced(struct noted_space *n, enum kube_object_kind kind)
+list_end(struct services_namespace *ns, enum kube_object_kind kind)
 {
-	if (kube_annotated_list_end(n->s->annotated, kind, n->ns))
-		news(n->s);
-	seen(n, kind);
+	if (kube_annotated_list_end(ns->s->annotated, kind, ns->name))
+		changed(ns->s);
+	set_listed(ns, kind);
 }
 
 static void
-on_deployments_sync(void *arg)
+on_deployments_list_begin(void *arg)
 {
-	struct noted_space *n = arg;
-
-	kube_annotated_list_begin(n->s->annotated, KUBE_DEPLOYMENT, n->ns);
+	list_begin(arg, KUBE_DEPLOYMENT);
 }
 
 static void
@@ -95,26 +117,26 @@ on_deployment(const struct kube_event *ev, void *arg)
 }
 
 static void
-on_deployments_synced(void *arg)
+on_deployments_list_end(void *arg)
 {
-	synced(arg, KUBE_DEPLOYMENT);
+	list_end(arg, KUBE_DEPLOYMENT);
 }
 
+/* kube_collection.c has logged it. */
 static void
-on_deployments_trouble(void *arg)
+on_deployments_error(const char *why, void *arg)
 {
-	seen(arg, KUBE_DEPLOYMENT);
+	if (why != NULL)
+		set_listed(arg, KUBE_DEPLOYMENT);
 }
 
-static const struct kube_collection_ops deployment_ops = {
-	on_deployment, on_deployments_sync, on_deployments_synced, on_deployments_trouble};
+static const struct kube_watch_ops deployment_ops = {on_deployments_list_begin, on_deployment,
+						     on_deployments_list_end, on_deployments_error};
 
 static void
-on_services_sync(void *arg)
+on_services_list_begin(void *arg)
 {
-	struct noted_space *n = arg;
-
-	kube_annotated_list_begin(n->s->annotated, KUBE_SERVICE, n->ns);
+	list_begin(arg, KUBE_SERVICE);
 }
 
 static void
@@ -124,122 +146,129 @@ on_service(const struct kube_event *ev, void *arg)
 }
 
 static void
-on_services_synced(void *arg)
+on_services_list_end(void *arg)
 {
-	synced(arg, KUBE_SERVICE);
+	list_end(arg, KUBE_SERVICE);
 }
 
 static void
-on_services_trouble(const char *why, void *arg)
+on_services_error(const char *why, void *arg)
 {
-	struct noted_space *n = arg;
+	struct services_namespace *ns = arg;
 
 	if (why == NULL)
 		return;
-	log_warn(NULL, "annotations of Services cannot be read", "namespace=%s err=%s", n->ns, why);
-	seen(n, KUBE_SERVICE);
+	log_warn(NULL, "annotations of Services cannot be read", "namespace=%s err=%s", ns->name,
+		 why);
+	set_listed(ns, KUBE_SERVICE);
 }
 
-static const struct kube_watch_ops service_ops = {on_services_sync, on_service, on_services_synced,
-						  on_services_trouble};
+static const struct kube_watch_ops service_ops = {on_services_list_begin, on_service,
+						  on_services_list_end, on_services_error};
 
 /* --- namespaces --- */
 
-static struct noted_space *
-find_space(struct kube_services *s, const char *ns)
+static struct services_namespace *
+find_namespace(struct kube_services *s, const char *name)
 {
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&s->spaces, node, tmp) {
-		struct noted_space *n = container_of(node, struct noted_space, node);
+	LIST_FOREACH(&s->namespaces, node, tmp) {
+		struct services_namespace *ns = container_of(node, struct services_namespace, node);
 
-		if (strcmp(n->ns, ns) == 0)
-			return n;
+		if (strcmp(ns->name, name) == 0)
+			return ns;
 	}
 	return NULL;
 }
 
-static void
-want(struct kube_services *s, const char *ns)
+static struct services_namespace *
+namespace_new(struct kube_services *s, const char *name)
 {
 	const struct kube_watch_conf conf = {
-		.group_path = "/api/v1", .group = "", .plural = "services", .ns = ns};
-	struct noted_space *n = find_space(s, ns);
+		.group_path = "/api/v1", .group = "", .plural = "services", .ns = name};
+	struct services_namespace *ns = xcalloc(1, sizeof *ns);
 
-	if (n == NULL) {
-		n = xcalloc(1, sizeof *n);
-		n->s = s;
-		n->ns = xstrdup(ns);
-		n->services = kube_watch_new(&s->d->shared, &conf, &service_ops, n);
-		list_push(&s->spaces, &n->node);
-	}
-	n->is_wanted = true;
-	n->collection = kube_collection_need(s->d, "apps", "v1", "Deployment", ns, true);
-	/* Whoever watched it before has been told what we have not. */
-	n->collection->is_stale |= n->collection->arg != n;
-	n->collection->ops = &deployment_ops;
-	n->collection->arg = n;
+	ns->s = s;
+	ns->name = xstrdup(name);
+	ns->services = kube_watch_new(s->c.shared, &conf, &service_ops, ns);
+	list_push(&s->namespaces, &ns->node);
+	return ns;
 }
 
 static void
-space_free(struct noted_space *n)
+need(struct kube_services *s, const char *name)
 {
-	if (n->collection->arg == n) {
-		n->collection->ops = NULL;
-		n->collection->arg = NULL;
-	}
-	list_remove(&n->s->spaces, &n->node);
-	kube_watch_free(&n->services);
-	free(n->ns);
-	free(n);
+	struct services_namespace *ns = find_namespace(s, name);
+
+	if (ns == NULL)
+		ns = namespace_new(s, name);
+	ns->is_needed = true;
+	ns->deployments = kube_collection_need(
+		s->c.collections, kube_kinds_get(s->c.kinds, "apps", "v1", "Deployment"), name,
+		true);
+	kube_collection_observe(ns->deployments, &deployment_ops, ns);
+}
+
+static void
+namespace_free(struct services_namespace *ns)
+{
+	if (kube_collection_is_observed_by(ns->deployments, ns))
+		kube_collection_observe(ns->deployments, NULL, NULL);
+	list_remove(&ns->s->namespaces, &ns->node);
+	kube_watch_free(&ns->services);
+	free(ns->name);
+	free(ns);
 }
 
 /* Its services go with it. */
 static void
-space_drop(struct noted_space *n)
+drop(struct services_namespace *ns)
 {
 	enum kube_object_kind kind;
-	bool is_news = false;
+	bool is_change = false;
 
 	for (kind = KUBE_DEPLOYMENT; kind <= KUBE_SERVICE; kind++) {
-		kube_annotated_list_begin(n->s->annotated, kind, n->ns);
-		is_news |= kube_annotated_list_end(n->s->annotated, kind, n->ns);
+		list_begin(ns, kind);
+		is_change |= kube_annotated_list_end(ns->s->annotated, kind, ns->name);
 	}
-	if (is_news)
-		news(n->s);
-	space_free(n);
+	if (is_change)
+		changed(ns->s);
+	namespace_free(ns);
 }
 
 void
 kube_services_need(struct kube_services *s)
 {
-	const struct str_list *named = &s->d->settings->autoscaler.namespaces;
+	const struct str_list *named = &s->c.settings->autoscaler.namespaces;
 	struct list_node *node, *tmp;
-	const char *ns;
+	const char *name;
 	void *unused;
 	size_t i, at = 0;
 
-	LIST_FOREACH(&s->spaces, node, tmp)
-		container_of(node, struct noted_space, node)->is_wanted = false;
+	LIST_FOREACH(&s->namespaces, node, tmp)
+		container_of(node, struct services_namespace, node)->is_needed = false;
 	for (i = 0; i < named->n; i++)
-		want(s, named->v[i]);
-	while (hmap_next(&s->selected, &at, &ns, &unused))
-		want(s, ns);
-	LIST_FOREACH(&s->spaces, node, tmp) {
-		struct noted_space *n = container_of(node, struct noted_space, node);
+		need(s, named->v[i]);
+	while (hmap_next(&s->selected, &at, &name, &unused))
+		need(s, name);
+	LIST_FOREACH(&s->namespaces, node, tmp) {
+		struct services_namespace *ns = container_of(node, struct services_namespace, node);
 
-		if (!n->is_wanted)
-			space_drop(n);
+		if (!ns->is_needed)
+			drop(ns);
 	}
 }
 
+/* --- the selection of namespaces --- */
+
 static void
-on_namespaces_sync(void *arg)
+on_selection_list_begin(void *arg)
 {
 	struct kube_services *s = arg;
 
-	hmap_fini(&s->told);
-	hmap_init(&s->told);
+	hmap_fini(&s->listed);
+	hmap_init(&s->listed);
 }
 
 static void
@@ -249,87 +278,88 @@ on_namespace(const struct kube_event *ev, void *arg)
 	bool is_gone = ev->type == KUBE_DELETED;
 
 	if (is_gone != (hmap_find(&s->selected, ev->name) == NULL))
-		news(s);
+		changed(s);
 	if (is_gone) {
 		hmap_remove(&s->selected, ev->name);
-		hmap_remove(&s->told, ev->name);
+		hmap_remove(&s->listed, ev->name);
 	} else {
 		hmap_put(&s->selected, ev->name, s);
-		hmap_put(&s->told, ev->name, s);
+		hmap_put(&s->listed, ev->name, s);
 	}
 }
 
 static void
-on_namespaces_synced(void *arg)
+on_selection_list_end(void *arg)
 {
 	struct kube_services *s = arg;
-	const char *ns;
+	const char *name;
 	void *unused;
 	size_t at = 0;
 
-	while (hmap_next(&s->selected, &at, &ns, &unused))
-		if (hmap_find(&s->told, ns) == NULL) {
-			hmap_remove(&s->selected, ns);
+	while (hmap_next(&s->selected, &at, &name, &unused))
+		if (hmap_find(&s->listed, name) == NULL) {
+			hmap_remove(&s->selected, name);
 			at = 0;
 		}
-	s->are_namespaces_seen = true;
-	news(s);
+	s->is_selection_listed = true;
+	changed(s);
 }
 
 static void
-on_namespaces_trouble(const char *why, void *arg)
+on_selection_error(const char *why, void *arg)
 {
 	struct kube_services *s = arg;
 
 	if (why == NULL)
 		return;
 	log_warn(NULL, "namespaces cannot be selected", "namespace_selector=%s err=%s",
-		 s->d->settings->autoscaler.namespace_selector, why);
-	s->are_namespaces_seen = true;
-	news(s);
+		 s->c.settings->autoscaler.namespace_selector, why);
+	s->is_selection_listed = true;
+	changed(s);
 }
 
-static const struct kube_watch_ops namespace_ops = {on_namespaces_sync, on_namespace,
-						    on_namespaces_synced, on_namespaces_trouble};
+static const struct kube_watch_ops selection_ops = {on_selection_list_begin, on_namespace,
+						    on_selection_list_end, on_selection_error};
 
-/* --- what comes of it --- */
+/* --- the services --- */
 
-/* Each namespace that is named or selected has its space. */
+/* Each namespace that is named or selected has been needed once. */
 static bool
-has_all_spaces(struct kube_services *s)
+has_all_namespaces(struct kube_services *s)
 {
-	const struct str_list *named = &s->d->settings->autoscaler.namespaces;
-	const char *ns;
+	const struct str_list *named = &s->c.settings->autoscaler.namespaces;
+	const char *name;
 	void *unused;
 	size_t i, at = 0;
 
 	for (i = 0; i < named->n; i++)
-		if (find_space(s, named->v[i]) == NULL)
+		if (find_namespace(s, named->v[i]) == NULL)
 			return false;
-	while (hmap_next(&s->selected, &at, &ns, &unused))
-		if (find_space(s, ns) == NULL)
+	while (hmap_next(&s->selected, &at, &name, &unused))
+		if (find_namespace(s, name) == NULL)
 			return false;
 	return true;
 }
 
 static bool
-is_all_seen(struct kube_services *s)
+is_all_listed(struct kube_services *s)
 {
 	struct list_node *node, *tmp;
 
-	if ((s->namespaces != NULL && !s->are_namespaces_seen) || !has_all_spaces(s))
+	if ((s->selection != NULL && !s->is_selection_listed) || !has_all_namespaces(s))
 		return false;
-	LIST_FOREACH(&s->spaces, node, tmp) {
-		const struct noted_space *n = container_of(node, struct noted_space, node);
+	LIST_FOREACH(&s->namespaces, node, tmp) {
+		const struct services_namespace *ns = container_of(node, struct services_namespace,
+								   node);
 
-		if (!n->is_seen[KUBE_DEPLOYMENT] || !n->is_seen[KUBE_SERVICE])
+		if (!ns->is_listed[KUBE_DEPLOYMENT] || !ns->is_listed[KUBE_SERVICE])
 			return false;
 	}
 	return true;
 }
 
 static void
-tell_refusals(struct kube_services *s)
+report_refusals(struct kube_services *s)
 {
 	struct kube_refusal r;
 
@@ -347,23 +377,12 @@ kube_services_get(struct kube_services *s, const struct settings *settings, size
 	const struct service_conf *v;
 
 	*n = 0;
-	s->is_known = s->is_known || is_all_seen(s);
+	s->is_known = s->is_known || is_all_listed(s);
 	if (!s->is_known)
 		return NULL;
 	v = kube_annotated_services(s->annotated, settings, n);
-	tell_refusals(s);
+	report_refusals(s);
 	return v;
-}
-
-static void
-on_later(void *arg)
-{
-	struct kube_services *s = arg;
-
-	if (!s->is_news)
-		return;
-	s->is_news = false;
-	s->d->driver.ops->on_services(s->d->driver.arg);
 }
 
 void
@@ -371,31 +390,34 @@ kube_services_check(struct kube_services *s, int64_t since_ns)
 {
 	struct list_node *node, *tmp;
 
-	if (s->namespaces != NULL)
-		kube_watch_check(s->namespaces, since_ns);
-	LIST_FOREACH(&s->spaces, node, tmp)
-		kube_watch_check(container_of(node, struct noted_space, node)->services, since_ns);
+	if (s->selection != NULL)
+		kube_watch_check(s->selection, since_ns);
+	LIST_FOREACH(&s->namespaces, node, tmp)
+		kube_watch_check(container_of(node, struct services_namespace, node)->services,
+				 since_ns);
 }
 
 /* --- life --- */
 
 struct kube_services *
-kube_services_new(struct kube_driver *d)
+kube_services_new(const struct kube_services_conf *c, void (*on_change)(void *), void *arg)
 {
-	const char *selector = d->settings->autoscaler.namespace_selector;
+	const char *selector = c->settings->autoscaler.namespace_selector;
 	const struct kube_watch_conf conf = {
 		.group_path = "/api/v1", .group = "", .plural = "namespaces", .labels = selector};
 	struct kube_services *s = xcalloc(1, sizeof *s);
 
-	s->d = d;
+	s->c = *c;
+	s->on_change = on_change;
+	s->arg = arg;
 	s->annotated = kube_annotated_new();
-	s->recorder = kube_recorder_new(d->loop, d->http);
-	list_init(&s->spaces);
+	s->recorder = kube_recorder_new(c->shared->loop, c->shared->http);
+	list_init(&s->namespaces);
 	hmap_init(&s->selected);
-	hmap_init(&s->told);
-	loop_timer_init(&s->later, d->loop, on_later, s);
+	hmap_init(&s->listed);
+	loop_timer_init(&s->timer, c->shared->loop, on_timer, s);
 	if (selector != NULL)
-		s->namespaces = kube_watch_new(&d->shared, &conf, &namespace_ops, s);
+		s->selection = kube_watch_new(c->shared, &conf, &selection_ops, s);
 	return s;
 }
 
@@ -408,11 +430,11 @@ kube_services_free(struct kube_services **sp)
 	*sp = NULL;
 	if (s == NULL)
 		return;
-	loop_timer_fini(&s->later);
-	LIST_FOREACH(&s->spaces, node, tmp)
-		space_free(container_of(node, struct noted_space, node));
-	kube_watch_free(&s->namespaces);
-	hmap_fini(&s->told);
+	loop_timer_fini(&s->timer);
+	LIST_FOREACH(&s->namespaces, node, tmp)
+		namespace_free(container_of(node, struct services_namespace, node));
+	kube_watch_free(&s->selection);
+	hmap_fini(&s->listed);
 	hmap_fini(&s->selected);
 	kube_recorder_free(&s->recorder);
 	kube_annotated_free(&s->annotated);

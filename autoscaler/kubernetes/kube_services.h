@@ -1,27 +1,41 @@
-/* kube_services - the services that annotations make: which namespaces are looked at, what
- * their Deployments and Services say, and an Event on the object that is refused.
+/* kube_services - services that come from annotations: watches the Deployments and Services of
+ * the namespaces that the conf file names (`namespaces`) or selects (`namespace_selector`),
+ * lets kube_annotated.c make services of them, and writes an Event on an object that it
+ * refuses.
  * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_KUBERNETES_KUBE_SERVICES_H
 #define AUTOSCALER_KUBERNETES_KUBE_SERVICES_H
 
 #include "common/settings.h"
 
-struct kube_driver;
+struct kube_collections;
+struct kube_kinds;
 struct kube_services; /* opaque */
+struct kube_watch_shared;
 
-/* By the keys namespaces and namespace_selector; the driver is borrowed, and its
- * on_services told when something has changed. */
-NODISCARD struct kube_services *kube_services_new(struct kube_driver *);
+/* All are borrowed. */
+struct kube_services_conf {
+	struct kube_watch_shared *shared;
+	struct kube_kinds *kinds;
+	struct kube_collections *collections;
+	const struct settings *settings;
+};
+
+/* on_change: the services, or the namespaces whose collections are needed, may have changed.
+ * Never called from within a call. */
+NODISCARD struct kube_services *kube_services_new(const struct kube_services_conf *,
+						  void (*on_change)(void *), void *arg);
 void kube_services_free(struct kube_services **);
 
-/* Within kube_collections_begin() and _end(): the collections whose Deployments are looked at. */
+/* Between kube_collections_begin() and kube_collections_end(): name the Deployments of all
+ * these namespaces as needed. */
 void kube_services_need(struct kube_services *);
 
 /* driver_class.services */
 const struct service_conf *kube_services_get(struct kube_services *, const struct settings *,
 					     size_t *n);
 
-/* As kube_watch_check(), for all watches that are its own. */
+/* As kube_watch_check(), for its own watches. */
 void kube_services_check(struct kube_services *, int64_t since_ns);
 
 #endif

@@ -37,7 +37,7 @@ struct kube_watch {
 	struct kube_split split;
 	char rv[128];	  /* to go on from; "": from the beginning */
 	char *next;	  /* LISTING: the next page; NULL: there is none */
-	bool is_syncing;  /* between on_sync and on_synced */
+	bool is_syncing;  /* between on_list_begin and on_list_end */
 	bool is_initial;  /* WATCHING: the whole comes first */
 	bool is_expired;  /* 410 */
 	bool is_nonsense; /* what came cannot be understood */
@@ -55,14 +55,14 @@ begin_sync(struct kube_watch *w)
 	if (w->is_syncing)
 		return;
 	w->is_syncing = true;
-	w->ops->on_sync(w->arg);
+	w->ops->on_list_begin(w->arg);
 }
 
 static void
 end_sync(struct kube_watch *w)
 {
 	w->is_syncing = w->is_initial = false;
-	w->ops->on_synced(w->arg);
+	w->ops->on_list_end(w->arg);
 }
 
 static void
@@ -146,7 +146,7 @@ set_trouble(struct kube_watch *w, const char *why)
 	if (why == NULL && !w->is_troubled)
 		return;
 	w->is_troubled = why != NULL;
-	w->ops->on_trouble(why, w->arg);
+	w->ops->on_error(why, w->arg);
 }
 
 static bool

@@ -30,13 +30,13 @@ struct kube_watch_conf {
 
 struct kube_watch_ops {
 	/* All that there is will be told from here on … */
-	void (*on_sync)(void *arg);
+	void (*on_list_begin)(void *arg);
 	void (*on_event)(const struct kube_event *, void *arg); /* never a bookmark or error */
-	/* … and has been: what was not told since on_sync is gone. */
-	void (*on_synced)(void *arg);
+	/* … and has been: what was not told since on_list_begin is gone. */
+	void (*on_list_end)(void *arg);
 	/* It cannot be read, and why (a right that is missing, no such kind); NULL: it can.
 	 * A server that is away is no trouble. */
-	void (*on_trouble)(const char *why, void *arg);
+	void (*on_error)(const char *why, void *arg);
 };
 
 struct kube_watch_counts {

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "autoscaler/kubernetes/kube_failure.h"
 #include "autoscaler/kubernetes/kube_json.h"
+#include "autoscaler/kubernetes/kube_problem.h"
 #include "autoscaler/kubernetes/kube_selector.h"
 #include "autoscaler/kubernetes/kube_split.h"
 
@@ -16,18 +16,18 @@ static void
 ask_pod(const struct kube_event *ev)
 {
 	static const char *const ports[] = {NULL, "http", "8080"};
-	struct kube_trouble trouble;
+	struct kube_problem problem;
 	struct kube_pod_fields pod;
 	size_t i;
 
-	kube_pod_decode(ev, &pod);
-	if (kube_failure_of_pod(&pod, ev->name, &trouble))
-		CHECK(trouble.reason[0] != '\0' && trouble.message[0] != '\0');
+	kube_pod_fields_decode(ev, &pod);
+	if (kube_problem_of_pod(&pod, ev->name, &problem))
+		CHECK(problem.reason[0] != '\0' && problem.message[0] != '\0');
 	for (i = 0; i < ARRAY_LEN(ports); i++) {
-		char *probe = kube_pod_probe(ev, ports[i]);
+		char *probe = kube_event_probe(ev, ports[i]);
 
 		CHECK(strchr(probe, '\r') == NULL && strlen(probe) < 4096);
-		kube_pod_port(ev, ports[i]);
+		kube_event_port(ev, ports[i]);
 		free(probe);
 	}
 }
@@ -36,31 +36,31 @@ static void
 ask_workload(const struct kube_event *ev)
 {
 	struct kube_selector *selector = NULL;
-	struct kube_trouble trouble;
+	struct kube_problem problem;
 	struct kube_workload_fields w;
 	struct err e;
 
-	kube_workload_decode(ev, &w);
-	kube_failure_of_workload(&w, &trouble);
+	kube_workload_fields_decode(ev, &w);
+	kube_problem_of_workload(&w, &problem);
 	if (w.selector != NULL)
 		selector = kube_selector_parse(w.selector, &e);
 	if (selector != NULL)
 		kube_selector_matches(selector, kube_event_label, ev);
 	kube_selector_free(&selector);
-	kube_workload_fini(&w);
+	kube_workload_fields_fini(&w);
 }
 
 static void
 ask_answers(const char *text, size_t n)
 {
-	struct kube_scale_answer scale;
+	struct kube_scale_fields scale;
 	char *a, *b;
 	int64_t retry_s;
 	bool is_scaled;
 	struct err e;
 
-	if (kube_scale_decode(&scale, text, n, &e) == 0)
-		kube_scale_answer_fini(&scale);
+	if (kube_scale_fields_decode(&scale, text, n, &e) == 0)
+		kube_scale_fields_fini(&scale);
 	if (kube_list_decode(text, n, &a, &b, &e) == 0) {
 		free(a);
 		free(b);

@@ -1,100 +1,27 @@
-/* kube_failure: what pods are in trouble with, and when that is a failure. */
+/* kube_failure: when a problem is a failure, and for how long. */
 #include "test/unit/unit.h"
 
 #include "autoscaler/kubernetes/kube_failure.h"
 #include "common/clk.h"
 
-static void
-troubles_of_pods(void **state)
-{
-#define WAITING(reason, message)                                                                             \
-	"{\"status\":{\"containerStatuses\":[{\"name\":\"app\",\"state\":{\"waiting\":{\"reason\":\"" reason \
-	"\",\"message\":\"" message "\"}}}]}}"
-	static const struct {
-		const char *pod, *reason, *message; /* reason NULL: none */
-	} v[] = {
-		{"{}", NULL, NULL},
-		{WAITING("ContainerCreating", ""), NULL, NULL},
-		{WAITING("PodInitializing", ""), NULL, NULL},
-		{WAITING("ImagePullBackOff", "Back-off pulling image"), "ImagePullBackOff",
-		 "pod p: ImagePullBackOff: Back-off pulling image"},
-		{WAITING("ErrImagePull", ""), "ErrImagePull", "pod p: ErrImagePull"},
-		{WAITING("CreateContainerConfigError", "secret not found"),
-		 "CreateContainerConfigError", "secret not found"},
-		{"{\"status\":{\"initContainerStatuses\":[{\"state\":{\"waiting\":{\"reason\":"
-		 "\"ImagePullBackOff\"}}}]}}",
-		 "ImagePullBackOff", "pod p"},
-		/* an init container that has done its work is no trouble */
-		{"{\"status\":{\"initContainerStatuses\":[{\"state\":{\"terminated\":{\"exitCode\":0,"
-		 "\"reason\":\"Completed\"}}}]}}",
-		 NULL, NULL},
-		{"{\"status\":{\"containerStatuses\":[{\"name\":\"app\",\"restartCount\":3,\"state\":{"
-		 "\"waiting\":{\"reason\":\"CrashLoopBackOff\",\"message\":\"back-off 20s\"}},"
-		 "\"lastState\":{\"terminated\":{\"exitCode\":137,\"reason\":\"OOMKilled\"}}}]}}",
-		 "CrashLoopBackOff",
-		 "container app of pod p ended with status 137 (OOMKilled), 3 restarts"},
-		/* between two crashes it runs for a moment */
-		{"{\"status\":{\"containerStatuses\":[{\"name\":\"app\",\"restartCount\":1,\"state\":{"
-		 "\"running\":{}},\"lastState\":{\"terminated\":{\"exitCode\":1,\"reason\":\"Error\"}}}"
-		 "]}}",
-		 "CrashLoopBackOff", "status 1 (Error), 1 restarts"},
-		/* but not once it is ready */
-		{"{\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}],"
-		 "\"containerStatuses\":[{\"restartCount\":1,\"state\":{\"running\":{}},\"lastState\":{"
-		 "\"terminated\":{\"exitCode\":1}}}]}}",
-		 NULL, NULL},
-		{"{\"status\":{\"conditions\":[{\"type\":\"PodScheduled\",\"status\":\"False\","
-		 "\"reason\":\"Unschedulable\",\"message\":\"0/1 nodes are available\"}]}}",
-		 "Unschedulable", "pod p cannot be placed: 0/1 nodes are available"},
-		{"{\"status\":{\"conditions\":[{\"type\":\"PodScheduled\",\"status\":\"False\","
-		 "\"reason\":\"SchedulingGated\"}]}}",
-		 NULL, NULL},
-		/* who goes anyway is in no trouble */
-		{"{\"metadata\":{\"deletionTimestamp\":\"x\"},\"status\":{\"containerStatuses\":[{"
-		 "\"state\":{\"waiting\":{\"reason\":\"ImagePullBackOff\"}}}]}}",
-		 NULL, NULL},
-	};
-	size_t i;
-
-	(void)state;
-	for (i = 0; i < ARRAY_LEN(v); i++) {
-		struct kube_event ev;
-		struct kube_trouble t;
-		struct kube_pod_fields p;
-		struct err e;
-		bool is_trouble;
-
-		assert_int_equal(kube_event_decode(&ev, v[i].pod, strlen(v[i].pod), true, &e), 0);
-		kube_pod_decode(&ev, &p);
-		is_trouble = kube_failure_of_pod(&p, "p", &t);
-		if (is_trouble != (v[i].reason != NULL))
-			fail_msg("row %zu: %s", i, is_trouble ? t.message : "no trouble");
-		if (is_trouble) {
-			assert_string_equal(t.reason, v[i].reason);
-			assert_non_null(strstr(t.message, v[i].message));
-		}
-		kube_event_fini(&ev);
-	}
-}
-
 #define PATIENCE (10 * CLK_S)
 
-/* At a second: is there trouble, does an instance answer; and what is told then. */
+/* At a second: is there problem, does an instance answer; and what is told then. */
 struct step {
 	int64_t at_s;
-	bool is_trouble, is_answering, is_changed, is_failed;
+	bool is_problem, is_answering, is_changed, is_failed;
 };
 
 static void
 play(const struct step *v, size_t n)
 {
-	static const struct kube_trouble trouble = {.reason = "ImagePullBackOff"};
+	static const struct kube_problem problem = {.reason = "ImagePullBackOff"};
 	struct kube_failure f;
 	size_t i;
 
 	kube_failure_init(&f);
 	for (i = 0; i < n; i++) {
-		bool is_changed = kube_failure_update(&f, v[i].is_trouble ? &trouble : NULL,
+		bool is_changed = kube_failure_update(&f, v[i].is_problem ? &problem : NULL,
 						      v[i].is_answering, PATIENCE,
 						      (100 + v[i].at_s) * CLK_S, UINT32_MAX);
 
@@ -114,7 +41,7 @@ static void
 patience_and_back_off(void **state)
 {
 	(void)state;
-	/* short trouble is none */
+	/* short problem is none */
 	PLAY({0, true, false, false, false}, {9, true, false, false, false},
 	     {10, false, false, false, false}, {11, true, false, false, false},
 	     {20, true, false, false, false}, {21, true, false, true, true});
@@ -136,15 +63,15 @@ patience_and_back_off(void **state)
 static void
 it_says_when_to_look_again(void **state)
 {
-	static const struct kube_trouble trouble = {.reason = "x"};
+	static const struct kube_problem problem = {.reason = "x"};
 	struct kube_failure f;
 
 	(void)state;
 	kube_failure_init(&f);
 	assert_int_equal(kube_failure_due(&f, PATIENCE), 0);
-	kube_failure_update(&f, &trouble, false, PATIENCE, 5 * CLK_S, 0);
+	kube_failure_update(&f, &problem, false, PATIENCE, 5 * CLK_S, 0);
 	assert_int_equal(kube_failure_due(&f, PATIENCE), 15 * CLK_S);
-	kube_failure_update(&f, &trouble, false, PATIENCE, 15 * CLK_S, UINT32_MAX);
+	kube_failure_update(&f, &problem, false, PATIENCE, 15 * CLK_S, UINT32_MAX);
 	assert_int_equal(kube_failure_due(&f, PATIENCE), 16 * CLK_S);
 }
 
@@ -152,7 +79,6 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(troubles_of_pods),
 		cmocka_unit_test(patience_and_back_off),
 		cmocka_unit_test(it_says_when_to_look_again),
 	};

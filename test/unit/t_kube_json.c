@@ -93,7 +93,7 @@ ports(void **state)
 		struct kube_event ev;
 
 		decode(&ev, v[i].pod);
-		assert_int_equal(kube_pod_port(&ev, v[i].port), v[i].expected);
+		assert_int_equal(kube_event_port(&ev, v[i].port), v[i].expected);
 		kube_event_fini(&ev);
 	}
 }
@@ -156,9 +156,9 @@ probes(void **state)
 		char *probe;
 
 		decode(&ev, v[i].pod);
-		probe = kube_pod_probe(&ev, v[i].port);
+		probe = kube_event_probe(&ev, v[i].port);
 		assert_string_equal(probe, v[i].expected);
-		assert_int_equal(kube_pod_has_probe(&ev, v[i].port), v[i].has_probe);
+		assert_int_equal(kube_event_has_probe(&ev, v[i].port), v[i].has_probe);
 		free(probe);
 		kube_event_fini(&ev);
 	}
@@ -178,7 +178,7 @@ pods(void **state)
 	       "\"controller\":true}]},\"status\":{\"phase\":\"Running\",\"podIPs\":[{\"ip\":"
 	       "\"fd00::9\"}],\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}],"
 	       "\"containerStatuses\":[{\"restartCount\":2},{\"restartCount\":1}]}}");
-	kube_pod_decode(&ev, &p);
+	kube_pod_fields_decode(&ev, &p);
 	assert_string_equal(p.ip, "fd00::9");
 	assert_string_equal(p.owner_kind, "ReplicaSet");
 	assert_string_equal(p.owner_name, "a-1");
@@ -187,7 +187,7 @@ pods(void **state)
 	assert_int_equal(p.restarts, 3);
 	kube_event_fini(&ev);
 	decode(&ev, "{\"status\":{\"phase\":\"Failed\",\"podIP\":\"\"}}");
-	kube_pod_decode(&ev, &p);
+	kube_pod_fields_decode(&ev, &p);
 	assert_null(p.ip);
 	assert_true(p.is_over && !p.is_ready && !p.is_deleting);
 	kube_event_fini(&ev);
@@ -211,20 +211,20 @@ workloads(void **state)
 	       "\"Exists\"},{\"key\":\"e\",\"operator\":\"NotIn\",\"values\":[\"z\"]}]}},\"status\":{"
 	       "\"conditions\":[{\"type\":\"ReplicaFailure\",\"status\":\"True\",\"reason\":"
 	       "\"FailedCreate\",\"message\":\"exceeded quota\"}]}}");
-	kube_workload_decode(&ev, &w);
+	kube_workload_fields_decode(&ev, &w);
 	assert_int_equal(w.replicas, 0);
 	assert_string_equal(w.selector, "app=a,t in (x,y),!c,d,e notin (z)");
 	assert_string_equal(w.manager, "hpa");
 	assert_string_equal(w.failure_reason, "FailedCreate");
 	assert_string_equal(w.failure_message, "exceeded quota");
-	kube_workload_fini(&w);
+	kube_workload_fields_fini(&w);
 	kube_event_fini(&ev);
 	decode(&ev, "{\"spec\":{\"selector\":{}}}");
-	kube_workload_decode(&ev, &w);
+	kube_workload_fields_decode(&ev, &w);
 	assert_int_equal(w.replicas, 1); /* the server's default */
 	assert_null(w.selector);
 	assert_null(w.failure_reason);
-	kube_workload_fini(&w);
+	kube_workload_fields_fini(&w);
 	kube_event_fini(&ev);
 }
 
@@ -241,19 +241,19 @@ answers(void **state)
 		"{\"resources\":[{\"name\":\"rollouts/status\",\"kind\":\"Rollout\"},"
 		"{\"name\":\"rollouts\",\"kind\":\"Rollout\"},{\"name\":"
 		"\"rollouts/scale\",\"kind\":\"Scale\"}]}";
-	struct kube_scale_answer a;
+	struct kube_scale_fields a;
 	char *rv, *next, *plural;
 	int64_t retry_s;
 	bool is_scaled;
 	struct err e;
 
 	(void)state;
-	assert_int_equal(kube_scale_decode(&a, scale, strlen(scale), &e), 0);
+	assert_int_equal(kube_scale_fields_decode(&a, scale, strlen(scale), &e), 0);
 	assert_int_equal(a.replicas, 0); /* 0 is left out */
 	assert_string_equal(a.rv, "5");
 	assert_string_equal(a.selector, "app=a");
-	kube_scale_answer_fini(&a);
-	assert_int_equal(kube_scale_decode(&a, status, strlen(status), &e), -1);
+	kube_scale_fields_fini(&a);
+	assert_int_equal(kube_scale_fields_decode(&a, status, strlen(status), &e), -1);
 	assert_int_equal(kube_list_decode(list, strlen(list), &rv, &next, &e), 0);
 	assert_string_equal(rv, "8");
 	assert_string_equal(next, "abc");

@@ -1,0 +1,154 @@
+#include "autoscaler/kubernetes/kube_pod.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "autoscaler/kubernetes/kube_http.h"
+#include "autoscaler/kubernetes/kube_json.h"
+#include "autoscaler/kubernetes/kube_kind.h"
+#include "autoscaler/kubernetes/kube_workload.h"
+#include "common/clk.h"
+#include "common/settings.h"
+#include "common/text.h"
+
+#define TEXT_LONGEST 253 /* bytes kept of a name or an annotation */
+
+static void
+set_text(char **to, const char *text)
+{
+	if (text_equal(*to, text))
+		return;
+	free(*to);
+	*to = text == NULL ? NULL : xstrndup(text, TEXT_LONGEST);
+}
+
+/* --- life --- */
+
+static uint32_t
+ordinal_of(const struct kube_workload *w, const char *name)
+{
+	const char *dash = strrchr(name, '-');
+
+	return w->kind->has_ordinals && dash != NULL ? (uint32_t)strtoul(dash + 1, NULL, 10) : 0;
+}
+
+struct kube_pod *
+kube_pod_new(struct kube_workload *w, const struct kube_event *ev)
+{
+	struct kube_pod *pod = xcalloc(1, sizeof *pod);
+
+	pod->workload = w;
+	pod->uid = xstrndup(ev->uid, TEXT_LONGEST);
+	pod->name = xstrndup(ev->name, TEXT_LONGEST);
+	pod->ordinal = ordinal_of(w, ev->name);
+	/* When one that was there before us was started is not known. */
+	pod->started_ns = w->are_pods_complete ? clk_now() : 0;
+	list_push(&w->pods, &pod->node);
+	hmap_put(&w->all->pods, pod->uid, pod);
+	return pod;
+}
+
+void
+kube_pod_free(struct kube_pod *pod)
+{
+	kube_workload_changed(pod->workload);
+	list_remove(&pod->workload->pods, &pod->node);
+	hmap_remove(&pod->workload->all->pods, pod->uid);
+	kube_http_cancel(&pod->cost.request);
+	free(pod->problem);
+	free(pod->cost.before);
+	free(pod->cost.ours);
+	free(pod->cost.shown);
+	free(pod->probe);
+	free(pod->ip);
+	free(pod->name);
+	free(pod->uid);
+	free(pod);
+}
+
+void
+kube_pod_gone(struct kube_pod *pod)
+{
+	pod->is_gone = true;
+	kube_workload_changed(pod->workload);
+}
+
+void
+kube_pod_free_gone(struct kube_workload *w)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&w->pods, node, tmp) {
+		struct kube_pod *pod = container_of(node, struct kube_pod, node);
+
+		if (pod->is_gone)
+			kube_pod_free(pod);
+	}
+}
+
+/* --- what the object says --- */
+
+/* Its containers have been started again, or do not serve: that they answered before says
+ * nothing any more. */
+static void
+take_health(struct kube_pod *pod, const struct kube_pod_fields *f)
+{
+	if (f->restarts != pod->restarts || (pod->is_ready && !f->is_ready))
+		pod->is_answering = false;
+	pod->restarts = f->restarts;
+	pod->is_ready = f->is_ready;
+	pod->is_deleting |= f->is_deleting;
+}
+
+static void
+take_address(struct kube_pod *pod, const struct kube_event *ev, const struct kube_pod_fields *f)
+{
+	const struct revision_conf *conf = pod->workload->conf;
+	bool is_asked = conf->limits.probe == PROBE_READINESS;
+
+	set_text(&pod->ip, f->ip);
+	pod->port = kube_event_port(ev, conf->launch.port);
+	pod->has_probe = kube_event_has_probe(ev, conf->launch.port);
+	free(pod->probe);
+	pod->probe = is_asked ? kube_event_probe(ev, conf->launch.port) : NULL;
+}
+
+static void
+take_problem(struct kube_pod *pod, const struct kube_pod_fields *f)
+{
+	const char *port = pod->workload->conf->launch.port;
+	struct kube_problem p;
+
+	if (pod->ip != NULL && pod->port == 0) {
+		snprintf(p.reason, sizeof p.reason, "NoPort");
+		snprintf(p.message, sizeof p.message,
+			 "pod %s: which port serves? Set port (%s), or declare one containerPort",
+			 pod->name, port == NULL ? "not set" : port);
+	} else if (!kube_problem_of_pod(f, pod->name, &p)) {
+		free(pod->problem);
+		pod->problem = NULL;
+		return;
+	}
+	if (pod->problem == NULL)
+		pod->problem = xmalloc(sizeof *pod->problem);
+	*pod->problem = p;
+}
+
+void
+kube_pod_update(struct kube_pod *pod, const struct kube_event *ev, const struct kube_pod_fields *f)
+{
+	pod->is_gone = false;
+	take_health(pod, f);
+	take_address(pod, ev, f);
+	take_problem(pod, f);
+	set_text(&pod->cost.shown, f->cost);
+	set_text(&pod->cost.ours, f->cost_ours);
+	kube_workload_changed(pod->workload);
+}
+
+bool
+kube_pod_is_serving(const struct kube_pod *pod)
+{
+	return !pod->is_deleting && (pod->is_answering || (pod->is_ready && pod->has_probe));
+}

@@ -1,0 +1,29 @@
+/* kube_pods - watches on the pods of the workloads.  In each namespace the selectors of its
+ * workloads are joined into few (kube_selector_cover()), each of which has one watch.  A pod
+ * belongs to the workload that owns it, by ownerReferences; where that does not tell, to the
+ * one whose selector matches.
+ * Thread: the autoscaler's only loop. */
+#ifndef AUTOSCALER_KUBERNETES_KUBE_PODS_H
+#define AUTOSCALER_KUBERNETES_KUBE_PODS_H
+
+#include "common/base.h"
+
+struct kube_pods; /* opaque */
+struct kube_watch_shared;
+struct kube_workload;
+struct kube_workloads;
+
+/* Both are borrowed. */
+NODISCARD struct kube_pods *kube_pods_new(struct kube_watch_shared *, struct kube_workloads *);
+void kube_pods_free(struct kube_pods **);
+
+/* Watch the pods of all workloads whose selectors are known, and no others. */
+void kube_pods_watch(struct kube_pods *);
+
+/* Why the pods of a workload cannot be read; NULL: they can. */
+const char *kube_pods_error(const struct kube_pods *, const struct kube_workload *);
+
+/* As kube_watch_check(), for all of them. */
+void kube_pods_check(struct kube_pods *, int64_t since_ns);
+
+#endif

@@ -1,0 +1,25 @@
+/* kube_problem - what keeps a workload from having pods, or a pod from running, as their status
+ * says it: one word and a message, as in a condition.
+ * Pure.  Thread: any. */
+#ifndef AUTOSCALER_KUBERNETES_KUBE_PROBLEM_H
+#define AUTOSCALER_KUBERNETES_KUBE_PROBLEM_H
+
+#include "common/base.h"
+
+struct kube_pod_fields;
+struct kube_workload_fields;
+
+struct kube_problem {
+	char reason[64]; /* "ImagePullBackOff"; "": there is no problem */
+	char message[500];
+};
+
+/* Both are cut to fit. */
+void kube_problem_set(struct kube_problem *, const char *reason, const char *message);
+
+/* false: there is none, the pod runs or is being started. */
+bool kube_problem_of_pod(const struct kube_pod_fields *, const char *name, struct kube_problem *);
+/* What its controller says: quota, admission.  false: nothing. */
+bool kube_problem_of_workload(const struct kube_workload_fields *, struct kube_problem *);
+
+#endif

@@ -1,0 +1,235 @@
+#include "autoscaler/kubernetes/kube_workload.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "autoscaler/kubernetes/kube_http.h"
+#include "autoscaler/kubernetes/kube_json.h"
+#include "autoscaler/kubernetes/kube_kind.h"
+#include "autoscaler/kubernetes/kube_selector.h"
+#include "common/clk.h"
+#include "common/log.h"
+#include "common/random.h"
+#include "common/settings.h"
+
+/* --- the set --- */
+
+void
+kube_workloads_init(struct kube_workloads *all, struct loop *loop, struct kube_http *http,
+		    struct kube_kinds *kinds, const struct driver *driver,
+		    void (*on_reconcile)(void *), void *arg)
+{
+	*all = (struct kube_workloads){
+		.loop = loop, .http = http, .kinds = kinds, .driver = driver};
+	list_init(&all->all);
+	list_init(&all->changed);
+	hmap_init(&all->by_revision);
+	hmap_init(&all->by_object);
+	hmap_init(&all->pods);
+	loop_timer_init(&all->reconcile, loop, on_reconcile, arg);
+}
+
+void
+kube_workloads_fini(struct kube_workloads *all)
+{
+	CHECK(list_empty(&all->all));
+	loop_timer_fini(&all->reconcile);
+	hmap_fini(&all->pods);
+	hmap_fini(&all->by_object);
+	hmap_fini(&all->by_revision);
+}
+
+/* "apps/Deployment/default/hello"; the caller's. */
+static char *
+object_key(const char *group, const char *kind, const char *ns, const char *name)
+{
+	return xasprintf("%s/%s/%s/%s", group, kind, ns, name);
+}
+
+struct kube_workload *
+kube_workloads_find(const struct kube_workloads *all, const char *group, const char *kind,
+		    const char *ns, const char *name)
+{
+	char *key = object_key(group, kind, ns, name);
+	struct kube_workload *w = hmap_find(&all->by_object, key);
+
+	free(key);
+	return w;
+}
+
+void
+kube_workloads_watch_pods(struct kube_workloads *all)
+{
+	if (!all->is_pod_watch_due)
+		all->pod_watch_due_ns = clk_now();
+	all->is_pod_watch_due = true;
+	loop_timer_set(&all->reconcile, 0);
+}
+
+void
+kube_workload_changed(struct kube_workload *w)
+{
+	if (list_linked(&w->changed))
+		return;
+	list_push(&w->all->changed, &w->changed);
+	loop_timer_set(&w->all->reconcile, 0);
+}
+
+/* --- one of them --- */
+
+/* What the settings name: "group/version/Kind/namespace/name", or, of the core group, four
+ * of these. */
+struct reference {
+	char *text; /* owns what the others point to */
+	const char *group, *version, *kind, *ns, *name;
+};
+
+static void
+reference_init(struct reference *r, const struct launch *l)
+{
+	char *parts[5] = {NULL}, *at;
+	size_t n = 0;
+
+	r->text = l->workload != NULL ? xstrdup(l->workload)
+				      : xasprintf("apps/v1/Deployment/%s", l->deployment);
+	for (at = r->text; at != NULL && n < ARRAY_LEN(parts);)
+		parts[n++] = strsep(&at, "/");
+	CHECK(n >= 4 && at == NULL); /* settings_form has seen to it */
+	r->group = n == 5 ? parts[0] : "";
+	r->version = parts[n - 4];
+	r->kind = parts[n - 3];
+	r->ns = parts[n - 2];
+	r->name = parts[n - 1];
+}
+
+static void
+on_timer(void *arg)
+{
+	kube_workload_changed(arg);
+}
+
+struct kube_workload *
+kube_workload_new(struct kube_workloads *all, const struct revision_conf *conf)
+{
+	struct kube_workload *w = xcalloc(1, sizeof *w);
+	struct reference r;
+	char *key;
+
+	reference_init(&r, &conf->launch);
+	w->all = all;
+	w->revision = xstrdup(conf->full_name);
+	w->conf = conf;
+	w->kind = kube_kinds_get(all->kinds, r.group, r.version, r.kind);
+	w->ns = xstrdup(r.ns);
+	w->name = xstrdup(r.name);
+	kube_replicas_init(&w->replicas, conf->launch.foreign_scale == FOREIGN_OVERRULE);
+	kube_failure_init(&w->failure);
+	list_init(&w->pods);
+	loop_timer_init(&w->timer, all->loop, on_timer, w);
+	list_push(&all->all, &w->node);
+	hmap_put(&all->by_revision, w->revision, w);
+	key = object_key(r.group, r.kind, r.ns, r.name);
+	hmap_put(&all->by_object, key, w);
+	free(key);
+	free(r.text);
+	return w;
+}
+
+void
+kube_workload_free(struct kube_workload *w)
+{
+	struct kube_workloads *all = w->all;
+	char *key = object_key(w->kind->group, w->kind->name, w->ns, w->name);
+
+	CHECK(list_empty(&w->pods) && w->patch == NULL && w->get == NULL);
+	loop_timer_fini(&w->timer);
+	if (list_linked(&w->changed))
+		list_remove(&all->changed, &w->changed);
+	list_remove(&all->all, &w->node);
+	hmap_remove(&all->by_revision, w->revision);
+	hmap_remove(&all->by_object, key);
+	free(key);
+	kube_selector_free(&w->selector);
+	free(w->view);
+	free(w->port);
+	free(w->name);
+	free(w->ns);
+	free(w->revision);
+	free(w);
+}
+
+bool
+kube_workload_is(const struct kube_workload *w, const struct launch *l)
+{
+	struct reference r;
+	bool is_same;
+
+	reference_init(&r, l);
+	is_same = strcmp(w->kind->group, r.group) == 0 &&
+		  strcmp(w->kind->version, r.version) == 0 && strcmp(w->kind->name, r.kind) == 0 &&
+		  strcmp(w->ns, r.ns) == 0 && strcmp(w->name, r.name) == 0;
+	free(r.text);
+	return is_same;
+}
+
+/* --- what the API server says of it --- */
+
+void
+kube_workload_set_selector(struct kube_workload *w, const char *text)
+{
+	struct err e;
+
+	if (text == NULL ||
+	    (w->selector != NULL && strcmp(kube_selector_text(w->selector), text) == 0))
+		return;
+	kube_selector_free(&w->selector);
+	w->selector = kube_selector_parse(text, &e);
+	if (w->selector == NULL)
+		log_warn(NULL, "selector not understood", "revision=%s err=%s", w->revision,
+			 e.text);
+	w->is_selector_used = false;
+	kube_workloads_watch_pods(w->all);
+}
+
+void
+kube_workload_set_replicas(struct kube_workload *w, int64_t replicas, const char *rv,
+			   const char *manager)
+{
+	uint32_t before = kube_replicas_current(&w->replicas);
+	uint32_t n = (uint32_t)MIN(MAX(replicas, 0), UINT32_MAX);
+
+	if (!kube_replicas_observe(&w->replicas, n, rv, clk_now(), random_u32()))
+		return;
+	w->all->replicas_by_others_n++;
+	log_warn(NULL, "someone else has scaled the workload",
+		 "revision=%s workload=%s/%s from=%u to=%u ours=%u by=%s foreign_scale=%s",
+		 w->revision, w->ns, w->name, before, n, w->replicas.wanted,
+		 manager == NULL ? "unknown" : manager,
+		 w->replicas.is_overruling ? "overrule" : "respect");
+}
+
+void
+kube_workload_gone(struct kube_workload *w)
+{
+	kube_replicas_gone(&w->replicas);
+	w->problem = (struct kube_problem){.reason = ""};
+	kube_workload_changed(w);
+}
+
+void
+kube_workload_observe(struct kube_workload *w, const struct kube_event *ev)
+{
+	struct kube_workload_fields fields;
+
+	kube_workload_changed(w);
+	if (!w->kind->is_built_in) {
+		w->is_get_due = true; /* only its scale says where its replicas stand */
+		return;
+	}
+	kube_workload_fields_decode(ev, &fields);
+	if (!kube_problem_of_workload(&fields, &w->problem))
+		w->problem = (struct kube_problem){.reason = ""};
+	kube_workload_set_selector(w, fields.selector);
+	kube_workload_set_replicas(w, fields.replicas, ev->rv, fields.manager);
+	kube_workload_fields_fini(&fields);
+}

@@ -1,0 +1,88 @@
+/* kube_problem: what keeps a pod from running, as its status says it. */
+#include "test/unit/unit.h"
+
+#include "autoscaler/kubernetes/kube_json.h"
+#include "autoscaler/kubernetes/kube_problem.h"
+
+static void
+problems_of_pods(void **state)
+{
+#define WAITING(reason, message)                                                                             \
+	"{\"status\":{\"containerStatuses\":[{\"name\":\"app\",\"state\":{\"waiting\":{\"reason\":\"" reason \
+	"\",\"message\":\"" message "\"}}}]}}"
+	static const struct {
+		const char *pod, *reason, *message; /* reason NULL: none */
+	} v[] = {
+		{"{}", NULL, NULL},
+		{WAITING("ContainerCreating", ""), NULL, NULL},
+		{WAITING("PodInitializing", ""), NULL, NULL},
+		{WAITING("ImagePullBackOff", "Back-off pulling image"), "ImagePullBackOff",
+		 "pod p: ImagePullBackOff: Back-off pulling image"},
+		{WAITING("ErrImagePull", ""), "ErrImagePull", "pod p: ErrImagePull"},
+		{WAITING("CreateContainerConfigError", "secret not found"),
+		 "CreateContainerConfigError", "secret not found"},
+		{"{\"status\":{\"initContainerStatuses\":[{\"state\":{\"waiting\":{\"reason\":"
+		 "\"ImagePullBackOff\"}}}]}}",
+		 "ImagePullBackOff", "pod p"},
+		/* an init container that has done its work is no problem */
+		{"{\"status\":{\"initContainerStatuses\":[{\"state\":{\"terminated\":{\"exitCode\":0,"
+		 "\"reason\":\"Completed\"}}}]}}",
+		 NULL, NULL},
+		{"{\"status\":{\"containerStatuses\":[{\"name\":\"app\",\"restartCount\":3,\"state\":{"
+		 "\"waiting\":{\"reason\":\"CrashLoopBackOff\",\"message\":\"back-off 20s\"}},"
+		 "\"lastState\":{\"terminated\":{\"exitCode\":137,\"reason\":\"OOMKilled\"}}}]}}",
+		 "CrashLoopBackOff",
+		 "container app of pod p ended with status 137 (OOMKilled), 3 restarts"},
+		/* between two crashes it runs for a moment */
+		{"{\"status\":{\"containerStatuses\":[{\"name\":\"app\",\"restartCount\":1,\"state\":{"
+		 "\"running\":{}},\"lastState\":{\"terminated\":{\"exitCode\":1,\"reason\":\"Error\"}}}"
+		 "]}}",
+		 "CrashLoopBackOff", "status 1 (Error), 1 restarts"},
+		/* but not once it is ready */
+		{"{\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}],"
+		 "\"containerStatuses\":[{\"restartCount\":1,\"state\":{\"running\":{}},\"lastState\":{"
+		 "\"terminated\":{\"exitCode\":1}}}]}}",
+		 NULL, NULL},
+		{"{\"status\":{\"conditions\":[{\"type\":\"PodScheduled\",\"status\":\"False\","
+		 "\"reason\":\"Unschedulable\",\"message\":\"0/1 nodes are available\"}]}}",
+		 "Unschedulable", "pod p cannot be placed: 0/1 nodes are available"},
+		{"{\"status\":{\"conditions\":[{\"type\":\"PodScheduled\",\"status\":\"False\","
+		 "\"reason\":\"SchedulingGated\"}]}}",
+		 NULL, NULL},
+		/* who goes anyway is in no problem */
+		{"{\"metadata\":{\"deletionTimestamp\":\"x\"},\"status\":{\"containerStatuses\":[{"
+		 "\"state\":{\"waiting\":{\"reason\":\"ImagePullBackOff\"}}}]}}",
+		 NULL, NULL},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(v); i++) {
+		struct kube_event ev;
+		struct kube_problem t;
+		struct kube_pod_fields p;
+		struct err e;
+		bool is_problem;
+
+		assert_int_equal(kube_event_decode(&ev, v[i].pod, strlen(v[i].pod), true, &e), 0);
+		kube_pod_fields_decode(&ev, &p);
+		is_problem = kube_problem_of_pod(&p, "p", &t);
+		if (is_problem != (v[i].reason != NULL))
+			fail_msg("row %zu: %s", i, is_problem ? t.message : "no problem");
+		if (is_problem) {
+			assert_string_equal(t.reason, v[i].reason);
+			assert_non_null(strstr(t.message, v[i].message));
+		}
+		kube_event_fini(&ev);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(problems_of_pods),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
