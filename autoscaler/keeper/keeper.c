@@ -399,27 +399,23 @@ on_terminate(int signo, void *arg)
 /* --- life --- */
 
 static void
-open_cgroup(struct keeper *kp, const char *state_dir)
+open_cgroup(struct keeper *kp, const char *state_dir, const char *mark)
 {
-	struct err e;
-	char *mark = keeper_mark(state_dir, &e);
-	char *name = mark == NULL ? NULL : xasprintf(KEEPER_CGROUP_NAME, mark);
+	char *name = xasprintf(KEEPER_CGROUP_NAME, mark);
 
 	kp->cgroup_record = xasprintf("%s/%s", state_dir, KEEPER_CGROUP);
-	if (name != NULL)
-		kp->cgroup = cgroup_open(name, kp->cgroup_record);
+	kp->cgroup = cgroup_open(name, kp->cgroup_record);
 	free(name);
-	free(mark);
 }
 
 static int
-keeper_open(struct keeper *kp, const char *state_dir, struct err *e)
+keeper_open(struct keeper *kp, const char *state_dir, const char *mark, struct err *e)
 {
 	char *path = xasprintf("%s/%s", state_dir, KEEPER_SOCKET);
 
 	list_init(&kp->children);
 	strbuf_init(&kp->line, 0);
-	open_cgroup(kp, state_dir);
+	open_cgroup(kp, state_dir, mark);
 	kp->orphan_timeout_ns = ORPHAN_TIMEOUT_FIRST;
 	kp->loop = loop_new(e);
 	if (kp->loop != NULL)
@@ -453,11 +449,11 @@ keeper_close(struct keeper *kp)
 }
 
 int
-keeper_run(const char *state_dir, int ready_fd, struct err *e)
+keeper_run(const char *state_dir, const char *mark, int ready_fd, struct err *e)
 {
 	struct keeper kp = {.autoscaler = NULL};
 
-	if (keeper_open(&kp, state_dir, e) < 0)
+	if (keeper_open(&kp, state_dir, mark, e) < 0)
 		return -1;
 	close(ready_fd);
 	loop_run(kp.loop);

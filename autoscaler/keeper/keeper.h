@@ -47,9 +47,10 @@ int keeper_main(int argc, char **argv);
 NODISCARD pid_t keeper_start(const char *state_dir, int lock_fd, int log_level, int log_format,
 			     int *ready_fd, struct err *);
 
-/* The keeper's work, in the process that keeper_main() has prepared: listen in state_dir,
- * close ready_fd, and return when it is over.  -1 with err: it cannot begin. */
-NODISCARD int keeper_run(const char *state_dir, int ready_fd, struct err *);
+/* The keeper's work, in the process that keeper_main() has prepared: listen in state_dir
+ * (whose keeper_mark() is given), close ready_fd, and return when it is over.  -1 with err:
+ * it cannot begin. */
+NODISCARD int keeper_run(const char *state_dir, const char *mark, int ready_fd, struct err *);
 
 /* What marks all that belongs to state_dir: by what the folder is, not by its name,
  * which is not the same in every container.  The caller's to free; NULL with err. */

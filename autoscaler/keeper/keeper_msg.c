@@ -22,7 +22,7 @@ enum kind { KIND_STRING, KIND_OPTIONAL, KIND_STRINGS, KIND_INT, KIND_BOOL };
 	 T(GONE) | T(OUTPUT) | T(DROPPED))
 
 /* Which member which types have: encoding, decoding and checking all read this. */
-static const struct member {
+static const struct wire_member {
 	const char *name;
 	enum kind kind;
 	unsigned types;
@@ -54,7 +54,7 @@ static const struct member {
 };
 
 static bool
-has(const struct keeper_msg *m, const struct member *f)
+has(const struct keeper_msg *m, const struct wire_member *f)
 {
 	return (f->types & (1u << m->type)) != 0;
 }
@@ -120,7 +120,7 @@ encode_strings(const struct str_list *l)
 }
 
 static json_t *
-encode_member(const struct member *f, const void *at)
+encode_member(const struct wire_member *f, const void *at)
 {
 	char *const *s = at;
 
@@ -167,14 +167,14 @@ decode_string(const json_t *j, char **out)
 }
 
 static int
-decode_int(const struct member *f, const json_t *j, int64_t *out)
+decode_int(const struct wire_member *f, const json_t *j, int64_t *out)
 {
 	*out = json_integer_value(j);
 	return json_is_integer(j) && *out >= f->min && *out <= f->max ? 0 : -1;
 }
 
 static int
-decode_member(const struct member *f, const json_t *j, void *at)
+decode_member(const struct wire_member *f, const json_t *j, void *at)
 {
 	switch (f->kind) {
 	case KIND_STRING:
@@ -204,7 +204,7 @@ keeper_msg_encode(const struct keeper_msg *m, struct strbuf *out)
 	CHECK(m->type != KEEPER_UNKNOWN);
 	json_object_set_new(o, "type", json_string(type_names[m->type]));
 	for (i = 0; i < ARRAY_LEN(members); i++) {
-		const struct member *f = &members[i];
+		const struct wire_member *f = &members[i];
 		json_t *j = has(m, f) ? encode_member(f, (const char *)m + f->offset) : NULL;
 
 		if (j != NULL)
@@ -234,7 +234,7 @@ decode_members(struct keeper_msg *m, const json_t *o, struct err *e)
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(members); i++) {
-		const struct member *f = &members[i];
+		const struct wire_member *f = &members[i];
 
 		if (has(m, f) &&
 		    decode_member(f, json_object_get(o, f->name), (char *)m + f->offset) < 0)

@@ -118,7 +118,8 @@ keeper_main(int argc, char **argv)
 {
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
 	struct err e = {0};
-	int lock_fd, ready_fd;
+	int lock_fd, ready_fd, rc;
+	char *mark;
 
 	if (argc != 7) {
 		log_open(LOG_INFO, LOG_LOGFMT, "keeper");
@@ -136,9 +137,10 @@ keeper_main(int argc, char **argv)
 	sigaction(SIGHUP, &ignore, NULL);
 	sigaction(SIGINT, &ignore, NULL);
 	prctl(PR_SET_NAME, "act-keeper");
-	if (keeper_run(argv[2], ready_fd, &e) < 0) {
+	mark = keeper_mark(argv[2], &e);
+	rc = mark == NULL ? -1 : keeper_run(argv[2], mark, ready_fd, &e);
+	free(mark);
+	if (rc < 0)
 		log_error(NULL, "keeper cannot start", "err=%s", e.text);
-		return 1;
-	}
-	return 0;
+	return rc < 0 ? 1 : 0;
 }
