@@ -7,36 +7,35 @@
 #include <unistd.h>
 
 #include "autoscaler/explain.h"
+#include "autoscaler/facts.h"
 #include "autoscaler/metrics.h"
 #include "autoscaler/reconcile/hub.h"
 #include "autoscaler/reconcile/learned.h"
 #include "autoscaler/reload.h"
+#include "autoscaler/services.h"
+#include "autoscaler/status.h"
 #include "common/admin.h"
 #include "common/clk.h"
 #include "common/daemon.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/settings.h"
 
 #define LOCK_NAME "autoscaler.lock"
 #define TICK CLK_S
 #define SAVE_EVERY (60 * CLK_S) /* what was learned */
 #define LEAVE_PATIENCE (2 * CLK_S)
 
-struct control {
+struct autoscaler {
 	struct loop *loop;
 	char *id; /* unique to this process, also after a restart within one tick */
 	int lock_fd;
 	int64_t started_ns;
-	struct settings *first;	   /* what the drivers were opened with */
-	struct settings *settings; /* what holds now; may be `first` */
-	struct settings *leaving;  /* what held before, while something of it still runs */
+	struct services *services;
 	struct driver *platform, *addresses; /* NULL once closed */
 	struct reconcile *reconcile;
 	struct learned *learned;
 	int64_t saved_ns;
-	struct catalog catalog;
-	bool is_catalog_whole; /* the driver has told what it finds, too */
-	int64_t generation;
 	struct hub *hub;
 	struct admin *admin;
 	struct loop_timer tick;
@@ -51,7 +50,7 @@ struct control {
 static void
 send_message(uint64_t peer, const struct msg *m, void *arg)
 {
-	struct control *c = arg;
+	struct autoscaler *c = arg;
 	struct hub_peer *p;
 
 	if (c->hub == NULL)
@@ -76,24 +75,26 @@ line_to_one(const char *text, size_t n, void *arg)
 static void
 line_to_all(const char *text, size_t n, void *arg)
 {
-	hub_send_line_all(arg, text, n);
+	const struct autoscaler *c = arg;
+
+	if (c->hub != NULL)
+		hub_send_line_all(c->hub, text, n);
 }
 
 static void
 on_activator(struct hub_peer *p, void *arg)
 {
-	struct control *c = arg;
+	struct autoscaler *c = arg;
 
 	log_info(NULL, "activator connected", "activator=%s", p->id);
-	if (c->is_catalog_whole)
-		catalog_describe(&c->catalog, c->reconcile, c->generation, line_to_one, p);
+	services_describe(c->services, line_to_one, p);
 	reconcile_peer_up(c->reconcile, p->serial, p->id);
 }
 
 static void
 on_message(struct hub_peer *p, const struct msg *m, void *arg)
 {
-	struct control *c = arg;
+	struct autoscaler *c = arg;
 
 	reconcile_message(c->reconcile, p->serial, m);
 }
@@ -101,7 +102,7 @@ on_message(struct hub_peer *p, const struct msg *m, void *arg)
 static void
 on_gone(struct hub_peer *p, const char *why, void *arg)
 {
-	struct control *c = arg;
+	struct autoscaler *c = arg;
 
 	log_warn(NULL, "activator gone", "activator=%s why=%s", p->id, why);
 	reconcile_peer_down(c->reconcile, p->serial);
@@ -109,106 +110,12 @@ on_gone(struct hub_peer *p, const char *why, void *arg)
 
 static const struct hub_ops hub_ops = {on_activator, on_message, on_gone};
 
-/* --- services --- */
-
-static void
-tell_driver(struct driver *d, const struct reconcile_item *items, size_t n)
-{
-	const struct revision_conf **v = xcalloc(n + 1, sizeof *v);
-	size_t i, found = 0;
-
-	for (i = 0; i < n; i++)
-		if (items[i].driver == d)
-			v[found++] = items[i].conf;
-	d->class->set_revisions(d, v, found);
-	free(v);
-}
-
-/* With driver process all instances share this machine. */
-static void
-measure_machine(const struct settings *s, struct reconcile_conf *conf)
-{
-	if (s->autoscaler.driver != DRIVER_PROCESS)
-		return;
-	conf->machine_cores = (double)sysconf(_SC_NPROCESSORS_ONLN);
-	conf->machine_memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-}
-
-/* Make what `settings` and the driver name the services that there are. */
-static void
-apply_services(struct control *c)
-{
-	struct reconcile_conf conf = {.max_instances = settings_max_instances(c->settings),
-				      .drain_timeout = c->settings->autoscaler.drain_timeout};
-	const struct service_conf *found = NULL;
-	struct reconcile_item *items;
-	size_t found_n = 0, n;
-
-	measure_machine(c->settings, &conf);
-	if (c->platform->class->services != NULL)
-		found = c->platform->class->services(c->platform, c->settings, &found_n);
-	c->is_catalog_whole = c->platform->class->services == NULL || found != NULL;
-	catalog_fini(&c->catalog);
-	catalog_init(&c->catalog, c->settings->services, c->settings->services_n, found, found_n);
-	if (c->leaving != NULL && c->platform->class->is_owner)
-		catalog_keep_leaving(&c->catalog, c->leaving->services, c->leaving->services_n,
-				     c->reconcile);
-	items = catalog_items(&c->catalog, c->platform, c->addresses, &n);
-	reconcile_set(c->reconcile, &conf, items, n);
-	learned_teach(c->learned, c->reconcile);
-	tell_driver(c->platform, items, n);
-	tell_driver(c->addresses, items, n);
-	free(items);
-	c->generation++;
-	/* Half of the services would be taken for all: until then activators park, or keep
-	 * what an autoscaler before us has said. */
-	if (c->hub != NULL && c->is_catalog_whole)
-		catalog_describe(&c->catalog, c->reconcile, c->generation, line_to_all, c->hub);
-}
-
-static void
-drop_settings(struct control *c, struct settings *s)
-{
-	if (s != c->first && s != c->settings)
-		settings_free(&s);
-}
-
-/* What is leaving has left. */
-static void
-end_leaving(struct control *c)
-{
-	struct settings *past = c->leaving;
-
-	c->leaving = NULL;
-	apply_services(c);
-	drop_settings(c, past);
-}
-
-/* Go over to new settings.  What they name no more is emptied before it is stopped; if
- * something was leaving already, its time is over. */
-static void
-adopt_settings(struct control *c, struct settings *new)
-{
-	struct settings *past = c->leaving;
-
-	c->leaving = c->settings;
-	c->settings = new;
-	apply_services(c);
-	if (past != NULL)
-		drop_settings(c, past);
-	if (c->catalog.leaving_n == 0) {
-		past = c->leaving;
-		c->leaving = NULL;
-		drop_settings(c, past);
-	}
-}
-
 /* --- drivers --- */
 
 static void
 on_view(const struct driver_view *view, void *arg)
 {
-	struct control *c = arg;
+	struct autoscaler *c = arg;
 
 	reconcile_view(c->reconcile, view);
 }
@@ -216,14 +123,14 @@ on_view(const struct driver_view *view, void *arg)
 static void
 on_services(void *arg)
 {
-	struct control *c = arg;
+	struct autoscaler *c = arg;
 
 	if (!c->is_stopping)
-		apply_services(c);
+		services_found(c->services);
 }
 
 static void
-on_closed(struct driver **dp, struct control *c)
+on_closed(struct driver **dp, struct autoscaler *c)
 {
 	*dp = NULL;
 	if (c->platform == NULL && c->addresses == NULL)
@@ -233,7 +140,7 @@ on_closed(struct driver **dp, struct control *c)
 static void
 on_platform_closed(void *arg)
 {
-	struct control *c = arg;
+	struct autoscaler *c = arg;
 
 	on_closed(&c->platform, c);
 }
@@ -241,7 +148,7 @@ on_platform_closed(void *arg)
 static void
 on_addresses_closed(void *arg)
 {
-	struct control *c = arg;
+	struct autoscaler *c = arg;
 
 	on_closed(&c->addresses, c);
 }
@@ -249,7 +156,7 @@ on_addresses_closed(void *arg)
 static uint32_t
 load(const char *id, void *arg)
 {
-	const struct control *c = arg;
+	const struct autoscaler *c = arg;
 
 	return reconcile_load(c->reconcile, id);
 }
@@ -263,21 +170,22 @@ static const struct driver_class *const classes[] = {
 };
 
 static int
-open_drivers(struct control *c, struct err *e)
+open_drivers(struct autoscaler *c, struct err *e)
 {
-	const struct driver_class *class = classes[c->first->autoscaler.driver];
+	const struct settings *s = services_settings(c->services);
+	const struct driver_class *class = classes[s->autoscaler.driver];
 
-	c->platform = class->open(c->loop, c->first, &platform_ops, c, e);
+	c->platform = class->open(c->loop, s, &platform_ops, c, e);
 	if (c->platform == NULL)
 		return err_prefix(e, "driver %s", class->name);
-	c->addresses = driver_addresses.open(c->loop, c->first, &addresses_ops, c, e);
+	c->addresses = driver_addresses.open(c->loop, s, &addresses_ops, c, e);
 	return c->addresses == NULL ? -1 : 0;
 }
 
 /* --- time and signals --- */
 
 static void
-save_learned(struct control *c, bool is_due)
+save_learned(struct autoscaler *c, bool is_due)
 {
 	if (!is_due)
 		return;
@@ -286,7 +194,7 @@ save_learned(struct control *c, bool is_due)
 }
 
 static void
-stop(struct control *c)
+stop(struct autoscaler *c)
 {
 	c->is_stopping = true;
 	daemon_notify("STOPPING=1");
@@ -299,7 +207,7 @@ stop(struct control *c)
 
 /* Somebody is parked: without us his instance, started as it is, would not be found. */
 static bool
-is_waited_for(const struct control *c)
+is_waited_for(const struct autoscaler *c)
 {
 	const struct scaled_revision *rev;
 	size_t at = 0;
@@ -315,7 +223,7 @@ is_waited_for(const struct control *c)
 static void
 on_tick(void *arg)
 {
-	struct control *c = arg;
+	struct autoscaler *c = arg;
 	int64_t now = clk_now();
 
 	/* Not from here on, but from when it was due: seconds do not drift.  Whoever was
@@ -328,14 +236,13 @@ on_tick(void *arg)
 		stop(c);
 		return;
 	}
-	if (c->leaving != NULL && reconcile_has_left(c->reconcile))
-		end_leaving(c);
+	services_tick(c->services);
 }
 
 static void
 on_tail(void *arg)
 {
-	struct control *c = arg;
+	struct autoscaler *c = arg;
 
 	reconcile_tail(c->reconcile);
 }
@@ -343,7 +250,7 @@ on_tail(void *arg)
 static void
 on_stop(int signo, void *arg)
 {
-	struct control *c = arg;
+	struct autoscaler *c = arg;
 
 	if (c->is_stopping) {
 		log_warn(NULL, "asked twice, leaving at once", "signal=%s", strsignal(signo));
@@ -351,7 +258,7 @@ on_stop(int signo, void *arg)
 		return;
 	}
 	if (c->linger_ns == 0 && is_waited_for(c)) {
-		c->linger_ns = clk_now() + c->settings->autoscaler.drain_timeout;
+		c->linger_ns = clk_now() + services_settings(c->services)->autoscaler.drain_timeout;
 		log_info(NULL, "stopping when nobody is parked any more", "signal=%s",
 			 strsignal(signo));
 		return;
@@ -363,25 +270,26 @@ on_stop(int signo, void *arg)
 static void
 on_reload(int signo, void *arg)
 {
-	struct control *c = arg;
+	struct autoscaler *c = arg;
+	const struct settings *now = services_settings(c->services);
 	struct settings *new;
 
 	(void)signo;
 	if (c->is_stopping)
 		return;
-	new = reload_read(c->settings->file, c->settings);
+	new = reload_read(now->file, now);
 	if (new == NULL) {
 		c->reload_failures++;
 		return;
 	}
-	adopt_settings(c, new);
+	services_adopt(c->services, new);
 	c->reloads++;
 	log_info(NULL, "conf file reloaded", "file=%s services=%zu generation=%lld", new->file,
-		 new->services_n, (long long)c->generation);
+		 new->services_n, (long long)services_generation(c->services));
 }
 
 static int
-watch_signals(struct control *c, struct err *e)
+watch_signals(struct autoscaler *c, struct err *e)
 {
 	if (loop_signal(c->loop, SIGTERM, on_stop, c, e) < 0 ||
 	    loop_signal(c->loop, SIGINT, on_stop, c, e) < 0 ||
@@ -395,48 +303,74 @@ watch_signals(struct control *c, struct err *e)
 static const char *
 not_ready(void *arg)
 {
-	const struct control *c = arg;
+	const struct autoscaler *c = arg;
 
 	if (c->is_stopping || c->linger_ns != 0)
 		return "stopping";
 	if (!c->is_listening)
 		return "not listening yet";
-	if (!c->is_catalog_whole)
+	if (!services_are_complete(c->services))
 		return "services from annotations are not known yet";
 	return reconcile_is_known(c->reconcile) ? NULL : "the driver has not seen the world yet";
 }
 
-static const struct admin_ops admin_ops = {.not_ready = not_ready, .metrics = metrics_write};
+static struct facts
+facts_of(const struct autoscaler *c)
+{
+	const struct settings *s = services_settings(c->services);
+
+	return (struct facts){.id = c->id,
+			      .started_ns = c->started_ns,
+			      .generation = services_generation(c->services),
+			      .reloads = c->reloads,
+			      .reload_failures = c->reload_failures,
+			      .max_instances = settings_max_instances(s),
+			      .driver = classes[s->autoscaler.driver]->name,
+			      .platform = c->platform,
+			      .reconcile = c->reconcile,
+			      .hub = c->hub,
+			      .is_stopping = c->is_stopping};
+}
+
+static void
+on_metrics(struct strbuf *out, void *arg)
+{
+	struct facts f = facts_of(arg);
+
+	metrics_write(out, &f);
+}
+
+static void
+on_status(struct admin_request *req, void *arg)
+{
+	struct facts f = facts_of(arg);
+
+	status_answer(req, &f);
+}
+
+static void
+on_why(struct admin_request *req, void *arg)
+{
+	struct facts f = facts_of(arg);
+
+	explain_answer(req, &f);
+}
+
+static const struct admin_ops admin_ops = {.not_ready = not_ready, .metrics = on_metrics};
 
 static int
-open_admin(struct control *c, struct err *e)
+open_admin(struct autoscaler *c, struct err *e)
 {
-	const char *const addrs[] = {c->settings->autoscaler.admin, NULL};
+	const char *const addrs[] = {services_settings(c->services)->autoscaler.admin, NULL};
 
 	if (addrs[0] == NULL || addrs[0][0] == '\0')
 		return 0;
 	c->admin = admin_open(c->loop, addrs, &admin_ops, c, e);
 	if (c->admin == NULL)
 		return err_prefix(e, "admin");
-	admin_route(c->admin, "/status", status_answer, c);
-	admin_route(c->admin, "/why", explain_answer, c);
+	admin_route(c->admin, "/status", on_status, c);
+	admin_route(c->admin, "/why", on_why, c);
 	return 0;
-}
-
-struct control_facts
-control_facts(const struct control *c)
-{
-	return (struct control_facts){.id = c->id,
-				      .started_ns = c->started_ns,
-				      .generation = c->generation,
-				      .reloads = c->reloads,
-				      .reload_failures = c->reload_failures,
-				      .max_instances = settings_max_instances(c->settings),
-				      .driver = classes[c->first->autoscaler.driver]->name,
-				      .platform = c->platform,
-				      .reconcile = c->reconcile,
-				      .hub = c->hub,
-				      .is_stopping = c->is_stopping};
 }
 
 /* --- life --- */
@@ -444,18 +378,25 @@ control_facts(const struct control *c)
 /* Everything in the order in which it may be needed; the socket last, so that nobody
  * finds us half made. */
 static int
-open_all(struct control *c, struct err *e)
+open_all(struct autoscaler *c, struct err *e)
 {
-	c->lock_fd = daemon_lock(c->settings->state_dir, LOCK_NAME, e);
+	const struct settings *s = services_settings(c->services);
+
+	c->lock_fd = daemon_lock(s->state_dir, LOCK_NAME, e);
 	if (c->lock_fd < 0 || watch_signals(c, e) < 0 || open_admin(c, e) < 0)
 		return -1;
 	c->reconcile = reconcile_new(&reconcile_ops, c, c->id);
-	c->learned = learned_open(c->settings->state_dir);
+	c->learned = learned_open(s->state_dir);
 	c->saved_ns = clk_now();
 	if (open_drivers(c, e) < 0)
 		return -1;
-	apply_services(c);
-	c->hub = hub_open(c->loop, c->settings->socket, c->id, &hub_ops, c, e);
+	services_start(c->services, &(struct services_parts){.reconcile = c->reconcile,
+							     .learned = c->learned,
+							     .platform = c->platform,
+							     .addresses = c->addresses,
+							     .send_all = line_to_all,
+							     .arg = c});
+	c->hub = hub_open(c->loop, s->socket, c->id, &hub_ops, c, e);
 	return c->hub == NULL ? -1 : 0;
 }
 
@@ -467,7 +408,7 @@ on_patience(void *arg)
 
 /* What could not be opened as a whole leaves in order, instances untouched. */
 static void
-leave_drivers(struct control *c)
+leave_drivers(struct autoscaler *c)
 {
 	struct loop_timer patience;
 	bool is_over = false;
@@ -486,17 +427,18 @@ leave_drivers(struct control *c)
 	loop_timer_fini(&patience);
 }
 
-struct control *
+struct autoscaler *
 control_open(struct loop *loop, struct settings **settings, struct err *e)
 {
-	struct control *c = xcalloc(1, sizeof *c);
+	struct autoscaler *c = xcalloc(1, sizeof *c);
+	const struct settings *s;
 
 	c->loop = loop;
 	c->id = xasprintf("s%x-%llx", (unsigned)getpid(), (unsigned long long)clk_wall() / 1000);
 	c->lock_fd = -1;
 	c->started_ns = clk_now();
-	c->first = c->settings = *settings;
-	*settings = NULL;
+	c->services = services_new(settings);
+	s = services_settings(c->services);
 	loop_timer_init(&c->tick, loop, on_tick, c);
 	if (open_all(c, e) < 0) {
 		control_close(&c);
@@ -506,17 +448,17 @@ control_open(struct loop *loop, struct settings **settings, struct err *e)
 	c->next_tick_ns = clk_now();
 	on_tick(c);
 	loop_on_tail(loop, on_tail, c);
-	log_info(NULL, "autoscaler runs", "socket=%s driver=%s services=%zu admin=%s",
-		 c->settings->socket, c->platform->class->name, c->catalog.n,
-		 c->settings->autoscaler.admin == NULL ? "none" : c->settings->autoscaler.admin);
+	log_info(NULL, "autoscaler runs", "socket=%s driver=%s services=%zu admin=%s", s->socket,
+		 c->platform->class->name, services_n(c->services),
+		 s->autoscaler.admin == NULL ? "none" : s->autoscaler.admin);
 	daemon_notify("READY=1");
 	return c;
 }
 
 void
-control_close(struct control **cp)
+control_close(struct autoscaler **cp)
 {
-	struct control *c = *cp;
+	struct autoscaler *c = *cp;
 
 	*cp = NULL;
 	if (c == NULL)
@@ -528,12 +470,7 @@ control_close(struct control **cp)
 	admin_close(&c->admin);
 	reconcile_free(&c->reconcile);
 	learned_close(&c->learned);
-	catalog_fini(&c->catalog);
-	if (c->leaving != NULL)
-		drop_settings(c, c->leaving);
-	if (c->settings != c->first)
-		settings_free(&c->settings);
-	settings_free(&c->first);
+	services_free(&c->services);
 	if (c->lock_fd >= 0)
 		close(c->lock_fd);
 	free(c->id);

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "autoscaler/control.h"
+#include "autoscaler/facts.h"
 #include "common/admin.h"
 #include "common/clk.h"
 #include "common/jput.h"
@@ -160,9 +160,9 @@ is_json_asked(struct admin_request *req)
 }
 
 void
-explain_answer(struct admin_request *req, void *arg)
+explain_answer(struct admin_request *req, const struct facts *f)
 {
-	const struct reconcile *r = control_facts(arg).reconcile;
+	const struct reconcile *r = f->reconcile;
 	const char *name = req->param(req, "revision");
 	const struct scaled_revision *rev = name == NULL ? NULL : reconcile_find(r, name);
 	bool is_json = is_json_asked(req);

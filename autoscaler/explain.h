@@ -6,8 +6,8 @@
 #define AUTOSCALER_EXPLAIN_H
 
 struct admin_request;
+struct facts;
 
-/* arg: struct control. */
-void explain_answer(struct admin_request *, void *arg);
+void explain_answer(struct admin_request *, const struct facts *);
 
 #endif

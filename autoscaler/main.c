@@ -31,7 +31,7 @@ run(struct settings *s)
 {
 	struct err e = {0};
 	struct loop *loop = loop_new(&e);
-	struct control *c = loop == NULL ? NULL : control_open(loop, &s, &e);
+	struct autoscaler *c = loop == NULL ? NULL : control_open(loop, &s, &e);
 
 	if (c == NULL) {
 		log_error(NULL, "cannot start", "err=%s", e.text);

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "autoscaler/control.h"
+#include "autoscaler/facts.h"
 #include "autoscaler/reconcile/hub.h"
 #include "common/clk.h"
 #include "common/daemon.h"
@@ -31,7 +31,7 @@ put_one(struct strbuf *b, enum metric_id id, double value)
 }
 
 static void
-put_process(struct strbuf *b, const struct control_facts *f)
+put_process(struct strbuf *b, const struct facts *f)
 {
 	const char *const labels[] = {daemon_version, f->driver};
 
@@ -227,14 +227,12 @@ put_cold_starts(struct strbuf *b, const struct reconcile *r)
 }
 
 void
-metrics_write(struct strbuf *b, void *arg)
+metrics_write(struct strbuf *b, const struct facts *f)
 {
-	struct control_facts f = control_facts(arg);
-
-	put_process(b, &f);
-	put_platform(b, f.platform);
-	put_decisions(b, f.reconcile);
-	put_revisions(b, f.reconcile);
-	put_drains(b, f.reconcile);
-	put_cold_starts(b, f.reconcile);
+	put_process(b, f);
+	put_platform(b, f->platform);
+	put_decisions(b, f->reconcile);
+	put_revisions(b, f->reconcile);
+	put_drains(b, f->reconcile);
+	put_cold_starts(b, f->reconcile);
 }

@@ -1,13 +1,11 @@
-/* metrics - the autoscaler's exposition (metrics.def), and /status as JSON.
+/* metrics - the autoscaler's metrics (metrics.def) as text for Prometheus.
  * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_METRICS_H
 #define AUTOSCALER_METRICS_H
 
-struct admin_request;
+struct facts;
 struct strbuf;
 
-/* arg: the struct control. */
-void metrics_write(struct strbuf *, void *arg);
-void status_answer(struct admin_request *, void *arg);
+void metrics_write(struct strbuf *, const struct facts *);
 
 #endif

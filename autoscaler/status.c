@@ -1,6 +1,6 @@
-/* status - /status: everything that the autoscaler knows, as one JSON object. */
-#include "autoscaler/control.h"
-#include "autoscaler/metrics.h"
+#include "autoscaler/status.h"
+
+#include "autoscaler/facts.h"
 #include "autoscaler/reconcile/drain.h"
 #include "autoscaler/reconcile/hub.h"
 #include "common/admin.h"
@@ -172,22 +172,21 @@ put_revisions(struct jput *j, const struct reconcile *r, const char *only)
 }
 
 void
-status_answer(struct admin_request *req, void *arg)
+status_answer(struct admin_request *req, const struct facts *f)
 {
-	struct control_facts f = control_facts(arg);
 	struct jput j;
 
 	req->content_type = "application/json";
 	jput_init(&j, req->body);
 	jput_object(&j, NULL);
-	jput_string(&j, "id", f.id);
+	jput_string(&j, "id", f->id);
 	jput_string(&j, "version", daemon_version);
-	jput_string(&j, "driver", f.driver);
-	jput_double(&j, "uptime_s", seconds_since(f.started_ns));
-	jput_i64(&j, "generation", f.generation);
-	jput_bool(&j, "stopping", f.is_stopping);
-	put_activators(&j, f.hub);
-	put_revisions(&j, f.reconcile, req->param(req, "revision"));
+	jput_string(&j, "driver", f->driver);
+	jput_double(&j, "uptime_s", seconds_since(f->started_ns));
+	jput_i64(&j, "generation", f->generation);
+	jput_bool(&j, "stopping", f->is_stopping);
+	put_activators(&j, f->hub);
+	put_revisions(&j, f->reconcile, req->param(req, "revision"));
 	jput_object_end(&j);
 	strbuf_adds(req->body, "\n");
 }

@@ -1,0 +1,23 @@
+/* facts - what the pages of the admin endpoint (metrics, status, explain) show of the
+ * autoscaler: control.c fills it in for each request.  Pointers are borrowed for the call.
+ * Thread: the autoscaler's only loop. */
+#ifndef AUTOSCALER_FACTS_H
+#define AUTOSCALER_FACTS_H
+
+#include "autoscaler/reconcile/reconcile.h"
+
+struct hub;
+
+struct facts {
+	const char *id; /* of this process */
+	int64_t started_ns, generation;
+	uint64_t reloads, reload_failures;
+	uint32_t max_instances; /* over all revisions; 0: no ceiling */
+	const char *driver;
+	struct driver *platform; /* that driver; NULL: closed */
+	const struct reconcile *reconcile;
+	struct hub *hub;
+	bool is_stopping;
+};
+
+#endif

@@ -1,0 +1,61 @@
+/* services - which services there are: it joins those of the conf file with those that the
+ * driver finds by itself (annotations), hands their revisions to the reconciler and to the
+ * drivers, and describes them to the activators.
+ *
+ * It owns the settings.  After a reload it keeps the settings that were in effect before
+ * until no instance is left of the revisions that only they name: the reconciler drains
+ * these revisions before it stops them.
+ * Thread: the autoscaler's only loop. */
+#ifndef AUTOSCALER_SERVICES_H
+#define AUTOSCALER_SERVICES_H
+
+#include "common/base.h"
+
+struct driver;
+struct learned;
+struct reconcile;
+struct services; /* opaque */
+struct settings;
+
+/* Takes one line of the description, borrowed. */
+typedef void services_line_fn(const char *text, size_t n, void *arg);
+
+/* What services works with, borrowed. */
+struct services_parts {
+	struct reconcile *reconcile;
+	struct learned *learned;
+	struct driver *platform, *addresses;
+	services_line_fn *send_all; /* sends a line to every connected activator */
+	void *arg;
+};
+
+/* settings is taken over; they are the ones that the drivers are to be opened with, and
+ * live until services_free(). */
+NODISCARD struct services *services_new(struct settings **);
+/* Only after the drivers are closed. */
+void services_free(struct services **);
+
+/* The settings in effect; borrowed until the next services_adopt(). */
+const struct settings *services_settings(const struct services *);
+
+/* Begin: apply the settings for the first time. */
+void services_start(struct services *, const struct services_parts *);
+/* The driver has found other services. */
+void services_found(struct services *);
+/* Go over to new settings, which are taken over. */
+void services_adopt(struct services *, struct settings *);
+/* To be called each second: let go of the settings of before when they are done with. */
+void services_tick(struct services *);
+
+/* False: the driver has not said yet which services it finds.  Half of the services would
+ * be taken for all, so nothing is described until then: activators park requests, or keep
+ * what an earlier autoscaler told them. */
+bool services_are_complete(const struct services *);
+/* Describe the services to one activator; nothing while they are not complete. */
+void services_describe(const struct services *, services_line_fn *, void *arg);
+
+size_t services_n(const struct services *);
+/* Counts the descriptions. */
+int64_t services_generation(const struct services *);
+
+#endif
