@@ -28,7 +28,7 @@ ask(const struct scaled_revision *rev, enum adviser who, struct strbuf *out)
 	if (who == SLOW_BRAIN)
 		brain_explain_target(rev->brain, out);
 	else if (who == KEEP_WARM)
-		brain_explain_idleness(rev->brain, scaled_start_s(rev), clk_now(), out);
+		brain_explain_idleness(rev->brain, timing_start_s(&rev->timing), clk_now(), out);
 	else
 		brain_explain_schedule(rev->brain, clk_wall(), out);
 }

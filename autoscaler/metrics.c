@@ -219,7 +219,7 @@ put_cold_starts(struct strbuf *b, const struct reconcile *r)
 		const char *labels[] = {scaled_name(rev)};
 		struct metric_hist_sum sum = {{0}, 0};
 
-		if (rev->starts == 0)
+		if (rev->timing.starts == 0)
 			continue;
 		metric_hist_collect(&sum, &rev->cold_starts);
 		metric_hist_sample(b, &defs[M_COLD_START], labels, &sum);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "autoscaler/brain/window.h"
 #include "common/clk.h"
 #include "common/log.h"
 
@@ -42,7 +43,7 @@ note_use(struct scaled_revision *rev, const struct msg_stat *s, uint32_t demand_
 {
 	if (demand_before > 0 || scaled_demand_now(rev) > 0 || s->requests > 0 ||
 	    s->concurrency > 0)
-		scaled_touch(rev, now_ns);
+		window_touch(rev->window, now_ns);
 }
 
 /* One revision in a report.  It is decided on in this round if requests are parked, if the

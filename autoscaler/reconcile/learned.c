@@ -217,7 +217,7 @@ teach(struct scaled_revision *rev, struct record *r)
 	r->target.age_ns += MIN(MAX(gap_ms, 0), KNEE_AGE_MAX_MS) * CLK_MS;
 	brain_import_idleness(rev->brain, &r->idle, now);
 	brain_import_target(rev->brain, &r->target, now);
-	scaled_teach(rev, r->latency_s, r->start_s);
+	timing_import(&rev->timing, r->latency_s, r->start_s);
 	if (r->was_initial)
 		decide_set_initial(rev->decide);
 }
@@ -281,10 +281,10 @@ put_revision(struct strbuf *out, const struct scaled_revision *rev, int64_t wall
 		jput_i64(&j, "knee_age_ms", MIN(target.age_ns / CLK_MS, KNEE_AGE_MAX_MS));
 		jput_double(&j, "unloaded_ms", target.unloaded_s * 1000);
 	}
-	if (scaled_latency_s(rev) >= 0)
-		jput_double(&j, "latency_ms", scaled_latency_s(rev) * 1000);
-	if (scaled_start_s(rev) >= 0)
-		jput_double(&j, "start_ms", scaled_start_s(rev) * 1000);
+	if (timing_latency_s(&rev->timing) >= 0)
+		jput_double(&j, "latency_ms", timing_latency_s(&rev->timing) * 1000);
+	if (timing_start_s(&rev->timing) >= 0)
+		jput_double(&j, "start_ms", timing_start_s(&rev->timing) * 1000);
 	if (decide_was_initial(rev->decide))
 		jput_bool(&j, "was_initial", true);
 	jput_object_end(&j);
@@ -296,8 +296,8 @@ static bool
 has_learned(const struct scaled_revision *rev)
 {
 	return rev->conf->scaling.keep_warm == KEEP_WARM_LEARNED ||
-	       rev->conf->scaling.slow_brain != SLOW_OFF || scaled_latency_s(rev) >= 0 ||
-	       scaled_start_s(rev) >= 0 || decide_was_initial(rev->decide);
+	       rev->conf->scaling.slow_brain != SLOW_OFF || timing_latency_s(&rev->timing) >= 0 ||
+	       timing_start_s(&rev->timing) >= 0 || decide_was_initial(rev->decide);
 }
 
 static void

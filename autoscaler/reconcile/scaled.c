@@ -12,8 +12,6 @@
 
 #define CPU_SPAN (5 * CLK_S) /* over which the use of processors is measured, at least */
 #define DRY_RETRY (5 * CLK_S)
-#define NO_WORD (40 * CLK_MS) /* so long after an instance answered a report can tell of none */
-#define LATENCY_KEEP 0.9      /* of the older reports' weight, with each new one */
 
 const char *
 scaled_name(const struct scaled_revision *rev)
@@ -188,7 +186,7 @@ scaled_take_view(struct scaled_revision *rev, const struct driver_view *view, in
 	rev->is_used_in_hold &= rev->is_held && view->is_held;
 	rev->is_held = view->is_held;
 	if (scaled_ready(rev) == 0)
-		rev->answering_ns = 0;
+		timing_not_answering(&rev->timing);
 	take_failure(rev, view->failure, now_ns);
 }
 
@@ -289,18 +287,14 @@ scaled_time_start(struct scaled_revision *rev, struct scaled_instance *i, int64_
 
 	if (!scaled_is_ready(i))
 		return -1;
-	if (rev->answering_ns == 0) {
-		rev->answering_ns = rev->unanswered_ns = now_ns;
-		rev->is_unanswered = false;
-		rev->demand_most = 0;
-	}
+	timing_answering(&rev->timing, now_ns);
 	if (i->is_timed)
 		return -1;
 	i->is_timed = true;
 	if (i->started_ns == 0)
 		return 0;
 	took = MAX(now_ns - i->started_ns, 1);
-	rev->start_s[rev->starts++ % SCALED_STARTS] = (double)took / CLK_S;
+	timing_started(&rev->timing, took);
 	metric_hist_add(&rev->cold_starts, took);
 	return took;
 }
@@ -328,7 +322,7 @@ latency_in(const struct scaled_revision *rev, const struct msg_stat *s, int64_t 
 static double
 unparked_concurrency(const struct scaled_revision *rev, const struct msg_stat *s, int64_t period_ns)
 {
-	double latency_s = MAX(scaled_latency_s(rev), 0);
+	double latency_s = MAX(timing_latency_s(&rev->timing), 0);
 	double load = (double)s->requests * latency_s / ((double)period_ns / CLK_S);
 
 	return MIN(s->concurrency, MAX(s->concurrency - s->waiting, load));
@@ -340,82 +334,20 @@ scaled_demand_now(const struct scaled_revision *rev)
 	return reports_parked(&rev->reports) + reports_in_flight(&rev->reports);
 }
 
-/* Is anybody answered: a report says so, and before that one who is no longer there. */
-static void
-note_unanswered(struct scaled_revision *rev, const struct msg_stat *s, int64_t period_ns,
-		int64_t now_ns)
-{
-	uint32_t demand = scaled_demand_now(rev);
-
-	if (rev->latency_n > 0 || rev->answering_ns == 0)
-		return;
-	rev->demand_most = MAX(rev->demand_most, demand);
-	if (demand < rev->demand_most)
-		return;
-	rev->unanswered_ns = now_ns;
-	rev->is_unanswered |= period_ns > 0 && s->in_flight > 0 && s->completed == 0 &&
-			      now_ns - rev->answering_ns >= NO_WORD;
-}
-
 void
 scaled_report(struct scaled_revision *rev, const struct msg_stat *s, int64_t period_ns,
 	      int64_t now_ns)
 {
+	bool is_waiting = period_ns > 0 && s->in_flight > 0 && s->completed == 0;
+
 	brain_report(rev->brain, s, period_ns);
 	rev->dryrun.was_asked |= s->requests > 0;
-	if (s->completed > 0) {
-		rev->latency_sum_s = rev->latency_sum_s * LATENCY_KEEP +
-				     latency_in(rev, s, period_ns) * (double)s->completed;
-		rev->latency_n = rev->latency_n * LATENCY_KEEP + (double)s->completed;
-	}
-	note_unanswered(rev, s, period_ns, now_ns);
+	if (s->completed > 0)
+		timing_completed(&rev->timing, latency_in(rev, s, period_ns), s->completed);
+	timing_outstanding(&rev->timing, scaled_demand_now(rev), is_waiting, now_ns);
 	if (period_ns > 0)
 		window_add(rev->window, now_ns, period_ns, unparked_concurrency(rev, s, period_ns),
 			   (double)s->requests);
-}
-
-void
-scaled_touch(struct scaled_revision *rev, int64_t now_ns)
-{
-	window_touch(rev->window, now_ns);
-}
-
-double
-scaled_latency_s(const struct scaled_revision *rev)
-{
-	return rev->latency_n > 0 ? rev->latency_sum_s / rev->latency_n : -1;
-}
-
-static int
-compare_doubles(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-double
-scaled_start_s(const struct scaled_revision *rev)
-{
-	double sorted[SCALED_STARTS];
-	size_t n = MIN(rev->starts, SCALED_STARTS);
-
-	if (n == 0)
-		return -1;
-	memcpy(sorted, rev->start_s, n * sizeof *sorted);
-	qsort(sorted, n, sizeof *sorted, compare_doubles);
-	return sorted[n / 2];
-}
-
-void
-scaled_teach(struct scaled_revision *rev, double latency_s, double start_s)
-{
-	if (latency_s >= 0 && rev->latency_n <= 0) {
-		rev->latency_sum_s = latency_s;
-		rev->latency_n = 1;
-	}
-	if (start_s >= 0 && rev->starts == 0)
-		rev->start_s[rev->starts++] = start_s;
 }
 
 /* --- each second --- */
@@ -521,17 +453,6 @@ fill_averages(const struct scaled_revision *rev, struct decide_view *view, int64
 	view->panic = s->metric == METRIC_RPS ? panic.rps : panic.concurrency;
 }
 
-/* While nothing is known of the response time: how long those that got to an instance have
- * been waiting for an answer, by the last word. */
-static double
-waited_s(const struct scaled_revision *rev)
-{
-	if (rev->latency_n > 0 || rev->answering_ns == 0 || !rev->is_unanswered ||
-	    reports_in_flight(&rev->reports) == 0)
-		return 0;
-	return (double)(rev->unanswered_ns - rev->answering_ns) / CLK_S;
-}
-
 void
 scaled_fill_view(const struct scaled_revision *rev, struct decide_view *view, bool is_restarting,
 		 int64_t now_ns)
@@ -544,9 +465,10 @@ scaled_fill_view(const struct scaled_revision *rev, struct decide_view *view, bo
 		.container_concurrency = rev->conf->limits.container_concurrency,
 		.idle_s = (double)window_idle_ns(rev->window, now_ns) / CLK_S,
 		.arrivals = reports_arrivals(&rev->reports),
-		.latency_s = scaled_latency_s(rev),
-		.waited_s = waited_s(rev),
-		.start_s = scaled_start_s(rev),
+		.latency_s = timing_latency_s(&rev->timing),
+		.waited_s = reports_in_flight(&rev->reports) == 0 ? 0
+								  : timing_waited_s(&rev->timing),
+		.start_s = timing_start_s(&rev->timing),
 		.busy_lease_s = busy_lease_s(rev, now_ns),
 		.is_restarting = is_restarting,
 		.adopted = rev->adopted,
@@ -679,7 +601,7 @@ failure_left(struct scaled_revision *rev, int64_t now_ns)
 void
 scaled_state(struct scaled_revision *rev, struct msg_instances *m, int64_t now_ns)
 {
-	double start_s = scaled_start_s(rev);
+	double start_s = timing_start_s(&rev->timing);
 	size_t i;
 
 	*m = (struct msg_instances){

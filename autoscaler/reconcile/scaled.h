@@ -8,6 +8,7 @@
 #include "autoscaler/brain/brain.h"
 #include "autoscaler/brain/dryrun.h"
 #include "autoscaler/brain/reports.h"
+#include "autoscaler/brain/timing.h"
 #include "autoscaler/brain/why.h"
 #include "autoscaler/driver.h"
 #include "autoscaler/reconcile/wanted.h"
@@ -33,8 +34,6 @@ struct scaled_instance {
 	int64_t busy_until_ns; /* a lease whose activator is forgotten; 0: none */
 };
 
-#define SCALED_STARTS 8 /* start-up times that are kept */
-
 struct scaled_revision {
 	char *name;			  /* full; ours, since it outlives conf in a reload */
 	const struct revision_conf *conf; /* borrowed; swapped by a reload */
@@ -53,17 +52,10 @@ struct scaled_revision {
 	struct reports reports;
 	struct window *window;
 	unsigned window_s;
-	double latency_sum_s, latency_n; /* weighted towards the newest reports */
-	double start_s[SCALED_STARTS];	 /* a ring */
-	size_t starts;			 /* measured in all */
-	int64_t answering_ns;		 /* since when an instance answers; 0: none does */
-	/* while no response time is known, of those that are in the house since then: */
-	bool is_unanswered;    /* a report came that told of no answer */
-	int64_t unanswered_ns; /* by the last word none had left */
-	uint32_t demand_most;  /* the most requests that were in flight or parked */
-	struct brain *brain;   /* learned, and the calendar */
-	bool is_taught;	       /* what the autoscaler before us had learned */
-	double cpu_cores;      /* in use, of late; < 0: unknown */
+	struct timing timing;
+	struct brain *brain; /* learned, and the calendar */
+	bool is_taught;	     /* what the autoscaler before us had learned */
+	double cpu_cores;    /* in use, of late; < 0: unknown */
 	int64_t cpu_marked_ns;
 
 	/* from the driver */
@@ -144,13 +136,6 @@ void scaled_report(struct scaled_revision *, const struct msg_stat *, int64_t pe
 		   int64_t now_ns);
 /* Requests in flight and parked, by the newest reports. */
 uint32_t scaled_demand_now(const struct scaled_revision *);
-/* It is in use, or was until now. */
-void scaled_touch(struct scaled_revision *, int64_t now_ns);
-double scaled_latency_s(const struct scaled_revision *); /* < 0: unknown */
-double scaled_start_s(const struct scaled_revision *);	 /* median of the last; < 0: unknown */
-/* What was known of it before a restart of ours, until it is measured; < 0: nothing was. */
-void scaled_teach(struct scaled_revision *, double latency_s, double start_s);
-
 /* What all of them share. */
 struct scaled_machine {
 	double cores, memory_bytes; /* 0: unknown */

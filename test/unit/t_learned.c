@@ -58,7 +58,7 @@ learn(struct scaled_revision *rev)
 	idle.bins[239] = 1;
 	brain_import_idleness(rev->brain, &idle, now);
 	brain_import_target(rev->brain, &target, now);
-	scaled_teach(rev, 0.125, 1.5);
+	timing_import(&rev->timing, 0.125, 1.5);
 	decide_set_initial(rev->decide);
 }
 
@@ -78,8 +78,8 @@ is_learned(const struct scaled_revision *rev)
 	assert_true(fabs(target.target - 20.5) < 1e-9 && fabs(target.knee - 21.25) < 1e-9);
 	assert_true(fabs(target.unloaded_s - 0.05) < 1e-9);
 	assert_true(target.age_ns >= 3600 * CLK_S && target.age_ns < 3700 * CLK_S);
-	assert_true(fabs(scaled_latency_s(rev) - 0.125) < 1e-9);
-	assert_true(fabs(scaled_start_s(rev) - 1.5) < 1e-9);
+	assert_true(fabs(timing_latency_s(&rev->timing) - 0.125) < 1e-9);
+	assert_true(fabs(timing_start_s(&rev->timing) - 1.5) < 1e-9);
 	assert_true(decide_was_initial(rev->decide));
 }
 
@@ -119,7 +119,7 @@ over_a_restart(void **state)
 	l = learned_open(dir);
 	learned_teach(l, r);
 	is_learned(reconcile_find(r, "a/v1"));
-	assert_true(scaled_latency_s(reconcile_find(r, "b/v1")) < 0);
+	assert_true(timing_latency_s(&reconcile_find(r, "b/v1")->timing) < 0);
 	assert_false(decide_was_initial(reconcile_find(r, "b/v1")->decide));
 	learned_close(&l);
 	reconcile_free(&r);
@@ -190,7 +190,7 @@ damaged(void **state)
 	r = of_two(2);
 	learned_teach(l, r);
 	is_learned(reconcile_find(r, "a/v1"));
-	assert_true(scaled_latency_s(reconcile_find(r, "b/v1")) < 0);
+	assert_true(timing_latency_s(&reconcile_find(r, "b/v1")->timing) < 0);
 	learned_close(&l);
 	reconcile_free(&r);
 }
@@ -225,7 +225,7 @@ a_start_of_days_can_be_told(void **state)
 	struct err e = {0};
 
 	(void)state;
-	scaled_teach(rev, -1, 3 * 86400.0);
+	timing_import(&rev->timing, -1, 3 * 86400.0);
 	scaled_state(rev, &m.u.instances, now);
 	strbuf_init(&line, 0);
 	msg_encode(&m, &line);

@@ -74,7 +74,7 @@ an_instance_that_answers_is_ready_and_the_driver_hears_of_it(void **state)
 	say(1, "{\"type\":\"instance\",\"id\":\"unheard\",\"state\":\"answers\"}");
 	assert_string_equal(strbuf_str(&world.calls), "1 answers:i1 ");
 	assert_int_equal(scaled_ready(rev), 1);
-	assert_true(scaled_start_s(rev) > 0.299 && scaled_start_s(rev) < 0.301);
+	assert_true(timing_start_s(&rev->timing) > 0.299 && timing_start_s(&rev->timing) < 0.301);
 	reconcile_tail(world.r);
 	say(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"refuses\"}");
 	assert_int_equal(scaled_ready(rev), 0);
@@ -169,7 +169,7 @@ a_restart_takes_up_what_is_there_and_waits(void **state)
 	world.v[0].started_ns = CLK_S; /* ready when first seen: its start was not measured */
 	tell_view(NULL);
 	reconcile_tail(world.r);
-	assert_true(scaled_start_s(reconcile_find(world.r, "a/v1")) < 0);
+	assert_true(timing_start_s(&reconcile_find(world.r, "a/v1")->timing) < 0);
 	connect_peer(1);
 	forget_sent();
 	seconds(5);
@@ -330,15 +330,15 @@ who_answers_again_answers(void **state)
 	round_of_news();
 	a = reconcile_find(world.r, "a/v1");
 	say(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"answers\"}");
-	assert_int_equal(a->answering_ns, world.now);
+	assert_int_equal(a->timing.answering_ns, world.now);
 	say(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"refuses\"}");
 	world.v[0].started_ns++; /* anything that is news */
 	tell_view(NULL);
-	assert_int_equal(a->answering_ns, 0);
+	assert_int_equal(a->timing.answering_ns, 0);
 	world.now += CLK_S;
 	say(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"answers\"}");
-	assert_int_equal(a->answering_ns, world.now);
-	assert_int_equal(a->starts, 1);
+	assert_int_equal(a->timing.answering_ns, world.now);
+	assert_int_equal(a->timing.starts, 1);
 }
 
 /* Who waits longest comes first: that begins anew with each time of waiting. */
