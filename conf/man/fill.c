@@ -1,15 +1,19 @@
-/* fill - fills manual pages from the tables that the programs use, so that a page
- * cannot lag behind them.  Standard input is the page; a line `@keys GROUP` becomes
- * the keys of that group, `@metrics PROGRAM` what it measures, `@outcomes` the
- * answers of the activator's own. */
-#include <inttypes.h>
+/* fill - fills the manual pages from the tables that the programs use, so that the pages
+ * always agree with the programs.  It reads a page from standard input and replaces a line
+ *	@keys GROUP		with the keys of that group of the conf file
+ *	@metrics PROGRAM	with the metrics of that program
+ *	@refusals		with the refusals of the activator
+ *	@outcomes		with the other ways in which a request ends
+ *	@rules			with the rules of the autoscaler's decisions */
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/clk.h"
+#include "autoscaler/brain/decide.h"
 #include "common/metric.h"
 #include "common/settings.h"
+#include "common/strbuf.h"
 
 static const struct {
 	const char *name;
@@ -37,54 +41,51 @@ static const struct {
 	{IN_RULE, "rule"},	   {IN_SCHEDULE, "schedule"},
 };
 
-struct unit {
-	double size;
-	const char *name;
-};
+/* The page's own width: mdoc's source is written in lines of at most 80 bytes. */
+#define LINE_MOST 78
 
-/* The largest unit that leaves a whole number. */
-static void
-print_in(double value, const struct unit *units)
+static bool
+ends_sentence(const char *word, size_t n)
 {
-	while (units->size > 1 && (value < units->size ||
-				   value / units->size != (double)(int64_t)(value / units->size)))
-		units++;
-	printf("%.10g%s", value / units->size, value == 0 ? "" : units->name);
+	return n > 0 && word[n - 1] == '.';
 }
 
-static void
-print_value(enum key_type type, double value)
+/* A backslash is one, and what begins a line is no request. */
+static size_t
+print_word(const char *word, size_t n, bool is_first)
 {
-	static const struct unit times[] = {{24 * 3600e9, "d"}, {3600e9, "h"}, {60e9, "m"},
-					    {1e9, "s"},		{1e6, "ms"},   {1e3, "us"},
-					    {1, "ns"}};
-	static const struct unit sizes[] = {
-		{1ull << 40, "TiB"}, {1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}, {1, ""}};
-	static const struct unit plain[] = {{1, ""}};
+	size_t i, column = n;
 
-	switch (type) {
-	case KEY_DURATION:
-		print_in(value, times);
-		break;
-	case KEY_SIZE:
-	case KEY_SIZE32:
-		print_in(value, sizes);
-		break;
-	default:
-		print_in(value, plain);
-		break;
-	}
+	if (is_first && (word[0] == '.' || word[0] == '\''))
+		column += (size_t)printf("\\&");
+	for (i = 0; i < n; i++)
+		if (word[i] == '\\')
+			column += (size_t)printf("\\e") - 1;
+		else
+			putchar(word[i]);
+	return column;
 }
 
-/* Text for roff: a backslash is one, a dot at the start of a line is no request. */
+/* Sentences, each on a line of its own or on several. */
 static void
 print_text(const char *s)
 {
-	for (; *s != '\0'; s++)
-		if (*s == '\\')
-			printf("\\e");
-		else
-			putchar(*s);
+	size_t column = 0, n;
+	bool is_over = false; /* the sentence before */
+
+	for (; *s != '\0'; s += n + strspn(s + n, " ")) {
+		n = strcspn(s, " ");
+		if (column > 0 && (is_over || column + 1 + n > LINE_MOST)) {
+			putchar('\n');
+			column = 0;
+		} else if (column > 0) {
+			putchar(' ');
+			column++;
+		}
+		column += print_word(s, n, column == 0);
+		is_over = ends_sentence(s, n);
+	}
+	putchar('\n');
 }
 
 static const char *
@@ -92,12 +93,13 @@ type_name(const struct key *k)
 {
 	switch (k->type) {
 	case KEY_BOOL:
-		return "true|false";
+		return "yes|no";
 	case KEY_UINT:
-	case KEY_PERCENT32:
 	case KEY_NUMBER:
-	case KEY_PERCENT:
 		return "number";
+	case KEY_PERCENT32:
+	case KEY_PERCENT:
+		return "percent";
 	case KEY_DURATION:
 		return "duration";
 	case KEY_SIZE:
@@ -106,11 +108,11 @@ type_name(const struct key *k)
 	case KEY_ENUM:
 		return k->enums;
 	case KEY_LIST:
-		return "{string, ...}";
+		return "{text, ...}";
 	case KEY_ADDRESS:
-		return "address:port";
+		return "address";
 	case KEY_ADDRESSES:
-		return "{address:port, ...}";
+		return "{address, ...}";
 	case KEY_NETWORKS:
 		return "{network, ...}";
 	case KEY_PROBE:
@@ -120,7 +122,7 @@ type_name(const struct key *k)
 	case KEY_STRING:
 		break;
 	}
-	return "string";
+	return "text";
 }
 
 static void
@@ -133,33 +135,34 @@ print_places(unsigned where)
 		left += (where & places[i].bit) != 0;
 	if (left < 2)
 		return;
-	printf("In ");
+	printf("Sections: ");
 	for (i = 0; i < ARRAY_LEN(places); i++)
 		if ((where & places[i].bit) != 0)
 			printf("%s%s", places[i].name,
 			       --left == 0 ? ".\n"
-			       : left == 1 ? " or "
+			       : left == 1 ? " and "
 					   : ", ");
 }
 
 static void
 print_key(const struct key *k)
 {
+	struct strbuf bounds;
+
 	printf(".It Ic %s No = Ar %s\n", k->name, type_name(k));
 	print_text(k->doc);
-	printf("%s\n", k->doc[strlen(k->doc) - 1] == '.' ? "" : ".");
-	if (k->fallback != NULL) {
-		printf("Default: ");
-		print_text(k->fallback);
-		printf(".\n");
-	}
+	if (k->fallback != NULL && k->fallback[0] == '\0')
+		printf("Default: empty.\n");
+	else if (k->fallback != NULL)
+		printf("Default:\n.Li %s .\n", k->fallback);
 	if (k->min != k->max) {
-		printf("From ");
-		print_value(k->type, k->min);
-		printf(" to ");
-		print_value(k->type, k->max);
-		printf(".\n");
+		strbuf_init(&bounds, 0);
+		settings_key_bounds(k, &bounds);
+		printf("Range: %s.\n", strbuf_str(&bounds));
+		strbuf_fini(&bounds);
 	}
+	if (k->needs_restart && k->group != GROUP_ACTIVATOR) /* the page says it of that section */
+		printf("A change needs a restart.\n");
 	print_places(k->where);
 }
 
@@ -200,14 +203,13 @@ static const struct metric_def autoscaler_metrics[] = {
 static void
 print_metric(const struct metric_def *m)
 {
-	static const char *const types[] = {"counter", "gauge", "histogram"};
+	static const char *const types[] = {"Counter", "Gauge", "Histogram"};
 
 	printf(".It Ic %s\n%s", m->name, types[m->type]);
 	if (m->labels[0] != '\0')
-		printf(" by %s", m->labels);
+		printf(", labels %s", m->labels);
 	printf(".\n");
 	print_text(m->help);
-	printf("\n");
 }
 
 static int
@@ -235,17 +237,51 @@ static const struct {
 #undef OUTCOME
 };
 
-/* Those that a client sees as an answer of the activator's own. */
+/* Refusals, or what else becomes of a request. */
 static int
-print_outcomes(void)
+print_outcomes(bool are_refusals)
 {
+	char text[200];
 	size_t i;
+	int n;
 
 	printf(".Bl -tag -width activation_timeout\n");
-	for (i = 0; i < ARRAY_LEN(outcomes); i++)
-		if (outcomes[i].status >= 400)
-			printf(".It Ic %s\n%d: %s.\n", outcomes[i].reason, outcomes[i].status,
-			       outcomes[i].text);
+	for (i = 0; i < ARRAY_LEN(outcomes); i++) {
+		if ((outcomes[i].status >= 400) != are_refusals)
+			continue;
+		printf(".It Ic %s\n", outcomes[i].reason);
+		n = are_refusals ? snprintf(text, sizeof text, "%d: ", outcomes[i].status) : 0;
+		snprintf(text + n, sizeof text - (size_t)n, "%s.", outcomes[i].text);
+		print_text(text);
+	}
+	printf(".El\n");
+	return 0;
+}
+
+static const struct {
+	const char *id, *text;
+} rules[] = {
+#define X(id, text) {#id, text},
+	DECIDE_RULES(X)
+#undef X
+};
+
+static int
+print_rules(void)
+{
+	char text[200];
+	const char *c;
+	size_t i;
+
+	printf(".Bl -tag -width activation_scale\n");
+	for (i = 0; i < ARRAY_LEN(rules); i++) {
+		printf(".It Ic ");
+		for (c = rules[i].id; *c != '\0'; c++)
+			putchar(tolower((unsigned char)*c));
+		putchar('\n');
+		snprintf(text, sizeof text, "%s.", rules[i].text);
+		print_text(text);
+	}
 	printf(".El\n");
 	return 0;
 }
@@ -259,7 +295,9 @@ print_line(const char *line)
 		return print_named(line + 6);
 	if (strncmp(line, "@metrics ", 9) == 0)
 		return print_metrics(line + 9);
-	return strcmp(line, "@outcomes") == 0 ? print_outcomes() : -1;
+	if (strcmp(line, "@refusals") == 0 || strcmp(line, "@outcomes") == 0)
+		return print_outcomes(line[1] == 'r');
+	return strcmp(line, "@rules") == 0 ? print_rules() : -1;
 }
 
 int
@@ -270,7 +308,7 @@ main(void)
 	while (fgets(line, sizeof line, stdin) != NULL) {
 		line[strcspn(line, "\n")] = '\0';
 		if (print_line(line) < 0) {
-			fprintf(stderr, "fill: what is \"%s\"?\n", line);
+			fprintf(stderr, "fill: unknown line \"%s\"\n", line);
 			return 1;
 		}
 	}

@@ -1,0 +1,94 @@
+"""The manual pages name all that the programs have, and nothing else: options, admin paths,
+members of JSON objects, messages of the protocol."""
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from stack import ROOT
+
+PAGES = ["activator.8.in", "autoscaler.8.in", "activator.conf.5.in", "activator-protocol.7"]
+
+
+def read(path):
+    with open(os.path.join(ROOT, path)) as f:
+        return f.read()
+
+
+def page(name):
+    return read("conf/man/" + name)
+
+
+def words(text, macro):
+    """What stands behind a macro of mdoc, as in `.It Va id , name` or `.Va id`."""
+    found = set()
+    for line in text.splitlines():
+        behind = re.match(r"\.(?:It )?%s (.*)" % macro, line)
+        if behind:
+            found |= set(re.findall(r"(?<!\w)[a-z][a-z0-9_]*", behind[1]))
+    return found
+
+
+def section(text, title):
+    return re.search(r"^\.Sh %s\n(.*?)(?=^\.Sh |\Z)" % title, text, re.M | re.S)[1]
+
+
+def members(*sources):
+    """Of the JSON objects that these files write."""
+    text = "".join(read(source) for source in sources)
+    return set(re.findall(r'(?:jput|put)_\w+\(\s*&?j, "(\w+)"', text)) | set(
+        re.findall(r'\bX\("(\w+)", ', text))
+
+
+@pytest.mark.parametrize("name", ["activator", "autoscaler"])
+def test_every_option_has_its_line(name):
+    options = re.findall(r'\{"([a-z-]+)", (?:no|required)_argument, NULL, \'(\w)\'\}',
+                         read("common/daemon.c"))
+    assert len(options) >= 5
+    text = page(name + ".8.in")
+    for long, short in options:
+        assert re.search(r"^\.It Fl %s , -%s\b" % (short, long), text, re.M), long
+
+
+def test_every_option_of_the_simulation_is_in_the_synopsis():
+    options = re.findall(r'\{"([a-z-]+)", required_argument', read("autoscaler/simulate/simulate.c"))
+    assert len(options) >= 5
+    text = section(page("autoscaler.8.in"), "SYNOPSIS")
+    for option in options:
+        assert "Fl -" + option in text
+
+
+@pytest.mark.parametrize("name", ["activator", "autoscaler"])
+def test_every_admin_path_has_its_line(name):
+    paths = set(re.findall(r'admin_route\([\w>-]+, "([^"]*)"',
+                           read("common/admin.c") + read(name + "/control.c")))
+    assert {"/", "/status"} < paths
+    text = section(page(name + ".8.in"), "ADMIN ENDPOINT")
+    assert set(re.findall(r"^\.It Pa (\S+)$", text, re.M)) == paths
+
+
+@pytest.mark.parametrize("name, sources, advisers", [
+    ("activator", ["activator/status.c"], set()),
+    ("autoscaler", ["autoscaler/status.c", "autoscaler/explain.c", "autoscaler/brain/why.c"],
+     {"slow_brain", "keep_warm", "schedule"})])
+def test_members_of_the_admin_paths(name, sources, advisers):
+    named = words(section(page(name + ".8.in"), "ADMIN ENDPOINT"), "Va")
+    assert named == members(*sources) | advisers
+
+
+def test_messages_of_the_protocol():
+    text = page("activator-protocol.7")
+    types = set(re.findall(r"^\s+X\([A-Z]+, (\w+)\)", read("common/msg.h"), re.M))
+    assert len(types) >= 13
+    assert set(re.findall(r"^\.It Ic (\w+)$", text, re.M)) == types
+    assert words(text, "Va") - {"type"} == members("common/msg.c") - {"type"}
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.skipif(not shutil.which("mandoc"), reason="there is no mandoc")
+def test_mandoc_has_nothing_to_say(name):
+    said = subprocess.run(["mandoc", "-Tlint", "-Wwarning", os.path.join(ROOT, "conf/man", name)],
+                          capture_output=True, text=True, timeout=30)
+    assert said.stdout == ""
