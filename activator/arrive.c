@@ -204,6 +204,7 @@ route(struct conn *c, const struct request *r, size_t head_n)
 		xfer_end(c, OUT_ANSWERED);
 		return;
 	}
+	xfer_set_state(x, XFER_ROUTED);
 	x->snap = c->w->snap;
 	x->snap->users++;
 	x->service = match.service;

@@ -98,13 +98,12 @@ conn_close(struct conn *c, bool abort)
 	if (!io_is_open(&c->io))
 		return;
 	CHECK(c->x.up == NULL && !c->x.is_counted && c->x.snap == NULL);
+	CHECK(!list_linked(&c->x.node));
 	drop_input(c);
 	timeq_clear(&w->timeq, &c->timer);
 	io_settle(&c->io);
 	/* What it has not taken of an answer is cut off, and that must be seen. */
 	io_close(&c->io, abort || io_is_blocked(&c->io));
-	if (list_linked(&c->unrouted))
-		list_remove(&w->unrouted, &c->unrouted);
 	list_remove(&w->conns, &c->node);
 	clients_leave(&w->clients, c->peer_text);
 	metric_add(&w->counters.connections, (uint64_t)-1);
@@ -321,6 +320,7 @@ conn_is_waiting(const struct conn *c)
 	case XFER_UNROUTED:
 	case XFER_PARKED:
 	case XFER_PERMIT:
+	case XFER_STARVED:
 	case XFER_CONNECTING:
 	case XFER_EXCHANGE:
 		return true;

@@ -40,6 +40,7 @@ state_limit(const struct conn *c, enum outcome *out)
 	switch (x->state) {
 	case XFER_UNROUTED:
 	case XFER_PERMIT:
+	case XFER_STARVED:
 		*out = OUT_ACTIVATION_TIMEOUT;
 		return x->deadline_ns;
 	case XFER_CONNECTING:

@@ -63,8 +63,8 @@ struct worker {
 	struct slab conn_slab, upstream_slab;
 	struct list conns;	/* of struct conn: all */
 	struct clients clients; /* counts conns by peer_text */
-	struct list unrouted;	/* of struct conn: XFER_UNROUTED */
-	struct list starved;	/* of struct conn: XFER_PERMIT, for want of descriptors */
+	struct list unrouted;	/* of struct xfer: UNROUTED, in the order of their coming */
+	struct list starved;	/* of struct xfer: STARVED, the next to be tried first */
 	struct loop_timer feed_timer;
 	struct list shards;	 /* of struct shard: with anything to tell */
 	struct list upstreams;	 /* of struct upstream: all */
@@ -81,12 +81,15 @@ struct worker {
 	struct worker_counters counters;
 };
 
-/* The states of a request; the moves that are legal stand in xfer.c. */
+/* The states of a request; the moves that are legal stand in xfer.c.  UNROUTED, PARKED and
+ * STARVED each have a list, which xfer_set_state() joins and leaves. */
 #define XFER_STATES(X)                                                                             \
 	X(IDLE)	      /* no request: before the first, or between two */                           \
 	X(UNROUTED)   /* read, but no route table has come yet */                                  \
+	X(ROUTED)     /* has a route; has no slot, no connection, no place in a queue */           \
 	X(PARKED)     /* waits in its revision's queue */                                          \
 	X(PERMIT)     /* has a slot, waits for the right to open a connection */                   \
+	X(STARVED)    /* has a slot, waits for a descriptor */                                     \
 	X(CONNECTING) /* its connection is being opened */                                         \
 	X(EXCHANGE)   /* its head is sent; bodies flow */                                          \
 	X(TUNNEL)     /* after 101: bytes flow */                                                  \
@@ -114,7 +117,6 @@ struct xfer {
 	bool has_given_body;	/* body bytes went to an instance: it cannot be sent again */
 	bool is_counted;	/* in its shard's in_flight or parked_n */
 	bool is_unseen;		/* RULE_SERVE_ONLY: no activity of its revision */
-	bool is_waiting;	/* waiter is in the limiter's or the inbox's hands */
 	bool is_paced;		/* limiter_head_seen() is due */
 	bool needs_new;		/* a connection that was kept failed it: no other of these */
 	bool is_cold, is_first; /* parked with no instance open; the first to be so */
@@ -129,13 +131,15 @@ struct xfer {
 	const struct route_service *service;
 	const struct route_revision *route;
 	struct shard *shard;
-	struct waiter waiter; /* PARKED, PERMIT; its inst holds the slot in PERMIT */
+	struct waiter waiter; /* PARKED, PERMIT: the limiter's or the inbox's.  PERMIT, STARVED:
+				 its inst holds the slot */
 	struct upstream *up;  /* CONNECTING, EXCHANGE, TUNNEL: holds the slot */
 	char *head;	      /* what to send (again): exact, or of PLANE_HEADS; NULL: sent */
 	uint32_t head_n;
-	bool is_head_spare;	 /* head is a buffer of the worker's */
-	uint32_t held;		 /* bytes counted in bounds->parked_bytes */
-	struct list_node parked; /* in shard->parked */
+	bool is_head_spare;    /* head is a buffer of the worker's */
+	uint32_t held;	       /* bytes counted in bounds->parked_bytes */
+	struct list_node node; /* in the list of its state: w->unrouted, shard->parked by
+				  deadline, w->starved */
 
 	/* of the response, as the client sees it */
 	enum framing framing_out;
@@ -167,8 +171,7 @@ struct conn {
 	char peer_text[ADDR_TEXT]; /* without port */
 	/* what an ordinary request does not touch */
 	struct addr peer;
-	struct list_node node;	   /* in w->conns */
-	struct list_node unrouted; /* in w->unrouted, or w->starved */
+	struct list_node node; /* in w->conns */
 };
 
 enum upstream_state { UPSTREAM_CONNECTING, UPSTREAM_BUSY, UPSTREAM_IDLE, UPSTREAM_ABANDONED };

@@ -185,7 +185,7 @@ is_spared(const struct upstream *u)
 {
 	struct list_node *node = list_first(&u->w->starved);
 
-	return node == NULL || container_of(node, struct conn, unrouted)->x.waiter.inst == u->inst;
+	return node == NULL || container_of(node, struct xfer, node)->waiter.inst == u->inst;
 }
 
 static bool

@@ -434,7 +434,7 @@ route_parked(struct worker *w)
 	struct list_node *node;
 
 	while ((node = list_first(&w->unrouted)) != NULL)
-		xfer_unrouted_again(container_of(node, struct conn, unrouted));
+		xfer_unrouted_again(xfer_conn(container_of(node, struct xfer, node)));
 }
 
 static void

@@ -27,33 +27,112 @@ static const char *const state_names[] = {
 
 #define S(id) (1u << XFER_##id)
 static const uint32_t legal[XFER_STATES_N] = {
-	[XFER_IDLE] = S(UNROUTED) | S(PARKED) | S(PERMIT) | S(CONNECTING) | S(EXCHANGE) | S(DONE) |
-		      S(CLOSING),
+	[XFER_IDLE] = S(UNROUTED) | S(ROUTED) | S(DONE) | S(CLOSING),
 	[XFER_UNROUTED] = S(IDLE) | S(DONE) | S(CUT),
-	[XFER_PARKED] = S(PERMIT) | S(CONNECTING) | S(EXCHANGE) | S(DONE) | S(CUT) | S(PARKED),
-	[XFER_PERMIT] = S(PERMIT) | S(CONNECTING) | S(EXCHANGE) | S(PARKED) | S(DONE) | S(CUT),
-	[XFER_CONNECTING] = S(EXCHANGE) | S(PARKED) | S(PERMIT) | S(CONNECTING) | S(DONE) | S(CUT),
-	[XFER_EXCHANGE] = S(TUNNEL) | S(PARKED) | S(PERMIT) | S(CONNECTING) | S(EXCHANGE) |
-			  S(DONE) | S(CUT),
-	[XFER_TUNNEL] = S(DONE) | S(CUT),
+	[XFER_ROUTED] = S(PARKED) | S(PERMIT) | S(STARVED) | S(CONNECTING) | S(EXCHANGE) | S(DONE) |
+			S(CUT),
+	[XFER_PARKED] = S(ROUTED),
+	[XFER_PERMIT] = S(ROUTED),
+	[XFER_STARVED] = S(ROUTED),
+	[XFER_CONNECTING] = S(ROUTED) | S(EXCHANGE),
+	[XFER_EXCHANGE] = S(ROUTED) | S(TUNNEL) | S(DONE) | S(CUT),
+	[XFER_TUNNEL] = S(ROUTED) | S(DONE) | S(CUT),
 	[XFER_DONE] = S(IDLE) | S(CLOSING),
 	[XFER_CUT] = 0,
 	[XFER_CLOSING] = 0,
 };
+static const uint32_t listed = S(UNROUTED) | S(PARKED) | S(STARVED);
 #undef S
+
+struct conn *
+xfer_conn(struct xfer *x)
+{
+	return container_of(x, struct conn, x);
+}
+
+static void
+unhold(struct conn *c)
+{
+	struct bounds *b = c->w->bounds;
+
+	if (c->x.held == 0)
+		return;
+	atomic_fetch_sub_explicit(&b->parked, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&b->parked_bytes, c->x.held, memory_order_relaxed);
+	c->x.held = 0;
+}
+
+/* One timer for all that are parked for one revision: they are kept by deadline. */
+static void
+insert_by_deadline(struct xfer *x)
+{
+	struct list *parked = &x->shard->parked;
+	struct list_node *at = &parked->head;
+
+	while (at->prev != &parked->head &&
+	       container_of(at->prev, struct xfer, node)->deadline_ns > x->deadline_ns)
+		at = at->prev;
+	list_insert_before(parked, at, &x->node);
+}
+
+static void
+join(struct xfer *x)
+{
+	struct conn *c = xfer_conn(x);
+
+	switch (x->state) {
+	case XFER_UNROUTED:
+		list_push(&c->w->unrouted, &x->node);
+		break;
+	case XFER_PARKED:
+		x->is_counted = !x->is_unseen;
+		if (x->is_counted)
+			shard_parked(x->shard, c->w->now, 1);
+		insert_by_deadline(x);
+		break;
+	case XFER_STARVED:
+		list_push(&c->w->starved, &x->node);
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+leave(struct xfer *x)
+{
+	struct conn *c = xfer_conn(x);
+
+	switch (x->state) {
+	case XFER_UNROUTED:
+		list_remove(&c->w->unrouted, &x->node);
+		unhold(c);
+		break;
+	case XFER_PARKED:
+		list_remove(&x->shard->parked, &x->node);
+		if (x->is_counted)
+			shard_parked(x->shard, c->w->now, -1);
+		x->is_counted = false;
+		unhold(c);
+		break;
+	case XFER_STARVED:
+		list_remove(&c->w->starved, &x->node);
+		break;
+	default:
+		break;
+	}
+}
 
 void
 xfer_set_state(struct xfer *x, enum xfer_state to)
 {
 	CHECK((legal[x->state] >> to & 1) != 0);
 	log_trace(NULL, "request moves", "from=%s to=%s", state_names[x->state], state_names[to]);
+	if ((listed >> x->state & 1) != 0)
+		leave(x);
 	x->state = to;
-}
-
-struct conn *
-xfer_conn(struct xfer *x)
-{
-	return container_of(x, struct conn, x);
+	if ((listed >> to & 1) != 0)
+		join(x);
 }
 
 static void
@@ -137,7 +216,7 @@ finish(struct conn *c, enum outcome out)
 {
 	struct xfer *x = &c->x;
 
-	CHECK(x->up == NULL && !list_linked(&x->parked));
+	CHECK(x->up == NULL);
 	count_end(c, out);
 	head_free(c->w, x);
 	chunked_free(&x->chunked);
@@ -172,51 +251,24 @@ pace_done(struct xfer *x, struct instance *inst)
 	limiter_head_seen(inst);
 }
 
-static void
-unpark(struct conn *c)
-{
-	struct xfer *x = &c->x;
-	struct bounds *b = c->w->bounds;
-
-	if (list_linked(&x->parked)) {
-		list_remove(&x->shard->parked, &x->parked);
-		if (x->is_counted)
-			shard_parked(x->shard, c->w->now, -1);
-		x->is_counted = false;
-	}
-	if (x->held == 0)
-		return;
-	atomic_fetch_sub_explicit(&b->parked, 1, memory_order_relaxed);
-	atomic_fetch_sub_explicit(&b->parked_bytes, x->held, memory_order_relaxed);
-	x->held = 0;
-}
-
-/* Whatever of slot, permit, place in the queue it has goes back. */
+/* Give back whatever it has of slot, permit, connection and place in the queue: ROUTED. */
 static void
 let_go(struct conn *c)
 {
 	struct xfer *x = &c->x;
 
 	switch (x->state) {
-	case XFER_UNROUTED:
-		unpark(c);
-		if (list_linked(&c->unrouted))
-			list_remove(&c->w->unrouted, &c->unrouted);
-		break;
 	case XFER_PARKED:
 	case XFER_PERMIT:
-		if (x->is_waiting)
-			limiter_cancel(&x->waiter);
-		x->is_waiting = false;
+		limiter_cancel(&x->waiter);
 		x->is_paced = false; /* went back with the grant */
-		unpark(c);
 		if (x->waiter.fd >= 0)
 			close(x->waiter.fd);
 		x->waiter.fd = -1;
-		if (list_linked(&c->unrouted)) {
-			list_remove(&c->w->starved, &c->unrouted);
-			limiter_decline(&x->waiter);
-		}
+		break;
+	case XFER_STARVED:
+		x->is_paced = false; /* as above */
+		limiter_decline(&x->waiter);
 		break;
 	default:
 		break;
@@ -229,6 +281,8 @@ let_go(struct conn *c)
 		u->conn = NULL;
 		upstream_close(u, true);
 	}
+	if (x->route != NULL && x->state != XFER_ROUTED)
+		xfer_set_state(x, XFER_ROUTED);
 }
 
 /* As let_go(), but where container_concurrency holds a slot is free when the instance is
@@ -245,6 +299,7 @@ let_go_when_done(struct conn *c)
 		x->up = NULL;
 		pace_done(x, u->inst);
 		upstream_abandon(u, c);
+		xfer_set_state(x, XFER_ROUTED);
 	} else {
 		let_go(c);
 	}
@@ -417,7 +472,6 @@ go(struct conn *c, struct instance *inst)
 	if (x->route->limits.container_concurrency > 0 && !x->waiter.has_permit) {
 		x->waiter.inst = instance_ref(inst);
 		if (!limiter_permit(&x->waiter)) {
-			x->is_waiting = true;
 			set_state(c, XFER_PERMIT);
 			worker_ask_shed(w, inst);
 			return;
@@ -453,8 +507,7 @@ starve(struct conn *c, struct instance *inst)
 	x->waiter.rev = inst->rev;
 	x->waiter.inst = instance_ref(inst);
 	x->waiter.is_paced = x->is_paced;
-	set_state(c, XFER_PERMIT);
-	list_push(&w->starved, &c->unrouted);
+	set_state(c, XFER_STARVED);
 	if (!loop_timer_pending(&w->feed_timer))
 		loop_timer_set(&w->feed_timer, FEED_EVERY);
 }
@@ -465,19 +518,21 @@ xfer_feed(struct worker *w)
 	struct list_node *node;
 	bool is_fed = true;
 
-	while (is_fed && (node = list_pop(&w->starved)) != NULL) {
-		struct conn *c = container_of(node, struct conn, unrouted);
-		struct instance *inst = c->x.waiter.inst;
+	while (is_fed && (node = list_first(&w->starved)) != NULL) {
+		struct xfer *x = container_of(node, struct xfer, node);
+		struct conn *c = xfer_conn(x);
+		struct instance *inst = x->waiter.inst;
 
-		c->x.waiter.inst = NULL;
+		x->waiter.inst = NULL;
+		xfer_set_state(x, XFER_ROUTED);
 		go(c, inst);
 		instance_unref(&inst);
-		conn_advance(c);
-		is_fed = !list_linked(node);
+		is_fed = x->state != XFER_STARVED;
 		if (!is_fed) { /* once more: it stays the first */
 			list_remove(&w->starved, node);
 			list_push_head(&w->starved, node);
 		}
+		conn_advance(c);
 	}
 	if (!list_empty(&w->starved) && !loop_timer_pending(&w->feed_timer))
 		loop_timer_set(&w->feed_timer, FEED_EVERY);
@@ -563,33 +618,19 @@ hold(struct conn *c, bool is_back)
 	return true;
 }
 
+/* One timer for all that are parked for one revision. */
 static void
-arm_deadline(struct shard *s, int64_t now)
+arm_deadline(struct shard *s, struct worker *w)
 {
 	struct list_node *node = list_first(&s->parked);
-
-	if (node != NULL)
-		loop_timer_set(&s->deadline_timer,
-			       container_of(node, struct xfer, parked)->deadline_ns - now);
-}
-
-/* One timer for all that are parked for one revision: they are kept by deadline. */
-static void
-insert_by_deadline(struct worker *w, struct xfer *x)
-{
-	struct shard *s = x->shard;
-	struct list_node *at = &s->parked.head;
 
 	if (!s->has_timer) {
 		loop_timer_init(&s->deadline_timer, w->loop, on_deadline, s);
 		s->has_timer = true;
 	}
-	while (at->prev != &s->parked.head &&
-	       container_of(at->prev, struct xfer, parked)->deadline_ns > x->deadline_ns)
-		at = at->prev;
-	list_insert_before(&s->parked, at, &x->parked);
-	if (list_first(&s->parked) == &x->parked)
-		arm_deadline(s, w->now);
+	if (node != NULL)
+		loop_timer_set(&s->deadline_timer,
+			       container_of(node, struct xfer, node)->deadline_ns - w->now);
 }
 
 static void
@@ -602,16 +643,13 @@ park(struct conn *c)
 	x->is_first = x->waiter.is_first;
 	if (x->parked_ns == 0)
 		x->parked_ns = w->now;
-	x->is_waiting = true;
 	head_park(w, x);
 	conn_keep_input(c);
 	if (x->is_counted)
 		shard_in_flight(x->shard, w->now, -1);
-	x->is_counted = !x->is_unseen;
-	if (x->is_counted)
-		shard_parked(x->shard, w->now, 1);
 	set_state(c, XFER_PARKED);
-	insert_by_deadline(w, x);
+	if (list_first(&x->shard->parked) == &x->node)
+		arm_deadline(x->shard, w);
 }
 
 void
@@ -630,15 +668,12 @@ xfer_park_unrouted(struct conn *c, char *buf, size_t head_n)
 	c->is_in_borrowed = true;
 	conn_keep_input(c);
 	c->x.deadline_ns = c->w->now + c->w->conf->limits.activation_timeout;
-	list_push(&c->w->unrouted, &c->unrouted);
 	set_state(c, XFER_UNROUTED);
 }
 
 void
 xfer_unrouted_again(struct conn *c)
 {
-	unpark(c);
-	list_remove(&c->w->unrouted, &c->unrouted);
 	c->requests--; /* it is read again */
 	xfer_set_state(&c->x, XFER_IDLE);
 	conn_advance(c);
@@ -671,7 +706,7 @@ xfer_admit(struct conn *c, bool at_head)
 	x->waiter.is_unseen = x->is_unseen;
 	inst = limiter_take_or_wait(rev, &x->waiter, at_head, w->now, &failed);
 	if (failed != NULL) {
-		unpark(c);
+		unhold(c);
 		refuse_failed(c, failed);
 		failure_unref(&failed);
 		return;
@@ -680,7 +715,7 @@ xfer_admit(struct conn *c, bool at_head)
 		park(c);
 		return;
 	}
-	unpark(c);
+	unhold(c);
 	x->is_paced = x->waiter.is_paced;
 	go(c, inst);
 	instance_unref(&inst);
@@ -745,12 +780,10 @@ decline(struct conn *c)
 	if (x->waiter.fd >= 0)
 		close(x->waiter.fd);
 	x->waiter.fd = -1;
-	if (is_late) {
+	if (is_late)
 		refuse_late(c);
-	} else {
-		unpark(c);
+	else
 		xfer_admit(c, true);
-	}
 	return true;
 }
 
@@ -759,7 +792,6 @@ granted_failure(struct conn *c)
 {
 	struct failure *f = limiter_failure(c->x.route->rev);
 
-	unpark(c);
 	refuse_failed(c, f);
 	failure_unref(&f);
 }
@@ -770,9 +802,10 @@ granted(struct conn *c)
 	struct xfer *x = &c->x;
 	struct waiter *waiter = &x->waiter;
 	struct instance *inst;
+	bool was_parked = x->state == XFER_PARKED;
 	int fd;
 
-	x->is_waiting = false;
+	xfer_set_state(x, XFER_ROUTED);
 	if (waiter->is_failed) {
 		granted_failure(c);
 		return;
@@ -784,9 +817,8 @@ granted(struct conn *c)
 	waiter->inst = NULL;
 	waiter->fd = -1;
 	x->is_paced = x->is_paced || waiter->is_paced;
-	if (x->state == XFER_PARKED)
+	if (was_parked)
 		note_granted(c);
-	unpark(c);
 	if (fd >= 0)
 		go_on_fd(c, inst, fd);
 	else
@@ -811,16 +843,17 @@ on_deadline(void *arg)
 	int64_t now = clk_now();
 
 	while ((node = list_first(&s->parked)) != NULL) {
-		struct xfer *x = container_of(node, struct xfer, parked);
+		struct xfer *x = container_of(node, struct xfer, node);
 		struct conn *c = xfer_conn(x);
 
-		if (x->deadline_ns > now)
-			break;
 		c->w->now = now;
+		if (x->deadline_ns > now) {
+			arm_deadline(s, c->w);
+			break;
+		}
 		refuse_late(c);
 		conn_advance(c);
 	}
-	arm_deadline(s, now);
 }
 
 /* --- response heads --- */
