@@ -7,7 +7,7 @@
 
 #include "common/text.h"
 
-/* The two shapes of a sockaddr_storage; the union keeps the casts in one place. */
+/* A sockaddr_storage as what it holds; the union spares casts. */
 union any_addr {
 	struct sockaddr_storage ss;
 	struct sockaddr_in in;
@@ -67,7 +67,7 @@ addr_parse(struct addr *a, const char *text, struct err *e)
 		n -= 2;
 	} else if (memchr(host, ':', n) != NULL) {
 		return err_set(e, 0,
-			       "an IPv6 address stands in brackets: expected [address]:port, "
+			       "an IPv6 address needs brackets: expected [address]:port, "
 			       "got \"%.100s\"",
 			       text);
 	}
@@ -100,7 +100,7 @@ addr_set_port(struct addr *a, uint16_t port)
 	a->ss = u.ss;
 }
 
-/* The bytes of the bare address; n becomes 4 or 16. */
+/* The bytes of the IP address; *n: 4 or 16. */
 static const unsigned char *
 ip_bytes(const union any_addr *u, size_t *n)
 {
@@ -164,7 +164,7 @@ addr_net_parse(struct addr_net *net, const char *text, struct err *e)
 	int family;
 
 	if (n >= sizeof ip)
-		return err_set(e, 0, "\"%.100s\" is not a network", text);
+		return err_set(e, 0, "expected a network such as 10.0.0.0/8, got \"%.100s\"", text);
 	memcpy(ip, text, n);
 	ip[n] = '\0';
 	family = strchr(ip, ':') != NULL ? AF_INET6 : AF_INET;
@@ -177,7 +177,7 @@ addr_net_parse(struct addr_net *net, const char *text, struct err *e)
 	for (i = net->prefix; i < most; i++)
 		net->ip[i / 8] &= (unsigned char)~(0x80 >> i % 8);
 	if (memcmp(net->ip, bytes, sizeof bytes) != 0)
-		return err_set(e, 0, "\"%s\" has bits behind its prefix: did you mean %s/%u?", text,
+		return err_set(e, 0, "\"%s\" has bits set beyond its prefix: expected %s/%u", text,
 			       inet_ntop(family, net->ip, base, sizeof base), net->prefix);
 	return 0;
 }

@@ -1,5 +1,5 @@
-/* addr - `host:port`, `[v6]:port`, `:port` as socket addresses, and networks in
- * CIDR form.  Numeric only, but for `localhost`: no resolver is ever asked.
+/* addr - socket addresses from `host:port`, `[v6]:port` and `:port`, and networks in CIDR
+ * form.  Hosts are numeric, or `localhost`: the resolver is never asked.
  * Thread: any. */
 #ifndef COMMON_ADDR_H
 #define COMMON_ADDR_H
@@ -13,7 +13,7 @@ struct addr {
 	socklen_t len;
 };
 
-#define ADDR_TEXT 64 /* room for addr_format() */
+#define ADDR_TEXT 64 /* bytes that addr_format() needs */
 
 NODISCARD int addr_parse(struct addr *, const char *text, struct err *);
 NODISCARD int addr_set(struct addr *, const char *ip, uint16_t port, struct err *);
@@ -21,7 +21,8 @@ uint16_t addr_port(const struct addr *);
 void addr_set_port(struct addr *, uint16_t port);
 bool addr_equal(const struct addr *, const struct addr *); /* address and port */
 
-/* "127.0.0.1:80", "[::1]:80"; with_port false: the bare address.  Returns buf. */
+/* Write "127.0.0.1:80" or "[::1]:80" into buf; without the port, "127.0.0.1" or "::1".
+ * Returns buf. */
 const char *addr_format(const struct addr *, bool with_port, char buf[ADDR_TEXT]);
 
 struct addr_net {
@@ -30,7 +31,7 @@ struct addr_net {
 	uint32_t prefix;      /* bits */
 };
 NODISCARD int addr_net_parse(struct addr_net *, const char *text, struct err *);
-/* IPv4 in IPv6 (::ffff:1.2.3.4) matches IPv4 networks. */
+/* An IPv4-mapped address (::ffff:1.2.3.4) is looked for in IPv4 networks. */
 bool addr_net_contains(const struct addr_net *, const struct addr *);
 
 #endif

@@ -9,7 +9,7 @@
 static void
 die(const char *text, size_t n)
 {
-	/* write(2) alone: this may run with any lock held and any heap broken. */
+	/* Call write(2) and nothing else: a lock may be held here, and the heap may be broken. */
 	if (write(STDERR_FILENO, text, n) < 0)
 		abort();
 	abort();
@@ -26,7 +26,7 @@ base_check_failed(const char *file, int line, const char *expr)
 }
 
 static void *
-checked(void *ptr, size_t size)
+or_die(void *ptr, size_t size)
 {
 	static const char text[] = "out of memory\n";
 
@@ -38,31 +38,31 @@ checked(void *ptr, size_t size)
 void *
 xmalloc(size_t size)
 {
-	return checked(malloc(size), size);
+	return or_die(malloc(size), size);
 }
 
 void *
 xcalloc(size_t n, size_t size)
 {
-	return checked(calloc(n, size), n * size);
+	return or_die(calloc(n, size), n * size);
 }
 
 void *
 xrealloc(void *ptr, size_t size)
 {
-	return checked(realloc(ptr, size), size);
+	return or_die(realloc(ptr, size), size);
 }
 
 char *
 xstrdup(const char *s)
 {
-	return checked(strdup(s), 1);
+	return or_die(strdup(s), 1);
 }
 
 char *
 xstrndup(const char *s, size_t n)
 {
-	return checked(strndup(s, n), 1);
+	return or_die(strndup(s, n), 1);
 }
 
 char *
@@ -75,5 +75,5 @@ xasprintf(const char *fmt, ...)
 	if (vasprintf(&text, fmt, args) < 0)
 		text = NULL;
 	va_end(args);
-	return checked(text, 1);
+	return or_die(text, 1);
 }

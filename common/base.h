@@ -1,6 +1,6 @@
-/* base - the one header that every file includes: attributes, checks that stay
- * alive in release builds, and allocation that never returns NULL.
- * Thread: any.  Must never depend on anything else of the project. */
+/* base - the header that every file includes: attributes, checks that release builds keep,
+ * and allocation that never returns NULL.
+ * Thread: any.  Includes nothing else of the project. */
 #ifndef COMMON_BASE_H
 #define COMMON_BASE_H
 
@@ -18,11 +18,11 @@
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
-/* The object of `type` whose member `member` is at `ptr`. */
+/* The object of type `type` whose member `member` is at `ptr`. */
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
-/* A broken invariant of ours: says where, and aborts.  Never for input, never
- * for the environment; kept in release builds. */
+/* Abort where an invariant of our own code is broken, and say which, in release builds
+ * too.  Never for input, and never for a failure of the environment. */
 #define CHECK(cond)                                                                                \
 	do {                                                                                       \
 		if (__builtin_expect(!(cond), 0))                                                  \
@@ -31,8 +31,8 @@
 
 NORETURN void base_check_failed(const char *file, int line, const char *expr);
 
-/* Allocation.  Out of memory aborts: what a peer can make grow is bounded by the
- * conf file before it comes here.  The result is the caller's, for free(). */
+/* Allocate; the result is the caller's to free().  Out of memory aborts: the conf file
+ * bounds whatever a peer can make grow, so that no peer can cause it. */
 NODISCARD void *xmalloc(size_t size);
 NODISCARD void *xcalloc(size_t n, size_t size);
 NODISCARD void *xrealloc(void *ptr, size_t size);

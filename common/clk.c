@@ -2,7 +2,7 @@
 
 #include <time.h>
 
-static int64_t (*replaced)(void); /* set before any thread starts */
+static int64_t (*replacement)(void); /* set before any thread starts; NULL: none */
 
 static int64_t
 read_clock(clockid_t id)
@@ -16,21 +16,21 @@ read_clock(clockid_t id)
 int64_t
 clk_now(void)
 {
-	if (__builtin_expect(replaced != NULL, 0))
-		return replaced();
+	if (__builtin_expect(replacement != NULL, 0))
+		return replacement();
 	return read_clock(CLOCK_MONOTONIC);
 }
 
 int64_t
 clk_wall(void)
 {
-	if (__builtin_expect(replaced != NULL, 0))
-		return replaced();
+	if (__builtin_expect(replacement != NULL, 0))
+		return replacement();
 	return read_clock(CLOCK_REALTIME);
 }
 
 void
 clk_replace(int64_t (*fn)(void))
 {
-	replaced = fn;
+	replacement = fn;
 }

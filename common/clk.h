@@ -1,6 +1,6 @@
-/* clk - the only place that reads a clock.  Everything that measures or waits
- * uses monotonic nanoseconds; wall time is for log lines and cron alone.
- * Tests and simulations put a clock of their own in its place.  Thread: any. */
+/* clk - the clocks; no other file reads one.  Whatever measures or waits uses monotonic
+ * nanoseconds; only log lines and schedules use wall time.
+ * Tests and simulations replace the clocks by one of their own.  Thread: any. */
 #ifndef COMMON_CLK_H
 #define COMMON_CLK_H
 
@@ -16,8 +16,8 @@ int64_t clk_now(void);
 /* Wall clock: nanoseconds since the epoch, UTC. */
 int64_t clk_wall(void);
 
-/* For tests and simulations: both clocks answer what `fn` does; NULL puts the real ones
- * back. */
+/* For tests and simulations: both clocks return what fn returns; NULL restores the real
+ * clocks. */
 void clk_replace(int64_t (*fn)(void));
 
 #endif

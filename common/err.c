@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* `: cause` behind the text, cut where the room ends. */
+/* Append `: cause` to the text, cut off where the buffer ends. */
 static void
 append(struct err *e, const char *cause)
 {

@@ -8,7 +8,7 @@
 #define CAP_MIN 8
 
 struct hmap_slot {
-	char *key; /* NULL: never used; tomb: used once */
+	char *key; /* NULL: never used; tomb: its entry was removed */
 	void *value;
 	uint64_t hash;
 };
@@ -121,7 +121,8 @@ insert(struct hmap *m, struct hmap_slot entry)
 	m->n++;
 }
 
-/* Room for one more at a load of at most three quarters; sweeps what was removed. */
+/* Make room for one more entry, so that at most three quarters of the slots are filled;
+ * growing drops the slots of removed entries. */
 static void
 make_room(struct hmap *m)
 {

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define IP_HEX 33   /* 16 bytes in hex, as /proc/net/tcp6 has them */
-#define LISTEN 0x0a /* TCP_LISTEN in that file */
+#define IP_HEX 33   /* 16 bytes in hex, as in /proc/net/tcp6, and a NUL */
+#define LISTEN 0x0a /* the state TCP_LISTEN in that file */
 
 const char *
 holder_name(long pid, char buf[HOLDER_TEXT])
@@ -31,7 +31,7 @@ holder_name(long pid, char buf[HOLDER_TEXT])
 	return buf;
 }
 
-/* The bytes of a's address as the kernel prints them: words in host order. */
+/* The IP address of a as the kernel prints it: 32-bit words in host byte order. */
 static void
 kernel_hex(const struct addr *a, char hex[IP_HEX])
 {
@@ -54,7 +54,7 @@ is_any(const char *hex)
 	return hex[strspn(hex, "0")] == '\0';
 }
 
-/* The inode of the socket that listens at a, from a file such as /proc/net/tcp; 0: none. */
+/* The inode of the socket that listens at a, from a file like /proc/net/tcp; 0: none. */
 static unsigned long
 find_inode(const char *file, const struct addr *a)
 {
@@ -98,7 +98,7 @@ has_socket(const char *pid, const char *socket_name)
 	return has;
 }
 
-/* The process that has this socket, or 0. */
+/* A process that has the socket open, or 0. */
 static long
 find_process(unsigned long inode)
 {

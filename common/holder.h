@@ -1,6 +1,6 @@
-/* holder - who listens at an address, for the message "address in use".  Reads
- * /proc; sees other users' processes only as root.  Thread: any; slow (walks all
- * processes), so for start-up only. */
+/* holder - which process listens at an address, for the message "address in use".  Reads
+ * /proc; only root sees processes of other users.  Thread: any.  Slow, because it looks at
+ * every process: for start-up only. */
 #ifndef COMMON_HOLDER_H
 #define COMMON_HOLDER_H
 
@@ -8,11 +8,11 @@
 
 #define HOLDER_TEXT 64
 
-/* "process 123 (nginx)" into buf, or "another process" where that cannot be seen.
+/* Write "process 123 (nginx)" into buf, or "another process" if /proc does not tell.
  * Returns buf. */
 const char *holder_of(const struct addr *, char buf[HOLDER_TEXT]);
 
-/* "process 123 (nginx)" for a process that is known.  Returns buf. */
+/* Write "process 123 (nginx)" into buf for the process pid.  Returns buf. */
 const char *holder_name(long pid, char buf[HOLDER_TEXT]);
 
 #endif

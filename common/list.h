@@ -1,6 +1,6 @@
-/* list - an intrusive doubly linked list that carries its own count.  A node is
- * embedded in the object; a node that is in no list has next == NULL, so being
- * linked is a question that can be asked.  Thread: the list's owner. */
+/* list - an intrusive doubly linked list with a count.  A node is embedded in the object;
+ * the `next` of a node that is in no list is NULL, which list_linked() tells.
+ * Thread: the list's owner. */
 #ifndef COMMON_LIST_H
 #define COMMON_LIST_H
 
@@ -75,7 +75,7 @@ list_first(const struct list *l)
 	return l->n == 0 ? NULL : l->head.next;
 }
 
-/* The first node, taken out, or NULL. */
+/* Remove and return the first node, or NULL. */
 static inline struct list_node *
 list_pop(struct list *l)
 {
@@ -86,7 +86,7 @@ list_pop(struct list *l)
 	return node;
 }
 
-/* Move all of `from` behind what `to` holds. */
+/* Move all nodes of `from` to the end of `to`. */
 static inline void
 list_splice(struct list *to, struct list *from)
 {
@@ -100,7 +100,7 @@ list_splice(struct list *to, struct list *from)
 	list_init(from);
 }
 
-/* Walk l; the object under the cursor may be removed and freed. */
+/* For each node of l; the body may remove and free the object of this node. */
 #define LIST_FOREACH(l, node, tmp)                                                                 \
 	for ((node) = (l)->head.next, (tmp) = (node)->next; (node) != &(l)->head;                  \
 	     (node) = (tmp), (tmp) = (node)->next)

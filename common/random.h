@@ -1,6 +1,6 @@
-/* random - numbers from the kernel for jitter and for ids that must differ between
- * processes.  Not for secrets: early at boot, where the kernel has none yet, the clock
- * stands in, rather than a wait.  Thread: any. */
+/* random - random numbers of the kernel, for jitter and for ids that must differ between
+ * processes.  Not for secrets: early at boot the kernel may have none yet, and then the
+ * clock serves instead.  Thread: any.  Never blocks. */
 #ifndef COMMON_RANDOM_H
 #define COMMON_RANDOM_H
 

@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LINE ((size_t)64)
+#define CACHE_LINE ((size_t)64)
 #define BLOCK ((size_t)32 << 10)
 
-/* At the beginning of each block, a line of its own. */
+/* The first cache line of each block. */
 struct slab_block {
 	struct slab_block *next;
 };
@@ -14,8 +14,8 @@ struct slab_block {
 void
 slab_init(struct slab *s, size_t object_size)
 {
-	*s = (struct slab){.size = (object_size + LINE - 1) / LINE * LINE};
-	CHECK(s->size > 0 && s->size <= BLOCK - LINE);
+	*s = (struct slab){.size = (object_size + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE};
+	CHECK(s->size > 0 && s->size <= BLOCK - CACHE_LINE);
 }
 
 void
@@ -28,7 +28,7 @@ slab_fini(struct slab *s)
 		s->blocks = b->next;
 		free(b);
 	}
-	s->spare = NULL;
+	s->free_objects = NULL;
 }
 
 #ifdef __SANITIZE_ADDRESS__
@@ -50,17 +50,17 @@ slab_put(struct slab *s, void *object)
 static void
 grow(struct slab *s)
 {
-	struct slab_block *b = aligned_alloc(LINE, BLOCK);
+	struct slab_block *b = aligned_alloc(CACHE_LINE, BLOCK);
 	size_t at;
 
 	CHECK(b != NULL);
 	b->next = s->blocks;
 	s->blocks = b;
-	/* From the last to the first, so that they go out in the order of their addresses. */
-	for (at = LINE + (BLOCK - LINE) / s->size * s->size; at > LINE;) {
+	/* From the last to the first, so that slab_get() returns them by rising address. */
+	for (at = CACHE_LINE + (BLOCK - CACHE_LINE) / s->size * s->size; at > CACHE_LINE;) {
 		at -= s->size;
-		*(void **)(void *)((char *)b + at) = s->spare;
-		s->spare = (char *)b + at;
+		*(void **)(void *)((char *)b + at) = s->free_objects;
+		s->free_objects = (char *)b + at;
 	}
 }
 
@@ -69,10 +69,10 @@ slab_get(struct slab *s)
 {
 	void *object;
 
-	if (s->spare == NULL)
+	if (s->free_objects == NULL)
 		grow(s);
-	object = s->spare;
-	s->spare = *(void **)object;
+	object = s->free_objects;
+	s->free_objects = *(void **)object;
 	s->used++;
 	memset(object, 0, s->size);
 	return object;
@@ -83,7 +83,7 @@ slab_put(struct slab *s, void *object)
 {
 	CHECK(s->used > 0);
 	s->used--;
-	*(void **)object = s->spare;
-	s->spare = object;
+	*(void **)object = s->free_objects;
+	s->free_objects = object;
 }
 #endif

@@ -144,7 +144,7 @@ networks(void **state)
 		if (addr_net_parse(&net, wrong[i], &e) == 0)
 			fail_msg("taken: %s", wrong[i]);
 	assert_int_equal(addr_net_parse(&net, "10.1.2.3/8", &e), -1);
-	assert_non_null(strstr(e.text, "did you mean 10.0.0.0/8?"));
+	assert_non_null(strstr(e.text, "expected 10.0.0.0/8"));
 }
 
 int
