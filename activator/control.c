@@ -258,7 +258,7 @@ open_admin(struct control *c, struct err *e)
 	c->admin = admin_open(c->loop, addresses, &admin_ops, c, e);
 	if (c->admin == NULL)
 		return -1;
-	admin_route(c->admin, "/status", answer_status, c);
+	admin_add_page(c->admin, "/status", answer_status, c);
 	return 0;
 }
 

@@ -368,8 +368,8 @@ open_admin(struct autoscaler *c, struct err *e)
 	c->admin = admin_open(c->loop, addrs, &admin_ops, c, e);
 	if (c->admin == NULL)
 		return err_prefix(e, "admin");
-	admin_route(c->admin, "/status", on_status, c);
-	admin_route(c->admin, "/why", on_why, c);
+	admin_add_page(c->admin, "/status", on_status, c);
+	admin_add_page(c->admin, "/why", on_why, c);
 	return 0;
 }
 

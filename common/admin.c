@@ -21,13 +21,13 @@
 #include "common/strbuf.h"
 
 #define HEAD_MAX 8192 /* bytes of a request's head */
-#define BODY_MAX 1024 /* none is wanted, a polite client may send one */
-#define TIMEOUT_S 10  /* silence on a connection */
+#define BODY_MAX 1024 /* bytes of a request's body; it is ignored */
+#define TIMEOUT_S 10  /* how long a connection may be silent */
 #define BACKLOG 64
-#define ACCEPT_PAUSE (50 * CLK_MS)
+#define ACCEPT_PAUSE (50 * CLK_MS) /* when no descriptor is left */
 #define ANSWER_MAX ((size_t)64 << 20)
 
-struct route {
+struct page {
 	struct list_node node;
 	char *path;
 	void (*fn)(struct admin_request *, void *arg);
@@ -37,16 +37,16 @@ struct route {
 struct admin {
 	struct list_node node; /* in opened */
 	struct evhttp *http;
-	struct loop_timer again; /* accepting, after accept(2) has failed */
-	struct list routes;	 /* in the order of their making; / lists them */
+	struct loop_timer resume; /* accept again, after accept(2) has failed */
+	struct list pages;	  /* in the order of admin_add_page(); "/" lists them */
 	const struct admin_ops *ops;
 	void *arg;
 };
 
-/* evhttp tells of accept(2) what failed, but not with our argument. */
+/* All open endpoints: evhttp passes to on_accept_error() its own argument, not ours. */
 static struct list opened = {.head = {&opened.head, &opened.head}};
 
-/* What one call of a handler needs beside what it sees. */
+/* A request, and what answering it needs besides. */
 struct call {
 	struct admin_request req;
 	struct evkeyvalq query;
@@ -59,14 +59,14 @@ call_param(struct admin_request *req, const char *name)
 }
 
 static void
-route_healthz(struct admin_request *req, void *arg)
+page_healthz(struct admin_request *req, void *arg)
 {
 	(void)arg;
 	strbuf_adds(req->body, "ok\n");
 }
 
 static void
-route_readyz(struct admin_request *req, void *arg)
+page_readyz(struct admin_request *req, void *arg)
 {
 	const struct admin *a = arg;
 	const char *why = a->ops->not_ready(a->arg);
@@ -77,7 +77,7 @@ route_readyz(struct admin_request *req, void *arg)
 }
 
 static void
-route_metrics(struct admin_request *req, void *arg)
+page_metrics(struct admin_request *req, void *arg)
 {
 	const struct admin *a = arg;
 
@@ -86,25 +86,25 @@ route_metrics(struct admin_request *req, void *arg)
 }
 
 static void
-route_index(struct admin_request *req, void *arg)
+page_index(struct admin_request *req, void *arg)
 {
 	const struct admin *a = arg;
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&a->routes, node, tmp)
-		strbuf_addf(req->body, "%s\n", container_of(node, struct route, node)->path);
+	LIST_FOREACH(&a->pages, node, tmp)
+		strbuf_addf(req->body, "%s\n", container_of(node, struct page, node)->path);
 }
 
-static const struct route *
-find_route(const struct admin *a, const char *path)
+static const struct page *
+find_page(const struct admin *a, const char *path)
 {
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&a->routes, node, tmp) {
-		const struct route *r = container_of(node, struct route, node);
+	LIST_FOREACH(&a->pages, node, tmp) {
+		const struct page *p = container_of(node, struct page, node);
 
-		if (strcmp(r->path, path) == 0)
-			return r;
+		if (strcmp(p->path, path) == 0)
+			return p;
 	}
 	return NULL;
 }
@@ -115,7 +115,7 @@ add_field(struct evhttp_request *http, const char *name, const char *value)
 	evhttp_add_header(evhttp_request_get_output_headers(http), name, value);
 }
 
-/* No reason phrase is passed: evhttp knows those of the codes in use. */
+/* Without a reason phrase of ours: evhttp has one for each status in use. */
 static void
 reply(struct evhttp_request *http, int status, const char *content_type, const struct strbuf *body)
 {
@@ -128,7 +128,7 @@ reply(struct evhttp_request *http, int status, const char *content_type, const s
 	add_field(http, "Content-Type", content_type);
 	add_field(http, "Cache-Control", "no-store");
 	add_field(http, "X-Content-Type-Options", "nosniff");
-	if (evhttp_request_get_command(http) != EVHTTP_REQ_HEAD) /* evhttp would send it */
+	if (evhttp_request_get_command(http) != EVHTTP_REQ_HEAD) /* evhttp would send the body */
 		evbuffer_add(out, strbuf_str(body), body->len);
 	evhttp_send_reply(http, status, NULL, out);
 	evbuffer_free(out);
@@ -146,12 +146,12 @@ reply_text(struct evhttp_request *http, int status, const char *text)
 }
 
 static void
-serve(const struct route *r, struct evhttp_request *http, const struct evhttp_uri *uri)
+serve(const struct page *p, struct evhttp_request *http, const struct evhttp_uri *uri)
 {
 	const char *accept = evhttp_find_header(evhttp_request_get_input_headers(http), "Accept");
 	const char *query = evhttp_uri_get_query(uri);
 	struct strbuf body;
-	struct call c = {.req = {.path = r->path,
+	struct call c = {.req = {.path = p->path,
 				 .param = call_param,
 				 .is_json_wanted = accept != NULL &&
 						   strcasestr(accept, "application/json") != NULL,
@@ -164,7 +164,7 @@ serve(const struct route *r, struct evhttp_request *http, const struct evhttp_ur
 		return;
 	}
 	strbuf_init(&body, ANSWER_MAX);
-	r->fn(&c.req, r->arg);
+	p->fn(&c.req, p->arg);
 	reply(http, c.req.status, c.req.content_type, &body);
 	strbuf_fini(&body);
 	evhttp_clear_headers(&c.query);
@@ -176,15 +176,15 @@ on_request(struct evhttp_request *http, void *arg)
 	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(http);
 	enum evhttp_cmd_type method = evhttp_request_get_command(http);
 	const char *path = uri == NULL ? NULL : evhttp_uri_get_path(uri);
-	const struct route *r = path == NULL ? NULL : find_route(arg, path);
+	const struct page *p = path == NULL ? NULL : find_page(arg, path);
 
-	if (r == NULL) {
-		reply_text(http, 404, "no such page; / lists them\n");
+	if (p == NULL) {
+		reply_text(http, 404, "no such page; see / for a list\n");
 	} else if (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD) {
 		add_field(http, "Allow", "GET, HEAD");
-		reply_text(http, 405, "only GET and HEAD\n");
+		reply_text(http, 405, "expected GET or HEAD\n");
 	} else {
-		serve(r, http, uri);
+		serve(p, http, uri);
 	}
 }
 
@@ -211,33 +211,34 @@ listen_at(const struct addr *at, struct err *e)
 /* --- accepting --- */
 
 static void
-resume(struct evhttp_bound_socket *bound, void *arg)
+resume_accepting(struct evhttp_bound_socket *bound, void *arg)
 {
 	(void)arg;
 	evconnlistener_enable(evhttp_bound_socket_get_listener(bound));
 }
 
 static void
-on_again(void *arg)
+on_resume(void *arg)
 {
 	struct admin *a = arg;
 
-	evhttp_foreach_bound_socket(a->http, resume, NULL);
+	evhttp_foreach_bound_socket(a->http, resume_accepting, NULL);
 }
 
-/* No descriptor is left: look again later, rather than all the time. */
+/* No descriptor is left: pause, so that the loop does not spin, and try again later. */
 static void
 on_accept_error(struct evconnlistener *l, void *http)
 {
 	struct list_node *node, *tmp;
 
-	log_warn_limited(NULL, "admin endpoint cannot accept", "err=%s", strerror(errno));
+	log_warn_limited(NULL, "cannot accept a connection to the admin endpoint", "err=%s",
+			 strerror(errno));
 	evconnlistener_disable(l);
 	LIST_FOREACH(&opened, node, tmp) {
 		struct admin *a = container_of(node, struct admin, node);
 
 		if (a->http == http)
-			loop_timer_set(&a->again, ACCEPT_PAUSE);
+			loop_timer_set(&a->resume, ACCEPT_PAUSE);
 	}
 }
 
@@ -252,11 +253,12 @@ open_address(struct admin *a, const char *text, struct err *e)
 		return err_prefix(e, "admin");
 	fd = listen_at(&at, e);
 	if (fd < 0)
-		return err_prefix(e, "cannot listen at %s for admin", text);
+		return err_prefix(e, "cannot listen at %s for the admin endpoint", text);
 	bound = evhttp_accept_socket_with_handle(a->http, fd);
 	if (bound == NULL) {
 		close(fd);
-		return err_set(e, 0, "cannot accept at %s for admin", text);
+		return err_set(e, 0, "cannot accept connections at %s for the admin endpoint",
+			       text);
 	}
 	evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(bound), on_accept_error);
 	return 0;
@@ -268,9 +270,9 @@ admin_open(struct loop *l, const char *const *addrs, const struct admin_ops *ops
 {
 	struct admin *a = xcalloc(1, sizeof *a);
 
-	list_init(&a->routes);
+	list_init(&a->pages);
 	list_push(&opened, &a->node);
-	loop_timer_init(&a->again, l, on_again, a);
+	loop_timer_init(&a->resume, l, on_resume, a);
 	a->ops = ops;
 	a->arg = arg;
 	a->http = evhttp_new(loop_base(l));
@@ -278,32 +280,32 @@ admin_open(struct loop *l, const char *const *addrs, const struct admin_ops *ops
 	evhttp_set_max_headers_size(a->http, HEAD_MAX);
 	evhttp_set_max_body_size(a->http, BODY_MAX);
 	evhttp_set_timeout(a->http, TIMEOUT_S);
-	/* Every method is let through to on_request(): evhttp would say 501. */
+	/* Pass every method on to on_request(), which answers 405; evhttp would answer 501. */
 	evhttp_set_allowed_methods(a->http, UINT16_MAX);
 	evhttp_set_gencb(a->http, on_request, a);
-	admin_route(a, "/", route_index, a);
-	admin_route(a, "/healthz", route_healthz, a);
-	admin_route(a, "/readyz", route_readyz, a);
-	admin_route(a, "/metrics", route_metrics, a);
+	admin_add_page(a, "/", page_index, a);
+	admin_add_page(a, "/healthz", page_healthz, a);
+	admin_add_page(a, "/readyz", page_readyz, a);
+	admin_add_page(a, "/metrics", page_metrics, a);
 	for (; a != NULL && *addrs != NULL; addrs++)
 		if (open_address(a, *addrs, e) < 0)
 			admin_close(&a);
 		else
-			log_info(NULL, "admin endpoint is up", "listen=%s", *addrs);
+			log_info(NULL, "admin endpoint listens", "address=%s", *addrs);
 	return a;
 }
 
 void
-admin_route(struct admin *a, const char *path, void (*fn)(struct admin_request *, void *arg),
-	    void *arg)
+admin_add_page(struct admin *a, const char *path, void (*fn)(struct admin_request *, void *arg),
+	       void *arg)
 {
-	struct route *r = xcalloc(1, sizeof *r);
+	struct page *p = xcalloc(1, sizeof *p);
 
-	CHECK(find_route(a, path) == NULL);
-	r->path = xstrdup(path);
-	r->fn = fn;
-	r->arg = arg;
-	list_push(&a->routes, &r->node);
+	CHECK(find_page(a, path) == NULL);
+	p->path = xstrdup(path);
+	p->fn = fn;
+	p->arg = arg;
+	list_push(&a->pages, &p->node);
 }
 
 void
@@ -315,14 +317,14 @@ admin_close(struct admin **ap)
 	*ap = NULL;
 	if (a == NULL)
 		return;
-	loop_timer_fini(&a->again);
+	loop_timer_fini(&a->resume);
 	list_remove(&opened, &a->node);
 	evhttp_free(a->http);
-	while ((node = list_pop(&a->routes)) != NULL) {
-		struct route *r = container_of(node, struct route, node);
+	while ((node = list_pop(&a->pages)) != NULL) {
+		struct page *p = container_of(node, struct page, node);
 
-		free(r->path);
-		free(r);
+		free(p->path);
+		free(p);
 	}
 	free(a);
 }

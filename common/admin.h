@@ -1,5 +1,6 @@
-/* admin - the HTTP endpoint for operators (evhttp; never on the request path):
- * /healthz, /readyz, /metrics, and what a program adds.  Sizes are bounded.
+/* admin - the HTTP endpoint for operators: /healthz, /readyz, /metrics, and the pages that a
+ * program adds.  It uses evhttp, which is never on the path of clients' requests.  Heads,
+ * bodies and answers are bounded.
  * Thread: the loop's. */
 #ifndef COMMON_ADMIN_H
 #define COMMON_ADMIN_H
@@ -12,27 +13,28 @@ struct admin;
 
 struct admin_request {
 	const char *path;
-	/* A query parameter, decoded, or NULL; borrowed for the call. */
+	/* The decoded query parameter of that name, or NULL; borrowed for the call. */
 	const char *(*param)(struct admin_request *, const char *name);
-	bool is_json_wanted;	  /* accept: application/json */
-	struct strbuf *body;	  /* write the answer here */
-	const char *content_type; /* preset: text/plain; charset=utf-8 */
-	int status;		  /* preset: 200 */
+	bool is_json_wanted;	  /* the request accepts application/json */
+	struct strbuf *body;	  /* of the answer; empty at first */
+	const char *content_type; /* of the answer; text/plain; charset=utf-8 at first */
+	int status;		  /* of the answer; 200 at first */
 };
 
 struct admin_ops {
-	/* NULL when ready; else why not (borrowed): /readyz is 503 with it. */
+	/* NULL if the program is ready, else why not (borrowed): /readyz answers 503 with
+	 * this text. */
 	const char *(*not_ready)(void *arg);
-	/* Append the whole exposition. */
+	/* Append all metrics in Prometheus' text format. */
 	void (*metrics)(struct strbuf *, void *arg);
 };
 
-/* Listen at each "host:port" of addrs (NULL-terminated).  ops, arg borrowed. */
+/* Listen at each "host:port" of addrs, whose last is NULL.  ops and arg are borrowed. */
 NODISCARD struct admin *admin_open(struct loop *, const char *const *addrs,
 				   const struct admin_ops *, void *arg, struct err *);
-/* Serve path (exact) by fn.  GET and HEAD only. */
-void admin_route(struct admin *, const char *path, void (*fn)(struct admin_request *, void *arg),
-		 void *arg);
+/* Answer GET and HEAD for exactly this path by fn. */
+void admin_add_page(struct admin *, const char *path, void (*fn)(struct admin_request *, void *arg),
+		    void *arg);
 void admin_close(struct admin **);
 
 #endif

@@ -21,7 +21,7 @@
 #define OPTIONS_MAX 32
 
 const char daemon_version[] = VERSION;
-const char daemon_conf_default[] = SYSCONFDIR "/activator/activator.conf";
+static const char conf_default[] = SYSCONFDIR "/activator/activator.conf";
 
 static void
 print_synopsis(FILE *to, const struct daemon_usage *u)
@@ -43,7 +43,7 @@ print_help(const struct daemon_usage *u)
 	       "  -h, --help             print this text and exit\n"
 	       "\n"
 	       "See %s(8) and activator.conf(5).\n",
-	       daemon_conf_default, u->options, u->program);
+	       conf_default, u->options, u->program);
 	exit(0);
 }
 
@@ -81,7 +81,7 @@ daemon_args_parse(struct daemon_args *a, int argc, char **argv, const struct dae
 	struct option options[OPTIONS_MAX];
 	int c;
 
-	*a = (struct daemon_args){.conf = daemon_conf_default};
+	*a = (struct daemon_args){.conf = conf_default};
 	join_options(options, more);
 	while ((c = getopt_long(argc, argv, "c:tThV", options, NULL)) != -1) {
 		switch (c) {
@@ -165,7 +165,7 @@ daemon_init(void)
 	CHECK(sigaction(SIGPIPE, &ignore, NULL) == 0);
 }
 
-/* mkdir -p, mode 0750 for what is new. */
+/* Make dir and the folders above it that are missing, with mode 0750. */
 static int
 make_dir(const char *dir, struct err *e)
 {
@@ -186,7 +186,8 @@ make_dir(const char *dir, struct err *e)
 	return rc;
 }
 
-/* Says who holds the lock; what the file says may lag by a moment. */
+/* Name the process that holds the lock.  The file may still have the pid of the one before:
+ * the holder writes its own just after it has locked the file. */
 static int
 lock_failed(int fd, const char *path, struct err *e)
 {
@@ -203,7 +204,8 @@ lock_failed(int fd, const char *path, struct err *e)
 		       pid > 0 ? holder_name(pid, holder) : "another process");
 }
 
-/* For who finds it locked; on a full disk he is told less, and that is all. */
+/* For the message of a process that finds the file locked.  A full disk costs that message
+ * its pid and nothing else, so it is no error here. */
 static void
 write_pid(int fd)
 {
@@ -252,7 +254,7 @@ daemon_notify(const char *state)
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return;
-	/* Nobody to tell if it fails: the supervisor will notice by its own timeout. */
+	/* A failure needs no message: systemd notices by its own timeout. */
 	(void)!sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&to,
 		      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
 	close(fd);

@@ -1,54 +1,52 @@
-/* daemon - what both programs do before and after their own work: arguments, the
- * conf file, descriptor limit, the one-instance lock, PATH of this binary.  Thread: main. */
+/* daemon - what both programs do at their start and end: arguments, the conf file, the limit
+ * of descriptors, the lock file, messages to systemd.  Thread: main. */
 #ifndef COMMON_DAEMON_H
 #define COMMON_DAEMON_H
 
 #include "common/err.h"
 
 struct daemon_args {
-	const char *conf; /* -c FILE; daemon_conf_default without */
+	const char *conf; /* -c FILE; else activator.conf below SYSCONFDIR/activator */
 	bool is_check;	  /* -t: check the conf file and exit */
 	bool is_dump;	  /* -T: print the settings in effect and exit */
 };
 
 struct daemon_usage {
 	const char *program;
-	const char *more;    /* further lines of the synopsis, "" where there are none */
-	const char *options; /* help of the program's own options, likewise */
+	const char *more;    /* further lines of the synopsis, or "" */
+	const char *options; /* the help of the program's own options, or "" */
 };
 
-/* Parse -c, -t, -T, -V, -h with getopt_long; `extra` gets each further long option of
- * the program (`more`, getopt_long form, val >= 256; NULL: none) and returns -1 to
- * refuse it.  -V and -h print and exit 0; a mistake, such as an argument that belongs to no
- * option, prints the synopsis and exits 2. */
+/* Parse -c, -t, -T, -V and -h, and the program's own long options: `more` lists them as for
+ * getopt_long(), with val >= 256 (NULL: none), and `extra` gets each, and returns -1 to
+ * refuse it.  -V and -h print and exit 0; a mistake prints the synopsis and exits 2. */
 struct option;
 void daemon_args_parse(struct daemon_args *, int argc, char **argv, const struct daemon_usage *,
 		       const struct option *more, int (*extra)(int val, const char *arg, void *ctx),
 		       void *ctx);
 
-/* settings_load(); each mistake goes to standard error, a line each. */
+/* settings_load(), which see; prints each mistake on standard error, a line each. */
 struct settings;
 NODISCARD struct settings *daemon_settings(const char *file);
 
-/* With -t or -T: print that the file has no mistake, or the settings in effect.  True: done,
- * the program exits. */
+/* With -t print that the file has no mistake, with -T the settings in effect.  True: one of
+ * them was given, and the program exits. */
 bool daemon_report_settings(const struct daemon_args *, const struct settings *);
 
-/* Raise the soft descriptor limit to the hard one.  Returns what it is now. */
+/* Raise the soft limit of descriptors to the hard one.  Returns the limit that holds now. */
 size_t daemon_raise_nofile(void);
 
-/* SIGPIPE ignored; locale left alone. */
+/* Ignore SIGPIPE. */
 void daemon_init(void);
 
-/* Take the lock file `dir/name` (made where missing, dir too) and write our pid
- * into it, if there is room.  Returns the descriptor, held until exit; -1 with "held by process N
- * (socket …)" where another one holds it. */
+/* Lock the file `dir/name`, make it and dir if they are missing, and write our pid into it.
+ * Returns the descriptor, which holds the lock until it is closed; -1 with err, which names
+ * the process that holds the lock if one does. */
 NODISCARD int daemon_lock(const char *dir, const char *name, struct err *);
 
-/* Tell systemd (NOTIFY_SOCKET), if it is there: "READY=1", "STOPPING=1". */
+/* Send systemd "READY=1" or "STOPPING=1", if it started us (NOTIFY_SOCKET). */
 void daemon_notify(const char *state);
 
-extern const char daemon_version[];	 /* "0.1.0", from the Makefile */
-extern const char daemon_conf_default[]; /* "/etc/activator/activator.conf" */
+extern const char daemon_version[]; /* "0.1.0", from the Makefile */
 
 #endif

@@ -4,40 +4,12 @@
 #include <string.h>
 
 #include "common/strbuf.h"
+#include "common/text.h"
 
 void
 jput_init(struct jput *j, struct strbuf *out)
 {
 	*j = (struct jput){.out = out};
-}
-
-/* How many bytes from s make one well-formed UTF-8 character (RFC 3629: no
- * surrogates, nothing overlong); 0: none. */
-static size_t
-utf8_length(const unsigned char *s)
-{
-	unsigned char low = 0x80, high = 0xbf;
-	size_t n, i;
-
-	if (s[0] < 0x80)
-		return 1;
-	if (s[0] < 0xc2 || s[0] > 0xf4)
-		return 0;
-	n = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-	if (s[0] == 0xe0)
-		low = 0xa0;
-	else if (s[0] == 0xed)
-		high = 0x9f;
-	else if (s[0] == 0xf0)
-		low = 0x90;
-	else if (s[0] == 0xf4)
-		high = 0x8f;
-	if (s[1] < low || s[1] > high)
-		return 0;
-	for (i = 2; i < n; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	return n;
 }
 
 static bool
@@ -70,7 +42,7 @@ add_special(struct strbuf *b, const unsigned char *s)
 		strbuf_addf(b, "\\u%04x", *s);
 		return 1;
 	}
-	n = utf8_length(s);
+	n = text_utf8_length((const char *)s, SIZE_MAX); /* the NUL ends it at the latest */
 	if (n == 0) {
 		strbuf_adds(b, "\xef\xbf\xbd");
 		return 1;

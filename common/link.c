@@ -18,37 +18,37 @@
 #include "common/random.h"
 #include "common/strbuf.h"
 
-#define READ_BYTES ((size_t)64 << 10)	/* at once; others get their turn after it */
-#define FLUSH_BYTES ((size_t)256 << 10) /* queued: written before the tail of the round */
+#define READ_BYTES ((size_t)64 << 10)	/* in one event, so that other links have their turn */
+#define FLUSH_BYTES ((size_t)256 << 10) /* so many are written before the tail of the round */
 #define RETRY_FIRST (10 * CLK_MS)
-#define RETRY_MOST CLK_S
-#define ACCEPTS_AT_ONCE 16
-#define ACCEPT_PAUSE (100 * CLK_MS) /* out of descriptors */
+#define RETRY_MAX CLK_S
+#define ACCEPTS_MAX 16		    /* in one event */
+#define ACCEPT_PAUSE (100 * CLK_MS) /* when no descriptor is left */
 
-enum link_state { LINK_DOWN, LINK_UP, LINK_BROKEN }; /* broken: on_down is yet to come */
+enum link_state { LINK_DOWN, LINK_UP, LINK_BROKEN }; /* broken: on_down comes at the tail */
 
 struct link {
 	struct loop *loop;
 	const struct link_ops *ops;
 	void *arg;
 	enum link_state state;
-	bool is_freed;	   /* by its owner; the memory goes at the tail */
+	bool is_freed;	   /* by link_free(); the memory is freed at the tail */
 	bool is_flush_due; /* at the tail of this round */
-	unsigned tails;	   /* calls that the tail still owes us */
+	unsigned deferred; /* calls that are to come at the tail; the link lives until then */
 	int fd;		   /* -1: none */
 	struct loop_fd reader, writer;
-	struct strbuf in; /* from the beginning of a line on */
-	size_t in_seen;	  /* bytes of `in` without a newline */
+	struct strbuf in; /* begins with the beginning of a line */
+	size_t in_seen;	  /* bytes of `in` that were searched for a newline */
 	struct strbuf out;
-	size_t out_done; /* bytes of `out` that are written */
+	size_t out_done; /* bytes of `out` that were written */
 	struct err why;
 
-	/* dialled */
+	/* of a dialled link */
 	const char *path; /* NULL: accepted */
 	struct backoff backoff;
 	struct loop_timer retry;
 
-	/* accepted */
+	/* of an accepted link */
 	struct link_server *server;
 	struct list_node node;
 };
@@ -67,7 +67,7 @@ struct link_server {
 
 static void on_link_ready(int fd, short what, void *arg);
 
-/* --- life --- */
+/* --- making and freeing --- */
 
 static struct link *
 link_new(struct loop *loop, const struct link_ops *ops, void *arg)
@@ -86,7 +86,7 @@ link_new(struct loop *loop, const struct link_ops *ops, void *arg)
 }
 
 static void
-hang_up(struct link *l)
+disconnect(struct link *l)
 {
 	loop_fd_clear(&l->reader);
 	loop_fd_clear(&l->writer);
@@ -98,18 +98,18 @@ hang_up(struct link *l)
 static void
 release(struct link *l)
 {
-	if (!l->is_freed || l->tails > 0)
+	if (!l->is_freed || l->deferred > 0)
 		return;
 	strbuf_fini(&l->in);
 	strbuf_fini(&l->out);
 	free(l);
 }
 
-/* Call fn at the tail; the link lives until then. */
+/* Call fn(l) at the tail of the round. */
 static void
 at_tail(struct link *l, void (*fn)(void *))
 {
-	l->tails++;
+	l->deferred++;
 	loop_defer(l->loop, l, fn);
 }
 
@@ -118,14 +118,14 @@ on_release(void *arg)
 {
 	struct link *l = arg;
 
-	l->tails--;
+	l->deferred--;
 	release(l);
 }
 
 static void
 discard(struct link *l)
 {
-	hang_up(l);
+	disconnect(l);
 	l->state = LINK_DOWN;
 	if (l->server != NULL)
 		list_remove(&l->server->links, &l->node);
@@ -146,14 +146,14 @@ link_free(struct link **lp)
 		discard(l);
 }
 
-/* --- going down --- */
+/* --- the end of a connection --- */
 
 static void
 on_broken(void *arg)
 {
 	struct link *l = arg;
 
-	l->tails--;
+	l->deferred--;
 	if (!l->is_freed) {
 		l->state = LINK_DOWN;
 		strbuf_fini(&l->in);
@@ -168,14 +168,15 @@ on_broken(void *arg)
 	release(l);
 }
 
-/* l->why is set.  What is read but not told is dropped. */
+/* End the connection for the reason in l->why.  Lines that were read but not delivered yet
+ * are dropped. */
 static void
 break_off(struct link *l)
 {
 	if (l->state != LINK_UP)
 		return;
 	l->state = LINK_BROKEN;
-	hang_up(l);
+	disconnect(l);
 	at_tail(l, on_broken);
 }
 
@@ -202,7 +203,7 @@ link_queued(const struct link *l)
 	return l->out.len - l->out_done;
 }
 
-/* Give back what is written without moving the rest for every write. */
+/* Drop what was written, but move the rest only if it is the smaller half. */
 static void
 trim(struct link *l)
 {
@@ -247,7 +248,7 @@ on_flush(void *arg)
 {
 	struct link *l = arg;
 
-	l->tails--;
+	l->deferred--;
 	l->is_flush_due = false;
 	if (l->state == LINK_UP && !l->is_freed)
 		flush(l);
@@ -261,8 +262,8 @@ link_send(struct link *l, const char *data, size_t n)
 	if (l->state != LINK_UP)
 		return;
 	if (n >= LINK_LINE_MAX) {
-		log_error(NULL, "line not sent, too long for the link", "bytes=%zu most=%zu", n,
-			  LINK_LINE_MAX - 1);
+		log_error(NULL, "cannot send a line: it is too long for the link",
+			  "bytes=%zu max=%zu", n, LINK_LINE_MAX - 1);
 		return;
 	}
 	strbuf_add(&l->out, data, n);
@@ -270,9 +271,9 @@ link_send(struct link *l, const char *data, size_t n)
 	if (link_queued(l) >= FLUSH_BYTES && !l->writer.is_added)
 		flush(l);
 	if (l->state == LINK_UP && link_queued(l) > LINK_QUEUE_MAX) {
-		link_cut(l, "peer does not read: %zu bytes wait for it", link_queued(l));
+		link_cut(l, "the peer does not read: %zu bytes are queued for it", link_queued(l));
 	} else if (!l->is_flush_due && !l->writer.is_added) {
-		/* many lines of one round leave in one write */
+		/* one write for all lines of this round */
 		l->is_flush_due = true;
 		at_tail(l, on_flush);
 	}
@@ -280,9 +281,9 @@ link_send(struct link *l, const char *data, size_t n)
 
 /* --- reading --- */
 
-/* Tell the lines that are whole; stops where a callback ended the link. */
+/* Deliver each whole line; stop if a callback ends the link. */
 static void
-tell_lines(struct link *l)
+deliver_lines(struct link *l)
 {
 	size_t at = 0;
 
@@ -294,7 +295,7 @@ tell_lines(struct link *l)
 			break;
 		l->in_seen = (size_t)(end - l->in.data) + 1;
 		if ((size_t)(end - line) >= LINK_LINE_MAX)
-			break; /* caught below */
+			break; /* cut below */
 		*end = '\0';
 		at = l->in_seen;
 		backoff_reset(&l->backoff);
@@ -303,7 +304,7 @@ tell_lines(struct link *l)
 	strbuf_consume(&l->in, at);
 	l->in_seen = l->in.len;
 	if (l->in.len >= LINK_LINE_MAX)
-		link_cut(l, "line longer than %zu bytes", LINK_LINE_MAX - 1);
+		link_cut(l, "the peer sent a line longer than %zu bytes", LINK_LINE_MAX - 1);
 }
 
 static void
@@ -314,12 +315,12 @@ read_some(struct link *l)
 
 	if (n > 0) {
 		l->in.len += (size_t)n;
-		tell_lines(l);
+		deliver_lines(l);
 	} else if (n == 0) {
 		if (l->in.len > 0)
-			err_set(&l->why, 0, "closed by the peer within a line");
+			err_set(&l->why, 0, "the peer closed the connection within a line");
 		else
-			err_set(&l->why, 0, "closed by the peer");
+			err_set(&l->why, 0, "the peer closed the connection");
 		break_off(l);
 	} else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
 		err_errno(&l->why, "cannot read from the peer");
@@ -342,7 +343,7 @@ on_link_ready(int fd, short what, void *arg)
 }
 
 static void
-go_up(struct link *l, int fd)
+establish(struct link *l, int fd)
 {
 	l->fd = fd;
 	l->state = LINK_UP;
@@ -359,7 +360,8 @@ fill_address(struct sockaddr_un *to, const char *path, struct err *e)
 
 	*to = (struct sockaddr_un){.sun_family = AF_UNIX};
 	if (n == 0 || n >= sizeof to->sun_path)
-		return err_set(e, ENAMETOOLONG, "socket path: expected 1 to %zu bytes, got %zu: %s",
+		return err_set(e, ENAMETOOLONG,
+			       "expected a socket path of 1 to %zu bytes, got %zu: %s",
 			       sizeof to->sun_path - 1, n, path);
 	memcpy(to->sun_path, path, n);
 	return 0;
@@ -392,11 +394,11 @@ on_retry(void *arg)
 	int fd = dial(l->path, &e);
 
 	if (fd >= 0) {
-		go_up(l, fd);
+		establish(l, fd);
 		return;
 	}
 	if (l->backoff.tries == 0)
-		log_info(NULL, "peer not reached yet, trying on", "err=%s", e.text);
+		log_info(NULL, "cannot connect yet, retrying", "err=%s", e.text);
 	loop_timer_set(&l->retry, backoff_next(&l->backoff, random_u32()));
 }
 
@@ -406,9 +408,9 @@ link_dial(struct loop *loop, const char *path, const struct link_ops *ops, void 
 	struct link *l = link_new(loop, ops, arg);
 
 	l->path = path;
-	backoff_init(&l->backoff, RETRY_FIRST, RETRY_MOST);
+	backoff_init(&l->backoff, RETRY_FIRST, RETRY_MAX);
 	loop_timer_init(&l->retry, loop, on_retry, l);
-	loop_timer_set(&l->retry, 0); /* never calls back from inside this call */
+	loop_timer_set(&l->retry, 0); /* not from here: a callback may not come before we return */
 	return l;
 }
 
@@ -433,7 +435,7 @@ link_arg(const struct link *l)
 /* --- listening --- */
 
 static void
-take_in(struct link_server *s, int fd)
+accept_link(struct link_server *s, int fd)
 {
 	struct link *l = link_new(s->loop, s->ops, s->arg);
 
@@ -441,7 +443,7 @@ take_in(struct link_server *s, int fd)
 	list_push(&s->links, &l->node);
 	s->on_accept(l, s->arg);
 	if (!l->is_freed)
-		go_up(l, fd);
+		establish(l, fd);
 	else
 		close(fd);
 }
@@ -453,13 +455,14 @@ on_connection(int fd, short what, void *arg)
 	int i;
 
 	(void)what;
-	for (i = 0; i < ACCEPTS_AT_ONCE; i++) {
+	for (i = 0; i < ACCEPTS_MAX; i++) {
 		int peer = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (peer >= 0) {
-			take_in(s, peer);
+			accept_link(s, peer);
 		} else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
-			log_warn_limited(NULL, "cannot take in a link", "err=%s", strerror(errno));
+			log_warn_limited(NULL, "cannot accept a connection", "err=%s",
+					 strerror(errno));
 			loop_fd_clear(&s->watch);
 			loop_timer_set(&s->pause, ACCEPT_PAUSE);
 			return;
@@ -477,7 +480,8 @@ listen_on(void *arg)
 	loop_fd_set(&s->watch, s->loop, s->fd, EV_READ, on_connection, s);
 }
 
-/* The lock is on another path: whoever has another one may listen here. */
+/* Does a process listen at path?  One may, if it uses another state_dir and so holds another
+ * lock. */
 static bool
 is_served(const char *path)
 {
@@ -486,10 +490,10 @@ is_served(const char *path)
 
 	if (fd >= 0)
 		close(fd);
-	return fd >= 0 || e.code == EAGAIN; /* as many as it lets wait do already */
+	return fd >= 0 || e.code == EAGAIN; /* EAGAIN: it does, and its backlog is full */
 }
 
-/* Whatever else is at path stays: it is not ours. */
+/* Remove a socket at path where no process listens, and nothing else. */
 static int
 remove_stale(const char *path, struct err *e)
 {
@@ -499,16 +503,18 @@ remove_stale(const char *path, struct err *e)
 		return errno == ENOENT ? 0 : err_errno(e, "cannot listen at %s", path);
 	if (!S_ISSOCK(st.st_mode))
 		return err_set(e, EEXIST,
-			       "cannot listen at %s: something that is no socket is there", path);
+			       "cannot listen at %s: a file that is not a socket has this name",
+			       path);
 	if (is_served(path))
-		return err_set(e, EADDRINUSE, "cannot listen at %s: somebody else does", path);
+		return err_set(e, EADDRINUSE, "cannot listen at %s: another process listens there",
+			       path);
 	if (unlink(path) < 0)
 		return err_errno(e, "cannot remove the old socket %s", path);
 	return 0;
 }
 
-/* A bound and listening socket that never, not for a moment, is open to more than
- * its mode says. */
+/* A socket that listens at path with mode 0660.  It has this mode before it listens, so that
+ * no process without the right to it can connect. */
 static int
 open_listener(const char *path, struct err *e)
 {

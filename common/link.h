@@ -1,9 +1,8 @@
-/* link - a Unix stream socket that carries lines: framing, bounds, reconnect.
- * Knows nothing of what a line says (common/msg.h does).  A peer that sends a
- * line over LINK_LINE_MAX, or does not read until the queue towards it passes
- * LINK_QUEUE_MAX, is cut.
- * Thread: the loop's.  Callbacks are never made from inside a call of ours but
- * link_cut()'s on_down, which comes at the tail of the round. */
+/* link - lines over a Unix stream socket: framing, bounds, reconnecting.  What a line says is
+ * common/msg.h's business.  The link cuts a peer that sends a line longer than
+ * LINK_LINE_MAX, or that reads so slowly that its queue grows beyond LINK_QUEUE_MAX.
+ * Thread: the loop's.  No function of this file calls back before it returns; the on_down
+ * that link_cut() causes comes at the tail of the round. */
 #ifndef COMMON_LINK_H
 #define COMMON_LINK_H
 
@@ -13,46 +12,46 @@
 #define LINK_QUEUE_MAX ((size_t)64 << 20) /* bytes waiting to be written */
 
 struct loop;
-struct link;	    /* one end of one connection (or, dialling, of a series of them) */
+struct link;	    /* an accepted connection, or one that link_dial() keeps renewing */
 struct link_server; /* a listening socket */
 
 struct link_ops {
-	/* A connection stands.  Send the hello here. */
+	/* The connection is established: the place to send the hello. */
 	void (*on_up)(struct link *, void *arg);
-	/* One line without its newline, NUL-terminated at line[n]; borrowed. */
+	/* A line of n bytes without its newline; line[n] is NUL.  Borrowed. */
 	void (*on_line)(struct link *, char *line, size_t n, void *arg);
-	/* It is gone, why says how.  A dialled link tries again by itself; an
-	 * accepted one is freed after this returns. */
+	/* The connection has ended; why tells the reason.  A dialled link reconnects by
+	 * itself; an accepted one is freed after this call. */
 	void (*on_down)(struct link *, const struct err *why, void *arg);
 };
 
-/* Connect to the socket at path and keep doing so: 10 ms doubling to 1 s.  ops and
- * path are borrowed until link_free(). */
+/* Connect to the socket at path, and again whenever that fails or the connection ends, after
+ * 10 ms, doubling to 1 s.  ops and path are borrowed until link_free(). */
 NODISCARD struct link *link_dial(struct loop *, const char *path, const struct link_ops *,
 				 void *arg);
-/* Close without on_down; nulls. */
-void link_free(struct link **);
+/* Close the link, without on_down, and set *lp to NULL. */
+void link_free(struct link **lp);
 
 bool link_is_up(const struct link *);
-/* Queue one line (the newline is added here) and write what can be written.  Does
- * nothing on a link that is down.  data must hold no newline. */
+/* Queue a line, which must contain no newline; the link adds the one behind it, and writes
+ * the lines of a round together at its tail.  Does nothing while the link is down. */
 void link_send(struct link *, const char *data, size_t n);
-/* Bytes that wait to be written: for senders whose lines may be left out. */
+/* Bytes that wait to be written: for senders that skip lines when the peer is slow. */
 size_t link_queued(const struct link *);
-/* Break the connection because the peer broke the rules (or we leave). */
+/* End the connection; fmt becomes the reason that on_down gets. */
 void link_cut(struct link *, const char *fmt, ...) PRINTF_LIKE(2, 3);
-/* What link_server callbacks hang on an accepted link. */
+/* The arg of the link's callbacks: on_accept may give each accepted link one of its own. */
 void link_set_arg(struct link *, void *arg);
 void *link_arg(const struct link *);
 
-/* Listen at path, mode 0660.  Whoever calls holds the lock that makes removing a
- * stale socket safe (common/daemon.h): a socket at path that nobody serves is removed;
- * one that somebody serves, under another lock, is an error (EADDRINUSE).
- * on_accept hands out each accepted link before its on_up; it may link_set_arg(). */
+/* Listen at path, mode 0660.  The caller holds the lock (daemon_lock()) without which
+ * removing a stale socket would be a race: a socket at path where no process listens is
+ * removed; one where another process listens, under another lock, is an error (EADDRINUSE).
+ * on_accept is called for each accepted link before its on_up. */
 NODISCARD struct link_server *link_listen(struct loop *, const char *path, const struct link_ops *,
 					  void (*on_accept)(struct link *, void *arg), void *arg,
 					  struct err *);
-/* Stop listening and remove the socket; accepted links are closed without on_down. */
+/* Stop listening, remove the socket, and close the accepted links without on_down. */
 void link_server_free(struct link_server **);
 
 #endif

@@ -9,12 +9,13 @@
 #include <unistd.h>
 
 #include "common/clk.h"
+#include "common/text.h"
 
-/* PIPE_BUF on Linux: what is longer may be torn where standard error is a pipe. */
+/* PIPE_BUF on Linux: a pipe may split up a longer write. */
 #define LINE_BYTES 4096
-#define TAIL_BYTES 8 /* kept free for what ends a cut line: ..." } newline */
+#define TAIL_BYTES 8 /* kept free for the end of a line that was cut: ..." } newline */
 #define PAIRS_MAX 32
-#define FORMAT_MAX 512 /* of the pairs' format, a constant in the source */
+#define FORMAT_MAX 512 /* bytes of the format of the pairs, a constant in the source */
 
 /* Set by log_open() before any thread starts; the level may change later. */
 static atomic_int min_level = LOG_INFO;
@@ -22,23 +23,22 @@ static enum log_format format = LOG_LOGFMT;
 static char program_name[32];
 
 static const char *const level_names[] = {"trace", "debug", "info", "warn", "error"};
-static const char *const format_names[] = {"logfmt", "json", "text"};
 
-/* A line under construction: never longer than LINE_BYTES, whatever is put in. */
+/* A line under construction; what does not fit into it is cut. */
 struct line {
 	char text[LINE_BYTES];
 	size_t n;
-	const char *gap; /* before the next pair */
+	const char *gap; /* what stands before the next pair */
 	bool is_cut;
 };
 
-/* One `key=value`, value as vsnprintf() made it. */
+/* One `key=value`; value as vsnprintf() wrote it, not quoted yet. */
 struct pair {
 	const char *key;
 	size_t key_n;
 	const char *value;
 	size_t value_n;
-	bool is_number; /* its conversion makes one */
+	bool is_number; /* its conversion writes a number: %d, %f … */
 };
 
 void
@@ -55,29 +55,6 @@ log_enabled(enum log_level level)
 	return (int)level >= atomic_load_explicit(&min_level, memory_order_relaxed);
 }
 
-static int
-name_index(const char *name, const char *const *names, size_t n)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		if (strcmp(name, names[i]) == 0)
-			return (int)i;
-	return -1;
-}
-
-int
-log_level_parse(const char *name)
-{
-	return name_index(name, level_names, ARRAY_LEN(level_names));
-}
-
-int
-log_format_parse(const char *name)
-{
-	return name_index(name, format_names, ARRAY_LEN(format_names));
-}
-
 void
 log_tag_set(struct log_tag *t, const char *fmt, ...)
 {
@@ -88,7 +65,7 @@ log_tag_set(struct log_tag *t, const char *fmt, ...)
 	va_end(args);
 }
 
-/* All of s or nothing, so that no escape is cut in two. */
+/* Add all of s or nothing, so that no escape sequence is cut in two. */
 static bool
 put(struct line *l, const char *s, size_t n)
 {
@@ -107,7 +84,7 @@ puts_line(struct line *l, const char *s)
 	return put(l, s, strlen(s));
 }
 
-/* Into the room kept for the end of a cut line. */
+/* Add s to a line that may be full: TAIL_BYTES are kept for it. */
 static void
 put_tail(struct line *l, const char *s)
 {
@@ -116,24 +93,6 @@ put_tail(struct line *l, const char *s)
 	CHECK(n <= sizeof l->text - l->n);
 	memcpy(l->text + l->n, s, n);
 	l->n += n;
-}
-
-/* Bytes of the UTF-8 character at s, or 0 where it is none (RFC 3629). */
-static size_t
-utf8_len(const unsigned char *s, size_t n)
-{
-	size_t want = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-	size_t i;
-
-	if (want == 0 || s[0] > 0xf4 || want > n)
-		return 0;
-	for (i = 1; i < want; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return want;
 }
 
 static bool
@@ -173,7 +132,7 @@ put_quoted(struct line *l, const char *s, size_t n)
 	if (!put(l, "\"", 1))
 		return;
 	while (n > 0) {
-		size_t len = utf8_len(at, n);
+		size_t len = text_utf8_length((const char *)at, n);
 		bool is_plain = len > 1 || (len == 1 && at[0] >= 0x20 && at[0] != 0x7f &&
 					    at[0] != '"' && at[0] != '\\');
 
@@ -210,7 +169,7 @@ digits(const char *s, size_t n, size_t at)
 	return at - from;
 }
 
-/* The grammar of RFC 8259: "nan", "inf", "007" and "0x1f" are none. */
+/* Is it a number by RFC 8259?  "nan", "inf", "007" and "0x1f" are not. */
 static bool
 is_json_number(const char *s, size_t n)
 {
@@ -259,7 +218,7 @@ put_text_pair(struct line *l, const struct pair *p)
 	puts_line(l, "=");
 	if (!needs_quotes(p->value, p->value_n) && put(l, p->value, p->value_n))
 		return;
-	l->is_cut = false; /* what was too long is cut, not left out */
+	l->is_cut = false; /* write as much of a long value as fits */
 	put_quoted(l, p->value, p->value_n);
 }
 
@@ -274,7 +233,7 @@ put_pair(struct line *l, const struct pair *p)
 		put_text_pair(l, p);
 }
 
-/* A tag's pairs need no quoting: "w=2 c=18". */
+/* The values of a tag need no quotes: "w=2 c=18". */
 static void
 put_tag(struct line *l, const struct log_tag *tag)
 {
@@ -290,7 +249,7 @@ put_tag(struct line *l, const struct log_tag *tag)
 	}
 }
 
-/* Does `fmt`, the format of one value, make a number and nothing else? */
+/* Does fmt, the format of one value, write a number and nothing else? */
 static bool
 is_number_format(const char *fmt, size_t n)
 {
@@ -304,7 +263,8 @@ is_number_format(const char *fmt, size_t n)
 	return true;
 }
 
-/* The next pair of a format from `at` on: its key, the format of its value, its end. */
+/* Read the next pair of a format, which begins at `at`: its key, and whether its value is a
+ * number.  Returns where it ends. */
 static size_t
 next_pair(const char *fmt, size_t at, struct pair *p)
 {
@@ -317,8 +277,8 @@ next_pair(const char *fmt, size_t at, struct pair *p)
 	return at + n;
 }
 
-/* Format `fmt` into raw and note where each value lies.  Where one ends is found by
- * formatting the prefix that ends with it: nothing in a value can look like a border. */
+/* Format fmt into raw and find where each value lies there.  The end of a value is found by
+ * formatting fmt up to it, so that no byte of a value can be taken for a separator. */
 static size_t
 split_pairs(struct pair pairs[PAIRS_MAX], char *raw, size_t size, const char *fmt, va_list args)
 {
@@ -369,7 +329,7 @@ put_time(struct line *l)
 	put(l, text, n);
 }
 
-/* Everything before the pairs. */
+/* All of the line that stands before the pairs. */
 static void
 put_head(struct line *l, enum log_level level, const struct log_tag *tag, const char *msg)
 {
@@ -420,7 +380,7 @@ log_write(enum log_level level, const struct log_tag *tag, const char *msg, cons
 	size_t i, n;
 	va_list args;
 
-	l.n = 0; /* not an initialiser: that would clear all of the text */
+	l.n = 0; /* an initialiser would clear all 4096 bytes of the text */
 	l.gap = " ";
 	l.is_cut = false;
 	put_head(&l, level, tag, msg);
@@ -438,7 +398,7 @@ log_write(enum log_level level, const struct log_tag *tag, const char *msg, cons
 bool
 log_allow(struct log_limit *l, uint32_t burst, const char *msg)
 {
-	int64_t now = clk_now() / CLK_S + 1; /* never 0, the value before the first */
+	int64_t now = clk_now() / CLK_S + 1; /* not 0, which l->second is at first */
 	int64_t last = __atomic_load_n(&l->second, __ATOMIC_RELAXED);
 	uint32_t dropped = 0;
 
@@ -448,7 +408,7 @@ log_allow(struct log_limit *l, uint32_t burst, const char *msg)
 		__atomic_store_n(&l->n, 0, __ATOMIC_RELAXED);
 	}
 	if (dropped > 0)
-		log_write(LOG_WARN, NULL, "lines left out", "of=%s count=%u", msg, dropped);
+		log_write(LOG_WARN, NULL, "log lines dropped", "message=%s count=%u", msg, dropped);
 	if (__atomic_fetch_add(&l->n, 1, __ATOMIC_RELAXED) < burst)
 		return true;
 	__atomic_fetch_add(&l->dropped, 1, __ATOMIC_RELAXED);

@@ -1,33 +1,30 @@
-/* log - one line for each thing that happened, on standard error, as logfmt
- * (`level=warn msg="…" key=value`) or JSON.  The message is a constant; what
- * varies is in key=value pairs.  Only this file prints.
- * Thread: any; a line is written in one write(2) and is never torn. */
+/* log - one line for each event, on standard error, as logfmt
+ * (`level=warn msg="…" key=value`), JSON or plain text.  The message is a constant; what
+ * varies stands in key=value pairs.  No other file prints log lines.
+ * Thread: any; each line is one write(2), so that lines of several threads do not mix. */
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H
 
 #include "common/err.h"
 
 enum log_level { LOG_TRACE, LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
-enum log_format { LOG_LOGFMT, LOG_JSON, LOG_TEXT }; /* LOG_TEXT: for people (`make run`) */
+enum log_format { LOG_LOGFMT, LOG_JSON, LOG_TEXT }; /* LOG_TEXT: for a terminal */
 
-/* Who speaks: pairs that stand before the message, such as "w=2 c=18".  Filled
- * once by the object's owner; values must need no quoting. */
+/* The object that a line is about: pairs that stand before the message, such as
+ * "w=2 c=18".  The object's owner fills it once, with values that need no quotes. */
 struct log_tag {
 	char text[80];
 };
 
 void log_open(enum log_level, enum log_format, const char *program);
 bool log_enabled(enum log_level);
-/* -1 where name is none of the levels / formats. */
-int log_level_parse(const char *name);
-int log_format_parse(const char *name);
 
 void log_tag_set(struct log_tag *, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/* pairs: a printf format of `key=%…` joined by single blanks, or "".  Values are
- * quoted where they need it, so that %s may carry anything; numbers (%d %u %f …)
- * are numbers in JSON.  Control bytes are escaped.  A line is at most 4096 bytes
- * (what a pipe takes whole): a longer value ends in `..."`.  errno is kept. */
+/* pairs: a printf format of `key=%…`, with a blank between two, or "".  The text of a %s may
+ * be anything: values are quoted where they need it, and control bytes are escaped.
+ * Numbers (%d %u %f …) are numbers in JSON.  A line has at most 4096 bytes, which a pipe
+ * takes as a whole; a value that does not fit is cut and ends in `..."`.  errno is kept. */
 void log_write(enum log_level, const struct log_tag *, const char *msg, const char *pairs, ...)
 	PRINTF_LIKE(4, 5);
 
@@ -42,8 +39,9 @@ void log_write(enum log_level, const struct log_tag *, const char *msg, const ch
 #define log_warn(tag, msg, ...) log_at(LOG_WARN, tag, msg, __VA_ARGS__)
 #define log_error(tag, msg, ...) log_at(LOG_ERROR, tag, msg, __VA_ARGS__)
 
-/* For lines that traffic can cause: at most `burst` in a second from one site,
- * then one line that says how many of `msg` were left out.  `static struct log_limit l;` */
+/* A limit for lines that traffic can cause: log_allow() is true at most `burst` times a
+ * second.  The first call in a later second logs how many lines of msg were dropped.
+ * `static struct log_limit l;` */
 struct log_limit {
 	int64_t second; /* atomics */
 	uint32_t n, dropped;

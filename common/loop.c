@@ -25,11 +25,11 @@ struct signal_watch {
 struct loop {
 	struct event_base *base;
 	bool is_running;
-	bool is_more; /* loop_go_on(): the next round does not wait */
+	bool is_wait_skipped; /* by loop_skip_wait(), for the next round */
 	uint64_t rounds;
 	atomic_bool is_stopped;
 
-	/* mailbox: pushed by any thread, taken whole by this one */
+	/* The mailbox, a stack: any thread pushes a mail, the loop takes all of them at once. */
 	_Atomic(struct loop_mail *) mail;
 	int wake_fd;
 	struct event wake_ev;
@@ -49,7 +49,7 @@ run_mail(struct loop *l)
 	struct loop_mail *newest = atomic_exchange_explicit(&l->mail, NULL, memory_order_acq_rel);
 	struct loop_mail *oldest = NULL;
 
-	while (newest != NULL) { /* the stack is newest first; callers count on order */
+	while (newest != NULL) { /* reverse the stack: fn runs in the order of posting */
 		struct loop_mail *next = newest->next;
 
 		newest->next = oldest;
@@ -119,7 +119,7 @@ run_tail(struct loop *l)
 
 	if (l->tail_fn != NULL)
 		l->tail_fn(l->tail_arg);
-	for (i = 0; i < l->deferred_n; i++) { /* fn may defer more: n is read afresh */
+	for (i = 0; i < l->deferred_n; i++) { /* fn may defer more calls: deferred_n grows */
 		struct deferred d = l->deferred[i];
 
 		d.fn(d.ptr);
@@ -157,8 +157,8 @@ loop_base(struct loop *l)
 void
 loop_once(struct loop *l, bool nowait)
 {
-	nowait = nowait || l->is_more;
-	l->is_more = false;
+	nowait = nowait || l->is_wait_skipped;
+	l->is_wait_skipped = false;
 	l->rounds++;
 	event_base_loop(l->base, EVLOOP_ONCE | (nowait ? EVLOOP_NONBLOCK : 0));
 	run_tail(l);
@@ -208,7 +208,7 @@ loop_post(struct loop *l, struct loop_mail *m)
 		wake(l);
 }
 
-struct call {
+struct called {
 	struct loop_mail mail;
 	void (*fn)(void *);
 	void *arg;
@@ -217,7 +217,7 @@ struct call {
 static void
 on_call(struct loop_mail *m)
 {
-	struct call *c = container_of(m, struct call, mail);
+	struct called *c = container_of(m, struct called, mail);
 
 	c->fn(c->arg);
 	free(c);
@@ -226,9 +226,9 @@ on_call(struct loop_mail *m)
 void
 loop_call(struct loop *l, void (*fn)(void *), void *arg)
 {
-	struct call *c = xmalloc(sizeof *c);
+	struct called *c = xmalloc(sizeof *c);
 
-	*c = (struct call){.mail.fn = on_call, .fn = fn, .arg = arg};
+	*c = (struct called){.mail.fn = on_call, .fn = fn, .arg = arg};
 	loop_post(l, &c->mail);
 }
 
@@ -356,7 +356,7 @@ loop_on_tail(struct loop *l, void (*fn)(void *), void *arg)
 }
 
 void
-loop_go_on(struct loop *l)
+loop_skip_wait(struct loop *l)
 {
-	l->is_more = true;
+	l->is_wait_skipped = true;
 }

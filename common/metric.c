@@ -7,20 +7,21 @@
 #include "common/clk.h"
 #include "common/strbuf.h"
 
-const double metric_bucket_le[METRIC_BUCKETS] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
-						 0.25,	0.5,	1,     2.5,  5,	    10,	  15,
-						 20,	30,	60,    120,  300,   600};
+/* The upper bounds of the buckets, in seconds. */
+static const double bounds[METRIC_BUCKETS] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
+					      0.25,  0.5,    1,	    2.5,  5,	 10,   15,
+					      20,    30,     60,    120,  300,	 600};
 
-/* `quote`: a label value, where a quote is escaped as well. */
+/* Append a help text, or a label value, in which quotes are escaped too. */
 static void
-add_escaped(struct strbuf *b, const char *s, bool quote)
+add_escaped(struct strbuf *b, const char *s, bool is_label)
 {
 	for (; *s != '\0'; s++) {
 		if (*s == '\\')
 			strbuf_adds(b, "\\\\");
 		else if (*s == '\n')
 			strbuf_adds(b, "\\n");
-		else if (quote && *s == '"')
+		else if (is_label && *s == '"')
 			strbuf_adds(b, "\\\"");
 		else
 			strbuf_add(b, s, 1);
@@ -48,7 +49,7 @@ add_value(struct strbuf *b, double value)
 		strbuf_add_number(b, value);
 }
 
-/* `name{label="value",…,le="…"} `; le NULL: none. */
+/* Append `name{label="value",…,le="…"} `; le NULL: without it. */
 static void
 add_series(struct strbuf *b, const struct metric_def *def, const char *suffix,
 	   const char *const *labels, const char *le)
@@ -90,7 +91,7 @@ metric_hist_add(struct metric_hist *h, int64_t ns)
 	double seconds = (double)ns / (double)CLK_S;
 	size_t i = 0;
 
-	while (i < METRIC_BUCKETS && seconds > metric_bucket_le[i])
+	while (i < METRIC_BUCKETS && seconds > bounds[i])
 		i++;
 	metric_add(&h->bucket[i], 1);
 	metric_add(&h->sum_us, (uint64_t)(MAX(ns, 0) / CLK_US));
@@ -120,7 +121,7 @@ metric_hist_sample(struct strbuf *b, const struct metric_def *def, const char *c
 		if (i == METRIC_BUCKETS)
 			snprintf(le, sizeof le, "+Inf");
 		else
-			snprintf(le, sizeof le, "%g", metric_bucket_le[i]);
+			snprintf(le, sizeof le, "%g", bounds[i]);
 		add_series(b, def, "_bucket", labels, le);
 		strbuf_addf(b, "%llu\n", (unsigned long long)count);
 	}

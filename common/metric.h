@@ -1,7 +1,6 @@
-/* metric - counters, gauges and histograms from one table per program
- * (metrics.def), kept in shards so that no two threads write one cache line, and
- * rendered as Prometheus text (exposition format 0.0.4).
- * Thread: a shard belongs to one thread; rendering reads all shards relaxed. */
+/* metric - counters, gauges and histograms, written in Prometheus' text format (exposition
+ * format 0.0.4).  Each program has a table of them, metrics.def.
+ * Thread: each value has one thread that writes it; any thread may read it. */
 #ifndef COMMON_METRIC_H
 #define COMMON_METRIC_H
 
@@ -17,36 +16,37 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 struct metric_def {
 	enum metric_type type;
 	const char *name;
-	const char *labels; /* comma-joined label names, "" for none */
+	const char *labels; /* the names, with commas between them; "": none */
 	const char *help;
 };
 
-/* A family and its samples are written by the program's own collect function: */
+/* Append the HELP and TYPE lines of a metric, which stand before its samples. */
 void metric_head(struct strbuf *, const struct metric_def *);
-/* value of one sample; labels are values in the order of def->labels, escaped here. */
+/* Append a sample of a counter or gauge.  labels: the values, not escaped, in the order of
+ * def->labels. */
 void metric_sample(struct strbuf *, const struct metric_def *, const char *const *labels,
 		   double value);
 
-/* Histograms: fixed buckets in seconds, 1 ms … 600 s (a cold start has to fit). */
+/* Histograms.  Their bounds are the same for all: 1 ms to 600 s, for cold starts too. */
 #define METRIC_BUCKETS 20
-extern const double metric_bucket_le[METRIC_BUCKETS];
 
 struct metric_hist {
-	_Atomic uint64_t bucket[METRIC_BUCKETS + 1]; /* last: +Inf; not cumulative */
+	_Atomic uint64_t bucket[METRIC_BUCKETS + 1]; /* each without those below; last: +Inf */
 	_Atomic uint64_t sum_us;
 };
-/* Owner thread only. */
+/* Count a duration.  Only for the one thread that writes the histogram. */
 void metric_hist_add(struct metric_hist *, int64_t ns);
-/* Add `from` to the plain sums in `into` (owner: the renderer). */
+/* The sum of several histograms. */
 struct metric_hist_sum {
 	uint64_t bucket[METRIC_BUCKETS + 1];
 	uint64_t sum_us;
 };
+/* Add `from` to `into`; any thread. */
 void metric_hist_collect(struct metric_hist_sum *into, const struct metric_hist *from);
 void metric_hist_sample(struct strbuf *, const struct metric_def *, const char *const *labels,
 			const struct metric_hist_sum *);
 
-/* A counter of one writer: no locked instruction. */
+/* Add n to a counter that only this thread writes, which needs no locked instruction. */
 static inline void
 metric_add(_Atomic uint64_t *counter, uint64_t n)
 {

@@ -20,7 +20,7 @@ text_replace(char **to, const char *text)
 {
 	char *old = *to;
 
-	*to = text_copy(text); /* before the free: text may lie within the old one */
+	*to = text_copy(text); /* first: text may be a part of the old one */
 	free(old);
 }
 
@@ -35,7 +35,7 @@ text_lower_copy(const char *s, size_t n)
 }
 
 bool
-text_number(const char *s, size_t n, uint32_t most, uint32_t *out)
+text_number(const char *s, size_t n, uint32_t max, uint32_t *out)
 {
 	uint64_t value = 0;
 	size_t i;
@@ -46,9 +46,26 @@ text_number(const char *s, size_t n, uint32_t most, uint32_t *out)
 		if (s[i] < '0' || s[i] > '9')
 			return false;
 		value = value * 10 + (uint64_t)(s[i] - '0');
-		if (value > most)
+		if (value > max)
 			return false;
 	}
 	*out = (uint32_t)value;
 	return true;
+}
+
+size_t
+text_utf8_length(const char *s, size_t n)
+{
+	const unsigned char *u = (const unsigned char *)s;
+	size_t length = u[0] < 0x80 ? 1 : u[0] < 0xe0 ? 2 : u[0] < 0xf0 ? 3 : 4, i;
+
+	if ((u[0] >= 0x80 && u[0] < 0xc2) || u[0] > 0xf4)
+		return 0;
+	for (i = 1; i < length; i++)
+		if (i >= n || (u[i] & 0xc0) != 0x80)
+			return 0;
+	if ((u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] > 0x9f) ||
+	    (u[0] == 0xf0 && u[1] < 0x90) || (u[0] == 0xf4 && u[1] > 0x8f))
+		return 0;
+	return length;
 }

@@ -23,8 +23,12 @@ text_lower(char c)
 /* The first n bytes of s in lower case, the caller's to free. */
 NODISCARD char *text_lower_copy(const char *s, size_t n);
 
-/* Read the n bytes at s as a decimal number, digits alone, at most `most`.  False: they
- * are something else, and *out is as it was. */
-NODISCARD bool text_number(const char *s, size_t n, uint32_t most, uint32_t *out);
+/* Read the n bytes at s as a decimal number, with nothing but digits, up to `max`.
+ * False: it is no such number, and *out is left as it was. */
+NODISCARD bool text_number(const char *s, size_t n, uint32_t max, uint32_t *out);
+
+/* The length of the UTF-8 character at s, of whose bytes n may be read, or 0: s begins with
+ * none (RFC 3629: no surrogates, nothing overlong). */
+size_t text_utf8_length(const char *s, size_t n);
 
 #endif

@@ -183,7 +183,7 @@ io_round_turns(struct io_round *r)
 	}
 	run_turns(&r->waiting, WAITING_MOST);
 	if (!list_empty(&r->waiting))
-		loop_go_on(r->loop);
+		loop_skip_wait(r->loop);
 }
 
 /* --- sending --- */

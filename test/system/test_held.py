@@ -194,7 +194,7 @@ def test_no_descriptor_is_left_for_the_admin_endpoint(tmp_path):
         before = resource.prlimit(s.activator.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(s.activator.pid, resource.RLIMIT_NOFILE, (used + 2, before[1]))
         clients = [socket.create_connection(("127.0.0.1", s.admin)) for _ in range(10)]
-        wait_until(lambda: "admin endpoint cannot accept" in s.activator.text(), what="EMFILE")
+        wait_until(lambda: "cannot accept a connection to the admin endpoint" in s.activator.text(), what="EMFILE")
         with spinner() as other:
             before_s = cpu_s(s.activator.pid), cpu_s(other.pid)
             wait_until(lambda: cpu_s(other.pid) - before_s[1] > 0.5, what="half a second of CPU")

@@ -67,7 +67,7 @@ setup(void **state)
 	free_address(&w->addr, text);
 	w->admin = admin_open(w->loop, addrs, &ops, w, &e);
 	assert_non_null(w->admin);
-	admin_route(w->admin, "/echo", echo, w);
+	admin_add_page(w->admin, "/echo", echo, w);
 	*state = w;
 	return 0;
 }

@@ -233,7 +233,7 @@ half_lines_wait_for_their_rest(void **state)
 	assert_string_equal(w->far.text.data, "{\"a\":1}|{\"b\":2}|{\"c\"}|");
 	close(fd);
 	WAIT(w, w->far.downs == 1);
-	assert_string_equal(w->far.why.text, "closed by the peer");
+	assert_string_equal(w->far.why.text, "the peer closed the connection");
 }
 
 static void
@@ -248,7 +248,7 @@ a_peer_that_dies_within_a_line_is_said_to(void **state)
 	close(fd);
 	WAIT(w, w->far.downs == 1);
 	assert_int_equal(w->far.lines, 0);
-	assert_string_equal(w->far.why.text, "closed by the peer within a line");
+	assert_string_equal(w->far.why.text, "the peer closed the connection within a line");
 }
 
 /* Write n bytes of 'x', then end, while the loop runs. */
@@ -287,7 +287,7 @@ the_longest_line_passes_and_one_more_byte_does_not(void **state)
 	pour(w, fd, LINK_LINE_MAX, "\n");
 	WAIT(w, w->far.downs == 1);
 	assert_int_equal(w->far.lines, 1);
-	assert_string_equal(w->far.why.text, "line longer than 1048575 bytes");
+	assert_string_equal(w->far.why.text, "the peer sent a line longer than 1048575 bytes");
 	close(fd);
 }
 
@@ -538,7 +538,7 @@ a_stale_socket_is_replaced_but_nothing_else(void **state)
 
 	fclose(fopen(w->path, "w"));
 	assert_null(link_listen(w->loop, w->path, &ops, on_accept, w, &e));
-	assert_non_null(strstr(e.text, "no socket"));
+	assert_non_null(strstr(e.text, "not a socket"));
 	unlink(w->path);
 }
 
@@ -551,7 +551,7 @@ a_socket_that_is_served_is_left_alone(void **state)
 	serve(w);
 	assert_null(link_listen(w->loop, w->path, &ops, on_accept, w, &e));
 	assert_int_equal(e.code, EADDRINUSE);
-	assert_non_null(strstr(e.text, "somebody else does"));
+	assert_non_null(strstr(e.text, "another process listens there"));
 	assert_int_equal(access(w->path, F_OK), 0);
 }
 
@@ -565,7 +565,7 @@ a_path_that_does_not_fit_is_refused(void **state)
 	memset(path, 'p', sizeof path);
 	path[sizeof path - 1] = '\0';
 	assert_null(link_listen(w->loop, path, &ops, on_accept, w, &e));
-	assert_non_null(strstr(e.text, "expected 1 to 107 bytes, got 299"));
+	assert_non_null(strstr(e.text, "expected a socket path of 1 to 107 bytes, got 299"));
 }
 
 int

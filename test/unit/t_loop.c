@@ -271,7 +271,7 @@ on_tail_twice(void *arg)
 	struct tail *t = arg;
 
 	if (++t->tails == 1)
-		loop_go_on(t->loop);
+		loop_skip_wait(t->loop);
 }
 
 static void
