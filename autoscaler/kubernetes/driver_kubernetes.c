@@ -247,9 +247,9 @@ on_back(int64_t since_ns, void *arg)
 	log_info(NULL, "API server answers again", "away_ms=%lld",
 		 (long long)((clk_now() - since_ns) / CLK_MS));
 	if (d->services != NULL)
-		kube_services_check(d->services, since_ns);
-	kube_collections_check(d->collections, since_ns);
-	kube_pods_check(d->pods, since_ns);
+		kube_services_reconnect(d->services, since_ns);
+	kube_collections_reconnect(d->collections, since_ns);
+	kube_pods_reconnect(d->pods, since_ns);
 	LIST_FOREACH(&d->workloads.all, node, tmp) {
 		struct kube_workload *w = container_of(node, struct kube_workload, node);
 

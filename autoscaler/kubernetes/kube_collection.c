@@ -148,7 +148,7 @@ set_watch(struct kube_collection *c)
 					     .ns = c->ns,
 					     .fields = fields};
 
-	if (c->watch != NULL && (c->is_relist_due || !kube_watch_is(c->watch, &conf)))
+	if (c->watch != NULL && (c->is_relist_due || !kube_watch_matches(c->watch, &conf)))
 		kube_watch_free(&c->watch);
 	c->is_relist_due = false;
 	if (c->watch == NULL && c->kind->plural != NULL)
@@ -282,7 +282,7 @@ kube_collections_kind_changed(struct kube_collections *all, const struct kube_ki
 }
 
 void
-kube_collections_check(struct kube_collections *all, int64_t since_ns)
+kube_collections_reconnect(struct kube_collections *all, int64_t since_ns)
 {
 	struct list_node *node, *tmp;
 
@@ -290,7 +290,7 @@ kube_collections_check(struct kube_collections *all, int64_t since_ns)
 		struct kube_collection *c = container_of(node, struct kube_collection, node);
 
 		if (c->watch != NULL)
-			kube_watch_check(c->watch, since_ns);
+			kube_watch_reconnect(c->watch, since_ns);
 	}
 }
 

@@ -52,7 +52,7 @@ bool kube_collections_are_synced(const struct kube_collections *);
 
 /* Discovery has said something new of a kind. */
 void kube_collections_kind_changed(struct kube_collections *, const struct kube_kind *);
-/* As kube_watch_check(), for all of them. */
-void kube_collections_check(struct kube_collections *, int64_t since_ns);
+/* As kube_watch_reconnect(), for all of them. */
+void kube_collections_reconnect(struct kube_collections *, int64_t since_ns);
 
 #endif

@@ -375,7 +375,7 @@ kube_pods_error(const struct kube_pods *pods, const struct kube_workload *w)
 }
 
 void
-kube_pods_check(struct kube_pods *pods, int64_t since_ns)
+kube_pods_reconnect(struct kube_pods *pods, int64_t since_ns)
 {
 	struct list_node *node, *tmp;
 	size_t i;
@@ -384,7 +384,7 @@ kube_pods_check(struct kube_pods *pods, int64_t since_ns)
 		struct pods_namespace *ns = container_of(node, struct pods_namespace, node);
 
 		for (i = 0; i < ns->n; i++)
-			kube_watch_check(ns->watches[i]->watch, since_ns);
+			kube_watch_reconnect(ns->watches[i]->watch, since_ns);
 	}
 }
 

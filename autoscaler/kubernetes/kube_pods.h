@@ -23,7 +23,7 @@ void kube_pods_watch(struct kube_pods *);
 /* Why the pods of a workload cannot be read; NULL: they can. */
 const char *kube_pods_error(const struct kube_pods *, const struct kube_workload *);
 
-/* As kube_watch_check(), for all of them. */
-void kube_pods_check(struct kube_pods *, int64_t since_ns);
+/* As kube_watch_reconnect(), for all of them. */
+void kube_pods_reconnect(struct kube_pods *, int64_t since_ns);
 
 #endif

@@ -386,15 +386,15 @@ kube_services_get(struct kube_services *s, const struct settings *settings, size
 }
 
 void
-kube_services_check(struct kube_services *s, int64_t since_ns)
+kube_services_reconnect(struct kube_services *s, int64_t since_ns)
 {
 	struct list_node *node, *tmp;
 
 	if (s->selection != NULL)
-		kube_watch_check(s->selection, since_ns);
+		kube_watch_reconnect(s->selection, since_ns);
 	LIST_FOREACH(&s->namespaces, node, tmp)
-		kube_watch_check(container_of(node, struct services_namespace, node)->services,
-				 since_ns);
+		kube_watch_reconnect(container_of(node, struct services_namespace, node)->services,
+				     since_ns);
 }
 
 /* --- life --- */

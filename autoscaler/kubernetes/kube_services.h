@@ -35,7 +35,7 @@ void kube_services_need(struct kube_services *);
 const struct service_conf *kube_services_get(struct kube_services *, const struct settings *,
 					     size_t *n);
 
-/* As kube_watch_check(), for its own watches. */
-void kube_services_check(struct kube_services *, int64_t since_ns);
+/* As kube_watch_reconnect(), for its own watches. */
+void kube_services_reconnect(struct kube_services *, int64_t since_ns);
 
 #endif

@@ -12,110 +12,128 @@
 #include "common/loop.h"
 #include "common/random.h"
 
-#define PAGE 500		   /* objects of a list at a time */
-#define HEAD_TIMEOUT (10 * CLK_S)  /* of any answer */
-#define LIST_TIMEOUT (120 * CLK_S) /* of a page as a whole … */
-#define LIST_STALL (15 * CLK_S)	   /* … and its silence */
-#define WATCH_STALL (90 * CLK_S)   /* bookmarks come each 60 to 75 s */
-#define WATCH_LEAST_S 300	   /* the server ends a watch after that, or up to twice it */
+#define PAGE_SIZE 500		       /* objects */
+#define PAGE_TIMEOUT (120 * CLK_S)     /* for the whole of a page */
+#define PAGE_STALL (15 * CLK_S)	       /* silence within it */
+#define WATCH_TIMEOUT (10 * CLK_S)     /* for the head of the answer */
+#define WATCH_STALL (90 * CLK_S)       /* servers send a bookmark each 60 to 75 s */
+#define WATCH_LEAST_S 300	       /* the server ends a watch after that, or up to twice it */
+#define INITIAL_LIST_MOST (60 * CLK_S) /* for the bookmark that ends the list in a watch */
 #define BACKOFF_FIRST (100 * CLK_MS)
 #define BACKOFF_MOST (10 * CLK_S)
-#define FORBIDDEN_AGAIN (10 * CLK_S)
-#define INITIAL_MOST (60 * CLK_S) /* until all has been told */
-#define CALM (5 * CLK_S)	  /* a watch that lasted so long was a good one */
+#define REFUSED_RETRY (10 * CLK_S) /* and up to a second more */
+#define STABLE (5 * CLK_S)	   /* a watch that lasted so long ends the back-off */
 
-enum state { WAITING, LISTING, WATCHING };
+enum state {
+	WAITING,  /* `timer` runs; there is no request */
+	LISTING,  /* `request` reads a page of a list */
+	WATCHING, /* `request` reads events */
+};
 
 struct kube_watch {
 	struct kube_watch_shared *shared;
-	char *base;		   /* path and selectors: all of the query that never changes */
+	char *base;		   /* path and selectors, up to the parameters that change */
 	char *group, *plural, *ns; /* for messages */
 	const struct kube_watch_ops *ops;
 	void *arg;
 	enum state state;
+	struct loop_timer timer;
 	struct kube_request *request;
 	struct kube_split split;
-	char rv[128];	  /* to go on from; "": from the beginning */
-	char *next;	  /* LISTING: the next page; NULL: there is none */
-	bool is_syncing;  /* between on_list_begin and on_list_end */
-	bool is_initial;  /* WATCHING: the whole comes first */
-	bool is_expired;  /* 410 */
-	bool is_nonsense; /* what came cannot be understood */
-	bool is_troubled;
-	int64_t begun_ns, heard_ns;
+	char version[128];     /* resourceVersion to go on from; "": list everything */
+	char *continue_token;  /* of the next page of the list; NULL: there is none */
+	bool is_list_open;     /* on_list_begin was called, on_list_end was not */
+	bool is_list_in_watch; /* WATCHING: the list is still coming */
+	bool is_expired;       /* the server has forgotten `version` (410) */
+	bool is_malformed;     /* what came cannot be decoded */
+	bool is_refused;       /* on_error has said so */
+	int64_t request_ns;    /* when the request was begun */
+	int64_t received_ns;   /* when bytes came last, of this or an earlier request */
 	struct backoff backoff;
-	struct loop_timer timer; /* WAITING */
 };
 
-/* --- what comes --- */
+/* --- what the server sends --- */
 
 static void
-begin_sync(struct kube_watch *w)
+begin_list(struct kube_watch *w)
 {
-	if (w->is_syncing)
+	if (w->is_list_open)
 		return;
-	w->is_syncing = true;
+	w->is_list_open = true;
 	w->ops->on_list_begin(w->arg);
 }
 
 static void
-end_sync(struct kube_watch *w)
+end_list(struct kube_watch *w)
 {
-	w->is_syncing = w->is_initial = false;
+	w->is_list_open = w->is_list_in_watch = false;
 	w->ops->on_list_end(w->arg);
 }
 
 static void
-keep_version(struct kube_watch *w, const char *rv)
+set_version(struct kube_watch *w, const char *version)
 {
-	if (rv[0] != '\0' && strlen(rv) < sizeof w->rv)
-		snprintf(w->rv, sizeof w->rv, "%s", rv);
+	if (version[0] != '\0' && strlen(version) < sizeof w->version)
+		snprintf(w->version, sizeof w->version, "%s", version);
 }
 
-/* 410, and whatever else ends a watch from within. */
-static bool
-take_error(struct kube_watch *w, const struct kube_event *ev)
+static void
+set_error(struct kube_watch *w, const char *why)
+{
+	if (why == NULL && !w->is_refused)
+		return;
+	w->is_refused = why != NULL;
+	w->ops->on_error(why, w->arg);
+}
+
+/* The last event of a watch that the server breaks off. */
+static void
+take_error_event(struct kube_watch *w, const struct kube_event *ev)
 {
 	w->is_expired = ev->code == 410 || strcmp(ev->reason, "Expired") == 0 ||
 			strcmp(ev->reason, "Gone") == 0;
 	if (!w->is_expired)
-		log_warn(NULL, "watch ended by the server", "of=%s namespace=%s code=%lld err=%s",
-			 w->plural, w->ns, (long long)ev->code, ev->message);
-	return false;
+		log_warn(NULL, "server ended a watch with an error",
+			 "resource=%s namespace=%s code=%lld err=%s", w->plural, w->ns,
+			 (long long)ev->code, ev->message);
 }
 
+/* false: the request is to end. */
 static bool
 take_event(struct kube_watch *w, const struct kube_event *ev)
 {
-	if (ev->type == KUBE_ERROR)
-		return take_error(w, ev);
-	/* A list goes on from its own version: its objects may be older than all that the
-	 * server remembers. */
-	if (w->state == WATCHING && (!w->is_initial || ev->is_initial_end))
-		keep_version(w, ev->rv);
+	if (ev->type == KUBE_ERROR) {
+		take_error_event(w, ev);
+		return false;
+	}
+	/* While a list comes only its own version counts, which comes at its end: its objects
+	 * may bear versions that the server has forgotten. */
+	if (w->state == WATCHING && (!w->is_list_in_watch || ev->is_initial_end))
+		set_version(w, ev->rv);
 	if (ev->type != KUBE_BOOKMARK) {
 		w->shared->counts.events++;
 		w->ops->on_event(ev, w->arg);
-	} else if (ev->is_initial_end && w->is_initial) {
-		end_sync(w);
+	} else if (ev->is_initial_end && w->is_list_in_watch) {
+		end_list(w);
 	}
 	return true;
 }
 
+/* The list's version, and the token of its next page.  false: the request is to end. */
 static bool
 take_list_metadata(struct kube_watch *w, const char *text, size_t n)
 {
-	char *rv = NULL, *next = NULL;
+	char *version = NULL, *token = NULL;
 	struct err e;
 
-	if (kube_list_decode(text, n, &rv, &next, &e) < 0)
-		w->is_nonsense = true;
-	else if (rv != NULL)
-		keep_version(w, rv);
-	free(rv);
-	free(w->next);
-	w->next = next;
-	return !w->is_nonsense;
+	if (kube_list_decode(text, n, &version, &token, &e) < 0)
+		w->is_malformed = true;
+	else if (version != NULL)
+		set_version(w, version);
+	free(version);
+	free(w->continue_token);
+	w->continue_token = token;
+	return !w->is_malformed;
 }
 
 static bool
@@ -124,29 +142,21 @@ on_piece(enum kube_piece piece, const char *text, size_t n, void *arg)
 	struct kube_watch *w = arg;
 	struct kube_event ev;
 	struct err e;
-	bool is_wanted = true;
+	bool go_on;
 
 	if (piece == KUBE_LIST_METADATA)
 		return take_list_metadata(w, text, n);
 	if (kube_event_decode(&ev, text, n, piece == KUBE_ITEM, &e) < 0) {
-		log_warn(NULL, "object not understood", "of=%s namespace=%s err=%s", w->plural,
-			 w->ns, e.text);
-		/* An item of a list would be there again next time: it is left out. */
-		w->is_nonsense = piece == KUBE_EVENT;
+		log_warn(NULL, "object cannot be decoded", "resource=%s namespace=%s err=%s",
+			 w->plural, w->ns, e.text);
+		/* A new watch repeats an event that was lost.  An item of a list would be the
+		 * same in the next list: it is left out. */
+		w->is_malformed = piece == KUBE_EVENT;
 		return piece == KUBE_ITEM;
 	}
-	is_wanted = take_event(w, &ev);
+	go_on = take_event(w, &ev);
 	kube_event_fini(&ev);
-	return is_wanted;
-}
-
-static void
-set_trouble(struct kube_watch *w, const char *why)
-{
-	if (why == NULL && !w->is_troubled)
-		return;
-	w->is_troubled = why != NULL;
-	w->ops->on_error(why, w->arg);
+	return go_on;
 }
 
 static bool
@@ -154,61 +164,64 @@ on_data(const char *data, size_t n, void *arg)
 {
 	struct kube_watch *w = arg;
 
-	w->heard_ns = clk_now();
-	set_trouble(w, NULL);
-	if (w->state == LISTING || w->is_initial)
-		begin_sync(w);
+	w->received_ns = clk_now();
+	set_error(w, NULL);
+	if (w->state == LISTING || w->is_list_in_watch)
+		begin_list(w);
 	if (kube_split_feed(&w->split, data, n, on_piece, w) == 0)
 		return true;
-	w->is_nonsense |= !w->is_expired;
+	w->is_malformed |= !w->is_expired;
 	return false;
 }
 
-/* --- asking --- */
+/* --- requests --- */
 
 static void on_done(const struct kube_answer *, void *);
 
 static const struct kube_call_ops call_ops = {.on_data = on_data, .on_done = on_done};
 
 static void
-call(struct kube_watch *w, enum state state, const char *query)
+request(struct kube_watch *w, enum state state, const char *query)
 {
 	char *path = xasprintf("%s%s", w->base, query);
 	bool is_list = state == LISTING;
 	const struct kube_call c = {.method = "GET",
 				    .path = path,
 				    .priority = is_list ? KUBE_NORMAL : KUBE_STREAM,
-				    .timeout = is_list ? LIST_TIMEOUT : HEAD_TIMEOUT,
-				    .stall_timeout = is_list ? LIST_STALL : WATCH_STALL};
+				    .timeout = is_list ? PAGE_TIMEOUT : WATCH_TIMEOUT,
+				    .stall_timeout = is_list ? PAGE_STALL : WATCH_STALL};
 
 	w->state = state;
-	w->is_expired = w->is_nonsense = false;
-	w->begun_ns = clk_now();
+	w->is_expired = w->is_malformed = false;
+	w->request_ns = clk_now();
 	kube_split_fini(&w->split);
 	kube_split_init(&w->split, is_list ? KUBE_LIST : KUBE_LINES);
 	w->request = kube_http_call(w->shared->http, &c, &call_ops, w);
 	free(path);
 }
 
+/* From `version` on; without one, everything that exists comes first. */
 static void
-watch(struct kube_watch *w)
+request_watch(struct kube_watch *w)
 {
 	unsigned seconds = WATCH_LEAST_S + random_u32() % WATCH_LEAST_S;
 	char *query;
 
-	w->is_initial = w->rv[0] == '\0';
-	query = w->is_initial ? xasprintf("watch=1&allowWatchBookmarks=true&sendInitialEvents=true&"
-					  "resourceVersionMatch=NotOlderThan&timeoutSeconds=%u",
-					  seconds)
-			      : xasprintf("watch=1&allowWatchBookmarks=true&resourceVersion=%s&"
-					  "timeoutSeconds=%u",
-					  w->rv, seconds);
-	w->shared->counts.restarts += !w->is_initial;
-	w->shared->counts.lists += w->is_initial;
-	call(w, WATCHING, query);
+	w->is_list_in_watch = w->version[0] == '\0';
+	query = w->is_list_in_watch
+			? xasprintf("watch=1&allowWatchBookmarks=true&sendInitialEvents=true&"
+				    "resourceVersionMatch=NotOlderThan&timeoutSeconds=%u",
+				    seconds)
+			: xasprintf("watch=1&allowWatchBookmarks=true&resourceVersion=%s&"
+				    "timeoutSeconds=%u",
+				    w->version, seconds);
+	w->shared->counts.restarts += !w->is_list_in_watch;
+	w->shared->counts.lists += w->is_list_in_watch;
+	request(w, WATCHING, query);
 	free(query);
 }
 
+/* Percent-encode; the caller's. */
 static char *
 encode(const char *text)
 {
@@ -228,31 +241,33 @@ encode(const char *text)
 }
 
 static void
-list(struct kube_watch *w)
+request_page(struct kube_watch *w)
 {
-	char *next = w->next == NULL ? xstrdup("") : encode(w->next);
-	char *query = xasprintf("limit=%d%s%s", PAGE, w->next == NULL ? "" : "&continue=", next);
+	bool is_first = w->continue_token == NULL;
+	char *token = is_first ? xstrdup("") : encode(w->continue_token);
+	char *query = xasprintf("limit=%d%s%s", PAGE_SIZE, is_first ? "" : "&continue=", token);
 
-	w->shared->counts.lists += w->next == NULL;
-	call(w, LISTING, query);
+	w->shared->counts.lists += is_first;
+	request(w, LISTING, query);
 	free(query);
-	free(next);
+	free(token);
 }
 
-/* From where it is. */
 static void
-go_on(struct kube_watch *w)
+request_next(struct kube_watch *w)
 {
-	if (w->next != NULL || (w->rv[0] == '\0' && w->shared->is_list_only))
-		list(w);
+	bool has_version = w->version[0] != '\0';
+
+	if (w->continue_token != NULL || (!has_version && w->shared->must_page))
+		request_page(w);
 	else
-		watch(w);
+		request_watch(w);
 }
 
 static void
 on_timer(void *arg)
 {
-	go_on(arg);
+	request_next(arg);
 }
 
 static void
@@ -262,33 +277,36 @@ wait_for(struct kube_watch *w, int64_t delay)
 	loop_timer_set(&w->timer, delay);
 }
 
-/* --- how it ended --- */
-
+/* The next request lists everything, from the first object. */
 static void
-from_the_beginning(struct kube_watch *w)
+start_over(struct kube_watch *w)
 {
-	w->rv[0] = '\0';
-	w->is_syncing = false; /* what was told half is told again */
-	free(w->next);
-	w->next = NULL;
+	w->version[0] = '\0';
+	w->is_list_open = false;
+	free(w->continue_token);
+	w->continue_token = NULL;
 }
 
-/* The server has said no. */
+/* --- the end of a request --- */
+
+/* A status other than 2xx. */
 static void
-refused(struct kube_watch *w, const struct kube_answer *a)
+take_refusal(struct kube_watch *w, const struct kube_answer *a)
 {
-	bool is_listing = w->state == LISTING;
+	bool is_list = w->state == LISTING;
 	char why[600];
 
-	if (a->status == 410) {
-		from_the_beginning(w);
-		wait_for(w, is_listing ? kube_http_delay(&w->backoff, a) : 0);
+	if (a->status == 410) { /* the version, or the token of a page, has expired */
+		start_over(w);
+		wait_for(w, is_list ? kube_http_delay(&w->backoff, a) : 0);
 		return;
 	}
-	if (w->is_initial && (a->status == 400 || a->status == 422)) {
-		log_info(NULL, "server has no sendInitialEvents, objects are listed", "status=%d",
-			 a->status);
-		w->shared->is_list_only = true;
+	if (w->is_list_in_watch && (a->status == 400 || a->status == 422)) {
+		log_info(NULL,
+			 "server does not support sendInitialEvents, objects are listed in "
+			 "pages",
+			 "status=%d", a->status);
+		w->shared->must_page = true;
 		wait_for(w, 0);
 		return;
 	}
@@ -296,52 +314,54 @@ refused(struct kube_watch *w, const struct kube_answer *a)
 		wait_for(w, kube_http_delay(&w->backoff, a));
 		return;
 	}
-	kube_http_explain(a, is_listing ? "list" : "watch", w->plural, w->group, w->ns, why,
+	kube_http_explain(a, is_list ? "list" : "watch", w->plural, w->group, w->ns, why,
 			  sizeof why);
-	set_trouble(w, why);
-	from_the_beginning(w); /* it may be the version or the page that is refused */
-	wait_for(w, FORBIDDEN_AGAIN + (int64_t)(random_u32() % 1000) * CLK_MS);
+	set_error(w, why);
+	start_over(w); /* it may be the version or the token that is refused */
+	wait_for(w, REFUSED_RETRY + (int64_t)(random_u32() % 1000) * CLK_MS);
 }
 
 static void
-list_ended(struct kube_watch *w, const struct kube_answer *a)
+page_ended(struct kube_watch *w, const struct kube_answer *a)
 {
-	if (a->status == 0 || w->is_nonsense || !kube_split_is_whole(&w->split)) {
-		from_the_beginning(w);
+	if (a->status == 0 || w->is_malformed || !kube_split_is_whole(&w->split)) {
+		start_over(w);
 		wait_for(w, kube_http_delay(&w->backoff, a));
 		return;
 	}
-	set_trouble(w, NULL);
-	if (w->next != NULL) {
-		list(w);
+	set_error(w, NULL);
+	if (w->continue_token != NULL) {
+		request_page(w);
 		return;
 	}
-	begin_sync(w); /* an answer without a byte of body tells of nothing, too */
-	end_sync(w);
-	watch(w);
+	begin_list(w); /* where no byte of a body came */
+	end_list(w);
+	request_watch(w);
 }
 
 static void
 watch_ended(struct kube_watch *w, const struct kube_answer *a)
 {
-	bool was_good = clk_now() - w->begun_ns >= CALM;
-	int64_t delay;
+	int64_t lasted = clk_now() - w->request_ns, delay;
+	bool is_stable = lasted >= STABLE, has_data = w->received_ns >= w->request_ns;
 
-	if (a->status != 0 || w->heard_ns >= w->begun_ns)
-		set_trouble(w, NULL);
-	/* A server that takes the words for nothing never says that all has been told. */
-	if (w->is_initial && clk_now() - w->begun_ns >= INITIAL_MOST)
-		w->shared->is_list_only = true;
-	if (w->is_expired || w->is_nonsense || w->is_initial) {
-		log_debug(NULL, "watch begins anew", "of=%s namespace=%s expired=%d nonsense=%d",
-			  w->plural, w->ns, w->is_expired, w->is_nonsense);
-		from_the_beginning(w);
+	if (a->status != 0 || has_data)
+		set_error(w, NULL);
+	/* The server ignores sendInitialEvents, and sends no bookmark at the end of the list. */
+	if (w->is_list_in_watch && lasted >= INITIAL_LIST_MOST)
+		w->shared->must_page = true;
+	if (w->is_expired || w->is_malformed || w->is_list_in_watch) {
+		log_debug(NULL, "objects are listed again",
+			  "resource=%s namespace=%s expired=%d "
+			  "malformed=%d",
+			  w->plural, w->ns, w->is_expired, w->is_malformed);
+		start_over(w);
 	}
-	if (was_good && !w->is_nonsense)
+	if (is_stable && !w->is_malformed)
 		backoff_reset(&w->backoff);
-	/* At once after a good one, or the first that was told to begin anew. */
+	/* A stable watch is followed at once, and so is the first in a row that has expired. */
 	delay = kube_http_delay(&w->backoff, a);
-	wait_for(w, was_good || (w->is_expired && w->backoff.tries == 1) ? 0 : delay);
+	wait_for(w, is_stable || (w->is_expired && w->backoff.tries == 1) ? 0 : delay);
 }
 
 static void
@@ -351,30 +371,31 @@ on_done(const struct kube_answer *a, void *arg)
 
 	w->request = NULL;
 	if (a->status >= 300)
-		refused(w, a);
+		take_refusal(w, a);
 	else if (w->state == LISTING)
-		list_ended(w, a);
+		page_ended(w, a);
 	else
 		watch_ended(w, a);
 }
 
 void
-kube_watch_check(struct kube_watch *w, int64_t since_ns)
+kube_watch_reconnect(struct kube_watch *w, int64_t since_ns)
 {
 	if (w->state == WAITING) {
 		loop_timer_set(&w->timer, 0);
 		return;
 	}
-	if (w->state != WATCHING || MAX(w->heard_ns, w->begun_ns) > since_ns)
+	if (w->state != WATCHING || MAX(w->received_ns, w->request_ns) > since_ns)
 		return;
 	kube_http_cancel(&w->request);
-	if (w->is_initial)
-		from_the_beginning(w);
-	go_on(w);
+	if (w->is_list_in_watch)
+		start_over(w);
+	request_next(w);
 }
 
 /* --- life --- */
 
+/* "PATH?SELECTORS&"; the caller's. */
 static char *
 base_of(const struct kube_watch_conf *c)
 {
@@ -424,7 +445,7 @@ kube_watch_free(struct kube_watch **wp)
 	kube_http_cancel(&w->request);
 	loop_timer_fini(&w->timer);
 	kube_split_fini(&w->split);
-	free(w->next);
+	free(w->continue_token);
 	free(w->ns);
 	free(w->plural);
 	free(w->group);
@@ -433,7 +454,7 @@ kube_watch_free(struct kube_watch **wp)
 }
 
 bool
-kube_watch_is(const struct kube_watch *w, const struct kube_watch_conf *c)
+kube_watch_matches(const struct kube_watch *w, const struct kube_watch_conf *c)
 {
 	char *base = base_of(c);
 	bool is_same = strcmp(base, w->base) == 0;

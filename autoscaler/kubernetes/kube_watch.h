@@ -1,14 +1,29 @@
-/* kube_watch - one kind of object in one namespace, as far as selectors go: told whole, and
- * then change by change, without a gap.
+/* kube_watch - follows all objects of one kind in one namespace, as far as its selectors match:
+ * first the objects that exist (the list), then each change to them, without a gap.  client-go
+ * calls this a reflector.
  *
- *	LISTING --all told--> WATCHING --410, or nonsense--> LISTING
- *	   └──── WAITING (back-off) ────┘  (from its last resourceVersion where it has one)
+ * The server numbers its changes: each event, each page of a list and each bookmark carries a
+ * resourceVersion.  A watch that ends, for whatever reason, is followed by a new one from the
+ * newest version that was read, so that no change is missed.  Only if the server has forgotten
+ * that version (410), or sends what cannot be decoded, everything is listed again.
  *
- * Where the server can (sendInitialEvents), the whole comes as the beginning of the watch;
- * else as a list in pages.  A watch that is silent for longer than bookmarks are apart is
- * begun anew from where it was, which costs next to nothing.
- * on_event and the other upcalls come from within libcurl: what they bring is to be
- * noted, no call to kube_http, kube_watch or curlev may be made from them.
+ *	WAITING   a timer runs, for 0 ms or a back-off; then WATCHING, or LISTING where there is
+ *	          no version yet and the server lists in pages
+ *	LISTING   a page of the list is read; after the last one WATCHING
+ *	WATCHING  events are read until the request ends, for whatever reason; then WAITING
+ *
+ * The list comes in one of two ways:
+ *  - in a watch with sendInitialEvents (Kubernetes 1.27 and later, with its feature WatchList
+ *    on): the objects come as ADDED events, a bookmark with the annotation
+ *    k8s.io/initial-events-end ends the list, and the same request goes on with the changes;
+ *  - in pages: from a server that refuses sendInitialEvents, or that ignores it, so that the
+ *    bookmark never comes.  The watch then begins at the version of the list.
+ *
+ * Servers send a bookmark each 60 to 75 s.  If nothing comes for 90 s, the connection is taken
+ * for dead, and the watch goes on over a new one.
+ *
+ * Upcalls may come from within libcurl: they write down what has happened, and call nothing of
+ * kube_http, kube_watch or curlev.
  * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_KUBERNETES_KUBE_WATCH_H
 #define AUTOSCALER_KUBERNETES_KUBE_WATCH_H
@@ -24,30 +39,32 @@ struct kube_watch_conf {
 	const char *group_path;	     /* "/api/v1", "/apis/apps/v1" */
 	const char *group;	     /* "", "apps": for messages */
 	const char *plural;	     /* "pods" */
-	const char *ns;		     /* NULL: a kind of the cluster's own */
-	const char *labels, *fields; /* selectors; NULL: none */
+	const char *ns;		     /* NULL: the kind has no namespaces */
+	const char *labels, *fields; /* labelSelector, fieldSelector; NULL: none */
 };
 
 struct kube_watch_ops {
-	/* All that there is will be told from here on … */
+	/* A list begins.  If it breaks off, the next one begins without an on_list_end. */
 	void (*on_list_begin)(void *arg);
-	void (*on_event)(const struct kube_event *, void *arg); /* never a bookmark or error */
-	/* … and has been: what was not told since on_list_begin is gone. */
+	/* An object of the list (as KUBE_ADDED), or a change.  Never a bookmark or an error. */
+	void (*on_event)(const struct kube_event *, void *arg);
+	/* The list is complete: an object that was not in it does not exist. */
 	void (*on_list_end)(void *arg);
-	/* It cannot be read, and why (a right that is missing, no such kind); NULL: it can.
-	 * A server that is away is no trouble. */
+	/* Why the server refuses (a missing right, no such kind); NULL: it refuses no more.
+	 * That the server does not answer is no error here: kube_http reports it. */
 	void (*on_error)(const char *why, void *arg);
 };
 
+/* Events that were read; lists that were begun, in whichever way; other watches that were. */
 struct kube_watch_counts {
 	uint64_t events, lists, restarts;
 };
 
-/* What all watches of one server share. */
+/* What all watches on one server share. */
 struct kube_watch_shared {
 	struct loop *loop;
 	struct kube_http *http;
-	bool is_list_only; /* it knows no sendInitialEvents, as has been seen */
+	bool must_page; /* the server does not list in a watch: found out by the first that tries */
 	struct kube_watch_counts counts;
 };
 
@@ -56,9 +73,12 @@ NODISCARD struct kube_watch *kube_watch_new(struct kube_watch_shared *,
 					    const struct kube_watch_conf *,
 					    const struct kube_watch_ops *, void *arg);
 void kube_watch_free(struct kube_watch **);
-/* Whether it is what conf asks for. */
-bool kube_watch_is(const struct kube_watch *, const struct kube_watch_conf *);
-/* The server was away from since_ns on: where nothing came since, begin anew. */
-void kube_watch_check(struct kube_watch *, int64_t since_ns);
+
+/* Whether it watches what conf says. */
+bool kube_watch_matches(const struct kube_watch *, const struct kube_watch_conf *);
+
+/* The server did not answer since then, and does now: a watch that has been silent since goes
+ * on over a new connection, and one that waits ends its wait. */
+void kube_watch_reconnect(struct kube_watch *, int64_t since_ns);
 
 #endif
