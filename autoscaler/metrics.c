@@ -128,7 +128,7 @@ value_of(const struct row *row, enum metric_id id)
 	case M_LEASE:
 		return MAX(view->busy_lease_s, 0);
 	case M_CPU:
-		return rev->cpu_cores;
+		return rev->instances.cpu_cores;
 	case M_WOULD_WANT:
 		return rev->dryrun.has;
 	case M_WOULD_START:

@@ -64,8 +64,8 @@ put_instances(struct jput *j, const struct scaled_revision *rev)
 		return;
 	}
 	jput_array(j, "instances");
-	for (i = 0; i < rev->n; i++)
-		put_instance(j, rev, &rev->v[i]);
+	for (i = 0; i < rev->instances.n; i++)
+		put_instance(j, rev, &rev->instances.v[i]);
 	jput_array_end(j);
 }
 

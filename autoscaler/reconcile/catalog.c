@@ -1,4 +1,5 @@
 #include "autoscaler/reconcile/catalog.h"
+#include "autoscaler/reconcile/announce.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -75,7 +76,7 @@ has_instances(const struct reconcile *r, const char *full_name)
 {
 	const struct scaled_revision *rev = reconcile_find(r, full_name);
 
-	return rev != NULL && !rev->is_external && (rev->n > 0 || rev->scale_sent > 0);
+	return rev != NULL && !rev->is_external && (rev->instances.n > 0 || rev->scale_sent > 0);
 }
 
 void
@@ -163,7 +164,7 @@ describe_revision(struct msg_revision *to, const struct revision_conf *conf,
 
 	CHECK(rev != NULL);
 	to->limits = conf->limits; /* borrowed: never limits_fini()ed */
-	scaled_state(rev, &to->instances, clk_now());
+	announce_fill(rev, &to->instances, clk_now());
 }
 
 /* Those of the service, and those that it had and are leaving. */
@@ -187,7 +188,9 @@ describe_revisions(const struct catalog *c, const struct service_conf *s, const 
 static void
 leave_out_instances(struct msg_instances *m)
 {
-	scaled_state_fini(m);
+	free(m->v);
+	m->v = NULL;
+	m->n = 0;
 	m->is_known = false;
 }
 
@@ -223,7 +226,7 @@ describe(const struct catalog *c, const struct service_conf *s, const struct rec
 		msg_encode(&m, line);
 	}
 	for (i = 0; i < n; i++)
-		scaled_state_fini(&revisions[i].instances);
+		announce_fini(&revisions[i].instances);
 	free(revisions);
 	free(traffic);
 }

@@ -107,7 +107,7 @@ note_ready(struct scaled_revision *rev, struct scaled_instance *i)
 {
 	int64_t took = scaled_time_start(rev, i, clk_now());
 
-	rev->is_woken &= !scaled_is_ready(i);
+	rev->is_woken &= !instances_is_ready(i);
 	if (took > 0)
 		log_info(NULL, "instance ready", "revision=%s instance=%s took_ms=%lld",
 			 scaled_name(rev), i->id, (long long)(took / CLK_MS));
@@ -117,7 +117,7 @@ void
 inbound_instance(struct scaled_set *set, const char *id, enum instance_word word)
 {
 	struct scaled_revision *rev = scaled_set_find_instance(set, id);
-	struct scaled_instance *i = rev == NULL ? NULL : scaled_find(rev, id);
+	struct scaled_instance *i = rev == NULL ? NULL : instances_find(&rev->instances, id);
 
 	if (i == NULL || i->is_answering == (word == INSTANCE_ANSWERS))
 		return;
@@ -156,8 +156,8 @@ inbound_view(struct scaled_set *set, const struct driver_view *view)
 	}
 	failures = rev->failures;
 	scaled_set_take_view(set, rev, view, clk_now());
-	for (i = 0; i < rev->n && !rev->is_external; i++)
-		note_ready(rev, &rev->v[i]);
+	for (i = 0; i < rev->instances.n && !rev->is_external; i++)
+		note_ready(rev, &rev->instances.v[i]);
 	if (rev->failures != failures)
 		log_failure(rev);
 	rev->is_changed = true;

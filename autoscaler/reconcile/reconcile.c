@@ -1,4 +1,5 @@
 #include "autoscaler/reconcile/reconcile.h"
+#include "autoscaler/reconcile/announce.h"
 
 #include <stdlib.h>
 
@@ -144,9 +145,9 @@ decide_now(struct reconcile *r, struct scaled_revision *rev, int64_t now_ns)
 	if (!scaled_is_decided(rev))
 		return;
 	if (scaled_is_dry(rev) && !rev->dryrun.is_begun && rev->is_known)
-		dryrun_begin(&rev->dryrun, scaled_live(rev), now_ns);
+		dryrun_begin(&rev->dryrun, instances_live(&rev->instances), now_ns);
 	scaled_fill_view(rev, &rev->view, is_restarting, now_ns);
-	if (rev->view.parked == 0 && !rev->view.is_asked && scaled_live(rev) == 0)
+	if (rev->view.parked == 0 && !rev->view.is_asked && instances_live(&rev->instances) == 0)
 		rev->is_woken = false; /* the clients that waited have left */
 	rev->decided = decide(&rev->conf->scaling, &rev->view, rev->decide, now_ns);
 	rev->is_note_due = true;
@@ -163,7 +164,7 @@ static void
 adopt(struct reconcile *r, struct scaled_revision *rev)
 {
 	rev->is_adopted = rev->is_undecided = true;
-	rev->adopted = rev->has_scale ? rev->scale : scaled_live(rev);
+	rev->adopted = rev->has_scale ? rev->scale : instances_live(&rev->instances);
 	quota_sent(&r->quota, rev->scale_sent, rev->adopted);
 	rev->scale_sent = rev->adopted;
 	if (rev->adopted == 0)
@@ -202,7 +203,7 @@ forget_reports(struct reconcile *r)
 	while (peers_take_forgotten(&r->peers, &serial, &is_back))
 		for (at = 0; (rev = scaled_set_next(&r->set, &at)) != NULL;) {
 			if (!is_back)
-				scaled_keep_leases(rev, serial);
+				instances_keep_leases(&rev->instances, &rev->reports, serial);
 			reports_drop(&rev->reports, serial);
 		}
 }
@@ -252,7 +253,7 @@ acknowledge(struct reconcile *r, struct scaled_revision *rev, uint64_t peer, uin
 static void
 note_wake(struct scaled_revision *rev, int64_t now_ns)
 {
-	if (rev->is_woken || rev->is_external || scaled_live(rev) > 0)
+	if (rev->is_woken || rev->is_external || instances_live(&rev->instances) > 0)
 		return;
 	rev->is_woken = true;
 	rev->woken_ns = now_ns;
@@ -393,9 +394,9 @@ publish(struct reconcile *r, struct scaled_revision *rev)
 	if (!rev->is_changed)
 		return;
 	rev->is_changed = false;
-	scaled_state(rev, &m.u.instances, clk_now());
+	announce_fill(rev, &m.u.instances, clk_now());
 	r->ops->send(0, &m, r->arg);
-	scaled_state_fini(&m.u.instances);
+	announce_fini(&m.u.instances);
 }
 
 static void
@@ -446,7 +447,7 @@ reconcile_tick(struct reconcile *r)
 
 		scaledown_tick(&r->scaledown, rev);
 		scaled_tick(rev, &machine, now);
-		r->used_cores += MAX(rev->cpu_cores, 0);
+		r->used_cores += MAX(rev->instances.cpu_cores, 0);
 		if (scaled_is_active(rev))
 			scaled_set_mark(&r->set, rev, true);
 		else
@@ -494,7 +495,7 @@ reconcile_has_left(const struct reconcile *r)
 	size_t at = 0;
 
 	while ((rev = scaled_set_next(&r->set, &at)) != NULL)
-		if (rev->is_leaving && (rev->n > 0 || rev->scale_sent > 0) &&
+		if (rev->is_leaving && (rev->instances.n > 0 || rev->scale_sent > 0) &&
 		    now - rev->leaving_ns < r->conf.drain_timeout)
 			return false;
 	return true;
@@ -505,12 +506,13 @@ reconcile_load(struct reconcile *r, const char *id)
 {
 	const struct scaled_revision *rev = scaled_set_find_instance(&r->set, id);
 	const struct scaled_instance *i = rev == NULL ? NULL
-						      : scaled_find_from(rev, &r->load_at, id);
+						      : instances_find_from(&rev->instances,
+									    &r->load_at, id);
 	uint32_t in_flight, lease;
 
 	if (i == NULL)
 		return 0;
 	in_flight = reports_at_instance(&rev->reports, id);
-	lease = scaled_is_leased(rev, i, clk_now()) ? DRIVER_LEASE_LOAD : 0;
+	lease = instances_is_leased(i, &rev->reports, clk_now()) ? DRIVER_LEASE_LOAD : 0;
 	return lease + MIN(in_flight, DRIVER_LEASE_LOAD);
 }

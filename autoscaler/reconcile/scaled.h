@@ -7,10 +7,9 @@
 
 #include "autoscaler/brain/brain.h"
 #include "autoscaler/brain/dryrun.h"
-#include "autoscaler/brain/reports.h"
 #include "autoscaler/brain/timing.h"
 #include "autoscaler/brain/why.h"
-#include "autoscaler/driver.h"
+#include "autoscaler/reconcile/instances.h"
 #include "autoscaler/reconcile/wanted.h"
 #include "common/list.h"
 #include "common/metric.h"
@@ -18,21 +17,6 @@
 struct peers;
 struct strbuf;
 struct window;
-
-struct scaled_instance {
-	char *id, *address, *probe; /* address, probe: NULL where there is none */
-	uint16_t port;
-	enum instance_state state; /* the driver's word */
-	bool is_answering;	   /* the newest word of an activator */
-	bool is_timed;		   /* its start has been measured, or cannot be */
-	int64_t seen_ns;	   /* when it was first in a view */
-	int64_t started_ns;	   /* 0: unknown (adopted) */
-	uint32_t goes_first;	   /* as driver_instance.goes_first */
-	double cpu_s;		   /* < 0: unknown */
-	double cpu_mark_s; /* the same when revision.cpu_cores was measured last; < 0: unknown */
-	uint64_t memory_bytes; /* 0: unknown */
-	int64_t busy_until_ns; /* a lease whose activator is forgotten; 0: none */
-};
 
 struct scaled_revision {
 	char *name;			  /* full; ours, since it outlives conf in a reload */
@@ -55,20 +39,16 @@ struct scaled_revision {
 	struct timing timing;
 	struct brain *brain; /* learned, and the calendar */
 	bool is_taught;	     /* what the autoscaler before us had learned */
-	double cpu_cores;    /* in use, of late; < 0: unknown */
-	int64_t cpu_marked_ns;
 
 	/* from the driver */
 	bool is_known; /* the driver has seen the world */
-	struct scaled_instance *v;
-	size_t n;
-	struct msg_failure *failure;	 /* NULL: none */
-	int64_t failed_ns;		 /* when it was said */
-	struct msg_failure failure_left; /* scaled_state(): the same with what is left to wait */
-	bool has_scale;			 /* the platform keeps the number itself: */
-	uint32_t scale;			 /* this one */
-	bool is_held;			 /* somebody else has set it, and holds it */
-	bool is_used_in_hold;		 /* requests have come since */
+	struct instances instances;
+	struct msg_failure *failure; /* NULL: none */
+	int64_t failed_ns;	     /* when it was said */
+	bool has_scale;		     /* the platform keeps the number itself: */
+	uint32_t scale;		     /* this one */
+	bool is_held;		     /* somebody else has set it, and holds it */
+	bool is_used_in_hold;	     /* requests have come since */
 
 	/* decided and done */
 	struct decide_state *decide;
@@ -106,16 +86,6 @@ const char *scaled_name(const struct scaled_revision *); /* full */
 bool scaled_shows(const struct scaled_revision *, const struct driver_view *);
 /* Take the driver's view.  Instances are the same by id; what we know of them stays. */
 void scaled_take_view(struct scaled_revision *, const struct driver_view *, int64_t now_ns);
-struct scaled_instance *scaled_find(const struct scaled_revision *, const char *id); /* or NULL */
-/* Search from *at on, and round; *at is left behind what was found.  Who asks for all in about
- * their order finds each at once. */
-struct scaled_instance *scaled_find_from(const struct scaled_revision *, size_t *at,
-					 const char *id);
-/* Does it answer: says the driver, or an activator. */
-bool scaled_is_ready(const struct scaled_instance *);
-uint32_t scaled_ready(const struct scaled_revision *);
-uint32_t scaled_starting(const struct scaled_revision *);
-uint32_t scaled_live(const struct scaled_revision *); /* ready or starting */
 /* dry_run = yes: nothing is told to its driver. */
 bool scaled_is_dry(const struct scaled_revision *);
 /* Do we scale it: its driver has shown it, it is not external, and it is no dry run. */
@@ -144,11 +114,6 @@ struct scaled_machine {
 };
 /* Each second: what it uses, and what is learned of it. */
 void scaled_tick(struct scaled_revision *, const struct scaled_machine *, int64_t now_ns);
-/* It has said that it works in the background, and that time is not over. */
-bool scaled_is_leased(const struct scaled_revision *, const struct scaled_instance *,
-		      int64_t now_ns);
-/* An activator is forgotten: leases that it spoke of hold until they are over. */
-void scaled_keep_leases(struct scaled_revision *, uint64_t peer);
 
 /* Bound what was decided (wanted.h).  Returns what the book of a dry run takes. */
 uint32_t scaled_claim(struct scaled_revision *, const struct peers *, int64_t now_ns);
@@ -164,10 +129,5 @@ void scaled_fill_view(const struct scaled_revision *, struct decide_view *, bool
 
 /* Is there a reason to look at it each second? */
 bool scaled_is_active(const struct scaled_revision *);
-
-/* What activators are told, borrowed until the next call, but for the array m->v,
- * which is for scaled_state_fini(). */
-void scaled_state(struct scaled_revision *, struct msg_instances *m, int64_t now_ns);
-void scaled_state_fini(struct msg_instances *m);
 
 #endif

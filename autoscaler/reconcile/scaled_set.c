@@ -29,9 +29,9 @@ unmap_instances(struct scaled_set *s, struct scaled_revision *rev)
 {
 	size_t i;
 
-	for (i = 0; i < rev->n; i++)
-		if (hmap_find(&s->by_instance, rev->v[i].id) == rev)
-			hmap_remove(&s->by_instance, rev->v[i].id);
+	for (i = 0; i < rev->instances.n; i++)
+		if (hmap_find(&s->by_instance, rev->instances.v[i].id) == rev)
+			hmap_remove(&s->by_instance, rev->instances.v[i].id);
 }
 
 void
@@ -94,6 +94,6 @@ scaled_set_take_view(struct scaled_set *s, struct scaled_revision *rev,
 
 	unmap_instances(s, rev);
 	scaled_take_view(rev, view, now_ns);
-	for (i = 0; i < rev->n; i++)
-		hmap_put(&s->by_instance, rev->v[i].id, rev);
+	for (i = 0; i < rev->instances.n; i++)
+		hmap_put(&s->by_instance, rev->instances.v[i].id, rev);
 }

@@ -151,7 +151,7 @@ to_zero(struct scaledown *s, struct scaled_revision *rev)
 {
 	struct drain_request *d = open_zero(rev);
 
-	if (scaled_live(rev) == 0) { /* nothing that could be busy */
+	if (instances_live(&rev->instances) == 0) { /* nothing that could be busy */
 		scaledown_cancel(s, rev);
 		scaled_send_scale(rev, 0, NULL, 0);
 	} else if (d == NULL && clk_now() >= rev->no_zero_before_ns) {
@@ -184,19 +184,19 @@ drain_of(struct scaled_revision *rev, const char *instance)
 static void
 drain_more(struct scaledown *s, struct scaled_revision *rev, size_t n)
 {
-	struct victim *v = xcalloc(rev->n + 1, sizeof *v);
+	struct victim *v = xcalloc(rev->instances.n + 1, sizeof *v);
 	size_t i, found = 0;
 
-	for (i = 0; i < rev->n; i++) {
-		const struct scaled_instance *at = &rev->v[i];
+	for (i = 0; i < rev->instances.n; i++) {
+		const struct scaled_instance *at = &rev->instances.v[i];
 
 		if (at->state == INSTANCE_STOPPING || drain_of(rev, at->id) != NULL)
 			continue;
 		v[found++] = (struct victim){
 			.id = at->id,
 			.in_flight = reports_at_instance(&rev->reports, at->id),
-			.is_leased = scaled_is_leased(rev, at, clk_now()),
-			.is_ready = scaled_is_ready(at),
+			.is_leased = instances_is_leased(at, &rev->reports, clk_now()),
+			.is_ready = instances_is_ready(at),
 			.goes_first = at->goes_first,
 			.seen_ns = at->seen_ns};
 	}
@@ -249,7 +249,7 @@ issue_drained(struct scaled_revision *rev)
 static uint32_t
 drop_unborn(struct scaled_revision *rev, uint32_t excess)
 {
-	uint32_t live = scaled_live(rev);
+	uint32_t live = instances_live(&rev->instances);
 	uint32_t unborn = rev->scale_sent > live ? rev->scale_sent - live : 0;
 	uint32_t n = MIN(unborn, excess);
 
@@ -350,8 +350,8 @@ has_survivor(const struct scaled_revision *rev, const struct drain_request *d)
 {
 	size_t i;
 
-	for (i = 0; i < rev->n; i++) {
-		const struct scaled_instance *at = &rev->v[i];
+	for (i = 0; i < rev->instances.n; i++) {
+		const struct scaled_instance *at = &rev->instances.v[i];
 
 		if (at->state == INSTANCE_STOPPING || at->seen_ns > d->issued_ns)
 			continue;
@@ -366,9 +366,9 @@ is_there(const struct scaled_revision *rev, const struct drain_request *d)
 {
 	size_t i;
 
-	for (i = 0; i < rev->n; i++)
-		if (rev->v[i].seen_ns <= d->issued_ns &&
-		    (d->instance == NULL || strcmp(d->instance, rev->v[i].id) == 0))
+	for (i = 0; i < rev->instances.n; i++)
+		if (rev->instances.v[i].seen_ns <= d->issued_ns &&
+		    (d->instance == NULL || strcmp(d->instance, rev->instances.v[i].id) == 0))
 			return true;
 	return false;
 }
@@ -378,8 +378,8 @@ is_there(const struct scaled_revision *rev, const struct drain_request *d)
 static bool
 is_spared(const struct scaled_revision *rev, const struct drain_request *d, int64_t now)
 {
-	return now - d->issued_ns >= SPARED_AFTER && scaled_live(rev) <= rev->scale_sent &&
-	       has_survivor(rev, d);
+	return now - d->issued_ns >= SPARED_AFTER &&
+	       instances_live(&rev->instances) <= rev->scale_sent && has_survivor(rev, d);
 }
 
 static void
@@ -416,7 +416,7 @@ check_gone(struct scaledown *s, struct scaled_revision *rev, struct drain_reques
 
 	if (d->instance == NULL || !is_open(d))
 		return;
-	at = scaled_find(rev, d->instance);
+	at = instances_find(&rev->instances, d->instance);
 	if (at == NULL || at->state == INSTANCE_STOPPING)
 		end(s, rev, d);
 }

@@ -6,6 +6,7 @@
 
 #include "autoscaler/brain/gradient.h"
 #include "autoscaler/brain/idleness.h"
+#include "autoscaler/reconcile/announce.h"
 #include "autoscaler/reconcile/learned.h"
 #include "common/clk.h"
 #include "common/log.h"
@@ -226,14 +227,14 @@ a_start_of_days_can_be_told(void **state)
 
 	(void)state;
 	timing_import(&rev->timing, -1, 3 * 86400.0);
-	scaled_state(rev, &m.u.instances, now);
+	announce_fill(rev, &m.u.instances, now);
 	strbuf_init(&line, 0);
 	msg_encode(&m, &line);
 	if (msg_decode(&got, line.data, line.len, &e) < 0)
 		fail_msg("%s", e.text);
 	assert_int_equal(got.u.instances.cold_start_ms, MSG_DELAY_MS_MAX);
 	msg_fini(&got);
-	scaled_state_fini(&m.u.instances);
+	announce_fini(&m.u.instances);
 	strbuf_fini(&line);
 	reconcile_free(&r);
 }

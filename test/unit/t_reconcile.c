@@ -3,6 +3,7 @@
  * in t_reconcile_down.c. */
 #include "test/unit/reconcile_world.h"
 
+#include "autoscaler/reconcile/announce.h"
 #include "autoscaler/reconcile/reconcile.h"
 #include "common/clk.h"
 #include "common/log.h"
@@ -67,17 +68,17 @@ an_instance_that_answers_is_ready_and_the_driver_hears_of_it(void **state)
 	world.is_unready = true;
 	activate(1, 1);
 	round_of_news();
-	assert_int_equal(scaled_ready(rev), 0);
+	assert_int_equal(instances_ready(&rev->instances), 0);
 	world.now += 300 * CLK_MS;
 	say(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"answers\"}");
 	say(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"answers\"}");
 	say(1, "{\"type\":\"instance\",\"id\":\"unheard\",\"state\":\"answers\"}");
 	assert_string_equal(strbuf_str(&world.calls), "1 answers:i1 ");
-	assert_int_equal(scaled_ready(rev), 1);
+	assert_int_equal(instances_ready(&rev->instances), 1);
 	assert_true(timing_start_s(&rev->timing) > 0.299 && timing_start_s(&rev->timing) < 0.301);
 	reconcile_tail(world.r);
 	say(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"refuses\"}");
-	assert_int_equal(scaled_ready(rev), 0);
+	assert_int_equal(instances_ready(&rev->instances), 0);
 }
 
 /* It has waited for a start that took longer than window and grace: these begin with its
@@ -198,9 +199,9 @@ a_failure_is_passed_on_with_what_is_left_to_wait(void **state)
 	assert_true(was_sent("\"failure\":{\"reason\":\"exited\",\"message\":\"exit status 1\","
 			     "\"retry_after_ms\":10000}"));
 	world.now += 4 * CLK_S; /* to an activator that comes later */
-	scaled_state(rev, &m, world.now);
+	announce_fill(rev, &m, world.now);
 	assert_int_equal(m.failure->retry_after_ms, 6000);
-	scaled_state_fini(&m);
+	announce_fini(&m);
 	forget_sent();
 	tell_view(NULL);
 	reconcile_tail(world.r);

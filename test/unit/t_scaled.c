@@ -32,7 +32,7 @@ run(struct scaled_revision *rev, int64_t started_ns, int from_s, int to_s, doubl
 
 		scaled_take_view(rev, &view, FROM + from_s * CLK_S);
 		scaled_tick(rev, &machine, FROM + from_s * CLK_S);
-		assert_true(rev->cpu_cores < 1); /* at no time */
+		assert_true(rev->instances.cpu_cores < 1); /* at no time */
 	}
 }
 
@@ -47,7 +47,7 @@ an_adopted_instance_has_not_used_its_life_at_once(void **state)
 	scaled_tick(rev, &machine, FROM);
 	run(rev, FROM - 86400 * CLK_S, 1, 2, -1, 0); /* what it uses is not known yet */
 	run(rev, FROM - 86400 * CLK_S, 2, 20, 5000, 0.5);
-	assert_true(fabs(rev->cpu_cores - 0.5) < 1e-6);
+	assert_true(fabs(rev->instances.cpu_cores - 0.5) < 1e-6);
 	scaled_free(&rev);
 }
 
@@ -61,7 +61,7 @@ one_that_has_begun_since_counts_whole(void **state)
 	scaled_tick(rev, &machine, FROM);
 	run(rev, FROM + CLK_S, 1, 2, -1, 0);
 	run(rev, FROM + CLK_S, 2, 6, 0.5, 0.5);
-	assert_true(fabs(rev->cpu_cores - 0.4) < 1e-6); /* 2 s in 5 */
+	assert_true(fabs(rev->instances.cpu_cores - 0.4) < 1e-6); /* 2 s in 5 */
 	scaled_free(&rev);
 }
 
