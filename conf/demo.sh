@@ -1,12 +1,12 @@
 #!/bin/bash
-# demo.sh - starts both programs with conf/demo.conf, says in a line each what
-# happens to the services, and stops both on Ctrl-C.  `make run` builds them first.
+# demo.sh - starts both programs with conf/demo.conf, prints a line for each thing that
+# happens to the services, and stops both programs on Ctrl-C.  `make run` builds them first.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 conf=${DEMO_CONF:-conf/demo.conf}
 dir=build/demo
 admin=127.0.0.1:8081
-if [ "$conf" != conf/demo.conf ]; then # a test, with a folder and addresses of its own
+if [ "$conf" != conf/demo.conf ]; then # of a test: it has a folder and addresses of its own
 	dir=$(dirname "$conf")
 	admin=$(sed -nE '/^activator/,/^}/s/.*admin *= "(.*)".*/\1/p' "$conf")
 fi
@@ -15,7 +15,7 @@ bin=${ACTIVATOR_BUILD:-build}
 activator=
 autoscaler=
 
-# One line for each thing that a newcomer wants to see; the whole log is in a file.
+# Write the whole log to a file, and show a line for each thing that a newcomer wants to see.
 tell() {
 	trap '' INT TERM
 	tee -a "$log" | sed -unE '
@@ -31,7 +31,8 @@ tell() {
 		p' >&2
 }
 
-# Each in a session of its own, so that Ctrl-C reaches them through us alone.
+# Both programs run in sessions of their own: Ctrl-C reaches only this script, which stops the
+# activator first.
 stop() {
 	trap '' INT TERM
 	echo
@@ -49,13 +50,13 @@ say_hello() {
 
   Four services, none of them running.  In another terminal:
 
-    curl -i -H 'host: hello.localhost' http://127.0.0.1:8080/   an app of ours, 500 ms to start
+    curl -i -H 'host: hello.localhost' http://127.0.0.1:8080/   a sample app, 500 ms to start
     curl -i -H 'host: files.localhost' http://127.0.0.1:8080/   python3 -m http.server
     curl -i -H 'host: wsgi.localhost'  http://127.0.0.1:8080/   gunicorn
-    curl -i -H 'host: broken.localhost' http://127.0.0.1:8080/  a program that is not there
+    curl -i -H 'host: broken.localhost' http://127.0.0.1:8080/  a program that does not exist
 
-  What happens to them is told here; the whole log is in build/demo/log.
-  The state of all: curl http://127.0.0.1:8082/status.  Ctrl-C stops everything.
+  This terminal shows what happens to them; the whole log is in build/demo/log.
+  The state of everything: curl http://127.0.0.1:8082/status.  Ctrl-C stops everything.
 
 EOT
 }
@@ -74,5 +75,5 @@ for _ in $(seq 100); do
 done
 say_hello
 wait -n $activator $autoscaler
-echo "one of the two has ended by itself"
+echo "one of the two programs has ended by itself; see $log"
 stop 1

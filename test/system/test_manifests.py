@@ -154,7 +154,7 @@ def test_ports_are_those_of_the_conf_file():
 
 
 def test_probes_ask_what_there_is():
-    routes = set(re.findall(r'admin_route\(a, "([^"]*)"',
+    routes = set(re.findall(r'admin_add_page\(a, "([^"]*)"',
                             read(os.path.join(ROOT, "common/admin.c"))))
     for c, admin in (container("activator"), "admin"), (container("autoscaler"), "admin-scaler"):
         for probe in "readinessProbe", "livenessProbe", "startupProbe":

@@ -1,5 +1,5 @@
-"""The manual pages name all that the programs have, and nothing else: options, admin paths,
-members of JSON objects, messages of the protocol."""
+"""The manual pages and the README name all that the programs have, and nothing else: options,
+admin paths, members of JSON objects, messages of the protocol, files."""
 import os
 import re
 import shutil
@@ -62,7 +62,7 @@ def test_every_option_of_the_simulation_is_in_the_synopsis():
 
 @pytest.mark.parametrize("name", ["activator", "autoscaler"])
 def test_every_admin_path_has_its_line(name):
-    paths = set(re.findall(r'admin_route\([\w>-]+, "([^"]*)"',
+    paths = set(re.findall(r'admin_add_page\([\w>-]+, "([^"]*)"',
                            read("common/admin.c") + read(name + "/control.c")))
     assert {"/", "/status"} < paths
     text = section(page(name + ".8.in"), "ADMIN ENDPOINT")
@@ -92,3 +92,44 @@ def test_mandoc_has_nothing_to_say(name):
     said = subprocess.run(["mandoc", "-Tlint", "-Wwarning", os.path.join(ROOT, "conf/man", name)],
                           capture_output=True, text=True, timeout=30)
     assert said.stdout == ""
+
+# ---- the README
+
+def spans(text):
+    """Code spans that look like paths of files or folders, but not of what a build makes."""
+    return [s for s in re.findall(r"`([^`\n]+)`", text)
+            if re.fullmatch(r"[\w.-]+(/[\w.-]+)*/?", s) and not s.startswith("build/") and
+            ("/" in s or re.search(r"\.[a-z]+$", s))]
+
+
+def the_map():
+    return re.search(r"^## The map\n(.*?)^## ", read("README.md"), re.M | re.S)[1]
+
+
+def test_every_file_of_the_map_is_there():
+    """A bare file name is in the folder of the path before it, in the same row."""
+    seen = 0
+    for row in the_map().splitlines():
+        folder = ""
+        for span in spans(row):
+            path = span if "/" in span else os.path.join(folder, span)
+            folder = os.path.dirname(path)
+            assert os.path.exists(os.path.join(ROOT, path)), path
+            seen += 1
+    assert seen > 30
+
+
+def test_every_room_is_in_the_map_with_what_it_may_include():
+    rooms = [line.split() for line in read("test/lint/rooms").splitlines()
+             if line.startswith(("activator/", "autoscaler/"))]
+    assert len(rooms) >= 8
+    for room, *may, _ in rooms:
+        row = re.search(r"^\| `%s/` .*$" % room, the_map(), re.M)
+        assert row, room
+        assert set(s.rstrip("/") for s in spans(row[0])) - {room} == set(may), room
+
+
+def test_every_other_file_that_the_readme_names_is_there():
+    for span in spans(read("README.md").replace(the_map(), "")):
+        if span.startswith(("conf/", "test/", "common/", "activator/", "autoscaler/")):
+            assert os.path.exists(os.path.join(ROOT, span)), span
