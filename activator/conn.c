@@ -57,29 +57,9 @@ conn_limits(const struct conn *c)
 static void
 drop_input(struct conn *c)
 {
-	if (!c->is_in_borrowed)
-		free(c->in);
-	c->in = NULL;
-	c->in_n = 0;
-	c->is_in_borrowed = c->is_in_partial = false;
+	inbuf_clear(&c->in);
+	c->is_in_partial = false;
 	c->in_seen = 0;
-}
-
-void
-conn_keep_input(struct conn *c)
-{
-	char *own;
-
-	if (!c->is_in_borrowed)
-		return;
-	c->is_in_borrowed = false;
-	if (c->in_n == 0) {
-		c->in = NULL;
-		return;
-	}
-	own = xmalloc(c->in_n);
-	memcpy(own, c->in, c->in_n);
-	c->in = own;
 }
 
 static void
@@ -123,41 +103,29 @@ lost(struct conn *c)
 
 /* --- heads in --- */
 
-/* What was read so far moves to the front of w->buf, where reading goes on. */
-static void
-input_to_buf(struct conn *c)
-{
-	if (c->in_n > 0)
-		memmove(c->w->buf, c->in, c->in_n);
-	if (!c->is_in_borrowed)
-		free(c->in);
-	c->in = c->w->buf;
-	c->is_in_borrowed = true;
-}
-
 /* Have bytes at w->buf.  False: there is nothing (more) to parse now. */
 static bool
 fill(struct conn *c, size_t most)
 {
-	bool is_waiting = c->in_n == 0 || c->is_in_partial;
+	bool is_waiting = c->in.n == 0 || c->is_in_partial;
 	ssize_t got;
 
 	if (is_waiting && !c->io.can_read)
 		return false;
-	input_to_buf(c);
+	inbuf_move(&c->in, c->w->buf);
 	if (!is_waiting)
 		return true;
 	/* No more than a head may have: what stands behind it may have to be kept. */
-	got = io_read(&c->io, c->w->buf + c->in_n, most - c->in_n);
+	got = io_read(&c->io, c->w->buf + c->in.n, most - c->in.n);
 	if (got == IO_NOTHING)
 		return false;
 	if (got < 0) {
 		lost(c);
 		return false;
 	}
-	if (c->in_n == 0)
+	if (c->in.n == 0)
 		c->since_ns = c->w->now;
-	c->in_n += (uint32_t)got;
+	c->in.n += (uint32_t)got;
 	c->is_in_partial = false;
 	return true;
 }
@@ -201,7 +169,7 @@ static void
 read_one(struct conn *c, const struct limits *limits)
 {
 	struct worker *w = c->w;
-	ssize_t n = h1_scan(w->buf, c->in_n, &c->in_seen);
+	ssize_t n = h1_scan(w->buf, c->in.n, &c->in_seen);
 	enum outcome out;
 
 	if (n < 0) {
@@ -209,7 +177,7 @@ read_one(struct conn *c, const struct limits *limits)
 		return;
 	}
 	if (n == 0) {
-		if (c->in_n >= limits->max_head)
+		if (c->in.n >= limits->max_head)
 			refuse_head(c, c->in_seen == 0 ? OUT_URI_TOO_LONG : OUT_HEAD_TOO_LARGE);
 		else
 			await_more(c);
@@ -220,8 +188,7 @@ read_one(struct conn *c, const struct limits *limits)
 		refuse_head(c, out);
 		return;
 	}
-	c->in += n;
-	c->in_n -= (uint32_t)n;
+	inbuf_consume(&c->in, (size_t)n);
 	c->in_seen = 0;
 	c->requests++;
 	arrive_request(c, w->buf, (size_t)n);
@@ -233,7 +200,7 @@ static void
 next(struct conn *c)
 {
 	bool is_kept = c->x.is_persistent && c->x.is_sent_whole && !c->w->is_draining;
-	bool may_linger = !c->x.is_sent_whole || c->in_n > 0 || c->io.can_read;
+	bool may_linger = !c->x.is_sent_whole || c->in.n > 0 || c->io.can_read;
 
 	c->since_ns = c->w->now;
 	xfer_set_state(&c->x, is_kept ? XFER_IDLE : XFER_CLOSING);
@@ -252,7 +219,7 @@ read_heads(struct conn *c)
 	int turn = 0;
 
 	/* Nothing more is read, be it the client's end, before it has its answer. */
-	if ((c->in_n > 0 || c->io.can_read) && io_settle(&c->io) < 0) {
+	if ((c->in.n > 0 || c->io.can_read) && io_settle(&c->io) < 0) {
 		lost(c);
 		return;
 	}
@@ -270,7 +237,7 @@ static bool
 has_begun(const struct conn *c)
 {
 	/* An empty line before a request is no part of it: RFC 9112 2.2. */
-	return c->in_n > 2 || (c->in_n > 0 && c->in[0] != '\r');
+	return c->in.n > 2 || (c->in.n > 0 && c->in.data[0] != '\r');
 }
 
 /* --- ending --- */
@@ -350,7 +317,7 @@ conn_advance(struct conn *c)
 	if (c->x.state == XFER_CLOSING)
 		linger(c);
 	else
-		conn_keep_input(c);
+		inbuf_keep(&c->in);
 }
 
 void
@@ -418,7 +385,7 @@ is_head_next(struct io *io)
 {
 	const struct conn *c = container_of(io, struct conn, io);
 
-	return c->x.state == XFER_IDLE && c->in_n == 0 && c->x.framing == FRAMING_NONE &&
+	return c->x.state == XFER_IDLE && c->in.n == 0 && c->x.framing == FRAMING_NONE &&
 	       !io_is_blocked(io) && c->w->conf->limits.max_head >= IO_AHEAD;
 }
 

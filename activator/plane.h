@@ -22,6 +22,7 @@
 #include "activator/http/h1.h"
 #include "activator/http/request.h"
 #include "activator/http/response.h"
+#include "activator/inbuf.h"
 #include "activator/limiter.h"
 #include "activator/net/io.h"
 #include "activator/net/listener.h"
@@ -153,11 +154,7 @@ struct xfer {
 struct conn {
 	struct io io;
 	struct worker *w;
-	/* Read, not consumed: the beginning of a head, or what follows one.  Points into
-	 * w->buf within an event (is_in_borrowed), else on the heap. */
-	char *in;
-	uint32_t in_n;
-	bool is_in_borrowed;
+	struct inbuf in;
 	bool is_in_partial; /* the beginning of a head: no use without more */
 	bool is_lingering;  /* all is written; reading away what still comes */
 	bool is_eof;	    /* tunnel: its FIN was passed on */
@@ -229,8 +226,7 @@ void conn_close(struct conn *, bool abort);
 void conn_advance(struct conn *);
 /* SIGTERM: close, unless a request is under way or has begun to come. */
 void conn_drain(struct conn *);
-void conn_arm(struct conn *);	     /* its time limit has come closer */
-void conn_keep_input(struct conn *); /* what is borrowed is copied */
+void conn_arm(struct conn *); /* its time limit has come closer */
 const struct limits *conn_limits(const struct conn *);
 /* Is a request of it under way, that ends if the client leaves? */
 bool conn_is_waiting(const struct conn *);

@@ -95,7 +95,7 @@ more_request(struct conn *c)
 {
 	ssize_t got;
 
-	if (c->in_n > 0)
+	if (c->in.n > 0)
 		return true;
 	got = io_read(&c->io, c->w->buf, c->x.up->read_size);
 	if (got == IO_NOTHING)
@@ -104,9 +104,7 @@ more_request(struct conn *c)
 		xfer_client_gone(c);
 		return false;
 	}
-	c->in = c->w->buf;
-	c->in_n = (uint32_t)got;
-	c->is_in_borrowed = true;
+	c->in = (struct inbuf){.data = c->w->buf, .n = (uint32_t)got, .is_borrowed = true};
 	return true;
 }
 
@@ -118,8 +116,7 @@ relay_request(struct conn *c)
 
 	while (!x->is_sent_whole && !io_is_blocked(&x->up->io) && !x->up->is_broken &&
 	       turn++ < TURN && more_request(c)) {
-		char *whole = c->in;
-		ssize_t used = pass_request(c, c->in, c->in_n);
+		ssize_t used = pass_request(c, c->in.data, c->in.n);
 
 		c->since_ns = x->up_ns = c->w->now;
 		if (used < 0) {
@@ -127,21 +124,11 @@ relay_request(struct conn *c)
 			xfer_refuse(c, OUT_BAD_REQUEST, "the chunked body is malformed");
 			return;
 		}
-		c->in += used;
-		c->in_n -= (uint32_t)used;
-		if (!c->is_in_borrowed) { /* the heap's: what is left moves to its front */
-			if (c->in_n > 0)
-				memmove(whole, c->in, c->in_n);
-			c->in = whole;
-			if (c->in_n == 0) {
-				free(whole);
-				c->in = NULL;
-			}
-		}
+		inbuf_consume(&c->in, (size_t)used);
 		if (!x->is_sent_whole)
 			io_expect(&c->io);
 	}
-	conn_keep_input(c);
+	inbuf_keep(&c->in);
 	if (turn > TURN)
 		io_yield(&c->io);
 }
@@ -591,14 +578,10 @@ flow(struct conn *c, struct io *from, struct io *to, bool is_eof)
 static int
 flow_early(struct conn *c)
 {
-	struct iovec iov = {.iov_base = c->in, .iov_len = c->in_n};
-	int rc = io_write(&c->x.up->io, &iov, c->in_n > 0);
+	struct iovec iov = {.iov_base = c->in.data, .iov_len = c->in.n};
+	int rc = io_write(&c->x.up->io, &iov, c->in.n > 0);
 
-	if (!c->is_in_borrowed)
-		free(c->in);
-	c->in = NULL;
-	c->in_n = 0;
-	c->is_in_borrowed = false;
+	inbuf_clear(&c->in);
 	return rc;
 }
 

@@ -371,9 +371,9 @@ send_head(struct conn *c, const char *head)
 
 	memcpy(&iov[0].iov_base, &head, sizeof head);
 	iov[0].iov_len = x->head_n;
-	if (x->framing == FRAMING_LENGTH && c->in_n > 0) {
-		body = (size_t)MIN((uint64_t)c->in_n, x->left);
-		iov[1] = (struct iovec){.iov_base = c->in, .iov_len = body};
+	if (x->framing == FRAMING_LENGTH && c->in.n > 0) {
+		body = (size_t)MIN((uint64_t)c->in.n, x->left);
+		iov[1] = (struct iovec){.iov_base = c->in.data, .iov_len = body};
 		n = 2;
 	}
 	x->sent_ns = x->up_ns = c->since_ns = c->w->now;
@@ -389,15 +389,7 @@ send_head(struct conn *c, const char *head)
 		x->is_expecting = false;
 		x->left -= body;
 		x->is_sent_whole = x->left == 0;
-		if (body == c->in_n && !c->is_in_borrowed)
-			free(c->in);
-		else if (!c->is_in_borrowed)
-			memmove(c->in, c->in + body, c->in_n - body);
-		if (c->is_in_borrowed)
-			c->in += body;
-		c->in_n -= (uint32_t)body;
-		if (c->in_n == 0)
-			c->in = NULL;
+		inbuf_consume(&c->in, body);
 	}
 	if (!x->is_sent_whole) {
 		io_expect(&c->io);
@@ -606,7 +598,7 @@ static bool
 hold(struct conn *c, bool is_back)
 {
 	struct bounds *b = c->w->bounds;
-	uint32_t bytes = (uint32_t)(sizeof *c + c->x.head_n + c->in_n);
+	uint32_t bytes = (uint32_t)(sizeof *c + c->x.head_n + c->in.n);
 
 	if (!is_back && (atomic_load_explicit(&b->parked, memory_order_relaxed) >= b->max_parked ||
 			 atomic_load_explicit(&b->parked_bytes, memory_order_relaxed) + bytes >
@@ -644,7 +636,7 @@ park(struct conn *c)
 	if (x->parked_ns == 0)
 		x->parked_ns = w->now;
 	head_park(w, x);
-	conn_keep_input(c);
+	inbuf_keep(&c->in);
 	if (x->is_counted)
 		shard_in_flight(x->shard, w->now, -1);
 	set_state(c, XFER_PARKED);
@@ -655,18 +647,15 @@ park(struct conn *c)
 void
 xfer_park_unrouted(struct conn *c, char *buf, size_t head_n)
 {
-	size_t n = head_n + c->in_n;
+	size_t n = head_n + c->in.n;
 
-	c->in = buf;
-	c->in_n = (uint32_t)n;
+	c->in = (struct inbuf){.data = buf, .n = (uint32_t)n, .is_borrowed = true};
 	if (!hold(c, false)) {
-		c->in += head_n;
-		c->in_n -= (uint32_t)head_n;
+		inbuf_consume(&c->in, head_n);
 		xfer_refuse(c, OUT_QUEUE_FULL, NULL);
 		return;
 	}
-	c->is_in_borrowed = true;
-	conn_keep_input(c);
+	inbuf_keep(&c->in);
 	c->x.deadline_ns = c->w->now + c->w->conf->limits.activation_timeout;
 	set_state(c, XFER_UNROUTED);
 }
