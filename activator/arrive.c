@@ -133,7 +133,7 @@ build_head(struct conn *c, const struct request *r)
 		.peer = c->peer_text,
 		.is_peer_v6 = c->is_peer_v6,
 		.is_peer_trusted = c->w->trusted_n > 0 && is_trusted(c->w, &c->peer),
-		.has_via = c->x.route->limits.via,
+		.has_via = c->x.route->limits->v.via,
 	};
 
 	worker_out(c->w, request_size(r));
@@ -191,6 +191,7 @@ static void
 route(struct conn *c, const struct request *r, size_t head_n)
 {
 	struct xfer *x = &c->x;
+	const struct limits *limits;
 	struct route_match match;
 
 	find_route(c, r, &match);
@@ -209,17 +210,17 @@ route(struct conn *c, const struct request *r, size_t head_n)
 	x->snap->users++;
 	x->service = match.service;
 	x->route = match.revision;
+	limits = &x->route->limits->v;
 	x->shard = shard_of(c->w, match.revision->rev);
 	x->is_unseen = match.action == RULE_SERVE_ONLY;
-	x->deadline_ns = x->start_ns + x->route->limits.activation_timeout;
-	c->idle_timeout = x->route->limits.idle_timeout;
-	c->body_timeout = x->route->limits.body_timeout;
+	x->deadline_ns = x->start_ns + limits->activation_timeout;
+	c->idle_timeout = limits->idle_timeout;
+	c->body_timeout = limits->body_timeout;
 	metric_add(&x->shard->requests, 1);
 	x->shard->period_requests += !x->is_unseen;
-	if (x->route->limits.requests_per_connection > 0 &&
-	    c->requests >= x->route->limits.requests_per_connection)
+	if (limits->requests_per_connection > 0 && c->requests >= limits->requests_per_connection)
 		x->is_persistent = false;
-	if (head_n > x->route->limits.max_head || r->head->n > x->route->limits.max_fields) {
+	if (head_n > limits->max_head || r->head->n > limits->max_fields) {
 		x->is_persistent = false;
 		xfer_refuse(c, OUT_HEAD_TOO_LARGE, NULL);
 		return;

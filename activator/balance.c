@@ -1,61 +1,47 @@
 #include "activator/balance.h"
 
-bool
-balance_take_slot(struct instance *inst, uint32_t limit)
-{
-	uint32_t s = atomic_load_explicit(&inst->slots, memory_order_relaxed);
-
-	do {
-		if ((s & SLOTS_CLOSED) != 0)
-			return false;
-		if (limit != 0 && (s & SLOTS_COUNT) >= limit)
-			return false;
-		CHECK((s & SLOTS_COUNT) != SLOTS_COUNT);
-	} while (!atomic_compare_exchange_weak_explicit(
-		&inst->slots, &s, s + 1, memory_order_seq_cst, memory_order_relaxed));
-	return true;
-}
+#define PACKED_MOST 3 /* the highest limit with which instances are filled one by one */
 
 static struct instance *
-first_with_room(const struct instance_set *set, uint32_t limit, uint32_t from)
+first_with_room(const struct instance_set *set, uint32_t from)
 {
 	uint32_t i;
 
 	for (i = 0; i < set->n; i++) {
 		struct instance *inst = set->v[(from + i) % set->n];
 
-		if (balance_take_slot(inst, limit))
+		if (slots_try_take(&inst->slots))
 			return inst;
 	}
 	return NULL;
 }
 
-/* Load as a closed one has it: the highest. */
+/* A closed one counts as the most loaded. */
 static uint32_t
-load(const struct instance *inst)
+load(uint64_t slots)
 {
-	uint32_t s = atomic_load_explicit(&inst->slots, memory_order_relaxed);
-
-	return (s & SLOTS_CLOSED) != 0 ? UINT32_MAX : s & SLOTS_COUNT;
+	return slots_is_open(slots) ? slots_count(slots) : UINT32_MAX;
 }
 
 struct instance *
-balance_take(const struct instance_set *set, uint32_t limit, uint32_t random)
+balance_take(const struct instance_set *set, uint32_t random)
 {
 	struct instance *a, *b;
+	uint64_t slots;
 
 	if (set->n == 0)
 		return NULL;
 	if (set->n == 1)
-		return balance_take_slot(set->v[0], limit) ? set->v[0] : NULL;
-	if (limit >= 1 && limit <= 3)
-		return first_with_room(set, limit, 0);
+		return slots_try_take(&set->v[0]->slots) ? set->v[0] : NULL;
 	a = set->v[(random & 0xffff) % set->n];
+	slots = slots_read(&a->slots);
+	if (slots_limit(slots) <= PACKED_MOST)
+		return first_with_room(set, 0);
 	b = set->v[((random & 0xffff) % set->n + 1 + (random >> 16) % (set->n - 1)) % set->n];
-	if (load(b) < load(a))
+	if (load(slots_read(&b->slots)) < load(slots))
 		a = b;
-	if (balance_take_slot(a, limit))
+	if (slots_try_take(&a->slots))
 		return a;
-	/* Both are full or closed, or lost a race: any will do. */
-	return first_with_room(set, limit, random >> 8);
+	/* Both are full or closed, or others were faster: any will do. */
+	return first_with_room(set, random >> 8);
 }

@@ -9,11 +9,7 @@
 #include "activator/revision.h"
 
 /* Take a slot of one instance of set, or NULL where none is free.  The instance is
- * borrowed from set.  limit 0: none. */
-NODISCARD struct instance *balance_take(const struct instance_set *set, uint32_t limit,
-					uint32_t random);
-
-/* Take one slot of this instance. */
-NODISCARD bool balance_take_slot(struct instance *, uint32_t limit);
+ * borrowed from set. */
+NODISCARD struct instance *balance_take(const struct instance_set *set, uint32_t random);
 
 #endif

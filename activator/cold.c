@@ -66,7 +66,7 @@ cold_timing(const struct conn *c, char *text, size_t size)
 	size_t n = 0;
 	int i;
 
-	if (!x->is_cold || !x->route->limits.server_timing)
+	if (!x->is_cold || !x->route->limits->v.server_timing)
 		return NULL;
 	cold_phases(c, ns);
 	for (i = 0; i < COLD_PHASES_N && n < size; i++)

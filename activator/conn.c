@@ -51,7 +51,7 @@ conn_open(struct worker *w, int fd, const struct addr *peer)
 const struct limits *
 conn_limits(const struct conn *c)
 {
-	return c->x.route != NULL ? &c->x.route->limits : &c->w->conf->limits;
+	return c->x.route != NULL ? &c->x.route->limits->v : &c->w->conf->limits;
 }
 
 static void

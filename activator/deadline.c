@@ -64,7 +64,7 @@ limit_of(const struct conn *c, enum outcome *out)
 	int64_t at = state_limit(c, out);
 	int64_t whole = x->route == NULL || x->state == XFER_TUNNEL
 				? INT64_MAX
-				: after(x->start_ns, x->route->limits.request_timeout);
+				: after(x->start_ns, x->route->limits->v.request_timeout);
 
 	if (whole < at) {
 		*out = OUT_REQUEST_TIMEOUT;

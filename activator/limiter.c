@@ -53,8 +53,7 @@ static bool
 is_pacing_locked(const struct revision *rev)
 {
 	return rev->pace != 0 && !rev->is_pace_over && !rev->is_external &&
-	       !list_empty(&rev->queue) &&
-	       atomic_load_explicit(&rev->limit, memory_order_relaxed) == 0;
+	       !list_empty(&rev->queue);
 }
 
 static struct instance *
@@ -70,7 +69,7 @@ take_paced_locked(struct revision *rev)
 		    (best == NULL || inst->paced < best->paced))
 			best = inst;
 	}
-	if (best == NULL || !balance_take_slot(best, 0))
+	if (best == NULL || !slots_try_take(&best->slots))
 		return NULL;
 	best->paced++;
 	return best;
@@ -83,8 +82,7 @@ take_locked(struct revision *rev, bool *is_paced)
 	*is_paced = is_pacing_locked(rev);
 	if (*is_paced)
 		return take_paced_locked(rev);
-	return balance_take(rev->set, atomic_load_explicit(&rev->limit, memory_order_relaxed),
-			    rev->rotor ^ rev->rotor >> 15);
+	return balance_take(rev->set, rev->rotor ^ rev->rotor >> 15);
 }
 
 static struct waiter *
@@ -152,21 +150,27 @@ grant_all_locked(struct revision *rev)
 	}
 }
 
+/* May a slot of inst that is given back go to another request?  Not if inst is closed, or
+ * more are in flight there than its limit allows since that was lowered. */
+static bool
+may_hand_over(const struct instance *inst)
+{
+	uint64_t slots = slots_read(&inst->slots);
+
+	return slots_is_open(slots) && slots_count(slots) <= slots_limit(slots);
+}
+
 /* A slot of inst is free again: the head has it, if it may. */
 static void
 give_back_locked(struct revision *rev, struct instance *inst)
 {
-	uint32_t limit = atomic_load_explicit(&rev->limit, memory_order_relaxed);
-	uint32_t s = atomic_load_explicit(&inst->slots, memory_order_relaxed);
 	struct waiter *w = head_locked(rev);
 
-	CHECK((s & SLOTS_COUNT) > 0);
-	if (w != NULL && (s & SLOTS_CLOSED) == 0 && (limit == 0 || (s & SLOTS_COUNT) <= limit) &&
-	    !is_pacing_locked(rev)) {
+	if (w != NULL && may_hand_over(inst) && !is_pacing_locked(rev)) {
 		grant_locked(rev, w, inst, false);
 		return;
 	}
-	atomic_fetch_sub_explicit(&inst->slots, 1, memory_order_seq_cst);
+	slots_give_back(&inst->slots);
 	grant_all_locked(rev);
 }
 
@@ -196,7 +200,7 @@ limiter_try_take(struct revision *rev, const struct instance_set *set, uint32_t 
 
 	if (set == NULL || atomic_load_explicit(&rev->waiting, memory_order_relaxed) != 0)
 		return NULL;
-	inst = balance_take(set, atomic_load_explicit(&rev->limit, memory_order_relaxed), random);
+	inst = balance_take(set, random);
 	if (inst == NULL)
 		return NULL;
 	if (__builtin_expect(atomic_load_explicit(&rev->waiting, memory_order_seq_cst) == 0, 1))
@@ -289,9 +293,7 @@ limiter_give_back(struct instance *inst)
 	struct revision *rev = inst->rev;
 
 	if (atomic_load_explicit(&rev->waiting, memory_order_seq_cst) == 0) {
-		uint32_t s = atomic_fetch_sub_explicit(&inst->slots, 1, memory_order_seq_cst);
-
-		CHECK((s & SLOTS_COUNT) > 0);
+		slots_give_back(&inst->slots);
 		if (atomic_load_explicit(&rev->waiting, memory_order_seq_cst) == 0)
 			return;
 		pthread_mutex_lock(&rev->lock);
@@ -309,11 +311,8 @@ pass_on_locked(struct waiter *w)
 {
 	struct revision *rev = w->rev;
 	struct waiter *next = head_locked(rev);
-	uint32_t s = atomic_load_explicit(&w->inst->slots, memory_order_relaxed);
-	uint32_t limit = atomic_load_explicit(&rev->limit, memory_order_relaxed);
 
-	if (w->fd < 0 || next == NULL || (s & SLOTS_CLOSED) != 0 ||
-	    (limit != 0 && (s & SLOTS_COUNT) > limit))
+	if (w->fd < 0 || next == NULL || !may_hand_over(w->inst))
 		return false;
 	next->fd = w->fd;
 	next->has_permit = true;
@@ -391,9 +390,7 @@ limiter_head_seen(struct instance *inst)
 static bool
 may_connect_locked(const struct instance *inst)
 {
-	uint32_t limit = atomic_load_explicit(&inst->rev->limit, memory_order_relaxed);
-
-	return limit == 0 || inst->conns < limit;
+	return inst->conns < slots_limit(slots_read(&inst->slots));
 }
 
 bool
@@ -475,6 +472,16 @@ grant_permits_locked(struct revision *rev)
 	}
 }
 
+static void
+set_limit_locked(struct revision *rev, uint32_t container_concurrency)
+{
+	uint32_t limit = container_concurrency == 0 ? SLOTS_NO_LIMIT : container_concurrency;
+	uint32_t i;
+
+	for (i = 0; i < rev->set->n; i++)
+		slots_set_limit(&rev->set->v[i]->slots, limit);
+}
+
 void
 limiter_update(struct revision *rev, struct instance_set *set, const struct limiter_update *wish)
 {
@@ -484,11 +491,11 @@ limiter_update(struct revision *rev, struct instance_set *set, const struct limi
 	old = rev->set;
 	rev->set = set;
 	rev->wanted = wish->wanted;
-	rev->pace = wish->pace;
+	rev->pace = wish->container_concurrency == 0 ? wish->pace : 0;
 	if (open_instances_locked(rev) < rev->wanted)
 		rev->has_all = rev->is_pace_over = false;
 	atomic_store_explicit(&rev->is_external, wish->is_external, memory_order_relaxed);
-	atomic_store_explicit(&rev->limit, wish->container_concurrency, memory_order_relaxed);
+	set_limit_locked(rev, wish->container_concurrency);
 	grant_permits_locked(rev);
 	grant_all_locked(rev);
 	pthread_mutex_unlock(&rev->lock);
@@ -510,18 +517,16 @@ limiter_tick(struct revision *rev)
 }
 
 void
-limiter_close(struct instance *inst, uint32_t why)
+limiter_close(struct instance *inst, uint64_t why)
 {
-	CHECK((why & ~SLOTS_CLOSED) == 0);
-	atomic_fetch_or_explicit(&inst->slots, why, memory_order_seq_cst);
+	slots_close(&inst->slots, why);
 }
 
 void
-limiter_open(struct instance *inst, uint32_t why)
+limiter_open(struct instance *inst, uint64_t why)
 {
-	CHECK((why & ~SLOTS_CLOSED) == 0);
 	pthread_mutex_lock(&inst->rev->lock);
-	atomic_fetch_and_explicit(&inst->slots, ~why, memory_order_seq_cst);
+	slots_open(&inst->slots, why);
 	grant_all_locked(inst->rev);
 	pthread_mutex_unlock(&inst->rev->lock);
 }
@@ -534,13 +539,11 @@ limiter_open_with_fd(struct instance *inst, int fd)
 	bool is_paced = false, is_taken = false;
 
 	pthread_mutex_lock(&rev->lock);
-	atomic_fetch_and_explicit(&inst->slots, ~SLOTS_UNREADY, memory_order_seq_cst);
+	slots_open(&inst->slots, SLOTS_UNREADY);
 	w = head_locked(rev);
 	if (w != NULL) {
 		is_paced = is_pacing_locked(rev);
-		is_taken = (!is_paced || inst->paced < rev->pace) &&
-			   balance_take_slot(
-				   inst, atomic_load_explicit(&rev->limit, memory_order_relaxed));
+		is_taken = (!is_paced || inst->paced < rev->pace) && slots_try_take(&inst->slots);
 	}
 	if (is_taken) {
 		inst->paced += is_paced;
@@ -573,8 +576,7 @@ reopen_locked(struct revision *rev, uint32_t n)
 	uint32_t i;
 
 	for (i = 0; i < n; i++)
-		atomic_fetch_and_explicit(&rev->set->v[i]->slots, ~SLOTS_REV_DRAIN,
-					  memory_order_seq_cst);
+		slots_open(&rev->set->v[i]->slots, SLOTS_REV_DRAIN);
 	grant_all_locked(rev);
 }
 
@@ -587,11 +589,9 @@ limiter_try_drain(struct revision *rev)
 	pthread_mutex_lock(&rev->lock);
 	is_idle = list_empty(&rev->queue);
 	for (i = 0; is_idle && i < rev->set->n; i++) {
-		uint32_t s = atomic_fetch_or_explicit(&rev->set->v[i]->slots, SLOTS_REV_DRAIN,
-						      memory_order_seq_cst);
+		uint64_t before = slots_close(&rev->set->v[i]->slots, SLOTS_REV_DRAIN);
 
-		if ((s & SLOTS_COUNT) != 0)
-			is_idle = false;
+		is_idle = slots_count(before) == 0;
 	}
 	if (!is_idle)
 		reopen_locked(rev, i);
@@ -638,8 +638,8 @@ static void
 count_instance_locked(const struct revision *rev, const struct instance *inst, bool is_pacing,
 		      struct limiter_count *c)
 {
-	uint32_t limit = atomic_load(&rev->limit), s = atomic_load(&inst->slots);
-	uint32_t n = s & SLOTS_COUNT;
+	uint64_t slots = slots_read(&inst->slots);
+	uint32_t n = slots_count(slots), limit = slots_limit(slots);
 
 	c->slots += n;
 	c->slots_most = MAX(c->slots_most, n);
@@ -647,12 +647,9 @@ count_instance_locked(const struct revision *rev, const struct instance *inst, b
 	c->permits_queued += (uint32_t)inst->permit_queue.n;
 	c->conns += inst->conns;
 	c->paced += inst->paced;
-	if ((s & SLOTS_CLOSED) != 0 || (is_pacing && inst->paced >= rev->pace))
+	if (!slots_has_free(slots) || (is_pacing && inst->paced >= rev->pace))
 		return;
-	if (limit == 0)
-		c->open_free++;
-	else if (limit > n)
-		c->open_free += limit - n;
+	c->open_free += limit == SLOTS_NO_LIMIT ? 1 : limit - n;
 }
 
 void

@@ -19,14 +19,15 @@
  * post (worker_post_set()). */
 struct limiter_update {
 	uint32_t wanted;
-	uint32_t container_concurrency;
-	uint32_t pace; /* target x release_burst, rounded up; 0: no pacing */
+	uint32_t container_concurrency; /* the limit of each instance; 0: none */
+	uint32_t pace; /* target x release_burst, rounded up; 0: no pacing.  Not where there is a
+			  limit */
 	bool is_external;
 };
 void limiter_update(struct revision *, struct instance_set *set, const struct limiter_update *);
 /* Set or clear SLOTS_* bits; clearing the last wakes waiters.  Any thread. */
-void limiter_close(struct instance *, uint32_t why);
-void limiter_open(struct instance *, uint32_t why);
+void limiter_close(struct instance *, uint64_t why);
+void limiter_open(struct instance *, uint64_t why);
 /* Drain of a revision: test-and-close.  True: nothing was in flight or parked, and all
  * slots are closed by SLOTS_REV_DRAIN.  False: busy, all as before. */
 NODISCARD bool limiter_try_drain(struct revision *);

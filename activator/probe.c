@@ -113,7 +113,7 @@ prober_delay(unsigned tries, int64_t elapsed_ns, size_t probed, bool is_awaited)
 static void
 spec_of(const struct instance *inst, struct probe_spec *spec)
 {
-	const struct limits *l = &inst->rev->limits;
+	const struct limits *l = &inst->rev->limits->v;
 	const char *text = inst->probe_spec;
 
 	if (text == NULL && l->probe == PROBE_READINESS)
@@ -411,7 +411,7 @@ start(struct probe *b)
 		return;
 	}
 	loop_fd_set(&b->watch, b->prober->loop, b->fd, EV_WRITE, on_connected, b);
-	loop_timer_set(&b->timer, b->inst->rev->limits.connect_timeout);
+	loop_timer_set(&b->timer, b->inst->rev->limits->v.connect_timeout);
 }
 
 static void

@@ -5,11 +5,40 @@
 
 #include "activator/failure.h"
 
+struct revision_limits *
+revision_limits_ref(struct revision_limits *l)
+{
+	atomic_fetch_add_explicit(&l->refs, 1, memory_order_relaxed);
+	return l;
+}
+
+void
+revision_limits_unref(struct revision_limits **lp)
+{
+	struct revision_limits *l = *lp;
+
+	*lp = NULL;
+	if (l == NULL || atomic_fetch_sub_explicit(&l->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	limits_fini(&l->v);
+	free(l);
+}
+
+void
+revision_set_limits(struct revision *rev, const struct limits *limits)
+{
+	revision_limits_unref(&rev->limits);
+	rev->limits = xcalloc(1, sizeof *rev->limits);
+	atomic_init(&rev->limits->refs, 1);
+	limits_copy(&rev->limits->v, limits);
+}
+
 struct revision *
 revision_new(const char *name, unsigned workers_n, struct loop *control_loop,
 	     void (*on_demand)(struct loop_mail *))
 {
 	struct revision *rev = xcalloc(1, sizeof *rev);
+	struct limits limits;
 	unsigned i;
 
 	rev->name = xstrdup(name);
@@ -22,7 +51,9 @@ revision_new(const char *name, unsigned workers_n, struct loop *control_loop,
 	list_init(&rev->queue);
 	list_init(&rev->instances);
 	rev->set = instance_set_new(NULL, 0);
-	limits_default(&rev->limits);
+	limits_default(&limits);
+	revision_set_limits(rev, &limits);
+	limits_fini(&limits);
 	rev->shards = aligned_alloc(64, workers_n * sizeof *rev->shards);
 	CHECK(rev->shards != NULL);
 	memset(rev->shards, 0, workers_n * sizeof *rev->shards);
@@ -51,7 +82,7 @@ revision_free(struct revision *rev)
 		CHECK(rev->shards[i].set == NULL && !rev->shards[i].has_timer);
 	}
 	free(rev->shards);
-	limits_fini(&rev->limits);
+	revision_limits_unref(&rev->limits);
 	failure_unref(&rev->failure);
 	instance_set_unref(&rev->set);
 	pthread_mutex_destroy(&rev->lock);
@@ -81,7 +112,7 @@ instance_new(struct revision *rev, const char *id, const struct addr *addr)
 	addr_format(addr, true, inst->address_text);
 	log_tag_set(&inst->tag, "instance=%.60s", id);
 	atomic_init(&inst->refs, 1);
-	atomic_init(&inst->slots, SLOTS_UNREADY);
+	atomic_init(&inst->slots, SLOTS_UNREADY); /* limit 0 until limiter_update() */
 	list_init(&inst->permit_queue);
 	inst->pools = aligned_alloc(64, rev->workers_n * sizeof *inst->pools);
 	CHECK(inst->pools != NULL);
@@ -102,7 +133,7 @@ instance_free(struct instance *inst)
 {
 	unsigned i;
 
-	CHECK((atomic_load(&inst->slots) & SLOTS_COUNT) == 0);
+	CHECK(instance_in_flight(inst) == 0);
 	CHECK(list_empty(&inst->permit_queue) && inst->probe == NULL);
 	for (i = 0; i < inst->rev->workers_n; i++)
 		CHECK(list_empty(&inst->pools[i].idle));
@@ -160,17 +191,23 @@ instance_set_unref(struct instance_set **sp)
 uint32_t
 instance_in_flight(const struct instance *inst)
 {
-	return atomic_load_explicit(&inst->slots, memory_order_relaxed) & SLOTS_COUNT;
+	return slots_count(slots_read(&inst->slots));
 }
 
 bool
 instance_is_open(const struct instance *inst)
 {
-	return (atomic_load_explicit(&inst->slots, memory_order_relaxed) & SLOTS_CLOSED) == 0;
+	return slots_is_open(slots_read(&inst->slots));
 }
 
 bool
-instance_is_closed_by(const struct instance *inst, uint32_t why)
+instance_is_closed_by(const struct instance *inst, uint64_t why)
 {
-	return (atomic_load_explicit(&inst->slots, memory_order_relaxed) & why) != 0;
+	return (slots_read(&inst->slots) & why) != 0;
+}
+
+bool
+instance_has_limit(const struct instance *inst)
+{
+	return slots_limit(slots_read(&inst->slots)) != SLOTS_NO_LIMIT;
 }

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "activator/activation.h"
+#include "activator/slots.h"
 #include "common/addr.h"
 #include "common/list.h"
 #include "common/log.h"
@@ -18,14 +19,12 @@
 
 struct failure;
 
-/* The word `slots` of an instance: requests in flight, and why no new one may come. */
-#define SLOTS_COUNT UINT32_C(0x00ffffff)
-#define SLOTS_UNREADY UINT32_C(0x80000000) /* not seen to answer (yet, or any more) */
-#define SLOTS_STOPPING                                                                             \
-	UINT32_C(0x40000000)		 /* the autoscaler says so, or it is gone from the list */
-#define SLOTS_DRAIN UINT32_C(0x20000000) /* a drain of it */
-#define SLOTS_REV_DRAIN UINT32_C(0x10000000) /* a drain of its revision */
-#define SLOTS_CLOSED (SLOTS_UNREADY | SLOTS_STOPPING | SLOTS_DRAIN | SLOTS_REV_DRAIN)
+/* What a revision's requests are held to, as the autoscaler described it: immutable, with
+ * references, so that the revision's newest and the route tables share one object. */
+struct revision_limits {
+	_Atomic uint32_t refs;
+	struct limits v;
+};
 
 /* One worker's idle connections to one instance; the worker's alone. */
 struct instance_pool {
@@ -42,7 +41,7 @@ struct instance {
 
 	/* atomics */
 	_Atomic uint32_t refs;		 /* lists, sets, connections, grants under way */
-	_Atomic uint32_t slots;		 /* SLOTS_* and the count */
+	_Atomic uint64_t slots;		 /* slots.h: why it is closed, limit, count */
 	_Atomic uint32_t permits_waited; /* entries of permit_queue */
 	_Atomic int64_t busy_until;	 /* x-activator-busy: clk_now() until when; 0: none */
 
@@ -106,7 +105,6 @@ struct revision {
 	_Atomic uint32_t refs;
 	_Atomic uint32_t waiting;	 /* entries of queue; changed under lock, seq_cst */
 	_Atomic uint32_t waiting_unseen; /* those of them with is_unseen; written under lock */
-	_Atomic uint32_t limit;		 /* container_concurrency; 0: none */
 	_Atomic uint32_t cold_start_ms;	 /* for retry-after and the waiting page; 0: unknown */
 	_Atomic bool is_external;	 /* of `addresses` */
 	_Atomic bool is_demand_posted;	 /* demand_mail is on its way */
@@ -130,11 +128,11 @@ struct revision {
 	uint32_t rotor;		  /* for choices under the lock */
 
 	/* main thread: world.c, scaler.c */
-	struct list instances;	      /* of struct instance: listed, or gone but not ended */
-	struct loop_mail demand_mail; /* carries a reference */
-	void *control;		      /* the scaler's own state for it; NULL: none */
-	bool is_described;	      /* in the newest begin … end */
-	struct limits limits;
+	struct list instances;		/* of struct instance: listed, or gone but not ended */
+	struct loop_mail demand_mail;	/* carries a reference */
+	void *control;			/* the scaler's own state for it; NULL: none */
+	bool is_described;		/* in the newest begin … end */
+	struct revision_limits *limits; /* the newest; a reference */
 
 	struct shard *shards; /* one for each worker */
 };
@@ -148,6 +146,10 @@ NODISCARD struct revision *revision_new(const char *name, unsigned workers_n,
 					void (*on_demand)(struct loop_mail *));
 struct revision *revision_ref(struct revision *);
 void revision_unref(struct revision **);
+/* Main thread: these are its limits from here on; it starts with the defaults. */
+void revision_set_limits(struct revision *, const struct limits *);
+struct revision_limits *revision_limits_ref(struct revision_limits *);
+void revision_limits_unref(struct revision_limits **);
 NODISCARD struct instance *instance_new(struct revision *, const char *id, const struct addr *);
 struct instance *instance_ref(struct instance *);
 void instance_unref(struct instance **);
@@ -158,6 +160,7 @@ void instance_set_unref(struct instance_set **);
 /* --- what an instance's slots say; any thread --- */
 uint32_t instance_in_flight(const struct instance *);
 bool instance_is_open(const struct instance *);
-bool instance_is_closed_by(const struct instance *, uint32_t why); /* any of SLOTS_* */
+bool instance_is_closed_by(const struct instance *, uint64_t why); /* any of SLOTS_* */
+bool instance_has_limit(const struct instance *);		   /* container_concurrency */
 
 #endif

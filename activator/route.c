@@ -218,32 +218,31 @@ add_tag_hosts(struct routes *r, const struct msg_service *from, const struct ser
 	}
 }
 
-static const struct limits *
-limits_of(const struct msg_service *from, const char *revision)
+static bool
+is_described(const struct msg_service *from, const char *revision)
 {
 	size_t i;
 
 	for (i = 0; i < from->revisions_n; i++)
 		if (strcmp(from->revisions[i].instances.revision, revision) == 0)
-			return &from->revisions[i].limits;
-	return NULL;
+			return true;
+	return false;
 }
 
 static void
 add_split(struct service *s, const struct msg_service *from, const char *revision, uint32_t percent,
 	  const char *tag, const struct route_source *source)
 {
-	const struct limits *limits = limits_of(from, revision);
 	struct split *split;
 
-	if (limits == NULL) {
+	if (!is_described(from, revision)) {
 		log_warn(NULL, "traffic to a revision that is not described",
 			 "service=%s revision=%s", from->name, revision);
 		return;
 	}
 	split = &s->splits[s->splits_n++];
 	split->revision.rev = source->find(source->ctx, revision);
-	limits_copy(&split->revision.limits, limits);
+	split->revision.limits = revision_limits_ref(split->revision.rev->limits);
 	split->percent = percent;
 	split->tag = text_copy(tag);
 	s->total += percent;
@@ -357,7 +356,7 @@ service_fini(struct service *s)
 
 	for (i = 0; i < s->splits_n; i++) {
 		free(s->splits[i].tag);
-		limits_fini(&s->splits[i].revision.limits);
+		revision_limits_unref(&s->splits[i].revision.limits);
 		revision_unref(&s->splits[i].revision.rev);
 	}
 	free(s->splits);

@@ -10,11 +10,12 @@
 #include "common/msg.h"
 
 struct revision;
+struct revision_limits;
 struct routes; /* opaque */
 
 struct route_revision {
-	struct revision *rev; /* a reference */
-	struct limits limits;
+	struct revision *rev;		/* a reference */
+	struct revision_limits *limits; /* that held when the table was built; a reference */
 };
 
 /* The request path reads what stands here; route.c keeps more behind it. */
@@ -48,7 +49,7 @@ struct route_match {
 
 /* Where routes_new() gets what the descriptions only name. */
 struct route_source {
-	/* The shared object of a revision, a new reference. */
+	/* The shared object of a revision, with its newest limits; a new reference. */
 	struct revision *(*find)(void *ctx, const char *name);
 	/* The text of a service's waiting page ("default", or a file), the caller's to
 	 * free, or NULL: none. */

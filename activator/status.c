@@ -19,7 +19,7 @@ static void
 put_closed_by(struct jput *j, const struct instance *inst)
 {
 	static const struct {
-		uint32_t why;
+		uint64_t why;
 		const char *name;
 	} reasons[] = {
 		{SLOTS_UNREADY, "does_not_answer"},
@@ -90,7 +90,7 @@ put_reported(struct jput *j, const struct revision *rev)
 static void
 put_queue(struct jput *j, struct revision *rev)
 {
-	uint32_t limit = atomic_load_explicit(&rev->limit, memory_order_relaxed);
+	uint32_t limit = rev->limits->v.container_concurrency;
 	struct limiter_count n;
 
 	limiter_count(rev, &n);

@@ -235,8 +235,8 @@ apply_instances(struct world *w, struct revision *rev, const struct msg_instance
 	struct instance_set *set;
 	struct limiter_update wish = {
 		.wanted = m->wanted,
-		.container_concurrency = rev->limits.container_concurrency,
-		.pace = pace_of(m->target, rev->limits.release_burst),
+		.container_concurrency = rev->limits->v.container_concurrency,
+		.pace = pace_of(m->target, rev->limits->v.release_burst),
 		.is_external = m->is_external,
 	};
 
@@ -340,8 +340,7 @@ describe(struct world *w, const struct msg_revision *m)
 		hmap_put(&w->revisions, rev->name, rev);
 	}
 	rev->is_described = true;
-	limits_fini(&rev->limits);
-	limits_copy(&rev->limits, &m->limits);
+	revision_set_limits(rev, &m->limits);
 	apply_instances(w, rev, &m->instances);
 }
 

@@ -292,8 +292,8 @@ let_go_when_done(struct conn *c)
 {
 	struct xfer *x = &c->x;
 	struct upstream *u = x->up;
-	uint32_t limit = x->route == NULL ? 0 : x->route->limits.container_concurrency;
-	bool is_held = limit > 0 && (x->state == XFER_EXCHANGE || x->state == XFER_TUNNEL);
+	bool is_held = (x->state == XFER_EXCHANGE || x->state == XFER_TUNNEL) &&
+		       instance_has_limit(u->inst);
 
 	if (is_held) {
 		x->up = NULL;
@@ -461,7 +461,7 @@ go(struct conn *c, struct instance *inst)
 	}
 	if (x->head == NULL)
 		head_keep(w, x, w->out);
-	if (x->route->limits.container_concurrency > 0 && !x->waiter.has_permit) {
+	if (!x->waiter.has_permit && instance_has_limit(inst)) {
 		x->waiter.inst = instance_ref(inst);
 		if (!limiter_permit(&x->waiter)) {
 			set_state(c, XFER_PERMIT);
@@ -580,7 +580,7 @@ xfer_upstream_failed(struct conn *c, bool is_connect)
 		x->needs_new |= was_reused;
 		metric_add(&x->shard->retries, 1);
 		if (!is_connect) /* it was in flight: it may be parked anew */
-			x->deadline_ns = c->w->now + x->route->limits.activation_timeout;
+			x->deadline_ns = c->w->now + x->route->limits->v.activation_timeout;
 		xfer_admit(c, true);
 	} else {
 		xfer_refuse(c, OUT_UPSTREAM_FAILED, NULL);
@@ -678,7 +678,7 @@ xfer_admit(struct conn *c, bool at_head)
 	struct instance *inst = at_head ? NULL
 					: limiter_try_take(rev, x->shard->set,
 							   (uint32_t)worker_random(w));
-	uint32_t most = x->route->limits.max_parked;
+	uint32_t most = x->route->limits->v.max_parked;
 
 	if (inst != NULL) {
 		go(c, inst);

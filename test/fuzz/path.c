@@ -109,10 +109,16 @@ static struct revision *
 find_revision(void *ctx, const char *name)
 {
 	int i = strcmp(name, "one/v1") == 0;
+	struct limits limits = world.conf.limits;
 
 	(void)ctx;
 	if (world.rev[i] == NULL)
 		world.rev[i] = revision_new(name, 1, world.control, on_demand);
+	if (i == 1) {
+		limits.container_concurrency = 1;
+		limits.half_close = true;
+	}
+	revision_set_limits(world.rev[i], &limits);
 	return revision_ref(world.rev[i]);
 }
 
@@ -121,7 +127,6 @@ describe(struct msg_service *s, struct msg_revision *rev, char *name, char *revi
 {
 	*s = (struct msg_service){
 		.name = name, .hosts = {.v = host, .n = 1}, .revisions = rev, .revisions_n = 1};
-	rev->limits = world.conf.limits;
 	rev->instances.revision = revision;
 }
 
@@ -145,14 +150,12 @@ make_routes(void)
 	static char *hosts[2] = {names[0], names[1]};
 	static const struct route_source source = {.find = find_revision};
 	struct msg_service services[2];
-	struct msg_revision revs[2] = {{.limits = {.via = false}}};
+	struct msg_revision revs[2] = {{.instances = {.wanted = 1}}};
 	struct routes *routes;
 	int i;
 
 	for (i = 0; i < 2; i++)
 		describe(&services[i], &revs[i], names[i], revisions[i], &hosts[i]);
-	revs[1].limits.container_concurrency = 1;
-	revs[1].limits.half_close = true;
 	routes = routes_new(services, 2, &source);
 	worker_post_routes(world.w, routes);
 	routes_unref(&routes);

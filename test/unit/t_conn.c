@@ -64,6 +64,7 @@ find_revision(void *ctx, const char *name)
 
 	if (t->rev == NULL)
 		t->rev = revision_new(name, 1, t->control, on_demand);
+	revision_set_limits(t->rev, &t->conf.limits);
 	return revision_ref(t->rev);
 }
 
@@ -73,7 +74,7 @@ make_routes(struct world *t)
 {
 	static char name[] = "s", revision[] = "s/v1", *host = name;
 	const struct route_source source = {.find = find_revision, .ctx = t};
-	struct msg_revision rev = {.limits = t->conf.limits, .instances.revision = revision};
+	struct msg_revision rev = {.instances.revision = revision};
 	struct msg_service service = {
 		.name = name, .hosts = {.v = &host, .n = 1}, .revisions = &rev, .revisions_n = 1};
 	struct routes *routes = routes_new(&service, 1, &source);

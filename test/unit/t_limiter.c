@@ -215,6 +215,52 @@ test_lower_limit(void **state)
 	limiter_give_back(w->a);
 }
 
+/* A limit that is raised: as many more are granted, the oldest first, before it returns. */
+static void
+test_raised_limit(void **state)
+{
+	struct world *w = *state;
+	struct waiter v[4];
+	int i;
+
+	limiter_open(w->a, SLOTS_UNREADY);
+	assert_non_null(take(w));
+	for (i = 0; i < 4; i++)
+		wait_for_slot(w, &v[i], i % 2 == 0 ? &w->here : &w->there, false);
+	publish(w, 3, 1, 0);
+	assert_ptr_equal(inbox_next(&w->here), &v[0]);
+	assert_ptr_equal(inbox_next(&w->there), &v[1]);
+	assert_null(inbox_next(&w->here));
+	assert_int_equal(queued(w), 2);
+	publish(w, 0, 1, 0); /* no limit at all */
+	assert_ptr_equal(inbox_next(&w->here), &v[2]);
+	assert_ptr_equal(inbox_next(&w->there), &v[3]);
+	assert_int_equal(instance_in_flight(w->a), 5);
+	assert_non_null(take(w));
+	for (i = 0; i < 6; i++)
+		limiter_give_back(w->a);
+	for (i = 0; i < 4; i++)
+		instance_unref(&v[i].inst);
+}
+
+/* An instance takes nothing before its limit has been said. */
+static void
+test_no_limit_said(void **state)
+{
+	struct world *w = *state;
+	struct instance *c = unit_instance(w->rev, "c");
+	struct instance_set *set = instance_set_new(&c, 1);
+
+	limiter_open(c, SLOTS_UNREADY);
+	assert_null(limiter_try_take(w->rev, set, 0));
+	limiter_update(w->rev, instance_set_ref(set),
+		       &(struct limiter_update){.wanted = 1, .container_concurrency = 1});
+	assert_ptr_equal(limiter_try_take(w->rev, set, 0), c);
+	limiter_give_back(c);
+	instance_set_unref(&set);
+	instance_unref(&c);
+}
+
 static uint32_t
 granted(struct inbox *in, struct waiter **last)
 {
@@ -658,6 +704,90 @@ test_no_newcomer_overtakes(void **state)
 	drop_list(v);
 }
 
+/* --- a limit that is lowered while workers take --- */
+
+#define TAKERS 2
+#define LIMIT_CHANGES 300 /* from as many as there are takers to 1, and back */
+#define LIMIT_LOOKS 10	  /* at the count, after each */
+
+struct takers {
+	struct world *w;
+	struct instance_set *set;
+	atomic_int turns;
+	atomic_bool is_over;
+};
+
+static void *
+take_and_give_back(void *arg)
+{
+	struct takers *t = arg;
+
+	while (!atomic_load(&t->is_over)) {
+		struct instance *inst = limiter_try_take(t->w->rev, t->set, 0);
+
+		atomic_fetch_add(&t->turns, 1);
+		if (inst == NULL)
+			continue;
+		sched_yield();
+		limiter_give_back(inst);
+	}
+	return NULL;
+}
+
+/* From the moment at which no more are in flight than the lower limit allows, there never
+ * are: a thread that was on its way through the list when the limit was lowered takes no
+ * slot that only the higher one had. */
+static void
+expect_limit(const struct takers *t, uint32_t limit)
+{
+	int64_t end = clk_now() + 20 * CLK_S;
+	int i;
+
+	while (instance_in_flight(t->w->a) > limit) {
+		CHECK(clk_now() < end || !"those above the limit do not end");
+		sched_yield();
+	}
+	for (i = 0; i < LIMIT_LOOKS; i++) {
+		assert_true(instance_in_flight(t->w->a) <= limit);
+		sched_yield();
+	}
+}
+
+static void
+set_limit(struct takers *t, uint32_t limit)
+{
+	limiter_update(t->w->rev, instance_set_ref(t->set),
+		       &(struct limiter_update){.wanted = 1, .container_concurrency = limit});
+}
+
+static void
+test_limit_is_never_overtaken(void **state)
+{
+	struct world *w = *state;
+	struct instance *v[LISTED];
+	struct takers t = {.w = w};
+	pthread_t threads[TAKERS];
+	int i;
+
+	list(w, v, LISTED - 1);
+	t.set = instance_set_ref(w->rev->set);
+	limiter_open(w->a, SLOTS_UNREADY);
+	for (i = 0; i < TAKERS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, take_and_give_back, &t), 0);
+	for (i = 0; i < LIMIT_CHANGES; i++) {
+		set_limit(&t, TAKERS);
+		await(&t.turns, atomic_load(&t.turns) + 2 * TAKERS);
+		set_limit(&t, 1);
+		expect_limit(&t, 1);
+	}
+	atomic_store(&t.is_over, true);
+	for (i = 0; i < TAKERS; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(instance_in_flight(w->a), 0);
+	instance_set_unref(&t.set);
+	drop_list(v);
+}
+
 /* --- many threads --- */
 
 #define THREADS 4
@@ -745,6 +875,9 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_returned, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_leaving, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lower_limit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_raised_limit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_limit_said, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_limit_is_never_overtaken, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pace, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pace_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_descriptor, setup, teardown),

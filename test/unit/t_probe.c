@@ -257,8 +257,8 @@ test_http_path_of_the_limits(void **state)
 	char head[500];
 
 	listen(w->listener, 8);
-	w->rev->limits.probe = PROBE_HTTP;
-	w->rev->limits.probe_path = xstrdup("/up");
+	w->rev->limits->v.probe = PROBE_HTTP;
+	w->rev->limits->v.probe_path = xstrdup("/up");
 	prober_watch(w->prober, w->inst);
 	answer_http(w, "HTTP/1.1 204 No Content\r\n\r\n", head, sizeof head);
 	assert_int_equal(strncmp(head, "GET /up HTTP/1.1\r\n", 18), 0);
@@ -301,8 +301,10 @@ test_many_are_not_probed_in_one_round(void **state)
 	for (i = 0; i < N; i++) {
 		v[i] = instance_new(w->rev, "b", &w->inst->addr);
 		v[i]->is_listed = true;
-		prober_watch(w->prober, v[i]);
 	}
+	limiter_update(w->rev, instance_set_new(v, N), &(struct limiter_update){.wanted = N});
+	for (i = 0; i < N; i++)
+		prober_watch(w->prober, v[i]);
 	assert_int_equal(prober_probed(w->prober), N);
 	assert_int_equal(prober_probes(w->prober), FEW);
 	while (prober_probes(w->prober) < (uint64_t)5 * N) {
@@ -383,7 +385,7 @@ test_a_slow_handshake_is_waited_for(void **state)
 	struct world *w = *state;
 	struct backlog b;
 
-	w->rev->limits.connect_timeout = PATIENCE;
+	w->rev->limits->v.connect_timeout = PATIENCE;
 	backlog_fill(&b, w->listener);
 	prober_watch(w->prober, w->inst);
 	run_for(w, 300 * MS);
@@ -415,8 +417,10 @@ many_watch(struct many *m, struct world *w, unsigned net, unsigned n, uint16_t p
 		assert_int_equal(addr_set(&addr, host, port, NULL), 0);
 		m->v[i] = instance_new(w->rev, id, &addr);
 		m->v[i]->is_listed = true;
-		prober_watch(w->prober, m->v[i]);
 	}
+	limiter_update(w->rev, instance_set_new(m->v, n), &(struct limiter_update){.wanted = n});
+	for (i = 0; i < n; i++)
+		prober_watch(w->prober, m->v[i]);
 }
 
 static void
@@ -479,10 +483,10 @@ test_the_dead_leave_room_for_the_living(void **state)
 	assert_int_equal(getsockname(deaf, (struct sockaddr *)&any, &size), 0);
 	backlog_fill(&b, deaf);
 	listen(w->listener, 8);
-	w->rev->limits.connect_timeout = 20 * MS;
+	w->rev->limits->v.connect_timeout = 20 * MS;
 	many_watch(&m, w, 2, 1000, ntohs(any.sin_port));
 	run_tries(w, 1000); /* each has hung by now, or does */
-	w->rev->limits.connect_timeout = PATIENCE;
+	w->rev->limits->v.connect_timeout = PATIENCE;
 	run_for(w, 500 * MS); /* and hangs for longer now */
 	before = prober_probes(w->prober);
 	prober_watch(w->prober, w->inst);
@@ -544,7 +548,7 @@ test_oneself_is_no_instance(void **state)
 	if (back < 0)
 		skip();
 	meet_oneself(&w->inst->addr);
-	w->rev->limits.connect_timeout = PATIENCE;
+	w->rev->limits->v.connect_timeout = PATIENCE;
 	prober_watch(w->prober, w->inst);
 	while (prober_probes(w->prober) < 2 && w->answers == 0)
 		loop_once(w->loop, false);

@@ -1,0 +1,116 @@
+/* slots - the atomic word in which an instance keeps how many requests are in flight there,
+ * how many may be, and why it takes no new one.
+ *
+ * A slot is the right to have one request in flight at one instance.  Limit and count are
+ * one word, so that a slot is taken only under the limit that holds at that very moment:
+ * when the limit is lowered, the compare-and-swap of a thread that has read the higher one
+ * fails, and the thread looks again (promise 3).
+ *
+ *	63 … 60      59 … 32   31 … 0
+ *	SLOTS_*      limit     count
+ *	(closed by)
+ *
+ * Every change is seq_cst: limiter.c builds its order of arrival on that.
+ * Pure.  Thread: any; lock-free. */
+#ifndef ACTIVATOR_SLOTS_H
+#define ACTIVATOR_SLOTS_H
+
+#include <stdatomic.h>
+
+#include "common/base.h"
+
+/* Why an instance takes no new request: any of these closes it. */
+#define SLOTS_UNREADY (UINT64_C(1) << 63)   /* has not answered yet, or refused a connection */
+#define SLOTS_STOPPING (UINT64_C(1) << 62)  /* the autoscaler stops it, or lists it no more */
+#define SLOTS_DRAIN (UINT64_C(1) << 61)	    /* a drain of the instance */
+#define SLOTS_REV_DRAIN (UINT64_C(1) << 60) /* a drain of its revision */
+#define SLOTS_CLOSED (SLOTS_UNREADY | SLOTS_STOPPING | SLOTS_DRAIN | SLOTS_REV_DRAIN)
+
+#define SLOTS_LIMIT_SHIFT 32
+#define SLOTS_NO_LIMIT UINT32_C(0x0fffffff) /* as a limit: more than can be in flight */
+#define SLOTS_LIMIT ((uint64_t)SLOTS_NO_LIMIT << SLOTS_LIMIT_SHIFT)
+
+static inline uint32_t
+slots_count(uint64_t word)
+{
+	return (uint32_t)word;
+}
+
+static inline uint32_t
+slots_limit(uint64_t word)
+{
+	return (uint32_t)((word & SLOTS_LIMIT) >> SLOTS_LIMIT_SHIFT);
+}
+
+static inline bool
+slots_is_open(uint64_t word)
+{
+	return (word & SLOTS_CLOSED) == 0;
+}
+
+/* Could one more be taken? */
+static inline bool
+slots_has_free(uint64_t word)
+{
+	return slots_is_open(word) && slots_count(word) < slots_limit(word);
+}
+
+static inline uint64_t
+slots_read(const _Atomic uint64_t *slots)
+{
+	return atomic_load_explicit(slots, memory_order_relaxed);
+}
+
+/* Take a slot.  False: it is closed, or full. */
+NODISCARD static inline bool
+slots_try_take(_Atomic uint64_t *slots)
+{
+	uint64_t word = slots_read(slots);
+
+	do {
+		if (!slots_has_free(word))
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(
+		slots, &word, word + 1, memory_order_seq_cst, memory_order_relaxed));
+	return true;
+}
+
+static inline void
+slots_give_back(_Atomic uint64_t *slots)
+{
+	uint64_t word = atomic_fetch_sub_explicit(slots, 1, memory_order_seq_cst);
+
+	CHECK(slots_count(word) > 0);
+}
+
+/* No slot is taken above it from here on.  Where more are in flight than it allows, they
+ * stay, and none is free until they have fallen below it. */
+static inline void
+slots_set_limit(_Atomic uint64_t *slots, uint32_t limit)
+{
+	uint64_t word = slots_read(slots), with;
+
+	do
+		with = (word & ~SLOTS_LIMIT) | (uint64_t)MIN(limit, SLOTS_NO_LIMIT)
+						       << SLOTS_LIMIT_SHIFT;
+	while (!atomic_compare_exchange_weak_explicit(slots, &word, with, memory_order_seq_cst,
+						      memory_order_relaxed));
+}
+
+/* Close it for these reasons.  Returns the word as it was before. */
+static inline uint64_t
+slots_close(_Atomic uint64_t *slots, uint64_t why)
+{
+	CHECK((why & ~SLOTS_CLOSED) == 0);
+	return atomic_fetch_or_explicit(slots, why, memory_order_seq_cst);
+}
+
+/* These reasons are over; any other keeps it closed. */
+static inline void
+slots_open(_Atomic uint64_t *slots, uint64_t why)
+{
+	CHECK((why & ~SLOTS_CLOSED) == 0);
+	atomic_fetch_and_explicit(slots, ~why, memory_order_seq_cst);
+}
+
+#endif
