@@ -50,7 +50,7 @@ put_dryrun(const struct dryrun *d, struct strbuf *out)
 		    "dry_run  it would have been started %llu times and stopped %llu times, "
 		    "%llu of them with requests waiting; %.0f instance-seconds in place of %.0f\n",
 		    (unsigned long long)d->started, (unsigned long long)d->stopped,
-		    (unsigned long long)d->cold_starts, d->book_s, d->real_s);
+		    (unsigned long long)d->cold_starts, d->virtual_s, d->real_s);
 }
 
 static void
@@ -104,7 +104,7 @@ put_json(struct jput *j, const char *key, const struct scaled_revision *rev, boo
 		jput_u64(j, "would_start", rev->dryrun.started);
 		jput_u64(j, "would_stop", rev->dryrun.stopped);
 		jput_u64(j, "would_cold_start", rev->dryrun.cold_starts);
-		jput_double(j, "saved_instance_s", rev->dryrun.real_s - rev->dryrun.book_s);
+		jput_double(j, "saved_instance_s", rev->dryrun.real_s - rev->dryrun.virtual_s);
 	}
 	if (is_whole)
 		why_put_json(&rev->why, j);

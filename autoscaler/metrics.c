@@ -130,7 +130,7 @@ value_of(const struct row *row, enum metric_id id)
 	case M_CPU:
 		return rev->instances.cpu_cores;
 	case M_WOULD_WANT:
-		return rev->dryrun.has;
+		return rev->dryrun.n;
 	case M_WOULD_START:
 		return (double)rev->dryrun.started;
 	case M_WOULD_STOP:
@@ -140,7 +140,7 @@ value_of(const struct row *row, enum metric_id id)
 	case M_REAL_SECONDS:
 		return rev->dryrun.real_s;
 	case M_BOOK_SECONDS:
-		return rev->dryrun.book_s;
+		return rev->dryrun.virtual_s;
 	default:
 		CHECK(!"a metric of one revision");
 	}

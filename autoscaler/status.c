@@ -121,7 +121,7 @@ put_decision(struct jput *j, const struct scaled_revision *rev)
 	jput_double(j, "target", rev->decided.target);
 	jput_bool(j, "dry_run", scaled_is_dry(rev));
 	if (scaled_is_dry(rev))
-		jput_u64(j, "would_want", rev->dryrun.has);
+		jput_u64(j, "would_want", rev->dryrun.n);
 }
 
 static void

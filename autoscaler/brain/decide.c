@@ -6,24 +6,25 @@
 
 #include "common/clk.h"
 
-#define UNKNOWN_MOST 3u	    /* instances started while nothing is known of a revision */
-#define ASSUMED_START_S 1.0 /* where instances were taken up: their start was not seen */
+#define UNKNOWN_MOST 3u	    /* instances started while no response time is known */
+#define ASSUMED_START_S 1.0 /* start-up time while none was seen (adopted instances) */
 
-/* scale_down_delay: the wishes that something lower has followed, the highest and oldest
- * first, each with the last time that it was wished. */
-#define WISHES 64
-struct wish {
+/* scale_down_delay, like the HPA's stabilization window: numbers that were wanted, each with
+ * the last time that it was.  Only those that no later one reaches: so they fall from the
+ * oldest to the newest. */
+#define RECENT_MOST 64
+struct recent {
 	uint32_t wanted;
 	int64_t at_ns;
 };
 
 struct decide_state {
 	bool is_panicking, was_initial;
-	bool is_guess;	   /* nothing was known when something was wished for last */
-	int64_t panic_ns;  /* the last instant over the threshold */
-	double panic_most; /* wanted most in this panic, or in the last one */
-	struct wish wishes[WISHES];
-	size_t wishes_n;
+	bool is_guess;	   /* a number was wanted while no response time was known */
+	int64_t panic_ns;  /* when the threshold was passed last */
+	double panic_most; /* the most that was wanted in this panic, or in the last one */
+	struct recent recent[RECENT_MOST];
+	size_t recent_n;
 };
 
 static const char *const names[] = {
@@ -104,16 +105,15 @@ decide_total(const struct scaling *s, uint32_t container_concurrency, double ove
 }
 
 static uint32_t
-has_of(const struct decide_view *v)
+live_of(const struct decide_view *v)
 {
 	return v->ready + v->starting;
 }
 
-/* Somebody is being served, or waits. */
 static bool
-is_used(const struct decide_view *v)
+is_in_use(const struct decide_view *v)
 {
-	return v->in_flight + v->parked > 0 || v->is_asked;
+	return v->in_flight + v->parked > 0 || v->is_activation_pending;
 }
 
 static uint32_t
@@ -145,15 +145,15 @@ at_most(struct decide_out *o, uint32_t most, enum decide_rule rule)
 
 /* --- the backlog ---
  *
- * What is parked is cleared within half a start-up time of the instances that are started
- * for it, at target_utilization: whoever waits is answered after one and a half.  By
- * Little's law one instance clears parallel x time / latency requests; what those that are
- * ready clear until the new ones are there is not counted, and never are there more than
- * all that is in the house needs at the target. */
+ * Start as many instances as answer the parked requests within half of their start-up time,
+ * at target_utilization: so a request is answered after one and a half start-up times.  By
+ * Little's law an instance answers (requests at once) x time / (response time).  Requests that
+ * the ready instances answer until then are left out, and never are more instances started
+ * than all requests, parked and in flight, need at the target. */
 
-/* How long an answer takes.  Unknown: if none has come for a while, it takes four times
- * as long (of something whose scale is not known, three in four take no longer: the chance
- * that it takes more than x is a while through x). */
+/* The response time.  While it is unknown: four times as long as the first answer has been
+ * awaited.  (Of a duration whose scale is unknown, the chance that it exceeds x after a wait of
+ * w is w / x: three in four end within 4 w.) */
 static double
 latency_of(const struct decide_view *v)
 {
@@ -166,8 +166,8 @@ start_of(const struct decide_view *v)
 	return MAX(v->start_s >= 0 ? v->start_s : ASSUMED_START_S, 0.001);
 }
 
-/* While none answers it is the backlog that wakes, also where the averages, of requests
- * before it, would want as many. */
+/* While no instance answers, the backlog is the reason, also where the averages of earlier
+ * requests need as many. */
 static void
 for_backlog(struct decide_out *o, const struct decide_view *v, uint32_t n, enum decide_rule rule)
 {
@@ -192,7 +192,7 @@ by_backlog(const struct scaling *s, const struct decide_view *v, struct decide_s
 	double pace, left;
 
 	if (s->metric != METRIC_RPS && v->latency_s < 0 && v->waited_s <= 0) {
-		/* Nothing is known yet: a few, until the first one has shown how fast it is. */
+		/* No response time is known: start a few, until the first one answers. */
 		if (v->ready == 0)
 			for_backlog(o, v, MIN(most, UNKNOWN_MOST), DECIDE_ACTIVATION);
 		st->is_guess = true;
@@ -210,28 +210,31 @@ by_backlog(const struct scaling *s, const struct decide_view *v, struct decide_s
 
 /* --- the averages --- */
 
-/* How many instances will have something to do when one that is started now is there: of
- * what is in the house what takes longer than that, or is more than those that are ready
- * get done; and what comes meanwhile.  More than that, and more than there are, is never
- * started, whatever the averages remember of a burst that is over.  The room that
- * target_utilization leaves is for a load that goes on, not for one that nothing follows. */
+/* How many instances will have requests when one that is started now is ready.  These requests
+ * are those of now that will last until then, or that the ready instances will not have
+ * answered by then, and those that arrive meanwhile.  No instance is started beyond that,
+ * whatever the averages remember of a burst that is over.  The reserve that
+ * target_utilization leaves is for a load that goes on: if few requests follow those of now,
+ * each instance is counted with all that it is meant to carry. */
 static double
-foreseen(const struct scaling *s, const struct decide_view *v, double total, double target)
+forecast(const struct scaling *s, const struct decide_view *v, double total, double target)
 {
-	double inside = (double)v->in_flight + v->parked, start = start_of(v);
-	double latency = MAX(v->latency_s, 1e-6), stays, undone;
+	double requests = (double)v->in_flight + v->parked, start = start_of(v);
+	double latency = MAX(v->latency_s, 1e-6), lasting, unanswered;
 
 	if (s->metric == METRIC_RPS || v->latency_s < 0 || v->arrivals < 0)
 		return UINT32_MAX;
-	stays = inside * MAX(1 - start / latency, 0) + v->arrivals * MIN(start, latency);
-	undone = inside + v->arrivals * start - v->ready * pace_of(s, v, total) * start;
-	return ceil(MAX(stays, undone) / (v->arrivals * latency < inside / 2 ? total : target));
+	lasting = requests * MAX(1 - start / latency, 0) + v->arrivals * MIN(start, latency);
+	unanswered = requests + v->arrivals * start - v->ready * pace_of(s, v, total) * start;
+	return ceil(MAX(lasting, unanswered) /
+		    (v->arrivals * latency < requests / 2 ? total : target));
 }
 
-/* A panic begins as in knative.md 2.4, and ends when the stable window wants as much as
- * the panic window (panic_hold: to the letter, a stable window after the threshold was
- * passed last).  Not when the ratio falls below the threshold, which the instances that it
- * brought see to at once: they would go and come each second. */
+/* A panic begins as in knative.md 2.4.  It ends when the stable window needs as many instances
+ * as the panic window; with panic_hold as Knative has it, a stable window after the threshold
+ * was passed last.  It does not end when the ratio falls below the threshold: the instances
+ * that the panic started bring that about at once, and would be stopped and started again
+ * each second. */
 static void
 note_panic(const struct scaling *s, struct decide_state *st, double ratio, bool is_caught_up,
 	   int64_t now)
@@ -245,9 +248,9 @@ note_panic(const struct scaling *s, struct decide_state *st, double ratio, bool 
 	}
 }
 
-/* In a panic nothing is taken away.  What it brought goes when it is over, but for one
- * instance more than the stable window wants, for as long as that is: averages that
- * scatter around a whole number of instances would have it go and come all the time. */
+/* In a panic no instance is stopped.  Afterwards the instances that it added are stopped, but
+ * for one more than the stable window needs, which stays for a stable window: an average that
+ * varies around a whole number of instances would stop and start that one all the time. */
 static void
 keep_panic(const struct scaling *s, struct decide_state *st, double stable, int64_t now,
 	   struct decide_out *o)
@@ -276,15 +279,16 @@ by_averages(const struct scaling *s, const struct decide_view *v, struct decide_
 		want = MAX(stable, panic);
 	set(o, whole(want), st->is_panicking ? DECIDE_PANIC : DECIDE_STABLE);
 	at_most(o, whole(ceil(s->max_scale_up_rate * ready)), DECIDE_UP_RATE);
-	at_most(o, MAX(has_of(v), whole(foreseen(s, v, total, o->target))), DECIDE_FADING);
+	at_most(o, MAX(live_of(v), whole(forecast(s, v, total, o->target))), DECIDE_FADING);
 	at_least(o, whole(floor(ready / s->max_scale_down_rate)), DECIDE_DOWN_RATE);
 	keep_panic(s, st, stable, now, o);
 }
 
 /* --- down --- */
 
-/* How long a lower wish must have held: scale_down_delay, and as long as it would take to
- * bring back what it takes away (no longer than a panic would take to show). */
+/* How long a lower number must have been wanted before it counts: scale_down_delay, and as
+ * long as it would take to start what is stopped, but no longer than a panic window, after
+ * which a panic would begin anyway. */
 static int64_t
 delay_of(const struct scaling *s, const struct decide_view *v)
 {
@@ -293,44 +297,44 @@ delay_of(const struct scaling *s, const struct decide_view *v)
 	return MAX(s->scale_down_delay, (int64_t)MIN(v->start_s * CLK_S, panic_ns));
 }
 
-/* What was wished for while nothing was known is no wish to hold, once something is: what
- * came then is answered, and it was too many. */
+/* The number that was guessed while no response time was known does not delay a lower one once
+ * one is known and the requests of then are answered. */
 static void
 drop_guess(const struct decide_view *v, struct decide_state *st)
 {
 	if (!st->is_guess || v->latency_s < 0 || v->parked > 0)
 		return;
 	st->is_guess = false;
-	if (st->wishes_n > 0 && st->wishes[0].wanted <= UNKNOWN_MOST)
-		st->wishes_n = 0;
+	if (st->recent_n > 0 && st->recent[0].wanted <= UNKNOWN_MOST)
+		st->recent_n = 0;
 }
 
-/* The highest wish of the last `delay`. */
+/* The highest number that was wanted within the last `delay`. */
 static void
 delay_down(int64_t delay, struct decide_state *st, int64_t now, struct decide_out *o)
 {
 	size_t past = 0;
 
-	while (st->wishes_n > 0 && st->wishes[st->wishes_n - 1].wanted <= o->wanted)
-		st->wishes_n--;
-	if (st->wishes_n == WISHES) /* full: the lowest holds on in place of the new one */
-		st->wishes[WISHES - 1].at_ns = now;
+	while (st->recent_n > 0 && st->recent[st->recent_n - 1].wanted <= o->wanted)
+		st->recent_n--;
+	if (st->recent_n == RECENT_MOST) /* full: the lowest stands for the new one */
+		st->recent[RECENT_MOST - 1].at_ns = now;
 	else
-		st->wishes[st->wishes_n++] = (struct wish){o->wanted, now};
-	while (now - st->wishes[past].at_ns >= delay && past < st->wishes_n - 1)
+		st->recent[st->recent_n++] = (struct recent){o->wanted, now};
+	while (now - st->recent[past].at_ns >= delay && past < st->recent_n - 1)
 		past++;
-	memmove(st->wishes, st->wishes + past, (st->wishes_n - past) * sizeof *st->wishes);
-	st->wishes_n -= past;
-	at_least(o, st->wishes[0].wanted, DECIDE_DOWN_DELAY);
+	memmove(st->recent, st->recent + past, (st->recent_n - past) * sizeof *st->recent);
+	st->recent_n -= past;
+	at_least(o, st->recent[0].wanted, DECIDE_DOWN_DELAY);
 }
 
-/* Nobody is served or waits: may the last instance go?  Its window must be empty and the
- * grace over, both counted since the last request.  In the reference the grace comes after
- * the window, for the route to be switched to the activator; where that is in the path
- * always (target-burst-capacity -1), as ours is, it is over before it begins (knative.md
- * 2.7).  So here it adds nothing to the window, and one that is longer still holds.
- * Retention is counted from the empty window, as there.  What was learned takes the place
- * of all three. */
+/* No request is in flight or parked: may the last instance be stopped?  The stable window must
+ * be empty and the grace over, both counted from the last request.  In Knative the grace comes
+ * after the window, since the route has to be switched to the activator first.  Our activator
+ * is always in the path, as Knative's with target-burst-capacity -1, where the grace is over
+ * before it begins (knative.md 2.7).  So the grace only counts if it is longer than the window.
+ * Retention counts from the empty window, as in Knative.  What was learned of idleness takes
+ * the place of all three. */
 static void
 to_zero(const struct scaling *s, const struct decide_view *v, struct decide_out *o)
 {
@@ -374,14 +378,14 @@ bounds(const struct scaling *s, const struct decide_view *v, struct decide_state
 		at_most(o, s->max_scale, DECIDE_MAX_SCALE);
 }
 
-/* Silence: what there is stays, unless a bound asks for more. */
+/* No activator has reported: the number stays, unless a bound of the settings is higher. */
 static void
-on_silence(const struct scaling *s, const struct decide_view *v, struct decide_state *st,
-	   struct decide_out *o)
+without_data(const struct scaling *s, const struct decide_view *v, struct decide_state *st,
+	     struct decide_out *o)
 {
-	set(o, has_of(v), DECIDE_NO_DATA);
+	set(o, live_of(v), DECIDE_NO_DATA);
 	bounds(s, v, st, o);
-	o->is_known = o->wanted > has_of(v);
+	o->is_known = o->wanted > live_of(v);
 }
 
 struct decide_out
@@ -392,29 +396,29 @@ decide(const struct scaling *s, const struct decide_view *v, struct decide_state
 			       .total = total,
 			       .target = MAX(total * s->target_utilization / 100, 0.01)};
 
-	if (!v->has_stable && !is_used(v)) {
-		on_silence(s, v, st, &o);
+	if (!v->has_stable && !is_in_use(v)) {
+		without_data(s, v, st, &o);
 		return o;
 	}
 	by_averages(s, v, st, now, total, &o);
-	if (v->parked > 0 || v->is_asked) {
+	if (v->parked > 0 || v->is_activation_pending) {
 		by_backlog(s, v, st, total, &o);
-		at_least(&o, has_of(v), DECIDE_WAITED_FOR);
+		at_least(&o, live_of(v), DECIDE_WAITED_FOR);
 	}
-	if (is_used(v))
+	if (is_in_use(v))
 		at_least(&o, 1, DECIDE_IN_USE);
 	if (!v->has_stable)
-		at_least(&o, has_of(v), DECIDE_NO_DATA);
-	if (!is_used(v))
+		at_least(&o, live_of(v), DECIDE_NO_DATA);
+	if (!is_in_use(v))
 		to_zero(s, v, &o);
 	drop_guess(v, st);
 	delay_down(delay_of(s, v), st, now, &o);
-	if (!is_used(v) && has_of(v) == 0) {
-		set(&o, 0, DECIDE_IDLE); /* nothing is started for what is over */
-		st->wishes_n = 0;
+	if (!is_in_use(v) && live_of(v) == 0) {
+		set(&o, 0, DECIDE_IDLE); /* start nothing for requests that are over */
+		st->recent_n = 0;
 	}
 	if (v->is_restarting)
-		at_least(&o, MIN(has_of(v), v->adopted), DECIDE_RESTARTED);
+		at_least(&o, MIN(live_of(v), v->adopted), DECIDE_RESTARTED);
 	bounds(s, v, st, &o);
 	return o;
 }

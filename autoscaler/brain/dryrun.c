@@ -2,34 +2,33 @@
 
 #include "common/clk.h"
 
-#define START_S 1.0 /* assumed where it is not known */
+#define START_S 1.0 /* start-up time while it is unknown */
 
 void
 dryrun_begin(struct dryrun *d, uint32_t real, int64_t now_ns)
 {
 	d->is_begun = true;
-	d->has = d->had = d->real = real;
+	d->n = d->older = d->real = real;
 	d->ready_ns = d->counted_ns = now_ns;
 }
 
-/* Those that answer. */
 static uint32_t
 ready(const struct dryrun *d, int64_t now_ns)
 {
-	return now_ns >= d->ready_ns ? d->has : MIN(d->had, d->has);
+	return now_ns >= d->ready_ns ? d->n : MIN(d->older, d->n);
 }
 
 void
 dryrun_fill(const struct dryrun *d, struct decide_view *view, int64_t now_ns)
 {
 	view->ready = ready(d, now_ns);
-	view->starting = d->has - view->ready;
+	view->starting = d->n - view->ready;
 	if (view->ready > 0)
 		return;
-	/* Real instances serve, or have served already, what would be parked. */
-	view->parked = MAX(view->parked + view->in_flight, (uint32_t)d->was_asked);
+	/* The real instances serve, or have served, requests that would be parked. */
+	view->parked = MAX(view->parked + view->in_flight, (uint32_t)d->was_used);
 	view->in_flight = 0;
-	view->is_asked |= view->parked > 0;
+	view->is_activation_pending |= view->parked > 0;
 }
 
 void
@@ -39,16 +38,16 @@ dryrun_take(struct dryrun *d, const struct decide_view *view, uint32_t wanted, i
 	uint32_t before = ready(d, now_ns);
 
 	dryrun_count(d, d->real, now_ns);
-	if (wanted > d->has) {
-		d->started += wanted - d->has;
-		d->cold_starts += d->has == 0 && view->parked > 0;
-		d->had = before;
+	if (wanted > d->n) {
+		d->started += wanted - d->n;
+		d->cold_starts += d->n == 0 && view->parked > 0;
+		d->older = before;
 		d->ready_ns = now_ns + (int64_t)(start_s * CLK_S);
 	} else {
-		d->stopped += d->has - wanted;
+		d->stopped += d->n - wanted;
 	}
-	d->has = wanted;
-	d->was_asked = false;
+	d->n = wanted;
+	d->was_used = false;
 }
 
 void
@@ -57,7 +56,7 @@ dryrun_count(struct dryrun *d, uint32_t real, int64_t now_ns)
 	double passed_s = (double)(now_ns - d->counted_ns) / CLK_S;
 
 	d->real_s += d->real * passed_s;
-	d->book_s += d->has * passed_s;
+	d->virtual_s += d->n * passed_s;
 	d->real = real;
 	d->counted_ns = now_ns;
 }

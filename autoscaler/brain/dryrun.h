@@ -1,7 +1,7 @@
-/* dryrun - what would have become of a revision with `dry_run = yes`: instances that there
- * are only in a book.  decide() is shown them in place of the real ones, so that its rules
- * go by what its own decisions would have led to; what they would have cost is counted
- * beside what the real ones did.
+/* dryrun - what would have become of a revision with `dry_run = yes`.  It keeps count of
+ * virtual instances: decide() sees them in place of the real ones, so that its rules go by
+ * what its own decisions would have led to.  What they would have cost is counted beside
+ * what the real instances cost.
  * Pure: the time is an argument.  Thread: the owner. */
 #ifndef AUTOSCALER_BRAIN_DRYRUN_H
 #define AUTOSCALER_BRAIN_DRYRUN_H
@@ -10,24 +10,24 @@
 
 struct dryrun {
 	bool is_begun;
-	uint32_t has;	  /* instances in the book */
-	uint32_t had;	  /* … that were there before the last were started */
-	int64_t ready_ns; /* when those answer */
-	int64_t counted_ns;
-	uint32_t real;	/* since counted_ns */
-	bool was_asked; /* requests came since the last decision */
+	uint32_t n;	    /* virtual instances */
+	uint32_t older;	    /* those that were ready when the newest were started */
+	int64_t ready_ns;   /* when the newest are ready */
+	uint32_t real;	    /* real instances since counted_ns */
+	int64_t counted_ns; /* up to when instance-seconds are counted */
+	bool was_used;	    /* requests have arrived since the last decision */
 	/* counted */
 	uint64_t started, stopped, cold_starts;
-	double real_s, book_s; /* instance-seconds */
+	double real_s, virtual_s; /* instance-seconds */
 };
 
-/* Real instances: as many as the book begins with. */
+/* It begins with as many virtual instances as there are real ones. */
 void dryrun_begin(struct dryrun *, uint32_t real, int64_t now_ns);
-/* The view as it would be. */
+/* Make the view what it would be. */
 void dryrun_fill(const struct dryrun *, struct decide_view *, int64_t now_ns);
-/* Decided on that view: so many are wanted. */
+/* On that view so many instances are wanted: start or stop virtual ones. */
 void dryrun_take(struct dryrun *, const struct decide_view *, uint32_t wanted, int64_t now_ns);
-/* So many are real now; each second, and when it changes. */
+/* There are so many real instances now.  To be called each second. */
 void dryrun_count(struct dryrun *, uint32_t real, int64_t now_ns);
 
 #endif

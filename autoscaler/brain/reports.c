@@ -5,7 +5,7 @@
 
 #include "common/clk.h"
 
-#define BRIEF (10 * CLK_MS)
+#define BRIEF (10 * CLK_MS) /* too short a time to tell a rate of arrivals from */
 
 struct load {
 	char *id; /* of the instance */
@@ -16,12 +16,12 @@ struct load {
 struct report {
 	struct list_node node;
 	uint64_t peer;
-	uint64_t number; /* the last one that it was in */
-	bool is_asked;	 /* `activate` since the last report */
+	uint64_t number;	    /* the last one that it was in */
+	bool is_activation_pending; /* it sent `activate`, and has not reported since */
 	uint32_t parked, in_flight;
-	int64_t word_ns;    /* when it said so; 0: it has not yet */
-	double arrivals;    /* a second; < 0: unknown */
-	struct load *loads; /* sorted by id: each is looked up whenever some are to go */
+	int64_t said_ns;    /* when it said so; 0: it has not yet */
+	double arrivals;    /* requests per second; < 0: unknown */
+	struct load *loads; /* sorted by id, for the search at each scale-down */
 	size_t loads_n;
 };
 
@@ -90,18 +90,18 @@ find_or_add(struct reports *d, uint64_t peer)
 
 /* --- what is said --- */
 
-/* What came in since its last word.  As long as nothing is answered that is what it has
- * more than then: this tells a burst that is over from a load that goes on, which the sum
- * of a whole period does not. */
+/* How many requests arrived since the peer's last message.  As long as none is answered, that
+ * is how many more it has than then; so a burst that is over is told from a load that goes on,
+ * which the sum over a whole period cannot do. */
 static void
 note_arrivals(struct report *n, const struct msg_stat *s, int64_t period_ns, int64_t now_ns)
 {
-	int64_t passed = now_ns - n->word_ns;
+	int64_t passed = now_ns - n->said_ns;
 	double growth = (double)s->parked + s->in_flight - n->parked - n->in_flight;
-	bool is_within = n->word_ns > 0 && (period_ns == 0 || passed < period_ns);
+	bool is_within = n->said_ns > 0 && (period_ns == 0 || passed < period_ns);
 
 	if (is_within && passed < BRIEF)
-		return; /* too short to tell; the same word, as good as */
+		return;
 	if (is_within && s->completed == 0 && (period_ns > 0 || s->in_flight == 0))
 		n->arrivals = MAX(growth, 0) * CLK_S / (double)passed;
 	else if (period_ns > 0)
@@ -115,11 +115,11 @@ compare_loads(const void *a, const void *b)
 }
 
 static void
-note_word(struct report *n, uint32_t parked, uint32_t in_flight, int64_t now_ns)
+note_requests(struct report *n, uint32_t parked, uint32_t in_flight, int64_t now_ns)
 {
 	n->parked = parked;
 	n->in_flight = in_flight;
-	n->word_ns = now_ns;
+	n->said_ns = now_ns;
 }
 
 void
@@ -130,10 +130,10 @@ reports_report(struct reports *d, uint64_t peer, uint64_t number, const struct m
 	size_t i;
 
 	note_arrivals(n, s, period_ns, now_ns);
-	note_word(n, s->parked, s->in_flight, now_ns);
+	note_requests(n, s->parked, s->in_flight, now_ns);
 	loads_free(n);
 	n->number = number;
-	n->is_asked = false;
+	n->is_activation_pending = false;
 	n->loads = s->n == 0 ? NULL : xcalloc(s->n, sizeof *n->loads);
 	n->loads_n = s->n;
 	for (i = 0; i < s->n; i++) {
@@ -155,8 +155,8 @@ reports_activate(struct reports *d, uint64_t peer, uint32_t parked, int64_t now_
 	const struct msg_stat s = {.parked = MAX(parked, 1), .in_flight = n->in_flight};
 
 	note_arrivals(n, &s, 0, now_ns);
-	note_word(n, s.parked, n->in_flight, now_ns);
-	n->is_asked = true;
+	note_requests(n, s.parked, n->in_flight, now_ns);
+	n->is_activation_pending = true;
 }
 
 bool
@@ -168,11 +168,11 @@ reports_complete(struct reports *d, uint64_t peer, uint64_t number)
 		return true;
 	if (n->number == number)
 		return false;
-	if (!n->is_asked) /* an `activate` may be younger than the report */
+	if (!n->is_activation_pending) /* the `activate` may be younger than the report */
 		report_free(d, n);
 	n = find(d, peer);
 	if (n != NULL)
-		n->is_asked = false;
+		n->is_activation_pending = false;
 	return true;
 }
 
@@ -184,7 +184,7 @@ reports_vanish(struct reports *d, uint64_t peer)
 	if (n != NULL) {
 		n->parked = 0;
 		n->arrivals = 0;
-		n->is_asked = false;
+		n->is_activation_pending = false;
 	}
 }
 
@@ -238,17 +238,17 @@ reports_arrivals(const struct reports *d)
 }
 
 bool
-reports_is_asked(const struct reports *d)
+reports_activation_pending(const struct reports *d)
 {
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&d->all, node, tmp)
-		if (container_of(node, struct report, node)->is_asked)
+		if (container_of(node, struct report, node)->is_activation_pending)
 			return true;
 	return false;
 }
 
-/* The first load of this id, of as many as the report had; or where it would be. */
+/* The first load of this id (a report may have several), or where it would be. */
 static size_t
 first_load(const struct report *n, const char *id)
 {

@@ -19,26 +19,29 @@ void reports_fini(struct reports *);
 /* Replace what the peer reported before.  number: of its stats message. */
 void reports_report(struct reports *, uint64_t peer, uint64_t number, const struct msg_stat *,
 		    int64_t period_ns, int64_t now_ns);
-/* `activate`: that many are parked at the peer, now. */
+/* `activate`: so many requests are parked at the peer now. */
 void reports_activate(struct reports *, uint64_t peer, uint32_t parked, int64_t now_ns);
 /* The peer's stats message `number` is complete: if it did not name this revision, the peer
  * has no requests of it.  True: it did not. */
 bool reports_complete(struct reports *, uint64_t peer, uint64_t number);
-/* The peer vanished / is to be forgotten. */
+/* The peer has vanished: it parks nothing any more, but may have requests in flight. */
 void reports_vanish(struct reports *, uint64_t peer);
+/* Forget what the peer has reported. */
 void reports_drop(struct reports *, uint64_t peer);
 
 uint32_t reports_parked(const struct reports *);
 uint32_t reports_in_flight(const struct reports *);
-/* Requests that came in, a second, by the newest words; < 0: somebody has not said enough. */
+/* Requests that arrive per second, by the newest reports; < 0: unknown, as one peer has not
+ * reported enough. */
 double reports_arrivals(const struct reports *);
-/* Someone has sent `activate` and not reported since. */
-bool reports_is_asked(const struct reports *);
+/* Has a peer sent `activate`, and not reported since? */
+bool reports_activation_pending(const struct reports *);
+/* In flight at one instance. */
 uint32_t reports_at_instance(const struct reports *, const char *id);
-/* Until when the instance holds a lease by the peer's word, or (0) by anybody's; 0: it
- * holds none. */
+/* Until when the instance holds a busy lease, as the peer (0: any peer) reported; 0: it holds
+ * none. */
 int64_t reports_lease_ns(const struct reports *, uint64_t peer, const char *id);
-/* Seconds that are left of the longest busy lease; 0: none. */
+/* Seconds that are left of the longest busy lease of all instances; 0: none. */
 double reports_busy_s(const struct reports *, int64_t now_ns);
 
 #endif

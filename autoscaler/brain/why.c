@@ -7,7 +7,7 @@
 #include "common/jput.h"
 #include "common/strbuf.h"
 
-/* What a decision went by, as it is shown: name, and whether there is anything to say. */
+/* The inputs as they are shown: name, value, and whether the value is known or of interest. */
 #define INPUTS(X)                                                                                  \
 	X("decided", e->decided.wanted, e->decided.is_known && e->decided.wanted != e->wanted)     \
 	X("stable", v->stable, v->has_stable)                                                      \
@@ -35,7 +35,7 @@ why_fini(struct why *w)
 static struct why_entry *
 add(struct why *w)
 {
-	if (w->n == w->cap && w->cap < WHY_ENTRIES) { /* many revisions have but one or two */
+	if (w->n == w->cap && w->cap < WHY_ENTRIES) { /* grows: many revisions need one or two */
 		w->cap = MAX(w->cap * 2, (size_t)1);
 		w->v = xrealloc(w->v, w->cap * sizeof *w->v);
 	}
@@ -93,7 +93,7 @@ put_inputs(const struct why_entry *e, struct jput *j)
 	INPUTS(X)
 #undef X
 	jput_bool(j, "panicking", e->decided.is_panicking);
-	jput_bool(j, "asked", v->is_asked);
+	jput_bool(j, "activation_pending", v->is_activation_pending);
 	jput_bool(j, "learned_warm", v->is_learned_prewarm);
 	jput_bool(j, "restarting", v->is_restarting);
 	jput_object_end(j);

@@ -135,7 +135,7 @@ quota_mark_waiting(const struct quota *q, struct scaled_set *set)
 static char *
 obstacle(const struct quota *q, const struct scaled_revision *rev)
 {
-	bool is_waited_for = rev->view.parked > 0 || rev->view.is_asked;
+	bool is_waited_for = rev->view.parked > 0 || rev->view.is_activation_pending;
 
 	if (!is_waited_for || rev->wanted.claim == 0 || !rev->is_adopted || rev->scale_sent > 0 ||
 	    MIN(quota_room(q, rev), rev->wanted.n) > 0)

@@ -147,7 +147,8 @@ decide_now(struct reconcile *r, struct scaled_revision *rev, int64_t now_ns)
 	if (scaled_is_dry(rev) && !rev->dryrun.is_begun && rev->is_known)
 		dryrun_begin(&rev->dryrun, instances_live(&rev->instances), now_ns);
 	scaled_fill_view(rev, &rev->view, is_restarting, now_ns);
-	if (rev->view.parked == 0 && !rev->view.is_asked && instances_live(&rev->instances) == 0)
+	if (rev->view.parked == 0 && !rev->view.is_activation_pending &&
+	    instances_live(&rev->instances) == 0)
 		rev->is_woken = false; /* the clients that waited have left */
 	rev->decided = decide(&rev->conf->scaling, &rev->view, rev->decide, now_ns);
 	rev->is_note_due = true;
@@ -366,11 +367,12 @@ note(struct scaled_revision *rev)
 static void
 scale(struct reconcile *r, struct scaled_revision *rev)
 {
-	const struct wanted_scale_facts f = {.scale_sent = rev->scale_sent,
-					     .room = quota_room(&r->quota, rev),
-					     .is_held = rev->is_held,
-					     .is_asked = reports_is_asked(&rev->reports),
-					     .is_used = rev->is_used_in_hold};
+	const struct wanted_scale_facts f = {
+		.scale_sent = rev->scale_sent,
+		.room = quota_room(&r->quota, rev),
+		.is_held = rev->is_held,
+		.is_activation_pending = reports_activation_pending(&rev->reports),
+		.is_used = rev->is_used_in_hold};
 	uint32_t n = wanted_scale(&rev->wanted, &f), before = rev->scale_sent;
 
 	if (n < before) {

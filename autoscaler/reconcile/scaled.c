@@ -158,7 +158,7 @@ scaled_refuse_dry(struct scaled_revision *rev, int64_t now_ns)
 uint32_t
 scaled_wanted(const struct scaled_revision *rev)
 {
-	return scaled_is_dry(rev) ? rev->dryrun.has : rev->wanted.n;
+	return scaled_is_dry(rev) ? rev->dryrun.n : rev->wanted.n;
 }
 
 int64_t
@@ -223,7 +223,7 @@ scaled_report(struct scaled_revision *rev, const struct msg_stat *s, int64_t per
 	bool is_waiting = period_ns > 0 && s->in_flight > 0 && s->completed == 0;
 
 	brain_report(rev->brain, s, period_ns);
-	rev->dryrun.was_asked |= s->requests > 0;
+	rev->dryrun.was_used |= s->requests > 0;
 	if (s->completed > 0)
 		timing_completed(&rev->timing, latency_in(rev, s, period_ns), s->completed);
 	timing_outstanding(&rev->timing, scaled_demand_now(rev), is_waiting, now_ns);
@@ -291,7 +291,7 @@ scaled_fill_view(const struct scaled_revision *rev, struct decide_view *view, bo
 		.is_restarting = is_restarting,
 		.adopted = rev->adopted,
 	};
-	view->is_asked = reports_is_asked(&rev->reports) && view->ready == 0;
+	view->is_activation_pending = reports_activation_pending(&rev->reports) && view->ready == 0;
 	fill_averages(rev, view, now_ns);
 	brain_fill(rev->brain, view, now_ns, clk_wall());
 	if (rev->dryrun.is_begun)
@@ -309,9 +309,9 @@ wanted_facts(const struct scaled_revision *rev, const struct peers *peers, int64
 	return (struct wanted_facts){
 		.scaling = s,
 		.view = &rev->view,
-		.has = is_dry ? rev->dryrun.has : rev->scale_sent,
+		.has = is_dry ? rev->dryrun.n : rev->scale_sent,
 		.is_leaving = rev->is_leaving,
-		.is_asked = reports_is_asked(&rev->reports),
+		.is_activation_pending = reports_activation_pending(&rev->reports),
 		.is_heard = peers_all_heard(peers, s->stable_window, now_ns),
 		.is_dry = is_dry,
 	};

@@ -20,7 +20,7 @@ needed(uint32_t claim, const struct wanted_facts *f)
 	const struct decide_view *v = f->view;
 	uint32_t least = MAX(s->min_scale, v->schedule_min);
 
-	if (v->in_flight + v->parked > 0 || v->is_asked || v->idle_s < IDLE_FROM_S)
+	if (v->in_flight + v->parked > 0 || v->is_activation_pending || v->idle_s < IDLE_FROM_S)
 		return claim;
 	if (!s->enable_scale_to_zero || v->busy_lease_s > 0)
 		least = MAX(least, 1u);
@@ -35,8 +35,8 @@ wanted_claim(struct wanted *w, const struct decide_out *decided, const struct wa
 	set(w, decided->is_known ? decided->wanted : f->has, decided->rule);
 	if (f->is_leaving)
 		set(w, requests > 0 ? f->has : 0, DECIDE_LEAVING);
-	if (f->is_asked && w->claim == 0)
-		set(w, 1, DECIDE_ACTIVATION);
+	if (f->is_activation_pending && w->claim == 0)
+		set(w, 1, DECIDE_IN_USE);
 	if (w->claim < f->has && !f->is_heard)
 		set(w, f->has, DECIDE_UNHEARD);
 	n = w->claim;
@@ -68,7 +68,7 @@ is_theirs(const struct wanted *w, const struct wanted_scale_facts *h)
 {
 	if (!h->is_held)
 		return false;
-	return h->scale_sent == 0 ? !h->is_asked : w->n > 0 || !h->is_used;
+	return h->scale_sent == 0 ? !h->is_activation_pending : w->n > 0 || !h->is_used;
 }
 
 uint32_t

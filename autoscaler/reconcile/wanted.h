@@ -42,8 +42,8 @@ struct wanted_facts {
 	const struct decide_view *view; /* that was decided on */
 	uint32_t has;			/* what there is */
 	bool is_leaving;
-	bool is_asked; /* an activator has sent `activate` and not reported since */
-	bool is_heard; /* every activator reports: there may be fewer */
+	bool is_activation_pending; /* an activator has sent `activate` and not reported since */
+	bool is_heard;		    /* every activator reports: there may be fewer */
 	bool is_dry;
 };
 
@@ -58,8 +58,8 @@ struct wanted_scale_facts {
 	uint32_t scale_sent;
 	uint32_t room; /* the most that the driver may be asked for under max_instances */
 	bool is_held;  /* another hand has set the scale */
-	bool is_asked; /* as above */
-	bool is_used;  /* requests have come since it was set */
+	bool is_activation_pending; /* as above */
+	bool is_used;		    /* requests have come since it was set */
 };
 
 /* Bounds 8 and 9: the scale to go for now.  Less than scale_sent is for scaledown.h. */

@@ -535,7 +535,7 @@ any_view(void)
 	v.starting = below(10);
 	v.parked = below(3) == 0 ? below(2000) : 0;
 	v.in_flight = below(2) == 0 ? below(2000) : 0;
-	v.is_asked = v.ready == 0 && below(2) == 0;
+	v.is_activation_pending = v.ready == 0 && below(2) == 0;
 	v.container_concurrency = below(3) == 0 ? below(50) : 0;
 	v.arrivals = below(3) == 0 ? -1 : (double)below(5000);
 	v.latency_s = below(3) == 0 ? -1 : below(10000) / 1000.0;
@@ -568,7 +568,7 @@ whatever_comes(void **state)
 				continue;
 			assert_true(o.wanted >= s.min_scale);
 			assert_true(s.max_scale == 0 || o.wanted <= s.max_scale);
-			if (v.parked + v.in_flight > 0 || v.is_asked)
+			if (v.parked + v.in_flight > 0 || v.is_activation_pending)
 				assert_true(o.wanted > 0);
 			if (v.is_restarting && s.max_scale == 0)
 				assert_true(o.wanted >= MIN(v.ready + v.starting, v.adopted));

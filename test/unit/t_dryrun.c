@@ -31,12 +31,12 @@ a_day_in_the_book(void **state)
 	now += 10 * CLK_S;
 	v = view_of(&d, 0, now);
 	assert_int_equal(v.ready + v.starting, 0);
-	assert_false(v.is_asked);
+	assert_false(v.is_activation_pending);
 
 	v = view_of(&d, 7, now); /* who is served would be parked */
 	assert_int_equal(v.parked, 7);
 	assert_int_equal(v.in_flight, 0);
-	assert_true(v.is_asked);
+	assert_true(v.is_activation_pending);
 	dryrun_take(&d, &v, 2, now);
 	v = view_of(&d, 7, now + CLK_S);
 	assert_int_equal(v.ready, 0); /* they would still be starting */
@@ -59,7 +59,7 @@ a_day_in_the_book(void **state)
 	assert_int_equal(d.stopped, 5);
 	assert_int_equal(d.cold_starts, 1);
 	assert_true(d.real_s == 5 * 22 + 1 * 10);
-	assert_true(d.book_s == 2 * 2 + 3 * 20);
+	assert_true(d.virtual_s == 2 * 2 + 3 * 20);
 }
 
 /* From zero, but nobody waits: a schedule, or min_scale. */

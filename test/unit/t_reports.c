@@ -91,11 +91,11 @@ an_activate_outlives_the_report_that_was_under_way(void **state)
 	(void)state;
 	reports_init(&d);
 	reports_activate(&d, 1, 3, 0);
-	assert_true(reports_is_asked(&d));
+	assert_true(reports_activation_pending(&d));
 	assert_int_equal(reports_parked(&d), 3);
 	assert_true(reports_complete(&d, 1, 4));
 	assert_int_equal(reports_parked(&d), 3);
-	assert_false(reports_is_asked(&d)); /* the stats carry the demand from here on */
+	assert_false(reports_activation_pending(&d)); /* the stats carry the demand from here on */
 	assert_true(reports_complete(&d, 1, 5));
 	assert_int_equal(reports_parked(&d), 0);
 	reports_fini(&d);
@@ -113,7 +113,7 @@ one_that_vanished_is_still_busy(void **state)
 	reports_vanish(&d, 1);
 	assert_int_equal(reports_in_flight(&d), 2);
 	assert_int_equal(reports_parked(&d), 0);
-	assert_false(reports_is_asked(&d));
+	assert_false(reports_activation_pending(&d));
 	reports_drop(&d, 1);
 	assert_int_equal(reports_in_flight(&d), 0);
 	reports_vanish(&d, 9);

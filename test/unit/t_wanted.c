@@ -71,9 +71,9 @@ a_revision_that_is_leaving_gets_nothing_new(void **state)
 	view.in_flight = 0;
 	claim(5, DECIDE_MIN_SCALE);
 	expect(0, DECIDE_LEAVING);
-	facts.is_asked = true; /* a request that came before it left */
+	facts.is_activation_pending = true; /* a request that came before it left */
 	claim(5, DECIDE_MIN_SCALE);
-	expect(1, DECIDE_ACTIVATION);
+	expect(1, DECIDE_IN_USE);
 }
 
 static void
@@ -167,7 +167,7 @@ another_hand_is_respected_but_for_the_ways_to_and_from_zero(void **state)
 	assert_int_equal(scale(0, f), 0);
 	f.scale_sent = 0;
 	assert_int_equal(scale(3, f), 0);
-	f.is_asked = true;
+	f.is_activation_pending = true;
 	assert_int_equal(scale(3, f), 3);
 }
 

@@ -69,11 +69,11 @@ forms(void **state)
 	why_put_text(&w, &out);
 	assert_string_equal(
 		strbuf_str(&out),
-		"2025-11-25T12:01:30Z to 2025-11-25T12:01:30Z  wanted 0: idle: nothing asked "
+		"2025-11-25T12:01:30Z to 2025-11-25T12:01:30Z  wanted 0: idle: no requests "
 		"within the stable window\n"
 		"    stable=1.5 target=70 ready=0 starting=0 in_flight=0 parked=0 start_s=0.25\n"
-		"2025-11-25T12:00:00Z to 2025-11-25T12:00:00Z  wanted 1: requests are parked and "
-		"nothing is known yet\n"
+		"2025-11-25T12:00:00Z to 2025-11-25T12:00:00Z  wanted 1: requests are parked, "
+		"and no response time is known yet\n"
 		"    stable=1.5 target=70 ready=0 starting=0 in_flight=0 parked=3 start_s=0.25\n");
 	strbuf_clear(&out);
 	jput_init(&j, &out);
@@ -101,7 +101,7 @@ a_bound_does_not_hide_what_was_decided(void **state)
 	why_note(&w, &out, &view, 3, DECIDE_UNHEARD, NOON);
 	assert_int_equal(why_wanted(&w), 3);
 	why_put_text(&w, &text);
-	assert_non_null(strstr(strbuf_str(&text), "wanted 3: an activator is not heard"));
+	assert_non_null(strstr(strbuf_str(&text), "wanted 3: an activator does not report"));
 	assert_non_null(strstr(strbuf_str(&text), "    decided=1 target="));
 	assert_non_null(strstr(strbuf_str(&text), " decided_rule=in_use"));
 	strbuf_fini(&text);
