@@ -31,7 +31,7 @@ write_file(const char *path, int flags, const char *text)
 	return rc;
 }
 
-/* fn for each group right below path: a program that may has perhaps made some. */
+/* Call fn for each group right below path: an instance may have made groups of its own. */
 static void
 each_below(const char *path, void (*fn)(const char *below))
 {
@@ -55,12 +55,12 @@ static void
 remove_tree(const char *path)
 {
 	each_below(path, remove_tree);
-	rmdir(path); /* what is populated stays */
+	rmdir(path); /* fails if the group has processes still */
 }
 
-/* --- where we are --- */
+/* --- the group of this process --- */
 
-/* The first line of text for which is_it() holds, or NULL; the rest is cut off. */
+/* The first line of text for which is_it() holds, terminated in place; NULL: none. */
 static char *
 find_line(char *text, bool (*is_it)(const char *line))
 {
@@ -78,7 +78,7 @@ is_unified(const char *line)
 	return strncmp(line, "0::/", 4) == 0;
 }
 
-/* mountinfo(5): fields up to a lone dash, then the type. */
+/* proc_pid_mountinfo(5): a dash by itself precedes the type of the file system. */
 static bool
 is_cgroup2_mount(const char *line)
 {
@@ -87,7 +87,7 @@ is_cgroup2_mount(const char *line)
 	return dash != NULL && strncmp(dash + 3, "cgroup2 ", 8) == 0;
 }
 
-/* Our own group's folder: the mount point and our path below it. */
+/* The folder of our own group: the mount point and our path below it. */
 static char *
 own_folder(void)
 {
@@ -120,7 +120,7 @@ cgroup_open(const char *name, const char *record)
 		free(dir);
 		return NULL;
 	}
-	each_below(dir, remove_tree); /* of a keeper before us */
+	each_below(dir, remove_tree); /* of an earlier keeper */
 	return dir;
 }
 
@@ -234,7 +234,7 @@ cgroup_kill(const char *dir, const char *id)
 	free(path);
 }
 
-/* A file says so: believed only as far as it names a control group that is ours. */
+/* The path comes from a file: use it only if it is a control group of our name. */
 static bool
 is_group(const char *path, const char *name)
 {
@@ -255,7 +255,7 @@ cgroup_kill_recorded(const char *record, const char *name)
 	if (was_populated)
 		kill_tree(dir);
 	if (is_there)
-		remove_tree(dir); /* what is still dying stays, for the next keeper to use */
+		remove_tree(dir); /* a group whose processes still die stays, for the next keeper */
 	free(dir);
 	return was_populated;
 }

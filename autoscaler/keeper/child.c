@@ -12,9 +12,9 @@
 #include "common/clk.h"
 
 #define READ_SIZE ((size_t)64 << 10)
-#define LAST_READS 16 /* what is still in a pipe (1 MiB at most by default) */
+#define LAST_READS 16 /* empty a pipe (by default it holds 1 MiB at most) */
 #define DROPPED_EVERY_NS (1 * CLK_S)
-#define KILL_AGAIN_NS (50 * CLK_MS) /* who forks faster than we kill is met again */
+#define KILL_AGAIN_NS (50 * CLK_MS) /* for processes that fork faster than we kill */
 
 /* --- output --- */
 
@@ -47,11 +47,11 @@ close_output(struct child *c)
 	output_end(&c->output, clk_now(), on_output_line, c);
 }
 
-/* One read.  False: there is nothing more for now, or ever. */
+/* Read once.  False: there is nothing to read now. */
 static bool
 read_output(struct child *c)
 {
-	static char buf[READ_SIZE]; /* the keeper has one thread; not on each stack */
+	static char buf[READ_SIZE]; /* static, because it is large; the keeper has one thread */
 	ssize_t n = c->output_fd < 0 ? -1 : read(c->output_fd, buf, sizeof buf);
 
 	if (n > 0)
@@ -68,7 +68,7 @@ on_output(int fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	read_output(arg); /* one read a round: a chatty one must not starve the others */
+	read_output(arg); /* one read a round, so that no instance starves the others */
 }
 
 static void
@@ -126,11 +126,11 @@ read_result(struct child *c)
 		return;
 	close_result(c);
 	if (result == SPAWN_FAILED) {
-		c->has_failed = true; /* told when it is reaped */
+		c->has_failed = true; /* reported when it is reaped */
 		return;
 	}
 	c->is_executed = true;
-	str_list_fini(&c->start.env); /* it has its own now */
+	str_list_fini(&c->start.env); /* needed no longer */
 	c->ops->on_started(c, c->arg);
 }
 
@@ -143,7 +143,7 @@ on_result(int fd, short what, void *arg)
 }
 
 static void
-on_stop_over(void *arg)
+on_stop_timeout(void *arg)
 {
 	struct child *c = arg;
 
@@ -163,7 +163,7 @@ watch(struct child *c)
 	loop_fd_init(&c->result_ev);
 	loop_fd_set(&c->output_ev, c->loop, c->output_fd, EV_READ, on_output, c);
 	loop_fd_set(&c->result_ev, c->loop, c->result_fd, EV_READ, on_result, c);
-	loop_timer_init(&c->stop_timer, c->loop, on_stop_over, c);
+	loop_timer_init(&c->stop_timer, c->loop, on_stop_timeout, c);
 	loop_timer_init(&c->dropped_timer, c->loop, on_dropped, c);
 }
 
@@ -174,7 +174,7 @@ start_program(struct child *c, struct err *e)
 	pid_t pid;
 
 	if (c->start.argv.n == 0)
-		return err_set(e, EINVAL, "cannot start it: no command");
+		return err_set(e, EINVAL, "cannot start an instance: no command");
 	if (c->cgroup != NULL)
 		s.cgroup_fd = cgroup_add(c->cgroup, c->start.id);
 	pid = spawn_start(&s, &c->output_fd, &c->result_fd, e);
@@ -257,7 +257,7 @@ child_find_pid(const struct list *all, pid_t pid)
 			continue;
 		if (c->phase != PHASE_ENDED)
 			return c;
-		ended = c; /* its number may have been given to another one since */
+		ended = c; /* a running child may have the same pid by now: prefer that one */
 	}
 	return ended;
 }
@@ -280,7 +280,7 @@ child_stop(struct child *c)
 	c->is_group_terminated = true;
 	if (kill(-c->pid, SIGTERM) < 0)
 		kill(c->pid, SIGTERM); /* before its setsid() */
-	kill(-c->pid, SIGCONT);	       /* who was stopped is to hear it */
+	kill(-c->pid, SIGCONT);	       /* a stopped process gets SIGTERM only when it goes on */
 	start_deadline(c);
 }
 
@@ -297,8 +297,8 @@ child_reaped(struct child *c, int status)
 static void
 end_leftovers(struct child *c, const struct proctab_entry *const *left, size_t n)
 {
-	pid_t spared = c->is_group_terminated ? c->pid
-					      : 0; /* a second SIGTERM means "at once" to many */
+	/* To many programs a second SIGTERM means "at once": spare the group that got one. */
+	pid_t spared = c->is_group_terminated ? c->pid : 0;
 	size_t i;
 
 	for (i = 0; i < n; i++)
@@ -306,7 +306,7 @@ end_leftovers(struct child *c, const struct proctab_entry *const *left, size_t n
 			kill(left[i]->pid, c->is_overdue ? SIGKILL : SIGTERM);
 	if (c->cgroup != NULL && c->is_overdue)
 		cgroup_kill(c->cgroup, c->start.id);
-	else if (c->cgroup != NULL && n == 0) /* those that are found nowhere else */
+	else if (c->cgroup != NULL && n == 0) /* only the control group knows of them */
 		cgroup_terminate(c->cgroup, c->start.id, spared);
 }
 

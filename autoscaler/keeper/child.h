@@ -1,9 +1,11 @@
-/* child - one instance in the keeper's hands: its first process, its pipe, its end.
- * States: running, stopping (SIGTERM sent, SIGKILL when stop_timeout is over), ended
- * (its first process is reaped; others of it may be left and are ended too, in the
- * same time).  It is gone when none is left.
- * Thread: the keeper's only one.  Upcalls come from the loop, never from inside a
- * call, but for child_reaped(), child_has_leftovers() and child_release(). */
+/* child - one instance, as the keeper has it: the first process, the pipe with its output,
+ * and what is left of it after its end.
+ * Phases: running; stopping (SIGTERM was sent, SIGKILL follows after stop_timeout); ended
+ * (the first process is reaped; other processes of the instance may be left: they are
+ * terminated, and killed after stop_timeout, too).  The keeper frees the child when no
+ * process of the instance is left.
+ * Thread: the keeper's only one.  Callbacks run from the loop; from inside a call only in
+ * child_reaped(), child_has_leftovers(), child_release() and child_free(). */
 #ifndef AUTOSCALER_KEEPER_CHILD_H
 #define AUTOSCALER_KEEPER_CHILD_H
 
@@ -17,31 +19,31 @@ struct proctab_entry;
 
 struct child_ops {
 	void (*on_started)(struct child *, void *arg);
-	/* False: there is no room for it now. */
+	/* A line of output.  False: there is no room for it, it is dropped. */
 	bool (*on_line)(struct child *, const char *line, size_t n, void *arg);
 	void (*on_dropped)(struct child *, uint64_t lines, void *arg);
-	/* Its deadline is over, and processes of it may be left: look for them. */
+	/* stop_timeout is over after its end: look for its leftovers now. */
 	void (*on_overdue)(struct child *, void *arg);
 };
 
 struct child {
-	struct list_node node; /* keeper's */
+	struct list_node node; /* in the keeper's list */
 	struct loop *loop;
 	const struct child_ops *ops;
 	void *arg;
-	struct keeper_msg start; /* what it was started with */
-	const char *cgroup;	 /* the keeper's folder; NULL: none */
-	pid_t pid;		 /* first process; group and session bear its number */
+	struct keeper_msg start; /* the message that asked for it */
+	const char *cgroup;	 /* folder of the keeper's control group; NULL: none */
+	pid_t pid;		 /* of the first process, its group and its session */
 	enum keeper_phase phase;
-	bool is_executed;	       /* the program has taken over from our code */
-	bool has_failed;	       /* the exec has failed; failure says why */
-	bool answered;		       /* set by the autoscaler */
-	bool is_overdue;	       /* SIGKILL from now on */
-	bool is_group_terminated;      /* its group was sent SIGTERM */
-	bool are_leftovers_terminated; /* what was left of it after its end was sent SIGTERM */
+	bool is_executed;	       /* exec has succeeded */
+	bool has_failed;	       /* exec has failed; failure says why */
+	bool answered;		       /* the autoscaler has said that it answers */
+	bool is_overdue;	       /* stop_timeout is over: SIGKILL from now on */
+	bool is_group_terminated;      /* SIGTERM was sent to its process group */
+	bool are_leftovers_terminated; /* SIGTERM was sent to what was left after its end */
 	int status;		       /* wait(2), from PHASE_ENDED on */
 	int64_t started_ns;
-	uint64_t start_ticks; /* the same as the kernel has it (proctab.h) */
+	uint64_t start_ticks; /* the same in the unit of proctab.h */
 	struct err failure;
 	int output_fd, result_fd; /* -1: closed */
 	struct loop_fd output_ev, result_ev;
@@ -50,28 +52,28 @@ struct child {
 	struct loop_timer dropped_timer;
 };
 
-/* Start what m (a KEEPER_START; taken, also on error) says, in a group below cgroup
- * (borrowed; NULL: in none).  NULL: not even a fork. */
+/* Start the instance that m asks for (a KEEPER_START; taken over, also on error), in a
+ * control group below cgroup (borrowed; NULL: in none).  NULL with err: fork has failed. */
 NODISCARD struct child *child_new(struct loop *, struct keeper_msg *m, const char *cgroup,
 				  const struct child_ops *, void *arg, struct err *);
 void child_free(struct child **);
 
-/* Among `all` (struct child); NULL: none. */
+/* In the list `all` of struct child; NULL: not there. */
 struct child *child_find(const struct list *all, const char *id);
 struct child *child_find_pid(const struct list *all, pid_t);
 
-/* SIGTERM to its group; SIGKILL when stop_timeout is over.  Idempotent. */
+/* Send SIGTERM to its process group, and SIGKILL after stop_timeout.  Idempotent. */
 void child_stop(struct child *);
 
-/* waitpid() has reaped its first process. */
+/* waitpid() has reaped its first process: read the rest of its output. */
 void child_reaped(struct child *, int status);
 
-/* Whether anything of it is left after its end: `left` are the processes that were
- * found, its control group may know of more.  The first time they are asked to end,
- * when it is overdue they are killed. */
+/* Whether a process of an ended instance is left: `left` are those that were found in the
+ * process table, and its control group may know of more.  The first call sends them
+ * SIGTERM; once the child is overdue, each call kills them. */
 bool child_has_leftovers(struct child *, const struct proctab_entry *const *left, size_t n);
 
-/* Nobody is there to take its lines / somebody is again. */
+/* Hold its output lines, because no autoscaler is connected; pass them on again. */
 void child_hold(struct child *);
 void child_release(struct child *);
 

@@ -6,7 +6,7 @@
 
 #include "common/strbuf.h"
 
-/* How many bytes of s are a reference to PORT; 0: none. */
+/* How long the reference to PORT is with which s begins; 0: it begins with none. */
 static size_t
 reference(const char *s)
 {
@@ -54,7 +54,7 @@ is_same_name(const char *a, const char *b)
 	return strncmp(a, b, n) == 0 && (b[n] == '=' || b[n] == '\0');
 }
 
-/* What our own supervisor gave to us and to nobody else. */
+/* What the supervisor of the autoscaler meant for the autoscaler alone. */
 static const char *const not_passed_on[] = {
 	"NOTIFY_SOCKET", "LISTEN_FDS",	  "LISTEN_PID", "LISTEN_FDNAMES",
 	"WATCHDOG_PID",	 "WATCHDOG_USEC", NULL};

@@ -18,37 +18,36 @@
 #include "common/link.h"
 #include "common/log.h"
 
-#define ORPHAN_TIMEOUT_FIRST (30 * CLK_S) /* until an autoscaler has said its own */
-#define OUTPUT_QUEUE_MAX                                                                           \
-	((size_t)4 << 20) /* towards a slow autoscaler, then lines are left out                    \
-			   */
+#define ORPHAN_TIMEOUT_FIRST (30 * CLK_S) /* until an autoscaler sends its orphan_timeout */
+/* Bytes queued towards a slow autoscaler; beyond that output lines are dropped. */
+#define OUTPUT_QUEUE_MAX ((size_t)4 << 20)
 #define SWEEP_AGAIN_NS (100 * CLK_MS)
 
 struct keeper {
 	struct loop *loop;
 	struct link_server *server;
-	struct link *autoscaler; /* NULL: none is there */
-	bool was_connected;
-	bool is_shutting_down; /* told to: ends when the last instance is gone */
+	struct link *autoscaler; /* that has sent its hello; NULL: none is connected */
+	bool was_connected;	 /* an autoscaler has sent its hello at least once */
+	bool is_shutting_down;	 /* exits when the last instance is gone */
 	int64_t orphan_timeout_ns;
-	struct list children; /* struct child */
-	struct loop_timer orphan_timer;
-	struct loop_timer sweep_timer;
+	struct list children;		/* struct child */
+	struct loop_timer orphan_timer; /* set while no autoscaler is connected */
+	struct loop_timer sweep_timer;	/* set while an ended instance may have leftovers */
 	struct strbuf line;
-	char *cgroup_record;
-	char *cgroup; /* its folder; NULL: none can be had */
+	char *cgroup_record; /* path of KEEPER_CGROUP */
+	char *cgroup;	     /* folder of our control group; NULL: none could be made */
 };
 
-/* stderr may be a pipe that nobody reads: the keeper must not stand still for a word. */
+/* stderr may be a full pipe without a reader.  The keeper must not block on a log line. */
 static bool
-is_heard(void)
+can_log(void)
 {
 	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
 
 	return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT) != 0;
 }
 
-/* --- telling --- */
+/* --- messages to the autoscaler --- */
 
 static void
 send_to(struct keeper *kp, struct link *l, const struct keeper_msg *m)
@@ -101,15 +100,14 @@ on_child_started(struct child *c, void *arg)
 	send_event(arg, KEEPER_STARTED, c);
 }
 
-/* Nobody to tell, and nothing to keep it in: its instance is gone. */
+/* A last line of an instance that ended without an autoscaler: it can be held no longer. */
 static bool
 log_line(const struct child *c, const char *line, size_t n)
 {
-	bool can_log = is_heard();
-
-	if (can_log)
-		log_info(NULL, "output", "instance=%s line=%.*s", c->start.id, (int)n, line);
-	return can_log;
+	if (!can_log())
+		return false;
+	log_info(NULL, "output", "instance=%s line=%.*s", c->start.id, (int)n, line);
+	return true;
 }
 
 static bool
@@ -139,20 +137,20 @@ on_child_dropped(struct child *c, uint64_t lines, void *arg)
 			      .type = KEEPER_DROPPED, .id = c->start.id, .lines = (int64_t)lines});
 }
 
-/* --- ends --- */
+/* --- the end of instances, and of the keeper --- */
 
-/* End if nothing holds us here. */
+/* Exit if there is no instance, and no autoscaler that may start one. */
 static void
-end_if_idle(struct keeper *kp)
+exit_if_idle(struct keeper *kp)
 {
-	bool is_wanted = kp->autoscaler != NULL || !kp->was_connected;
+	bool is_needed = kp->autoscaler != NULL || !kp->was_connected;
 
-	if (kp->children.n == 0 && (kp->is_shutting_down || !is_wanted))
+	if (kp->children.n == 0 && (kp->is_shutting_down || !is_needed))
 		loop_stop(kp->loop);
 }
 
-/* End all; the autoscaler, if one is there, is told so that it does not take these
- * ends for crashes, and starts nothing here any more. */
+/* Stop all instances, then exit.  The autoscaler is informed first, so that it does not take
+ * their ends for crashes and asks this keeper for no more instances. */
 static void
 shut_down(struct keeper *kp)
 {
@@ -166,7 +164,7 @@ shut_down(struct keeper *kp)
 		child_stop(c);
 		send_instance(kp, c);
 	}
-	end_if_idle(kp);
+	exit_if_idle(kp);
 }
 
 static void
@@ -175,7 +173,7 @@ free_child(void *c)
 	child_free((struct child **)&c);
 }
 
-/* The last that will be heard of it. */
+/* No autoscaler is connected that could log the end of this instance. */
 static void
 log_end(struct child *c)
 {
@@ -183,11 +181,12 @@ log_end(struct child *c)
 
 	crash_describe(c->status, how, sizeof how);
 	child_release(c);
-	if (is_heard())
-		log_warn(NULL, "instance ended while no autoscaler was there", "instance=%s how=%s",
-			 c->start.id, how);
+	if (can_log())
+		log_warn(NULL, "instance ended while no autoscaler was connected",
+			 "instance=%s how=%s", c->start.id, how);
 }
 
+/* Nothing is left of c: its id and port are free. */
 static void
 forget(struct keeper *kp, struct child *c)
 {
@@ -199,7 +198,7 @@ forget(struct keeper *kp, struct child *c)
 		send_event(kp, KEEPER_GONE, c);
 	list_remove(&kp->children, &c->node);
 	loop_defer(kp->loop, c, free_child);
-	end_if_idle(kp);
+	exit_if_idle(kp);
 }
 
 static void
@@ -208,7 +207,6 @@ on_nothing_left(struct child *c, void *arg)
 	forget(arg, c);
 }
 
-/* Look what is left of the instances that have ended. */
 static void
 on_sweep(void *arg)
 {
@@ -229,7 +227,7 @@ static void
 on_sigchld(int signo, void *arg)
 {
 	struct keeper *kp = arg;
-	bool is_swept = false;
+	bool has_ended = false;
 	int status;
 	pid_t pid;
 
@@ -238,30 +236,31 @@ on_sigchld(int signo, void *arg)
 		struct child *c = child_find_pid(&kp->children, pid);
 
 		if (c == NULL || c->phase == PHASE_ENDED)
-			continue; /* one of those that were left to us */
+			continue; /* a leftover that we adopted */
 		child_reaped(c, status);
 		if (!c->has_failed)
 			send_event(kp, KEEPER_ENDED, c);
-		is_swept = true;
+		has_ended = true;
 	}
-	if (is_swept || loop_timer_pending(&kp->sweep_timer))
+	if (has_ended || loop_timer_pending(&kp->sweep_timer))
 		loop_timer_set(&kp->sweep_timer, 0);
 }
 
-/* --- what the autoscaler asks for --- */
+/* --- messages from the autoscaler --- */
 
 static const struct child_ops child_ops = {.on_started = on_child_started,
 					   .on_line = on_child_line,
 					   .on_dropped = on_child_dropped,
 					   .on_overdue = on_child_overdue};
 
-/* Who says hello is the autoscaler from then on. */
+/* The link that sent the newest hello is the autoscaler's.  The autoscaler of an older link
+ * is dead: only one at a time can hold the lock of state_dir. */
 static void
 on_hello(struct keeper *kp, struct link *l, const struct keeper_msg *m)
 {
 	struct list_node *node, *tmp;
 
-	if (kp->autoscaler != NULL && kp->autoscaler != l) /* it has the lock: that one is gone */
+	if (kp->autoscaler != NULL && kp->autoscaler != l)
 		link_cut(kp->autoscaler, "another autoscaler has connected");
 	kp->autoscaler = l;
 	kp->was_connected = true;
@@ -313,7 +312,7 @@ on_request(struct keeper *kp, struct keeper_msg *m)
 		shut_down(kp);
 		break;
 	default:
-		break; /* of a later version, or ours to say */
+		break; /* of a later version, or only the keeper sends it */
 	}
 }
 
@@ -338,10 +337,10 @@ on_autoscaler_line(struct link *l, char *line, size_t n, void *arg)
 		link_cut(l, "%s", e.text);
 	else if (m.type == KEEPER_HELLO)
 		on_hello(kp, l, &m);
-	else if (l == kp->autoscaler || m.type == KEEPER_LEAVE) /* that, any version may say */
+	else if (l == kp->autoscaler || m.type == KEEPER_LEAVE) /* from any version */
 		on_request(kp, &m);
 	else
-		link_cut(l, "spoke before its hello");
+		link_cut(l, "a message came before hello");
 	keeper_msg_fini(&m);
 }
 
@@ -356,12 +355,12 @@ on_autoscaler_down(struct link *l, const struct err *why, void *arg)
 	kp->autoscaler = NULL;
 	LIST_FOREACH(&kp->children, node, tmp)
 		child_hold(container_of(node, struct child, node));
-	if (kp->children.n > 0 && is_heard())
-		log_info(NULL, "autoscaler has gone, holding its instances",
+	if (kp->children.n > 0 && can_log())
+		log_info(NULL, "autoscaler disconnected, keeping its instances",
 			 "why=%s instances=%zu orphan_timeout_ms=%lld", why->text, kp->children.n,
 			 (long long)(kp->orphan_timeout_ns / CLK_MS));
 	loop_timer_set(&kp->orphan_timer, kp->orphan_timeout_ns);
-	end_if_idle(kp);
+	exit_if_idle(kp);
 }
 
 static const struct link_ops link_ops = {
@@ -379,9 +378,10 @@ on_orphaned(void *arg)
 {
 	struct keeper *kp = arg;
 
-	if (is_heard())
-		log_warn(NULL, "no autoscaler has come back, ending its instances", "instances=%zu",
-			 kp->children.n);
+	if (can_log())
+		log_warn(NULL,
+			 "no autoscaler connected within orphan_timeout, stopping all instances",
+			 "instances=%zu", kp->children.n);
 	shut_down(kp);
 }
 
@@ -391,8 +391,9 @@ on_terminate(int signo, void *arg)
 	struct keeper *kp = arg;
 
 	(void)signo;
-	if (is_heard())
-		log_info(NULL, "keeper was told to end", "instances=%zu", kp->children.n);
+	if (can_log())
+		log_info(NULL, "got SIGTERM, stopping all instances", "instances=%zu",
+			 kp->children.n);
 	shut_down(kp);
 }
 
@@ -420,15 +421,15 @@ keeper_open(struct keeper *kp, const char *state_dir, const char *mark, struct e
 	kp->loop = loop_new(e);
 	if (kp->loop != NULL)
 		kp->server = link_listen(kp->loop, path, &link_ops, on_autoscaler_accept, kp, e);
-	if (kp->server != NULL && chmod(path, 0600) < 0) /* who speaks here runs programs */
-		log_warn(NULL, "cannot close the keeper's socket to others", "err=%s",
+	if (kp->server != NULL && chmod(path, 0600) < 0) /* a peer can run programs */
+		log_warn(NULL, "cannot restrict the keeper's socket to its owner", "err=%s",
 			 strerror(errno));
 	free(path);
 	if (kp->server == NULL || loop_signal(kp->loop, SIGCHLD, on_sigchld, kp, e) < 0 ||
 	    loop_signal(kp->loop, SIGTERM, on_terminate, kp, e) < 0)
 		return -1;
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
-		return err_errno(e, "cannot become the reaper of the instances");
+		return err_errno(e, "cannot become the subreaper of the instances");
 	loop_timer_init(&kp->orphan_timer, kp->loop, on_orphaned, kp);
 	loop_timer_init(&kp->sweep_timer, kp->loop, on_sweep, kp);
 	loop_timer_set(&kp->orphan_timer, kp->orphan_timeout_ns);

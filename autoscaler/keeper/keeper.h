@@ -1,32 +1,43 @@
-/* keeper - the process that the instances hang on.
+/* keeper - the process that is the parent of all instances of the driver `process`.
  *
- * Why a process of its own: an instance must outlive a killed autoscaler (requests
- * go on), but must not outlive everything (no orphans, whatever dies).  Children of
- * the autoscaler could do only one of both.  So the autoscaler runs its own binary
- * once more as this small process, which does nothing but hold: it is parent and
- * subreaper of all instances, reads their pipes (else they would block, or die of
- * SIGPIPE, with their reader), knows their ids, ports and groups, and tells whichever
- * autoscaler connects to keeper.sock in state_dir.
+ * Why it exists: an instance must outlive an autoscaler that was killed, so that requests
+ * go on, but it must not outlive everything: no process may be left behind, whatever dies.
+ * Children of the autoscaler itself could do only one of the two.  So the autoscaler
+ * executes its own binary once more, as this small second process.
  *
- *   autoscaler killed   instances go on; what they write is kept (the last 64 KiB of
- *                       each); none back within orphan_timeout: all are ended
- *   keeper killed       its children get SIGKILL from the kernel (PR_SET_PDEATHSIG);
- *                       what they forked is found by its group and its mark in the
- *                       environment, and killed by the autoscaler, or the next one
- *   both killed         as before: when the next autoscaler starts.  Where a control
- *                       group can be made (cgroup.h) nothing escapes that; else a
- *                       process that left its group and wiped its environment does
+ * What it does:
+ *   - It forks and executes an instance when the autoscaler asks for one, and stops it
+ *     when the autoscaler asks for that.
+ *   - It is the parent of the instances and the subreaper (prctl(2)) of what they start:
+ *     a process that loses its parent becomes a child of the keeper.
+ *   - It reads what instances write to stdout and stderr.  Without a reader they would
+ *     block on a full pipe, or die of SIGPIPE.
+ *   - It remembers id, revision, port and pid of each instance, and reports them to every
+ *     autoscaler that connects to keeper.sock in state_dir (keeper_msg.h: the protocol).
+ * It decides nothing: the autoscaler decides how many instances run, and what a crash means.
  *
- * It ends when it is told to leave and nothing is left, and with its last instance
- * while no autoscaler is there.  It holds keeper.lock in state_dir as long as it
- * lives (the descriptor is handed down by who starts it): one keeper at a time.
- * Thread: single, so that the death signal of its children, which is bound to the
- * thread that forks, means the process.  It never blocks.
+ *   if this dies   then
+ *   autoscaler     The instances run on, and the keeper holds the last 64 KiB of what each
+ *                  writes.  The next autoscaler adopts them.  If none connects within
+ *                  orphan_timeout, the keeper stops all instances and exits.
+ *   keeper         The kernel sends SIGKILL to the keeper's children (PR_SET_PDEATHSIG).
+ *                  The autoscaler finds what these had started, by process group and by a
+ *                  mark in the environment, kills it, and starts another keeper.
+ *   both           The next autoscaler does the same when it starts.  Nothing escapes it
+ *                  where a control group can be made (cgroup.h); elsewhere a process
+ *                  escapes that left its group and cleared its environment.
  *
- * Room: autoscaler/keeper is the process that instances hang on, and what deals with
- * processes: spawning them, reading their output, control groups, the process table.  It
- * may use common/ alone.  It never decides when an instance is started or stopped: the
- * autoscaler's driver `process` tells it. */
+ * The keeper exits when it was asked to shut down (by a message or SIGTERM) and its last
+ * instance is gone, and also when its last instance is gone while no autoscaler is
+ * connected.  It holds keeper.lock in state_dir as long as it lives, so there is one keeper
+ * at a time: the autoscaler takes the lock and hands the descriptor down.
+ *
+ * Thread: one.  PR_SET_PDEATHSIG acts when the forking thread ends; with a single thread
+ * that is the end of the process.  The keeper never blocks.
+ *
+ * Room: autoscaler/keeper is that process, and all code that deals with processes: how one
+ * is spawned, its output, control groups, the process table.  It may use common/ alone.  It
+ * never decides when an instance starts or stops: the driver `process` does. */
 #ifndef AUTOSCALER_KEEPER_KEEPER_H
 #define AUTOSCALER_KEEPER_KEEPER_H
 
@@ -34,26 +45,27 @@
 
 #define KEEPER_SOCKET "keeper.sock"
 #define KEEPER_LOCK "keeper.lock"
-#define KEEPER_CGROUP "keeper.cgroup"	  /* path of the control group, if there is one */
-#define KEEPER_CGROUP_NAME "activator-%s" /* the last part of that path; of keeper_mark() */
+#define KEEPER_CGROUP "keeper.cgroup"	  /* file with the path of the control group */
+#define KEEPER_CGROUP_NAME "activator-%s" /* its last component; filled with keeper_mark() */
 
 /* First thing in main(): `if (keeper_is_asked(argc, argv)) return keeper_main(argc, argv);` */
 bool keeper_is_asked(int argc, char **argv);
 int keeper_main(int argc, char **argv);
 
-/* Run this very binary as a keeper.  lock_fd is daemon_lock()'s, borrowed; the keeper
- * holds it from then on.  *ready_fd, the caller's, ends (reads 0 bytes) when it listens
- * or has failed.  The pid; -1 with err. */
+/* Execute this binary as a keeper.  lock_fd is from daemon_lock() and borrowed: the keeper
+ * gets a copy of it, and so the lock.  *ready_fd is the caller's; it reads end of file once
+ * the keeper listens or has failed.  Returns the pid; -1 with err. */
 NODISCARD pid_t keeper_start(const char *state_dir, int lock_fd, int log_level, int log_format,
 			     int *ready_fd, struct err *);
 
 /* The keeper's work, in the process that keeper_main() has prepared: listen in state_dir
- * (whose keeper_mark() is given), close ready_fd, and return when it is over.  -1 with err:
- * it cannot begin. */
+ * (mark: its keeper_mark()), close ready_fd, return when the keeper is to exit.  -1 with
+ * err: it cannot listen. */
 NODISCARD int keeper_run(const char *state_dir, const char *mark, int ready_fd, struct err *);
 
-/* What marks all that belongs to state_dir: by what the folder is, not by its name,
- * which is not the same in every container.  The caller's to free; NULL with err. */
+/* The mark of everything that belongs to state_dir: its device and inode number, because
+ * its name may differ from container to container.  Processes carry it in their
+ * environment, the control group in its name.  The caller's to free; NULL with err. */
 NODISCARD char *keeper_mark(const char *state_dir, struct err *);
 
 #endif

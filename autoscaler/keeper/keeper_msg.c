@@ -21,7 +21,7 @@ enum kind { KIND_STRING, KIND_OPTIONAL, KIND_STRINGS, KIND_INT, KIND_BOOL };
 	(T(INSTANCE) | T(START) | T(STARTED) | T(FAILED) | T(STOP) | T(ANSWERED) | T(ENDED) |      \
 	 T(GONE) | T(OUTPUT) | T(DROPPED))
 
-/* Which member which types have: encoding, decoding and checking all read this. */
+/* Which types have a member: encoding, decoding and checking all go by this table. */
 static const struct wire_member {
 	const char *name;
 	enum kind kind;
@@ -84,7 +84,7 @@ json_bytes(const char *s, size_t n)
 	return j;
 }
 
-/* NULL where a code point is none of a byte. */
+/* The bytes, the caller's to free; NULL: a code point is not the value of a byte. */
 static char *
 bytes_of(const json_t *j)
 {
@@ -212,7 +212,7 @@ keeper_msg_encode(const struct keeper_msg *m, struct strbuf *out)
 	}
 	text = json_dumps(o, JSON_COMPACT);
 	CHECK(text != NULL);
-	(void)strbuf_adds(out, text); /* past its ceiling: the caller looks at len */
+	(void)strbuf_adds(out, text); /* the caller checks the length against its limit */
 	free(text);
 	json_decref(o);
 }

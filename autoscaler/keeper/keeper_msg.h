@@ -1,25 +1,26 @@
-/* keeper_msg - what the autoscaler (D) and the keeper (K) say to one another: one
- * JSON object a line.  No I/O.  Strings are bytes, whatever they are (an environment
- * need not be UTF-8): each byte travels as the code point of its value.
+/* keeper_msg - the protocol between the autoscaler's driver `process` (D) and the keeper
+ * (K), over keeper.sock: one JSON object a line.  No I/O.  A string is any bytes, because an
+ * environment need not be UTF-8: each byte travels as the code point of its value.
  *
  *   D  hello     protocol, pid, orphan_timeout_ms
  *   K  hello     protocol, pid
- *   K  instance  one for each that it has: id, revision, port, pid, phase, answered,
- *                started_ns (monotonic clock of this boot), status
- *   K  synced    that was all
+ *   K  instance  one for each instance of the keeper: id, revision, port, pid, phase,
+ *                answered, started_ns (monotonic clock of this boot), status
+ *   K  synced    all instances have been reported
  *   D  start     id, revision, port, argv, env, directory?, user?, stop_timeout_ms
- *   K  started   id, pid, started_ns    the program has been executed
- *   K  failed    id, text               it could not be; the id is gone
+ *   K  started   id, pid, started_ns    exec has succeeded
+ *   K  failed    id, text               fork or exec has failed; the id is free again
  *   D  stop      id
- *   D  answered  id                     kept for the next autoscaler
+ *   D  answered  id                     stored, and reported to the next autoscaler
  *   K  ended     id, status             wait(2) status of its first process
- *   K  gone      id                     none of its processes is left; the port is free
+ *   K  gone      id                     none of its processes is left; its port is free
  *   K  output    id, text               a line that it wrote
- *   K  dropped  id, lines              and how many it wrote that were not passed on
- *   D  leave                            stop all, then end
- *   K  leave                            it does so because somebody else has told it
+ *   K  dropped   id, lines              how many of its lines were not passed on
+ *   D  leave                            stop all instances, then exit
+ *   K  leave                            it does so now, whatever process asked for it
  *
- * Unknown types and members are ignored. */
+ * Both ignore unknown types and members.  `leave` is understood in every version of the
+ * protocol, so that an autoscaler can replace a keeper of another version. */
 #ifndef AUTOSCALER_KEEPER_KEEPER_MSG_H
 #define AUTOSCALER_KEEPER_KEEPER_MSG_H
 
@@ -49,11 +50,11 @@ enum keeper_msg_type {
 
 enum keeper_phase {
 	PHASE_RUNNING,
-	PHASE_STOPPING, /* told to end */
-	PHASE_ENDED	/* its first process has ended, others of it are left */
+	PHASE_STOPPING, /* SIGTERM was sent */
+	PHASE_ENDED	/* its first process has ended; others of it may be left */
 };
 
-/* Only the members that the type has are set. */
+/* Only the members of the type are set. */
 struct keeper_msg {
 	enum keeper_msg_type type;
 	char *id, *revision, *directory, *user, *text;
@@ -63,10 +64,10 @@ struct keeper_msg {
 	bool answered;
 };
 
-/* Append the line (no newline) to out.  m is borrowed. */
+/* Append m as a line, without a newline, to out.  m is borrowed. */
 void keeper_msg_encode(const struct keeper_msg *m, struct strbuf *out);
 
-/* 0, or -1 with err; m owns what it holds until keeper_msg_fini(), also after -1. */
+/* 0, or -1 with err.  In both cases m is to be freed with keeper_msg_fini(). */
 NODISCARD int keeper_msg_decode(struct keeper_msg *m, const char *line, size_t n, struct err *);
 void keeper_msg_fini(struct keeper_msg *m);
 

@@ -1,7 +1,7 @@
-/* keeper_start - how a keeper process comes to be: the autoscaler forks and executes its
- * own binary once more, and keeper_main() prepares the process that comes of it.
- * argv is: name, KEEPER_FLAG, state_dir, descriptor of the lock, descriptor that is closed
- * when the keeper listens, log level, log format. */
+/* keeper_start - both ends of the start of a keeper: keeper_start() forks and executes the
+ * autoscaler's own binary, and keeper_main() prepares the new process.  argv is: name,
+ * KEEPER_FLAG, state_dir, descriptor of the lock, descriptor that the keeper closes once
+ * it listens, log level, log format. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -37,13 +37,13 @@ keeper_mark(const char *state_dir, struct err *e)
 }
 
 static void
-pass_on(int fd)
+survive_exec(int fd)
 {
 	fcntl(fd, F_SETFD, 0);
 }
 
-/* Only what is safe between fork and exec.  stderr stays: a keeper without an
- * autoscaler has nowhere else to speak. */
+/* Only what is safe between fork and exec.  The keeper keeps our stderr: without an
+ * autoscaler it has nowhere else to log. */
 NORETURN static void
 run_keeper(char *const *argv, int lock_fd, int ready_fd)
 {
@@ -52,11 +52,11 @@ run_keeper(char *const *argv, int lock_fd, int ready_fd)
 
 	if (null_fd < 0 || dup2(null_fd, 0) < 0 || dup2(null_fd, 1) < 0)
 		_exit(127);
-	setsid(); /* a Ctrl-C meant for the autoscaler is not meant for it */
+	setsid(); /* so that Ctrl-C reaches the autoscaler alone */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	pass_on(lock_fd);
-	pass_on(ready_fd);
+	survive_exec(lock_fd);
+	survive_exec(ready_fd);
 	execv("/proc/self/exe", argv);
 	_exit(127);
 }
@@ -97,20 +97,21 @@ keeper_start(const char *state_dir, int lock_fd, int log_level, int log_format, 
 /* --- in the new process --- */
 
 static void
-mark_ours(int fd)
+close_on_exec(int fd)
 {
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
-/* The lock file says who holds it: now we do. */
+/* The lock file holds the pid of the process that has the lock. */
 static void
-sign_lock(int fd)
+write_pid(int fd)
 {
 	char text[32];
 	int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
 
 	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) != n)
-		log_warn(NULL, "cannot sign the keeper's lock", "err=%s", strerror(errno));
+		log_warn(NULL, "cannot write the keeper's pid into its lock file", "err=%s",
+			 strerror(errno));
 }
 
 int
@@ -130,9 +131,9 @@ keeper_main(int argc, char **argv)
 		 (enum log_format)strtol(argv[6], NULL, 10), "keeper");
 	lock_fd = (int)strtol(argv[3], NULL, 10);
 	ready_fd = (int)strtol(argv[4], NULL, 10);
-	mark_ours(lock_fd);
-	mark_ours(ready_fd);
-	sign_lock(lock_fd);
+	close_on_exec(lock_fd);
+	close_on_exec(ready_fd);
+	write_pid(lock_fd);
 	daemon_init();
 	sigaction(SIGHUP, &ignore, NULL);
 	sigaction(SIGINT, &ignore, NULL);

@@ -9,7 +9,7 @@
 #include "autoscaler/keeper/proctab.h"
 
 static struct child *
-by_family(const struct list *all, const struct proctab_entry *p)
+by_group(const struct list *all, const struct proctab_entry *p)
 {
 	struct child *c = child_find_pid(all, p->session);
 
@@ -26,7 +26,7 @@ by_environment(const struct list *all, const struct proctab_entry *p)
 	return c;
 }
 
-/* The only one that was there when p began; NULL: none, or a choice. */
+/* The only child that had started when p began; NULL: there is none, or more than one. */
 static struct child *
 by_age(const struct list *all, const struct proctab_entry *p)
 {
@@ -45,22 +45,23 @@ by_age(const struct list *all, const struct proctab_entry *p)
 	return only;
 }
 
-/* Whose p is; root is its ancestor (or itself) that has lost its parent to us.  A
- * process that has made a session of its own (a daemon) still has the mark in its
- * environment.  One that wiped that too can only be told where there is no choice. */
+/* The child that p belongs to; root is the ancestor of p (or p itself) that is a child of the
+ * keeper.  A daemon that made a session of its own still has the instance's id in its
+ * environment.  If it cleared that as well, the age is all that is left to go by. */
 static struct child *
 owner(const struct list *all, const struct proctab_entry *p, const struct proctab_entry *root)
 {
-	struct child *c = by_family(all, p);
+	struct child *c = by_group(all, p);
 
-	c = c != NULL ? c : by_family(all, root);
+	c = c != NULL ? c : by_group(all, root);
 	c = c != NULL ? c : by_environment(all, p);
 	c = c != NULL ? c : by_environment(all, root);
 	return c != NULL ? c : by_age(all, p);
 }
 
-/* Put what is left of c, one of `all`, into left, which has room for t->n; how many.
- * Descendants of a first process that lives are not left: they are that one's to end. */
+/* Put the leftovers of c, one of `all`, into left, which has room for t->n.  Returns how
+ * many.  Descendants of a first process that still runs are no leftovers: it may stop them
+ * itself. */
 static size_t
 leftovers_of(const struct list *all, const struct child *c, const struct proctab *t,
 	     const struct proctab_entry **left)

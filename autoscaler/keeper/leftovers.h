@@ -1,6 +1,7 @@
-/* leftovers - which processes an instance has left behind.  Ours are all that descend
- * from this process, the keeper, which adopts whoever loses its parent (subreaper);
- * whose each is tells its ancestor, its session, its group or its environment.
+/* leftovers - the processes that an instance has left behind when its first process ended.
+ * The keeper is the subreaper of its instances, so each leftover descends from the keeper.
+ * Which instance one belongs to follows from its session, its process group, its
+ * environment, or the same of its oldest ancestor below the keeper.
  * Thread: the keeper's only one. */
 #ifndef AUTOSCALER_KEEPER_LEFTOVERS_H
 #define AUTOSCALER_KEEPER_LEFTOVERS_H
@@ -10,12 +11,12 @@
 struct child;
 struct list;
 
-/* Look once, in the process table, for what the ended ones of `all` (struct child) have
- * left, and end it (child_has_leftovers()).  on_none: nothing is left of this one; the
- * callback may take it off the list.  True: something is left of another one. */
+/* Read the process table once, and terminate what the ended ones of `all` (struct child)
+ * have left (child_has_leftovers()).  on_none: nothing is left of this child; the callback
+ * may take it off the list.  True: something is left of another one. */
 bool leftovers_sweep(const struct list *all, void (*on_none)(struct child *, void *arg), void *arg);
 
-/* SIGKILL to all that is left of anyone: when the keeper ends. */
+/* Send SIGKILL to every descendant of the keeper: before it exits. */
 void leftovers_kill_all(void);
 
 #endif

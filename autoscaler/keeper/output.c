@@ -22,7 +22,7 @@ output_fini(struct output *o)
 }
 
 static void
-fill(struct output *o, int64_t now_ns)
+refill(struct output *o, int64_t now_ns)
 {
 	double s = (double)(now_ns - o->filled_ns) / (double)CLK_S;
 
@@ -30,7 +30,7 @@ fill(struct output *o, int64_t now_ns)
 	o->filled_ns = now_ns;
 }
 
-/* Past `most` bytes let the oldest lines go, down to the bound. */
+/* Beyond `most` bytes drop the oldest lines, down to OUTPUT_TAIL. */
 static void
 trim_tail(struct output *o, size_t most)
 {
@@ -48,11 +48,11 @@ trim_tail(struct output *o, size_t most)
 }
 
 static void
-keep(struct output *o, const char *line, size_t n)
+hold(struct output *o, const char *line, size_t n)
 {
-	(void)strbuf_add(&o->tail, line, n); /* without a ceiling it always takes */
+	(void)strbuf_add(&o->tail, line, n); /* cannot fail: tail has no ceiling */
 	(void)strbuf_add(&o->tail, "\n", 1);
-	trim_tail(o, 2 * OUTPUT_TAIL); /* so each byte is moved once, however many come */
+	trim_tail(o, 2 * OUTPUT_TAIL); /* at twice the size, so that each byte moves at most once */
 }
 
 static void
@@ -61,7 +61,7 @@ pass(struct output *o, const char *line, size_t n, output_fn *fn, void *arg)
 	if (n > 0 && line[n - 1] == '\r')
 		n--;
 	if (o->is_held) {
-		keep(o, line, n);
+		hold(o, line, n);
 	} else if (o->tokens >= 1 && fn(line, n, arg)) {
 		o->tokens -= 1;
 	} else {
@@ -69,7 +69,7 @@ pass(struct output *o, const char *line, size_t n, output_fn *fn, void *arg)
 	}
 }
 
-/* Put n bytes behind what was begun; pieces that are full are passed. */
+/* Append n bytes to the line under way, and pass each piece that is full. */
 static void
 append(struct output *o, const char *data, size_t n, output_fn *fn, void *arg)
 {
@@ -99,7 +99,7 @@ output_feed(struct output *o, const char *data, size_t n, int64_t now_ns, output
 {
 	const char *newline;
 
-	fill(o, now_ns);
+	refill(o, now_ns);
 	while ((newline = memchr(data, '\n', n)) != NULL) {
 		size_t len = (size_t)(newline - data);
 
@@ -114,7 +114,7 @@ output_feed(struct output *o, const char *data, size_t n, int64_t now_ns, output
 void
 output_end(struct output *o, int64_t now_ns, output_fn *fn, void *arg)
 {
-	fill(o, now_ns);
+	refill(o, now_ns);
 	if (o->len > 0)
 		end_line(o, fn, arg);
 }
@@ -129,20 +129,20 @@ void
 output_release(struct output *o, output_fn *fn, void *arg)
 {
 	const char *at, *end, *newline;
-	struct strbuf kept;
+	struct strbuf held;
 
 	trim_tail(o, OUTPUT_TAIL);
-	kept = o->tail;
+	held = o->tail;
 	strbuf_init(&o->tail, 0);
 	o->is_held = false;
-	at = strbuf_str(&kept);
-	end = at + kept.len;
+	at = strbuf_str(&held);
+	end = at + held.len;
 	while (at != end && (newline = memchr(at, '\n', (size_t)(end - at))) != NULL) {
 		if (!fn(at, (size_t)(newline - at), arg))
 			o->dropped++;
 		at = newline + 1;
 	}
-	strbuf_fini(&kept);
+	strbuf_fini(&held);
 }
 
 uint64_t

@@ -9,13 +9,13 @@
 
 #include "common/strbuf.h"
 
-#define ENVIRON_MAX ((size_t)4 << 20) /* more than the kernel lets a process have by default */
-#define ANCESTORS_MAX 4096	      /* the table is not read at one instant: loops may show */
+#define ENVIRON_MAX ((size_t)4 << 20) /* above the kernel's default limit */
+#define ANCESTORS_MAX 4096	      /* /proc is not read at one instant: there may be loops */
 
 int
 proctab_parse(struct proctab_entry *p, const char *stat)
 {
-	const char *after = strrchr(stat, ')'); /* the name may hold blanks and brackets */
+	const char *after = strrchr(stat, ')'); /* the name may contain blanks and brackets */
 	unsigned long user, system;
 	long waited_user, waited_system, pages;
 	unsigned long long start;
@@ -179,7 +179,7 @@ proctab_env(pid_t pid, const char *name)
 
 	strbuf_init(&b, 0);
 	read_environ(pid, &b);
-	strbuf_reserve(&b, 1)[0] = '\0'; /* whatever the process made of it, it ends */
+	strbuf_reserve(&b, 1)[0] = '\0'; /* the process may have overwritten the last NUL */
 	while (at < b.len && value == NULL) {
 		const char *entry = b.data + at;
 

@@ -1,7 +1,6 @@
-/* proctab - the processes of this machine at an instant, from /proc: who descends
- * from whom, in which group and session, and what each has used.
- * Reading it costs some 15 us a process: callers bound how often.
- * Thread: the owner. */
+/* proctab - the process table of this machine, read from /proc: parent, group, session, and
+ * what each process has used.  Reading takes some 15 us a process, so callers limit how
+ * often they do it.  Thread: the owner. */
 #ifndef AUTOSCALER_KEEPER_PROCTAB_H
 #define AUTOSCALER_KEEPER_PROCTAB_H
 
@@ -12,8 +11,8 @@ struct proctab_entry {
 	bool is_zombie;
 	double cpu_s;	       /* its own and that of children it has waited for */
 	uint64_t memory_bytes; /* resident */
-	uint64_t start_ticks;  /* when it began, in clock ticks since boot: who is older */
-	pid_t root;	       /* by proctab_root(): 0: none */
+	uint64_t start_ticks;  /* when it began, in clock ticks since boot */
+	pid_t root;	       /* set by proctab_root() */
 };
 
 struct proctab {
@@ -21,24 +20,24 @@ struct proctab {
 	size_t n, cap;
 };
 
-/* Empty where /proc cannot be read. */
+/* Read the table; it stays empty if /proc cannot be read. */
 void proctab_read(struct proctab *);
 void proctab_fini(struct proctab *);
 
 struct proctab_entry *proctab_find(const struct proctab *, pid_t);
 
-/* Set .root of all entries: the ancestor (or the process itself) whose parent is
- * `parent`; 0 for processes that do not descend from it. */
+/* Set root of all entries: the pid of the ancestor (or of the process itself) that is a
+ * child of `parent`; 0 for processes that do not descend from it. */
 void proctab_root(struct proctab *, pid_t parent);
 
-/* One process, from the text of its stat file.  -1 where it is not one. */
+/* Parse the text of /proc/PID/stat.  -1: it is not well-formed. */
 NODISCARD int proctab_parse(struct proctab_entry *, const char *stat);
 
-/* When a process began, as in the table; 0: it is not there. */
+/* start_ticks of a process; 0: it does not exist. */
 uint64_t proctab_start_ticks(pid_t);
 
-/* The value of `name` in its environment as it was at exec, the caller's to free; NULL
- * where it has none, may not be read or has been overwritten. */
+/* The value of `name` in the environment of a process as it was at exec, the caller's to
+ * free.  NULL: it has none, we may not read it, or the process has overwritten it. */
 NODISCARD char *proctab_env(pid_t, const char *name);
 
 #endif

@@ -15,8 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* What a program expects that was never told otherwise: select() cannot take
- * descriptors from 1024 on, and ours has its own limit raised. */
+/* The limit that programs expect: select() cannot take descriptors from 1024 on.  The
+ * autoscaler has raised its own. */
 #define CHILD_NOFILE 1024
 
 enum stage { STAGE_SETUP, STAGE_NO_USER, STAGE_USER, STAGE_DIRECTORY, STAGE_EXEC };
@@ -60,7 +60,7 @@ default_limits(void)
 	(void)setrlimit(RLIMIT_NOFILE, &rl); /* lowering the soft one cannot fail */
 }
 
-/* stdin, stdout and stderr; all others go with the exec, whoever opened them. */
+/* Set stdin, stdout and stderr.  The exec closes all others, whatever opened them. */
 static int
 set_descriptors(int output_fd)
 {
@@ -82,21 +82,21 @@ become(const char *user, int result_fd)
 	pw = getpwnam(user);
 	if (pw == NULL)
 		give_up(result_fd, STAGE_NO_USER, errno);
-	/* Already that user: nothing to change, and no right needed. */
+	/* It is that user already: that needs no privilege. */
 	if (geteuid() == pw->pw_uid && getuid() == pw->pw_uid && getuid() != 0)
 		return;
 	if (initgroups(user, pw->pw_gid) < 0 || setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) < 0 ||
 	    setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) < 0)
 		give_up(result_fd, STAGE_USER, errno);
-	if (pw->pw_uid != 0 && setuid(0) == 0) /* no way back may be left */
+	if (pw->pw_uid != 0 && setuid(0) == 0) /* the change could be undone */
 		give_up(result_fd, STAGE_USER, EPERM);
 	setenv("USER", user, 1);
 	setenv("LOGNAME", user, 1);
 	setenv("HOME", pw->pw_dir, 1);
 }
 
-/* The change of user clears the death signal, so it is set only here; and the
- * parent may have died before it was set: then nobody would ever be told. */
+/* A change of user clears the death signal, so set it after that.  If the parent died
+ * before, the signal would never come. */
 static void
 die_with_parent(pid_t parent)
 {
@@ -104,8 +104,8 @@ die_with_parent(pid_t parent)
 		_exit(127);
 }
 
-/* Move this process into the group, before anything can be forked.  Without it goes
- * as well, only less surely. */
+/* Move this process into the control group, before it forks.  Without one the instance
+ * runs as well; only its leftovers are harder to find. */
 static void
 enter_cgroup(int dir_fd)
 {
@@ -117,9 +117,9 @@ enter_cgroup(int dir_fd)
 	close(fd);
 }
 
-/* fork() into a control group.  To be born there is what takes no time: moving in
- * costs some 10 ms (the kernel waits for all CPUs), which a cold start would feel.
- * Not under the thread sanitizer: it wants to know of every fork. */
+/* fork() into a control group.  A process that begins there costs nothing extra; moving it
+ * later costs some 10 ms, because the kernel waits for all CPUs, and each cold start would
+ * pay that.  Not under the thread sanitizer, which must see every fork. */
 static pid_t
 fork_into(int cgroup_fd)
 {
@@ -133,14 +133,14 @@ fork_into(int cgroup_fd)
 	if (pid >= 0)
 		return pid;
 #endif
-	pid = fork(); /* before Linux 5.7, or forbidden */
+	pid = fork(); /* Linux before 5.7, or clone3() is forbidden */
 	if (pid == 0)
 		enter_cgroup(cgroup_fd);
 	return pid;
 }
 
-/* Whether name is anywhere in PATH: execvp() says EACCES also where only a folder of
- * PATH may not be searched. */
+/* Whether name is in a folder of PATH.  execvp() also fails with EACCES if a folder of PATH
+ * may not be searched. */
 static bool
 is_in_path(const char *name)
 {
@@ -169,7 +169,7 @@ run_child(const struct spawn *s, pid_t parent, int output_fd, int result_fd)
 	if (set_descriptors(output_fd) < 0)
 		give_up(result_fd, STAGE_SETUP, errno);
 	default_limits();
-	environ = (char **)(uintptr_t)s->env; /* const in name only: execvp() reads PATH there */
+	environ = (char **)(uintptr_t)s->env; /* execvp() only reads it, for PATH */
 	if (s->user != NULL)
 		become(s->user, result_fd);
 	die_with_parent(parent);
@@ -188,7 +188,7 @@ fork_child(const struct spawn *s, const int output[2], const int result[2])
 	pid_t parent = getpid(), pid;
 	sigset_t all, before;
 
-	/* A handler of ours must not run in the child. */
+	/* No signal handler of the keeper may run in the child. */
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
 	pid = s->cgroup_fd >= 0 ? fork_into(s->cgroup_fd) : fork();
@@ -227,7 +227,8 @@ spawn_start(const struct spawn *s, int *output_fd, int *result_fd, struct err *e
 	}
 	close(output[1]);
 	close(result[1]);
-	/* The reading ends are ours alone: non-blocking does not show in the child. */
+	/* The child does not share the reading ends: it does not notice that they are
+	 * non-blocking. */
 	fcntl(output[0], F_SETFL, O_NONBLOCK);
 	fcntl(result[0], F_SETFL, O_NONBLOCK);
 	*output_fd = output[0];

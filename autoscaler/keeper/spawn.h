@@ -1,10 +1,10 @@
-/* spawn - fork and exec of one instance, without ever waiting for it: what became
- * of the exec is read from a pipe that the exec itself closes.
- * The child gets a session and a process group of its own (so that all of it can be
- * signalled), /dev/null as stdin, one pipe as stdout and stderr, no other descriptor,
- * default signals, and the death of its parent as SIGKILL (PR_SET_PDEATHSIG).
- * Thread: a process with a single one (PDEATHSIG is bound to the thread that
- * forks, and the child allocates between fork and exec). */
+/* spawn - fork and exec of one instance, without waiting for it: the result of the exec is
+ * read from a pipe, which a successful exec closes.
+ * The child gets a session and a process group of its own (so that one signal reaches all of
+ * it), /dev/null as stdin, one pipe as stdout and stderr, no other descriptor, default
+ * signal handlers and limits, and SIGKILL when its parent dies (PR_SET_PDEATHSIG).
+ * Thread: for processes with a single thread, because PDEATHSIG acts at the end of the
+ * forking thread, and because the child allocates memory between fork and exec. */
 #ifndef AUTOSCALER_KEEPER_SPAWN_H
 #define AUTOSCALER_KEEPER_SPAWN_H
 
@@ -13,18 +13,18 @@
 struct spawn {
 	char *const *argv; /* argv[0] is looked up in the PATH of env */
 	char *const *env;
-	const char *directory; /* NULL: ours.  A relative argv[0] starts there */
-	const char *user;      /* NULL: ours */
-	int cgroup_fd;	       /* folder of a control group, borrowed; -1: none */
+	const char *directory; /* NULL: that of the keeper; a relative argv[0] is looked up in it */
+	const char *user;      /* NULL: that of the keeper */
+	int cgroup_fd;	       /* folder of its control group, borrowed; -1: none */
 };
 
-/* Fork.  The pid, or -1.  *output_fd and *result_fd are the caller's, non-blocking and
- * close-on-exec; result_fd is for spawn_result(). */
+/* Fork.  Returns the pid, or -1 with err.  *output_fd and *result_fd are the caller's,
+ * non-blocking and close-on-exec; result_fd is for spawn_result(). */
 NODISCARD pid_t spawn_start(const struct spawn *, int *output_fd, int *result_fd, struct err *);
 
 enum spawn_result {
-	SPAWN_PENDING,	/* nothing said yet */
-	SPAWN_EXECUTED, /* the program has been executed */
+	SPAWN_PENDING,	/* not known yet */
+	SPAWN_EXECUTED, /* exec has succeeded */
 	SPAWN_FAILED	/* it has not; err says why; the child ends by itself */
 };
 enum spawn_result spawn_result(int result_fd, const struct spawn *, struct err *);

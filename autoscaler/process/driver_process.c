@@ -1,6 +1,6 @@
-/* driver_process - instances are processes of this machine, held by a keeper.
- * This side decides: how many, on which port, whether once more after an end, and
- * when a failure is one.  The keeper (keeper.h) only holds and tells. */
+/* driver_process - instances are processes of this machine, children of a keeper (keeper.h).
+ * The driver decides on which port an instance runs, when the next one may start after a
+ * crash, and when a revision has failed.  The keeper forks, stops and reports. */
 #include "autoscaler/driver.h"
 
 #include <stdio.h>
@@ -13,7 +13,7 @@
 #include "common/log.h"
 #include "common/random.h"
 
-#define SHUT_DOWN_SLACK_NS (3 * CLK_S) /* beyond the longest stop_timeout */
+#define SHUT_DOWN_SLACK_NS (3 * CLK_S) /* for the keeper, beyond the longest stop_timeout */
 
 static struct process_driver *
 of(struct driver *d)
@@ -51,7 +51,7 @@ publish(struct process_driver *d, struct fleet *f)
 	d->driver.ops->on_view(&v, d->driver.arg);
 }
 
-/* The revision has left the file, and its last instance the machine. */
+/* The revision is no longer configured, and its last instance is gone. */
 static bool
 is_obsolete(const struct process_driver *d, const struct fleet *f)
 {
@@ -67,7 +67,7 @@ drop_fleet(struct process_driver *d, struct fleet *f)
 }
 
 static void
-plan_backoff_over(struct process_driver *d)
+set_backoff_timer(struct process_driver *d)
 {
 	struct list_node *node, *tmp;
 	int64_t first = INT64_MAX;
@@ -98,12 +98,12 @@ on_flush(void *arg)
 		if (is_obsolete(d, f))
 			drop_fleet(d, f);
 	}
-	plan_backoff_over(d);
+	set_backoff_timer(d);
 	if (d->is_closing && d->keeper == NULL)
 		finish_close(d);
 }
 
-/* Some back-off is over: its failure with it. */
+/* The back-off of a fleet is over, and so is its failure. */
 static void
 on_backoff_over(void *arg)
 {
@@ -118,17 +118,17 @@ on_backoff_over(void *arg)
 		process_changed(d, f);
 		process_reconcile(d, f);
 	}
-	plan_backoff_over(d);
+	set_backoff_timer(d);
 }
 
-/* --- what they use --- */
+/* --- usage --- */
 
 static void
 take_sample(struct process_driver *d, struct member *m, const struct usage_sample *s)
 {
 	if (s->cpu_s < 0 || (s->cpu_s <= m->cpu_s && s->memory_bytes == m->memory_bytes))
 		return;
-	m->cpu_s = MAX(m->cpu_s, s->cpu_s); /* what ended unwaited-for has been used all the same */
+	m->cpu_s = MAX(m->cpu_s, s->cpu_s); /* less, if a process ended and was not waited for */
 	m->memory_bytes = s->memory_bytes;
 	process_changed(d, m->fleet);
 }
@@ -193,15 +193,15 @@ open_ports(struct process_driver *d)
 	unsigned n;
 
 	if (ports_read_kernel(&first, &last, &e) < 0)
-		log_warn(NULL, "ephemeral ports unknown", "err=%s", e.text);
+		log_warn(NULL, "cannot avoid ephemeral ports", "err=%s", e.text);
 	ports_init(&d->ports, a->port_first, a->port_last, first, last);
 	n = ports_overlap(a->port_first, a->port_last, first, last);
 	if (n == 0)
 		return;
 	log_warn(NULL, "ports overlap with net.ipv4.ip_local_port_range",
-		 "ports=%u-%u ip_local_port_range=%u-%u left_out=%u hint=%s", a->port_first,
+		 "ports=%u-%u ip_local_port_range=%u-%u excluded=%u hint=%s", a->port_first,
 		 a->port_last, first, last, d->ports.kernel_first != 0 ? n : 0,
-		 "choose ports outside of it: connections of this machine may take them");
+		 "choose ports outside of it: outgoing connections may take them");
 }
 
 static struct driver *
@@ -238,7 +238,7 @@ set_conf(struct fleet *f, const struct revision_conf *conf)
 	if (before != NULL && f->members.n > 0 &&
 	    (!str_list_equal(&before->launch.command, &conf->launch.command) ||
 	     !str_list_equal(&before->launch.environment, &conf->launch.environment)))
-		log_warn(NULL, "command of a revision has changed, new instances have it",
+		log_warn(NULL, "command or environment changed, running instances keep the old one",
 			 "revision=%s instances=%zu", f->revision, f->members.n);
 }
 

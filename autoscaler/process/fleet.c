@@ -124,7 +124,7 @@ fleet_permitted(const struct fleet *f)
 	return f->crash.early_ends > 0 && !fleet_has_ready(f) ? MIN(f->scale, 1) : f->scale;
 }
 
-/* The list is in the order of starting: the last one found is the youngest. */
+/* The list is in the order of the starts: the last one found is the youngest. */
 struct member *
 fleet_next_victim(const struct fleet *f)
 {

@@ -13,6 +13,7 @@
 
 #include "autoscaler/keeper/cgroup.h"
 #include "autoscaler/keeper/command.h"
+#include "autoscaler/keeper/crash.h"
 #include "autoscaler/keeper/keeper.h"
 #include "autoscaler/keeper/proctab.h"
 #include "common/backoff.h"
@@ -27,9 +28,9 @@
 
 #define RETRY_FIRST (100 * CLK_MS)
 #define RETRY_MOST (2 * CLK_S)
-#define STEADY_AFTER CLK_S	 /* one that was up for less is started again with a back-off */
-#define OUTAGE_AFTER (3 * CLK_S) /* without a keeper: clients are told */
-#define GROUPS_MAX 65536
+#define STEADY_AFTER CLK_S	 /* a keeper that was up for less is replaced with a back-off */
+#define OUTAGE_AFTER (3 * CLK_S) /* without a keeper: report it as a failure */
+#define GROUPS_MAX 65536	 /* there are no more ports, so no more instances */
 
 struct keeper_client {
 	struct loop *loop;
@@ -38,18 +39,18 @@ struct keeper_client {
 	void *arg;
 	char *socket, *cgroup_record, *mark;
 	struct link *link; /* NULL: not dialled */
-	bool is_connected; /* its hello has come: is_up */
+	bool is_connected; /* the keeper's hello has come */
 	bool is_shutting_down;
-	pid_t pid;     /* 0: not known */
-	bool is_child; /* we started it: it is ours to reap */
-	int pid_fd;    /* pidfd of it; -1: none */
-	int ready_fd;  /* of one that is starting; -1: none */
+	pid_t pid;     /* of the keeper; 0: not known */
+	bool is_child; /* this process started it and has to reap it */
+	int pid_fd;    /* pidfd of the keeper; -1: none */
+	int ready_fd;  /* reads end of file when a keeper that is starting listens; -1: none */
 	struct loop_fd pid_ev, ready_ev;
 	struct backoff backoff;
 	struct loop_timer retry;
 	struct loop_timer shut_down_timer;
-	int64_t up_since_ns;   /* its hello; 0: none since the last one was replaced */
-	int64_t down_since_ns; /* 0: it is up */
+	int64_t up_since_ns;   /* when its hello came; 0: no hello since the last replacement */
+	int64_t down_since_ns; /* 0: the keeper is connected */
 	struct err last_error; /* why there is no keeper; "" if not known */
 	struct strbuf line;
 };
@@ -68,7 +69,7 @@ on_retry(void *arg)
 	find_or_start(arg);
 }
 
-/* --- its process --- */
+/* --- the keeper's process --- */
 
 static void
 close_watch(struct loop_fd *ev, int *fd)
@@ -84,16 +85,13 @@ static void
 forget_process(struct keeper_client *c)
 {
 	int status;
-	char how[64];
+	char how[80];
 
 	close_watch(&c->pid_ev, &c->pid_fd);
 	if (c->is_child && waitpid(c->pid, &status, WNOHANG) == c->pid && status != 0 &&
 	    !c->is_shutting_down) {
-		if (WIFSIGNALED(status))
-			snprintf(how, sizeof how, "signal %d", WTERMSIG(status));
-		else
-			snprintf(how, sizeof how, "status %d", WEXITSTATUS(status));
-		err_set(&c->last_error, 0, "the keeper process has ended (%s)", how);
+		crash_describe(status, how, sizeof how);
+		err_set(&c->last_error, 0, "the keeper process %s", how);
 	}
 	c->pid = 0;
 	c->is_child = false;
@@ -126,7 +124,7 @@ watch_process(struct keeper_client *c, pid_t pid, bool is_child)
 	forget_process(c);
 	c->pid = pid;
 	c->is_child = is_child;
-	c->pid_fd = pidfd_open(pid, 0); /* without it, its lock tells, a retry later */
+	c->pid_fd = pidfd_open(pid, 0); /* if it fails, the next retry finds the lock free */
 	if (c->pid_fd >= 0) {
 		fcntl(c->pid_fd, F_SETFD, FD_CLOEXEC);
 		loop_fd_set(&c->pid_ev, c->loop, c->pid_fd, EV_READ, on_process_end, c);
@@ -147,12 +145,12 @@ send_hello(struct keeper_client *c)
 	keeper_client_send(c, &m, NULL);
 }
 
-/* One of another version: it holds instances that we cannot speak about.  It is
- * told to end them (the word for that never changes), and another takes its place. */
+/* A keeper of another protocol version: we cannot exchange messages about its instances, but
+ * every version understands `leave`.  So it stops them, and another keeper takes over. */
 static void
 replace_other_version(struct keeper_client *c, const struct keeper_msg *m)
 {
-	log_warn(NULL, "keeper of another version, replacing it and its instances",
+	log_warn(NULL, "keeper has another protocol version, replacing it and its instances",
 		 "protocol=%lld expected=%d", (long long)m->protocol, KEEPER_PROTOCOL);
 	keeper_client_send(c, &(struct keeper_msg){.type = KEEPER_LEAVE}, NULL);
 }
@@ -181,7 +179,7 @@ on_hello(struct keeper_client *c, const struct keeper_msg *m)
 static void
 on_link_up(struct link *l, void *arg)
 {
-	(void)l; /* it speaks first */
+	(void)l; /* the keeper sends the first message */
 	(void)arg;
 }
 
@@ -208,10 +206,10 @@ on_link_down(struct link *l, const struct err *why, void *arg)
 
 	(void)l;
 	if (!c->is_shutting_down)
-		log_warn(NULL, "link to the keeper lost", "why=%s", why->text);
+		log_warn(NULL, "connection to the keeper lost", "why=%s", why->text);
 	c->is_connected = false;
 	link_free(&c->link);
-	/* Its socket closes before its lock: at once it would seem to live. */
+	/* A dying keeper closes its socket before its lock.  Wait, or it would seem alive. */
 	loop_timer_set(&c->retry, RETRY_FIRST / 10);
 }
 
@@ -256,8 +254,8 @@ kill_marked(const struct keeper_client *c)
 	return killed;
 }
 
-/* What a dead keeper's instances have left: their control groups and process groups,
- * and whatever still bears our mark.  Without a keeper none of it has a right to be. */
+/* Kill what is left of a dead keeper's instances: the processes in its control group, in the
+ * process groups known to us, and those with our mark in their environment. */
 static void
 kill_leftovers(struct keeper_client *c)
 {
@@ -268,7 +266,7 @@ kill_leftovers(struct keeper_client *c)
 	killed += kill_groups(c);
 	killed += kill_marked(c);
 	if (killed > 0)
-		log_warn(NULL, "killed what instances of a dead keeper had left", "");
+		log_warn(NULL, "killed processes that a dead keeper left behind", "");
 }
 
 static void
@@ -286,14 +284,14 @@ on_ready(int fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	close_watch(&c->ready_ev, &c->ready_fd);
-	dial(c); /* if it has failed instead, its end tells */
+	dial(c); /* if the keeper has failed, on_process_end() follows */
 }
 
 static void
 retry_with_error(struct keeper_client *c, const struct err *e)
 {
 	c->last_error = *e;
-	log_error(NULL, "no keeper", "err=%s", e->text);
+	log_error(NULL, "no keeper can be started, trying again", "err=%s", e->text);
 	retry_later(c);
 }
 
@@ -316,7 +314,7 @@ start(struct keeper_client *c, int lock_fd)
 	log_debug(NULL, "keeper started", "pid=%d", (int)pid);
 }
 
-/* Its lock is ours: none lives.  What the one before had is over. */
+/* We hold the lock, so no keeper lives.  Clean up after the last one, and start another. */
 static void
 start_another(struct keeper_client *c, int lock_fd)
 {
@@ -335,10 +333,10 @@ start_another(struct keeper_client *c, int lock_fd)
 		return;
 	}
 	if (!was_up && c->last_error.text[0] != '\0')
-		log_error(NULL, "keeper did not come up, starting another", "err=%s",
+		log_error(NULL, "keeper did not start, starting another", "err=%s",
 			  c->last_error.text);
 	start(c, lock_fd);
-	retry_later(c); /* until it has greeted */
+	retry_later(c); /* until its hello has come */
 }
 
 static void
@@ -354,7 +352,7 @@ find_or_start(struct keeper_client *c)
 	lock_fd = daemon_lock(c->settings->state_dir, KEEPER_LOCK, &e);
 	if (lock_fd >= 0) {
 		start_another(c, lock_fd);
-		close(lock_fd); /* the keeper has its own */
+		close(lock_fd); /* the keeper has its own copy */
 	} else if (e.code == EWOULDBLOCK) {
 		if (c->ready_fd < 0)
 			dial(c);
@@ -364,20 +362,20 @@ find_or_start(struct keeper_client *c)
 	}
 }
 
-/* --- what others call --- */
+/* --- for the driver --- */
 
 static void
 on_shut_down_overdue(void *arg)
 {
 	struct keeper_client *c = arg;
 
-	if (c->pid == 0) { /* it holds its lock, but never said who it is */
-		log_error(NULL, "keeper does not answer, leaving it as it is", "socket=%s",
+	if (c->pid == 0) { /* it holds the lock, but has never sent its hello */
+		log_error(NULL, "keeper does not answer, its instances keep running", "socket=%s",
 			  c->socket);
 		c->ops->on_shut_down(c->arg);
 		return;
 	}
-	log_warn(NULL, "keeper does not end, killing it", "pid=%d", (int)c->pid);
+	log_warn(NULL, "keeper does not exit, killing it and its instances", "pid=%d", (int)c->pid);
 	kill(c->pid, SIGKILL);
 	loop_timer_set(&c->retry, RETRY_FIRST / 10);
 	loop_timer_set(&c->shut_down_timer, CLK_S);
@@ -467,7 +465,8 @@ keeper_client_send(struct keeper_client *c, const struct keeper_msg *m, struct e
 	strbuf_clear(&c->line);
 	keeper_msg_encode(m, &c->line);
 	if (c->line.len >= LINK_LINE_MAX)
-		return err_set(e, E2BIG, "arguments and environment are %zu bytes, at most %zu",
+		return err_set(e, E2BIG,
+			       "arguments and environment are %zu bytes, expected at most %zu",
 			       c->line.len, LINK_LINE_MAX - 1);
 	link_send(c->link, c->line.data, c->line.len);
 	return 0;

@@ -1,4 +1,5 @@
-/* process_events - what the keeper tells of the instances, and what follows from it. */
+/* process_events - the messages of the keeper: what they change in the fleets, and which
+ * start, stop or failure follows. */
 #include <stdio.h>
 
 #include "autoscaler/process/process_impl.h"
@@ -19,7 +20,8 @@ phase_of(const struct keeper_msg *k)
 	}
 }
 
-/* It has one.  What we wanted of it while the link was down is said again. */
+/* The keeper reports an instance that it has.  Messages about it may have been lost with the
+ * last link: send them again. */
 static void
 on_instance(struct process_driver *d, const struct keeper_msg *k)
 {
@@ -42,7 +44,7 @@ on_instance(struct process_driver *d, const struct keeper_msg *k)
 }
 
 static void
-forget_unseen(struct process_driver *d, struct fleet *f)
+remove_unreported(struct process_driver *d, struct fleet *f)
 {
 	struct list_node *node, *tmp;
 
@@ -72,15 +74,15 @@ reconcile_all(struct process_driver *d)
 		process_reconcile(d, container_of(node, struct fleet, node));
 }
 
-/* Its revision left the file while no autoscaler was there: nobody else will say how
- * many there shall be. */
+/* The conf file no longer names this revision, and may have changed while no autoscaler ran.
+ * Nothing else would set its scale, so stop its instances. */
 static void
-stop_unnamed(const struct process_driver *d, struct fleet *f)
+stop_unconfigured(const struct process_driver *d, struct fleet *f)
 {
 	if (!d->has_revisions || f->conf != NULL || f->members.n == 0)
 		return;
 	if (!f->has_scale)
-		log_info(NULL, "revision is no longer in the conf file, its instances are stopped",
+		log_info(NULL, "revision is no longer in the conf file, stopping its instances",
 			 "revision=%s instances=%zu", f->revision, f->members.n);
 	fleet_set_scale(f, 0, NULL, 0);
 }
@@ -93,8 +95,8 @@ on_synced(struct process_driver *d)
 	LIST_FOREACH(&d->fleets, node, tmp) {
 		struct fleet *f = container_of(node, struct fleet, node);
 
-		forget_unseen(d, f);
-		stop_unnamed(d, f);
+		remove_unreported(d, f);
+		stop_unconfigured(d, f);
 	}
 	if (d->by_id.n > 0)
 		log_info(NULL, "instances adopted", "count=%zu", d->by_id.n);
@@ -150,9 +152,8 @@ on_ended(struct process_driver *d, struct member *m, const struct keeper_msg *k)
 
 	crash_describe((int)k->status, how, sizeof how);
 	if (k->status == 0 && !m->was_ready &&
-	    m->phase != MEMBER_STOPPING) /* a daemon, most likely */
-		snprintf(how, sizeof how,
-			 "exited with status 0 (it has to stay in the foreground)");
+	    m->phase != MEMBER_STOPPING) /* most likely it made itself a daemon */
+		snprintf(how, sizeof how, "exited with status 0 (it must stay in the foreground)");
 	if (m->phase == MEMBER_STOPPING)
 		log_info(&m->tag, "instance stopped", "how=%s lived_ms=%lld", how,
 			 (long long)(lived_ns / CLK_MS));
@@ -184,14 +185,14 @@ on_dropped(struct process_driver *d, struct member *m, const struct keeper_msg *
 	log_warn(&m->tag, "output lines dropped", "lines=%lld", (long long)k->lines);
 }
 
-/* Somebody else has told it to end: so do its instances, and no others are started
- * until it is gone and another has taken its place. */
+/* The keeper stops its instances and exits.  Unless we asked for it, another process did.
+ * Start nothing until the keeper is gone and another has taken its place. */
 static void
 on_leave(struct process_driver *d)
 {
-	if (!d->is_closing) /* else it was we who told it */
-		log_warn(NULL, "keeper was told to end, and ends its instances", "instances=%zu",
-			 d->by_id.n);
+	if (!d->is_closing)
+		log_warn(NULL, "keeper was asked by another process to exit, instances stop",
+			 "instances=%zu", d->by_id.n);
 	d->is_keeper_shutting_down = true;
 }
 
@@ -231,7 +232,8 @@ process_on_keeper_up(void *arg)
 		((struct member *)member)->is_reported = false;
 }
 
-/* No end of theirs: it says nothing about the programs. */
+/* The instances died with the keeper: that says nothing about their programs, so it is no
+ * crash. */
 void
 process_on_keeper_dead(const char *how, void *arg)
 {
@@ -239,8 +241,8 @@ process_on_keeper_dead(const char *how, void *arg)
 	struct list_node *node, *tmp;
 
 	if (d->by_id.n > 0 && !d->is_closing && !d->is_keeper_shutting_down)
-		log_error(NULL, "keeper has died, and its instances with it",
-			  "instances=%zu how=%s", d->by_id.n, how);
+		log_error(NULL, "keeper died, and its instances with it", "instances=%zu how=%s",
+			  d->by_id.n, how);
 	d->is_synced = false;
 	LIST_FOREACH(&d->fleets, node, tmp) {
 		struct fleet *f = container_of(node, struct fleet, node);

@@ -75,7 +75,7 @@ struct port_query {
 };
 
 static bool
-is_port_free(uint16_t port, void *arg)
+is_free(uint16_t port, void *arg)
 {
 	const struct port_query *q = arg;
 
@@ -96,7 +96,8 @@ new_id(struct process_driver *d, const struct fleet *f)
 	return id;
 }
 
-/* As seen from us: the keeper may have been started elsewhere. */
+/* Relative to our working directory: that of the keeper may be another one, if another
+ * autoscaler started it.  The caller's to free; NULL: that of the keeper. */
 static char *
 absolute_directory(const char *directory)
 {
@@ -150,7 +151,7 @@ static int
 start_one(struct process_driver *d, struct fleet *f, struct err *e)
 {
 	struct port_query q = {.d = d, .avoided = f->avoided_port};
-	uint16_t port = ports_pick(&d->ports, random_u32(), is_port_free, &q);
+	uint16_t port = ports_pick(&d->ports, random_u32(), is_free, &q);
 	char *id;
 	int rc;
 
@@ -182,7 +183,6 @@ process_stop(struct process_driver *d, struct member *m)
 	process_changed(d, m->fleet);
 }
 
-/* Bring what there is nearer to the scale. */
 void
 process_reconcile(struct process_driver *d, struct fleet *f)
 {
@@ -195,7 +195,7 @@ process_reconcile(struct process_driver *d, struct fleet *f)
 		process_stop(d, fleet_next_victim(f));
 	for (; f->conf != NULL && live < fleet_permitted(f); live++) {
 		if (crash_wait(&f->crash, clk_now()) > 0)
-			return; /* the wake timer is set with the next flush */
+			return; /* the next flush sets backoff_timer */
 		if (start_one(d, f, &e) < 0)
 			process_start_failed(d, f, e.text);
 	}

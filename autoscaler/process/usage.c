@@ -6,7 +6,7 @@
 #include "common/clk.h"
 
 #define EVERY_NS CLK_S
-#define REST_FACTOR 100 /* rest so many times as long as the reading took */
+#define REST_FACTOR 100 /* wait this many times as long as the reading took */
 
 static int
 by_pid(const void *a, const void *b)
