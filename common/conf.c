@@ -205,7 +205,7 @@ on_missing_equal(struct reader *r, unsigned line, const char *name)
 		return;
 	r->is_failed = true;
 	if (strcmp(name, "include") == 0)
-		conf_error(r->errors, line, "include: expected all in one file");
+		conf_error(r->errors, line, "include: expected all settings in one file");
 	else if (n > 1 && name[n - 1] == ':')
 		conf_error(r->errors, line, "%.*s: expected \"=\", got \":\"", (int)n - 1, name);
 	else if (s != NULL && like == NULL)
@@ -223,7 +223,7 @@ on_missing_title(struct reader *r, unsigned line, const char *name)
 	if (s != NULL && s->form == AS_TITLED && stranger_reform(r, s, s->like))
 		return;
 	r->is_failed = true;
-	conf_error(r->errors, line, "%s: expected a name in quotes behind it, like %s \"v1\" {",
+	conf_error(r->errors, line, "%s: expected a name in quotes after it, like %s \"v1\" {",
 		   name, name);
 }
 
@@ -236,9 +236,9 @@ on_missing_brace(struct reader *r, unsigned line, const char *name)
 	if (stranger_find(r, name, innermost(r)) != NULL)
 		conf_tell_unknown(r->errors, line, name, innermost(r), false);
 	else if (k != NULL && k->has_title)
-		conf_error(r->errors, line, "%s: expected \"{\" behind its name", name);
+		conf_error(r->errors, line, "%s: expected \"{\" after its name", name);
 	else
-		conf_error(r->errors, line, "%s: expected \"{\" behind it", name);
+		conf_error(r->errors, line, "%s: expected \"{\" after it", name);
 }
 
 /* `key = key = value`: the first has no value. */
@@ -383,7 +383,7 @@ on_text(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 	if (opt->nvalues == 1 && key == NULL)
 		conf_tell_unknown(r->errors, line, opt->name, s->where, false);
 	else if (opt->nvalues == 1 && v != NULL)
-		conf_error(r->errors, line, "%s: stands here again; it is set in line %u",
+		conf_error(r->errors, line, "%s: expected it once, but line %u sets it already",
 			   opt->name, v->line);
 	r->last = key;
 	if (!r->is_ignored)
@@ -513,7 +513,7 @@ parse(struct reader *r)
 	cfg_set_error_function(cfg, on_error);
 	if (cfg_parse_fp(cfg, f) != CFG_SUCCESS && !r->must_retry && !r->is_failed) {
 		r->is_failed = true;
-		conf_error(r->errors, (unsigned)cfg->line, "cannot be understood");
+		conf_error(r->errors, (unsigned)cfg->line, "cannot be parsed");
 	}
 	while (r->depth > 1)
 		close_section(r);
@@ -573,7 +573,7 @@ check_twice(struct conf_section *s, struct conf_errors *errors)
 		first = hmap_put(&seen, name, sub);
 		if (first != NULL) {
 			conf_error(errors, sub->line,
-				   "%s: stands here again; it is in line %u already", name,
+				   "%s: expected it once, but line %u has it already", name,
 				   first->line);
 			hmap_put(&seen, name, first);
 			sub->where = IN_NOTHING;

@@ -153,13 +153,13 @@ tell_unknown_section(struct conf_errors *errors, unsigned line, const char *name
 
 	name = NAMED(name);
 	if (k == NULL)
-		conf_error(errors, line, "%s: there is no such section", name);
+		conf_error(errors, line, "%s: unknown section", name);
 	else if (strcmp(k->name, name) == 0)
-		conf_error(errors, line, "%s: may not stand %s, but %s", name, WHERE(where),
+		conf_error(errors, line, "%s: not allowed %s, expected %s", name, WHERE(where),
 			   WHERE(k->parent));
 	else
-		conf_error(errors, line, "%s: there is no such section; the nearest is \"%s\" (%s)",
-			   name, k->name, WHERE(k->parent));
+		conf_error(errors, line, "%s: unknown section; did you mean \"%s\" (%s)?", name,
+			   k->name, WHERE(k->parent));
 }
 
 void
@@ -173,14 +173,13 @@ conf_tell_unknown(struct conf_errors *errors, unsigned line, const char *name, u
 	if (is_section)
 		tell_unknown_section(errors, line, name, where);
 	else if (known != 0)
-		conf_error(errors, line, "%s: may not stand %s, but %s", name, WHERE(where),
+		conf_error(errors, line, "%s: not allowed %s, expected %s", name, WHERE(where),
 			   WHERE(known));
 	else if (near == NULL)
-		conf_error(errors, line, "%s: there is no such key", name);
+		conf_error(errors, line, "%s: unknown key", name);
 	else if ((near->where & where) != 0)
-		conf_error(errors, line, "%s: there is no such key; the nearest is \"%s\"", name,
-			   near->name);
+		conf_error(errors, line, "%s: unknown key; did you mean \"%s\"?", name, near->name);
 	else
-		conf_error(errors, line, "%s: there is no such key; the nearest is \"%s\" (%s)",
-			   name, near->name, WHERE(where_known(near->name)));
+		conf_error(errors, line, "%s: unknown key; did you mean \"%s\" (%s)?", name,
+			   near->name, WHERE(where_known(near->name)));
 }

@@ -70,7 +70,7 @@ scan_block_comment(struct scan *sc)
 
 	if (end == NULL) {
 		conf_error(sc->errors, sc->line,
-			   "expected a \"*/\" for the comment that begins here, got the end of "
+			   "expected a \"*/\" that ends the comment of this line, got the end of "
 			   "the file");
 		sc->is_cut = true;
 	}
@@ -133,7 +133,7 @@ unclosed_string(struct scan *sc, unsigned line, char quote, size_t out_n)
 		snprintf(other, sizeof other, " or in line %u", line);
 	conf_error(
 		sc->errors, sc->long_string > 0 ? sc->long_string : line,
-		"expected a closing %c for the string that begins here%s, got the end of the file",
+		"expected a closing %c for the string that begins in this line%s, got the end of the file",
 		quote, other);
 	sc->out.len = sc->long_string > 0 ? sc->long_out : out_n;
 	sc->i = sc->n;
@@ -285,8 +285,9 @@ scan_all(struct scan *sc)
 	while (sc->i < sc->n)
 		scan_one(sc);
 	if (sc->depth > 0 && !sc->is_cut) {
-		conf_error(sc->errors, sc->opened[MIN(sc->depth, (size_t)DEPTH_MAX) - 1],
-			   "expected a \"}\" for the \"{\" of this line, got the end of the file");
+		conf_error(
+			sc->errors, sc->opened[MIN(sc->depth, (size_t)DEPTH_MAX) - 1],
+			"expected a \"}\" that closes the \"{\" of this line, got the end of the file");
 		sc->is_cut = true;
 	}
 	strbuf_adds(&sc->out, " "); /* never empty */

@@ -122,10 +122,11 @@ check_hosts(struct loader *ld, const struct conf_section *s, const struct servic
 		TELL(ld, line_of(s, "hosts"), "service %s: expected hosts, got none",
 		     CONF_QUOTED(svc->name));
 	if (svc->match_value != NULL && svc->match_header == NULL && !is_bad(s, "match_header"))
-		TELL(ld, line_of(s, "match_value"), "match_value: expected match_header beside it");
+		TELL(ld, line_of(s, "match_value"),
+		     "match_value: expected match_header too, got none");
 	if (svc->match_header != NULL && svc->match_value == NULL && !is_bad(s, "match_value"))
 		TELL(ld, line_of(s, "match_header"),
-		     "match_header: expected match_value beside it");
+		     "match_header: expected match_value too, got none");
 }
 
 static void
@@ -137,8 +138,8 @@ check_answer(struct loader *ld, const struct conf_section *s, const struct rule_
 
 	for (i = 0; i < ARRAY_LEN(answers) && rule->action != RULE_ANSWER; i++)
 		if (conf_find(s, answers[i]) != NULL)
-			TELL(ld, line_of(s, answers[i]), "%s: expected action = answer beside it",
-			     answers[i]);
+			TELL(ld, line_of(s, answers[i]),
+			     "%s: expected action = answer in this rule", answers[i]);
 	if (rule->action == RULE_ANSWER && !has_body && rule->body != NULL)
 		TELL(ld, line_of(s, "body"), "body: expected none with status %u", rule->status);
 }
@@ -153,7 +154,8 @@ check_rules(struct loader *ld, const struct conf_section *s, const struct servic
 		const struct rule_conf *rule = &svc->rules[i];
 
 		if (rule->contains != NULL && rule->header == NULL && !is_bad(sub, "header"))
-			TELL(ld, line_of(sub, "contains"), "contains: expected header beside it");
+			TELL(ld, line_of(sub, "contains"),
+			     "contains: expected header too, got none");
 		if (!is_bad(sub, "action") && !is_bad(sub, "status"))
 			check_answer(ld, sub, rule);
 	}
@@ -187,7 +189,7 @@ check_tags(struct loader *ld, const struct conf_section *s, const struct service
 		first = hmap_put(&seen, svc->traffic[i].tag, sub);
 		if (first != NULL)
 			TELL(ld, line_of(sub, "tag"),
-			     "tag: expected one of its own, got \"%s\", which line %u has",
+			     "tag: expected a tag of its own, got \"%s\", which line %u has already",
 			     svc->traffic[i].tag, line_of(first, "tag"));
 	}
 	hmap_fini(&seen);
@@ -202,7 +204,8 @@ check_traffic(struct loader *ld, const struct conf_section *s, const struct serv
 	size_t i;
 
 	if (first == NULL && svc->revisions_n > 1)
-		TELL(ld, s->line, "service %s: expected traffic that splits its %zu revisions",
+		TELL(ld, s->line,
+		     "service %s: expected traffic sections for its %zu revisions, got none",
 		     CONF_QUOTED(svc->name), svc->revisions_n);
 	if (first == NULL)
 		return;
@@ -216,7 +219,8 @@ check_traffic(struct loader *ld, const struct conf_section *s, const struct serv
 			     CONF_QUOTED(svc->name), CONF_QUOTED(svc->traffic[i].revision));
 	}
 	if (sum != 100 && is_sure)
-		TELL(ld, first->line, "service %s: expected percents that sum to 100, got %u",
+		TELL(ld, first->line,
+		     "service %s: expected traffic percents that sum to 100, got %u",
 		     CONF_QUOTED(svc->name), (unsigned)sum);
 	check_tags(ld, s, svc);
 }
@@ -264,7 +268,7 @@ check_way(struct loader *ld, const struct conf_section *s, const struct way *way
 	for (i = 0; i < s->values_n; i++)
 		if (s->values[i].key->group == GROUP_LAUNCH && !is_bad(s, way->key) &&
 		    !launch_key_applies(s->values[i].key, l))
-			TELL(ld, s->values[i].line, "%s: has no effect beside %s",
+			TELL(ld, s->values[i].line, "%s: has no effect together with %s",
 			     s->values[i].key->name, way->key);
 }
 
@@ -291,18 +295,19 @@ check_launch(struct loader *ld, const struct conf_section *s, const struct revis
 		     CONF_QUOTED(r->name));
 	else if (second != NULL)
 		TELL(ld, line_of(s, second->key),
-		     "%s: expected one way to start, got %s of line %u "
-		     "too",
+		     "%s: expected one of command, addresses, deployment and workload, got %s in "
+		     "line %u too",
 		     second->key, way->key, line_of(s, way->key));
 	else if (is_empty)
-		TELL(ld, line_of(s, way->key), "%s: expected at least one text, got an empty list",
+		TELL(ld, line_of(s, way->key), "%s: expected at least one value, got an empty list",
 		     way->key);
 	else
 		check_way(ld, s, way, &r->launch);
 	if (r->limits.probe == PROBE_READINESS && way != NULL && second == NULL &&
 	    !(way->kubernetes && !way->process))
 		TELL(ld, settings_origins_line(&r->origins, "probe", s->line),
-		     "probe: expected \"tcp\" or a path beside %s, got \"readiness\"", way->key);
+		     "probe: expected \"tcp\" or a path together with %s, got \"readiness\"",
+		     way->key);
 }
 
 static void
@@ -317,7 +322,7 @@ check_environment(struct loader *ld, const struct conf_section *s)
 		char *name = xstrndup(v->texts[i], strcspn(v->texts[i], "="));
 
 		if (hmap_put(&seen, name, v->texts[i]) != NULL)
-			TELL(ld, v->lines[i], "environment: %s stands here again",
+			TELL(ld, v->lines[i], "environment: expected each name once, got %s again",
 			     CONF_QUOTED(name));
 		free(name);
 	}
@@ -392,7 +397,7 @@ check_schedules(struct loader *ld, const struct conf_section *s, const struct re
 		check_most(ld, r, "min_scale", line_of(sub, "min_scale"),
 			   r->schedules[i].min_scale);
 		if (r->launch.addresses.n > 0)
-			TELL(ld, sub->line, "schedule %s: has no effect beside addresses",
+			TELL(ld, sub->line, "schedule %s: has no effect together with addresses",
 			     CONF_QUOTED(sub->title));
 	}
 }
@@ -458,8 +463,8 @@ claim_path(struct loader *ld, struct hmap *seen, const struct service_conf *svc,
 	if (other == NULL)
 		return;
 	TELL(ld, line,
-	     "service %s: expected a host and path of its own, got \"%s%s\", which "
-	     "service %s of line %u has",
+	     "service %s: expected a host and path of its own, got \"%s%s\", which service %s "
+	     "(line %u) has already",
 	     CONF_QUOTED(svc->name), host, strcmp(path, "/") == 0 ? "" : path,
 	     CONF_QUOTED(other->service->name), other->line);
 	free(other);
@@ -497,7 +502,7 @@ claim_workloads(struct loader *ld, struct hmap *seen, struct service_conf *svc)
 		other = hmap_put(seen, name, r);
 		if (other != NULL)
 			TELL(ld, settings_origins_line(&r->origins, key, r->line),
-			     "%s: expected one of its own, got %s, which revision %s of line %u has",
+			     "%s: expected a workload of its own, got %s, which revision %s (line %u) has already",
 			     key, CONF_QUOTED(name), CONF_QUOTED(other->full_name), other->line);
 		free(name);
 	}
@@ -518,7 +523,7 @@ add_least(struct loader *ld, uint64_t *sum, const struct service_conf *svc)
 		if (*sum <= most && *sum + least > most)
 			TELL(ld, settings_origins_line(&r->origins, "min_scale", r->line),
 			     "min_scale: expected at most max_instances (%u, line %u) over all "
-			     "revisions, got \"%u\" beside %llu of others",
+			     "revisions, got \"%u\" in addition to %llu of other revisions",
 			     most, most_of_all_line(ld), least, (unsigned long long)*sum);
 		*sum += least;
 	}

@@ -131,7 +131,7 @@ def test_a_mistake_is_told_and_changes_nothing(tmp_path):
             wait_status(s, "hello.example.com", 200)
             wait_until(lambda: told(kube, "wrong"), what="an Event")
             assert told(kube, "wrong") == [
-                'tarjet: there is no such key; the nearest is "target"']
+                'tarjet: unknown key; did you mean "target"?']
             assert status_of(s, "wrong.example.com") == 404
             annotate(kube, "hello", host="other.example.com", max_scale="many")
             wait_until(lambda: told(kube, "hello"), what="an Event")

@@ -93,16 +93,16 @@ static const struct {
 	{"service a { hosts = {a, } }", " a@1{ hosts@1=a }"},
 	/* ends in the middle */
 	{"socket = a\nactivator {\n\n",
-	 " socket@1=a @2{ }|2: expected a \"}\" for the \"{\" of this line, got the end of the file"},
+	 " socket@1=a @2{ }|2: expected a \"}\" that closes the \"{\" of this line, got the end of the file"},
 	{"service a {\nrevision b {\n}\n",
-	 " a@1{ b@2{ } }|1: expected a \"}\" for the \"{\" of this line, got the end of the file"},
+	 " a@1{ b@2{ } }|1: expected a \"}\" that closes the \"{\" of this line, got the end of the file"},
 	{"socket = \"a\nstate_dir = b",
-	 "|1: expected a closing \" for the string that begins here, got the end of the file"},
+	 "|1: expected a closing \" for the string that begins in this line, got the end of the file"},
 	{"log_level = x\nsocket = \"a\nstate_dir = \"b\"\nlog_level = \"c\"\n",
-	 " log_level@1=x|2: expected a closing \" for the string that begins here or in line 4, got "
+	 " log_level@1=x|2: expected a closing \" for the string that begins in this line or in line 4, got "
 	 "the end of the file"},
 	{"socket = a /* b",
-	 " socket@1=a|1: expected a \"*/\" for the comment that begins here, got "
+	 " socket@1=a|1: expected a \"*/\" that ends the comment of this line, got "
 	 "the end of the file"},
 	{"socket =", "|1: expected a value, got the end of the file"},
 	{"socket", "|1: expected a value, got the end of the file"},
@@ -111,29 +111,28 @@ static const struct {
 	{"socket a", "|1: socket: expected \"=\" and a value"},
 	{"socket: a", "|1: socket: expected \"=\", got \":\""},
 	{"nothing", "|1: expected a value, got the end of the file"},
-	{"no thing\n", "|1: no: there is no such key"},
+	{"no thing\n", "|1: no: unknown key"},
 	{"socket = , state_dir = b", "|1: expected a key, a value or a section, got \",\""},
 	{"socket = \nstate_dir = b",
 	 " socket@2=state_dir|2: socket: expected a value, got the key \"state_dir\""},
 	{"service a { hosts = {a b} }",
 	 " a@1{ hosts@1=a }|1: hosts: expected \",\" or \"}\" in its list, got \"b\""},
-	{"activator = 3", "|1: activator: expected \"{\" behind it"},
-	{"activator x { }", "|1: activator: expected \"{\" behind it"},
-	{"service { }", "|1: service: expected a name in quotes behind it, like service \"v1\" {"},
-	{"service a b { }", "|1: service: expected \"{\" behind its name"},
-	{"include(\"other.conf\")", "|1: include: expected all in one file"},
+	{"activator = 3", "|1: activator: expected \"{\" after it"},
+	{"activator x { }", "|1: activator: expected \"{\" after it"},
+	{"service { }", "|1: service: expected a name in quotes after it, like service \"v1\" {"},
+	{"service a b { }", "|1: service: expected \"{\" after its name"},
+	{"include(\"other.conf\")", "|1: include: expected all settings in one file"},
 	{"\"service=a|hosts\" = b", "|1: expected the name of a key or a section"},
 	/* past a name that is not known it goes on */
 	{"bogus = 1\nsocket = a\nbogus = {1, 2}\nother { x = 1 }\nstate_dir = b",
-	 " socket@2=a|1: bogus: there is no such key; 3: bogus: there is no such key; 4: other: "
-	 "there is no such key"},
+	 " socket@2=a|1: bogus: unknown key; 3: bogus: unknown key; 4: other: unknown key"},
 	{"servise a {\nhosts = b\nbogus = 1\n}\nsocket = c",
-	 " socket@5=c|1: servise: there is no such section; the nearest is \"service\" (at the top "
-	 "level); 3: bogus: there is no such key"},
+	 " socket@5=c|1: servise: unknown section; did you mean \"service\" (at the top "
+	 "level)?; 3: bogus: unknown key"},
 	{"service a {\nrevision b {\nservice c {\n} } }\nsocket = d",
-	 " socket@5=d a@1{ b@2{ } }|3: service: may not stand in revision, but at the top level"},
-	{"socket = a\nsocket = {b, c}\nsocket = {}", " socket@1=a|2: socket: stands here again; it "
-						     "is set in line 1"},
+	 " socket@5=d a@1{ b@2{ } }|3: service: not allowed in revision, expected at the top level"},
+	{"socket = a\nsocket = {b, c}\nsocket = {}", " socket@1=a|2: socket: expected it once, but "
+						     "line 1 sets it already"},
 };
 
 static void
@@ -182,7 +181,7 @@ strangers_in_strangers_end(void **state)
 	for (i = 0; i < 40; i++)
 		strbuf_addf(&b, "servic%d a { servic%d b { rul%d c { } } }\n", i, i, i);
 	got = read_as(b.data, b.len);
-	assert_non_null(strstr(got, "servic0: there is no such section"));
+	assert_non_null(strstr(got, "servic0: unknown section"));
 	free(got);
 	strbuf_fini(&b);
 }

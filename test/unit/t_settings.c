@@ -77,23 +77,23 @@ static const struct {
 	 "1: log_level: expected \"trace\", \"debug\", \"info\", \"warn\" or \"error\", got "
 	 "\"a\\n\\x01\\\"b\""},
 	/* names and places */
-	{"log_levl = info", "1: log_levl: there is no such key; the nearest is \"log_level\""},
-	{"something_else = 3", "1: something_else: there is no such key"},
+	{"log_levl = info", "1: log_levl: unknown key; did you mean \"log_level\"?"},
+	{"something_else = 3", "1: something_else: unknown key"},
 	{"stable_windw = 3s",
-	 "1: stable_windw: there is no such key; the nearest is \"stable_window\" (in autoscaler, "
-	 "service or revision)"},
+	 "1: stable_windw: unknown key; did you mean \"stable_window\" (in autoscaler, "
+	 "service or revision)?"},
 	{"activator {\nstable_window = 3s }",
-	 "2: stable_window: may not stand in activator, but in autoscaler, service or revision"},
+	 "2: stable_window: not allowed in activator, expected in autoscaler, service or revision"},
 	{"servise \"x\" { hosts = {\"a\"} }",
-	 "1: servise: there is no such section; the nearest is \"service\" (at the top level)"},
-	{"revision \"v1\" { }", "1: revision: may not stand at the top level, but in service"},
+	 "1: servise: unknown section; did you mean \"service\" (at the top level)?"},
+	{"revision \"v1\" { }", "1: revision: not allowed at the top level, expected in service"},
 	{"log_level = info\nlog_level = warn",
-	 "2: log_level: stands here again; it is set in line 1"},
+	 "2: log_level: expected it once, but line 1 sets it already"},
 	{"activator { }\nactivator { }",
-	 "2: activator: stands here again; it is in line 1 already"},
+	 "2: activator: expected it once, but line 1 has it already"},
 	{MINIMAL "service \"a\" { hosts = {\"b\"} " V1 "}",
-	 "2: service \"a\": stands here again; it is in line 1 already"},
-	{SERVICE("", V1 V1), "5: revision \"v1\": stands here again; it is in line 4 already"},
+	 "2: service \"a\": expected it once, but line 1 has it already"},
+	{SERVICE("", V1 V1), "5: revision \"v1\": expected it once, but line 4 has it already"},
 	{"service \"a b\" { hosts = {\"a\"} " V1 "}",
 	 "1: service: expected a name of at most 63 letters, digits, \"-\", \"_\" and \".\", got "
 	 "\"a b\""},
@@ -108,34 +108,36 @@ static const struct {
 	 "3: paths: expected a path that begins with \"/\", got \"api\""},
 	{SERVICE("sticky = \"x\"", V1),
 	 "3: sticky: expected \"cookie:NAME\" or \"header:NAME\", got \"x\""},
-	{SERVICE("match_value = \"x\"", V1), "3: match_value: expected match_header beside it"},
+	{SERVICE("match_value = \"x\"", V1), "3: match_value: expected match_header too, got none"},
 	{MINIMAL "service \"b\" {\nhosts = {\"b\", \"A\"} " V1 "}",
-	 "3: service \"b\": expected a host and path of its own, got \"A\", which service \"a\" of "
-	 "line 1 has"},
+	 "3: service \"b\": expected a host and path of its own, got \"A\", which service \"a\" "
+	 "(line 1) has already"},
 	{"service \"a\" { hosts = {\"a\"} paths = {\"/x/\"} " V1 "}\n"
 	 "service \"b\" { hosts = {\"a\"} paths = {\"/x\"} " V1 "}",
 	 "3: service \"b\": expected a host and path of its own, got \"a/x\", which service \"a\" "
-	 "of line 1 has"},
+	 "(line 1) has already"},
 	/* traffic */
-	{SERVICE("", V1 V2), "1: service \"a\": expected traffic that splits its 2 revisions"},
+	{SERVICE("", V1 V2),
+	 "1: service \"a\": expected traffic sections for its 2 revisions, got none"},
 	{SERVICE("traffic \"v1\" { percent = 50 }\ntraffic \"v2\" { percent = 40% }", V1 V2),
-	 "3: service \"a\": expected percents that sum to 100, got 90"},
+	 "3: service \"a\": expected traffic percents that sum to 100, got 90"},
 	{SERVICE("traffic \"v3\" { percent = 100 }", V1),
 	 "3: traffic: expected a revision of service \"a\", got \"v3\""},
 	{SERVICE("traffic \"v1\" { percent = 100 tag = \"No_dns\" }", V1),
 	 "3: tag: expected a DNS label (a-z, 0-9, \"-\"), got \"No_dns\""},
 	{SERVICE("traffic \"v1\" { percent = 100 tag = x }\ntraffic \"v2\" { tag = x }", V1 V2),
-	 "4: tag: expected one of its own, got \"x\", which line 3 has"},
+	 "4: tag: expected a tag of its own, got \"x\", which line 3 has already"},
 	{SERVICE("traffic \"v1\" { percent = 1000 }", V1),
 	 "3: percent: expected 0 to 100, got \"1000\""},
 	/* revisions */
 	{REVISION(""), "4: revision \"v1\": expected one of command, addresses, deployment and "
 		       "workload, got none"},
 	{REVISION("command = {\"a\"}\naddresses = {\"127.0.0.1:1\"}\n"),
-	 "6: addresses: expected one way to start, got command of line 5 too"},
-	{REVISION("command = {}\n"), "4: command: expected at least one text, got an empty list"},
+	 "6: addresses: expected one of command, addresses, deployment and workload, got command "
+	 "in line 5 too"},
+	{REVISION("command = {}\n"), "4: command: expected at least one value, got an empty list"},
 	{REVISION("command = {\"a\",\n\"\"}\n"),
-	 "6: command: expected no empty argument, got \"\""},
+	 "6: command: expected an argument that is not empty, got \"\""},
 	{REVISION("deployment = \"default/a\"\n"),
 	 "5: deployment: expected driver = kubernetes, got \"process\""},
 	{"autoscaler { driver = kubernetes }\n" MINIMAL,
@@ -146,15 +148,16 @@ static const struct {
 		 "", "revision \"v1\" { deployment = \"d/a\" }\nrevision \"v2\" {\ntarget = "
 		     "\"apps/v1/Deployment/d/a\" }\n"
 		     "traffic \"v1\" { percent = 100 }\n"),
-	 "7: workload: expected one of its own, got \"apps/v1/Deployment/d/a\", which revision "
-	 "\"a/v1\" of line 5 has"},
-	{REVISION("command = {\"a\"}\nport = 80\n"), "6: port: has no effect beside command"},
+	 "7: workload: expected a workload of its own, got \"apps/v1/Deployment/d/a\", which revision "
+	 "\"a/v1\" (line 5) has already"},
+	{REVISION("command = {\"a\"}\nport = 80\n"),
+	 "6: port: has no effect together with command"},
 	{REVISION("command = {\"a\"}\nprobe = readiness\n"),
-	 "6: probe: expected \"tcp\" or a path beside command, got \"readiness\""},
+	 "6: probe: expected \"tcp\" or a path together with command, got \"readiness\""},
 	{REVISION("command = {\"a\"}\nenvironment = {\"A=1\", \"B\"}\n"),
-	 "6: environment: expected \"NAME=value\", and PORT is ours, got \"B\""},
+	 "6: environment: expected \"NAME=value\" with a name other than PORT, got \"B\""},
 	{REVISION("command = {\"a\"}\nenvironment = {\"A=1\",\n\"A=2\"}\n"),
-	 "7: environment: \"A\" stands here again"},
+	 "7: environment: expected each name once, got \"A\" again"},
 	{REVISION("command = {\"a\"}\nmin_scale = 3\nmax_scale = 2\n"),
 	 "6: min_scale: expected at most max_scale (2, line 7), got \"3\""},
 	{"autoscaler {\nmin_scale = 3 }\n" REVISION("command = {\"a\"}\nmax_scale = 2\n"),
@@ -171,7 +174,7 @@ static const struct {
 		 "", V1 V2 "revision \"v3\" { command = {\"a\"}\nmin_scale = 3 }\n"
 			   "traffic \"v1\" { percent = 100 }\n"),
 	 "9: min_scale: expected at most max_instances (5, line 1) over all revisions, got \"3\" "
-	 "beside 4 of others"},
+	 "in addition to 4 of other revisions"},
 	{REVISION("command = {\"a\"}\nschedule \"x\" { duration = 1h }\n"),
 	 "6: schedule \"x\": expected cron, got none"},
 	{REVISION("command = {\"a\"}\nschedule \"x\" { cron = \"61 * * * *\" }\n"),
@@ -179,11 +182,11 @@ static const struct {
 	 "*\""},
 	/* rules */
 	{SERVICE("rule \"x\" {\nstatus = 404 }", V1),
-	 "4: status: expected action = answer beside it"},
+	 "4: status: expected action = answer in this rule"},
 	{SERVICE("rule \"x\" { contains = \"bot\" }", V1),
-	 "3: contains: expected header beside it"},
+	 "3: contains: expected header too, got none"},
 	{SERVICE("rule \"x\" { action = answer fields = {\"Content-Length: 3\"} }", V1),
-	 "3: fields: expected \"name: value\", and nothing that says how long the answer is or "
+	 "3: fields: expected \"name: value\" of a field that neither frames the response nor "
 	 "ends the connection, got \"Content-Length: 3\""},
 	/* addresses */
 	{"activator { admin = \"127.0.0.1:8082\" }",
@@ -194,7 +197,7 @@ static const struct {
 	 "activator has in line 1"},
 	/* several at once, in the order of the file */
 	{MINIMAL "bogus = 2\nactivator {\nworkers = x\nvia = y\n}\nlog_level = z\n",
-	 "2: bogus: there is no such key\n"
+	 "2: bogus: unknown key\n"
 	 "4: workers: expected a whole number, got \"x\"\n"
 	 "5: via: expected yes or no, got \"y\"\n"
 	 "7: log_level: expected \"trace\", \"debug\", \"info\", \"warn\" or \"error\", got \"z\""},
