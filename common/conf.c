@@ -13,40 +13,42 @@
 #include "common/strbuf.h"
 #include "common/text.h"
 
-/* libconfuse builds a tree of its own that knows no lines and costs 50 KB a service.
- * So ours is built from its callbacks, and each of its sections is dropped as it ends.
- * It calls nobody when a section begins: but it parses defaults then, and BEGIN is an
- * option with one. */
-#define BEGIN "\1"
+/* The tree that libconfuse builds has no lines, and takes 50 KB for a service.  So its
+ * callbacks build a tree of ours, and each section of its own is dropped when it ends.
+ * libconfuse has no callback for the beginning of a section, but it parses the defaults of
+ * the section's options then: every section has the option BEGIN_OPTION with a default. */
+#define BEGIN_OPTION "\1"
 #define DEPTH_MAX 8
-#define STRANGERS_MAX CONF_ERRORS_TOLD
-#define WORK_MAX ((size_t)64 << 20) /* bytes that may be parsed, all runs together */
+#define UNKNOWN_MAX CONF_ERRORS_SHOWN
+#define WORK_MAX ((size_t)64 << 20) /* the most bytes that all runs of the parser may read */
 
-/* It stops at the first name that it does not know: each is remembered, told to it as
- * something to step over, and the text is parsed again. */
-struct stranger {
+/* A name that is no key or section of ours.  libconfuse stops at such a name.  So that the
+ * rest of the file is checked too, the name is added to the options, and libconfuse parses
+ * the text again: with the name as a key, then as a section with a title, then as one
+ * without. */
+struct unknown {
 	char *name;
-	unsigned where;				     /* in what it stands */
-	enum { AS_VALUE, AS_TITLED, AS_PLAIN } form; /* tried in this order */
-	unsigned like;				     /* a section: what to expect in it */
+	unsigned where;				     /* IN_*: the section that contains it */
+	enum { AS_VALUE, AS_TITLED, AS_PLAIN } form; /* how it is parsed in this run */
+	unsigned like; /* IN_*: a section is parsed as one of this kind */
 };
 
 struct reader {
 	const char *text;
 	size_t text_n;
 	struct conf_errors *errors;
-	size_t errors_n; /* that were there before the parser */
-	struct stranger strangers[STRANGERS_MAX];
-	size_t strangers_n;
+	size_t errors_n; /* mistakes that conf_text had found */
+	struct unknown unknown[UNKNOWN_MAX];
+	size_t unknown_n;
 	size_t work;
 	bool must_retry, is_failed;
-	bool is_cut; /* an end of file in the middle was told */
+	bool is_truncated; /* conf_text has reported that the file ends too early */
 
-	struct conf_section *open[DEPTH_MAX]; /* from the file itself inward */
-	bool is_strange[DEPTH_MAX];	      /* to be dropped at its end */
+	struct conf_section *open[DEPTH_MAX]; /* the open sections; the first is the root */
+	bool is_unknown[DEPTH_MAX];	      /* the section is dropped at its end */
 	size_t depth;
-	bool is_ignored;	/* the texts that come now: their key was set before */
-	const struct key *last; /* key that last got a text */
+	bool is_ignored;	/* drop the texts of this key: it was set before */
+	const struct key *last; /* the key that got the last text */
 };
 
 static struct reader *current; /* libconfuse's callbacks carry no argument */
@@ -121,7 +123,7 @@ conf_section_at(const struct conf_section *s, unsigned where, size_t n)
 }
 
 size_t
-conf_sections(const struct conf_section *s, unsigned where)
+conf_section_count(const struct conf_section *s, unsigned where)
 {
 	size_t i, n = 0;
 
@@ -147,37 +149,37 @@ value_add_text(struct conf_value *v, const char *text, unsigned line)
 	v->texts[v->n++] = xstrdup(text);
 }
 
-/* --- names that are not known --- */
+/* --- unknown names --- */
 
-static struct stranger *
-stranger_find(struct reader *r, const char *name, unsigned where)
+static struct unknown *
+unknown_find(struct reader *r, const char *name, unsigned where)
 {
 	size_t i;
 
-	for (i = 0; i < r->strangers_n; i++)
-		if (r->strangers[i].where == where && strcmp(r->strangers[i].name, name) == 0)
-			return &r->strangers[i];
+	for (i = 0; i < r->unknown_n; i++)
+		if (r->unknown[i].where == where && strcmp(r->unknown[i].name, name) == 0)
+			return &r->unknown[i];
 	return NULL;
 }
 
 static void
-stranger_add(struct reader *r, const char *name, unsigned where, unsigned line)
+unknown_add(struct reader *r, const char *name, unsigned where, unsigned line)
 {
-	const struct stranger *known = stranger_find(r, name, where);
+	const struct unknown *known = unknown_find(r, name, where);
 
-	r->must_retry = r->strangers_n < STRANGERS_MAX && r->work < WORK_MAX && known == NULL;
+	r->must_retry = r->unknown_n < UNKNOWN_MAX && r->work < WORK_MAX && known == NULL;
 	r->is_failed = !r->must_retry;
 	if (r->is_failed)
-		conf_tell_unknown(r->errors, line, name, where,
-				  known != NULL && known->form != AS_VALUE);
+		conf_error_unknown(r->errors, line, name, where,
+				   known != NULL && known->form != AS_VALUE);
 	else
-		r->strangers[r->strangers_n++] = (struct stranger){.name = xstrdup(name),
-								   .where = where};
+		r->unknown[r->unknown_n++] = (struct unknown){.name = xstrdup(name),
+							      .where = where};
 }
 
-/* No `=` behind it: a section then, or a word too many.  False: nothing left to try. */
+/* No `=` follows the name: parse it in its next form.  False: no form is left to try. */
 static bool
-stranger_reform(struct reader *r, struct stranger *s, unsigned like)
+unknown_reinterpret(struct reader *r, struct unknown *s, unsigned like)
 {
 	s->form++;
 	s->like = like;
@@ -185,7 +187,7 @@ stranger_reform(struct reader *r, struct stranger *s, unsigned like)
 	return r->must_retry;
 }
 
-/* --- what libconfuse says --- */
+/* --- the errors of libconfuse --- */
 
 static unsigned
 innermost(const struct reader *r)
@@ -196,12 +198,12 @@ innermost(const struct reader *r)
 static void
 on_missing_equal(struct reader *r, unsigned line, const char *name)
 {
-	struct stranger *s = stranger_find(r, name, innermost(r));
+	struct unknown *s = unknown_find(r, name, innermost(r));
 	const struct conf_kind *like = conf_kind_nearest(name);
 	size_t n = strlen(name);
 
 	if (s != NULL && s->form == AS_VALUE &&
-	    stranger_reform(r, s, like == NULL ? 0 : like->where))
+	    unknown_reinterpret(r, s, like == NULL ? 0 : like->where))
 		return;
 	r->is_failed = true;
 	if (strcmp(name, "include") == 0)
@@ -209,7 +211,7 @@ on_missing_equal(struct reader *r, unsigned line, const char *name)
 	else if (n > 1 && name[n - 1] == ':')
 		conf_error(r->errors, line, "%.*s: expected \"=\", got \":\"", (int)n - 1, name);
 	else if (s != NULL && like == NULL)
-		conf_tell_unknown(r->errors, line, name, s->where, false);
+		conf_error_unknown(r->errors, line, name, s->where, false);
 	else
 		conf_error(r->errors, line, "%s: expected \"=\" and a value",
 			   conf_named(name, (char[CONF_QUOTE_MAX]){0}));
@@ -218,9 +220,9 @@ on_missing_equal(struct reader *r, unsigned line, const char *name)
 static void
 on_missing_title(struct reader *r, unsigned line, const char *name)
 {
-	struct stranger *s = stranger_find(r, name, innermost(r));
+	struct unknown *s = unknown_find(r, name, innermost(r));
 
-	if (s != NULL && s->form == AS_TITLED && stranger_reform(r, s, s->like))
+	if (s != NULL && s->form == AS_TITLED && unknown_reinterpret(r, s, s->like))
 		return;
 	r->is_failed = true;
 	conf_error(r->errors, line, "%s: expected a name in quotes after it, like %s \"v1\" {",
@@ -233,8 +235,8 @@ on_missing_brace(struct reader *r, unsigned line, const char *name)
 	const struct conf_kind *k = conf_kind_find(name, innermost(r));
 
 	r->is_failed = true;
-	if (stranger_find(r, name, innermost(r)) != NULL)
-		conf_tell_unknown(r->errors, line, name, innermost(r), false);
+	if (unknown_find(r, name, innermost(r)) != NULL)
+		conf_error_unknown(r->errors, line, name, innermost(r), false);
 	else if (k != NULL && k->has_title)
 		conf_error(r->errors, line, "%s: expected \"{\" after its name", name);
 	else
@@ -277,7 +279,7 @@ on_premature_end(struct reader *r, unsigned line, const char *unused)
 {
 	(void)unused;
 	r->is_failed = true;
-	if (!r->is_cut)
+	if (!r->is_truncated)
 		conf_error(r->errors, line, "expected a value, got the end of the file");
 }
 
@@ -289,7 +291,7 @@ on_stray_brace(struct reader *r, unsigned line, const char *unused)
 	conf_error(r->errors, line, "expected a key or a section, got a \"}\" that closes nothing");
 }
 
-/* It takes `|` and `=` in a name for a way to somewhere else. */
+/* libconfuse takes `|` and `=` in a name for a path to another section. */
 static void
 on_odd_name(struct reader *r, unsigned line, const char *unused)
 {
@@ -301,13 +303,13 @@ on_odd_name(struct reader *r, unsigned line, const char *unused)
 static void
 on_unknown_name(struct reader *r, unsigned line, const char *name)
 {
-	stranger_add(r, name, innermost(r), line);
+	unknown_add(r, name, innermost(r), line);
 }
 
-/* Its messages, as far as the name in them. */
+/* Its messages, up to the name that they contain. */
 static const struct {
 	const char *begin;
-	void (*tell)(struct reader *, unsigned line, const char *name);
+	void (*report)(struct reader *, unsigned line, const char *name);
 } messages[] = {
 	{"no such option '", on_unknown_name},
 	{"no sub-section", on_odd_name},
@@ -327,14 +329,14 @@ on_error(cfg_t *cfg, const char *fmt, va_list args)
 	size_t i, n;
 
 	if (r->must_retry || r->is_failed)
-		return; /* what follows the first is its consequence */
+		return; /* later errors may be consequences of the first */
 	vsnprintf(text, sizeof text, fmt, args);
 	for (i = 0; i < ARRAY_LEN(messages); i++) {
 		n = strlen(messages[i].begin);
 		if (strncmp(text, messages[i].begin, n) == 0) {
 			if (text[strlen(text) - 1] == '\'')
 				text[strlen(text) - 1] = '\0';
-			messages[i].tell(r, (unsigned)cfg->line, text + n);
+			messages[i].report(r, (unsigned)cfg->line, text + n);
 			return;
 		}
 	}
@@ -342,32 +344,32 @@ on_error(cfg_t *cfg, const char *fmt, va_list args)
 	conf_error(r->errors, (unsigned)cfg->line, "%s", text);
 }
 
-/* --- what libconfuse reads --- */
+/* --- the values and sections that libconfuse reads --- */
 
 static int
 on_begin(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 {
 	struct reader *r = current;
 	const struct conf_kind *kind = conf_kind_find(cfg->name, innermost(r));
-	struct stranger *strange = kind == NULL ? stranger_find(r, cfg->name, innermost(r)) : NULL;
+	struct unknown *unknown = kind == NULL ? unknown_find(r, cfg->name, innermost(r)) : NULL;
 	struct conf_section *s;
 
 	(void)opt;
 	*(const char **)result = text;
-	CHECK(r->depth < DEPTH_MAX && (kind != NULL || strange != NULL));
-	if (strange != NULL)
-		conf_tell_unknown(r->errors, (unsigned)cfg->line, cfg->name, innermost(r), true);
+	CHECK(r->depth < DEPTH_MAX && (kind != NULL || unknown != NULL));
+	if (unknown != NULL)
+		conf_error_unknown(r->errors, (unsigned)cfg->line, cfg->name, innermost(r), true);
 	s = xcalloc(1, sizeof *s);
-	s->where = kind != NULL ? kind->where : strange->like;
+	s->where = kind != NULL ? kind->where : unknown->like;
 	s->title = text_copy(cfg->title);
 	s->line = (unsigned)cfg->line;
-	r->is_strange[r->depth] = strange != NULL;
+	r->is_unknown[r->depth] = unknown != NULL;
 	r->open[r->depth++] = s;
 	r->last = NULL;
 	return 0;
 }
 
-/* Called for each text; nvalues is 1 for the first behind an `=`. */
+/* Called for each text; opt->nvalues is 1 for the first text after an `=`. */
 static int
 on_text(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 {
@@ -381,7 +383,7 @@ on_text(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 	if (opt->nvalues == 1)
 		r->is_ignored = key == NULL || v != NULL;
 	if (opt->nvalues == 1 && key == NULL)
-		conf_tell_unknown(r->errors, line, opt->name, s->where, false);
+		conf_error_unknown(r->errors, line, opt->name, s->where, false);
 	else if (opt->nvalues == 1 && v != NULL)
 		conf_error(r->errors, line, "%s: expected it once, but line %u sets it already",
 			   opt->name, v->line);
@@ -391,7 +393,7 @@ on_text(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 	return 0;
 }
 
-/* An empty list calls nobody. */
+/* Add the keys whose list is empty: libconfuse calls on_text() for none of these. */
 static void
 add_empty_lists(struct conf_section *s, const cfg_t *cfg)
 {
@@ -406,13 +408,13 @@ add_empty_lists(struct conf_section *s, const cfg_t *cfg)
 	}
 }
 
-/* The innermost open section goes into the one around it. */
+/* Move the innermost open section into the one that contains it. */
 static void
 close_section(struct reader *r)
 {
 	struct conf_section *s = r->open[--r->depth], *parent = r->open[r->depth - 1];
 
-	if (r->is_strange[r->depth]) {
+	if (r->is_unknown[r->depth]) {
 		section_fini(s);
 	} else {
 		parent->sections = xrealloc(parent->sections, (parent->sections_n + 1) * sizeof *s);
@@ -434,9 +436,9 @@ on_end(cfg_t *cfg, cfg_opt_t *opt)
 	return 0;
 }
 
-/* --- what libconfuse is told to expect --- */
+/* --- the options that libconfuse accepts --- */
 
-enum level { LEVEL_FILE, LEVEL_SECTION, LEVEL_STRANGE };
+enum level { LEVEL_FILE, LEVEL_SECTION, LEVEL_UNKNOWN };
 
 static cfg_opt_t *options_of(const struct reader *, unsigned where, enum level);
 
@@ -451,17 +453,17 @@ section_option(const struct reader *r, const char *name, unsigned where, bool ha
 	return o;
 }
 
-/* Any key may be given as a list, so that the parser goes on and we can say what is
- * wrong with it. */
+/* Every key is declared as a list, so that a list where one value is expected does not stop
+ * the parser; settings.c reports it. */
 static cfg_opt_t *
 options_of(const struct reader *r, unsigned where, enum level level)
 {
 	enum level inner = MAX(level, LEVEL_SECTION);
 	size_t n = 0, i;
-	cfg_opt_t *opts = xcalloc(settings_keys_n + conf_kinds_n + STRANGERS_MAX + 2, sizeof *opts);
+	cfg_opt_t *opts = xcalloc(settings_keys_n + conf_kinds_n + UNKNOWN_MAX + 2, sizeof *opts);
 
 	if (level != LEVEL_FILE)
-		opts[n++] = (cfg_opt_t)CFG_STR_LIST_CB(BEGIN, "{x}", CFGF_NONE, on_begin);
+		opts[n++] = (cfg_opt_t)CFG_STR_LIST_CB(BEGIN_OPTION, "{x}", CFGF_NONE, on_begin);
 	for (i = 0; i < settings_keys_n; i++)
 		if ((settings_keys[i].where & where) != 0)
 			opts[n++] = (cfg_opt_t)CFG_STR_LIST_CB(settings_keys[i].name, NULL,
@@ -470,16 +472,17 @@ options_of(const struct reader *r, unsigned where, enum level level)
 		if (conf_kinds[i].parent == where)
 			opts[n++] = section_option(r, conf_kinds[i].name, conf_kinds[i].where,
 						   conf_kinds[i].has_title, inner);
-	for (i = 0; i < r->strangers_n; i++) {
-		const struct stranger *s = &r->strangers[i];
+	for (i = 0; i < r->unknown_n; i++) {
+		const struct unknown *s = &r->unknown[i];
 
-		if (s->where != where || (s->form != AS_VALUE && level == LEVEL_STRANGE))
-			continue; /* one in another would make them many */
+		if (s->where != where || (s->form != AS_VALUE && level == LEVEL_UNKNOWN))
+			continue; /* no unknown section within another: the options would grow
+				     without bound */
 		opts[n++] = s->form == AS_VALUE
 				    ? (cfg_opt_t)CFG_STR_LIST_CB(s->name, NULL, CFGF_NODEFAULT,
 								 on_text)
 				    : section_option(r, s->name, s->like, s->form == AS_TITLED,
-						     LEVEL_STRANGE);
+						     LEVEL_UNKNOWN);
 	}
 	opts[n] = (cfg_opt_t)CFG_END();
 	return opts;
@@ -496,9 +499,9 @@ options_free(cfg_opt_t *opts)
 	free(opts);
 }
 
-/* --- the runs --- */
+/* --- running the parser --- */
 
-/* One run of the parser; what it read is in r->open[0]. */
+/* Run the parser once; the tree is in r->open[0]. */
 static void
 parse(struct reader *r)
 {
@@ -540,8 +543,8 @@ parse_all(struct reader *r)
 		parse(r);
 	} while (r->must_retry);
 	current = NULL;
-	while (r->strangers_n > 0)
-		free(r->strangers[--r->strangers_n].name);
+	while (r->unknown_n > 0)
+		free(r->unknown[--r->unknown_n].name);
 	return root;
 }
 
@@ -555,9 +558,10 @@ kind_name(unsigned where)
 	return conf_kinds[i].name;
 }
 
-/* Sections of one kind and name, which libconfuse lets pass: only the first counts. */
+/* Report sections that repeat an earlier one of their kind and name; libconfuse accepts
+ * them.  Only the first counts. */
 static void
-check_twice(struct conf_section *s, struct conf_errors *errors)
+check_repeated(struct conf_section *s, struct conf_errors *errors)
 {
 	struct hmap seen;
 	size_t i;
@@ -569,14 +573,14 @@ check_twice(struct conf_section *s, struct conf_errors *errors)
 		char *name = sub->title == NULL ? xstrdup(kind)
 						: xasprintf("%s \"%s\"", kind, sub->title);
 
-		check_twice(sub, errors);
+		check_repeated(sub, errors);
 		first = hmap_put(&seen, name, sub);
 		if (first != NULL) {
 			conf_error(errors, sub->line,
 				   "%s: expected it once, but line %u has it already", name,
 				   first->line);
 			hmap_put(&seen, name, first);
-			sub->where = IN_NOTHING;
+			sub->where = IN_IGNORED;
 		}
 		free(name);
 	}
@@ -590,14 +594,14 @@ read_text(struct conf_text *t, struct conf_errors *errors, bool *is_whole)
 			   .text_n = t->n,
 			   .errors = errors,
 			   .errors_n = errors->n,
-			   .is_cut = t->is_cut};
+			   .is_truncated = t->is_truncated};
 	struct conf_section *root = NULL;
 
 	*is_whole = false;
 	if (t->data != NULL) {
 		root = parse_all(&r);
-		*is_whole = !r.is_failed && !t->is_cut;
-		check_twice(root, errors);
+		*is_whole = !r.is_failed && !t->is_truncated;
+		check_repeated(root, errors);
 	}
 	conf_text_fini(t);
 	return root;

@@ -11,8 +11,8 @@ conf_error(struct conf_errors *errors, unsigned line, const char *fmt, ...)
 	char text[1024];
 	va_list args;
 
-	if (errors->n == CONF_ERRORS_KEPT) {
-		errors->left_out++;
+	if (errors->n == CONF_ERRORS_MAX) {
+		errors->not_stored++;
 		return;
 	}
 	va_start(args, fmt);
@@ -27,10 +27,10 @@ conf_errors_cut(struct conf_errors *errors, size_t n)
 {
 	while (errors->n > n)
 		free(errors->v[--errors->n].text);
-	errors->left_out = 0;
+	errors->not_stored = 0;
 }
 
-/* Stable: of one line, the one found first comes first. */
+/* Mistakes of one line keep their order. */
 static void
 sort_by_line(struct conf_mistake *v, size_t n)
 {
@@ -56,14 +56,14 @@ line_text(const char *file, const struct conf_mistake *m)
 void
 conf_errors_move(struct conf_errors *errors, struct settings_errors *to)
 {
-	size_t told = MIN(errors->n, (size_t)CONF_ERRORS_TOLD), i;
-	size_t more = errors->n - told + errors->left_out;
+	size_t shown = MIN(errors->n, (size_t)CONF_ERRORS_SHOWN), i;
+	size_t more = errors->n - shown + errors->not_stored;
 
 	sort_by_line(errors->v, errors->n);
 	*to = (struct settings_errors){0};
-	if (told > 0)
-		to->lines = xcalloc(told + 1, sizeof *to->lines);
-	for (i = 0; i < told; i++)
+	if (shown > 0)
+		to->lines = xcalloc(shown + 1, sizeof *to->lines);
+	for (i = 0; i < shown; i++)
 		to->lines[to->n++] = line_text(errors->file, &errors->v[i]);
 	if (more > 0)
 		to->lines[to->n++] = xasprintf("%s: and %zu more mistake%s", errors->file, more,
@@ -73,7 +73,7 @@ conf_errors_move(struct conf_errors *errors, struct settings_errors *to)
 	errors->v = NULL;
 }
 
-/* As it would be written in a conf file. */
+/* The character as it would be written in a conf file. */
 static const char *
 escape_of(unsigned char ch, char out[5])
 {
@@ -102,7 +102,7 @@ conf_quote(const char *text, char out[CONF_QUOTE_MAX])
 			break;
 		n += (size_t)snprintf(out + n, CONF_QUOTE_MAX - n, "%s", escape);
 	}
-	/* Not in the middle of a UTF-8 character: back to where it begins. */
+	/* If the text is cut within a UTF-8 character, go back to the beginning of it. */
 	while (((unsigned char)*text & 0xc0) == 0x80 && n > 1 &&
 	       ((unsigned char)out[n - 1] & 0x80) != 0)
 		text--, n--;

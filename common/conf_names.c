@@ -22,18 +22,18 @@ conf_kind_find(const char *name, unsigned parent)
 	return NULL;
 }
 
-/* --- how far apart two names are --- */
+/* --- names that resemble one another --- */
 
-#define NAME_MAX_SEEN 48
+#define NAME_LENGTH_MAX 48 /* longer names resemble none of ours */
 
-/* Levenshtein's distance; names longer than ours are far from all. */
+/* The edit distance of Levenshtein. */
 static unsigned
 distance(const char *a, const char *b)
 {
-	unsigned row[NAME_MAX_SEEN + 1], n = (unsigned)strlen(b), i, j;
+	unsigned row[NAME_LENGTH_MAX + 1], n = (unsigned)strlen(b), i, j;
 
-	if (n > NAME_MAX_SEEN || strlen(a) > NAME_MAX_SEEN)
-		return NAME_MAX_SEEN;
+	if (n > NAME_LENGTH_MAX || strlen(a) > NAME_LENGTH_MAX)
+		return NAME_LENGTH_MAX;
 	for (j = 0; j <= n; j++)
 		row[j] = j;
 	for (i = 1; a[i - 1] != '\0'; i++) {
@@ -50,9 +50,10 @@ distance(const char *a, const char *b)
 	return row[n];
 }
 
-/* A third of the letters may differ; in short names one. */
+/* The largest distance at which another name resembles this one: a third of its letters, at
+ * least one. */
 static unsigned
-allowed(const char *name)
+near_enough(const char *name)
 {
 	return MIN(MAX((unsigned)strlen(name) / 3, 1u), 4u);
 }
@@ -61,7 +62,7 @@ const struct conf_kind *
 conf_kind_nearest(const char *name)
 {
 	const struct conf_kind *best = NULL;
-	unsigned least = allowed(name) + 1;
+	unsigned least = near_enough(name) + 1;
 	size_t i;
 
 	for (i = 0; i < conf_kinds_n; i++)
@@ -72,12 +73,12 @@ conf_kind_nearest(const char *name)
 	return best;
 }
 
-/* The nearest key: one that may stand here, of equally near ones. */
+/* The key whose name is nearest; of several, one that is allowed in where. */
 static const struct key *
 nearest_key(const char *name, unsigned where)
 {
 	const struct key *best = NULL;
-	unsigned least = 2 * allowed(name) + 2;
+	unsigned least = 2 * near_enough(name) + 2;
 	size_t i;
 
 	for (i = 0; i < settings_keys_n; i++) {
@@ -119,7 +120,7 @@ conf_where(unsigned where, char out[CONF_WHERE_MAX])
 
 #define WHERE(where) conf_where(where, (char[CONF_WHERE_MAX]){0})
 
-/* All kinds of sections (IN_*) in which a key of that name may stand. */
+/* All kinds of sections (IN_*) in which a key of that name is allowed. */
 static unsigned
 where_known(const char *name)
 {
@@ -132,7 +133,6 @@ where_known(const char *name)
 	return where;
 }
 
-/* Plain where it looks like a name. */
 #define NAMED(name) conf_named(name, (char[CONF_QUOTE_MAX]){0})
 
 const char *
@@ -142,12 +142,12 @@ conf_named(const char *name, char out[CONF_QUOTE_MAX])
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
 	size_t n = strlen(name);
 
-	return n > 0 && n <= NAME_MAX_SEEN && strspn(name, letters) == n ? name
-									 : conf_quote(name, out);
+	return n > 0 && n <= NAME_LENGTH_MAX && strspn(name, letters) == n ? name
+									   : conf_quote(name, out);
 }
 
 static void
-tell_unknown_section(struct conf_errors *errors, unsigned line, const char *name, unsigned where)
+error_unknown_section(struct conf_errors *errors, unsigned line, const char *name, unsigned where)
 {
 	const struct conf_kind *k = conf_kind_nearest(name);
 
@@ -163,15 +163,15 @@ tell_unknown_section(struct conf_errors *errors, unsigned line, const char *name
 }
 
 void
-conf_tell_unknown(struct conf_errors *errors, unsigned line, const char *name, unsigned where,
-		  bool is_section)
+conf_error_unknown(struct conf_errors *errors, unsigned line, const char *name, unsigned where,
+		   bool is_section)
 {
 	const struct key *near = nearest_key(name, where);
 	unsigned known = where_known(name);
 
 	name = NAMED(name);
 	if (is_section)
-		tell_unknown_section(errors, line, name, where);
+		error_unknown_section(errors, line, name, where);
 	else if (known != 0)
 		conf_error(errors, line, "%s: not allowed %s, expected %s", name, WHERE(where),
 			   WHERE(known));

@@ -1,5 +1,5 @@
-/* conf_names - the kinds of sections and what people call the places of the file; what
- * a name that is not known may have been meant to be.  Thread: any. */
+/* conf_names - the kinds of sections, how messages name them, and which known name an
+ * unknown one resembles.  Thread: any. */
 #ifndef COMMON_CONF_NAMES_H
 #define COMMON_CONF_NAMES_H
 
@@ -8,28 +8,31 @@
 
 struct conf_kind {
 	const char *name;
-	unsigned where;	 /* IN_*: what it is */
-	unsigned parent; /* IN_*: where it may stand */
+	unsigned where;	 /* IN_*: its own */
+	unsigned parent; /* IN_*: of the section that contains it */
 	bool has_title;
 };
 extern const struct conf_kind conf_kinds[];
 extern const size_t conf_kinds_n;
 
-/* The kind of that name below parent (IN_*, or any of several), or NULL. */
+/* The kind of that name in a section of kind parent (one or several IN_*), or NULL. */
 const struct conf_kind *conf_kind_find(const char *name, unsigned parent);
 
-/* The kind whose name is nearest, or NULL where none is near. */
+/* The kind whose name resembles name most, or NULL if none does. */
 const struct conf_kind *conf_kind_nearest(const char *name);
 
-/* "at the top level", "in service or revision".  Returns out. */
+/* Write the kinds in where (IN_*) into out: "at the top level", "in service or revision".
+ * Returns out. */
 #define CONF_WHERE_MAX 128
 const char *conf_where(unsigned where, char out[CONF_WHERE_MAX]);
 
-/* A name as it may stand in a message: quoted where it is not one.  Name or out. */
+/* A name for a message: name itself, or out, with name in quotes, if no key can have such a
+ * name. */
 const char *conf_named(const char *name, char out[CONF_QUOTE_MAX]);
 
-/* Add what there is to say of a name that is not known where it stands. */
-void conf_tell_unknown(struct conf_errors *, unsigned line, const char *name, unsigned where,
-		       bool is_section);
+/* Add the mistake that the name of a key or section is unknown, or not allowed in a section
+ * of kind where. */
+void conf_error_unknown(struct conf_errors *, unsigned line, const char *name, unsigned where,
+			bool is_section);
 
 #endif

@@ -17,11 +17,11 @@ struct scan {
 	unsigned line;
 	struct strbuf out;
 	struct conf_errors *errors;
-	unsigned opened[DEPTH_MAX]; /* lines of the braces that are open */
+	unsigned opened[DEPTH_MAX]; /* the lines of the braces that are open */
 	size_t depth;
-	unsigned long_string; /* line of the first string that goes over a line's end; 0: none */
-	size_t long_out;      /* how much of the text stands before it */
-	bool is_cut;
+	unsigned long_string; /* the line of the first string of several lines; 0: none yet */
+	size_t long_out;      /* bytes of `out` before that string */
+	bool is_truncated;
 };
 
 static bool
@@ -32,7 +32,7 @@ is_at(const struct scan *sc, const char *what)
 	return sc->n - sc->i >= n && memcmp(sc->s + sc->i, what, n) == 0;
 }
 
-/* Pass on n bytes, counting lines. */
+/* Copy n bytes to the output, and count their lines. */
 static void
 copy(struct scan *sc, size_t n)
 {
@@ -41,7 +41,7 @@ copy(struct scan *sc, size_t n)
 		sc->line += sc->s[sc->i++] == '\n';
 }
 
-/* Leave n bytes out, but not their line ends. */
+/* Skip n bytes, but copy the ends of lines among them. */
 static void
 skip(struct scan *sc, size_t n)
 {
@@ -72,7 +72,7 @@ scan_block_comment(struct scan *sc)
 		conf_error(sc->errors, sc->line,
 			   "expected a \"*/\" that ends the comment of this line, got the end of "
 			   "the file");
-		sc->is_cut = true;
+		sc->is_truncated = true;
 	}
 	strbuf_adds(&sc->out, " ");
 	skip(sc, end == NULL ? sc->n - sc->i : (size_t)(end - sc->s) + 2 - sc->i);
@@ -80,7 +80,7 @@ scan_block_comment(struct scan *sc)
 
 /* --- strings --- */
 
-/* \NNN and \xNN in double quotes: what they stand for, or -1; *n: their length. */
+/* The value of an escape \NNN or \xNN, or -1; *n: its length. */
 static int
 escape_value(const char *s, size_t left, size_t *n)
 {
@@ -122,8 +122,9 @@ scan_escape(struct scan *sc)
 	skip(sc, n);
 }
 
-/* Where a quote is missing, it is in the first string that runs over a line's end, or in
- * this one; what stands behind may be anything. */
+/* A string that does not end: the missing quote is that of the first string of several lines,
+ * or of this one.  The text ends before the former, because what follows it may be
+ * anything. */
 static void
 unclosed_string(struct scan *sc, unsigned line, char quote, size_t out_n)
 {
@@ -137,7 +138,7 @@ unclosed_string(struct scan *sc, unsigned line, char quote, size_t out_n)
 		quote, other);
 	sc->out.len = sc->long_string > 0 ? sc->long_out : out_n;
 	sc->i = sc->n;
-	sc->is_cut = true;
+	sc->is_truncated = true;
 }
 
 static void
@@ -169,9 +170,9 @@ scan_string(struct scan *sc, char quote)
 	}
 }
 
-/* --- all else --- */
+/* --- words and braces --- */
 
-/* Bytes up to blank, quote, bracket, comma, `=`, `#`: one word to a person. */
+/* The length of a word, which ends at a blank, quote, brace, bracket, comma, `=` or `#`. */
 static size_t
 word_length(const struct scan *sc)
 {
@@ -244,7 +245,7 @@ scan_one(struct scan *sc)
 		scan_word(sc);
 }
 
-/* Bytes that no text has.  False: told. */
+/* Is it text?  False: a mistake was added. */
 static bool
 is_text(const char *s, size_t n, struct conf_errors *errors)
 {
@@ -267,7 +268,7 @@ is_text(const char *s, size_t n, struct conf_errors *errors)
 	return true;
 }
 
-/* CR LF is a line end; s is changed. */
+/* Turn each CR LF into LF, in place.  Returns the new length. */
 static size_t
 drop_returns(char *s, size_t n)
 {
@@ -284,13 +285,13 @@ scan_all(struct scan *sc)
 {
 	while (sc->i < sc->n)
 		scan_one(sc);
-	if (sc->depth > 0 && !sc->is_cut) {
+	if (sc->depth > 0 && !sc->is_truncated) {
 		conf_error(
 			sc->errors, sc->opened[MIN(sc->depth, (size_t)DEPTH_MAX) - 1],
 			"expected a \"}\" that closes the \"{\" of this line, got the end of the file");
-		sc->is_cut = true;
+		sc->is_truncated = true;
 	}
-	strbuf_adds(&sc->out, " "); /* never empty */
+	strbuf_adds(&sc->out, " "); /* libconfuse cannot read an empty text */
 }
 
 void
@@ -309,7 +310,7 @@ conf_text_make(struct conf_text *t, const char *bytes, size_t n, struct conf_err
 	strbuf_init(&sc.out, 0);
 	scan_all(&sc);
 	t->n = sc.out.len;
-	t->is_cut = sc.is_cut;
+	t->is_truncated = sc.is_truncated;
 	t->data = strbuf_take(&sc.out);
 	free(copied);
 }

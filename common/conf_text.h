@@ -1,7 +1,7 @@
-/* conf_text - a conf file's bytes, made into a text that libconfuse reads as people
- * mean it, line for line the same.  Left to itself it loses count of lines at comments,
- * puts environment variables in place of ${NAME}, refuses a NUL byte without a word,
- * drops a bare `*`, and takes a section that is never closed for closed.
+/* conf_text - prepares the text of a conf file for libconfuse, which by itself miscounts
+ * lines after comments, replaces ${NAME} by environment variables, refuses a NUL byte
+ * without a message, drops a bare `*`, and accepts a section that is never closed.  The
+ * prepared text has the same lines.
  * Thread: any. */
 #ifndef COMMON_CONF_TEXT_H
 #define COMMON_CONF_TEXT_H
@@ -9,13 +9,14 @@
 #include "common/conf_errors.h"
 
 struct conf_text {
-	char *data; /* NUL-terminated; NULL: nothing can be read, an error was added */
+	char *data; /* NUL-terminated; NULL: no text could be read, and an error was added */
 	size_t n;
-	bool is_cut; /* ends early, or sections are not closed: told already */
+	bool is_truncated; /* it ends within a string, a comment or a section: an error was added */
 };
 
+/* Read and prepare the file that errors->file names. */
 void conf_text_read(struct conf_text *, struct conf_errors *);
-/* As conf_text_read(), of n bytes at hand. */
+/* Prepare these n bytes. */
 void conf_text_make(struct conf_text *, const char *bytes, size_t n, struct conf_errors *);
 void conf_text_fini(struct conf_text *);
 

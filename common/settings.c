@@ -150,7 +150,7 @@ load_schedules(const struct conf_section *s, struct revision_conf *r)
 {
 	size_t i;
 
-	r->schedules_n = conf_sections(s, IN_SCHEDULE);
+	r->schedules_n = conf_section_count(s, IN_SCHEDULE);
 	r->schedules = xcalloc(MAX(r->schedules_n, (size_t)1), sizeof *r->schedules);
 	for (i = 0; i < r->schedules_n; i++) {
 		const struct conf_section *sub = conf_section_at(s, IN_SCHEDULE, i);
@@ -179,7 +179,7 @@ load_rules(const struct conf_section *s, struct service_conf *svc)
 {
 	size_t i;
 
-	svc->rules_n = conf_sections(s, IN_RULE);
+	svc->rules_n = conf_section_count(s, IN_RULE);
 	svc->rules = xcalloc(MAX(svc->rules_n, (size_t)1), sizeof *svc->rules);
 	for (i = 0; i < svc->rules_n; i++) {
 		const struct conf_section *sub = conf_section_at(s, IN_RULE, i);
@@ -194,7 +194,7 @@ load_rules(const struct conf_section *s, struct service_conf *svc)
 static void
 load_traffic(const struct conf_section *s, struct service_conf *svc)
 {
-	size_t i, n = conf_sections(s, IN_TRAFFIC);
+	size_t i, n = conf_section_count(s, IN_TRAFFIC);
 
 	svc->traffic_n = n > 0 ? n : svc->revisions_n == 1;
 	svc->traffic = xcalloc(MAX(svc->traffic_n, (size_t)1), sizeof *svc->traffic);
@@ -220,7 +220,7 @@ load_service(struct loader *ld, const struct conf_section *s, struct service_con
 	value_defaults(GROUP_SERVICE, svc);
 	apply(s, GROUP_SERVICE, svc, &svc->origins);
 	load_rules(s, svc);
-	svc->revisions_n = conf_sections(s, IN_REVISION);
+	svc->revisions_n = conf_section_count(s, IN_REVISION);
 	svc->revisions = xcalloc(MAX(svc->revisions_n, (size_t)1), sizeof *svc->revisions);
 	for (i = 0; i < svc->revisions_n; i++)
 		load_revision(ld, s, conf_section_at(s, IN_REVISION, i), &svc->revisions[i]);
@@ -260,7 +260,7 @@ load_all(struct loader *ld, const char *file)
 	ld->autoscaler = conf_section_at(ld->root, IN_AUTOSCALER, 0);
 	s->file = xstrdup(file);
 	load_processes(ld);
-	s->services_n = conf_sections(ld->root, IN_SERVICE);
+	s->services_n = conf_section_count(ld->root, IN_SERVICE);
 	s->services = xcalloc(MAX(s->services_n, (size_t)1), sizeof *s->services);
 	for (i = 0; i < ld->root->sections_n; i++)
 		if (ld->root->sections[i].where == IN_SERVICE)
@@ -350,7 +350,7 @@ service_fini(struct service_conf *svc)
 }
 
 void
-settings_found_free(struct service_conf **sp)
+settings_service_free(struct service_conf **sp)
 {
 	struct service_conf *svc = *sp;
 
@@ -362,8 +362,8 @@ settings_found_free(struct service_conf **sp)
 }
 
 struct service_conf *
-settings_found(const struct settings *base, struct conf_section *section,
-	       struct conf_errors *errors)
+settings_load_service(const struct settings *base, struct conf_section *section,
+		      struct conf_errors *errors)
 {
 	struct loader ld = {.errors = *errors, .s = (struct settings *)(uintptr_t)base};
 	struct service_conf *svc = xcalloc(1, sizeof *svc);
@@ -372,7 +372,7 @@ settings_found(const struct settings *base, struct conf_section *section,
 	check_values(&ld.errors, section);
 	load_service(&ld, section, svc);
 	if (ld.errors.n > errors->n)
-		settings_found_free(&svc);
+		settings_service_free(&svc);
 	*errors = ld.errors;
 	return svc;
 }

@@ -211,9 +211,9 @@ void settings_free(struct settings **);
  * file; NULL: mistakes were added to errors, with the lines that the section says. */
 struct conf_errors;
 struct conf_section;
-NODISCARD struct service_conf *settings_found(const struct settings *base, struct conf_section *,
-					      struct conf_errors *);
-void settings_found_free(struct service_conf **);
+NODISCARD struct service_conf *settings_load_service(const struct settings *base,
+						     struct conf_section *, struct conf_errors *);
+void settings_service_free(struct service_conf **);
 
 /* Whether a key of GROUP_LAUNCH does anything with that way to start. */
 bool launch_key_applies(const struct key *, const struct launch *);

@@ -70,7 +70,7 @@ retired_free(struct retired *r)
 	size_t i;
 
 	for (i = 0; i < r->n; i++)
-		settings_found_free(&r->v[i]);
+		settings_service_free(&r->v[i]);
 	free(r->v);
 	free(r->array);
 	*r = (struct retired){.n = 0};
@@ -81,7 +81,7 @@ entry_free(struct kube_annotated *f, struct annotated_object *e)
 {
 	list_remove(&f->entries, &e->node);
 	hmap_remove(&f->by_key, e->key);
-	settings_found_free(&e->next);
+	settings_service_free(&e->next);
 	retire(f, &e->held);
 	kube_object_fini(&e->o);
 	free(e->why);
@@ -148,7 +148,7 @@ static void
 forget(struct kube_annotated *f, struct annotated_object *e)
 {
 	retire(f, &e->held);
-	settings_found_free(&e->next);
+	settings_service_free(&e->next);
 	free(e->why);
 	e->why = NULL;
 }
@@ -275,7 +275,7 @@ make_next(struct kube_annotated *f, const struct settings *s, struct annotated_o
 	if (host != NULL) {
 		strbuf_addf(why, "host %s may not be claimed from namespace %s (allow_hosts)", host,
 			    e->o.ns);
-		settings_found_free(&e->next);
+		settings_service_free(&e->next);
 	}
 }
 
@@ -329,7 +329,7 @@ settle(struct kube_annotated *f, const struct settings *s, struct annotated_obje
 
 	strbuf_init(&why, 0);
 	if (e->is_dirty) {
-		settings_found_free(&e->next);
+		settings_service_free(&e->next);
 		make_next(f, s, e, &why);
 		e->is_dirty = e->next == NULL; /* so that what is wrong is said again */
 	}
@@ -361,7 +361,7 @@ refresh(struct kube_annotated *f, const struct settings *s)
 		if (is_claim(e))
 			continue;
 		retire(f, &e->held);
-		settings_found_free(&e->next);
+		settings_service_free(&e->next);
 		free(e->why);
 		e->why = NULL;
 	}

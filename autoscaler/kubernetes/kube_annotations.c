@@ -112,7 +112,7 @@ take_annotation(struct conf_section *s, const struct kube_annotation *a, struct 
 	if (k == NULL && settings_key_find(a->name, ~0u) != NULL)
 		conf_error(errors, 0, "%s: is not for annotations", a->name);
 	else if (k == NULL)
-		conf_tell_unknown(errors, 0, a->name, IN_SERVICE, false);
+		conf_error_unknown(errors, 0, a->name, IN_SERVICE, false);
 	else if (conf_find(s, k->name) != NULL)
 		conf_error(errors, 0, "hosts: expected either this or " HOST ", got both");
 	else if (strcmp(k->name, "waiting_page") == 0 && strcmp(a->value, "default") != 0)
@@ -164,13 +164,13 @@ take_part(struct conf_section *s, const struct kube_annotation *a, unsigned line
 	char *title;
 
 	if (kind == NULL) {
-		conf_tell_unknown(errors, 0, kind_name, IN_SERVICE, true);
+		conf_error_unknown(errors, 0, kind_name, IN_SERVICE, true);
 	} else if (kind->where != IN_RULE && kind->where != IN_SCHEDULE) {
 		conf_error(errors, 0, "%s: is not for annotations", a->name);
 	} else if (title_at + 1 >= key_name) {
 		conf_error(errors, 0, "%s: expected %s.NAME.KEY", a->name, kind_name);
 	} else if (k == NULL) {
-		conf_tell_unknown(errors, line, key_name, kind->where, false);
+		conf_error_unknown(errors, line, key_name, kind->where, false);
 	} else {
 		title = xstrndup(title_at, (size_t)(key_name - 1 - title_at));
 		set_value(section_in(kind->where == IN_RULE ? s : &s->sections[0], kind->where,
@@ -238,9 +238,9 @@ kube_annotations_service(const struct settings *base, const char *name, const ch
 		else
 			take_annotation(s, &v[i], &errors);
 	add_port(s, port);
-	svc = settings_found(base, s, &errors);
+	svc = settings_load_service(base, s, &errors);
 	if (svc != NULL && errors.n > 0)
-		settings_found_free(&svc);
+		settings_service_free(&svc);
 	add_mistakes(&errors, v, why);
 	conf_errors_cut(&errors, 0);
 	free(errors.v);

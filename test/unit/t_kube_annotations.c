@@ -252,7 +252,7 @@ check_same(const struct settings *base, const struct key *k)
 	assert_true(value_format(k, group_of(svc, k->group), &one));
 	assert_true(value_format(k, group_of(&file->services[0], k->group), &other));
 	assert_string_equal(strbuf_str(&one), strbuf_str(&other));
-	settings_found_free(&svc);
+	settings_service_free(&svc);
 	strbuf_fini(&other);
 	strbuf_fini(&one);
 	strbuf_fini(&why);
@@ -309,7 +309,7 @@ levels(void **state)
 	assert_int_equal(r->limits.idle_timeout, INT64_C(9000000000));
 	assert_int_equal(r->scaling.max_scale, 8);
 	assert_true(r->scaling.target == 12);
-	settings_found_free(&svc);
+	settings_service_free(&svc);
 	strbuf_fini(&why);
 }
 
@@ -343,7 +343,7 @@ sections(void **state)
 	assert_int_equal(svc->revisions[0].schedules_n, 1);
 	assert_string_equal(svc->revisions[0].schedules[0].name, "day");
 	assert_int_equal(svc->revisions[0].schedules[0].min_scale, 3);
-	settings_found_free(&svc);
+	settings_service_free(&svc);
 	strbuf_fini(&why);
 	settings_free(&base);
 }
