@@ -13,7 +13,7 @@ reload_read(const char *file, const struct settings *current)
 	for (i = 0; i < errors.n; i++)
 		log_error(NULL, "mistake in the conf file", "at=%s", errors.lines[i]);
 	settings_errors_free(&errors);
-	if (s != NULL && settings_restart_only(current, s, IN_AUTOSCALER, &errors) < 0) {
+	if (s != NULL && settings_check_reload(current, s, IN_AUTOSCALER, &errors) < 0) {
 		for (i = 0; i < errors.n; i++)
 			log_error(NULL, "a reload cannot change this key", "at=%s",
 				  errors.lines[i]);

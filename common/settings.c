@@ -9,12 +9,12 @@
 #include "common/settings_value.h"
 #include "common/text.h"
 
-#define INSTANCES_PER_CORE 8 /* of driver process, where the file does not say */
+#define INSTANCES_PER_CORE 8 /* with driver process, if max_instances is 0 */
 
 /* --- each value by itself --- */
 
-/* `target = "apps/v1/Deployment/default/hello"` names the workload; a number is the
- * target of scaling. */
+/* The key target has two meanings: a number is the concurrency to aim for, and a name like
+ * "apps/v1/Deployment/default/hello" is the workload. */
 static void
 move_target(struct conf_section *s)
 {
@@ -62,7 +62,7 @@ check_values(struct conf_errors *errors, struct conf_section *s)
 
 /* --- levels --- */
 
-/* What a section sets of one group goes into base. */
+/* Set in base, the struct of a group, what a section sets of that group. */
 static void
 apply(const struct conf_section *s, enum key_group group, void *base,
       struct settings_origins *origins)
@@ -81,7 +81,7 @@ apply(const struct conf_section *s, enum key_group group, void *base,
 	}
 }
 
-/* What activator or autoscaler has of a group, for revisions that do not say otherwise. */
+/* The struct of a group in activator or autoscaler, from which revisions inherit. */
 static const void *
 process_level(const struct settings *s, enum key_group group)
 {
@@ -93,7 +93,7 @@ process_level(const struct settings *s, enum key_group group)
 	return &s->autoscaler.launch;
 }
 
-/* A group of a revision, through its levels. */
+/* Fill the struct of a group of a revision, from the outermost level to the innermost. */
 static void
 inherit(enum key_group group, const struct settings *process, const struct conf_section *service,
 	const struct conf_section *s, void *base, struct settings_origins *origins)
@@ -190,7 +190,7 @@ load_rules(const struct conf_section *s, struct service_conf *svc)
 	}
 }
 
-/* Without `traffic` the only revision gets all of it. */
+/* Without `traffic` sections a single revision gets all requests. */
 static void
 load_traffic(const struct conf_section *s, struct service_conf *svc)
 {
@@ -268,8 +268,8 @@ load_all(struct loader *ld, const char *file)
 	check_shared(ld);
 }
 
-/* Past a mistake in the syntax only the values that were seen are looked at: what must
- * agree cannot be told from half a file. */
+/* After a mistake in the syntax only single values are checked: a part of a file cannot show
+ * whether settings agree with one another. */
 static struct settings *
 load(struct loader *ld, struct conf_section *root, bool is_whole, struct settings_errors *errors)
 {
@@ -281,7 +281,7 @@ load(struct loader *ld, struct conf_section *root, bool is_whole, struct setting
 	if (root != NULL && is_whole)
 		load_all(ld, file);
 	conf_free(&root);
-	malloc_trim(0); /* the tree is ten times what is kept of it */
+	malloc_trim(0); /* the tree was ten times as large as the settings */
 	if (ld->errors.n > 0)
 		settings_free(&ld->s);
 	conf_errors_move(&ld->errors, errors);

@@ -10,7 +10,7 @@
 #include "common/settings_form.h"
 #include "common/strbuf.h"
 
-#define TELL(ld, line, ...) conf_error(&(ld)->errors, line, __VA_ARGS__)
+#define REPORT(ld, line, ...) conf_error(&(ld)->errors, line, __VA_ARGS__)
 
 static unsigned
 line_of(const struct conf_section *s, const char *key)
@@ -20,7 +20,7 @@ line_of(const struct conf_section *s, const char *key)
 	return v == NULL ? s->line : v->line;
 }
 
-/* What a mistake was told about already is not measured against anything. */
+/* Was a mistake in the value of this key reported?  Then it is not compared with others. */
 static bool
 is_bad(const struct conf_section *s, const char *key)
 {
@@ -33,10 +33,10 @@ static void
 check_name(struct loader *ld, const struct conf_section *s, const char *kind)
 {
 	if (!form_is_name(s->title))
-		TELL(ld, s->line,
-		     "%s: expected a name of at most 63 letters, digits, \"-\", \"_\" and \".\", "
-		     "got %s",
-		     kind, CONF_QUOTED(s->title));
+		REPORT(ld, s->line,
+		       "%s: expected a name of at most 63 letters, digits, \"-\", \"_\" and \".\", "
+		       "got %s",
+		       kind, CONF_QUOTED(s->title));
 }
 
 /* --- activator and autoscaler --- */
@@ -56,17 +56,17 @@ is_same_address(const char *a, const char *b)
 	return addr_port(&x) != 0 && addr_equal(&x, &y);
 }
 
-/* The mistake is told where something was written. */
+/* Report it in the line of one that the file sets; the other may be a default. */
 static void
-tell_address(struct loader *ld, const struct bound_address *a, const struct bound_address *b)
+report_address(struct loader *ld, const struct bound_address *a, const struct bound_address *b)
 {
-	const struct bound_address *told = b->line > 0 ? b : a, *other = told == a ? b : a;
+	const struct bound_address *shown = b->line > 0 ? b : a, *other = shown == a ? b : a;
 	char line[32] = "by default";
 
 	if (other->line > 0)
 		snprintf(line, sizeof line, "in line %u", other->line);
-	TELL(ld, told->line, "%s: expected an address of its own, got %s, which %s of %s has %s",
-	     told->key, CONF_QUOTED(told->text), other->key, other->section, line);
+	REPORT(ld, shown->line, "%s: expected an address of its own, got %s, which %s of %s has %s",
+	       shown->key, CONF_QUOTED(shown->text), other->key, other->section, line);
 }
 
 static void
@@ -76,13 +76,13 @@ add_address(struct loader *ld, struct bound_address *all, size_t *n, struct boun
 
 	for (i = 0; i < *n; i++)
 		if (is_same_address(all[i].text, a.text)) {
-			tell_address(ld, &all[i], &a);
+			report_address(ld, &all[i], &a);
 			return;
 		}
 	all[(*n)++] = a;
 }
 
-/* 0: its default. */
+/* The line of a key; 0: it has its default. */
 static unsigned
 process_line(const struct conf_section *s, const char *key)
 {
@@ -98,8 +98,8 @@ check_processes(struct loader *ld)
 	size_t n = 0, i;
 
 	if (a->listen.n == 0)
-		TELL(ld, process_line(ld->activator, "listen"),
-		     "listen: expected an address, got an empty list");
+		REPORT(ld, process_line(ld->activator, "listen"),
+		       "listen: expected an address, got an empty list");
 	for (i = 0; i < a->listen.n && (listen == NULL || !listen->is_bad); i++)
 		add_address(ld, all, &n,
 			    (struct bound_address){"listen", "activator", a->listen.v[i],
@@ -119,14 +119,14 @@ static void
 check_hosts(struct loader *ld, const struct conf_section *s, const struct service_conf *svc)
 {
 	if (svc->hosts.n == 0 && !is_bad(s, "hosts"))
-		TELL(ld, line_of(s, "hosts"), "service %s: expected hosts, got none",
-		     CONF_QUOTED(svc->name));
+		REPORT(ld, line_of(s, "hosts"), "service %s: expected hosts, got none",
+		       CONF_QUOTED(svc->name));
 	if (svc->match_value != NULL && svc->match_header == NULL && !is_bad(s, "match_header"))
-		TELL(ld, line_of(s, "match_value"),
-		     "match_value: expected match_header too, got none");
+		REPORT(ld, line_of(s, "match_value"),
+		       "match_value: expected match_header too, got none");
 	if (svc->match_header != NULL && svc->match_value == NULL && !is_bad(s, "match_value"))
-		TELL(ld, line_of(s, "match_header"),
-		     "match_header: expected match_value too, got none");
+		REPORT(ld, line_of(s, "match_header"),
+		       "match_header: expected match_value too, got none");
 }
 
 static void
@@ -138,10 +138,10 @@ check_answer(struct loader *ld, const struct conf_section *s, const struct rule_
 
 	for (i = 0; i < ARRAY_LEN(answers) && rule->action != RULE_ANSWER; i++)
 		if (conf_find(s, answers[i]) != NULL)
-			TELL(ld, line_of(s, answers[i]),
-			     "%s: expected action = answer in this rule", answers[i]);
+			REPORT(ld, line_of(s, answers[i]),
+			       "%s: expected action = answer in this rule", answers[i]);
 	if (rule->action == RULE_ANSWER && !has_body && rule->body != NULL)
-		TELL(ld, line_of(s, "body"), "body: expected none with status %u", rule->status);
+		REPORT(ld, line_of(s, "body"), "body: expected none with status %u", rule->status);
 }
 
 static void
@@ -154,8 +154,8 @@ check_rules(struct loader *ld, const struct conf_section *s, const struct servic
 		const struct rule_conf *rule = &svc->rules[i];
 
 		if (rule->contains != NULL && rule->header == NULL && !is_bad(sub, "header"))
-			TELL(ld, line_of(sub, "contains"),
-			     "contains: expected header too, got none");
+			REPORT(ld, line_of(sub, "contains"),
+			       "contains: expected header too, got none");
 		if (!is_bad(sub, "action") && !is_bad(sub, "status"))
 			check_answer(ld, sub, rule);
 	}
@@ -188,9 +188,9 @@ check_tags(struct loader *ld, const struct conf_section *s, const struct service
 			continue;
 		first = hmap_put(&seen, svc->traffic[i].tag, sub);
 		if (first != NULL)
-			TELL(ld, line_of(sub, "tag"),
-			     "tag: expected a tag of its own, got \"%s\", which line %u has already",
-			     svc->traffic[i].tag, line_of(first, "tag"));
+			REPORT(ld, line_of(sub, "tag"),
+			       "tag: expected a tag of its own, got \"%s\", which line %u has already",
+			       svc->traffic[i].tag, line_of(first, "tag"));
 	}
 	hmap_fini(&seen);
 }
@@ -204,9 +204,9 @@ check_traffic(struct loader *ld, const struct conf_section *s, const struct serv
 	size_t i;
 
 	if (first == NULL && svc->revisions_n > 1)
-		TELL(ld, s->line,
-		     "service %s: expected traffic sections for its %zu revisions, got none",
-		     CONF_QUOTED(svc->name), svc->revisions_n);
+		REPORT(ld, s->line,
+		       "service %s: expected traffic sections for its %zu revisions, got none",
+		       CONF_QUOTED(svc->name), svc->revisions_n);
 	if (first == NULL)
 		return;
 	for (i = 0; i < svc->traffic_n; i++) {
@@ -215,13 +215,13 @@ check_traffic(struct loader *ld, const struct conf_section *s, const struct serv
 		sum += svc->traffic[i].percent;
 		is_sure = is_sure && !is_bad(sub, "percent");
 		if (!has_revision(svc, svc->traffic[i].revision))
-			TELL(ld, sub->line, "traffic: expected a revision of service %s, got %s",
-			     CONF_QUOTED(svc->name), CONF_QUOTED(svc->traffic[i].revision));
+			REPORT(ld, sub->line, "traffic: expected a revision of service %s, got %s",
+			       CONF_QUOTED(svc->name), CONF_QUOTED(svc->traffic[i].revision));
 	}
 	if (sum != 100 && is_sure)
-		TELL(ld, first->line,
-		     "service %s: expected traffic percents that sum to 100, got %u",
-		     CONF_QUOTED(svc->name), (unsigned)sum);
+		REPORT(ld, first->line,
+		       "service %s: expected traffic percents that sum to 100, got %u",
+		       CONF_QUOTED(svc->name), (unsigned)sum);
 	check_tags(ld, s, svc);
 }
 
@@ -229,7 +229,7 @@ check_traffic(struct loader *ld, const struct conf_section *s, const struct serv
 
 static const struct way {
 	const char *key;
-	bool process, kubernetes; /* the drivers it goes with */
+	bool process, kubernetes; /* with which drivers */
 } ways[] = {
 	{"command", true, false},
 	{"addresses", true, true},
@@ -262,14 +262,14 @@ check_way(struct loader *ld, const struct conf_section *s, const struct way *way
 	size_t i;
 
 	if (!(is_kubernetes ? way->kubernetes : way->process))
-		TELL(ld, line_of(s, way->key), "%s: expected driver = %s, got \"%s\"", way->key,
-		     is_kubernetes ? "process" : "kubernetes",
-		     is_kubernetes ? "kubernetes" : "process");
+		REPORT(ld, line_of(s, way->key), "%s: expected driver = %s, got \"%s\"", way->key,
+		       is_kubernetes ? "process" : "kubernetes",
+		       is_kubernetes ? "kubernetes" : "process");
 	for (i = 0; i < s->values_n; i++)
 		if (s->values[i].key->group == GROUP_LAUNCH && !is_bad(s, way->key) &&
 		    !launch_key_applies(s->values[i].key, l))
-			TELL(ld, s->values[i].line, "%s: has no effect together with %s",
-			     s->values[i].key->name, way->key);
+			REPORT(ld, s->values[i].line, "%s: has no effect together with %s",
+			       s->values[i].key->name, way->key);
 }
 
 static void
@@ -289,25 +289,25 @@ check_launch(struct loader *ld, const struct conf_section *s, const struct revis
 			way = &ways[i];
 	}
 	if (way == NULL)
-		TELL(ld, s->line,
-		     "revision %s: expected one of command, addresses, deployment and workload, "
-		     "got none",
-		     CONF_QUOTED(r->name));
+		REPORT(ld, s->line,
+		       "revision %s: expected one of command, addresses, deployment and workload, "
+		       "got none",
+		       CONF_QUOTED(r->name));
 	else if (second != NULL)
-		TELL(ld, line_of(s, second->key),
-		     "%s: expected one of command, addresses, deployment and workload, got %s in "
-		     "line %u too",
-		     second->key, way->key, line_of(s, way->key));
+		REPORT(ld, line_of(s, second->key),
+		       "%s: expected one of command, addresses, deployment and workload, got %s in "
+		       "line %u too",
+		       second->key, way->key, line_of(s, way->key));
 	else if (is_empty)
-		TELL(ld, line_of(s, way->key), "%s: expected at least one value, got an empty list",
-		     way->key);
+		REPORT(ld, line_of(s, way->key),
+		       "%s: expected at least one value, got an empty list", way->key);
 	else
 		check_way(ld, s, way, &r->launch);
 	if (r->limits.probe == PROBE_READINESS && way != NULL && second == NULL &&
 	    !(way->kubernetes && !way->process))
-		TELL(ld, settings_origins_line(&r->origins, "probe", s->line),
-		     "probe: expected \"tcp\" or a path together with %s, got \"readiness\"",
-		     way->key);
+		REPORT(ld, settings_origins_line(&r->origins, "probe", s->line),
+		       "probe: expected \"tcp\" or a path together with %s, got \"readiness\"",
+		       way->key);
 }
 
 static void
@@ -322,8 +322,9 @@ check_environment(struct loader *ld, const struct conf_section *s)
 		char *name = xstrndup(v->texts[i], strcspn(v->texts[i], "="));
 
 		if (hmap_put(&seen, name, v->texts[i]) != NULL)
-			TELL(ld, v->lines[i], "environment: expected each name once, got %s again",
-			     CONF_QUOTED(name));
+			REPORT(ld, v->lines[i],
+			       "environment: expected each name once, got %s again",
+			       CONF_QUOTED(name));
 		free(name);
 	}
 	hmap_fini(&seen);
@@ -331,7 +332,7 @@ check_environment(struct loader *ld, const struct conf_section *s)
 
 /* --- how it is scaled --- */
 
-/* ", line 7"; nothing where it does not stand in a file. */
+/* ", line 7"; "" if the key comes from no file. */
 #define ORIGIN_TEXT 32
 static const char *
 origin_text(const struct revision_conf *r, const char *key, char out[ORIGIN_TEXT])
@@ -342,10 +343,10 @@ origin_text(const struct revision_conf *r, const char *key, char out[ORIGIN_TEXT
 	return out;
 }
 
-/* max_instances as it stands in the file, where it binds r; 0: it does not.  Its default is
- * the machine's, and a file is right or wrong on any. */
+/* max_instances of the file if it holds for r, else 0.  Its default depends on the machine,
+ * and is no measure here: whether a file has a mistake must not. */
 static uint32_t
-most_of_all(const struct loader *ld, const struct revision_conf *r)
+max_instances_for(const struct loader *ld, const struct revision_conf *r)
 {
 	bool is_counted = r->launch.addresses.n == 0 && !r->scaling.dry_run;
 
@@ -353,25 +354,25 @@ most_of_all(const struct loader *ld, const struct revision_conf *r)
 }
 
 static unsigned
-most_of_all_line(const struct loader *ld)
+max_instances_line(const struct loader *ld)
 {
 	return settings_origins_line(&ld->s->origins, "max_instances", 0);
 }
 
-/* So many instances of r are asked for in that line: as many must be able to be. */
+/* A key asks for so many instances of r: its limits must allow them. */
 static void
-check_most(struct loader *ld, const struct revision_conf *r, const char *key, unsigned line,
-	   uint32_t value)
+check_max(struct loader *ld, const struct revision_conf *r, const char *key, unsigned line,
+	  uint32_t value)
 {
-	uint32_t most = r->scaling.max_scale, of_all = most_of_all(ld, r);
+	uint32_t most = r->scaling.max_scale, of_all = max_instances_for(ld, r);
 	char where[ORIGIN_TEXT];
 
 	if (most > 0 && value > most)
-		TELL(ld, line, "%s: expected at most max_scale (%u%s), got \"%u\"", key, most,
-		     origin_text(r, "max_scale", where), value);
+		REPORT(ld, line, "%s: expected at most max_scale (%u%s), got \"%u\"", key, most,
+		       origin_text(r, "max_scale", where), value);
 	else if (of_all > 0 && value > of_all)
-		TELL(ld, line, "%s: expected at most max_instances (%u, line %u), got \"%u\"", key,
-		     of_all, most_of_all_line(ld), value);
+		REPORT(ld, line, "%s: expected at most max_instances (%u, line %u), got \"%u\"",
+		       key, of_all, max_instances_line(ld), value);
 }
 
 static void
@@ -380,7 +381,7 @@ check_scale(struct loader *ld, const struct conf_section *s, const struct revisi
 {
 	unsigned otherwise = settings_origins_line(&r->origins, "max_scale", s->line);
 
-	check_most(ld, r, key, settings_origins_line(&r->origins, key, otherwise), value);
+	check_max(ld, r, key, settings_origins_line(&r->origins, key, otherwise), value);
 }
 
 static void
@@ -392,17 +393,16 @@ check_schedules(struct loader *ld, const struct conf_section *s, const struct re
 		const struct conf_section *sub = conf_section_at(s, IN_SCHEDULE, i);
 
 		if (r->schedules[i].cron == NULL && !is_bad(sub, "cron"))
-			TELL(ld, sub->line, "schedule %s: expected cron, got none",
-			     CONF_QUOTED(sub->title));
-		check_most(ld, r, "min_scale", line_of(sub, "min_scale"),
-			   r->schedules[i].min_scale);
+			REPORT(ld, sub->line, "schedule %s: expected cron, got none",
+			       CONF_QUOTED(sub->title));
+		check_max(ld, r, "min_scale", line_of(sub, "min_scale"), r->schedules[i].min_scale);
 		if (r->launch.addresses.n > 0)
-			TELL(ld, sub->line, "schedule %s: has no effect together with addresses",
-			     CONF_QUOTED(sub->title));
+			REPORT(ld, sub->line, "schedule %s: has no effect together with addresses",
+			       CONF_QUOTED(sub->title));
 	}
 }
 
-/* Knative's bound: below it a target cannot be told from none. */
+/* As with Knative. */
 #define TARGET_MIN 0.01
 
 static void
@@ -414,8 +414,8 @@ check_scaling(struct loader *ld, const struct conf_section *s, const struct revi
 	check_scale(ld, s, r, "initial_scale", c->initial_scale);
 	check_scale(ld, s, r, "activation_scale", c->activation_scale);
 	if (c->target > 0 && c->target < TARGET_MIN)
-		TELL(ld, settings_origins_line(&r->origins, "target", s->line),
-		     "target: expected 0 or at least %g, got \"%g\"", TARGET_MIN, c->target);
+		REPORT(ld, settings_origins_line(&r->origins, "target", s->line),
+		       "target: expected 0 or at least %g, got \"%g\"", TARGET_MIN, c->target);
 	check_schedules(ld, s, r);
 }
 
@@ -429,8 +429,8 @@ check_service(struct loader *ld, const struct conf_section *s, const struct serv
 	check_rules(ld, s, svc);
 	check_environment(ld, s);
 	if (svc->revisions_n == 0)
-		TELL(ld, s->line, "service %s: expected a revision, got none",
-		     CONF_QUOTED(svc->name));
+		REPORT(ld, s->line, "service %s: expected a revision, got none",
+		       CONF_QUOTED(svc->name));
 	for (i = 0; i < svc->revisions_n; i++) {
 		const struct conf_section *sub = conf_section_at(s, IN_REVISION, i);
 
@@ -443,7 +443,7 @@ check_service(struct loader *ld, const struct conf_section *s, const struct serv
 		check_traffic(ld, s, svc);
 }
 
-/* --- what no two may share --- */
+/* --- services and revisions among one another --- */
 
 struct path_claim {
 	const struct service_conf *service;
@@ -462,11 +462,11 @@ claim_path(struct loader *ld, struct hmap *seen, const struct service_conf *svc,
 	free(key);
 	if (other == NULL)
 		return;
-	TELL(ld, line,
-	     "service %s: expected a host and path of its own, got \"%s%s\", which service %s "
-	     "(line %u) has already",
-	     CONF_QUOTED(svc->name), host, strcmp(path, "/") == 0 ? "" : path,
-	     CONF_QUOTED(other->service->name), other->line);
+	REPORT(ld, line,
+	       "service %s: expected a host and path of its own, got \"%s%s\", which service %s "
+	       "(line %u) has already",
+	       CONF_QUOTED(svc->name), host, strcmp(path, "/") == 0 ? "" : path,
+	       CONF_QUOTED(other->service->name), other->line);
 	free(other);
 }
 
@@ -486,7 +486,7 @@ claim_paths(struct loader *ld, struct hmap *seen, const struct service_conf *svc
 				   svc->paths.n == 0 ? "/" : svc->paths.v[j], hosts->lines[i]);
 }
 
-/* Two revisions on one Deployment would be two hands on its replicas. */
+/* Two revisions may not scale one workload. */
 static void
 claim_workloads(struct loader *ld, struct hmap *seen, struct service_conf *svc)
 {
@@ -501,30 +501,30 @@ claim_workloads(struct loader *ld, struct hmap *seen, struct service_conf *svc)
 			continue;
 		other = hmap_put(seen, name, r);
 		if (other != NULL)
-			TELL(ld, settings_origins_line(&r->origins, key, r->line),
-			     "%s: expected a workload of its own, got %s, which revision %s (line %u) has already",
-			     key, CONF_QUOTED(name), CONF_QUOTED(other->full_name), other->line);
+			REPORT(ld, settings_origins_line(&r->origins, key, r->line),
+			       "%s: expected a workload of its own, got %s, which revision %s (line %u) has already",
+			       key, CONF_QUOTED(name), CONF_QUOTED(other->full_name), other->line);
 		free(name);
 	}
 }
 
-/* What is never to be fewer must fit in, all of it: at any time, whatever is asked. */
+/* All min_scale together must fit into max_instances, since they hold at any time. */
 static void
-add_least(struct loader *ld, uint64_t *sum, const struct service_conf *svc)
+add_min_scale(struct loader *ld, uint64_t *sum, const struct service_conf *svc)
 {
 	size_t i;
 
 	for (i = 0; i < svc->revisions_n; i++) {
 		const struct revision_conf *r = &svc->revisions[i];
-		uint32_t least = r->scaling.min_scale, most = most_of_all(ld, r);
+		uint32_t least = r->scaling.min_scale, most = max_instances_for(ld, r);
 
 		if (most == 0 || least > most)
-			continue; /* not bound by it, or told already */
+			continue; /* not limited by it, or reported already */
 		if (*sum <= most && *sum + least > most)
-			TELL(ld, settings_origins_line(&r->origins, "min_scale", r->line),
-			     "min_scale: expected at most max_instances (%u, line %u) over all "
-			     "revisions, got \"%u\" in addition to %llu of other revisions",
-			     most, most_of_all_line(ld), least, (unsigned long long)*sum);
+			REPORT(ld, settings_origins_line(&r->origins, "min_scale", r->line),
+			       "min_scale: expected at most max_instances (%u, line %u) over all "
+			       "revisions, got \"%u\" in addition to %llu of other revisions",
+			       most, max_instances_line(ld), least, (unsigned long long)*sum);
 		*sum += least;
 	}
 }
@@ -546,7 +546,7 @@ check_shared(struct loader *ld)
 
 			claim_paths(ld, &paths, svc, &ld->root->sections[i]);
 			claim_workloads(ld, &workloads, svc);
-			add_least(ld, &least, svc);
+			add_min_scale(ld, &least, svc);
 		}
 	for (at = 0; hmap_next(&paths, &at, &key, &claim);)
 		free(claim);

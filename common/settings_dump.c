@@ -11,12 +11,12 @@
 
 #define COMMENT_COLUMN 60
 
-/* --- the text of what holds --- */
+/* --- the settings in effect --- */
 
 struct dump {
 	struct strbuf *out;
 	unsigned depth;
-	const struct settings_origins *origins; /* NULL: not known */
+	const struct settings_origins *origins; /* NULL: write no comments */
 };
 
 static void
@@ -42,7 +42,7 @@ dump_origin(const struct dump *d, const struct key *k, size_t width)
 			    conf_where(o->where, (char[CONF_WHERE_MAX]){0}));
 }
 
-/* What is unset has no form; it says so in a comment. */
+/* A key without a value cannot be written; a comment says that it is not set. */
 static void
 dump_key(const struct dump *d, const struct key *k, const void *base)
 {
@@ -71,7 +71,7 @@ dump_group(const struct dump *d, enum key_group group, const void *base)
 			dump_key(d, &settings_keys[i], base);
 }
 
-/* Of a group, what may stand there. */
+/* The keys of a group that are allowed in where. */
 static void
 dump_level(const struct dump *d, enum key_group group, const void *base, unsigned where)
 {
@@ -216,7 +216,7 @@ compare(struct conf_errors *errors, enum key_group group, const void *old, const
 }
 
 int
-settings_restart_only(const struct settings *old, const struct settings *now, unsigned where,
+settings_check_reload(const struct settings *old, const struct settings *now, unsigned where,
 		      struct settings_errors *errors)
 {
 	struct conf_errors found = {.file = now->file};

@@ -47,7 +47,7 @@ is_dns_label(const char *s)
 	return is_label(s, strlen(s), LABEL);
 }
 
-/* Labels joined by points. */
+/* Labels with dots between them. */
 static bool
 is_domain(const char *s, const char *set)
 {
@@ -78,7 +78,7 @@ is_ipv6(const char *s)
 	return addr_set(&a, ip, 0, NULL) == 0;
 }
 
-/* Names of containers carry `_`, in practice. */
+/* `_` is no letter of a host name, but container platforms use it in theirs. */
 static bool
 is_host(const char *s)
 {
@@ -87,7 +87,7 @@ is_host(const char *s)
 	return is_domain(s + (strncmp(s, "*.", 2) == 0 ? 2 : 0), LABEL UPPER "_");
 }
 
-/* "NAMESPACE=HOST"; * stands for any namespace, {namespace} in the host for its name. */
+/* "NAMESPACE=HOST"; `*` is any namespace, {namespace} in the host is the namespace's name. */
 static bool
 is_allowance(const char *s)
 {
@@ -149,7 +149,7 @@ is_value(const char *s)
 	return *at == '\0';
 }
 
-/* "name: value", and no field that frames the message: that is ours. */
+/* "name: value", but none of the fields that the activator sets itself. */
 static bool
 is_field(const char *s)
 {
@@ -186,7 +186,7 @@ is_variable(const char *s)
 	return n > 0 && s[n] == '=' && strncmp(s, "PORT=", 5) != 0;
 }
 
-/* n parts between slashes, none of them empty. */
+/* n parts with slashes between them, none of which is empty. */
 static bool
 has_parts(const char *s, unsigned n)
 {
@@ -207,7 +207,7 @@ is_deployment(const char *s)
 	return has_parts(s, 2) && is_one_of(s, LABEL "./");
 }
 
-/* The core group has no name: v1/ReplicationController/namespace/name. */
+/* The core API group has no name, as in v1/ReplicationController/namespace/name. */
 static bool
 is_workload(const char *s)
 {
@@ -241,7 +241,7 @@ is_cron(const char *s)
 	return cron_parse(&c, s, NULL) == 0;
 }
 
-/* It is looked for among the files below /usr/share/zoneinfo. */
+/* A file below /usr/share/zoneinfo that can be read as a time zone. */
 static bool
 is_time_zone(const char *s)
 {

@@ -45,7 +45,7 @@ settings_key_find(const char *name, unsigned where)
 	return NULL;
 }
 
-/* What a type without bounds takes. */
+/* What a key of a type without bounds accepts. */
 static const char *
 kind_of(enum key_type type)
 {

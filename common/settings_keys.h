@@ -1,5 +1,5 @@
-/* settings_keys - the keys of the conf file as a table (keys.def): parsing, the
- * reference conf, the link and the manual all read it.  Thread: any. */
+/* settings_keys - the table of the keys of the conf file (keys.def), from which the parser,
+ * the reference conf, the link and the manual are made.  Thread: any. */
 #ifndef COMMON_SETTINGS_KEYS_H
 #define COMMON_SETTINGS_KEYS_H
 
@@ -16,8 +16,8 @@ enum key_type {
 	KEY_SIZE32,    /* uint32_t bytes */
 	KEY_STRING,    /* char * */
 	KEY_PERCENT,   /* double; "70" or "70%" */
-	KEY_PERCENT32, /* uint32_t; likewise, whole */
-	KEY_ENUM,      /* int; `enums` names the values */
+	KEY_PERCENT32, /* uint32_t; the same without a fraction */
+	KEY_ENUM,      /* int; its values are the words of `enums` */
 	KEY_LIST,      /* struct str_list */
 	KEY_ADDRESS,   /* char *, checked as host:port */
 	KEY_ADDRESSES, /* struct str_list of host:port */
@@ -26,7 +26,7 @@ enum key_type {
 	KEY_PORTS      /* "20000-29999": two fields */
 };
 
-/* Where a key may stand (a set). */
+/* The sections in which a key is allowed, as a set. */
 enum {
 	IN_TOP = 1,
 	IN_ACTIVATOR = 2,
@@ -42,8 +42,8 @@ struct key {
 	const char *name;
 	enum key_type type;
 	unsigned where;	      /* IN_* */
-	const char *fallback; /* default as it would be written; NULL: none */
-	double min, max;      /* in base units (ns, bytes, plain); min == max: unchecked */
+	const char *fallback; /* the default as a conf file would have it; NULL: none */
+	double min, max;      /* in base units (ns, bytes, plain); min == max: not bounded */
 	const char *enums;    /* "a|b|c" */
 	const char *doc;      /* help: whole sentences */
 	size_t offset;	      /* in the struct of its group */
@@ -60,13 +60,13 @@ struct key {
 		GROUP_RULE,
 		GROUP_SCHEDULE
 	} group;
-	bool needs_restart; /* a reload cannot change it */
+	bool needs_restart; /* a reload cannot change its value */
 };
 extern const struct key settings_keys[];
 extern const size_t settings_keys_n;
 const struct key *settings_key_find(const char *name, unsigned where);
 
-/* Append what a key takes, as a person writes it: "1s to 1h", "yes or no", "addresses". */
+/* Append what a key accepts, such as "1s to 1h", "yes or no" or "addresses". */
 void settings_key_bounds(const struct key *, struct strbuf *);
 
 #endif

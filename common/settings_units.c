@@ -12,7 +12,7 @@ struct unit {
 	double size;
 };
 
-/* From the largest; the last has the size of what is counted in. */
+/* Units that are written, from the largest to the base unit, and others that are read. */
 static const struct unit times[] = {{"h", 3600e9}, {"m", 60e9}, {"s", 1e9},
 				    {"ms", 1e6},   {"us", 1e3}, {"ns", 1}};
 static const struct unit times_too[] = {{"d", 86400e9}, {"min", 60e9}};
@@ -35,7 +35,7 @@ unit_size(const char *name, const struct unit *units, size_t n)
 	return 0;
 }
 
-/* Digits with at most one point, and a unit of either table; too may be NULL. */
+/* A decimal number with a unit of either table; `too` may be NULL. */
 static int
 parse_number(const char *text, const struct unit *units, size_t n, const struct unit *too,
 	     size_t too_n, double *out)
@@ -101,7 +101,7 @@ is_whole(double v)
 	return v == (double)(int64_t)v;
 }
 
-/* In the largest unit that leaves a whole number. */
+/* In the largest unit in which it is a whole number. */
 static void
 format_in(double value, const struct unit *units, size_t n, struct strbuf *b)
 {
@@ -112,7 +112,7 @@ format_in(double value, const struct unit *units, size_t n, struct strbuf *b)
 	strbuf_addf(b, "%.17g%s", value / units[i].size, value == 0 ? "" : units[i].name);
 }
 
-/* As few digits as give the same number again. */
+/* In as few digits as read back as the same number, without an exponent. */
 static void
 format_number(double value, struct strbuf *b)
 {

@@ -11,7 +11,7 @@
 #include "common/strbuf.h"
 #include "common/text.h"
 
-/* What a text says, whatever its key holds. */
+/* The value of a text; which member holds it depends on the type of the key. */
 struct parsed {
 	double number;
 	bool yes;
@@ -36,7 +36,7 @@ parse_bool(const char *text, bool *out)
 	return -1;
 }
 
-/* The place of text in "a|b|c", or -1. */
+/* The index of text in "a|b|c", or -1. */
 static int
 parse_enum(const char *text, const char *enums)
 {
@@ -158,7 +158,7 @@ parse(const struct key *k, const char *text, struct parsed *p, struct err *e)
 	case KEY_STRING:
 	case KEY_LIST:
 		return form_check(k, text, e);
-	case KEY_ADDRESS: /* "": none */
+	case KEY_ADDRESS: /* "" turns it off */
 		rc = text[0] == '\0' ? 0 : addr_parse(&addr, text, NULL);
 		break;
 	case KEY_ADDRESSES:
@@ -324,7 +324,7 @@ copy(const struct key *k, void *to, const void *from)
 		text_replace(&((struct limits *)to)->probe_path,
 			     ((const struct limits *)from)->probe_path);
 	} else {
-		CHECK(k->type != KEY_PORTS); /* two fields; stands in no group that is copied */
+		CHECK(k->type != KEY_PORTS); /* two members; no group with it is copied */
 		memcpy(at, source, size_of(k->type));
 	}
 }
@@ -339,7 +339,7 @@ value_copy_group(enum key_group group, void *to, const void *from)
 			copy(&settings_keys[i], to, from);
 }
 
-/* --- and back --- */
+/* --- into texts --- */
 
 void
 value_format_string(const char *text, struct strbuf *b)

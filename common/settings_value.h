@@ -1,33 +1,35 @@
-/* settings_value - between the text of a value and what a struct of settings.h holds.
- * Pure.  Thread: any. */
+/* settings_value - values of keys: from their texts into the structs of settings.h, and
+ * back.  Thread: any. */
 #ifndef COMMON_SETTINGS_VALUE_H
 #define COMMON_SETTINGS_VALUE_H
 
 #include "common/settings.h"
 
-/* True where a key holds several texts. */
+/* Does the key hold a list of texts? */
 bool value_is_list(const struct key *);
 
-/* -1: "expected …, got …" in err.  Of a list, one of its texts. */
+/* Check a text; for a key with a list, one of its texts.  -1 with "expected …, got …" in
+ * err. */
 NODISCARD int value_check(const struct key *, const char *text, struct err *);
 
-/* Put texts that passed value_check() into base, the struct of the key's group; what
- * stood there is freed.  Else than for a list, n is 1. */
+/* Set the value of a key in base, the struct of its group, and free the value before.  The
+ * texts have passed value_check(); n is 1 unless the key holds a list. */
 void value_set(const struct key *, void *base, char *const *texts, size_t n);
 
-/* Append the value as a conf file would have it; false: it is unset, nothing appended. */
+/* Append the value as a conf file would have it.  False: it is not set, and nothing was
+ * appended. */
 bool value_format(const struct key *, const void *base, struct strbuf *);
 
-/* Append a text in double quotes. */
+/* Append a text in double quotes, escaped. */
 void value_format_string(const char *, struct strbuf *);
 
-/* Free what the struct of a group holds. */
+/* Free the values in the struct of a group. */
 void value_fini_group(enum key_group, void *base);
 
-/* All that the struct of a group holds, copied; what stood in `to` is freed. */
+/* Copy the values of a group, and free those before in `to`. */
 void value_copy_group(enum key_group, void *to, const void *from);
 
-/* All keys of a group as their defaults have it. */
+/* Set each key of a group that has a default to it. */
 void value_defaults(enum key_group, void *base);
 
 #endif

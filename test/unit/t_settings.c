@@ -510,14 +510,14 @@ what_needs_a_restart(void **state)
 	struct settings_errors errors;
 
 	(void)state;
-	assert_int_equal(settings_restart_only(a, a, IN_ACTIVATOR | IN_AUTOSCALER, &errors), 0);
+	assert_int_equal(settings_check_reload(a, a, IN_ACTIVATOR | IN_AUTOSCALER, &errors), 0);
 	settings_errors_free(&errors);
-	assert_int_equal(settings_restart_only(a, b, IN_AUTOSCALER, &errors), -1);
+	assert_int_equal(settings_check_reload(a, b, IN_AUTOSCALER, &errors), -1);
 	assert_int_equal(errors.n, 1);
 	assert_string_equal(errors.lines[0], "t.conf: socket: needs a restart to change from "
 					     "\"/run/activator/autoscaler.sock\" to \"x\"");
 	settings_errors_free(&errors);
-	assert_int_equal(settings_restart_only(a, b, IN_ACTIVATOR, &errors), -1);
+	assert_int_equal(settings_check_reload(a, b, IN_ACTIVATOR, &errors), -1);
 	assert_int_equal(errors.n, 2);
 	assert_string_equal(errors.lines[1],
 			    "t.conf: workers: needs a restart to change from 2 to 3");
