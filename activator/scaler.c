@@ -92,7 +92,7 @@ activate(struct track *t)
 }
 
 static void
-tell_instance(struct scaler *s, struct instance *inst, enum instance_word word)
+tell_instance(struct scaler *s, struct instance *inst, enum instance_health word)
 {
 	const struct msg m = {.type = MSG_INSTANCE, .u.instance = {.id = inst->id, .state = word}};
 
@@ -493,7 +493,7 @@ on_line(struct link *l, char *line, size_t n, void *arg)
 static const struct link_ops link_ops = {.on_up = on_up, .on_line = on_line, .on_down = on_down};
 
 void
-scaler_on_instance(struct scaler *s, struct instance *inst, enum instance_word word)
+scaler_on_instance(struct scaler *s, struct instance *inst, enum instance_health word)
 {
 	struct revision *rev = inst->rev;
 

@@ -24,7 +24,7 @@ void scaler_free(struct scaler **);
 /* Requests began to wait for rev (its demand mail has been taken). */
 void scaler_on_demand(struct scaler *, struct revision *rev);
 /* A probe, or a request, has learned it. */
-void scaler_on_instance(struct scaler *, struct instance *, enum instance_word);
+void scaler_on_instance(struct scaler *, struct instance *, enum instance_health);
 
 bool scaler_is_up(const struct scaler *);
 

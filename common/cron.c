@@ -9,11 +9,11 @@ static const char *const months[] = {"jan", "feb", "mar", "apr", "may", "jun",
 				     "jul", "aug", "sep", "oct", "nov", "dec"};
 static const char *const weekdays[] = {"sun", "mon", "tue", "wed", "thu", "fri", "sat"};
 
-/* minute hour day month weekday */
+/* In their order. */
 static const struct field {
 	const char *what;
 	unsigned min, max;
-	const char *const *names; /* of min, min + 1, …; NULL: none */
+	const char *const *names; /* of the values from min on; NULL: none */
 	size_t names_n;
 } fields[] = {
 	{"minute", 0, 59, NULL, 0},
@@ -48,7 +48,7 @@ parse_item(const struct field *f, const char **at, unsigned *out)
 	return parse_number(at, out) && *out >= f->min && *out <= f->max;
 }
 
-/* `*`, `a`, `a-b`, each with `/step`. */
+/* `*`, `a` or `a-b`, with or without `/step`. */
 static bool
 parse_range(const struct field *f, const char **at, uint64_t *set)
 {

@@ -1,5 +1,5 @@
-/* cron - the five fields of crontab(5), as sets.  `*`, lists, ranges, steps, the names
- * of months and days; 0 and 7 are Sunday.  Pure: knows no clock and no time zone.
+/* cron - the five fields of crontab(5) as sets: `*`, lists, ranges, steps, and the names of
+ * months and days; 0 and 7 are Sunday.  Pure: the caller converts times to the time zone.
  * Thread: any. */
 #ifndef COMMON_CRON_H
 #define COMMON_CRON_H
@@ -20,8 +20,8 @@ struct cron {
 
 NODISCARD int cron_parse(struct cron *, const char *text, struct err *);
 
-/* Whether it begins in that minute.  Where both day fields are restricted, one of them
- * is enough, as in crontab(5). */
+/* Does it match this minute?  If neither day field begins with `*`, one that matches is
+ * enough, as in crontab(5). */
 bool cron_matches(const struct cron *, const struct tm *);
 
 #endif

@@ -8,11 +8,11 @@
 
 #include "common/strbuf.h"
 
-#define PATH_MAX_BYTES 200 /* of a place in an error's text */
+#define PATH_BYTES_MAX 200 /* of the path in an error */
 
 /* --- opening --- */
 
-/* jansson recurses: the depth is bounded before it sees the text. */
+/* jansson parses recursively: bound the depth before it sees the text. */
 static bool
 is_too_deep(const char *text, size_t n)
 {
@@ -42,12 +42,12 @@ jget_open(const char *text, size_t n, struct jget *root, struct err *e)
 	json_t *json;
 
 	if (is_too_deep(text, n)) {
-		err_set(e, 0, "JSON nested deeper than %d", JGET_DEPTH_MAX);
+		err_set(e, 0, "expected JSON nested at most %d deep", JGET_DEPTH_MAX);
 		return NULL;
 	}
 	json = json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
 	if (json == NULL) {
-		err_set(e, 0, "not JSON: byte %d: %s", why.position, why.text);
+		err_set(e, 0, "cannot parse JSON: byte %d: %s", why.position, why.text);
 		return NULL;
 	}
 	if (!json_is_object(json)) {
@@ -92,7 +92,7 @@ jget_fail(const struct jget *at, const char *key, struct err *e, const char *fmt
 	va_start(args, fmt);
 	vsnprintf(what, sizeof what, fmt, args);
 	va_end(args);
-	strbuf_init(&path, PATH_MAX_BYTES);
+	strbuf_init(&path, PATH_BYTES_MAX);
 	add_path(&path, at);
 	if (key != NULL)
 		strbuf_addf(&path, ".%s", key);
@@ -128,14 +128,13 @@ fail_kind(const struct jget *at, const char *key, const json_t *got, const char 
 	  struct err *e)
 {
 	if (got == NULL)
-		return jget_fail(at, key, e, "expected %s, is missing", expected);
+		return jget_fail(at, key, e, "expected %s, got nothing", expected);
 	return jget_fail(at, key, e, "expected %s, got %s", expected, kind_name(got));
 }
 
 /* --- members --- */
 
-/* The member, or NULL where it is not there (missing is *true* only if that is all
- * right). */
+/* The member, or NULL; *is_absent_ok: it is missing, and may be. */
 static const json_t *
 member(const struct jget *at, const char *key, enum jget_need need, bool *is_absent_ok)
 {

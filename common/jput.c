@@ -18,7 +18,7 @@ is_plain(unsigned char c)
 	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
-/* The character at s, which is not plain.  Returns its length. */
+/* Write the character at s, which is_plain() refused.  Returns its length. */
 static size_t
 add_special(struct strbuf *b, const unsigned char *s)
 {
@@ -42,7 +42,7 @@ add_special(struct strbuf *b, const unsigned char *s)
 		strbuf_addf(b, "\\u%04x", *s);
 		return 1;
 	}
-	n = text_utf8_length((const char *)s, SIZE_MAX); /* the NUL ends it at the latest */
+	n = text_utf8_length((const char *)s, SIZE_MAX); /* stops at the NUL */
 	if (n == 0) {
 		strbuf_adds(b, "\xef\xbf\xbd");
 		return 1;
@@ -70,7 +70,7 @@ add_string(struct strbuf *b, const char *text)
 	strbuf_adds(b, "\"");
 }
 
-/* What stands before each value. */
+/* Write what comes before a value: a comma, and its name. */
 static void
 begin_value(struct jput *j, const char *key)
 {

@@ -1,6 +1,5 @@
-/* jput - writes one JSON value as one line of text: no white space, no raw
- * newline, control bytes escaped, bytes that are no UTF-8 replaced by U+FFFD, so that
- * whatever a program prints can be passed on.
+/* jput - writes a JSON value as one line: without white space, with control bytes escaped,
+ * and with U+FFFD in place of bytes that are not UTF-8, so that any string can be written.
  * Thread: the buffer's owner. */
 #ifndef COMMON_JPUT_H
 #define COMMON_JPUT_H
@@ -16,7 +15,7 @@ struct jput {
 
 void jput_init(struct jput *, struct strbuf *out);
 
-/* key: the member's name; NULL in an array and at the root. */
+/* key: the name of the member; NULL: an element of an array, or the root. */
 void jput_object(struct jput *, const char *key);
 void jput_object_end(struct jput *);
 void jput_array(struct jput *, const char *key);
@@ -29,7 +28,7 @@ void jput_double(struct jput *, const char *key, double value); /* not finite: n
 void jput_bool(struct jput *, const char *key, bool value);
 void jput_null(struct jput *, const char *key);
 
-/* A member only if there is something to say. */
-void jput_string_if(struct jput *, const char *key, const char *value); /* not NULL */
+/* A member unless value is NULL. */
+void jput_string_if(struct jput *, const char *key, const char *value);
 
 #endif

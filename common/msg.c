@@ -9,7 +9,7 @@
 
 const char *const msg_role_words[MSG_ROLES] = {"activator", "autoscaler", "control"};
 const char *const msg_state_words[MSG_STATES] = {"starting", "ready", "stopping"};
-const char *const msg_word_words[MSG_WORDS] = {"answers", "refuses"};
+const char *const msg_health_words[MSG_HEALTHS] = {"answers", "refuses"};
 const char *const msg_action_words[MSG_ACTIONS] = {"wake", "serve_only", "answer"};
 
 static const char *const type_names[] = {[MSG_UNKNOWN] = "unknown",
@@ -75,7 +75,7 @@ put_failure(struct jput *j, const struct msg_failure *f)
 	jput_object_end(j);
 }
 
-/* All of it but the name of the revision. */
+/* All members but the name of the revision. */
 static void
 put_state(struct jput *j, const struct msg_instances *s)
 {
@@ -252,7 +252,7 @@ put_members(struct jput *j, const struct msg *m)
 		break;
 	case MSG_INSTANCE:
 		jput_string(j, "id", m->u.instance.id);
-		jput_string(j, "state", msg_word_words[m->u.instance.state]);
+		jput_string(j, "state", msg_health_words[m->u.instance.state]);
 		break;
 	case MSG_DRAIN:
 		jput_string(j, "token", m->u.drain.token);

@@ -1,10 +1,7 @@
-/* msg - protocol version 1 (DESIGN 7): struct msg to and from one JSON line.  No
- * I/O.  Unknown types and members are ignored; a member that is missing or of the
- * wrong type or range is an error that names it ("$.revisions[2].name").
- * `limits` of a revision travel as an object of its keys (settings_keys, group
- * GROUP_LIMITS: durations as whole ms named `key_ms`, else the plain name), so that
- * a new key needs no new code here.
- * Thread: any; a struct msg belongs to whoever decoded it. */
+/* msg - the messages of the link, protocol version 1 (DESIGN 7): struct msg to and from one
+ * line of JSON.  No I/O.  Unknown types and members are ignored; a member that is missing,
+ * or of the wrong type or range, is an error that names it ("$.revisions[2].name").
+ * Thread: any. */
 #ifndef COMMON_MSG_H
 #define COMMON_MSG_H
 
@@ -15,7 +12,7 @@ struct strbuf;
 
 #define MSG_PROTOCOL 1
 #define MSG_LINE_MAX ((size_t)1 << 20)	   /* bytes of a line, newline included */
-#define MSG_DELAY_MS_MAX INT64_C(86400000) /* of a retry or a cold start */
+#define MSG_DELAY_MS_MAX INT64_C(86400000) /* of retry_after_ms and cold_start_ms */
 
 #define MSG_TYPES(X)                                                                               \
 	X(HELLO, hello)                                                                            \
@@ -32,7 +29,7 @@ struct strbuf;
 	X(BUSY, busy)                                                                              \
 	X(RESUME, resume)
 enum msg_type {
-	MSG_UNKNOWN, /* a type of a later version: to be ignored */
+	MSG_UNKNOWN, /* a type of a later version; the receiver ignores it */
 #define X(id, name) MSG_##id,
 	MSG_TYPES(X)
 #undef X
@@ -40,52 +37,53 @@ enum msg_type {
 
 enum msg_role { ROLE_ACTIVATOR, ROLE_AUTOSCALER, ROLE_CONTROL };
 enum instance_state { INSTANCE_STARTING, INSTANCE_READY, INSTANCE_STOPPING };
-enum instance_word { INSTANCE_ANSWERS, INSTANCE_REFUSES };
+enum instance_health { INSTANCE_ANSWERS, INSTANCE_REFUSES };
 
 struct msg_hello {
 	int protocol;
 	enum msg_role role;
-	char *id;      /* unique per process */
-	char *version; /* may be NULL */
+	char *id;      /* unique to the process */
+	char *version; /* of the program; NULL: not told */
 };
 
 struct msg_instance {
 	char *id;
-	char *address; /* "127.0.0.1", "::1"; NULL while it has none */
+	char *address; /* "127.0.0.1", "::1"; NULL: none yet */
 	uint16_t port;
-	/* "tcp", "tcp://:PORT", "/path", "http://:PORT/path" (with a line for each field),
-	 * "ready" (trust the platform), or NULL: as the limits say */
+	/* "tcp", "tcp://:PORT", "/path", "http://:PORT/path" (followed by a line for each
+	 * field), "ready" (the platform's word suffices), or NULL: as in the limits */
 	char *probe;
 	enum instance_state state;
 };
 
 struct msg_failure {
-	char *reason, *message; /* reason: one word for programs, such as "exited" */
+	char *reason, *message; /* a word for programs, such as "exited"; a text for people */
 	int64_t retry_after_ms;
-	bool is_parking; /* it may pass: requests are parked, and who waits in vain hears it */
+	bool is_parking; /* it may pass: requests stay parked, and get it as answer if they time out
+			  */
 };
 
 struct msg_instances {
 	char *revision;	  /* "service/revision" */
 	uint32_t wanted;  /* instances that the autoscaler wants now */
-	double target;	  /* concurrency per instance it aims for; 0: unknown */
-	bool is_known;	  /* false: `instances` is null, the driver has not seen the world */
-	bool is_external; /* revision of `addresses`: always there, never scaled */
+	double target;	  /* concurrency of an instance that it aims for; 0: unknown */
+	bool is_known;	  /* false: the driver has no list yet, and `instances` is null */
+	bool is_external; /* a revision of `addresses`, which is never scaled */
 	struct msg_instance *v;
 	size_t n;
 	struct msg_failure *failure; /* NULL: none */
-	int64_t cold_start_ms;	     /* what the last cold starts took, median; 0: unknown */
+	int64_t cold_start_ms;	     /* the median of the last cold starts; 0: unknown */
 };
 
 struct msg_traffic {
-	char *revision; /* full name */
+	char *revision; /* "service/revision" */
 	uint32_t percent;
 	char *tag; /* NULL: none */
 };
 
 struct msg_revision {
 	struct limits limits;
-	struct msg_instances instances; /* its first state; .revision is the name */
+	struct msg_instances instances; /* at first; instances.revision is the name */
 };
 
 struct msg_service {
@@ -100,33 +98,33 @@ struct msg_service {
 	size_t revisions_n;
 };
 
-/* One instance as an activator sees it: what the choice on scale-down goes by. */
+/* An instance as an activator sees it; a scale-down chooses instances by this. */
 struct msg_stat_instance {
 	char *id;
 	uint32_t in_flight;
-	double busy_s; /* what is left of a busy lease (x-activator-busy), 0: none */
+	double busy_s; /* the rest of its busy lease (x-activator-busy); 0: none */
 };
 
 struct msg_stat {
 	char *name;
-	double concurrency; /* time-weighted average over the period … */
-	double waiting;	    /* … and the part of it that was parked */
+	double concurrency; /* the time-weighted average over the period */
+	double waiting;	    /* the part of it that was parked */
 	uint32_t peak;
-	uint64_t requests;  /* that arrived in the period */
+	uint64_t requests;  /* arrived in the period */
 	uint32_t parked;    /* now */
 	uint32_t in_flight; /* now */
-	double latency_ms;  /* mean from sent to response complete, over `completed` */
+	double latency_ms;  /* from sent to complete, the mean of the `completed` ones */
 	uint64_t completed;
 	struct msg_stat_instance *v;
 	size_t n;
 };
 
-/* A report may take several lines: all but the last are `partial`.  What the whole
- * report does not list had nothing in flight, nothing parked and no request.  A line
- * sent at once because a revision woke is partial too and may have period_ms 0: it
- * tells of the moment only. */
+/* A report may take several lines: all but the last are partial.  A revision that the whole
+ * report does not list had nothing in flight, nothing parked and no request.  The line that
+ * is sent when a revision wakes is partial too, and may have period_ms 0: it speaks of the
+ * moment alone. */
 struct msg_stats {
-	int64_t period_ms; /* that concurrency, requests and completed cover, up to now */
+	int64_t period_ms; /* which concurrency, requests and completed cover; it ends now */
 	bool is_partial;   /* more lines of this report follow */
 	struct msg_stat *v;
 	size_t n;
@@ -158,9 +156,9 @@ struct msg {
 		struct msg_stats stats;
 		struct {
 			char *id;
-			enum instance_word state;
+			enum instance_health state;
 		} instance;
-		/* exactly one of revision and instance is set */
+		/* either revision or instance is set */
 		struct {
 			char *token, *revision, *instance;
 		} drain;
@@ -170,10 +168,10 @@ struct msg {
 	} u;
 };
 
-/* Append the line (no newline) to out.  Strings in m are borrowed. */
+/* Append m as a line, without newline, to out.  The strings of m are borrowed. */
 void msg_encode(const struct msg *m, struct strbuf *out);
 
-/* 0, or -1 with err; m owns what it holds until msg_fini(), also after -1. */
+/* Decode a line into m, for msg_fini(), also after an error.  0, or -1 with err. */
 NODISCARD int msg_decode(struct msg *m, const char *line, size_t n, struct err *);
 void msg_fini(struct msg *m);
 

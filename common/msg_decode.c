@@ -6,8 +6,8 @@
 #include "common/msg_impl.h"
 #include "common/msg_limits.h"
 
-#define PERIOD_MS_MAX 3600000 /* of one report */
-#define STAT_MAX 1e12	      /* bounds what sums can become */
+#define PERIOD_MS_MAX 3600000 /* of a report */
+#define STAT_MAX 1e12	      /* so that sums of many stay exact enough */
 
 /* A name: a string that is not empty. */
 static int
@@ -39,9 +39,9 @@ get_list(const struct jget *at, const char *key, struct str_list *l, struct err 
 	return 0;
 }
 
-/* Decode each object of an array by `one` into elements of `size` bytes; the pointer
- * at pv is set to them (by memcpy: its type is the caller's).  *n counts those begun,
- * so that msg_fini() finds what is there. */
+/* Decode each object of an array, by `one`, into an element of `size` bytes.  The pointer at
+ * pv is set to the elements (by memcpy, since its type is the caller's).  *n counts each
+ * element before it is decoded, so that msg_fini() frees a partly decoded one. */
 static int
 get_objects(const struct jget *at, const char *key, enum jget_need need, size_t size, void *pv,
 	    size_t *n, int (*one)(const struct jget *, void *, struct err *), struct err *e)
@@ -123,8 +123,8 @@ get_failure(const struct jget *at, struct msg_instances *s, struct err *e)
 	return 0;
 }
 
-/* All but the name; `instances` has to be there, if only as null: "not known yet" is
- * said, not left out. */
+/* Decode all members but the name.  `instances` must be there, and is null if the list is not
+ * known yet. */
 static int
 get_state(const struct jget *at, struct msg_instances *s, struct err *e)
 {
@@ -293,9 +293,9 @@ get_word_of_instance(const struct jget *at, struct msg *m, struct err *e)
 	int state = 0;
 
 	if (get_name(at, "id", &m->u.instance.id, e) < 0 ||
-	    jget_word(at, "state", JGET_MUST, msg_word_words, MSG_WORDS, &state, e) < 0)
+	    jget_word(at, "state", JGET_MUST, msg_health_words, MSG_HEALTHS, &state, e) < 0)
 		return -1;
-	m->u.instance.state = (enum instance_word)state;
+	m->u.instance.state = (enum instance_health)state;
 	return 0;
 }
 

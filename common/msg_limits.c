@@ -27,7 +27,7 @@ is_limit(const struct key *k)
 
 /* --- put --- */
 
-/* The i-th of "a|b|c". */
+/* The i-th word of "a|b|c". */
 static const char *
 enum_word(const char *enums, int i, char buf[WORD_MAX])
 {
@@ -111,7 +111,7 @@ msg_limits_put(struct jput *j, const struct limits *l)
 
 /* --- get --- */
 
-/* Whole numbers: `unit` base units each; bounded as the conf file bounds them. */
+/* A whole number of `unit` base units, with the bounds that the conf file has. */
 static int
 get_whole(const struct jget *at, const struct key *k, const char *name, int64_t unit, int64_t most,
 	  int64_t *out, struct err *e)

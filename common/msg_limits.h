@@ -1,6 +1,6 @@
-/* msg_limits - `limits` of a revision as an object of its keys, driven by the table
- * of keys (settings_keys, group GROUP_LIMITS).  Durations travel as whole
- * milliseconds, rounded up, under `key_ms`; the rest under the plain name.
+/* msg_limits - the limits of a revision as a JSON object, made from the table of keys
+ * (GROUP_LIMITS), so that a new key needs no code here.  A duration is a whole number of
+ * milliseconds, rounded up, and named `KEY_ms`; other keys have their own names.
  * Thread: any. */
 #ifndef COMMON_MSG_LIMITS_H
 #define COMMON_MSG_LIMITS_H
@@ -13,8 +13,8 @@ struct jput;
 
 void msg_limits_put(struct jput *, const struct limits *);
 
-/* Read what is there into l, which holds the defaults for what is not.  0, or -1
- * with err; l is to be freed by limits_fini() in both cases. */
+/* Read the keys that the object has into l; the others keep the value that they have in l.
+ * 0, or -1 with err; limits_fini() frees l in both cases. */
 NODISCARD int msg_limits_get(const struct jget *, struct limits *l, struct err *);
 
 #endif

@@ -11,25 +11,25 @@
 #define DAY_S INT64_C(86400)
 #define OFFSET_MAX (26 * 3600) /* RFC 9636 3.2 */
 
-/* When a year's half begins: the POSIX TZ string's three forms. */
+/* When daylight saving time begins or ends, in one of the three forms of a POSIX TZ string. */
 struct turn {
 	enum { TURN_MONTH, TURN_JULIAN, TURN_DAY } form; /* Mm.w.d, Jn, n */
 	int month, week, day;
-	int32_t time_s; /* local, of the half that ends */
+	int32_t time_s; /* of the day, by the clock that holds before */
 };
 
-/* What holds behind the last transition that the file lists. */
+/* The rule after the last transition in the file. */
 struct future {
 	bool is_there, has_dst;
-	int32_t std, dst; /* seconds east */
+	int32_t std, dst; /* offsets, seconds to the east */
 	struct turn begin, end;
 };
 
 struct zone {
-	int64_t *at; /* n transitions, rising … */
-	int32_t *to; /* … and the offset from each on */
+	int64_t *at; /* the times of n transitions, rising */
+	int32_t *to; /* the offset from each on */
 	size_t n;
-	int32_t first; /* before the first */
+	int32_t first; /* the offset before the first transition */
 	struct future future;
 };
 
@@ -113,7 +113,7 @@ take_data(struct zone *z, struct input *in, const struct header *h)
 	return abs(z->first) <= OFFSET_MAX;
 }
 
-/* --- the TZ string behind it --- */
+/* --- the TZ string at the end of the file --- */
 
 static bool
 skip_name(const char **at)
@@ -179,7 +179,7 @@ read_turn(const char **at, struct turn *t)
 	return **at != '/' || (++*at, read_time(at, &t->time_s));
 }
 
-/* "CET-1CEST,M3.5.0,M10.5.0/3"; nothing at all: the last transition holds for ever. */
+/* Read "CET-1CEST,M3.5.0,M10.5.0/3"; "": the last transition holds for ever. */
 static bool
 read_future(struct future *f, const char *text)
 {
@@ -188,7 +188,7 @@ read_future(struct future *f, const char *text)
 	f->is_there = true;
 	if (!skip_name(&text) || !read_time(&text, &f->std))
 		return false;
-	f->std = -f->std; /* POSIX counts to the west */
+	f->std = -f->std; /* in POSIX an offset to the west is positive */
 	if (*text == '\0')
 		return true;
 	f->has_dst = true;
@@ -228,13 +228,13 @@ zone_parse(const char *bytes, size_t n, struct err *e)
 	struct zone *z = xcalloc(1, sizeof *z);
 	struct header h;
 
-	/* The first part is for readers of 32 bits; all that is needed comes behind. */
+	/* Skip the first part, which is for readers of 32-bit times. */
 	if (take_header(&in, &h) && h.version >= '2' &&
 	    take(&in, h.times * 5 + h.types * 6 + h.chars + h.leap * 8 + h.isstd + h.isut) !=
 		    NULL &&
 	    take_header(&in, &h) && take_data(z, &in, &h) && take_future(z, &in))
 		return z;
-	err_set(e, 0, "is no time zone file of version 2 or later");
+	err_set(e, 0, "expected a time zone file of version 2 or later");
 	zone_free(&z);
 	return NULL;
 }
@@ -297,7 +297,7 @@ year_of(int64_t local_s)
 	return tm.tm_year + INT64_C(1900);
 }
 
-/* Days from the first of the year. */
+/* Days from the first of the year to the turn. */
 static int64_t
 day_of_turn(const struct turn *t, int64_t year)
 {
@@ -307,7 +307,7 @@ day_of_turn(const struct turn *t, int64_t year)
 
 	if (t->form == TURN_DAY)
 		return t->day;
-	if (t->form == TURN_JULIAN) /* the 29th of February is never counted */
+	if (t->form == TURN_JULIAN) /* without the 29th of February */
 		return t->day - 1 + (is_leap(year) && t->day >= 60);
 	first = before[t->month - 1] + (is_leap(year) && t->month > 2);
 	length = before[t->month] - before[t->month - 1] + (is_leap(year) && t->month == 2);
@@ -329,7 +329,7 @@ future_offset(const struct future *f, int64_t utc_s)
 	end = midnight + day_of_turn(&f->end, year) * DAY_S + f->end.time_s - f->dst;
 	if (begin < end)
 		return utc_s >= begin && utc_s < end ? f->dst : f->std;
-	return utc_s >= end && utc_s < begin ? f->std : f->dst; /* the south's summer */
+	return utc_s >= end && utc_s < begin ? f->std : f->dst; /* southern hemisphere */
 }
 
 int32_t

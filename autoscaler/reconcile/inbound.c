@@ -114,7 +114,7 @@ note_ready(struct scaled_revision *rev, struct scaled_instance *i)
 }
 
 void
-inbound_instance(struct scaled_set *set, const char *id, enum instance_word word)
+inbound_instance(struct scaled_set *set, const char *id, enum instance_health word)
 {
 	struct scaled_revision *rev = scaled_set_find_instance(set, id);
 	struct scaled_instance *i = rev == NULL ? NULL : instances_find(&rev->instances, id);

@@ -15,7 +15,7 @@ NODISCARD struct scaled_revision *inbound_activate(struct scaled_set *, uint64_t
 /* `stats`: what an activator has of all revisions. */
 void inbound_stats(struct scaled_set *, struct peers *, uint64_t peer, const struct msg_stats *);
 /* `instance`: whether it answers, by a probe or a request. */
-void inbound_instance(struct scaled_set *, const char *id, enum instance_word);
+void inbound_instance(struct scaled_set *, const char *id, enum instance_health);
 
 /* A driver's view.  Returns the revision if anything changed that activators or decisions go
  * by; NULL: nothing did, or the revision is not known. */

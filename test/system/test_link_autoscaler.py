@@ -293,9 +293,9 @@ def test_a_restarted_autoscaler_adopts_what_runs(autoscaler, activator):
 
 
 @pytest.mark.parametrize("data, why", [
-    (b"rubbish\n", "not JSON"),
-    (b"\n", "not JSON"),
-    (b"\x00\xff\n", "not JSON"),
+    (b"rubbish\n", "cannot parse JSON"),
+    (b"\n", "cannot parse JSON"),
+    (b"\x00\xff\n", "cannot parse JSON"),
     (b'{"type":"stats","period_ms":1000,"revisions":[]}\n', "sent stats before its hello"),
     (b'{"type":"hello","protocol":2,"role":"activator","id":"x"}\n', "speaks protocol 2"),
     (b'{"type":"hello","protocol":1,"role":"autoscaler","id":"x"}\n', "is an autoscaler"),
@@ -309,7 +309,7 @@ def test_a_restarted_autoscaler_adopts_what_runs(autoscaler, activator):
     (b'{"type":"hello","protocol":1,"role":"activator","id":"x"}\n'
      b'{"type":"stats","period_ms":1000,"revisions":[{"name":"app/v1"}]}\n',
      "$.revisions[0].concurrency"),
-    (b"[" * 100000 + b"\n", "nested deeper"),
+    (b"[" * 100000 + b"\n", "nested at most 32 deep"),
     (b"x" * (1 << 20) + b"\n", "closed"),
 ], ids=lambda value: value[:30] if isinstance(value, str) else "")
 def test_a_peer_that_breaks_the_rules_is_dropped_alone(autoscaler, activator, data, why):

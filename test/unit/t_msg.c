@@ -183,11 +183,11 @@ static void
 mistakes_are_named_by_their_place(void **state)
 {
 	(void)state;
-	assert_refused("{}", "$.type: expected a string, is missing");
+	assert_refused("{}", "$.type: expected a string, got nothing");
 	assert_refused("{\"type\":7}", "$.type: expected a string, got a number");
 	assert_refused("[]", "expected a JSON object");
 	assert_refused("{\"type\":\"begin\"}",
-		       "begin: $.generation: expected a whole number, is missing");
+		       "begin: $.generation: expected a whole number, got nothing");
 	assert_refused("{\"type\":\"begin\",\"generation\":1.5}",
 		       "begin: $.generation: expected a whole number, got a number");
 	assert_refused("{\"type\":\"hello\",\"protocol\":1,\"role\":\"king\",\"id\":\"a\"}",
@@ -289,8 +289,8 @@ depth_is_bounded(void **state)
 	(void)state;
 	decode(&m, good);
 	msg_fini(&m);
-	assert_refused(bad, "JSON nested deeper than 32");
-	assert_refused(worst, "JSON nested deeper than 32");
+	assert_refused(bad, "expected JSON nested at most 32 deep");
+	assert_refused(worst, "expected JSON nested at most 32 deep");
 	decode(&m, "{\"type\":\"drained\",\"token\":\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[\"}");
 	msg_fini(&m);
 	free(good);

@@ -140,7 +140,8 @@ what_is_no_zone(void **state)
 	assert_null(zone_open("Europe", &e));
 	assert_null(zone_open("zone.tab", &e));
 	assert_string_equal(
-		e.text, "/usr/share/zoneinfo/zone.tab: is no time zone file of version 2 or later");
+		e.text,
+		"/usr/share/zoneinfo/zone.tab: expected a time zone file of version 2 or later");
 	assert_non_null(f);
 	n = fread(file, 1, 100000, f);
 	fclose(f);
