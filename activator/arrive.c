@@ -206,8 +206,7 @@ route(struct conn *c, const struct request *r, size_t head_n)
 		return;
 	}
 	xfer_set_state(x, XFER_ROUTED);
-	x->snap = c->w->snap;
-	x->snap->users++;
+	x->snap = snapshot_ref(c->w->snap);
 	x->service = match.service;
 	x->route = match.revision;
 	limits = &x->route->limits->v;

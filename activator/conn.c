@@ -89,7 +89,6 @@ conn_close(struct conn *c, bool abort)
 	metric_add(&w->counters.connections, (uint64_t)-1);
 	atomic_fetch_sub_explicit(&w->bounds->connections, 1, memory_order_relaxed);
 	loop_defer(w->loop, c, free_conn);
-	worker_check_drained(w);
 }
 
 /* The client is gone: whatever it asked for ends with it. */

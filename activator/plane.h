@@ -18,6 +18,7 @@
 #define ACTIVATOR_PLANE_H
 
 #include "activator/clients.h"
+#include "activator/date.h"
 #include "activator/http/chunked.h"
 #include "activator/http/h1.h"
 #include "activator/http/request.h"
@@ -27,7 +28,7 @@
 #include "activator/net/io.h"
 #include "activator/net/listener.h"
 #include "activator/outcome.h"
-#include "activator/route.h"
+#include "activator/snapshot.h"
 #include "activator/timeq.h"
 #include "activator/worker.h"
 #include "common/loop.h"
@@ -35,12 +36,6 @@
 
 #define PLANE_BUFFER ((size_t)128 << 10) /* one read (performance.md: the knee) */
 #define PLANE_HEADS 512			 /* room for a head in a kept buffer */
-
-/* The route table that requests were routed by; kept while any of them lives. */
-struct snapshot {
-	struct routes *routes;
-	uint32_t users; /* requests, and the worker while it is the newest */
-};
 
 struct worker {
 	unsigned index, workers_n;
@@ -51,7 +46,7 @@ struct worker {
 	const struct worker_ops *ops;
 	void *arg;
 	pthread_t thread;
-	bool is_started, is_draining, is_drained_told;
+	bool is_started, is_draining, is_drained_reported;
 
 	struct listener *listener; /* NULL: closed */
 	struct addr_net *trusted;
@@ -72,8 +67,7 @@ struct worker {
 	size_t busy_n;		 /* of them that are not idle */
 	struct list spare_heads; /* buffers of PLANE_HEADS bytes that are in no use */
 	uint64_t random;	 /* xorshift64* */
-	char date[32];
-	int64_t date_until;
+	struct date date;
 
 	char *buf; /* what is being read, PLANE_BUFFER bytes */
 	char *out; /* a head that is being written */
@@ -206,15 +200,27 @@ struct upstream {
 };
 
 /* --- worker.c --- */
-uint64_t worker_random(struct worker *);
-const char *worker_date(struct worker *);    /* IMF-fixdate, 29 bytes */
-char *worker_out(struct worker *, size_t n); /* w->out with room for n */
-void worker_told_refused(struct worker *, struct instance *);
-void worker_ask_shed(struct worker *, struct instance *);
-void worker_check_drained(struct worker *);
-void worker_shed_all(struct worker *); /* idle connections to any instance */
-void worker_outcome(struct worker *, enum outcome);
-void snapshot_unref(struct snapshot **);
+/* xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators,
+ * scrambled") */
+static inline uint64_t
+worker_random(struct worker *w)
+{
+	w->random ^= w->random >> 12;
+	w->random ^= w->random << 25;
+	w->random ^= w->random >> 27;
+	return w->random * UINT64_C(2685821657736338717);
+}
+
+/* w->out with room for n bytes. */
+static inline char *
+worker_out(struct worker *w, size_t n)
+{
+	if (n > w->out_cap) {
+		w->out_cap = n;
+		w->out = xrealloc(w->out, n);
+	}
+	return w->out;
+}
 
 /* --- conn.c --- */
 void conn_open(struct worker *, int fd, const struct addr *peer);
@@ -303,7 +309,11 @@ void upstream_abandon(struct upstream *, struct conn *);
 /* Writing to it failed: what it has said, or that it has ended, is looked for next. */
 void upstream_broken(struct upstream *);
 void upstream_close(struct upstream *, bool abort);
+/* Close the idle connections of this worker: to one instance, to all of a set (which may be
+ * NULL), to all instances. */
 void upstream_shed(struct worker *, struct instance *);
+void upstream_shed_set(struct worker *, const struct instance_set *);
+void upstream_shed_all(struct worker *);
 
 /* --- refuse.c --- */
 /* A connection that is not to be kept: answer 503 queue_full, and close it. */
@@ -325,6 +335,9 @@ bool shard_has_open(const struct shard *);		    /* an instance that takes reques
 void shard_in_flight(struct shard *, int64_t now, int n);
 void shard_parked(struct shard *, int64_t now, int n);
 void shard_collect(struct worker *, struct worker_period *, int64_t now);
-void shard_set(struct worker *, struct revision *, struct instance_set *);
+/* Replace what the fast path looks through by set.  Returns what was there, with its
+ * reference, or NULL. */
+NODISCARD struct instance_set *shard_set(struct worker *, struct revision *,
+					 struct instance_set *set);
 
 #endif

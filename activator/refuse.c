@@ -106,7 +106,7 @@ send_answer(struct conn *c, struct strbuf *head, const struct strbuf *body)
 
 	if (body != NULL)
 		strbuf_addf(head, "Content-Length: %zu\r\n", body->len);
-	strbuf_addf(head, "Date: %.29s\r\n", worker_date(c->w));
+	strbuf_addf(head, "Date: %s\r\n", date_text(&c->w->date, c->w->now));
 	if (!is_kept)
 		strbuf_adds(head, "Connection: close\r\n");
 	else if (x->is_keep_alive_told)

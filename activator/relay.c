@@ -273,7 +273,7 @@ write_head(struct conn *c, const struct response *r)
 		.is_keep_alive_told = x->is_keep_alive_told,
 		.takes_trailers = x->takes_trailers,
 		.has_via = conn_limits(c)->via,
-		.date = worker_date(w),
+		.date = date_text(&w->date, w->now),
 		.server_timing = cold_timing(c, timing, sizeof timing),
 	};
 

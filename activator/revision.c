@@ -188,6 +188,17 @@ instance_set_unref(struct instance_set **sp)
 	free(set);
 }
 
+bool
+instance_set_holds(const struct instance_set *set, const struct instance *inst)
+{
+	uint32_t i;
+
+	for (i = 0; i < set->n; i++)
+		if (set->v[i] == inst)
+			return true;
+	return false;
+}
+
 uint32_t
 instance_in_flight(const struct instance *inst)
 {

@@ -156,6 +156,7 @@ void instance_unref(struct instance **);
 NODISCARD struct instance_set *instance_set_new(struct instance *const *v, uint32_t n);
 struct instance_set *instance_set_ref(struct instance_set *);
 void instance_set_unref(struct instance_set **);
+bool instance_set_holds(const struct instance_set *, const struct instance *);
 
 /* --- what an instance's slots say; any thread --- */
 uint32_t instance_in_flight(const struct instance *);

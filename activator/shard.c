@@ -120,28 +120,12 @@ shard_collect(struct worker *w, struct worker_period *p, int64_t now)
 	}
 }
 
-/* Is inst in set? */
-static bool
-holds(const struct instance_set *set, const struct instance *inst)
-{
-	uint32_t i;
-
-	for (i = 0; set != NULL && i < set->n; i++)
-		if (set->v[i] == inst)
-			return true;
-	return false;
-}
-
-void
+struct instance_set *
 shard_set(struct worker *w, struct revision *rev, struct instance_set *set)
 {
 	struct shard *s = shard_of(w, rev);
 	struct instance_set *old = s->set;
-	uint32_t i;
 
 	s->set = set->n > 0 ? instance_set_ref(set) : NULL;
-	for (i = 0; old != NULL && i < old->n; i++)
-		if (!holds(set, old->v[i]))
-			upstream_shed(w, old->v[i]);
-	instance_set_unref(&old);
+	return old;
 }

@@ -130,7 +130,6 @@ upstream_close(struct upstream *u, bool abort)
 	u->has_slot = u->has_permit = false;
 	instance_unref(&u->inst);
 	loop_defer(w->loop, u, free_upstream);
-	worker_check_drained(w);
 }
 
 /* --- the pool --- */
@@ -229,6 +228,24 @@ upstream_shed(struct worker *w, struct instance *inst)
 
 	while ((node = list_first(idle)) != NULL)
 		upstream_close(container_of(node, struct upstream, idle), false);
+}
+
+void
+upstream_shed_set(struct worker *w, const struct instance_set *set)
+{
+	uint32_t i;
+
+	for (i = 0; set != NULL && i < set->n; i++)
+		upstream_shed(w, set->v[i]);
+}
+
+void
+upstream_shed_all(struct worker *w)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&w->shards, node, tmp)
+		upstream_shed_set(w, container_of(node, struct shard, node)->set);
 }
 
 /* --- a client that left --- */

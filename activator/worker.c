@@ -3,139 +3,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "activator/notice.h"
 #include "activator/plane.h"
 #include "common/clk.h"
-
-/* --- small things that the request path asks for --- */
-
-uint64_t
-worker_random(struct worker *w)
-{
-	/* xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift
-	 * generators, scrambled") */
-	w->random ^= w->random >> 12;
-	w->random ^= w->random << 25;
-	w->random ^= w->random >> 27;
-	return w->random * UINT64_C(2685821657736338717);
-}
-
-const char *
-worker_date(struct worker *w)
-{
-	static const char days[] = "SunMonTueWedThuFriSat";
-	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-	time_t s;
-	struct tm tm;
-	int64_t wall;
-
-	if (w->now < w->date_until)
-		return w->date;
-	wall = clk_wall();
-	s = (time_t)(wall / CLK_S);
-	w->date_until = w->now + (CLK_S - wall % CLK_S);
-	gmtime_r(&s, &tm);
-	snprintf(w->date, sizeof w->date, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT",
-		 days + 3 * tm.tm_wday, tm.tm_mday, months + 3 * tm.tm_mon,
-		 (tm.tm_year + 1900) % 10000, tm.tm_hour, tm.tm_min, tm.tm_sec);
-	return w->date;
-}
-
-char *
-worker_out(struct worker *w, size_t n)
-{
-	if (n > w->out_cap) {
-		w->out_cap = n;
-		w->out = xrealloc(w->out, n);
-	}
-	return w->out;
-}
-
-void
-worker_outcome(struct worker *w, enum outcome out)
-{
-	metric_add(&w->counters.outcomes[out], 1);
-}
-
-void
-snapshot_unref(struct snapshot **sp)
-{
-	struct snapshot *s = *sp;
-
-	*sp = NULL;
-	if (s == NULL || --s->users > 0)
-		return;
-	routes_unref(&s->routes);
-	free(s);
-}
-
-/* --- to the control loop --- */
-
-struct notice {
-	struct loop_mail mail;
-	struct worker *w;
-	struct instance *inst; /* a reference, or NULL */
-};
-
-static void
-post_notice(struct worker *w, struct instance *inst, void (*fn)(struct loop_mail *))
-{
-	struct notice *n = xmalloc(sizeof *n);
-
-	*n = (struct notice){
-		.mail.fn = fn, .w = w, .inst = inst == NULL ? NULL : instance_ref(inst)};
-	loop_post(w->control, &n->mail);
-}
-
-static void
-on_refused(struct loop_mail *m)
-{
-	struct notice *n = container_of(m, struct notice, mail);
-
-	n->w->ops->on_refused(n->inst, n->w->arg);
-	free(n);
-}
-
-static void
-on_shed(struct loop_mail *m)
-{
-	struct notice *n = container_of(m, struct notice, mail);
-
-	n->w->ops->on_shed(n->inst, n->w->arg);
-	free(n);
-}
-
-static void
-on_drained(struct loop_mail *m)
-{
-	struct notice *n = container_of(m, struct notice, mail);
-
-	n->w->ops->on_drained(n->w, n->w->arg);
-	free(n);
-}
-
-void
-worker_told_refused(struct worker *w, struct instance *inst)
-{
-	limiter_close(inst, SLOTS_UNREADY);
-	post_notice(w, inst, on_refused);
-}
-
-void
-worker_ask_shed(struct worker *w, struct instance *inst)
-{
-	post_notice(w, inst, on_shed);
-}
-
-void
-worker_check_drained(struct worker *w)
-{
-	if (!w->is_draining || w->is_drained_told || w->conns.n > 0 || w->busy_n > 0)
-		return;
-	w->is_drained_told = true;
-	post_notice(w, NULL, on_drained);
-}
 
 /* --- accepting --- */
 
@@ -176,6 +47,16 @@ static const struct listener_ops listener_ops = {
 
 /* --- the thread --- */
 
+/* The last connection may have ended anywhere in the round. */
+static void
+check_drained(struct worker *w)
+{
+	if (!w->is_draining || w->is_drained_reported || w->conns.n > 0 || w->busy_n > 0)
+		return;
+	w->is_drained_reported = true;
+	notice_drained(w);
+}
+
 static void
 on_tail(void *arg)
 {
@@ -193,6 +74,7 @@ on_tail(void *arg)
 			xfer_granted(waiter);
 		}
 	while (io_round_send(w->round));
+	check_drained(w);
 }
 
 static void
@@ -201,20 +83,6 @@ on_feed(void *arg)
 	struct worker *w = arg;
 
 	w->now = clk_now(); /* the tail does the rest */
-}
-
-void
-worker_shed_all(struct worker *w)
-{
-	struct list_node *node, *tmp;
-	uint32_t i;
-
-	LIST_FOREACH(&w->shards, node, tmp) {
-		struct shard *s = container_of(node, struct shard, node);
-
-		for (i = 0; s->set != NULL && i < s->set->n; i++)
-			upstream_shed(w, s->set->v[i]);
-	}
 }
 
 static void *
@@ -332,10 +200,8 @@ forget_shards(struct worker *w)
 	while ((node = list_pop(&w->shards)) != NULL) {
 		struct shard *s = container_of(node, struct shard, node);
 		struct revision *rev = s->rev;
-		uint32_t i;
 
-		for (i = 0; s->set != NULL && i < s->set->n; i++)
-			upstream_shed(w, s->set->v[i]);
+		upstream_shed_set(w, s->set);
 		instance_set_unref(&s->set);
 		if (s->has_timer)
 			loop_timer_fini(&s->deadline_timer);
@@ -442,12 +308,10 @@ do_routes(struct loop_mail *m)
 {
 	struct order *o = container_of(m, struct order, mail);
 	struct worker *w = begin(o);
-	struct snapshot *s = xmalloc(sizeof *s);
 
-	*s = (struct snapshot){.routes = o->routes, .users = 1};
-	free(o);
 	snapshot_unref(&w->snap);
-	w->snap = s;
+	w->snap = snapshot_new(o->routes);
+	free(o);
 	route_parked(w);
 }
 
@@ -461,8 +325,14 @@ static void
 do_set(struct loop_mail *m)
 {
 	struct order *o = container_of(m, struct order, mail);
+	struct worker *w = begin(o);
+	struct instance_set *old = shard_set(w, o->rev, o->set);
+	uint32_t i;
 
-	shard_set(begin(o), o->rev, o->set);
+	for (i = 0; old != NULL && i < old->n; i++)
+		if (!instance_set_holds(o->set, old->v[i]))
+			upstream_shed(w, old->v[i]);
+	instance_set_unref(&old);
 	instance_set_unref(&o->set);
 	revision_unref(&o->rev);
 	free(o);
@@ -505,7 +375,6 @@ do_drain(struct loop_mail *m)
 	listener_free(&w->listener);
 	LIST_FOREACH(&w->conns, node, tmp)
 		conn_drain(container_of(node, struct conn, node));
-	worker_check_drained(w);
 }
 
 void
@@ -531,7 +400,6 @@ do_end(struct loop_mail *m)
 		}
 	}
 	cut_all(w, false);
-	worker_check_drained(w);
 }
 
 void

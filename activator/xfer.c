@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "activator/notice.h"
 #include "activator/plane.h"
 #include "common/clk.h"
 
@@ -196,7 +197,7 @@ count_end(struct conn *c, enum outcome out)
 	struct xfer *x = &c->x;
 	int64_t now = c->w->now;
 
-	worker_outcome(c->w, out);
+	metric_add(&c->w->counters.outcomes[out], 1);
 	if (x->shard == NULL)
 		return;
 	metric_hist_add(&x->shard->duration, now - x->start_ns);
@@ -465,7 +466,7 @@ go(struct conn *c, struct instance *inst)
 		x->waiter.inst = instance_ref(inst);
 		if (!limiter_permit(&x->waiter)) {
 			set_state(c, XFER_PERMIT);
-			worker_ask_shed(w, inst);
+			notice_shed(w, inst);
 			return;
 		}
 		instance_unref(&x->waiter.inst);
@@ -494,7 +495,7 @@ starve(struct conn *c, struct instance *inst)
 
 	log_warn_limited(NULL, "no descriptor is left for an instance", "errno=%d", errno);
 	if (list_empty(&w->starved))
-		worker_shed_all(w);
+		upstream_shed_all(w);
 	x->needs_new = false; /* whatever comes free */
 	x->waiter.rev = inst->rev;
 	x->waiter.inst = instance_ref(inst);
@@ -571,7 +572,7 @@ xfer_upstream_failed(struct conn *c, bool is_connect)
 					 !x->is_head_written);
 
 	if (is_connect || (!was_reused && has_equal(x->shard, inst)))
-		worker_told_refused(c->w, inst);
+		notice_refused(c->w, inst);
 	log_debug(&inst->tag, "request failed", "connect=%d reused=%d again=%d", is_connect,
 		  was_reused, may_repeat);
 	let_go(c);
