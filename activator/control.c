@@ -156,7 +156,7 @@ not_ready(void *arg)
 
 	if (c->is_draining)
 		return "shutting down";
-	return world_is_described(c->world) ? NULL : "the autoscaler has not told the services yet";
+	return world_is_described(c->world) ? NULL : "the autoscaler has not sent the services yet";
 }
 
 static struct metrics_source

@@ -52,7 +52,7 @@ const char waitpage_default[] =
 "<body>\n"
 "<main>\n"
 "<h1>{{host}} is starting</h1>\n"
-"<div id=\"lead\">It was asleep to save resources. This page opens by itself when it is ready.</div>\n"
+"<div id=\"lead\">It was paused while nobody used it. This page opens by itself as soon as it is ready.</div>\n"
 "<progress id=\"bar\" max=\"100\" aria-label=\"Start-up\"></progress>\n"
 "<p id=\"text\" role=\"status\" aria-live=\"polite\" data-held=\"{{held_back}}\">{{expected}}</p>\n"
 "</main>\n"

@@ -311,7 +311,8 @@ not_ready(void *arg)
 		return "not listening yet";
 	if (!services_are_complete(c->services))
 		return "services from annotations are not known yet";
-	return reconcile_is_known(c->reconcile) ? NULL : "the driver has not seen the world yet";
+	return reconcile_is_known(c->reconcile) ? NULL
+						: "the driver does not know the instances yet";
 }
 
 static struct facts

@@ -12,7 +12,7 @@ static const char *
 sentence_of(const struct scaled_revision *rev)
 {
 	if (!scaled_is_decided(rev))
-		return "it has addresses: always there, never scaled";
+		return "its instances have addresses, they are not scaled";
 	return rev->why.n == 0 ? "nothing has been decided yet"
 			       : decide_rule_text(rev->wanted.rule);
 }
@@ -47,8 +47,8 @@ static void
 put_dryrun(const struct dryrun *d, struct strbuf *out)
 {
 	strbuf_addf(out,
-		    "dry_run  it would have been started %llu times and stopped %llu times, "
-		    "%llu of them with requests waiting; %.0f instance-seconds in place of %.0f\n",
+		    "dry_run  %llu instances would have been started and %llu stopped, with %llu "
+		    "cold starts; %.0f instance-seconds instead of %.0f\n",
 		    (unsigned long long)d->started, (unsigned long long)d->stopped,
 		    (unsigned long long)d->cold_starts, d->virtual_s, d->real_s);
 }

@@ -175,9 +175,9 @@ brain_explain_schedule(const struct brain *b, int64_t wall_ns, struct strbuf *ou
 		return;
 	now = schedules_at(b->schedules, wall_ns);
 	if (now.name == NULL)
-		strbuf_adds(out, "no entry holds now");
+		strbuf_adds(out, "none is in force");
 	else
-		strbuf_addf(out, "entry \"%s\" holds: at least %u", now.name, now.min_scale);
+		strbuf_addf(out, "\"%s\" is in force: at least %u", now.name, now.min_scale);
 }
 
 /* --- over a restart --- */

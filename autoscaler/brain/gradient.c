@@ -459,36 +459,35 @@ explain_knee(const struct gradient *g, struct strbuf *out)
 {
 	const struct bin *low = extreme(g, -1), *high = extreme(g, 1);
 
-	strbuf_addf(out, "an instance carries about %.1f at once", g->knee);
+	strbuf_addf(out, "an instance carries about %.1f requests at a time", g->knee);
 	if (low != NULL && high != low)
-		strbuf_addf(out, ": %.1f ms at %.1f concurrent, %.1f ms at %.1f",
-			    low->latency_s * 1e3, low->concurrency, high->latency_s * 1e3,
-			    high->concurrency);
+		strbuf_addf(out, ": %.1f ms at %.1f, %.1f ms at %.1f", low->latency_s * 1e3,
+			    low->concurrency, high->latency_s * 1e3, high->concurrency);
 }
 
 void
 gradient_explain(const struct gradient *g, struct strbuf *out)
 {
-	const char *then = g->knee > 0	   ? "what was learned holds"
-			   : g->target > 0 ? "the target is as it was"
-					   : "the configured target holds";
+	const char *then = g->knee > 0	   ? "what was learned applies"
+			   : g->target > 0 ? "the target stays"
+					   : "the configured target applies";
 
 	switch (g->why) {
 	case WHY_THIN:
-		strbuf_addf(out, "too few responses of late to learn from: %s", then);
+		strbuf_addf(out, "too few recent responses to learn from: %s", then);
 		break;
 	case WHY_LIGHT:
-		strbuf_addf(out, "about %.1f concurrent, far below the target: %s", g->concurrency,
-			    then);
+		strbuf_addf(out, "about %.1f requests at a time, far below the target: %s",
+			    g->concurrency, then);
 		break;
 	case WHY_ALONE:
 		strbuf_addf(out,
-			    "latency is known at about %.1f concurrent (%.1f ms) and not lower: %s",
+			    "latency is known only at about %.1f requests at a time (%.1f ms): %s",
 			    g->concurrency, g->latency_s * 1e3,
 			    g->target > 0 ? "a lower target is tried" : then);
 		break;
 	case WHY_FLAT:
-		strbuf_addf(out, "latency has not risen, %.1f ms at %.1f concurrent: %s",
+		strbuf_addf(out, "latency has not risen, %.1f ms at %.1f requests at a time: %s",
 			    g->latency_s * 1e3, g->concurrency,
 			    g->target > 0 ? "a higher target is tried" : then);
 		break;
@@ -496,12 +495,11 @@ gradient_explain(const struct gradient *g, struct strbuf *out)
 		explain_knee(g, out);
 		break;
 	case WHY_CPU:
-		strbuf_addf(out, "the machine's processors are in use, other instances would not "
-				 "help: the target is as it was");
+		strbuf_addf(out, "the machine's CPUs are busy, more instances would not help: the "
+				 "target stays");
 		break;
 	case WHY_MEMORY:
-		strbuf_addf(out,
-			    "more instances would not fit into memory: the target is as it was");
+		strbuf_addf(out, "more instances would not fit into memory: the target stays");
 		break;
 	}
 }

@@ -156,30 +156,32 @@ idleness_explain(const struct idleness *i, double start_s, int64_t now_ns, struc
 
 	switch (a.pattern) {
 	case IDLENESS_FEW:
-		strbuf_addf(out, "%u idle times are known, %d are needed: the fixed window holds",
+		strbuf_addf(out,
+			    "%u idle times are known, %d are needed: keep_warm = fixed applies",
 			    all, TIMES_LEAST);
 		break;
 	case IDLENESS_SPREAD:
 		strbuf_addf(out,
 			    "%u idle times are spread too evenly over %d min (variation %.1f, "
-			    "%.0f is needed): the fixed window holds",
+			    "%.0f is needed): keep_warm = fixed applies",
 			    i->sum, IDLENESS_BINS, i->cv, CV_LEAST);
 		break;
 	case IDLENESS_BEYOND:
 		strbuf_addf(out,
-			    "%u of %u idle times are longer than %d min: the fixed window holds",
+			    "%u of %u idle times are longer than %d min: keep_warm = fixed applies",
 			    i->beyond, all, IDLENESS_BINS);
 		break;
 	case IDLENESS_KEEP:
 		strbuf_addf(out,
-			    "99 %% of %u idle times are shorter than %zu min: warm for %.1f min "
-			    "after a request",
+			    "99 %% of %u idle times are shorter than %zu min: the last instance "
+			    "stays for %.1f min after a request",
 			    i->sum, i->tail + 1, a.upto_s / BIN_S);
 		break;
 	case IDLENESS_RETURN:
 		strbuf_addf(out,
-			    "nearly all of %u idle times are %zu to %zu min long: down after a "
-			    "request, warm again from %.1f to %.1f min behind it",
+			    "nearly all of %u idle times are %zu to %zu min long: the last "
+			    "instance is stopped after a request, and one runs again from %.1f to "
+			    "%.1f min after it",
 			    i->sum, i->head, i->tail + 1, a.from_s / BIN_S, a.upto_s / BIN_S);
 		break;
 	}

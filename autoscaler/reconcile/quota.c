@@ -142,8 +142,8 @@ obstacle(const struct quota *q, const struct scaled_revision *rev)
 		return NULL;
 	return xasprintf("max_instances = %u is reached, and %s", q->max_instances,
 			 rev->wanted.n == 0
-				 ? "all instances of other revisions are in use or have to stay"
-				 : "an instance of another revision has to leave first");
+				 ? "all instances of other revisions are in use or must stay"
+				 : "an instance of another revision must be stopped first");
 }
 
 static void

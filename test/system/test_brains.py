@@ -184,7 +184,7 @@ def test_a_schedule_entry_starts_instances(tmp_path):
     with running(tmp_path, APP % ("", COMMAND % "" + entries)) as s:
         wait_until(lambda: len(s.instances()) == 2, what="two instances")
         known = wait_until(lambda: why(s)["rule"] == "schedule" and why(s), what="its word")
-        assert known["schedule"] == 'entry "now" holds: at least 2'
+        assert known["schedule"] == '"now" is in force: at least 2'
 
 
 class Load(threading.Thread):

@@ -320,8 +320,8 @@ nothing_is_proposed_on_thin_data(void **state)
 	run(10 * WINDOW_S);
 	assert_true(gradient_target(w.g) == 0);
 	text = sentence();
-	assert_string_equal(text, "too few responses of late to learn from: the configured "
-				  "target holds");
+	assert_string_equal(text, "too few recent responses to learn from: the configured "
+				  "target applies");
 	free(text);
 	gradient_free(&w.g);
 	w.g = gradient_new();
@@ -329,8 +329,8 @@ nothing_is_proposed_on_thin_data(void **state)
 	run(10 * WINDOW_S);
 	assert_true(gradient_target(w.g) == 0);
 	text = sentence();
-	assert_string_equal(text, "about 3.0 concurrent, far below the target: the configured "
-				  "target holds");
+	assert_string_equal(text, "about 3.0 requests at a time, far below the target: the "
+				  "configured target applies");
 	free(text);
 }
 
@@ -347,8 +347,8 @@ observing_tries_nothing(void **state)
 	run(20 * WINDOW_S);
 	assert_true(gradient_target(w.g) == 0);
 	text = sentence();
-	assert_string_equal(text, "latency is known at about 80.0 concurrent (200.0 ms) and not "
-				  "lower: the configured target holds");
+	assert_string_equal(text, "latency is known only at about 80.0 requests at a time (200.0 "
+				  "ms): the configured target applies");
 	free(text);
 	w.load = 10; /* now it is */
 	run(2 * WINDOW_S);
@@ -370,7 +370,7 @@ a_full_machine_is_no_reason_for_more(void **state)
 	run(10 * WINDOW_S);
 	assert_true(target() >= 100);
 	text = sentence();
-	assert_non_null(strstr(text, "the machine's processors are in use"));
+	assert_non_null(strstr(text, "the machine's CPUs are busy"));
 	free(text);
 	w.facts.machine_used = 0.5;
 	run(1 * WINDOW_S);

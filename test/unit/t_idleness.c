@@ -44,22 +44,23 @@ static const struct {
 	 IDLENESS_FEW,
 	 0,
 	 0,
-	 "9 idle times are known, 10 are needed: the fixed window holds"},
+	 "9 idle times are known, 10 are needed: keep_warm = fixed applies"},
 	{{0},
 	 1,
 	 10,
 	 IDLENESS_KEEP,
 	 0,
 	 66,
-	 "99 % of 10 idle times are shorter than 1 min: warm for 1.1 min after a request"},
+	 "99 % of 10 idle times are shorter than 1 min: the last instance stays for 1.1 min after a "
+	 "request"},
 	{{30},
 	 1,
 	 10,
 	 IDLENESS_RETURN,
 	 1618,
 	 2046,
-	 "nearly all of 10 idle times are 30 to 31 min long: down after a request, warm again "
-	 "from 27.0 to 34.1 min behind it"},
+	 "nearly all of 10 idle times are 30 to 31 min long: the last instance is stopped after a "
+	 "request, and one runs again from 27.0 to 34.1 min after it"},
 	/* one in ten at once: nothing can go down */
 	{{30, 30, 30, 30, 30, 30, 30, 30, 30, 0}, 10, 10, IDLENESS_KEEP, 0, 2046, NULL},
 	/* the 5th percentile has an outlier below it, the 99th one above */
@@ -71,7 +72,7 @@ static const struct {
 	 IDLENESS_BEYOND,
 	 0,
 	 0,
-	 "20 of 20 idle times are longer than 240 min: the fixed window holds"},
+	 "20 of 20 idle times are longer than 240 min: keep_warm = fixed applies"},
 	{{10, 600}, 2, 10, IDLENESS_BEYOND, 0, 0, NULL}, /* half of them */
 	{{10, 10, 600}, 3, 10, IDLENESS_RETURN, 538, 726, NULL},
 };
@@ -121,7 +122,7 @@ even_spread(void **state)
 	assert_int_equal(idleness_advise(i, -1, now).pattern, IDLENESS_SPREAD);
 	text = sentence(i);
 	assert_string_equal(text, "480 idle times are spread too evenly over 240 min (variation "
-				  "0.0, 2 is needed): the fixed window holds");
+				  "0.0, 2 is needed): keep_warm = fixed applies");
 	free(text);
 	idleness_free(&i);
 }

@@ -272,7 +272,7 @@ who_is_idle_gives_way_to_who_is_asked(void **state)
 	assert_int_equal(a->wanted.n, 1);
 	assert_int_equal(b->wanted.n, 0);
 	assert_int_equal(b->wanted.rule, DECIDE_MAX_INSTANCES);
-	assert_non_null(strstr(b->held_back, "are in use or have to stay"));
+	assert_non_null(strstr(b->held_back, "are in use or must stay"));
 	assert_true(was_sent("\"reason\":\"max_instances\""));
 	assert_true(was_sent("\"parking\":true"));
 	assert_int_equal(b->held_backs, 1);
