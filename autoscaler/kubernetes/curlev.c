@@ -8,20 +8,21 @@
 struct curlev {
 	struct loop *loop;
 	CURLM *multi;
-	struct loop_timer timer; /* curl's */
-	struct loop_timer ended; /* transfers may have ended inside a call of ours */
-	bool is_inside;		 /* curl runs: it must not be called */
-	long idle_most, busy_n;	 /* connections that are kept; transfers that run */
+	struct loop_timer timer;  /* libcurl's */
+	struct loop_timer report; /* transfers may have ended within curlev_add() */
+	bool is_inside;		  /* libcurl runs: no transfer may be added or removed */
+	long idle_most;		  /* idle connections to keep */
+	long busy_n;		  /* transfers that run */
 };
 
-/* A descriptor that curl waits for. */
+/* A descriptor that libcurl waits for. */
 struct watch {
 	struct curlev *c;
 	struct loop_fd fd;
 };
 
-/* libcurl's bound counts those in use too: with as many of these it would keep none, and
- * each request of a burst would make a connection of its own. */
+/* libcurl's bound on connections to keep counts those in use, too.  With as many watches as the
+ * bound it would keep no idle one, and each request would open a connection. */
 static void
 count_busy(struct curlev *c, long change)
 {
@@ -30,7 +31,7 @@ count_busy(struct curlev *c, long change)
 }
 
 static void
-tell_ended(struct curlev *c)
+report_ended(struct curlev *c)
 {
 	CURLMsg *m;
 	int left;
@@ -63,11 +64,11 @@ static void
 on_fd(int fd, short what, void *arg)
 {
 	struct watch *w = arg;
-	struct curlev *c = w->c; /* w may be gone when curl returns */
+	struct curlev *c = w->c; /* libcurl may free w meanwhile */
 
 	run(c, fd,
 	    (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0));
-	tell_ended(c);
+	report_ended(c);
 }
 
 static void
@@ -76,13 +77,13 @@ on_timer(void *arg)
 	struct curlev *c = arg;
 
 	run(c, CURL_SOCKET_TIMEOUT, 0);
-	tell_ended(c);
+	report_ended(c);
 }
 
 static void
-on_ended(void *arg)
+on_report(void *arg)
 {
-	tell_ended(arg);
+	report_ended(arg);
 }
 
 static int
@@ -137,7 +138,7 @@ curlev_new(struct loop *loop, long connections, struct err *e)
 		return NULL;
 	}
 	loop_timer_init(&c->timer, loop, on_timer, c);
-	loop_timer_init(&c->ended, loop, on_ended, c);
+	loop_timer_init(&c->report, loop, on_report, c);
 	curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket);
 	curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
 	curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
@@ -156,8 +157,8 @@ curlev_free(struct curlev **cp)
 	if (c == NULL)
 		return;
 	CHECK(!c->is_inside);
-	curl_multi_cleanup(c->multi); /* its sockets are told to be removed: before the timers */
-	loop_timer_fini(&c->ended);
+	curl_multi_cleanup(c->multi); /* calls on_curl_socket() and on_curl_timer() */
+	loop_timer_fini(&c->report);
 	loop_timer_fini(&c->timer);
 	free(c);
 }
@@ -170,7 +171,7 @@ curlev_add(struct curlev *c, CURL *easy, struct curlev_transfer *t)
 	CHECK(curl_multi_add_handle(c->multi, easy) == CURLM_OK);
 	count_busy(c, 1);
 	run(c, CURL_SOCKET_TIMEOUT, 0);
-	loop_timer_set(&c->ended, 0);
+	loop_timer_set(&c->report, 0);
 }
 
 void

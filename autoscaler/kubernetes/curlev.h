@@ -1,10 +1,9 @@
-/* curlev - libcurl's multi interface on our loop: transfers run side by side, and each
- * ends in one upcall.
+/* curlev - runs libcurl's multi interface on our event loop: many transfers at a time, each of
+ * which ends in one upcall.
  *
- * What is added is begun inside the call (the request is on the wire when it returns, if
- * a connection is open), but no upcall ever comes from inside a call.  Nothing may be
- * added or removed from within a callback of curl's own (write, header): what these
- * bring is noted by whoever gets it, and acted on later.
+ * curlev_add() begins the transfer: over an open connection the request is on the wire when
+ * the call returns.  No upcall comes from within a call.  In a callback of libcurl's own
+ * (write, header) no transfer may be added or removed.
  * Thread: the loop's. */
 #ifndef AUTOSCALER_KUBERNETES_CURLEV_H
 #define AUTOSCALER_KUBERNETES_CURLEV_H
@@ -16,12 +15,12 @@
 struct curlev; /* opaque */
 struct loop;
 
-/* connections: how many idle ones are kept for later. */
+/* connections: how many idle ones to keep for later. */
 NODISCARD struct curlev *curlev_new(struct loop *, long connections, struct err *);
 void curlev_free(struct curlev **); /* all transfers must have been removed */
 
-/* Run it; on_done(easy, result, arg) when it has ended, by which time it is removed.
- * CURLOPT_PRIVATE is ours. */
+/* Run a transfer.  When it has ended it is removed, then on_done(easy, result, arg) is called.
+ * CURLOPT_PRIVATE of the handle is curlev's. */
 struct curlev_transfer {
 	void (*on_done)(CURL *, CURLcode, void *arg);
 	void *arg;

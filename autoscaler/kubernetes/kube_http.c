@@ -17,26 +17,27 @@
 #include "common/strbuf.h"
 #include "common/text.h"
 
-/* Kept for later: more than wake-ups run at a time, or a burst would open one for each. */
+/* Idle connections to keep: more than scale-ups that run at a time, or each of a burst would
+ * open one. */
 #define IDLE_CONNECTIONS 64L
-#define WARM_N 2 /* connections that are kept open */
-#define WARM_EVERY (15 * CLK_S)
-#define AWAY_EVERY CLK_S /* while it does not answer */
-#define WARM_TIMEOUT (5 * CLK_S)
+#define IDLE_AGE_S 80L /* servers close an idle connection after 90 s */
+#define PING_N 2       /* pings at a time, hence connections that stay open */
+#define PING_EVERY (15 * CLK_S)
+#define PING_EVERY_AWAY CLK_S /* while the server does not answer */
+#define PING_TIMEOUT (5 * CLK_S)
 #define CONNECT_MS 5000L
-#define IDLE_AGE_S 80L		    /* servers close after 90 s */
-#define TOKEN_AGE (10 * CLK_S)	    /* a token file is read again after that */
-#define BODY_MOST ((size_t)4 << 20) /* of an answer that is kept whole */
+#define TOKEN_AGE (10 * CLK_S)	    /* after that the token file is read again */
+#define BODY_MOST ((size_t)4 << 20) /* bytes of an answer without on_data */
 #define RETRY_AFTER_MOST_S 300
 
 enum state { QUEUED, RUNNING, ENDED };
 
-/* At a time; each is a connection. */
+/* Requests that run at a time, each on a connection of its own. */
 static const unsigned most[] = {
 	[KUBE_WAKE] = 32, [KUBE_NORMAL] = 8, [KUBE_SPARE] = 4, [KUBE_STREAM] = UINT_MAX};
 
 struct kube_request {
-	struct list_node node; /* queued or running */
+	struct list_node node; /* QUEUED: in waiting[priority]; RUNNING: in running */
 	struct kube_http *h;
 	enum state state;
 	enum kube_priority priority;
@@ -46,12 +47,12 @@ struct kube_request {
 	void *arg;
 	CURL *easy; /* RUNNING */
 	struct curlev_transfer transfer;
-	struct curl_slist *headers, *dial;
+	struct curl_slist *headers, *connect_to;
 	struct strbuf answer;
-	struct loop_timer timer; /* KUBE_STREAM: until its head; then silence */
-	bool is_retried;	 /* 401 */
-	bool has_timed_out;
-	bool is_refused; /* on_data wanted no more */
+	struct loop_timer timer; /* the head of a KUBE_STREAM, then stall_timeout */
+	bool is_retried;	 /* after a 401 */
+	bool has_timed_out;	 /* by `timer` */
+	bool is_cut;		 /* on_data ended it */
 	char error[CURL_ERROR_SIZE];
 };
 
@@ -61,17 +62,17 @@ struct kube_http {
 	const struct kube_http_ops *ops;
 	void *arg;
 	struct curlev *curl;
-	CURLSH *share; /* TLS sessions */
-	char *agent;
+	CURLSH *share; /* of TLS sessions */
+	char *agent;   /* User-Agent */
 	char *token;
 	int64_t token_ns;		      /* when it was read */
 	struct list waiting[ARRAY_LEN(most)]; /* by priority */
 	struct list running;
 	unsigned running_n[ARRAY_LEN(most)];
-	int64_t hold_until_ns; /* the server asked for less: all but wakes and streams wait */
-	struct loop_timer hold, warm;
-	unsigned warm_n;
-	int64_t away_since_ns; /* it did not answer; 0: it does */
+	int64_t hold_until_ns; /* Retry-After: KUBE_NORMAL and KUBE_SPARE wait until then */
+	struct loop_timer hold, ping;
+	unsigned pings_n;      /* under way */
+	int64_t away_since_ns; /* it has not answered since then; 0: it answers */
 	struct kube_http_counts counts;
 };
 
@@ -81,7 +82,7 @@ kube_http_counts(const struct kube_http *h)
 	return &h->counts;
 }
 
-/* --- who we are --- */
+/* --- credentials --- */
 
 static void
 read_token(struct kube_http *h)
@@ -93,8 +94,9 @@ read_token(struct kube_http *h)
 		return;
 	h->token_ns = clk_now();
 	token = kube_config_read_token(h->config->token_file, &e);
-	if (token == NULL) { /* it is being replaced, perhaps: the old one may still do */
-		log_warn_limited(NULL, "token not read, using the one before", "err=%s", e.text);
+	if (token == NULL) { /* the file may be being replaced; the old token may still be good */
+		log_warn_limited(NULL, "cannot read the token, using the last one", "err=%s",
+				 e.text);
 		return;
 	}
 	free(h->token);
@@ -111,7 +113,7 @@ token_of(struct kube_http *h)
 	return h->token;
 }
 
-/* --- setting up --- */
+/* --- a request for libcurl --- */
 
 static size_t
 on_curl_write(char *data, size_t size, size_t n, void *arg)
@@ -123,13 +125,13 @@ on_curl_write(char *data, size_t size, size_t n, void *arg)
 	if (r->stall_timeout > 0)
 		loop_timer_set(&r->timer, r->stall_timeout);
 	if (r->ops->on_data != NULL && status >= 200 && status < 300) {
-		r->is_refused = !r->ops->on_data(data, size * n, r->arg);
-		return r->is_refused ? 0 : size * n;
+		r->is_cut = !r->ops->on_data(data, size * n, r->arg);
+		return r->is_cut ? 0 : size * n;
 	}
 	return strbuf_add(&r->answer, data, size * n) < 0 ? 0 : size * n;
 }
 
-/* The end of a stream's head: from here on it may be silent for a while. */
+/* At the end of the head the time limit becomes that for a silence. */
 static size_t
 on_curl_header(char *data, size_t size, size_t n, void *arg)
 {
@@ -156,7 +158,7 @@ set_trust(CURL *easy, const struct kube_config *c)
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
 	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	if (c->ca_pem != NULL || c->ca_file != NULL)
-		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL); /* nobody else */
+		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL); /* trust no other authority */
 	if (c->ca_pem != NULL)
 		set_blob(easy, CURLOPT_CAINFO_BLOB, c->ca_pem);
 	else if (c->ca_file != NULL)
@@ -235,7 +237,7 @@ set_up(struct kube_request *r)
 	set_headers(r);
 }
 
-/* --- running --- */
+/* --- running requests --- */
 
 static void start_more(struct kube_http *);
 static void free_request(struct kube_request *);
@@ -256,9 +258,9 @@ run(struct kube_request *r)
 	curlev_add(h->curl, r->easy, &r->transfer);
 }
 
-/* No longer running: its list and its counters know it no more. */
+/* Take it off the list and the count of those that run. */
 static void
-leave(struct kube_request *r)
+stop_running(struct kube_request *r)
 {
 	list_remove(&r->h->running, &r->node);
 	r->h->running_n[r->priority]--;
@@ -266,25 +268,27 @@ leave(struct kube_request *r)
 	r->state = ENDED;
 }
 
+/* Whether the server answers; why: it does not. */
 static void
-note_presence(struct kube_http *h, bool is_there, const char *why)
+set_presence(struct kube_http *h, bool is_present, const char *why)
 {
 	int64_t since = h->away_since_ns;
 
-	if (!is_there && since == 0) {
+	if (!is_present && since == 0) {
 		h->away_since_ns = clk_now();
 		log_warn(NULL, "API server does not answer", "server=%s err=%s", h->config->server,
 			 why);
-		if (h->warm_n == 0) /* it is asked after from now on */
-			loop_timer_set(&h->warm, AWAY_EVERY);
+		if (h->pings_n == 0)
+			loop_timer_set(&h->ping, PING_EVERY_AWAY);
 	}
-	if (!is_there)
+	if (!is_present)
 		return;
 	h->away_since_ns = 0;
 	if (since != 0)
 		h->ops->on_back(since, h->arg);
 }
 
+/* By the header or, status_s, by the Status in the body. */
 static int64_t
 retry_after_of(CURL *easy, int64_t status_s)
 {
@@ -299,7 +303,7 @@ static const char *
 failure_text(const struct kube_request *r, CURLcode result)
 {
 	if (r->has_timed_out)
-		return "no answer in time";
+		return "timed out";
 	return r->error[0] != '\0' ? r->error : curl_easy_strerror(result);
 }
 
@@ -310,9 +314,8 @@ hold(struct kube_http *h, int64_t retry_after)
 	loop_timer_set(&h->hold, retry_after);
 }
 
-/* Tell whoever asked, with what the server said of a refusal. */
 static void
-tell(struct kube_request *r, CURLcode result)
+report(struct kube_request *r, CURLcode result)
 {
 	struct kube_answer a = {.body = strbuf_str(&r->answer), .n = r->answer.len, .reason = ""};
 	char *reason = NULL, *message = NULL;
@@ -330,11 +333,11 @@ tell(struct kube_request *r, CURLcode result)
 		if (status == 429 || status >= 500)
 			a.retry_after = retry_after_of(r->easy, retry_s);
 		if (status >= 300)
-			a.message = message != NULL ? message : "refused without a word";
+			a.message = message != NULL ? message : "the server gives no message";
 	}
 	if (reason != NULL)
 		a.reason = reason;
-	r->h->counts.errors += result != CURLE_OK && !r->is_refused;
+	r->h->counts.errors += result != CURLE_OK && !r->is_cut;
 	r->h->counts.refused += result == CURLE_OK && status >= 400;
 	if (a.retry_after > 0)
 		hold(r->h, a.retry_after);
@@ -343,9 +346,9 @@ tell(struct kube_request *r, CURLcode result)
 	free(message);
 }
 
-/* The token may have been replaced a moment ago: once more with the new one. */
+/* A token that is refused may have been replaced a moment ago: once more with the new one. */
 static bool
-try_again(struct kube_request *r, long status)
+retry_with_new_token(struct kube_request *r, long status)
 {
 	if (status != 401 || r->is_retried || r->h->config->token_file == NULL)
 		return false;
@@ -362,28 +365,28 @@ on_done(CURL *easy, CURLcode result, void *arg)
 {
 	struct kube_request *r = arg;
 	struct kube_http *h = r->h;
-	bool is_answered = result == CURLE_OK || r->is_refused;
-	bool is_telling;
+	bool is_answered = result == CURLE_OK || r->is_cut;
+	bool shows_presence;
 	char why[CURL_ERROR_SIZE];
 	long status = 0;
 
 	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-	/* A stream that had begun and breaks off says nothing: a new one will. */
-	is_telling = is_answered || r->priority != KUBE_STREAM || status == 0;
+	/* A stream that breaks off does not show that the server is away: the next one will. */
+	shows_presence = is_answered || r->priority != KUBE_STREAM || status == 0;
 	snprintf(why, sizeof why, "%s", failure_text(r, result));
-	leave(r);
-	if (result != CURLE_OK || !try_again(r, status)) {
-		tell(r, result);
+	stop_running(r);
+	if (result != CURLE_OK || !retry_with_new_token(r, status)) {
+		report(r, result);
 		free_request(r);
 		start_more(h);
 	}
-	if (is_telling) /* last: whoever is told may cancel what it has under way */
-		note_presence(h, is_answered, why);
+	if (shows_presence) /* last, for on_back() may cancel requests */
+		set_presence(h, is_answered, why);
 }
 
-/* A stream is silent for too long. */
+/* No head, or nothing more of the answer, in time. */
 static void
-on_stall(void *arg)
+on_timeout(void *arg)
 {
 	struct kube_request *r = arg;
 
@@ -412,7 +415,7 @@ start_more(struct kube_http *h)
 }
 
 static void
-on_hold_over(void *arg)
+on_hold_end(void *arg)
 {
 	struct kube_http *h = arg;
 	int64_t left = h->hold_until_ns - clk_now();
@@ -437,16 +440,16 @@ url_of(const struct kube_config *c, const char *path)
 	return xasprintf("https://%s%s%s", c->server_name, rest, path);
 }
 
-/* The certificate is held against another name than the one that is dialled. */
+/* The URL has the name that the certificate is verified for; connect to the server's address. */
 static void
-dial_elsewhere(struct kube_request *r)
+set_connect_to(struct kube_request *r)
 {
 	const char *host = r->h->config->server + strlen("https://");
 	char *line = xasprintf("::%.*s", (int)strcspn(host, "/"), host);
 
-	r->dial = curl_slist_append(NULL, line);
-	CHECK(r->dial != NULL);
-	curl_easy_setopt(r->easy, CURLOPT_CONNECT_TO, r->dial);
+	r->connect_to = curl_slist_append(NULL, line);
+	CHECK(r->connect_to != NULL);
+	curl_easy_setopt(r->easy, CURLOPT_CONNECT_TO, r->connect_to);
 	free(line);
 }
 
@@ -468,11 +471,11 @@ kube_http_call(struct kube_http *h, const struct kube_call *call, const struct k
 	r->arg = arg;
 	r->transfer = (struct curlev_transfer){on_done, r};
 	strbuf_init(&r->answer, BODY_MOST);
-	loop_timer_init(&r->timer, h->loop, on_stall, r);
+	loop_timer_init(&r->timer, h->loop, on_timeout, r);
 	r->easy = curl_easy_init();
 	CHECK(r->easy != NULL);
 	if (h->config->server_name != NULL)
-		dial_elsewhere(r);
+		set_connect_to(r);
 	list_push(&h->waiting[r->priority], &r->node);
 	start_more(h);
 	return r;
@@ -482,7 +485,7 @@ static void
 free_request(struct kube_request *r)
 {
 	curl_easy_cleanup(r->easy);
-	curl_slist_free_all(r->dial);
+	curl_slist_free_all(r->connect_to);
 	curl_slist_free_all(r->headers);
 	loop_timer_fini(&r->timer);
 	strbuf_fini(&r->answer);
@@ -507,8 +510,8 @@ kube_http_cancel(struct kube_request **rp)
 		list_remove(&h->waiting[r->priority], &r->node);
 	} else {
 		curlev_remove(h->curl, r->easy);
-		leave(r);
-		loop_timer_set(&h->hold, 0); /* then there is room for others */
+		stop_running(r);
+		loop_timer_set(&h->hold, 0); /* starts a request that waits for its place */
 	}
 	free_request(r);
 }
@@ -518,7 +521,7 @@ kube_http_delay(struct backoff *b, const struct kube_answer *a)
 {
 	int64_t delay = backoff_next(b, random_u32());
 
-	/* Not all at once when the time is over. */
+	/* Up to a tenth more, so that not all come back at once. */
 	if (a->retry_after > 0)
 		return a->retry_after + a->retry_after / 10 * (int64_t)(random_u32() % 10) / 10;
 	return delay;
@@ -540,34 +543,34 @@ kube_http_explain(const struct kube_answer *a, const char *verb, const char *res
 		snprintf(text, size, "%d: %s", a->status, a->message);
 }
 
-/* --- warmth --- */
+/* --- pings: keep connections open, and notice that the server is away or back --- */
 
 static void
-on_warm(const struct kube_answer *a, void *arg)
+on_pong(const struct kube_answer *a, void *arg)
 {
 	struct kube_http *h = arg;
 
 	(void)a;
-	if (--h->warm_n == 0)
-		loop_timer_set(&h->warm, h->away_since_ns != 0 ? AWAY_EVERY : WARM_EVERY);
+	if (--h->pings_n == 0)
+		loop_timer_set(&h->ping, h->away_since_ns != 0 ? PING_EVERY_AWAY : PING_EVERY);
 }
 
-static const struct kube_call_ops warm_ops = {.on_done = on_warm};
+static const struct kube_call_ops ping_ops = {.on_done = on_pong};
 
-/* Side by side, so that each needs a connection. */
+/* All at the same time, so that each has a connection of its own. */
 static void
-on_warm_due(void *arg)
+on_ping_due(void *arg)
 {
 	static const struct kube_call call = {.method = "GET",
 					      .path = "/version",
 					      .priority = KUBE_WAKE,
-					      .timeout = WARM_TIMEOUT};
+					      .timeout = PING_TIMEOUT};
 	struct kube_http *h = arg;
 	int i;
 
-	h->warm_n = WARM_N;
-	for (i = 0; i < WARM_N; i++)
-		kube_http_call(h, &call, &warm_ops, h);
+	h->pings_n = PING_N;
+	for (i = 0; i < PING_N; i++)
+		kube_http_call(h, &call, &ping_ops, h);
 }
 
 /* --- life --- */
@@ -597,9 +600,9 @@ kube_http_open(struct loop *loop, const struct kube_config *config, const struct
 	curl_share_setopt(h->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
 	h->agent = xasprintf("activator-autoscaler/%s", daemon_version);
 	read_token(h);
-	loop_timer_init(&h->hold, loop, on_hold_over, h);
-	loop_timer_init(&h->warm, loop, on_warm_due, h);
-	loop_timer_set(&h->warm, 0);
+	loop_timer_init(&h->hold, loop, on_hold_end, h);
+	loop_timer_init(&h->ping, loop, on_ping_due, h);
+	loop_timer_set(&h->ping, 0);
 	return h;
 }
 
@@ -627,7 +630,7 @@ kube_http_close(struct kube_http **hp)
 	for (i = 0; i < ARRAY_LEN(most); i++)
 		cancel_all(&h->waiting[i]);
 	cancel_all(&h->running);
-	loop_timer_fini(&h->warm);
+	loop_timer_fini(&h->ping);
 	loop_timer_fini(&h->hold);
 	curlev_free(&h->curl);
 	curl_share_cleanup(h->share);

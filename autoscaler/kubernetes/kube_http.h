@@ -1,14 +1,15 @@
-/* kube_http - requests to one API server: who we are, how long an answer may take, and who
- * goes first.
+/* kube_http - requests to one API server: credentials, time limits, and which request goes
+ * first.
  *
- * A wake-up never waits for another request: it has connections of its own, of which some
- * are kept open and warm, and no limit of rate stands before it.  HTTP/1.1, one request at
- * a time on a connection: one that hangs holds up nothing else, and is cut by its own
- * time limit.  All else goes a few at a time.
- * The server is always verified.  A token file is read again when it is a few seconds
- * old; after 401 at once, and the request is sent once more.
- * What failed is told, not repeated: whoever asked knows what is wanted by then
- * (kube_http_delay() says when).
+ * A scale-up from zero never waits for another request: it needs no place in a queue, two idle
+ * connections are kept open for it, and a server's Retry-After does not hold it.  All other
+ * requests run a few at a time.
+ * HTTP/1.1 with one request at a time on a connection: a request that hangs holds up no other,
+ * and ends at its own time limit.
+ * The server's certificate is always verified.  A token file is read again when its text is
+ * 10 s old, and at once after a 401, whereupon the request is sent once more.
+ * Else a request that failed is not repeated here: by then its caller may want another one
+ * (kube_http_delay() says when to send it).
  * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_KUBERNETES_KUBE_HTTP_H
 #define AUTOSCALER_KUBERNETES_KUBE_HTTP_H
@@ -26,9 +27,9 @@ struct loop;
 
 enum kube_priority {
 	KUBE_WAKE,   /* at once */
-	KUBE_NORMAL, /* a few at a time, and not while the server asks for less */
-	KUBE_SPARE,  /* likewise, once none of those waits; what runs of it holds up nothing */
-	KUBE_STREAM  /* a connection of its own, for as long as it takes */
+	KUBE_NORMAL, /* a few at a time, and none until the server's Retry-After is over */
+	KUBE_SPARE,  /* likewise, while no KUBE_NORMAL waits; those that run count apart */
+	KUBE_STREAM  /* at once, without a limit for the whole: watches */
 };
 
 struct kube_call {
@@ -37,51 +38,54 @@ struct kube_call {
 	const char *type;   /* of body; NULL: none */
 	const char *body;
 	enum kube_priority priority;
-	int64_t timeout;       /* ns: for all of it; KUBE_STREAM: for its head */
-	int64_t stall_timeout; /* ns: silence within the answer; 0: `timeout` says all */
+	int64_t timeout;       /* ns: for the whole; KUBE_STREAM: for the head of the answer */
+	int64_t stall_timeout; /* ns: for a silence within the answer; 0: none */
 };
 
 /* How it ended; borrowed for the upcall. */
 struct kube_answer {
 	int status;	  /* of HTTP; 0: no answer, or one that broke off */
-	const char *body; /* NUL-terminated; "" where on_data had it */
+	const char *body; /* NUL-terminated; "" where on_data got it */
 	size_t n;
-	const char *reason;  /* the server's ("Forbidden"), or "" */
+	const char *reason;  /* of the Status that refuses ("Forbidden"), or "" */
 	const char *message; /* what went wrong, for people; "" after a success */
-	int64_t retry_after; /* ns; 0: the server said nothing of it */
+	int64_t retry_after; /* ns; 0: the server names no time */
 };
 
 struct kube_call_ops {
-	/* Bytes of a 2xx answer, from within libcurl: to be noted, no call of ours may be
-	 * made.  false: no more is wanted.  NULL: the answer gets the body. */
+	/* Bytes of a 2xx answer, from within libcurl: nothing of kube_http or curlev may be
+	 * called.  false: end the request.  NULL: the body goes into the answer. */
 	bool (*on_data)(const char *data, size_t n, void *arg);
-	/* It has ended and is gone.  Never from within a call of ours. */
+	/* The request has ended and is freed.  Never called from within kube_http_call(). */
 	void (*on_done)(const struct kube_answer *, void *arg);
 };
 
 struct kube_http_ops {
-	/* The server answers again after it did not: what was silent since may be dead. */
+	/* The server answers, and did not since then: a connection that has been silent since
+	 * may be dead. */
 	void (*on_back)(int64_t away_since_ns, void *arg);
 };
 
 /* config and ops are borrowed. */
 NODISCARD struct kube_http *kube_http_open(struct loop *, const struct kube_config *,
 					   const struct kube_http_ops *, void *arg, struct err *);
-void kube_http_close(struct kube_http **); /* what is under way is cancelled in silence */
+void kube_http_close(struct kube_http **); /* cancels all requests */
 
 /* Strings are copied; ops and arg are borrowed until on_done or the cancel. */
 struct kube_request *kube_http_call(struct kube_http *, const struct kube_call *,
 				    const struct kube_call_ops *, void *arg);
 void kube_http_cancel(struct kube_request **); /* may be NULL; on_done does not come */
 
-/* When to try again: what the server said, else the back-off. */
+/* How long to wait before the next try, ns: the Retry-After of the answer, else the back-off. */
 int64_t kube_http_delay(struct backoff *, const struct kube_answer *);
-/* A right that is missing, in words that say what to grant; else the answer's message. */
+/* The answer's message; of a 403 also the verb and the resource that have to be granted. */
 void kube_http_explain(const struct kube_answer *, const char *verb, const char *resource,
 		       const char *group, const char *ns, char *text, size_t size);
 
 struct kube_http_counts {
-	uint64_t requests, errors, refused;
+	uint64_t requests;
+	uint64_t errors;  /* that brought no answer */
+	uint64_t refused; /* answered with 4xx or 5xx */
 };
 const struct kube_http_counts *kube_http_counts(const struct kube_http *);
 
