@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DIGITS_MOST 10 /* of a cost: an int32 */
+#define DIGITS_MOST 10 /* of a cost, which is an int32 */
 
 bool
 kube_cost_is_ours(const char *cost, const char *ours, uint32_t *shown)
@@ -26,7 +26,7 @@ distance(const struct kube_cost_candidate *s)
 	return s->wanted > s->shown ? s->wanted - s->shown : s->shown - s->wanted;
 }
 
-/* The furthest off first, among equals the busiest. */
+/* The furthest from its number first; among equals the busiest. */
 static int
 compare(const void *va, const void *vb)
 {
@@ -52,7 +52,7 @@ kube_cost_pick(struct kube_cost_candidate *v, size_t n, size_t most)
 size_t
 kube_cost_budget_left(const struct kube_cost_budget *b, int64_t now_ns)
 {
-	int64_t owed = MAX(b->free_ns - now_ns, 0);
+	int64_t owed = MAX(b->full_ns - now_ns, 0);
 	int64_t owed_n = (owed + KUBE_COST_INTERVAL - 1) / KUBE_COST_INTERVAL;
 
 	return owed_n >= KUBE_COST_BURST ? 0 : (size_t)(KUBE_COST_BURST - owed_n);
@@ -61,5 +61,5 @@ kube_cost_budget_left(const struct kube_cost_budget *b, int64_t now_ns)
 void
 kube_cost_budget_spend(struct kube_cost_budget *b, size_t n, int64_t now_ns)
 {
-	b->free_ns = MAX(b->free_ns, now_ns) + (int64_t)n * KUBE_COST_INTERVAL;
+	b->full_ns = MAX(b->full_ns, now_ns) + (int64_t)n * KUBE_COST_INTERVAL;
 }

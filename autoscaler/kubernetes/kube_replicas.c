@@ -6,7 +6,7 @@
 #define SECOND INT64_C(1000000000)
 #define OVERRULE_FIRST (1 * SECOND)
 #define OVERRULE_MOST (900 * SECOND)
-#define OVERRULE_CALM (1800 * SECOND) /* nobody else for so long: the back-off is forgotten */
+#define OVERRULE_CALM (1800 * SECOND) /* without another client's change: the back-off ends */
 #define RETRY_FIRST (SECOND / 20)
 #define RETRY_MOST (2 * SECOND)
 
@@ -49,16 +49,16 @@ kube_replicas_want(struct kube_replicas *s, uint32_t n)
 
 	s->wanted = n;
 	s->has_wanted = true;
-	/* To zero and back is ours to do, whoever holds it in between. */
+	/* Scaling to zero and from zero is ours, whatever another client has set in between. */
 	if (n == 0 || is_wake)
 		s->is_held = false;
 	if (is_wake)
 		s->overrule_at_ns = 0;
 }
 
-/* The watch has come to what we set, or past it. */
+/* The watch shows our last PATCH, or something newer. */
 static bool
-is_echo(const struct kube_replicas *s, uint32_t replicas, const char *rv)
+is_confirmed(const struct kube_replicas *s, uint32_t replicas, const char *rv)
 {
 	if (digits(rv) == 0 || digits(s->patched_rv) == 0)
 		return strcmp(rv, s->patched_rv) == 0 || replicas == s->patched;
@@ -66,7 +66,7 @@ is_echo(const struct kube_replicas *s, uint32_t replicas, const char *rv)
 }
 
 static void
-note_theirs(struct kube_replicas *s, int64_t now_ns, uint32_t random)
+take_foreign(struct kube_replicas *s, int64_t now_ns, uint32_t random)
 {
 	if (!s->is_overruling) {
 		s->is_held = true;
@@ -78,15 +78,15 @@ note_theirs(struct kube_replicas *s, int64_t now_ns, uint32_t random)
 	s->overrule_at_ns = now_ns + backoff_next(&s->overrule, random);
 }
 
-/* What we see is not what was there before. */
+/* Whether a number that differs from the one before comes from another client. */
 static bool
-judge(struct kube_replicas *s, uint32_t before, int64_t now_ns, uint32_t random)
+is_foreign(struct kube_replicas *s, uint32_t before, int64_t now_ns, uint32_t random)
 {
 	if (s->observed == before || (s->is_patch_unsure && s->observed == s->patched))
 		return false;
 	if (s->has_wanted && s->observed == s->wanted)
-		return false; /* whoever it was, we agree */
-	note_theirs(s, now_ns, random);
+		return false; /* it is what we want, whoever set it */
+	take_foreign(s, now_ns, random);
 	return true;
 }
 
@@ -98,15 +98,15 @@ kube_replicas_observe(struct kube_replicas *s, uint32_t replicas, const char *rv
 	bool is_first = !s->exists;
 
 	if (s->exists && kube_rv_is_older(rv, s->observed_rv))
-		return false; /* a GET that was overtaken */
+		return false; /* the watch was faster than this GET */
 	s->exists = true;
 	s->observed = replicas;
 	snprintf(s->observed_rv, sizeof s->observed_rv, "%s", rv);
-	if (s->is_unconfirmed && !is_echo(s, replicas, rv))
+	if (s->is_unconfirmed && !is_confirmed(s, replicas, rv))
 		return false;
 	s->is_unconfirmed = false;
-	/* While ours is on its way, its answer will tell which came first. */
-	return !is_first && !s->is_patching && judge(s, before, now_ns, random);
+	/* While a PATCH is under way, only its answer says which of the two came first. */
+	return !is_first && !s->is_patching && is_foreign(s, before, now_ns, random);
 }
 
 void
@@ -169,8 +169,8 @@ kube_replicas_patch_done(struct kube_replicas *s, uint32_t n, const char *rv, in
 		s->is_unconfirmed = s->observed != n;
 	else
 		s->is_unconfirmed = kube_rv_is_older(s->observed_rv, rv);
-	/* The watch may have been quicker than the answer. */
-	return !s->is_unconfirmed && judge(s, n, now_ns, random);
+	/* The watch may have shown a newer change before the answer came. */
+	return !s->is_unconfirmed && is_foreign(s, n, now_ns, random);
 }
 
 void

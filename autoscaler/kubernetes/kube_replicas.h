@@ -1,13 +1,13 @@
-/* kube_replicas - the replicas of one workload: what is wished, what was patched, what our own
- * watch shows, and whose hand was on it last.
+/* kube_replicas - the replicas of one workload: how many are wanted, what the last PATCH set,
+ * what the watch shows, and whether another client has changed them.
  *
- * A PATCH that was answered is believed until the watch has shown it: what the watch
- * tells meanwhile is older.  A number that is not the one we set, and newer than it,
- * is someone else's (an HPA, kubectl, GitOps):
- *  - respected: it stays, and our wishes between are not carried out, until we bring the
- *    workload to zero or wake it from there;
- *  - overruled: ours is set again, after a back-off that doubles with each time, so that
- *    two who do not give way end in one change a quarter of an hour, not in a fight.
+ * Once a PATCH is answered, its number counts until the watch shows it: what the watch shows
+ * before that is older.  A number that is newer than our PATCH and not ours comes from another
+ * client (an HPA, kubectl, GitOps).  foreign_scale says what then happens:
+ *  - respect: it stays, and what is wanted is not set, until zero is wanted, or more than zero
+ *    where there are none;
+ *  - overrule: ours is set again, after a back-off that doubles each time.  Two clients of
+ *    which neither gives way then make one change in a quarter of an hour, not in each second.
  * Pure: the time (monotonic ns) and random numbers are arguments. */
 #ifndef AUTOSCALER_KUBERNETES_KUBE_REPLICAS_H
 #define AUTOSCALER_KUBERNETES_KUBE_REPLICAS_H
@@ -18,57 +18,64 @@
 
 struct kube_replicas {
 	bool is_overruling; /* foreign_scale = overrule */
-	bool has_wanted;
+	bool has_wanted;    /* `wanted` was set once */
 	uint32_t wanted;
 	/* what the watch shows */
-	bool exists; /* it is there */
+	bool exists; /* the workload is there */
 	uint32_t observed;
 	char observed_rv[KUBE_RV_MOST];
 	/* our last PATCH */
-	bool is_patching;
-	bool is_patch_unsure; /* it failed, and may have been carried out all the same */
+	bool is_patching;     /* not answered yet */
+	bool is_patch_unsure; /* it failed, but the server may have carried it out */
 	uint32_t patched;
-	bool is_unconfirmed;  /* answered, and the watch has not shown it yet */
-	bool was_unconfirmed; /* it was due when all began to be told anew */
+	bool is_unconfirmed;  /* answered, but the watch has not shown it yet */
+	bool was_unconfirmed; /* likewise when the list that is being read began */
 	char patched_rv[KUBE_RV_MOST];
-	/* another hand */
-	bool is_held;
+	/* another client's change */
+	bool is_held;		 /* it is respected */
 	int64_t overrule_at_ns;	 /* not before; 0: at once */
-	int64_t overruled_at_ns; /* when last; 0: never */
-	int64_t retry_at_ns;	 /* not before */
+	int64_t overruled_at_ns; /* the last time; 0: never */
+	int64_t retry_at_ns;	 /* after a PATCH that failed: not before */
 	struct backoff overrule, retry;
 };
 
 void kube_replicas_init(struct kube_replicas *, bool is_overruling);
 
-/* n replicas from now on. */
+/* n replicas are wanted from now on. */
 void kube_replicas_want(struct kube_replicas *, uint32_t n);
-/* What the watch, or a GET, shows.  True: another hand has been on it. */
+
+/* --- what the watch shows --- */
+
+/* A number, by the watch or by a GET.  True: another client has changed it. */
 bool kube_replicas_observe(struct kube_replicas *, uint32_t replicas, const char *rv,
 			   int64_t now_ns, uint32_t random);
-/* It is not there (any more). */
+/* The workload is not there. */
 void kube_replicas_gone(struct kube_replicas *);
-/* The whole is being told anew, from the server's newest: whatever its version, it holds
- * (a cluster that was restored counts from further back). */
+/* A list begins.  What it shows counts, even if its version is lower than ones seen before: a
+ * cluster that was restored from a backup counts on from there. */
 void kube_replicas_list_begin(struct kube_replicas *);
-/* … and has been: a PATCH that was answered before is in it. */
+/* The list is complete: a PATCH that was answered before it began is part of it. */
 void kube_replicas_list_end(struct kube_replicas *);
 
-/* What there is, as far as we know. */
+/* How many there are, as far as is known. */
 uint32_t kube_replicas_current(const struct kube_replicas *);
-/* True: set *n now.  Else *wait_ns says when to ask again; 0: when something happens. */
+
+/* --- PATCH --- */
+
+/* True: *n is to be set now.  Else *wait_ns says when to ask again; 0: once something has
+ * changed. */
 bool kube_replicas_due(const struct kube_replicas *, int64_t now_ns, uint32_t *n, int64_t *wait_ns);
 void kube_replicas_patch_sent(struct kube_replicas *, uint32_t n);
-/* The server has set n; rv is the object's since then.  True: another hand has been on it
- * already. */
+/* The server has set n, which is version rv of the object.  True: another client has changed
+ * it since. */
 bool kube_replicas_patch_done(struct kube_replicas *, uint32_t n, const char *rv, int64_t now_ns,
 			      uint32_t random);
-/* It has not, or we do not know; not again before `delay` has passed. */
+/* The server has refused, or has not answered.  Not again before `delay` has passed. */
 void kube_replicas_patch_failed(struct kube_replicas *, int64_t now_ns, int64_t delay);
-/* What made it fail is over: the rest of the delay is not waited for. */
+/* The cause of the failure is over: do not wait for the rest of the delay. */
 void kube_replicas_retry_now(struct kube_replicas *);
 
-/* Whether version a is older than b; versions that are no numbers never are. */
+/* Whether version a is older than b; false where one of them is no number. */
 bool kube_rv_is_older(const char *a, const char *b);
 
 #endif

@@ -8,7 +8,7 @@
 
 enum op { OP_IN, OP_NOT_IN, OP_EXISTS, OP_NOT_EXISTS };
 
-struct term {
+struct requirement {
 	char *key;
 	enum op op;
 	char **values;
@@ -17,21 +17,21 @@ struct term {
 
 struct kube_selector {
 	char *text;
-	struct term *v;
+	struct requirement *v;
 	size_t n;
 };
 
 /* --- parsing --- */
 
 static void
-term_fini(struct term *t)
+requirement_fini(struct requirement *r)
 {
 	size_t i;
 
-	for (i = 0; i < t->n; i++)
-		free(t->values[i]);
-	free(t->values);
-	free(t->key);
+	for (i = 0; i < r->n; i++)
+		free(r->values[i]);
+	free(r->values);
+	free(r->key);
 }
 
 void
@@ -44,7 +44,7 @@ kube_selector_free(struct kube_selector **sp)
 	if (s == NULL)
 		return;
 	for (i = 0; i < s->n; i++)
-		term_fini(&s->v[i]);
+		requirement_fini(&s->v[i]);
 	free(s->v);
 	free(s->text);
 	free(s);
@@ -58,7 +58,7 @@ skip_blanks(const char *s)
 
 #define NAME_BYTES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./"
 
-/* A key or a value; *s moves behind it. */
+/* A key or a value, the caller's; *s moves past it and the blanks behind it. */
 static char *
 take_name(const char **s)
 {
@@ -70,10 +70,10 @@ take_name(const char **s)
 }
 
 static void
-add_value(struct term *t, char *value)
+add_value(struct requirement *r, char *value)
 {
-	t->values = xrealloc(t->values, (t->n + 1) * sizeof *t->values);
-	t->values[t->n++] = value;
+	r->values = xrealloc(r->values, (r->n + 1) * sizeof *r->values);
+	r->values[r->n++] = value;
 }
 
 static bool
@@ -89,13 +89,13 @@ take_word(const char **s, const char *word)
 
 /* "(a,b)" */
 static bool
-take_values(struct term *t, const char **s)
+take_values(struct requirement *r, const char **s)
 {
 	if (**s != '(')
 		return false;
 	do {
 		*s = skip_blanks(*s + 1);
-		add_value(t, take_name(s));
+		add_value(r, take_name(s));
 	} while (**s == ',');
 	if (**s != ')')
 		return false;
@@ -103,39 +103,39 @@ take_values(struct term *t, const char **s)
 	return true;
 }
 
-/* What stands behind a key. */
+/* The operator behind a key, and its values. */
 static bool
-take_op(struct term *t, const char **s)
+take_op(struct requirement *r, const char **s)
 {
 	if (take_word(s, "in"))
-		return take_values(t, s);
+		return take_values(r, s);
 	if (take_word(s, "notin")) {
-		t->op = OP_NOT_IN;
-		return take_values(t, s);
+		r->op = OP_NOT_IN;
+		return take_values(r, s);
 	}
 	if (**s == '!' && (*s)[1] == '=')
-		t->op = OP_NOT_IN;
+		r->op = OP_NOT_IN;
 	else if (**s != '=') {
-		t->op = OP_EXISTS;
+		r->op = OP_EXISTS;
 		return true;
 	}
 	*s = skip_blanks(*s + strspn(*s, "!="));
-	add_value(t, take_name(s));
+	add_value(r, take_name(s));
 	return true;
 }
 
 static bool
-take_term(struct term *t, const char **s)
+take_requirement(struct requirement *r, const char **s)
 {
 	*s = skip_blanks(*s);
 	if (**s == '!') {
 		*s = skip_blanks(*s + 1);
-		t->op = OP_NOT_EXISTS;
+		r->op = OP_NOT_EXISTS;
 	}
-	t->key = take_name(s);
-	if (t->key[0] == '\0')
+	r->key = take_name(s);
+	if (r->key[0] == '\0')
 		return false;
-	return t->op == OP_NOT_EXISTS || take_op(t, s);
+	return r->op == OP_NOT_EXISTS || take_op(r, s);
 }
 
 struct kube_selector *
@@ -148,8 +148,8 @@ kube_selector_parse(const char *text, struct err *e)
 	s->text = xstrdup(text);
 	do {
 		s->v = xrealloc(s->v, (s->n + 1) * sizeof *s->v);
-		s->v[s->n] = (struct term){.op = OP_IN};
-		is_right = take_term(&s->v[s->n++], &at);
+		s->v[s->n] = (struct requirement){.op = OP_IN};
+		is_right = take_requirement(&s->v[s->n++], &at);
 	} while (is_right && *at == ',' && *++at != '\0');
 	if (is_right && *at == '\0')
 		return s;
@@ -167,24 +167,24 @@ kube_selector_text(const struct kube_selector *s)
 /* --- matching --- */
 
 static bool
-has_value(const struct term *t, const char *value)
+has_value(const struct requirement *r, const char *value)
 {
 	size_t i;
 
-	for (i = 0; i < t->n; i++)
-		if (strcmp(t->values[i], value) == 0)
+	for (i = 0; i < r->n; i++)
+		if (strcmp(r->values[i], value) == 0)
 			return true;
 	return false;
 }
 
 static bool
-term_matches(const struct term *t, const char *value)
+requirement_matches(const struct requirement *r, const char *value)
 {
-	switch (t->op) {
+	switch (r->op) {
 	case OP_IN:
-		return value != NULL && has_value(t, value);
+		return value != NULL && has_value(r, value);
 	case OP_NOT_IN:
-		return value == NULL || !has_value(t, value);
+		return value == NULL || !has_value(r, value);
 	case OP_EXISTS:
 		return value != NULL;
 	default:
@@ -199,16 +199,16 @@ kube_selector_matches(const struct kube_selector *s,
 	size_t i;
 
 	for (i = 0; i < s->n; i++)
-		if (!term_matches(&s->v[i], label(ctx, s->v[i].key)))
+		if (!requirement_matches(&s->v[i], label(ctx, s->v[i].key)))
 			return false;
 	return true;
 }
 
-/* --- covers --- */
+/* --- joining --- */
 
-/* Selectors that share a key. */
+/* The selectors that have a requirement on one key. */
 struct group {
-	size_t selectors; /* that name the key at all */
+	size_t selectors; /* how many */
 	char **values;
 	size_t n;
 };
@@ -219,21 +219,21 @@ compare_texts(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Sorted, each once. */
+/* Sort, and free those that occur twice; returns how many are left. */
 static size_t
 sort_texts(char **v, size_t n)
 {
-	size_t i, kept = 0;
+	size_t i, unique_n = 0;
 
 	if (n > 1)
 		qsort(v, n, sizeof *v, compare_texts);
 	for (i = 0; i < n; i++) {
-		if (kept > 0 && strcmp(v[kept - 1], v[i]) == 0)
+		if (unique_n > 0 && strcmp(v[unique_n - 1], v[i]) == 0)
 			free(v[i]);
 		else
-			v[kept++] = v[i];
+			v[unique_n++] = v[i];
 	}
-	return kept;
+	return unique_n;
 }
 
 static void
@@ -255,11 +255,11 @@ count_keys(struct hmap *groups, const struct kube_selector *const *v, size_t v_n
 		}
 }
 
-/* The term by which s goes with most others; NULL: it has none that could. */
-static const struct term *
-best_term(const struct hmap *groups, const struct kube_selector *s)
+/* The requirement of s whose key most other selectors have, too; NULL: it shares none. */
+static const struct requirement *
+best_requirement(const struct hmap *groups, const struct kube_selector *s)
 {
-	const struct term *best = NULL;
+	const struct requirement *best = NULL;
 	size_t most = 1, i;
 
 	for (i = 0; i < s->n; i++) {
@@ -275,16 +275,16 @@ best_term(const struct hmap *groups, const struct kube_selector *s)
 }
 
 static void
-join(struct group *g, const struct term *t)
+join(struct group *g, const struct requirement *r)
 {
 	size_t i;
 
-	g->values = xrealloc(g->values, (g->n + t->n) * sizeof *g->values);
-	for (i = 0; i < t->n; i++)
-		g->values[g->n++] = xstrdup(t->values[i]);
+	g->values = xrealloc(g->values, (g->n + r->n) * sizeof *g->values);
+	for (i = 0; i < r->n; i++)
+		g->values[g->n++] = xstrdup(r->values[i]);
 }
 
-/* "key in (…)", or "key"; the group's values are taken. */
+/* "key in (…)", or "key"; frees the values of the group. */
 static char *
 group_text(const char *key, struct group *g, size_t longest)
 {
@@ -320,10 +320,10 @@ kube_selector_cover(const struct kube_selector *const *v, size_t v_n, size_t lon
 	hmap_init(&groups);
 	count_keys(&groups, v, v_n);
 	for (i = 0; i < v_n; i++) {
-		const struct term *t = best_term(&groups, v[i]);
+		const struct requirement *r = best_requirement(&groups, v[i]);
 
-		if (t != NULL)
-			join(hmap_find(&groups, t->key), t);
+		if (r != NULL)
+			join(hmap_find(&groups, r->key), r);
 		else
 			texts[(*n)++] = xstrdup(v[i]->text);
 	}
