@@ -8,7 +8,7 @@
 #include "common/strbuf.h"
 #include "common/text.h"
 
-/* --- members --- */
+/* --- fields --- */
 
 static const char *
 text_of(const json_t *at, const char *key)
@@ -51,7 +51,7 @@ parse(const char *text, size_t n, struct err *e)
 	json_t *doc = json_loadb(text, n, JSON_ALLOW_NUL, &why);
 
 	if (doc == NULL)
-		(void)err_set(e, 0, "no JSON: %s", why.text);
+		(void)err_set(e, 0, "invalid JSON: %s", why.text);
 	return doc;
 }
 
@@ -149,7 +149,7 @@ kube_event_next_annotation(const struct kube_event *ev, void **at, const char **
 	return true;
 }
 
-/* --- pods: what they say of themselves --- */
+/* --- pods: owner and status --- */
 
 static void
 take_owner(const struct kube_event *ev, struct kube_pod_fields *p)
@@ -185,9 +185,9 @@ take_conditions(const json_t *status, struct kube_pod_fields *p)
 	}
 }
 
-/* A reason that is on its way, not in trouble. */
+/* A container that waits for such a reason is being started. */
 static bool
-is_on_its_way(const char *reason)
+is_starting(const char *reason)
 {
 	return strcmp(reason, "ContainerCreating") == 0 || strcmp(reason, "PodInitializing") == 0 ||
 	       reason[0] == '\0';
@@ -203,13 +203,13 @@ take_container(const json_t *at, struct kube_pod_fields *p)
 	int64_t restarts = number_of(at, "restartCount", 0);
 
 	p->restarts += restarts > 0 && restarts < INT32_MAX ? (uint32_t)restarts : 0;
-	if (waiting != NULL && !is_on_its_way(reason) && p->waiting_reason == NULL) {
+	if (waiting != NULL && !is_starting(reason) && p->waiting_reason == NULL) {
 		p->waiting_reason = reason;
 		p->waiting_message = text_or_empty(waiting, "message");
 	}
 	if (ended == NULL)
 		ended = json_object_get(json_object_get(at, "lastState"), "terminated");
-	/* An init container that has done its work has ended well. */
+	/* An init container that ended with 0 has done its work. */
 	if (ended == NULL || p->ended_reason != NULL ||
 	    (number_of(ended, "exitCode", 0) == 0 && restarts == 0))
 		return;
@@ -254,7 +254,7 @@ kube_pod_fields_decode(const struct kube_event *ev, struct kube_pod_fields *p)
 	p->is_over = is_text(status, "phase", "Failed") || is_text(status, "phase", "Succeeded");
 }
 
-/* --- pods: where and how they are asked --- */
+/* --- pods: port and readiness probe --- */
 
 static uint16_t
 port_number(int64_t n)
@@ -293,7 +293,7 @@ containers_of(const struct kube_event *ev)
 	return json_object_get(json_object_get(ev->object, "spec"), "containers");
 }
 
-/* The only port that is declared in all containers; 0: none, or several. */
+/* The containerPort, where all containers together have one; else 0. */
 static uint16_t
 only_port(const json_t *containers, const json_t **container)
 {
@@ -325,7 +325,7 @@ find_named(const json_t *containers, const char *name, const json_t **container)
 	return port;
 }
 
-/* The port, and the container that it belongs to. */
+/* The port, and the container that has it. */
 static uint16_t
 find_port(const struct kube_event *ev, const char *port, const json_t **container)
 {
@@ -339,7 +339,7 @@ find_port(const struct kube_event *ev, const char *port, const json_t **containe
 		return number != 0 ? number : find_named(containers, "http", container);
 	}
 	number = port_number(strtol(port, &end, 10));
-	if (number == 0 || *end != '\0') /* "80-tcp" is a name */
+	if (number == 0 || *end != '\0') /* a name, even "80-tcp" */
 		return find_named(containers, port, container);
 	*container = json_array_get(containers, 0);
 	for (i = 0; i < json_array_size(containers); i++)
@@ -394,9 +394,8 @@ is_printable(const char *s, bool may_blank)
 	return true;
 }
 
-/* "http://:8081/healthz", and a line "name: value" for each header; NULL: it cannot be
- * asked by us.  HTTPS is among those until the activator speaks TLS to instances: before
- * that nobody could be sent to where such a probe looks. */
+/* "http://:8081/healthz", and a line "name: value" for each header; NULL: the activator cannot
+ * send it.  It cannot send HTTPS, as it speaks no TLS to instances. */
 static char *
 http_probe(const json_t *action, const json_t *container)
 {
@@ -443,7 +442,7 @@ kube_event_probe(const struct kube_event *ev, const char *port)
 
 /* --- workloads --- */
 
-/* One requirement of matchExpressions as text. */
+/* One element of matchExpressions as text. */
 static void
 add_expression(struct strbuf *out, const json_t *at)
 {
@@ -489,7 +488,7 @@ selector_text(const json_t *selector)
 	return strbuf_take(&out);
 }
 
-/* Of those who own spec.replicas, the one who wrote last. */
+/* Of the field managers that own spec.replicas, the one that wrote last. */
 static const char *
 manager_of(const struct kube_event *ev)
 {
@@ -504,7 +503,7 @@ manager_of(const struct kube_event *ev)
 
 		if (json_object_get(spec, "f:replicas") == NULL || strcmp(time, newest) < 0)
 			continue;
-		newest = time; /* RFC 3339, UTC: in the order of text */
+		newest = time; /* RFC 3339 in UTC sorts as text */
 		manager = text_of(at, "manager");
 	}
 	return manager;

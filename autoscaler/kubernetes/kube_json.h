@@ -1,10 +1,9 @@
-/* kube_json - what an API server says, as typed facts: events of a watch, items of a list,
- * pods, workloads, the scale subresource, discovery, and its refusals.  Takes only what
- * the driver needs; all else in the objects is passed over.
+/* kube_json - decodes the API server's JSON: events of a watch, items of a list, pods, workloads,
+ * the scale subresource, discovery, and Status.  Only fields that the driver needs are read.
  *
- * An event owns its document; the strings that are taken from it are borrowed until
- * kube_event_fini().  Members that are missing or of the wrong type read as empty:
- * an object that somebody else wrote is never a reason to end.
+ * An event owns its document; strings that are read from it are borrowed until
+ * kube_event_fini().  Fields that are missing or of the wrong type read as empty: whatever
+ * users write into their objects, it never ends the process.
  * Pure.  Thread: any. */
 #ifndef AUTOSCALER_KUBERNETES_KUBE_JSON_H
 #define AUTOSCALER_KUBERNETES_KUBE_JSON_H
@@ -20,19 +19,19 @@ struct kube_event {
 	const struct json_t *object;
 	enum kube_event_type type;
 	const char *name, *ns, *uid, *rv; /* "" where there is none */
-	bool is_initial_end;		  /* a bookmark: all that there was has been told */
+	bool is_initial_end; /* a bookmark with k8s.io/initial-events-end: the list is complete */
 	/* KUBE_ERROR: a Status */
 	int64_t code;
 	const char *reason, *message;
 };
 
-/* A line of a watch, or (is_item) an item of a list, which reads as KUBE_ADDED.  0, or -1
- * with err: e owns nothing then. */
+/* A line of a watch or, is_item, an item of a list, which is decoded as KUBE_ADDED.  0, or -1
+ * with err: then the event owns nothing. */
 NODISCARD int kube_event_decode(struct kube_event *, const char *text, size_t n, bool is_item,
 				struct err *);
 void kube_event_fini(struct kube_event *);
 
-/* NULL where it is not there.  Fit for kube_selector_matches(). */
+/* NULL: there is none.  Its type is that of kube_selector_matches(). */
 const char *kube_event_label(const void *event, const char *key);
 const char *kube_event_annotation(const struct kube_event *, const char *key);
 /* Walk all annotations: `void *at = NULL; while (kube_event_next_annotation(e, &at, …))`. */
@@ -41,36 +40,36 @@ bool kube_event_next_annotation(const struct kube_event *, void **at, const char
 
 /* --- pods --- */
 
-/* What a ReplicaSet's controller goes by when there are to be fewer: the lowest first. */
+/* Of two pods that a ReplicaSet's controller could delete, it deletes the one with less. */
 #define KUBE_COST "controller.kubernetes.io/pod-deletion-cost"
-/* The same number where it is one of ours, of a pod that stays (kube_cost.h). */
+/* Bears the same number where it is ours, of a pod that stays (kube_cost.h). */
 #define KUBE_COST_OURS "activator.dev/pod-deletion-cost"
 
 struct kube_pod_fields {
 	const char *ip;			     /* NULL: none yet */
-	const char *owner_kind, *owner_name; /* of its controller; "" */
-	const char *cost, *cost_ours;	     /* values of the two below; NULL: none */
+	const char *owner_kind, *owner_name; /* its controller, by ownerReferences; "": none */
+	const char *cost, *cost_ours;	     /* KUBE_COST, KUBE_COST_OURS; NULL: none */
 	bool is_deleting;
-	bool is_over; /* it has ended and will not come back */
+	bool is_over; /* phase Failed or Succeeded */
 	bool is_ready;
-	uint32_t restarts; /* of its containers, together */
-	/* why it does not run; NULL: nothing is said */
-	const char *waiting_reason, *waiting_message; /* of a container that waits */
+	uint32_t restarts; /* of all its containers together */
+	/* why it does not run; NULL: the status does not say */
+	const char *waiting_reason, *waiting_message; /* of a container that is not being started */
 	const char *unscheduled_message;
-	const char *ended_reason; /* of a container's last end: OOMKilled, Error */
-	int64_t ended_code;
+	const char *ended_reason; /* why a container ended last: OOMKilled, Error */
+	int64_t ended_code;	  /* its exit status */
 	const char *ended_container;
 };
 void kube_pod_fields_decode(const struct kube_event *, struct kube_pod_fields *);
 
-/* Where it serves: port is a number, a name, or NULL (the only port that is declared, or
- * the one that is called "http").  0: there is none. */
+/* The port that serves.  port: its number, its name, or NULL: the only containerPort, or the
+ * one named "http".  0: there is none. */
 uint16_t kube_event_port(const struct kube_event *, const char *port);
-/* How its own readinessProbe is asked, in the form of msg_instance.probe: of the container
- * that serves at `port` (as for kube_event_port()).  "ready" where only the platform can
- * ask; "tcp" where there is none.  The caller's. */
+/* The readinessProbe of the container that serves at `port` (as for kube_event_port()), in the
+ * form of msg_instance.probe.  "ready": only the kubelet can run it; "tcp": there is none.  The
+ * caller's. */
 NODISCARD char *kube_event_probe(const struct kube_event *, const char *port);
-/* Whether that container has a readinessProbe at all: Ready means something then. */
+/* Whether that container has a readinessProbe, so that Ready says that it answers. */
 bool kube_event_has_probe(const struct kube_event *, const char *port);
 
 /* --- workloads --- */
@@ -78,32 +77,32 @@ bool kube_event_has_probe(const struct kube_event *, const char *port);
 struct kube_workload_fields {
 	int64_t replicas;    /* spec.replicas; absent: 1, as the server's default is */
 	char *selector;	     /* as text, for kube_selector_parse(); NULL: none.  Owned. */
-	const char *manager; /* who set the replicas last; NULL: unknown */
+	const char *manager; /* field manager that set the replicas last; NULL: not known */
 	const char *failure_reason, *failure_message; /* condition ReplicaFailure; NULL */
 };
 void kube_workload_fields_decode(const struct kube_event *, struct kube_workload_fields *);
 void kube_workload_fields_fini(struct kube_workload_fields *);
 
-/* --- answers to requests --- */
+/* --- answers --- */
 
 struct kube_scale_fields {
 	int64_t replicas;    /* absent: 0 */
-	char *rv, *selector; /* owned; NULL where not said */
+	char *rv, *selector; /* owned; NULL: absent */
 };
 NODISCARD int kube_scale_fields_decode(struct kube_scale_fields *, const char *text, size_t n,
 				       struct err *);
 void kube_scale_fields_fini(struct kube_scale_fields *);
 
-/* metadata of a list: the strings are the caller's; NULL where not said. */
+/* metadata of a list: resourceVersion and continue, the caller's; NULL: absent. */
 NODISCARD int kube_list_decode(const char *text, size_t n, char **rv, char **next, struct err *);
 
-/* A refusal (kind Status): reason ("Forbidden") and message, the caller's; NULL where
- * text is none.  retry_s: details.retryAfterSeconds, or 0. */
+/* A Status: reason ("Forbidden") and message, the caller's; NULL: absent, or text is no Status.
+ * retry_s: details.retryAfterSeconds, or 0. */
 void kube_status_decode(const char *text, size_t n, char **reason, char **message,
 			int64_t *retry_s);
 
-/* What kind is called in paths: an APIResourceList is searched.  is_scaled: it has a scale
- * subresource.  The caller's; NULL: it is not there. */
+/* The plural of a kind, out of an APIResourceList.  is_scaled: it has a scale subresource.  The
+ * caller's; NULL: the list does not have it. */
 NODISCARD char *kube_plural_decode(const char *text, size_t n, const char *kind, bool *is_scaled);
 
 #endif

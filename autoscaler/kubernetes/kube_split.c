@@ -16,25 +16,25 @@ kube_split_fini(struct kube_split *s)
 }
 
 bool
-kube_split_is_whole(const struct kube_split *s)
+kube_split_is_complete(const struct kube_split *s)
 {
 	return s->form == KUBE_LIST ? s->is_over : s->buf.len == 0;
 }
 
-/* The piece is whole. */
+/* Hand over the piece, which is complete. */
 static int
-tell(struct kube_split *s, enum kube_piece piece, kube_split_fn *fn, void *arg)
+emit(struct kube_split *s, enum kube_piece piece, kube_split_fn *fn, void *arg)
 {
-	bool is_wanted = fn(piece, strbuf_str(&s->buf), s->buf.len, arg);
+	bool go_on = fn(piece, strbuf_str(&s->buf), s->buf.len, arg);
 
-	/* One large object must not hold its memory for the life of a watch. */
+	/* A large object must not hold its memory as long as the watch lasts. */
 	if (s->buf.cap > 64 << 10) {
 		strbuf_fini(&s->buf);
 		strbuf_init(&s->buf, KUBE_OBJECT_MOST);
 	} else {
 		strbuf_clear(&s->buf);
 	}
-	return is_wanted ? 0 : -1;
+	return go_on ? 0 : -1;
 }
 
 static int
@@ -48,7 +48,7 @@ feed_lines(struct kube_split *s, const char *data, size_t n, kube_split_fn *fn, 
 			return -1;
 		if (end == NULL)
 			return 0;
-		if (s->buf.len > 0 && tell(s, KUBE_EVENT, fn, arg) < 0)
+		if (s->buf.len > 0 && emit(s, KUBE_EVENT, fn, arg) < 0)
 			return -1;
 		data = end + 1;
 		n -= len + 1;
@@ -79,7 +79,7 @@ is_key(const struct kube_split *s, const char *name)
 	return s->key_n == strlen(name) && memcmp(s->key, name, s->key_n) == 0;
 }
 
-/* Does a piece begin with this bracket, which has been counted? */
+/* Count an opening bracket.  True: a piece begins with it. */
 static bool
 opens_piece(struct kube_split *s, char c)
 {
@@ -98,7 +98,7 @@ opens_piece(struct kube_split *s, char c)
 	return true;
 }
 
-/* Does a piece end with this bracket? */
+/* Count a closing bracket.  True: a piece ends with it. */
 static bool
 closes_piece(struct kube_split *s)
 {
@@ -114,28 +114,32 @@ closes_piece(struct kube_split *s)
 	return is_end;
 }
 
-/* Outside of strings.  -1, 0; 1: a piece begins at this byte; 2: one ends with it. */
-static int
-at_structure(struct kube_split *s, char c)
+enum mark { NOTHING, PIECE_BEGINS, PIECE_ENDS, BEHIND_THE_END };
+
+/* What a byte outside of strings means. */
+static enum mark
+outside_string(struct kube_split *s, char c)
 {
 	switch (c) {
 	case '"':
 		s->in_string = true;
 		if (s->depth == 1 && s->key_n == 0)
 			s->is_key = true;
-		return 0;
+		return NOTHING;
 	case ',':
 		if (s->depth == 1)
 			s->key_n = 0;
-		return 0;
+		return NOTHING;
 	case '{':
 	case '[':
-		return s->is_over ? -1 : opens_piece(s, c);
+		if (s->is_over)
+			return BEHIND_THE_END;
+		return opens_piece(s, c) ? PIECE_BEGINS : NOTHING;
 	case '}':
 	case ']':
-		return closes_piece(s) ? 2 : 0;
+		return closes_piece(s) ? PIECE_ENDS : NOTHING;
 	default:
-		return 0;
+		return NOTHING;
 	}
 }
 
@@ -145,20 +149,20 @@ feed_list(struct kube_split *s, const char *data, size_t n, kube_split_fn *fn, v
 	size_t i, begin = 0;
 
 	for (i = 0; i < n; i++) {
-		int what = 0;
+		enum mark mark = NOTHING;
 
 		if (s->in_string)
 			in_string(s, data[i]);
 		else
-			what = at_structure(s, data[i]);
-		if (what < 0)
+			mark = outside_string(s, data[i]);
+		if (mark == BEHIND_THE_END)
 			return -1;
-		if (what == 1)
+		if (mark == PIECE_BEGINS)
 			begin = i;
-		if (what != 2)
+		if (mark != PIECE_ENDS)
 			continue;
 		if (strbuf_add(&s->buf, data + begin, i + 1 - begin) < 0 ||
-		    tell(s, s->piece, fn, arg) < 0)
+		    emit(s, s->piece, fn, arg) < 0)
 			return -1;
 	}
 	return s->piece_depth == 0 ? 0 : strbuf_add(&s->buf, data + begin, n - begin);

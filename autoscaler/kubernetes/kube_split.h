@@ -1,15 +1,15 @@
-/* kube_split - cuts what an API server sends into JSON texts of one object each, however
- * the bytes arrive: a watch is an object a line; of a list the elements of `items` and
- * `metadata` are told one by one, so that a list of any length needs the memory of its
- * largest object.
- * Pure; feeds nothing back.  Thread: the owner. */
+/* kube_split - cuts what the API server sends into JSON texts of one object each, in whatever
+ * pieces the bytes arrive.  A watch sends one event in each line.  Of a list the elements of
+ * `items` come out one by one, and its `metadata`, so that a list of any length takes no more
+ * memory than its largest object.
+ * Pure.  Thread: the owner's. */
 #ifndef AUTOSCALER_KUBERNETES_KUBE_SPLIT_H
 #define AUTOSCALER_KUBERNETES_KUBE_SPLIT_H
 
 #include "common/strbuf.h"
 
-/* An object larger than this is an error: etcd takes 1.5 MiB in one, which grows less
- * than fivefold as JSON. */
+/* Bytes of one object; a larger one is an error.  etcd stores at most 1.5 MiB for an object,
+ * which grows less than fivefold as JSON. */
 #define KUBE_OBJECT_MOST ((size_t)8 << 20)
 
 enum kube_form { KUBE_LINES, KUBE_LIST };
@@ -17,25 +17,29 @@ enum kube_piece { KUBE_EVENT, KUBE_ITEM, KUBE_LIST_METADATA };
 
 struct kube_split {
 	enum kube_form form;
-	struct strbuf buf; /* of the piece that is under way */
-	/* KUBE_LIST */
-	unsigned depth;
-	bool in_string, is_escaped, is_key, in_items, is_over;
-	enum kube_piece piece;
-	size_t piece_depth; /* where the piece that is under way ends; 0: none is */
-	char key[16];
+	struct strbuf buf; /* the piece that is incomplete */
+	/* KUBE_LIST: where in the document it is */
+	unsigned depth; /* open brackets */
+	bool in_string, is_escaped, is_key, in_items;
+	bool is_over;	       /* the last bracket is closed */
+	enum kube_piece piece; /* that is incomplete */
+	size_t piece_depth;    /* depth of its brackets; 0: there is none */
+	char key[16];	       /* of the outermost object, as far as it fits */
 	size_t key_n;
 };
 
-/* text is one JSON text, borrowed.  false: no more of this is wanted. */
+/* text is one JSON text, borrowed.  false: stop. */
 typedef bool kube_split_fn(enum kube_piece, const char *text, size_t n, void *arg);
 
 void kube_split_init(struct kube_split *, enum kube_form);
 void kube_split_fini(struct kube_split *);
-/* Take the next bytes.  0, or -1: an object is too large, or fn said false. */
+
+/* Take the next bytes, and call fn for each piece that they complete.  0, or -1: an object is
+ * too large, bytes follow the end of a list, or fn returned false. */
 NODISCARD int kube_split_feed(struct kube_split *, const char *data, size_t n, kube_split_fn *fn,
 			      void *arg);
-/* Whether it could end here: nothing is half told. */
-bool kube_split_is_whole(const struct kube_split *);
+
+/* Whether the bytes so far end where a watch or a list may end. */
+bool kube_split_is_complete(const struct kube_split *);
 
 #endif

@@ -324,7 +324,7 @@ take_refusal(struct kube_watch *w, const struct kube_answer *a)
 static void
 page_ended(struct kube_watch *w, const struct kube_answer *a)
 {
-	if (a->status == 0 || w->is_malformed || !kube_split_is_whole(&w->split)) {
+	if (a->status == 0 || w->is_malformed || !kube_split_is_complete(&w->split)) {
 		start_over(w);
 		wait_for(w, kube_http_delay(&w->backoff, a));
 		return;

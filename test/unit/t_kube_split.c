@@ -25,7 +25,7 @@ feed(enum kube_form form, const char *text, size_t step, struct strbuf *out, boo
 	kube_split_init(&s, form);
 	for (at = 0; at < n && rc == 0; at += step)
 		rc = kube_split_feed(&s, text + at, MIN(step, n - at), note, out);
-	*is_whole = kube_split_is_whole(&s);
+	*is_whole = kube_split_is_complete(&s);
 	kube_split_fini(&s);
 	return rc;
 }
