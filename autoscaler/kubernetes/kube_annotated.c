@@ -111,7 +111,7 @@ kube_annotated_free(struct kube_annotated **ap)
 static bool
 names_host(const struct annotated *e)
 {
-	return kube_annotations_claim(e->o.annotations, e->o.annotations_n);
+	return kube_annotations_have_host(e->o.annotations, e->o.annotations_n);
 }
 
 /* A Deployment came, went, or changed: an annotated Service of its namespace may select another

@@ -11,11 +11,11 @@
 #include "common/strbuf.h"
 
 #define NAME_LONGEST 63
-#define HOST "host" /* what `hosts` is called by people with one */
+#define HOST "host" /* also the key `hosts`: most services have one */
 
 /* --- names --- */
 
-/* FNV-1a: the same for the same name, today and after a restart. */
+/* FNV-1a: of one name always the same, also after a restart. */
 static uint32_t
 hash_of(const char *text)
 {
@@ -45,7 +45,7 @@ is_host(const struct kube_annotation *a)
 }
 
 bool
-kube_annotations_claim(const struct kube_annotation *v, size_t n)
+kube_annotations_have_host(const struct kube_annotation *v, size_t n)
 {
 	size_t i;
 
@@ -65,7 +65,7 @@ add_value(struct conf_section *s, const struct key *k, unsigned line)
 	return &s->values[s->values_n++];
 }
 
-/* What stands between white space. */
+/* One element, without the white space around it. */
 static void
 add_text(struct conf_value *v, const char *text, size_t n)
 {
@@ -79,7 +79,7 @@ add_text(struct conf_value *v, const char *text, size_t n)
 	v->texts[v->n++] = xstrndup(text + left, n - left);
 }
 
-/* A list is split at commas. */
+/* The elements of a list have commas between them. */
 static void
 set_value(struct conf_section *s, const struct key *k, const char *text, unsigned line)
 {
@@ -91,7 +91,7 @@ set_value(struct conf_section *s, const struct key *k, const char *text, unsigne
 	add_text(v, text, strlen(text));
 }
 
-/* Of a service, and of use where a Deployment is scaled. */
+/* A key that may stand in a service, and applies where a Deployment is scaled; NULL: none. */
 static const struct key *
 find_key(const char *name)
 {
@@ -116,19 +116,19 @@ take_annotation(struct conf_section *s, const struct kube_annotation *a, struct 
 	else if (conf_find(s, k->name) != NULL)
 		conf_error(errors, 0, "hosts: expected either this or " HOST ", got both");
 	else if (strcmp(k->name, "waiting_page") == 0 && strcmp(a->value, "default") != 0)
-		/* Who may write an annotation may not read the activator's files. */
+		/* The right to write annotations is none to read the activator's files. */
 		conf_error(errors, 0, "waiting_page: expected \"default\", got %s",
 			   CONF_QUOTED(a->value));
 	else
 		set_value(s, k, a->value, 0);
 }
 
-/* --- rules and schedules: KIND.NAME.KEY is the key of a section --- */
+/* --- rules and schedules: KIND.NAME.KEY is a key of the section KIND "NAME" --- */
 
-/* The section in `in`; annotations have no order, so that sections have that of their
- * names. */
+/* That section in `in`, made where there is none.  Annotations have no order: sections come in
+ * the order of their names. */
 static struct conf_section *
-section_in(struct conf_section *in, unsigned where, const char *title)
+need_section(struct conf_section *in, unsigned where, const char *title)
 {
 	size_t i;
 
@@ -148,14 +148,14 @@ section_in(struct conf_section *in, unsigned where, const char *title)
 	return &in->sections[i];
 }
 
-/* Mistakes of the i-th annotation bear the line PARTS + i: no line of the conf file, which
- * is that of a mistake where a value there does not go with an annotation. */
-#define PARTS (UINT_MAX / 2 + 1)
+/* A mistake in the i-th annotation bears the line IN_ANNOTATION + i.  A lower line is one of the
+ * conf file, where a value there and an annotation do not go together. */
+#define IN_ANNOTATION (UINT_MAX / 2 + 1)
 
-/* line: of its mistakes. */
+/* line: what its mistakes bear. */
 static void
-take_part(struct conf_section *s, const struct kube_annotation *a, unsigned line,
-	  struct conf_errors *errors)
+take_section_key(struct conf_section *s, const struct kube_annotation *a, unsigned line,
+		 struct conf_errors *errors)
 {
 	char *kind_name = xstrndup(a->name, strcspn(a->name, "."));
 	const char *key_name = strrchr(a->name, '.') + 1, *title_at = strchr(a->name, '.') + 1;
@@ -173,8 +173,8 @@ take_part(struct conf_section *s, const struct kube_annotation *a, unsigned line
 		conf_error_unknown(errors, line, key_name, kind->where, false);
 	} else {
 		title = xstrndup(title_at, (size_t)(key_name - 1 - title_at));
-		set_value(section_in(kind->where == IN_RULE ? s : &s->sections[0], kind->where,
-				     title),
+		set_value(need_section(kind->where == IN_RULE ? s : &s->sections[0], kind->where,
+				       title),
 			  k, a->value, line);
 		free(title);
 	}
@@ -186,7 +186,7 @@ take_part(struct conf_section *s, const struct kube_annotation *a, unsigned line
 static void
 add_revision(struct conf_section *s, const char *deployment)
 {
-	set_value(section_in(s, IN_REVISION, KUBE_ANNOTATION_REVISION),
+	set_value(need_section(s, IN_REVISION, KUBE_ANNOTATION_REVISION),
 		  settings_key_find("deployment", IN_REVISION), deployment, 0);
 }
 
@@ -199,7 +199,7 @@ add_port(struct conf_section *s, const char *port)
 		set_value(s, k, port, 0);
 }
 
-/* v: all annotations. */
+/* Add the errors to why, by the names of the annotations v. */
 static void
 add_mistakes(const struct conf_errors *errors, const struct kube_annotation *v, struct strbuf *why)
 {
@@ -210,8 +210,8 @@ add_mistakes(const struct conf_errors *errors, const struct kube_annotation *v, 
 		const char *name;
 
 		strbuf_adds(why, i == 0 ? "" : "; ");
-		if (m->line >= PARTS) {
-			name = v[m->line - PARTS].name;
+		if (m->line >= IN_ANNOTATION) {
+			name = v[m->line - IN_ANNOTATION].name;
 			strbuf_addf(why, "%.*s: ", (int)(strrchr(name, '.') - name), name);
 		} else if (m->line > 0) {
 			strbuf_addf(why, "line %u of the conf file: ", m->line);
@@ -234,7 +234,7 @@ kube_annotations_service(const struct settings *base, const char *name, const ch
 	add_revision(s, deployment);
 	for (i = 0; i < n; i++)
 		if (strchr(v[i].name, '.') != NULL)
-			take_part(s, &v[i], PARTS + (unsigned)i, &errors);
+			take_section_key(s, &v[i], IN_ANNOTATION + (unsigned)i, &errors);
 		else
 			take_annotation(s, &v[i], &errors);
 	add_port(s, port);
@@ -248,9 +248,9 @@ kube_annotations_service(const struct settings *base, const char *name, const ch
 	return svc;
 }
 
-/* --- who may claim what --- */
+/* --- allow_hosts: which namespace may claim which hosts --- */
 
-/* The host that an allowance means in that namespace; the caller's. */
+/* The pattern with {namespace} replaced; the caller's. */
 static char *
 expand(const char *pattern, const char *ns)
 {
@@ -262,9 +262,9 @@ expand(const char *pattern, const char *ns)
 	return xasprintf("%.*s%s%s", (int)(at - pattern), pattern, ns, at + sizeof mark - 1);
 }
 
-/* *.NAME stands for all below it, and for itself. */
+/* "*.NAME" allows all hosts below NAME, and the host "*.NAME" itself. */
 static bool
-covers(const char *pattern, const char *host)
+matches(const char *pattern, const char *host)
 {
 	size_t n = strlen(pattern), h = strlen(host);
 
@@ -283,7 +283,7 @@ is_allowed(const char *allowance, const char *ns, const char *host)
 	if (!(n == 1 && allowance[0] == '*') && (strlen(ns) != n || strncmp(ns, allowance, n) != 0))
 		return false;
 	pattern = expand(allowance + n + 1, ns);
-	yes = covers(pattern, host);
+	yes = matches(pattern, host);
 	free(pattern);
 	return yes;
 }

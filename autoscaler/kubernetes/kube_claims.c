@@ -6,12 +6,12 @@
 #include "common/settings_claims.h"
 #include "common/strbuf.h"
 
-/* Call fn for all that a service claims, until it says false.  key is what is compared,
- * text what people call it. */
-typedef bool claim_f(void *arg, const char *key, const char *text);
+/* Called for each claim of a service until it returns false.  key is what is compared, text what
+ * messages say. */
+typedef bool claim_fn(void *arg, const char *key, const char *text);
 
 static bool
-call(claim_f *fn, void *arg, const char *kind, char *value, const char *text)
+call(claim_fn *fn, void *arg, const char *kind, char *value, const char *text)
 {
 	char *key = xasprintf("%s %s", kind, value);
 	bool go_on = fn(arg, key, text == NULL ? value : text);
@@ -22,7 +22,7 @@ call(claim_f *fn, void *arg, const char *kind, char *value, const char *text)
 }
 
 static bool
-each_place(const struct service_conf *svc, claim_f *fn, void *arg)
+each_path(const struct service_conf *svc, claim_fn *fn, void *arg)
 {
 	size_t i, paths = MAX(svc->paths.n, (size_t)1);
 	bool go_on = true;
@@ -32,14 +32,14 @@ each_place(const struct service_conf *svc, claim_f *fn, void *arg)
 		const char *path = svc->paths.n == 0 ? "/" : svc->paths.v[i % paths];
 		char *text = xasprintf("%s%s", host, strcmp(path, "/") == 0 ? "" : path);
 
-		go_on = call(fn, arg, "place", settings_claim_path(svc, host, path), text);
+		go_on = call(fn, arg, "path", settings_claim_path(svc, host, path), text);
 		free(text);
 	}
 	return go_on;
 }
 
 static bool
-each_workload(const struct service_conf *svc, claim_f *fn, void *arg)
+each_workload(const struct service_conf *svc, claim_fn *fn, void *arg)
 {
 	size_t i;
 
@@ -53,9 +53,9 @@ each_workload(const struct service_conf *svc, claim_f *fn, void *arg)
 }
 
 static void
-each(const struct service_conf *svc, claim_f *fn, void *arg)
+each(const struct service_conf *svc, claim_fn *fn, void *arg)
 {
-	if (call(fn, arg, "name", xstrdup(svc->name), NULL) && each_place(svc, fn, arg))
+	if (call(fn, arg, "name", xstrdup(svc->name), NULL) && each_path(svc, fn, arg))
 		(void)each_workload(svc, fn, arg);
 }
 
@@ -69,13 +69,13 @@ static bool
 look(void *arg, const char *key, const char *text)
 {
 	struct search *s = arg;
-	const char *whose = hmap_find(&s->c->by_key, key);
+	const char *owner = hmap_find(&s->c->by_key, key);
 
-	if (whose == NULL)
+	if (owner == NULL)
 		return true;
 	s->is_taken = true;
 	if (s->why != NULL)
-		strbuf_addf(s->why, "%s is taken by %s", text, whose);
+		strbuf_addf(s->why, "%s is taken by %s", text, owner);
 	return false;
 }
 
@@ -88,29 +88,29 @@ kube_claims_taken(const struct kube_claims *c, const struct service_conf *svc, s
 	return s.is_taken;
 }
 
-struct claim {
+struct put {
 	struct kube_claims *c;
-	char *whose;
+	char *owner;
 };
 
 static bool
 claim(void *arg, const char *key, const char *text)
 {
-	struct claim *c = arg;
+	struct put *p = arg;
 
 	(void)text;
-	(void)hmap_put(&c->c->by_key, key, c->whose);
+	(void)hmap_put(&p->c->by_key, key, p->owner);
 	return true;
 }
 
 void
-kube_claims_put(struct kube_claims *c, const struct service_conf *svc, const char *whose)
+kube_claims_put(struct kube_claims *c, const struct service_conf *svc, const char *owner)
 {
-	struct claim mine = {.c = c, .whose = xstrdup(whose)};
+	struct put put = {.c = c, .owner = xstrdup(owner)};
 
-	c->texts = xrealloc(c->texts, (c->texts_n + 1) * sizeof *c->texts);
-	c->texts[c->texts_n++] = mine.whose;
-	each(svc, claim, &mine);
+	c->owners = xrealloc(c->owners, (c->owners_n + 1) * sizeof *c->owners);
+	c->owners[c->owners_n++] = put.owner;
+	each(svc, claim, &put);
 }
 
 void
@@ -118,13 +118,13 @@ kube_claims_init(struct kube_claims *c, const struct service_conf *file, size_t 
 {
 	size_t i;
 
-	*c = (struct kube_claims){.texts_n = 0};
+	*c = (struct kube_claims){.owners_n = 0};
 	hmap_init(&c->by_key);
 	for (i = 0; i < n; i++) {
-		char *whose = xasprintf("service \"%s\" of the conf file", file[i].name);
+		char *owner = xasprintf("service \"%s\" of the conf file", file[i].name);
 
-		kube_claims_put(c, &file[i], whose);
-		free(whose);
+		kube_claims_put(c, &file[i], owner);
+		free(owner);
 	}
 }
 
@@ -133,8 +133,8 @@ kube_claims_fini(struct kube_claims *c)
 {
 	size_t i;
 
-	for (i = 0; i < c->texts_n; i++)
-		free(c->texts[i]);
-	free(c->texts);
+	for (i = 0; i < c->owners_n; i++)
+		free(c->owners[i]);
+	free(c->owners);
 	hmap_fini(&c->by_key);
 }

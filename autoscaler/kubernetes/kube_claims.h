@@ -1,5 +1,6 @@
-/* kube_claims - who has which places, Deployments and names already, so that the next that
- * wants one can be told whose it is.  Pure.  Thread: the owner. */
+/* kube_claims - which service has claimed which host and path, workload and name, so that the
+ * next one that wants the same is refused with the name of the one that has it.
+ * Pure.  Thread: the owner's. */
 #ifndef AUTOSCALER_KUBERNETES_KUBE_CLAIMS_H
 #define AUTOSCALER_KUBERNETES_KUBE_CLAIMS_H
 
@@ -9,19 +10,19 @@
 struct strbuf;
 
 struct kube_claims {
-	struct hmap by_key; /* to the text that says whose */
-	char **texts;
-	size_t texts_n;
+	struct hmap by_key; /* claim to the text that names its owner */
+	char **owners;
+	size_t owners_n;
 };
 
-/* Those of the conf file's services come first. */
+/* The n services of the conf file have theirs already. */
 void kube_claims_init(struct kube_claims *, const struct service_conf *file, size_t n);
 void kube_claims_fini(struct kube_claims *);
 
-/* Whether something that svc claims has been claimed; then why, unless NULL, gets what, and
- * by whom. */
+/* Whether one of the claims of svc is taken; if so, why (unless NULL) says which, and by whom. */
 bool kube_claims_taken(const struct kube_claims *, const struct service_conf *, struct strbuf *why);
-/* All that svc claims is whose from now on. */
-void kube_claims_put(struct kube_claims *, const struct service_conf *, const char *whose);
+
+/* All claims of svc are taken from now on; owner: how messages call it. */
+void kube_claims_put(struct kube_claims *, const struct service_conf *, const char *owner);
 
 #endif

@@ -47,7 +47,7 @@ digit_of(char c)
 	return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-/* The text that s stands for; the caller's.  NULL: it is no base64 of a text. */
+/* The decoded text, the caller's; NULL: s is no base64, or encodes a NUL. */
 static char *
 decode_base64(const char *s)
 {
@@ -83,7 +83,7 @@ struct doc {
 	const char *origin;
 };
 
-/* The value of a key; NULL where it is not there, or is null. */
+/* The value of a key; NULL: there is none. */
 static yaml_node_t *
 member(struct doc *d, const yaml_node_t *map, const char *key)
 {
@@ -102,7 +102,7 @@ member(struct doc *d, const yaml_node_t *map, const char *key)
 	return NULL;
 }
 
-/* Its text, borrowed; NULL where it is not there or empty. */
+/* The text of a key, borrowed; NULL: there is none, or it is empty or null. */
 static const char *
 text_of(struct doc *d, const yaml_node_t *map, const char *key)
 {
@@ -126,7 +126,7 @@ is_true(struct doc *d, const yaml_node_t *map, const char *key)
 	return text != NULL && strcmp(text, "true") == 0;
 }
 
-/* What `inner` of the element named `name` of the list `list` holds. */
+/* The member `inner` of the element of `list` whose name is `name`. */
 static const yaml_node_t *
 named(struct doc *d, const char *list, const char *name, const char *inner, struct err *e)
 {
@@ -145,9 +145,9 @@ named(struct doc *d, const char *list, const char *name, const char *inner, stru
 	return NULL;
 }
 
-/* --- what it says --- */
+/* --- kubeconfig --- */
 
-/* A file that is named, relative to the folder of the kubeconfig. */
+/* A path, which is relative to the folder of the kubeconfig; the caller's. */
 static char *
 resolve(const char *origin, const char *file)
 {
@@ -158,7 +158,7 @@ resolve(const char *origin, const char *file)
 	return xasprintf("%.*s/%s", (int)(slash - origin), origin, file);
 }
 
-/* KEY-data goes before KEY, as with kubectl. */
+/* KEY-data takes precedence over KEY, as in kubectl. */
 static int
 take_pem(struct doc *d, const yaml_node_t *map, const char *key, char **file, char **pem,
 	 struct err *e)
@@ -206,9 +206,9 @@ take_cluster(struct kube_config *c, struct doc *d, const yaml_node_t *cluster, s
 	return take_pem(d, cluster, "certificate-authority", &c->ca_file, &c->ca_pem, e);
 }
 
-/* Ways to say who we are that would be left out in silence. */
+/* Credentials that are not supported. */
 static int
-refuse_others(struct doc *d, const yaml_node_t *user, struct err *e)
+refuse_unsupported(struct doc *d, const yaml_node_t *user, struct err *e)
 {
 	static const struct {
 		const char *key, *hint;
@@ -216,8 +216,9 @@ refuse_others(struct doc *d, const yaml_node_t *user, struct err *e)
 		{"exec", "plug-ins are not run; use a token, a tokenFile or a client certificate"},
 		{"auth-provider", "plug-ins are not run; use a token, a tokenFile or a client "
 				  "certificate"},
-		{"username", "servers know passwords no more; use a token or a client certificate"},
-		{"as", "we do not impersonate; use the credentials of who is meant"},
+		{"username", "API servers no longer accept passwords; use a token or a client "
+			     "certificate"},
+		{"as", "impersonation is not supported; use the credentials of that user"},
 	};
 	size_t i;
 
@@ -233,9 +234,9 @@ take_user(struct kube_config *c, struct doc *d, const yaml_node_t *user, struct 
 {
 	const char *token = text_of(d, user, "token"), *file = text_of(d, user, "tokenFile");
 
-	if (refuse_others(d, user, e) < 0)
+	if (refuse_unsupported(d, user, e) < 0)
 		return -1;
-	if (file != NULL) /* goes before token, as with kubectl */
+	if (file != NULL) /* takes precedence over token, as in kubectl */
 		c->token_file = resolve(d->origin, file);
 	else if (token != NULL)
 		c->token = xstrdup(token);

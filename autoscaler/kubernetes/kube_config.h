@@ -1,35 +1,34 @@
-/* kube_config - how the cluster is reached: the service account of the pod that we run
- * in, or a kubeconfig file (the parts that `kubectl config view --minify --flatten`
- * shows).  What we cannot or will not do (exec plug-ins, no verification) is refused
- * here, in words, and never left out in silence.
- * Reads files, and the environment; no network.  Thread: the autoscaler's only loop. */
+/* kube_config - where the API server is, and the credentials for it: those of the pod's service
+ * account, or of a kubeconfig file (the part of it that `kubectl config view --minify
+ * --flatten` shows).  What this program does not support (exec plug-ins) or will not do (skip
+ * verification) is an error with a reason, never passed over.
+ * Reads files and the environment; no network.  Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_KUBERNETES_KUBE_CONFIG_H
 #define AUTOSCALER_KUBERNETES_KUBE_CONFIG_H
 
 #include "common/err.h"
 
-/* Of each pair FILE and text (PEM, or the token) at most one is set.  Files are read anew
- * by whoever uses them, since they rotate. */
+/* Of each pair of a file and a text (PEM, or the token) at most one is set.  Whoever uses a file
+ * reads it each time, since it may be replaced. */
 struct kube_config {
-	char *origin;		  /* for people: the file, or "the pod's service account" */
+	char *origin;		  /* for messages: the file, or "the pod's service account" */
 	char *server;		  /* "https://10.0.0.1:6443", without a slash at the end */
-	char *server_name;	  /* what its certificate is held against; NULL: its host */
-	char *proxy;		  /* URL; NULL: none but the environment's */
-	char *ca_file, *ca_pem;	  /* both NULL: the system's authorities */
+	char *server_name;	  /* that its certificate must have; NULL: that of `server` */
+	char *proxy;		  /* URL; NULL: libcurl's environment variables decide */
+	char *ca_file, *ca_pem;	  /* both NULL: the authorities of the system */
 	char *token_file, *token; /* bearer */
 	char *cert_file, *cert_pem, *key_file, *key_pem;
 };
 
 #define KUBE_ACCOUNT_DIR "/var/run/secrets/kubernetes.io/serviceaccount"
 
-/* path: the conf file's kubeconfig; NULL: the pod's service account, or, outside of a
- * pod, $KUBECONFIG.  0, or -1 with err; c is filled in any case, for
- * kube_config_fini(). */
+/* path: the key `kubeconfig` of the conf file; NULL: the pod's service account or, outside of a
+ * pod, $KUBECONFIG.  0, or -1 with err; kube_config_fini() is due in any case. */
 NODISCARD int kube_config_load(struct kube_config *, const char *path, struct err *);
-/* As above from text; origin names it and is what relative files are relative to. */
+/* The same from text.  origin is its file: for messages, and for paths relative to it. */
 NODISCARD int kube_config_parse(struct kube_config *, const char *origin, const char *text,
 				size_t n, struct err *);
-/* As from within a pod: host and port as KUBERNETES_SERVICE_HOST and _PORT say. */
+/* The service account in dir; host and port: KUBERNETES_SERVICE_HOST and _PORT. */
 NODISCARD int kube_config_account(struct kube_config *, const char *host, const char *port,
 				  const char *dir, struct err *);
 void kube_config_fini(struct kube_config *);

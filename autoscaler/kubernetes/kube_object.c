@@ -7,7 +7,7 @@
 #include "autoscaler/kubernetes/kube_json.h"
 #include "common/text.h"
 
-#define LABELS_MOST 1000 /* of one object that are looked at; a bound, not a limit of theirs */
+#define LABELS_MOST 1000 /* of one object; the rest is passed over, to bound memory */
 
 static const json_t *
 at_path(const json_t *at, const char *const *keys)
@@ -57,7 +57,7 @@ take_annotations(const struct kube_event *ev, struct kube_object *o)
 	}
 }
 
-/* The only port, or the one that is called "http". */
+/* The only port, or the one named "http"; NULL: there is no such. */
 static const json_t *
 main_port(const json_t *ports)
 {
@@ -75,7 +75,7 @@ main_port(const json_t *ports)
 	return NULL;
 }
 
-/* Where it leads to: a number or a name; without a word, its own number. */
+/* Its targetPort, a number or a name, which defaults to its own number.  The caller's. */
 static char *
 target_port(const json_t *port)
 {

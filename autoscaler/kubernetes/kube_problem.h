@@ -1,5 +1,5 @@
-/* kube_problem - what keeps a workload from having pods, or a pod from running, as their status
- * says it: one word and a message, as in a condition.
+/* kube_problem - what keeps a workload from having pods, or a pod from running, as its status
+ * says: a reason of one word and a message, as in a condition.
  * Pure.  Thread: any. */
 #ifndef AUTOSCALER_KUBERNETES_KUBE_PROBLEM_H
 #define AUTOSCALER_KUBERNETES_KUBE_PROBLEM_H

@@ -13,14 +13,14 @@
 #include "common/loop.h"
 #include "common/strbuf.h"
 
-#define EVENTS_MOST 1000 /* that wait for a server; more are dropped, the log has them */
+#define EVENTS_MOST 1000 /* not created yet; more are dropped, and only logged by the caller */
 #define TRIES_MOST 8
 #define MESSAGE_MOST 1000 /* bytes; the server takes 1024 */
 #define CALL_TIMEOUT (10 * CLK_S)
 
 struct recorded_event {
 	struct list_node node;
-	struct kube_recorder *all;
+	struct kube_recorder *recorder;
 	char *path, *body, *ns;
 	struct kube_request *request;
 	struct loop_timer timer;
@@ -34,42 +34,42 @@ struct kube_recorder {
 };
 
 static void
-recorded_event_free(struct recorded_event *n)
+recorded_event_free(struct recorded_event *e)
 {
-	list_remove(&n->all->waiting, &n->node);
-	kube_http_cancel(&n->request);
-	loop_timer_fini(&n->timer);
-	free(n->ns);
-	free(n->body);
-	free(n->path);
-	free(n);
+	list_remove(&e->recorder->waiting, &e->node);
+	kube_http_cancel(&e->request);
+	loop_timer_fini(&e->timer);
+	free(e->ns);
+	free(e->body);
+	free(e->path);
+	free(e);
 }
 
-/* Whether there is hope for another try. */
+/* Whether another try may succeed. */
 static bool
-is_passing(const struct recorded_event *n, const struct kube_answer *a)
+may_retry(const struct recorded_event *e, const struct kube_answer *a)
 {
 	return (a->status == 0 || a->status == 429 || a->status >= 500) &&
-	       n->backoff.tries < TRIES_MOST;
+	       e->backoff.tries < TRIES_MOST;
 }
 
 static void
 on_done(const struct kube_answer *a, void *arg)
 {
-	struct recorded_event *n = arg;
+	struct recorded_event *e = arg;
 	char why[600];
 
-	n->request = NULL;
-	if (is_passing(n, a)) {
-		loop_timer_set(&n->timer, kube_http_delay(&n->backoff, a));
+	e->request = NULL;
+	if (may_retry(e, a)) {
+		loop_timer_set(&e->timer, kube_http_delay(&e->backoff, a));
 		return;
 	}
-	/* 404: the namespace goes, and the object with it. */
+	/* 404: the namespace is being deleted, and the object with it. */
 	if (a->status >= 300 && a->status != 404) {
-		kube_http_explain(a, "create", "events", "", n->ns, why, sizeof why);
-		log_warn(NULL, "Event cannot be created", "namespace=%s err=%s", n->ns, why);
+		kube_http_explain(a, "create", "events", "", e->ns, why, sizeof why);
+		log_warn(NULL, "Event cannot be created", "namespace=%s err=%s", e->ns, why);
 	}
-	recorded_event_free(n);
+	recorded_event_free(e);
 }
 
 static const struct kube_call_ops call_ops = {.on_done = on_done};
@@ -77,15 +77,15 @@ static const struct kube_call_ops call_ops = {.on_done = on_done};
 static void
 on_timer(void *arg)
 {
-	struct recorded_event *n = arg;
+	struct recorded_event *e = arg;
 	const struct kube_call call = {.method = "POST",
-				       .path = n->path,
+				       .path = e->path,
 				       .type = "application/json",
-				       .body = n->body,
+				       .body = e->body,
 				       .priority = KUBE_NORMAL,
 				       .timeout = CALL_TIMEOUT};
 
-	n->request = kube_http_call(n->all->http, &call, &call_ops, n);
+	e->request = kube_http_call(e->recorder->http, &call, &call_ops, e);
 }
 
 static void
@@ -100,7 +100,7 @@ put_object(struct jput *j, const struct kube_object *o)
 	jput_object_end(j);
 }
 
-/* Not in the middle of a UTF-8 character. */
+/* The length of text cut to `most` bytes, at the end of a UTF-8 character. */
 static size_t
 cut(const char *text, size_t most)
 {
@@ -120,7 +120,7 @@ body_of(const struct kube_object *o, const char *reason, const char *message)
 	time_t seconds = (time_t)(now / CLK_S);
 	struct tm tm;
 	char when[32], *name = xasprintf("%.200s.%llx", o->name, (unsigned long long)now);
-	char *told = xstrndup(message, cut(message, MESSAGE_MOST));
+	char *text = xstrndup(message, cut(message, MESSAGE_MOST));
 	struct strbuf b;
 	struct jput j;
 
@@ -137,7 +137,7 @@ body_of(const struct kube_object *o, const char *reason, const char *message)
 	put_object(&j, o);
 	jput_string(&j, "type", "Warning");
 	jput_string(&j, "reason", reason);
-	jput_string(&j, "message", told);
+	jput_string(&j, "message", text);
 	jput_i64(&j, "count", 1);
 	jput_string(&j, "firstTimestamp", when);
 	jput_string(&j, "lastTimestamp", when);
@@ -145,51 +145,51 @@ body_of(const struct kube_object *o, const char *reason, const char *message)
 	jput_string(&j, "component", "activator");
 	jput_object_end(&j);
 	jput_object_end(&j);
-	free(told);
+	free(text);
 	free(name);
 	return strbuf_take(&b);
 }
 
 void
-kube_recorder_warn(struct kube_recorder *all, const struct kube_object *o, const char *reason,
+kube_recorder_warn(struct kube_recorder *r, const struct kube_object *o, const char *reason,
 		   const char *message)
 {
-	struct recorded_event *n;
+	struct recorded_event *e;
 
-	if (all->waiting.n >= EVENTS_MOST)
+	if (r->waiting.n >= EVENTS_MOST)
 		return;
-	n = xcalloc(1, sizeof *n);
-	n->all = all;
-	n->ns = xstrdup(o->ns);
-	n->path = xasprintf("/api/v1/namespaces/%s/events", o->ns);
-	n->body = body_of(o, reason, message);
-	backoff_init(&n->backoff, 500 * CLK_MS, 30 * CLK_S);
-	loop_timer_init(&n->timer, all->loop, on_timer, n);
-	loop_timer_set(&n->timer, 0);
-	list_push(&all->waiting, &n->node);
+	e = xcalloc(1, sizeof *e);
+	e->recorder = r;
+	e->ns = xstrdup(o->ns);
+	e->path = xasprintf("/api/v1/namespaces/%s/events", o->ns);
+	e->body = body_of(o, reason, message);
+	backoff_init(&e->backoff, 500 * CLK_MS, 30 * CLK_S);
+	loop_timer_init(&e->timer, r->loop, on_timer, e);
+	loop_timer_set(&e->timer, 0);
+	list_push(&r->waiting, &e->node);
 }
 
 struct kube_recorder *
 kube_recorder_new(struct loop *loop, struct kube_http *http)
 {
-	struct kube_recorder *all = xcalloc(1, sizeof *all);
+	struct kube_recorder *r = xcalloc(1, sizeof *r);
 
-	all->loop = loop;
-	all->http = http;
-	list_init(&all->waiting);
-	return all;
+	r->loop = loop;
+	r->http = http;
+	list_init(&r->waiting);
+	return r;
 }
 
 void
-kube_recorder_free(struct kube_recorder **ap)
+kube_recorder_free(struct kube_recorder **rp)
 {
-	struct kube_recorder *all = *ap;
+	struct kube_recorder *r = *rp;
 	struct list_node *node, *tmp;
 
-	*ap = NULL;
-	if (all == NULL)
+	*rp = NULL;
+	if (r == NULL)
 		return;
-	LIST_FOREACH(&all->waiting, node, tmp)
+	LIST_FOREACH(&r->waiting, node, tmp)
 		recorded_event_free(container_of(node, struct recorded_event, node));
-	free(all);
+	free(r);
 }
