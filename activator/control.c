@@ -18,7 +18,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 
-struct control {
+struct activator {
 	struct loop *loop;
 	const struct settings *settings;
 	struct bounds bounds;
@@ -33,28 +33,25 @@ struct control {
 	int64_t started_ns;
 };
 
-static struct control *the_control; /* the demand mail carries no argument of its own */
-
 /* --- what workers and prober say --- */
 
 static void
-on_demand(struct loop_mail *mail)
+on_demand(struct revision *rev, void *arg)
 {
-	struct revision *rev = limiter_demand_taken(mail);
+	struct activator *a = arg;
 
-	if (the_control != NULL && the_control->scaler != NULL)
-		scaler_on_demand(the_control->scaler, rev);
-	revision_unref(&rev);
+	if (a->scaler != NULL)
+		scaler_on_demand(a->scaler, rev);
 }
 
 static void
 on_refused(struct instance *inst, void *arg)
 {
-	struct control *c = arg;
+	struct activator *a = arg;
 
-	if (c->world != NULL && world_instance(c->world, inst->id) == inst) {
-		prober_refused(c->prober, inst);
-		scaler_on_instance(c->scaler, inst, INSTANCE_REFUSES);
+	if (a->world != NULL && world_instance(a->world, inst->id) == inst) {
+		prober_refused(a->prober, inst);
+		scaler_on_instance(a->scaler, inst, INSTANCE_REFUSES);
 	}
 	instance_unref(&inst);
 }
@@ -62,21 +59,21 @@ on_refused(struct instance *inst, void *arg)
 static void
 on_shed(struct instance *inst, void *arg)
 {
-	struct control *c = arg;
+	struct activator *a = arg;
 	unsigned i;
 
-	for (i = 0; i < c->started_n; i++)
-		worker_post_shed(c->workers[i], inst);
+	for (i = 0; i < a->started_n; i++)
+		worker_post_shed(a->workers[i], inst);
 	instance_unref(&inst);
 }
 
 static void
 on_answers(struct instance *inst, void *arg)
 {
-	struct control *c = arg;
+	struct activator *a = arg;
 
-	if (c->scaler != NULL)
-		scaler_on_instance(c->scaler, inst, INSTANCE_ANSWERS);
+	if (a->scaler != NULL)
+		scaler_on_instance(a->scaler, inst, INSTANCE_ANSWERS);
 }
 
 static const struct prober_ops prober_ops = {.on_answers = on_answers};
@@ -86,12 +83,12 @@ static const struct prober_ops prober_ops = {.on_answers = on_answers};
 static void
 on_drained(struct worker *w, void *arg)
 {
-	struct control *c = arg;
+	struct activator *a = arg;
 
 	(void)w;
-	if (++c->drained_n == c->started_n) {
+	if (++a->drained_n == a->started_n) {
 		log_info(NULL, "drained", "");
-		loop_stop(c->loop);
+		loop_stop(a->loop);
 	}
 }
 
@@ -100,37 +97,37 @@ on_drained(struct worker *w, void *arg)
 static void
 on_end(void *arg)
 {
-	struct control *c = arg;
+	struct activator *a = arg;
 	unsigned i;
 
-	if (c->is_ending) {
-		loop_stop(c->loop);
+	if (a->is_ending) {
+		loop_stop(a->loop);
 		return;
 	}
-	c->is_ending = true;
+	a->is_ending = true;
 	log_warn(NULL, "drain time is over", "");
-	for (i = 0; i < c->started_n; i++)
-		worker_post_end(c->workers[i]);
-	loop_timer_set(&c->end_timer, LAST_WORDS);
+	for (i = 0; i < a->started_n; i++)
+		worker_post_end(a->workers[i]);
+	loop_timer_set(&a->end_timer, LAST_WORDS);
 }
 
 static void
 on_terminate(int signo, void *arg)
 {
-	struct control *c = arg;
+	struct activator *a = arg;
 	unsigned i;
 
-	if (c->is_draining) {
+	if (a->is_draining) {
 		log_warn(NULL, "told twice, leaving at once", "signal=%s", strsignal(signo));
-		loop_stop(c->loop);
+		loop_stop(a->loop);
 		return;
 	}
 	log_info(NULL, "draining", "signal=%s", strsignal(signo));
-	c->is_draining = true;
+	a->is_draining = true;
 	daemon_notify("STOPPING=1");
-	for (i = 0; i < c->started_n; i++)
-		worker_post_drain(c->workers[i]);
-	loop_timer_set(&c->end_timer, c->settings->activator.drain_timeout);
+	for (i = 0; i < a->started_n; i++)
+		worker_post_drain(a->workers[i]);
+	loop_timer_set(&a->end_timer, a->settings->activator.drain_timeout);
 }
 
 static void
@@ -152,25 +149,25 @@ static const struct worker_ops worker_ops = {
 static const char *
 not_ready(void *arg)
 {
-	const struct control *c = arg;
+	const struct activator *a = arg;
 
-	if (c->is_draining)
+	if (a->is_draining)
 		return "shutting down";
-	return world_is_described(c->world) ? NULL : "the autoscaler has not sent the services yet";
+	return world_is_described(a->world) ? NULL : "the autoscaler has not sent the services yet";
 }
 
 static struct metrics_source
-source_of(const struct control *c)
+source_of(const struct activator *a)
 {
 	return (struct metrics_source){
-		.workers = c->workers,
-		.workers_n = c->workers_n,
-		.world = c->world,
-		.bounds = &c->bounds,
-		.prober = c->prober,
-		.started_ns = c->started_ns,
-		.is_link_up = scaler_is_up(c->scaler),
-		.is_draining = c->is_draining,
+		.workers = a->workers,
+		.workers_n = a->workers_n,
+		.world = a->world,
+		.bounds = &a->bounds,
+		.prober = a->prober,
+		.started_ns = a->started_ns,
+		.is_link_up = scaler_is_up(a->scaler),
+		.is_draining = a->is_draining,
 	};
 }
 
@@ -206,109 +203,107 @@ static const struct scaler_ops scaler_ops = {.on_described = on_described};
 /* --- making it all --- */
 
 static void
-set_bounds(struct control *c)
+set_bounds(struct activator *a)
 {
-	const struct activator_conf *a = &c->settings->activator;
+	const struct activator_conf *conf = &a->settings->activator;
 	size_t fds = daemon_raise_nofile();
-	size_t reserve = MIN((size_t)a->fd_reserve, fds / 2);
-	size_t most = a->max_connections > 0 ? a->max_connections : fds - reserve;
+	size_t reserve = MIN((size_t)conf->fd_reserve, fds / 2);
+	size_t most = conf->max_connections > 0 ? conf->max_connections : fds - reserve;
 
-	c->bounds.max_connections = (uint32_t)MIN(most, fds);
-	c->bounds.max_sockets = (uint32_t)(fds - MIN(MAX(reserve / 4, (size_t)64), fds / 4));
-	c->bounds.max_parked = a->max_parked > 0 ? a->max_parked : (uint32_t)MIN(most, fds);
-	c->bounds.max_parked_bytes = a->max_parked_bytes;
+	a->bounds.max_connections = (uint32_t)MIN(most, fds);
+	a->bounds.max_sockets = (uint32_t)(fds - MIN(MAX(reserve / 4, (size_t)64), fds / 4));
+	a->bounds.max_parked = conf->max_parked > 0 ? conf->max_parked : (uint32_t)MIN(most, fds);
+	a->bounds.max_parked_bytes = conf->max_parked_bytes;
 }
 
 static int
-make_workers(struct control *c, struct err *e)
+make_workers(struct activator *a, struct err *e)
 {
-	const struct activator_conf *a = &c->settings->activator;
+	const struct activator_conf *conf = &a->settings->activator;
 	unsigned i;
 
-	c->workers = xcalloc(c->workers_n, sizeof(struct worker *));
-	for (i = 0; i < c->workers_n; i++) {
-		c->workers[i] = worker_new(i, c->workers_n, a, &c->bounds, c->loop, &worker_ops, c,
-					   e);
-		if (c->workers[i] == NULL)
+	a->workers = xcalloc(a->workers_n, sizeof(struct worker *));
+	for (i = 0; i < a->workers_n; i++) {
+		a->workers[i] = worker_new(i, a->workers_n, conf, &a->bounds, a->loop, &worker_ops,
+					   a, e);
+		if (a->workers[i] == NULL)
 			return -1;
 	}
-	for (; c->started_n < c->workers_n; c->started_n++)
-		if (worker_start(c->workers[c->started_n], e) < 0)
+	for (; a->started_n < a->workers_n; a->started_n++)
+		if (worker_start(a->workers[a->started_n], e) < 0)
 			return -1;
 	return 0;
 }
 
 static int
-watch_signals(struct control *c, struct err *e)
+watch_signals(struct activator *a, struct err *e)
 {
-	return loop_signal(c->loop, SIGTERM, on_terminate, c, e) < 0 ||
-			       loop_signal(c->loop, SIGINT, on_terminate, c, e) < 0 ||
-			       loop_signal(c->loop, SIGHUP, on_hangup, c, e) < 0
+	return loop_signal(a->loop, SIGTERM, on_terminate, a, e) < 0 ||
+			       loop_signal(a->loop, SIGINT, on_terminate, a, e) < 0 ||
+			       loop_signal(a->loop, SIGHUP, on_hangup, a, e) < 0
 		       ? -1
 		       : 0;
 }
 
 static int
-open_admin(struct control *c, struct err *e)
+open_admin(struct activator *a, struct err *e)
 {
-	const char *addresses[] = {c->settings->activator.admin, NULL};
+	const char *addresses[] = {a->settings->activator.admin, NULL};
 
 	if (addresses[0] == NULL || addresses[0][0] == '\0')
 		return 0;
-	c->admin = admin_open(c->loop, addresses, &admin_ops, c, e);
-	if (c->admin == NULL)
+	a->admin = admin_open(a->loop, addresses, &admin_ops, a, e);
+	if (a->admin == NULL)
 		return -1;
-	admin_add_page(c->admin, "/status", answer_status, c);
+	admin_add_page(a->admin, "/status", answer_status, a);
 	return 0;
 }
 
-struct control *
+struct activator *
 control_open(struct loop *loop, const struct settings *s, struct err *e)
 {
-	struct control *c = xcalloc(1, sizeof *c);
+	struct activator *a = xcalloc(1, sizeof *a);
 
-	c->loop = loop;
-	c->settings = s;
-	c->started_ns = clk_now();
-	c->workers_n = s->activator.workers > 0 ? s->activator.workers
+	a->loop = loop;
+	a->settings = s;
+	a->started_ns = clk_now();
+	a->workers_n = s->activator.workers > 0 ? s->activator.workers
 						: (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
-	loop_timer_init(&c->end_timer, loop, on_end, c);
-	set_bounds(c);
-	the_control = c;
-	if (claim_addresses(&s->activator.listen, e) < 0 || watch_signals(c, e) < 0 ||
-	    open_admin(c, e) < 0 || make_workers(c, e) < 0) {
-		control_close(&c);
+	loop_timer_init(&a->end_timer, loop, on_end, a);
+	set_bounds(a);
+	if (claim_addresses(&s->activator.listen, e) < 0 || watch_signals(a, e) < 0 ||
+	    open_admin(a, e) < 0 || make_workers(a, e) < 0) {
+		control_close(&a);
 		return NULL;
 	}
-	c->prober = prober_new(loop, &prober_ops, c);
-	c->world = world_new(loop, c->workers, c->workers_n, c->prober, on_demand);
-	c->scaler = scaler_new(loop, s->socket, c->world, c->workers, c->workers_n, &scaler_ops, c);
+	a->prober = prober_new(loop, &prober_ops, a);
+	a->world = world_new(loop, a->workers, a->workers_n, a->prober, on_demand, a);
+	a->scaler = scaler_new(loop, s->socket, a->world, a->workers, a->workers_n, &scaler_ops, a);
 	log_info(NULL, "activator runs", "listen=%s workers=%u max_connections=%u",
-		 s->activator.listen.v[0], c->workers_n, c->bounds.max_connections);
-	return c;
+		 s->activator.listen.v[0], a->workers_n, a->bounds.max_connections);
+	return a;
 }
 
 void
-control_close(struct control **cp)
+control_close(struct activator **ap)
 {
-	struct control *c = *cp;
+	struct activator *a = *ap;
 	unsigned i;
 
-	*cp = NULL;
-	admin_close(&c->admin);
-	scaler_free(&c->scaler);
-	for (i = 0; i < c->started_n; i++)
-		worker_stop(c->workers[i]);
-	c->started_n = 0;
-	for (i = 0; c->workers != NULL && i < c->workers_n; i++)
-		worker_free(&c->workers[i]);
-	free(c->workers);
-	c->workers = NULL;
-	c->workers_n = 0;
-	loop_once(c->loop, true); /* what the workers said last */
-	world_free(&c->world);
-	prober_free(&c->prober);
-	loop_timer_fini(&c->end_timer);
-	the_control = NULL;
-	free(c);
+	*ap = NULL;
+	admin_close(&a->admin);
+	scaler_free(&a->scaler);
+	for (i = 0; i < a->started_n; i++)
+		worker_stop(a->workers[i]);
+	a->started_n = 0;
+	for (i = 0; a->workers != NULL && i < a->workers_n; i++)
+		worker_free(&a->workers[i]);
+	free(a->workers);
+	a->workers = NULL;
+	a->workers_n = 0;
+	loop_once(a->loop, true); /* what the workers said last */
+	world_free(&a->world);
+	prober_free(&a->prober);
+	loop_timer_fini(&a->end_timer);
+	free(a);
 }

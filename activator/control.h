@@ -6,11 +6,11 @@
 #include "common/settings.h"
 
 struct loop;
-struct control;
+struct activator;
 
 /* Everything but running the loop; settings are borrowed until control_close(). */
-NODISCARD struct control *control_open(struct loop *, const struct settings *, struct err *);
+NODISCARD struct activator *control_open(struct loop *, const struct settings *, struct err *);
 /* After the loop has stopped. */
-void control_close(struct control **);
+void control_close(struct activator **);
 
 #endif

@@ -101,12 +101,25 @@ wakers_locked(const struct revision *rev)
 	       atomic_load_explicit(&rev->waiting_unseen, memory_order_relaxed);
 }
 
-/* The mail can be posted again once it has been taken. */
+/* On the control loop.  From here on the mail may be posted again: what changes while the
+ * callback runs is told once more. */
+static void
+on_demand_mail(struct loop_mail *mail)
+{
+	struct revision *rev = container_of(mail, struct revision, demand_mail);
+
+	atomic_store_explicit(&rev->is_demand_posted, false, memory_order_release);
+	if (rev->on_demand != NULL)
+		rev->on_demand(rev, rev->arg);
+	revision_unref(&rev);
+}
+
 static void
 demand(struct revision *rev)
 {
 	if (atomic_exchange_explicit(&rev->is_demand_posted, true, memory_order_acq_rel))
 		return;
+	rev->demand_mail.fn = on_demand_mail;
 	loop_post(rev->control_loop, &revision_ref(rev)->demand_mail);
 }
 
@@ -445,15 +458,6 @@ limiter_parked_waking(const struct revision *rev)
 	uint32_t all = limiter_parked(rev);
 
 	return all > unseen ? all - unseen : 0;
-}
-
-struct revision *
-limiter_demand_taken(struct loop_mail *mail)
-{
-	struct revision *rev = container_of(mail, struct revision, demand_mail);
-
-	atomic_store_explicit(&rev->is_demand_posted, false, memory_order_release);
-	return rev;
 }
 
 /* The limit was raised: so many connections more. */

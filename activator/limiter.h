@@ -41,7 +41,6 @@ void limiter_set_failure(struct revision *, const struct msg_failure *f, int64_t
 NODISCARD bool limiter_open_with_fd(struct instance *, int fd);
 /* May the prober open a connection to it?  Pair with limiter_permit_back(). */
 NODISCARD bool limiter_try_permit(struct instance *);
-NODISCARD struct revision *limiter_demand_taken(struct loop_mail *);
 /* Post demand once more when nobody waits any more.  Who looks at whether anybody does looks
  * after this. */
 void limiter_notify_when_empty(struct revision *);

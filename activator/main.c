@@ -12,15 +12,15 @@ run(const struct settings *s)
 {
 	struct err e = {0};
 	struct loop *loop = loop_new_precise(&e); /* the prober's millisecond is one */
-	struct control *c = loop == NULL ? NULL : control_open(loop, s, &e);
+	struct activator *a = loop == NULL ? NULL : control_open(loop, s, &e);
 
-	if (c == NULL) {
+	if (a == NULL) {
 		log_error(NULL, "cannot start", "err=%s", e.text);
 		loop_free(&loop);
 		return 1;
 	}
 	loop_run(loop);
-	control_close(&c);
+	control_close(&a);
 	loop_free(&loop);
 	return 0;
 }

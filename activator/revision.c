@@ -35,7 +35,7 @@ revision_set_limits(struct revision *rev, const struct limits *limits)
 
 struct revision *
 revision_new(const char *name, unsigned workers_n, struct loop *control_loop,
-	     void (*on_demand)(struct loop_mail *))
+	     void (*on_demand)(struct revision *, void *arg), void *arg)
 {
 	struct revision *rev = xcalloc(1, sizeof *rev);
 	struct limits limits;
@@ -45,7 +45,8 @@ revision_new(const char *name, unsigned workers_n, struct loop *control_loop,
 	log_tag_set(&rev->tag, "revision=%.60s", name);
 	rev->workers_n = workers_n;
 	rev->control_loop = control_loop;
-	rev->demand_mail.fn = on_demand;
+	rev->on_demand = on_demand;
+	rev->arg = arg;
 	atomic_init(&rev->refs, 1);
 	CHECK(pthread_mutex_init(&rev->lock, NULL) == 0);
 	list_init(&rev->queue);

@@ -100,6 +100,8 @@ struct revision {
 	struct log_tag tag;
 	unsigned workers_n;
 	struct loop *control_loop;
+	void (*on_demand)(struct revision *, void *arg);
+	void *arg;
 
 	/* atomics */
 	_Atomic uint32_t refs;
@@ -138,12 +140,12 @@ struct revision {
 };
 
 /* --- lifetime; any thread --- */
-/* on_demand runs on control_loop when requests began to wait for rev, and as
- * limiter_notify_when_empty() says; the callee calls
- * limiter_demand_taken(mail) first and drops the reference that this returns. */
+/* on_demand runs on control_loop when the demand for rev has changed: requests began to
+ * wait, a wake was asked for, or as limiter_notify_when_empty() says.  NULL: nobody is told.
+ * rev is borrowed. */
 NODISCARD struct revision *revision_new(const char *name, unsigned workers_n,
 					struct loop *control_loop,
-					void (*on_demand)(struct loop_mail *));
+					void (*on_demand)(struct revision *, void *arg), void *arg);
 struct revision *revision_ref(struct revision *);
 void revision_unref(struct revision **);
 /* Main thread: these are its limits from here on; it starts with the defaults. */

@@ -22,7 +22,8 @@ struct world {
 	struct worker *const *workers;
 	unsigned workers_n;
 	struct prober *prober;
-	void (*on_demand)(struct loop_mail *);
+	void (*on_demand)(struct revision *, void *arg);
+	void *arg;
 	struct hmap revisions; /* name → struct revision, a reference */
 	struct hmap instances; /* id → struct instance, borrowed from its revision's list */
 	struct msg_service *services; /* between begin and end */
@@ -33,7 +34,7 @@ struct world {
 
 struct world *
 world_new(struct loop *loop, struct worker *const *workers, unsigned workers_n,
-	  struct prober *prober, void (*on_demand)(struct loop_mail *))
+	  struct prober *prober, void (*on_demand)(struct revision *, void *arg), void *arg)
 {
 	struct world *w = xcalloc(1, sizeof *w);
 
@@ -42,6 +43,7 @@ world_new(struct loop *loop, struct worker *const *workers, unsigned workers_n,
 	w->workers_n = workers_n;
 	w->prober = prober;
 	w->on_demand = on_demand;
+	w->arg = arg;
 	hmap_init(&w->revisions);
 	hmap_init(&w->instances);
 	return w;
@@ -336,7 +338,8 @@ describe(struct world *w, const struct msg_revision *m)
 	struct revision *rev = world_revision(w, m->instances.revision);
 
 	if (rev == NULL) {
-		rev = revision_new(m->instances.revision, w->workers_n, w->loop, w->on_demand);
+		rev = revision_new(m->instances.revision, w->workers_n, w->loop, w->on_demand,
+				   w->arg);
 		hmap_put(&w->revisions, rev->name, rev);
 	}
 	rev->is_described = true;

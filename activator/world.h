@@ -12,7 +12,8 @@ struct world;
 
 /* workers and prober are borrowed.  on_demand: see revision_new(). */
 NODISCARD struct world *world_new(struct loop *, struct worker *const *workers, unsigned workers_n,
-				  struct prober *, void (*on_demand)(struct loop_mail *));
+				  struct prober *, void (*on_demand)(struct revision *, void *arg),
+				  void *arg);
 /* The workers have stopped, or are gone: nothing is posted any more. */
 void world_free(struct world **);
 

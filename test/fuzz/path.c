@@ -94,14 +94,6 @@ on_drained(struct worker *w, void *arg)
 	(void)arg;
 }
 
-static void
-on_demand(struct loop_mail *mail)
-{
-	struct revision *rev = limiter_demand_taken(mail);
-
-	revision_unref(&rev);
-}
-
 static const struct worker_ops ops = {
 	.on_refused = on_refused, .on_drained = on_drained, .on_shed = on_shed};
 
@@ -113,7 +105,7 @@ find_revision(void *ctx, const char *name)
 
 	(void)ctx;
 	if (world.rev[i] == NULL)
-		world.rev[i] = revision_new(name, 1, world.control, on_demand);
+		world.rev[i] = revision_new(name, 1, world.control, NULL, NULL);
 	if (i == 1) {
 		limits.container_concurrency = 1;
 		limits.half_close = true;

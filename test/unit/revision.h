@@ -7,19 +7,11 @@
 
 #include "activator/limiter.h"
 
-static inline void
-unit_on_demand(struct loop_mail *mail)
-{
-	struct revision *rev = limiter_demand_taken(mail);
-
-	revision_unref(&rev);
-}
-
 /* With one worker; nobody is woken for it. */
 static inline struct revision *
 unit_revision(struct loop *control)
 {
-	return revision_new("s/v1", 1, control, unit_on_demand);
+	return revision_new("s/v1", 1, control, NULL, NULL);
 }
 
 static inline struct instance *

@@ -49,21 +49,13 @@ on_drained(struct worker *w, void *arg)
 	(void)arg;
 }
 
-static void
-on_demand(struct loop_mail *mail)
-{
-	struct revision *rev = limiter_demand_taken(mail);
-
-	revision_unref(&rev);
-}
-
 static struct revision *
 find_revision(void *ctx, const char *name)
 {
 	struct world *t = ctx;
 
 	if (t->rev == NULL)
-		t->rev = revision_new(name, 1, t->control, on_demand);
+		t->rev = revision_new(name, 1, t->control, NULL, NULL);
 	revision_set_limits(t->rev, &t->conf.limits);
 	return revision_ref(t->rev);
 }

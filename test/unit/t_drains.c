@@ -24,7 +24,7 @@ setup(void **state)
 	struct addr addr;
 
 	assert_int_equal(addr_set(&addr, "127.0.0.1", 1, NULL), 0);
-	w->rev = revision_new("s/v1", 1, NULL, NULL);
+	w->rev = revision_new("s/v1", 1, NULL, NULL, NULL);
 	w->a = instance_new(w->rev, "a", &addr);
 	w->b = instance_new(w->rev, "b", &addr);
 	w->a->is_listed = w->b->is_listed = true;

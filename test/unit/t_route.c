@@ -24,7 +24,7 @@ find_revision(void *ctx, const char *name)
 
 	(void)ctx;
 	if (rev == NULL) {
-		rev = revision_new(name, 1, NULL, NULL);
+		rev = revision_new(name, 1, NULL, NULL, NULL);
 		hmap_put(&revisions, name, rev);
 	}
 	return revision_ref(rev);
