@@ -49,7 +49,7 @@ on_refused(struct instance *inst, void *arg)
 {
 	struct activator *a = arg;
 
-	if (a->world != NULL && world_instance(a->world, inst->id) == inst) {
+	if (a->scaler != NULL && world_instance(a->world, inst->id) == inst) {
 		prober_refused(a->prober, inst);
 		scaler_on_instance(a->scaler, inst, INSTANCE_REFUSES);
 	}
