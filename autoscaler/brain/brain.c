@@ -9,15 +9,15 @@
 #include "common/log.h"
 #include "common/strbuf.h"
 
-#define BIN_S 60.0 /* of the histogram of idle times: nothing shorter is learned */
+#define BIN_S 60.0 /* width of a bin of the idle times: nothing shorter is learned */
 
 struct brain {
 	const struct revision_conf *conf;
 	struct gradient *gradient;   /* slow_brain = observe or on */
 	struct idleness *idleness;   /* keep_warm = learned */
-	struct schedules *schedules; /* there are some */
-	/* since the last tick */
-	bool was_told, was_busy;
+	struct schedules *schedules; /* NULL: the conf file has none */
+	/* since the last tick: has an activator reported, and was there a request */
+	bool was_reported, was_busy;
 };
 
 struct brain *
@@ -75,12 +75,12 @@ brain_free(struct brain **bp)
 	free(b);
 }
 
-/* --- what is seen --- */
+/* --- observations --- */
 
 void
 brain_report(struct brain *b, const struct msg_stat *s, int64_t period_ns)
 {
-	b->was_told = true;
+	b->was_reported = true;
 	b->was_busy |= s->requests > 0 || s->in_flight > 0 || s->parked > 0 || s->concurrency > 0;
 	if (b->gradient != NULL && period_ns > 0)
 		gradient_report(b->gradient, s->concurrency, (double)s->completed,
@@ -106,17 +106,18 @@ brain_tick(struct brain *b, const struct brain_facts *f, int64_t now_ns)
 		.machine_memory = f->machine_memory,
 	};
 
-	if (b->idleness != NULL && b->was_told) /* silence is not idleness */
+	if (b->idleness != NULL && b->was_reported) /* silence is not idleness */
 		idleness_note(b->idleness, b->was_busy, now_ns);
-	b->was_told = b->was_busy = false;
+	b->was_reported = b->was_busy = false;
 	if (b->gradient != NULL)
 		gradient_tick(b->gradient, &g, now_ns);
 }
 
-/* --- what decide() is told --- */
+/* --- what decide() sees of it --- */
 
-/* The fixed window's place is taken by what was learned.  Where it is to go down at once,
- * it stays for as long as nothing shorter can be learned of, the stable window at most. */
+/* Where idleness is learned, it replaces the fixed window.  Where the advice is to go to zero
+ * at once, the last instance stays for a bin's width (no shorter idle time is learned), or for
+ * the stable window if that is shorter. */
 static void
 fill_idleness(const struct brain *b, struct decide_view *view, int64_t now_ns)
 {
@@ -142,7 +143,7 @@ brain_fill(const struct brain *b, struct decide_view *view, int64_t now_ns, int6
 		view->schedule_min = schedules_at(b->schedules, wall_ns).min_scale;
 }
 
-/* --- to be shown --- */
+/* --- for people --- */
 
 double
 brain_proposal(const struct brain *b)
@@ -156,7 +157,8 @@ brain_explain_target(const struct brain *b, struct strbuf *out)
 	if (b->gradient != NULL)
 		gradient_explain(b->gradient, out);
 	else if (b->conf->scaling.slow_brain != SLOW_OFF)
-		strbuf_adds(out, "metric = rps: only targets of concurrency are proposed");
+		strbuf_adds(out,
+			    "metric = rps: the slow brain proposes targets only for concurrency");
 }
 
 void
@@ -180,7 +182,7 @@ brain_explain_schedule(const struct brain *b, int64_t wall_ns, struct strbuf *ou
 		strbuf_addf(out, "\"%s\" is in force: at least %u", now.name, now.min_scale);
 }
 
-/* --- over a restart --- */
+/* --- kept over a restart --- */
 
 bool
 brain_export_idleness(const struct brain *b, struct idleness_data *d, int64_t now_ns)

@@ -1,8 +1,8 @@
-/* brain - all that is learned of one revision, and what its calendar says, put together
- * for decide(): the slow brain (gradient.h), learned idleness (idleness.h) and schedule
- * entries (schedule.h), each only where the conf file asks for it.  The simulation runs
- * the same.
- * Pure but for the opening of time zones: both clocks are arguments.  Thread: the owner.
+/* brain - what is learned of one revision, and what its calendar says: the slow brain
+ * (gradient.h), learned idleness (idleness.h) and schedule entries (schedule.h), each only if
+ * the conf file asks for it.  Its answers are inputs of decide().
+ * Pure but for the log and the opening of time zones: both clocks are arguments.
+ * Thread: the owner.
  *
  * Room: autoscaler/brain decides how many instances are wanted, and why.  Everything here is
  * pure: settings, observations and times are arguments, so that the simulator and the
@@ -18,38 +18,38 @@ struct brain; /* opaque */
 
 /* conf is borrowed until brain_set_conf() or brain_free(). */
 NODISCARD struct brain *brain_new(const struct revision_conf *);
-/* After a reload: what was learned stays, unless it is no longer asked for. */
+/* After a reload: what was learned stays, if the new settings still ask for it. */
 void brain_set_conf(struct brain *, const struct revision_conf *);
 void brain_free(struct brain **);
 
-/* What one activator says of a period (0: of this moment only). */
+/* What one activator reports of a period (0: of this instant). */
 void brain_report(struct brain *, const struct msg_stat *, int64_t period_ns);
 
-/* What is known beside the reports. */
+/* What is known from elsewhere. */
 struct brain_facts {
 	uint32_t ready;	      /* instances that answer */
 	uint32_t reporters;   /* activators that report */
-	double cpu_cores;     /* that they use, all of them together; < 0: unknown */
-	double memory_bytes;  /* theirs, together; 0: unknown */
+	double cpu_cores;     /* that all instances together use; < 0: unknown */
+	double memory_bytes;  /* that all instances together use; 0: unknown */
 	double machine_cores; /* of the machine that all revisions share; 0: unknown */
-	double machine_used;  /* by the instances of all revisions */
+	double machine_used;  /* cores that the instances of all revisions use */
 	double machine_memory;
 };
 void brain_tick(struct brain *, const struct brain_facts *, int64_t now_ns); /* each second */
 
-/* Fill in what decide() is told of it; the view's start_s is there already. */
+/* Fill in its part of what decide() sees; view->start_s is set before. */
 void brain_fill(const struct brain *, struct decide_view *, int64_t now_ns, int64_t wall_ns);
 
-/* --- to be shown; each appends a sentence, or nothing where it is not asked for --- */
-double brain_proposal(const struct brain *); /* of the slow brain; 0: none */
+/* --- for people: each appends a sentence, or nothing if it is not in use --- */
+double brain_proposal(const struct brain *); /* target of the slow brain; 0: none */
 void brain_explain_target(const struct brain *, struct strbuf *);
 void brain_explain_idleness(const struct brain *, double start_s, int64_t now_ns, struct strbuf *);
 void brain_explain_schedule(const struct brain *, int64_t wall_ns, struct strbuf *);
 
-/* --- over a restart --- */
+/* --- kept over a restart (reconcile/learned.h) --- */
 struct idleness_data;
 struct gradient_data;
-/* False: nothing of the kind is learned here. */
+/* False: it is not in use. */
 bool brain_export_idleness(const struct brain *, struct idleness_data *, int64_t now_ns);
 bool brain_export_target(const struct brain *, struct gradient_data *, int64_t now_ns);
 void brain_import_idleness(struct brain *, const struct idleness_data *, int64_t now_ns);

@@ -2,56 +2,55 @@
 
 #include <stdlib.h>
 
-/* What of its need it has not been given yet. */
 static uint32_t
-claim(const struct ceiling_item *v)
+unmet(const struct ceiling_item *v)
 {
 	return v->share < v->need ? v->need - v->share : 0;
 }
 
 static int
-by_claim(const void *va, const void *vb)
+by_unmet(const void *va, const void *vb)
 {
 	const struct ceiling_item *a = va, *b = vb;
 
-	return (claim(a) > claim(b)) - (claim(a) < claim(b));
+	return (unmet(a) > unmet(b)) - (unmet(a) < unmet(b));
 }
 
-/* Who comes first where not all get one more. */
+/* The order in which items get one more, where it does not suffice for all. */
 static int
-by_right(const void *va, const void *vb)
+by_precedence(const void *va, const void *vb)
 {
 	const struct ceiling_item *a = va, *b = vb;
 
 	if (a->has != b->has)
 		return a->has < b->has ? 1 : -1;
 	if (a->since_ns == b->since_ns)
-		return by_claim(va, vb);
-	/* Who waits: the first that came.  Who has: the last that was used. */
+		return by_unmet(va, vb);
+	/* Those that have none: the one that has waited longest.  Else: the one used last. */
 	return (a->since_ns > b->since_ns) == (a->has == 0) ? 1 : -1;
 }
 
-/* Share out by claims; what is left. */
+/* Give each item what is unmet of its need, up to a common level.  Returns what remains. */
 static uint64_t
 share_out(struct ceiling_item *v, size_t n, uint64_t most)
 {
-	uint64_t level, left;
+	uint64_t level, remainder;
 	size_t i, rest;
 
-	qsort(v, n, sizeof *v, by_claim);
-	for (i = 0; i < n && claim(&v[i]) <= most / (n - i); i++) {
-		most -= claim(&v[i]);
-		v[i].share += claim(&v[i]);
+	qsort(v, n, sizeof *v, by_unmet);
+	for (i = 0; i < n && unmet(&v[i]) <= most / (n - i); i++) {
+		most -= unmet(&v[i]);
+		v[i].share += unmet(&v[i]);
 	}
-	rest = n - i; /* all of them claim more than the level */
+	rest = n - i; /* each of them needs more than the level */
 	if (rest == 0)
 		return most;
 	level = most / rest;
-	left = most % rest;
-	qsort(v + i, rest, sizeof *v, by_right);
+	remainder = most % rest;
+	qsort(v + i, rest, sizeof *v, by_precedence);
 	for (; i < n; i++) {
-		v[i].share += (uint32_t)(level + (left > 0));
-		left -= left > 0;
+		v[i].share += (uint32_t)(level + (remainder > 0));
+		remainder -= remainder > 0;
 	}
 	return 0;
 }
@@ -67,6 +66,6 @@ ceiling_share(struct ceiling_item *v, size_t n, uint64_t most)
 		v[i].share = 0;
 	most = share_out(v, n, most);
 	for (i = 0; i < n; i++)
-		v[i].need = v[i].wish; /* idle ones */
+		v[i].need = v[i].claim; /* of those that are idle, too */
 	share_out(v, n, most);
 }

@@ -1,11 +1,14 @@
-/* ceiling - who gets what when all together wish for more instances than max_instances.
- * The rule: those in use come first.  What is needed (by who is asked, or by the word of the
- * operator: min_scale, schedule, leases) is given up to a common level, the highest at
- * which the sum fits (max-min fairness), so that nobody gets a second instance while
- * somebody who is asked has none.  What is left over there goes one each to those that
- * have most already, since taking away and giving back costs both; then to who has waited
- * longest.  Only what is left after that goes, likewise, to those that are idle and wish
- * to stay: who is idle gives way to who is asked, the longest idle first.
+/* ceiling - who gets how many instances when all revisions together claim more than
+ * max_instances.
+ *
+ * First the needs are met: what a revision needs since it is in use, or since its settings
+ * (min_scale, a schedule, …) or a busy lease keep it.  All get up to a common level, the
+ * highest at which the sum fits (max-min fairness), so that none gets a second instance while
+ * another one that has requests has none.  What remains of the level goes, one instance each,
+ * to the revisions that have most already, since stopping and starting both cost; then to
+ * those that have waited longest.
+ * Then, likewise, what remains is for idle revisions that would keep their instances: the one
+ * that was used last gets it first.
  * Pure.  Thread: any. */
 #ifndef AUTOSCALER_BRAIN_CEILING_H
 #define AUTOSCALER_BRAIN_CEILING_H
@@ -14,14 +17,14 @@
 
 struct ceiling_item {
 	void *owner;	  /* the caller's */
-	uint32_t wish;	  /* what it would have, were there no ceiling */
-	uint32_t need;	  /* of that, what it has to have: at most wish */
+	uint32_t claim;	  /* what it would have without a ceiling */
+	uint32_t need;	  /* the part of the claim that it has to have */
 	uint32_t has;	  /* what it has now */
-	int64_t since_ns; /* when it was asked for an instance first, or was used last */
-	uint32_t share;	  /* set: what it gets, at most wish */
+	int64_t since_ns; /* has 0: when its requests began to wait; else when it was used last */
+	uint32_t share;	  /* set: what it gets, at most its claim */
 };
 
-/* Share `most` instances out.  The items change places. */
+/* Share out `most` instances.  Changes the order of the items. */
 void ceiling_share(struct ceiling_item *, size_t n, uint64_t most);
 
 #endif

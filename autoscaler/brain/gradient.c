@@ -7,22 +7,22 @@
 #include "common/strbuf.h"
 
 #define BINS 44
-#define BIN_FIRST 0.25 /* concurrency at the lower border of the first … */
-#define BIN_RATIO 1.25 /* … and of each to the one before it */
+#define BIN_FIRST 0.25 /* concurrency at the lower border of the first bin */
+#define BIN_RATIO 1.25 /* of the borders of a bin */
 #define KEEP_NS (INT64_C(24) * 3600 * CLK_S)
-#define HALF_LIFE_NS (INT64_C(6) * 3600 * CLK_S) /* of the weight of a sight of the knee */
-#define SMOOTHING 0.3				 /* of a bin's latency towards a new sample */
+#define HALF_LIFE_NS (INT64_C(6) * 3600 * CLK_S) /* of the weight of an estimate of the knee */
+#define SMOOTHING 0.3				 /* weight of a new sample in its bin */
 
-#define SAMPLE_ENOUGH 100 /* responses: a sample need not wait for the step */
+#define SAMPLE_ENOUGH 100 /* responses: so many end a sample before the step is due */
 #define SAMPLE_LEAST 20
-#define STEADY 0.25  /* requests in flight are those of Little's law, but for so much … */
-#define ALIKE 0.5    /* … and those of the sample before */
-#define SEEN_LEAST 2 /* samples of a bin: one may be of anything */
+#define STEADY 0.25  /* how far concurrency may be off Little's law … */
+#define ALIKE 0.5    /* … and off that of the sample before */
+#define SEEN_LEAST 2 /* samples that a bin needs: a single one may be an outlier */
 
-#define OVERLOADED 1.2 /* latency over the unloaded one */
-#define FLAT 1.1
-#define LIMITED 0.5 /* of the target: below it, it is not the target that matters */
-#define LOWER 0.85  /* of a concurrency: enough below it to be compared with */
+#define OVERLOADED 1.2 /* latency / unloaded latency, from which on it has risen */
+#define FLAT 1.1       /* … and up to which it has not */
+#define LIMITED 0.5    /* concurrency / target, below which the target limits nothing */
+#define LOWER 0.85     /* so much of a concurrency is clearly lower */
 
 #define DOWN 0.8
 #define UP 1.1
@@ -32,13 +32,13 @@
 #define TARGET_MOST 4.0 /* times the configured one */
 #define MACHINE_FULL 0.9
 
-/* What was seen at about one concurrency. */
+/* What was seen at about one concurrency per instance. */
 struct bin {
 	double concurrency, latency_s;
 	uint32_t seen; /* samples; 0: empty, or its latency is out of date */
-	int64_t at_ns; /* of the newest */
-	double knee;   /* what it says of the knee; 0: nothing, latency had not risen … */
-	double weight; /* … and how sure that is: by how much it had */
+	int64_t at_ns; /* of the newest sample */
+	double knee;   /* its estimate of the knee; 0: none, since latency had not risen */
+	double weight; /* of the estimate: how far latency had risen */
 };
 
 enum why { WHY_THIN, WHY_LIGHT, WHY_ALONE, WHY_FLAT, WHY_KNEE, WHY_CPU, WHY_MEMORY };
@@ -48,14 +48,15 @@ struct gradient {
 	double unloaded_s; /* the lowest latency of all bins; 0: none is known */
 	double knee;	   /* 0: unknown */
 	int64_t knee_ns;   /* when it was seen last */
-	double target;	   /* 0: the configured one */
+	double target;	   /* the proposal; 0: the configured target */
 
 	/* the sample that is being taken */
-	double held_s, answered_s; /* request-seconds: in flight, and of what was answered */
+	double held_s;	   /* request-seconds in flight or parked */
+	double answered_s; /* request-seconds of the responses: their number x latency */
 	double completed, reported_s;
 	int64_t since_ns;
 	uint32_t ready;
-	double before; /* requests in flight in the one before; 0: there was none */
+	double before; /* concurrency of the sample before; 0: there was none */
 
 	/* the step that is being prepared */
 	int64_t stepped_ns;
@@ -82,7 +83,7 @@ gradient_free(struct gradient **gp)
 	*gp = NULL;
 }
 
-/* --- what was seen --- */
+/* --- the bins --- */
 
 static bool
 is_fresh(const struct bin *b, int64_t now)
@@ -98,7 +99,7 @@ bin_of(struct gradient *g, double concurrency)
 	return &g->bins[(size_t)MIN(k, BINS - 1)];
 }
 
-/* The lowest latency there is, by the bins that are fresh. */
+/* The lowest latency of all fresh bins; 0: there is none. */
 static double
 lowest(const struct gradient *g, int64_t now)
 {
@@ -112,7 +113,7 @@ lowest(const struct gradient *g, int64_t now)
 }
 
 static void
-see_knee(struct bin *b, double unloaded_s)
+estimate_knee(struct bin *b, double unloaded_s)
 {
 	double rise = b->latency_s / unloaded_s;
 
@@ -120,10 +121,10 @@ see_knee(struct bin *b, double unloaded_s)
 	b->weight = MIN(rise - 1, 1);
 }
 
-/* All bins say something else once a clearly lower latency is known.  (That it has become
- * higher is no news of the knee: what was seen then was seen beside the latency of then.) */
+/* Once a clearly lower latency is known, all bins estimate the knee anew.  If it has become
+ * higher, they do not: their estimates were made by the unloaded latency of their time. */
 static void
-see_unloaded(struct gradient *g, int64_t now)
+update_unloaded(struct gradient *g, int64_t now)
 {
 	double unloaded_s = lowest(g, now);
 	size_t i;
@@ -135,11 +136,11 @@ see_unloaded(struct gradient *g, int64_t now)
 	g->unloaded_s = unloaded_s;
 	for (i = 0; i < BINS; i++)
 		if (is_fresh(&g->bins[i], now))
-			see_knee(&g->bins[i], unloaded_s);
+			estimate_knee(&g->bins[i], unloaded_s);
 }
 
-/* The mean of what the bins say: the newest most, and those where latency rose most, for
- * there it is no chance. */
+/* The knee is the mean of the bins' estimates.  The newest weigh most, and those where latency
+ * had risen most, since that is least likely by chance. */
 static void
 weigh_knee(struct gradient *g, int64_t now)
 {
@@ -160,8 +161,8 @@ weigh_knee(struct gradient *g, int64_t now)
 		g->knee = sum / weights;
 }
 
-/* What was much slower, at as much as here or not so much more that this would explain it,
- * was so only because it was another time. */
+/* Forget bins that were much slower than this one although their concurrency was not higher,
+ * or not so much higher as to explain it: they are of another time. */
 static void
 drop_slower(struct gradient *g, const struct bin *here)
 {
@@ -190,8 +191,8 @@ learn(struct gradient *g, double concurrency, double latency_s, int64_t now)
 	if (++b->seen < SEEN_LEAST)
 		return;
 	drop_slower(g, b);
-	see_unloaded(g, now);
-	see_knee(b, g->unloaded_s);
+	update_unloaded(g, now);
+	estimate_knee(b, g->unloaded_s);
 	g->concurrency = b->concurrency;
 	g->latency_s = b->latency_s;
 	g->has_sample = true;
@@ -218,8 +219,9 @@ begin_sample(struct gradient *g, uint32_t ready, int64_t now)
 	g->ready = ready;
 }
 
-/* In flight is what Little's law makes of responses and latency, or requests were parked;
- * and what it was before, or what was answered was asked among fewer or more. */
+/* Concurrency is what Little's law makes of throughput and latency; else requests were parked.
+ * It is also about that of the sample before; else the latency was that of requests which
+ * arrived at another concurrency. */
 static bool
 is_steady(const struct gradient *g)
 {
@@ -234,7 +236,7 @@ take_sample(struct gradient *g, const struct gradient_facts *f, int64_t now)
 {
 	bool is_due = now - g->since_ns >= f->step_ns;
 
-	if (f->ready != g->ready || f->ready == 0) { /* whose is what was seen? */
+	if (f->ready != g->ready || f->ready == 0) { /* of how many instances would it be? */
 		begin_sample(g, f->ready, now);
 		return;
 	}
@@ -248,7 +250,7 @@ take_sample(struct gradient *g, const struct gradient_facts *f, int64_t now)
 
 /* --- steps --- */
 
-/* Was latency seen at clearly less than this? */
+/* Is the latency at a clearly lower concurrency known? */
 static bool
 has_lower(const struct gradient *g, double concurrency, int64_t now)
 {
@@ -260,8 +262,8 @@ has_lower(const struct gradient *g, double concurrency, int64_t now)
 	return false;
 }
 
-/* Nothing was seen at a lower concurrency than now, and latency rises from here to the next
- * higher at least half in proportion: the unloaded one is lower still. */
+/* No latency is known at a lower concurrency than now, and from here to the next higher one it
+ * rises at least half in proportion: so the unloaded latency is lower than all that was seen. */
 static bool
 is_all_loaded(const struct gradient *g, int64_t now)
 {
@@ -276,11 +278,11 @@ is_all_loaded(const struct gradient *g, int64_t now)
 		if (is_fresh(b, now) && more >= 1 / LOWER)
 			return b->latency_s >= g->latency_s * (1 + (more - 1) / 2);
 	}
-	return g->knee <= 0; /* nothing to compare it with: what was learned before holds */
+	return g->knee <= 0; /* no bin to compare with: a knee that is known holds */
 }
 
-/* A step down was tried because latency had risen, concurrency has fallen, and latency
- * has not: it is what requests are like now.  Forget what was faster. */
+/* A step down was taken since latency had risen; concurrency has fallen, and latency has not:
+ * requests take longer now.  Forget the bins that were faster. */
 static void
 check_trial(struct gradient *g, int64_t now)
 {
@@ -304,7 +306,7 @@ check_trial(struct gradient *g, int64_t now)
 	g->unloaded_s = lowest(g, now);
 }
 
-/* It answers more at once than it is thought to, as fast as ever. */
+/* At a concurrency clearly above the knee, latency has not risen. */
 static bool
 is_refuted(const struct gradient *g)
 {
@@ -322,7 +324,7 @@ forget_knee(struct gradient *g)
 		g->bins[i].knee = 0;
 }
 
-/* The knee was seen long ago: a little more is tried, until latency begins to rise. */
+/* The knee was seen long ago: try a little more, until latency begins to rise. */
 static double
 try_again(struct gradient *g, double target, int64_t now)
 {
@@ -337,7 +339,7 @@ try_again(struct gradient *g, double target, int64_t now)
 	return g->knee;
 }
 
-/* Where the target should be, were it not for bounds. */
+/* Where the target should go, without bounds. */
 static double
 goal_of(struct gradient *g, const struct gradient_facts *f, double target, int64_t now)
 {
@@ -361,7 +363,8 @@ goal_of(struct gradient *g, const struct gradient_facts *f, double target, int64
 	return matters && is_flat && target >= f->configured ? target * UP : f->configured;
 }
 
-/* More instances need what the machine has no more of; or so would larger ones. */
+/* A step down needs more instances, for which the machine has no CPU or memory left; a step up
+ * needs more CPU for each instance than there is. */
 static bool
 is_held(struct gradient *g, const struct gradient_facts *f, double target, double next)
 {
@@ -504,7 +507,7 @@ gradient_explain(const struct gradient *g, struct strbuf *out)
 	}
 }
 
-/* --- over a restart --- */
+/* --- kept over a restart --- */
 
 void
 gradient_export(const struct gradient *g, struct gradient_data *d, int64_t now)

@@ -9,20 +9,20 @@
 
 #define BIN_NS (60 * CLK_S)
 #define BIN_S 60.0
-#define HEAD 0.05
+#define HEAD 0.05 /* percentiles */
 #define TAIL 0.99
-#define MARGIN 0.1	/* earlier than the head, later than the tail */
-#define CV_LEAST 2.0	/* of the bins' counts: below, they tell nothing */
+#define MARGIN 0.1	/* so much earlier than the head, and later than the tail */
+#define CV_LEAST 2.0	/* least coefficient of variation of the counts: else they tell nothing */
 #define BEYOND_MOST 0.5 /* share of idle times that are longer than all bins */
 #define TIMES_LEAST 10
-#define TIMES_MOST 1000 /* then all counts are halved */
+#define TIMES_MOST 1000 /* beyond, all counts are halved */
 
 struct idleness {
 	uint32_t bins[IDLENESS_BINS];
 	uint32_t sum, beyond;
-	int64_t since_ns; /* idle since then … */
-	bool is_idle;	  /* … and that is known */
-	/* of the bins as they are now */
+	int64_t since_ns; /* is_idle: since when; else the last use, 0: unknown */
+	bool is_idle;
+	/* derived from the bins */
 	enum idleness_pattern pattern;
 	double cv;
 	size_t head, tail; /* bins */
@@ -54,7 +54,7 @@ variation(const struct idleness *i)
 	return i->sum == 0 ? 0 : sqrt(squares / (IDLENESS_BINS - 1)) / mean;
 }
 
-/* The first bin up to which that share of all lies. */
+/* The first bin that, with all before it, has this share of all. */
 static size_t
 percentile(const struct idleness *i, double share)
 {
@@ -187,7 +187,7 @@ idleness_explain(const struct idleness *i, double start_s, int64_t now_ns, struc
 	}
 }
 
-/* --- over a restart --- */
+/* --- kept over a restart --- */
 
 void
 idleness_export(const struct idleness *i, struct idleness_data *d, int64_t now_ns)

@@ -9,18 +9,18 @@
 
 #define MINUTE_S 60
 
-struct entry {
+struct calendar_entry {
 	const struct schedule *conf;
 	struct cron cron;
-	struct cron hours; /* the same for every minute of an hour */
+	struct cron hours; /* matches all minutes of an hour in which cron may match one */
 	struct zone *zone;
-	int64_t until_s; /* it holds before that */
+	int64_t until_s; /* it holds until then; 0: it does not hold */
 };
 
 struct schedules {
-	struct entry *v;
+	struct calendar_entry *v;
 	size_t n;
-	int64_t minute; /* that was looked at last; INT64_MIN: none */
+	int64_t minute; /* for which until_s is known; INT64_MIN: none */
 };
 
 struct schedules *
@@ -33,9 +33,9 @@ schedules_new(const struct schedule *v, size_t n, struct err *e)
 	s->v = xcalloc(n + 1, sizeof *s->v);
 	s->minute = INT64_MIN;
 	for (i = 0; i < n; i++) {
-		struct entry *at = &s->v[s->n];
+		struct calendar_entry *at = &s->v[s->n];
 
-		*at = (struct entry){.conf = &v[i]};
+		*at = (struct calendar_entry){.conf = &v[i]};
 		if (cron_parse(&at->cron, v[i].cron, e) == 0 &&
 		    (at->zone = zone_open(v[i].time_zone, e)) != NULL) {
 			at->hours = at->cron;
@@ -73,9 +73,9 @@ calendar(int64_t local_s)
 	return tm;
 }
 
-/* Does it begin at this minute, or in those that the clocks skip up to it? */
+/* Does the entry begin at this minute, or at one that the clocks skip right before it? */
 static bool
-begins(const struct entry *at, int64_t utc_s, int32_t offset, int32_t before)
+begins(const struct calendar_entry *at, int64_t utc_s, int32_t offset, int32_t before)
 {
 	int64_t local;
 
@@ -88,9 +88,9 @@ begins(const struct entry *at, int64_t utc_s, int32_t offset, int32_t before)
 	return false;
 }
 
-/* How far back to look next: where no minute of this hour matches, behind it. */
+/* How far back to look next: if no minute of this hour can match, to the hour before it. */
 static int64_t
-stride(const struct entry *at, int64_t utc_s, int32_t offset)
+stride(const struct calendar_entry *at, int64_t utc_s, int32_t offset)
 {
 	struct tm tm = calendar(utc_s + offset);
 	int64_t back = (int64_t)(tm.tm_min + 1) * MINUTE_S;
@@ -100,9 +100,9 @@ stride(const struct entry *at, int64_t utc_s, int32_t offset)
 	return zone_offset(at->zone, utc_s - back) == offset ? back : MINUTE_S;
 }
 
-/* Until when it holds, by its last beginning; 0: it does not. */
+/* When the entry ends, going back to its last begin; 0: it does not hold. */
 static int64_t
-until(const struct entry *at, int64_t utc_s)
+until(const struct calendar_entry *at, int64_t utc_s)
 {
 	int64_t length = at->conf->duration / CLK_S, t = utc_s - utc_s % MINUTE_S;
 
@@ -124,7 +124,7 @@ schedules_at(struct schedules *s, int64_t wall_ns)
 	size_t i;
 
 	for (i = 0; i < s->n; i++) {
-		struct entry *at = &s->v[i];
+		struct calendar_entry *at = &s->v[i];
 
 		if (utc_s / MINUTE_S != s->minute)
 			at->until_s = until(at, utc_s);

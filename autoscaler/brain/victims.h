@@ -1,7 +1,7 @@
-/* victims - which instances go when fewer are wanted: where the platform does not choose
- * itself, those without a busy lease, and of them those with the fewest requests in flight
- * (promise 8); among equals one that does not answer yet before one that does, then the
- * youngest, since what runs longest is warm.
+/* victims - which instances are stopped first when fewer are wanted (DESIGN 4, promise 8).  In
+ * this order: those that the platform stops first whatever is asked of it; those without a
+ * busy lease; those with the fewest requests in flight; those that do not answer yet; the
+ * youngest, since the oldest have the warmest caches.
  * Pure.  Thread: any. */
 #ifndef AUTOSCALER_BRAIN_VICTIMS_H
 #define AUTOSCALER_BRAIN_VICTIMS_H
@@ -11,13 +11,13 @@
 struct victim {
 	const char *id; /* borrowed */
 	uint32_t in_flight;
-	bool is_leased; /* it works in the background: x-activator-busy */
+	bool is_leased; /* it works in the background (x-activator-busy) */
 	bool is_ready;
-	uint32_t goes_first; /* as driver_instance.goes_first: before all else */
-	int64_t seen_ns;     /* since when it is there */
+	uint32_t goes_first; /* as driver_instance.goes_first */
+	int64_t seen_ns;     /* when a driver showed it first */
 };
 
-/* Put them in order, the first to go first. */
+/* Sort v: the first is to be stopped first. */
 void victims_sort(struct victim *, size_t n);
 
 #endif

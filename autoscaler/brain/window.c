@@ -6,17 +6,18 @@
 
 #include "common/clk.h"
 
-/* A second: what all activators reported of it, added up (knative.md 2.2). */
+/* The sum of what all activators reported of one second (knative.md 2.2). */
 struct bucket {
-	int64_t second; /* monotonic; -1: never written */
+	int64_t second; /* monotonic; -1: empty */
 	double concurrency, requests;
 };
 
 struct window {
 	unsigned span_s;
-	int64_t first;	  /* second of the first report since there was none for a span; -1: none */
-	int64_t first_ns; /* where that report began */
-	int64_t newest_ns;	/* where the newest report ended; -1: none */
+	/* the first report after a whole span without one: */
+	int64_t first;		/* its second; -1: none */
+	int64_t first_ns;	/* when its period began */
+	int64_t newest_ns;	/* the end of the newest report; -1: none */
 	int64_t busy_end_ns;	/* the newest window_touch(); -1: none */
 	struct bucket *buckets; /* ring of span_s + 1, by second */
 };
@@ -89,7 +90,7 @@ open_bucket(struct window *w, int64_t second)
 	struct bucket *b = bucket_of(w, second);
 
 	if (b->second > second)
-		return NULL; /* its place has been taken by a newer one */
+		return NULL; /* a newer second has its place */
 	if (b->second != second)
 		*b = (struct bucket){.second = second};
 	if (w->first < 0 || second < w->first)
@@ -97,7 +98,7 @@ open_bucket(struct window *w, int64_t second)
 	return b;
 }
 
-/* A report belongs to the seconds that it covers, each by its share. */
+/* A report counts for each second that it covers, by its share of that second. */
 void
 window_add(struct window *w, int64_t now_ns, int64_t period_ns, double concurrency, double requests)
 {
@@ -105,9 +106,9 @@ window_add(struct window *w, int64_t now_ns, int64_t period_ns, double concurren
 	int64_t at = now_ns - period;
 
 	if (now_ns <= w->newest_ns - (int64_t)w->span_s * CLK_S)
-		return; /* too late for every span */
+		return; /* older than any average reaches */
 	if (at - w->newest_ns >= (int64_t)w->span_s * CLK_S)
-		w->first = -1; /* what was before says nothing of now */
+		w->first = -1; /* the data before that gap says nothing of now */
 	if (w->first < 0 || w->first_ns > at)
 		w->first_ns = at;
 	w->newest_ns = MAX(w->newest_ns, now_ns);
@@ -144,7 +145,8 @@ coefficient(unsigned n)
 	return MAX(1 - pow(0.0001, 1.0 / n), 0.2);
 }
 
-/* How much of a second was reported, ns: less where reports begin or end within it. */
+/* How much of a second was reported, ns: not all where the first report begins, or the newest
+ * ends, within it. */
 static double
 covered(const struct window *w, int64_t second)
 {
@@ -163,8 +165,8 @@ window_mean(const struct window *w, int64_t now_ns, unsigned span_s, enum window
 	int64_t before = MAX(now - (int64_t)span, -1);
 	double weight = 0, factor = 1, step = how == WINDOW_EXPONENTIAL ? coefficient(span) : 0;
 
-	/* From the newest second that was reported, back over the span, or to where the clock
-	 * began.  The second that runs is not over, and counts only while there is no other. */
+	/* From the newest reported second back over the span, but not beyond the begin of the
+	 * clock.  The current second is not over, and counts only while there is no other. */
 	for (at = now; at > before && bucket_of(w, at)->second != at; at--)
 		;
 	if (at == before && bucket_of(w, now + 1)->second == now + 1)

@@ -1,10 +1,11 @@
-/* window - what was observed of one revision: one-second buckets, summed over the
- * activators that reported that second, and the averages over spans of them.
- * Missing data is missing, not zero (promise 6): a second that nobody reported is not in
- * an average if it is the newest, or if nothing was reported for a whole span before it.
- * A second within that nobody reported had nothing: who has nothing says nothing of it.
- * Pure: the time is an argument,
- * monotonic ns.  Thread: the caller's. */
+/* window - what was observed of one revision over time: one bucket for each second, the sum of
+ * what all activators reported of it, and averages over the last buckets.
+ *
+ * Missing data is not zero (DESIGN 4, promise 6).  The newest seconds are left out of an average
+ * while no report of them has come, and nothing is known if none came for a whole span.  An
+ * earlier second without a report counts as zero, since an activator does not report a revision
+ * of which it has no requests.
+ * Pure: the time is an argument, monotonic ns.  Thread: the caller's. */
 #ifndef AUTOSCALER_BRAIN_WINDOW_H
 #define AUTOSCALER_BRAIN_WINDOW_H
 
@@ -12,30 +13,31 @@
 
 struct window; /* opaque */
 
-/* span_s: the longest average that will be asked for, in seconds. */
+/* span_s: the longest span of an average, in seconds. */
 NODISCARD struct window *window_new(unsigned span_s);
 void window_free(struct window **);
-void window_resize(struct window *, unsigned span_s); /* keeps what fits */
+void window_resize(struct window *, unsigned span_s); /* keeps the buckets that fit */
 
-/* Add one activator's report that covers (now - period, now]: `concurrency` is its
- * time-weighted average over that period, `requests` how many arrived in it. */
+/* Add one activator's report of the time from now - period to now: the average concurrency of
+ * that time, and how many requests arrived in it. */
 void window_add(struct window *, int64_t now_ns, int64_t period_ns, double concurrency,
 		double requests);
 
-/* Somebody is served or waits, or did until now: it is idle from here on.  The caller's to
- * say: the averages may be given less than all that was there. */
+/* The revision is in use, or was until now: its idle time begins anew.  The caller says so, as
+ * the concurrency of the reports may leave out requests (parked ones). */
 void window_touch(struct window *, int64_t now_ns);
 
 struct window_mean {
 	bool is_known; /* false: no report within the span */
 	double concurrency;
 	double rps;
-	unsigned seconds; /* that had data */
+	unsigned seconds; /* how many it is the average of */
 };
 enum window_weighting { WINDOW_LINEAR, WINDOW_EXPONENTIAL };
-/* How long ago that was said last, or else the first report began, ns; 0: nothing is known. */
+/* The time since the last window_touch(), or else since the first report began, ns; 0: nothing
+ * is known. */
 int64_t window_idle_ns(const struct window *, int64_t now_ns);
-/* Average over the last span_s seconds as knative.md 2.2 has it. */
+/* The average over the last span_s seconds, as Knative has it (knative.md 2.2). */
 struct window_mean window_mean(const struct window *, int64_t now_ns, unsigned span_s,
 			       enum window_weighting);
 

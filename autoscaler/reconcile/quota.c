@@ -71,7 +71,7 @@ claims_of(struct scaled_set *set, int64_t now_ns, size_t *n)
 
 		if (!rev->is_external)
 			v[(*n)++] = (struct ceiling_item){.owner = rev,
-							  .wish = rev->wanted.claim,
+							  .claim = rev->wanted.claim,
 							  .need = rev->wanted.need,
 							  .has = rev->scale_sent,
 							  .since_ns = since(rev, now_ns)};

@@ -9,28 +9,28 @@
 
 #include "autoscaler/brain/ceiling.h"
 
-/* Share out and put the shares where the wishes stood. */
+/* Share out and put the shares where the claims stood. */
 static void
-share(const uint32_t *wish, const uint32_t *has, uint32_t *got, size_t n, uint64_t most)
+share(const uint32_t *claim, const uint32_t *has, uint32_t *got, size_t n, uint64_t most)
 {
 	struct ceiling_item v[16];
 	size_t i;
 
 	for (i = 0; i < n; i++)
-		v[i] = (struct ceiling_item){.owner = &got[i], .wish = wish[i], .has = has[i]};
+		v[i] = (struct ceiling_item){.owner = &got[i], .claim = claim[i], .has = has[i]};
 	ceiling_share(v, n, most);
 	for (i = 0; i < n; i++)
 		*(uint32_t *)v[i].owner = v[i].share;
 }
 
 static void
-assert_share(const uint32_t *wish, const uint32_t *has, const uint32_t *expected, size_t n,
+assert_share(const uint32_t *claim, const uint32_t *has, const uint32_t *expected, size_t n,
 	     uint64_t most)
 {
 	uint32_t got[16];
 	size_t i;
 
-	share(wish, has, got, n, most);
+	share(claim, has, got, n, most);
 	for (i = 0; i < n; i++)
 		assert_int_equal(got[i], expected[i]);
 }
@@ -38,7 +38,7 @@ assert_share(const uint32_t *wish, const uint32_t *has, const uint32_t *expected
 #define U (const uint32_t[])
 
 static void
-who_wishes_little_gets_it(void **state)
+a_small_claim_is_met(void **state)
 {
 	(void)state;
 	assert_share(U{1, 2, 3}, U{0, 0, 0}, U{1, 2, 3}, 3, 6);
@@ -58,7 +58,7 @@ what_is_left_over_goes_where_most_is(void **state)
 	assert_share(U{4, 4}, U{0, 0}, U{0, 0}, 2, 0);
 }
 
-/* Items as {wish, need, has, since}; who gets what, in their order. */
+/* Items as {claim, need, has, since}; who gets what, in their order. */
 static void
 assert_shares(struct ceiling_item *v, const uint32_t *expected, size_t n, uint64_t most)
 {
@@ -95,8 +95,8 @@ who_is_idle_gives_way(void **state)
 	assert_shares(V{{0, 3, 0, 3, 50, 0}, {0, 2, 2, 0, 90, 0}}, U{2, 2}, 2, 4);
 }
 
-/* Over random cases: never more than wished, the sum is what fits, and whoever gets
- * less than it wishes is at most one below anybody else. */
+/* Over random cases: never more than claimed, the sum is what fits, and whoever gets
+ * less than it claims is at most one below anybody else. */
 static void
 it_is_fair(void **state)
 {
@@ -105,24 +105,24 @@ it_is_fair(void **state)
 	(void)state;
 	srandom(7);
 	for (round = 0; round < 20000; round++) {
-		uint32_t wish[16], has[16], got[16], highest = 0;
+		uint32_t claim[16], has[16], got[16], highest = 0;
 		size_t n = 1 + (size_t)random() % 16, i;
-		uint64_t most = (uint64_t)random() % 60, sum = 0, wished = 0;
+		uint64_t most = (uint64_t)random() % 60, sum = 0, claimed = 0;
 
 		for (i = 0; i < n; i++) {
-			wish[i] = (uint32_t)random() % 12;
+			claim[i] = (uint32_t)random() % 12;
 			has[i] = (uint32_t)random() % 12;
-			wished += wish[i];
+			claimed += claim[i];
 		}
-		share(wish, has, got, n, most);
+		share(claim, has, got, n, most);
 		for (i = 0; i < n; i++) {
-			assert_true(got[i] <= wish[i]);
+			assert_true(got[i] <= claim[i]);
 			sum += got[i];
 			highest = got[i] > highest ? got[i] : highest;
 		}
-		assert_int_equal(sum, wished < most ? wished : most);
+		assert_int_equal(sum, claimed < most ? claimed : most);
 		for (i = 0; i < n; i++)
-			assert_true(got[i] == wish[i] || got[i] + 1 >= highest);
+			assert_true(got[i] == claim[i] || got[i] + 1 >= highest);
 	}
 }
 
@@ -130,7 +130,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(who_wishes_little_gets_it),
+		cmocka_unit_test(a_small_claim_is_met),
 		cmocka_unit_test(what_is_left_over_goes_where_most_is),
 		cmocka_unit_test(who_is_idle_gives_way),
 		cmocka_unit_test(it_is_fair),
