@@ -171,6 +171,7 @@ def test_the_demo(tmp_path):
     assert re.search(r"hello/v1  woken: 1 parked\n", told)
     assert re.search(r"hello/v1  scaled from 0 to 1\n", told)
     assert re.search(r"hello/v1  ready in \d+ ms\n", told)
+    assert re.search(r"hello/v1  first answer after [\d.]+ ms\n", told)
     assert re.search(r"broken/v1  cannot start no-such-program: not found in PATH\n", told)
     # what was told of the last request may still be on its way through the pipe
     assert re.search(r"\nstopping\n(.*  .*\n)*stopped\n", told)
