@@ -12,13 +12,13 @@ MANDIR ?= $(PREFIX)/share/man
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 FUZZ_SECONDS ?= 60
 
-# SAN=address or SAN=thread builds beside the release, never over it.
+# A build with SAN=address or SAN=thread has its own folder below build/.
 B := build$(if $(SAN),/$(SAN))
 ifneq ($(filter-out address thread,$(SAN)),)
 $(error SAN=$(SAN): expected address or thread)
 endif
 
-# ---- what it needs (Debian names; a/b: the first that there is)
+# ---- Debian packages (a/b: a, or b where the distribution has no a)
 PKG_BUILD := gcc libc6-dev make pkg-config libevent-dev libllhttp-dev/node-llhttp libjansson-dev \
 	libconfuse-dev libcurl4-openssl-dev libyaml-dev
 PKG_RUN := python3 curl gunicorn
@@ -35,15 +35,15 @@ WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes 
 SANITIZE := $(if $(SAN),-fsanitize=$(SAN)$(if $(filter address,$(SAN)),$(comma)undefined) \
 	-fno-omit-frame-pointer -fno-sanitize-recover=all)
 OPT ?= $(if $(SAN),-O1,-O3)
-# The two programs are optimised as a whole: a tenth of a request's instructions.  Fat
-# objects, so that the many unit tests need not be; gcc alone has them.
+# Link-time optimisation saves a tenth of the instructions of a request.  Only the two
+# programs use it: the unit tests link the plain code that fat objects have too (gcc only).
 LTO := $(if $(SAN),,$(if $(findstring clang,$(CC)),,-flto=auto -ffat-lto-objects))
 
 ifeq ($(shell pkg-config --exists libllhttp 2>/dev/null && echo yes),yes)
 LLHTTP_CFLAGS := $(shell pkg-config --cflags libllhttp)
 LLHTTP_LIBS := $(shell pkg-config --libs libllhttp)
 LLHTTP_OBJ :=
-else # Debian 12 has its sources, in a package for another language
+else # Debian 12 has no library, but its sources, in the package node-llhttp
 LLHTTP_CFLAGS := -isystem /usr/share/include/llhttp
 LLHTTP_LIBS :=
 LLHTTP_OBJ := $(patsubst /usr/share/llhttp/%.c,$(B)/llhttp/%.o,$(wildcard /usr/share/llhttp/*.c))
@@ -57,19 +57,19 @@ LIBS_ACTIVATOR := $(LIBS_COMMON) $(LLHTTP_LIBS)
 LIBS_AUTOSCALER := $(LIBS_COMMON) -lcurl -lyaml
 DEFINES = -DVERSION='"$(VERSION)"' -DSYSCONFDIR='"$(SYSCONFDIR)"'
 
-# ---- what there is
-# Objects live in $(B)/obj: the programs bear the names of their folders.
+# ---- files
+# Objects are in $(B)/obj, since the programs have the names of the source folders.
 objects = $(patsubst %.c,$(B)/obj/%.o,$(wildcard $(1)/*.c $(1)/*/*.c))
 OBJ_COMMON := $(call objects,common)
 OBJ_ACTIVATOR := $(call objects,activator)
 OBJ_AUTOSCALER := $(call objects,autoscaler)
 UNITS := $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/t_*.c))
-# What tests share, beside what is in its header, is linked into those that include that.
+# A test that includes test/unit/x.h or test/fuzz/x.h is linked with x.c, if there is one.
 PARTS := $(wildcard $(patsubst %.h,%.c,$(wildcard test/unit/*.h test/fuzz/*.h)))
 REPLAYS := $(patsubst test/fuzz/%.c,$(B)/unit/f_%,$(filter-out %/replay.c $(PARTS),$(wildcard test/fuzz/*.c)))
 APPS := $(patsubst test/apps/%.c,build/test/apps/%,$(wildcard test/apps/*.c))
 
-# As many jobs as cores, unless make was told how many.
+# One job for each core, unless make got -j.
 JOBS = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 SUBMAKE = $(MAKE) --no-print-directory $(JOBS)
 
@@ -77,7 +77,7 @@ all: $(B)/activator $(B)/autoscaler apps ## build both programs and the sample a
 apps: $(APPS)
 .DEFAULT_GOAL := all
 
-# Written anew only when a flag changed: everything is rebuilt then.
+# This file changes only if a flag has changed; then everything is rebuilt.
 $(B)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(CC) $(CPPFLAGS) $(CFLAGS) $(LTO) $(LDFLAGS) $(subst ','\'',$(DEFINES))' | \
@@ -101,19 +101,19 @@ $(B)/autoscaler: $(OBJ_AUTOSCALER) $(OBJ_COMMON)
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) $(if $(LTO),$(OPT) $(LTO)) -o $@ $^ $(LIBS_AUTOSCALER)
 
-# The sample apps are what is served, not what is tested: never sanitised.
+# The sample apps are never built with a sanitiser: they are not under test.
 build/test/%: test/%.c
 	@mkdir -p $(@D)
 	@echo "  CC    $@"
 	@$(CC) -D_GNU_SOURCE -std=gnu11 -g -O2 -Wall -Wextra -Werror -pthread -o $@ $<
 
-# Preloaded into a program, to count its calls.
+# A library to be preloaded into a program, which counts its calls of libc.
 build/test/calls/%.so: test/calls/%.c
 	@mkdir -p $(@D)
 	@echo "  CC    $@"
 	@$(CC) -D_GNU_SOURCE -std=gnu11 -g -O2 -Wall -Wextra -Werror -pthread -fPIC -shared -o $@ $<
 
-# ---- unit tests: common ground, and the side whose headers the test includes
+# ---- unit tests: linked with libcommon.a, and with the program whose headers they include
 $(B)/lib%.a:
 	@rm -f $@
 	@$(AR) rcs $@ $^
@@ -133,13 +133,13 @@ $(UNITS) $(REPLAYS):
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) $(if $(LTO),-fno-lto) -o $@ $^ -lcmocka $(LIBS_AUTOSCALER) $(LLHTTP_LIBS)
 
-# What system tests drive a part alone with: sanitised as what it drives.
+# Drives the process driver alone, for system tests; built with the same sanitiser.
 $(B)/test/drive: $(B)/obj/test/drive/drive.o $(B)/libautoscaler.a $(B)/libcommon.a
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) $(if $(LTO),-fno-lto) -o $@ $^ $(LIBS_AUTOSCALER)
 
-# The same targets with a compiler that sees which way an input went.
+# The fuzz targets with libFuzzer, which follows the branches that an input takes.
 fuzz: ## fuzz each target for FUZZ_SECONDS (60) with libFuzzer; needs clang
 	@.ci/deps $(PKG_BUILD) $(PKG_FUZZ)
 	@$(SUBMAKE) CC=clang B=build/fuzz OPT=-O1 WARN= \
@@ -157,43 +157,43 @@ $(REPLAYS:$(B)/unit/f_%=$(B)/fuzz_%):
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS_AUTOSCALER) $(LLHTTP_LIBS)
 
-# ---- checks.  Sanitisers end the program at the first report, with a status of their own.
+# ---- checks.  A sanitiser ends the program at its first report, with the exit status 99.
 CHECK_ENV := UNIT_TIMEOUT=$(if $(SAN),600,120) ACTIVATOR_BUILD=$(B) ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:exitcode=99 \
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:exitcode=99 \
 	TSAN_OPTIONS=halt_on_error=1:exitcode=99:second_deadlock_stack=1:suppressions=$(CURDIR)/test/tsan.supp PYTHONDONTWRITEBYTECODE=1
 
-# Thread sanitiser and the wide address randomisation of newer kernels do not go together.
+# Thread sanitiser cannot run with the wide address randomisation of newer kernels.
 RUN := $(if $(filter thread,$(SAN)),$(shell setarch -R true 2>/dev/null && echo setarch -R))
 
-test: ## install what is missing, build, and run every check
+test: ## install missing packages, build, and run every check
 	@.ci/deps $(PKG_BUILD) $(PKG_RUN) $(PKG_TEST)
 	@$(SUBMAKE) SAN=$(SAN) checks
 
 checks: all man $(UNITS) $(REPLAYS) $(B)/test/drive build/test/calls/calls.so
 	@test/report "$(MAKE) --no-print-directory SAN=$(SAN)" lint unit system
 
-lint: ## include rules, header independence, banned calls, unused symbols (under 10 s)
+lint: ## include rules, independent headers, banned calls, names, and reports (under 10 s)
 	@test/lint/all "$(CC) $(CPPFLAGS)" $(B)/obj
 
 unit: $(UNITS) $(REPLAYS) ## unit tests (cmocka), and the fuzz targets over their corpora
 	@$(CHECK_ENV) $(RUN) test/unit/run $(UNITS) $(REPLAYS)
 
-# The first python3 that has pytest: Debian's, where another one comes first in PATH.
+# The first python3 that has pytest; the one of PATH may be another than Debian's.
 PYTHON = $(shell for p in python3 /usr/bin/python3; do \
 	$$p -c 'import pytest' 2>/dev/null && echo $$p && exit; done; echo /usr/bin/python3)
 
-# Most of a system test is waiting: several run at once, sanitised ones fewer.
+# System tests mostly wait, so several run at once; fewer with a sanitiser.
 SYSTEM_JOBS ?= $(if $(SAN),2,4)
 
 system: all $(B)/test/drive build/test/calls/calls.so ## system tests (pytest): both programs as black boxes
 	@$(CHECK_ENV) $(RUN) $(PYTHON) -m pytest -q -p no:cacheprovider -n $(SYSTEM_JOBS) \
 		--dist loadgroup test/system $(PYTEST_ARGS)
 
-# The same tests as a part of `system`, but with a real API server behind them.
+# These tests are a part of `system`, where a fake API server answers them.
 KUBE_TESTS := $(wildcard test/system/test_fake_kube.py test/system/test_kubernetes*.py \
 		test/system/test_manifests.py)
 
-test-kubernetes: ## the tests of the kubernetes driver on the control plane that KUBECONFIG names
+test-kubernetes: ## test the kubernetes driver on the cluster that KUBECONFIG names
 	@if [ -z "$$KUBECONFIG" ]; then echo "skipped: KUBECONFIG names no cluster"; else \
 		.ci/deps $(PKG_BUILD) $(PKG_RUN) $(PKG_TEST) && \
 		$(SUBMAKE) SAN=$(SAN) kubernetes-system; fi
@@ -207,13 +207,13 @@ bench: ## measure beside nginx and HAProxy, and print a table
 	@test/bench/run $(BENCH_ARGS)
 
 # ---- use
-deps: ## install all that building, running and testing needs (Debian)
+deps: ## install the Debian packages for building, running and testing
 	@.ci/deps $(PKG_BUILD) $(PKG_RUN) $(PKG_TEST)
 
-build-deps: ## install what building alone needs
+build-deps: ## install the Debian packages for building alone
 	@.ci/deps $(PKG_BUILD)
 
-run: ## install what is missing, build, and run conf/demo.conf until Ctrl-C
+run: ## install missing packages, build, and run conf/demo.conf until Ctrl-C
 	@.ci/deps $(PKG_BUILD) $(PKG_RUN)
 	@$(SUBMAKE) all
 	@exec conf/demo.sh
@@ -254,9 +254,9 @@ format: ## clang-format every C file in place
 clean: ## remove build/
 	rm -rf build
 
-help: ## this list
+help: ## print this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 18
-	@echo "SAN=address or SAN=thread: with that sanitiser, in build/\$$SAN"
+	@echo "SAN=address or SAN=thread before a target: with that sanitiser, in build/\$$SAN"
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 FORCE:

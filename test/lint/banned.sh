@@ -1,5 +1,5 @@
 #!/bin/sh
-# banned.sh - calls that are never right here, and what to take instead.
+# banned.sh - library calls that this project does not use, and what it uses instead.
 awk -f test/lint/code.awk $(test/lint/sources .c .h) |
 awk '
 BEGIN {
@@ -13,16 +13,16 @@ BEGIN {
 	instead["time"] = instead["ftime"] = instead["times"] = "clk_now or clk_wall"
 	instead["localtime"] = instead["gmtime"] = instead["ctime"] = instead["asctime"] = "the _r form"
 	instead["inet_ntoa"] = instead["inet_addr"] = instead["inet_aton"] = "addr_format, addr_parse"
-	instead["gethostbyname"] = instead["getaddrinfo"] = "addr_parse: no resolver is asked"
+	instead["gethostbyname"] = instead["getaddrinfo"] = "addr_parse; the resolver is never asked"
 	instead["system"] = instead["popen"] = "fork and exec"
 	instead["signal"] = "sigaction or loop_signal"
 	instead["sleep"] = instead["usleep"] = instead["nanosleep"] = "a loop timer"
-	instead["rand"] = instead["srand"] = instead["random"] = "random_u32, or a number of the caller"
+	instead["rand"] = instead["srand"] = instead["random"] = "random_u32, or a number that the caller passes"
 	instead["mktemp"] = instead["tmpnam"] = instead["tempnam"] = "mkstemp"
 	instead["assert"] = "CHECK"
-	instead["malloc"] = instead["calloc"] = instead["realloc"] = "xmalloc and its kin"
-	instead["strdup"] = instead["strndup"] = instead["asprintf"] = "xstrdup and its kin"
-	instead["strerror_r"] = "strerror: glibc keeps it per thread"
+	instead["malloc"] = instead["calloc"] = instead["realloc"] = "xmalloc and the like"
+	instead["strdup"] = instead["strndup"] = instead["asprintf"] = "xstrdup and the like"
+	instead["strerror_r"] = "strerror, which glibc keeps for each thread"
 }
 {
 	code = $0

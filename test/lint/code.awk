@@ -1,5 +1,5 @@
-# code.awk FILE... - `file:line:code` for each line, comments taken out and strings
-# emptied, so that what is searched for is found in code alone.
+# code.awk FILE... - print `file:line:code` for each line, without comments and with empty
+# strings, so that a search finds only code.
 FNR == 1 { in_comment = 0 }
 {
 	line = $0

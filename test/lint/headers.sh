@@ -1,6 +1,6 @@
 #!/bin/sh
-# headers.sh COMPILE - each header compiles by itself and has its guard; each source
-# includes its own header first.
+# headers.sh COMPILE - each header compiles by itself and has a guard named after it; each
+# source includes its own header first.
 compile=$1
 bad=0
 
@@ -12,7 +12,7 @@ one() {
 	fi
 	echo "#include \"$1\"" | $compile -std=gnu11 -Wall -Wextra -Werror -Wno-unused -fmax-errors=3 \
 		-fsyntax-only -x c - || {
-		echo "$1: does not stand alone"
+		echo "$1: does not compile by itself"
 		return 1
 	}
 }
@@ -29,7 +29,7 @@ for source in $(test/lint/sources .c); do
 	[ -e "$header" ] || continue
 	first=$(sed -n '/^#include/{s/^#include "\(.*\)"/\1/;p;q;}' "$source")
 	if [ "$first" != "$header" ]; then
-		echo "$source: includes $first before its own header"
+		echo "$source: expected its own header first, got $first"
 		bad=1
 	fi
 done

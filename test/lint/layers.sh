@@ -1,7 +1,7 @@
 #!/bin/sh
-# layers.sh - which file may include which: floors, rooms, and where each library is seen.
-# The tables are the rules: where the code needs another, they are changed here,
-# in the same commit and with a reason.
+# layers.sh - which file may include which: the floors, the rooms, and the files that may use
+# a library.  The tables floors, rooms and libraries are the rules.  Code that needs another
+# rule changes the table in the same commit, and says why.
 awk -f test/lint/code.awk $(test/lint/sources .c .h .def) |
 	awk -v floors=test/lint/floors -v rooms=test/lint/rooms -v libraries=test/lint/libraries '
 function complain(text) { print at ": " text; bad = 1 }
@@ -56,15 +56,15 @@ BEGIN {
 	if (!(file in seen)) {
 		seen[file] = 1
 		if (!floor_of(stem(file)))
-			complain(stem(file) " is on no floor: see " floors)
+			complain("expected a floor for " stem(file) " in " floors)
 		if (folder(file) ~ /\// && !(folder(file) in may))
-			complain(folder(file) " is no room: see " rooms)
+			complain("expected the room " folder(file) " in " rooms)
 	}
 }
 code ~ /^[ \t]*#[ \t]*include[ \t]*"/ {
 	target = code; sub(/^[^"]*"/, "", target); sub(/".*/, "", target)
 	if (target !~ /^(common|activator|autoscaler)\//) {
-		complain("\"" target "\": expected common/, activator/ or autoscaler/ before it")
+		complain("expected a path from common/, activator/ or autoscaler/, got \"" target "\"")
 		next
 	}
 	if (program(target) != "common" && program(target) != program(file))
@@ -84,7 +84,7 @@ code ~ /^[ \t]*#[ \t]*include[ \t]*</ {
 	target = code; sub(/^[^<]*</, "", target); sub(/>.*/, "", target)
 	for (i = 1; i <= keys_n; i++)
 		if (substr(target, 1, length(keys[i])) == keys[i] && !allowed(where[keys[i]], file))
-			complain("<" target "> may be seen only in " where[keys[i]])
+			complain("<" target "> is allowed only in " where[keys[i]])
 	next
 }
 {
@@ -94,11 +94,11 @@ code ~ /^[ \t]*#[ \t]*include[ \t]*</ {
 			continue
 		name = substr(key, 1, length(key) - 1)
 		if (code ~ ("(^|[^A-Za-z0-9_.>])" name "\\(") && !allowed(where[key], file))
-			complain(name "() only in " where[key])
+			complain(name "() is allowed only in " where[key])
 	}
 }
 END {
-	# Cycles: strike out headers that include nothing left, until none goes.
+	# Cycles: drop each include of a header that includes no other, until none can be dropped.
 	do {
 		gone = 0
 		for (i = 1; i <= edges_n; i++)

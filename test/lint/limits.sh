@@ -1,6 +1,6 @@
 #!/bin/sh
-# limits.sh - sizes.  Reports only: what it names is a place to look, not a fault.
-# Files over 900 lines, headers over 200, functions over 80, lines over 100 columns.
+# limits.sh - files over 900 lines, headers over 200, functions over 80, and lines over 100
+# columns.  Report only: these are places to look, not faults.
 awk '
 function finish() {
 	if (file == "")
