@@ -2,7 +2,9 @@
  * answered by a rule or with the waiting page, or handed to xfer.c to get a slot. */
 #include <string.h>
 
+#include "activator/failure.h"
 #include "activator/plane.h"
+#include "activator/route_query.h"
 #include "activator/waitpage.h"
 #include "common/clk.h"
 

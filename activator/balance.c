@@ -1,5 +1,7 @@
 #include "activator/balance.h"
 
+#include "activator/revision.h"
+
 #define PACKED_MOST 3 /* the highest limit with which instances are filled one by one */
 
 static struct instance *

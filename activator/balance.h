@@ -6,7 +6,10 @@
 #ifndef ACTIVATOR_BALANCE_H
 #define ACTIVATOR_BALANCE_H
 
-#include "activator/revision.h"
+#include "common/base.h"
+
+struct instance;
+struct instance_set;
 
 /* Take a slot of one instance of set, or NULL where none is free.  The instance is
  * borrowed from set. */

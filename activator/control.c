@@ -11,6 +11,7 @@
 #include "activator/probe.h"
 #include "activator/scaler.h"
 #include "activator/status.h"
+#include "activator/worker.h"
 #include "activator/world.h"
 #include "common/admin.h"
 #include "common/clk.h"

@@ -5,7 +5,10 @@
 #ifndef ACTIVATOR_DRAINS_H
 #define ACTIVATOR_DRAINS_H
 
-#include "activator/revision.h"
+#include "common/list.h"
+
+struct instance;
+struct revision;
 
 struct drains {
 	struct list all; /* of struct drain */

@@ -26,6 +26,7 @@
 #include "activator/limiter.h"
 
 #include "activator/balance.h"
+#include "activator/failure.h"
 
 /* --- under rev->lock --- */
 

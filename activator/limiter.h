@@ -9,9 +9,11 @@
 #ifndef ACTIVATOR_LIMITER_H
 #define ACTIVATOR_LIMITER_H
 
-#include "activator/failure.h"
 #include "activator/inbox.h"
 #include "activator/revision.h"
+
+struct failure;
+struct msg_failure;
 
 /* --- control; main thread --- */
 /* What the autoscaler says of it now: `set` becomes the shared list (its reference is

@@ -3,6 +3,8 @@
 #include "activator/limiter.h"
 #include "activator/outcome.h"
 #include "activator/probe.h"
+#include "activator/worker.h"
+#include "activator/world.h"
 #include "common/clk.h"
 #include "common/daemon.h"
 #include "common/metric.h"

@@ -2,10 +2,13 @@
 #ifndef ACTIVATOR_METRICS_H
 #define ACTIVATOR_METRICS_H
 
-#include "activator/world.h"
+#include "common/base.h"
 
+struct bounds;
 struct prober;
 struct strbuf;
+struct worker;
+struct world;
 
 /* What there is to show, gathered anew for each request; all borrowed. */
 struct metrics_source {

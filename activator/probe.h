@@ -11,7 +11,10 @@
 #ifndef ACTIVATOR_PROBE_H
 #define ACTIVATOR_PROBE_H
 
-#include "activator/revision.h"
+#include "common/base.h"
+
+struct instance;
+struct loop;
 
 struct prober; /* opaque */
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "activator/revision.h"
+#include "activator/route_query.h"
 #include "activator/rules.h"
 #include "common/hmap.h"
 #include "common/log.h"

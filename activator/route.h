@@ -6,11 +6,13 @@
 #ifndef ACTIVATOR_ROUTE_H
 #define ACTIVATOR_ROUTE_H
 
-#include "common/addr.h"
-#include "common/msg.h"
+#include "common/base.h"
 
+struct msg_service;
 struct revision;
 struct revision_limits;
+struct route_query;
+struct rule_conf;
 struct routes; /* opaque */
 
 struct route_revision {
@@ -22,21 +24,6 @@ struct route_revision {
 struct route_service {
 	char *name;
 	char *waiting_page; /* NULL: none; else the page's template text */
-};
-
-/* A request as routing sees it; borrowed. */
-struct route_query {
-	const char *host; /* without port, as the client wrote it (any case) */
-	size_t host_n;
-	const char *path; /* the path of the target, before '?' */
-	size_t path_n;
-	const char *method;
-	size_t method_n;
-	/* The value of a field by its lower-case name; NULL where there is none. */
-	const char *(*field)(void *ctx, const char *name, size_t *n);
-	void *ctx;
-	const struct addr *client; /* the peer, or what a trusted proxy says it is */
-	uint64_t random;	   /* for the split, where nothing is sticky */
 };
 
 struct route_match {

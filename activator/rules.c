@@ -4,7 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "activator/route.h"
+#include "activator/route_query.h"
 #include "common/text.h"
 
 struct rule {

@@ -7,6 +7,7 @@
 #include "activator/drains.h"
 #include "activator/limiter.h"
 #include "activator/stats.h"
+#include "activator/world.h"
 #include "common/clk.h"
 #include "common/daemon.h"
 #include "common/demand_report.h"

@@ -6,9 +6,14 @@
 #ifndef ACTIVATOR_SCALER_H
 #define ACTIVATOR_SCALER_H
 
-#include "activator/world.h"
+#include "common/msg.h"
 
+struct instance;
+struct loop;
+struct revision;
 struct scaler;
+struct worker;
+struct world;
 
 struct scaler_ops {
 	/* The first `end` has come: what is parked has been routed. */

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "activator/limiter.h"
+#include "activator/worker.h"
+#include "activator/world.h"
 #include "common/clk.h"
 #include "common/hmap.h"
 

@@ -5,9 +5,13 @@
 #ifndef ACTIVATOR_STATS_H
 #define ACTIVATOR_STATS_H
 
-#include "activator/world.h"
+#include "common/base.h"
 
+struct msg;
+struct revision;
 struct stats;
+struct worker;
+struct world;
 
 struct stats_ops {
 	/* A line to send: a report may take several. */

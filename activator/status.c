@@ -2,8 +2,12 @@
 
 #include <string.h>
 
+#include "activator/failure.h"
 #include "activator/limiter.h"
+#include "activator/metrics.h"
 #include "activator/probe.h"
+#include "activator/worker.h"
+#include "activator/world.h"
 #include "common/clk.h"
 #include "common/daemon.h"
 #include "common/jput.h"

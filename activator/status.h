@@ -3,7 +3,8 @@
 #ifndef ACTIVATOR_STATUS_H
 #define ACTIVATOR_STATUS_H
 
-#include "activator/metrics.h"
+struct metrics_source;
+struct strbuf;
 
 /* revision: this one alone; NULL: all. */
 void status_render(struct strbuf *, const struct metrics_source *, const char *revision);

@@ -9,6 +9,7 @@
 #include "activator/probe.h"
 #include "activator/route.h"
 #include "activator/waitpage.h"
+#include "activator/worker.h"
 #include "common/clk.h"
 #include "common/file.h"
 #include "common/hmap.h"

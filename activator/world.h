@@ -5,9 +5,15 @@
 #ifndef ACTIVATOR_WORLD_H
 #define ACTIVATOR_WORLD_H
 
-#include "activator/worker.h"
+#include "common/err.h"
 
+struct instance;
+struct loop;
+struct msg_instances;
+struct msg_service;
 struct prober;
+struct revision;
+struct worker;
 struct world;
 
 /* workers and prober are borrowed.  on_demand: see revision_new(). */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "activator/notice.h"
+#include "activator/failure.h"
 #include "activator/plane.h"
 #include "common/clk.h"
 

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 
+#include "activator/failure.h"
 #include "activator/limiter.h"
 #include "common/clk.h"
 

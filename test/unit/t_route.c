@@ -4,6 +4,7 @@
 
 #include "activator/revision.h"
 #include "activator/route.h"
+#include "activator/route_query.h"
 #include "activator/rules.h"
 #include "common/hmap.h"
 
