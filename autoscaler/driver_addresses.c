@@ -1,5 +1,5 @@
-/* driver_addresses - instances that run elsewhere: what the conf file names is always
- * there.  Nothing is started or stopped; activators probe and balance. */
+/* driver_addresses - instances that run elsewhere, at the addresses of the conf file.  The
+ * driver reports them, and starts and stops nothing; activators probe and balance. */
 #include "autoscaler/driver.h"
 
 #include <stdlib.h>
@@ -10,9 +10,9 @@
 
 struct addresses_driver {
 	struct driver driver;
-	const struct revision_conf *const *revisions; /* ours: a copy of the array */
+	const struct revision_conf *const *revisions; /* a copy of the array */
 	size_t n;
-	struct loop_timer later; /* upcalls never come from inside a call */
+	struct loop_timer later; /* for callbacks: never from inside a call */
 	bool is_closing;
 };
 
@@ -22,7 +22,7 @@ of(struct driver *d)
 	return container_of(d, struct addresses_driver, driver);
 }
 
-/* The id holds the address, so that it means the same after a restart of ours. */
+/* The id contains the address, so that it is the same after a restart of the autoscaler. */
 static void
 fill_instance(struct driver_instance *i, const char *revision, const char *text)
 {
@@ -32,7 +32,7 @@ fill_instance(struct driver_instance *i, const char *revision, const char *text)
 
 	*i = (struct driver_instance){.state = INSTANCE_STARTING, .cpu_s = -1};
 	i->id = xasprintf("%s@%s", revision, text);
-	if (addr_parse(&a, text, &e) < 0) { /* the conf file's check lets none pass */
+	if (addr_parse(&a, text, &e) < 0) { /* the conf file was checked: it cannot happen */
 		log_error(NULL, "address cannot be used", "revision=%s err=%s", revision, e.text);
 		return;
 	}
@@ -41,7 +41,7 @@ fill_instance(struct driver_instance *i, const char *revision, const char *text)
 }
 
 static void
-tell(struct addresses_driver *d, const struct revision_conf *conf)
+report(struct addresses_driver *d, const struct revision_conf *conf)
 {
 	const struct str_list *l = &conf->launch.addresses;
 	struct driver_instance *v = xcalloc(l->n + 1, sizeof *v);
@@ -67,7 +67,7 @@ on_later(void *arg)
 
 	if (!d->is_closing) {
 		for (i = 0; i < d->n; i++)
-			tell(d, d->revisions[i]);
+			report(d, d->revisions[i]);
 		return;
 	}
 	d->driver.ops->on_closed(d->driver.arg);

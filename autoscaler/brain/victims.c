@@ -8,8 +8,8 @@ compare(const void *va, const void *vb)
 {
 	const struct victim *a = va, *b = vb;
 
-	if (a->goes_first != b->goes_first)
-		return a->goes_first > b->goes_first ? -1 : 1;
+	if (a->removal_order != b->removal_order)
+		return a->removal_order > b->removal_order ? -1 : 1;
 	if (a->is_leased != b->is_leased)
 		return a->is_leased ? 1 : -1;
 	if (a->in_flight != b->in_flight)

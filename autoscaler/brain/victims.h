@@ -13,8 +13,8 @@ struct victim {
 	uint32_t in_flight;
 	bool is_leased; /* it works in the background (x-activator-busy) */
 	bool is_ready;
-	uint32_t goes_first; /* as driver_instance.goes_first */
-	int64_t seen_ns;     /* when a driver showed it first */
+	uint32_t removal_order; /* as driver_instance.removal_order */
+	int64_t seen_ns;	/* when a driver showed it first */
 };
 
 /* Sort v: the first is to be stopped first. */

@@ -30,7 +30,7 @@ static void
 on_dropped(void *arg)
 {
 	struct child *c = arg;
-	uint64_t n = c->output.is_held ? 0 : output_take_dropped(&c->output);
+	uint64_t n = c->output.is_holding ? 0 : output_take_dropped(&c->output);
 
 	if (n > 0)
 		c->ops->on_dropped(c, n, c->arg);

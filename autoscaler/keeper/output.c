@@ -11,7 +11,7 @@ output_init(struct output *o, int64_t now_ns)
 	o->tokens = OUTPUT_BURST;
 	o->filled_ns = now_ns;
 	o->dropped = 0;
-	o->is_held = false;
+	o->is_holding = false;
 	strbuf_init(&o->tail, 0);
 }
 
@@ -60,7 +60,7 @@ pass(struct output *o, const char *line, size_t n, output_fn *fn, void *arg)
 {
 	if (n > 0 && line[n - 1] == '\r')
 		n--;
-	if (o->is_held) {
+	if (o->is_holding) {
 		hold(o, line, n);
 	} else if (o->tokens >= 1 && fn(line, n, arg)) {
 		o->tokens -= 1;
@@ -122,7 +122,7 @@ output_end(struct output *o, int64_t now_ns, output_fn *fn, void *arg)
 void
 output_hold(struct output *o)
 {
-	o->is_held = true;
+	o->is_holding = true;
 }
 
 void
@@ -134,7 +134,7 @@ output_release(struct output *o, output_fn *fn, void *arg)
 	trim_tail(o, OUTPUT_TAIL);
 	held = o->tail;
 	strbuf_init(&o->tail, 0);
-	o->is_held = false;
+	o->is_holding = false;
 	at = strbuf_str(&held);
 	end = at + held.len;
 	while (at != end && (newline = memchr(at, '\n', (size_t)(end - at))) != NULL) {

@@ -23,7 +23,7 @@ struct output {
 	int64_t filled_ns;  /* when tokens was computed */
 	uint64_t dropped;   /* lines, since output_take_dropped() */
 	struct strbuf tail; /* whole lines, while they are held */
-	bool is_held;
+	bool is_holding;
 };
 
 void output_init(struct output *, int64_t now_ns);

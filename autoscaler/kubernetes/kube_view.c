@@ -135,7 +135,7 @@ fill_instances(struct kube_workload *w)
 			.probe = pod->probe,
 			.state = state_of(pod),
 			.started_ns = pod->started_ns,
-			.goes_first = w->kind->has_ordinals ? pod->ordinal + 1 : 0,
+			.removal_order = w->kind->has_ordinals ? pod->ordinal + 1 : 0,
 			.cpu_s = -1,
 		};
 	}

@@ -49,7 +49,7 @@ take_one(struct scaled_instance *to, const struct driver_instance *from,
 				       /* ready when first seen: since when is unknown */
 				       .is_timed = from->state == INSTANCE_READY,
 				       .started_ns = from->started_ns,
-				       .goes_first = from->goes_first,
+				       .removal_order = from->removal_order,
 				       .cpu_s = from->cpu_s,
 				       .cpu_mark_s = -1,
 				       .memory_bytes = from->memory_bytes};

@@ -197,7 +197,7 @@ drain_more(struct scaledown *s, struct scaled_revision *rev, size_t n)
 			.in_flight = reports_at_instance(&rev->reports, at->id),
 			.is_leased = instances_is_leased(at, &rev->reports, clk_now()),
 			.is_ready = instances_is_ready(at),
-			.goes_first = at->goes_first,
+			.removal_order = at->removal_order,
 			.seen_ns = at->seen_ns};
 	}
 	victims_sort(v, found);

@@ -123,9 +123,9 @@ static void
 where_the_platform_chooses_its_choice_goes_first(void **state)
 {
 	struct victim v[] = {
-		{.id = "web-0", .goes_first = 1},
-		{.id = "web-2", .goes_first = 3, .in_flight = 9, .is_ready = true},
-		{.id = "web-1", .goes_first = 2, .is_ready = true},
+		{.id = "web-0", .removal_order = 1},
+		{.id = "web-2", .removal_order = 3, .in_flight = 9, .is_ready = true},
+		{.id = "web-1", .removal_order = 2, .is_ready = true},
 	};
 
 	(void)state;
