@@ -23,12 +23,12 @@
 
 #define LOCK_NAME "autoscaler.lock"
 #define TICK CLK_S
-#define SAVE_EVERY (60 * CLK_S) /* what was learned */
-#define LEAVE_PATIENCE (2 * CLK_S)
+#define SAVE_EVERY (60 * CLK_S) /* how often what was learned is written to state_dir */
+#define CLOSE_MOST (2 * CLK_S)	/* how long drivers may take to close after a failed start */
 
 struct autoscaler {
 	struct loop *loop;
-	char *id; /* unique to this process, also after a restart within one tick */
+	char *id; /* differs from that of every earlier process */
 	int lock_fd;
 	int64_t started_ns;
 	struct services *services;
@@ -41,7 +41,7 @@ struct autoscaler {
 	struct loop_timer tick;
 	int64_t next_tick_ns;
 	bool is_listening, is_stopping;
-	int64_t linger_ns; /* told to stop, and needed until then at most; 0: not told */
+	int64_t linger_ns; /* stop at this time, or once no request is parked; 0: no signal came */
 	uint64_t reloads, reload_failures;
 };
 
@@ -50,16 +50,16 @@ struct autoscaler {
 static void
 send_message(uint64_t peer, const struct msg *m, void *arg)
 {
-	struct autoscaler *c = arg;
+	struct autoscaler *a = arg;
 	struct hub_peer *p;
 
-	if (c->hub == NULL)
+	if (a->hub == NULL)
 		return;
 	if (peer == 0) {
-		hub_send_all(c->hub, m);
+		hub_send_all(a->hub, m);
 		return;
 	}
-	p = hub_find(c->hub, peer);
+	p = hub_find(a->hub, peer);
 	if (p != NULL)
 		hub_send(p, m);
 }
@@ -75,90 +75,90 @@ line_to_one(const char *text, size_t n, void *arg)
 static void
 line_to_all(const char *text, size_t n, void *arg)
 {
-	const struct autoscaler *c = arg;
+	const struct autoscaler *a = arg;
 
-	if (c->hub != NULL)
-		hub_send_line_all(c->hub, text, n);
+	if (a->hub != NULL)
+		hub_send_line_all(a->hub, text, n);
 }
 
 static void
-on_activator(struct hub_peer *p, void *arg)
+on_activator_up(struct hub_peer *p, void *arg)
 {
-	struct autoscaler *c = arg;
+	struct autoscaler *a = arg;
 
 	log_info(NULL, "activator connected", "activator=%s", p->id);
-	services_describe(c->services, line_to_one, p);
-	reconcile_peer_up(c->reconcile, p->serial, p->id);
+	services_describe(a->services, line_to_one, p);
+	reconcile_peer_up(a->reconcile, p->serial, p->id);
 }
 
 static void
 on_message(struct hub_peer *p, const struct msg *m, void *arg)
 {
-	struct autoscaler *c = arg;
+	struct autoscaler *a = arg;
 
-	reconcile_message(c->reconcile, p->serial, m);
+	reconcile_message(a->reconcile, p->serial, m);
 }
 
 static void
-on_gone(struct hub_peer *p, const char *why, void *arg)
+on_activator_down(struct hub_peer *p, const char *why, void *arg)
 {
-	struct autoscaler *c = arg;
+	struct autoscaler *a = arg;
 
-	log_warn(NULL, "activator gone", "activator=%s why=%s", p->id, why);
-	reconcile_peer_down(c->reconcile, p->serial);
+	log_warn(NULL, "activator disconnected", "activator=%s why=%s", p->id, why);
+	reconcile_peer_down(a->reconcile, p->serial);
 }
 
-static const struct hub_ops hub_ops = {on_activator, on_message, on_gone};
+static const struct hub_ops hub_ops = {on_activator_up, on_message, on_activator_down};
 
 /* --- drivers --- */
 
 static void
 on_view(const struct driver_view *view, void *arg)
 {
-	struct autoscaler *c = arg;
+	struct autoscaler *a = arg;
 
-	reconcile_view(c->reconcile, view);
+	reconcile_view(a->reconcile, view);
 }
 
 static void
 on_services(void *arg)
 {
-	struct autoscaler *c = arg;
+	struct autoscaler *a = arg;
 
-	if (!c->is_stopping)
-		services_found(c->services);
+	if (!a->is_stopping)
+		services_found(a->services);
 }
 
 static void
-on_closed(struct driver **dp, struct autoscaler *c)
+on_closed(struct driver **dp, struct autoscaler *a)
 {
 	*dp = NULL;
-	if (c->platform == NULL && c->addresses == NULL)
-		loop_stop(c->loop);
+	if (a->platform == NULL && a->addresses == NULL)
+		loop_stop(a->loop);
 }
 
 static void
 on_platform_closed(void *arg)
 {
-	struct autoscaler *c = arg;
+	struct autoscaler *a = arg;
 
-	on_closed(&c->platform, c);
+	on_closed(&a->platform, a);
 }
 
 static void
 on_addresses_closed(void *arg)
 {
-	struct autoscaler *c = arg;
+	struct autoscaler *a = arg;
 
-	on_closed(&c->addresses, c);
+	on_closed(&a->addresses, a);
 }
 
 static uint32_t
 load(const char *id, void *arg)
 {
-	const struct autoscaler *c = arg;
+	const struct autoscaler *a = arg;
 
-	return reconcile_load(c->reconcile, id);
+	return reconcile_load(a->reconcile, id);
 }
 
 static const struct driver_ops platform_ops = {on_view, on_platform_closed, on_services, load};
@@ -170,51 +170,52 @@ static const struct driver_class *const classes[] = {
 };
 
 static int
-open_drivers(struct autoscaler *c, struct err *e)
+open_drivers(struct autoscaler *a, struct err *e)
 {
-	const struct settings *s = services_settings(c->services);
+	const struct settings *s = services_settings(a->services);
 	const struct driver_class *class = classes[s->autoscaler.driver];
 
-	c->platform = class->open(c->loop, s, &platform_ops, c, e);
-	if (c->platform == NULL)
+	a->platform = class->open(a->loop, s, &platform_ops, a, e);
+	if (a->platform == NULL)
 		return err_prefix(e, "driver %s", class->name);
-	c->addresses = driver_addresses.open(c->loop, s, &addresses_ops, c, e);
-	return c->addresses == NULL ? -1 : 0;
+	a->addresses = driver_addresses.open(a->loop, s, &addresses_ops, a, e);
+	return a->addresses == NULL ? -1 : 0;
 }
 
 /* --- time and signals --- */
 
 static void
-save_learned(struct autoscaler *c, bool is_due)
+save_learned(struct autoscaler *a, bool is_due)
 {
 	if (!is_due)
 		return;
-	c->saved_ns = clk_now();
-	learned_save(c->learned, c->reconcile);
+	a->saved_ns = clk_now();
+	learned_save(a->learned, a->reconcile);
 }
 
 static void
-stop(struct autoscaler *c)
+stop(struct autoscaler *a)
 {
-	c->is_stopping = true;
+	a->is_stopping = true;
 	daemon_notify("STOPPING=1");
-	loop_timer_clear(&c->tick);
-	reconcile_retire(c->reconcile);
-	save_learned(c, true);
-	c->platform->class->close(c->platform, true);
-	c->addresses->class->close(c->addresses, true);
+	loop_timer_clear(&a->tick);
+	reconcile_retire(a->reconcile);
+	save_learned(a, true);
+	a->platform->class->close(a->platform, true);
+	a->addresses->class->close(a->addresses, true);
 }
 
-/* Somebody is parked: without us his instance, started as it is, would not be found. */
+/* Requests are parked, and the driver does not own its instances (kubernetes).  Without an
+ * autoscaler the activator would not hear of the instance that starts for them. */
 static bool
-is_waited_for(const struct autoscaler *c)
+is_needed(const struct autoscaler *a)
 {
 	const struct scaled_revision *rev;
 	size_t at = 0;
 
-	if (c->platform->class->is_owner || hub_activators(c->hub) == 0)
+	if (a->platform->class->is_owner || hub_activators(a->hub) == 0)
 		return false;
-	while ((rev = reconcile_next(c->reconcile, &at)) != NULL)
+	while ((rev = reconcile_next(a->reconcile, &at)) != NULL)
 		if (reports_parked(&rev->reports) > 0)
 			return true;
 	return false;
@@ -223,77 +224,76 @@ is_waited_for(const struct autoscaler *c)
 static void
 on_tick(void *arg)
 {
-	struct autoscaler *c = arg;
+	struct autoscaler *a = arg;
 	int64_t now = clk_now();
 
-	/* Not from here on, but from when it was due: seconds do not drift.  Whoever was
-	 * stopped for a while does not make up for it. */
-	c->next_tick_ns = MAX(c->next_tick_ns + TICK, now);
-	loop_timer_set(&c->tick, c->next_tick_ns - now);
-	reconcile_tick(c->reconcile);
-	save_learned(c, now - c->saved_ns >= SAVE_EVERY);
-	if (c->linger_ns != 0 && (now >= c->linger_ns || !is_waited_for(c))) {
-		stop(c);
+	/* From the time that this tick was due, so that seconds do not drift.  A process that
+	 * was stopped for a while does not make up for the ticks that it missed. */
+	a->next_tick_ns = MAX(a->next_tick_ns + TICK, now);
+	loop_timer_set(&a->tick, a->next_tick_ns - now);
+	reconcile_tick(a->reconcile);
+	save_learned(a, now - a->saved_ns >= SAVE_EVERY);
+	if (a->linger_ns != 0 && (now >= a->linger_ns || !is_needed(a))) {
+		stop(a);
 		return;
 	}
-	services_tick(c->services);
+	services_tick(a->services);
 }
 
 static void
 on_tail(void *arg)
 {
-	struct autoscaler *c = arg;
+	struct autoscaler *a = arg;
 
-	reconcile_tail(c->reconcile);
+	reconcile_tail(a->reconcile);
 }
 
 static void
 on_stop(int signo, void *arg)
 {
-	struct autoscaler *c = arg;
+	struct autoscaler *a = arg;
 
-	if (c->is_stopping) {
-		log_warn(NULL, "asked twice, leaving at once", "signal=%s", strsignal(signo));
-		loop_stop(c->loop);
+	if (a->is_stopping) {
+		log_warn(NULL, "second signal, exiting at once", "signal=%s", strsignal(signo));
+		loop_stop(a->loop);
 		return;
 	}
-	if (c->linger_ns == 0 && is_waited_for(c)) {
-		c->linger_ns = clk_now() + services_settings(c->services)->autoscaler.drain_timeout;
-		log_info(NULL, "stopping when nobody is parked any more", "signal=%s",
-			 strsignal(signo));
+	if (a->linger_ns == 0 && is_needed(a)) {
+		a->linger_ns = clk_now() + services_settings(a->services)->autoscaler.drain_timeout;
+		log_info(NULL, "stopping once no request is parked", "signal=%s", strsignal(signo));
 		return;
 	}
 	log_info(NULL, "stopping", "signal=%s", strsignal(signo));
-	stop(c);
+	stop(a);
 }
 
 static void
 on_reload(int signo, void *arg)
 {
-	struct autoscaler *c = arg;
-	const struct settings *now = services_settings(c->services);
+	struct autoscaler *a = arg;
+	const struct settings *now = services_settings(a->services);
 	struct settings *new;
 
 	(void)signo;
-	if (c->is_stopping)
+	if (a->is_stopping)
 		return;
 	new = reload_read(now->file, now);
 	if (new == NULL) {
-		c->reload_failures++;
+		a->reload_failures++;
 		return;
 	}
-	services_adopt(c->services, new);
-	c->reloads++;
+	services_adopt(a->services, new);
+	a->reloads++;
 	log_info(NULL, "conf file reloaded", "file=%s services=%zu generation=%lld", new->file,
-		 new->services_n, (long long)services_generation(c->services));
+		 new->services_n, (long long)services_generation(a->services));
 }
 
 static int
-watch_signals(struct autoscaler *c, struct err *e)
+watch_signals(struct autoscaler *a, struct err *e)
 {
-	if (loop_signal(c->loop, SIGTERM, on_stop, c, e) < 0 ||
-	    loop_signal(c->loop, SIGINT, on_stop, c, e) < 0 ||
-	    loop_signal(c->loop, SIGHUP, on_reload, c, e) < 0)
+	if (loop_signal(a->loop, SIGTERM, on_stop, a, e) < 0 ||
+	    loop_signal(a->loop, SIGINT, on_stop, a, e) < 0 ||
+	    loop_signal(a->loop, SIGHUP, on_reload, a, e) < 0)
 		return -1;
 	return 0;
 }
@@ -303,34 +303,34 @@ watch_signals(struct autoscaler *c, struct err *e)
 static const char *
 not_ready(void *arg)
 {
-	const struct autoscaler *c = arg;
+	const struct autoscaler *a = arg;
 
-	if (c->is_stopping || c->linger_ns != 0)
+	if (a->is_stopping || a->linger_ns != 0)
 		return "stopping";
-	if (!c->is_listening)
+	if (!a->is_listening)
 		return "not listening yet";
-	if (!services_are_complete(c->services))
+	if (!services_are_complete(a->services))
 		return "services from annotations are not known yet";
-	return reconcile_is_known(c->reconcile) ? NULL
+	return reconcile_is_known(a->reconcile) ? NULL
 						: "the driver does not know the instances yet";
 }
 
 static struct facts
-facts_of(const struct autoscaler *c)
+facts_of(const struct autoscaler *a)
 {
-	const struct settings *s = services_settings(c->services);
+	const struct settings *s = services_settings(a->services);
 
-	return (struct facts){.id = c->id,
-			      .started_ns = c->started_ns,
-			      .generation = services_generation(c->services),
-			      .reloads = c->reloads,
-			      .reload_failures = c->reload_failures,
+	return (struct facts){.id = a->id,
+			      .started_ns = a->started_ns,
+			      .generation = services_generation(a->services),
+			      .reloads = a->reloads,
+			      .reload_failures = a->reload_failures,
 			      .max_instances = settings_max_instances(s),
 			      .driver = classes[s->autoscaler.driver]->name,
-			      .platform = c->platform,
-			      .reconcile = c->reconcile,
-			      .hub = c->hub,
-			      .is_stopping = c->is_stopping};
+			      .platform = a->platform,
+			      .reconcile = a->reconcile,
+			      .hub = a->hub,
+			      .is_stopping = a->is_stopping};
 }
 
 static void
@@ -360,120 +360,120 @@ on_why(struct admin_request *req, void *arg)
 static const struct admin_ops admin_ops = {.not_ready = not_ready, .metrics = on_metrics};
 
 static int
-open_admin(struct autoscaler *c, struct err *e)
+open_admin(struct autoscaler *a, struct err *e)
 {
-	const char *const addrs[] = {services_settings(c->services)->autoscaler.admin, NULL};
+	const char *const addrs[] = {services_settings(a->services)->autoscaler.admin, NULL};
 
 	if (addrs[0] == NULL || addrs[0][0] == '\0')
 		return 0;
-	c->admin = admin_open(c->loop, addrs, &admin_ops, c, e);
-	if (c->admin == NULL)
+	a->admin = admin_open(a->loop, addrs, &admin_ops, a, e);
+	if (a->admin == NULL)
 		return err_prefix(e, "admin");
-	admin_add_page(c->admin, "/status", on_status, c);
-	admin_add_page(c->admin, "/why", on_why, c);
+	admin_add_page(a->admin, "/status", on_status, a);
+	admin_add_page(a->admin, "/why", on_why, a);
 	return 0;
 }
 
 /* --- life --- */
 
-/* Everything in the order in which it may be needed; the socket last, so that nobody
- * finds us half made. */
+/* Open each part before the parts that need it; the socket last, so that no activator
+ * connects to half an autoscaler. */
 static int
-open_all(struct autoscaler *c, struct err *e)
+open_all(struct autoscaler *a, struct err *e)
 {
-	const struct settings *s = services_settings(c->services);
+	const struct settings *s = services_settings(a->services);
 
-	c->lock_fd = daemon_lock(s->state_dir, LOCK_NAME, e);
-	if (c->lock_fd < 0 || watch_signals(c, e) < 0 || open_admin(c, e) < 0)
+	a->lock_fd = daemon_lock(s->state_dir, LOCK_NAME, e);
+	if (a->lock_fd < 0 || watch_signals(a, e) < 0 || open_admin(a, e) < 0)
 		return -1;
-	c->reconcile = reconcile_new(&reconcile_ops, c, c->id);
-	c->learned = learned_open(s->state_dir);
-	c->saved_ns = clk_now();
-	if (open_drivers(c, e) < 0)
+	a->reconcile = reconcile_new(&reconcile_ops, a, a->id);
+	a->learned = learned_open(s->state_dir);
+	a->saved_ns = clk_now();
+	if (open_drivers(a, e) < 0)
 		return -1;
-	services_start(c->services, &(struct services_parts){.reconcile = c->reconcile,
-							     .learned = c->learned,
-							     .platform = c->platform,
-							     .addresses = c->addresses,
+	services_start(a->services, &(struct services_parts){.reconcile = a->reconcile,
+							     .learned = a->learned,
+							     .platform = a->platform,
+							     .addresses = a->addresses,
 							     .send_all = line_to_all,
-							     .arg = c});
-	c->hub = hub_open(c->loop, s->socket, c->id, &hub_ops, c, e);
-	return c->hub == NULL ? -1 : 0;
+							     .arg = a});
+	a->hub = hub_open(a->loop, s->socket, a->id, &hub_ops, a, e);
+	return a->hub == NULL ? -1 : 0;
 }
 
 static void
-on_patience(void *arg)
+on_close_timeout(void *arg)
 {
 	*(bool *)arg = true;
 }
 
-/* What could not be opened as a whole leaves in order, instances untouched. */
+/* After a failed start: close the drivers, and leave the instances as they are. */
 static void
-leave_drivers(struct autoscaler *c)
+close_drivers(struct autoscaler *a)
 {
-	struct loop_timer patience;
+	struct loop_timer timeout;
 	bool is_over = false;
 
-	if (c->is_stopping)
-		return; /* asked twice: they are closing already, and nobody waits */
-	c->is_stopping = true;
-	loop_timer_init(&patience, c->loop, on_patience, &is_over);
-	loop_timer_set(&patience, LEAVE_PATIENCE);
-	if (c->platform != NULL)
-		c->platform->class->close(c->platform, false);
-	if (c->addresses != NULL)
-		c->addresses->class->close(c->addresses, false);
-	while (!is_over && (c->platform != NULL || c->addresses != NULL))
-		loop_once(c->loop, false);
-	loop_timer_fini(&patience);
+	if (a->is_stopping)
+		return; /* after a second signal: they are closing, and we do not wait for them */
+	a->is_stopping = true;
+	loop_timer_init(&timeout, a->loop, on_close_timeout, &is_over);
+	loop_timer_set(&timeout, CLOSE_MOST);
+	if (a->platform != NULL)
+		a->platform->class->close(a->platform, false);
+	if (a->addresses != NULL)
+		a->addresses->class->close(a->addresses, false);
+	while (!is_over && (a->platform != NULL || a->addresses != NULL))
+		loop_once(a->loop, false);
+	loop_timer_fini(&timeout);
 }
 
 struct autoscaler *
 control_open(struct loop *loop, struct settings **settings, struct err *e)
 {
-	struct autoscaler *c = xcalloc(1, sizeof *c);
+	struct autoscaler *a = xcalloc(1, sizeof *a);
 	const struct settings *s;
 
-	c->loop = loop;
-	c->id = xasprintf("s%x-%llx", (unsigned)getpid(), (unsigned long long)clk_wall() / 1000);
-	c->lock_fd = -1;
-	c->started_ns = clk_now();
-	c->services = services_new(settings);
-	s = services_settings(c->services);
-	loop_timer_init(&c->tick, loop, on_tick, c);
-	if (open_all(c, e) < 0) {
-		control_close(&c);
+	a->loop = loop;
+	a->id = xasprintf("s%x-%llx", (unsigned)getpid(), (unsigned long long)clk_wall() / 1000);
+	a->lock_fd = -1;
+	a->started_ns = clk_now();
+	a->services = services_new(settings);
+	s = services_settings(a->services);
+	loop_timer_init(&a->tick, loop, on_tick, a);
+	if (open_all(a, e) < 0) {
+		control_close(&a);
 		return NULL;
 	}
-	c->is_listening = true;
-	c->next_tick_ns = clk_now();
-	on_tick(c);
-	loop_on_tail(loop, on_tail, c);
-	log_info(NULL, "autoscaler runs", "socket=%s driver=%s services=%zu admin=%s", s->socket,
-		 c->platform->class->name, services_n(c->services),
+	a->is_listening = true;
+	a->next_tick_ns = clk_now();
+	on_tick(a);
+	loop_on_tail(loop, on_tail, a);
+	log_info(NULL, "autoscaler started", "socket=%s driver=%s services=%zu admin=%s", s->socket,
+		 a->platform->class->name, services_n(a->services),
 		 s->autoscaler.admin == NULL ? "none" : s->autoscaler.admin);
 	daemon_notify("READY=1");
-	return c;
+	return a;
 }
 
 void
-control_close(struct autoscaler **cp)
+control_close(struct autoscaler **ap)
 {
-	struct autoscaler *c = *cp;
+	struct autoscaler *a = *ap;
 
-	*cp = NULL;
-	if (c == NULL)
+	*ap = NULL;
+	if (a == NULL)
 		return;
-	loop_on_tail(c->loop, NULL, NULL);
-	loop_timer_fini(&c->tick);
-	leave_drivers(c);
-	hub_close(&c->hub);
-	admin_close(&c->admin);
-	reconcile_free(&c->reconcile);
-	learned_close(&c->learned);
-	services_free(&c->services);
-	if (c->lock_fd >= 0)
-		close(c->lock_fd);
-	free(c->id);
-	free(c);
+	loop_on_tail(a->loop, NULL, NULL);
+	loop_timer_fini(&a->tick);
+	close_drivers(a);
+	hub_close(&a->hub);
+	admin_close(&a->admin);
+	reconcile_free(&a->reconcile);
+	learned_close(&a->learned);
+	services_free(&a->services);
+	if (a->lock_fd >= 0)
+		close(a->lock_fd);
+	free(a->id);
+	free(a);
 }

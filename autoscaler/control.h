@@ -1,7 +1,8 @@
-/* control - the autoscaler put together: lock, drivers, hub, reconcile, admin endpoint,
- * the clock's tick, and signals.  SIGTERM or SIGINT: an orderly stop, which ends all
- * instances of driver process; a second one leaves at once.  SIGHUP: the conf file is
- * read again; with a mistake in it nothing changes.
+/* control - puts the autoscaler together: lock, drivers, services, reconciler, hub, admin
+ * endpoint, the tick of each second, and signals.
+ * SIGTERM or SIGINT: an orderly stop, in which the driver `process` stops all instances; a
+ * second one exits at once.  SIGHUP: read the conf file again; with a mistake in it nothing
+ * changes.
  * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_CONTROL_H
 #define AUTOSCALER_CONTROL_H
@@ -11,11 +12,11 @@
 struct loop;
 struct settings;
 
-struct autoscaler; /* opaque; control.c */
+struct autoscaler; /* opaque */
 
-/* Take the lock, open everything, begin.  settings is taken over (also on failure). */
+/* Take the lock, open all parts, begin.  settings is taken over, also on failure. */
 NODISCARD struct autoscaler *control_open(struct loop *, struct settings **, struct err *);
-/* After the loop has stopped. */
+/* To be called after the loop has stopped. */
 void control_close(struct autoscaler **);
 
 #endif

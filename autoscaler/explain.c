@@ -17,17 +17,18 @@ sentence_of(const struct scaled_revision *rev)
 			       : decide_rule_text(rev->wanted.rule);
 }
 
-/* What one of those who advise says; "" where it is not asked. */
+/* The parts of the brain that explain themselves. */
 enum adviser { SLOW_BRAIN, KEEP_WARM, SCHEDULE, ADVISERS_N };
 static const char *const adviser_names[] = {"slow_brain", "keep_warm", "schedule"};
 
+/* Put what an adviser says of the revision into out; nothing if the adviser is not used. */
 static void
-ask(const struct scaled_revision *rev, enum adviser who, struct strbuf *out)
+get_advice(const struct scaled_revision *rev, enum adviser adviser, struct strbuf *out)
 {
 	strbuf_clear(out);
-	if (who == SLOW_BRAIN)
+	if (adviser == SLOW_BRAIN)
 		brain_explain_target(rev->brain, out);
-	else if (who == KEEP_WARM)
+	else if (adviser == KEEP_WARM)
 		brain_explain_idleness(rev->brain, timing_start_s(&rev->timing), clk_now(), out);
 	else
 		brain_explain_schedule(rev->brain, clk_wall(), out);
@@ -57,7 +58,7 @@ static void
 put_text(const struct scaled_revision *rev, struct strbuf *out)
 {
 	struct strbuf advice;
-	int who;
+	int i;
 
 	put_line(rev, out);
 	if (rev->held_back != NULL)
@@ -65,10 +66,10 @@ put_text(const struct scaled_revision *rev, struct strbuf *out)
 	if (scaled_is_dry(rev))
 		put_dryrun(&rev->dryrun, out);
 	strbuf_init(&advice, 0);
-	for (who = 0; who < ADVISERS_N; who++) {
-		ask(rev, (enum adviser)who, &advice);
+	for (i = 0; i < ADVISERS_N; i++) {
+		get_advice(rev, (enum adviser)i, &advice);
 		if (advice.len > 0)
-			strbuf_addf(out, "%s  %s\n", adviser_names[who], strbuf_str(&advice));
+			strbuf_addf(out, "%s  %s\n", adviser_names[i], strbuf_str(&advice));
 	}
 	strbuf_fini(&advice);
 	strbuf_adds(out, "\n");
@@ -81,7 +82,7 @@ static void
 put_json(struct jput *j, const char *key, const struct scaled_revision *rev, bool is_whole)
 {
 	struct strbuf advice;
-	int who;
+	int i;
 
 	jput_object(j, key);
 	jput_string(j, "revision", scaled_name(rev));
@@ -94,10 +95,10 @@ put_json(struct jput *j, const char *key, const struct scaled_revision *rev, boo
 	if (brain_proposal(rev->brain) > 0)
 		jput_double(j, "proposed_target", brain_proposal(rev->brain));
 	strbuf_init(&advice, 0);
-	for (who = 0; who < ADVISERS_N; who++) {
-		ask(rev, (enum adviser)who, &advice);
+	for (i = 0; i < ADVISERS_N; i++) {
+		get_advice(rev, (enum adviser)i, &advice);
 		if (advice.len > 0)
-			jput_string(j, adviser_names[who], strbuf_str(&advice));
+			jput_string(j, adviser_names[i], strbuf_str(&advice));
 	}
 	strbuf_fini(&advice);
 	if (scaled_is_dry(rev)) {
@@ -169,7 +170,7 @@ explain_answer(struct admin_request *req, const struct facts *f)
 
 	if (name != NULL && rev == NULL) {
 		req->status = 404;
-		strbuf_adds(req->body, "no such revision; without one, all are listed\n");
+		strbuf_adds(req->body, "no such revision; /why without ?revision= lists all\n");
 		return;
 	}
 	if (is_json)

@@ -1,6 +1,6 @@
-/* explain - /why on the admin endpoint: what is wanted of a revision, by which rule, what
- * the slow brain, learned idleness and the calendar say, and the last decisions.  Text
- * for people; JSON for programs that accept it, or with format=json.
+/* explain - /why on the admin endpoint: how many instances of a revision are wanted, the rule
+ * that decided it, what the slow brain, learned idleness and schedules say, and the last
+ * decisions.  Text, or JSON if the client accepts it or asks for it with format=json.
  * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_EXPLAIN_H
 #define AUTOSCALER_EXPLAIN_H

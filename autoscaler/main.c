@@ -1,5 +1,6 @@
-/* autoscaler - the control plane: decides how many instances each revision has, and
- * starts and stops them.  What it does is in control.h. */
+/* main - the program `autoscaler`: it decides how many instances each revision has, and starts
+ * and stops them (control.h).  The same binary is the keeper (keeper.h), and simulates a conf
+ * file on a recorded load (simulate.h). */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,16 +32,16 @@ run(struct settings *s)
 {
 	struct err e = {0};
 	struct loop *loop = loop_new(&e);
-	struct autoscaler *c = loop == NULL ? NULL : control_open(loop, &s, &e);
+	struct autoscaler *a = loop == NULL ? NULL : control_open(loop, &s, &e);
 
-	if (c == NULL) {
+	if (a == NULL) {
 		log_error(NULL, "cannot start", "err=%s", e.text);
 		loop_free(&loop);
 		settings_free(&s);
 		return 1;
 	}
 	loop_run(loop);
-	control_close(&c);
+	control_close(&a);
 	loop_free(&loop);
 	return 0;
 }

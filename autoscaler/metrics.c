@@ -22,7 +22,7 @@ static const struct metric_def defs[] = {
 #undef METRIC
 };
 
-/* A family of one sample without labels. */
+/* A metric of one sample without labels. */
 static void
 put_one(struct strbuf *b, enum metric_id id, double value)
 {
@@ -46,7 +46,7 @@ put_process(struct strbuf *b, const struct facts *f)
 	put_one(b, M_MAX_INSTANCES, f->max_instances);
 }
 
-/* What the driver asks of a platform behind it. */
+/* The requests of the driver to the API of its platform, if it has one. */
 static void
 put_platform(struct strbuf *b, struct driver *d)
 {
@@ -82,7 +82,7 @@ put_decisions(struct strbuf *b, const struct reconcile *r)
 	}
 }
 
-/* What is shown of one revision: looked at once, for all families. */
+/* One revision, and its view, computed once for all metrics. */
 struct row {
 	struct scaled_revision *rev;
 	struct decide_view view;
@@ -147,7 +147,7 @@ value_of(const struct row *row, enum metric_id id)
 	return 0;
 }
 
-/* Only of some is there anything to say. */
+/* Some metrics exist only for some revisions. */
 static bool
 has_value(const struct scaled_revision *rev, enum metric_id id)
 {
@@ -156,7 +156,7 @@ has_value(const struct scaled_revision *rev, enum metric_id id)
 	return id != M_PROPOSED || rev->conf->scaling.slow_brain != SLOW_OFF;
 }
 
-/* One family: a sample for each revision. */
+/* One metric: a sample for each revision. */
 static void
 put_family(struct strbuf *b, const struct row *rows, size_t n, enum metric_id id)
 {

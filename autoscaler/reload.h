@@ -1,5 +1,5 @@
-/* reload - the conf file, read again while we run.  With a mistake in it, or a change
- * that only a restart can make, nothing changes and the log says why.
+/* reload - reads the conf file again while the autoscaler runs.  If the file has a mistake, or
+ * changes a key that only a restart can change, it logs why and nothing changes.
  * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_RELOAD_H
 #define AUTOSCALER_RELOAD_H
@@ -8,8 +8,8 @@
 
 struct settings;
 
-/* Read file; current: what holds now.  The new settings, the caller's; NULL: to be
- * kept as it is, and logged. */
+/* Read file; current: the settings in effect.  Returns the new settings, the caller's; NULL:
+ * keep the current ones, the reason is logged. */
 NODISCARD struct settings *reload_read(const char *file, const struct settings *current);
 
 #endif

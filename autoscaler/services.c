@@ -48,7 +48,7 @@ set_driver_revisions(struct driver *d, const struct reconcile_item *items, size_
 	free(v);
 }
 
-/* With driver process all instances share this machine. */
+/* With the driver `process` all instances share this machine. */
 static void
 measure_machine(const struct settings *settings, struct reconcile_conf *conf)
 {
@@ -128,7 +128,7 @@ drop_previous(struct services *s)
 	drop(s, old);
 }
 
-/* If something of the settings before the current ones is leaving still, its time is over. */
+/* If revisions of still earlier settings are leaving, they are no longer waited for. */
 void
 services_adopt(struct services *s, struct settings *settings)
 {

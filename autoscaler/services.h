@@ -40,16 +40,16 @@ const struct settings *services_settings(const struct services *);
 
 /* Begin: apply the settings for the first time. */
 void services_start(struct services *, const struct services_parts *);
-/* The driver has found other services. */
+/* The driver has found other services: apply the settings again. */
 void services_found(struct services *);
 /* Go over to new settings, which are taken over. */
 void services_adopt(struct services *, struct settings *);
-/* To be called each second: let go of the settings of before when they are done with. */
+/* To be called each second: free the earlier settings once their last revision is empty. */
 void services_tick(struct services *);
 
-/* False: the driver has not said yet which services it finds.  Half of the services would
- * be taken for all, so nothing is described until then: activators park requests, or keep
- * what an earlier autoscaler told them. */
+/* False: the driver has not reported yet which services it finds.  Until then nothing is
+ * described, because activators would take some of the services for all: they park requests,
+ * or keep what an earlier autoscaler described. */
 bool services_are_complete(const struct services *);
 /* Describe the services to one activator; nothing while they are not complete. */
 void services_describe(const struct services *, services_line_fn *, void *arg);

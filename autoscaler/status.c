@@ -9,7 +9,7 @@
 #include "common/jput.h"
 #include "common/strbuf.h"
 
-static const char *const state_words[] = {"starting", "ready", "stopping"};
+static const char *const state_names[] = {"starting", "ready", "stopping"};
 
 static double
 seconds_since(int64_t ns)
@@ -42,7 +42,7 @@ put_instance(struct jput *j, const struct scaled_revision *rev, const struct sca
 	jput_string_if(j, "address", i->address);
 	if (i->address != NULL)
 		jput_u64(j, "port", i->port);
-	jput_string(j, "state", state_words[i->state]);
+	jput_string(j, "state", state_names[i->state]);
 	jput_bool(j, "answers", i->is_answering);
 	jput_u64(j, "in_flight", reports_at_instance(&rev->reports, i->id));
 	if (i->started_ns > 0)
@@ -72,7 +72,7 @@ put_instances(struct jput *j, const struct scaled_revision *rev)
 static void
 put_drains(struct jput *j, struct scaled_revision *rev)
 {
-	static const char *const words[] = {"asked", "drained", "issued"};
+	static const char *const names[] = {"asked", "drained", "issued"};
 	struct list_node *node, *tmp;
 
 	jput_array(j, "drains");
@@ -82,8 +82,8 @@ put_drains(struct jput *j, struct scaled_revision *rev)
 		jput_object(j, NULL);
 		jput_string(j, "token", d->token);
 		jput_string_if(j, "instance", d->instance);
-		jput_string(j, "state", words[d->state]);
-		jput_u64(j, "owing", drain_owing(d));
+		jput_string(j, "state", names[d->state]);
+		jput_u64(j, "unanswered", drain_owing(d));
 		jput_double(j, "age_s", seconds_since(d->begun_ns));
 		jput_object_end(j);
 	}

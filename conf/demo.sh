@@ -25,7 +25,7 @@ tell() {
 		s/^([^ ]+) autoscaler  scaled to zero  revision=([^ ]+).*/\1  \2  back to zero/p; t
 		s/^([^ ]+) autoscaler  scaled  revision=([^ ]+) from=([^ ]+) to=([^ ]+).*/\1  \2  scaled from \3 to \4/p; t
 		s/^([^ ]+) autoscaler  warning: instances cannot be started  revision=([^ ]+).* message="([^"]*)".*/\1  \2  \3/p; t
-		/^[0-9:]+ autoscaler  warning: activator gone/d
+		/^[0-9:]+ autoscaler  warning: activator disconnected/d
 		/^[0-9:]+ (activator|autoscaler)  (warning|error): /{ p; d }
 		/^[0-9:]+ (activator|autoscaler)  /d
 		p' >&2
