@@ -35,14 +35,13 @@ static const struct {
 static const struct {
 	unsigned bit;
 	const char *name;
-} places[] = {
+} sections[] = {
 	{IN_TOP, "the top level"}, {IN_ACTIVATOR, "activator"}, {IN_AUTOSCALER, "autoscaler"},
 	{IN_SERVICE, "service"},   {IN_REVISION, "revision"},	{IN_TRAFFIC, "traffic"},
 	{IN_RULE, "rule"},	   {IN_SCHEDULE, "schedule"},
 };
 
-/* The page's own width: mdoc's source is written in lines of at most 80 bytes. */
-#define LINE_MOST 78
+#define LINE_MOST 78 /* bytes; mandoc's lint complains about lines over 80 */
 
 static bool
 ends_sentence(const char *word, size_t n)
@@ -50,7 +49,8 @@ ends_sentence(const char *word, size_t n)
 	return n > 0 && word[n - 1] == '.';
 }
 
-/* A backslash is one, and what begins a line is no request. */
+/* Write a word so that roff takes it as text: a backslash is escaped, and so is what would make
+ * the first word of a line a request.  Returns how many columns that took. */
 static size_t
 print_word(const char *word, size_t n, bool is_first)
 {
@@ -66,16 +66,16 @@ print_word(const char *word, size_t n, bool is_first)
 	return column;
 }
 
-/* Sentences, each on a line of its own or on several. */
+/* Write help text: every sentence begins a line, and lines are wrapped. */
 static void
 print_text(const char *s)
 {
 	size_t column = 0, n;
-	bool is_over = false; /* the sentence before */
+	bool is_sentence_over = false;
 
 	for (; *s != '\0'; s += n + strspn(s + n, " ")) {
 		n = strcspn(s, " ");
-		if (column > 0 && (is_over || column + 1 + n > LINE_MOST)) {
+		if (column > 0 && (is_sentence_over || column + 1 + n > LINE_MOST)) {
 			putchar('\n');
 			column = 0;
 		} else if (column > 0) {
@@ -83,7 +83,7 @@ print_text(const char *s)
 			column++;
 		}
 		column += print_word(s, n, column == 0);
-		is_over = ends_sentence(s, n);
+		is_sentence_over = ends_sentence(s, n);
 	}
 	putchar('\n');
 }
@@ -126,19 +126,19 @@ type_name(const struct key *k)
 }
 
 static void
-print_places(unsigned where)
+print_sections(unsigned where)
 {
 	unsigned left = 0;
 	size_t i;
 
-	for (i = 0; i < ARRAY_LEN(places); i++)
-		left += (where & places[i].bit) != 0;
+	for (i = 0; i < ARRAY_LEN(sections); i++)
+		left += (where & sections[i].bit) != 0;
 	if (left < 2)
 		return;
 	printf("Sections: ");
-	for (i = 0; i < ARRAY_LEN(places); i++)
-		if ((where & places[i].bit) != 0)
-			printf("%s%s", places[i].name,
+	for (i = 0; i < ARRAY_LEN(sections); i++)
+		if ((where & sections[i].bit) != 0)
+			printf("%s%s", sections[i].name,
 			       --left == 0 ? ".\n"
 			       : left == 1 ? " and "
 					   : ", ");
@@ -163,7 +163,7 @@ print_key(const struct key *k)
 	}
 	if (k->needs_restart && k->group != GROUP_ACTIVATOR) /* the page says it of that section */
 		printf("A change needs a restart.\n");
-	print_places(k->where);
+	print_sections(k->where);
 }
 
 static void
