@@ -1,8 +1,9 @@
-/* driver_kubernetes - the class: instances are pods of a Deployment, or of any workload that
- * has a scale subresource.  The driver sets its replicas; the cluster's controllers make the
- * pods; watches show which there are.  Nothing of it is ended with us: what the conf file
- * names no more stays as it is, and so does everything when the autoscaler leaves.
- * kube_workload.h says which file does what. */
+/* driver_kubernetes - the class of the driver: instances are pods of a Deployment, or of any
+ * workload with a scale subresource.  The driver sets the replicas, the cluster's controllers
+ * create and delete the pods, and watches show which pods there are.  It never ends what it did
+ * not start: a workload that the conf file names no more stays as it is, and so do all when the
+ * autoscaler ends.  kube_workload.h has the map of the files.
+ * Thread: the autoscaler's only loop. */
 #include "autoscaler/driver.h"
 
 #include <stdlib.h>
@@ -24,8 +25,8 @@
 #include "common/settings.h"
 #include "common/text.h"
 
-/* Pods are watched when all workloads have been listed, so that one watch serves many; a kind
- * that cannot be read is not waited for any longer than this. */
+/* Watches on pods begin when all workloads are listed, so that one watch serves many of them, or
+ * after this time, where a kind cannot be listed. */
 #define LIST_PATIENCE CLK_S
 
 struct kube_driver {
@@ -37,7 +38,7 @@ struct kube_driver {
 	struct kube_workloads workloads;
 	struct kube_collections *collections;
 	struct kube_pods *pods;
-	struct kube_services *services; /* NULL: annotations are not looked at */
+	struct kube_services *services; /* NULL: annotations are not read */
 	bool is_closing;
 };
 
@@ -109,8 +110,8 @@ drop_workload(struct kube_workload *w)
 	kube_workload_free(w);
 }
 
-/* Settings that have changed hold from now on; what was read of pods by the old ones is read
- * anew. */
+/* The settings of a revision, which may have changed: pods that were read by others are listed
+ * again. */
 static void
 take_conf(struct kube_workload *w, const struct revision_conf *conf)
 {
@@ -206,7 +207,7 @@ kubernetes_set_scale(struct driver *driver, const char *revision, uint32_t n,
 	kube_replicas_want(&w->replicas, n);
 	set_victims(w, victims, victims_n);
 	w->is_staying_written = false;
-	/* Requests wait for a scale-up: it does not wait for the end of the round. */
+	/* Requests wait for a scale-up: send it at once, not at the end of the round. */
 	if (n > kube_replicas_current(&w->replicas))
 		kube_scale_step(w);
 	kube_workload_changed(w);
@@ -233,11 +234,11 @@ kubernetes_services(struct driver *driver, const struct settings *settings, size
 	return d->services == NULL ? &none : kube_services_get(d->services, settings, n);
 }
 
-/* --- upcalls of other files --- */
+/* --- callbacks --- */
 
-/* The server answers again.  A server that is told to end keeps its watches open: those that
- * were silent meanwhile may never say anything more.  PATCHes that it did not answer are sent
- * again. */
+/* The server answers again.  A server that shuts down keeps its watches open, but sends nothing
+ * more over them: those that have been silent are begun again.  PATCHes that were not answered
+ * are sent again. */
 static void
 on_back(int64_t since_ns, void *arg)
 {
@@ -294,7 +295,8 @@ kubernetes_open(struct loop *loop, const struct settings *s, const struct driver
 		free(d);
 		return NULL;
 	}
-	log_info(NULL, "cluster", "server=%s by=%s", d->config.server, d->config.origin);
+	log_info(NULL, "kubernetes driver started", "server=%s credentials=%s", d->config.server,
+		 d->config.origin);
 	d->shared = (struct kube_watch_shared){.loop = loop, .http = d->http};
 	d->kinds = kube_kinds_new(loop, d->http, on_kind_change, d);
 	kube_workloads_init(&d->workloads, loop, d->http, d->kinds, &d->driver, on_reconcile, d);
@@ -330,7 +332,7 @@ kubernetes_close(struct driver *driver, bool stop_all)
 {
 	struct kube_driver *d = of(driver);
 
-	(void)stop_all; /* pods are the cluster's: they serve on while we are replaced */
+	(void)stop_all; /* pods go on serving while the autoscaler is replaced */
 	d->is_closing = true;
 	loop_timer_set(&d->workloads.reconcile, 0);
 }

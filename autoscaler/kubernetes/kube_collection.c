@@ -21,7 +21,8 @@ struct kube_collection {
 	struct kube_collections *all;
 	const struct kube_kind *kind;
 	char *ns;
-	bool is_needed, is_whole; /* between begin and end */
+	bool is_needed; /* said between begin and end */
+	bool is_whole;	/* all objects are needed */
 	bool is_relist_due;
 	struct kube_watch *watch; /* NULL: the plural of its kind is not known yet */
 	bool is_synced;
@@ -46,7 +47,7 @@ mark_all(struct kube_collection *c)
 	}
 }
 
-/* The only name that is wanted of it; NULL: several are, or all. */
+/* The name of its only object that is needed; NULL: several are needed, or all. */
 static const char *
 only_name(const struct kube_collection *c)
 {
@@ -127,7 +128,7 @@ on_error(const char *why, void *arg)
 	struct kube_collection *c = arg;
 
 	if (why != NULL && c->error == NULL)
-		log_warn(NULL, "workloads cannot be watched", "kind=%s namespace=%s err=%s",
+		log_warn(NULL, "cannot watch workloads", "kind=%s namespace=%s err=%s",
 			 c->kind->name, c->ns, why);
 	text_replace(&c->error, why);
 	if (c->observer != NULL)

@@ -11,11 +11,10 @@
 #include "common/clk.h"
 #include "common/log.h"
 
-/* The mark of pods that go: one above the lowest that there is, so that it is no number that
- * others are likely to set. */
+/* The mark.  One above the lowest int32, which others might set. */
 #define COST_GOING "-2147483647"
-#define GOING_PATIENCE CLK_S   /* until the watch shows the marks … */
-#define STAYING_PATIENCE CLK_S /* … and after that, until the other costs are answered */
+#define GOING_PATIENCE CLK_S   /* for the watch to show the marks */
+#define STAYING_PATIENCE CLK_S /* then for the answers to the other costs */
 
 static bool
 is_marked(const struct kube_pod *pod)
@@ -55,9 +54,9 @@ log_failure(const struct kube_pod *pod, const struct kube_answer *a)
 	char why[600];
 
 	if (a->status == 0)
-		return; /* kube_http logs that the server does not answer */
+		return; /* kube_http has logged that the server does not answer */
 	kube_http_explain(a, "patch", "pods", "", pod->workload->ns, why, sizeof why);
-	log_warn_limited(NULL, "pod-deletion-cost not set", "revision=%s pod=%s err=%s",
+	log_warn_limited(NULL, "cannot set pod-deletion-cost", "revision=%s pod=%s err=%s",
 			 pod->workload->revision, pod->name, why);
 }
 
@@ -104,7 +103,7 @@ mark(struct kube_pod *pod)
 	set_cost(pod, COST_GOING);
 }
 
-/* Whether all victims bear the mark, as far as they can. */
+/* Returns whether all victims bear the mark, apart from those whose mark was refused. */
 static bool
 mark_victims(struct kube_workload *w)
 {
@@ -138,7 +137,7 @@ unmark_others(struct kube_workload *w)
 	}
 }
 
-/* Once no more pods go, a victim that is still there stays. */
+/* Once the scale-down is over, a victim that is still there stays. */
 static void
 forget_victims(struct kube_workload *w)
 {
@@ -178,7 +177,7 @@ on_staying_answer(const struct kube_answer *a, void *arg)
 
 	pod->cost.request = NULL;
 	pod->cost.is_staying = false;
-	if (has_failed(a)) { /* so would the others */
+	if (has_failed(a)) { /* the others would fail, too */
 		log_failure(pod, a);
 		cancel_staying(pod->workload);
 	}

@@ -1,11 +1,10 @@
-/* kube_failure - when a problem is a failure: a state in which requests of the revision are
- * answered instead of being held.
+/* kube_failure - when a problem becomes a failure, in which requests of the revision are refused
+ * instead of being held.
  *
- *	fine ── a problem lasts for `patience` ──▶ failed, for one back-off
- *	  ▲                                          │ still a problem then: longer
- *	  └── no problem when the back-off is over ──┘
- *	  └── at any time: an instance answers ──────┘  (the back-off begins anew)
- *
+ * A problem that lasts for `patience` is a failure, for the time of one back-off.  If there is
+ * still a problem then, the failure goes on for a longer back-off; else it ends, and if the
+ * problem comes again the back-off goes on from there.  An instance that answers ends a failure
+ * at once, and its back-off begins anew.
  * Pure: the time (monotonic ns) and the random number are arguments. */
 #ifndef AUTOSCALER_KUBERNETES_KUBE_FAILURE_H
 #define AUTOSCALER_KUBERNETES_KUBE_FAILURE_H

@@ -1,9 +1,9 @@
 /* kube_http - requests to one API server: credentials, time limits, and which request goes
  * first.
  *
- * A scale-up from zero never waits for another request: it needs no place in a queue, two idle
- * connections are kept open for it, and a server's Retry-After does not hold it.  All other
- * requests run a few at a time.
+ * A PATCH that scales up (KUBE_WAKE) never waits for a request of another kind, nor for a
+ * server's Retry-After, and idle connections are kept open for it.  All other requests but
+ * watches run a few at a time.
  * HTTP/1.1 with one request at a time on a connection: a request that hangs holds up no other,
  * and ends at its own time limit.
  * The server's certificate is always verified.  A token file is read again when its text is

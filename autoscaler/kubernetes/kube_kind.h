@@ -1,7 +1,8 @@
-/* kube_kind - the kinds of workloads, and how the API's paths name them.  The kinds of group
- * apps are built in.  Of any other the server's discovery document is read, and read again
- * with a back-off until it has the kind with a scale subresource.
- * Kinds are few, and stay until the driver closes.  Thread: the autoscaler's only loop. */
+/* kube_kind - the kinds of workloads, and their names in paths of the API.  Those of the group
+ * apps are built in.  For any other kind the server's discovery document is read, with a
+ * back-off until it lists the kind with a scale subresource.
+ * Kinds are few, and are kept until the driver closes.
+ * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_KUBERNETES_KUBE_KIND_H
 #define AUTOSCALER_KUBERNETES_KUBE_KIND_H
 
@@ -14,14 +15,14 @@ struct kube_kind {
 	char *group, *version, *name; /* "apps", "v1", "Deployment" */
 	char *path;		      /* "/apis/apps/v1" */
 	char *plural;		      /* "deployments"; NULL: not known yet */
-	bool is_built_in;	      /* the object itself shows its replicas and its selector */
-	bool has_ordinals;	      /* StatefulSet: pods go from the highest ordinal down */
-	char *error;		      /* why it cannot be scaled; NULL: it can, or not known yet */
+	bool is_built_in;	      /* the object itself has spec.replicas and spec.selector */
+	bool has_ordinals;	      /* StatefulSet: the pod with the highest ordinal goes first */
+	char *error; /* why it cannot be scaled; NULL: it can, or is not known yet */
 };
 
 struct kube_kinds; /* opaque */
 
-/* Called when the plural or the error of a kind has changed.  Never from within a call. */
+/* The plural or the error of a kind has changed.  Never called from within kube_kinds_get(). */
 typedef void kube_kind_fn(const struct kube_kind *, void *arg);
 
 /* http is borrowed. */

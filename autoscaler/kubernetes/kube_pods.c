@@ -12,7 +12,7 @@
 #include "common/log.h"
 #include "common/text.h"
 
-#define SELECTOR_LONGEST 3000 /* bytes of a query that every proxy lets pass, encoded */
+#define SELECTOR_LONGEST 3000 /* bytes that, encoded in a query, any proxy passes */
 
 struct kube_pods {
 	struct kube_watch_shared *shared;
@@ -45,8 +45,8 @@ find_workload(struct pods_namespace *ns, const char *group, const char *kind, co
 	return kube_workloads_find(ns->pods->workloads, group, kind, ns->name, name);
 }
 
-/* The Deployment that a ReplicaSet belongs to, by its name and the hash in its pods'
- * labels; NULL: it belongs to none.  The caller's. */
+/* The Deployment of the ReplicaSet that owns the pod, whose name is the Deployment's with the
+ * pod-template-hash behind it; NULL: the ReplicaSet has no Deployment.  The caller's. */
 static char *
 deployment_of(const struct kube_event *ev, const struct kube_pod_fields *f)
 {
@@ -59,8 +59,8 @@ deployment_of(const struct kube_event *ev, const struct kube_pod_fields *f)
 	return xstrndup(f->owner_name, n - h - 1);
 }
 
-/* By selector alone: where the owner is of a kind that is not built in, or not known.
- * may_be_built_in false: only workloads of such kinds are looked at. */
+/* The workload whose selector matches, for a pod whose owner does not lead to one.
+ * may_be_built_in false: only workloads of kinds that are not built in. */
 static struct kube_workload *
 find_by_selector(struct pods_namespace *ns, const struct kube_event *ev, bool may_be_built_in)
 {
@@ -77,7 +77,7 @@ find_by_selector(struct pods_namespace *ns, const struct kube_event *ev, bool ma
 	return NULL;
 }
 
-/* Two workloads may select the same pods: the owner is looked at first. */
+/* The owner takes precedence over selectors, which may match pods of other workloads. */
 static struct kube_workload *
 owner_of(struct pods_namespace *ns, const struct kube_event *ev, const struct kube_pod_fields *f)
 {
@@ -169,8 +169,8 @@ are_all_synced(const struct pods_namespace *ns)
 	return true;
 }
 
-/* Pods that the list of pw, which is complete now, did not have are gone; with is_orphan also
- * those that no watch shows any more. */
+/* Pods that the list of pw, which is complete now, did not have are gone; with is_orphan so are
+ * those whose watch has ended. */
 static void
 sweep(struct pods_namespace *ns, const struct kube_pod_watch *pw, bool is_orphan)
 {
@@ -209,7 +209,7 @@ on_error(const char *why, void *arg)
 	struct kube_pod_watch *pw = arg;
 
 	if (why != NULL && pw->error == NULL)
-		log_warn(NULL, "pods cannot be watched", "namespace=%s err=%s", pw->ns->name, why);
+		log_warn(NULL, "cannot watch pods", "namespace=%s err=%s", pw->ns->name, why);
 	text_replace(&pw->error, why);
 	mark_all(pw->ns, false);
 }
@@ -234,7 +234,7 @@ watch_new(struct pods_namespace *ns, const char *labels)
 	return pw;
 }
 
-/* Its pods stay until the other watches have listed all that there are. */
+/* Its pods stay until the other watches of the namespace have been listed. */
 static void
 watch_free(struct kube_pod_watch *pw)
 {
@@ -290,8 +290,8 @@ namespace_free(struct pods_namespace *ns)
 	free(ns);
 }
 
-/* A workload whose pods were not watched before needs those that a watch has shown, and that
- * were passed over, once more: all watches of the namespace begin anew. */
+/* Pods of a workload that is new here may have been shown before, and passed over: then all
+ * watches of the namespace begin with a new list. */
 static void
 plan(struct pods_namespace *ns)
 {

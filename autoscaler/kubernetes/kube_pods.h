@@ -1,7 +1,7 @@
-/* kube_pods - watches on the pods of the workloads.  In each namespace the selectors of its
- * workloads are joined into few (kube_selector_cover()), each of which has one watch.  A pod
- * belongs to the workload that owns it, by ownerReferences; where that does not tell, to the
- * one whose selector matches.
+/* kube_pods - watches on the pods of all workloads.  The selectors of the workloads of a namespace
+ * are joined into few (kube_selector_cover()), and each of these has one watch.  A pod belongs to
+ * the workload that owns it by its ownerReferences or, where these lead to none, to the one
+ * whose selector matches.
  * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_KUBERNETES_KUBE_PODS_H
 #define AUTOSCALER_KUBERNETES_KUBE_PODS_H
@@ -17,7 +17,8 @@ struct kube_workloads;
 NODISCARD struct kube_pods *kube_pods_new(struct kube_watch_shared *, struct kube_workloads *);
 void kube_pods_free(struct kube_pods **);
 
-/* Watch the pods of all workloads whose selectors are known, and no others. */
+/* Begin and end watches, so that the pods of all workloads whose selectors are known are watched.
+ */
 void kube_pods_watch(struct kube_pods *);
 
 /* Why the pods of a workload cannot be read; NULL: they can. */

@@ -67,7 +67,7 @@ on_done(const struct kube_answer *a, void *arg)
 	/* 404: the namespace is being deleted, and the object with it. */
 	if (a->status >= 300 && a->status != 404) {
 		kube_http_explain(a, "create", "events", "", e->ns, why, sizeof why);
-		log_warn(NULL, "Event cannot be created", "namespace=%s err=%s", e->ns, why);
+		log_warn(NULL, "cannot create an Event", "namespace=%s err=%s", e->ns, why);
 	}
 	recorded_event_free(e);
 }

@@ -107,8 +107,8 @@ take_patch_answer(struct kube_workload *w, const struct kube_answer *a, int64_t 
 	w->scale_error.reason[0] = '\0';
 	w->is_staying_written = false;
 	if (kube_scale_fields_decode(&scale, a->body, a->n, &e) < 0) {
-		log_warn(NULL, "answer to a scale not understood", "revision=%s err=%s",
-			 w->revision, e.text);
+		log_warn(NULL, "cannot decode the answer to a PATCH of the scale",
+			 "revision=%s err=%s", w->revision, e.text);
 		kube_replicas_patch_failed(&w->replicas, now, REFUSED_RETRY);
 		return;
 	}
@@ -144,7 +144,7 @@ on_patch_answer(const struct kube_answer *a, void *arg)
 			take_patch_refusal(w, a);
 			delay = MAX(delay, REFUSED_RETRY);
 		}
-		log_warn_limited(NULL, "scale not set",
+		log_warn_limited(NULL, "cannot set the scale",
 				 "revision=%s status=%d err=%s retry_ms=%lld", w->revision,
 				 a->status, a->message, (long long)(delay / CLK_MS));
 		kube_replicas_patch_failed(&w->replicas, now, delay);
@@ -166,7 +166,7 @@ patch(struct kube_workload *w, uint32_t n, int64_t now)
 		.type = KUBE_MERGE_PATCH,
 		.body = body,
 		.priority = is_more ? KUBE_WAKE : KUBE_NORMAL,
-		/* A server that is slow, not dead, gets its time. */
+		/* Longer with each try: the server may be slow, not dead. */
 		.timeout = MIN(KUBE_CALL_TIMEOUT << MIN(w->replicas.retry.tries, 8u),
 			       TIMEOUT_MOST)};
 

@@ -1,7 +1,6 @@
-/* kube_scale - requests to the scale subresource of a workload.  PATCH sets its replicas, once
- * kube_deletion_cost.c has said which pods go first; GET reads them and the selector where the
- * object itself does not show these.  kube_replicas.c says when a PATCH is due and what its
- * answer means.
+/* kube_scale - requests to the scale subresource of a workload.  A PATCH sets its replicas; before
+ * a scale-down it waits for kube_deletion_cost.c.  A GET reads replicas and selector of kinds that
+ * are not built in.  kube_replicas.c says when a PATCH is due, and what its answer means.
  * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_KUBERNETES_KUBE_SCALE_H
 #define AUTOSCALER_KUBERNETES_KUBE_SCALE_H
@@ -10,11 +9,11 @@
 
 struct kube_workload;
 
-/* Send what is due.  Nanoseconds until it wants to be called again; 0: not for the time's
- * sake. */
+/* Send the requests that are due.  Returns after how many ns to call it again; 0: once the
+ * workload has changed. */
 int64_t kube_scale_step(struct kube_workload *);
 
-/* Cancel what is under way. */
+/* Cancel its requests. */
 void kube_scale_cancel(struct kube_workload *);
 
 #endif

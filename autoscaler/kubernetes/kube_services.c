@@ -16,16 +16,16 @@
 #include "common/log.h"
 #include "common/loop.h"
 
-#define CHANGE_DELAY (20 * CLK_MS) /* changes that come together are one call of on_change */
+#define CHANGE_DELAY (20 * CLK_MS) /* changes within it are one call of on_change */
 
-/* One namespace whose annotations are looked at. */
+/* A namespace whose annotations are read. */
 struct services_namespace {
 	struct list_node node;
 	struct kube_services *s;
 	char *name;
-	struct kube_collection *deployments; /* observed by this namespace */
+	struct kube_collection *deployments; /* whose observer it is */
 	struct kube_watch *services;
-	bool is_listed[2]; /* by enum kube_object_kind: once, or it cannot be read */
+	bool is_listed[2]; /* by enum kube_object_kind: listed once, or not readable */
 	bool is_needed;
 };
 
@@ -37,9 +37,9 @@ struct kube_services {
 	struct kube_recorder *recorder;
 	struct list namespaces;
 	struct kube_watch *selection; /* of namespaces, by namespace_selector; NULL: none is set */
-	struct hmap selected;	      /* names of those that match it */
-	struct hmap listed;	      /* those of them that the list under way has shown */
-	bool is_selection_listed;     /* once, or it cannot be read */
+	struct hmap selected;	      /* names that match it */
+	struct hmap listed;	      /* names that the list being read has shown */
+	bool is_selection_listed;     /* once, or it is not readable */
 	bool is_known; /* all has been listed once: what is shown from then on is whole */
 	bool is_changed;
 	struct loop_timer timer;
@@ -122,7 +122,7 @@ on_deployments_list_end(void *arg)
 	list_end(arg, KUBE_DEPLOYMENT);
 }
 
-/* kube_collection.c has logged it. */
+/* kube_collection.c has logged why. */
 static void
 on_deployments_error(const char *why, void *arg)
 {
@@ -158,8 +158,7 @@ on_services_error(const char *why, void *arg)
 
 	if (why == NULL)
 		return;
-	log_warn(NULL, "annotations of Services cannot be read", "namespace=%s err=%s", ns->name,
-		 why);
+	log_warn(NULL, "cannot watch Services", "namespace=%s err=%s", ns->name, why);
 	set_listed(ns, KUBE_SERVICE);
 }
 
@@ -221,7 +220,7 @@ namespace_free(struct services_namespace *ns)
 	free(ns);
 }
 
-/* Its services go with it. */
+/* Its services end with it. */
 static void
 drop(struct services_namespace *ns)
 {
@@ -312,7 +311,7 @@ on_selection_error(const char *why, void *arg)
 
 	if (why == NULL)
 		return;
-	log_warn(NULL, "namespaces cannot be selected", "namespace_selector=%s err=%s",
+	log_warn(NULL, "cannot watch namespaces", "namespace_selector=%s err=%s",
 		 s->c.settings->autoscaler.namespace_selector, why);
 	s->is_selection_listed = true;
 	changed(s);
@@ -323,7 +322,7 @@ static const struct kube_watch_ops selection_ops = {on_selection_list_begin, on_
 
 /* --- the services --- */
 
-/* Each namespace that is named or selected has been needed once. */
+/* kube_services_need() was called since the last namespace was selected. */
 static bool
 has_all_namespaces(struct kube_services *s)
 {
@@ -364,7 +363,7 @@ report_refusals(struct kube_services *s)
 	struct kube_refusal r;
 
 	while (kube_annotated_next_refusal(s->annotated, &r)) {
-		log_warn(NULL, "annotated object refused", "object=%s/%s/%s why=%s",
+		log_warn(NULL, "annotations refused", "object=%s/%s/%s err=%s",
 			 kube_object_kind_name(r.object->kind), r.object->ns, r.object->name,
 			 r.why);
 		kube_recorder_warn(s->recorder, r.object, "ServiceRefused", r.why);

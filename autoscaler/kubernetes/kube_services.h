@@ -1,7 +1,7 @@
-/* kube_services - services that come from annotations: watches the Deployments and Services of
- * the namespaces that the conf file names (`namespaces`) or selects (`namespace_selector`),
- * lets kube_annotated.c make services of them, and writes an Event on an object that it
- * refuses.
+/* kube_services - services that come from annotations.  It watches the Deployments and Services
+ * of the namespaces that the conf file names (`namespaces`) or selects (`namespace_selector`),
+ * passes them to kube_annotated.c, which makes services of them, and creates an Event about
+ * each object that is refused.
  * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_KUBERNETES_KUBE_SERVICES_H
 #define AUTOSCALER_KUBERNETES_KUBE_SERVICES_H
@@ -21,14 +21,14 @@ struct kube_services_conf {
 	const struct settings *settings;
 };
 
-/* on_change: the services, or the namespaces whose collections are needed, may have changed.
- * Never called from within a call. */
+/* on_change: the services, or the collections that kube_services_need() names, may have changed.
+ * It is called from the loop, never from within a call. */
 NODISCARD struct kube_services *kube_services_new(const struct kube_services_conf *,
 						  void (*on_change)(void *), void *arg);
 void kube_services_free(struct kube_services **);
 
-/* Between kube_collections_begin() and kube_collections_end(): name the Deployments of all
- * these namespaces as needed. */
+/* Between kube_collections_begin() and kube_collections_end(): the Deployments of all these
+ * namespaces are needed. */
 void kube_services_need(struct kube_services *);
 
 /* driver_class.services */

@@ -22,7 +22,7 @@ is_absent(const struct kube_workload *w)
 	       !w->is_get_due;
 }
 
-/* What keeps us from reading or scaling it. */
+/* What keeps the driver from reading or scaling it. */
 static bool
 find_access_problem(const struct kube_workload *w, const struct kube_pods *pods,
 		    struct kube_problem *p)

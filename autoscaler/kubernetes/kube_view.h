@@ -1,5 +1,5 @@
-/* kube_view - what the driver shows of a workload: its instances, its replicas, and a failure
- * where something keeps them from starting for too long.
+/* kube_view - the driver_view of a workload: its instances, its replicas and, where a problem has
+ * kept instances from starting for too long, a failure.
  * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_KUBERNETES_KUBE_VIEW_H
 #define AUTOSCALER_KUBERNETES_KUBE_VIEW_H
@@ -9,8 +9,8 @@
 struct kube_pods;
 struct kube_workload;
 
-/* Calls on_view of the driver's ops.  Nanoseconds until it wants to be called again; 0: not
- * for the time's sake. */
+/* Pass the view to on_view of the driver's ops.  Returns after how many ns to call it again; 0:
+ * once the workload has changed. */
 int64_t kube_view_show(struct kube_workload *, const struct kube_pods *);
 
 #endif

@@ -75,12 +75,12 @@ kube_workload_changed(struct kube_workload *w)
 	loop_timer_set(&w->all->reconcile, 0);
 }
 
-/* --- one of them --- */
+/* --- a workload --- */
 
-/* What the settings name: "group/version/Kind/namespace/name", or, of the core group, four
- * of these. */
+/* The object that the settings name by "group/version/Kind/namespace/name", or without the group
+ * where that is the core group. */
 struct reference {
-	char *text; /* owns what the others point to */
+	char *text; /* the others point into it */
 	const char *group, *version, *kind, *ns, *name;
 };
 
@@ -94,7 +94,7 @@ reference_init(struct reference *r, const struct launch *l)
 				      : xasprintf("apps/v1/Deployment/%s", l->deployment);
 	for (at = r->text; at != NULL && n < ARRAY_LEN(parts);)
 		parts[n++] = strsep(&at, "/");
-	CHECK(n >= 4 && at == NULL); /* settings_form has seen to it */
+	CHECK(n >= 4 && at == NULL); /* settings_form has checked it */
 	r->group = n == 5 ? parts[0] : "";
 	r->version = parts[n - 4];
 	r->kind = parts[n - 3];
@@ -185,8 +185,8 @@ kube_workload_set_selector(struct kube_workload *w, const char *text)
 	kube_selector_free(&w->selector);
 	w->selector = kube_selector_parse(text, &e);
 	if (w->selector == NULL)
-		log_warn(NULL, "selector not understood", "revision=%s err=%s", w->revision,
-			 e.text);
+		log_warn(NULL, "cannot parse the selector of a workload", "revision=%s err=%s",
+			 w->revision, e.text);
 	w->is_selector_used = false;
 	kube_workloads_watch_pods(w->all);
 }
@@ -223,7 +223,7 @@ kube_workload_observe(struct kube_workload *w, const struct kube_event *ev)
 
 	kube_workload_changed(w);
 	if (!w->kind->is_built_in) {
-		w->is_get_due = true; /* only its scale says where its replicas stand */
+		w->is_get_due = true; /* which field has the replicas only the server knows */
 		return;
 	}
 	kube_workload_fields_decode(ev, &fields);

@@ -1,22 +1,22 @@
-/* kube_workload - a revision's workload: the object whose scale the driver sets (a Deployment,
- * or any kind with a scale subresource), and what is known of it.
+/* kube_workload - the workload of a revision: the object whose scale the driver sets (a
+ * Deployment, or any kind with a scale subresource), and all that is known of it.
  *
- * This is the state that the files of the driver share; each block of fields says which file
- * writes it.  Calls go one way, from the top to the bottom:
+ * This is the state that the files of the driver share; each block of fields names the file that
+ * writes it.  A file calls only files below it in this list:
  *
- *  driver_kubernetes   the class: it is told what is wanted, and reconciles what has changed
- *  kube_services       services out of annotations
- *  kube_view           what the driver shows of a workload: its instances, its failure
+ *  driver_kubernetes   the class; reconciles workloads that have changed
+ *  kube_services       services that come from annotations
+ *  kube_view           a workload's instances and failure, as the reconciler sees them
  *  kube_scale          GET and PATCH of the scale subresource
- *  kube_deletion_cost  which pods are to go first, written before a scale-down
+ *  kube_deletion_cost  pod-deletion-costs, before a scale-down
  *  kube_collection     watches on workloads
  *  kube_pods, kube_pod watches on their pods
- *  kube_workload       the shared state; kube_kind, kube_watch, kube_http below it
+ *  kube_workload       this state; below it kube_kind, kube_watch, kube_http
  *
- * News goes up by a mark.  Watch events come from within libcurl, where no request may be
- * begun or cancelled: whoever takes one writes down what it says and marks the workload
- * (kube_workload_changed()).  The class reconciles each marked workload once, when the events
- * of this round of the loop are over.
+ * A change is passed upwards as a mark.  The upcalls of a watch come from within libcurl, where
+ * no request may be begun or cancelled: they write down what the event says, and mark the
+ * workload (kube_workload_changed()).  At the end of the round of the loop the class reconciles
+ * each marked workload once.
  * Thread: the autoscaler's only loop.
  *
  * Room: autoscaler/kubernetes is the driver `kubernetes`: instances are pods, and the
@@ -54,10 +54,10 @@ struct kube_workloads {
 	struct hmap by_revision;
 	struct hmap by_object;
 	struct hmap pods;	       /* by uid: struct kube_pod of all workloads */
-	struct list changed;	       /* workloads to be reconciled at the end of the round */
-	bool is_pod_watch_due;	       /* selectors have changed: pods must be watched anew … */
+	struct list changed;	       /* marked workloads */
+	bool is_pod_watch_due;	       /* selectors have changed: kube_pods_watch() is due … */
 	int64_t pod_watch_due_ns;      /* … since then */
-	struct loop_timer reconcile;   /* the end of the round */
+	struct loop_timer reconcile;   /* runs out at the end of the round */
 	uint64_t replicas_by_others_n; /* changes of replicas by other clients */
 };
 
@@ -68,38 +68,38 @@ struct kube_workload {
 	/* driver_kubernetes.c */
 	char *revision;
 	const struct revision_conf *conf; /* borrowed until the next set_revisions() */
-	char *port;			  /* copies of what pods were read by */
-	int probe;
-	bool is_configured; /* set_revisions() names it */
+	char *port;			  /* the settings by which pods were read last … */
+	int probe;			  /* … and this, too */
+	bool is_configured;		  /* set_revisions() names it */
 	struct loop_timer timer;
 	const struct kube_kind *kind;
 	char *ns, *name;
 
-	/* kube_collection.c: what the object says */
-	struct kube_collection *collection; /* that has it */
+	/* kube_collection.c, kube_workload.c: what the object says */
+	struct kube_collection *collection; /* that it belongs to; set by driver_kubernetes.c */
 	uint64_t list_seq;		    /* number of the collection's last list that had it */
 	struct kube_selector *selector;	    /* NULL: not known yet */
 	struct kube_replicas replicas;
-	struct kube_problem problem; /* that its controller reports */
+	struct kube_problem problem; /* as its controller reports it */
 
 	/* kube_pods.c */
 	struct list pods;	/* struct kube_pod */
-	bool is_selector_used;	/* its pods are watched */
-	bool are_pods_complete; /* … and all of them have been seen once */
+	bool is_selector_used;	/* kube_pods_watch() has seen it: its pods are watched */
+	bool are_pods_complete; /* they have been listed once */
 
 	/* kube_scale.c */
 	struct kube_request *patch;
 	int64_t patch_ns;		 /* when it was sent */
 	bool is_patch_unanswered;	 /* the last one brought no answer */
-	struct kube_problem scale_error; /* the server refuses GET or PATCH of the scale */
-	struct kube_request *get;	 /* where the object does not show its replicas */
+	struct kube_problem scale_error; /* why the server refuses GET or PATCH; "": it does not */
+	struct kube_request *get;	 /* of kinds that are not built in */
 	bool is_get_due;
 	int64_t get_at_ns; /* not before */
 
 	/* kube_deletion_cost.c */
-	int64_t going_since_ns;	  /* the costs of pods that go are waited for; 0: they are not */
-	int64_t staying_since_ns; /* then those of pods that stay */
-	bool is_staying_written;  /* pods that stay got theirs for the scale-down that is wanted */
+	int64_t going_since_ns;	  /* waiting for the costs of pods that go; 0: not */
+	int64_t staying_since_ns; /* waiting for those of pods that stay; 0: not */
+	bool is_staying_written;  /* costs of pods that stay were sent for this scale-down */
 	struct kube_cost_budget cost_budget;
 
 	/* kube_view.c */
@@ -108,17 +108,18 @@ struct kube_workload {
 	struct driver_instance *view;
 };
 
-/* All are borrowed.  on_reconcile: at the end of a round in which something was marked. */
+/* All are borrowed.  on_reconcile is called at the end of a round in which a mark was set. */
 void kube_workloads_init(struct kube_workloads *, struct loop *, struct kube_http *,
 			 struct kube_kinds *, const struct driver *, void (*on_reconcile)(void *),
 			 void *arg);
 void kube_workloads_fini(struct kube_workloads *);
 
-/* The workload that is this object; NULL: none is. */
+/* The workload that is this object; NULL: no revision names it. */
 struct kube_workload *kube_workloads_find(const struct kube_workloads *, const char *group,
 					  const char *kind, const char *ns, const char *name);
 
-/* Selectors, or what is read of pods, have changed: the class has pods watched anew. */
+/* Mark that selectors, or settings by which pods are read, have changed: kube_pods_watch() is
+ * due. */
 void kube_workloads_watch_pods(struct kube_workloads *);
 
 NODISCARD struct kube_workload *kube_workload_new(struct kube_workloads *,
@@ -129,7 +130,7 @@ void kube_workload_free(struct kube_workload *);
 /* Whether it is the workload that these settings name. */
 bool kube_workload_is(const struct kube_workload *, const struct launch *);
 
-/* The class is to reconcile it at the end of the round. */
+/* Mark it: the class reconciles it at the end of the round. */
 void kube_workload_changed(struct kube_workload *);
 
 /* The shorter of two times to wait, of which 0 means no time at all. */
@@ -139,14 +140,14 @@ kube_workload_sooner(int64_t a, int64_t b)
 	return a == 0 || (b != 0 && b < a) ? b : a;
 }
 
-/* --- what the API server says of the object; each of these marks it where it must be --- */
+/* --- what the API server says of the object --- */
 
-/* It is there, as the watch shows it. */
+/* The watch shows it.  Marks it. */
 void kube_workload_observe(struct kube_workload *, const struct kube_event *);
-/* It is not there. */
+/* It does not exist.  Marks it. */
 void kube_workload_gone(struct kube_workload *);
-/* Out of the object, or of its scale; text NULL: it says nothing of a selector.  manager:
- * the field manager that set the replicas, or NULL. */
+/* By the object, or by its scale.  text NULL: it has no selector.  manager: the field manager
+ * that set the replicas, or NULL.  These do not mark it. */
 void kube_workload_set_selector(struct kube_workload *, const char *text);
 void kube_workload_set_replicas(struct kube_workload *, int64_t replicas, const char *rv,
 				const char *manager);

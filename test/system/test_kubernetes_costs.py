@@ -124,7 +124,7 @@ def test_a_cost_that_cannot_be_written_holds_up_nothing(tmp_path, do):
         # a call's own time limit is not waited for
         assert scale_patches(kube)[-1]["t"] - asked[0]["t"] < 5e9
         # of the one that goes, and once for all that stay
-        assert s.autoscaler.text().count("pod-deletion-cost not set") == (
+        assert s.autoscaler.text().count("cannot set pod-deletion-cost") == (
             2 if "status" in do else 0)
         # a wake-up in the midst of it
         for _ in range(3):
