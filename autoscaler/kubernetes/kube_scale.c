@@ -114,9 +114,7 @@ take_patch_answer(struct kube_workload *w, const struct kube_answer *a, int64_t 
 	}
 	if (kube_replicas_patch_done(&w->replicas, (uint32_t)MAX(scale.replicas, 0),
 				     scale.rv == NULL ? "" : scale.rv, now, random_u32()))
-		log_warn(NULL, "someone else has scaled the workload",
-			 "revision=%s workload=%s/%s to=%u ours=%u", w->revision, w->ns, w->name,
-			 w->replicas.observed, w->replicas.wanted);
+		kube_workload_scaled_by_other(w, w->replicas.patched, NULL);
 	log_debug(NULL, "scale set", "revision=%s replicas=%lld took_ms=%.1f", w->revision,
 		  (long long)scale.replicas, (double)(now - w->patch_ns) / CLK_MS);
 	kube_scale_fields_fini(&scale);

@@ -198,12 +198,17 @@ kube_workload_set_replicas(struct kube_workload *w, int64_t replicas, const char
 	uint32_t before = kube_replicas_current(&w->replicas);
 	uint32_t n = (uint32_t)MIN(MAX(replicas, 0), UINT32_MAX);
 
-	if (!kube_replicas_observe(&w->replicas, n, rv, clk_now(), random_u32()))
-		return;
+	if (kube_replicas_observe(&w->replicas, n, rv, clk_now(), random_u32()))
+		kube_workload_scaled_by_other(w, before, manager);
+}
+
+void
+kube_workload_scaled_by_other(struct kube_workload *w, uint32_t before, const char *manager)
+{
 	w->all->replicas_by_others_n++;
-	log_warn(NULL, "someone else has scaled the workload",
-		 "revision=%s workload=%s/%s from=%u to=%u ours=%u by=%s foreign_scale=%s",
-		 w->revision, w->ns, w->name, before, n, w->replicas.wanted,
+	log_warn(NULL, "another client changed the replicas",
+		 "revision=%s workload=%s/%s from=%u to=%u wanted=%u by=%s foreign_scale=%s",
+		 w->revision, w->ns, w->name, before, w->replicas.observed, w->replicas.wanted,
 		 manager == NULL ? "unknown" : manager,
 		 w->replicas.is_overruling ? "overrule" : "respect");
 }

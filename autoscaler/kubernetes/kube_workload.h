@@ -151,5 +151,7 @@ void kube_workload_gone(struct kube_workload *);
 void kube_workload_set_selector(struct kube_workload *, const char *text);
 void kube_workload_set_replicas(struct kube_workload *, int64_t replicas, const char *rv,
 				const char *manager);
+/* Count and log that another client has changed the replicas, which were `before`. */
+void kube_workload_scaled_by_other(struct kube_workload *, uint32_t before, const char *manager);
 
 #endif

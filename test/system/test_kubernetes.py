@@ -353,7 +353,7 @@ def test_a_foreign_hand(tmp_path, how):
         with both(tmp_path, kube, services) as s:
             assert s.get("hello")[0] == 200
             kube.scale("hello", 3)
-            wait_until(lambda: "someone else" in s.autoscaler.text(), what="a word of it")
+            wait_until(lambda: "another client" in s.autoscaler.text(), what="a word of it")
             if how == "overrule":
                 wait_until(lambda: kube.replicas("hello") == 1, what="our own count")
             else:
