@@ -199,7 +199,7 @@ stop(struct autoscaler *a)
 	a->is_stopping = true;
 	daemon_notify("STOPPING=1");
 	loop_timer_clear(&a->tick);
-	reconcile_retire(a->reconcile);
+	reconcile_freeze(a->reconcile);
 	save_learned(a, true);
 	a->platform->class->close(a->platform, true);
 	a->addresses->class->close(a->addresses, true);

@@ -148,7 +148,7 @@ services_tick(struct services *s)
 {
 	struct settings *old = s->previous;
 
-	if (old == NULL || !reconcile_has_left(s->parts.reconcile))
+	if (old == NULL || !reconcile_leaving_done(s->parts.reconcile))
 		return;
 	s->previous = NULL;
 	apply(s);

@@ -16,15 +16,15 @@ struct reconcile {
 	void *arg;
 	struct reconcile_conf conf;
 	int64_t started_ns;
-	int64_t longest_window; /* stable window of all revisions, ns */
-	bool is_retired;
+	int64_t longest_window; /* the longest stable window of all revisions, ns */
+	bool is_frozen;
 
 	struct scaled_set set;
 	struct peers peers;
 	struct scaledown scaledown;
 	struct quota quota;
-	double used_cores; /* by all instances, of late */
-	size_t load_at;	   /* where reconcile_load() goes on: drivers ask in their order */
+	double used_cores; /* by the instances of all revisions, at the last tick */
+	size_t load_at;	   /* where reconcile_load() searches on: drivers ask in their order */
 };
 
 /* --- life --- */
@@ -43,7 +43,7 @@ reconcile_new(const struct reconcile_ops *ops, void *arg, const char *id)
 	return r;
 }
 
-/* Its drains end, and it takes no more part in max_instances. */
+/* End its drains, and take it out of the sums of max_instances. */
 static void
 let_go(struct reconcile *r, struct scaled_revision *rev)
 {
@@ -81,7 +81,7 @@ reconcile_free(struct reconcile **rp)
 	free(r);
 }
 
-/* --- the set --- */
+/* --- the revisions --- */
 
 static void
 set_one(struct reconcile *r, const struct reconcile_item *item)
@@ -89,7 +89,7 @@ set_one(struct reconcile *r, const struct reconcile_item *item)
 	struct scaled_revision *rev = scaled_set_find(&r->set, item->conf->full_name);
 
 	if (rev != NULL && (rev->driver != item->driver || rev->is_external != item->is_external)) {
-		forget(r, rev); /* another kind of thing under an old name */
+		forget(r, rev); /* the name is that of another kind of revision now */
 		rev = NULL;
 	}
 	if (rev == NULL) {
@@ -100,7 +100,7 @@ set_one(struct reconcile *r, const struct reconcile_item *item)
 	}
 	if (scaled_is_dry(rev)) {
 		let_go(r, rev);
-		rev->is_adopted = false; /* what is there when the dry run ends is adopted */
+		rev->is_adopted = false; /* when the dry run ends, what there is then is adopted */
 	}
 	rev->is_stale = false;
 	if (item->is_leaving && !rev->is_leaving)
@@ -149,7 +149,7 @@ decide_now(struct reconcile *r, struct scaled_revision *rev, int64_t now_ns)
 	scaled_fill_view(rev, &rev->view, is_restarting, now_ns);
 	if (rev->view.parked == 0 && !rev->view.is_activation_pending &&
 	    instances_live(&rev->instances) == 0)
-		rev->is_woken = false; /* the clients that waited have left */
+		rev->is_woken = false; /* the clients that waited are gone */
 	rev->decided = decide(&rev->conf->scaling, &rev->view, rev->decide, now_ns);
 	rev->is_note_due = true;
 	rev->is_changed |= rev->decided.target < target || rev->decided.target > target;
@@ -160,7 +160,8 @@ decide_now(struct reconcile *r, struct scaled_revision *rev, int64_t now_ns)
 	scaled_allot(rev, quota_allotted(&r->quota, rev), &r->peers, now_ns);
 }
 
-/* What the driver shows first is wanted until something else is decided. */
+/* The driver has shown the revision for the first time.  Take the instances that there are for
+ * what was asked for, and ask for them, as the driver was not asked by this process yet. */
 static void
 adopt(struct reconcile *r, struct scaled_revision *rev)
 {
@@ -190,9 +191,9 @@ decide_marked(struct reconcile *r, int64_t now_ns)
 	}
 }
 
-/* --- inbound: noted now, acted on in reconcile_tail() --- */
+/* --- what is heard: noted now, acted on in reconcile_tail() --- */
 
-/* Forget what activators reported that are back by another link, or are gone for good. */
+/* Forget what activators reported by links that are over for good. */
 static void
 forget_reports(struct reconcile *r)
 {
@@ -238,7 +239,7 @@ reconcile_peer_down(struct reconcile *r, uint64_t serial)
 			reports_drop(&rev->reports, serial);
 	}
 	forget_reports(r);
-	scaled_set_mark_active(&r->set); /* it is not heard: drains are taken back */
+	scaled_set_mark_active(&r->set); /* it is not heard: drains have to be taken back */
 }
 
 static void
@@ -263,14 +264,14 @@ note_wake(struct scaled_revision *rev, int64_t now_ns)
 		 decide_rule_name(rev->wanted.rule));
 }
 
-/* The acknowledgement says how many are wanted, and waits for nothing. */
+/* Acknowledge at once how many instances are wanted: the activator repeats itself until then. */
 static void
 activate(struct reconcile *r, uint64_t peer, const char *name, uint32_t parked, uint64_t seq)
 {
 	struct scaled_revision *rev;
 	int64_t now = clk_now();
 
-	if (r->is_retired || (rev = inbound_activate(&r->set, peer, name, parked)) == NULL)
+	if (r->is_frozen || (rev = inbound_activate(&r->set, peer, name, parked)) == NULL)
 		return;
 	decide_now(r, rev, now);
 	acknowledge(r, rev, peer, seq);
@@ -312,13 +313,13 @@ reconcile_message(struct reconcile *r, uint64_t peer, const struct msg *m)
 	}
 }
 
-/* Another hand has set the scale: that counts as what the driver was asked for. */
+/* Something else has set the scale: count that as what the driver was asked for. */
 static void
-follow_held(struct reconcile *r, struct scaled_revision *rev)
+follow_foreign(struct reconcile *r, struct scaled_revision *rev)
 {
-	if (!rev->is_held || !rev->is_adopted || rev->scale_sent == rev->scale)
+	if (!rev->is_foreign || !rev->is_adopted || rev->scale_sent == rev->scale)
 		return;
-	log_info(NULL, "scale of another hand respected", "revision=%s from=%u to=%u",
+	log_info(NULL, "scale was set by something else, respected", "revision=%s from=%u to=%u",
 		 scaled_name(rev), rev->scale_sent, rev->scale);
 	quota_sent(&r->quota, rev->scale_sent, rev->scale);
 	rev->scale_sent = rev->scale;
@@ -331,13 +332,13 @@ reconcile_view(struct reconcile *r, const struct driver_view *view)
 
 	if (rev == NULL)
 		return;
-	follow_held(r, rev);
+	follow_foreign(r, rev);
 	scaledown_view(&r->scaledown, rev);
 }
 
 /* --- acting --- */
 
-/* The ring has every decision, the log those that changed the number. */
+/* Every decision goes into the ring, those that change the number also into the log. */
 static void
 note(struct scaled_revision *rev)
 {
@@ -363,16 +364,16 @@ note(struct scaled_revision *rev)
 		 v->latency_s < 0 ? -1 : v->latency_s * 1000);
 }
 
-/* Ask the driver for the scale that is to be gone for now. */
+/* Bring the scale towards what is wanted, as far as that may be now. */
 static void
 scale(struct reconcile *r, struct scaled_revision *rev)
 {
 	const struct wanted_scale_facts f = {
 		.scale_sent = rev->scale_sent,
 		.room = quota_room(&r->quota, rev),
-		.is_held = rev->is_held,
+		.is_foreign = rev->is_foreign,
 		.is_activation_pending = reports_activation_pending(&rev->reports),
-		.is_used = rev->is_used_in_hold};
+		.is_used = rev->is_used_since_foreign};
 	uint32_t n = wanted_scale(&rev->wanted, &f), before = rev->scale_sent;
 
 	if (n < before) {
@@ -387,7 +388,7 @@ scale(struct reconcile *r, struct scaled_revision *rev)
 		quota_mark_waiting(&r->quota, &r->set);
 }
 
-/* What activators know of it is out of date: tell all of them. */
+/* Tell all activators, if what they know of the revision is out of date. */
 static void
 publish(struct reconcile *r, struct scaled_revision *rev)
 {
@@ -404,7 +405,7 @@ publish(struct reconcile *r, struct scaled_revision *rev)
 static void
 act(struct reconcile *r, struct scaled_revision *rev)
 {
-	if (!r->is_retired) {
+	if (!r->is_frozen) {
 		note(rev);
 		quota_note_held_back(&r->quota, rev);
 		if (scaled_is_ours(rev) && rev->is_adopted)
@@ -423,7 +424,7 @@ reconcile_tail(struct reconcile *r)
 
 	if (list_empty(&r->set.marked))
 		return;
-	if (!r->is_retired) {
+	if (!r->is_frozen) {
 		decide_marked(r, now);
 		quota_share(&r->quota, &r->set, &r->peers, now);
 	}
@@ -458,12 +459,12 @@ reconcile_tick(struct reconcile *r)
 }
 
 void
-reconcile_retire(struct reconcile *r)
+reconcile_freeze(struct reconcile *r)
 {
-	r->is_retired = true;
+	r->is_frozen = true;
 }
 
-/* --- to be looked at --- */
+/* --- for reading --- */
 
 struct scaled_revision *
 reconcile_find(const struct reconcile *r, const char *name)
@@ -490,7 +491,7 @@ reconcile_is_known(const struct reconcile *r)
 }
 
 bool
-reconcile_has_left(const struct reconcile *r)
+reconcile_leaving_done(const struct reconcile *r)
 {
 	int64_t now = clk_now();
 	struct scaled_revision *rev;

@@ -1,16 +1,38 @@
-/* reconcile - keeps every revision at what is wanted of it: takes what activators and
- * drivers say, asks decide(), and acts, by the driver and by messages.
+/* reconcile - the control loop: keeps each revision at the number of instances that is wanted.
  *
- * Nothing happens inside the calls that bring news: they note it, and reconcile_tail()
- * at the end of the round decides and acts once for each revision concerned, however
- * many messages spoke of it.  Only the acknowledgement of an `activate` leaves at once.
+ * It hears from activators (requests in flight and parked, instances that answer, drains that
+ * are done) and from drivers (the instances that there are).  decide() says how many instances
+ * a revision needs.  It then asks the driver for them, and tells the activators of instances
+ * and drains.
  *
+ * In a round of the event loop
+ *   - messages and views are only noted in the revision that they concern, which is marked;
+ *   - once a second reconcile_tick() marks all active revisions, as averages change with time;
+ *   - at the end reconcile_tail() goes through all marked revisions:
+ *	1. adopt   the instances that a driver shows first are wanted until something else is
+ *	2. decide  decide(), and the bounds of its answer (wanted.h)
+ *	3. share   max_instances, if the revisions claim more (quota.h)
+ *	4. act     note the decision; ask the driver for more instances, or drain some before
+ *		   it is asked for fewer (scaledown.h); announce what has changed (announce.h)
+ * So the driver is asked once in a round, however many messages concerned a revision.  One
+ * thing does not wait for the end: an `activate` is decided on and acknowledged when it is
+ * read.
+ *
+ * It goes by states, not by events: each round compares what is wanted with what was asked for
+ * and what there is.  What a lost message or link has hidden comes with the next report or view.
  * No I/O of its own; the time is clk_now().  Thread: the autoscaler's only loop.
  *
- * Room: autoscaler/reconcile leads from what is wanted to what is: it merges what activators
- * and drivers report, asks the brain, and tells drivers and activators.  It may use the
- * brain, the driver interface (driver.h) and common/.  It never knows which driver it
- * speaks to, and never does I/O itself but for the link (hub.c) and learned.c's file. */
+ * Room: autoscaler/reconcile brings what there is to what is wanted.  It may use the brain, the
+ * driver interface (driver.h) and common/.  It never knows which driver it speaks to, and does no
+ * I/O but for the link (hub.c) and the file of learned.c.  Each of its parts calls only those
+ * below it:
+ *	catalog · learned		how services are described; what is kept over a restart
+ *	reconcile			the round
+ *	inbound · scaledown · quota	what is reported; drains; max_instances
+ *	announce · scaled_set		what activators are told; all revisions
+ *	scaled				one revision
+ *	instances · wanted · peers · drain	its parts, by themselves
+ * hub, the autoscaler's end of the links, stands alone. */
 #ifndef AUTOSCALER_RECONCILE_RECONCILE_H
 #define AUTOSCALER_RECONCILE_RECONCILE_H
 
@@ -20,61 +42,62 @@
 struct reconcile;
 
 struct reconcile_ops {
-	/* To one activator, or, peer 0, to all of them. */
+	/* Send to one activator, or (peer 0) to all. */
 	void (*send)(uint64_t peer, const struct msg *, void *arg);
 };
 
-/* The part of the settings that is not a revision's. */
+/* Settings that concern all revisions. */
 struct reconcile_conf {
-	uint32_t max_instances; /* over all revisions; 0: no ceiling */
-	int64_t drain_timeout;	/* of one instance, ns */
-	double machine_cores;	/* that all instances share; 0: they do not, or it is unknown */
-	double machine_memory;	/* bytes; 0 likewise */
+	uint32_t max_instances; /* 0: no bound */
+	int64_t drain_timeout;	/* ns */
+	/* of the machine that all instances share; 0: they do not share one, or it is unknown */
+	double machine_cores, machine_memory; /* bytes */
 };
 
-/* One revision that there is to be. */
+/* One revision. */
 struct reconcile_item {
 	const struct revision_conf *conf; /* borrowed until the next reconcile_set() */
 	struct driver *driver;		  /* borrowed */
-	bool is_external;
-	bool is_leaving; /* no longer named: to be emptied and stopped */
+	bool is_external; /* `addresses`: its instances run elsewhere and are not scaled */
+	bool is_leaving;  /* the conf file does not name it any more: to be drained and stopped */
 };
 
-/* id: unique to this process, for the tokens.  All borrowed. */
+/* id: unique to this process, for the tokens of drains.  All borrowed. */
 NODISCARD struct reconcile *reconcile_new(const struct reconcile_ops *, void *arg, const char *id);
 void reconcile_free(struct reconcile **);
 
-/* The revisions that there are from now on.  Those that were there already keep all
- * that is known of them; those that are gone are forgotten (their driver is told by
- * its set_revisions(), not by us). */
+/* These are the revisions from now on.  What is known of a revision that was there already
+ * stays; revisions that are not among them are forgotten (the caller tells their drivers, by
+ * set_revisions()). */
 void reconcile_set(struct reconcile *, const struct reconcile_conf *, const struct reconcile_item *,
 		   size_t n);
 
-/* Every revision that is leaving has no instance left, or has had drain_timeout. */
-bool reconcile_has_left(const struct reconcile *);
+/* Is each revision that is leaving without instances, or its drain_timeout over? */
+bool reconcile_leaving_done(const struct reconcile *);
 
-/* An activator is there and has been told of all services: it is asked for the drains
- * that are under way.  id is copied. */
+/* An activator is connected and has been sent all services.  It is sent the drains that are
+ * under way.  id is copied. */
 void reconcile_peer_up(struct reconcile *, uint64_t peer, const char *id);
 void reconcile_peer_down(struct reconcile *, uint64_t peer);
-/* What it says: activate, stats, instance, drained, busy. */
+/* What it sends: activate, stats, instance, drained or busy. */
 void reconcile_message(struct reconcile *, uint64_t peer, const struct msg *);
-/* What a driver says. */
+/* What a driver shows. */
 void reconcile_view(struct reconcile *, const struct driver_view *);
 
-/* We leave: nothing is decided or acknowledged any more; what drivers say is passed on. */
-void reconcile_retire(struct reconcile *);
+/* The autoscaler is about to exit: decide and acknowledge nothing more.  Activators are still
+ * told what drivers show. */
+void reconcile_freeze(struct reconcile *);
 
 void reconcile_tick(struct reconcile *); /* each second */
 void reconcile_tail(struct reconcile *); /* at the end of each round */
 
-/* --- to be looked at --- */
+/* --- for reading --- */
 struct scaled_revision *reconcile_find(const struct reconcile *,
 				       const char *name); /* may be NULL */
 /* `size_t at = 0; while ((rev = reconcile_next(r, &at)) != NULL) …` */
 struct scaled_revision *reconcile_next(const struct reconcile *, size_t *at);
-bool reconcile_is_known(const struct reconcile *); /* every driver has seen the world */
-/* As driver_ops.load; 0 where it is not known. */
+bool reconcile_is_known(const struct reconcile *); /* drivers have shown all revisions */
+/* As driver_ops.load; 0 for an instance that is not known. */
 uint32_t reconcile_load(struct reconcile *, const char *id);
 
 #endif

@@ -108,7 +108,7 @@ scaled_shows(const struct scaled_revision *rev, const struct driver_view *view)
 {
 	/* A failure's time to retry has moved on in any case. */
 	return rev->is_known == view->is_known && rev->failure == NULL && view->failure == NULL &&
-	       rev->is_held == view->is_held && (!view->is_held || rev->scale == view->scale) &&
+	       rev->is_foreign == view->is_held && (!view->is_held || rev->scale == view->scale) &&
 	       instances_are(&rev->instances, view->v, view->n);
 }
 
@@ -119,8 +119,8 @@ scaled_take_view(struct scaled_revision *rev, const struct driver_view *view, in
 	rev->is_known = view->is_known;
 	rev->has_scale = view->has_scale;
 	rev->scale = view->scale;
-	rev->is_used_in_hold &= rev->is_held && view->is_held;
-	rev->is_held = view->is_held;
+	rev->is_used_since_foreign &= rev->is_foreign && view->is_held;
+	rev->is_foreign = view->is_held;
 	if (instances_ready(&rev->instances) == 0)
 		timing_not_answering(&rev->timing);
 	take_failure(rev, view->failure, now_ns);

@@ -47,8 +47,8 @@ struct scaled_revision {
 	int64_t failed_ns;	     /* when it was said */
 	bool has_scale;		     /* the platform keeps the number itself: */
 	uint32_t scale;		     /* this one */
-	bool is_held;		     /* somebody else has set it, and holds it */
-	bool is_used_in_hold;	     /* requests have come since */
+	bool is_foreign;	     /* somebody else has set it, and holds it */
+	bool is_used_since_foreign;  /* requests have come since */
 
 	/* decided and done */
 	struct decide_state *decide;

@@ -1,8 +1,7 @@
 #include "autoscaler/reconcile/wanted.h"
 
-/* A revision that was used within this time counts as in use.  Activators report each
- * second, and a report may be late: this long after a report with a request in it, one
- * without has come. */
+/* A revision that was used within this time counts as in use.  Activators report each second:
+ * so long after a report with requests, one without any has come, even if it is late. */
 #define IDLE_FROM_S 1.5
 
 static void
@@ -12,7 +11,7 @@ set(struct wanted *w, uint32_t claim, enum decide_rule rule)
 	w->claim_rule = rule;
 }
 
-/* In use: all of the claim.  Idle: what the settings or a busy lease keep. */
+/* In use, a revision needs its whole claim; idle, what its settings or a busy lease keep. */
 static uint32_t
 needed(uint32_t claim, const struct wanted_facts *f)
 {
@@ -61,12 +60,13 @@ wanted_allot(struct wanted *w, uint32_t allotted, const struct wanted_facts *f)
 	return w->n != before;
 }
 
-/* Another hand has set the scale.  What is ours is to bring to 0 what has been used since and
- * is idle, and to wake what requests wait for. */
+/* Does the scale that something else has set stay as it is?  Not if the revision has been used
+ * since and is idle: then it is scaled to zero; nor if it is at zero and an activator asks for
+ * an instance. */
 static bool
-is_theirs(const struct wanted *w, const struct wanted_scale_facts *h)
+is_respected(const struct wanted *w, const struct wanted_scale_facts *h)
 {
-	if (!h->is_held)
+	if (!h->is_foreign)
 		return false;
 	return h->scale_sent == 0 ? !h->is_activation_pending : w->n > 0 || !h->is_used;
 }
@@ -74,7 +74,7 @@ is_theirs(const struct wanted *w, const struct wanted_scale_facts *h)
 uint32_t
 wanted_scale(const struct wanted *w, const struct wanted_scale_facts *h)
 {
-	if (is_theirs(w, h))
+	if (is_respected(w, h))
 		return h->scale_sent;
 	return w->n <= h->scale_sent ? w->n : MAX(MIN(w->n, h->room), h->scale_sent);
 }

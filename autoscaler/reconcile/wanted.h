@@ -1,24 +1,26 @@
-/* wanted - the number of instances that are wanted of one revision, on its way from decide()
- * to the driver.  This is the only place that bounds it.  In order:
+/* wanted - the number of instances that is wanted of one revision, on its way from decide() to
+ * the driver.  It is bounded here and nowhere else, in this order:
  *
- *  decided.wanted	what decide() wants (decide.h); nothing below changes it
- *    1. no data	decide() has no answer: what there is
- *    2. leaving	the revision is no longer named: no more than there is, and 0 once
- *			nothing is in flight or parked
+ *  decided.wanted	what decide() wants (decide.h); never changed afterwards
+ *    1. no data	decide() has no answer: the number that there is
+ *    2. leaving	the conf file does not name the revision any more: no more than there is,
+ *			and 0 once nothing is in flight or parked
  *    3. activation	an activator asks for an instance: at least 1
- *    4. unheard	an activator is not heard: no fewer than there are
- *    5. dry run	0; the number so far goes into the book of the dry run (dryrun.h)
+ *    4. unheard	an activator does not report: no fewer than there are
+ *    5. dry run	0; the number so far is that of the virtual instances (dryrun.h)
  *  claim		what the revision claims of max_instances
- *    6. max_instances	no more than is allotted, where the claims of all do not fit
+ *    6. max_instances	if the claims of all do not fit: no more than is allotted (quota.h)
  *    7. unheard	as 4, whatever is allotted
- *  n			what is wanted: the log, /why and the activators have this number
- *    8. held		another hand has set the scale: as it is, but for the ways to and from 0
- *    9. room		under max_instances: up only as the instances of others end
- *   10. drain		down only as instances are drained (scaledown.h)
+ *  n			the number that is wanted: in the log and /why, and sent to activators
+ *    8. foreign	something else has set the scale, which is respected: the number stays,
+ *			but we stop the last instances and start the first one
+ *    9. room		under max_instances: more only as other revisions have fewer
+ *   10. drain		fewer only as instances are drained (scaledown.h)
  *  scale_sent		what the driver was asked for last (scaled.h)
  *
- * Of 1 to 7 the last that changed the number leaves its rule.  8 to 10 only put off what is
- * sent.  "What there is" is scale_sent, or in a dry run what its book has.
+ * The last of 1 to 7 that changed the number sets its rule.  8 to 10 change nothing that is
+ * wanted: they put off what the driver is asked for.  "What there is" means scale_sent, or in a
+ * dry run the virtual instances.
  * Pure.  Thread: the owner. */
 #ifndef AUTOSCALER_RECONCILE_WANTED_H
 #define AUTOSCALER_RECONCILE_WANTED_H
@@ -29,21 +31,21 @@
 
 struct wanted {
 	uint32_t claim;
-	uint32_t need; /* the part of the claim that does not give way to others (ceiling.h) */
+	uint32_t need; /* the part of the claim that is not given up for others (ceiling.h) */
 	enum decide_rule claim_rule; /* that made the claim */
 	uint32_t allotted;	     /* of max_instances; or WANTED_ALL */
 	uint32_t n;
 	enum decide_rule rule; /* that made n */
 };
 
-/* What the bounds go by. */
+/* What bounds 1 to 7 depend on. */
 struct wanted_facts {
 	const struct scaling *scaling;
-	const struct decide_view *view; /* that was decided on */
+	const struct decide_view *view; /* what decide() saw */
 	uint32_t has;			/* what there is */
 	bool is_leaving;
 	bool is_activation_pending; /* an activator has sent `activate` and not reported since */
-	bool is_heard;		    /* every activator reports: there may be fewer */
+	bool is_heard;		    /* every activator reports (peers.h) */
 	bool is_dry;
 };
 
@@ -53,16 +55,17 @@ uint32_t wanted_claim(struct wanted *, const struct decide_out *decided,
 /* Bounds 6 and 7.  True: n has changed. */
 bool wanted_allot(struct wanted *, uint32_t allotted, const struct wanted_facts *);
 
-/* What the last bounds go by. */
+/* What bounds 8 and 9 depend on. */
 struct wanted_scale_facts {
 	uint32_t scale_sent;
-	uint32_t room; /* the most that the driver may be asked for under max_instances */
-	bool is_held;  /* another hand has set the scale */
+	uint32_t room;	 /* the most that the driver may be asked for under max_instances */
+	bool is_foreign; /* something else has set the scale */
 	bool is_activation_pending; /* as above */
-	bool is_used;		    /* requests have come since it was set */
+	bool is_used;		    /* there were requests since it was set */
 };
 
-/* Bounds 8 and 9: the scale to go for now.  Less than scale_sent is for scaledown.h. */
+/* Bounds 8 and 9: the scale to aim for now.  If it is less than scale_sent, scaledown.h leads
+ * there. */
 uint32_t wanted_scale(const struct wanted *, const struct wanted_scale_facts *);
 
 #endif

@@ -397,7 +397,7 @@ who_leaves_decides_nothing_more(void **state)
 	(void)state;
 	connect_peer(1);
 	run_with(1);
-	reconcile_retire(world.r);
+	reconcile_freeze(world.r);
 	world.v[0].state = INSTANCE_STOPPING;
 	tell_view(NULL);
 	reconcile_tail(world.r);

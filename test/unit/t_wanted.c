@@ -129,7 +129,7 @@ a_dry_run_claims_nothing(void **state)
 {
 	(void)state;
 	facts.is_dry = true;
-	facts.has = 4; /* in its book */
+	facts.has = 4; /* virtual ones */
 	facts.is_heard = false;
 	assert_int_equal(claim(2, DECIDE_STABLE), 4);
 	expect(0, DECIDE_UNHEARD);
@@ -155,9 +155,9 @@ room_bounds_the_way_up_alone(void **state)
 }
 
 static void
-another_hand_is_respected_but_for_the_ways_to_and_from_zero(void **state)
+a_foreign_scale_is_respected_but_for_the_ways_to_and_from_zero(void **state)
 {
-	struct wanted_scale_facts f = {.scale_sent = 4, .room = 9, .is_held = true};
+	struct wanted_scale_facts f = {.scale_sent = 4, .room = 9, .is_foreign = true};
 
 	(void)state;
 	assert_int_equal(scale(6, f), 4);
@@ -184,7 +184,7 @@ main(void)
 		T(what_is_idle_needs_only_what_is_to_stay),
 		T(a_dry_run_claims_nothing),
 		T(room_bounds_the_way_up_alone),
-		T(another_hand_is_respected_but_for_the_ways_to_and_from_zero),
+		T(a_foreign_scale_is_respected_but_for_the_ways_to_and_from_zero),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
