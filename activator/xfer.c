@@ -11,8 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "activator/notice.h"
 #include "activator/failure.h"
+#include "activator/notice.h"
 #include "activator/plane.h"
 #include "common/clk.h"
 

@@ -8,7 +8,7 @@ struct world world;
 static char localhost[] = "127.0.0.1", short_name[] = "v1";
 
 static int64_t
-simulated(void)
+now(void)
 {
 	return world.now;
 }
@@ -26,7 +26,7 @@ set_scale(struct driver *d, const char *revision, uint32_t n, const char *const 
 		strbuf_addf(&world.calls, "%s=%u ", revision, n);
 		return;
 	}
-	world.told = n;
+	world.scale = n;
 	strbuf_addf(&world.calls, "%u", n);
 	for (i = 0; i < victims_n; i++) {
 		strbuf_addf(&world.calls, "%c%s", i == 0 ? ':' : ',', victims[i]);
@@ -55,10 +55,10 @@ is_victim(int number)
 }
 
 void
-tell_view(const struct msg_failure *failure)
+show_instances(const struct msg_failure *failure)
 {
-	struct driver_instance v[MOST] = {0};
-	char ids[MOST][10];
+	struct driver_instance v[INSTANCES_MAX] = {0};
+	char ids[INSTANCES_MAX][10];
 	struct driver_view view = {
 		.revision = "a/v1", .is_known = true, .v = v, .n = world.n, .failure = failure};
 	size_t i;
@@ -76,7 +76,7 @@ tell_view(const struct msg_failure *failure)
 }
 
 void
-tell_view_of(const char *revision)
+show_no_instances(const char *revision)
 {
 	struct driver_view view = {.revision = revision, .is_known = true};
 
@@ -91,22 +91,22 @@ remove_instance(size_t i)
 	world.n--;
 }
 
-/* Carry out what was told: victims go first. */
+/* Carry out set_scale(): victims go first. */
 static void
-follow(void)
+carry_out_scale(void)
 {
 	size_t before = world.n, i;
 	bool is_changed = false;
 
 	if (world.is_slow)
 		return;
-	for (i = world.n; i-- > 0 && world.n > world.told;)
+	for (i = world.n; i-- > 0 && world.n > world.scale;)
 		if (is_victim(world.v[i].number))
 			remove_instance(i);
-	while (world.n > world.told)
+	while (world.n > world.scale)
 		remove_instance(world.n - 1);
-	while (world.n < world.told) {
-		assert_true(world.number < MOST);
+	while (world.n < world.scale) {
+		assert_true(world.number < INSTANCES_MAX);
 		world.v[world.n++] = (struct fake_instance){++world.number, INSTANCE_STARTING,
 							    world.now};
 	}
@@ -118,7 +118,7 @@ follow(void)
 				is_changed = true;
 			}
 	if (is_changed)
-		tell_view(NULL);
+		show_instances(NULL);
 }
 
 /* --- activators --- */
@@ -133,7 +133,7 @@ send_message(uint64_t peer, const struct msg *m, void *arg)
 }
 
 void
-say(uint64_t peer, const char *line)
+send_line(uint64_t peer, const char *line)
 {
 	struct err e;
 	struct msg m;
@@ -144,12 +144,12 @@ say(uint64_t peer, const char *line)
 }
 
 void
-say_token(uint64_t peer, const char *type, const char *token)
+answer_drain(uint64_t peer, const char *type, const char *token)
 {
 	char line[200];
 
 	snprintf(line, sizeof line, "{\"type\":\"%s\",\"token\":\"%s\"}", type, token);
-	say(peer, line);
+	send_line(peer, line);
 }
 
 void
@@ -160,7 +160,7 @@ activate(uint64_t peer, uint32_t parked)
 	world.peer[peer].parked = parked;
 	snprintf(line, sizeof line,
 		 "{\"type\":\"activate\",\"revision\":\"a/v1\",\"parked\":%u,\"seq\":7}", parked);
-	say(peer, line);
+	send_line(peer, line);
 }
 
 void
@@ -191,7 +191,7 @@ report(uint64_t peer)
 			    p->concurrency > 0 || p->parked > 0 ? "," : "", world.other_parked,
 			    world.other_parked);
 	strbuf_adds(&line, "]}");
-	say(peer, strbuf_str(&line));
+	send_line(peer, strbuf_str(&line));
 	strbuf_fini(&line);
 }
 
@@ -237,7 +237,7 @@ answer_one(const char *line)
 		if (!world.peer[i].is_up || world.peer[i].answer == SAYS_NOTHING ||
 		    (to != 0 && to != i))
 			continue;
-		say_token(i, world.peer[i].answer == SAYS_BUSY ? "busy" : "drained", token);
+		answer_drain(i, world.peer[i].answer == SAYS_BUSY ? "busy" : "drained", token);
 	}
 }
 
@@ -258,15 +258,15 @@ answer_drains(void)
 /* --- time --- */
 
 void
-round_of_news(void)
+settle(void)
 {
 	int i;
 
-	for (i = 0; i < 4; i++) { /* what is sent brings answers, which bring actions */
+	for (i = 0; i < 4; i++) { /* messages bring answers, which bring actions */
 		reconcile_tail(world.r);
 		answer_drains();
 	}
-	follow();
+	carry_out_scale();
 	reconcile_tail(world.r);
 }
 
@@ -280,7 +280,7 @@ second(void)
 		if (world.peer[i].is_up && !world.peer[i].is_mute)
 			report(i);
 	reconcile_tick(world.r);
-	round_of_news();
+	settle();
 }
 
 void
@@ -356,7 +356,7 @@ begin_world(size_t instances)
 	size_t i;
 
 	world.now = 1000 * CLK_S;
-	clk_replace(simulated);
+	clk_replace(now);
 	log_open(LOG_ERROR, LOG_LOGFMT, "t_reconcile");
 	strbuf_init(&world.out, 0);
 	strbuf_init(&world.calls, 0);
@@ -368,7 +368,7 @@ begin_world(size_t instances)
 	reconcile_tail(world.r);
 	for (i = 0; i < instances; i++)
 		world.v[world.n++] = (struct fake_instance){++world.number, INSTANCE_READY, 0};
-	world.told = (uint32_t)world.n;
+	world.scale = (uint32_t)world.n;
 }
 
 int
@@ -377,7 +377,7 @@ world_setup(void **state)
 	(void)state;
 	world = (struct world){.now = 0};
 	begin_world(0);
-	tell_view(NULL);
+	show_instances(NULL);
 	reconcile_tail(world.r);
 	return 0;
 }
@@ -400,9 +400,9 @@ run_with(uint32_t n)
 {
 	world.peer[1].concurrency = 7.0 * n;
 	activate(1, 1);
-	round_of_news();
+	settle();
 	world.peer[1].parked = 0;
-	UNTIL(world.n == n && world.told == n, 40);
+	UNTIL(world.n == n && world.scale == n, 40);
 	seconds(10);
 	assert_int_equal(world.n, n);
 	forget_sent();

@@ -1,7 +1,7 @@
-/* reconcile_world - the rule on simulated time, between activators and a driver that do as
- * the test says: what they say goes in, what they are told is kept to be looked at.  One
- * world at a time: service a, revision v1, whose instances are i1, i2 …; b/v1 beside it
- * where set_services() has it. */
+/* reconcile_world - the reconciler on simulated time, with fake activators and a fake driver.
+ * The test decides what they send; what the reconciler sends them is recorded.  There is one
+ * world at a time, with the revision a/v1, whose instances are i1, i2 …, and after
+ * set_services(2, …) also b/v1. */
 #ifndef TEST_UNIT_RECONCILE_WORLD_H
 #define TEST_UNIT_RECONCILE_WORLD_H
 
@@ -10,19 +10,19 @@
 #include "autoscaler/reconcile/reconcile.h"
 #include "common/strbuf.h"
 
-#define PEERS 4 /* serials 1 to 3 */
-#define MOST 40 /* instances, in all */
+#define PEERS 4		 /* the activators have the serials 1 to 3 */
+#define INSTANCES_MAX 40 /* made in one test */
 
-/* One activator: what it reports, and how it answers drains. */
+/* An activator: what it reports, and how it answers drains. */
 struct fake_peer {
-	bool is_up, is_mute; /* mute: connected, reports nothing */
+	bool is_up, is_mute; /* is_mute: connected, but sends no reports */
 	enum { SAYS_NOTHING, SAYS_DRAINED, SAYS_BUSY } answer;
 	double concurrency;
-	uint32_t parked, in_flight[MOST]; /* at instance i%d */
+	uint32_t parked, in_flight[INSTANCES_MAX]; /* at instance i%d */
 };
 
 struct fake_instance {
-	int number; /* its id is i<number> */
+	int number; /* its id is "i" and the number */
 	enum instance_state state;
 	int64_t started_ns;
 };
@@ -31,52 +31,52 @@ struct world {
 	int64_t now;
 	struct reconcile *r;
 	struct fake_peer peer[PEERS];
-	struct strbuf out;   /* what was sent, "PEER LINE\n" each */
-	size_t answered;     /* of out: drains before it were answered */
-	struct strbuf calls; /* set_scale: "N[:victim,victim] " */
+	struct strbuf out;   /* the lines sent to activators, each as "PEER LINE\n" */
+	size_t answered;     /* bytes of `out` whose drains are answered */
+	struct strbuf calls; /* calls of set_scale(), each as "N[:victim,victim] " */
 	/* the driver */
 	struct driver driver;
-	uint32_t told;
+	uint32_t scale; /* the last set_scale() */
 	char victims[400];
-	struct fake_instance v[MOST];
+	struct fake_instance v[INSTANCES_MAX];
 	size_t n;
 	int number;
-	bool is_slow;	 /* does not carry out what it is told */
+	bool is_slow;	 /* does not carry out set_scale() */
 	bool is_unready; /* new instances stay in `starting` */
 	struct revision_conf conf, other;
-	unsigned other_parked; /* at b/v1, as peer 1 reports */
+	unsigned other_parked; /* for b/v1, as activator 1 reports */
 };
 extern struct world world;
 
 /* --- the world; setup and teardown of each test --- */
 int world_setup(void **state);
 int world_teardown(void **state);
-/* One whose driver has not been seen yet: it has that many instances. */
+/* Begin with a driver that has so many instances, but has not shown them yet. */
 void begin_world(size_t instances);
-/* The first n of a and b are there. */
+/* Set the first n of the services a and b. */
 void set_services(size_t n, uint32_t max_instances);
-/* Up to n instances, by load at peer 1; past the time in which a young autoscaler does
- * not scale down. */
+/* Scale up to n instances, by load at activator 1, and go past the time in which an
+ * autoscaler that has just started does not scale down. */
 void run_with(uint32_t n);
 
-/* --- the driver's word --- */
-void tell_view(const struct msg_failure *failure); /* of a/v1 */
-void tell_view_of(const char *revision);	   /* that it has nothing */
+/* --- what the driver shows --- */
+void show_instances(const struct msg_failure *failure); /* those of a/v1 */
+void show_no_instances(const char *revision);		/* of this revision */
 
 /* --- activators --- */
 void connect_peer(uint64_t peer);
 void lose_peer(uint64_t peer);
-void say(uint64_t peer, const char *line);
-void say_token(uint64_t peer, const char *type, const char *token);
-void activate(uint64_t peer, uint32_t parked); /* for a/v1; it is parked from now on */
-void report(uint64_t peer);		       /* what world.peer has of it */
-/* All that are up answer the drains that they have not, as world.peer says. */
+void send_line(uint64_t peer, const char *line);
+void answer_drain(uint64_t peer, const char *type, const char *token);
+void activate(uint64_t peer, uint32_t parked); /* for a/v1; the requests stay parked */
+void report(uint64_t peer);		       /* a report of what world.peer has */
+/* Each connected activator answers its new drains as world.peer says. */
 void answer_drains(void);
 
 /* --- time --- */
-/* What is under way gets where it leads: messages, answers, the driver. */
-void round_of_news(void);
-void second(void); /* reports, a tick, a round */
+/* Deliver messages, answers and driver events until there are none. */
+void settle(void);
+void second(void); /* reports, a tick, and settle() */
 void seconds(unsigned n);
 
 #define UNTIL(cond, most)                                                                          \
@@ -93,7 +93,7 @@ void seconds(unsigned n);
 /* --- what was sent --- */
 bool was_sent(const char *text);
 unsigned drains_sent(void);
-void forget_sent(void); /* from here on only what comes is looked at */
+void forget_sent(void); /* was_sent() and drains_sent() look only at later lines */
 /* The token of the drain in this line. */
 bool token_of(const char *line, char token[80]);
 

@@ -1,5 +1,5 @@
-/* revision - a revision with instances that nothing runs behind: what the tests of slots,
- * of the queue and of the prober begin with. */
+/* revision - a revision, for tests of slots, of the queue and of the prober; no program runs
+ * behind its instances. */
 #ifndef TEST_UNIT_REVISION_H
 #define TEST_UNIT_REVISION_H
 
@@ -7,7 +7,7 @@
 
 #include "activator/limiter.h"
 
-/* With one worker; nobody is woken for it. */
+/* With one worker; its activations are not reported. */
 static inline struct revision *
 unit_revision(struct loop *control)
 {

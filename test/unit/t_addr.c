@@ -1,4 +1,4 @@
-/* addr: what is taken, what is refused, and how it comes out again. */
+/* addr: which texts are accepted or refused, and how addresses are formatted. */
 #include "test/unit/unit.h"
 
 #include "common/addr.h"

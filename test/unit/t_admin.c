@@ -1,4 +1,4 @@
-/* admin: what operators are answered, and what is refused. */
+/* admin: the answers to requests, and the requests that are refused. */
 #include "test/unit/unit.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@ struct world {
 	struct loop *loop;
 	struct admin *admin;
 	struct addr addr;
-	const char *why; /* not ready */
+	const char *why; /* /readyz; NULL: ready */
 	char answer[16384];
 };
 
@@ -46,7 +46,7 @@ echo(struct admin_request *req, void *arg)
 
 static const struct admin_ops ops = {.not_ready = not_ready, .metrics = metrics};
 
-/* A port that was free a moment ago. */
+/* An address whose port was free a moment ago. */
 static void
 free_address(struct addr *a, char text[ADDR_TEXT])
 {
@@ -84,7 +84,7 @@ teardown(void **state)
 	return 0;
 }
 
-/* Send head, and read until the far side closes. */
+/* Send head and read the answer until the connection is closed. */
 static const char *
 ask(struct world *w, const char *head)
 {

@@ -38,7 +38,8 @@ static void
 out_of_memory_aborts(void **state)
 {
 	(void)state;
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* they refuse themselves */
+#if !defined(__SANITIZE_ADDRESS__) &&                                                              \
+	!defined(__SANITIZE_THREAD__) /* the sanitisers refuse it themselves */
 	unit_expect_abort(exhaust, NULL);
 #else
 	(void)exhaust;
@@ -120,7 +121,7 @@ list_keeps_order_and_count(void **state)
 	assert_string_equal(text, "012345");
 	list_splice(&a, &b);
 	assert_int_equal(a.n, 6);
-	LIST_FOREACH(&a, node, tmp) /* the object under the cursor may go */
+	LIST_FOREACH(&a, node, tmp) /* the body may remove the node */
 		if (container_of(node, struct thing, node)->id % 2 == 0)
 			list_remove(&a, node);
 	ids(&a, text);
@@ -193,7 +194,8 @@ strbuf_grows_and_stops(void **state)
 
 	strbuf_init(&b, 0);
 	for (i = 0; i < 1000; i++)
-		assert_int_equal(strbuf_addf(&b, "%0300d", i), 0); /* past the small buffer */
+		assert_int_equal(strbuf_addf(&b, "%0300d", i),
+				 0); /* longer than the buffer on the stack */
 	assert_int_equal(b.len, 300000);
 	assert_memory_equal(b.data + 299700, "000", 3);
 	assert_string_equal(b.data + 299997, "999");

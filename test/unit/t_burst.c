@@ -1,5 +1,6 @@
-/* Bursts onto zero and restarts of ours, on simulated time, to the millisecond: what is
- * wanted when, and beside it what would have been started by somebody who knows all. */
+/* Bursts onto a revision at zero, and restarts of the autoscaler, on simulated time, to the
+ * millisecond: how many instances are wanted when, compared with the best number that an
+ * operator who knew the burst could choose. */
 #include "test/unit/unit.h"
 
 #include "autoscaler/simulate/sim_brain.h"
@@ -9,7 +10,7 @@
 
 #define START (600 * CLK_MS)
 #define BURST 500
-#define LESSONS 30 /* requests that come before, where the response time is to be known */
+#define LESSONS 30 /* requests before the burst, from which response times are learned */
 #define MOMENTS 4096
 
 struct moment {
@@ -25,10 +26,10 @@ struct stage {
 	uint64_t seen;
 	bool was_waiting;
 	int64_t now;
-	int64_t begun_ns;	  /* the burst */
-	int64_t ready_ns;	  /* when the first instance answered after that; 0: none has */
-	int64_t answered_ns;	  /* how long after it all were answered; 0: they are not */
-	struct moment v[MOMENTS]; /* each change of what is wanted, or why */
+	int64_t begun_ns;	  /* when the burst began */
+	int64_t ready_ns;	  /* when the first instance answered after that; 0: not yet */
+	int64_t answered_ns;	  /* how long after begun_ns all were answered; 0: not yet */
+	struct moment v[MOMENTS]; /* each change of the wanted number or of its reason */
 	size_t n;
 };
 
@@ -133,8 +134,8 @@ close_stage(struct stage **sp)
 	free(s);
 }
 
-/* 500 at once onto nothing; where their response time is to be known, after some that
- * came one by one and the fall to zero. */
+/* 500 requests at once while no instance runs; is_known: some requests came before, one at a
+ * time, and the revision was scaled to zero again. */
 static struct stage *
 burst(int64_t work_ns, bool is_known, int64_t phase)
 {
@@ -156,7 +157,7 @@ burst(int64_t work_ns, bool is_known, int64_t phase)
 
 /* --- bursts --- */
 
-/* What is wanted at that time. */
+/* The wanted number at that time. */
 static const struct moment *
 at(const struct stage *s, int64_t ns)
 {
@@ -178,7 +179,7 @@ most_until(const struct stage *s, int64_t ns)
 	return most;
 }
 
-/* Whatever part of a second it is that the burst falls into. */
+/* In whichever part of a second the burst comes. */
 static void
 nothing_known_and_short(void **state)
 {
@@ -196,8 +197,8 @@ nothing_known_and_short(void **state)
 	}
 }
 
-/* Where that takes longer than the reports of the first tenth of a second see, what is too
- * many goes with the last of them, and not with the next report. */
+/* Requests that take longer than the first reports can see: the surplus goes with the last of
+ * the early reports, not with the next regular one. */
 static void
 nothing_known_and_not_so_short(void **state)
 {
@@ -235,7 +236,7 @@ nothing_known_and_long(void **state)
 	}
 }
 
-/* Between the two: never twice as many as if it had been known. */
+/* Between the two: never twice as many instances as with a known response time. */
 static void
 nothing_known_and_in_between(void **state)
 {
@@ -278,7 +279,7 @@ known_all_is_wanted_at_once(void **state)
 	}
 }
 
-/* --- beside who knows it all --- */
+/* --- compared with the best number --- */
 
 struct outcome {
 	double p50_ms, instance_s;
@@ -308,8 +309,8 @@ by_hand(uint32_t n, int64_t work_ns)
 	return o;
 }
 
-/* As many as a burst needs are started: among all numbers that, started at once, cost no
- * more until the last answer, none makes people wait a sixth less. */
+/* A burst starts about as many instances as is best: of all numbers that cost no more until
+ * the last answer, none shortens the waits by a sixth. */
 static void
 as_good_as_the_best_number_by_hand(void **state)
 {
@@ -320,7 +321,7 @@ as_good_as_the_best_number_by_hand(void **state)
 	(void)state;
 	go_on(s, s->now + 5 * CLK_S);
 	cost = sim_fleet_totals(s->fleet)->last_answer_instance_s - cost;
-	/* those that taught it did not wait, and are below the middle */
+	/* the requests before the burst did not wait: they are below the middle */
 	p50 = sim_wait_quantile(sim_fleet_waits(s->fleet),
 				(LESSONS + BURST * 0.5) / (LESSONS + BURST));
 	close_stage(&s);
@@ -342,7 +343,7 @@ as_good_as_the_best_number_by_hand(void **state)
 
 /* --- restarts --- */
 
-/* 100 requests a second that take 500 ms each, evenly. */
+/* So many requests a second, evenly spread, of 500 ms each. */
 static void
 load(struct stage *s, int64_t span, unsigned a_second)
 {
@@ -364,7 +365,7 @@ restart(struct stage *s)
 	note(s);
 }
 
-/* It finds 8 and is told of a load for 2: they stay for a stable window, then go. */
+/* It finds 8 instances and hears of load for 2: the others stay for a stable window. */
 static void
 after_a_restart_nothing_goes_until_enough_is_known(void **state)
 {
@@ -389,7 +390,7 @@ after_a_restart_nothing_goes_until_enough_is_known(void **state)
 	close_stage(&s);
 }
 
-/* One that has just been started itself found nothing: its guess is no less corrected. */
+/* It finds no instance, and starts its own by a guess, which is corrected all the same. */
 static void
 after_a_restart_that_found_nothing(void **state)
 {
@@ -406,7 +407,7 @@ after_a_restart_that_found_nothing(void **state)
 	close_stage(&s);
 }
 
-/* Up it decides at once, and what is idle stays as well. */
+/* It scales up at once, and idle instances stay as well. */
 static void
 after_a_restart_more_is_wanted_at_once(void **state)
 {
@@ -429,7 +430,7 @@ after_a_restart_more_is_wanted_at_once(void **state)
 	close_stage(&s);
 }
 
-/* Somebody waits meanwhile: who comes knows of nobody, and is told. */
+/* The new autoscaler knows nothing of the parked requests until an activator reports them. */
 static void
 a_restart_while_requests_are_parked(void **state)
 {

@@ -1,4 +1,4 @@
-/* Shares under max_instances. */
+/* ceiling: how max_instances is shared among revisions. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +9,7 @@
 
 #include "autoscaler/brain/ceiling.h"
 
-/* Share out and put the shares where the claims stood. */
+/* Share `most` out over the claims. */
 static void
 share(const uint32_t *claim, const uint32_t *has, uint32_t *got, size_t n, uint64_t most)
 {
@@ -43,13 +43,13 @@ a_small_claim_is_met(void **state)
 	(void)state;
 	assert_share(U{1, 2, 3}, U{0, 0, 0}, U{1, 2, 3}, 3, 6);
 	assert_share(U{1, 20, 3}, U{0, 0, 0}, U{1, 6, 3}, 3, 10);
-	assert_share(U{100, 1}, U{10, 0}, U{9, 1}, 2, 10); /* nobody starves */
+	assert_share(U{100, 1}, U{10, 0}, U{9, 1}, 2, 10); /* the smallest claim gets a share */
 	assert_share(U{9, 9}, U{0, 0}, U{5, 5}, 2, 10);
 	ceiling_share(NULL, 0, 5);
 }
 
 static void
-what_is_left_over_goes_where_most_is(void **state)
+the_rest_goes_to_the_largest(void **state)
 {
 	(void)state;
 	assert_share(U{9, 9, 9}, U{1, 5, 2}, U{3, 4, 3}, 3, 10);
@@ -58,7 +58,7 @@ what_is_left_over_goes_where_most_is(void **state)
 	assert_share(U{4, 4}, U{0, 0}, U{0, 0}, 2, 0);
 }
 
-/* Items as {claim, need, has, since}; who gets what, in their order. */
+/* The items, and the share that each gets. */
 static void
 assert_shares(struct ceiling_item *v, const uint32_t *expected, size_t n, uint64_t most)
 {
@@ -77,26 +77,26 @@ assert_shares(struct ceiling_item *v, const uint32_t *expected, size_t n, uint64
 #define V (struct ceiling_item[])
 
 static void
-who_is_idle_gives_way(void **state)
+an_idle_revision_gives_way(void **state)
 {
 	(void)state;
-	/* the third is asked: of those that are idle the one goes that was used last long ago */
+	/* the third has requests: of the idle ones the one that was unused for longest gives way */
 	assert_shares(V{{0, 1, 0, 1, 50, 0}, {0, 1, 0, 1, 20, 0}, {0, 1, 1, 0, 90, 0}}, U{1, 0, 1},
 		      3, 2);
-	/* all are in use: they stay */
+	/* all have requests: each keeps its instance */
 	assert_shares(V{{0, 1, 1, 1, 50, 0}, {0, 1, 1, 1, 20, 0}, {0, 1, 1, 0, 10, 0}}, U{1, 1, 0},
 		      3, 2);
-	/* nothing is left for two that are asked: the first that came */
+	/* one instance for two with requests: the one whose requests came first */
 	assert_shares(V{{0, 1, 1, 0, 50, 0}, {0, 1, 1, 0, 20, 0}, {0, 1, 0, 1, 90, 0}}, U{0, 1, 0},
 		      3, 1);
-	/* min_scale = 1 is kept, what is beyond it goes */
+	/* min_scale = 1 is kept; the instances beyond it go */
 	assert_shares(V{{0, 3, 1, 3, 50, 0}, {0, 9, 9, 0, 90, 0}}, U{1, 4}, 2, 5);
-	/* what nobody needs stays where it is */
+	/* instances that no other revision needs stay */
 	assert_shares(V{{0, 3, 0, 3, 50, 0}, {0, 2, 2, 0, 90, 0}}, U{2, 2}, 2, 4);
 }
 
-/* Over random cases: never more than claimed, the sum is what fits, and whoever gets
- * less than it claims is at most one below anybody else. */
+/* In random cases: no share exceeds its claim, the sum is the most that fits, and a revision
+ * that gets less than it claims is at most one below every other. */
 static void
 it_is_fair(void **state)
 {
@@ -131,8 +131,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_small_claim_is_met),
-		cmocka_unit_test(what_is_left_over_goes_where_most_is),
-		cmocka_unit_test(who_is_idle_gives_way),
+		cmocka_unit_test(the_rest_goes_to_the_largest),
+		cmocka_unit_test(an_idle_revision_gives_way),
 		cmocka_unit_test(it_is_fair),
 	};
 

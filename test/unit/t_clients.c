@@ -1,4 +1,4 @@
-/* Connections of one client address: counted where there is a bound, up to it. */
+/* clients: the connections of each client address are counted, up to a limit. */
 #include "test/unit/unit.h"
 
 #include "activator/clients.h"

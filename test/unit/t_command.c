@@ -1,4 +1,4 @@
-/* command: arguments and environment of an instance. */
+/* command: the arguments and the environment of an instance. */
 #include "test/unit/unit.h"
 
 #include "autoscaler/keeper/command.h"
@@ -65,7 +65,7 @@ value_of(char **env, const char *name)
 	for (; *env != NULL; env++) {
 		if (strncmp(*env, name, n) != 0 || (*env)[n] != '=')
 			continue;
-		assert_null(found); /* never twice */
+		assert_null(found); /* only once */
 		found = *env + n + 1;
 	}
 	return found;
@@ -84,14 +84,14 @@ environment_is_layered(void **state)
 
 	(void)state;
 	assert_string_equal(value_of(l.v, "PATH"), "/bin");
-	assert_string_equal(value_of(l.v, "A"), "3"); /* the last one said wins */
+	assert_string_equal(value_of(l.v, "A"), "3"); /* the last one wins */
 	assert_string_equal(value_of(l.v, "B"), "x=y");
 	assert_string_equal(value_of(l.v, "EMPTY"), "");
 	assert_string_equal(value_of(l.v, "PORT"), "20001");
 	assert_string_equal(value_of(l.v, "ACTIVATOR_INSTANCE"), "a-v1-x-1");
 	assert_string_equal(value_of(l.v, "ACTIVATOR_KEEPER"), "1:2");
-	assert_null(value_of(l.v, "NOTIFY_SOCKET"));	       /* ours alone */
-	assert_string_equal(value_of(l.v, "LISTEN_FDS"), "0"); /* asked for */
+	assert_null(value_of(l.v, "NOTIFY_SOCKET"));	       /* is not inherited */
+	assert_string_equal(value_of(l.v, "LISTEN_FDS"), "0"); /* set in the conf file */
 	str_list_fini(&l);
 }
 

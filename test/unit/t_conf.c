@@ -25,12 +25,12 @@ describe(const struct conf_section *s, struct strbuf *b)
 	}
 }
 
-/* What is read, and behind a `|` each mistake with its line. */
+/* The tree that is read, and after a `|` each mistake with its line. */
 static char *
 read_as(const char *text, size_t n)
 {
 	struct conf_errors errors = {.file = "t.conf"};
-	struct settings_errors told;
+	struct settings_errors shown;
 	struct conf_section *root;
 	struct strbuf b;
 	bool is_whole;
@@ -42,10 +42,10 @@ read_as(const char *text, size_t n)
 		describe(root, &b);
 	conf_free(&root);
 	assert_true(errors.n > 0 || is_whole);
-	conf_errors_move(&errors, &told);
-	for (i = 0; i < told.n; i++)
-		strbuf_addf(&b, "%s%s", i == 0 ? "|" : "; ", told.lines[i] + strlen("t.conf:"));
-	settings_errors_free(&told);
+	conf_errors_move(&errors, &shown);
+	for (i = 0; i < shown.n; i++)
+		strbuf_addf(&b, "%s%s", i == 0 ? "|" : "; ", shown.lines[i] + strlen("t.conf:"));
+	settings_errors_free(&shown);
 	return strbuf_take(&b);
 }
 
@@ -55,7 +55,7 @@ static const struct {
 } cases[] = {
 	{"", ""},
 	{"\n\n", ""},
-	/* lines: at comments libconfuse alone loses count of them */
+	/* lines: libconfuse alone miscounts them after comments */
 	{"# one\n// two\n/* three\n four */ socket = a\n/* five */ state_dir = b # six\n\n"
 	 "log_level = c",
 	 " socket@4=a state_dir@5=b log_level@7=c"},
@@ -65,7 +65,7 @@ static const struct {
 	 " a@1{ hosts@1=one v1@1{ } v1@1{ } }"},
 	{"socket = \"a\nb\"\nstate_dir = c", " socket@2=a\nb state_dir@3=c"},
 	{"socket = \"a\\\nb\"\nstate_dir = c", " socket@2=ab state_dir@3=c"},
-	/* what looks like a comment and is none */
+	/* not comments, though they look like some */
 	{"socket = \"# // /* \" state_dir = /a//b log_level = '#'",
 	 " socket@1=# // /*  state_dir@1=/a//b log_level@1=#"},
 	{"socket = a#b\nstate_dir = c", " socket@1=a state_dir@2=c"},
@@ -81,9 +81,9 @@ static const struct {
 	 " socket@1=|1: expected an escape from \\001 to \\377 or \\x01 to \\xff, got \\400; 1: "
 	 "expected an escape from \\001 to \\377 or \\x01 to \\xff, got \\8; 1: expected an escape "
 	 "from \\001 to \\377 or \\x01 to \\xff, got \\x0"},
-	/* other people's editors */
+	/* byte order marks and CR LF */
 	{"\xef\xbb\xbfsocket = a\r\nstate_dir = \"b\r\nc\"\r\n", " socket@1=a state_dir@3=b\nc"},
-	/* what libconfuse alone drops without a word */
+	/* libconfuse alone drops these without a message */
 	{"service a { hosts = {*} }", " a@1{ hosts@1=_ }|1: expected quotes around *"},
 	{"service a { hosts = {*.x, a*} }",
 	 " a@1{ hosts@1=_,_ }|1: expected quotes around *.x; 1: expected quotes around a*"},
@@ -91,7 +91,7 @@ static const struct {
 	{"service a { hosts = x hosts += y hosts+={z} }", " a@1{ hosts@1=x,y,z }"},
 	{"service a { hosts = {} }", " a@1{ hosts@1= }"},
 	{"service a { hosts = {a, } }", " a@1{ hosts@1=a }"},
-	/* ends in the middle */
+	/* truncated files */
 	{"socket = a\nactivator {\n\n",
 	 " socket@1=a @2{ }|2: expected a \"}\" that closes the \"{\" of this line, got the end of the file"},
 	{"service a {\nrevision b {\n}\n",
@@ -123,7 +123,7 @@ static const struct {
 	{"service a b { }", "|1: service: expected \"{\" after its name"},
 	{"include(\"other.conf\")", "|1: include: expected all settings in one file"},
 	{"\"service=a|hosts\" = b", "|1: expected the name of a key or a section"},
-	/* past a name that is not known it goes on */
+	/* after an unknown name the rest is read all the same */
 	{"bogus = 1\nsocket = a\nbogus = {1, 2}\nother { x = 1 }\nstate_dir = b",
 	 " socket@2=a|1: bogus: unknown key; 3: bogus: unknown key; 4: other: unknown key"},
 	{"servise a {\nhosts = b\nbogus = 1\n}\nsocket = c",
@@ -152,7 +152,7 @@ texts(void **state)
 }
 
 static void
-bytes_that_are_no_text(void **state)
+bytes_that_are_not_text(void **state)
 {
 	static const char nul[] = "socket = a\nstate\0dir = b", utf16[] = "\xff\xfes\0o\0";
 	char *got = read_as(nul, sizeof nul - 1);
@@ -168,9 +168,9 @@ bytes_that_are_no_text(void **state)
 	free(got);
 }
 
-/* A name of an unknown section inside an unknown section, many times over. */
+/* Unknown sections within unknown sections, many of them. */
 static void
-strangers_in_strangers_end(void **state)
+nested_unknown_sections_end(void **state)
 {
 	struct strbuf b;
 	char *got;
@@ -194,7 +194,7 @@ quoting(void **state)
 
 	(void)state;
 	assert_string_equal(conf_quote("a\"b\\\n\x1f\x7f", out), "\"a\\\"b\\\\\\n\\x1f\\x7f\"");
-	for (k = 0; k < 2; k++) { /* a character of two bytes is not cut, wherever it stands */
+	for (k = 0; k < 2; k++) { /* a character of two bytes is never cut in two */
 		memset(text, 'x', sizeof text);
 		for (i = k; i + 2 < sizeof text; i += 2)
 			memcpy(text + i, "\xc3\xbc", 2);
@@ -210,8 +210,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(texts),
-		cmocka_unit_test(bytes_that_are_no_text),
-		cmocka_unit_test(strangers_in_strangers_end),
+		cmocka_unit_test(bytes_that_are_not_text),
+		cmocka_unit_test(nested_unknown_sections_end),
 		cmocka_unit_test(quoting),
 	};
 

@@ -1,5 +1,5 @@
-/* A client's connection on a worker of its own: what many sockets of a round read and send
- * together takes nothing from what one by one have: no end of an answer, no time limit. */
+/* conn: a client's connection on a worker.  Reads and writes that share a system call with
+ * other sockets keep what single ones have: the end of an answer, and every time limit. */
 #include "test/unit/unit.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include "common/clk.h"
 #include "test/unit/loopback.h"
 
-#define ROUNDS 20 /* in which all that can move has moved */
+#define ROUNDS 20 /* enough for everything that can happen to happen */
 
 struct world {
 	struct settings *settings;
@@ -24,7 +24,7 @@ struct world {
 	struct revision *rev;
 	struct instance *inst;
 	struct addr inst_addr;
-	int listener, client, served; /* served: the instance's end */
+	int listener, client, served; /* served: the instance's end of its connection */
 };
 
 static int64_t at_ns;
@@ -60,7 +60,7 @@ find_revision(void *ctx, const char *name)
 	return revision_ref(t->rev);
 }
 
-/* One service, "s", with the limits of the conf file, of one instance. */
+/* The routes of one service, "s", with one instance. */
 static void
 make_routes(struct world *t)
 {
@@ -122,7 +122,7 @@ rounds(struct world *t)
 	}
 }
 
-/* Time has passed, and the timer fires in the next round. */
+/* Let ns pass; the timer fires in the next round. */
 static void
 pass_time(struct world *t, int64_t ns)
 {
@@ -164,7 +164,7 @@ connect_client(struct world *t)
 	return container_of(list_first(&t->w->conns), struct conn, node);
 }
 
-/* The same with a connection that can be reset, and little room on its way. */
+/* As connect_client(), over TCP, which can be reset, with small buffers. */
 static struct conn *
 connect_over_tcp(struct world *t)
 {
@@ -189,7 +189,7 @@ say(int fd, const char *text)
 	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
 }
 
-/* All that there is to be read; *is_eof: and then the end.  text: the last of it. */
+/* Read all there is; *is_eof: up to the end.  text: the last bytes.  Returns their number. */
 static size_t
 hear(int fd, char *text, size_t size, bool *is_eof)
 {
@@ -205,7 +205,7 @@ hear(int fd, char *text, size_t size, bool *is_eof)
 	return n;
 }
 
-/* The client asks, and the instance has it. */
+/* The client sends a request, and the instance receives it. */
 static void
 ask(struct world *t, const char *request)
 {
@@ -214,7 +214,7 @@ ask(struct world *t, const char *request)
 	assert_true(t->served >= 0);
 }
 
-/* What the kernel holds of what goes to a peer: all of it.  Returns the bytes it took. */
+/* Fill the kernel's buffers towards the peer.  Returns how many bytes that took. */
 static size_t
 leave_no_room(int fd)
 {
@@ -227,7 +227,7 @@ leave_no_room(int fd)
 
 static const char response[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
-/* It has said all that it will say, and reads slowly. */
+/* A client that has ended its side, and reads slowly, gets the whole answer. */
 static void
 an_end_waits_for_the_answer(void **state)
 {
@@ -255,7 +255,7 @@ an_end_waits_for_the_answer(void **state)
 	end(&t);
 }
 
-/* Something comes in each round, that in which its limit is looked at among them. */
+/* Bytes arrive in each round, also in the one in which the limit is checked. */
 static void
 an_upload_that_never_pauses_has_its_limit(void **state)
 {
@@ -271,7 +271,7 @@ an_upload_that_never_pauses_has_its_limit(void **state)
 	for (i = 0; i < 15; i++) {
 		say(t->client, "x");
 		if (io_is_open(&c->io))
-			event_active(&c->io.ev, EV_READ, 1); /* before the timer, as epoll's are */
+			event_active(&c->io.ev, EV_READ, 1); /* before the timer, as with epoll */
 		pass_time(t, CLK_S / 10);
 		loop_once(t->w->loop, true);
 	}
@@ -280,7 +280,7 @@ an_upload_that_never_pauses_has_its_limit(void **state)
 	end(&t);
 }
 
-/* It has come: that a limit is looked at before it is no reason to refuse. */
+/* A response that has arrived counts, though its time limit is checked before it is read. */
 static void
 a_response_comes_before_its_limit(void **state)
 {
@@ -299,9 +299,9 @@ a_response_comes_before_its_limit(void **state)
 	end(&t);
 }
 
-/* Its rest is dropped when body_timeout is over: not behind a clean end. */
+/* A client that does not read is cut off after body_timeout, and does not see a clean end. */
 static void
-what_is_not_taken_is_cut_off(void **state)
+a_client_that_does_not_read_is_cut_off(void **state)
 {
 	struct world *t = make("activator { body_timeout = 1s }");
 	struct conn *c = connect_over_tcp(t);
@@ -323,7 +323,7 @@ what_is_not_taken_is_cut_off(void **state)
 	end(&t);
 }
 
-/* It has been put off: its limit is set when it turns out that it did not go. */
+/* An answer whose write was deferred gets its time limit when the write falls short. */
 static void
 an_answer_that_does_not_go_has_its_limit(void **state)
 {
@@ -344,7 +344,7 @@ an_answer_that_does_not_go_has_its_limit(void **state)
 	end(&t);
 }
 
-/* Nothing of it was processed, so that it goes to a connection of its own, POST or not. */
+/* No byte of the head has left: it goes to another connection, also if it is a POST. */
 static void
 a_head_that_does_not_go_is_sent_again(void **state)
 {
@@ -378,7 +378,7 @@ a_head_that_does_not_go_is_sent_again(void **state)
 	end(&t);
 }
 
-/* As one does that has too many connections: in the event of the connect itself. */
+/* As an instance with too many connections does: it answers in the event of the connect. */
 static void
 an_instance_may_answer_first(void **state)
 {
@@ -408,7 +408,7 @@ main(void)
 		cmocka_unit_test(an_end_waits_for_the_answer),
 		cmocka_unit_test(an_upload_that_never_pauses_has_its_limit),
 		cmocka_unit_test(a_response_comes_before_its_limit),
-		cmocka_unit_test(what_is_not_taken_is_cut_off),
+		cmocka_unit_test(a_client_that_does_not_read_is_cut_off),
 		cmocka_unit_test(an_answer_that_does_not_go_has_its_limit),
 		cmocka_unit_test(a_head_that_does_not_go_is_sent_again),
 		cmocka_unit_test(an_instance_may_answer_first),

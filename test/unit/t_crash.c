@@ -1,4 +1,4 @@
-/* crash: what ends mean for the next start. */
+/* crash: how the end of an instance delays the next start. */
 #include "test/unit/unit.h"
 
 #include <sys/wait.h>
@@ -70,7 +70,7 @@ an_answer_forgives(void **state)
 	crash_answered(&c);
 	assert_false(c.is_failed);
 	assert_int_equal(crash_wait(&c, CLK_S), 0);
-	crash_ended(&c, false, 0, HOW, CLK_S, 0); /* the first again */
+	crash_ended(&c, false, 0, HOW, CLK_S, 0); /* as the first delay */
 	assert_false(c.is_failed);
 }
 
@@ -133,7 +133,7 @@ ends_read_well(void **state)
 		{255 << 8, "exited with status 255"},
 		{SIGSEGV, "was ended by SIGSEGV"},
 		{SIGKILL, "was ended by SIGKILL"},
-		{SIGABRT | 0x80, "was ended by SIGABRT"}, /* with a core */
+		{SIGABRT | 0x80, "was ended by SIGABRT"}, /* with a core dump */
 		{40, "was ended by signal 40"},
 	};
 	char text[80];

@@ -4,7 +4,7 @@
 
 static const struct {
 	const char *text;
-	const char *error; /* NULL: right */
+	const char *error; /* NULL: no mistake */
 	struct cron c;
 } cases[] = {
 	{"0 8 * * 1-5", NULL, {1, 1u << 8, 0xfffffffe, 0x1ffe, 0x3e, true, false}},
@@ -59,7 +59,7 @@ expressions(void **state)
 	}
 }
 
-/* 8:30 on Friday the 13th, and some days beside it. */
+/* 8:30 on Friday the 13th, and on days near it. */
 static void
 matching(void **state)
 {

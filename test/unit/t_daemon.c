@@ -1,4 +1,4 @@
-/* daemon: arguments, one instance each, a word to systemd; holder: who has it. */
+/* daemon: arguments, the lock, messages to systemd; holder: which process has an address. */
 #include "test/unit/unit.h"
 
 #include <errno.h>
@@ -44,7 +44,7 @@ parse(void *arg)
 
 	while (l->argv[argc] != NULL)
 		argc++;
-	optind = 0; /* glibc: start over */
+	optind = 0; /* for glibc: start anew */
 	daemon_args_parse(&l->args, argc, l->argv, &usage, more, on_extra, &l->extra);
 }
 
@@ -123,7 +123,7 @@ one_holder_at_a_time(void **state)
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0640);
 	close(fd);
-	fd = daemon_lock(dir, "x.lock", &e); /* the file stays, the lock does not */
+	fd = daemon_lock(dir, "x.lock", &e); /* the file remains, the lock is gone */
 	assert_true(fd >= 0);
 	close(fd);
 
@@ -137,7 +137,7 @@ one_holder_at_a_time(void **state)
 	free(top);
 }
 
-/* It is the lock that counts, not the number in it. */
+/* The lock counts, not the pid in the file. */
 static void
 a_lock_is_taken_on_a_full_disk(void **state)
 {
@@ -178,7 +178,7 @@ a_lock_that_cannot_be_made(void **state)
 }
 
 static void
-systemd_is_told(void **state)
+systemd_gets_messages(void **state)
 {
 	char *dir = unit_dir();
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
@@ -233,7 +233,7 @@ main(void)
 		cmocka_unit_test(one_holder_at_a_time),
 		cmocka_unit_test(a_lock_is_taken_on_a_full_disk),
 		cmocka_unit_test(a_lock_that_cannot_be_made),
-		cmocka_unit_test(systemd_is_told),
+		cmocka_unit_test(systemd_gets_messages),
 		cmocka_unit_test(holder_of_an_address),
 		cmocka_unit_test(descriptors_are_raised),
 		cmocka_unit_test(arguments_that_end_the_program),

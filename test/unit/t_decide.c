@@ -1,11 +1,11 @@
-/* The fast brain: the reference's own worked numbers, each rule and each bound of ours,
- * and what must hold whatever comes. */
+/* decide: the numbers of Knative's own tests, each rule and each bound of ours, and
+ * properties that hold for all inputs. */
 #include "test/unit/unit.h"
 
 #include "autoscaler/brain/decide.h"
 #include "common/clk.h"
 
-/* As the reference's tests have it: no utilisation, rates of 10, a panic held. */
+/* The settings of Knative's tests: no utilisation, rates of 10, a panic that is held. */
 static const struct scaling reference = {.metric = METRIC_CONCURRENCY,
 					 .target = 10,
 					 .target_utilization = 100,
@@ -19,7 +19,7 @@ static const struct scaling reference = {.metric = METRIC_CONCURRENCY,
 					 .max_scale_down_rate = 10,
 					 .scale_to_zero_grace = 30 * CLK_S};
 
-/* Somebody is served; nothing else is known. */
+/* A view with requests in flight and these averages. */
 static struct decide_view
 averages(double stable, double panic, uint32_t ready)
 {
@@ -53,7 +53,7 @@ expect(struct decide_out o, uint32_t wanted, enum decide_rule rule)
 			 wanted, decide_rule_name(rule));
 }
 
-/* --- the reference (pkg/autoscaler/scaling, its tests' numbers) --- */
+/* --- the numbers of Knative's tests (pkg/autoscaler/scaling) --- */
 
 static void
 the_reference_in_one_step(void **state)
@@ -163,19 +163,20 @@ the_reference_with_a_delay(void **state)
 	(void)state;
 	s.panic_threshold_percentage = 10000;
 	s.scale_down_delay = 300 * CLK_S;
-	play(&s, simple, ARRAY_LEN(simple)); /* 1: somebody is served in this test */
+	play(&s, simple, ARRAY_LEN(simple)); /* 1: this test has a request in flight */
 	play(&s, gradual, ARRAY_LEN(gradual));
 }
 
-/* --- what we do beyond it --- */
+/* --- our own rules --- */
 
 static void
 a_panic_ends_when_the_stable_window_has_caught_up(void **state)
 {
-	static const struct step steps[] = {{0, 10, 100, 1, 10, true}, {5, 30, 80, 10, 10, true},
-					    {6, 60, 60, 10, 7, false}, /* caught up: 6, and one */
-					    {20, 20, 15, 7, 3, false}, {60, 20, 15, 3, 3, false},
-					    {61, 20, 15, 3, 2, false}};
+	static const struct step steps[] = {
+		{0, 10, 100, 1, 10, true}, {5, 30, 80, 10, 10, true},
+		{6, 60, 60, 10, 7, false}, /* the panic has caught up: 6 and one more */
+		{20, 20, 15, 7, 3, false}, {60, 20, 15, 3, 3, false},
+		{61, 20, 15, 3, 2, false}};
 	struct scaling s = reference;
 
 	(void)state;
@@ -230,8 +231,9 @@ what_is_parked(void **state)
 	}
 }
 
-/* A few for a burst of which nothing is known; what was too many goes with the first
- * answers, but not before all have got to an instance, and not what their time asked for. */
+/* A burst of unknown response times starts a few instances.  The surplus goes with the first
+ * answers, but not before every request has reached an instance, and not below what the
+ * response times ask for. */
 static void
 a_guess_is_not_held(void **state)
 {
@@ -251,7 +253,7 @@ a_guess_is_not_held(void **state)
 	expect(decide(&s, &v, st, 2 * CLK_S), 3, DECIDE_WAITED_FOR);
 	v.parked = 0;
 	expect(decide(&s, &v, st, 2 * CLK_S), 1, DECIDE_IN_USE);
-	v.parked = 500; /* what is known is */
+	v.parked = 500; /* with known response times it is held */
 	v.latency_s = 1;
 	v.start_s = 2;
 	expect(decide(&s, &v, st, 3 * CLK_S), 44, DECIDE_BACKLOG);
@@ -260,9 +262,9 @@ a_guess_is_not_held(void **state)
 	decide_state_free(&st);
 }
 
-/* It is the parked request that wakes, also where an average is left of those before. */
+/* A parked request wakes a revision, also while the averages remember earlier requests. */
 static void
-a_wake_is_told_as_one(void **state)
+a_wake_has_its_own_reason(void **state)
 {
 	struct decide_view v = averages(0.1, 0, 0);
 
@@ -274,7 +276,7 @@ a_wake_is_told_as_one(void **state)
 	expect(once(&reference, &v), 1, DECIDE_ACTIVATION);
 	v.latency_s = 0.1;
 	expect(once(&reference, &v), 1, DECIDE_BACKLOG);
-	v.stable = 15; /* these want more than the one that waits */
+	v.stable = 15; /* the averages want more than the parked request */
 	expect(once(&reference, &v), 2, DECIDE_STABLE);
 	v = averages(0.1, 0, 1);
 	expect(once(&reference, &v), 1, DECIDE_STABLE);
@@ -290,7 +292,7 @@ what_is_parked_by_requests_a_second(void **state)
 
 	(void)state;
 	s.metric = METRIC_RPS;
-	s.target = 100; /* 60 in a start-up time, 30 in half of it */
+	s.target = 100; /* one instance answers 60 in a start-up time, 30 in half of it */
 	v.start_s = 0.6;
 	v.parked = 500;
 	v.in_flight = 0;
@@ -310,13 +312,13 @@ nothing_is_started_for_what_fades(void **state)
 	v.in_flight = 500;
 	v.latency_s = 1;
 	v.start_s = 0.6;
-	v.arrivals = 0; /* 500 came at once, nothing since */
+	v.arrivals = 0; /* 500 came at once, and none since */
 	expect(once(&s, &v), 50, DECIDE_FADING);
-	v.arrivals = 500; /* it goes on */
+	v.arrivals = 500; /* 500 a second keep coming */
 	expect(once(&s, &v), 72, DECIDE_STABLE);
-	v.arrivals = -1; /* nobody knows */
+	v.arrivals = -1; /* unknown */
 	expect(once(&s, &v), 72, DECIDE_STABLE);
-	v.arrivals = 1000; /* they pile up, whatever they took when there were fewer */
+	v.arrivals = 1000; /* they pile up, however short they were when there were fewer */
 	v.latency_s = 0.01;
 	v.ready = 1;
 	v.in_flight = 2000;
@@ -341,9 +343,9 @@ the_way_to_zero(void **state)
 		{0, 71, 10, 0, -1, false, 0, DECIDE_IDLE},
 		{0, 61, 0, 0.5, -1, false, 1, DECIDE_BUSY_LEASE},
 		{0, 1e6, 0, 0, -1, true, 1, DECIDE_ZERO_DISABLED},
-		{0.1, 20, 0, 0, 10, false, 0, DECIDE_IDLE}, /* learned: sooner … */
+		{0.1, 20, 0, 0, 10, false, 0, DECIDE_IDLE}, /* learned: go sooner */
 		{0.1, 5, 0, 0, 10, false, 1, DECIDE_LEARNED},
-		{0, 500, 0, 0, 600, false, 1, DECIDE_LEARNED}, /* … or later */
+		{0, 500, 0, 0, 600, false, 1, DECIDE_LEARNED}, /* learned: go later */
 		{0, 601, 0, 0, 600, false, 0, DECIDE_IDLE},
 	};
 	size_t i;
@@ -385,7 +387,7 @@ a_lower_wish_must_have_held_for_a_start(void **state)
 	expect(decide(&reference, &high, st, now), 3, DECIDE_STABLE);
 	expect(decide(&reference, &low, st, now + CLK_S), 3, DECIDE_DOWN_DELAY);
 	expect(decide(&reference, &low, st, now + 2 * CLK_S), 2, DECIDE_STABLE);
-	low.start_s = 30; /* no longer than a panic would take to show */
+	low.start_s = 30; /* not longer than a panic takes to be seen */
 	expect(decide(&reference, &high, st, now + 3 * CLK_S), 3, DECIDE_STABLE);
 	expect(decide(&reference, &low, st, now + 8 * CLK_S), 3, DECIDE_DOWN_DELAY);
 	expect(decide(&reference, &low, st, now + 9 * CLK_S), 2, DECIDE_STABLE);
@@ -420,7 +422,7 @@ bounds(void **state)
 	idle.is_learned_prewarm = true;
 	expect(once(&s, &idle), 1, DECIDE_LEARNED);
 	idle.is_learned_prewarm = false;
-	s.initial_scale = 2; /* until there were so many once */
+	s.initial_scale = 2; /* until so many have run once */
 	expect(decide(&s, &idle, st, 1), 2, DECIDE_INITIAL_SCALE);
 	idle.ready = 2;
 	expect(decide(&s, &idle, st, CLK_S), 2, DECIDE_INITIAL_SCALE);
@@ -428,7 +430,7 @@ bounds(void **state)
 	expect(decide(&s, &idle, st, 10 * CLK_S), 0, DECIDE_IDLE);
 	assert_true(decide_was_initial(st));
 	decide_state_free(&st);
-	st = decide_state_new(); /* a restart of ours, told what the one before knew */
+	st = decide_state_new(); /* a restarted autoscaler, with what the one before had saved */
 	decide_set_initial(st);
 	expect(decide(&s, &idle, st, CLK_S), 0, DECIDE_IDLE);
 	decide_state_free(&st);
@@ -467,7 +469,7 @@ silence_changes_nothing(void **state)
 	assert_true(once(&s, &v).is_known);
 }
 
-/* The rule for a restart: what is found is wanted until a stable window is known. */
+/* After a restart the instances found are wanted until a stable window is known. */
 static void
 after_a_restart_nothing_goes_down(void **state)
 {
@@ -481,17 +483,17 @@ after_a_restart_nothing_goes_down(void **state)
 	v.stable = 0;
 	v.idle_s = 59;
 	expect(once(&reference, &v), 8, DECIDE_RESTARTED);
-	v.adopted = 5; /* the others we have started ourselves */
+	v.adopted = 5; /* the others were started since */
 	expect(once(&reference, &v), 5, DECIDE_RESTARTED);
-	v.adopted = 9; /* one has ended */
+	v.adopted = 9; /* one of those has ended */
 	expect(once(&reference, &v), 8, DECIDE_RESTARTED);
-	v = averages(200, 200, 8); /* up it goes at once */
+	v = averages(200, 200, 8); /* it scales up at once */
 	v.is_restarting = true;
 	v.adopted = 8;
 	expect(once(&reference, &v), 20, DECIDE_PANIC);
 }
 
-/* --- whatever comes --- */
+/* --- properties --- */
 
 static uint64_t seed;
 
@@ -549,7 +551,7 @@ any_view(void)
 }
 
 static void
-whatever_comes(void **state)
+properties_hold_for_random_inputs(void **state)
 {
 	int i, k;
 
@@ -578,7 +580,7 @@ whatever_comes(void **state)
 	}
 }
 
-/* More load never means fewer instances: averages, and what is parked. */
+/* More load, in averages or parked, never means fewer instances. */
 static void
 more_is_never_less(void **state)
 {
@@ -590,7 +592,7 @@ more_is_never_less(void **state)
 		struct scaling s = any_scaling();
 		struct decide_view v = any_view(), more;
 
-		v.arrivals = -1; /* what is foreseen weighs flow against what is there */
+		v.arrivals = -1; /* the forecast compares arrivals with the instances that run */
 		v.in_flight += 1;
 		more = v;
 		more.stable += below(100);
@@ -612,7 +614,7 @@ main(void)
 		cmocka_unit_test(a_panic_ends_when_the_stable_window_has_caught_up),
 		cmocka_unit_test(what_is_parked),
 		cmocka_unit_test(a_guess_is_not_held),
-		cmocka_unit_test(a_wake_is_told_as_one),
+		cmocka_unit_test(a_wake_has_its_own_reason),
 		cmocka_unit_test(what_is_parked_by_requests_a_second),
 		cmocka_unit_test(nothing_is_started_for_what_fades),
 		cmocka_unit_test(the_way_to_zero),
@@ -622,7 +624,7 @@ main(void)
 		cmocka_unit_test(targets),
 		cmocka_unit_test(silence_changes_nothing),
 		cmocka_unit_test(after_a_restart_nothing_goes_down),
-		cmocka_unit_test(whatever_comes),
+		cmocka_unit_test(properties_hold_for_random_inputs),
 		cmocka_unit_test(more_is_never_less),
 	};
 

@@ -50,7 +50,7 @@ test_until_acknowledged(void **state)
 }
 
 static void
-test_growth_is_told(void **state)
+test_growth_is_reported(void **state)
 {
 	struct demand_report d = {0};
 	struct demand_report_facts f = waiting;
@@ -90,7 +90,7 @@ test_new_link(void **state)
 /* What waits although an instance is open: told at 20, 40, 80 ms, in the first second after
  * a wake also if it has not grown. */
 static void
-test_told_once_open(void **state)
+test_growth_with_an_open_instance(void **state)
 {
 	struct demand_report d = {0};
 	struct demand_report_facts f = waiting;
@@ -150,7 +150,7 @@ test_an_open_instance_is_enough(void **state)
 
 /* All leave and others come before anything was stepped: acknowledged was another one. */
 static void
-test_anew(void **state)
+test_a_new_wait(void **state)
 {
 	struct demand_report d = {0};
 	char out[200];
@@ -174,12 +174,12 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_until_acknowledged),
-		cmocka_unit_test(test_growth_is_told),
-		cmocka_unit_test(test_told_once_open),
+		cmocka_unit_test(test_growth_is_reported),
+		cmocka_unit_test(test_growth_with_an_open_instance),
 		cmocka_unit_test(test_new_link),
 		cmocka_unit_test(test_not_wanted),
 		cmocka_unit_test(test_an_open_instance_is_enough),
-		cmocka_unit_test(test_anew),
+		cmocka_unit_test(test_a_new_wait),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

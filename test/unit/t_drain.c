@@ -37,7 +37,7 @@ all_have_to_answer(void **state)
 }
 
 static void
-who_comes_late_is_waited_for(void **state)
+an_activator_that_connects_meanwhile_is_asked_too(void **state)
 {
 	struct drain_table t;
 	struct drain_request *d;
@@ -55,7 +55,7 @@ who_comes_late_is_waited_for(void **state)
 }
 
 static void
-who_leaves_gives_no_answer(void **state)
+a_closed_io_gets_no_callback(void **state)
 {
 	struct drain_table t;
 	struct drain_request *d;
@@ -140,8 +140,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_have_to_answer),
-		cmocka_unit_test(who_comes_late_is_waited_for),
-		cmocka_unit_test(who_leaves_gives_no_answer),
+		cmocka_unit_test(an_activator_that_connects_meanwhile_is_asked_too),
+		cmocka_unit_test(a_closed_io_gets_no_callback),
 		cmocka_unit_test(no_token_comes_twice),
 		cmocka_unit_test(the_least_busy_go_first),
 		cmocka_unit_test(where_the_platform_chooses_its_choice_goes_first),

@@ -33,7 +33,7 @@ static const struct {
 };
 
 static void
-a_name_is_told_in_either_case(void **state)
+names_are_found_in_either_case(void **state)
 {
 	size_t i, k, mask;
 
@@ -54,7 +54,7 @@ a_name_is_told_in_either_case(void **state)
 
 /* Nor with a byte more or less. */
 static void
-a_name_with_another_byte_is_none(void **state)
+names_with_another_byte_are_unknown(void **state)
 {
 	static const char others[] = "!#$%&'*+.^`|~0189q";
 	size_t i, k, m;
@@ -89,8 +89,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_name_is_told_in_either_case),
-		cmocka_unit_test(a_name_with_another_byte_is_none),
+		cmocka_unit_test(names_are_found_in_either_case),
+		cmocka_unit_test(names_with_another_byte_are_unknown),
 		cmocka_unit_test(an_underscore_is_an_alias),
 	};
 

@@ -24,7 +24,7 @@ assert_holds(const struct inbuf *in, const char *text)
 }
 
 static void
-what_is_kept_survives_the_buffer(void **state)
+kept_bytes_survive_the_shared_buffer(void **state)
 {
 	struct inbuf in = borrow("abcdef");
 
@@ -42,7 +42,7 @@ what_is_kept_survives_the_buffer(void **state)
 }
 
 static void
-what_is_moved_stands_at_the_front(void **state)
+kept_bytes_move_to_the_front(void **state)
 {
 	struct inbuf in = borrow("abcdef");
 
@@ -78,8 +78,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_is_kept_survives_the_buffer),
-		cmocka_unit_test(what_is_moved_stands_at_the_front),
+		cmocka_unit_test(kept_bytes_survive_the_shared_buffer),
+		cmocka_unit_test(kept_bytes_move_to_the_front),
 		cmocka_unit_test(nothing_left_costs_no_memory),
 	};
 

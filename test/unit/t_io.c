@@ -276,7 +276,7 @@ an_end_and_a_reset_are_found(void **state)
 }
 
 static void
-what_is_not_read_is_kept(void **state)
+bytes_not_read_are_kept(void **state)
 {
 	struct world *w = make(SIDES, false);
 	struct side *deaf = &w->sides[1];
@@ -307,7 +307,7 @@ what_is_not_read_is_kept(void **state)
 }
 
 static void
-who_is_closed_has_no_turn(void **state)
+a_closed_io_has_no_turn(void **state)
 {
 	struct world *w = make(SIDES, false);
 
@@ -324,7 +324,7 @@ who_is_closed_has_no_turn(void **state)
 }
 
 static void
-who_may_wait_comes_last(void **state)
+new_work_runs_after_work_in_progress(void **state)
 {
 	struct world *w = make(2, false);
 	struct side *first = &w->sides[0], *second = &w->sides[1];
@@ -367,7 +367,7 @@ assert_seen(struct side *s, const char *text)
 }
 
 static void
-what_is_put_off_goes_with_the_round(void **state)
+deferred_writes_leave_with_the_round(void **state)
 {
 	struct world *w = make(SIDES, false);
 	char text[SIDES][32];
@@ -454,7 +454,7 @@ drain(struct side *s, char *tail, size_t tail_n)
 }
 
 static void
-what_does_not_go_is_told(void **state)
+a_write_that_falls_short_is_reported(void **state)
 {
 	struct world *w = make(5, false);
 	struct side *full = &w->sides[0], *gone = &w->sides[1];
@@ -552,7 +552,7 @@ forbid_submit(void)
 }
 
 static void
-what_does_not_work_is_not_used(void **state)
+aio_that_does_not_work_is_not_used(void **state)
 {
 	struct batch *b = batch_new(true);
 	int status;
@@ -579,14 +579,14 @@ main(void)
 		cmocka_unit_test(a_turn_ends_with_a_yield),
 		cmocka_unit_test(many_read_as_one),
 		cmocka_unit_test(an_end_and_a_reset_are_found),
-		cmocka_unit_test(what_is_not_read_is_kept),
-		cmocka_unit_test(who_is_closed_has_no_turn),
-		cmocka_unit_test(who_may_wait_comes_last),
-		cmocka_unit_test(what_is_put_off_goes_with_the_round),
+		cmocka_unit_test(bytes_not_read_are_kept),
+		cmocka_unit_test(a_closed_io_has_no_turn),
+		cmocka_unit_test(new_work_runs_after_work_in_progress),
+		cmocka_unit_test(deferred_writes_leave_with_the_round),
 		cmocka_unit_test(order_is_kept),
-		cmocka_unit_test(what_does_not_go_is_told),
+		cmocka_unit_test(a_write_that_falls_short_is_reported),
 		cmocka_unit_test(one_that_fails_fails_alone),
-		cmocka_unit_test(what_does_not_work_is_not_used),
+		cmocka_unit_test(aio_that_does_not_work_is_not_used),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -22,7 +22,7 @@ there_and_back(const struct keeper_msg *m)
 }
 
 static void
-start_survives_whatever_its_bytes(void **state)
+a_start_survives_any_bytes(void **state)
 {
 	char every[256], id[] = "a-v1-x-1", revision[] = "a/v1", user[] = "nobody";
 	char prog[] = "prog", empty[] = "", odd[] = "\xff\xc3(\x80\xe2\x82";
@@ -161,7 +161,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(start_survives_whatever_its_bytes),
+		cmocka_unit_test(a_start_survives_any_bytes),
 		cmocka_unit_test(instance_survives),
 		cmocka_unit_test(all_types_survive),
 		cmocka_unit_test(mistakes_are_named),

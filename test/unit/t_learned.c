@@ -127,7 +127,7 @@ over_a_restart(void **state)
 }
 
 static void
-who_comes_later(void **state)
+activators_that_come_later(void **state)
 {
 	struct reconcile *r;
 	struct learned *l;
@@ -217,7 +217,7 @@ away_for_long(void **state)
 
 /* A start that took days (no room in the cluster, say) is told as what activators take. */
 static void
-a_start_of_days_can_be_told(void **state)
+a_start_of_days_fits_the_protocol(void **state)
 {
 	struct reconcile *r = of_two(1);
 	struct scaled_revision *rev = reconcile_find(r, "a/v1");
@@ -277,8 +277,9 @@ int
 main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = {T(over_a_restart), T(who_comes_later), T(damaged),
-					   T(away_for_long), T(a_start_of_days_can_be_told)};
+	const struct CMUnitTest tests[] = {T(over_a_restart), T(activators_that_come_later),
+					   T(damaged), T(away_for_long),
+					   T(a_start_of_days_fits_the_protocol)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

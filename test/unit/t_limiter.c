@@ -246,7 +246,7 @@ test_raised_limit(void **state)
 
 /* An instance takes nothing before its limit has been said. */
 static void
-test_no_limit_said(void **state)
+test_no_limit_yet(void **state)
 {
 	struct world *w = *state;
 	struct instance *c = unit_instance(w->rev, "c");
@@ -877,7 +877,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_leaving, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lower_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_raised_limit, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_no_limit_said, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_limit_yet, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limit_is_never_overtaken, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pace, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pace_ends, setup, teardown),

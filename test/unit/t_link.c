@@ -237,7 +237,7 @@ half_lines_wait_for_their_rest(void **state)
 }
 
 static void
-a_peer_that_dies_within_a_line_is_said_to(void **state)
+a_peer_that_dies_within_a_line_is_reported(void **state)
 {
 	struct world *w = *state;
 	int fd;
@@ -575,7 +575,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(lines_pass_both_ways_in_order),
 		T(half_lines_wait_for_their_rest),
-		T(a_peer_that_dies_within_a_line_is_said_to),
+		T(a_peer_that_dies_within_a_line_is_reported),
 		T(the_longest_line_passes_and_one_more_byte_does_not),
 		T(a_line_without_end_is_cut_while_it_grows),
 		T(a_peer_that_does_not_read_is_cut),

@@ -162,7 +162,7 @@ a_service_goes_there_and_back(void **state)
 }
 
 static void
-later_versions_are_borne_with(void **state)
+later_versions_are_accepted(void **state)
 {
 	struct msg m;
 
@@ -180,7 +180,7 @@ later_versions_are_borne_with(void **state)
 }
 
 static void
-mistakes_are_named_by_their_place(void **state)
+mistakes_are_named_by_their_path(void **state)
 {
 	(void)state;
 	assert_refused("{}", "$.type: expected a string, got nothing");
@@ -240,7 +240,7 @@ ranges_hold(void **state)
 }
 
 static void
-what_is_no_json_is_refused(void **state)
+what_is_not_json_is_refused(void **state)
 {
 	static const char *const bad[] = {
 		"",
@@ -319,7 +319,7 @@ length_is_bounded(void **state)
 
 /* What a program printed is passed on, whatever its bytes are. */
 static void
-any_bytes_can_be_said(void **state)
+any_bytes_can_be_encoded(void **state)
 {
 	struct msg_failure f = {.reason = (char[]){"exited"},
 				.message = (char[]){"tab\t\"q\" \\ \x01 \x7f \xff\xc0\x80 \xc3\xa9 "
@@ -433,13 +433,13 @@ main(void)
 		cmocka_unit_test(each_type_goes_there_and_back),
 		cmocka_unit_test(a_service_arrives_whole),
 		cmocka_unit_test(a_service_goes_there_and_back),
-		cmocka_unit_test(later_versions_are_borne_with),
-		cmocka_unit_test(mistakes_are_named_by_their_place),
+		cmocka_unit_test(later_versions_are_accepted),
+		cmocka_unit_test(mistakes_are_named_by_their_path),
 		cmocka_unit_test(ranges_hold),
-		cmocka_unit_test(what_is_no_json_is_refused),
+		cmocka_unit_test(what_is_not_json_is_refused),
 		cmocka_unit_test(depth_is_bounded),
 		cmocka_unit_test(length_is_bounded),
-		cmocka_unit_test(any_bytes_can_be_said),
+		cmocka_unit_test(any_bytes_can_be_encoded),
 		cmocka_unit_test(numbers_keep_their_value),
 		cmocka_unit_test(limits_travel_by_their_table),
 		cmocka_unit_test(limits_that_are_left_out_have_their_defaults),

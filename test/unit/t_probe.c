@@ -127,7 +127,7 @@ test_refused_until_it_listens(void **state)
 
 /* Nobody waits: the connection is closed.  Somebody does: it is theirs. */
 static void
-test_the_connection_goes_to_who_waits(void **state)
+test_the_connection_goes_to_a_waiter(void **state)
 {
 	struct world *w = *state;
 	struct waiter waiter = {.inbox = &w->inbox};
@@ -158,7 +158,7 @@ test_the_connection_goes_to_who_waits(void **state)
 
 /* The platform says ready: no probe.  It refuses all the same: probed until it is back. */
 static void
-test_platform_s_word(void **state)
+test_the_platform_says_ready(void **state)
 {
 	struct world *w = *state;
 
@@ -443,7 +443,7 @@ port_of(const struct instance *inst)
 /* Whichever of thousands begins to listen is found before the others have been tried more
  * than twice each. */
 static void
-test_thousands_do_not_starve_one_another(void **state)
+test_each_of_thousands_is_found_soon(void **state)
 {
 	static const unsigned picked[] = {0, MANY / 2, MANY - 1};
 	struct world *w = *state;
@@ -469,7 +469,7 @@ test_thousands_do_not_starve_one_another(void **state)
 
 /* Nor do those that swallow every SYN hold up one that answers. */
 static void
-test_the_dead_leave_room_for_the_living(void **state)
+test_silent_addresses_do_not_delay_others(void **state)
 {
 	struct world *w = *state;
 	struct sockaddr_in any = {.sin_family = AF_INET};
@@ -540,7 +540,7 @@ meet_oneself(const struct addr *addr)
 }
 
 static void
-test_oneself_is_no_instance(void **state)
+test_a_self_connect_is_no_answer(void **state)
 {
 	struct world *w = *state;
 	int back = enter_own_network(port_of(w->inst));
@@ -563,20 +563,20 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_refused_until_it_listens, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_the_connection_goes_to_who_waits, setup,
+		cmocka_unit_test_setup_teardown(test_the_connection_goes_to_a_waiter, setup,
 						teardown),
-		cmocka_unit_test_setup_teardown(test_platform_s_word, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_platform_says_ready, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stopping_is_left_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_http, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_http_path_of_the_limits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_permit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_slow_handshake_is_waited_for, setup,
 						teardown),
-		cmocka_unit_test_setup_teardown(test_thousands_do_not_starve_one_another, setup,
+		cmocka_unit_test_setup_teardown(test_each_of_thousands_is_found_soon, setup,
 						teardown),
-		cmocka_unit_test_setup_teardown(test_the_dead_leave_room_for_the_living, setup,
+		cmocka_unit_test_setup_teardown(test_silent_addresses_do_not_delay_others, setup,
 						teardown),
-		cmocka_unit_test_setup_teardown(test_oneself_is_no_instance, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_self_connect_is_no_answer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many_are_not_probed_in_one_round, setup,
 						teardown),
 		cmocka_unit_test(test_delay),

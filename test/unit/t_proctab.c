@@ -25,7 +25,7 @@ a_stat_line_is_read(void **state)
 }
 
 static void
-what_is_none_is_refused(void **state)
+what_is_not_a_message_is_refused(void **state)
 {
 	static const char *const lines[] = {
 		"", "42", "42 (a", "42 (a) S", "x (a) S 1 1 1", "42 (a) S 7 40 39 0 -1"};
@@ -110,7 +110,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_stat_line_is_read),
-		cmocka_unit_test(what_is_none_is_refused),
+		cmocka_unit_test(what_is_not_a_message_is_refused),
 		cmocka_unit_test(roots_are_found),
 		cmocka_unit_test(a_child_is_there_with_its_environment),
 	};

@@ -41,12 +41,12 @@ many_activates_of_a_round_are_one_wish(void **state)
 }
 
 static void
-what_the_driver_shows_is_told_once(void **state)
+what_the_driver_shows_is_passed_on_once(void **state)
 {
 	(void)state;
 	connect_peer(1);
 	activate(1, 1);
-	round_of_news();
+	settle();
 	assert_true(was_sent("{\"id\":\"i1\",\"address\":\"127.0.0.1\",\"port\":20001,"
 			     "\"state\":\"starting\"}"));
 	world.peer[1].parked = 0;
@@ -67,24 +67,24 @@ an_instance_that_answers_is_ready_and_the_driver_hears_of_it(void **state)
 	connect_peer(1);
 	world.is_unready = true;
 	activate(1, 1);
-	round_of_news();
+	settle();
 	assert_int_equal(instances_ready(&rev->instances), 0);
 	world.now += 300 * CLK_MS;
-	say(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"answers\"}");
-	say(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"answers\"}");
-	say(1, "{\"type\":\"instance\",\"id\":\"unheard\",\"state\":\"answers\"}");
+	send_line(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"answers\"}");
+	send_line(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"answers\"}");
+	send_line(1, "{\"type\":\"instance\",\"id\":\"unheard\",\"state\":\"answers\"}");
 	assert_string_equal(strbuf_str(&world.calls), "1 answers:i1 ");
 	assert_int_equal(instances_ready(&rev->instances), 1);
 	assert_true(timing_start_s(&rev->timing) > 0.299 && timing_start_s(&rev->timing) < 0.301);
 	reconcile_tail(world.r);
-	say(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"refuses\"}");
+	send_line(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"refuses\"}");
 	assert_int_equal(instances_ready(&rev->instances), 0);
 }
 
 /* It has waited for a start that took longer than window and grace: these begin with its
  * answer, whatever the averages were given of the time in which it was parked. */
 static void
-who_has_waited_for_long_is_not_left_at_once(void **state)
+after_a_long_wait_idleness_counts_from_the_answer(void **state)
 {
 	int i;
 
@@ -93,24 +93,26 @@ who_has_waited_for_long_is_not_left_at_once(void **state)
 	seconds(70); /* no longer young */
 	world.is_unready = world.peer[1].is_mute = true;
 	activate(1, 1);
-	round_of_news();
+	settle();
 	for (i = 0; i < 12; i++) {
 		second();
-		say(1, "{\"type\":\"stats\",\"period_ms\":1000,\"revisions\":[{\"name\":\"a/v1\","
-		       "\"concurrency\":1,\"waiting\":1,\"requests\":0,\"parked\":1}]}");
+		send_line(
+			1,
+			"{\"type\":\"stats\",\"period_ms\":1000,\"revisions\":[{\"name\":\"a/v1\","
+			"\"concurrency\":1,\"waiting\":1,\"requests\":0,\"parked\":1}]}");
 	}
 	assert_int_equal(world.n, 1);
 	world.is_unready = false;
-	round_of_news();
-	round_of_news();
-	say(1, "{\"type\":\"stats\",\"period_ms\":45,\"revisions\":[{\"name\":\"a/v1\","
-	       "\"concurrency\":0.1,\"waiting\":0.1,\"requests\":0,\"parked\":0,"
-	       "\"completed\":1,\"latency_ms\":2}]}");
+	settle();
+	settle();
+	send_line(1, "{\"type\":\"stats\",\"period_ms\":45,\"revisions\":[{\"name\":\"a/v1\","
+		     "\"concurrency\":0.1,\"waiting\":0.1,\"requests\":0,\"parked\":0,"
+		     "\"completed\":1,\"latency_ms\":2}]}");
 	reconcile_tick(world.r);
-	round_of_news();
-	assert_int_equal(world.told, 1);
+	settle();
+	assert_int_equal(world.scale, 1);
 	world.peer[1] = (struct fake_peer){.is_up = true, .answer = SAYS_DRAINED};
-	UNTIL(world.told == 0, 10);
+	UNTIL(world.scale == 0, 10);
 }
 
 static void
@@ -119,11 +121,11 @@ what_is_not_known_is_ignored(void **state)
 	(void)state;
 	connect_peer(1);
 	forget_sent();
-	say(1, "{\"type\":\"activate\",\"revision\":\"no/such\",\"parked\":1,\"seq\":1}");
-	say(1, "{\"type\":\"drained\",\"token\":\"s0.77\"}");
-	say(1, "{\"type\":\"busy\",\"token\":\"s0.77\"}");
-	say(1, "{\"type\":\"stats\",\"period_ms\":1000,\"revisions\":[{\"name\":\"no/such\","
-	       "\"concurrency\":1,\"requests\":1,\"parked\":1}]}");
+	send_line(1, "{\"type\":\"activate\",\"revision\":\"no/such\",\"parked\":1,\"seq\":1}");
+	send_line(1, "{\"type\":\"drained\",\"token\":\"s0.77\"}");
+	send_line(1, "{\"type\":\"busy\",\"token\":\"s0.77\"}");
+	send_line(1, "{\"type\":\"stats\",\"period_ms\":1000,\"revisions\":[{\"name\":\"no/such\","
+		     "\"concurrency\":1,\"requests\":1,\"parked\":1}]}");
 	reconcile_tail(world.r);
 	assert_int_equal(world.out.len, 0);
 	assert_int_equal(world.calls.len, 0);
@@ -143,7 +145,7 @@ stats_with_parked_requests_wake_as_well(void **state)
 /* --- the rest --- */
 
 static void
-nothing_is_told_before_the_driver_has_seen_the_world(void **state)
+nothing_is_scaled_before_the_driver_has_shown_its_instances(void **state)
 {
 	(void)state;
 	world_teardown(NULL);
@@ -155,7 +157,7 @@ nothing_is_told_before_the_driver_has_seen_the_world(void **state)
 	second();
 	assert_true(was_sent("activating"));
 	assert_int_equal(world.calls.len, 0); /* it might have three already */
-	tell_view(NULL);
+	show_instances(NULL);
 	reconcile_tail(world.r);
 	assert_string_equal(strbuf_str(&world.calls), "3 ");
 }
@@ -168,7 +170,7 @@ a_restart_takes_up_what_is_there_and_waits(void **state)
 	world = (struct world){.now = 0};
 	begin_world(3);
 	world.v[0].started_ns = CLK_S; /* ready when first seen: its start was not measured */
-	tell_view(NULL);
+	show_instances(NULL);
 	reconcile_tail(world.r);
 	assert_true(timing_start_s(&reconcile_find(world.r, "a/v1")->timing) < 0);
 	connect_peer(1);
@@ -194,7 +196,7 @@ a_failure_is_passed_on_with_what_is_left_to_wait(void **state)
 	activate(1, 1);
 	reconcile_tail(world.r);
 	forget_sent();
-	tell_view(&f);
+	show_instances(&f);
 	reconcile_tail(world.r);
 	assert_true(was_sent("\"failure\":{\"reason\":\"exited\",\"message\":\"exit status 1\","
 			     "\"retry_after_ms\":10000}"));
@@ -203,7 +205,7 @@ a_failure_is_passed_on_with_what_is_left_to_wait(void **state)
 	assert_int_equal(m.failure->retry_after_ms, 6000);
 	announce_fini(&m);
 	forget_sent();
-	tell_view(NULL);
+	show_instances(NULL);
 	reconcile_tail(world.r);
 	assert_false(was_sent("failure"));
 	assert_true(was_sent("instances"));
@@ -212,7 +214,7 @@ a_failure_is_passed_on_with_what_is_left_to_wait(void **state)
 
 /* b/v1 has no instances in this world: what it was told is in world.calls. */
 static void
-under_a_ceiling_nobody_gets_a_second_while_one_has_none(void **state)
+under_a_ceiling_each_gets_one_before_any_gets_two(void **state)
 {
 	struct scaled_revision *a = reconcile_find(world.r, "a/v1"), *b;
 
@@ -220,13 +222,13 @@ under_a_ceiling_nobody_gets_a_second_while_one_has_none(void **state)
 	log_open(LOG_ERROR, LOG_LOGFMT, "t_reconcile");
 	set_services(2, 4);
 	b = reconcile_find(world.r, "b/v1");
-	tell_view_of("b/v1");
+	show_no_instances("b/v1");
 	connect_peer(1);
 	world.peer[1].concurrency = 100;
 	activate(1, 100);
 	UNTIL(world.n == 4, 10);
 	forget_sent();
-	say(1, "{\"type\":\"activate\",\"revision\":\"b/v1\",\"parked\":1,\"seq\":1}");
+	send_line(1, "{\"type\":\"activate\",\"revision\":\"b/v1\",\"parked\":1,\"seq\":1}");
 	world.other_parked = 1;
 	world.peer[1].answer = SAYS_NOTHING;
 	seconds(2);
@@ -236,11 +238,11 @@ under_a_ceiling_nobody_gets_a_second_while_one_has_none(void **state)
 	assert_int_equal(world.calls.len, 0); /* no room before one of a's is drained */
 	world.peer[1].answer = SAYS_DRAINED;
 	world.answered = 0;
-	round_of_news();
-	assert_int_equal(world.told, 3);
+	settle();
+	assert_int_equal(world.scale, 3);
 	assert_non_null(strstr(strbuf_str(&world.calls), "b/v1=1"));
 	world.other_parked = 0;
-	say(1, "{\"type\":\"stats\",\"period_ms\":1000,\"revisions\":[]}");
+	send_line(1, "{\"type\":\"stats\",\"period_ms\":1000,\"revisions\":[]}");
 	UNTIL(b->wanted.n == 0, 20);
 	UNTIL(a->wanted.n == 4, 5); /* all fit again */
 }
@@ -248,7 +250,7 @@ under_a_ceiling_nobody_gets_a_second_while_one_has_none(void **state)
 /* b/v1 is asked when a/v1 has all that may be: told so while that is in use; what is idle
  * gives way at once, though its window is far from empty. */
 static void
-who_is_idle_gives_way_to_who_is_asked(void **state)
+an_idle_revision_gives_way_to_one_with_requests(void **state)
 {
 	struct scaled_revision *a, *b;
 
@@ -257,17 +259,17 @@ who_is_idle_gives_way_to_who_is_asked(void **state)
 	set_services(2, 1);
 	a = reconcile_find(world.r, "a/v1");
 	b = reconcile_find(world.r, "b/v1");
-	tell_view_of("b/v1");
+	show_no_instances("b/v1");
 	connect_peer(1);
 	world.peer[1].concurrency = 1;
 	activate(1, 1);
-	round_of_news();
+	settle();
 	world.peer[1].parked = 0;
 	UNTIL(world.n == 1, 10);
 	seconds(2);
 	forget_sent();
 	world.other_parked = 1;
-	say(1, "{\"type\":\"activate\",\"revision\":\"b/v1\",\"parked\":1,\"seq\":1}");
+	send_line(1, "{\"type\":\"activate\",\"revision\":\"b/v1\",\"parked\":1,\"seq\":1}");
 	seconds(5);
 	assert_int_equal(a->wanted.n, 1);
 	assert_int_equal(b->wanted.n, 0);
@@ -280,7 +282,7 @@ who_is_idle_gives_way_to_who_is_asked(void **state)
 	world.peer[1].concurrency = 0;
 	UNTIL(b->scale_sent == 1, 3);
 	assert_null(b->held_back);
-	assert_int_equal(world.told, 0);
+	assert_int_equal(world.scale, 0);
 	assert_string_equal(strbuf_str(&world.calls), "0 b/v1=1 ");
 }
 
@@ -297,21 +299,21 @@ short_requests_are_use_as_well(void **state)
 	set_services(2, 1);
 	a = reconcile_find(world.r, "a/v1");
 	b = reconcile_find(world.r, "b/v1");
-	tell_view_of("b/v1");
+	show_no_instances("b/v1");
 	connect_peer(1);
 	world.peer[1].concurrency = 0.1;
 	activate(1, 1);
-	round_of_news();
+	settle();
 	world.peer[1].parked = 0;
 	UNTIL(world.n == 1, 10);
 	seconds(2);
 	world.other_parked = 1;
-	say(1, "{\"type\":\"activate\",\"revision\":\"b/v1\",\"parked\":1,\"seq\":1}");
+	send_line(1, "{\"type\":\"activate\",\"revision\":\"b/v1\",\"parked\":1,\"seq\":1}");
 	for (i = 0; i < 5; i++) {
 		report(1);
 		world.now += CLK_S * 6 / 10;
 		reconcile_tick(world.r);
-		round_of_news();
+		settle();
 		assert_int_equal(a->wanted.n, 1);
 		assert_int_equal(b->wanted.n, 0);
 		world.now += CLK_S * 4 / 10;
@@ -320,7 +322,7 @@ short_requests_are_use_as_well(void **state)
 
 /* How long no answer has come is counted anew from when the only instance is back. */
 static void
-who_answers_again_answers(void **state)
+the_wait_for_answers_begins_anew_with_the_instance(void **state)
 {
 	struct scaled_revision *a;
 
@@ -328,23 +330,23 @@ who_answers_again_answers(void **state)
 	world.is_unready = true; /* the platform says nothing */
 	connect_peer(1);
 	activate(1, 1);
-	round_of_news();
+	settle();
 	a = reconcile_find(world.r, "a/v1");
-	say(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"answers\"}");
+	send_line(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"answers\"}");
 	assert_int_equal(a->timing.answering_ns, world.now);
-	say(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"refuses\"}");
+	send_line(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"refuses\"}");
 	world.v[0].started_ns++; /* anything that is news */
-	tell_view(NULL);
+	show_instances(NULL);
 	assert_int_equal(a->timing.answering_ns, 0);
 	world.now += CLK_S;
-	say(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"answers\"}");
+	send_line(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"answers\"}");
 	assert_int_equal(a->timing.answering_ns, world.now);
 	assert_int_equal(a->timing.starts, 1);
 }
 
 /* Who waits longest comes first: that begins anew with each time of waiting. */
 static void
-who_left_has_not_waited(void **state)
+a_wait_that_ended_does_not_count(void **state)
 {
 	static const char ask[] =
 		"{\"type\":\"activate\",\"revision\":\"b/v1\",\"parked\":1,\"seq\":1}";
@@ -354,22 +356,22 @@ who_left_has_not_waited(void **state)
 	(void)state;
 	set_services(2, 1);
 	b = reconcile_find(world.r, "b/v1");
-	tell_view_of("b/v1");
+	show_no_instances("b/v1");
 	connect_peer(1);
 	world.peer[1].concurrency = 1;
 	activate(1, 1);
-	round_of_news();
+	settle();
 	world.peer[1].parked = 0;
 	UNTIL(world.n == 1, 10);
 	world.other_parked = 1;
-	say(1, ask);
+	send_line(1, ask);
 	first = world.now;
 	seconds(5);
-	say(1, ask);
+	send_line(1, ask);
 	assert_int_equal(b->woken_ns, first);
 	world.other_parked = 0;
 	seconds(2);
-	say(1, ask);
+	send_line(1, ask);
 	assert_int_equal(b->woken_ns, world.now);
 	assert_int_equal(b->scale_sent, 0);
 }
@@ -387,19 +389,19 @@ a_revision_that_is_gone_is_forgotten(void **state)
 	reconcile_tail(world.r);
 	assert_null(reconcile_find(world.r, "a/v1"));
 	assert_true(was_sent("resume"));
-	tell_view(NULL); /* the driver is a little behind */
+	show_instances(NULL); /* the driver is a little behind */
 	second();
 }
 
 static void
-who_leaves_decides_nothing_more(void **state)
+a_link_that_was_freed_gets_no_callback(void **state)
 {
 	(void)state;
 	connect_peer(1);
 	run_with(1);
 	reconcile_freeze(world.r);
 	world.v[0].state = INSTANCE_STOPPING;
-	tell_view(NULL);
+	show_instances(NULL);
 	reconcile_tail(world.r);
 	assert_true(was_sent("\"state\":\"stopping\""));
 	forget_sent();
@@ -416,21 +418,21 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(an_activate_is_acknowledged_before_the_driver_is_asked),
 		T(many_activates_of_a_round_are_one_wish),
-		T(what_the_driver_shows_is_told_once),
+		T(what_the_driver_shows_is_passed_on_once),
 		T(an_instance_that_answers_is_ready_and_the_driver_hears_of_it),
-		T(who_has_waited_for_long_is_not_left_at_once),
+		T(after_a_long_wait_idleness_counts_from_the_answer),
 		T(what_is_not_known_is_ignored),
 		T(stats_with_parked_requests_wake_as_well),
-		T(nothing_is_told_before_the_driver_has_seen_the_world),
+		T(nothing_is_scaled_before_the_driver_has_shown_its_instances),
 		T(a_restart_takes_up_what_is_there_and_waits),
 		T(a_failure_is_passed_on_with_what_is_left_to_wait),
-		T(under_a_ceiling_nobody_gets_a_second_while_one_has_none),
-		T(who_is_idle_gives_way_to_who_is_asked),
+		T(under_a_ceiling_each_gets_one_before_any_gets_two),
+		T(an_idle_revision_gives_way_to_one_with_requests),
 		T(short_requests_are_use_as_well),
-		T(who_answers_again_answers),
-		T(who_left_has_not_waited),
+		T(the_wait_for_answers_begins_anew_with_the_instance),
+		T(a_wait_that_ended_does_not_count),
 		T(a_revision_that_is_gone_is_forgotten),
-		T(who_leaves_decides_nothing_more),
+		T(a_link_that_was_freed_gets_no_callback),
 	};
 
 	return cmocka_run_group_tests_name("reconcile", tests, NULL, NULL);

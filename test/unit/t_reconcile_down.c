@@ -9,7 +9,7 @@
 /* --- to zero --- */
 
 static void
-zero_only_after_everybody_said_drained(void **state)
+zero_only_after_all_activators_are_drained(void **state)
 {
 	char token[80];
 
@@ -23,11 +23,11 @@ zero_only_after_everybody_said_drained(void **state)
 	assert_true(was_sent("0 {\"type\":\"drain\""));
 	assert_true(was_sent("\"revision\":\"a/v1\"}"));
 	assert_true(token_of(strstr(strbuf_str(&world.out), "0 {\"type\":\"drain\""), token));
-	say_token(1, "drained", token);
+	answer_drain(1, "drained", token);
 	reconcile_tail(world.r);
 	seconds(3);
 	assert_int_equal(world.calls.len, 0); /* one has not said so */
-	say_token(2, "drained", token);
+	answer_drain(2, "drained", token);
 	reconcile_tail(world.r);
 	assert_string_equal(strbuf_str(&world.calls), "0 ");
 	assert_false(was_sent("resume"));
@@ -47,7 +47,7 @@ one_busy_takes_it_back(void **state)
 	world.peer[2].answer = SAYS_BUSY;
 	UNTIL(was_sent("resume"), 20);
 	assert_int_equal(drains_sent(), 1);
-	round_of_news();
+	settle();
 	assert_int_equal(drains_sent(), 1); /* not asked again at once */
 	seconds(5);			    /* asked again, and again in vain */
 	assert_true(drains_sent() > 1);
@@ -73,8 +73,8 @@ an_activate_takes_it_back(void **state)
 	activate(2, 1);
 	reconcile_tail(world.r);
 	assert_true(was_sent("0 {\"type\":\"resume\""));
-	say_token(1, "drained", token); /* too late */
-	round_of_news();
+	answer_drain(1, "drained", token); /* too late */
+	settle();
 	assert_int_equal(world.calls.len, 0);
 	assert_int_equal(world.n, 1);
 }
@@ -115,7 +115,7 @@ a_lease_outlives_its_activator(void **state)
 		 "\"concurrency\":0,\"requests\":0,\"parked\":0,\"in_flight\":0,\"instances\":"
 		 "[{\"id\":\"i%d\",\"in_flight\":0,\"busy_s\":100}]}]}",
 		 world.v[1].number);
-	say(2, line);
+	send_line(2, line);
 	lose_peer(2);
 	UNTIL(world.n == 1, 60); /* the other one went */
 	assert_non_null(strstr(line, world.v[0].number == 1 ? "i1" : "i2"));
@@ -127,7 +127,7 @@ a_lease_outlives_its_activator(void **state)
 
 /* What a driver may ask at a scale-down: all activators' words together. */
 static void
-what_is_at_stake_at_an_instance(void **state)
+the_load_of_an_instance_over_all_activators(void **state)
 {
 	char line[300];
 
@@ -147,7 +147,7 @@ what_is_at_stake_at_an_instance(void **state)
 		 "\"concurrency\":1,\"requests\":0,\"parked\":0,\"in_flight\":4000000000,"
 		 "\"instances\":[{\"id\":\"i1\",\"in_flight\":4000000000},"
 		 "{\"id\":\"i2\",\"in_flight\":1,\"busy_s\":100}]}]}");
-	say(1, line);
+	send_line(1, line);
 	assert_int_equal(reconcile_load(world.r, "i1"), DRIVER_LEASE_LOAD);
 	assert_int_equal(reconcile_load(world.r, "i2"), DRIVER_LEASE_LOAD + 1);
 }
@@ -169,7 +169,7 @@ back_by_name_it_is_no_longer_missed(void **state)
 }
 
 static void
-who_connects_meanwhile_is_asked_and_waited_for(void **state)
+an_activator_that_connects_meanwhile_is_asked_too(void **state)
 {
 	(void)state;
 	connect_peer(1);
@@ -193,7 +193,7 @@ who_connects_meanwhile_is_asked_and_waited_for(void **state)
 }
 
 static void
-nothing_goes_down_with_nobody_connected(void **state)
+nothing_goes_down_without_an_activator(void **state)
 {
 	(void)state;
 	connect_peer(1);
@@ -231,9 +231,9 @@ after_the_stop_an_activate_is_an_ordinary_cold_start(void **state)
 	run_with(1);
 	world.peer[1].concurrency = 0;
 	world.is_slow = true;
-	UNTIL(world.told == 0, 20);
+	UNTIL(world.scale == 0, 20);
 	world.v[0].state = INSTANCE_STOPPING;
-	tell_view(NULL);
+	show_instances(NULL);
 	reconcile_tail(world.r);
 	forget_sent();
 	activate(1, 1);
@@ -242,7 +242,7 @@ after_the_stop_an_activate_is_an_ordinary_cold_start(void **state)
 	assert_false(was_sent("resume")); /* the old one is on its way out */
 	world.now += CLK_MS;
 	world.v[0] = (struct fake_instance){++world.number, INSTANCE_STARTING, world.now};
-	tell_view(NULL);
+	show_instances(NULL);
 	reconcile_tail(world.r);
 	assert_true(was_sent("resume"));
 	assert_true(was_sent("\"id\":\"i2\""));
@@ -256,7 +256,7 @@ an_instance_that_was_spared_is_opened_again(void **state)
 	run_with(1);
 	world.peer[1].concurrency = 0;
 	world.is_slow = true;
-	UNTIL(world.told == 0, 20);
+	UNTIL(world.scale == 0, 20);
 	forget_sent();
 	activate(1, 1); /* before the driver has done anything */
 	reconcile_tail(world.r);
@@ -361,7 +361,7 @@ an_instance_that_ends_by_itself_is_drained(void **state)
 	world.n = 0; /* both crash, and are replaced */
 	world.v[world.n++] = (struct fake_instance){++world.number, INSTANCE_READY, world.now};
 	world.v[world.n++] = (struct fake_instance){++world.number, INSTANCE_READY, world.now};
-	tell_view(NULL);
+	show_instances(NULL);
 	reconcile_tail(world.r);
 	assert_true(was_sent("resume"));
 	world.peer[1].answer = SAYS_DRAINED;
@@ -373,15 +373,15 @@ main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
-		T(zero_only_after_everybody_said_drained),
+		T(zero_only_after_all_activators_are_drained),
 		T(one_busy_takes_it_back),
 		T(an_activate_takes_it_back),
 		T(a_lost_link_takes_it_back_and_holds_for_a_stable_window),
 		T(a_lease_outlives_its_activator),
-		T(what_is_at_stake_at_an_instance),
+		T(the_load_of_an_instance_over_all_activators),
 		T(back_by_name_it_is_no_longer_missed),
-		T(who_connects_meanwhile_is_asked_and_waited_for),
-		T(nothing_goes_down_with_nobody_connected),
+		T(an_activator_that_connects_meanwhile_is_asked_too),
+		T(nothing_goes_down_without_an_activator),
 		T(nothing_goes_down_while_one_is_silent),
 		T(after_the_stop_an_activate_is_an_ordinary_cold_start),
 		T(an_instance_that_was_spared_is_opened_again),

@@ -218,7 +218,7 @@ joined(const struct settings_errors *errors)
 }
 
 static void
-each_mistake_is_told(void **state)
+each_mistake_is_reported(void **state)
 {
 	size_t i;
 
@@ -365,7 +365,7 @@ a_header_tells_services_apart(void **state)
 }
 
 static void
-nothing_is_put_in_place_of_variables(void **state)
+variables_are_not_replaced(void **state)
 {
 	struct settings *s = loaded(REVISION("command = {\"a\", \"${PORT}\", \"$PORT\", "
 					     "'${HOME}', \"\\${HOME}\", $PORT}\n"));
@@ -739,7 +739,7 @@ the_demo_loads(void **state)
 }
 
 static void
-no_key_stands_twice_in_a_place(void **state)
+no_key_is_twice_in_a_section(void **state)
 {
 	size_t i, j;
 
@@ -756,7 +756,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(each_mistake_is_told),
+		cmocka_unit_test(each_mistake_is_reported),
 		cmocka_unit_test(past_twenty_they_are_counted),
 		cmocka_unit_test(files_that_cannot_be_read),
 		cmocka_unit_test(an_empty_file_is_all_defaults),
@@ -764,7 +764,7 @@ main(void)
 		cmocka_unit_test(one_revision_needs_no_traffic),
 		cmocka_unit_test(target_may_name_a_workload),
 		cmocka_unit_test(a_header_tells_services_apart),
-		cmocka_unit_test(nothing_is_put_in_place_of_variables),
+		cmocka_unit_test(variables_are_not_replaced),
 		cmocka_unit_test(units),
 		cmocka_unit_test(a_dump_loads_as_the_same),
 		cmocka_unit_test(a_dump_says_where_values_come_from),
@@ -772,7 +772,7 @@ main(void)
 		cmocka_unit_test(the_reference_shows_each_key),
 		cmocka_unit_test(the_reference_loads),
 		cmocka_unit_test(the_demo_loads),
-		cmocka_unit_test(no_key_stands_twice_in_a_place),
+		cmocka_unit_test(no_key_is_twice_in_a_section),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

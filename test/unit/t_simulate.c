@@ -49,7 +49,7 @@ write_trace(const char *text)
 /* --- traces --- */
 
 static void
-mistakes_are_told_with_their_line(void **state)
+mistakes_are_reported_with_their_line(void **state)
 {
 	static const char requests[] = "start_ms,duration_ms\n";
 	static const char minutes[] = "minute,count,duration_ms\n";
@@ -208,7 +208,7 @@ a_limit_is_never_passed_and_order_is_kept(void **state)
 }
 
 static void
-who_stops_finishes_what_it_has(void **state)
+a_stopped_reader_finishes_what_it_has_read(void **state)
 {
 	const struct sim_fleet_conf conf = {.capacity = 10, .pace = 3};
 	static const char *const victim[] = {"i1"};
@@ -447,12 +447,12 @@ main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(mistakes_are_told_with_their_line),
+		T(mistakes_are_reported_with_their_line),
 		T(a_line_too_long_and_a_file_that_is_not_there),
 		T(requests_of_a_minute_come_within_it_in_order),
 		cmocka_unit_test(instances_share_what_is_beyond_their_capacity),
 		cmocka_unit_test(a_limit_is_never_passed_and_order_is_kept),
-		cmocka_unit_test(who_stops_finishes_what_it_has),
+		cmocka_unit_test(a_stopped_reader_finishes_what_it_has_read),
 		T(a_burst_of_short_requests_needs_few),
 		T(a_burst_of_long_requests_gets_all_it_needs_at_once),
 		T(the_other_rules_start_dozens_for_nothing),

@@ -35,7 +35,7 @@ field(void *ctx, const char *name, size_t *n)
 }
 
 static void
-test_who(void **state)
+test_which_requests_get_the_page(void **state)
 {
 	struct ask rows[] = {
 		{"GET", CHROME, "navigate", NULL, NULL, true},
@@ -184,7 +184,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_who),
+		cmocka_unit_test(test_which_requests_get_the_page),
 		cmocka_unit_test(test_itself),
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_default_page),

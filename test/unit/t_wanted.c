@@ -38,7 +38,7 @@ expect(uint32_t n, enum decide_rule rule)
 }
 
 static void
-what_is_decided_is_wanted_where_nothing_bounds_it(void **state)
+without_bounds_the_decision_is_wanted(void **state)
 {
 	(void)state;
 	facts.has = 7;
@@ -104,7 +104,7 @@ max_instances_bounds_the_claim(void **state)
 }
 
 static void
-what_is_idle_needs_only_what_is_to_stay(void **state)
+an_idle_revision_needs_only_min_scale(void **state)
 {
 	(void)state;
 	claim(3, DECIDE_STABLE);
@@ -176,12 +176,12 @@ main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, setup)
 	const struct CMUnitTest tests[] = {
-		T(what_is_decided_is_wanted_where_nothing_bounds_it),
+		T(without_bounds_the_decision_is_wanted),
 		T(without_data_it_stays_as_it_is),
 		T(a_revision_that_is_leaving_gets_nothing_new),
 		T(while_an_activator_is_not_heard_nothing_goes),
 		T(max_instances_bounds_the_claim),
-		T(what_is_idle_needs_only_what_is_to_stay),
+		T(an_idle_revision_needs_only_min_scale),
 		T(a_dry_run_claims_nothing),
 		T(room_bounds_the_way_up_alone),
 		T(a_foreign_scale_is_respected_but_for_the_ways_to_and_from_zero),

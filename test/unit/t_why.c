@@ -26,7 +26,7 @@ note(uint32_t wanted, enum decide_rule rule, uint32_t parked, int64_t s)
 }
 
 static void
-what_is_the_same_is_one(void **state)
+equal_decisions_are_one_entry(void **state)
 {
 	(void)state;
 	assert_null(why_at(&w, 0));
@@ -119,8 +119,8 @@ int
 main(void)
 {
 #define T(f) cmocka_unit_test_teardown(f, teardown)
-	const struct CMUnitTest tests[] = {T(what_is_the_same_is_one), T(the_oldest_goes), T(forms),
-					   T(a_bound_does_not_hide_what_was_decided)};
+	const struct CMUnitTest tests[] = {T(equal_decisions_are_one_entry), T(the_oldest_goes),
+					   T(forms), T(a_bound_does_not_hide_what_was_decided)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -111,7 +111,7 @@ a_report_belongs_to_the_seconds_that_it_covers(void **state)
 }
 
 static void
-what_is_missing_is_missing(void **state)
+a_missing_member_is_an_error(void **state)
 {
 	struct window *w = with(60);
 	int i;
@@ -234,7 +234,7 @@ main(void)
 		cmocka_unit_test(sources_of_a_second_are_added),
 		cmocka_unit_test(the_average_is_rounded_to_six_digits),
 		cmocka_unit_test(a_report_belongs_to_the_seconds_that_it_covers),
-		cmocka_unit_test(what_is_missing_is_missing),
+		cmocka_unit_test(a_missing_member_is_an_error),
 		cmocka_unit_test(after_a_gap_it_begins_anew),
 		cmocka_unit_test(what_comes_late_is_not_counted_twice),
 		cmocka_unit_test(weighted_exponentially),

@@ -126,7 +126,7 @@ strings(void **state)
 }
 
 static void
-what_is_no_zone(void **state)
+files_that_are_no_zone(void **state)
 {
 	struct err e;
 	char *file = xcalloc(1, 100000);
@@ -163,7 +163,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(as_the_c_library_has_it),
 		cmocka_unit_test(strings),
-		cmocka_unit_test(what_is_no_zone),
+		cmocka_unit_test(files_that_are_no_zone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

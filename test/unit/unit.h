@@ -1,5 +1,5 @@
-/* unit - what unit tests share: cmocka with what it needs before it, standard error
- * caught, and code that must abort. */
+/* unit - for all unit tests: cmocka with the headers that it needs, and helpers that catch
+ * standard error, expect an abort, or make a folder. */
 #ifndef TEST_UNIT_UNIT_H
 #define TEST_UNIT_UNIT_H
 
@@ -20,7 +20,7 @@
 
 #include "common/base.h"
 
-/* What fn(arg) writes to standard error, NUL-terminated; free it. */
+/* Returns what fn(arg) writes to standard error, NUL-terminated, for free(). */
 static inline char *
 unit_stderr_of(void (*fn)(void *arg), void *arg)
 {
@@ -29,7 +29,8 @@ unit_stderr_of(void (*fn)(void *arg), void *arg)
 	char *text;
 
 	assert_true(saved >= 0 && fd >= 0);
-	assert_int_equal(fcntl(fd, F_SETFL, O_APPEND), 0); /* or threads overwrite each other */
+	assert_int_equal(fcntl(fd, F_SETFL, O_APPEND),
+			 0); /* else threads would overwrite each other */
 	assert_true(dup2(fd, STDERR_FILENO) >= 0);
 	fn(arg);
 	assert_true(dup2(saved, STDERR_FILENO) >= 0);
@@ -41,7 +42,7 @@ unit_stderr_of(void (*fn)(void *arg), void *arg)
 	return text;
 }
 
-/* fn(arg) in a child with nothing on standard error; its wait status. */
+/* Run fn(arg) in a child process without standard error.  Returns its wait status. */
 static inline int
 unit_status_of(void (*fn)(void *arg), void *arg)
 {
@@ -70,7 +71,8 @@ unit_expect_abort(void (*fn)(void *arg), void *arg)
 	assert_int_equal(WTERMSIG(status), SIGABRT);
 }
 
-/* A folder of its own for a test, below $TMPDIR or /tmp; rmdir and free it. */
+/* Make a folder for a test, below $TMPDIR or /tmp.  The caller removes it and frees the
+ * path. */
 static inline char *
 unit_dir(void)
 {
