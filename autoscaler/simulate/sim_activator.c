@@ -19,9 +19,9 @@ struct sim_activator {
 	sim_activator_send_fn *send;
 	void *arg;
 	int64_t now_ns;				      /* of the call under way */
-	int64_t next_second_ns, early_ns, cleared_ns; /* INT64_MAX: none is due */
-	int64_t early_after;	    /* how long after the first instance answered that is */
-	struct sim_totals reported; /* what the last report had */
+	int64_t next_second_ns, early_ns, cleared_ns; /* of reports; INT64_MAX: none */
+	int64_t early_after;	    /* early_ns, counted from the first instance's answer */
+	struct sim_totals reported; /* the totals at the last report */
 	int64_t reported_ns;
 	struct demand_report demand;
 	bool is_wanted; /* by the autoscaler's newest message */
@@ -96,7 +96,6 @@ in_flight_at(const struct sim_activator *a, const char *id)
 	return 0;
 }
 
-/* Answer one of the drains that can be.  False: there is none. */
 bool
 sim_activator_answer_drain(struct sim_activator *a)
 {
@@ -151,7 +150,7 @@ stat_fini(struct msg_stat *s)
 	free(s->v);
 }
 
-/* How many requests are parked, between two reports. */
+/* Send how many requests are parked, between two reports. */
 static void
 send_count(struct sim_activator *a)
 {
@@ -164,7 +163,7 @@ send_count(struct sim_activator *a)
 	stat_fini(&s);
 }
 
-/* What happened since the last report. */
+/* Report what happened since the last report. */
 static void
 report(struct sim_activator *a, int64_t now)
 {
@@ -244,7 +243,7 @@ step_demand(struct sim_activator *a, int64_t now)
 	}
 }
 
-/* --- what the autoscaler says, and the time --- */
+/* --- for the brain --- */
 
 void
 sim_activator_receive(struct sim_activator *a, const struct msg *m)

@@ -1,5 +1,5 @@
-/* sim_brain - who decides in a simulation: our own rules (sim_ours) or those of another
- * one (sim_knative), before the same modelled instances.
+/* sim_brain - the interface to the rules that decide in a simulation: our own (sim_ours) or
+ * Knative's (sim_knative), for the same modelled instances.
  * Thread: the caller's. */
 #ifndef AUTOSCALER_SIMULATE_SIM_BRAIN_H
 #define AUTOSCALER_SIMULATE_SIM_BRAIN_H
@@ -13,20 +13,20 @@ struct sim_brain {
 	struct sim_fleet *fleet;	  /* borrowed */
 	const struct revision_conf *conf; /* borrowed */
 	uint32_t max_instances;		  /* over all revisions; 0: none */
-	bool is_restart;		  /* opened for what runs already, knowing nothing of it */
+	bool is_restart; /* instances may run already, and the brain knows nothing */
 };
 
 struct sim_brain_class {
-	/* What an activator under it gives an instance at once of what has waited; 0: all. */
+	/* How many parked requests an activator gives one instance at once; 0: all. */
 	uint32_t (*pace)(const struct revision_conf *);
 	struct sim_brain *(*open)(const struct sim_brain *, int64_t now_ns);
 	void (*close)(struct sim_brain *);
-	/* To be called when its time has come, and whenever instances changed or somebody
-	 * began to wait.  Scales the fleet. */
-	void (*look)(struct sim_brain *, int64_t now_ns);
+	/* Decide, and scale the fleet.  To be called at next_ns(), and when instances changed or
+	 * requests began or ceased to be parked. */
+	void (*step)(struct sim_brain *, int64_t now_ns);
 	int64_t (*next_ns)(struct sim_brain *);
 	uint32_t (*wanted)(struct sim_brain *);
-	const char *(*rule)(struct sim_brain *); /* that had the last word */
+	const char *(*rule)(struct sim_brain *); /* that decided last */
 };
 
 extern const struct sim_brain_class sim_ours, sim_knative;

@@ -10,7 +10,7 @@ struct sim_fleet {
 	int64_t now_ns;
 	struct sim_instance **v; /* in the order of their start */
 	size_t n, cap;
-	struct sim_instance **due; /* a heap of those that have something due, by due_ns */
+	struct sim_instance **due; /* a heap, by due_ns, of those that have something due */
 	size_t due_n;
 	struct sim_instance **open; /* those that take requests */
 	size_t open_n;
@@ -18,7 +18,7 @@ struct sim_fleet {
 	size_t queue_cap, queue_at;
 	uint32_t queue_n, in_flight, peak;
 	uint64_t number, changes;
-	uint32_t rotor;
+	uint32_t random_state;
 	struct sim_totals totals;
 	struct sim_wait waits;
 };
@@ -32,7 +32,7 @@ sim_fleet_new(const struct sim_fleet_conf *conf)
 	f->conf.capacity = MAX(conf->capacity, 1);
 	f->queue_cap = 1024;
 	f->queue = xcalloc(f->queue_cap, sizeof *f->queue);
-	f->rotor = 1;
+	f->random_state = 1;
 	return f;
 }
 
@@ -54,7 +54,7 @@ sim_fleet_free(struct sim_fleet **fp)
 	free(f);
 }
 
-/* --- who has something due --- */
+/* --- the instances that have something due --- */
 
 #define NOT_DUE SIZE_MAX
 
@@ -176,8 +176,8 @@ first_with_room(const struct sim_fleet *f, size_t from)
 	return NULL;
 }
 
-/* As the activator chooses: up to a limit of 3 the first with room, else the less loaded
- * of two at random. */
+/* The activator's choice (activator/balance.h): with a limit of 1 to 3 the first instance with
+ * room, else the less loaded of two random ones. */
 static struct sim_instance *
 choose(struct sim_fleet *f)
 {
@@ -188,8 +188,8 @@ choose(struct sim_fleet *f)
 		return NULL;
 	if (f->open_n == 1 || (limit >= 1 && limit <= 3))
 		return first_with_room(f, 0);
-	f->rotor = f->rotor * 1664525 + 1013904223; /* LCG, Numerical Recipes */
-	random = f->rotor ^ f->rotor >> 15;
+	f->random_state = f->random_state * 1664525 + 1013904223; /* LCG, Numerical Recipes */
+	random = f->random_state ^ f->random_state >> 15;
 	a = f->open[(random & 0xffff) % f->open_n];
 	b = f->open[((random & 0xffff) % f->open_n + 1 + (random >> 16) % (f->open_n - 1)) %
 		    f->open_n];
@@ -211,9 +211,9 @@ sim_fleet_request(struct sim_fleet *f, const struct sim_request *r)
 	f->peak = MAX(f->peak, f->in_flight + f->queue_n);
 }
 
-/* --- instances come and go --- */
+/* --- start and stop --- */
 
-/* Those that take requests have changed. */
+/* An instance has changed: list those that take requests, and give them parked ones. */
 static void
 list_open(struct sim_fleet *f)
 {
@@ -245,9 +245,8 @@ start(struct sim_fleet *f)
 	set_due(f, in, f->now_ns + f->conf.start_ns);
 }
 
-/* It goes if it is empty. */
 static void
-go_if_empty(struct sim_fleet *f, struct sim_instance *in)
+free_if_stopped(struct sim_fleet *f, struct sim_instance *in)
 {
 	size_t i;
 
@@ -273,7 +272,8 @@ find(const struct sim_fleet *f, const char *id)
 	return NULL;
 }
 
-/* Whom to stop where nobody was named: who does not answer yet, else the newest. */
+/* The instance to stop if no victim was named: the newest that does not answer yet, else the
+ * newest. */
 static struct sim_instance *
 youngest(const struct sim_fleet *f)
 {
@@ -295,7 +295,7 @@ stop(struct sim_fleet *f, struct sim_instance *in)
 	in->state = SIM_STOPPING;
 	if (in->in_flight == 0)
 		clear_due(f, in);
-	go_if_empty(f, in);
+	free_if_stopped(f, in);
 }
 
 void
@@ -350,7 +350,7 @@ complete(struct sim_fleet *f, const struct sim_job *job)
 }
 
 static void
-happen(struct sim_fleet *f, struct sim_instance *in)
+handle_due(struct sim_fleet *f, struct sim_instance *in)
 {
 	struct sim_job job;
 
@@ -365,7 +365,7 @@ happen(struct sim_fleet *f, struct sim_instance *in)
 	look_ahead(f, in);
 	if (f->queue_n > 0 && in->state == SIM_READY && !in->is_closed)
 		release_to(f, in);
-	go_if_empty(f, in);
+	free_if_stopped(f, in);
 }
 
 int64_t
@@ -385,10 +385,10 @@ sim_fleet_advance(struct sim_fleet *f, int64_t now_ns)
 	f->totals.instance_s += (double)f->n * passed_s;
 	f->now_ns = now_ns;
 	while (sim_fleet_next_ns(f) == now_ns)
-		happen(f, f->due[0]);
+		handle_due(f, f->due[0]);
 }
 
-/* --- to be looked at --- */
+/* --- queries --- */
 
 uint32_t
 sim_fleet_parked(const struct sim_fleet *f)

@@ -1,10 +1,11 @@
-/* The rules of Knative's autoscaler, to the letter, for the preset `knative` of a
- * simulation: buckets and averages (pkg/autoscaler/aggregation), the scaling rule each 2 s
- * (pkg/autoscaler/scaling), the poke of the first request, and the way to zero
- * (pkg/reconciler/autoscaling/kpa/scaler.go) with its activator in or out of the path.
- * Values come from the conf file where it has such a key: the defaults are the same, but
- * for initial-scale, which is at least 1.  What a cluster adds (scrapes that fail, the
- * 30 s that a pod takes to leave) is not counted against it. */
+/* sim_knative - the rules of Knative's autoscaler, for --preset knative: the buckets and averages
+ * of its metrics (pkg/autoscaler/aggregation), its scaling rule every 2 s
+ * (pkg/autoscaler/scaling), the stat that its activator sends at once for a first request
+ * ("poke"), and scaling to zero (pkg/reconciler/autoscaling/kpa/scaler.go), with its activator
+ * in the path or out of it.
+ * Values come from the conf file where it has the key; its defaults are Knative's, but
+ * initial-scale is at least 1.  What a cluster adds (failed scrapes, the 30 s in which a pod
+ * terminates) is not modelled, in Knative's favour. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,29 +21,30 @@
 #define DELAY_MOST (3600 / TICK_S + 1)
 #define NEVER INT64_MIN
 
-/* A metric over a window, second by second. */
+/* A metric over a window, in buckets of a second. */
 struct series {
 	double v[SPAN_MOST];
-	int64_t span, first, last; /* seconds; first and last written, -1: none */
+	int64_t span, first,
+		last; /* seconds; first and last: buckets that have a value, -1: none */
 };
 
 struct knative {
 	struct sim_brain brain;
 	struct series stable, panic;
-	int64_t next_second; /* when the next report and, each other second, the tick is due */
+	int64_t next_second; /* when the next report is due; every other second also the tick */
 	struct sim_totals reported;
-	double poked; /* told at once already, of the second that runs */
+	double poked; /* what the poke has added to this second already */
 	/* the scaling rule */
 	int64_t panic_ns; /* NEVER: not panicking */
 	double panic_most;
-	double delays[DELAY_MOST]; /* the wishes of the last ticks */
+	double delays[DELAY_MOST]; /* the desired counts of the last ticks */
 	size_t ticks;
-	double excess;	 /* burst capacity that is left over; < 0: the activator is needed */
+	double excess;	 /* excess burst capacity; < 0: the activator stays in the path */
 	int64_t desired; /* -1: not known yet */
-	/* the way to zero */
+	/* scaling to zero */
 	bool is_active, was_initial;
 	int64_t active_ns, inactive_ns;
-	int64_t proxy_ns; /* since when the activator is in the path; NEVER: it is not */
+	int64_t proxy_ns; /* since when the activator is in the path; NEVER: it is out */
 	uint32_t scale;
 	const char *rule;
 };
@@ -151,7 +153,7 @@ tick(struct knative *k, int64_t now)
 	k->excess = floor(has * total - BURST_CAPACITY - panic_mean);
 }
 
-/* --- the way to zero --- */
+/* --- scaling to zero --- */
 
 static bool
 may_be_zero(struct knative *k, int64_t now)
@@ -210,7 +212,7 @@ apply(struct knative *k, int64_t now)
 	sim_fleet_scale(k->brain.fleet, k->scale, NULL, 0);
 }
 
-/* --- what it is told, and when --- */
+/* --- metrics: poke, and the report of each second --- */
 
 static void
 poke(struct knative *k, int64_t now)
@@ -231,7 +233,7 @@ report(struct knative *k, int64_t second)
 	double load = t->flight_s + t->parked_s - past->flight_s - past->parked_s;
 	double value = is_rps ? (double)(t->requests - past->requests) : load;
 
-	/* Pods are scraped, idle ones too: with none and nothing waiting, nothing is written. */
+	/* Ready pods are scraped, idle ones too.  Without one, only load writes a value. */
 	if (value > 0 || sim_fleet_ready(k->brain.fleet) > 0)
 		record(k, second, MAX(value - k->poked, 0));
 	k->poked = 0;
@@ -239,7 +241,7 @@ report(struct knative *k, int64_t second)
 }
 
 static void
-look(struct sim_brain *b, int64_t now)
+step(struct sim_brain *b, int64_t now)
 {
 	struct knative *k = knative_of(b);
 
@@ -316,7 +318,7 @@ close_knative(struct sim_brain *b)
 const struct sim_brain_class sim_knative = {.pace = pace,
 					    .open = open_knative,
 					    .close = close_knative,
-					    .look = look,
+					    .step = step,
 					    .next_ns = next_ns,
 					    .wanted = wanted,
 					    .rule = rule};

@@ -12,14 +12,14 @@
 #include "common/clk.h"
 
 #define PEER 1
-/* How long it has run already when the trace begins: on a Monday, 0:00 UTC, by the calendar
- * (schedule entries). */
+/* How long the autoscaler has run when the trace begins.  It makes the begin a Monday, 0:00
+ * UTC, for schedules: 102 days after 1 January 1970, a Thursday. */
 #define BEFORE (102 * 86400 * CLK_S)
 
 struct ours {
 	struct sim_brain brain;
 	struct driver driver;
-	struct revision_conf conf; /* as the file has it, but never dry_run */
+	struct revision_conf conf; /* as in the conf file, but never dry_run */
 	struct reconcile *reconcile;
 	struct scaled_revision *rev;
 	struct sim_activator *activator;
@@ -27,7 +27,7 @@ struct ours {
 	uint64_t seen; /* sim_fleet_changes() that the reconciler knows of */
 };
 
-static int64_t simulated_ns; /* what the clock says; one simulation at a time */
+static int64_t simulated_ns; /* the clock; there is one simulation at a time */
 
 static int64_t
 simulated(void)
@@ -91,7 +91,7 @@ static const struct driver_class driver_class = {
 	.name = "simulated", .set_scale = set_scale, .instance_answers = instance_answers};
 
 static void
-tell_view(struct ours *o)
+report_view(struct ours *o)
 {
 	struct sim_fleet *f = o->brain.fleet;
 	size_t i, n = sim_fleet_n(f);
@@ -119,28 +119,29 @@ tell_view(struct ours *o)
 	free(v);
 }
 
-/* --- together --- */
+/* --- the brain --- */
 
+/* Pass on what reconciler, fleet and activator have for one another until nothing is left. */
 static void
 settle(struct ours *o)
 {
 	do {
 		reconcile_tail(o->reconcile);
 		if (sim_fleet_changes(o->brain.fleet) != o->seen)
-			tell_view(o);
+			report_view(o);
 	} while (sim_activator_answer_drain(o->activator) ||
 		 sim_fleet_changes(o->brain.fleet) != o->seen);
 	reconcile_tail(o->reconcile);
 }
 
 static void
-look(struct sim_brain *b, int64_t now)
+step(struct sim_brain *b, int64_t now)
 {
 	struct ours *o = container_of(b, struct ours, brain);
 
 	simulated_ns = BEFORE + now;
 	if (sim_fleet_changes(b->fleet) != o->seen)
-		tell_view(o);
+		report_view(o);
 	sim_activator_step(o->activator, now);
 	if (now >= o->next_tick_ns) {
 		o->next_tick_ns += CLK_S;
@@ -190,7 +191,7 @@ open_ours(const struct sim_brain *as, int64_t now)
 	reconcile_set(o->reconcile, &conf, &item, 1);
 	o->rev = reconcile_find(o->reconcile, o->conf.full_name);
 	reconcile_peer_up(o->reconcile, PEER, "simulated");
-	tell_view(o);
+	report_view(o);
 	sim_activator_step(o->activator, now); /* as on every new link */
 	settle(o);
 	return &o->brain;
@@ -210,7 +211,7 @@ close_ours(struct sim_brain *b)
 const struct sim_brain_class sim_ours = {.pace = pace,
 					 .open = open_ours,
 					 .close = close_ours,
-					 .look = look,
+					 .step = step,
 					 .next_ns = next_ns,
 					 .wanted = wanted,
 					 .rule = rule};

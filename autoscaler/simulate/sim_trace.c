@@ -10,9 +10,9 @@
 #include "common/clk.h"
 
 #define BUFFER ((size_t)64 << 10)
-#define LINE_MOST 200	 /* bytes; no line that is right is longer */
+#define LINE_MOST 200	 /* bytes; a correct line is shorter */
 #define COLUMNS 3	 /* at most */
-#define SHOWN 60	 /* bytes of a line that a message quotes */
+#define QUOTED_MOST 60	 /* bytes of a line that an error quotes */
 #define TIME_MOST 3.2e10 /* ms: about a year */
 #define WORK_MOST 8.64e7 /* ms: a day */
 #define COUNT_MOST 1e8	 /* requests in a minute */
@@ -24,14 +24,14 @@ static const char by_minute[] = "minute,count,duration_ms";
 struct sim_trace {
 	char *file;
 	int fd;
-	char *buffer; /* at..n is not read yet */
+	char *buffer; /* the bytes from at to n are not parsed yet */
 	size_t at, n;
-	unsigned line; /* number of the newest one */
+	unsigned line; /* number of the newest line */
 	bool is_by_minute;
-	double newest; /* first column of the line before; -1: none */
+	double newest; /* first column of the newest line; -1: none */
 	/* the minute under way */
-	double minute, part; /* part of it that has passed */
-	uint64_t left;	     /* requests that are still to come in it */
+	double minute, part; /* part: how much of it has passed, 0 to 1 */
+	uint64_t remaining;  /* requests still to come in it */
 	int64_t work_ns;
 	uint64_t random;
 };
@@ -70,7 +70,8 @@ refill(struct sim_trace *t, struct err *e)
 	return got > 0;
 }
 
-/* A line, without its end, in *line and *n until the next call.  1, 0 at the end, -1. */
+/* Put the next line, without its newline, into *line and *n, valid until the next call: 1.
+ * 0: end of file.  -1 with err. */
 static int
 next_line(struct sim_trace *t, const char **line, size_t *n, struct err *e)
 {
@@ -93,13 +94,12 @@ next_line(struct sim_trace *t, const char **line, size_t *n, struct err *e)
 	return 1;
 }
 
-/* What the line says instead of what it should, with nothing in it that a terminal
- * would take for more than text. */
+/* An error that quotes the line, without characters that could control a terminal. */
 static int
 mistake(const struct sim_trace *t, const char *expected, const char *line, size_t n, struct err *e)
 {
-	char shown[SHOWN + 1];
-	size_t i, most = MIN(n, (size_t)SHOWN);
+	char shown[QUOTED_MOST + 1];
+	size_t i, most = MIN(n, (size_t)QUOTED_MOST);
 
 	for (i = 0; i < most; i++)
 		shown[i] = (char)(line[i] < ' ' || line[i] > '~' ? '?' : line[i]);
@@ -108,7 +108,7 @@ mistake(const struct sim_trace *t, const char *expected, const char *line, size_
 		       n > most ? "…" : "");
 }
 
-/* Digits, and perhaps a point and digits.  NULL, or where it ends. */
+/* Parse digits, optionally followed by a point and digits.  Returns the end; NULL: none. */
 static const char *
 parse_number(const char *s, const char *end, double *value)
 {
@@ -125,7 +125,7 @@ parse_number(const char *s, const char *end, double *value)
 	return s == begin ? NULL : s;
 }
 
-/* So many numbers with commas between them, and nothing else. */
+/* Parse a line that consists of that many numbers, separated by commas. */
 static bool
 parse_columns(const char *line, size_t n, double v[COLUMNS], int columns)
 {
@@ -148,7 +148,7 @@ is_whole(double v)
 	return v >= floor(v) && v <= floor(v);
 }
 
-/* --- what a line means --- */
+/* --- requests --- */
 
 static int
 read_columns(struct sim_trace *t, double v[COLUMNS], struct err *e)
@@ -173,7 +173,7 @@ read_columns(struct sim_trace *t, double v[COLUMNS], struct err *e)
 	return 1;
 }
 
-/* xorshift64*: the same numbers in every run.  In (0, 1]. */
+/* A random number in (0, 1], by xorshift64*: the same ones in every run. */
 static double
 draw(struct sim_trace *t)
 {
@@ -183,11 +183,11 @@ draw(struct sim_trace *t)
 	return (double)((t->random * UINT64_C(2685821657736338717) >> 11) + 1) * 0x1p-53;
 }
 
-/* The first of `left` that are spread evenly at random over the rest of the minute. */
+/* The earliest of `remaining` random times, uniform over the rest of the minute. */
 static void
 next_of_minute(struct sim_trace *t, struct sim_request *r)
 {
-	t->part = 1 - (1 - t->part) * pow(draw(t), 1.0 / (double)t->left--);
+	t->part = 1 - (1 - t->part) * pow(draw(t), 1.0 / (double)t->remaining--);
 	r->at_ns = (int64_t)((t->minute + t->part) * 60 * CLK_S);
 	r->work_ns = t->work_ns;
 }
@@ -198,7 +198,7 @@ sim_trace_next(struct sim_trace *t, struct sim_request *r, struct err *e)
 	double v[COLUMNS];
 	int rc;
 
-	while (t->left == 0) {
+	while (t->remaining == 0) {
 		rc = read_columns(t, v, e);
 		if (rc <= 0)
 			return rc;
@@ -209,7 +209,7 @@ sim_trace_next(struct sim_trace *t, struct sim_request *r, struct err *e)
 		}
 		t->minute = v[0];
 		t->part = 0;
-		t->left = (uint64_t)v[1];
+		t->remaining = (uint64_t)v[1];
 		t->work_ns = (int64_t)(v[2] * CLK_MS);
 	}
 	next_of_minute(t, r);

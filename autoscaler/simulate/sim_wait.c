@@ -6,7 +6,8 @@
 
 #define FINE (UINT64_C(1) << SIM_WAIT_FINE)
 
-/* Each span above the first has its values to SIM_WAIT_FINE bits behind the leading one. */
+/* A span covers the values of one leading bit, by the SIM_WAIT_FINE bits that follow it; the
+ * first span has the values below that precision. */
 static size_t
 slot_of(uint64_t us)
 {

@@ -1,12 +1,12 @@
-/* sim_wait - how long requests waited, as a histogram: counted to the microsecond below a
- * millisecond, and to a thousandth above, however many there are.
+/* sim_wait - a histogram of how long requests waited: exact to a microsecond below a
+ * millisecond, and to a thousandth above it, in memory of constant size.
  * Pure.  Thread: the owner. */
 #ifndef AUTOSCALER_SIMULATE_SIM_WAIT_H
 #define AUTOSCALER_SIMULATE_SIM_WAIT_H
 
 #include "common/base.h"
 
-#define SIM_WAIT_FINE 10 /* bits */
+#define SIM_WAIT_FINE 10 /* bits of precision */
 #define SIM_WAIT_SPANS 40
 
 struct sim_wait {
@@ -17,7 +17,8 @@ struct sim_wait {
 };
 
 void sim_wait_add(struct sim_wait *, int64_t ns);
-/* In ms: the wait that a part (0.5, 0.99) of them did not exceed; the mean. 0 without any. */
+/* The wait, in ms, that a part (0.5, 0.99) of the requests did not exceed, and the mean; 0 if
+ * there were no requests. */
 double sim_wait_quantile(const struct sim_wait *, double part);
 double sim_wait_mean(const struct sim_wait *);
 

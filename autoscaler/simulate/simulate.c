@@ -12,7 +12,7 @@
 #include "common/settings_value.h"
 #include "common/strbuf.h"
 
-#define REST (60 * CLK_S) /* after all windows and delays, for what is still there to go */
+#define REST (60 * CLK_S) /* for instances to go, after all windows and delays */
 #define TIMELINE_CHUNK ((size_t)64 << 10)
 
 enum { OPT_SIMULATE = 256, OPT_REVISION, OPT_START_TIME, OPT_PRESET, OPT_TIMELINE };
@@ -30,11 +30,11 @@ struct run {
 	struct sim_fleet *fleet;
 	struct sim_trace *trace;
 	struct sim_request next;
-	bool is_over; /* the trace has no next */
+	bool is_over; /* the trace has no more requests */
 	int64_t now;
 	int64_t rest_ns; /* how long instances may outlast the last request */
-	int64_t last_ns; /* of the last arrival */
-	/* what the brain has seen */
+	int64_t last_ns; /* when the last request came */
+	/* at the last step of the brain */
 	uint64_t seen;
 	bool is_waiting;
 	uint32_t wanted;
@@ -98,11 +98,11 @@ close_timeline(struct run *r, const char *file, struct err *e)
 /* --- time --- */
 
 static void
-look(struct run *r)
+step_brain(struct run *r)
 {
 	uint32_t wanted;
 
-	r->class->look(r->brain, r->now);
+	r->class->step(r->brain, r->now);
 	r->seen = sim_fleet_changes(r->fleet);
 	r->is_waiting = sim_fleet_parked(r->fleet) > 0;
 	wanted = r->class->wanted(r->brain);
@@ -119,7 +119,7 @@ fetch(struct run *r, struct err *e)
 	return rc < 0 ? -1 : 0;
 }
 
-/* All requests that come now. */
+/* Send all requests that come by now. */
 static int
 arrive(struct run *r, struct err *e)
 {
@@ -132,7 +132,7 @@ arrive(struct run *r, struct err *e)
 	return 0;
 }
 
-/* Nothing comes any more, and what is there has gone, or stays. */
+/* All requests are answered, and all instances are gone, or stay for good. */
 static bool
 is_done(const struct run *r)
 {
@@ -164,14 +164,14 @@ play(struct run *r, const char *file, struct err *e)
 		if (r->now >= r->class->next_ns(r->brain) ||
 		    sim_fleet_changes(r->fleet) != r->seen ||
 		    (sim_fleet_parked(r->fleet) > 0) != r->is_waiting)
-			look(r);
+			step_brain(r);
 		if (r->now >= (r->second + 1) * CLK_S && add_row(r, file, e) < 0)
 			return -1;
 	}
 	return 0;
 }
 
-/* --- what came of it --- */
+/* --- the result --- */
 
 static void
 put_waits(struct jput *j, const struct sim_wait *w)
@@ -267,7 +267,8 @@ find_revision(const struct settings *s, const char *name, struct err *e)
 	return NULL;
 }
 
-/* What target says, where it says how many requests at once an instance is for. */
+/* How many requests at once an instance works on at full speed: the target, if the target
+ * counts requests at once. */
 static double
 capacity(const struct revision_conf *conf)
 {

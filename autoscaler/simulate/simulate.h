@@ -1,6 +1,7 @@
-/* simulate - what a conf file would have cost, and whom it would have made wait, over a
- * recorded load: the same decisions, on simulated time, against modelled instances.
- * Touches no socket, port, directory or state; reads the trace, writes the timeline.
+/* simulate - what a conf file would have cost over a recorded load, and how long requests
+ * would have waited: it takes the real decisions, on simulated time, for modelled instances.
+ * It reads the trace and writes the timeline, and touches nothing else: no socket, no port,
+ * no state_dir.
  * Thread: main, alone.
  *
  * Room: autoscaler/simulate replays recorded traffic against the brain on simulated time.  It
@@ -17,21 +18,21 @@ struct settings;
 struct strbuf;
 
 struct simulate_args {
-	const char *trace;    /* --simulate FILE; NULL: not asked for */
+	const char *trace;    /* --simulate FILE; NULL: no simulation */
 	const char *revision; /* --revision SERVICE/REVISION */
 	const char *timeline; /* --timeline FILE; NULL: none */
-	int64_t start_ns;     /* --start-time: of an instance */
+	int64_t start_ns;     /* --start-time: how long an instance takes to start */
 	bool is_knative;      /* --preset knative */
 };
 
-#define SIMULATE_START_NS INT64_C(1000000000) /* where the command line does not say */
+#define SIMULATE_START_NS INT64_C(1000000000) /* without --start-time */
 
-/* Long options for daemon_args_parse(), which fill in a struct simulate_args as ctx. */
+/* Long options for daemon_args_parse(); simulate_option() fills in ctx, a simulate_args. */
 extern const struct option simulate_options[];
 NODISCARD int simulate_option(int val, const char *arg, void *ctx);
 
-/* One JSON object in out.  -1 with err: a mistake in the arguments or in the trace, or a
- * timeline that cannot be written. */
+/* Simulate, and put one JSON object into out.  -1 with err: a mistake in the arguments or in
+ * the trace, or the timeline cannot be written. */
 NODISCARD int simulate_run(const struct simulate_args *, const struct settings *,
 			   struct strbuf *out, struct err *);
 

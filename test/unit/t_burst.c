@@ -76,7 +76,7 @@ look(struct stage *s)
 	if (s->now < sim_ours.next_ns(s->brain) && sim_fleet_changes(s->fleet) == s->seen &&
 	    is_waiting == s->was_waiting)
 		return;
-	sim_ours.look(s->brain, s->now);
+	sim_ours.step(s->brain, s->now);
 	s->seen = sim_fleet_changes(s->fleet);
 	s->was_waiting = sim_fleet_parked(s->fleet) > 0;
 	note(s);
