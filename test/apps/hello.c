@@ -7,8 +7,9 @@
  *
  * Address: --address, or $ADDRESS (IPv4 or IPv6), or 127.0.0.1.
  * Port: --port, or $PORT.  TIME: 500ms, 2s.  --startup: before it listens; --response:
- * before it answers (?ms=N of a request overrides it); --knee N: above N requests at once
- * the response time grows with their number; --break-at N: above N at once it resets.
+ * before it answers (?ms=N of a request overrides it; with ?until=FILE it answers once there
+ * is such a file); --knee N: above N requests at once the response time grows with their
+ * number; --break-at N: above N at once it resets.
  * --warmup: /ready answers 503 until so long after it listens.
  * Paths:  /  hello            /stats      what it has seen, JSON
  *         /bytes/N            N bytes     /echo  the request's body
@@ -33,6 +34,7 @@
 #include <unistd.h>
 
 #define HEAD_MAX 65536
+#define FILE_POLL_MS 10
 #define LOG_MAX ((size_t)4 << 20)
 
 struct conn {
@@ -50,6 +52,7 @@ struct conn {
 	uint64_t body_left, body_n, hash;
 	int chunk_state; /* 0 size line, 1 data, 2 CRLF behind it, 3 trailers */
 	char path[2048], id[64];
+	const char *until; /* the file of ?until=, within path; NULL: none */
 	char *body;
 	size_t body_cap;
 };
@@ -260,11 +263,29 @@ response_time(const struct conn *c)
 	return t;
 }
 
+static void
+wait_ms(struct conn *c, int64_t wait)
+{
+	struct conn **at = &due;
+
+	c->is_waiting = true;
+	c->due_ms = now_ms() + wait;
+	while (*at != NULL && (*at)->due_ms <= c->due_ms)
+		at = &(*at)->next_due;
+	c->next_due = *at;
+	*at = c;
+}
+
+static bool
+is_held(const struct conn *c)
+{
+	return c->until != NULL && access(c->until, F_OK) < 0;
+}
+
 /* The whole request is there.  -1: close. */
 static int
 take_request(struct conn *c)
 {
-	struct conn **at = &due;
 	int64_t wait;
 	char *query = strchr(c->path, '?');
 	bool is_reset = strcmp(c->path, "/reset") == 0;
@@ -287,18 +308,17 @@ take_request(struct conn *c)
 		return -2;
 	}
 	wait = response_time(c);
-	if (query != NULL)
+	c->until = NULL;
+	if (query != NULL) {
 		*query = '\0';
-	if (wait <= 0) {
+		if (strncmp(query + 1, "until=", 6) == 0)
+			c->until = query + 7;
+	}
+	if (wait <= 0 && !is_held(c)) {
 		stats.active--;
 		return respond(c);
 	}
-	c->is_waiting = true;
-	c->due_ms = now_ms() + wait;
-	while (*at != NULL && (*at)->due_ms <= c->due_ms)
-		at = &(*at)->next_due;
-	c->next_due = *at;
-	*at = c;
+	wait_ms(c, wait);
 	return 0;
 }
 
@@ -514,6 +534,10 @@ run_due(void)
 		int rc;
 
 		due = c->next_due;
+		if (is_held(c)) {
+			wait_ms(c, FILE_POLL_MS);
+			continue;
+		}
 		c->is_waiting = false;
 		stats.active--;
 		rc = respond(c);

@@ -15,17 +15,26 @@ from helpers import BUILD, HELLO, ROOT, SLOW, free_port, wait_until
 
 
 class Gate:
-    """Holds back the start of an instance until the test calls open()."""
+    """A file that holds back what waits for it until the test calls open(): the starts of
+    instances, by command(), or the answers to requests, by query()."""
 
-    def __init__(self, path):
-        self.path = os.path.join(str(path), "gate")
+    def __init__(self, folder, name="gate"):
+        self.path = os.path.join(str(folder), name)
 
-    def command(self, words=""):
+    def command(self, options=""):
+        """For the conf file: the sample app, once the gate is open."""
         return 'command = {"sh", "-c", "until [ -e %s ]; do sleep 0.02; done; exec HELLO %s"}' % (
-            self.path, words)
+            self.path, options)
+
+    def query(self):
+        """For a request to the sample app, which answers once the gate is open."""
+        return "?until=" + self.path
 
     def open(self):
         open(self.path, "w").close()
+
+    def close(self):
+        os.unlink(self.path)
 
 
 class Program:
@@ -126,6 +135,22 @@ autoscaler { admin = "127.0.0.1:%d" stable_window = 1s scale_to_zero_grace = 1s 
 
     def metric(self, name):
         return self.metrics().get(name, 0)
+
+    def revision_status(self, revision):
+        """What the activator's /status says of it."""
+        url = "http://127.0.0.1:%d/status?revision=%s" % (self.admin, revision)
+        with urllib.request.urlopen(url, timeout=60 * SLOW) as answer:
+            return json.loads(answer.read())["revisions"][0]
+
+    def why_text(self, revision, form="text"):
+        """What the autoscaler's /why says of it."""
+        url = "http://127.0.0.1:%d/why?revision=%s&format=%s" % (self.scaler_admin, revision, form)
+        with urllib.request.urlopen(url, timeout=60 * SLOW) as answer:
+            return answer.read().decode()
+
+    def why(self, revision):
+        """The same, parsed; the newest of its decisions is the first."""
+        return json.loads(self.why_text(revision, "json"))
 
     def instances(self):
         """Process ids of the instances that are running."""

@@ -1,102 +1,131 @@
-"""A burst onto a stopped service: as many instances as it needs, neither one and then more
-nor dozens for nothing.  Counts, not times: what the autoscaler started before the first
-instance answered, and in all."""
+"""A burst onto a stopped service: the autoscaler wants as many instances as clear the queue in
+about the time that a start takes, neither one and then more nor dozens for nothing.
+
+No instance starts before the test has seen what the autoscaler decides for the whole burst, so
+that no count depends on the speed of the machine."""
 import json
+import math
 import os
 import re
 import subprocess
 
 from helpers import BUILD, wait_until
-from stack import running
+from stack import Gate, running
 
 CONF = """
-service "burst" { hosts = {"burst"} target = 10 revision "v1" {
-    command = {"HELLO", "--startup", "600ms"} } }
+service "burst" { hosts = {"burst"} target = 10 revision "v1" { %s } }
 """
+REVISION = "burst/v1"
+UTILISATION = 0.7  # target_utilization, the default
+MOST = "max_instances = 50"
 
 
-def ask_at_once(s, n, ms):
+def requests(s, n, path):
+    """n clients, each of which has sent one request."""
     clients = [s.connect() for _ in range(n)]
-    try:
-        for c in clients:
-            c.request("GET", "/?ms=%d" % ms, "burst")
-        return [c.response()[0] for c in clients]
-    finally:
-        for c in clients:
-            c.close()
+    for c in clients:
+        c.request("GET", path, "burst")
+    return clients
 
 
-def starts(log):
-    """Instances wanted when the first one answered (that they are started is told later, by
-    who forks), and started in all."""
-    before, ready, _ = log.partition('msg="instance ready"')
-    assert ready, log
-    return max(n for n, _, _ in wishes(before)), log.count('msg="instance started"')
+def responses(clients):
+    statuses = [c.response()[0] for c in clients]
+    for c in clients:
+        c.close()
+    return statuses
 
 
-def wishes(log):
-    """What was wanted, one after another: how many, by which rule, and the response time that
-    was known then in ms (-1: none)."""
+def decision(s, parked):
+    """Wait for a decision by which so many requests are parked."""
+    def find():
+        newest = s.why(REVISION)["decisions"][0]
+        return newest if newest["inputs"].get("parked") == parked else None
+
+    return wait_until(find, what="a decision about %d parked requests" % parked)
+
+
+def wanted(s, since=0):
+    """Each change of what is wanted that the log tells from its byte `since` on: (how many, the
+    rule, the response time known then in ms or -1)."""
     return [(int(n), rule, float(ms)) for n, rule, ms in
-            re.findall(r'msg="wanted" .* to=(\d+) rule=(\w+) .*latency_ms=(\S+)', log)]
+            re.findall(r'msg="wanted" .* to=(\d+) rule=(\w+) .*latency_ms=(\S+)',
+                       s.autoscaler.text()[since:])]
 
 
-def learned(s, ms):
-    """Ask one after another, let it go to zero; where the log of the burst begins."""
+def started(s, since=0):
+    return s.autoscaler.text()[since:].count('msg="instance started"')
+
+
+def learn(s, gate, ms):
+    """Let the autoscaler learn how long a start and a request take, and scale to zero; where the
+    log goes on."""
+    gate.open()
     with s.connect() as c:
         for _ in range(3):
             c.request("GET", "/?ms=%d" % ms, "burst")
             assert c.response()[0] == 200
     wait_until(lambda: not s.instances(), what="zero instances")
+    gate.close()
     return len(s.autoscaler.text())
 
 
-def test_short_requests_that_are_known(tmp_path):
-    with running(tmp_path, CONF, autoscaler="max_instances = 50") as s:
-        at = learned(s, 5)
-        assert ask_at_once(s, 500, 5) == [200] * 500
-        wait_until(lambda: not s.instances(), what="zero instances")
-        before, in_all = starts(s.autoscaler.text()[at:])
-        # on a machine with more to do they take longer, and need more: in half a start-up
-        # time, at the target and the utilisation
-        took_s = max(ms for _, _, ms in wishes(s.autoscaler.text()[at:])) / 1000
-        assert before <= max(3, 500 * took_s / (10 * 0.7 * 0.3) + 1)
-        assert in_all < 50  # one for each ten of them; how many fewer is a matter of speed
+def test_short_requests_of_known_response_time(tmp_path):
+    gate = Gate(tmp_path)
+    with running(tmp_path, CONF % gate.command("--startup 600ms"), autoscaler=MOST) as s:
+        learn(s, gate, 5)
+        clients = requests(s, 500, "/?ms=5")
+        d = decision(s, 500)
+        # What one instance answers in half a start-up time, by the times measured here.
+        each = 10 * UTILISATION / d["inputs"]["latency_s"] * d["inputs"]["start_s"] / 2
+        assert d["rule"] == "backlog"
+        assert abs(d["wanted"] - min(math.ceil(500 / each), 50)) <= 1
+        gate.open()
+        assert responses(clients) == [200] * 500
 
 
-def test_long_requests_that_are_known(tmp_path):
-    with running(tmp_path, CONF, autoscaler="max_instances = 50") as s:
-        at = learned(s, 1000)
-        assert ask_at_once(s, 120, 1000) == [200] * 120
-        before, in_all = starts(s.autoscaler.text()[at:])
-        assert before >= 10  # 12, but for those that came after the first one answered
-        assert in_all <= 13
+def test_long_requests_of_known_response_time(tmp_path):
+    gate = Gate(tmp_path)
+    with running(tmp_path, CONF % gate.command("--startup 600ms"), autoscaler=MOST) as s:
+        since = learn(s, gate, 1000)
+        clients = requests(s, 120, "/?ms=1000")
+        d = decision(s, 120)
+        assert (d["wanted"], d["rule"]) == (12, "backlog")  # 10 at each
+        gate.open()
+        assert responses(clients) == [200] * 120
+        assert started(s, since) <= 13
 
 
-def test_long_requests_of_which_nothing_is_known(tmp_path):
-    with running(tmp_path, CONF, autoscaler="max_instances = 50") as s:
-        assert ask_at_once(s, 120, 1000) == [200] * 120
-        before, in_all = starts(s.autoscaler.text())
-        assert before <= 3
-        assert 3 < in_all <= 13
-        # that they take long is seen before the first one is answered
-        assert (12, "backlog", -1) in wishes(s.autoscaler.text())
+def test_long_requests_of_unknown_response_time(tmp_path):
+    gate, answers = Gate(tmp_path), Gate(tmp_path, "answers")
+    with running(tmp_path, CONF % gate.command(), autoscaler=MOST) as s:
+        clients = requests(s, 120, "/" + answers.query())
+        d = decision(s, 120)
+        assert (d["wanted"], d["rule"]) == (3, "activation")
+        gate.open()
+        # That they take long is seen before the first one is answered.
+        wait_until(lambda: (12, "backlog", -1) in wanted(s), what="an instance for each ten")
+        wait_until(lambda: started(s) >= 12, what="12 instances")
+        answers.open()
+        assert responses(clients) == [200] * 120
+        assert started(s) <= math.ceil(120 / (10 * UTILISATION))
 
 
-def test_short_requests_of_which_nothing_is_known(tmp_path):
-    with running(tmp_path, CONF, autoscaler="max_instances = 50") as s:
-        assert ask_at_once(s, 500, 5) == [200] * 500
-        before, in_all = starts(s.autoscaler.text())
-        assert before <= 3
-        assert in_all < 50  # as above
-        wait_until(lambda: wishes(s.autoscaler.text())[-1][0] <= 1, what="the guess corrected")
-        assert all(rule != "activation" or n <= 3 for n, rule, _ in wishes(s.autoscaler.text()))
+def test_short_requests_of_unknown_response_time(tmp_path):
+    gate = Gate(tmp_path)
+    with running(tmp_path, CONF % gate.command(), autoscaler=MOST) as s:
+        clients = requests(s, 500, "/?ms=5")
+        d = decision(s, 500)
+        assert (d["wanted"], d["rule"]) == (3, "activation")
+        gate.open()
+        assert responses(clients) == [200] * 500
+        wait_until(lambda: wanted(s)[-1][0] <= 1, what="the guess to be corrected")
+        assert all(rule != "activation" or n <= 3 for n, rule, _ in wanted(s))
 
 
 def test_a_simulation_touches_nothing(tmp_path):
     conf, trace, line = (tmp_path / n for n in ("a.conf", "trace.csv", "timeline.csv"))
     conf.write_text("""socket = "%s/no/s"\nstate_dir = "%s/no/state"\n
-        activator { listen = {"127.0.0.1:1"} }\n%s""" % (tmp_path, tmp_path, CONF))
+        activator { listen = {"127.0.0.1:1"} }\n%s""" % (tmp_path, tmp_path, CONF % 'command = {"no-such-program"}'))
     trace.write_text("start_ms,duration_ms\n" + "".join("%d,5\n" % i for i in range(500)))
     before = sorted(p.name for p in tmp_path.iterdir())
 

@@ -1,5 +1,5 @@
-"""Instances that refuse, reset and come back: set aside, probed, and used again, while
-their traffic goes elsewhere.  Promise 2 (DESIGN, section 4)."""
+"""Instances that refuse connections or reset them: they get no requests until a probe finds that
+they answer again, and other instances take their share."""
 import contextlib
 
 import pytest
@@ -7,7 +7,7 @@ import pytest
 from fakes.instance import FakeInstance, read_head
 from helpers import SLOW, reset_on_close, wait_until
 from stack import running
-from test_held import is_empty, status
+from test_parked import is_empty
 
 SERVICES = """
 service "s" { hosts = {"s"} probe = "/up" upstream_idle_timeout = 0
@@ -47,42 +47,45 @@ class FailingInstance(FakeInstance):
 
 
 def is_open(s, instance):
-    told = {i["address"]: i for i in status(s, "s/v1")["instances"]}
-    return told["127.0.0.1:%d" % instance.port]["open"]
+    """Whether the activator gives it requests."""
+    address = "127.0.0.1:%d" % instance.port
+    return next(i["open"] for i in s.revision_status("s/v1")["instances"]
+                if i["address"] == address)
 
 
 def ask(s, n, method="GET"):
+    """(status, body) of n requests, each on a connection of its own."""
     return [s.get("s", method=method, body=b"" if method == "POST" else None)[0::2]
             for _ in range(n)]
 
 
 @pytest.mark.parametrize("mode", ["refuse", "reset"])
-def test_what_fails_is_set_aside_and_comes_back(tmp_path, mode):
+def test_a_failing_instance_is_set_aside_until_it_answers(tmp_path, mode):
     with contextlib.closing(FailingInstance()) as bad, contextlib.closing(FailingInstance()) as good:
         addresses = ", ".join('"127.0.0.1:%d"' % i.port for i in (bad, good))
         with running(tmp_path, SERVICES.replace("ADDRESSES", addresses)) as s:
-            wait_until(lambda: is_open(s, bad) and is_open(s, good), what="two that answer")
-            wait_until(lambda: ask(s, 1) and bad.requests, what="a share of the traffic")
-            # What it does not take goes to the other one, and nobody sees a difference.
+            wait_until(lambda: is_open(s, bad) and is_open(s, good), what="both instances to answer")
+            wait_until(lambda: ask(s, 1) and bad.requests, what="a request at it")
+            # The other instance answers instead, and clients see no difference.
             bad.become(mode)
             elsewhere = [(200, b"%05d" % good.port)]
             wait_until(lambda: ask(s, 1) == elsewhere and not is_open(s, bad),
-                       what="its setting aside")
+                       what="it to be set aside")
             seen, probes = bad.requests, bad.probes
-            # From here on not even one that may not be sent twice is tried there.
+            # From now on no request is tried there, not even once.
             assert ask(s, 50, "POST") == elsewhere * 50
             assert bad.requests == seen
             if mode == "reset":
                 wait_until(lambda: bad.probes > probes, what="more probes")
             assert not is_open(s, bad) and is_open(s, good)
             bad.become("serve")
-            wait_until(lambda: is_open(s, bad), what="its return")
-            wait_until(lambda: ask(s, 1) == [(200, b"%05d" % bad.port)], what="its share")
-            wait_until(lambda: is_empty(s, "s/v1"), what="empty counts")
+            wait_until(lambda: is_open(s, bad), what="it to be open again")
+            wait_until(lambda: ask(s, 1) == [(200, b"%05d" % bad.port)], what="an answer of it")
+            wait_until(lambda: is_empty(s, "s/v1"), what="counts of zero")
 
 
-def test_the_only_one_waits_for_itself(tmp_path):
-    """It refuses, and there is no other: what comes is parked, and sent when it is back."""
+def test_requests_wait_for_the_only_instance(tmp_path):
+    """It refuses connections: requests are parked until it accepts them again."""
     with contextlib.closing(FailingInstance()) as only:
         with running(tmp_path, SERVICES.replace("ADDRESSES", '"127.0.0.1:%d"' % only.port)) as s:
             assert ask(s, 1)[0][0] == 200
@@ -97,8 +100,8 @@ def test_the_only_one_waits_for_itself(tmp_path):
 
 
 @pytest.mark.parametrize("method, status_, times", [("GET", 502, 3), ("POST", 502, 1)])
-def test_the_only_one_that_resets_is_kept(tmp_path, method, status_, times):
-    """One reset request is no reason to give up the only one: it may be the request."""
+def test_the_only_instance_is_not_set_aside_for_a_reset(tmp_path, method, status_, times):
+    """The request may be to blame."""
     with contextlib.closing(FailingInstance()) as only:
         with running(tmp_path, SERVICES.replace("ADDRESSES", '"127.0.0.1:%d"' % only.port)) as s:
             assert ask(s, 1)[0][0] == 200
@@ -109,7 +112,8 @@ def test_the_only_one_that_resets_is_kept(tmp_path, method, status_, times):
             assert is_open(s, only)
 
 
-def test_more_instances_than_a_line_holds_cut_no_other_service_off(tmp_path):
+def test_more_instances_than_a_line_of_the_link_holds(tmp_path):
+    """The other services are not affected."""
     many = ", ".join('"127.%d.%d.1:9"' % (1 + i // 250, i % 250) for i in range(14000))
     services = """service "many" { hosts = {"many"} revision "v1" { addresses = {%s} } }
 service "hello" { hosts = {"hello"} revision "v1" { command = {"HELLO"} } }

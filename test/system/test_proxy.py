@@ -1,4 +1,5 @@
-"""What passes, in both directions: framings, keep-alive, pipelines, routing, tunnels."""
+"""What passes between client and instance: bodies and their framing, keep-alive, pipelines, routing,
+tunnels."""
 import hashlib
 import os
 import socket
@@ -65,7 +66,7 @@ def fresh(origin):
     origin.forget()
 
 
-def test_what_the_instance_sees(stack, origin):
+def test_the_request_head_that_an_instance_gets(stack, origin):
     with stack.connect() as c:
         c.sendall(b"GET http://origin:80/p?q HTTP/1.1\r\nHost: other\r\nX-A: 1\r\n"
                   b"Connection: keep-alive, x-hop\r\nX-Hop: 2\r\nKeep-Alive: 5\r\nTE: trailers\r\n"
@@ -153,11 +154,11 @@ def test_chunked_and_close_delimited_responses(stack, origin):
         origin.script = lambda fd, head, rest: fd.sendall(b"HTTP/1.0 200 OK\r\n\r\nto the end")
         c.request("GET", "/", "origin")
         assert c.response()[2] == b"to the end"
-        c.request("GET", "/", "origin")  # and the client's connection goes on
+        c.request("GET", "/", "origin")  # the client's connection is still open
         assert c.response()[2] == b"to the end"
 
 
-def test_a_response_that_breaks_off_is_cut(stack, origin):
+def test_a_response_that_breaks_off_is_reset(stack, origin):
     origin.script = lambda fd, head, rest: fd.sendall(
         b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort")
     with stack.connect() as c:
@@ -181,7 +182,7 @@ def test_ambiguous_responses(stack, origin, answer):
     assert (status, fields["x-activator-reason"]) == (502, "upstream_protocol")
 
 
-def test_expect_100_continue_is_the_instances_to_say(stack):
+def test_100_continue_comes_from_the_instance(stack):
     with stack.connect() as c:
         c.sendall(b"POST /echo HTTP/1.1\r\nHost: hello\r\nContent-Length: 3\r\n"
                   b"Expect: 100-continue\r\n\r\n")
@@ -209,15 +210,15 @@ def test_upgrade(stack, origin):
         assert c.exactly(10) == b"earlyFIRST"
         c.sendall(b"more")
         assert c.exactly(4) == b"MORE"
-        c.shutdown(socket.SHUT_WR)  # a half-close, passed on
+        c.shutdown(socket.SHUT_WR)  # reaches the instance
         assert c.exactly(3) == b"bye"
         assert c.is_closed()
     assert b"Upgrade: echo\r\n" in origin.requests[0]
 
 
-def test_a_reused_connection_that_the_instance_closed(stack, origin):
+def test_a_kept_connection_that_the_instance_closes(stack, origin):
     with stack.connect() as c:
-        for _ in range(3):  # idempotent: sent again on a new connection, unseen
+        for _ in range(3):  # sent again on a new connection, which the client does not notice
             origin.script = None
             c.request("GET", "/", "origin")
             assert c.response()[2] == b"origin"
@@ -232,7 +233,7 @@ def test_one_at_a_time_over_all_workers(stack):
     threads = [threading.Thread(target=ask) for _ in range(20)]
     for t in threads:
         t.start()
-    for _ in range(20):  # clients that leave, parked and in flight
+    for _ in range(20):  # these leave, parked or in flight
         with stack.connect() as c:
             c.request("GET", "/", "one")
     for t in threads:
@@ -246,8 +247,8 @@ def test_one_at_a_time_over_all_workers(stack):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_first_come_first_served(tmp_path, workers):
-    """Each is in the queue before the next one is sent: in whichever worker it is parked,
-    the instance sees them in that order."""
+    """Each request is parked before the next one is sent.  The instance gets them in that order,
+    whichever workers they are parked in."""
     gate = Gate(tmp_path)
     one = """service "one" { hosts = {"one"} revision "v1" {
         %s container_concurrency = 1 max_scale = 1 } }""" % gate.command()
@@ -272,7 +273,7 @@ def test_routing(stack):
     assert where("x.y.example.com") == b"origin"
     assert where("hello", "/api") == b"origin"
     assert where("hello", "/api/x?y") == b"origin"
-    assert where("hello", "/apix") == b"hello\n"  # not on a segment border
+    assert where("hello", "/apix") == b"hello\n"  # /api is not a whole segment of it
     assert where("next-split") == b"hello\n"
     assert where("split", fields=[("X-Activator-Tag", "next")]) == b"hello\n"
 

@@ -1,10 +1,10 @@
-"""Every refusal has a reason that a person and a program can read (DESIGN, section 5)."""
+"""Every refusal says why, in its text and in X-Activator-Reason, and when to come again."""
 import json
 
 import pytest
 
 from helpers import wait_until
-from stack import Client, running
+from stack import Client, Gate, running
 
 SERVICES = """
 service "hello" { hosts = {"hello"} revision "v1" { command = {"HELLO"}
@@ -45,13 +45,13 @@ def test_refusals(stack, host, path, status, reason, waits):
         assert int(fields["retry-after"]) >= 1
 
 
-def test_as_json(stack):
+def test_a_refusal_in_json(stack):
     _, fields, body = stack.get("nobody", fields=[("Accept", "application/json")])
     assert fields["content-type"] == "application/json"
     assert json.loads(body)["reason"] == "no_route"
 
 
-def test_the_drivers_own_message(stack):
+def test_a_failed_start_is_described_by_the_driver(stack):
     assert b"exited with status 3" in stack.get("exits")[2]
     assert b"/no/such/program" in stack.get("missing")[2]
 
@@ -67,23 +67,26 @@ def test_queue_full(stack):
     assert int(fields["retry-after"]) >= 1
     for c in clients:
         c.close()
-    # their going is noticed
     wait_until(lambda: stack.metric('activator_revision_parked{revision="few/v1"}') == 0,
-               what="an empty queue")
+               what="the queue to forget clients that have left")
 
 
-def test_retry_after_is_what_a_start_takes(tmp_path):
-    services = """service "s" { hosts = {"s"} max_parked = 1 revision "v1" {
-        command = {"HELLO", "--startup", "2200ms"} } }"""
+def test_retry_after_is_as_long_as_a_start_takes(tmp_path):
+    gate = Gate(tmp_path)
+    services = 'service "s" { hosts = {"s"} max_parked = 1 revision "v1" { %s } }' % (
+        gate.command("--startup 2200ms"))
     with running(tmp_path, services) as s:
-        assert s.get("s")[0] == 200  # it is known from now on
+        gate.open()
+        assert s.get("s")[0] == 200  # how long a start takes is known from now on
         wait_until(lambda: not s.instances(), what="zero instances")
+        gate.close()
         with s.connect() as c:
             c.request("GET", "/", "s")
             wait_until(lambda: s.metric("activator_parked") == 1, what="a parked request")
             status, fields, _ = s.get("s")
             assert (status, fields["x-activator-reason"]) == (503, "queue_full")
             assert int(fields["retry-after"]) >= 3
+            gate.open()
             assert c.response()[0] == 200
 
 
@@ -118,7 +121,7 @@ def test_retry_after_is_what_a_start_takes(tmp_path):
     (b"GET / HTTP/1.1\r\nHost: hello\r\nX: " + b"y" * 20000 + b"\r\n\r\n", 431),
     (b"GET /" + b"y" * 20000 + b" HTTP/1.1\r\nHost: hello\r\n\r\n", 414),
 ], ids=lambda v: repr(v[:60]) if isinstance(v, bytes) else str(v))
-def test_what_two_parsers_could_read_differently(stack, request_, status):
+def test_requests_that_parsers_may_read_differently(stack, request_, status):
     with Client(stack.port) as c:
         c.sendall(request_)
         got, fields, _ = c.response()

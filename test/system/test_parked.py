@@ -1,7 +1,6 @@
-"""Held requests: who waits, in what order, at what pace, within what bounds, and what is
-never lost on the way.  Promises 1, 3, 4, 6 and 9 (DESIGN, section 4)."""
+"""Parked requests: which requests are parked, in what order and at what pace they are released,
+the bounds on them, and that none is lost.  Also what a request may be answered instead."""
 import contextlib
-import json
 import os
 import random
 import resource
@@ -11,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 
 import pytest
 
@@ -22,19 +20,9 @@ from stack import Gate, running, stats
 LEAVING_S = float(os.environ.get("LEAVING_SECONDS", "4"))
 
 
-def status(stack, revision):
-    """The activator's own counts of a revision."""
-    text = urllib.request.urlopen("http://127.0.0.1:%d/status?revision=%s"
-                                  % (stack.admin, revision), timeout=60).read()
-    return json.loads(text)["revisions"][0]
-
-
-def is_at_rest(stack, revision):
-    """Slots, waiters and requests against each other; False while something is on its way."""
-    return agrees(status(stack, revision))
-
-
-def agrees(r):
+def is_consistent(r):
+    """Whether slots, waiters and requests of /status fit together.  They do not while a slot or a
+    report is on its way."""
     limit = r["container_concurrency"]
     assert limit == 0 or (r["in_flight_most"] <= limit and r["connections_most"] <= limit)
     return not (r["queued"] and r["free_slots"]) and \
@@ -42,14 +30,15 @@ def agrees(r):
 
 
 def is_empty(stack, revision):
-    r = status(stack, revision)
+    """Nothing is counted of the revision, and nothing of any parked request."""
+    r = stack.revision_status(revision)
     return (r["in_flight"], r["queued"], r["released"]) == (0, 0, 0) and \
-        is_at_rest(stack, revision) and stack.metric("activator_parked") == 0 and \
+        is_consistent(r) and stack.metric("activator_parked") == 0 and \
         stack.metric("activator_parked_bytes") == 0
 
 
-def all_answers(clients, timeout=60):
-    """The status of each, or None where it was cut."""
+def all_statuses(clients, timeout=120):
+    """The status of each client's response; None: its connection was reset."""
     waiting, got = selectors.DefaultSelector(), {}
     end = time.monotonic() + timeout * SLOW
     for c in clients:
@@ -68,7 +57,7 @@ def all_answers(clients, timeout=60):
 
 
 def park(stack, host, n, start=0):
-    """n GETs, sent one behind the other, each with its number in x-id."""
+    """Clients of n GETs, sent one after another, each with its number in X-Id."""
     clients = []
     for i in range(start, start + n):
         c = stack.connect()
@@ -78,7 +67,7 @@ def park(stack, host, n, start=0):
 
 
 def test_paced_release(tmp_path):
-    """The first instance comes long before the others and breaks above 200 at once."""
+    """The first instance starts long before the others, and resets what is above 200 at once."""
     first = """mkdir %s/first 2>/dev/null && exec HELLO --startup 300ms --response 20ms \
 --break-at 200; exec HELLO --startup 60s""" % tmp_path
     services = """service "s" { hosts = {"s"} revision "v1" { max_scale = 4 target = 100
@@ -86,61 +75,60 @@ def test_paced_release(tmp_path):
         command = {"sh", "-c", "%s"} } }""" % first
     with running(tmp_path, services) as s:
         clients = park(s, "s", 1000)
-        assert all_answers(clients) == [200] * 1000
+        assert all_statuses(clients) == [200] * 1000
         seen = stats(s, "s")
         assert (seen["resets"], seen["requests"]) == (0, 1000)
         assert seen["active_most"] <= 100  # target x release_burst
-        wait_until(lambda: is_empty(s, "s/v1"), what="empty counts")
+        wait_until(lambda: is_empty(s, "s/v1"), what="counts of zero")
 
 
-def test_one_at_a_time_whoever_leaves(tmp_path):
-    """container_concurrency = 1, four workers, 200 connections, many of which cancel."""
+def test_one_at_a_time_while_clients_leave(tmp_path):
+    """container_concurrency = 1, four workers, 200 clients, many of which leave early."""
     services = """service "s" { hosts = {"s"} revision "v1" { container_concurrency = 1
         max_scale = 1 command = {"HELLO", "--response", "1ms"} } }"""
-    end = time.monotonic() + LEAVING_S
-    looks = on_its_way = beside_a_free_slot = 0
+    looks = inconsistent = beside_a_free_slot = 0
 
-    def is_quiet(s):
-        nonlocal looks, on_its_way, beside_a_free_slot
-        r = status(s, "s/v1")
-        is_it = agrees(r)
+    def look(s):
+        nonlocal looks, inconsistent, beside_a_free_slot
+        r = s.revision_status("s/v1")
+        is_right = is_consistent(r)
         looks += 1
-        on_its_way += not is_it
+        inconsistent += not is_right
         beside_a_free_slot += r["queued"] > 0 and r["free_slots"] > 0
-        return is_it
+        return is_right
 
-    def client(s, seed):
+    def client(s, seed, end):
         rnd = random.Random(seed)
         while time.monotonic() < end:
             with s.connect() as c:
                 for _ in range(rnd.randrange(1, 4)):
                     c.request("GET", "/", "s")
-                    if rnd.random() < 0.4:  # gives up, parked or in flight
+                    if rnd.random() < 0.4:  # leaves, parked or in flight
                         time.sleep(rnd.random() * 0.05)
                         break
                     assert c.response()[0] == 200
     with running(tmp_path, services, workers=4) as s:
-        threads = [threading.Thread(target=client, args=(s, i)) for i in range(200)]
+        end = time.monotonic() + LEAVING_S
+        threads = [threading.Thread(target=client, args=(s, i, end)) for i in range(200)]
         for t in threads:
             t.start()
-        while any(t.is_alive() for t in threads):  # at some instant of each try
-            wait_until(lambda: is_quiet(s), what="counts that agree")
+        while any(t.is_alive() for t in threads):
+            wait_until(lambda: look(s), what="an instant at which all counts fit together")
         for t in threads:
             t.join()
-        wait_until(lambda: is_empty(s, "s/v1"), what="empty counts")
+        wait_until(lambda: is_empty(s, "s/v1"), what="counts of zero")
         seen = stats(s, "s")
         assert (seen["active_most"], seen["connections_most"]) == (1, 1)
         ends = {o: s.metric('activator_requests_total{outcome="%s"}' % o)
                 for o in ("ok", "client_gone")}
         assert min(ends.values()) > 0
-        print("%s; at the instance: %s; looked %d times, %d while something was on its way, "
-              "%d while one that waits and a free slot were about to meet"
-              % (ends, seen, looks, on_its_way, beside_a_free_slot))
+        print("%s; at the instance: %s; looked %d times, counts did not fit together %d times, "
+              "a waiter and a free slot were about to meet %d times"
+              % (ends, seen, looks, inconsistent, beside_a_free_slot))
 
 
-def test_many_over_two_workers_and_few_descriptors(tmp_path):
-    """More requests are parked than connections to instances can be opened: none is lost,
-    none is sent twice, and the admin endpoint answers all along."""
+def test_more_parked_requests_than_descriptors_for_instances(tmp_path):
+    """None is lost, none is sent twice, and the admin endpoint answers all the time."""
     gate = Gate(tmp_path)
     services = """service "s" { hosts = {"s"} revision "v1" { max_scale = 1 target = 1000
         %s } }""" % gate.command("--response 300ms")
@@ -149,15 +137,15 @@ def test_many_over_two_workers_and_few_descriptors(tmp_path):
         clients = park(s, "s", n)
         wait_until(lambda: s.metric("activator_parked") == n, what="all of them")
         gate.open()
-        assert all_answers(clients) == [200] * n
+        assert all_statuses(clients) == [200] * n
         assert "no descriptor is left for an instance" in s.activator.text()
         assert stats(s, "s")["requests"] == n
-        wait_until(lambda: is_empty(s, "s/v1"), what="empty counts")
+        wait_until(lambda: is_empty(s, "s/v1"), what="counts of zero")
 
 
 @contextlib.contextmanager
 def spinner():
-    """What spends all the processor that this machine has for one program just now."""
+    """A process that uses all the processor time that one process gets just now."""
     p = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         yield p
@@ -166,8 +154,8 @@ def spinner():
         p.wait()
 
 
-def test_no_descriptor_is_left(tmp_path):
-    """accept(2) fails: a client is refused or waits, and the processor is not spent."""
+def test_no_descriptor_for_a_client(tmp_path):
+    """accept(2) fails: clients are refused or wait, and the activator does not spin."""
     services = 'service "s" { hosts = {"s"} revision "v1" { command = {"HELLO"} } }'
     with running(tmp_path, services, workers=1) as s:
         assert s.get("s")[0] == 200
@@ -186,8 +174,8 @@ def test_no_descriptor_is_left(tmp_path):
         assert s.get("s")[0] == 200
 
 
-def test_no_descriptor_is_left_for_the_admin_endpoint(tmp_path):
-    """Who asks there waits, and the processor is not spent."""
+def test_no_descriptor_for_the_admin_endpoint(tmp_path):
+    """Its clients wait, and the activator does not spin."""
     services = 'service "s" { hosts = {"s"} revision "v1" { command = {"HELLO"} } }'
     with running(tmp_path, services, workers=1) as s:
         used = len(os.listdir("/proc/%d/fd" % s.activator.pid))
@@ -206,7 +194,7 @@ def test_no_descriptor_is_left_for_the_admin_endpoint(tmp_path):
             c.close()
 
 
-def test_a_bound_on_connections_is_one_over_all_workers(tmp_path):
+def test_max_connections_holds_over_all_workers(tmp_path):
     services = 'service "s" { hosts = {"s"} revision "v1" { command = {"HELLO"} } }'
     with running(tmp_path, services, workers=4, activator="max_connections = 40") as s:
         clients = park(s, "s", 40)
@@ -219,7 +207,7 @@ def test_a_bound_on_connections_is_one_over_all_workers(tmp_path):
 
 @pytest.mark.parametrize("bound, parked", [("max_parked_total = 5", 5),
                                            ("max_parked_bytes = 65536", 10)])
-def test_bounds_of_what_is_parked(tmp_path, bound, parked):
+def test_bounds_on_parked_requests(tmp_path, bound, parked):
     services = """service "s" { hosts = {"s"} revision "v1" {
         command = {"HELLO", "--never-listen"} } }"""
     with running(tmp_path, services, activator=bound) as s:
@@ -229,7 +217,7 @@ def test_bounds_of_what_is_parked(tmp_path, bound, parked):
             c.request("GET", "/", "s", fields=field)
         refused = "activator_requests_total{outcome=\"queue_full\"}"
         wait_until(lambda: s.metric(refused) + s.metric("activator_parked") == len(clients),
-                   what="all read")
+                   what="all requests to be read")
         assert 0 < s.metric("activator_parked") <= parked
         assert s.metric("activator_parked_bytes") <= max(65536, parked * 10000)
         for c in clients:
@@ -237,8 +225,8 @@ def test_bounds_of_what_is_parked(tmp_path, bound, parked):
         wait_until(lambda: is_empty(s, "s/v1"), what="an empty queue")
 
 
-def test_an_end_that_comes_with_the_request(tmp_path):
-    """No event of its own tells of it."""
+def test_a_fin_that_comes_with_the_request(tmp_path):
+    """There is one event for both."""
     services = """service "s" { hosts = {"s"} revision "v1" {
         command = {"HELLO", "--never-listen"} } }
 service "half" { hosts = {"half"} half_close = yes revision "v1" {
@@ -250,13 +238,13 @@ service "half" { hosts = {"half"} half_close = yes revision "v1" {
         wait_until(lambda: s.metric('activator_requests_total{outcome="client_gone"}') == 50,
                    what="50 that left")
         assert is_empty(s, "s/v1")
-        with s.connect() as c:  # here a FIN only says that no more requests come
+        with s.connect() as c:  # half_close: a FIN only says that no more requests come
             c.request("GET", "/", "half")
             c.shutdown(socket.SHUT_WR)
             assert c.response()[0] == 200
 
 
-def test_parked_before_the_first_table_is_counted_once(tmp_path):
+def test_requests_that_are_parked_before_services_are_known_are_counted_once(tmp_path):
     services = 'service "s" { hosts = {"s"} revision "v1" { command = {"HELLO"} } }'
     with running(tmp_path, services) as s:
         s.activator.stop()
@@ -266,8 +254,8 @@ def test_parked_before_the_first_table_is_counted_once(tmp_path):
         clients = park(s, "s", 5)
         wait_until(lambda: s.metric("activator_parked") == 5, what="parked requests")
         s.start_autoscaler()
-        assert all_answers(clients) == [200] * 5
-        wait_until(lambda: is_empty(s, "s/v1"), what="empty counts")
+        assert all_statuses(clients) == [200] * 5
+        wait_until(lambda: is_empty(s, "s/v1"), what="counts of zero")
 
 
 RULES = """service "s" { hosts = {"s"}
@@ -279,7 +267,7 @@ RULES = """service "s" { hosts = {"s"}
     revision "v1" { command = {"HELLO"} } }"""
 
 
-def test_who_may_wake(tmp_path):
+def test_requests_that_do_not_wake(tmp_path):
     monitor, prefetch = [("User-Agent", "Uptime/1")], [("Sec-Purpose", "prefetch;prerender")]
     with running(tmp_path, RULES) as s:
         for fields in monitor, prefetch:
@@ -293,28 +281,28 @@ def test_who_may_wake(tmp_path):
         assert s.get("s")[0] == 200
         assert s.get("s", fields=monitor)[0] == 200
 
-        def is_asleep():  # though it is asked all the time
+        def is_at_zero():  # in spite of all these requests
             return s.get("s", fields=monitor)[0] == 503 and not s.instances()
-        wait_until(is_asleep, what="zero instances")
+        wait_until(is_at_zero, what="zero instances")
 
 
-@pytest.mark.parametrize("told, is_inner", [
+@pytest.mark.parametrize("forwarded_for, is_inner", [
     (["10.1.1.1"], True),
     (["192.0.2.1"], False),
-    (["10.1.1.1, 192.0.2.1"], False),  # whatever a client said of itself stands before it
-    (["10.1.1.1", "192.0.2.1"], False),  # also where its proxy adds a field of its own
+    (["10.1.1.1, 192.0.2.1"], False),  # a client's own claim stands before its address
+    (["10.1.1.1", "192.0.2.1"], False),  # also where its proxy adds another field
     (["192.0.2.1", "10.1.1.1"], True),
     (["192.0.2.1,\t10.1.1.1 , ,"], True),
-    (["192.0.2.1", "10.1.1.1, 127.0.0.9", "127.0.0.8"], True),  # by way of two of ours
+    (["192.0.2.1", "10.1.1.1, 127.0.0.9", "127.0.0.8"], True),  # by two trusted proxies
     (["10.1.1.1", "nobody"], False),
 ])
-def test_rules_by_client_behind_a_proxy(behind, told, is_inner):
-    got = behind.get("s", fields=[("X-Forwarded-For", t) for t in told])
+def test_rules_by_client_behind_a_proxy(behind_a_proxy, forwarded_for, is_inner):
+    got = behind_a_proxy.get("s", fields=[("X-Forwarded-For", f) for f in forwarded_for])
     assert got[0] == (204 if is_inner else 503)
 
 
 @pytest.fixture(scope="module")
-def behind(tmp_path_factory):
+def behind_a_proxy(tmp_path_factory):
     services = """service "s" { hosts = {"s"}
         rule "inner" { clients = {"10.0.0.0/8"} action = answer status = 204 }
         rule "outer" { action = serve_only }
@@ -334,7 +322,7 @@ def test_the_waiting_page(tmp_path):
         assert fields["content-type"] == "text/html; charset=utf-8"
         assert int(fields["retry-after"]) >= 1 and fields["cache-control"] == "no-store"
         assert b"<title>Starting s</title>" in body
-        with s.connect() as api:  # the page itself wakes; a program is held
+        with s.connect() as api:  # the page wakes; a request of a program is parked
             wait_until(lambda: "waking" in s.activator.text(), what="activation")
             api.request("GET", "/", "s", fields=[("Accept", "*/*")])
             assert api.response()[0] == 200
@@ -342,11 +330,17 @@ def test_the_waiting_page(tmp_path):
         assert (got, body) == (200, b"hello\n")
 
 
-def test_a_cold_start_is_explained(tmp_path):
-    services = """service "s" { hosts = {"s"} server_timing = yes revision "v1" {
-        command = {"HELLO", "--startup", "200ms"} } }"""
+def test_the_phases_of_a_cold_start(tmp_path):
+    gate = Gate(tmp_path)
+    services = 'service "s" { hosts = {"s"} server_timing = yes revision "v1" { %s } }' % (
+        gate.command())
     with running(tmp_path, services) as s:
-        timing = s.get("s")[1]["server-timing"]
+        with s.connect() as c:
+            c.request("GET", "/", "s")
+            wait_until(lambda: s.revision_status("s/v1")["instances"], what="an address")
+            time.sleep(0.1)
+            gate.open()
+            timing = c.response()[1]["server-timing"]
         phases = dict(p.split(";dur=") for p in timing.split(", "))
         assert list(phases) == ["signal", "ack", "address", "connect", "send", "first_byte"]
         assert float(phases["connect"]) >= 100
