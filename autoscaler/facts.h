@@ -12,9 +12,9 @@ struct facts {
 	const char *id; /* of this process */
 	int64_t started_ns, generation;
 	uint64_t reloads, reload_failures;
-	uint32_t max_instances; /* over all revisions; 0: no ceiling */
-	const char *driver;
-	struct driver *platform; /* that driver; NULL: closed */
+	uint32_t max_instances;	 /* over all revisions; 0: no ceiling */
+	const char *driver;	 /* name of the platform's driver */
+	struct driver *platform; /* NULL: closed */
 	const struct reconcile *reconcile;
 	struct hub *hub;
 	bool is_stopping;

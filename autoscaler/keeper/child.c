@@ -295,7 +295,7 @@ child_reaped(struct child *c, int status)
 }
 
 static void
-end_leftovers(struct child *c, const struct proctab_entry *const *left, size_t n)
+signal_leftovers(struct child *c, const struct proctab_entry *const *left, size_t n)
 {
 	/* To many programs a second SIGTERM means "at once": spare the group that got one. */
 	pid_t spared = c->is_group_terminated ? c->pid : 0;
@@ -311,14 +311,14 @@ end_leftovers(struct child *c, const struct proctab_entry *const *left, size_t n
 }
 
 bool
-child_has_leftovers(struct child *c, const struct proctab_entry *const *left, size_t n)
+child_end_leftovers(struct child *c, const struct proctab_entry *const *left, size_t n)
 {
 	CHECK(c->phase == PHASE_ENDED);
 	if (n == 0 && (c->cgroup == NULL || !cgroup_is_populated(c->cgroup, c->start.id)))
 		return false;
 	start_deadline(c);
 	if (!c->are_leftovers_terminated || c->is_overdue)
-		end_leftovers(c, left, n);
+		signal_leftovers(c, left, n);
 	c->are_leftovers_terminated = true;
 	return true;
 }

@@ -5,7 +5,7 @@
  * terminated, and killed after stop_timeout, too).  The keeper frees the child when no
  * process of the instance is left.
  * Thread: the keeper's only one.  Callbacks run from the loop; from inside a call only in
- * child_reaped(), child_has_leftovers(), child_release() and child_free(). */
+ * child_reaped(), child_end_leftovers(), child_release() and child_free(). */
 #ifndef AUTOSCALER_KEEPER_CHILD_H
 #define AUTOSCALER_KEEPER_CHILD_H
 
@@ -68,10 +68,10 @@ void child_stop(struct child *);
 /* waitpid() has reaped its first process: read the rest of its output. */
 void child_reaped(struct child *, int status);
 
-/* Whether a process of an ended instance is left: `left` are those that were found in the
- * process table, and its control group may know of more.  The first call sends them
- * SIGTERM; once the child is overdue, each call kills them. */
-bool child_has_leftovers(struct child *, const struct proctab_entry *const *left, size_t n);
+/* Terminate what is left of an ended instance: `left` are the processes that were found in
+ * the process table, and its control group may know of more.  The first call sends SIGTERM;
+ * once the child is overdue, each call sends SIGKILL.  False: nothing is left. */
+bool child_end_leftovers(struct child *, const struct proctab_entry *const *left, size_t n);
 
 /* Hold its output lines, because no autoscaler is connected; pass them on again. */
 void child_hold(struct child *);

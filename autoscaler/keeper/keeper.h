@@ -48,7 +48,7 @@
 #define KEEPER_CGROUP "keeper.cgroup"	  /* file with the path of the control group */
 #define KEEPER_CGROUP_NAME "activator-%s" /* its last component; filled with keeper_mark() */
 
-/* First thing in main(): `if (keeper_is_asked(argc, argv)) return keeper_main(argc, argv);` */
+/* For the first line of main(): if argv asks for a keeper, return keeper_main(argc, argv). */
 bool keeper_is_asked(int argc, char **argv);
 int keeper_main(int argc, char **argv);
 

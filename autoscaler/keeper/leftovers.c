@@ -83,13 +83,13 @@ leftovers_of(const struct list *all, const struct child *c, const struct proctab
 }
 
 static bool
-has_leftovers(const struct list *all, struct child *c, const struct proctab *t)
+end_leftovers(const struct list *all, struct child *c, const struct proctab *t)
 {
 	const struct proctab_entry **left = xcalloc(t->n + 1, sizeof *left);
-	bool has = child_has_leftovers(c, left, leftovers_of(all, c, t, left));
+	bool is_any_left = child_end_leftovers(c, left, leftovers_of(all, c, t, left));
 
 	free(left);
-	return has;
+	return is_any_left;
 }
 
 bool
@@ -106,7 +106,7 @@ leftovers_sweep(const struct list *all, void (*on_none)(struct child *, void *ar
 
 		if (c->phase != PHASE_ENDED)
 			continue;
-		if (has_leftovers(all, c, &t))
+		if (end_leftovers(all, c, &t))
 			is_any_left = true;
 		else
 			on_none(c, arg);

@@ -12,7 +12,7 @@ struct child;
 struct list;
 
 /* Read the process table once, and terminate what the ended ones of `all` (struct child)
- * have left (child_has_leftovers()).  on_none: nothing is left of this child; the callback
+ * have left (child_end_leftovers()).  on_none: nothing is left of this child; the callback
  * may take it off the list.  True: something is left of another one. */
 bool leftovers_sweep(const struct list *all, void (*on_none)(struct child *, void *arg), void *arg);
 
