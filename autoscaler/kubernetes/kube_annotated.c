@@ -350,7 +350,7 @@ settle(struct kube_annotated *a, const struct settings *s, struct annotated *e,
 	strbuf_fini(&why);
 }
 
-/* With other settings all candidates are made anew.  An object that has lost its host
+/* With other settings all candidates are made again.  An object that has lost its host
  * annotation has no service. */
 static void
 refresh(struct kube_annotated *a, const struct settings *s)

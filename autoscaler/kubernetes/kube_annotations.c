@@ -69,14 +69,14 @@ add_value(struct conf_section *s, const struct key *k, unsigned line)
 static void
 add_text(struct conf_value *v, const char *text, size_t n)
 {
-	size_t left = strspn(text, " \t\r\n");
+	size_t skip = strspn(text, " \t\r\n");
 
-	for (left = MIN(left, n); n > left && strchr(" \t\r\n", text[n - 1]) != NULL;)
+	for (skip = MIN(skip, n); n > skip && strchr(" \t\r\n", text[n - 1]) != NULL;)
 		n--;
 	v->texts = xrealloc(v->texts, (v->n + 1) * sizeof *v->texts);
 	v->lines = xrealloc(v->lines, (v->n + 1) * sizeof *v->lines);
 	v->lines[v->n] = v->line;
-	v->texts[v->n++] = xstrndup(text + left, n - left);
+	v->texts[v->n++] = xstrndup(text + skip, n - skip);
 }
 
 /* The elements of a list have commas between them. */

@@ -19,7 +19,8 @@ struct kube_claims {
 void kube_claims_init(struct kube_claims *, const struct service_conf *file, size_t n);
 void kube_claims_fini(struct kube_claims *);
 
-/* Whether one of the claims of svc is taken; if so, why (unless NULL) says which, and by whom. */
+/* Whether one of the claims of svc is taken; if so, why (unless NULL) gets that claim and its
+ * owner. */
 bool kube_claims_taken(const struct kube_claims *, const struct service_conf *, struct strbuf *why);
 
 /* All claims of svc are taken from now on; owner: how messages call it. */

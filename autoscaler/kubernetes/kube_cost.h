@@ -3,13 +3,13 @@
  * later, takes the idle ones.
  *
  * Kubernetes advises against writing costs often: each write is one to the API server, and an
- * event for all who watch the pod.  Hence a pod is written only if it does not show its number
- * already (no cost counts as 0), those furthest from their number first, and no more pods of a
- * revision than its budget allows: KUBE_COST_BURST at once, and over time one in each
+ * event for each client that watches the pod.  Hence a pod is written only if it does not show its
+ * number already (no cost counts as 0), those furthest from their number first, and no more pods of
+ * a revision than its budget allows: KUBE_COST_BURST at once, and over time one in each
  * KUBE_COST_INTERVAL.  A burst covers all pods of a revision of usual size; of a larger one it
  * covers the busiest, and while at least that many pods stay none of these is taken.
- * A cost that somebody else has set is left alone.  A second annotation bears the same number
- * as a cost of ours, and so tells the two apart.
+ * A cost that another client has set stays.  A cost of ours is known by a second annotation, which
+ * bears the same number.
  * Pure: the time (monotonic ns) is an argument. */
 #ifndef AUTOSCALER_KUBERNETES_KUBE_COST_H
 #define AUTOSCALER_KUBERNETES_KUBE_COST_H

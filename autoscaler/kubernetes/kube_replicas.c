@@ -85,7 +85,7 @@ is_foreign(struct kube_replicas *s, uint32_t before, int64_t now_ns, uint32_t ra
 	if (s->observed == before || (s->is_patch_unsure && s->observed == s->patched))
 		return false;
 	if (s->has_wanted && s->observed == s->wanted)
-		return false; /* it is what we want, whoever set it */
+		return false; /* it is what is wanted */
 	take_foreign(s, now_ns, random);
 	return true;
 }
