@@ -1,5 +1,5 @@
-"""A cluster for tests of the kubernetes driver: the fake API server of test/fake, or the
-real one that KUBECONFIG names (with KUBE_REAL set), and a kubelet whose pods are processes."""
+"""A cluster for tests of the kubernetes driver: the fake API server of test/fake or, with
+KUBE_REAL set, the real one that KUBECONFIG names, and a kubelet whose pods are processes."""
 import base64
 import contextlib
 import http.client
@@ -12,7 +12,7 @@ import sys
 import urllib.parse
 import uuid
 
-from stack import HELLO, ROOT, SLOW, wait_until
+from helpers import HELLO, ROOT, SLOW, wait_until
 
 FAKE = os.path.join(ROOT, "test/fake")
 IS_REAL = bool(os.environ.get("KUBE_REAL"))
@@ -22,6 +22,8 @@ APPS = "/apis/apps/v1"
 
 
 class Refusal(Exception):
+    """The API server answered with a status of 300 or more."""
+
     def __init__(self, code, body):
         super().__init__("%d %s" % (code, body[:400]))
         self.code, self.message, self.reason = code, body, ""
@@ -31,7 +33,7 @@ class Refusal(Exception):
 
 
 class Api:
-    """A client of its own, with the rights that its kubeconfig gives."""
+    """A client of the API server with the credentials of a kubeconfig."""
 
     def __init__(self, kubeconfig):
         with open(kubeconfig) as f:
@@ -61,7 +63,7 @@ class Api:
         return json.loads(text) if text[:1] == "{" else text
 
     def events(self, path, timeout=20):
-        """What a watch says, until it ends."""
+        """The events of a watch, until it ends."""
         connection, answer = self.open("GET", path, timeout=timeout)
         with contextlib.closing(connection):
             if answer.status != 200:
@@ -71,7 +73,8 @@ class Api:
 
 
 class Cluster:
-    """What both kinds have: objects in one namespace, and a kubelet for it."""
+    """What the fake and a real cluster have in common: objects in one namespace, and a kubelet for
+    its pods."""
 
     node = "n1"
 
@@ -112,7 +115,7 @@ class Cluster:
 
     def workload(self, name, kind="Deployment", replicas=0, args=(), annotations=None,
                  labels=None, pod_annotations=None, container=None, pod=None, spec=None, port=8080):
-        """A workload of the sample app."""
+        """Create a workload that runs the sample app."""
         plural = kind.lower() + "s"
         c = {"name": "app", "image": "hello", "command": [HELLO], "args": list(args),
              "imagePullPolicy": "IfNotPresent",
@@ -131,7 +134,7 @@ class Cluster:
                      **(spec or {})}})
 
     def wait_pods(self, name, n, what=None):
-        """Until there are n pods (what: a predicate of those that count)."""
+        """Wait until the app has n pods for which what(pod) holds, and return them."""
         def found():
             pods = [p for p in self.pods(name) if what is None or what(p)]
             return pods if len(pods) == n else None
@@ -151,6 +154,7 @@ class Cluster:
                    what="the kubelet")
 
     def kubelet_saw(self, what=None):
+        """The log of the kubelet: dicts with "what", "pod" and the time "t" (ns)."""
         if not os.path.exists(self.kubelet_log):
             return []
         with open(self.kubelet_log) as f:
@@ -164,8 +168,8 @@ class Cluster:
             self.kubelet_out.close()
             self.kubelet = None
 
-    def told(self):
-        """For a test that failed."""
+    def logs(self):
+        """The last of all output, for a test that failed."""
         text = ""
         for name in ("server.out", "kubelet.out", "kubelet.jsonl", "pods.out"):
             if os.path.exists(self.path + "/" + name):
@@ -175,7 +179,7 @@ class Cluster:
 
 
 class Fake(Cluster):
-    """A cluster of its own in a process of its own."""
+    """The fake API server, in a process of its own."""
 
     def __init__(self, path, namespace="default", **options):
         super().__init__(path, namespace)
@@ -185,7 +189,7 @@ class Fake(Cluster):
         self.kubeconfig = self.folder + "/kubeconfig"
 
     def start(self):
-        """Also again, after kill(): at the same port, with the same objects."""
+        """May be called again after kill(): then with the same port and objects."""
         self.out = open(self.path + "/server.out", "ab")
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.folder + "/ready")
@@ -194,7 +198,7 @@ class Fake(Cluster):
              *self.options], stdin=subprocess.PIPE, stdout=self.out, stderr=self.out)
 
         def ready():
-            assert self.process.poll() is None, self.told()
+            assert self.process.poll() is None, self.logs()
             try:
                 with open(self.folder + "/ready") as f:
                     return json.load(f)
@@ -206,7 +210,7 @@ class Fake(Cluster):
         return self
 
     def control(self, name, **arguments):
-        """One call of test/fake/control.py."""
+        """Call a method of test/fake/control.py."""
         c = http.client.HTTPConnection("127.0.0.1", self.control_port, timeout=30 * SLOW)
         with contextlib.closing(c):
             c.request("POST", "/" + name, json.dumps(arguments))
@@ -222,18 +226,19 @@ class Fake(Cluster):
         self.control("heal")
 
     def seen(self, **match):
-        """Requests in the order of arrival, those whose facts are equal to all of match."""
+        """Requests in the order of arrival whose facts equal all of match."""
         return [r for r in self.control("log")["requests"]
                 if all(r.get(k) == v for k, v in match.items())]
 
     def scalings(self, name=None):
-        """PATCHes of scale subresources: the replicas that were asked for."""
+        """The replicas of all PATCHes of scale subresources, in the order of arrival."""
         return [(r["body"].get("spec") or {}).get("replicas") for r in self.seen(verb="patch")
                 if r["resource"].endswith("/scale") and name in (None, r["name"])
                 and isinstance(r.get("body"), dict)]
 
     def account_config(self, account, is_file=False):
-        """A kubeconfig with a token of a service account, namespace/name."""
+        """Path of a kubeconfig with a token of a service account (namespace/name); is_file: by
+        tokenFile."""
         self.token = self.control("token", service_account=account)["token"]
         user = {"token": self.token}
         if is_file:
@@ -274,14 +279,14 @@ def write_config(path, server, ca, user):
 
 
 class Real(Cluster):
-    """A namespace of its own in the cluster that KUBECONFIG names, whose pods are played."""
+    """A namespace of its own in the cluster that KUBECONFIG names, with the tests' kubelet."""
 
     def __init__(self, path, namespace=None, **_):
         super().__init__(path, namespace or "t-" + uuid.uuid4().hex[:8])
         self.kubeconfig = self._flat()
 
     def _flat(self):
-        """KUBECONFIG as JSON with files: what Python can read."""
+        """Path of a copy of KUBECONFIG in the form that class Api reads: JSON, with files."""
         source = os.environ["KUBECONFIG"]
         try:
             with open(source) as f:
@@ -316,7 +321,7 @@ class Real(Cluster):
         return self
 
     def server_process(self):
-        """The API server's process: the one of this machine that listens at its port."""
+        """Id of the process that listens at the port of the API server, on this machine."""
         want = "%04X" % self.api.server.port
         with open("/proc/net/tcp") as f:
             inodes = {"socket:[%s]" % line.split()[9] for line in f.readlines()[1:]
@@ -338,17 +343,17 @@ class Real(Cluster):
             wait_until(lambda: self.server_process() is None, what="the end of the API server")
 
     def restart(self):
-        """What kill() ended, as it was."""
+        """Start again what kill() ended, with the same arguments."""
         log = open(self.path + "/apiserver.log", "ab")
         p = subprocess.Popen(self.argv, cwd=self.cwd, stdin=subprocess.DEVNULL, stdout=log,
                              stderr=log, start_new_session=True)
-        noted = self.cwd + "/run/kube-apiserver.pid"  # whoever started it ends it by this
-        if os.path.exists(noted):
-            with open(noted, "w") as f:
+        pid_file = self.cwd + "/run/kube-apiserver.pid"  # by which its owner ends it
+        if os.path.exists(pid_file):
+            with open(pid_file, "w") as f:
                 f.write("%d\n" % p.pid)
 
     def stop(self):
-        """Pods have to be seen off by the kubelet, or the namespace would never go."""
+        """The kubelet must end the pods, or the namespace could not be deleted."""
         for plural in ("deployments", "statefulsets", "replicasets"):
             for obj in self.list(plural):
                 with contextlib.suppress(Refusal):
@@ -363,7 +368,7 @@ class Real(Cluster):
 
 @contextlib.contextmanager
 def cluster(path, has_kubelet=True, **options):
-    """Fake or real, with a kubelet."""
+    """The fake or the real cluster, with a kubelet unless has_kubelet is false."""
     c = (Real if IS_REAL else Fake)(path, **options)
     try:
         c.start()
@@ -371,7 +376,7 @@ def cluster(path, has_kubelet=True, **options):
             c.start_kubelet()
         yield c
     except BaseException:
-        print(c.told())
+        print(c.logs())
         raise
     finally:
         c.stop()

@@ -1,14 +1,14 @@
-"""The fake API server is held against what real ones were seen doing (test/fake/README.md):
-with KUBE_REAL the same tests run against one."""
+"""The fake API server behaves as real ones were seen to (test/fake/README.md).  With KUBE_REAL set
+the same tests run against a real one."""
 import time
 
 import pytest
 
-from cluster import (COST, IS_REAL, MERGE, Api, Refusal, cluster, wait_until,
-                     write_config)
+from cluster import COST, IS_REAL, MERGE, Api, Refusal, cluster, write_config
+from helpers import process_state, wait_until
+from kube_stack import fake_only, has_address
 
 pytestmark = pytest.mark.xdist_group("fake_kube")  # they share one cluster
-fake_only = pytest.mark.skipif(IS_REAL, reason="the fake's own")
 
 
 @pytest.fixture(scope="module")
@@ -17,11 +17,7 @@ def kube(tmp_path_factory):
         yield c
 
 
-def is_running(pod):
-    return bool(pod["status"].get("podIP"))
-
-
-def test_zero_is_left_out_of_scale(kube):
+def test_a_scale_of_zero_has_no_replicas(kube):
     kube.workload("zero")
     scale = kube.get("deployments", "zero", "scale")
     assert scale["spec"] == {} and scale["apiVersion"] == "autoscaling/v1"
@@ -36,7 +32,7 @@ def test_from_zero_and_back(kube):
     kube.workload("up")
     rv = kube.api.call("GET", kube.where("pods"))["metadata"]["resourceVersion"]
     kube.scale("up", 2)
-    pods = kube.wait_pods("up", 2, is_running)
+    pods = kube.wait_pods("up", 2, has_address)
     assert len({p["status"]["podIP"] for p in pods}) == 2
     kube.scale("up", 0)
     kube.wait_pods("up", 0)
@@ -54,9 +50,9 @@ def test_from_zero_and_back(kube):
     kube.delete("deployments", "up")
 
 
-def test_statefulset_from_the_highest_ordinal(kube):
+def test_of_a_statefulset_the_highest_ordinal_goes_first(kube):
     kube.workload("set", "StatefulSet", 3)
-    kube.wait_pods("set", 3, is_running)
+    kube.wait_pods("set", 3, has_address)
     kube.scale("set", 1, "statefulsets")
     left = kube.wait_pods("set", 1)
     assert left[0]["metadata"]["name"] == "set-0"
@@ -64,10 +60,10 @@ def test_statefulset_from_the_highest_ordinal(kube):
     kube.wait_pods("set", 0)
 
 
-@fake_only  # real ones before 1.22 pay no heed
-def test_deletion_cost_says_who_goes(kube):
+@fake_only  # real servers before 1.22 ignore the cost
+def test_the_pod_with_the_lowest_cost_goes_first(kube):
     kube.workload("cost", replicas=3)
-    pods = kube.wait_pods("cost", 3, is_running)
+    pods = kube.wait_pods("cost", 3, has_address)
     cheap = pods[1]["metadata"]["name"]
     kube.patch("pods", cheap, {"metadata": {"annotations": {COST: "-10"}}})
     kube.scale("cost", 2)
@@ -88,9 +84,9 @@ def test_conflict_and_missing(kube):
     kube.delete("deployments", "old")
 
 
-def test_an_old_version_is_an_error_in_a_stream(kube):
-    """HTTP 200, and then 410 as an event.  A real one has to be asked for what is compacted;
-    the fake forgets on demand."""
+def test_an_expired_version_is_an_error_event(kube):
+    """The answer is HTTP 200, and its first event is an ERROR with code 410.  The fake compacts
+    its history on demand; a real server does so when it likes."""
     if not IS_REAL:
         kube.control("compact")
         events = list(kube.api.events(kube.where("pods") + "?watch=1&resourceVersion=1"))
@@ -108,7 +104,7 @@ def test_initial_events_or_a_refusal(kube):
         assert e.value.code == 422
         return
     kube.workload("init", replicas=1)
-    kube.wait_pods("init", 1, is_running)
+    kube.wait_pods("init", 1, has_address)
     events = list(kube.api.events(path))
     mark = next(i for i, e in enumerate(events) if e["type"] == "BOOKMARK")
     assert events[mark]["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"] == "true"
@@ -244,13 +240,13 @@ def test_faults(kube):
 
 
 @fake_only
-def test_it_dies_and_returns_with_what_it_had(tmp_path):
+def test_objects_outlive_the_server(tmp_path):
     with cluster(tmp_path) as kube:
         kube.workload("kept", replicas=1)
-        pod = kube.wait_pods("kept", 1, is_running)[0]
+        pod = kube.wait_pods("kept", 1, has_address)[0]
         kube.kill()
         kube.start()
-        same = kube.wait_pods("kept", 1, is_running)[0]
+        same = kube.wait_pods("kept", 1, has_address)[0]
         assert same["metadata"]["uid"] == pod["metadata"]["uid"]
         assert [e["what"] for e in kube.kubelet_saw("term")] == []
         kube.scale("kept", 0)
@@ -259,27 +255,26 @@ def test_it_dies_and_returns_with_what_it_had(tmp_path):
 
 def is_alive(pid):
     try:
-        with open("/proc/%d/stat" % pid) as f:
-            return f.read().rpartition(")")[2].split()[0] != "Z"
+        return process_state(pid) != "Z"
     except OSError:
         return False
 
 
 @fake_only
 @pytest.mark.parametrize("last", ["scale up", "delete", "scale down"])
-def test_what_the_kubelet_started_ends_with_it(tmp_path, last):
-    """Also what is being started, or is on its way out, at that moment."""
+def test_pods_end_with_the_kubelet(tmp_path, last):
+    """Also those that are being started or ended at that moment."""
     with cluster(tmp_path) as kube:
         kube.workload("hello", replicas=8, args=["--ignore-term"])
         wait_until(lambda: len(kube.kubelet_saw("runs")) >= 8, what="pods")
         if last == "scale up":
             kube.scale("hello", 20)
-            wait_until(lambda: len(kube.kubelet_saw("runs")) > 8, what="the first of the others")
+            wait_until(lambda: len(kube.kubelet_saw("runs")) > 8, what="the first new pod")
         elif last == "delete":
             for pod in kube.pods():
                 kube.delete("pods", pod["metadata"]["name"], gracePeriodSeconds=0)
         else:
             kube.scale("hello", 0)
-            wait_until(lambda: kube.kubelet_saw("term"), what="the first end")
+            wait_until(lambda: kube.kubelet_saw("term"), what="the first SIGTERM")
         kube.stop_kubelet()
         assert not [e for e in kube.kubelet_saw("runs") if is_alive(e["process"])]

@@ -1,5 +1,6 @@
-"""The way to the API server that a pod has: its service account and two variables.  The
-autoscaler runs in a mount namespace of its own, where the account is at its usual place."""
+"""The autoscaler reaches the API server as in a pod: by the files of its service account and two
+environment variables.  It runs in a mount namespace of its own, where these files are at their
+usual path."""
 import contextlib
 import os
 import subprocess
@@ -8,9 +9,10 @@ import pytest
 import yaml
 
 from cluster import IS_REAL, cluster
-from stack import Program, Stack, wait_until
-from test_kubernetes import service
-from test_kubernetes_rights import USER, account_config, apply_manifest
+from helpers import wait_until
+from kube_rights import USER, account_config, apply_manifest
+from kube_stack import service
+from stack import Program, Stack
 
 AT = "/var/run/secrets/kubernetes.io/serviceaccount"
 UNSHARE = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
@@ -25,13 +27,13 @@ def may_mount():
     return False
 
 
-pytestmark = pytest.mark.skipif(not may_mount(), reason="not allowed to mount: no place for a "
-                                "service account")
+pytestmark = pytest.mark.skipif(not may_mount(), reason="may not mount: no place for the "
+                                "files of a service account")
 
 
 class Account:
-    """The folder, as a kubelet keeps it: files that are links through ..data, which is
-    replaced as a whole."""
+    """The files of a service account as a kubelet writes them: links through ..data, a link to
+    the folder of the newest version."""
 
     def __init__(self, kube):
         self.path, self.n = os.path.join(kube.path, "account"), 0
@@ -49,6 +51,7 @@ class Account:
             return yaml.safe_load(f)
 
     def put(self, token):
+        """Replace the token."""
         self.n += 1
         self.token, version = token, "..v%d" % self.n
         os.mkdir(os.path.join(self.path, version))
@@ -60,7 +63,7 @@ class Account:
 
 
 class InPod(Stack):
-    """The autoscaler as in a pod of that account.  KUBECONFIG is not what it goes by there."""
+    """The autoscaler as in a pod of that account, where it ignores KUBECONFIG."""
 
     def __init__(self, kube, account, services):
         super().__init__(kube.path, services, autoscaler='driver = "kubernetes" '
@@ -92,19 +95,19 @@ def in_pod(path, *names):
             s.stop()
 
 
-def test_from_zero_and_back_by_the_account_of_the_pod(tmp_path):
+def test_from_zero_and_back_with_the_service_account(tmp_path):
     with in_pod(tmp_path, "hello") as (kube, _, s):
         assert s.get("hello")[0] == 200
         wait_until(lambda: kube.replicas("hello") == 0, what="zero replicas")
 
 
 def refusals(s):
-    """What the autoscaler says of its requests: how many were answered with 4xx or 5xx."""
+    """How many requests were answered with 4xx or 5xx, as the autoscaler counts."""
     return s.metrics(s.scaler_admin)["autoscaler_kubernetes_request_refusals_total"]
 
 
-@pytest.mark.skipif(IS_REAL, reason="only the fake takes a token back on demand")
-def test_a_token_that_is_taken_back_is_read_again_and_the_request_sent_once_more(tmp_path):
+@pytest.mark.skipif(IS_REAL, reason="only the fake can revoke a token")
+def test_after_a_401_the_token_is_read_again_and_the_request_sent_once_more(tmp_path):
     with in_pod(tmp_path, "hello", "other", "third") as (kube, account, s):
         assert s.get("hello")[0] == 200
         old = account.token
@@ -113,13 +116,13 @@ def test_a_token_that_is_taken_back_is_read_again_and_the_request_sent_once_more
         assert s.get("other")[0] == 200
         assert kube.scalings("other")[0] == 1
         refused = kube.seen(status=401)
-        assert 0 < len(refused) <= 2  # of what ran side by side; each is sent once more
+        assert 0 < len(refused) <= 2  # requests that ran at the same time
         wait_until(lambda: refusals(s) == len(kube.seen(status=401)), what="a count of each")
-        # one that is refused as well is a failure, and no third time follows at once
+        # a second 401 is a failure: the request is not sent a third time at once
         kube.control("revoke", token=account.token)
         with s.connect() as c:
             c.request("GET", "/", "third")
-            wait_until(lambda: "status=401" in s.autoscaler.text(), what="a word of it")
+            wait_until(lambda: "status=401" in s.autoscaler.text(), what="the log line")
             assert "retry_ms=5000" in s.autoscaler.text()
             account.put(kube.control("token", service_account="activator/activator")["token"])
             assert c.response()[0] == 200
@@ -127,10 +130,10 @@ def test_a_token_that_is_taken_back_is_read_again_and_the_request_sent_once_more
         wait_until(lambda: refusals(s) == len(kube.seen(status=401)), what="a count of each")
 
 
-@pytest.mark.skipif(IS_REAL, reason="only the fake gives tokens of other accounts on demand")
-def test_a_token_that_rotates_in_time_is_never_refused(tmp_path):
-    """The old one is good for a while yet: the new one is taken up without a word of the
-    server (after 10 s; and every 15 s something is asked)."""
+@pytest.mark.skipif(IS_REAL, reason="only the fake gives tokens of other accounts")
+def test_a_token_file_that_is_replaced_in_time_is_never_refused(tmp_path):
+    """The old token is still valid.  The file is read again after 10 s, and there is a request
+    each 15 s."""
     with in_pod(tmp_path, "hello") as (kube, account, s):
         account.put(kube.control("token", service_account="activator/next")["token"])
         wait_until(lambda: kube.seen(user=USER.replace(":activator:activator", ":activator:next")),
@@ -138,7 +141,7 @@ def test_a_token_that_rotates_in_time_is_never_refused(tmp_path):
         assert not kube.seen(status=401)
 
 
-def test_an_account_without_a_token_is_a_mistake_that_is_told(tmp_path):
+def test_an_account_without_a_token_is_an_error_at_the_start(tmp_path):
     with cluster(tmp_path, has_kubelet=False) as kube:
         apply_manifest(kube)
         account = Account(kube)

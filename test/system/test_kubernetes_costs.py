@@ -1,16 +1,17 @@
-"""Who goes when there are to be fewer pods, by their pod-deletion-cost: the drained ones have
-the lowest, the others their requests in flight, and only a scale-down writes any."""
+"""pod-deletion-costs say which pods a scale-down deletes: drained pods get the lowest cost, the
+others their requests in flight, and costs are written at a scale-down only."""
 import contextlib
 import subprocess
 
 import pytest
 
 from cluster import COST, IS_REAL, cluster
-from stack import HELLO, free_port, running, wait_until
-from test_kubernetes import both, is_running, kubernetes, service
+from helpers import HELLO, free_port, wait_until
+from kube_stack import driver, has_address, on_cluster, service
+from stack import running
 
-pytestmark = pytest.mark.skipif(IS_REAL, reason="only the fake does this on demand; real ones "
-                                "before 1.22 pay no heed")
+pytestmark = pytest.mark.skipif(IS_REAL, reason="only the fake can be made to do this, and real "
+                                "servers before 1.22 ignore the cost")
 
 GOING = "-2147483647"
 OURS = "activator.dev/pod-deletion-cost"
@@ -42,19 +43,19 @@ def scale_patches(kube):
 
 @contextlib.contextmanager
 def one_of_three_is_idle(path, **annotations):
-    """One pod with one request in flight and a younger one with three, and as soon as leave()
-    is called a third with none: (stack, cluster, clients).  Under a limit of three a pod is
-    filled before the next one is."""
+    """(stack, cluster, clients).  Of three pods the oldest has three requests in flight, and so
+    has the second; the third has one.  After leave() these are one, three and none.  With
+    container_concurrency = 3 a pod is filled before the next one gets requests."""
     with cluster(path) as kube:
         kube.workload("hello", replicas=1, **annotations)
-        kube.oldest = kube.wait_pods("hello", 1, is_running)[0]["metadata"]["name"]
-        with both(path, kube, service("hello", kube, BUSY)) as s:
+        kube.oldest = kube.wait_pods("hello", 1, has_address)[0]["metadata"]["name"]
+        with on_cluster(path, kube, service("hello", kube, BUSY)) as s:
             clients = []
             for n, pods in (3, 1), (3, 2), (1, 3):
                 for _ in range(n):
                     clients.append(s.connect())
                     clients[-1].request("GET", "/?ms=8000", "hello")
-                kube.wait_pods("hello", pods, is_running)
+                kube.wait_pods("hello", pods, has_address)
                 wait_until(lambda: s.metric("activator_parked") == 0, what="room for all")
             assert not cost_patches(kube)
             yield s, kube, clients
@@ -63,13 +64,14 @@ def one_of_three_is_idle(path, **annotations):
 
 
 def leave(clients):
+    """Close connections, so that the pods have 1, 3 and 0 requests in flight."""
     for c in clients[1:3] + clients[6:]:
         c.close()
 
 
-def test_the_busiest_stays_whoever_scales_down(tmp_path):
-    """We are about to take the idle one; another hand, at the same moment, two.  Of the two
-    with requests the older would stay, were it not for the costs."""
+def test_the_busiest_pod_stays_when_another_client_scales_down(tmp_path):
+    """The autoscaler is about to delete the idle pod.  At the same moment another client deletes
+    two.  Of the two pods with requests the older one would stay, were it not for the costs."""
     with one_of_three_is_idle(tmp_path) as (_, kube, clients):
         before = len(scale_patches(kube))
         kube.fault({"hang": True}, times=1, verb="patch", resource="deployments/scale")
@@ -87,7 +89,7 @@ def in_flight(s):
     return s.metrics(s.scaler_admin).get('autoscaler_in_flight_requests{revision="hello/v1"}')
 
 
-def test_a_load_that_changes_writes_nothing(tmp_path):
+def test_a_load_that_changes_writes_no_costs(tmp_path):
     with one_of_three_is_idle(tmp_path) as (s, kube, clients):
         leave(clients)
         wait_until(lambda: kube.replicas("hello") == 2, what="two replicas")
@@ -96,8 +98,7 @@ def test_a_load_that_changes_writes_nothing(tmp_path):
         clients[-1].request("GET", "/?ms=8000", "hello")
         wait_until(lambda: in_flight(s) == 5, what="a report of it")
         assert len(cost_patches(kube)) == 3
-        # the next scale-down: both are idle, and of the one that stays what was said before
-        # holds no more
+        # The next scale-down: both pods are idle, so the one that stays loses its cost.
         for c in clients:
             c.close()
         wait_until(lambda: kube.replicas("hello") == 1, what="one replica")
@@ -106,7 +107,7 @@ def test_a_load_that_changes_writes_nothing(tmp_path):
         assert sorted(map(str, cost_writes(kube)[3:])) == [GOING, "None"]
 
 
-def test_costs_that_somebody_else_has_set_are_left_alone(tmp_path):
+def test_costs_that_another_client_has_set_are_not_changed(tmp_path):
     with one_of_three_is_idle(tmp_path, pod_annotations={COST: "7"}) as (_, kube, clients):
         leave(clients)
         wait_until(lambda: kube.replicas("hello") == 2, what="two replicas")
@@ -114,27 +115,27 @@ def test_costs_that_somebody_else_has_set_are_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize("do", [{"status": 403}, {"hang": True}], ids=["refused", "hung"])
-def test_a_cost_that_cannot_be_written_holds_up_nothing(tmp_path, do):
+def test_a_cost_that_cannot_be_written_delays_nothing(tmp_path, do):
     with one_of_three_is_idle(tmp_path) as (s, kube, clients):
         kube.fault(do, verb="patch", resource="pods")
         leave(clients)
         wait_until(lambda: kube.replicas("hello") == 2, what="two replicas")
         asked = cost_patches(kube)
         assert len(asked) <= 3
-        # a call's own time limit is not waited for
+        # less than the time limit of a request
         assert scale_patches(kube)[-1]["t"] - asked[0]["t"] < 5e9
-        # of the one that goes, and once for all that stay
+        # one line about the pod that goes, and one about all that stay
         assert s.autoscaler.text().count("cannot set pod-deletion-cost") == (
             2 if "status" in do else 0)
-        # a wake-up in the midst of it
+        # a scale-up meanwhile
         for _ in range(3):
             clients.append(s.connect())
             clients[-1].request("GET", "/?ms=100", "hello")
         assert [c.response()[0] for c in clients[7:]] == [200] * 3
 
 
-def test_of_many_pods_not_all_are_written(tmp_path):
-    """Fifty pods, two of them idle: the bound for one scale-down.  All are one program."""
+def test_one_scale_down_writes_a_bounded_number_of_costs(tmp_path):
+    """Fifty pods, two of them idle.  All addresses lead to one program."""
     n, port = 50, free_port()
     app = subprocess.Popen([HELLO, "--address", "0.0.0.0", "--port", str(port)])
     try:
@@ -143,7 +144,7 @@ def test_of_many_pods_not_all_are_written(tmp_path):
             services = ('service "hello" { hosts = {"hello"} revision "v1" { deployment = '
                         '"default/hello-0" port = %d container_concurrency = 1 target = 1 '
                         'target_utilization = 100 stable_window = 6s } }\n' % port)
-            with running(tmp_path, services, autoscaler=kubernetes(kube)) as s:
+            with running(tmp_path, services, autoscaler=driver(kube)) as s:
                 clients = [s.connect() for _ in range(n - 2)]
                 for c in clients:
                     c.request("GET", "/?ms=15000", "hello")

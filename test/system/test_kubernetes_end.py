@@ -1,25 +1,25 @@
-"""The end of the pod that both programs run in: both are told at once, and who is parked then
-is served all the same."""
+"""The pod in which both programs run ends: both get SIGTERM at the same time, and requests that
+are parked then are still answered."""
 import signal
 
 import pytest
 
 from cluster import cluster
-from stack import wait_until
-from test_kubernetes import both, service
+from helpers import wait_until
+from kube_stack import on_cluster, service
 
 
 @pytest.mark.parametrize("is_parked", [True, False])
-def test_both_are_told_to_stop(tmp_path, is_parked):
+def test_both_get_sigterm(tmp_path, is_parked):
     with cluster(tmp_path) as kube:
         kube.workload("hello", args=["--startup", "1500ms"])
         services = service("hello", kube, "port = 8080 stable_window = 30s")
-        with both(tmp_path, kube, services) as s, s.connect() as c:
+        with on_cluster(tmp_path, kube, services) as s, s.connect() as c:
             c.request("GET", "/", "hello")
             if not is_parked:
                 assert c.response()[0] == 200
                 wait_until(lambda: s.metrics(s.scaler_admin).get(
-                    'autoscaler_parked_requests{revision="hello/v1"}') == 0, what="its report")
+                    'autoscaler_parked_requests{revision="hello/v1"}') == 0, what="a report of it")
             wait_until(lambda: kube.replicas("hello") == 1, what="the wake-up")
             s.autoscaler.kill(signal.SIGTERM)
             s.activator.kill(signal.SIGTERM)
@@ -27,19 +27,19 @@ def test_both_are_told_to_stop(tmp_path, is_parked):
                 assert c.response()[0] == 200
             for p in s.activator, s.autoscaler:
                 assert p.process.wait(30) == 0
-            said = "stopping when nobody is parked" in s.autoscaler.text()
-            assert said == is_parked
-            assert kube.replicas("hello") == 1  # pods are the cluster's
+            has_waited = "stopping once no request is parked" in s.autoscaler.text()
+            assert has_waited == is_parked
+            assert kube.replicas("hello") == 1  # pods outlive the autoscaler
 
 
-def test_told_twice_it_leaves_at_once(tmp_path):
+def test_a_second_sigterm_ends_the_autoscaler_at_once(tmp_path):
     with cluster(tmp_path) as kube:
         kube.workload("hello", args=["--startup", "60s"])
-        with both(tmp_path, kube, service("hello", kube)) as s, s.connect() as c:
+        with on_cluster(tmp_path, kube, service("hello", kube)) as s, s.connect() as c:
             c.request("GET", "/", "hello")
             wait_until(lambda: kube.replicas("hello") == 1, what="the wake-up")
             s.autoscaler.kill(signal.SIGTERM)
-            wait_until(lambda: "nobody is parked" in s.autoscaler.text(), what="the first word")
+            wait_until(lambda: "no request is parked" in s.autoscaler.text(), what="the log line")
             s.autoscaler.kill(signal.SIGTERM)
             assert s.autoscaler.process.wait(20) == 0
             c.close()

@@ -1,16 +1,16 @@
-"""What an API server does to its clients on bad days, with the fake: broken streams,
-rotated tokens, missing rights, refusals that ask for patience."""
+"""Faults of the API server and of the way to it: broken streams, expired versions, rotated tokens,
+missing rights, overload.  Only the fake can be made to do these."""
 import base64
 import json
 import subprocess
 
 import pytest
 
-from cluster import IS_REAL, cluster
-from stack import wait_until
-from test_kubernetes import Load, addresses, both, is_running, service
+from cluster import cluster
+from helpers import wait_until
+from kube_stack import Load, addresses, fake_only, has_address, on_cluster, service
 
-pytestmark = pytest.mark.skipif(IS_REAL, reason="only the fake does this on demand")
+pytestmark = fake_only
 
 
 def test_a_token_that_rotates(tmp_path):
@@ -20,17 +20,18 @@ def test_a_token_that_rotates(tmp_path):
         kube.workload("hello")
         kube.workload("other")
         services = service("hello", kube) + service("other", kube)
-        with both(tmp_path, kube, services, config) as s:
+        with on_cluster(tmp_path, kube, services, config) as s:
             assert s.get("hello")[0] == 200
             with open(kube.token_file, "w") as f:
                 f.write(kube.control("token", service_account="default/autoscaler")["token"])
             kube.control("revoke", token=kube.token)
             assert s.get("other")[0] == 200
-            assert len(kube.seen(status=401)) <= 2  # read again, sent once more
+            assert len(kube.seen(status=401)) <= 2  # each was sent again with the new token
 
 
 def flattened(kube, **cluster_more):
-    """The administrator's kubeconfig in one piece, as `kubectl config view --flatten` shows it."""
+    """Path of the administrator's kubeconfig without other files, as `kubectl config view
+    --flatten` prints it."""
     with open(kube.kubeconfig) as f:
         conf = json.load(f)
     for part in (conf["clusters"][0]["cluster"], conf["users"][0]["user"]):
@@ -46,37 +47,38 @@ def flattened(kube, **cluster_more):
 
 
 def other_authority(kube):
-    """Of the same name as the right one."""
+    """A certificate authority with the name of the right one, as PEM in base64."""
     pem = subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-nodes",
          "-subj", "/CN=fake-ca", "-keyout", kube.path + "/other.key"], check=True,
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
     return base64.b64encode(pem).decode()
 
 
 @pytest.mark.parametrize("wrong", ["authority", "name"])
-def test_a_server_that_is_another_one_hears_nothing(tmp_path, wrong):
+def test_nothing_is_sent_to_a_server_that_cannot_be_verified(tmp_path, wrong):
     with cluster(tmp_path) as kube:
         kube.workload("hello")
         more = {"tls-server-name": "kubernetes.example"} if wrong == "name" else \
             {"certificate-authority-data": other_authority(kube)}
         before = kube.control("log")["last"]
-        with both(tmp_path, kube, service("hello", kube), flattened(kube, **more)) as s, \
+        with on_cluster(tmp_path, kube, service("hello", kube), flattened(kube, **more)) as s, \
                 s.connect() as c:
             c.request("GET", "/", "hello")
-            wait_until(lambda: "does not answer" in s.autoscaler.text(), what="a word of it")
-            said = next(line for line in s.autoscaler.text().split("\n") if "not answer" in line)
-            assert "certificate" in said, said
+            wait_until(lambda: "does not answer" in s.autoscaler.text(), what="the log line")
+            line = next(x for x in s.autoscaler.text().split("\n") if "not answer" in x)
+            assert "certificate" in line, line
             ours = [r for r in kube.control("log", since=before)["requests"]
                     if r["path"] == "/version" or r["method"] == "PATCH"]
             assert not ours and kube.replicas("hello") == 0
 
 
-def test_a_server_by_another_name_and_a_kubeconfig_in_one_piece(tmp_path):
+def test_a_server_name_of_its_own_and_a_flattened_kubeconfig(tmp_path):
     with cluster(tmp_path) as kube:
         kube.workload("hello")
         config = flattened(kube, **{"tls-server-name": "kubernetes.default.svc"})
-        with both(tmp_path, kube, service("hello", kube), config) as s:
+        with on_cluster(tmp_path, kube, service("hello", kube), config) as s:
             assert s.get("hello")[0] == 200
 
 
@@ -105,44 +107,44 @@ def test_a_missing_right_is_named(tmp_path, missing, words):
                 if (group, resource, verb) != missing:
                     rules.append({"apiGroups": [group], "resources": [resource],
                                   "verbs": [verb]})
-    # an older server: pods are listed first
+    # An older server lists with a request of its own.
     options = {"version": "1.20"} if missing[2] == "list" else {}
     with cluster(tmp_path, **options) as kube:
         grant(kube, rules)
         config = kube.account_config("default/autoscaler")
         kube.workload("hello")
         services = service("hello", kube, "port = 8080 failure_patience = 300ms")
-        with both(tmp_path, kube, services, config) as s:
+        with on_cluster(tmp_path, kube, services, config) as s:
             status, fields, body = s.get("hello")
             assert (status, fields["x-activator-reason"]) == (503, "activation_failed")
             for word in words:
                 assert word in body.decode(), body
 
 
-def test_history_is_forgotten(tmp_path):
-    """Watches break, and what they were at is expired: all is told anew, and meanwhile
-    nothing is taken for gone."""
+def test_an_expired_version_loses_no_pod(tmp_path):
+    """Watches break off, and their resourceVersion has expired: everything is listed again, and
+    meanwhile all pods stay in use."""
     with cluster(tmp_path) as kube:
         kube.workload("hello", replicas=2)
         kube.workload("other")
-        kube.wait_pods("hello", 2, is_running)
+        kube.wait_pods("hello", 2, has_address)
         services = service("hello", kube, "port = 8080 min_scale = 2") + service("other", kube)
-        with both(tmp_path, kube, services) as s, Load(s, "hello") as load:
-            load.more(50)
+        with on_cluster(tmp_path, kube, services) as s, Load(s, "hello") as load:
+            load.wait_for(50)
             for how in ({"gone": True}, {"cut": True}, {"reset": True}, {"end": True},
                         {"error": 500}, {"raw": "rubbish\n"}):
                 kube.control("compact")
                 kube.fault({"delay": 0.3}, times=2, verb="list")
                 assert kube.control("watch", do=how)["watches"] > 0
-                load.more(50)
+                load.wait_for(50)
                 kube.heal()
                 wait_until(lambda: kube.control("watches")["watches"], what="a watch")
             assert s.get("other")[0] == 200
-            # two of hello, never fewer: nobody parked behind the first wake
+            # There were always two pods of hello, so no request was parked.
             assert kube.replicas("hello") == 2
 
 
-def test_a_watch_goes_on_from_the_list_as_a_whole(tmp_path):
+def test_a_watch_begins_at_the_version_of_the_list(tmp_path):
     """The watch after a list begins at the resourceVersion of the list.  The objects in the list
     may have older versions, which the server has compacted away.
 
@@ -156,7 +158,7 @@ def test_a_watch_goes_on_from_the_list_as_a_whole(tmp_path):
         services = "".join(service("load-%d" % i, kube, "port = 8080 min_scale = 2")
                            for i in range(2))
         now = kube.api.call("GET", kube.where("pods"))["metadata"]["resourceVersion"]
-        with both(tmp_path, kube, services):
+        with on_cluster(tmp_path, kube, services):
             def resumed():
                 return {r["resource"]: r["query"]["resourceVersion"]
                         for r in kube.seen(verb="watch") if "resourceVersion" in r["query"]}
@@ -164,8 +166,8 @@ def test_a_watch_goes_on_from_the_list_as_a_whole(tmp_path):
             assert resumed() == {"pods": now, "deployments": now}
 
 
-def test_one_kind_that_cannot_be_read_holds_up_no_other(tmp_path):
-    """Nor does a list that never ends."""
+def test_a_kind_that_cannot_be_read_delays_no_other(tmp_path):
+    """Nor does a list that hangs."""
     with cluster(tmp_path) as kube:
         kube.workload("hello")
         kube.workload("broken", "StatefulSet")
@@ -177,17 +179,18 @@ def test_one_kind_that_cannot_be_read_holds_up_no_other(tmp_path):
             service(name, kube, target='workload = "apps/v1/%s/%s/%s"' % (
                 kind, kube.namespace, name))
             for name, kind in (("broken", "StatefulSet"), ("slow", "ReplicaSet")))
-        with both(tmp_path, kube, services, activator="drain_timeout = 100ms") as s:
+        with on_cluster(tmp_path, kube, services, activator="drain_timeout = 100ms") as s:
             assert s.get("hello")[0] == 200
 
 
 @pytest.mark.parametrize("status", [429, 500, 400])
-def test_a_list_that_is_refused_in_the_middle(tmp_path, status):
-    """More pods than one page of a list holds, and the second page is refused at first."""
+def test_a_list_whose_second_page_is_refused(tmp_path, status):
+    """There are more pods than fit in one page."""
     with cluster(tmp_path, has_kubelet=False, version="1.20") as kube:
         kube.control("load", deployments=1, pods=510)
         kube.fault({"status": status}, times=1, skip=1, verb="list", resource="pods")
-        with both(tmp_path, kube, service("load-0", kube, "port = 8080 min_scale = 510")) as s:
+        services = service("load-0", kube, "port = 8080 min_scale = 510")
+        with on_cluster(tmp_path, kube, services) as s:
             def seen():
                 m = s.metrics(s.scaler_admin)
                 return sum(m.get('autoscaler_%s_instances{revision="load-0/v1"}' % state, 0)
@@ -195,33 +198,34 @@ def test_a_list_that_is_refused_in_the_middle(tmp_path, status):
             wait_until(lambda: seen() == 510, what="all pods")
 
 
-def test_a_watch_that_ends_is_the_first_sign_of_life(tmp_path):
-    """The server does not answer; then a watch ends in order, which shows that it is there."""
+def test_the_end_of_a_watch_shows_that_the_server_is_back(tmp_path):
+    """All other requests are still reset."""
     with cluster(tmp_path) as kube:
         kube.workload("hello")
-        with both(tmp_path, kube, service("hello", kube)) as s:
+        with on_cluster(tmp_path, kube, service("hello", kube)) as s:
             kube.fault({"reset": True}, verb="patch")
             kube.fault({"reset": True}, verb="get")
             with s.connect() as parked:
                 parked.request("GET", "/", "hello")
-                wait_until(lambda: "does not answer" in s.autoscaler.text(), what="a word of it")
+                wait_until(lambda: "does not answer" in s.autoscaler.text(), what="the log line")
                 assert kube.control("watch", do={"end": True})["watches"] > 0
-                wait_until(lambda: "answers again" in s.autoscaler.text(), what="a word of it")
+                wait_until(lambda: "answers again" in s.autoscaler.text(), what="the log line")
                 kube.heal()
                 assert parked.response()[0] == 200
             assert s.autoscaler.process.poll() is None
 
 
-def test_one_that_is_away_is_asked_after(tmp_path):
-    """Whoever waits for it goes on as soon as it is back, not when its own next try is due."""
+def test_a_server_that_is_away_is_pinged(tmp_path):
+    """A PATCH that it did not answer is sent as soon as it is back, before its own back-off is
+    over."""
     with cluster(tmp_path) as kube:
         kube.workload("hello")
-        with both(tmp_path, kube, service("hello", kube)) as s:
-            wait_until(lambda: len(kube.seen(path="/version")) == 2, what="warm connections")
+        with on_cluster(tmp_path, kube, service("hello", kube)) as s:
+            wait_until(lambda: len(kube.seen(path="/version")) == 2, what="the first pings")
             kube.fault({"reset": True}, verb="patch")
             with s.connect() as parked:
                 parked.request("GET", "/", "hello")
-                wait_until(lambda: "does not answer" in s.autoscaler.text(), what="a word of it")
+                wait_until(lambda: "does not answer" in s.autoscaler.text(), what="the log line")
                 wait_until(lambda: "answers again" in s.autoscaler.text(), 10, "a word of it")
                 kube.heal()
                 assert parked.response()[0] == 200
@@ -229,13 +233,13 @@ def test_one_that_is_away_is_asked_after(tmp_path):
 
 @pytest.mark.parametrize("version", ["1.20", "1.36"])
 def test_streams_in_pieces_and_large_objects(tmp_path, version):
-    """Lines that come in pieces of 7 bytes, in the midst of characters; an object of 1 MiB;
-    half a line and the end."""
+    """Lines in pieces of 7 bytes, which split characters; an object of 1 MiB; a stream that ends
+    within a line."""
     with cluster(tmp_path, version=version) as kube:
         kube.workload("hello", annotations={"note": "é漢字🙂" * 50})
         kube.workload("big", annotations={"note": "ß" * (1 << 19)}, pod_annotations={
             "note": "漢" * 300000})
-        with both(tmp_path, kube, service("hello", kube) + service("big", kube)) as s:
+        with on_cluster(tmp_path, kube, service("hello", kube) + service("big", kube)) as s:
             wait_until(lambda: kube.control("watches")["watches"], what="a watch")
             kube.control("watch", do={"split": 7, "every": 0.0001},
                          match={"resource": "pods"})
@@ -253,33 +257,33 @@ def test_streams_in_pieces_and_large_objects(tmp_path, version):
 def test_a_patch_that_fails_is_sent_again(tmp_path, do):
     with cluster(tmp_path) as kube:
         kube.workload("hello")
-        with both(tmp_path, kube, service("hello", kube)) as s:
+        with on_cluster(tmp_path, kube, service("hello", kube)) as s:
             kube.fault(do, times=1, resource="deployments/scale", verb="patch")
             assert s.get("hello")[0] == 200
             assert len(kube.scalings("hello")) <= 3
             kube.heal()
 
 
-def test_conflicts_with_others(tmp_path):
+def test_a_conflict_is_tried_again(tmp_path):
     with cluster(tmp_path) as kube:
         kube.workload("hello")
-        with both(tmp_path, kube, service("hello", kube)) as s:
+        with on_cluster(tmp_path, kube, service("hello", kube)) as s:
             kube.fault({"status": 409}, times=2, resource="deployments/scale", verb="patch")
             assert s.get("hello")[0] == 200
 
 
-def test_a_server_that_leaves(tmp_path):
-    """On SIGTERM a real one closes its listener and keeps the watches: what looks healthy is
-    dead.  It returns at the same address."""
+def test_a_server_that_shuts_down(tmp_path):
+    """On SIGTERM a real one closes its listener, but keeps watches open and sends nothing over
+    them.  Then it returns at the same address."""
     with cluster(tmp_path) as kube:
         kube.workload("a", replicas=1)
         kube.workload("b")
-        kube.wait_pods("a", 1, is_running)
+        kube.wait_pods("a", 1, has_address)
         services = service("a", kube, "port = 8080 min_scale = 1") + service("b", kube)
         grant(kube, EVERYTHING)
         account = "system:serviceaccount:default:autoscaler"
         config = kube.account_config("default/autoscaler")
-        with both(tmp_path, kube, services, config) as s:
+        with on_cluster(tmp_path, kube, services, config) as s:
             assert s.get("a")[0] == 200
             before = addresses(kube, "a")
             with Load(s, "a") as load, s.connect() as parked:
@@ -287,49 +291,49 @@ def test_a_server_that_leaves(tmp_path):
                 kube.control("leave")
                 parked.request("GET", "/", "b")
                 wait_until(lambda: s.metric("activator_parked") == 1, what="a parked request")
-                load.more(100)
+                load.wait_for(100)
                 kube.control("return")
                 assert parked.response()[0] == 200
             assert addresses(kube, "a") == before
 
 
-def test_many_are_woken_at_once(tmp_path):
-    """Each of them is scaled once, and none waits for another."""
+def test_many_are_scaled_from_zero_at_once(tmp_path):
+    """Each gets one PATCH, and none waits for another."""
     n = 100
     with cluster(tmp_path, has_kubelet=False, paper_kubelet=True) as kube:
         kube.control("load", deployments=n, pods=0, prefix="w")
         services = "".join(service("w-%d" % i, kube) for i in range(n))
-        with both(tmp_path, kube, services, activator="drain_timeout = 100ms") as s:
+        with on_cluster(tmp_path, kube, services, activator="drain_timeout = 100ms") as s:
             clients = [s.connect() for _ in range(n)]
             for i, c in enumerate(clients):
                 c.request("GET", "/", "w-%d" % i)
 
-            def asked():
+            def patched():
                 return [r["name"] for r in kube.seen(verb="patch", resource="deployments/scale")]
-            wait_until(lambda: len(asked()) >= n, what="a PATCH each")
-            assert sorted(asked()) == sorted("w-%d" % i for i in range(n))
+            wait_until(lambda: len(patched()) >= n, what="a PATCH each")
+            assert sorted(patched()) == sorted("w-%d" % i for i in range(n))
             for c in clients:
                 c.close()
 
 
 def test_connections_are_kept_beside_many_watches(tmp_path):
-    """libcurl counts what streams hold into its bound of connections to keep: with more of
-    them than that, each request would make a connection of its own."""
-    spaces, n = 40, 10
+    """libcurl's bound on connections to keep counts those of watches, too.  With more watches than
+    the bound each request would open a connection."""
+    namespaces, n = 40, 10
     with cluster(tmp_path, has_kubelet=False, paper_kubelet=True) as kube:
-        for i in range(spaces):
+        for i in range(namespaces):
             kube.control("load", deployments=1, pods=0, prefix="w%d" % i, namespace="n%d" % i)
         services = "".join(
             'service "w%d" { hosts = {"w%d"} revision "v1" { deployment = "n%d/w%d-0" '
-            'port = 8080 } }\n' % (i, i, i, i) for i in range(spaces))
-        with both(tmp_path, kube, services, activator="drain_timeout = 100ms") as s:
-            wait_until(lambda: len(kube.control("watches")["watches"]) >= 2 * spaces,
+            'port = 8080 } }\n' % (i, i, i, i) for i in range(namespaces))
+        with on_cluster(tmp_path, kube, services, activator="drain_timeout = 100ms") as s:
+            wait_until(lambda: len(kube.control("watches")["watches"]) >= 2 * namespaces,
                        what="two watches for each namespace")
             clients = [s.connect() for _ in range(n)]
             for i, c in enumerate(clients):
                 c.request("GET", "/", "w%d" % i)
                 wait_until(lambda: kube.scalings("w%d-0" % i) == [1], what="a PATCH")
             used = {r["connection"] for r in kube.seen(verb="patch", resource="deployments/scale")}
-            assert len(used) <= 4  # of two kept warm, and what started beside them
+            assert len(used) <= 4  # two that pings keep open, two from the start
             for c in clients:
                 c.close()
