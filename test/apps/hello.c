@@ -1,5 +1,5 @@
-/* hello - the sample app: a small HTTP/1.1 server on epoll that starts, answers and
- * misbehaves as it is told.
+/* hello - the sample app: a small HTTP/1.1 server on epoll that starts, answers and fails as
+ * its options and requests say.
  *
  *   hello [--address A] [--port N] [--startup TIME] [--response TIME] [--knee N]
  *         [--break-at N] [--exit CODE] [--never-listen] [--ignore-term] [--busy SECONDS]
@@ -7,16 +7,16 @@
  *
  * Address: --address, or $ADDRESS (IPv4 or IPv6), or 127.0.0.1.
  * Port: --port, or $PORT.  TIME: 500ms, 2s.  --startup: before it listens; --response:
- * before it answers (?ms=N of a request overrides it; with ?until=FILE it answers once there
- * is such a file); --knee N: above N requests at once the response time grows with their
- * number; --break-at N: above N at once it resets.
- * --warmup: /ready answers 503 until so long after it listens.
- * Paths:  /  hello            /stats      what it has seen, JSON
+ * before it answers (?ms=N in a request overrides it; with ?until=FILE it answers once that
+ * file exists).  --knee N: above N requests at once the response time grows with their number.
+ * --break-at N: above N at once it resets connections.  --warmup: for this time after it
+ * listens, /ready answers 503.
+ * Paths:  /  hello            /stats      its counts, as JSON
  *         /bytes/N            N bytes     /echo  the request's body
- *         /sha                how many bytes of a body came, and an FNV-1a hash of them
+ *         /sha                the size of the request's body, and its FNV-1a hash
  *         /log                the x-id fields in the order of arrival
- *         /close  /reset      ends the connection, with or without an answer
- *         /exit/CODE          ends the program
+ *         /close  /reset      end the connection, with or without an answer
+ *         /exit/CODE          end the program
  * Bodies of requests: Content-Length and chunked. */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -43,14 +43,14 @@ struct conn {
 	size_t in_n, in_cap;
 	char *out;
 	size_t out_at, out_n;
-	bool is_closing, is_waiting; /* waiting: its response is due at due_ms */
+	bool is_closing, is_waiting; /* is_waiting: its response is due at due_ms */
 	int64_t due_ms;
 	struct conn *next_due;
 	/* the request whose body is being read */
 	bool has_head, is_chunked, is_persistent, is_head;
 	size_t head_n;
 	uint64_t body_left, body_n, hash;
-	int chunk_state; /* 0 size line, 1 data, 2 CRLF behind it, 3 trailers */
+	int chunk_state; /* 0 size line, 1 data, 2 CRLF after it, 3 trailers */
 	char path[2048], id[64];
 	const char *until; /* the file of ?until=, within path; NULL: none */
 	char *body;
@@ -129,7 +129,7 @@ put(struct conn *c, const char *data, size_t n)
 	c->out_n += n;
 }
 
-/* 0, or -1: it is gone. */
+/* 0, or -1: the connection is gone. */
 static int
 flush(struct conn *c)
 {
@@ -208,7 +208,7 @@ answer_ready(struct conn *c)
 	c->is_closing = true;
 }
 
-/* -1: the connection is to be closed without more. */
+/* -1: close the connection. */
 static int
 respond(struct conn *c)
 {
@@ -282,7 +282,7 @@ is_held(const struct conn *c)
 	return c->until != NULL && access(c->until, F_OK) < 0;
 }
 
-/* The whole request is there.  -1: close. */
+/* A whole request has been read.  -1: close the connection. */
 static int
 take_request(struct conn *c)
 {
@@ -293,7 +293,7 @@ take_request(struct conn *c)
 	stats.requests++;
 	if (strcmp(c->path, "/stats") == 0 || strcmp(c->path, "/log") == 0 ||
 	    strcmp(c->path, "/ready") == 0) {
-		stats.requests--; /* looking is not asking */
+		stats.requests--; /* a request for the counts is not counted */
 		return respond(c);
 	}
 	if (stats.first_request_ns == 0)
@@ -399,7 +399,7 @@ consume(struct conn *c, size_t n)
 	c->in_n -= n;
 }
 
-/* 1: the body is complete, 0: more is needed, -1: broken. */
+/* 1: the body is complete, 0: more must be read, -1: malformed. */
 static int
 read_chunked(struct conn *c)
 {
@@ -451,7 +451,7 @@ read_body(struct conn *c)
 	return c->body_left == 0;
 }
 
-/* Whatever can be done with what was read.  Negative: close (-2: with a reset). */
+/* Handle what was read.  Negative: close the connection (-2: with a reset). */
 static int
 run(struct conn *c)
 {

@@ -1,11 +1,10 @@
-/* calls - counts what a program asks of the C library, by name, in a file that others
- * can read while it runs: to be preloaded (LD_PRELOAD), where a tracer may not be allowed.
+/* calls - a library to preload (LD_PRELOAD) that counts a program's calls of the C library in
+ * a file that others can read meanwhile; for machines that do not permit tracing.
  *
- * CALLS_REFUSE: the name of one that is made by number, which fails as where the kernel
- * has none (io_setup, io_submit).
- * CALLS_FILE: the file; records of 32 bytes: a name of 24, a count of 8 in the machine's
- * order.  The names are those of the table below; what the library does inside itself is
- * not seen. */
+ * CALLS_FILE: the file, of records of 32 bytes: a name of 24, and a count of 8 in host byte
+ * order.  The table below has the names.  Calls within the C library are not counted.
+ * CALLS_REFUSE: the name of a call by syscall(2) that fails as in a kernel without it
+ * (io_setup, io_submit). */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -65,7 +64,7 @@ static const char *const names[N_MAX] = {
 #undef X
 };
 
-static struct record before_open[N_MAX]; /* until the file is open */
+static struct record before_open[N_MAX]; /* counts until the file is open */
 static struct record *records = before_open;
 
 static void
@@ -92,7 +91,7 @@ open_file(void)
 	records = mapped;
 }
 
-/* The next of that name behind this file. */
+/* Call the function of that name in the next library. */
 #define CALL(result, name, params, args)                                                           \
 	result name params                                                                         \
 	{                                                                                          \
@@ -138,7 +137,7 @@ is_refused(long n)
 				(n == SYS_io_submit && strcmp(name, "io_submit") == 0));
 }
 
-/* Calls that the library has no name for. */
+/* System calls without a function in the C library. */
 long
 syscall(long n, ...)
 {
@@ -166,7 +165,7 @@ syscall(long n, ...)
 	return call(n, v[0], v[1], v[2], v[3], v[4], v[5]);
 }
 
-/* dlsym() allocates: these have other names to go on by. */
+/* dlsym() allocates, so these are called by their internal names. */
 extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t);

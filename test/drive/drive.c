@@ -1,6 +1,6 @@
-/* drive - the process driver alone, under a test's hand: JSON commands on stdin, one
- * a line; views and the end on stdout.  So what the driver promises can be tried
- * without an activator, and without the decisions of the rest. */
+/* drive - the process driver alone, driven by a test: JSON commands on stdin, one on a line;
+ * views, and at last "closed", on stdout.  Tests what the driver promises without an
+ * activator and without the reconciler. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
-/* libFuzzer: any bytes as a conf file.  A file is settings or mistakes, never both nor
- * neither; a mistake names the file, in the order of lines; and what holds, printed,
- * loads as the same. */
+/* libFuzzer: any bytes as a conf file.  It gives either settings or mistakes.  Mistakes name
+ * the file and come in the order of its lines.  The settings in effect, dumped, load as the
+ * same settings. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 const char *__lsan_default_suppressions(void);
 
-/* libconfuse loses the title in a name like "service='a", which it cannot make sense of. */
+/* libconfuse leaks the title of a name like "service='a", which it cannot parse. */
 const char *
 __lsan_default_suppressions(void)
 {
@@ -35,7 +35,7 @@ check_errors(const struct settings_errors *errors)
 	}
 }
 
-/* What holds, without the comments: they name lines. */
+/* The dump without its comments, which contain line numbers. */
 static char *
 dumped(const struct settings *s)
 {

@@ -1,11 +1,11 @@
-/* libFuzzer: our parser beside a slow, literal one that was written from the grammars of
- * RFC 9110, 9112, 3986 and knows nothing of how ours works.  Both take the same bytes
- * and read the same message from them, or both refuse them.
+/* libFuzzer: our parser compared with a slow, literal one, which follows the grammars of
+ * RFC 9110, 9112 and 3986 and shares no idea with ours.  Both read the same message from the
+ * same bytes, or both refuse them.
  *
- * Where the grammar leaves a choice, the literal one chooses as DESIGN does (doubled
- * lengths and any coding but chunked are refused, not repaired).  It is wider than the
- * grammar in two places alone: bytes of a request target that clients in use leave
- * unescaped, and a status line without the blank before an empty reason phrase. */
+ * Where the grammar leaves a choice, the literal parser does as DESIGN says: repeated lengths
+ * and codings other than chunked are refused, not repaired.  It accepts more than the grammar
+ * in two cases: bytes of a request target that common clients do not escape, and a status
+ * line without the blank before an empty reason phrase. */
 #include <arpa/inet.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -92,14 +92,14 @@ is_vchar(int ch)
 	return ch >= 0x21 && ch <= 0x7e;
 }
 
-/* field-vchar, and the blanks between */
+/* field-vchar, SP or HTAB */
 static bool
 is_text(int ch)
 {
 	return ch == ' ' || ch == '\t' || is_vchar(ch) || ch >= 0x80;
 }
 
-/* request-target, wider: any visible byte but the fragment's mark */
+/* request-target, extended: any visible byte but "#" */
 static bool
 is_target(int ch)
 {
@@ -243,7 +243,7 @@ static bool
 eat_head(struct cursor *c, struct message *m, bool is_request)
 {
 	*m = (struct message){.status = 0};
-	if (is_request && eat_crlf(c)) /* RFC 9112 2.2; we bear two */
+	if (is_request && eat_crlf(c)) /* RFC 9112 2.2: an empty line; up to two are accepted */
 		(void)eat_crlf(c);
 	if (!(is_request ? eat_request_line(c, m) : eat_status_line(c, m)))
 		return false;
@@ -255,7 +255,7 @@ eat_head(struct cursor *c, struct message *m, bool is_request)
 	return true;
 }
 
-/* How many fields have this name; the last one's value. */
+/* The number of fields of this name; *value: that of the last one. */
 static unsigned
 find(const struct message *m, const char *name, struct span *value)
 {
@@ -271,7 +271,7 @@ find(const struct message *m, const char *name, struct span *value)
 	return found;
 }
 
-/* Does any field of this name list the word? */
+/* Does the list in any field of this name contain the word? */
 static bool
 any_lists(const struct message *m, const char *name, const char *word)
 {
@@ -283,7 +283,7 @@ any_lists(const struct message *m, const char *name, const char *word)
 	return false;
 }
 
-/* RFC 9112 6.1 to 6.3, with nothing repaired. */
+/* RFC 9112 6.1 to 6.3, without repairs. */
 static bool
 framing_of(const struct message *m, enum framing *framing, uint64_t *length)
 {
@@ -303,7 +303,7 @@ framing_of(const struct message *m, enum framing *framing, uint64_t *length)
 		*framing = FRAMING_LENGTH;
 		while (size.at[size.n] == ' ')
 			size.n++;
-		if (size.at[size.n] == '\t') /* llhttp's choice: no HTAB behind it */
+		if (size.at[size.n] == '\t') /* as llhttp: no HTAB after the size */
 			return false;
 		size = trim(size);
 		return number(size, length);
@@ -370,10 +370,10 @@ is_authority(struct span s)
 	return is_host(s);
 }
 
-/* --- RFC 9112 3.2: what a request is for --- */
+/* --- RFC 9112 3.2: the target of a request --- */
 
 struct meaning {
-	struct span authority, path; /* path with its query */
+	struct span authority, path; /* the path includes the query */
 	enum framing framing;
 	uint64_t length;
 };
@@ -504,7 +504,7 @@ eat_size(struct cursor *c, uint64_t *size)
 }
 
 struct body {
-	char *data, *trailers; /* room for all input */
+	char *data, *trailers; /* each as large as the input */
 	size_t data_n, trailers_n;
 };
 
@@ -554,7 +554,7 @@ eat_chunked(struct cursor *c, struct body *b, const char *announced)
 	}
 }
 
-/* --- side by side --- */
+/* --- comparison --- */
 
 static struct h1_head head;
 
@@ -578,7 +578,7 @@ check_fields(const struct message *m)
 	}
 }
 
-/* llhttp judges some of the framing while it parses: what is compared is the whole. */
+/* llhttp checks some of the framing while it parses: compare only the results. */
 static void
 request(const char *buf, size_t n)
 {
@@ -605,7 +605,7 @@ request(const char *buf, size_t n)
 	CHECK(r.is_persistent == is_persistent(&m));
 }
 
-/* RFC 9112 6.3, but for what a request was. */
+/* RFC 9112 6.3, without what depends on the request. */
 static bool
 read_response(const struct message *m, enum framing *framing, uint64_t *length)
 {
@@ -678,7 +678,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size == 0 || size > 20000)
 		return 0;
-	/* As in h1.c, so that both can have the same corpus. */
+	/* As in h1.c, so that both can use the same corpus. */
 	if (data[0] % 8 < 3)
 		request(buf, size - 1);
 	else if (data[0] % 8 < 6)

@@ -1,6 +1,6 @@
-/* libFuzzer: any bytes as a head or a chunked body.  The first byte says what they are.
- * Whatever is taken, what is written in its place must be read again, by the same
- * parser, as the same message: two readers may never see two messages. */
+/* libFuzzer: any bytes as a head or a chunked body, as the first byte says.  If they are
+ * accepted, what we write for the other side must be parsed as the same message: two readers
+ * must never see two messages. */
 #include <arpa/inet.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct h1_head head, again;
 
-/* The size of the head in buf, found in one go, which must be found byte by byte too. */
+/* The size of the head in buf, which must be the same if it is found byte by byte. */
 static ssize_t
 scan(const char *buf, size_t n)
 {
@@ -32,7 +32,7 @@ scan(const char *buf, size_t n)
 	return size;
 }
 
-/* What we write is one head, whole, with no byte that could end it early. */
+/* What we write is one whole head, without a byte that could end it early. */
 static void
 check_written(const char *out, size_t n)
 {
@@ -72,7 +72,8 @@ request(const char *buf, size_t n, bool is_trusted)
 	check_written(out, out_n);
 	CHECK(h1_parse_request(&again, out, out_n, H1_FIELDS_MAX) == H1_OK);
 	read_again = request_read(&req_again, &again);
-	CHECK(read_again == OUT_OK || read_again == OUT_MAX_FORWARDS); /* one hop less */
+	CHECK(read_again == OUT_OK ||
+	      read_again == OUT_MAX_FORWARDS); /* Max-Forwards was lowered */
 	CHECK(req_again.framing == req.framing && req_again.length == req.length);
 	CHECK(same(head.method, head.method_n, again.method, again.method_n));
 	CHECK(same(req.path, req.path_n, req_again.path, req_again.path_n) || req.path_n == 0);
@@ -109,7 +110,7 @@ response(const char *buf, size_t n, bool is_head_method)
 	free(out);
 }
 
-/* Decode in pieces of `step` bytes.  The data found goes to out; its size, or -1. */
+/* Decode in pieces of `step` bytes; out: the data.  Returns its size, or -1. */
 static ssize_t
 decode(const char *buf, size_t n, size_t step, char *out, size_t *consumed)
 {
@@ -119,7 +120,7 @@ decode(const char *buf, size_t n, size_t step, char *out, size_t *consumed)
 
 	head = (struct h1_head){.n = 1,
 				.fields = {{.value = "x-sum", .value_n = 5, .id = FIELD_TRAILER}}};
-	c = chunked_new(&head, 64); /* so few that small inputs meet the bound */
+	c = chunked_new(&head, 64); /* so low that small inputs reach the bound */
 	while (at < n && !is_wrong && !chunked_done(c)) {
 		size_t len = MIN(step, n - at), got = 0;
 		char *piece = xmalloc(len);

@@ -1,6 +1,5 @@
-/* libFuzzer: any bytes as a line between the autoscaler and its keeper.  What is taken
- * must come out of the encoder as something that is taken again and comes out the
- * same. */
+/* libFuzzer: any bytes as a line between the autoscaler and its keeper.  A message that is
+ * decoded must be encoded as a line that is decoded and encoded as the same line. */
 #include <stdint.h>
 #include <string.h>
 

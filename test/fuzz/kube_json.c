@@ -1,6 +1,6 @@
-/* libFuzzer: any bytes as what an API server sends.  However they are cut, the same
- * objects come out; and whatever is in them, everything that is asked of them is
- * answered.  The first byte says whether it is a watch or a list. */
+/* libFuzzer: any bytes as the answer of an API server, a watch or a list, as the first byte
+ * says.  The objects are the same, however the bytes are cut into pieces, and every getter
+ * works on every object. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* libFuzzer: any bytes as a line of the link.  What is taken must come out of the
- * encoder as something that is taken again and comes out the same. */
+/* libFuzzer: any bytes as a line of the link.  A message that is decoded must be encoded as a
+ * line that is decoded and encoded as the same line. */
 #include <stdint.h>
 #include <string.h>
 

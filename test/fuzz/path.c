@@ -1,18 +1,16 @@
-/* libFuzzer: the request path as it is (worker, conn, xfer, relay, upstream) between a
- * client and instances that do whatever the input says, on real sockets, with a clock
- * of the input's own.
+/* libFuzzer: the whole request path (worker, conn, xfer, relay, upstream) between clients and
+ * instances that do what the input says, on real sockets, with a clock that the input sets.
  *
- * The input is a row of steps: a byte that says what is done, a byte that says how much
- * or which, and for some the bytes that are sent.  After each, or after several that then
- * come in one round, the worker runs until nothing moves.  When all have been done, what
- * either side has seen must be right:
+ * The input is a list of steps: a byte for the action, a byte for its amount or object, and
+ * for some actions the bytes to send.  After each step, or after several that then fall into
+ * one round, the worker runs until nothing happens any more.  At the end:
  *
- *   client    responses to its requests, in their order, each whole; or a connection
- *             that was visibly cut.  A clean end inside a response is a lie, and one that
- *             was given to another request is worse: each request's target is a mark,
- *             which its response repeats.
- *   instance  requests that read as one message each; no POST more often than sent
- *   worker    no connection, slot or parked request is left over
+ *   client    has got whole responses to its requests in their order, or a connection that
+ *             was visibly cut.  No response ends early with a clean end, and none belongs to
+ *             another request: the target of a request is a mark that its response repeats.
+ *   instance  has got requests that each parse as one message, and no POST more often than
+ *             the client sent it
+ *   worker    holds no connection, slot or parked request
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -32,19 +30,19 @@
 
 #define CLIENTS 3
 #define PEERS 32     /* connections to instances in one run */
-#define SOCKETS 1000 /* max_sockets, but for a shortage */
+#define SOCKETS 1000 /* max_sockets, unless a step makes sockets scarce */
 #define MUCH 100000
-#define MUCH_MAX (3 * MUCH) /* by one peer: past all that stands between */
+#define MUCH_MAX (3 * MUCH) /* by one peer: more than all buffers between hold */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* One end of a connection that the input speaks for. */
+/* One end of a connection, whose bytes the input determines. */
 struct peer {
 	int fd; /* -1: none, or closed */
 	struct strbuf sent, got;
-	size_t taken; /* of sent, by the socket */
+	size_t taken; /* bytes of `sent` that the socket has accepted */
 	bool is_eof, is_reset, is_failed, is_deaf, has_left;
-	unsigned asked_n; /* of a client: marked requests */
+	unsigned asked_n; /* requests with marks, of a client */
 };
 
 static struct {
@@ -53,16 +51,16 @@ static struct {
 	struct bounds bounds;
 	struct loop *control;
 	struct worker *w;
-	struct revision *rev[2]; /* any number at once; one */
+	struct revision *rev[2]; /* without a limit; with container_concurrency 1 */
 	struct instance *inst[2];
-	int client_port, instance_port; /* listening descriptors */
+	int client_listener, instance_listener;
 	struct addr client_addr, instance_addr;
 	int64_t now;
 } world;
 
 static struct peer clients[CLIENTS], peers[PEERS];
 static size_t peers_n;
-static bool is_raw; /* bytes of the input's own were sent: they may forge a mark */
+static bool is_raw; /* bytes of the input were sent, which may imitate a mark */
 
 static int64_t
 now(void)
@@ -165,7 +163,7 @@ make_world(void)
 
 	world.now = CLK_S;
 	clk_replace(now);
-	signal(SIGPIPE, SIG_IGN); /* as daemon.c has it: io_submit(2) knows no MSG_NOSIGNAL */
+	signal(SIGPIPE, SIG_IGN); /* as in daemon.c: io_submit(2) has no MSG_NOSIGNAL */
 	log_open(LOG_ERROR, LOG_LOGFMT, "fuzz");
 	world.settings = settings_load_bytes("fuzz.conf", text, sizeof text - 1, &errors);
 	CHECK(world.settings != NULL);
@@ -180,15 +178,15 @@ make_world(void)
 	world.w = worker_new(0, 1, &world.conf, &world.bounds, world.control, &ops, NULL, &e);
 	CHECK(world.control != NULL && world.w != NULL);
 	inbox_set_current(&world.w->inbox);
-	world.client_port = loopback_listen(SOCK_NONBLOCK, 100, &world.client_addr);
-	world.instance_port = loopback_listen(SOCK_NONBLOCK, 100, &world.instance_addr);
+	world.client_listener = loopback_listen(SOCK_NONBLOCK, 100, &world.client_addr);
+	world.instance_listener = loopback_listen(SOCK_NONBLOCK, 100, &world.instance_addr);
 	make_routes();
 }
 
 /* --- peers --- */
 
-/* As the listener, the prober and upstream_connect() have it, and our own ends too: what a
- * step sends is there before the next one is done. */
+/* Set TCP_NODELAY, as the activator does on its sockets, so that what a step sends has arrived
+ * before the next step. */
 static void
 send_at_once(int fd)
 {
@@ -206,7 +204,7 @@ peer_open(struct peer *p, int fd)
 	strbuf_init(&p->got, 0);
 }
 
-/* Always with a reset: nothing lingers in the kernel from run to run. */
+/* Close with a reset, so that no socket lingers in the kernel until the next run. */
 static void
 peer_close(struct peer *p)
 {
@@ -235,7 +233,7 @@ peer_send(struct peer *p, const void *data, size_t n)
 	strbuf_add(&p->sent, data, n);
 }
 
-/* What can move now.  True: something did. */
+/* Send and receive what is possible now.  True: there was something. */
 static bool
 peer_move(struct peer *p)
 {
@@ -249,7 +247,7 @@ peer_move(struct peer *p)
 		n = send(p->fd, p->sent.data + p->taken, p->sent.len - p->taken, MSG_NOSIGNAL);
 		if (n < 0 && errno != EAGAIN) {
 			p->taken = p->sent.len;
-			p->is_failed = true; /* it has taken the socket's word of a reset */
+			p->is_failed = true; /* a reset was reported and consumed */
 		} else if (n > 0)
 			p->taken += (size_t)n;
 		has_moved = n > 0;
@@ -268,14 +266,15 @@ static void
 client_open(struct peer *p)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), other;
-	static const int least = 1; /* so that what is small may find no room, too */
+	static const int least = 1; /* so that even few bytes may find no room */
 	struct addr peer = {.len = sizeof peer.ss};
 
 	CHECK(fd >= 0);
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &least, sizeof least);
 	if (connect(fd, (struct sockaddr *)&world.client_addr.ss, world.client_addr.len) < 0)
 		CHECK(errno == EINPROGRESS);
-	other = accept4(world.client_port, (struct sockaddr *)&peer.ss, &peer.len, SOCK_NONBLOCK);
+	other = accept4(world.client_listener, (struct sockaddr *)&peer.ss, &peer.len,
+			SOCK_NONBLOCK);
 	CHECK(other >= 0);
 	setsockopt(other, SOL_SOCKET, SO_SNDBUF, &least, sizeof least);
 	send_at_once(other);
@@ -286,17 +285,17 @@ client_open(struct peer *p)
 static void
 accept_instances(void)
 {
-	static const int small = 8192; /* so that what is not read soon stands still */
+	static const int small = 8192; /* so that unread bytes soon fill the buffers */
 	int fd;
 
 	while (peers_n < PEERS &&
-	       (fd = accept4(world.instance_port, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
+	       (fd = accept4(world.instance_listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
 		peer_open(&peers[peers_n++], fd);
 	}
 }
 
-/* Until nothing moves. */
+/* Run until nothing happens any more. */
 static void
 settle(void)
 {
@@ -318,7 +317,7 @@ settle(void)
 	}
 }
 
-/* The clock goes on, and what is due is done, though no real time has passed. */
+/* Advance the clock and run what is due, though no real time has passed. */
 static void
 pass_time(int64_t ns)
 {
@@ -377,7 +376,7 @@ static const char *const responses[] = {
 	"HTTP/1.1 200 OK\r\nContent-Le",
 };
 
-/* The request with a mark for its target. */
+/* Send the request, with a mark as its target. */
 static void
 ask(struct peer *c, const char *text)
 {
@@ -395,7 +394,7 @@ ask(struct peer *c, const char *text)
 	c->asked_n++;
 }
 
-/* The response, with the mark of what it answers where it begins. */
+/* Send the response, which begins with the mark of its request. */
 static void
 answer(struct peer *p, const char *text)
 {
@@ -436,17 +435,18 @@ leave(struct peer *p, unsigned how)
 	if (p->fd < 0)
 		return;
 	if (how % 2 == 0) {
-		peer_move(p); /* behind what it has sent in the same round */
+		peer_move(p); /* after the bytes that it sent in this round */
 		shutdown(p->fd, SHUT_WR);
 		p->has_left = true;
 	} else {
-		settle(); /* who resets with its request is found to have left by the answer */
+		settle(); /* the reset of a client with its request is found when the answer is sent
+			   */
 		peer_close(p);
 		p->has_left = p->is_reset = true;
 	}
 }
 
-/* As the prober does: its connection, for who waits first. */
+/* As the prober does: offer its connection to the first waiter. */
 static void
 offer_connection(struct instance *inst)
 {
@@ -465,7 +465,7 @@ offer_connection(struct instance *inst)
 	}
 }
 
-/* Is the instance there?  What is not is parked for, or its connect fails. */
+/* Set whether the instance is listed and reachable. */
 static void
 set_instance(struct instance *inst, unsigned how)
 {
@@ -485,7 +485,7 @@ set_instance(struct instance *inst, unsigned how)
 	}
 }
 
-/* For a second, nothing can be started. */
+/* For a second the driver reports a failure. */
 static void
 fail(struct revision *rev, bool is_parking)
 {
@@ -500,7 +500,7 @@ fail(struct revision *rev, bool is_parking)
 	limiter_set_failure(rev, &f, world.now);
 }
 
-/* What the control loop does to a revision, or descriptors that are short. */
+/* What the control thread does to a revision, or a shortage of descriptors. */
 static void
 set_world(unsigned how)
 {
@@ -528,7 +528,7 @@ set_world(unsigned how)
 	}
 }
 
-/* One step from data[0..size); how much of it was taken. */
+/* Do one step from data[0..size).  Returns how many bytes it used. */
 static size_t
 step(const uint8_t *data, size_t size)
 {
@@ -600,7 +600,7 @@ check_left_over(void)
 	}
 }
 
-/* All leave; whatever the worker holds for them must come back. */
+/* Close all peers; the worker must release all that it holds for them. */
 static void
 clean_up(void)
 {
@@ -657,7 +657,7 @@ forget_peers(void)
 	is_raw = false;
 }
 
-/* A world whose requests reach no instance would find nothing, and say nothing of it. */
+/* Check that requests reach instances, without which the fuzzing would find nothing. */
 static void
 check_world(void)
 {
@@ -687,10 +687,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_world();
 	}
 	for (steps = 0; size > 0 && steps < 60 && peers_n < PEERS; steps++) {
-		bool is_joined = data[0] / (12 * CLIENTS) % 2 == 1; /* with the next one */
+		bool is_joined = data[0] / (12 * CLIENTS) % 2 ==
+				 1; /* in one round with the next step */
 		size_t used = step(data, size);
 
-		used = MIN(used, size); /* no step inside: MIN looks at it twice */
+		used = MIN(used, size); /* after step(): MIN evaluates its arguments twice */
 		data += used;
 		size -= used;
 		if (!is_joined)

@@ -12,9 +12,9 @@
 
 static struct h1_head head;
 
-/* --- what the client has seen --- */
+/* --- what the client has received --- */
 
-/* The size of a body at the front of buf, framing included; -1: it is not whole. */
+/* The size, with its framing, of the body at the beginning of buf; -1: it is not whole. */
 static ssize_t
 body_size(enum framing framing, uint64_t length, const struct h1_head *h, const char *buf, size_t n)
 {
@@ -46,10 +46,10 @@ body_size(enum framing framing, uint64_t length, const struct h1_head *h, const 
 
 struct asked {
 	bool is_head, is_upgrade, is_http10;
-	char mark[MARK]; /* "": none */
+	char mark[MARK]; /* "": it has none */
 };
 
-/* The next whole request head in buf, or 0. */
+/* Parse the head at the beginning of buf.  Returns its size, or 0: it is not whole. */
 static size_t
 next_request(const char *buf, size_t n, struct request *r)
 {
@@ -70,7 +70,7 @@ read_mark(const struct h1_head *h, char mark[MARK])
 		memcpy(mark, h->target + 1, MARK);
 }
 
-/* What was asked for, in order; *posts: how often with POST. */
+/* The requests in order; *posts: the number of POSTs. */
 static size_t
 read_asked(const struct strbuf *sent, struct asked *asked, size_t most, unsigned *posts)
 {
@@ -98,7 +98,7 @@ read_asked(const struct strbuf *sent, struct asked *asked, size_t most, unsigned
 	return count;
 }
 
-/* Is the parsed response the one to a? */
+/* Check that the parsed response belongs to a. */
 static void
 check_mark(const struct asked *a)
 {
@@ -110,7 +110,7 @@ check_mark(const struct asked *a)
 			      memcmp(head.fields[i].value, a->mark, MARK) == 0);
 }
 
-/* Responses in their order, each whole, or a cut that can be seen. */
+/* Check for whole responses in their order, or a visible cut. */
 static void
 check_responses(const struct strbuf *got, bool is_eof, bool is_raw, const struct asked *asked,
 		size_t asked_n)
@@ -133,7 +133,7 @@ check_responses(const struct strbuf *got, bool is_eof, bool is_raw, const struct
 		CHECK(response_read(&r, &head, a != NULL && a->is_head,
 				    a != NULL && a->is_upgrade) == 0);
 		if (r.status == 101)
-			return; /* what follows is the instance's */
+			return; /* the rest is the instance's, after an upgrade */
 		CHECK(r.status >= 200 || (a != NULL && !a->is_http10));
 		body_n = body_size(r.framing, r.length, &head, data + at + head_n,
 				   got->len - at - (size_t)head_n);
@@ -145,9 +145,9 @@ check_responses(const struct strbuf *got, bool is_eof, bool is_raw, const struct
 			break;
 		at += (size_t)(head_n + body_n);
 		answered += r.status >= 200;
-		CHECK(answered <= asked_n + 1); /* one refusal of what is no request */
+		CHECK(answered <= asked_n + 1); /* and one refusal of bytes that are no request */
 	}
-	/* Inside a response: never with a clean end. */
+	/* Within a response there must be no clean end. */
 	CHECK(at == got->len || !is_eof);
 }
 
@@ -163,7 +163,7 @@ seen_by_client(const struct strbuf *sent, const struct strbuf *got, bool is_eof,
 	return posts;
 }
 
-/* --- what an instance has seen --- */
+/* --- what an instance has received --- */
 
 unsigned
 seen_by_instance(const struct strbuf *got)
@@ -178,9 +178,9 @@ seen_by_instance(const struct strbuf *got)
 		ssize_t body_n;
 
 		if (h1_scan(buf, n, &seen) == 0)
-			break; /* it was cut inside its head */
+			break; /* cut within a head */
 		head_n = next_request(buf, n, &r);
-		if (head_n == 0) { /* only that may have become of what we wrote */
+		if (head_n == 0) { /* the only head of ours that we would refuse */
 			CHECK(request_read(&r, &head) == OUT_MAX_FORWARDS);
 			return posts;
 		}

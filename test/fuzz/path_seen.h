@@ -1,5 +1,5 @@
-/* path_seen - whether what a client and what an instance have got is right, by the bytes
- * alone (path.c).  What is not ends the program. */
+/* path_seen - checks the bytes that a client and an instance have received (see path.c).  A
+ * wrong byte ends the program. */
 #ifndef TEST_FUZZ_PATH_SEEN_H
 #define TEST_FUZZ_PATH_SEEN_H
 
@@ -7,16 +7,16 @@
 
 struct strbuf;
 
-#define MARK 2 /* a request's target, which the response repeats: which client, which of its */
+#define MARK 2 /* bytes: the client, and the number of its request */
 
-/* is_eof: the end of `got` was a clean one.  is_raw: what was sent may forge marks.  Returns
- * how many of the requests in `sent` are POST. */
+/* is_eof: `got` ended with a clean end.  is_raw: `sent` may imitate marks.  Returns the number
+ * of POSTs in `sent`. */
 unsigned seen_by_client(const struct strbuf *sent, const struct strbuf *got, bool is_eof,
 			bool is_raw);
-/* How many of the requests that it got are POST. */
+/* Returns the number of POSTs. */
 unsigned seen_by_instance(const struct strbuf *got);
-/* The mark of the last request that an instance has got; "": it has none, or is no request
- * that we would take. */
+/* The mark of the last request that an instance has received; "": it has no mark, or is not a
+ * request of ours. */
 void seen_last_mark(const struct strbuf *got, char mark[MARK]);
 
 #endif

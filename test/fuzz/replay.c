@@ -1,6 +1,6 @@
-/* replay - runs a fuzz target without a fuzzing compiler: over its corpus, and over a
- * fixed number of small changes to each of its files, the same in every run.  The
- * program f_NAME has its corpus in test/fuzz/corpus/NAME. */
+/* replay - runs a fuzz target without libFuzzer: with the files of its corpus, and with a
+ * fixed number of small changes to each, which are the same in every run.  The corpus of the
+ * program f_NAME is test/fuzz/corpus/NAME. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,7 +25,7 @@ pick(size_t below)
 	return below == 0 ? 0 : (uint32_t)(seed % below);
 }
 
-/* One to four changes: a byte, a cut, a part twice, a part left out. */
+/* Make one to four changes: another byte, a cut, a part repeated, a part removed. */
 static size_t
 change(uint8_t *data, size_t n, size_t room)
 {
@@ -60,7 +60,7 @@ change(uint8_t *data, size_t n, size_t room)
 	return n;
 }
 
-/* Its own allocation of exactly n bytes, so that reading past it is seen. */
+/* In an allocation of exactly n bytes, so that a sanitiser notices reads beyond it. */
 static void
 try_input(const uint8_t *data, size_t n)
 {

@@ -55,7 +55,7 @@ an_activator_that_connects_meanwhile_is_asked_too(void **state)
 }
 
 static void
-a_closed_io_gets_no_callback(void **state)
+a_forgotten_activator_gives_no_answer(void **state)
 {
 	struct drain_table t;
 	struct drain_request *d;
@@ -141,7 +141,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_have_to_answer),
 		cmocka_unit_test(an_activator_that_connects_meanwhile_is_asked_too),
-		cmocka_unit_test(a_closed_io_gets_no_callback),
+		cmocka_unit_test(a_forgotten_activator_gives_no_answer),
 		cmocka_unit_test(no_token_comes_twice),
 		cmocka_unit_test(the_least_busy_go_first),
 		cmocka_unit_test(where_the_platform_chooses_its_choice_goes_first),

@@ -1,11 +1,11 @@
-/* fields: names are told in either case, to the last byte. */
+/* fields: known names are found in any case, and only if every byte is right. */
 #include "test/unit/unit.h"
 
 #include <ctype.h>
 
 #include "activator/http/fields.h"
 
-/* Of each length there is. */
+/* A name of each length. */
 static const struct {
 	const char *name;
 	enum field_id id;
@@ -52,7 +52,7 @@ names_are_found_in_either_case(void **state)
 	}
 }
 
-/* Nor with a byte more or less. */
+/* Names with one byte changed, added or missing. */
 static void
 names_with_another_byte_are_unknown(void **state)
 {

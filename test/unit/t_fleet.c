@@ -1,4 +1,4 @@
-/* fleet: which instances of a revision count, and which is the next to go. */
+/* fleet: which instances of a revision count, and which one is stopped next. */
 #include "test/unit/unit.h"
 
 #include "autoscaler/process/fleet.h"

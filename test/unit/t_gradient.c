@@ -1,6 +1,6 @@
-/* The slow brain on simulated time, before modelled apps whose latency rises in one way
- * or another, below a fast brain in a few lines: it finds the knee and stays, moves within
- * its bounds, and proposes nothing where there is nothing to be seen. */
+/* gradient, the slow brain, on simulated time, with modelled apps whose latency rises in
+ * several ways, and a fast brain of a few lines.  It finds the knee and stays there, moves
+ * within its bounds, and proposes nothing without data. */
 #include "unit.h"
 
 #include <math.h>
@@ -17,8 +17,9 @@ static struct world {
 	struct gradient *g;
 	struct gradient_facts facts;
 	/* the app */
-	double base_s, knee, crowd; /* latency: base x max(1, c / knee), and crowd s for each */
-	bool is_open;		    /* load: requests a second, else requests at once */
+	double base_s, knee,
+		crowd; /* latency: base × max(1, c / knee), and crowd s for each request */
+	bool is_open;  /* the load is requests a second, else requests at once */
 	double load, noise;
 	/* the fast brain */
 	double utilization, in_flight;
@@ -42,7 +43,7 @@ latency_at(double concurrency)
 	return w.base_s * MAX(1, concurrency / w.knee) + w.crowd * concurrency;
 }
 
-/* How many requests there are at once, on n instances. */
+/* The number of requests at once, on n instances. */
 static double
 in_flight(uint32_t n)
 {
@@ -50,7 +51,7 @@ in_flight(uint32_t n)
 
 	if (!w.is_open)
 		return w.load;
-	/* open: what comes in a second, and what was there, less what n can answer */
+	/* open: what arrives in a second, and what was there, less what n instances answer */
 	for (i = 0; i < 500; i++) {
 		double each = w.in_flight / n;
 
@@ -133,7 +134,7 @@ teardown(void **state)
 	return 0;
 }
 
-/* Run so long; the proposal moves by bounded steps, once in a window at most. */
+/* Run for so long; the proposal moves in bounded steps, at most once in a window. */
 static void
 run(int seconds)
 {
@@ -154,7 +155,7 @@ run(int seconds)
 	}
 }
 
-/* It stays within a quarter of the knee for so long. */
+/* For so long the target stays within a quarter of the knee. */
 static void
 stays_at(double knee, int seconds)
 {
@@ -199,7 +200,7 @@ finds_the_knee_and_stays(void **state)
 	}
 }
 
-/* Low load first, as after waking: latency is known when the load comes. */
+/* Low load first, as after a wake, so that the latency is known when the load rises. */
 static void
 from_a_ramp(void **state)
 {
@@ -215,7 +216,7 @@ from_a_ramp(void **state)
 	stays_at(20, 3600);
 }
 
-/* Up and down all day; where the load is light the target does not matter, and stays. */
+/* Load that rises and falls all day; while it is light the target stays. */
 static void
 over_a_day(void **state)
 {
@@ -231,7 +232,7 @@ over_a_day(void **state)
 	}
 }
 
-/* A day after the knee was seen last it is looked for again, a tenth a window. */
+/* A day after the knee was last seen it is searched again, in steps of a tenth. */
 static void
 looks_again_after_a_day(void **state)
 {
@@ -262,7 +263,7 @@ flat_latency_keeps_or_raises_the_target(void **state)
 	run(30 * WINDOW_S);
 	assert_true(target() >= 100);
 	run(3600);
-	assert_true(target() <= 400); /* four times the configured one, never more */
+	assert_true(target() <= 400); /* at most four times the configured one */
 	assert_true(target() > 300);
 	w.facts.most = 120; /* container_concurrency */
 	for (i = 0; i <= WINDOW_S; i++)
@@ -270,8 +271,8 @@ flat_latency_keeps_or_raises_the_target(void **state)
 	stays_at(120, 3600);
 }
 
-/* Five times slower from one second to the next, at any concurrency: another kind of
- * request.  That is no reason for five times the instances. */
+/* Latency five times as high from one second to the next, at any concurrency, means another
+ * kind of request, and no need of five times the instances. */
 static void
 slower_requests_are_no_knee(void **state)
 {
@@ -290,12 +291,12 @@ slower_requests_are_no_knee(void **state)
 	}
 	assert_true(least > 9);
 	stays_at(20, 3600);
-	w.base_s /= 5; /* and back */
+	w.base_s /= 5; /* as before */
 	run(3600);
 	stays_at(20, 3600);
 }
 
-/* The app has become able to carry more. */
+/* The app can carry more than before. */
 static void
 a_higher_knee_is_found_in_the_end(void **state)
 {
@@ -316,7 +317,7 @@ nothing_is_proposed_on_thin_data(void **state)
 	char *text;
 
 	(void)state;
-	w.load = 0.01; /* a request in five seconds */
+	w.load = 0.01; /* a request every five seconds */
 	run(10 * WINDOW_S);
 	assert_true(gradient_target(w.g) == 0);
 	text = sentence();
@@ -334,7 +335,7 @@ nothing_is_proposed_on_thin_data(void **state)
 	free(text);
 }
 
-/* Where the proposal is not used it must not count on being so. */
+/* A proposal that is only observed must not assume that it is used. */
 static void
 observing_tries_nothing(void **state)
 {
@@ -350,7 +351,7 @@ observing_tries_nothing(void **state)
 	assert_string_equal(text, "latency is known only at about 80.0 requests at a time (200.0 "
 				  "ms): the configured target applies");
 	free(text);
-	w.load = 10; /* now it is */
+	w.load = 10; /* so that latency is known at low load too */
 	run(2 * WINDOW_S);
 	w.load = 80;
 	run(20 * WINDOW_S);
@@ -375,7 +376,7 @@ a_full_machine_is_no_reason_for_more(void **state)
 	w.facts.machine_used = 0.5;
 	run(1 * WINDOW_S);
 	assert_true(target() < 100);
-	w.facts.memory_bytes = 1e9; /* and they would not fit */
+	w.facts.memory_bytes = 1e9; /* more instances would not fit */
 	w.facts.machine_memory = 1e9 * w.facts.ready;
 	run(1 * WINDOW_S);
 	text = sentence();
@@ -383,7 +384,7 @@ a_full_machine_is_no_reason_for_more(void **state)
 	free(text);
 }
 
-/* Growing beyond what is configured needs processors too. */
+/* Growing beyond the configured target needs free processors. */
 static void
 growth_within_the_machine(void **state)
 {
@@ -408,13 +409,13 @@ what_is_not_steady_is_not_believed(void **state)
 	int i;
 
 	(void)state;
-	for (i = 0; i < 600; i++) { /* half of them are parked */
+	for (i = 0; i < 600; i++) { /* half of the requests are parked */
 		w.now += CLK_S;
 		gradient_report(w.g, 100, 500, 0.1, 1);
 		gradient_tick(w.g, &w.facts, w.now);
 	}
 	assert_true(gradient_target(w.g) == 0);
-	for (i = 0; i < 600; i++) { /* whose they were is not known */
+	for (i = 0; i < 600; i++) { /* the part that was parked is not known */
 		w.now += CLK_S;
 		w.facts.ready = 2 - (uint32_t)(i % 2);
 		gradient_report(w.g, 100, 1000, 0.1, 1);

@@ -1,5 +1,5 @@
-/* Heads and chunked bodies: what is taken, and what two parsers could read differently
- * and is refused.  Rows with a note are what llhttp would have let pass. */
+/* h1: heads and chunked bodies that are accepted, and those that two parsers could read
+ * differently and are refused.  llhttp alone would accept the rows with a note. */
 #include "test/unit/unit.h"
 
 #include "activator/http/chunked.h"
@@ -12,7 +12,7 @@
 
 static struct h1_head head;
 
-/* The whole head, found in one go and found byte by byte. */
+/* Find the end of the head in one call, and byte by byte. */
 static ssize_t
 scan(const char *s)
 {
@@ -81,7 +81,8 @@ static const struct {
 	{"OPTIONS / HTTP/1.1\r\n" HOST "Max-Forwards: 0\r\nMax-Forwards: 1\r\n\r\n",
 	 OUT_BAD_REQUEST},
 	{"OPTIONS / HTTP/1.1\r\n" HOST "Max-Forwards: x\r\n\r\n", OUT_BAD_REQUEST},
-	{"GET / HTTP/1.1\r\n" HOST "Max-Forwards: x\r\n\r\n", OUT_OK}, /* means nothing here */
+	{"GET / HTTP/1.1\r\n" HOST "Max-Forwards: x\r\n\r\n",
+	 OUT_OK}, /* has no meaning for this method */
 	{"GET / HTTP/1.1\r\n" HOST "Expect: 100-Continue\r\n\r\n", OUT_OK},
 	{"GET / HTTP/1.1\r\n" HOST "Expect: 100-continue, x\r\n\r\n", OUT_EXPECTATION},
 	{"POST / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nContent-Length: 1\r\n\r\n",
@@ -145,7 +146,7 @@ static const struct {
 } responses[] = {
 	{"HTTP/1.1 200 OK\r\n\r\n", true},
 	{"HTTP/1.1 200 \r\n\r\n", true},
-	{"HTTP/1.1 200\r\n\r\n", true},		/* many say it so */
+	{"HTTP/1.1 200\r\n\r\n", true},		/* many servers send this */
 	{"\r\nHTTP/1.1 200 OK\r\n\r\n", false}, /* an empty line */
 	{"HTTP/1.1  200 OK\r\n\r\n", false},
 	{"HTTP/1.1 0200 OK\r\n\r\n", false}, /* a fourth digit */
@@ -161,7 +162,8 @@ static const struct {
 	{"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", false},
 	{"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", false},
 	{"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", false},
-	{"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n", false}, /* nobody asked */
+	{"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n",
+	 false}, /* without a request for an upgrade */
 };
 
 static bool
@@ -218,7 +220,7 @@ test_connection_options(void **state)
 				      &r),
 			 OUT_OK);
 	assert_true(h1_is_connection_option(&head, &head.fields[2]));
-	assert_true(h1_is_connection_option(&head, &head.fields[3])); /* however long */
+	assert_true(h1_is_connection_option(&head, &head.fields[3])); /* of any length */
 	assert_false(h1_is_connection_option(&head, &head.fields[4]));
 }
 
@@ -241,8 +243,8 @@ static const struct {
 	{"0x3\r\nabc\r\n0\r\n\r\n", NULL, NULL},
 	{"-3\r\nabc\r\n0\r\n\r\n", NULL, NULL},
 	{" 3\r\nabc\r\n0\r\n\r\n", NULL, NULL},
-	{"3 \r\nabc\r\n0\r\n\r\n", NULL, NULL},	 /* a blank alone */
-	{"3 a\r\nabc\r\n0\r\n\r\n", NULL, NULL}, /* an extension without its mark */
+	{"3 \r\nabc\r\n0\r\n\r\n", NULL, NULL},	 /* only a blank */
+	{"3 a\r\nabc\r\n0\r\n\r\n", NULL, NULL}, /* an extension without ";" */
 	{"3;\r\nabc\r\n0\r\n\r\n", NULL, NULL},
 	{"3;a\nabc\r\n0\r\n\r\n", NULL, NULL},
 	{"3;a=\r\nabc\r\n0\r\n\r\n", NULL, NULL},
@@ -268,7 +270,7 @@ static const struct h1_head announcing = {
 	.fields = {{.value = "a, x-sum", .value_n = 8, .id = FIELD_TRAILER},
 		   {.value = "x-two", .value_n = 5, .id = FIELD_TRAILER}}};
 
-/* In pieces of step bytes.  False: refused. */
+/* Decode in pieces of step bytes.  False: refused. */
 static bool
 decode(const char *text, size_t step, char *data, char *trailers)
 {
@@ -313,7 +315,7 @@ test_chunked(void **state)
 		}
 }
 
-/* What is no data is bounded, however it comes; what frames data is not. */
+/* Bytes besides data are bounded, in any pieces; the framing of data is not counted. */
 static void
 test_overhead(void **state)
 {
@@ -336,7 +338,7 @@ test_overhead(void **state)
 	chunked_free(&c);
 }
 
-/* A bound that was passed before the data came is passed, also where one read has both. */
+/* A bound that is passed before the data begins counts, also if one read has both. */
 static void
 test_overhead_in_any_pieces(void **state)
 {

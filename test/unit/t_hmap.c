@@ -1,4 +1,4 @@
-/* hmap against a plain array, through growth, removal and tombs. */
+/* hmap compared with a plain array, through growth and removals. */
 #include "test/unit/unit.h"
 
 #include "common/hmap.h"
@@ -89,7 +89,7 @@ same_as_an_array(void **state)
 		}
 		assert_int_equal(m.n, n);
 	}
-	assert_true(m.cap <= 4 * KEYS); /* tombs are swept, not carried */
+	assert_true(m.cap <= 4 * KEYS); /* removed entries do not make it grow */
 	for (i = 0; i < KEYS; i++) {
 		name(key, i);
 		assert_ptr_equal(hmap_find(&m, key), is_there[i] ? &is_there[i] : NULL);

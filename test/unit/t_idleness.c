@@ -1,5 +1,5 @@
-/* The hybrid histogram policy on idle times by hand: each pattern and each border of it,
- * what is advised when, and the same again after a restart. */
+/* idleness, the hybrid histogram policy, with chosen idle times: each pattern and its limits,
+ * the advice at each time, and the same after a restart. */
 #include "unit.h"
 
 #include "autoscaler/brain/idleness.h"
@@ -10,7 +10,7 @@
 
 static int64_t now;
 
-/* A request of a second, and nothing for idle_ns. */
+/* A request of one second, and then none for idle_ns. */
 static void
 request(struct idleness *i, int64_t idle_ns)
 {
@@ -31,7 +31,7 @@ sentence(const struct idleness *i)
 	return strbuf_take(&out);
 }
 
-/* Idle times of so many minutes each, `times` over. */
+/* Idle times of these minutes, repeated `times` times. */
 static const struct {
 	int minutes[12], n, times;
 	enum idleness_pattern pattern;
@@ -61,7 +61,7 @@ static const struct {
 	 2046,
 	 "nearly all of 10 idle times are 30 to 31 min long: the last instance is stopped after a "
 	 "request, and one runs again from 27.0 to 34.1 min after it"},
-	/* one in ten at once: nothing can go down */
+	/* one in ten ends at once: it must stay up */
 	{{30, 30, 30, 30, 30, 30, 30, 30, 30, 0}, 10, 10, IDLENESS_KEEP, 0, 2046, NULL},
 	/* the 5th percentile has an outlier below it, the 99th one above */
 	{{10, 11, 12}, 3, 40, IDLENESS_RETURN, 538, 858, NULL},
@@ -92,7 +92,7 @@ patterns(void **state)
 		for (t = 0; t < cases[c].times; t++)
 			for (k = 0; k < cases[c].n; k++)
 				request(i, cases[c].minutes[k] * MINUTE + CLK_S);
-		idleness_note(i, true, now); /* ends the last one */
+		idleness_note(i, true, now); /* ends the last idle time */
 		a = idleness_advise(i, 2, now);
 		assert_int_equal(a.pattern, cases[c].pattern);
 		assert_int_equal(a.is_learned, cases[c].pattern >= IDLENESS_KEEP);
@@ -107,7 +107,7 @@ patterns(void **state)
 	}
 }
 
-/* The same number of each length from 0 to 239 minutes: it may be anything. */
+/* Each length from 0 to 239 minutes equally often: no pattern. */
 static void
 even_spread(void **state)
 {
@@ -144,7 +144,7 @@ warm_when(void **state)
 		bool is_warm = idleness_advise(i, 20, since + s * CLK_S).is_warm;
 
 		/* 27 minutes less the start-up time; 31 and a tenth more */
-		if (s != 1600 && s != 2046) /* the borders themselves are fractions */
+		if (s != 1600 && s != 2046) /* the borders themselves are not whole seconds */
 			assert_int_equal(is_warm, s > 1600 && s < 2046);
 	}
 	idleness_free(&i);
@@ -166,7 +166,7 @@ before_the_first_request_nothing_is_idle(void **state)
 	idleness_free(&i);
 }
 
-/* What it was long ago counts less than what it is. */
+/* Old idle times count less than new ones. */
 static void
 habits_change(void **state)
 {
@@ -194,7 +194,7 @@ over_a_restart(void **state)
 	for (k = 0; k < 20; k++)
 		request(a, k % 4 == 0 ? 500 * MINUTE : 30 * MINUTE);
 	idleness_export(a, &d, now);
-	assert_int_equal(d.bins[30], 14); /* the last one still runs */
+	assert_int_equal(d.bins[30], 14); /* the last idle time has not ended */
 	assert_int_equal(d.beyond, 5);
 	assert_true(d.idle_ns == 30 * MINUTE);
 	now += 7 * CLK_S;
@@ -209,7 +209,7 @@ over_a_restart(void **state)
 	idleness_note(b, true, now);
 	idleness_export(b, &again, now);
 	assert_int_equal(again.bins[30], 15);
-	d.idle_ns = -1; /* not known: it is not counted, and what comes then is */
+	d.idle_ns = -1; /* unknown: it is not counted; the next one is */
 	idleness_import(b, &d, now);
 	idleness_note(b, true, now);
 	idleness_note(b, false, now);

@@ -1,4 +1,4 @@
-/* What was read and not consumed: borrowed within an event, owned after it. */
+/* inbuf: bytes that were read and not consumed, borrowed within an event and owned after. */
 #include "test/unit/unit.h"
 
 #include <string.h>
@@ -42,7 +42,7 @@ kept_bytes_survive_the_shared_buffer(void **state)
 }
 
 static void
-kept_bytes_move_to_the_front(void **state)
+bytes_not_consumed_move_to_the_front(void **state)
 {
 	struct inbuf in = borrow("abcdef");
 
@@ -79,7 +79,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(kept_bytes_survive_the_shared_buffer),
-		cmocka_unit_test(kept_bytes_move_to_the_front),
+		cmocka_unit_test(bytes_not_consumed_move_to_the_front),
 		cmocka_unit_test(nothing_left_costs_no_memory),
 	};
 

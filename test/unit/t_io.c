@@ -1,5 +1,5 @@
-/* io: who never runs dry gives the others of its loop their turn; what many sockets read
- * and send in one system call is what each would have by itself. */
+/* io: a socket that always has data gives others their turn; sockets that share a system call
+ * read and send the same as each alone. */
 #include "test/unit/unit.h"
 
 #include <errno.h>
@@ -24,12 +24,12 @@ struct side {
 	struct io io;
 	int peer;
 	int turns;
-	int other_at; /* the other's turns when this one had its first */
+	int other_at; /* turns of the other side when this one had its first */
 	struct side *other;
 	bool is_greedy, is_deaf, closes_other, is_waiting;
 	char got[4 * IO_AHEAD];
 	size_t got_n;
-	ssize_t end; /* what the last read gave, where that was no byte */
+	ssize_t end; /* the result of the last read, if it was no byte */
 	int unsent_n, unsent_error;
 	char unsent[64];
 };
@@ -107,7 +107,7 @@ on_tail(void *arg)
 	io_round_send(w->round);
 }
 
-/* n sides whose first turns, for being writable, are over. */
+/* n sides, after the turns that they get for becoming writable. */
 static struct world *
 make(size_t n, bool is_plain)
 {
@@ -154,7 +154,7 @@ give(struct side *s, const char *data, size_t n)
 	assert_int_equal(write(s->peer, data, n), n);
 }
 
-/* Of side i: the i-th length of a few, each byte told by its place. */
+/* The text of side i: one of a few lengths, with bytes that differ by position. */
 static size_t
 content(size_t i, char *data)
 {
@@ -208,14 +208,14 @@ a_turn_ends_with_a_yield(void **state)
 	loop_once(w->loop, true);
 	assert_int_equal(late->turns, 1);
 	assert_in_range(late->other_at - i, 0, 2);
-	io_close(&greedy->io, false); /* with its next turn outstanding */
+	io_close(&greedy->io, false); /* while its next turn is due */
 	i = greedy->turns;
 	loop_once(w->loop, true);
 	assert_int_equal(greedy->turns, i);
 	end(&w);
 }
 
-/* --- many together --- */
+/* --- reads that share a system call --- */
 
 static void
 each_reads_its_own(bool is_plain)
@@ -229,7 +229,7 @@ each_reads_its_own(bool is_plain)
 		assert_got(&w->sides[i], i);
 		assert_int_equal(w->sides[i].end, IO_NOTHING);
 	}
-	for (i = 0; i < w->n; i++) /* and drained: the next bytes are an edge again */
+	for (i = 0; i < w->n; i++) /* all is read, so that the next bytes are an edge again */
 		give(&w->sides[i], "!", 1);
 	loop_once(w->loop, true);
 	for (i = 0; i < w->n; i++)
@@ -252,7 +252,7 @@ an_end_and_a_reset_are_found(void **state)
 	struct side *ended = &w->sides[0], *reset = &w->sides[1], *last = &w->sides[2];
 
 	(void)state;
-	/* Closing with something unread is a reset. */
+	/* Closing with unread bytes is a reset. */
 	assert_int_equal(io_write(&reset->io, &(struct iovec){.iov_base = "x", .iov_len = 1}, 1),
 			 0);
 	give_all(w);
@@ -268,7 +268,7 @@ an_end_and_a_reset_are_found(void **state)
 	assert_got(last, 2);
 	assert_int_equal(last->end, IO_EOF);
 	assert_got(reset, 1);
-	io_expect(&reset->io); /* as who waits for more does */
+	io_expect(&reset->io); /* as a reader that waits for more */
 	read_all(reset);
 	assert_int_equal(reset->end, IO_ERROR);
 	assert_got(&w->sides[3], 3);
@@ -287,7 +287,7 @@ bytes_not_read_are_kept(void **state)
 	give_all(w);
 	loop_once(w->loop, true);
 	assert_int_equal(deaf->got_n, 0);
-	for (i = 0; i < w->n; i++) /* its place is used by others */
+	for (i = 0; i < w->n; i++) /* other sides use its part of the buffer */
 		if (&w->sides[i] != deaf)
 			give(&w->sides[i], "another", 7);
 	loop_once(w->loop, true);
@@ -296,9 +296,9 @@ bytes_not_read_are_kept(void **state)
 	assert_got(deaf, 1);
 	deaf->got_n = 0;
 	give(deaf, "more", 4);
-	give(&w->sides[2], "more", 4); /* or there is nothing to read together */
+	give(&w->sides[2], "more", 4); /* so that there is more than one to read */
 	loop_once(w->loop, true);
-	give(deaf, "more", 4); /* what is told of meanwhile is found behind it */
+	give(deaf, "more", 4); /* comes after the bytes that are kept */
 	loop_once(w->loop, true);
 	read_all(deaf);
 	read_all(deaf);
@@ -350,7 +350,7 @@ send_text(struct side *s, const char *text)
 	size_t half = strlen(text) / 2;
 	char copy[64];
 
-	strcpy(copy, text); /* is gone when it is sent */
+	strcpy(copy, text); /* freed before it is sent */
 	iov[0] = (struct iovec){.iov_base = copy, .iov_len = half};
 	iov[1] = (struct iovec){.iov_base = copy + half, .iov_len = strlen(text) - half};
 	return io_send(&s->io, iov, 2);
@@ -448,7 +448,7 @@ drain(struct side *s, char *tail, size_t tail_n)
 		if ((size_t)got >= tail_n)
 			memcpy(tail, seen + got - tail_n, tail_n);
 		while (io_is_blocked(&s->io) && io_flush(&s->io) == 0 && !s->io.can_write)
-			s->io.can_write = true; /* as an edge would tell */
+			s->io.can_write = true; /* as after an edge */
 	}
 	return n;
 }
@@ -463,7 +463,7 @@ a_write_that_falls_short_is_reported(void **state)
 
 	(void)state;
 	n = fill(full);
-	while (io_is_blocked(&full->io)) { /* what it holds by itself is let out: full, no more */
+	while (io_is_blocked(&full->io)) { /* until only the kernel's buffers are full */
 		char some[4096];
 		ssize_t got = recv(full->peer, some, sizeof some, 0);
 
@@ -497,7 +497,7 @@ a_write_that_falls_short_is_reported(void **state)
 
 /* --- one system call --- */
 
-/* A descriptor that is none fails alone, wherever it stands. */
+/* A bad descriptor fails alone, at any position in the call. */
 static void
 one_that_fails_fails_alone(void **state)
 {
@@ -535,7 +535,7 @@ one_that_fails_fails_alone(void **state)
 	batch_free(&b);
 }
 
-/* io_setup(2) is let through, io_submit(2) is not. */
+/* Let a seccomp filter refuse io_submit(2), but not io_setup(2). */
 static void
 forbid_submit(void)
 {

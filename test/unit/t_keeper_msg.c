@@ -1,4 +1,4 @@
-/* keeper_msg: what the autoscaler and its keeper say to one another. */
+/* keeper_msg: the messages between the autoscaler and its keeper. */
 #include "test/unit/unit.h"
 
 #include "autoscaler/keeper/keeper_msg.h"

@@ -1,5 +1,5 @@
-/* What was learned, written and read again: the same, also where lines are damaged, the
- * file is none, or its revisions come later. */
+/* learned: what was learned is the same after it was saved and loaded, also if lines are
+ * damaged, there is no file, or the revisions come later. */
 #include "unit.h"
 
 #include <math.h>
@@ -84,7 +84,7 @@ is_learned(const struct scaled_revision *rev)
 	assert_true(decide_was_initial(rev->decide));
 }
 
-/* A file of what `a` has learned. */
+/* Save what the revision a/v1 has learned. */
 static void
 write_one(void)
 {
@@ -127,14 +127,14 @@ over_a_restart(void **state)
 }
 
 static void
-activators_that_come_later(void **state)
+a_revision_that_comes_later_is_taught(void **state)
 {
 	struct reconcile *r;
 	struct learned *l;
 
 	(void)state;
 	write_one();
-	r = of_two(0); /* the cluster has not told of it yet */
+	r = of_two(0); /* the cluster has not shown the revision yet */
 	l = learned_open(dir);
 	learned_teach(l, r);
 	learned_save(l, r); /* it stays in the file */
@@ -144,7 +144,7 @@ activators_that_come_later(void **state)
 	r = of_two(1);
 	learned_teach(l, r);
 	is_learned(reconcile_find(r, "a/v1"));
-	learned_teach(l, r); /* once */
+	learned_teach(l, r); /* only once */
 	learned_close(&l);
 	reconcile_free(&r);
 }
@@ -183,10 +183,10 @@ damaged(void **state)
 		spoil(lines[i]);
 		spoil("\n");
 	}
-	spoil("{\"revision\":\"b/v1\",\"saved_ms\":1,\"lat"); /* cut */
+	spoil("{\"revision\":\"b/v1\",\"saved_ms\":1,\"lat"); /* truncated */
 	text = unit_stderr_of(open_it, &l);
 	assert_non_null(strstr(text, "what was learned cannot all be read, the rest is used"));
-	assert_non_null(strstr(text, "lines=12")); /* all but the empty one */
+	assert_non_null(strstr(text, "lines=12")); /* each line but the empty one */
 	free(text);
 	r = of_two(2);
 	learned_teach(l, r);
@@ -196,7 +196,7 @@ damaged(void **state)
 	reconcile_free(&r);
 }
 
-/* How long it was idle is not known to whoever was away for long. */
+/* After a long absence the idle time is unknown. */
 static void
 away_for_long(void **state)
 {
@@ -215,7 +215,7 @@ away_for_long(void **state)
 	reconcile_free(&r);
 }
 
-/* A start that took days (no room in the cluster, say) is told as what activators take. */
+/* A start that took days, without room in the cluster, fits the bound of the protocol. */
 static void
 a_start_of_days_fits_the_protocol(void **state)
 {
@@ -277,9 +277,9 @@ int
 main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = {T(over_a_restart), T(activators_that_come_later),
-					   T(damaged), T(away_for_long),
-					   T(a_start_of_days_fits_the_protocol)};
+	const struct CMUnitTest tests[] = {T(over_a_restart),
+					   T(a_revision_that_comes_later_is_taught), T(damaged),
+					   T(away_for_long), T(a_start_of_days_fits_the_protocol)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* Slots and the queue: order, hand-over, pacing, what is passed on, and threads that race for
- * one slot.  Promises 3 and 4; t_limiter_crowd.c has many at once. */
+/* limiter: slots and the queue: order, hand-over, pacing, connections that are passed on, and
+ * threads that race for one slot.  Promises 3 and 4; t_limiter_crowd.c has many threads. */
 #include "test/unit/revision.h"
 
 #include <sched.h>
@@ -63,7 +63,7 @@ teardown(void **state)
 	return 0;
 }
 
-/* Queue a waiter; there must be no slot for it. */
+/* Queue a waiter; no slot is free. */
 static void
 wait_for_slot(struct world *w, struct waiter *waiter, struct inbox *in, bool at_head)
 {
@@ -90,7 +90,7 @@ queued(struct world *w)
 	return n.queued;
 }
 
-/* First come, first served, over two workers; no newcomer gets in between. */
+/* First come, first served, over two workers; no newcomer overtakes. */
 static void
 test_order(void **state)
 {
@@ -113,7 +113,7 @@ test_order(void **state)
 
 		assert_int_equal(queued(w), 4 - i);
 		limiter_give_back(w->a);
-		assert_null(take(w)); /* it never shows as free */
+		assert_null(take(w)); /* never free for a newcomer */
 		assert_null(inbox_next(other));
 		assert_ptr_equal(inbox_next(in), next);
 		assert_ptr_equal(next->inst, w->a);
@@ -133,8 +133,8 @@ expect_next(struct world *w, struct waiter *v)
 	instance_unref(&v->inst);
 }
 
-/* Those whose connects failed come before all others, but in their order, whichever failed
- * first, and however often. */
+/* Waiters whose connects failed come before all others, in the order in which they first came,
+ * whichever failed first, and however often. */
 static void
 test_returned(void **state)
 {
@@ -153,22 +153,23 @@ test_returned(void **state)
 		assert_null(limiter_take_or_wait(w->rev, &v[i], true, 0, &failed));
 	wait_for_slot(w, &direct, &w->here, true); /* it had found a slot free */
 	expect_next(w, &v[0]);
-	assert_null(limiter_take_or_wait(w->rev, &v[0], true, 0, &failed)); /* in vain again */
+	assert_null(limiter_take_or_wait(w->rev, &v[0], true, 0,
+					 &failed)); /* its connect failed again */
 	limiter_cancel(&v[2]);
 	expect_next(w, &v[0]);
 	expect_next(w, &v[1]);
-	limiter_cancel(&direct); /* the last of them: who comes now is behind v[3] */
+	limiter_cancel(&direct); /* the last of them: the next one queues behind v[3] */
 	wait_for_slot(w, &direct, &w->here, true);
 	expect_next(w, &v[3]);
 	expect_next(w, &direct);
-	wait_for_slot(w, &direct, &w->here, true); /* there was none */
+	wait_for_slot(w, &direct, &w->here, true); /* no slot was free */
 	expect_next(w, &direct);
 	expect_next(w, &v[4]);
 	limiter_give_back(w->a);
 	assert_int_equal(queued(w), 0);
 }
 
-/* What was granted to who left goes to the next, wherever it was by then. */
+/* A slot that was granted to a waiter that left goes to the next, at any stage. */
 static void
 test_leaving(void **state)
 {
@@ -184,7 +185,7 @@ test_leaving(void **state)
 	limiter_give_back(w->a);
 	limiter_cancel(&v[1]); /* granted, in the inbox */
 	assert_ptr_equal(inbox_next(&w->here), &v[2]);
-	limiter_decline(&v[2]); /* seen, and of no use */
+	limiter_decline(&v[2]); /* taken from the inbox, but not used */
 	assert_ptr_equal(inbox_next(&w->here), &v[3]);
 	assert_null(inbox_next(&w->here));
 	assert_int_equal(queued(w), 0);
@@ -193,7 +194,7 @@ test_leaving(void **state)
 	assert_int_equal(instance_in_flight(w->a), 0);
 }
 
-/* A limit that was lowered: what is above it is not handed on. */
+/* After a limit was lowered, slots above it are not handed on. */
 static void
 test_lower_limit(void **state)
 {
@@ -216,7 +217,7 @@ test_lower_limit(void **state)
 	limiter_give_back(w->a);
 }
 
-/* A limit that is raised: as many more are granted, the oldest first, before it returns. */
+/* Raising a limit grants as many more slots, to the oldest waiters, before it returns. */
 static void
 test_raised_limit(void **state)
 {
@@ -233,7 +234,7 @@ test_raised_limit(void **state)
 	assert_ptr_equal(inbox_next(&w->there), &v[1]);
 	assert_null(inbox_next(&w->here));
 	assert_int_equal(queued(w), 2);
-	publish(w, 0, 1, 0); /* no limit at all */
+	publish(w, 0, 1, 0); /* no limit */
 	assert_ptr_equal(inbox_next(&w->here), &v[2]);
 	assert_ptr_equal(inbox_next(&w->there), &v[3]);
 	assert_int_equal(instance_in_flight(w->a), 5);
@@ -244,7 +245,7 @@ test_raised_limit(void **state)
 		instance_unref(&v[i].inst);
 }
 
-/* An instance takes nothing before its limit has been said. */
+/* An instance gets no request before its limit is known. */
 static void
 test_no_limit_yet(void **state)
 {
@@ -277,7 +278,7 @@ granted(struct inbox *in, struct waiter **last)
 
 #define MANY 10
 
-/* It ends when as many as are wanted have been there from one tick to the next. */
+/* Pacing ends when the wanted number of instances has been there for a tick. */
 static void
 test_pace_ends(void **state)
 {
@@ -291,12 +292,12 @@ test_pace_ends(void **state)
 	limiter_open(w->a, SLOTS_UNREADY);
 	assert_int_equal(granted(&w->here, &last), 3);
 	limiter_tick(w->rev);
-	limiter_tick(w->rev); /* one of two: that is not all */
+	limiter_tick(w->rev); /* one of two instances */
 	assert_int_equal(granted(&w->here, &last), 0);
 	limiter_open(w->b, SLOTS_UNREADY);
 	assert_int_equal(granted(&w->here, &last), 3);
 	limiter_tick(w->rev);
-	publish(w, 0, 3, 3); /* one more is wanted after all */
+	publish(w, 0, 3, 3); /* one more is wanted */
 	limiter_tick(w->rev);
 	limiter_tick(w->rev);
 	assert_int_equal(granted(&w->here, &last), 0);
@@ -313,8 +314,8 @@ test_pace_ends(void **state)
 		instance_unref(&v[i].inst);
 }
 
-/* Without a limit: as many as the pace for each instance, one more for each response head,
- * until nobody waits any more. */
+/* Without a limit: as many requests for each instance as the pace allows, and one more for
+ * each response head, until none waits. */
 static void
 test_pace(void **state)
 {
@@ -330,8 +331,8 @@ test_pace(void **state)
 	assert_int_equal(granted(&w->here, &last), 3);
 	assert_ptr_equal(last, &v[2]);
 	assert_true(last->is_paced);
-	assert_null(take(w));	 /* newcomers are held, too */
-	limiter_give_back(w->a); /* one is gone; its head is what counts */
+	assert_null(take(w));	 /* newcomers have to wait too */
+	limiter_give_back(w->a); /* a request has ended; its response head counts */
 	assert_int_equal(granted(&w->here, &last), 0);
 	limiter_head_seen(w->a);
 	assert_int_equal(granted(&w->here, &last), 1);
@@ -345,7 +346,7 @@ test_pace(void **state)
 	assert_int_equal(granted(&w->here, &last), 2);
 	assert_true(last->is_paced);
 	assert_int_equal(queued(w), 0);
-	inst = take(w); /* now newcomers are free */
+	inst = take(w); /* newcomers need not wait any more */
 	assert_non_null(inst);
 	limiter_give_back(inst);
 	assert_int_equal(instance_in_flight(w->a) + instance_in_flight(w->b), MANY - 2);
@@ -358,7 +359,7 @@ test_pace(void **state)
 	}
 }
 
-/* The prober's connection goes to the first who waits; who left passes it on. */
+/* The prober's connection goes to the first waiter; one that has left passes it on. */
 static void
 test_descriptor(void **state)
 {
@@ -378,15 +379,15 @@ test_descriptor(void **state)
 	assert_int_equal(v[1].fd, 42);
 	assert_true(v[1].has_permit);
 	limiter_cancel(&v[2]);
-	limiter_decline(&v[1]);	       /* nobody is left */
+	limiter_decline(&v[1]);	       /* no waiter is left */
 	assert_int_equal(v[1].fd, 42); /* the caller's to close */
 	assert_false(limiter_open_with_fd(w->b, 43));
 	assert_int_equal(w->a->conns, 0);
 	assert_int_equal(queued(w), 0);
 }
 
-/* Connections to an instance: as many as its limit, whoever has them; who waits for one
- * gets the next that is closed, or that a higher limit allows. */
+/* There are as many connections to an instance as its limit, over all workers.  A waiter for
+ * one gets the next that is closed, or that a higher limit allows. */
 static void
 test_permits(void **state)
 {
@@ -413,13 +414,13 @@ test_permits(void **state)
 	assert_true(v[1].has_permit);
 	assert_int_equal(w->a->conns, 3);
 	for (i = 0; i < 2; i++)
-		limiter_decline(&v[i]); /* slot and permit */
+		limiter_decline(&v[i]); /* both the slot and the permit */
 	limiter_permit_back(w->a);
 	assert_int_equal(w->a->conns, 0);
 	assert_int_equal(instance_in_flight(w->a), 0);
 }
 
-/* Who wakes nobody is no demand, before or behind others. */
+/* A request that may not wake the revision is no demand, before or behind others. */
 static void
 test_unseen(void **state)
 {
@@ -439,7 +440,7 @@ test_unseen(void **state)
 	assert_int_equal(limiter_parked(w->rev), 0);
 }
 
-/* Who asks for it hears when the last one has left the queue, however it left; once. */
+/* A subscriber is notified once when the last waiter has left the queue, however it left. */
 static void
 test_end_of_waiting(void **state)
 {
@@ -450,7 +451,7 @@ test_end_of_waiting(void **state)
 	for (i = 0; i < 2; i++)
 		wait_for_slot(w, &v[i], &w->here, false);
 	limiter_notify_when_empty(w->rev);
-	loop_once(w->control, true); /* that they began to wait */
+	loop_once(w->control, true); /* the report that waiters have come */
 	assert_false(atomic_load(&w->rev->is_demand_posted));
 	limiter_open(w->a, SLOTS_UNREADY);
 	assert_false(atomic_load(&w->rev->is_demand_posted));
@@ -468,7 +469,7 @@ test_end_of_waiting(void **state)
 static const struct msg_failure crash = {
 	.reason = (char[]){"crash"}, .message = (char[]){"it exits"}, .retry_after_ms = 1};
 
-/* The driver's word reaches who waits and who comes, until its time is over; not while an
+/* The driver's failure refuses waiters and newcomers until its time is over, unless an
  * instance is open. */
 static void
 test_failure(void **state)
@@ -496,7 +497,7 @@ test_failure(void **state)
 	assert_int_equal(instance_in_flight(w->a), 0);
 }
 
-/* One that may pass refuses nobody, and is there for who has waited in vain. */
+/* A failure that may pass refuses none; waiters that time out are answered with it. */
 static void
 test_failure_that_may_pass(void **state)
 {
@@ -524,8 +525,8 @@ test_failure_that_may_pass(void **state)
 
 /* --- two threads and one slot ---
  *
- * What must not happen would happen between two steps of one of them: a long list to look
- * through lies there, so that the other one has the time for it. */
+ * The race would be between two steps of one thread.  A long list of instances between these
+ * steps gives the other thread the time for it. */
 
 #define LISTED 1000
 
@@ -535,7 +536,7 @@ test_failure_that_may_pass(void **state)
 #define RACES 2000
 #endif
 
-/* All closed, but for a in this place. */
+/* All instances are closed, but for a, at this index. */
 static void
 list(struct world *w, struct instance *v[LISTED], int at)
 {
@@ -556,7 +557,7 @@ drop_list(struct instance *v[LISTED])
 		instance_unref(&v[i]);
 }
 
-/* Until the other one has come so far.  One processor is enough, but for the time it takes. */
+/* Wait until the other thread has come so far.  It works with one processor too, slowly. */
 static void
 await(const atomic_int *at, int n)
 {
@@ -572,10 +573,11 @@ await(const atomic_int *at, int n)
 
 struct race {
 	struct world *w;
-	atomic_int taken, asked, served; /* turns: the slot is, and by whom it is waited for */
+	atomic_int taken, asked,
+		served; /* the turns: how often the slot was taken, waited for and granted */
 };
 
-/* As a request that always asks the slow way: what it waits for comes. */
+/* A request that always takes the slow path gets its slot. */
 static void *
 wait_and_give_back(void *arg)
 {
@@ -603,8 +605,8 @@ wait_and_give_back(void *arg)
 	return NULL;
 }
 
-/* ((b) in limiter.c) The giver and the waiter do not miss each other: the slot is the first
- * that who begins to wait looks at, and comes free while it looks at the rest. */
+/* ((b) in limiter.c) No wake-up is lost: the slot is the first that a new waiter looks at, and
+ * becomes free while the waiter looks at the rest. */
 static void
 test_no_wake_up_is_lost(void **state)
 {
@@ -632,10 +634,10 @@ test_no_wake_up_is_lost(void **state)
 	drop_list(v);
 }
 
-/* --- a newcomer beside who waits --- */
+/* --- a newcomer and a waiter --- */
 
-#define IN_BETWEEN 10	 /* times that it came upon the slot … */
-#define TURNS_MOST 20000 /* … of so many at most */
+#define IN_BETWEEN 10	 /* times that the newcomer found the slot */
+#define TURNS_MOST 20000 /* the most turns that this may take */
 
 struct newcomer {
 	struct world *w;
@@ -644,7 +646,7 @@ struct newcomer {
 	atomic_bool is_over;
 };
 
-/* The only slot is open only while somebody waits for it. */
+/* The only slot is open only while there is a waiter for it. */
 static void *
 come_again_and_again(void *arg)
 {
@@ -657,9 +659,10 @@ come_again_and_again(void *arg)
 	return NULL;
 }
 
-/* Somebody begins to wait while a newcomer that has seen nobody looks through its list, at
- * whose end a slot has opened before it comes there: half of limiter_open(), which
- * goes on when it has been there.  True: it had the slot, and has given it back to who waits. */
+/* A waiter comes while a newcomer, which saw none, walks through the list; a slot at its end
+ * opens before the newcomer is there: the first half of limiter_open(), whose second half
+ * follows when the newcomer has been there.  True: the newcomer took the slot, and gave it
+ * back to the waiter. */
 static bool
 wait_and_open(struct newcomer *n)
 {
@@ -667,14 +670,14 @@ wait_and_open(struct newcomer *n)
 	struct waiter v;
 	bool was_given;
 
-	sched_yield(); /* it shall look */
+	sched_yield(); /* let the newcomer walk */
 	wait_for_slot(w, &v, &w->here, false);
 	atomic_fetch_and(&w->a->slots, ~SLOTS_UNREADY);
 	await(&n->tries, atomic_load(&n->tries) + 1);
 	was_given = inbox_next(&w->here) == &v;
 	limiter_open(w->a, SLOTS_UNREADY);
 	assert_true(was_given || inbox_next(&w->here) == &v);
-	limiter_close(w->a, SLOTS_UNREADY); /* before it is free */
+	limiter_close(w->a, SLOTS_UNREADY); /* before the slot is free */
 	limiter_give_back(v.inst);
 	instance_unref(&v.inst);
 	return was_given;
@@ -705,11 +708,11 @@ test_no_newcomer_overtakes(void **state)
 	drop_list(v);
 }
 
-/* --- a limit that is lowered while workers take --- */
+/* --- a limit that is lowered while workers take slots --- */
 
 #define TAKERS 2
-#define LIMIT_CHANGES 300 /* from as many as there are takers to 1, and back */
-#define LIMIT_LOOKS 10	  /* at the count, after each */
+#define LIMIT_CHANGES 300 /* from the number of takers to 1, and back */
+#define LIMIT_LOOKS 10	  /* at the count, after each change */
 
 struct takers {
 	struct world *w;
@@ -735,9 +738,9 @@ take_and_give_back(void *arg)
 	return NULL;
 }
 
-/* From the moment at which no more are in flight than the lower limit allows, there never
- * are: a thread that was on its way through the list when the limit was lowered takes no
- * slot that only the higher one had. */
+/* Once no more requests are in flight than the lower limit allows, there never are more: a
+ * thread that walked through the list when the limit was lowered takes no slot that only the
+ * higher limit had. */
 static void
 expect_limit(const struct takers *t, uint32_t limit)
 {
@@ -792,12 +795,12 @@ test_limit_is_never_overtaken(void **state)
 /* --- many threads --- */
 
 #define THREADS 4
-#define TURNS 5000 /* of all, for the one slot, that were waited for */
+#define TURNS 5000 /* of all threads, that had to wait for the one slot */
 
 struct turns {
 	struct world *w;
 	atomic_bool is_over;
-	uint64_t last_seq, waited; /* whoever has the slot writes here: nothing else guards it */
+	uint64_t last_seq, waited; /* only the thread that has the slot writes these */
 };
 
 struct turn {
@@ -806,7 +809,7 @@ struct turn {
 	pthread_t thread;
 };
 
-/* Its slot came through the queue, and after that of all who were before it. */
+/* The slot came through the queue, after those of all earlier waiters. */
 static void
 note_turn(struct turns *t, const struct waiter *v)
 {
@@ -834,7 +837,7 @@ take_turns(void *arg)
 			inst = v.inst;
 			note_turn(me->all, &v);
 		}
-		sched_yield(); /* others come meanwhile */
+		sched_yield(); /* let others come */
 		limiter_give_back(inst);
 		instance_unref(&inst);
 	}
@@ -842,7 +845,7 @@ take_turns(void *arg)
 	return NULL;
 }
 
-/* One slot and many threads: it goes round in the order in which they entered the queue. */
+/* One slot and many threads: they get it in the order in which they entered the queue. */
 static void
 test_order_over_threads(void **state)
 {

@@ -1,6 +1,6 @@
-/* Many threads with many requests that come, leave and give back at random, while instances
- * come and go: whenever all of them stand still, slots, connections and waiters are held
- * against each other.  Promise 3. */
+/* limiter: many threads with many requests that come, leave and give slots back at random,
+ * while instances come and go.  Whenever all threads pause, the counts of slots, connections
+ * and waiters must agree.  Promise 3. */
 #include "test/unit/revision.h"
 
 #include <sched.h>
@@ -9,7 +9,7 @@
 #include "activator/limiter.h"
 
 #define THREADS 4
-#define REQUESTS 40 /* of each */
+#define REQUESTS 40 /* of each thread */
 #define INSTANCES 3
 #define LIMIT 2
 #define ROUNDS 30
@@ -29,7 +29,7 @@ struct crowd {
 	struct instance *v[INSTANCES];
 	struct instance_set *set;
 	pthread_barrier_t barrier;
-	pthread_mutex_t quiet; /* held: nobody disturbs */
+	pthread_mutex_t quiet; /* while it is held, disturb() does nothing */
 	atomic_bool has_moved;
 	_Atomic uint32_t holding, with_slot, idle, ended;
 	_Atomic uint32_t overlap[INSTANCES], conns[INSTANCES], sheds[INSTANCES];
@@ -64,7 +64,7 @@ index_of(const struct crowd *c, const struct instance *inst)
 	return i;
 }
 
-/* It has a slot and a connection: never more than the limit of either. */
+/* The request has a slot and a connection; neither may exceed the limit. */
 static void
 hold(struct member *m, struct request *r)
 {
@@ -89,7 +89,7 @@ close_conn(struct member *m, struct instance *inst)
 	limiter_permit_back(inst);
 }
 
-/* r has a slot of r->inst: an idle connection, a new one, or waiting for one. */
+/* r has a slot of r->inst: take an idle connection, a new one, or wait for one. */
 static void
 connect_(struct member *m, struct request *r)
 {
@@ -190,7 +190,7 @@ take_grant(struct member *m, struct waiter *w)
 	}
 }
 
-/* What others have sent. */
+/* Handle the messages of other threads. */
 static void
 look(struct member *m)
 {
@@ -218,7 +218,7 @@ step(struct member *m, uint32_t n)
 	struct request *r = &m->v[chance(m, n)];
 	uint32_t i;
 
-	for (i = 0; i < n && r->what != HOLDING; i++) /* most leave with an answer */
+	for (i = 0; i < n && r->what != HOLDING; i++) /* most end with an answer */
 		r = &m->v[chance(m, n)];
 	switch (r->what) {
 	case IDLE:
@@ -236,7 +236,7 @@ step(struct member *m, uint32_t n)
 	look(m);
 }
 
-/* Until nothing is on its way any more. */
+/* Wait until no message is under way. */
 static void
 settle(struct member *m, bool is_first)
 {
@@ -267,7 +267,7 @@ count_mine(struct member *m)
 		atomic_fetch_add(&m->c->idle, m->idle[i]);
 }
 
-/* All stand still: the counts of the limiter against those of the requests. */
+/* All threads pause: compare the counts of the limiter with those of the requests. */
 static void
 check(struct crowd *c)
 {
@@ -322,7 +322,7 @@ run(void *arg)
 
 	inbox_set_current(&m->inbox);
 	for (round = 0; round < ROUNDS; round++) {
-		for (i = 0; i < STEPS; i++) /* by turns: hardly any wait, most do */
+		for (i = 0; i < STEPS; i++) /* in turns: few wait, then most do */
 			step(m, round % 2 == 0 ? 2 : REQUESTS);
 		stand_still(m, is_first);
 	}
@@ -338,7 +338,7 @@ run(void *arg)
 	return NULL;
 }
 
-/* Meanwhile instances come and go, and drains are tried. */
+/* Meanwhile add and remove instances, and try drains. */
 static void
 disturb(struct crowd *c)
 {

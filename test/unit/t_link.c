@@ -1,4 +1,4 @@
-/* The line endpoint: framing, bounds, reconnect, and when it calls back. */
+/* link: framing, bounds, reconnecting, and when it calls back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,17 +24,17 @@
 
 #define PATIENCE (10 * CLK_S)
 
-/* One side of a link and what it was told. */
+/* One side of a link, and the callbacks that it got. */
 struct side {
 	struct link *link;
 	unsigned ups, downs, lines;
 	size_t last_n;
-	struct strbuf text; /* lines, each with '|' behind it */
+	struct strbuf text; /* the lines, each followed by '|' */
 	struct err why;
 	bool cuts_at_line;  /* link_cut() in on_line */
 	bool frees_at_line; /* link_free() in on_line */
 	bool frees_at_down;
-	bool is_inside; /* a call of ours is running */
+	bool is_inside; /* a function of link is being called */
 };
 
 struct world {
@@ -42,7 +42,7 @@ struct world {
 	struct loop *loop;
 	struct link_server *server;
 	struct loop_timer tick;
-	struct side near, far; /* dialled, accepted */
+	struct side near, far; /* near dials, far is accepted */
 };
 
 static void
@@ -102,7 +102,7 @@ on_tick(void *arg)
 {
 	struct world *w = arg;
 
-	loop_timer_set(&w->tick, 5 * CLK_MS); /* so that no round waits for long */
+	loop_timer_set(&w->tick, 5 * CLK_MS); /* so that a round waits for 5 ms at most */
 }
 
 static void
@@ -150,7 +150,7 @@ teardown(void **state)
 	return 0;
 }
 
-/* Rounds until cond holds. */
+/* Run rounds until cond holds. */
 #define WAIT(w, cond)                                                                              \
 	do {                                                                                       \
 		int64_t until_ = clk_now() + PATIENCE;                                             \
@@ -320,7 +320,7 @@ a_peer_that_does_not_read_is_cut(void **state)
 		link_send(w->far.link, line, sizeof line);
 		w->far.is_inside = false;
 	}
-	assert_in_range(i, 255, 260); /* 64 MiB and what the kernel took */
+	assert_in_range(i, 255, 260); /* 64 MiB, and what the kernel buffers */
 	WAIT(w, w->far.downs == 1);
 	assert_non_null(strstr(w->far.why.text, "does not read"));
 	close(fd);
@@ -408,7 +408,7 @@ freed_in_a_callback_nothing_follows(void **state)
 	rest(w, 20 * CLK_MS);
 	assert_int_equal(w->far.lines, 1);
 	assert_int_equal(w->far.downs, 0);
-	assert_int_equal(recv(fd, &(char){0}, 1, MSG_DONTWAIT), 0); /* it is closed */
+	assert_int_equal(recv(fd, &(char){0}, 1, MSG_DONTWAIT), 0); /* the connection is closed */
 	close(fd);
 }
 
@@ -446,7 +446,7 @@ dials_until_there_is_a_server_and_again_after_it(void **state)
 	link_server_free(&w->server);
 	WAIT(w, w->near.downs == 1);
 	assert_int_equal(w->far.downs, 0); /* closed without on_down */
-	send_text(&w->near, "lost");	   /* on a link that is down: nothing */
+	send_text(&w->near, "lost");	   /* dropped: the link is down */
 	serve(w);
 	begun = clk_now();
 	WAIT(w, w->near.ups == 2 && w->far.ups == 2);

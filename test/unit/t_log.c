@@ -1,4 +1,4 @@
-/* log: what a line looks like in each format, whatever its values carry. */
+/* log: lines in each format, with values of all kinds. */
 #include "test/unit/unit.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 
 #define LINE_MOST 4096
 
-/* The line without its time: from `from` on, newline cut. */
+/* The line from `from` on, which is behind its time, without the newline. */
 static char *
 line_of(void (*fn)(void *), void *arg, const char *from)
 {
@@ -99,7 +99,7 @@ values_are_quoted_where_needed(void **state)
 		{"plain-1.2/x:y", "plain-1.2/x:y", "\"plain-1.2/x:y\""},
 		{"", "\"\"", "\"\""},
 		{"two words", "\"two words\"", "\"two words\""},
-		{"x b=9", "\"x b=9\"", "\"x b=9\""}, /* cannot pass for another pair */
+		{"x b=9", "\"x b=9\"", "\"x b=9\""}, /* must not look like another pair */
 		{"k=v", "\"k=v\"", "\"k=v\""},
 		{"say \"hi\" \\", "\"say \\\"hi\\\" \\\\\"", "\"say \\\"hi\\\" \\\\\""},
 		{"a\nb\r\tc", "\"a\\nb\\r\\tc\"", "\"a\\nb\\r\\tc\""},

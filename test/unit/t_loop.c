@@ -1,4 +1,4 @@
-/* loop: timers, descriptors, signals, mail from many threads, freeing at the tail. */
+/* loop: timers, descriptors, signals, mail of many threads, and deferred calls. */
 #include "test/unit/unit.h"
 
 #include <pthread.h>
@@ -283,7 +283,7 @@ a_tail_with_more_to_do_is_not_kept_waiting(void **state)
 	(void)state;
 	loop_on_tail(l, on_tail_twice, &t);
 	loop_once(l, true);
-	loop_once(l, false); /* would wait for ever: there is nothing to wait for */
+	loop_once(l, false); /* would wait for ever, since nothing is due */
 	assert_int_equal(t.tails, 2);
 	loop_free(&l);
 }
@@ -362,7 +362,7 @@ descriptors_are_watched(void **state)
 	loop_fd_set(&watch, h.loop, fds[0], EV_READ, on_pipe, &h);
 	assert_int_equal(write(fds[1], "ab", 2), 2);
 	loop_once(h.loop, true);
-	loop_once(h.loop, true); /* level-triggered: the second byte is told of again */
+	loop_once(h.loop, true); /* level-triggered: the second byte is reported again */
 	assert_int_equal(h.reads, 2);
 	assert_int_equal(h.what, EV_READ);
 	loop_fd_clear(&watch);

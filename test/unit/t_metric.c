@@ -1,4 +1,4 @@
-/* metric: the exposition text, to the byte (format 0.0.4). */
+/* metric: the exact text of the exposition (format 0.0.4). */
 #include "test/unit/unit.h"
 
 #include <math.h>

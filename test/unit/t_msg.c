@@ -1,5 +1,5 @@
-/* The codec: each type there and back, what is ignored, what is refused and how the
- * refusal names its place. */
+/* msg: each type encoded and decoded, what is ignored, and what is refused with which
+ * error. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,7 +24,7 @@ decode(struct msg *m, const char *line)
 		fail_msg("%s: %s", line, e.text);
 }
 
-/* The text of the error that line brings. */
+/* The error of decoding line. */
 static const char *
 refusal(const char *line)
 {
@@ -43,7 +43,7 @@ assert_refused(const char *line, const char *text)
 	assert_string_equal(refusal(line), text);
 }
 
-/* Lines that come out as they went in. */
+/* Lines that are the same after decoding and encoding. */
 static void
 each_type_goes_there_and_back(void **state)
 {
@@ -90,7 +90,7 @@ each_type_goes_there_and_back(void **state)
 		assert_string_equal(strbuf_str(&out), lines[i]);
 		strbuf_fini(&out);
 		msg_fini(&m);
-		msg_fini(&m); /* a second time does no harm */
+		msg_fini(&m); /* a second call does no harm */
 	}
 }
 
@@ -140,7 +140,7 @@ a_service_arrives_whole(void **state)
 	msg_fini(&m);
 }
 
-/* Once encoded, a second trip changes nothing: limits included. */
+/* A service that was encoded once does not change any more, nor do its limits. */
 static void
 a_service_goes_there_and_back(void **state)
 {
@@ -175,7 +175,7 @@ later_versions_are_accepted(void **state)
 	assert_int_equal(m.u.begin.generation, 1);
 	msg_fini(&m);
 	decode(&m, "{\"type\":\"hello\",\"protocol\":9,\"role\":\"autoscaler\",\"id\":\"s\"}");
-	assert_int_equal(m.u.hello.protocol, 9); /* to refuse is the caller's */
+	assert_int_equal(m.u.hello.protocol, 9); /* the caller refuses it */
 	msg_fini(&m);
 }
 
@@ -317,7 +317,7 @@ length_is_bounded(void **state)
 	assert_refused(line, "line longer than 1048575 bytes");
 }
 
-/* What a program printed is passed on, whatever its bytes are. */
+/* The output of a program, with any bytes, can be sent. */
 static void
 any_bytes_can_be_encoded(void **state)
 {
@@ -365,7 +365,7 @@ numbers_keep_their_value(void **state)
 	}
 }
 
-/* Every limit of the table arrives as it left. */
+/* Every limit of the table of keys arrives unchanged. */
 static void
 limits_travel_by_their_table(void **state)
 {
@@ -381,7 +381,9 @@ limits_travel_by_their_table(void **state)
 	limits_default(&revision.limits);
 	revision.limits.container_concurrency = 7;
 	revision.limits.activation_timeout = 1234 * CLK_MS;
-	revision.limits.connect_timeout = 1500 * CLK_US; /* rounded up: never to "off" */
+	revision.limits
+		.connect_timeout = 1500 *
+				   CLK_US; /* rounded up, so that it is never 0, which is "off" */
 	revision.limits.half_close = !revision.limits.half_close;
 	revision.limits.max_head = 20000;
 	free(revision.limits.probe_path);

@@ -1,11 +1,11 @@
-/* output: lines, their rate, and what is kept while nobody takes them. */
+/* output: lines, their rate, and what is kept while the autoscaler is away. */
 #include "test/unit/unit.h"
 
 #include "autoscaler/keeper/output.h"
 #include "common/clk.h"
 
 struct taker {
-	struct strbuf text; /* lines, each ended by | */
+	struct strbuf text; /* the lines, each followed by | */
 	size_t lines, longest;
 	bool is_full;
 };
@@ -86,7 +86,7 @@ a_long_line_comes_in_pieces_and_whole(void **state)
 	assert_int_equal(t.longest, OUTPUT_LINE_MAX);
 	assert_int_equal(t.text.len, n + 4);
 	text[OUTPUT_LINE_MAX] = '\0';
-	feed(&o, &t, text); /* exactly full: no empty line behind it */
+	feed(&o, &t, text); /* exactly full: no empty line follows */
 	feed(&o, &t, "\n");
 	assert_int_equal(t.lines, 5);
 	free(text);
@@ -148,7 +148,7 @@ held_lines_come_later_in_order(void **state)
 	feed(&o, &t, "un\n");
 	assert_string_equal(strbuf_str(&t.text), "a|b|c|begun|");
 	output_hold(&o);
-	output_release(&o, take, &t); /* nothing came */
+	output_release(&o, take, &t); /* no line was kept */
 	assert_string_equal(strbuf_str(&t.text), "a|b|c|begun|");
 	strbuf_fini(&t.text);
 	output_fini(&o);

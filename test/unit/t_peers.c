@@ -1,4 +1,4 @@
-/* Activators that come, vanish, come back and fall silent: whether all are heard. */
+/* peers: activators that connect, vanish, return and fall silent, and whether all are heard. */
 #include "unit.h"
 
 #include "autoscaler/reconcile/peers.h"

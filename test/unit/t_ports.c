@@ -1,4 +1,4 @@
-/* ports: which one the next instance gets. */
+/* ports: which port the next instance gets. */
 #include "test/unit/unit.h"
 
 #include <netinet/in.h>
@@ -121,7 +121,7 @@ reads_the_kernels_range(void **state)
 	assert_true(first > 0 && first <= last && last <= 65535);
 }
 
-/* Bound to one address only: the wildcard is taken all the same. */
+/* A port that is bound for one address is not free for the wildcard address. */
 static void
 a_port_in_use_cannot_be_bound(void **state)
 {

@@ -1,5 +1,5 @@
-/* The prober against real sockets on loopback: when it begins, what counts as an answer,
- * how often it tries, and that a connection goes to who waits. */
+/* probe, with real sockets on loopback: when it begins, what counts as an answer, how often it
+ * tries, and that its connection goes to a waiter. */
 #include "test/unit/revision.h"
 
 #include <arpa/inet.h>
@@ -113,7 +113,7 @@ test_refused_until_it_listens(void **state)
 	struct world *w = *state;
 
 	prober_watch(w->prober, w->inst);
-	assert_int_equal(prober_probes(w->prober), 1); /* at once */
+	assert_int_equal(prober_probes(w->prober), 1); /* begun at once */
 	run_tries(w, 5);
 	assert_int_equal(w->answers, 0);
 	assert_false(instance_is_open(w->inst));
@@ -121,11 +121,11 @@ test_refused_until_it_listens(void **state)
 	run_until_answer(w);
 	assert_int_equal(prober_probed(w->prober), 0);
 	assert_true(atomic_load(&w->rev->activation.connected_ns) > 0);
-	prober_watch(w->prober, w->inst); /* nothing to find out */
+	prober_watch(w->prober, w->inst); /* needs no probe */
 	assert_int_equal(prober_probed(w->prober), 0);
 }
 
-/* Nobody waits: the connection is closed.  Somebody does: it is theirs. */
+/* The connection of a probe goes to a waiter; without one it is closed. */
 static void
 test_the_connection_goes_to_a_waiter(void **state)
 {
@@ -156,7 +156,7 @@ test_the_connection_goes_to_a_waiter(void **state)
 	instance_unref(&inst);
 }
 
-/* The platform says ready: no probe.  It refuses all the same: probed until it is back. */
+/* An instance that the platform calls ready is not probed, until it refuses. */
 static void
 test_the_platform_says_ready(void **state)
 {
@@ -171,7 +171,7 @@ test_the_platform_says_ready(void **state)
 	assert_int_equal(prober_probes(w->prober), 0);
 	assert_true(instance_is_open(w->inst));
 
-	prober_refused(w->prober, w->inst); /* an old word: it is open */
+	prober_refused(w->prober, w->inst); /* late: the instance has opened since */
 	assert_int_equal(prober_probed(w->prober), 0);
 	limiter_close(w->inst, SLOTS_UNREADY);
 	prober_refused(w->prober, w->inst);
@@ -202,7 +202,7 @@ test_stopping_is_left_alone(void **state)
 
 /* --- HTTP --- */
 
-/* Answer the next connection with text; what was asked. */
+/* Answer the next connection with text; head: its request. */
 static void
 answer_http(struct world *w, const char *text, char *head, size_t size)
 {
@@ -287,8 +287,8 @@ test_permit(void **state)
 	limiter_permit_back(w->inst);
 }
 
-/* One delay holds for all that are probed, so that they are due together: whoever is to be
- * heard in between, a wake-up above all, waits for a few of them and not for all. */
+/* All instances are probed after the same delay, so all probes are due at once.  A wake-up
+ * that comes meanwhile has to wait for a few of them only, not for all. */
 static void
 test_many_are_not_probed_in_one_round(void **state)
 {
@@ -325,23 +325,23 @@ test_delay(void **state)
 	unsigned i;
 
 	(void)state;
-	for (i = 0; i < 7; i++) /* nobody waits: doubling */
+	for (i = 0; i < 7; i++) /* no waiter: the delay doubles */
 		assert_int_equal(prober_delay(i, 3600 * CLK_S, 1, false), (1 << i) * MS);
 	assert_int_equal(prober_delay(7, 0, 1, false), 100 * MS);
 	assert_int_equal(prober_delay(4000000000u, 0, 1, false), 100 * MS);
-	/* somebody waits: in proportion to the wait */
+	/* a waiter: the delay is in proportion to its wait */
 	assert_int_equal(prober_delay(3, 0, 1, true), MS);
 	assert_int_equal(prober_delay(50, 500 * MS, 1, true), 500 * MS / 256);
 	assert_int_equal(prober_delay(50, 10 * CLK_S, 1, true), 10 * CLK_S / 256);
 	assert_int_equal(prober_delay(50, 60 * CLK_S, 1, true), 100 * MS);
-	/* many: never more than 5,000 a second in all */
+	/* many instances: at most 5,000 probes a second */
 	assert_int_equal(prober_delay(0, 0, 5000, true), CLK_S);
 	assert_int_equal(prober_delay(0, 0, 100, true), 20 * MS);
 }
 
-/* --- slow, and many --- */
+/* --- slow instances, and many --- */
 
-/* Connections that nobody takes, until another one's handshake is not answered any more. */
+/* A full accept queue: further handshakes get no answer. */
 struct backlog {
 	int fds[16], n;
 };
@@ -378,7 +378,7 @@ backlog_take(struct backlog *b, int listener)
 	}
 }
 
-/* Its SYN is dropped, and heard when the kernel says it again: one try, not many. */
+/* The SYN is dropped, and answered when the kernel repeats it: one try, not many. */
 static void
 test_a_slow_handshake_is_waited_for(void **state)
 {
@@ -440,8 +440,8 @@ port_of(const struct instance *inst)
 	return ntohs(((const struct sockaddr_in *)&inst->addr.ss)->sin_port);
 }
 
-/* Whichever of thousands begins to listen is found before the others have been tried more
- * than twice each. */
+/* Whichever of thousands begins to listen is found before each of the others was probed twice
+ * more. */
 static void
 test_each_of_thousands_is_found_soon(void **state)
 {
@@ -467,7 +467,7 @@ test_each_of_thousands_is_found_soon(void **state)
 	many_forget(&m, w);
 }
 
-/* Nor do those that swallow every SYN hold up one that answers. */
+/* Instances that drop every SYN do not delay one that answers. */
 static void
 test_silent_addresses_do_not_delay_others(void **state)
 {
@@ -485,9 +485,9 @@ test_silent_addresses_do_not_delay_others(void **state)
 	listen(w->listener, 8);
 	w->rev->limits->v.connect_timeout = 20 * MS;
 	many_watch(&m, w, 2, 1000, ntohs(any.sin_port));
-	run_tries(w, 1000); /* each has hung by now, or does */
+	run_tries(w, 1000); /* each probe has timed out, or waits */
 	w->rev->limits->v.connect_timeout = PATIENCE;
-	run_for(w, 500 * MS); /* and hangs for longer now */
+	run_for(w, 500 * MS); /* each waits for longer now */
 	before = prober_probes(w->prober);
 	prober_watch(w->prober, w->inst);
 	assert_int_equal(prober_probes(w->prober), before + 1);
@@ -497,10 +497,11 @@ test_silent_addresses_do_not_delay_others(void **state)
 	close(deaf);
 }
 
-/* --- oneself --- */
+/* --- a connection to itself --- */
 
-/* A network of this thread's own, whose only port for clients is `port`: whoever connects to
- * that one on loopback meets himself.  The way back; -1 where it may not be made. */
+/* Enter a network namespace whose only ephemeral port is `port`, so that a connect to this
+ * port of loopback connects the socket to itself.  Returns a descriptor of the old namespace,
+ * or -1: not permitted. */
 static int
 enter_own_network(uint16_t port)
 {

@@ -1,4 +1,4 @@
-/* probe_spec: how an instance is asked, from text. */
+/* probe_spec: the text that says how an instance is probed. */
 #include "test/unit/unit.h"
 
 #include "activator/probe_spec.h"
@@ -21,7 +21,7 @@ texts(void **state)
 		{"/a://:1", PROBE_HTTP, 0, "/a://:1", ""},
 		{"http://:9000/healthz", PROBE_HTTP, 9000, "/healthz", ""},
 		{"http://:9000/h\nHost: a\nX-B: c d", PROBE_HTTP, 9000, "/h", "Host: a\nX-B: c d"},
-		/* what is not understood is a connection */
+		/* anything else is a TCP connect */
 		{"", PROBE_TCP, 0, NULL, ""},
 		{"http://:0/x", PROBE_TCP, 0, NULL, ""},
 		{"http://:65536/x", PROBE_TCP, 0, NULL, ""},

@@ -1,4 +1,4 @@
-/* proctab: the processes of the machine. */
+/* proctab: the table of processes. */
 #include "test/unit/unit.h"
 
 #include <sys/wait.h>
@@ -25,7 +25,7 @@ a_stat_line_is_read(void **state)
 }
 
 static void
-what_is_not_a_message_is_refused(void **state)
+malformed_lines_are_refused(void **state)
 {
 	static const char *const lines[] = {
 		"", "42", "42 (a", "42 (a) S", "x (a) S 1 1 1", "42 (a) S 7 40 39 0 -1"};
@@ -58,7 +58,7 @@ roots_are_found(void **state)
 	assert_int_equal(proctab_find(&t, 20)->root, 20);
 	assert_int_equal(proctab_find(&t, 10)->root, 0);
 	assert_int_equal(proctab_find(&t, 30)->root, 0);
-	assert_int_equal(proctab_find(&t, 40)->root, 0); /* a loop ends */
+	assert_int_equal(proctab_find(&t, 40)->root, 0); /* a loop among parents ends */
 	assert_null(proctab_find(&t, 14));
 }
 
@@ -110,7 +110,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_stat_line_is_read),
-		cmocka_unit_test(what_is_not_a_message_is_refused),
+		cmocka_unit_test(malformed_lines_are_refused),
 		cmocka_unit_test(roots_are_found),
 		cmocka_unit_test(a_child_is_there_with_its_environment),
 	};

@@ -1,6 +1,6 @@
-/* The whole rule, from messages and views to the driver, on simulated time: who is told
- * what when instances are wanted, fail, are shared out or are found.  What is taken away is
- * in t_reconcile_down.c. */
+/* reconcile, from messages and views to the driver, on simulated time: what activators and the
+ * driver get when instances are wanted, fail, are shared out or are found after a restart.
+ * Scaling down is in t_reconcile_down.c. */
 #include "test/unit/reconcile_world.h"
 
 #include "autoscaler/reconcile/announce.h"
@@ -8,7 +8,7 @@
 #include "common/clk.h"
 #include "common/log.h"
 
-/* --- up --- */
+/* --- scaling up --- */
 
 static void
 an_activate_is_acknowledged_before_the_driver_is_asked(void **state)
@@ -21,7 +21,7 @@ an_activate_is_acknowledged_before_the_driver_is_asked(void **state)
 			    "1 {\"type\":\"activating\",\"revision\":\"a/v1\",\"seq\":7,"
 			    "\"wanted\":1}\n");
 	assert_int_equal(world.calls.len, 0);
-	reconcile_tail(world.r); /* the same round, no tick */
+	reconcile_tail(world.r); /* in the same round, without a tick */
 	assert_string_equal(strbuf_str(&world.calls), "1 ");
 	assert_true(was_sent("0 {\"type\":\"instances\",\"revision\":\"a/v1\",\"wanted\":1"));
 }
@@ -81,8 +81,8 @@ an_instance_that_answers_is_ready_and_the_driver_hears_of_it(void **state)
 	assert_int_equal(instances_ready(&rev->instances), 0);
 }
 
-/* It has waited for a start that took longer than window and grace: these begin with its
- * answer, whatever the averages were given of the time in which it was parked. */
+/* A request waits for a start that takes longer than window and grace: both begin with its
+ * answer, whatever the averages have of the time in which it was parked. */
 static void
 after_a_long_wait_idleness_counts_from_the_answer(void **state)
 {
@@ -90,7 +90,7 @@ after_a_long_wait_idleness_counts_from_the_answer(void **state)
 
 	(void)state;
 	connect_peer(1);
-	seconds(70); /* no longer young */
+	seconds(70); /* not after a restart */
 	world.is_unready = world.peer[1].is_mute = true;
 	activate(1, 1);
 	settle();
@@ -138,11 +138,11 @@ stats_with_parked_requests_wake_as_well(void **state)
 	connect_peer(1);
 	world.peer[1].parked = 2;
 	report(1);
-	reconcile_tail(world.r); /* no tick */
+	reconcile_tail(world.r); /* without a tick */
 	assert_string_equal(strbuf_str(&world.calls), "1 ");
 }
 
-/* --- the rest --- */
+/* --- views, restarts, ceilings --- */
 
 static void
 nothing_is_scaled_before_the_driver_has_shown_its_instances(void **state)
@@ -156,7 +156,7 @@ nothing_is_scaled_before_the_driver_has_shown_its_instances(void **state)
 	reconcile_tail(world.r);
 	second();
 	assert_true(was_sent("activating"));
-	assert_int_equal(world.calls.len, 0); /* it might have three already */
+	assert_int_equal(world.calls.len, 0); /* three may run already */
 	show_instances(NULL);
 	reconcile_tail(world.r);
 	assert_string_equal(strbuf_str(&world.calls), "3 ");
@@ -169,7 +169,7 @@ a_restart_takes_up_what_is_there_and_waits(void **state)
 	world_teardown(NULL);
 	world = (struct world){.now = 0};
 	begin_world(3);
-	world.v[0].started_ns = CLK_S; /* ready when first seen: its start was not measured */
+	world.v[0].started_ns = CLK_S; /* ready when first seen, so its start is not measured */
 	show_instances(NULL);
 	reconcile_tail(world.r);
 	assert_true(timing_start_s(&reconcile_find(world.r, "a/v1")->timing) < 0);
@@ -200,7 +200,7 @@ a_failure_is_passed_on_with_what_is_left_to_wait(void **state)
 	reconcile_tail(world.r);
 	assert_true(was_sent("\"failure\":{\"reason\":\"exited\",\"message\":\"exit status 1\","
 			     "\"retry_after_ms\":10000}"));
-	world.now += 4 * CLK_S; /* to an activator that comes later */
+	world.now += 4 * CLK_S; /* for an activator that connects later */
 	announce_fill(rev, &m, world.now);
 	assert_int_equal(m.failure->retry_after_ms, 6000);
 	announce_fini(&m);
@@ -212,7 +212,7 @@ a_failure_is_passed_on_with_what_is_left_to_wait(void **state)
 	assert_int_equal(rev->failures, 1);
 }
 
-/* b/v1 has no instances in this world: what it was told is in world.calls. */
+/* b/v1 never has instances in this world; its set_scale() calls are in world.calls. */
 static void
 under_a_ceiling_each_gets_one_before_any_gets_two(void **state)
 {
@@ -235,7 +235,7 @@ under_a_ceiling_each_gets_one_before_any_gets_two(void **state)
 	assert_int_equal(a->wanted.n, 3);
 	assert_int_equal(b->wanted.n, 1);
 	assert_int_equal(a->wanted.rule, DECIDE_MAX_INSTANCES);
-	assert_int_equal(world.calls.len, 0); /* no room before one of a's is drained */
+	assert_int_equal(world.calls.len, 0); /* no room until an instance of a/v1 is drained */
 	world.peer[1].answer = SAYS_DRAINED;
 	world.answered = 0;
 	settle();
@@ -244,11 +244,12 @@ under_a_ceiling_each_gets_one_before_any_gets_two(void **state)
 	world.other_parked = 0;
 	send_line(1, "{\"type\":\"stats\",\"period_ms\":1000,\"revisions\":[]}");
 	UNTIL(b->wanted.n == 0, 20);
-	UNTIL(a->wanted.n == 4, 5); /* all fit again */
+	UNTIL(a->wanted.n == 4, 5); /* there is room for all again */
 }
 
-/* b/v1 is asked when a/v1 has all that may be: told so while that is in use; what is idle
- * gives way at once, though its window is far from empty. */
+/* b/v1 gets a request while a/v1 has every instance that is allowed.  While these are in use
+ * the activators hear what holds b/v1 back; an idle one gives way at once, though its window
+ * is far from empty. */
 static void
 an_idle_revision_gives_way_to_one_with_requests(void **state)
 {
@@ -286,8 +287,8 @@ an_idle_revision_gives_way_to_one_with_requests(void **state)
 	assert_string_equal(strbuf_str(&world.calls), "0 b/v1=1 ");
 }
 
-/* Many short requests leave nothing in flight at the instants at which reports are made and
- * decisions taken, and these fall between those: that is in use all the same. */
+/* Many short requests: none is in flight at the instants of reports and decisions, but the
+ * instance is in use all the same. */
 static void
 short_requests_are_use_as_well(void **state)
 {
@@ -320,14 +321,14 @@ short_requests_are_use_as_well(void **state)
 	}
 }
 
-/* How long no answer has come is counted anew from when the only instance is back. */
+/* The time without an answer is counted from when the only instance is back. */
 static void
 the_wait_for_answers_begins_anew_with_the_instance(void **state)
 {
 	struct scaled_revision *a;
 
 	(void)state;
-	world.is_unready = true; /* the platform says nothing */
+	world.is_unready = true; /* the platform does not say ready */
 	connect_peer(1);
 	activate(1, 1);
 	settle();
@@ -335,7 +336,7 @@ the_wait_for_answers_begins_anew_with_the_instance(void **state)
 	send_line(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"answers\"}");
 	assert_int_equal(a->timing.answering_ns, world.now);
 	send_line(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"refuses\"}");
-	world.v[0].started_ns++; /* anything that is news */
+	world.v[0].started_ns++; /* some change in the view */
 	show_instances(NULL);
 	assert_int_equal(a->timing.answering_ns, 0);
 	world.now += CLK_S;
@@ -344,7 +345,7 @@ the_wait_for_answers_begins_anew_with_the_instance(void **state)
 	assert_int_equal(a->timing.starts, 1);
 }
 
-/* Who waits longest comes first: that begins anew with each time of waiting. */
+/* The revision that has waited longest comes first; each wait is counted by itself. */
 static void
 a_wait_that_ended_does_not_count(void **state)
 {
@@ -389,12 +390,12 @@ a_revision_that_is_gone_is_forgotten(void **state)
 	reconcile_tail(world.r);
 	assert_null(reconcile_find(world.r, "a/v1"));
 	assert_true(was_sent("resume"));
-	show_instances(NULL); /* the driver is a little behind */
+	show_instances(NULL); /* a view from a moment ago */
 	second();
 }
 
 static void
-a_link_that_was_freed_gets_no_callback(void **state)
+after_a_freeze_nothing_is_decided(void **state)
 {
 	(void)state;
 	connect_peer(1);
@@ -432,7 +433,7 @@ main(void)
 		T(the_wait_for_answers_begins_anew_with_the_instance),
 		T(a_wait_that_ended_does_not_count),
 		T(a_revision_that_is_gone_is_forgotten),
-		T(a_link_that_was_freed_gets_no_callback),
+		T(after_a_freeze_nothing_is_decided),
 	};
 
 	return cmocka_run_group_tests_name("reconcile", tests, NULL, NULL);

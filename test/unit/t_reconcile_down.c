@@ -1,5 +1,5 @@
-/* The whole rule on simulated time, down: nothing is stopped before everybody has said that
- * it is empty, and who is asked meanwhile takes it back. */
+/* reconcile on simulated time, scaling down: no instance is stopped before every activator has
+ * said that it is drained, and a request that arrives meanwhile cancels the scale-down. */
 #include "test/unit/reconcile_world.h"
 
 #include "autoscaler/reconcile/reconcile.h"
@@ -26,12 +26,12 @@ zero_only_after_all_activators_are_drained(void **state)
 	answer_drain(1, "drained", token);
 	reconcile_tail(world.r);
 	seconds(3);
-	assert_int_equal(world.calls.len, 0); /* one has not said so */
+	assert_int_equal(world.calls.len, 0); /* one activator has not answered */
 	answer_drain(2, "drained", token);
 	reconcile_tail(world.r);
 	assert_string_equal(strbuf_str(&world.calls), "0 ");
 	assert_false(was_sent("resume"));
-	second(); /* it is gone: the token is over */
+	second(); /* the instance is gone, and with it the token */
 	assert_int_equal(world.n, 0);
 	assert_true(was_sent("resume"));
 }
@@ -48,8 +48,8 @@ one_busy_takes_it_back(void **state)
 	UNTIL(was_sent("resume"), 20);
 	assert_int_equal(drains_sent(), 1);
 	settle();
-	assert_int_equal(drains_sent(), 1); /* not asked again at once */
-	seconds(5);			    /* asked again, and again in vain */
+	assert_int_equal(drains_sent(), 1); /* no second drain at once */
+	seconds(5);			    /* a second drain, which is refused too */
 	assert_true(drains_sent() > 1);
 	assert_int_equal(world.n, 1);
 	assert_int_equal(world.calls.len, 0);
@@ -95,10 +95,10 @@ a_lost_link_takes_it_back_and_holds_for_a_stable_window(void **state)
 	seconds(5);
 	assert_int_equal(drains_sent(), 0);
 	assert_int_equal(world.n, 1);
-	UNTIL(world.n == 0, 5); /* a stable window has passed */
+	UNTIL(world.n == 0, 5); /* after a stable window */
 }
 
-/* Who works in the background is kept, also when nobody is left who had it from him. */
+/* An instance with a busy lease stays, also after the activator that reported it has gone. */
 static void
 a_lease_outlives_its_activator(void **state)
 {
@@ -109,7 +109,7 @@ a_lease_outlives_its_activator(void **state)
 	connect_peer(2);
 	run_with(2);
 	world.peer[1].concurrency = 0;
-	world.peer[2].is_mute = true; /* it speaks here: the second one has 100 s */
+	world.peer[2].is_mute = true; /* a report by hand: the second instance is busy for 100 s */
 	snprintf(line, sizeof line,
 		 "{\"type\":\"stats\",\"period_ms\":1000,\"revisions\":[{\"name\":\"a/v1\","
 		 "\"concurrency\":0,\"requests\":0,\"parked\":0,\"in_flight\":0,\"instances\":"
@@ -117,7 +117,7 @@ a_lease_outlives_its_activator(void **state)
 		 world.v[1].number);
 	send_line(2, line);
 	lose_peer(2);
-	UNTIL(world.n == 1, 60); /* the other one went */
+	UNTIL(world.n == 1, 60); /* the other one was stopped */
 	assert_non_null(strstr(line, world.v[0].number == 1 ? "i1" : "i2"));
 	seconds(20);
 	assert_int_equal(world.n, 1);
@@ -125,7 +125,7 @@ a_lease_outlives_its_activator(void **state)
 	UNTIL(world.n == 0, 120);
 }
 
-/* What a driver may ask at a scale-down: all activators' words together. */
+/* The driver asks for the load of an instance: the sum over all activators. */
 static void
 the_load_of_an_instance_over_all_activators(void **state)
 {
@@ -239,7 +239,7 @@ after_the_stop_an_activate_is_an_ordinary_cold_start(void **state)
 	activate(1, 1);
 	reconcile_tail(world.r);
 	assert_string_equal(strbuf_str(&world.calls), "1 ");
-	assert_false(was_sent("resume")); /* the old one is on its way out */
+	assert_false(was_sent("resume")); /* the old one is being stopped */
 	world.now += CLK_MS;
 	world.v[0] = (struct fake_instance){++world.number, INSTANCE_STARTING, world.now};
 	show_instances(NULL);
@@ -258,7 +258,7 @@ an_instance_that_was_spared_is_opened_again(void **state)
 	world.is_slow = true;
 	UNTIL(world.scale == 0, 20);
 	forget_sent();
-	activate(1, 1); /* before the driver has done anything */
+	activate(1, 1); /* before the driver acts */
 	reconcile_tail(world.r);
 	assert_string_equal(strbuf_str(&world.calls), "1 ");
 	assert_false(was_sent("resume"));
@@ -286,7 +286,7 @@ a_drain_that_nobody_answers_is_taken_back(void **state)
 	assert_int_equal(world.n, 1);
 }
 
-/* --- to fewer --- */
+/* --- to a lower number --- */
 
 static void
 the_least_busy_go_and_are_drained_first(void **state)
@@ -299,7 +299,7 @@ the_least_busy_go_and_are_drained_first(void **state)
 	world.peer[2].concurrency = 0.1;
 	world.peer[2].in_flight[3] = 1;
 	world.peer[1].answer = world.peer[2].answer = SAYS_NOTHING;
-	world.peer[1].concurrency = 13; /* two are enough */
+	world.peer[1].concurrency = 13; /* two instances suffice */
 	UNTIL(drains_sent() == 1, 20);
 	assert_true(was_sent("\"instance\":\"i2\"}"));
 	assert_true(was_sent("{\"id\":\"i2\",\"address\":\"127.0.0.1\",\"port\":20002,"
@@ -330,7 +330,7 @@ an_upturn_before_the_stop_resumes_them(void **state)
 	world.peer[1].parked = 30;
 	UNTIL(was_sent("resume"), 5);
 	UNTIL(list_empty(&reconcile_find(world.r, "a/v1")->drains), 10);
-	assert_null(strstr(strbuf_str(&world.calls), ":")); /* nobody was stopped */
+	assert_null(strstr(strbuf_str(&world.calls), ":")); /* no instance was stopped */
 	assert_true(world.n >= 4);
 }
 

@@ -1,4 +1,4 @@
-/* What several activators say of one revision, and the sums. */
+/* reports: the reports of several activators on a revision, and their sums. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,13 +32,13 @@ sums_are_over_all_activators(void **state)
 	assert_int_equal(reports_at_instance(&d, "a"), 5);
 	assert_int_equal(reports_at_instance(&d, "b"), 4);
 	assert_int_equal(reports_at_instance(&d, "c"), 0);
-	report(&d, 2, 2, 0, 1, 0); /* the newest word counts */
+	report(&d, 2, 2, 0, 1, 0); /* the newest report counts */
 	assert_int_equal(reports_parked(&d), 5);
 	assert_int_equal(reports_at_instance(&d, "a"), 3);
 	reports_fini(&d);
 }
 
-/* Whatever the order that an activator has them in; one that is named twice counts twice. */
+/* Instances in any order; one that is listed twice counts twice. */
 static void
 any_order_of_instances_will_do(void **state)
 {
@@ -79,7 +79,7 @@ what_a_whole_report_leaves_out_is_nothing(void **state)
 	assert_true(reports_complete(&d, 1, 8));
 	assert_int_equal(reports_parked(&d), 0);
 	assert_true(list_empty(&d.all));
-	assert_true(reports_complete(&d, 1, 9)); /* nothing, as before */
+	assert_true(reports_complete(&d, 1, 9)); /* without load, as before */
 	reports_fini(&d);
 }
 
@@ -95,7 +95,7 @@ an_activate_outlives_the_report_that_was_under_way(void **state)
 	assert_int_equal(reports_parked(&d), 3);
 	assert_true(reports_complete(&d, 1, 4));
 	assert_int_equal(reports_parked(&d), 3);
-	assert_false(reports_activation_pending(&d)); /* the stats carry the demand from here on */
+	assert_false(reports_activation_pending(&d)); /* from now on the stats carry the demand */
 	assert_true(reports_complete(&d, 1, 5));
 	assert_int_equal(reports_parked(&d), 0);
 	reports_fini(&d);
@@ -135,7 +135,7 @@ busy_leases_run_out(void **state)
 	assert_true(reports_busy_s(&d, 100 * CLK_S) == 10);
 	assert_true(reports_busy_s(&d, 107 * CLK_S) == 3);
 	assert_true(reports_busy_s(&d, 200 * CLK_S) == 0);
-	v[1].busy_s = 1e300; /* whatever a peer says, no overflow */
+	v[1].busy_s = 1e300; /* no overflow, whatever a peer sends */
 	reports_report(&d, 1, 2, &s, CLK_S, 100 * CLK_S);
 	assert_true(reports_busy_s(&d, 100 * CLK_S) > 1e8);
 	reports_fini(&d);

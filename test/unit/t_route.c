@@ -1,5 +1,5 @@
-/* Routing: which host, path, field and tag lead where; the split; and that a look-up
- * costs the same with one service and with ten thousand. */
+/* route: which host, path, field and tag lead to which revision, how traffic is split, and that
+ * a look-up costs the same with one service as with ten thousand. */
 #include "test/unit/unit.h"
 
 #include "activator/revision.h"
@@ -14,7 +14,7 @@
 		.v = (char *[]){__VA_ARGS__, NULL}, .n = ARRAY_LEN(((char *[]){__VA_ARGS__}))      \
 	}
 
-/* --- a world of descriptions --- */
+/* --- services --- */
 
 static struct hmap revisions;
 
@@ -100,7 +100,7 @@ split_service(char *name, struct str_list hosts, const struct msg_traffic *traff
 	return s;
 }
 
-/* --- asking --- */
+/* --- requests --- */
 
 struct fields {
 	const char *name[FIELDS], *value[FIELDS];
@@ -221,7 +221,8 @@ test_hosts_and_paths(void **state)
 		assert_string_equal(ask(r, rows[i].host, rows[i].path, NULL), rows[i].revision);
 	memset(host, 'a', sizeof host);
 	strcpy(host + sizeof host - 13, ".example.com");
-	assert_string_equal(ask(r, host, "/public", NULL), "rest/v1"); /* longer than any name */
+	assert_string_equal(ask(r, host, "/public", NULL),
+			    "rest/v1"); /* a host longer than any name */
 	routes_unref(&r);
 	for (i = 0; i < ARRAY_LEN(s); i++)
 		service_free(&s[i]);
@@ -258,7 +259,8 @@ test_fields(void **state)
 	assert_string_equal(ask(r, "h", "/", &both), "beta/v1");
 	assert_string_equal(ask(r, "h", "/", &mobile), "mobile/v1");
 	assert_string_equal(ask(r, "h", "/x", &beta), "beta-x/v1");
-	assert_string_equal(ask(r, "h", "/x", &gamma), "gamma/v1"); /* the shorter path has it */
+	assert_string_equal(ask(r, "h", "/x", &gamma),
+			    "gamma/v1"); /* only the service with the shorter path matches */
 	assert_string_equal(ask(r, "h", "/x", NULL), "all/v1");
 	routes_unref(&r);
 	for (i = 0; i < ARRAY_LEN(s); i++)
@@ -315,7 +317,7 @@ test_tags(void **state)
 
 /* --- the split --- */
 
-/* xorshift64* as the workers have it. */
+/* xorshift64*, as in worker.c. */
 static uint64_t
 next_random(uint64_t *x)
 {
@@ -513,10 +515,10 @@ test_below(void **state)
 	assert_false(rules_is_below("/", 1, "/a", 2));
 }
 
-/* --- what it costs --- */
+/* --- the cost of a look-up --- */
 
-/* n services, each with a host, a wildcard and a path of its own, and all of them
- * below one host as well. */
+/* n services, each with a host, a wildcard and a path of its own, and another path below a
+ * host that all share. */
 static struct routes *
 many(size_t n)
 {
@@ -582,7 +584,7 @@ test_cost(void **state)
 	routes_unref(&lots);
 }
 
-/* A path of nothing but segments costs no more than the longest prefix there is. */
+/* A path of many segments costs no more than the longest prefix of a service. */
 static void
 test_cost_is_the_table_s(void **state)
 {

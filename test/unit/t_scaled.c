@@ -1,4 +1,4 @@
-/* What is measured of a revision's instances. */
+/* scaled: the CPU and memory of a revision's instances. */
 #include "unit.h"
 
 #include <math.h>
@@ -13,7 +13,7 @@ static const struct revision_conf conf = {
 	.name = short_name, .full_name = full_name, .scaling = {.stable_window = 60 * CLK_S}};
 static struct driver driver;
 
-/* Each second the driver shows the instance, which has used so much; then comes the tick. */
+/* Each second the driver shows the instance with the CPU time that it has used, then a tick. */
 static void
 run(struct scaled_revision *rev, int64_t started_ns, int from_s, int to_s, double cpu_s,
     double each_s)
@@ -32,11 +32,11 @@ run(struct scaled_revision *rev, int64_t started_ns, int from_s, int to_s, doubl
 
 		scaled_take_view(rev, &view, FROM + from_s * CLK_S);
 		scaled_tick(rev, &machine, FROM + from_s * CLK_S);
-		assert_true(rev->instances.cpu_cores < 1); /* at no time */
+		assert_true(rev->instances.cpu_cores < 1); /* never more */
 	}
 }
 
-/* What it used before we came was not used since. */
+/* CPU time that an adopted instance used earlier is not counted as recent. */
 static void
 an_adopted_instance_has_not_used_its_life_at_once(void **state)
 {
@@ -45,7 +45,7 @@ an_adopted_instance_has_not_used_its_life_at_once(void **state)
 
 	(void)state;
 	scaled_tick(rev, &machine, FROM);
-	run(rev, FROM - 86400 * CLK_S, 1, 2, -1, 0); /* what it uses is not known yet */
+	run(rev, FROM - 86400 * CLK_S, 1, 2, -1, 0); /* not known yet */
 	run(rev, FROM - 86400 * CLK_S, 2, 20, 5000, 0.5);
 	assert_true(fabs(rev->instances.cpu_cores - 0.5) < 1e-6);
 	scaled_free(&rev);

@@ -1,5 +1,5 @@
-/* Which entries hold when, around the borders of their hours, over midnight, over the
- * two changes of the clocks, and with clocks that go backwards. */
+/* schedule: which entries are active at the borders of their hours, over midnight, over both
+ * changes of daylight saving time, and with a clock that goes back. */
 #include "unit.h"
 
 #include <time.h>
@@ -69,7 +69,7 @@ static const struct {
 	{"30 23 30 4 *", "UTC", 31 * 24 * HOUR, {2024, 5, 31, 23, 30, 0}, false},
 	{"0 0 1 1 *", "UTC", 31 * 24 * HOUR, {2024, 1, 31, 12, 0, 0}, true},
 	{"0 0 1 1 *", "UTC", 31 * 24 * HOUR, {2024, 7, 1, 12, 0, 0}, false},
-	/* shorter than a minute, and one that begins anew all the time */
+	/* shorter than a minute, and one that begins every minute */
 	{"0 8 * * *", "UTC", 10 * CLK_S, {2024, 5, 13, 8, 0, 9}, true},
 	{"0 8 * * *", "UTC", 10 * CLK_S, {2024, 5, 13, 8, 0, 10}, false},
 	{"* * * * *", "UTC", 60 * CLK_S, {2024, 5, 13, 3, 7, 59}, true},
@@ -84,7 +84,7 @@ static const struct {
 	{"30 2 * * *", "Europe/Berlin", 1 * HOUR, {2024, 10, 27, 1, 15, 0}, true},
 	{"30 2 * * *", "Europe/Berlin", 1 * HOUR, {2024, 10, 27, 2, 15, 0}, true},
 	{"30 2 * * *", "Europe/Berlin", 1 * HOUR, {2024, 10, 27, 2, 30, 0}, false},
-	/* half an hour is skipped and had twice on Lord Howe */
+	/* Lord Howe skips and repeats half an hour */
 	{"0 1 * * *", "Australia/Lord_Howe", 12 * HOUR, {2024, 10, 6, 1, 0, 0}, true},
 	{"0 1 * * *", "Australia/Lord_Howe", 12 * HOUR, {2024, 4, 7, 1, 0, 0}, true},
 };
@@ -114,7 +114,7 @@ one_entry(void **state)
 	}
 }
 
-/* Second by second over two days, beside the definition; then backwards. */
+/* Second by second over two days, compared with the definition; then backwards. */
 static void
 every_second(void **state)
 {
@@ -159,7 +159,7 @@ a_zone_that_is_not_there(void **state)
 	(void)state;
 	assert_string_equal(e.text, "schedule \"office\": cannot read "
 				    "/usr/share/zoneinfo/No/Where: No such file or directory");
-	assert_int_equal(schedules_at(s, 0).min_scale, 1); /* the other holds */
+	assert_int_equal(schedules_at(s, 0).min_scale, 1); /* the other entry is active */
 	schedules_free(&s);
 	drop(&conf[0]);
 	drop(&conf[1]);

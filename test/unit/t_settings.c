@@ -24,7 +24,7 @@ loaded(const char *text)
 	return s;
 }
 
-/* --- ten mistakes and more, each with what is said to it --- */
+/* --- mistakes, and the error of each --- */
 
 #define SERVICE(keys, revisions) "service \"a\" {\nhosts = {\"a\"}\n" keys "\n" revisions "}\n"
 #define V1 "revision \"v1\" { command = {\"a\"} }\n"
@@ -33,7 +33,7 @@ loaded(const char *text)
 
 static const struct {
 	const char *text;
-	const char *errors; /* joined by line ends; without "t.conf:" */
+	const char *errors; /* one on each line, without "t.conf:" */
 } mistakes[] = {
 	/* values */
 	{"activator {\nidle_timeout = \"5 parsecs\"\n}",
@@ -76,7 +76,7 @@ static const struct {
 	{"log_level = \"a\\n\\x01\\\"b\"",
 	 "1: log_level: expected \"trace\", \"debug\", \"info\", \"warn\" or \"error\", got "
 	 "\"a\\n\\x01\\\"b\""},
-	/* names and places */
+	/* unknown names, and names in the wrong section */
 	{"log_levl = info", "1: log_levl: unknown key; did you mean \"log_level\"?"},
 	{"something_else = 3", "1: something_else: unknown key"},
 	{"stable_windw = 3s",
@@ -274,7 +274,7 @@ files_that_cannot_be_read(void **state)
 	settings_errors_free(&errors);
 }
 
-/* --- what is loaded --- */
+/* --- the settings that are loaded --- */
 
 static void
 an_empty_file_is_all_defaults(void **state)
@@ -424,7 +424,7 @@ units(void **state)
 	}
 }
 
-/* --- the effective set --- */
+/* --- the settings in effect --- */
 
 static char *
 dumped(const struct settings *s)
@@ -436,7 +436,7 @@ dumped(const struct settings *s)
 	return strbuf_take(&b);
 }
 
-/* Without comments: lines differ from file to file. */
+/* Remove comments, which contain lines of the file. */
 static void
 strip_comments(char *s)
 {
@@ -526,7 +526,7 @@ what_needs_a_restart(void **state)
 	settings_free(&b);
 }
 
-/* --- the reference --- */
+/* --- the reference conf file --- */
 
 static char *
 file_text(const char *path)
@@ -540,7 +540,7 @@ file_text(const char *path)
 	return text;
 }
 
-/* The default as it would be written; "…" where there is none: any example does. */
+/* The default as it would be written, or "…" for any example if there is none. */
 static void
 add_default(const struct key *k, struct strbuf *b)
 {
@@ -573,7 +573,7 @@ expected_lines(const struct key *k)
 	return strbuf_take(&b);
 }
 
-/* Whether the last line of b is a comment: the next one continues its text. */
+/* Is the last line of b a comment, which the next line may continue? */
 static bool
 ends_in_comment(const struct strbuf *b)
 {
@@ -586,7 +586,8 @@ ends_in_comment(const struct strbuf *b)
 	return strncmp(b->data + at, "# ", 2) == 0;
 }
 
-/* A line of the reference as expected_lines() has it: a comment of several lines is one. */
+/* Add a line of the reference as expected_lines() has it: comments of several lines are
+ * joined. */
 static void
 add_plain(struct strbuf *b, char *line)
 {
@@ -643,7 +644,7 @@ count_of(const char *text, const char *what)
 	return n;
 }
 
-/* Lines that show a key: `#` and at once its name. */
+/* The number of lines that show a key: "#" followed at once by its name. */
 static size_t
 keys_shown(const char *text)
 {
@@ -676,7 +677,7 @@ the_reference_shows_each_key(void **state)
 	free(text);
 }
 
-/* What contradicts what else is shown. */
+/* Does the line contradict another one of the reference? */
 static bool
 is_alternative(const char *line)
 {
@@ -690,8 +691,8 @@ is_alternative(const char *line)
 	return false;
 }
 
-/* With every `#` before a key, a section or a brace taken away it is still right; and
- * as it stands it is the defaults. */
+/* The reference as it is means the defaults; and without the `#` before keys, sections and
+ * braces it has no mistake. */
 static void
 the_reference_loads(void **state)
 {

@@ -1,5 +1,5 @@
-/* Simulation: traces and what is wrong in them, modelled instances by hand, bursts onto
- * zero by our rules, and another's rules beside them. */
+/* simulate: traces and their mistakes, modelled instances, bursts onto a revision at zero by
+ * our rules, and by Knative's for comparison. */
 #include "test/unit/unit.h"
 
 #include <math.h>
@@ -138,7 +138,7 @@ requests_of_a_minute_come_within_it_in_order(void **state)
 		in_second += r.at_ns >= 200 * CLK_S && r.at_ns < 201 * CLK_S;
 	}
 	assert_int_equal(n, 50100);
-	assert_in_range(in_second, 700, 970); /* of 833, evenly spread */
+	assert_in_range(in_second, 700, 970); /* 833 on average, evenly spread */
 	sim_trace_close(&t);
 }
 
@@ -167,13 +167,14 @@ instances_share_what_is_beyond_their_capacity(void **state)
 	sim_fleet_scale(f, 1, NULL, 0);
 	until(f, CLK_S - 1);
 	assert_int_equal(sim_fleet_open(f), 0);
-	until(f, CLK_S + 100 * CLK_MS); /* all at once, at half the speed */
+	until(f, CLK_S + 100 * CLK_MS); /* all run at once, at half the speed */
 	assert_int_equal(sim_fleet_in_flight(f), 20);
-	for (i = 0; i < 20; i++) /* half done; now at a quarter */
+	for (i = 0; i < 20; i++) /* these are half done; all run at a quarter of the speed now */
 		sim_fleet_request(f, &second);
 	until(f, CLK_S + 299 * CLK_MS);
 	assert_int_equal(sim_fleet_in_flight(f), 40);
-	until(f, CLK_S + 301 * CLK_MS); /* the second 20: 50 ms done; at half again */
+	until(f, CLK_S + 301 * CLK_MS); /* the second 20 have 50 ms done, and run at half the speed
+					   again */
 	assert_int_equal(sim_fleet_in_flight(f), 20);
 	until(f, CLK_S + 401 * CLK_MS);
 	assert_int_equal(sim_fleet_in_flight(f), 0);
@@ -208,7 +209,7 @@ a_limit_is_never_passed_and_order_is_kept(void **state)
 }
 
 static void
-a_stopped_reader_finishes_what_it_has_read(void **state)
+a_stopping_instance_finishes_its_requests(void **state)
 {
 	const struct sim_fleet_conf conf = {.capacity = 10, .pace = 3};
 	static const char *const victim[] = {"i1"};
@@ -221,7 +222,7 @@ a_stopped_reader_finishes_what_it_has_read(void **state)
 		sim_fleet_request(f, &r);
 	sim_fleet_scale(f, 1, NULL, 0);
 	until(f, 0);
-	assert_int_equal(sim_fleet_in_flight(f), 3); /* paced */
+	assert_int_equal(sim_fleet_in_flight(f), 3); /* as the pace allows */
 	sim_fleet_scale(f, 0, victim, 1);
 	until(f, 50 * CLK_MS);
 	assert_int_equal(sim_fleet_n(f), 1);
@@ -231,7 +232,7 @@ a_stopped_reader_finishes_what_it_has_read(void **state)
 	sim_fleet_free(&f);
 }
 
-/* --- the whole --- */
+/* --- whole simulations --- */
 
 static const char conf_text[] = "autoscaler { max_instances = 1000 }\n"
 				"service \"s\" { hosts = {\"s\"}\n"
@@ -283,8 +284,8 @@ run(const struct simulate_args *a, const char *expected)
 	return strbuf_take(&out);
 }
 
-/* Requests one after another at first, where they are to have been learned; 500 at once,
- * within 10 ms, 300 s later. */
+/* is_learned: some requests one after another, and 300 s later 500 within 10 ms; else only the
+ * latter. */
 static void
 write_burst(int duration_ms, bool is_learned)
 {
@@ -327,8 +328,7 @@ a_burst_of_short_requests_needs_few(void **state)
 	free(unknown);
 }
 
-/* 50 are as many as the target needs; the best that can be done with them is a wait of the
- * start-up time. */
+/* The target needs 50 instances, with which a request waits for the start-up time at best. */
 static void
 a_burst_of_long_requests_gets_all_it_needs_at_once(void **state)
 {
@@ -416,7 +416,7 @@ arguments_that_do_not_fit(void **state)
 	a.timeline = "/nowhere/at/all";
 	free(run(&a, "/nowhere/at/all: cannot open"));
 	a.timeline = NULL;
-	free(run(&a, NULL)); /* nobody comes */
+	free(run(&a, NULL)); /* no request */
 	write_trace("start_ms,duration_ms\n1,1\n0,1\n");
 	free(run(&a, ":3: expected lines in the order of time"));
 }
@@ -452,7 +452,7 @@ main(void)
 		T(requests_of_a_minute_come_within_it_in_order),
 		cmocka_unit_test(instances_share_what_is_beyond_their_capacity),
 		cmocka_unit_test(a_limit_is_never_passed_and_order_is_kept),
-		cmocka_unit_test(a_stopped_reader_finishes_what_it_has_read),
+		cmocka_unit_test(a_stopping_instance_finishes_its_requests),
 		T(a_burst_of_short_requests_needs_few),
 		T(a_burst_of_long_requests_gets_all_it_needs_at_once),
 		T(the_other_rules_start_dozens_for_nothing),

@@ -1,4 +1,4 @@
-/* slab: what comes out, and that what went back is used before anything new. */
+/* slab: the objects that it gives out, and that it reuses those given back. */
 #include "test/unit/unit.h"
 
 #include <string.h>

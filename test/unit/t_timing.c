@@ -1,4 +1,4 @@
-/* Response and start-up times, and the wait for the first answer. */
+/* timing: response times, start-up times, and the wait for the first answer. */
 #include "unit.h"
 
 #include <math.h>
@@ -75,17 +75,17 @@ the_wait_for_the_first_answer_is_timed(void **state)
 	(void)state;
 	timing_outstanding(&t, 5, true, now); /* no instance answers yet */
 	timing_answering(&t, now);
-	timing_outstanding(&t, 5, true, now + 10 * CLK_MS); /* too soon to tell */
+	timing_outstanding(&t, 5, true, now + 10 * CLK_MS); /* too soon to judge */
 	assert_true(about(timing_waited_s(&t), 0));
 	timing_answering(&t, now + 20 * CLK_MS); /* a second instance */
 	timing_outstanding(&t, 5, true, now + 50 * CLK_MS);
 	timing_outstanding(&t, 6, false, now + 70 * CLK_MS);
 	assert_true(about(timing_waited_s(&t), 0.07));
-	timing_outstanding(&t, 5, true, now + 90 * CLK_MS); /* one has ended */
+	timing_outstanding(&t, 5, true, now + 90 * CLK_MS); /* one instance has ended */
 	assert_true(about(timing_waited_s(&t), 0.07));
 	timing_not_answering(&t);
 	assert_true(about(timing_waited_s(&t), 0));
-	timing_answering(&t, now + CLK_S); /* it counts anew */
+	timing_answering(&t, now + CLK_S); /* counted anew from here */
 	assert_true(about(timing_waited_s(&t), 0));
 	timing_outstanding(&t, 5, true, now + 1050 * CLK_MS);
 	assert_true(about(timing_waited_s(&t), 0.05));

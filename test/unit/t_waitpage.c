@@ -1,4 +1,4 @@
-/* The waiting page: who gets it, and what stands in it. */
+/* waitpage: which requests get the waiting page, and its text. */
 #include "test/unit/unit.h"
 
 #include "activator/waitpage.h"
@@ -78,7 +78,8 @@ test_which_requests_get_the_page(void **state)
 			fail_msg("row %zu: %s %s", i, rows[i].method, rows[i].accept);
 }
 
-/* The page asks for its own words; that it waits for the real one is another request. */
+/* The page fetches its own text by a request with x-activator-page; other requests of it wait
+ * for the service. */
 static void
 test_itself(void **state)
 {
@@ -156,7 +157,7 @@ test_text(void **state)
 	free(text);
 }
 
-/* Small, and nothing from elsewhere. */
+/* The default page is small, and loads nothing from other servers. */
 static void
 test_default_page(void **state)
 {

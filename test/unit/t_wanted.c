@@ -1,4 +1,4 @@
-/* From what decide() wants to what the driver is asked for: each bound, and their order. */
+/* wanted: from the decision to the number that the driver gets: each bound, in its order. */
 #include "unit.h"
 
 #include "autoscaler/reconcile/wanted.h"
@@ -71,7 +71,7 @@ a_revision_that_is_leaving_gets_nothing_new(void **state)
 	view.in_flight = 0;
 	claim(5, DECIDE_MIN_SCALE);
 	expect(0, DECIDE_LEAVING);
-	facts.is_activation_pending = true; /* a request that came before it left */
+	facts.is_activation_pending = true; /* of a request that came before the stop */
 	claim(5, DECIDE_MIN_SCALE);
 	expect(1, DECIDE_IN_USE);
 }
@@ -84,7 +84,7 @@ while_an_activator_is_not_heard_nothing_goes(void **state)
 	facts.has = 4;
 	claim(1, DECIDE_STABLE);
 	expect(4, DECIDE_UNHEARD);
-	wanted_allot(&w, 2, &facts); /* whatever others claim */
+	wanted_allot(&w, 2, &facts); /* for any claims of others */
 	expect(4, DECIDE_UNHEARD);
 	claim(6, DECIDE_PANIC);
 	expect(6, DECIDE_PANIC);
@@ -116,7 +116,7 @@ an_idle_revision_needs_only_min_scale(void **state)
 	view.busy_lease_s = 1;
 	claim(3, DECIDE_STABLE);
 	assert_int_equal(w.need, 1);
-	view.idle_s = 1; /* a late report may tell of use */
+	view.idle_s = 1; /* a late report may show that it is in use */
 	claim(3, DECIDE_STABLE);
 	assert_int_equal(w.need, 3);
 	view = (struct decide_view){.idle_s = 60, .parked = 1};
@@ -162,7 +162,7 @@ a_foreign_scale_is_respected_but_for_the_ways_to_and_from_zero(void **state)
 	(void)state;
 	assert_int_equal(scale(6, f), 4);
 	assert_int_equal(scale(1, f), 4);
-	assert_int_equal(scale(0, f), 4); /* not used since: theirs to stop */
+	assert_int_equal(scale(0, f), 4); /* not used since, so they may be stopped */
 	f.is_used = true;
 	assert_int_equal(scale(0, f), 0);
 	f.scale_sent = 0;

@@ -1,4 +1,4 @@
-/* The ring of decisions: what is the same is one, the oldest goes, and both forms. */
+/* why: the ring of decisions: equal ones are one entry, the oldest is dropped, both formats. */
 #include "unit.h"
 
 #include "autoscaler/brain/why.h"
@@ -85,7 +85,7 @@ forms(void **state)
 		       "{\"decisions\":[{\"from\":\"2025-11-25T12:01:30Z\",\"upto\":"
 		       "\"2025-11-25T12:01:30Z\",\"times\":1,\"wanted\":0,\"rule\":\"idle\","));
 	assert_non_null(strstr(strbuf_str(&out), "\"parked\":3,"));
-	assert_null(strstr(strbuf_str(&out), "latency_s")); /* it is not known */
+	assert_null(strstr(strbuf_str(&out), "latency_s")); /* not known */
 	strbuf_fini(&out);
 }
 

@@ -1,4 +1,4 @@
-/* The observed series: seconds, summed over who reported them, and averages of spans. */
+/* window: the observed series of seconds, summed over the activators, and its averages. */
 #include "test/unit/unit.h"
 
 #include <math.h>
@@ -92,19 +92,19 @@ the_average_is_rounded_to_six_digits(void **state)
 	window_free(&w);
 }
 
-/* Reports begin and end where they like; no part of a second is counted twice or lost. */
+/* Reports begin and end at any time; no part of a second is lost or counted twice. */
 static void
 a_report_belongs_to_the_seconds_that_it_covers(void **state)
 {
 	struct window *w = with(60);
 
 	(void)state;
-	add(w, 1.3, 1, 10, 10); /* 0.3 to 1.3 */
+	add(w, 1.3, 1, 10, 10); /* from 0.3 to 1.3 s */
 	expect(mean(w, 1.3, 60), 10, 10, 1);
 	add(w, 2.3, 1, 20, 20);
 	expect(mean(w, 2.3, 60), (0.7 * 10 + 0.3 * 10 + 0.7 * 20) / 1.7,
 	       (0.7 * 10 + 0.3 * 10 + 0.7 * 20) / 1.7, 2);
-	add(w, 2.5, 0.2, 100, 20); /* an early one */
+	add(w, 2.5, 0.2, 100, 20); /* an early report */
 	add(w, 3.3, 0.8, 5, 4);
 	expect(mean(w, 3.3, 1), 0.3 * 20 + 0.2 * 100 + 0.5 * 5, 0.3 * 20 + 20 + 0.5 * 5, 1);
 	window_free(&w);
@@ -120,9 +120,9 @@ a_missing_member_is_an_error(void **state)
 	for (i = 1; i <= 60; i++)
 		add(w, i, 1, 6, 6);
 	expect(mean(w, 60, 60), 6, 6, 60);
-	expect(mean(w, 90, 60), 6, 6, 30);	     /* silence shortens the window … */
-	assert_false(mean(w, 60 + 61, 60).is_known); /* … and empties it */
-	add(w, 64, 1, 0, 0); /* who has nothing to say of a second between had nothing */
+	expect(mean(w, 90, 60), 6, 6, 30);	     /* silence shortens the window */
+	assert_false(mean(w, 60 + 61, 60).is_known); /* and then empties it */
+	add(w, 64, 1, 0, 0);			     /* seconds between two reports had no load */
 	expect(mean(w, 64, 6), 2, 2, 6);
 	window_free(&w);
 }
@@ -136,7 +136,7 @@ after_a_gap_it_begins_anew(void **state)
 	add(w, 1, 1, 6, 6);
 	add(w, 100, 1, 8, 8);
 	expect(mean(w, 100, 60), 8, 8, 1);
-	add(w, 150, 1, 1, 1); /* less than a window: seconds between were idle */
+	add(w, 150, 1, 1, 1); /* less than a window later: the seconds between were idle */
 	expect(mean(w, 150, 60), 9.0 / 51, 9.0 / 51, 51);
 	window_free(&w);
 }
@@ -148,12 +148,12 @@ what_comes_late_is_not_counted_twice(void **state)
 
 	(void)state;
 	add(w, 10, 1, 5, 0);
-	add(w, 3, 1, 100, 0); /* its place is taken, or it is out of every span */
+	add(w, 3, 1, 100, 0); /* its second is overwritten, or older than every span */
 	expect(mean(w, 10, 2), 5, 0, 1);
 	window_free(&w);
 }
 
-/* The reference's coefficients: 60 seconds 0.2, 6 seconds 0.785. */
+/* Knative's coefficients: 0.2 for 60 seconds, 0.785 for 6 seconds. */
 static void
 weighted_exponentially(void **state)
 {
@@ -198,11 +198,11 @@ idle_since_the_last_request(void **state)
 		add(w, i, 1, 0, 0);
 	assert_int_equal(window_idle_ns(w, FROM + 40 * CLK_S), 39 * CLK_S);
 	window_touch(w, FROM + 41 * CLK_S);
-	window_touch(w, FROM + 30 * CLK_S); /* what comes late is no news */
+	window_touch(w, FROM + 30 * CLK_S); /* a late report changes nothing */
 	window_resize(w, 3);
 	assert_int_equal(window_idle_ns(w, FROM + 41 * CLK_S), 0);
 	window_free(&w);
-	w = with(6); /* nothing since it is known */
+	w = with(6); /* no load since then */
 	add(w, 1, 1, 0, 0);
 	add(w, 2, 1, 0, 0);
 	assert_int_equal(window_idle_ns(w, FROM + 2 * CLK_S), 2 * CLK_S);

@@ -1,12 +1,12 @@
-/* Offsets of real zones beside what the C library says of the same, transitions of one
- * zone spelled out, and rubbish. */
+/* zone: offsets of real zones compared with the C library's, single transitions, and damaged
+ * files. */
 #include "unit.h"
 
 #include "common/zone.h"
 
 #define BERLIN "CET-1CEST,M3.5.0,M10.5.0/3"
 
-/* The same with the C library's means, for this process alone. */
+/* The offset by the C library, for the zone in TZ. */
 static int32_t
 libc_offset(int64_t utc_s)
 {
@@ -44,7 +44,7 @@ as_the_c_library_has_it(void **state)
 		assert_non_null(z);
 		setenv("TZ", names[i], 1);
 		tzset();
-		/* 1995 to 2065, and not in step with anything */
+		/* from 1995 to 2065, in steps of no round number */
 		for (t = 788918400; t < 3000000000; t += 70001)
 			if (zone_offset(z, t) != libc_offset(t))
 				fail_msg("%s at %lld: %d, not %d", names[i], (long long)t,
@@ -55,7 +55,7 @@ as_the_c_library_has_it(void **state)
 	tzset();
 }
 
-/* A file that is all future, as slim databases have it. */
+/* A file without transitions, only with a TZ string, as slim databases have. */
 static struct zone *
 of_string(const char *text)
 {
@@ -145,8 +145,8 @@ files_that_are_no_zone(void **state)
 	assert_non_null(f);
 	n = fread(file, 1, 100000, f);
 	fclose(f);
-	for (i = 0; i + 1 < n; i++) {	    /* cut anywhere */
-		char *cut = xmalloc(i + 1); /* so that a sanitiser sees what is read behind it */
+	for (i = 0; i + 1 < n; i++) {	    /* truncated at each byte */
+		char *cut = xmalloc(i + 1); /* so that a sanitiser notices reads beyond it */
 		struct zone *z;
 
 		memcpy(cut, file, i);
