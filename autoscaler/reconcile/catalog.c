@@ -1,9 +1,9 @@
 #include "autoscaler/reconcile/catalog.h"
-#include "autoscaler/reconcile/announce.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "autoscaler/reconcile/announce.h"
 #include "common/clk.h"
 #include "common/hmap.h"
 #include "common/log.h"
@@ -15,8 +15,8 @@ static void
 add(struct catalog *c, struct hmap *names, const struct service_conf *service)
 {
 	if (hmap_find(names, service->name) != NULL) {
-		log_warn(NULL, "service of that name is there already, ignored", "service=%s",
-			 service->name);
+		log_warn(NULL, "two services have the same name, the second is ignored",
+			 "service=%s", service->name);
 		return;
 	}
 	hmap_put(names, service->name, c);
@@ -47,7 +47,7 @@ catalog_fini(struct catalog *c)
 	*c = (struct catalog){.n = 0};
 }
 
-/* --- what is on its way out --- */
+/* --- revisions that are leaving --- */
 
 static const struct service_conf *
 find_service(const struct catalog *c, const char *name)
@@ -167,7 +167,7 @@ describe_revision(struct msg_revision *to, const struct revision_conf *conf,
 	announce_fill(rev, &to->instances, clk_now());
 }
 
-/* Those of the service, and those that it had and are leaving. */
+/* The revisions of the service, and those of it that are leaving. */
 static struct msg_revision *
 describe_revisions(const struct catalog *c, const struct service_conf *s, const struct reconcile *r,
 		   size_t *n)
@@ -184,7 +184,7 @@ describe_revisions(const struct catalog *c, const struct service_conf *s, const 
 	return v;
 }
 
-/* Its instances are "not known": activators keep those that they have. */
+/* Say "not known" in place of the instances: activators keep those that they have. */
 static void
 leave_out_instances(struct msg_instances *m)
 {
@@ -217,8 +217,8 @@ describe(const struct catalog *c, const struct service_conf *s, const struct rec
 				      .revisions_n = n}};
 
 	msg_encode(&m, line);
-	if (line->len >= MSG_LINE_MAX) { /* not sent, it would cut all services off */
-		log_error(NULL, "too many instances for one line, they are left out",
+	if (line->len >= MSG_LINE_MAX) { /* the activator would cut the link */
+		log_error(NULL, "too many instances for one message, they are left out",
 			  "service=%s bytes=%zu", s->name, line->len);
 		for (i = 0; i < n; i++)
 			leave_out_instances(&revisions[i].instances);
@@ -231,7 +231,8 @@ describe(const struct catalog *c, const struct service_conf *s, const struct rec
 	free(traffic);
 }
 
-/* A service of which nothing is left but what is leaving: no host, no traffic. */
+/* Is entry i of `leaving` the first of a service that is not in the catalog any more?  Such a
+ * service is described without hosts and traffic. */
 static bool
 is_first_of_gone(const struct catalog *c, size_t i)
 {
@@ -246,7 +247,7 @@ describe_all(const struct catalog *c, const struct reconcile *r,
 	     void (*line)(const char *text, size_t n, void *arg), void *arg)
 {
 	struct strbuf text;
-	uint32_t told = 0;
+	uint32_t described = 0;
 	size_t i;
 
 	strbuf_init(&text, 0);
@@ -261,10 +262,10 @@ describe_all(const struct catalog *c, const struct reconcile *r,
 		strbuf_clear(&text);
 		describe(c, s, r, &text);
 		line(text.data, text.len, arg);
-		told++;
+		described++;
 	}
 	strbuf_fini(&text);
-	return told;
+	return described;
 }
 
 static void

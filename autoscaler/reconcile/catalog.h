@@ -1,40 +1,41 @@
-/* catalog - the services that there are: those of the conf file and those that the
- * driver found by itself, and how they are described to activators.
+/* catalog - all services, those of the conf file and those that the driver has found
+ * (annotations), and how they are described to activators.
  * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_RECONCILE_CATALOG_H
 #define AUTOSCALER_RECONCILE_CATALOG_H
 
 #include "autoscaler/reconcile/reconcile.h"
 
-/* A revision that the conf file names no more, while its instances are emptied: still
- * described, but no request is routed to it. */
+/* A revision that the conf file does not name any more, while its instances are drained and
+ * stopped.  It is still described, but no traffic goes to it. */
 struct catalog_leaving {
-	const struct service_conf *service; /* that it was part of */
+	const struct service_conf *service; /* its service in the old conf */
 	const struct revision_conf *revision;
 };
 
 struct catalog {
-	const struct service_conf **services; /* borrowed from whoever found them */
+	const struct service_conf **services; /* borrowed from settings and driver */
 	size_t n;
 	struct catalog_leaving *leaving;
 	size_t leaving_n;
 };
 
-/* Join two sets; of two services of one name the first holds, and the log says so. */
+/* Join the services of the conf file and of the driver.  Of two of the same name the first is
+ * used, and the log says so. */
 void catalog_init(struct catalog *, const struct service_conf *file, size_t file_n,
 		  const struct service_conf *found, size_t found_n);
 void catalog_fini(struct catalog *);
 
-/* Keep describing what of `old` is not in the catalog and still has instances.  old is
- * borrowed until catalog_fini(). */
+/* Add as leaving the revisions of `old` that are not in the catalog and still have instances.
+ * old is borrowed until catalog_fini(). */
 void catalog_keep_leaving(struct catalog *, const struct service_conf *old, size_t n,
 			  const struct reconcile *);
 
-/* Every revision, with the driver that is its own; the array is the caller's. */
+/* All revisions, each with its driver.  The array is the caller's. */
 NODISCARD struct reconcile_item *catalog_items(const struct catalog *, struct driver *platform,
 					       struct driver *addresses, size_t *n);
 
-/* Call line() for each line of the description: begin, service…, end. */
+/* Call line() for each line of the description: `begin`, one `service` for each, `end`. */
 void catalog_describe(const struct catalog *, const struct reconcile *, int64_t generation,
 		      void (*line)(const char *text, size_t n, void *arg), void *arg);
 

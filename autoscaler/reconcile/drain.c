@@ -65,7 +65,7 @@ drain_free(struct drain_table *t, struct drain_request **dp)
 	free(d);
 }
 
-/* --- who owes --- */
+/* --- answers --- */
 
 static struct drain_wait *
 find_wait(const struct drain_request *d, uint64_t peer)
@@ -104,7 +104,7 @@ drain_ask(struct drain_request *d, uint64_t peer)
 	}
 	d->waits[d->waits_n++] = (struct drain_wait){.peer = peer};
 	if (d->state == DRAIN_DRAINED)
-		d->state = DRAIN_ASKED; /* one more to wait for */
+		d->state = DRAIN_ASKED; /* there is one more answer to wait for */
 }
 
 bool

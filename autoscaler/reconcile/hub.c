@@ -13,7 +13,7 @@
 #include "common/strbuf.h"
 #include "common/text.h"
 
-#define HELLO_PATIENCE (5 * CLK_S)
+#define HELLO_PATIENCE (5 * CLK_S) /* within this time a peer must say hello */
 #define SWEEP_EVERY CLK_S
 
 struct hub {
@@ -25,7 +25,7 @@ struct hub {
 	struct list peers; /* hub_peer.node, in the order of arrival */
 	size_t activators;
 	uint64_t serial, dropped;
-	struct loop_timer sweep; /* set while somebody owes a hello */
+	struct loop_timer sweep; /* set while a peer has not said hello */
 };
 
 /* --- peers --- */
@@ -148,10 +148,10 @@ say_hello(struct hub_peer *p)
 static const char *
 peer_name(const struct hub_peer *p)
 {
-	return p->id == NULL ? "nameless" : p->id;
+	return p->id == NULL ? "unknown" : p->id;
 }
 
-/* The peer has broken a rule. */
+/* The peer has broken a rule of the protocol. */
 PRINTF_LIKE(2, 3) static void drop(struct hub_peer *p, const char *fmt, ...)
 {
 	char text[300];
@@ -165,8 +165,7 @@ PRINTF_LIKE(2, 3) static void drop(struct hub_peer *p, const char *fmt, ...)
 	link_cut(p->link, "%s", text);
 }
 
-/* The process of that id has come by another link: what it has on the old one is
- * over, whether we have heard of its end or not. */
+/* The activator has a new link.  Its old one is dead, even if its end was not noticed yet. */
 static void
 replace_older(struct hub_peer *p)
 {
@@ -184,15 +183,15 @@ static void
 take_hello(struct hub_peer *p, const struct msg_hello *h)
 {
 	if (p->id != NULL) {
-		drop(p, "said hello twice");
+		drop(p, "it said hello twice");
 		return;
 	}
 	if (h->protocol != MSG_PROTOCOL) {
-		drop(p, "speaks protocol %d, we speak %d", h->protocol, MSG_PROTOCOL);
+		drop(p, "its protocol version is %d, expected %d", h->protocol, MSG_PROTOCOL);
 		return;
 	}
 	if (h->role == ROLE_AUTOSCALER) {
-		drop(p, "is an autoscaler, as we are");
+		drop(p, "it is an autoscaler, expected an activator");
 		return;
 	}
 	p->id = xstrdup(h->id);
@@ -205,14 +204,14 @@ take_hello(struct hub_peer *p, const struct msg_hello *h)
 	p->hub->ops->on_activator(p, p->hub->arg);
 }
 
-/* --- reading --- */
+/* --- receiving --- */
 
 static void
 take_message(struct hub_peer *p, const struct msg *m)
 {
 	switch (m->type) {
 	case MSG_UNKNOWN:
-		log_debug(NULL, "message of an unknown type ignored", "peer=%s", peer_name(p));
+		log_debug(NULL, "message of an unknown type, ignored", "peer=%s", peer_name(p));
 		break;
 	case MSG_HELLO:
 		take_hello(p, &m->u.hello);
@@ -225,10 +224,10 @@ take_message(struct hub_peer *p, const struct msg *m)
 		if (p->role == ROLE_ACTIVATOR)
 			p->hub->ops->on_message(p, m, p->hub->arg);
 		else
-			drop(p, "sent %s, which only an activator may", msg_type_name(m->type));
+			drop(p, "it sent %s, which only an activator may", msg_type_name(m->type));
 		break;
 	default:
-		drop(p, "sent %s, which only an autoscaler may", msg_type_name(m->type));
+		drop(p, "it sent %s, which only an autoscaler may", msg_type_name(m->type));
 	}
 }
 
@@ -244,7 +243,7 @@ on_line(struct link *l, char *line, size_t n, void *arg)
 	if (msg_decode(&m, line, n, &e) < 0)
 		drop(p, "%s", e.text);
 	else if (p->id == NULL && m.type != MSG_HELLO)
-		drop(p, "sent %s before its hello", msg_type_name(m.type));
+		drop(p, "it sent %s before its hello", msg_type_name(m.type));
 	else
 		take_message(p, &m);
 	msg_fini(&m);
@@ -273,14 +272,13 @@ on_down(struct link *l, const struct err *why, void *arg)
 
 static const struct link_ops link_ops = {on_up, on_line, on_down};
 
-/* Whoever has not said hello in time is cut, so that nobody holds a descriptor for
- * nothing. */
+/* Cut off peers that have not said hello in time, so that they do not hold descriptors. */
 static void
 on_sweep(void *arg)
 {
 	struct hub *h = arg;
 	struct list_node *node, *tmp;
-	bool is_owed = false;
+	bool is_waiting = false;
 
 	LIST_FOREACH(&h->peers, node, tmp) {
 		struct hub_peer *p = container_of(node, struct hub_peer, node);
@@ -288,11 +286,11 @@ on_sweep(void *arg)
 		if (p->id != NULL || !link_is_up(p->link))
 			continue;
 		if (clk_now() - p->since_ns < HELLO_PATIENCE)
-			is_owed = true;
+			is_waiting = true;
 		else
-			drop(p, "said no hello within %d s", (int)(HELLO_PATIENCE / CLK_S));
+			drop(p, "it did not say hello within %d s", (int)(HELLO_PATIENCE / CLK_S));
 	}
-	if (is_owed)
+	if (is_waiting)
 		loop_timer_set(&h->sweep, SWEEP_EVERY);
 }
 

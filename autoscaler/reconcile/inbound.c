@@ -6,11 +6,10 @@
 #include "common/clk.h"
 #include "common/log.h"
 
-/* A report of a shorter period was sent early, for what there is to learn right after a
- * wake. */
+/* A report of a shorter period was sent early: after a wake, activators report more often. */
 #define EARLY (CLK_S * 9 / 10)
 
-/* --- what activators say --- */
+/* --- what activators report --- */
 
 static struct scaled_revision *
 find_named(struct scaled_set *set, const char *name, const char *type)
@@ -18,7 +17,7 @@ find_named(struct scaled_set *set, const char *name, const char *type)
 	struct scaled_revision *rev = scaled_set_find(set, name);
 
 	if (rev == NULL)
-		log_debug(NULL, "message on a revision that is not known, ignored",
+		log_debug(NULL, "message about a revision that is not known, ignored",
 			  "type=%s revision=%s", type, name);
 	return rev;
 }
@@ -36,7 +35,7 @@ inbound_activate(struct scaled_set *set, uint64_t peer, const char *name, uint32
 	return rev;
 }
 
-/* The revision was in use up to now if the report says so, or what was known before it. */
+/* The revision was in use until now if the report or what was known before it has requests. */
 static void
 note_use(struct scaled_revision *rev, const struct msg_stat *s, uint32_t demand_before,
 	 int64_t now_ns)
@@ -130,7 +129,7 @@ inbound_instance(struct scaled_set *set, const char *id, enum instance_health wo
 	scaled_set_mark(set, rev, true);
 }
 
-/* --- what drivers say --- */
+/* --- what drivers show --- */
 
 static void
 log_failure(const struct scaled_revision *rev)
@@ -149,7 +148,7 @@ inbound_view(struct scaled_set *set, const struct driver_view *view)
 	size_t i;
 
 	if (rev == NULL)
-		return NULL;	       /* it is gone; the driver is about to be told */
+		return NULL;	       /* it was removed, and the driver is about to hear of it */
 	if (scaled_shows(rev, view)) { /* only what instances use has changed */
 		scaled_take_view(rev, view, clk_now());
 		return NULL;

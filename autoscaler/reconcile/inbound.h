@@ -1,6 +1,6 @@
-/* inbound - what activators and drivers report, noted in the revisions that it concerns.
- * Those that have to be looked at are marked; nothing is decided and nothing is sent here,
- * but that a driver hears which of its instances answer.
+/* inbound - notes what activators and drivers report in the revisions that it concerns, and
+ * marks those that have to be acted on.  It decides nothing, and sends nothing, except that it
+ * tells a driver which of its instances answer.
  * The time is clk_now().  Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_RECONCILE_INBOUND_H
 #define AUTOSCALER_RECONCILE_INBOUND_H
@@ -8,17 +8,17 @@
 #include "autoscaler/reconcile/peers.h"
 #include "autoscaler/reconcile/scaled_set.h"
 
-/* `activate`: requests are parked and no instance answers.  Returns the revision, which the
- * caller decides on at once; NULL: it is not known. */
+/* `activate`: so many requests are parked, and no instance answers.  Returns the revision, for
+ * the caller to decide on; NULL: it is not known. */
 NODISCARD struct scaled_revision *inbound_activate(struct scaled_set *, uint64_t peer,
 						   const char *name, uint32_t parked);
-/* `stats`: what an activator has of all revisions. */
+/* `stats`: the requests that the peer has of each revision. */
 void inbound_stats(struct scaled_set *, struct peers *, uint64_t peer, const struct msg_stats *);
-/* `instance`: whether it answers, by a probe or a request. */
+/* `instance`: whether it answers, as a probe or a request has shown. */
 void inbound_instance(struct scaled_set *, const char *id, enum instance_health);
 
-/* A driver's view.  Returns the revision if anything changed that activators or decisions go
- * by; NULL: nothing did, or the revision is not known. */
+/* A driver's view of a revision.  Returns the revision if its state has changed; NULL: only what
+ * its instances use has, or it is not known. */
 NODISCARD struct scaled_revision *inbound_view(struct scaled_set *, const struct driver_view *);
 
 #endif

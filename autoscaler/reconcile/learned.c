@@ -19,11 +19,11 @@
 #define FILE_NAME "learned.json"
 #define FILE_MAX ((size_t)256 << 20)
 #define KEEP_MS (INT64_C(7) * 86400 * 1000)
-#define GAP_MS 60000 /* away for longer: whether it was idle meanwhile is not known */
+#define GAP_MS 60000 /* after a longer absence it is unknown whether a revision was idle */
 #define LATENCY_MAX_MS 1e9
 #define KNEE_AGE_MAX_MS (INT64_C(365) * 86400 * 1000)
 
-/* One revision's, as it is in the file. */
+/* What the file has of one revision. */
 struct record {
 	char *line; /* as it was read */
 	int64_t saved_ms;
@@ -36,7 +36,7 @@ struct record {
 struct learned {
 	char *path, *path_new;
 	struct hmap records; /* of revisions that have not appeared: name → struct record */
-	bool is_failure_told;
+	bool is_failure_logged;
 };
 
 /* --- reading --- */
@@ -49,7 +49,7 @@ record_free(struct record **rp)
 	*rp = NULL;
 }
 
-/* "0:12 30:5": bin and count. */
+/* Bins and their counts: "0:12 30:5". */
 static int
 read_bins(const char *text, uint32_t bins[IDLENESS_BINS], struct err *e)
 {
@@ -151,7 +151,7 @@ take_file(struct learned *l, const char *text, size_t n)
 			err_set(&first, 0, "line %u: %s", number, e.text);
 	}
 	if (bad > 0)
-		log_warn(NULL, "what was learned cannot all be read, the rest is used",
+		log_warn(NULL, "cannot read all that was learned, using the rest",
 			 "file=%s lines=%u err=%s", l->path, bad, first.text);
 }
 
@@ -172,7 +172,7 @@ learned_open(const char *state_dir)
 	       (got = read(fd, strbuf_reserve(&text, 65536), 65536)) > 0)
 		text.len += (size_t)got;
 	if ((fd < 0 && errno != ENOENT) || got < 0)
-		log_warn(NULL, "what was learned cannot be read", "file=%s err=%s", l->path,
+		log_warn(NULL, "cannot read what was learned", "file=%s err=%s", l->path,
 			 strerror(errno));
 	if (fd >= 0)
 		close(fd);
@@ -203,7 +203,7 @@ learned_close(struct learned **lp)
 	free(l);
 }
 
-/* --- teaching --- */
+/* --- to the revisions --- */
 
 static void
 teach(struct scaled_revision *rev, struct record *r)
@@ -291,7 +291,7 @@ put_revision(struct strbuf *out, const struct scaled_revision *rev, int64_t wall
 	strbuf_adds(out, "\n");
 }
 
-/* Is there anything to keep of it? */
+/* Is there anything to write of it? */
 static bool
 has_learned(const struct scaled_revision *rev)
 {
@@ -347,12 +347,12 @@ learned_save(struct learned *l, const struct reconcile *reconcile)
 	put_all(l, reconcile, &text);
 	if (text.len > 0 && (write_file(l->path_new, text.data, text.len) < 0 ||
 			     rename(l->path_new, l->path) < 0)) {
-		if (!l->is_failure_told)
-			log_warn(NULL, "what was learned cannot be kept", "file=%s err=%s", l->path,
+		if (!l->is_failure_logged)
+			log_warn(NULL, "cannot write what was learned", "file=%s err=%s", l->path,
 				 strerror(errno));
-		l->is_failure_told = true;
+		l->is_failure_logged = true;
 	} else {
-		l->is_failure_told = false;
+		l->is_failure_logged = false;
 	}
 	strbuf_fini(&text);
 }

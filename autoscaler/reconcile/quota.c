@@ -52,7 +52,7 @@ note_tightness(struct quota *q)
 	q->is_tight = is_tight;
 }
 
-/* When requests began to wait for its first instance, or when it was used last. */
+/* As ceiling_item.since_ns. */
 static int64_t
 since(const struct scaled_revision *rev, int64_t now_ns)
 {
@@ -130,8 +130,8 @@ quota_mark_waiting(const struct quota *q, struct scaled_set *set)
 	}
 }
 
-/* Why nothing may be started for the requests that wait, as part of a sentence for people;
- * NULL: none wait, or something may be started.  The caller's. */
+/* Why max_instances lets nothing be started for requests that wait, as part of a sentence, the
+ * caller's; NULL: it does, or none wait. */
 static char *
 obstacle(const struct quota *q, const struct scaled_revision *rev)
 {
@@ -150,13 +150,14 @@ static void
 log_held_back(const struct scaled_revision *rev)
 {
 	if (rev->held_back == NULL)
-		log_info(NULL, "held back no longer", "revision=%s wanted=%u", scaled_name(rev),
-			 rev->wanted.n);
+		log_info(NULL, "not held back by max_instances any more", "revision=%s wanted=%u",
+			 scaled_name(rev), rev->wanted.n);
 	else if (rev->wanted.n > 0)
-		log_info(NULL, "held back for a moment", "revision=%s parked=%u why=%s",
-			 scaled_name(rev), rev->view.parked, rev->held_back);
+		log_info(NULL, "held back until another instance stops",
+			 "revision=%s parked=%u why=%s", scaled_name(rev), rev->view.parked,
+			 rev->held_back);
 	else
-		log_warn(NULL, "held back: requests wait, and nothing may be started",
+		log_warn(NULL, "held back: requests wait, and no instance may be started",
 			 "revision=%s parked=%u why=%s", scaled_name(rev), rev->view.parked,
 			 rev->held_back);
 }

@@ -1,9 +1,9 @@
-/* quota - max_instances, which all revisions share: who claims how much of it, how much the
- * drivers were asked for, and who is held back by it.
+/* quota - max_instances, the bound over all revisions: what they claim of it, what the drivers
+ * were asked for, and which revisions it holds back.
  *
- * While the claims of all fit, each revision is allotted what it claims.  Else the ceiling
- * (brain/ceiling.h) shares max_instances out at the end of the round, and a driver is asked
- * for more only as far as others have been asked for less.
+ * While all claims fit, each revision is allotted its claim.  If they do not, max_instances is
+ * shared out at the end of the round (brain/ceiling.h).  A driver is asked for more only
+ * within max_instances, that is, after other drivers were asked for less.
  * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_RECONCILE_QUOTA_H
 #define AUTOSCALER_RECONCILE_QUOTA_H
@@ -16,28 +16,28 @@ struct quota {
 	uint64_t claimed;	/* wanted.claim of all revisions */
 	uint64_t sent;		/* scale_sent of all revisions */
 	bool is_tight;		/* the claims did not fit when last shared out */
-	bool is_due;		/* a claim or the bound has changed since */
+	bool is_due;		/* a claim or max_instances has changed since */
 };
 
 void quota_set(struct quota *, uint32_t max_instances);
 
-/* The claim of rev was `before` until now. */
+/* The revision's claim has changed; `before` has the old one. */
 void quota_claim(struct quota *, const struct scaled_revision *, const struct wanted *before);
-/* What rev may have until quota_share(): what it claims, or no more than before. */
+/* What the revision may have until quota_share(): all, or no more than before. */
 uint32_t quota_allotted(const struct quota *, const struct scaled_revision *);
-/* scale_sent of one revision was `before` until now. */
+/* The scale_sent of one revision has changed. */
 void quota_sent(struct quota *, uint32_t before, uint32_t now);
 
-/* At the end of the round: if it is due, share max_instances out over all active revisions.
- * Those that get another number than before are marked. */
+/* At the end of the round: share max_instances out over all active revisions, if that is due.
+ * Revisions of which another number is wanted then are marked. */
 void quota_share(struct quota *, struct scaled_set *, const struct peers *, int64_t now_ns);
 
-/* The most that the driver of rev may be asked for now. */
+/* The most that the revision's driver may be asked for now. */
 uint32_t quota_room(const struct quota *, const struct scaled_revision *);
-/* There is more room: mark the revisions that wait for it. */
+/* There is more room than before: mark the revisions that have less than is wanted. */
 void quota_mark_waiting(const struct quota *, struct scaled_set *);
-/* Note in rev, and in the log, whether its requests wait and max_instances lets nothing be
- * started for them. */
+/* Note in the revision, and in the log, whether max_instances lets nothing be started for
+ * requests that wait. */
 void quota_note_held_back(const struct quota *, struct scaled_revision *);
 
 #endif

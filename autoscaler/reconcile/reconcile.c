@@ -184,7 +184,7 @@ decide_marked(struct reconcile *r, int64_t now_ns)
 	LIST_FOREACH(&r->set.marked, node, tmp) {
 		struct scaled_revision *rev = container_of(node, struct scaled_revision, marked);
 
-		if (scaled_is_ours(rev) && !rev->is_adopted)
+		if (scaled_is_driven(rev) && !rev->is_adopted)
 			adopt(r, rev);
 		if (rev->is_undecided)
 			decide_now(r, rev, now_ns);
@@ -408,7 +408,7 @@ act(struct reconcile *r, struct scaled_revision *rev)
 	if (!r->is_frozen) {
 		note(rev);
 		quota_note_held_back(&r->quota, rev);
-		if (scaled_is_ours(rev) && rev->is_adopted)
+		if (scaled_is_driven(rev) && rev->is_adopted)
 			scale(r, rev);
 	}
 	publish(r, rev);

@@ -7,7 +7,7 @@
 #include "common/clk.h"
 #include "common/log.h"
 
-#define DRY_RETRY (5 * CLK_S)
+#define DRY_RETRY (5 * CLK_S) /* how long a refusal by dry_run holds after an `activate` */
 
 const char *
 scaled_name(const struct scaled_revision *rev)
@@ -47,7 +47,7 @@ scaled_reload(struct scaled_revision *rev, const struct revision_conf *conf)
 		rev->window_s = span_s(conf);
 		window_resize(rev->window, rev->window_s);
 	}
-	rev->conf = conf; /* the old one may be gone already */
+	rev->conf = conf; /* the old one is not valid any more */
 	brain_set_conf(rev->brain, conf);
 	rev->dryrun.is_begun &= conf->scaling.dry_run;
 }
@@ -106,7 +106,7 @@ take_failure(struct scaled_revision *rev, const struct msg_failure *f, int64_t n
 bool
 scaled_shows(const struct scaled_revision *rev, const struct driver_view *view)
 {
-	/* A failure's time to retry has moved on in any case. */
+	/* A failure always makes a difference: its time to retry has moved on. */
 	return rev->is_known == view->is_known && rev->failure == NULL && view->failure == NULL &&
 	       rev->is_foreign == view->is_held && (!view->is_held || rev->scale == view->scale) &&
 	       instances_are(&rev->instances, view->v, view->n);
@@ -135,7 +135,7 @@ scaled_is_dry(const struct scaled_revision *rev)
 }
 
 bool
-scaled_is_ours(const struct scaled_revision *rev)
+scaled_is_driven(const struct scaled_revision *rev)
 {
 	return rev->is_known && !rev->is_external && !scaled_is_dry(rev);
 }
@@ -182,27 +182,28 @@ scaled_time_start(struct scaled_revision *rev, struct scaled_instance *i, int64_
 
 /* --- reports --- */
 
-/* What a request takes of an instance.  Where more were in flight than the instances are
- * meant to carry, they have waited for one another: no request can have taken more than
- * there was of the instances for each. */
+/* The response time of a report, without the time that requests waited for one another.  They do
+ * so when more are in flight than the instances are meant to carry; but the requests that were
+ * completed cannot have taken more than the capacity that there was: instances x requests at
+ * once x period. */
 static double
 latency_in(const struct scaled_revision *rev, const struct msg_stat *s, int64_t period_ns)
 {
 	double total = decide_total(&rev->conf->scaling, rev->conf->limits.container_concurrency,
 				    0);
-	double room_s = total * MAX(instances_ready(&rev->instances), 1u) * (double)period_ns /
-			CLK_S;
+	double capacity_s = total * MAX(instances_ready(&rev->instances), 1u) * (double)period_ns /
+			    CLK_S;
 
 	if (rev->conf->scaling.metric == METRIC_RPS || period_ns == 0)
 		return s->latency_ms / 1000;
-	return MIN(s->latency_ms / 1000, room_s / (double)s->completed);
+	return MIN(s->latency_ms / 1000, capacity_s / (double)s->completed);
 }
 
-/* Concurrency as it would be with instances enough.  To wait for a start is no work for an
- * instance: what is parked counts for no more than the requests that came would take
- * (Little's law), and is the backlog's business else. */
+/* The concurrency of a report as it would have been with enough instances.  Waiting for an
+ * instance to start is no load on one: parked requests count for no more than the requests
+ * that arrived would take (Little's law).  Beyond that they are the backlog's (decide.c). */
 static double
-unparked_concurrency(const struct scaled_revision *rev, const struct msg_stat *s, int64_t period_ns)
+load_concurrency(const struct scaled_revision *rev, const struct msg_stat *s, int64_t period_ns)
 {
 	double latency_s = MAX(timing_latency_s(&rev->timing), 0);
 	double load = (double)s->requests * latency_s / ((double)period_ns / CLK_S);
@@ -228,7 +229,7 @@ scaled_report(struct scaled_revision *rev, const struct msg_stat *s, int64_t per
 		timing_completed(&rev->timing, latency_in(rev, s, period_ns), s->completed);
 	timing_outstanding(&rev->timing, scaled_demand_now(rev), is_waiting, now_ns);
 	if (period_ns > 0)
-		window_add(rev->window, now_ns, period_ns, unparked_concurrency(rev, s, period_ns),
+		window_add(rev->window, now_ns, period_ns, load_concurrency(rev, s, period_ns),
 			   (double)s->requests);
 }
 

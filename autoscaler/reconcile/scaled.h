@@ -1,7 +1,7 @@
-/* scaled - a revision as the autoscaler scales it: its settings, what the
- * activators say of it, what its driver says of it, and what was decided.  Turns that
- * into the view that decide() wants and into the state that activators are told.
- * No I/O; the time is an argument.  Thread: the autoscaler's only loop. */
+/* scaled - a revision as the autoscaler scales it: its settings, what activators and its driver
+ * report of it, what was decided, and what was asked for.  It makes of the reports what
+ * decide() sees, and of decide()'s answer what is wanted (wanted.h).
+ * No I/O but the log; the time is an argument.  Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_RECONCILE_SCALED_H
 #define AUTOSCALER_RECONCILE_SCALED_H
 
@@ -19,55 +19,59 @@ struct strbuf;
 struct window;
 
 struct scaled_revision {
-	char *name;			  /* full; ours, since it outlives conf in a reload */
-	const struct revision_conf *conf; /* borrowed; swapped by a reload */
+	char *name;			  /* full; a copy, as it outlives conf in a reload */
+	const struct revision_conf *conf; /* borrowed; a reload replaces it */
 	struct driver *driver;		  /* borrowed */
-	bool is_external;		  /* `addresses`: always there, never scaled */
-	bool is_stale;			  /* not in the new set of a reload */
-	bool is_leaving;		  /* to be emptied and stopped */
-	int64_t leaving_ns;		  /* since when */
+	bool is_external;   /* `addresses`: its instances run elsewhere and are not scaled */
+	bool is_stale;	    /* within reconcile_set(): not seen in the new set yet */
+	bool is_leaving;    /* the conf file does not name it any more: to be drained and stopped */
+	int64_t leaving_ns; /* since when */
 
-	/* of scaled_set.h */
-	struct list_node active; /* linked: looked at each second */
-	struct list_node marked; /* linked: looked at at the end of the round */
-	bool is_undecided;	 /* decide() at the tail, before acting */
+	/* scaled_set.h */
+	struct list_node active; /* linked: it is marked each second */
+	struct list_node marked; /* linked: it is acted on at the end of the round */
+	bool is_undecided;	 /* … and decided on before */
 
-	/* observed */
+	/* reported by activators */
 	struct reports reports;
 	struct window *window;
-	unsigned window_s;
+	unsigned window_s; /* its span: the stable window, rounded up */
 	struct timing timing;
-	struct brain *brain; /* learned, and the calendar */
-	bool is_taught;	     /* what the autoscaler before us had learned */
-
-	/* from the driver */
-	bool is_known; /* the driver has seen the world */
-	struct instances instances;
-	struct msg_failure *failure; /* NULL: none */
-	int64_t failed_ns;	     /* when it was said */
-	bool has_scale;		     /* the platform keeps the number itself: */
-	uint32_t scale;		     /* this one */
-	bool is_foreign;	     /* somebody else has set it, and holds it */
-	bool is_used_since_foreign;  /* requests have come since */
-
-	/* decided and done */
-	struct decide_state *decide;
-	struct decide_view view; /* that was decided on … */
-	struct decide_out decided;
-	struct wanted wanted; /* the same as bounded: the number that is wanted now */
-	bool is_note_due;     /* … and is not in `why` and the log yet */
-	struct why why;
-	struct dryrun dryrun; /* with dry_run = yes: in place of all that follows */
-	int64_t dry_until_ns; /* clients are told that nothing will be started, if nothing runs */
-	char *held_back;      /* why requests wait and nothing may be started; NULL: may be */
-	bool is_adopted;      /* the driver has shown what was there before us, and … */
-	uint32_t adopted;     /* … there were so many instances */
-	uint32_t scale_sent;  /* what the driver was asked for last, once is_adopted */
-	struct list drains;   /* struct drain_request */
-	int64_t no_zero_before_ns; /* an activator was busy: not asked again at once */
-	bool is_woken; /* asked while nothing ran; until an instance answers, or nobody waits */
+	struct brain *brain; /* what is learned, and schedules */
+	bool is_taught;	     /* what learned.h had of it was handed to brain and timing */
+	bool is_woken; /* requests began to wait while it had no instance, at woken_ns; until an
+			* instance answers, or no request waits any more */
 	int64_t woken_ns;
-	bool is_changed; /* what activators have is out of date */
+
+	/* shown by the driver */
+	bool is_known; /* the driver has shown it */
+	struct instances instances;
+	struct msg_failure *failure; /* why instances cannot be started; NULL: they can */
+	int64_t failed_ns;	     /* when the driver said so */
+	bool has_scale;		     /* the platform stores the number of instances: … */
+	uint32_t scale;		     /* … this one */
+	bool is_foreign; /* another controller or a person has set it, and that is respected */
+	bool is_used_since_foreign; /* there were requests since */
+
+	/* decided */
+	struct decide_state *decide;
+	struct decide_view view;   /* what decide() saw last … */
+	struct decide_out decided; /* … and answered */
+	struct wanted wanted;	   /* the same with all bounds */
+	bool is_note_due;	   /* it is not in `why` and the log yet */
+	struct why why;
+	struct dryrun dryrun; /* with dry_run: the virtual instances */
+	int64_t dry_until_ns; /* until then clients hear that dry_run starts nothing for them */
+	char *held_back;      /* why max_instances lets nothing be started for the requests that
+			       * wait; NULL: something may be, or none wait */
+
+	/* done */
+	bool is_adopted;	   /* the instances that the driver showed first were adopted … */
+	uint32_t adopted;	   /* … so many */
+	uint32_t scale_sent;	   /* what the driver was asked for last; once is_adopted */
+	struct list drains;	   /* struct drain_request */
+	int64_t no_zero_before_ns; /* no drain of the whole revision: an activator was busy */
+	bool is_changed;	   /* activators have to be told (announce.h) */
 
 	/* counted */
 	uint64_t activations, failures, decisions[DECIDE_RULES_N], drains_done, drains_taken_back;
@@ -82,52 +86,58 @@ void scaled_free(struct scaled_revision **); /* drains must be gone */
 void scaled_reload(struct scaled_revision *, const struct revision_conf *);
 const char *scaled_name(const struct scaled_revision *); /* full */
 
-/* Whether activators would see no difference if the view were taken. */
-bool scaled_shows(const struct scaled_revision *, const struct driver_view *);
-/* Take the driver's view.  Instances are the same by id; what we know of them stays. */
-void scaled_take_view(struct scaled_revision *, const struct driver_view *, int64_t now_ns);
-/* dry_run = yes: nothing is told to its driver. */
-bool scaled_is_dry(const struct scaled_revision *);
-/* Do we scale it: its driver has shown it, it is not external, and it is no dry run. */
-bool scaled_is_ours(const struct scaled_revision *);
-/* Somebody waits: in a dry run there is nothing to wait for. */
-void scaled_refuse_dry(struct scaled_revision *, int64_t now_ns);
-/* Is there anything to decide: not of `addresses`, unless it is a dry run. */
+/* --- kinds --- */
+bool scaled_is_dry(const struct scaled_revision *); /* dry_run = yes: its driver is asked nothing */
+/* Is its driver asked for instances: it is known, not external, and no dry run. */
+bool scaled_is_driven(const struct scaled_revision *);
+/* Is it decided on: it is not external, or a dry run. */
 bool scaled_is_decided(const struct scaled_revision *);
-/* How many instances are wanted, or would be in a dry run. */
-uint32_t scaled_wanted(const struct scaled_revision *);
-/* If it is ready now, an instance answers; and if it was not measured before, note how long
- * its start took.  The time in ns, 0 where it cannot be known; -1: not ready, or not for
- * the first time. */
-int64_t scaled_time_start(struct scaled_revision *, struct scaled_instance *, int64_t now_ns);
+/* Is there a reason to decide on it each second? */
+bool scaled_is_active(const struct scaled_revision *);
 
-/* Add what a report says.  period_ns 0: of the moment, no averages. */
+/* --- what is reported --- */
+
+/* Would activators see no difference if the view were taken? */
+bool scaled_shows(const struct scaled_revision *, const struct driver_view *);
+void scaled_take_view(struct scaled_revision *, const struct driver_view *, int64_t now_ns);
+/* If the instance is ready and its start was not timed before, note how long it took.  Returns
+ * that time in ns; 0: it is unknown; -1: not ready, or timed before. */
+int64_t scaled_time_start(struct scaled_revision *, struct scaled_instance *, int64_t now_ns);
+/* Add what an activator reports.  period_ns 0: a state of this instant, which enters no
+ * average. */
 void scaled_report(struct scaled_revision *, const struct msg_stat *, int64_t period_ns,
 		   int64_t now_ns);
 /* Requests in flight and parked, by the newest reports. */
 uint32_t scaled_demand_now(const struct scaled_revision *);
-/* What all of them share. */
+
+/* What concerns all revisions. */
 struct scaled_machine {
 	double cores, memory_bytes; /* 0: unknown */
 	double used_cores;
-	uint32_t activators;
+	uint32_t activators; /* connected */
 };
-/* Each second: what it uses, and what is learned of it. */
+/* Each second: measure what its instances use, and learn. */
 void scaled_tick(struct scaled_revision *, const struct scaled_machine *, int64_t now_ns);
 
-/* Bound what was decided (wanted.h).  Returns what the book of a dry run takes. */
-uint32_t scaled_claim(struct scaled_revision *, const struct peers *, int64_t now_ns);
-/* It may have so many of max_instances.  True: another number is wanted than before. */
-bool scaled_allot(struct scaled_revision *, uint32_t allotted, const struct peers *,
-		  int64_t now_ns);
-/* Ask the driver for n instances; the victims (ids) are drained and go first. */
-void scaled_send_scale(struct scaled_revision *, uint32_t n, const char *const *victims,
-		       size_t victims_n);
+/* --- what is decided --- */
 
+/* What decide() sees.  is_restarting: the autoscaler runs for less than a stable window. */
 void scaled_fill_view(const struct scaled_revision *, struct decide_view *, bool is_restarting,
 		      int64_t now_ns);
+/* Bound rev->decided, up to the claim (wanted.h).  Returns what is wanted of a dry run. */
+uint32_t scaled_claim(struct scaled_revision *, const struct peers *, int64_t now_ns);
+/* It is allotted so many of max_instances.  True: another number is wanted than before. */
+bool scaled_allot(struct scaled_revision *, uint32_t allotted, const struct peers *,
+		  int64_t now_ns);
+/* The number that is wanted; of a dry run: that would be. */
+uint32_t scaled_wanted(const struct scaled_revision *);
 
-/* Is there a reason to look at it each second? */
-bool scaled_is_active(const struct scaled_revision *);
+/* --- what is done --- */
+
+/* Ask the driver for n instances.  If fewer, it stops the victims first (ids; drained). */
+void scaled_send_scale(struct scaled_revision *, uint32_t n, const char *const *victims,
+		       size_t victims_n);
+/* Requests wait: if it is a dry run, let clients hear that nothing is started for them. */
+void scaled_refuse_dry(struct scaled_revision *, int64_t now_ns);
 
 #endif

@@ -23,7 +23,7 @@ scaled_set_add(struct scaled_set *s, struct scaled_revision *rev)
 	CHECK(hmap_put(&s->by_name, scaled_name(rev), rev) == NULL);
 }
 
-/* Another revision may have an instance of the same id by now. */
+/* Another revision may have taken an instance's id over by now. */
 static void
 unmap_instances(struct scaled_set *s, struct scaled_revision *rev)
 {

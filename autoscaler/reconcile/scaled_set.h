@@ -1,6 +1,6 @@
-/* scaled_set - all revisions that are scaled: found by name or by an instance's id, and
- * which of them are to be looked at.  `active` ones are looked at each second, `marked` ones
- * at the end of this round.  Thread: the autoscaler's only loop. */
+/* scaled_set - all revisions that are scaled, found by name or by an instance's id; and which of
+ * them have to be decided on each second (active) or acted on in this round (marked).
+ * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_RECONCILE_SCALED_SET_H
 #define AUTOSCALER_RECONCILE_SCALED_SET_H
 
@@ -18,7 +18,7 @@ void scaled_set_init(struct scaled_set *);
 void scaled_set_fini(struct scaled_set *); /* must be empty */
 
 void scaled_set_add(struct scaled_set *, struct scaled_revision *);
-/* Take it out, and free it. */
+/* Remove it from the set, and free it. */
 void scaled_set_remove(struct scaled_set *, struct scaled_revision *);
 
 struct scaled_revision *scaled_set_find(const struct scaled_set *, const char *name); /* or NULL */
@@ -27,11 +27,11 @@ struct scaled_revision *scaled_set_find_instance(const struct scaled_set *, cons
 /* `size_t at = 0; while ((rev = scaled_set_next(s, &at)) != NULL) …` */
 struct scaled_revision *scaled_set_next(const struct scaled_set *, size_t *at);
 
-/* Look at it at the end of this round; is_undecided: decide() first. */
+/* Act on it at the end of this round; is_undecided: decide on it before. */
 void scaled_set_mark(struct scaled_set *, struct scaled_revision *, bool is_undecided);
-void scaled_set_mark_active(struct scaled_set *); /* all active ones, undecided */
+void scaled_set_mark_active(struct scaled_set *); /* all active ones, as undecided */
 
-/* Take the driver's view of one of them, and find its instances by id from now on. */
+/* Take the driver's view of a revision, and find the revision by these instances from now on. */
 void scaled_set_take_view(struct scaled_set *, struct scaled_revision *, const struct driver_view *,
 			  int64_t now_ns);
 

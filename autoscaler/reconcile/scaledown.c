@@ -7,12 +7,13 @@
 #include "common/clk.h"
 #include "common/log.h"
 
-/* A driver that was told to stop something shows it as stopping within this time; what
- * does not show by then, and is needed again, was spared. */
-#define SPARED_AFTER (500 * CLK_MS)
+/* So long after it was asked to stop an instance, the driver shows it as stopping, if it does
+ * stop it. */
+#define KEPT_AFTER (500 * CLK_MS)
 
-/* Whoever was busy is asked again after this time; its next report says more. */
-#define ASK_AGAIN (900 * CLK_MS)
+/* So long after a `busy` no other drain of that revision begins: the activator's next report
+ * comes within a second. */
+#define BUSY_PAUSE (900 * CLK_MS)
 
 static struct drain_request *
 drain_at(struct list_node *node)
@@ -20,8 +21,9 @@ drain_at(struct list_node *node)
 	return container_of(node, struct drain_request, node);
 }
 
+/* Can d be taken back: the driver was not asked to stop yet. */
 static bool
-is_open(const struct drain_request *d)
+is_revocable(const struct drain_request *d)
 {
 	return d->state != DRAIN_ISSUED;
 }
@@ -40,7 +42,7 @@ scaledown_fini(struct scaledown *s)
 	drain_table_fini(&s->drains);
 }
 
-/* --- asking and taking back --- */
+/* --- drains begin and end --- */
 
 static void
 send_drain(struct scaledown *s, struct drain_request *d, uint64_t peer)
@@ -70,7 +72,7 @@ begin(struct scaledown *s, struct scaled_revision *rev, const char *instance)
 		  instance == NULL ? "all" : instance, d->token);
 }
 
-/* The drain is over: activators may open again what of it is still there. */
+/* Tell the activators that the drain is over: they open the instances that are still there. */
 static void
 end(struct scaledown *s, struct scaled_revision *rev, struct drain_request *d)
 {
@@ -93,24 +95,24 @@ take_back(struct scaledown *s, struct scaled_revision *rev, struct drain_request
 }
 
 static size_t
-count_open(struct scaled_revision *rev)
+count_revocable(struct scaled_revision *rev)
 {
 	struct list_node *node, *tmp;
 	size_t n = 0;
 
 	LIST_FOREACH(&rev->drains, node, tmp)
-		n += is_open(drain_at(node));
+		n += is_revocable(drain_at(node));
 	return n;
 }
 
-/* The drain of the whole revision that is under way, or NULL. */
+/* The drain of the whole revision that can be taken back, or NULL. */
 static struct drain_request *
-open_zero(struct scaled_revision *rev)
+revision_drain(struct scaled_revision *rev)
 {
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&rev->drains, node, tmp)
-		if (drain_at(node)->instance == NULL && is_open(drain_at(node)))
+		if (drain_at(node)->instance == NULL && is_revocable(drain_at(node)))
 			return drain_at(node);
 	return NULL;
 }
@@ -121,7 +123,7 @@ scaledown_cancel(struct scaledown *s, struct scaled_revision *rev)
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&rev->drains, node, tmp)
-		if (is_open(drain_at(node)))
+		if (is_revocable(drain_at(node)))
 			take_back(s, rev, drain_at(node), "wanted again");
 }
 
@@ -137,25 +139,25 @@ scaledown_end_all(struct scaledown *s, struct scaled_revision *rev)
 /* --- to zero --- */
 
 static void
-cancel_instances(struct scaledown *s, struct scaled_revision *rev)
+take_back_instances(struct scaledown *s, struct scaled_revision *rev)
 {
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&rev->drains, node, tmp)
-		if (drain_at(node)->instance != NULL && is_open(drain_at(node)))
-			take_back(s, rev, drain_at(node), "all are to go");
+		if (drain_at(node)->instance != NULL && is_revocable(drain_at(node)))
+			take_back(s, rev, drain_at(node), "the whole revision is drained");
 }
 
 static void
 to_zero(struct scaledown *s, struct scaled_revision *rev)
 {
-	struct drain_request *d = open_zero(rev);
+	struct drain_request *d = revision_drain(rev);
 
-	if (instances_live(&rev->instances) == 0) { /* nothing that could be busy */
+	if (instances_live(&rev->instances) == 0) { /* there is nothing to drain */
 		scaledown_cancel(s, rev);
 		scaled_send_scale(rev, 0, NULL, 0);
 	} else if (d == NULL && clk_now() >= rev->no_zero_before_ns) {
-		cancel_instances(s, rev);
+		take_back_instances(s, rev);
 		begin(s, rev, NULL);
 	} else if (d != NULL && d->state == DRAIN_DRAINED) {
 		rev->drains_done++;
@@ -180,7 +182,7 @@ drain_of(struct scaled_revision *rev, const char *instance)
 	return NULL;
 }
 
-/* Begin to drain n more of those that are there. */
+/* Begin to drain n more instances. */
 static void
 drain_more(struct scaledown *s, struct scaled_revision *rev, size_t n)
 {
@@ -206,8 +208,8 @@ drain_more(struct scaledown *s, struct scaled_revision *rev, size_t n)
 	free(v);
 }
 
-/* Open again n of those that are being drained: the last chosen, which had the most
- * to do. */
+/* Take back n drains of instances: the newest, as theirs had the most requests when they were
+ * chosen. */
 static void
 drain_fewer(struct scaledown *s, struct scaled_revision *rev, size_t n)
 {
@@ -215,14 +217,14 @@ drain_fewer(struct scaledown *s, struct scaled_revision *rev, size_t n)
 
 	for (; n > 0 && node != &rev->drains.head; node = before) {
 		before = node->prev;
-		if (!is_open(drain_at(node)))
+		if (!is_revocable(drain_at(node)))
 			continue;
 		take_back(s, rev, drain_at(node), "wanted again");
 		n--;
 	}
 }
 
-/* Stop those that are drained. */
+/* Ask the driver to stop the instances that are drained. */
 static void
 issue_drained(struct scaled_revision *rev)
 {
@@ -244,14 +246,14 @@ issue_drained(struct scaled_revision *rev)
 	free(ids);
 }
 
-/* What was wished for but is not there yet needs no drain.  Returns what is left to
- * take away. */
+/* Instances that the driver was asked for and has not begun to start need no drain: ask it for
+ * fewer.  Returns how many instances have to be drained. */
 static uint32_t
-drop_unborn(struct scaled_revision *rev, uint32_t excess)
+drop_unstarted(struct scaled_revision *rev, uint32_t excess)
 {
 	uint32_t live = instances_live(&rev->instances);
-	uint32_t unborn = rev->scale_sent > live ? rev->scale_sent - live : 0;
-	uint32_t n = MIN(unborn, excess);
+	uint32_t unstarted = rev->scale_sent > live ? rev->scale_sent - live : 0;
+	uint32_t n = MIN(unstarted, excess);
 
 	if (n > 0)
 		scaled_send_scale(rev, rev->scale_sent - n, NULL, 0);
@@ -261,15 +263,15 @@ drop_unborn(struct scaled_revision *rev, uint32_t excess)
 static void
 to_fewer(struct scaledown *s, struct scaled_revision *rev, uint32_t n)
 {
-	struct drain_request *zero = open_zero(rev);
-	uint32_t staying;
+	struct drain_request *zero = revision_drain(rev);
+	uint32_t staying; /* when all drains are done */
 
 	if (zero != NULL)
 		take_back(s, rev, zero, "wanted again");
 	issue_drained(rev);
-	staying = rev->scale_sent - MIN((uint32_t)count_open(rev), rev->scale_sent);
+	staying = rev->scale_sent - MIN((uint32_t)count_revocable(rev), rev->scale_sent);
 	if (staying > n)
-		drain_more(s, rev, drop_unborn(rev, staying - n));
+		drain_more(s, rev, drop_unstarted(rev, staying - n));
 	else if (staying < n)
 		drain_fewer(s, rev, n - staying);
 }
@@ -284,7 +286,7 @@ scaledown_to(struct scaledown *s, struct scaled_revision *rev, uint32_t n)
 		to_fewer(s, rev, n);
 }
 
-/* --- what activators say --- */
+/* --- activators --- */
 
 struct scaled_revision *
 scaledown_answer(struct scaledown *s, uint64_t peer, const char *token, bool is_busy)
@@ -293,16 +295,16 @@ scaledown_answer(struct scaledown *s, uint64_t peer, const char *token, bool is_
 	struct scaled_revision *rev;
 
 	if (d == NULL || !drain_is_asked(d, peer)) {
-		log_debug(NULL, "answer to a drain that is over", "token=%s", token);
+		log_debug(NULL, "answer to a drain that is over, ignored", "token=%s", token);
 		return NULL;
 	}
 	rev = d->owner;
 	if (!is_busy)
 		return drain_answer(d, peer) ? rev : NULL;
-	if (d->instance != NULL || !is_open(d))
+	if (d->instance != NULL || !is_revocable(d))
 		return NULL;
 	take_back(s, rev, d, "an activator is busy");
-	rev->no_zero_before_ns = clk_now() + ASK_AGAIN;
+	rev->no_zero_before_ns = clk_now() + BUSY_PAUSE;
 	return rev;
 }
 
@@ -334,19 +336,19 @@ check_time(struct scaledown *s, struct scaled_revision *rev, struct drain_reques
 	if (d->state != DRAIN_ASKED || now - d->begun_ns < s->drain_timeout)
 		return;
 	if (d->instance != NULL) {
-		log_warn(NULL, "instance not drained in time, stopped nevertheless",
+		log_warn(NULL, "instance not drained within drain_timeout, stopping it",
 			 "revision=%s instance=%s", scaled_name(rev), d->instance);
 		drain_give_up(d);
 	} else {
-		log_warn(NULL, "no answer to a drain, taken back", "revision=%s owing=%zu",
-			 scaled_name(rev), drain_owing(d));
+		log_warn(NULL, "drain not answered within drain_timeout, taken back",
+			 "revision=%s activators=%zu", scaled_name(rev), drain_owing(d));
 		take_back(s, rev, d, "no answer");
 	}
 }
 
-/* Is one of the instances that d closed still there, and not on its way out? */
+/* Is an instance that d closed still there, and not stopping? */
 static bool
-has_survivor(const struct scaled_revision *rev, const struct drain_request *d)
+has_live(const struct scaled_revision *rev, const struct drain_request *d)
 {
 	size_t i;
 
@@ -361,6 +363,7 @@ has_survivor(const struct scaled_revision *rev, const struct drain_request *d)
 	return false;
 }
 
+/* Is an instance that d closed still there? */
 static bool
 is_there(const struct scaled_revision *rev, const struct drain_request *d)
 {
@@ -373,13 +376,13 @@ is_there(const struct scaled_revision *rev, const struct drain_request *d)
 	return false;
 }
 
-/* The driver has as many as it was told to have, d's among them: they were spared,
- * since a new wish came before the stop was carried out. */
+/* Has the driver kept an instance that it was asked to stop?  It does if it was asked for more
+ * again before it had stopped any. */
 static bool
-is_spared(const struct scaled_revision *rev, const struct drain_request *d, int64_t now)
+is_kept(const struct scaled_revision *rev, const struct drain_request *d, int64_t now)
 {
-	return now - d->issued_ns >= SPARED_AFTER &&
-	       instances_live(&rev->instances) <= rev->scale_sent && has_survivor(rev, d);
+	return now - d->issued_ns >= KEPT_AFTER &&
+	       instances_live(&rev->instances) <= rev->scale_sent && has_live(rev, d);
 }
 
 static void
@@ -389,8 +392,8 @@ check_issued(struct scaledown *s, struct scaled_revision *rev, struct drain_requ
 		return;
 	if (!is_there(rev, d)) {
 		end(s, rev, d);
-	} else if (is_spared(rev, d, now)) {
-		log_info(NULL, "instance spared, used again", "revision=%s instance=%s",
+	} else if (is_kept(rev, d, now)) {
+		log_info(NULL, "instance was not stopped, used again", "revision=%s instance=%s",
 			 scaled_name(rev), d->instance == NULL ? "all" : d->instance);
 		end(s, rev, d);
 	}
@@ -408,13 +411,13 @@ scaledown_tick(struct scaledown *s, struct scaled_revision *rev)
 		check_issued(s, rev, drain_at(node), now);
 }
 
-/* An instance that ended by itself is drained, too. */
+/* An instance that ends by itself needs no drain any more. */
 static void
 check_gone(struct scaledown *s, struct scaled_revision *rev, struct drain_request *d)
 {
 	const struct scaled_instance *at;
 
-	if (d->instance == NULL || !is_open(d))
+	if (d->instance == NULL || !is_revocable(d))
 		return;
 	at = instances_find(&rev->instances, d->instance);
 	if (at == NULL || at->state == INSTANCE_STOPPING)

@@ -297,7 +297,7 @@ def test_a_restarted_autoscaler_adopts_what_runs(autoscaler, activator):
     (b"\n", "cannot parse JSON"),
     (b"\x00\xff\n", "cannot parse JSON"),
     (b'{"type":"stats","period_ms":1000,"revisions":[]}\n', "sent stats before its hello"),
-    (b'{"type":"hello","protocol":2,"role":"activator","id":"x"}\n', "speaks protocol 2"),
+    (b'{"type":"hello","protocol":2,"role":"activator","id":"x"}\n', "its protocol version is 2, expected 1"),
     (b'{"type":"hello","protocol":1,"role":"autoscaler","id":"x"}\n', "is an autoscaler"),
     (b'{"type":"hello","protocol":1,"role":"king","id":"x"}\n', "$.role"),
     (b'{"type":"hello","protocol":1,"role":"activator"}\n', "$.id"),
@@ -357,7 +357,7 @@ def test_a_peer_without_a_hello_is_dropped(autoscaler, activator):
     silent = activator(hello=False)
     silent.is_stalled = True
     silent.wait_closed()
-    autoscaler.wait_log("said no hello")
+    autoscaler.wait_log("did not say hello")
 
 
 def test_a_newer_link_of_the_same_activator_replaces_the_older(autoscaler, activator):
