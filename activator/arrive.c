@@ -1,10 +1,16 @@
-/* arrive - what a request is and where it goes, once its head has been read: refused,
- * answered by a rule or with the waiting page, or handed to xfer.c to get a slot. */
+#include "activator/arrive.h"
+
 #include <string.h>
 
+#include "activator/conn.h"
+#include "activator/dispatch.h"
 #include "activator/failure.h"
-#include "activator/plane.h"
+#include "activator/http/chunked.h"
+#include "activator/limiter.h"
+#include "activator/park.h"
+#include "activator/refuse.h"
 #include "activator/route_query.h"
+#include "activator/shard.h"
 #include "activator/waitpage.h"
 #include "common/clk.h"
 
@@ -233,7 +239,7 @@ route(struct conn *c, const struct request *r, size_t head_n)
 		return;
 	}
 	build_head(c, r);
-	xfer_admit(c, false);
+	dispatch_admit(c, false);
 }
 
 void
@@ -253,7 +259,7 @@ arrive_request(struct conn *c, char *buf, size_t head_n)
 			c->x.is_persistent = c->x.is_sent_whole = false;
 		xfer_refuse(c, out, NULL);
 	} else if (c->w->snap == NULL) {
-		xfer_park_unrouted(c, buf, head_n);
+		park_unrouted(c, buf, head_n);
 	} else {
 		route(c, &r, head_n);
 	}

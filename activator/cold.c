@@ -1,9 +1,8 @@
-/* cold - a cold start taken apart: one log line, a histogram of each phase, and
- * server-timing. */
+#include "activator/cold.h"
+
 #include <stdio.h>
 
-#include "activator/plane.h"
-#include "common/clk.h"
+#include "activator/conn.h"
 
 /* Each phase ends no earlier than the one before it: what a phase did not see of its
  * own activation (it joined one that was under way) took no time. */
@@ -59,7 +58,7 @@ cold_note(struct conn *c)
 }
 
 const char *
-cold_timing(const struct conn *c, char *text, size_t size)
+cold_timing(const struct conn *c, char text[COLD_TIMING])
 {
 	const struct xfer *x = &c->x;
 	int64_t ns[COLD_PHASES_N];
@@ -69,8 +68,8 @@ cold_timing(const struct conn *c, char *text, size_t size)
 	if (!x->is_cold || !x->route->limits->v.server_timing)
 		return NULL;
 	cold_phases(c, ns);
-	for (i = 0; i < COLD_PHASES_N && n < size; i++)
-		n += (size_t)snprintf(text + n, size - n, "%s%s;dur=%.1f", i > 0 ? ", " : "",
+	for (i = 0; i < COLD_PHASES_N && n < COLD_TIMING; i++)
+		n += (size_t)snprintf(text + n, COLD_TIMING - n, "%s%s;dur=%.1f", i > 0 ? ", " : "",
 				      phase_names[i], (double)ns[i] / 1e6);
 	return text;
 }

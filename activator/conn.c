@@ -1,10 +1,9 @@
-/* conn - a client's connection: reads heads, keeps the connection for the next
- * request, and ends it so that nothing that was written is lost. */
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
+#include "activator/conn.h"
 
-#include "activator/plane.h"
+#include "activator/arrive.h"
+#include "activator/deadline.h"
+#include "activator/dispatch.h"
+#include "activator/upstream.h"
 #include "common/clk.h"
 
 /* Of one connection in one turn, so that the others of the worker have theirs. */
@@ -18,6 +17,7 @@ static bool may_wait(struct io *);
 static bool is_head_next(struct io *);
 static void on_unsent(struct io *, const char *data, size_t n, int error);
 static void on_timer(struct timeq_entry *, int64_t now);
+static void arm(struct conn *);
 
 static const struct io_ops ops = {
 	.on_ready = on_ready,
@@ -45,13 +45,7 @@ conn_open(struct worker *w, int fd, const struct addr *peer)
 	metric_add(&w->counters.connections, 1);
 	atomic_fetch_add_explicit(&w->bounds->connections, 1, memory_order_relaxed);
 	io_open(&c->io, w->round, fd, false, &ops);
-	conn_arm(c);
-}
-
-const struct limits *
-conn_limits(const struct conn *c)
-{
-	return c->x.route != NULL ? &c->x.route->limits->v : &c->w->conf->limits;
+	arm(c);
 }
 
 static void
@@ -154,15 +148,6 @@ refuse_head(struct conn *c, enum outcome out)
 	xfer_refuse(c, out, NULL);
 }
 
-/* The beginning of a head: now it has head_timeout, no more idle_timeout. */
-static void
-await_more(struct conn *c)
-{
-	c->is_in_partial = true;
-	conn_arm(c);
-	io_expect(&c->io);
-}
-
 /* One head from c->in, which lies at w->buf. */
 static void
 read_one(struct conn *c, const struct limits *limits)
@@ -176,10 +161,12 @@ read_one(struct conn *c, const struct limits *limits)
 		return;
 	}
 	if (n == 0) {
-		if (c->in.n >= limits->max_head)
+		if (c->in.n >= limits->max_head) {
 			refuse_head(c, c->in_seen == 0 ? OUT_URI_TOO_LONG : OUT_HEAD_TOO_LARGE);
-		else
-			await_more(c);
+			return;
+		}
+		c->is_in_partial = true;
+		io_expect(&c->io);
 		return;
 	}
 	out = outcome_of(h1_parse_request(&w->head, w->buf, (size_t)n, limits->max_fields));
@@ -203,7 +190,6 @@ next(struct conn *c)
 
 	c->since_ns = c->w->now;
 	xfer_set_state(&c->x, is_kept ? XFER_IDLE : XFER_CLOSING);
-	conn_arm(c);
 	if (is_kept)
 		return;
 	drop_input(c);
@@ -266,10 +252,9 @@ linger(struct conn *c)
 		c->is_lingering = true;
 		io_shutdown(&c->io);
 		c->since_ns = c->w->now;
-		conn_arm(c);
 	}
 	do {
-		got = io_read(&c->io, c->w->buf, PLANE_BUFFER);
+		got = io_read(&c->io, c->w->buf, WORKER_BUFFER);
 		if (got > 0)
 			io_expect(&c->io);
 	} while (got > 0 && ++turn < LINGER_READS);
@@ -315,8 +300,17 @@ conn_advance(struct conn *c)
 		return;
 	if (c->x.state == XFER_CLOSING)
 		linger(c);
-	else
-		inbuf_keep(&c->in);
+	if (!io_is_open(&c->io))
+		return;
+	inbuf_keep(&c->in);
+	arm(c);
+}
+
+void
+conn_on_late(struct conn *c)
+{
+	dispatch_late(c);
+	conn_advance(c);
 }
 
 void
@@ -337,16 +331,13 @@ conn_drain(struct conn *c)
 	}
 }
 
-/* What the client's side of a request brings on. */
 static void
-go_on(struct conn *c)
+on_client_readable(struct conn *c)
 {
-	if (c->x.state == XFER_TUNNEL)
-		relay_tunnel(c);
-	else if (conn_is_waiting(c) && is_leaving(c))
+	if (conn_is_waiting(c) && is_leaving(c))
 		lost(c);
-	else if (c->x.state == XFER_EXCHANGE)
-		relay_request(c);
+	else if (c->x.state == XFER_EXCHANGE || c->x.state == XFER_TUNNEL)
+		dispatch_client_readable(c);
 }
 
 static void
@@ -363,12 +354,10 @@ on_ready(struct io *io)
 			return;
 		}
 		c->since_ns = c->w->now;
-		if (rc == 1) /* its next limit may be the closer one */
-			conn_arm(c);
-		if (rc == 1 && c->x.state == XFER_EXCHANGE)
-			relay_response(c->x.up);
+		if (rc == 1)
+			dispatch_client_drained(c);
 	}
-	go_on(c);
+	on_client_readable(c);
 	conn_advance(c);
 }
 
@@ -401,13 +390,61 @@ on_unsent(struct io *io, const char *data, size_t n, int error)
 		return;
 	}
 	c->since_ns = c->w->now;
-	conn_arm(c);
+	arm(c);
 }
+
+/* --- events of the instance's side, while it carries the request --- */
+
+static void
+on_upstream_ready(struct io *io)
+{
+	struct conn *c = container_of(io, struct upstream, io)->conn;
+
+	c->w->now = clk_now();
+	dispatch_upstream_ready(c);
+	conn_advance(c);
+}
+
+static bool
+upstream_may_wait(struct io *io)
+{
+	(void)io;
+	return false;
+}
+
+static bool
+upstream_is_head_next(struct io *io)
+{
+	const struct upstream *u = container_of(io, struct upstream, io);
+
+	return u->is_small && !u->is_head_read && u->in_n == 0 && !io_is_blocked(&u->conn->io) &&
+	       u->conn->x.state == XFER_EXCHANGE;
+}
+
+/* Of a request that is its head alone. */
+static void
+on_upstream_unsent(struct io *io, const char *data, size_t n, int error)
+{
+	struct upstream *u = container_of(io, struct upstream, io);
+
+	if (error == 0)
+		return;
+	if (u->conn->x.state == XFER_EXCHANGE && !u->is_head_read)
+		xfer_unsent(u->conn, data, n);
+	upstream_broken(u);
+}
+
+const struct io_ops conn_upstream_ops = {
+	.on_ready = on_upstream_ready,
+	.may_wait = upstream_may_wait,
+	.is_head_next = upstream_is_head_next,
+	.on_unsent = on_upstream_unsent,
+};
 
 /* --- time limits --- */
 
 static int64_t
-limit(const struct conn *c)
+limit(const struct conn *c, enum outcome *out)
 {
 	const struct limits *l = &c->w->conf->limits;
 
@@ -421,14 +458,15 @@ limit(const struct conn *c)
 	case XFER_CLOSING:
 		return c->since_ns + (c->is_lingering ? LINGER_NS : c->body_timeout);
 	default:
-		return deadline_at(c);
+		return deadline_of(c, out);
 	}
 }
 
-void
-conn_arm(struct conn *c)
+static void
+arm(struct conn *c)
 {
-	int64_t at = limit(c);
+	enum outcome out;
+	int64_t at = limit(c, &out);
 
 	if (at != INT64_MAX)
 		timeq_set(&c->w->timeq, &c->timer, at);
@@ -438,14 +476,15 @@ static void
 on_timer(struct timeq_entry *e, int64_t now)
 {
 	struct conn *c = container_of(e, struct conn, timer);
+	enum outcome out = OUT_OK;
 
 	c->w->now = now;
 	if (io_settle(&c->io) < 0) {
 		lost(c);
 		return;
 	}
-	if (now < limit(c) || io_is_due(&c->io)) { /* due: it may_wait() for a later round */
-		conn_arm(c);
+	if (now < limit(c, &out) || io_is_due(&c->io)) { /* due: it may_wait() for a later round */
+		arm(c);
 		return;
 	}
 	switch (c->x.state) {
@@ -461,7 +500,7 @@ on_timer(struct timeq_entry *e, int64_t now)
 		conn_close(c, false);
 		break;
 	default:
-		deadline_passed(c);
+		dispatch_timed_out(c, out);
 	}
 	conn_advance(c);
 }

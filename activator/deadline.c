@@ -1,6 +1,7 @@
-/* deadline - the time limit that a request runs into next, and what happens then.  That
- * of what is parked is the shard's one timer (xfer.c). */
-#include "activator/plane.h"
+#include "activator/deadline.h"
+
+#include "activator/conn.h"
+#include "activator/upstream.h"
 
 static int64_t
 after(int64_t from, int64_t limit)
@@ -57,8 +58,8 @@ state_limit(const struct conn *c, enum outcome *out)
 	}
 }
 
-static int64_t
-limit_of(const struct conn *c, enum outcome *out)
+int64_t
+deadline_of(const struct conn *c, enum outcome *out)
 {
 	const struct xfer *x = &c->x;
 	int64_t at = state_limit(c, out);
@@ -71,40 +72,4 @@ limit_of(const struct conn *c, enum outcome *out)
 		return whole;
 	}
 	return at;
-}
-
-int64_t
-deadline_at(const struct conn *c)
-{
-	enum outcome out;
-
-	return limit_of(c, &out);
-}
-
-void
-deadline_passed(struct conn *c)
-{
-	enum outcome out;
-
-	(void)limit_of(c, &out);
-	switch (out) {
-	case OUT_UPSTREAM_FAILED:
-		xfer_upstream_failed(c, true);
-		break;
-	case OUT_CLIENT_GONE:
-		xfer_client_gone(c);
-		break;
-	case OUT_UPGRADED: {
-		struct upstream *u = c->x.up;
-
-		c->x.up = NULL;
-		u->conn = NULL;
-		upstream_close(u, false);
-		xfer_cut(c, OUT_UPGRADED, false);
-		break;
-	}
-	default:
-		c->x.is_persistent = false;
-		xfer_refuse(c, out, NULL);
-	}
 }

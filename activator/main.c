@@ -1,6 +1,6 @@
 /* activator - the data plane: holds requests for what does not run, and passes them on
  * the moment it answers.  What the main thread does is in control.h, what a request goes
- * through in plane.h. */
+ * through in xfer.h. */
 #include "activator/control.h"
 #include "common/daemon.h"
 #include "common/log.h"

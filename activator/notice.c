@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "activator/limiter.h"
-#include "activator/plane.h"
+#include "activator/worker_impl.h"
 
 struct notice {
 	struct loop_mail mail;

@@ -1,11 +1,11 @@
-/* refuse - answers of our own: each refusal says why, to a person (text), to a program
- * (x-activator-reason, JSON where the client prefers it), and when to come again. */
+#include "activator/refuse.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "activator/plane.h"
+#include "activator/conn.h"
 #include "activator/waitpage.h"
 #include "common/strbuf.h"
 

@@ -1,19 +1,20 @@
-/* relay - bytes between a client and an instance: bodies in both directions with
- * back-pressure, response heads, tunnels.  What was read is written in the same
- * wake-up; while one side does not take it, the other is not read. */
-#include <errno.h>
-#include <stdlib.h>
+#include "activator/relay.h"
+
 #include <string.h>
 
+#include "activator/cold.h"
+#include "activator/conn.h"
+#include "activator/http/chunked.h"
 #include "activator/http/put.h"
-#include "activator/plane.h"
-#include "common/clk.h"
+#include "activator/upstream.h"
+#include "activator/upstream_read.h"
 
 #define SMALL 2048			/* copied behind a head rather than sent as a vector */
 #define READ_LEAST ((uint32_t)16 << 10) /* towards a peer that does not keep up */
 
-/* Reads in one turn: who never runs dry must not keep the others of its worker waiting. */
-#define TURN 4
+#define READS_A_TURN 4 /* so that the other connections of the worker have their turn */
+
+static const struct relay_result goes_on = {RELAY_GOES_ON, NULL};
 
 static const char crlf[] = "\r\n", last_chunk[] = "0\r\n";
 
@@ -89,48 +90,49 @@ pass_request(struct conn *c, char *buf, size_t n)
 	return used;
 }
 
-/* What is there of the body: kept input first.  False: nothing, or the client left. */
-static bool
+/* Have some of the body in c->in.  IO_NOTHING: there is none now; < 0: the client is gone. */
+static ssize_t
 more_request(struct conn *c)
 {
 	ssize_t got;
 
 	if (c->in.n > 0)
-		return true;
+		return c->in.n;
 	got = io_read(&c->io, c->w->buf, c->x.up->read_size);
-	if (got == IO_NOTHING)
-		return false;
-	if (got < 0) {
-		xfer_client_gone(c);
-		return false;
-	}
-	c->in = (struct inbuf){.data = c->w->buf, .n = (uint32_t)got, .is_borrowed = true};
-	return true;
+	if (got > 0)
+		c->in = (struct inbuf){.data = c->w->buf, .n = (uint32_t)got, .is_borrowed = true};
+	return got;
 }
 
-void
+struct relay_result
 relay_request(struct conn *c)
 {
 	struct xfer *x = &c->x;
 	int turn = 0;
 
-	while (!x->is_sent_whole && !io_is_blocked(&x->up->io) && !x->up->is_broken &&
-	       turn++ < TURN && more_request(c)) {
-		ssize_t used = pass_request(c, c->in.data, c->in.n);
+	while (!x->is_sent_whole && !io_is_blocked(&x->up->io) && !x->up->is_broken) {
+		ssize_t used;
 
-		c->since_ns = x->up_ns = c->w->now;
-		if (used < 0) {
-			x->is_persistent = false;
-			xfer_refuse(c, OUT_BAD_REQUEST, "the chunked body is malformed");
-			return;
+		if (turn++ == READS_A_TURN) {
+			io_yield(&c->io);
+			break;
 		}
+		used = more_request(c);
+		if (used < 0)
+			return (struct relay_result){RELAY_CLIENT_GONE, NULL};
+		if (used == IO_NOTHING)
+			break;
+		used = pass_request(c, c->in.data, c->in.n);
+		c->since_ns = x->up_ns = c->w->now;
+		if (used < 0)
+			return (struct relay_result){RELAY_BAD_REQUEST,
+						     "the chunked body is malformed"};
 		inbuf_consume(&c->in, (size_t)used);
 		if (!x->is_sent_whole)
 			io_expect(&c->io);
 	}
-	inbuf_keep(&c->in);
-	if (turn > TURN)
-		io_yield(&c->io);
+	inbuf_keep(&c->in); /* the read buffer is for the response next */
+	return goes_on;
 }
 
 /* --- response bodies --- */
@@ -166,39 +168,9 @@ emit(struct conn *c, size_t head_n, const char *data, size_t n, bool is_last)
 		c->since_ns = c->w->now;
 		u->read_size = MAX(u->read_size / 2, READ_LEAST);
 	} else {
-		u->read_size = MIN(u->read_size * 2, (uint32_t)PLANE_BUFFER);
+		u->read_size = MIN(u->read_size * 2, (uint32_t)WORKER_BUFFER);
 	}
 	return 0;
-}
-
-/* Take the framing off a piece of the response's body, in place.  Returns how much was
- * consumed, or -1. */
-static ssize_t
-unframe(struct upstream *u, char *buf, size_t n, size_t *data_n, bool *is_done)
-{
-	ssize_t used;
-
-	switch (u->framing) {
-	case FRAMING_NONE:
-		*data_n = 0;
-		*is_done = true;
-		return 0;
-	case FRAMING_LENGTH:
-		used = (ssize_t)MIN((uint64_t)n, u->left);
-		u->left -= (uint64_t)used;
-		*data_n = (size_t)used;
-		*is_done = u->left == 0;
-		return used;
-	case FRAMING_CHUNKED:
-		used = chunked_feed(u->chunked, buf, n, data_n);
-		*is_done = used >= 0 && chunked_done(u->chunked);
-		return used;
-	case FRAMING_CLOSE:
-		break;
-	}
-	*data_n = n;
-	*is_done = false;
-	return (ssize_t)n;
 }
 
 /* Nothing more is to come on it: a byte or an end behind the response is not fine. */
@@ -210,53 +182,35 @@ is_quiet(struct upstream *u)
 	return !u->io.is_hup && (!u->io.can_read || io_read(&u->io, &byte, 1) == IO_NOTHING);
 }
 
-static void
-response_done(struct upstream *u, bool is_surplus)
+/* The response is complete: may the connection carry another request?  surplus: bytes that
+ * came behind the response. */
+static bool
+is_reusable(struct upstream *u, size_t surplus)
 {
-	struct conn *c = u->conn;
-	bool is_reusable = u->is_persistent && !is_surplus && c->x.is_sent_whole && !u->is_broken &&
-			   !io_is_blocked(&u->io) && is_quiet(u);
-
-	if (c->x.framing_out == FRAMING_CLOSE)
-		c->x.is_persistent = false;
-	c->x.up = NULL;
-	upstream_release(u, is_reusable);
-	xfer_end(c, OUT_OK);
+	return u->is_persistent && surplus == 0 && u->conn->x.is_sent_whole && !u->is_broken &&
+	       !io_is_blocked(&u->io) && is_quiet(u);
 }
 
-/* It broke off: the client must see that, too. */
-static void
-response_broken(struct upstream *u, enum outcome out)
-{
-	struct conn *c = u->conn;
-
-	c->x.up = NULL;
-	u->conn = NULL;
-	upstream_close(u, true);
-	xfer_cut(c, out, true);
-}
-
-/* head_n bytes of w->out go before it. */
-static void
+/* A piece of the response's body, behind head_n bytes of w->out. */
+static struct relay_result
 pass_response(struct upstream *u, size_t head_n, char *buf, size_t n)
 {
 	struct conn *c = u->conn;
 	size_t data_n = 0;
 	bool is_done = false;
-	ssize_t used = unframe(u, buf, n, &data_n, &is_done);
+	ssize_t used = upstream_read_body(u, buf, n, &data_n, &is_done);
 
-	if (used < 0) {
-		if (!c->x.is_head_written)
-			xfer_refuse(c, OUT_UPSTREAM_PROTOCOL, "its chunked body is malformed");
-		else
-			response_broken(u, OUT_UPSTREAM_BROKEN);
-		return;
-	}
+	if (used < 0 && !c->x.is_head_written)
+		return (struct relay_result){RELAY_BAD_RESPONSE, "its chunked body is malformed"};
+	if (used < 0)
+		return (struct relay_result){RELAY_BROKEN, NULL};
 	c->x.is_head_written = true;
 	if ((head_n > 0 || data_n > 0 || is_done) && emit(c, head_n, buf, data_n, is_done) < 0)
-		xfer_client_gone(c);
-	else if (is_done)
-		response_done(u, (size_t)used < n);
+		return (struct relay_result){RELAY_CLIENT_GONE, NULL};
+	if (!is_done)
+		return goes_on;
+	u->is_persistent = is_reusable(u, n - (size_t)used);
+	return (struct relay_result){RELAY_DONE, NULL};
 }
 
 /* --- response heads --- */
@@ -266,7 +220,7 @@ write_head(struct conn *c, const struct response *r)
 {
 	struct xfer *x = &c->x;
 	struct worker *w = c->w;
-	char timing[256];
+	char timing[COLD_TIMING];
 	struct response_hop hop = {
 		.is_http10 = x->is_http10,
 		.is_persistent = x->is_persistent && x->is_sent_whole && !w->is_draining,
@@ -274,7 +228,7 @@ write_head(struct conn *c, const struct response *r)
 		.takes_trailers = x->takes_trailers,
 		.has_via = conn_limits(c)->via,
 		.date = date_text(&w->date, w->now),
-		.server_timing = cold_timing(c, timing, sizeof timing),
+		.server_timing = cold_timing(c, timing),
 	};
 
 	if (r->status >= 200) {
@@ -285,257 +239,126 @@ write_head(struct conn *c, const struct response *r)
 	return response_write(r, &hop, w->out);
 }
 
-static void
-note_response(struct upstream *u, const struct response *r)
-{
-	if (r->busy_s >= 0)
-		atomic_store_explicit(&u->inst->busy_until, u->w->now + r->busy_s * CLK_S,
-				      memory_order_relaxed);
-	if (r->keep_alive_s >= 0) /* ours is to end first */
-		u->idle_ns = MIN(u->idle_ns, MAX(r->keep_alive_s * CLK_S - CLK_S / 2, 0));
-	u->is_persistent = r->is_persistent;
-	u->is_small = r->framing == FRAMING_NONE ||
-		      (r->framing == FRAMING_LENGTH && r->length <= IO_AHEAD / 2);
-	u->framing = r->framing;
-	u->left = r->length;
-	u->is_head_read = true;
-	if (r->framing == FRAMING_CHUNKED)
-		u->chunked = chunked_new(r->head, u->w->conf->limits.max_head);
-}
-
 /* 101: what follows is no HTTP any more. */
-static void
-begin_tunnel(struct upstream *u, size_t head_n, const char *early, size_t n)
+static struct relay_result
+upgrade(struct upstream *u, const struct response *r, const char *early, size_t n)
 {
 	struct conn *c = u->conn;
 	struct framed f = {.n = 0};
+	size_t head_n;
 
+	if (!c->x.is_sent_whole) /* where the request ends is not where the tunnel begins */
+		return (struct relay_result){
+			RELAY_BAD_RESPONSE,
+			"it switched protocols before it had read the request body"};
+	xfer_head_seen(c);
+	head_n = write_head(c, r);
 	add(&f, c->w->out, head_n);
 	add(&f, early, n);
-	if (io_write(&c->io, f.iov, f.n) < 0) {
-		xfer_client_gone(c);
-		return;
-	}
+	if (io_write(&c->io, f.iov, f.n) < 0)
+		return (struct relay_result){RELAY_CLIENT_GONE, NULL};
 	c->x.is_head_written = true;
-	c->since_ns = c->x.up_ns = c->w->now;
-	xfer_set_state(&c->x, XFER_TUNNEL);
-	conn_arm(c);
-	relay_tunnel(c);
+	return (struct relay_result){RELAY_UPGRADED, NULL};
 }
 
-/* One head at buf.  Returns what is left behind it, or -1: the exchange goes on (or
- * ended) without. */
-static ssize_t
-take_head(struct upstream *u, char *buf, size_t head_n, size_t rest)
+/* An interim response (1xx), for a client that can understand it (RFC 9110 15.2).  -1: the
+ * client is gone. */
+static int
+pass_interim(struct conn *c, const struct response *r)
+{
+	struct iovec iov;
+
+	xfer_interim_seen(c, r->status);
+	if (c->x.is_http10)
+		return 0;
+	iov.iov_len = write_head(c, r);
+	iov.iov_base = c->w->out;
+	return io_write(&c->io, &iov, 1);
+}
+
+static struct relay_result
+pass_final(struct upstream *u, const struct response *r, char *body, size_t n)
+{
+	upstream_read_final(u, r);
+	xfer_head_seen(u->conn);
+	return pass_response(u, write_head(u->conn, r), body, n);
+}
+
+/* n bytes at w->buf, of which the first may be interim heads. */
+static struct relay_result
+pass_heads(struct upstream *u, size_t n)
 {
 	struct conn *c = u->conn;
-	struct worker *w = u->w;
-	struct response r;
-
-	if (h1_parse_response(&w->head, buf, head_n, conn_limits(c)->max_fields) != H1_OK ||
-	    response_read(&r, &w->head, u->is_head_method, u->is_upgrade) < 0) {
-		xfer_refuse(c, OUT_UPSTREAM_PROTOCOL, NULL);
-		return -1;
-	}
-	if (r.status == 101) {
-		if (!c->x.is_sent_whole) { /* where the request ends is not where the tunnel begins
-					    */
-			xfer_refuse(c, OUT_UPSTREAM_PROTOCOL,
-				    "it switched protocols before it had read the request body");
-			return -1;
-		}
-		xfer_head_seen(c);
-		begin_tunnel(u, write_head(c, &r), buf + head_n, rest);
-		return -1;
-	}
-	if (r.status < 200) { /* passed on, to whom can understand it (RFC 9110 15.2) */
-		struct iovec iov = {.iov_base = w->out};
-
-		xfer_interim_seen(c, r.status);
-		if (c->x.is_http10)
-			return (ssize_t)rest;
-		iov.iov_len = write_head(c, &r);
-		iov.iov_base = w->out;
-		if (io_write(&c->io, &iov, 1) < 0) {
-			xfer_client_gone(c);
-			return -1;
-		}
-		return (ssize_t)rest;
-	}
-	note_response(u, &r);
-	xfer_head_seen(c);
-	pass_response(u, write_head(c, &r), buf + head_n, rest);
-	if (u->conn == c) /* there is more to come of it, within another time limit */
-		conn_arm(c);
-	return -1;
-}
-
-static void
-keep_partial(struct upstream *u, const char *buf, size_t n)
-{
-	u->in = xmalloc(n);
-	memcpy(u->in, buf, n);
-	u->in_n = (uint32_t)n;
-}
-
-/* n bytes at w->buf, of which the first may be 1xx heads. */
-static void
-read_head(struct upstream *u, size_t n)
-{
-	struct conn *c = u->conn;
+	const struct limits *l = conn_limits(c);
 	char *buf = u->w->buf;
 
 	for (;;) {
-		ssize_t head_n = h1_scan(buf, n, &u->in_seen), rest;
+		ssize_t head_n = h1_scan(buf, n, &u->in_seen);
+		struct response r;
 
-		if (head_n == 0 && n < conn_limits(c)->max_head) {
-			if (n > 0)
-				keep_partial(u, buf, n);
-			return;
+		if (head_n == 0 && n < l->max_head) {
+			upstream_read_keep(u, buf, n);
+			return goes_on;
 		}
-		if (head_n <= 0) {
-			xfer_refuse(c, OUT_UPSTREAM_PROTOCOL,
-				    head_n == 0 ? "its response head is larger than max_head"
-						: NULL);
-			return;
-		}
-		u->in_seen = 0;
-		rest = take_head(u, buf, (size_t)head_n, n - (size_t)head_n);
-		if (rest < 0)
-			return;
+		if (head_n == 0)
+			return (struct relay_result){RELAY_BAD_RESPONSE,
+						     "its response head is larger than max_head"};
+		if (head_n < 0 || upstream_read_head(u, buf, (size_t)head_n, l->max_fields, &r) < 0)
+			return (struct relay_result){RELAY_BAD_RESPONSE, NULL};
 		buf += head_n;
-		n = (size_t)rest;
+		n -= (size_t)head_n;
+		if (r.status == 101)
+			return upgrade(u, &r, buf, n);
+		if (r.status >= 200)
+			return pass_final(u, &r, buf, n);
+		if (pass_interim(c, &r) < 0)
+			return (struct relay_result){RELAY_CLIENT_GONE, NULL};
 	}
 }
 
-/* --- events of the instance's side --- */
-
-static void
+/* The instance's side ended, got says how. */
+static struct relay_result
 response_ended(struct upstream *u, ssize_t got)
 {
 	if (!u->is_head_read)
-		xfer_upstream_failed(u->conn, false);
-	else if (u->framing == FRAMING_CLOSE && got == IO_EOF) {
-		if (emit(u->conn, 0, NULL, 0, true) < 0)
-			xfer_client_gone(u->conn);
-		else
-			response_done(u, false);
-	} else
-		response_broken(u, OUT_UPSTREAM_BROKEN);
+		return (struct relay_result){RELAY_NO_RESPONSE, NULL};
+	if (u->framing != FRAMING_CLOSE || got != IO_EOF)
+		return (struct relay_result){RELAY_BROKEN, NULL};
+	u->is_persistent = false;
+	if (emit(u->conn, 0, NULL, 0, true) < 0)
+		return (struct relay_result){RELAY_CLIENT_GONE, NULL};
+	return (struct relay_result){RELAY_DONE, NULL};
 }
 
-static size_t
-partial_to_buf(struct upstream *u)
+struct relay_result
+relay_response(struct conn *c)
 {
-	size_t n = u->in_n;
-
-	if (n > 0)
-		memcpy(u->w->buf, u->in, n);
-	free(u->in);
-	u->in = NULL;
-	u->in_n = 0;
-	return n;
-}
-
-void
-relay_response(struct upstream *u)
-{
-	struct conn *c = u->conn;
+	struct upstream *u = c->x.up;
 	int turn = 0;
 
-	while (u->conn == c && io_is_open(&u->io) && u->io.can_read && !io_is_blocked(&c->io) &&
-	       c->x.state == XFER_EXCHANGE) {
+	while (u->io.can_read && !io_is_blocked(&c->io)) {
+		struct relay_result r;
 		size_t have;
 		ssize_t got;
 
-		if (turn++ == TURN) {
+		if (turn++ == READS_A_TURN) {
 			io_yield(&u->io);
-			return;
+			break;
 		}
-		have = partial_to_buf(u);
-		got = io_read(&u->io, u->w->buf + have, MIN(u->read_size, PLANE_BUFFER - have));
-
+		have = upstream_read_begin(u);
+		got = io_read(&u->io, u->w->buf + have, MIN(u->read_size, WORKER_BUFFER - have));
 		if (got <= 0) {
-			if (have > 0)
-				keep_partial(u, u->w->buf, have);
-			if (got < 0)
-				response_ended(u, got);
-			return;
+			upstream_read_keep(u, u->w->buf, have);
+			return got < 0 ? response_ended(u, got) : goes_on;
 		}
 		c->x.up_ns = u->w->now;
-		if (u->is_head_read)
-			pass_response(u, 0, u->w->buf, (size_t)got);
-		else
-			read_head(u, have + (size_t)got);
-		if (u->conn == c && io_is_open(&u->io))
-			io_expect(&u->io);
-	}
-}
-
-/* ABANDONED: the response matters only in that it ends. */
-static bool
-drop_piece(struct upstream *u, size_t n)
-{
-	size_t data_n, head_n = 0;
-	bool is_done = false;
-
-	while (!u->is_head_read) {
-		ssize_t found = h1_scan(u->w->buf + head_n, n - head_n, &u->in_seen);
-		struct response r;
-
-		if (found == 0) {
-			if (n - head_n >= u->w->conf->limits.max_head)
-				return true;
-			keep_partial(u, u->w->buf + head_n, n - head_n);
-			return false;
-		}
-		if (found < 0 ||
-		    h1_parse_response(&u->w->head, u->w->buf + head_n, (size_t)found,
-				      H1_FIELDS_MAX) != H1_OK ||
-		    response_read(&r, &u->w->head, u->is_head_method, u->is_upgrade) < 0)
-			return true;
-		u->in_seen = 0;
-		head_n += (size_t)found;
-		if (r.status == 101)
-			return true;
-		if (r.status >= 200)
-			note_response(u, &r);
-	}
-	return unframe(u, u->w->buf + head_n, n - head_n, &data_n, &is_done) < 0 || is_done;
-}
-
-void
-relay_drop(struct upstream *u)
-{
-	int turn = 0;
-
-	while (u->io.can_read) {
-		bool had_head = u->is_head_read;
-		size_t have;
-		ssize_t got;
-
-		if (turn++ == TURN) {
-			io_yield(&u->io);
-			return;
-		}
-		have = partial_to_buf(u);
-		got = io_read(&u->io, u->w->buf + have, PLANE_BUFFER - have);
-
-		if (got == IO_NOTHING) {
-			if (have > 0)
-				keep_partial(u, u->w->buf, have);
-			return;
-		}
-		if (got < 0 || drop_piece(u, have + (size_t)got)) {
-			upstream_close(u, got > 0);
-			return;
-		}
+		r = u->is_head_read ? pass_response(u, 0, u->w->buf, (size_t)got)
+				    : pass_heads(u, have + (size_t)got);
+		if (r.end != RELAY_GOES_ON)
+			return r;
 		io_expect(&u->io);
-		if (!had_head && u->is_head_read) { /* from now on it has abort_timeout */
-			u->until_ns = u->w->now + u->abort_ns;
-			timeq_set(&u->w->timeq, &u->timer, u->until_ns);
-		}
 	}
+	return goes_on;
 }
 
 /* --- tunnels --- */
@@ -552,11 +375,11 @@ flow(struct conn *c, struct io *from, struct io *to, bool is_eof)
 		struct iovec iov = {.iov_base = c->w->buf};
 		ssize_t got;
 
-		if (turn++ == TURN) {
+		if (turn++ == READS_A_TURN) {
 			io_yield(from);
 			return 0;
 		}
-		got = io_read(from, c->w->buf, PLANE_BUFFER);
+		got = io_read(from, c->w->buf, WORKER_BUFFER);
 		if (got == IO_NOTHING)
 			return 0;
 		if (got == IO_ERROR)
@@ -585,32 +408,23 @@ flow_early(struct conn *c)
 	return rc;
 }
 
-void
+struct relay_result
 relay_tunnel(struct conn *c)
 {
 	struct upstream *u = c->x.up;
 	int up, down;
 
-	if (u->is_broken || flow_early(c) < 0) {
-		response_broken(u, OUT_UPSTREAM_BROKEN);
-		return;
-	}
+	if (u->is_broken || flow_early(c) < 0)
+		return (struct relay_result){RELAY_BROKEN, NULL};
 	up = flow(c, &c->io, &u->io, c->is_eof);
 	down = flow(c, &u->io, &c->io, u->is_eof);
-	if (down < 0) {
-		response_broken(u, OUT_UPSTREAM_BROKEN);
-		return;
-	}
-	if (up < 0) {
-		xfer_client_gone(c);
-		return;
-	}
+	if (down < 0)
+		return (struct relay_result){RELAY_BROKEN, NULL};
+	if (up < 0)
+		return (struct relay_result){RELAY_CLIENT_GONE, NULL};
 	c->is_eof = up;
 	u->is_eof = down;
-	if (up && down && !io_is_blocked(&c->io) && !io_is_blocked(&u->io)) {
-		c->x.up = NULL;
-		c->x.is_persistent = false;
-		upstream_release(u, false);
-		xfer_end(c, OUT_UPGRADED);
-	}
+	if (!up || !down || io_is_blocked(&c->io) || io_is_blocked(&u->io))
+		return goes_on;
+	return (struct relay_result){RELAY_DONE, NULL};
 }

@@ -1,8 +1,8 @@
-/* shard - one worker's counting of one revision: requests in flight and parked,
- * integrated over time, so that the autoscaler gets averages and not samples. */
+#include "activator/shard.h"
+
 #include <stdlib.h>
 
-#include "activator/plane.h"
+#include "activator/worker_impl.h"
 #include "common/clk.h"
 
 struct shard *

@@ -47,7 +47,7 @@ arm(struct timeq *q, int64_t tick)
 }
 
 void
-timeq_set(struct timeq *q, struct timeq_entry *e, int64_t at_ns)
+timeq_move(struct timeq *q, struct timeq_entry *e, int64_t at_ns)
 {
 	/* Never in a tick that has been run; far ones come round more than once. */
 	int64_t tick = MAX(at_ns / TIMEQ_TICK, q->tick + 1);
@@ -55,12 +55,15 @@ timeq_set(struct timeq *q, struct timeq_entry *e, int64_t at_ns)
 
 	tick = MIN(tick, q->tick + TIMEQ_SLOTS - 1);
 	if (list_linked(&e->node)) {
-		if (e->tick <= tick)
+		if (e->tick <= tick) { /* soon enough as it is */
+			e->at_ns = at_ns;
 			return;
+		}
 		unlink_entry(q, e);
 	}
 	slot = slot_of(tick);
 	e->tick = tick;
+	e->at_ns = at_ns;
 	list_push(&q->slots[slot], &e->node);
 	q->used[slot / 64] |= UINT64_C(1) << (slot % 64);
 	q->n++;

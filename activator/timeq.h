@@ -24,7 +24,8 @@ struct timeq {
 
 struct timeq_entry {
 	struct list_node node;
-	int64_t tick; /* where it is in the wheel */
+	int64_t tick;  /* where it is in the wheel */
+	int64_t at_ns; /* the limit that it was put there for */
 	/* Called at or after the limit that was set; may set again, or free itself. */
 	void (*fn)(struct timeq_entry *, int64_t now_ns);
 };
@@ -38,7 +39,13 @@ void timeq_run(struct timeq *);
 
 /* Call fn no later than one tick after at_ns, and perhaps earlier, if an earlier limit
  * was set before and has not fired: fn looks whether its time has come. */
-void timeq_set(struct timeq *, struct timeq_entry *, int64_t at_ns);
+void timeq_move(struct timeq *, struct timeq_entry *, int64_t at_ns);
+static inline void
+timeq_set(struct timeq *q, struct timeq_entry *e, int64_t at_ns)
+{
+	if (!list_linked(&e->node) || at_ns < e->at_ns) /* else it fires in time as it is */
+		timeq_move(q, e, at_ns);
+}
 void timeq_clear(struct timeq *, struct timeq_entry *);
 
 #endif

@@ -1,24 +1,26 @@
-/* upstream - connections to instances: connecting, the pool of idle ones, and holding
- * on to the slot of a request whose client has left. */
+#include "activator/upstream.h"
+
 #include <errno.h>
-#include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include "activator/limiter.h"
 #include "activator/net/tcp.h"
-#include "activator/plane.h"
+#include "activator/shard.h"
+#include "activator/upstream_read.h"
+#include "activator/worker_impl.h"
 #include "common/clk.h"
 
+#define READS_A_TURN 4 /* so that the other connections of the worker have their turn */
+
 static void on_ready(struct io *);
-static bool may_wait(struct io *);
-static bool is_head_next(struct io *);
+static bool never(struct io *);
 static void on_unsent(struct io *, const char *data, size_t n, int error);
 static void on_timer(struct timeq_entry *, int64_t now);
 
 static const struct io_ops ops = {
 	.on_ready = on_ready,
-	.may_wait = may_wait,
-	.is_head_next = is_head_next,
+	.may_wait = never,
+	.is_head_next = never,
 	.on_unsent = on_unsent,
 };
 
@@ -29,9 +31,9 @@ make(struct worker *w, struct instance *inst, int fd, bool is_connecting)
 
 	u->w = w;
 	u->inst = instance_ref(inst);
-	u->state = is_connecting ? UPSTREAM_CONNECTING : UPSTREAM_BUSY;
+	u->state = UPSTREAM_CARRYING;
 	u->connect_ns = w->now;
-	u->read_size = PLANE_BUFFER;
+	u->read_size = WORKER_BUFFER;
 	u->timer.fn = on_timer;
 	list_push(&w->upstreams, &u->node);
 	w->busy_n++;
@@ -41,22 +43,14 @@ make(struct worker *w, struct instance *inst, int fd, bool is_connecting)
 	return u;
 }
 
-/* A few descriptors are left to the prober, the link and the admin endpoint. */
-static bool
-is_full(const struct bounds *b)
-{
-	return atomic_load_explicit(&b->connections, memory_order_relaxed) +
-		       atomic_load_explicit(&b->upstreams, memory_order_relaxed) >=
-	       b->max_sockets;
-}
-
 struct upstream *
 upstream_connect(struct worker *w, struct instance *inst)
 {
 	int fd;
 
 	metric_add(&w->counters.upstream_connects, 1);
-	if (is_full(w->bounds)) {
+	/* A few descriptors are left to the prober, the link and the admin endpoint. */
+	if (!bounds_may_connect(w->bounds)) {
 		errno = EMFILE;
 		return NULL;
 	}
@@ -77,17 +71,6 @@ struct upstream *
 upstream_adopt(struct worker *w, struct instance *inst, int fd)
 {
 	return make(w, inst, fd, false);
-}
-
-static void
-forget_response(struct upstream *u)
-{
-	chunked_free(&u->chunked);
-	free(u->in);
-	u->in = NULL;
-	u->in_n = 0;
-	u->in_seen = 0;
-	u->is_head_read = false;
 }
 
 static void
@@ -118,7 +101,7 @@ upstream_close(struct upstream *u, bool abort)
 	if (u->shard != NULL)
 		shard_in_flight(u->shard, w->now, -1);
 	u->shard = NULL;
-	forget_response(u);
+	upstream_read_forget(u);
 	timeq_clear(&w->timeq, &u->timer);
 	io_close(&u->io, abort);
 	metric_add(&w->counters.upstream_connections, (uint64_t)-1);
@@ -150,7 +133,7 @@ upstream_take_idle(struct worker *w, struct instance *inst)
 		}
 		list_remove(idle, node);
 		w->busy_n++;
-		u->state = UPSTREAM_BUSY;
+		u->state = UPSTREAM_CARRYING;
 		u->is_reused = true;
 		metric_add(&w->counters.upstream_reuses, 1);
 		return u;
@@ -168,47 +151,34 @@ upstream_broken(struct upstream *u)
 void
 upstream_attach(struct upstream *u, struct conn *c)
 {
-	const struct limits *l = conn_limits(c);
-
 	u->conn = c;
 	u->has_slot = true;
-	u->is_head_method = c->x.is_head_method;
-	u->is_upgrade = c->x.is_upgrade;
-	u->idle_ns = l->upstream_idle_timeout;
-	c->x.up = u;
-}
-
-/* Where requests wait for descriptors: is it of use to the first of them? */
-static bool
-is_spared(const struct upstream *u)
-{
-	struct list_node *node = list_first(&u->w->starved);
-
-	return node == NULL || container_of(node, struct xfer, node)->waiter.inst == u->inst;
+	u->io.ops = u->w->upstream_ops;
 }
 
 static bool
-may_pool(const struct upstream *u)
+is_poolable(const struct upstream *u)
 {
-	return !u->w->is_draining && is_spared(u) && u->idle_ns > 0 && instance_is_open(u->inst) &&
+	return !u->w->is_draining && u->idle_ns > 0 && instance_is_open(u->inst) &&
 	       limiter_may_idle(u->inst);
 }
 
 void
-upstream_release(struct upstream *u, bool is_reusable)
+upstream_release(struct upstream *u, bool may_pool)
 {
 	struct worker *w = u->w;
 	struct instance *inst = u->inst;
 
 	u->conn = NULL;
-	if (!is_reusable || !may_pool(u)) {
+	if (!may_pool || !is_poolable(u)) {
 		upstream_close(u, false);
 		return;
 	}
-	forget_response(u);
+	upstream_read_forget(u);
 	w->busy_n--;
 	list_push_head(&inst->pools[w->index].idle, &u->idle);
 	u->state = UPSTREAM_IDLE;
+	u->io.ops = &ops;
 	u->until_ns = w->now + u->idle_ns;
 	timeq_set(&w->timeq, &u->timer, u->until_ns);
 	/* The connection first, the slot after it: whoever gets the slot finds the
@@ -250,18 +220,48 @@ upstream_shed_all(struct worker *w)
 
 /* --- a client that left --- */
 
-void
-upstream_abandon(struct upstream *u, struct conn *c)
+/* ABANDONED: the response matters only in that it ends. */
+static void
+read_away(struct upstream *u)
 {
-	const struct limits *l = conn_limits(c);
+	int turn = 0;
 
+	while (u->io.can_read) {
+		bool had_head = u->is_head_read;
+		size_t have;
+		ssize_t got;
+
+		if (turn++ == READS_A_TURN) {
+			io_yield(&u->io);
+			return;
+		}
+		have = upstream_read_begin(u);
+		got = io_read(&u->io, u->w->buf + have, WORKER_BUFFER - have);
+
+		if (got == IO_NOTHING) {
+			upstream_read_keep(u, u->w->buf, have);
+			return;
+		}
+		if (got < 0 || upstream_read_past(u, have + (size_t)got)) {
+			upstream_close(u, got > 0);
+			return;
+		}
+		io_expect(&u->io);
+		if (!had_head && u->is_head_read) { /* from now on it has abort_timeout */
+			u->until_ns = u->w->now + u->abort_ns;
+			timeq_set(&u->w->timeq, &u->timer, u->until_ns);
+		}
+	}
+}
+
+void
+upstream_abandon(struct upstream *u, const struct limits *l, struct shard *shard, bool is_tunnel)
+{
 	u->conn = NULL;
 	u->state = UPSTREAM_ABANDONED;
-	if (c->x.is_counted) { /* its slot is still taken: the count goes with it */
-		u->shard = c->x.shard;
-		c->x.is_counted = false;
-	}
-	if (c->x.state == XFER_TUNNEL) { /* what comes is no response, and ends at its close */
+	u->io.ops = &ops;
+	u->shard = shard;
+	if (is_tunnel) { /* what comes is no response, and ends at its close */
 		u->is_head_read = true;
 		u->framing = FRAMING_CLOSE;
 	}
@@ -269,7 +269,7 @@ upstream_abandon(struct upstream *u, struct conn *c)
 	u->until_ns = u->w->now + (u->is_head_read ? u->abort_ns : l->response_timeout);
 	timeq_set(&u->w->timeq, &u->timer, u->until_ns);
 	io_shutdown(&u->io);
-	relay_drop(u);
+	read_away(u);
 }
 
 static void
@@ -278,105 +278,41 @@ on_timer(struct timeq_entry *e, int64_t now)
 	struct upstream *u = container_of(e, struct upstream, timer);
 
 	u->w->now = now;
-	if (u->state != UPSTREAM_IDLE && u->state != UPSTREAM_ABANDONED)
-		return; /* set when it was idle; its request has limits of its own */
+	if (u->state == UPSTREAM_CARRYING)
+		return; /* set while it was idle; its request has limits of its own */
 	if (now < u->until_ns)
 		timeq_set(&u->w->timeq, &u->timer, u->until_ns);
 	else
 		upstream_close(u, u->state == UPSTREAM_ABANDONED);
 }
 
-/* --- events --- */
-
-static void
-on_connecting(struct upstream *u)
-{
-	int rc = io_connected(&u->io);
-
-	if (rc > 0)
-		return;
-	if (rc < 0 || tcp_is_self_connected(u->io.fd, &u->inst->addr)) {
-		xfer_upstream_failed(u->conn, true);
-		return;
-	}
-	u->state = UPSTREAM_BUSY;
-	xfer_connected(u->conn);
-	if (u->io.can_read) /* an answer in the same event: no other will tell of it */
-		io_yield(&u->io);
-}
-
-static void
-on_busy(struct upstream *u)
-{
-	struct conn *c = u->conn;
-
-	if (io_is_blocked(&u->io)) {
-		int rc = io_flush(&u->io);
-
-		if (rc < 0)
-			upstream_broken(u);
-		else if (rc == 1 && c->x.state == XFER_EXCHANGE)
-			relay_request(c);
-	}
-	if (u->conn != c || !io_is_open(&u->io))
-		return;
-	if (c->x.state == XFER_TUNNEL)
-		relay_tunnel(c);
-	else
-		relay_response(u);
-}
+/* --- events of idle and abandoned connections --- */
 
 static void
 on_ready(struct io *io)
 {
 	struct upstream *u = container_of(io, struct upstream, io);
-	struct conn *c = u->conn;
 
 	u->w->now = clk_now();
-	switch (u->state) {
-	case UPSTREAM_CONNECTING:
-		on_connecting(u);
-		break;
-	case UPSTREAM_BUSY:
-		on_busy(u);
-		break;
-	case UPSTREAM_IDLE:
-		if (io->is_hup || io->can_read)
-			upstream_close(u, false);
-		break;
-	case UPSTREAM_ABANDONED:
-		relay_drop(u);
-		break;
-	}
-	if (c != NULL)
-		conn_advance(c);
+	if (u->state == UPSTREAM_ABANDONED)
+		read_away(u);
+	else if (io->is_hup || io->can_read) /* no response is to come: of no use any more */
+		upstream_close(u, false);
 }
 
 static bool
-may_wait(struct io *io)
+never(struct io *io)
 {
 	(void)io;
 	return false;
 }
 
-static bool
-is_head_next(struct io *io)
-{
-	const struct upstream *u = container_of(io, struct upstream, io);
-
-	return u->state == UPSTREAM_BUSY && u->is_small && !u->is_head_read && u->in_n == 0 &&
-	       !io_is_blocked(&u->conn->io) && u->conn->x.state == XFER_EXCHANGE;
-}
-
-/* Of a request that is its head alone. */
+/* Of a request whose client has left. */
 static void
 on_unsent(struct io *io, const char *data, size_t n, int error)
 {
-	struct upstream *u = container_of(io, struct upstream, io);
-
-	if (error == 0 || u->state != UPSTREAM_BUSY)
-		return;
-	if (u->conn->x.state == XFER_EXCHANGE && !u->is_head_read)
-		xfer_unsent(u->conn, data, n);
-	upstream_broken(u);
+	(void)io;
+	(void)data;
+	(void)n;
+	(void)error;
 }

@@ -4,8 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "activator/conn.h"
+#include "activator/dispatch.h"
 #include "activator/notice.h"
-#include "activator/plane.h"
+#include "activator/park.h"
+#include "activator/refuse.h"
+#include "activator/shard.h"
+#include "activator/upstream.h"
+#include "activator/worker_impl.h"
 #include "common/clk.h"
 
 /* --- accepting --- */
@@ -25,8 +31,7 @@ on_accept(int fd, const struct addr *peer, void *arg)
 
 	w->now = clk_now();
 	metric_add(&w->counters.accepted, 1);
-	if (atomic_load_explicit(&w->bounds->connections, memory_order_relaxed) >=
-	    w->bounds->max_connections)
+	if (!bounds_may_accept(w->bounds))
 		refuse_client(w, fd, "too many connections");
 	else if (!clients_enter(&w->clients, addr_format(peer, false, address)))
 		refuse_client(w, fd, "too many connections of this client");
@@ -57,28 +62,48 @@ check_drained(struct worker *w)
 	notice_drained(w);
 }
 
+/* Requests that wait for a descriptor go on as far as there are any. */
+static void
+retry_starved(struct worker *w)
+{
+	struct conn *c;
+
+	while ((c = dispatch_next_starved(w)) != NULL)
+		conn_advance(c);
+}
+
+static void
+take_granted(struct worker *w)
+{
+	struct waiter *waiter;
+
+	while ((waiter = inbox_next(&w->inbox)) != NULL) {
+		struct conn *c = xfer_conn(container_of(waiter, struct xfer, waiter));
+
+		w->now = clk_now();
+		dispatch_granted(c);
+		conn_advance(c);
+	}
+}
+
 static void
 on_tail(void *arg)
 {
 	struct worker *w = arg;
-	struct waiter *waiter;
 
 	io_round_turns(w->round);
 	timeq_run(&w->timeq);
 	if (!list_empty(&w->starved))
-		xfer_feed(w);
+		retry_starved(w);
 	/* Last: what was granted in this round by itself has no mail to be announced by. */
 	do
-		while ((waiter = inbox_next(&w->inbox)) != NULL) {
-			w->now = clk_now();
-			xfer_granted(waiter);
-		}
+		take_granted(w);
 	while (io_round_send(w->round));
 	check_drained(w);
 }
 
 static void
-on_feed(void *arg)
+on_starved_timer(void *arg)
 {
 	struct worker *w = arg;
 
@@ -132,13 +157,15 @@ worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf
 	list_init(&w->starved);
 	list_init(&w->shards);
 	list_init(&w->upstreams);
-	list_init(&w->spare_heads);
-	w->buf = xmalloc(PLANE_BUFFER);
+	headbuf_pool_init(&w->heads);
+	w->upstream_ops = &conn_upstream_ops;
+	w->on_late = conn_on_late;
+	w->buf = xmalloc(WORKER_BUFFER);
 	w->loop = loop_new(e);
 	if (w->loop != NULL) {
 		w->round = io_round_new(w->loop, !conf->batch);
 		timeq_init(&w->timeq, w->loop);
-		loop_timer_init(&w->feed_timer, w->loop, on_feed, w);
+		loop_timer_init(&w->starved_timer, w->loop, on_starved_timer, w);
 		inbox_init(&w->inbox, w->loop);
 		loop_on_tail(w->loop, on_tail, w);
 	}
@@ -224,7 +251,6 @@ void
 worker_free(struct worker **wp)
 {
 	struct worker *w = *wp;
-	struct list_node *node;
 
 	*wp = NULL;
 	if (w == NULL)
@@ -240,7 +266,7 @@ worker_free(struct worker **wp)
 		forget_shards(w);
 		inbox_set_current(NULL);
 		timeq_fini(&w->timeq);
-		loop_timer_fini(&w->feed_timer);
+		loop_timer_fini(&w->starved_timer);
 		loop_free(&w->loop);
 		io_round_free(&w->round);
 		inbox_fini(&w->inbox);
@@ -248,8 +274,7 @@ worker_free(struct worker **wp)
 	slab_fini(&w->conn_slab);
 	slab_fini(&w->upstream_slab);
 	snapshot_unref(&w->snap);
-	while ((node = list_pop(&w->spare_heads)) != NULL)
-		free(node);
+	headbuf_pool_fini(&w->heads);
 	clients_fini(&w->clients);
 	free(w->trusted);
 	free(w->buf);
@@ -299,8 +324,12 @@ route_parked(struct worker *w)
 {
 	struct list_node *node;
 
-	while ((node = list_first(&w->unrouted)) != NULL)
-		xfer_unrouted_again(xfer_conn(container_of(node, struct xfer, node)));
+	while ((node = list_first(&w->unrouted)) != NULL) {
+		struct conn *c = xfer_conn(container_of(node, struct xfer, node));
+
+		park_unrouted_end(c);
+		conn_advance(c);
+	}
 }
 
 static void

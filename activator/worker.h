@@ -2,28 +2,16 @@
  * (SO_REUSEPORT), its connections, pools and counters.  Nothing on the path of a
  * request whose revision has a free slot leaves its thread.
  * Thread: all calls here are the main thread's; a worker's insides are its own
- * (activator/plane.h). */
+ * (worker_impl.h). */
 #ifndef ACTIVATOR_WORKER_H
 #define ACTIVATOR_WORKER_H
 
+#include "activator/bounds.h"
 #include "activator/revision.h"
 #include "common/settings.h"
 
 struct routes;
-struct worker; /* opaque outside the data plane */
-
-/* What all workers share, made by main before the first of them. */
-struct bounds {
-	/* immutable */
-	uint32_t max_connections; /* of clients, over all workers */
-	uint32_t max_sockets;	  /* theirs, and those to instances */
-	uint32_t max_parked;	  /* overall */
-	uint64_t max_parked_bytes;
-	/* atomics, relaxed: a bound, not a ledger */
-	_Atomic uint32_t connections, upstreams;
-	_Atomic uint32_t parked;
-	_Atomic uint64_t parked_bytes;
-};
+struct worker; /* opaque; worker_impl.h */
 
 struct worker_ops {
 	/* All run on the control loop. */

@@ -22,7 +22,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "activator/plane.h"
+#include "activator/conn.h"
+#include "activator/limiter.h"
+#include "activator/upstream.h"
 #include "common/clk.h"
 #include "common/strbuf.h"
 #include "test/fuzz/path_seen.h"
@@ -326,8 +328,8 @@ pass_time(int64_t ns)
 	world.now += ns;
 	if (loop_timer_pending(&world.w->timeq.timer))
 		event_active(&world.w->timeq.timer.ev, EV_TIMEOUT, 1);
-	if (loop_timer_pending(&world.w->feed_timer))
-		event_active(&world.w->feed_timer.ev, EV_TIMEOUT, 1);
+	if (loop_timer_pending(&world.w->starved_timer))
+		event_active(&world.w->starved_timer.ev, EV_TIMEOUT, 1);
 	for (i = 0; i < 2; i++) {
 		struct shard *s = &world.rev[i]->shards[0];
 

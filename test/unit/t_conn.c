@@ -9,7 +9,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "activator/plane.h"
+#include "activator/conn.h"
+#include "activator/limiter.h"
+#include "activator/upstream.h"
 #include "common/clk.h"
 #include "test/unit/loopback.h"
 

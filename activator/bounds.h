@@ -1,0 +1,62 @@
+/* bounds - what all workers together hold, and the most that they may (promise 9).
+ *
+ * Each worker looks at a counter and then adds to it, so that a bound can be passed by as
+ * many as there are workers: it limits memory and descriptors, it is not a ledger.
+ * Thread: any; counters are atomic and relaxed. */
+#ifndef ACTIVATOR_BOUNDS_H
+#define ACTIVATOR_BOUNDS_H
+
+#include <stdatomic.h>
+
+#include "common/base.h"
+
+struct bounds {
+	/* immutable once the first worker is made */
+	uint32_t max_connections; /* of clients */
+	uint32_t max_sockets;	  /* connections of clients and to instances */
+	uint32_t max_parked;	  /* requests */
+	uint64_t max_parked_bytes;
+	/* atomics */
+	_Atomic uint32_t connections, upstreams;
+	_Atomic uint32_t parked;
+	_Atomic uint64_t parked_bytes;
+};
+
+static inline bool
+bounds_may_accept(const struct bounds *b)
+{
+	return atomic_load_explicit(&b->connections, memory_order_relaxed) < b->max_connections;
+}
+
+static inline bool
+bounds_may_connect(const struct bounds *b)
+{
+	return atomic_load_explicit(&b->connections, memory_order_relaxed) +
+		       atomic_load_explicit(&b->upstreams, memory_order_relaxed) <
+	       b->max_sockets;
+}
+
+static inline bool
+bounds_may_park(const struct bounds *b, uint32_t bytes)
+{
+	return atomic_load_explicit(&b->parked, memory_order_relaxed) < b->max_parked &&
+	       atomic_load_explicit(&b->parked_bytes, memory_order_relaxed) + bytes <=
+		       b->max_parked_bytes;
+}
+
+/* One parked request more, or less, of so many bytes. */
+static inline void
+bounds_park(struct bounds *b, uint32_t bytes)
+{
+	atomic_fetch_add_explicit(&b->parked, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&b->parked_bytes, bytes, memory_order_relaxed);
+}
+
+static inline void
+bounds_unpark(struct bounds *b, uint32_t bytes)
+{
+	atomic_fetch_sub_explicit(&b->parked, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&b->parked_bytes, bytes, memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,17 @@
+/* cold - a cold start taken apart: one log line, a histogram of each phase, and the
+ * server-timing field of its response.  Thread: the worker's. */
+#ifndef ACTIVATOR_COLD_H
+#define ACTIVATOR_COLD_H
+
+#include "common/base.h"
+
+struct conn;
+
+#define COLD_TIMING 256 /* room for cold_timing() */
+
+/* The first response head after a cold start has come: log and count its phases. */
+void cold_note(struct conn *);
+/* The value of server-timing in text, or NULL where the response gets none. */
+const char *cold_timing(const struct conn *, char text[COLD_TIMING]);
+
+#endif

@@ -1,0 +1,61 @@
+/* conn - a client's connection: reads heads, keeps the connection for the next request, and
+ * ends it so that nothing that was written is lost.
+ *
+ * Every event that may end a request calls conn_advance() last.  That is the one place where
+ * the next request begins, or the connection closes: no request begins while functions of the
+ * one before it still run.
+ * Thread: the worker's. */
+#ifndef ACTIVATOR_CONN_H
+#define ACTIVATOR_CONN_H
+
+#include "activator/inbuf.h"
+#include "activator/net/io.h"
+#include "activator/timeq.h"
+#include "activator/worker_impl.h"
+#include "activator/xfer.h"
+#include "common/addr.h"
+
+/* In the order of use: with a thousand of them each cache line counts. */
+struct conn {
+	struct io io;
+	struct worker *w;
+	struct inbuf in;
+	bool is_in_partial; /* in is the beginning of a head: no use without more */
+	bool is_lingering;  /* all is written; reading away what still comes */
+	bool is_eof;	    /* tunnel: the end of what the client sends was passed on */
+	bool is_peer_v6;
+	uint32_t requests;
+	size_t in_seen;			    /* h1_scan() */
+	int64_t since_ns;		    /* from when its time limit runs */
+	int64_t idle_timeout, body_timeout; /* of the service that it asked last */
+	struct timeq_entry timer;
+	struct xfer x;
+	char peer_text[ADDR_TEXT]; /* without port */
+	/* what an ordinary request does not touch */
+	struct addr peer;
+	struct list_node node; /* in w->conns */
+};
+
+/* Of its request's revision, or those of the conf file's activator {}. */
+static inline const struct limits *
+conn_limits(const struct conn *c)
+{
+	return c->x.route != NULL ? &c->x.route->limits->v : &c->w->conf->limits;
+}
+
+void conn_open(struct worker *, int fd, const struct addr *peer);
+/* Close now; abort: with a reset, which the client cannot take for a clean end. */
+void conn_close(struct conn *, bool abort);
+/* Go on after an event: begin the next request if one has ended and another is there, or
+ * close, or set the timer for the limit that comes next. */
+void conn_advance(struct conn *);
+/* SIGTERM: close, unless a request is under way or has begun to come. */
+void conn_drain(struct conn *);
+/* Is a request of it under way, that ends if the client leaves? */
+bool conn_is_waiting(const struct conn *);
+
+/* What the fields of the same name in struct worker point to. */
+extern const struct io_ops conn_upstream_ops;
+void conn_on_late(struct conn *);
+
+#endif

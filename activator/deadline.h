@@ -1,0 +1,14 @@
+/* deadline - the time limit that a request runs into next.  What is parked has another way:
+ * the one timer of its revision (park.c).  Pure.  Thread: the worker's. */
+#ifndef ACTIVATOR_DEADLINE_H
+#define ACTIVATOR_DEADLINE_H
+
+#include "activator/outcome.h"
+
+struct conn;
+
+/* When the request of c runs into its next time limit, on clk_now()'s clock; INT64_MAX:
+ * there is none.  *out is how that limit ends it; UPSTREAM_FAILED may be tried again. */
+int64_t deadline_of(const struct conn *c, enum outcome *out);
+
+#endif

@@ -1,0 +1,602 @@
+#include "activator/dispatch.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "activator/conn.h"
+#include "activator/failure.h"
+#include "activator/limiter.h"
+#include "activator/net/tcp.h"
+#include "activator/notice.h"
+#include "activator/park.h"
+#include "activator/relay.h"
+#include "activator/shard.h"
+#include "activator/upstream.h"
+#include "activator/worker_impl.h"
+#include "common/clk.h"
+#include "common/log.h"
+
+#define STARVED_RETRY (20 * CLK_MS) /* a descriptor may come free unseen: look as often */
+#define TRIES_MAX 3		    /* instances that may fail a request */
+
+static void upstream_failed(struct conn *c, bool is_connect);
+
+/* --- what relaying came to --- */
+
+/* Is a connection that comes free of use to the request that waits longest for a
+ * descriptor?  If not, its descriptor is. */
+static bool
+may_pool(const struct worker *w, const struct instance *inst)
+{
+	struct list_node *node = list_first(&w->starved);
+
+	return node == NULL || container_of(node, struct xfer, node)->waiter.inst == inst;
+}
+
+static void
+response_done(struct conn *c)
+{
+	struct xfer *x = &c->x;
+	struct upstream *u = x->up;
+
+	if (x->framing_out == FRAMING_CLOSE)
+		x->is_persistent = false;
+	x->up = NULL;
+	upstream_release(u, u->is_persistent && may_pool(c->w, u->inst));
+	xfer_end(c, OUT_OK);
+}
+
+static void
+tunnel_done(struct conn *c)
+{
+	struct upstream *u = c->x.up;
+
+	c->x.up = NULL;
+	c->x.is_persistent = false;
+	upstream_release(u, false);
+	xfer_end(c, OUT_UPGRADED);
+}
+
+/* Close the instance's side, and cut off the client's. */
+static void
+cut(struct conn *c, enum outcome out, bool is_reset)
+{
+	struct upstream *u = c->x.up;
+
+	c->x.up = NULL;
+	u->conn = NULL;
+	upstream_close(u, is_reset);
+	xfer_cut(c, out, is_reset);
+}
+
+static void
+relayed(struct conn *c, struct relay_result r)
+{
+	switch (r.end) {
+	case RELAY_GOES_ON:
+		break;
+	case RELAY_DONE:
+		if (c->x.state == XFER_TUNNEL)
+			tunnel_done(c);
+		else
+			response_done(c);
+		break;
+	case RELAY_UPGRADED:
+		c->since_ns = c->x.up_ns = c->w->now;
+		xfer_set_state(&c->x, XFER_TUNNEL);
+		relayed(c, relay_tunnel(c));
+		break;
+	case RELAY_CLIENT_GONE:
+		xfer_client_gone(c);
+		break;
+	case RELAY_BAD_REQUEST:
+		c->x.is_persistent = false;
+		xfer_refuse(c, OUT_BAD_REQUEST, r.why);
+		break;
+	case RELAY_NO_RESPONSE:
+		upstream_failed(c, false);
+		break;
+	case RELAY_BAD_RESPONSE:
+		xfer_refuse(c, OUT_UPSTREAM_PROTOCOL, r.why);
+		break;
+	case RELAY_BROKEN:
+		cut(c, OUT_UPSTREAM_BROKEN, true);
+		break;
+	}
+}
+
+/* --- sending --- */
+
+/* The head, and of the body what is there, in one write. */
+static void
+send_head(struct conn *c, const char *head)
+{
+	struct xfer *x = &c->x;
+	struct iovec iov[2];
+	size_t body = 0;
+	int n = 1;
+
+	memcpy(&iov[0].iov_base, &head, sizeof head);
+	iov[0].iov_len = x->head_n;
+	if (x->framing == FRAMING_LENGTH && c->in.n > 0) {
+		body = (size_t)MIN((uint64_t)c->in.n, x->left);
+		iov[1] = (struct iovec){.iov_base = c->in.data, .iov_len = body};
+		n = 2;
+	}
+	x->sent_ns = x->up_ns = c->since_ns = c->w->now;
+	xfer_set_state(x, XFER_EXCHANGE);
+	x->is_unsent = false;
+	if ((x->is_sent_whole ? io_send(&x->up->io, iov, n) : io_write(&x->up->io, iov, n)) < 0) {
+		xfer_unsent(c, head, x->head_n);
+		upstream_broken(x->up);
+		return;
+	}
+	if (body > 0) {
+		x->has_given_body = true;
+		x->is_expecting = false;
+		x->left -= body;
+		x->is_sent_whole = x->left == 0;
+		inbuf_consume(&c->in, body);
+	}
+	if (!x->is_sent_whole) {
+		io_expect(&c->io);
+		relayed(c, relay_request(c));
+	}
+}
+
+/* The copy of the head is not needed any more where it cannot be sent again. */
+static void
+drop_head(struct conn *c)
+{
+	if (c->x.head.data != NULL && !xfer_is_repeatable(&c->x))
+		headbuf_clear(&c->x.head, &c->w->heads);
+}
+
+static void
+connected(struct conn *c)
+{
+	send_head(c, c->x.head.data);
+	drop_head(c);
+}
+
+/* --- from a slot to a connection --- */
+
+static void
+count_in_flight(struct conn *c)
+{
+	struct xfer *x = &c->x;
+
+	if (x->is_counted || x->is_unseen)
+		return;
+	shard_in_flight(x->shard, c->w->now, 1);
+	x->is_counted = true;
+}
+
+static void
+attach(struct conn *c, struct upstream *u)
+{
+	struct xfer *x = &c->x;
+
+	x->up = u;
+	u->is_head_method = x->is_head_method;
+	u->is_upgrade = x->is_upgrade;
+	u->idle_ns = conn_limits(c)->upstream_idle_timeout;
+	upstream_attach(u, c);
+}
+
+static void
+attach_new(struct conn *c, struct upstream *u)
+{
+	u->has_permit = c->x.waiter.has_permit;
+	c->x.waiter.has_permit = false;
+	attach(c, u);
+}
+
+static void
+permit_back(struct xfer *x, struct instance *inst)
+{
+	if (x->waiter.has_permit)
+		limiter_permit_back(inst);
+	x->waiter.has_permit = false;
+}
+
+/* On an idle connection.  False: there is none. */
+static bool
+go_on_idle(struct conn *c, struct instance *inst)
+{
+	struct worker *w = c->w;
+	struct xfer *x = &c->x;
+	struct upstream *u = x->needs_new ? NULL : upstream_take_idle(w, inst);
+
+	if (u == NULL)
+		return false;
+	permit_back(x, inst); /* it has come too late to be of use */
+	attach(c, u);
+	if (x->head.data == NULL && xfer_is_repeatable(x))
+		headbuf_set(&x->head, &w->heads, w->out, x->head_n);
+	send_head(c, x->head.data != NULL ? x->head.data : w->out);
+	drop_head(c);
+	return true;
+}
+
+/* May it open a connection?  False: it waits for the permit. */
+static bool
+get_permit(struct conn *c, struct instance *inst)
+{
+	struct xfer *x = &c->x;
+
+	if (x->waiter.has_permit || !instance_has_limit(inst))
+		return true;
+	x->waiter.inst = instance_ref(inst);
+	if (!limiter_permit(&x->waiter)) {
+		xfer_set_state(x, XFER_PERMIT);
+		notice_shed(c->w, inst);
+		return false;
+	}
+	instance_unref(&x->waiter.inst);
+	return true;
+}
+
+/* Will it pass by itself? */
+static bool
+is_shortage(int code)
+{
+	return code == EMFILE || code == ENFILE || code == EADDRNOTAVAIL || code == ENOBUFS ||
+	       code == ENOMEM;
+}
+
+/* No descriptor (or port) is left for it.  It keeps its slot and goes on as soon as a
+ * connection of this worker comes free: to this instance, or to any other. */
+static void
+starve(struct conn *c, struct instance *inst)
+{
+	struct worker *w = c->w;
+	struct xfer *x = &c->x;
+
+	log_warn_limited(NULL, "no descriptor is left for an instance", "errno=%d", errno);
+	if (list_empty(&w->starved))
+		upstream_shed_all(w);
+	x->needs_new = false; /* whatever comes free */
+	x->waiter.rev = inst->rev;
+	x->waiter.inst = instance_ref(inst);
+	x->waiter.is_paced = x->is_paced;
+	xfer_set_state(x, XFER_STARVED);
+	if (!loop_timer_pending(&w->starved_timer))
+		loop_timer_set(&w->starved_timer, STARVED_RETRY);
+}
+
+/* connect(2) itself failed. */
+static void
+connect_failed(struct conn *c, struct instance *inst)
+{
+	struct xfer *x = &c->x;
+
+	log_warn_limited(&inst->tag, "cannot connect", "address=%s", inst->address_text);
+	permit_back(x, inst);
+	xfer_pace_done(x, inst);
+	limiter_give_back(inst);
+	if (++x->tries < TRIES_MAX)
+		dispatch_admit(c, true);
+	else
+		xfer_refuse(c, OUT_UPSTREAM_FAILED, "no connection could be opened");
+}
+
+/* ROUTED, and has a slot of inst.  Its head is in w->out, or kept. */
+static void
+go(struct conn *c, struct instance *inst)
+{
+	struct worker *w = c->w;
+	struct xfer *x = &c->x;
+	struct upstream *u;
+
+	count_in_flight(c);
+	if (go_on_idle(c, inst))
+		return;
+	if (x->head.data == NULL)
+		headbuf_set(&x->head, &w->heads, w->out, x->head_n);
+	if (!get_permit(c, inst))
+		return;
+	u = upstream_connect(w, inst);
+	if (u != NULL) {
+		attach_new(c, u);
+		xfer_set_state(x, XFER_CONNECTING);
+	} else if (is_shortage(errno)) {
+		starve(c, inst);
+	} else {
+		connect_failed(c, inst);
+	}
+}
+
+/* The same on the connection that the prober has opened. */
+static void
+go_on_fd(struct conn *c, struct instance *inst, int fd)
+{
+	attach_new(c, upstream_adopt(c->w, inst, fd));
+	count_in_flight(c);
+	connected(c);
+}
+
+struct conn *
+dispatch_next_starved(struct worker *w)
+{
+	struct list_node *node = list_first(&w->starved);
+	struct instance *inst;
+	struct xfer *x;
+
+	if (node == NULL)
+		return NULL;
+	x = container_of(node, struct xfer, node);
+	inst = x->waiter.inst;
+	x->waiter.inst = NULL;
+	xfer_set_state(x, XFER_ROUTED);
+	go(xfer_conn(x), inst);
+	instance_unref(&inst);
+	if (x->state != XFER_STARVED)
+		return xfer_conn(x);
+	/* Once more: it stays the first. */
+	list_remove(&w->starved, node);
+	list_push_head(&w->starved, node);
+	return NULL;
+}
+
+/* --- an instance failed it --- */
+
+/* Is there another instance that could take what this one did not? */
+static bool
+has_equal(const struct shard *s, const struct instance *inst)
+{
+	uint32_t i;
+
+	for (i = 0; s->set != NULL && i < s->set->n; i++)
+		if (s->set->v[i] != inst && instance_is_open(s->set->v[i]))
+			return true;
+	return false;
+}
+
+/* The instance's side ended before a response.  is_connect: no byte was sent. */
+static void
+upstream_failed(struct conn *c, bool is_connect)
+{
+	struct xfer *x = &c->x;
+	struct upstream *u = x->up;
+	struct instance *inst = instance_ref(u->inst);
+	bool was_reused = u->is_reused;
+	bool may_repeat = is_connect || (xfer_is_repeatable(x) && x->head.data != NULL &&
+					 u->in_n == 0 && !x->is_head_written);
+
+	if (is_connect || (!was_reused && has_equal(x->shard, inst)))
+		notice_refused(c->w, inst);
+	log_debug(&inst->tag, "request failed", "connect=%d reused=%d again=%d", is_connect,
+		  was_reused, may_repeat);
+	xfer_let_go(c);
+	if (may_repeat && (was_reused || is_connect || ++x->tries < TRIES_MAX)) {
+		x->tries += is_connect && x->tries < UINT8_MAX;
+		x->needs_new |= was_reused;
+		metric_add(&x->shard->retries, 1);
+		if (!is_connect) /* it was in flight: it may be parked anew */
+			x->deadline_ns = c->w->now + conn_limits(c)->activation_timeout;
+		dispatch_admit(c, true);
+	} else {
+		xfer_refuse(c, OUT_UPSTREAM_FAILED, NULL);
+	}
+	instance_unref(&inst);
+}
+
+/* --- a slot, or a place in the queue --- */
+
+void
+dispatch_admit(struct conn *c, bool is_back)
+{
+	struct worker *w = c->w;
+	struct xfer *x = &c->x;
+	struct revision *rev = x->route->rev;
+	struct failure *failed;
+	struct instance *inst = is_back ? NULL
+					: limiter_try_take(rev, x->shard->set,
+							   (uint32_t)worker_random(w));
+	uint32_t most = x->route->limits->v.max_parked;
+
+	if (inst != NULL) {
+		go(c, inst);
+		return;
+	}
+	if (x->is_unseen && !shard_has_open(x->shard)) {
+		xfer_refuse(c, OUT_NOT_ACTIVE, NULL);
+		return;
+	}
+	if ((!is_back && most > 0 && limiter_parked(rev) >= most) || !xfer_hold(c, is_back)) {
+		xfer_refuse(c, OUT_QUEUE_FULL, NULL);
+		return;
+	}
+	x->waiter.is_unseen = x->is_unseen;
+	inst = limiter_take_or_wait(rev, &x->waiter, is_back, w->now, &failed);
+	if (failed != NULL) {
+		xfer_unhold(c);
+		xfer_refuse_failed(c, failed);
+		failure_unref(&failed);
+		return;
+	}
+	if (inst == NULL) {
+		park_queued(c);
+		return;
+	}
+	xfer_unhold(c);
+	x->is_paced = x->waiter.is_paced;
+	go(c, inst);
+	instance_unref(&inst);
+}
+
+/* With why nothing was started, where the autoscaler has said so. */
+static void
+refuse_unstarted(struct conn *c)
+{
+	struct failure *f = limiter_failure(c->x.route->rev);
+
+	xfer_refuse(c, OUT_ACTIVATION_TIMEOUT, f == NULL ? NULL : f->message);
+	failure_unref(&f);
+}
+
+void
+dispatch_late(struct conn *c)
+{
+	struct xfer *x = &c->x;
+
+	if (x->is_unseen && !shard_has_open(x->shard))
+		xfer_refuse(c, OUT_NOT_ACTIVE, NULL);
+	else if (x->tries > 0 ||
+		 atomic_load_explicit(&x->shard->rev->is_external, memory_order_relaxed))
+		xfer_refuse(c, OUT_UPSTREAM_FAILED, "no instance could be reached");
+	else
+		refuse_unstarted(c);
+}
+
+/* Granted too late, or a slot of an instance that is gone by now: to the next in line with
+ * it.  False: it is good. */
+static bool
+decline(struct conn *c)
+{
+	struct xfer *x = &c->x;
+	bool is_late = x->deadline_ns <= c->w->now;
+
+	if (!is_late && !instance_is_closed_by(x->waiter.inst, SLOTS_UNREADY | SLOTS_STOPPING))
+		return false;
+	limiter_decline(&x->waiter);
+	if (x->waiter.fd >= 0)
+		close(x->waiter.fd);
+	x->waiter.fd = -1;
+	if (is_late)
+		dispatch_late(c);
+	else
+		dispatch_admit(c, true);
+	return true;
+}
+
+static void
+granted_failure(struct conn *c)
+{
+	struct failure *f = limiter_failure(c->x.route->rev);
+
+	xfer_refuse_failed(c, f);
+	failure_unref(&f);
+}
+
+static void
+note_granted(struct conn *c)
+{
+	struct xfer *x = &c->x;
+
+	x->granted_ns = c->w->now;
+	metric_hist_add(&x->shard->parked_for, c->w->now - x->parked_ns);
+}
+
+void
+dispatch_granted(struct conn *c)
+{
+	struct xfer *x = &c->x;
+	struct waiter *waiter = &x->waiter;
+	struct instance *inst;
+	bool was_parked = x->state == XFER_PARKED;
+	int fd;
+
+	xfer_set_state(x, XFER_ROUTED);
+	if (waiter->is_failed) {
+		granted_failure(c);
+		return;
+	}
+	if (decline(c))
+		return;
+	inst = waiter->inst;
+	fd = waiter->fd;
+	waiter->inst = NULL;
+	waiter->fd = -1;
+	x->is_paced = x->is_paced || waiter->is_paced;
+	if (was_parked)
+		note_granted(c);
+	if (fd >= 0)
+		go_on_fd(c, inst, fd);
+	else
+		go(c, inst);
+	instance_unref(&inst);
+}
+
+/* --- events --- */
+
+void
+dispatch_client_readable(struct conn *c)
+{
+	if (c->x.state == XFER_TUNNEL)
+		relayed(c, relay_tunnel(c));
+	else if (!c->x.is_sent_whole)
+		relayed(c, relay_request(c));
+}
+
+void
+dispatch_client_drained(struct conn *c)
+{
+	if (c->x.state == XFER_EXCHANGE)
+		relayed(c, relay_response(c));
+}
+
+static void
+on_connecting(struct conn *c, struct upstream *u)
+{
+	int rc = io_connected(&u->io);
+
+	if (rc > 0)
+		return;
+	if (rc < 0 || tcp_is_self_connected(u->io.fd, &u->inst->addr)) {
+		upstream_failed(c, true);
+		return;
+	}
+	connected(c);
+	if (u->io.can_read) /* a response in the same event: no other event tells of it */
+		io_yield(&u->io);
+}
+
+/* Write what waits for room, then what the client has beside it. */
+static void
+flush(struct conn *c, struct upstream *u)
+{
+	int rc = io_flush(&u->io);
+
+	if (rc < 0)
+		upstream_broken(u);
+	else if (rc == 1 && c->x.state == XFER_EXCHANGE)
+		relayed(c, relay_request(c));
+}
+
+void
+dispatch_upstream_ready(struct conn *c)
+{
+	struct upstream *u = c->x.up;
+
+	if (c->x.state == XFER_CONNECTING) {
+		on_connecting(c, u);
+		return;
+	}
+	if (io_is_blocked(&u->io))
+		flush(c, u);
+	if (c->x.up != u)
+		return;
+	relayed(c, c->x.state == XFER_TUNNEL ? relay_tunnel(c) : relay_response(c));
+}
+
+void
+dispatch_timed_out(struct conn *c, enum outcome out)
+{
+	switch (out) {
+	case OUT_UPSTREAM_FAILED:
+		upstream_failed(c, true);
+		break;
+	case OUT_CLIENT_GONE:
+		xfer_client_gone(c);
+		break;
+	case OUT_UPGRADED:
+		cut(c, out, false);
+		break;
+	default:
+		c->x.is_persistent = false;
+		xfer_refuse(c, out, NULL);
+	}
+}

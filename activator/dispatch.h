@@ -1,0 +1,35 @@
+/* dispatch - brings a request to an instance and through its exchange: from a slot to a
+ * connection, the head, what relay.c reports of the rest, and again where an instance failed
+ * it (promise 2).
+ *
+ * Each call may end the request (DONE, CUT): the caller then calls conn_advance().  None
+ * begins the next request.
+ * Thread: the worker's. */
+#ifndef ACTIVATOR_DISPATCH_H
+#define ACTIVATOR_DISPATCH_H
+
+#include "activator/outcome.h"
+
+struct conn;
+struct worker;
+
+/* ROUTED, its head is in w->out or kept: get a slot, or be parked.  is_back: it has been in
+ * the queue or at an instance, and goes before all others. */
+void dispatch_admit(struct conn *, bool is_back);
+/* PARKED, PERMIT: inbox_next() has returned its waiter. */
+void dispatch_granted(struct conn *);
+/* PARKED past its deadline. */
+void dispatch_late(struct conn *);
+/* Try the first STARVED request again.  Returns its connection, or NULL: there is none, or
+ * there is no descriptor for it still. */
+struct conn *dispatch_next_starved(struct worker *);
+
+/* The client's side can be read, or has been written to: EXCHANGE, TUNNEL. */
+void dispatch_client_readable(struct conn *);
+void dispatch_client_drained(struct conn *);
+/* The instance's side is ready: CONNECTING, EXCHANGE, TUNNEL. */
+void dispatch_upstream_ready(struct conn *);
+/* Its time limit has passed, and ends it with this outcome (deadline.h). */
+void dispatch_timed_out(struct conn *, enum outcome);
+
+#endif

@@ -1,0 +1,83 @@
+#include "activator/park.h"
+
+#include "activator/conn.h"
+#include "activator/shard.h"
+#include "activator/worker_impl.h"
+#include "common/clk.h"
+
+static void on_deadline(void *shard);
+
+/* Set the timer for the first of the shard's parked requests. */
+static void
+arm_deadline(struct shard *s, struct worker *w)
+{
+	struct xfer *x = container_of(list_first(&s->parked), struct xfer, node);
+
+	if (!s->has_timer)
+		loop_timer_init(&s->deadline_timer, w->loop, on_deadline, s);
+	s->has_timer = true;
+	loop_timer_set(&s->deadline_timer, x->deadline_ns - w->now);
+}
+
+static void
+on_deadline(void *arg)
+{
+	struct shard *s = arg;
+	struct list_node *node;
+	int64_t now = clk_now();
+
+	while ((node = list_first(&s->parked)) != NULL) {
+		struct xfer *x = container_of(node, struct xfer, node);
+		struct worker *w = xfer_conn(x)->w;
+
+		w->now = now;
+		if (x->deadline_ns > now) {
+			arm_deadline(s, w);
+			break;
+		}
+		w->on_late(xfer_conn(x));
+	}
+}
+
+void
+park_queued(struct conn *c)
+{
+	struct worker *w = c->w;
+	struct xfer *x = &c->x;
+
+	x->is_cold = x->is_cold || !shard_has_open(x->shard);
+	x->is_first = x->waiter.is_first;
+	if (x->parked_ns == 0)
+		x->parked_ns = w->now;
+	headbuf_set_exact(&x->head, &w->heads, x->head.data != NULL ? x->head.data : w->out,
+			  x->head_n);
+	inbuf_keep(&c->in);
+	if (x->is_counted)
+		shard_in_flight(x->shard, w->now, -1);
+	xfer_set_state(x, XFER_PARKED);
+	if (list_first(&x->shard->parked) == &x->node)
+		arm_deadline(x->shard, w);
+}
+
+void
+park_unrouted(struct conn *c, char *buf, size_t head_n)
+{
+	size_t n = head_n + c->in.n;
+
+	c->in = (struct inbuf){.data = buf, .n = (uint32_t)n, .is_borrowed = true};
+	if (!xfer_hold(c, false)) {
+		inbuf_consume(&c->in, head_n);
+		xfer_refuse(c, OUT_QUEUE_FULL, NULL);
+		return;
+	}
+	inbuf_keep(&c->in);
+	c->x.deadline_ns = c->w->now + c->w->conf->limits.activation_timeout;
+	xfer_set_state(&c->x, XFER_UNROUTED);
+}
+
+void
+park_unrouted_end(struct conn *c)
+{
+	c->requests--; /* reading it again counts it again */
+	xfer_set_state(&c->x, XFER_IDLE);
+}

@@ -1,0 +1,38 @@
+/* relay - moves bytes between a client and an instance: bodies in both directions with
+ * back-pressure, response heads, tunnels.  What was read is written in the same event; while
+ * one side does not take it, the other side is not read.
+ *
+ * relay decides nothing: each call returns how the exchange stands, and dispatch.c acts on
+ * it.  It never closes a connection and never begins or ends a request.
+ * Thread: the worker's. */
+#ifndef ACTIVATOR_RELAY_H
+#define ACTIVATOR_RELAY_H
+
+#include "common/base.h"
+
+struct conn;
+
+enum relay_end {
+	RELAY_GOES_ON,	    /* later events bring more */
+	RELAY_DONE,	    /* the response is written; of a tunnel: both sides have ended */
+	RELAY_UPGRADED,	    /* 101 was written: what follows is a tunnel */
+	RELAY_CLIENT_GONE,  /* the client cannot be read from or written to */
+	RELAY_BAD_REQUEST,  /* the framing of the request's body is broken */
+	RELAY_NO_RESPONSE,  /* the instance's side ended before a final response head */
+	RELAY_BAD_RESPONSE, /* not HTTP; nothing of it was written */
+	RELAY_BROKEN,	    /* the instance's side broke off after some of it was written */
+};
+
+struct relay_result {
+	enum relay_end end;
+	const char *why; /* BAD_REQUEST, BAD_RESPONSE: more for the refusal's text, or NULL */
+};
+
+/* EXCHANGE: the body of the request, as far as it is there and the instance takes it. */
+struct relay_result relay_request(struct conn *);
+/* EXCHANGE: what the instance has sent, as far as the client takes it. */
+struct relay_result relay_response(struct conn *);
+/* TUNNEL: both directions. */
+struct relay_result relay_tunnel(struct conn *);
+
+#endif

@@ -1,0 +1,86 @@
+/* upstream - a connection to an instance: connecting, the pool of idle ones, and those
+ * whose client has left.
+ *
+ * The slot of a request is the connection's while it carries the request.  A client that
+ * leaves does not free it: with a limit the connection is kept (ABANDONED) and what comes is
+ * thrown away, until the instance is done or closes its end (promise 3).
+ * The events of a connection that carries a request go to the exchange (worker_impl.h,
+ * upstream_ops); this file deals with those of idle and abandoned ones itself.
+ * Thread: the worker's. */
+#ifndef ACTIVATOR_UPSTREAM_H
+#define ACTIVATOR_UPSTREAM_H
+
+#include "activator/http/request.h"
+#include "activator/net/io.h"
+#include "activator/revision.h"
+#include "activator/timeq.h"
+
+struct chunked;
+struct conn;
+struct worker;
+
+enum upstream_state {
+	UPSTREAM_CARRYING,  /* connecting for a request, or carrying it */
+	UPSTREAM_IDLE,	    /* in the pool of its instance */
+	UPSTREAM_ABANDONED, /* its client has left, the instance may be at work */
+};
+
+struct upstream {
+	struct io io;
+	struct worker *w;
+	struct instance *inst; /* a reference */
+	struct conn *conn;     /* CARRYING: whose request; else NULL */
+	struct list_node idle; /* IDLE: in the instance's pool */
+	enum upstream_state state;
+	bool has_slot, has_permit;
+	bool is_reused; /* carried a request before */
+	bool is_broken; /* writing failed; a response may still be there to be read */
+	bool is_head_read, is_persistent;
+	bool is_small; /* its last response had IO_AHEAD bytes or fewer, head and all */
+	bool is_eof;   /* tunnel: the end of what the instance sends was passed on */
+	/* of the request that it carries */
+	bool is_head_method, is_upgrade;
+	/* of the response that is being read: upstream_response.h */
+	enum framing framing;
+	uint64_t left; /* FRAMING_LENGTH: body bytes still to come */
+	struct chunked *chunked;
+	char *in; /* the beginning of a response head, or NULL */
+	uint32_t in_n;
+	size_t in_seen;
+	struct shard *shard; /* ABANDONED: where its slot is counted as in flight, or NULL */
+	int64_t until_ns;    /* IDLE, ABANDONED: when it is closed */
+	int64_t abort_ns;    /* ABANDONED: how long the body of its response may go on */
+	int64_t connect_ns;  /* when connecting began */
+	int64_t idle_ns;     /* how long it may be kept idle */
+	uint32_t read_size;  /* of the next read: smaller towards a slow client */
+	struct timeq_entry timer;
+	struct list_node node; /* in w->upstreams */
+};
+
+/* An idle connection to the instance, or NULL.  Attach it next. */
+NODISCARD struct upstream *upstream_take_idle(struct worker *, struct instance *);
+/* Begin to connect.  NULL: it failed at once, errno says why.  Attach it next. */
+NODISCARD struct upstream *upstream_connect(struct worker *, struct instance *);
+/* Take over the connected descriptor that the prober has opened.  Attach it next. */
+NODISCARD struct upstream *upstream_adopt(struct worker *, struct instance *, int fd);
+/* It carries a request of c from now on, and has the slot of that request.  The caller sets
+ * what the connection is to know of the request. */
+void upstream_attach(struct upstream *, struct conn *c);
+/* The request is over: back to the pool if may_pool says so and nothing speaks against it,
+ * else closed.  Gives the slot back. */
+void upstream_release(struct upstream *, bool may_pool);
+/* The client has left: keep the slot until the instance is done.  shard: where the request
+ * is counted as in flight, or NULL; the count is the connection's from now on. */
+void upstream_abandon(struct upstream *, const struct limits *, struct shard *, bool is_tunnel);
+/* Writing to it failed.  Its event follows, so that what it has sent, or its end, is read. */
+void upstream_broken(struct upstream *);
+/* Close it and give back its slot and permit; it carries no request (conn is NULL).
+ * abort: with a reset. */
+void upstream_close(struct upstream *, bool abort);
+/* Close the idle connections of this worker: to one instance, to all of a set (which may be
+ * NULL), to all instances. */
+void upstream_shed(struct worker *, struct instance *);
+void upstream_shed_set(struct worker *, const struct instance_set *);
+void upstream_shed_all(struct worker *);
+
+#endif

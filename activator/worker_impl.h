@@ -1,0 +1,90 @@
+/* worker_impl - what a worker's thread works with: shared by the files of the exchange, and
+ * opaque to all others (worker.h).
+ * Thread: everything here belongs to the worker's thread. */
+#ifndef ACTIVATOR_WORKER_IMPL_H
+#define ACTIVATOR_WORKER_IMPL_H
+
+#include "activator/clients.h"
+#include "activator/date.h"
+#include "activator/headbuf.h"
+#include "activator/http/h1.h"
+#include "activator/inbox.h"
+#include "activator/net/io.h"
+#include "activator/net/listener.h"
+#include "activator/snapshot.h"
+#include "activator/timeq.h"
+#include "activator/worker.h"
+#include "common/loop.h"
+#include "common/slab.h"
+
+struct conn;
+
+#define WORKER_BUFFER ((size_t)128 << 10) /* larger reads gained nothing */
+
+struct worker {
+	/* immutable after worker_new() */
+	unsigned index, workers_n;
+	const struct activator_conf *conf;
+	struct bounds *bounds;
+	struct loop *loop, *control;
+	struct io_round *round;
+	const struct worker_ops *ops;
+	void *arg;
+	struct addr_net *trusted; /* networks whose X-Forwarded-* are believed */
+	size_t trusted_n;
+	/* Where lower files report an event of a request to; set by worker.c, so that they
+	 * need not know the files above them. */
+	const struct io_ops *upstream_ops; /* of a connection that carries a request */
+	void (*on_late)(struct conn *);	   /* its request is PARKED past its deadline */
+
+	pthread_t thread;
+	bool is_started, is_draining, is_drained_reported;
+	struct listener *listener; /* NULL: closed */
+
+	int64_t now; /* clk_now() of this event */
+	struct timeq timeq;
+	struct inbox inbox;
+	struct snapshot *snap; /* NULL: none came yet */
+	struct slab conn_slab, upstream_slab;
+	struct list conns;	/* of struct conn: all */
+	struct clients clients; /* counts conns by peer_text */
+	struct list unrouted;	/* of struct xfer: UNROUTED, in order of arrival */
+	struct list starved;	/* of struct xfer: STARVED, the next to be tried first */
+	struct loop_timer starved_timer;
+	struct list shards;    /* of struct shard: those with instances or counts */
+	struct list upstreams; /* of struct upstream: all */
+	size_t busy_n;	       /* of them that are not idle */
+	struct headbuf_pool heads;
+	uint64_t random; /* worker_random() */
+	struct date date;
+
+	char *buf; /* what is being read, WORKER_BUFFER bytes */
+	char *out; /* a head that is being written: worker_out() */
+	size_t out_cap;
+	struct h1_head head; /* that is being parsed */
+	struct worker_counters counters;
+};
+
+/* xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators,
+ * scrambled") */
+static inline uint64_t
+worker_random(struct worker *w)
+{
+	w->random ^= w->random >> 12;
+	w->random ^= w->random << 25;
+	w->random ^= w->random >> 27;
+	return w->random * UINT64_C(2685821657736338717);
+}
+
+/* w->out with room for n bytes. */
+static inline char *
+worker_out(struct worker *w, size_t n)
+{
+	if (n > w->out_cap) {
+		w->out_cap = n;
+		w->out = xrealloc(w->out, n);
+	}
+	return w->out;
+}
+
+#endif

@@ -1,0 +1,144 @@
+/* xfer - one request on its way to its outcome: what it is, what it holds, and its end.
+ *
+ *   IDLE ─ head read ─► ROUTED ─ slot ─► CONNECTING ─► EXCHANGE ─► DONE ─► IDLE
+ *    │                  │   ▲             │ failed      │ 101        │
+ *    │ no table yet     │   │ granted     ▼             ▼            ▼
+ *    ▼                  ▼   │           ROUTED        TUNNEL       CLOSING
+ *   UNROUTED ─► IDLE   PARKED, PERMIT, STARVED
+ *
+ * A state says what the request holds and which list it is in.  Every request leaves through
+ * xfer_end() (DONE) or xfer_cut() (CUT), once; the connection then goes on (conn_advance()).
+ * Thread: the worker's. */
+#ifndef ACTIVATOR_XFER_H
+#define ACTIVATOR_XFER_H
+
+#include "activator/headbuf.h"
+#include "activator/http/request.h"
+#include "activator/inbox.h"
+#include "activator/outcome.h"
+#include "common/list.h"
+#include "common/log.h"
+
+struct chunked;
+struct conn;
+struct failure;
+struct instance;
+struct shard;
+struct snapshot;
+struct upstream;
+
+/* Which moves are legal stands in xfer.c.  UNROUTED, PARKED and STARVED each have a list,
+ * which xfer_set_state() joins and leaves. */
+#define XFER_STATES(X)                                                                             \
+	X(IDLE)	      /* no request: before the first, or between two */                           \
+	X(UNROUTED)   /* read, but no route table has come yet */                                  \
+	X(ROUTED)     /* has a route; has no slot, no connection, no place in a queue */           \
+	X(PARKED)     /* waits in its revision's queue */                                          \
+	X(PERMIT)     /* has a slot, waits for the right to open a connection */                   \
+	X(STARVED)    /* has a slot, waits for a descriptor */                                     \
+	X(CONNECTING) /* its connection is being opened */                                         \
+	X(EXCHANGE)   /* its head is sent; bodies flow */                                          \
+	X(TUNNEL)     /* after 101: bytes flow */                                                  \
+	X(DONE)	      /* answered; conn_advance() is to begin what comes next */                   \
+	X(CUT)	      /* ended without an answer; conn_advance() is to close the connection */     \
+	X(CLOSING)    /* answered; the connection ends once that is written */
+enum xfer_state {
+#define X(id) XFER_##id,
+	XFER_STATES(X)
+#undef X
+		XFER_STATES_N
+};
+
+/* Embedded in its connection: HTTP/1 has one at a time. */
+struct xfer {
+	enum xfer_state state;
+
+	/* of the request */
+	enum framing framing;
+	bool is_head_method, is_http10, is_persistent, is_keep_alive_told, is_idempotent;
+	bool is_upgrade, takes_trailers, wants_json;
+	bool is_expecting;	/* 100-continue, and no 100 has come yet */
+	bool is_sent_whole;	/* the request has been read and written to its end */
+	bool is_unsent;		/* the instance's side took not a byte of it */
+	bool has_given_body;	/* body bytes went to an instance: it cannot be sent again */
+	bool is_counted;	/* in its shard's in_flight or parked_n */
+	bool is_unseen;		/* RULE_SERVE_ONLY: no activity of its revision */
+	bool is_paced;		/* limiter_head_seen() is due */
+	bool needs_new;		/* an idle connection failed it: take no other of these */
+	bool is_cold, is_first; /* parked with no instance open; the first to be so */
+	bool is_head_written;	/* the client has been sent a final response head */
+	bool is_reset;		/* CUT: close with a reset, so that the client sees the cut */
+	uint8_t tries;		/* instances that failed it */
+	uint64_t left;		/* FRAMING_LENGTH: body bytes still to come */
+	struct chunked *chunked;
+
+	/* where it goes; route and limits live in snap */
+	struct snapshot *snap;
+	const struct route_service *service;
+	const struct route_revision *route;
+	struct shard *shard;
+	struct waiter waiter;  /* PARKED, PERMIT: in the hands of limiter and inbox.  PERMIT,
+				  STARVED: its inst holds the slot */
+	struct upstream *up;   /* CONNECTING, EXCHANGE, TUNNEL: holds the slot */
+	uint32_t head_n;       /* size of the head that is sent */
+	struct headbuf head;   /* that head, while it may have to be sent (again) */
+	uint32_t held;	       /* bytes counted in the bounds; 0: it is not counted */
+	struct list_node node; /* in the list of its state: w->unrouted, shard->parked by
+				  deadline, w->starved */
+
+	/* of the response, as the client sees it */
+	enum framing framing_out;
+
+	int64_t start_ns, parked_ns, granted_ns, sent_ns;
+	int64_t deadline_ns; /* of its activation */
+	int64_t up_ns;	     /* the instance's last sign of progress */
+};
+
+struct conn *xfer_conn(struct xfer *);
+
+/* For each state a bit for each state that may follow and needs no list. */
+extern const uint32_t xfer_plain_moves[XFER_STATES_N];
+/* Any legal move: joins and leaves lists, and traces. */
+void xfer_move(struct xfer *, enum xfer_state to);
+
+static inline void
+xfer_set_state(struct xfer *x, enum xfer_state to)
+{
+	if ((xfer_plain_moves[x->state] >> to & 1) != 0 && !log_enabled(LOG_TRACE))
+		x->state = to;
+	else
+		xfer_move(x, to);
+}
+
+/* Count it among the parked requests of all workers; UNROUTED and PARKED end that when they
+ * are left.  False: a bound does not allow it.  A request that was parked before (is_back)
+ * is allowed whatever the bounds say. */
+NODISCARD bool xfer_hold(struct conn *, bool is_back);
+void xfer_unhold(struct conn *);
+/* Give back slot, permit, connection and place in the queue: ROUTED (or IDLE, UNROUTED). */
+void xfer_let_go(struct conn *);
+/* Its head was released by pacing, and a response head has come or will not come. */
+void xfer_pace_done(struct xfer *, struct instance *);
+
+/* The instance's side is gone, and took not a byte of head[0..n). */
+void xfer_unsent(struct conn *, const char *head, size_t n);
+/* May it be sent again, if no byte of a response comes (promise 2)? */
+bool xfer_is_repeatable(const struct xfer *);
+/* An interim response (1xx) has come. */
+void xfer_interim_seen(struct conn *, uint32_t status);
+/* The final response head (or 101) has come. */
+void xfer_head_seen(struct conn *);
+
+/* The only two exits.  The response is written, or on its way: DONE. */
+void xfer_end(struct conn *, enum outcome);
+/* There is no response, or not all of it: CUT. */
+void xfer_cut(struct conn *, enum outcome, bool is_reset);
+/* Its client left, or is to be cut off: CUT.  A slot with a limit is free when the instance
+ * is done. */
+void xfer_client_gone(struct conn *);
+/* End with an answer of our own; why: more to the text, or NULL. */
+void xfer_refuse(struct conn *, enum outcome, const char *why);
+/* As xfer_refuse(), because its revision cannot be started; f may be NULL. */
+void xfer_refuse_failed(struct conn *, const struct failure *f);
+
+#endif
