@@ -43,7 +43,7 @@ struct msg_hello {
 	int protocol;
 	enum msg_role role;
 	char *id;      /* unique to the process */
-	char *version; /* of the program; NULL: not told */
+	char *version; /* of the program; NULL: unknown */
 };
 
 struct msg_instance {

@@ -90,14 +90,14 @@ response(const char *buf, size_t n, bool is_head_method)
 				   .takes_trailers = true,
 				   .date = "Sun, 06 Nov 1994 08:49:37 GMT"};
 	ssize_t size = scan(buf, n);
-	enum framing told;
+	enum framing framing;
 	char *out;
 	size_t out_n;
 
 	if (size <= 0 || h1_parse_response(&head, buf, (size_t)size, FIELDS_MAX) != H1_OK ||
 	    response_read(&resp, &head, is_head_method, false) < 0)
 		return;
-	told = response_framing(&resp, &hop);
+	framing = response_framing(&resp, &hop);
 	out = xmalloc(response_size(&resp, &hop));
 	out_n = response_write(&resp, &hop, out);
 	CHECK(out_n <= response_size(&resp, &hop));
@@ -105,7 +105,7 @@ response(const char *buf, size_t n, bool is_head_method)
 	CHECK(h1_parse_response(&again, out, out_n, H1_FIELDS_MAX) == H1_OK);
 	CHECK(response_read(&resp_again, &again, is_head_method, false) == 0);
 	CHECK(resp_again.status == resp.status && resp_again.is_bodyless == resp.is_bodyless);
-	CHECK(resp.is_bodyless || resp_again.framing == told);
+	CHECK(resp.is_bodyless || resp_again.framing == framing);
 	CHECK(resp.framing != FRAMING_LENGTH || resp_again.length == resp.length);
 	free(out);
 }

@@ -63,9 +63,9 @@ err_texts(void **state)
 	assert_int_equal(err_errno(&e, "cannot open %s", "x"), -1);
 	assert_string_equal(e.text, "cannot open x: No such file or directory");
 	assert_int_equal(e.code, ENOENT);
-	assert_int_equal(err_set(NULL, 1, "nobody asks"), -1);
-	assert_int_equal(err_errno(NULL, "nobody asks"), -1);
-	assert_int_equal(err_prefix(NULL, "nobody asks"), -1);
+	assert_int_equal(err_set(NULL, 1, "no error wanted"), -1);
+	assert_int_equal(err_errno(NULL, "no error wanted"), -1);
+	assert_int_equal(err_prefix(NULL, "no error wanted"), -1);
 
 	memset(longer, 'x', sizeof longer);
 	longer[sizeof longer - 1] = '\0';

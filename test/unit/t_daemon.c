@@ -44,7 +44,7 @@ parse(void *arg)
 
 	while (l->argv[argc] != NULL)
 		argc++;
-	optind = 0; /* for glibc: start anew */
+	optind = 0; /* glibc: begin with the first argument again */
 	daemon_args_parse(&l->args, argc, l->argv, &usage, more, on_extra, &l->extra);
 }
 

@@ -1,5 +1,5 @@
-/* Demand on simulated time: nobody who waits is ever stranded, and nobody is told more
- * often than needed. */
+/* demand_report on simulated time: every wait is reported until it is acknowledged, and no
+ * more often than needed. */
 #include "test/unit/unit.h"
 
 #include "common/clk.h"
@@ -10,7 +10,7 @@
 static const struct demand_report_facts waiting = {
 	.is_link_up = true, .is_wanted = true, .parked = 1};
 
-/* Step at each moment that it asks for until `until`; what was sent when, as "A0 A100". */
+/* Step at each time that it asks for, until `until`; out: what was sent when, as "A0 A100". */
 static void
 run(struct demand_report *d, const struct demand_report_facts *f, int64_t from, int64_t until,
     char *out)
@@ -43,7 +43,7 @@ test_until_acknowledged(void **state)
 	run(&d, &waiting, 0, 5000 * MS, out);
 	assert_string_equal(out, "A0 A100 A300 A700 A1500 A2500 A3500 A4500 ");
 	assert_int_equal(d.seq, 8);
-	assert_false(demand_report_acked(&d, 7, 4600 * MS)); /* an older one */
+	assert_false(demand_report_acked(&d, 7, 4600 * MS)); /* an older report */
 	assert_true(demand_report_acked(&d, 8, 4600 * MS));
 	run(&d, &waiting, 4600 * MS, 60000 * MS, out);
 	assert_string_equal(out, "");
@@ -82,13 +82,13 @@ test_new_link(void **state)
 	assert_int_equal(demand_report_step(&d, &f, 50 * MS), DEMAND_REPORT_NOTHING);
 	assert_int_equal(demand_report_step(&d, &f, 60 * MS), DEMAND_REPORT_NOTHING);
 	f.is_link_up = true;
-	run(&d, &f, 700 * MS, 900 * MS, out); /* at once, and from 100 ms on again */
+	run(&d, &f, 700 * MS, 900 * MS, out); /* at once, then from 100 ms on again */
 	assert_string_equal(out, "A700 A800 ");
-	assert_false(demand_report_acked(&d, 1, 900 * MS)); /* what the old one said */
+	assert_false(demand_report_acked(&d, 1, 900 * MS)); /* an acknowledgement of the old link */
 }
 
-/* What waits although an instance is open: told at 20, 40, 80 ms, in the first second after
- * a wake also if it has not grown. */
+/* Requests that wait although an instance is open are reported after 20, 40 and 80 ms; in the
+ * first second after a wake also if their number has not grown. */
 static void
 test_growth_with_an_open_instance(void **state)
 {
@@ -106,7 +106,7 @@ test_growth_with_an_open_instance(void **state)
 	assert_string_equal(out, "");
 }
 
-/* Acknowledged, but its own word is that it wants none: it is reminded. */
+/* An autoscaler that acknowledged, but wants no instance, gets the report again. */
 static void
 test_not_wanted(void **state)
 {
@@ -139,16 +139,17 @@ test_an_open_instance_is_enough(void **state)
 	f.is_open = true;
 	assert_int_equal(demand_report_step(&d, &f, 0), DEMAND_REPORT_NOTHING);
 	assert_false(d.is_waking);
-	f.is_open = false; /* it died while somebody waited */
+	f.is_open = false; /* the instance died while requests waited */
 	assert_int_equal(demand_report_step(&d, &f, 5 * MS), DEMAND_REPORT_ACTIVATE);
 	f.is_open = true;
 	assert_int_equal(demand_report_step(&d, &f, 6 * MS), DEMAND_REPORT_NOTHING);
-	assert_false(demand_report_acked(&d, d.seq, 7 * MS)); /* too late to mean anything */
+	assert_false(demand_report_acked(&d, d.seq, 7 * MS)); /* too late: ignored */
 	f.is_open = false;
 	assert_int_equal(demand_report_step(&d, &f, 8 * MS), DEMAND_REPORT_ACTIVATE);
 }
 
-/* All leave and others come before anything was stepped: acknowledged was another one. */
+/* All waiters leave and others come before the next step: the old acknowledgement does not
+ * count for these. */
 static void
 test_a_new_wait(void **state)
 {
@@ -157,11 +158,11 @@ test_a_new_wait(void **state)
 
 	(void)state;
 	assert_int_equal(demand_report_step(&d, &waiting, 0), DEMAND_REPORT_ACTIVATE);
-	demand_report_restart(&d); /* not acknowledged: it is repeated anyway */
+	demand_report_restart(&d); /* not acknowledged: it is repeated in any case */
 	assert_int_equal(demand_report_step(&d, &waiting, MS), DEMAND_REPORT_NOTHING);
 	assert_true(demand_report_acked(&d, 1, 2 * MS));
 	demand_report_restart(&d);
-	run(&d, &waiting, 10 * MS, 150 * MS, out); /* never more often than each 100 ms */
+	run(&d, &waiting, 10 * MS, 150 * MS, out); /* at most once in 100 ms */
 	assert_string_equal(out, "A100 ");
 	assert_true(demand_report_acked(&d, 2, 150 * MS));
 	demand_report_restart(&d);

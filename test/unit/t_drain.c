@@ -1,4 +1,4 @@
-/* Tokens, who owes an answer, and whom to take away. */
+/* drain: tokens, which activators have to answer, and which instances to stop. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,8 +25,8 @@ all_have_to_answer(void **state)
 	drain_ask(d, 2);
 	assert_int_equal(drain_owing(d), 2);
 	assert_false(drain_answer(d, 1));
-	assert_false(drain_answer(d, 1)); /* twice counts once */
-	assert_false(drain_answer(d, 7)); /* was not asked */
+	assert_false(drain_answer(d, 1)); /* a second answer does not count */
+	assert_false(drain_answer(d, 7)); /* this activator was not asked */
 	assert_true(drain_answer(d, 2));
 	assert_int_equal(d->state, DRAIN_DRAINED);
 	drain_issue(d, 9);
@@ -67,7 +67,7 @@ a_forgotten_activator_gives_no_answer(void **state)
 	drain_ask(d, 2);
 	drain_answer(d, 1);
 	drain_forget(d, 2);
-	assert_int_equal(d->state, DRAIN_ASKED); /* its owner decides what that means */
+	assert_int_equal(d->state, DRAIN_ASKED); /* the owner decides what that means */
 	assert_false(drain_is_asked(d, 2));
 	drain_give_up(d);
 	assert_int_equal(d->state, DRAIN_DRAINED);
@@ -118,7 +118,7 @@ the_least_busy_go_first(void **state)
 	victims_sort(NULL, 0);
 }
 
-/* The highest ordinals of a StatefulSet, whatever they have to do. */
+/* A StatefulSet stops the highest ordinals, whatever their load. */
 static void
 where_the_platform_chooses_its_choice_goes_first(void **state)
 {

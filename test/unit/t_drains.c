@@ -1,4 +1,4 @@
-/* Drains: test and close of revisions, drains of instances, and that each token ends. */
+/* drains: test-and-close of revisions, drains of instances, and the end of each token. */
 #include "test/unit/unit.h"
 
 #include "activator/drains.h"
@@ -8,7 +8,7 @@ struct world {
 	struct revision *rev;
 	struct instance *a, *b;
 	struct drains drains;
-	char told[100];
+	char drained[100];
 };
 
 static void
@@ -55,10 +55,10 @@ on_done(const char *token, void *arg)
 {
 	struct world *w = arg;
 
-	strcat(w->told, token);
+	strcat(w->drained, token);
 }
 
-/* Take a slot of a or b, whichever `inst` is. */
+/* Take a slot of inst, which is a or b. */
 static void
 take(struct world *w, struct instance *inst)
 {
@@ -84,7 +84,7 @@ test_revision(void **state)
 	assert_true(instance_is_open(w->a) && instance_is_open(w->b));
 	limiter_give_back(w->b);
 	assert_true(drains_revision(&w->drains, "3", w->rev));
-	drains_resume_all(&w->drains); /* the link is gone */
+	drains_resume_all(&w->drains); /* as when the link is lost */
 	assert_true(instance_is_open(w->a) && instance_is_open(w->b));
 }
 
@@ -98,19 +98,19 @@ test_instance(void **state)
 	take(w, w->b);
 	assert_false(drains_instance(&w->drains, "2", w->b));
 	assert_int_equal(drains_poll(&w->drains, on_done, w), 1);
-	assert_string_equal(w->told, "");
+	assert_string_equal(w->drained, "");
 	limiter_give_back(w->b);
 	assert_int_equal(drains_poll(&w->drains, on_done, w), 0);
-	assert_string_equal(w->told, "2");
+	assert_string_equal(w->drained, "2");
 	assert_int_equal(drains_poll(&w->drains, on_done, w), 0);
-	assert_string_equal(w->told, "2"); /* once */
+	assert_string_equal(w->drained, "2"); /* once */
 	drains_resume(&w->drains, "2");
 	assert_true(instance_is_open(w->b));
 	assert_false(instance_is_open(w->a));
 }
 
-/* A revision's drain that is refused, or taken back, opens nothing that is drained by
- * itself. */
+/* A drain of a revision that is refused or cancelled does not open an instance that is drained
+ * by itself. */
 static void
 test_both(void **state)
 {
@@ -130,7 +130,7 @@ test_both(void **state)
 	assert_true(instance_is_open(w->a));
 }
 
-/* Two tokens for the same: the last one opens. */
+/* Two tokens for one instance: it opens with the end of the last. */
 static void
 test_shared(void **state)
 {
@@ -150,8 +150,8 @@ test_shared(void **state)
 	assert_true(instance_is_open(w->a));
 }
 
-/* What was closed is gone: so is the token.  An instance that is new is not closed by a
- * drain of before. */
+/* A token ends with the instance or revision that it closed.  A new instance is not closed by
+ * an earlier drain. */
 static void
 test_tokens_end(void **state)
 {
@@ -169,7 +169,7 @@ test_tokens_end(void **state)
 	assert_true(instance_is_open(c));
 	drains_poll(&w->drains, on_done, w);
 	assert_int_equal(w->drains.all.n, 0);
-	assert_string_equal(w->told, "");
+	assert_string_equal(w->drained, "");
 	instance_unref(&c);
 }
 

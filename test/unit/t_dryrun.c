@@ -1,4 +1,4 @@
-/* The book of a dry run: what decide() is shown, and what is counted. */
+/* dryrun: the virtual instances that decide() sees, and the counts. */
 #include "unit.h"
 
 #include "autoscaler/brain/dryrun.h"
@@ -7,7 +7,7 @@
 static struct decide_view
 view_of(const struct dryrun *d, uint32_t in_flight, int64_t now)
 {
-	/* five real instances serve whatever comes */
+	/* five real instances serve all requests */
 	struct decide_view v = {.ready = 5, .in_flight = in_flight, .start_s = 2};
 
 	dryrun_fill(d, &v, now);
@@ -24,34 +24,34 @@ a_day_in_the_book(void **state)
 	(void)state;
 	dryrun_begin(&d, 5, now);
 	v = view_of(&d, 3, now);
-	assert_int_equal(v.ready, 5); /* as it is */
+	assert_int_equal(v.ready, 5); /* as in reality */
 	assert_int_equal(v.in_flight, 3);
 
-	dryrun_take(&d, &v, 0, now); /* all would go */
+	dryrun_take(&d, &v, 0, now); /* it would stop all */
 	now += 10 * CLK_S;
 	v = view_of(&d, 0, now);
 	assert_int_equal(v.ready + v.starting, 0);
 	assert_false(v.is_activation_pending);
 
-	v = view_of(&d, 7, now); /* who is served would be parked */
+	v = view_of(&d, 7, now); /* requests in flight would be parked */
 	assert_int_equal(v.parked, 7);
 	assert_int_equal(v.in_flight, 0);
 	assert_true(v.is_activation_pending);
 	dryrun_take(&d, &v, 2, now);
 	v = view_of(&d, 7, now + CLK_S);
-	assert_int_equal(v.ready, 0); /* they would still be starting */
+	assert_int_equal(v.ready, 0); /* the virtual ones would still be starting */
 	assert_int_equal(v.starting, 2);
 	now += 2 * CLK_S;
 	v = view_of(&d, 7, now);
 	assert_int_equal(v.ready, 2);
 	assert_int_equal(v.in_flight, 7);
 
-	dryrun_take(&d, &v, 3, now); /* those that answer go on doing so */
+	dryrun_take(&d, &v, 3, now); /* those that answer stay ready */
 	v = view_of(&d, 7, now);
 	assert_int_equal(v.ready, 2);
 	assert_int_equal(v.starting, 1);
 	now += 10 * CLK_S;
-	dryrun_count(&d, 1, now); /* real ones went, by another hand */
+	dryrun_count(&d, 1, now); /* real instances went, scaled by another writer */
 	now += 10 * CLK_S;
 	dryrun_take(&d, &v, 3, now);
 
@@ -62,7 +62,7 @@ a_day_in_the_book(void **state)
 	assert_true(d.virtual_s == 2 * 2 + 3 * 20);
 }
 
-/* From zero, but nobody waits: a schedule, or min_scale. */
+/* A start from zero without a waiting request, by a schedule or min_scale, is no cold start. */
 static void
 not_every_start_is_cold(void **state)
 {

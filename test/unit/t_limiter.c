@@ -653,7 +653,7 @@ come_again_and_again(void *arg)
 	struct newcomer *n = arg;
 
 	while (!atomic_load(&n->is_over)) {
-		CHECK(limiter_try_take(n->w->rev, n->set, 0) == NULL || !"who waits is overtaken");
+		CHECK(limiter_try_take(n->w->rev, n->set, 0) == NULL || !"a waiter is overtaken");
 		atomic_fetch_add(&n->tries, 1);
 	}
 	return NULL;

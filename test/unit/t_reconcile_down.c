@@ -141,7 +141,7 @@ the_load_of_an_instance_over_all_activators(void **state)
 	second();
 	assert_int_equal(reconcile_load(world.r, "i1"), 5);
 	assert_int_equal(reconcile_load(world.r, "i2"), 0);
-	assert_int_equal(reconcile_load(world.r, "somebody"), 0);
+	assert_int_equal(reconcile_load(world.r, "unknown"), 0);
 	snprintf(line, sizeof line, "%s",
 		 "{\"type\":\"stats\",\"period_ms\":1000,\"revisions\":[{\"name\":\"a/v1\","
 		 "\"concurrency\":1,\"requests\":0,\"parked\":0,\"in_flight\":4000000000,"

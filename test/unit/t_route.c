@@ -420,7 +420,7 @@ test_sticky(void **state)
 		assert_string_equal(revision_of(&m), before);
 		m = ask_with(wider, "c", "/", "GET", &f, "192.0.2.1", next_random(&x));
 		stay += strcmp(revision_of(&m), before) == 0;
-		/* who was in the stretch that grew stays there */
+		/* a client of the revision whose percent grew stays with it */
 		assert_false(before[3] == '1' && revision_of(&m)[3] == '2');
 		m = ask_with(r, "f", "/", "GET", &f, "192.0.2.1", next_random(&x));
 		snprintf(before, sizeof before, "%s", revision_of(&m));

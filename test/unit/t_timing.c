@@ -85,7 +85,7 @@ the_wait_for_the_first_answer_is_timed(void **state)
 	assert_true(about(timing_waited_s(&t), 0.07));
 	timing_not_answering(&t);
 	assert_true(about(timing_waited_s(&t), 0));
-	timing_answering(&t, now + CLK_S); /* counted anew from here */
+	timing_answering(&t, now + CLK_S); /* counted from here again */
 	assert_true(about(timing_waited_s(&t), 0));
 	timing_outstanding(&t, 5, true, now + 1050 * CLK_MS);
 	assert_true(about(timing_waited_s(&t), 0.05));
