@@ -1,7 +1,6 @@
 #include "common/conf.h"
 
 #include <confuse.h>
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +10,6 @@
 #include "common/conf_text.h"
 #include "common/hmap.h"
 #include "common/strbuf.h"
-#include "common/text.h"
 
 /* The tree that libconfuse builds has no lines, and takes 50 KB for a service.  So its
  * callbacks build a tree of ours, and each section of its own is dropped when it ends.
@@ -53,42 +51,6 @@ struct reader {
 
 static struct reader *current; /* libconfuse's callbacks carry no argument */
 
-/* --- the tree --- */
-
-static void
-value_fini(struct conf_value *v)
-{
-	size_t i;
-
-	for (i = 0; i < v->n; i++)
-		free(v->texts[i]);
-	free(v->texts);
-	free(v->lines);
-}
-
-static void
-section_fini(struct conf_section *s)
-{
-	size_t i;
-
-	for (i = 0; i < s->values_n; i++)
-		value_fini(&s->values[i]);
-	for (i = 0; i < s->sections_n; i++)
-		section_fini(&s->sections[i]);
-	free(s->values);
-	free(s->sections);
-	free(s->title);
-}
-
-void
-conf_free(struct conf_section **sp)
-{
-	if (*sp != NULL)
-		section_fini(*sp);
-	free(*sp);
-	*sp = NULL;
-}
-
 static struct conf_value *
 value_of(const struct conf_section *s, const struct key *key)
 {
@@ -98,55 +60,6 @@ value_of(const struct conf_section *s, const struct key *key)
 		if (s->values[i].key == key)
 			return &s->values[i];
 	return NULL;
-}
-
-const struct conf_value *
-conf_find(const struct conf_section *s, const char *key)
-{
-	size_t i;
-
-	for (i = 0; s != NULL && i < s->values_n; i++)
-		if (strcmp(s->values[i].key->name, key) == 0)
-			return &s->values[i];
-	return NULL;
-}
-
-struct conf_section *
-conf_section_at(const struct conf_section *s, unsigned where, size_t n)
-{
-	size_t i;
-
-	for (i = 0; i < s->sections_n; i++)
-		if (s->sections[i].where == where && n-- == 0)
-			return &s->sections[i];
-	return NULL;
-}
-
-size_t
-conf_section_count(const struct conf_section *s, unsigned where)
-{
-	size_t i, n = 0;
-
-	for (i = 0; i < s->sections_n; i++)
-		n += s->sections[i].where == where;
-	return n;
-}
-
-static struct conf_value *
-value_add(struct conf_section *s, const struct key *key, unsigned line)
-{
-	s->values = xrealloc(s->values, (s->values_n + 1) * sizeof *s->values);
-	s->values[s->values_n] = (struct conf_value){.key = key, .line = line};
-	return &s->values[s->values_n++];
-}
-
-static void
-value_add_text(struct conf_value *v, const char *text, unsigned line)
-{
-	v->texts = xrealloc(v->texts, (v->n + 1) * sizeof *v->texts);
-	v->lines = xrealloc(v->lines, (v->n + 1) * sizeof *v->lines);
-	v->lines[v->n] = line;
-	v->texts[v->n++] = xstrdup(text);
 }
 
 /* --- unknown names --- */
@@ -359,10 +272,8 @@ on_begin(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 	CHECK(r->depth < DEPTH_MAX && (kind != NULL || unknown != NULL));
 	if (unknown != NULL)
 		conf_error_unknown(r->errors, (unsigned)cfg->line, cfg->name, innermost(r), true);
-	s = xcalloc(1, sizeof *s);
-	s->where = kind != NULL ? kind->where : unknown->like;
-	s->title = text_copy(cfg->title);
-	s->line = (unsigned)cfg->line;
+	s = conf_section_new(kind != NULL ? kind->where : unknown->like, cfg->title,
+			     (unsigned)cfg->line);
 	r->is_unknown[r->depth] = unknown != NULL;
 	r->open[r->depth++] = s;
 	r->last = NULL;
@@ -389,7 +300,8 @@ on_text(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 			   opt->name, v->line);
 	r->last = key;
 	if (!r->is_ignored)
-		value_add_text(v != NULL ? v : value_add(s, key, line), text, line);
+		conf_add_text(v != NULL ? v : conf_add_value(s, key, line), text, strlen(text),
+			      line);
 	return 0;
 }
 
@@ -404,7 +316,7 @@ add_empty_lists(struct conf_section *s, const cfg_t *cfg)
 
 		if (o->type == CFGT_STR && (o->flags & CFGF_MODIFIED) != 0 && o->nvalues == 0 &&
 		    key != NULL && value_of(s, key) == NULL)
-			value_add(s, key, s->line);
+			conf_add_value(s, key, s->line);
 	}
 }
 
@@ -414,13 +326,10 @@ close_section(struct reader *r)
 {
 	struct conf_section *s = r->open[--r->depth], *parent = r->open[r->depth - 1];
 
-	if (r->is_unknown[r->depth]) {
-		section_fini(s);
-	} else {
-		parent->sections = xrealloc(parent->sections, (parent->sections_n + 1) * sizeof *s);
-		parent->sections[parent->sections_n++] = *s;
-	}
-	free(s);
+	if (r->is_unknown[r->depth])
+		conf_free(&s);
+	else
+		conf_insert_section(parent, parent->sections_n, &s);
 	r->last = NULL;
 }
 
@@ -535,8 +444,7 @@ parse_all(struct reader *r)
 	current = r;
 	do {
 		conf_free(&root);
-		root = xcalloc(1, sizeof *root);
-		root->where = IN_TOP;
+		root = conf_section_new(IN_TOP, NULL, 0);
 		r->open[0] = root;
 		r->depth = 1;
 		r->last = NULL;

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "common/conf.h"
 #include "common/conf_names.h"
+#include "common/conf_tree.h"
 #include "common/settings_value.h"
 #include "common/strbuf.h"
 
@@ -57,14 +57,6 @@ kube_annotations_have_host(const struct kube_annotation *v, size_t n)
 
 /* --- values --- */
 
-static struct conf_value *
-add_value(struct conf_section *s, const struct key *k, unsigned line)
-{
-	s->values = xrealloc(s->values, (s->values_n + 1) * sizeof *s->values);
-	s->values[s->values_n] = (struct conf_value){.key = k, .line = line};
-	return &s->values[s->values_n++];
-}
-
 /* One element, without the white space around it. */
 static void
 add_text(struct conf_value *v, const char *text, size_t n)
@@ -73,17 +65,14 @@ add_text(struct conf_value *v, const char *text, size_t n)
 
 	for (skip = MIN(skip, n); n > skip && strchr(" \t\r\n", text[n - 1]) != NULL;)
 		n--;
-	v->texts = xrealloc(v->texts, (v->n + 1) * sizeof *v->texts);
-	v->lines = xrealloc(v->lines, (v->n + 1) * sizeof *v->lines);
-	v->lines[v->n] = v->line;
-	v->texts[v->n++] = xstrndup(text + skip, n - skip);
+	conf_add_text(v, text + skip, n - skip, v->line);
 }
 
 /* The elements of a list have commas between them. */
 static void
 set_value(struct conf_section *s, const struct key *k, const char *text, unsigned line)
 {
-	struct conf_value *v = add_value(s, k, line);
+	struct conf_value *v = conf_add_value(s, k, line);
 	size_t n;
 
 	for (; value_is_list(k) && (n = strcspn(text, ","), text[n] == ','); text += n + 1)
@@ -130,6 +119,7 @@ take_annotation(struct conf_section *s, const struct kube_annotation *a, struct 
 static struct conf_section *
 need_section(struct conf_section *in, unsigned where, const char *title)
 {
+	struct conf_section *new;
 	size_t i;
 
 	for (i = 0; i < in->sections_n; i++) {
@@ -141,11 +131,8 @@ need_section(struct conf_section *in, unsigned where, const char *title)
 		if (order > 0)
 			break;
 	}
-	in->sections = xrealloc(in->sections, (in->sections_n + 1) * sizeof *in->sections);
-	memmove(&in->sections[i + 1], &in->sections[i],
-		(in->sections_n++ - i) * sizeof *in->sections);
-	in->sections[i] = (struct conf_section){.where = where, .title = xstrdup(title)};
-	return &in->sections[i];
+	new = conf_section_new(where, title, 0);
+	return conf_insert_section(in, i, &new);
 }
 
 /* A mistake in the i-th annotation bears the line IN_ANNOTATION + i.  A lower line is one of the
@@ -225,12 +212,11 @@ kube_annotations_service(const struct settings *base, const char *name, const ch
 			 const char *port, const struct kube_annotation *v, size_t n,
 			 struct strbuf *why)
 {
-	struct conf_section *s = xcalloc(1, sizeof *s);
+	struct conf_section *s = conf_section_new(IN_SERVICE, name, 0);
 	struct conf_errors errors = {.file = name};
 	struct service_conf *svc = NULL;
 	size_t i;
 
-	*s = (struct conf_section){.where = IN_SERVICE, .title = xstrdup(name)};
 	add_revision(s, deployment);
 	for (i = 0; i < n; i++)
 		if (strchr(v[i].name, '.') != NULL)
