@@ -160,7 +160,7 @@ addr_net_parse(struct addr_net *net, const char *text, struct err *e)
 	size_t n = slash == NULL ? strlen(text) : (size_t)(slash - text);
 	char ip[INET6_ADDRSTRLEN], base[INET6_ADDRSTRLEN];
 	unsigned char bytes[16] = {0};
-	uint32_t most, i;
+	uint32_t max, i;
 	int family;
 
 	if (n >= sizeof ip)
@@ -168,13 +168,13 @@ addr_net_parse(struct addr_net *net, const char *text, struct err *e)
 	memcpy(ip, text, n);
 	ip[n] = '\0';
 	family = strchr(ip, ':') != NULL ? AF_INET6 : AF_INET;
-	most = family == AF_INET6 ? 128 : 32;
-	*net = (struct addr_net){.family = family, .prefix = most};
+	max = family == AF_INET6 ? 128 : 32;
+	*net = (struct addr_net){.family = family, .prefix = max};
 	if (inet_pton(family, ip, bytes) != 1 ||
-	    (slash != NULL && !text_number(slash + 1, strlen(slash + 1), most, &net->prefix)))
+	    (slash != NULL && !text_number(slash + 1, strlen(slash + 1), max, &net->prefix)))
 		return err_set(e, 0, "expected a network such as 10.0.0.0/8, got \"%.100s\"", text);
 	memcpy(net->ip, bytes, sizeof net->ip);
-	for (i = net->prefix; i < most; i++)
+	for (i = net->prefix; i < max; i++)
 		net->ip[i / 8] &= (unsigned char)~(0x80 >> i % 8);
 	if (memcmp(net->ip, bytes, sizeof bytes) != 0)
 		return err_set(e, 0, "\"%s\" has bits set beyond its prefix: expected %s/%u", text,

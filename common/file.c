@@ -8,12 +8,12 @@
 
 #define STEP ((size_t)16 << 10)
 
-/* Until the end of the file, or until b holds more than `most` bytes. */
+/* Until the end of the file, or until b holds more than max bytes. */
 static int
-read_all(int fd, size_t most, struct strbuf *b)
+read_all(int fd, size_t max, struct strbuf *b)
 {
-	while (b->len <= most) {
-		size_t step = MIN(STEP, most + 1 - b->len);
+	while (b->len <= max) {
+		size_t step = MIN(STEP, max + 1 - b->len);
 		ssize_t n = read(fd, strbuf_reserve(b, step), step);
 
 		if (n < 0 && errno == EINTR)
@@ -28,16 +28,16 @@ read_all(int fd, size_t most, struct strbuf *b)
 }
 
 char *
-file_read(const char *path, size_t most, size_t *n, struct err *e)
+file_read(const char *path, size_t max, size_t *n, struct err *e)
 {
 	struct strbuf b;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	strbuf_init(&b, 0);
-	if (fd < 0 || read_all(fd, most, &b) < 0)
+	if (fd < 0 || read_all(fd, max, &b) < 0)
 		err_errno(e, "cannot read %s", path);
-	else if (b.len > most)
-		err_set(e, EFBIG, "cannot read %s: expected at most %zu bytes", path, most);
+	else if (b.len > max)
+		err_set(e, EFBIG, "cannot read %s: expected at most %zu bytes", path, max);
 	else {
 		close(fd);
 		if (n != NULL)

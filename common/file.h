@@ -7,7 +7,7 @@
 
 /* The bytes of the file at path with a NUL behind them, the caller's to free; *n: how
  * many there are (n may be NULL).  NULL with err: it cannot be read, or holds more than
- * `most` bytes (code EFBIG). */
-NODISCARD char *file_read(const char *path, size_t most, size_t *n, struct err *);
+ * max bytes (code EFBIG). */
+NODISCARD char *file_read(const char *path, size_t max, size_t *n, struct err *);
 
 #endif

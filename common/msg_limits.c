@@ -113,10 +113,10 @@ msg_limits_put(struct jput *j, const struct limits *l)
 
 /* A whole number of `unit` base units, with the bounds that the conf file has. */
 static int
-get_whole(const struct jget *at, const struct key *k, const char *name, int64_t unit, int64_t most,
+get_whole(const struct jget *at, const struct key *k, const char *name, int64_t unit, int64_t limit,
 	  int64_t *out, struct err *e)
 {
-	int64_t value = -1, min = 0, max = most / unit;
+	int64_t value = -1, min = 0, max = limit / unit;
 
 	if (k->min < k->max) {
 		min = (int64_t)ceil(k->min / (double)unit);

@@ -343,8 +343,8 @@ origin_text(const struct revision_conf *r, const char *key, char out[ORIGIN_TEXT
 	return out;
 }
 
-/* max_instances of the file if it holds for r, else 0.  Its default depends on the machine,
- * and is no measure here: whether a file has a mistake must not. */
+/* max_instances of the file if it holds for r, else 0.  The default is not checked: it depends
+ * on the machine, and whether a file has a mistake must not. */
 static uint32_t
 max_instances_for(const struct loader *ld, const struct revision_conf *r)
 {
@@ -364,11 +364,11 @@ static void
 check_max(struct loader *ld, const struct revision_conf *r, const char *key, unsigned line,
 	  uint32_t value)
 {
-	uint32_t most = r->scaling.max_scale, of_all = max_instances_for(ld, r);
+	uint32_t max = r->scaling.max_scale, of_all = max_instances_for(ld, r);
 	char where[ORIGIN_TEXT];
 
-	if (most > 0 && value > most)
-		REPORT(ld, line, "%s: expected at most max_scale (%u%s), got \"%u\"", key, most,
+	if (max > 0 && value > max)
+		REPORT(ld, line, "%s: expected at most max_scale (%u%s), got \"%u\"", key, max,
 		       origin_text(r, "max_scale", where), value);
 	else if (of_all > 0 && value > of_all)
 		REPORT(ld, line, "%s: expected at most max_instances (%u, line %u), got \"%u\"",
@@ -516,16 +516,16 @@ add_min_scale(struct loader *ld, uint64_t *sum, const struct service_conf *svc)
 
 	for (i = 0; i < svc->revisions_n; i++) {
 		const struct revision_conf *r = &svc->revisions[i];
-		uint32_t least = r->scaling.min_scale, most = max_instances_for(ld, r);
+		uint32_t min = r->scaling.min_scale, max = max_instances_for(ld, r);
 
-		if (most == 0 || least > most)
+		if (max == 0 || min > max)
 			continue; /* not limited by it, or reported already */
-		if (*sum <= most && *sum + least > most)
+		if (*sum <= max && *sum + min > max)
 			REPORT(ld, settings_origins_line(&r->origins, "min_scale", r->line),
 			       "min_scale: expected at most max_instances (%u, line %u) over all "
 			       "revisions, got \"%u\" in addition to %llu of other revisions",
-			       most, max_instances_line(ld), least, (unsigned long long)*sum);
-		*sum += least;
+			       max, max_instances_line(ld), min, (unsigned long long)*sum);
+		*sum += min;
 	}
 }
 
@@ -533,7 +533,7 @@ void
 check_shared(struct loader *ld)
 {
 	struct hmap paths, workloads;
-	uint64_t least = 0;
+	uint64_t min_sum = 0;
 	const char *key;
 	size_t i, at = 0;
 	void *claim;
@@ -546,7 +546,7 @@ check_shared(struct loader *ld)
 
 			claim_paths(ld, &paths, svc, &ld->root->sections[i]);
 			claim_workloads(ld, &workloads, svc);
-			add_min_scale(ld, &least, svc);
+			add_min_scale(ld, &min_sum, svc);
 		}
 	for (at = 0; hmap_next(&paths, &at, &key, &claim);)
 		free(claim);

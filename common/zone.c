@@ -131,7 +131,7 @@ skip_name(const char **at)
 }
 
 static bool
-read_number(const char **at, int most, int *out)
+read_number(const char **at, int max, int *out)
 {
 	int n = 0;
 
@@ -140,7 +140,7 @@ read_number(const char **at, int most, int *out)
 	while (**at >= '0' && **at <= '9' && n < 10000)
 		n = n * 10 + *(*at)++ - '0';
 	*out = n;
-	return n <= most;
+	return n <= max;
 }
 
 /* [+-]hh[:mm[:ss]] */
