@@ -229,7 +229,7 @@ get_permit(struct conn *c, struct instance *inst)
 	if (x->waiter.has_permit || !instance_has_limit(inst))
 		return true;
 	x->waiter.inst = instance_ref(inst);
-	if (!limiter_permit(&x->waiter)) {
+	if (!limiter_permit_or_wait(&x->waiter)) {
 		xfer_set_state(x, XFER_PERMIT);
 		notice_shed(c->w, inst);
 		return false;
@@ -409,7 +409,7 @@ dispatch_admit(struct conn *c, bool is_back)
 		xfer_refuse(c, OUT_QUEUE_FULL, NULL);
 		return;
 	}
-	x->waiter.is_unseen = x->is_unseen;
+	x->waiter.is_serve_only = x->is_unseen;
 	inst = limiter_take_or_wait(rev, &x->waiter, is_back, w->now, &failed);
 	if (failed != NULL) {
 		xfer_unhold(c);

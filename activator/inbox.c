@@ -1,6 +1,6 @@
 #include "activator/inbox.h"
 
-static __thread struct inbox *inbox_current; /* this thread's own; NULL: none */
+static __thread struct inbox *inbox_current; /* NULL: this thread has none */
 
 static void inbox_mail_came(struct loop_mail *);
 
@@ -55,8 +55,8 @@ inbox_take(struct inbox *in)
 	pthread_mutex_unlock(&in->lock);
 }
 
-/* Only now may the mail be posted again: until it has come it is the mailbox's, even
- * where the tail of a round has long taken what it was to announce. */
+/* The mail belongs to the mailbox until it has arrived, even if the tail of a turn has taken
+ * by then what it announces.  So it may be posted again only from here on. */
 static void
 inbox_mail_came(struct loop_mail *m)
 {
@@ -72,7 +72,7 @@ inbox_next(struct inbox *in)
 {
 	struct waiter *w;
 
-	/* Not seen: then mail for it is on its way, and this is asked again. */
+	/* If is_filled is read too early, mail is on its way, and its turn reads it again. */
 	if (list_empty(&in->taken) && atomic_load_explicit(&in->is_filled, memory_order_acquire))
 		inbox_take(in);
 	if (list_empty(&in->taken))

@@ -1,7 +1,7 @@
-/* inbox - where a worker gets the requests that were granted a slot, a connection or a
- * refusal while they waited.  Any thread grants, under the revision's mutex; the request is
- * touched again only by its own worker, at the tail of the worker's loop.
- * Thread: each block of members says whose it is. */
+/* inbox - brings waiters back to their worker when they were granted a slot, a permit, or a
+ * refusal (limiter.h).  Any thread grants, under the mutex of the revision; only the request's
+ * own worker goes on with the request, at the tail of a turn of its loop.
+ * Thread: each block of members says which threads may touch it. */
 #ifndef ACTIVATOR_INBOX_H
 #define ACTIVATOR_INBOX_H
 
@@ -15,57 +15,57 @@ struct instance;
 struct revision;
 
 enum waiter_state {
-	WAITER_IDLE,
-	WAITER_QUEUED,	/* in rev->queue */
-	WAITER_PERMIT,	/* in inst->permit_queue: slot held, no connection yet */
-	WAITER_GRANTED, /* in its inbox */
-	WAITER_TAKEN,	/* in inbox->taken: its worker has it, and looks at it next */
+	WAITER_IDLE,	/* does not wait */
+	WAITER_QUEUED,	/* in rev->queue, for a slot */
+	WAITER_PERMIT,	/* in inst->permit_queue: has a slot, waits for a permit */
+	WAITER_GRANTED, /* in inbox->granted */
+	WAITER_TAKEN,	/* in inbox->taken: inbox_next() returns it soon */
 };
 
-/* Embedded in the request that waits.  The request's worker owns it; while it is
- * queued or granted its members belong to rev->lock. */
+/* Embedded in the request that waits.  The request's worker owns it; while its state is
+ * QUEUED, PERMIT or GRANTED, its members belong to rev->lock. */
 struct waiter {
 	struct list_node node;
 	struct inbox *inbox;
 	struct revision *rev;
-	struct instance *inst; /* granted: with a reference and a slot */
+	struct instance *inst; /* once granted: a reference, and a slot of it */
 	enum waiter_state state;
-	bool is_failed;	 /* granted, but to hear that activation failed */
-	bool is_paced;	 /* released under pacing: limiter_head_seen() is due */
-	bool has_permit; /* the right to open a connection comes with the grant */
-	bool is_first;	 /* queued, and nobody was before it */
-	bool is_unseen;	 /* set by its owner: its waiting wakes nobody */
-	int fd;		 /* the prober's open connection, or -1; implies has_permit */
-	uint64_t seq;	 /* order of entry into the queue; 0: it has not been in one */
+	bool is_failed;	    /* granted a refusal: the revision cannot be started */
+	bool is_paced;	    /* released under pacing: limiter_head_seen() must follow */
+	bool has_permit;    /* a permit of inst was granted, too */
+	bool is_first;	    /* the queue was empty when it was queued */
+	bool is_serve_only; /* set by the owner: this request must not wake the revision */
+	int fd;		    /* a connection to inst, granted with its permit; -1: none */
+	uint64_t seq;	    /* when it first entered the queue; 0: it never did */
 };
 
-/* Where a worker gets what was decided under a revision's mutex. */
 struct inbox {
-	/* lock (taken inside a revision's, never the other way round) */
+	/* lock; taken while a revision's lock is held, never the other way round */
 	pthread_mutex_t lock;
-	struct list granted; /* of struct waiter */
-	bool is_posted;	     /* mail is in the mailbox */
-	/* atomic: something may be in granted; the worker need not lock to see that not */
+	struct list granted; /* of struct waiter, in the order of the grants */
+	bool is_posted;	     /* mail is in the loop's mailbox */
+	/* atomic, so that the worker need not lock to find granted empty */
 	_Atomic bool is_filled;
-	/* the worker's */
-	struct list taken; /* of struct waiter, in the order of the grants */
+	/* the worker */
+	struct list taken; /* from granted, in the same order */
 	struct loop_mail mail;
 	struct loop *loop;
 };
 
 /* --- the worker's thread --- */
-/* A grant from another thread wakes loop, whose tail is to look (inbox_next()). */
+/* A grant by another thread wakes loop.  The tail of each turn must call inbox_next(). */
 void inbox_init(struct inbox *, struct loop *);
 void inbox_fini(struct inbox *);
-/* This thread's own inbox: grants to it need no mail, its loop's tail looks. */
+/* The inbox of this thread.  A grant that the thread itself makes wakes no loop: the tail of
+ * the turn follows anyway. */
 void inbox_set_current(struct inbox *);
-/* The next waiter that was granted, WAITER_IDLE again, or NULL. */
+/* The next waiter that was granted, in state WAITER_IDLE; NULL: there is none. */
 struct waiter *inbox_next(struct inbox *);
 
-/* --- any thread, with w->rev->lock held --- */
-/* w is granted: its worker is to look at it. */
+/* --- the limiter, with w->rev->lock held --- */
+/* w is granted; any thread. */
 void inbox_put(struct inbox *, struct waiter *w);
-/* It was granted, and its worker has not looked yet: take it back. */
+/* Take out w, which was granted and which inbox_next() has not returned; w's worker. */
 void inbox_remove(struct inbox *, struct waiter *w);
 
 #endif

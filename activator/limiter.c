@@ -1,34 +1,64 @@
-/* limiter - slots and the queue of parked requests of one revision.
+/* How slots are taken without a mutex, and yet no request overtakes another and no waiter is
+ * forgotten.
  *
- * Why no wake-up is lost and nobody is overtaken.  Two words matter: `slots` of an
- * instance, and `waiting` of the revision (the length of its queue).
+ * Two numbers are read without the mutex: the word `slots` of each instance, and `waiting` of
+ * the revision, which is the length of its queue.  Every thread does two steps, in this order:
  *
- *   newcomer:  slots += 1 (CAS)         waiter:  waiting += 1
- *              read waiting                      look at slots (CAS), under the lock
- *   giver:     slots -= 1
- *              read waiting
+ *   newcomer  takes a slot (compare-and-swap)     then reads waiting
+ *   giver     gives its slot back (slots - 1)     then reads waiting
+ *   waiter    raises waiting                      then tries to take a slot, under the mutex
  *
- * All of these are seq_cst, so there is one total order S of them.
- * (a) Newcomer against waiter.  If the newcomer reads waiting == 0, its read comes
- *     before the waiter's increment in S, so it took its slot before that request began
- *     to wait: no overtaking.  If it reads waiting != 0 it gives the slot back the slow
- *     way, under the lock, where the head of the queue gets it.
- * (b) Giver against waiter.  If the giver's read sees 0, it precedes the waiter's
- *     increment in S, hence so does the decrement, and the waiter's look at the slots,
- *     which comes later still, sees the slot free.  If it sees 1, the giver takes the
- *     lock and grants whatever is free: either the waiter has taken it already, or it is
- *     queued by now (it holds the lock from increment to enqueueing).
- * A slot that is given back while waiting != 0 was already seen is not decremented at
- * all: it is handed to the head under the lock and never shows as free.
+ * All these steps are seq_cst: all threads see them in one and the same order.  It follows:
  *
- * Lock order: revision, then inbox.  Nothing here calls back, logs, or does I/O but
- * the eventfd of a mailbox that was empty. */
+ * (a) No newcomer overtakes a waiter.  A newcomer keeps its slot only if it reads
+ *     waiting == 0.  Its read then came before the waiter raised waiting, so the newcomer had
+ *     its slot before the other request began to wait.  If it reads anything else, it gives
+ *     the slot back under the mutex, where the head of the queue gets it.
+ * (b) No waiter is forgotten.  If the giver reads waiting == 0, its read came before the
+ *     waiter raised waiting.  So did the giver's first step, and the waiter, which looks at
+ *     the slots later, finds the slot free.  If the giver reads anything else, it takes the
+ *     mutex and grants what is free.  The waiter holds the mutex from its first step until it
+ *     has a slot or is in the queue, so the giver finds it served or queued.
+ *
+ * A giver that reads waiting != 0 before its first step leaves that step out: it hands its
+ * slot to the head of the queue under the mutex, and the slot never shows as free.
+ *
+ * Lock order: a revision's mutex, then an inbox's.  Functions named _locked are called with
+ * the revision's mutex held. */
 #include "activator/limiter.h"
 
 #include "activator/balance.h"
 #include "activator/failure.h"
 
-/* --- under rev->lock --- */
+/* --- news of demand, to the main thread --- */
+
+/* On the control loop.  The flag is cleared first, so that a change while on_demand runs
+ * leads to one more call. */
+static void
+on_demand_mail(struct loop_mail *mail)
+{
+	struct revision *rev = container_of(mail, struct revision, demand_mail);
+
+	atomic_store_explicit(&rev->is_demand_posted, false, memory_order_release);
+	if (rev->on_demand != NULL)
+		rev->on_demand(rev, rev->arg);
+	revision_unref(&rev);
+}
+
+static void
+post_demand(struct revision *rev)
+{
+	if (atomic_exchange_explicit(&rev->is_demand_posted, true, memory_order_acq_rel))
+		return;
+	rev->demand_mail.fn = on_demand_mail;
+	loop_post(rev->control_loop, &revision_ref(rev)->demand_mail);
+}
+
+/* --- the queue ---
+ *
+ * First the requests that are tried again after a failed connect, then the others; each part
+ * in the order in which its requests first entered the queue.  rev->last_retry is the end of
+ * the first part. */
 
 static void
 waiting_add(struct revision *rev, int n)
@@ -36,27 +66,81 @@ waiting_add(struct revision *rev, int n)
 	atomic_fetch_add_explicit(&rev->waiting, (uint32_t)n, memory_order_seq_cst);
 }
 
-static uint32_t
-open_instances_locked(const struct revision *rev)
+static struct waiter *
+head_locked(const struct revision *rev)
 {
-	uint32_t i, n = 0;
+	struct list_node *node = list_first(&rev->queue);
 
-	for (i = 0; i < rev->set->n; i++)
-		n += instance_is_open(rev->set->v[i]);
-	return n;
+	return node == NULL ? NULL : container_of(node, struct waiter, node);
 }
 
-/* What was parked goes out at the pace that response heads come back (or instances join):
- * all at once would run over the first ones, and leave nothing to those that the autoscaler
- * starts once it knows how long an answer takes.  It has had its time when as many as it
- * wants have been there for a second: who still waits then has nobody else to wait for. */
+/* A request that fails a second time, or whose connect fails before that of an older one,
+ * still stands where it first stood. */
+static void
+enqueue_retry_locked(struct revision *rev, struct waiter *w)
+{
+	struct list_node *at = rev->last_retry;
+
+	while (at != NULL && container_of(at, struct waiter, node)->seq > w->seq)
+		at = at->prev == &rev->queue.head ? NULL : at->prev;
+	if (at == rev->last_retry)
+		rev->last_retry = &w->node;
+	list_insert_before(&rev->queue, at == NULL ? rev->queue.head.next : at->next, &w->node);
+}
+
+static void
+enqueue_locked(struct revision *rev, struct waiter *w, bool is_retry)
+{
+	w->rev = rev;
+	w->state = WAITER_QUEUED;
+	if (!is_retry || w->seq == 0)
+		w->seq = ++rev->last_seq;
+	w->is_first = list_empty(&rev->queue);
+	if (w->is_serve_only)
+		atomic_fetch_add_explicit(&rev->waiting_serve_only, 1, memory_order_relaxed);
+	if (is_retry)
+		enqueue_retry_locked(rev, w);
+	else
+		list_push(&rev->queue, &w->node);
+}
+
+static void
+dequeue_locked(struct revision *rev, struct waiter *w)
+{
+	if (rev->last_retry == &w->node)
+		rev->last_retry = w->node.prev == &rev->queue.head ? NULL : w->node.prev;
+	list_remove(&rev->queue, &w->node);
+	waiting_add(rev, -1);
+	if (w->is_serve_only)
+		atomic_fetch_sub_explicit(&rev->waiting_serve_only, 1, memory_order_relaxed);
+	if (list_empty(&rev->queue) && atomic_load(&rev->must_notify_when_empty) &&
+	    atomic_exchange(&rev->must_notify_when_empty, false))
+		post_demand(rev);
+}
+
+static uint32_t
+queued_waking_locked(const struct revision *rev)
+{
+	return (uint32_t)rev->queue.n -
+	       atomic_load_explicit(&rev->waiting_serve_only, memory_order_relaxed);
+}
+
+/* --- pacing ---
+ *
+ * Without a limit, the first instance that answers could be given all that a start left
+ * parked.  That would overrun it, and leave nothing to the instances that the autoscaler
+ * starts as soon as it knows how long a response takes.  So each instance gets no more than
+ * rev->pace of them before their response heads have come back, and then one for each head.
+ * Pacing ends when the queue is empty, or when as many instances as wanted have been open for
+ * a second: no more instances are coming. */
+
 static bool
 is_pacing_locked(const struct revision *rev)
 {
-	return rev->pace != 0 && !rev->is_pace_over && !rev->is_external &&
-	       !list_empty(&rev->queue);
+	return rev->pace != 0 && !rev->is_pacing_over && !list_empty(&rev->queue);
 }
 
+/* The instance with the fewest response heads outstanding. */
 static struct instance *
 take_paced_locked(struct revision *rev)
 {
@@ -76,69 +160,36 @@ take_paced_locked(struct revision *rev)
 	return best;
 }
 
+static void
+unpace_locked(struct instance *inst)
+{
+	if (inst->paced > 0)
+		inst->paced--;
+}
+
+/* --- granting slots --- */
+
+static uint32_t
+open_instances_locked(const struct revision *rev)
+{
+	uint32_t i, n = 0;
+
+	for (i = 0; i < rev->set->n; i++)
+		n += instance_is_open(rev->set->v[i]);
+	return n;
+}
+
 static struct instance *
 take_locked(struct revision *rev, bool *is_paced)
 {
-	rev->rotor = rev->rotor * 1664525 + 1013904223; /* LCG, Numerical Recipes */
+	rev->random = rev->random * 1664525 + 1013904223; /* LCG, Numerical Recipes */
 	*is_paced = is_pacing_locked(rev);
 	if (*is_paced)
 		return take_paced_locked(rev);
-	return balance_take(rev->set, rev->rotor ^ rev->rotor >> 15);
+	return balance_take(rev->set, rev->random ^ rev->random >> 15);
 }
 
-static struct waiter *
-head_locked(const struct revision *rev)
-{
-	struct list_node *node = list_first(&rev->queue);
-
-	return node == NULL ? NULL : container_of(node, struct waiter, node);
-}
-
-/* Waiters that may wake the revision. */
-static uint32_t
-wakers_locked(const struct revision *rev)
-{
-	return (uint32_t)rev->queue.n -
-	       atomic_load_explicit(&rev->waiting_unseen, memory_order_relaxed);
-}
-
-/* On the control loop.  From here on the mail may be posted again: what changes while the
- * callback runs is told once more. */
-static void
-on_demand_mail(struct loop_mail *mail)
-{
-	struct revision *rev = container_of(mail, struct revision, demand_mail);
-
-	atomic_store_explicit(&rev->is_demand_posted, false, memory_order_release);
-	if (rev->on_demand != NULL)
-		rev->on_demand(rev, rev->arg);
-	revision_unref(&rev);
-}
-
-static void
-demand(struct revision *rev)
-{
-	if (atomic_exchange_explicit(&rev->is_demand_posted, true, memory_order_acq_rel))
-		return;
-	rev->demand_mail.fn = on_demand_mail;
-	loop_post(rev->control_loop, &revision_ref(rev)->demand_mail);
-}
-
-static void
-dequeue_locked(struct revision *rev, struct waiter *w)
-{
-	if (rev->last_returned == &w->node)
-		rev->last_returned = w->node.prev == &rev->queue.head ? NULL : w->node.prev;
-	list_remove(&rev->queue, &w->node);
-	waiting_add(rev, -1);
-	if (w->is_unseen)
-		atomic_fetch_sub_explicit(&rev->waiting_unseen, 1, memory_order_relaxed);
-	if (list_empty(&rev->queue) && atomic_load(&rev->must_notify_when_empty) &&
-	    atomic_exchange(&rev->must_notify_when_empty, false))
-		demand(rev);
-}
-
-/* w leaves the queue with inst (a slot of it is w's now), or failed where NULL. */
+/* w leaves the queue: with a slot of inst, which is w's now, or refused where inst is NULL. */
 static void
 grant_locked(struct revision *rev, struct waiter *w, struct instance *inst, bool is_paced)
 {
@@ -164,8 +215,8 @@ grant_all_locked(struct revision *rev)
 	}
 }
 
-/* May a slot of inst that is given back go to another request?  Not if inst is closed, or
- * more are in flight there than its limit allows since that was lowered. */
+/* May a slot of inst that is given back go to another request?  Not if inst is closed, or if
+ * its limit was lowered and more requests than that are in flight. */
 static bool
 may_hand_over(const struct instance *inst)
 {
@@ -174,7 +225,6 @@ may_hand_over(const struct instance *inst)
 	return slots_is_open(slots) && slots_count(slots) <= slots_limit(slots);
 }
 
-/* A slot of inst is free again: the head has it, if it may. */
 static void
 give_back_locked(struct revision *rev, struct instance *inst)
 {
@@ -188,21 +238,98 @@ give_back_locked(struct revision *rev, struct instance *inst)
 	grant_all_locked(rev);
 }
 
+/* --- permits --- */
+
+static bool
+has_free_permit_locked(const struct instance *inst)
+{
+	return inst->conns < slots_limit(slots_read(&inst->slots));
+}
+
+static bool
+try_permit_locked(struct instance *inst)
+{
+	bool is_free = has_free_permit_locked(inst);
+
+	inst->conns += is_free;
+	return is_free;
+}
+
+static void
+leave_permit_queue_locked(struct waiter *w)
+{
+	list_remove(&w->inst->permit_queue, &w->node);
+	atomic_fetch_sub_explicit(&w->inst->permits_waited, 1, memory_order_seq_cst);
+}
+
+/* Free permits go to those that wait for one, the oldest first. */
+static void
+grant_permits_locked(struct instance *inst)
+{
+	struct list_node *node;
+
+	while ((node = list_first(&inst->permit_queue)) != NULL && try_permit_locked(inst)) {
+		struct waiter *w = container_of(node, struct waiter, node);
+
+		leave_permit_queue_locked(w);
+		w->has_permit = true;
+		inbox_put(w->inbox, w);
+	}
+}
+
 static void
 permit_back_locked(struct instance *inst)
 {
-	struct list_node *node = list_pop(&inst->permit_queue);
-	struct waiter *w;
+	CHECK(inst->conns > 0);
+	inst->conns--;
+	grant_permits_locked(inst);
+}
 
-	if (node == NULL) {
-		CHECK(inst->conns > 0);
-		inst->conns--;
-		return;
+bool
+limiter_permit_or_wait(struct waiter *w)
+{
+	struct instance *inst = w->inst;
+	struct revision *rev = inst->rev;
+	bool is_free;
+
+	CHECK(w->state == WAITER_IDLE);
+	w->rev = rev;
+	pthread_mutex_lock(&rev->lock);
+	is_free = try_permit_locked(inst);
+	if (is_free) {
+		w->has_permit = true;
+	} else {
+		atomic_fetch_add_explicit(&inst->permits_waited, 1, memory_order_seq_cst);
+		w->state = WAITER_PERMIT;
+		list_push(&inst->permit_queue, &w->node);
 	}
-	atomic_fetch_sub_explicit(&inst->permits_waited, 1, memory_order_seq_cst);
-	w = container_of(node, struct waiter, node);
-	w->has_permit = true;
-	inbox_put(w->inbox, w);
+	pthread_mutex_unlock(&rev->lock);
+	return is_free; /* w belongs to the lock where it waits */
+}
+
+bool
+limiter_try_permit(struct instance *inst)
+{
+	bool is_free;
+
+	pthread_mutex_lock(&inst->rev->lock);
+	is_free = try_permit_locked(inst);
+	pthread_mutex_unlock(&inst->rev->lock);
+	return is_free;
+}
+
+void
+limiter_permit_back(struct instance *inst)
+{
+	pthread_mutex_lock(&inst->rev->lock);
+	permit_back_locked(inst);
+	pthread_mutex_unlock(&inst->rev->lock);
+}
+
+bool
+limiter_may_idle(const struct instance *inst)
+{
+	return atomic_load_explicit(&inst->permits_waited, memory_order_seq_cst) == 0;
 }
 
 /* --- requests --- */
@@ -225,52 +352,8 @@ limiter_try_take(struct revision *rev, const struct instance_set *set, uint32_t 
 	return NULL;
 }
 
-void
-limiter_request_wake(struct revision *rev)
-{
-	atomic_store_explicit(&rev->is_wake_requested, true, memory_order_release);
-	demand(rev);
-}
-
-void
-limiter_notify_when_empty(struct revision *rev)
-{
-	atomic_store(&rev->must_notify_when_empty, true);
-}
-
-/* Before all that have not been sent anywhere yet, in the order in which those that have
- * entered the queue: who is sent in vain more than once, or fails before another, keeps its
- * place. */
-static void
-return_locked(struct revision *rev, struct waiter *w)
-{
-	struct list_node *at = rev->last_returned;
-
-	while (at != NULL && container_of(at, struct waiter, node)->seq > w->seq)
-		at = at->prev == &rev->queue.head ? NULL : at->prev;
-	if (at == rev->last_returned)
-		rev->last_returned = &w->node;
-	list_insert_before(&rev->queue, at == NULL ? rev->queue.head.next : at->next, &w->node);
-}
-
-static void
-enqueue_locked(struct revision *rev, struct waiter *w, bool is_returned)
-{
-	w->rev = rev;
-	w->state = WAITER_QUEUED;
-	if (!is_returned || w->seq == 0)
-		w->seq = ++rev->last_seq;
-	w->is_first = list_empty(&rev->queue);
-	if (w->is_unseen)
-		atomic_fetch_add_explicit(&rev->waiting_unseen, 1, memory_order_relaxed);
-	if (is_returned)
-		return_locked(rev, w);
-	else
-		list_push(&rev->queue, &w->node);
-}
-
 struct instance *
-limiter_take_or_wait(struct revision *rev, struct waiter *w, bool at_head, int64_t now_ns,
+limiter_take_or_wait(struct revision *rev, struct waiter *w, bool is_retry, int64_t now_ns,
 		     struct failure **failed)
 {
 	struct instance *inst = NULL;
@@ -282,8 +365,8 @@ limiter_take_or_wait(struct revision *rev, struct waiter *w, bool at_head, int64
 	w->is_failed = w->is_paced = w->has_permit = false;
 	*failed = NULL;
 	pthread_mutex_lock(&rev->lock);
-	waiting_add(rev, 1); /* before the look: (b) above */
-	if (at_head || list_empty(&rev->queue))
+	waiting_add(rev, 1); /* the waiter's first step; the second follows */
+	if (is_retry || list_empty(&rev->queue))
 		inst = take_locked(rev, &is_paced);
 	if (inst != NULL) {
 		waiting_add(rev, -1);
@@ -293,9 +376,9 @@ limiter_take_or_wait(struct revision *rev, struct waiter *w, bool at_head, int64
 		waiting_add(rev, -1);
 		*failed = failure_ref(rev->failure);
 	} else {
-		if (!w->is_unseen && wakers_locked(rev) == 0)
-			demand(rev);
-		enqueue_locked(rev, w, at_head);
+		if (!w->is_serve_only && queued_waking_locked(rev) == 0)
+			post_demand(rev);
+		enqueue_locked(rev, w, is_retry);
 	}
 	pthread_mutex_unlock(&rev->lock);
 	return inst;
@@ -319,9 +402,10 @@ limiter_give_back(struct instance *inst)
 	pthread_mutex_unlock(&rev->lock);
 }
 
-/* The prober's connection, with all that w was granted, to who waits next. */
+/* If w was granted the prober's connection, the next waiter gets that, with slot and permit.
+ * False: it was not, or no waiter may have it. */
 static bool
-pass_on_locked(struct waiter *w)
+hand_over_fd_locked(struct waiter *w)
 {
 	struct revision *rev = w->rev;
 	struct waiter *next = head_locked(rev);
@@ -335,16 +419,16 @@ pass_on_locked(struct waiter *w)
 	return true;
 }
 
-/* What a grant carried goes back, since nobody makes use of it. */
+/* All that w was granted goes back: permit, pace and slot. */
 static void
 ungrant_locked(struct waiter *w)
 {
-	if (w->inst == NULL || pass_on_locked(w))
+	if (w->inst == NULL || hand_over_fd_locked(w))
 		return;
 	if (w->has_permit)
 		permit_back_locked(w->inst);
-	if (w->is_paced && w->inst->paced > 0)
-		w->inst->paced--;
+	if (w->is_paced)
+		unpace_locked(w->inst);
 	give_back_locked(w->rev, w->inst);
 }
 
@@ -370,8 +454,7 @@ limiter_cancel(struct waiter *w)
 		dequeue_locked(rev, w);
 		break;
 	case WAITER_PERMIT:
-		list_remove(&w->inst->permit_queue, &w->node);
-		atomic_fetch_sub_explicit(&w->inst->permits_waited, 1, memory_order_seq_cst);
+		leave_permit_queue_locked(w);
 		ungrant_locked(w);
 		break;
 	case WAITER_GRANTED:
@@ -380,7 +463,7 @@ limiter_cancel(struct waiter *w)
 		ungrant_locked(w);
 		break;
 	case WAITER_IDLE:
-		CHECK(!"it waits");
+		CHECK(!"w does not wait");
 	}
 	w->state = WAITER_IDLE;
 	w->has_permit = w->is_paced = false;
@@ -394,88 +477,12 @@ limiter_head_seen(struct instance *inst)
 	struct revision *rev = inst->rev;
 
 	pthread_mutex_lock(&rev->lock);
-	if (inst->paced > 0)
-		inst->paced--;
+	unpace_locked(inst);
 	grant_all_locked(rev);
 	pthread_mutex_unlock(&rev->lock);
 }
 
-/* A connection more to inst: does its limit allow for it? */
-static bool
-may_connect_locked(const struct instance *inst)
-{
-	return inst->conns < slots_limit(slots_read(&inst->slots));
-}
-
-bool
-limiter_permit(struct waiter *w)
-{
-	struct instance *inst = w->inst;
-	struct revision *rev = inst->rev;
-	bool is_free;
-
-	CHECK(w->state == WAITER_IDLE);
-	w->rev = rev;
-	pthread_mutex_lock(&rev->lock);
-	is_free = may_connect_locked(inst);
-	if (is_free) {
-		inst->conns++;
-		w->has_permit = true;
-	} else {
-		atomic_fetch_add_explicit(&inst->permits_waited, 1, memory_order_seq_cst);
-		w->state = WAITER_PERMIT;
-		list_push(&inst->permit_queue, &w->node);
-	}
-	pthread_mutex_unlock(&rev->lock);
-	return is_free;
-}
-
-void
-limiter_permit_back(struct instance *inst)
-{
-	pthread_mutex_lock(&inst->rev->lock);
-	permit_back_locked(inst);
-	pthread_mutex_unlock(&inst->rev->lock);
-}
-
-bool
-limiter_may_idle(const struct instance *inst)
-{
-	return atomic_load_explicit(&inst->permits_waited, memory_order_seq_cst) == 0;
-}
-
 /* --- control --- */
-
-uint32_t
-limiter_parked(const struct revision *rev)
-{
-	return atomic_load_explicit(&rev->waiting, memory_order_relaxed);
-}
-
-uint32_t
-limiter_parked_waking(const struct revision *rev)
-{
-	uint32_t unseen = atomic_load_explicit(&rev->waiting_unseen, memory_order_relaxed);
-	uint32_t all = limiter_parked(rev);
-
-	return all > unseen ? all - unseen : 0;
-}
-
-/* The limit was raised: so many connections more. */
-static void
-grant_permits_locked(struct revision *rev)
-{
-	uint32_t i;
-
-	for (i = 0; i < rev->set->n; i++) {
-		struct instance *inst = rev->set->v[i];
-
-		while (!list_empty(&inst->permit_queue) && may_connect_locked(inst)) {
-			inst->conns++;
-			permit_back_locked(inst);
-		}
-	}
-}
 
 static void
 set_limit_locked(struct revision *rev, uint32_t container_concurrency)
@@ -483,25 +490,27 @@ set_limit_locked(struct revision *rev, uint32_t container_concurrency)
 	uint32_t limit = container_concurrency == 0 ? SLOTS_NO_LIMIT : container_concurrency;
 	uint32_t i;
 
-	for (i = 0; i < rev->set->n; i++)
+	for (i = 0; i < rev->set->n; i++) {
 		slots_set_limit(&rev->set->v[i]->slots, limit);
+		grant_permits_locked(rev->set->v[i]);
+	}
 }
 
 void
-limiter_update(struct revision *rev, struct instance_set *set, const struct limiter_update *wish)
+limiter_update(struct revision *rev, struct instance_set *set, const struct limiter_update *update)
 {
+	bool may_pace = update->container_concurrency == 0 && !update->is_external;
 	struct instance_set *old;
 
 	pthread_mutex_lock(&rev->lock);
 	old = rev->set;
 	rev->set = set;
-	rev->wanted = wish->wanted;
-	rev->pace = wish->container_concurrency == 0 ? wish->pace : 0;
+	rev->wanted = update->wanted;
+	rev->pace = may_pace ? update->pace : 0;
 	if (open_instances_locked(rev) < rev->wanted)
-		rev->has_all = rev->is_pace_over = false;
-	atomic_store_explicit(&rev->is_external, wish->is_external, memory_order_relaxed);
-	set_limit_locked(rev, wish->container_concurrency);
-	grant_permits_locked(rev);
+		rev->had_all_wanted = rev->is_pacing_over = false;
+	atomic_store_explicit(&rev->is_external, update->is_external, memory_order_relaxed);
+	set_limit_locked(rev, update->container_concurrency);
 	grant_all_locked(rev);
 	pthread_mutex_unlock(&rev->lock);
 	instance_set_unref(&old);
@@ -510,13 +519,13 @@ limiter_update(struct revision *rev, struct instance_set *set, const struct limi
 void
 limiter_tick(struct revision *rev)
 {
-	bool had_all;
+	bool had_all_wanted;
 
 	pthread_mutex_lock(&rev->lock);
-	had_all = rev->has_all;
-	rev->has_all = rev->wanted > 0 && open_instances_locked(rev) >= rev->wanted;
-	rev->is_pace_over = had_all && rev->has_all;
-	if (rev->is_pace_over)
+	had_all_wanted = rev->had_all_wanted;
+	rev->had_all_wanted = rev->wanted > 0 && open_instances_locked(rev) >= rev->wanted;
+	rev->is_pacing_over = had_all_wanted && rev->had_all_wanted;
+	if (rev->is_pacing_over)
 		grant_all_locked(rev);
 	pthread_mutex_unlock(&rev->lock);
 }
@@ -553,7 +562,7 @@ limiter_open_with_fd(struct instance *inst, int fd)
 	if (is_taken) {
 		inst->paced += is_paced;
 		w->fd = fd;
-		w->has_permit = true; /* the prober's */
+		w->has_permit = true;
 		grant_locked(rev, w, inst, is_paced);
 	}
 	grant_all_locked(rev);
@@ -561,22 +570,9 @@ limiter_open_with_fd(struct instance *inst, int fd)
 	return is_taken;
 }
 
-bool
-limiter_try_permit(struct instance *inst)
-{
-	struct revision *rev = inst->rev;
-	bool is_free;
-
-	pthread_mutex_lock(&rev->lock);
-	is_free = may_connect_locked(inst);
-	if (is_free)
-		inst->conns++;
-	pthread_mutex_unlock(&rev->lock);
-	return is_free;
-}
-
+/* The first n instances of the set. */
 static void
-reopen_locked(struct revision *rev, uint32_t n)
+resume_locked(struct revision *rev, uint32_t n)
 {
 	uint32_t i;
 
@@ -599,7 +595,7 @@ limiter_try_drain(struct revision *rev)
 		is_idle = slots_count(before) == 0;
 	}
 	if (!is_idle)
-		reopen_locked(rev, i);
+		resume_locked(rev, i);
 	pthread_mutex_unlock(&rev->lock);
 	return is_idle;
 }
@@ -608,14 +604,14 @@ void
 limiter_resume(struct revision *rev)
 {
 	pthread_mutex_lock(&rev->lock);
-	reopen_locked(rev, rev->set->n);
+	resume_locked(rev, rev->set->n);
 	pthread_mutex_unlock(&rev->lock);
 }
 
 void
-limiter_set_failure(struct revision *rev, const struct msg_failure *said, int64_t now_ns)
+limiter_set_failure(struct revision *rev, const struct msg_failure *from, int64_t now_ns)
 {
-	struct failure *old, *f = said == NULL ? NULL : failure_new(said, now_ns);
+	struct failure *old, *f = from == NULL ? NULL : failure_new(from, now_ns);
 	struct waiter *w;
 
 	pthread_mutex_lock(&rev->lock);
@@ -628,6 +624,8 @@ limiter_set_failure(struct revision *rev, const struct msg_failure *said, int64_
 	failure_unref(&old);
 }
 
+/* --- what others ask --- */
+
 struct failure *
 limiter_failure(struct revision *rev)
 {
@@ -639,6 +637,34 @@ limiter_failure(struct revision *rev)
 	return f;
 }
 
+uint32_t
+limiter_parked(const struct revision *rev)
+{
+	return atomic_load_explicit(&rev->waiting, memory_order_relaxed);
+}
+
+uint32_t
+limiter_parked_waking(const struct revision *rev)
+{
+	uint32_t others = atomic_load_explicit(&rev->waiting_serve_only, memory_order_relaxed);
+	uint32_t all = limiter_parked(rev);
+
+	return all > others ? all - others : 0; /* two reads: they need not agree */
+}
+
+void
+limiter_request_wake(struct revision *rev)
+{
+	atomic_store_explicit(&rev->is_wake_requested, true, memory_order_release);
+	post_demand(rev);
+}
+
+void
+limiter_notify_when_empty(struct revision *rev)
+{
+	atomic_store(&rev->must_notify_when_empty, true);
+}
+
 static void
 count_instance_locked(const struct revision *rev, const struct instance *inst, bool is_pacing,
 		      struct limiter_count *c)
@@ -648,13 +674,13 @@ count_instance_locked(const struct revision *rev, const struct instance *inst, b
 
 	c->slots += n;
 	c->slots_most = MAX(c->slots_most, n);
+	c->conns += inst->conns;
 	c->conns_most = MAX(c->conns_most, inst->conns);
 	c->permits_queued += (uint32_t)inst->permit_queue.n;
-	c->conns += inst->conns;
 	c->paced += inst->paced;
 	if (!slots_has_free(slots) || (is_pacing && inst->paced >= rev->pace))
 		return;
-	c->open_free += limit == SLOTS_NO_LIMIT ? 1 : limit - n;
+	c->free_slots += limit == SLOTS_NO_LIMIT ? 1 : limit - n;
 }
 
 void

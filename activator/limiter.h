@@ -1,11 +1,26 @@
-/* limiter - who may have a request in flight where: the slots of a revision's instances,
- * and the queue of the requests that wait for one.
+/* limiter - decides which request may go to which instance, and when.
  *
- * A slot is the right to have one request in flight at one instance.  Slots live in one
- * atomic word per instance, so that a request which finds one free touches nothing else;
- * only where it finds none, or gives one back while others wait, the revision's mutex and
- * queue come in (limiter.c has the memory-order argument).  Critical sections are
- * O(instances), without I/O, log or callback; what a worker is to learn goes to its inbox. */
+ *   slot    the right to have one request in flight at one instance.  An instance has as many
+ *           as its limit (container_concurrency), or, without a limit, any number.
+ *   permit  the right to have one connection open to one instance.  Only an instance with a
+ *           limit needs them, and has as many as slots: a server that reads one connection
+ *           at a time must never sit on an idle one while a request waits on another.
+ *   waiter  a request that waits in its revision's queue for a slot, or, having a slot, for a
+ *           permit.
+ *   grant   what a waiter waited for.  It reaches the waiter through the inbox of its worker.
+ *
+ * A request first asks limiter_try_take(), which takes a free slot by one compare-and-swap
+ * and touches no mutex.  If no slot is free, or other requests wait already,
+ * limiter_take_or_wait() looks once more under the revision's mutex and then puts the request
+ * at the tail of the queue.  limiter_give_back() returns a slot; if requests wait, the oldest
+ * of them gets it.  So a revision serves first come, first served, over all workers.
+ *
+ * The main thread tells the limiter what the autoscaler, the prober and drains say: limits,
+ * instances, and which of them are open.
+ *
+ * Under the mutex the limiter does O(instances of the revision) work, and no I/O (but the
+ * eventfd of a mailbox that was empty), no logging and no callback.
+ * Thread: any, where a call does not say otherwise. */
 #ifndef ACTIVATOR_LIMITER_H
 #define ACTIVATOR_LIMITER_H
 
@@ -15,86 +30,93 @@
 struct failure;
 struct msg_failure;
 
-/* --- control; main thread --- */
-/* What the autoscaler says of it now: `set` becomes the shared list (its reference is
- * taken), and what can be granted is granted.  The workers' copies are the caller's to
- * post (worker_post_set()). */
-struct limiter_update {
-	uint32_t wanted;
-	uint32_t container_concurrency; /* the limit of each instance; 0: none */
-	uint32_t pace; /* target x release_burst, rounded up; 0: no pacing.  Not where there is a
-			  limit */
-	bool is_external;
-};
-void limiter_update(struct revision *, struct instance_set *set, const struct limiter_update *);
-/* Set or clear SLOTS_* bits; clearing the last wakes waiters.  Any thread. */
-void limiter_close(struct instance *, uint64_t why);
-void limiter_open(struct instance *, uint64_t why);
-/* Drain of a revision: test-and-close.  True: nothing was in flight or parked, and all
- * slots are closed by SLOTS_REV_DRAIN.  False: busy, all as before. */
-NODISCARD bool limiter_try_drain(struct revision *);
-void limiter_resume(struct revision *);
-/* It cannot be started (NULL: it can again); f is borrowed.  All that are parked hear it,
- * unless an instance is open or they are to stay parked. */
-void limiter_set_failure(struct revision *, const struct msg_failure *f, int64_t now_ns);
-/* The prober's connected descriptor: hand it to the head of the queue with a slot.
- * True: taken, and with it the permit.  False: the caller keeps both.  The caller has
- * not opened SLOTS_UNREADY yet: this opens it. */
-NODISCARD bool limiter_open_with_fd(struct instance *, int fd);
-/* May the prober open a connection to it?  Pair with limiter_permit_back(). */
-NODISCARD bool limiter_try_permit(struct instance *);
-/* Post demand once more when nobody waits any more.  Who looks at whether anybody does looks
- * after this. */
-void limiter_notify_when_empty(struct revision *);
-uint32_t limiter_parked(const struct revision *);
-uint32_t limiter_parked_waking(const struct revision *); /* the parked that are no is_unseen */
-
-/* --- requests; worker threads --- */
-/* A slot at once, or NULL.  `set` is the worker's copy; random decides between equals.
- * The instance is borrowed from the set: take a reference before returning to the loop. */
+/* --- slots; the requests' workers --- */
+/* Take a free slot at once.  The instance is borrowed from set, the worker's copy of the
+ * revision's instances: take a reference before the worker returns to its loop.  NULL: no
+ * slot is free, or requests wait.  random decides between instances that are equally good. */
 NODISCARD struct instance *limiter_try_take(struct revision *, const struct instance_set *set,
 					    uint32_t random);
-/* The slow way.  A slot (with a reference), or NULL: then w is queued (at the head where
- * `at_head`: its connect failed), or *failed is the driver's word, a reference, why it
- * must not wait.  Posts demand where the queue was empty.  w is borrowed until it is
- * granted or cancelled: it must not move. */
-NODISCARD struct instance *limiter_take_or_wait(struct revision *, struct waiter *w, bool at_head,
+/* Take a slot, or wait for one.  Returns the instance, with a reference; or NULL: then w is
+ * in the queue, or *failed says why the revision cannot be started (a reference), and w is
+ * not in the queue.  is_retry: a connect failed for this request, so it goes before all that
+ * were not sent anywhere yet.  w is borrowed, and must not move, until inbox_next() returns
+ * it or limiter_cancel() has taken it out.  If no other waiter may wake the revision,
+ * on_demand is called. */
+NODISCARD struct instance *limiter_take_or_wait(struct revision *, struct waiter *w, bool is_retry,
 						int64_t now_ns, struct failure **failed);
-/* Wake it without being parked: its client got the waiting page. */
-void limiter_request_wake(struct revision *);
-/* Leave before inbox_next() has returned w; what was granted and not looked at goes to the next in
- * line.  w->fd >= 0 afterwards: a descriptor that is the caller's to close. */
-void limiter_cancel(struct waiter *w);
-/* inbox_next() has returned w with a grant that is of no use to it: back with all of it, to
- * the next in line.  w->fd >= 0 afterwards: as above. */
-void limiter_decline(struct waiter *w);
-/* Give a slot back; hands it to the head of the queue if anyone waits. */
+/* The request is over, or does not need its slot: the oldest waiter gets it, if any. */
 void limiter_give_back(struct instance *);
-/* A paced request has its response head, or has ended without one. */
+/* Stop waiting, before inbox_next() has returned w.  What was granted already goes to the
+ * next waiter.  Afterwards w->fd >= 0 is a descriptor for the caller to close. */
+void limiter_cancel(struct waiter *w);
+/* inbox_next() has returned w, but its request has no use for the grant: all of it goes to
+ * the next waiter.  w->fd: as above. */
+void limiter_decline(struct waiter *w);
+/* The response head of a request with is_paced has come, or will not come. */
 void limiter_head_seen(struct instance *);
-/* Main thread, each second: where there have been as many instances as are wanted since the
- * last one, what is parked is no longer paced. */
-void limiter_tick(struct revision *);
-/* May w, which holds a slot of w->inst, open a connection?  Always where there is no
- * limit.  False: w waits for its inbox, and idle connections of all workers to w->inst are
- * to be shed (worker_post_shed()). */
-NODISCARD bool limiter_permit(struct waiter *w);
-/* A connection that was permitted is closed (or was never opened). */
-void limiter_permit_back(struct instance *);
-/* A connection may be kept idle: nobody waits for a permit. */
-bool limiter_may_idle(const struct instance *);
-/* Why it cannot start, a reference, or NULL: what a waiter with is_failed tells. */
-NODISCARD struct failure *limiter_failure(struct revision *);
 
-/* What must agree when nothing moves (tests, /status): queued and open_free are never both
- * above 0, slots_most and conns_most within the limit. */
+/* --- permits --- */
+/* May w, which has a slot of w->inst, open a connection?  False: w waits for a permit; tell
+ * all workers to close idle connections to the instance (worker_post_shed()). */
+NODISCARD bool limiter_permit_or_wait(struct waiter *w);
+/* The same for the prober, which does not wait.  Pair with limiter_permit_back(). */
+NODISCARD bool limiter_try_permit(struct instance *);
+/* A connection that had a permit is closed, or could not be opened. */
+void limiter_permit_back(struct instance *);
+/* May a connection stay open idle?  Not while a waiter needs its permit. */
+bool limiter_may_idle(const struct instance *);
+
+/* --- what the autoscaler, the prober and drains say; main thread --- */
+struct limiter_update {
+	uint32_t wanted;		/* instances that the autoscaler wants */
+	uint32_t container_concurrency; /* the limit of each instance; 0: none */
+	uint32_t pace;			/* target x release_burst, rounded up; 0: no pacing */
+	bool is_external;		/* of `addresses`: its instances are never started */
+};
+/* New instances (set, whose reference is taken), limits and pace.  Grants what they allow.
+ * Giving the workers their copies of set is left to the caller (worker_post_set()). */
+void limiter_update(struct revision *, struct instance_set *set, const struct limiter_update *);
+/* No new request goes to the instance, for a reason of SLOTS_*.  Any thread. */
+void limiter_close(struct instance *, uint64_t why);
+/* The reason is over.  If it was the last one, waiters get the instance's slots. */
+void limiter_open(struct instance *, uint64_t why);
+/* The prober has connected: as limiter_open(SLOTS_UNREADY), and the oldest waiter gets the
+ * connection, its permit, and a slot.  False: no request waits, or none may go yet; the
+ * descriptor and the permit stay the caller's. */
+NODISCARD bool limiter_open_with_fd(struct instance *, int fd);
+/* Drain a whole revision by test and close.  True: no request was in flight or parked, and
+ * all instances are closed by SLOTS_REV_DRAIN.  False: it is busy, and nothing has changed. */
+NODISCARD bool limiter_try_drain(struct revision *);
+/* The drain is off. */
+void limiter_resume(struct revision *);
+/* The revision cannot be started; NULL: it can again.  All waiters are refused, unless an
+ * instance is open, or f says that requests stay parked.  f is borrowed. */
+void limiter_set_failure(struct revision *, const struct msg_failure *f, int64_t now_ns);
+/* Each second.  If as many instances as wanted have been open at the last two calls, waiters
+ * are not paced any more. */
+void limiter_tick(struct revision *);
+
+/* --- what others ask --- */
+/* The failure that holds, a reference, or NULL. */
+NODISCARD struct failure *limiter_failure(struct revision *);
+uint32_t limiter_parked(const struct revision *);
+/* The parked requests that may wake the revision (is_serve_only is not set). */
+uint32_t limiter_parked_waking(const struct revision *);
+/* A client got the waiting page: wake the revision although no request is parked. */
+void limiter_request_wake(struct revision *);
+/* Call on_demand once when the queue becomes empty.  To learn whether it is empty already,
+ * look after this call, not before. */
+void limiter_notify_when_empty(struct revision *);
+
+/* Figures for tests and /status.  When nothing moves, `queued` and `free_slots` are not both
+ * above 0, and the two maxima are within the limit. */
 struct limiter_count {
 	uint32_t queued;
 	uint32_t slots, slots_most; /* taken: in all, and at one instance */
-	uint32_t conns, conns_most; /* connections that were permitted (limit > 0) */
-	uint32_t permits_queued;    /* slots of these wait for a connection */
+	uint32_t conns, conns_most; /* with a permit: in all, and to one instance */
+	uint32_t permits_queued;    /* waiters that have a slot and need a permit */
 	uint32_t paced;		    /* released, response head not seen */
-	uint32_t open_free;	    /* slots that could be taken now; no limit: one an instance */
+	uint32_t free_slots;	    /* that could be taken now; one an instance without limit */
 };
 void limiter_count(struct revision *, struct limiter_count *);
 

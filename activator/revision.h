@@ -1,7 +1,10 @@
-/* revision - what all workers share of one revision: its instances with their slots, and
- * its queue of parked requests.  The objects and their lifetimes; what is done with slots
- * and queue stands in limiter.h.
- * Thread: each block of members says whose it is. */
+/* revision - the objects that all workers share: a revision with its queue of parked
+ * requests, its instances with their slots, and each worker's part of a revision.
+ *
+ * These are data and lifetimes; limiter.h is what happens to slots and queue.  All objects
+ * are counted by references, because each outlives its place in the world: a request in
+ * flight keeps its instance, an instance its revision.
+ * Thread: each block of members says which threads may touch it. */
 #ifndef ACTIVATOR_REVISION_H
 #define ACTIVATOR_REVISION_H
 
@@ -19,14 +22,14 @@
 
 struct failure;
 
-/* What a revision's requests are held to, as the autoscaler described it: immutable, with
- * references, so that the revision's newest and the route tables share one object. */
+/* The limits of a revision's requests, as the autoscaler described them.  Immutable: the
+ * revision has the newest, each route table those that it was built with. */
 struct revision_limits {
 	_Atomic uint32_t refs;
 	struct limits v;
 };
 
-/* One worker's idle connections to one instance; the worker's alone. */
+/* One worker's idle connections to one instance.  Only that worker touches them. */
 struct instance_pool {
 	struct list idle; /* of struct upstream, most recently used first */
 } __attribute__((aligned(64)));
@@ -40,55 +43,56 @@ struct instance {
 	struct log_tag tag;
 
 	/* atomics */
-	_Atomic uint32_t refs;		 /* lists, sets, connections, grants under way */
-	_Atomic uint64_t slots;		 /* slots.h: why it is closed, limit, count */
-	_Atomic uint32_t permits_waited; /* entries of permit_queue */
+	_Atomic uint32_t refs;		 /* of lists, sets, connections, grants */
+	_Atomic uint64_t slots;		 /* in flight, limit, why it is closed: slots.h */
+	_Atomic uint32_t permits_waited; /* length of permit_queue; changed under rev->lock */
 	_Atomic int64_t busy_until;	 /* x-activator-busy: clk_now() until when; 0: none */
 
 	/* rev->lock */
-	uint32_t conns;		  /* connections open or being opened (limit > 0) */
-	struct list permit_queue; /* of struct waiter: slot held, waits for a connection */
-	uint32_t paced;		  /* released from the queue, response head not seen */
+	uint32_t conns;		  /* permits in use: connections open or being opened */
+	struct list permit_queue; /* of struct waiter: has a slot, waits for a permit */
+	uint32_t paced;		  /* requests released under pacing, response head not seen */
 
 	/* main thread: world.c, probe.c */
 	struct list_node node; /* in rev->instances */
-	void *probe;	       /* the prober's own; NULL: not probed */
-	char *probe_spec;      /* as msg_instance.probe; NULL: as the limits say */
+	void *probe;	       /* the prober's state; NULL: not probed */
+	char *probe_spec;      /* msg_instance.probe; NULL: as the limits say */
 	enum instance_state state;
-	bool is_listed;	   /* in the newest `instances` */
-	bool is_answering; /* what was last reported to the autoscaler */
-	bool is_set_aside; /* refused a connection, and has not answered since */
+	bool is_listed;	   /* by the newest `instances` message */
+	bool is_answering; /* as last reported to the autoscaler */
+	bool is_set_aside; /* has refused a connection, and has not answered since */
 
 	struct instance_pool *pools; /* one for each worker */
 };
 
-/* What a worker's fast path looks through: immutable, refcounted. */
+/* The instances among which a request's slot is chosen.  Immutable: the revision has the
+ * newest, each worker a reference of its own, which it uses without a lock. */
 struct instance_set {
 	_Atomic uint32_t refs;
 	uint32_t n;
 	struct instance *v[]; /* references */
 };
 
-/* One worker's part of a revision.  The worker's alone; the main thread reads the
- * metrics, relaxed. */
+/* One worker's part of a revision.  Only that worker touches it; the main thread reads the
+ * atomics, relaxed. */
 struct shard {
-	struct revision *rev;		  /* whose this is */
-	struct list_node node;		  /* in its worker's list of live shards */
-	struct instance_set *set;	  /* what the fast path looks through; a reference */
-	struct list parked;		  /* of struct xfer, by deadline */
-	struct loop_timer deadline_timer; /* of the first of parked */
+	struct revision *rev;		  /* borrowed: the shard is a part of it */
+	struct list_node node;		  /* in the worker's list of shards that count */
+	struct instance_set *set;	  /* the worker's reference; NULL: no instances */
+	struct list parked;		  /* of struct xfer, the next deadline first */
+	struct loop_timer deadline_timer; /* for the first of parked */
 	bool has_timer;			  /* deadline_timer is initialised */
 
-	/* the period that runs */
-	_Atomic uint32_t in_flight, parked_n; /* read by /status, too */
+	/* of the reporting period that runs */
+	_Atomic uint32_t in_flight, parked_n;
 	uint32_t peak;
 	double integral_ns; /* of in_flight + parked_n over time … */
 	double waiting_ns;  /* … and of parked_n alone */
 	int64_t period_start_ns, changed_ns;
 	uint64_t period_requests, period_completed;
-	double period_latency_s;
+	double period_latency_s; /* sum over period_completed */
 
-	/* for ever; one writer */
+	/* since the activator started */
 	_Atomic uint64_t requests, cold_starts, retries, bytes_in, bytes_out;
 	struct metric_hist duration, parked_for;
 	struct metric_hist cold[COLD_PHASES_N];
@@ -105,50 +109,48 @@ struct revision {
 
 	/* atomics */
 	_Atomic uint32_t refs;
-	_Atomic uint32_t waiting;	 /* entries of queue; changed under lock, seq_cst */
-	_Atomic uint32_t waiting_unseen; /* those of them with is_unseen; written under lock */
-	_Atomic uint32_t cold_start_ms;	 /* for retry-after and the waiting page; 0: unknown */
-	_Atomic bool is_external;	 /* of `addresses` */
-	_Atomic bool is_demand_posted;	 /* demand_mail is on its way */
-	_Atomic bool is_wake_requested;	 /* limiter_request_wake(); the main thread clears it */
-	_Atomic bool
-		must_notify_when_empty; /* limiter_notify_when_empty(); who ends it clears it */
+	_Atomic uint32_t waiting;	     /* length of queue; changed under lock, seq_cst */
+	_Atomic uint32_t waiting_serve_only; /* of these is_serve_only; changed under lock */
+	_Atomic uint32_t cold_start_ms;	     /* median of the last ones; 0: unknown */
+	_Atomic bool is_external;	     /* of `addresses`: never started */
+	_Atomic bool is_demand_posted;	     /* demand_mail is on its way */
+	_Atomic bool is_wake_requested;	     /* by limiter_request_wake(); the scaler clears it */
+	_Atomic bool must_notify_when_empty; /* cleared when the queue has become empty */
 	struct activation activation;
 
 	/* lock */
 	pthread_mutex_t lock;
-	struct list
-		queue; /* of struct waiter: those that were sent in vain, then first come first */
-	struct list_node *last_returned; /* the last of the former; NULL: there is none */
-	uint64_t last_seq;
-	struct instance_set *set; /* all that are listed, usable or not */
-	struct failure *failure;  /* NULL: none */
-	uint32_t wanted;	  /* what the autoscaler wants now */
-	uint32_t pace;		  /* target x release_burst per instance; 0: no pacing */
-	bool has_all;		  /* at the last limiter_tick(): as many open as wanted */
-	bool is_pace_over;	  /* at the last two: no others are coming to wait for */
-	uint32_t rotor;		  /* for choices under the lock */
+	struct list queue;	      /* of struct waiter; its order: limiter.c */
+	struct list_node *last_retry; /* in queue, of those tried again; NULL: there is none */
+	uint64_t last_seq;	      /* the highest waiter.seq */
+	struct instance_set *set;     /* all instances listed, open or not */
+	struct failure *failure;      /* NULL: none */
+	uint32_t wanted;	      /* instances that the autoscaler wants */
+	uint32_t pace;		      /* most of instance.paced; 0: no pacing */
+	bool had_all_wanted;	      /* at the last limiter_tick(): as many open as wanted */
+	bool is_pacing_over;	      /* at the last two: no more instances are coming */
+	uint32_t random;	      /* for the choice of an instance under the lock */
 
 	/* main thread: world.c, scaler.c */
-	struct list instances;		/* of struct instance: listed, or gone but not ended */
-	struct loop_mail demand_mail;	/* carries a reference */
-	void *control;			/* the scaler's own state for it; NULL: none */
-	bool is_described;		/* in the newest begin … end */
-	struct revision_limits *limits; /* the newest; a reference */
+	struct list instances;		/* of struct instance: all listed */
+	struct loop_mail demand_mail;	/* to control_loop; holds a reference while posted */
+	void *control;			/* the scaler's state; NULL: none */
+	bool is_described;		/* by the newest begin … end */
+	struct revision_limits *limits; /* a reference */
 
 	struct shard *shards; /* one for each worker */
 };
 
 /* --- lifetime; any thread --- */
-/* on_demand runs on control_loop when the demand for rev has changed: requests began to
- * wait, a wake was asked for, or as limiter_notify_when_empty() says.  NULL: nobody is told.
- * rev is borrowed. */
+/* on_demand (NULL: none) is called on control_loop when a request has begun to wait and no
+ * other did, after limiter_request_wake(), and as limiter_notify_when_empty() says. */
 NODISCARD struct revision *revision_new(const char *name, unsigned workers_n,
 					struct loop *control_loop,
 					void (*on_demand)(struct revision *, void *arg), void *arg);
 struct revision *revision_ref(struct revision *);
 void revision_unref(struct revision **);
-/* Main thread: these are its limits from here on; it starts with the defaults. */
+/* A copy of these limits holds from here on; until the first call, the defaults.  Main
+ * thread. */
 void revision_set_limits(struct revision *, const struct limits *);
 struct revision_limits *revision_limits_ref(struct revision_limits *);
 void revision_limits_unref(struct revision_limits **);
@@ -160,7 +162,7 @@ struct instance_set *instance_set_ref(struct instance_set *);
 void instance_set_unref(struct instance_set **);
 bool instance_set_holds(const struct instance_set *, const struct instance *);
 
-/* --- what an instance's slots say; any thread --- */
+/* --- what the slots of an instance say; any thread --- */
 uint32_t instance_in_flight(const struct instance *);
 bool instance_is_open(const struct instance *);
 bool instance_is_closed_by(const struct instance *, uint64_t why); /* any of SLOTS_* */

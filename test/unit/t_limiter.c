@@ -86,7 +86,7 @@ queued(struct world *w)
 	struct limiter_count n;
 
 	limiter_count(w->rev, &n);
-	assert_true(n.queued == 0 || n.open_free == 0);
+	assert_true(n.queued == 0 || n.free_slots == 0);
 	return n.queued;
 }
 
@@ -403,7 +403,7 @@ test_permits(void **state)
 		assert_ptr_equal(v[i].inst, w->a);
 		instance_ref(w->a);
 		assert_true(limiter_may_idle(w->a) == (i == 0));
-		assert_false(limiter_permit(&v[i]));
+		assert_false(limiter_permit_or_wait(&v[i]));
 	}
 	limiter_permit_back(w->a);
 	assert_int_equal(granted(&w->here, &last), 1);
@@ -420,15 +420,45 @@ test_permits(void **state)
 	assert_int_equal(instance_in_flight(w->a), 0);
 }
 
-/* A request that may not wake the revision is no demand, before or behind others. */
+/* A connection above a limit that was lowered makes room for none when it is closed. */
 static void
-test_unseen(void **state)
+test_permits_under_a_lower_limit(void **state)
 {
 	struct world *w = *state;
-	struct waiter unseen = {.fd = -1, .inbox = &w->here, .is_unseen = true}, v;
+	struct waiter v[2], *last;
+	int i;
+
+	publish(w, 2, 1, 0);
+	limiter_open(w->a, SLOTS_UNREADY);
+	assert_true(limiter_try_permit(w->a) && limiter_try_permit(w->a));
+	for (i = 0; i < 2; i++) {
+		v[i] = (struct waiter){.fd = -1, .inbox = &w->here, .inst = take(w)};
+		instance_ref(v[i].inst);
+		assert_false(limiter_permit_or_wait(&v[i]));
+	}
+	publish(w, 1, 1, 0);
+	limiter_permit_back(w->a);
+	assert_int_equal(granted(&w->here, &last), 0);
+	limiter_permit_back(w->a);
+	assert_int_equal(granted(&w->here, &last), 1);
+	assert_ptr_equal(last, &v[0]);
+	assert_int_equal(w->a->conns, 1);
+	limiter_decline(&v[0]);
+	assert_int_equal(granted(&w->here, &last), 1);
+	limiter_decline(&v[1]);
+	assert_int_equal(w->a->conns, 0);
+	assert_int_equal(instance_in_flight(w->a), 0);
+}
+
+/* A request that may not wake the revision is no demand, before or behind others. */
+static void
+test_serve_only(void **state)
+{
+	struct world *w = *state;
+	struct waiter serve_only = {.fd = -1, .inbox = &w->here, .is_serve_only = true}, v;
 	struct failure *failed;
 
-	assert_null(limiter_take_or_wait(w->rev, &unseen, false, 0, &failed));
+	assert_null(limiter_take_or_wait(w->rev, &serve_only, false, 0, &failed));
 	assert_false(atomic_load(&w->rev->is_demand_posted));
 	assert_int_equal(limiter_parked_waking(w->rev), 0);
 	wait_for_slot(w, &v, &w->here, false);
@@ -436,7 +466,7 @@ test_unseen(void **state)
 	assert_int_equal(limiter_parked_waking(w->rev), 1);
 	limiter_cancel(&v);
 	assert_int_equal(limiter_parked_waking(w->rev), 0);
-	limiter_cancel(&unseen);
+	limiter_cancel(&serve_only);
 	assert_int_equal(limiter_parked(w->rev), 0);
 }
 
@@ -886,7 +916,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_pace_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_descriptor, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_permits, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_unseen, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_permits_under_a_lower_limit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_serve_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_end_of_waiting, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failure, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failure_that_may_pass, setup, teardown),

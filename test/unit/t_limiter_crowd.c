@@ -101,7 +101,7 @@ connect_(struct member *m, struct request *r)
 		return;
 	}
 	r->waiter.inst = instance_ref(r->inst);
-	if (!limiter_permit(&r->waiter)) {
+	if (!limiter_permit_or_wait(&r->waiter)) {
 		r->what = PERMIT;
 		atomic_fetch_add(&m->c->sheds[i], 1);
 		return;
@@ -278,7 +278,7 @@ check(struct crowd *c)
 	CHECK(n.slots - n.permits_queued == atomic_load(&c->holding));
 	CHECK(n.conns == atomic_load(&c->holding) + atomic_load(&c->idle));
 	CHECK(n.slots_most <= LIMIT && n.conns_most <= LIMIT);
-	CHECK(n.queued == 0 || n.open_free == 0);
+	CHECK(n.queued == 0 || n.free_slots == 0);
 	CHECK(n.permits_queued == 0);
 	atomic_store(&c->holding, 0);
 	atomic_store(&c->with_slot, 0);
