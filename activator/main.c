@@ -4,6 +4,7 @@
 #include "activator/control.h"
 #include "common/daemon.h"
 #include "common/log.h"
+#include "common/log_fd.h"
 #include "common/loop.h"
 #include "common/settings.h"
 
@@ -33,6 +34,7 @@ main(int argc, char **argv)
 	struct settings *s;
 	int rc = 0;
 
+	log_fd_reserve_standard();
 	daemon_args_parse(&args, argc, argv, &usage, NULL, NULL, NULL);
 	s = daemon_settings(args.conf);
 	if (s == NULL)

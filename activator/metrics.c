@@ -7,6 +7,7 @@
 #include "activator/world.h"
 #include "common/clk.h"
 #include "common/daemon.h"
+#include "common/log.h"
 #include "common/metric.h"
 #include "common/strbuf.h"
 
@@ -217,6 +218,7 @@ metrics_render(struct strbuf *b, const struct metrics_source *s)
 	put(b, M_INFO, daemon_version, 1);
 	put_one(b, M_WORKERS, s->workers_n);
 	put_one(b, M_UPTIME, (double)(clk_now() - s->started_ns) / (double)CLK_S);
+	put_one(b, M_LOG_LOST, (double)log_lost());
 	put_one(b, M_LINK, s->is_link_up);
 	put_one(b, M_GENERATION, (double)world_generation(s->world));
 	put_one(b, M_PROBED, (double)prober_probed(s->prober));

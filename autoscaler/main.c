@@ -10,6 +10,7 @@
 #include "autoscaler/simulate/simulate.h"
 #include "common/daemon.h"
 #include "common/log.h"
+#include "common/log_fd.h"
 #include "common/loop.h"
 #include "common/settings.h"
 #include "common/strbuf.h"
@@ -72,6 +73,7 @@ main(int argc, char **argv)
 	struct settings *s;
 	int rc;
 
+	log_fd_reserve_standard();
 	if (keeper_is_asked(argc, argv))
 		return keeper_main(argc, argv);
 	daemon_args_parse(&args, argc, argv, &usage, simulate_options, simulate_option,

@@ -6,6 +6,7 @@
 #include "autoscaler/reconcile/hub.h"
 #include "common/clk.h"
 #include "common/daemon.h"
+#include "common/log.h"
 #include "common/metric.h"
 #include "common/strbuf.h"
 
@@ -38,6 +39,7 @@ put_process(struct strbuf *b, const struct facts *f)
 	metric_head(b, &defs[M_INFO]);
 	metric_sample(b, &defs[M_INFO], labels, 1);
 	put_one(b, M_UPTIME, (double)(clk_now() - f->started_ns) / CLK_S);
+	put_one(b, M_LOG_LOST, (double)log_lost());
 	put_one(b, M_ACTIVATORS, (double)hub_activators(f->hub));
 	put_one(b, M_PEERS_DROPPED, (double)hub_dropped(f->hub));
 	put_one(b, M_SERVICES_GENERATION, (double)f->generation);

@@ -1,5 +1,6 @@
 #include "common/base.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,8 +10,11 @@
 static void
 die(const char *text, size_t n)
 {
-	/* Call write(2) and nothing else: a lock may be held here, and the heap may be broken. */
-	if (write(STDERR_FILENO, text, n) < 0)
+	/* System calls and nothing else: a lock may be held here, and the heap may be broken.
+	 * A standard error that nothing reads must not keep a broken process alive. */
+	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	if (poll(&p, 1, 0) == 1 && write(STDERR_FILENO, text, n) < 0)
 		abort();
 	abort();
 }

@@ -1,14 +1,15 @@
 #include "common/log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "common/clk.h"
+#include "common/log_fd.h"
 #include "common/text.h"
 
 /* PIPE_BUF on Linux: a pipe may split up a longer write. */
@@ -21,6 +22,9 @@
 static atomic_int min_level = LOG_INFO;
 static enum log_format format = LOG_LOGFMT;
 static char program_name[32];
+
+/* Lines that standard error had no room for: in all, and since that was last reported. */
+static _Atomic uint64_t lost, unreported;
 
 static const char *const level_names[] = {"trace", "debug", "info", "warn", "error"};
 
@@ -370,29 +374,71 @@ put_head(struct line *l, enum log_level level, const struct log_tag *tag, const 
 	}
 }
 
-void
-log_write(enum log_level level, const struct log_tag *tag, const char *msg, const char *fmt, ...)
+/* Finish the line of one event.  l->text is not initialised: it has 4096 bytes. */
+static void
+build_line(struct line *l, enum log_level level, const struct log_tag *tag, const char *msg,
+	   const char *fmt, va_list args)
 {
 	struct pair pairs[PAIRS_MAX];
 	char raw[LINE_BYTES];
-	struct line l;
-	int saved = errno;
 	size_t i, n;
+
+	l->n = 0;
+	l->gap = " ";
+	l->is_cut = false;
+	put_head(l, level, tag, msg);
+	n = split_pairs(pairs, raw, sizeof raw, fmt, args);
+	for (i = 0; i < n; i++)
+		put_pair(l, &pairs[i]);
+	put_tail(l, format == LOG_JSON ? "}\n" : "\n");
+}
+
+static bool PRINTF_LIKE(1, 2) write_lost(const char *fmt, ...)
+{
+	struct line l;
 	va_list args;
 
-	l.n = 0; /* an initialiser would clear all 4096 bytes of the text */
-	l.gap = " ";
-	l.is_cut = false;
-	put_head(&l, level, tag, msg);
 	va_start(args, fmt);
-	n = split_pairs(pairs, raw, sizeof raw, fmt, args);
+	build_line(&l, LOG_WARN, NULL, "log lines lost: standard error was not read", fmt, args);
 	va_end(args);
-	for (i = 0; i < n; i++)
-		put_pair(&l, &pairs[i]);
-	put_tail(&l, format == LOG_JSON ? "}\n" : "\n");
-	while (write(STDERR_FILENO, l.text, l.n) < 0 && errno == EINTR)
-		;
+	return log_fd_write(l.text, l.n);
+}
+
+/* Say how many lines were lost as soon as there is room again.  Of several threads one says
+ * so: it takes the count, and puts it back where there is still no room. */
+static void
+report_lost(void)
+{
+	uint64_t n = atomic_load_explicit(&unreported, memory_order_relaxed);
+
+	if (n == 0 || (n = atomic_exchange(&unreported, 0)) == 0)
+		return;
+	if (!write_lost("count=%" PRIu64, n))
+		atomic_fetch_add(&unreported, n);
+}
+
+void
+log_write(enum log_level level, const struct log_tag *tag, const char *msg, const char *fmt, ...)
+{
+	struct line l;
+	int saved = errno;
+	va_list args;
+
+	va_start(args, fmt);
+	build_line(&l, level, tag, msg, fmt, args);
+	va_end(args);
+	report_lost();
+	if (!log_fd_write(l.text, l.n)) {
+		atomic_fetch_add(&lost, 1);
+		atomic_fetch_add(&unreported, 1);
+	}
 	errno = saved;
+}
+
+uint64_t
+log_lost(void)
+{
+	return atomic_load_explicit(&lost, memory_order_relaxed);
 }
 
 bool

@@ -1,7 +1,7 @@
 /* log - one line for each event, on standard error, as logfmt
  * (`level=warn msg="…" key=value`), JSON or plain text.  The message is a constant; what
  * varies stands in key=value pairs.  No other file prints log lines.
- * Thread: any; each line is one write(2), so that lines of several threads do not mix. */
+ * Thread: any; each line is one write, so that lines of several threads do not mix. */
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H
 
@@ -24,9 +24,14 @@ void log_tag_set(struct log_tag *, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* pairs: a printf format of `key=%…`, with a blank between two, or "".  The text of a %s may
  * be anything: values are quoted where they need it, and control bytes are escaped.
  * Numbers (%d %u %f …) are numbers in JSON.  A line has at most 4096 bytes, which a pipe
- * takes as a whole; a value that does not fit is cut and ends in `..."`.  errno is kept. */
+ * takes as a whole; a value that does not fit is cut and ends in `..."`.  errno is kept.
+ * Never blocks: where standard error has no room the line is lost, and a later line says how
+ * many were. */
 void log_write(enum log_level, const struct log_tag *, const char *msg, const char *pairs, ...)
 	PRINTF_LIKE(4, 5);
+
+/* How many lines were lost since the start. */
+uint64_t log_lost(void);
 
 #define log_at(level, tag, msg, ...)                                                               \
 	do {                                                                                       \

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <pthread.h>
+#include <sys/socket.h>
 
 #include "common/clk.h"
 #include "common/log.h"
@@ -326,6 +327,91 @@ lines_of_threads_are_never_torn(void **state)
 	free(text);
 }
 
+static char *
+drain(int fd)
+{
+	char *text = xcalloc(1, 1 << 20);
+	size_t n = 0;
+	ssize_t got;
+
+	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	while ((got = read(fd, text + n, (1 << 20) - 1 - n)) > 0)
+		n += (size_t)got;
+	return text;
+}
+
+#define UNREAD_LINES 1000
+
+/* How many lines text says were lost.  A report is shorter than what was lost, and may fit
+ * where that did not. */
+static uint64_t
+reported_in(const char *text)
+{
+	static const char report[] = "standard error was not read\" count=";
+	uint64_t n = 0;
+
+	while ((text = strstr(text, report)) != NULL) {
+		text += sizeof report - 1;
+		n += strtoull(text, NULL, 10);
+	}
+	return n;
+}
+
+static size_t
+written_in(const char *text)
+{
+	size_t n = 0;
+
+	while ((text = strstr(text, "nothing reads this")) != NULL) {
+		text++;
+		n++;
+	}
+	return n;
+}
+
+static void
+write_unread(const int ends[2])
+{
+	int saved = dup(STDERR_FILENO), i, flags;
+	uint64_t before = log_lost(), lost;
+	char *text, *later;
+
+	assert_true(dup2(ends[1], STDERR_FILENO) >= 0);
+	for (i = 0; i < UNREAD_LINES; i++)
+		log_info(NULL, "nothing reads this", "i=%d fill=%0*d", i, 200, 0);
+	flags = fcntl(STDERR_FILENO, F_GETFL);
+	lost = log_lost() - before;
+	text = drain(ends[0]);
+	log_info(NULL, "there is room again", "");
+	later = drain(ends[0]);
+	assert_true(dup2(saved, STDERR_FILENO) >= 0);
+	close(saved);
+	assert_int_equal(flags & O_NONBLOCK, 0); /* others share this open file */
+	assert_in_range(lost, 1, UNREAD_LINES - 1);
+	assert_int_equal(written_in(text), UNREAD_LINES - lost);
+	assert_int_equal(reported_in(text) + reported_in(later), lost);
+	assert_non_null(strstr(later, "there is room again"));
+	free(text);
+	free(later);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+static void
+what_nothing_reads_is_lost_and_counted(void **state)
+{
+	int ends[2], size = 4096;
+
+	(void)state;
+	log_open(LOG_INFO, LOG_LOGFMT, "p");
+	assert_int_equal(pipe(ends), 0);
+	assert_true(fcntl(ends[1], F_SETPIPE_SZ, size) >= size);
+	write_unread(ends);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+	write_unread(ends);
+}
+
 int
 main(void)
 {
@@ -339,6 +425,7 @@ main(void)
 		cmocka_unit_test(errno_is_kept),
 		cmocka_unit_test(what_traffic_causes_is_limited),
 		cmocka_unit_test(lines_of_threads_are_never_torn),
+		cmocka_unit_test(what_nothing_reads_is_lost_and_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
