@@ -117,7 +117,7 @@ is_in_use(const struct decide_view *v)
 }
 
 static uint32_t
-whole(double n)
+count_of(double n)
 {
 	return (uint32_t)MIN(MAX(n, 0), (double)UINT32_MAX);
 }
@@ -188,8 +188,9 @@ static void
 by_backlog(const struct scaling *s, const struct decide_view *v, struct decide_state *st,
 	   double total, struct decide_out *o)
 {
-	uint32_t parked = MAX(v->parked, 1u), most = whole(ceil((v->in_flight + parked) / total));
-	double pace, left;
+	uint32_t parked = MAX(v->parked, 1u),
+		 most = count_of(ceil((v->in_flight + parked) / total));
+	double pace, remaining;
 
 	if (s->metric != METRIC_RPS && v->latency_s < 0 && v->waited_s <= 0) {
 		/* No response time is known: start a few, until the first one answers. */
@@ -199,10 +200,10 @@ by_backlog(const struct scaling *s, const struct decide_view *v, struct decide_s
 		return;
 	}
 	pace = pace_of(s, v, total);
-	left = parked - v->ready * pace * start_of(v);
+	remaining = parked - v->ready * pace * start_of(v);
 	pace *= s->target_utilization / 100;
-	if (left > 0)
-		for_backlog(o, v, MIN(whole(ceil(left / (pace * start_of(v) / 2))), most),
+	if (remaining > 0)
+		for_backlog(o, v, MIN(count_of(ceil(remaining / (pace * start_of(v) / 2))), most),
 			    DECIDE_BACKLOG);
 	if (v->ready == 0)
 		for_backlog(o, v, 1, DECIDE_BACKLOG);
@@ -256,10 +257,10 @@ keep_panic(const struct scaling *s, struct decide_state *st, double stable, int6
 	   struct decide_out *o)
 {
 	if (st->is_panicking) {
-		at_least(o, whole(st->panic_most), DECIDE_PANIC);
+		at_least(o, count_of(st->panic_most), DECIDE_PANIC);
 		st->panic_most = o->wanted;
 	} else if (stable > 0 && st->panic_ns > 0 && st->panic_ns + s->stable_window >= now) {
-		at_least(o, whole(MIN(st->panic_most, stable + 1)), DECIDE_PANIC);
+		at_least(o, count_of(MIN(st->panic_most, stable + 1)), DECIDE_PANIC);
 	}
 }
 
@@ -272,15 +273,15 @@ by_averages(const struct scaling *s, const struct decide_view *v, struct decide_
 	double panic = v->has_panic ? ceil(v->panic / o->target) : 0;
 	double want = stable;
 
-	o->raw = whole(stable);
+	o->raw = count_of(stable);
 	note_panic(s, st, panic / ready, panic <= stable, now);
 	o->is_panicking = st->is_panicking;
 	if (st->is_panicking)
 		want = MAX(stable, panic);
-	set(o, whole(want), st->is_panicking ? DECIDE_PANIC : DECIDE_STABLE);
-	at_most(o, whole(ceil(s->max_scale_up_rate * ready)), DECIDE_UP_RATE);
-	at_most(o, MAX(live_of(v), whole(forecast(s, v, total, o->target))), DECIDE_FADING);
-	at_least(o, whole(floor(ready / s->max_scale_down_rate)), DECIDE_DOWN_RATE);
+	set(o, count_of(want), st->is_panicking ? DECIDE_PANIC : DECIDE_STABLE);
+	at_most(o, count_of(ceil(s->max_scale_up_rate * ready)), DECIDE_UP_RATE);
+	at_most(o, MAX(live_of(v), count_of(forecast(s, v, total, o->target))), DECIDE_FADING);
+	at_least(o, count_of(floor(ready / s->max_scale_down_rate)), DECIDE_DOWN_RATE);
 	keep_panic(s, st, stable, now, o);
 }
 
@@ -388,6 +389,10 @@ without_data(const struct scaling *s, const struct decide_view *v, struct decide
 	o->is_known = o->wanted > live_of(v);
 }
 
+/* In this order, where a later step may change the number of an earlier one: the averages; more
+ * for parked requests; the least for requests that there are; whether the last instance of an
+ * idle revision goes; the delay of a lower number; what was adopted after a restart; the
+ * bounds of the settings. */
 struct decide_out
 decide(const struct scaling *s, const struct decide_view *v, struct decide_state *st, int64_t now)
 {

@@ -26,7 +26,7 @@
 	X(PANIC, "panic: average load over the panic window, divided by the target")               \
 	X(BACKLOG, "parked requests: enough instances to clear them in about one start-up time")   \
 	X(ACTIVATION, "requests are parked, and no response time is known yet")                    \
-	X(ACTIVATION_SCALE, "activation_scale: no fewer unless it is zero")                        \
+	X(ACTIVATION_SCALE, "activation_scale: the least above zero")                              \
 	X(INITIAL_SCALE, "initial_scale: a new revision starts with so many")                      \
 	X(MIN_SCALE, "min_scale")                                                                  \
 	X(MAX_SCALE, "max_scale")                                                                  \
@@ -36,12 +36,12 @@
 	X(UP_RATE, "max_scale_up_rate")                                                            \
 	X(DOWN_RATE, "max_scale_down_rate")                                                        \
 	X(DOWN_DELAY, "scale_down_delay: a lower number has not held for long enough")             \
-	X(SCHEDULE, "a schedule entry sets the least")                                             \
+	X(SCHEDULE, "min_scale of a schedule")                                                     \
 	X(LEARNED, "learned idleness (keep_warm) wants an instance")                               \
 	X(ZERO_DISABLED, "idle, but enable_scale_to_zero = no")                                    \
 	X(UNHEARD, "an activator does not report: no instance is stopped on missing data")         \
 	X(LEAVING, "the conf file does not name it any more: it ends when it is empty")            \
-	X(RESTARTED, "the autoscaler has just started: what it found stays for a stable window")
+	X(RESTARTED, "the autoscaler has just started: what runs stays for a stable window")
 enum decide_rule {
 #define X(id, text) DECIDE_##id,
 	DECIDE_RULES(X)

@@ -16,96 +16,96 @@ struct load {
 struct report {
 	struct list_node node;
 	uint64_t peer;
-	uint64_t number;	    /* the last one that it was in */
+	uint64_t number;	    /* of the last stats message that named the revision */
 	bool is_activation_pending; /* it sent `activate`, and has not reported since */
 	uint32_t parked, in_flight;
-	int64_t said_ns;    /* when it said so; 0: it has not yet */
+	int64_t said_ns;    /* when it said so; 0: not yet */
 	double arrivals;    /* requests per second; < 0: unknown */
 	struct load *loads; /* sorted by id, for the search at each scale-down */
 	size_t loads_n;
 };
 
 void
-reports_init(struct reports *d)
+reports_init(struct reports *rs)
 {
-	list_init(&d->all);
+	list_init(&rs->all);
 }
 
 static void
-loads_free(struct report *n)
+loads_free(struct report *r)
 {
 	size_t i;
 
-	for (i = 0; i < n->loads_n; i++)
-		free(n->loads[i].id);
-	free(n->loads);
-	n->loads = NULL;
-	n->loads_n = 0;
+	for (i = 0; i < r->loads_n; i++)
+		free(r->loads[i].id);
+	free(r->loads);
+	r->loads = NULL;
+	r->loads_n = 0;
 }
 
 static void
-report_free(struct reports *d, struct report *n)
+report_free(struct reports *rs, struct report *r)
 {
-	list_remove(&d->all, &n->node);
-	loads_free(n);
-	free(n);
+	list_remove(&rs->all, &r->node);
+	loads_free(r);
+	free(r);
 }
 
 void
-reports_fini(struct reports *d)
+reports_fini(struct reports *rs)
 {
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&d->all, node, tmp)
-		report_free(d, container_of(node, struct report, node));
+	LIST_FOREACH(&rs->all, node, tmp)
+		report_free(rs, container_of(node, struct report, node));
 }
 
 static struct report *
-find(const struct reports *d, uint64_t peer)
+find(const struct reports *rs, uint64_t peer)
 {
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&d->all, node, tmp) {
-		struct report *n = container_of(node, struct report, node);
+	LIST_FOREACH(&rs->all, node, tmp) {
+		struct report *r = container_of(node, struct report, node);
 
-		if (n->peer == peer)
-			return n;
+		if (r->peer == peer)
+			return r;
 	}
 	return NULL;
 }
 
 static struct report *
-find_or_add(struct reports *d, uint64_t peer)
+find_or_add(struct reports *rs, uint64_t peer)
 {
-	struct report *n = find(d, peer);
+	struct report *r = find(rs, peer);
 
-	if (n == NULL) {
-		n = xcalloc(1, sizeof *n);
-		n->peer = peer;
-		n->arrivals = -1;
-		list_push(&d->all, &n->node);
+	if (r == NULL) {
+		r = xcalloc(1, sizeof *r);
+		r->peer = peer;
+		r->arrivals = -1;
+		list_push(&rs->all, &r->node);
 	}
-	return n;
+	return r;
 }
 
-/* --- what is said --- */
+/* --- messages --- */
 
 /* How many requests arrived since the peer's last message.  As long as none is answered, that
  * is how many more it has than then; so a burst that is over is told from a load that goes on,
  * which the sum over a whole period cannot do. */
 static void
-note_arrivals(struct report *n, const struct msg_stat *s, int64_t period_ns, int64_t now_ns)
+note_arrivals(struct report *r, const struct msg_stat *s, int64_t period_ns, int64_t now_ns)
 {
-	int64_t passed = now_ns - n->said_ns;
-	double growth = (double)s->parked + s->in_flight - n->parked - n->in_flight;
-	bool is_within = n->said_ns > 0 && (period_ns == 0 || passed < period_ns);
+	int64_t passed = now_ns - r->said_ns;
+	double growth = (double)s->parked + s->in_flight - r->parked - r->in_flight;
+	bool is_within = r->said_ns > 0 && (period_ns == 0 || passed < period_ns);
 
 	if (is_within && passed < BRIEF)
 		return;
 	if (is_within && s->completed == 0 && (period_ns > 0 || s->in_flight == 0))
-		n->arrivals = MAX(growth, 0) * CLK_S / (double)passed;
+		r->arrivals = MAX(growth, 0) * CLK_S / (double)passed;
 	else if (period_ns > 0)
-		n->arrivals = (double)s->requests * CLK_S / (double)period_ns;
+		r->arrivals = (double)s->requests * CLK_S / (double)period_ns;
 }
 
 static int
@@ -115,119 +115,119 @@ compare_loads(const void *a, const void *b)
 }
 
 static void
-note_requests(struct report *n, uint32_t parked, uint32_t in_flight, int64_t now_ns)
+note_requests(struct report *r, uint32_t parked, uint32_t in_flight, int64_t now_ns)
 {
-	n->parked = parked;
-	n->in_flight = in_flight;
-	n->said_ns = now_ns;
+	r->parked = parked;
+	r->in_flight = in_flight;
+	r->said_ns = now_ns;
 }
 
 void
-reports_report(struct reports *d, uint64_t peer, uint64_t number, const struct msg_stat *s,
+reports_report(struct reports *rs, uint64_t peer, uint64_t number, const struct msg_stat *s,
 	       int64_t period_ns, int64_t now_ns)
 {
-	struct report *n = find_or_add(d, peer);
+	struct report *r = find_or_add(rs, peer);
 	size_t i;
 
-	note_arrivals(n, s, period_ns, now_ns);
-	note_requests(n, s->parked, s->in_flight, now_ns);
-	loads_free(n);
-	n->number = number;
-	n->is_activation_pending = false;
-	n->loads = s->n == 0 ? NULL : xcalloc(s->n, sizeof *n->loads);
-	n->loads_n = s->n;
+	note_arrivals(r, s, period_ns, now_ns);
+	note_requests(r, s->parked, s->in_flight, now_ns);
+	loads_free(r);
+	r->number = number;
+	r->is_activation_pending = false;
+	r->loads = s->n == 0 ? NULL : xcalloc(s->n, sizeof *r->loads);
+	r->loads_n = s->n;
 	for (i = 0; i < s->n; i++) {
 		double busy_s = MIN(s->v[i].busy_s, 1e9); /* keeps the sum in range */
 
-		n->loads[i] = (struct load){.id = xstrdup(s->v[i].id),
+		r->loads[i] = (struct load){.id = xstrdup(s->v[i].id),
 					    .in_flight = s->v[i].in_flight};
 		if (busy_s > 0)
-			n->loads[i].busy_until_ns = now_ns + (int64_t)(busy_s * CLK_S);
+			r->loads[i].busy_until_ns = now_ns + (int64_t)(busy_s * CLK_S);
 	}
-	if (n->loads_n > 1)
-		qsort(n->loads, n->loads_n, sizeof *n->loads, compare_loads);
+	if (r->loads_n > 1)
+		qsort(r->loads, r->loads_n, sizeof *r->loads, compare_loads);
 }
 
 void
-reports_activate(struct reports *d, uint64_t peer, uint32_t parked, int64_t now_ns)
+reports_activate(struct reports *rs, uint64_t peer, uint32_t parked, int64_t now_ns)
 {
-	struct report *n = find_or_add(d, peer);
-	const struct msg_stat s = {.parked = MAX(parked, 1), .in_flight = n->in_flight};
+	struct report *r = find_or_add(rs, peer);
+	const struct msg_stat s = {.parked = MAX(parked, 1), .in_flight = r->in_flight};
 
-	note_arrivals(n, &s, 0, now_ns);
-	note_requests(n, s.parked, n->in_flight, now_ns);
-	n->is_activation_pending = true;
+	note_arrivals(r, &s, 0, now_ns);
+	note_requests(r, s.parked, r->in_flight, now_ns);
+	r->is_activation_pending = true;
 }
 
 bool
-reports_complete(struct reports *d, uint64_t peer, uint64_t number)
+reports_complete(struct reports *rs, uint64_t peer, uint64_t number)
 {
-	struct report *n = find(d, peer);
+	struct report *r = find(rs, peer);
 
-	if (n == NULL)
+	if (r == NULL)
 		return true;
-	if (n->number == number)
+	if (r->number == number)
 		return false;
-	if (!n->is_activation_pending) /* the `activate` may be younger than the report */
-		report_free(d, n);
-	n = find(d, peer);
-	if (n != NULL)
-		n->is_activation_pending = false;
+	if (!r->is_activation_pending) /* the `activate` may be younger than the report */
+		report_free(rs, r);
+	r = find(rs, peer);
+	if (r != NULL)
+		r->is_activation_pending = false;
 	return true;
 }
 
 void
-reports_vanish(struct reports *d, uint64_t peer)
+reports_vanish(struct reports *rs, uint64_t peer)
 {
-	struct report *n = find(d, peer);
+	struct report *r = find(rs, peer);
 
-	if (n != NULL) {
-		n->parked = 0;
-		n->arrivals = 0;
-		n->is_activation_pending = false;
+	if (r != NULL) {
+		r->parked = 0;
+		r->arrivals = 0;
+		r->is_activation_pending = false;
 	}
 }
 
 void
-reports_drop(struct reports *d, uint64_t peer)
+reports_drop(struct reports *rs, uint64_t peer)
 {
-	struct report *n = find(d, peer);
+	struct report *r = find(rs, peer);
 
-	if (n != NULL)
-		report_free(d, n);
+	if (r != NULL)
+		report_free(rs, r);
 }
 
 /* --- sums --- */
 
 uint32_t
-reports_parked(const struct reports *d)
+reports_parked(const struct reports *rs)
 {
 	struct list_node *node, *tmp;
 	uint64_t sum = 0;
 
-	LIST_FOREACH(&d->all, node, tmp)
+	LIST_FOREACH(&rs->all, node, tmp)
 		sum += container_of(node, struct report, node)->parked;
 	return (uint32_t)MIN(sum, UINT32_MAX);
 }
 
 uint32_t
-reports_in_flight(const struct reports *d)
+reports_in_flight(const struct reports *rs)
 {
 	struct list_node *node, *tmp;
 	uint64_t sum = 0;
 
-	LIST_FOREACH(&d->all, node, tmp)
+	LIST_FOREACH(&rs->all, node, tmp)
 		sum += container_of(node, struct report, node)->in_flight;
 	return (uint32_t)MIN(sum, UINT32_MAX);
 }
 
 double
-reports_arrivals(const struct reports *d)
+reports_arrivals(const struct reports *rs)
 {
 	struct list_node *node, *tmp;
 	double sum = 0;
 
-	LIST_FOREACH(&d->all, node, tmp) {
+	LIST_FOREACH(&rs->all, node, tmp) {
 		double arrivals = container_of(node, struct report, node)->arrivals;
 
 		if (arrivals < 0)
@@ -238,11 +238,11 @@ reports_arrivals(const struct reports *d)
 }
 
 bool
-reports_activation_pending(const struct reports *d)
+reports_activation_pending(const struct reports *rs)
 {
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&d->all, node, tmp)
+	LIST_FOREACH(&rs->all, node, tmp)
 		if (container_of(node, struct report, node)->is_activation_pending)
 			return true;
 	return false;
@@ -250,14 +250,14 @@ reports_activation_pending(const struct reports *d)
 
 /* The first load of this id (a report may have several), or where it would be. */
 static size_t
-first_load(const struct report *n, const char *id)
+first_load(const struct report *r, const char *id)
 {
-	size_t from = 0, to = n->loads_n;
+	size_t from = 0, to = r->loads_n;
 
 	while (from < to) {
 		size_t middle = from + (to - from) / 2;
 
-		if (strcmp(n->loads[middle].id, id) < 0)
+		if (strcmp(r->loads[middle].id, id) < 0)
 			from = middle + 1;
 		else
 			to = middle;
@@ -266,51 +266,51 @@ first_load(const struct report *n, const char *id)
 }
 
 uint32_t
-reports_at_instance(const struct reports *d, const char *id)
+reports_at_instance(const struct reports *rs, const char *id)
 {
 	struct list_node *node, *tmp;
 	uint64_t sum = 0;
 	size_t i;
 
-	LIST_FOREACH(&d->all, node, tmp) {
-		const struct report *n = container_of(node, struct report, node);
+	LIST_FOREACH(&rs->all, node, tmp) {
+		const struct report *r = container_of(node, struct report, node);
 
-		for (i = first_load(n, id); i < n->loads_n && strcmp(n->loads[i].id, id) == 0; i++)
-			sum += n->loads[i].in_flight;
+		for (i = first_load(r, id); i < r->loads_n && strcmp(r->loads[i].id, id) == 0; i++)
+			sum += r->loads[i].in_flight;
 	}
 	return (uint32_t)MIN(sum, UINT32_MAX);
 }
 
 int64_t
-reports_lease_ns(const struct reports *d, uint64_t peer, const char *id)
+reports_lease_ns(const struct reports *rs, uint64_t peer, const char *id)
 {
 	struct list_node *node, *tmp;
 	int64_t until = 0;
 	size_t i;
 
-	LIST_FOREACH(&d->all, node, tmp) {
-		const struct report *n = container_of(node, struct report, node);
+	LIST_FOREACH(&rs->all, node, tmp) {
+		const struct report *r = container_of(node, struct report, node);
 
-		if (peer != 0 && n->peer != peer)
+		if (peer != 0 && r->peer != peer)
 			continue;
-		for (i = first_load(n, id); i < n->loads_n && strcmp(n->loads[i].id, id) == 0; i++)
-			until = MAX(until, n->loads[i].busy_until_ns);
+		for (i = first_load(r, id); i < r->loads_n && strcmp(r->loads[i].id, id) == 0; i++)
+			until = MAX(until, r->loads[i].busy_until_ns);
 	}
 	return until;
 }
 
 double
-reports_busy_s(const struct reports *d, int64_t now_ns)
+reports_busy_s(const struct reports *rs, int64_t now_ns)
 {
 	struct list_node *node, *tmp;
 	int64_t until = now_ns;
 	size_t i;
 
-	LIST_FOREACH(&d->all, node, tmp) {
-		const struct report *n = container_of(node, struct report, node);
+	LIST_FOREACH(&rs->all, node, tmp) {
+		const struct report *r = container_of(node, struct report, node);
 
-		for (i = 0; i < n->loads_n; i++)
-			until = MAX(until, n->loads[i].busy_until_ns);
+		for (i = 0; i < r->loads_n; i++)
+			until = MAX(until, r->loads[i].busy_until_ns);
 	}
 	return (double)(until - now_ns) / CLK_S;
 }

@@ -113,14 +113,14 @@ note_ready(struct scaled_revision *rev, struct scaled_instance *i)
 }
 
 void
-inbound_instance(struct scaled_set *set, const char *id, enum instance_health word)
+inbound_instance(struct scaled_set *set, const char *id, enum instance_health health)
 {
 	struct scaled_revision *rev = scaled_set_find_instance(set, id);
 	struct scaled_instance *i = rev == NULL ? NULL : instances_find(&rev->instances, id);
 
-	if (i == NULL || i->is_answering == (word == INSTANCE_ANSWERS))
+	if (i == NULL || i->is_answering == (health == INSTANCE_ANSWERS))
 		return;
-	i->is_answering = word == INSTANCE_ANSWERS;
+	i->is_answering = health == INSTANCE_ANSWERS;
 	if (rev->is_external)
 		return;
 	if (i->is_answering)

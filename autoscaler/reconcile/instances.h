@@ -25,7 +25,7 @@ struct scaled_instance {
 struct instances {
 	struct scaled_instance *v;
 	size_t n;
-	double cpu_cores;	 /* that they use together, of late; < 0: unknown */
+	double cpu_cores;	 /* that they use together, over some seconds; < 0: unknown */
 	int64_t cpu_measured_ns; /* 0: never */
 };
 

@@ -5,8 +5,8 @@
  *  - while no activator is connected,
  *  - while one is connected and reports nothing,
  *  - for a stable window after one has vanished, unless it comes back by its id.
- * What a vanished activator reported last counts until then, too; the caller, which has
- * these reports, is told when to forget them.
+ * The last reports of a vanished activator count until then, too.  The caller has them, and
+ * peers_take_forgotten() says when to forget them.
  * Pure but for the log: the time is an argument.  Knows no revision.  Thread: the owner. */
 #ifndef AUTOSCALER_RECONCILE_PEERS_H
 #define AUTOSCALER_RECONCILE_PEERS_H
@@ -47,11 +47,12 @@ void peers_reported(struct peer *, int64_t now_ns);
  * counts. */
 bool peers_all_heard(const struct peers *, int64_t window_ns, int64_t now_ns);
 
-/* Each second: forget who vanished more than window_ns ago, log who is silent. */
+/* Each second: forget activators that vanished window_ns ago or earlier; log silent ones. */
 void peers_tick(struct peers *, int64_t window_ns, int64_t now_ns);
 
-/* What is to be forgotten since peers_up(), peers_down() or peers_tick(): one serial a call.
- * is_back: its activator reports by another link now.  False: nothing more. */
+/* To be called after peers_up(), peers_down() and peers_tick(), until it returns false: the
+ * serial of a link whose reports are to be forgotten.  is_back: the activator reports by another
+ * link now. */
 bool peers_take_forgotten(struct peers *, uint64_t *serial, bool *is_back);
 
 #endif

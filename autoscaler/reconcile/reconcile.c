@@ -1,8 +1,8 @@
 #include "autoscaler/reconcile/reconcile.h"
-#include "autoscaler/reconcile/announce.h"
 
 #include <stdlib.h>
 
+#include "autoscaler/reconcile/announce.h"
 #include "autoscaler/reconcile/inbound.h"
 #include "autoscaler/reconcile/peers.h"
 #include "autoscaler/reconcile/quota.h"
@@ -239,7 +239,7 @@ reconcile_peer_down(struct reconcile *r, uint64_t serial)
 			reports_drop(&rev->reports, serial);
 	}
 	forget_reports(r);
-	scaled_set_mark_active(&r->set); /* it is not heard: drains have to be taken back */
+	scaled_set_mark_active(&r->set); /* it is not heard any more: take back all drains */
 }
 
 static void
@@ -264,7 +264,7 @@ note_wake(struct scaled_revision *rev, int64_t now_ns)
 		 decide_rule_name(rev->wanted.rule));
 }
 
-/* Acknowledge at once how many instances are wanted: the activator repeats itself until then. */
+/* Decide and acknowledge at once: the activator repeats its message until it is answered. */
 static void
 activate(struct reconcile *r, uint64_t peer, const char *name, uint32_t parked, uint64_t seq)
 {
@@ -313,13 +313,14 @@ reconcile_message(struct reconcile *r, uint64_t peer, const struct msg *m)
 	}
 }
 
-/* Something else has set the scale: count that as what the driver was asked for. */
+/* Another controller or a person has set the scale: count that as what the driver was asked
+ * for. */
 static void
 follow_foreign(struct reconcile *r, struct scaled_revision *rev)
 {
 	if (!rev->is_foreign || !rev->is_adopted || rev->scale_sent == rev->scale)
 		return;
-	log_info(NULL, "scale was set by something else, respected", "revision=%s from=%u to=%u",
+	log_info(NULL, "scale was set by another client, respected", "revision=%s from=%u to=%u",
 		 scaled_name(rev), rev->scale_sent, rev->scale);
 	quota_sent(&r->quota, rev->scale_sent, rev->scale);
 	rev->scale_sent = rev->scale;

@@ -60,7 +60,7 @@ wanted_allot(struct wanted *w, uint32_t allotted, const struct wanted_facts *f)
 	return w->n != before;
 }
 
-/* Does the scale that something else has set stay as it is?  Not if the revision has been used
+/* Does the scale that another client has set stay as it is?  Not if the revision has been used
  * since and is idle: then it is scaled to zero; nor if it is at zero and an activator asks for
  * an instance. */
 static bool

@@ -12,8 +12,8 @@
  *    6. max_instances	if the claims of all do not fit: no more than is allotted (quota.h)
  *    7. unheard	as 4, whatever is allotted
  *  n			the number that is wanted: in the log and /why, and sent to activators
- *    8. foreign	something else has set the scale, which is respected: the number stays,
- *			but we stop the last instances and start the first one
+ *    8. foreign	another controller or a person has set the scale, and foreign_scale says to
+ *			respect it: the scale stays, except from 0 and (when idle) to 0
  *    9. room		under max_instances: more only as other revisions have fewer
  *   10. drain		fewer only as instances are drained (scaledown.h)
  *  scale_sent		what the driver was asked for last (scaled.h)
@@ -59,7 +59,7 @@ bool wanted_allot(struct wanted *, uint32_t allotted, const struct wanted_facts 
 struct wanted_scale_facts {
 	uint32_t scale_sent;
 	uint32_t room;	 /* the most that the driver may be asked for under max_instances */
-	bool is_foreign; /* something else has set the scale */
+	bool is_foreign; /* as bound 8 has it */
 	bool is_activation_pending; /* as above */
 	bool is_used;		    /* there were requests since it was set */
 };
