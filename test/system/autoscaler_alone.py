@@ -4,7 +4,7 @@ import os
 import urllib.error
 import urllib.request
 
-from helpers import free_port, wait_until
+from helpers import WAIT_S, free_port, wait_until
 from stack import Program
 
 
@@ -63,7 +63,7 @@ autoscaler {{
     def get(self, path):
         """(status, text) of the admin endpoint."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as r:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=WAIT_S) as r:
                 return r.status, r.read().decode()
         except urllib.error.HTTPError as e:
             return e.code, e.read().decode()

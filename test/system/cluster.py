@@ -360,7 +360,7 @@ class Real(Cluster):
                     self.delete(plural, obj["metadata"]["name"], propagationPolicy="Background")
         try:
             if self.kubelet is not None:
-                wait_until(lambda: not self.pods(), 60, what="the end of all pods")
+                wait_until(lambda: not self.pods(), what="the end of all pods")
         finally:
             self.stop_kubelet()
             self.api.call("DELETE", "/api/v1/namespaces/" + self.namespace)

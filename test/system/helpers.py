@@ -14,6 +14,7 @@ BUILD = os.path.join(ROOT, os.environ.get("ACTIVATOR_BUILD", "build"))
 IS_SANITISED = os.path.relpath(BUILD, ROOT) != "build"  # build/address, build/thread
 HELLO = os.path.join(ROOT, "build/test/apps/hello")
 SLOW = 4 if IS_SANITISED else 1  # how much longer than the release build it may take
+WAIT_S = 60 * SLOW  # how long a test waits for what must come, before it fails
 
 # --- ports
 
@@ -52,9 +53,9 @@ def free_port():
 
 # --- waiting
 
-def wait_until(condition, timeout=60, what="the condition"):
+def wait_until(condition, timeout=WAIT_S, what="the condition"):
     """Call condition() until it returns a true value, and return that value."""
-    end = time.monotonic() + timeout * SLOW
+    end = time.monotonic() + timeout
     while True:
         value = condition()
         if value:

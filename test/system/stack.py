@@ -11,7 +11,7 @@ import subprocess
 import urllib.error
 import urllib.request
 
-from helpers import BUILD, HELLO, ROOT, SLOW, free_port, wait_until
+from helpers import BUILD, HELLO, ROOT, WAIT_S, free_port, wait_until
 
 
 class Gate:
@@ -62,14 +62,14 @@ class Program:
     def kill(self, signo=signal.SIGKILL):
         self.process.send_signal(signo)
         if signo == signal.SIGKILL:
-            self.process.wait(60)
+            self.process.wait(WAIT_S)
 
-    def stop(self, timeout=60):
+    def stop(self):
         """Send SIGTERM; the exit status."""
         if self.process.poll() is None:
             self.process.terminate()
         try:
-            return self.process.wait(timeout * SLOW)
+            return self.process.wait(WAIT_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
@@ -120,7 +120,7 @@ autoscaler { admin = "127.0.0.1:%d" stable_window = 1s scale_to_zero_grace = 1s 
         """The status of the activator's /readyz; 0: nothing listens."""
         try:
             return urllib.request.urlopen("http://127.0.0.1:%d/readyz" % self.admin,
-                                          timeout=5).status
+                                          timeout=WAIT_S).status
         except urllib.error.HTTPError as e:
             return e.code
         except OSError:
@@ -129,7 +129,7 @@ autoscaler { admin = "127.0.0.1:%d" stable_window = 1s scale_to_zero_grace = 1s 
     def metrics(self, port=None):
         """{name and labels: value} of the activator, or of the admin endpoint at port."""
         text = urllib.request.urlopen(
-            "http://127.0.0.1:%d/metrics" % (port or self.admin), timeout=5).read().decode()
+            "http://127.0.0.1:%d/metrics" % (port or self.admin), timeout=WAIT_S).read().decode()
         return {m[1]: float(m[2]) for m in re.finditer(r"^([^#\s]\S*(?: [^\s]*=\S*)*) (\S+)$",
                                                        text, re.M)}
 
@@ -139,13 +139,13 @@ autoscaler { admin = "127.0.0.1:%d" stable_window = 1s scale_to_zero_grace = 1s 
     def revision_status(self, revision):
         """What the activator's /status says of it."""
         url = "http://127.0.0.1:%d/status?revision=%s" % (self.admin, revision)
-        with urllib.request.urlopen(url, timeout=60 * SLOW) as answer:
+        with urllib.request.urlopen(url, timeout=WAIT_S) as answer:
             return json.loads(answer.read())["revisions"][0]
 
     def why_text(self, revision, form="text"):
         """What the autoscaler's /why says of it."""
         url = "http://127.0.0.1:%d/why?revision=%s&format=%s" % (self.scaler_admin, revision, form)
-        with urllib.request.urlopen(url, timeout=60 * SLOW) as answer:
+        with urllib.request.urlopen(url, timeout=WAIT_S) as answer:
             return answer.read().decode()
 
     def why(self, revision):
@@ -170,10 +170,10 @@ autoscaler { admin = "127.0.0.1:%d" stable_window = 1s scale_to_zero_grace = 1s 
     def connect(self):
         return Client(self.port)
 
-    def get(self, host, path="/", timeout=60, method="GET", body=None, fields=()):
+    def get(self, host, path="/", timeout=WAIT_S, method="GET", body=None, fields=()):
         """Send a request on a connection of its own; (status, fields, body) of the response."""
         with self.connect() as c:
-            c.settimeout(timeout * SLOW)
+            c.settimeout(timeout)
             c.request(method, path, host, body, list(fields) + [("Connection", "close")])
             return c.response(method == "HEAD")
 
@@ -221,7 +221,7 @@ class Client(socket.socket):
 
     def __init__(self, port):
         super().__init__(socket.AF_INET, socket.SOCK_STREAM)
-        self.settimeout(60 * SLOW)
+        self.settimeout(WAIT_S)
         self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.connect(("127.0.0.1", port))
         self.rest = b""  # received, not parsed yet

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from helpers import reset, stat_fields, stopped, wait_until
+from helpers import WAIT_S, reset, stat_fields, stopped, wait_until
 from stack import Client, running, stats
 
 SERVICES = """
@@ -233,7 +233,7 @@ def test_who_does_not_read_gets_all_of_it_later(tmp_path, batch):
                     pass
             wait_until_still(stack, answered - 1)
         for client in clients:
-            client.settimeout(30)
+            client.settimeout(WAIT_S)
         for n in sizes:
             for client in clients:
                 status, _, body = client.response()

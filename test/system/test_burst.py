@@ -125,7 +125,8 @@ def test_short_requests_of_unknown_response_time(tmp_path):
 def test_a_simulation_touches_nothing(tmp_path):
     conf, trace, line = (tmp_path / n for n in ("a.conf", "trace.csv", "timeline.csv"))
     conf.write_text("""socket = "%s/no/s"\nstate_dir = "%s/no/state"\n
-        activator { listen = {"127.0.0.1:1"} }\n%s""" % (tmp_path, tmp_path, CONF % 'command = {"no-such-program"}'))
+        activator { listen = {"127.0.0.1:1"} }\n%s""" % (
+        tmp_path, tmp_path, CONF % 'command = {"no-such-program"}'))
     trace.write_text("start_ms,duration_ms\n" + "".join("%d,5\n" % i for i in range(500)))
     before = sorted(p.name for p in tmp_path.iterdir())
 

@@ -9,7 +9,7 @@ import urllib.request
 
 import pytest
 
-from helpers import BUILD, ROOT, free_port, wait_until
+from helpers import BUILD, ROOT, WAIT_S, free_port, wait_until
 from stack import Stack
 
 PROGRAMS = ["activator", "autoscaler"]
@@ -19,7 +19,7 @@ needs_reference = pytest.mark.skipif(not os.path.exists(os.path.join(ROOT, "conf
 
 def run(name, *args):
     return subprocess.run([os.path.join(BUILD, name), *args], capture_output=True, text=True,
-                          cwd=ROOT, timeout=30, stdin=subprocess.DEVNULL)
+                          cwd=ROOT, timeout=WAIT_S, stdin=subprocess.DEVNULL)
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_install(tmp_path):
     done = subprocess.run(
         ["make", "--no-print-directory", "install", "DESTDIR=%s" % tmp_path, "PREFIX=/usr",
          "SAN=" + (san if san != "." else ""), "MAKEFLAGS="],
-        cwd=ROOT, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL)
+        cwd=ROOT, capture_output=True, text=True, timeout=5 * WAIT_S, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stderr
     for path in ("usr/sbin/activator", "usr/sbin/autoscaler", "etc/activator/activator.conf",
                  "usr/share/man/man8/activator.8", "usr/share/man/man8/autoscaler.8",
@@ -128,7 +128,7 @@ def test_the_readmes_mistakes(tmp_path):
 def ask(port, host):
     request = urllib.request.Request("http://127.0.0.1:%d/" % port, headers={"host": host})
     try:
-        with urllib.request.urlopen(request, timeout=60) as response:
+        with urllib.request.urlopen(request, timeout=WAIT_S) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as e:
         return e.code, e.read().decode()
@@ -161,7 +161,7 @@ def test_the_demo(tmp_path):
         assert status == 200 and "demo.conf" in text
         status, text = ask(port, "broken.localhost")
         assert status == 503 and "no-such-program" in text
-        wait_until(lambda: "hello/v1  back to zero" in said.read_text(), timeout=40)
+        wait_until(lambda: "hello/v1  back to zero" in said.read_text())
         assert ask(port, "hello.localhost") == (200, "hello\n")
         demo.send_signal(signal.SIGINT)
         assert demo.wait(30) == 0

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from helpers import BUILD, IS_SANITISED, ROOT, wait_until
+from helpers import BUILD, IS_SANITISED, ROOT, WAIT_S, wait_until
 from stack import Stack
 
 SOMEBODY = 65532  # as deployment.yaml has it
@@ -35,7 +35,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def rootfs(tmp_path_factory):
     path = str(tmp_path_factory.mktemp("image") / "root")
-    subprocess.run(["conf/container/rootfs", BUILD, path], cwd=ROOT, check=True, timeout=60)
+    subprocess.run(["conf/container/rootfs", BUILD, path], cwd=ROOT, check=True, timeout=WAIT_S)
     yield path
     shutil.rmtree(path)
 

@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 
-from helpers import HELLO, free_port, wait_until
+from helpers import HELLO, WAIT_S, free_port, wait_until
 from stack import Client, Gate, running
 
 APP = """
@@ -26,7 +26,7 @@ def get_admin(s, path, fields=()):
     request = urllib.request.Request("http://127.0.0.1:%d%s" % (s.scaler_admin, path),
                                      headers=dict(fields))
     try:
-        with urllib.request.urlopen(request, timeout=60) as r:
+        with urllib.request.urlopen(request, timeout=WAIT_S) as r:
             return r.status, r.headers["content-type"], r.read().decode()
     except urllib.error.HTTPError as e:
         return e.code, e.headers["content-type"], e.read().decode()
@@ -111,7 +111,8 @@ def test_a_dry_run_leaves_instances_alone(tmp_path):
                 assert s.get("hello")[0] == 200  # the autoscaler has stopped nothing
                 wait_until(lambda: metric(s, "dry_run_started_total") >= 1, what="a start")
                 assert metric(s, "dry_run_cold_starts_total") >= 1
-                wait_until(lambda: metric(s, "dry_run_wanted_instances") == 0, what="no wanted instance")
+                wait_until(lambda: metric(s, "dry_run_wanted_instances") == 0,
+                           what="no wanted instance")
                 known = wait_until(lambda: why(s)["saved_instance_s"] > 0 and why(s),
                                    what="saved instance seconds")
                 assert known["dry_run"] and known["would_stop"] >= 2
@@ -186,7 +187,8 @@ def test_a_schedule_entry_starts_instances(tmp_path):
                   schedule "never" { cron = "0 0 30 2 *" min_scale = 3 }"""
     with running(tmp_path, APP % ("", COMMAND % "" + entries)) as s:
         wait_until(lambda: len(s.instances()) == 2, what="two instances")
-        known = wait_until(lambda: why(s)["rule"] == "schedule" and why(s), what="a decision by the schedule")
+        known = wait_until(lambda: why(s)["rule"] == "schedule" and why(s),
+                           what="a decision by the schedule")
         assert known["schedule"] == '"now" is in force: at least 2'
 
 

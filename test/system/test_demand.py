@@ -1,5 +1,5 @@
-"""The activator repeats its demand until it is met: a message that is lost between the two programs,
-or an end of either of them, leaves no parked request behind."""
+"""The activator repeats its demand until it is met: neither a message that is lost between the two
+programs nor the end of one of them leaves a parked request behind."""
 import contextlib
 
 import pytest

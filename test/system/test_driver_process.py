@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from helpers import BUILD, SLOW, process_state, rss_kib, wait_until
+from helpers import BUILD, SLOW, WAIT_S, process_state, rss_kib, wait_until
 
 DRIVE = os.path.join(BUILD, "test", "drive")
 
@@ -181,8 +181,8 @@ class Drive:
 
     def close(self, stop_all=True):
         self.do("close", stop_all=stop_all)
-        assert self.closed.wait(60 * SLOW), self.log()
-        assert self.process.wait(60 * SLOW) == 0
+        assert self.closed.wait(WAIT_S), self.log()
+        assert self.process.wait(WAIT_S) == 0
 
     def kill(self, signo=signal.SIGKILL):
         self.process.send_signal(signo)
@@ -926,13 +926,13 @@ class FakeKeeper:
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(os.path.join(state, "keeper.sock"))
         self.listener.listen()
-        self.listener.settimeout(10)
+        self.listener.settimeout(WAIT_S)
         self.lines = lines
 
     def serve(self):
         """One connection: say the lines, return what was heard when one came."""
         with self.listener.accept()[0] as s:
-            s.settimeout(10)
+            s.settimeout(WAIT_S)
             for line in self.lines:
                 s.sendall(line.encode() + b"\n")
             return s.makefile("rb").readline()

@@ -1,5 +1,5 @@
-"""Promise 1, at every byte: an instance that breaks off, a client that leaves, and streams
-that are larger than all buffers between two that do not keep up."""
+"""No byte is lost, added or sent to the wrong peer (promise 1): the instance or the client leaves
+after each byte, a peer resets, and streams larger than all buffers meet a slow reader."""
 import hashlib
 import os
 import socket
@@ -10,7 +10,7 @@ import time
 import pytest
 
 from fakes.instance import OK, FakeInstance, read_head
-from helpers import IS_SANITISED, SLOW, reset, rss_kib, stopped, wait_until
+from helpers import IS_SANITISED, SLOW, WAIT_S, reset, rss_kib, stopped, wait_until
 from stack import running
 
 SERVICES = """
@@ -29,15 +29,15 @@ service "pool" { hosts = {"pool"} upstream_idle_timeout = 60s
     revision "v1" { addresses = {"127.0.0.1:PORT"} } }
 service "few" { hosts = {"few"} revision "v1" { addresses = {"127.0.0.1:PORT"} } }
 """
-LATE_S = 2 * SLOW  # activation_timeout of "late"
+LATE_S = 4 * SLOW  # activation_timeout of "late"
 pytestmark = pytest.mark.xdist_group("faults")
-# MiB; all of it where it was asked for, and where the build is not slowed down.
+# MiB of a stream; fewer where a sanitiser slows the build down.
 STREAM = int(os.environ.get("STREAM_MIB", "64" if SLOW == 1 else "8"))
 
 
 class Instance(FakeInstance):
-    """Lets answer(connection, all bytes so far) answer the only request of a connection.  seen:
-    requests so far."""
+    """answer(connection, bytes read so far), which the test sets, serves each connection.  seen:
+    the number of requests."""
 
     def __init__(self):
         super().__init__()
@@ -57,7 +57,8 @@ def instance():
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory, instance):
-    with running(tmp_path_factory.mktemp("faults"), SERVICES.replace("PORT", str(instance.port)).replace("LATE", str(LATE_S)),
+    services = SERVICES.replace("PORT", str(instance.port)).replace("LATE", str(LATE_S))
+    with running(tmp_path_factory.mktemp("faults"), services,
                  activator="connections_per_client = 20 abort_timeout = 1h", workers=1) as s:
         yield s
 
@@ -70,7 +71,7 @@ HEADS = {
 
 
 def outcome(fd):
-    """What a client sees to the end: (all bytes, was it cut?)."""
+    """All that a client receives until the connection ends: (bytes, was it reset?)."""
     got = b""
     while True:
         try:
@@ -84,7 +85,7 @@ def outcome(fd):
 
 @pytest.mark.parametrize("how", ["fin", "reset"])
 @pytest.mark.parametrize("kind", sorted(HEADS))
-def test_an_instance_breaks_off_at_every_byte(stack, instance, kind, how):
+def test_an_instance_leaves_after_each_byte(stack, instance, kind, how):
     head, body = HEADS[kind]
     whole = head + body
     for at in range(len(whole) + 1):
@@ -105,7 +106,7 @@ def test_an_instance_breaks_off_at_every_byte(stack, instance, kind, how):
         if at == len(whole) and how == "fin":
             assert (status, is_cut) == (b"200", False)
         elif at < len(whole) and (at < len(head) or not got.startswith(b"HTTP/1.1 200")):
-            # a reset may overtake what was sent before it: then nothing of it has come
+            # A reset may overtake bytes that were sent before it: then none of them has come.
             assert (status, is_cut) == (b"502", False), (at, got)
         elif at < len(whole):
             assert status == b"200" and is_cut, (at, got)
@@ -115,7 +116,7 @@ def test_an_instance_breaks_off_at_every_byte(stack, instance, kind, how):
 
 
 @pytest.mark.parametrize("how", ["fin", "reset"])
-def test_a_client_leaves_at_every_byte(stack, instance, how):
+def test_a_client_leaves_after_each_byte(stack, instance, how):
     def answer(fd, data):
         head, rest = data.split(b"\r\n\r\n", 1)
         while not rest.endswith(b"0\r\n\r\n"):
@@ -125,7 +126,6 @@ def test_a_client_leaves_at_every_byte(stack, instance, how):
                 return
             rest += more
         fd.sendall(OK)
-        fd.close()
     instance.answer = answer
     whole = (b"POST / HTTP/1.1\r\nHost: one\r\nTransfer-Encoding: chunked\r\n\r\n"
              b"3\r\nabc\r\n2;x\r\nde\r\n0\r\n\r\n")
@@ -136,7 +136,7 @@ def test_a_client_leaves_at_every_byte(stack, instance, how):
             reset(c)
         else:
             c.close()
-    # Nothing of them is left, and the one slot is free.
+    # All connections are closed, and the only slot is free.
     wait_until(lambda: stack.metric("activator_connections") == 0 and
                stack.metric('activator_revision_in_flight{revision="one/v1"}') == 0,
                what="the slot")
@@ -145,31 +145,31 @@ def test_a_client_leaves_at_every_byte(stack, instance, how):
         assert c.response()[2] == b"ok"
 
 
-def test_a_client_that_resets_while_it_is_parked(stack, instance):
+def test_a_client_resets_while_its_request_is_parked(stack, instance):
     held, go_on = threading.Event(), threading.Event()
 
     def answer(fd, _):
         held.set()
-        go_on.wait(20 * SLOW)
+        go_on.wait(WAIT_S)
         fd.sendall(OK)
-        fd.close()
     instance.answer = answer
     with stack.connect() as first:
         first.request("GET", "/", "one")
-        assert held.wait(20 * SLOW)
+        assert held.wait(WAIT_S)
         seen = instance.seen
         second = stack.connect()
         second.request("GET", "/", "one")
         wait_until(lambda: stack.metric("activator_parked") == 1, what="a parked request")
         reset(second)
-        wait_until(lambda: stack.metric("activator_parked") == 0, what="its end")
+        wait_until(lambda: stack.metric("activator_parked") == 0,
+                   what="the request to leave the queue")
         go_on.set()
         assert first.response()[2] == b"ok"
     assert instance.seen == seen
 
 
 @pytest.mark.parametrize("sent", [b"HTTP/1.1 200 OK\r\nContent-", b"HTTP/1.1 200 OK\r\n\r\nhal"])
-def test_a_reset_right_behind_a_part_of_a_response(stack, instance, sent):
+def test_an_instance_resets_within_a_response(stack, instance, sent):
     def answer(fd, _):
         with stopped(stack.activator.pid):
             fd.sendall(sent)
@@ -177,13 +177,13 @@ def test_a_reset_right_behind_a_part_of_a_response(stack, instance, sent):
     instance.answer = answer
     with stack.connect() as c:
         c.request("GET", "/", "any", fields=[("Connection", "close")])
-        got, is_cut = outcome(c)  # at once, and not when some time limit is over
+        got, is_cut = outcome(c)  # no time limit ends before the client gives up
     assert is_cut or got.startswith(b"HTTP/1.1 502")
 
 
-def test_a_reset_right_behind_a_response(stack, instance):
-    """Its connection is kept, and is no use: the next request goes to another one, even
-    what may not be sent twice, since the dead one took no byte of it."""
+def test_an_instance_resets_behind_a_response(stack, instance):
+    """The kept connection is dead.  The next request goes to a new one, even a request that must
+    not be sent twice, because the dead connection took no byte of it."""
     def answer(fd, _):
         fd.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         fd.recv(1)
@@ -202,14 +202,14 @@ def test_a_reset_right_behind_a_response(stack, instance):
 
 
 @pytest.mark.parametrize("method, body, sent, times", [
-    ("GET", None, b"", 3),  # nobody can tell that it was seen
+    ("GET", None, b"", 3),  # the instance may not have seen it
     ("PUT", b"", b"", 3),
     ("GET", None, b"HTTP/1.1 2", 1),  # a byte of a response has come
     ("GET", None, b"HTTP/1.1 103 Early Hints\r\n\r\n", 1),
-    ("PUT", b"body", b"", 1),  # a body was given away
+    ("PUT", b"body", b"", 1),  # the body was sent, and is not kept
     ("POST", b"", b"", 1),  # not idempotent (RFC 9110 9.2.2)
 ])
-def test_what_is_sent_again(stack, instance, method, body, sent, times):
+def test_which_requests_are_sent_again(stack, instance, method, body, sent, times):
     def answer(fd, _):
         with stopped(stack.activator.pid):
             fd.sendall(sent)
@@ -222,22 +222,21 @@ def test_what_is_sent_again(stack, instance, method, body, sent, times):
     assert instance.seen == seen + times
 
 
-def test_a_slot_is_free_when_the_instance_is_done(stack, instance):
-    """And not when its client has left: a server of one thread is still at it."""
+def test_a_slot_is_free_when_the_instance_has_answered(stack, instance):
+    """And not when the client has left: a server with one thread still works on the request."""
     held, go_on = threading.Event(), threading.Event()
 
     def answer(fd, _):
         held.set()
-        go_on.wait(20 * SLOW)
+        go_on.wait(WAIT_S)
         fd.sendall(OK)
-        fd.close()
     instance.answer = answer
     gone = 'activator_requests_total{outcome="client_gone"}'
     before = stack.metric(gone)
     with stack.connect() as first:
         first.request("GET", "/", "one")
-        assert held.wait(20 * SLOW)
-    wait_until(lambda: stack.metric(gone) == before + 1, what="its end")
+        assert held.wait(WAIT_S)
+    wait_until(lambda: stack.metric(gone) == before + 1, what="the request to be given up")
     seen = instance.seen
     with stack.connect() as second:
         second.request("GET", "/", "one")
@@ -247,17 +246,16 @@ def test_a_slot_is_free_when_the_instance_is_done(stack, instance):
         assert second.response()[2] == b"ok"
 
 
-def test_a_slot_of_a_request_that_took_too_long(stack, instance):
-    """Its client has its answer; a server of one thread is still at it."""
-    go_on, at_it, most = threading.Event(), [], []
+def test_a_slot_stays_taken_after_request_timeout(stack, instance):
+    """The client has its 504; a server with one thread still works on the request."""
+    go_on, in_work, most = threading.Event(), [], []
 
     def answer(fd, _):
-        at_it.append(fd)
-        most.append(len(at_it))
-        go_on.wait(20 * SLOW)
-        at_it.remove(fd)
+        in_work.append(fd)
+        most.append(len(in_work))
+        go_on.wait(WAIT_S)
+        in_work.remove(fd)
         fd.sendall(OK)
-        fd.close()
     instance.answer = answer
     for _ in range(3):
         with stack.connect() as c:
@@ -271,12 +269,13 @@ def test_a_slot_of_a_request_that_took_too_long(stack, instance):
         with stack.connect() as c:
             c.request("GET", "/", "brief")
             return c.response()[0] == 200
-    wait_until(is_served, what="its slot")
+    wait_until(is_served, what="a free slot")
     assert max(most) == 1
 
 
-def test_an_end_on_every_connection_that_was_kept(stack, instance):
-    """It is asked once on one of them, and then as often as any other request."""
+def test_an_instance_closes_each_kept_connection(stack, instance):
+    """A request that each connection ends is sent once on a kept one, and then as often as any
+    other request."""
     n, ends = 8, []
     together = threading.Barrier(n)
 
@@ -285,7 +284,7 @@ def test_an_end_on_every_connection_that_was_kept(stack, instance):
             if b"/end" in data:
                 ends.append(fd)
                 break
-            together.wait(20 * SLOW)
+            together.wait(WAIT_S)
             fd.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
             data = fd.recv(65536)
         fd.close()
@@ -304,17 +303,16 @@ def test_an_end_on_every_connection_that_was_kept(stack, instance):
 
 
 @pytest.mark.parametrize("leaves", ["before its head", "within its body"])
-def test_a_response_that_nobody_reads_is_reset(stack, instance, leaves):
-    """Its slot is free after the service's abort_timeout, however long its body goes on."""
+def test_a_response_without_a_client_is_reset(stack, instance, leaves):
+    """The slot is free after the service's abort_timeout, even where the body goes on for ever."""
     ends, held, go_on = [], threading.Event(), threading.Event()
 
     def answer(fd, data):
         if b"/long" not in data:
             fd.sendall(OK)
-            fd.close()
             return
         held.set()
-        go_on.wait(20 * SLOW)
+        go_on.wait(WAIT_S)
         fd.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\nx")
         try:
             while True:
@@ -326,77 +324,76 @@ def test_a_response_that_nobody_reads_is_reset(stack, instance, leaves):
     instance.answer = answer
     with stack.connect() as first:
         first.request("GET", "/long", "one")
-        assert held.wait(20 * SLOW)
+        assert held.wait(WAIT_S)
         if leaves == "within its body":
             go_on.set()
             assert first.head()[0] == "HTTP/1.1 200 OK"
-    wait_until(lambda: stack.metric("activator_connections") == 0, what="its leaving")
+    wait_until(lambda: stack.metric("activator_connections") == 0,
+               what="the client's connection to end")
     go_on.set()
     with stack.connect() as second:
         second.request("GET", "/", "one")
         assert second.response()[2] == b"ok"
-    wait_until(lambda: ends, what="the end of the first")
+    wait_until(lambda: ends, what="the reset of the first request")
 
 
-def test_a_client_that_resets_with_its_request(stack, instance):
-    """It is parked behind another one: nobody will answer it, and nobody has to see it."""
+def test_a_client_resets_behind_its_request(stack, instance):
+    """The request waits behind another one, and no instance sees it."""
     held, go_on = threading.Event(), threading.Event()
 
     def answer(fd, _):
         held.set()
-        go_on.wait(20 * SLOW)
+        go_on.wait(WAIT_S)
         fd.sendall(OK)
-        fd.close()
     instance.answer = answer
     with stack.connect() as first:
         first.request("GET", "/", "one")
-        assert held.wait(20 * SLOW)
+        assert held.wait(WAIT_S)
         seen, second = instance.seen, stack.connect()
         with stopped(stack.activator.pid):
             second.request("GET", "/", "one")
             reset(second)
         wait_until(lambda: stack.metric('activator_requests_total{outcome="client_gone"}') > 0 and
-                   stack.metric("activator_parked") == 0, what="its end")
+                   stack.metric("activator_parked") == 0, what="the request to leave the queue")
         go_on.set()
         assert first.response()[2] == b"ok"
     assert instance.seen == seen
 
 
-def test_a_slot_that_comes_too_late(stack, instance):
-    """It comes free while nobody looks, and is seen when the first in line is past its
-    time: it is the next one's, and what is late is never forwarded."""
+def test_a_slot_that_is_free_too_late(stack, instance):
+    """The activator sees the free slot when the first waiter is past its time limit: the next
+    waiter gets the slot, and the late request is never forwarded."""
     held, go_on, asked = threading.Event(), threading.Event(), []
 
     def answer(fd, data):
         asked.append(data.split(b" ")[1])
         held.set()
-        go_on.wait(20 * SLOW)
+        go_on.wait(WAIT_S)
         fd.sendall(OK)
-        fd.close()
     instance.answer = answer
     with stack.connect() as first, stack.connect() as late, stack.connect() as last:
         first.request("GET", "/first", "late")
-        assert held.wait(20 * SLOW)
-        due = time.monotonic() + LATE_S
+        assert held.wait(WAIT_S)
         late.request("GET", "/late", "late")
         wait_until(lambda: stack.metric("activator_parked") == 1, what="a parked request")
+        due = time.monotonic() + LATE_S
         time.sleep(LATE_S / 2)
         last.request("GET", "/last", "late")
-        wait_until(lambda: stack.metric("activator_parked") == 2, what="two of them")
+        wait_until(lambda: stack.metric("activator_parked") == 2, what="two parked requests")
         with stopped(stack.activator.pid):
             go_on.set()
             time.sleep(max(due - time.monotonic(), 0) + LATE_S / 8)
         assert first.response()[0] == 200
         status, fields, _ = late.response()
-        assert (status, fields["x-activator-reason"]) == (502, "upstream_failed")  # no driver's
+        assert (status, fields["x-activator-reason"]) == (502, "upstream_failed")
         assert last.response()[0] == 200
     assert asked == [b"/first", b"/last"]
 
 
-def test_connections_of_one_client(stack, instance):
-    instance.answer = lambda fd, _: (fd.sendall(
-        OK), fd.close())
-    wait_until(lambda: stack.metric("activator_connections") == 0, what="the end of all others")
+def test_too_many_connections_of_one_client(stack, instance):
+    instance.answer = lambda fd, _: fd.sendall(OK)
+    wait_until(lambda: stack.metric("activator_connections") == 0,
+               what="all other connections to end")
     clients = [stack.connect() for _ in range(20)]
     wait_until(lambda: stack.metric("activator_connections") == 20, what="20 connections")
     with stack.connect() as c:
@@ -412,15 +409,15 @@ def test_connections_of_one_client(stack, instance):
                 return c.response()[0] == 200
             except (AssertionError, OSError):
                 return False
-    wait_until(is_served, what="room again")
+    wait_until(is_served, what="room for a connection")
     for c in clients:
         c.close()
-    wait_until(lambda: stack.metric("activator_connections") == 0, what="room for others")
+    wait_until(lambda: stack.metric("activator_connections") == 0, what="all connections to end")
 
 
 def test_a_long_head_behind_a_slow_reader(stack, instance):
-    """Reads become smaller towards a client that does not keep up; the connection that is
-    used again then has to take a head that is larger than they are."""
+    """The activator reads in smaller pieces for a slow client.  The instance's connection, used
+    again, must then take a head that is larger than a piece."""
     long, sizes = "x" * 40000, range(100000, 900000, 50000)
 
     def answer(fd, _):
@@ -432,14 +429,14 @@ def test_a_long_head_behind_a_slow_reader(stack, instance):
     instance.answer = answer
     for size in sizes:
         with socket.socket() as slow:
-            slow.settimeout(20 * SLOW)
+            slow.settimeout(WAIT_S)
             slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             slow.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
             slow.connect(("127.0.0.1", stack.port))
             slow.sendall(b"GET / HTTP/1.1\r\nHost: long\r\n\r\n")
             left = size
             while left > 0:
-                time.sleep(0.0005)  # slower than its sender: that is the point
+                time.sleep(0.0005)  # slower than the sender: the case under test
                 data = slow.recv(4096)
                 assert data
                 left -= len(data)
@@ -452,14 +449,14 @@ def test_a_long_head_behind_a_slow_reader(stack, instance):
 # --- streams
 
 def pieces():
-    """STREAM MiB that compress to a seed: the sender and the reader need not hold them."""
+    """STREAM pieces of 1 MiB, all different, made one by one."""
     block = os.urandom(1 << 20)
     for i in range(STREAM):
         yield struct.pack(">I", i) + block[4:]
 
 
 class Watch:
-    """The most that the activator held while something went on."""
+    """The most memory that the activator had while a stream went on."""
 
     def __init__(self, pid):
         self.pid, self.start, self.most = pid, rss_kib(pid), 0
@@ -493,7 +490,7 @@ def test_a_large_download_and_a_slow_reader(stack, instance, is_chunked):
         left = STREAM << 20
         while left > 0:
             if left % 97 == 0 or left > (STREAM << 20) - (1 << 20):
-                time.sleep(0.001)  # slower than its sender: that is the point
+                time.sleep(0.001)  # slower than the sender: the case under test
             data = c.exactly(int(c.line(), 16)) if is_chunked else c.rest or c.recv(1 << 18)
             if is_chunked:
                 assert c.line() == b""
@@ -534,7 +531,7 @@ def test_a_large_upload_and_a_slow_instance(stack, instance, is_chunked):
 
     def answer(fd, data):
         r, left = Rest(fd, data.split(b"\r\n\r\n", 1)[1]), STREAM << 20
-        time.sleep(0.3)  # all that there is between is full by now
+        time.sleep(0.3)  # the buffers between are full by now
         while left > 0:
             n = int(r.line(), 16) if is_chunked else min(left, 1 << 18)
             got.update(r.exactly(n))

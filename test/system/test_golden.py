@@ -1,21 +1,20 @@
-"""What the instance sees and what the client sees, byte for byte: a client and an instance
-that say just what the transcripts in golden/ tell them to.
+"""What the instance and the client receive, byte for byte.  A client and an instance send what the
+transcripts in golden/ contain, and check what they receive.
 
-A transcript is a row of a table of request and response kinds:
+A file holds several transcripts of this form:
 
     == its name                     and, in brackets, the client's address if it matters
     # remarks
     C> what the client sends        CRLF is added; a backslash at the end: no CRLF
-    >I what the instance must see   escapes as in Python: \\x00 \\n
+    >I what the instance receives   escapes as in Python: \\x00 \\n
     I> what the instance sends
-    >C what the client must see     {date}: any date; {a*99}: that often; all else is literal
+    >C what the client receives     {date}: any date; {a*99}: 99 times a; all else is literal
 
-and of what is no byte: [fin] and [reset] by either side, seen by the other as [end] and
-[reset]; `>I [new]`: what follows comes on another connection; `I> [park]`: the instance
-leaves and comes back only at `I> [wake]`.
+Words in brackets stand for what is not a byte.  [fin] and [reset]: this side ends the connection;
+the other side receives [end] and [reset].  `>I [new]`: the bytes below come on another connection.
+`I> [park]`: wait until the request is parked; the instance does not listen before `I> [wake]`.
 
-GOLDEN_WRITE=1 fills in what stands as `>I ?` and `>C ?`; read what it wrote before you
-believe it."""
+GOLDEN_WRITE=1 replaces `>I ?` and `>C ?` by what was received: check it before it is committed."""
 import glob
 import os
 import re
@@ -26,7 +25,7 @@ import time
 import pytest
 
 from fakes.instance import listening_socket
-from helpers import SLOW, free_port, reset, wait_until
+from helpers import SLOW, WAIT_S, free_port, reset, wait_until
 from stack import running
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden")
@@ -45,21 +44,22 @@ service "few" { hosts = {"few"} upstream_idle_timeout = 0 requests_per_connectio
     revision "v1" { addresses = {"127.0.0.1:PORT"} } }
 service "small" { hosts = {"small"} upstream_idle_timeout = 0 max_head = 1KiB max_fields = 10
     revision "v1" { addresses = {"127.0.0.1:PORT"} } }
-service "quick" { hosts = {"quick"} upstream_idle_timeout = 0 body_timeout = 200ms
-    response_timeout = 1s stall_timeout = 300ms tunnel_timeout = 300ms
+service "quick" { hosts = {"quick"} upstream_idle_timeout = 0 body_timeout = 1s
+    response_timeout = 3s stall_timeout = 1s tunnel_timeout = 1s
     revision "v1" { addresses = {"127.0.0.1:PORT"} } }
-service "whole" { hosts = {"whole"} upstream_idle_timeout = 0 request_timeout = 1s
+service "whole" { hosts = {"whole"} upstream_idle_timeout = 0 request_timeout = 2s
     revision "v1" { addresses = {"127.0.0.1:PORT"} } }
 service "rule" { hosts = {"rule"}
-    rule "health" { paths = {"/health"} action = "answer" status = 200 body = "fine" fields = {"X-Rule: yes"} }
+    rule "health" { paths = {"/health"} action = "answer" status = 200 body = "fine"
+        fields = {"X-Rule: yes"} }
     rule "nothing" { paths = {"/nothing"} action = "answer" status = 204 }
     revision "v1" { addresses = {"127.0.0.1:PORT"} } }
 service "parked" { hosts = {"parked"} upstream_idle_timeout = 0
-    revision "v1" { addresses = {"127.0.0.1:OTHER"} } }
+    revision "v1" { addresses = {"127.0.0.1:PARKED"} } }
 """
 
 
-def rows():
+def transcripts():
     for path in sorted(glob.glob(HERE + "/*.txt")):
         text = open(path, encoding="latin-1").read()
         for part in re.split(r"^(?=== )", text, flags=re.M)[1:]:
@@ -71,7 +71,7 @@ def rows():
 
 
 def parse(steps):
-    """[(direction, bytes or word)]: lines that go the same way are one step."""
+    """[(direction, bytes or word in brackets)]: neighbouring lines of one direction are one step."""
     out = []
     for line in steps.splitlines():
         if not line or line.startswith("#"):
@@ -92,8 +92,8 @@ def parse(steps):
     return out
 
 
-def spell(way, data):
-    """Lines of a transcript that say data."""
+def transcript_lines(way, data):
+    """The lines of a transcript that stand for data."""
     out = []
     for line in re.findall(rb"[^\n]*\n|[^\n]+$", data):
         text = line[:-2] if line.endswith(b"\r\n") else line
@@ -106,13 +106,14 @@ def spell(way, data):
 
 
 class Peer:
-    """One connection: what has come and was not looked at yet."""
+    """One connection.  rest: bytes received and not yet compared; end: how it ended, or None."""
 
     def __init__(self, fd):
         self.fd, self.rest, self.end = fd, b"", None
-        fd.settimeout(20 * SLOW)
+        fd.settimeout(WAIT_S)
 
-    def pull(self, timeout=None):
+    def receive(self, timeout=None):
+        """Whether something came in time."""
         if self.end is None and select.select([self.fd], [], [], timeout)[0]:
             try:
                 data = self.fd.recv(65536)
@@ -128,22 +129,22 @@ class Peer:
     def expect(self, want):
         if want in ("[end]", "[reset]"):
             while self.end is None:
-                assert self.pull(20 * SLOW), "waited in vain for %s" % want
+                assert self.receive(WAIT_S), "waited in vain for %s" % want
             assert (self.rest, self.end) == (b"", want)
             return
         date = b"{date}"
         size = len(want) + want.count(date) * (29 - len(date))
         while len(self.rest) < size and self.end is None:
-            assert self.pull(20 * SLOW), "%r is all that came, and not %r" % (self.rest, want)
+            assert self.receive(WAIT_S), "%r came instead of %r" % (self.rest, want)
         got, self.rest = self.rest[:size], self.rest[size:]
         form = re.escape(want).replace(re.escape(date), rb"\w{3}, \d\d \w{3} 20\d\d [\d:]{8} GMT")
         if not re.fullmatch(form, got):
-            assert got + self.rest == want  # to be shown
+            assert got + self.rest == want  # pytest shows the difference
 
     def record(self, way):
-        while self.pull(0.3 * SLOW) and self.end is None:
+        while self.receive(0.3 * SLOW) and self.end is None:
             pass
-        text, self.rest = spell(way, self.rest), b""
+        text, self.rest = transcript_lines(way, self.rest), b""
         return "\n".join(x for x in (text, self.end and "%s %s" % (way, self.end)) if x)
 
     def do(self, what):
@@ -157,39 +158,40 @@ class Peer:
 
 
 class Instance:
-    """Listens; hands out the connections on which something is said."""
+    """Listens.  peer: the connection with the current request; idle: connections without one.
+    woken: the listener of the service "parked", from [wake] on."""
 
     def __init__(self):
-        self.port, self.other = free_port(), free_port()
+        self.port, self.parked_port = free_port(), free_port()
         self.listener = listening_socket(self.port)
-        self.parked, self.idle, self.peer = None, [], None
+        self.woken, self.idle, self.peer = None, [], None
 
     def next(self):
-        """The next connection with a byte to read; the prober's have none."""
-        end = time.monotonic() + 20 * SLOW
+        """Wait for the next connection with a byte to read: probes send none."""
+        end = time.monotonic() + WAIT_S
         while True:
             left = end - time.monotonic()
             assert left > 0, "no request came"
-            listeners = [x for x in (self.listener, self.parked) if x is not None]
+            listeners = [x for x in (self.listener, self.woken) if x is not None]
             ready = select.select(listeners + [p.fd for p in self.idle], [], [], left)[0]
             for s in ready:
                 if s in listeners:
                     self.idle.append(Peer(s.accept()[0]))
             for p in list(self.idle):
-                if p.fd in ready and p.pull(0):
+                if p.fd in ready and p.receive(0):
                     self.idle.remove(p)
                     if p.rest:
                         self.peer = p
                         return p
                     p.fd.close()
 
-    def forget(self):
+    def close_connections(self):
         for p in self.idle + [self.peer]:
             if p is not None:
                 p.fd.close()
-        if self.parked is not None:
-            self.parked.close()
-        self.parked, self.idle, self.peer = None, [], None
+        if self.woken is not None:
+            self.woken.close()
+        self.woken, self.idle, self.peer = None, [], None
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +201,7 @@ def instance():
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory, instance):
-    services = SERVICES.replace("PORT", str(instance.port)).replace("OTHER", str(instance.other))
+    services = SERVICES.replace("PORT", str(instance.port)).replace("PARKED", str(instance.parked_port))
     with running(tmp_path_factory.mktemp("golden"), services, workers=1,
                  activator='trusted_proxies = {"127.0.0.2"} trace = yes') as s:
         yield s
@@ -214,7 +216,7 @@ def connect(stack, source):
 
 
 def step(stack, instance, client, way, what):
-    """One step; what a `?` is to be replaced with."""
+    """One step; the lines that replace a `?`."""
     if way == "C>":
         client.do(what)
     elif way == ">C":
@@ -224,7 +226,7 @@ def step(stack, instance, client, way, what):
     elif what == "[park]":
         wait_until(lambda: stack.metric("activator_parked") == 1, what="a parked request")
     elif what == "[wake]":
-        instance.parked = listening_socket(instance.other)
+        instance.woken = listening_socket(instance.parked_port)
     elif way == "I>":
         instance.peer.do(what)
     else:
@@ -244,18 +246,18 @@ def play(stack, instance, source, steps):
     try:
         for way, what in parse(steps):
             written.append(step(stack, instance, client, way, what))
-        for peer, who in ((client, "client"), (instance.peer, "instance")):
+        for peer, name in ((client, "client"), (instance.peer, "instance")):
             if peer is not None and peer.end is None:
-                peer.pull(0)
-                assert peer.rest == b"", "the %s was sent more" % who
+                peer.receive(0)
+                assert peer.rest == b"", "the %s received more" % name
     finally:
         client.fd.close()
-        instance.forget()
+        instance.close_connections()
     return [x for x in written if x is not None]
 
 
 @pytest.mark.xdist_group("golden")
-@pytest.mark.parametrize("path, name, source, steps", rows())
+@pytest.mark.parametrize("path, name, source, steps", transcripts())
 def test_golden(stack, instance, path, name, source, steps):
     written = play(stack, instance, source, steps)
     if written and os.environ.get("GOLDEN_WRITE"):

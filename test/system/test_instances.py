@@ -5,7 +5,7 @@ import contextlib
 import pytest
 
 from fakes.instance import FakeInstance, read_head
-from helpers import SLOW, reset_on_close, wait_until
+from helpers import WAIT_S, reset_on_close, wait_until
 from stack import running
 from test_parked import is_empty
 
@@ -32,7 +32,7 @@ class FailingInstance(FakeInstance):
             self.listen()
 
     def serve(self, connection):
-        connection.settimeout(60 * SLOW)
+        connection.settimeout(WAIT_S)
         head, _ = read_head(connection)
         if head is None:
             return
@@ -61,11 +61,12 @@ def ask(s, n, method="GET"):
 
 @pytest.mark.parametrize("mode", ["refuse", "reset"])
 def test_a_failing_instance_is_set_aside_until_it_answers(tmp_path, mode):
-    with contextlib.closing(FailingInstance()) as bad, contextlib.closing(FailingInstance()) as good:
+    with (contextlib.closing(FailingInstance()) as bad,
+          contextlib.closing(FailingInstance()) as good):
         addresses = ", ".join('"127.0.0.1:%d"' % i.port for i in (bad, good))
         with running(tmp_path, SERVICES.replace("ADDRESSES", addresses)) as s:
-            wait_until(lambda: is_open(s, bad) and is_open(s, good), what="both instances to answer")
-            wait_until(lambda: ask(s, 1) and bad.requests, what="a request at it")
+            wait_until(lambda: is_open(s, bad) and is_open(s, good), what="both to answer")
+            wait_until(lambda: ask(s, 1) and bad.requests, what="a request to the instance")
             # The other instance answers instead, and clients see no difference.
             bad.become(mode)
             elsewhere = [(200, b"%05d" % good.port)]
@@ -80,7 +81,7 @@ def test_a_failing_instance_is_set_aside_until_it_answers(tmp_path, mode):
             assert not is_open(s, bad) and is_open(s, good)
             bad.become("serve")
             wait_until(lambda: is_open(s, bad), what="it to be open again")
-            wait_until(lambda: ask(s, 1) == [(200, b"%05d" % bad.port)], what="an answer of it")
+            wait_until(lambda: ask(s, 1) == [(200, b"%05d" % bad.port)], what="its answer")
             wait_until(lambda: is_empty(s, "s/v1"), what="counts of zero")
 
 

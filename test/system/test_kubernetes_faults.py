@@ -226,7 +226,7 @@ def test_a_server_that_is_away_is_pinged(tmp_path):
             with s.connect() as parked:
                 parked.request("GET", "/", "hello")
                 wait_until(lambda: "does not answer" in s.autoscaler.text(), what="the log line")
-                wait_until(lambda: "answers again" in s.autoscaler.text(), 10, "a word of it")
+                wait_until(lambda: "answers again" in s.autoscaler.text(), what="the log line")
                 kube.heal()
                 assert parked.response()[0] == 200
 

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 import yaml
 
-from helpers import BUILD, ROOT
+from helpers import BUILD, ROOT, WAIT_S
 
 HERE = os.path.join(ROOT, "conf/kubernetes")
 CONF = os.path.join(HERE, "activator.conf")
@@ -109,7 +109,7 @@ def test_the_image_is_of_this_version():
 
 def kubectl(*args):
     return subprocess.run(["kubectl", *args], cwd=ROOT, capture_output=True, text=True,
-                          timeout=120, stdin=subprocess.DEVNULL)
+                          timeout=WAIT_S, stdin=subprocess.DEVNULL)
 
 
 @pytest.mark.skipif(not os.environ.get("KUBECONFIG") or not shutil.which("kubectl"),
@@ -131,7 +131,7 @@ def test_a_cluster_takes_it(what):
 @pytest.mark.parametrize("name", ["activator", "autoscaler"])
 def test_the_conf_file_has_no_mistake(name):
     said = subprocess.run([os.path.join(BUILD, name), "-t", "-c", CONF], capture_output=True,
-                          text=True, timeout=30, stdin=subprocess.DEVNULL)
+                          text=True, timeout=WAIT_S, stdin=subprocess.DEVNULL)
     assert said.returncode == 0, said.stdout + said.stderr
     command = container(name)["command"]
     assert command == ["/usr/sbin/" + name, "-c", "/etc/activator/activator.conf"]

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from stack import ROOT
+from helpers import ROOT, WAIT_S
 
 PAGES = ["activator.8.in", "autoscaler.8.in", "activator.conf.5.in", "activator-protocol.7"]
 
@@ -90,7 +90,7 @@ def test_messages_of_the_protocol():
 @pytest.mark.skipif(not shutil.which("mandoc"), reason="there is no mandoc")
 def test_mandoc_has_nothing_to_say(name):
     said = subprocess.run(["mandoc", "-Tlint", "-Wwarning", os.path.join(ROOT, "conf/man", name)],
-                          capture_output=True, text=True, timeout=30)
+                          capture_output=True, text=True, timeout=WAIT_S)
     assert said.stdout == ""
 
 # ---- the README

@@ -1,5 +1,5 @@
-"""What passes between client and instance: bodies and their framing, keep-alive, pipelines, routing,
-tunnels."""
+"""What passes between client and instance: bodies and their framing, keep-alive, pipelines,
+routing, tunnels."""
 import hashlib
 import os
 import socket

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from helpers import SLOW, stopped, wait_until
+from helpers import WAIT_S, stopped, wait_until
 from stack import running
 
 SERVICES = """service "s" { hosts = {"s"} idle_timeout = 200ms
@@ -22,7 +22,7 @@ class SlowReader(socket.socket):
         self.size = size
         self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
-        self.settimeout(60 * SLOW)
+        self.settimeout(WAIT_S)
         self.connect(("127.0.0.1", stack.port))
         self.sendall(b"GET /bytes/%d HTTP/1.1\r\nHost: s\r\n\r\n" % size)
 
@@ -51,7 +51,8 @@ def test_a_slow_reader_is_not_idle(tmp_path):
     """idle_timeout, 200 ms, begins when the response has been taken; body_timeout holds before."""
     with running(tmp_path, SERVICES, workers=1) as s:
         assert s.get("s")[0] == 200
-        wait_until(lambda: s.metric("activator_connections") == 0, what="all connections to be closed")
+        wait_until(lambda: s.metric("activator_connections") == 0,
+                   what="all connections to be closed")
         clients = slow_readers(s)
         with s.connect() as idle:
             idle.request("GET", "/", "s")
@@ -63,12 +64,13 @@ def test_a_slow_reader_is_not_idle(tmp_path):
 def test_a_slow_reader_at_sigterm(tmp_path):
     with running(tmp_path, SERVICES.replace("200ms", "60s"), workers=1) as s:
         assert s.get("s")[0] == 200
-        wait_until(lambda: s.metric("activator_connections") == 0, what="all connections to be closed")
+        wait_until(lambda: s.metric("activator_connections") == 0,
+                   what="all connections to be closed")
         clients = slow_readers(s)
         s.activator.kill(signal.SIGTERM)
         wait_until(lambda: s.readyz() == 503, what="/readyz")
         assert [c.size for c in clients if not c.receives_all()] == []
-        assert s.activator.process.wait(60 * SLOW) == 0
+        assert s.activator.process.wait(WAIT_S) == 0
 
 
 def test_clients_that_have_connected_before_sigterm(tmp_path):
@@ -84,7 +86,7 @@ def test_clients_that_have_connected_before_sigterm(tmp_path):
             # Some may be answered before the worker knows of the signal: closed all the same.
             assert c.response()[0] == 200
             assert c.is_closed()
-        assert s.activator.process.wait(60 * SLOW) == 0
+        assert s.activator.process.wait(WAIT_S) == 0
 
 
 @pytest.mark.parametrize("host", ["s", "one"])
@@ -101,4 +103,4 @@ def test_what_is_left_after_drain_timeout_is_refused(tmp_path, host):
                 status, fields, _ = c.response()
                 assert (status, fields["x-activator-reason"]) == (503, "shutting_down")
                 assert "retry-after" in fields and fields["connection"] == "close"
-        assert s.activator.process.wait(60 * SLOW) == 0
+        assert s.activator.process.wait(WAIT_S) == 0

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from fakes.instance import OK, listening_socket
-from helpers import SLOW, free_port, wait_until
+from helpers import WAIT_S, free_port, wait_until
 from stack import running
 
 SERVICES = """
@@ -36,7 +36,7 @@ class Listener:
                 fd, _ = self.socket.accept()
             except TimeoutError:
                 return answered()
-            fd.settimeout(60 * SLOW)
+            fd.settimeout(WAIT_S)
             try:
                 if fd.recv(65536):
                     fd.sendall(OK)
@@ -104,11 +104,11 @@ def test_a_head_that_is_not_complete_in_time(stack):
         def step():
             if has_answer(c):
                 return True
-            c.settimeout(60 * SLOW)
+            c.settimeout(WAIT_S)
             c.sendall(b"x")
             return False
         wait_until(step, what="an answer")
-        c.settimeout(60 * SLOW)
+        c.settimeout(WAIT_S)
         status, fields, _ = c.response()
         assert (status, fields["x-activator-reason"]) == (408, "head_timeout")
         assert fields["connection"] == "close"
@@ -132,7 +132,7 @@ def test_a_connection_that_is_idle_after_a_request(stack, listeners):
         for _ in range(2):
             c.settimeout(0)
             listeners[0].serve(lambda: has_answer(c))
-            c.settimeout(60 * SLOW)
+            c.settimeout(WAIT_S)
             assert c.response()[2] == b"ok"
         assert c.is_closed()
         assert time.monotonic() - began >= 1  # idle_timeout
@@ -145,7 +145,7 @@ def test_an_empty_line_after_a_request_begins_no_other(stack, listeners):
         c.request("GET", "/", "kept")
         c.settimeout(0)
         listeners[0].serve(lambda: has_answer(c))
-        c.settimeout(60 * SLOW)
+        c.settimeout(WAIT_S)
         assert c.response()[2] == b"ok"
         c.sendall(b"\r\n")
         assert c.is_closed()
@@ -169,7 +169,7 @@ def test_one_of_two_instances_accepts_no_connection(stack, listeners):
         with stack.connect() as c:
             c.request("POST", "/", "two", b"body")
             good.serve(lambda: has_answer(c))
-            c.settimeout(60 * SLOW)
+            c.settimeout(WAIT_S)
             assert c.response()[::2] == (200, b"ok")
         return stack.metric('activator_revision_retries_total{revision="two/v1"}') > 0
     wait_until(is_tried, what="a request that the full one was tried for first")
