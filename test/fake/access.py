@@ -1,4 +1,4 @@
-"""Who asks (tokens, client certificates), and what they may (RBAC)."""
+"""Authentication (tokens, client certificates) and authorization (RBAC)."""
 import os
 import time
 
@@ -28,7 +28,7 @@ class Access:
         self.store = store
         self.tokens = {}  # token -> (User, expiry by the monotonic clock or None)
 
-    # ---- who
+    # ---- authentication
     def issue(self, user, token=None, seconds=None):
         token = token or "t." + os.urandom(16).hex()
         self.tokens[token] = (user, seconds and time.monotonic() + seconds)
@@ -52,9 +52,9 @@ class Access:
                         names["organizationName"] + ["system:authenticated"])
         return ANONYMOUS
 
-    # ---- what
+    # ---- authorization
     def check(self, user, verb, kind, sub, namespace, name):
-        """Refused, naming verb and resource as the real one does."""
+        """Raise Refused unless it is allowed; the message is that of a real server."""
         if MASTERS in user.groups or self._allows(user, verb, kind, sub, namespace, name):
             return
         resource = kind.plural + ("/" + sub if sub else "")
@@ -100,7 +100,7 @@ class Access:
 
 
 def named_by_field(selector):
-    """The name that metadata.name=… asks for: resourceNames are held against it."""
+    """The name in the field selector metadata.name=…, which is compared with resourceNames."""
     for key, is_equal, value in selector.fields:
         if key == "metadata.name" and is_equal:
             return value

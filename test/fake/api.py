@@ -1,4 +1,4 @@
-"""The API server: what paths mean, and what is answered."""
+"""The API server: requests, their meaning, and their answers."""
 import asyncio
 import collections
 import json
@@ -18,12 +18,12 @@ PATH = re.compile(r"/(?:api/(?P<core>v1)|apis/(?P<group>[^/]+)/(?P<version>[^/]+
                   r"(?:/namespaces/(?P<namespace>[^/]+))?/(?P<plural>[a-z]+)"
                   r"(?:/(?P<name>[^/]+))?(?:/(?P<sub>[a-z]+))?$")
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
-PEOPLE = re.compile(r"^(curl|Wget|Mozilla/5\.0)")  # they get their JSON with line ends
-LOG = 200000  # requests remembered
+INDENTED = re.compile(r"^(curl|Wget|Mozilla/5\.0)")  # User-Agents that get indented JSON
+LOG = 200000  # requests to remember
 
 
 class Api:
-    """version: of the server that is played, as (major, minor)."""
+    """version: the version of Kubernetes to behave like, (major, minor)."""
 
     def __init__(self, store, version=(1, 36)):
         self.store, self.version = store, version
@@ -80,7 +80,7 @@ class Api:
         return kind, namespace, name, sub
 
     def _whole(self, connection, note, answer):
-        do = self.faults.met(note)
+        do = self.faults.find(note)
         if do is None:
             connection.write(answer())
             connection.done()
@@ -112,7 +112,7 @@ class Api:
             return self._refuse(connection, note, Refused(400, "BadRequest", "%s: %s" % (
                 type(e).__name__, e)))
         note["status"] = code
-        if PEOPLE.search(request.fields.get("user-agent", "")) and body[:1] == b"{":
+        if INDENTED.search(request.fields.get("user-agent", "")) and body[:1] == b"{":
             body = json.dumps(json.loads(body), indent=2, ensure_ascii=False).encode()
         return connection.message(code, body)
 
@@ -180,14 +180,14 @@ class Api:
             return 200, encode({"kind": "Status", "apiVersion": "v1", "metadata": {},
                                 "status": "Success"})
         self._check_version(request)
-        found, rv, token, left = self.store.page(
+        found, rv, token, remaining = self.store.page(
             kind, namespace, selector, int(request.query.get("limit") or 0),
             request.query.get("continue"))
         meta = {"resourceVersion": str(rv)}
         if token:
             meta["continue"] = token
             if not request.query.get("labelSelector") and not request.query.get("fieldSelector"):
-                meta["remainingItemCount"] = left
+                meta["remainingItemCount"] = remaining
         note["items"] = len(found)
         head = encode({"kind": kind.kind + "List", "apiVersion": kinds.api_version(kind),
                        "metadata": meta})
@@ -263,7 +263,7 @@ class Api:
 
     # ---- watches
     def _watch(self, connection, request, note, user, what):
-        do = self.faults.met(note)
+        do = self.faults.find(note)
         if do is not None:
             note["fault"] = do
             if "status" in do:
@@ -328,7 +328,7 @@ class Api:
 
 
 def scale_of(entry):
-    """autoscaling/v1 Scale: replicas is left out when it is 0."""
+    """autoscaling/v1 Scale: of 0 replicas the field is absent."""
     meta = {k: entry.meta[k] for k in ("name", "namespace", "uid", "resourceVersion",
                                        "creationTimestamp")}
     n = entry.data["spec"].get("replicas", 0)
@@ -343,7 +343,7 @@ def scale_of(entry):
 
 
 def defaulted(kind, obj):
-    """What the server fills in."""
+    """The object with the defaults that the server fills in."""
     if kind is kinds.POD:
         return {**obj, "spec": _pod_spec(obj.get("spec") or {}),
                 "status": obj.get("status") or {"phase": "Pending", "qosClass": "BestEffort"}}

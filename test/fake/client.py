@@ -1,5 +1,5 @@
-"""A client of a real or a fake API server, for asyncio: keep-alive, chunked answers,
-watches line by line.  Knows what a kubeconfig of ours has in it."""
+"""A client of a real or a fake API server, for asyncio: keep-alive, chunked answers, watches.
+It reads kubeconfigs as kube.py and the tests write them: JSON, with files."""
 import asyncio
 import json
 import os
@@ -8,7 +8,7 @@ import urllib.parse
 
 
 class Answer(Exception):
-    """An answer that is no success."""
+    """The server answered with a status of 300 or more."""
 
     def __init__(self, code, body):
         super().__init__("%d %s" % (code, body[:300]))
@@ -81,7 +81,7 @@ class Client:
                 writer.close()
                 if not is_old:
                     raise
-                continue  # it had been closed meanwhile
+                continue  # the server had closed an idle connection
             except asyncio.CancelledError:
                 writer.close()
                 raise
@@ -109,7 +109,7 @@ class Client:
             writer.close()
 
     async def insist(self, method, path, body=None, content_type="application/json"):
-        """Until there is an answer that says something; None: there is no such object."""
+        """Call until the server answers other than with 5xx or 429; None: 404 or 409."""
         while True:
             try:
                 return await self.call(method, path, body, content_type)

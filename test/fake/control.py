@@ -1,6 +1,6 @@
-"""The control endpoint: plain HTTP on loopback, JSON both ways, for tests.
+"""The control endpoint for tests: plain HTTP on loopback, with JSON in both directions.
 
-POST /NAME with an object of arguments; each method below is one NAME."""
+POST /NAME with an object of arguments calls do_NAME below."""
 import asyncio
 import itertools
 import os
@@ -16,7 +16,7 @@ class Control:
     def __init__(self, server):
         self.server, self.api, self.store = server, server.api, server.store
         self.bookmark_s = 60
-        self.changing = None  # keys of pods, round and round
+        self.changing = None  # endless iterator over keys of pods
 
     def handle(self, connection, request):
         name = request.path.strip("/")
@@ -28,7 +28,7 @@ class Control:
         connection.write(connection.message(code, body))
         connection.done()
 
-    # ---- what was seen
+    # ---- what has happened
     def do_log(self, since=0):
         """Requests, oldest first, with the monotonic time of their first byte (t, ns)."""
         return {"last": self.api.logged,
@@ -39,7 +39,7 @@ class Control:
                             for w in self.api.watches.all]}
 
     def do_addressed(self):
-        """When each pod's address went out to watches (monotonic ns)."""
+        """When the address of each pod was sent to watches (monotonic ns)."""
         return {"pods": self.api.watches.addressed}
 
     def do_state(self):
@@ -47,7 +47,7 @@ class Control:
                 "connections": len(self.api.connections),
                 "objects": {k.plural: len(v) for k, v in self.store.objects.items()}}
 
-    # ---- what goes wrong
+    # ---- faults
     def do_fault(self, **fault):
         return {"id": self.api.faults.add(fault)}
 
@@ -55,7 +55,7 @@ class Control:
         self.api.faults.remove(id)
 
     def do_watch(self, match=None, do=None):
-        """To open watches: end, cut, reset, gone, error, raw, stall, half, split, go_on."""
+        """A fault of open watches: end, cut, reset, gone, error, raw, stall, half, split, go_on."""
         found = self.api.watches.matching(match or {})
         for watch in found:
             watch.set(do)
@@ -73,8 +73,8 @@ class Control:
         self.store.pages.clear()
 
     def do_leave(self):
-        """As on SIGTERM with watches open: nothing is listened to, nothing idle is kept, and
-        the watches stay as they are."""
+        """As a real server on SIGTERM: close the listener and all connections but those of watches,
+        which stay open."""
         self.server.listener.close()
         watching = {w.connection for w in self.api.watches.all}
         for connection in list(self.api.connections):
@@ -85,11 +85,11 @@ class Control:
         asyncio.ensure_future(self.server.listen())
 
     def do_drop(self, how="reset"):
-        """Every connection, at once."""
+        """Reset, or close, every connection."""
         for connection in list(self.api.connections):
             getattr(connection, how)()
 
-    # ---- who may
+    # ---- credentials
     def do_token(self, user=None, groups=(), service_account=None, token=None, seconds=None):
         """service_account: namespace/name."""
         who = access.service_account(*service_account.split("/")) if service_account else \
@@ -99,7 +99,7 @@ class Control:
     def do_revoke(self, token):
         self.api.access.revoke(token)
 
-    # ---- what the controllers and the paper kubelet do
+    # ---- controllers and the paper kubelet
     def do_delays(self, **delays):
         self.server.controllers.delays.update(delays)
         if self.server.kubelet:
@@ -107,17 +107,17 @@ class Control:
         return {"delays": self.server.controllers.delays}
 
     def do_pause(self, controllers=()):
-        """Names of controllers that do nothing until the next pause() without them."""
+        """These controllers do nothing until the next call without their names."""
         self.server.controllers.pause(set(controllers))
 
     def do_load(self, deployments, pods, prefix="load", namespace="default", port=8080):
-        """So many Deployments of so many running pods each, with what belongs to them, all at
-        once and without processes; addresses count up from 127.128.0.1."""
+        """Create so many Deployments with so many running pods each and their ReplicaSets, without
+        processes.  Addresses count up from 127.128.0.1."""
         for i in range(deployments):
             load_one(self.store, "%s-%d" % (prefix, i), namespace, port, pods, i * pods)
 
     def do_change(self, n, prefix="load", namespace="default"):
-        """n changes, each to the next pod whose name begins so (its readiness flips)."""
+        """Change the readiness of the next n pods whose names begin with prefix, in turn."""
         if self.changing is None:
             self.changing = itertools.cycle([e.key for e in self.store.all(kinds.POD, namespace)
                                              if e.key[1].startswith(prefix)])

@@ -1,6 +1,6 @@
 """Controllers: what kube-controller-manager and kube-scheduler do with Deployments,
-StatefulSets, ReplicaSets, pods, Services and slices, in the real order, each step after a
-delay of its own."""
+StatefulSets, ReplicaSets, pods, Services and EndpointSlices.  Steps come in the order of real
+controllers, each after a delay of its own."""
 import asyncio
 import collections
 import hashlib
@@ -12,8 +12,8 @@ import podstatus
 from api import defaulted
 from store import Refused, encode, matches_labels, stamp
 
-# Seconds between a change and what follows from it.  Seen with 1.36: a pod exists 13 ms
-# after the PATCH is answered, is scheduled 9 ms later; a slice follows Ready by 6 ms.
+# Seconds from a change to the controller's reaction.  Measured with 1.36: a pod exists 13 ms
+# after the PATCH is answered, and is scheduled 9 ms later; a slice follows Ready by 6 ms.
 DELAYS = {"deployment": 0.006, "replicaset": 0.007, "statefulset": 0.007, "scheduler": 0.009,
           "slices": 0.006, "garbage": 0.005, "namespace": 0.0}
 WORKER = kinds.BY_PLURAL["workers"]
@@ -49,7 +49,7 @@ def pods_wanted(spec):
 
 
 def condition(old, name, value, reason, message):
-    """A status condition, with the time of the old one where nothing changed."""
+    """A status condition; if status and reason are as before, so is its time."""
     now = stamp()
     before = next((c for c in old.get("conditions") or [] if c["type"] == name), None)
     if before and (before["status"], before.get("reason")) == (value, reason):
@@ -133,7 +133,7 @@ class Controllers:
             self.enqueue("replicaset", (kind, entry.key[0], owner["name"]))
 
     def event(self, entry, kind, reason, message, source):
-        """An Event about entry; one of the same words is only counted."""
+        """An Event about entry.  If there is one with the same text, its count goes up."""
         for old in self.store.all(kinds.EVENT, entry.key[0] or "default"):
             if (old.data["involvedObject"].get("uid"), old.data["reason"],
                     old.data["message"]) == (entry.meta["uid"], reason, message):
@@ -180,7 +180,7 @@ class Controllers:
                                                  "labels": labels}}}})
 
     def _roll(self, wanted, new, others):
-        """RollingUpdate with the default bounds of a quarter each."""
+        """RollingUpdate with the defaults of 25 % for maxSurge and maxUnavailable."""
         def replicas(rs):
             return rs.data["spec"]["replicas"]
 
@@ -235,7 +235,7 @@ class Controllers:
                                     **{k: v for k, v in total.items() if v},
                                     "conditions": conditions})
 
-    # ---- ReplicaSets, and what is like them
+    # ---- ReplicaSets, and kinds that work like them
     def sync_replicaset(self, kind, ns, name):
         rs = self.store.find(kind, ns, name)
         if rs is None:
@@ -260,7 +260,7 @@ class Controllers:
         self._rs_status(rs, pods, failure)
 
     def _rank(self, pod):
-        """Who goes first: the smallest."""
+        """Sort key: the pods with the smallest are deleted first."""
         status = pod.data.get("status") or {}
         cost = int((pod.meta.get("annotations") or {}).get(COST, 0)) \
             if self.version >= (1, 22) else 0
@@ -330,7 +330,7 @@ class Controllers:
         for i in sorted((i for i in pods if i >= wanted), reverse=True):
             self.store.delete(pods[i])
             if in_order:
-                break  # the next when this one is gone
+                break  # the next one when this one is gone
         now = self.store.find(kinds.STATEFULSET, ns, name)
         ready = sum(podstatus.is_ready(p.data) for p in pods.values())
         self.store.set_status(now, {
@@ -418,7 +418,7 @@ class Controllers:
         return {"name": port.get("name", ""), "protocol": port.get("protocol", "TCP"),
                 "port": target}
 
-    # ---- what has no owner any more, and namespaces
+    # ---- objects whose owner is gone, and namespaces
     def sync_garbage(self, uid):
         for kind, key in list(self.store.owned.get(uid, ())):
             entry = self.store.find(kind, *key)

@@ -1,8 +1,8 @@
-"""What goes wrong on demand.
+"""Faults on demand.
 
 A fault is {"match": {…}, "do": {…}, "times": N, "skip": N}.  match: verb, resource
 ("deployments/scale"), namespace, name, user: all that are given must be equal.
-times: how often (absent: until it is taken away); skip: let the first N by.
+times: for how many requests (absent: until the fault is removed); skip: after the first N.
 
 do, for requests: one of
   {"status": 429, "retry_after": 1, "message": …}   refuse
@@ -11,8 +11,8 @@ do, for requests: one of
   {"reset": true} {"close": true}                   end the connection without an answer
   {"cut": N}                                        N bytes of the answer, then the end
   {"slow": N, "every": seconds}                     the answer in pieces of N bytes
-  {"raw": "text"}                                   this instead of HTTP
-with "perform": true what was asked for happens all the same, and only the answer is lost.
+  {"raw": "text"}                                   these bytes in place of an answer
+with "perform": true the request is carried out all the same, and only its answer is lost.
 """
 import asyncio
 
@@ -27,8 +27,7 @@ class Faults:
     def add(self, fault):
         self.last += 1
         self.all[self.last] = {"match": fault.get("match") or {}, "do": fault["do"],
-                               "left": fault.get("times"), "skip": fault.get("skip", 0),
-                               "met": 0}
+                               "times": fault.get("times"), "skip": fault.get("skip", 0)}
         return self.last
 
     def remove(self, fault_id=None):
@@ -37,18 +36,17 @@ class Faults:
         else:
             self.all.pop(fault_id, None)
 
-    def met(self, facts):
-        """What is to be done to this request; None: nothing."""
+    def find(self, facts):
+        """The fault (its "do") for a request with these facts; None: none."""
         for fault_id, f in list(self.all.items()):
             if any(facts.get(k) != v for k, v in f["match"].items()):
                 continue
             if f["skip"] > 0:
                 f["skip"] -= 1
                 continue
-            f["met"] += 1
-            if f["left"] is not None:
-                f["left"] -= 1
-                if f["left"] <= 0:
+            if f["times"] is not None:
+                f["times"] -= 1
+                if f["times"] <= 0:
                     del self.all[fault_id]
             return f["do"]
         return None
@@ -62,7 +60,7 @@ async def play(do, connection, answer):
     if do.get("perform") or not {"status", "hang", "reset", "close", "raw"} & set(do):
         data = answer()
     if do.get("hang"):
-        return  # the connection stays as it is
+        return  # the connection stays open
     if do.get("reset"):
         connection.reset()
     elif do.get("close"):
@@ -93,5 +91,5 @@ def refusal(do):
                 503: "the server is currently unable to handle the request"}
     code = do["status"]
     return store_.Refused(code, do.get("reason") or reasons.get(code, "Unknown"),
-                          do.get("message") or messages.get(code, "told to fail"),
+                          do.get("message") or messages.get(code, "a fault was asked for"),
                           retry_after=do.get("retry_after"))

@@ -1,5 +1,5 @@
-"""HTTP/1.1 for servers of one request at a time on a connection: keep-alive, bodies by
-length and in chunks, answers whole or in chunks."""
+"""HTTP/1.1 for servers, one request at a time on a connection: keep-alive, bodies with a length
+or in chunks, answers whole or in chunks."""
 import asyncio
 import json
 import socket
@@ -13,7 +13,7 @@ REASONS = {200: "OK", 201: "Created", 202: "Accepted", 400: "Bad Request", 401: 
            410: "Gone", 415: "Unsupported Media Type", 422: "Unprocessable Entity",
            429: "Too Many Requests", 500: "Internal Server Error", 503: "Service Unavailable",
            504: "Gateway Timeout"}
-WHOLE = 2048  # the real one sends what is longer in chunks
+WHOLE = 2048  # bytes; a real server sends a longer body in chunks
 
 
 class Request:
@@ -29,7 +29,7 @@ class Request:
 
 
 class Connection(asyncio.Protocol):
-    """handle(connection, request) is called for each request, and ends in done()."""
+    """handle(connection, request) is called for each request; done() ends it."""
     last = 0
 
     def __init__(self, handle, all_connections):
@@ -111,7 +111,7 @@ class Connection(asyncio.Protocol):
         return text.encode() + b"\r\n"
 
     def message(self, code, body, fields=None):
-        """A whole answer, as bytes."""
+        """The bytes of a whole answer."""
         fields = {"Content-Type": "application/json", **(fields or {})}
         if self.gzip and len(body) > 131072:
             packer = zlib.compressobj(1, zlib.DEFLATED, 31)
@@ -131,7 +131,7 @@ class Connection(asyncio.Protocol):
             self.transport.write(data)
 
     def done(self):
-        """The answer is written: the next request, if there is one."""
+        """The answer is written: handle the next request, if it has come."""
         self.on_lost = None
         if self.must_close:
             self.close()
@@ -145,7 +145,7 @@ class Connection(asyncio.Protocol):
             self.transport.close()
 
     def reset(self):
-        """RST, whatever is still to be sent."""
+        """Send a reset, and drop what is not sent yet."""
         if self.is_open:
             s = self.transport.get_extra_info("socket")
             s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -1,8 +1,8 @@
-"""What kinds of objects there are, and how they are called on the wire."""
+"""The kinds of objects, and their names in paths and messages."""
 
 
 class Kind:
-    """One row of what the server knows; there is only one of each."""
+    """A kind.  There is one object for each, so that kinds can be compared by `is`."""
 
     def __init__(self, group, version, plural, kind, short, namespaced, sub):
         self.group, self.version, self.plural, self.kind = group, version, plural, kind
@@ -42,7 +42,7 @@ KINDS = list(_kinds(
     ("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", "", False, ""),
     ("rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", "", False,
      ""),
-    # what a custom resource with a scale subresource looks like
+    # a custom resource with a scale subresource
     ("example.com", "v1", "workers", "Worker", "", True, "status scale"),
 ))
 
@@ -73,7 +73,7 @@ def api_version(kind):
 
 
 def of_object(obj):
-    """The kind of an object that says its own; None: unknown."""
+    """The kind that an object names; None: it is unknown."""
     group = obj.get("apiVersion", "").rpartition("/")[0]
     return BY_KIND.get((group, obj.get("kind")))
 
@@ -93,7 +93,7 @@ def verbs(kind, sub=None):
 
 
 def discovery(group, version):
-    """APIResourceList of one group and version; None: there is none."""
+    """APIResourceList of a group and version; None: it has no kinds."""
     rows = []
     for k in KINDS:
         if (k.group, k.version) != (group, version):

@@ -4,10 +4,10 @@ process, with nothing but Python's standard library and the openssl command.
 
   kube.py FOLDER [--port N] [--version 1.36] [--speed 1.0] [--paper-kubelet]
 
-FOLDER: what outlives the process (certificates, objects; a second start goes on with them).
-When it serves, FOLDER/ready tells {"port", "control"}; FOLDER/kubeconfig is for the
-administrator.  It ends when its standard input does.  README.md tells what it does as the
-real one, and where that was seen."""
+FOLDER has the certificates and objects, which a second start finds again.  Once the server
+accepts connections, FOLDER/ready has {"port", "control"}.  FOLDER/kubeconfig is the
+administrator's.  It ends at the end of its standard input.  README.md says how far it behaves
+like a real one, and with which versions that was observed."""
 import argparse
 import asyncio
 import json
@@ -133,11 +133,11 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--version", default="1.36", help="of the server that is played")
+    parser.add_argument("--version", default="1.36", help="of Kubernetes, to behave like")
     parser.add_argument("--speed", type=float, default=1.0,
                         help="controllers' delays are divided by it")
     parser.add_argument("--paper-kubelet", action="store_true",
-                        help="pods run on paper: addresses, but no processes")
+                        help="pods get addresses, but no processes")
     args = parser.parse_args()
     os.makedirs(args.folder, exist_ok=True)
     asyncio.run(Server(args).run())

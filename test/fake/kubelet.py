@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""A kubelet: the pods of one node as processes of this machine, told through the API of
-whatever control plane the kubeconfig names, a real one or the fake.
+"""A kubelet: runs the pods of one node as processes of this machine, and reports their status to
+the control plane that the kubeconfig names, a real one or the fake.
 
   kubelet.py --kubeconfig FILE --node NAME --namespace NAME [--app PROGRAM] [--log FILE]
 
-A pod's containers are processes (`command` and `args`, or PROGRAM) with ADDRESS, an address
-of 127/8 of the pod's own, and PORT in their environment: where a container has a network
-name space of its own, they have an address.  On SIGTERM, or when its standard input ends,
-it ends them and then itself; the pods stay in the API.
+A container is a process (`command` and `args`, or PROGRAM).  Its environment has ADDRESS, an
+address of 127/8 that only this pod has, in place of a network namespace, and PORT.  On SIGTERM,
+or at the end of its standard input, the kubelet ends all processes and then itself; the pods
+stay in the API.
 
-What a pod asks of it by annotation: kubelet.test/start (seconds until its containers run),
-/report (seconds until that is told), /address (this one), /addresses (several, by comma),
-/backoff (seconds of the first crash back-off)."""
+Annotations of a pod change what it does: kubelet.test/start (seconds until the containers
+start), /report (seconds until that is reported), /address (the pod's address), /addresses
+(several, with commas), /backoff (seconds of the first crash back-off)."""
 import argparse
 import asyncio
 import errno
@@ -33,7 +33,7 @@ MERGE = "application/merge-patch+json"
 
 
 class Network:
-    """127.A.B.0/24, claimed by a port there that nobody else asks for."""
+    """127.A.B.0/24.  A UDP port bound there reserves the network for this process."""
 
     def __init__(self):
         self.claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -46,23 +46,23 @@ class Network:
             except OSError as e:
                 if e.errno != errno.EADDRINUSE:
                     raise
-        self.last, self.given = 0, set()
+        self.last, self.used = 0, set()
 
     def take(self):
         for _ in range(250):
             self.last = self.last % 250 + 1
-            if self.last not in self.given:
-                self.given.add(self.last)
+            if self.last not in self.used:
+                self.used.add(self.last)
                 return self.base + str(self.last)
         raise SystemExit("kubelet: no address is left in %s0/24" % self.base)
 
     def give_back(self, address):
         if address.startswith(self.base):
-            self.given.discard(int(address.rpartition(".")[2]))
+            self.used.discard(int(address.rpartition(".")[2]))
 
 
 class Pod:
-    """One pod, from its first sight to its end."""
+    """One pod, from its first event to its end."""
 
     def __init__(self, kubelet, pod):
         self.kubelet, self.pod = kubelet, pod
@@ -71,62 +71,65 @@ class Pod:
         self.name, self.uid = meta["name"], meta["uid"]
         self.specs = pod["spec"]["containers"]
         self.containers = [podstatus.Container(c["name"], c["image"]) for c in self.specs]
-        self.processes, self.addresses, self.is_going = {}, [], False
-        self.lock, self.told = asyncio.Lock(), None
+        self.processes, self.addresses, self.is_ending = {}, [], False
+        self.lock, self.reported = asyncio.Lock(), None
         kubelet.all.add(self)
         self.tasks = [asyncio.ensure_future(self.run())]
 
-    # ---- what is told
-    async def tell(self):
-        """The newest state; a step that another one has overtaken is not told."""
+    # ---- its status
+    async def report(self):
+        """Write the newest status; a state that has been replaced meanwhile is not written."""
         async with self.lock:
             value = podstatus.status(self.pod, self.containers, self.addresses)
-            if value != self.told:
-                self.told = value
-                told = await self.kubelet.client.insist("PATCH", self.path + "/status", {
+            if value != self.reported:
+                self.reported = value
+                pod = await self.kubelet.client.insist("PATCH", self.path + "/status", {
                     "metadata": {"uid": self.uid}, "status": value}, MERGE)
-                if told:
-                    self.pod = {**self.pod, "status": told["status"]}
+                if pod:
+                    self.pod = {**self.pod, "status": pod["status"]}
 
     # ---- its life
     async def run(self):
-        await self.tell()
-        await asyncio.sleep(podstatus.wish(self.pod, "start", START_S))
+        await self.report()
+        await asyncio.sleep(podstatus.setting(self.pod, "start", START_S))
         for i, spec in enumerate(self.specs):
-            await self.await_no_trouble(i, spec)
-        asked = podstatus.wish_text(self.pod, "addresses") or \
-            podstatus.wish_text(self.pod, "address")
+            await self.await_no_problem(i, spec)
+        asked = podstatus.setting_text(self.pod, "addresses") or \
+            podstatus.setting_text(self.pod, "address")
         addresses = asked.split(",") if asked else [self.kubelet.network.take()]
         self.own = addresses
         for i in range(len(self.specs)):
             self.start(i, addresses)
-        await asyncio.sleep(podstatus.wish(self.pod, "report", 0))
+        await asyncio.sleep(podstatus.setting(self.pod, "report", 0))
         self.addresses = addresses
         for i, spec in enumerate(self.specs):
             if "readinessProbe" in spec:
                 self.tasks.append(asyncio.ensure_future(self.probe(i, spec)))
             elif i in self.processes:
                 self.containers[i].is_ready = True
-        await self.tell()
-        self.kubelet.note("told", self.name, address=addresses[0])
+        await self.report()
+        self.kubelet.note("reported", self.name, address=addresses[0])
 
-    async def await_no_trouble(self, i, spec):
+    def start_problem(self, spec):
+        return podstatus.start_problem(self.pod, spec,
+                                       lambda kind, name: self.kubelet.known.get((kind, name)))
+
+    async def await_no_problem(self, i, spec):
         while True:
-            found = podstatus.trouble(self.pod, spec, lambda k, n: self.kubelet.known.get((k, n)))
+            found = self.start_problem(spec)
             if found and found[0] == "CreateContainerConfigError":
                 await self.kubelet.look_up(self.pod["metadata"]["namespace"], found)
-                found = podstatus.trouble(self.pod, spec,
-                                          lambda k, n: self.kubelet.known.get((k, n)))
+                found = self.start_problem(spec)
             if found is None:
                 return
             self.containers[i].wait(*found)
-            await self.tell()
+            await self.report()
             later = podstatus.after_back_off(found[0], spec["image"])
-            await asyncio.sleep(min(podstatus.wish(self.pod, "backoff", PULL_S), PULL_S) / 4)
+            await asyncio.sleep(min(podstatus.setting(self.pod, "backoff", PULL_S), PULL_S) / 4)
             if later:
                 self.containers[i].wait(*later)
-                await self.tell()
-                await asyncio.sleep(podstatus.wish(self.pod, "backoff", PULL_S))
+                await self.report()
+                await asyncio.sleep(podstatus.setting(self.pod, "backoff", PULL_S))
 
     def environment(self, spec, addresses):
         env = dict(os.environ, ADDRESS=addresses[0], HOSTNAME=self.name)
@@ -140,7 +143,7 @@ class Pod:
         return env
 
     def start(self, i, addresses):
-        if self.is_going:  # its task may have lost the word that it is cancelled (wait_for)
+        if self.is_ending:  # wait_for() may have swallowed the cancellation of this task
             return
         spec, container = self.specs[i], self.containers[i]
         env = self.environment(spec, addresses)
@@ -164,26 +167,26 @@ class Pod:
         os.close(fd)
         self.containers[i].end(p.wait())
         del self.processes[i]
-        if self.is_going:
+        if self.is_ending:
             return
         self.tasks.append(asyncio.ensure_future(self.restart(i)))
 
     async def restart(self, i):
-        """At once after the first end, then with a back-off that doubles."""
+        """At once after the first time, then with a back-off that doubles."""
         c = self.containers[i]
-        await self.tell()
+        await self.report()
         c.last = c.state
         if c.restarts > 0:
-            base = podstatus.wish(self.pod, "backoff", BACKOFF_S)
+            base = podstatus.setting(self.pod, "backoff", BACKOFF_S)
             wait_s = min(base * 2 ** (c.restarts - 1), 300)
             c.wait("CrashLoopBackOff", "back-off %ds restarting failed container=%s pod=%s"
                    % (wait_s, c.name, self.name))
-            await self.tell()
+            await self.report()
             await asyncio.sleep(wait_s)
         c.restarts += 1
         self.start(i, self.own)
         c.is_ready = i in self.processes and "readinessProbe" not in self.specs[i]
-        await self.tell()
+        await self.report()
 
     # ---- readiness
     async def probe(self, i, spec):
@@ -199,7 +202,7 @@ class Pod:
             elif bad >= probe.get("failureThreshold", 3):
                 c.is_ready = False
             if c.is_ready != was_ready:
-                await self.tell()
+                await self.report()
             await asyncio.sleep(probe.get("periodSeconds", 10))
 
     async def probe_once(self, spec, probe):
@@ -231,10 +234,10 @@ class Pod:
         finally:
             writer.close()
 
-    # ---- the end
-    def go(self, grace_s):
-        if not self.is_going:
-            self.is_going = True
+    # ---- its end
+    def end(self, grace_s):
+        if not self.is_ending:
+            self.is_ending = True
             asyncio.ensure_future(self.stop(grace_s))
 
     async def stop(self, grace_s):
@@ -267,7 +270,7 @@ class Kubelet:
         self.node, self.namespace, self.app = args.node, args.namespace, args.app
         self.client = Client(Kubeconfig(args.kubeconfig))
         self.network, self.pods, self.known = Network(), {}, {}
-        self.all = set()  # those that are deleted and not gone yet included
+        self.all = set()  # with those that are being ended
         self.log = open(args.log, "a", buffering=1) if args.log else None
         self.output = open(args.output, "ab") if args.output else subprocess.DEVNULL
 
@@ -276,8 +279,8 @@ class Kubelet:
             self.log.write(json.dumps({"t": time.monotonic_ns(), "what": what, "pod": pod,
                                        **more}) + "\n")
 
-    async def look_up(self, namespace, trouble):
-        kind, name = trouble[1].split(" ", 1)[0], trouble[1].split('"')[1]
+    async def look_up(self, namespace, problem):
+        kind, name = problem[1].split(" ", 1)[0], problem[1].split('"')[1]
         path = "/api/v1/namespaces/%s/%ss/%s" % (namespace, kind, name)
         self.known[(kind, name)] = await self.client.insist("GET", path)
 
@@ -286,12 +289,12 @@ class Kubelet:
         mine = self.pods.get(uid)
         if what == "DELETED":
             if mine is not None:
-                mine.go(0)
+                mine.end(0)
                 del self.pods[uid]
         elif "deletionTimestamp" in pod["metadata"]:
             if mine is None:
                 mine = self.pods[uid] = Pod(self, pod)
-            mine.go(pod["metadata"].get("deletionGracePeriodSeconds", 30))
+            mine.end(pod["metadata"].get("deletionGracePeriodSeconds", 30))
         elif mine is None:
             self.pods[uid] = Pod(self, pod)
 
@@ -323,7 +326,7 @@ class Kubelet:
             "allocatable": {"cpu": "64", "memory": "64Gi", "pods": "1000"},
             "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady",
                             "message": "kubelet is posting ready status"}]}}, MERGE)
-        # a new node is tainted not-ready, which the node lifecycle controller takes away
+        # A new node has the taint not-ready, which the node lifecycle controller would remove.
         await self.client.insist("PATCH", "/api/v1/nodes/" + self.node,
                                  {"spec": {"taints": None}}, MERGE)
 
@@ -337,7 +340,7 @@ class Kubelet:
         await over.wait()
         follower.cancel()
         for pod in self.all:
-            pod.is_going = True
+            pod.is_ending = True
             for task in pod.tasks:
                 task.cancel()
         await asyncio.gather(*(p.end_processes(1) for p in self.all))

@@ -1,4 +1,5 @@
-"""A kubelet on paper: pods get addresses and become ready, but nothing runs.  For many."""
+"""A kubelet that runs no processes: pods get addresses and become ready.  For tests with thousands
+of pods."""
 import asyncio
 
 import kinds
@@ -12,7 +13,7 @@ class PaperKubelet:
         self.store = store
         self.delays = {"start": 0.5 / speed, "ready": 0.0, "stop": 0.1 / speed}
         self.last = 0
-        self.asked = set()
+        self.scheduled = set()
 
     def start(self):
         if not self.store.find(kinds.NODE, "", NODE):
@@ -24,10 +25,10 @@ class PaperKubelet:
             self.on_change("ADDED", kinds.POD, entry, None)
 
     def later(self, what, seconds, entry):
-        """Once for each step of each pod."""
+        """Schedule a step, once for each pod."""
         key = (what, entry.meta["uid"])
-        if key not in self.asked:
-            self.asked.add(key)
+        if key not in self.scheduled:
+            self.scheduled.add(key)
             asyncio.get_running_loop().call_later(seconds, self.step, what, entry.key,
                                                   entry.meta["uid"])
 
@@ -35,11 +36,11 @@ class PaperKubelet:
         if kind is not kinds.POD or new.data["spec"].get("nodeName") != NODE:
             return
         if what == "DELETED":
-            self.asked -= {(w, new.meta["uid"]) for w in ("run", "ready", "stop")}
+            self.scheduled -= {(w, new.meta["uid"]) for w in ("run", "ready", "stop")}
         elif "deletionTimestamp" in new.meta:
             self.later("stop", self.delays["stop"], new)
         elif not (new.data.get("status") or {}).get("podIP"):
-            self.later("run", podstatus.wish(new.data, "start", self.delays["start"]), new)
+            self.later("run", podstatus.setting(new.data, "start", self.delays["start"]), new)
         elif not podstatus.is_ready(new.data):
             self.later("ready", self.delays["ready"], new)
 
@@ -62,6 +63,6 @@ class PaperKubelet:
         address = (pod.get("status") or {}).get("podIP")
         if address is None:
             self.last += 1
-            address = podstatus.wish_text(pod, "address") or "127.%d.%d.%d" % (
+            address = podstatus.setting_text(pod, "address") or "127.%d.%d.%d" % (
                 64 + (self.last >> 16 & 63), self.last >> 8 & 255, self.last & 255)
         self.store.set_status(entry, podstatus.status(pod, containers, [address]))

@@ -1,8 +1,8 @@
-"""The three forms of PATCH: RFC 7386, RFC 6902, and as much of the strategic one as
-kubectl needs."""
+"""The three kinds of PATCH: merge (RFC 7386), JSON (RFC 6902), and as much of the strategic merge
+as kubectl needs."""
 from store import Refused, copy
 
-# lists that are merged by a key of their elements, by the name of the list
+# Lists that a strategic merge joins by a key of their elements: name of the list -> key.
 MERGE_KEYS = {"containers": "name", "initContainers": "name", "env": "name", "volumes": "name",
               "ports": "containerPort", "conditions": "type", "addresses": "type",
               "volumeMounts": "mountPath", "ownerReferences": "uid"}
@@ -107,7 +107,7 @@ def _one(doc, op):
 
 
 def apply(content_type, target, change):
-    """A new object; what was there is left alone."""
+    """The patched object; target is not changed."""
     kind = (content_type or "").split(";")[0].strip()
     if kind == "application/merge-patch+json":
         return merge(target, change)

@@ -1,16 +1,16 @@
-"""What a kubelet says of a pod: the whole of pod.status, from what it knows."""
+"""pod.status, as a kubelet writes it."""
 import datetime
 
-ANNOTATION = "kubelet.test/"  # what a test asks of the kubelet, in a pod's annotations
+ANNOTATION = "kubelet.test/"  # prefix of annotations by which a test instructs the kubelet
 
 
-def wish(pod, name, default):
-    """A number that the pod's annotations ask for (seconds)."""
+def setting(pod, name, default):
+    """The number in one of these annotations, in seconds."""
     value = (pod["metadata"].get("annotations") or {}).get(ANNOTATION + name)
     return default if value is None else float(value)
 
 
-def wish_text(pod, name):
+def setting_text(pod, name):
     return (pod["metadata"].get("annotations") or {}).get(ANNOTATION + name)
 
 
@@ -24,7 +24,7 @@ def is_ready(pod):
 
 
 def conditions(pod, now):
-    """now: type -> "True" or "False", or (that, reason, message); the others stay."""
+    """now: type -> "True" or "False", or (that, reason, message); other types stay."""
     old = {c["type"]: c for c in (pod.get("status") or {}).get("conditions") or []}
     out = dict(old)
     for name, value in now.items():
@@ -41,7 +41,7 @@ def conditions(pod, now):
 
 
 class Container:
-    """State of one container; state: waiting (reason, message), running, terminated (code)."""
+    """A container's state: waiting (reason, message), running or terminated (code)."""
 
     def __init__(self, name, image):
         self.name, self.image = name, image
@@ -73,7 +73,7 @@ class Container:
 
 
 def status(pod, containers, addresses):
-    """addresses: none until the containers run."""
+    """The whole of pod.status.  addresses: empty until the containers run."""
     old = pod.get("status") or {}
     unready = [c.name for c in containers if not c.is_ready]
     waits = ("False", "ContainersNotReady", "containers with unready status: [%s]"
@@ -89,9 +89,9 @@ def status(pod, containers, addresses):
     return value
 
 
-def trouble(pod, container, find):
-    """(reason, message) of what keeps it from starting; None: nothing.  find(kind, name):
-    the object in the pod's namespace, or None."""
+def start_problem(pod, container, find):
+    """(reason, message) of what keeps a container from starting; None: nothing.  find(kind,
+    name): that object in the pod's namespace, or None."""
     image = container["image"]
     if image.startswith("missing"):
         return ("ErrImagePull", 'rpc error: code = NotFound desc = failed to pull and unpack image '
@@ -106,7 +106,7 @@ def trouble(pod, container, find):
 
 
 def after_back_off(reason, image):
-    """What a pull that failed is called while it is waited for the next."""
+    """(reason, message) between two pulls of an image; None: for any other reason."""
     if reason != "ErrImagePull":
         return None
     return "ImagePullBackOff", 'Back-off pulling image "%s"' % image

@@ -1,6 +1,6 @@
-"""The objects: versions, history, selectors, and who is told of what changed.
+"""The objects: versions, history, selectors, and listeners that are called for each change.
 
-Objects are never changed in place: what is in the store may be kept by anybody."""
+An object is never changed in place, so that anybody may keep a reference to one."""
 import base64
 import collections
 import datetime
@@ -12,7 +12,7 @@ import kinds
 
 
 class Refused(Exception):
-    """An answer that is a Status."""
+    """The request is answered with a Status."""
 
     def __init__(self, code, reason, message, details=None, retry_after=None):
         super().__init__(message)
@@ -85,12 +85,13 @@ class Entry:
         return self.meta.get("labels") or {}
 
     def item(self):
-        """As it stands in a list: without kind and apiVersion."""
+        """Its JSON as an item of a list: without kind and apiVersion."""
         if self._item is None:
             self._item = encode(self.data)
         return self._item
 
     def raw(self):
+        """Its JSON as an object of its own."""
         head = '{"kind":"%s","apiVersion":"%s",' % (self.kind.kind, kinds.api_version(self.kind))
         return head.encode() + self.item()[1:]
 
@@ -136,7 +137,7 @@ class Selector:
         raise Refused(400, "BadRequest", "invalid field selector: " + part)
 
     def index(self):
-        """A (name, value) that all it matches has, or None."""
+        """A label or field (name, value) that all matching objects have, or None."""
         for key, op, values in self.labels:
             if op == "in" and len(values) == 1:
                 return key, next(iter(values))
@@ -191,7 +192,7 @@ def selector_text(selector):
 
 
 class Store:
-    HISTORY = 20000  # events kept for watches that resume
+    HISTORY = 20000  # events to remember for watches that resume
 
     def __init__(self, journal=None):
         self.rv = 100
@@ -207,14 +208,14 @@ class Store:
             self._load(journal)
             self.journal = open(journal, "ab", buffering=0)
 
-    # ---- what outlives the server's process, as etcd would
+    # ---- the journal, from which the next process reads all objects
     def _load(self, path):
         if not os.path.exists(path):
             return
         with open(path, "rb") as f:
             for line in f:
                 if not line.endswith(b"\n"):
-                    break  # killed while writing it
+                    break  # the process was killed while it wrote this line
                 rv, plural, group, data, key = json.loads(line)
                 kind = next(k for k in kinds.KINDS if (k.plural, k.group) == (plural, group))
                 self.rv = max(self.rv, rv)
@@ -249,7 +250,7 @@ class Store:
         self._index(None, entry)
         return entry
 
-    def _tell(self, what, kind, new, old):
+    def _publish(self, what, kind, new, old):
         self.history.append((self.rv, what, kind, new, old))
         if len(self.history) > self.HISTORY:
             self.oldest = self.history.popleft()[0]
@@ -257,7 +258,7 @@ class Store:
             listener(what, kind, new, old)
 
     def compact(self):
-        """Forget the past: whoever resumes from it hears 410."""
+        """Forget the history, as etcd's compaction does: a watch from an older version gets 410."""
         self.history.clear()
         self.rv += 1
         self.oldest = self.rv
@@ -280,7 +281,7 @@ class Store:
         return [self.objects[k][key] for k, key in list(self.owned.get(uid, ())) if k is kind]
 
     def page(self, kind, namespace, selector, limit, token):
-        """(entries, resourceVersion, continue token, how many remain)."""
+        """(entries, resourceVersion, continue token, number of entries after these)."""
         if token:
             try:
                 name = base64.urlsafe_b64decode(token.encode()).decode()
@@ -323,11 +324,11 @@ class Store:
             meta["generation"] = 1
         entry = self._put(kind, key, obj, self.rv)
         self._record(kind, key, obj)
-        self._tell("ADDED", kind, entry, None)
+        self._publish("ADDED", kind, entry, None)
         return entry
 
     def update(self, old, obj, sub=None):
-        """The object as it shall be; sub: only that part of it is taken."""
+        """Replace old by obj; sub: only the part that this subresource has."""
         kind, obj = old.kind, dict(obj)
         obj.pop("kind", None)
         obj.pop("apiVersion", None)
@@ -348,7 +349,7 @@ class Store:
             if "status" in old.data:
                 obj["status"] = old.data["status"]
         if obj == old.data:
-            return old  # nothing changed: no new version, nobody is told
+            return old  # nothing changed: no new version, no event
         if obj.get("spec") != old.data.get("spec") and "generation" in old.meta:
             obj["metadata"] = dict(obj["metadata"], generation=old.meta["generation"] + 1)
         return self._replace(old, obj)
@@ -359,14 +360,14 @@ class Store:
         self._index(old, None)
         entry = self._put(old.kind, old.key, obj, self.rv, old.seq)
         self._record(old.kind, old.key, obj)
-        self._tell("MODIFIED", old.kind, entry, old)
+        self._publish("MODIFIED", old.kind, entry, old)
         return entry
 
     def set_status(self, old, status):
         return self.update(old, {**old.data, "status": status}, "status")
 
     def delete(self, old, grace_s=None):
-        """A pod that runs somewhere is only marked, and is gone when its kubelet says so."""
+        """A pod on a node only gets a deletionTimestamp; its kubelet deletes it for good."""
         if old.kind is kinds.POD and old.data["spec"].get("nodeName"):
             if grace_s is None:
                 grace_s = old.data["spec"].get("terminationGracePeriodSeconds", 30)
@@ -382,5 +383,5 @@ class Store:
         gone = Entry(old.kind, {**old.data, "metadata": dict(
             old.meta, resourceVersion=str(self.rv))}, self.rv, old.seq)
         self._record(old.kind, old.key, None)
-        self._tell("DELETED", old.kind, gone, old)
+        self._publish("DELETED", old.kind, gone, old)
         return gone

@@ -1,4 +1,4 @@
-"""Open watches: who is told, and in which shape it goes out."""
+"""Open watches: which events each of them gets, and how these are written."""
 import asyncio
 import collections
 import time
@@ -13,7 +13,7 @@ def event(what, obj_bytes):
 
 
 def bookmark(kind, rv, is_initial_end=False):
-    """Its object is almost empty, as the real one's is."""
+    """A BOOKMARK line; its object is almost empty, as a real server's is."""
     obj = {"kind": kind.kind, "apiVersion": kinds.api_version(kind),
            "metadata": {"resourceVersion": str(rv), "creationTimestamp": None}}
     if is_initial_end:
@@ -56,7 +56,7 @@ class Watch:
             self.connection.write(chunk(line))
 
     async def _split(self):
-        """In pieces that know nothing of lines or characters."""
+        """Write the waiting lines in pieces that split lines and characters."""
         while self.waiting:
             line, n = self.waiting.pop(0), self.mode.get("split", 7)
             for i in range(0, len(line), n):
@@ -65,13 +65,13 @@ class Watch:
         self.pieces = None
 
     def set(self, do):
-        """What watch() of the control endpoint asks for."""
+        """A fault of the control endpoint's method watch."""
         if do.get("gone"):
             self.send(error(store_.expired(1, 2)))
             self.end()
         elif "error" in do:
             self.send(error(store_.Refused(do["error"], do.get("reason", "InternalError"),
-                                           do.get("message", "told to fail"))))
+                                           do.get("message", "a fault was asked for"))))
             self.end()
         elif do.get("end"):
             self.end()
@@ -90,7 +90,7 @@ class Watch:
             self.mode = do
 
     def end(self, cut=False):
-        """The clean end of a watch; cut: the connection ends inside it."""
+        """End the answer; cut: close the connection within it."""
         connection = self.connection
         self.forget()
         if cut:
@@ -114,7 +114,7 @@ class Watches:
         self.store, self.all = store, {}
         self.by_kind = collections.defaultdict(dict)     # those without an index
         self.by_index = collections.defaultdict(dict)    # (kind, name, value) -> watches
-        self.addressed = {}                              # pod -> when its address was told
+        self.addressed = {}  # pod -> when its address was sent to watches (monotonic ns)
         store.listeners.append(self.on_change)
 
     def add(self, watch):
@@ -161,7 +161,7 @@ class Watches:
 
 
 def seen_as(what, new, old, namespace, selector):
-    """ADDED, MODIFIED, DELETED or None: a change as somebody sees it who asked for these."""
+    """The type of the event that a watch on these objects gets for a change; None: it gets none."""
     if namespace and new.key[0] != namespace:
         return None
     is_in = what != "DELETED" and selector.matches(new)
