@@ -1,10 +1,11 @@
+/* kube_annotated: which services annotated objects make, which are refused, and why. */
 #include "unit.h"
 
 #include "autoscaler/kubernetes/kube_annotated.h"
 #include "common/strbuf.h"
 
-/* Objects as lines: "KIND NAMESPACE/NAME CREATED LABELS ANNOTATIONS", the last two
- * "k=v&k=v" or "-".  A line that begins with "-" takes the object away. */
+/* Events about objects as lines: "KIND NAMESPACE/NAME CREATED LABELS ANNOTATIONS", the last two
+ * "k=v&k=v" or "-".  A line that begins with "-" removes the object. */
 static void
 split(char *text, char *v[][2], size_t *n)
 {
@@ -35,17 +36,17 @@ fill(struct kube_object *o, char *labels, char *annotations)
 }
 
 static bool
-tell(struct kube_annotated *f, const char *line)
+take(struct kube_annotated *a, const char *line)
 {
 	char *text = xstrdup(line), *at = text, *kind = strsep(&at, " ");
-	bool is_gone = kind[0] == '-', is_news;
+	bool is_gone = kind[0] == '-', is_change;
 	struct kube_object o = {.kind = strcmp(kind + is_gone, "D") == 0 ? KUBE_DEPLOYMENT
 									 : KUBE_SERVICE};
 
 	o.ns = xstrdup(strsep(&at, "/"));
 	o.name = xstrdup(strsep(&at, " "));
 	if (is_gone) {
-		is_news = kube_annotated_remove(f, o.kind, o.ns, o.name);
+		is_change = kube_annotated_remove(a, o.kind, o.ns, o.name);
 		kube_object_fini(&o);
 	} else {
 		char *labels;
@@ -55,15 +56,15 @@ tell(struct kube_annotated *f, const char *line)
 		labels = strsep(&at, " ");
 		fill(&o, labels, strsep(&at, " "));
 		o.port = at == NULL ? NULL : xstrdup(at);
-		is_news = kube_annotated_put(f, &o);
+		is_change = kube_annotated_put(a, &o);
 	}
 	free(text);
-	return is_news;
+	return is_change;
 }
 
-/* "name=host>deployment:port" of each, then "!Kind ns/name: why" of each refusal. */
+/* A line "name=host>deployment:port" for each service, "!Kind ns/name: why" for each refusal. */
 static char *
-outcome(struct kube_annotated *f, const struct settings *s)
+outcome(struct kube_annotated *a, const struct settings *s)
 {
 	const struct service_conf *v;
 	struct kube_refusal r;
@@ -71,14 +72,14 @@ outcome(struct kube_annotated *f, const struct settings *s)
 	size_t n, i;
 
 	strbuf_init(&b, 0);
-	v = kube_annotated_services(f, s, &n);
+	v = kube_annotated_services(a, s, &n);
 	for (i = 0; i < n; i++)
 		strbuf_addf(&b, "%s=%s>%s%s%s\n", v[i].name, v[i].hosts.v[0],
 			    v[i].revisions[0].launch.deployment,
 			    v[i].revisions[0].launch.port == NULL ? "" : ":",
 			    v[i].revisions[0].launch.port == NULL ? ""
 								  : v[i].revisions[0].launch.port);
-	while (kube_annotated_next_refusal(f, &r))
+	while (kube_annotated_next_refusal(a, &r))
 		strbuf_addf(&b, "!%s %s/%s: %s\n", kube_object_kind_name(r.object->kind),
 			    r.object->ns, r.object->name, r.why);
 	return strbuf_take(&b);
@@ -91,20 +92,20 @@ outcome(struct kube_annotated *f, const struct settings *s)
 #define STEPS 6
 static const struct {
 	const char *conf;
-	const char *steps[STEPS][2]; /* what is told ("" : nothing), what comes of it */
+	const char *steps[STEPS][2]; /* the event ("": none), the outcome */
 } stories[] = {
-	/* one comes, changes, is spoilt (and keeps what it had), is mended, goes */
+	/* one is created, changed, given a mistake (and keeps its service), corrected, removed */
 	{CONF,
 	 {{"D d/a 1 - host=x", "d.a=x>d/a\n"},
 	  {"D d/a 1 - host=y", "d.a=y>d/a\n"},
 	  {"D d/a 1 - host=y&max_scale=many",
 	   "d.a=y>d/a\n!Deployment d/a: max_scale: expected a whole number, got \"many\"\n"},
-	  {"", "d.a=y>d/a\n"}, /* told once */
+	  {"", "d.a=y>d/a\n"}, /* a refusal is returned once */
 	  {"D d/a 1 - host=z&max_scale=2", "d.a=z>d/a\n"},
 	  {"-D d/a", ""}}},
-	/* the annotation goes, the object stays */
+	/* the annotation is removed, the object stays */
 	{CONF, {{"D d/a 1 - host=x", "d.a=x>d/a\n"}, {"D d/a 1 - -", ""}}},
-	/* spoilt from the start: nothing to keep */
+	/* a mistake from the start: there is no service to keep */
 	{CONF,
 	 {{"D d/a 1 - host=x&via=v", "!Deployment d/a: via: expected yes or no, got \"v\"\n"},
 	  {"D d/a 1 - host=x", "d.a=x>d/a\n"}}},
@@ -112,29 +113,29 @@ static const struct {
 	{CONF,
 	 {{"D d/a 1 - host=x", "d.a=x>d/a\n"},
 	  {"D d/a 2 - host=x&via=v", "!Deployment d/a: via: expected yes or no, got \"v\"\n"}}},
-	/* the older wins, whoever is told first; the younger follows when it has gone */
+	/* the older object wins, whichever event comes first; then it is removed */
 	{CONF,
 	 {{"D d/b 2 - host=x", "d.b=x>d/b\n"},
 	  {"D d/a 1 - host=x", "d.a=x>d/a\n!Deployment d/b: x is taken by Deployment/d/a\n"},
 	  {"-D d/a", "d.b=x>d/b\n"}}},
-	/* a younger that turns to what is taken keeps what it had */
+	/* a younger one that claims what is taken keeps its service */
 	{CONF,
 	 {{"D d/a 1 - host=x", "d.a=x>d/a\n"},
 	  {"D d/b 2 - host=y", "d.a=x>d/a\nd.b=y>d/b\n"},
 	  {"D d/b 2 - host=X", "d.a=x>d/a\nd.b=y>d/b\n!Deployment d/b: X is taken by "
 			       "Deployment/d/a\n"},
 	  {"D d/a 1 - host=z", "d.a=z>d/a\nd.b=X>d/b\n"}}},
-	/* of one age, the name decides */
+	/* of the same age: the name decides */
 	{CONF,
 	 {{"D d/b 1 - host=x", "d.b=x>d/b\n"},
 	  {"D d/a 1 - host=x", "d.a=x>d/a\n!Deployment d/b: x is taken by Deployment/d/a\n"}}},
-	/* one host, other paths */
+	/* the same host with other paths */
 	{CONF,
 	 {{"D d/a 1 - host=x", "d.a=x>d/a\n"},
 	  {"D d/b 2 - host=x&paths=/api", "d.a=x>d/a\nd.b=x>d/b\n"},
 	  {"D d/c 3 - host=x&paths=/api/",
 	   "d.a=x>d/a\nd.b=x>d/b\n!Deployment d/c: x/api/ is taken by Deployment/d/b\n"}}},
-	/* the conf file is before all: its host, its workload, its name */
+	/* the conf file comes first: its host, its workload, its name */
 	{TAKEN,
 	 {{"D d/a 1 - host=taken",
 	   "!Deployment d/a: taken is taken by service \"file\" of the conf file\n"},
@@ -143,14 +144,14 @@ static const struct {
 	{CONF "service \"d.a\" { hosts = {\"q\"} revision \"v1\" { deployment = \"d/q\" } }\n",
 	 {{"D d/a 1 - host=x",
 	   "!Deployment d/a: d.a is taken by service \"d.a\" of the conf file\n"}}},
-	/* who may */
+	/* allow_hosts */
 	{"autoscaler { driver = kubernetes allow_hosts = {\"d=*.d\"} }\n",
 	 {{"D d/a 1 - host=x.d", "d.a=x.d>d/a\n"},
 	  {"D d/a 1 - host=x.e", "d.a=x.d>d/a\n!Deployment d/a: host x.e may not be claimed from "
 				 "namespace d (allow_hosts)\n"},
 	  {"D e/a 1 - host=x.d", "d.a=x.d>d/a\n!Deployment e/a: host x.d may not be claimed from "
 				 "namespace e (allow_hosts)\n"}}},
-	/* a Service stands for the Deployment that it selects */
+	/* annotations of a Service are for the Deployment that it selects */
 	{CONF,
 	 {{"S d/s 1 app=a host=x http", "!Service d/s: its selector matches no Deployment\n"},
 	  {"D d/a 2 app=a&v=1 -", "d.s=x>d/a:http\n"},
@@ -163,7 +164,7 @@ static const struct {
 	  {"S d/s 1 app=a host=x&port=web http", "d.s=x>d/a:web\n"},
 	  {"S d/t 1 - host=y",
 	   "d.s=x>d/a:web\n!Service d/t: its selector matches no Deployment\n"}}},
-	/* both annotated: one of them has the Deployment */
+	/* both have annotations: the older one gets the Deployment */
 	{CONF,
 	 {{"D d/a 1 app=a host=x", "d.a=x>d/a\n"},
 	  {"S d/s 2 app=a host=y", "d.a=x>d/a\n!Service d/s: apps/v1/Deployment/d/a is taken by "
@@ -189,111 +190,110 @@ each_story(void **state)
 	(void)state;
 	for (i = 0; i < ARRAY_LEN(stories); i++) {
 		struct settings *s = settings_of(stories[i].conf);
-		struct kube_annotated *f = kube_annotated_new();
+		struct kube_annotated *a = kube_annotated_new();
 
 		for (k = 0; k < STEPS && stories[i].steps[k][0] != NULL; k++) {
 			char *got;
 
 			if (stories[i].steps[k][0][0] != '\0')
-				(void)tell(f, stories[i].steps[k][0]);
-			got = outcome(f, s);
+				(void)take(a, stories[i].steps[k][0]);
+			got = outcome(a, s);
 			assert_string_equal(got, stories[i].steps[k][1]);
 			free(got);
 		}
-		kube_annotated_free(&f);
+		kube_annotated_free(&a);
 		settings_free(&s);
 	}
 }
 
-/* Two that differ only in what nobody looks at, or in nothing. */
+/* A change to what no service depends on, or none at all. */
 static void
-what_is_no_news(void **state)
+changes_without_effect(void **state)
 {
-	struct kube_annotated *f = kube_annotated_new();
+	struct kube_annotated *a = kube_annotated_new();
 
 	(void)state;
-	assert_true(tell(f, "D d/a 1 app=a host=x"));
-	assert_false(tell(f, "D d/a 1 app=a host=x"));
-	assert_false(tell(f, "D d/b 1 app=b -"));
-	assert_false(tell(f, "D d/b 1 app=c max_scale=5"));
-	assert_false(tell(f, "-D d/b"));
-	assert_false(tell(f, "-D d/b"));
-	assert_true(tell(f, "-D d/a"));
-	kube_annotated_free(&f);
+	assert_true(take(a, "D d/a 1 app=a host=x"));
+	assert_false(take(a, "D d/a 1 app=a host=x"));
+	assert_false(take(a, "D d/b 1 app=b -"));
+	assert_false(take(a, "D d/b 1 app=c max_scale=5"));
+	assert_false(take(a, "-D d/b"));
+	assert_false(take(a, "-D d/b"));
+	assert_true(take(a, "-D d/a"));
+	kube_annotated_free(&a);
 }
 
 static void
-told_anew(void **state)
+a_list_removes_what_it_does_not_have(void **state)
 {
 	struct settings *s = settings_of(CONF);
-	struct kube_annotated *f = kube_annotated_new();
+	struct kube_annotated *a = kube_annotated_new();
 	char *got;
 
 	(void)state;
-	tell(f, "D d/a 1 - host=x");
-	tell(f, "D d/b 2 - host=y");
-	tell(f, "D e/c 3 - host=z");
-	kube_annotated_list_begin(f, KUBE_DEPLOYMENT, "d");
-	assert_false(tell(f, "D d/b 2 - host=y"));
-	got = outcome(f, s);
-	assert_string_equal(got, "d.a=x>d/a\nd.b=y>d/b\ne.c=z>e/c\n"); /* none is gone yet */
+	take(a, "D d/a 1 - host=x");
+	take(a, "D d/b 2 - host=y");
+	take(a, "D e/c 3 - host=z");
+	kube_annotated_list_begin(a, KUBE_DEPLOYMENT, "d");
+	assert_false(take(a, "D d/b 2 - host=y"));
+	got = outcome(a, s);
+	assert_string_equal(got, "d.a=x>d/a\nd.b=y>d/b\ne.c=z>e/c\n"); /* until its end */
 	free(got);
-	assert_true(kube_annotated_list_end(f, KUBE_DEPLOYMENT, "d"));
-	got = outcome(f, s);
+	assert_true(kube_annotated_list_end(a, KUBE_DEPLOYMENT, "d"));
+	got = outcome(a, s);
 	assert_string_equal(got, "d.b=y>d/b\ne.c=z>e/c\n");
 	free(got);
-	kube_annotated_list_begin(f, KUBE_DEPLOYMENT, "e");
-	tell(f, "D e/c 3 - host=z");
-	assert_false(kube_annotated_list_end(f, KUBE_DEPLOYMENT, "e"));
-	kube_annotated_free(&f);
+	kube_annotated_list_begin(a, KUBE_DEPLOYMENT, "e");
+	take(a, "D e/c 3 - host=z");
+	assert_false(kube_annotated_list_end(a, KUBE_DEPLOYMENT, "e"));
+	kube_annotated_free(&a);
 	settings_free(&s);
 }
 
-/* Whoever was handed the services may look at them until after the next call. */
 static void
-borrowed_until_after_the_next_call(void **state)
+services_are_borrowed_until_the_second_call(void **state)
 {
 	struct settings *one = settings_of(CONF), *two;
-	struct kube_annotated *f = kube_annotated_new();
+	struct kube_annotated *a = kube_annotated_new();
 	const struct service_conf *before, *now;
 	size_t n;
 
 	(void)state;
-	tell(f, "D d/a 1 - host=x");
-	before = kube_annotated_services(f, one, &n);
-	tell(f, "D d/a 1 - host=y");
+	take(a, "D d/a 1 - host=x");
+	before = kube_annotated_services(a, one, &n);
+	take(a, "D d/a 1 - host=y");
 	two = settings_of("autoscaler { driver = kubernetes max_scale = 3 }");
-	now = kube_annotated_services(f, two, &n);
+	now = kube_annotated_services(a, two, &n);
 	settings_free(&one);
 	assert_string_equal(before[0].hosts.v[0], "x");
 	assert_string_equal(before[0].revisions[0].full_name, "d.a/v1");
 	assert_string_equal(now[0].hosts.v[0], "y");
 	assert_int_equal(now[0].revisions[0].scaling.max_scale, 3); /* new settings hold */
-	kube_annotated_free(&f);
+	kube_annotated_free(&a);
 	settings_free(&two);
 }
 
-/* Settings that take a claim away, and give it back. */
+/* Other settings claim the host, and give it back. */
 static void
 other_settings(void **state)
 {
 	struct settings *open = settings_of(CONF), *taken = settings_of(TAKEN);
-	struct kube_annotated *f = kube_annotated_new();
+	struct kube_annotated *a = kube_annotated_new();
 	char *got;
 
 	(void)state;
-	tell(f, "D d/a 1 - host=taken");
-	got = outcome(f, open);
+	take(a, "D d/a 1 - host=taken");
+	got = outcome(a, open);
 	assert_string_equal(got, "d.a=taken>d/a\n");
 	free(got);
-	got = outcome(f, taken);
+	got = outcome(a, taken);
 	assert_string_equal(got, "!Deployment d/a: taken is taken by service \"file\" of the conf "
 				 "file\n");
 	free(got);
-	got = outcome(f, open);
+	got = outcome(a, open);
 	assert_string_equal(got, "d.a=taken>d/a\n");
 	free(got);
-	kube_annotated_free(&f);
+	kube_annotated_free(&a);
 	settings_free(&taken);
 	settings_free(&open);
 }
@@ -303,9 +303,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_story),
-		cmocka_unit_test(what_is_no_news),
-		cmocka_unit_test(told_anew),
-		cmocka_unit_test(borrowed_until_after_the_next_call),
+		cmocka_unit_test(changes_without_effect),
+		cmocka_unit_test(a_list_removes_what_it_does_not_have),
+		cmocka_unit_test(services_are_borrowed_until_the_second_call),
 		cmocka_unit_test(other_settings),
 	};
 

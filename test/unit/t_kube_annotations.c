@@ -1,3 +1,4 @@
+/* kube_annotations: a service out of annotations, and the mistakes in them. */
 #include "unit.h"
 
 #include "autoscaler/kubernetes/kube_annotations.h"
@@ -39,7 +40,7 @@ service_of(const struct settings *base, const struct annotations *a, const char 
 	return kube_annotations_service(base, "shop.web", "shop/web", port, v, n, why);
 }
 
-/* --- mistakes: each is told with its key --- */
+/* --- mistakes: each is reported with its key --- */
 
 static const struct {
 	struct annotations a;
@@ -73,7 +74,7 @@ static const struct {
 	/* several at once */
 	{{{{"host", "a"}, {"via", "perhaps"}, {"target", "ten"}}},
 	 "via: expected yes or no, got \"perhaps\"; target: expected a number, got \"ten\""},
-	/* what is the operator's */
+	/* keys of the operator */
 	{{{{"host", "a"}, {"command", "/bin/sh"}}}, "command: is not for annotations"},
 	{{{{"host", "a"}, {"deployment", "other/db"}}}, "deployment: is not for annotations"},
 	{{{{"host", "a"}, {"workload", "v1/X/other/db"}}}, "workload: is not for annotations"},
@@ -84,7 +85,7 @@ static const struct {
 	 "trusted_proxies: is not for annotations"},
 	{{{{"host", "a"}, {"waiting_page", "/etc/passwd"}}},
 	 "waiting_page: expected \"default\", got \"/etc/passwd\""},
-	/* of rules and schedules */
+	/* in rules and schedules */
 	{{{{"host", "a"}, {"rule.bots.action", "sleep"}, {"schedule.day.cron", "now"}}},
 	 "schedule.day: cron: expected \"minute hour day month weekday\", like \"0 8 * * 1-5\", got "
 	 "\"now\"; rule.bots: action: expected \"wake\", \"serve_only\" or \"answer\", got "
@@ -107,7 +108,7 @@ static const struct {
 };
 
 static void
-mistakes_are_told(void **state)
+mistakes_are_reported(void **state)
 {
 	struct settings *base = settings_of(BASE);
 	size_t i;
@@ -124,8 +125,8 @@ mistakes_are_told(void **state)
 	settings_free(&base);
 }
 
-/* What an annotation has against the conf file is told with the line there, however many
- * annotations there are, and whatever they are called. */
+/* Where an annotation and a value of the conf file do not go together, the mistake has the line of
+ * that value, whatever other annotations there are. */
 static void
 a_mistake_may_have_its_line_in_the_conf_file(void **state)
 {
@@ -142,12 +143,12 @@ a_mistake_may_have_its_line_in_the_conf_file(void **state)
 
 	(void)state;
 	for (i = 0; i < ARRAY_LEN(v); i++) {
-		struct strbuf told;
+		struct strbuf got;
 
-		strbuf_init(&told, 0);
-		assert_null(service_of(base, &v[i], NULL, &told));
-		assert_string_equal(strbuf_str(&told), why);
-		strbuf_fini(&told);
+		strbuf_init(&got, 0);
+		assert_null(service_of(base, &v[i], NULL, &got));
+		assert_string_equal(strbuf_str(&got), why);
+		strbuf_fini(&got);
 	}
 	settings_free(&base);
 }
@@ -166,7 +167,7 @@ is_for_processes(const struct key *k)
 	return false;
 }
 
-/* A value that differs from the default. */
+/* A value other than the default. */
 static const char *
 example_of(const struct key *k)
 {
@@ -220,7 +221,7 @@ group_of(const struct service_conf *svc, enum key_group group)
 	}
 }
 
-/* What it becomes in the conf file, and what it becomes here. */
+/* The key has the same value as an annotation as it has in the conf file. */
 static void
 check_same(const struct settings *base, const struct key *k)
 {
@@ -278,7 +279,7 @@ each_key_has_an_annotation(void **state)
 	settings_free(&base);
 }
 
-/* --- what is left open is as in the conf file --- */
+/* --- keys without an annotation are as in the conf file --- */
 
 static void
 levels(void **state)
@@ -293,7 +294,7 @@ levels(void **state)
 	(void)state;
 	strbuf_init(&why, 0);
 	svc = service_of(base, &a, "http", &why);
-	settings_free(&base); /* nothing of it is borrowed */
+	settings_free(&base); /* the service borrows nothing of it */
 	assert_non_null(svc);
 	assert_string_equal(svc->name, "shop.web");
 	assert_int_equal(svc->hosts.n, 2);
@@ -367,7 +368,7 @@ names(void **state)
 	free(one);
 }
 
-/* --- who may claim what --- */
+/* --- allow_hosts --- */
 
 static const struct {
 	const char *allow, *ns, *host;
@@ -396,7 +397,7 @@ static const struct {
 };
 
 static void
-who_may_claim_what(void **state)
+hosts_are_allowed_by_namespace(void **state)
 {
 	size_t i;
 
@@ -422,7 +423,7 @@ who_may_claim_what(void **state)
 }
 
 static void
-allowances_that_are_none(void **state)
+invalid_values_of_allow_hosts(void **state)
 {
 	static const char *const wrong[] = {"a",     "=x",   "a=",	"A=x", "a=x y",
 					    "a=b=c", "**=x", "a=*.*.x", "*a=x"};
@@ -443,14 +444,14 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(mistakes_are_told),
+		cmocka_unit_test(mistakes_are_reported),
 		cmocka_unit_test(a_mistake_may_have_its_line_in_the_conf_file),
 		cmocka_unit_test(each_key_has_an_annotation),
 		cmocka_unit_test(levels),
 		cmocka_unit_test(sections),
 		cmocka_unit_test(names),
-		cmocka_unit_test(who_may_claim_what),
-		cmocka_unit_test(allowances_that_are_none),
+		cmocka_unit_test(hosts_are_allowed_by_namespace),
+		cmocka_unit_test(invalid_values_of_allow_hosts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

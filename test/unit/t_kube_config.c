@@ -1,4 +1,4 @@
-/* kube_config: what a kubeconfig says, and what is refused in it. */
+/* kube_config: what is read from a kubeconfig, and what is refused. */
 #include "test/unit/unit.h"
 
 #include "autoscaler/kubernetes/kube_config.h"
@@ -19,7 +19,7 @@ static const char whole[] = HEAD
 	"    token: abc\n";
 
 static void
-all_that_kubectl_shows(void **state)
+all_fields_are_read(void **state)
 {
 	struct kube_config c;
 	struct err e = {.text = ""};
@@ -39,7 +39,7 @@ all_that_kubectl_shows(void **state)
 }
 
 static void
-mistakes_are_told(void **state)
+mistakes_are_reported(void **state)
 {
 	static const struct {
 		const char *text, *expected;
@@ -157,8 +157,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(all_that_kubectl_shows),
-		cmocka_unit_test(mistakes_are_told),
+		cmocka_unit_test(all_fields_are_read),
+		cmocka_unit_test(mistakes_are_reported),
 		cmocka_unit_test(the_service_account_of_a_pod),
 	};
 

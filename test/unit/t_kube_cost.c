@@ -1,4 +1,4 @@
-/* kube_cost: whose costs are written at a scale-down, and how many. */
+/* kube_cost: of which pods a scale-down writes the cost, and of how many. */
 #include "test/unit/unit.h"
 
 #include "autoscaler/kubernetes/kube_cost.h"
@@ -6,7 +6,7 @@
 #define S INT64_C(1000000000)
 
 static void
-ours_and_those_of_others(void **state)
+costs_of_another_client_are_recognised(void **state)
 {
 	static const struct {
 		const char *cost, *ours;
@@ -14,11 +14,11 @@ ours_and_those_of_others(void **state)
 		uint32_t shown;
 	} v[] = {
 		{NULL, NULL, true, 0},
-		{NULL, "7", true, 0}, /* somebody has taken it away */
+		{NULL, "7", true, 0}, /* another client has removed it */
 		{"7", "7", true, 7},
 		{"2000000", "2000000", true, 2000000},
 		{"7", NULL, false, 0},
-		{"8", "7", false, 0}, /* somebody has set another since */
+		{"8", "7", false, 0}, /* another client has changed it */
 		{"-2147483647", NULL, false, 0},
 		{"-5", "-5", false, 0},
 		{"", "", false, 0},
@@ -37,7 +37,7 @@ ours_and_those_of_others(void **state)
 }
 
 static void
-only_where_it_differs_and_the_furthest_off_first(void **state)
+the_furthest_from_its_number_is_picked_first(void **state)
 {
 	struct kube_cost_candidate v[] = {{NULL, 0, 0}, {NULL, 3, 3}, {NULL, 0, 1},
 					  {NULL, 9, 2}, {NULL, 0, 5}, {NULL, 5, 0}};
@@ -53,9 +53,9 @@ only_where_it_differs_and_the_furthest_off_first(void **state)
 	assert_int_equal(kube_cost_pick(v, 0, 2), 0);
 }
 
-/* A thousand pods, each of them as busy as its number says. */
+/* A thousand pods, each with another number of requests. */
 static void
-of_many_the_busiest(void **state)
+of_many_the_busiest_are_picked(void **state)
 {
 	struct kube_cost_candidate v[1000];
 	size_t i, n;
@@ -95,9 +95,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(ours_and_those_of_others),
-		cmocka_unit_test(only_where_it_differs_and_the_furthest_off_first),
-		cmocka_unit_test(of_many_the_busiest),
+		cmocka_unit_test(costs_of_another_client_are_recognised),
+		cmocka_unit_test(the_furthest_from_its_number_is_picked_first),
+		cmocka_unit_test(of_many_the_busiest_are_picked),
 		cmocka_unit_test(a_budget_is_used_up_and_fills_again),
 	};
 

@@ -6,7 +6,7 @@
 
 #define PATIENCE (10 * CLK_S)
 
-/* At a second: is there problem, does an instance answer; and what is told then. */
+/* At a second: is there a problem, does an instance answer; and what follows. */
 struct step {
 	int64_t at_s;
 	bool is_problem, is_answering, is_changed, is_failed;
@@ -41,21 +41,21 @@ static void
 patience_and_back_off(void **state)
 {
 	(void)state;
-	/* short problem is none */
+	/* a short problem is no failure */
 	PLAY({0, true, false, false, false}, {9, true, false, false, false},
 	     {10, false, false, false, false}, {11, true, false, false, false},
 	     {20, true, false, false, false}, {21, true, false, true, true});
-	/* it is told for longer and longer, and holds in between */
+	/* a failure is prolonged for longer and longer, and lasts in between */
 	PLAY({0, true, false, false, false}, {10, true, false, true, true},
 	     {11, true, false, true, true}, {12, true, false, false, true},
 	     {13, true, false, true, true}, {16, true, false, false, true},
 	     {17, true, false, true, true});
-	/* the pods went; the back-off still holds, then the next request may try */
+	/* the problem ends: the failure ends with its back-off */
 	PLAY({0, true, false, false, false}, {10, true, false, true, true},
 	     {10, false, false, false, true}, {11, false, false, true, false},
 	     {12, true, false, false, false}, {22, true, false, true, true},
 	     {23, true, false, false, true}, {24, true, false, true, true});
-	/* one that answers ends it at once */
+	/* an instance that answers ends it at once */
 	PLAY({0, true, false, false, false}, {10, true, false, true, true},
 	     {10, true, true, true, false}, {11, true, false, false, false});
 }

@@ -1,4 +1,4 @@
-/* kube_json: facts out of what an API server says. */
+/* kube_json: fields decoded from the JSON of the API server. */
 #include "test/unit/unit.h"
 
 #include "autoscaler/kubernetes/kube_json.h"
@@ -77,7 +77,7 @@ ports(void **state)
 		{POD("{" PORTS(HTTP) "}", ""), "grpc", 0},
 		{POD("{" PORTS("{\"name\":\"80-tcp\",\"containerPort\":8080}") "}", ""), "80-tcp",
 		 8080}, /* a name, though it begins like a number */
-		{POD("{" PORTS(ADMIN "," HTTP) "}", ""), NULL, 8080}, /* the one called http */
+		{POD("{" PORTS(ADMIN "," HTTP) "}", ""), NULL, 8080}, /* the one named http */
 		{POD("{" PORTS(ADMIN) "}", ""), NULL, 9090},	      /* the only one */
 		{POD("{" PORTS(ADMIN ",{\"containerPort\":1}") "}", ""), NULL, 0},
 		{POD("{}", ""), NULL, 0},
@@ -118,7 +118,7 @@ probes(void **state)
 		 "http", "http://:8080/h\nHost: a b", true},
 		{POD("{" PORTS(HTTP) PROBE("\"tcpSocket\":{\"port\":8080}") "}", ""), "http",
 		 "tcp://:8080", true},
-		/* what only the platform can ask */
+		/* probes that only the kubelet can run */
 		{POD("{" PORTS(HTTP) PROBE("\"exec\":{\"command\":[\"x\"]}") "}", ""), "http",
 		 "ready", true},
 		{POD("{" PORTS(HTTP) PROBE("\"grpc\":{\"port\":8080}") "}", ""), "http", "ready",
@@ -134,7 +134,7 @@ probes(void **state)
 		{POD("{" PORTS(HTTP) PROBE("\"httpGet\":{\"path\":\"/\",\"port\":\"none\"}") "}",
 		     ""),
 		 "http", "ready", true},
-		/* nothing that could become a second request */
+		/* bytes that would split the request */
 		{POD("{" PORTS(HTTP)
 			     PROBE("\"httpGet\":{\"path\":\"/a\\r\\nX: y\",\"port\":8080}") "}",
 		     ""),
@@ -249,7 +249,7 @@ answers(void **state)
 
 	(void)state;
 	assert_int_equal(kube_scale_fields_decode(&a, scale, strlen(scale), &e), 0);
-	assert_int_equal(a.replicas, 0); /* 0 is left out */
+	assert_int_equal(a.replicas, 0); /* absent: 0 */
 	assert_string_equal(a.rv, "5");
 	assert_string_equal(a.selector, "app=a");
 	kube_scale_fields_fini(&a);

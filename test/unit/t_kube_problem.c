@@ -24,7 +24,7 @@ problems_of_pods(void **state)
 		{"{\"status\":{\"initContainerStatuses\":[{\"state\":{\"waiting\":{\"reason\":"
 		 "\"ImagePullBackOff\"}}}]}}",
 		 "ImagePullBackOff", "pod p"},
-		/* an init container that has done its work is no problem */
+		/* an init container that has done its work */
 		{"{\"status\":{\"initContainerStatuses\":[{\"state\":{\"terminated\":{\"exitCode\":0,"
 		 "\"reason\":\"Completed\"}}}]}}",
 		 NULL, NULL},
@@ -33,12 +33,12 @@ problems_of_pods(void **state)
 		 "\"lastState\":{\"terminated\":{\"exitCode\":137,\"reason\":\"OOMKilled\"}}}]}}",
 		 "CrashLoopBackOff",
 		 "container app of pod p ended with status 137 (OOMKilled), 3 restarts"},
-		/* between two crashes it runs for a moment */
+		/* a container that runs between two crashes */
 		{"{\"status\":{\"containerStatuses\":[{\"name\":\"app\",\"restartCount\":1,\"state\":{"
 		 "\"running\":{}},\"lastState\":{\"terminated\":{\"exitCode\":1,\"reason\":\"Error\"}}}"
 		 "]}}",
 		 "CrashLoopBackOff", "status 1 (Error), 1 restarts"},
-		/* but not once it is ready */
+		/* one that has crashed, and is ready now */
 		{"{\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}],"
 		 "\"containerStatuses\":[{\"restartCount\":1,\"state\":{\"running\":{}},\"lastState\":{"
 		 "\"terminated\":{\"exitCode\":1}}}]}}",
@@ -49,7 +49,7 @@ problems_of_pods(void **state)
 		{"{\"status\":{\"conditions\":[{\"type\":\"PodScheduled\",\"status\":\"False\","
 		 "\"reason\":\"SchedulingGated\"}]}}",
 		 NULL, NULL},
-		/* who goes anyway is in no problem */
+		/* a pod that is being deleted */
 		{"{\"metadata\":{\"deletionTimestamp\":\"x\"},\"status\":{\"containerStatuses\":[{"
 		 "\"state\":{\"waiting\":{\"reason\":\"ImagePullBackOff\"}}}]}}",
 		 NULL, NULL},

@@ -1,16 +1,16 @@
-/* kube_replicas: whose number it is, and when ours is sent. */
+/* kube_replicas: when a PATCH is due, and which changes come from another client. */
 #include "test/unit/unit.h"
 
 #include "autoscaler/kubernetes/kube_replicas.h"
 #include "common/clk.h"
 
-/* One step: what happens, and what holds after it. */
+/* What happens, and the state after it. */
 struct step {
-	enum { WISH, SEE, SEND, ANSWER, FAIL, RETRY, GONE, SYNC, SYNCED, TIME } what;
+	enum { WANT, OBSERVE, SENT, DONE, FAILED, RETRY, GONE, LIST_BEGIN, LIST_END, TIME } what;
 	uint32_t n;
 	const char *rv;
-	bool is_foreign; /* said by SEE or ANSWER */
-	int next;	 /* what would be set now; NONE, or LATER: after a wait */
+	bool is_foreign; /* returned by OBSERVE or DONE */
+	int due;	 /* the replicas that are to be set now; NONE, or LATER: after a wait */
 };
 
 enum { NONE = -1, LATER = -2 };
@@ -21,26 +21,26 @@ static bool
 take(struct kube_replicas *s, const struct step *step)
 {
 	switch (step->what) {
-	case WISH:
+	case WANT:
 		kube_replicas_want(s, step->n);
 		return false;
-	case SEE:
+	case OBSERVE:
 		return kube_replicas_observe(s, step->n, step->rv, now_ns, UINT32_MAX);
-	case SEND:
+	case SENT:
 		kube_replicas_patch_sent(s, step->n);
 		return false;
-	case ANSWER:
+	case DONE:
 		return kube_replicas_patch_done(s, step->n, step->rv, now_ns, UINT32_MAX);
-	case FAIL:
+	case FAILED:
 		kube_replicas_patch_failed(s, now_ns, CLK_S);
 		return false;
 	case RETRY:
 		kube_replicas_retry_now(s);
 		return false;
-	case SYNC:
+	case LIST_BEGIN:
 		kube_replicas_list_begin(s);
 		return false;
-	case SYNCED:
+	case LIST_END:
 		kube_replicas_list_end(s);
 		return false;
 	case GONE:
@@ -53,7 +53,7 @@ take(struct kube_replicas *s, const struct step *step)
 }
 
 static int
-next_of(const struct kube_replicas *s)
+due_of(const struct kube_replicas *s)
 {
 	int64_t wait;
 	uint32_t n;
@@ -73,11 +73,11 @@ play(bool is_overruling, const struct step *v, size_t n)
 	kube_replicas_init(&s, is_overruling);
 	for (i = 0; i < n; i++) {
 		bool is_foreign = take(&s, &v[i]);
-		int next = next_of(&s);
+		int due = due_of(&s);
 
-		if (is_foreign != v[i].is_foreign || next != v[i].next)
-			fail_msg("step %zu: foreign %d, expected %d; next %d, expected %d", i,
-				 is_foreign, v[i].is_foreign, next, v[i].next);
+		if (is_foreign != v[i].is_foreign || due != v[i].due)
+			fail_msg("step %zu: foreign %d, expected %d; due %d, expected %d", i,
+				 is_foreign, v[i].is_foreign, due, v[i].due);
 	}
 }
 
@@ -88,116 +88,121 @@ play(bool is_overruling, const struct step *v, size_t n)
 	} while (0)
 
 static void
-nothing_is_set_before_it_has_been_seen(void **state)
+nothing_is_set_before_the_workload_is_observed(void **state)
 {
 	(void)state;
-	PLAY(false, {WISH, 3, NULL, false, NONE}, {SEE, 0, "10", false, 3},
-	     {SEND, 3, NULL, false, NONE}, {ANSWER, 3, "11", false, NONE},
-	     {SEE, 3, "11", false, NONE}, {GONE, 0, NULL, false, NONE}, {SEE, 0, "20", false, 3});
+	PLAY(false, {WANT, 3, NULL, false, NONE}, {OBSERVE, 0, "10", false, 3},
+	     {SENT, 3, NULL, false, NONE}, {DONE, 3, "11", false, NONE},
+	     {OBSERVE, 3, "11", false, NONE}, {GONE, 0, NULL, false, NONE},
+	     {OBSERVE, 0, "20", false, 3});
 }
 
 static void
-older_news_are_not_believed(void **state)
+older_versions_are_ignored(void **state)
 {
 	(void)state;
-	/* the watch lags behind our own answer */
-	PLAY(false, {SEE, 0, "10", false, NONE}, {WISH, 1, NULL, false, 1},
-	     {SEND, 1, NULL, false, NONE}, {ANSWER, 1, "12", false, NONE},
-	     {SEE, 0, "11", false, NONE}, {SEE, 1, "12", false, NONE}, {SEE, 1, "13", false, NONE});
-	/* or is ahead of it */
-	PLAY(false, {SEE, 0, "10", false, NONE}, {WISH, 1, NULL, false, 1},
-	     {SEND, 1, NULL, false, NONE}, {SEE, 1, "12", false, NONE}, {SEE, 1, "13", false, NONE},
-	     {ANSWER, 1, "12", false, NONE});
+	/* the watch is slower than the answer to the PATCH */
+	PLAY(false, {OBSERVE, 0, "10", false, NONE}, {WANT, 1, NULL, false, 1},
+	     {SENT, 1, NULL, false, NONE}, {DONE, 1, "12", false, NONE},
+	     {OBSERVE, 0, "11", false, NONE}, {OBSERVE, 1, "12", false, NONE},
+	     {OBSERVE, 1, "13", false, NONE});
+	/* it is faster */
+	PLAY(false, {OBSERVE, 0, "10", false, NONE}, {WANT, 1, NULL, false, 1},
+	     {SENT, 1, NULL, false, NONE}, {OBSERVE, 1, "12", false, NONE},
+	     {OBSERVE, 1, "13", false, NONE}, {DONE, 1, "12", false, NONE});
 	/* 9 is older than 10 */
-	PLAY(false, {SEE, 0, "9", false, NONE}, {WISH, 1, NULL, false, 1},
-	     {SEND, 1, NULL, false, NONE}, {ANSWER, 1, "10", false, NONE},
-	     {SEE, 0, "9", false, NONE}, {SEE, 1, "10", false, NONE});
+	PLAY(false, {OBSERVE, 0, "9", false, NONE}, {WANT, 1, NULL, false, 1},
+	     {SENT, 1, NULL, false, NONE}, {DONE, 1, "10", false, NONE},
+	     {OBSERVE, 0, "9", false, NONE}, {OBSERVE, 1, "10", false, NONE});
 }
 
 static void
-what_is_told_anew_holds(void **state)
+a_list_counts_whatever_its_versions(void **state)
 {
 	(void)state;
 	/* a cluster that was restored from an older state */
-	PLAY(false, {SEE, 0, "900", false, NONE}, {WISH, 1, NULL, false, 1},
-	     {SEND, 1, NULL, false, NONE}, {ANSWER, 1, "901", false, NONE},
-	     {SYNC, 0, NULL, false, NONE}, {SEE, 0, "500", false, NONE},
-	     {SYNCED, 0, NULL, false, 1}, {SEND, 1, NULL, false, NONE},
-	     {ANSWER, 1, "501", false, NONE}, {SEE, 1, "501", false, NONE});
-	/* a list that was begun before our PATCH was answered */
-	PLAY(false, {SEE, 0, "10", false, NONE}, {WISH, 1, NULL, false, 1},
-	     {SEND, 1, NULL, false, NONE}, {SYNC, 0, NULL, false, NONE},
-	     {ANSWER, 1, "12", false, NONE}, {SEE, 0, "11", false, NONE},
-	     {SYNCED, 0, NULL, false, NONE}, {SEE, 1, "12", false, NONE});
+	PLAY(false, {OBSERVE, 0, "900", false, NONE}, {WANT, 1, NULL, false, 1},
+	     {SENT, 1, NULL, false, NONE}, {DONE, 1, "901", false, NONE},
+	     {LIST_BEGIN, 0, NULL, false, NONE}, {OBSERVE, 0, "500", false, NONE},
+	     {LIST_END, 0, NULL, false, 1}, {SENT, 1, NULL, false, NONE},
+	     {DONE, 1, "501", false, NONE}, {OBSERVE, 1, "501", false, NONE});
+	/* a list that began before the PATCH was answered */
+	PLAY(false, {OBSERVE, 0, "10", false, NONE}, {WANT, 1, NULL, false, 1},
+	     {SENT, 1, NULL, false, NONE}, {LIST_BEGIN, 0, NULL, false, NONE},
+	     {DONE, 1, "12", false, NONE}, {OBSERVE, 0, "11", false, NONE},
+	     {LIST_END, 0, NULL, false, NONE}, {OBSERVE, 1, "12", false, NONE});
 }
 
 static void
-the_newest_wish_wins(void **state)
+what_was_wanted_last_counts(void **state)
 {
 	(void)state;
-	PLAY(false, {SEE, 0, "1", false, NONE}, {WISH, 1, NULL, false, 1},
-	     {SEND, 1, NULL, false, NONE}, {WISH, 5, NULL, false, NONE}, {ANSWER, 1, "2", false, 5},
-	     {SEE, 1, "2", false, 5}, {SEND, 5, NULL, false, NONE}, {SEE, 5, "3", false, NONE},
-	     {ANSWER, 5, "3", false, NONE});
+	PLAY(false, {OBSERVE, 0, "1", false, NONE}, {WANT, 1, NULL, false, 1},
+	     {SENT, 1, NULL, false, NONE}, {WANT, 5, NULL, false, NONE}, {DONE, 1, "2", false, 5},
+	     {OBSERVE, 1, "2", false, 5}, {SENT, 5, NULL, false, NONE},
+	     {OBSERVE, 5, "3", false, NONE}, {DONE, 5, "3", false, NONE});
 }
 
 static void
-what_failed_is_tried_again_and_may_have_happened(void **state)
+a_patch_that_failed_is_sent_again_and_may_have_been_carried_out(void **state)
 {
 	(void)state;
-	PLAY(false, {SEE, 0, "1", false, NONE}, {WISH, 1, NULL, false, 1},
-	     {SEND, 1, NULL, false, NONE}, {FAIL, 0, NULL, false, LATER}, {TIME, 1, NULL, false, 1},
-	     {SEND, 1, NULL, false, NONE}, {ANSWER, 1, "2", false, NONE});
-	/* it had been carried out, and we want another one by now */
-	PLAY(false, {SEE, 0, "1", false, NONE}, {WISH, 1, NULL, false, 1},
-	     {SEND, 1, NULL, false, NONE}, {FAIL, 0, NULL, false, LATER},
-	     {WISH, 2, NULL, false, LATER}, {SEE, 1, "2", false, LATER}, {TIME, 1, NULL, false, 2});
-	/* the server is back: what is left of the delay is not waited for */
-	PLAY(false, {SEE, 0, "1", false, NONE}, {WISH, 1, NULL, false, 1},
-	     {SEND, 1, NULL, false, NONE}, {FAIL, 0, NULL, false, LATER},
+	PLAY(false, {OBSERVE, 0, "1", false, NONE}, {WANT, 1, NULL, false, 1},
+	     {SENT, 1, NULL, false, NONE}, {FAILED, 0, NULL, false, LATER},
+	     {TIME, 1, NULL, false, 1}, {SENT, 1, NULL, false, NONE}, {DONE, 1, "2", false, NONE});
+	/* it was carried out, and another number is wanted by now */
+	PLAY(false, {OBSERVE, 0, "1", false, NONE}, {WANT, 1, NULL, false, 1},
+	     {SENT, 1, NULL, false, NONE}, {FAILED, 0, NULL, false, LATER},
+	     {WANT, 2, NULL, false, LATER}, {OBSERVE, 1, "2", false, LATER},
+	     {TIME, 1, NULL, false, 2});
+	/* the server is back: the rest of the delay is over */
+	PLAY(false, {OBSERVE, 0, "1", false, NONE}, {WANT, 1, NULL, false, 1},
+	     {SENT, 1, NULL, false, NONE}, {FAILED, 0, NULL, false, LATER},
 	     {RETRY, 0, NULL, false, 1});
 }
 
 static void
-another_hand_is_respected(void **state)
+another_client_is_respected(void **state)
 {
 	(void)state;
-	PLAY(false, {SEE, 1, "1", false, NONE}, {WISH, 1, NULL, false, NONE},
-	     {SEE, 5, "2", true, NONE}, {WISH, 3, NULL, false, NONE}, {SEE, 4, "3", true, NONE},
-	     /* to zero is ours */
-	     {WISH, 0, NULL, false, 0}, {SEND, 0, NULL, false, NONE}, {ANSWER, 0, "4", false, NONE},
-	     {SEE, 0, "4", false, NONE},
-	     /* and theirs again if they do not agree */
-	     {SEE, 2, "5", true, NONE},
-	     /* from zero is ours, too */
-	     {SEE, 0, "6", false, NONE}, {WISH, 2, NULL, false, 2});
-	/* it agrees with us */
-	PLAY(false, {SEE, 1, "1", false, NONE}, {WISH, 1, NULL, false, NONE},
-	     {WISH, 3, NULL, false, 3}, {SEE, 3, "2", false, NONE});
-	/* it came while ours was on its way: before it, and after it */
-	PLAY(false, {SEE, 1, "1", false, NONE}, {WISH, 2, NULL, false, 2},
-	     {SEND, 2, NULL, false, NONE}, {SEE, 7, "2", false, NONE},
-	     {ANSWER, 2, "3", false, NONE}, {SEE, 2, "3", false, NONE});
-	PLAY(false, {SEE, 1, "1", false, NONE}, {WISH, 2, NULL, false, 2},
-	     {SEND, 2, NULL, false, NONE}, {SEE, 2, "2", false, NONE}, {SEE, 7, "3", false, NONE},
-	     {ANSWER, 2, "2", true, NONE});
+	PLAY(false, {OBSERVE, 1, "1", false, NONE}, {WANT, 1, NULL, false, NONE},
+	     {OBSERVE, 5, "2", true, NONE}, {WANT, 3, NULL, false, NONE},
+	     {OBSERVE, 4, "3", true, NONE},
+	     /* zero is ours to set */
+	     {WANT, 0, NULL, false, 0}, {SENT, 0, NULL, false, NONE}, {DONE, 0, "4", false, NONE},
+	     {OBSERVE, 0, "4", false, NONE},
+	     /* the other client sets it again */
+	     {OBSERVE, 2, "5", true, NONE},
+	     /* and so is more than zero, where there are none */
+	     {OBSERVE, 0, "6", false, NONE}, {WANT, 2, NULL, false, 2});
+	/* it sets what is wanted */
+	PLAY(false, {OBSERVE, 1, "1", false, NONE}, {WANT, 1, NULL, false, NONE},
+	     {WANT, 3, NULL, false, 3}, {OBSERVE, 3, "2", false, NONE});
+	/* it sets it while our PATCH is under way: before that, and after it */
+	PLAY(false, {OBSERVE, 1, "1", false, NONE}, {WANT, 2, NULL, false, 2},
+	     {SENT, 2, NULL, false, NONE}, {OBSERVE, 7, "2", false, NONE},
+	     {DONE, 2, "3", false, NONE}, {OBSERVE, 2, "3", false, NONE});
+	PLAY(false, {OBSERVE, 1, "1", false, NONE}, {WANT, 2, NULL, false, 2},
+	     {SENT, 2, NULL, false, NONE}, {OBSERVE, 2, "2", false, NONE},
+	     {OBSERVE, 7, "3", false, NONE}, {DONE, 2, "2", true, NONE});
 }
 
 static void
-another_hand_is_overruled_but_not_fought(void **state)
+another_client_is_overruled_after_a_back_off(void **state)
 {
 	(void)state;
-	PLAY(true, {SEE, 1, "1", false, NONE}, {WISH, 1, NULL, false, NONE},
-	     {SEE, 5, "2", true, LATER}, {TIME, 1, NULL, false, 1}, {SEND, 1, NULL, false, NONE},
-	     {ANSWER, 1, "3", false, NONE}, {SEE, 5, "4", true, LATER},
-	     {TIME, 1, NULL, false, LATER}, {TIME, 1, NULL, false, 1}, {SEND, 1, NULL, false, NONE},
-	     {ANSWER, 1, "5", false, NONE}, {SEE, 0, "6", true, LATER},
-	     /* who waits is woken all the same */
-	     {WISH, 1, NULL, false, 1});
+	PLAY(true, {OBSERVE, 1, "1", false, NONE}, {WANT, 1, NULL, false, NONE},
+	     {OBSERVE, 5, "2", true, LATER}, {TIME, 1, NULL, false, 1},
+	     {SENT, 1, NULL, false, NONE}, {DONE, 1, "3", false, NONE},
+	     {OBSERVE, 5, "4", true, LATER}, {TIME, 1, NULL, false, LATER},
+	     {TIME, 1, NULL, false, 1}, {SENT, 1, NULL, false, NONE}, {DONE, 1, "5", false, NONE},
+	     {OBSERVE, 0, "6", true, LATER},
+	     /* a scale-up from zero does not wait for the back-off */
+	     {WANT, 1, NULL, false, 1});
 }
 
 static void
-the_back_off_against_another_hand_has_a_bound(void **state)
+the_back_off_against_another_client_has_a_bound(void **state)
 {
 	struct kube_replicas s;
 	uint32_t n, times = 0;
@@ -209,7 +214,7 @@ the_back_off_against_another_hand_has_a_bound(void **state)
 	kube_replicas_init(&s, true);
 	assert_false(kube_replicas_observe(&s, 1, "1", now_ns, 0));
 	kube_replicas_want(&s, 1);
-	while (now_ns < 3600 * CLK_S) { /* an hour with one who never gives way */
+	while (now_ns < 3600 * CLK_S) { /* an hour with a client that never gives way */
 		snprintf(text, sizeof text, "%lld", (long long)++rv);
 		assert_true(kube_replicas_observe(&s, 5, text, now_ns, UINT32_MAX));
 		while (!kube_replicas_due(&s, now_ns, &n, &wait)) {
@@ -239,14 +244,14 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(nothing_is_set_before_it_has_been_seen),
-		cmocka_unit_test(older_news_are_not_believed),
-		cmocka_unit_test(what_is_told_anew_holds),
-		cmocka_unit_test(the_newest_wish_wins),
-		cmocka_unit_test(what_failed_is_tried_again_and_may_have_happened),
-		cmocka_unit_test(another_hand_is_respected),
-		cmocka_unit_test(another_hand_is_overruled_but_not_fought),
-		cmocka_unit_test(the_back_off_against_another_hand_has_a_bound),
+		cmocka_unit_test(nothing_is_set_before_the_workload_is_observed),
+		cmocka_unit_test(older_versions_are_ignored),
+		cmocka_unit_test(a_list_counts_whatever_its_versions),
+		cmocka_unit_test(what_was_wanted_last_counts),
+		cmocka_unit_test(a_patch_that_failed_is_sent_again_and_may_have_been_carried_out),
+		cmocka_unit_test(another_client_is_respected),
+		cmocka_unit_test(another_client_is_overruled_after_a_back_off),
+		cmocka_unit_test(the_back_off_against_another_client_has_a_bound),
 		cmocka_unit_test(versions),
 	};
 

@@ -1,4 +1,4 @@
-/* kube_selector: selectors read, matched, and joined into few. */
+/* kube_selector: selectors parsed, matched against labels, and joined into few. */
 #include "test/unit/unit.h"
 
 #include "autoscaler/kubernetes/kube_selector.h"
@@ -35,14 +35,14 @@ matches(void **state)
 		{"app==web", "app=web", true},
 		{"app=web,tier=b", "app=web,tier=a", false},
 		{"app!=web", "app=api", true},
-		{"app!=web", "tier=a", true}, /* as the server has it */
+		{"app!=web", "tier=a", true}, /* as on the server */
 		{"app!=web", "app=web", false},
 		{"app in (web, api)", "app=api", true},
 		{"app in (web,api)", "app=db", false},
 		{"app notin (web)", "app=api", true},
 		{"tier,!canary", "tier=x", true},
 		{"tier,!canary", "tier=x,canary=1", false},
-		{"inside=1,not=2", "inside=1,not=2", true}, /* keys that begin like words */
+		{"inside=1,not=2", "inside=1,not=2", true}, /* keys that begin like operators */
 		{"example.com/app=web", "example.com/app=web", true},
 		{"app=", "app=", true},
 	};
@@ -71,7 +71,7 @@ mistakes(void **state)
 	(void)state;
 	for (i = 0; i < ARRAY_LEN(v); i++)
 		if (kube_selector_parse(v[i], &e) != NULL)
-			fail_msg("taken: \"%s\"", v[i]);
+			fail_msg("accepted: \"%s\"", v[i]);
 }
 
 static void

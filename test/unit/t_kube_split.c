@@ -1,4 +1,4 @@
-/* kube_split: objects come out whole, however the bytes come in. */
+/* kube_split: objects come out complete, in whatever pieces the bytes come in. */
 #include "test/unit/unit.h"
 
 #include "autoscaler/kubernetes/kube_split.h"
@@ -16,7 +16,7 @@ note(enum kube_piece piece, const char *text, size_t n, void *arg)
 
 /* Feed text in pieces of `step` bytes. */
 static int
-feed(enum kube_form form, const char *text, size_t step, struct strbuf *out, bool *is_whole)
+feed(enum kube_form form, const char *text, size_t step, struct strbuf *out, bool *is_complete)
 {
 	size_t n = strlen(text), at;
 	struct kube_split s;
@@ -25,7 +25,7 @@ feed(enum kube_form form, const char *text, size_t step, struct strbuf *out, boo
 	kube_split_init(&s, form);
 	for (at = 0; at < n && rc == 0; at += step)
 		rc = kube_split_feed(&s, text + at, MIN(step, n - at), note, out);
-	*is_whole = kube_split_is_complete(&s);
+	*is_complete = kube_split_is_complete(&s);
 	kube_split_fini(&s);
 	return rc;
 }
@@ -33,7 +33,7 @@ feed(enum kube_form form, const char *text, size_t step, struct strbuf *out, boo
 static const struct {
 	enum kube_form form;
 	const char *text, *pieces;
-	bool is_whole;
+	bool is_complete;
 } rows[] = {
 	{KUBE_LINES, "{\"a\":1}\n{\"b\":\"\xc3\xa4\"}\n", "e{\"a\":1};e{\"b\":\"\xc3\xa4\"};",
 	 true},
@@ -44,8 +44,8 @@ static const struct {
 	 "m{\"resourceVersion\":\"7\"};", true},
 	{KUBE_LIST, "{\"items\":[{\"a\":{\"b\":[1,{}]}},{}],\"metadata\":{}}\n",
 	 "i{\"a\":{\"b\":[1,{}]}};i{};m{};", true},
-	/* brackets and quotes in strings, an object called items that is no list, and items
-	 * and metadata further down */
+	/* brackets and quotes within strings; items that is no list; items and metadata within an
+	 * object */
 	{KUBE_LIST, "{\"items\": [ {\"x\":\"]}\\\"{\"} ] }", "i{\"x\":\"]}\\\"{\"};", true},
 	{KUBE_LIST, "{\"a\":\"items\",\"b\":[{}],\"items\":{\"c\":[{}]}}", "", true},
 	{KUBE_LIST, "{\"items\":[{\"metadata\":{\"items\":[{}]}}]}",
@@ -56,7 +56,7 @@ static const struct {
 };
 
 static void
-pieces_do_not_depend_on_how_bytes_come(void **state)
+objects_do_not_depend_on_the_pieces(void **state)
 {
 	size_t i, step;
 
@@ -64,52 +64,52 @@ pieces_do_not_depend_on_how_bytes_come(void **state)
 	for (i = 0; i < ARRAY_LEN(rows); i++)
 		for (step = 1; step < 80; step++) {
 			struct strbuf out;
-			bool is_whole;
+			bool is_complete;
 
 			strbuf_init(&out, 0);
-			assert_int_equal(feed(rows[i].form, rows[i].text, step, &out, &is_whole),
+			assert_int_equal(feed(rows[i].form, rows[i].text, step, &out, &is_complete),
 					 0);
 			assert_string_equal(strbuf_str(&out), rows[i].pieces);
-			assert_int_equal(is_whole, rows[i].is_whole);
+			assert_int_equal(is_complete, rows[i].is_complete);
 			strbuf_fini(&out);
 		}
 }
 
 static void
-who_wants_no_more_gets_no_more(void **state)
+a_callback_can_stop_it(void **state)
 {
 	struct strbuf out;
-	bool is_whole;
+	bool is_complete;
 
 	(void)state;
 	strbuf_init(&out, 0);
-	assert_int_equal(feed(KUBE_LINES, "{}\nSTOP\n{}\n", 100, &out, &is_whole), -1);
+	assert_int_equal(feed(KUBE_LINES, "{}\nSTOP\n{}\n", 100, &out, &is_complete), -1);
 	assert_string_equal(strbuf_str(&out), "e{};eSTOP;");
 	strbuf_clear(&out);
-	assert_int_equal(feed(KUBE_LIST, "{\"items\":[{\"STOP\":1},{}]}", 100, &out, &is_whole),
+	assert_int_equal(feed(KUBE_LIST, "{\"items\":[{\"STOP\":1},{}]}", 100, &out, &is_complete),
 			 -1);
 	assert_string_equal(strbuf_str(&out), "i{\"STOP\":1};");
-	assert_int_equal(feed(KUBE_LIST, "{}{}", 100, &out, &is_whole), -1); /* behind the end */
+	assert_int_equal(feed(KUBE_LIST, "{}{}", 100, &out, &is_complete), -1); /* behind the end */
 	strbuf_fini(&out);
 }
 
 static void
-an_object_of_a_mebibyte_passes_one_without_end_does_not(void **state)
+an_object_has_a_largest_size(void **state)
 {
 	char *text = xmalloc(KUBE_OBJECT_MOST + 10);
 	struct strbuf out;
-	bool is_whole;
+	bool is_complete;
 
 	(void)state;
 	strbuf_init(&out, 0);
 	memset(text, 'x', KUBE_OBJECT_MOST + 10);
 	text[1 << 20] = '\n';
 	text[(1 << 20) + 1] = '\0';
-	assert_int_equal(feed(KUBE_LINES, text, 1000, &out, &is_whole), 0);
+	assert_int_equal(feed(KUBE_LINES, text, 1000, &out, &is_complete), 0);
 	assert_int_equal(out.len, (1 << 20) + 2);
 	memset(text, 'x', KUBE_OBJECT_MOST + 10);
 	text[KUBE_OBJECT_MOST + 9] = '\0';
-	assert_int_equal(feed(KUBE_LINES, text, 60000, &out, &is_whole), -1);
+	assert_int_equal(feed(KUBE_LINES, text, 60000, &out, &is_complete), -1);
 	strbuf_fini(&out);
 	free(text);
 }
@@ -118,9 +118,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(pieces_do_not_depend_on_how_bytes_come),
-		cmocka_unit_test(who_wants_no_more_gets_no_more),
-		cmocka_unit_test(an_object_of_a_mebibyte_passes_one_without_end_does_not),
+		cmocka_unit_test(objects_do_not_depend_on_the_pieces),
+		cmocka_unit_test(a_callback_can_stop_it),
+		cmocka_unit_test(an_object_has_a_largest_size),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
