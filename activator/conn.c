@@ -6,23 +6,23 @@
 #include "activator/upstream.h"
 #include "common/clk.h"
 
-/* Of one connection in one turn, so that the others of the worker have theirs. */
+/* What one connection may do in one turn, so that the others of the worker have theirs. */
 #define HEADS_A_TURN 32
 #define LINGER_READS 4
 
 #define LINGER_NS (2 * CLK_S) /* how long a client may go on sending after its answer */
 
 static void on_ready(struct io *);
-static bool may_wait(struct io *);
-static bool is_head_next(struct io *);
+static bool is_new_work(struct io *);
+static bool is_small_read_next(struct io *);
 static void on_unsent(struct io *, const char *data, size_t n, int error);
 static void on_timer(struct timeq_entry *, int64_t now);
 static void arm(struct conn *);
 
 static const struct io_ops ops = {
 	.on_ready = on_ready,
-	.may_wait = may_wait,
-	.is_head_next = is_head_next,
+	.is_new_work = is_new_work,
+	.is_small_read_next = is_small_read_next,
 	.on_unsent = on_unsent,
 };
 
@@ -75,8 +75,8 @@ conn_close(struct conn *c, bool abort)
 	CHECK(!list_linked(&c->x.node));
 	drop_input(c);
 	timeq_clear(&w->timeq, &c->timer);
-	io_settle(&c->io);
-	/* What it has not taken of an answer is cut off, and that must be seen. */
+	io_flush_deferred(&c->io);
+	/* A response that the client has not taken in whole must not end cleanly. */
 	io_close(&c->io, abort || io_is_blocked(&c->io));
 	list_remove(&w->conns, &c->node);
 	clients_leave(&w->clients, c->peer_text);
@@ -85,35 +85,37 @@ conn_close(struct conn *c, bool abort)
 	loop_defer(w->loop, c, free_conn);
 }
 
-/* The client is gone: whatever it asked for ends with it. */
+/* The client is gone, and a request of it that is under way ends. */
 static void
-lost(struct conn *c)
+client_gone(struct conn *c)
 {
 	if (c->x.state != XFER_IDLE && c->x.state != XFER_CLOSING)
 		xfer_client_gone(c);
 	conn_close(c, c->x.state == XFER_CUT && c->x.is_reset);
 }
 
-/* --- heads in --- */
+/* --- reading heads --- */
 
-/* Have bytes at w->buf.  False: there is nothing (more) to parse now. */
+/* Have bytes in c->in that may hold a head, at the front of w->buf.  False: there are none
+ * now, or the client is gone. */
 static bool
 fill(struct conn *c, size_t most)
 {
-	bool is_waiting = c->in.n == 0 || c->is_in_partial;
+	bool needs_more = c->in.n == 0 || c->is_in_partial;
 	ssize_t got;
 
-	if (is_waiting && !c->io.can_read)
+	if (needs_more && !c->io.can_read)
 		return false;
 	inbuf_move(&c->in, c->w->buf);
-	if (!is_waiting)
+	if (!needs_more)
 		return true;
-	/* No more than a head may have: what stands behind it may have to be kept. */
+	/* No more than a head may have: if the request is parked, what follows its head is
+	 * kept in memory. */
 	got = io_read(&c->io, c->w->buf + c->in.n, most - c->in.n);
 	if (got == IO_NOTHING)
 		return false;
 	if (got < 0) {
-		lost(c);
+		client_gone(c);
 		return false;
 	}
 	if (c->in.n == 0)
@@ -143,14 +145,14 @@ static void
 refuse_head(struct conn *c, enum outcome out)
 {
 	drop_input(c);
-	/* A request of its own: what the one before it has left says nothing of it. */
+	/* Nothing that is known of the request before it holds for this one. */
 	c->x = (struct xfer){.waiter = {.fd = -1, .inbox = &c->w->inbox}, .start_ns = c->w->now};
 	xfer_refuse(c, out, NULL);
 }
 
-/* One head from c->in, which lies at w->buf. */
+/* Begin the request whose head stands at the front of w->buf, if it is there in whole. */
 static void
-read_one(struct conn *c, const struct limits *limits)
+read_head(struct conn *c, const struct limits *limits)
 {
 	struct worker *w = c->w;
 	ssize_t n = h1_scan(w->buf, c->in.n, &c->in_seen);
@@ -166,7 +168,7 @@ read_one(struct conn *c, const struct limits *limits)
 			return;
 		}
 		c->is_in_partial = true;
-		io_expect(&c->io);
+		io_expect_more(&c->io);
 		return;
 	}
 	out = outcome_of(h1_parse_request(&w->head, w->buf, (size_t)n, limits->max_fields));
@@ -180,10 +182,10 @@ read_one(struct conn *c, const struct limits *limits)
 	arrive_request(c, w->buf, (size_t)n);
 }
 
-/* The request is answered (or refused), and all of it is queued to be written: the
- * connection is for the next one, or closes. */
+/* The response has been handed to the socket in whole: keep the connection for the next
+ * request, or begin to close it. */
 static void
-next(struct conn *c)
+keep_or_close(struct conn *c)
 {
 	bool is_kept = c->x.is_persistent && c->x.is_sent_whole && !c->w->is_draining;
 	bool may_linger = !c->x.is_sent_whole || c->in.n > 0 || c->io.can_read;
@@ -193,41 +195,45 @@ next(struct conn *c)
 	if (is_kept)
 		return;
 	drop_input(c);
-	if (io_settle(&c->io) < 0 || (!io_is_blocked(&c->io) && !may_linger))
+	if (io_flush_deferred(&c->io) < 0 || (!io_is_blocked(&c->io) && !may_linger))
 		conn_close(c, false);
 }
 
+/* Begin requests for as long as each is answered at once. */
 static void
 read_heads(struct conn *c)
 {
 	const struct limits *limits = &c->w->conf->limits;
 	int turn = 0;
 
-	/* Nothing more is read, be it the client's end, before it has its answer. */
-	if ((c->in.n > 0 || c->io.can_read) && io_settle(&c->io) < 0) {
-		lost(c);
+	/* The last response is written before anything is read: if that read finds the client's
+	 * end, the response is not cut off. */
+	if ((c->in.n > 0 || c->io.can_read) && io_flush_deferred(&c->io) < 0) {
+		client_gone(c);
 		return;
 	}
 	while (io_is_open(&c->io) && c->x.state == XFER_IDLE && !io_is_blocked(&c->io) &&
 	       turn++ < HEADS_A_TURN && fill(c, limits->max_head)) {
-		read_one(c, limits);
+		read_head(c, limits);
 		if (c->x.state == XFER_DONE)
-			next(c);
+			keep_or_close(c);
 	}
 	if (turn > HEADS_A_TURN)
 		io_yield(&c->io);
 }
 
+/* Has the client begun to send a request? */
 static bool
 has_begun(const struct conn *c)
 {
-	/* An empty line before a request is no part of it: RFC 9112 2.2. */
+	/* An empty line may stand before a request: RFC 9112 2.2. */
 	return c->in.n > 2 || (c->in.n > 0 && c->in.data[0] != '\r');
 }
 
 /* --- ending --- */
 
-/* With half_close a FIN says nothing, a reset does; whoever reads its body will find it. */
+/* Has the client of a waiting request left?  With half_close a FIN does not mean that, a
+ * reset does.  While the body of the request is read, the read finds either. */
 static bool
 is_leaving(const struct conn *c)
 {
@@ -238,8 +244,9 @@ is_leaving(const struct conn *c)
 	return c->io.can_read && io_is_reset(&c->io);
 }
 
-/* Read away what still comes, so that our close is not a reset that overtakes the
- * answer (RFC 9112 9.6). */
+/* CLOSING, once the response is written: read and throw away what the client still sends.
+ * Closing with unread bytes would make the kernel send a reset, which can overtake the
+ * response (RFC 9112 9.6). */
 static void
 linger(struct conn *c)
 {
@@ -256,7 +263,7 @@ linger(struct conn *c)
 	do {
 		got = io_read(&c->io, c->w->buf, WORKER_BUFFER);
 		if (got > 0)
-			io_expect(&c->io);
+			io_expect_more(&c->io);
 	} while (got > 0 && ++turn < LINGER_READS);
 	if (got < 0)
 		conn_close(c, false);
@@ -286,13 +293,13 @@ void
 conn_advance(struct conn *c)
 {
 	if (c->x.state == XFER_DONE)
-		next(c);
+		keep_or_close(c);
 	if (c->x.state == XFER_IDLE && io_is_open(&c->io)) {
 		read_heads(c);
-		/* Its end may have come with the head: no other event will tell. */
+		/* The client's end may have come with the head: then it has no other event. */
 		if (io_is_open(&c->io) && conn_is_waiting(c) &&
 		    (is_leaving(c) || (c->x.state == XFER_PARKED && io_is_reset(&c->io))))
-			lost(c);
+			client_gone(c);
 	}
 	if (c->x.state == XFER_CUT)
 		conn_close(c, c->x.is_reset);
@@ -316,15 +323,15 @@ conn_on_late(struct conn *c)
 void
 conn_drain(struct conn *c)
 {
-	if (c->x.state == XFER_IDLE) { /* one more look: a request that has come is answered */
-		io_expect(&c->io);
+	if (c->x.state == XFER_IDLE) { /* a request that is in the socket already is answered */
+		io_expect_more(&c->io);
 		conn_advance(c);
 	}
 	if (!io_is_open(&c->io) || c->x.state != XFER_IDLE || has_begun(c))
 		return;
-	io_settle(&c->io);
+	io_flush_deferred(&c->io);
 	if (io_is_blocked(&c->io)) {
-		next(c); /* closes when the client has taken its answer */
+		keep_or_close(c); /* closes when the client has taken its response */
 		conn_advance(c);
 	} else {
 		conn_close(c, false);
@@ -335,7 +342,7 @@ static void
 on_client_readable(struct conn *c)
 {
 	if (conn_is_waiting(c) && is_leaving(c))
-		lost(c);
+		client_gone(c);
 	else if (c->x.state == XFER_EXCHANGE || c->x.state == XFER_TUNNEL)
 		dispatch_client_readable(c);
 }
@@ -347,10 +354,10 @@ on_ready(struct io *io)
 	int rc;
 
 	c->w->now = clk_now();
-	if (io_is_blocked(io) && io->can_write) { /* else what has come is not room */
+	if (io_is_blocked(io) && io->can_write) {
 		rc = io_flush(io);
 		if (rc < 0) {
-			lost(c);
+			client_gone(c);
 			return;
 		}
 		c->since_ns = c->w->now;
@@ -362,14 +369,15 @@ on_ready(struct io *io)
 }
 
 static bool
-may_wait(struct io *io)
+is_new_work(struct io *io)
 {
 	return container_of(io, struct conn, io)->x.state == XFER_IDLE;
 }
 
-/* A body behind its last head is taken for one behind its next. */
+/* A client whose last request had a body is expected to send another body behind its next
+ * head: such a read is not small. */
 static bool
-is_head_next(struct io *io)
+is_small_read_next(struct io *io)
 {
 	const struct conn *c = container_of(io, struct conn, io);
 
@@ -377,7 +385,7 @@ is_head_next(struct io *io)
 	       !io_is_blocked(io) && c->w->conf->limits.max_head >= IO_AHEAD;
 }
 
-/* Of the end of an answer. */
+/* The write that was deferred is the end of a response. */
 static void
 on_unsent(struct io *io, const char *data, size_t n, int error)
 {
@@ -386,14 +394,14 @@ on_unsent(struct io *io, const char *data, size_t n, int error)
 	(void)data;
 	(void)n;
 	if (error != 0) {
-		lost(c);
+		client_gone(c);
 		return;
 	}
 	c->since_ns = c->w->now;
 	arm(c);
 }
 
-/* --- events of the instance's side, while it carries the request --- */
+/* --- events of the upstream that carries the request --- */
 
 static void
 on_upstream_ready(struct io *io)
@@ -406,14 +414,14 @@ on_upstream_ready(struct io *io)
 }
 
 static bool
-upstream_may_wait(struct io *io)
+upstream_is_new_work(struct io *io)
 {
 	(void)io;
 	return false;
 }
 
 static bool
-upstream_is_head_next(struct io *io)
+upstream_is_small_read_next(struct io *io)
 {
 	const struct upstream *u = container_of(io, struct upstream, io);
 
@@ -421,7 +429,7 @@ upstream_is_head_next(struct io *io)
 	       u->conn->x.state == XFER_EXCHANGE;
 }
 
-/* Of a request that is its head alone. */
+/* The write that was deferred is a whole request: a head without a body. */
 static void
 on_upstream_unsent(struct io *io, const char *data, size_t n, int error)
 {
@@ -436,13 +444,15 @@ on_upstream_unsent(struct io *io, const char *data, size_t n, int error)
 
 const struct io_ops conn_upstream_ops = {
 	.on_ready = on_upstream_ready,
-	.may_wait = upstream_may_wait,
-	.is_head_next = upstream_is_head_next,
+	.is_new_work = upstream_is_new_work,
+	.is_small_read_next = upstream_is_small_read_next,
 	.on_unsent = on_upstream_unsent,
 };
 
 /* --- time limits --- */
 
+/* When the next time limit of the connection, or of its request, is over; INT64_MAX: there
+ * is none.  *out: how the request ends then; set only while there is a request. */
 static int64_t
 limit(const struct conn *c, enum outcome *out)
 {
@@ -450,7 +460,7 @@ limit(const struct conn *c, enum outcome *out)
 
 	switch (c->x.state) {
 	case XFER_IDLE:
-		if (io_is_blocked(&c->io)) /* it has not taken the last answer yet */
+		if (io_is_blocked(&c->io)) /* the client has not taken the last response yet */
 			return c->since_ns + c->body_timeout;
 		if (has_begun(c) || c->requests == 0)
 			return c->since_ns + l->head_timeout;
@@ -479,11 +489,11 @@ on_timer(struct timeq_entry *e, int64_t now)
 	enum outcome out = OUT_OK;
 
 	c->w->now = now;
-	if (io_settle(&c->io) < 0) {
-		lost(c);
+	if (io_flush_deferred(&c->io) < 0) {
+		client_gone(c);
 		return;
-	}
-	if (now < limit(c, &out) || io_is_due(&c->io)) { /* due: it may_wait() for a later round */
+	} /* A connection that is queued for its turn may have what it waits for in the socket. */
+	if (now < limit(c, &out) || io_is_queued(&c->io)) {
 		arm(c);
 		return;
 	}

@@ -127,7 +127,8 @@ send_head(struct conn *c, const char *head)
 	x->sent_ns = x->up_ns = c->since_ns = c->w->now;
 	xfer_set_state(x, XFER_EXCHANGE);
 	x->is_unsent = false;
-	if ((x->is_sent_whole ? io_send(&x->up->io, iov, n) : io_write(&x->up->io, iov, n)) < 0) {
+	if ((x->is_sent_whole ? io_write_deferred(&x->up->io, iov, n)
+			      : io_write(&x->up->io, iov, n)) < 0) {
 		xfer_unsent(c, head, x->head_n);
 		upstream_broken(x->up);
 		return;
@@ -140,7 +141,7 @@ send_head(struct conn *c, const char *head)
 		inbuf_consume(&c->in, body);
 	}
 	if (!x->is_sent_whole) {
-		io_expect(&c->io);
+		io_expect_more(&c->io);
 		relayed(c, relay_request(c));
 	}
 }
@@ -541,7 +542,7 @@ dispatch_client_drained(struct conn *c)
 static void
 on_connecting(struct conn *c, struct upstream *u)
 {
-	int rc = io_connected(&u->io);
+	int rc = io_finish_connect(&u->io);
 
 	if (rc > 0)
 		return;

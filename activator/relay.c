@@ -129,7 +129,7 @@ relay_request(struct conn *c)
 						     "the chunked body is malformed"};
 		inbuf_consume(&c->in, (size_t)used);
 		if (!x->is_sent_whole)
-			io_expect(&c->io);
+			io_expect_more(&c->io);
 	}
 	inbuf_keep(&c->in); /* the read buffer is for the response next */
 	return goes_on;
@@ -162,7 +162,7 @@ emit(struct conn *c, size_t head_n, const char *data, size_t n, bool is_last)
 		add(&f, data, n);
 	}
 	metric_add(&x->shard->bytes_out, n);
-	if ((is_last ? io_send(&c->io, f.iov, f.n) : io_write(&c->io, f.iov, f.n)) < 0)
+	if ((is_last ? io_write_deferred(&c->io, f.iov, f.n) : io_write(&c->io, f.iov, f.n)) < 0)
 		return -1;
 	if (io_is_blocked(&c->io)) {
 		c->since_ns = c->w->now;
@@ -356,7 +356,7 @@ relay_response(struct conn *c)
 				    : pass_heads(u, have + (size_t)got);
 		if (r.end != RELAY_GOES_ON)
 			return r;
-		io_expect(&u->io);
+		io_expect_more(&u->io);
 	}
 	return goes_on;
 }
@@ -392,7 +392,7 @@ flow(struct conn *c, struct io *from, struct io *to, bool is_eof)
 		iov.iov_len = (size_t)got;
 		if (io_write(to, &iov, 1) < 0)
 			return -1;
-		io_expect(from);
+		io_expect_more(from);
 	}
 	return is_eof;
 }

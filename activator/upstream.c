@@ -19,8 +19,8 @@ static void on_timer(struct timeq_entry *, int64_t now);
 
 static const struct io_ops ops = {
 	.on_ready = on_ready,
-	.may_wait = never,
-	.is_head_next = never,
+	.is_new_work = never,
+	.is_small_read_next = never,
 	.on_unsent = on_unsent,
 };
 
@@ -246,7 +246,7 @@ read_away(struct upstream *u)
 			upstream_close(u, got > 0);
 			return;
 		}
-		io_expect(&u->io);
+		io_expect_more(&u->io);
 		if (!had_head && u->is_head_read) { /* from now on it has abort_timeout */
 			u->until_ns = u->w->now + u->abort_ns;
 			timeq_set(&u->w->timeq, &u->timer, u->until_ns);

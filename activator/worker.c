@@ -91,14 +91,14 @@ on_tail(void *arg)
 {
 	struct worker *w = arg;
 
-	io_round_turns(w->round);
+	io_round_run(w->round);
 	timeq_run(&w->timeq);
 	if (!list_empty(&w->starved))
 		retry_starved(w);
 	/* Last: what was granted in this round by itself has no mail to be announced by. */
 	do
 		take_granted(w);
-	while (io_round_send(w->round));
+	while (io_round_write(w->round));
 	check_drained(w);
 }
 
@@ -163,7 +163,7 @@ worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf
 	w->buf = xmalloc(WORKER_BUFFER);
 	w->loop = loop_new(e);
 	if (w->loop != NULL) {
-		w->round = io_round_new(w->loop, !conf->batch);
+		w->round = io_round_new(w->loop, conf->batch);
 		timeq_init(&w->timeq, w->loop);
 		loop_timer_init(&w->starved_timer, w->loop, on_starved_timer, w);
 		inbox_init(&w->inbox, w->loop);

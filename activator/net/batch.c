@@ -11,8 +11,9 @@
 
 #include "common/log.h"
 
-/* The ring of results, which the kernel maps at the context's address (fs/aio.c, struct
- * aio_ring): its readers take from head to tail.  QEMU, fio and Seastar read it, too. */
+/* The ring of results, which the kernel maps into the process at the address that is the
+ * context's handle (fs/aio.c, struct aio_ring).  The kernel appends at tail, the reader
+ * takes from head.  QEMU, fio and Seastar read it as well, to save io_getevents(2). */
 struct ring {
 	unsigned id, nr;
 	_Atomic(unsigned) head, tail;
@@ -23,7 +24,7 @@ struct ring {
 #define RING_MAGIC 0xa10a10a1u
 
 struct batch {
-	aio_context_t aio; /* 0: there is none */
+	aio_context_t aio; /* 0: not used */
 	struct iocb cbs[BATCH_MAX], *list[BATCH_MAX];
 	struct io_event events[BATCH_MAX];
 };
@@ -46,7 +47,7 @@ batch_free(struct batch **bp)
 }
 
 bool
-batch_is_one_call(const struct batch *b)
+batch_is_shared(const struct batch *b)
 {
 	return b->aio != 0;
 }
@@ -55,26 +56,27 @@ static void
 run_one(struct batch_op *op)
 {
 	do
-		op->done = op->is_write ? send(op->fd, op->data, op->n, MSG_NOSIGNAL)
-					: recv(op->fd, op->data, op->n, 0);
-	while (op->done < 0 && errno == EINTR);
-	if (op->done < 0)
-		op->done = -errno;
+		op->result = op->is_write ? send(op->fd, op->data, op->n, MSG_NOSIGNAL)
+					  : recv(op->fd, op->data, op->n, 0);
+	while (op->result < 0 && errno == EINTR);
+	if (op->result < 0)
+		op->result = -errno;
 }
 
 static void
-note(struct batch_op *ops, const struct io_event *e)
+note_result(struct batch_op *ops, const struct io_event *e)
 {
 	struct batch_op *op = &ops[e->data];
 
-	op->done = (ssize_t)e->res;
-	if (op->done == -EINTR)
+	op->result = (ssize_t)e->res;
+	if (op->result == -EINTR)
 		run_one(op);
 }
 
-/* Results, as far as they can be had without another system call. */
+/* Take results from the mapped ring.  Returns how many; 0 where the ring is not as this
+ * file knows it. */
 static long
-fetch_mapped(struct batch *b, struct batch_op *ops)
+take_from_ring(struct batch *b, struct batch_op *ops)
 {
 	struct ring *ring;
 	unsigned head, tail;
@@ -87,27 +89,29 @@ fetch_mapped(struct batch *b, struct batch_op *ops)
 	head = atomic_load_explicit(&ring->head, memory_order_relaxed);
 	tail = atomic_load_explicit(&ring->tail, memory_order_acquire);
 	for (; head != tail; head = head + 1 == ring->nr ? 0 : head + 1, n++)
-		note(ops, &ring->events[head]);
+		note_result(ops, &ring->events[head]);
 	atomic_store_explicit(&ring->head, head, memory_order_release);
 	return n;
 }
 
-/* The results of those that were taken.  A socket that does not block has none pending. */
+/* The results of the operations that the kernel took: all of them are there, since no
+ * operation on a socket that does not block is left pending. */
 static void
-fetch(struct batch *b, struct batch_op *ops, long taken)
+take_results(struct batch *b, struct batch_op *ops, long taken)
 {
-	taken -= fetch_mapped(b, ops);
+	taken -= take_from_ring(b, ops);
 	while (taken > 0) {
 		long i, n = syscall(SYS_io_getevents, b->aio, taken, taken, b->events, NULL);
 
 		CHECK(n >= 0 || errno == EINTR);
 		for (i = 0; i < n; i++)
-			note(ops, &b->events[i]);
+			note_result(ops, &b->events[i]);
 		taken -= MAX(n, 0);
 	}
 }
 
-/* How many of them, from the first on, are done. */
+/* Returns how many operations were carried out: the first so many.  The kernel stops at an
+ * operation that it cannot take, such as one on a bad descriptor. */
 static size_t
 submit(struct batch *b, struct batch_op *ops, size_t n)
 {
@@ -125,48 +129,48 @@ submit(struct batch *b, struct batch_op *ops, size_t n)
 	taken = syscall(SYS_io_submit, b->aio, n, b->list);
 	if (taken <= 0)
 		return 0;
-	fetch(b, ops, taken);
+	take_results(b, ops, taken);
 	return (size_t)taken;
 }
 
-/* A kernel may have the calls and no more: gVisor's carries them out later, and none on a
- * socket. */
+/* A kernel may have the system calls and yet be of no use: gVisor carries operations out
+ * later, and none on a socket. */
 static bool
-is_of_use(struct batch *b)
+works_on_sockets(struct batch *b)
 {
 	char out = 'x', in = 0;
 	struct batch_op ops[2] = {{.is_write = true, .data = &out, .n = 1}, {.data = &in, .n = 1}};
 	int fds[2];
-	bool is_done;
+	bool works;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
 		return false;
 	ops[0].fd = fds[0];
 	ops[1].fd = fds[1];
-	is_done = submit(b, ops, 2) == 2 && ops[0].done == 1 && ops[1].done == 1 && in == out;
+	works = submit(b, ops, 2) == 2 && ops[0].result == 1 && ops[1].result == 1 && in == out;
 	close(fds[0]);
 	close(fds[1]);
-	return is_done;
+	return works;
 }
 
 struct batch *
-batch_new(bool is_plain)
+batch_new(bool use_aio)
 {
-	static atomic_flag is_told = ATOMIC_FLAG_INIT;
+	static atomic_flag is_logged = ATOMIC_FLAG_INIT; /* by one worker for all of them */
 	struct batch *b = xcalloc(1, sizeof *b);
 	size_t i;
 
 	for (i = 0; i < BATCH_MAX; i++)
 		b->list[i] = &b->cbs[i];
-	if (is_plain)
+	if (!use_aio)
 		return b;
 	if (syscall(SYS_io_setup, BATCH_MAX, &b->aio) < 0)
 		b->aio = 0;
-	else if (!is_of_use(b))
+	else if (!works_on_sockets(b))
 		end_aio(b);
-	if (b->aio == 0 && !atomic_flag_test_and_set(&is_told)) /* one line for all workers */
-		log_info(NULL, "no Linux AIO here: each read and write is a call", "errno=%d",
-			 errno);
+	if (b->aio == 0 && !atomic_flag_test_and_set(&is_logged))
+		log_info(NULL, "Linux AIO is not available: each read and write is a system call",
+			 "errno=%d", errno);
 	return b;
 }
 
@@ -178,6 +182,6 @@ batch_run(struct batch *b, struct batch_op *ops, size_t n)
 	CHECK(n <= BATCH_MAX);
 	if (b->aio != 0 && n >= BATCH_LEAST)
 		i = submit(b, ops, n);
-	for (; i < n; i++)
+	for (; i < n; i++) /* what the kernel did not take */
 		run_one(&ops[i]);
 }

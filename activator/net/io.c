@@ -1,7 +1,6 @@
 #include "activator/net/io.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,8 +14,8 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	struct io *io = arg;
 
 	(void)fd;
-	if (what & (EV_READ | EV_CLOSED)) /* what was read ahead is no more all that there is */
-		io->can_read = io->is_ahead_full = true;
+	if (what & (EV_READ | EV_CLOSED)) /* an edge: more came than what was read ahead */
+		io->can_read = io->has_more = true;
 	if (what & EV_CLOSED)
 		io->is_hup = true;
 	if (what & EV_WRITE)
@@ -42,9 +41,8 @@ io_close(struct io *io, bool abort)
 {
 	if (io->fd < 0)
 		return;
-	io_settle(io);
+	io_flush_deferred(io);
 	io_round_leave(io);
-	io_round_drop_ahead(io);
 	event_del(&io->ev);
 	if (abort) {
 		struct linger reset = {.l_onoff = 1, .l_linger = 0};
@@ -57,7 +55,9 @@ io_close(struct io *io, bool abort)
 	io->can_read = io->can_write = false;
 }
 
-/* What was read ahead, as recv(2) would have given it. */
+/* --- reading --- */
+
+/* From the bytes that were read ahead, as recv(2) would have given them. */
 static ssize_t
 take_ahead(struct io *io, void *buf, size_t n)
 {
@@ -70,11 +70,12 @@ take_ahead(struct io *io, void *buf, size_t n)
 		return (ssize_t)most;
 	}
 	io_round_drop_ahead(io);
-	if (!io->is_ahead_full && !io->is_hup)
+	if (!io->has_more && !io->is_hup)
 		io->can_read = false;
 	return (ssize_t)most;
 }
 
+/* From the socket; or the end or error that reading ahead has found. */
 static ssize_t
 receive(struct io *io, void *buf, size_t n)
 {
@@ -102,8 +103,8 @@ io_read(struct io *io, void *buf, size_t n)
 		return take_ahead(io, buf, n);
 	got = receive(io, buf, n);
 	if (got > 0) {
-		/* Less than asked for: drained, and the next edge will tell.  Not so where
-		 * the peer has closed: no edge comes after that one. */
+		/* Fewer than asked for: the socket is drained, and the next bytes are an edge.
+		 * Not so where the peer has closed: no edge comes after that of the close. */
 		if ((size_t)got < n && !io->is_hup)
 			io->can_read = false;
 		return got;
@@ -116,13 +117,15 @@ io_read(struct io *io, void *buf, size_t n)
 	return errno == EAGAIN ? IO_NOTHING : IO_ERROR;
 }
 
+/* --- writing --- */
+
 static ssize_t
 send_some(struct io *io, const struct iovec *iov, int n)
 {
-	/* sendmsg takes the vector as it is; const is lost in its type alone. */
 	struct msghdr msg = {.msg_iovlen = (size_t)n};
 	ssize_t sent;
 
+	/* sendmsg(2) does not change the vector: const is lost in its type alone. */
 	memcpy(&msg.msg_iov, &iov, sizeof iov);
 	do
 		sent = n == 1 ? send(io->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
@@ -139,7 +142,7 @@ io_write(struct io *io, const struct iovec *iov, int n)
 
 	if (size == 0)
 		return 0;
-	if (io_settle(io) < 0)
+	if (io_flush_deferred(io) < 0)
 		return -1;
 	if (!io_is_blocked(io) && !io->is_connecting) {
 		sent = send_some(io, iov, n);
@@ -157,17 +160,17 @@ io_write(struct io *io, const struct iovec *iov, int n)
 }
 
 int
-io_send(struct io *io, const struct iovec *iov, int n)
+io_write_deferred(struct io *io, const struct iovec *iov, int n)
 {
-	return io_round_put_off(io, iov, n) ? 0 : io_write(io, iov, n);
+	return io_round_defer(io, iov, n) ? 0 : io_write(io, iov, n);
 }
 
 int
-io_settle(struct io *io)
+io_flush_deferred(struct io *io)
 {
 	struct iovec iov;
 
-	return io_round_take_back(io, &iov) ? io_write(io, &iov, 1) : 0;
+	return io_round_undefer(io, &iov) ? io_write(io, &iov, 1) : 0;
 }
 
 int
@@ -194,10 +197,12 @@ io_flush(struct io *io)
 	return 1;
 }
 
-/* At the tail, since what is made active within a round is run in the same one; before
- * what was closed meanwhile is freed, which was deferred later. */
+/* --- turns, connecting, ending --- */
+
+/* At the tail of a round, since an event that is made active within a round still runs in
+ * it.  A socket that was closed meanwhile is still there: its freeing was deferred later. */
 static void
-on_turn(void *arg)
+on_yield_over(void *arg)
 {
 	struct io *io = arg;
 
@@ -210,12 +215,12 @@ void
 io_yield(struct io *io)
 {
 	if (!io->is_yielding)
-		loop_defer(io->round->loop, io, on_turn);
+		loop_defer(io->round->loop, io, on_yield_over);
 	io->is_yielding = true;
 }
 
 int
-io_connected(struct io *io)
+io_finish_connect(struct io *io)
 {
 	int code = 0;
 	socklen_t size = sizeof code;
@@ -247,6 +252,6 @@ io_is_reset(const struct io *io)
 void
 io_shutdown(struct io *io)
 {
-	io_settle(io);
+	io_flush_deferred(io);
 	shutdown(io->fd, SHUT_WR);
 }

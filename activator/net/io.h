@@ -1,15 +1,17 @@
-/* io - the non-blocking sockets of the data plane.  One persistent edge-triggered event
- * per descriptor, registered once; readiness is remembered in flags, reads go to the
- * caller's (shared) buffer, writes go out in the same wake-up and only what a short
- * write leaves is copied.  (Why: bufferevents double the cost of a request.)
+/* io - a non-blocking socket of the data plane.
  *
- * What becomes ready in one round of the loop is dealt with at its end, all together, so
- * that small reads (of heads) and small writes (of heads, with what little body there is)
- * of many sockets take one system call each: batch.h.
+ * Each socket has one persistent edge-triggered event, registered once.  Readiness is
+ * remembered in flags.  Reads go to the caller's buffer, which all sockets share; writes are
+ * made at once, and only what a short write leaves is copied.  (libevent's bufferevents
+ * would double the cost of a request.)
+ *
+ * A socket that becomes ready is not handled in its event.  It gets its turn at the end of
+ * the loop's round, with all others that became ready in that round: so small reads and
+ * small writes of many sockets can share a system call (io_round.h).
  * Thread: the loop's.
  *
- * Room: activator/net is sockets: reading, writing, sharing system calls between sockets,
- * taking over a socket's path.  Its files carry bytes.  They may use common/ and the
+ * Room: activator/net is sockets: reading, writing, accepting, sharing system calls between
+ * sockets, claiming an address.  Its files carry bytes.  They may use common/ and the
  * kernel, and never know what the bytes mean or whose connection it is. */
 #ifndef ACTIVATOR_NET_IO_H
 #define ACTIVATOR_NET_IO_H
@@ -21,116 +23,121 @@
 
 struct loop;
 struct io;
+struct io_round; /* opaque; io_round.h.  The sockets of one loop */
 
 struct io_ops {
-	/* Something of the flags below has changed. */
+	/* A turn: a flag below has changed, or io_yield() was called. */
 	void (*on_ready)(struct io *);
-	/* Does what comes begin something new?  Its turn is behind those of all others. */
-	bool (*may_wait)(struct io *);
-	/* Will its next turn read a head, that is IO_AHEAD bytes or fewer as a rule? */
-	bool (*is_head_next)(struct io *);
-	/* What io_send() put off did not go out.  error: errno, none of data[0..n) did and
-	 * the peer is gone; 0: it waits for room, as after io_write(). */
+	/* True: what can be read begins new work, and has its turn after all work that is in
+	 * progress. */
+	bool (*is_new_work)(struct io *);
+	/* True: the next read is expected to give fewer than IO_AHEAD bytes, and may be made
+	 * before the turn. */
+	bool (*is_small_read_next)(struct io *);
+	/* A write that was deferred was not made in whole.  error: errno; nothing of data[0..n)
+	 * was written, and the peer is gone.  0: what is left waits for room, as after
+	 * io_write(). */
 	void (*on_unsent)(struct io *, const char *data, size_t n, int error);
 };
-
-/* The sockets of one loop. */
-struct io_round;
 
 struct io {
 	struct event ev;
 	const struct io_ops *ops;
 	struct io_round *round;
-	struct outbuf out; /* what is still to be written */
+	struct outbuf out; /* what the socket has not taken yet */
 	int fd;		   /* -1: closed */
-	bool can_read;	   /* a read may find something (edge seen, not drained yet) */
-	bool can_write;	   /* the last write was not short */
+	bool can_read;	   /* a read may find something: an edge came, and no read drained it */
+	bool can_write;	   /* no write was short since the last edge */
 	bool is_hup;	   /* the peer has closed its side, or all of it */
 	bool is_connecting;
-	bool is_yielding;   /* io_yield(), until its turn comes */
-	bool is_ahead_full; /* there may be more than what was read ahead */
-	bool is_waiting;    /* node is in the round's waiting, not in its ready */
-	/* Places in the round's tables, from 1 on; 0: in none. */
-	uint8_t send_at, ahead_at;
-	struct list_node node;
-	/* Read already, for the next io_read(); NULL: nothing.  On the heap where ahead_at is
-	 * 0.  ahead_n: 0: the end, < 0: an error. */
+	bool is_yielding; /* between io_yield() and the turn that it asked for */
+
+	/* io_round.c */
+	bool is_new;	       /* queued as new work, not as work in progress */
+	bool has_more;	       /* the socket may hold more than what was read ahead */
+	uint8_t deferred_at;   /* its place among the deferred writes, from 1 on; 0: none */
+	uint8_t ahead_at;      /* its place among the bytes read ahead, from 1 on; 0: none */
+	struct list_node node; /* in a queue of the round */
+	/* What was read ahead of its turn; NULL: nothing was.  Points into the round's buffer,
+	 * or to the heap where ahead_at is 0. */
 	char *ahead;
-	int32_t ahead_n;
+	int32_t ahead_n; /* bytes; 0: the end of the stream; < 0: -errno */
 };
 
 #define IO_AHEAD 2048 /* bytes that are read ahead of a turn, at most */
 
-#define IO_NOTHING 0
-#define IO_EOF (-1)
-#define IO_ERROR (-2) /* errno says which */
-
-/* is_plain: each read and write is a call of its own. */
-struct io_round *io_round_new(struct loop *, bool is_plain);
+/* use_aio: reads and writes share system calls where the kernel can (batch.h). */
+struct io_round *io_round_new(struct loop *, bool use_aio);
 void io_round_free(struct io_round **); /* all its sockets are closed */
-/* At the end of a round: whoever became ready has its turn. */
-void io_round_turns(struct io_round *);
-/* Then: what was put off by io_send() is sent.  True: it did not all go, and somebody was
- * told. */
-bool io_round_send(struct io_round *);
+/* At the end of a round: give each socket that became ready its turn. */
+void io_round_run(struct io_round *);
+/* After it: make the writes that were deferred.  True: on_unsent() was called, so that more
+ * may have been deferred. */
+bool io_round_write(struct io_round *);
 
-/* Its turn is still to come. */
-static inline bool
-io_is_due(const struct io *io)
-{
-	return list_linked(&io->node);
-}
-
-/* Take over fd (non-blocking) and watch it.  is_connecting: connect(2) is under way. */
+/* Take over fd, which does not block, and watch it.  is_connecting: connect(2) is under
+ * way. */
 void io_open(struct io *, struct io_round *, int fd, bool is_connecting, const struct io_ops *);
+/* Close; abort: with a reset, so that the peer cannot take it for a clean end. */
+void io_close(struct io *, bool abort);
+
 static inline bool
 io_is_open(const struct io *io)
 {
 	return io->fd >= 0;
 }
-/* Close; abort: with a reset, so that the peer cannot take it for a clean end. */
-void io_close(struct io *, bool abort);
 
+/* Its turn is still to come. */
+static inline bool
+io_is_queued(const struct io *io)
+{
+	return list_linked(&io->node);
+}
+
+#define IO_NOTHING 0
+#define IO_EOF (-1)
+#define IO_ERROR (-2) /* errno says which */
 /* Bytes read (> 0), IO_NOTHING, IO_EOF or IO_ERROR. */
 ssize_t io_read(struct io *, void *buf, size_t n);
+/* The caller waits for more: the next io_read() asks the kernel, even though the last one
+ * seems to have drained the socket.  A reset that came right behind the bytes of that read
+ * had its edge already, and no other edge will tell of it. */
+static inline void
+io_expect_more(struct io *io)
+{
+	io->can_read = true;
+}
 
-/* Write all of iov, now or later: what the socket does not take is copied.  0, or -1
- * where the peer is gone. */
+/* Write all of iov: now, or what the socket does not take as soon as it has room.  0, or -1:
+ * the peer is gone. */
 NODISCARD int io_write(struct io *, const struct iovec *iov, int n);
-/* As io_write(), for what is small and complete: it is put off to the end of the round if
- * that is cheaper, and ops->on_unsent() tells what became of it where it did not go. */
-NODISCARD int io_send(struct io *, const struct iovec *iov, int n);
-/* What io_send() put off goes now: io_is_blocked() is true to the word after it.  -1: the
- * peer is gone. */
-int io_settle(struct io *);
-/* Write what is waiting.  1: nothing waits any more, 0: some does, -1: the peer is gone. */
+/* As io_write(), for what is small and complete: the write may be deferred to the end of the
+ * round, and on_unsent() says so if it fails then. */
+NODISCARD int io_write_deferred(struct io *, const struct iovec *iov, int n);
+/* Make the write that was deferred, if there is one, so that io_is_blocked() tells of it.
+ * -1: the peer is gone. */
+int io_flush_deferred(struct io *);
+/* Write what waits for room.  1: all of it, 0: not all, -1: the peer is gone. */
 NODISCARD int io_flush(struct io *);
-/* Something is still to be written: do not read what would be written here. */
+/* Something waits for room: do not read what would have to be written here. */
 static inline bool
 io_is_blocked(const struct io *io)
 {
 	return io->out.n > 0;
 }
 
-/* What can be read is left for later: on_ready is called again when all others of the
- * loop have had their turn. */
+/* There is more to read, and others are to have their turn first: on_ready() is called again
+ * in a later round. */
 void io_yield(struct io *);
 
-/* A connect that was under way: 0 done, 1 not yet, -1 failed (errno). */
-NODISCARD int io_connected(struct io *);
+/* Of a connect that was under way.  0: connected, 1: not yet, -1: it failed (errno). */
+NODISCARD int io_finish_connect(struct io *);
 
-/* Has the peer reset it?  libevent tells of a reset as of something to read: only who is
- * not reading has to ask. */
+/* Has the peer reset the connection?  For those that do not read: libevent reports a reset
+ * as something to be read. */
 bool io_is_reset(const struct io *);
-/* What was read was not all that is to come: a reset that came right behind it has told
- * of itself already, and only the next read will find it. */
-static inline void
-io_expect(struct io *io)
-{
-	io->can_read = true;
-}
 
-/* Say that no more is coming; the peer sees the end of the stream. */
+/* Send FIN: the peer sees the end of the stream behind what was written. */
 void io_shutdown(struct io *);
 
 #endif

@@ -1,29 +1,27 @@
-/* io_round - what the sockets of one loop read and write together. */
 #include "activator/net/io_round.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "common/loop.h"
 
-/* Turns between two looks at what can be read ahead. */
-#define WAITING_MOST (BATCH_MAX / 2)
-#define READY_MOST (BATCH_MAX - WAITING_MOST)
+/* Turns between two shared reads: together no more than one shared read can serve. */
+#define NEW_WORK_MOST (BATCH_MAX / 2)
+#define IN_PROGRESS_MOST (BATCH_MAX - NEW_WORK_MOST)
 
 struct io_round *
-io_round_new(struct loop *loop, bool is_plain)
+io_round_new(struct loop *loop, bool use_aio)
 {
 	struct io_round *r = xcalloc(1, sizeof *r);
 
 	r->loop = loop;
-	list_init(&r->ready);
-	list_init(&r->waiting);
-	r->batch = batch_new(is_plain);
-	if (batch_is_one_call(r->batch)) {
+	list_init(&r->in_progress);
+	list_init(&r->new_work);
+	r->batch = batch_new(use_aio);
+	if (batch_is_shared(r->batch)) {
 		r->ahead = xmalloc((size_t)BATCH_MAX * IO_AHEAD);
-		r->sends_data = xmalloc(SENDS_BYTES);
+		r->write_data = xmalloc(DEFERRED_BYTES);
 	}
 	return r;
 }
@@ -38,7 +36,7 @@ io_round_free(struct io_round **rp)
 		return;
 	batch_free(&r->batch);
 	free(r->ahead);
-	free(r->sends_data);
+	free(r->write_data);
 	free(r);
 }
 
@@ -55,26 +53,28 @@ io_round_drop_ahead(struct io *io)
 	io->ahead = NULL;
 }
 
+/* Of the first n sockets in a queue, those that expect a small read are to be read ahead. */
 static void
-join_first(struct io_round *r, struct list *l, size_t n)
+plan_reads(struct io_round *r, struct list *queue, size_t n)
 {
 	struct list_node *node, *tmp;
 
-	if (!batch_is_one_call(r->batch))
+	if (!batch_is_shared(r->batch))
 		return;
-	LIST_FOREACH(l, node, tmp) {
+	LIST_FOREACH(queue, node, tmp) {
 		struct io *io = container_of(node, struct io, node);
 
 		if (n-- == 0)
 			break;
-		if (io->can_read && io->ahead == NULL && io->ops->is_head_next(io))
-			r->joined[r->joined_n++] = io;
+		if (io->can_read && io->ahead == NULL && io->ops->is_small_read_next(io))
+			r->to_read[r->to_read_n++] = io;
 	}
 }
 
-/* Whoever has not read what was read ahead keeps it: the places are used again. */
+/* The places are needed again.  A socket that has not read its bytes yet keeps them on the
+ * heap. */
 static void
-keep_ahead(struct io_round *r)
+vacate_places(struct io_round *r)
 {
 	size_t i;
 
@@ -93,37 +93,37 @@ keep_ahead(struct io_round *r)
 }
 
 static void
-give_ahead(struct io_round *r, size_t at, const struct batch_op *op)
+note_read(struct io_round *r, size_t place, const struct batch_op *op)
 {
-	struct io *io = r->joined[at];
-	bool is_nothing = op->done == -EAGAIN;
+	struct io *io = r->to_read[place];
+	bool is_nothing = op->result == -EAGAIN;
 
-	r->ahead_of[at] = is_nothing ? NULL : io;
+	r->ahead_of[place] = is_nothing ? NULL : io;
 	if (is_nothing) {
 		io->can_read = false;
 		return;
 	}
 	io->ahead = op->data;
-	io->ahead_n = (int32_t)op->done;
-	io->ahead_at = (uint8_t)(at + 1);
-	io->is_ahead_full = op->done == IO_AHEAD;
+	io->ahead_n = (int32_t)op->result;
+	io->ahead_at = (uint8_t)(place + 1);
+	io->has_more = op->result == IO_AHEAD;
 }
 
 static void
-fetch(struct io_round *r)
+read_ahead(struct io_round *r)
 {
-	size_t i, n = r->joined_n;
+	size_t i, n = r->to_read_n;
 
-	r->joined_n = 0;
-	if (n < BATCH_LEAST) /* each reads when its turn has come */
+	r->to_read_n = 0;
+	if (n < BATCH_LEAST) /* each reads in its turn */
 		return;
-	keep_ahead(r);
+	vacate_places(r);
 	for (i = 0; i < n; i++)
 		r->reads[i] = (struct batch_op){
-			.fd = r->joined[i]->fd, .data = r->ahead + i * IO_AHEAD, .n = IO_AHEAD};
+			.fd = r->to_read[i]->fd, .data = r->ahead + i * IO_AHEAD, .n = IO_AHEAD};
 	batch_run(r->batch, r->reads, n);
 	for (i = 0; i < n; i++)
-		give_ahead(r, i, &r->reads[i]);
+		note_read(r, i, &r->reads[i]);
 	r->ahead_n = n;
 }
 
@@ -134,10 +134,10 @@ io_round_add(struct io *io)
 {
 	struct io_round *r = io->round;
 
-	if (io_is_due(io))
+	if (io_is_queued(io))
 		return;
-	io->is_waiting = io->ops->may_wait(io);
-	list_push(io->is_waiting ? &r->waiting : &r->ready, &io->node);
+	io->is_new = io->ops->is_new_work(io);
+	list_push(io->is_new ? &r->new_work : &r->in_progress, &io->node);
 }
 
 void
@@ -145,158 +145,159 @@ io_round_leave(struct io *io)
 {
 	struct io_round *r = io->round;
 
-	if (io_is_due(io))
-		list_remove(io->is_waiting ? &r->waiting : &r->ready, &io->node);
+	if (io_is_queued(io))
+		list_remove(io->is_new ? &r->new_work : &r->in_progress, &io->node);
 	io_round_drop_ahead(io);
 }
 
-/* The first n of them, or fewer. */
+/* Of the first n sockets in the queue, or of all if they are fewer. */
 static void
-run_turns(struct list *l, size_t n)
+run_turns(struct list *queue, size_t n)
 {
 	struct list_node *node;
 
-	for (; n > 0 && (node = list_pop(l)) != NULL; n--) {
+	for (; n > 0 && (node = list_pop(queue)) != NULL; n--) {
 		struct io *io = container_of(node, struct io, node);
 
 		io->ops->on_ready(io);
 	}
 }
 
-/* New requests are begun when all that the round brought for those under way is done,
- * and so many at a time: with a thousand clients fewer are then in flight at once, on
- * fewer connections to instances, whose memory the caches still hold.  Nobody starves:
- * each round begins some, first come first. */
+/* All work in progress has its turn; then some of the new work.  Beginning only so much at a
+ * time keeps fewer requests in flight at once where a thousand clients send theirs: they use
+ * fewer connections to instances, whose memory is still in the caches.  New work does not
+ * starve: each round begins some of it, in order of arrival. */
 void
-io_round_turns(struct io_round *r)
+io_round_run(struct io_round *r)
 {
 	for (;;) {
-		bool is_last = r->ready.n <= READY_MOST;
+		bool is_last = r->in_progress.n <= IN_PROGRESS_MOST;
 
-		join_first(r, &r->ready, READY_MOST);
+		plan_reads(r, &r->in_progress, IN_PROGRESS_MOST);
 		if (is_last)
-			join_first(r, &r->waiting, WAITING_MOST);
-		fetch(r);
-		run_turns(&r->ready, READY_MOST);
+			plan_reads(r, &r->new_work, NEW_WORK_MOST);
+		read_ahead(r);
+		run_turns(&r->in_progress, IN_PROGRESS_MOST);
 		if (is_last)
 			break;
 	}
-	run_turns(&r->waiting, WAITING_MOST);
-	if (!list_empty(&r->waiting))
+	run_turns(&r->new_work, NEW_WORK_MOST);
+	if (!list_empty(&r->new_work))
 		loop_skip_wait(r->loop);
 }
 
-/* --- sending --- */
+/* --- deferred writes --- */
 
 static bool
-may_put_off(const struct io *io, size_t size)
+may_defer(const struct io *io, size_t size)
 {
 	const struct io_round *r = io->round;
 
-	return !io_is_blocked(io) && !io->is_connecting && io->send_at == 0 && size > 0 &&
-	       size <= SEND_MOST && batch_is_one_call(r->batch) && !r->is_sending &&
-	       r->sends_n < BATCH_MAX && r->sends_data_n + size <= SENDS_BYTES;
+	return !io_is_blocked(io) && !io->is_connecting && io->deferred_at == 0 && size > 0 &&
+	       size <= DEFERRED_MOST && batch_is_shared(r->batch) && !r->is_writing &&
+	       r->writes_n < BATCH_MAX && r->write_data_n + size <= DEFERRED_BYTES;
 }
 
 bool
-io_round_put_off(struct io *io, const struct iovec *iov, int n)
+io_round_defer(struct io *io, const struct iovec *iov, int n)
 {
 	struct io_round *r = io->round;
 	size_t size = iovec_size(iov, n);
 	char *to;
 
-	if (!may_put_off(io, size))
+	if (!may_defer(io, size))
 		return false;
-	to = r->sends_data + r->sends_data_n;
-	r->sends[r->sends_n] = (struct batch_op){
+	to = r->write_data + r->write_data_n;
+	r->writes[r->writes_n] = (struct batch_op){
 		.fd = io->fd, .is_write = true, .data = to, .n = size};
-	r->send_of[r->sends_n++] = io;
-	io->send_at = (uint8_t)r->sends_n;
-	r->sends_data_n += size;
+	r->write_of[r->writes_n++] = io;
+	io->deferred_at = (uint8_t)r->writes_n;
+	r->write_data_n += size;
 	for (; n > 0; iov++, n--)
 		to = mempcpy(to, iov->iov_base, iov->iov_len);
 	return true;
 }
 
 bool
-io_round_take_back(struct io *io, struct iovec *out)
+io_round_undefer(struct io *io, struct iovec *out)
 {
 	struct io_round *r = io->round;
 	struct batch_op *op;
 
-	if (io->send_at == 0)
+	if (io->deferred_at == 0)
 		return false;
-	op = &r->sends[io->send_at - 1];
-	r->send_of[io->send_at - 1] = NULL;
-	r->settled_n++;
-	io->send_at = 0;
+	op = &r->writes[io->deferred_at - 1];
+	r->write_of[io->deferred_at - 1] = NULL;
+	r->flushed_n++;
+	io->deferred_at = 0;
 	*out = (struct iovec){.iov_base = op->data, .iov_len = op->n};
 	return true;
 }
 
-/* Those that have gone already leave no gaps. */
+/* Leave out the writes that were made by io_flush_deferred(). */
 static void
 close_gaps(struct io_round *r)
 {
 	size_t i, n = 0;
 
-	for (i = 0; i < r->sends_n; i++)
-		if (r->send_of[i] != NULL) {
-			r->sends[n] = r->sends[i];
-			r->send_of[n++] = r->send_of[i];
+	for (i = 0; i < r->writes_n; i++)
+		if (r->write_of[i] != NULL) {
+			r->writes[n] = r->writes[i];
+			r->write_of[n++] = r->write_of[i];
 		}
-	r->sends_n = n;
-	r->settled_n = 0;
+	r->writes_n = n;
+	r->flushed_n = 0;
 }
 
-/* What a short write has left waits for room.  Those to be told of it, or of an error, are
- * the first then; returns how many they are. */
+/* Keep what short writes have left until there is room.  Moves the writes that failed or were
+ * short to the front of the table, and returns how many they are. */
 static size_t
 keep_rests(struct io_round *r)
 {
-	size_t i, told_n = 0;
+	size_t i, unsent_n = 0;
 
-	for (i = 0; i < r->sends_n; i++) {
-		struct batch_op *op = &r->sends[i];
-		struct io *io = r->send_of[i];
+	for (i = 0; i < r->writes_n; i++) {
+		struct batch_op *op = &r->writes[i];
+		struct io *io = r->write_of[i];
 
-		io->send_at = 0;
-		if (op->done == (ssize_t)op->n)
+		io->deferred_at = 0;
+		if (op->result == (ssize_t)op->n)
 			continue;
-		if (op->done == -EAGAIN)
-			op->done = 0;
-		if (op->done >= 0) {
+		if (op->result == -EAGAIN)
+			op->result = 0;
+		if (op->result >= 0) {
 			io->can_write = false;
 			outbuf_append(&io->out,
 				      &(struct iovec){.iov_base = op->data, .iov_len = op->n}, 1,
-				      (size_t)op->done);
+				      (size_t)op->result);
 		}
-		r->sends[told_n] = *op;
-		r->send_of[told_n++] = io;
+		r->writes[unsent_n] = *op;
+		r->write_of[unsent_n++] = io;
 	}
-	return told_n;
+	return unsent_n;
 }
 
 bool
-io_round_send(struct io_round *r)
+io_round_write(struct io_round *r)
 {
 	size_t i, n;
 
-	if (r->sends_n == 0)
+	if (r->writes_n == 0)
 		return false;
-	if (r->settled_n > 0)
+	if (r->flushed_n > 0)
 		close_gaps(r);
-	batch_run(r->batch, r->sends, r->sends_n);
+	batch_run(r->batch, r->writes, r->writes_n);
 	n = keep_rests(r);
-	r->is_sending = true;
+	r->is_writing = true; /* what on_unsent() writes must not disturb the table */
 	for (i = 0; i < n; i++) {
-		const struct batch_op *op = &r->sends[i];
-		struct io *io = r->send_of[i];
+		const struct batch_op *op = &r->writes[i];
+		struct io *io = r->write_of[i];
 
-		if (io_is_open(io)) /* who was told before may have closed it */
-			io->ops->on_unsent(io, op->data, op->n, op->done < 0 ? (int)-op->done : 0);
+		if (io_is_open(io)) /* an on_unsent() before may have closed it */
+			io->ops->on_unsent(io, op->data, op->n,
+					   op->result < 0 ? (int)-op->result : 0);
 	}
-	r->is_sending = false;
-	r->sends_n = r->sends_data_n = 0;
+	r->is_writing = false;
+	r->writes_n = r->write_data_n = 0;
 	return n > 0;
 }

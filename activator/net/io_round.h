@@ -1,43 +1,69 @@
-/* io_round - what the sockets of one loop read and write together.  Only io.c uses this: the
- * calls for all others stand in io.h. */
+/* io_round - what the sockets of one event loop do together, once in each round of it.
+ *
+ * The loop works in rounds: epoll_wait(2) reports the sockets that became ready, their events
+ * run, then the tail of the round.  If each socket read and wrote by itself, a small HTTP
+ * request would cost four system calls.  Instead:
+ *
+ *  1. The event of a socket only puts it into a queue (io_round_add()).  Work in progress has
+ *     one queue, new work another.
+ *  2. At the tail, io_round_run() takes sockets from the queues.  Those that expect a small
+ *     read (the head of a request or response) are read all together, in one system call,
+ *     each into a place of IO_AHEAD bytes: they are read ahead of their turns.
+ *  3. Then each socket has its turn: on_ready(), in which io_read() first gives what was read
+ *     ahead.
+ *  4. A small write in a turn is not made: its bytes are copied and the write is deferred
+ *     (io_round_defer()).  io_round_write() makes all deferred writes in one system call.
+ *
+ * Whoever uses an io sees no difference: bytes keep their order, an error or the end of the
+ * stream is found by the read that would have found it, and a deferred write that fails or
+ * falls short is reported (on_unsent()).  Where the kernel has no AIO nothing is read ahead
+ * and nothing deferred.
+ *
+ * Only io.c includes this header: what others call stands in io.h. */
 #ifndef ACTIVATOR_NET_IO_ROUND_H
 #define ACTIVATOR_NET_IO_ROUND_H
 
 #include "activator/net/batch.h"
 #include "activator/net/io.h"
 
-#define SEND_MOST 2048			/* bytes that are put off at a time */
-#define SENDS_BYTES ((size_t)128 << 10) /* and in a round */
+#define DEFERRED_MOST 2048		   /* bytes of one write that is deferred */
+#define DEFERRED_BYTES ((size_t)128 << 10) /* of all deferred writes of a round */
 
 struct io_round {
 	struct loop *loop;
 	struct batch *batch;
-	/* Of struct io: whose turn it is, and who may_wait(). */
-	struct list ready, waiting;
-	struct io *joined[BATCH_MAX]; /* are to be read ahead */
-	size_t joined_n;
-	/* BATCH_MAX places of IO_AHEAD bytes, and whose bytes lie there; NULL: nobody's. */
+	/* Sockets whose turn is to come, in the order of their events. */
+	struct list in_progress, new_work;
+	/* Sockets that are to be read ahead next. */
+	struct io *to_read[BATCH_MAX];
+	size_t to_read_n;
+	struct batch_op reads[BATCH_MAX];
+	/* BATCH_MAX places of IO_AHEAD bytes, and the socket whose bytes lie in each; NULL:
+	 * the place is free. */
 	char *ahead;
 	struct io *ahead_of[BATCH_MAX];
-	size_t ahead_n;
-	/* Put off by io_send(), and whose that is; NULL: it has gone already. */
-	struct batch_op sends[BATCH_MAX];
-	struct io *send_of[BATCH_MAX];
-	size_t sends_n, settled_n;
-	char *sends_data; /* SENDS_BYTES, where their bytes lie */
-	size_t sends_data_n;
-	bool is_sending; /* io_round_send() runs: nothing is put off */
-	struct batch_op reads[BATCH_MAX];
+	size_t ahead_n; /* places in use, from the first on */
+	/* Deferred writes, and the socket of each; NULL: it was made by io_flush_deferred(). */
+	struct batch_op writes[BATCH_MAX];
+	struct io *write_of[BATCH_MAX];
+	size_t writes_n, flushed_n;
+	char *write_data; /* DEFERRED_BYTES: a copy of what they write */
+	size_t write_data_n;
+	bool is_writing; /* io_round_write() runs: nothing may be deferred */
 };
 
-void io_round_add(struct io *);	       /* it is ready */
-void io_round_leave(struct io *);      /* it is being closed */
-void io_round_drop_ahead(struct io *); /* it has been read */
+/* The socket is ready: queue it for a turn. */
+void io_round_add(struct io *);
+/* The socket is being closed: it gets no turn, and what was read ahead is dropped. */
+void io_round_leave(struct io *);
+/* What was read ahead has been used. */
+void io_round_drop_ahead(struct io *);
 
-/* Copy iov[0..n), to be sent at the end of the round.  False: it must be written now. */
-NODISCARD bool io_round_put_off(struct io *, const struct iovec *iov, int n);
-/* What was put off, for the caller to write now, or false: nothing was.  *out is valid until
- * the end of the round. */
-NODISCARD bool io_round_take_back(struct io *, struct iovec *out);
+/* Copy iov[0..n), to be written at the end of the round.  False: the caller is to write it
+ * now. */
+NODISCARD bool io_round_defer(struct io *, const struct iovec *iov, int n);
+/* Take back the deferred write of a socket, for the caller to make it now.  False: there is
+ * none.  *out is valid until the end of the round. */
+NODISCARD bool io_round_undefer(struct io *, struct iovec *out);
 
 #endif

@@ -91,7 +91,7 @@ def test_without_shared_calls_it_goes_on_and_says_so(tmp_path, refused):
                 assert client.response()[0::2] == (200, b"hello\n")
         for client in clients:
             client.close()
-        assert stack.activator.text().count("no Linux AIO here") == 1
+        assert stack.activator.text().count("Linux AIO is not available") == 1
 
 
 @pytest.mark.parametrize("batch", ["yes", "no"])

@@ -364,11 +364,11 @@ a_head_that_does_not_go_is_sent_again(void **state)
 	assert_memory_equal(text, "HTTP/1.1 200", 12);
 	say(t->client, "POST / HTTP/1.1\r\nHost: s\r\nContent-Length: 0\r\n\r\n");
 	event_base_loop(loop_base(t->w->loop), EVLOOP_ONCE | EVLOOP_NONBLOCK);
-	io_round_turns(t->w->round);
+	io_round_run(t->w->round);
 	setsockopt(t->served, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
 	close(t->served);
 	t->served = -1;
-	assert_true(io_round_send(t->w->round));
+	assert_true(io_round_write(t->w->round));
 	rounds(t);
 	assert_true(t->served >= 0);
 	hear(t->served, text, sizeof text, &is_eof);

@@ -71,13 +71,13 @@ on_ready(struct io *io)
 }
 
 static bool
-may_wait(struct io *io)
+is_new_work(struct io *io)
 {
 	return container_of(io, struct side, io)->is_waiting;
 }
 
 static bool
-is_head_next(struct io *io)
+is_small_read_next(struct io *io)
 {
 	(void)io;
 	return true;
@@ -94,8 +94,8 @@ on_unsent(struct io *io, const char *data, size_t n, int error)
 }
 
 static const struct io_ops ops = {.on_ready = on_ready,
-				  .may_wait = may_wait,
-				  .is_head_next = is_head_next,
+				  .is_new_work = is_new_work,
+				  .is_small_read_next = is_small_read_next,
 				  .on_unsent = on_unsent};
 
 static void
@@ -103,8 +103,8 @@ on_tail(void *arg)
 {
 	struct world *w = arg;
 
-	io_round_turns(w->round);
-	io_round_send(w->round);
+	io_round_run(w->round);
+	io_round_write(w->round);
 }
 
 /* n sides, after the turns that they get for becoming writable. */
@@ -116,7 +116,7 @@ make(size_t n, bool is_plain)
 
 	w->loop = loop_new(&e);
 	assert_non_null(w->loop);
-	w->round = io_round_new(w->loop, is_plain);
+	w->round = io_round_new(w->loop, !is_plain);
 	loop_on_tail(w->loop, on_tail, w);
 	for (w->n = 0; w->n < n; w->n++) {
 		struct side *s = &w->sides[w->n];
@@ -268,7 +268,7 @@ an_end_and_a_reset_are_found(void **state)
 	assert_got(last, 2);
 	assert_int_equal(last->end, IO_EOF);
 	assert_got(reset, 1);
-	io_expect(&reset->io); /* as a reader that waits for more */
+	io_expect_more(&reset->io); /* as a reader that waits for more */
 	read_all(reset);
 	assert_int_equal(reset->end, IO_ERROR);
 	assert_got(&w->sides[3], 3);
@@ -353,7 +353,7 @@ send_text(struct side *s, const char *text)
 	strcpy(copy, text); /* freed before it is sent */
 	iov[0] = (struct iovec){.iov_base = copy, .iov_len = half};
 	iov[1] = (struct iovec){.iov_base = copy + half, .iov_len = strlen(text) - half};
-	return io_send(&s->io, iov, 2);
+	return io_write_deferred(&s->io, iov, 2);
 }
 
 static void
@@ -379,12 +379,12 @@ deferred_writes_leave_with_the_round(void **state)
 		assert_int_equal(send_text(&w->sides[i], text[i]), 0);
 		assert_seen(&w->sides[i], "");
 	}
-	assert_false(io_round_send(w->round));
+	assert_false(io_round_write(w->round));
 	for (i = 0; i < w->n; i++) {
 		assert_seen(&w->sides[i], text[i]);
 		assert_int_equal(w->sides[i].unsent_n, 0);
 	}
-	assert_false(io_round_send(w->round));
+	assert_false(io_round_write(w->round));
 	assert_seen(&w->sides[0], "");
 	end(&w);
 }
@@ -394,7 +394,7 @@ order_is_kept(void **state)
 {
 	struct world *w = make(5, false);
 	struct side *twice = &w->sides[0], *mixed = &w->sides[1], *closed = &w->sides[2],
-		    *shut = &w->sides[3], *settled = &w->sides[4];
+		    *shut = &w->sides[3], *flushed = &w->sides[4];
 	char seen[8];
 
 	(void)state;
@@ -407,16 +407,16 @@ order_is_kept(void **state)
 	io_close(&closed->io, false);
 	assert_int_equal(send_text(shut, "last words"), 0);
 	io_shutdown(&shut->io);
-	assert_int_equal(send_text(settled, "now"), 0);
-	assert_int_equal(io_settle(&settled->io), 0);
-	assert_seen(settled, "now");
-	assert_false(io_round_send(w->round));
+	assert_int_equal(send_text(flushed, "now"), 0);
+	assert_int_equal(io_flush_deferred(&flushed->io), 0);
+	assert_seen(flushed, "now");
+	assert_false(io_round_write(w->round));
 	assert_seen(twice, "first second");
 	assert_seen(mixed, "first second");
 	assert_seen(closed, "last words");
 	assert_seen(shut, "last words");
 	assert_int_equal(recv(shut->peer, seen, sizeof seen, 0), 0);
-	assert_seen(settled, "");
+	assert_seen(flushed, "");
 	end(&w);
 }
 
@@ -479,7 +479,7 @@ a_write_that_falls_short_is_reported(void **state)
 	gone->peer = -1;
 	for (i = 0; i < w->n; i++)
 		assert_int_equal(send_text(&w->sides[i], "tail"), 0);
-	assert_true(io_round_send(w->round));
+	assert_true(io_round_write(w->round));
 	assert_int_equal(full->unsent_n, 1);
 	assert_int_equal(full->unsent_error, 0);
 	assert_true(io_is_blocked(&full->io));
@@ -501,7 +501,7 @@ a_write_that_falls_short_is_reported(void **state)
 static void
 one_that_fails_fails_alone(void **state)
 {
-	struct batch *b = batch_new(false);
+	struct batch *b = batch_new(true);
 	size_t bad;
 
 	(void)state;
@@ -525,7 +525,7 @@ one_that_fails_fails_alone(void **state)
 		}
 		batch_run(b, all, 6);
 		for (i = 0; i < 6; i++) {
-			assert_int_equal(all[i].done, i == bad ? -EBADF : 5);
+			assert_int_equal(all[i].result, i == bad ? -EBADF : 5);
 			if (i % 2 == 0 && i != bad)
 				assert_string_equal(data[i], "hello");
 			close(fds[i][0]);
@@ -554,19 +554,19 @@ forbid_submit(void)
 static void
 aio_that_does_not_work_is_not_used(void **state)
 {
-	struct batch *b = batch_new(true);
+	struct batch *b = batch_new(false);
 	int status;
 	pid_t pid;
 
 	(void)state;
-	assert_false(batch_is_one_call(b));
+	assert_false(batch_is_shared(b));
 	batch_free(&b);
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		forbid_submit();
-		b = batch_new(false);
-		_exit(batch_is_one_call(b));
+		b = batch_new(true);
+		_exit(batch_is_shared(b));
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
