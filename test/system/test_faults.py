@@ -350,11 +350,12 @@ def test_a_client_resets_behind_its_request(stack, instance):
         first.request("GET", "/", "one")
         assert held.wait(WAIT_S)
         seen, second = instance.seen, stack.connect()
+        gone = stack.metric('activator_requests_total{outcome="client_gone"}')
         with stopped(stack.activator.pid):
             second.request("GET", "/", "one")
             reset(second)
-        wait_until(lambda: stack.metric('activator_requests_total{outcome="client_gone"}') > 0 and
-                   stack.metric("activator_parked") == 0, what="the request to leave the queue")
+        wait_until(lambda: stack.metric('activator_requests_total{outcome="client_gone"}') > gone
+                   and stack.metric("activator_parked") == 0, what="the request to leave the queue")
         go_on.set()
         assert first.response()[2] == b"ok"
     assert instance.seen == seen
