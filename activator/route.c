@@ -1,7 +1,8 @@
-/* The table has three steps: host → struct vhost, path prefix → struct place, header
- * value → struct target.  Each is one look-up in a hash, or none where there is only one
- * thing to find; how many prefixes of a host or a path are tried is bounded by the
- * longest one that anybody described, not by what a client sends. */
+/* A look-up has three steps: from the host to a struct vhost, from a path prefix to a struct
+ * path_prefix, from the value of a header field to a struct target.  Each step is a look-up
+ * in a hash table for each suffix of the host, and each prefix of the path, that could be
+ * there.  How many these are is bounded by the longest that a service has, not by what a
+ * client sends. */
 #include "activator/route.h"
 
 #include <stdatomic.h>
@@ -18,7 +19,8 @@
 #define HOST_MAX 255 /* bytes; RFC 1035 2.3.4 */
 #define TAG_FIELD "x-activator-tag"
 
-struct split {
+/* One revision's part of a service's traffic. */
+struct traffic_entry {
 	struct route_revision revision;
 	uint32_t percent;
 	char *tag; /* NULL: none */
@@ -29,53 +31,53 @@ enum sticky { STICKY_NONE, STICKY_COOKIE, STICKY_FIELD };
 struct service {
 	struct route_service pub;
 	struct rules *rules; /* NULL: none */
-	struct split *splits;
-	size_t splits_n;
-	uint32_t total; /* of the percents */
+	struct traffic_entry *traffic;
+	size_t traffic_n;
+	uint32_t total; /* sum of the percents */
 	bool has_tags;
 	enum sticky sticky;
 	char *sticky_name; /* of the cookie, or of the field in lower case */
-	uint64_t salt;	   /* so that services split the same cookies differently */
+	uint64_t salt;	   /* the same cookie is hashed differently by each service */
 };
 
-/* Where a look-up ends. */
+/* What a look-up finds. */
 struct target {
 	const struct service *service;
-	const struct split *tagged; /* by its host; NULL: split */
+	const struct traffic_entry *tagged; /* a tag's own host was asked for; NULL: none was */
 };
 
-/* Services that ask for the same field. */
-struct by_field {
-	struct by_field *next;
+/* The services of one host and path prefix that match on the same header field. */
+struct field_match {
+	struct field_match *next;
 	char *name;	    /* lower case */
 	struct hmap values; /* to struct target */
 };
 
 /* One host and one path prefix. */
-struct place {
-	struct by_field *fields; /* in the order of their services */
-	struct target *any;	 /* asks for no field; NULL: none */
+struct path_prefix {
+	struct field_match *fields; /* in the order of the services */
+	struct target *any;	    /* the service that matches on no field; NULL: none */
 };
 
 struct vhost {
-	struct hmap prefixes; /* without a slash at the end; to struct place */
-	struct place *root;   /* of the prefix "/"; NULL: none */
-	size_t longest;	      /* prefix, bytes */
+	struct hmap prefixes;	  /* without a slash at the end, to struct path_prefix */
+	struct path_prefix *root; /* for the prefix "/"; NULL: none */
+	size_t longest;		  /* of prefixes, in bytes */
 };
 
 struct routes {
 	_Atomic uint32_t refs;
 	struct service *services;
 	size_t services_n;
-	struct hmap hosts;	 /* "host", "*.suffix"; to struct vhost */
-	struct vhost *any;	 /* "*"; NULL: none */
-	size_t longest_wildcard; /* ".suffix", bytes */
+	struct hmap hosts;	 /* "host" or "*.suffix", to struct vhost */
+	struct vhost *any;	 /* for "*"; NULL: none */
+	size_t longest_wildcard; /* ".suffix" in bytes; 0: no wildcards */
 };
 
 /* --- building --- */
 
-/* FNV-1a, then the finalizer of MurmurHash3: the same on every run and machine, so that
- * a client stays where it is across restarts and activators. */
+/* FNV-1a, then the finalizer of MurmurHash3.  The result is the same in every process, so
+ * that a client stays with its revision after a restart and behind another activator. */
 static uint64_t
 hash(uint64_t seed, const char *s, size_t n)
 {
@@ -110,11 +112,11 @@ vhost_get(struct routes *r, const char *host)
 	return v;
 }
 
-static struct place *
-place_get(struct vhost *v, const char *path)
+static struct path_prefix *
+path_prefix_get(struct vhost *v, const char *path)
 {
 	size_t n = strlen(path);
-	struct place *p;
+	struct path_prefix *p;
 	char *prefix;
 
 	while (n > 0 && path[n - 1] == '/')
@@ -135,11 +137,11 @@ place_get(struct vhost *v, const char *path)
 	return p;
 }
 
-static struct by_field *
-by_field_get(struct place *p, const char *name)
+static struct field_match *
+field_match_get(struct path_prefix *p, const char *name)
 {
 	char *field = text_lower_copy(name, strlen(name));
-	struct by_field **at, *f;
+	struct field_match **at, *f;
 
 	for (at = &p->fields; *at != NULL && strcmp((*at)->name, field) != 0; at = &(*at)->next)
 		;
@@ -153,16 +155,16 @@ by_field_get(struct place *p, const char *name)
 	return f;
 }
 
-/* False: another service has the place. */
+/* False: another service was there first. */
 static bool
-place_put(struct place *p, const struct msg_service *from, const struct target *what)
+path_prefix_claim(struct path_prefix *p, const struct msg_service *from, const struct target *what)
 {
-	struct by_field *f = NULL;
+	struct field_match *f = NULL;
 	const char *value = from->match_value == NULL ? "" : from->match_value;
 	struct target *t;
 
 	if (from->match_header != NULL) {
-		f = by_field_get(p, from->match_header);
+		f = field_match_get(p, from->match_header);
 		t = hmap_find(&f->values, value);
 	} else {
 		t = p->any;
@@ -178,7 +180,7 @@ place_put(struct place *p, const struct msg_service *from, const struct target *
 	return true;
 }
 
-/* Every path of a service below one host. */
+/* Enter every path of a service below one host. */
 static void
 add_host(struct routes *r, const char *host, const struct msg_service *from,
 	 const struct target *what)
@@ -193,9 +195,9 @@ add_host(struct routes *r, const char *host, const struct msg_service *from,
 		host_n--;
 	key = text_lower_copy(host, host_n);
 	for (i = 0; i < n; i++)
-		if (!place_put(place_get(vhost_get(r, key), paths[i]), from, what) &&
+		if (!path_prefix_claim(path_prefix_get(vhost_get(r, key), paths[i]), from, what) &&
 		    what->tagged == NULL)
-			log_warn(NULL, "another service has this host and path",
+			log_warn(NULL, "host and path ignored: another service has them",
 				 "service=%s host=%s path=%s", from->name, key, paths[i]);
 	free(key);
 }
@@ -205,15 +207,15 @@ add_tag_hosts(struct routes *r, const struct msg_service *from, const struct ser
 {
 	size_t i, j;
 
-	for (i = 0; i < s->splits_n; i++) {
-		for (j = 0; s->splits[i].tag != NULL && j < from->hosts.n; j++) {
+	for (i = 0; i < s->traffic_n; i++) {
+		for (j = 0; s->traffic[i].tag != NULL && j < from->hosts.n; j++) {
 			char *host;
 
 			if (from->hosts.v[j][0] == '*')
 				continue;
-			host = xasprintf("%s-%s", s->splits[i].tag, from->hosts.v[j]);
+			host = xasprintf("%s-%s", s->traffic[i].tag, from->hosts.v[j]);
 			add_host(r, host, from,
-				 &(struct target){.service = s, .tagged = &s->splits[i]});
+				 &(struct target){.service = s, .tagged = &s->traffic[i]});
 			free(host);
 		}
 	}
@@ -231,21 +233,21 @@ is_described(const struct msg_service *from, const char *revision)
 }
 
 static void
-add_split(struct service *s, const struct msg_service *from, const char *revision, uint32_t percent,
-	  const char *tag, const struct route_source *source)
+add_traffic(struct service *s, const struct msg_service *from, const char *revision,
+	    uint32_t percent, const char *tag, const struct route_source *source)
 {
-	struct split *split;
+	struct traffic_entry *entry;
 
 	if (!is_described(from, revision)) {
-		log_warn(NULL, "traffic to a revision that is not described",
+		log_warn(NULL, "traffic entry ignored: its revision was not described",
 			 "service=%s revision=%s", from->name, revision);
 		return;
 	}
-	split = &s->splits[s->splits_n++];
-	split->revision.rev = source->find(source->ctx, revision);
-	split->revision.limits = revision_limits_ref(split->revision.rev->limits);
-	split->percent = percent;
-	split->tag = text_copy(tag);
+	entry = &s->traffic[s->traffic_n++];
+	entry->revision.rev = source->find(source->ctx, revision);
+	entry->revision.limits = revision_limits_ref(entry->revision.rev->limits);
+	entry->percent = percent;
+	entry->tag = text_copy(tag);
 	s->total += percent;
 	s->has_tags |= tag != NULL;
 }
@@ -275,12 +277,12 @@ service_init(struct service *s, const struct msg_service *from, const struct rou
 		s->rules = rules_new(from->rules, from->rules_n);
 	s->salt = hash(0, from->name, strlen(from->name));
 	service_sticky(s, from->sticky);
-	s->splits = xcalloc(from->traffic_n + 1, sizeof *s->splits);
+	s->traffic = xcalloc(from->traffic_n + 1, sizeof *s->traffic);
 	for (i = 0; i < from->traffic_n; i++)
-		add_split(s, from, from->traffic[i].revision, from->traffic[i].percent,
-			  from->traffic[i].tag, source);
+		add_traffic(s, from, from->traffic[i].revision, from->traffic[i].percent,
+			    from->traffic[i].tag, source);
 	if (from->traffic_n == 0 && from->revisions_n == 1)
-		add_split(s, from, from->revisions[0].instances.revision, 100, NULL, source);
+		add_traffic(s, from, from->revisions[0].instances.revision, 100, NULL, source);
 }
 
 struct routes *
@@ -296,19 +298,19 @@ routes_new(const struct msg_service *services, size_t n, const struct route_sour
 		struct service *s = &r->services[r->services_n++];
 
 		service_init(s, &services[i], source);
-		for (j = 0; s->splits_n > 0 && j < services[i].hosts.n; j++)
+		for (j = 0; s->traffic_n > 0 && j < services[i].hosts.n; j++)
 			add_host(r, services[i].hosts.v[j], &services[i],
 				 &(struct target){.service = s});
 	}
-	for (i = 0; i < n; i++) /* last: what a service has for itself goes first */
+	for (i = 0; i < n; i++) /* last: a host of a service goes before that of a tag */
 		add_tag_hosts(r, &services[i], &r->services[i]);
 	return r;
 }
 
-/* --- the end of it --- */
+/* --- freeing --- */
 
 static void
-by_field_free(struct by_field *f)
+field_match_free(struct field_match *f)
 {
 	size_t at = 0;
 	void *target;
@@ -321,15 +323,15 @@ by_field_free(struct by_field *f)
 }
 
 static void
-place_free(struct place *p)
+path_prefix_free(struct path_prefix *p)
 {
-	struct by_field *f, *next;
+	struct field_match *f, *next;
 
 	if (p == NULL)
 		return;
 	for (f = p->fields; f != NULL; f = next) {
 		next = f->next;
-		by_field_free(f);
+		field_match_free(f);
 	}
 	free(p->any);
 	free(p);
@@ -339,14 +341,14 @@ static void
 vhost_free(struct vhost *v)
 {
 	size_t at = 0;
-	void *place;
+	void *prefix;
 
 	if (v == NULL)
 		return;
-	while (hmap_next(&v->prefixes, &at, NULL, &place))
-		place_free(place);
+	while (hmap_next(&v->prefixes, &at, NULL, &prefix))
+		path_prefix_free(prefix);
 	hmap_fini(&v->prefixes);
-	place_free(v->root);
+	path_prefix_free(v->root);
 	free(v);
 }
 
@@ -355,12 +357,12 @@ service_fini(struct service *s)
 {
 	size_t i;
 
-	for (i = 0; i < s->splits_n; i++) {
-		free(s->splits[i].tag);
-		revision_limits_unref(&s->splits[i].revision.limits);
-		revision_unref(&s->splits[i].revision.rev);
+	for (i = 0; i < s->traffic_n; i++) {
+		free(s->traffic[i].tag);
+		revision_limits_unref(&s->traffic[i].revision.limits);
+		revision_unref(&s->traffic[i].revision.rev);
 	}
-	free(s->splits);
+	free(s->traffic);
 	free(s->sticky_name);
 	rules_free(&s->rules);
 	free(s->pub.waiting_page);
@@ -403,21 +405,21 @@ routes_unref(struct routes **rp)
 /* --- which service --- */
 
 static void *
-probe(const struct hmap *m, const char *key, size_t n, struct route_match *out)
+look_up(const struct hmap *m, const char *key, size_t n, struct route_match *out)
 {
-	out->probes++;
+	out->lookups++;
 	return hmap_find_n(m, key, n);
 }
 
 static const struct target *
-find_target(const struct place *p, const struct route_query *q, struct route_match *out)
+find_target(const struct path_prefix *p, const struct route_query *q, struct route_match *out)
 {
-	const struct by_field *f;
+	const struct field_match *f;
 
 	for (f = p->fields; f != NULL; f = f->next) {
 		size_t n = 0;
 		const char *value = q->field(q->ctx, f->name, &n);
-		const struct target *t = value == NULL ? NULL : probe(&f->values, value, n, out);
+		const struct target *t = value == NULL ? NULL : look_up(&f->values, value, n, out);
 
 		if (t != NULL)
 			return t;
@@ -425,7 +427,7 @@ find_target(const struct place *p, const struct route_query *q, struct route_mat
 	return p->any;
 }
 
-/* The longest prefix that ends on a segment border: "/a/b/c", "/a/b", "/a", "/". */
+/* Prefixes end on a segment border; the longest is tried first: "/a/b/c", "/a/b", "/a", "/". */
 static const struct target *
 find_path(const struct vhost *v, const struct route_query *q, struct route_match *out)
 {
@@ -433,17 +435,17 @@ find_path(const struct vhost *v, const struct route_query *q, struct route_match
 	size_t n;
 
 	for (n = MIN(q->path_n, v->longest); n > 0 && t == NULL; n--) {
-		const struct place *p;
+		const struct path_prefix *p;
 
 		if ((n < q->path_n && q->path[n] != '/') || q->path[n - 1] == '/')
 			continue;
-		p = probe(&v->prefixes, q->path, n, out);
+		p = look_up(&v->prefixes, q->path, n, out);
 		t = p == NULL ? NULL : find_target(p, q, out);
 	}
 	return t != NULL || v->root == NULL ? t : find_target(v->root, q, out);
 }
 
-/* "*.b.c" and so on for the host a.b.c; host[0] may be written over. */
+/* Try "*.b.c", then "*.c" for the host a.b.c.  Writes the '*' over bytes of host. */
 static const struct target *
 find_wildcard(const struct routes *r, char *host, size_t n, const struct route_query *q,
 	      struct route_match *out)
@@ -457,7 +459,7 @@ find_wildcard(const struct routes *r, char *host, size_t n, const struct route_q
 		if (host[at] != '.')
 			continue;
 		host[at - 1] = '*';
-		v = probe(&r->hosts, host + at - 1, n - at + 1, out);
+		v = look_up(&r->hosts, host + at - 1, n - at + 1, out);
 		t = v == NULL ? NULL : find_path(v, q, out);
 	}
 	return t;
@@ -477,7 +479,7 @@ find(const struct routes *r, const struct route_query *q, struct route_match *ou
 
 		for (i = 0; i < n; i++)
 			host[i] = text_lower(q->host[i]);
-		v = n == 0 || host[0] == '*' ? NULL : probe(&r->hosts, host, n, out);
+		v = n == 0 || host[0] == '*' ? NULL : look_up(&r->hosts, host, n, out);
 		t = v == NULL ? NULL : find_path(v, q, out);
 		if (t == NULL && r->longest_wildcard > 0)
 			t = find_wildcard(r, host, n, q, out);
@@ -511,9 +513,9 @@ find_cookie(const char *s, size_t n, const char *name, size_t *value_n)
 	return NULL;
 }
 
-/* What the split goes by: the client's own mark where there is one. */
+/* A client that sends the sticky cookie or field gets the same key each time. */
 static uint64_t
-mark(const struct service *s, const struct route_query *q)
+split_key(const struct service *s, const struct route_query *q)
 {
 	const char *value = NULL;
 	size_t n = 0;
@@ -529,52 +531,52 @@ mark(const struct service *s, const struct route_query *q)
 	return value == NULL ? q->random : hash(s->salt, value, n);
 }
 
-static const struct split *
-find_tag(const struct service *s, const struct route_query *q)
+static const struct traffic_entry *
+find_tagged(const struct service *s, const struct route_query *q)
 {
 	size_t n = 0, i;
 	const char *tag = s->has_tags ? q->field(q->ctx, TAG_FIELD, &n) : NULL;
 
-	for (i = 0; tag != NULL && i < s->splits_n; i++)
-		if (s->splits[i].tag != NULL && strlen(s->splits[i].tag) == n &&
-		    memcmp(s->splits[i].tag, tag, n) == 0)
-			return &s->splits[i];
+	for (i = 0; tag != NULL && i < s->traffic_n; i++)
+		if (s->traffic[i].tag != NULL && text_is(tag, n, s->traffic[i].tag))
+			return &s->traffic[i];
 	return NULL;
 }
 
-/* Each revision has a stretch of [0, total) as long as its percent; the mark falls into
- * one of them.  Clients move only as far as the stretches' borders do. */
-static const struct split *
-find_split(const struct service *s, const struct route_query *q)
+/* Each entry has a range of [0, total) as long as its percent, and the key falls into one of
+ * them.  When percents change, only clients whose key lies between an old and a new border of
+ * a range move to another revision. */
+static const struct traffic_entry *
+pick_entry(const struct service *s, const struct route_query *q)
 {
 	uint64_t at;
 	size_t i;
 
-	if (s->splits_n == 1 || s->total == 0)
-		return &s->splits[0];
-	at = (uint64_t)((unsigned __int128)mark(s, q) * s->total >> 64);
-	for (i = 0; i < s->splits_n - 1 && at >= s->splits[i].percent; i++)
-		at -= s->splits[i].percent;
-	return &s->splits[i];
+	if (s->traffic_n == 1 || s->total == 0)
+		return &s->traffic[0];
+	at = (uint64_t)((unsigned __int128)split_key(s, q) * s->total >> 64);
+	for (i = 0; i < s->traffic_n - 1 && at >= s->traffic[i].percent; i++)
+		at -= s->traffic[i].percent;
+	return &s->traffic[i];
 }
 
 void
 routes_find(const struct routes *r, const struct route_query *q, struct route_match *out)
 {
 	const struct target *t;
-	const struct split *split;
+	const struct traffic_entry *entry;
 
 	*out = (struct route_match){.action = RULE_WAKE};
 	t = find(r, q, out);
 	if (t == NULL)
 		return;
-	split = t->tagged;
-	if (split == NULL)
-		split = find_tag(t->service, q);
-	if (split == NULL)
-		split = find_split(t->service, q);
+	entry = t->tagged;
+	if (entry == NULL)
+		entry = find_tagged(t->service, q);
+	if (entry == NULL)
+		entry = pick_entry(t->service, q);
 	out->service = &t->service->pub;
-	out->revision = &split->revision;
+	out->revision = &entry->revision;
 	if (t->service->rules != NULL)
 		out->rule = rules_find(t->service->rules, q);
 	if (out->rule != NULL)

@@ -1,8 +1,10 @@
-/* route - from host, path and fields to a service and a revision of it.  One table
- * of all services, immutable, swapped as a whole: a lookup costs the same with one
- * service and with ten thousand (hash of the host, of each wildcard suffix, then of
- * each path prefix that ends on a segment border).
- * Thread: built on the main thread, read by all workers; never changed. */
+/* route - finds the service of a request by its host, path and header fields, and the
+ * revision by the service's traffic.
+ *
+ * All services are in one table.  A look-up costs the same with one service as with ten
+ * thousand: it hashes the host, each wildcard that the host could match, and each prefix of
+ * the path.  A table never changes; a new one replaces it as a whole.
+ * Thread: built on the main thread, read by all workers. */
 #ifndef ACTIVATOR_ROUTE_H
 #define ACTIVATOR_ROUTE_H
 
@@ -17,40 +19,41 @@ struct routes; /* opaque */
 
 struct route_revision {
 	struct revision *rev;		/* a reference */
-	struct revision_limits *limits; /* that held when the table was built; a reference */
+	struct revision_limits *limits; /* as of when the table was built; a reference */
 };
 
-/* The request path reads what stands here; route.c keeps more behind it. */
+/* What the request path needs of a service. */
 struct route_service {
 	char *name;
-	char *waiting_page; /* NULL: none; else the page's template text */
+	char *waiting_page; /* the template of its page; NULL: none */
 };
 
 struct route_match {
 	const struct route_service *service;   /* NULL: no_route */
-	const struct route_revision *revision; /* NULL only where service is */
+	const struct route_revision *revision; /* NULL if service is NULL */
 	int action;			       /* RULE_* */
-	const struct rule_conf *rule;	       /* that matched; NULL: none did, RULE_WAKE */
-	unsigned probes;		       /* look-ups in tables: what the answer cost */
+	const struct rule_conf *rule;	       /* the rule that matched; NULL: none, RULE_WAKE */
+	unsigned lookups;		       /* in hash tables, made for this match */
 };
 
-/* Where routes_new() gets what the descriptions only name. */
+/* From where routes_new() gets what the descriptions only name. */
 struct route_source {
-	/* The shared object of a revision, with its newest limits; a new reference. */
+	/* The revision of this name, with its newest limits; the caller gets a reference. */
 	struct revision *(*find)(void *ctx, const char *name);
-	/* The text of a service's waiting page ("default", or a file), the caller's to
-	 * free, or NULL: none. */
+	/* The template of a service's waiting page (msg_service.waiting_page is "default" or
+	 * names a file), the caller's to free. */
 	char *(*page)(void *ctx, const struct msg_service *);
 	void *ctx;
 };
 
-/* Build from what came between begin and end.
+/* Build a table of the services between `begin` and `end` of the link.
  *
- * What wins: the most specific host (exact, then the longest `*.` wildcard, then `*`),
- * then the longest path prefix, then a service whose header matches over one that asks
- * for none.  A service that fails on path or header leaves the request to the next.
- * `tag-name.host` is made of every exact host and tag, where no service has that host
- * for itself.  Two services that ask for the same: the first has it, and a line is
+ * A request goes to the service with the most specific host (the exact name, then the longest
+ * `*.` wildcard, then `*`); among these, to the one with the longest path prefix; among these,
+ * to the one whose header field matches, else to the one that asks for none.  Where none of
+ * these matches, the next shorter prefix and then the next less specific host are tried.
+ * Each tag of a service also makes a host TAG-HOST of each of its exact hosts, unless a service
+ * has that host itself.  If two services ask for the same, the first has it, and a line is
  * logged. */
 NODISCARD struct routes *routes_new(const struct msg_service *services, size_t n,
 				    const struct route_source *);

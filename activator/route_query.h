@@ -7,17 +7,17 @@
 
 /* All borrowed. */
 struct route_query {
-	const char *host; /* without port, as the client wrote it (any case) */
+	const char *host; /* without port, letters as the client sent them */
 	size_t host_n;
 	const char *path; /* the path of the target, before '?' */
 	size_t path_n;
 	const char *method;
 	size_t method_n;
-	/* The value of a field by its lower-case name; NULL where there is none. */
+	/* The value of a field, by its name in lower case; NULL: the request has none. */
 	const char *(*field)(void *ctx, const char *name, size_t *n);
 	void *ctx;
-	const struct addr *client; /* the peer, or what a trusted proxy says it is */
-	uint64_t random;	   /* for the split, where nothing is sticky */
+	const struct addr *client; /* the peer, or the client that a trusted proxy names */
+	uint64_t random;	   /* chooses the revision of a client that is not sticky */
 };
 
 #endif

@@ -85,8 +85,7 @@ has_method(const struct rule *r, const struct route_query *q)
 	size_t i;
 
 	for (i = 0; i < r->conf.methods.n; i++)
-		if (strlen(r->conf.methods.v[i]) == q->method_n &&
-		    memcmp(r->conf.methods.v[i], q->method, q->method_n) == 0)
+		if (text_is(q->method, q->method_n, r->conf.methods.v[i]))
 			return true;
 	return r->conf.methods.n == 0;
 }
@@ -107,7 +106,7 @@ has_path(const struct rule *r, const struct route_query *q)
 	return r->conf.paths.n == 0;
 }
 
-/* Does value hold `part`, in any case? */
+/* Letters match in either case. */
 static bool
 contains(const char *value, size_t n, const char *part)
 {

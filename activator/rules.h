@@ -1,5 +1,6 @@
-/* rules - who may wake a service: an ordered list of conditions over method, path,
- * one field and the client's network; the first that matches says what happens.
+/* rules - which requests may wake a service: an ordered list of conditions on method, path,
+ * one header field and the client's network.  The first rule whose conditions all hold says
+ * what is done with the request.
  * Pure; immutable once made.  Thread: any. */
 #ifndef ACTIVATOR_RULES_H
 #define ACTIVATOR_RULES_H
@@ -9,16 +10,16 @@
 struct rules; /* opaque */
 struct route_query;
 
-/* A copy of n rules.  A network that cannot be read matches nothing (the conf file's
- * checker has refused it before). */
+/* Copies n rules.  A network that cannot be parsed matches nothing; the check of the conf file
+ * refuses such a network, so it comes only over a link of another version. */
 NODISCARD struct rules *rules_new(const struct rule_conf *, size_t n);
 void rules_free(struct rules **);
 
-/* The first that matches, borrowed from rules, or NULL. */
+/* The first rule that matches, borrowed, or NULL. */
 const struct rule_conf *rules_find(const struct rules *, const struct route_query *);
 
-/* Is `prefix` (no slash at its end, "" for all) a prefix of path that ends on a segment
- * border: "/a" of "/a" and "/a/b", not of "/ab". */
+/* Is path at or below prefix?  "/a" and "/a/b" are below "/a", "/ab" is not.  The prefix has no
+ * slash at its end; "" has all paths below it. */
 bool rules_is_below(const char *path, size_t path_n, const char *prefix, size_t prefix_n);
 
 #endif

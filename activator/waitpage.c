@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "activator/http/fields.h"
 #include "common/strbuf.h"
 
 const char waitpage_fields[] = "Content-Type: text/html; charset=utf-8\r\n"
@@ -105,12 +106,6 @@ const char waitpage_default[] =
 
 /* --- who gets it --- */
 
-static bool
-is_word(const char *s, size_t n, const char *word)
-{
-	return strlen(word) == n && strncasecmp(s, word, n) == 0;
-}
-
 /* The quality of one element of Accept, "text/html;q=0.9"; in thousandths. */
 static int
 quality(const char *s, size_t n)
@@ -150,7 +145,7 @@ accepts(const char *accept, size_t n, const char *type)
 		     accept + type_n < stop && accept[type_n] != ';' && accept[type_n] != ' ';
 		     type_n++)
 			;
-		if (is_word(accept, type_n, type))
+		if (field_is(accept, type_n, type))
 			return quality(accept, (size_t)(stop - accept));
 		accept = stop + 1;
 	}
@@ -173,7 +168,7 @@ waitpage_is_wanted(const char *method, size_t method_n,
 		return true;
 	mode = field(ctx, "sec-fetch-mode", &n);
 	if (mode != NULL)
-		return is_word(mode, n, "navigate");
+		return field_is(mode, n, "navigate");
 	if (field(ctx, "x-requested-with", &n) != NULL)
 		return false;
 	accept = field(ctx, "accept", &n);
@@ -235,20 +230,20 @@ add_expected(struct strbuf *out, const struct waitpage_view *v)
 static bool
 add_value(struct strbuf *out, const char *name, size_t n, const struct waitpage_view *v)
 {
-	if (is_word(name, n, "service"))
+	if (field_is(name, n, "service"))
 		add_escaped(out, v->service, strlen(v->service));
-	else if (is_word(name, n, "host"))
+	else if (field_is(name, n, "host"))
 		add_escaped(out, v->host, v->host_n);
-	else if (is_word(name, n, "expected_ms"))
+	else if (field_is(name, n, "expected_ms"))
 		strbuf_addf(out, "%lld", (long long)v->expected_ms);
-	else if (is_word(name, n, "elapsed_ms"))
+	else if (field_is(name, n, "elapsed_ms"))
 		strbuf_addf(out, "%lld", (long long)v->elapsed_ms);
-	else if (is_word(name, n, "expected"))
+	else if (field_is(name, n, "expected"))
 		add_expected(out, v);
-	else if (is_word(name, n, "held_back"))
+	else if (field_is(name, n, "held_back"))
 		add_escaped(out, v->held_back == NULL ? "" : v->held_back,
 			    v->held_back == NULL ? 0 : strlen(v->held_back));
-	else if (is_word(name, n, "retry_s"))
+	else if (field_is(name, n, "retry_s"))
 		strbuf_addf(out, "%u", v->retry_s);
 	else
 		return false;

@@ -3,10 +3,19 @@
 #ifndef COMMON_TEXT_H
 #define COMMON_TEXT_H
 
+#include <string.h>
+
 #include "common/base.h"
 
 /* Equal bytes, or both NULL. */
 bool text_equal(const char *a, const char *b);
+
+/* Are the n bytes at s, which may hold anything, those of `word`? */
+static inline bool
+text_is(const char *s, size_t n, const char *word)
+{
+	return strlen(word) == n && memcmp(s, word, n) == 0;
+}
 
 /* A copy, the caller's to free; NULL of NULL. */
 NODISCARD char *text_copy(const char *);

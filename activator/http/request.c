@@ -3,11 +3,12 @@
 #include <string.h>
 
 #include "activator/http/put.h"
+#include "common/text.h"
 
 static bool
 is_method(const struct h1_head *h, const char *method)
 {
-	return h->method_n == strlen(method) && memcmp(h->method, method, h->method_n) == 0;
+	return text_is(h->method, h->method_n, method);
 }
 
 static bool

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "common/text.h"
+
 void
 kube_split_init(struct kube_split *s, enum kube_form form)
 {
@@ -76,7 +78,7 @@ in_string(struct kube_split *s, char c)
 static bool
 is_key(const struct kube_split *s, const char *name)
 {
-	return s->key_n == strlen(name) && memcmp(s->key, name, s->key_n) == 0;
+	return text_is(s->key, s->key_n, name);
 }
 
 /* Count an opening bracket.  True: a piece begins with it. */

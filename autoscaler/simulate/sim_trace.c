@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/clk.h"
+#include "common/text.h"
 
 #define BUFFER ((size_t)64 << 10)
 #define LINE_MOST 200	 /* bytes; a correct line is shorter */
@@ -228,8 +229,8 @@ read_header(struct sim_trace *t, struct err *e)
 	if (rc == 0)
 		return err_set(e, 0, "%s:1: expected the header \"%s\" or \"%s\", got nothing",
 			       t->file, by_request, by_minute);
-	t->is_by_minute = n == strlen(by_minute) && memcmp(line, by_minute, n) == 0;
-	if (t->is_by_minute || (n == strlen(by_request) && memcmp(line, by_request, n) == 0))
+	t->is_by_minute = text_is(line, n, by_minute);
+	if (t->is_by_minute || text_is(line, n, by_request))
 		return 0;
 	return mistake(t, "the header \"start_ms,duration_ms\" or \"minute,count,duration_ms\"",
 		       line, n, e);

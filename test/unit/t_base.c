@@ -262,6 +262,9 @@ texts_may_be_absent(void **state)
 	assert_false(text_equal("", NULL));
 	assert_true(text_equal("a", "a"));
 	assert_false(text_equal("a", "A"));
+	assert_true(text_is("GET /", 3, "GET"));
+	assert_false(text_is("GET /", 4, "GET") || text_is("GE", 2, "GET") ||
+		     text_is("get", 3, "GET"));
 	assert_null(text_copy(NULL));
 	text_replace(&text, "one two");
 	text_replace(&text, text + 4); /* a part of the old text */

@@ -576,8 +576,8 @@ test_cost(void **state)
 
 		assert_string_equal(revision_of(&a), asks[i][2]);
 		assert_string_equal(revision_of(&b), asks[i][2]);
-		assert_int_equal(a.probes, b.probes);
-		assert_in_range(b.probes, 1, 6);
+		assert_int_equal(a.lookups, b.lookups);
+		assert_in_range(b.lookups, 1, 6);
 	}
 	assert_string_equal(ask(lots, "shared", "/p09999/x", NULL), "s09999/v1");
 	routes_unref(&one);
@@ -600,7 +600,7 @@ test_cost_is_the_table_s(void **state)
 	path[i] = '\0';
 	m = ask_with(r, "shared", path, "GET", &none, "192.0.2.1", 0);
 	assert_null(m.service);
-	assert_in_range(m.probes, 1, 8);
+	assert_in_range(m.lookups, 1, 8);
 	routes_unref(&r);
 }
 
