@@ -102,7 +102,7 @@ put_queue(struct jput *j, struct revision *rev)
 	jput_u64(j, "queued", n.queued);
 	jput_u64(j, "in_flight", n.slots);
 	jput_u64(j, "in_flight_most", n.slots_most); /* at one instance */
-	jput_u64(j, "free_slots", n.free_slots);	     /* no limit: one for each instance */
+	jput_u64(j, "free_slots", n.free_slots);     /* no limit: one for each instance */
 	jput_u64(j, "released", n.paced);	     /* paced, its response head not seen */
 	if (limit > 0) {
 		jput_u64(j, "connections", n.conns);

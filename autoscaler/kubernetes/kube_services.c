@@ -18,14 +18,21 @@
 
 #define CHANGE_DELAY (20 * CLK_MS) /* changes within it are one call of on_change */
 
+/* All Deployments, or all Services, of one namespace. */
+struct services_collection {
+	struct services_namespace *ns;
+	enum kube_object_kind kind;
+	bool is_listed; /* once, or it is not readable */
+};
+
 /* A namespace whose annotations are read. */
 struct services_namespace {
 	struct list_node node;
 	struct kube_services *s;
 	char *name;
-	struct kube_collection *deployments; /* whose observer it is */
+	struct services_collection by_kind[KUBE_SERVICE + 1];
+	struct kube_collection *deployments; /* whose observer is by_kind[KUBE_DEPLOYMENT] */
 	struct kube_watch *services;
-	bool is_listed[2]; /* by enum kube_object_kind: listed once, or not readable */
 	bool is_needed;
 };
 
@@ -40,7 +47,7 @@ struct kube_services {
 	struct hmap selected;	      /* names that match it */
 	struct hmap listed;	      /* names that the list being read has shown */
 	bool is_selection_listed;     /* once, or it is not readable */
-	bool is_known; /* all has been listed once: what is shown from then on is whole */
+	bool is_known;		      /* everything was listed once: the services are complete */
 	bool is_changed;
 	struct loop_timer timer;
 };
@@ -64,106 +71,66 @@ on_timer(void *arg)
 	s->on_change(s->arg);
 }
 
-/* --- Deployments and Services --- */
+/* --- Deployments and Services: upcalls of a watch --- */
 
 static void
-list_begin(struct services_namespace *ns, enum kube_object_kind kind)
+on_list_begin(void *arg)
 {
-	kube_annotated_list_begin(ns->s->annotated, kind, ns->name);
+	struct services_collection *c = arg;
+
+	kube_annotated_list_begin(c->ns->s->annotated, c->kind, c->ns->name);
 }
 
 static void
-take(struct services_namespace *ns, enum kube_object_kind kind, const struct kube_event *ev)
+on_event(const struct kube_event *ev, void *arg)
 {
+	struct services_collection *c = arg;
+	struct kube_annotated *annotated = c->ns->s->annotated;
 	struct kube_object o;
 	bool is_change;
 
 	if (ev->type == KUBE_DELETED) {
-		is_change = kube_annotated_remove(ns->s->annotated, kind, ns->name, ev->name);
+		is_change = kube_annotated_remove(annotated, c->kind, c->ns->name, ev->name);
 	} else {
-		kube_object_decode(ev, kind, &o);
-		is_change = kube_annotated_put(ns->s->annotated, &o);
+		kube_object_decode(ev, c->kind, &o);
+		is_change = kube_annotated_put(annotated, &o);
 	}
 	if (is_change)
-		changed(ns->s);
+		changed(c->ns->s);
 }
 
 static void
-set_listed(struct services_namespace *ns, enum kube_object_kind kind)
+set_listed(struct services_collection *c)
 {
-	if (!ns->is_listed[kind])
-		changed(ns->s);
-	ns->is_listed[kind] = true;
+	if (!c->is_listed)
+		changed(c->ns->s);
+	c->is_listed = true;
 }
 
 static void
-list_end(struct services_namespace *ns, enum kube_object_kind kind)
+on_list_end(void *arg)
 {
-	if (kube_annotated_list_end(ns->s->annotated, kind, ns->name))
-		changed(ns->s);
-	set_listed(ns, kind);
+	struct services_collection *c = arg;
+
+	if (kube_annotated_list_end(c->ns->s->annotated, c->kind, c->ns->name))
+		changed(c->ns->s);
+	set_listed(c);
 }
 
 static void
-on_deployments_list_begin(void *arg)
+on_error(const char *why, void *arg)
 {
-	list_begin(arg, KUBE_DEPLOYMENT);
-}
-
-static void
-on_deployment(const struct kube_event *ev, void *arg)
-{
-	take(arg, KUBE_DEPLOYMENT, ev);
-}
-
-static void
-on_deployments_list_end(void *arg)
-{
-	list_end(arg, KUBE_DEPLOYMENT);
-}
-
-/* kube_collection.c has logged why. */
-static void
-on_deployments_error(const char *why, void *arg)
-{
-	if (why != NULL)
-		set_listed(arg, KUBE_DEPLOYMENT);
-}
-
-static const struct kube_watch_ops deployment_ops = {on_deployments_list_begin, on_deployment,
-						     on_deployments_list_end, on_deployments_error};
-
-static void
-on_services_list_begin(void *arg)
-{
-	list_begin(arg, KUBE_SERVICE);
-}
-
-static void
-on_service(const struct kube_event *ev, void *arg)
-{
-	take(arg, KUBE_SERVICE, ev);
-}
-
-static void
-on_services_list_end(void *arg)
-{
-	list_end(arg, KUBE_SERVICE);
-}
-
-static void
-on_services_error(const char *why, void *arg)
-{
-	struct services_namespace *ns = arg;
+	struct services_collection *c = arg;
 
 	if (why == NULL)
 		return;
-	log_warn(NULL, "cannot watch Services", "namespace=%s err=%s", ns->name, why);
-	set_listed(ns, KUBE_SERVICE);
+	if (c->kind == KUBE_SERVICE) /* of Deployments kube_collection.c has logged it */
+		log_warn(NULL, "cannot watch Services", "namespace=%s err=%s", c->ns->name, why);
+	set_listed(c);
 }
 
-static const struct kube_watch_ops service_ops = {on_services_list_begin, on_service,
-						  on_services_list_end, on_services_error};
+static const struct kube_watch_ops collection_ops = {on_list_begin, on_event, on_list_end,
+						     on_error};
 
 /* --- namespaces --- */
 
@@ -187,10 +154,14 @@ namespace_new(struct kube_services *s, const char *name)
 	const struct kube_watch_conf conf = {
 		.group_path = "/api/v1", .group = "", .plural = "services", .ns = name};
 	struct services_namespace *ns = xcalloc(1, sizeof *ns);
+	enum kube_object_kind kind;
 
 	ns->s = s;
 	ns->name = xstrdup(name);
-	ns->services = kube_watch_new(s->c.shared, &conf, &service_ops, ns);
+	for (kind = KUBE_DEPLOYMENT; kind <= KUBE_SERVICE; kind++)
+		ns->by_kind[kind] = (struct services_collection){.ns = ns, .kind = kind};
+	ns->services = kube_watch_new(s->c.shared, &conf, &collection_ops,
+				      &ns->by_kind[KUBE_SERVICE]);
 	list_push(&s->namespaces, &ns->node);
 	return ns;
 }
@@ -206,13 +177,13 @@ need(struct kube_services *s, const char *name)
 	ns->deployments = kube_collection_need(
 		s->c.collections, kube_kinds_get(s->c.kinds, "apps", "v1", "Deployment"), name,
 		true);
-	kube_collection_observe(ns->deployments, &deployment_ops, ns);
+	kube_collection_observe(ns->deployments, &collection_ops, &ns->by_kind[KUBE_DEPLOYMENT]);
 }
 
 static void
 namespace_free(struct services_namespace *ns)
 {
-	if (kube_collection_is_observed_by(ns->deployments, ns))
+	if (kube_collection_is_observed_by(ns->deployments, &ns->by_kind[KUBE_DEPLOYMENT]))
 		kube_collection_observe(ns->deployments, NULL, NULL);
 	list_remove(&ns->s->namespaces, &ns->node);
 	kube_watch_free(&ns->services);
@@ -228,7 +199,7 @@ drop(struct services_namespace *ns)
 	bool is_change = false;
 
 	for (kind = KUBE_DEPLOYMENT; kind <= KUBE_SERVICE; kind++) {
-		list_begin(ns, kind);
+		on_list_begin(&ns->by_kind[kind]); /* an empty list */
 		is_change |= kube_annotated_list_end(ns->s->annotated, kind, ns->name);
 	}
 	if (is_change)
@@ -351,7 +322,7 @@ is_all_listed(struct kube_services *s)
 		const struct services_namespace *ns = container_of(node, struct services_namespace,
 								   node);
 
-		if (!ns->is_listed[KUBE_DEPLOYMENT] || !ns->is_listed[KUBE_SERVICE])
+		if (!ns->by_kind[KUBE_DEPLOYMENT].is_listed || !ns->by_kind[KUBE_SERVICE].is_listed)
 			return false;
 	}
 	return true;
