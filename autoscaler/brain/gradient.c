@@ -41,7 +41,15 @@ struct bin {
 	double weight; /* of the estimate: how far latency had risen */
 };
 
-enum why { WHY_THIN, WHY_LIGHT, WHY_ALONE, WHY_FLAT, WHY_KNEE, WHY_CPU, WHY_MEMORY };
+enum why {
+	WHY_FEW_RESPONSES,
+	WHY_LIGHT_LOAD,
+	WHY_NONE_LOWER,
+	WHY_NOT_RISEN,
+	WHY_KNEE,
+	WHY_CPU,
+	WHY_MEMORY
+};
 
 struct gradient {
 	struct bin bins[BINS];
@@ -234,13 +242,13 @@ is_steady(const struct gradient *g)
 static void
 take_sample(struct gradient *g, const struct gradient_facts *f, int64_t now)
 {
-	bool is_due = now - g->since_ns >= f->step_ns;
+	bool is_over = now - g->since_ns >= f->step_ns;
 
 	if (f->ready != g->ready || f->ready == 0) { /* of how many instances would it be? */
 		begin_sample(g, f->ready, now);
 		return;
 	}
-	if (g->completed < SAMPLE_ENOUGH && !is_due)
+	if (g->completed < SAMPLE_ENOUGH && !is_over)
 		return;
 	if (g->completed >= SAMPLE_LEAST && g->reported_s > 0 && is_steady(g))
 		learn(g, g->answered_s / g->reported_s * f->reporters / f->ready,
@@ -348,7 +356,7 @@ goal_of(struct gradient *g, const struct gradient_facts *f, double target, int64
 	bool is_loaded = is_all_loaded(g, now);
 
 	if (is_loaded && matters && f->is_applied && g->concurrency >= TARGET_LEAST) {
-		g->why = WHY_ALONE;
+		g->why = WHY_NONE_LOWER;
 		return target * DOWN;
 	}
 	if (g->knee > 0) {
@@ -356,17 +364,17 @@ goal_of(struct gradient *g, const struct gradient_facts *f, double target, int64
 		return now - g->knee_ns < KEEP_NS ? g->knee : try_again(g, target, now);
 	}
 	if (is_loaded) {
-		g->why = matters ? WHY_ALONE : WHY_LIGHT;
+		g->why = matters ? WHY_NONE_LOWER : WHY_LIGHT_LOAD;
 		return f->configured;
 	}
-	g->why = WHY_FLAT;
+	g->why = WHY_NOT_RISEN;
 	return matters && is_flat && target >= f->configured ? target * UP : f->configured;
 }
 
 /* A step down needs more instances, for which the machine has no CPU or memory left; a step up
  * needs more CPU for each instance than there is. */
 static bool
-is_held(struct gradient *g, const struct gradient_facts *f, double target, double next)
+is_prevented(struct gradient *g, const struct gradient_facts *f, double target, double next)
 {
 	double instances = f->ready * target / next;
 
@@ -407,7 +415,7 @@ step(struct gradient *g, const struct gradient_facts *f, int64_t now)
 		forget_knee(g);
 	goal = goal_of(g, f, target, now);
 	next = bounded(f, MIN(MAX(goal, target * DOWN), target * (goal > g->knee ? BACK : UP)));
-	if (fabs(goal / target - 1) < DEAD_BAND || is_held(g, f, target, next))
+	if (fabs(goal / target - 1) < DEAD_BAND || is_prevented(g, f, target, next))
 		next = target;
 	if (next < target && g->tried_concurrency <= 0) {
 		g->tried_concurrency = g->concurrency;
@@ -431,7 +439,7 @@ gradient_tick(struct gradient *g, const struct gradient_facts *f, int64_t now)
 	if (g->has_sample)
 		step(g, f, now);
 	else
-		g->why = WHY_THIN;
+		g->why = WHY_FEW_RESPONSES;
 	g->has_sample = false;
 }
 
@@ -476,20 +484,20 @@ gradient_explain(const struct gradient *g, struct strbuf *out)
 					   : "the configured target applies";
 
 	switch (g->why) {
-	case WHY_THIN:
+	case WHY_FEW_RESPONSES:
 		strbuf_addf(out, "too few recent responses to learn from: %s", then);
 		break;
-	case WHY_LIGHT:
+	case WHY_LIGHT_LOAD:
 		strbuf_addf(out, "about %.1f requests at a time, far below the target: %s",
 			    g->concurrency, then);
 		break;
-	case WHY_ALONE:
+	case WHY_NONE_LOWER:
 		strbuf_addf(out,
 			    "latency is known only at about %.1f requests at a time (%.1f ms): %s",
 			    g->concurrency, g->latency_s * 1e3,
 			    g->target > 0 ? "a lower target is tried" : then);
 		break;
-	case WHY_FLAT:
+	case WHY_NOT_RISEN:
 		strbuf_addf(out, "latency has not risen, %.1f ms at %.1f requests at a time: %s",
 			    g->latency_s * 1e3, g->concurrency,
 			    g->target > 0 ? "a higher target is tried" : then);

@@ -1,25 +1,24 @@
 /* reconcile - the control loop: keeps each revision at the number of instances that is wanted.
  *
- * It hears from activators (requests in flight and parked, instances that answer, drains that
- * are done) and from drivers (the instances that there are).  decide() says how many instances
- * a revision needs.  It then asks the driver for them, and tells the activators of instances
+ * Activators report requests (in flight, parked), instances that answer and drains that are
+ * done; drivers show the instances that there are.  decide() says how many instances a revision
+ * needs.  The reconciler asks the driver for these, and tells the activators about instances
  * and drains.
  *
  * In a round of the event loop
  *   - messages and views are only noted in the revision that they concern, which is marked;
  *   - once a second reconcile_tick() marks all active revisions, as averages change with time;
  *   - at the end reconcile_tail() goes through all marked revisions:
- *	1. adopt   the instances that a driver shows first are wanted until something else is
+ *	1. adopt   take what a driver shows first for what it was asked for
  *	2. decide  decide(), and the bounds of its answer (wanted.h)
  *	3. share   max_instances, if the revisions claim more (quota.h)
  *	4. act     note the decision; ask the driver for more instances, or drain some before
  *		   it is asked for fewer (scaledown.h); announce what has changed (announce.h)
- * So the driver is asked once in a round, however many messages concerned a revision.  One
- * thing does not wait for the end: an `activate` is decided on and acknowledged when it is
- * read.
+ * So the driver is asked once in a round, however many messages concerned a revision.  Only an
+ * `activate` does not wait for the end: it is decided on and acknowledged when it is read.
  *
- * It goes by states, not by events: each round compares what is wanted with what was asked for
- * and what there is.  What a lost message or link has hidden comes with the next report or view.
+ * The loop is level-triggered: each round compares what is wanted with what was asked for and
+ * what there is.  If a message is lost, the next report or view makes up for it.
  * No I/O of its own; the time is clk_now().  Thread: the autoscaler's only loop.
  *
  * Room: autoscaler/reconcile brings what there is to what is wanted.  It may use the brain, the
