@@ -31,7 +31,8 @@ field_of_head(void *ctx, const char *name, size_t *n)
 	return request_field(ctx, name, n);
 }
 
-/* The last address of value[0..*n); *n becomes what is before it. */
+/* Take the last address off the list value[0..*n): *n becomes the size of what is before it.
+ * False: it is no address. */
 static bool
 last_address(const char *value, size_t *n, struct addr *out)
 {
@@ -50,7 +51,7 @@ last_address(const char *value, size_t *n, struct addr *out)
 	return addr_set(out, ip, 0, NULL) == 0;
 }
 
-/* n without the empty elements and blanks at the end of the list. */
+/* The size of the list value[0..n) without empty elements and blanks at its end. */
 static size_t
 without_empty(const char *value, size_t n)
 {
@@ -59,11 +60,12 @@ without_empty(const char *value, size_t n)
 	return n;
 }
 
-/* The client, as far as it can be believed: the last address of X-Forwarded-For that
- * none of ours has put there for itself.  Several such fields are one list, in their
- * order: some proxies add a field where others add to it. */
+/* The client's address: the peer, or, where the peer is a trusted proxy, the last address in
+ * X-Forwarded-For that is not a trusted proxy itself.  Several such fields are one list, in
+ * their order: some proxies add a field where others append to it.  The result may point to
+ * *forwarded. */
 static const struct addr *
-client_of(const struct conn *c, const struct h1_head *head, struct addr *told)
+client_of(const struct conn *c, const struct h1_head *head, struct addr *forwarded)
 {
 	const struct addr *client = &c->peer;
 	struct addr next;
@@ -78,8 +80,8 @@ client_of(const struct conn *c, const struct h1_head *head, struct addr *told)
 		while ((n = without_empty(f->value, n)) > 0) {
 			if (!last_address(f->value, &n, &next))
 				return client;
-			*told = next;
-			client = told;
+			*forwarded = next;
+			client = forwarded;
 			if (!is_trusted(c->w, client))
 				return client;
 		}
@@ -91,7 +93,7 @@ static void
 find_route(struct conn *c, const struct request *r, struct route_match *match)
 {
 	struct worker *w = c->w;
-	struct addr told;
+	struct addr forwarded;
 	struct route_query q = {
 		.host = r->authority,
 		.host_n = r->host_n,
@@ -100,7 +102,7 @@ find_route(struct conn *c, const struct request *r, struct route_match *match)
 		.method = r->head->method,
 		.method_n = r->head->method_n,
 		.field = field_of_head,
-		.client = client_of(c, r->head, &told),
+		.client = client_of(c, r->head, &forwarded),
 		.random = worker_random(w),
 	};
 
@@ -121,7 +123,7 @@ take_request(struct conn *c, const struct request *r)
 		.is_head_method = r->is_head_method,
 		.is_http10 = r->is_http10,
 		.is_persistent = r->is_persistent,
-		.is_keep_alive_told = r->is_http10 && r->is_persistent,
+		.says_keep_alive = r->is_http10 && r->is_persistent,
 		.is_idempotent = r->is_idempotent,
 		.is_expecting = r->is_expecting,
 		.is_upgrade = r->is_upgrade,
@@ -148,8 +150,8 @@ build_head(struct conn *c, const struct request *r)
 	c->x.head_n = (uint32_t)request_write(r, &hop, c->w->out);
 }
 
-/* A browser that would wait for a start gets a page at once that waits in its place.  Where
- * the driver cannot start it, it hears why, as all others do. */
+/* A browser that would have to wait for a start gets the waiting page instead, at once.
+ * Where the revision cannot be started it gets the refusal that all clients get. */
 static bool
 is_for_page(const struct conn *c, const struct request *r)
 {
@@ -189,7 +191,6 @@ give_page(struct conn *c, const struct request *r)
 	};
 
 	limiter_request_wake(rev);
-	x->is_persistent = x->is_persistent && x->is_sent_whole;
 	refuse_page(c, &view);
 	failure_unref(&f);
 	xfer_end(c, OUT_WAITING_PAGE);
@@ -208,7 +209,6 @@ route(struct conn *c, const struct request *r, size_t head_n)
 		return;
 	}
 	if (match.action == RULE_ANSWER) {
-		x->is_persistent = x->is_persistent && x->is_sent_whole;
 		refuse_rule(c, match.rule);
 		xfer_end(c, OUT_ANSWERED);
 		return;
@@ -255,7 +255,7 @@ arrive_request(struct conn *c, char *buf, size_t head_n)
 		refuse_trace(c, &c->w->head);
 		xfer_end(c, OUT_MAX_FORWARDS);
 	} else if (out != OUT_OK) {
-		if (out == OUT_BAD_REQUEST) /* where the next one begins is anyone's guess */
+		if (out == OUT_BAD_REQUEST) /* where the next request begins cannot be told */
 			c->x.is_persistent = c->x.is_sent_whole = false;
 		xfer_refuse(c, out, NULL);
 	} else if (c->w->snap == NULL) {

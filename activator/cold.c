@@ -4,8 +4,8 @@
 
 #include "activator/conn.h"
 
-/* Each phase ends no earlier than the one before it: what a phase did not see of its
- * own activation (it joined one that was under way) took no time. */
+/* How long each phase took for this request.  A phase that was over before the request came
+ * (it joined an activation that was under way) took no time. */
 static void
 cold_phases(const struct conn *c, int64_t ns[COLD_PHASES_N])
 {

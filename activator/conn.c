@@ -187,7 +187,7 @@ read_head(struct conn *c, const struct limits *limits)
 static void
 keep_or_close(struct conn *c)
 {
-	bool is_kept = c->x.is_persistent && c->x.is_sent_whole && !c->w->is_draining;
+	bool is_kept = conn_may_persist(c);
 	bool may_linger = !c->x.is_sent_whole || c->in.n > 0 || c->io.can_read;
 
 	c->since_ns = c->w->now;

@@ -43,6 +43,14 @@ conn_limits(const struct conn *c)
 	return c->x.route != NULL ? &c->x.route->limits->v : &c->w->conf->limits;
 }
 
+/* May the connection carry another request after this one? */
+static inline bool
+conn_may_persist(const struct conn *c)
+{
+	return c->x.is_persistent && c->x.is_sent_whole && !c->w->is_draining;
+}
+
+/* fd is an accepted connection, which does not block; the connection owns it. */
 void conn_open(struct worker *, int fd, const struct addr *peer);
 /* Close now; abort: with a reset, which the client cannot take for a clean end. */
 void conn_close(struct conn *, bool abort);
@@ -51,7 +59,7 @@ void conn_close(struct conn *, bool abort);
 void conn_advance(struct conn *);
 /* SIGTERM: close, unless a request is under way or has begun to come. */
 void conn_drain(struct conn *);
-/* Is a request of it under way, that ends if the client leaves? */
+/* Is a request under way that ends if the client leaves? */
 bool conn_is_waiting(const struct conn *);
 
 /* What the fields of the same name in struct worker point to. */

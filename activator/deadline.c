@@ -9,16 +9,17 @@ after(int64_t from, int64_t limit)
 	return limit == 0 ? INT64_MAX : from + limit;
 }
 
-/* EXCHANGE: what it waits for decides. */
+/* EXCHANGE: the limit is that of what the exchange waits for. */
 static int64_t
 exchange_limit(const struct conn *c, const struct limits *l, enum outcome *out)
 {
 	const struct xfer *x = &c->x;
 
-	if (io_is_blocked(&c->io)) { /* the client does not take its answer */
+	if (io_is_blocked(&c->io)) { /* for the client to take the response */
 		*out = OUT_CLIENT_GONE;
 		return after(c->since_ns, l->body_timeout);
 	}
+	/* for the client to send the body */
 	if (!x->is_sent_whole && !x->is_expecting && !io_is_blocked(&x->up->io) &&
 	    !x->up->is_broken && !x->is_head_written) {
 		*out = OUT_BODY_TIMEOUT;
@@ -52,7 +53,7 @@ state_limit(const struct conn *c, enum outcome *out)
 	case XFER_TUNNEL:
 		*out = OUT_UPGRADED;
 		return after(c->since_ns, l->tunnel_timeout);
-	default: /* PARKED: the shard's timer */
+	default: /* PARKED: the timer of park.c */
 		*out = OUT_REQUEST_TIMEOUT;
 		return INT64_MAX;
 	}

@@ -1,18 +1,18 @@
-/* notice - what a worker tells the main thread: each is posted to the control loop and
- * calls one of worker_ops there.  Thread: the worker's. */
+/* notice - what a worker reports to the main thread: each call posts mail to the control
+ * loop, where one of struct worker_ops is called.  Thread: the worker's. */
 #ifndef ACTIVATOR_NOTICE_H
 #define ACTIVATOR_NOTICE_H
 
 struct instance;
 struct worker;
 
-/* A connection to the instance failed: no request goes to it until a probe has found that
- * it answers (SLOTS_UNREADY). */
+/* The instance refused a connection or reset one: close its slots (SLOTS_UNREADY) until a
+ * probe has found that it answers. */
 void notice_refused(struct worker *, struct instance *);
-/* Requests wait for a connection to the instance, and idle ones count against its limit:
- * all workers are to close theirs. */
+/* A request waits for a connection to the instance, and idle ones use up its limit: all
+ * workers are to close theirs. */
 void notice_shed(struct worker *, struct instance *);
-/* The worker has been told to drain, and has no connection left. */
+/* The worker drains, and its last connection has ended. */
 void notice_drained(struct worker *);
 
 #endif

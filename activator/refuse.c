@@ -7,6 +7,7 @@
 
 #include "activator/conn.h"
 #include "activator/waitpage.h"
+#include "common/jput.h"
 #include "common/strbuf.h"
 
 static const char *
@@ -44,79 +45,57 @@ status_text(uint32_t status)
 }
 
 static void
-add_json(struct strbuf *b, const char *s)
-{
-	strbuf_adds(b, "\"");
-	for (; *s != '\0'; s++) {
-		unsigned char ch = (unsigned char)*s;
-
-		if (ch == '"' || ch == '\\')
-			strbuf_addf(b, "\\%c", ch);
-		else if (ch < 0x20 || ch == 0x7f)
-			strbuf_addf(b, "\\u%04x", ch);
-		else
-			strbuf_add(b, s, 1);
-	}
-	strbuf_adds(b, "\"");
-}
-
-static void
 add_text(struct strbuf *b, const char *s)
 {
-	for (; *s != '\0'; s++) /* a driver's message may hold anything */
+	for (; *s != '\0'; s++) /* a driver's message may hold any byte */
 		strbuf_add(b, (unsigned char)*s < 0x20 || *s == 0x7f ? " " : s, 1);
 }
 
 static void
-write_body(struct strbuf *b, const struct conn *c, enum outcome out, const char *why)
+write_json(struct strbuf *b, const struct conn *c, enum outcome out, const char *why)
 {
-	const char *revision = c->x.route == NULL ? NULL : c->x.route->rev->name;
+	struct jput j;
 
-	if (!c->x.wants_json) {
-		strbuf_addf(b, "%s: %s", outcome_reason(out), outcome_text(out));
-		if (why != NULL) {
-			strbuf_adds(b, ": ");
-			add_text(b, why);
-		}
-		strbuf_adds(b, "\n");
-		return;
-	}
-	strbuf_adds(b, "{\"reason\":");
-	add_json(b, outcome_reason(out));
-	strbuf_adds(b, ",\"message\":");
-	add_json(b, outcome_text(out));
-	if (why != NULL) {
-		strbuf_adds(b, ",\"detail\":");
-		add_json(b, why);
-	}
-	if (revision != NULL) {
-		strbuf_adds(b, ",\"revision\":");
-		add_json(b, revision);
-	}
-	strbuf_adds(b, "}\n");
+	jput_init(&j, b);
+	jput_object(&j, NULL);
+	jput_string(&j, "reason", outcome_reason(out));
+	jput_string(&j, "message", outcome_text(out));
+	jput_string_if(&j, "detail", why);
+	jput_string_if(&j, "revision", c->x.route == NULL ? NULL : c->x.route->rev->name);
+	jput_object_end(&j);
 }
 
-/* body: NULL where the status has none, and so no length either (RFC 9110 8.6). */
+static void
+write_text(struct strbuf *b, enum outcome out, const char *why)
+{
+	strbuf_addf(b, "%s: %s", outcome_reason(out), outcome_text(out));
+	if (why != NULL) {
+		strbuf_adds(b, ": ");
+		add_text(b, why);
+	}
+}
+
+/* Add the fields that all answers have, and write head and body to the client.  body: NULL
+ * where the status has none, and so no length either (RFC 9110 8.6). */
 static void
 send_answer(struct conn *c, struct strbuf *head, const struct strbuf *body)
 {
 	struct xfer *x = &c->x;
-	bool is_kept = x->is_persistent && x->is_sent_whole && !c->w->is_draining;
 	struct iovec iov;
 
 	if (body != NULL)
 		strbuf_addf(head, "Content-Length: %zu\r\n", body->len);
 	strbuf_addf(head, "Date: %s\r\n", date_text(&c->w->date, c->w->now));
-	if (!is_kept)
+	if (!conn_may_persist(c))
 		strbuf_adds(head, "Connection: close\r\n");
-	else if (x->is_keep_alive_told)
+	else if (x->says_keep_alive)
 		strbuf_adds(head, "Connection: keep-alive\r\n");
 	strbuf_adds(head, "\r\n");
 	if (body != NULL && !x->is_head_method)
 		strbuf_add(head, strbuf_str(body), body->len);
 	x->is_head_written = true;
 	iov = (struct iovec){.iov_base = head->data, .iov_len = head->len};
-	if (io_write(&c->io, &iov, 1) < 0) /* the client is gone; conn_advance() will find out */
+	if (io_write(&c->io, &iov, 1) < 0) /* the client is gone: conn_advance() closes */
 		x->is_persistent = false;
 }
 
@@ -151,7 +130,11 @@ refuse_write(struct conn *c, enum outcome out, const char *why, int64_t retry_af
 
 	strbuf_init(&head, 0);
 	strbuf_init(&body, 0);
-	write_body(&body, c, out, why);
+	if (c->x.wants_json)
+		write_json(&body, c, out, why);
+	else
+		write_text(&body, out, why);
+	strbuf_adds(&body, "\n");
 	strbuf_addf(&head,
 		    "HTTP/1.1 %d %s\r\nX-Activator-Reason: %s\r\nContent-Type: %s\r\n"
 		    "Cache-Control: no-store\r\n",
@@ -164,7 +147,7 @@ refuse_write(struct conn *c, enum outcome out, const char *why, int64_t retry_af
 	strbuf_fini(&body);
 }
 
-/* RFC 9110 9.3.8: what could be a secret is left out. */
+/* Fields that may hold a secret: TRACE does not send them back (RFC 9110 9.3.8). */
 static bool
 is_secret(const struct h1_field *f)
 {
@@ -247,7 +230,7 @@ refuse_connection(int fd, const char *why)
 			    strlen("queue_full: \n") + strlen(why), why);
 	ssize_t n = send(fd, answer, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT);
 
-	/* Unread bytes would turn the close into a reset that overtakes the answer. */
+	/* Closing with unread bytes would send a reset, which can overtake the answer. */
 	shutdown(fd, SHUT_WR);
 	if (n > 0)
 		n = recv(fd, rest, sizeof rest, MSG_DONTWAIT);

@@ -12,17 +12,18 @@ struct h1_head;
 struct rule_conf;
 struct waitpage_view;
 
-/* fd is a connection that is not to be kept: answer 503 queue_full, and close it. */
+/* There is no room for the connection fd: answer 503 queue_full, and close it. */
 void refuse_connection(int fd, const char *why);
-/* The answer of an outcome.  why: more to the text, or NULL.  retry_after_s: 0: not said. */
+/* The answer of an outcome.  why: more to the text, or NULL.  retry_after_s: 0: the answer has
+ * no retry-after. */
 void refuse_write(struct conn *, enum outcome, const char *why, int64_t retry_after_s);
-/* When to come again after an outcome, in seconds; 0: that is not said. */
+/* The retry-after of an outcome, in seconds; 0: it has none. */
 int64_t refuse_retry_after(const struct conn *, enum outcome);
 /* The waiting page of the request's service. */
 void refuse_page(struct conn *, const struct waitpage_view *);
-/* What a rule with an answer says. */
+/* The answer of a rule with RULE_ANSWER. */
 void refuse_rule(struct conn *, const struct rule_conf *);
-/* TRACE whose Max-Forwards is 0: the head as it came, without what could be a secret. */
+/* TRACE whose Max-Forwards is 0: the head as it came, without fields that may hold a secret. */
 void refuse_trace(struct conn *, const struct h1_head *);
 
 #endif

@@ -223,8 +223,8 @@ write_head(struct conn *c, const struct response *r)
 	char timing[COLD_TIMING];
 	struct response_hop hop = {
 		.is_http10 = x->is_http10,
-		.is_persistent = x->is_persistent && x->is_sent_whole && !w->is_draining,
-		.is_keep_alive_told = x->is_keep_alive_told,
+		.is_persistent = conn_may_persist(c),
+		.is_keep_alive_told = x->says_keep_alive,
 		.takes_trailers = x->takes_trailers,
 		.has_via = conn_limits(c)->via,
 		.date = date_text(&w->date, w->now),

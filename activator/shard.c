@@ -41,7 +41,7 @@ requests(const struct shard *s)
 	return get(&s->in_flight) + get(&s->parked_n);
 }
 
-/* One writer: no atomic addition is needed. */
+/* Only the worker writes: the counter needs no atomic addition. */
 static void
 change(struct shard *s, _Atomic uint32_t *counter, int64_t now, int n)
 {
@@ -86,9 +86,8 @@ take_period(struct shard *s, struct shard_period *p, int64_t now)
 	s->period_latency_s = 0;
 }
 
-/* Nothing is left of it here; shard_of() lists it again. */
-static void
-forget(struct worker *w, struct shard *s)
+void
+shard_forget(struct worker *w, struct shard *s)
 {
 	struct revision *rev = s->rev;
 
@@ -113,7 +112,7 @@ shard_collect(struct worker *w, struct worker_period *p, int64_t now)
 		if (!is_idle) {
 			take_period(s, &p->v[p->n++], now);
 		} else if (s->set == NULL && list_empty(&s->parked)) {
-			forget(w, s);
+			shard_forget(w, s);
 		} else {
 			s->period_start_ns = s->changed_ns = now;
 		}

@@ -52,7 +52,7 @@ static const struct listener_ops listener_ops = {
 
 /* --- the thread --- */
 
-/* The last connection may have ended anywhere in the round. */
+/* Any function of the round may have ended the last connection. */
 static void
 check_drained(struct worker *w)
 {
@@ -62,7 +62,7 @@ check_drained(struct worker *w)
 	notice_drained(w);
 }
 
-/* Requests that wait for a descriptor go on as far as there are any. */
+/* Let requests that wait for a descriptor go on, for as long as there are descriptors. */
 static void
 retry_starved(struct worker *w)
 {
@@ -95,7 +95,7 @@ on_tail(void *arg)
 	timeq_run(&w->timeq);
 	if (!list_empty(&w->starved))
 		retry_starved(w);
-	/* Last: what was granted in this round by itself has no mail to be announced by. */
+	/* Last: what this thread granted to itself in this round was not announced by mail. */
 	do
 		take_granted(w);
 	while (io_round_write(w->round));
@@ -193,9 +193,10 @@ worker_start(struct worker *w, struct err *e)
 	return 0;
 }
 
-/* End everything that goes on.  What has been answered may still be on its way out. */
+/* Close all connections of clients, and all to instances that are not idle.  with_closing:
+ * also those whose last response is still being written. */
 static void
-cut_all(struct worker *w, bool with_answered)
+cut_all(struct worker *w, bool with_closing)
 {
 	struct list_node *node, *tmp;
 
@@ -203,7 +204,7 @@ cut_all(struct worker *w, bool with_answered)
 		struct conn *c = container_of(node, struct conn, node);
 
 		if (c->x.state == XFER_CLOSING) {
-			if (with_answered)
+			if (with_closing)
 				conn_close(c, false);
 			continue;
 		}
@@ -224,16 +225,12 @@ forget_shards(struct worker *w)
 {
 	struct list_node *node;
 
-	while ((node = list_pop(&w->shards)) != NULL) {
+	while ((node = list_first(&w->shards)) != NULL) {
 		struct shard *s = container_of(node, struct shard, node);
-		struct revision *rev = s->rev;
 
 		upstream_shed_set(w, s->set);
 		instance_set_unref(&s->set);
-		if (s->has_timer)
-			loop_timer_fini(&s->deadline_timer);
-		s->has_timer = false;
-		revision_unref(&rev);
+		shard_forget(w, s);
 	}
 }
 
@@ -259,7 +256,7 @@ worker_free(struct worker **wp)
 	listener_free(&w->listener);
 	if (w->loop != NULL) {
 		inbox_set_current(&w->inbox);
-		loop_once(w->loop, true); /* mail that came after the stop */
+		loop_once(w->loop, true); /* takes the mail that came after the stop */
 		w->is_draining = false;
 		cut_all(w, true);
 		on_tail(w);
@@ -290,37 +287,39 @@ worker_counters(const struct worker *w)
 
 /* --- mail from the main thread --- */
 
-struct order {
+/* What worker_post_*() posts; of the members each uses those that it sets. */
+struct worker_mail {
 	struct loop_mail mail;
 	struct worker *w;
 	struct routes *routes;
 	struct revision *rev;
 	struct instance_set *set;
 	struct instance *inst;
+	struct worker_period *period;
 	void (*collected)(struct worker_period *, void *);
 	void *arg;
 };
 
 static void
-post(struct worker *w, const struct order *what, void (*fn)(struct loop_mail *))
+post(struct worker *w, const struct worker_mail *what, void (*fn)(struct loop_mail *))
 {
-	struct order *o = xmalloc(sizeof *o);
+	struct worker_mail *m = xmalloc(sizeof *m);
 
-	*o = *what;
-	o->w = w;
-	o->mail.fn = fn;
-	loop_post(w->loop, &o->mail);
+	*m = *what;
+	m->w = w;
+	m->mail.fn = fn;
+	loop_post(w->loop, &m->mail);
 }
 
 static struct worker *
-begin(struct order *o)
+begin(struct worker_mail *m)
 {
-	o->w->now = clk_now();
-	return o->w;
+	m->w->now = clk_now();
+	return m->w;
 }
 
 static void
-route_parked(struct worker *w)
+route_unrouted(struct worker *w)
 {
 	struct list_node *node;
 
@@ -333,70 +332,71 @@ route_parked(struct worker *w)
 }
 
 static void
-do_routes(struct loop_mail *m)
+do_routes(struct loop_mail *mail)
 {
-	struct order *o = container_of(m, struct order, mail);
-	struct worker *w = begin(o);
+	struct worker_mail *m = container_of(mail, struct worker_mail, mail);
+	struct worker *w = begin(m);
 
 	snapshot_unref(&w->snap);
-	w->snap = snapshot_new(o->routes);
-	free(o);
-	route_parked(w);
+	w->snap = snapshot_new(m->routes);
+	free(m);
+	route_unrouted(w);
 }
 
 void
 worker_post_routes(struct worker *w, struct routes *routes)
 {
-	post(w, &(struct order){.routes = routes_ref(routes)}, do_routes);
+	post(w, &(struct worker_mail){.routes = routes_ref(routes)}, do_routes);
 }
 
 static void
-do_set(struct loop_mail *m)
+do_set(struct loop_mail *mail)
 {
-	struct order *o = container_of(m, struct order, mail);
-	struct worker *w = begin(o);
-	struct instance_set *old = shard_set(w, o->rev, o->set);
+	struct worker_mail *m = container_of(mail, struct worker_mail, mail);
+	struct worker *w = begin(m);
+	struct instance_set *old = shard_set(w, m->rev, m->set);
 	uint32_t i;
 
 	for (i = 0; old != NULL && i < old->n; i++)
-		if (!instance_set_holds(o->set, old->v[i]))
+		if (!instance_set_holds(m->set, old->v[i]))
 			upstream_shed(w, old->v[i]);
 	instance_set_unref(&old);
-	instance_set_unref(&o->set);
-	revision_unref(&o->rev);
-	free(o);
+	instance_set_unref(&m->set);
+	revision_unref(&m->rev);
+	free(m);
 }
 
 void
 worker_post_set(struct worker *w, struct revision *rev, struct instance_set *set)
 {
-	post(w, &(struct order){.rev = revision_ref(rev), .set = instance_set_ref(set)}, do_set);
+	post(w, &(struct worker_mail){.rev = revision_ref(rev), .set = instance_set_ref(set)},
+	     do_set);
 }
 
 static void
-do_shed(struct loop_mail *m)
+do_shed(struct loop_mail *mail)
 {
-	struct order *o = container_of(m, struct order, mail);
+	struct worker_mail *m = container_of(mail, struct worker_mail, mail);
 
-	upstream_shed(begin(o), o->inst);
-	instance_unref(&o->inst);
-	free(o);
+	upstream_shed(begin(m), m->inst);
+	instance_unref(&m->inst);
+	free(m);
 }
 
 void
 worker_post_shed(struct worker *w, struct instance *inst)
 {
-	post(w, &(struct order){.inst = instance_ref(inst)}, do_shed);
+	post(w, &(struct worker_mail){.inst = instance_ref(inst)}, do_shed);
 }
 
 static void
-do_drain(struct loop_mail *m)
+do_drain(struct loop_mail *mail)
 {
-	struct order *o = container_of(m, struct order, mail);
-	struct worker *w = begin(o);
+	struct worker_mail *m = container_of(mail, struct worker_mail, mail);
+	struct worker *w = begin(m);
 	struct list_node *node, *tmp;
 
-	free(o);
+	free(m);
 	w->is_draining = true;
 	/* A client whose handshake is done counts as connected, accepted yet or not. */
 	if (w->listener != NULL)
@@ -409,17 +409,17 @@ do_drain(struct loop_mail *m)
 void
 worker_post_drain(struct worker *w)
 {
-	post(w, &(struct order){0}, do_drain);
+	post(w, &(struct worker_mail){0}, do_drain);
 }
 
 static void
-do_end(struct loop_mail *m)
+do_end(struct loop_mail *mail)
 {
-	struct order *o = container_of(m, struct order, mail);
-	struct worker *w = begin(o);
+	struct worker_mail *m = container_of(mail, struct worker_mail, mail);
+	struct worker *w = begin(m);
 	struct list_node *node, *tmp;
 
-	free(o);
+	free(m);
 	LIST_FOREACH(&w->conns, node, tmp) {
 		struct conn *c = container_of(node, struct conn, node);
 
@@ -434,44 +434,35 @@ do_end(struct loop_mail *m)
 void
 worker_post_end(struct worker *w)
 {
-	post(w, &(struct order){0}, do_end);
-}
-
-struct answer {
-	struct loop_mail mail;
-	void (*fn)(struct worker_period *, void *);
-	void *arg;
-	struct worker_period *period;
-};
-
-static void
-on_answer(struct loop_mail *m)
-{
-	struct answer *a = container_of(m, struct answer, mail);
-
-	a->fn(a->period, a->arg);
-	free(a);
+	post(w, &(struct worker_mail){0}, do_end);
 }
 
 static void
-do_collect(struct loop_mail *m)
+on_collected(struct loop_mail *mail)
 {
-	struct order *o = container_of(m, struct order, mail);
-	struct worker *w = begin(o);
-	struct answer *a = xmalloc(sizeof *a);
+	struct worker_mail *m = container_of(mail, struct worker_mail, mail);
 
-	*a = (struct answer){.mail.fn = on_answer, .fn = o->collected, .arg = o->arg};
-	a->period = xcalloc(1, sizeof *a->period);
-	a->period->worker = w;
-	shard_collect(w, a->period, w->now);
-	free(o);
-	loop_post(w->control, &a->mail);
+	m->collected(m->period, m->arg);
+	free(m);
+}
+
+static void
+do_collect(struct loop_mail *mail)
+{
+	struct worker_mail *m = container_of(mail, struct worker_mail, mail);
+	struct worker *w = begin(m);
+
+	m->period = xcalloc(1, sizeof *m->period);
+	m->period->worker = w;
+	shard_collect(w, m->period, w->now);
+	m->mail.fn = on_collected; /* the same mail goes back */
+	loop_post(w->control, &m->mail);
 }
 
 void
 worker_post_collect(struct worker *w, void (*fn)(struct worker_period *, void *), void *arg)
 {
-	post(w, &(struct order){.collected = fn, .arg = arg}, do_collect);
+	post(w, &(struct worker_mail){.collected = fn, .arg = arg}, do_collect);
 }
 
 void

@@ -1,8 +1,8 @@
-/* worker - one thread of the data plane: an event loop, a listener on each address
- * (SO_REUSEPORT), its connections, pools and counters.  Nothing on the path of a
- * request whose revision has a free slot leaves its thread.
- * Thread: all calls here are the main thread's; a worker's insides are its own
- * (worker_impl.h). */
+/* worker - one thread of the data plane: its event loop, listening sockets (SO_REUSEPORT),
+ * connections, pools and counters.  A request whose revision has a free slot never leaves
+ * the thread that accepted its connection.
+ * Thread: main makes all of these calls.  worker_post_*() post mail to the worker's loop and
+ * return at once; what only the worker's thread touches stands in worker_impl.h. */
 #ifndef ACTIVATOR_WORKER_H
 #define ACTIVATOR_WORKER_H
 
@@ -13,63 +13,65 @@
 struct routes;
 struct worker; /* opaque; worker_impl.h */
 
+/* What a worker reports; all run on the control loop.  An instance comes with a reference,
+ * which the callee drops. */
 struct worker_ops {
-	/* All run on the control loop. */
-	/* A connection to it was refused or reset: it is set aside (SLOTS_UNREADY is set)
-	 * and shall be probed.  A reference comes with it. */
+	/* The instance refused a connection or reset one.  No request goes to it any more
+	 * (SLOTS_UNREADY is set): it is to be probed. */
 	void (*on_refused)(struct instance *, void *arg);
-	/* After worker_post_drain(): no connection is left. */
+	/* After worker_post_drain(): the last connection has ended. */
 	void (*on_drained)(struct worker *, void *arg);
-	/* Requests wait for a connection to inst while others' idle ones count: tell every
-	 * worker (worker_post_shed()).  A reference comes with it. */
+	/* A request waits for a connection to the instance, whose limit idle connections use
+	 * up: every worker is to close its own (worker_post_shed()). */
 	void (*on_shed)(struct instance *, void *arg);
 };
 
-/* Opens the listeners.  index counts from 0; conf, bounds, ops, arg are borrowed. */
+/* Opens the listening sockets.  index counts from 0; conf, bounds, ops, arg are borrowed. */
 NODISCARD struct worker *worker_new(unsigned index, unsigned workers_n,
 				    const struct activator_conf *, struct bounds *,
 				    struct loop *control_loop, const struct worker_ops *, void *arg,
 				    struct err *);
 NODISCARD int worker_start(struct worker *, struct err *);
-/* Stop the loop and join the thread; every connection is closed. */
+/* Stop the loop and join the thread. */
 void worker_stop(struct worker *);
+/* Of a worker that is stopped, or was never started: close every connection. */
 void worker_free(struct worker **);
 
-/* The new table, of which the worker keeps a reference.  The first one also routes
- * all that has been parked without one. */
+/* Route by this table from now on; the worker takes a reference.  Requests that came before
+ * the first table are routed now. */
 void worker_post_routes(struct worker *, struct routes *);
-/* The worker's copy of rev's instances; idle connections to those that are gone are
- * closed. */
+/* Use these instances of rev from now on; idle connections to others are closed. */
 void worker_post_set(struct worker *, struct revision *, struct instance_set *);
-/* SIGTERM: stop accepting, `connection: close` on responses, close what is idle;
- * on_drained when nothing is left. */
+/* SIGTERM: stop accepting, close what is idle, and answer what is under way with
+ * `connection: close`; on_drained when all connections have ended. */
 void worker_post_drain(struct worker *);
-/* The drain time is over: 503 shutting_down to what has no answer yet, cut the rest. */
+/* The drain time is over: refuse requests that have no response yet (503 shutting_down), and
+ * cut off all others. */
 void worker_post_end(struct worker *);
 /* Close idle connections to inst. */
 void worker_post_shed(struct worker *, struct instance *);
 
-/* One period's figures of one revision at one worker. */
+/* Figures of one revision at one worker, over a period. */
 struct shard_period {
 	struct revision *rev; /* a reference */
-	double load_s;	      /* requests in flight and parked, over time … */
-	double waiting_s;     /* … and what of it was parked */
+	double load_s;	      /* integral of requests in flight and parked over time */
+	double waiting_s;     /* integral of the parked ones alone */
 	uint32_t peak, in_flight, parked;
 	uint64_t requests, completed;
-	double latency_s; /* sum over completed */
+	double latency_s; /* sum over the completed requests */
 };
 struct worker_period {
 	struct worker *worker;
 	int64_t period_ns;
-	struct shard_period *v; /* revisions with anything to tell */
+	struct shard_period *v; /* of revisions that had requests */
 	size_t n;
 };
-/* Ask for the period since the last ask; fn runs on the control loop and owns the
- * answer (worker_period_free()). */
+/* Collect the figures since the last collection.  fn runs on the control loop and owns what
+ * it gets (worker_period_free()). */
 void worker_post_collect(struct worker *, void (*fn)(struct worker_period *, void *arg), void *arg);
 void worker_period_free(struct worker_period **);
 
-/* Counters of the worker as a whole; relaxed reads by the main thread. */
+/* Counters of the worker as a whole; main reads them, relaxed. */
 struct worker_counters {
 	_Atomic uint64_t accepted, connections, connections_refused;
 	_Atomic uint64_t upstream_connects, upstream_reuses, upstream_connections;

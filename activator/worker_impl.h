@@ -32,10 +32,10 @@ struct worker {
 	void *arg;
 	struct addr_net *trusted; /* networks whose X-Forwarded-* are believed */
 	size_t trusted_n;
-	/* Where lower files report an event of a request to; set by worker.c, so that they
-	 * need not know the files above them. */
+	/* Lower files report the events of a request through these, and so need not know the
+	 * files that deal with them. */
 	const struct io_ops *upstream_ops; /* of a connection that carries a request */
-	void (*on_late)(struct conn *);	   /* its request is PARKED past its deadline */
+	void (*on_late)(struct conn *);	   /* its request is PARKED, past its deadline */
 
 	pthread_t thread;
 	bool is_started, is_draining, is_drained_reported;

@@ -160,7 +160,7 @@ count_end(struct conn *c, enum outcome out)
 	x->is_counted = false;
 }
 
-/* Everything of the request is over but its state. */
+/* Count the request's end, and give back what every request holds. */
 static void
 finish(struct conn *c, enum outcome out)
 {
@@ -209,13 +209,13 @@ xfer_let_go(struct conn *c)
 	case XFER_PARKED:
 	case XFER_PERMIT:
 		limiter_cancel(&x->waiter);
-		x->is_paced = false; /* went back with the grant */
+		x->is_paced = false; /* limiter_cancel() has counted it off */
 		if (x->waiter.fd >= 0)
 			close(x->waiter.fd);
 		x->waiter.fd = -1;
 		break;
 	case XFER_STARVED:
-		x->is_paced = false; /* as above */
+		x->is_paced = false; /* limiter_decline() counts it off */
 		limiter_decline(&x->waiter);
 		break;
 	default:
@@ -233,8 +233,8 @@ xfer_let_go(struct conn *c)
 		xfer_set_state(x, XFER_ROUTED);
 }
 
-/* As xfer_let_go(), but an instance with a limit may be at work on it still: its slot is
- * free when it is done (promise 3). */
+/* As xfer_let_go(), where the instance may still be at work on the request: if it has a
+ * limit, the slot is free when the instance is done (promise 3). */
 static void
 let_go_when_done(struct conn *c)
 {
@@ -256,7 +256,8 @@ let_go_when_done(struct conn *c)
 void
 xfer_client_gone(struct conn *c)
 {
-	/* It may have shut its side only, and still read: no clean end inside a response. */
+	/* The client may have shut its side only, and still read: a response that is not whole
+	 * must not end cleanly. */
 	bool is_reset = c->x.state == XFER_EXCHANGE && c->x.is_head_written;
 
 	let_go_when_done(c);
@@ -268,15 +269,15 @@ refuse(struct conn *c, enum outcome out, const char *why, int64_t retry_after_s)
 {
 	struct xfer *x = &c->x;
 
-	if (out == OUT_REQUEST_TIMEOUT || out == OUT_BODY_TIMEOUT) /* not the instance's fault */
+	if (out == OUT_REQUEST_TIMEOUT || out == OUT_BODY_TIMEOUT) /* the instance did not fail */
 		let_go_when_done(c);
 	else
 		xfer_let_go(c);
-	if (x->is_head_written) { /* too late for words: a cut that can be seen */
+	if (x->is_head_written) { /* no other response can be written: the client sees a cut */
 		xfer_cut(c, out, true);
 		return;
 	}
-	if ((x->framing != FRAMING_NONE && !x->is_sent_whole) || out == OUT_UPSTREAM_PROTOCOL)
+	if (out == OUT_UPSTREAM_PROTOCOL)
 		x->is_persistent = false;
 	refuse_write(c, out, why, retry_after_s);
 	xfer_end(c, out);
@@ -291,13 +292,13 @@ xfer_refuse(struct conn *c, enum outcome out, const char *why)
 void
 xfer_refuse_failed(struct conn *c, const struct failure *f)
 {
-	int64_t left = f == NULL ? 0 : f->until_ns - c->w->now;
+	int64_t backoff_ns = f == NULL ? 0 : f->until_ns - c->w->now;
 
 	refuse(c, OUT_ACTIVATION_FAILED, f == NULL ? NULL : f->message,
-	       MAX((left + CLK_S - 1) / CLK_S, 1));
+	       MAX((backoff_ns + CLK_S - 1) / CLK_S, 1));
 }
 
-/* --- what has come of sending it --- */
+/* --- while it is sent --- */
 
 void
 xfer_unsent(struct conn *c, const char *head, size_t n)
@@ -317,12 +318,11 @@ xfer_is_repeatable(const struct xfer *x)
 void
 xfer_interim_seen(struct conn *c, uint32_t status)
 {
-	headbuf_clear(&c->x.head,
-		      &c->w->heads); /* a byte of an answer has come: it is not sent again */
+	headbuf_clear(&c->x.head, &c->w->heads); /* a byte of a response came: never sent again */
 	if (!c->x.is_expecting || status != 100)
 		return;
 	c->x.is_expecting = false;
-	c->since_ns = c->w->now; /* the body's time begins */
+	c->since_ns = c->w->now; /* body_timeout begins */
 }
 
 void
@@ -333,5 +333,5 @@ xfer_head_seen(struct conn *c)
 	xfer_pace_done(x, x->up->inst);
 	if (x->is_cold)
 		cold_note(c);
-	headbuf_clear(&x->head, &c->w->heads); /* it has been answered: it is not sent again */
+	headbuf_clear(&x->head, &c->w->heads); /* never sent again */
 }

@@ -55,7 +55,8 @@ struct xfer {
 
 	/* of the request */
 	enum framing framing;
-	bool is_head_method, is_http10, is_persistent, is_keep_alive_told, is_idempotent;
+	bool is_head_method, is_http10, is_persistent, is_idempotent;
+	bool says_keep_alive; /* the response says so: HTTP/1.0 whose client asked for it */
 	bool is_upgrade, takes_trailers, wants_json;
 	bool is_expecting;	/* 100-continue, and no 100 has come yet */
 	bool is_sent_whole;	/* the request has been read and written to its end */
