@@ -1,8 +1,8 @@
 /* driver_kubernetes - the class of the driver: instances are pods of a Deployment, or of any
  * workload with a scale subresource.  The driver sets the replicas, the cluster's controllers
- * create and delete the pods, and watches show which pods there are.  It never ends what it did
- * not start: a workload that the conf file names no more stays as it is, and so do all when the
- * autoscaler ends.  kube_workload.h has the map of the files.
+ * create and delete the pods, and watches show which pods there are.  A workload that the conf
+ * file names no more keeps its replicas, and so do all when the autoscaler ends.
+ * kube_workload.h has the map of the files.
  * Thread: the autoscaler's only loop. */
 #include "autoscaler/driver.h"
 

@@ -54,7 +54,8 @@ kube_annotated_new(void)
 	return a;
 }
 
-/* Free it at the second call from now: until then a caller may have borrowed it. */
+/* Free it at the second call of kube_annotated_services() from now: until then a caller may have
+ * borrowed it. */
 static void
 retire(struct kube_annotated *a, struct service_conf **sp)
 {

@@ -11,7 +11,7 @@
 #include "common/strbuf.h"
 
 #define NAME_LONGEST 63
-#define HOST "host" /* also the key `hosts`: most services have one */
+#define HOST "host" /* also means the key "hosts", as most services have one host */
 
 /* --- names --- */
 
@@ -105,7 +105,7 @@ take_annotation(struct conf_section *s, const struct kube_annotation *a, struct 
 	else if (conf_find(s, k->name) != NULL)
 		conf_error(errors, 0, "hosts: expected either this or " HOST ", got both");
 	else if (strcmp(k->name, "waiting_page") == 0 && strcmp(a->value, "default") != 0)
-		/* The right to write annotations is none to read the activator's files. */
+		/* A user who may write annotations may not read files of the activator. */
 		conf_error(errors, 0, "waiting_page: expected \"default\", got %s",
 			   CONF_QUOTED(a->value));
 	else

@@ -42,7 +42,7 @@ kube_pod_new(struct kube_workload *w, const struct kube_event *ev)
 	pod->uid = xstrndup(ev->uid, TEXT_LONGEST);
 	pod->name = xstrndup(ev->name, TEXT_LONGEST);
 	pod->ordinal = ordinal_of(w, ev->name);
-	/* Of a pod that was there before the driver it is not known. */
+	/* The start of a pod that existed before the driver is not known. */
 	pod->started_ns = w->are_pods_complete ? clk_now() : 0;
 	list_push(&w->pods, &pod->node);
 	hmap_put(&w->all->pods, pod->uid, pod);
@@ -89,8 +89,8 @@ kube_pod_free_gone(struct kube_workload *w)
 
 /* --- what the object says --- */
 
-/* After a restart of a container, or from Ready to not Ready, that it has answered before says
- * nothing. */
+/* After a restart of a container, or a change from Ready to not Ready, an earlier answer to an
+ * activator says nothing. */
 static void
 take_health(struct kube_pod *pod, const struct kube_pod_fields *f)
 {

@@ -16,7 +16,7 @@
 #define REFUSED_RETRY (5 * CLK_S)
 #define GET_RETRY CLK_S
 
-/* The caller's. */
+/* The path of the scale; the caller's. */
 static char *
 path_of(const struct kube_workload *w)
 {
@@ -63,7 +63,7 @@ on_get_answer(const struct kube_answer *a, void *arg)
 
 static const struct kube_call_ops get_ops = {.on_done = on_get_answer};
 
-/* As kube_scale_step(). */
+/* Returns what kube_scale_step() does. */
 static int64_t
 get_if_due(struct kube_workload *w)
 {

@@ -84,7 +84,7 @@ is_serving(const struct kube_workload *w)
 	return false;
 }
 
-/* As kube_view_show(). */
+/* Returns what kube_view_show() does. */
 static int64_t
 update_failure(struct kube_workload *w, const struct kube_pods *pods)
 {

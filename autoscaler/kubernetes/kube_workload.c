@@ -228,7 +228,7 @@ kube_workload_observe(struct kube_workload *w, const struct kube_event *ev)
 
 	kube_workload_changed(w);
 	if (!w->kind->is_built_in) {
-		w->is_get_due = true; /* which field has the replicas only the server knows */
+		w->is_get_due = true; /* only the server knows which field has the replicas */
 		return;
 	}
 	kube_workload_fields_decode(ev, &fields);
