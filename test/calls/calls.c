@@ -1,5 +1,6 @@
 /* calls - a library to preload (LD_PRELOAD) that counts a program's calls of the C library in
- * a file that others can read meanwhile; for machines that do not permit tracing.
+ * a file that others can read meanwhile; for machines that do not permit tracing.  Calls of the
+ * main thread are not counted: their number grows with the time that a test takes.
  *
  * CALLS_FILE: the file, of records of 32 bytes: a name of 24, and a count of 8 in host byte
  * order.  The table below has the names.  Calls within the C library are not counted.
@@ -67,9 +68,21 @@ static const char *const names[N_MAX] = {
 static struct record before_open[N_MAX]; /* counts until the file is open */
 static struct record *records = before_open;
 
+static bool
+is_main_thread(void)
+{
+	static _Thread_local int answer __attribute__((tls_model("initial-exec"))); /* 0: unknown */
+
+	if (answer == 0)
+		answer = gettid() == getpid() ? 1 : -1;
+	return answer > 0;
+}
+
 static void
 count(enum name name)
 {
+	if (is_main_thread())
+		return;
 	atomic_fetch_add_explicit(&records[name].n, 1, memory_order_relaxed);
 }
 

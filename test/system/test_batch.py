@@ -1,5 +1,5 @@
-"""Many sockets that are ready in one round: what each says and hears is its own, whole and in
-order, whether they share system calls or not."""
+"""Many sockets are ready in one round of the event loop: each peer receives its own bytes, whole
+and in order, whether the sockets share system calls (batch = yes) or not."""
 import os
 import random
 import signal
@@ -24,8 +24,8 @@ def letters(n):
 
 
 class Asker:
-    """A client of one kind: what it sends while the activator is stopped, and what it must
-    hear when that goes on."""
+    """A client of one kind: ask() sends while the activator is stopped; check() receives when the
+    activator continues."""
 
     def __init__(self, stack, host, rng):
         self.client, self.host, self.rng = stack.connect(), host, rng
@@ -33,7 +33,8 @@ class Asker:
     def get(self, size, fields=()):
         self.client.request("GET", "/bytes/%d" % size, self.host, fields=fields)
 
-    def hear(self, *sizes):
+    def expect(self, *sizes):
+        """A response for each size, in order."""
         for size in sizes:
             status, _, body = self.client.response()
             assert (status, body) == (200, letters(size))
@@ -43,7 +44,7 @@ class Asker:
         self.get(self.size)
 
     def check(self):
-        self.hear(self.size)
+        self.expect(self.size)
 
 
 class Poster(Asker):
@@ -63,48 +64,50 @@ class Pipeliner(Asker):
             size, self.host.encode()) for size in self.sizes))
 
     def check(self):
-        self.hear(*self.sizes)
+        self.expect(*self.sizes)
 
 
-class Closer(Asker):
+class ConnectionClose(Asker):
     def ask(self):
         self.size = self.rng.choice(SIZES)
         self.get(self.size, [("Connection", "close")])
 
     def check(self):
-        self.hear(self.size)
+        self.expect(self.size)
         assert self.client.is_closed()
 
 
-class Old(Asker):
+class Http10(Asker):
     def ask(self):
         self.client.sendall(b"GET /bytes/999 HTTP/1.0\r\nHost: %s\r\n\r\n" % self.host.encode())
 
     def check(self):
-        self.hear(999)
+        self.expect(999)
         assert self.client.is_closed()
 
 
-class BigHead(Asker):
-    """Larger than what is read of a head in one go."""
+class LongHead(Asker):
+    """Longer than one read of a head."""
 
     def ask(self):
         self.get(13, [("X-Long", "l" * self.rng.choice((1900, 2048, 4000, 9000)))])
 
     def check(self):
-        self.hear(13)
+        self.expect(13)
 
 
-class Halved(Asker):
+class HalfHead(Asker):
+    """The second half of its head comes when the activator continues."""
+
     def ask(self):
         self.client.sendall(b"GET /bytes/77 HTTP/1.1\r\nHost: ")
 
     def check(self):
         self.client.sendall(b"%s\r\n\r\n" % self.host.encode())
-        self.hear(77)
+        self.expect(77)
 
 
-class Wrong(Asker):
+class Malformed(Asker):
     def ask(self):
         self.client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
 
@@ -113,7 +116,7 @@ class Wrong(Asker):
         assert self.client.is_closed()
 
 
-class Leaver(Asker):
+class Resetter(Asker):
     def ask(self):
         self.get(self.rng.choice(SIZES))
         reset(self.client)
@@ -122,32 +125,32 @@ class Leaver(Asker):
         pass
 
 
-class Shutter(Asker):
+class HalfCloser(Asker):
     def ask(self):
         self.get(13)
         self.client.shutdown(socket.SHUT_WR)
 
-    def check(self):  # it has left, or is served if its end came after the answer
+    def check(self):  # given up; answered only if its FIN was read after the response was sent
         while self.client.more():
             pass
 
 
-KINDS = Asker, Asker, Poster, Pipeliner, Closer, Old, BigHead, Halved, Wrong, Leaver, Shutter
+KINDS = (Asker, Asker, Poster, Pipeliner, ConnectionClose, Http10, LongHead, HalfHead, Malformed,
+         Resetter, HalfCloser)
 
 
-def settle(stack):
-    def left():
+def wait_until_none_in_flight(stack):
+    def counts():
         return [n for name, n in stack.metrics().items()
                 if name.startswith(("activator_revision_in_flight", "activator_revision_parked"))]
 
-    assert left()
-    wait_until(lambda: not any(left()),
-               what="the end of all requests")
+    assert counts()
+    wait_until(lambda: not any(counts()), what="the end of all requests")
 
 
 @pytest.mark.parametrize("host", ["free", "one"])
 @pytest.mark.parametrize("batch", ["yes", "no"])
-def test_a_crowd_of_all_kinds(tmp_path, batch, host):
+def test_clients_of_all_kinds_at_once(tmp_path, batch, host):
     rng = random.Random(20261127)
     with running(tmp_path, SERVICES, workers=1, activator="batch = " + batch) as stack:
         assert stack.get(host)[0] == 200
@@ -163,15 +166,15 @@ def test_a_crowd_of_all_kinds(tmp_path, batch, host):
             for asker in askers:
                 if asker not in lasting:
                     asker.client.close()
-        settle(stack)
+        wait_until_none_in_flight(stack)
         if host == "one":
             assert stats(stack, host)["active_most"] == 1
         for asker in lasting:
             asker.client.close()
 
 
-class Narrow(Client):
-    """Takes little before it reads."""
+class SmallBufferClient(Client):
+    """The kernel keeps few received bytes for it."""
 
     def connect(self, address):
         self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -179,41 +182,41 @@ class Narrow(Client):
 
 
 def ask_many(client, n):
-    """n answers of 1,700 bytes, and the end."""
+    """Ask for n responses of 1,700 bytes; the connection closes behind the last one."""
     ask = b"GET /bytes/1700 HTTP/1.1\r\nHost: free\r\n"
     client.sendall((ask + b"\r\n") * (n - 1) + ask + b"Connection: close\r\n\r\n")
 
 
-def hear_many(client, n):
+def expect_many(client, n):
     for _ in range(n):
         assert client.response()[0::2] == (200, letters(1700))
     assert client.is_closed()
     client.close()
 
 
-def answers(stack):
+def answered(stack):
     return stack.metric('activator_requests_total{outcome="ok"}')
 
 
 def is_still(stack, since):
-    """Nothing goes any more after `since` answers: all sleep, and none was given meanwhile."""
-    before = answers(stack)
+    """More than `since` requests are answered, and no more of them at the moment: all threads of
+    the activator and of the instances sleep."""
+    before = answered(stack)
     for pid in [stack.activator.pid] + stack.instances():
         for task in os.listdir("/proc/%d/task" % pid):
             if stat_fields("/proc/%d/task/%s/stat" % (pid, task))[0] != "S":
                 return False
-    return since < before == answers(stack)
+    return since < before == answered(stack)
 
 
 def wait_until_still(stack, since):
-    # What the kernel has not passed on yet is not seen: ten looks.
-    wait_until(lambda: all(is_still(stack, since) for _ in range(10)),
-               what="the end of what fits")
+    # Bytes on the way within the kernel are not seen: look ten times.
+    wait_until(lambda: all(is_still(stack, since) for _ in range(10)), what="full buffers")
 
 
 @pytest.mark.parametrize("batch", ["yes", "no"])
-def test_who_does_not_read_gets_all_of_it_later(tmp_path, batch):
-    """Answers that no longer fit into what the kernel holds wait, whole and in order."""
+def test_a_client_that_does_not_read_receives_all_later(tmp_path, batch):
+    """Responses that do not fit into the kernel's buffers wait, whole and in order."""
     sizes = [(i * 37) % 1500 for i in range(4000)]
     with running(tmp_path, SERVICES, workers=1, activator="batch = " + batch) as stack:
         clients = [stack.connect() for _ in range(4)]
@@ -223,15 +226,15 @@ def test_who_does_not_read_gets_all_of_it_later(tmp_path, batch):
         asked = b"".join(b"GET /bytes/%d HTTP/1.1\r\nHost: free\r\n\r\n" % n for n in sizes)
         left = {client: asked for client in clients}
         before = -1
-        while before != sum(map(len, left.values())):  # until nothing goes any more
-            before, answered = sum(map(len, left.values())), answers(stack)
+        while before != sum(map(len, left.values())):  # until the requests do not fit either
+            before, n_answered = sum(map(len, left.values())), answered(stack)
             for client in clients:
                 try:
                     while left[client]:
                         left[client] = left[client][client.send(left[client]):]
                 except BlockingIOError:
                     pass
-            wait_until_still(stack, answered - 1)
+            wait_until_still(stack, n_answered - 1)
         for client in clients:
             client.settimeout(WAIT_S)
         for n in sizes:
@@ -242,34 +245,34 @@ def test_who_does_not_read_gets_all_of_it_later(tmp_path, batch):
                     left[client] = left[client][client.send(left[client]):]
         for client in clients:
             client.close()
-        settle(stack)
+        wait_until_none_in_flight(stack)
 
 
 @pytest.mark.parametrize("batch", ["yes", "no"])
-def test_a_last_answer_that_does_not_fit_is_whole(tmp_path, batch):
-    """The answer that finds no more room may be the last before the end: as many as fit,
-    one more, and a few around that, are asked for in one go."""
+def test_a_last_response_that_does_not_fit_is_whole(tmp_path, batch):
+    """The first response that does not fit may be the last before the connection closes.  Clients
+    ask for as many responses as fit, for one more, and for a few more or less."""
     with running(tmp_path, SERVICES, workers=1, activator="batch = " + batch) as stack:
-        first = Narrow(stack.port)
-        before = answers(stack)
+        first = SmallBufferClient(stack.port)
+        before = answered(stack)
         ask_many(first, 8000)
         wait_until_still(stack, before)
-        fitting = int(answers(stack) - before)
+        fitting = int(answered(stack) - before)
         assert fitting < 8000
-        hear_many(first, 8000)
-        clients = {n: Narrow(stack.port) for n in range(fitting - 5, fitting + 6)}
-        before = answers(stack)
+        expect_many(first, 8000)
+        clients = {n: SmallBufferClient(stack.port) for n in range(fitting - 5, fitting + 6)}
+        before = answered(stack)
         with stopped(stack.activator.pid):
             for n, client in clients.items():
                 ask_many(client, n)
         wait_until_still(stack, before)
         for n, client in clients.items():
-            hear_many(client, n)
-        settle(stack)
+            expect_many(client, n)
+        wait_until_none_in_flight(stack)
 
 
-def test_instances_that_die_under_a_crowd(tmp_path):
-    """Kept connections, all dead at once: each request goes on a new one (promise 2)."""
+def test_instances_die_while_clients_ask(tmp_path):
+    """All kept connections are dead: each request is sent on a new one (promise 2)."""
     with running(tmp_path, SERVICES, workers=1) as stack:
         clients = [stack.connect() for _ in range(30)]
         for _ in range(3):

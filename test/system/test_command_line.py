@@ -1,5 +1,5 @@
-"""What people do with the programs before any request comes: check, ask for help, start
-two of them, install, run the demo."""
+"""What users do with the programs before any request comes: ask for help, check a conf file, start
+a program twice, install, run the demo."""
 import os
 import re
 import signal
@@ -14,7 +14,7 @@ from stack import Stack
 
 PROGRAMS = ["activator", "autoscaler"]
 needs_reference = pytest.mark.skipif(not os.path.exists(os.path.join(ROOT, "conf/activator.conf")),
-                                     reason="conf/activator.conf is not there yet")
+                                     reason="there is no conf/activator.conf")
 
 
 def run(name, *args):
@@ -31,65 +31,65 @@ def stack(tmp_path):
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_version_help_and_mistakes(name):
-    said = run(name, "-V")
-    assert (said.returncode, said.stderr) == (0, "")
-    assert re.fullmatch(name + r" \d+\.\d+\.\d+\n", said.stdout)
-    assert run(name, "--version").stdout == said.stdout
-    said = run(name, "-h")
-    assert said.returncode == 0 and said.stdout.startswith("usage: " + name)
-    assert "--dump" in said.stdout and max(map(len, said.stdout.splitlines())) < 80
+def test_version_help_and_wrong_options(name):
+    done = run(name, "-V")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(name + r" \d+\.\d+\.\d+\n", done.stdout)
+    assert run(name, "--version").stdout == done.stdout
+    done = run(name, "-h")
+    assert done.returncode == 0 and done.stdout.startswith("usage: " + name)
+    assert "--dump" in done.stdout and max(map(len, done.stdout.splitlines())) < 80
     for wrong in ["-x"], ["--nothing"], ["-c"], ["-t", "conf/demo.conf"]:
-        said = run(name, *wrong)
-        assert said.returncode == 2
-        assert "usage: " + name in said.stderr
+        done = run(name, *wrong)
+        assert done.returncode == 2
+        assert "usage: " + name in done.stderr
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
 @pytest.mark.parametrize("file", [
     "conf/demo.conf", pytest.param("conf/activator.conf", marks=needs_reference)])
-def test_our_own_files_have_no_mistake(name, file):
-    said = run(name, "-t", "-c", file)
-    assert said.returncode == 0, said.stdout + said.stderr
+def test_our_conf_files_have_no_mistake(name, file):
+    done = run(name, "-t", "-c", file)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_what_is_dumped_is_a_conf_file(name, tmp_path):
-    said = run(name, "-T", "-c", "conf/demo.conf")
-    assert (said.returncode, said.stderr) == (0, "")
-    assert re.search(r"^    stable_window = 10s +# line \d+, in autoscaler$", said.stdout, re.M)
-    (tmp_path / "dumped.conf").write_text(said.stdout)
+def test_a_dump_is_a_conf_file(name, tmp_path):
+    done = run(name, "-T", "-c", "conf/demo.conf")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"^    stable_window = 10s +# line \d+, in autoscaler$", done.stdout, re.M)
+    (tmp_path / "dumped.conf").write_text(done.stdout)
     assert run(name, "-t", "-c", str(tmp_path / "dumped.conf")).returncode == 0
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_no_file(name):
-    said = run(name, "-c", "/no/such.conf")
-    assert said.returncode == 1
-    assert "/no/such.conf" in said.stderr
+def test_a_missing_conf_file(name):
+    done = run(name, "-c", "/no/such.conf")
+    assert done.returncode == 1
+    assert "/no/such.conf" in done.stderr
 
 
-def test_a_second_one_says_who_is_there(stack):
-    said = run("activator", "-c", stack.conf)
-    assert said.returncode == 1
-    assert "127.0.0.1:%d" % stack.port in said.stderr
-    assert "process %d (activator)" % stack.activator.pid in said.stderr
-    said = run("autoscaler", "-c", stack.conf)
-    assert said.returncode == 1
-    assert "held by process %d (autoscaler)" % stack.autoscaler.pid in said.stderr
+def test_a_second_program_names_the_first(stack):
+    done = run("activator", "-c", stack.conf)
+    assert done.returncode == 1
+    assert "127.0.0.1:%d" % stack.port in done.stderr
+    assert "process %d (activator)" % stack.activator.pid in done.stderr
+    done = run("autoscaler", "-c", stack.conf)
+    assert done.returncode == 1
+    assert "held by process %d (autoscaler)" % stack.autoscaler.pid in done.stderr
     assert stack.readyz() == 200
 
 
-def test_a_foreign_server_at_the_admin_address_is_named(stack, tmp_path):
+def test_the_process_at_the_admin_address_is_named(stack, tmp_path):
     with open(stack.conf) as f:
         text = f.read()
     text = text.replace("127.0.0.1:%d" % stack.port, "127.0.0.1:%d" % free_port())
     other = tmp_path / "other.conf"
     other.write_text(text)
-    said = run("activator", "-c", str(other))
-    assert said.returncode == 1
-    assert "cannot listen at 127.0.0.1:%d" % stack.admin in said.stderr
-    assert "process %d (activator)" % stack.activator.pid in said.stderr
+    done = run("activator", "-c", str(other))
+    assert done.returncode == 1
+    assert "cannot listen at 127.0.0.1:%d" % stack.admin in done.stderr
+    assert "process %d (activator)" % stack.activator.pid in done.stderr
 
 
 @needs_reference
@@ -112,17 +112,17 @@ def test_install(tmp_path):
         assert "\n@" not in page and name + "_info" in page
 
 
-def test_the_readmes_mistakes(tmp_path):
-    """What the README prints of -t is what -t says."""
+def test_the_output_of_a_check_in_the_readme(tmp_path):
+    """The README shows what -t prints for a file with mistakes."""
     with open(os.path.join(ROOT, "README.md")) as f:
         block = re.search(r"```\n\$ (sed .*?)\n\$ \S+ (.*?)\n(.*?)```", f.read(), re.S)
     mistakes = str(tmp_path / "mistakes.conf")
     shown = "/tmp/mistakes.conf"
     subprocess.run(block[1].replace(shown, mistakes), shell=True, check=True, cwd=ROOT)
     for name in PROGRAMS:
-        said = run(name, *block[2].replace(shown, mistakes).split())
-        assert said.returncode == 1
-        assert said.stderr.replace(mistakes, shown) == block[3]
+        done = run(name, *block[2].replace(shown, mistakes).split())
+        assert done.returncode == 1
+        assert done.stderr.replace(mistakes, shown) == block[3]
 
 
 def ask(port, host):
@@ -135,7 +135,7 @@ def ask(port, host):
 
 
 def demo_conf(path):
-    """conf/demo.conf with addresses and a folder of its own; where clients go."""
+    """conf/demo.conf with free ports and a folder of its own; returns the port for clients."""
     with open(os.path.join(ROOT, "conf/demo.conf")) as f:
         text = f.read()
     ports = {str(n): str(free_port()) for n in (8080, 8081, 8082)}
@@ -147,31 +147,31 @@ def demo_conf(path):
 
 def test_the_demo(tmp_path):
     port = demo_conf(tmp_path)
-    said = tmp_path / "said"
-    with said.open("wb") as out:
+    output = tmp_path / "output"
+    with output.open("wb") as out:
         demo = subprocess.Popen(["conf/demo.sh"], cwd=ROOT, stdout=out, stderr=out,
                                 stdin=subprocess.DEVNULL,
-                                # ignored where the tests run in the background
+                                # A shell that runs the tests in the background has SIGINT ignored.
                                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
                                 env=dict(os.environ, DEMO_CONF=str(tmp_path / "demo.conf")))
     try:
-        wait_until(lambda: "Ctrl-C stops everything" in said.read_text())
+        wait_until(lambda: "Ctrl-C stops everything" in output.read_text())
         assert ask(port, "hello.localhost") == (200, "hello\n")
         status, text = ask(port, "files.localhost")
         assert status == 200 and "demo.conf" in text
         status, text = ask(port, "broken.localhost")
         assert status == 503 and "no-such-program" in text
-        wait_until(lambda: "hello/v1  back to zero" in said.read_text())
+        wait_until(lambda: "hello/v1  back to zero" in output.read_text())
         assert ask(port, "hello.localhost") == (200, "hello\n")
         demo.send_signal(signal.SIGINT)
-        assert demo.wait(30) == 0
+        assert demo.wait(WAIT_S) == 0
     finally:
         demo.kill()
-    told = said.read_text()
-    assert re.search(r"hello/v1  woken: 1 parked\n", told)
-    assert re.search(r"hello/v1  scaled from 0 to 1\n", told)
-    assert re.search(r"hello/v1  ready in \d+ ms\n", told)
-    assert re.search(r"hello/v1  first answer after [\d.]+ ms\n", told)
-    assert re.search(r"broken/v1  cannot start no-such-program: not found in PATH\n", told)
-    # what was told of the last request may still be on its way through the pipe
-    assert re.search(r"\nstopping\n(.*  .*\n)*stopped\n", told)
+    text = output.read_text()
+    assert re.search(r"hello/v1  woken: 1 parked\n", text)
+    assert re.search(r"hello/v1  scaled from 0 to 1\n", text)
+    assert re.search(r"hello/v1  ready in \d+ ms\n", text)
+    assert re.search(r"hello/v1  first answer after [\d.]+ ms\n", text)
+    assert re.search(r"broken/v1  cannot start no-such-program: not found in PATH\n", text)
+    # The demo's pipe may still hold lines about the last request when it stops.
+    assert re.search(r"\nstopping\n(.*  .*\n)*stopped\n", text)

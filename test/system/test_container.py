@@ -1,6 +1,6 @@
-"""The image's root file system, made by the script that the Dockerfile runs: small, nothing
-in it that is set-uid, and both programs start in it as a pod would have them: not root, and
-nothing writable but the volumes."""
+"""The image's root file system, made by the script that the Dockerfile runs: it is small and holds
+nothing set-uid.  Both programs start in it as in a pod: not as root, and only the volumes are
+writable."""
 import os
 import shutil
 import stat
@@ -11,7 +11,7 @@ import pytest
 from helpers import BUILD, IS_SANITISED, ROOT, WAIT_S, wait_until
 from stack import Stack
 
-SOMEBODY = 65532  # as deployment.yaml has it
+USER = 65532  # runAsUser in deployment.yaml
 ENTER = """
 mount --bind "$1" "$1"
 mount -o remount,bind,ro "$1"
@@ -21,7 +21,7 @@ mount --bind "$4" "$1/var/lib/activator"
 mount -t tmpfs -o ro none "$1/tmp"
 root=$1; shift 4
 exec chroot --userspec=%d:%d --groups= "$root" "$@"
-""" % (SOMEBODY, SOMEBODY)
+""" % (USER, USER)
 
 pytestmark = [
     pytest.mark.skipif(IS_SANITISED, reason="the image holds the release build"),
@@ -40,16 +40,16 @@ def rootfs(tmp_path_factory):
     shutil.rmtree(path)
 
 
-def everything(path):
+def all_paths(path):
     for folder, folders, names in os.walk(path):
         for name in folders + names:
             yield os.path.join(folder, name)
 
 
-def test_it_is_small_and_harmless(rootfs):
-    size = sum(os.lstat(p).st_size for p in everything(rootfs))
+def test_it_is_small_and_holds_nothing_set_uid(rootfs):
+    size = sum(os.lstat(p).st_size for p in all_paths(rootfs))
     assert size < 30 << 20
-    for p in everything(rootfs):
+    for p in all_paths(rootfs):
         mode = os.lstat(p).st_mode
         assert not mode & (stat.S_ISUID | stat.S_ISGID), p
         assert stat.S_ISLNK(mode) or not mode & 0o002 or p == rootfs + "/tmp", p
@@ -58,8 +58,8 @@ def test_it_is_small_and_harmless(rootfs):
     assert os.path.exists(rootfs + "/usr/share/zoneinfo/Europe/Berlin")
 
 
-class Inside(Stack):
-    """Both programs, each in the image with the volumes of its container."""
+class ContainerStack(Stack):
+    """Both programs, each inside the image with the volumes of its container."""
 
     def __init__(self, path, rootfs):
         super().__init__(path, 'service "a" { hosts = {"a"} revision "v1" '
@@ -67,7 +67,7 @@ class Inside(Stack):
         self.rootfs = rootfs
         for folder in "conf", "run", "var":
             os.mkdir(os.path.join(self.path, folder))
-            os.chown(os.path.join(self.path, folder), SOMEBODY, SOMEBODY)
+            os.chown(os.path.join(self.path, folder), USER, USER)
         with open(self.conf) as f:
             text = f.read()
         text = text.replace(self.path + "/s", "/run/activator/s")
@@ -89,8 +89,8 @@ def may_mount():
 
 
 @pytest.mark.skipif(not may_mount(), reason="not allowed to mount and chroot")
-def test_both_programs_start_in_it_as_nobody_with_nothing_writable(rootfs, tmp_path):
-    s = Inside(tmp_path, rootfs)
+def test_both_programs_start_unprivileged_in_a_read_only_image(rootfs, tmp_path):
+    s = ContainerStack(tmp_path, rootfs)
     assert s.run("sleep", "/bin/sleep", "0").wait(20) == 0
     started = []
     try:
@@ -102,9 +102,9 @@ def test_both_programs_start_in_it_as_nobody_with_nothing_writable(rootfs, tmp_p
         s.wait_ready()
         for p in started:
             status = open("/proc/%d/status" % p.pid).read()
-            assert "Uid:\t%d\t%d" % (SOMEBODY, SOMEBODY) in status
+            assert "Uid:\t%d\t%d" % (USER, USER) in status
             assert "CapEff:\t0000000000000000" in status
-        assert s.get("nobody")[0] == 404
+        assert s.get("unknown")[0] == 404
     finally:
         for p in reversed(started):
             p.terminate()

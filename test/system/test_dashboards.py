@@ -1,4 +1,4 @@
-"""conf/dashboards: each metric and label that is named there is one that the programs have."""
+"""conf/dashboards: each metric, label and outcome in it is one that the programs have."""
 import glob
 import json
 import os
@@ -9,7 +9,7 @@ import yaml
 from helpers import ROOT
 
 HERE = os.path.join(ROOT, "conf/dashboards")
-NOT_LABELS = {"le"}  # of histograms, by the format
+NOT_LABELS = {"le"}  # each histogram has it
 
 
 def metrics():
@@ -64,7 +64,7 @@ def check(expression, known):
     assert labels - NOT_LABELS <= set().union(*(known[n] for n in named)), expression
 
 
-def test_what_they_name_is_there():
+def test_metrics_labels_and_outcomes_exist():
     known = metrics()
     for expression in expressions():
         check(expression, known)
@@ -72,7 +72,7 @@ def test_what_they_name_is_there():
             assert outcome in outcomes()
 
 
-def test_a_wrong_name_would_be_seen():
+def test_an_unknown_name_is_found():
     known = metrics()
     for wrong in ("activator_no_such_total", "rate(activator_request_duration_seconds[5m])",
                   'activator_parked{revision="a"}', "sum by (revision) (activator_parked)"):
@@ -80,10 +80,10 @@ def test_a_wrong_name_would_be_seen():
             check(wrong, known)
         except AssertionError:
             continue
-        raise AssertionError(wrong + " was not seen")
+        raise AssertionError(wrong + " was not found")
 
 
-def test_panels_do_not_overlap_and_rules_say_what_to_do():
+def test_panels_do_not_overlap_and_alerts_are_described():
     taken, ids = set(), set()
     for p in dashboard()["panels"]:
         at = p["gridPos"]

@@ -1,5 +1,5 @@
-"""conf/kubernetes held against reality without a cluster: it parses, the conf file in it is
-one, and what it says of ports, paths, times and rights is what the programs do."""
+"""conf/kubernetes without a cluster: the manifests parse, their conf file is correct, and their
+ports, paths, times and rights are those of the programs."""
 import os
 import re
 import shutil
@@ -79,24 +79,24 @@ def container(name):
     return next(c for c in pod()["containers"] if c["name"] == name)
 
 
-# ---- that it parses, and names what is there
+# --- the files
 
 @pytest.mark.parametrize("path", files(), ids=lambda p: os.path.relpath(p, HERE))
-def test_it_parses(path):
+def test_a_manifest_parses(path):
     for d in documents(path):
         assert d["apiVersion"] and d["kind"]
         if d["kind"] != "Kustomization":
             assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", d["metadata"]["name"])
 
 
-def test_the_base_names_what_is_there():
+def test_the_base_names_files_that_exist():
     base = documents(os.path.join(HERE, "kustomization.yaml"))[0]
     named = base["resources"] + base["configMapGenerator"][0]["files"]
     for name in named:
         assert os.path.exists(os.path.join(HERE, name))
-    # the example that needs a controller of its own is not part of it
-    there = {n for n in os.listdir(HERE) if os.path.isfile(os.path.join(HERE, n))}
-    assert there - set(named) == {"kustomization.yaml", "ingress.yaml"}
+    # The Ingress needs a controller, so that it is not part of the base.
+    existing = {n for n in os.listdir(HERE) if os.path.isfile(os.path.join(HERE, n))}
+    assert existing - set(named) == {"kustomization.yaml", "ingress.yaml"}
 
 
 def test_the_image_is_of_this_version():
@@ -116,23 +116,23 @@ def kubectl(*args):
                     reason="no cluster: KUBECONFIG names none, or there is no kubectl")
 @pytest.mark.parametrize("what", [["-k", "conf/kubernetes"], ["-k", "conf/kubernetes/sample"],
                                   ["-f", "conf/kubernetes/ingress.yaml"]], ids=" ".join)
-def test_a_cluster_takes_it(what):
-    said = kubectl("apply", "--dry-run=client", *what)
-    assert said.returncode == 0, said.stderr
-    said = kubectl("apply", "--dry-run=server", *what)
-    # what is inside a namespace that is not there cannot be asked for
-    rest = [line for line in said.stderr.splitlines()
+def test_a_cluster_accepts_it(what):
+    done = kubectl("apply", "--dry-run=client", *what)
+    assert done.returncode == 0, done.stderr
+    done = kubectl("apply", "--dry-run=server", *what)
+    # A server-side dry run cannot look into a namespace that does not exist yet.
+    rest = [line for line in done.stderr.splitlines()
             if 'namespaces "activator" not found' not in line and "version difference" not in line]
-    assert said.returncode == 0 or not rest, said.stderr
+    assert done.returncode == 0 or not rest, done.stderr
 
 
-# ---- what the conf file says, and what the pod is
+# --- the conf file and the pod
 
 @pytest.mark.parametrize("name", ["activator", "autoscaler"])
 def test_the_conf_file_has_no_mistake(name):
-    said = subprocess.run([os.path.join(BUILD, name), "-t", "-c", CONF], capture_output=True,
+    done = subprocess.run([os.path.join(BUILD, name), "-t", "-c", CONF], capture_output=True,
                           text=True, timeout=WAIT_S, stdin=subprocess.DEVNULL)
-    assert said.returncode == 0, said.stdout + said.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     command = container(name)["command"]
     assert command == ["/usr/sbin/" + name, "-c", "/etc/activator/activator.conf"]
 
@@ -144,7 +144,7 @@ def port_number(c, name):
 def test_ports_are_those_of_the_conf_file():
     def of(text):
         host, port = text.rsplit(":", 1)
-        assert host in ("0.0.0.0", "[::]")  # the kubelet comes from outside of the pod
+        assert host in ("0.0.0.0", "[::]")  # the kubelet connects from outside the pod
         return int(port)
 
     a, s = container("activator"), container("autoscaler")
@@ -153,7 +153,7 @@ def test_ports_are_those_of_the_conf_file():
     assert port_number(s, "admin-scaler") == of(conf_value("autoscaler", "admin"))
 
 
-def test_probes_ask_what_there_is():
+def test_probes_use_paths_that_exist():
     routes = set(re.findall(r'admin_add_page\(a, "([^"]*)"',
                             read(os.path.join(ROOT, "common/admin.c"))))
     for c, admin in (container("activator"), "admin"), (container("autoscaler"), "admin-scaler"):
@@ -161,13 +161,13 @@ def test_probes_ask_what_there_is():
             if probe in c:
                 assert c[probe]["httpGet"]["path"] in routes
                 assert c[probe]["httpGet"]["port"] == admin
-        # /readyz says 503 while the autoscaler is away: no reason to end anything
+        # /readyz is 503 while the autoscaler is away: no reason to restart a container
         assert c["livenessProbe"]["httpGet"]["path"] == "/healthz"
     assert container("activator")["readinessProbe"]["httpGet"]["path"] == "/readyz"
     assert "readinessProbe" not in container("autoscaler")
 
 
-def test_service_and_policy_name_ports_and_pods_that_there_are():
+def test_service_and_policy_name_existing_ports_and_pods():
     labels = one("Deployment")["spec"]["template"]["metadata"]["labels"]
     names = {p["name"] for c in pod()["containers"] for p in c["ports"]}
     service, policy = one("Service")["spec"], one("NetworkPolicy")["spec"]
@@ -180,12 +180,12 @@ def test_service_and_policy_name_ports_and_pods_that_there_are():
     assert backend["name"] == one("Service")["metadata"]["name"]
     assert backend["port"]["name"] in {p["name"] for p in service["ports"]}
     assert one("Ingress")["metadata"]["namespace"] == one("Service")["metadata"]["namespace"]
-    # one replica: it is reached also while the container beside it restarts
+    # There is one replica: it must be reached also while the other container restarts.
     assert service["publishNotReadyAddresses"] is True
     assert one("Deployment")["spec"]["strategy"] == {"type": "Recreate"}
 
 
-def test_the_end_of_a_pod_has_the_time_that_it_takes():
+def test_a_pod_has_the_time_that_its_end_takes():
     sleeps = {n: int(container(n)["lifecycle"]["preStop"]["exec"]["command"][1])
               for n in ("activator", "autoscaler")}
     assert sleeps["autoscaler"] > sleeps["activator"]
@@ -203,14 +203,14 @@ def test_folders_and_memory_are_those_of_the_conf_file():
         assert all("emptyDir" in volumes[m["name"]] for m in c["volumeMounts"]
                    if not m.get("readOnly"))
         assert os.path.dirname(conf_value("", "socket")) in writable
-    assert conf_value("", "state_dir") in writable  # the last: the autoscaler's
+    assert conf_value("", "state_dir") in writable  # of the last container, the autoscaler
     parked = number(conf_value("activator", "max_parked_bytes"))
     connections = number(conf_value("activator", "max_connections")) * 4096
     limit = number(container("activator")["resources"]["limits"]["memory"])
     assert limit >= parked + connections + (64 << 20)
 
 
-# ---- what it may do, and what it may not
+# --- rights
 
 @pytest.mark.parametrize("name", ["activator", "hello"])
 def test_pods_are_restricted(name):
@@ -235,7 +235,7 @@ def test_only_the_autoscaler_has_a_token():
     assert one("ServiceAccount")["automountServiceAccountToken"] is False
 
 
-def test_every_namespace_that_is_watched_is_bound():
+def test_each_watched_namespace_has_a_role_binding():
     namespaces = re.findall(r'"([^"]*)"', conf_value("autoscaler", "namespaces"))
     assert namespaces
     assert not of_kind("ClusterRoleBinding")
@@ -248,7 +248,7 @@ def test_every_namespace_that_is_watched_is_bound():
             assert binding["subjects"] == [ACCOUNT]
 
 
-def test_every_verb_is_explained():
+def test_each_verb_is_explained():
     lines = read(os.path.join(HERE, "rights.yaml")).splitlines()
     verbs = [line for line in lines if re.match(r"      - [a-z]+", line)]
     granted = [v for role in of_kind("ClusterRole") for r in role["rules"] for v in r["verbs"]]
@@ -257,7 +257,7 @@ def test_every_verb_is_explained():
         assert re.fullmatch(r"      - [a-z]+ # .{10,}", line), line
 
 
-def test_the_sample_is_annotated_with_keys_that_there_are():
+def test_annotations_of_the_sample_exist():
     known = {"host"} | {name for name, _, where in keys_table()
                         if re.search(r"IN_(LIMITS|SCALING|SERVICE|REVISION)", where)}
     sample = one("Deployment", "hello")
@@ -267,7 +267,7 @@ def test_the_sample_is_annotated_with_keys_that_there_are():
     assert annotations["activator.dev/host"] == "hello.example.com"
 
 
-def test_the_readme_names_what_is_there():
+def test_paths_and_keys_in_the_readme_exist():
     section = re.search(r"^## On a cluster\n(.*?)^## ", read(os.path.join(ROOT, "README.md")),
                         re.M | re.S)[1]
     named = set(re.findall(r"\bconf/[\w./-]*\w", section))
