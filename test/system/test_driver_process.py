@@ -117,12 +117,12 @@ class Drive:
 
     def _read(self):
         for line in self.process.stdout:
-            said = json.loads(line)
-            if said["type"] == "closed":
+            event = json.loads(line)
+            if event["type"] == "closed":
                 self.closed.set()
             else:
-                self.history.append(said)
-                self.views[said["revision"]] = said
+                self.history.append(event)
+                self.views[event["revision"]] = event
 
     def do(self, what, **rest):
         self.process.stdin.write(json.dumps(dict(rest, do=what)).encode() + b"\n")
@@ -146,12 +146,12 @@ class Drive:
         return [i for i in view["instances"] if state in (None, i["state"])]
 
     def failure(self, revision="a/v1"):
-        """That of the newest view."""
+        """The failure in the newest view."""
         return (self.views.get(revision) or {}).get("failure")
 
     def failures(self):
-        """Of all views, in order.  A failure ends with its back-off: the newest view may have
-        none any more."""
+        """The failures of all views, in order.  The newest view may have none: a failure ends with
+        its back-off."""
         return [v["failure"] for v in self.history if v["failure"]]
 
     def lines(self, text):
@@ -159,7 +159,7 @@ class Drive:
         return [x for x in self.log().splitlines() if text in x]
 
     def started(self, n=1, revision="a/v1"):
-        """Wait until there are n instances whose programs have been executed."""
+        """Wait until there are n instances, all with a running program."""
         def look():
             v = self.instances(revision)
             log = self.log()
@@ -198,7 +198,7 @@ def listens(port):
 
 
 class World:
-    """A state_dir, and all processes that belong to it."""
+    """A state_dir, and all processes that belong to it: drivers, keepers and instances."""
 
     def __init__(self, state):
         self.state = state
@@ -229,7 +229,8 @@ class World:
         return (marked(self.mark) | marked(self.state)) - drives
 
     def remove_cgroup(self):
-        """What the next keeper would do.  After a test that has killed the keeper there is none."""
+        """Remove the control group, as the next keeper would.  No keeper follows a test that killed
+        its keeper."""
         path = cgroup("activator-" + self.mark.split("=")[1])
         if path and os.path.isdir(path):
             wait_until(lambda: "populated 0" in open(path + "/cgroup.events").read())
@@ -268,7 +269,7 @@ def revision(command, name="a/v1", **more):
 
 
 def run_one(world, command, **more):
-    """A driver, and its only instance, which has executed command."""
+    """A driver, and its only instance, which runs command."""
     d = world.drive()
     d.revisions(revision(command, **more))
     d.scale("a/v1", 1)
@@ -346,10 +347,10 @@ import os, resource, signal, sys
 print("fds", sorted(os.listdir("/proc/self/fd"))[:4], os.readlink("/proc/self/fd/0"))
 print("group", os.getpgrp() == os.getpid() == os.getsid(0))
 status = dict(l.rstrip("\n").split(":\t", 1) for l in open("/proc/self/status") if ":\t" in l)
-# signals 32 and 33 are glibc's own: its posix_spawn(3) ignores them, and nobody can set them
+# Signals 32 and 33 are glibc's own: its posix_spawn(3) ignores them, and no program can set them.
 print("signals", status["SigBlk"], "%016x" % (int(status["SigIgn"], 16) & ~0x180000000))
 print("nofile", resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-print("args", sys.argv[1:], os.environ["PORT"], os.environ["EXTRA"], os.environ.get("NOTIFY_SOCKET"))
+print("args", sys.argv[1:], *map(os.environ.get, ("PORT", "EXTRA", "NOTIFY_SOCKET")))
 print("at", os.getcwd(), os.environ["ACTIVATOR_INSTANCE"])
 sys.stdout.flush()
 import time; time.sleep(1000)
@@ -362,10 +363,10 @@ import time; time.sleep(1000)
         del os.environ["NOTIFY_SOCKET"]
     wait_until(lambda: "line=\"at " in d.log())
     log, port = d.log(), i["port"]
-    # 3 is the folder that listdir() reads
+    # 3 is the folder that listdir() reads.
     assert "fds ['0', '1', '2', '3'] /dev/null" in log
     assert "group True" in log
-    # python itself ignores SIGPIPE and SIGXFSZ
+    # Python itself ignores SIGPIPE and SIGXFSZ.
     assert "signals 0000000000000000 0000000001001000" in log
     assert "nofile 1024" in log
     assert "args ['%d', 'x%dy', '$PORTS'] %d a b None" % (port, port, port) in log
@@ -383,9 +384,9 @@ def test_an_instance_of_another_user_dies_with_the_keeper(world):
     script = "id -u; id -g; id -G; echo home $HOME; exec sleep 1000"
     d, i = run_one(world, ["sh", "-c", script], user="nobody", directory="/")
     wait_until(lambda: "line=\"home %s\"" % nobody.pw_dir in d.log())
-    said = [x.rsplit("line=", 1)[1] for x in d.log().splitlines() if 'msg="output"' in x]
-    assert said[0] == str(nobody.pw_uid) and said[1] == str(nobody.pw_gid)
-    assert "0" not in said[2].strip('"').split()
+    output = [x.rsplit("line=", 1)[1] for x in d.log().splitlines() if 'msg="output"' in x]
+    assert output[0] == str(nobody.pw_uid) and output[1] == str(nobody.pw_gid)
+    assert "0" not in output[2].strip('"').split()
     pid = d.pid(i)
     d.kill()
     os.kill(world.keeper(), signal.SIGKILL)
@@ -402,7 +403,7 @@ def retry_after_ms(line):
     return int(re.search(r"retry_after_ms=(\d+)", line)[1])
 
 
-def test_exits_at_once(world):
+def test_a_program_that_exits_at_once(world):
     d = world.drive()
     d.revisions(revision(["sh", "-c", "echo $PORT; exit 3"]))
     d.scale("a/v1", 1)
@@ -410,28 +411,29 @@ def test_exits_at_once(world):
     assert f["reason"] == "exited"
     assert f["message"] == "exited with status 3 before it was ready"
     assert 0 < f["retry_after_ms"] <= 1000
-    # The first end is no failure: the program is started once more at once, on another port.
+    # The first exit is no failure: the program is started again at once, on another port.
     first, second = d.lines("instance ended by itself")[:2]
     assert "failed=0" in first and retry_after_ms(first) == 0
     assert "failed=1" in second and retry_after_ms(second) > 0
     ports = [x.rsplit("line=", 1)[1] for x in d.lines('msg="output"')[:2]]
     assert len(set(ports)) == 2
-    # After the back-off it is started once, and the next back-off is 1 to 2 s.
+    # After the back-off it is started once; the next back-off is 1 to 2 s.
     third = wait_until(lambda: d.lines("instance ended by itself")[2:])[0]
     assert any(v["failure"] is None for v in d.history[d.history.index(
         next(v for v in d.history if v["failure"])):])
     assert "failed=1" in third and retry_after_ms(third) > 900
 
 
-def test_second_try_succeeds_without_a_failure(world):
+def test_a_second_start_that_succeeds_is_no_failure(world):
     flag = os.path.join(world.state, "flag")
-    d, _ = run_one(world, ["sh", "-c", "[ -e %s ] && exec sleep 1000; touch %s; exit 1" % (flag, flag)])
+    script = "[ -e %s ] && exec sleep 1000; touch %s; exit 1" % (flag, flag)
+    d, _ = run_one(world, ["sh", "-c", script])
     wait_until(lambda: d.log().count("instance started") == 2)
     time.sleep(0.3)
     assert len(d.instances()) == 1 and not d.failures()
 
 
-def test_dies_of_a_signal(world):
+def test_a_program_that_a_signal_kills(world):
     d = world.drive()
     d.revisions(revision(["sh", "-c", "kill -SEGV $$"]))
     d.scale("a/v1", 1)
@@ -450,7 +452,7 @@ def test_dies_of_a_signal(world):
      "cannot start sleep as user no-such-user: no such user"),
     (dict(command=[]), "cannot start an instance: the revision has no command"),
 ])
-def test_cannot_be_started(world, more, message):
+def test_a_program_that_cannot_be_started(world, more, message):
     d = world.drive()
     d.revisions(dict(more, name="a/v1"))
     d.scale("a/v1", 1)
@@ -460,13 +462,13 @@ def test_cannot_be_started(world, more, message):
     assert retry_after_ms(d.lines("instance not started")[0]) > 0  # the first try is the failure
 
 
-def test_never_listens(world):
+def test_a_program_that_never_listens_is_no_failure(world):
     d, i = run_one(world, SLEEPER)
     time.sleep(0.5)
     assert d.instances()[0]["state"] == "starting" and d.failure() is None
 
 
-def test_no_failure_while_another_answers(world):
+def test_no_failure_while_another_instance_answers(world):
     flag = os.path.join(world.state, "flag")
     script = "[ -e %s ] && exit 5; touch %s; exec %s -m http.server --bind 127.0.0.1 $PORT" % (
         flag, flag, sys.executable)
@@ -480,7 +482,7 @@ def test_no_failure_while_another_answers(world):
     assert wait_until(d.failures)[0]["message"] == "exited with status 5 before it was ready"
 
 
-def test_after_a_failure_starts_come_one_at_a_time(world):
+def test_after_a_failure_one_instance_starts_at_a_time(world):
     d = world.drive()
     d.revisions(revision(["sh", "-c", "sleep 0.2; exit 1"]))
     d.scale("a/v1", 4)
@@ -495,7 +497,7 @@ def test_after_a_failure_starts_come_one_at_a_time(world):
     assert starts[n:][:2] == [1, 1]
 
 
-def test_dying_after_ready_again_and_again_backs_off(world):
+def test_instances_that_die_repeatedly_after_they_answered_back_off(world):
     d = world.drive()
     d.revisions(revision(SERVER))
     d.scale("a/v1", 1)
@@ -511,7 +513,7 @@ def test_dying_after_ready_again_and_again_backs_off(world):
 
 # --- ports
 
-def test_port_in_use_is_not_given(world):
+def test_a_port_in_use_is_not_assigned(world):
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         busy = s.getsockname()[1]
@@ -523,14 +525,14 @@ def test_port_in_use_is_not_given(world):
         assert f["message"] == "cannot start an instance: no port of %d-%d is free" % (busy, busy)
 
 
-def test_port_is_not_given_twice(world):
+def test_a_port_is_not_assigned_twice(world):
     d = world.drive(ports=(20100, 20119))
     d.revisions(revision(SLEEPER))
-    d.scale("a/v1", 12)  # none of them binds it
+    d.scale("a/v1", 12)  # no instance binds its port
     assert len({i["port"] for i in d.started(12)}) == 12
 
 
-def test_ports_that_overlap_the_ephemeral_ones_are_warned_of(world):
+def test_ports_that_overlap_ephemeral_ports_are_logged(world):
     with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
         first, last = f.read().split()
     d = world.drive(ports=(int(first) - 2, int(first) + 100))
@@ -557,9 +559,13 @@ def test_a_program_that_ignores_sigterm_is_killed(world):
     wait_until(lambda: "how=\"was ended by SIGKILL\"" in d.log())
 
 
-# Ways in which a child process may get away from its parent.  Each prints the child's pid.
-FAMILY = {
-    "child": "import os, time\nif os.fork() == 0:\n  print('pid', os.getpid(), flush=True)\ntime.sleep(1000)",
+# Ways in which a child process may escape from its parent.  Each prints the child's pid.
+CHILDREN = {
+    "child": """
+import os, time
+if os.fork() == 0:
+    print('pid', os.getpid(), flush=True)
+time.sleep(1000)""",
     "stubborn child": """
 import os, signal, time
 if os.fork() == 0:
@@ -599,29 +605,30 @@ def child_pid(d):
     return int(line[0].rsplit("pid ", 1)[1].strip('"'))
 
 
-@pytest.mark.parametrize("kind", FAMILY)
+@pytest.mark.parametrize("kind", CHILDREN)
 def test_children_end_with_a_stop(world, kind):
-    d, i = run_one(world, [sys.executable, "-S", "-c", FAMILY[kind]], stop_timeout_ms=700)
+    d, i = run_one(world, [sys.executable, "-S", "-c", CHILDREN[kind]], stop_timeout_ms=700)
     pid = child_pid(d)
     d.scale("a/v1", 0)
     wait_until(lambda: not is_alive(pid) and not is_alive(d.pid(i)))
 
 
-@pytest.mark.parametrize("kind", FAMILY)
+@pytest.mark.parametrize("kind", CHILDREN)
 def test_children_end_with_the_instance(world, kind):
-    d, i = run_one(world, [sys.executable, "-S", "-c", FAMILY[kind]], stop_timeout_ms=700)
+    d, i = run_one(world, [sys.executable, "-S", "-c", CHILDREN[kind]], stop_timeout_ms=700)
     pid = child_pid(d)
     os.kill(d.pid(i), signal.SIGKILL)
     wait_until(lambda: not is_alive(pid))
 
 
 def test_an_unmarked_daemon_ends_beside_a_younger_instance(world):
-    d, i = run_one(world, [sys.executable, "-S", "-c", FAMILY["daemon without a mark"]],
+    d, i = run_one(world, [sys.executable, "-S", "-c", CHILDREN["daemon without a mark"]],
                    stop_timeout_ms=700)
     pid = child_pid(d)
     wait_until(lambda: comm(pid) == "sleep")
     born = uptime()
-    wait_until(lambda: uptime() > born + 1 / os.sysconf("SC_CLK_TCK"))  # the other is younger by a tick
+    # Start times count in ticks: the other instance must be younger by one.
+    wait_until(lambda: uptime() > born + 1 / os.sysconf("SC_CLK_TCK"))
     d.scale("a/v1", 2)
     d.started(2)
     os.kill(d.pid(i), signal.SIGKILL)
@@ -638,7 +645,7 @@ def test_a_program_that_goes_into_the_background_fails(world):
     wait_until(lambda: len(world.left()) == 1)  # the keeper
 
 
-def test_close_stops_all(world):
+def test_close_ends_all_processes(world):
     d = world.drive()
     d.revisions(revision(STUBBORN, stop_timeout_ms=800), revision(SLEEPER, name="b/v1"))
     d.scale("a/v1", 2)
@@ -647,7 +654,7 @@ def test_close_stops_all(world):
     d.started(2, "b/v1")
     wait_until(lambda: d.log().count("line=up") == 2)
     d.close()
-    assert not world.left()  # closed means that all have ended
+    assert not world.left()
 
 
 # --- output
@@ -668,7 +675,7 @@ def test_output_is_logged_line_by_line(world, tmp_path):
 
 
 def test_much_output_costs_no_memory(world):
-    """100 MB.  A revision may write 5,000 lines at once and 1,000 a second."""
+    """100 MB.  The autoscaler logs 5,000 lines of a revision at once and 1,000 a second."""
     began = time.monotonic()
     done = os.path.join(world.state, "done")
     d, i = run_one(world, ["sh", "-c", "yes 0123456789012345678901234567890123456789012345678 | "
@@ -716,10 +723,10 @@ def test_an_instance_survives_the_autoscaler_and_is_adopted(world):
     wait_until(lambda: not d.instances() and not is_alive(pid))
 
 
-def test_output_between_two_autoscalers_is_kept(world):
+def test_output_without_an_autoscaler_is_kept(world):
     go = os.path.join(world.state, "go")
-    script = "until [ -e %s ]; do sleep 0.05; done; seq 1 50000; touch %s.done; sleep 1000" % (go, go)
-    d, i = run_one(world, ["sh", "-c", script])
+    script = "until [ -e %s ]; do sleep 0.05; done; seq 1 50000; touch %s.done; sleep 1000"
+    d, i = run_one(world, ["sh", "-c", script % (go, go)])
     d.kill()
     open(go, "w").close()
     wait_until(lambda: os.path.exists(go + ".done"))
@@ -732,7 +739,7 @@ def test_output_between_two_autoscalers_is_kept(world):
     wait_until(lambda: "output lines dropped" in d.log())
 
 
-def test_an_instance_that_ended_between_two_autoscalers(world):
+def test_an_instance_that_ends_without_an_autoscaler(world):
     d, i = run_one(world, SLEEPER)
     pid = d.pid(i)
     other = revision(SLEEPER, name="b/v1")
@@ -747,7 +754,7 @@ def test_an_instance_that_ended_between_two_autoscalers(world):
     assert not d.instances() and d.instances("b/v1")[0]["id"] == other_instance["id"]
 
 
-def test_a_revision_that_was_removed_between_two_autoscalers_is_stopped(world):
+def test_an_adopted_revision_without_a_service_is_stopped(world):
     d, i = run_one(world, SLEEPER)
     pid = d.pid(i)
     d.kill()
@@ -757,20 +764,21 @@ def test_a_revision_that_was_removed_between_two_autoscalers_is_stopped(world):
     wait_until(lambda: not is_alive(pid))
 
 
-def test_no_autoscaler_comes_back(world):
+def test_orphan_timeout_ends_all(world):
     d = world.drive(orphan_ms=1500)
-    d.revisions(revision([sys.executable, "-S", "-c", FAMILY["daemon"]]))
+    d.revisions(revision([sys.executable, "-S", "-c", CHILDREN["daemon"]]))
     d.scale("a/v1", 1)
     d.started()
     child_pid(d)
     d.kill()
     world.wait_until_empty()
     held, ended = (log_time(d.lines(text)[0]) for text in (
-        "autoscaler disconnected, keeping its instances", "no autoscaler connected within orphan_timeout"))
+        "autoscaler disconnected, keeping its instances",
+        "no autoscaler connected within orphan_timeout"))
     assert (ended - held).total_seconds() >= 1.4
 
 
-def test_keeper_ends_with_its_last_instance(world):
+def test_a_keeper_without_an_autoscaler_ends_with_its_last_instance(world):
     d, i = run_one(world, SLEEPER)
     pid, keeper = d.pid(i), world.keeper()
     d.kill()
@@ -780,9 +788,10 @@ def test_keeper_ends_with_its_last_instance(world):
     wait_until(lambda: not is_alive(keeper))
 
 
-def test_last_words_without_an_autoscaler(world):
+def test_a_keeper_without_an_autoscaler_logs_output_and_ends(world):
     go = os.path.join(world.state, "go")
-    d, i = run_one(world, ["sh", "-c", "until [ -e %s ]; do sleep 0.05; done; echo adieu; exit 7" % go])
+    script = "until [ -e %s ]; do sleep 0.05; done; echo adieu; exit 7" % go
+    d, i = run_one(world, ["sh", "-c", script])
     keeper = world.keeper()
     d.kill()
     open(go, "w").close()
@@ -792,7 +801,7 @@ def test_last_words_without_an_autoscaler(world):
             "how=\"exited with status 7\"" % i["id"]) in d.log()
 
 
-def test_idle_keeper_ends_with_its_autoscaler(world):
+def test_a_keeper_without_instances_ends_with_its_autoscaler(world):
     d = world.drive()
     d.revisions(revision(SLEEPER))
     keeper = world.keeper()
@@ -802,8 +811,8 @@ def test_idle_keeper_ends_with_its_autoscaler(world):
 
 
 @pytest.mark.parametrize("kind", ["child", "own group", "daemon"])
-def test_keeper_killed(world, kind):
-    d, i = run_one(world, [sys.executable, "-S", "-c", FAMILY[kind]])
+def test_a_killed_keeper_is_replaced(world, kind):
+    d, i = run_one(world, [sys.executable, "-S", "-c", CHILDREN[kind]])
     pid, child, keeper = d.pid(i), child_pid(d), world.keeper()
     os.kill(keeper, signal.SIGKILL)
     wait_until(lambda: not is_alive(pid) and not is_alive(child))
@@ -813,7 +822,7 @@ def test_keeper_killed(world, kind):
     assert "keeper died" in d.log() and d.failure() is None
 
 
-def test_keeper_killed_again_and_again(world):
+def test_a_keeper_is_killed_three_times(world):
     d, i = run_one(world, SLEEPER)
     for _ in range(3):
         os.kill(world.keeper(), signal.SIGKILL)
@@ -823,22 +832,22 @@ def test_keeper_killed_again_and_again(world):
 
 
 @pytest.mark.parametrize("kind", ["child", "daemon", "daemon without a mark"])
-def test_both_killed(world, kind):
+def test_autoscaler_and_keeper_are_killed(world, kind):
     if "without" in kind and not has_cgroups():
         pytest.skip("needs a writable cgroup v2")
-    d, i = run_one(world, [sys.executable, "-S", "-c", FAMILY[kind]])
+    d, i = run_one(world, [sys.executable, "-S", "-c", CHILDREN[kind]])
     pid, child, keeper = d.pid(i), child_pid(d), world.keeper()
-    d.process.send_signal(signal.SIGSTOP)  # it shall not see its keeper die
+    d.process.send_signal(signal.SIGSTOP)  # so that it does not start another keeper
     os.kill(keeper, signal.SIGKILL)
     d.kill()
-    wait_until(lambda: not is_alive(pid))  # the kernel's doing
+    wait_until(lambda: not is_alive(pid))  # the kernel kills it
     d = world.drive()
     d.revisions(revision(SLEEPER))
-    wait_until(lambda: not is_alive(child))  # the next autoscaler's
+    wait_until(lambda: not is_alive(child))  # the new keeper kills it
     wait_until(lambda: "killed processes that a dead keeper left behind" in d.log())
 
 
-def test_copied_state_dir_is_another_one(world, tmp_path):
+def test_a_copy_of_a_state_dir_is_another_one(world, tmp_path):
     d, i = run_one(world, SLEEPER)
     copy = str(tmp_path / "c")
     subprocess.run(["cp", "-a", world.state, copy], check=True)
@@ -848,12 +857,12 @@ def test_copied_state_dir_is_another_one(world, tmp_path):
     e.revisions(revision(SLEEPER))
     e.scale("a/v1", 1)
     e.started()
-    assert is_alive(d.pid(i)) and "killed what" not in e.log()
+    assert is_alive(d.pid(i)) and "killed processes" not in e.log()
     e.close()
     other.wait_until_empty()
 
 
-def test_keeper_is_told_to_end(world):
+def test_sigterm_ends_a_keeper_without_an_autoscaler(world):
     d, i = run_one(world, STUBBORN, stop_timeout_ms=500)
     pid, keeper = d.pid(i), world.keeper()
     wait_until(lambda: "line=up" in d.log())
@@ -862,7 +871,7 @@ def test_keeper_is_told_to_end(world):
     wait_until(lambda: not is_alive(keeper) and not is_alive(pid))
 
 
-def test_keeper_is_told_to_end_beside_its_autoscaler(world):
+def test_sigterm_ends_a_keeper_and_the_autoscaler_starts_another(world):
     d, i = run_one(world, STUBBORN, stop_timeout_ms=500)
     pid, keeper = d.pid(i), world.keeper()
     wait_until(lambda: "line=up" in d.log())
@@ -876,7 +885,7 @@ def test_keeper_is_told_to_end_beside_its_autoscaler(world):
     assert "instance ended by itself" not in d.log()
 
 
-def test_keeper_that_never_speaks_does_not_hold_up_the_end(world):
+def test_a_silent_keeper_is_a_failure_and_delays_no_end(world):
     d, i = run_one(world, SLEEPER, stop_timeout_ms=100)
     pid, keeper = d.pid(i), world.keeper()
     os.kill(keeper, signal.SIGSTOP)
@@ -898,7 +907,7 @@ def test_keeper_that_never_speaks_does_not_hold_up_the_end(world):
     os.kill(keeper, signal.SIGTERM)
 
 
-def test_stopped_keeper_does_not_hold_up_the_end(world):
+def test_a_stopped_keeper_delays_no_end(world):
     d, i = run_one(world, SLEEPER, stop_timeout_ms=100)
     pid, keeper = d.pid(i), world.keeper()
     os.kill(keeper, signal.SIGSTOP)
@@ -906,7 +915,7 @@ def test_stopped_keeper_does_not_hold_up_the_end(world):
     wait_until(lambda: not is_alive(pid) and not is_alive(keeper))
 
 
-def test_second_keeper_is_refused(world):
+def test_a_second_keeper_is_refused(world):
     d, i = run_one(world, SLEEPER)
     keeper = world.keeper()
     d.kill()
@@ -918,7 +927,7 @@ def test_second_keeper_is_refused(world):
 
 
 class FakeKeeper:
-    """Holds the lock and the socket; what it says is the test's."""
+    """Holds the lock and the socket; sends the lines that the test gives it."""
 
     def __init__(self, state, *lines):
         self.lock = open(os.path.join(state, "keeper.lock"), "w")
@@ -930,7 +939,7 @@ class FakeKeeper:
         self.lines = lines
 
     def serve(self):
-        """One connection: say the lines, return what was heard when one came."""
+        """Accept a connection, send the lines, and return the first line that is received."""
         with self.listener.accept()[0] as s:
             s.settimeout(WAIT_S)
             for line in self.lines:
@@ -942,7 +951,7 @@ class FakeKeeper:
         self.lock.close()
 
 
-def test_keeper_of_another_version_is_replaced(world):
+def test_a_keeper_of_another_version_is_replaced(world):
     fake = FakeKeeper(world.state, json.dumps(
         dict(type="hello", protocol=99, pid=os.getpid(), orphan_timeout_ms=0)))
     d = world.drive()
@@ -957,7 +966,7 @@ def test_keeper_of_another_version_is_replaced(world):
 
 @pytest.mark.parametrize("line", ["what?", '{"type":"gone"}', "[" * 100000, "x" * (1 << 20)],
                          ids=["no JSON", "no id", "deep", "long"])
-def test_keeper_that_breaks_the_rules_is_cut(world, line):
+def test_a_keeper_that_breaks_the_protocol_is_disconnected(world, line):
     fake = FakeKeeper(world.state, line)
     d = world.drive()
     d.revisions(revision(SLEEPER))
@@ -971,37 +980,41 @@ def test_keeper_that_breaks_the_rules_is_cut(world, line):
     d.started()
 
 
-def test_strangers_do_not_disturb_the_keeper(world):
+def test_other_clients_do_not_disturb_the_keeper(world):
     d, i = run_one(world, SLEEPER)
     for line in (b"what?\n", b'{"type":"stop","id":"%s"}\n' % i["id"].encode(), b""):
         with socket.socket(socket.AF_UNIX) as s:
             s.connect(os.path.join(world.state, "keeper.sock"))
-            said = s.makefile("rb")
-            assert json.loads(said.readline())["type"] == "hello"
+            received = s.makefile("rb")
+            assert json.loads(received.readline())["type"] == "hello"
             s.sendall(line)
             if line:
-                assert said.read() == b""
+                assert received.read() == b""
     d.scale("a/v1", 2)
     assert i["id"] in [x["id"] for x in d.started(2)]
     assert "connection to the keeper lost" not in d.log()
     assert os.stat(os.path.join(world.state, "keeper.sock")).st_mode & 0o777 == 0o600
 
 
-def test_state_dir_with_too_long_a_name(world):
+def test_a_state_dir_with_too_long_a_name(world):
     state = os.path.join(world.state, "x" * 100)
     os.mkdir(state)
-    said = subprocess.run([DRIVE, state, "1000", "20000", "20010"], capture_output=True, text=True)
-    assert said.returncode == 1
-    assert "at most 95 bytes fit a socket" in said.stderr
+    done = subprocess.run([DRIVE, state, "1000", "20000", "20010"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "at most 95 bytes fit a socket" in done.stderr
 
 
-# --- what they use
+# --- processor time and memory
 
-def test_cpu_and_memory_of_the_whole_family(world):
-    script = ("import os\nb = bytearray(40 << 20)\nif os.fork() == 0:\n  b[::4096] = b'x' * len(b[::4096])\n"
-              "while True: pass")
-    d, i = run_one(world, ["timeout", "30", sys.executable, "-S", "-c", script])
+def test_cpu_and_memory_include_child_processes(world):
+    script = """
+import os
+b = bytearray(40 << 20)
+if os.fork() == 0:
+    b[::4096] = b'x' * len(b[::4096])
+while True: pass"""
+    d, _ = run_one(world, ["timeout", "%d" % WAIT_S, sys.executable, "-S", "-c", script])
     wait_until(lambda: d.instances()[0]["cpu_s"] > 0.5)
-    assert d.instances()[0]["memory_bytes"] > 80 << 20
+    wait_until(lambda: d.instances()[0]["memory_bytes"] > 80 << 20)
     seen = [v["instances"][0]["cpu_s"] for v in d.history if v["instances"]]
     assert seen == sorted(seen)

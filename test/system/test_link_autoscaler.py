@@ -1,5 +1,5 @@
-"""The link from the autoscaler's side: the real program and real instances, with activators that
-the tests play (fakes/activator.py), well behaved and not."""
+"""The link from the autoscaler's side: the real program and real instances, with fake activators
+(fakes/activator.py), some of which break the protocol."""
 import json
 import os
 import signal
@@ -23,12 +23,12 @@ REV = "app/v1"
 
 def service(command=None, name="app", more=""):
     words = command or [sys.executable, "-c", SERVER]
-    listed = ", ".join('"%s"' % w.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    quoted = ", ".join('"%s"' % w.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
                        for w in words)
     return f'''service "{name}" {{
     hosts = {{"{name}.localhost"}}
     revision "v1" {{
-        command = {{{listed}}}
+        command = {{{quoted}}}
         target = 10
         {more}
     }}
@@ -108,7 +108,7 @@ def test_hello_then_services_then_known_instances(autoscaler, activator):
     a.wait_states(REV, lambda s: s == {})
 
 
-def test_the_autoscaler_says_hello_first(activator):
+def test_the_autoscaler_sends_hello_first(activator):
     a = activator(hello=False)
     assert a.wait_for("hello")["role"] == "autoscaler"
 
@@ -119,9 +119,9 @@ def test_instances_of_addresses_are_listed_from_the_start(tmp_path):
     a = FakeActivator(s.path)
     a.wait_described()
     a.wait_states("ext/v1", lambda s: len(s) == 2)
-    told = a.instances["ext/v1"]
-    assert told["external"] is True
-    assert [(i["address"], i["port"], i["state"]) for i in told["instances"]] == [
+    described = a.instances["ext/v1"]
+    assert described["external"] is True
+    assert [(i["address"], i["port"], i["state"]) for i in described["instances"]] == [
         ("127.0.0.1", 9000, "starting"), ("::1", 9001, "starting")]
     a.send(type="activate", revision="ext/v1", parked=1, seq=4)
     assert a.wait_for("activating")["seq"] == 4
@@ -129,7 +129,7 @@ def test_instances_of_addresses_are_listed_from_the_start(tmp_path):
     assert s.stop() == 0
 
 
-# --- up
+# --- scaling up
 
 
 def test_wake_and_back_to_zero(autoscaler, activator):
@@ -137,7 +137,7 @@ def test_wake_and_back_to_zero(autoscaler, activator):
     a.wait_described()
     a.activate(REV, 3)
     ack = a.wait_for("activating")
-    # acknowledged before the driver is asked
+    # The activate is acknowledged before any instance starts.
     assert not any(m["instances"] for m in a.messages("instances"))
     assert ack["revision"] == REV and ack["wanted"] >= 1 and ack["seq"] == 1
     ident = report_answering(a)
@@ -176,17 +176,17 @@ def test_a_program_that_ends_at_once_is_reported_as_failing(tmp_path):
     a = FakeActivator(s.path)
     a.wait_described()
     a.activate(REV)
-    told = a.wait(lambda: a.messages("instances", revision=REV)
-                  and a.messages("instances", revision=REV)[-1].get("failure"))
-    assert "3" in told["message"] and told["reason"] and told["retry_after_ms"] >= 0
+    failure = a.wait(lambda: a.messages("instances", revision=REV)
+                     and a.messages("instances", revision=REV)[-1].get("failure"))
+    assert "3" in failure["message"] and failure["reason"] and failure["retry_after_ms"] >= 0
     status = s.status(REV)
-    assert status["failure"]["message"] == told["message"]
+    assert status["failure"]["message"] == failure["message"]
     assert 'autoscaler_failing{revision="app/v1"} 1' in s.get("/metrics")[1]
     a.close()
     assert s.stop() == 0
 
 
-# --- down
+# --- scaling down
 
 
 def test_a_busy_activator_keeps_a_revision_from_being_stopped(autoscaler, activator):
@@ -227,7 +227,7 @@ def test_an_activate_cancels_the_drain(autoscaler, activator):
     token = a.wait_for("drain")["token"]
     a.activate(REV)
     a.wait_for("resume", token=token)
-    a.send(type="drained", token=token)  # too late to count
+    a.send(type="drained", token=token)  # too late: it is ignored
     report_in_flight(a, 1, [ident])
     a.serve_for(1.5)
     assert a.states(REV) == {ident: "ready"}
@@ -254,7 +254,7 @@ def test_instances_are_drained_one_by_one_the_least_busy_first(autoscaler, activ
     assert a.states(REV)[first] == "ready"
 
 
-# --- without a peer
+# --- without an activator
 
 
 def test_nothing_is_stopped_while_no_activator_is_connected(autoscaler, activator):
@@ -263,12 +263,12 @@ def test_nothing_is_stopped_while_no_activator_is_connected(autoscaler, activato
     wake(a)
     a.serve_for(1)
     a.close()
-    time.sleep(10)  # longer than window and grace
+    time.sleep(10)  # longer than stable_window and scale_to_zero_grace
     assert autoscaler.status(REV)["ready"] == 1
     assert "scaled to zero" not in autoscaler.log()
 
 
-def test_a_restarted_autoscaler_adopts_what_runs(autoscaler, activator):
+def test_a_restarted_autoscaler_adopts_instances(autoscaler, activator):
     a = activator()
     a.wait_described()
     ident = wake(a)
@@ -289,7 +289,7 @@ def test_a_restarted_autoscaler_adopts_what_runs(autoscaler, activator):
     b.wait_states(REV, lambda s: s == {})
 
 
-# --- peers that break the rules
+# --- peers that break the protocol
 
 
 @pytest.mark.parametrize("data, why", [
@@ -297,7 +297,8 @@ def test_a_restarted_autoscaler_adopts_what_runs(autoscaler, activator):
     (b"\n", "cannot parse JSON"),
     (b"\x00\xff\n", "cannot parse JSON"),
     (b'{"type":"stats","period_ms":1000,"revisions":[]}\n', "sent stats before its hello"),
-    (b'{"type":"hello","protocol":2,"role":"activator","id":"x"}\n', "its protocol version is 2, expected 1"),
+    (b'{"type":"hello","protocol":2,"role":"activator","id":"x"}\n',
+     "its protocol version is 2, expected 1"),
     (b'{"type":"hello","protocol":1,"role":"autoscaler","id":"x"}\n', "is an autoscaler"),
     (b'{"type":"hello","protocol":1,"role":"king","id":"x"}\n', "$.role"),
     (b'{"type":"hello","protocol":1,"role":"activator"}\n', "$.id"),
@@ -312,7 +313,7 @@ def test_a_restarted_autoscaler_adopts_what_runs(autoscaler, activator):
     (b"[" * 100000 + b"\n", "nested at most 32 deep"),
     (b"x" * (1 << 20) + b"\n", "closed"),
 ], ids=lambda value: value[:30] if isinstance(value, str) else "")
-def test_a_peer_that_breaks_the_rules_is_dropped_alone(autoscaler, activator, data, why):
+def test_a_peer_that_breaks_the_protocol_is_dropped_alone(autoscaler, activator, data, why):
     good = activator()
     good.wait_described()
     bad = activator("x", hello=False)
@@ -332,13 +333,14 @@ def test_a_peer_that_breaks_the_rules_is_dropped_alone(autoscaler, activator, da
 def test_unknown_types_members_and_names_are_ignored(autoscaler, activator):
     a = activator()
     a.wait_described()
-    a.send(type="gossip", about="you")
+    a.send(type="unknown", member=1)
     a.send(type="activate", revision=REV, parked=1, seq=1, colour="blue", more={"x": [1]})
     a.wait_for("activating")
     a.send(type="activate", revision="no/such", parked=1, seq=2)
-    a.send(type="drained", token="never-given")
-    a.send(type="instance", id="unheard", state="answers")
-    a.serve_for(0.3)
+    a.send(type="drained", token="unknown")
+    a.send(type="instance", id="unknown", state="answers")
+    a.send(type="activate", revision=REV, parked=1, seq=3)
+    a.wait_for("activating", seq=3)  # messages are answered in order
     assert not a.messages("activating", seq=2)
 
 
@@ -372,7 +374,7 @@ def test_a_newer_link_of_the_same_activator_replaces_the_older(autoscaler, activ
     assert [a["id"] for a in autoscaler.status()["activators"]] == ["twin"]
 
 
-def test_an_activator_that_does_not_read_does_not_hold_up_the_others(autoscaler, activator):
+def test_an_activator_that_does_not_read_delays_no_other(autoscaler, activator):
     stalled = activator()
     stalled.is_stalled = True
     a = activator()
@@ -391,7 +393,7 @@ def test_a_second_autoscaler_names_the_first(autoscaler, activator):
     assert autoscaler.start_another().process.wait() == 1
     assert f"{autoscaler.pid}" in autoscaler.log().split("cannot lock")[1].split("\n")[0]
     a = activator()
-    a.wait_described()  # the first is not disturbed
+    a.wait_described()  # the first one still works
 
 
 def test_a_stale_socket_is_removed(tmp_path):
@@ -420,13 +422,13 @@ def test_an_orderly_stop_ends_the_instances(autoscaler, activator):
 
 
 def test_admin_endpoint(autoscaler, activator):
-    a = activator("looked-at")
+    a = activator("first")
     a.wait_described()
     a.wait_states(REV, lambda s: s == {})
     assert autoscaler.get("/healthz")[0] == 200
     assert autoscaler.get("/readyz")[0] == 200
     status = autoscaler.status()
-    assert status["driver"] == "process" and status["activators"][0]["id"] == "looked-at"
+    assert status["driver"] == "process" and status["activators"][0]["id"] == "first"
     metrics = autoscaler.get("/metrics")[1]
     for line in ("autoscaler_activators 1", 'autoscaler_wanted_instances{revision="app/v1"} 0',
                  'autoscaler_activations_total{revision="app/v1"} 0'):
@@ -446,7 +448,7 @@ def test_a_reload_adds_a_service(autoscaler, activator):
     autoscaler.signal(signal.SIGHUP)
     a.wait(lambda: a.generation != first)
     assert set(a.services) == {"app", "more"}
-    a.wait_states(REV, lambda s: s == {ident: "ready"})  # what ran still runs
+    a.wait_states(REV, lambda s: s == {ident: "ready"})  # the instance still runs
 
 
 def test_a_revision_that_a_reload_removes_is_drained_first(autoscaler, activator):
@@ -456,11 +458,11 @@ def test_a_revision_that_a_reload_removes_is_drained_first(autoscaler, activator
     autoscaler.write_conf(service(name="more"), SHORT_WINDOWS)
     autoscaler.signal(signal.SIGHUP)
     a.wait(lambda: "more" in a.services)
-    gone = a.services["app"]
-    assert "hosts" not in gone and gone["traffic"] == []  # nothing new is routed to it
+    removed = a.services["app"]
+    assert "hosts" not in removed and removed["traffic"] == []  # no request is routed to it
     assert a.states(REV) == {ident: "ready"}
     a.serve_for(2)
-    assert not a.messages("drain")  # it has something in flight
+    assert not a.messages("drain")  # requests are in flight
     assert a.states(REV) == {ident: "ready"}
     a.idle(REV)
     a.answer = "drained"

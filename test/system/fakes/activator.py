@@ -10,9 +10,7 @@ import select
 import socket
 import time
 
-from helpers import SLOW, wait_until
-
-PATIENCE = 60.0 * SLOW
+from helpers import WAIT_S, wait_until
 
 
 class LinkClosed(Exception):
@@ -123,7 +121,7 @@ class FakeActivator:
             self.send_stats()
         self._read(timeout)
 
-    def wait(self, condition, timeout=PATIENCE, what=""):
+    def wait(self, condition, timeout=WAIT_S, what=""):
         """Serve this link and its peers until condition() is true; its value."""
         until = time.monotonic() + timeout
         while True:
@@ -139,7 +137,7 @@ class FakeActivator:
 
     def serve_for(self, seconds):
         until = time.monotonic() + seconds
-        self.wait(lambda: time.monotonic() >= until, seconds + PATIENCE)
+        self.wait(lambda: time.monotonic() >= until, seconds + WAIT_S)
 
     def wait_closed(self):
         """Until the autoscaler closes the link."""
