@@ -5,14 +5,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "activator/autoscaler_link.h"
 #include "activator/limiter.h"
 #include "activator/metrics.h"
 #include "activator/net/claim.h"
 #include "activator/probe.h"
-#include "activator/scaler.h"
+#include "activator/registry.h"
 #include "activator/status.h"
 #include "activator/worker.h"
-#include "activator/world.h"
 #include "common/admin.h"
 #include "common/clk.h"
 #include "common/daemon.h"
@@ -26,23 +26,24 @@ struct activator {
 	struct worker **workers;
 	unsigned workers_n, started_n, drained_n;
 	struct prober *prober;
-	struct world *world;
-	struct scaler *scaler;
+	struct registry *registry;
+	struct autoscaler_link *link;
 	struct admin *admin;
-	struct loop_timer end_timer; /* of the drain time, and of what comes after it */
-	bool is_draining, is_ending;
+	struct loop_timer end_timer; /* end of drain_timeout, then of LAST_RESPONSES */
+	bool is_draining;	     /* a first SIGTERM has come */
+	bool is_ending;		     /* drain_timeout is over */
 	int64_t started_ns;
 };
 
-/* --- what workers and prober say --- */
+/* --- news from the limiter, workers and prober --- */
 
 static void
 on_demand(struct revision *rev, void *arg)
 {
 	struct activator *a = arg;
 
-	if (a->scaler != NULL)
-		scaler_on_demand(a->scaler, rev);
+	if (a->link != NULL)
+		autoscaler_link_on_demand(a->link, rev);
 }
 
 static void
@@ -50,9 +51,9 @@ on_refused(struct instance *inst, void *arg)
 {
 	struct activator *a = arg;
 
-	if (a->scaler != NULL && world_instance(a->world, inst->id) == inst) {
+	if (a->link != NULL && registry_find_instance(a->registry, inst->id) == inst) {
 		prober_refused(a->prober, inst);
-		scaler_on_instance(a->scaler, inst, INSTANCE_REFUSES);
+		autoscaler_link_on_instance(a->link, inst, INSTANCE_REFUSES);
 	}
 	instance_unref(&inst);
 }
@@ -73,13 +74,13 @@ on_answers(struct instance *inst, void *arg)
 {
 	struct activator *a = arg;
 
-	if (a->scaler != NULL)
-		scaler_on_instance(a->scaler, inst, INSTANCE_ANSWERS);
+	if (a->link != NULL)
+		autoscaler_link_on_instance(a->link, inst, INSTANCE_ANSWERS);
 }
 
 static const struct prober_ops prober_ops = {.on_answers = on_answers};
 
-/* --- leaving --- */
+/* --- shutting down --- */
 
 static void
 on_drained(struct worker *w, void *arg)
@@ -88,12 +89,12 @@ on_drained(struct worker *w, void *arg)
 
 	(void)w;
 	if (++a->drained_n == a->started_n) {
-		log_info(NULL, "drained", "");
+		log_info(NULL, "all requests are finished", "");
 		loop_stop(a->loop);
 	}
 }
 
-#define LAST_WORDS (2500 * CLK_MS) /* for what is refused at the end to be read */
+#define LAST_RESPONSES (2500 * CLK_MS) /* for clients to read the refusals at the end */
 
 static void
 on_end(void *arg)
@@ -106,10 +107,10 @@ on_end(void *arg)
 		return;
 	}
 	a->is_ending = true;
-	log_warn(NULL, "drain time is over", "");
+	log_warn(NULL, "drain_timeout is over: refusing what is left", "");
 	for (i = 0; i < a->started_n; i++)
 		worker_post_end(a->workers[i]);
-	loop_timer_set(&a->end_timer, LAST_WORDS);
+	loop_timer_set(&a->end_timer, LAST_RESPONSES);
 }
 
 static void
@@ -119,11 +120,11 @@ on_terminate(int signo, void *arg)
 	unsigned i;
 
 	if (a->is_draining) {
-		log_warn(NULL, "told twice, leaving at once", "signal=%s", strsignal(signo));
+		log_warn(NULL, "second signal: ending at once", "signal=%s", strsignal(signo));
 		loop_stop(a->loop);
 		return;
 	}
-	log_info(NULL, "draining", "signal=%s", strsignal(signo));
+	log_info(NULL, "shutting down: finishing all requests", "signal=%s", strsignal(signo));
 	a->is_draining = true;
 	daemon_notify("STOPPING=1");
 	for (i = 0; i < a->started_n; i++)
@@ -137,8 +138,8 @@ on_hangup(int signo, void *arg)
 	(void)signo;
 	(void)arg;
 	log_info(NULL,
-		 "nothing to reload here: services come from the autoscaler; a change of "
-		 "activator {} needs a restart",
+		 "nothing to reload: services come from the autoscaler; a change of activator {} "
+		 "needs a restart",
 		 "");
 }
 
@@ -154,7 +155,8 @@ not_ready(void *arg)
 
 	if (a->is_draining)
 		return "shutting down";
-	return world_is_described(a->world) ? NULL : "the autoscaler has not sent the services yet";
+	return registry_is_described(a->registry) ? NULL
+						  : "the autoscaler has not sent the services yet";
 }
 
 static struct metrics_source
@@ -163,11 +165,11 @@ source_of(const struct activator *a)
 	return (struct metrics_source){
 		.workers = a->workers,
 		.workers_n = a->workers_n,
-		.world = a->world,
+		.registry = a->registry,
 		.bounds = &a->bounds,
 		.prober = a->prober,
 		.started_ns = a->started_ns,
-		.is_link_up = scaler_is_up(a->scaler),
+		.is_link_up = autoscaler_link_is_up(a->link),
 		.is_draining = a->is_draining,
 	};
 }
@@ -195,13 +197,13 @@ static void
 on_described(void *arg)
 {
 	(void)arg;
-	log_info(NULL, "ready", "");
+	log_info(NULL, "ready: the services are known", "");
 	daemon_notify("READY=1");
 }
 
-static const struct scaler_ops scaler_ops = {.on_described = on_described};
+static const struct autoscaler_link_ops autoscaler_link_ops = {.on_described = on_described};
 
-/* --- making it all --- */
+/* --- starting and stopping --- */
 
 static void
 set_bounds(struct activator *a)
@@ -278,9 +280,10 @@ control_open(struct loop *loop, const struct settings *s, struct err *e)
 		return NULL;
 	}
 	a->prober = prober_new(loop, &prober_ops, a);
-	a->world = world_new(loop, a->workers, a->workers_n, a->prober, on_demand, a);
-	a->scaler = scaler_new(loop, s->socket, a->world, a->workers, a->workers_n, &scaler_ops, a);
-	log_info(NULL, "activator runs", "listen=%s workers=%u max_connections=%u",
+	a->registry = registry_new(loop, a->workers, a->workers_n, a->prober, on_demand, a);
+	a->link = autoscaler_link_new(loop, s->socket, a->registry, a->workers, a->workers_n,
+				      &autoscaler_link_ops, a);
+	log_info(NULL, "activator started", "listen=%s workers=%u max_connections=%u",
 		 s->activator.listen.v[0], a->workers_n, a->bounds.max_connections);
 	return a;
 }
@@ -293,7 +296,7 @@ control_close(struct activator **ap)
 
 	*ap = NULL;
 	admin_close(&a->admin);
-	scaler_free(&a->scaler);
+	autoscaler_link_free(&a->link);
 	for (i = 0; i < a->started_n; i++)
 		worker_stop(a->workers[i]);
 	a->started_n = 0;
@@ -302,8 +305,8 @@ control_close(struct activator **ap)
 	free(a->workers);
 	a->workers = NULL;
 	a->workers_n = 0;
-	loop_once(a->loop, true); /* what the workers said last */
-	world_free(&a->world);
+	loop_once(a->loop, true); /* the last mails of the workers */
+	registry_free(&a->registry);
 	prober_free(&a->prober);
 	loop_timer_fini(&a->end_timer);
 	free(a);

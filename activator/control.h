@@ -1,5 +1,6 @@
-/* control - the activator's main thread: makes the workers, ties world, prober and link
- * together, answers signals and the admin endpoint.  Thread: main. */
+/* control - the activator's main thread: starts the workers, connects registry, prober and
+ * the link to the autoscaler with one another, and answers signals and the admin endpoint.
+ * Thread: main. */
 #ifndef ACTIVATOR_CONTROL_H
 #define ACTIVATOR_CONTROL_H
 
@@ -8,7 +9,7 @@
 struct loop;
 struct activator;
 
-/* Everything but running the loop; settings are borrowed until control_close(). */
+/* Starts everything; the caller runs the loop.  settings are borrowed until control_close(). */
 NODISCARD struct activator *control_open(struct loop *, const struct settings *, struct err *);
 /* After the loop has stopped. */
 void control_close(struct activator **);

@@ -5,7 +5,7 @@
 
 #include "activator/limiter.h"
 
-struct drain {
+struct drain_token {
 	struct list_node node;
 	char *token;
 	struct revision *rev;  /* a reference, or NULL */
@@ -25,10 +25,10 @@ drains_fini(struct drains *d)
 	drains_resume_all(d);
 }
 
-static struct drain *
+static struct drain_token *
 add(struct drains *d, const char *token)
 {
-	struct drain *x = xcalloc(1, sizeof *x);
+	struct drain_token *x = xcalloc(1, sizeof *x);
 
 	x->token = xstrdup(token);
 	list_push(&d->all, &x->node);
@@ -36,7 +36,7 @@ add(struct drains *d, const char *token)
 }
 
 static void
-drop(struct drains *d, struct drain *x)
+drop(struct drains *d, struct drain_token *x)
 {
 	list_remove(&d->all, &x->node);
 	instance_unref(&x->inst);
@@ -48,7 +48,7 @@ drop(struct drains *d, struct drain *x)
 bool
 drains_revision(struct drains *d, const char *token, struct revision *rev)
 {
-	struct drain *x;
+	struct drain_token *x;
 
 	if (!limiter_try_drain(rev))
 		return false;
@@ -61,7 +61,7 @@ drains_revision(struct drains *d, const char *token, struct revision *rev)
 bool
 drains_instance(struct drains *d, const char *token, struct instance *inst)
 {
-	struct drain *x = add(d, token);
+	struct drain_token *x = add(d, token);
 
 	limiter_close(inst, SLOTS_DRAIN);
 	x->inst = instance_ref(inst);
@@ -69,14 +69,14 @@ drains_instance(struct drains *d, const char *token, struct instance *inst)
 	return x->is_done;
 }
 
-/* Does another token hold what x holds? */
+/* Does another token keep the same revision or instance closed? */
 static bool
-is_shared(const struct drains *d, const struct drain *x)
+is_shared(const struct drains *d, const struct drain_token *x)
 {
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&d->all, node, tmp) {
-		const struct drain *other = container_of(node, struct drain, node);
+		const struct drain_token *other = container_of(node, struct drain_token, node);
 
 		if (other != x && other->rev == x->rev && other->inst == x->inst)
 			return true;
@@ -85,7 +85,7 @@ is_shared(const struct drains *d, const struct drain *x)
 }
 
 static void
-resume(struct drains *d, struct drain *x)
+resume(struct drains *d, struct drain_token *x)
 {
 	if (is_shared(d, x))
 		drop(d, x);
@@ -110,7 +110,7 @@ drains_resume(struct drains *d, const char *token)
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&d->all, node, tmp) {
-		struct drain *x = container_of(node, struct drain, node);
+		struct drain_token *x = container_of(node, struct drain_token, node);
 
 		if (strcmp(x->token, token) == 0) {
 			resume(d, x);
@@ -125,18 +125,18 @@ drains_resume_all(struct drains *d)
 	struct list_node *node;
 
 	while ((node = list_first(&d->all)) != NULL)
-		resume(d, container_of(node, struct drain, node));
+		resume(d, container_of(node, struct drain_token, node));
 }
 
-/* Is anything of what x closed still there? */
+/* Does anything that x closed still exist? */
 static bool
-holds_something(const struct drain *x)
+closes_something(const struct drain_token *x)
 {
 	uint32_t i;
 
 	if (x->inst != NULL)
 		return x->inst->is_listed;
-	for (i = 0; i < x->rev->set->n; i++) /* only this thread changes it */
+	for (i = 0; i < x->rev->set->n; i++) /* only this thread changes set */
 		if (instance_is_closed_by(x->rev->set->v[i], SLOTS_REV_DRAIN))
 			return true;
 	return false;
@@ -149,14 +149,14 @@ drains_poll(struct drains *d, void (*fn)(const char *token, void *arg), void *ar
 	size_t pending = 0;
 
 	LIST_FOREACH(&d->all, node, tmp) {
-		struct drain *x = container_of(node, struct drain, node);
+		struct drain_token *x = container_of(node, struct drain_token, node);
 
 		if (!x->is_done && instance_in_flight(x->inst) == 0) {
 			x->is_done = true;
 			fn(x->token, arg);
 		}
 		pending += !x->is_done;
-		if (x->is_done && !holds_something(x))
+		if (x->is_done && !closes_something(x))
 			drop(d, x);
 	}
 	return pending;

@@ -1,6 +1,8 @@
-/* drains - tokens under which the autoscaler has had slots closed.  A revision's drain is
- * test and close; an instance's closes at once and is done when nothing is in flight
- * there.  A token ends with its resume, with its link, or with what it closed.
+/* drains - the drains that the autoscaler has begun, by their tokens (DESIGN 7).
+ *
+ * The drain of a revision is test and close: it succeeds at once or not at all.  The drain of
+ * an instance closes it at once, and is done when no request is in flight there.  A token ends
+ * when the autoscaler resumes it, when the link is lost, or when what it closed is gone.
  * Thread: main. */
 #ifndef ACTIVATOR_DRAINS_H
 #define ACTIVATOR_DRAINS_H
@@ -11,22 +13,22 @@ struct instance;
 struct revision;
 
 struct drains {
-	struct list all; /* of struct drain */
+	struct list all; /* of struct drain_token */
 };
 
 void drains_init(struct drains *);
-void drains_fini(struct drains *); /* drains_resume_all() */
+void drains_fini(struct drains *); /* resumes all */
 
-/* True: drained, and it stays closed.  False: busy, all as before. */
+/* True: drained; it stays closed.  False: busy; nothing has changed. */
 NODISCARD bool drains_revision(struct drains *, const char *token, struct revision *);
-/* True: drained.  False: closed, and drains_poll() says when it is done. */
+/* Closes the instance.  True: drained.  False: drains_poll() says when it is. */
 NODISCARD bool drains_instance(struct drains *, const char *token, struct instance *);
-/* Unknown tokens are none of ours: nothing happens. */
+/* An unknown token is ignored. */
 void drains_resume(struct drains *, const char *token);
 void drains_resume_all(struct drains *);
 
-/* fn is called with each token that is done now; it must not call us.  Returns how many
- * are still to be done. */
+/* Calls fn with each token whose instance is drained now; fn must not call drains_*.  Returns
+ * how many are not yet. */
 size_t drains_poll(struct drains *, void (*fn)(const char *token, void *arg), void *arg);
 
 #endif

@@ -1,6 +1,6 @@
-/* activator - the data plane: holds requests for what does not run, and passes them on
- * the moment it answers.  What the main thread does is in control.h, what a request goes
- * through in xfer.h. */
+/* activator - an HTTP proxy that holds the requests for a service which does not run, and
+ * passes them on the moment an instance of the service answers.  control.h is the main thread,
+ * worker.h the threads that serve requests, xfer.h the way of one request. */
 #include "activator/control.h"
 #include "common/daemon.h"
 #include "common/log.h"

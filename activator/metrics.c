@@ -3,8 +3,8 @@
 #include "activator/limiter.h"
 #include "activator/outcome.h"
 #include "activator/probe.h"
+#include "activator/registry.h"
 #include "activator/worker.h"
-#include "activator/world.h"
 #include "common/clk.h"
 #include "common/daemon.h"
 #include "common/log.h"
@@ -151,7 +151,8 @@ put_hist(struct strbuf *b, const struct revision *rev, int id, size_t offset, co
 }
 
 /* Each family stands together: one walk over the revisions for each. */
-#define EACH(rev, at) for (size_t at = 0; ((rev) = world_next(s->world, &at)) != NULL;)
+#define EACH(rev, at)                                                                              \
+	for (size_t at = 0; ((rev) = registry_next_revision(s->registry, &at)) != NULL;)
 
 static void
 put_instances(struct strbuf *b, const struct metrics_source *s)
@@ -220,7 +221,7 @@ metrics_render(struct strbuf *b, const struct metrics_source *s)
 	put_one(b, M_UPTIME, (double)(clk_now() - s->started_ns) / (double)CLK_S);
 	put_one(b, M_LOG_LOST, (double)log_lost());
 	put_one(b, M_LINK, s->is_link_up);
-	put_one(b, M_GENERATION, (double)world_generation(s->world));
+	put_one(b, M_GENERATION, (double)registry_generation(s->registry));
 	put_one(b, M_PROBED, (double)prober_probed(s->prober));
 	put_one(b, M_PROBES, (double)prober_probes(s->prober));
 	put_workers(b, s);

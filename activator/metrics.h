@@ -8,13 +8,13 @@ struct bounds;
 struct prober;
 struct strbuf;
 struct worker;
-struct world;
+struct registry;
 
 /* What there is to show, gathered anew for each request; all borrowed. */
 struct metrics_source {
 	struct worker *const *workers;
 	unsigned workers_n;
-	const struct world *world;
+	const struct registry *registry;
 	const struct bounds *bounds;
 	const struct prober *prober;
 	int64_t started_ns; /* clk_now() then */

@@ -2,8 +2,8 @@
  * requests, its instances with their slots, and each worker's part of a revision.
  *
  * These are data and lifetimes; limiter.h is what happens to slots and queue.  All objects
- * are counted by references, because each outlives its place in the world: a request in
- * flight keeps its instance, an instance its revision.
+ * are counted by references, because each outlives its place in the registry: a request
+ * in flight keeps its instance, an instance its revision.
  * Thread: each block of members says which threads may touch it. */
 #ifndef ACTIVATOR_REVISION_H
 #define ACTIVATOR_REVISION_H
@@ -53,7 +53,7 @@ struct instance {
 	struct list permit_queue; /* of struct waiter: has a slot, waits for a permit */
 	uint32_t paced;		  /* requests released under pacing, response head not seen */
 
-	/* main thread: world.c, probe.c */
+	/* main thread: registry.c, probe.c */
 	struct list_node node; /* in rev->instances */
 	void *probe;	       /* the prober's state; NULL: not probed */
 	char *probe_spec;      /* msg_instance.probe; NULL: as the limits say */
@@ -114,7 +114,7 @@ struct revision {
 	_Atomic uint32_t cold_start_ms;	     /* median of the last ones; 0: unknown */
 	_Atomic bool is_external;	     /* of `addresses`: never started */
 	_Atomic bool is_demand_posted;	     /* demand_mail is on its way */
-	_Atomic bool is_wake_requested;	     /* by limiter_request_wake(); the scaler clears it */
+	_Atomic bool is_wake_requested; /* by limiter_request_wake(); the main thread clears it */
 	_Atomic bool must_notify_when_empty; /* cleared when the queue has become empty */
 	struct activation activation;
 
@@ -131,10 +131,10 @@ struct revision {
 	bool is_pacing_over;	      /* at the last two: no more instances are coming */
 	uint32_t random;	      /* for the choice of an instance under the lock */
 
-	/* main thread: world.c, scaler.c */
+	/* main thread: registry.c, autoscaler_link.c */
 	struct list instances;		/* of struct instance: all listed */
 	struct loop_mail demand_mail;	/* to control_loop; holds a reference while posted */
-	void *control;			/* the scaler's state; NULL: none */
+	void *demand_tracker;		/* autoscaler_link.c's; NULL: none */
 	bool is_described;		/* by the newest begin … end */
 	struct revision_limits *limits; /* a reference */
 

@@ -4,14 +4,14 @@
 #include <string.h>
 
 #include "activator/limiter.h"
+#include "activator/registry.h"
 #include "activator/worker.h"
-#include "activator/world.h"
 #include "common/clk.h"
 #include "common/hmap.h"
 
-#define LINE_MOST ((size_t)256 << 10) /* bytes of one line, about */
-#define STAT_BYTES 256		      /* of one revision in it, names aside */
-#define INSTANCE_BYTES 64	      /* of one instance in it, its id aside */
+#define LINE_MOST ((size_t)256 << 10) /* bytes of one message, roughly */
+#define STAT_BYTES 256		      /* of one revision in it, without its name */
+#define INSTANCE_BYTES 64	      /* of one instance in it, without its id */
 
 struct sum {
 	double load_s, waiting_s, latency_s;
@@ -20,29 +20,29 @@ struct sum {
 };
 
 struct stats {
-	struct world *world;
+	struct registry *registry;
 	struct worker *const *workers;
 	unsigned workers_n;
 	const struct stats_ops *ops;
 	void *arg;
 
-	/* the round under way */
-	unsigned awaited; /* workers that have not answered */
+	/* the collection that runs */
+	unsigned awaited; /* workers that have not answered; 0: none runs */
 	int64_t period_ns;
 	struct hmap sums; /* revision name → struct sum */
 
-	/* the line under way */
+	/* the message that is being filled */
 	struct msg_stat *v;
 	size_t n, cap, bytes;
 };
 
 struct stats *
-stats_new(struct world *world, struct worker *const *workers, unsigned workers_n,
+stats_new(struct registry *registry, struct worker *const *workers, unsigned workers_n,
 	  const struct stats_ops *ops, void *arg)
 {
 	struct stats *s = xcalloc(1, sizeof *s);
 
-	s->world = world;
+	s->registry = registry;
 	s->workers = workers;
 	s->workers_n = workers_n;
 	s->ops = ops;
@@ -88,7 +88,7 @@ busy_s(const struct instance *inst, int64_t now)
 	return until > now ? (double)(until - now) / (double)CLK_S : 0;
 }
 
-/* The instances of rev that have anything to tell; v has room for all of them. */
+/* The instances of rev that are in use or said that they are busy; v has room for all. */
 static size_t
 list_instances(const struct revision *rev, struct msg_stat_instance *v, int64_t now)
 {
@@ -172,7 +172,7 @@ report(struct stats *s)
 	struct revision *rev;
 	size_t at = 0;
 
-	while ((rev = world_next(s->world, &at)) != NULL) {
+	while ((rev = registry_next_revision(s->registry, &at)) != NULL) {
 		const struct sum *sum = hmap_find(&s->sums, rev->name);
 		struct msg_stat stat = stat_of(rev, sum == NULL ? &nothing : sum, s->period_ns,
 					       now);
@@ -185,7 +185,7 @@ report(struct stats *s)
 	send_line(s, false);
 }
 
-/* --- a round --- */
+/* --- a collection --- */
 
 static void
 add_period(struct stats *s, const struct shard_period *p)
@@ -242,7 +242,7 @@ stats_is_collecting(const struct stats *s)
 }
 
 void
-stats_tell(struct stats *s, struct revision *rev)
+stats_report_now(struct stats *s, struct revision *rev)
 {
 	struct sum sum = {.parked = limiter_parked_waking(rev)};
 	struct msg m = {.type = MSG_STATS, .u.stats = {.is_partial = true, .n = 1}};

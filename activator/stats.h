@@ -1,6 +1,6 @@
-/* stats - what the autoscaler decides by: once a second the workers' periods are
- * collected, summed by revision and told; and what holds at this moment, when a
- * revision wakes.
+/* stats - the figures of which the autoscaler makes its decisions.  Each second the workers'
+ * figures of the period are collected, added up for each revision, and sent.  When a revision
+ * wakes, its figures of that moment are sent as well.
  * Thread: main. */
 #ifndef ACTIVATOR_STATS_H
 #define ACTIVATOR_STATS_H
@@ -11,24 +11,24 @@ struct msg;
 struct revision;
 struct stats;
 struct worker;
-struct world;
+struct registry;
 
 struct stats_ops {
-	/* A line to send: a report may take several. */
+	/* Send this message.  A report may take several, so that none is too long. */
 	void (*send)(const struct msg *, void *arg);
 };
 
-/* world, workers, ops are borrowed. */
-NODISCARD struct stats *stats_new(struct world *, struct worker *const *workers, unsigned workers_n,
-				  const struct stats_ops *, void *arg);
-/* Nothing is being collected. */
+/* registry, workers, ops are borrowed. */
+NODISCARD struct stats *stats_new(struct registry *, struct worker *const *workers,
+				  unsigned workers_n, const struct stats_ops *, void *arg);
+/* Not while stats_is_collecting(). */
 void stats_free(struct stats **);
 
-/* Ask all workers; the report is sent when the last has answered.  Nothing while an
- * earlier round is under way. */
+/* Ask all workers; the report is sent when the last one has answered.  Does nothing while an
+ * earlier collection runs. */
 void stats_collect(struct stats *);
 bool stats_is_collecting(const struct stats *);
-/* How many are parked and in flight for rev now. */
-void stats_tell(struct stats *, struct revision *rev);
+/* Send how many requests are parked and in flight for rev at this moment. */
+void stats_report_now(struct stats *, struct revision *rev);
 
 #endif

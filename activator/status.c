@@ -6,8 +6,8 @@
 #include "activator/limiter.h"
 #include "activator/metrics.h"
 #include "activator/probe.h"
+#include "activator/registry.h"
 #include "activator/worker.h"
-#include "activator/world.h"
 #include "common/clk.h"
 #include "common/daemon.h"
 #include "common/jput.h"
@@ -165,14 +165,14 @@ status_render(struct strbuf *b, const struct metrics_source *s, const char *revi
 	jput_u64(&j, "workers", s->workers_n);
 	jput_bool(&j, "draining", s->is_draining);
 	jput_bool(&j, "link_up", s->is_link_up);
-	if (world_is_described(s->world))
-		jput_i64(&j, "generation", world_generation(s->world));
+	if (registry_is_described(s->registry))
+		jput_i64(&j, "generation", registry_generation(s->registry));
 	jput_u64(&j, "parked", atomic_load_explicit(&s->bounds->parked, memory_order_relaxed));
 	jput_u64(&j, "parked_bytes",
 		 atomic_load_explicit(&s->bounds->parked_bytes, memory_order_relaxed));
 	jput_u64(&j, "probed", prober_probed(s->prober));
 	jput_array(&j, "revisions");
-	while ((rev = world_next(s->world, &at)) != NULL)
+	while ((rev = registry_next_revision(s->registry, &at)) != NULL)
 		if (revision == NULL || strcmp(revision, rev->name) == 0)
 			put_revision(&j, rev);
 	jput_array_end(&j);

@@ -149,7 +149,7 @@ def test_a_second_activator_wakes_too(tmp_path):
     """Beside the first one, and alone."""
     gate = Gate(tmp_path)
     with running(tmp_path, SERVICE % gate.command()) as s, SecondActivator(s) as second:
-        wait_until(lambda: "services swapped" in second.program.text(),
+        wait_until(lambda: "new services in use" in second.program.text(),
                    what="services at the second activator")
         with parked(s) as c, second.request() as d:
             gate.open()

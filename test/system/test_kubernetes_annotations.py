@@ -112,7 +112,7 @@ def test_a_request_parked_for_a_service_that_ends_is_answered(tmp_path):
             annotate(kube, "hello", host=None)
             status, fields, body = c.response()
             assert (status, fields["x-activator-reason"]) == (503, "activation_failed")
-            assert "taken away" in body.decode() and fields["retry-after"] == "1"
+            assert "was removed" in body.decode() and fields["retry-after"] == "1"
             wait_status(s, "hello", 404)
 
 

@@ -1,0 +1,569 @@
+#include "activator/autoscaler_link.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "activator/drains.h"
+#include "activator/limiter.h"
+#include "activator/registry.h"
+#include "activator/stats.h"
+#include "common/clk.h"
+#include "common/daemon.h"
+#include "common/demand_report.h"
+#include "common/link.h"
+#include "common/strbuf.h"
+
+#define TICK CLK_S
+#define DRAIN_POLL (5 * CLK_MS) /* how often a draining instance is looked at */
+
+/* What the autoscaler is told of requests that wait for one revision; exists from the first of
+ * them on.  rev->demand_tracker points to it. */
+struct demand_tracker {
+	struct autoscaler_link *al;
+	struct revision *rev; /* a reference */
+	struct list_node node;
+	struct loop_timer timer;
+	struct demand_report demand;
+	bool is_wanted; /* the autoscaler's newest message wants an instance */
+};
+
+struct autoscaler_link {
+	struct loop *loop;
+	struct link *link;
+	struct registry *registry;
+	struct worker *const *workers;
+	unsigned workers_n;
+	const struct autoscaler_link_ops *ops;
+	void *arg;
+	char *id;   /* of this process, for `hello` */
+	bool is_up; /* the autoscaler's `hello` has come */
+	struct list trackers;
+	struct drains drains;
+	struct stats *stats;
+	struct loop_timer tick, early, cleared, drain_timer;
+	int64_t early_ns; /* since the wake, when the next early report is due; 0: none */
+	struct log_limit no_autoscaler;
+};
+
+static void
+send_msg(const struct msg *m, void *arg)
+{
+	const struct autoscaler_link *al = arg;
+	struct strbuf b;
+
+	if (al->link == NULL) /* closed, while the workers' figures were being collected */
+		return;
+	strbuf_init(&b, 0);
+	msg_encode(m, &b);
+	link_send(al->link, strbuf_str(&b), b.len);
+	strbuf_fini(&b);
+}
+
+/* --- demand of revisions --- */
+
+static bool
+is_any_open(const struct revision *rev)
+{
+	struct list_node *node = rev->instances.head.next;
+
+	for (; node != &rev->instances.head; node = node->next)
+		if (instance_is_open(container_of(node, struct instance, node)))
+			return true;
+	return false;
+}
+
+/* The parked requests, and one more if a client waits behind the waiting page. */
+static uint32_t
+demand_of(struct revision *rev)
+{
+	return limiter_parked_waking(rev) +
+	       atomic_load_explicit(&rev->is_wake_requested, memory_order_relaxed);
+}
+
+static void
+activate(struct demand_tracker *t)
+{
+	const struct msg m = {.type = MSG_ACTIVATE,
+			      .u.activate = {.revision = t->rev->name,
+					     .parked = t->demand.reported,
+					     .seq = t->demand.seq}};
+
+	send_msg(&m, t->al);
+	activation_stamp(&t->rev->activation.signalled_ns);
+}
+
+static void
+report_instance(struct autoscaler_link *al, struct instance *inst, enum instance_health health)
+{
+	const struct msg m = {.type = MSG_INSTANCE,
+			      .u.instance = {.id = inst->id, .state = health}};
+
+	send_msg(&m, al);
+}
+
+/* A revision has woken: send the next reports before the second is over.  If another one
+ * wakes then, the first early report is not put off. */
+static void
+report_early(struct autoscaler_link *al)
+{
+	if (al->early_ns == DEMAND_REPORT_EARLY_NS)
+		return;
+	al->early_ns = DEMAND_REPORT_EARLY_NS;
+	loop_timer_set(&al->early, DEMAND_REPORT_EARLY_NS);
+}
+
+/* The last request that a wake left parked has its slot.  A report now tells the autoscaler
+ * how long that took, and that instances may be more than the load needs from here on. */
+static void
+report_cleared(struct autoscaler_link *al)
+{
+	if (al->early_ns > 0 && !loop_timer_pending(&al->cleared))
+		loop_timer_set(&al->cleared, DEMAND_REPORT_CLEARED_NS);
+}
+
+static void
+step(struct demand_tracker *t)
+{
+	struct autoscaler_link *al = t->al;
+	int64_t now = clk_now();
+	struct demand_report_facts facts = {
+		.is_link_up = al->is_up, .is_open = is_any_open(t->rev), .is_wanted = t->is_wanted};
+
+	if (t->demand.is_waking && facts.is_open)
+		report_early(al);
+	if (facts.is_open && al->early_ns > 0)
+		limiter_notify_when_empty(t->rev);
+	facts.parked = demand_of(t->rev);
+	if (t->demand.is_reporting && facts.parked == 0)
+		report_cleared(al);
+	switch (demand_report_step(&t->demand, &facts, now)) {
+	case DEMAND_REPORT_ACTIVATE:
+		activate(t);
+		break;
+	case DEMAND_REPORT_COUNT:
+		stats_report_now(al->stats, t->rev);
+		break;
+	case DEMAND_REPORT_NOTHING:
+		break;
+	}
+	if (facts.is_open)
+		atomic_store_explicit(&t->rev->is_wake_requested, false, memory_order_relaxed);
+	if (t->demand.next_ns != INT64_MAX && facts.is_link_up)
+		loop_timer_set(&t->timer, MAX(t->demand.next_ns - now, 0));
+	else
+		loop_timer_clear(&t->timer);
+}
+
+static void
+on_tracker_timer(void *arg)
+{
+	step(arg);
+}
+
+static struct demand_tracker *
+tracker_of(struct autoscaler_link *al, struct revision *rev)
+{
+	struct demand_tracker *t = rev->demand_tracker;
+
+	if (t != NULL)
+		return t;
+	t = xcalloc(1, sizeof *t);
+	t->al = al;
+	t->rev = revision_ref(rev);
+	loop_timer_init(&t->timer, al->loop, on_tracker_timer, t);
+	list_push(&al->trackers, &t->node);
+	rev->demand_tracker = t;
+	return t;
+}
+
+static void
+tracker_free(struct autoscaler_link *al, struct demand_tracker *t)
+{
+	list_remove(&al->trackers, &t->node);
+	loop_timer_fini(&t->timer);
+	t->rev->demand_tracker = NULL;
+	revision_unref(&t->rev);
+	free(t);
+}
+
+/* Of revisions that are not described any more, and for which no request waits. */
+static void
+drop_idle_trackers(struct autoscaler_link *al)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&al->trackers, node, tmp) {
+		struct demand_tracker *t = container_of(node, struct demand_tracker, node);
+
+		if (registry_find_revision(al->registry, t->rev->name) != t->rev &&
+		    limiter_parked(t->rev) == 0)
+			tracker_free(al, t);
+	}
+}
+
+void
+autoscaler_link_on_demand(struct autoscaler_link *al, struct revision *rev)
+{
+	struct demand_tracker *t = tracker_of(al, rev);
+	bool was_waking = t->demand.is_waking;
+
+	if (!was_waking && !is_any_open(rev))
+		activation_begin(&rev->activation, !list_empty(&rev->instances));
+	demand_report_restart(&t->demand);
+	step(t);
+	if (!was_waking && t->demand.is_waking)
+		log_info(&rev->tag, "waking", "parked=%u", limiter_parked(rev));
+}
+
+static void
+step_all(struct autoscaler_link *al)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&al->trackers, node, tmp)
+		step(container_of(node, struct demand_tracker, node));
+}
+
+static void
+tick_all(const struct autoscaler_link *al)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&al->trackers, node, tmp)
+		limiter_tick(container_of(node, struct demand_tracker, node)->rev);
+}
+
+static void
+on_activating(struct autoscaler_link *al, struct msg *m)
+{
+	struct revision *rev = registry_find_revision(al->registry, m->u.activating.revision);
+	struct demand_tracker *t = rev == NULL ? NULL : rev->demand_tracker;
+
+	if (t == NULL)
+		return;
+	t->is_wanted = m->u.activating.wanted > 0;
+	if (demand_report_acked(&t->demand, m->u.activating.seq, clk_now())) {
+		atomic_store_explicit(&rev->is_wake_requested, false, memory_order_relaxed);
+		activation_stamp(&rev->activation.acked_ns);
+	}
+	step(t);
+}
+
+/* --- drains --- */
+
+static void
+answer(struct autoscaler_link *al, enum msg_type type, const char *token)
+{
+	struct msg m = {.type = type};
+
+	m.u.drained.token = xstrdup(token); /* `busy` has the same members */
+	send_msg(&m, al);
+	free(m.u.drained.token);
+}
+
+static void
+on_drained(const char *token, void *arg)
+{
+	answer(arg, MSG_DRAINED, token);
+}
+
+static void
+poll_drains(void *arg)
+{
+	struct autoscaler_link *al = arg;
+
+	if (drains_poll(&al->drains, on_drained, al) > 0)
+		loop_timer_set(&al->drain_timer, DRAIN_POLL);
+}
+
+/* An unknown revision or instance has nothing in flight here: it is drained. */
+static void
+on_drain(struct autoscaler_link *al, struct msg *m)
+{
+	const char *token = m->u.drain.token;
+	struct revision *rev = NULL;
+	struct instance *inst = NULL;
+
+	if (m->u.drain.revision != NULL)
+		rev = registry_find_revision(al->registry, m->u.drain.revision);
+	else
+		inst = registry_find_instance(al->registry, m->u.drain.instance);
+	if (rev != NULL && !drains_revision(&al->drains, token, rev))
+		answer(al, MSG_BUSY, token);
+	else if (inst != NULL && !drains_instance(&al->drains, token, inst))
+		loop_timer_set(&al->drain_timer, DRAIN_POLL);
+	else
+		answer(al, MSG_DRAINED, token);
+}
+
+/* --- every second --- */
+
+static void
+send_stats(const struct msg *m, void *arg)
+{
+	const struct autoscaler_link *al = arg;
+
+	if (al->is_up)
+		send_msg(m, arg);
+}
+
+static const struct stats_ops stats_ops = {.send = send_stats};
+
+/* How fast the first responses come says how many more instances the parked requests need.
+ * After 45, 90, 180, 360 and 720 ms: a report is at most twice as late as what it reports. */
+static void
+on_early(void *arg)
+{
+	struct autoscaler_link *al = arg;
+	int64_t passed = al->early_ns;
+
+	stats_collect(al->stats);
+	al->early_ns = passed < DEMAND_REPORT_EARLY_LAST_NS ? passed * 2 : 0;
+	if (al->early_ns > 0)
+		loop_timer_set(&al->early, al->early_ns - passed);
+}
+
+static void
+on_cleared(void *arg)
+{
+	const struct autoscaler_link *al = arg;
+
+	stats_collect(al->stats);
+}
+
+static void
+on_tick(void *arg)
+{
+	struct autoscaler_link *al = arg;
+
+	loop_timer_set(&al->tick, TICK);
+	drop_idle_trackers(al);
+	step_all(al);
+	tick_all(al);
+	poll_drains(al);
+	stats_collect(al->stats);
+}
+
+/* --- the link --- */
+
+static void
+on_up(struct link *l, void *arg)
+{
+	struct autoscaler_link *al = arg;
+	char *version = xstrdup(daemon_version);
+	const struct msg m = {.type = MSG_HELLO,
+			      .u.hello = {.protocol = MSG_PROTOCOL,
+					  .role = ROLE_ACTIVATOR,
+					  .id = al->id,
+					  .version = version}};
+
+	(void)l;
+	send_msg(&m, al);
+	free(version);
+}
+
+static void
+on_hello(struct autoscaler_link *al, struct msg *m)
+{
+	const struct msg_hello *h = &m->u.hello;
+
+	if (h->protocol != MSG_PROTOCOL || h->role != ROLE_AUTOSCALER) {
+		link_cut(al->link, "expected the hello of an autoscaler with protocol %d",
+			 MSG_PROTOCOL);
+		return;
+	}
+	al->is_up = true;
+	log_info(NULL, "autoscaler connected", "autoscaler=%s", h->id);
+	step_all(al);
+}
+
+static void
+on_down(struct link *l, const struct err *why, void *arg)
+{
+	struct autoscaler_link *al = arg;
+
+	(void)l;
+	if (al->is_up)
+		log_warn(NULL, "link to the autoscaler lost; requests to running instances go on",
+			 "err=%s", why->text);
+	else if (log_allow(&al->no_autoscaler, 1, "cannot connect to the autoscaler"))
+		log_warn(NULL, "cannot connect to the autoscaler", "err=%s", why->text);
+	al->is_up = false;
+	drains_resume_all(&al->drains);
+	step_all(al);
+}
+
+/* A new autoscaler does not know which instances answer. */
+static void
+report_answering(struct autoscaler_link *al)
+{
+	struct list_node *node, *tmp;
+	struct revision *rev;
+	size_t at = 0;
+
+	while ((rev = registry_next_revision(al->registry, &at)) != NULL)
+		LIST_FOREACH(&rev->instances, node, tmp) {
+			struct instance *inst = container_of(node, struct instance, node);
+
+			if (inst->is_answering && inst->state == INSTANCE_STARTING)
+				report_instance(al, inst, INSTANCE_ANSWERS);
+		}
+}
+
+static void
+on_begin(struct autoscaler_link *al, struct msg *m)
+{
+	(void)m;
+	registry_begin(al->registry);
+}
+
+static void
+on_service(struct autoscaler_link *al, struct msg *m)
+{
+	registry_add_service(al->registry, &m->u.service);
+}
+
+static void
+on_end(struct autoscaler_link *al, struct msg *m)
+{
+	bool was_described = registry_is_described(al->registry);
+	struct err e;
+
+	if (registry_end(al->registry, m->u.end.generation, m->u.end.services, &e) < 0) {
+		link_cut(al->link, "%s", e.text);
+		return;
+	}
+	log_info(NULL, "new services in use", "generation=%lld services=%u",
+		 (long long)m->u.end.generation, m->u.end.services);
+	report_answering(al);
+	step_all(al);
+	if (!was_described)
+		al->ops->on_described(al->arg);
+}
+
+static void
+on_instances(struct autoscaler_link *al, struct msg *m)
+{
+	const struct msg_instances *update = &m->u.instances;
+	struct revision *rev = registry_find_revision(al->registry, update->revision);
+
+	registry_update_instances(al->registry, update);
+	if (rev != NULL && rev->demand_tracker != NULL) {
+		struct demand_tracker *t = rev->demand_tracker;
+
+		t->is_wanted = update->wanted > 0;
+		step(t);
+	}
+}
+
+static void
+on_resume(struct autoscaler_link *al, struct msg *m)
+{
+	drains_resume(&al->drains, m->u.resume.token);
+}
+
+/* The messages of an autoscaler; any other is a mistake of the peer's. */
+static void (*const handlers[])(struct autoscaler_link *, struct msg *) = {
+	[MSG_HELLO] = on_hello, [MSG_BEGIN] = on_begin,		[MSG_SERVICE] = on_service,
+	[MSG_END] = on_end,	[MSG_INSTANCES] = on_instances, [MSG_ACTIVATING] = on_activating,
+	[MSG_DRAIN] = on_drain, [MSG_RESUME] = on_resume,
+};
+
+static void
+dispatch(struct autoscaler_link *al, struct msg *m)
+{
+	if (m->type == MSG_UNKNOWN) /* a later version has it */
+		return;
+	if (m->type >= ARRAY_LEN(handlers) || handlers[m->type] == NULL)
+		link_cut(al->link, "an autoscaler does not send %s", msg_type_name(m->type));
+	else if (!al->is_up && m->type != MSG_HELLO)
+		link_cut(al->link, "%s came before hello", msg_type_name(m->type));
+	else
+		handlers[m->type](al, m);
+}
+
+static void
+on_line(struct link *l, char *line, size_t n, void *arg)
+{
+	struct msg m;
+	struct err e;
+
+	if (msg_decode(&m, line, n, &e) < 0)
+		link_cut(l, "%s", e.text);
+	else
+		dispatch(arg, &m);
+	msg_fini(&m);
+}
+
+static const struct link_ops link_ops = {.on_up = on_up, .on_line = on_line, .on_down = on_down};
+
+void
+autoscaler_link_on_instance(struct autoscaler_link *al, struct instance *inst,
+			    enum instance_health health)
+{
+	struct revision *rev = inst->rev;
+
+	inst->is_answering = health == INSTANCE_ANSWERS;
+	if (rev->demand_tracker != NULL)
+		step(rev->demand_tracker);
+	if (!al->is_up)
+		return;
+	report_instance(al, inst, health);
+	if (health == INSTANCE_ANSWERS)
+		stats_report_now(al->stats, rev);
+}
+
+bool
+autoscaler_link_is_up(const struct autoscaler_link *al)
+{
+	return al->is_up;
+}
+
+struct autoscaler_link *
+autoscaler_link_new(struct loop *loop, const char *path, struct registry *registry,
+		    struct worker *const *workers, unsigned workers_n,
+		    const struct autoscaler_link_ops *ops, void *arg)
+{
+	struct autoscaler_link *al = xcalloc(1, sizeof *al);
+
+	al->loop = loop;
+	al->registry = registry;
+	al->ops = ops;
+	al->arg = arg;
+	al->id = xasprintf("%ld-%llx", (long)getpid(), (unsigned long long)clk_wall());
+	list_init(&al->trackers);
+	drains_init(&al->drains);
+	al->stats = stats_new(registry, workers, workers_n, &stats_ops, al);
+	loop_timer_init(&al->tick, loop, on_tick, al);
+	loop_timer_init(&al->early, loop, on_early, al);
+	loop_timer_init(&al->cleared, loop, on_cleared, al);
+	loop_timer_init(&al->drain_timer, loop, poll_drains, al);
+	al->link = link_dial(loop, path, &link_ops, al);
+	loop_timer_set(&al->tick, TICK);
+	return al;
+}
+
+void
+autoscaler_link_free(struct autoscaler_link **alp)
+{
+	struct autoscaler_link *al = *alp;
+	struct list_node *node, *tmp;
+
+	*alp = NULL;
+	if (al == NULL)
+		return;
+	link_free(&al->link);
+	while (stats_is_collecting(al->stats))
+		loop_once(al->loop, false);
+	loop_timer_fini(&al->tick);
+	loop_timer_fini(&al->early);
+	loop_timer_fini(&al->cleared);
+	loop_timer_fini(&al->drain_timer);
+	stats_free(&al->stats);
+	drains_fini(&al->drains);
+	LIST_FOREACH(&al->trackers, node, tmp)
+		tracker_free(al, container_of(node, struct demand_tracker, node));
+	free(al->id);
+	free(al);
+}

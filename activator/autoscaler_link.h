@@ -1,0 +1,38 @@
+/* autoscaler_link - the activator's end of the link to the autoscaler.  What comes becomes
+ * the registry and drains; what goes is `activate` while requests wait, `stats`, `instance`
+ * and the answers to drains.
+ *
+ * While the link is down, requests to running instances go on, and all else is sent anew when
+ * it is back (promise 5).
+ * Thread: main. */
+#ifndef ACTIVATOR_AUTOSCALER_LINK_H
+#define ACTIVATOR_AUTOSCALER_LINK_H
+
+#include "common/msg.h"
+
+struct autoscaler_link; /* opaque */
+struct instance;
+struct loop;
+struct registry;
+struct revision;
+struct worker;
+
+struct autoscaler_link_ops {
+	/* The first `end` has come; the workers have their first route table. */
+	void (*on_described)(void *arg);
+};
+
+/* Connects to the socket at path, again and again.  registry, workers, ops are borrowed. */
+NODISCARD struct autoscaler_link *autoscaler_link_new(
+	struct loop *, const char *path, struct registry *, struct worker *const *workers,
+	unsigned workers_n, const struct autoscaler_link_ops *, void *arg);
+void autoscaler_link_free(struct autoscaler_link **);
+
+/* revision_new()'s on_demand. */
+void autoscaler_link_on_demand(struct autoscaler_link *, struct revision *rev);
+/* A probe or a request has learned whether the instance answers. */
+void autoscaler_link_on_instance(struct autoscaler_link *, struct instance *, enum instance_health);
+
+bool autoscaler_link_is_up(const struct autoscaler_link *);
+
+#endif

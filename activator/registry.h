@@ -1,0 +1,48 @@
+/* registry - what the autoscaler has described: revisions by name, instances by id, and the
+ * route table.
+ *
+ * New descriptions replace old ones, never state (DESIGN 7): requests in flight, the queue and
+ * idle connections belong to objects that stay the same, a revision by its name and an
+ * instance by its id.
+ * Thread: main. */
+#ifndef ACTIVATOR_REGISTRY_H
+#define ACTIVATOR_REGISTRY_H
+
+#include "common/err.h"
+
+struct instance;
+struct loop;
+struct msg_instances;
+struct msg_service;
+struct prober;
+struct revision;
+struct registry; /* opaque */
+struct worker;
+
+/* workers and prober are borrowed.  on_demand: see revision_new(). */
+NODISCARD struct registry *registry_new(struct loop *, struct worker *const *workers,
+					unsigned workers_n, struct prober *,
+					void (*on_demand)(struct revision *, void *arg), void *arg);
+/* After the workers have stopped. */
+void registry_free(struct registry **);
+
+/* The messages `begin`, `service` …, `end`.  registry_add_service() takes what s holds. */
+void registry_begin(struct registry *);
+void registry_add_service(struct registry *, struct msg_service *s);
+/* All that is described between `begin` and `end` takes effect at once.  -1: not `services`
+ * services have come, and nothing changes. */
+NODISCARD int registry_end(struct registry *, int64_t generation, uint32_t services, struct err *);
+bool registry_is_described(const struct registry *);  /* an `end` has come */
+int64_t registry_generation(const struct registry *); /* of the newest `end`; 0: none */
+
+/* The message `instances`. */
+void registry_update_instances(struct registry *, const struct msg_instances *);
+
+/* NULL: unknown. */
+struct revision *registry_find_revision(const struct registry *, const char *name);
+struct instance *registry_find_instance(const struct registry *, const char *id);
+
+/* The next of all revisions, or NULL; *at starts at 0. */
+struct revision *registry_next_revision(const struct registry *, size_t *at);
+
+#endif
