@@ -107,7 +107,7 @@ find_route(struct conn *c, const struct request *r, struct route_match *match)
 	};
 
 	memcpy(&q.ctx, &r->head, sizeof q.ctx);
-	routes_find(w->snap->routes, &q, match);
+	routes_find(w->snapshot->routes, &q, match);
 }
 
 static void
@@ -119,7 +119,7 @@ take_request(struct conn *c, const struct request *r)
 	*x = (struct xfer){
 		.state = x->state,
 		.framing = r->framing,
-		.left = r->length,
+		.remaining = r->length,
 		.is_head_method = r->is_head_method,
 		.is_http10 = r->is_http10,
 		.is_persistent = r->is_persistent,
@@ -146,8 +146,8 @@ build_head(struct conn *c, const struct request *r)
 		.has_via = c->x.route->limits->v.via,
 	};
 
-	worker_out(c->w, request_size(r));
-	c->x.head_n = (uint32_t)request_write(r, &hop, c->w->out);
+	worker_write_buf(c->w, request_size(r));
+	c->x.head_n = (uint32_t)request_write(r, &hop, c->w->write_buf);
 }
 
 /* A browser that would have to wait for a start gets the waiting page instead, at once.
@@ -160,7 +160,7 @@ is_for_page(const struct conn *c, const struct request *r)
 	bool has_failed;
 	void *head;
 
-	if (x->service->waiting_page == NULL || x->is_unseen || shard_has_open(x->shard))
+	if (x->service->waiting_page == NULL || x->is_serve_only || shard_has_open(x->shard))
 		return false;
 	memcpy(&head, &r->head, sizeof head);
 	if (!waitpage_is_wanted(r->head->method, r->head->method_n, field_of_head, head))
@@ -214,17 +214,17 @@ route(struct conn *c, const struct request *r, size_t head_n)
 		return;
 	}
 	xfer_set_state(x, XFER_ROUTED);
-	x->snap = snapshot_ref(c->w->snap);
+	x->snapshot = snapshot_ref(c->w->snapshot);
 	x->service = match.service;
 	x->route = match.revision;
 	limits = &x->route->limits->v;
 	x->shard = shard_of(c->w, match.revision->rev);
-	x->is_unseen = match.action == RULE_SERVE_ONLY;
+	x->is_serve_only = match.action == RULE_SERVE_ONLY;
 	x->deadline_ns = x->start_ns + limits->activation_timeout;
 	c->idle_timeout = limits->idle_timeout;
 	c->body_timeout = limits->body_timeout;
 	metric_add(&x->shard->requests, 1);
-	x->shard->period_requests += !x->is_unseen;
+	x->shard->period_requests += !x->is_serve_only;
 	if (limits->requests_per_connection > 0 && c->requests >= limits->requests_per_connection)
 		x->is_persistent = false;
 	if (head_n > limits->max_head || r->head->n > limits->max_fields) {
@@ -258,7 +258,7 @@ arrive_request(struct conn *c, char *buf, size_t head_n)
 		if (out == OUT_BAD_REQUEST) /* where the next request begins cannot be told */
 			c->x.is_persistent = c->x.is_sent_whole = false;
 		xfer_refuse(c, out, NULL);
-	} else if (c->w->snap == NULL) {
+	} else if (c->w->snapshot == NULL) {
 		park_unrouted(c, buf, head_n);
 	} else {
 		route(c, &r, head_n);

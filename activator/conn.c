@@ -71,7 +71,7 @@ conn_close(struct conn *c, bool abort)
 
 	if (!io_is_open(&c->io))
 		return;
-	CHECK(c->x.up == NULL && !c->x.is_counted && c->x.snap == NULL);
+	CHECK(c->x.upstream == NULL && !c->x.is_counted && c->x.snapshot == NULL);
 	CHECK(!list_linked(&c->x.node));
 	drop_input(c);
 	timeq_clear(&w->timeq, &c->timer);
@@ -96,7 +96,7 @@ client_gone(struct conn *c)
 
 /* --- reading heads --- */
 
-/* Have bytes in c->in that may hold a head, at the front of w->buf.  False: there are none
+/* Have bytes in c->in that may hold a head, at the front of w->read_buf.  False: there are none
  * now, or the client is gone. */
 static bool
 fill(struct conn *c, size_t most)
@@ -106,12 +106,12 @@ fill(struct conn *c, size_t most)
 
 	if (needs_more && !c->io.can_read)
 		return false;
-	inbuf_move(&c->in, c->w->buf);
+	inbuf_move(&c->in, c->w->read_buf);
 	if (!needs_more)
 		return true;
 	/* No more than a head may have: if the request is parked, what follows its head is
 	 * kept in memory. */
-	got = io_read(&c->io, c->w->buf + c->in.n, most - c->in.n);
+	got = io_read(&c->io, c->w->read_buf + c->in.n, most - c->in.n);
 	if (got == IO_NOTHING)
 		return false;
 	if (got < 0) {
@@ -150,12 +150,12 @@ refuse_head(struct conn *c, enum outcome out)
 	xfer_refuse(c, out, NULL);
 }
 
-/* Begin the request whose head stands at the front of w->buf, if it is there in whole. */
+/* Begin the request whose head stands at the front of w->read_buf, if it is there in whole. */
 static void
 read_head(struct conn *c, const struct limits *limits)
 {
 	struct worker *w = c->w;
-	ssize_t n = h1_scan(w->buf, c->in.n, &c->in_seen);
+	ssize_t n = h1_scan(w->read_buf, c->in.n, &c->in_seen);
 	enum outcome out;
 
 	if (n < 0) {
@@ -171,7 +171,7 @@ read_head(struct conn *c, const struct limits *limits)
 		io_expect_more(&c->io);
 		return;
 	}
-	out = outcome_of(h1_parse_request(&w->head, w->buf, (size_t)n, limits->max_fields));
+	out = outcome_of(h1_parse_request(&w->head, w->read_buf, (size_t)n, limits->max_fields));
 	if (out != OUT_OK) {
 		refuse_head(c, out);
 		return;
@@ -179,7 +179,7 @@ read_head(struct conn *c, const struct limits *limits)
 	inbuf_consume(&c->in, (size_t)n);
 	c->in_seen = 0;
 	c->requests++;
-	arrive_request(c, w->buf, (size_t)n);
+	arrive_request(c, w->read_buf, (size_t)n);
 }
 
 /* The response has been handed to the socket in whole: keep the connection for the next
@@ -239,7 +239,8 @@ is_leaving(const struct conn *c)
 {
 	if (c->io.is_hup && !conn_limits(c)->half_close)
 		return true;
-	if (c->x.state == XFER_EXCHANGE && !c->x.is_sent_whole && !io_is_blocked(&c->x.up->io))
+	if (c->x.state == XFER_EXCHANGE && !c->x.is_sent_whole &&
+	    !io_is_blocked(&c->x.upstream->io))
 		return false;
 	return c->io.can_read && io_is_reset(&c->io);
 }
@@ -261,7 +262,7 @@ linger(struct conn *c)
 		c->since_ns = c->w->now;
 	}
 	do {
-		got = io_read(&c->io, c->w->buf, WORKER_BUFFER);
+		got = io_read(&c->io, c->w->read_buf, WORKER_BUFFER);
 		if (got > 0)
 			io_expect_more(&c->io);
 	} while (got > 0 && ++turn < LINGER_READS);

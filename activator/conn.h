@@ -22,7 +22,7 @@ struct conn {
 	struct inbuf in;
 	bool is_in_partial; /* in is the beginning of a head: no use without more */
 	bool is_lingering;  /* all is written; reading away what still comes */
-	bool is_eof;	    /* tunnel: the end of what the client sends was passed on */
+	bool is_eof_passed; /* tunnel: the end of what the client sends was passed on */
 	bool is_peer_v6;
 	uint32_t requests;
 	size_t in_seen;			    /* h1_scan() */

@@ -20,17 +20,17 @@ exchange_limit(const struct conn *c, const struct limits *l, enum outcome *out)
 		return after(c->since_ns, l->body_timeout);
 	}
 	/* for the client to send the body */
-	if (!x->is_sent_whole && !x->is_expecting && !io_is_blocked(&x->up->io) &&
-	    !x->up->is_broken && !x->is_head_written) {
+	if (!x->is_sent_whole && !x->is_expecting && !io_is_blocked(&x->upstream->io) &&
+	    !x->upstream->is_broken && !x->is_head_written) {
 		*out = OUT_BODY_TIMEOUT;
-		return after(MAX(c->since_ns, x->up_ns), l->body_timeout);
+		return after(MAX(c->since_ns, x->progress_ns), l->body_timeout);
 	}
 	if (!x->is_head_written) {
 		*out = OUT_RESPONSE_TIMEOUT;
 		return after(MAX(x->sent_ns, c->since_ns), l->response_timeout);
 	}
 	*out = OUT_STALLED;
-	return after(MAX(x->up_ns, c->since_ns), l->stall_timeout);
+	return after(MAX(x->progress_ns, c->since_ns), l->stall_timeout);
 }
 
 static int64_t
@@ -47,7 +47,7 @@ state_limit(const struct conn *c, enum outcome *out)
 		return x->deadline_ns;
 	case XFER_CONNECTING:
 		*out = OUT_UPSTREAM_FAILED;
-		return after(x->up->connect_ns, l->connect_timeout);
+		return after(x->upstream->connect_ns, l->connect_timeout);
 	case XFER_EXCHANGE:
 		return exchange_limit(c, l, out);
 	case XFER_TUNNEL:

@@ -17,15 +17,15 @@
 #include "common/clk.h"
 #include "common/log.h"
 
-#define STARVED_RETRY (20 * CLK_MS) /* a descriptor may come free unseen: look as often */
+#define STARVED_RETRY (20 * CLK_MS) /* other workers and threads free descriptors, too */
 #define TRIES_MAX 3		    /* instances that may fail a request */
 
 static void upstream_failed(struct conn *c, bool is_connect);
 
 /* --- what relaying came to --- */
 
-/* Is a connection that comes free of use to the request that waits longest for a
- * descriptor?  If not, its descriptor is. */
+/* The first STARVED request can use an idle connection to its own instance.  One to another
+ * instance is closed, so that the request gets its descriptor. */
 static bool
 may_pool(const struct worker *w, const struct instance *inst)
 {
@@ -38,11 +38,11 @@ static void
 response_done(struct conn *c)
 {
 	struct xfer *x = &c->x;
-	struct upstream *u = x->up;
+	struct upstream *u = x->upstream;
 
 	if (x->framing_out == FRAMING_CLOSE)
 		x->is_persistent = false;
-	x->up = NULL;
+	x->upstream = NULL;
 	upstream_release(u, u->is_persistent && may_pool(c->w, u->inst));
 	xfer_end(c, OUT_OK);
 }
@@ -50,21 +50,21 @@ response_done(struct conn *c)
 static void
 tunnel_done(struct conn *c)
 {
-	struct upstream *u = c->x.up;
+	struct upstream *u = c->x.upstream;
 
-	c->x.up = NULL;
+	c->x.upstream = NULL;
 	c->x.is_persistent = false;
 	upstream_release(u, false);
 	xfer_end(c, OUT_UPGRADED);
 }
 
-/* Close the instance's side, and cut off the client's. */
+/* Close the connection to the instance, and cut off the client. */
 static void
 cut(struct conn *c, enum outcome out, bool is_reset)
 {
-	struct upstream *u = c->x.up;
+	struct upstream *u = c->x.upstream;
 
-	c->x.up = NULL;
+	c->x.upstream = NULL;
 	u->conn = NULL;
 	upstream_close(u, is_reset);
 	xfer_cut(c, out, is_reset);
@@ -83,7 +83,7 @@ relayed(struct conn *c, struct relay_result r)
 			response_done(c);
 		break;
 	case RELAY_UPGRADED:
-		c->since_ns = c->x.up_ns = c->w->now;
+		c->since_ns = c->x.progress_ns = c->w->now;
 		xfer_set_state(&c->x, XFER_TUNNEL);
 		relayed(c, relay_tunnel(c));
 		break;
@@ -108,7 +108,7 @@ relayed(struct conn *c, struct relay_result r)
 
 /* --- sending --- */
 
-/* The head, and of the body what is there, in one write. */
+/* Send the head, and what there is of the body, in one write. */
 static void
 send_head(struct conn *c, const char *head)
 {
@@ -120,24 +120,24 @@ send_head(struct conn *c, const char *head)
 	memcpy(&iov[0].iov_base, &head, sizeof head);
 	iov[0].iov_len = x->head_n;
 	if (x->framing == FRAMING_LENGTH && c->in.n > 0) {
-		body = (size_t)MIN((uint64_t)c->in.n, x->left);
+		body = (size_t)MIN((uint64_t)c->in.n, x->remaining);
 		iov[1] = (struct iovec){.iov_base = c->in.data, .iov_len = body};
 		n = 2;
 	}
-	x->sent_ns = x->up_ns = c->since_ns = c->w->now;
+	x->sent_ns = x->progress_ns = c->since_ns = c->w->now;
 	xfer_set_state(x, XFER_EXCHANGE);
 	x->is_unsent = false;
-	if ((x->is_sent_whole ? io_write_deferred(&x->up->io, iov, n)
-			      : io_write(&x->up->io, iov, n)) < 0) {
+	if ((x->is_sent_whole ? io_write_deferred(&x->upstream->io, iov, n)
+			      : io_write(&x->upstream->io, iov, n)) < 0) {
 		xfer_unsent(c, head, x->head_n);
-		upstream_broken(x->up);
+		upstream_broken(x->upstream);
 		return;
 	}
 	if (body > 0) {
 		x->has_given_body = true;
 		x->is_expecting = false;
-		x->left -= body;
-		x->is_sent_whole = x->left == 0;
+		x->remaining -= body;
+		x->is_sent_whole = x->remaining == 0;
 		inbuf_consume(&c->in, body);
 	}
 	if (!x->is_sent_whole) {
@@ -146,7 +146,7 @@ send_head(struct conn *c, const char *head)
 	}
 }
 
-/* The copy of the head is not needed any more where it cannot be sent again. */
+/* Drop the copy of the head if the request cannot be sent again. */
 static void
 drop_head(struct conn *c)
 {
@@ -168,7 +168,7 @@ count_in_flight(struct conn *c)
 {
 	struct xfer *x = &c->x;
 
-	if (x->is_counted || x->is_unseen)
+	if (x->is_counted || x->is_serve_only)
 		return;
 	shard_in_flight(x->shard, c->w->now, 1);
 	x->is_counted = true;
@@ -179,7 +179,7 @@ attach(struct conn *c, struct upstream *u)
 {
 	struct xfer *x = &c->x;
 
-	x->up = u;
+	x->upstream = u;
 	u->is_head_method = x->is_head_method;
 	u->is_upgrade = x->is_upgrade;
 	u->idle_ns = conn_limits(c)->upstream_idle_timeout;
@@ -202,26 +202,26 @@ permit_back(struct xfer *x, struct instance *inst)
 	x->waiter.has_permit = false;
 }
 
-/* On an idle connection.  False: there is none. */
+/* Send it on an idle connection.  False: there is none. */
 static bool
-go_on_idle(struct conn *c, struct instance *inst)
+send_on_idle(struct conn *c, struct instance *inst)
 {
 	struct worker *w = c->w;
 	struct xfer *x = &c->x;
-	struct upstream *u = x->needs_new ? NULL : upstream_take_idle(w, inst);
+	struct upstream *u = x->needs_new_connection ? NULL : upstream_take_idle(w, inst);
 
 	if (u == NULL)
 		return false;
-	permit_back(x, inst); /* it has come too late to be of use */
+	permit_back(x, inst); /* an idle connection needs none */
 	attach(c, u);
 	if (x->head.data == NULL && xfer_is_repeatable(x))
-		headbuf_set(&x->head, &w->heads, w->out, x->head_n);
-	send_head(c, x->head.data != NULL ? x->head.data : w->out);
+		headbuf_set(&x->head, &w->heads, w->write_buf, x->head_n);
+	send_head(c, x->head.data != NULL ? x->head.data : w->write_buf);
 	drop_head(c);
 	return true;
 }
 
-/* May it open a connection?  False: it waits for the permit. */
+/* Get the permit to open a connection.  False: the request waits for it (PERMIT). */
 static bool
 get_permit(struct conn *c, struct instance *inst)
 {
@@ -239,7 +239,7 @@ get_permit(struct conn *c, struct instance *inst)
 	return true;
 }
 
-/* Will it pass by itself? */
+/* Does this error mean that something has run out, which other connections will free? */
 static bool
 is_shortage(int code)
 {
@@ -247,18 +247,19 @@ is_shortage(int code)
 	       code == ENOMEM;
 }
 
-/* No descriptor (or port) is left for it.  It keeps its slot and goes on as soon as a
- * connection of this worker comes free: to this instance, or to any other. */
+/* There is no descriptor (or port) for a connection.  The request keeps its slot, and goes on
+ * when a connection of this worker ends or becomes idle. */
 static void
 starve(struct conn *c, struct instance *inst)
 {
 	struct worker *w = c->w;
 	struct xfer *x = &c->x;
 
-	log_warn_limited(NULL, "no descriptor is left for an instance", "errno=%d", errno);
+	log_warn_limited(&inst->tag, "cannot connect: out of descriptors or ports", "err=%s",
+			 strerror(errno));
 	if (list_empty(&w->starved))
 		upstream_shed_all(w);
-	x->needs_new = false; /* whatever comes free */
+	x->needs_new_connection = false; /* an idle one is better than none */
 	x->waiter.rev = inst->rev;
 	x->waiter.inst = instance_ref(inst);
 	x->waiter.is_paced = x->is_paced;
@@ -273,7 +274,8 @@ connect_failed(struct conn *c, struct instance *inst)
 {
 	struct xfer *x = &c->x;
 
-	log_warn_limited(&inst->tag, "cannot connect", "address=%s", inst->address_text);
+	log_warn_limited(&inst->tag, "cannot connect", "address=%s err=%s", inst->address_text,
+			 strerror(errno));
 	permit_back(x, inst);
 	xfer_pace_done(x, inst);
 	limiter_give_back(inst);
@@ -283,19 +285,19 @@ connect_failed(struct conn *c, struct instance *inst)
 		xfer_refuse(c, OUT_UPSTREAM_FAILED, "no connection could be opened");
 }
 
-/* ROUTED, and has a slot of inst.  Its head is in w->out, or kept. */
+/* ROUTED, with a slot of inst; its head is in w->write_buf, or kept. */
 static void
-go(struct conn *c, struct instance *inst)
+start(struct conn *c, struct instance *inst)
 {
 	struct worker *w = c->w;
 	struct xfer *x = &c->x;
 	struct upstream *u;
 
 	count_in_flight(c);
-	if (go_on_idle(c, inst))
+	if (send_on_idle(c, inst))
 		return;
 	if (x->head.data == NULL)
-		headbuf_set(&x->head, &w->heads, w->out, x->head_n);
+		headbuf_set(&x->head, &w->heads, w->write_buf, x->head_n);
 	if (!get_permit(c, inst))
 		return;
 	u = upstream_connect(w, inst);
@@ -309,9 +311,9 @@ go(struct conn *c, struct instance *inst)
 	}
 }
 
-/* The same on the connection that the prober has opened. */
+/* As start(), on the connection that the prober has opened. */
 static void
-go_on_fd(struct conn *c, struct instance *inst, int fd)
+start_on_fd(struct conn *c, struct instance *inst, int fd)
 {
 	attach_new(c, upstream_adopt(c->w, inst, fd));
 	count_in_flight(c);
@@ -331,19 +333,19 @@ dispatch_next_starved(struct worker *w)
 	inst = x->waiter.inst;
 	x->waiter.inst = NULL;
 	xfer_set_state(x, XFER_ROUTED);
-	go(xfer_conn(x), inst);
+	start(xfer_conn(x), inst);
 	instance_unref(&inst);
 	if (x->state != XFER_STARVED)
 		return xfer_conn(x);
-	/* Once more: it stays the first. */
+	/* It failed again, and stays the first. */
 	list_remove(&w->starved, node);
 	list_push_head(&w->starved, node);
 	return NULL;
 }
 
-/* --- an instance failed it --- */
+/* --- after an instance failed --- */
 
-/* Is there another instance that could take what this one did not? */
+/* Is there another instance for the requests of this one? */
 static bool
 has_equal(const struct shard *s, const struct instance *inst)
 {
@@ -355,12 +357,13 @@ has_equal(const struct shard *s, const struct instance *inst)
 	return false;
 }
 
-/* The instance's side ended before a response.  is_connect: no byte was sent. */
+/* The instance gave no response: try again where promise 2 allows it.  is_connect: there was
+ * no connection, so that no byte was sent. */
 static void
 upstream_failed(struct conn *c, bool is_connect)
 {
 	struct xfer *x = &c->x;
-	struct upstream *u = x->up;
+	struct upstream *u = x->upstream;
 	struct instance *inst = instance_ref(u->inst);
 	bool was_reused = u->is_reused;
 	bool may_repeat = is_connect || (xfer_is_repeatable(x) && x->head.data != NULL &&
@@ -368,14 +371,14 @@ upstream_failed(struct conn *c, bool is_connect)
 
 	if (is_connect || (!was_reused && has_equal(x->shard, inst)))
 		notice_refused(c->w, inst);
-	log_debug(&inst->tag, "request failed", "connect=%d reused=%d again=%d", is_connect,
-		  was_reused, may_repeat);
+	log_debug(&inst->tag, "instance gave no response", "connecting=%d reused=%d again=%d",
+		  is_connect, was_reused, may_repeat);
 	xfer_let_go(c);
 	if (may_repeat && (was_reused || is_connect || ++x->tries < TRIES_MAX)) {
 		x->tries += is_connect && x->tries < UINT8_MAX;
-		x->needs_new |= was_reused;
+		x->needs_new_connection |= was_reused;
 		metric_add(&x->shard->retries, 1);
-		if (!is_connect) /* it was in flight: it may be parked anew */
+		if (!is_connect) /* it was in flight: a new wait has a new deadline */
 			x->deadline_ns = c->w->now + conn_limits(c)->activation_timeout;
 		dispatch_admit(c, true);
 	} else {
@@ -384,7 +387,7 @@ upstream_failed(struct conn *c, bool is_connect)
 	instance_unref(&inst);
 }
 
-/* --- a slot, or a place in the queue --- */
+/* --- a slot, or the queue --- */
 
 void
 dispatch_admit(struct conn *c, bool is_back)
@@ -399,10 +402,10 @@ dispatch_admit(struct conn *c, bool is_back)
 	uint32_t most = x->route->limits->v.max_parked;
 
 	if (inst != NULL) {
-		go(c, inst);
+		start(c, inst);
 		return;
 	}
-	if (x->is_unseen && !shard_has_open(x->shard)) {
+	if (x->is_serve_only && !shard_has_open(x->shard)) {
 		xfer_refuse(c, OUT_NOT_ACTIVE, NULL);
 		return;
 	}
@@ -410,7 +413,7 @@ dispatch_admit(struct conn *c, bool is_back)
 		xfer_refuse(c, OUT_QUEUE_FULL, NULL);
 		return;
 	}
-	x->waiter.is_serve_only = x->is_unseen;
+	x->waiter.is_serve_only = x->is_serve_only;
 	inst = limiter_take_or_wait(rev, &x->waiter, is_back, w->now, &failed);
 	if (failed != NULL) {
 		xfer_unhold(c);
@@ -424,11 +427,11 @@ dispatch_admit(struct conn *c, bool is_back)
 	}
 	xfer_unhold(c);
 	x->is_paced = x->waiter.is_paced;
-	go(c, inst);
+	start(c, inst);
 	instance_unref(&inst);
 }
 
-/* With why nothing was started, where the autoscaler has said so. */
+/* 504, with the reason why nothing was started if the autoscaler has reported one. */
 static void
 refuse_unstarted(struct conn *c)
 {
@@ -443,7 +446,7 @@ dispatch_late(struct conn *c)
 {
 	struct xfer *x = &c->x;
 
-	if (x->is_unseen && !shard_has_open(x->shard))
+	if (x->is_serve_only && !shard_has_open(x->shard))
 		xfer_refuse(c, OUT_NOT_ACTIVE, NULL);
 	else if (x->tries > 0 ||
 		 atomic_load_explicit(&x->shard->rev->is_external, memory_order_relaxed))
@@ -452,8 +455,8 @@ dispatch_late(struct conn *c)
 		refuse_unstarted(c);
 }
 
-/* Granted too late, or a slot of an instance that is gone by now: to the next in line with
- * it.  False: it is good. */
+/* Hand a grant to the next in the queue if it came too late, or if the instance is not to be
+ * used any more.  False: the grant is good. */
 static bool
 decline(struct conn *c)
 {
@@ -515,9 +518,9 @@ dispatch_granted(struct conn *c)
 	if (was_parked)
 		note_granted(c);
 	if (fd >= 0)
-		go_on_fd(c, inst, fd);
+		start_on_fd(c, inst, fd);
 	else
-		go(c, inst);
+		start(c, inst);
 	instance_unref(&inst);
 }
 
@@ -555,7 +558,7 @@ on_connecting(struct conn *c, struct upstream *u)
 		io_yield(&u->io);
 }
 
-/* Write what waits for room, then what the client has beside it. */
+/* The instance takes bytes again: write what waits for room, then what the client has sent. */
 static void
 flush(struct conn *c, struct upstream *u)
 {
@@ -570,7 +573,7 @@ flush(struct conn *c, struct upstream *u)
 void
 dispatch_upstream_ready(struct conn *c)
 {
-	struct upstream *u = c->x.up;
+	struct upstream *u = c->x.upstream;
 
 	if (c->x.state == XFER_CONNECTING) {
 		on_connecting(c, u);
@@ -578,7 +581,7 @@ dispatch_upstream_ready(struct conn *c)
 	}
 	if (io_is_blocked(&u->io))
 		flush(c, u);
-	if (c->x.up != u)
+	if (c->x.upstream != u)
 		return;
 	relayed(c, c->x.state == XFER_TUNNEL ? relay_tunnel(c) : relay_response(c));
 }

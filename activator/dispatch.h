@@ -13,23 +13,23 @@
 struct conn;
 struct worker;
 
-/* ROUTED, its head is in w->out or kept: get a slot, or be parked.  is_back: it has been in
- * the queue or at an instance, and goes before all others. */
+/* ROUTED, its head is in w->write_buf or kept: get a slot, or be parked.  is_back: it has been
+ * in the queue or at an instance before, and goes to the head of the queue. */
 void dispatch_admit(struct conn *, bool is_back);
 /* PARKED, PERMIT: inbox_next() has returned its waiter. */
 void dispatch_granted(struct conn *);
 /* PARKED past its deadline. */
 void dispatch_late(struct conn *);
-/* Try the first STARVED request again.  Returns its connection, or NULL: there is none, or
- * there is no descriptor for it still. */
+/* Try the first STARVED request again.  Returns its connection, or NULL: no request is STARVED,
+ * or there is still no descriptor. */
 struct conn *dispatch_next_starved(struct worker *);
 
-/* The client's side can be read, or has been written to: EXCHANGE, TUNNEL. */
+/* EXCHANGE, TUNNEL: the client has sent something, or has taken what waited for room. */
 void dispatch_client_readable(struct conn *);
 void dispatch_client_drained(struct conn *);
-/* The instance's side is ready: CONNECTING, EXCHANGE, TUNNEL. */
+/* CONNECTING, EXCHANGE, TUNNEL: an event of the connection to the instance. */
 void dispatch_upstream_ready(struct conn *);
-/* Its time limit has passed, and ends it with this outcome (deadline.h). */
+/* Its time limit has passed; the outcome is that of deadline_of(). */
 void dispatch_timed_out(struct conn *, enum outcome);
 
 #endif

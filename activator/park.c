@@ -7,7 +7,7 @@
 
 static void on_deadline(void *shard);
 
-/* Set the timer for the first of the shard's parked requests. */
+/* Set the timer for the first parked request of the shard. */
 static void
 arm_deadline(struct shard *s, struct worker *w)
 {
@@ -49,7 +49,7 @@ park_queued(struct conn *c)
 	x->is_first = x->waiter.is_first;
 	if (x->parked_ns == 0)
 		x->parked_ns = w->now;
-	headbuf_set_exact(&x->head, &w->heads, x->head.data != NULL ? x->head.data : w->out,
+	headbuf_set_exact(&x->head, &w->heads, x->head.data != NULL ? x->head.data : w->write_buf,
 			  x->head_n);
 	inbuf_keep(&c->in);
 	if (x->is_counted)

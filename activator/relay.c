@@ -9,20 +9,29 @@
 #include "activator/upstream.h"
 #include "activator/upstream_read.h"
 
-#define SMALL 2048			/* copied behind a head rather than sent as a vector */
-#define READ_LEAST ((uint32_t)16 << 10) /* towards a peer that does not keep up */
-
+#define COPY_MOST 2048			/* bytes of a body copied behind the head: one write */
+#define READ_LEAST ((uint32_t)16 << 10) /* bytes of one read for a client that is slow */
 #define READS_A_TURN 4 /* so that the other connections of the worker have their turn */
-
-static const struct relay_result goes_on = {RELAY_GOES_ON, NULL};
 
 static const char crlf[] = "\r\n", last_chunk[] = "0\r\n";
 
-/* A chunk around data, and the end of the body where is_last. */
+static struct relay_result
+result(enum relay_end end)
+{
+	return (struct relay_result){.end = end};
+}
+
+static struct relay_result
+bad_response(const char *why)
+{
+	return (struct relay_result){.end = RELAY_BAD_RESPONSE, .why = why};
+}
+
+/* What one write consists of: a head, and a piece of a body in its framing. */
 struct framed {
 	struct iovec iov[7];
 	int n;
-	char size[20];
+	char size[20]; /* of the chunk, in hex */
 };
 
 static void
@@ -30,7 +39,7 @@ add(struct framed *f, const char *s, size_t n)
 {
 	if (n == 0)
 		return;
-	/* sendmsg(2) does not write there. */
+	/* sendmsg(2) does not change what it sends: const is lost in the type alone. */
 	memcpy(&f->iov[f->n].iov_base, &s, sizeof s);
 	f->iov[f->n++].iov_len = n;
 }
@@ -58,10 +67,10 @@ add_last_chunk(struct framed *f, const char *trailers)
 
 /* --- request bodies --- */
 
-/* One piece of the request's body to the instance.  Returns how much was consumed, or
+/* Write a piece of the request's body to the instance.  Returns how much was consumed, or
  * -1: the framing is broken. */
 static ssize_t
-pass_request(struct conn *c, char *buf, size_t n)
+write_request(struct conn *c, char *buf, size_t n)
 {
 	struct xfer *x = &c->x;
 	struct framed f = {.n = 0};
@@ -69,9 +78,9 @@ pass_request(struct conn *c, char *buf, size_t n)
 	ssize_t used;
 
 	if (x->framing == FRAMING_LENGTH) {
-		used = (ssize_t)MIN((uint64_t)n, x->left);
-		x->left -= (uint64_t)used;
-		x->is_sent_whole = x->left == 0;
+		used = (ssize_t)MIN((uint64_t)n, x->remaining);
+		x->remaining -= (uint64_t)used;
+		x->is_sent_whole = x->remaining == 0;
 		add(&f, buf, (size_t)used);
 	} else {
 		used = chunked_feed(x->chunked, buf, n, &data_n);
@@ -85,22 +94,24 @@ pass_request(struct conn *c, char *buf, size_t n)
 	x->has_given_body |= used > 0;
 	x->is_expecting = false;
 	metric_add(&x->shard->bytes_in, (uint64_t)used);
-	if (!x->up->is_broken && io_write(&x->up->io, f.iov, f.n) < 0)
-		upstream_broken(x->up);
+	if (!x->upstream->is_broken && io_write(&x->upstream->io, f.iov, f.n) < 0)
+		upstream_broken(x->upstream);
 	return used;
 }
 
-/* Have some of the body in c->in.  IO_NOTHING: there is none now; < 0: the client is gone. */
+/* Have a piece of the body in c->in.  Returns its size, or IO_NOTHING, or < 0: the client is
+ * gone. */
 static ssize_t
-more_request(struct conn *c)
+read_request(struct conn *c)
 {
 	ssize_t got;
 
 	if (c->in.n > 0)
 		return c->in.n;
-	got = io_read(&c->io, c->w->buf, c->x.up->read_size);
+	got = io_read(&c->io, c->w->read_buf, c->x.upstream->read_size);
 	if (got > 0)
-		c->in = (struct inbuf){.data = c->w->buf, .n = (uint32_t)got, .is_borrowed = true};
+		c->in = (struct inbuf){
+			.data = c->w->read_buf, .n = (uint32_t)got, .is_borrowed = true};
 	return got;
 }
 
@@ -110,48 +121,49 @@ relay_request(struct conn *c)
 	struct xfer *x = &c->x;
 	int turn = 0;
 
-	while (!x->is_sent_whole && !io_is_blocked(&x->up->io) && !x->up->is_broken) {
+	while (!x->is_sent_whole && !io_is_blocked(&x->upstream->io) && !x->upstream->is_broken) {
 		ssize_t used;
 
 		if (turn++ == READS_A_TURN) {
 			io_yield(&c->io);
 			break;
 		}
-		used = more_request(c);
+		used = read_request(c);
 		if (used < 0)
-			return (struct relay_result){RELAY_CLIENT_GONE, NULL};
+			return result(RELAY_CLIENT_GONE);
 		if (used == IO_NOTHING)
 			break;
-		used = pass_request(c, c->in.data, c->in.n);
-		c->since_ns = x->up_ns = c->w->now;
+		used = write_request(c, c->in.data, c->in.n);
+		c->since_ns = x->progress_ns = c->w->now;
 		if (used < 0)
-			return (struct relay_result){RELAY_BAD_REQUEST,
-						     "the chunked body is malformed"};
+			return (struct relay_result){.end = RELAY_BAD_REQUEST,
+						     .why = "the chunked body is malformed"};
 		inbuf_consume(&c->in, (size_t)used);
 		if (!x->is_sent_whole)
 			io_expect_more(&c->io);
 	}
-	inbuf_keep(&c->in); /* the read buffer is for the response next */
-	return goes_on;
+	inbuf_keep(&c->in); /* the response is read into the same buffer next */
+	return result(RELAY_GOES_ON);
 }
 
 /* --- response bodies --- */
 
-/* head_n bytes of w->out and a piece of the body to the client.  -1: it is gone. */
+/* Write head_n bytes of w->write_buf and a piece of the body to the client.  -1: the client is
+ * gone. */
 static int
-emit(struct conn *c, size_t head_n, const char *data, size_t n, bool is_last)
+write_response(struct conn *c, size_t head_n, const char *data, size_t n, bool is_last)
 {
 	struct xfer *x = &c->x;
-	struct upstream *u = x->up;
+	struct upstream *u = x->upstream;
 	struct framed f = {.n = 0};
 
-	if (head_n > 0 && n > 0 && n <= SMALL && x->framing_out != FRAMING_CHUNKED) {
-		memcpy(c->w->out + head_n, data, n);
+	if (head_n > 0 && n > 0 && n <= COPY_MOST && x->framing_out != FRAMING_CHUNKED) {
+		memcpy(c->w->write_buf + head_n, data, n);
 		head_n += n;
 		metric_add(&x->shard->bytes_out, n);
 		n = 0;
 	}
-	add(&f, c->w->out, head_n);
+	add(&f, c->w->write_buf, head_n);
 	if (x->framing_out == FRAMING_CHUNKED) {
 		add_chunk(&f, data, n);
 		if (is_last)
@@ -173,7 +185,7 @@ emit(struct conn *c, size_t head_n, const char *data, size_t n, bool is_last)
 	return 0;
 }
 
-/* Nothing more is to come on it: a byte or an end behind the response is not fine. */
+/* Has the instance sent nothing behind its response, and not closed either? */
 static bool
 is_quiet(struct upstream *u)
 {
@@ -183,7 +195,7 @@ is_quiet(struct upstream *u)
 }
 
 /* The response is complete: may the connection carry another request?  surplus: bytes that
- * came behind the response. */
+ * were read behind the response. */
 static bool
 is_reusable(struct upstream *u, size_t surplus)
 {
@@ -191,7 +203,8 @@ is_reusable(struct upstream *u, size_t surplus)
 	       !io_is_blocked(&u->io) && is_quiet(u);
 }
 
-/* A piece of the response's body, behind head_n bytes of w->out. */
+/* Pass on the bytes buf[0..n) of the response's body, behind a head of head_n bytes in
+ * w->write_buf (0: the head is written already). */
 static struct relay_result
 pass_response(struct upstream *u, size_t head_n, char *buf, size_t n)
 {
@@ -201,22 +214,24 @@ pass_response(struct upstream *u, size_t head_n, char *buf, size_t n)
 	ssize_t used = upstream_read_body(u, buf, n, &data_n, &is_done);
 
 	if (used < 0 && !c->x.is_head_written)
-		return (struct relay_result){RELAY_BAD_RESPONSE, "its chunked body is malformed"};
+		return bad_response("its chunked body is malformed");
 	if (used < 0)
-		return (struct relay_result){RELAY_BROKEN, NULL};
+		return result(RELAY_BROKEN);
 	c->x.is_head_written = true;
-	if ((head_n > 0 || data_n > 0 || is_done) && emit(c, head_n, buf, data_n, is_done) < 0)
-		return (struct relay_result){RELAY_CLIENT_GONE, NULL};
+	if ((head_n > 0 || data_n > 0 || is_done) &&
+	    write_response(c, head_n, buf, data_n, is_done) < 0)
+		return result(RELAY_CLIENT_GONE);
 	if (!is_done)
-		return goes_on;
+		return result(RELAY_GOES_ON);
 	u->is_persistent = is_reusable(u, n - (size_t)used);
-	return (struct relay_result){RELAY_DONE, NULL};
+	return result(RELAY_DONE);
 }
 
 /* --- response heads --- */
 
+/* The head that the client gets, into w->write_buf.  Returns its size. */
 static size_t
-write_head(struct conn *c, const struct response *r)
+make_head(struct conn *c, const struct response *r)
 {
 	struct xfer *x = &c->x;
 	struct worker *w = c->w;
@@ -235,11 +250,11 @@ write_head(struct conn *c, const struct response *r)
 		x->is_persistent = hop.is_persistent;
 		x->framing_out = response_framing(r, &hop);
 	}
-	worker_out(w, response_size(r, &hop) + SMALL);
-	return response_write(r, &hop, w->out);
+	worker_write_buf(w, response_size(r, &hop) + COPY_MOST);
+	return response_write(r, &hop, w->write_buf);
 }
 
-/* 101: what follows is no HTTP any more. */
+/* 101: the bytes early[0..n), and all that follow, are not HTTP. */
 static struct relay_result
 upgrade(struct upstream *u, const struct response *r, const char *early, size_t n)
 {
@@ -247,21 +262,19 @@ upgrade(struct upstream *u, const struct response *r, const char *early, size_t 
 	struct framed f = {.n = 0};
 	size_t head_n;
 
-	if (!c->x.is_sent_whole) /* where the request ends is not where the tunnel begins */
-		return (struct relay_result){
-			RELAY_BAD_RESPONSE,
-			"it switched protocols before it had read the request body"};
+	if (!c->x.is_sent_whole) /* body and tunnel could not be told apart */
+		return bad_response("it switched protocols before it had read the request body");
 	xfer_head_seen(c);
-	head_n = write_head(c, r);
-	add(&f, c->w->out, head_n);
+	head_n = make_head(c, r);
+	add(&f, c->w->write_buf, head_n);
 	add(&f, early, n);
 	if (io_write(&c->io, f.iov, f.n) < 0)
-		return (struct relay_result){RELAY_CLIENT_GONE, NULL};
+		return result(RELAY_CLIENT_GONE);
 	c->x.is_head_written = true;
-	return (struct relay_result){RELAY_UPGRADED, NULL};
+	return result(RELAY_UPGRADED);
 }
 
-/* An interim response (1xx), for a client that can understand it (RFC 9110 15.2).  -1: the
+/* An interim response (1xx).  HTTP/1.0 clients do not know these (RFC 9110 15.2).  -1: the
  * client is gone. */
 static int
 pass_interim(struct conn *c, const struct response *r)
@@ -271,8 +284,8 @@ pass_interim(struct conn *c, const struct response *r)
 	xfer_interim_seen(c, r->status);
 	if (c->x.is_http10)
 		return 0;
-	iov.iov_len = write_head(c, r);
-	iov.iov_base = c->w->out;
+	iov.iov_len = make_head(c, r);
+	iov.iov_base = c->w->write_buf;
 	return io_write(&c->io, &iov, 1);
 }
 
@@ -281,16 +294,17 @@ pass_final(struct upstream *u, const struct response *r, char *body, size_t n)
 {
 	upstream_read_final(u, r);
 	xfer_head_seen(u->conn);
-	return pass_response(u, write_head(u->conn, r), body, n);
+	return pass_response(u, make_head(u->conn, r), body, n);
 }
 
-/* n bytes at w->buf, of which the first may be interim heads. */
+/* Pass on n bytes at the front of w->read_buf: a head, which interim heads may precede, and
+ * what there is of the body. */
 static struct relay_result
 pass_heads(struct upstream *u, size_t n)
 {
 	struct conn *c = u->conn;
 	const struct limits *l = conn_limits(c);
-	char *buf = u->w->buf;
+	char *buf = u->w->read_buf;
 
 	for (;;) {
 		ssize_t head_n = h1_scan(buf, n, &u->in_seen);
@@ -298,13 +312,12 @@ pass_heads(struct upstream *u, size_t n)
 
 		if (head_n == 0 && n < l->max_head) {
 			upstream_read_keep(u, buf, n);
-			return goes_on;
+			return result(RELAY_GOES_ON);
 		}
 		if (head_n == 0)
-			return (struct relay_result){RELAY_BAD_RESPONSE,
-						     "its response head is larger than max_head"};
+			return bad_response("its response head is larger than max_head");
 		if (head_n < 0 || upstream_read_head(u, buf, (size_t)head_n, l->max_fields, &r) < 0)
-			return (struct relay_result){RELAY_BAD_RESPONSE, NULL};
+			return bad_response(NULL);
 		buf += head_n;
 		n -= (size_t)head_n;
 		if (r.status == 101)
@@ -312,28 +325,28 @@ pass_heads(struct upstream *u, size_t n)
 		if (r.status >= 200)
 			return pass_final(u, &r, buf, n);
 		if (pass_interim(c, &r) < 0)
-			return (struct relay_result){RELAY_CLIENT_GONE, NULL};
+			return result(RELAY_CLIENT_GONE);
 	}
 }
 
-/* The instance's side ended, got says how. */
+/* The instance has closed its side (IO_EOF), or reset it. */
 static struct relay_result
 response_ended(struct upstream *u, ssize_t got)
 {
 	if (!u->is_head_read)
-		return (struct relay_result){RELAY_NO_RESPONSE, NULL};
+		return result(RELAY_NO_RESPONSE);
 	if (u->framing != FRAMING_CLOSE || got != IO_EOF)
-		return (struct relay_result){RELAY_BROKEN, NULL};
+		return result(RELAY_BROKEN);
 	u->is_persistent = false;
-	if (emit(u->conn, 0, NULL, 0, true) < 0)
-		return (struct relay_result){RELAY_CLIENT_GONE, NULL};
-	return (struct relay_result){RELAY_DONE, NULL};
+	if (write_response(u->conn, 0, NULL, 0, true) < 0)
+		return result(RELAY_CLIENT_GONE);
+	return result(RELAY_DONE);
 }
 
 struct relay_result
 relay_response(struct conn *c)
 {
-	struct upstream *u = c->x.up;
+	struct upstream *u = c->x.upstream;
 	int turn = 0;
 
 	while (u->io.can_read && !io_is_blocked(&c->io)) {
@@ -346,46 +359,48 @@ relay_response(struct conn *c)
 			break;
 		}
 		have = upstream_read_begin(u);
-		got = io_read(&u->io, u->w->buf + have, MIN(u->read_size, WORKER_BUFFER - have));
+		got = io_read(&u->io, u->w->read_buf + have,
+			      MIN(u->read_size, WORKER_BUFFER - have));
 		if (got <= 0) {
-			upstream_read_keep(u, u->w->buf, have);
-			return got < 0 ? response_ended(u, got) : goes_on;
+			upstream_read_keep(u, u->w->read_buf, have);
+			return got < 0 ? response_ended(u, got) : result(RELAY_GOES_ON);
 		}
-		c->x.up_ns = u->w->now;
-		r = u->is_head_read ? pass_response(u, 0, u->w->buf, (size_t)got)
+		c->x.progress_ns = u->w->now;
+		r = u->is_head_read ? pass_response(u, 0, u->w->read_buf, (size_t)got)
 				    : pass_heads(u, have + (size_t)got);
 		if (r.end != RELAY_GOES_ON)
 			return r;
 		io_expect_more(&u->io);
 	}
-	return goes_on;
+	return result(RELAY_GOES_ON);
 }
 
 /* --- tunnels --- */
 
-/* One direction, as long as it flows.  1: its end was passed on, 0: goes on, -1: broken. */
+/* One direction, for as long as bytes come and are taken.  1: its end was passed on, 0: it goes
+ * on, -1: one of the two sides is broken. */
 static int
-flow(struct conn *c, struct io *from, struct io *to, bool is_eof)
+copy(struct conn *c, struct io *from, struct io *to, bool is_eof_passed)
 {
 	int turn = 0;
 
 	if (io_is_blocked(to) && from->can_read && io_is_reset(from))
 		return -1;
-	while (!is_eof && !io_is_blocked(to)) {
-		struct iovec iov = {.iov_base = c->w->buf};
+	while (!is_eof_passed && !io_is_blocked(to)) {
+		struct iovec iov = {.iov_base = c->w->read_buf};
 		ssize_t got;
 
 		if (turn++ == READS_A_TURN) {
 			io_yield(from);
 			return 0;
 		}
-		got = io_read(from, c->w->buf, WORKER_BUFFER);
+		got = io_read(from, c->w->read_buf, WORKER_BUFFER);
 		if (got == IO_NOTHING)
 			return 0;
 		if (got == IO_ERROR)
 			return -1;
 		if (got == IO_EOF) {
-			io_shutdown(to); /* a half-close, passed on */
+			io_shutdown(to);
 			return 1;
 		}
 		c->since_ns = c->w->now;
@@ -394,15 +409,15 @@ flow(struct conn *c, struct io *from, struct io *to, bool is_eof)
 			return -1;
 		io_expect_more(from);
 	}
-	return is_eof;
+	return is_eof_passed;
 }
 
-/* Bytes that came with or before the upgrade. */
+/* Bytes that the client sent before it had the 101. */
 static int
-flow_early(struct conn *c)
+copy_early(struct conn *c)
 {
 	struct iovec iov = {.iov_base = c->in.data, .iov_len = c->in.n};
-	int rc = io_write(&c->x.up->io, &iov, c->in.n > 0);
+	int rc = io_write(&c->x.upstream->io, &iov, c->in.n > 0);
 
 	inbuf_clear(&c->in);
 	return rc;
@@ -411,20 +426,20 @@ flow_early(struct conn *c)
 struct relay_result
 relay_tunnel(struct conn *c)
 {
-	struct upstream *u = c->x.up;
-	int up, down;
+	struct upstream *u = c->x.upstream;
+	int to_instance, to_client;
 
-	if (u->is_broken || flow_early(c) < 0)
-		return (struct relay_result){RELAY_BROKEN, NULL};
-	up = flow(c, &c->io, &u->io, c->is_eof);
-	down = flow(c, &u->io, &c->io, u->is_eof);
-	if (down < 0)
-		return (struct relay_result){RELAY_BROKEN, NULL};
-	if (up < 0)
-		return (struct relay_result){RELAY_CLIENT_GONE, NULL};
-	c->is_eof = up;
-	u->is_eof = down;
-	if (!up || !down || io_is_blocked(&c->io) || io_is_blocked(&u->io))
-		return goes_on;
-	return (struct relay_result){RELAY_DONE, NULL};
+	if (u->is_broken || copy_early(c) < 0)
+		return result(RELAY_BROKEN);
+	to_instance = copy(c, &c->io, &u->io, c->is_eof_passed);
+	to_client = copy(c, &u->io, &c->io, u->is_eof_passed);
+	if (to_client < 0)
+		return result(RELAY_BROKEN);
+	if (to_instance < 0)
+		return result(RELAY_CLIENT_GONE);
+	c->is_eof_passed = to_instance;
+	u->is_eof_passed = to_client;
+	if (!to_instance || !to_client || io_is_blocked(&c->io) || io_is_blocked(&u->io))
+		return result(RELAY_GOES_ON);
+	return result(RELAY_DONE);
 }

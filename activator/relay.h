@@ -13,14 +13,14 @@
 struct conn;
 
 enum relay_end {
-	RELAY_GOES_ON,	    /* later events bring more */
-	RELAY_DONE,	    /* the response is written; of a tunnel: both sides have ended */
-	RELAY_UPGRADED,	    /* 101 was written: what follows is a tunnel */
-	RELAY_CLIENT_GONE,  /* the client cannot be read from or written to */
-	RELAY_BAD_REQUEST,  /* the framing of the request's body is broken */
-	RELAY_NO_RESPONSE,  /* the instance's side ended before a final response head */
-	RELAY_BAD_RESPONSE, /* not HTTP; nothing of it was written */
-	RELAY_BROKEN,	    /* the instance's side broke off after some of it was written */
+	RELAY_GOES_ON,	    /* nothing has ended: later events bring more */
+	RELAY_DONE,	    /* the whole response was written; tunnel: both sides have ended */
+	RELAY_UPGRADED,	    /* a 101 was written: what follows is a tunnel */
+	RELAY_CLIENT_GONE,  /* the client can be neither read from nor written to */
+	RELAY_BAD_REQUEST,  /* the framing of the request's body is malformed */
+	RELAY_NO_RESPONSE,  /* the instance closed its side without a final response head */
+	RELAY_BAD_RESPONSE, /* the response is not valid HTTP; nothing of it was written */
+	RELAY_BROKEN,	    /* the response broke off, and some of it was written */
 };
 
 struct relay_result {

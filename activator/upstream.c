@@ -126,7 +126,7 @@ upstream_take_idle(struct worker *w, struct instance *inst)
 	while ((node = list_first(idle)) != NULL) {
 		struct upstream *u = container_of(node, struct upstream, idle);
 
-		/* Bytes or an end on an idle connection: it is no use any more. */
+		/* Bytes or an end on an idle connection: it can carry no request. */
 		if (u->io.is_hup || u->io.can_read || w->now >= u->until_ns) {
 			upstream_close(u, false);
 			continue;
@@ -145,7 +145,7 @@ void
 upstream_broken(struct upstream *u)
 {
 	u->is_broken = true;
-	io_yield(&u->io); /* the event of its end may be long gone */
+	io_yield(&u->io); /* its last event may be over */
 }
 
 void
@@ -181,11 +181,11 @@ upstream_release(struct upstream *u, bool may_pool)
 	u->io.ops = &ops;
 	u->until_ns = w->now + u->idle_ns;
 	timeq_set(&w->timeq, &u->timer, u->until_ns);
-	/* The connection first, the slot after it: whoever gets the slot finds the
+	/* First the connection, then the slot: the request that gets the slot finds the
 	 * connection. */
 	u->has_slot = false;
 	limiter_give_back(inst);
-	/* A permit may have been asked for between the look and the list. */
+	/* A request may have begun to wait for a permit since is_poolable() looked. */
 	if (__builtin_expect(!limiter_may_idle(inst), 0) && u->state == UPSTREAM_IDLE)
 		upstream_close(u, false);
 }
@@ -218,9 +218,9 @@ upstream_shed_all(struct worker *w)
 		upstream_shed_set(w, container_of(node, struct shard, node)->set);
 }
 
-/* --- a client that left --- */
+/* --- abandoned connections --- */
 
-/* ABANDONED: the response matters only in that it ends. */
+/* Throw away the response; its end frees the slot. */
 static void
 read_away(struct upstream *u)
 {
@@ -236,10 +236,10 @@ read_away(struct upstream *u)
 			return;
 		}
 		have = upstream_read_begin(u);
-		got = io_read(&u->io, u->w->buf + have, WORKER_BUFFER - have);
+		got = io_read(&u->io, u->w->read_buf + have, WORKER_BUFFER - have);
 
 		if (got == IO_NOTHING) {
-			upstream_read_keep(u, u->w->buf, have);
+			upstream_read_keep(u, u->w->read_buf, have);
 			return;
 		}
 		if (got < 0 || upstream_read_past(u, have + (size_t)got)) {
@@ -247,7 +247,7 @@ read_away(struct upstream *u)
 			return;
 		}
 		io_expect_more(&u->io);
-		if (!had_head && u->is_head_read) { /* from now on it has abort_timeout */
+		if (!had_head && u->is_head_read) { /* abort_timeout begins */
 			u->until_ns = u->w->now + u->abort_ns;
 			timeq_set(&u->w->timeq, &u->timer, u->until_ns);
 		}
@@ -261,7 +261,7 @@ upstream_abandon(struct upstream *u, const struct limits *l, struct shard *shard
 	u->state = UPSTREAM_ABANDONED;
 	u->io.ops = &ops;
 	u->shard = shard;
-	if (is_tunnel) { /* what comes is no response, and ends at its close */
+	if (is_tunnel) { /* what comes is not HTTP, and ends with the connection */
 		u->is_head_read = true;
 		u->framing = FRAMING_CLOSE;
 	}
@@ -279,7 +279,7 @@ on_timer(struct timeq_entry *e, int64_t now)
 
 	u->w->now = now;
 	if (u->state == UPSTREAM_CARRYING)
-		return; /* set while it was idle; its request has limits of its own */
+		return; /* it was set while the connection was idle */
 	if (now < u->until_ns)
 		timeq_set(&u->w->timeq, &u->timer, u->until_ns);
 	else
@@ -296,7 +296,7 @@ on_ready(struct io *io)
 	u->w->now = clk_now();
 	if (u->state == UPSTREAM_ABANDONED)
 		read_away(u);
-	else if (io->is_hup || io->can_read) /* no response is to come: of no use any more */
+	else if (io->is_hup || io->can_read) /* an idle connection has nothing to send */
 		upstream_close(u, false);
 }
 
@@ -307,7 +307,7 @@ never(struct io *io)
 	return false;
 }
 
-/* Of a request whose client has left. */
+/* A deferred write of an abandoned request failed: the read finds out. */
 static void
 on_unsent(struct io *io, const char *data, size_t n, int error)
 {

@@ -33,16 +33,17 @@ struct upstream {
 	struct list_node idle; /* IDLE: in the instance's pool */
 	enum upstream_state state;
 	bool has_slot, has_permit;
-	bool is_reused; /* carried a request before */
-	bool is_broken; /* writing failed; a response may still be there to be read */
-	bool is_head_read, is_persistent;
-	bool is_small; /* its last response had IO_AHEAD bytes or fewer, head and all */
-	bool is_eof;   /* tunnel: the end of what the instance sends was passed on */
-	/* of the request that it carries */
+	bool is_reused;	    /* carried a request before */
+	bool is_broken;	    /* writing failed; a response may still be there to be read */
+	bool is_head_read;  /* the final head of the response */
+	bool is_persistent; /* it may carry another request after this one */
+	bool is_small;	    /* its last response, with the head, had fewer than IO_AHEAD bytes */
+	bool is_eof_passed; /* tunnel: the end of what the instance sends was passed on */
+			    /* of the request that it carries */
 	bool is_head_method, is_upgrade;
 	/* of the response that is being read: upstream_response.h */
 	enum framing framing;
-	uint64_t left; /* FRAMING_LENGTH: body bytes still to come */
+	uint64_t remaining; /* FRAMING_LENGTH: body bytes still to come */
 	struct chunked *chunked;
 	char *in; /* the beginning of a response head, or NULL */
 	uint32_t in_n;
@@ -61,7 +62,7 @@ struct upstream {
 NODISCARD struct upstream *upstream_take_idle(struct worker *, struct instance *);
 /* Begin to connect.  NULL: it failed at once, errno says why.  Attach it next. */
 NODISCARD struct upstream *upstream_connect(struct worker *, struct instance *);
-/* Take over the connected descriptor that the prober has opened.  Attach it next. */
+/* Take over fd, which the prober has connected.  Attach it next. */
 NODISCARD struct upstream *upstream_adopt(struct worker *, struct instance *, int fd);
 /* It carries a request of c from now on, and has the slot of that request.  The caller sets
  * what the connection is to know of the request. */

@@ -14,7 +14,7 @@ upstream_read_begin(struct upstream *u)
 	size_t n = u->in_n;
 
 	if (n > 0)
-		memcpy(u->w->buf, u->in, n);
+		memcpy(u->w->read_buf, u->in, n);
 	free(u->in);
 	u->in = NULL;
 	u->in_n = 0;
@@ -65,7 +65,7 @@ upstream_read_final(struct upstream *u, const struct response *r)
 	u->is_small = r->framing == FRAMING_NONE ||
 		      (r->framing == FRAMING_LENGTH && r->length <= IO_AHEAD / 2);
 	u->framing = r->framing;
-	u->left = r->length;
+	u->remaining = r->length;
 	u->is_head_read = true;
 	if (r->framing == FRAMING_CHUNKED)
 		u->chunked = chunked_new(r->head, u->w->conf->limits.max_head);
@@ -82,10 +82,10 @@ upstream_read_body(struct upstream *u, char *buf, size_t n, size_t *data_n, bool
 		*is_done = true;
 		return 0;
 	case FRAMING_LENGTH:
-		used = (ssize_t)MIN((uint64_t)n, u->left);
-		u->left -= (uint64_t)used;
+		used = (ssize_t)MIN((uint64_t)n, u->remaining);
+		u->remaining -= (uint64_t)used;
 		*data_n = (size_t)used;
-		*is_done = u->left == 0;
+		*is_done = u->remaining == 0;
 		return used;
 	case FRAMING_CHUNKED:
 		used = chunked_feed(u->chunked, buf, n, data_n);
@@ -106,7 +106,7 @@ upstream_read_past(struct upstream *u, size_t n)
 	bool is_done = false;
 
 	while (!u->is_head_read) {
-		char *at = u->w->buf + head_n;
+		char *at = u->w->read_buf + head_n;
 		ssize_t found = h1_scan(at, n - head_n, &u->in_seen);
 		struct response r;
 
@@ -123,6 +123,6 @@ upstream_read_past(struct upstream *u, size_t n)
 		if (r.status >= 200)
 			upstream_read_final(u, &r);
 	}
-	return upstream_read_body(u, u->w->buf + head_n, n - head_n, &data_n, &is_done) < 0 ||
+	return upstream_read_body(u, u->w->read_buf + head_n, n - head_n, &data_n, &is_done) < 0 ||
 	       is_done;
 }

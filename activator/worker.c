@@ -160,7 +160,7 @@ worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf
 	headbuf_pool_init(&w->heads);
 	w->upstream_ops = &conn_upstream_ops;
 	w->on_late = conn_on_late;
-	w->buf = xmalloc(WORKER_BUFFER);
+	w->read_buf = xmalloc(WORKER_BUFFER);
 	w->loop = loop_new(e);
 	if (w->loop != NULL) {
 		w->round = io_round_new(w->loop, conf->batch);
@@ -270,12 +270,12 @@ worker_free(struct worker **wp)
 	}
 	slab_fini(&w->conn_slab);
 	slab_fini(&w->upstream_slab);
-	snapshot_unref(&w->snap);
+	snapshot_unref(&w->snapshot);
 	headbuf_pool_fini(&w->heads);
 	clients_fini(&w->clients);
 	free(w->trusted);
-	free(w->buf);
-	free(w->out);
+	free(w->read_buf);
+	free(w->write_buf);
 	free(w);
 }
 
@@ -337,8 +337,8 @@ do_routes(struct loop_mail *mail)
 	struct worker_mail *m = container_of(mail, struct worker_mail, mail);
 	struct worker *w = begin(m);
 
-	snapshot_unref(&w->snap);
-	w->snap = snapshot_new(m->routes);
+	snapshot_unref(&w->snapshot);
+	w->snapshot = snapshot_new(m->routes);
 	free(m);
 	route_unrouted(w);
 }

@@ -44,7 +44,7 @@ struct worker {
 	int64_t now; /* clk_now() of this event */
 	struct timeq timeq;
 	struct inbox inbox;
-	struct snapshot *snap; /* NULL: none came yet */
+	struct snapshot *snapshot; /* NULL: none came yet */
 	struct slab conn_slab, upstream_slab;
 	struct list conns;	/* of struct conn: all */
 	struct clients clients; /* counts conns by peer_text */
@@ -58,9 +58,9 @@ struct worker {
 	uint64_t random; /* worker_random() */
 	struct date date;
 
-	char *buf; /* what is being read, WORKER_BUFFER bytes */
-	char *out; /* a head that is being written: worker_out() */
-	size_t out_cap;
+	char *read_buf;	 /* what is being read, WORKER_BUFFER bytes */
+	char *write_buf; /* a head that is being written: worker_write_buf() */
+	size_t write_buf_size;
 	struct h1_head head; /* that is being parsed */
 	struct worker_counters counters;
 };
@@ -76,15 +76,15 @@ worker_random(struct worker *w)
 	return w->random * UINT64_C(2685821657736338717);
 }
 
-/* w->out with room for n bytes. */
+/* w->write_buf with room for n bytes. */
 static inline char *
-worker_out(struct worker *w, size_t n)
+worker_write_buf(struct worker *w, size_t n)
 {
-	if (n > w->out_cap) {
-		w->out_cap = n;
-		w->out = xrealloc(w->out, n);
+	if (n > w->write_buf_size) {
+		w->write_buf_size = n;
+		w->write_buf = xrealloc(w->write_buf, n);
 	}
-	return w->out;
+	return w->write_buf;
 }
 
 #endif

@@ -56,16 +56,16 @@ xfer_hold(struct conn *c, bool is_back)
 	if (!is_back && !bounds_may_park(c->w->bounds, bytes))
 		return false;
 	bounds_park(c->w->bounds, bytes);
-	c->x.held = bytes;
+	c->x.held_bytes = bytes;
 	return true;
 }
 
 void
 xfer_unhold(struct conn *c)
 {
-	if (c->x.held > 0)
-		bounds_unpark(c->w->bounds, c->x.held);
-	c->x.held = 0;
+	if (c->x.held_bytes > 0)
+		bounds_unpark(c->w->bounds, c->x.held_bytes);
+	c->x.held_bytes = 0;
 }
 
 static void
@@ -90,7 +90,7 @@ join(struct xfer *x)
 		list_push(&c->w->unrouted, &x->node);
 		break;
 	case XFER_PARKED:
-		x->is_counted = !x->is_unseen;
+		x->is_counted = !x->is_serve_only;
 		if (x->is_counted)
 			shard_parked(x->shard, c->w->now, 1);
 		insert_by_deadline(x);
@@ -132,7 +132,8 @@ void
 xfer_move(struct xfer *x, enum xfer_state to)
 {
 	CHECK(((xfer_plain_moves[x->state] | list_moves[x->state]) >> to & 1) != 0);
-	log_trace(NULL, "request moves", "from=%s to=%s", state_names[x->state], state_names[to]);
+	log_trace(NULL, "request changes state", "from=%s to=%s", state_names[x->state],
+		  state_names[to]);
 	leave(x);
 	x->state = to;
 	join(x);
@@ -166,14 +167,14 @@ finish(struct conn *c, enum outcome out)
 {
 	struct xfer *x = &c->x;
 
-	CHECK(x->up == NULL);
+	CHECK(x->upstream == NULL);
 	count_end(c, out);
 	headbuf_clear(&x->head, &c->w->heads);
 	chunked_free(&x->chunked);
 	x->shard = NULL;
 	x->route = NULL;
 	x->service = NULL;
-	snapshot_unref(&x->snap);
+	snapshot_unref(&x->snapshot);
 }
 
 void
@@ -221,10 +222,10 @@ xfer_let_go(struct conn *c)
 	default:
 		break;
 	}
-	if (x->up != NULL) {
-		struct upstream *u = x->up;
+	if (x->upstream != NULL) {
+		struct upstream *u = x->upstream;
 
-		x->up = NULL;
+		x->upstream = NULL;
 		xfer_pace_done(x, u->inst);
 		u->conn = NULL;
 		upstream_close(u, true);
@@ -239,14 +240,14 @@ static void
 let_go_when_done(struct conn *c)
 {
 	struct xfer *x = &c->x;
-	struct upstream *u = x->up;
+	struct upstream *u = x->upstream;
 	bool is_tunnel = x->state == XFER_TUNNEL;
 
 	if ((x->state != XFER_EXCHANGE && !is_tunnel) || !instance_has_limit(u->inst)) {
 		xfer_let_go(c);
 		return;
 	}
-	x->up = NULL;
+	x->upstream = NULL;
 	xfer_pace_done(x, u->inst);
 	upstream_abandon(u, conn_limits(c), x->is_counted ? x->shard : NULL, is_tunnel);
 	x->is_counted = false;
@@ -330,7 +331,7 @@ xfer_head_seen(struct conn *c)
 {
 	struct xfer *x = &c->x;
 
-	xfer_pace_done(x, x->up->inst);
+	xfer_pace_done(x, x->upstream->inst);
 	if (x->is_cold)
 		cold_note(c);
 	headbuf_clear(&x->head, &c->w->heads); /* never sent again */

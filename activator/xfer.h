@@ -39,9 +39,9 @@ struct upstream;
 	X(CONNECTING) /* its connection is being opened */                                         \
 	X(EXCHANGE)   /* its head is sent; bodies flow */                                          \
 	X(TUNNEL)     /* after 101: bytes flow */                                                  \
-	X(DONE)	      /* answered; conn_advance() is to begin what comes next */                   \
-	X(CUT)	      /* ended without an answer; conn_advance() is to close the connection */     \
-	X(CLOSING)    /* answered; the connection ends once that is written */
+	X(DONE)	      /* has its response; conn_advance() is to go on */                           \
+	X(CUT)	      /* ended without a whole response; conn_advance() is to close */             \
+	X(CLOSING)    /* has its response; the connection ends once that is written */
 enum xfer_state {
 #define X(id) XFER_##id,
 	XFER_STATES(X)
@@ -58,41 +58,42 @@ struct xfer {
 	bool is_head_method, is_http10, is_persistent, is_idempotent;
 	bool says_keep_alive; /* the response says so: HTTP/1.0 whose client asked for it */
 	bool is_upgrade, takes_trailers, wants_json;
-	bool is_expecting;	/* 100-continue, and no 100 has come yet */
-	bool is_sent_whole;	/* the request has been read and written to its end */
-	bool is_unsent;		/* the instance's side took not a byte of it */
-	bool has_given_body;	/* body bytes went to an instance: it cannot be sent again */
-	bool is_counted;	/* in its shard's in_flight or parked_n */
-	bool is_unseen;		/* RULE_SERVE_ONLY: no activity of its revision */
-	bool is_paced;		/* limiter_head_seen() is due */
-	bool needs_new;		/* an idle connection failed it: take no other of these */
-	bool is_cold, is_first; /* parked with no instance open; the first to be so */
-	bool is_head_written;	/* the client has been sent a final response head */
-	bool is_reset;		/* CUT: close with a reset, so that the client sees the cut */
-	uint8_t tries;		/* instances that failed it */
-	uint64_t left;		/* FRAMING_LENGTH: body bytes still to come */
+	bool is_expecting;	   /* its client waits for 100 before it sends the body */
+	bool is_sent_whole;	   /* it was read and written to its end */
+	bool is_unsent;		   /* no byte of it was written to an instance */
+	bool has_given_body;	   /* body bytes went to an instance: it cannot be sent again */
+	bool is_counted;	   /* in its shard's in_flight or parked_n */
+	bool is_serve_only;	   /* RULE_SERVE_ONLY: does not count as activity */
+	bool is_paced;		   /* limiter_head_seen() must be called for it */
+	bool needs_new_connection; /* an idle one failed: take no other idle one */
+	bool is_cold;		   /* was parked while no instance was open */
+	bool is_first;		   /* was the first in the queue */
+	bool is_head_written;	   /* a final response head was written to the client */
+	bool is_reset;		   /* CUT: close with a reset, so that the client sees the cut */
+	uint8_t tries;		   /* instances that failed it */
+	uint64_t remaining;	   /* FRAMING_LENGTH: body bytes still to come */
 	struct chunked *chunked;
 
-	/* where it goes; route and limits live in snap */
-	struct snapshot *snap;
+	/* where it goes; service and route are part of snapshot */
+	struct snapshot *snapshot;
 	const struct route_service *service;
 	const struct route_revision *route;
 	struct shard *shard;
-	struct waiter waiter;  /* PARKED, PERMIT: in the hands of limiter and inbox.  PERMIT,
-				  STARVED: its inst holds the slot */
-	struct upstream *up;   /* CONNECTING, EXCHANGE, TUNNEL: holds the slot */
-	uint32_t head_n;       /* size of the head that is sent */
-	struct headbuf head;   /* that head, while it may have to be sent (again) */
-	uint32_t held;	       /* bytes counted in the bounds; 0: it is not counted */
-	struct list_node node; /* in the list of its state: w->unrouted, shard->parked by
-				  deadline, w->starved */
+	struct waiter waiter; /* PARKED, PERMIT: the limiter or the inbox has it.  PERMIT, STARVED:
+				 its inst is the instance of the slot */
+	struct upstream *upstream; /* CONNECTING, EXCHANGE, TUNNEL: holds the slot */
+	uint32_t head_n;	   /* size of the head that is sent */
+	struct headbuf head;	   /* that head, while it may have to be sent (again) */
+	uint32_t held_bytes;	   /* bytes counted in the bounds; 0: it is not counted */
+	struct list_node node;	   /* in the list of its state: w->unrouted, shard->parked by
+				      deadline, w->starved */
 
 	/* of the response, as the client sees it */
 	enum framing framing_out;
 
 	int64_t start_ns, parked_ns, granted_ns, sent_ns;
 	int64_t deadline_ns; /* of its activation */
-	int64_t up_ns;	     /* the instance's last sign of progress */
+	int64_t progress_ns; /* when bytes were last read for, or from, the instance */
 };
 
 struct conn *xfer_conn(struct xfer *);
@@ -111,31 +112,31 @@ xfer_set_state(struct xfer *x, enum xfer_state to)
 		xfer_move(x, to);
 }
 
-/* Count it among the parked requests of all workers; UNROUTED and PARKED end that when they
- * are left.  False: a bound does not allow it.  A request that was parked before (is_back)
- * is allowed whatever the bounds say. */
+/* Count it in the bounds on parked requests, until it leaves UNROUTED or PARKED, or
+ * xfer_unhold().  False: a bound is reached.  is_back: it was parked before, and is counted
+ * even then. */
 NODISCARD bool xfer_hold(struct conn *, bool is_back);
 void xfer_unhold(struct conn *);
-/* Give back slot, permit, connection and place in the queue: ROUTED (or IDLE, UNROUTED). */
+/* Give back its slot, permit, connection and place in the queue: ROUTED, if it has a route. */
 void xfer_let_go(struct conn *);
-/* Its head was released by pacing, and a response head has come or will not come. */
+/* If its release was paced: its response head has come, or will not come. */
 void xfer_pace_done(struct xfer *, struct instance *);
 
-/* The instance's side is gone, and took not a byte of head[0..n). */
+/* The instance is gone, and no byte of head[0..n) was written: keep it, to send it again. */
 void xfer_unsent(struct conn *, const char *head, size_t n);
-/* May it be sent again, if no byte of a response comes (promise 2)? */
+/* May it be sent again, as long as no byte of a response has come (promise 2)? */
 bool xfer_is_repeatable(const struct xfer *);
 /* An interim response (1xx) has come. */
 void xfer_interim_seen(struct conn *, uint32_t status);
 /* The final response head (or 101) has come. */
 void xfer_head_seen(struct conn *);
 
-/* The only two exits.  The response is written, or on its way: DONE. */
+/* The only two exits.  The whole response was handed to the socket: DONE. */
 void xfer_end(struct conn *, enum outcome);
 /* There is no response, or not all of it: CUT. */
 void xfer_cut(struct conn *, enum outcome, bool is_reset);
-/* Its client left, or is to be cut off: CUT.  A slot with a limit is free when the instance
- * is done. */
+/* Its client left, or is to be cut off: CUT.  If the instance has a limit, the slot is free
+ * when the instance is done. */
 void xfer_client_gone(struct conn *);
 /* End with an answer of our own; why: more to the text, or NULL. */
 void xfer_refuse(struct conn *, enum outcome, const char *why);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "activator/net/tcp.h"
@@ -91,7 +92,8 @@ may_go_on(struct listener *l, int listen_fd)
 	if (errno == EAGAIN)
 		return false;
 	if (errno == EMFILE || errno == ENFILE) {
-		log_warn_limited(NULL, "no descriptor is left for a client", "errno=%d", errno);
+		log_warn_limited(NULL, "cannot accept a connection: out of descriptors", "err=%s",
+				 strerror(errno));
 		if (accept_on_reserve(l, listen_fd))
 			return true;
 		if (errno == EAGAIN && l->reserve_fd >= 0)

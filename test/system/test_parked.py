@@ -137,7 +137,7 @@ def test_more_parked_requests_than_descriptors_for_instances(tmp_path):
         wait_until(lambda: s.metric("activator_parked") == n, what="all of them")
         gate.open()
         assert all_statuses(clients) == [200] * n
-        assert "no descriptor is left for an instance" in s.activator.text()
+        assert "cannot connect: out of descriptors" in s.activator.text()
         assert stats(s, "s")["requests"] == n
         wait_until(lambda: is_empty(s, "s/v1"), what="counts of zero")
 
