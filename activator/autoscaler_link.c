@@ -52,8 +52,6 @@ send_msg(const struct msg *m, void *arg)
 	const struct autoscaler_link *al = arg;
 	struct strbuf b;
 
-	if (al->link == NULL) /* closed, while the workers' figures were being collected */
-		return;
 	strbuf_init(&b, 0);
 	msg_encode(m, &b);
 	link_send(al->link, strbuf_str(&b), b.len);
@@ -554,8 +552,6 @@ autoscaler_link_free(struct autoscaler_link **alp)
 	if (al == NULL)
 		return;
 	link_free(&al->link);
-	while (stats_is_collecting(al->stats))
-		loop_once(al->loop, false);
 	loop_timer_fini(&al->tick);
 	loop_timer_fini(&al->early);
 	loop_timer_fini(&al->cleared);

@@ -40,10 +40,9 @@ struct activator {
 static void
 on_demand(struct revision *rev, void *arg)
 {
-	struct activator *a = arg;
+	const struct activator *a = arg;
 
-	if (a->link != NULL)
-		autoscaler_link_on_demand(a->link, rev);
+	autoscaler_link_on_demand(a->link, rev);
 }
 
 static void
@@ -51,7 +50,7 @@ on_refused(struct instance *inst, void *arg)
 {
 	struct activator *a = arg;
 
-	if (a->link != NULL && registry_find_instance(a->registry, inst->id) == inst) {
+	if (registry_find_instance(a->registry, inst->id) == inst) {
 		prober_refused(a->prober, inst);
 		autoscaler_link_on_instance(a->link, inst, INSTANCE_REFUSES);
 	}
@@ -72,10 +71,9 @@ on_shed(struct instance *inst, void *arg)
 static void
 on_answers(struct instance *inst, void *arg)
 {
-	struct activator *a = arg;
+	const struct activator *a = arg;
 
-	if (a->link != NULL)
-		autoscaler_link_on_instance(a->link, inst, INSTANCE_ANSWERS);
+	autoscaler_link_on_instance(a->link, inst, INSTANCE_ANSWERS);
 }
 
 static const struct prober_ops prober_ops = {.on_answers = on_answers};
@@ -288,6 +286,7 @@ control_open(struct loop *loop, const struct settings *s, struct err *e)
 	return a;
 }
 
+/* The senders stop first, then their last mail arrives, and only then the receivers are freed. */
 void
 control_close(struct activator **ap)
 {
@@ -296,18 +295,15 @@ control_close(struct activator **ap)
 
 	*ap = NULL;
 	admin_close(&a->admin);
-	autoscaler_link_free(&a->link);
 	for (i = 0; i < a->started_n; i++)
 		worker_stop(a->workers[i]);
-	a->started_n = 0;
+	loop_settle(a->loop);
+	autoscaler_link_free(&a->link);
+	registry_free(&a->registry);
+	prober_free(&a->prober);
 	for (i = 0; a->workers != NULL && i < a->workers_n; i++)
 		worker_free(&a->workers[i]);
 	free(a->workers);
-	a->workers = NULL;
-	a->workers_n = 0;
-	loop_once(a->loop, true); /* the last mails of the workers */
-	registry_free(&a->registry);
-	prober_free(&a->prober);
 	loop_timer_fini(&a->end_timer);
 	free(a);
 }

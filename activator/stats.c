@@ -235,12 +235,6 @@ stats_collect(struct stats *s)
 		worker_post_collect(s->workers[i], on_collected, s);
 }
 
-bool
-stats_is_collecting(const struct stats *s)
-{
-	return s->awaited > 0;
-}
-
 void
 stats_report_now(struct stats *s, struct revision *rev)
 {

@@ -21,13 +21,12 @@ struct stats_ops {
 /* registry, workers, ops are borrowed. */
 NODISCARD struct stats *stats_new(struct registry *, struct worker *const *workers,
 				  unsigned workers_n, const struct stats_ops *, void *arg);
-/* Not while stats_is_collecting(). */
+/* Each worker that stats_collect() has asked has answered. */
 void stats_free(struct stats **);
 
 /* Ask all workers; the report is sent when the last one has answered.  Does nothing while an
  * earlier collection runs. */
 void stats_collect(struct stats *);
-bool stats_is_collecting(const struct stats *);
 /* Send how many requests are parked and in flight for rev at this moment. */
 void stats_report_now(struct stats *, struct revision *rev);
 

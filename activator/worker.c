@@ -234,6 +234,20 @@ forget_shards(struct worker *w)
 	}
 }
 
+/* The thread has ended: end on this one what it left. */
+static void
+end_all(struct worker *w)
+{
+	listener_free(&w->listener);
+	inbox_set_current(&w->inbox);
+	loop_settle(w->loop);
+	w->is_draining = false;
+	cut_all(w, true);
+	on_tail(w);
+	forget_shards(w);
+	inbox_set_current(NULL);
+}
+
 void
 worker_stop(struct worker *w)
 {
@@ -242,6 +256,7 @@ worker_stop(struct worker *w)
 	loop_stop(w->loop);
 	pthread_join(w->thread, NULL);
 	w->is_started = false;
+	end_all(w);
 }
 
 void
@@ -253,15 +268,8 @@ worker_free(struct worker **wp)
 	if (w == NULL)
 		return;
 	CHECK(!w->is_started);
-	listener_free(&w->listener);
 	if (w->loop != NULL) {
-		inbox_set_current(&w->inbox);
-		loop_once(w->loop, true); /* takes the mail that came after the stop */
-		w->is_draining = false;
-		cut_all(w, true);
-		on_tail(w);
-		forget_shards(w);
-		inbox_set_current(NULL);
+		end_all(w);
 		timeq_fini(&w->timeq);
 		loop_timer_fini(&w->starved_timer);
 		loop_free(&w->loop);

@@ -32,9 +32,11 @@ NODISCARD struct worker *worker_new(unsigned index, unsigned workers_n,
 				    struct loop *control_loop, const struct worker_ops *, void *arg,
 				    struct err *);
 NODISCARD int worker_start(struct worker *, struct err *);
-/* Stop the loop and join the thread. */
+/* Stop the loop, join the thread, and close every connection.  What the worker reports by that
+ * is mail on the control loop which refers to the worker: let it arrive (loop_settle()) before
+ * worker_free(). */
 void worker_stop(struct worker *);
-/* Of a worker that is stopped, or was never started: close every connection. */
+/* Of a worker that is stopped, or was never started. */
 void worker_free(struct worker **);
 
 /* Route by this table from now on; the worker takes a reference.  Requests that came before

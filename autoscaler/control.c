@@ -469,6 +469,7 @@ control_close(struct autoscaler **ap)
 	close_drivers(a);
 	hub_close(&a->hub);
 	admin_close(&a->admin);
+	loop_settle(a->loop); /* while what drivers report has a receiver */
 	reconcile_free(&a->reconcile);
 	learned_close(&a->learned);
 	services_free(&a->services);

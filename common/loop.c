@@ -128,6 +128,15 @@ run_tail(struct loop *l)
 }
 
 void
+loop_settle(struct loop *l)
+{
+	while (atomic_load_explicit(&l->mail, memory_order_acquire) != NULL || l->deferred_n > 0) {
+		run_mail(l);
+		run_tail(l);
+	}
+}
+
+void
 loop_free(struct loop **lp)
 {
 	struct loop *l = *lp;
@@ -137,8 +146,7 @@ loop_free(struct loop **lp)
 	if (l == NULL)
 		return;
 	CHECK(!l->is_running);
-	run_mail(l);
-	run_tail(l);
+	loop_settle(l);
 	for (i = 0; i < l->signals_n; i++)
 		event_free(l->signals[i].ev);
 	event_del(&l->wake_ev);

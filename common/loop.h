@@ -26,6 +26,9 @@ void loop_run(struct loop *);
 /* Run one round; it waits for an event unless `nowait`.  For tests and shutdown. */
 void loop_once(struct loop *, bool nowait);
 void loop_stop(struct loop *); /* any thread */
+/* Deliver all mail and make all deferred calls, those that they cause included, and look at no
+ * event.  For the shutdown: what was sent arrives while its receivers still exist. */
+void loop_settle(struct loop *);
 /* The number of this round.  Work that is bounded for each round keeps it, to tell whether
  * a new round has begun. */
 uint64_t loop_round(const struct loop *);
