@@ -43,7 +43,7 @@ struct autoscaler_link {
 	struct stats *stats;
 	struct loop_timer tick, early, cleared, drain_timer;
 	int64_t early_ns; /* since the wake, when the next early report is due; 0: none */
-	struct log_limit no_autoscaler;
+	struct err refused; /* why there is no autoscaler, as last logged; "": there was one since */
 };
 
 static void
@@ -366,9 +366,13 @@ on_hello(struct autoscaler_link *al, struct msg *m)
 {
 	const struct msg_hello *h = &m->u.hello;
 
-	if (h->protocol != MSG_PROTOCOL || h->role != ROLE_AUTOSCALER) {
-		link_cut(al->link, "expected the hello of an autoscaler with protocol %d",
+	if (h->protocol != MSG_PROTOCOL) {
+		link_cut(al->link, "its protocol version is %d, expected %d", h->protocol,
 			 MSG_PROTOCOL);
+		return;
+	}
+	if (h->role != ROLE_AUTOSCALER) {
+		link_cut(al->link, "it is not an autoscaler");
 		return;
 	}
 	al->is_up = true;
@@ -385,8 +389,10 @@ on_down(struct link *l, const struct err *why, void *arg)
 	if (al->is_up)
 		log_warn(NULL, "link to the autoscaler lost; requests to running instances go on",
 			 "err=%s", why->text);
-	else if (log_allow(&al->no_autoscaler, 1, "cannot connect to the autoscaler"))
+	else if (strcmp(why->text, al->refused.text) != 0)
 		log_warn(NULL, "cannot connect to the autoscaler", "err=%s", why->text);
+	if (!al->is_up)
+		al->refused = *why;
 	al->is_up = false;
 	drains_resume_all(&al->drains);
 	step_all(al);
@@ -432,6 +438,8 @@ on_end(struct autoscaler_link *al, struct msg *m)
 		link_cut(al->link, "%s", e.text);
 		return;
 	}
+	link_accept_peer(al->link); /* the autoscaler has sent all that is needed of it */
+	al->refused.text[0] = '\0';
 	log_info(NULL, "new services in use", "generation=%lld services=%u",
 		 (long long)m->u.end.generation, m->u.end.services);
 	report_answering(al);

@@ -42,11 +42,13 @@ struct link {
 	struct strbuf out;
 	size_t out_done; /* bytes of `out` that were written */
 	struct err why;
+	bool is_peer_accepted; /* since it connected, and it was not cut since */
 
 	/* of a dialled link */
 	const char *path; /* NULL: accepted */
 	struct backoff backoff;
 	struct loop_timer retry;
+	struct err logged; /* why no connection was made, as last logged; "": none since one was */
 
 	/* of an accepted link */
 	struct link_server *server;
@@ -156,6 +158,8 @@ on_broken(void *arg)
 	l->deferred--;
 	if (!l->is_freed) {
 		l->state = LINK_DOWN;
+		if (l->is_peer_accepted)
+			backoff_reset(&l->backoff);
 		strbuf_fini(&l->in);
 		strbuf_fini(&l->out);
 		l->in_seen = l->out_done = 0;
@@ -192,6 +196,7 @@ link_cut(struct link *l, const char *fmt, ...)
 	vsnprintf(text, sizeof text, fmt, args);
 	va_end(args);
 	err_set(&l->why, 0, "%s", text);
+	l->is_peer_accepted = false;
 	break_off(l);
 }
 
@@ -298,7 +303,6 @@ deliver_lines(struct link *l)
 			break; /* cut below */
 		*end = '\0';
 		at = l->in_seen;
-		backoff_reset(&l->backoff);
 		l->ops->on_line(l, line, (size_t)(end - line), l->arg);
 	}
 	strbuf_consume(&l->in, at);
@@ -347,6 +351,7 @@ establish(struct link *l, int fd)
 {
 	l->fd = fd;
 	l->state = LINK_UP;
+	l->is_peer_accepted = false;
 	loop_fd_set(&l->reader, l->loop, fd, EV_READ, on_link_ready, l);
 	l->ops->on_up(l, l->arg);
 }
@@ -394,11 +399,13 @@ on_retry(void *arg)
 	int fd = dial(l->path, &e);
 
 	if (fd >= 0) {
+		l->logged.text[0] = '\0';
 		establish(l, fd);
 		return;
 	}
-	if (l->backoff.tries == 0)
+	if (strcmp(e.text, l->logged.text) != 0)
 		log_info(NULL, "cannot connect yet, retrying", "err=%s", e.text);
+	l->logged = e;
 	loop_timer_set(&l->retry, backoff_next(&l->backoff, random_u32()));
 }
 
@@ -418,6 +425,12 @@ bool
 link_is_up(const struct link *l)
 {
 	return l->state == LINK_UP;
+}
+
+void
+link_accept_peer(struct link *l)
+{
+	l->is_peer_accepted = l->state == LINK_UP;
 }
 
 void

@@ -26,13 +26,18 @@ struct link_ops {
 };
 
 /* Connect to the socket at path, and again whenever that fails or the connection ends, after
- * 10 ms, doubling to 1 s.  ops and path are borrowed until link_free(). */
+ * 10 ms, doubling to 1 s.  The delay begins anew only after link_accept_peer(): a peer that
+ * takes connections and is of no use is not asked 100 times in a second.  ops and path are
+ * borrowed until link_free(). */
 NODISCARD struct link *link_dial(struct loop *, const char *path, const struct link_ops *,
 				 void *arg);
 /* Close the link, without on_down, and set *lp to NULL. */
 void link_free(struct link **lp);
 
 bool link_is_up(const struct link *);
+/* The peer is the right one: its hello, and what else the caller asks for, was in order.  The
+ * next back-off begins anew, unless link_cut() ends this connection after all. */
+void link_accept_peer(struct link *);
 /* Queue a line, which must contain no newline; the link adds the one behind it, and writes
  * the lines of a round together at its tail.  Does nothing while the link is down. */
 void link_send(struct link *, const char *data, size_t n);

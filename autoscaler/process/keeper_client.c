@@ -163,6 +163,7 @@ on_hello(struct keeper_client *c, const struct keeper_msg *m)
 		replace_other_version(c, m);
 		return;
 	}
+	link_accept_peer(c->link);
 	c->is_connected = true;
 	c->up_since_ns = clk_now();
 	c->down_since_ns = 0;

@@ -31,8 +31,9 @@ struct side {
 	size_t last_n;
 	struct strbuf text; /* the lines, each followed by '|' */
 	struct err why;
-	bool cuts_at_line;  /* link_cut() in on_line */
-	bool frees_at_line; /* link_free() in on_line */
+	unsigned accepts_at, cuts_at; /* so many lines: link_accept_peer(), link_cut() in on_line */
+	bool cuts_at_line;	      /* link_cut() in on_line */
+	bool frees_at_line;	      /* link_free() in on_line */
 	bool frees_at_down;
 	bool is_inside; /* a function of link is being called */
 };
@@ -66,7 +67,9 @@ on_line(struct link *l, char *line, size_t n, void *arg)
 	s->last_n = n;
 	if (n < 100)
 		strbuf_addf(&s->text, "%s|", line);
-	if (s->cuts_at_line)
+	if (s->lines == s->accepts_at)
+		link_accept_peer(l);
+	if (s->cuts_at_line || s->lines == s->cuts_at)
 		link_cut(l, "rule %d broken", 7);
 	if (s->frees_at_line)
 		link_free(&s->link);
@@ -440,7 +443,8 @@ dials_until_there_is_a_server_and_again_after_it(void **state)
 	begun = clk_now();
 	WAIT(w, w->near.ups == 1 && w->far.ups == 1);
 	assert_in_range(clk_now() - begun, 0, 2 * CLK_S);
-	send_text(&w->far, "hello"); /* a line resets the back-off */
+	w->near.accepts_at = 1;
+	send_text(&w->far, "hello");
 	WAIT(w, w->near.lines == 1);
 
 	link_server_free(&w->server);
@@ -482,6 +486,68 @@ a_server_that_cuts_at_once_is_not_hammered(void **state)
 	w->near.link = link_dial(w->loop, w->path, &ops, &w->near);
 	rest(w, 1500 * CLK_MS); /* 10 + 20 + … + 640 ms at most */
 	assert_in_range(ups_within(w, CLK_S), 0, 3);
+}
+
+/* A server that says two lines to each client. */
+static void
+greet(struct link *l, void *arg)
+{
+	(void)arg;
+	link_send(l, "hello", 5);
+	link_send(l, "services", 8);
+}
+
+static const struct link_ops greeting = {greet, on_line, on_down};
+
+/* Connect until the near side has cut the connection so many times. */
+static void
+be_cut(struct world *w, unsigned times)
+{
+	struct err e;
+
+	w->server = link_listen(w->loop, w->path, &greeting, on_accept, w, &e);
+	assert_non_null(w->server);
+	w->near.link = link_dial(w->loop, w->path, &ops, &w->near);
+	for (; times > 0; times--) {
+		unsigned downs = w->near.downs;
+
+		WAIT(w, w->near.downs > downs);
+		w->near.lines = 0;
+	}
+}
+
+/* The sixth delay is 10 ms, doubled five times; half of it may be left to chance. */
+#define SIXTH_MIN (160 * CLK_MS)
+
+static int64_t
+next_delay(struct world *w)
+{
+	unsigned ups = w->near.ups;
+	int64_t begun = clk_now();
+
+	WAIT(w, w->near.ups > ups);
+	return clk_now() - begun;
+}
+
+static void
+lines_of_a_peer_that_is_refused_do_not_reset_the_back_off(void **state)
+{
+	struct world *w = *state;
+
+	w->near.cuts_at = 1;
+	be_cut(w, 6);
+	assert_true(next_delay(w) >= SIXTH_MIN);
+}
+
+static void
+a_peer_that_is_cut_after_it_was_accepted_does_not_reset_the_back_off(void **state)
+{
+	struct world *w = *state;
+
+	w->near.accepts_at = 1;
+	w->near.cuts_at = 2;
+	be_cut(w, 6);
+	assert_true(next_delay(w) >= SIXTH_MIN);
 }
 
 static void
@@ -586,6 +652,8 @@ main(void)
 		T(freed_in_on_down_it_does_not_dial_again),
 		T(dials_until_there_is_a_server_and_again_after_it),
 		T(a_server_that_cuts_at_once_is_not_hammered),
+		T(lines_of_a_peer_that_is_refused_do_not_reset_the_back_off),
+		T(a_peer_that_is_cut_after_it_was_accepted_does_not_reset_the_back_off),
 		T(a_killed_peer_is_noticed),
 		T(the_socket_has_its_mode_and_goes_with_the_server),
 		T(a_stale_socket_is_replaced_but_nothing_else),

@@ -33,19 +33,38 @@ class Scripted:
     def send(self, **message):
         self.link.sendall(json.dumps(message).encode() + b"\n")
 
-    def accept_link(self, service, hosts, revision):
-        """Accept the next link, and describe to it one service of one revision without any
-        instance."""
+    def greet(self, protocol):
         self.link, _ = self.listener.accept()
         self.buffer = b""
         self.generation += 1
-        self.send(type="hello", protocol=1, role="autoscaler", id="scripted-%d" % self.generation)
+        self.send(type="hello", protocol=protocol, role="autoscaler",
+                  id="scripted-%d" % self.generation)
+
+    def refuse_link(self, protocol):
+        """Accept the next link, with a hello that the activator refuses."""
+        self.greet(protocol)
+        self.wait_for_end()
+
+    def accept_link(self, service, hosts, revision, services=1):
+        """Accept the next link, and describe to it one service of one revision without any
+        instance.  services: how many there are, as `end` says."""
+        self.greet(protocol=1)
         self.wait_for("hello")
         self.send(type="begin", generation=self.generation)
         self.send(type="service", name=service, hosts=hosts,
                   traffic=[{"revision": revision, "percent": 100}],
                   revisions=[{"name": revision, "limits": {}, "wanted": 0, "instances": []}])
-        self.send(type="end", generation=self.generation, services=1)
+        self.send(type="end", generation=self.generation, services=services)
+
+    def wait_for_end(self):
+        """Read until the activator has closed the link, and close it."""
+        self.link.settimeout(self.patience)
+        try:
+            while self.link.recv(1 << 16):
+                pass
+        except ConnectionResetError:
+            pass
+        self.close_link()
 
     def close_link(self):
         if self.link is not None:
