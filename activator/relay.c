@@ -239,7 +239,7 @@ make_head(struct conn *c, const struct response *r)
 	struct response_hop hop = {
 		.is_http10 = x->is_http10,
 		.is_persistent = conn_may_persist(c),
-		.is_keep_alive_told = x->says_keep_alive,
+		.says_keep_alive = x->says_keep_alive,
 		.takes_trailers = x->takes_trailers,
 		.has_via = conn_limits(c)->via,
 		.date = date_text(&w->date, w->now),

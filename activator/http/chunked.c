@@ -7,30 +7,30 @@
 #include "common/strbuf.h"
 
 enum state {
-	SIZE,	    /* its first digit */
-	SIZE_MORE,  /* further ones */
-	NAME_FIRST, /* behind the ";" of an extension */
+	SIZE,	    /* the first digit of a chunk size */
+	SIZE_MORE,  /* further digits */
+	NAME_FIRST, /* after the ";" of an extension */
 	NAME,
-	NAME_BLANK, /* behind the name: "=" or ";" must come */
+	NAME_BLANK, /* blanks after a name: "=" or ";" must follow */
 	VALUE_FIRST,
 	VALUE,
 	QUOTED,
-	ESCAPED, /* behind a backslash */
+	ESCAPED, /* after a backslash */
 	QUOTED_END,
-	BLANK, /* behind a size or a value: ";" must come */
+	BLANK, /* blanks after a size or a value: ";" must follow */
 	SIZE_LF,
 	DATA,
 	DATA_CR,
 	DATA_LF,
-	LINE, /* of the trailers; the empty one is the end */
+	LINE, /* of the trailers; an empty one is the end */
 	LINE_LF,
 	DONE,
 };
 
 struct chunked {
 	enum state state;
-	uint64_t left;		       /* of the chunk */
-	size_t overhead, max_overhead; /* bytes that are no data and not paid for by any */
+	uint64_t left;		       /* of the chunk, in bytes */
+	size_t overhead, max_overhead; /* bytes other than data, less what data made up for */
 	struct strbuf line, trailers;
 	struct strbuf announced; /* values of the Trailer fields, as one list */
 };
@@ -69,7 +69,7 @@ chunked_free(struct chunked **cp)
 
 /* --- trailers --- */
 
-/* One line of them, without its CRLF.  -1: no field, or one that may not stand here. */
+/* One line, without its CRLF.  -1: it is no field, or one that must not be a trailer. */
 static int
 take_line(struct chunked *c)
 {
@@ -106,7 +106,7 @@ hex_digit(char ch)
 	return ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
 }
 
-/* What may follow a size, an extension's name or its value. */
+/* After a size, the name of an extension, or its value. */
 static int
 after_word(struct chunked *c, char ch, enum state blank)
 {
@@ -195,7 +195,7 @@ on_quoted(struct chunked *c, char ch)
 	return 0;
 }
 
-/* --- all of it --- */
+/* --- the body --- */
 
 static int
 expect(struct chunked *c, char ch, char wanted, enum state next)
@@ -253,11 +253,10 @@ step(struct chunked *c, char ch)
 	}
 }
 
-/* What is not data is chunk sizes, extensions and trailers.  A chunk's own two CRLF and
- * size are paid for by its data; all else counts.  Counted byte by byte: however the
- * peer's segments cut a body, it is taken or refused alike. */
+/* A byte of a chunk size, an extension or a trailer.  Counting byte by byte makes the result
+ * independent of how the peer's segments cut the body. */
 static int
-pay(struct chunked *c)
+count_overhead(struct chunked *c)
 {
 	return ++c->overhead > c->max_overhead ? -1 : 0;
 }
@@ -279,7 +278,7 @@ chunked_feed(struct chunked *c, char *buf, size_t n, size_t *data_n)
 			c->overhead -= MIN(c->overhead, len * 8);
 			if (c->left == 0)
 				c->state = DATA_CR;
-		} else if (pay(c) < 0 || step(c, buf[at++]) < 0) {
+		} else if (count_overhead(c) < 0 || step(c, buf[at++]) < 0) {
 			return -1;
 		}
 	}

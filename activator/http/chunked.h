@@ -1,6 +1,6 @@
-/* chunked - decoder of chunked bodies (RFC 9112 7.1), byte by byte as the grammar has
- * it.  Not llhttp's: that one ends trailers at a bare LF, takes anything for a chunk
- * extension and joins folded trailers.  Pure.  Thread: a struct belongs to one thread. */
+/* chunked - decodes chunked bodies (RFC 9112 7.1), by the grammar, byte by byte.  llhttp's
+ * decoder is not used: it accepts a bare LF in trailers, any text as a chunk extension, and
+ * folded trailers.  Pure.  Thread: a struct belongs to one thread. */
 #ifndef ACTIVATOR_HTTP_CHUNKED_H
 #define ACTIVATOR_HTTP_CHUNKED_H
 
@@ -8,16 +8,16 @@
 
 struct chunked; /* opaque, heap */
 
-/* The body behind a head: trailers that its Trailer fields do not name are dropped,
- * what may not stand there is an error.  max_overhead: bytes of sizes, extensions and
- * trailers that are borne; a byte of data pays for eight of those before it. */
+/* A decoder for the body after this head.  It drops trailers that no Trailer field of the head
+ * names; a field that must not be a trailer is an error.  max_overhead bounds the bytes of
+ * chunk sizes, extensions and trailers; each byte of data makes up for eight of them. */
 NODISCARD struct chunked *chunked_new(const struct h1_head *, size_t max_overhead);
 void chunked_free(struct chunked **);
-/* Decode buf[0..n) in place: the data is moved to the front, *data_n bytes of it.
- * Returns how much was consumed (all, unless the body ends), or -1: malformed. */
+/* Decode buf[0..n) in place: *data_n bytes of data are moved to its front.  Returns the bytes
+ * consumed, which are all unless the body ends; -1: malformed. */
 NODISCARD ssize_t chunked_feed(struct chunked *, char *buf, size_t n, size_t *data_n);
 bool chunked_done(const struct chunked *);
-/* "name: value\r\n…", or "": once done.  Borrowed. */
+/* Once done: "name: value\r\n…", or ""; borrowed. */
 const char *chunked_trailers(const struct chunked *);
 
 #endif

@@ -57,11 +57,11 @@ field_is(const char *a, size_t n, const char *lower)
 	return strlen(lower) == n && strncasecmp(a, lower, n) == 0;
 }
 
-/* By length and first letter: most fields of most requests are none of ours, and are told
- * so by these alone.  Filled before main(), constant ever after. */
-#define LENGTHS 25			/* of the names, and 1 */
-static uint8_t firsts[LENGTHS][26];	/* a place in `known`, and 1; 0: there is none */
-static uint8_t nexts[ARRAY_LEN(known)]; /* of the same length and first letter, likewise */
+/* The known names by length and first letter.  Most fields of most requests are not known, and
+ * these two show it.  Filled before main(), constant from then on. */
+#define LENGTHS 25			/* the longest name, and 1 */
+static uint8_t firsts[LENGTHS][26];	/* index in `known` plus 1; 0: none */
+static uint8_t nexts[ARRAY_LEN(known)]; /* the next with the same length and letter, likewise */
 
 __attribute__((constructor)) static void
 fill_tables(void)
@@ -76,7 +76,7 @@ fill_tables(void)
 	}
 }
 
-/* With "_" for "-" it is one of those that frame, or that we alone may say. */
+/* Would it be, with "-" for "_", a field that frames the body or that only a proxy may set? */
 static bool
 is_alias(const char *name, size_t n, const struct known *k)
 {
@@ -118,14 +118,15 @@ four_differ(const char *name, const char *known_name)
 	return (a | UINT32_C(0x20202020)) ^ b;
 }
 
-/* Is it that one, letters in either case?  A token has no other byte that 32 turns into one
- * of those of the table.  Nearly every field is asked: in pieces, which overlap. */
+/* Compares without regard to case, in overlapping pieces of 8 or 4 bytes, because it runs for
+ * nearly every field.  `| 32` makes letters lower case; it turns no other byte of a token into
+ * one that the known names have. */
 static bool
 is_name(const char *name, const char *known_name, size_t n)
 {
 	size_t i;
 
-	_Static_assert(LENGTHS <= 25, "three pieces of eight are all");
+	_Static_assert(LENGTHS <= 25, "three pieces of eight bytes cover a name");
 	if (n >= 8)
 		return (eight_differ(name, known_name) |
 			eight_differ(name + n - 8, known_name + n - 8) |
@@ -218,7 +219,7 @@ field_number(const char *value, size_t n, uint64_t *out)
 	return 0;
 }
 
-/* What a byte may be part of. */
+/* Of what a byte may be a part. */
 #define TCHAR 1	  /* token: RFC 9110 5.6.2 */
 #define REGNAME 2 /* unreserved and sub-delims of a reg-name: RFC 3986 3.2.2 */
 static uint8_t classes[256];
@@ -288,7 +289,7 @@ is_reg_name(const char *s, size_t n)
 	return n > 0;
 }
 
-/* [IPv6address]; of an IPvFuture nobody has been seen. */
+/* "[" IPv6address "]"; IPvFuture is not in use anywhere. */
 static bool
 is_ip_literal(const char *s, size_t n)
 {
@@ -311,7 +312,7 @@ field_authority(const char *s, size_t n, size_t *host_n)
 	uint64_t port;
 
 	*host_n = colon == NULL ? n : (size_t)(colon - s);
-	if (colon != NULL && *host_n + 1 < n && /* an empty port is one, too */
+	if (colon != NULL && *host_n + 1 < n && /* an empty port is allowed */
 	    (field_number(colon + 1, n - *host_n - 1, &port) < 0 || port > 65535))
 		return false;
 	return is_literal ? is_ip_literal(s, *host_n) : is_reg_name(s, *host_n);

@@ -1,5 +1,5 @@
-/* fields - the header fields that a proxy must know, and the few lexical rules of RFC
- * 9110 section 5.6 that their values need.  Pure.  Thread: any. */
+/* fields - the header fields that a proxy must know, and the rules of RFC 9110 section 5.6 that
+ * it needs to read their values.  Pure.  Thread: any. */
 #ifndef ACTIVATOR_HTTP_FIELDS_H
 #define ACTIVATOR_HTTP_FIELDS_H
 
@@ -26,32 +26,33 @@ enum field_id {
 	FIELD_X_FORWARDED_FOR,
 	FIELD_X_FORWARDED_HOST,
 	FIELD_X_FORWARDED_PROTO,
-	FIELD_ALIAS, /* x_forwarded_for: CGI's servers take it for the field that it is not */
-	FIELD_NOT_IN_TRAILERS, /* known for nothing else: RFC 9110 6.5.1 */
+	FIELD_ALIAS, /* such as x_forwarded_for, which a CGI server cannot tell from the real one */
+	FIELD_NOT_IN_TRAILERS, /* matters only in trailers, where it must not be: RFC 9110 6.5.1 */
 };
 
-/* By name, any case. */
+/* By its name, in any case. */
 enum field_id field_id(const char *name, size_t n);
 
-/* Equal, any ASCII case. */
+/* Equal but for the case of ASCII letters; `lower` has none in upper case. */
 bool field_is(const char *a, size_t n, const char *lower);
 
-/* The next element of a comma-separated list (RFC 9110 5.6.1): blanks trimmed, empty
- * ones skipped.  *at starts at 0.  False at the end. */
+/* The next element of a comma-separated list (RFC 9110 5.6.1), without surrounding blanks;
+ * empty ones are skipped.  *at starts at 0.  False: there are no more. */
 bool field_list_next(const char *value, size_t n, size_t *at, const char **element, size_t *len);
 
-/* Does the list hold this element, any case? */
+/* Does the list have this element, in any case? */
 bool field_list_has(const char *value, size_t n, const char *lower);
 bool field_list_names(const char *value, size_t n, const char *name, size_t name_n);
 
-/* 1*DIGIT within uint64.  -1 otherwise. */
+/* Read 1*DIGIT.  -1: it is something else, or above 64 bits. */
 NODISCARD int field_number(const char *value, size_t n, uint64_t *out);
 
 bool field_is_token(const char *s, size_t n); /* RFC 9110 5.6.2 */
-bool field_is_text(const char *s, size_t n);  /* a value: no control but HTAB; RFC 9110 5.5 */
+bool field_is_text(const char *s, size_t n);  /* no control character but HTAB: RFC 9110 5.5 */
 
-/* Host or authority (RFC 9110 7.2, RFC 3986 3.2): reg-name, IPv4 or [IPv6], and an
- * optional port; no userinfo.  *host_n: bytes of the host part.  False: no such thing. */
+/* Check the value of Host, or an authority (RFC 9110 7.2, RFC 3986 3.2): reg-name, IPv4 or
+ * [IPv6], and an optional port; no userinfo.  *host_n: the bytes of the host.  False: it is
+ * none. */
 bool field_authority(const char *s, size_t n, size_t *host_n);
 
 #endif

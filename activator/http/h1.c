@@ -6,16 +6,15 @@
 
 /* --- where a head ends --- */
 
-/* Line by line: what can be told from the ends and beginnings of lines is told here,
- * before the head is complete, so that rubbish is refused when it is read and not when
- * the client's time is over. */
+/* Checks the beginning and end of each line as it comes, so that a head which cannot become
+ * valid is refused at once, not after head_timeout. */
 ssize_t
 h1_scan(const char *buf, size_t n, size_t *seen)
 {
 	size_t at = *seen;
 
 	if (at == 0) {
-		/* RFC 9112 2.2: at least one empty line before the request is borne. */
+		/* RFC 9112 2.2: empty lines before the request are ignored; two at most. */
 		while (n - at >= 2 && buf[at] == '\r' && buf[at + 1] == '\n' && at < 4)
 			at += 2;
 		if (at < n && !(buf[at] == '\r' && n - at == 1) && !field_is_token(buf + at, 1))
@@ -78,7 +77,7 @@ on_field(llhttp_t *p, const char *at, size_t n)
 		parse->is_too_many = true;
 		return HPE_USER;
 	}
-	/* llhttp takes an empty name, and a lone CR for the end of the line before. */
+	/* llhttp accepts an empty name, and a bare CR as the end of the line before. */
 	if (n == 0 || at[-1] != '\n' || at[-2] != '\r')
 		return HPE_USER;
 	h->fields[h->n] = (struct h1_field){.name = at, .name_n = (uint32_t)n};
@@ -123,9 +122,9 @@ on_head_complete(llhttp_t *p)
 	return HPE_PAUSED;
 }
 
-static llhttp_settings_t head_settings; /* constant once filled */
+static llhttp_settings_t head_settings; /* filled by h1_prepare() */
 
-/* end: where the head does, as h1_scan() saw it. */
+/* end: of the head, as h1_scan() found it. */
 static enum h1_result
 result_of(const llhttp_t *p, const struct parse *parse, llhttp_errno_t e, const char *end)
 {
@@ -150,7 +149,7 @@ begin(struct h1_head *h)
 	h->n = 0;
 }
 
-/* llhttp bears more blanks than the one that RFC 9112 3 has in each place. */
+/* llhttp accepts several blanks where RFC 9112 3 has one. */
 static bool
 is_request_line(const struct h1_head *h, const char *space)
 {
@@ -174,8 +173,8 @@ h1_parse_request(struct h1_head *h, const char *buf, size_t n, uint32_t max_fiel
 	begin(h);
 	h->method = buf;
 	h->method_n = (uint32_t)(space - buf);
-	/* llhttp knows a fixed set of methods; a proxy passes on any token (RFC 9110 9.1).
-	 * Of all methods only CONNECT touches the rest of the head's syntax: its target. */
+	/* llhttp knows a fixed set of methods; a proxy passes on any token (RFC 9110 9.1).  So
+	 * llhttp is given GET, or CONNECT, whose target has a syntax of its own. */
 	as = h->method_n == 7 && memcmp(h->method, "CONNECT", 7) == 0 ? "CONNECT" : "GET";
 	llhttp_init(&p, HTTP_REQUEST, &head_settings);
 	p.data = &parse;
@@ -185,7 +184,7 @@ h1_parse_request(struct h1_head *h, const char *buf, size_t n, uint32_t max_fiel
 	return result == H1_OK && !is_request_line(h, space) ? H1_MALFORMED : result;
 }
 
-/* llhttp bears empty lines before it, and any number of digits. */
+/* llhttp accepts empty lines before it, and any number of digits. */
 static bool
 is_status_line(const char *buf, size_t n)
 {
@@ -208,8 +207,7 @@ h1_parse_response(struct h1_head *h, const char *buf, size_t n, uint32_t max_fie
 	llhttp_init(&p, HTTP_RESPONSE, &head_settings);
 	p.data = &parse;
 	result = result_of(&p, &parse, llhttp_execute(&p, buf, n), buf + n);
-	/* llhttp takes any byte in a reason phrase; it is passed on, so it is held to RFC 9112 4.
-	 */
+	/* llhttp accepts any byte in a reason phrase, RFC 9112 4 does not. */
 	return result == H1_OK && !field_is_text(h->reason, h->reason_n) ? H1_MALFORMED : result;
 }
 
@@ -225,7 +223,7 @@ h1_is_connection_option(const struct h1_head *h, const struct h1_field *f)
 	return false;
 }
 
-/* Before main(): tables that are constant ever after, so that no thread has to. */
+/* Runs before main(), so that no thread fills it; constant from then on. */
 __attribute__((constructor)) static void
 h1_prepare(void)
 {

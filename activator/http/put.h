@@ -1,5 +1,5 @@
-/* put - writing a head into a buffer that is known to be large enough: each call
- * returns where the next one goes. */
+/* put - writes the parts of a head into a buffer whose size the caller has ensured.  Each call
+ * returns where the next part goes.  Thread: any. */
 #ifndef ACTIVATOR_HTTP_PUT_H
 #define ACTIVATOR_HTTP_PUT_H
 

@@ -25,7 +25,7 @@ is_idempotent(const struct h1_head *h)
 
 /* --- reading --- */
 
-/* What the fields said, before it is judged as a whole. */
+/* What the fields say, until all are read. */
 struct framing_fields {
 	const struct h1_field *length, *encoding, *host;
 	unsigned lengths, encodings, hosts, upgrades;
@@ -61,7 +61,7 @@ read_field(struct request *r, struct framing_fields *ff, const struct h1_field *
 		break;
 	case FIELD_UPGRADE:
 		ff->upgrades++;
-		/* A tunnel to HTTP/2 would carry requests past every rule of ours. */
+		/* Requests in a tunnel to HTTP/2 would escape routing and limits. */
 		if (field_list_has(f->value, f->value_n, "h2c"))
 			ff->is_h2c = true;
 		break;
@@ -76,7 +76,7 @@ read_field(struct request *r, struct framing_fields *ff, const struct h1_field *
 	case FIELD_TE:
 		r->takes_trailers |= field_list_has(f->value, f->value_n, "trailers");
 		break;
-	case FIELD_MAX_FORWARDS: /* means something to these methods only: RFC 9110 7.6.2 */
+	case FIELD_MAX_FORWARDS: /* of these two methods only: RFC 9110 7.6.2 */
 		if (!is_method(r->head, "OPTIONS") && !is_method(r->head, "TRACE"))
 			break;
 		if (r->has_max_forwards || field_number(f->value, f->value_n, &r->max_forwards) < 0)
@@ -89,7 +89,7 @@ read_field(struct request *r, struct framing_fields *ff, const struct h1_field *
 	return OUT_OK;
 }
 
-/* RFC 9112 6.3; doubled, conflicting and unknown framing is refused, not repaired. */
+/* RFC 9112 6.3.  Repeated, conflicting and unknown framing is refused, not repaired. */
 static enum outcome
 read_framing(struct request *r, const struct framing_fields *ff)
 {
@@ -117,8 +117,8 @@ has_prefix(const char *s, size_t n, const char *lower)
 	return n >= len && field_is(s, len, lower);
 }
 
-/* RFC 9112 3.2: origin-form, absolute-form, asterisk-form.  (authority-form is
- * CONNECT's, which is refused.) */
+/* RFC 9112 3.2: origin-form, absolute-form, asterisk-form.  Only CONNECT, which is refused, has
+ * authority-form. */
 static enum outcome
 read_target(struct request *r)
 {
@@ -140,7 +140,7 @@ read_target(struct request *r)
 			return OUT_BAD_REQUEST;
 		slash = t + skip + strcspn(t + skip, "/? ");
 		slash = MIN(slash, end);
-		r->authority = t + skip; /* it overrides Host: RFC 9112 3.2.2 */
+		r->authority = t + skip; /* goes before Host: RFC 9112 3.2.2 */
 		r->authority_n = (uint32_t)(slash - r->authority);
 		r->path = slash;
 	}
@@ -195,7 +195,8 @@ request_read(struct request *r, const struct h1_head *h)
 	out = read_framing(r, &ff);
 	if (r->is_trace && r->framing != FRAMING_NONE) /* RFC 9110 9.3.8 */
 		out = OUT_BAD_REQUEST;
-	/* Whatever is refused is known to its end first, or is the last on its connection. */
+	/* The framing is read before anything is refused, so that the end of the refused request
+	 * is known; if it is not known, the connection is closed. */
 	if (out == OUT_OK && is_method(h, "CONNECT"))
 		out = OUT_METHOD;
 	if (out == OUT_OK)
@@ -232,7 +233,7 @@ put_number(char *out, uint64_t n)
 	return PUT_LITERAL(put_decimal(out, n), "\r\n");
 }
 
-/* "close" and "keep-alive" are what Connection nearly always says, and name nothing. */
+/* Does Connection name fields?  "close" and "keep-alive" alone, its usual values, are none. */
 static bool
 names_fields(const struct request *r)
 {
@@ -266,9 +267,9 @@ is_passed(const struct request *r, const struct h1_field *f, const struct reques
 	}
 }
 
-/* The value of a list field that a trusted peer began, and ours behind it. */
+/* The value of a list field that a trusted peer has sent; ours follows. */
 static char *
-put_begun(char *out, const struct request *r, enum field_id id, bool is_kept)
+put_received(char *out, const struct request *r, enum field_id id, bool is_kept)
 {
 	uint32_t i;
 
@@ -294,7 +295,7 @@ has_field(const struct request *r, enum field_id id)
 	return false;
 }
 
-/* RFC 7239, and the older fields that everything reads. */
+/* Forwarded (RFC 7239), and the older fields that most programs read. */
 static char *
 put_forwarded(char *out, const struct request *r, const struct request_hop *hop)
 {
@@ -303,7 +304,7 @@ put_forwarded(char *out, const struct request *r, const struct request_hop *hop)
 	size_t ip_n = strlen(ip);
 
 	out = PUT_LITERAL(out, "X-Forwarded-For: ");
-	out = put_begun(out, r, FIELD_X_FORWARDED_FOR, hop->is_peer_trusted);
+	out = put_received(out, r, FIELD_X_FORWARDED_FOR, hop->is_peer_trusted);
 	out = put(out, ip, ip_n);
 	if (!hop->is_peer_trusted || !has_field(r, FIELD_X_FORWARDED_PROTO))
 		out = PUT_LITERAL(out, "\r\nX-Forwarded-Proto: http");
@@ -313,7 +314,7 @@ put_forwarded(char *out, const struct request *r, const struct request_hop *hop)
 		out = put(out, r->authority, r->authority_n);
 	}
 	out = PUT_LITERAL(out, "\r\nForwarded: ");
-	out = put_begun(out, r, FIELD_FORWARDED, hop->is_peer_trusted);
+	out = put_received(out, r, FIELD_FORWARDED, hop->is_peer_trusted);
 	out = is_v6 ? PUT_LITERAL(out, "for=\"[") : PUT_LITERAL(out, "for=");
 	out = put(out, ip, ip_n);
 	if (is_v6)

@@ -1,6 +1,7 @@
-/* request - what a request's head means (RFC 9110, 9112), and the head that the
- * instance gets in its place.  Framing is always written anew from what was parsed.
- * What two parsers could read differently is refused here.  Pure.  Thread: any. */
+/* request - what the head of a request means (RFC 9110, 9112), and the head that the instance
+ * gets in its place.  The framing of that head is written anew from what was parsed, never
+ * copied, and a head that two parsers could read differently is refused: so no request can be
+ * smuggled.  Pure.  Thread: any. */
 #ifndef ACTIVATOR_HTTP_REQUEST_H
 #define ACTIVATOR_HTTP_REQUEST_H
 
@@ -12,48 +13,48 @@ enum framing { FRAMING_NONE, FRAMING_LENGTH, FRAMING_CHUNKED, FRAMING_CLOSE };
 
 struct request {
 	const struct h1_head *head; /* borrowed */
-	/* What names the target, whatever form it came in; into the head's buffer. */
+	/* The target, whatever form it was sent in; pointers go into the head's buffer. */
 	const char *authority;	      /* host and port; "" for an HTTP/1.0 request without Host */
 	uint32_t authority_n, host_n; /* host: the front of authority */
 	const char *path;	      /* origin-form target, "*", or "" for an empty path */
 	uint32_t path_n;	      /* without the query */
 	uint32_t target_n;	      /* path and query */
-	const char *connection;	      /* value of the one Connection field; NULL: none or several */
+	const char *connection;	      /* value, if there is one Connection field; else NULL */
 	uint32_t connection_n;
-	uint16_t connections; /* Connection fields */
+	uint16_t connections; /* number of Connection fields */
 
 	enum framing framing; /* NONE, LENGTH or CHUNKED */
 	uint64_t length;
 
 	bool wants_json; /* Accept names application/json */
 	bool is_http10;
-	bool is_persistent; /* the client will keep the connection */
+	bool is_persistent; /* the client keeps the connection open */
 	bool is_head_method, is_trace;
 	bool is_idempotent;  /* RFC 9110 9.2.2 */
 	bool is_expecting;   /* 100-continue */
-	bool is_upgrade;     /* Upgrade, named by Connection */
+	bool is_upgrade;     /* has Upgrade, and Connection names it */
 	bool takes_trailers; /* TE: trailers */
 	bool has_max_forwards;
 	uint64_t max_forwards; /* for OPTIONS and TRACE */
 };
 
-/* OUT_OK, or why the request is refused (the connection is to be closed then). */
+/* OUT_OK, or why the request is refused. */
 NODISCARD enum outcome request_read(struct request *, const struct h1_head *);
 
-/* What the proxy adds of its own. */
+/* What the proxy adds. */
 struct request_hop {
 	const char *peer; /* the client's address, without port */
 	bool is_peer_v6;
-	bool is_peer_trusted; /* keep its Forwarded and X-Forwarded-*, add to them */
+	bool is_peer_trusted; /* its Forwarded and X-Forwarded-* are kept and added to */
 	bool has_via;
 };
 
-/* Write the head that an instance gets into out (at least request_size() bytes).
- * Returns its size. */
+/* Write the head for an instance into out, which has room for request_size() bytes.  Returns
+ * the size of the head. */
 size_t request_size(const struct request *);
 size_t request_write(const struct request *, const struct request_hop *, char *out);
 
-/* The value of a field, or NULL; by lower-case name. */
+/* The value of a field, by its name in lower case, or NULL. */
 const char *request_field(const struct h1_head *, const char *lower, size_t *n);
 
 #endif

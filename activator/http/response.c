@@ -6,7 +6,7 @@
 
 /* --- reading --- */
 
-/* Keep-Alive: timeout=5, max=100 (RFC 2068 19.7.1.1; a hint, in use everywhere). */
+/* "timeout=5, max=100" (RFC 2068 19.7.1.1: a hint, and in wide use). */
 static int64_t
 read_keep_alive(const char *value, size_t n)
 {
@@ -47,10 +47,10 @@ read_field(struct response *r, const struct h1_field *f)
 		r->length_field = f;
 		break;
 	case FIELD_TRANSFER_ENCODING:
-		if (r->is_chunked_told || r->head->minor == 0 ||
+		if (r->is_chunked || r->head->minor == 0 ||
 		    !field_is(f->value, f->value_n, "chunked"))
 			return -1;
-		r->is_chunked_told = true;
+		r->is_chunked = true;
 		break;
 	case FIELD_CONNECTION:
 		read_connection(r, f);
@@ -74,26 +74,26 @@ read_field(struct response *r, const struct h1_field *f)
 	return 0;
 }
 
-/* RFC 9112 6.3, from the top. */
+/* RFC 9112 6.3, in its order. */
 static int
 read_framing(struct response *r, bool is_head_method)
 {
 	bool is_none = r->status < 200 || r->status == 204;
 
-	if (r->is_chunked_told && r->length_field != NULL)
+	if (r->is_chunked && r->length_field != NULL)
 		return -1;
 	r->is_bodyless = is_none || r->status == 304 || is_head_method;
 	if (r->is_bodyless) {
 		r->framing = FRAMING_NONE;
 		if (is_none) {
-			/* They may not stand there (RFC 9110 8.6, RFC 9112 6.1).  A server that
-			 * sends them may send a body, too: it gets no second request. */
-			if (r->is_chunked_told || (r->length_field != NULL && r->length > 0))
+			/* No framing is allowed here (RFC 9110 8.6, RFC 9112 6.1).  A server that
+			 * sends it may send a body, too, so its connection is not used again. */
+			if (r->is_chunked || (r->length_field != NULL && r->length > 0))
 				r->is_persistent = false;
 			r->length_field = NULL;
-			r->is_chunked_told = false;
+			r->is_chunked = false;
 		}
-	} else if (r->is_chunked_told) {
+	} else if (r->is_chunked) {
 		r->framing = FRAMING_CHUNKED;
 	} else if (r->length_field != NULL) {
 		r->framing = FRAMING_LENGTH;
@@ -173,7 +173,7 @@ static char *
 put_framing(char *out, const struct response *r, const struct response_hop *hop)
 {
 	if (response_framing(r, hop) == FRAMING_CHUNKED ||
-	    (r->is_chunked_told && r->framing == FRAMING_NONE && !hop->is_http10))
+	    (r->is_chunked && r->framing == FRAMING_NONE && !hop->is_http10))
 		return PUT_LITERAL(out, "Transfer-Encoding: chunked\r\n");
 	if (r->length_field != NULL) {
 		out = put_decimal(PUT_LITERAL(out, "Content-Length: "), r->length);
@@ -197,11 +197,11 @@ put_own(char *out, const struct response *r, const struct response_hop *hop)
 		out = put(out, hop->server_timing, strlen(hop->server_timing));
 		out = PUT_LITERAL(out, "\r\n");
 	}
-	if (r->status == 426 && r->has_upgrade) /* it says what to upgrade to: RFC 9110 15.5.22 */
+	if (r->status == 426 && r->has_upgrade) /* Upgrade says to what: RFC 9110 15.5.22 */
 		out = PUT_LITERAL(out, "Connection: Upgrade\r\n");
 	if (!hop->is_persistent || response_framing(r, hop) == FRAMING_CLOSE)
 		return PUT_LITERAL(out, "Connection: close\r\n");
-	return hop->is_keep_alive_told ? PUT_LITERAL(out, "Connection: keep-alive\r\n") : out;
+	return hop->says_keep_alive ? PUT_LITERAL(out, "Connection: keep-alive\r\n") : out;
 }
 
 size_t

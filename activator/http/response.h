@@ -1,5 +1,5 @@
-/* response - what an instance's response head means, and the head that the client gets
- * in its place.  What is ambiguous is refused (502).  Pure.  Thread: any. */
+/* response - what the head of an instance's response means, and the head that the client gets in
+ * its place.  An ambiguous head is refused, and the client gets 502.  Pure.  Thread: any. */
 #ifndef ACTIVATOR_HTTP_RESPONSE_H
 #define ACTIVATOR_HTTP_RESPONSE_H
 
@@ -8,15 +8,15 @@
 struct response {
 	const struct h1_head *head; /* borrowed */
 	uint16_t status;
-	bool is_bodyless;     /* HEAD, 1xx, 204, 304: whatever the fields say */
-	enum framing framing; /* of what comes: NONE, LENGTH, CHUNKED or CLOSE */
+	bool is_bodyless;     /* to HEAD, 1xx, 204, 304: no body, whatever the fields say */
+	enum framing framing; /* of the body: NONE, LENGTH, CHUNKED or CLOSE */
 	uint64_t length;
-	const struct h1_field *length_field; /* to be told on, even where no body follows */
-	bool is_chunked_told; /* Transfer-Encoding stood there, though no body follows */
+	const struct h1_field *length_field; /* passed on even if no body follows; NULL: none */
+	bool is_chunked;      /* has Transfer-Encoding: chunked, even if no body follows */
 	bool is_close;	      /* Connection: close */
-	bool is_persistent;   /* the instance keeps its connection */
-	int64_t keep_alive_s; /* its Keep-Alive: timeout; -1: none */
-	int64_t busy_s;	      /* x-activator-busy; -1: none */
+	bool is_persistent;   /* the instance keeps the connection open */
+	int64_t keep_alive_s; /* from Keep-Alive: timeout; -1: none */
+	int64_t busy_s;	      /* from X-Activator-Busy; -1: none */
 	bool has_date, has_upgrade, has_connection_options;
 };
 
@@ -25,20 +25,20 @@ NODISCARD int response_read(struct response *, const struct h1_head *, bool is_h
 			    bool is_upgrade);
 
 struct response_hop {
-	bool is_http10;		 /* the client */
-	bool is_persistent;	 /* what it is told of its connection */
-	bool is_keep_alive_told; /* an HTTP/1.0 client that asked for it */
+	bool is_http10;	      /* the client speaks HTTP/1.0 */
+	bool is_persistent;   /* the client may keep its connection open */
+	bool says_keep_alive; /* to an HTTP/1.0 client that asked for it */
 	bool has_via;
 	bool takes_trailers;
 	const char *date;	   /* 29 bytes, IMF-fixdate (RFC 9110 5.6.7) */
 	const char *server_timing; /* value, or NULL */
 };
 
-/* The framing that the client sees: NONE, LENGTH, CHUNKED or CLOSE. */
+/* The framing towards the client: NONE, LENGTH, CHUNKED or CLOSE. */
 enum framing response_framing(const struct response *, const struct response_hop *);
 
 size_t response_size(const struct response *, const struct response_hop *);
-/* Final and 1xx responses alike; returns the size. */
+/* Write a final or 1xx head.  Returns its size. */
 size_t response_write(const struct response *, const struct response_hop *, char *out);
 
 #endif
