@@ -18,7 +18,7 @@ first_with_room(const struct instance_set *set, uint32_t from)
 	return NULL;
 }
 
-/* A closed one counts as the most loaded. */
+/* A closed instance counts as the most loaded. */
 static uint32_t
 load(uint64_t slots)
 {
@@ -44,6 +44,6 @@ balance_take(const struct instance_set *set, uint32_t random)
 		a = b;
 	if (slots_try_take(&a->slots))
 		return a;
-	/* Both are full or closed, or others were faster: any will do. */
+	/* Both are full or closed, or another thread was faster: take any. */
 	return first_with_room(set, random >> 8);
 }

@@ -1,7 +1,7 @@
-/* balance - which instance a request goes to (DESIGN 5): without a limit, or with one
- * above 3, the less loaded of two at random (Mitzenmacher, "The Power of Two Choices in
- * Randomized Load Balancing"); with a limit of 1 to 3 the first that has room, so that
- * idle instances stay idle and can be taken away.
+/* balance - chooses the instance of a request (DESIGN 5).  Without a limit, or with one above
+ * 3, it takes the less loaded of two random instances (Mitzenmacher, "The Power of Two Choices
+ * in Randomized Load Balancing").  With a limit of 1 to 3 it takes the first that has a free
+ * slot, so that idle instances stay idle and can be stopped.
  * Thread: any; lock-free. */
 #ifndef ACTIVATOR_BALANCE_H
 #define ACTIVATOR_BALANCE_H
@@ -11,8 +11,8 @@
 struct instance;
 struct instance_set;
 
-/* Take a slot of one instance of set, or NULL where none is free.  The instance is
- * borrowed from set. */
+/* Takes a slot of an instance of set and returns the instance, borrowed from set; NULL: no slot
+ * is free. */
 NODISCARD struct instance *balance_take(const struct instance_set *set, uint32_t random);
 
 #endif

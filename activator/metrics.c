@@ -84,21 +84,28 @@ put_workers(struct strbuf *b, const struct metrics_source *s)
 
 /* --- revisions --- */
 
-/* Why an instance gets nothing new, the weightiest reason first, or "open". */
-enum seen { SEEN_OPEN, SEEN_STARTING, SEEN_SET_ASIDE, SEEN_DRAINING, SEEN_STOPPING, SEEN_N };
-static const char *const seen_names[SEEN_N] = {"open", "starting", "set_aside", "draining",
-					       "stopping"};
+/* How an instance is counted: open, or the most final reason for which it is closed. */
+enum count_as {
+	COUNT_OPEN,
+	COUNT_STARTING,
+	COUNT_SET_ASIDE,
+	COUNT_DRAINING,
+	COUNT_STOPPING,
+	COUNT_N
+};
+static const char *const count_names[COUNT_N] = {"open", "starting", "set_aside", "draining",
+						 "stopping"};
 
-static enum seen
-seen_as(const struct instance *inst)
+static enum count_as
+count_as(const struct instance *inst)
 {
 	if (instance_is_closed_by(inst, SLOTS_STOPPING))
-		return SEEN_STOPPING;
+		return COUNT_STOPPING;
 	if (instance_is_closed_by(inst, SLOTS_DRAIN | SLOTS_REV_DRAIN))
-		return SEEN_DRAINING;
+		return COUNT_DRAINING;
 	if (instance_is_closed_by(inst, SLOTS_UNREADY))
-		return inst->is_set_aside ? SEEN_SET_ASIDE : SEEN_STARTING;
-	return SEEN_OPEN;
+		return inst->is_set_aside ? COUNT_SET_ASIDE : COUNT_STARTING;
+	return COUNT_OPEN;
 }
 
 static double
@@ -146,11 +153,11 @@ put_hist(struct strbuf *b, const struct revision *rev, int id, size_t offset, co
 		metric_hist_collect(&sum, (const void *)((const char *)&rev->shards[i] + offset));
 	for (i = 0; i <= METRIC_BUCKETS && sum.bucket[i] == 0; i++)
 		;
-	if (i <= METRIC_BUCKETS) /* ten thousand revisions that sleep shall not fill pages */
+	if (i <= METRIC_BUCKETS) /* an empty histogram of each idle revision would fill pages */
 		metric_hist_sample(b, &defs[id], labels, &sum);
 }
 
-/* Each family stands together: one walk over the revisions for each. */
+/* The samples of a metric stand together, so each metric walks over all revisions. */
 #define EACH(rev, at)                                                                              \
 	for (size_t at = 0; ((rev) = registry_next_revision(s->registry, &at)) != NULL;)
 
@@ -162,13 +169,13 @@ put_instances(struct strbuf *b, const struct metrics_source *s)
 
 	metric_head(b, &defs[M_INSTANCES]);
 	EACH(rev, at) {
-		unsigned counts[SEEN_N] = {0};
+		unsigned counts[COUNT_N] = {0};
 		struct list_node *node, *tmp;
 
 		LIST_FOREACH(&rev->instances, node, tmp)
-			counts[seen_as(container_of(node, struct instance, node))]++;
-		for (i = 0; i < SEEN_N; i++) {
-			const char *labels[] = {rev->name, seen_names[i], NULL};
+			counts[count_as(container_of(node, struct instance, node))]++;
+		for (i = 0; i < COUNT_N; i++) {
+			const char *labels[] = {rev->name, count_names[i], NULL};
 
 			metric_sample(b, &defs[M_INSTANCES], labels, counts[i]);
 		}

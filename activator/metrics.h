@@ -1,4 +1,4 @@
-/* metrics - the activator's figures, as /metrics shows them.  Thread: main. */
+/* metrics - the admin page /metrics, in the text format of Prometheus.  Thread: main. */
 #ifndef ACTIVATOR_METRICS_H
 #define ACTIVATOR_METRICS_H
 
@@ -10,14 +10,14 @@ struct strbuf;
 struct worker;
 struct registry;
 
-/* What there is to show, gathered anew for each request; all borrowed. */
+/* What /metrics and /status show; gathered for each request, all borrowed. */
 struct metrics_source {
 	struct worker *const *workers;
 	unsigned workers_n;
 	const struct registry *registry;
 	const struct bounds *bounds;
 	const struct prober *prober;
-	int64_t started_ns; /* clk_now() then */
+	int64_t started_ns; /* clk_now() when the activator started */
 	bool is_link_up, is_draining;
 };
 

@@ -1,4 +1,5 @@
-/* outcome - how a request ends: one table for answers, metrics, log and docs. */
+/* outcome - the ways in which a request can end.  One table (outcome.def) gives the status and
+ * text of the answer, the label of the metric, and the table of the manual. */
 #ifndef ACTIVATOR_OUTCOME_H
 #define ACTIVATOR_OUTCOME_H
 

@@ -14,31 +14,31 @@
 
 #define DELAY_FIRST CLK_MS
 #define DELAY_MOST (100 * CLK_MS)
-#define DELAY_EACH (200 * CLK_US) /* of all probes together */
+#define DELAY_EACH (200 * CLK_US) /* for each instance that is being probed: 5,000 a second */
 #define OPEN_MOST 512		  /* connections at a time */
-#define OPEN_HANGING 384	  /* of these, to instances that gave no sign the last time */
-#define ROUND_MOST 4		  /* begun in one round of the loop: a wake-up may wait behind */
+#define OPEN_HANGING 384	  /* of these, to instances whose last try timed out */
+#define ROUND_MOST 4		  /* tries begun in one turn of the loop: a wake-up may wait */
 #define STATUS_BYTES 12		  /* "HTTP/1.1 200" */
 
 enum probe_state {
 	PROBE_WAITING, /* for its timer */
-	PROBE_QUEUED,  /* for another one to end, or the next round: they are too many */
+	PROBE_QUEUED,  /* too many tries run: for one to end, or for the loop's next turn */
 	PROBE_CONNECTING,
-	PROBE_READING /* the answer to its GET */
+	PROBE_READING /* the response to its GET */
 };
 
-/* The probing of one instance, from when it is needed until it answers. */
+/* One instance that is being probed: until it answers, or probing is no longer needed. */
 struct probe {
 	struct prober *prober;
 	struct instance *inst; /* a reference */
 	struct list_node node; /* in a list of prober->queued while PROBE_QUEUED */
 	enum probe_state state;
-	bool is_hanging; /* its last try was neither taken nor refused in time */
+	bool is_hanging; /* its last try timed out */
 	unsigned tries;
-	int64_t first_ns; /* when it was first tried */
-	int fd;		  /* CONNECTING, READING: open, with a permit; else -1 */
+	int64_t first_ns; /* of the first try */
+	int fd;		  /* CONNECTING, READING: open, and has a permit; else -1 */
 	struct loop_fd watch;
-	struct loop_timer timer; /* WAITING: the next try; else how long this one may take */
+	struct loop_timer timer; /* WAITING: to the next try; else: to connect_timeout */
 	char status[STATUS_BYTES];
 	size_t status_n;
 };
@@ -47,14 +47,14 @@ struct prober {
 	struct loop *loop;
 	const struct prober_ops *ops;
 	void *arg;
-	struct list queued[2]; /* by is_hanging: who waits to open a connection */
-	size_t probed;
-	size_t open[2]; /* by is_hanging */
-	uint64_t probes;
-	uint64_t round; /* loop_round() when one was last begun */
-	unsigned begun; /* in that round */
+	struct list queued[2]; /* of struct probe, by is_hanging */
+	size_t probed;	       /* instances */
+	size_t open[2];	       /* connections, by is_hanging */
+	uint64_t probes;       /* tries since the start */
+	uint64_t round;	       /* loop_round() when the last try was begun */
+	unsigned begun;	       /* tries in that round */
 	struct loop_timer next_round;
-	bool is_feeding;
+	bool is_beginning;
 };
 
 static void on_next_round(void *prober);
@@ -108,7 +108,7 @@ prober_delay(unsigned tries, int64_t elapsed_ns, size_t probed, bool is_awaited)
 	return MAX(delay, (int64_t)probed * DELAY_EACH);
 }
 
-/* --- how it is to be probed --- */
+/* --- how an instance is probed --- */
 
 static void
 spec_of(const struct instance *inst, struct probe_spec *spec)
@@ -132,7 +132,7 @@ kind_of(const struct instance *inst)
 	return spec.kind;
 }
 
-/* Where it is probed, which need not be where it serves. */
+/* The address that is probed; its port may differ from that of the service. */
 static struct addr
 address_of(const struct instance *inst)
 {
@@ -150,8 +150,8 @@ address_of(const struct instance *inst)
 static void on_timer(void *probe);
 static void start(struct probe *);
 
-/* Thousands that swallow what is sent to them, as on a machine that has died, leave room
- * for those that will answer. */
+/* Thousands of instances may never respond, as on a machine that has died.  They leave room
+ * for those that will. */
 static bool
 may_open(const struct prober *p, bool is_hanging)
 {
@@ -159,7 +159,8 @@ may_open(const struct prober *p, bool is_hanging)
 	       (!is_hanging || p->open[true] < OPEN_HANGING);
 }
 
-/* Where one delay holds for many, they are all due at once: so they would stay together. */
+/* Probes with the same delay are due at the same time, again and again.  They are spread over
+ * turns of the loop, so that other events come in between. */
 static bool
 may_begin(struct prober *p)
 {
@@ -172,21 +173,21 @@ may_begin(struct prober *p)
 }
 
 static void
-feed_some(struct prober *p, bool is_hanging)
+begin_queued_of(struct prober *p, bool is_hanging)
 {
 	while (may_open(p, is_hanging) && may_begin(p))
 		start(container_of(list_pop(&p->queued[is_hanging]), struct probe, node));
 }
 
 static void
-feed(struct prober *p)
+begin_queued(struct prober *p)
 {
-	if (p->is_feeding)
+	if (p->is_beginning)
 		return;
-	p->is_feeding = true;
-	feed_some(p, false);
-	feed_some(p, true);
-	p->is_feeding = false;
+	p->is_beginning = true;
+	begin_queued_of(p, false);
+	begin_queued_of(p, true);
+	p->is_beginning = false;
 	if (may_open(p, false) || may_open(p, true))
 		loop_timer_set(&p->next_round, 0);
 }
@@ -194,12 +195,12 @@ feed(struct prober *p)
 static void
 on_next_round(void *arg)
 {
-	feed(arg);
+	begin_queued(arg);
 }
 
-/* Its descriptor is gone, by whatever way. */
+/* The descriptor is closed next, or handed on. */
 static void
-leave(struct probe *b)
+release_fd(struct probe *b)
 {
 	loop_fd_clear(&b->watch);
 	loop_timer_clear(&b->timer);
@@ -214,7 +215,7 @@ close_try(struct probe *b)
 
 	if (fd < 0)
 		return;
-	leave(b);
+	release_fd(b);
 	close(fd);
 	limiter_permit_back(b->inst);
 }
@@ -236,7 +237,7 @@ failed(struct probe *b, bool is_hanging)
 	close_try(b);
 	b->is_hanging = is_hanging;
 	try_later(b);
-	feed(b->prober);
+	begin_queued(b->prober);
 }
 
 static void
@@ -254,21 +255,21 @@ end(struct probe *b)
 	free(b);
 }
 
-/* The connection goes to who waits first, if anybody does: the quickest way there is. */
+/* The oldest request that waits gets this connection: it need not open one of its own. */
 static void
 open_with_fd(struct probe *b)
 {
 	int fd = b->fd;
 
-	leave(b);
+	release_fd(b);
 	if (limiter_open_with_fd(b->inst, fd))
 		return;
 	close(fd);
 	limiter_permit_back(b->inst);
 }
 
-/* What has come of the answer is read, so that closing does not reset the connection and
- * the instance has nothing to complain of. */
+/* Read what has come of the response first: closing with unread bytes would reset the
+ * connection, and the instance might log an error. */
 static void
 open_without_fd(struct probe *b)
 {
@@ -300,7 +301,7 @@ answered(struct probe *b, bool is_reusable)
 		 inst->address_text, (double)elapsed / 1e6, tries);
 	p->ops->on_answers(inst, p->arg);
 	instance_unref(&inst);
-	feed(p);
+	begin_queued(p);
 }
 
 static void
@@ -380,12 +381,13 @@ open_socket(const struct addr *addr)
 	int fd = tcp_socket(addr);
 
 	if (fd < 0)
-		log_warn_limited(NULL, "cannot probe", "err=%s", strerror(errno));
+		log_warn_limited(NULL, "cannot open a socket to probe an instance", "err=%s",
+				 strerror(errno));
 	return fd;
 }
 
-/* A try, now.  Where nobody may open another connection to it, those that are open say
- * more than a probe would. */
+/* If no permit is free, requests have connections to the instance, and these show whether it
+ * answers better than a probe could. */
 static void
 start(struct probe *b)
 {
@@ -419,7 +421,7 @@ start_or_queue(struct probe *b)
 {
 	b->state = PROBE_QUEUED;
 	list_push(&b->prober->queued[b->is_hanging], &b->node);
-	feed(b->prober);
+	begin_queued(b->prober);
 }
 
 static void
@@ -433,7 +435,7 @@ on_timer(void *arg)
 		failed(b, true); /* connect_timeout */
 }
 
-/* --- which instances --- */
+/* --- which instances are probed --- */
 
 static void
 begin(struct prober *p, struct instance *inst)
@@ -460,7 +462,7 @@ prober_forget(struct prober *p, struct instance *inst)
 	if (inst->probe == NULL)
 		return;
 	end(inst->probe);
-	feed(p);
+	begin_queued(p);
 }
 
 static void
@@ -491,7 +493,7 @@ prober_refused(struct prober *p, struct instance *inst)
 {
 	if (!instance_is_closed_by(inst, SLOTS_UNREADY) || inst->state == INSTANCE_STOPPING ||
 	    !inst->is_listed)
-		return; /* it has been seen to answer since, or it is going anyway */
+		return; /* it has answered since, or goes anyway */
 	inst->is_set_aside = true;
 	begin(p, inst);
 }

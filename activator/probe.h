@@ -1,12 +1,13 @@
-/* probe - finds out when an instance answers: a TCP connect, or a GET of a path, tried
- * at once and again until it succeeds, without waiting for the platform's slower word.
+/* probe - finds out when an instance answers: it tries a TCP connect, or a GET, at once and
+ * again until one succeeds.  It does not wait for the platform to find the instance ready,
+ * which takes longer.
  *
- * How often: while requests wait for the revision, after 1/256 of the time that it has
- * been tried already (so that finding out adds less than half a percent to what starting
- * takes), else after 1 ms, doubling; at most 100 ms, and never so often that all probes
- * together pass 5,000 a second.  A handshake that is slow is waited for, up to
- * connect_timeout, and no second one is opened beside it.  Of the 512 connections that may
- * be open at a time a quarter is kept for instances that do not hang.
+ * Time between two tries: while requests wait for the revision, 1/256 of the time since the
+ * first try, so that probing adds less than half a percent to a start; otherwise 1 ms,
+ * doubling.  In either case at least 1 ms, at most 100 ms, and no more than 5,000 tries a
+ * second over all instances.  A try lasts up to connect_timeout; no other is made beside it.
+ * At most 512 connections are open at a time; a quarter of them is kept for instances whose
+ * last try did not time out.
  * Thread: main. */
 #ifndef ACTIVATOR_PROBE_H
 #define ACTIVATOR_PROBE_H
@@ -19,28 +20,28 @@ struct loop;
 struct prober; /* opaque */
 
 struct prober_ops {
-	/* It has begun to answer: its slots are open already.  Never from inside a call
-	 * of ours. */
+	/* The instance has begun to answer, and is open already.  Never called from inside a
+	 * prober_*() call. */
 	void (*on_answers)(struct instance *, void *arg);
 };
 
 NODISCARD struct prober *prober_new(struct loop *, const struct prober_ops *, void *arg);
 void prober_free(struct prober **);
 
-/* What the platform says of inst (inst->state, inst->probe_spec) is new: begin to probe
- * it, open it on the platform's word, or leave it alone. */
+/* inst->state or inst->probe_spec may have changed: probe inst, open it because the platform
+ * found it ready, or stop probing it. */
 void prober_watch(struct prober *, struct instance *);
-/* It refused a connection (SLOTS_UNREADY is set): probe it until it is back, whatever the
- * platform says. */
+/* inst has refused a connection and is closed by SLOTS_UNREADY: probe it until it answers,
+ * even if the platform calls it ready. */
 void prober_refused(struct prober *, struct instance *);
-/* It is gone, or stopping: no more probes. */
+/* Stop probing inst. */
 void prober_forget(struct prober *, struct instance *);
 
-/* Delay before the next try (pure): tries so far, time since the first, how many
- * instances are being probed. */
+/* The time to the next try (pure), from the number of tries so far, the time since the first,
+ * the number of instances that are being probed, and whether requests wait. */
 int64_t prober_delay(unsigned tries, int64_t elapsed_ns, size_t probed, bool is_awaited);
 
-size_t prober_probed(const struct prober *);   /* instances that are being probed */
-uint64_t prober_probes(const struct prober *); /* connections that were tried, for ever */
+size_t prober_probed(const struct prober *);   /* instances being probed */
+uint64_t prober_probes(const struct prober *); /* tries since the start */
 
 #endif

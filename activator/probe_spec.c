@@ -6,7 +6,8 @@
 #include "common/settings.h"
 #include "common/strbuf.h"
 
-/* No byte that could make more of a request than it says. */
+/* No byte that could add to the request: a control character, or the end of a line that is not
+ * one of a field. */
 static bool
 is_clean(const char *text)
 {

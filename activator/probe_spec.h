@@ -1,13 +1,13 @@
-/* probe_spec - how one instance is probed, from the text that the autoscaler sends
+/* probe_spec - parses how one instance is probed, as the autoscaler says it
  * (msg_instance.probe):
  *
- *	tcp                     a connection
+ *	tcp                     open a connection
  *	tcp://:9000             … to another port
- *	/healthz                a GET
- *	http://:9000/healthz    … at another port; further lines are header fields
- *	ready                   not at all: the platform's word is waited for
+ *	/healthz                send a GET; the status must be 2xx or 3xx
+ *	http://:9000/healthz    … to another port; further lines are header fields
+ *	ready                   do not probe: wait until the platform calls it ready
  *
- * Anything else is a connection.  Pure.  Thread: any. */
+ * Any other text means tcp.  Pure.  Thread: any. */
 #ifndef ACTIVATOR_PROBE_SPEC_H
 #define ACTIVATOR_PROBE_SPEC_H
 
@@ -15,14 +15,14 @@
 
 struct probe_spec {
 	int kind;	  /* PROBE_TCP, PROBE_HTTP, PROBE_READINESS */
-	uint16_t port;	  /* 0: the instance's own */
-	const char *path; /* PROBE_HTTP, with its length; borrowed from the text */
+	uint16_t port;	  /* 0: the port of the instance */
+	const char *path; /* PROBE_HTTP; path_n bytes, borrowed from the text */
 	size_t path_n;
-	const char *fields; /* "name: value" lines, without an end of line at the end; "" */
+	const char *fields; /* lines "name: value", separated by '\n'; "": none */
 };
 
 void probe_spec_parse(struct probe_spec *, const char *text);
-/* The head of the GET; authority: what Host says where no field does.  The caller's. */
+/* The head of the GET, the caller's to free.  authority: for Host, unless a field gives it. */
 NODISCARD char *probe_spec_head(const struct probe_spec *, const char *authority);
 
 #endif

@@ -72,7 +72,7 @@ put_instances(struct jput *j, const struct revision *rev)
 	jput_array_end(j);
 }
 
-/* What the workers report of it: requests that count as activity. */
+/* The requests that the workers report to the autoscaler; serve_only ones are not. */
 static void
 put_reported(struct jput *j, const struct revision *rev)
 {
@@ -89,8 +89,7 @@ put_reported(struct jput *j, const struct revision *rev)
 	jput_object_end(j);
 }
 
-/* The queue beside what it waits for: `queued` and `free_slots` are not both above 0 for
- * longer than it takes to hand over. */
+/* `queued` and `free_slots` are both above 0 only for the moment in which a slot is granted. */
 static void
 put_queue(struct jput *j, struct revision *rev)
 {
@@ -102,8 +101,8 @@ put_queue(struct jput *j, struct revision *rev)
 	jput_u64(j, "queued", n.queued);
 	jput_u64(j, "in_flight", n.slots);
 	jput_u64(j, "in_flight_most", n.slots_most); /* at one instance */
-	jput_u64(j, "free_slots", n.free_slots);     /* no limit: one for each instance */
-	jput_u64(j, "released", n.paced);	     /* paced, its response head not seen */
+	jput_u64(j, "free_slots", n.free_slots);     /* one an instance without limit */
+	jput_u64(j, "released", n.paced);	     /* paced, response head not seen */
 	if (limit > 0) {
 		jput_u64(j, "connections", n.conns);
 		jput_u64(j, "connections_most", n.conns_most); /* to one instance */
@@ -112,7 +111,7 @@ put_queue(struct jput *j, struct revision *rev)
 	put_reported(j, rev);
 }
 
-/* What keeps it from being started: that it has failed, or that it has to wait for its turn. */
+/* Why the revision cannot be started: it has failed, or there is no room for it now. */
 static void
 put_failure(struct jput *j, struct revision *rev)
 {
@@ -139,7 +138,7 @@ put_revision(struct jput *j, struct revision *rev)
 
 	jput_object(j, NULL);
 	jput_string(j, "name", rev->name);
-	jput_u64(j, "wanted", rev->wanted); /* only this thread writes it */
+	jput_u64(j, "wanted", rev->wanted); /* no lock: only this thread writes it */
 	jput_bool(j, "external", atomic_load_explicit(&rev->is_external, memory_order_relaxed));
 	if (rev->pace > 0)
 		jput_u64(j, "pace", rev->pace);

@@ -49,7 +49,8 @@ arm(struct timeq *q, int64_t tick)
 void
 timeq_move(struct timeq *q, struct timeq_entry *e, int64_t at_ns)
 {
-	/* Never in a tick that has been run; far ones come round more than once. */
+	/* Not in a tick that was run already.  A limit beyond one turn fires early, and is set
+	 * again. */
 	int64_t tick = MAX(at_ns / TIMEQ_TICK, q->tick + 1);
 	size_t slot;
 
@@ -78,7 +79,7 @@ timeq_clear(struct timeq *q, struct timeq_entry *e)
 		unlink_entry(q, e);
 }
 
-/* The first used slot after the last run tick, or 0. */
+/* The tick of the first slot in use after q->tick, or 0. */
 static int64_t
 next_tick(const struct timeq *q)
 {
@@ -103,7 +104,7 @@ run_slot(struct timeq *q, size_t slot, int64_t now)
 {
 	struct list_node *node;
 
-	/* What is set meanwhile goes into other slots (q->tick is this one's). */
+	/* What fn sets goes into another slot: the tick of this one is q->tick. */
 	while ((node = list_first(&q->slots[slot])) != NULL) {
 		struct timeq_entry *e = container_of(node, struct timeq_entry, node);
 

@@ -1,8 +1,10 @@
-/* timeq - the time limits of many connections on one timer.  A hashed wheel (Varghese
- * and Lauck, "Hashed and Hierarchical Timing Wheels", scheme 6) whose entries are only
- * ever moved when a limit comes closer: a limit that moves away costs nothing, since the
- * entry asks for the real one as it fires.  No system call, no allocation per limit.
- * Resolution TIMEQ_TICK.  Thread: the loop's. */
+/* timeq - the time limits of many connections on one timer of the loop.
+ *
+ * A hashed timing wheel (Varghese and Lauck, "Hashed and Hierarchical Timing Wheels", scheme
+ * 6).  An entry is moved only when its limit comes closer.  A limit that moves away, as after
+ * each byte of a body, costs nothing: the entry fires too early, and its callback then sets the
+ * limit that holds.  No system call and no allocation for a limit.  Resolution: TIMEQ_TICK.
+ * Thread: the loop's. */
 #ifndef ACTIVATOR_TIMEQ_H
 #define ACTIVATOR_TIMEQ_H
 
@@ -10,35 +12,35 @@
 #include "common/loop.h"
 
 #define TIMEQ_TICK (INT64_C(16) * 1000 * 1000) /* ns */
-#define TIMEQ_SLOTS 1024		       /* one turn: 16 s */
+#define TIMEQ_SLOTS 1024		       /* of the wheel; one turn is 16 s */
 
 struct timeq {
 	struct list slots[TIMEQ_SLOTS];
-	uint64_t used[TIMEQ_SLOTS / 64]; /* bit: slot is not empty */
-	int64_t tick;			 /* the last that was run */
-	int64_t armed_tick;		 /* what the timer is set for; 0: not set */
+	uint64_t used[TIMEQ_SLOTS / 64]; /* a bit for each slot: it is not empty */
+	int64_t tick;			 /* the last one that was run */
+	int64_t armed_tick;		 /* for which the timer is set; 0: it is not */
 	size_t n;
-	bool is_time; /* the timer has fired: timeq_run() is to come */
+	bool is_time; /* the timer has fired; timeq_run() clears it */
 	struct loop_timer timer;
 };
 
 struct timeq_entry {
 	struct list_node node;
-	int64_t tick;  /* where it is in the wheel */
+	int64_t tick;  /* gives its slot in the wheel */
 	int64_t at_ns; /* the limit that it was put there for */
-	/* Called at or after the limit that was set; may set again, or free itself. */
+	/* Called when a limit may have come; may set the entry again, or free it. */
 	void (*fn)(struct timeq_entry *, int64_t now_ns);
 };
 
 void timeq_init(struct timeq *, struct loop *);
-void timeq_fini(struct timeq *); /* must be empty */
+void timeq_fini(struct timeq *); /* it must be empty */
 
-/* At the end of each round of the loop, behind what came in it: who has its answer in the
- * round in which its limit is over has it in time. */
+/* Call it at the end of each round of the loop, after the events of the round: a response that
+ * comes in the same round as the limit is in time. */
 void timeq_run(struct timeq *);
 
-/* Call fn no later than one tick after at_ns, and perhaps earlier, if an earlier limit
- * was set before and has not fired: fn looks whether its time has come. */
+/* Call fn within one tick after at_ns; or before, if an earlier limit was set and has not
+ * fired.  So fn must check whether its limit has come. */
 void timeq_move(struct timeq *, struct timeq_entry *, int64_t at_ns);
 static inline void
 timeq_set(struct timeq *q, struct timeq_entry *e, int64_t at_ns)

@@ -104,9 +104,9 @@ const char waitpage_default[] =
 "</html>\n";
 /* clang-format on */
 
-/* --- who gets it --- */
+/* --- which requests get it --- */
 
-/* The quality of one element of Accept, "text/html;q=0.9"; in thousandths. */
+/* The quality value of one element of Accept, as in "text/html;q=0.9", in thousandths. */
 static int
 quality(const char *s, size_t n)
 {
@@ -127,7 +127,7 @@ quality(const char *s, size_t n)
 	return q;
 }
 
-/* How gladly a media type is taken, by its own name; 0: not named. */
+/* The quality value of a media type that Accept names; 0: it does not. */
 static int
 accepts(const char *accept, size_t n, const char *type)
 {
@@ -178,7 +178,7 @@ waitpage_is_wanted(const char *method, size_t method_n,
 	return html > 0 && html >= accepts(accept, n, "application/json");
 }
 
-/* --- its text --- */
+/* --- the text --- */
 
 static void
 add_escaped(struct strbuf *out, const char *s, size_t n)
@@ -226,7 +226,7 @@ add_expected(struct strbuf *out, const struct waitpage_view *v)
 	}
 }
 
-/* False: there is no such name. */
+/* False: there is no value of this name. */
 static bool
 add_value(struct strbuf *out, const char *name, size_t n, const struct waitpage_view *v)
 {
