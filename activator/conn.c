@@ -493,7 +493,8 @@ on_timer(struct timeq_entry *e, int64_t now)
 	if (io_flush_deferred(&c->io) < 0) {
 		client_gone(c);
 		return;
-	} /* A connection that is queued for its turn may have what it waits for in the socket. */
+	}
+	/* A connection that is queued for its turn may have what it waits for in the socket. */
 	if (now < limit(c, &out) || io_is_queued(&c->io)) {
 		arm(c);
 		return;

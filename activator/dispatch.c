@@ -24,8 +24,8 @@ static void upstream_failed(struct conn *c, bool is_connect);
 
 /* --- what relaying came to --- */
 
-/* The first STARVED request can use an idle connection to its own instance.  One to another
- * instance is closed, so that the request gets its descriptor. */
+/* May a connection to inst be kept idle?  Not while a request waits for a descriptor
+ * (STARVED) that goes to another instance: closing the connection frees one. */
 static bool
 may_pool(const struct worker *w, const struct instance *inst)
 {

@@ -80,6 +80,7 @@ insert_by_deadline(struct xfer *x)
 	list_insert_before(parked, at, &x->node);
 }
 
+/* Enter the list of the state, if it has one, and count what is counted there. */
 static void
 join(struct xfer *x)
 {
@@ -103,6 +104,7 @@ join(struct xfer *x)
 	}
 }
 
+/* The reverse of join(). */
 static void
 leave(struct xfer *x)
 {
