@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "activator/conn.h"
+#include "activator/revision.h"
 
 /* How long each phase took for this request.  A phase that was over before the request came
  * (it joined an activation that was under way) took no time. */

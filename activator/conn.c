@@ -1,6 +1,7 @@
 #include "activator/conn.h"
 
 #include "activator/arrive.h"
+#include "activator/bounds.h"
 #include "activator/deadline.h"
 #include "activator/dispatch.h"
 #include "activator/upstream.h"

@@ -10,6 +10,7 @@
 
 #include "activator/inbuf.h"
 #include "activator/net/io.h"
+#include "activator/revision.h"
 #include "activator/timeq.h"
 #include "activator/worker_impl.h"
 #include "activator/xfer.h"

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "activator/autoscaler_link.h"
+#include "activator/bounds.h"
 #include "activator/limiter.h"
 #include "activator/metrics.h"
 #include "activator/net/claim.h"

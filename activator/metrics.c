@@ -1,5 +1,6 @@
 #include "activator/metrics.h"
 
+#include "activator/bounds.h"
 #include "activator/limiter.h"
 #include "activator/outcome.h"
 #include "activator/probe.h"

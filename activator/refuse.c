@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "activator/conn.h"
+#include "activator/revision.h"
 #include "activator/waitpage.h"
 #include "common/jput.h"
 #include "common/strbuf.h"

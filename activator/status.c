@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "activator/bounds.h"
 #include "activator/failure.h"
 #include "activator/limiter.h"
 #include "activator/metrics.h"

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "activator/bounds.h"
 #include "activator/limiter.h"
 #include "activator/net/tcp.h"
 #include "activator/shard.h"

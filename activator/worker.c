@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "activator/bounds.h"
 #include "activator/conn.h"
 #include "activator/dispatch.h"
 #include "activator/notice.h"

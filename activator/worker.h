@@ -6,10 +6,16 @@
 #ifndef ACTIVATOR_WORKER_H
 #define ACTIVATOR_WORKER_H
 
-#include "activator/bounds.h"
-#include "activator/revision.h"
-#include "common/settings.h"
+#include <stdatomic.h>
 
+#include "common/err.h"
+
+struct activator_conf;
+struct bounds;
+struct instance;
+struct instance_set;
+struct loop;
+struct revision;
 struct routes;
 struct worker; /* opaque; worker_impl.h */
 

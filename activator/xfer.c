@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "activator/bounds.h"
 #include "activator/cold.h"
 #include "activator/conn.h"
 #include "activator/failure.h"

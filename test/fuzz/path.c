@@ -22,6 +22,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "activator/bounds.h"
 #include "activator/conn.h"
 #include "activator/limiter.h"
 #include "activator/upstream.h"

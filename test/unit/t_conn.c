@@ -1,5 +1,7 @@
 /* conn: a client's connection on a worker.  Reads and writes that share a system call with
  * other sockets keep what single ones have: the end of an answer, and every time limit. */
+#include "activator/bounds.h"
+#include "activator/limiter.h"
 #include "test/unit/unit.h"
 
 #include <errno.h>
