@@ -4,13 +4,14 @@
 
 #include "common/clk.h"
 #include "common/msg.h"
+#include "common/ref.h"
 
 struct failure *
 failure_new(const struct msg_failure *from, int64_t now_ns)
 {
 	struct failure *f = xcalloc(1, sizeof *f);
 
-	atomic_init(&f->refs, 1);
+	ref_init(&f->refs);
 	f->reason = xstrdup(from->reason);
 	f->message = xstrdup(from->message);
 	f->until_ns = now_ns + from->retry_after_ms * CLK_MS;
@@ -22,7 +23,7 @@ struct failure *
 failure_ref(struct failure *f)
 {
 	if (f != NULL)
-		atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
+		ref_add(&f->refs);
 	return f;
 }
 
@@ -32,7 +33,7 @@ failure_unref(struct failure **fp)
 	struct failure *f = *fp;
 
 	*fp = NULL;
-	if (f == NULL || atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
+	if (f == NULL || !ref_drop(&f->refs))
 		return;
 	free(f->reason);
 	free(f->message);

@@ -4,11 +4,12 @@
 #include <string.h>
 
 #include "activator/failure.h"
+#include "common/ref.h"
 
 struct revision_limits *
 revision_limits_ref(struct revision_limits *l)
 {
-	atomic_fetch_add_explicit(&l->refs, 1, memory_order_relaxed);
+	ref_add(&l->refs);
 	return l;
 }
 
@@ -18,7 +19,7 @@ revision_limits_unref(struct revision_limits **lp)
 	struct revision_limits *l = *lp;
 
 	*lp = NULL;
-	if (l == NULL || atomic_fetch_sub_explicit(&l->refs, 1, memory_order_acq_rel) != 1)
+	if (l == NULL || !ref_drop(&l->refs))
 		return;
 	limits_fini(&l->v);
 	free(l);
@@ -29,7 +30,7 @@ revision_set_limits(struct revision *rev, const struct limits *limits)
 {
 	revision_limits_unref(&rev->limits);
 	rev->limits = xcalloc(1, sizeof *rev->limits);
-	atomic_init(&rev->limits->refs, 1);
+	ref_init(&rev->limits->refs);
 	limits_copy(&rev->limits->v, limits);
 }
 
@@ -47,7 +48,7 @@ revision_new(const char *name, unsigned workers_n, struct loop *control_loop,
 	rev->control_loop = control_loop;
 	rev->on_demand = on_demand;
 	rev->arg = arg;
-	atomic_init(&rev->refs, 1);
+	ref_init(&rev->refs);
 	CHECK(pthread_mutex_init(&rev->lock, NULL) == 0);
 	list_init(&rev->queue);
 	list_init(&rev->instances);
@@ -68,7 +69,7 @@ revision_new(const char *name, unsigned workers_n, struct loop *control_loop,
 struct revision *
 revision_ref(struct revision *rev)
 {
-	atomic_fetch_add_explicit(&rev->refs, 1, memory_order_relaxed);
+	ref_add(&rev->refs);
 	return rev;
 }
 
@@ -97,7 +98,7 @@ revision_unref(struct revision **rp)
 	struct revision *rev = *rp;
 
 	*rp = NULL;
-	if (rev != NULL && atomic_fetch_sub_explicit(&rev->refs, 1, memory_order_acq_rel) == 1)
+	if (rev != NULL && ref_drop(&rev->refs))
 		revision_free(rev);
 }
 
@@ -112,7 +113,7 @@ instance_new(struct revision *rev, const char *id, const struct addr *addr)
 	inst->addr = *addr;
 	addr_format(addr, true, inst->address_text);
 	log_tag_set(&inst->tag, "instance=%.60s", id);
-	atomic_init(&inst->refs, 1);
+	ref_init(&inst->refs);
 	atomic_init(&inst->slots, SLOTS_UNREADY); /* limit 0 until limiter_update() */
 	list_init(&inst->permit_queue);
 	inst->pools = aligned_alloc(64, rev->workers_n * sizeof *inst->pools);
@@ -125,7 +126,7 @@ instance_new(struct revision *rev, const char *id, const struct addr *addr)
 struct instance *
 instance_ref(struct instance *inst)
 {
-	atomic_fetch_add_explicit(&inst->refs, 1, memory_order_relaxed);
+	ref_add(&inst->refs);
 	return inst;
 }
 
@@ -151,7 +152,7 @@ instance_unref(struct instance **ip)
 	struct instance *inst = *ip;
 
 	*ip = NULL;
-	if (inst != NULL && atomic_fetch_sub_explicit(&inst->refs, 1, memory_order_acq_rel) == 1)
+	if (inst != NULL && ref_drop(&inst->refs))
 		instance_free(inst);
 }
 
@@ -161,7 +162,7 @@ instance_set_new(struct instance *const *v, uint32_t n)
 	struct instance_set *set = xmalloc(sizeof *set + n * sizeof set->v[0]);
 	uint32_t i;
 
-	atomic_init(&set->refs, 1);
+	ref_init(&set->refs);
 	set->n = n;
 	for (i = 0; i < n; i++)
 		set->v[i] = instance_ref(v[i]);
@@ -171,7 +172,7 @@ instance_set_new(struct instance *const *v, uint32_t n)
 struct instance_set *
 instance_set_ref(struct instance_set *set)
 {
-	atomic_fetch_add_explicit(&set->refs, 1, memory_order_relaxed);
+	ref_add(&set->refs);
 	return set;
 }
 
@@ -182,7 +183,7 @@ instance_set_unref(struct instance_set **sp)
 	uint32_t i;
 
 	*sp = NULL;
-	if (set == NULL || atomic_fetch_sub_explicit(&set->refs, 1, memory_order_acq_rel) != 1)
+	if (set == NULL || !ref_drop(&set->refs))
 		return;
 	for (i = 0; i < set->n; i++)
 		instance_unref(&set->v[i]);

@@ -5,7 +5,6 @@
  * client sends. */
 #include "activator/route.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +13,7 @@
 #include "activator/rules.h"
 #include "common/hmap.h"
 #include "common/log.h"
+#include "common/ref.h"
 #include "common/text.h"
 
 #define HOST_MAX 255 /* bytes; RFC 1035 2.3.4 */
@@ -291,7 +291,7 @@ routes_new(const struct msg_service *services, size_t n, const struct route_sour
 	struct routes *r = xcalloc(1, sizeof *r);
 	size_t i, j;
 
-	atomic_init(&r->refs, 1);
+	ref_init(&r->refs);
 	hmap_init(&r->hosts);
 	r->services = xcalloc(n, sizeof *r->services);
 	for (i = 0; i < n; i++) {
@@ -388,7 +388,7 @@ routes_free(struct routes *r)
 struct routes *
 routes_ref(struct routes *r)
 {
-	atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
+	ref_add(&r->refs);
 	return r;
 }
 
@@ -398,7 +398,7 @@ routes_unref(struct routes **rp)
 	struct routes *r = *rp;
 
 	*rp = NULL;
-	if (r != NULL && atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) == 1)
+	if (r != NULL && ref_drop(&r->refs))
 		routes_free(r);
 }
 

@@ -1,7 +1,5 @@
 /* conn: a client's connection on a worker.  Reads and writes that share a system call with
  * other sockets keep what single ones have: the end of an answer, and every time limit. */
-#include "activator/bounds.h"
-#include "activator/limiter.h"
 #include "test/unit/unit.h"
 
 #include <errno.h>
@@ -11,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "activator/bounds.h"
 #include "activator/conn.h"
 #include "activator/limiter.h"
 #include "activator/upstream.h"
