@@ -121,4 +121,4 @@ service "hello" { hosts = {"hello"} revision "v1" { command = {"HELLO"} } }
 """ % many
     with running(tmp_path, services) as s:
         assert s.get("hello")[0] == 200
-        assert "too many instances for one line" in s.autoscaler.text()
+        assert "too many instances for one message" in s.autoscaler.text()
