@@ -43,7 +43,8 @@ struct autoscaler_link {
 	struct stats *stats;
 	struct loop_timer tick, early, cleared, drain_timer;
 	int64_t early_ns; /* since the wake, when the next early report is due; 0: none */
-	struct err refused; /* why there is no autoscaler, as last logged; "": there was one since */
+	struct err
+		refused; /* why there is no autoscaler, as last logged; "": there was one since */
 };
 
 static void

@@ -27,11 +27,15 @@ static const struct io_ops ops = {
 	.on_unsent = on_unsent,
 };
 
-void
+int
 conn_open(struct worker *w, int fd, const struct addr *peer)
 {
 	struct conn *c = slab_get(&w->conn_slab);
 
+	if (io_open(&c->io, w->round, fd, false, &ops) < 0) {
+		slab_put(&w->conn_slab, c);
+		return -1;
+	}
 	c->w = w;
 	c->peer = *peer;
 	c->is_peer_v6 = peer->ss.ss_family == AF_INET6;
@@ -45,8 +49,8 @@ conn_open(struct worker *w, int fd, const struct addr *peer)
 	list_push(&w->conns, &c->node);
 	metric_add(&w->counters.connections, 1);
 	atomic_fetch_add_explicit(&w->bounds->connections, 1, memory_order_relaxed);
-	io_open(&c->io, w->round, fd, false, &ops);
 	arm(c);
+	return 0;
 }
 
 static void

@@ -51,8 +51,9 @@ conn_may_persist(const struct conn *c)
 	return c->x.is_persistent && c->x.is_sent_whole && !c->w->is_draining;
 }
 
-/* fd is an accepted connection, which does not block; the connection owns it. */
-void conn_open(struct worker *, int fd, const struct addr *peer);
+/* fd is an accepted connection, which does not block; the connection owns it.  -1 with errno:
+ * it cannot be watched, and fd is still the caller's. */
+NODISCARD int conn_open(struct worker *, int fd, const struct addr *peer);
 /* Close now; abort: with a reset, which the client cannot take for a clean end. */
 void conn_close(struct conn *, bool abort);
 /* Go on after an event: begin the next request if one has ended and another is there, or

@@ -244,7 +244,7 @@ static bool
 is_shortage(int code)
 {
 	return code == EMFILE || code == ENFILE || code == EADDRNOTAVAIL || code == ENOBUFS ||
-	       code == ENOMEM;
+	       code == ENOMEM || code == ENOSPC; /* ENOSPC: fs.epoll.max_user_watches */
 }
 
 /* There is no descriptor (or port) for a connection.  The request keeps its slot, and goes on
@@ -315,7 +315,13 @@ start(struct conn *c, struct instance *inst)
 static void
 start_on_fd(struct conn *c, struct instance *inst, int fd)
 {
-	attach_new(c, upstream_adopt(c->w, inst, fd));
+	struct upstream *u = upstream_adopt(c->w, inst, fd);
+
+	if (u == NULL) {
+		start(c, inst);
+		return;
+	}
+	attach_new(c, u);
 	count_in_flight(c);
 	connected(c);
 }

@@ -25,11 +25,20 @@ static const struct io_ops ops = {
 	.on_unsent = on_unsent,
 };
 
+/* NULL: the kernel does not watch fd (errno), which is closed. */
 static struct upstream *
 make(struct worker *w, struct instance *inst, int fd, bool is_connecting)
 {
 	struct upstream *u = slab_get(&w->upstream_slab);
 
+	if (io_open(&u->io, w->round, fd, is_connecting, &ops) < 0) {
+		int code = errno;
+
+		close(fd);
+		slab_put(&w->upstream_slab, u);
+		errno = code;
+		return NULL;
+	}
 	u->w = w;
 	u->inst = instance_ref(inst);
 	u->state = UPSTREAM_CARRYING;
@@ -40,7 +49,6 @@ make(struct worker *w, struct instance *inst, int fd, bool is_connecting)
 	w->busy_n++;
 	metric_add(&w->counters.upstream_connections, 1);
 	atomic_fetch_add_explicit(&w->bounds->upstreams, 1, memory_order_relaxed);
-	io_open(&u->io, w->round, fd, is_connecting, &ops);
 	return u;
 }
 

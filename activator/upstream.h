@@ -62,7 +62,8 @@ struct upstream {
 NODISCARD struct upstream *upstream_take_idle(struct worker *, struct instance *);
 /* Begin to connect.  NULL: it failed at once, errno says why.  Attach it next. */
 NODISCARD struct upstream *upstream_connect(struct worker *, struct instance *);
-/* Take over fd, which the prober has connected.  Attach it next. */
+/* Take over fd, which the prober has connected.  NULL: it cannot be watched and is closed,
+ * errno says why.  Attach it next. */
 NODISCARD struct upstream *upstream_adopt(struct worker *, struct instance *, int fd);
 /* It carries a request of c from now on, and has the slot of that request.  The caller sets
  * what the connection is to know of the request. */

@@ -1,5 +1,6 @@
 #include "activator/worker.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,16 @@ refuse_client(struct worker *w, int fd, const char *why)
 	metric_add(&w->counters.connections_refused, 1);
 }
 
+/* The kernel does not watch the connection (epoll_ctl(2) has failed). */
+static void
+refuse_unwatched(struct worker *w, int fd, const char *address)
+{
+	log_warn_limited(NULL, "cannot watch a connection, refusing it", "client=%s err=%s",
+			 address, strerror(errno));
+	clients_leave(&w->clients, address);
+	refuse_client(w, fd, "too many connections");
+}
+
 static void
 on_accept(int fd, const struct addr *peer, void *arg)
 {
@@ -36,8 +47,8 @@ on_accept(int fd, const struct addr *peer, void *arg)
 		refuse_client(w, fd, "too many connections");
 	else if (!clients_enter(&w->clients, addr_format(peer, false, address)))
 		refuse_client(w, fd, "too many connections of this client");
-	else
-		conn_open(w, fd, peer);
+	else if (conn_open(w, fd, peer) < 0)
+		refuse_unwatched(w, fd, address);
 }
 
 static void

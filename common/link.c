@@ -23,7 +23,7 @@
 #define RETRY_FIRST (10 * CLK_MS)
 #define RETRY_MAX CLK_S
 #define ACCEPTS_MAX 16		    /* in one event */
-#define ACCEPT_PAUSE (100 * CLK_MS) /* when no descriptor is left */
+#define ACCEPT_PAUSE (100 * CLK_MS) /* after accept(2) has failed */
 
 enum link_state { LINK_DOWN, LINK_UP, LINK_BROKEN }; /* broken: on_down comes at the tail */
 
@@ -461,6 +461,17 @@ accept_link(struct link_server *s, int fd)
 		close(fd);
 }
 
+/* accept(2) has failed, and the connection may still wait: pause, so that the level-triggered
+ * event does not come again and again. */
+static void
+pause_accepting(struct link_server *s)
+{
+	log_warn_limited(NULL, "cannot accept a connection", "socket=%s err=%s", s->path,
+			 strerror(errno));
+	loop_fd_clear(&s->watch);
+	loop_timer_set(&s->pause, ACCEPT_PAUSE);
+}
+
 static void
 on_connection(int fd, short what, void *arg)
 {
@@ -473,13 +484,10 @@ on_connection(int fd, short what, void *arg)
 
 		if (peer >= 0) {
 			accept_link(s, peer);
-		} else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
-			log_warn_limited(NULL, "cannot accept a connection", "err=%s",
-					 strerror(errno));
-			loop_fd_clear(&s->watch);
-			loop_timer_set(&s->pause, ACCEPT_PAUSE);
+		} else if (errno == EAGAIN) {
 			return;
-		} else {
+		} else if (errno != ECONNABORTED && errno != EINTR) {
+			pause_accepting(s);
 			return;
 		}
 	}

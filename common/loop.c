@@ -8,8 +8,10 @@
 #include <unistd.h>
 
 #include "common/clk.h"
+#include "common/log.h"
 
 #define SIGNALS_MAX 16
+#define WATCH_AGAIN (100 * CLK_MS) /* after the kernel has refused to watch a descriptor */
 
 struct deferred {
 	void *ptr;
@@ -38,6 +40,9 @@ struct loop {
 	size_t deferred_n, deferred_cap;
 	void (*tail_fn)(void *);
 	void *tail_arg;
+
+	struct list refused; /* of struct loop_fd, which the kernel does not watch yet */
+	struct loop_timer watch_again;
 
 	struct signal_watch signals[SIGNALS_MAX];
 	size_t signals_n;
@@ -75,6 +80,19 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 	run_mail(arg);
 }
 
+static void on_watch_again(void *loop);
+
+/* libevent would write to standard error, past our log.  The caller of a libevent function
+ * that has failed reports the failure, with what it means: this is more for a developer. */
+static void
+on_libevent_log(int severity, const char *text)
+{
+	if (severity >= EVENT_LOG_ERR) /* the process ends after this */
+		log_error(NULL, "error in the event loop", "err=%s", text);
+	else
+		log_debug(NULL, "message of the event loop", "text=%s", text);
+}
+
 static struct loop *
 new_with(int flags, struct err *e)
 {
@@ -82,11 +100,14 @@ new_with(int flags, struct err *e)
 	struct loop *l = xcalloc(1, sizeof *l);
 
 	CHECK(cfg != NULL);
+	event_set_log_callback(on_libevent_log);
 	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK | flags);
 	l->base = event_base_new_with_config(cfg);
 	event_config_free(cfg);
 	l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (l->base == NULL || l->wake_fd < 0) {
+	if (l->base != NULL && l->wake_fd >= 0)
+		event_assign(&l->wake_ev, l->base, l->wake_fd, EV_READ | EV_PERSIST, on_wake, l);
+	if (l->base == NULL || l->wake_fd < 0 || event_add(&l->wake_ev, NULL) < 0) {
 		err_errno(e, "cannot make an event loop");
 		if (l->base != NULL)
 			event_base_free(l->base);
@@ -95,8 +116,8 @@ new_with(int flags, struct err *e)
 		free(l);
 		return NULL;
 	}
-	event_assign(&l->wake_ev, l->base, l->wake_fd, EV_READ | EV_PERSIST, on_wake, l);
-	event_add(&l->wake_ev, NULL);
+	list_init(&l->refused);
+	loop_timer_init(&l->watch_again, l, on_watch_again, l);
 	return l;
 }
 
@@ -149,6 +170,7 @@ loop_free(struct loop **lp)
 	loop_settle(l);
 	for (i = 0; i < l->signals_n; i++)
 		event_free(l->signals[i].ev);
+	loop_timer_fini(&l->watch_again);
 	event_del(&l->wake_ev);
 	close(l->wake_fd);
 	event_base_free(l->base);
@@ -265,7 +287,7 @@ loop_timer_set(struct loop_timer *t, int64_t delay_ns)
 	int64_t us = MAX(delay_ns, 0) / CLK_US + (delay_ns > 0 && delay_ns % CLK_US != 0);
 	struct timeval tv = {.tv_sec = us / 1000000, .tv_usec = us % 1000000};
 
-	event_add(&t->ev, &tv);
+	CHECK(event_add(&t->ev, &tv) == 0); /* fails for want of memory alone */
 }
 
 void
@@ -302,6 +324,15 @@ loop_fd_init(struct loop_fd *f)
 	*f = (struct loop_fd){.is_added = false};
 }
 
+static void
+watch_later(struct loop *l)
+{
+	log_warn_limited(NULL, "the kernel watches no more descriptors, trying again", "err=%s",
+			 strerror(errno));
+	if (!loop_timer_pending(&l->watch_again))
+		loop_timer_set(&l->watch_again, WATCH_AGAIN);
+}
+
 void
 loop_fd_set(struct loop_fd *f, struct loop *l, int fd, short what, void (*fn)(int, short, void *),
 	    void *arg)
@@ -309,15 +340,34 @@ loop_fd_set(struct loop_fd *f, struct loop *l, int fd, short what, void (*fn)(in
 	loop_fd_clear(f);
 	f->fn = fn;
 	f->arg = arg;
-	event_assign(&f->ev, l->base, fd, (short)(what | EV_PERSIST), on_fd, f);
-	event_add(&f->ev, NULL);
+	f->loop = l;
 	f->is_added = true;
+	event_assign(&f->ev, l->base, fd, (short)(what | EV_PERSIST), on_fd, f);
+	if (event_add(&f->ev, NULL) < 0) {
+		list_push(&l->refused, &f->refused);
+		watch_later(l);
+	}
+}
+
+static void
+on_watch_again(void *arg)
+{
+	struct loop *l = arg;
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&l->refused, node, tmp)
+		if (event_add(&container_of(node, struct loop_fd, refused)->ev, NULL) == 0)
+			list_remove(&l->refused, node);
+	if (!list_empty(&l->refused))
+		watch_later(l);
 }
 
 void
 loop_fd_clear(struct loop_fd *f)
 {
-	if (f->is_added)
+	if (list_linked(&f->refused))
+		list_remove(&f->loop->refused, &f->refused);
+	else if (f->is_added)
 		event_del(&f->ev);
 	f->is_added = false;
 }
@@ -340,8 +390,12 @@ loop_signal(struct loop *l, int signo, void (*fn)(int, void *), void *arg, struc
 	s->fn = fn;
 	s->arg = arg;
 	s->ev = evsignal_new(l->base, signo, on_signal, s);
-	if (s->ev == NULL || event_add(s->ev, NULL) < 0)
-		return err_errno(e, "cannot watch signal %d", signo);
+	if (s->ev == NULL || event_add(s->ev, NULL) < 0) {
+		err_errno(e, "cannot watch signal %d", signo);
+		if (s->ev != NULL)
+			event_free(s->ev);
+		return -1;
+	}
 	l->signals_n++;
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include <event2/event_struct.h>
 
 #include "common/err.h"
+#include "common/list.h"
 
 struct loop; /* opaque; loop.c */
 
@@ -58,12 +59,16 @@ void loop_timer_clear(struct loop_timer *);
 bool loop_timer_pending(const struct loop_timer *);
 void loop_timer_fini(struct loop_timer *);
 
-/* Watch a descriptor, level-triggered: `what` of fn is EV_READ, EV_WRITE or both. */
+/* Watch a descriptor, level-triggered: `what` of fn is EV_READ, EV_WRITE or both.  Where the
+ * kernel refuses (fs.epoll.max_user_watches is reached), the loop logs it and tries again
+ * until it succeeds. */
 struct loop_fd {
 	struct event ev;
+	struct loop *loop;
 	void (*fn)(int fd, short what, void *arg);
 	void *arg;
 	bool is_added;
+	struct list_node refused; /* in the loop's list while the kernel refuses */
 };
 void loop_fd_init(struct loop_fd *);
 void loop_fd_set(struct loop_fd *, struct loop *, int fd, short what,

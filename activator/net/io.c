@@ -23,7 +23,7 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	io_round_add(io);
 }
 
-void
+int
 io_open(struct io *io, struct io_round *round, int fd, bool is_connecting, const struct io_ops *ops)
 {
 	*io = (struct io){.fd = fd,
@@ -33,7 +33,10 @@ io_open(struct io *io, struct io_round *round, int fd, bool is_connecting, const
 			  .can_write = !is_connecting};
 	event_assign(&io->ev, loop_base(round->loop), fd,
 		     EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, on_event, io);
-	CHECK(event_add(&io->ev, NULL) == 0);
+	if (event_add(&io->ev, NULL) == 0)
+		return 0;
+	io->fd = -1;
+	return -1;
 }
 
 void

@@ -76,8 +76,10 @@ void io_round_run(struct io_round *);
 bool io_round_write(struct io_round *);
 
 /* Take over fd, which does not block, and watch it.  is_connecting: connect(2) is under
- * way. */
-void io_open(struct io *, struct io_round *, int fd, bool is_connecting, const struct io_ops *);
+ * way.  -1 with errno: the kernel does not watch it (ENOSPC: fs.epoll.max_user_watches is
+ * reached); fd is still the caller's, and the io is closed. */
+NODISCARD int io_open(struct io *, struct io_round *, int fd, bool is_connecting,
+		      const struct io_ops *);
 /* Close; abort: with a reset, so that the peer cannot take it for a clean end. */
 void io_close(struct io *, bool abort);
 

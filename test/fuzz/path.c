@@ -282,7 +282,7 @@ client_open(struct peer *p)
 	setsockopt(other, SOL_SOCKET, SO_SNDBUF, &least, sizeof least);
 	send_at_once(other);
 	peer_open(p, fd);
-	conn_open(world.w, other, &peer);
+	CHECK(conn_open(world.w, other, &peer) == 0);
 }
 
 static void

@@ -163,7 +163,7 @@ connect_client(struct world *t)
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
 	t->client = fds[0];
-	conn_open(t->w, fds[1], &peer);
+	assert_int_equal(conn_open(t->w, fds[1], &peer), 0);
 	return container_of(list_first(&t->w->conns), struct conn, node);
 }
 
@@ -182,7 +182,7 @@ connect_over_tcp(struct world *t)
 	fd = accept4(t->listener, NULL, NULL, SOCK_NONBLOCK);
 	assert_true(fd >= 0);
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
-	conn_open(t->w, fd, &peer);
+	assert_int_equal(conn_open(t->w, fd, &peer), 0);
 	return container_of(list_first(&t->w->conns), struct conn, node);
 }
 
@@ -404,6 +404,24 @@ an_instance_may_answer_first(void **state)
 	end(&t);
 }
 
+/* As at fs.epoll.max_user_watches: epoll does not take the descriptor of a regular file. */
+static void
+a_connection_that_cannot_be_watched_is_refused(void **state)
+{
+	struct world *t = make("");
+	int fd = memfd_create("t_conn", MFD_CLOEXEC);
+
+	(void)state;
+	rounds(t);
+	assert_int_equal(conn_open(t->w, fd, &t->inst_addr), -1);
+	assert_int_equal(t->w->conns.n, 0);
+	assert_null(upstream_adopt(t->w, t->inst, fd));
+	assert_int_equal(errno, EPERM);
+	assert_int_equal(t->w->upstreams.n, 0);
+	assert_int_equal(close(fd), -1); /* upstream_adopt() has closed it */
+	end(&t);
+}
+
 int
 main(void)
 {
@@ -415,6 +433,7 @@ main(void)
 		cmocka_unit_test(an_answer_that_does_not_go_has_its_limit),
 		cmocka_unit_test(a_head_that_does_not_go_is_sent_again),
 		cmocka_unit_test(an_instance_may_answer_first),
+		cmocka_unit_test(a_connection_that_cannot_be_watched_is_refused),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

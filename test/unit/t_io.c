@@ -125,7 +125,7 @@ make(size_t n, bool is_plain)
 		assert_int_equal(
 			socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
 		s->peer = fds[1];
-		io_open(&s->io, w->round, fds[0], false, &ops);
+		assert_int_equal(io_open(&s->io, w->round, fds[0], false, &ops), 0);
 	}
 	loop_once(w->loop, true);
 	return w;
@@ -495,6 +495,23 @@ a_write_that_falls_short_is_reported(void **state)
 	end(&w);
 }
 
+/* As at fs.epoll.max_user_watches: epoll does not take the descriptor of a regular file. */
+static void
+a_descriptor_that_is_not_watched_stays_the_callers(void **state)
+{
+	struct world *w = make(0, false);
+	int fd = memfd_create("t_io", MFD_CLOEXEC);
+	struct io io;
+
+	(void)state;
+	errno = 0;
+	assert_int_equal(io_open(&io, w->round, fd, false, &ops), -1);
+	assert_int_equal(errno, EPERM);
+	assert_false(io_is_open(&io));
+	assert_int_equal(close(fd), 0);
+	end(&w);
+}
+
 /* --- one system call --- */
 
 /* A bad descriptor fails alone, at any position in the call. */
@@ -585,6 +602,7 @@ main(void)
 		cmocka_unit_test(deferred_writes_leave_with_the_round),
 		cmocka_unit_test(order_is_kept),
 		cmocka_unit_test(a_write_that_falls_short_is_reported),
+		cmocka_unit_test(a_descriptor_that_is_not_watched_stays_the_callers),
 		cmocka_unit_test(one_that_fails_fails_alone),
 		cmocka_unit_test(aio_that_does_not_work_is_not_used),
 	};

@@ -6,12 +6,14 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -550,6 +552,38 @@ a_peer_that_is_cut_after_it_was_accepted_does_not_reset_the_back_off(void **stat
 	assert_true(next_delay(w) >= SIXTH_MIN);
 }
 
+static unsigned accepts_n, accepts_refused; /* calls of accept4(2); the last of them that fails */
+
+/* In place of the C library's: a firewall, for example, may refuse (EPERM). */
+int
+accept4(int fd, struct sockaddr *peer, socklen_t *n, int flags)
+{
+	if (++accepts_n <= accepts_refused) {
+		errno = EPERM;
+		return -1;
+	}
+	return (int)syscall(SYS_accept4, fd, peer, n, flags);
+}
+
+static void
+a_connection_that_cannot_be_accepted_waits(void **state)
+{
+	struct world *w = *state;
+	int i;
+
+	serve(w);
+	accepts_n = 0;
+	accepts_refused = UINT_MAX;
+	w->near.link = link_dial(w->loop, w->path, &ops, &w->near);
+	WAIT(w, w->near.ups == 1 && accepts_n > 0);
+	accepts_n = 0;
+	for (i = 0; i < 20; i++) /* the event is level-triggered */
+		loop_once(w->loop, true);
+	accepts_refused = 0;
+	assert_in_range(accepts_n, 0, 2);
+	WAIT(w, w->far.ups == 1);
+}
+
 static void
 a_killed_peer_is_noticed(void **state)
 {
@@ -654,6 +688,7 @@ main(void)
 		T(a_server_that_cuts_at_once_is_not_hammered),
 		T(lines_of_a_peer_that_is_refused_do_not_reset_the_back_off),
 		T(a_peer_that_is_cut_after_it_was_accepted_does_not_reset_the_back_off),
+		T(a_connection_that_cannot_be_accepted_waits),
 		T(a_killed_peer_is_noticed),
 		T(the_socket_has_its_mode_and_goes_with_the_server),
 		T(a_stale_socket_is_replaced_but_nothing_else),

@@ -288,6 +288,56 @@ a_tail_with_more_to_do_is_not_kept_waiting(void **state)
 	loop_free(&l);
 }
 
+struct chain {
+	struct loop *loop;
+	unsigned n, freed;
+};
+
+static void
+on_chain_end(void *arg)
+{
+	struct chain *c = arg;
+
+	c->freed++;
+}
+
+static void
+on_chain(void *arg)
+{
+	struct chain *c = arg;
+
+	if (++c->n < 3)
+		loop_call(c->loop, on_chain, c);
+	loop_defer(c->loop, c, on_chain_end);
+}
+
+static void
+on_late(void *arg)
+{
+	bool *is_over = arg;
+
+	*is_over = true;
+}
+
+static void
+settling_delivers_all_mail_but_no_event(void **state)
+{
+	struct chain c = {.loop = new_loop()};
+	struct loop_timer timer;
+	bool is_over = false;
+
+	(void)state;
+	loop_timer_init(&timer, c.loop, on_late, &is_over);
+	loop_timer_set(&timer, 0);
+	loop_call(c.loop, on_chain, &c);
+	loop_settle(c.loop);
+	assert_int_equal(c.n, 3);
+	assert_int_equal(c.freed, 3);
+	assert_false(is_over);
+	loop_timer_fini(&timer);
+	loop_free(&c.loop);
+}
+
 static void
 freeing_waits_for_the_tail(void **state)
 {
@@ -374,6 +424,38 @@ descriptors_are_watched(void **state)
 	loop_free(&h.loop);
 }
 
+/* As at fs.epoll.max_user_watches: epoll refuses the descriptor for a while.  Here it is closed,
+ * and opened later. */
+static void
+a_descriptor_that_is_refused_is_watched_later(void **state)
+{
+	struct heard h = {.loop = new_loop()};
+	struct loop_fd watch, gone;
+	int fds[2], late;
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	late = dup(fds[0]);
+	close(late);
+	loop_fd_init(&watch);
+	loop_fd_init(&gone);
+	loop_fd_set(&watch, h.loop, late, EV_READ, on_pipe, &h);
+	loop_fd_set(&gone, h.loop, late, EV_READ, on_pipe, &h);
+	loop_fd_clear(&gone);
+	assert_int_equal(write(fds[1], "a", 1), 1);
+	loop_once(h.loop, true);
+	assert_int_equal(h.reads, 0);
+	assert_int_equal(dup2(fds[0], late), late);
+	while (h.reads == 0)
+		loop_once(h.loop, false);
+	assert_int_equal(h.reads, 1);
+	loop_fd_clear(&watch);
+	close(late);
+	close(fds[0]);
+	close(fds[1]);
+	loop_free(&h.loop);
+}
+
 static void *
 stop_from_afar(void *arg)
 {
@@ -403,10 +485,12 @@ main(void)
 		cmocka_unit_test(mail_of_many_threads_comes_in_order),
 		cmocka_unit_test(a_call_may_post_to_its_own_loop),
 		cmocka_unit_test(mail_left_in_the_box_is_delivered_at_the_end),
+		cmocka_unit_test(settling_delivers_all_mail_but_no_event),
 		cmocka_unit_test(freeing_waits_for_the_tail),
 		cmocka_unit_test(a_tail_with_more_to_do_is_not_kept_waiting),
 		cmocka_unit_test(signals_are_events),
 		cmocka_unit_test(descriptors_are_watched),
+		cmocka_unit_test(a_descriptor_that_is_refused_is_watched_later),
 		cmocka_unit_test(any_thread_may_stop_a_loop),
 	};
 
