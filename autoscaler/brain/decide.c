@@ -20,6 +20,9 @@ struct recent {
 
 struct decide_state {
 	bool is_panicking, was_initial;
+	bool has_wanted; /* `wanted` is what the last decision wanted */
+	uint32_t wanted;
+	bool was_ready;	   /* an instance has answered since none was wanted */
 	bool is_guess;	   /* a number was wanted while no response time was known */
 	int64_t panic_ns;  /* when the threshold was passed last */
 	double panic_most; /* the most that was wanted in this panic, or in the last one */
@@ -114,6 +117,14 @@ static bool
 is_in_use(const struct decide_view *v)
 {
 	return v->in_flight + v->parked > 0 || v->is_activation_pending;
+}
+
+/* What was wanted before, as far as it was asked for.  A number that another client has set is
+ * no wish of ours. */
+static uint32_t
+asked_of(const struct decide_view *v, const struct decide_state *st)
+{
+	return v->is_held && st->has_wanted ? MIN(v->scale, st->wanted) : v->scale;
 }
 
 static uint32_t
@@ -268,7 +279,7 @@ static void
 by_averages(const struct scaling *s, const struct decide_view *v, struct decide_state *st,
 	    int64_t now, double total, struct decide_out *o)
 {
-	double ready = MAX(v->ready, 1u);
+	double ready = MAX(v->ready, 1u), asked = asked_of(v, st);
 	double stable = v->has_stable ? ceil(v->stable / o->target) : 0;
 	double panic = v->has_panic ? ceil(v->panic / o->target) : 0;
 	double want = stable;
@@ -280,8 +291,8 @@ by_averages(const struct scaling *s, const struct decide_view *v, struct decide_
 		want = MAX(stable, panic);
 	set(o, count_of(want), st->is_panicking ? DECIDE_PANIC : DECIDE_STABLE);
 	at_most(o, count_of(ceil(s->max_scale_up_rate * ready)), DECIDE_UP_RATE);
-	at_most(o, MAX(live_of(v), count_of(forecast(s, v, total, o->target))), DECIDE_FADING);
-	at_least(o, count_of(floor(ready / s->max_scale_down_rate)), DECIDE_DOWN_RATE);
+	at_most(o, count_of(MAX(asked, forecast(s, v, total, o->target))), DECIDE_FADING);
+	at_least(o, count_of(floor(MIN(ready, asked) / s->max_scale_down_rate)), DECIDE_DOWN_RATE);
 	keep_panic(s, st, stable, now, o);
 }
 
@@ -384,9 +395,28 @@ static void
 without_data(const struct scaling *s, const struct decide_view *v, struct decide_state *st,
 	     struct decide_out *o)
 {
-	set(o, live_of(v), DECIDE_NO_DATA);
+	set(o, v->scale, DECIDE_NO_DATA);
 	bounds(s, v, st, o);
-	o->is_known = o->wanted > live_of(v);
+	o->is_known = o->wanted > v->scale;
+}
+
+/* No request is left, and no instance: start nothing for requests that are over.  An instance
+ * that has answered and that the platform is about to replace still counts. */
+static bool
+is_over(const struct decide_view *v, const struct decide_state *st)
+{
+	if (is_in_use(v) || live_of(v) > 0)
+		return false;
+	return !v->is_replacing || v->scale == 0 || !st->was_ready;
+}
+
+/* What the next decision has to know of this one. */
+static void
+note(const struct decide_view *v, const struct decide_out *o, struct decide_state *st)
+{
+	st->has_wanted = true;
+	st->wanted = o->wanted;
+	st->was_ready = (st->was_ready && o->wanted > 0) || v->ready > 0;
 }
 
 /* In this order, where a later step may change the number of an earlier one: the averages; more
@@ -408,22 +438,23 @@ decide(const struct scaling *s, const struct decide_view *v, struct decide_state
 	by_averages(s, v, st, now, total, &o);
 	if (v->parked > 0 || v->is_activation_pending) {
 		by_backlog(s, v, st, total, &o);
-		at_least(&o, live_of(v), DECIDE_WAITED_FOR);
+		at_least(&o, asked_of(v, st), DECIDE_WAITED_FOR);
 	}
 	if (is_in_use(v))
 		at_least(&o, 1, DECIDE_IN_USE);
 	if (!v->has_stable)
-		at_least(&o, live_of(v), DECIDE_NO_DATA);
+		at_least(&o, asked_of(v, st), DECIDE_NO_DATA);
 	if (!is_in_use(v))
 		to_zero(s, v, &o);
 	drop_guess(v, st);
 	delay_down(delay_of(s, v), st, now, &o);
-	if (!is_in_use(v) && live_of(v) == 0) {
-		set(&o, 0, DECIDE_IDLE); /* start nothing for requests that are over */
+	if (is_over(v, st)) {
+		set(&o, 0, DECIDE_IDLE);
 		st->recent_n = 0;
 	}
 	if (v->is_restarting)
-		at_least(&o, MIN(live_of(v), v->adopted), DECIDE_RESTARTED);
+		at_least(&o, MIN(asked_of(v, st), v->adopted), DECIDE_RESTARTED);
 	bounds(s, v, st, &o);
+	note(v, &o, st);
 	return o;
 }

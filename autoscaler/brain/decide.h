@@ -5,6 +5,11 @@
  * Rules and defaults are those of Knative's KPA (pkg/autoscaler/scaling), except where the
  * comments of decide.c say what is done differently, and why.
  *
+ * What is wanted follows from demand and from the settings.  What is there only bounds how fast it
+ * moves: it is never read as what is wanted, since it may be there for reasons of others (a
+ * rollout, another controller, a pod that is replaced), who would then answer to what we want.
+ * What "stays" is what was asked for.
+ *
  * It decides for one revision by itself.  What bounds its answer afterwards (an activator that
  * does not report, max_instances, …) is in reconcile/wanted.h.
  * Thread: the caller's. */
@@ -57,9 +62,16 @@ struct decide_view {
 	 * scaling->metric says so */
 	bool has_stable, has_panic; /* is there an average */
 	double stable, panic;
-	double idle_s;	   /* since the last use; 0: it is in use, or that is not known */
+	double idle_s; /* since the last use; 0: it is in use, or that is not known */
+	/* What there is: ready and starting.  Some of it may be there for reasons of others (the
+	 * surge of a rollout, a pod that is being replaced, …). */
 	uint32_t ready;	   /* instances that answer */
 	uint32_t starting; /* instances that do not answer yet */
+	/* What was asked for last, by us or by another client; before that: what the platform
+	 * stores, or what was there at first. */
+	uint32_t scale;
+	bool is_held;	   /* another client has set it, and that is respected */
+	bool is_replacing; /* the platform replaces instances that are lost */
 	uint32_t parked;   /* requests, by the newest reports */
 	uint32_t in_flight;
 	uint32_t container_concurrency;

@@ -23,6 +23,8 @@ dryrun_fill(const struct dryrun *d, struct decide_view *view, int64_t now_ns)
 {
 	view->ready = ready(d, now_ns);
 	view->starting = d->n - view->ready;
+	view->scale = d->n;
+	view->is_held = view->is_replacing = false;
 	if (view->ready > 0)
 		return;
 	/* The real instances serve, or have served, requests that would be parked. */

@@ -279,6 +279,9 @@ scaled_fill_view(const struct scaled_revision *rev, struct decide_view *view, bo
 	*view = (struct decide_view){
 		.ready = instances_ready(&rev->instances),
 		.starting = instances_live(&rev->instances) - instances_ready(&rev->instances),
+		.scale = rev->scale_sent,
+		.is_held = rev->is_foreign,
+		.is_replacing = rev->has_scale,
 		.parked = reports_parked(&rev->reports),
 		.in_flight = reports_in_flight(&rev->reports),
 		.container_concurrency = rev->conf->limits.container_concurrency,
