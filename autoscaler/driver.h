@@ -36,9 +36,11 @@ struct driver_view {
 	/* The platform stores the number of instances itself (kubernetes: spec.replicas): scale. */
 	bool has_scale;
 	uint32_t scale;
-	/* Another controller or a person has set scale, and foreign_scale says to respect that:
-	 * set_scale() is carried out only to 0 and from 0. */
+	/* Another controller or a person has set scale, and foreign_scale says to respect that.
+	 * A number that set_scale() asks for after this view ends the hold; of one that was asked
+	 * for before, the driver carries out only 0, and more than 0 where there are none. */
 	bool is_held;
+	const char *held_by; /* who has set scale, as the platform says; NULL: it does not say */
 };
 
 /* What a busy lease adds to an instance's load: more than its requests, which are cut at this. */

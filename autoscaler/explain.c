@@ -63,6 +63,9 @@ put_text(const struct scaled_revision *rev, struct strbuf *out)
 	put_line(rev, out);
 	if (rev->held_back != NULL)
 		strbuf_addf(out, "held back  requests wait, and %s\n", rev->held_back);
+	if (scaled_holder(rev) != NULL)
+		strbuf_addf(out, "held  %s has set the replicas to %u\n", scaled_holder(rev),
+			    rev->scale);
 	if (scaled_is_dry(rev))
 		put_dryrun(&rev->dryrun, out);
 	strbuf_init(&advice, 0);
@@ -91,6 +94,7 @@ put_json(struct jput *j, const char *key, const struct scaled_revision *rev, boo
 		jput_string(j, "rule", decide_rule_name(rev->wanted.rule));
 	jput_string(j, "why", sentence_of(rev));
 	jput_string_if(j, "held_back", rev->held_back);
+	jput_string_if(j, "held_by", scaled_holder(rev));
 	jput_bool(j, "dry_run", scaled_is_dry(rev));
 	if (brain_proposal(rev->brain) > 0)
 		jput_double(j, "proposed_target", brain_proposal(rev->brain));

@@ -112,6 +112,7 @@ put_decision(struct jput *j, const struct scaled_revision *rev)
 		jput_u64(j, "scale", rev->scale);
 	if (rev->is_foreign)
 		jput_bool(j, "held_by_others", true);
+	jput_string_if(j, "held_by", scaled_holder(rev));
 	jput_string_if(j, "held_back", rev->held_back);
 	jput_string(j, "rule", decide_rule_name(rev->wanted.rule));
 	jput_string(j, "why", decide_rule_text(rev->wanted.rule));

@@ -27,7 +27,8 @@ static void
 annotate(struct kube_pod *pod, const char *annotations, enum kube_priority priority,
 	 const struct kube_call_ops *ops)
 {
-	char *path = xasprintf("/api/v1/namespaces/%s/pods/%s", pod->workload->ns, pod->name);
+	char *path = xasprintf("/api/v1/namespaces/%s/pods/%s?fieldManager=" KUBE_FIELD_MANAGER,
+			       pod->workload->ns, pod->name);
 	char *body = xasprintf("{\"metadata\":{\"annotations\":{%s}}}", annotations);
 	const struct kube_call call = {.method = "PATCH",
 				       .path = path,

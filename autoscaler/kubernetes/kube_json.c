@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autoscaler/kubernetes/kube_replicas.h"
 #include "common/strbuf.h"
 #include "common/text.h"
 
@@ -488,25 +489,43 @@ selector_text(const json_t *selector)
 	return strbuf_take(&out);
 }
 
-/* Of the field managers that own spec.replicas, the one that wrote last. */
-static const char *
-manager_of(const struct kube_event *ev)
+/* Whether this entry of managedFields is of a manager that owns the replicas. */
+static bool
+owns_replicas(const json_t *at)
+{
+	const json_t *spec = json_object_get(json_object_get(at, "fieldsV1"), "f:spec");
+
+	return json_object_get(spec, "f:replicas") != NULL || is_text(at, "subresource", "scale");
+}
+
+/* In the controller manager only the controller of HorizontalPodAutoscalers writes to scales. */
+static void
+set_manager(struct kube_author *a, const char *manager)
+{
+	bool is_hpa = a->by_scale && strcmp(manager, "kube-controller-manager") == 0;
+
+	snprintf(a->manager, sizeof a->manager, "%s%s", manager,
+		 is_hpa ? " (HorizontalPodAutoscaler)" : "");
+}
+
+void
+kube_author_decode(const struct kube_event *ev, struct kube_author *a)
 {
 	const json_t *v = json_object_get(meta_of(ev), "managedFields");
-	const char *manager = NULL, *newest = "";
 	size_t i;
 
+	*a = (struct kube_author){.manager = ""};
 	for (i = 0; i < json_array_size(v); i++) {
 		const json_t *at = json_array_get(v, i);
-		const json_t *spec = json_object_get(json_object_get(at, "fieldsV1"), "f:spec");
 		const char *time = text_or_empty(at, "time");
 
-		if (json_object_get(spec, "f:replicas") == NULL || strcmp(time, newest) < 0)
+		/* RFC 3339 in UTC sorts as text */
+		if (!owns_replicas(at) || strcmp(time, a->time) < 0)
 			continue;
-		newest = time; /* RFC 3339 in UTC sorts as text */
-		manager = text_of(at, "manager");
+		a->by_scale = is_text(at, "subresource", "scale");
+		snprintf(a->time, sizeof a->time, "%s", time);
+		set_manager(a, text_or_empty(at, "manager"));
 	}
-	return manager;
 }
 
 void
@@ -518,8 +537,7 @@ kube_workload_fields_decode(const struct kube_event *ev, struct kube_workload_fi
 
 	*w = (struct kube_workload_fields){
 		.replicas = number_of(spec, "replicas", 1),
-		.selector = selector_text(json_object_get(spec, "selector")),
-		.manager = manager_of(ev)};
+		.selector = selector_text(json_object_get(spec, "selector"))};
 	for (i = 0; i < json_array_size(v); i++) {
 		const json_t *at = json_array_get(v, i);
 

@@ -10,6 +10,8 @@
 
 #include "common/err.h"
 
+struct kube_author;
+
 enum kube_event_type { KUBE_ADDED, KUBE_MODIFIED, KUBE_DELETED, KUBE_BOOKMARK, KUBE_ERROR };
 
 #define KUBE_SELECTOR_MOST ((size_t)64 << 10) /* bytes of a selector as text */
@@ -75,13 +77,14 @@ bool kube_event_has_probe(const struct kube_event *, const char *port);
 /* --- workloads --- */
 
 struct kube_workload_fields {
-	int64_t replicas;    /* spec.replicas; absent: 1, as the server's default is */
-	char *selector;	     /* as text, for kube_selector_parse(); NULL: none.  Owned. */
-	const char *manager; /* field manager that set the replicas last; NULL: not known */
+	int64_t replicas; /* spec.replicas; absent: 1, as the server's default is */
+	char *selector;	  /* as text, for kube_selector_parse(); NULL: none.  Owned. */
 	const char *failure_reason, *failure_message; /* condition ReplicaFailure; NULL */
 };
 void kube_workload_fields_decode(const struct kube_event *, struct kube_workload_fields *);
 void kube_workload_fields_fini(struct kube_workload_fields *);
+/* Who has set the replicas last: of a kind that is not built in, through its scale. */
+void kube_author_decode(const struct kube_event *, struct kube_author *);
 
 /* --- answers --- */
 

@@ -43,15 +43,28 @@ kube_replicas_current(const struct kube_replicas *s)
 }
 
 void
+kube_replicas_shown(struct kube_replicas *s)
+{
+	s->is_held_shown = s->is_held;
+}
+
+const char *
+kube_replicas_author(const struct kube_replicas *s)
+{
+	return s->is_author_known && s->author.manager[0] != '\0' ? s->author.manager : NULL;
+}
+
+void
 kube_replicas_want(struct kube_replicas *s, uint32_t n)
 {
 	bool is_wake = n > 0 && kube_replicas_current(s) == 0;
 
 	s->wanted = n;
 	s->has_wanted = true;
-	/* Scaling to zero and from zero is ours, whatever another client has set in between. */
-	if (n == 0 || is_wake)
-		s->is_held = false;
+	/* Scaling to zero and from zero is ours, whatever another client has set in between.  Any
+	 * other number is an answer to the other client's only if the reconciler knew that one. */
+	if (n == 0 || is_wake || (s->is_held_shown && n != kube_replicas_current(s)))
+		s->is_held = s->is_held_shown = false;
 	if (is_wake)
 		s->overrule_at_ns = 0;
 }
@@ -70,6 +83,7 @@ take_foreign(struct kube_replicas *s, int64_t now_ns, uint32_t random)
 {
 	if (!s->is_overruling) {
 		s->is_held = true;
+		s->is_held_shown = false;
 		return;
 	}
 	if (s->overruled_at_ns != 0 && now_ns - s->overruled_at_ns > OVERRULE_CALM)
@@ -78,27 +92,55 @@ take_foreign(struct kube_replicas *s, int64_t now_ns, uint32_t random)
 	s->overrule_at_ns = now_ns + backoff_next(&s->overrule, random);
 }
 
+static bool
+is_ours(const struct kube_replicas *s)
+{
+	const char *author = kube_replicas_author(s);
+
+	return author != NULL && strcmp(author, KUBE_FIELD_MANAGER) == 0;
+}
+
 /* Whether a number that differs from the one before comes from another client. */
 static bool
 is_foreign(struct kube_replicas *s, uint32_t before, int64_t now_ns, uint32_t random)
 {
-	if (s->observed == before || (s->is_patch_unsure && s->observed == s->patched))
+	if (s->observed == before || (s->is_patch_unsure && s->observed == s->asked))
 		return false;
+	if (is_ours(s)) {
+		s->is_held = false;
+		return false;
+	}
 	if (s->has_wanted && s->observed == s->wanted)
 		return false; /* it is what is wanted */
 	take_foreign(s, now_ns, random);
 	return true;
 }
 
+/* An author that the object named before the number changed has not set this number, unless the
+ * server records writes to the scale and the author has written twice within a second. */
+static void
+take_author(struct kube_replicas *s, uint32_t replicas, const struct kube_author *author)
+{
+	bool is_same = strcmp(author->manager, s->author.manager) == 0 &&
+		       strcmp(author->time, s->author.time) == 0;
+
+	if (!is_same || !s->exists)
+		s->is_author_known = true;
+	else if (replicas != s->observed)
+		s->is_author_known = author->by_scale;
+	s->author = *author;
+}
+
 bool
-kube_replicas_observe(struct kube_replicas *s, uint32_t replicas, const char *rv, int64_t now_ns,
-		      uint32_t random)
+kube_replicas_observe(struct kube_replicas *s, uint32_t replicas, const char *rv,
+		      const struct kube_author *author, int64_t now_ns, uint32_t random)
 {
 	uint32_t before = kube_replicas_current(s);
 	bool is_first = !s->exists;
 
 	if (s->exists && kube_rv_is_older(rv, s->observed_rv))
 		return false; /* the watch was faster than this GET */
+	take_author(s, replicas, author);
 	s->exists = true;
 	s->observed = replicas;
 	snprintf(s->observed_rv, sizeof s->observed_rv, "%s", rv);
@@ -112,7 +154,7 @@ kube_replicas_observe(struct kube_replicas *s, uint32_t replicas, const char *rv
 void
 kube_replicas_gone(struct kube_replicas *s)
 {
-	s->exists = s->is_unconfirmed = s->is_held = false;
+	s->exists = s->is_unconfirmed = s->is_held = s->is_held_shown = false;
 	s->observed = 0;
 	s->observed_rv[0] = '\0';
 }
@@ -153,7 +195,7 @@ void
 kube_replicas_patch_sent(struct kube_replicas *s, uint32_t n)
 {
 	s->is_patching = true;
-	s->patched = n;
+	s->asked = n;
 	s->overrule_at_ns = s->retry_at_ns = 0;
 }
 

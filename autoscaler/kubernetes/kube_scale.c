@@ -16,12 +16,12 @@
 #define REFUSED_RETRY (5 * CLK_S)
 #define GET_RETRY CLK_S
 
-/* The path of the scale; the caller's. */
+/* The path of the scale, and a query behind it; the caller's. */
 static char *
-path_of(const struct kube_workload *w)
+path_of(const struct kube_workload *w, const char *query)
 {
-	return xasprintf("%s/namespaces/%s/%s/%s/scale", w->kind->path, w->ns, w->kind->plural,
-			 w->name);
+	return xasprintf("%s/namespaces/%s/%s/%s/scale%s", w->kind->path, w->ns, w->kind->plural,
+			 w->name, query);
 }
 
 /* --- GET --- */
@@ -47,8 +47,7 @@ on_get_answer(const struct kube_answer *a, void *arg)
 	w->get = NULL;
 	if (a->status == 200 && kube_scale_fields_decode(&scale, a->body, a->n, &e) == 0) {
 		kube_workload_set_selector(w, scale.selector);
-		kube_workload_set_replicas(w, scale.replicas, scale.rv == NULL ? "" : scale.rv,
-					   NULL);
+		kube_workload_set_replicas(w, scale.replicas, scale.rv == NULL ? "" : scale.rv);
 		w->scale_error.reason[0] = '\0';
 		kube_scale_fields_fini(&scale);
 	} else if (a->status == 404) {
@@ -77,7 +76,7 @@ get_if_due(struct kube_workload *w)
 	if (wait > 0)
 		return wait;
 	w->is_get_due = false;
-	path = path_of(w);
+	path = path_of(w, "");
 	call.path = path;
 	w->get = kube_http_call(w->all->http, &call, &get_ops, w);
 	free(path);
@@ -105,6 +104,7 @@ take_patch_answer(struct kube_workload *w, const struct kube_answer *a, int64_t 
 	struct err e;
 
 	w->scale_error.reason[0] = '\0';
+	w->patch_failure = -1;
 	w->is_staying_written = false;
 	if (kube_scale_fields_decode(&scale, a->body, a->n, &e) < 0) {
 		log_warn(NULL, "cannot decode the answer to a PATCH of the scale",
@@ -114,10 +114,23 @@ take_patch_answer(struct kube_workload *w, const struct kube_answer *a, int64_t 
 	}
 	if (kube_replicas_patch_done(&w->replicas, (uint32_t)MAX(scale.replicas, 0),
 				     scale.rv == NULL ? "" : scale.rv, now, random_u32()))
-		kube_workload_scaled_by_other(w, w->replicas.patched, NULL);
+		kube_workload_scaled_by_other(w, w->replicas.patched);
 	log_debug(NULL, "scale set", "revision=%s replicas=%lld took_ms=%.1f", w->revision,
 		  (long long)scale.replicas, (double)(now - w->patch_ns) / CLK_MS);
 	kube_scale_fields_fini(&scale);
+}
+
+/* One line for all tries in a row that fail in the same way. */
+static void
+log_patch_failure(struct kube_workload *w, const struct kube_answer *a, int64_t delay)
+{
+	if (w->patch_failure == a->status)
+		return;
+	w->patch_failure = a->status;
+	log_warn(NULL, "cannot set the scale",
+		 "revision=%s from=%u to=%u status=%d err=%s retry_ms=%lld", w->revision,
+		 kube_replicas_current(&w->replicas), w->replicas.asked, a->status, a->message,
+		 (long long)(delay / CLK_MS));
 }
 
 static bool
@@ -142,9 +155,7 @@ on_patch_answer(const struct kube_answer *a, void *arg)
 			take_patch_refusal(w, a);
 			delay = MAX(delay, REFUSED_RETRY);
 		}
-		log_warn_limited(NULL, "cannot set the scale",
-				 "revision=%s status=%d err=%s retry_ms=%lld", w->revision,
-				 a->status, a->message, (long long)(delay / CLK_MS));
+		log_patch_failure(w, a, delay);
 		kube_replicas_patch_failed(&w->replicas, now, delay);
 	}
 	kube_workload_changed(w);
@@ -156,7 +167,7 @@ static void
 patch(struct kube_workload *w, uint32_t n, int64_t now)
 {
 	bool is_more = n > kube_replicas_current(&w->replicas);
-	char *path = path_of(w);
+	char *path = path_of(w, "?fieldManager=" KUBE_FIELD_MANAGER);
 	char *body = xasprintf("{\"spec\":{\"replicas\":%u}}", n);
 	const struct kube_call call = {
 		.method = "PATCH",

@@ -152,12 +152,14 @@ show(struct kube_workload *w)
 				.n = w->pods.n,
 				.has_scale = w->replicas.exists,
 				.scale = kube_replicas_current(&w->replicas),
-				.is_held = w->replicas.is_held};
+				.is_held = w->replicas.is_held,
+				.held_by = kube_replicas_author(&w->replicas)};
 
 	fill_instances(w);
 	v.v = w->view;
 	v.is_known = w->is_known_once = is_known(w);
 	v.failure = kube_failure_is_failed(&w->failure) ? &failure : NULL;
+	kube_replicas_shown(&w->replicas);
 	w->all->driver->ops->on_view(&v, w->all->driver->arg);
 }
 

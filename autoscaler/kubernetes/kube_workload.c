@@ -124,6 +124,7 @@ kube_workload_new(struct kube_workloads *all, const struct revision_conf *conf)
 	w->name = xstrdup(r.name);
 	kube_replicas_init(&w->replicas, conf->launch.foreign_scale == FOREIGN_OVERRULE);
 	kube_failure_init(&w->failure);
+	w->patch_failure = -1;
 	list_init(&w->pods);
 	loop_timer_init(&w->timer, all->loop, on_timer, w);
 	list_push(&all->all, &w->node);
@@ -192,24 +193,25 @@ kube_workload_set_selector(struct kube_workload *w, const char *text)
 }
 
 void
-kube_workload_set_replicas(struct kube_workload *w, int64_t replicas, const char *rv,
-			   const char *manager)
+kube_workload_set_replicas(struct kube_workload *w, int64_t replicas, const char *rv)
 {
 	uint32_t before = kube_replicas_current(&w->replicas);
 	uint32_t n = (uint32_t)MIN(MAX(replicas, 0), UINT32_MAX);
 
-	if (kube_replicas_observe(&w->replicas, n, rv, clk_now(), random_u32()))
-		kube_workload_scaled_by_other(w, before, manager);
+	if (kube_replicas_observe(&w->replicas, n, rv, &w->author, clk_now(), random_u32()))
+		kube_workload_scaled_by_other(w, before);
 }
 
 void
-kube_workload_scaled_by_other(struct kube_workload *w, uint32_t before, const char *manager)
+kube_workload_scaled_by_other(struct kube_workload *w, uint32_t before)
 {
+	const char *author = kube_replicas_author(&w->replicas);
+
 	w->all->replicas_by_others_n++;
 	log_warn(NULL, "another client changed the replicas",
 		 "revision=%s workload=%s/%s from=%u to=%u wanted=%u by=%s foreign_scale=%s",
 		 w->revision, w->ns, w->name, before, w->replicas.observed, w->replicas.wanted,
-		 manager == NULL ? "unknown" : manager,
+		 author == NULL ? "unknown" : author,
 		 w->replicas.is_overruling ? "overrule" : "respect");
 }
 
@@ -227,6 +229,7 @@ kube_workload_observe(struct kube_workload *w, const struct kube_event *ev)
 	struct kube_workload_fields fields;
 
 	kube_workload_changed(w);
+	kube_author_decode(ev, &w->author);
 	if (!w->kind->is_built_in) {
 		w->is_get_due = true; /* only the server knows which field has the replicas */
 		return;
@@ -235,6 +238,6 @@ kube_workload_observe(struct kube_workload *w, const struct kube_event *ev)
 	if (!kube_problem_of_workload(&fields, &w->problem))
 		w->problem = (struct kube_problem){.reason = ""};
 	kube_workload_set_selector(w, fields.selector);
-	kube_workload_set_replicas(w, fields.replicas, ev->rv, fields.manager);
+	kube_workload_set_replicas(w, fields.replicas, ev->rv);
 	kube_workload_fields_fini(&fields);
 }

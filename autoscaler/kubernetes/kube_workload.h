@@ -80,6 +80,7 @@ struct kube_workload {
 	uint64_t list_seq;		    /* number of the collection's last list that had it */
 	struct kube_selector *selector;	    /* NULL: not known yet */
 	struct kube_replicas replicas;
+	struct kube_author author;   /* of the replicas, as the object names it */
 	struct kube_problem problem; /* as its controller reports it */
 
 	/* kube_pods.c */
@@ -91,6 +92,7 @@ struct kube_workload {
 	struct kube_request *patch;
 	int64_t patch_ns;		 /* when it was sent */
 	bool is_patch_unanswered;	 /* the last one brought no answer */
+	int patch_failure;		 /* status of the failure that was logged; -1: none */
 	struct kube_problem scale_error; /* why the server refuses GET or PATCH; "": it does not */
 	struct kube_request *get;	 /* of kinds that are not built in */
 	bool is_get_due;
@@ -146,12 +148,10 @@ kube_workload_sooner(int64_t a, int64_t b)
 void kube_workload_observe(struct kube_workload *, const struct kube_event *);
 /* It does not exist.  Marks it. */
 void kube_workload_gone(struct kube_workload *);
-/* By the object, or by its scale.  text NULL: it has no selector.  manager: the field manager
- * that set the replicas, or NULL.  These do not mark it. */
+/* By the object, or by its scale.  text NULL: it has no selector.  These do not mark it. */
 void kube_workload_set_selector(struct kube_workload *, const char *text);
-void kube_workload_set_replicas(struct kube_workload *, int64_t replicas, const char *rv,
-				const char *manager);
+void kube_workload_set_replicas(struct kube_workload *, int64_t replicas, const char *rv);
 /* Count and log that another client has changed the replicas, which were `before`. */
-void kube_workload_scaled_by_other(struct kube_workload *, uint32_t before, const char *manager);
+void kube_workload_scaled_by_other(struct kube_workload *, uint32_t before);
 
 #endif

@@ -320,8 +320,9 @@ follow_foreign(struct reconcile *r, struct scaled_revision *rev)
 {
 	if (!rev->is_foreign || !rev->is_adopted || rev->scale_sent == rev->scale)
 		return;
-	log_info(NULL, "scale was set by another client, respected", "revision=%s from=%u to=%u",
-		 scaled_name(rev), rev->scale_sent, rev->scale);
+	log_info(NULL, "scale was set by another client, respected",
+		 "revision=%s from=%u to=%u by=%s", scaled_name(rev), rev->scale_sent, rev->scale,
+		 scaled_holder(rev));
 	quota_sent(&r->quota, rev->scale_sent, rev->scale);
 	rev->scale_sent = rev->scale;
 }

@@ -6,6 +6,7 @@
 #include "autoscaler/reconcile/peers.h"
 #include "common/clk.h"
 #include "common/log.h"
+#include "common/text.h"
 
 #define DRY_RETRY (5 * CLK_S) /* how long a refusal by dry_run holds after an `activate` */
 
@@ -80,6 +81,7 @@ scaled_free(struct scaled_revision **rp)
 	brain_free(&rev->brain);
 	why_fini(&rev->why);
 	failure_free(&rev->failure);
+	free(rev->held_by);
 	free(rev->held_back);
 	instances_fini(&rev->instances);
 	window_free(&rev->window);
@@ -109,7 +111,35 @@ scaled_shows(const struct scaled_revision *rev, const struct driver_view *view)
 	/* A failure always makes a difference: its time to retry has moved on. */
 	return rev->is_known == view->is_known && rev->failure == NULL && view->failure == NULL &&
 	       rev->is_foreign == view->is_held && (!view->is_held || rev->scale == view->scale) &&
+	       text_equal(rev->held_by, view->is_held ? view->held_by : NULL) &&
 	       instances_are(&rev->instances, view->v, view->n);
+}
+
+static void
+log_scaled(const struct scaled_revision *rev, uint32_t from, uint32_t to)
+{
+	const char *rule = decide_rule_name(rev->sent_rule);
+
+	if (to == 0)
+		log_info(NULL, "scaled to zero", "revision=%s from=%u rule=%s", scaled_name(rev),
+			 from, rule);
+	else
+		log_info(NULL, "scaled", "revision=%s from=%u to=%u rule=%s", scaled_name(rev),
+			 from, to, rule);
+}
+
+/* A platform that stores the scale has set what the driver was asked for only when it shows it. */
+static void
+take_scale(struct scaled_revision *rev, const struct driver_view *view)
+{
+	if (view->has_scale && rev->has_scale && rev->is_adopted && !view->is_held &&
+	    view->scale != rev->scale && view->scale == rev->scale_sent)
+		log_scaled(rev, rev->scale, view->scale);
+	rev->has_scale = view->has_scale;
+	rev->scale = view->scale;
+	rev->is_used_since_foreign &= rev->is_foreign && view->is_held;
+	rev->is_foreign = view->is_held;
+	text_replace(&rev->held_by, view->is_held ? view->held_by : NULL);
 }
 
 void
@@ -117,10 +147,7 @@ scaled_take_view(struct scaled_revision *rev, const struct driver_view *view, in
 {
 	instances_take(&rev->instances, view->v, view->n, now_ns);
 	rev->is_known = view->is_known;
-	rev->has_scale = view->has_scale;
-	rev->scale = view->scale;
-	rev->is_used_since_foreign &= rev->is_foreign && view->is_held;
-	rev->is_foreign = view->is_held;
+	take_scale(rev, view);
 	if (instances_ready(&rev->instances) == 0)
 		timing_not_answering(&rev->timing);
 	take_failure(rev, view->failure, now_ns);
@@ -159,6 +186,14 @@ uint32_t
 scaled_wanted(const struct scaled_revision *rev)
 {
 	return scaled_is_dry(rev) ? rev->dryrun.n : rev->wanted.n;
+}
+
+const char *
+scaled_holder(const struct scaled_revision *rev)
+{
+	if (!rev->is_foreign)
+		return NULL;
+	return rev->held_by == NULL ? "another client" : rev->held_by;
 }
 
 int64_t
@@ -346,16 +381,12 @@ scaled_send_scale(struct scaled_revision *rev, uint32_t n, const char *const *vi
 		  size_t victims_n)
 {
 	uint32_t before = rev->scale_sent;
-	const char *rule = decide_rule_name(rev->wanted.rule);
 
 	rev->scale_sent = n;
+	rev->sent_rule = rev->wanted.rule;
 	rev->driver->class->set_scale(rev->driver, scaled_name(rev), n, victims, victims_n);
-	if (n == 0)
-		log_info(NULL, "scaled to zero", "revision=%s from=%u rule=%s", scaled_name(rev),
-			 before, rule);
-	else
-		log_info(NULL, "scaled", "revision=%s from=%u to=%u rule=%s", scaled_name(rev),
-			 before, n, rule);
+	if (!rev->has_scale)
+		log_scaled(rev, before, n);
 }
 
 bool

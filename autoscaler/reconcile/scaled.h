@@ -50,7 +50,8 @@ struct scaled_revision {
 	int64_t failed_ns;	     /* when the driver said so */
 	bool has_scale;		     /* the platform stores the number of instances: … */
 	uint32_t scale;		     /* … this one */
-	bool is_foreign; /* another controller or a person has set it, and that is respected */
+	bool is_foreign; /* another controller or a person has set it, and that is respected: … */
+	char *held_by;	 /* … this one; NULL: the platform does not say */
 	bool is_used_since_foreign; /* there were requests since */
 
 	/* decided */
@@ -66,12 +67,13 @@ struct scaled_revision {
 			       * wait; NULL: something may be, or none wait */
 
 	/* done */
-	bool is_adopted;	   /* the instances that the driver showed first were adopted … */
-	uint32_t adopted;	   /* … so many */
-	uint32_t scale_sent;	   /* what the driver was asked for last; once is_adopted */
-	struct list drains;	   /* struct drain_request */
-	int64_t no_zero_before_ns; /* no drain of the whole revision: an activator was busy */
-	bool is_changed;	   /* activators have to be told (announce.h) */
+	bool is_adopted;     /* the instances that the driver showed first were adopted … */
+	uint32_t adopted;    /* … so many */
+	uint32_t scale_sent; /* what the driver was asked for last; once is_adopted … */
+	enum decide_rule sent_rule; /* … by this rule */
+	struct list drains;	    /* struct drain_request */
+	int64_t no_zero_before_ns;  /* no drain of the whole revision: an activator was busy */
+	bool is_changed;	    /* activators have to be told (announce.h) */
 
 	/* counted */
 	uint64_t activations, failures, decisions[DECIDE_RULES_N], drains_done, drains_taken_back;
@@ -131,6 +133,8 @@ bool scaled_allot(struct scaled_revision *, uint32_t allotted, const struct peer
 		  int64_t now_ns);
 /* The number that is wanted; of a dry run: that would be. */
 uint32_t scaled_wanted(const struct scaled_revision *);
+/* Who holds its scale: a name for people; NULL: nobody does. */
+const char *scaled_holder(const struct scaled_revision *);
 
 /* --- what is done --- */
 

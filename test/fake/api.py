@@ -9,6 +9,7 @@ import time
 import access
 import faults
 import kinds
+import managers
 import patch
 import store as store_
 from store import Refused, Selector, encode
@@ -172,7 +173,8 @@ class Api:
             note["body"] = obj
             if kind.namespaced and not self.store.find(kinds.NAMESPACE, "", namespace):
                 raise store_.not_found(kinds.NAMESPACE, namespace)
-            entry = self.store.create(kind, namespace, defaulted(kind, obj))
+            entry = self.store.create(kind, namespace, managers.noted(
+                kind, None, defaulted(kind, obj), request, None, self.version))
             return 201, entry.raw()
         if request.method == "DELETE":
             for entry in self.store.all(kind, namespace, selector):
@@ -216,10 +218,11 @@ class Api:
             raise Refused(405, "MethodNotAllowed", "the server does not allow this method on the "
                           "requested resource")
         if sub == "scale":
-            return 200, encode(scale_of(self._scale(old, new)))
-        return 200, self.store.update(old, defaulted(old.kind, new), sub).raw()
+            return 200, encode(scale_of(self._scale(request, old, new)))
+        return 200, self.store.update(old, managers.noted(
+            old.kind, old.data, defaulted(old.kind, new), request, sub, self.version), sub).raw()
 
-    def _scale(self, old, new):
+    def _scale(self, request, old, new):
         n = (new.get("spec") or {}).get("replicas", 0)
         if not isinstance(n, int) or n < 0:
             raise Refused(422, "Invalid", 'Scale.autoscaling "%s" is invalid: spec.replicas: '
@@ -230,8 +233,10 @@ class Api:
             meta["resourceVersion"] = new["metadata"]["resourceVersion"]
         else:
             meta.pop("resourceVersion")
-        return self.store.update(old, {**old.data, "metadata": meta,
-                                       "spec": {**old.data["spec"], "replicas": n}})
+        return self.store.update(old, managers.noted(
+            old.kind, old.data, {**old.data, "metadata": meta,
+                                 "spec": {**old.data["spec"], "replicas": n}},
+            request, "scale", self.version))
 
     def _delete(self, request, old):
         options = request.json()

@@ -104,8 +104,10 @@ class Cluster:
     def delete(self, plural, name, **options):
         return self.api.call("DELETE", self.where(plural, name), options or None)
 
-    def scale(self, name, n, plural="deployments"):
-        return self.patch(plural, name, {"spec": {"replicas": n}}, "scale")
+    def scale(self, name, n, plural="deployments", manager=None):
+        """manager: the field manager, by which the object then names who did it."""
+        path = self.where(plural, name, "scale") + ("?fieldManager=" + manager if manager else "")
+        return self.api.call("PATCH", path, {"spec": {"replicas": n}}, MERGE)
 
     def replicas(self, name, plural="deployments"):
         return self.get(plural, name, "scale")["spec"].get("replicas", 0)

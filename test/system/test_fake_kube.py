@@ -28,6 +28,27 @@ def test_a_scale_of_zero_has_no_replicas(kube):
     kube.delete("deployments", "zero")
 
 
+def test_the_object_names_who_has_set_the_replicas(kube):
+    def owners():
+        return [(f.get("manager"), f.get("subresource"))
+                for f in kube.get("deployments", "whose")["metadata"]["managedFields"]
+                if "f:replicas" in f["fieldsV1"].get("f:spec", {})]
+    kube.workload("whose")
+    first = owners()
+    assert len(first) == 1 and first[0][1] is None
+    kube.scale("whose", 2, manager="somebody")
+    assert owners() == (first if version_of(kube) < (1, 22) else [("somebody", "scale")])
+    kube.api.call("PATCH", kube.where("deployments", "whose") + "?fieldManager=else",
+                  {"spec": {"replicas": 0}}, MERGE)
+    assert owners() == [("else", None)]
+    kube.delete("deployments", "whose")
+
+
+def version_of(kube):
+    version = kube.api.call("GET", "/version")
+    return int(version["major"]), int(version["minor"].rstrip("+"))
+
+
 def test_from_zero_and_back(kube):
     kube.workload("up")
     rv = kube.api.call("GET", kube.where("pods"))["metadata"]["resourceVersion"]

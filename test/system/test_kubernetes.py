@@ -298,17 +298,40 @@ def test_another_client_scales(tmp_path, how):
         services = service("hello", kube, "port = 8080 min_scale = 1 foreign_scale = " + how)
         with on_cluster(tmp_path, kube, services) as s:
             assert s.get("hello")[0] == 200
-            kube.scale("hello", 3)
+            kube.scale("hello", 3, manager="somebody")
             wait_until(lambda: "another client" in s.autoscaler.text(), what="the log line")
+            if not IS_REAL:  # servers before 1.22 do not note who writes to the scale
+                assert "by=somebody" in s.autoscaler.text()
             if how == "overrule":
                 wait_until(lambda: kube.replicas("hello") == 1, what="the wanted replicas")
             else:
                 kube.wait_pods("hello", 3, has_address)
+                if not IS_REAL:
+                    wait_until(lambda: why(s, "hello/v1").get("held_by") == "somebody",
+                               what="the name in /why")
                 with Load(s, "hello") as load:
                     load.wait_for(100)
                 assert kube.replicas("hello") == 3
             if not IS_REAL:
                 assert len(kube.scalings("hello")) <= 4  # it backs off
+
+
+def why(s, revision):
+    with urllib.request.urlopen("http://127.0.0.1:%d/why?format=json&revision=%s" % (
+            s.scaler_admin, revision), timeout=5) as r:
+        return json.load(r)
+
+
+@fake_only
+def test_what_an_earlier_autoscaler_has_set_is_no_foreign_hand(tmp_path):
+    with cluster(tmp_path) as kube:
+        kube.workload("hello", replicas=1)
+        kube.wait_pods("hello", 1, has_address)
+        with on_cluster(tmp_path, kube, service("hello", kube, "port = 8080 min_scale = 1")) as s:
+            assert s.get("hello")[0] == 200
+            kube.scale("hello", 3, manager="activator")
+            wait_until(lambda: kube.replicas("hello") == 1, what="what is wanted")
+            assert "another client" not in s.autoscaler.text()
 
 
 # ---- which pods go first

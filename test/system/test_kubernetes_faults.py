@@ -29,6 +29,20 @@ def test_a_token_that_rotates(tmp_path):
             assert len(kube.seen(status=401)) <= 2  # each was sent again with the new token
 
 
+def test_it_is_scaled_when_the_server_has_said_so(tmp_path):
+    with cluster(tmp_path) as kube:
+        kube.workload("hello")
+        kube.fault({"status": 500}, times=3, verb="patch", resource="deployments/scale")
+        with on_cluster(tmp_path, kube, service("hello", kube)) as s, s.connect() as c:
+            c.request("GET", "/", "hello")
+            wait_until(lambda: "cannot set the scale" in s.autoscaler.text(), what="the failure")
+            assert c.response()[0] == 200
+            lines = [x for x in s.autoscaler.text().splitlines()
+                     if "cannot set the scale" in x or 'msg="scaled"' in x]
+            assert "cannot set" in lines[0] and "from=0 to=1" in lines[1], lines
+            assert sum("cannot set" in x for x in lines) == 1, lines
+
+
 def flattened(kube, **cluster_more):
     """Path of the administrator's kubeconfig without other files, as `kubectl config view
     --flatten` prints it."""

@@ -2,6 +2,7 @@
 #include "test/unit/unit.h"
 
 #include "autoscaler/kubernetes/kube_json.h"
+#include "autoscaler/kubernetes/kube_replicas.h"
 
 static void
 decode(struct kube_event *ev, const char *text)
@@ -198,6 +199,7 @@ workloads(void **state)
 {
 	struct kube_event ev;
 	struct kube_workload_fields w;
+	struct kube_author author;
 
 	(void)state;
 	decode(&ev,
@@ -214,7 +216,10 @@ workloads(void **state)
 	kube_workload_fields_decode(&ev, &w);
 	assert_int_equal(w.replicas, 0);
 	assert_string_equal(w.selector, "app=a,t in (x,y),!c,d,e notin (z)");
-	assert_string_equal(w.manager, "hpa");
+	kube_author_decode(&ev, &author);
+	assert_string_equal(author.manager, "hpa");
+	assert_string_equal(author.time, "2026-01-02T00:00:00Z");
+	assert_false(author.by_scale);
 	assert_string_equal(w.failure_reason, "FailedCreate");
 	assert_string_equal(w.failure_message, "exceeded quota");
 	kube_workload_fields_fini(&w);
@@ -222,9 +227,36 @@ workloads(void **state)
 	decode(&ev, "{\"spec\":{\"selector\":{}}}");
 	kube_workload_fields_decode(&ev, &w);
 	assert_int_equal(w.replicas, 1); /* the server's default */
+	kube_author_decode(&ev, &author);
+	assert_string_equal(author.manager, "");
 	assert_null(w.selector);
 	assert_null(w.failure_reason);
 	kube_workload_fields_fini(&w);
+	kube_event_fini(&ev);
+}
+
+static void
+an_autoscaler_of_kubernetes_is_named(void **state)
+{
+	struct kube_event ev;
+	struct kube_author author;
+
+	(void)state;
+	decode(&ev,
+	       "{\"metadata\":{\"managedFields\":[{\"manager\":\"kube-controller-manager\",\"time\":"
+	       "\"2026-01-03T00:00:00Z\",\"subresource\":\"status\",\"fieldsV1\":{\"f:status\":{}}},{"
+	       "\"manager\":\"kube-controller-manager\",\"time\":\"2026-01-02T00:00:00Z\","
+	       "\"subresource\":\"scale\",\"fieldsV1\":{\"f:spec\":{\"f:replicas\":{}}}}]}}");
+	kube_author_decode(&ev, &author);
+	assert_string_equal(author.manager, "kube-controller-manager (HorizontalPodAutoscaler)");
+	assert_true(author.by_scale);
+	kube_event_fini(&ev);
+	/* a kind of its own, whose replicas are in another field */
+	decode(&ev, "{\"metadata\":{\"managedFields\":[{\"manager\":\"kubectl\",\"time\":"
+		    "\"2026-01-02T00:00:00Z\",\"subresource\":\"scale\",\"fieldsV1\":{\"f:spec\":{"
+		    "\"f:size\":{}}}}]}}");
+	kube_author_decode(&ev, &author);
+	assert_string_equal(author.manager, "kubectl");
 	kube_event_fini(&ev);
 }
 
@@ -278,8 +310,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(events), cmocka_unit_test(ports),     cmocka_unit_test(probes),
-		cmocka_unit_test(pods),	  cmocka_unit_test(workloads), cmocka_unit_test(answers),
+		cmocka_unit_test(events),    cmocka_unit_test(ports),
+		cmocka_unit_test(probes),    cmocka_unit_test(pods),
+		cmocka_unit_test(workloads), cmocka_unit_test(an_autoscaler_of_kubernetes_is_named),
+		cmocka_unit_test(answers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,11 +3,28 @@
 
 #include "autoscaler/kubernetes/kube_replicas.h"
 #include "common/clk.h"
+#include "common/text.h"
 
 /* What happens, and the state after it. */
 struct step {
-	enum { WANT, OBSERVE, SENT, DONE, FAILED, RETRY, GONE, LIST_BEGIN, LIST_END, TIME } what;
+	enum {
+		WANT,
+		BY,
+		OBSERVE,
+		AUTHOR,
+		SHOWN,
+		SENT,
+		DONE,
+		FAILED,
+		RETRY,
+		GONE,
+		LIST_BEGIN,
+		LIST_END,
+		TIME
+	} what;
 	uint32_t n;
+	/* the resourceVersion.  BY: what managedFields says from now on, "MANAGER TIME" or
+	 * "MANAGER/scale TIME"; AUTHOR: the author that is expected, or NULL */
 	const char *rv;
 	bool is_foreign; /* returned by OBSERVE or DONE */
 	int due;	 /* the replicas that are to be set now; NONE, or LATER: after a wait */
@@ -17,6 +34,28 @@ enum { NONE = -1, LATER = -2 };
 
 static int64_t now_ns;
 
+static struct kube_author author;
+
+static bool
+set_author(const char *text)
+{
+	author.by_scale = strstr(text, "/scale") != NULL;
+	snprintf(author.manager, sizeof author.manager, "%.*s", (int)strcspn(text, "/ "), text);
+	snprintf(author.time, sizeof author.time, "%s", strchr(text, ' ') + 1);
+	return false;
+}
+
+static bool
+expect_author(const struct kube_replicas *s, const char *expected)
+{
+	const char *name = kube_replicas_author(s);
+
+	if (!text_equal(name, expected))
+		fail_msg("author %s, expected %s", name == NULL ? "none" : name,
+			 expected == NULL ? "none" : expected);
+	return false;
+}
+
 static bool
 take(struct kube_replicas *s, const struct step *step)
 {
@@ -25,7 +64,14 @@ take(struct kube_replicas *s, const struct step *step)
 		kube_replicas_want(s, step->n);
 		return false;
 	case OBSERVE:
-		return kube_replicas_observe(s, step->n, step->rv, now_ns, UINT32_MAX);
+		return kube_replicas_observe(s, step->n, step->rv, &author, now_ns, UINT32_MAX);
+	case BY:
+		return set_author(step->rv);
+	case AUTHOR:
+		return expect_author(s, step->rv);
+	case SHOWN:
+		kube_replicas_shown(s);
+		return false;
 	case SENT:
 		kube_replicas_patch_sent(s, step->n);
 		return false;
@@ -70,6 +116,7 @@ play(bool is_overruling, const struct step *v, size_t n)
 	size_t i;
 
 	now_ns = CLK_S;
+	author = (struct kube_author){.manager = ""};
 	kube_replicas_init(&s, is_overruling);
 	for (i = 0; i < n; i++) {
 		bool is_foreign = take(&s, &v[i]);
@@ -188,6 +235,79 @@ another_client_is_respected(void **state)
 }
 
 static void
+a_hold_ends_when_the_reconciler_wants_another_number_knowing_it(void **state)
+{
+	(void)state;
+	PLAY(false, {OBSERVE, 1, "1", false, NONE}, {WANT, 1, NULL, false, NONE},
+	     {OBSERVE, 5, "2", true, NONE},
+	     /* what was wanted before the view came says nothing about the five */
+	     {WANT, 3, NULL, false, NONE}, {SHOWN, 0, NULL, false, NONE},
+	     {WANT, 5, NULL, false, NONE}, {WANT, 8, NULL, false, 8}, {SENT, 8, NULL, false, NONE},
+	     {DONE, 8, "3", false, NONE}, {OBSERVE, 8, "3", false, NONE},
+	     /* a change after the view is a new hold */
+	     {SHOWN, 0, NULL, false, NONE}, {OBSERVE, 2, "4", true, NONE},
+	     {WANT, 8, NULL, false, NONE}, {SHOWN, 0, NULL, false, NONE},
+	     {WANT, 1, NULL, false, 1});
+}
+
+static void
+the_object_names_who_has_set_the_replicas(void **state)
+{
+	(void)state;
+	PLAY(false, {BY, 0, "kubectl-create 10", false, NONE}, {OBSERVE, 1, "1", false, NONE},
+	     {AUTHOR, 0, "kubectl-create", false, NONE}, {WANT, 1, NULL, false, NONE},
+	     {BY, 0, "kubectl/scale 20", false, NONE}, {OBSERVE, 5, "2", true, NONE},
+	     {AUTHOR, 0, "kubectl", false, NONE},
+	     /* a change of something else */
+	     {BY, 0, "kubectl/scale 20", false, NONE}, {OBSERVE, 5, "3", false, NONE},
+	     {AUTHOR, 0, "kubectl", false, NONE},
+	     /* again within a second */
+	     {BY, 0, "kubectl/scale 20", false, NONE}, {OBSERVE, 6, "4", true, NONE},
+	     {AUTHOR, 0, "kubectl", false, NONE}, {BY, 0, "argocd-controller 20", false, NONE},
+	     {OBSERVE, 7, "5", true, NONE}, {AUTHOR, 0, "argocd-controller", false, NONE});
+	/* the server does not record who writes to the scale: who was there before is not it */
+	PLAY(false, {BY, 0, "helm 10", false, NONE}, {OBSERVE, 1, "1", false, NONE},
+	     {AUTHOR, 0, "helm", false, NONE}, {WANT, 1, NULL, false, NONE},
+	     {BY, 0, "helm 10", false, NONE}, {OBSERVE, 5, "2", true, NONE},
+	     {AUTHOR, 0, NULL, false, NONE}, {BY, 0, "helm 10", false, NONE},
+	     {OBSERVE, 5, "3", false, NONE}, {AUTHOR, 0, NULL, false, NONE});
+	/* the watch was faster than the answer to our PATCH */
+	PLAY(false, {BY, 0, "helm 10", false, NONE}, {OBSERVE, 1, "1", false, NONE},
+	     {AUTHOR, 0, "helm", false, NONE}, {WANT, 2, NULL, false, 2},
+	     {SENT, 2, NULL, false, NONE}, {BY, 0, "activator/scale 20", false, NONE},
+	     {OBSERVE, 2, "2", false, NONE}, {AUTHOR, 0, "activator", false, NONE},
+	     {BY, 0, "kubectl/scale 20", false, NONE}, {OBSERVE, 7, "3", false, NONE},
+	     {AUTHOR, 0, "kubectl", false, NONE}, {DONE, 2, "2", true, NONE});
+}
+
+static void
+what_our_field_manager_has_set_is_never_foreign(void **state)
+{
+	(void)state;
+	/* a PATCH of the process before this one */
+	PLAY(false, {BY, 0, "activator/scale 10", false, NONE}, {OBSERVE, 1, "1", false, NONE},
+	     {AUTHOR, 0, "activator", false, NONE}, {WANT, 1, NULL, false, NONE},
+	     {BY, 0, "activator/scale 11", false, NONE}, {OBSERVE, 4, "2", false, 1},
+	     {AUTHOR, 0, "activator", false, 1});
+	/* one of ours ends a hold */
+	PLAY(false, {OBSERVE, 1, "1", false, NONE}, {WANT, 1, NULL, false, NONE},
+	     {BY, 0, "kubectl/scale 20", false, NONE}, {OBSERVE, 5, "2", true, NONE},
+	     {AUTHOR, 0, "kubectl", false, NONE}, {BY, 0, "activator/scale 21", false, NONE},
+	     {OBSERVE, 3, "3", false, 1}, {AUTHOR, 0, "activator", false, 1});
+}
+
+static void
+a_wish_does_not_count_before_the_server_has_set_it(void **state)
+{
+	(void)state;
+	/* The watch is silent.  The second PATCH fails: it is sent again. */
+	PLAY(false, {OBSERVE, 0, "1", false, NONE}, {WANT, 1, NULL, false, 1},
+	     {SENT, 1, NULL, false, NONE}, {DONE, 1, "2", false, NONE}, {WANT, 4, NULL, false, 4},
+	     {SENT, 4, NULL, false, NONE}, {FAILED, 0, NULL, false, LATER},
+	     {TIME, 1, NULL, false, 4});
+}
+
+static void
 another_client_is_overruled_after_a_back_off(void **state)
 {
 	(void)state;
@@ -204,6 +324,7 @@ another_client_is_overruled_after_a_back_off(void **state)
 static void
 the_back_off_against_another_client_has_a_bound(void **state)
 {
+	static const struct kube_author nothing;
 	struct kube_replicas s;
 	uint32_t n, times = 0;
 	int64_t wait, rv = 10;
@@ -212,11 +333,11 @@ the_back_off_against_another_client_has_a_bound(void **state)
 	(void)state;
 	now_ns = CLK_S;
 	kube_replicas_init(&s, true);
-	assert_false(kube_replicas_observe(&s, 1, "1", now_ns, 0));
+	assert_false(kube_replicas_observe(&s, 1, "1", &nothing, now_ns, 0));
 	kube_replicas_want(&s, 1);
 	while (now_ns < 3600 * CLK_S) { /* an hour with a client that never gives way */
 		snprintf(text, sizeof text, "%lld", (long long)++rv);
-		assert_true(kube_replicas_observe(&s, 5, text, now_ns, UINT32_MAX));
+		assert_true(kube_replicas_observe(&s, 5, text, &nothing, now_ns, UINT32_MAX));
 		while (!kube_replicas_due(&s, now_ns, &n, &wait)) {
 			assert_true(wait > 0 && wait <= 900 * CLK_S);
 			now_ns += wait;
@@ -250,6 +371,10 @@ main(void)
 		cmocka_unit_test(what_was_wanted_last_counts),
 		cmocka_unit_test(a_patch_that_failed_is_sent_again_and_may_have_been_carried_out),
 		cmocka_unit_test(another_client_is_respected),
+		cmocka_unit_test(a_hold_ends_when_the_reconciler_wants_another_number_knowing_it),
+		cmocka_unit_test(the_object_names_who_has_set_the_replicas),
+		cmocka_unit_test(what_our_field_manager_has_set_is_never_foreign),
+		cmocka_unit_test(a_wish_does_not_count_before_the_server_has_set_it),
 		cmocka_unit_test(another_client_is_overruled_after_a_back_off),
 		cmocka_unit_test(the_back_off_against_another_client_has_a_bound),
 		cmocka_unit_test(versions),

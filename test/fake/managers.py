@@ -1,0 +1,34 @@
+"""metadata.managedFields, as far as they say who has set the replicas of a workload.
+
+A server notes the field manager of each write: the parameter fieldManager, else the User-Agent up
+to its first slash.  Who changes a field owns it, and nobody else does any more.  Writes to the
+subresource scale are noted since 1.22."""
+import store
+
+REPLICAS = {"f:spec": {"f:replicas": {}}}
+
+
+def manager_of(request):
+    return request.query.get("fieldManager") or \
+        request.fields.get("user-agent", "").partition("/")[0]
+
+
+def _replicas(data):
+    return ((data or {}).get("spec") or {}).get("replicas")
+
+
+def noted(kind, old, new, request, sub, version):
+    """new, with the managedFields that it gets by this write over old (None: it is created)."""
+    if "scale" not in kind.sub:
+        return new
+    meta = dict(new.get("metadata") or {})
+    fields = list(((old or {}).get("metadata") or {}).get("managedFields") or [])
+    if _replicas(new) != _replicas(old) and not (sub == "scale" and version < (1, 22)):
+        fields = [f for f in fields if f["fieldsV1"] != REPLICAS]
+        fields.append({"manager": manager_of(request), "operation": "Update", "apiVersion":
+                       "%s/%s" % (kind.group, kind.version), "time": store.stamp(),
+                       "fieldsType": "FieldsV1", "fieldsV1": REPLICAS,
+                       **({"subresource": sub} if sub else {})})
+    if fields:
+        meta["managedFields"] = fields
+    return {**new, "metadata": meta}
