@@ -1,7 +1,7 @@
-/* activation - when the phases of a revision's activation ended: what a cold start's log
- * line, histograms and server-timing are made of.
- * Thread: the main thread writes, workers read; relaxed, since a phase that is seen a
- * moment late only moves time from one phase to the next. */
+/* activation - when the phases of a revision's activation ended.  The log line of a cold start,
+ * its histograms and its server-timing are made of these times.
+ * Thread: the main thread writes, workers read, relaxed: a time that is seen late only moves
+ * some of it from one phase to the next. */
 #ifndef ACTIVATOR_ACTIVATION_H
 #define ACTIVATOR_ACTIVATION_H
 
@@ -31,7 +31,7 @@ struct activation {
 
 /* A new activation begins.  An address is news only if there is no instance yet. */
 void activation_begin(struct activation *, bool has_instance);
-/* One of its phases has ended now; what ended before keeps its time. */
+/* A phase has ended now, unless it had ended before. */
 void activation_stamp(_Atomic int64_t *end_ns);
 
 #endif

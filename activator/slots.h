@@ -1,5 +1,5 @@
-/* slots - the atomic word in which an instance keeps how many requests are in flight there,
- * how many may be, and why it takes no new one.
+/* slots - the atomic word of an instance: how many requests are in flight there, how many may
+ * be, and why it takes no new one.
  *
  * A slot is the right to have one request in flight at one instance.  Limit and count are
  * one word, so that a slot is taken only under the limit that holds at that very moment:
@@ -83,8 +83,8 @@ slots_give_back(_Atomic uint64_t *slots)
 	CHECK(slots_count(word) > 0);
 }
 
-/* No slot is taken above it from here on.  Where more are in flight than it allows, they
- * stay, and none is free until they have fallen below it. */
+/* From here on no slot above the limit is taken.  If more are taken already, they stay so, and
+ * none is free until the count has fallen below the limit. */
 static inline void
 slots_set_limit(_Atomic uint64_t *slots, uint32_t limit)
 {
