@@ -61,6 +61,7 @@ struct link_server {
 	void (*on_accept)(struct link *, void *arg);
 	void *arg;
 	int fd;
+	bool is_private; /* link_listen_private() */
 	char *path;
 	struct loop_fd watch;
 	struct loop_timer pause;
@@ -472,6 +473,21 @@ pause_accepting(struct link_server *s)
 	loop_timer_set(&s->pause, ACCEPT_PAUSE);
 }
 
+/* May the process at the other end of fd connect to a private socket? */
+static bool
+is_trusted(const struct link_server *s, int fd)
+{
+	struct ucred peer = {.uid = (uid_t)-1};
+	socklen_t n = sizeof peer;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0 &&
+	    (peer.uid == geteuid() || peer.uid == 0))
+		return true;
+	log_warn_limited(NULL, "refused a connection of another user", "path=%s uid=%d pid=%d",
+			 s->path, (int)peer.uid, (int)peer.pid);
+	return false;
+}
+
 static void
 on_connection(int fd, short what, void *arg)
 {
@@ -482,7 +498,9 @@ on_connection(int fd, short what, void *arg)
 	for (i = 0; i < ACCEPTS_MAX; i++) {
 		int peer = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-		if (peer >= 0) {
+		if (peer >= 0 && s->is_private && !is_trusted(s, peer)) {
+			close(peer);
+		} else if (peer >= 0) {
 			accept_link(s, peer);
 		} else if (errno == EAGAIN) {
 			return;
@@ -534,10 +552,10 @@ remove_stale(const char *path, struct err *e)
 	return 0;
 }
 
-/* A socket that listens at path with mode 0660.  It has this mode before it listens, so that
- * no process without the right to it can connect. */
+/* A socket that listens at path.  It has its mode before it listens, so that no process
+ * without the right to it can connect. */
 static int
-open_listener(const char *path, struct err *e)
+open_listener(const char *path, mode_t mode, struct err *e)
 {
 	struct sockaddr_un at;
 	int fd;
@@ -551,8 +569,8 @@ open_listener(const char *path, struct err *e)
 		close(fd);
 		return -1;
 	}
-	if (fchmod(fd, 0660) < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) < 0 ||
-	    chmod(path, 0660) < 0 || listen(fd, SOMAXCONN) < 0) {
+	if (fchmod(fd, mode) < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) < 0 ||
+	    chmod(path, mode) < 0 || listen(fd, SOMAXCONN) < 0) {
 		err_errno(e, "cannot listen at %s", path);
 		close(fd);
 		return -1;
@@ -560,16 +578,12 @@ open_listener(const char *path, struct err *e)
 	return fd;
 }
 
-struct link_server *
-link_listen(struct loop *loop, const char *path, const struct link_ops *ops,
-	    void (*on_accept)(struct link *, void *arg), void *arg, struct err *e)
+static struct link_server *
+new_server(struct loop *loop, const char *path, const struct link_ops *ops,
+	   void (*on_accept)(struct link *, void *arg), void *arg, int fd)
 {
-	struct link_server *s;
-	int fd = open_listener(path, e);
+	struct link_server *s = xcalloc(1, sizeof *s);
 
-	if (fd < 0)
-		return NULL;
-	s = xcalloc(1, sizeof *s);
 	*s = (struct link_server){.loop = loop,
 				  .ops = ops,
 				  .on_accept = on_accept,
@@ -580,6 +594,27 @@ link_listen(struct loop *loop, const char *path, const struct link_ops *ops,
 	loop_fd_init(&s->watch);
 	loop_timer_init(&s->pause, loop, listen_on, s);
 	listen_on(s);
+	return s;
+}
+
+struct link_server *
+link_listen(struct loop *loop, const char *path, const struct link_ops *ops,
+	    void (*on_accept)(struct link *, void *arg), void *arg, struct err *e)
+{
+	int fd = open_listener(path, 0660, e);
+
+	return fd < 0 ? NULL : new_server(loop, path, ops, on_accept, arg, fd);
+}
+
+struct link_server *
+link_listen_private(struct loop *loop, const char *path, const struct link_ops *ops,
+		    void (*on_accept)(struct link *, void *arg), void *arg, struct err *e)
+{
+	int fd = open_listener(path, 0600, e);
+	struct link_server *s = fd < 0 ? NULL : new_server(loop, path, ops, on_accept, arg, fd);
+
+	if (s != NULL)
+		s->is_private = true;
 	return s;
 }
 

@@ -56,6 +56,12 @@ void *link_arg(const struct link *);
 NODISCARD struct link_server *link_listen(struct loop *, const char *path, const struct link_ops *,
 					  void (*on_accept)(struct link *, void *arg), void *arg,
 					  struct err *);
+/* The same for processes of our own user and of root alone: mode 0600, and a peer of another
+ * user is refused, whatever the mode has become. */
+NODISCARD struct link_server *link_listen_private(struct loop *, const char *path,
+						  const struct link_ops *,
+						  void (*on_accept)(struct link *, void *arg),
+						  void *arg, struct err *);
 /* Stop listening, remove the socket, and close the accepted links without on_down. */
 void link_server_free(struct link_server **);
 

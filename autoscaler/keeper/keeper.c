@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,6 +26,7 @@ struct keeper {
 	struct loop *loop;
 	struct link_server *server;
 	struct link *autoscaler; /* that has sent its hello; NULL: none is connected */
+	struct link *replacer;	 /* of an autoscaler of another version; NULL: none */
 	bool was_connected;	 /* an autoscaler has sent its hello at least once */
 	bool is_shutting_down;	 /* exits when the last instance is gone */
 	int64_t orphan_timeout_ns;
@@ -168,9 +168,11 @@ shut_down(struct keeper *kp)
 }
 
 static void
-free_child(void *c)
+free_child(void *arg)
 {
-	child_free((struct child **)&c);
+	struct child *c = arg;
+
+	child_free(&c);
 }
 
 /* No autoscaler is connected that could log the end of this instance. */
@@ -254,19 +256,27 @@ static const struct child_ops child_ops = {.on_started = on_child_started,
 					   .on_overdue = on_child_overdue};
 
 /* The link that sent the newest hello is the autoscaler's.  The autoscaler of an older link
- * is dead: only one at a time can hold the lock of state_dir. */
+ * is dead: only one at a time can hold the lock of state_dir.  A keeper that is shutting down
+ * goes on doing so, because its instances are stopping, and says so before the autoscaler can
+ * ask it for others.  An autoscaler of another protocol version can ask the keeper to leave,
+ * and for nothing else. */
 static void
 on_hello(struct keeper *kp, struct link *l, const struct keeper_msg *m)
 {
 	struct list_node *node, *tmp;
 
+	if (m->protocol != KEEPER_PROTOCOL) {
+		kp->replacer = l;
+		return;
+	}
 	if (kp->autoscaler != NULL && kp->autoscaler != l)
 		link_cut(kp->autoscaler, "another autoscaler has connected");
 	kp->autoscaler = l;
 	kp->was_connected = true;
-	kp->is_shutting_down = false;
 	loop_timer_clear(&kp->orphan_timer);
 	kp->orphan_timeout_ns = m->orphan_timeout_ms * CLK_MS;
+	if (kp->is_shutting_down)
+		send_msg(kp, &(struct keeper_msg){.type = KEEPER_LEAVE});
 	LIST_FOREACH(&kp->children, node, tmp)
 		send_instance(kp, container_of(node, struct child, node));
 	send_msg(kp, &(struct keeper_msg){.type = KEEPER_SYNCED});
@@ -281,7 +291,9 @@ on_start(struct keeper *kp, struct keeper_msg *m)
 	struct err e = {0};
 	struct child *c;
 
-	if (child_find(&kp->children, id) != NULL)
+	if (kp->is_shutting_down)
+		err_set(&e, 0, "cannot start %s: the keeper is shutting down", id);
+	else if (child_find(&kp->children, id) != NULL)
 		err_set(&e, 0, "cannot start %s: the id is in use", id);
 	c = e.text[0] != '\0' ? NULL : child_new(kp->loop, m, kp->cgroup, &child_ops, kp, &e);
 	if (c == NULL)
@@ -337,7 +349,7 @@ on_autoscaler_line(struct link *l, char *line, size_t n, void *arg)
 		link_cut(l, "%s", e.text);
 	else if (m.type == KEEPER_HELLO)
 		on_hello(kp, l, &m);
-	else if (l == kp->autoscaler || m.type == KEEPER_LEAVE) /* from any version */
+	else if (l == kp->autoscaler || (l == kp->replacer && m.type == KEEPER_LEAVE))
 		on_request(kp, &m);
 	else
 		link_cut(l, "a message came before hello");
@@ -350,6 +362,8 @@ on_autoscaler_down(struct link *l, const struct err *why, void *arg)
 	struct keeper *kp = arg;
 	struct list_node *node, *tmp;
 
+	if (l == kp->replacer)
+		kp->replacer = NULL;
 	if (l != kp->autoscaler)
 		return;
 	kp->autoscaler = NULL;
@@ -419,11 +433,9 @@ keeper_open(struct keeper *kp, const char *state_dir, const char *mark, struct e
 	open_cgroup(kp, state_dir, mark);
 	kp->orphan_timeout_ns = ORPHAN_TIMEOUT_FIRST;
 	kp->loop = loop_new(e);
-	if (kp->loop != NULL)
-		kp->server = link_listen(kp->loop, path, &link_ops, on_autoscaler_accept, kp, e);
-	if (kp->server != NULL && chmod(path, 0600) < 0) /* a peer can run programs */
-		log_warn(NULL, "cannot restrict the keeper's socket to its owner", "err=%s",
-			 strerror(errno));
+	if (kp->loop != NULL) /* private, because a peer can run programs */
+		kp->server = link_listen_private(kp->loop, path, &link_ops, on_autoscaler_accept,
+						 kp, e);
 	free(path);
 	if (kp->server == NULL || loop_signal(kp->loop, SIGCHLD, on_sigchld, kp, e) < 0 ||
 	    loop_signal(kp->loop, SIGTERM, on_terminate, kp, e) < 0)

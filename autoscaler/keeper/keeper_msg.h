@@ -19,8 +19,9 @@
  *   D  leave                            stop all instances, then exit
  *   K  leave                            it does so now, whatever process asked for it
  *
- * Both ignore unknown types and members.  `leave` is understood in every version of the
- * protocol, so that an autoscaler can replace a keeper of another version. */
+ * Both ignore unknown types and members.  The first message of either is `hello`; `hello` and
+ * `leave` are understood in every version of the protocol, so that an autoscaler can replace
+ * a keeper of another version. */
 #ifndef AUTOSCALER_KEEPER_KEEPER_MSG_H
 #define AUTOSCALER_KEEPER_KEEPER_MSG_H
 

@@ -152,6 +152,7 @@ replace_other_version(struct keeper_client *c, const struct keeper_msg *m)
 {
 	log_warn(NULL, "keeper has another protocol version, replacing it and its instances",
 		 "protocol=%lld expected=%d", (long long)m->protocol, KEEPER_PROTOCOL);
+	send_hello(c);
 	keeper_client_send(c, &(struct keeper_msg){.type = KEEPER_LEAVE}, NULL);
 }
 

@@ -121,10 +121,10 @@ static void
 on_failed(struct process_driver *d, struct member *m, const struct keeper_msg *k)
 {
 	struct fleet *f = m->fleet;
-	bool is_stopped = m->phase == MEMBER_STOPPING;
+	bool is_stopped = m->phase == MEMBER_STOPPING || d->is_keeper_shutting_down;
 
 	process_remove(d, m);
-	if (!is_stopped)
+	if (!is_stopped) /* a keeper that shuts down refuses to start: that is no failure */
 		process_start_failed(d, f, k->text);
 	process_reconcile(d, f);
 }

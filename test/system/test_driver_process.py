@@ -1,6 +1,7 @@
 """The process driver and its keeper, alone, with real programs: starting and stopping them, how
 failures are reported, what survives the end of the autoscaler or of the keeper, and that nothing
 is left running."""
+import contextlib
 import datetime
 import fcntl
 import json
@@ -926,6 +927,124 @@ def test_a_second_keeper_is_refused(world):
     assert len([p for p in world.left() if "act-keeper" in comm(p)]) == 1
 
 
+class FakeAutoscaler:
+    """A connection to the keeper of a state_dir; what it says is the test's."""
+
+    def __init__(self, state):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(WAIT_S)
+        self.socket.connect(os.path.join(state, "keeper.sock"))
+        self.heard = self.socket.makefile("rb")
+        assert self.hear()["type"] == "hello"
+
+    def say(self, kind, **members):
+        self.socket.sendall(json.dumps(dict(members, type=kind)).encode() + b"\n")
+
+    def say_hello(self, protocol=1):
+        self.say("hello", protocol=protocol, pid=os.getpid(), orphan_timeout_ms=60000)
+
+    def hear(self):
+        """The next message; None: the keeper has closed the connection."""
+        line = self.heard.readline()
+        return json.loads(line) if line else None
+
+    def hear_until(self, kind):
+        """The messages up to the first one of that kind."""
+        said = [self.hear()]
+        while said[-1] is not None and said[-1]["type"] != kind:
+            said.append(self.hear())
+        return said
+
+    def start(self, name, command):
+        self.say("start", id=name, revision="a/v1", port=20000, argv=command,
+                 env=["PATH=" + os.environ["PATH"]], stop_timeout_ms=100)
+
+
+def test_keeper_that_shuts_down_starts_nothing(world):
+    d, i = run_one(world, STUBBORN, stop_timeout_ms=60000)
+    keeper = world.keeper()
+    wait_until(lambda: "line=up" in d.log())
+    pid = d.pid(i)
+    d.kill()
+    fake = FakeAutoscaler(world.state)
+    fake.say_hello()
+    fake.hear_until("synced")
+    os.kill(keeper, signal.SIGTERM)
+    fake.hear_until("leave")
+    fake.start("late", SLEEPER)
+    refused = fake.hear_until("failed")[-1]
+    assert (refused["id"], refused["text"]) == (
+        "late", "cannot start late: the keeper is shutting down")
+    # The next autoscaler hears of it before it has heard of all instances.
+    other = FakeAutoscaler(world.state)
+    other.say_hello()
+    said = [m["type"] for m in other.hear_until("synced")]
+    assert said == ["leave", "instance", "synced"]
+    other.start("later", SLEEPER)
+    assert other.hear_until("failed")[-1]["id"] == "later"
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not is_alive(keeper))
+
+
+def test_keeper_obeys_no_message_before_hello(world):
+    d, i = run_one(world, SLEEPER)
+    keeper, pid = world.keeper(), d.pid(i)
+    fake = FakeAutoscaler(world.state)
+    fake.say("leave")
+    assert fake.hear() is None
+    assert is_alive(pid)
+    fake = FakeAutoscaler(world.state)
+    fake.say_hello(protocol=99)
+    fake.say("stop", id=i["id"])  # of another version: it may say `leave`, and nothing else
+    assert fake.hear() is None
+    assert is_alive(pid) and "connection to the keeper lost" not in d.log()
+    fake = FakeAutoscaler(world.state)
+    fake.say_hello(protocol=99)
+    fake.say("leave")
+    wait_until(lambda: not is_alive(keeper))
+
+
+def test_start_refused_by_a_keeper_that_shuts_down_is_no_failure(world):
+    """The start was under way when the keeper said `leave`."""
+    process = subprocess.Popen(SLEEPER)  # the driver kills a keeper that does not exit
+    fake = FakeKeeper(world.state, *(json.dumps(m) for m in (
+        dict(type="hello", protocol=1, pid=process.pid, orphan_timeout_ms=0),
+        dict(type="synced"))))
+    d = world.drive()
+    d.revisions(revision(SLEEPER))
+    d.scale("a/v1", 1)
+    with fake.accept() as (s, heard):
+        start = json.loads(heard.readline())
+        while start["type"] != "start":
+            start = json.loads(heard.readline())
+        for m in (dict(type="leave"), dict(type="failed", id=start["id"], text="shutting down")):
+            s.sendall(json.dumps(m).encode() + b"\n")
+        wait_until(lambda: d.lines("keeper was asked by another process") and not d.instances())
+    fake.end()
+    process.kill()
+    process.wait()
+    d.started()
+    assert not d.failures()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may become another user")
+def test_keeper_refuses_other_users(world):
+    d, i = run_one(world, SLEEPER)
+    path = os.path.join(world.state, "keeper.sock")
+    os.chmod(path, 0o666)
+    at = world.state
+    while at != "/":
+        os.chmod(at, os.stat(at).st_mode | 0o011)
+        at = os.path.dirname(at)
+    said = subprocess.run(
+        [sys.executable, "-S", "-c",
+         "import os, socket, sys\nos.setuid(65534)\ns = socket.socket(socket.AF_UNIX)\n"
+         "s.connect(sys.argv[1])\nprint(s.recv(99))", path], capture_output=True, text=True)
+    assert said.stdout == "b''\n", said.stderr
+    wait_until(lambda: d.lines("refused a connection of another user"))
+    assert is_alive(d.pid(i))
+
+
 class FakeKeeper:
     """Holds the lock and the socket; sends the lines that the test gives it."""
 
@@ -938,13 +1057,19 @@ class FakeKeeper:
         self.listener.settimeout(WAIT_S)
         self.lines = lines
 
-    def serve(self):
-        """Accept a connection, send the lines, and return the first line that is received."""
+    @contextlib.contextmanager
+    def accept(self):
+        """Accept a connection and send the lines: the socket, and a file to receive from."""
         with self.listener.accept()[0] as s:
             s.settimeout(WAIT_S)
             for line in self.lines:
                 s.sendall(line.encode() + b"\n")
-            return s.makefile("rb").readline()
+            yield s, s.makefile("rb")
+
+    def serve(self, n=1):
+        """Accept a connection, send the lines, and return the first n lines that are received."""
+        with self.accept() as (_, heard):
+            return [heard.readline() for _ in range(n)]
 
     def end(self):
         self.listener.close()
@@ -957,7 +1082,8 @@ def test_a_keeper_of_another_version_is_replaced(world):
     d = world.drive()
     d.revisions(revision(SLEEPER))
     d.scale("a/v1", 1)
-    assert json.loads(fake.serve()) == {"type": "leave"}
+    hello, leave = map(json.loads, fake.serve(2))
+    assert hello["type"] == "hello" and leave == {"type": "leave"}
     assert not d.instances()
     fake.end()
     d.started()
@@ -972,7 +1098,7 @@ def test_a_keeper_that_breaks_the_protocol_is_disconnected(world, line):
     d.revisions(revision(SLEEPER))
     d.scale("a/v1", 1)
     try:
-        assert fake.serve() == b""
+        assert fake.serve() == [b""]
     except OSError:
         pass
     wait_until(lambda: "connection to the keeper lost" in d.log())

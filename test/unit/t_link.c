@@ -623,6 +623,19 @@ the_socket_has_its_mode_and_goes_with_the_server(void **state)
 }
 
 static void
+a_private_socket_is_its_owners_alone(void **state)
+{
+	struct world *w = *state;
+	struct stat st;
+	struct err e;
+
+	w->server = link_listen_private(w->loop, w->path, &ops, on_accept, w, &e);
+	assert_non_null(w->server);
+	assert_int_equal(stat(w->path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+}
+
+static void
 a_stale_socket_is_replaced_but_nothing_else(void **state)
 {
 	struct world *w = *state;
@@ -691,6 +704,7 @@ main(void)
 		T(a_connection_that_cannot_be_accepted_waits),
 		T(a_killed_peer_is_noticed),
 		T(the_socket_has_its_mode_and_goes_with_the_server),
+		T(a_private_socket_is_its_owners_alone),
 		T(a_stale_socket_is_replaced_but_nothing_else),
 		T(a_socket_that_is_served_is_left_alone),
 		T(a_path_that_does_not_fit_is_refused),
