@@ -35,6 +35,7 @@ struct probe {
 	enum probe_state state;
 	bool is_hanging; /* its last try timed out */
 	unsigned tries;
+	bool is_second;	  /* its first probe has succeeded: the second one is made */
 	int64_t first_ns; /* of the first try */
 	int fd;		  /* CONNECTING, READING: open, and has a permit; else -1 */
 	struct loop_fd watch;
@@ -132,14 +133,23 @@ kind_of(const struct instance *inst)
 	return spec.kind;
 }
 
+/* The probe that is to be made now. */
+static void
+current_spec(const struct probe *b, struct probe_spec *spec)
+{
+	spec_of(b->inst, spec);
+	if (b->is_second && spec->next != NULL)
+		probe_spec_parse(spec, spec->next);
+}
+
 /* The address that is probed; its port may differ from that of the service. */
 static struct addr
-address_of(const struct instance *inst)
+address_of(const struct probe *b)
 {
-	struct addr addr = inst->addr;
+	struct addr addr = b->inst->addr;
 	struct probe_spec spec;
 
-	spec_of(inst, &spec);
+	current_spec(b, &spec);
 	if (spec.port != 0)
 		addr_set_port(&addr, spec.port);
 	return addr;
@@ -271,7 +281,7 @@ open_with_fd(struct probe *b)
 /* Read what has come of the response first: closing with unread bytes would reset the
  * connection, and the instance might log an error. */
 static void
-open_without_fd(struct probe *b)
+close_read(struct probe *b)
 {
 	char rest[4096];
 	int i;
@@ -279,6 +289,12 @@ open_without_fd(struct probe *b)
 	for (i = 0; i < 16 && recv(b->fd, rest, sizeof rest, MSG_DONTWAIT) > 0; i++)
 		;
 	close_try(b);
+}
+
+static void
+open_without_fd(struct probe *b)
+{
+	close_read(b);
 	limiter_open(b->inst, SLOTS_UNREADY);
 }
 
@@ -304,6 +320,24 @@ answered(struct probe *b, bool is_reusable)
 	begin_queued(p);
 }
 
+/* A probe has succeeded: make the second one where there is one, else the instance answers. */
+static void
+passed(struct probe *b, bool is_reusable)
+{
+	struct probe_spec spec;
+
+	spec_of(b->inst, &spec);
+	if (b->is_second || spec.next == NULL) {
+		answered(b, is_reusable);
+		return;
+	}
+	b->is_second = true;
+	close_read(b);
+	b->state = PROBE_WAITING;
+	loop_timer_set(&b->timer, 0);
+	begin_queued(b->prober);
+}
+
 static void
 on_readable(int fd, short what, void *arg)
 {
@@ -322,7 +356,7 @@ on_readable(int fd, short what, void *arg)
 		return;
 	if (memcmp(b->status, "HTTP/1.", 7) == 0 && b->status[8] == ' ' &&
 	    (b->status[9] == '2' || b->status[9] == '3'))
-		answered(b, false);
+		passed(b, false);
 	else
 		failed(b, false);
 }
@@ -330,7 +364,7 @@ on_readable(int fd, short what, void *arg)
 static void
 ask(struct probe *b, const struct probe_spec *spec)
 {
-	struct addr addr = address_of(b->inst);
+	struct addr addr = address_of(b);
 	char text[ADDR_TEXT], *head = probe_spec_head(spec, addr_format(&addr, true, text));
 	size_t n = strlen(head);
 	bool is_sent = send(b->fd, head, n, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)n;
@@ -349,16 +383,16 @@ ask(struct probe *b, const struct probe_spec *spec)
 static void
 connected(struct probe *b)
 {
-	struct addr addr = address_of(b->inst);
+	struct addr addr = address_of(b);
 	struct probe_spec spec;
 
-	spec_of(b->inst, &spec);
+	current_spec(b, &spec);
 	if (tcp_is_self_connected(b->fd, &addr))
 		failed(b, false);
 	else if (spec.kind == PROBE_HTTP)
 		ask(b, &spec);
 	else
-		answered(b, addr_equal(&addr, &b->inst->addr));
+		passed(b, addr_equal(&addr, &b->inst->addr));
 }
 
 static void
@@ -369,10 +403,12 @@ on_connected(int fd, short what, void *arg)
 	socklen_t n = sizeof code;
 
 	(void)what;
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &n) < 0 || code != 0)
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &n) < 0 || code != 0) {
+		b->is_second = false; /* its program may have been started again */
 		failed(b, false);
-	else
+	} else {
 		connected(b);
+	}
 }
 
 static int
@@ -391,7 +427,7 @@ open_socket(const struct addr *addr)
 static void
 start(struct probe *b)
 {
-	struct addr addr = address_of(b->inst);
+	struct addr addr = address_of(b);
 
 	b->state = PROBE_WAITING;
 	if (!limiter_try_permit(b->inst)) {
@@ -475,6 +511,22 @@ trust(struct prober *p, struct instance *inst)
 	}
 }
 
+/* Only the platform says when it is ready. */
+static bool
+waits_for_platform(const struct instance *inst)
+{
+	return inst->state == INSTANCE_STARTING && kind_of(inst) == PROBE_READINESS;
+}
+
+/* The platform may have called it ready before. */
+static void
+wait_for_platform(struct prober *p, struct instance *inst)
+{
+	prober_forget(p, inst);
+	limiter_close(inst, SLOTS_UNREADY);
+	inst->is_answering = false;
+}
+
 void
 prober_watch(struct prober *p, struct instance *inst)
 {
@@ -482,8 +534,8 @@ prober_watch(struct prober *p, struct instance *inst)
 		prober_forget(p, inst);
 	else if (inst->state == INSTANCE_READY && !inst->is_set_aside)
 		trust(p, inst);
-	else if (inst->state == INSTANCE_STARTING && kind_of(inst) == PROBE_READINESS)
-		prober_forget(p, inst);
+	else if (waits_for_platform(inst))
+		wait_for_platform(p, inst);
 	else if (instance_is_closed_by(inst, SLOTS_UNREADY))
 		begin(p, inst);
 }
@@ -492,8 +544,8 @@ void
 prober_refused(struct prober *p, struct instance *inst)
 {
 	if (!instance_is_closed_by(inst, SLOTS_UNREADY) || inst->state == INSTANCE_STOPPING ||
-	    !inst->is_listed)
-		return; /* it has answered since, or goes anyway */
+	    !inst->is_listed || waits_for_platform(inst))
+		return; /* it has answered since, goes anyway, or the platform says when */
 	inst->is_set_aside = true;
 	begin(p, inst);
 }

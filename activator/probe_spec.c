@@ -17,8 +17,9 @@ is_clean(const char *text)
 	return true;
 }
 
+/* end: of this probe's text. */
 static void
-take_http(struct probe_spec *s, const char *at)
+take_http(struct probe_spec *s, const char *at, const char *end)
 {
 	size_t n = strcspn(at, "\n");
 
@@ -27,65 +28,78 @@ take_http(struct probe_spec *s, const char *at)
 	s->kind = PROBE_HTTP;
 	s->path = at;
 	s->path_n = n;
-	if (at[n] == '\n')
+	if (at + n < end) {
 		s->fields = at + n + 1;
+		s->fields_n = (size_t)(end - s->fields);
+	}
 }
 
 void
 probe_spec_parse(struct probe_spec *s, const char *text)
 {
-	const char *port = strstr(text, "://:");
+	const char *port = strstr(text, "://:"), *empty = strstr(text, "\n\n");
+	const char *end = empty == NULL ? text + strlen(text) : empty;
 	char *rest;
 	unsigned long n;
 
 	*s = (struct probe_spec){.kind = PROBE_TCP, .fields = ""};
 	if (!is_clean(text))
 		return;
+	s->next = empty == NULL ? NULL : empty + 2;
 	if (strcmp(text, "ready") == 0)
 		s->kind = PROBE_READINESS;
 	else if (text[0] == '/')
-		take_http(s, text);
-	if (text[0] == '/' || port == NULL)
+		take_http(s, text, end);
+	if (text[0] == '/' || port == NULL || port > end)
 		return;
 	n = strtoul(port + 4, &rest, 10);
 	if (n == 0 || n > UINT16_MAX)
 		return;
 	s->port = (uint16_t)n;
 	if (strncmp(text, "http://", 7) == 0)
-		take_http(s, rest);
+		take_http(s, rest, end);
+}
+
+/* The line behind this one; end: there is none. */
+static const char *
+next_line(const char *line, const char *end)
+{
+	line += strcspn(line, "\n");
+	return line < end ? line + 1 : end;
 }
 
 static bool
-has_field(const char *fields, const char *name)
+has_field(const struct probe_spec *s, const char *name)
 {
+	const char *line = s->fields, *end = line + s->fields_n;
 	size_t n = strlen(name);
 
-	for (; *fields != '\0'; fields += strcspn(fields, "\n") + (strchr(fields, '\n') != NULL))
-		if (strncasecmp(fields, name, n) == 0 && fields[n] == ':')
+	for (; line < end; line = next_line(line, end))
+		if (strncasecmp(line, name, n) == 0 && line[n] == ':')
 			return true;
 	return false;
 }
 
 static void
-add_default(struct strbuf *out, const char *fields, const char *name, const char *value)
+add_default(struct strbuf *out, const struct probe_spec *s, const char *name, const char *value)
 {
-	if (!has_field(fields, name))
+	if (!has_field(s, name))
 		strbuf_addf(out, "%s: %s\r\n", name, value);
 }
 
 char *
 probe_spec_head(const struct probe_spec *s, const char *authority)
 {
-	const char *at;
+	const char *line = s->fields, *end = line + s->fields_n;
 	struct strbuf out;
 
 	strbuf_init(&out, 0);
 	strbuf_addf(&out, "GET %.*s HTTP/1.1\r\n", (int)s->path_n, s->path);
-	add_default(&out, s->fields, "Host", authority);
-	add_default(&out, s->fields, "User-Agent", "activator-probe");
-	add_default(&out, s->fields, "Accept", "*/*");
-	for (at = s->fields; *at != '\0'; at += strcspn(at, "\n") + (strchr(at, '\n') != NULL))
-		strbuf_addf(&out, "%.*s\r\n", (int)strcspn(at, "\n"), at);
+	add_default(&out, s, "Host", authority);
+	add_default(&out, s, "User-Agent", "activator-probe");
+	add_default(&out, s, "Accept", "*/*");
+	for (; line < end; line = next_line(line, end))
+		strbuf_addf(&out, "%.*s\r\n", (int)strcspn(line, "\n"), line);
 	strbuf_adds(&out, "Connection: close\r\n\r\n");
 	return strbuf_take(&out);
 }

@@ -7,7 +7,8 @@
  *	http://:9000/healthz    … to another port; further lines are header fields
  *	ready                   do not probe: wait until the platform calls it ready
  *
- * Any other text means tcp.  Pure.  Thread: any. */
+ * Any other text means tcp.  After an empty line comes a second probe, which is made once the first
+ * has succeeded (a readinessProbe after a startupProbe).  Pure.  Thread: any. */
 #ifndef ACTIVATOR_PROBE_SPEC_H
 #define ACTIVATOR_PROBE_SPEC_H
 
@@ -18,7 +19,9 @@ struct probe_spec {
 	uint16_t port;	  /* 0: the port of the instance */
 	const char *path; /* PROBE_HTTP; path_n bytes, borrowed from the text */
 	size_t path_n;
-	const char *fields; /* lines "name: value", separated by '\n'; "": none */
+	const char *fields; /* lines "name: value", separated by '\n'; fields_n bytes */
+	size_t fields_n;
+	const char *next; /* text of the second probe; NULL: there is none */
 };
 
 void probe_spec_parse(struct probe_spec *, const char *text);

@@ -51,7 +51,8 @@ struct msg_instance {
 	char *address; /* "127.0.0.1", "::1"; NULL: none yet */
 	uint16_t port;
 	/* "tcp", "tcp://:PORT", "/path", "http://:PORT/path" (followed by a line for each
-	 * field), "ready" (the platform's word suffices), or NULL: as in the limits */
+	 * field), "ready" (the platform's word suffices), or NULL: as in the limits.  After an
+	 * empty line a second one, made once the first has succeeded. */
 	char *probe;
 	enum instance_state state;
 };

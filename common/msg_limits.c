@@ -50,7 +50,7 @@ probe_text(const struct limits *l)
 		return l->probe_path;
 	case PROBE_READINESS:
 		return "readiness";
-	default:
+	default: /* PROBE_AUTO: the messages about pods say how each of them is probed */
 		return "tcp";
 	}
 }

@@ -12,7 +12,8 @@
 #include "common/settings_origins.h"
 #include "common/str_list.h"
 
-enum { PROBE_TCP, PROBE_HTTP, PROBE_READINESS };
+/* PROBE_AUTO: the pod's own probes (driver kubernetes), else PROBE_TCP. */
+enum { PROBE_TCP, PROBE_HTTP, PROBE_READINESS, PROBE_AUTO };
 enum { SLOW_OFF, SLOW_OBSERVE, SLOW_ON };
 enum { METRIC_CONCURRENCY, METRIC_RPS };
 enum { AGGREGATION_LINEAR, AGGREGATION_WEIGHTED_EXPONENTIAL };

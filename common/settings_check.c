@@ -306,7 +306,8 @@ check_launch(struct loader *ld, const struct conf_section *s, const struct revis
 	if (r->limits.probe == PROBE_READINESS && way != NULL && second == NULL &&
 	    !(way->kubernetes && !way->process))
 		REPORT(ld, settings_origins_line(&r->origins, "probe", s->line),
-		       "probe: expected \"tcp\" or a path together with %s, got \"readiness\"",
+		       "probe: expected \"auto\", \"tcp\" or a path together with %s, got "
+		       "\"readiness\"",
 		       way->key);
 }
 

@@ -63,7 +63,7 @@ kind_of(enum key_type type)
 	case KEY_NETWORKS:
 		return "networks";
 	case KEY_PROBE:
-		return "tcp, readiness or a path";
+		return "auto, tcp, readiness or a path";
 	case KEY_PORTS:
 		return "within 1-65535";
 	default:

@@ -22,7 +22,7 @@ enum key_type {
 	KEY_ADDRESS,   /* char *, checked as host:port */
 	KEY_ADDRESSES, /* struct str_list of host:port */
 	KEY_NETWORKS,  /* struct str_list of CIDR networks */
-	KEY_PROBE,     /* "tcp", "readiness" or a path: two fields, probe and probe_path */
+	KEY_PROBE,     /* "auto", "tcp", "readiness" or a path: two fields, probe and probe_path */
 	KEY_PORTS      /* "20000-29999": two fields */
 };
 

@@ -74,7 +74,8 @@ parse_ports(const char *text, struct parsed *p)
 static int
 parse_probe(const char *text, struct parsed *p)
 {
-	p->choice = strcmp(text, "tcp") == 0	     ? PROBE_TCP
+	p->choice = strcmp(text, "auto") == 0	     ? PROBE_AUTO
+		    : strcmp(text, "tcp") == 0	     ? PROBE_TCP
 		    : strcmp(text, "readiness") == 0 ? PROBE_READINESS
 						     : PROBE_HTTP;
 	return p->choice != PROBE_HTTP || form_is_target(text) ? 0 : -1;
@@ -117,7 +118,7 @@ expected(const struct key *k, const char *text, struct err *e)
 		[KEY_ADDRESS] = "an address like \"127.0.0.1:8080\" or \"[::1]:8080\"",
 		[KEY_ADDRESSES] = "an address like \"127.0.0.1:8080\" or \"[::1]:8080\"",
 		[KEY_NETWORKS] = "a network like \"10.0.0.0/8\"",
-		[KEY_PROBE] = "\"tcp\", \"readiness\" or a path like \"/healthz\"",
+		[KEY_PROBE] = "\"auto\", \"tcp\", \"readiness\" or a path like \"/healthz\"",
 		[KEY_PORTS] = "ports like \"20000-29999\"",
 	};
 
@@ -424,7 +425,8 @@ value_format(const struct key *k, const void *base, struct strbuf *b)
 		value_format_string(text, b);
 		break;
 	case KEY_PROBE:
-		value_format_string(limits->probe == PROBE_TCP	       ? "tcp"
+		value_format_string(limits->probe == PROBE_AUTO	       ? "auto"
+				    : limits->probe == PROBE_TCP       ? "tcp"
 				    : limits->probe == PROBE_READINESS ? "readiness"
 								       : limits->probe_path,
 				    b);

@@ -169,6 +169,36 @@ take_owner(const struct kube_event *ev, struct kube_pod_fields *p)
 	}
 }
 
+/* When the last of its containers was started, as RFC 3339 text; NULL: not all of them run. */
+static const char *
+last_start(const json_t *status)
+{
+	const json_t *v = json_object_get(status, "containerStatuses");
+	const char *last = NULL;
+	size_t i;
+
+	for (i = 0; i < json_array_size(v); i++) {
+		const json_t *state = json_object_get(json_array_get(v, i), "state");
+		const char *at = text_of(json_object_get(state, "running"), "startedAt");
+
+		if (at == NULL)
+			return NULL;
+		if (last == NULL || strcmp(at, last) > 0) /* in UTC they sort as text */
+			last = at;
+	}
+	return last;
+}
+
+static void
+take_ready(const json_t *status, const json_t *condition, struct kube_pod_fields *p)
+{
+	const char *start = last_start(status);
+
+	p->is_ready = is_text(condition, "status", "True");
+	p->was_ready = !p->is_ready && start != NULL &&
+		       strcmp(text_or_empty(condition, "lastTransitionTime"), start) > 0;
+}
+
 static void
 take_conditions(const json_t *status, struct kube_pod_fields *p)
 {
@@ -179,7 +209,7 @@ take_conditions(const json_t *status, struct kube_pod_fields *p)
 		const json_t *at = json_array_get(v, i);
 
 		if (is_text(at, "type", "Ready"))
-			p->is_ready = is_text(at, "status", "True");
+			take_ready(status, at, p);
 		if (is_text(at, "type", "PodScheduled") && is_text(at, "status", "False") &&
 		    is_text(at, "reason", "Unschedulable"))
 			p->unscheduled_message = text_or_empty(at, "message");
@@ -255,7 +285,7 @@ kube_pod_fields_decode(const struct kube_event *ev, struct kube_pod_fields *p)
 	p->is_over = is_text(status, "phase", "Failed") || is_text(status, "phase", "Succeeded");
 }
 
-/* --- pods: port and readiness probe --- */
+/* --- pods: port and probes --- */
 
 static uint16_t
 port_number(int64_t n)
@@ -359,31 +389,48 @@ kube_event_port(const struct kube_event *ev, const char *port)
 	return find_port(ev, port, &container);
 }
 
+/* The container that serves; NULL: it cannot be determined. */
 static const json_t *
-probe_of(const struct kube_event *ev, const char *port, const json_t **container)
+serving_container(const struct kube_event *ev, const char *port)
 {
-	*container = NULL;
-	find_port(ev, port, container);
-	return json_object_get(*container, "readinessProbe");
+	const json_t *container = NULL;
+
+	return find_port(ev, port, &container) == 0 ? NULL : container;
+}
+
+static bool
+has_probe(const json_t *container, const char *which)
+{
+	return json_is_object(json_object_get(container, which));
 }
 
 bool
 kube_event_has_probe(const struct kube_event *ev, const char *port)
 {
-	const json_t *container;
+	const json_t *container = serving_container(ev, port);
 
-	return json_is_object(probe_of(ev, port, &container));
+	return has_probe(container, "readinessProbe") || has_probe(container, "startupProbe");
 }
 
-/* A probe's port, which may be a name; 0: there is none of that name. */
+/* A probe's port, by number, by name, or by a number as text; 0: there is none. */
 static uint16_t
 probe_port(const json_t *action, const json_t *container)
 {
 	const json_t *v = json_object_get(action, "port");
+	const char *text = json_string_value(v);
+	uint16_t port;
+	char *end;
 
 	if (json_is_integer(v))
 		return port_number(json_integer_value(v));
-	return json_is_string(v) ? named_port(container, json_string_value(v)) : 0;
+	if (text == NULL)
+		return 0;
+	port = named_port(container, text);
+	if (port == 0) {
+		port = port_number(strtol(text, &end, 10));
+		port = *end == '\0' ? port : 0;
+	}
+	return port;
 }
 
 static bool
@@ -424,21 +471,56 @@ http_probe(const json_t *action, const json_t *container)
 	return strbuf_take(&out);
 }
 
+/* NULL: the activator cannot send it. */
+static char *
+probe_text(const json_t *container, const char *which)
+{
+	const json_t *probe = json_object_get(container, which);
+	const json_t *http = json_object_get(probe, "httpGet");
+	const json_t *tcp = json_object_get(probe, "tcpSocket");
+
+	if (http != NULL)
+		return http_probe(http, container);
+	if (tcp != NULL && text_of(tcp, "host") == NULL && probe_port(tcp, container) != 0)
+		return xasprintf("tcp://:%u", probe_port(tcp, container));
+	return NULL;
+}
+
+/* The kubelet's startupProbe of the container has succeeded since it was started. */
+static bool
+has_started(const struct kube_event *ev, const json_t *container)
+{
+	const json_t *v = json_object_get(json_object_get(ev->object, "status"),
+					  "containerStatuses");
+	size_t i;
+
+	for (i = 0; i < json_array_size(v); i++)
+		if (is_text(json_array_get(v, i), "name", text_or_empty(container, "name")))
+			return json_is_true(json_object_get(json_array_get(v, i), "started"));
+	return false;
+}
+
 char *
 kube_event_probe(const struct kube_event *ev, const char *port)
 {
-	const json_t *container, *probe = probe_of(ev, port, &container);
-	const json_t *http = json_object_get(probe, "httpGet");
-	const json_t *tcp = json_object_get(probe, "tcpSocket");
-	char *spec = NULL;
+	const json_t *container = serving_container(ev, port);
+	bool has_readiness = has_probe(container, "readinessProbe");
+	bool has_startup = has_probe(container, "startupProbe") && !has_started(ev, container);
+	char *startup = probe_text(container, "startupProbe");
+	char *readiness = probe_text(container, "readinessProbe");
+	char *text;
 
-	if (!json_is_object(probe))
-		return xstrdup("tcp");
-	if (http != NULL)
-		spec = http_probe(http, container);
-	else if (tcp != NULL && text_of(tcp, "host") == NULL && probe_port(tcp, container) != 0)
-		spec = xasprintf("tcp://:%u", probe_port(tcp, container));
-	return spec == NULL ? xstrdup("ready") : spec;
+	if ((has_startup && startup == NULL) || (has_readiness && readiness == NULL))
+		text = xstrdup("ready");
+	else if (has_startup && has_readiness)
+		text = xasprintf("%s\n\n%s", startup, readiness);
+	else if (has_startup || has_readiness)
+		text = xstrdup(has_startup ? startup : readiness);
+	else
+		text = xstrdup("tcp");
+	free(readiness);
+	free(startup);
+	return text;
 }
 
 /* --- workloads --- */

@@ -54,6 +54,9 @@ struct kube_pod_fields {
 	bool is_deleting;
 	bool is_over; /* phase Failed or Succeeded */
 	bool is_ready;
+	/* Not ready now, but was so after its containers were started last.  false where that was
+	 * within one second: the API's times have no fractions. */
+	bool was_ready;
 	uint32_t restarts; /* of all its containers together */
 	/* why it does not run; NULL: the status does not say */
 	const char *waiting_reason, *waiting_message; /* of a container that is not being started */
@@ -67,11 +70,11 @@ void kube_pod_fields_decode(const struct kube_event *, struct kube_pod_fields *)
 /* The port that serves.  port: its number, its name, or NULL: the only containerPort, or the
  * one named "http".  0: there is none. */
 uint16_t kube_event_port(const struct kube_event *, const char *port);
-/* The readinessProbe of the container that serves at `port` (as for kube_event_port()), in the
- * form of msg_instance.probe.  "ready": only the kubelet can run it; "tcp": there is none.  The
- * caller's. */
+/* The probes of the container that serves at `port` (as for kube_event_port()), in the form of
+ * msg_instance.probe: the startupProbe, until it has succeeded, then the readinessProbe.  "ready":
+ * only the kubelet can run one of them; "tcp": there are none.  The caller's. */
 NODISCARD char *kube_event_probe(const struct kube_event *, const char *port);
-/* Whether that container has a readinessProbe, so that Ready says that it answers. */
+/* Whether that container has one of them, so that Ready says that it answers. */
 bool kube_event_has_probe(const struct kube_event *, const char *port);
 
 /* --- workloads --- */

@@ -90,11 +90,16 @@ kube_pod_free_gone(struct kube_workload *w)
 /* --- what the object says --- */
 
 /* After a restart of a container, or a change from Ready to not Ready, an earlier answer to an
- * activator says nothing. */
+ * activator says nothing.  A container that was restarted is starting again, and is probed.  A
+ * pod that is no longer Ready is not starting: the kubelet says when it is Ready again. */
 static void
 take_health(struct kube_pod *pod, const struct kube_pod_fields *f)
 {
-	if (f->restarts != pod->restarts || (pod->is_ready && !f->is_ready))
+	bool is_restarted = f->restarts != pod->restarts;
+	bool was_ready = f->was_ready || (!is_restarted && (pod->is_ready || pod->is_unready));
+
+	pod->is_unready = !f->is_ready && was_ready;
+	if (is_restarted || pod->is_unready)
 		pod->is_answering = false;
 	pod->restarts = f->restarts;
 	pod->is_ready = f->is_ready;
@@ -105,13 +110,16 @@ static void
 take_address(struct kube_pod *pod, const struct kube_event *ev, const struct kube_pod_fields *f)
 {
 	const struct revision_conf *conf = pod->workload->conf;
-	bool is_asked = conf->limits.probe == PROBE_READINESS;
+	bool is_asked = conf->limits.probe == PROBE_READINESS || conf->limits.probe == PROBE_AUTO;
 
 	set_text(&pod->ip, f->ip);
 	pod->port = kube_event_port(ev, conf->launch.port);
 	pod->has_probe = kube_event_has_probe(ev, conf->launch.port);
 	free(pod->probe);
-	pod->probe = is_asked ? kube_event_probe(ev, conf->launch.port) : NULL;
+	if (pod->is_unready)
+		pod->probe = xstrdup("ready");
+	else
+		pod->probe = is_asked ? kube_event_probe(ev, conf->launch.port) : NULL;
 }
 
 static void

@@ -1,7 +1,7 @@
 /* kube_pod - a pod that is an instance of a revision: where it serves, and whether it does.
  * Memory: this struct, name, uid and address, and an entry in the map by uid take less than
- * 1 KiB, whatever the object says.  With probe = readiness the text of its probe is kept, too (at
- * most 4 KiB), and while something keeps it from running 600 bytes that say what.
+ * 1 KiB, whatever the object says.  The text of its probes is kept, too (at most 8 KiB), and while
+ * something keeps it from running 600 bytes that say what.
  * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_KUBERNETES_KUBE_POD_H
 #define AUTOSCALER_KUBERNETES_KUBE_POD_H
@@ -38,6 +38,7 @@ struct kube_pod {
 	uint16_t port;
 	bool is_gone; /* it is freed at the end of the round */
 	bool is_deleting, is_ready, has_probe;
+	bool is_unready;   /* it was Ready, and is not Ready any more */
 	bool is_answering; /* an activator has said so since its containers were started */
 	uint32_t restarts;
 	uint32_t ordinal;   /* where its kind has ordinals; else 0 */

@@ -116,7 +116,7 @@ type_name(const struct key *k)
 	case KEY_NETWORKS:
 		return "{network, ...}";
 	case KEY_PROBE:
-		return "tcp|readiness|/path";
+		return "auto|tcp|readiness|/path";
 	case KEY_PORTS:
 		return "first-last";
 	case KEY_STRING:

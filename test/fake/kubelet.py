@@ -103,7 +103,7 @@ class Pod:
         await asyncio.sleep(podstatus.setting(self.pod, "report", 0))
         self.addresses = addresses
         for i, spec in enumerate(self.specs):
-            if "readinessProbe" in spec:
+            if "readinessProbe" in spec or "startupProbe" in spec:
                 self.tasks.append(asyncio.ensure_future(self.probe(i, spec)))
             elif i in self.processes:
                 self.containers[i].is_ready = True
@@ -157,7 +157,8 @@ class Pod:
                            % (argv[0], e.strerror))
             return
         self.processes[i] = p
-        container.run("containerd://%d-%s" % (p.pid, os.urandom(8).hex()))
+        container.run("containerd://%d-%s" % (p.pid, os.urandom(8).hex()),
+                      "startupProbe" not in spec)
         self.kubelet.note("runs", self.name, address=addresses[0], process=p.pid)
         fd = os.pidfd_open(p.pid)
         asyncio.get_running_loop().add_reader(fd, self.on_end, i, p, fd)
@@ -185,14 +186,33 @@ class Pod:
             await asyncio.sleep(wait_s)
         c.restarts += 1
         self.start(i, self.own)
-        c.is_ready = i in self.processes and "readinessProbe" not in self.specs[i]
+        c.is_ready = i in self.processes and not {"readinessProbe", "startupProbe"} & set(
+            self.specs[i])
         await self.report()
 
-    # ---- readiness
+    # ---- probes
+    async def await_start(self, i, spec):
+        """Until the startupProbe has succeeded.  Its failureThreshold, at which a kubelet ends the
+        container, is without effect."""
+        c, probe = self.containers[i], spec.get("startupProbe")
+        while "running" not in c.state or not c.has_started:
+            if i in self.processes and await self.probe_once(spec, probe):
+                c.has_started = "running" in c.state
+                c.is_ready = c.has_started and "readinessProbe" not in spec
+                await self.report()
+            else:
+                await asyncio.sleep(probe.get("periodSeconds", 10) if probe else 0.05)
+
     async def probe(self, i, spec):
-        probe, good, bad = spec["readinessProbe"], 0, 0
-        await asyncio.sleep(probe.get("initialDelaySeconds", 0))
+        good, bad = 0, 0
+        await asyncio.sleep((spec.get("startupProbe") or spec["readinessProbe"]).get(
+            "initialDelaySeconds", 0))
         while True:
+            await self.await_start(i, spec)
+            probe = spec.get("readinessProbe")
+            if probe is None:
+                await asyncio.sleep(0.05)
+                continue
             is_good = i in self.processes and await self.probe_once(spec, probe)
             good, bad = (good + 1, 0) if is_good else (0, bad + 1)
             c = self.containers[i]

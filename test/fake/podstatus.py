@@ -47,14 +47,16 @@ class Container:
         self.name, self.image = name, image
         self.state, self.last, self.restarts, self.is_ready = {"waiting": {
             "reason": "ContainerCreating"}}, {}, 0, False
-        self.id = ""
+        self.id, self.has_started = "", False
 
     def wait(self, reason, message=None):
         self.state = {"waiting": {"reason": reason, **({"message": message} if message else {})}}
         self.is_ready = False
 
-    def run(self, container_id):
+    def run(self, container_id, has_started=True):
+        """It has started once its startupProbe, where it has one, has succeeded."""
         self.state, self.id = {"running": {"startedAt": stamp()}}, container_id
+        self.has_started = has_started
 
     def end(self, code):
         started = self.state.get("running", {}).get("startedAt", stamp())
@@ -66,7 +68,7 @@ class Container:
     def value(self):
         v = {"name": self.name, "state": self.state, "lastState": self.last,
              "ready": self.is_ready, "restartCount": self.restarts, "image": self.image,
-             "imageID": self.image if self.id else "", "started": "running" in self.state}
+             "imageID": self.image if self.id else "", "started": "running" in self.state and self.has_started}
         if self.id:
             v["containerID"] = self.id
         return v

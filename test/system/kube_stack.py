@@ -32,6 +32,11 @@ def has_address(pod):
     return bool(pod["status"].get("podIP"))
 
 
+def is_ready(pod):
+    return any(c["type"] == "Ready" and c["status"] == "True"
+               for c in pod["status"].get("conditions", ()))
+
+
 def addresses(kube, name):
     """Of the pods of that app that are not being deleted."""
     return {p["status"].get("podIP") for p in kube.pods(name)

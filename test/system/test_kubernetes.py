@@ -1,6 +1,7 @@
 """The driver `kubernetes` scales Deployments and other workloads from zero and back.  These tests
 run against the fake API server or, with KUBE_REAL set, against a real one (make
 test-kubernetes)."""
+import contextlib
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ import pytest
 
 from cluster import COST, IS_REAL, cluster
 from helpers import HELLO, wait_until
-from kube_stack import Load, addresses, fake_only, has_address, on_cluster, service
+from kube_stack import Load, addresses, fake_only, has_address, is_ready, on_cluster, service
 
 
 def patient_service(name, kube, more):
@@ -105,7 +106,7 @@ def test_readiness_is_what_the_workload_says(tmp_path):
         probe = {"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 10}
         kube.workload("hello", args=["--warmup", "600ms"], container={"readinessProbe": probe})
         # the grace: it must still run when its /stats are asked for
-        more = "port = 8080 probe = readiness scale_to_zero_grace = 60s"
+        more = "port = 8080 scale_to_zero_grace = 60s"
         with on_cluster(tmp_path, kube, service("hello", kube, more)) as s:
             assert s.get("hello")[0] == 200
             seen = json.loads(s.get("hello", "/stats")[2])
@@ -119,14 +120,70 @@ def test_a_probe_that_only_the_kubelet_can_run_is_waited_for(tmp_path):
         flag = tmp_path / "flag"
         probe = {"exec": {"command": ["test", "-e", str(flag)]}, "periodSeconds": 1}
         kube.workload("hello", container={"readinessProbe": probe})
-        services = service("hello", kube, "port = 8080 probe = readiness")
-        with on_cluster(tmp_path, kube, services) as s:
+        with on_cluster(tmp_path, kube, service("hello", kube)) as s:
             with s.connect() as c:
                 c.request("GET", "/", "hello")
                 kube.wait_pods("hello", 1, has_address)
                 assert s.metric("activator_parked") == 1
                 flag.touch()
                 assert c.response()[0] == 200
+
+
+def starting_instances(stack):
+    with contextlib.suppress(OSError):
+        return stack.metrics(stack.scaler_admin).get(
+            'autoscaler_starting_instances{revision="hello/v1"}')
+
+
+def seen_instance(stack):
+    return stack.revision_status("hello/v1")["instances"][0]
+
+
+@pytest.mark.parametrize("more", ["port = 8080", "port = 8080 probe = tcp"])
+def test_a_pod_that_is_no_longer_ready_is_not_used(tmp_path, more):
+    """Its port is open all the time; the kubelet's word is heeded until it is Ready again, by a
+    restarted autoscaler, too."""
+    with cluster(tmp_path) as kube:
+        flag = tmp_path / "flag"
+        flag.touch()
+        probe = {"exec": {"command": ["test", "-e", str(flag)]}, "periodSeconds": 1,
+                 "failureThreshold": 1}
+        kube.workload("hello", container={"readinessProbe": probe})
+        more += " scale_to_zero_grace = 60s"
+        with on_cluster(tmp_path, kube, service("hello", kube, more)) as s:
+            assert s.get("hello")[0] == 200
+            kube.wait_pods("hello", 1, is_ready)
+            since = time.time()
+            wait_until(lambda: int(time.time()) > since, what="another second")
+            flag.unlink()
+            kube.wait_pods("hello", 1, lambda pod: not is_ready(pod))
+            wait_until(lambda: not seen_instance(s)["open"], what="the instance to be closed")
+            with s.connect() as c:
+                c.request("GET", "/", "hello")
+                wait_until(lambda: s.metric("activator_parked") == 1, what="a parked request")
+                s.autoscaler.kill()
+                s.start_autoscaler()
+                wait_until(lambda: starting_instances(s) == 1, what="the new autoscaler")
+                wait_until(lambda: s.activator.text().count("new services in use") == 2,
+                           what="what the new autoscaler says of the instance")
+                assert not seen_instance(s)["open"] and not seen_instance(s)["probed"]
+                assert s.metric("activator_parked") == 1
+                flag.touch()
+                assert c.response()[0] == 200
+
+
+def test_a_startup_probe_comes_before_the_readiness_probe(tmp_path):
+    """The readinessProbe succeeds at once; the startupProbe, for which the kubelet has a long
+    period, when the program is warm."""
+    with cluster(tmp_path) as kube:
+        kube.workload("hello", args=["--warmup", "600ms"], container={
+            "startupProbe": {"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 30},
+            "readinessProbe": {"tcpSocket": {"port": "http"}, "periodSeconds": 30}})
+        more = "port = 8080 scale_to_zero_grace = 60s"
+        with on_cluster(tmp_path, kube, service("hello", kube, more)) as s:
+            assert s.get("hello")[0] == 200
+            seen = json.loads(s.get("hello", "/stats")[2])
+            assert seen["first_request_ns"] - seen["listen_ns"] >= 600e6
 
 
 def test_ipv6(tmp_path):

@@ -65,6 +65,9 @@ events(void **state)
 #define HTTP "{\"name\":\"http\",\"containerPort\":8080}"
 #define ADMIN "{\"name\":\"admin\",\"containerPort\":9090}"
 #define PROBE(what) ",\"readinessProbe\":{" what "}"
+#define STARTUP(what) ",\"name\":\"app\",\"startupProbe\":{" what "}"
+#define STARTED(is)                                                                                \
+	"\"containerStatuses\":[{\"name\":\"app\",\"started\":" is ",\"state\":{\"running\":{}}}]"
 
 static void
 ports(void **state)
@@ -145,6 +148,32 @@ probes(void **state)
 				   "\"name\":\"A\",\"value\":\"b\\nC: d\"}]}") "}",
 		     ""),
 		 "http", "ready", true},
+		{POD("{" PORTS(HTTP) PROBE("\"tcpSocket\":{\"port\":\"8081\"}") "}", ""), "http",
+		 "tcp://:8081", true}, /* a number as text */
+		/* the startupProbe first, until it has succeeded */
+		{POD("{" PORTS(HTTP) STARTUP("\"httpGet\":{\"path\":\"/s\",\"port\":8080}") "}",
+		     ""),
+		 "http", "http://:8080/s", true},
+		{POD("{" PORTS(HTTP) STARTUP("\"httpGet\":{\"path\":\"/s\",\"port\":8080}")
+			     PROBE("\"tcpSocket\":{\"port\":8080}") "}",
+		     STARTED("false")),
+		 "http", "http://:8080/s\n\ntcp://:8080", true},
+		{POD("{" PORTS(HTTP) STARTUP("\"httpGet\":{\"path\":\"/s\",\"port\":8080}")
+			     PROBE("\"tcpSocket\":{\"port\":8080}") "}",
+		     STARTED("true")),
+		 "http", "tcp://:8080", true},
+		{POD("{" PORTS(HTTP) STARTUP("\"exec\":{\"command\":[\"x\"]}")
+			     PROBE("\"tcpSocket\":{\"port\":8080}") "}",
+		     STARTED("false")),
+		 "http", "ready", true},
+		{POD("{" PORTS(HTTP) STARTUP("\"exec\":{\"command\":[\"x\"]}")
+			     PROBE("\"tcpSocket\":{\"port\":8080}") "}",
+		     STARTED("true")),
+		 "http", "tcp://:8080", true},
+		{POD("{" PORTS(HTTP) STARTUP("\"tcpSocket\":{\"port\":8080}")
+			     PROBE("\"grpc\":{\"port\":8080}") "}",
+		     STARTED("false")),
+		 "http", "ready", true},
 		/* another container's */
 		{POD("{" PORTS(HTTP) "},{" PORTS(ADMIN) PROBE("\"exec\":{}") "}", ""), "http",
 		 "tcp", false},
@@ -192,6 +221,45 @@ pods(void **state)
 	assert_null(p.ip);
 	assert_true(p.is_over && !p.is_ready && !p.is_deleting);
 	kube_event_fini(&ev);
+}
+
+static void
+a_pod_that_was_ready_since_its_start(void **state)
+{
+#define READY(status, at)                                                                          \
+	"\"conditions\":[{\"type\":\"Ready\",\"status\":\"" status                                 \
+	"\",\"lastTransitionTime\":\"2026-01-01T00:00:" at "Z\"}]"
+#define RUNS(at) "{\"state\":{\"running\":{\"startedAt\":\"2026-01-01T00:00:" at "Z\"}}}"
+	static const struct {
+		const char *pod;
+		bool was_ready;
+	} v[] = {
+		{POD("", READY("False", "00") ",\"containerStatuses\":[" RUNS("01") "]"), false},
+		{POD("", READY("False", "01") ",\"containerStatuses\":[" RUNS("01") "]"), false},
+		{POD("", READY("False", "02") ",\"containerStatuses\":[" RUNS("01") "]"), true},
+		{POD("", READY("True", "02") ",\"containerStatuses\":[" RUNS("01") "]"), false},
+		/* a container was restarted after that, or does not run */
+		{POD("",
+		     READY("False", "02") ",\"containerStatuses\":[" RUNS("01") "," RUNS("03") "]"),
+		 false},
+		{POD("",
+		     READY("False", "02") ",\"containerStatuses\":[" RUNS("01") ",{\"state\":{}}]"),
+		 false},
+		{POD("", READY("False", "02")), false},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(v); i++) {
+		struct kube_pod_fields p;
+		struct kube_event ev;
+
+		decode(&ev, v[i].pod);
+		kube_pod_fields_decode(&ev, &p);
+		if (p.was_ready != v[i].was_ready)
+			fail_msg("row %zu: was_ready %d", i, p.was_ready);
+		kube_event_fini(&ev);
+	}
 }
 
 static void
@@ -310,9 +378,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(events),    cmocka_unit_test(ports),
-		cmocka_unit_test(probes),    cmocka_unit_test(pods),
-		cmocka_unit_test(workloads), cmocka_unit_test(an_autoscaler_of_kubernetes_is_named),
+		cmocka_unit_test(events),
+		cmocka_unit_test(ports),
+		cmocka_unit_test(probes),
+		cmocka_unit_test(a_pod_that_was_ready_since_its_start),
+		cmocka_unit_test(pods),
+		cmocka_unit_test(workloads),
+		cmocka_unit_test(an_autoscaler_of_kubernetes_is_named),
 		cmocka_unit_test(answers),
 	};
 

@@ -265,6 +265,56 @@ test_http_path_of_the_limits(void **state)
 	run_until_answer(w);
 }
 
+/* A readinessProbe after a startupProbe. */
+static void
+test_the_second_probe_is_made_after_the_first(void **state)
+{
+	static const struct {
+		const char *answer, *asked;
+	} v[] = {
+		{"HTTP/1.1 503 No\r\n\r\n", "GET /startup "},
+		{"HTTP/1.1 200 OK\r\n\r\n", "GET /startup "},
+		{"HTTP/1.1 503 No\r\n\r\n", "GET /ready "},
+		{"HTTP/1.1 503 No\r\n\r\n", "GET /ready "},
+		{"HTTP/1.1 200 OK\r\n\r\n", "GET /ready "},
+	};
+	struct world *w = *state;
+	char head[500];
+	size_t i;
+
+	listen(w->listener, 8);
+	w->inst->probe_spec = xstrdup("/startup\n\n/ready");
+	prober_watch(w->prober, w->inst);
+	for (i = 0; i < ARRAY_LEN(v); i++) {
+		assert_int_equal(w->answers, 0);
+		answer_http(w, v[i].answer, head, sizeof head);
+		assert_int_equal(strncmp(head, v[i].asked, strlen(v[i].asked)), 0);
+	}
+	run_until_answer(w);
+}
+
+/* --- the platform's word --- */
+
+/* It was found by a probe; then the platform says that it is not ready, though its port is
+ * open. */
+static void
+test_the_platform_takes_an_instance_back(void **state)
+{
+	struct world *w = *state;
+
+	listen(w->listener, 8);
+	prober_watch(w->prober, w->inst);
+	run_until_answer(w);
+	w->inst->probe_spec = xstrdup("ready");
+	prober_watch(w->prober, w->inst);
+	assert_false(instance_is_open(w->inst));
+	prober_refused(w->prober, w->inst);
+	assert_int_equal(prober_probed(w->prober), 0);
+	w->inst->state = INSTANCE_READY;
+	prober_watch(w->prober, w->inst);
+	assert_true(instance_is_open(w->inst));
+}
+
 /* --- limits --- */
 
 /* Connections never outnumber container_concurrency, the prober's included. */
@@ -570,6 +620,10 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_stopping_is_left_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_http, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_http_path_of_the_limits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_second_probe_is_made_after_the_first,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_platform_takes_an_instance_back, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_permit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_slow_handshake_is_waited_for, setup,
 						teardown),

@@ -28,6 +28,8 @@ texts(void **state)
 		{"http://:80", PROBE_TCP, 80, NULL, ""},
 		{"http://:80x/", PROBE_TCP, 80, NULL, ""},
 		{"/a b", PROBE_TCP, 0, NULL, ""},
+		/* the first of two */
+		{"tcp\n\nhttp://:80/h", PROBE_TCP, 0, NULL, ""},
 		{"/a\r\nX: y", PROBE_TCP, 0, NULL, ""},
 	};
 	struct probe_spec s;
@@ -57,6 +59,12 @@ heads(void **state)
 		{"http://:9/h\nhost: a\nX: y",
 		 "GET /h HTTP/1.1\r\nUser-Agent: activator-probe\r\nAccept: */*\r\nhost: a\r\n"
 		 "X: y\r\nConnection: close\r\n\r\n"},
+		{"/h\nhost: a\n\n/second\nX: y",
+		 "GET /h HTTP/1.1\r\nUser-Agent: activator-probe\r\nAccept: */*\r\nhost: a\r\n"
+		 "Connection: close\r\n\r\n"},
+		{"/h\n\n/second\nHost: a",
+		 "GET /h HTTP/1.1\r\nHost: 10.0.0.1:80\r\nUser-Agent: activator-probe\r\n"
+		 "Accept: */*\r\nConnection: close\r\n\r\n"},
 	};
 	size_t i;
 
@@ -72,12 +80,28 @@ heads(void **state)
 	}
 }
 
+static void
+a_second_probe_follows_an_empty_line(void **state)
+{
+	struct probe_spec s;
+
+	(void)state;
+	probe_spec_parse(&s, "http://:9000/h\nX: y\n\ntcp://:80");
+	assert_int_equal(s.port, 9000);
+	assert_string_equal(s.next, "tcp://:80");
+	probe_spec_parse(&s, s.next);
+	assert_int_equal(s.kind, PROBE_TCP);
+	assert_int_equal(s.port, 80);
+	assert_null(s.next);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(texts),
 		cmocka_unit_test(heads),
+		cmocka_unit_test(a_second_probe_follows_an_empty_line),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
