@@ -1,5 +1,5 @@
-"""The proxies that are measured beside one another: one worker each, keep-alive on both
-sides, no access log, and an origin behind them that does next to nothing."""
+"""The proxies that are compared: one worker each, keep-alive on both sides, no access log, and an
+origin behind them that does next to nothing."""
 import os
 import re
 import shutil
@@ -8,12 +8,14 @@ import socket
 import subprocess
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from helpers import ROOT, stat_fields
+
 ORIGIN_PORT = 18080
-BUILD = os.path.join(ROOT, "build")  # of ours; run measures another one by setting it
+BUILD = os.path.join(ROOT, "build")  # run sets it to measure another build of ours
 
 NGINX = """
-user root; worker_processes 1; daemon off; master_process {master}; pid {dir}/nginx.pid; error_log {dir}/nginx.err crit;
+user root; worker_processes 1; daemon off; master_process {master};
+pid {dir}/nginx.pid; error_log {dir}/nginx.err crit;
 worker_rlimit_nofile 20000;
 events {{ worker_connections 9000; use epoll; multi_accept on; }}
 http {{
@@ -66,33 +68,31 @@ service "bench" {{
 """
 
 
-def processes():
-    """pid -> (parent, session)"""
+def all_sessions():
+    """{process id: session}"""
     found = {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            with open("/proc/%s/stat" % pid) as f:
-                fields = f.read().rpartition(")")[2].split()
-            found[int(pid)] = int(fields[1]), int(fields[3])
+            found[int(pid)] = int(stat_fields("/proc/%s/stat" % pid)[3])
         except (OSError, ValueError):
             pass
     return found
 
 
 class Contender:
-    """Everything in the sessions that were started for it is measured together."""
+    """One of the proxies.  All processes in the sessions of its commands are measured together."""
 
     def __init__(self, name, port, commands, core=None):
         self.name, self.port, self.commands, self.core = name, port, commands, core
         self.started = []
 
     def start(self, under=()):
-        """under: words before the command of the proxy itself, its last."""
+        """under: words before the command of the proxy itself, which is the last command."""
         for command in self.commands:
             is_proxy = command is self.commands[-1]
             self.started.append(subprocess.Popen(
-                (list(under) if is_proxy else []) + command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=ROOT,
-                start_new_session=True,
+                (list(under) if is_proxy else []) + command, stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, cwd=ROOT, start_new_session=True,
                 preexec_fn=self.core and (lambda: os.sched_setaffinity(0, self.core))))
         self.wait()
         return self
@@ -117,7 +117,7 @@ class Contender:
 
     def pids(self):
         sessions = {p.pid for p in self.started}
-        return sorted(pid for pid, (_, session) in processes().items() if session in sessions)
+        return sorted(pid for pid, session in all_sessions().items() if session in sessions)
 
     def cpu_s(self):
         total = 0
@@ -156,8 +156,8 @@ def write(path, text, **values):
 
 
 def make_all(folder, core, beside=None):
-    """name -> a function that makes one, for each that is installed.  beside: the folder of
-    another build of ours, measured as "before"."""
+    """{name: a function that makes a Contender} of all that are installed.  beside: the folder of
+    another build of ours, which is measured as "before"."""
     build = os.path.join(ROOT, "build")
 
     def nginx(is_single=False):

@@ -1,8 +1,7 @@
-"""What does not depend on how fast or how quiet the machine is: system calls and user
-instructions for each request.  Both are differences of two runs of a known number of
-requests, so that starting and connecting do not count."""
+"""System calls and user instructions per request, which depend neither on the machine's speed nor
+on its load.  Start and connections do not count: only a known number of requests is traced, or the
+difference of two runs is taken."""
 import glob
-import os
 import re
 import selectors
 import shutil
@@ -16,7 +15,7 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: app.example.com\r\nUser-Agent: bench\r\n\r\n
 
 
 class Clients:
-    """n connections, each with one request out at a time."""
+    """n connections, each with one request in flight at a time."""
 
     def __init__(self, port, n):
         self.ready = selectors.DefaultSelector()
@@ -25,7 +24,7 @@ class Clients:
             self.ready.register(s, selectors.EVENT_READ)
 
     def ask(self, requests):
-        """requests in all; each is answered by its time of return."""
+        """Send so many requests in all, and wait for their answers."""
         sent = answered = 0
         for s in self.sockets:
             s.sendall(REQUEST)
@@ -46,7 +45,7 @@ class Clients:
 
 
 def syscalls(contender):
-    """name -> calls a request, at 64 connections, by strace -c; None where it may not."""
+    """{name: calls per request} at 64 connections, by strace -c; None where it is not allowed."""
     clients = Clients(contender.port, 64)
     requests = 20000
     try:
@@ -56,8 +55,7 @@ def syscalls(contender):
                 ["strace", "-c", "-f", "-o", out.name] +
                 [word for pid in contender.pids() for word in ("-p", str(pid))],
                 stderr=subprocess.PIPE, text=True)
-            said = tracer.stderr.readline()
-            if "attached" not in said:
+            if "attached" not in tracer.stderr.readline():
                 tracer.kill()
                 tracer.wait()
                 return None
@@ -73,7 +71,7 @@ def syscalls(contender):
 
 
 def instructions(make):
-    """User instructions a request, by callgrind."""
+    """User instructions per request, by callgrind."""
     totals = []
     for requests in (1600, 9600):
         with tempfile.TemporaryDirectory() as folder:
@@ -97,7 +95,7 @@ def instructions(make):
 def report(makers, cores, say):
     say("\n### Counts\n")
     say("64 connections for the system calls (strace -c), 16 for the instructions (callgrind).\n")
-    say("| | system calls a request | which | user instructions a request |")
+    say("| | system calls per request | which | user instructions per request |")
     say("| --- | --- | --- | --- |")
     for name, make in makers.items():
         calls = None

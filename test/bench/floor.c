@@ -1,7 +1,7 @@
-/* floor - how little a proxy can cost here: the benchmark's limit, no competitor.  It
- * passes heads on as they came and finds where messages end, nothing else: no routing,
- * no header of its own, no limits, no statistics; a message whose head does not come in
- * one read, or an instance that closes, ends the connection.
+/* floor - a proxy that costs as little as a proxy can: the lower bound of the benchmark, not a
+ * usable proxy.  It passes bytes on unchanged and only finds where messages end.  It does not
+ * route, adds no header, and has no limits and no statistics.  It closes the connection where a
+ * head does not come in one read, and where the origin closes.
  *
  *   floor PORT ORIGIN_PORT
  *
@@ -26,10 +26,10 @@
 struct side {
 	int fd;
 	bool is_origin, can_read, is_hup, is_dead, is_connecting;
-	uint64_t left;	   /* of the message that is coming; 0: a head is next */
-	struct side *peer; /* whose message this one's are about */
-	struct side *next; /* in the pool, or among the dead */
-	char *out;	   /* what a short write left */
+	uint64_t left;	   /* bytes of the message that are still to come; 0: a head is next */
+	struct side *peer; /* the other side of the exchange, or NULL */
+	struct side *next; /* in the pool, or in the list of the dead */
+	char *out;	   /* bytes that did not fit into the socket */
 	size_t out_at, out_n;
 };
 
@@ -146,7 +146,7 @@ side_flush(struct side *s)
 	}
 }
 
-/* How long the message at the beginning of data is; 0: its head is not whole. */
+/* The size of the message at the beginning of data; 0: its head is not complete. */
 static uint64_t
 message_size(const char *data, size_t n)
 {
@@ -172,7 +172,8 @@ find_peer(struct side *s)
 	return s->peer != NULL;
 }
 
-/* A piece of a message to the other side; a response's last releases its connection. */
+/* Pass a piece of a message to the other side.  The last piece of a response releases the origin's
+ * connection. */
 static void
 pass(struct side *s, const char *data, size_t n)
 {
@@ -202,7 +203,9 @@ pump(struct side *s)
 			return;
 		if (s->left == 0)
 			s->left = message_size(buffer, (size_t)n);
-		if ((uint64_t)n > s->left || !find_peer(s)) { /* no head, or no request */
+		if ((uint64_t)n > s->left ||
+		    !find_peer(
+			    s)) { /* no complete head, or an origin that sends without a request */
 			side_close(s);
 			return;
 		}
@@ -237,7 +240,7 @@ on_clients(void)
 }
 
 static void
-bury(void)
+free_dead(void)
 {
 	while (dead != NULL) {
 		struct side *s = dead;
@@ -277,6 +280,6 @@ main(int argc, char **argv)
 				on_clients();
 			else
 				on_side(events[i].data.ptr, events[i].events);
-		bury();
+		free_dead();
 	}
 }

@@ -1,4 +1,4 @@
-"""Load by wrk on the proxies in turn: rates, latencies, CPU per request."""
+"""Load by wrk on one proxy after the other: rates, latencies, CPU per request."""
 import json
 import operator
 import os
@@ -24,13 +24,13 @@ def wrk(contender, conns, seconds, path, core):
     command = ["wrk", "-t1", "-c%d" % conns, "-d%ds" % seconds, "--timeout", "30s",
                "-s", SCRIPT, "http://127.0.0.1:%d%s" % (contender.port, path)]
     before, at = contender.cpu_s(), core and ticks(core)
-    said = subprocess.run(command, capture_output=True, text=True, preexec_fn=core and (
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=core and (
         lambda: os.sched_setaffinity(0, core)))
     cpu = contender.cpu_s() - before
     busy, of = map(operator.sub, ticks(core), at) if core else (None, 1)
-    found = re.search(r"RESULT (\{.*\})", said.stdout)
+    found = re.search(r"RESULT (\{.*\})", done.stdout)
     if found is None:
-        raise SystemExit("bench: wrk failed: " + said.stdout + said.stderr)
+        raise SystemExit("bench: wrk failed: " + done.stdout + done.stderr)
     result = json.loads(found[1])
     n = max(result["requests"], 1)
     return {"requests": n, "rate": n / result["us"] * 1e6, "cpu_us": cpu / n * 1e6,
@@ -43,14 +43,14 @@ def middle(results, key):
 
 
 def middle_ratio(ours, others, key):
-    """Of what was measured next to each other: a machine that is slower for a while is so for
-    both, and drops out."""
+    """The median of ratios of runs that were made one after the other: a machine that is slower for
+    a while is slower for both."""
     return statistics.median(a[key] / max(b[key], 1e-9) for a, b in zip(ours, others))
 
 
 def matrix(makers, args, cores):
-    """(path, conns) -> name -> results.  Every run starts anew, in a rotated order: what a
-    process went through before changes what it costs."""
+    """{(path, conns): {name: results}}.  Each run has new processes and another order, because a
+    process's past changes its cost."""
     cells = {}
     names = list(makers)
     for run in range(args.runs):
@@ -78,20 +78,20 @@ def number(value):
 
 
 def print_cells(cells, say):
-    """One table for all: a row for each load and proxy, ratios of ours to each other."""
+    """One table: a row for each load and figure, the ratios of the activator to the others last."""
     names = list(next(iter(cells.values())))
     others = [name for name in names if name != "activator"]
     say("\n### Load\n")
-    say("Ratios: the activator's figure through the other's, the median over the runs of those "
-        "taken next to each other; below 1 is better for CPU and latency, above 1 for the rate. "
-        "Where the generator's core (the instance's as well) is "
-        "busy to the end, the rate is its own, not the proxy's.\n")
+    say("Ratios: the activator's figure divided by the other's, the median over runs that were "
+        "made one after the other; below 1 is better for CPU and latency, above 1 for the rate. Where "
+        "the generator's core, which is also the origin's, is busy to the end, it bounds the rate, "
+        "not the proxy.\n")
     say("| body, connections | | " + " | ".join(
         ["activator"] + others + ["/ " + o for o in others]) + " |")
     say("| --- " * (3 + 2 * len(others)) + "|")
     for (path, conns), rows in cells.items():
         what = "%s, %d" % ({"/": "13 B", "/64k": "64 KiB", "/1m": "1 MiB"}.get(path, path), conns)
-        for key, title in (("cpu_us", "CPU µs a request"), ("rate", "requests/s"),
+        for key, title in (("cpu_us", "CPU µs per request"), ("rate", "requests/s"),
                            ("p50_ms", "p50 ms"), ("p99_ms", "p99 ms")):
             values = {name: middle(rows[name], key) for name in names}
             say("| %s | %s | " % (what, title) + " | ".join(
@@ -108,9 +108,9 @@ def print_cells(cells, say):
 
 
 def report_after(makers, args, cores, say):
-    """Does a burst leave a process more expensive than it was?"""
+    """Whether a request costs more after a burst than before it."""
     say("\n### After a burst\n")
-    say("CPU per request with 64 connections after a burst of 1000, through that before it, "
+    say("CPU per request with 64 connections after a burst of 1000, divided by that before it, "
         "median of %d fresh processes.\n" % args.runs)
     say("| | after / before |")
     say("| --- | --- |")
@@ -129,9 +129,9 @@ def report_after(makers, args, cores, say):
 
 
 def report_workers(folder, args, say):
-    """Two workers need two cores, and a generator more: where there are not, what can be
-    measured is whether a request costs more CPU when two workers, on two cores, share the
-    work.  (Rates that CPU bounds are in the inverse ratio.)"""
+    """Whether a request costs more CPU when two workers share the work.  Rates that CPU bounds are
+    in the inverse ratio; measuring them would take a core for each worker and more for the
+    generator."""
     cells = {1: [], 2: []}
     for _ in range(args.runs):
         for workers in cells:
@@ -143,7 +143,7 @@ def report_workers(folder, args, say):
                 contender.stop()
     cpu = {n: middle(cells[n], "cpu_us") for n in cells}
     say("\n### Two workers\n")
-    say("256 connections, nothing pinned, %d cores for all: CPU µs a request %.2f with 1 worker, "
+    say("256 connections, nothing pinned, %d cores for all: CPU µs per request %.2f with 1 worker, "
         "%.2f with 2; %.0f and %.0f requests/s. CPU-bound, 2 workers do %.2f times the work of 1."
         % (os.cpu_count(), cpu[1], cpu[2], middle(cells[1], "rate"), middle(cells[2], "rate"),
            2 * cpu[1] / cpu[2]))

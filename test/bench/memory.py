@@ -1,26 +1,15 @@
-"""Memory of a proxy for what only waits: idle connections, parked requests."""
+"""Memory of a proxy per idle connection and per parked request."""
 import resource
 import socket
 import statistics
-import time
 
 import wake
+from helpers import HELLO, rss_kib, settled
 
 PARKED = b"GET /park?id=%d HTTP/1.1\r\nHost: never\r\nUser-Agent: curl/7.88.1\r\n" \
     b"Accept: */*\r\nAccept-Encoding: gzip, br\r\nAccept-Language: en\r\n" \
     b"Cookie: session=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\r\n" \
     b"X-Request-Id: 0123456789abcdef0123456789abcdef\r\nReferer: http://never/\r\n\r\n"
-
-
-def settled(rss):
-    """What it is once it has not grown for a while."""
-    last, since = rss(), time.monotonic()
-    while time.monotonic() - since < 0.5:
-        time.sleep(0.05)
-        now = rss()
-        if now != last:
-            last, since = now, time.monotonic()
-    return last
 
 
 def connect(port, n, request, is_answered):
@@ -40,7 +29,7 @@ def close(sockets):
 
 
 def idle_kib(contender, n):
-    """Connections that have asked once and wait."""
+    """Connections that have had one answer and send nothing."""
     before = settled(contender.rss_bytes)
     sockets = connect(contender.port, n, b"GET / HTTP/1.1\r\nHost: b\r\n\r\n", True)
     after = settled(contender.rss_bytes)
@@ -49,7 +38,7 @@ def idle_kib(contender, n):
 
 
 def parked_kib(contender, n):
-    """Requests that an origin never answers: how the others park."""
+    """Requests that the origin never answers: a proxy that cannot park holds them so."""
     before = settled(contender.rss_bytes)
     sockets = connect(contender.port, n, PARKED, False)
     after = settled(contender.rss_bytes)
@@ -58,22 +47,25 @@ def parked_kib(contender, n):
 
 
 def parked_line(folder, say, most):
-    """Ours, for a service that does not start: a line over the number parked, and the same
-    once more."""
-    ours = wake.wakers(folder, wake.service("never", wake.HELLO, "--never-listen",
+    """Requests of a service that never starts: memory over their number, as a line, and the same
+    numbers a second time."""
+    ours = wake.start_activator(folder, wake.service("never", HELLO, "--never-listen",
                                             extra="max_scale = 1"), workers=2)
-    rss = lambda: wake.rss(ours.pid)
     points, again = [], []
+
+    def rss_bytes():
+        return settled(lambda: rss_kib(ours.pid)) * 1024
+
     try:
         sockets = connect(wake.PORT, 1, PARKED, False)
-        before = settled(rss)
+        before = rss_bytes()
         for memories in points, again:
             for n in [most // 9 * i for i in (1, 3, 5, 7, 9)]:
                 sockets += connect(wake.PORT, n + 1 - len(sockets), PARKED, False)
-                memories.append((n, settled(rss)))
+                memories.append((n, rss_bytes()))
             close(sockets)
             sockets = []
-            settled(rss)
+            rss_bytes()
     finally:
         ours.stop()
     xs, ys = zip(*points)
@@ -97,9 +89,9 @@ def report(makers, folder, say):
     resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
     n = min(4000, descriptors // 4)
     say("\n### Memory\n")
-    say("Resident, all processes of each. Parked here: at an origin that never answers, so that "
-        "each has its own connection there, too.\n")
-    say("| | started, MiB | KiB an idle connection | KiB a request that its origin parks |")
+    say("Resident memory of all processes of each. A parked request is one that the origin never "
+        "answers: it has a connection of its own there, too.\n")
+    say("| | started, MiB | KiB per idle connection | KiB per request that the origin parks |")
     say("| --- | --- | --- | --- |")
     for name, make in makers.items():
         cells = []
@@ -109,7 +101,7 @@ def report(makers, folder, say):
                 started = "%.1f" % (contender.rss_bytes() / 2**20)
                 if name == "activator":
                     started += " with the autoscaler, %.1f without" % (
-                        wake.rss(contender.pid) / 2**20)
+                        rss_kib(contender.pid) / 1024)
                 cells.append(measure(contender, n))
             finally:
                 contender.stop()

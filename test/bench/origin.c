@@ -1,6 +1,6 @@
-/* origin - what the proxies of the benchmark stand in front of: an HTTP/1.1 server that
- * does next to nothing, so that what is measured is the proxy.  GET only, keep-alive,
- * pipelining; whole responses lie ready in memory.
+/* origin - the server behind the proxies of the benchmark.  It does next to nothing, so that the
+ * figures are the proxy's.  HTTP/1.1, GET only, keep-alive, pipelining; whole responses are ready
+ * in memory.
  *
  *   origin PORT
  *
@@ -28,9 +28,9 @@ struct answer {
 struct conn {
 	int fd;
 	size_t in_n;
-	const struct answer *answer; /* being sent, or NULL */
+	const struct answer *answer; /* the answer being sent, or NULL */
 	size_t sent;
-	bool is_parked, is_writing; /* writing: EPOLLOUT is asked for */
+	bool is_parked, is_writing; /* is_writing: EPOLLOUT is watched */
 	char in[IN_MAX];
 };
 
@@ -72,7 +72,7 @@ watch(struct conn *c, int op, uint32_t events)
 	epoll_ctl(epoll_fd, op, c->fd, &ev);
 }
 
-/* 1: all of it went, 0: the socket is full, -1: gone. */
+/* 1: all is sent, 0: the socket is full, -1: the connection is broken. */
 static int
 send_answer(struct conn *c)
 {
@@ -103,7 +103,7 @@ begins(const char *head, const char *path)
 	return strncmp(head, "GET ", 4) == 0 && strncmp(head + 4, path, strlen(path)) == 0;
 }
 
-/* Answer every whole head that is there. */
+/* Answer each whole head in the buffer. */
 static int
 step(struct conn *c)
 {

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Five loads, simulated by our rules and by the preset `knative`: what they cost, whom they
-make wait (sums and means over some seeds), and a picture of each with the first seed.
+"""Five loads, simulated with our rules and with the preset `knative`: what they cost and how long
+requests wait (sums and means over some seeds), and a picture of each with the first seed.
 
     test/bench/timelines.py [FOLDER]        (default: build/timelines)
 
-Writes the traces, the timelines and NAME.svg below FOLDER, and prints the table.  The same
-numbers in every run."""
+Writes the traces, the timelines and NAME.svg into FOLDER, and prints the table.  Each run gives the
+same numbers."""
 import csv
 import json
 import math
@@ -18,7 +18,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 AUTOSCALER = os.path.join(ROOT, "build/autoscaler")
 START = "2s"
 SEEDS = 5
-QUIET = 300  # seconds before each load, so that all begin with nothing running
+QUIET = 300  # seconds before each load, so that each begins with zero instances
 CONF = """
 autoscaler { max_instances = 1000 }
 service "load" { hosts = {"load"} revision "v1" { command = {"load"} target = 10 } }
@@ -52,7 +52,7 @@ def spike(t):
 
 
 def on_off(seed, seconds, on_s, off_s):
-    """Whether it is on at t: phases of random length, the first one on."""
+    """The rate at t: phases of random length with and without requests, the first one with."""
     chance, edges, t = random.Random(seed), [], 0
     while t < seconds:
         edges.append((t, t + chance.expovariate(1 / on_s)))
@@ -108,7 +108,7 @@ def columns(timeline):
 
 
 def thin(xs, ys, most=1500):
-    """The highest of each few, where there are more points than pixels."""
+    """At most so many points: the highest of each group of neighbours."""
     every = max(1, len(xs) // most)
     return [(xs[i], max(ys[i:i + every])) for i in range(0, len(xs), every)]
 
@@ -138,15 +138,15 @@ def panel(title, lines, x_most, y0):
 
 
 def picture(file, name, timelines):
-    data = {who: columns(t) for who, t in timelines.items()}
+    data = {rules: columns(t) for rules, t in timelines.items()}
     x_most = max(d["second"][-1] for d in data.values()) + 1
     out, y0 = [], TOP
     for what in ("concurrency", "instances", "parked"):
         lines = []
-        for who, d in data.items():
-            lines.append((who, COLORS[who], "", thin(d["second"], d[what])))
+        for rules, d in data.items():
+            lines.append((rules, COLORS[rules], "", thin(d["second"], d[what])))
             if what == "instances":
-                lines.append((who + " (wanted)", COLORS[who], 'stroke-dasharray="2 3"',
+                lines.append((rules + " (wanted)", COLORS[rules], 'stroke-dasharray="2 3"',
                               thin(d["second"], d["wanted"])))
         out += panel("%s: %s" % (name, what), lines, x_most, y0)
         y0 += HEIGHT + GAP
@@ -160,7 +160,7 @@ def picture(file, name, timelines):
 # --- the table
 
 def total(results):
-    """Of all seeds: sums of costs and counts, means of waits, the highest of peaks."""
+    """Over all seeds: sums of costs and counts, means of waits, the highest peak."""
     n = len(results)
     requests = sum(r["requests"] for r in results)
     return {"requests": requests,
@@ -173,11 +173,11 @@ def total(results):
             "max": max(r["added_wait_ms"]["max"] for r in results)}
 
 
-def row(name, who, r, than=None):
+def row(name, rules, r, than=None):
     text = "" if than is None else "%+.1f %% cost, %+.1f %% wait" % tuple(
         100 * (r[what] / than[what] - 1) for what in ("instance_seconds", "mean"))
     print("| %s | %s | %d | %.0f | %.3f | %.0f | %.0f | %.0f | %d | %d | %s |"
-          % (name, who, r["requests"], r["instance_seconds"], r["mean"], r["p90"], r["p99"],
+          % (name, rules, r["requests"], r["instance_seconds"], r["mean"], r["p90"], r["p99"],
              r["max"], r["cold_starts"], r["peak"], text))
 
 
@@ -188,16 +188,16 @@ def main():
     with open(conf, "w") as f:
         f.write(CONF)
     print("| load | rules | requests | instance-seconds | added wait ms: mean | p90 | p99 | max "
-          "| cold starts | peak | ours against theirs |\n" + "| --- " * 11 + "|")
+          "| cold starts | peak | ours against knative |\n" + "| --- " * 11 + "|")
     for name, write in LOADS.items():
         trace = os.path.join(folder, name + ".csv")
-        timelines = {who: os.path.join(folder, "%s-%s.csv" % (name, who)) for who in PRESETS}
-        results = {who: [] for who in PRESETS}
-        for seed in range(SEEDS, 0, -1):  # the first one is what is left in the folder
+        timelines = {rules: os.path.join(folder, "%s-%s.csv" % (name, rules)) for rules in PRESETS}
+        results = {rules: [] for rules in PRESETS}
+        for seed in range(SEEDS, 0, -1):  # the files of seed 1 are those that stay
             write(trace, seed)
-            for who, more in PRESETS.items():
-                results[who].append(simulate(conf, trace, timelines[who], more))
-        totals = {who: total(r) for who, r in results.items()}
+            for rules, more in PRESETS.items():
+                results[rules].append(simulate(conf, trace, timelines[rules], more))
+        totals = {rules: total(r) for rules, r in results.items()}
         row(name, "ours", totals["ours"], totals["knative"])
         row(name, "knative", totals["knative"])
         picture(os.path.join(folder, name + ".svg"), name, timelines)

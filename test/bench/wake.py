@@ -1,5 +1,5 @@
-"""What waking costs: cold start beside the same program started by hand, a burst onto a
-stopped service."""
+"""What a start from zero costs, beside the same program started by hand; a burst onto a stopped
+service."""
 import json
 import os
 import selectors
@@ -9,9 +9,9 @@ import subprocess
 import time
 
 import contenders
-from contenders import ROOT, Contender
+from contenders import Contender
+from helpers import HELLO
 
-HELLO = os.path.join(ROOT, "build/test/apps/hello")
 PORT, ADMIN = 18300, 18309
 CONF = """
 socket = "%s/s"
@@ -28,8 +28,8 @@ def service(name, *command, extra=""):
     return SERVICE % (name, name, ", ".join('"%s"' % word for word in command), extra)
 
 
-def wakers(folder, services, workers=1):
-    """Both programs, serving stopped services and one that is always there."""
+def start_activator(folder, services, workers=1):
+    """Both programs with these services, and one that a rule answers: Contender.wait() asks it."""
     conf = folder + "/wake.conf"
     always = 'service "always" { hosts = {"b"} rule "r" { action = answer status = 200 } ' \
         'revision "v1" { addresses = {"127.0.0.1:9"} } }\n'
@@ -40,7 +40,7 @@ def wakers(folder, services, workers=1):
 
 
 def ask_s(port, host, patience=30):
-    """Seconds from connect to the whole head of a 200; tries while nobody listens."""
+    """Seconds from the first connect(2) to a 200; connections that are refused are tried again."""
     start = time.monotonic()
     while True:
         try:
@@ -72,8 +72,8 @@ def by_hand_s(n):
 
 
 def cold_starts_s(folder, n):
-    """One each of n services, so that none has been there before."""
-    ours = wakers(folder, "".join(service("cold%d" % i, HELLO) for i in range(n)))
+    """The first request of each of n services."""
+    ours = start_activator(folder, "".join(service("cold%d" % i, HELLO) for i in range(n)))
     try:
         return [ask_s(PORT, "cold%d" % i) for i in range(n)]
     finally:
@@ -81,8 +81,8 @@ def cold_starts_s(folder, n):
 
 
 def burst_s(folder, n, startup="500ms"):
-    """n requests at once onto a stopped service: how long each waited for its answer."""
-    ours = wakers(folder, service("burst", HELLO, "--startup", startup))
+    """n requests at once for a stopped service: seconds to each answer."""
+    ours = start_activator(folder, service("burst", HELLO, "--startup", startup))
     waiting, times = selectors.DefaultSelector(), []
     try:
         sockets = [socket.create_connection(("127.0.0.1", PORT)) for _ in range(n)]
@@ -103,7 +103,7 @@ def burst_s(folder, n, startup="500ms"):
 
 
 def ask_stats(host):
-    """What the sample app has seen; its clock is ours (CLOCK_MONOTONIC)."""
+    """/stats of the sample app, which has the same clock as this program (CLOCK_MONOTONIC)."""
     with socket.create_connection(("127.0.0.1", PORT), 5) as s:
         s.sendall(b"GET /stats HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n"
                   % host.encode())
@@ -113,14 +113,14 @@ def ask_stats(host):
 
 def first_bytes_s(folder, n):
     """From an instance's listen(2) to the first byte of a parked request there, n times."""
-    ours = wakers(folder, "".join(service("first%d" % i, HELLO, "--startup", "100ms")
+    ours = start_activator(folder, "".join(service("first%d" % i, HELLO, "--startup", "100ms")
                                   for i in range(n)))
     times = []
     try:
         for i in range(n):
             ask_s(PORT, "first%d" % i)
-            seen = ask_stats("first%d" % i)
-            times.append((seen["first_byte_ns"] - seen["listen_ns"]) / 1e9)
+            stats = ask_stats("first%d" % i)
+            times.append((stats["first_byte_ns"] - stats["listen_ns"]) / 1e9)
         return sorted(times)
     finally:
         ours.stop()
@@ -128,7 +128,7 @@ def first_bytes_s(folder, n):
 
 def release_s(folder, n):
     """From listen(2) of the only instance to the last answer of n parked requests."""
-    ours = wakers(folder, service("one", HELLO, "--startup", "2s", extra="max_scale = 1"))
+    ours = start_activator(folder, service("one", HELLO, "--startup", "2s", extra="max_scale = 1"))
     waiting, left = selectors.DefaultSelector(), n
     try:
         for _ in range(n):
@@ -146,11 +146,6 @@ def release_s(folder, n):
         ours.stop()
 
 
-def rss(pid):
-    with open("/proc/%d/statm" % pid) as f:
-        return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 def ms(seconds):
     return "%.1f ms" % (seconds * 1000)
 
@@ -158,19 +153,19 @@ def ms(seconds):
 def report(folder, say, runs):
     cold, hand = cold_starts_s(folder, runs), by_hand_s(runs)
     times = sorted(burst_s(folder, 1000))
-    middle = statistics.median(cold) - statistics.median(hand)
-    say("\n### Waking\n")
+    added = statistics.median(cold) - statistics.median(hand)
+    say("\n### Starts from zero\n")
     say("| what | median | worst |")
     say("| --- | --- | --- |")
     say("| `hello` started by hand, to its first answer (%d times) | %s | %s |"
         % (runs, ms(statistics.median(hand)), ms(max(hand))))
-    say("| the same through the activator, from nothing | %s | %s |"
+    say("| the same through the activator, from zero | %s | %s |"
         % (ms(statistics.median(cold)), ms(max(cold))))
-    say("| what waking adds | %s | |" % ms(middle))
-    say("\n1000 requests at once onto a stopped service that takes 500 ms to start: p50 %s, "
+    say("| what the activator adds | %s | |" % ms(added))
+    say("\n1000 requests at once for a stopped service that takes 500 ms to start: p50 %s, "
         "p99 %s, worst %s, none refused." % (ms(times[499]), ms(times[989]), ms(times[-1])))
     first = first_bytes_s(folder, 200)
     say("\nFrom an instance's `listen()` to the first byte of the first parked request there, 200 "
-        "cold starts: p50 %s, p99 %s, worst %s; to the last answer of 1000 that were parked for "
-        "one instance: %s." % (ms(first[99]), ms(first[197]), ms(first[-1]),
+        "cold starts: p50 %s, p99 %s, worst %s; to the last answer of 1000 requests that were "
+        "parked for one instance: %s." % (ms(first[99]), ms(first[197]), ms(first[-1]),
                                ms(release_s(folder, 1000))))
