@@ -4,7 +4,7 @@ import os
 import urllib.error
 import urllib.request
 
-from helpers import WAIT_S, free_port, wait_until
+from helpers import WAIT_S, claim_range, free_port, release, wait_until
 from stack import Program
 
 
@@ -16,17 +16,19 @@ class Autoscaler:
         self.folder = str(folder)
         self.path = os.path.join(self.folder, "a.sock")
         self.conf = os.path.join(self.folder, "activator.conf")
-        self.port = free_port()
+        self.port, self.instance_ports = free_port(), claim_range()
         self.program = None
         self.write_conf(services, more)
 
-    def write_conf(self, services, more=""):
+    def write_conf(self, services, more="", instance_ports=None):
+        first, last = instance_ports or self.instance_ports
         with open(self.conf, "w") as f:
             f.write(f'''socket = "{self.path}"
 state_dir = "{self.folder}/state"
 log_level = "debug"
 autoscaler {{
     admin = "127.0.0.1:{self.port}"
+    ports = "{first}-{last}"
     {more}
 }}
 {services}
@@ -48,8 +50,10 @@ autoscaler {{
         self.program.kill()
 
     def stop(self):
-        """Send SIGTERM; the exit status."""
-        return self.program.stop()
+        """Send SIGTERM; the exit status.  All instances have ended by then."""
+        status = self.program.stop()
+        release(self.instance_ports[0])
+        return status
 
     def signal(self, number):
         self.program.process.send_signal(number)

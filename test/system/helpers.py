@@ -3,6 +3,7 @@ what the kernel says about a process."""
 import contextlib
 import fcntl
 import os
+import random
 import signal
 import socket
 import struct
@@ -18,14 +19,16 @@ WAIT_S = 60 * SLOW  # how long a test waits for what must come, before it fails
 
 # --- ports
 
+RANGE_SIZE = 100
 _claimed = set()  # by this process
 _claims = os.open(os.path.join(tempfile.gettempdir(), "activator-test-ports.%d" % os.getuid()),
                   os.O_RDWR | os.O_CREAT, 0o600)
 
 
 def claim(port):
-    """Reserve the port for this process until the process ends.  False: it is reserved already.
-    Test processes run side by side, and a port may be used long after it was chosen."""
+    """Reserve the port for this process until the process ends or releases it.  False: it is
+    reserved already.  Test processes run side by side, and a port may be used long after it was
+    chosen."""
     if port in _claimed:
         return False
     try:
@@ -36,9 +39,14 @@ def claim(port):
     return True
 
 
+def release(port):
+    fcntl.lockf(_claims, fcntl.LOCK_UN, 1, port)
+    _claimed.discard(port)
+
+
 def free_port():
     """A port that no other test has and nothing listens at, outside the ranges from which
-    connect(2) and the autoscaler choose."""
+    connect(2) and autoscalers choose."""
     while True:
         port = 10000 + int.from_bytes(os.urandom(2), "big") % 9000
         if not claim(port):
@@ -49,6 +57,16 @@ def free_port():
             except OSError:
                 continue
         return port
+
+
+def claim_range():
+    """(first, last) of ports for the instances of one autoscaler, until release(first).  Two
+    autoscalers with one range give the same port to two instances, where neither listens yet."""
+    firsts = list(range(20000, 30000, RANGE_SIZE))
+    random.shuffle(firsts)
+    first = next(filter(claim, firsts), None)
+    assert first is not None, "other tests have reserved all ranges of ports"
+    return first, first + RANGE_SIZE - 1
 
 
 # --- waiting

@@ -11,7 +11,7 @@ import subprocess
 import urllib.error
 import urllib.request
 
-from helpers import BUILD, HELLO, ROOT, WAIT_S, free_port, wait_until
+from helpers import BUILD, HELLO, ROOT, WAIT_S, claim_range, free_port, release, wait_until
 
 
 class Gate:
@@ -85,6 +85,7 @@ class Stack:
         self.path = str(path)
         self.nofile, self.environment = nofile, environment
         self.port, self.admin, self.scaler_admin = free_port(), free_port(), free_port()
+        self.instance_ports = claim_range()
         self.conf = os.path.join(self.path, "a.conf")
         self.state = os.path.join(self.path, "state")
         services = services.replace(
@@ -94,10 +95,11 @@ class Stack:
 state_dir = "%s"
 log_level = "debug"
 activator { listen = {"127.0.0.1:%d"} admin = "127.0.0.1:%d" workers = %d %s }
-autoscaler { admin = "127.0.0.1:%d" stable_window = 1s scale_to_zero_grace = 1s %s }
+autoscaler { admin = "127.0.0.1:%d" ports = "%d-%d"
+    stable_window = 1s scale_to_zero_grace = 1s %s }
 %s
 """ % (self.path, self.state, self.port, self.admin, workers, activator, self.scaler_admin,
-                autoscaler, services.replace("HELLO", HELLO)))
+                *self.instance_ports, autoscaler, services.replace("HELLO", HELLO)))
         self.activator = self.autoscaler = None
 
     def start(self):
@@ -199,6 +201,7 @@ autoscaler { admin = "127.0.0.1:%d" stable_window = 1s scale_to_zero_grace = 1s 
                              "runtime error:", "LeakSanitizer", "check failed"):
                     assert sign not in text, text[text.index(sign):][:4000]
         wait_until(lambda: not self.instances(), what="all instances to end")
+        release(self.instance_ports[0])
 
 
 @contextlib.contextmanager

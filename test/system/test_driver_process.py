@@ -17,7 +17,8 @@ import time
 
 import pytest
 
-from helpers import BUILD, SLOW, WAIT_S, process_state, rss_kib, wait_until
+from helpers import (BUILD, SLOW, WAIT_S, claim_range, process_state, release, rss_kib,
+                     wait_until)
 
 DRIVE = os.path.join(BUILD, "test", "drive")
 
@@ -103,7 +104,7 @@ def has_cgroups():
 class Drive:
     """One process of the driver, test/drive.  views: {revision: the newest view}; history: all."""
 
-    def __init__(self, state, orphan_ms=5000, ports=(20000, 29999)):
+    def __init__(self, state, ports, orphan_ms=5000):
         self.log_path = os.path.join(state, "log")
         self.log_from = os.path.getsize(self.log_path) if os.path.exists(self.log_path) else 0
         with open(self.log_path, "ab") as log:
@@ -206,9 +207,10 @@ class World:
         st = os.stat(state)
         self.mark = "ACTIVATOR_KEEPER=%x:%x" % (st.st_dev, st.st_ino)
         self.drives = []
+        self.ports = claim_range()
 
-    def drive(self, **options):
-        d = Drive(self.state, **options)
+    def drive(self, ports=None, **options):
+        d = Drive(self.state, ports or self.ports, **options)
         self.drives.append(d)
         return d
 
@@ -263,6 +265,7 @@ def world(tmp_path):
             except ProcessLookupError:
                 pass
         w.remove_cgroup()
+        release(w.ports[0])
 
 
 def revision(command, name="a/v1", **more):
@@ -281,7 +284,7 @@ def run_one(world, command, **more):
 
 def test_starts_answers_and_stops(world):
     d, i = run_one(world, SERVER)
-    assert i["state"] == "starting" and 20000 <= i["port"] <= 29999
+    assert i["state"] == "starting" and world.ports[0] <= i["port"] <= world.ports[1]
     wait_until(lambda: listens(i["port"]))
     assert b"here" in get(i["port"])
     d.report_answering(i)
@@ -527,7 +530,7 @@ def test_a_port_in_use_is_not_assigned(world):
 
 
 def test_a_port_is_not_assigned_twice(world):
-    d = world.drive(ports=(20100, 20119))
+    d = world.drive(ports=(world.ports[0], world.ports[0] + 19))
     d.revisions(revision(SLEEPER))
     d.scale("a/v1", 12)  # no instance binds its port
     assert len({i["port"] for i in d.started(12)}) == 12
@@ -861,6 +864,7 @@ def test_a_copy_of_a_state_dir_is_another_one(world, tmp_path):
     assert is_alive(d.pid(i)) and "killed processes" not in e.log()
     e.close()
     other.wait_until_empty()
+    release(other.ports[0])
 
 
 def test_sigterm_ends_a_keeper_without_an_autoscaler(world):
