@@ -132,7 +132,7 @@ take_request(struct conn *c, const struct request *r)
 				 (r->framing == FRAMING_LENGTH && r->length == 0),
 		.wants_json = r->wants_json,
 		.waiter = waiter,
-		.start_ns = c->w->now,
+		.start_ns = x->unrouted_ns != 0 ? x->unrouted_ns : c->w->now,
 	};
 }
 

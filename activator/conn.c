@@ -245,7 +245,7 @@ is_leaving(const struct conn *c)
 	if (c->io.is_hup && !conn_limits(c)->half_close)
 		return true;
 	if (c->x.state == XFER_EXCHANGE && !c->x.is_sent_whole &&
-	    !io_is_blocked(&c->x.upstream->io))
+	    !io_is_blocked(&c->x.upstream->io) && !c->x.upstream->is_broken)
 		return false;
 	return c->io.can_read && io_is_reset(&c->io);
 }

@@ -134,10 +134,7 @@ send_head(struct conn *c, const char *head)
 		return;
 	}
 	if (body > 0) {
-		x->has_given_body = true;
-		x->is_expecting = false;
-		x->remaining -= body;
-		x->is_sent_whole = x->remaining == 0;
+		relay_note_request(x, body);
 		inbuf_consume(&c->in, body);
 	}
 	if (!x->is_sent_whole) {
@@ -177,12 +174,15 @@ count_in_flight(struct conn *c)
 static void
 attach(struct conn *c, struct upstream *u)
 {
+	const struct limits *l = conn_limits(c);
 	struct xfer *x = &c->x;
 
 	x->upstream = u;
 	u->is_head_method = x->is_head_method;
 	u->is_upgrade = x->is_upgrade;
-	u->idle_ns = conn_limits(c)->upstream_idle_timeout;
+	u->idle_ns = l->upstream_idle_timeout;
+	u->max_head = (uint32_t)l->max_head;
+	u->max_fields = l->max_fields;
 	upstream_attach(u, c);
 }
 
@@ -384,8 +384,8 @@ upstream_failed(struct conn *c, bool is_connect)
 		x->tries += is_connect && x->tries < UINT8_MAX;
 		x->needs_new_connection |= was_reused;
 		metric_add(&x->shard->retries, 1);
-		if (!is_connect) /* it was in flight: a new wait has a new deadline */
-			x->deadline_ns = c->w->now + conn_limits(c)->activation_timeout;
+		if (!is_connect) /* activation_timeout stands still while it is in flight */
+			x->deadline_ns += c->w->now - x->sent_ns;
 		dispatch_admit(c, true);
 	} else {
 		xfer_refuse(c, OUT_UPSTREAM_FAILED, NULL);

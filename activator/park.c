@@ -79,5 +79,6 @@ void
 park_unrouted_end(struct conn *c)
 {
 	c->requests--; /* reading it again counts it again */
+	c->x.unrouted_ns = c->x.start_ns;
 	xfer_set_state(&c->x, XFER_IDLE);
 }

@@ -67,6 +67,18 @@ add_last_chunk(struct framed *f, const char *trailers)
 
 /* --- request bodies --- */
 
+void
+relay_note_request(struct xfer *x, size_t n)
+{
+	if (x->framing == FRAMING_LENGTH) {
+		x->remaining -= n;
+		x->is_sent_whole = x->remaining == 0;
+	}
+	x->has_given_body |= n > 0;
+	x->is_expecting = false;
+	metric_add(&x->shard->bytes_in, n);
+}
+
 /* Write a piece of the request's body to the instance.  Returns how much was consumed, or
  * -1: the framing is broken. */
 static ssize_t
@@ -79,8 +91,6 @@ write_request(struct conn *c, char *buf, size_t n)
 
 	if (x->framing == FRAMING_LENGTH) {
 		used = (ssize_t)MIN((uint64_t)n, x->remaining);
-		x->remaining -= (uint64_t)used;
-		x->is_sent_whole = x->remaining == 0;
 		add(&f, buf, (size_t)used);
 	} else {
 		used = chunked_feed(x->chunked, buf, n, &data_n);
@@ -91,9 +101,7 @@ write_request(struct conn *c, char *buf, size_t n)
 		if (x->is_sent_whole)
 			add_last_chunk(&f, chunked_trailers(x->chunked));
 	}
-	x->has_given_body |= used > 0;
-	x->is_expecting = false;
-	metric_add(&x->shard->bytes_in, (uint64_t)used);
+	relay_note_request(x, (size_t)used);
 	if (!x->upstream->is_broken && io_write(&x->upstream->io, f.iov, f.n) < 0)
 		upstream_broken(x->upstream);
 	return used;
@@ -210,21 +218,20 @@ pass_response(struct upstream *u, size_t head_n, char *buf, size_t n)
 {
 	struct conn *c = u->conn;
 	size_t data_n = 0;
-	bool is_done = false;
-	ssize_t used = upstream_read_body(u, buf, n, &data_n, &is_done);
+	ssize_t used = upstream_read_body(u, buf, n, &data_n);
 
 	if (used < 0 && !c->x.is_head_written)
 		return bad_response("its chunked body is malformed");
 	if (used < 0)
 		return result(RELAY_BROKEN);
+	/* Before the client gets it: if it has left, the connection is no worse for that. */
+	if (u->is_done)
+		u->is_persistent = is_reusable(u, n - (size_t)used);
 	c->x.is_head_written = true;
-	if ((head_n > 0 || data_n > 0 || is_done) &&
-	    write_response(c, head_n, buf, data_n, is_done) < 0)
+	if ((head_n > 0 || data_n > 0 || u->is_done) &&
+	    write_response(c, head_n, buf, data_n, u->is_done) < 0)
 		return result(RELAY_CLIENT_GONE);
-	if (!is_done)
-		return result(RELAY_GOES_ON);
-	u->is_persistent = is_reusable(u, n - (size_t)used);
-	return result(RELAY_DONE);
+	return result(u->is_done ? RELAY_DONE : RELAY_GOES_ON);
 }
 
 /* --- response heads --- */
@@ -264,10 +271,12 @@ upgrade(struct upstream *u, const struct response *r, const char *early, size_t 
 
 	if (!c->x.is_sent_whole) /* body and tunnel could not be told apart */
 		return bad_response("it switched protocols before it had read the request body");
+	upstream_read_tunnel(u);
 	xfer_head_seen(c);
 	head_n = make_head(c, r);
 	add(&f, c->w->write_buf, head_n);
 	add(&f, early, n);
+	metric_add(&c->x.shard->bytes_out, n);
 	if (io_write(&c->io, f.iov, f.n) < 0)
 		return result(RELAY_CLIENT_GONE);
 	c->x.is_head_written = true;
@@ -303,20 +312,19 @@ static struct relay_result
 pass_heads(struct upstream *u, size_t n)
 {
 	struct conn *c = u->conn;
-	const struct limits *l = conn_limits(c);
 	char *buf = u->w->read_buf;
 
 	for (;;) {
 		ssize_t head_n = h1_scan(buf, n, &u->in_seen);
 		struct response r;
 
-		if (head_n == 0 && n < l->max_head) {
+		if (head_n == 0 && n < u->max_head) {
 			upstream_read_keep(u, buf, n);
 			return result(RELAY_GOES_ON);
 		}
-		if (head_n == 0)
+		if (head_n == 0 || head_n > (ssize_t)u->max_head)
 			return bad_response("its response head is larger than max_head");
-		if (head_n < 0 || upstream_read_head(u, buf, (size_t)head_n, l->max_fields, &r) < 0)
+		if (head_n < 0 || upstream_read_head(u, buf, (size_t)head_n, &r) < 0)
 			return bad_response(NULL);
 		buf += head_n;
 		n -= (size_t)head_n;
@@ -324,8 +332,10 @@ pass_heads(struct upstream *u, size_t n)
 			return upgrade(u, &r, buf, n);
 		if (r.status >= 200)
 			return pass_final(u, &r, buf, n);
-		if (pass_interim(c, &r) < 0)
+		if (pass_interim(c, &r) < 0) {
+			upstream_read_keep(u, buf, n); /* for who reads on */
 			return result(RELAY_CLIENT_GONE);
+		}
 	}
 }
 
@@ -338,6 +348,7 @@ response_ended(struct upstream *u, ssize_t got)
 	if (u->framing != FRAMING_CLOSE || got != IO_EOF)
 		return result(RELAY_BROKEN);
 	u->is_persistent = false;
+	u->is_done = true;
 	if (write_response(u->conn, 0, NULL, 0, true) < 0)
 		return result(RELAY_CLIENT_GONE);
 	return result(RELAY_DONE);
@@ -377,10 +388,10 @@ relay_response(struct conn *c)
 
 /* --- tunnels --- */
 
-/* One direction, for as long as bytes come and are taken.  1: its end was passed on, 0: it goes
- * on, -1: one of the two sides is broken. */
+/* One direction, for as long as bytes come and are taken; they are counted in *bytes.  1: its end
+ * was passed on, 0: it goes on, -1: one of the two sides is broken. */
 static int
-copy(struct conn *c, struct io *from, struct io *to, bool is_eof_passed)
+copy(struct conn *c, struct io *from, struct io *to, bool is_eof_passed, _Atomic uint64_t *bytes)
 {
 	int turn = 0;
 
@@ -405,6 +416,7 @@ copy(struct conn *c, struct io *from, struct io *to, bool is_eof_passed)
 		}
 		c->since_ns = c->w->now;
 		iov.iov_len = (size_t)got;
+		metric_add(bytes, (uint64_t)got);
 		if (io_write(to, &iov, 1) < 0)
 			return -1;
 		io_expect_more(from);
@@ -419,6 +431,7 @@ copy_early(struct conn *c)
 	struct iovec iov = {.iov_base = c->in.data, .iov_len = c->in.n};
 	int rc = io_write(&c->x.upstream->io, &iov, c->in.n > 0);
 
+	metric_add(&c->x.shard->bytes_in, c->in.n);
 	inbuf_clear(&c->in);
 	return rc;
 }
@@ -431,8 +444,8 @@ relay_tunnel(struct conn *c)
 
 	if (u->is_broken || copy_early(c) < 0)
 		return result(RELAY_BROKEN);
-	to_instance = copy(c, &c->io, &u->io, c->is_eof_passed);
-	to_client = copy(c, &u->io, &c->io, u->is_eof_passed);
+	to_instance = copy(c, &c->io, &u->io, c->is_eof_passed, &c->x.shard->bytes_in);
+	to_client = copy(c, &u->io, &c->io, u->is_eof_passed, &c->x.shard->bytes_out);
 	if (to_client < 0)
 		return result(RELAY_BROKEN);
 	if (to_instance < 0)

@@ -11,6 +11,7 @@
 #include "common/base.h"
 
 struct conn;
+struct xfer;
 
 enum relay_end {
 	RELAY_GOES_ON,	    /* nothing has ended: later events bring more */
@@ -28,6 +29,9 @@ struct relay_result {
 	const char *why; /* BAD_REQUEST, BAD_RESPONSE: more for the refusal's text, or NULL */
 };
 
+/* n bytes of the request's body, as the client framed it, go to the instance: count them, and
+ * note what follows for the request. */
+void relay_note_request(struct xfer *, size_t n);
 /* EXCHANGE: the body of the request, as far as it is there and the instance takes it. */
 struct relay_result relay_request(struct conn *);
 /* EXCHANGE: what the instance has sent, as far as the client takes it. */

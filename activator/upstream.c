@@ -154,7 +154,8 @@ void
 upstream_broken(struct upstream *u)
 {
 	u->is_broken = true;
-	io_yield(&u->io); /* its last event may be over */
+	io_drop_unsent(&u->io); /* else each of its events would try that write again */
+	io_yield(&u->io);	/* its last event may be over */
 }
 
 void
@@ -252,7 +253,7 @@ read_away(struct upstream *u)
 			return;
 		}
 		if (got < 0 || upstream_read_past(u, have + (size_t)got)) {
-			upstream_close(u, got > 0);
+			upstream_close(u, got > 0 && !u->is_done);
 			return;
 		}
 		io_expect_more(&u->io);
@@ -264,20 +265,26 @@ read_away(struct upstream *u)
 }
 
 void
-upstream_abandon(struct upstream *u, const struct limits *l, struct shard *shard, bool is_tunnel)
+upstream_abandon(struct upstream *u, const struct limits *l, struct shard *shard, int64_t sent_ns)
 {
+	size_t have;
+
 	u->conn = NULL;
 	u->state = UPSTREAM_ABANDONED;
 	u->io.ops = &ops;
 	u->shard = shard;
-	if (is_tunnel) { /* what comes is not HTTP, and ends with the connection */
-		u->is_head_read = true;
-		u->framing = FRAMING_CLOSE;
-	}
 	u->abort_ns = l->abort_timeout;
-	u->until_ns = u->w->now + (u->is_head_read ? u->abort_ns : l->response_timeout);
-	timeq_set(&u->w->timeq, &u->timer, u->until_ns);
+	/* A request that the instance has not taken in whole is cut short: it cannot be
+	 * processed, which ends the work soonest. */
+	io_drop_unsent(&u->io);
 	io_shutdown(&u->io);
+	have = upstream_read_begin(u);
+	if (have > 0 && upstream_read_past(u, have)) {
+		upstream_close(u, !u->is_done);
+		return;
+	}
+	u->until_ns = u->is_head_read ? u->w->now + u->abort_ns : sent_ns + l->response_timeout;
+	timeq_set(&u->w->timeq, &u->timer, u->until_ns);
 	read_away(u);
 }
 

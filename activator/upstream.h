@@ -35,7 +35,8 @@ struct upstream {
 	bool has_slot, has_permit;
 	bool is_reused;	    /* carried a request before */
 	bool is_broken;	    /* writing failed; a response may still be there to be read */
-	bool is_head_read;  /* the final head of the response */
+	bool is_head_read;  /* the final head of the response, or a 101 */
+	bool is_done;	    /* the response is complete: nothing more of it is to be read */
 	bool is_persistent; /* it may carry another request after this one */
 	bool is_small;	    /* its last response, with the head, had fewer than IO_AHEAD bytes */
 	bool is_eof_passed; /* tunnel: the end of what the instance sends was passed on */
@@ -51,9 +52,10 @@ struct upstream {
 	struct shard *shard; /* ABANDONED: where its slot is counted as in flight, or NULL */
 	int64_t until_ns;    /* IDLE, ABANDONED: when it is closed */
 	int64_t abort_ns;    /* ABANDONED: how long the body of its response may go on */
-	int64_t connect_ns;  /* when connecting began */
-	int64_t idle_ns;     /* how long it may be kept idle */
-	uint32_t read_size;  /* of the next read: smaller towards a slow client */
+	uint32_t max_head, max_fields; /* limits of a response head */
+	int64_t connect_ns;	       /* when connecting began */
+	int64_t idle_ns;	       /* how long it may be kept idle */
+	uint32_t read_size;	       /* of the next read: smaller towards a slow client */
 	struct timeq_entry timer;
 	struct list_node node; /* in w->upstreams */
 };
@@ -72,9 +74,11 @@ void upstream_attach(struct upstream *, struct conn *c);
  * else closed.  Gives the slot back. */
 void upstream_release(struct upstream *, bool may_pool);
 /* The client has left: keep the slot until the instance is done.  shard: where the request
- * is counted as in flight, or NULL; the count is the connection's from now on. */
-void upstream_abandon(struct upstream *, const struct limits *, struct shard *, bool is_tunnel);
-/* Writing to it failed.  Its event follows, so that what it has sent, or its end, is read. */
+ * is counted as in flight, or NULL; the count is the connection's from now on.  sent_ns:
+ * when the request was sent, from which response_timeout runs. */
+void upstream_abandon(struct upstream *, const struct limits *, struct shard *, int64_t sent_ns);
+/* Writing to it failed: what it has not taken is dropped, and nothing more is written to it.
+ * Its event follows, so that what it has sent, or its end, is read. */
 void upstream_broken(struct upstream *);
 /* Close it and give back its slot and permit; it carries no request (conn is NULL).
  * abort: with a reset. */

@@ -40,15 +40,14 @@ upstream_read_forget(struct upstream *u)
 	u->in = NULL;
 	u->in_n = 0;
 	u->in_seen = 0;
-	u->is_head_read = false;
+	u->is_head_read = u->is_done = false;
 }
 
 int
-upstream_read_head(struct upstream *u, const char *buf, size_t n, uint32_t max_fields,
-		   struct response *r)
+upstream_read_head(struct upstream *u, const char *buf, size_t n, struct response *r)
 {
 	u->in_seen = 0;
-	if (h1_parse_response(&u->w->head, buf, n, max_fields) != H1_OK)
+	if (h1_parse_response(&u->w->head, buf, n, u->max_fields) != H1_OK)
 		return -1;
 	return response_read(r, &u->w->head, u->is_head_method, u->is_upgrade);
 }
@@ -68,34 +67,41 @@ upstream_read_final(struct upstream *u, const struct response *r)
 	u->remaining = r->length;
 	u->is_head_read = true;
 	if (r->framing == FRAMING_CHUNKED)
-		u->chunked = chunked_new(r->head, u->w->conf->limits.max_head);
+		u->chunked = chunked_new(r->head, u->max_head);
+}
+
+void
+upstream_read_tunnel(struct upstream *u)
+{
+	u->framing = FRAMING_CLOSE;
+	u->is_head_read = true;
 }
 
 ssize_t
-upstream_read_body(struct upstream *u, char *buf, size_t n, size_t *data_n, bool *is_done)
+upstream_read_body(struct upstream *u, char *buf, size_t n, size_t *data_n)
 {
 	ssize_t used;
 
+	CHECK(!u->is_done); /* whoever reads on looks at is_done first */
 	switch (u->framing) {
 	case FRAMING_NONE:
 		*data_n = 0;
-		*is_done = true;
+		u->is_done = true;
 		return 0;
 	case FRAMING_LENGTH:
 		used = (ssize_t)MIN((uint64_t)n, u->remaining);
 		u->remaining -= (uint64_t)used;
 		*data_n = (size_t)used;
-		*is_done = u->remaining == 0;
+		u->is_done = u->remaining == 0;
 		return used;
 	case FRAMING_CHUNKED:
 		used = chunked_feed(u->chunked, buf, n, data_n);
-		*is_done = used >= 0 && chunked_done(u->chunked);
+		u->is_done = used >= 0 && chunked_done(u->chunked);
 		return used;
 	case FRAMING_CLOSE:
 		break;
 	}
 	*data_n = n;
-	*is_done = false;
 	return (ssize_t)n;
 }
 
@@ -103,26 +109,23 @@ bool
 upstream_read_past(struct upstream *u, size_t n)
 {
 	size_t data_n, head_n = 0;
-	bool is_done = false;
 
 	while (!u->is_head_read) {
 		char *at = u->w->read_buf + head_n;
 		ssize_t found = h1_scan(at, n - head_n, &u->in_seen);
 		struct response r;
 
-		if (found == 0) {
-			if (n - head_n >= u->w->conf->limits.max_head)
-				return true;
+		if (found == 0 && n - head_n < u->max_head) {
 			upstream_read_keep(u, at, n - head_n);
 			return false;
 		}
-		if (found < 0 || upstream_read_head(u, at, (size_t)found, H1_FIELDS_MAX, &r) < 0 ||
-		    r.status == 101)
+		if (found <= 0 || (size_t)found > u->max_head ||
+		    upstream_read_head(u, at, (size_t)found, &r) < 0 || r.status == 101)
 			return true;
 		head_n += (size_t)found;
 		if (r.status >= 200)
 			upstream_read_final(u, &r);
 	}
-	return upstream_read_body(u, u->w->read_buf + head_n, n - head_n, &data_n, &is_done) < 0 ||
-	       is_done;
+	return upstream_read_body(u, u->w->read_buf + head_n, n - head_n, &data_n) < 0 ||
+	       u->is_done;
 }

@@ -15,17 +15,17 @@ size_t upstream_read_begin(struct upstream *);
 void upstream_read_keep(struct upstream *, const char *buf, size_t n);
 
 /* The head buf[0..n), as h1_scan() found it.  -1: malformed or ambiguous. */
-NODISCARD int upstream_read_head(struct upstream *, const char *buf, size_t n, uint32_t max_fields,
-				 struct response *);
+NODISCARD int upstream_read_head(struct upstream *, const char *buf, size_t n, struct response *);
 /* The head is final (not 1xx): note how its body is framed, and what it says of the
  * connection and of the instance. */
 void upstream_read_final(struct upstream *, const struct response *);
+/* A 101: what follows is not HTTP, and ends with the connection. */
+void upstream_read_tunnel(struct upstream *);
 /* Take the framing off a piece of the body, in place.  Returns how much was consumed, with
- * *data_n bytes of content at buf, or -1: malformed.  *is_done: the body is complete. */
-NODISCARD ssize_t upstream_read_body(struct upstream *, char *buf, size_t n, size_t *data_n,
-				     bool *is_done);
-/* Throw away n bytes in the read buffer, heads and body.  True: the response is over, or
- * its framing is broken. */
+ * *data_n bytes of content at buf, or -1: malformed.  Sets is_done at the end of the body. */
+NODISCARD ssize_t upstream_read_body(struct upstream *, char *buf, size_t n, size_t *data_n);
+/* Throw away n bytes in the read buffer, heads and body.  True: the response is complete
+ * (is_done), or cannot be read on. */
 NODISCARD bool upstream_read_past(struct upstream *, size_t n);
 /* Forget the response: the next one begins with a head. */
 void upstream_read_forget(struct upstream *);

@@ -244,16 +244,21 @@ let_go_when_done(struct conn *c)
 {
 	struct xfer *x = &c->x;
 	struct upstream *u = x->upstream;
-	bool is_tunnel = x->state == XFER_TUNNEL;
+	bool is_done = u != NULL && u->is_done;
 
-	if ((x->state != XFER_EXCHANGE && !is_tunnel) || !instance_has_limit(u->inst)) {
+	if (!is_done && ((x->state != XFER_EXCHANGE && x->state != XFER_TUNNEL) ||
+			 !instance_has_limit(u->inst))) {
 		xfer_let_go(c);
 		return;
 	}
 	x->upstream = NULL;
 	xfer_pace_done(x, u->inst);
-	upstream_abandon(u, conn_limits(c), x->is_counted ? x->shard : NULL, is_tunnel);
-	x->is_counted = false;
+	if (is_done) {
+		upstream_release(u, u->is_persistent && list_empty(&c->w->starved));
+	} else {
+		upstream_abandon(u, conn_limits(c), x->is_counted ? x->shard : NULL, x->sent_ns);
+		x->is_counted = false;
+	}
 	xfer_set_state(x, XFER_ROUTED);
 }
 

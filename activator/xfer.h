@@ -92,6 +92,7 @@ struct xfer {
 	enum framing framing_out;
 
 	int64_t start_ns, parked_ns, granted_ns, sent_ns;
+	int64_t unrouted_ns; /* when it was read first, before there were routes; 0: it was not */
 	int64_t deadline_ns; /* of its activation */
 	int64_t progress_ns; /* when bytes were last read for, or from, the instance */
 };

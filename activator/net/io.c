@@ -176,6 +176,15 @@ io_flush_deferred(struct io *io)
 	return io_round_undefer(io, &iov) ? io_write(io, &iov, 1) : 0;
 }
 
+void
+io_drop_unsent(struct io *io)
+{
+	struct iovec iov;
+
+	(void)!io_round_undefer(io, &iov);
+	outbuf_clear(&io->out);
+}
+
 int
 io_flush(struct io *io)
 {
@@ -217,6 +226,7 @@ on_yield_over(void *arg)
 void
 io_yield(struct io *io)
 {
+	CHECK(io_is_open(io)); /* its owner may be freed before the turn */
 	if (!io->is_yielding)
 		loop_defer(io->round->loop, io, on_yield_over);
 	io->is_yielding = true;

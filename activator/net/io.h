@@ -119,6 +119,8 @@ NODISCARD int io_write_deferred(struct io *, const struct iovec *iov, int n);
 /* Make the write that was deferred, if there is one, so that io_is_blocked() tells of it.
  * -1: the peer is gone. */
 int io_flush_deferred(struct io *);
+/* Forget what waits for room or was deferred: the peer gets no more. */
+void io_drop_unsent(struct io *);
 /* Write what waits for room.  1: all of it, 0: not all, -1: the peer is gone. */
 NODISCARD int io_flush(struct io *);
 /* Something waits for room: do not read what would have to be written here. */

@@ -81,11 +81,16 @@ make_routes(struct world *t)
 	limiter_open(t->inst, SLOTS_UNREADY);
 	set = instance_set_new(&t->inst, 1);
 	worker_post_set(t->w, t->rev, set);
-	limiter_update(t->rev, set, &(struct limiter_update){.wanted = 1});
+	limiter_update(t->rev, set,
+		       &(struct limiter_update){
+			       .wanted = 1,
+			       .container_concurrency = t->conf.limits.container_concurrency,
+		       });
 }
 
+/* A worker that has no routes yet. */
 static struct world *
-make(const char *text)
+make_unrouted(const char *text)
 {
 	static const struct worker_ops ops = {
 		.on_refused = on_instance, .on_drained = on_drained, .on_shed = on_instance};
@@ -107,8 +112,16 @@ make(const char *text)
 	assert_non_null(t->w);
 	inbox_set_current(&t->w->inbox);
 	t->listener = loopback_listen(SOCK_NONBLOCK, 10, &t->inst_addr);
-	make_routes(t);
 	t->client = t->served = -1;
+	return t;
+}
+
+static struct world *
+make(const char *text)
+{
+	struct world *t = make_unrouted(text);
+
+	make_routes(t);
 	return t;
 }
 
@@ -422,6 +435,243 @@ a_connection_that_cannot_be_watched_is_refused(void **state)
 	end(&t);
 }
 
+static uint32_t
+slots_taken(struct world *t)
+{
+	struct limiter_count n;
+
+	limiter_count(t->rev, &n);
+	return n.slots;
+}
+
+/* Repeat byte n times behind text.  The result is the caller's. */
+static char *
+padded(const char *text, char byte, size_t n, const char *end_text)
+{
+	size_t len = strlen(text);
+	char *s = xmalloc(len + n + strlen(end_text) + 1);
+
+	memcpy(s, text, len);
+	memset(s + len, byte, n);
+	memcpy(s + len + n, end_text, strlen(end_text) + 1);
+	return s;
+}
+
+static void
+reset_on_close(int fd)
+{
+	static const struct linger reset = {.l_onoff = 1};
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+}
+
+/* The client has left, which writing the response finds out; no time passes. */
+static void
+expect_slot_free(const char *head, size_t body_n, const char *rest, bool is_closed)
+{
+	struct world *t = make("activator { half_close = yes container_concurrency = 1 "
+			       "abort_timeout = 10s }");
+	char *text = padded(head, 'x', body_n, rest);
+
+	connect_client(t);
+	ask(t, "GET / HTTP/1.1\r\nHost: s\r\n\r\n");
+	assert_int_equal(slots_taken(t), 1);
+	close(t->client);
+	t->client = -1;
+	say(t->served, text);
+	if (is_closed)
+		shutdown(t->served, SHUT_WR);
+	rounds(t);
+	assert_int_equal(slots_taken(t), 0);
+	free(text);
+	end(&t);
+}
+
+static void
+a_complete_response_frees_its_slot_if_the_client_is_gone(void **state)
+{
+	(void)state;
+	expect_slot_free("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n", 5000, "", false);
+	expect_slot_free("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\n", 4096,
+			 "\r\n0\r\n\r\nnot a response", false);
+	expect_slot_free("HTTP/1.0 200 OK\r\n\r\n", 5000, "", true);
+	expect_slot_free("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\n"
+			 "Content-Length: 3\r\n\r\n",
+			 3, "", false);
+}
+
+/* What follows a 101 is no response head: abort_timeout bounds it, not response_timeout. */
+static void
+a_tunnel_without_a_client_ends_at_abort_timeout(void **state)
+{
+	struct world *t = make("activator { half_close = yes container_concurrency = 1 "
+			       "abort_timeout = 10s response_timeout = 1h }");
+
+	(void)state;
+	connect_client(t);
+	ask(t, "GET / HTTP/1.1\r\nHost: s\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
+	close(t->client);
+	t->client = -1;
+	say(t->served, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n"
+		       "Upgrade: x\r\n\r\nbytes of the tunnel");
+	rounds(t);
+	assert_int_equal(slots_taken(t), 1);
+	pass_time(t, 11 * CLK_S);
+	rounds(t);
+	assert_int_equal(slots_taken(t), 0);
+	end(&t);
+}
+
+/* Send until the peer, and all in between, take no more. */
+static void
+fill_up(struct world *t, int fd)
+{
+	static char many[65536];
+	int quiet = 0;
+
+	while (quiet < 3) {
+		if (send(fd, many, sizeof many, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+			quiet = 0;
+		else
+			quiet++;
+		rounds(t);
+	}
+}
+
+static unsigned turns; /* of the socket whose ops are &counting */
+
+static void
+count_turn(struct io *io)
+{
+	turns++;
+	conn_upstream_ops.on_ready(io);
+}
+
+static void
+a_broken_write_is_not_tried_again(void **state)
+{
+	struct world *t = make("");
+	struct conn *c = connect_over_tcp(t);
+	struct io_ops counting = conn_upstream_ops;
+
+	(void)state;
+	ask(t, "POST / HTTP/1.1\r\nHost: s\r\nContent-Length: 1000000000\r\n\r\n");
+	say(t->served, "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+	fill_up(t, t->served);
+	fill_up(t, t->client);
+	assert_true(io_is_blocked(&c->io));
+	assert_true(io_is_blocked(&c->x.upstream->io));
+	reset_on_close(t->served);
+	close(t->served);
+	t->served = -1;
+	rounds(t);
+	assert_true(c->x.upstream->is_broken);
+	counting.on_ready = count_turn;
+	turns = 0;
+	c->x.upstream->io.ops = &counting;
+	rounds(t);
+	assert_in_range(turns, 0, 1); /* nothing to do until the client reads */
+	c->x.upstream->io.ops = &conn_upstream_ops;
+	end(&t);
+}
+
+static uint64_t
+counted(const _Atomic uint64_t *n)
+{
+	return atomic_load_explicit(n, memory_order_relaxed);
+}
+
+static void
+all_bytes_of_bodies_and_tunnels_are_counted(void **state)
+{
+	struct world *t = make("");
+	const struct shard *s = &t->rev->shards[0];
+
+	(void)state;
+	connect_client(t);
+	ask(t, "POST / HTTP/1.1\r\nHost: s\r\nContent-Length: 10\r\n\r\n12345");
+	say(t->client, "67890");
+	rounds(t);
+	assert_int_equal(counted(&s->bytes_in), 10);
+	say(t->served, response);
+	rounds(t);
+	assert_int_equal(counted(&s->bytes_out), 5);
+	say(t->client, "GET / HTTP/1.1\r\nHost: s\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
+	rounds(t);
+	say(t->served, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n"
+		       "Upgrade: x\r\n\r\nabc");
+	rounds(t);
+	say(t->served, "de");
+	say(t->client, "123456");
+	rounds(t);
+	assert_int_equal(counted(&s->bytes_out), 5 + 5);
+	assert_int_equal(counted(&s->bytes_in), 10 + 6);
+	end(&t);
+}
+
+static void
+activation_timeout_runs_from_the_first_read(void **state)
+{
+	struct world *t = make_unrouted("activator { activation_timeout = 10s }");
+	struct conn *c;
+
+	(void)state;
+	c = connect_client(t);
+	say(t->client, "GET / HTTP/1.1\r\nHost: s\r\n\r\n");
+	rounds(t);
+	assert_int_equal(c->x.state, XFER_UNROUTED);
+	at_ns += 7 * CLK_S;
+	make_routes(t);
+	rounds(t);
+	assert_int_equal(c->x.state, XFER_EXCHANGE);
+	assert_int_equal(c->x.start_ns, CLK_S);
+	assert_int_equal(c->x.deadline_ns, 11 * CLK_S);
+	end(&t);
+}
+
+/* The status that a client gets for a response head of n bytes, which comes in two parts,
+ * the first of `first` bytes. */
+static int
+status_of_head(size_t n, size_t first)
+{
+	static const char begin[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: ";
+	struct world *t = make("activator { max_head = 2KiB }");
+	char *head = padded(begin, 'x', n - strlen(begin) - 4, "\r\n\r\n"), text[4096];
+	bool is_eof;
+	int status;
+
+	connect_client(t);
+	ask(t, "GET / HTTP/1.1\r\nHost: s\r\n\r\n");
+	assert_int_equal(send(t->served, head, first, MSG_NOSIGNAL), first);
+	if (first < n) {
+		rounds(t);
+		/* It fails where the first part is too large already. */
+		(void)!send(t->served, head + first, n - first, MSG_NOSIGNAL);
+	}
+	rounds(t);
+	hear(t->client, text, sizeof text, &is_eof);
+	assert_memory_equal(text, "HTTP/1.1 ", 9);
+	status = (int)strtol(text + 9, NULL, 10);
+	free(head);
+	end(&t);
+	return status;
+}
+
+static void
+max_head_of_a_response_does_not_depend_on_segments(void **state)
+{
+	static const size_t firsts[] = {1, 1000, 2047, 2048};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(firsts); i++)
+		assert_int_equal(status_of_head(2048, firsts[i]), 200);
+	for (i = 0; i < ARRAY_LEN(firsts); i++)
+		assert_int_equal(status_of_head(2049, firsts[i]), 502);
+	assert_int_equal(status_of_head(2049, 2049), 502);
+	assert_int_equal(status_of_head(3000, 3000), 502);
+}
+
 int
 main(void)
 {
@@ -434,6 +684,12 @@ main(void)
 		cmocka_unit_test(a_head_that_does_not_go_is_sent_again),
 		cmocka_unit_test(an_instance_may_answer_first),
 		cmocka_unit_test(a_connection_that_cannot_be_watched_is_refused),
+		cmocka_unit_test(a_complete_response_frees_its_slot_if_the_client_is_gone),
+		cmocka_unit_test(a_tunnel_without_a_client_ends_at_abort_timeout),
+		cmocka_unit_test(a_broken_write_is_not_tried_again),
+		cmocka_unit_test(all_bytes_of_bodies_and_tunnels_are_counted),
+		cmocka_unit_test(activation_timeout_runs_from_the_first_read),
+		cmocka_unit_test(max_head_of_a_response_does_not_depend_on_segments),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
