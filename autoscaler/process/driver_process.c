@@ -13,6 +13,8 @@
 #include "common/log.h"
 #include "common/random.h"
 
+#define PORT_RETRY_FIRST_NS (5 * CLK_MS)
+#define PORT_RETRY_MOST_NS (500 * CLK_MS)
 #define SHUT_DOWN_SLACK_NS (3 * CLK_S) /* for the keeper, beyond the longest stop_timeout */
 
 static struct process_driver *
@@ -33,7 +35,14 @@ failure_of(const struct process_driver *d, struct fleet *f)
 		return (struct msg_failure){.reason = (char *)(uintptr_t) "no_keeper",
 					    .message = (char *)(uintptr_t)outage,
 					    .retry_after_ms = 1000};
-	if (!f->crash.is_failed || fleet_has_ready(f))
+	if (fleet_has_ready(f))
+		return (struct msg_failure){.reason = NULL};
+	if (f->is_waiting_for_port)
+		return (struct msg_failure){.reason = (char *)(uintptr_t) "no_port",
+					    .message = (char *)(uintptr_t)d->no_port,
+					    .retry_after_ms = 1000,
+					    .is_parking = true};
+	if (!f->crash.is_failed)
 		return (struct msg_failure){.reason = NULL};
 	return (struct msg_failure){.reason = f->crash.reason,
 				    .message = f->crash.message,
@@ -121,6 +130,21 @@ on_backoff_over(void *arg)
 	set_backoff_timer(d);
 }
 
+/* Start what has been waiting for a port. */
+static void
+on_port_retry(void *arg)
+{
+	struct process_driver *d = arg;
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&d->fleets, node, tmp) {
+		struct fleet *f = container_of(node, struct fleet, node);
+
+		if (f->is_waiting_for_port)
+			process_reconcile(d, f);
+	}
+}
+
 /* --- usage --- */
 
 static void
@@ -195,6 +219,8 @@ open_ports(struct process_driver *d)
 	if (ports_read_kernel(&first, &last, &e) < 0)
 		log_warn(NULL, "cannot avoid ephemeral ports", "err=%s", e.text);
 	ports_init(&d->ports, a->port_first, a->port_last, first, last);
+	snprintf(d->no_port, sizeof d->no_port,
+		 "cannot start an instance: no port of %u-%u is free", a->port_first, a->port_last);
 	n = ports_overlap(a->port_first, a->port_last, first, last);
 	if (n == 0)
 		return;
@@ -225,6 +251,8 @@ process_open(struct loop *loop, const struct settings *s, const struct driver_op
 	open_ports(d);
 	loop_timer_init(&d->flush_timer, loop, on_flush, d);
 	loop_timer_init(&d->backoff_timer, loop, on_backoff_over, d);
+	backoff_init(&d->port_backoff, PORT_RETRY_FIRST_NS, PORT_RETRY_MOST_NS);
+	loop_timer_init(&d->port_timer, loop, on_port_retry, d);
 	loop_timer_init(&d->usage_timer, loop, on_usage, d);
 	return &d->driver;
 }
@@ -340,6 +368,7 @@ finish_close(struct process_driver *d)
 	LIST_FOREACH(&d->fleets, node, tmp)
 		drop_fleet(d, container_of(node, struct fleet, node));
 	loop_timer_fini(&d->usage_timer);
+	loop_timer_fini(&d->port_timer);
 	loop_timer_fini(&d->backoff_timer);
 	loop_timer_fini(&d->flush_timer);
 	hmap_fini(&d->by_id);

@@ -42,6 +42,7 @@ struct fleet {
 	uint32_t scale;
 	struct str_list victims; /* ids */
 	struct crash crash;
+	bool is_waiting_for_port;
 	uint16_t avoided_port; /* the port of the last member that ended before it was ready */
 	struct list members;
 	bool is_dirty; /* its view is to be published */

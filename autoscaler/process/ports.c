@@ -65,34 +65,39 @@ ports_pick(const struct ports *p, uint32_t random, bool (*is_free)(uint16_t, voi
 	return 0;
 }
 
-static bool
+/* Bind the port, and tell what it was good for.  *is_supported: the machine has this family. */
+static enum ports_use
 try_bind(int family, const struct sockaddr *sa, socklen_t len, bool *is_supported)
 {
 	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int no = 0;
-	bool is_bound;
+	enum ports_use use = PORTS_IN_USE;
+	int no = 0, yes = 1;
 
 	*is_supported = fd >= 0;
 	if (fd < 0)
-		return false;
+		return PORTS_IN_USE;
 	if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no) < 0)
 		*is_supported = false;
-	is_bound = bind(fd, sa, len) == 0;
-	if (!is_bound && errno == EADDRNOTAVAIL)
+	if (bind(fd, sa, len) == 0)
+		use = PORTS_FREE;
+	else if (errno == EADDRNOTAVAIL)
 		*is_supported = false;
+	else if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0 &&
+		 bind(fd, sa, len) == 0)
+		use = PORTS_LINGERING;
 	close(fd);
-	return is_bound;
+	return use;
 }
 
-bool
-ports_can_bind(uint16_t port)
+enum ports_use
+ports_use(uint16_t port)
 {
 	struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
 	struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(port)};
 	bool is_supported;
-	bool is_bound = try_bind(AF_INET6, (struct sockaddr *)&six, sizeof six, &is_supported);
+	enum ports_use use = try_bind(AF_INET6, (struct sockaddr *)&six, sizeof six, &is_supported);
 
 	if (is_supported)
-		return is_bound;
+		return use;
 	return try_bind(AF_INET, (struct sockaddr *)&four, sizeof four, &is_supported);
 }

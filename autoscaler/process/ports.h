@@ -28,9 +28,16 @@ NODISCARD int ports_read_kernel(uint32_t *first, uint32_t *last, struct err *);
 uint16_t ports_pick(const struct ports *, uint32_t random,
 		    bool (*is_free)(uint16_t port, void *arg), void *arg);
 
+enum ports_use {
+	PORTS_IN_USE,
+	/* Connections of an earlier program are left, most likely in TIME_WAIT.  A program that
+	 * sets SO_REUSEADDR, as servers do, can listen. */
+	PORTS_LINGERING,
+	PORTS_FREE
+};
+
 /* Whether a program could listen on the port, on any address.  Binds it for a moment, to the
- * wildcard address of both families.  Without SO_REUSEADDR: programs that do not set it
- * cannot bind while a connection of an earlier program is in TIME_WAIT. */
-bool ports_can_bind(uint16_t port);
+ * wildcard address of both families. */
+enum ports_use ports_use(uint16_t port);
 
 #endif

@@ -16,6 +16,7 @@
 #include "autoscaler/process/fleet.h"
 #include "autoscaler/process/keeper_client.h"
 #include "autoscaler/process/ports.h"
+#include "common/backoff.h"
 #include "common/hmap.h"
 #include "common/loop.h"
 
@@ -33,6 +34,9 @@ struct process_driver {
 	struct hmap by_id;   /* struct member, by instance id */
 	struct ports ports;
 	uint8_t ports_in_use[(UINT16_MAX + 1) / 8]; /* a bit for each port of a member */
+	char no_port[80];			    /* the message when none is free */
+	struct backoff port_backoff;
+	struct loop_timer port_timer;  /* set while a fleet waits for a port */
 	char run_id[16];	       /* random: part of each instance id of this process */
 	uint64_t started;	       /* instances started so far: the other part */
 	struct loop_timer flush_timer; /* set while a fleet is dirty: its view is to be published */

@@ -52,6 +52,8 @@ process_remove(struct process_driver *d, struct member *m)
 	mark_port(d, m->port, false);
 	fleet_remove(f, &m);
 	process_changed(d, f);
+	if (loop_timer_pending(&d->port_timer))
+		loop_timer_set(&d->port_timer, 0); /* the port may be what another one waits for */
 }
 
 struct fleet *
@@ -72,15 +74,33 @@ process_fleet(struct process_driver *d, const char *revision)
 struct port_query {
 	const struct process_driver *d;
 	uint16_t avoided;
+	enum ports_use least;
 };
 
 static bool
-is_free(uint16_t port, void *arg)
+is_acceptable(uint16_t port, void *arg)
 {
 	const struct port_query *q = arg;
 
 	return port != q->avoided && (q->d->ports_in_use[port / 8] & 1 << port % 8) == 0 &&
-	       ports_can_bind(port);
+	       ports_use(port) >= q->least;
+}
+
+/* A free port; if there is none, one that lingers; and if the only one is the one where the last
+ * member ended before it was ready, that one.  0: no port can be used. */
+static uint16_t
+pick_port(const struct process_driver *d, const struct fleet *f)
+{
+	struct port_query q = {.d = d, .avoided = f->avoided_port, .least = PORTS_FREE};
+	uint16_t port = ports_pick(&d->ports, random_u32(), is_acceptable, &q);
+
+	q.least = PORTS_LINGERING;
+	if (port == 0)
+		port = ports_pick(&d->ports, random_u32(), is_acceptable, &q);
+	q.avoided = 0;
+	if (port == 0 && f->avoided_port != 0)
+		port = ports_pick(&d->ports, random_u32(), is_acceptable, &q);
+	return port;
 }
 
 static char *
@@ -147,19 +167,39 @@ process_start_failed(struct process_driver *d, struct fleet *f, const char *why)
 	process_changed(d, f);
 }
 
-static int
-start_one(struct process_driver *d, struct fleet *f, struct err *e)
+/* No port can be used now.  Other instances and other programs give ports back: try again soon,
+ * and let requests wait meanwhile. */
+static void
+wait_for_port(struct process_driver *d, struct fleet *f)
 {
-	struct port_query q = {.d = d, .avoided = f->avoided_port};
-	uint16_t port = ports_pick(&d->ports, random_u32(), is_free, &q);
+	if (!f->is_waiting_for_port) {
+		log_debug(NULL, "no port is free, waiting for one", "revision=%s ports=%u-%u",
+			  f->revision, d->ports.first, d->ports.last);
+		process_changed(d, f);
+	}
+	f->is_waiting_for_port = true;
+	if (!loop_timer_pending(&d->port_timer))
+		loop_timer_set(&d->port_timer, backoff_next(&d->port_backoff, random_u32()));
+}
+
+static void
+end_wait_for_port(struct process_driver *d, struct fleet *f)
+{
+	if (!f->is_waiting_for_port)
+		return;
+	f->is_waiting_for_port = false;
+	backoff_reset(&d->port_backoff);
+	process_changed(d, f);
+}
+
+static int
+start_at(struct process_driver *d, struct fleet *f, uint16_t port, struct err *e)
+{
 	char *id;
 	int rc;
 
 	if (f->conf->launch.command.n == 0)
 		return err_set(e, 0, "cannot start an instance: the revision has no command");
-	if (port == 0)
-		return err_set(e, 0, "cannot start an instance: no port of %u-%u is free",
-			       d->ports.first, d->ports.last);
 	id = new_id(d, f);
 	rc = ask_start(d, f, id, port, e);
 	if (rc == 0)
@@ -188,6 +228,7 @@ process_reconcile(struct process_driver *d, struct fleet *f)
 {
 	uint32_t live = fleet_live(f);
 	struct err e;
+	uint16_t port;
 
 	if (!d->is_synced || d->is_keeper_shutting_down || d->is_closing || !f->has_scale)
 		return;
@@ -195,8 +236,14 @@ process_reconcile(struct process_driver *d, struct fleet *f)
 		process_stop(d, fleet_next_victim(f));
 	for (; f->conf != NULL && live < fleet_permitted(f); live++) {
 		if (crash_wait(&f->crash, clk_now()) > 0)
-			return; /* the next flush sets backoff_timer */
-		if (start_one(d, f, &e) < 0)
+			break; /* the next flush sets backoff_timer */
+		port = pick_port(d, f);
+		if (port == 0) {
+			wait_for_port(d, f);
+			return;
+		}
+		if (start_at(d, f, port, &e) < 0)
 			process_start_failed(d, f, e.text);
 	}
+	end_wait_for_port(d, f);
 }

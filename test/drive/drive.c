@@ -58,9 +58,10 @@ on_view(const struct driver_view *v, void *arg)
 	for (i = 0; i < v->n; i++)
 		json_array_append_new(list, instance_json(&v->v[i]));
 	if (v->failure != NULL)
-		failure = json_pack("{s:s, s:s, s:I}", "reason", v->failure->reason, "message",
+		failure = json_pack("{s:s, s:s, s:I, s:b}", "reason", v->failure->reason, "message",
 				    v->failure->message, "retry_after_ms",
-				    (json_int_t)v->failure->retry_after_ms);
+				    (json_int_t)v->failure->retry_after_ms, "parking",
+				    v->failure->is_parking);
 	say(json_pack("{s:s, s:s, s:b, s:o, s:o}", "type", "view", "revision", v->revision, "known",
 		      v->is_known, "instances", list, "failure", failure));
 }

@@ -527,6 +527,56 @@ def test_a_port_in_use_is_not_assigned(world):
         d.scale("a/v1", 1)
         f = wait_until(d.failures)[0]
         assert f["message"] == "cannot start an instance: no port of %d-%d is free" % (busy, busy)
+        assert f["reason"] == "no_port" and f["parking"]  # it passes: requests wait
+        assert not d.instances() and not d.lines("instance not started")
+    assert d.started()[0]["port"] == busy
+    assert d.failure() is None
+
+
+def test_a_port_in_time_wait_is_assigned(world):
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+        s.listen()
+        client = socket.create_connection(("127.0.0.1", port))
+        s.accept()[0].close()
+        assert client.recv(1) == b""
+        client.close()
+    d = world.drive(ports=(port, port))
+    d.revisions(revision(SERVER))
+    d.scale("a/v1", 1)
+    i = d.started()[0]
+    d.report_answering(i)
+    assert i["port"] == port and not d.failures()
+
+
+def test_the_only_port_is_assigned_again_after_an_early_end(world):
+    flag = os.path.join(world.state, "flag")
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    d = world.drive(ports=(port, port))
+    d.revisions(revision(
+        ["sh", "-c", "[ -e %s ] && exec sleep 1000; touch %s; exit 1" % (flag, flag)]))
+    d.scale("a/v1", 1)
+    wait_until(lambda: len(d.lines("instance started")) == 2)
+    assert d.started()[0]["port"] == port
+
+
+def test_a_port_is_assigned_as_soon_as_another_instance_gives_it_back(world):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    d = world.drive(ports=(port, port))
+    d.revisions(revision(SLEEPER), revision(SLEEPER, name="b/v1"))
+    d.scale("a/v1", 1)
+    d.started()
+    d.scale("b/v1", 1)
+    assert wait_until(lambda: d.failure("b/v1"))["reason"] == "no_port"
+    d.scale("a/v1", 0)
+    assert d.started(1, "b/v1")[0]["port"] == port
+    assert d.failure("b/v1") is None
 
 
 def test_a_port_is_not_assigned_twice(world):
@@ -899,7 +949,7 @@ def test_a_silent_keeper_is_a_failure_and_delays_no_end(world):
     d.revisions(revision(SLEEPER))
     f = wait_until(d.failure)
     assert f == {"reason": "no_keeper", "message": "the keeper process does not answer",
-                 "retry_after_ms": 1000}
+                 "retry_after_ms": 1000, "parking": False}
     assert not d.views["a/v1"]["known"]
     os.kill(keeper, signal.SIGCONT)
     wait_until(lambda: d.failure() is None and [x["id"] for x in d.instances()] == [i["id"]])

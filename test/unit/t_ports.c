@@ -129,9 +129,32 @@ a_port_in_use_cannot_be_bound(void **state)
 	int fd = loopback_listen(0, 1, &at);
 
 	(void)state;
-	assert_false(ports_can_bind(addr_port(&at)));
+	assert_int_equal(ports_use(addr_port(&at)), PORTS_IN_USE);
 	close(fd);
-	assert_true(ports_can_bind(addr_port(&at)));
+	assert_int_equal(ports_use(addr_port(&at)), PORTS_FREE);
+}
+
+/* Servers set SO_REUSEADDR, so a connection in TIME_WAIT does not keep them from the port. */
+static void
+a_port_in_time_wait_lingers(void **state)
+{
+	int yes = 1, listener, client = socket(AF_INET, SOCK_STREAM, 0), served;
+	struct addr at;
+	char end;
+
+	(void)state;
+	listener = loopback_bind(0, &at);
+	assert_int_equal(setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&at.ss, at.len), 0);
+	served = accept(listener, NULL, NULL);
+	assert_true(served >= 0);
+	close(served); /* the side that closes first is in TIME_WAIT */
+	assert_int_equal(read(client, &end, 1), 0);
+	close(client);
+	assert_int_equal(ports_use(addr_port(&at)), PORTS_IN_USE);
+	close(listener);
+	assert_int_equal(ports_use(addr_port(&at)), PORTS_LINGERING);
 }
 
 int
@@ -146,6 +169,7 @@ main(void)
 		cmocka_unit_test(overlap_is_counted),
 		cmocka_unit_test(reads_the_kernels_range),
 		cmocka_unit_test(a_port_in_use_cannot_be_bound),
+		cmocka_unit_test(a_port_in_time_wait_lingers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
