@@ -12,15 +12,28 @@
 
 #define BUFFER ((size_t)64 << 10)
 #define LINE_MOST 200	 /* bytes; a correct line is shorter */
-#define COLUMNS 3	 /* at most */
+#define COLUMNS 4	 /* at most */
 #define QUOTED_MOST 60	 /* bytes of a line that an error quotes */
 #define TIME_MOST 3.2e10 /* ms: about a year */
 #define WORK_MOST 8.64e7 /* ms: a day */
 #define COUNT_MOST 1e8	 /* requests in a minute */
 #define MINUTE_MOST 6e5	 /* about a year */
+#define CLIENTS_MOST 1e6
+#define ROUND_LEAST 1.0 /* ms, from one request of a client to its next one */
 
 static const char by_request[] = "start_ms,duration_ms";
 static const char by_minute[] = "minute,count,duration_ms";
+static const char by_clients[] = "start_ms,clients,duration_ms,think_ms";
+
+enum form { BY_REQUEST, BY_MINUTE, BY_CLIENTS };
+
+/* The columns: which one has the duration of a request, and how many there are. */
+static const struct {
+	const char *header;
+	int work, columns;
+} forms[] = {[BY_REQUEST] = {by_request, 1, 2},
+	     [BY_MINUTE] = {by_minute, 2, 3},
+	     [BY_CLIENTS] = {by_clients, 2, 4}};
 
 struct sim_trace {
 	char *file;
@@ -28,8 +41,9 @@ struct sim_trace {
 	char *buffer; /* the bytes from at to n are not parsed yet */
 	size_t at, n;
 	unsigned line; /* number of the newest line */
-	bool is_by_minute;
-	double newest; /* first column of the newest line; -1: none */
+	enum form form;
+	bool has_clients; /* the newest line has some */
+	double newest;	  /* first column of the newest line; -1: none */
 	/* the minute under way */
 	double minute, part; /* part: how much of it has passed, 0 to 1 */
 	uint64_t remaining;  /* requests still to come in it */
@@ -151,32 +165,47 @@ is_whole(double v)
 
 /* --- requests --- */
 
+/* Is something wrong with the numbers of a line?  NULL: no; else what was expected. */
+static const char *
+complaint(const struct sim_trace *t, const double v[COLUMNS])
+{
+	if (v[0] > (t->form == BY_MINUTE ? MINUTE_MOST : TIME_MOST))
+		return "a time within a year";
+	if (v[forms[t->form].work] > WORK_MOST)
+		return "a duration_ms within a day";
+	if (t->form == BY_MINUTE && (v[1] > COUNT_MOST || !is_whole(v[1]) || !is_whole(v[0])))
+		return "a whole minute and a count up to 100000000";
+	if (t->form == BY_CLIENTS && (v[1] > CLIENTS_MOST || !is_whole(v[1])))
+		return "up to 1000000 clients";
+	if (t->form == BY_CLIENTS && v[3] > WORK_MOST)
+		return "a think_ms within a day";
+	if (t->form == BY_CLIENTS && v[2] + v[3] < ROUND_LEAST)
+		return "a duration_ms and a think_ms of together 1 ms at least";
+	if (v[0] < t->newest || (t->form == BY_MINUTE && v[0] <= t->newest))
+		return "lines in the order of time";
+	return NULL;
+}
+
 static int
 read_columns(struct sim_trace *t, double v[COLUMNS], struct err *e)
 {
-	const char *form = t->is_by_minute ? by_minute : by_request, *line;
+	const char *line, *expected;
 	size_t n;
 	int rc = next_line(t, &line, &n, e);
 
 	if (rc <= 0)
 		return rc;
-	if (!parse_columns(line, n, v, t->is_by_minute ? 3 : 2))
-		return mistake(t, form, line, n, e);
-	if (v[0] > (t->is_by_minute ? MINUTE_MOST : TIME_MOST))
-		return mistake(t, "a time within a year", line, n, e);
-	if (v[t->is_by_minute ? 2 : 1] > WORK_MOST)
-		return mistake(t, "a duration_ms within a day", line, n, e);
-	if (t->is_by_minute && (v[1] > COUNT_MOST || !is_whole(v[1]) || !is_whole(v[0])))
-		return mistake(t, "a whole minute and a count up to 100000000", line, n, e);
-	if (v[0] < t->newest || (t->is_by_minute && v[0] <= t->newest))
-		return mistake(t, "lines in the order of time", line, n, e);
+	if (!parse_columns(line, n, v, forms[t->form].columns))
+		return mistake(t, forms[t->form].header, line, n, e);
+	expected = complaint(t, v);
+	if (expected != NULL)
+		return mistake(t, expected, line, n, e);
 	t->newest = v[0];
 	return 1;
 }
 
-/* A random number in (0, 1], by xorshift64*: the same ones in every run. */
-static double
-draw(struct sim_trace *t)
+double /* by xorshift64* */
+sim_trace_draw(struct sim_trace *t)
 {
 	t->random ^= t->random >> 12;
 	t->random ^= t->random << 25;
@@ -188,7 +217,7 @@ draw(struct sim_trace *t)
 static void
 next_of_minute(struct sim_trace *t, struct sim_request *r)
 {
-	t->part = 1 - (1 - t->part) * pow(draw(t), 1.0 / (double)t->remaining--);
+	t->part = 1 - (1 - t->part) * pow(sim_trace_draw(t), 1.0 / (double)t->remaining--);
 	r->at_ns = (int64_t)((t->minute + t->part) * 60 * CLK_S);
 	r->work_ns = t->work_ns;
 }
@@ -203,7 +232,7 @@ sim_trace_next(struct sim_trace *t, struct sim_request *r, struct err *e)
 		rc = read_columns(t, v, e);
 		if (rc <= 0)
 			return rc;
-		if (!t->is_by_minute) {
+		if (t->form == BY_REQUEST) {
 			*r = (struct sim_request){(int64_t)(v[0] * CLK_MS),
 						  (int64_t)(v[1] * CLK_MS)};
 			return 1;
@@ -217,22 +246,52 @@ sim_trace_next(struct sim_trace *t, struct sim_request *r, struct err *e)
 	return 1;
 }
 
+int
+sim_trace_next_clients(struct sim_trace *t, struct sim_clients *c, struct err *e)
+{
+	double v[COLUMNS];
+	int rc = read_columns(t, v, e);
+
+	if (rc == 0 && t->has_clients)
+		return err_set(e, 0, "%s:%u: expected a last line with 0 clients", t->file,
+			       t->line);
+	if (rc <= 0)
+		return rc;
+	t->has_clients = v[1] > 0;
+	*c = (struct sim_clients){.at_ns = (int64_t)(v[0] * CLK_MS),
+				  .n = (uint32_t)v[1],
+				  .work_ns = (int64_t)(v[2] * CLK_MS),
+				  .think_ns = (int64_t)(v[3] * CLK_MS)};
+	return 1;
+}
+
+bool
+sim_trace_has_clients(const struct sim_trace *t)
+{
+	return t->form == BY_CLIENTS;
+}
+
 static int
 read_header(struct sim_trace *t, struct err *e)
 {
 	const char *line;
-	size_t n;
+	size_t n, i;
 	int rc = next_line(t, &line, &n, e);
 
 	if (rc < 0)
 		return -1;
 	if (rc == 0)
-		return err_set(e, 0, "%s:1: expected the header \"%s\" or \"%s\", got nothing",
-			       t->file, by_request, by_minute);
-	t->is_by_minute = text_is(line, n, by_minute);
-	if (t->is_by_minute || text_is(line, n, by_request))
-		return 0;
-	return mistake(t, "the header \"start_ms,duration_ms\" or \"minute,count,duration_ms\"",
+		return err_set(e, 0,
+			       "%s:1: expected the header \"%s\", \"%s\" or \"%s\", got nothing",
+			       t->file, by_request, by_minute, by_clients);
+	for (i = 0; i < ARRAY_LEN(forms); i++) {
+		t->form = (enum form)i;
+		if (text_is(line, n, forms[i].header))
+			return 0;
+	}
+	return mistake(t,
+		       "the header \"start_ms,duration_ms\", \"minute,count,duration_ms\" or "
+		       "\"start_ms,clients,duration_ms,think_ms\"",
 		       line, n, e);
 }
 

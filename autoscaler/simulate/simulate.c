@@ -7,6 +7,7 @@
 #include "autoscaler/brain/decide.h"
 #include "autoscaler/simulate/sim_brain.h"
 #include "autoscaler/simulate/sim_fleet.h"
+#include "autoscaler/simulate/sim_load.h"
 #include "common/clk.h"
 #include "common/jput.h"
 #include "common/settings_value.h"
@@ -28,9 +29,8 @@ struct run {
 	const struct sim_brain_class *class;
 	struct sim_brain *brain;
 	struct sim_fleet *fleet;
-	struct sim_trace *trace;
-	struct sim_request next;
-	bool is_over; /* the trace has no more requests */
+	struct sim_load *load;
+	uint64_t answered; /* requests whose clients have heard of it */
 	int64_t now;
 	int64_t rest_ns; /* how long instances may outlast the last request */
 	int64_t last_ns; /* when the last request came */
@@ -110,33 +110,29 @@ step_brain(struct run *r)
 	r->wanted = wanted;
 }
 
-static int
-fetch(struct run *r, struct err *e)
-{
-	int rc = sim_trace_next(r->trace, &r->next, e);
-
-	r->is_over = rc == 0;
-	return rc < 0 ? -1 : 0;
-}
-
 /* Send all requests that come by now. */
 static int
 arrive(struct run *r, struct err *e)
 {
-	while (!r->is_over && r->next.at_ns <= r->now) {
+	uint64_t completed = sim_fleet_totals(r->fleet)->completed;
+	struct sim_request request;
+	int rc;
+
+	sim_load_answered(r->load, completed - r->answered, r->now);
+	r->answered = completed;
+	while ((rc = sim_load_take(r->load, r->now, &request, e)) > 0) {
 		r->last_ns = r->now;
-		sim_fleet_request(r->fleet, &r->next);
-		if (fetch(r, e) < 0)
-			return -1;
+		sim_fleet_request(r->fleet, &request);
 	}
-	return 0;
+	return rc;
 }
 
 /* All requests are answered, and all instances are gone, or stay for good. */
 static bool
 is_done(const struct run *r)
 {
-	if (!r->is_over || sim_fleet_parked(r->fleet) + sim_fleet_in_flight(r->fleet) > 0)
+	if (!sim_load_is_over(r->load) ||
+	    sim_fleet_parked(r->fleet) + sim_fleet_in_flight(r->fleet) > 0)
 		return false;
 	return sim_fleet_n(r->fleet) == 0 ||
 	       r->now - MAX(r->last_ns, sim_fleet_totals(r->fleet)->last_answer_ns) > r->rest_ns;
@@ -148,14 +144,12 @@ next_ns(const struct run *r)
 	int64_t at = MIN(r->class->next_ns(r->brain), sim_fleet_next_ns(r->fleet));
 
 	at = MIN(at, (r->second + 1) * CLK_S);
-	return MAX(r->is_over ? at : MIN(at, r->next.at_ns), r->now);
+	return MAX(MIN(at, sim_load_next_ns(r->load)), r->now);
 }
 
 static int
 play(struct run *r, const char *file, struct err *e)
 {
-	if (fetch(r, e) < 0)
-		return -1;
 	while (!is_done(r)) {
 		r->now = next_ns(r);
 		sim_fleet_advance(r->fleet, r->now);
@@ -304,7 +298,7 @@ simulate_run(const struct simulate_args *a, const struct settings *s, struct str
 	     struct err *e)
 {
 	const struct revision_conf *conf = find_revision(s, a->revision, e);
-	struct run r = {.trace = NULL};
+	struct run r = {.load = NULL};
 	int rc = -1;
 
 	if (conf == NULL)
@@ -313,8 +307,8 @@ simulate_run(const struct simulate_args *a, const struct settings *s, struct str
 		return err_set(e, 0, "%s:%u: revision \"%s\" has addresses, it is never scaled",
 			       s->file, conf->line, a->revision);
 	strbuf_init(&r.rows, 0);
-	r.trace = sim_trace_open(a->trace, e);
-	if (r.trace != NULL && open_timeline(&r, a->timeline, e) == 0) {
+	r.load = sim_load_open(a->trace, e);
+	if (r.load != NULL && open_timeline(&r, a->timeline, e) == 0) {
 		open_run(&r, a, s, conf);
 		rc = play(&r, a->timeline, e);
 		if (rc == 0)
@@ -324,7 +318,7 @@ simulate_run(const struct simulate_args *a, const struct settings *s, struct str
 	if (close_timeline(&r, a->timeline, rc == 0 ? e : NULL) < 0)
 		rc = -1;
 	sim_fleet_free(&r.fleet);
-	sim_trace_close(&r.trace);
+	sim_load_close(&r.load);
 	strbuf_fini(&r.rows);
 	return rc;
 }

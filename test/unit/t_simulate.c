@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "autoscaler/simulate/sim_fleet.h"
+#include "autoscaler/simulate/sim_load.h"
 #include "autoscaler/simulate/simulate.h"
 #include "common/clk.h"
 #include "common/log.h"
@@ -48,11 +49,25 @@ write_trace(const char *text)
 
 /* --- traces --- */
 
+/* Take the next request, which is answered at once: 1.  0: there was none at that time. */
+static int
+go_on(struct sim_load *l, struct err *e)
+{
+	int64_t at = sim_load_next_ns(l);
+	struct sim_request r;
+	int rc = sim_load_take(l, at, &r, e);
+
+	if (rc > 0)
+		sim_load_answered(l, 1, at + r.work_ns);
+	return rc;
+}
+
 static void
 mistakes_are_reported_with_their_line(void **state)
 {
 	static const char requests[] = "start_ms,duration_ms\n";
 	static const char minutes[] = "minute,count,duration_ms\n";
+	static const char clients[] = "start_ms,clients,duration_ms,think_ms\n";
 	static const struct {
 		const char *head, *rest, *line, *text;
 	} cases[] = {
@@ -68,6 +83,14 @@ mistakes_are_reported_with_their_line(void **state)
 		{requests, "99999999999,1\n", "2", "expected a time within a year"},
 		{requests, "1,99999999\n", "2", "expected a duration_ms within a day"},
 		{requests, "1,\x1b[31m\n", "2", "got \"1,?[31m\""},
+		{clients, "0,1,1\n", "2", "expected start_ms,clients,duration_ms,think_ms"},
+		{clients, "0,1,0.5,0.4\n", "2", "of together 1 ms at least"},
+		{clients, "0,1.5,1,1\n", "2", "expected up to 1000000 clients"},
+		{clients, "0,1000001,1,1\n", "2", "expected up to 1000000 clients"},
+		{clients, "0,1,1,1\n5,2,99999999,1\n", "3", "expected a duration_ms within a day"},
+		{clients, "0,1,1,99999999\n", "2", "expected a think_ms within a day"},
+		{clients, "5,1,1,1\n4,1,1,1\n", "3", "expected lines in the order of time"},
+		{clients, "0,1,1,1\n", "2", "expected a last line with 0 clients"},
 		{minutes, "0,1,1\n0,1,1\n", "3", "expected lines in the order of time"},
 		{minutes, "0.5,1,1\n", "2", "expected a whole minute"},
 		{minutes, "0,1000000001,1\n", "2", "expected a whole minute and a count"},
@@ -78,18 +101,17 @@ mistakes_are_reported_with_their_line(void **state)
 	for (i = 0; i < ARRAY_LEN(cases); i++) {
 		char *text = xasprintf("%s%s", cases[i].head, cases[i].rest);
 		char *where = xasprintf("%s:%s: ", trace, cases[i].line);
-		struct sim_request r;
 		struct err e = {0};
-		struct sim_trace *t;
+		struct sim_load *l;
 
 		write_trace(text);
-		t = sim_trace_open(trace, &e);
-		while (t != NULL && sim_trace_next(t, &r, &e) > 0)
+		l = sim_load_open(trace, &e);
+		while (l != NULL && go_on(l, &e) >= 0 && !sim_load_is_over(l))
 			;
 		if (strncmp(e.text, where, strlen(where)) != 0 ||
 		    strstr(e.text, cases[i].text) == NULL)
 			fail_msg("%s: %s", text, e.text);
-		sim_trace_close(&t);
+		sim_load_close(&l);
 		free(where);
 		free(text);
 	}
@@ -140,6 +162,45 @@ requests_of_a_minute_come_within_it_in_order(void **state)
 	assert_int_equal(n, 50100);
 	assert_in_range(in_second, 700, 970); /* 833 on average, evenly spread */
 	sim_trace_close(&t);
+}
+
+/* Two clients, then one, then none: each sends its next request a time to think after the
+ * answer to the last one. */
+static void
+clients_wait_for_their_answers(void **state)
+{
+	struct err e = {0};
+	struct sim_request r;
+	struct sim_load *l;
+	int sent[3] = {0}, rc;
+
+	(void)state;
+	write_trace("start_ms,clients,duration_ms,think_ms\n"
+		    "0,2,100,900\n10000000,1,100,900\n20000000,0,100,900\n");
+	l = sim_load_open(trace, &e);
+	assert_non_null(l);
+	assert_true(sim_load_next_ns(l) == 0 && sim_load_take(l, 0, &r, &e) == 0);
+	while (!sim_load_is_over(l)) {
+		int64_t at = sim_load_next_ns(l);
+
+		rc = sim_load_take(l, at, &r, &e);
+		assert_true(rc >= 0);
+		if (rc == 0)
+			continue;
+		assert_int_equal(r.work_ns, 100 * CLK_MS);
+		sent[at / (10000 * CLK_S)]++;
+		sim_load_answered(l, 1, at + r.work_ns);
+	}
+	assert_in_range(sent[0], 19000, 21000); /* two of them, one a second each on average */
+	assert_in_range(sent[1], 9300, 10700);
+	assert_int_equal(sent[2], 0);
+	sim_load_close(&l);
+	write_trace("start_ms,clients,duration_ms,think_ms\n0,1,100,0\n5,0,100,0\n");
+	l = sim_load_open(trace, &e);
+	assert_int_equal(sim_load_take(l, 0, &r, &e), 1);
+	assert_int_equal(sim_load_take(l, CLK_MS, &r, &e), 0); /* it waits */
+	assert_true(!sim_load_is_over(l) && sim_load_next_ns(l) == 5 * CLK_MS);
+	sim_load_close(&l);
 }
 
 /* --- modelled instances --- */
@@ -238,6 +299,10 @@ static const char conf_text[] = "autoscaler { max_instances = 1000 }\n"
 				"service \"s\" { hosts = {\"s\"}\n"
 				"traffic \"v1\" { percent = 100 }\n"
 				"revision \"v1\" { command = {\"x\"} target = 10 }\n"
+				"revision \"limited\" { command = {\"x\"} "
+				"container_concurrency = 4 }\n"
+				"revision \"rated\" { command = {\"x\"} metric = rps "
+				"container_concurrency = 4 }\n"
 				"revision \"dry\" { command = {\"x\"} target = 10 dry_run = yes }\n"
 				"revision \"far\" { addresses = {\"127.0.0.1:1\"} } }\n";
 
@@ -411,7 +476,7 @@ arguments_that_do_not_fit(void **state)
 	a.revision = "s/v2";
 	free(run(&a, "there is no revision \"s/v2\""));
 	a.revision = "s/far";
-	free(run(&a, "test.conf:6: revision \"s/far\" has addresses"));
+	free(run(&a, "test.conf:8: revision \"s/far\" has addresses"));
 	a.revision = "s/v1";
 	a.timeline = "/nowhere/at/all";
 	free(run(&a, "/nowhere/at/all: cannot open"));
@@ -450,6 +515,7 @@ main(void)
 		T(mistakes_are_reported_with_their_line),
 		T(a_line_too_long_and_a_file_that_is_not_there),
 		T(requests_of_a_minute_come_within_it_in_order),
+		T(clients_wait_for_their_answers),
 		cmocka_unit_test(instances_share_what_is_beyond_their_capacity),
 		cmocka_unit_test(a_limit_is_never_passed_and_order_is_kept),
 		cmocka_unit_test(a_stopping_instance_finishes_its_requests),
