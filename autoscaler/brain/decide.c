@@ -8,6 +8,10 @@
 
 #define UNKNOWN_MOST 3u	    /* instances started while no response time is known */
 #define ASSUMED_START_S 1.0 /* start-up time while none was seen (adopted instances) */
+/* Rates of arrival and of answers are known to about this.  Where they differ by less, a queue is
+ * not taken to shrink: clients that wait for their answers send no faster than they are answered.
+ */
+#define RATE_ERROR 0.1
 
 /* scale_down_delay, like the HPA's stabilization window: numbers that were wanted, each with
  * the last time that it was.  Only those that no later one reaches: so they fall from the
@@ -159,7 +163,8 @@ at_most(struct decide_out *o, uint32_t most, enum decide_rule rule)
  * Start as many instances as answer the parked requests within half of their start-up time,
  * at target_utilization: so a request is answered after one and a half start-up times.  By
  * Little's law an instance answers (requests at once) x time / (response time).  Requests that
- * the ready instances answer until then are left out, and never are more instances started
+ * the ready instances answer until then are left out, as far as these are not busy with what
+ * arrives meanwhile; for that, too, instances are needed.  And never are more instances started
  * than all requests, parked and in flight, need at the target. */
 
 /* The response time.  While it is unknown: four times as long as the first answer has been
@@ -186,22 +191,53 @@ for_backlog(struct decide_out *o, const struct decide_view *v, uint32_t n, enum 
 		set(o, n, rule);
 }
 
-/* Requests a second that one instance answers. */
+/* Requests at once that one instance takes. */
+static double
+slots_of(const struct decide_view *v, double total)
+{
+	return v->container_concurrency > 0 ? v->container_concurrency : total;
+}
+
+/* Requests a second that one instance answers.  A target in requests a second may be more than
+ * the hard limit lets through. */
 static double
 pace_of(const struct scaling *s, const struct decide_view *v, double total)
 {
-	if (s->metric == METRIC_RPS)
+	double latency = MAX(latency_of(v), 1e-6);
+
+	if (s->metric != METRIC_RPS)
+		return MAX(v->container_concurrency, total) / latency;
+	if (v->container_concurrency == 0 || v->latency_s < 0)
 		return total;
-	return MAX(v->container_concurrency, total) / MAX(latency_of(v), 1e-6);
+	return MIN(total, v->container_concurrency / latency);
+}
+
+/* Requests a second by which the ready instances answer more than arrive; < 0: fewer. */
+static double
+surplus_of(const struct decide_view *v, double pace, double arrivals)
+{
+	double capacity = v->ready * pace, surplus = capacity - arrivals;
+
+	return surplus > 0 ? MAX(surplus - RATE_ERROR * capacity, 0) : surplus;
+}
+
+/* Instances that answer so many requests within half of a start-up time, beside what arrives. */
+static double
+clearing(const struct scaling *s, const struct decide_view *v, double pace, double requests,
+	 double arrivals)
+{
+	double aimed = pace * s->target_utilization / 100;
+
+	return ceil(requests / (aimed * start_of(v) / 2) + arrivals / aimed);
 }
 
 static void
 by_backlog(const struct scaling *s, const struct decide_view *v, struct decide_state *st,
 	   double total, struct decide_out *o)
 {
-	uint32_t parked = MAX(v->parked, 1u),
-		 most = count_of(ceil((v->in_flight + parked) / total));
-	double pace, remaining;
+	double parked = MAX(v->parked, 1u), pace, arrivals, remaining;
+	double each = s->metric == METRIC_RPS ? MIN(total, slots_of(v, total)) : total;
+	uint32_t most = count_of(ceil((v->in_flight + parked) / each));
 
 	if (s->metric != METRIC_RPS && v->latency_s < 0 && v->waited_s <= 0) {
 		/* No response time is known: start a few, until the first one answers. */
@@ -211,10 +247,10 @@ by_backlog(const struct scaling *s, const struct decide_view *v, struct decide_s
 		return;
 	}
 	pace = pace_of(s, v, total);
-	remaining = parked - v->ready * pace * start_of(v);
-	pace *= s->target_utilization / 100;
+	arrivals = MIN(MAX(v->steady_arrivals, 0), v->ready * pace);
+	remaining = parked - surplus_of(v, pace, arrivals) * start_of(v);
 	if (remaining > 0)
-		for_backlog(o, v, MIN(count_of(ceil(remaining / (pace * start_of(v) / 2))), most),
+		for_backlog(o, v, MIN(count_of(clearing(s, v, pace, remaining, arrivals)), most),
 			    DECIDE_BACKLOG);
 	if (v->ready == 0)
 		for_backlog(o, v, 1, DECIDE_BACKLOG);
@@ -225,21 +261,28 @@ by_backlog(const struct scaling *s, const struct decide_view *v, struct decide_s
 /* How many instances will have requests when one that is started now is ready.  These requests
  * are those of now that will last until then, or that the ready instances will not have
  * answered by then, and those that arrive meanwhile.  No instance is started beyond that,
- * whatever the averages remember of a burst that is over.  The reserve that
- * target_utilization leaves is for a load that goes on: if few requests follow those of now,
- * each instance is counted with all that it is meant to carry. */
+ * whatever the averages remember of a burst that is over; nor, for a queue that shrinks by
+ * itself, more than clear it.  The reserve that target_utilization leaves is for a load that goes
+ * on: if few requests follow those of now, each instance is counted with all that it is meant to
+ * carry. */
 static double
 forecast(const struct scaling *s, const struct decide_view *v, double total, double target)
 {
 	double requests = (double)v->in_flight + v->parked, start = start_of(v);
-	double latency = MAX(v->latency_s, 1e-6), lasting, unanswered;
+	double latency = MAX(v->latency_s, 1e-6), pace = pace_of(s, v, total);
+	double surplus = surplus_of(v, pace, v->arrivals), lasting, unanswered, each;
 
 	if (s->metric == METRIC_RPS || v->latency_s < 0 || v->arrivals < 0)
 		return UINT32_MAX;
-	lasting = requests * MAX(1 - start / latency, 0) + v->arrivals * MIN(start, latency);
-	unanswered = requests + v->arrivals * start - v->ready * pace_of(s, v, total) * start;
-	return ceil(MAX(lasting, unanswered) /
-		    (v->arrivals * latency < requests / 2 ? total : target));
+	each = v->arrivals * latency < requests / 2 ? total : target;
+	lasting = ceil(
+		(requests * MAX(1 - start / latency, 0) + v->arrivals * MIN(start, latency)) /
+		each);
+	unanswered = MAX(requests - surplus * start, 0);
+	if (surplus > 0 && v->parked > 0)
+		return MAX(lasting, MIN(ceil(unanswered / each),
+					clearing(s, v, pace, unanswered, v->arrivals)));
+	return MAX(lasting, ceil(unanswered / each));
 }
 
 /* A panic begins as in knative.md 2.4.  It ends when the stable window needs as many instances
@@ -275,13 +318,23 @@ keep_panic(const struct scaling *s, struct decide_state *st, double stable, int6
 	}
 }
 
+/* The load that one instance is meant to carry, as the averages have it: the target, unless that
+ * is in requests a second and the hard limit lets fewer through.  A target that cannot be reached
+ * would ask for ever fewer instances. */
+static double
+full_load(const struct scaling *s, const struct decide_view *v, double total)
+{
+	return s->metric == METRIC_RPS ? pace_of(s, v, total) : total;
+}
+
 static void
 by_averages(const struct scaling *s, const struct decide_view *v, struct decide_state *st,
 	    int64_t now, double total, struct decide_out *o)
 {
 	double ready = MAX(v->ready, 1u), asked = asked_of(v, st);
-	double stable = v->has_stable ? ceil(v->stable / o->target) : 0;
-	double panic = v->has_panic ? ceil(v->panic / o->target) : 0;
+	double full = full_load(s, v, total), each = MAX(full * s->target_utilization / 100, 0.01);
+	double stable = v->has_stable ? ceil(v->stable / each) : 0;
+	double panic = v->has_panic ? ceil(v->panic / each) : 0;
 	double want = stable;
 
 	o->raw = count_of(stable);
@@ -292,6 +345,7 @@ by_averages(const struct scaling *s, const struct decide_view *v, struct decide_
 	set(o, count_of(want), st->is_panicking ? DECIDE_PANIC : DECIDE_STABLE);
 	at_most(o, count_of(ceil(s->max_scale_up_rate * ready)), DECIDE_UP_RATE);
 	at_most(o, count_of(MAX(asked, forecast(s, v, total, o->target))), DECIDE_FADING);
+	at_least(o, count_of(MIN(asked, ceil(v->newest / full))), DECIDE_RISING);
 	at_least(o, count_of(floor(MIN(ready, asked) / s->max_scale_down_rate)), DECIDE_DOWN_RATE);
 	keep_panic(s, st, stable, now, o);
 }

@@ -37,6 +37,7 @@
 	X(MAX_SCALE, "max_scale")                                                                  \
 	X(MAX_INSTANCES, "max_instances over all revisions: those in use come first")              \
 	X(FADING, "the average load needs more, but by the newest reports it is falling")          \
+	X(RISING, "the average load needs fewer, but that of the newest second needs these")       \
 	X(WAITED_FOR, "requests are parked: no instance is stopped")                               \
 	X(UP_RATE, "max_scale_up_rate")                                                            \
 	X(DOWN_RATE, "max_scale_down_rate")                                                        \
@@ -62,6 +63,7 @@ struct decide_view {
 	 * scaling->metric says so */
 	bool has_stable, has_panic; /* is there an average */
 	double stable, panic;
+	double newest; /* likewise over the newest second; 0: unknown */
 	double idle_s; /* since the last use; 0: it is in use, or that is not known */
 	/* What there is: ready and starting.  Some of it may be there for reasons of others (the
 	 * surge of a rollout, a pod that is being replaced, …). */
@@ -76,6 +78,7 @@ struct decide_view {
 	uint32_t in_flight;
 	uint32_t container_concurrency;
 	double arrivals;	/* requests per second, by the newest reports; < 0: unknown */
+	double steady_arrivals; /* likewise, by the newest reports of whole periods */
 	double latency_s;	/* response time; < 0: unknown */
 	double waited_s;	/* while it is unknown: how long the first answer is awaited */
 	double start_s;		/* start-up time; < 0: unknown */

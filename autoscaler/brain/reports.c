@@ -5,7 +5,8 @@
 
 #include "common/clk.h"
 
-#define BRIEF (10 * CLK_MS) /* too short a time to tell a rate of arrivals from */
+#define WHOLE (CLK_S * 9 / 10) /* the shortest period of a report that is not an early one */
+#define BRIEF (10 * CLK_MS)    /* too short a time to tell a rate of arrivals from */
 
 struct load {
 	char *id; /* of the instance */
@@ -21,6 +22,7 @@ struct report {
 	uint32_t parked, in_flight;
 	int64_t said_ns;    /* when it said so; 0: not yet */
 	double arrivals;    /* requests per second; < 0: unknown */
+	double steady;	    /* likewise, over the newest whole period */
 	struct load *loads; /* sorted by id, for the search at each scale-down */
 	size_t loads_n;
 };
@@ -82,7 +84,7 @@ find_or_add(struct reports *rs, uint64_t peer)
 	if (r == NULL) {
 		r = xcalloc(1, sizeof *r);
 		r->peer = peer;
-		r->arrivals = -1;
+		r->arrivals = r->steady = -1;
 		list_push(&rs->all, &r->node);
 	}
 	return r;
@@ -130,6 +132,8 @@ reports_report(struct reports *rs, uint64_t peer, uint64_t number, const struct 
 	size_t i;
 
 	note_arrivals(r, s, period_ns, now_ns);
+	if (period_ns >= WHOLE)
+		r->steady = (double)s->requests * CLK_S / (double)period_ns;
 	note_requests(r, s->parked, s->in_flight, now_ns);
 	loads_free(r);
 	r->number = number;
@@ -183,7 +187,7 @@ reports_vanish(struct reports *rs, uint64_t peer)
 
 	if (r != NULL) {
 		r->parked = 0;
-		r->arrivals = 0;
+		r->arrivals = r->steady = 0;
 		r->is_activation_pending = false;
 	}
 }
@@ -233,6 +237,22 @@ reports_arrivals(const struct reports *rs)
 		if (arrivals < 0)
 			return -1;
 		sum += arrivals;
+	}
+	return sum;
+}
+
+double
+reports_steady_arrivals(const struct reports *rs)
+{
+	struct list_node *node, *tmp;
+	double sum = 0;
+
+	LIST_FOREACH(&rs->all, node, tmp) {
+		double steady = container_of(node, struct report, node)->steady;
+
+		if (steady < 0)
+			return -1;
+		sum += steady;
 	}
 	return sum;
 }

@@ -34,6 +34,8 @@ uint32_t reports_in_flight(const struct reports *);
 /* Requests that arrive per second, by the newest reports; < 0: unknown, as one peer has not
  * reported enough. */
 double reports_arrivals(const struct reports *);
+/* The same by reports of whole periods alone: a burst that began a moment ago does not show. */
+double reports_steady_arrivals(const struct reports *);
 /* Has a peer sent `activate`, and not reported since? */
 bool reports_activation_pending(const struct reports *);
 /* In flight at one instance. */

@@ -120,6 +120,7 @@ inbound_instance(struct scaled_set *set, const char *id, enum instance_health he
 
 	if (i == NULL || i->is_answering == (health == INSTANCE_ANSWERS))
 		return;
+	scaled_note_short(rev, clk_now());
 	i->is_answering = health == INSTANCE_ANSWERS;
 	if (rev->is_external)
 		return;

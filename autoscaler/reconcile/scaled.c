@@ -8,6 +8,12 @@
 #include "common/log.h"
 #include "common/text.h"
 
+/* So many start-up times are waited for an instance. */
+#define START_PATIENCE 3
+#define ASSUMED_START_S 10.0 /* start-up time while none was seen */
+#define CLEARED_WITHIN_S 1.0 /* the longest that the queue of a start is taken to last */
+#define NEWEST_S 1	     /* the span of decide_view.newest */
+
 #define DRY_RETRY (5 * CLK_S) /* how long a refusal by dry_run holds after an `activate` */
 
 const char *
@@ -146,6 +152,7 @@ take_scale(struct scaled_revision *rev, const struct driver_view *view)
 void
 scaled_take_view(struct scaled_revision *rev, const struct driver_view *view, int64_t now_ns)
 {
+	scaled_note_short(rev, now_ns);
 	instances_take(&rev->instances, view->v, view->n, now_ns);
 	rev->is_known = view->is_known;
 	take_scale(rev, view);
@@ -235,16 +242,48 @@ latency_in(const struct scaled_revision *rev, const struct msg_stat *s, int64_t 
 	return MIN(s->latency_ms / 1000, capacity_s / (double)s->completed);
 }
 
-/* The concurrency of a report as it would have been with enough instances.  Waiting for an
- * instance to start is no load on one: parked requests count for no more than the requests
- * that arrived would take (Little's law).  Beyond that they are the backlog's (decide.c). */
-static double
-load_concurrency(const struct scaled_revision *rev, const struct msg_stat *s, int64_t period_ns)
+/* Do requests wait for instances that were asked for and do not answer yet?  One that takes much
+ * longer than usual may never answer: it is not waited for. */
+static bool
+is_short(const struct scaled_revision *rev, int64_t now_ns)
 {
-	double latency_s = MAX(timing_latency_s(&rev->timing), 0);
-	double load = (double)s->requests * latency_s / ((double)period_ns / CLK_S);
+	uint32_t ready = instances_ready(&rev->instances);
+	double start_s = timing_start_s(&rev->timing);
+	double patience_s = START_PATIENCE * (start_s < 0 ? ASSUMED_START_S : start_s);
 
-	return MIN(s->concurrency, MAX(s->concurrency - s->waiting, load));
+	if (ready == 0)
+		return true;
+	return ready < rev->scale_sent && (double)(now_ns - rev->raised_ns) < patience_s * CLK_S;
+}
+
+/* More instances are about to be asked for. */
+static void
+note_raise(struct scaled_revision *rev, int64_t now_ns)
+{
+	if (instances_ready(&rev->instances) == 0)
+		rev->short_demand = 0;
+	else if (!is_short(rev, now_ns))
+		rev->short_demand = scaled_demand_now(rev);
+	rev->raised_ns = now_ns;
+}
+
+void
+scaled_note_short(struct scaled_revision *rev, int64_t now_ns)
+{
+	if (!is_short(rev, now_ns))
+		return;
+	rev->short_ns = now_ns;
+	rev->is_clearing = true;
+}
+
+/* Instances have started: are requests answered that waited for them?  As many were started as
+ * do that in about half of a start-up time. */
+static bool
+is_clearing(const struct scaled_revision *rev, int64_t now_ns)
+{
+	double clear_s = MIN(timing_start_s(&rev->timing) / 2, CLEARED_WITHIN_S);
+
+	return rev->is_clearing && (double)(now_ns - rev->short_ns) < MAX(clear_s, 0) * CLK_S;
 }
 
 uint32_t
@@ -253,20 +292,42 @@ scaled_demand_now(const struct scaled_revision *rev)
 	return reports_parked(&rev->reports) + reports_in_flight(&rev->reports);
 }
 
+/* The concurrency of a report, in flight and parked.  What waits is demand: with a hard limit,
+ * clients that wait for their answers send no more than is answered, and only the queue shows
+ * how much more instances would get.  But the wait for an instance to start is no load on one.
+ * So while instances are short, and what waited for them is answered, the queue counts for no
+ * more than it was when they were asked for; with none ready, for no more than the requests that
+ * arrived would take (Little's law). Beyond that parked requests are the backlog's (decide.c). */
+static double
+load_concurrency(const struct scaled_revision *rev, const struct msg_stat *s, int64_t period_ns,
+		 int64_t now_ns)
+{
+	double latency_s = MAX(timing_latency_s(&rev->timing), 0);
+	double load = (double)s->requests * latency_s / ((double)period_ns / CLK_S);
+	double part = (double)(s->parked + s->in_flight) / MAX(scaled_demand_now(rev), 1u);
+
+	if (rev->short_ns < now_ns - period_ns && !is_clearing(rev, now_ns))
+		return s->concurrency;
+	load = MAX(load, rev->short_demand * part);
+	return MIN(s->concurrency, MAX(s->concurrency - s->waiting, load));
+}
+
 void
 scaled_report(struct scaled_revision *rev, const struct msg_stat *s, int64_t period_ns,
 	      int64_t now_ns)
 {
 	bool is_waiting = period_ns > 0 && s->in_flight > 0 && s->completed == 0;
 
+	scaled_note_short(rev, now_ns);
 	brain_report(rev->brain, s, period_ns);
 	rev->dryrun.was_used |= s->requests > 0;
 	if (s->completed > 0)
 		timing_completed(&rev->timing, latency_in(rev, s, period_ns), s->completed);
 	timing_outstanding(&rev->timing, scaled_demand_now(rev), is_waiting, now_ns);
 	if (period_ns > 0)
-		window_add(rev->window, now_ns, period_ns, load_concurrency(rev, s, period_ns),
-			   (double)s->requests);
+		window_add(rev->window, now_ns, period_ns,
+			   load_concurrency(rev, s, period_ns, now_ns), (double)s->requests);
+	rev->is_clearing = is_clearing(rev, now_ns) && reports_parked(&rev->reports) > 0;
 }
 
 /* --- each second --- */
@@ -301,11 +362,13 @@ fill_averages(const struct scaled_revision *rev, struct decide_view *view, int64
 	unsigned panic_s = (unsigned)MAX(stable_s * s->panic_window_percentage / 100, 1);
 	struct window_mean stable = window_mean(rev->window, now_ns, stable_s, by);
 	struct window_mean panic = window_mean(rev->window, now_ns, panic_s, by);
+	struct window_mean newest = window_mean(rev->window, now_ns, NEWEST_S, WINDOW_LINEAR);
 
 	view->has_stable = stable.is_known;
 	view->has_panic = panic.is_known;
 	view->stable = s->metric == METRIC_RPS ? stable.rps : stable.concurrency;
 	view->panic = s->metric == METRIC_RPS ? panic.rps : panic.concurrency;
+	view->newest = s->metric == METRIC_RPS ? newest.rps : newest.concurrency;
 }
 
 void
@@ -323,6 +386,7 @@ scaled_fill_view(const struct scaled_revision *rev, struct decide_view *view, bo
 		.container_concurrency = rev->conf->limits.container_concurrency,
 		.idle_s = (double)window_idle_ns(rev->window, now_ns) / CLK_S,
 		.arrivals = reports_arrivals(&rev->reports),
+		.steady_arrivals = reports_steady_arrivals(&rev->reports),
 		.latency_s = timing_latency_s(&rev->timing),
 		.waited_s = reports_in_flight(&rev->reports) == 0 ? 0
 								  : timing_waited_s(&rev->timing),
@@ -383,6 +447,8 @@ scaled_send_scale(struct scaled_revision *rev, uint32_t n, const char *const *vi
 {
 	uint32_t before = rev->scale_sent;
 
+	if (n > before)
+		note_raise(rev, clk_now());
 	rev->scale_sent = n;
 	rev->sent_rule = rev->wanted.rule;
 	rev->driver->class->set_scale(rev->driver, scaled_name(rev), n, victims, victims_n);

@@ -71,6 +71,10 @@ struct scaled_revision {
 	uint32_t adopted;    /* … so many */
 	uint32_t scale_sent; /* what the driver was asked for last; once is_adopted … */
 	enum decide_rule sent_rule; /* … by this rule */
+	int64_t raised_ns;	    /* when it was asked for more than before; 0: never */
+	int64_t short_ns;	    /* when instances were asked for, and waited for, last */
+	bool is_clearing;	    /* requests have waited since then without a break */
+	uint32_t short_demand;	    /* requests when that began; 0: no instance was ready */
 	struct list drains;	    /* struct drain_request */
 	int64_t no_zero_before_ns;  /* no drain of the whole revision: an activator was busy */
 	bool is_changed;	    /* activators have to be told (announce.h) */
@@ -102,6 +106,9 @@ bool scaled_is_active(const struct scaled_revision *);
 /* Would activators see no difference if the view were taken? */
 bool scaled_shows(const struct scaled_revision *, const struct driver_view *);
 void scaled_take_view(struct scaled_revision *, const struct driver_view *, int64_t now_ns);
+/* What is known of its instances is about to change: note if requests still wait for some of
+ * them to start. */
+void scaled_note_short(struct scaled_revision *, int64_t now_ns);
 /* If the instance is ready and its start was not timed before, note how long it took.  Returns
  * that time in ns; 0: it is unknown; -1: not ready, or timed before. */
 int64_t scaled_time_start(struct scaled_revision *, struct scaled_instance *, int64_t now_ns);

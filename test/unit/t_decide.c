@@ -31,6 +31,7 @@ averages(double stable, double panic, uint32_t ready)
 				    .scale = ready,
 				    .in_flight = 1,
 				    .arrivals = -1,
+				    .steady_arrivals = -1,
 				    .latency_s = -1,
 				    .start_s = -1,
 				    .learned_keep_s = -1};
@@ -258,9 +259,9 @@ a_guess_is_not_held(void **state)
 	v.parked = 500; /* with known response times it is held */
 	v.latency_s = 1;
 	v.start_s = 2;
-	expect(decide(&s, &v, st, 3 * CLK_S), 44, DECIDE_BACKLOG);
+	expect(decide(&s, &v, st, 3 * CLK_S), 45, DECIDE_BACKLOG);
 	v.parked = 0;
-	expect(decide(&s, &v, st, 4 * CLK_S), 44, DECIDE_DOWN_DELAY);
+	expect(decide(&s, &v, st, 4 * CLK_S), 45, DECIDE_DOWN_DELAY);
 	decide_state_free(&st);
 }
 
@@ -301,6 +302,73 @@ what_is_parked_by_requests_a_second(void **state)
 	expect(once(&s, &v), 5, DECIDE_BACKLOG); /* at most backlog / target */
 	v.parked = 20;
 	expect(once(&s, &v), 1, DECIDE_BACKLOG);
+}
+
+/* Under a hard limit the instances answer as many requests as arrive, since clients wait for
+ * their answers: a queue that does not shrink is not cleared by what is there. */
+static void
+what_waits_beside_what_arrives(void **state)
+{
+	static const struct {
+		const char *what;
+		double stable, panic, newest, arrivals, start_s;
+		uint32_t parked, in_flight, ready, wanted;
+		enum decide_rule rule;
+	} cases[] = {
+		{"a queue that stands", 8, 8, 0, 120, 1, 28, 12, 3, 7, DECIDE_BACKLOG},
+		{"within the error of rates", 8, 8, 0, 110, 1, 28, 12, 3, 6, DECIDE_BACKLOG},
+		{"one that shrinks", 8, 8, 0, 60, 1, 28, 12, 3, 3, DECIDE_STABLE},
+		{"arrivals are unknown", 8, 8, 0, -1, 1, 28, 12, 3, 3, DECIDE_STABLE},
+		{"a slow start", 8, 40, 40, 120, 20, 28, 12, 3, 10, DECIDE_FADING},
+		{"slow, and shrinking", 8, 40, 40, 60, 20, 28, 12, 3, 3, DECIDE_FADING},
+		{"the newest second", 12, 20, 40, 400, 1, 0, 40, 10, 10, DECIDE_RISING},
+		{"but no more than before", 12, 12, 60, 400, 1, 0, 40, 10, 10, DECIDE_RISING},
+	};
+	struct scaling s = reference;
+	size_t i;
+
+	(void)state;
+	s.target = 0;
+	s.target_utilization = 70;
+	for (i = 0; i < ARRAY_LEN(cases); i++) {
+		struct decide_view v = averages(cases[i].stable, cases[i].panic, cases[i].ready);
+
+		print_message("%s\n", cases[i].what);
+		v.newest = cases[i].newest;
+		v.arrivals = v.steady_arrivals = cases[i].arrivals;
+		v.start_s = cases[i].start_s;
+		v.parked = cases[i].parked;
+		v.in_flight = cases[i].in_flight;
+		v.container_concurrency = 4;
+		v.latency_s = 0.1;
+		expect(once(&s, &v), cases[i].wanted, cases[i].rule);
+	}
+}
+
+/* A target of 200 requests a second, of which the hard limit lets 40 through: the instances are
+ * full, and stopping some would lower the rate further. */
+static void
+a_rate_that_the_limit_does_not_let_through(void **state)
+{
+	struct scaling s = reference;
+	struct decide_view v = averages(400, 400, 10);
+
+	(void)state;
+	s.metric = METRIC_RPS;
+	s.target = 200;
+	v.container_concurrency = 4;
+	v.in_flight = 40;
+	expect(once(&s, &v), 2, DECIDE_STABLE); /* not known yet */
+	v.latency_s = 0.1;
+	expect(once(&s, &v), 10, DECIDE_STABLE);
+	v = averages(120, 120, 3);
+	v.container_concurrency = 4;
+	v.in_flight = 12;
+	v.parked = 28;
+	v.latency_s = 0.1;
+	v.start_s = 1;
+	v.steady_arrivals = 120;
+	expect(once(&s, &v), 5, DECIDE_BACKLOG);
 }
 
 static void
@@ -545,6 +613,7 @@ any_view(void)
 	v.is_activation_pending = v.ready == 0 && below(2) == 0;
 	v.container_concurrency = below(3) == 0 ? below(50) : 0;
 	v.arrivals = below(3) == 0 ? -1 : (double)below(5000);
+	v.steady_arrivals = below(3) == 0 ? -1 : (double)below(5000);
 	v.latency_s = below(3) == 0 ? -1 : below(10000) / 1000.0;
 	v.waited_s = v.latency_s < 0 ? below(3000) / 1000.0 : 0;
 	v.start_s = below(3) == 0 ? -1 : below(10000) / 1000.0;
@@ -640,6 +709,8 @@ main(void)
 		cmocka_unit_test(a_guess_is_not_held),
 		cmocka_unit_test(a_wake_has_its_own_reason),
 		cmocka_unit_test(what_is_parked_by_requests_a_second),
+		cmocka_unit_test(what_waits_beside_what_arrives),
+		cmocka_unit_test(a_rate_that_the_limit_does_not_let_through),
 		cmocka_unit_test(nothing_is_started_for_what_fades),
 		cmocka_unit_test(the_way_to_zero),
 		cmocka_unit_test(nothing_is_started_for_what_is_over),

@@ -421,6 +421,128 @@ the_other_rules_start_dozens_for_nothing(void **state)
 	free(ours);
 }
 
+/* --- clients that wait for their answers, under a hard limit --- */
+
+struct second {
+	unsigned parked, instances, wanted;
+};
+
+/* One row of the timeline. */
+static struct second
+at_second(long n)
+{
+	FILE *f = fopen(timeline, "r");
+	struct second s = {0, 0, 0};
+	char line[200], *at = line;
+	int i;
+
+	assert_non_null(f);
+	for (i = 0; i < n + 2; i++)
+		assert_non_null(fgets(line, sizeof line, f));
+	fclose(f);
+	assert_int_equal(strtol(at, &at, 10), n);
+	(void)strtod(at + 1, &at); /* concurrency */
+	s.parked = (unsigned)strtol(at + 1, &at, 10);
+	s.instances = (unsigned)strtol(at + 1, &at, 10);
+	s.wanted = (unsigned)strtol(at + 1, &at, 10);
+	return s;
+}
+
+/* 8 clients, 40 from the 60th second on, none from the 180th on; each request takes 100 ms. */
+static char *
+step_of_clients(const char *revision, int start_s, bool is_knative)
+{
+	const struct simulate_args a = {.trace = trace,
+					.revision = revision,
+					.timeline = timeline,
+					.start_ns = start_s * CLK_S,
+					.is_knative = is_knative};
+
+	write_trace("start_ms,clients,duration_ms,think_ms\n"
+		    "0,8,100,0\n60000,40,100,0\n180000,0,100,0\n");
+	return run(&a, NULL);
+}
+
+/* Ten instances of four slots are needed.  All that is answered is what three answer, until there
+ * are more: what waits tells. */
+static void
+what_waits_under_a_limit_is_demand(void **state)
+{
+	static const char *const revisions[] = {"s/limited", "s/rated"};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(revisions); i++) {
+		char *json = step_of_clients(revisions[i], 1, false);
+		long second;
+
+		assert_in_range(at_second(58).instances, 2, 3);
+		for (second = 64; second < 180; second++) {
+			struct second at = at_second(second);
+
+			if (at.instances < 10 || at.instances > 15 || at.parked > 0)
+				fail_msg("%s: %u instances, %u parked in second %ld", revisions[i],
+					 at.instances, at.parked, second);
+		}
+		free(json);
+	}
+}
+
+/* Knative counts what waits, too.  Ours answers as much in as little, for less; but where the
+ * hard limit lets fewer requests a second through than the target, Knative's stays at one
+ * instance. */
+static void
+the_other_rules_on_clients(void **state)
+{
+	int start_s;
+	char *ours, *theirs;
+
+	(void)state;
+	for (start_s = 1; start_s <= 5; start_s += 4) {
+		ours = step_of_clients("s/limited", start_s, false);
+		theirs = step_of_clients("s/limited", start_s, true);
+		print_message("start %d s: requests %.0f, Knative's %.0f; instance seconds %.0f, "
+			      "Knative's %.0f; mean wait %.1f ms, Knative's %.1f ms\n",
+			      start_s, figure(ours, "requests"), figure(theirs, "requests"),
+			      figure(ours, "instance_seconds"), figure(theirs, "instance_seconds"),
+			      figure(ours, "mean"), figure(theirs, "mean"));
+		assert_true(figure(ours, "requests") >= figure(theirs, "requests"));
+		assert_true(figure(ours, "mean") <= figure(theirs, "mean"));
+		assert_true(figure(ours, "instance_seconds") <=
+			    1.02 * figure(theirs, "instance_seconds"));
+		free(ours);
+		free(theirs);
+	}
+	ours = step_of_clients("s/rated", 1, false);
+	theirs = step_of_clients("s/rated", 1, true);
+	assert_int_equal((int)figure(theirs, "peak_instances"), 1);
+	assert_true(figure(ours, "requests") > 5 * figure(theirs, "requests"));
+	free(ours);
+	free(theirs);
+}
+
+/* From zero, the wait for the start is no load: one instance answers what waits at once. */
+static void
+a_slow_start_is_no_load(void **state)
+{
+	const struct simulate_args a = {
+		.trace = trace, .revision = "s/v1", .timeline = timeline, .start_ns = 20 * CLK_S};
+	char *json;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		/* clients that think, and the requests of the same in an open loop */
+		write_trace(i == 0 ? "start_ms,clients,duration_ms,think_ms\n"
+				     "0,100,5,1000\n60000,0,5,1000\n"
+				   : "minute,count,duration_ms\n0,6000,5\n");
+		json = run(&a, NULL);
+		assert_true(figure(json, "peak_instances") <= 3); /* unknown response times */
+		assert_int_equal(at_second(40).parked, 0);
+		free(json);
+	}
+}
+
 static void
 the_same_in_every_run_and_in_a_dry_run(void **state)
 {
@@ -522,6 +644,9 @@ main(void)
 		T(a_burst_of_short_requests_needs_few),
 		T(a_burst_of_long_requests_gets_all_it_needs_at_once),
 		T(the_other_rules_start_dozens_for_nothing),
+		T(what_waits_under_a_limit_is_demand),
+		T(the_other_rules_on_clients),
+		T(a_slow_start_is_no_load),
 		T(the_same_in_every_run_and_in_a_dry_run),
 		T(a_timeline_has_a_line_for_each_second),
 		T(arguments_that_do_not_fit),
