@@ -21,6 +21,7 @@
 #define TRIES_MAX 3		    /* instances that may fail a request */
 
 static void upstream_failed(struct conn *c, bool is_connect);
+static void relayed(struct conn *, struct relay_result);
 
 /* --- what relaying came to --- */
 
@@ -70,6 +71,20 @@ cut(struct conn *c, enum outcome out, bool is_reset)
 	xfer_cut(c, out, is_reset);
 }
 
+/* A tunnel may be silent for long by right: only the kernel can tell that a machine is gone.
+ * Exchanges have limits of our own. */
+static void
+begin_tunnel(struct conn *c)
+{
+	int64_t limit_ns = conn_limits(c)->tcp_user_timeout;
+
+	tcp_limit_unacknowledged(c->io.fd, limit_ns);
+	tcp_limit_unacknowledged(c->x.upstream->io.fd, limit_ns);
+	c->since_ns = c->x.progress_ns = c->w->now;
+	xfer_set_state(&c->x, XFER_TUNNEL);
+	relayed(c, relay_tunnel(c));
+}
+
 static void
 relayed(struct conn *c, struct relay_result r)
 {
@@ -83,9 +98,7 @@ relayed(struct conn *c, struct relay_result r)
 			response_done(c);
 		break;
 	case RELAY_UPGRADED:
-		c->since_ns = c->x.progress_ns = c->w->now;
-		xfer_set_state(&c->x, XFER_TUNNEL);
-		relayed(c, relay_tunnel(c));
+		begin_tunnel(c);
 		break;
 	case RELAY_CLIENT_GONE:
 		xfer_client_gone(c);

@@ -39,6 +39,7 @@ make(struct worker *w, struct instance *inst, int fd, bool is_connecting)
 		errno = code;
 		return NULL;
 	}
+	tcp_keep_alive(fd, w->conf->tcp_keepalive);
 	u->w = w;
 	u->inst = instance_ref(inst);
 	u->state = UPSTREAM_CARRYING;

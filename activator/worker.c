@@ -182,7 +182,7 @@ worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf
 		loop_on_tail(w->loop, on_tail, w);
 	}
 	if (w->loop != NULL && parse_trusted(w, e) == 0)
-		w->listener = listener_new(w->loop, &conf->listen, &listener_ops, w, e);
+		w->listener = listener_new(w->loop, conf, &listener_ops, w, e);
 	if (w->listener == NULL)
 		worker_free(&w);
 	return w;

@@ -39,6 +39,7 @@ struct limits {
 	int64_t stall_timeout;	  /* instance: silence within the body of the response */
 	int64_t request_timeout;  /* from the head to the end of the response; 0: none */
 	int64_t tunnel_timeout;	  /* after 101: silence in both directions */
+	int64_t tcp_user_timeout; /* after 101: 0: the kernel's */
 	int64_t abort_timeout;
 	int64_t upstream_idle_timeout; /* of a pooled connection; below the instance's own */
 
@@ -152,6 +153,7 @@ struct activator_conf {
 	uint32_t connections_per_client; /* 0: no limit */
 	uint32_t fd_reserve;
 	bool batch;
+	int64_t tcp_keepalive; /* 0: off */
 	bool trace;
 	uint32_t max_parked; /* of all revisions; 0: bounded by the connections alone */
 	uint64_t max_parked_bytes;

@@ -142,7 +142,7 @@ listener_accept_rest(struct listener *l)
 }
 
 static int
-listen_on(struct listener *l, const char *text, struct err *e)
+listen_on(struct listener *l, const char *text, int64_t keepalive_ns, struct err *e)
 {
 	struct listening *s = &l->sockets[l->n];
 	struct addr addr;
@@ -153,6 +153,7 @@ listen_on(struct listener *l, const char *text, struct err *e)
 	if (s->fd < 0)
 		return err_errno(e, "cannot listen on %s", text);
 	l->n++;
+	tcp_keep_alive(s->fd, keepalive_ns);
 	if (listen(s->fd, SOMAXCONN) < 0)
 		return err_errno(e, "cannot listen on %s", text);
 	loop_fd_init(&s->watch);
@@ -161,9 +162,10 @@ listen_on(struct listener *l, const char *text, struct err *e)
 }
 
 struct listener *
-listener_new(struct loop *loop, const struct str_list *addresses, const struct listener_ops *ops,
+listener_new(struct loop *loop, const struct activator_conf *conf, const struct listener_ops *ops,
 	     void *arg, struct err *e)
 {
+	const struct str_list *addresses = &conf->listen;
 	struct listener *l = xcalloc(1, sizeof *l + addresses->n * sizeof l->sockets[0]);
 	size_t i;
 
@@ -173,7 +175,7 @@ listener_new(struct loop *loop, const struct str_list *addresses, const struct l
 	loop_timer_init(&l->pause_timer, loop, on_pause_over, l);
 	open_reserve(l);
 	for (i = 0; i < addresses->n; i++)
-		if (listen_on(l, addresses->v[i], e) < 0) {
+		if (listen_on(l, addresses->v[i], conf->tcp_keepalive, e) < 0) {
 			listener_free(&l);
 			return NULL;
 		}

@@ -23,8 +23,8 @@ struct listener_ops {
 	void (*on_no_descriptor)(int fd, void *arg);
 };
 
-/* Listen on all addresses with SO_REUSEPORT.  ops and arg are borrowed. */
-NODISCARD struct listener *listener_new(struct loop *, const struct str_list *addresses,
+/* Listen on all addresses of the conf with SO_REUSEPORT.  ops and arg are borrowed. */
+NODISCARD struct listener *listener_new(struct loop *, const struct activator_conf *,
 					const struct listener_ops *ops, void *arg, struct err *);
 /* Accept all connections whose handshake is done, without waiting for an event. */
 void listener_accept_rest(struct listener *);

@@ -5,12 +5,27 @@
 #include <netinet/tcp.h>
 #include <unistd.h>
 
+#include "common/clk.h"
+
+#define PROBES 4 /* keep-alive probes before the connection ends */
+
+static void
+set(int fd, int level, int option, int value)
+{
+	setsockopt(fd, level, option, &value, sizeof value);
+}
+
 static void
 turn_on(int fd, int level, int option)
 {
-	int on = 1;
+	set(fd, level, option, 1);
+}
 
-	setsockopt(fd, level, option, &on, sizeof on);
+/* Whole seconds, one at least. */
+static int
+seconds(int64_t ns)
+{
+	return (int)((ns - 1) / CLK_S + 1);
 }
 
 static const struct sockaddr *
@@ -55,6 +70,24 @@ int
 tcp_connect(int fd, const struct addr *addr)
 {
 	return connect(fd, sockaddr_of(addr), addr->len) < 0 && errno != EINPROGRESS ? -1 : 0;
+}
+
+void
+tcp_keep_alive(int fd, int64_t idle_ns)
+{
+	if (idle_ns == 0)
+		return;
+	set(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds(idle_ns));
+	set(fd, IPPROTO_TCP, TCP_KEEPINTVL, seconds(idle_ns / PROBES));
+	set(fd, IPPROTO_TCP, TCP_KEEPCNT, PROBES);
+	turn_on(fd, SOL_SOCKET, SO_KEEPALIVE);
+}
+
+void
+tcp_limit_unacknowledged(int fd, int64_t limit_ns)
+{
+	if (limit_ns > 0)
+		set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)MAX(limit_ns / CLK_MS, 1));
 }
 
 bool

@@ -11,6 +11,14 @@ NODISCARD int tcp_bind(const struct addr *addr, bool is_shared);
 
 /* A non-blocking socket that can connect to addr, without Nagle's delay.  -1: errno. */
 NODISCARD int tcp_socket(const struct addr *addr);
+/* Probe a peer that has been silent for idle_ns, so that one whose machine is gone is noticed
+ * after about twice that time.  0: never.  Accepted sockets inherit it from the one that
+ * listens. */
+void tcp_keep_alive(int fd, int64_t idle_ns);
+/* End the connection if the peer does not acknowledge sent bytes, or a keep-alive probe, for
+ * limit_ns (TCP_USER_TIMEOUT).  The kernel ends it likewise if the peer acknowledges, but has
+ * no room for bytes for so long.  0: the kernel's own limit. */
+void tcp_limit_unacknowledged(int fd, int64_t limit_ns);
 /* Begin to connect fd to addr.  0: done or under way; -1: errno says why not. */
 NODISCARD int tcp_connect(int fd, const struct addr *addr);
 /* True where both ends of the connection are fd: for a connect to a loopback port on which
