@@ -89,6 +89,7 @@ struct launch {
 	char *port;	  /* number or name */
 	int64_t failure_patience;
 	int foreign_scale; /* FOREIGN_*: when another writer changes the replicas */
+	bool state_annotation;
 };
 
 struct schedule {

@@ -15,6 +15,8 @@
 #include "autoscaler/kubernetes/kube_kind.h"
 #include "autoscaler/kubernetes/kube_pod.h"
 #include "autoscaler/kubernetes/kube_pods.h"
+#include "autoscaler/kubernetes/kube_recorder.h"
+#include "autoscaler/kubernetes/kube_report.h"
 #include "autoscaler/kubernetes/kube_scale.h"
 #include "autoscaler/kubernetes/kube_services.h"
 #include "autoscaler/kubernetes/kube_view.h"
@@ -35,6 +37,7 @@ struct kube_driver {
 	struct kube_http *http;
 	struct kube_watch_shared shared;
 	struct kube_kinds *kinds;
+	struct kube_recorder *recorder;
 	struct kube_workloads workloads;
 	struct kube_collections *collections;
 	struct kube_pods *pods;
@@ -59,6 +62,7 @@ reconcile(struct kube_driver *d, struct kube_workload *w)
 	list_remove(&d->workloads.changed, &w->changed);
 	wait = kube_scale_step(w);
 	wait = kube_workload_sooner(wait, kube_view_show(w, d->pods));
+	wait = kube_workload_sooner(wait, kube_report_step(w));
 	if (wait != 0)
 		loop_timer_set(&w->timer, wait);
 	else
@@ -107,6 +111,7 @@ drop_workload(struct kube_workload *w)
 	LIST_FOREACH(&w->pods, node, tmp)
 		kube_pod_free(container_of(node, struct kube_pod, node));
 	kube_scale_cancel(w);
+	kube_report_cancel(w);
 	kube_workload_free(w);
 }
 
@@ -299,7 +304,9 @@ kubernetes_open(struct loop *loop, const struct settings *s, const struct driver
 		 d->config.origin);
 	d->shared = (struct kube_watch_shared){.loop = loop, .http = d->http};
 	d->kinds = kube_kinds_new(loop, d->http, on_kind_change, d);
-	kube_workloads_init(&d->workloads, loop, d->http, d->kinds, &d->driver, on_reconcile, d);
+	d->recorder = kube_recorder_new(loop, d->http);
+	kube_workloads_init(&d->workloads, loop, d->http, d->kinds, d->recorder, &d->driver,
+			    on_reconcile, d);
 	d->collections = kube_collections_new(&d->shared, &d->workloads);
 	d->pods = kube_pods_new(&d->shared, &d->workloads);
 	if (s->autoscaler.namespaces.n > 0 || s->autoscaler.namespace_selector != NULL)
@@ -307,6 +314,7 @@ kubernetes_open(struct loop *loop, const struct settings *s, const struct driver
 			&(struct kube_services_conf){.shared = &d->shared,
 						     .kinds = d->kinds,
 						     .collections = d->collections,
+						     .recorder = d->recorder,
 						     .settings = s},
 			on_services_change, d);
 	return &d->driver;
@@ -349,6 +357,7 @@ finish_close(struct kube_driver *d)
 	kube_services_free(&d->services);
 	kube_collections_free(&d->collections);
 	kube_workloads_fini(&d->workloads);
+	kube_recorder_free(&d->recorder);
 	kube_kinds_free(&d->kinds);
 	kube_http_close(&d->http);
 	kube_config_fini(&d->config);

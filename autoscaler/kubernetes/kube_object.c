@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "autoscaler/kubernetes/kube_json.h"
+#include "autoscaler/kubernetes/kube_state.h"
 #include "common/text.h"
 
 #define LABELS_MOST 1000 /* of one object; the rest is passed over, to bound memory */
@@ -48,7 +49,7 @@ take_annotations(const struct kube_event *ev, struct kube_object *o)
 	void *at = NULL;
 
 	while (kube_event_next_annotation(ev, &at, &key, &value)) {
-		if (strncmp(key, prefix, sizeof prefix - 1) != 0)
+		if (strncmp(key, prefix, sizeof prefix - 1) != 0 || strcmp(key, KUBE_STATE) == 0)
 			continue;
 		o->annotations = xrealloc(o->annotations,
 					  (o->annotations_n + 1) * sizeof *o->annotations);

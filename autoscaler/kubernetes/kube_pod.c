@@ -160,3 +160,14 @@ kube_pod_is_serving(const struct kube_pod *pod)
 {
 	return !pod->is_deleting && (pod->is_answering || (pod->is_ready && pod->has_probe));
 }
+
+bool
+kube_pods_are_serving(const struct kube_workload *w)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&w->pods, node, tmp)
+		if (kube_pod_is_serving(container_of(node, struct kube_pod, node)))
+			return true;
+	return false;
+}

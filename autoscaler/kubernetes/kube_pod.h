@@ -62,5 +62,6 @@ void kube_pod_free_gone(struct kube_workload *);
 
 /* It answers requests, as an activator or its readinessProbe says. */
 bool kube_pod_is_serving(const struct kube_pod *);
+bool kube_pods_are_serving(const struct kube_workload *); /* one of them, at least */
 
 #endif

@@ -5,13 +5,13 @@
 #include <time.h>
 
 #include "autoscaler/kubernetes/kube_http.h"
-#include "autoscaler/kubernetes/kube_object.h"
 #include "common/clk.h"
 #include "common/jput.h"
 #include "common/list.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/strbuf.h"
+#include "common/text.h"
 
 #define EVENTS_MOST 1000 /* not created yet; more are dropped, and only logged by the caller */
 #define TRIES_MOST 8
@@ -31,6 +31,7 @@ struct kube_recorder {
 	struct loop *loop;
 	struct kube_http *http;
 	struct list waiting;
+	char *refusal; /* that was logged; NULL: the last Event was created */
 };
 
 static void
@@ -54,10 +55,21 @@ may_retry(const struct recorded_event *e, const struct kube_answer *a)
 }
 
 static void
+take_refusal(struct recorded_event *e, const struct kube_answer *a)
+{
+	struct kube_recorder *r = e->recorder;
+	char why[600];
+
+	kube_http_explain(a, "create", "events", "", e->ns, why, sizeof why);
+	if (!text_equal(r->refusal, why))
+		log_warn(NULL, "cannot create an Event", "namespace=%s err=%s", e->ns, why);
+	text_replace(&r->refusal, why);
+}
+
+static void
 on_done(const struct kube_answer *a, void *arg)
 {
 	struct recorded_event *e = arg;
-	char why[600];
 
 	e->request = NULL;
 	if (may_retry(e, a)) {
@@ -65,10 +77,10 @@ on_done(const struct kube_answer *a, void *arg)
 		return;
 	}
 	/* 404: the namespace is being deleted, and the object with it. */
-	if (a->status >= 300 && a->status != 404) {
-		kube_http_explain(a, "create", "events", "", e->ns, why, sizeof why);
-		log_warn(NULL, "cannot create an Event", "namespace=%s err=%s", e->ns, why);
-	}
+	if (a->status >= 300 && a->status != 404)
+		take_refusal(e, a);
+	else if (a->status != 404 && a->status != 0)
+		text_replace(&e->recorder->refusal, NULL);
 	recorded_event_free(e);
 }
 
@@ -89,15 +101,18 @@ on_timer(void *arg)
 }
 
 static void
-put_object(struct jput *j, const struct kube_object *o)
+put_object(struct jput *j, const struct kube_involved *o)
 {
+	char *version = xasprintf("%s%s%s", o->group, o->group[0] == '\0' ? "" : "/", o->version);
+
 	jput_object(j, "involvedObject");
-	jput_string(j, "apiVersion", o->kind == KUBE_DEPLOYMENT ? "apps/v1" : "v1");
-	jput_string(j, "kind", kube_object_kind_name(o->kind));
+	jput_string(j, "apiVersion", version);
+	jput_string(j, "kind", o->kind);
 	jput_string(j, "namespace", o->ns);
 	jput_string(j, "name", o->name);
 	jput_string(j, "uid", o->uid);
 	jput_object_end(j);
+	free(version);
 }
 
 /* The length of text cut to `most` bytes, at the end of a UTF-8 character. */
@@ -114,7 +129,7 @@ cut(const char *text, size_t most)
 }
 
 static char *
-body_of(const struct kube_object *o, const char *reason, const char *message)
+body_of(const struct kube_involved *o, bool is_warning, const char *reason, const char *message)
 {
 	int64_t now = clk_wall();
 	time_t seconds = (time_t)(now / CLK_S);
@@ -135,7 +150,7 @@ body_of(const struct kube_object *o, const char *reason, const char *message)
 	jput_string(&j, "name", name);
 	jput_object_end(&j);
 	put_object(&j, o);
-	jput_string(&j, "type", "Warning");
+	jput_string(&j, "type", is_warning ? "Warning" : "Normal");
 	jput_string(&j, "reason", reason);
 	jput_string(&j, "message", text);
 	jput_i64(&j, "count", 1);
@@ -151,8 +166,8 @@ body_of(const struct kube_object *o, const char *reason, const char *message)
 }
 
 void
-kube_recorder_warn(struct kube_recorder *r, const struct kube_object *o, const char *reason,
-		   const char *message)
+kube_recorder_add(struct kube_recorder *r, const struct kube_involved *o, bool is_warning,
+		  const char *reason, const char *message)
 {
 	struct recorded_event *e;
 
@@ -162,7 +177,7 @@ kube_recorder_warn(struct kube_recorder *r, const struct kube_object *o, const c
 	e->recorder = r;
 	e->ns = xstrdup(o->ns);
 	e->path = xasprintf("/api/v1/namespaces/%s/events", o->ns);
-	e->body = body_of(o, reason, message);
+	e->body = body_of(o, is_warning, reason, message);
 	backoff_init(&e->backoff, 500 * CLK_MS, 30 * CLK_S);
 	loop_timer_init(&e->timer, r->loop, on_timer, e);
 	loop_timer_set(&e->timer, 0);
@@ -191,5 +206,6 @@ kube_recorder_free(struct kube_recorder **rp)
 		return;
 	LIST_FOREACH(&r->waiting, node, tmp)
 		recorded_event_free(container_of(node, struct recorded_event, node));
+	free(r->refusal);
 	free(r);
 }

@@ -7,6 +7,7 @@
 #include "autoscaler/kubernetes/kube_http.h"
 #include "autoscaler/kubernetes/kube_json.h"
 #include "autoscaler/kubernetes/kube_kind.h"
+#include "autoscaler/kubernetes/kube_report.h"
 #include "autoscaler/kubernetes/kube_workload.h"
 #include "common/clk.h"
 #include "common/log.h"
@@ -115,6 +116,8 @@ take_patch_answer(struct kube_workload *w, const struct kube_answer *a, int64_t 
 	if (kube_replicas_patch_done(&w->replicas, (uint32_t)MAX(scale.replicas, 0),
 				     scale.rv == NULL ? "" : scale.rv, now, random_u32()))
 		kube_workload_scaled_by_other(w, w->replicas.patched);
+	if (w->replicas.patched > 0)
+		kube_report_woken(w, w->replicas.patched, w->asleep_ns);
 	log_debug(NULL, "scale set", "revision=%s replicas=%lld took_ms=%.1f", w->revision,
 		  (long long)scale.replicas, (double)(now - w->patch_ns) / CLK_MS);
 	kube_scale_fields_fini(&scale);
@@ -180,6 +183,7 @@ patch(struct kube_workload *w, uint32_t n, int64_t now)
 			       TIMEOUT_MOST)};
 
 	w->patch_ns = now;
+	w->asleep_ns = w->report.zero_wall_ns == 0 ? 0 : clk_wall() - w->report.zero_wall_ns;
 	kube_replicas_patch_sent(&w->replicas, n);
 	w->patch = kube_http_call(w->all->http, &call, &patch_ops, w);
 	kube_deletion_cost_stop(w);

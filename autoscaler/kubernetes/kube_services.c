@@ -41,7 +41,6 @@ struct kube_services {
 	void (*on_change)(void *);
 	void *arg;
 	struct kube_annotated *annotated;
-	struct kube_recorder *recorder;
 	struct list namespaces;
 	struct kube_watch *selection; /* of namespaces, by namespace_selector; NULL: none is set */
 	struct hmap selected;	      /* names that match it */
@@ -329,6 +328,20 @@ is_all_listed(struct kube_services *s)
 }
 
 static void
+record_refusal(struct kube_services *s, const struct kube_refusal *r)
+{
+	const struct kube_object *o = r->object;
+	const struct kube_involved involved = {.group = o->kind == KUBE_DEPLOYMENT ? "apps" : "",
+					       .version = "v1",
+					       .kind = kube_object_kind_name(o->kind),
+					       .ns = o->ns,
+					       .name = o->name,
+					       .uid = o->uid};
+
+	kube_recorder_add(s->c.recorder, &involved, true, "ServiceRefused", r->why);
+}
+
+static void
 report_refusals(struct kube_services *s)
 {
 	struct kube_refusal r;
@@ -337,7 +350,7 @@ report_refusals(struct kube_services *s)
 		log_warn(NULL, "annotations refused", "object=%s/%s/%s err=%s",
 			 kube_object_kind_name(r.object->kind), r.object->ns, r.object->name,
 			 r.why);
-		kube_recorder_warn(s->recorder, r.object, "ServiceRefused", r.why);
+		record_refusal(s, &r);
 	}
 }
 
@@ -381,7 +394,6 @@ kube_services_new(const struct kube_services_conf *c, void (*on_change)(void *),
 	s->on_change = on_change;
 	s->arg = arg;
 	s->annotated = kube_annotated_new();
-	s->recorder = kube_recorder_new(c->shared->loop, c->shared->http);
 	list_init(&s->namespaces);
 	hmap_init(&s->selected);
 	hmap_init(&s->listed);
@@ -406,7 +418,6 @@ kube_services_free(struct kube_services **sp)
 	kube_watch_free(&s->selection);
 	hmap_fini(&s->listed);
 	hmap_fini(&s->selected);
-	kube_recorder_free(&s->recorder);
 	kube_annotated_free(&s->annotated);
 	free(s);
 }

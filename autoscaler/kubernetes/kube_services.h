@@ -10,6 +10,7 @@
 
 struct kube_collections;
 struct kube_kinds;
+struct kube_recorder;
 struct kube_services; /* opaque */
 struct kube_watch_shared;
 
@@ -18,6 +19,7 @@ struct kube_services_conf {
 	struct kube_watch_shared *shared;
 	struct kube_kinds *kinds;
 	struct kube_collections *collections;
+	struct kube_recorder *recorder;
 	const struct settings *settings;
 };
 

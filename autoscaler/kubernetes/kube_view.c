@@ -73,17 +73,6 @@ find_problem(const struct kube_workload *w, const struct kube_pods *pods, struct
 	return false;
 }
 
-static bool
-is_serving(const struct kube_workload *w)
-{
-	struct list_node *node, *tmp;
-
-	LIST_FOREACH(&w->pods, node, tmp)
-		if (kube_pod_is_serving(container_of(node, struct kube_pod, node)))
-			return true;
-	return false;
-}
-
 /* Returns what kube_view_show() does. */
 static int64_t
 update_failure(struct kube_workload *w, const struct kube_pods *pods)
@@ -92,8 +81,8 @@ update_failure(struct kube_workload *w, const struct kube_pods *pods)
 	struct kube_problem p;
 	bool is_problem = find_problem(w, pods, &p);
 
-	kube_failure_update(&w->failure, is_problem ? &p : NULL, is_serving(w), patience, now,
-			    random_u32());
+	kube_failure_update(&w->failure, is_problem ? &p : NULL, kube_pods_are_serving(w), patience,
+			    now, random_u32());
 	due = kube_failure_due(&w->failure, patience);
 	return due == 0 ? 0 : MAX(due - now, CLK_MS);
 }

@@ -11,16 +11,20 @@
 #include "common/log.h"
 #include "common/random.h"
 #include "common/settings.h"
+#include "common/text.h"
+
+#define STATE_RETRY_FIRST CLK_S
+#define STATE_RETRY_MOST (60 * CLK_S)
 
 /* --- the set --- */
 
 void
 kube_workloads_init(struct kube_workloads *all, struct loop *loop, struct kube_http *http,
-		    struct kube_kinds *kinds, const struct driver *driver,
-		    void (*on_reconcile)(void *), void *arg)
+		    struct kube_kinds *kinds, struct kube_recorder *recorder,
+		    const struct driver *driver, void (*on_reconcile)(void *), void *arg)
 {
 	*all = (struct kube_workloads){
-		.loop = loop, .http = http, .kinds = kinds, .driver = driver};
+		.loop = loop, .http = http, .kinds = kinds, .recorder = recorder, .driver = driver};
 	list_init(&all->all);
 	list_init(&all->changed);
 	hmap_init(&all->by_revision);
@@ -33,6 +37,7 @@ void
 kube_workloads_fini(struct kube_workloads *all)
 {
 	CHECK(list_empty(&all->all));
+	free(all->state_refusal);
 	loop_timer_fini(&all->reconcile);
 	hmap_fini(&all->pods);
 	hmap_fini(&all->by_object);
@@ -125,6 +130,7 @@ kube_workload_new(struct kube_workloads *all, const struct revision_conf *conf)
 	kube_replicas_init(&w->replicas, conf->launch.foreign_scale == FOREIGN_OVERRULE);
 	kube_failure_init(&w->failure);
 	w->patch_failure = -1;
+	backoff_init(&w->report.retry, STATE_RETRY_FIRST, STATE_RETRY_MOST);
 	list_init(&w->pods);
 	loop_timer_init(&w->timer, all->loop, on_timer, w);
 	list_push(&all->all, &w->node);
@@ -136,13 +142,26 @@ kube_workload_new(struct kube_workloads *all, const struct revision_conf *conf)
 	return w;
 }
 
+static void
+report_fini(struct kube_report *r)
+{
+	free(r->sent);
+	free(r->held.cause);
+	free(r->failing.cause);
+	free(r->cause);
+	free(r->shown_rv);
+	free(r->shown);
+	free(r->uid);
+}
+
 void
 kube_workload_free(struct kube_workload *w)
 {
 	struct kube_workloads *all = w->all;
 	char *key = object_key(w->kind->group, w->kind->name, w->ns, w->name);
 
-	CHECK(list_empty(&w->pods) && w->patch == NULL && w->get == NULL);
+	CHECK(list_empty(&w->pods) && w->patch == NULL && w->get == NULL &&
+	      w->report.request == NULL);
 	loop_timer_fini(&w->timer);
 	if (list_linked(&w->changed))
 		list_remove(&all->changed, &w->changed);
@@ -151,6 +170,7 @@ kube_workload_free(struct kube_workload *w)
 	hmap_remove(&all->by_object, key);
 	free(key);
 	kube_selector_free(&w->selector);
+	report_fini(&w->report);
 	free(w->view);
 	free(w->port);
 	free(w->name);
@@ -192,14 +212,33 @@ kube_workload_set_selector(struct kube_workload *w, const char *text)
 	kube_workloads_watch_pods(w->all);
 }
 
+/* Note since when there are no replicas: of an object that is new here, since its author has set
+ * them, where it names one. */
+static void
+note_zero(struct kube_workload *w, bool is_first)
+{
+	int64_t wall = clk_wall(), age;
+
+	if (kube_replicas_current(&w->replicas) > 0) {
+		w->report.zero_wall_ns = 0;
+	} else if (is_first) {
+		age = kube_state_age(w->author.time, wall);
+		w->report.zero_wall_ns = age == 0 ? 0 : wall - age;
+	} else if (w->report.zero_wall_ns == 0) {
+		w->report.zero_wall_ns = wall;
+	}
+}
+
 void
 kube_workload_set_replicas(struct kube_workload *w, int64_t replicas, const char *rv)
 {
 	uint32_t before = kube_replicas_current(&w->replicas);
 	uint32_t n = (uint32_t)MIN(MAX(replicas, 0), UINT32_MAX);
+	bool is_first = !w->replicas.exists;
 
 	if (kube_replicas_observe(&w->replicas, n, rv, &w->author, clk_now(), random_u32()))
 		kube_workload_scaled_by_other(w, before);
+	note_zero(w, is_first);
 }
 
 void
@@ -219,6 +258,7 @@ void
 kube_workload_gone(struct kube_workload *w)
 {
 	kube_replicas_gone(&w->replicas);
+	text_replace(&w->report.shown_rv, NULL);
 	w->problem = (struct kube_problem){.reason = ""};
 	kube_workload_changed(w);
 }
@@ -229,6 +269,9 @@ kube_workload_observe(struct kube_workload *w, const struct kube_event *ev)
 	struct kube_workload_fields fields;
 
 	kube_workload_changed(w);
+	text_replace(&w->report.uid, ev->uid);
+	if (w->report.shown_rv == NULL || !kube_rv_is_older(ev->rv, w->report.shown_rv))
+		text_replace(&w->report.shown, kube_event_annotation(ev, KUBE_STATE));
 	kube_author_decode(ev, &w->author);
 	if (!w->kind->is_built_in) {
 		w->is_get_due = true; /* only the server knows which field has the replicas */

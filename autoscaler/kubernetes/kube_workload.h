@@ -8,6 +8,7 @@
  *  kube_services       services that come from annotations
  *  kube_view           a workload's instances and failure, as the reconciler sees them
  *  kube_scale          GET and PATCH of the scale subresource
+ *  kube_report         the annotation with the state, and Events
  *  kube_deletion_cost  pod-deletion-costs, before a scale-down
  *  kube_collection     watches on workloads
  *  kube_pods, kube_pod watches on their pods
@@ -30,6 +31,7 @@
 #include "autoscaler/kubernetes/kube_cost.h"
 #include "autoscaler/kubernetes/kube_failure.h"
 #include "autoscaler/kubernetes/kube_replicas.h"
+#include "autoscaler/kubernetes/kube_state.h"
 #include "common/hmap.h"
 #include "common/list.h"
 #include "common/loop.h"
@@ -39,6 +41,7 @@ struct kube_event;
 struct kube_http;
 struct kube_kind;
 struct kube_kinds;
+struct kube_recorder;
 struct kube_request;
 struct kube_selector;
 struct launch;
@@ -49,6 +52,7 @@ struct kube_workloads {
 	struct loop *loop;
 	struct kube_http *http;
 	struct kube_kinds *kinds;
+	struct kube_recorder *recorder;
 	const struct driver *driver; /* whose ops are called */
 	struct list all;
 	struct hmap by_revision;
@@ -59,6 +63,32 @@ struct kube_workloads {
 	int64_t pod_watch_due_ns;      /* … since then */
 	struct loop_timer reconcile;   /* runs out at the end of the round */
 	uint64_t replicas_by_others_n; /* changes of replicas by other clients */
+	char *state_refusal; /* why the annotation with the state could not be set, as logged last
+			      */
+};
+
+/* An Event that was recorded. */
+struct kube_report_event {
+	char *cause; /* NULL: none was */
+	int64_t at_ns;
+};
+
+struct kube_report {
+	/* kube_workload.c: what the object says */
+	char *uid;
+	char *shown;	      /* the annotation; NULL: there is none */
+	char *shown_rv;	      /* of the last PATCH: events of older versions do not count */
+	int64_t zero_wall_ns; /* there have been no replicas since then; 0: not known, or there are
+			       */
+	/* kube_report.c */
+	enum kube_state state;
+	char *cause; /* as cause_of() says */
+	int64_t since_ns;
+	struct kube_report_event failing, held;
+	struct kube_request *request;
+	char *sent; /* what it is to set */
+	struct backoff retry;
+	int64_t retry_at_ns;
 };
 
 struct kube_workload {
@@ -90,9 +120,10 @@ struct kube_workload {
 
 	/* kube_scale.c */
 	struct kube_request *patch;
-	int64_t patch_ns;		 /* when it was sent */
-	bool is_patch_unanswered;	 /* the last one brought no answer */
-	int patch_failure;		 /* status of the failure that was logged; -1: none */
+	int64_t patch_ns;	  /* when it was sent */
+	int64_t asleep_ns;	  /* for how long there were no replicas then; 0: not known */
+	bool is_patch_unanswered; /* the last one brought no answer */
+	int patch_failure;	  /* status of the failure that was logged; -1: none */
 	struct kube_problem scale_error; /* why the server refuses GET or PATCH; "": it does not */
 	struct kube_request *get;	 /* of kinds that are not built in */
 	bool is_get_due;
@@ -108,12 +139,14 @@ struct kube_workload {
 	bool is_known_once;
 	struct kube_failure failure;
 	struct driver_instance *view;
+
+	struct kube_report report;
 };
 
 /* All are borrowed.  on_reconcile is called at the end of a round in which a mark was set. */
 void kube_workloads_init(struct kube_workloads *, struct loop *, struct kube_http *,
-			 struct kube_kinds *, const struct driver *, void (*on_reconcile)(void *),
-			 void *arg);
+			 struct kube_kinds *, struct kube_recorder *, const struct driver *,
+			 void (*on_reconcile)(void *), void *arg);
 void kube_workloads_fini(struct kube_workloads *);
 
 /* The workload that is this object; NULL: no revision names it. */

@@ -23,6 +23,8 @@ def noted(kind, old, new, request, sub, version):
         return new
     meta = dict(new.get("metadata") or {})
     fields = list(((old or {}).get("metadata") or {}).get("managedFields") or [])
+    if old is None and meta.get("managedFields"):
+        return new  # a test makes an object of the past
     if _replicas(new) != _replicas(old) and not (sub == "scale" and version < (1, 22)):
         fields = [f for f in fields if f["fieldsV1"] != REPLICAS]
         fields.append({"manager": manager_of(request), "operation": "Update", "apiVersion":

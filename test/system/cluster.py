@@ -116,8 +116,9 @@ class Cluster:
         return self.list("pods", "app=" + name if name else "")
 
     def workload(self, name, kind="Deployment", replicas=0, args=(), annotations=None,
-                 labels=None, pod_annotations=None, container=None, pod=None, spec=None, port=8080):
-        """Create a workload that runs the sample app."""
+                 labels=None, pod_annotations=None, container=None, pod=None, spec=None, port=8080,
+                 managed=None):
+        """Create a workload that runs the sample app.  managed: its managedFields, of a fake."""
         plural = kind.lower() + "s"
         c = {"name": "app", "image": "hello", "command": [HELLO], "args": list(args),
              "imagePullPolicy": "IfNotPresent",
@@ -125,7 +126,8 @@ class Cluster:
         return self.create(plural, {
             "apiVersion": "apps/v1", "kind": kind,
             "metadata": {"name": name, "labels": {"app": name, **(labels or {})},
-                         "annotations": annotations or {}},
+                         "annotations": annotations or {},
+                         **({"managedFields": managed} if managed else {})},
             "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}},
                      **({"serviceName": name} if kind == "StatefulSet" else {}),
                      "template": {"metadata": {"labels": {"app": name},

@@ -224,6 +224,102 @@ def test_namespaces_are_selected_by_their_labels(tmp_path):
             wait_status(s, "hello.example.com", 404)
 
 
+# ---- what the objects say
+
+STATE = "activator.dev/state"
+
+
+def state(kube, name):
+    return kube.get("deployments", name)["metadata"].get("annotations", {}).get(STATE)
+
+
+def events(kube, name):
+    """(type, reason, message) of our Events on a Deployment."""
+    items = kube.api.call("GET", "/api/v1/namespaces/%s/events" % kube.namespace)
+    uid = kube.get("deployments", name)["metadata"]["uid"]
+    return [(e["type"], e["reason"], e["message"]) for e in items["items"]
+            if e["involvedObject"].get("uid") == uid and
+            e.get("source", {}).get("component") == "activator"]
+
+
+def wait_state(kube, name, wanted):
+    wait_until(lambda: state(kube, name) == wanted, what="%s to be %s" % (name, wanted))
+
+
+def test_the_object_says_its_state(tmp_path):
+    with cluster(tmp_path) as kube:
+        kube.workload("hello", args=["--startup", "3s"], annotations=notes(host="hello"))
+        with watching(tmp_path, kube) as s:
+            wait_state(kube, "hello", "asleep")
+            with s.connect() as c:
+                c.request("GET", "/", "hello")
+                wait_state(kube, "hello", "starting")
+                assert c.response()[0] == 200
+            wait_state(kube, "hello", "awake")
+            kube.scale("hello", 2, manager="somebody")
+            wait_state(kube, "hello", "held")
+            wait_until(lambda: any(e[:2] == ("Warning", "ScaleHeld") for e in events(kube, "hello")),
+                       what="an Event")
+            if not IS_REAL:
+                text = [m for _, r, m in events(kube, "hello") if r == "ScaleHeld"]
+                assert text == ["somebody has set the replicas to 2, which is respected "
+                                "(foreign_scale)"]
+                # One PATCH for each change, none for anything else.
+                written = [r for r in kube.seen(verb="patch", resource="deployments")
+                           if STATE in str(r.get("body"))]
+                assert len(written) == 4, written
+            # The annotation is no key, and refuses nothing.
+            assert not refusals(kube, "hello") and s.get("hello")[0] == 200
+
+
+def test_the_object_says_why_it_does_not_start(tmp_path):
+    with cluster(tmp_path) as kube:
+        kube.workload("hello", annotations=notes(host="hello", failure_patience="100ms"),
+                      container={"image": "missing/app:1"})
+        kube.workload("two", annotations=notes(host="two", failure_patience="100ms"),
+                      container={"ports": [{"name": "a", "containerPort": 8080},
+                                           {"name": "b", "containerPort": 8081}]})
+        with watching(tmp_path, kube) as s:
+            assert s.get("hello")[0] == s.get("two")[0] == 503
+            for name, word, text in (("hello", "Image", "missing/app:1"),
+                                     ("two", "NoPort", "which port serves?")):
+                wait_until(lambda n=name: (state(kube, n) or "").startswith("failing: "),
+                           what="the state of " + name)
+                assert word in state(kube, name) and text in state(kube, name)
+                wait_until(lambda n=name: events(kube, n), what="an Event on " + name)
+                kind, reason, message = events(kube, name)[0]
+                assert (kind, reason) == ("Warning", "ActivationFailed")
+                assert word in message and text in message
+
+
+def test_the_state_is_not_written_where_that_is_not_wanted(tmp_path):
+    with cluster(tmp_path) as kube:
+        kube.workload("hello", annotations=notes(host="hello", state_annotation="no"))
+        kube.workload("other", annotations=notes(host="other"))
+        with watching(tmp_path, kube) as s:
+            assert s.get("hello")[0] == s.get("other")[0] == 200
+            wait_state(kube, "other", "awake")
+            assert state(kube, "hello") is None
+
+
+@fake_only  # a real server sets creationTimestamp and managedFields itself
+def test_a_wake_after_a_long_time_is_an_event(tmp_path):
+    with cluster(tmp_path) as kube:
+        kube.workload("old", annotations=notes(host="old"), managed=[{
+            "manager": "activator", "operation": "Update", "apiVersion": "apps/v1",
+            "time": "2020-01-01T00:00:00Z", "subresource": "scale", "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:spec": {"f:replicas": {}}}}])
+        kube.workload("new", annotations=notes(host="new"))
+        with watching(tmp_path, kube) as s:
+            assert s.get("old")[0] == s.get("new")[0] == 200
+            wait_until(lambda: events(kube, "old"), what="an Event")
+            kind, reason, message = events(kube, "old")[0]
+            assert (kind, reason) == ("Normal", "Woken")
+            assert re.fullmatch("scaled from 0 to 1, after [0-9]+ h without instances", message)
+            wait_state(kube, "new", "awake")
+            assert not events(kube, "new")
+
+
 # ---- rights
 
 def used(kube):

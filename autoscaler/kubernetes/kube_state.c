@@ -1,0 +1,59 @@
+#include "autoscaler/kubernetes/kube_state.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "autoscaler/kubernetes/kube_problem.h"
+#include "common/clk.h"
+
+static const char *const names[] = {"", "asleep", "starting", "awake", "held", "failing"};
+
+enum kube_state
+kube_state_of(const struct kube_state_facts *f)
+{
+	if (!f->is_known)
+		return KUBE_UNKNOWN;
+	if (f->failure != NULL)
+		return KUBE_FAILING;
+	if (f->replicas == 0)
+		return KUBE_ASLEEP;
+	if (f->is_held)
+		return KUBE_HELD;
+	return f->is_serving ? KUBE_AWAKE : KUBE_STARTING;
+}
+
+char *
+kube_state_text(enum kube_state state, const struct kube_problem *failure)
+{
+	if (state != KUBE_FAILING)
+		return xstrdup(names[state]);
+	return xasprintf("%s: %s: %s", names[state], failure->reason, failure->message);
+}
+
+bool
+kube_state_is(const char *annotation, enum kube_state state, const struct kube_problem *failure)
+{
+	char *text;
+	bool is_same;
+
+	if (annotation == NULL)
+		return state == KUBE_UNKNOWN;
+	if (state != KUBE_FAILING)
+		return strcmp(annotation, names[state]) == 0;
+	text = xasprintf("%s: %s:", names[state], failure->reason);
+	is_same = strncmp(annotation, text, strlen(text)) == 0;
+	free(text);
+	return is_same;
+}
+
+int64_t
+kube_state_age(const char *time, int64_t wall_ns)
+{
+	struct tm tm = {.tm_year = 0};
+	const char *end = time == NULL ? NULL : strptime(time, "%Y-%m-%dT%H:%M:%S", &tm);
+
+	if (end == NULL || (*end != 'Z' && *end != '.'))
+		return 0;
+	return MAX(wall_ns - (int64_t)timegm(&tm) * CLK_S, 0);
+}
