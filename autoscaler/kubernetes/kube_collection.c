@@ -127,7 +127,8 @@ on_error(const char *why, void *arg)
 {
 	struct kube_collection *c = arg;
 
-	if (why != NULL && c->error == NULL)
+	/* An observer logs it with what else of the namespace it cannot read. */
+	if (why != NULL && c->error == NULL && c->observer == NULL)
 		log_warn(NULL, "cannot watch workloads", "kind=%s namespace=%s err=%s",
 			 c->kind->name, c->ns, why);
 	text_replace(&c->error, why);

@@ -15,6 +15,7 @@
 #include "common/list.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/text.h"
 
 #define CHANGE_DELAY (20 * CLK_MS) /* changes within it are one call of on_change */
 
@@ -23,6 +24,8 @@ struct services_collection {
 	struct services_namespace *ns;
 	enum kube_object_kind kind;
 	bool is_listed; /* once, or it is not readable */
+	char *error;	/* why it is not readable; NULL: it is */
+	bool is_error_logged;
 };
 
 /* A namespace whose annotations are read. */
@@ -116,16 +119,36 @@ on_list_end(void *arg)
 	set_listed(c);
 }
 
+/* One line for a namespace: where it does not exist, neither of the two can be read. */
+static void
+log_unreadable(struct services_namespace *ns)
+{
+	struct services_collection *c = NULL;
+	enum kube_object_kind kind;
+
+	for (kind = KUBE_DEPLOYMENT; kind <= KUBE_SERVICE; kind++) {
+		ns->by_kind[kind].is_error_logged &= ns->by_kind[kind].error != NULL;
+		if (ns->by_kind[kind].is_error_logged)
+			return;
+		if (c == NULL && ns->by_kind[kind].error != NULL)
+			c = &ns->by_kind[kind];
+	}
+	if (c == NULL)
+		return;
+	c->is_error_logged = true;
+	log_warn(NULL, "cannot watch a namespace for annotations", "namespace=%s kind=%s err=%s",
+		 ns->name, kube_object_kind_name(c->kind), c->error);
+}
+
 static void
 on_error(const char *why, void *arg)
 {
 	struct services_collection *c = arg;
 
-	if (why == NULL)
-		return;
-	if (c->kind == KUBE_SERVICE) /* of Deployments kube_collection.c has logged it */
-		log_warn(NULL, "cannot watch Services", "namespace=%s err=%s", c->ns->name, why);
-	set_listed(c);
+	text_replace(&c->error, why);
+	log_unreadable(c->ns);
+	if (why != NULL)
+		set_listed(c);
 }
 
 static const struct kube_watch_ops collection_ops = {on_list_begin, on_event, on_list_end,
@@ -186,6 +209,8 @@ namespace_free(struct services_namespace *ns)
 		kube_collection_observe(ns->deployments, NULL, NULL);
 	list_remove(&ns->s->namespaces, &ns->node);
 	kube_watch_free(&ns->services);
+	free(ns->by_kind[KUBE_DEPLOYMENT].error);
+	free(ns->by_kind[KUBE_SERVICE].error);
 	free(ns->name);
 	free(ns);
 }

@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/random.h"
+#include "common/text.h"
 
 #define PAGE_SIZE 500		       /* objects */
 #define PAGE_TIMEOUT (120 * CLK_S)     /* for the whole of a page */
@@ -46,7 +47,7 @@ struct kube_watch {
 	bool is_list_in_watch; /* WATCHING: the list is still coming */
 	bool is_expired;       /* the server has forgotten `version` (410) */
 	bool is_malformed;     /* what came cannot be decoded */
-	bool is_refused;       /* on_error has said so */
+	char *error;	       /* what on_error has said; NULL: it can be read */
 	int64_t request_ns;    /* when the request was begun */
 	int64_t received_ns;   /* when bytes came last, of this or an earlier request */
 	struct backoff backoff;
@@ -80,9 +81,9 @@ set_version(struct kube_watch *w, const char *version)
 static void
 set_error(struct kube_watch *w, const char *why)
 {
-	if (why == NULL && !w->is_refused)
+	if (text_equal(w->error, why))
 		return;
-	w->is_refused = why != NULL;
+	text_replace(&w->error, why);
 	w->ops->on_error(why, w->arg);
 }
 
@@ -445,6 +446,7 @@ kube_watch_free(struct kube_watch **wp)
 	kube_http_cancel(&w->request);
 	loop_timer_fini(&w->timer);
 	kube_split_fini(&w->split);
+	free(w->error);
 	free(w->continue_token);
 	free(w->ns);
 	free(w->plural);

@@ -380,6 +380,23 @@ def needed_at_once():
 
 
 @fake_only
+def test_a_namespace_that_does_not_exist_is_one_line(tmp_path):
+    """Its Deployments and its Services are refused, and asked for again and again."""
+    with cluster(tmp_path) as kube:
+        apply_manifest(kube)
+        kube.workload("hello", annotations=notes(host="hello"))
+        where = 'namespaces = {"nowhere", "%s"}' % kube.namespace
+        with on_cluster(tmp_path, kube, "", account_config(kube), where) as s:
+            wait_status(s, "hello", 200)
+            for resource in "deployments", "services":
+                wait_until(lambda r=resource: len(kube.seen(
+                    namespace="nowhere", resource=r, status=403)) >= 3,
+                    what="a second and a third try to read " + resource)
+            lines = [x for x in s.autoscaler.text().splitlines() if "namespace=nowhere" in x]
+            assert len(lines) == 1 and "missing right" in lines[0], lines
+
+
+@fake_only
 @pytest.mark.parametrize("right", needed_at_once(), ids=lambda r: "%s-%s" % (r[2], r[1]))
 def test_a_right_that_is_missing_is_named(tmp_path, right):
     with cluster(tmp_path) as kube:
