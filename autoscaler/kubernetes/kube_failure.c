@@ -51,6 +51,13 @@ kube_failure_update(struct kube_failure *f, const struct kube_problem *problem, 
 	return true;
 }
 
+void
+kube_failure_has_lasted(struct kube_failure *f, int64_t age_ns, int64_t now_ns)
+{
+	if (f->problem_since_ns == 0)
+		f->problem_since_ns = MAX(now_ns - age_ns, 1);
+}
+
 int64_t
 kube_failure_due(const struct kube_failure *f, int64_t patience)
 {

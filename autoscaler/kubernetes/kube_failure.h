@@ -27,6 +27,9 @@ bool kube_failure_update(struct kube_failure *, const struct kube_problem *, boo
 			 int64_t patience, int64_t now_ns, uint32_t random);
 bool kube_failure_is_failed(const struct kube_failure *);
 
+/* The problem that kube_failure_update() is told of next has been there for age_ns already. */
+void kube_failure_has_lasted(struct kube_failure *, int64_t age_ns, int64_t now_ns);
+
 /* When kube_failure_update() is to be called again although nothing happens; 0: never. */
 int64_t kube_failure_due(const struct kube_failure *, int64_t patience);
 

@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "autoscaler/kubernetes/kube_replicas.h"
+#include "common/clk.h"
 #include "common/strbuf.h"
 #include "common/text.h"
 
@@ -523,6 +525,21 @@ kube_event_probe(const struct kube_event *ev, const char *port)
 	return text;
 }
 
+const char *
+kube_event_unready_time(const struct kube_event *ev)
+{
+	const json_t *v = json_object_get(json_object_get(ev->object, "status"), "conditions");
+	size_t i;
+
+	for (i = 0; i < json_array_size(v); i++) {
+		const json_t *at = json_array_get(v, i);
+
+		if (is_text(at, "type", "Ready") && is_text(at, "status", "False"))
+			return text_of(at, "lastTransitionTime");
+	}
+	return NULL;
+}
+
 /* --- workloads --- */
 
 /* One element of matchExpressions as text. */
@@ -627,6 +644,7 @@ kube_workload_fields_decode(const struct kube_event *ev, struct kube_workload_fi
 			continue;
 		w->failure_reason = text_or_empty(at, "reason");
 		w->failure_message = text_or_empty(at, "message");
+		w->failure_time = text_of(at, "lastTransitionTime");
 	}
 }
 
@@ -635,6 +653,19 @@ kube_workload_fields_fini(struct kube_workload_fields *w)
 {
 	free(w->selector);
 	w->selector = NULL;
+}
+
+/* --- times --- */
+
+int64_t
+kube_time_age(const char *time, int64_t wall_ns)
+{
+	struct tm tm = {.tm_year = 0};
+	const char *end = time == NULL ? NULL : strptime(time, "%Y-%m-%dT%H:%M:%S", &tm);
+
+	if (end == NULL || (*end != 'Z' && *end != '.'))
+		return 0;
+	return MAX(wall_ns - (int64_t)timegm(&tm) * CLK_S, 0);
 }
 
 /* --- answers --- */

@@ -74,6 +74,8 @@ uint16_t kube_event_port(const struct kube_event *, const char *port);
  * msg_instance.probe: the startupProbe, until it has succeeded, then the readinessProbe.  "ready":
  * only the kubelet can run one of them; "tcp": there are none.  The caller's. */
 NODISCARD char *kube_event_probe(const struct kube_event *, const char *port);
+/* Since when the pod is not ready, as its condition says; NULL: it is, or does not say. */
+const char *kube_event_unready_time(const struct kube_event *);
 /* Whether that container has one of them, so that Ready says that it answers. */
 bool kube_event_has_probe(const struct kube_event *, const char *port);
 
@@ -83,11 +85,15 @@ struct kube_workload_fields {
 	int64_t replicas; /* spec.replicas; absent: 1, as the server's default is */
 	char *selector;	  /* as text, for kube_selector_parse(); NULL: none.  Owned. */
 	const char *failure_reason, *failure_message; /* condition ReplicaFailure; NULL */
+	const char *failure_time;		      /* when it became true; NULL */
 };
 void kube_workload_fields_decode(const struct kube_event *, struct kube_workload_fields *);
 void kube_workload_fields_fini(struct kube_workload_fields *);
 /* Who has set the replicas last: of a kind that is not built in, through its scale. */
 void kube_author_decode(const struct kube_event *, struct kube_author *);
+
+/* From a time of an object (RFC 3339, UTC) to wall_ns, in ns; 0: it is not known, or ahead. */
+int64_t kube_time_age(const char *time, int64_t wall_ns);
 
 /* --- answers --- */
 

@@ -123,10 +123,10 @@ take_address(struct kube_pod *pod, const struct kube_event *ev, const struct kub
 }
 
 static void
-take_problem(struct kube_pod *pod, const struct kube_pod_fields *f)
+take_problem(struct kube_pod *pod, const struct kube_event *ev, const struct kube_pod_fields *f)
 {
 	const char *port = pod->workload->conf->launch.port;
-	struct kube_problem p;
+	struct kube_problem p = {.age_ns = 0};
 
 	if (pod->ip != NULL && pod->port == 0) {
 		snprintf(p.reason, sizeof p.reason, "NoPort");
@@ -141,6 +141,7 @@ take_problem(struct kube_pod *pod, const struct kube_pod_fields *f)
 	if (pod->problem == NULL)
 		pod->problem = xmalloc(sizeof *pod->problem);
 	*pod->problem = p;
+	pod->problem->age_ns = kube_time_age(kube_event_unready_time(ev), clk_wall());
 }
 
 void
@@ -149,7 +150,7 @@ kube_pod_update(struct kube_pod *pod, const struct kube_event *ev, const struct 
 	pod->is_gone = false;
 	take_health(pod, f);
 	take_address(pod, ev, f);
-	take_problem(pod, f);
+	take_problem(pod, ev, f);
 	set_text(&pod->cost.shown, f->cost);
 	set_text(&pod->cost.ours, f->cost_ours);
 	kube_workload_changed(pod->workload);

@@ -12,6 +12,8 @@ struct kube_workload_fields;
 struct kube_problem {
 	char reason[64]; /* "ImagePullBackOff"; "": there is no problem */
 	char message[500];
+	/* How old it was when it was read, as the object's conditions say; 0: they do not. */
+	int64_t age_ns;
 };
 
 /* Both are cut to fit. */

@@ -2,10 +2,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "autoscaler/kubernetes/kube_problem.h"
-#include "common/clk.h"
 
 static const char *const names[] = {"", "asleep", "starting", "awake", "held", "failing"};
 
@@ -45,15 +43,4 @@ kube_state_is(const char *annotation, enum kube_state state, const struct kube_p
 	is_same = strncmp(annotation, text, strlen(text)) == 0;
 	free(text);
 	return is_same;
-}
-
-int64_t
-kube_state_age(const char *time, int64_t wall_ns)
-{
-	struct tm tm = {.tm_year = 0};
-	const char *end = time == NULL ? NULL : strptime(time, "%Y-%m-%dT%H:%M:%S", &tm);
-
-	if (end == NULL || (*end != 'Z' && *end != '.'))
-		return 0;
-	return MAX(wall_ns - (int64_t)timegm(&tm) * CLK_S, 0);
 }

@@ -42,7 +42,4 @@ NODISCARD char *kube_state_text(enum kube_state, const struct kube_problem *fail
  * message, which names another pod after each try. */
 bool kube_state_is(const char *annotation, enum kube_state, const struct kube_problem *failure);
 
-/* From the time of an object (RFC 3339, UTC) to wall_ns, in ns; 0: it is not known, or ahead. */
-int64_t kube_state_age(const char *time, int64_t wall_ns);
-
 #endif

@@ -78,9 +78,13 @@ static int64_t
 update_failure(struct kube_workload *w, const struct kube_pods *pods)
 {
 	int64_t now = clk_now(), patience = w->conf->launch.failure_patience, due;
-	struct kube_problem p;
+	struct kube_problem p = {.age_ns = 0};
 	bool is_problem = find_problem(w, pods, &p);
 
+	/* What this process has not seen begin has lasted since the object says so.  Of anything
+	 * later our own clock counts. */
+	if (is_problem && !w->is_known_once)
+		kube_failure_has_lasted(&w->failure, p.age_ns, now);
 	kube_failure_update(&w->failure, is_problem ? &p : NULL, kube_pods_are_serving(w), patience,
 			    now, random_u32());
 	due = kube_failure_due(&w->failure, patience);

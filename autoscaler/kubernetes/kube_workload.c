@@ -222,7 +222,7 @@ note_zero(struct kube_workload *w, bool is_first)
 	if (kube_replicas_current(&w->replicas) > 0) {
 		w->report.zero_wall_ns = 0;
 	} else if (is_first) {
-		age = kube_state_age(w->author.time, wall);
+		age = kube_time_age(w->author.time, wall);
 		w->report.zero_wall_ns = age == 0 ? 0 : wall - age;
 	} else if (w->report.zero_wall_ns == 0) {
 		w->report.zero_wall_ns = wall;
@@ -280,6 +280,7 @@ kube_workload_observe(struct kube_workload *w, const struct kube_event *ev)
 	kube_workload_fields_decode(ev, &fields);
 	if (!kube_problem_of_workload(&fields, &w->problem))
 		w->problem = (struct kube_problem){.reason = ""};
+	w->problem.age_ns = kube_time_age(fields.failure_time, clk_wall());
 	kube_workload_set_selector(w, fields.selector);
 	kube_workload_set_replicas(w, fields.replicas, ev->rv);
 	kube_workload_fields_fini(&fields);

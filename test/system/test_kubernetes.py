@@ -337,6 +337,21 @@ def test_the_cause_of_a_failure_is_in_the_answer(tmp_path, how):
                 assert word in body.decode(), body
 
 
+def test_a_new_autoscaler_does_not_wait_again_for_a_pod_that_does_not_start(tmp_path):
+    with cluster(tmp_path) as kube:
+        kube.workload("hello", replicas=1, container={"image": "missing/app:1"})
+        kube.wait_pods("hello", 1, lambda p: "missing/app" in str(p["status"]))
+        pod = kube.pods("hello")[0]
+        old = [{**c, "lastTransitionTime": "2020-01-01T00:00:00Z"}
+               for c in pod["status"]["conditions"]]
+        kube.patch("pods", pod["metadata"]["name"], {"status": {"conditions": old}}, "status")
+        more = "port = 8080 min_scale = 1 failure_patience = 1h"
+        with on_cluster(tmp_path, kube, service("hello", kube, more)) as s:
+            status, fields, body = s.get("hello")
+            assert (status, fields["x-activator-reason"]) == (503, "activation_failed"), body
+            assert "missing/app:1" in body.decode()
+
+
 def test_a_workload_that_is_created_later_is_used(tmp_path):
     with cluster(tmp_path) as kube:
         services = service("late", kube, "port = 8080 failure_patience = 100ms")

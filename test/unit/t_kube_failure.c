@@ -38,6 +38,26 @@ play(const struct step *v, size_t n)
 	} while (0)
 
 static void
+a_problem_that_was_there_before_us_has_used_up_its_patience(void **state)
+{
+	static const struct kube_problem problem = {.reason = "ImagePullBackOff"};
+	struct kube_failure f;
+
+	(void)state;
+	kube_failure_init(&f);
+	kube_failure_has_lasted(&f, PATIENCE - CLK_S, 100 * CLK_S);
+	assert_false(kube_failure_update(&f, &problem, false, PATIENCE, 100 * CLK_S, 0));
+	assert_int_equal(kube_failure_due(&f, PATIENCE), 101 * CLK_S);
+	/* what is known of it already stands */
+	kube_failure_has_lasted(&f, 3600 * CLK_S, 100 * CLK_S);
+	assert_false(kube_failure_update(&f, &problem, false, PATIENCE, 100 * CLK_S, 0));
+	assert_true(kube_failure_update(&f, &problem, false, PATIENCE, 101 * CLK_S, 0));
+	kube_failure_init(&f);
+	kube_failure_has_lasted(&f, 3600 * CLK_S, 100 * CLK_S);
+	assert_true(kube_failure_update(&f, &problem, false, PATIENCE, 100 * CLK_S, 0));
+}
+
+static void
 patience_and_back_off(void **state)
 {
 	(void)state;
@@ -79,6 +99,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_problem_that_was_there_before_us_has_used_up_its_patience),
 		cmocka_unit_test(patience_and_back_off),
 		cmocka_unit_test(it_says_when_to_look_again),
 	};

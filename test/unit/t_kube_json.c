@@ -3,6 +3,7 @@
 
 #include "autoscaler/kubernetes/kube_json.h"
 #include "autoscaler/kubernetes/kube_replicas.h"
+#include "common/clk.h"
 
 static void
 decode(struct kube_event *ev, const char *text)
@@ -304,6 +305,36 @@ workloads(void **state)
 }
 
 static void
+ages(void **state)
+{
+	const int64_t wall = INT64_C(1767225600) * CLK_S; /* 2026-01-01T00:00:00Z */
+
+	(void)state;
+	assert_int_equal(kube_time_age("2025-12-31T23:59:50Z", wall), 10 * CLK_S);
+	assert_int_equal(kube_time_age("2025-12-31T23:59:50.123456Z", wall), 10 * CLK_S);
+	assert_int_equal(kube_time_age("2026-01-01T00:00:10Z", wall), 0); /* its clock is ahead */
+	assert_int_equal(kube_time_age("", wall), 0);
+	assert_int_equal(kube_time_age("yesterday", wall), 0);
+	assert_int_equal(kube_time_age(NULL, wall), 0);
+}
+
+static void
+a_pod_says_since_when_it_is_not_ready(void **state)
+{
+	struct kube_event ev;
+
+	(void)state;
+	decode(&ev, "{\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"False\","
+		    "\"lastTransitionTime\":\"2026-01-01T00:00:00Z\"}]}}");
+	assert_string_equal(kube_event_unready_time(&ev), "2026-01-01T00:00:00Z");
+	kube_event_fini(&ev);
+	decode(&ev, "{\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\","
+		    "\"lastTransitionTime\":\"2026-01-01T00:00:00Z\"}]}}");
+	assert_null(kube_event_unready_time(&ev));
+	kube_event_fini(&ev);
+}
+
+static void
 an_autoscaler_of_kubernetes_is_named(void **state)
 {
 	struct kube_event ev;
@@ -384,6 +415,8 @@ main(void)
 		cmocka_unit_test(a_pod_that_was_ready_since_its_start),
 		cmocka_unit_test(pods),
 		cmocka_unit_test(workloads),
+		cmocka_unit_test(ages),
+		cmocka_unit_test(a_pod_says_since_when_it_is_not_ready),
 		cmocka_unit_test(an_autoscaler_of_kubernetes_is_named),
 		cmocka_unit_test(answers),
 	};

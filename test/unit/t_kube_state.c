@@ -3,7 +3,6 @@
 
 #include "autoscaler/kubernetes/kube_problem.h"
 #include "autoscaler/kubernetes/kube_state.h"
-#include "common/clk.h"
 
 static const struct kube_problem pull = {.reason = "ImagePullBackOff", .message = "pod a-1: no"};
 static const struct kube_problem pull_again = {.reason = "ImagePullBackOff",
@@ -56,27 +55,12 @@ the_annotation(void **state)
 	free(text);
 }
 
-static void
-ages(void **state)
-{
-	const int64_t wall = INT64_C(1767225600) * CLK_S; /* 2026-01-01T00:00:00Z */
-
-	(void)state;
-	assert_int_equal(kube_state_age("2025-12-31T23:59:50Z", wall), 10 * CLK_S);
-	assert_int_equal(kube_state_age("2025-12-31T23:59:50.123456Z", wall), 10 * CLK_S);
-	assert_int_equal(kube_state_age("2026-01-01T00:00:10Z", wall), 0); /* its clock is ahead */
-	assert_int_equal(kube_state_age("", wall), 0);
-	assert_int_equal(kube_state_age("yesterday", wall), 0);
-	assert_int_equal(kube_state_age(NULL, wall), 0);
-}
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(states),
 		cmocka_unit_test(the_annotation),
-		cmocka_unit_test(ages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
