@@ -96,7 +96,9 @@ static void
 report_instance(struct autoscaler_link *al, struct instance *inst, enum instance_health health)
 {
 	const struct msg m = {.type = MSG_INSTANCE,
-			      .u.instance = {.id = inst->id, .state = health}};
+			      .u.instance = {.id = inst->id,
+					     .state = health,
+					     .has_served = atomic_load(&inst->has_served)}};
 
 	send_msg(&m, al);
 }
@@ -399,6 +401,17 @@ on_down(struct link *l, const struct err *why, void *arg)
 	step_all(al);
 }
 
+/* What a new autoscaler may not know of the instance. */
+static void
+report_again(struct autoscaler_link *al, struct instance *inst)
+{
+	if (inst->is_set_aside)
+		report_instance(al, inst, INSTANCE_REFUSES);
+	else if (atomic_load(&inst->has_served) ||
+		 (inst->is_answering && inst->state == INSTANCE_STARTING))
+		report_instance(al, inst, INSTANCE_ANSWERS);
+}
+
 /* A new autoscaler does not know which instances answer. */
 static void
 report_answering(struct autoscaler_link *al)
@@ -408,12 +421,8 @@ report_answering(struct autoscaler_link *al)
 	size_t at = 0;
 
 	while ((rev = registry_next_revision(al->registry, &at)) != NULL)
-		LIST_FOREACH(&rev->instances, node, tmp) {
-			struct instance *inst = container_of(node, struct instance, node);
-
-			if (inst->is_answering && inst->state == INSTANCE_STARTING)
-				report_instance(al, inst, INSTANCE_ANSWERS);
-		}
+		LIST_FOREACH(&rev->instances, node, tmp)
+			report_again(al, container_of(node, struct instance, node));
 }
 
 static void
@@ -519,6 +528,13 @@ autoscaler_link_on_instance(struct autoscaler_link *al, struct instance *inst,
 	report_instance(al, inst, health);
 	if (health == INSTANCE_ANSWERS)
 		stats_report_now(al->stats, rev);
+}
+
+void
+autoscaler_link_on_served(struct autoscaler_link *al, struct instance *inst)
+{
+	if (al->is_up)
+		report_instance(al, inst, inst->is_set_aside ? INSTANCE_REFUSES : INSTANCE_ANSWERS);
 }
 
 bool

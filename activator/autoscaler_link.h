@@ -32,6 +32,8 @@ void autoscaler_link_free(struct autoscaler_link **);
 void autoscaler_link_on_demand(struct autoscaler_link *, struct revision *rev);
 /* A probe or a request has learned whether the instance answers. */
 void autoscaler_link_on_instance(struct autoscaler_link *, struct instance *, enum instance_health);
+/* The first response of the instance has begun. */
+void autoscaler_link_on_served(struct autoscaler_link *, struct instance *);
 
 bool autoscaler_link_is_up(const struct autoscaler_link *);
 

@@ -59,6 +59,16 @@ on_refused(struct instance *inst, void *arg)
 }
 
 static void
+on_served(struct instance *inst, void *arg)
+{
+	const struct activator *a = arg;
+
+	if (registry_find_instance(a->registry, inst->id) == inst)
+		autoscaler_link_on_served(a->link, inst);
+	instance_unref(&inst);
+}
+
+static void
 on_shed(struct instance *inst, void *arg)
 {
 	struct activator *a = arg;
@@ -142,8 +152,10 @@ on_hangup(int signo, void *arg)
 		 "");
 }
 
-static const struct worker_ops worker_ops = {
-	.on_refused = on_refused, .on_drained = on_drained, .on_shed = on_shed};
+static const struct worker_ops worker_ops = {.on_refused = on_refused,
+					     .on_served = on_served,
+					     .on_drained = on_drained,
+					     .on_shed = on_shed};
 
 /* --- the admin endpoint --- */
 

@@ -31,6 +31,15 @@ on_refused(struct loop_mail *m)
 }
 
 static void
+on_served(struct loop_mail *m)
+{
+	struct notice *n = container_of(m, struct notice, mail);
+
+	n->w->ops->on_served(n->inst, n->w->arg);
+	free(n);
+}
+
+static void
 on_shed(struct loop_mail *m)
 {
 	struct notice *n = container_of(m, struct notice, mail);
@@ -53,6 +62,13 @@ notice_refused(struct worker *w, struct instance *inst)
 {
 	limiter_close(inst, SLOTS_UNREADY);
 	post(w, inst, on_refused);
+}
+
+void
+notice_served(struct worker *w, struct instance *inst)
+{
+	if (!atomic_exchange_explicit(&inst->has_served, true, memory_order_relaxed))
+		post(w, inst, on_served);
 }
 
 void

@@ -9,6 +9,8 @@ struct worker;
 /* The instance refused a connection or reset one: close its slots (SLOTS_UNREADY) until a
  * probe has found that it answers. */
 void notice_refused(struct worker *, struct instance *);
+/* The first response of the instance has begun (instance.has_served). */
+void notice_served(struct worker *, struct instance *);
 /* A request waits for a connection to the instance, and idle ones use up its limit: all
  * workers are to close theirs. */
 void notice_shed(struct worker *, struct instance *);

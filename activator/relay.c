@@ -6,6 +6,7 @@
 #include "activator/conn.h"
 #include "activator/http/chunked.h"
 #include "activator/http/put.h"
+#include "activator/notice.h"
 #include "activator/upstream.h"
 #include "activator/upstream_read.h"
 
@@ -261,6 +262,13 @@ make_head(struct conn *c, const struct response *r)
 	return response_write(r, &hop, w->write_buf);
 }
 
+static void
+note_served(struct upstream *u)
+{
+	if (!atomic_load_explicit(&u->inst->has_served, memory_order_relaxed))
+		notice_served(u->w, u->inst);
+}
+
 /* 101: the bytes early[0..n), and all that follow, are not HTTP. */
 static struct relay_result
 upgrade(struct upstream *u, const struct response *r, const char *early, size_t n)
@@ -271,6 +279,7 @@ upgrade(struct upstream *u, const struct response *r, const char *early, size_t 
 
 	if (!c->x.is_sent_whole) /* body and tunnel could not be told apart */
 		return bad_response("it switched protocols before it had read the request body");
+	note_served(u);
 	upstream_read_tunnel(u);
 	xfer_head_seen(c);
 	head_n = make_head(c, r);
@@ -302,6 +311,7 @@ static struct relay_result
 pass_final(struct upstream *u, const struct response *r, char *body, size_t n)
 {
 	upstream_read_final(u, r);
+	note_served(u);
 	xfer_head_seen(u->conn);
 	return pass_response(u, make_head(u->conn, r), body, n);
 }

@@ -46,6 +46,7 @@ struct instance {
 	_Atomic uint32_t refs;		 /* of lists, sets, connections, grants */
 	_Atomic uint64_t slots;		 /* in flight, limit, why it is closed: slots.h */
 	_Atomic uint32_t permits_waited; /* length of permit_queue; changed under rev->lock */
+	_Atomic bool has_served;	 /* a response of it has begun, now or earlier */
 	_Atomic int64_t busy_until;	 /* x-activator-busy: clk_now() until when; 0: none */
 
 	/* rev->lock */

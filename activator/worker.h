@@ -25,6 +25,8 @@ struct worker_ops {
 	/* The instance refused a connection or reset one.  No request goes to it any more
 	 * (SLOTS_UNREADY is set): it is to be probed. */
 	void (*on_refused)(struct instance *, void *arg);
+	/* The first response of the instance has begun. */
+	void (*on_served)(struct instance *, void *arg);
 	/* After worker_post_drain(): the last connection has ended. */
 	void (*on_drained)(struct worker *, void *arg);
 	/* A request waits for a connection to the instance, whose limit idle connections use

@@ -94,6 +94,10 @@ struct driver_class {
 			  const char *const *victims, size_t victims_n);
 	/* An activator has reported that the instance answers: it was ready. */
 	void (*instance_answers)(struct driver *, const char *id);
+	/* May be NULL.  An activator has reported that the instance refuses connections. */
+	void (*instance_refuses)(struct driver *, const char *id);
+	/* May be NULL.  An activator has reported that the instance has answered a request. */
+	void (*instance_served)(struct driver *, const char *id);
 	/* Close, then call on_closed().  stop_all: stop all instances first if the driver owns
 	 * them, each within its stop_timeout. */
 	void (*close)(struct driver *, bool stop_all);

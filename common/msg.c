@@ -253,6 +253,8 @@ put_members(struct jput *j, const struct msg *m)
 	case MSG_INSTANCE:
 		jput_string(j, "id", m->u.instance.id);
 		jput_string(j, "state", msg_health_words[m->u.instance.state]);
+		if (m->u.instance.has_served)
+			jput_bool(j, "served", true);
 		break;
 	case MSG_DRAIN:
 		jput_string(j, "token", m->u.drain.token);

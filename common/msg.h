@@ -158,6 +158,7 @@ struct msg {
 		struct {
 			char *id;
 			enum instance_health state;
+			bool has_served; /* a response of it has begun, now or earlier */
 		} instance;
 		/* either revision or instance is set */
 		struct {

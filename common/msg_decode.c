@@ -293,7 +293,8 @@ get_word_of_instance(const struct jget *at, struct msg *m, struct err *e)
 	int state = 0;
 
 	if (get_name(at, "id", &m->u.instance.id, e) < 0 ||
-	    jget_word(at, "state", JGET_MUST, msg_health_words, MSG_HEALTHS, &state, e) < 0)
+	    jget_word(at, "state", JGET_MUST, msg_health_words, MSG_HEALTHS, &state, e) < 0 ||
+	    jget_bool(at, "served", JGET_MAY, &m->u.instance.has_served, e) < 0)
 		return -1;
 	m->u.instance.state = (enum instance_health)state;
 	return 0;

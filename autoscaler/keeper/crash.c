@@ -12,7 +12,7 @@ crash_init(struct crash *c)
 }
 
 void
-crash_answered(struct crash *c)
+crash_proven(struct crash *c)
 {
 	c->early_ends = 0;
 	c->is_failed = false;
@@ -35,22 +35,26 @@ fail(struct crash *c, const char *reason, const char *message, int64_t now_ns, u
 }
 
 static void
-ended_early(struct crash *c, const char *how, int64_t now_ns, uint32_t random)
+ended_early(struct crash *c, enum crash_stage stage, const char *how, int64_t now_ns,
+	    uint32_t random)
 {
+	const char *when = stage == CRASH_STARTING
+				   ? "before it was ready"
+				   : "soon after it was ready, before it answered a request";
 	char message[sizeof c->message];
 
 	if (++c->early_ends < 2)
 		return;
-	snprintf(message, sizeof message, "%s before it was ready", how);
+	snprintf(message, sizeof message, "%s %s", how, when);
 	fail(c, "exited", message, now_ns, random);
 }
 
 void
-crash_ended(struct crash *c, bool was_ready, int64_t lived_ns, const char *how, int64_t now_ns,
-	    uint32_t random)
+crash_ended(struct crash *c, enum crash_stage stage, int64_t lived_ns, const char *how,
+	    int64_t now_ns, uint32_t random)
 {
-	if (!was_ready) {
-		ended_early(c, how, now_ns, random);
+	if (stage != CRASH_PROVEN) {
+		ended_early(c, stage, how, now_ns, random);
 	} else if (lived_ns >= CRASH_CALM_NS) {
 		c->quick_ends = 0;
 		backoff_reset(&c->backoff);

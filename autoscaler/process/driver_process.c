@@ -76,19 +76,18 @@ drop_fleet(struct process_driver *d, struct fleet *f)
 }
 
 static void
-set_backoff_timer(struct process_driver *d)
+set_due_timer(struct process_driver *d)
 {
 	struct list_node *node, *tmp;
 	int64_t first = INT64_MAX;
 
 	LIST_FOREACH(&d->fleets, node, tmp) {
-		const struct fleet *f = container_of(node, struct fleet, node);
+		int64_t due = fleet_due_ns(container_of(node, struct fleet, node));
 
-		if (f->crash.until_ns != 0)
-			first = MIN(first, f->crash.until_ns);
+		first = due == 0 ? first : MIN(first, due);
 	}
 	if (first != INT64_MAX)
-		loop_timer_set(&d->backoff_timer, MAX(first - clk_now(), 0));
+		loop_timer_set(&d->due_timer, MAX(first - clk_now(), 0));
 }
 
 static void finish_close(struct process_driver *);
@@ -107,27 +106,33 @@ on_flush(void *arg)
 		if (is_obsolete(d, f))
 			drop_fleet(d, f);
 	}
-	set_backoff_timer(d);
+	set_due_timer(d);
 	if (d->is_closing && d->keeper == NULL)
 		finish_close(d);
 }
 
-/* The back-off of a fleet is over, and so is its failure. */
+/* The back-off of a fleet is over, and so is its failure; or a member has lived long enough to
+ * be proven. */
 static void
-on_backoff_over(void *arg)
+on_due(void *arg)
 {
 	struct process_driver *d = arg;
+	int64_t now = clk_now();
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&d->fleets, node, tmp) {
 		struct fleet *f = container_of(node, struct fleet, node);
+		int64_t due = fleet_due_ns(f);
 
-		if (f->crash.until_ns == 0 || crash_wait(&f->crash, clk_now()) > 0)
+		if (due == 0 || due > now)
 			continue;
+		if (fleet_has_proven(f, now))
+			crash_proven(&f->crash);
+		(void)crash_wait(&f->crash, now); /* clears a failure whose time is over */
 		process_changed(d, f);
 		process_reconcile(d, f);
 	}
-	set_backoff_timer(d);
+	set_due_timer(d);
 }
 
 /* Start what has been waiting for a port. */
@@ -250,7 +255,7 @@ process_open(struct loop *loop, const struct settings *s, const struct driver_op
 	}
 	open_ports(d);
 	loop_timer_init(&d->flush_timer, loop, on_flush, d);
-	loop_timer_init(&d->backoff_timer, loop, on_backoff_over, d);
+	loop_timer_init(&d->due_timer, loop, on_due, d);
 	backoff_init(&d->port_backoff, PORT_RETRY_FIRST_NS, PORT_RETRY_MOST_NS);
 	loop_timer_init(&d->port_timer, loop, on_port_retry, d);
 	loop_timer_init(&d->usage_timer, loop, on_usage, d);
@@ -314,13 +319,42 @@ process_instance_answers(struct driver *driver, const char *id)
 	struct process_driver *d = of(driver);
 	struct member *m = hmap_find(&d->by_id, id);
 
-	if (m == NULL || m->was_ready || d->is_closing)
+	if (m == NULL || m->is_ready || d->is_closing)
 		return;
-	m->was_ready = true;
-	crash_answered(&m->fleet->crash);
-	process_send(d, KEEPER_ANSWERED, m);
-	log_debug(&m->tag, "instance answers", "after_ms=%lld",
-		  (long long)((clk_now() - m->started_ns) / CLK_MS));
+	m->is_ready = true;
+	if (m->ready_ns == 0) {
+		m->ready_ns = clk_now();
+		process_send(d, KEEPER_ANSWERED, m);
+		log_debug(&m->tag, "instance answers", "after_ms=%lld",
+			  (long long)((m->ready_ns - m->started_ns) / CLK_MS));
+	}
+	process_changed(d, m->fleet);
+	process_reconcile(d, m->fleet);
+}
+
+/* It is not ready any more, whatever it was. */
+static void
+process_instance_refuses(struct driver *driver, const char *id)
+{
+	struct process_driver *d = of(driver);
+	struct member *m = hmap_find(&d->by_id, id);
+
+	if (m == NULL || !m->is_ready || d->is_closing)
+		return;
+	m->is_ready = false;
+	process_changed(d, m->fleet);
+}
+
+static void
+process_instance_served(struct driver *driver, const char *id)
+{
+	struct process_driver *d = of(driver);
+	struct member *m = hmap_find(&d->by_id, id);
+
+	if (m == NULL || m->has_served || d->is_closing)
+		return;
+	m->has_served = true;
+	crash_proven(&m->fleet->crash);
 	process_changed(d, m->fleet);
 	process_reconcile(d, m->fleet);
 }
@@ -369,7 +403,7 @@ finish_close(struct process_driver *d)
 		drop_fleet(d, container_of(node, struct fleet, node));
 	loop_timer_fini(&d->usage_timer);
 	loop_timer_fini(&d->port_timer);
-	loop_timer_fini(&d->backoff_timer);
+	loop_timer_fini(&d->due_timer);
 	loop_timer_fini(&d->flush_timer);
 	hmap_fini(&d->by_id);
 	hmap_fini(&d->by_name);
@@ -383,5 +417,7 @@ const struct driver_class driver_process = {
 	.set_revisions = process_set_revisions,
 	.set_scale = process_set_scale,
 	.instance_answers = process_instance_answers,
+	.instance_refuses = process_instance_refuses,
+	.instance_served = process_instance_served,
 	.close = process_close,
 };

@@ -112,16 +112,70 @@ fleet_has_ready(const struct fleet *f)
 	LIST_FOREACH(&f->members, node, tmp) {
 		const struct member *m = container_of(node, struct member, node);
 
-		if (is_live(m) && m->was_ready)
+		if (is_live(m) && m->is_ready)
+			return true;
+	}
+	return false;
+}
+
+enum crash_stage
+fleet_stage(const struct member *m, int64_t now_ns)
+{
+	if (m->has_served)
+		return CRASH_PROVEN;
+	if (m->ready_ns == 0)
+		return CRASH_STARTING;
+	return now_ns - m->ready_ns >= CRASH_CALM_NS ? CRASH_PROVEN : CRASH_UNPROVEN;
+}
+
+bool
+fleet_has_proven(const struct fleet *f, int64_t now_ns)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&f->members, node, tmp) {
+		const struct member *m = container_of(node, struct member, node);
+
+		if (is_live(m) && m->is_ready && fleet_stage(m, now_ns) == CRASH_PROVEN)
 			return true;
 	}
 	return false;
 }
 
 uint32_t
-fleet_permitted(const struct fleet *f)
+fleet_permitted(const struct fleet *f, int64_t now_ns)
 {
-	return f->crash.early_ends > 0 && !fleet_has_ready(f) ? MIN(f->scale, 1) : f->scale;
+	bool is_doubtful = f->crash.early_ends > 0 && !fleet_has_proven(f, now_ns);
+
+	return is_doubtful ? MIN(f->scale, 1) : f->scale;
+}
+
+/* When the member is proven if it lives on; 0: it is, or it is not ready. */
+static int64_t
+calm_ns(const struct member *m)
+{
+	return is_live(m) && m->is_ready && !m->has_served ? m->ready_ns + CRASH_CALM_NS : 0;
+}
+
+static int64_t
+earlier(int64_t a_ns, int64_t b_ns)
+{
+	return a_ns == 0 || (b_ns != 0 && b_ns < a_ns) ? b_ns : a_ns;
+}
+
+int64_t
+fleet_due_ns(const struct fleet *f)
+{
+	int64_t due = f->crash.until_ns;
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&f->members, node, tmp) {
+		const struct member *m = container_of(node, struct member, node);
+
+		if (f->crash.early_ends > 0)
+			due = earlier(due, calm_ns(m));
+	}
+	return due;
 }
 
 /* The list is in the order of the starts: the last one found is the youngest. */
@@ -141,7 +195,7 @@ fleet_next_victim(const struct fleet *f)
 	LIST_FOREACH(&f->members, node, tmp) {
 		struct member *m = container_of(node, struct member, node);
 
-		if (is_live(m) && (best == NULL || !m->was_ready || best->was_ready))
+		if (is_live(m) && (best == NULL || !m->is_ready || best->is_ready))
 			best = m;
 	}
 	return best;
@@ -152,7 +206,7 @@ state_of(const struct member *m)
 {
 	if (m->phase == MEMBER_STOPPING)
 		return INSTANCE_STOPPING;
-	return m->was_ready ? INSTANCE_READY : INSTANCE_STARTING;
+	return m->is_ready ? INSTANCE_READY : INSTANCE_STARTING;
 }
 
 struct driver_view

@@ -26,7 +26,10 @@ struct member {
 	uint16_t port;
 	pid_t pid; /* of its first process; 0: not known yet */
 	enum member_phase phase;
-	bool was_ready;	  /* an activator has reported that it answers */
+	bool is_ready;	  /* an activator has reported that it answers, and none since that it
+			   * refuses */
+	bool has_served;  /* it has answered a request */
+	int64_t ready_ns; /* when it was first reported to answer; 0: never */
 	bool is_reported; /* the keeper has reported it since the last reconnect */
 	int64_t started_ns;
 	double cpu_s; /* CPU seconds used so far; < 0: unknown */
@@ -63,13 +66,20 @@ struct member *fleet_find(const struct fleet *, const char *id);
 /* How many members are live, that is starting or running: they count towards the scale. */
 uint32_t fleet_live(const struct fleet *);
 /* How many live members there may be now: as many as the scale; only one while instances
- * end before they answer and none has answered. */
-uint32_t fleet_permitted(const struct fleet *);
-/* Whether a live member has answered. */
+ * end early and none is proven. */
+uint32_t fleet_permitted(const struct fleet *, int64_t now_ns);
+/* Whether a live member is ready. */
 bool fleet_has_ready(const struct fleet *);
-/* The live member to stop next: the first victim, else the youngest that never answered,
+/* Whether a live member has proven that the revision works. */
+bool fleet_has_proven(const struct fleet *, int64_t now_ns);
+enum crash_stage fleet_stage(const struct member *, int64_t now_ns);
+/* The live member to stop next: the first victim, else the youngest that is not ready,
  * else the youngest.  NULL: none is live. */
 struct member *fleet_next_victim(const struct fleet *);
+
+/* When something is due next that time alone brings about: the end of a back-off, or a member
+ * that is proven by then.  0: nothing. */
+int64_t fleet_due_ns(const struct fleet *);
 
 /* The fleet as driver_ops.on_view() shows it; borrowed until the next call or change.
  * is_known: the keeper has reported all its instances. */

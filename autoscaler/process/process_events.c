@@ -27,7 +27,7 @@ on_instance(struct process_driver *d, const struct keeper_msg *k)
 {
 	struct member *m = hmap_find(&d->by_id, k->id);
 	bool is_stopped = m != NULL && m->phase == MEMBER_STOPPING;
-	bool was_ready = m != NULL && m->was_ready;
+	bool was_ready = m != NULL && m->ready_ns != 0;
 
 	if (m == NULL)
 		m = process_add(d, process_fleet(d, k->revision), k->id, (uint16_t)k->port);
@@ -35,9 +35,12 @@ on_instance(struct process_driver *d, const struct keeper_msg *k)
 	m->pid = (pid_t)k->pid;
 	m->started_ns = k->started_ns;
 	m->phase = phase_of(k);
-	m->was_ready = was_ready || k->answered;
 	if (was_ready && !k->answered)
 		process_send(d, KEEPER_ANSWERED, m);
+	if (!was_ready && k->answered) { /* to an earlier autoscaler: since when is not known */
+		m->is_ready = true;
+		m->ready_ns = MAX(k->started_ns, 1);
+	}
 	if (is_stopped && m->phase == MEMBER_RUNNING)
 		process_stop(d, m);
 	process_changed(d, m->fleet);
@@ -132,15 +135,16 @@ on_failed(struct process_driver *d, struct member *m, const struct keeper_msg *k
 static void
 on_unexpected_end(struct process_driver *d, struct member *m, const char *how, int64_t lived_ns)
 {
+	enum crash_stage stage = fleet_stage(m, clk_now());
 	struct fleet *f = m->fleet;
 
-	if (!m->was_ready)
+	if (stage == CRASH_STARTING)
 		f->avoided_port = m->port;
-	crash_ended(&f->crash, m->was_ready, lived_ns, how, clk_now(), random_u32());
+	crash_ended(&f->crash, stage, lived_ns, how, clk_now(), random_u32());
 	log_warn(&m->tag, "instance ended by itself",
-		 "how=%s was_ready=%d lived_ms=%lld failed=%d retry_after_ms=%lld", how,
-		 m->was_ready, (long long)(lived_ns / CLK_MS), f->crash.is_failed,
-		 (long long)(crash_wait(&f->crash, clk_now()) / CLK_MS));
+		 "how=%s was_ready=%d had_served=%d lived_ms=%lld failed=%d retry_after_ms=%lld",
+		 how, m->ready_ns != 0, m->has_served, (long long)(lived_ns / CLK_MS),
+		 f->crash.is_failed, (long long)(crash_wait(&f->crash, clk_now()) / CLK_MS));
 	(void)d;
 }
 
@@ -151,7 +155,7 @@ on_ended(struct process_driver *d, struct member *m, const struct keeper_msg *k)
 	char how[80];
 
 	crash_describe((int)k->status, how, sizeof how);
-	if (k->status == 0 && !m->was_ready &&
+	if (k->status == 0 && fleet_stage(m, clk_now()) != CRASH_PROVEN &&
 	    m->phase != MEMBER_STOPPING) /* most likely it made itself a daemon */
 		snprintf(how, sizeof how, "exited with status 0 (it must stay in the foreground)");
 	if (m->phase == MEMBER_STOPPING)

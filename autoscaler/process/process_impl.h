@@ -40,7 +40,7 @@ struct process_driver {
 	char run_id[16];	       /* random: part of each instance id of this process */
 	uint64_t started;	       /* instances started so far: the other part */
 	struct loop_timer flush_timer; /* set while a fleet is dirty: its view is to be published */
-	struct loop_timer backoff_timer; /* set until the first back-off of a fleet is over */
+	struct loop_timer due_timer;   /* set until fleet_due_ns() of the first fleet */
 	struct loop_timer usage_timer;
 };
 

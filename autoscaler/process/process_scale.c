@@ -234,9 +234,9 @@ process_reconcile(struct process_driver *d, struct fleet *f)
 		return;
 	for (; live > f->scale; live--)
 		process_stop(d, fleet_next_victim(f));
-	for (; f->conf != NULL && live < fleet_permitted(f); live++) {
+	for (; f->conf != NULL && live < fleet_permitted(f, clk_now()); live++) {
 		if (crash_wait(&f->crash, clk_now()) > 0)
-			break; /* the next flush sets backoff_timer */
+			break; /* the next flush sets due_timer */
 		port = pick_port(d, f);
 		if (port == 0) {
 			wait_for_port(d, f);

@@ -112,20 +112,40 @@ note_ready(struct scaled_revision *rev, struct scaled_instance *i)
 			 scaled_name(rev), i->id, (long long)(took / CLK_MS));
 }
 
+/* Tell the driver, but for a repeated `answers`.  A first `refuses` is no repetition: the driver
+ * may have taken over an instance that was ready before this process began. */
+static void
+tell_driver(struct scaled_revision *rev, const char *id, enum instance_health health,
+	    bool was_answering, bool has_served)
+{
+	const struct driver_class *class = rev->driver->class;
+
+	if (health == INSTANCE_ANSWERS && !was_answering)
+		class->instance_answers(rev->driver, id);
+	if (health == INSTANCE_REFUSES && class->instance_refuses != NULL)
+		class->instance_refuses(rev->driver, id);
+	if (has_served && class->instance_served != NULL)
+		class->instance_served(rev->driver, id);
+}
+
 void
-inbound_instance(struct scaled_set *set, const char *id, enum instance_health health)
+inbound_instance(struct scaled_set *set, const char *id, enum instance_health health,
+		 bool has_served)
 {
 	struct scaled_revision *rev = scaled_set_find_instance(set, id);
 	struct scaled_instance *i = rev == NULL ? NULL : instances_find(&rev->instances, id);
+	bool was_answering = i != NULL && i->is_answering;
 
-	if (i == NULL || i->is_answering == (health == INSTANCE_ANSWERS))
+	if (i == NULL)
 		return;
-	scaled_note_short(rev, clk_now());
+	if (was_answering != (health == INSTANCE_ANSWERS))
+		scaled_note_short(rev, clk_now());
 	i->is_answering = health == INSTANCE_ANSWERS;
 	if (rev->is_external)
 		return;
-	if (i->is_answering)
-		rev->driver->class->instance_answers(rev->driver, id);
+	tell_driver(rev, id, health, was_answering, has_served);
+	if (i->is_answering == was_answering)
+		return;
 	note_ready(rev, i);
 	scaled_set_mark(set, rev, true);
 }

@@ -300,7 +300,8 @@ reconcile_message(struct reconcile *r, uint64_t peer, const struct msg *m)
 		inbound_stats(&r->set, &r->peers, peer, &m->u.stats);
 		break;
 	case MSG_INSTANCE:
-		inbound_instance(&r->set, m->u.instance.id, m->u.instance.state);
+		inbound_instance(&r->set, m->u.instance.id, m->u.instance.state,
+				 m->u.instance.has_served);
 		break;
 	case MSG_DRAINED:
 		answer_drain(r, peer, m->u.drained.token, false);

@@ -167,6 +167,12 @@ obey(struct drive *d, const char *line)
 	else if (strcmp(what, "answers") == 0)
 		d->driver->class->instance_answers(d->driver,
 						   json_string_value(json_object_get(o, "id")));
+	else if (strcmp(what, "refuses") == 0)
+		d->driver->class->instance_refuses(d->driver,
+						   json_string_value(json_object_get(o, "id")));
+	else if (strcmp(what, "served") == 0)
+		d->driver->class->instance_served(d->driver,
+						  json_string_value(json_object_get(o, "id")));
 	else if (strcmp(what, "close") == 0)
 		d->driver->class->close(d->driver, json_is_true(json_object_get(o, "stop_all")));
 	json_decref(o);

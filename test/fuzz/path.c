@@ -81,6 +81,13 @@ on_refused(struct instance *inst, void *arg)
 }
 
 static void
+on_served(struct instance *inst, void *arg)
+{
+	(void)arg;
+	instance_unref(&inst);
+}
+
+static void
 on_shed(struct instance *inst, void *arg)
 {
 	(void)arg;
@@ -95,8 +102,10 @@ on_drained(struct worker *w, void *arg)
 	(void)arg;
 }
 
-static const struct worker_ops ops = {
-	.on_refused = on_refused, .on_drained = on_drained, .on_shed = on_shed};
+static const struct worker_ops ops = {.on_refused = on_refused,
+				      .on_served = on_served,
+				      .on_drained = on_drained,
+				      .on_shed = on_shed};
 
 static struct revision *
 find_revision(void *ctx, const char *name)

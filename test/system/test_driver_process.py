@@ -181,6 +181,11 @@ class Drive:
         wait_until(lambda: any(i["id"] == instance["id"] and i["state"] == "ready"
                           for v in self.views.values() for i in v["instances"]))
 
+    def report_serving(self, instance):
+        """Report that it answers, and that it has answered a request."""
+        self.report_answering(instance)
+        self.do("served", id=instance["id"])
+
     def close(self, stop_all=True):
         self.do("close", stop_all=stop_all)
         assert self.closed.wait(WAIT_S), self.log()
@@ -477,7 +482,7 @@ def test_no_failure_while_another_instance_answers(world):
     script = "[ -e %s ] && exit 5; touch %s; exec %s -m http.server --bind 127.0.0.1 $PORT" % (
         flag, flag, sys.executable)
     d, i = run_one(world, ["sh", "-c", script])
-    d.report_answering(i)
+    d.report_serving(i)
     d.scale("a/v1", 2)
     wait_until(lambda: d.log().count("failed=1") >= 1)
     time.sleep(0.2)
@@ -501,13 +506,50 @@ def test_after_a_failure_one_instance_starts_at_a_time(world):
     assert starts[n:][:2] == [1, 1]
 
 
+def test_an_end_before_any_answer_is_a_failed_start(world):
+    """Its port was open, which proves nothing; a reported answer does."""
+    go = os.path.join(world.state, "go")
+    script = SERVER[2].replace("http.server.HTTPServer(", """
+class S(http.server.HTTPServer):
+    def service_actions(self):
+        if os.path.exists(sys.argv[2]):
+            os.unlink(sys.argv[2])
+            os._exit(3)
+S(""").replace("serve_forever()", "serve_forever(0.01)")
+    d = world.drive()
+    d.revisions(revision([*SERVER[:2], script, "$PORT", go]))
+    d.scale("a/v1", 1)
+    d.report_serving(d.started()[0])
+    open(go, "w").close()
+    first = wait_until(lambda: d.lines("instance ended by itself"))[0]
+    assert "was_ready=1 had_served=1" in first and "failed=0" in first
+    for n in (2, 3):
+        d.report_answering(wait_until(lambda: d.instances(state="starting"))[0])
+        open(go, "w").close()
+        line = wait_until(lambda: d.lines("instance ended by itself")[n - 1:])[0]
+        assert "was_ready=1 had_served=0" in line and "failed=%d" % (n == 3) in line
+    f = wait_until(d.failures)[0]
+    assert f["reason"] == "exited" and f["message"] == (
+        "exited with status 3 soon after it was ready, before it answered a request")
+
+
+def test_an_instance_that_refuses_is_not_ready(world):
+    d, i = run_one(world, SERVER)
+    d.report_answering(i)
+    d.do("refuses", id=i["id"])
+    wait_until(lambda: d.instances(state="starting"))
+    d.do("answers", id=i["id"])
+    wait_until(lambda: d.instances(state="ready"))
+    assert not d.failures()
+
+
 def test_instances_that_die_repeatedly_after_they_answered_back_off(world):
     d = world.drive()
     d.revisions(revision(SERVER))
     d.scale("a/v1", 1)
     for _ in range(3):
         i = wait_until(lambda: d.instances(state="starting"))[0]
-        d.report_answering(i)
+        d.report_serving(i)
         os.kill(d.pid(i), signal.SIGKILL)
         wait_until(lambda: i["id"] not in [x["id"] for x in d.instances()])
     assert not d.failures()

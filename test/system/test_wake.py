@@ -46,6 +46,46 @@ def test_a_parked_request_with_a_body(tmp_path):
             assert (status, got) == (200, body)
 
 
+# Opens its port, and ends: at once, without an answer, or after its first answer.
+ENDS = """
+import http.server, os, sys, threading, time
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.send_header("content-length", "0"); self.end_headers()
+        threading.Timer(0.1, os._exit, [3]).start()
+    def log_message(self, *a): pass
+s = http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), H)
+if sys.argv[1] == "early":
+    time.sleep(0.2)
+    os._exit(3)
+s.serve_forever()
+"""
+
+
+def ending(tmp_path, when):
+    program = tmp_path / "ends.py"
+    program.write_text(ENDS)
+    return SERVICE % ('command = {"/usr/bin/python3", "%s", "%s"}' % (program, when))
+
+
+def test_a_program_that_opens_its_port_and_ends_has_failed_to_start(tmp_path):
+    with running(tmp_path, ending(tmp_path, "early")) as s:
+        answers = [s.get("hello") for _ in range(3)]
+        status, fields, body = answers[-1]
+        assert (status, fields["x-activator-reason"]) == (503, "activation_failed"), answers
+        assert b"exited with status 3 soon after it was ready" in body
+        assert int(fields["retry-after"]) >= 1
+
+
+def test_a_program_that_ends_after_its_first_answer_has_not_failed(tmp_path):
+    with running(tmp_path, ending(tmp_path, "late")) as s:
+        for n in range(1, 4):
+            assert s.get("hello")[0] == 200
+            wait_until(lambda: s.autoscaler.text().count("instance ended by itself") == n)
+        ends = [x for x in s.autoscaler.text().splitlines() if "instance ended by itself" in x]
+        assert all("had_served=1" in x and "failed=0" in x for x in ends), ends
+
+
 def test_the_autoscaler_is_killed_and_returns(tmp_path):
     answers = Gate(tmp_path)
     with running(tmp_path, HELLO, autoscaler="orphan_timeout = 60s") as s:

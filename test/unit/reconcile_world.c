@@ -42,8 +42,25 @@ instance_answers(struct driver *d, const char *id)
 	strbuf_addf(&world.calls, "answers:%s ", id);
 }
 
-static const struct driver_class fake_class = {
-	.name = "fake", .set_scale = set_scale, .instance_answers = instance_answers};
+static void
+instance_refuses(struct driver *d, const char *id)
+{
+	(void)d;
+	strbuf_addf(&world.calls, "refuses:%s ", id);
+}
+
+static void
+instance_served(struct driver *d, const char *id)
+{
+	(void)d;
+	strbuf_addf(&world.calls, "served:%s ", id);
+}
+
+static const struct driver_class fake_class = {.name = "fake",
+					       .set_scale = set_scale,
+					       .instance_answers = instance_answers,
+					       .instance_refuses = instance_refuses,
+					       .instance_served = instance_served};
 
 static bool
 is_victim(int number)

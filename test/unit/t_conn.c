@@ -92,8 +92,10 @@ make_routes(struct world *t)
 static struct world *
 make_unrouted(const char *text)
 {
-	static const struct worker_ops ops = {
-		.on_refused = on_instance, .on_drained = on_drained, .on_shed = on_instance};
+	static const struct worker_ops ops = {.on_refused = on_instance,
+					      .on_served = on_instance,
+					      .on_drained = on_drained,
+					      .on_shed = on_instance};
 	struct world *t = xcalloc(1, sizeof *t);
 	struct settings_errors errors;
 	struct err e;

@@ -15,7 +15,7 @@ first_early_end_is_forgiven(void **state)
 
 	(void)state;
 	crash_init(&c);
-	crash_ended(&c, false, CLK_MS, HOW, CLK_S, 0);
+	crash_ended(&c, CRASH_STARTING, CLK_MS, HOW, CLK_S, 0);
 	assert_false(c.is_failed);
 	assert_int_equal(crash_wait(&c, CLK_S), 0);
 }
@@ -27,8 +27,8 @@ second_in_a_row_is_a_failure_until_the_back_off_is_over(void **state)
 
 	(void)state;
 	crash_init(&c);
-	crash_ended(&c, false, CLK_MS, HOW, CLK_S, 0);
-	crash_ended(&c, false, CLK_MS, HOW, CLK_S, UINT32_MAX);
+	crash_ended(&c, CRASH_STARTING, CLK_MS, HOW, CLK_S, 0);
+	crash_ended(&c, CRASH_STARTING, CLK_MS, HOW, CLK_S, UINT32_MAX);
 	assert_true(c.is_failed);
 	assert_string_equal(c.reason, "exited");
 	assert_string_equal(c.message, HOW " before it was ready");
@@ -47,9 +47,9 @@ back_off_grows_to_its_bound(void **state)
 
 	(void)state;
 	crash_init(&c);
-	crash_ended(&c, false, 0, HOW, now, 0);
+	crash_ended(&c, CRASH_STARTING, 0, HOW, now, 0);
 	for (i = 0; i < 20; i++) {
-		crash_ended(&c, false, 0, HOW, now, UINT32_MAX);
+		crash_ended(&c, CRASH_STARTING, 0, HOW, now, UINT32_MAX);
 		wait = crash_wait(&c, now);
 		assert_true(wait >= before && wait <= CRASH_BACKOFF_MOST_NS);
 		now += wait;
@@ -59,18 +59,18 @@ back_off_grows_to_its_bound(void **state)
 }
 
 static void
-an_answer_forgives(void **state)
+a_proof_forgives(void **state)
 {
 	struct crash c;
 
 	(void)state;
 	crash_init(&c);
-	crash_ended(&c, false, 0, HOW, CLK_S, 0);
-	crash_ended(&c, false, 0, HOW, CLK_S, 0);
-	crash_answered(&c);
+	crash_ended(&c, CRASH_STARTING, 0, HOW, CLK_S, 0);
+	crash_ended(&c, CRASH_STARTING, 0, HOW, CLK_S, 0);
+	crash_proven(&c);
 	assert_false(c.is_failed);
 	assert_int_equal(crash_wait(&c, CLK_S), 0);
-	crash_ended(&c, false, 0, HOW, CLK_S, 0); /* as the first delay */
+	crash_ended(&c, CRASH_STARTING, 0, HOW, CLK_S, 0); /* as the first delay */
 	assert_false(c.is_failed);
 }
 
@@ -88,6 +88,25 @@ a_start_that_failed_is_a_failure_at_once(void **state)
 	assert_true(crash_wait(&c, CLK_S) > 0);
 }
 
+/* A program that opens its port and then finds that it cannot work. */
+static void
+an_end_before_any_answer_counts_though_it_was_ready(void **state)
+{
+	struct crash c;
+
+	(void)state;
+	crash_init(&c);
+	crash_ended(&c, CRASH_UNPROVEN, CLK_S, HOW, CLK_S, 0);
+	assert_false(c.is_failed);
+	assert_int_equal(crash_wait(&c, CLK_S), 0);
+	crash_ended(&c, CRASH_UNPROVEN, CLK_S, HOW, CLK_S, 0);
+	assert_true(c.is_failed);
+	assert_string_equal(c.reason, "exited");
+	assert_string_equal(c.message,
+			    HOW " soon after it was ready, before it answered a request");
+	assert_true(crash_wait(&c, CLK_S) > 0);
+}
+
 static void
 dying_soon_after_ready_waits_without_a_failure(void **state)
 {
@@ -95,10 +114,10 @@ dying_soon_after_ready_waits_without_a_failure(void **state)
 
 	(void)state;
 	crash_init(&c);
-	crash_ended(&c, true, CLK_S, HOW, CLK_S, 0);
+	crash_ended(&c, CRASH_PROVEN, CLK_S, HOW, CLK_S, 0);
 	assert_int_equal(crash_wait(&c, CLK_S), 0);
-	crash_answered(&c);
-	crash_ended(&c, true, CLK_S, HOW, CLK_S, 0);
+	crash_proven(&c);
+	crash_ended(&c, CRASH_PROVEN, CLK_S, HOW, CLK_S, 0);
 	assert_true(crash_wait(&c, CLK_S) > 0);
 	assert_false(c.is_failed);
 }
@@ -112,12 +131,12 @@ a_calm_life_resets_the_back_off(void **state)
 	(void)state;
 	crash_init(&c);
 	for (i = 0; i < 8; i++)
-		crash_ended(&c, false, 0, HOW, CLK_S, UINT32_MAX);
-	crash_answered(&c);
-	crash_ended(&c, true, CRASH_CALM_NS, HOW, CLK_S, 0);
+		crash_ended(&c, CRASH_STARTING, 0, HOW, CLK_S, UINT32_MAX);
+	crash_proven(&c);
+	crash_ended(&c, CRASH_PROVEN, CRASH_CALM_NS, HOW, CLK_S, 0);
 	assert_int_equal(crash_wait(&c, CLK_S), 0);
-	crash_ended(&c, false, 0, HOW, CLK_S, 0);
-	crash_ended(&c, false, 0, HOW, CLK_S, UINT32_MAX);
+	crash_ended(&c, CRASH_STARTING, 0, HOW, CLK_S, 0);
+	crash_ended(&c, CRASH_STARTING, 0, HOW, CLK_S, UINT32_MAX);
 	assert_int_equal(crash_wait(&c, CLK_S), CRASH_BACKOFF_FIRST_NS);
 }
 
@@ -153,8 +172,9 @@ main(void)
 		cmocka_unit_test(first_early_end_is_forgiven),
 		cmocka_unit_test(second_in_a_row_is_a_failure_until_the_back_off_is_over),
 		cmocka_unit_test(back_off_grows_to_its_bound),
-		cmocka_unit_test(an_answer_forgives),
+		cmocka_unit_test(a_proof_forgives),
 		cmocka_unit_test(a_start_that_failed_is_a_failure_at_once),
+		cmocka_unit_test(an_end_before_any_answer_counts_though_it_was_ready),
 		cmocka_unit_test(dying_soon_after_ready_waits_without_a_failure),
 		cmocka_unit_test(a_calm_life_resets_the_back_off),
 		cmocka_unit_test(ends_read_well),

@@ -4,12 +4,13 @@
 #include "autoscaler/process/fleet.h"
 
 static struct member *
-add(struct fleet *f, const char *id, enum member_phase phase, bool was_ready)
+add(struct fleet *f, const char *id, enum member_phase phase, bool is_ready)
 {
 	struct member *m = fleet_add(f, id, 20000);
 
 	m->phase = phase;
-	m->was_ready = was_ready;
+	m->is_ready = is_ready;
+	m->ready_ns = is_ready;
 	return m;
 }
 
@@ -25,7 +26,7 @@ only_starting_and_running_count(void **state)
 	add(f, "4", MEMBER_ENDED, true);
 	assert_int_equal(fleet_live(f), 2);
 	assert_false(fleet_has_ready(f));
-	fleet_find(f, "2")->was_ready = true;
+	fleet_find(f, "2")->is_ready = true;
 	assert_true(fleet_has_ready(f));
 	fleet_free(&f);
 }
@@ -56,21 +57,44 @@ order_of_going(void **state)
 }
 
 static void
-one_at_a_time_until_one_answers(void **state)
+one_at_a_time_until_one_is_proven(void **state)
 {
 	struct fleet *f = fleet_new("a/v1");
 	struct member *m;
 
 	(void)state;
 	fleet_set_scale(f, 7, NULL, 0);
-	assert_int_equal(fleet_permitted(f), 7);
-	crash_ended(&f->crash, false, 0, "exited", 1, 0);
-	assert_int_equal(fleet_permitted(f), 1);
+	assert_int_equal(fleet_permitted(f, 1), 7);
+	crash_ended(&f->crash, CRASH_STARTING, 0, "exited", 1, 0);
+	assert_int_equal(fleet_permitted(f, 1), 1);
 	m = add(f, "1", MEMBER_RUNNING, true);
-	assert_int_equal(fleet_permitted(f), 7);
-	m->was_ready = false;
+	assert_int_equal(fleet_permitted(f, 1), 1); /* its port is open, and that is all */
+	m->has_served = true;
+	assert_int_equal(fleet_permitted(f, 1), 7);
+	m->is_ready = false;
 	fleet_set_scale(f, 0, NULL, 0);
-	assert_int_equal(fleet_permitted(f), 0);
+	assert_int_equal(fleet_permitted(f, 1), 0);
+	fleet_free(&f);
+}
+
+static void
+a_calm_life_is_a_proof(void **state)
+{
+	struct fleet *f = fleet_new("a/v1");
+	struct member *m = add(f, "1", MEMBER_RUNNING, true);
+
+	(void)state;
+	fleet_set_scale(f, 7, NULL, 0);
+	assert_int_equal(fleet_due_ns(f), 0);
+	crash_ended(&f->crash, CRASH_UNPROVEN, 0, "exited", 1, 0);
+	assert_int_equal(fleet_due_ns(f), m->ready_ns + CRASH_CALM_NS);
+	assert_int_equal(fleet_stage(m, CRASH_CALM_NS), CRASH_UNPROVEN);
+	assert_int_equal(fleet_stage(m, m->ready_ns + CRASH_CALM_NS), CRASH_PROVEN);
+	assert_int_equal(fleet_permitted(f, CRASH_CALM_NS), 1);
+	assert_int_equal(fleet_permitted(f, m->ready_ns + CRASH_CALM_NS), 7);
+	m->is_ready = false; /* it refuses */
+	assert_int_equal(fleet_due_ns(f), 0);
+	assert_int_equal(fleet_permitted(f, m->ready_ns + CRASH_CALM_NS), 1);
 	fleet_free(&f);
 }
 
@@ -104,7 +128,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_starting_and_running_count),
 		cmocka_unit_test(order_of_going),
-		cmocka_unit_test(one_at_a_time_until_one_answers),
+		cmocka_unit_test(one_at_a_time_until_one_is_proven),
+		cmocka_unit_test(a_calm_life_is_a_proof),
 		cmocka_unit_test(view_shows_what_there_is),
 	};
 

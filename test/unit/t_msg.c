@@ -71,6 +71,7 @@ each_type_goes_there_and_back(void **state)
 		"{\"type\":\"stats\",\"period_ms\":0,\"partial\":true,\"revisions\":[]}",
 		"{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"answers\"}",
 		"{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"refuses\"}",
+		"{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"answers\",\"served\":true}",
 		"{\"type\":\"drain\",\"token\":\"t1\",\"revision\":\"hello/v1\"}",
 		"{\"type\":\"drain\",\"token\":\"t2\",\"instance\":\"i1\"}",
 		"{\"type\":\"drained\",\"token\":\"t1\"}",

@@ -81,6 +81,24 @@ an_instance_that_answers_is_ready_and_the_driver_hears_of_it(void **state)
 	assert_int_equal(instances_ready(&rev->instances), 0);
 }
 
+/* Also of an instance that was ready before this autoscaler began, of which no activator has
+ * said that it answers. */
+static void
+the_driver_hears_what_refuses_and_what_has_served(void **state)
+{
+	(void)state;
+	begin_world(1);
+	show_instances(NULL);
+	connect_peer(1);
+	settle();
+	strbuf_clear(&world.calls);
+	send_line(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"refuses\"}");
+	assert_string_equal(strbuf_str(&world.calls), "refuses:i1 ");
+	send_line(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"answers\","
+		     "\"served\":true}");
+	assert_string_equal(strbuf_str(&world.calls), "refuses:i1 answers:i1 served:i1 ");
+}
+
 /* A request waits for a start that takes longer than window and grace: both begin with its
  * answer, whatever the averages have of the time in which it was parked. */
 static void
@@ -421,6 +439,7 @@ main(void)
 		T(many_activates_of_a_round_are_one_wish),
 		T(what_the_driver_shows_is_passed_on_once),
 		T(an_instance_that_answers_is_ready_and_the_driver_hears_of_it),
+		T(the_driver_hears_what_refuses_and_what_has_served),
 		T(after_a_long_wait_idleness_counts_from_the_answer),
 		T(what_is_not_known_is_ignored),
 		T(stats_with_parked_requests_wake_as_well),
