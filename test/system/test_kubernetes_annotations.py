@@ -338,7 +338,9 @@ def exercise(kube, s):
     wait_until(lambda: refusals(kube, "wrong"), what="an Event")
     for n in 2, 1:  # the second time the pod that goes gets a cost
         annotate(kube, "hello", min_scale=str(n))
-        wait_until(lambda: kube.replicas("hello") == n, what="%d instances" % n)
+        wait_until(lambda: s.metrics(s.scaler_admin).get(
+            'autoscaler_ready_instances{revision="%s.hello/v1"}' % kube.namespace) == n,
+            what="%d instances" % n)
     wait_until(lambda: kube.replicas("one") == 0, what="zero")
 
 
