@@ -126,6 +126,7 @@ take_request(struct conn *c, const struct request *r)
 		.says_keep_alive = r->is_http10 && r->is_persistent,
 		.is_idempotent = r->is_idempotent,
 		.is_expecting = r->is_expecting,
+		.has_upgrade = r->has_upgrade,
 		.is_upgrade = r->is_upgrade,
 		.takes_trailers = r->takes_trailers,
 		.is_sent_whole = r->framing == FRAMING_NONE ||
@@ -233,7 +234,7 @@ route(struct conn *c, const struct request *r, size_t head_n)
 		return;
 	}
 	if (x->framing == FRAMING_CHUNKED)
-		x->chunked = chunked_new(r->head, c->w->conf->limits.max_head);
+		x->chunked = chunked_new(r->head, limits->max_head);
 	if (is_for_page(c, r)) {
 		give_page(c, r);
 		return;
@@ -255,7 +256,9 @@ arrive_request(struct conn *c, char *buf, size_t head_n)
 		refuse_trace(c, &c->w->head);
 		xfer_end(c, OUT_MAX_FORWARDS);
 	} else if (out != OUT_OK) {
-		if (out == OUT_BAD_REQUEST) /* where the next request begins cannot be told */
+		/* Where the next request begins cannot be told; behind a CONNECT there may be bytes
+		 * for the tunnel that its client hopes for. */
+		if (out == OUT_BAD_REQUEST || r.is_connect)
 			c->x.is_persistent = c->x.is_sent_whole = false;
 		xfer_refuse(c, out, NULL);
 	} else if (c->w->snapshot == NULL) {

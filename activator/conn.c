@@ -160,7 +160,8 @@ static void
 read_head(struct conn *c, const struct limits *limits)
 {
 	struct worker *w = c->w;
-	ssize_t n = h1_scan(w->read_buf, c->in.n, &c->in_seen);
+	/* More may be there, if it came behind a body: it is judged as if it came now. */
+	ssize_t n = h1_scan(w->read_buf, MIN(c->in.n, limits->max_head), &c->in_seen);
 	enum outcome out;
 
 	if (n < 0) {

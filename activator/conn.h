@@ -44,11 +44,14 @@ conn_limits(const struct conn *c)
 	return c->x.route != NULL ? &c->x.route->limits->v : &c->w->conf->limits;
 }
 
-/* May the connection carry another request after this one? */
+/* May the connection carry another request after this one?  Not where its client asked for
+ * another protocol and has sent bytes before it had the answer: in which protocol, none can
+ * tell. */
 static inline bool
 conn_may_persist(const struct conn *c)
 {
-	return c->x.is_persistent && c->x.is_sent_whole && !c->w->is_draining;
+	return c->x.is_persistent && c->x.is_sent_whole && !c->w->is_draining &&
+	       !(c->x.has_upgrade && (c->in.n > 0 || c->io.can_read));
 }
 
 /* fd is an accepted connection, which does not block; the connection owns it.  -1 with errno:

@@ -57,7 +57,7 @@ struct xfer {
 	enum framing framing;
 	bool is_head_method, is_http10, is_persistent, is_idempotent;
 	bool says_keep_alive; /* the response says so: HTTP/1.0 whose client asked for it */
-	bool is_upgrade, takes_trailers, wants_json;
+	bool has_upgrade, is_upgrade, takes_trailers, wants_json;
 	bool is_expecting;	   /* its client waits for 100 before it sends the body */
 	bool is_sent_whole;	   /* it was read and written to its end */
 	bool is_unsent;		   /* no byte of it was written to an instance */

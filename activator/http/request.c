@@ -185,6 +185,7 @@ request_read(struct request *r, const struct h1_head *h)
 	*r = (struct request){
 		.head = h, .is_http10 = h->minor == 0, .is_persistent = h->minor == 1};
 	r->is_trace = is_method(h, "TRACE");
+	r->is_connect = is_method(h, "CONNECT");
 	r->is_head_method = is_method(h, "HEAD");
 	r->is_idempotent = is_idempotent(h);
 	for (i = 0; i < h->n; i++) {
@@ -197,7 +198,7 @@ request_read(struct request *r, const struct h1_head *h)
 		out = OUT_BAD_REQUEST;
 	/* The framing is read before anything is refused, so that the end of the refused request
 	 * is known; if it is not known, the connection is closed. */
-	if (out == OUT_OK && is_method(h, "CONNECT"))
+	if (out == OUT_OK && r->is_connect)
 		out = OUT_METHOD;
 	if (out == OUT_OK)
 		out = read_target(r);
@@ -206,7 +207,8 @@ request_read(struct request *r, const struct h1_head *h)
 	if (out == OUT_OK && ff.is_unknown_expected)
 		out = OUT_EXPECTATION;
 	r->is_persistent = r->is_persistent && !ff.is_close;
-	r->is_upgrade = r->is_upgrade && ff.upgrades > 0 && !ff.is_h2c && !r->is_http10;
+	r->has_upgrade = ff.upgrades > 0;
+	r->is_upgrade = r->is_upgrade && r->has_upgrade && !ff.is_h2c && !r->is_http10;
 	if (out == OUT_OK && r->has_max_forwards && r->max_forwards == 0)
 		return OUT_MAX_FORWARDS;
 	return out;

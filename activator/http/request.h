@@ -29,10 +29,11 @@ struct request {
 	bool wants_json; /* Accept names application/json */
 	bool is_http10;
 	bool is_persistent; /* the client keeps the connection open */
-	bool is_head_method, is_trace;
+	bool is_head_method, is_trace, is_connect;
 	bool is_idempotent;  /* RFC 9110 9.2.2 */
 	bool is_expecting;   /* 100-continue */
-	bool is_upgrade;     /* has Upgrade, and Connection names it */
+	bool has_upgrade;    /* asks for another protocol, in whatever way */
+	bool is_upgrade;     /* asks in the right way: passed on to the instance */
 	bool takes_trailers; /* TE: trailers */
 	bool has_max_forwards;
 	uint64_t max_forwards; /* for OPTIONS and TRACE */
