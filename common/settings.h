@@ -87,7 +87,7 @@ struct launch {
 	char *deployment; /* "namespace/name" */
 	char *workload;	  /* "group/version/Kind/namespace/name" */
 	char *port;	  /* number or name */
-	int64_t failure_patience;
+	int64_t failure_patience, unschedulable_patience;
 	int foreign_scale; /* FOREIGN_*: when another writer changes the replicas */
 	bool state_annotation;
 };

@@ -226,29 +226,41 @@ is_starting(const char *reason)
 	       reason[0] == '\0';
 }
 
+/* The trouble of a container.  One that waits to be started, that runs, or that has completed is
+ * in none, whatever happened before. */
 static void
-take_container(const json_t *at, struct kube_pod_fields *p)
+take_trouble(const json_t *at, struct kube_pod_fields *p)
 {
 	const json_t *state = json_object_get(at, "state");
 	const json_t *waiting = json_object_get(state, "waiting");
 	const json_t *ended = json_object_get(state, "terminated");
 	const char *reason = text_or_empty(waiting, "reason");
+	bool is_waiting = waiting != NULL && !is_starting(reason);
+	bool is_past = !is_waiting && ended == NULL;
+
+	if (ended != NULL && number_of(ended, "exitCode", 0) == 0)
+		return;
+	if (ended == NULL)
+		ended = json_object_get(json_object_get(at, "lastState"), "terminated");
+	if (ended == NULL && !is_waiting)
+		return;
+	if (p->trouble_container != NULL && (is_past || !p->is_trouble_past))
+		return;
+	p->trouble_container = text_or_empty(at, "name");
+	p->is_trouble_past = is_past;
+	p->waiting_reason = is_waiting ? reason : NULL;
+	p->waiting_message = text_or_empty(waiting, "message");
+	p->ended_reason = ended == NULL ? NULL : text_or_empty(ended, "reason");
+	p->ended_code = number_of(ended, "exitCode", 0);
+}
+
+static void
+take_container(const json_t *at, struct kube_pod_fields *p)
+{
 	int64_t restarts = number_of(at, "restartCount", 0);
 
 	p->restarts += restarts > 0 && restarts < INT32_MAX ? (uint32_t)restarts : 0;
-	if (waiting != NULL && !is_starting(reason) && p->waiting_reason == NULL) {
-		p->waiting_reason = reason;
-		p->waiting_message = text_or_empty(waiting, "message");
-	}
-	if (ended == NULL)
-		ended = json_object_get(json_object_get(at, "lastState"), "terminated");
-	/* An init container that ended with 0 has done its work. */
-	if (ended == NULL || p->ended_reason != NULL ||
-	    (number_of(ended, "exitCode", 0) == 0 && restarts == 0))
-		return;
-	p->ended_reason = text_or_empty(ended, "reason");
-	p->ended_code = number_of(ended, "exitCode", 0);
-	p->ended_container = text_or_empty(at, "name");
+	take_trouble(at, p);
 }
 
 static void

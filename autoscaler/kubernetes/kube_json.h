@@ -58,12 +58,15 @@ struct kube_pod_fields {
 	 * within one second: the API's times have no fractions. */
 	bool was_ready;
 	uint32_t restarts; /* of all its containers together */
-	/* why it does not run; NULL: the status does not say */
-	const char *waiting_reason, *waiting_message; /* of a container that is not being started */
-	const char *unscheduled_message;
-	const char *ended_reason; /* why a container ended last: OOMKilled, Error */
-	int64_t ended_code;	  /* its exit status */
-	const char *ended_container;
+	const char
+		*unscheduled_message; /* NULL: the status does not say that it cannot be placed */
+	/* The first container that is in trouble now or, where none is, the first that ended
+	 * before and runs, or is being started, again.  NULL: there is none. */
+	const char *trouble_container;
+	bool is_trouble_past;
+	const char *waiting_reason, *waiting_message; /* why it does not run; NULL: no reason */
+	const char *ended_reason;		      /* how it ended: "Error"; NULL: it did not */
+	int64_t ended_code;			      /* its exit status */
 };
 void kube_pod_fields_decode(const struct kube_event *, struct kube_pod_fields *);
 

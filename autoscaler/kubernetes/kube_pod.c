@@ -128,7 +128,8 @@ take_problem(struct kube_pod *pod, const struct kube_event *ev, const struct kub
 	const char *port = pod->workload->conf->launch.port;
 	struct kube_problem p = {.age_ns = 0};
 
-	if (pod->ip != NULL && pod->port == 0) {
+	if (pod->port == 0 && !f->is_deleting) {
+		p.kind = KUBE_PROBLEM_MISTAKE;
 		snprintf(p.reason, sizeof p.reason, "NoPort");
 		snprintf(p.message, sizeof p.message,
 			 "pod %s: which port serves? Set port (%s), or declare one containerPort",

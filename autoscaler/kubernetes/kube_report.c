@@ -27,7 +27,7 @@
 static const struct kube_problem *
 failure_of(const struct kube_workload *w)
 {
-	return kube_failure_is_failed(&w->failure) ? &w->failure.problem : NULL;
+	return kube_failure_is_shown(&w->failure) ? &w->failure.problem : NULL;
 }
 
 static enum kube_state
@@ -91,7 +91,9 @@ record_failure(struct kube_workload *w)
 	if (is_repeated(&w->report.failing, p->reason))
 		return;
 	text = xasprintf("%s: %s", p->reason, p->message);
-	record(w, true, "ActivationFailed", text);
+	record(w, true,
+	       kube_failure_is_failed(&w->failure) ? "ActivationFailed" : "ActivationDelayed",
+	       text);
 	free(text);
 }
 

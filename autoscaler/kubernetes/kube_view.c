@@ -53,6 +53,7 @@ static bool
 find_problem(const struct kube_workload *w, const struct kube_pods *pods, struct kube_problem *p)
 {
 	struct list_node *node, *tmp;
+	bool is_found = false;
 
 	if (find_access_problem(w, pods, p))
 		return true;
@@ -67,27 +68,41 @@ find_problem(const struct kube_workload *w, const struct kube_pods *pods, struct
 
 		if (pod->problem == NULL || pod->is_deleting)
 			continue;
-		*p = *pod->problem;
-		return true;
+		if (!is_found || pod->problem->kind < p->kind)
+			*p = *pod->problem;
+		is_found = true;
 	}
-	return false;
+	return is_found;
+}
+
+/* How long a problem may last before it is a failure. */
+static int64_t
+patience_of(const struct kube_workload *w, const struct kube_problem *p)
+{
+	const struct launch *l = &w->conf->launch;
+
+	if (p->kind == KUBE_PROBLEM_MISTAKE)
+		return 0;
+	if (p->kind != KUBE_PROBLEM_PLACE)
+		return l->failure_patience;
+	return l->unschedulable_patience == 0 ? KUBE_FAILURE_NEVER : l->unschedulable_patience;
 }
 
 /* Returns what kube_view_show() does. */
 static int64_t
 update_failure(struct kube_workload *w, const struct kube_pods *pods)
 {
-	int64_t now = clk_now(), patience = w->conf->launch.failure_patience, due;
+	int64_t now = clk_now(), due;
 	struct kube_problem p = {.age_ns = 0};
 	bool is_problem = find_problem(w, pods, &p);
 
 	/* What this process has not seen begin has lasted since the object says so.  Of anything
 	 * later our own clock counts. */
-	if (is_problem && !w->is_known_once)
+	if (is_problem && p.kind != KUBE_PROBLEM_PAST && !w->is_known_once)
 		kube_failure_has_lasted(&w->failure, p.age_ns, now);
-	kube_failure_update(&w->failure, is_problem ? &p : NULL, kube_pods_are_serving(w), patience,
-			    now, random_u32());
-	due = kube_failure_due(&w->failure, patience);
+	kube_failure_update(&w->failure, is_problem ? &p : NULL, kube_pods_are_serving(w),
+			    patience_of(w, &p), now, random_u32());
+	due = kube_failure_due(&w->failure);
 	return due == 0 ? 0 : MAX(due - now, CLK_MS);
 }
 
@@ -140,7 +155,8 @@ show(struct kube_workload *w)
 	int64_t left = w->failure.until_ns - clk_now();
 	struct msg_failure failure = {.reason = w->failure.problem.reason,
 				      .message = w->failure.problem.message,
-				      .retry_after_ms = (MAX(left, 0) + CLK_MS - 1) / CLK_MS};
+				      .retry_after_ms = (MAX(left, 0) + CLK_MS - 1) / CLK_MS,
+				      .is_parking = !kube_failure_is_failed(&w->failure)};
 	struct driver_view v = {.revision = w->revision,
 				.n = w->pods.n,
 				.has_scale = w->replicas.exists,
@@ -151,7 +167,7 @@ show(struct kube_workload *w)
 	fill_instances(w);
 	v.v = w->view;
 	v.is_known = w->is_known_once = is_known(w);
-	v.failure = kube_failure_is_failed(&w->failure) ? &failure : NULL;
+	v.failure = kube_failure_is_shown(&w->failure) ? &failure : NULL;
 	kube_replicas_shown(&w->replicas);
 	w->all->driver->ops->on_view(&v, w->all->driver->arg);
 }

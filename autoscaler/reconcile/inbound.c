@@ -155,6 +155,12 @@ inbound_instance(struct scaled_set *set, const char *id, enum instance_health he
 static void
 log_failure(const struct scaled_revision *rev)
 {
+	if (rev->failure->is_parking) {
+		log_warn(NULL, "instances cannot be started yet, requests wait",
+			 "revision=%s reason=%s message=%s", scaled_name(rev), rev->failure->reason,
+			 rev->failure->message);
+		return;
+	}
 	log_warn(NULL, "instances cannot be started",
 		 "revision=%s reason=%s message=%s retry_ms=%lld", scaled_name(rev),
 		 rev->failure->reason, rev->failure->message,

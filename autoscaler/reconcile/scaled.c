@@ -99,7 +99,7 @@ scaled_free(struct scaled_revision **rp)
 static void
 take_failure(struct scaled_revision *rev, const struct msg_failure *f, int64_t now_ns)
 {
-	if (f != NULL && rev->failure == NULL)
+	if (f != NULL && (rev->failure == NULL || rev->failure->is_parking != f->is_parking))
 		rev->failures++;
 	failure_free(&rev->failure);
 	if (f == NULL)

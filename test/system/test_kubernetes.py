@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+import sys
 import time
 import urllib.request
 
@@ -328,7 +329,8 @@ def test_the_cause_of_a_failure_is_in_the_answer(tmp_path, how):
             quota(kube)
         if options is not None:
             kube.workload(how, pod_annotations={"kubelet.test/backoff": "1"}, **options)
-        services = service(how, kube, "port = 8080 failure_patience = 300ms")
+        services = service(how, kube, "port = 8080 failure_patience = 300ms "
+                           "unschedulable_patience = 300ms")
         with on_cluster(tmp_path, kube, services) as s:
             status, fields, body = s.get(how)
             assert (status, fields["x-activator-reason"]) == (503, "activation_failed"), body
@@ -350,6 +352,112 @@ def test_a_new_autoscaler_does_not_wait_again_for_a_pod_that_does_not_start(tmp_
             status, fields, body = s.get("hello")
             assert (status, fields["x-activator-reason"]) == (503, "activation_failed"), body
             assert "missing/app:1" in body.decode()
+
+
+STAMP = "2026-01-01T00:00:00Z"
+ENDED = {"terminated": {"exitCode": 1, "reason": "Error", "startedAt": STAMP, "finishedAt": STAMP}}
+DONE = {"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": STAMP,
+                       "finishedAt": STAMP}}
+RUNNING = {"running": {"startedAt": STAMP}}
+
+
+def show_status(kube, name, containers, init=()):
+    """What a kubelet says of the workload's only pod.  containers, init: (state, lastState)."""
+    def value(state, last):
+        return {"name": "app", "image": "x", "imageID": "x", "ready": False, "started": False,
+                "restartCount": 1 if last else 0, "state": state, "lastState": last}
+    pod = kube.wait_pods(name, 1)[0]["metadata"]["name"]
+    kube.patch("pods", pod, {"status": {
+        "phase": "Running", "conditions": [{"type": "Ready", "status": "False"}],
+        "initContainerStatuses": [value(*c) for c in init],
+        "containerStatuses": [value(*c) for c in containers]}}, "status")
+
+
+PAST = {
+    "restarted": {"containers": [(RUNNING, ENDED)]},
+    "again": {"containers": [({"waiting": {"reason": "ContainerCreating"}}, ENDED)]},
+    "init": {"containers": [({"waiting": {"reason": "PodInitializing"}}, {})],
+             "init": [(RUNNING, ENDED)]},
+    "completed": {"containers": [(RUNNING, {})], "init": [(DONE, ENDED)]},
+}
+
+
+@fake_only
+def test_a_container_that_runs_again_is_starting(tmp_path):
+    """Past trouble is not present trouble.  All have the same patience; once the one that is in
+    trouble has failed, the others would have."""
+    with cluster(tmp_path, has_kubelet=False) as kube:
+        names = list(PAST) + ["failing"]
+        for name in names:
+            kube.workload(name)
+        services = "".join(service(n, kube, "port = 8080 failure_patience = 200ms") for n in names)
+        with on_cluster(tmp_path, kube, services) as s, contextlib.ExitStack() as stack:
+            for name, status in PAST.items():
+                stack.enter_context(s.connect()).request("GET", "/", name)
+                show_status(kube, name, **status)
+            stack.enter_context(s.connect()).request("GET", "/", "failing")
+            show_status(kube, "failing", [(ENDED, {})])
+            status, fields, body = s.get("failing")
+            assert (status, fields["x-activator-reason"]) == (503, "activation_failed"), body
+            assert b"ended with status 1" in body
+            for name in PAST:
+                assert "failure" not in s.revision_status(name + "/v1"), name
+            assert s.metric("activator_parked") == len(PAST)
+
+
+@fake_only
+def test_a_pod_without_a_node_is_waited_for_and_the_page_says_so(tmp_path):
+    with cluster(tmp_path) as kube:
+        kube.workload("big", container={"resources": {"requests": {"cpu": "100000"}}})
+        kube.workload("crash", container={"command": ["false"]},
+                      pod_annotations={"kubelet.test/backoff": "1"})
+        more = "port = 8080 failure_patience = 200ms"
+        services = service("big", kube, more).replace(
+            "hosts", 'waiting_page = "default" hosts') + service("crash", kube, more)
+        with on_cluster(tmp_path, kube, services) as s, s.connect() as c:
+            c.request("GET", "/", "big")
+            wait_until(lambda: "cannot be placed" in s.autoscaler.text(), what="the log")
+            assert s.get("crash")[0] == 503
+            page = [("Accept", "text/html"), ("Sec-Fetch-Mode", "navigate"),
+                    ("Sec-Fetch-Dest", "document")]
+            wait_until(lambda: b"Insufficient cpu" in s.get("big", fields=page)[2],
+                       what="the cause on the waiting page")
+            assert s.metric("activator_parked") == 1
+            wait_until(lambda: any(
+                e["reason"] == "ActivationDelayed" and "Insufficient cpu" in e["message"]
+                for e in kube.list("events")), what="an Event")
+            kube.patch("deployments", "big", {"spec": {"template": {"spec": {"containers": [
+                {"name": "app", "image": "hello", "command": [HELLO], "ports": [
+                    {"name": "http", "containerPort": 8080}]}]}}}})
+            assert c.response()[0] == 200
+
+
+def test_a_program_that_listens_and_then_ends_is_a_failure(tmp_path):
+    """Each of its runs answers the probe.  Its pauses are shorter than the patience."""
+    program = "import os, socket, time; s = socket.socket(); " \
+        "s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); " \
+        "s.bind((os.environ['ADDRESS'], 8080)); s.listen(); time.sleep(0.3); os._exit(3)"
+    with cluster(tmp_path) as kube:
+        kube.workload("hello", container={"command": [sys.executable, "-c", program]},
+                      pod_annotations={"kubelet.test/backoff": "0.2"})
+        services = service("hello", kube, "port = 8080 failure_patience = 1500ms")
+        with on_cluster(tmp_path, kube, services) as s:
+            def is_told():
+                status, fields, body = s.get("hello")
+                return (status, fields["x-activator-reason"]) == (503, "activation_failed") and \
+                    b"ended with status 3" in body
+            wait_until(is_told, what="the exit status in an answer")
+
+
+def test_a_port_that_cannot_be_determined_is_told_at_once(tmp_path):
+    """It is a mistake, which no patience mends."""
+    with cluster(tmp_path) as kube:
+        kube.workload("hello", container={"ports": []})
+        services = service("hello", kube, "failure_patience = 1h")
+        with on_cluster(tmp_path, kube, services) as s:
+            status, fields, body = s.get("hello")
+            assert (status, fields["x-activator-reason"]) == (503, "activation_failed"), body
+            assert b"which port serves" in body
 
 
 def test_a_workload_that_is_created_later_is_used(tmp_path):
