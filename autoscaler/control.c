@@ -161,8 +161,21 @@ load(const char *id, void *arg)
 	return reconcile_load(a->reconcile, id);
 }
 
-static const struct driver_ops platform_ops = {on_view, on_platform_closed, on_services, load};
-static const struct driver_ops addresses_ops = {on_view, on_addresses_closed, on_services, load};
+static int64_t
+heard_since(void *arg)
+{
+	const struct autoscaler *a = arg;
+
+	return a->reconcile == NULL ? 0 : reconcile_heard_since(a->reconcile);
+}
+
+static const struct driver_ops platform_ops = {.on_view = on_view,
+					       .on_closed = on_platform_closed,
+					       .on_services = on_services,
+					       .load = load,
+					       .heard_since = heard_since};
+static const struct driver_ops addresses_ops = {
+	.on_view = on_view, .on_closed = on_addresses_closed, .on_services = on_services};
 
 static const struct driver_class *const classes[] = {
 	[DRIVER_PROCESS] = &driver_process,

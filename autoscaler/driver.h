@@ -58,6 +58,9 @@ struct driver_ops {
 	 * by their last reports, and DRIVER_LEASE_LOAD more while it holds a busy lease.  The
 	 * driver asks at a scale-down; may be called from inside a call, and calls nothing. */
 	uint32_t (*load)(const char *id, void *arg);
+	/* May be NULL.  Since when at least one activator has been connected without a break, which
+	 * reports the instances that answer; 0: none is.  May be called from inside a call. */
+	int64_t (*heard_since)(void *arg);
 };
 
 struct driver {

@@ -82,6 +82,7 @@ struct launch {
 	char *user;		     /* NULL: the autoscaler's */
 	int64_t stop_timeout;
 	/* either driver */
+	int64_t start_timeout; /* 0: none */
 	struct str_list addresses;
 	/* driver kubernetes */
 	char *deployment; /* "namespace/name" */

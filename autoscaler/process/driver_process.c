@@ -75,6 +75,12 @@ drop_fleet(struct process_driver *d, struct fleet *f)
 	fleet_free(&f);
 }
 
+static int64_t
+heard_since(const struct process_driver *d)
+{
+	return d->driver.ops->heard_since == NULL ? 1 : d->driver.ops->heard_since(d->driver.arg);
+}
+
 static void
 set_due_timer(struct process_driver *d)
 {
@@ -82,7 +88,7 @@ set_due_timer(struct process_driver *d)
 	int64_t first = INT64_MAX;
 
 	LIST_FOREACH(&d->fleets, node, tmp) {
-		int64_t due = fleet_due_ns(container_of(node, struct fleet, node));
+		int64_t due = fleet_due_ns(container_of(node, struct fleet, node), heard_since(d));
 
 		first = due == 0 ? first : MIN(first, due);
 	}
@@ -111,8 +117,23 @@ on_flush(void *arg)
 		finish_close(d);
 }
 
+/* Stop the members whose start has taken too long: a program may hang in it. */
+static void
+stop_overdue(struct process_driver *d, struct fleet *f, int64_t now)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&f->members, node, tmp) {
+		struct member *m = container_of(node, struct member, node);
+		int64_t deadline = fleet_start_deadline(m, heard_since(d));
+
+		if (deadline != 0 && deadline <= now)
+			process_overdue(d, m);
+	}
+}
+
 /* The back-off of a fleet is over, and so is its failure; or a member has lived long enough to
- * be proven. */
+ * be proven, or has been starting for too long. */
 static void
 on_due(void *arg)
 {
@@ -122,10 +143,11 @@ on_due(void *arg)
 
 	LIST_FOREACH(&d->fleets, node, tmp) {
 		struct fleet *f = container_of(node, struct fleet, node);
-		int64_t due = fleet_due_ns(f);
+		int64_t due = fleet_due_ns(f, heard_since(d));
 
 		if (due == 0 || due > now)
 			continue;
+		stop_overdue(d, f, now);
 		if (fleet_has_proven(f, now))
 			crash_proven(&f->crash);
 		(void)crash_wait(&f->crash, now); /* clears a failure whose time is over */

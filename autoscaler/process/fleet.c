@@ -164,7 +164,18 @@ earlier(int64_t a_ns, int64_t b_ns)
 }
 
 int64_t
-fleet_due_ns(const struct fleet *f)
+fleet_start_deadline(const struct member *m, int64_t heard_ns)
+{
+	const struct revision_conf *conf = m->fleet->conf;
+
+	if (!is_live(m) || m->ready_ns != 0 || heard_ns == 0 || conf == NULL ||
+	    conf->launch.start_timeout == 0)
+		return 0;
+	return MAX(m->added_ns, heard_ns) + conf->launch.start_timeout;
+}
+
+int64_t
+fleet_due_ns(const struct fleet *f, int64_t heard_ns)
 {
 	int64_t due = f->crash.until_ns;
 	struct list_node *node, *tmp;
@@ -174,6 +185,7 @@ fleet_due_ns(const struct fleet *f)
 
 		if (f->crash.early_ends > 0)
 			due = earlier(due, calm_ns(m));
+		due = earlier(due, fleet_start_deadline(m, heard_ns));
 	}
 	return due;
 }

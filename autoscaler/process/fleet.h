@@ -32,7 +32,8 @@ struct member {
 	int64_t ready_ns; /* when it was first reported to answer; 0: never */
 	bool is_reported; /* the keeper has reported it since the last reconnect */
 	int64_t started_ns;
-	double cpu_s; /* CPU seconds used so far; < 0: unknown */
+	int64_t added_ns; /* when this process began to look after it */
+	double cpu_s;	  /* CPU seconds used so far; < 0: unknown */
 	uint64_t memory_bytes;
 	struct log_tag tag;
 };
@@ -77,9 +78,13 @@ enum crash_stage fleet_stage(const struct member *, int64_t now_ns);
  * else the youngest.  NULL: none is live. */
 struct member *fleet_next_victim(const struct fleet *);
 
-/* When something is due next that time alone brings about: the end of a back-off, or a member
- * that is proven by then.  0: nothing. */
-int64_t fleet_due_ns(const struct fleet *);
+/* When the start of the member has taken too long; 0: it may take any time, or is over.
+ * heard_ns: since when an activator has been connected, which would have reported that it
+ * answers; 0: none is. */
+int64_t fleet_start_deadline(const struct member *, int64_t heard_ns);
+/* When something is due next that time alone brings about: the end of a back-off, a member that
+ * is proven by then, the deadline of a start.  0: nothing. */
+int64_t fleet_due_ns(const struct fleet *, int64_t heard_ns);
 
 /* The fleet as driver_ops.on_view() shows it; borrowed until the next call or change.
  * is_known: the keeper has reported all its instances. */

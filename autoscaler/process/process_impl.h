@@ -59,6 +59,8 @@ void process_reconcile(struct process_driver *, struct fleet *);
 void process_stop(struct process_driver *, struct member *);
 /* A start has failed; why: the message for people. */
 void process_start_failed(struct process_driver *, struct fleet *, const char *why);
+/* It was not ready within start_timeout: stop it.  Its start has failed. */
+void process_overdue(struct process_driver *, struct member *);
 /* Send the keeper a message that has no member but an id. */
 void process_send(struct process_driver *, enum keeper_msg_type, const struct member *);
 

@@ -1,5 +1,6 @@
 /* process_scale - carries out the scale of a revision: whether an instance may start now,
  * on which port and with what arguments, and which instance stops first. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -35,6 +36,7 @@ process_add(struct process_driver *d, struct fleet *f, const char *id, uint16_t 
 {
 	struct member *m = fleet_add(f, id, port);
 
+	m->added_ns = clk_now();
 	hmap_put(&d->by_id, id, m);
 	mark_port(d, port, true);
 	process_changed(d, f);
@@ -221,6 +223,22 @@ process_stop(struct process_driver *d, struct member *m)
 	log_debug(&m->tag, "instance stopping", "pid=%d", (int)m->pid);
 	process_send(d, KEEPER_STOP, m);
 	process_changed(d, m->fleet);
+}
+
+void
+process_overdue(struct process_driver *d, struct member *m)
+{
+	int64_t now = clk_now(), lived_ns = now - m->started_ns;
+	struct fleet *f = m->fleet;
+	char how[80];
+
+	snprintf(how, sizeof how, "was stopped after %g s (start_timeout)",
+		 (double)f->conf->launch.start_timeout / CLK_S);
+	crash_ended(&f->crash, CRASH_STARTING, lived_ns, how, now, random_u32());
+	log_warn(&m->tag, "instance not ready within start_timeout, stopping it",
+		 "lived_ms=%lld failed=%d retry_after_ms=%lld", (long long)(lived_ns / CLK_MS),
+		 f->crash.is_failed, (long long)(crash_wait(&f->crash, now) / CLK_MS));
+	process_stop(d, m);
 }
 
 void

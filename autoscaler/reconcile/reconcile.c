@@ -17,6 +17,7 @@ struct reconcile {
 	struct reconcile_conf conf;
 	int64_t started_ns;
 	int64_t longest_window; /* the longest stable window of all revisions, ns */
+	int64_t heard_ns;	/* since when an activator has been connected; 0: none is */
 	bool is_frozen;
 
 	struct scaled_set set;
@@ -215,6 +216,7 @@ reconcile_peer_up(struct reconcile *r, uint64_t serial, const char *id)
 {
 	struct list_node *node, *tmp;
 
+	r->heard_ns = r->peers.n == 0 ? clk_now() : r->heard_ns;
 	peers_up(&r->peers, serial, id, clk_now());
 	forget_reports(r);
 	LIST_FOREACH(&r->set.active, node, tmp)
@@ -229,6 +231,7 @@ reconcile_peer_down(struct reconcile *r, uint64_t serial)
 	bool has_vanished = peers_down(&r->peers, serial, clk_now());
 	struct list_node *node, *tmp;
 
+	r->heard_ns = r->peers.n == 0 ? 0 : r->heard_ns;
 	LIST_FOREACH(&r->set.active, node, tmp) {
 		struct scaled_revision *rev = container_of(node, struct scaled_revision, active);
 
@@ -521,4 +524,10 @@ reconcile_load(struct reconcile *r, const char *id)
 	in_flight = reports_at_instance(&rev->reports, id);
 	lease = instances_is_leased(i, &rev->reports, clk_now()) ? DRIVER_LEASE_LOAD : 0;
 	return lease + MIN(in_flight, DRIVER_LEASE_LOAD);
+}
+
+int64_t
+reconcile_heard_since(const struct reconcile *r)
+{
+	return r->heard_ns;
 }

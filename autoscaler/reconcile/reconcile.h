@@ -98,5 +98,6 @@ struct scaled_revision *reconcile_next(const struct reconcile *, size_t *at);
 bool reconcile_is_known(const struct reconcile *); /* drivers have shown all revisions */
 /* As driver_ops.load; 0 for an instance that is not known. */
 uint32_t reconcile_load(struct reconcile *, const char *id);
+int64_t reconcile_heard_since(const struct reconcile *); /* as driver_ops.heard_since */
 
 #endif

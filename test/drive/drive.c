@@ -123,6 +123,8 @@ revision_of(const json_t *o)
 	r->launch.environment = strings(json_object_get(o, "environment"));
 	r->launch.directory = string_of(o, "directory");
 	r->launch.user = string_of(o, "user");
+	r->launch.start_timeout = json_integer_value(json_object_get(o, "start_timeout_ms")) *
+				  CLK_MS;
 	r->launch.stop_timeout = (stop == NULL ? 2000 : json_integer_value(stop)) * CLK_MS;
 	return r;
 }

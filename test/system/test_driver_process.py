@@ -533,6 +533,27 @@ S(""").replace("serve_forever()", "serve_forever(0.01)")
         "exited with status 3 soon after it was ready, before it answered a request")
 
 
+def test_an_instance_that_hangs_in_its_start_is_replaced(world):
+    d, i = run_one(world, SLEEPER, start_timeout_ms=200)
+    f = wait_until(d.failures)[0]
+    assert f["reason"] == "exited"
+    assert f["message"] == "was stopped after 0.2 s (start_timeout) before it was ready"
+    first, second = d.lines("instance not ready within start_timeout")[:2]
+    assert "instance=%s " % i["id"] in first and "failed=0" in first and "failed=1" in second
+    assert not d.lines("instance ended by itself")
+
+
+def test_start_timeout_does_not_concern_what_is_ready(world):
+    d, i = run_one(world, SERVER, start_timeout_ms=1000 * WAIT_S)
+    d.report_answering(i)
+    d.revisions(revision(SERVER, start_timeout_ms=1))
+    d.do("refuses", id=i["id"])
+    wait_until(lambda: d.instances(state="starting"))
+    d.scale("a/v1", 2)
+    wait_until(lambda: d.lines("instance not ready within start_timeout"))
+    assert i["id"] in [x["id"] for x in d.instances()]
+
+
 def test_an_instance_that_refuses_is_not_ready(world):
     d, i = run_one(world, SERVER)
     d.report_answering(i)

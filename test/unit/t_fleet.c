@@ -85,16 +85,41 @@ a_calm_life_is_a_proof(void **state)
 
 	(void)state;
 	fleet_set_scale(f, 7, NULL, 0);
-	assert_int_equal(fleet_due_ns(f), 0);
+	assert_int_equal(fleet_due_ns(f, 1), 0);
 	crash_ended(&f->crash, CRASH_UNPROVEN, 0, "exited", 1, 0);
-	assert_int_equal(fleet_due_ns(f), m->ready_ns + CRASH_CALM_NS);
+	assert_int_equal(fleet_due_ns(f, 1), m->ready_ns + CRASH_CALM_NS);
 	assert_int_equal(fleet_stage(m, CRASH_CALM_NS), CRASH_UNPROVEN);
 	assert_int_equal(fleet_stage(m, m->ready_ns + CRASH_CALM_NS), CRASH_PROVEN);
 	assert_int_equal(fleet_permitted(f, CRASH_CALM_NS), 1);
 	assert_int_equal(fleet_permitted(f, m->ready_ns + CRASH_CALM_NS), 7);
 	m->is_ready = false; /* it refuses */
-	assert_int_equal(fleet_due_ns(f), 0);
+	assert_int_equal(fleet_due_ns(f, 1), 0);
 	assert_int_equal(fleet_permitted(f, m->ready_ns + CRASH_CALM_NS), 1);
+	fleet_free(&f);
+}
+
+static void
+a_start_may_take_start_timeout(void **state)
+{
+	struct revision_conf conf = {.launch.start_timeout = 100};
+	struct fleet *f = fleet_new("a/v1");
+	struct member *m = add(f, "1", MEMBER_RUNNING, false);
+
+	(void)state;
+	m->added_ns = 1000;
+	assert_int_equal(fleet_due_ns(f, 1), 0); /* the revision is not configured */
+	f->conf = &conf;
+	assert_int_equal(fleet_due_ns(f, 1), 1100);
+	assert_int_equal(fleet_due_ns(f, 1050), 1150); /* no activator could say that it answers */
+	assert_int_equal(fleet_due_ns(f, 0), 0);
+	conf.launch.start_timeout = 0;
+	assert_int_equal(fleet_due_ns(f, 1), 0);
+	conf.launch.start_timeout = 100;
+	m->ready_ns = 1010;
+	assert_int_equal(fleet_due_ns(f, 1), 0);
+	m->ready_ns = 0;
+	m->phase = MEMBER_STOPPING;
+	assert_int_equal(fleet_due_ns(f, 1), 0);
 	fleet_free(&f);
 }
 
@@ -130,6 +155,7 @@ main(void)
 		cmocka_unit_test(order_of_going),
 		cmocka_unit_test(one_at_a_time_until_one_is_proven),
 		cmocka_unit_test(a_calm_life_is_a_proof),
+		cmocka_unit_test(a_start_may_take_start_timeout),
 		cmocka_unit_test(view_shows_what_there_is),
 	};
 
