@@ -414,6 +414,8 @@ to_zero(const struct scaling *s, const struct decide_view *v, struct decide_out 
 		o->rule = DECIDE_ZERO_DISABLED;
 	else if (v->busy_lease_s > 0)
 		o->rule = DECIDE_BUSY_LEASE;
+	else if (v->awaited_s > 0)
+		o->rule = DECIDE_AWAITED;
 	else if (is_learned && v->idle_s < v->learned_keep_s)
 		o->rule = DECIDE_LEARNED;
 	else if (!is_learned && v->idle_s < (double)s->scale_to_zero_grace / CLK_S)

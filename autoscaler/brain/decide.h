@@ -25,6 +25,7 @@
 	X(IDLE, "idle: no requests within the stable window")                                      \
 	X(GRACE, "idle, but for less than scale_to_zero_grace")                                    \
 	X(RETENTION, "idle, but retention keeps the last instance")                                \
+	X(AWAITED, "idle, but requests waited for an instance that is starting or new")            \
 	X(BUSY_LEASE, "idle, but an instance holds a busy lease")                                  \
 	X(STABLE, "average load over the stable window, divided by the target")                    \
 	X(IN_USE, "requests are in flight or parked: at least one instance")                       \
@@ -83,8 +84,11 @@ struct decide_view {
 	double waited_s;	/* while it is unknown: how long the first answer is awaited */
 	double start_s;		/* start-up time; < 0: unknown */
 	double target_override; /* the slow brain's target; 0: none */
-	double busy_lease_s;	/* what is left of the longest busy lease */
-	uint32_t schedule_min;	/* min_scale of the schedule entry that holds now; 0: none */
+	/* What is left of the time for which an instance is kept that requests have waited for,
+	 * also if they left before it was ready; 0: nothing */
+	double awaited_s;
+	double busy_lease_s;   /* what is left of the longest busy lease */
+	uint32_t schedule_min; /* min_scale of the schedule entry that holds now; 0: none */
 	/* learned idleness: how long to keep the last instance; < 0: not learned */
 	double learned_keep_s;
 	bool is_learned_prewarm;    /* learned idleness wants an instance now */

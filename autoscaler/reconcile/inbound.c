@@ -106,7 +106,10 @@ note_ready(struct scaled_revision *rev, struct scaled_instance *i)
 {
 	int64_t took = scaled_time_start(rev, i, clk_now());
 
-	rev->is_woken &= !instances_is_ready(i);
+	if (rev->is_woken && instances_is_ready(i)) {
+		rev->is_woken = false;
+		rev->awaited_ns = clk_now();
+	}
 	if (took > 0)
 		log_info(NULL, "instance ready", "revision=%s instance=%s took_ms=%lld",
 			 scaled_name(rev), i->id, (long long)(took / CLK_MS));

@@ -371,6 +371,26 @@ fill_averages(const struct scaled_revision *rev, struct decide_view *view, int64
 	view->newest = s->metric == METRIC_RPS ? newest.rps : newest.concurrency;
 }
 
+/* What is left of the time for which an instance is kept that requests have waited for.  Whoever
+ * waited counts as activity to the moment when it is ready: else a start that takes longer than
+ * activation_timeout would be stopped before any client could come back for it.  A start that
+ * takes longer than start_timeout counts no more. */
+static double
+awaited_s(const struct scaled_revision *rev, double learned_keep_s, int64_t now_ns)
+{
+	const struct scaling *s = &rev->conf->scaling;
+	int64_t timeout = rev->conf->launch.start_timeout;
+	double keep_s = (double)MAX(s->stable_window, s->scale_to_zero_grace) / CLK_S;
+
+	if (learned_keep_s >= 0)
+		keep_s = learned_keep_s;
+	if (rev->is_woken && (timeout == 0 || now_ns - rev->woken_ns < timeout))
+		return keep_s;
+	if (rev->is_woken || rev->awaited_ns == 0)
+		return 0;
+	return MAX(keep_s - (double)(now_ns - rev->awaited_ns) / CLK_S, 0);
+}
+
 void
 scaled_fill_view(const struct scaled_revision *rev, struct decide_view *view, bool is_restarting,
 		 int64_t now_ns)
@@ -398,6 +418,7 @@ scaled_fill_view(const struct scaled_revision *rev, struct decide_view *view, bo
 	view->is_activation_pending = reports_activation_pending(&rev->reports) && view->ready == 0;
 	fill_averages(rev, view, now_ns);
 	brain_fill(rev->brain, view, now_ns, clk_wall());
+	view->awaited_s = awaited_s(rev, view->learned_keep_s, now_ns);
 	if (rev->dryrun.is_begun)
 		dryrun_fill(&rev->dryrun, view, now_ns);
 }

@@ -42,6 +42,7 @@ struct scaled_revision {
 	bool is_woken; /* requests began to wait while it had no instance, at woken_ns; until an
 			* instance answers, or no request waits any more */
 	int64_t woken_ns;
+	int64_t awaited_ns; /* when an instance that requests waited for was ready; 0: never */
 
 	/* shown by the driver */
 	bool is_known; /* the driver has shown it */

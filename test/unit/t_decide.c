@@ -401,22 +401,24 @@ the_way_to_zero(void **state)
 	static const struct {
 		double stable, idle_s;
 		int64_t retention_s;
-		double lease_s, keep_s;
+		double lease_s, awaited_s, keep_s;
 		bool is_disabled;
 		uint32_t wanted;
 		enum decide_rule rule;
 	} cases[] = {
-		{0.1, 20, 0, 0, -1, false, 1, DECIDE_STABLE},
-		{0, 29, 0, 0, -1, false, 1, DECIDE_GRACE},
-		{0, 61, 0, 0, -1, false, 0, DECIDE_IDLE},
-		{0, 61, 10, 0, -1, false, 1, DECIDE_RETENTION},
-		{0, 71, 10, 0, -1, false, 0, DECIDE_IDLE},
-		{0, 61, 0, 0.5, -1, false, 1, DECIDE_BUSY_LEASE},
-		{0, 1e6, 0, 0, -1, true, 1, DECIDE_ZERO_DISABLED},
-		{0.1, 20, 0, 0, 10, false, 0, DECIDE_IDLE}, /* learned: go sooner */
-		{0.1, 5, 0, 0, 10, false, 1, DECIDE_LEARNED},
-		{0, 500, 0, 0, 600, false, 1, DECIDE_LEARNED}, /* learned: go later */
-		{0, 601, 0, 0, 600, false, 0, DECIDE_IDLE},
+		{0.1, 20, 0, 0, 0, -1, false, 1, DECIDE_STABLE},
+		{0, 29, 0, 0, 0, -1, false, 1, DECIDE_GRACE},
+		{0, 61, 0, 0, 0, -1, false, 0, DECIDE_IDLE},
+		{0, 61, 10, 0, 0, -1, false, 1, DECIDE_RETENTION},
+		{0, 71, 10, 0, 0, -1, false, 0, DECIDE_IDLE},
+		{0, 61, 0, 0.5, 0, -1, false, 1, DECIDE_BUSY_LEASE},
+		{0, 61, 0, 0, 0.5, -1, false, 1, DECIDE_AWAITED},
+		{0, 61, 0, 0, 0.5, 10, false, 1, DECIDE_AWAITED},
+		{0, 1e6, 0, 0, 0, -1, true, 1, DECIDE_ZERO_DISABLED},
+		{0.1, 20, 0, 0, 0, 10, false, 0, DECIDE_IDLE}, /* learned: go sooner */
+		{0.1, 5, 0, 0, 0, 10, false, 1, DECIDE_LEARNED},
+		{0, 500, 0, 0, 0, 600, false, 1, DECIDE_LEARNED}, /* learned: go later */
+		{0, 601, 0, 0, 0, 600, false, 0, DECIDE_IDLE},
 	};
 	size_t i;
 
@@ -428,6 +430,7 @@ the_way_to_zero(void **state)
 		v.in_flight = 0;
 		v.idle_s = cases[i].idle_s;
 		v.busy_lease_s = cases[i].lease_s;
+		v.awaited_s = cases[i].awaited_s;
 		v.learned_keep_s = cases[i].keep_s;
 		s.retention = cases[i].retention_s * CLK_S;
 		s.enable_scale_to_zero = !cases[i].is_disabled;

@@ -133,6 +133,50 @@ after_a_long_wait_idleness_counts_from_the_answer(void **state)
 	UNTIL(world.scale == 0, 10);
 }
 
+/* The client leaves long before the instance is ready: that is kept for a stable window from
+ * when it is ready, so that a client that comes back finds it. */
+static void
+what_waited_counts_to_the_moment_when_an_instance_is_ready(void **state)
+{
+	struct scaled_revision *rev = reconcile_find(world.r, "a/v1");
+
+	(void)state;
+	connect_peer(1);
+	seconds(70); /* not after a restart */
+	world.is_unready = true;
+	world.peer[1].answer = SAYS_DRAINED;
+	activate(1, 1);
+	seconds(2);
+	world.peer[1].parked = 0;
+	seconds(200);
+	assert_int_equal(world.n, 1);
+	assert_int_equal(rev->wanted.rule, DECIDE_AWAITED);
+	send_line(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"answers\"}");
+	seconds(5); /* of a stable window of 6 s */
+	assert_int_equal(world.n, 1);
+	seconds(2);
+	assert_int_equal(world.n, 0);
+}
+
+/* … but no longer than start_timeout. */
+static void
+a_start_that_takes_too_long_is_kept_for_nobody(void **state)
+{
+	(void)state;
+	world.conf.launch.start_timeout = 100 * CLK_S;
+	connect_peer(1);
+	seconds(70);
+	world.is_unready = true;
+	world.peer[1].answer = SAYS_DRAINED;
+	activate(1, 1);
+	seconds(2);
+	world.peer[1].parked = 0;
+	seconds(90);
+	assert_int_equal(world.n, 1);
+	seconds(15);
+	assert_int_equal(world.n, 0);
+}
+
 static void
 what_is_not_known_is_ignored(void **state)
 {
@@ -441,6 +485,8 @@ main(void)
 		T(an_instance_that_answers_is_ready_and_the_driver_hears_of_it),
 		T(the_driver_hears_what_refuses_and_what_has_served),
 		T(after_a_long_wait_idleness_counts_from_the_answer),
+		T(what_waited_counts_to_the_moment_when_an_instance_is_ready),
+		T(a_start_that_takes_too_long_is_kept_for_nobody),
 		T(what_is_not_known_is_ignored),
 		T(stats_with_parked_requests_wake_as_well),
 		T(nothing_is_scaled_before_the_driver_has_shown_its_instances),
