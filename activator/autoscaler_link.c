@@ -278,7 +278,8 @@ poll_drains(void *arg)
 		loop_timer_set(&al->drain_timer, DRAIN_POLL);
 }
 
-/* An unknown revision or instance has nothing in flight here: it is drained. */
+/* A revision or instance that the registry does not know has nothing in flight here: it is
+ * drained.  One that is not described any more may still be at work. */
 static void
 on_drain(struct autoscaler_link *al, struct msg *m)
 {
@@ -287,7 +288,7 @@ on_drain(struct autoscaler_link *al, struct msg *m)
 	struct instance *inst = NULL;
 
 	if (m->u.drain.revision != NULL)
-		rev = registry_find_revision(al->registry, m->u.drain.revision);
+		rev = registry_find_known_revision(al->registry, m->u.drain.revision);
 	else
 		inst = registry_find_instance(al->registry, m->u.drain.instance);
 	if (rev != NULL && !drains_revision(&al->drains, token, rev))
@@ -340,6 +341,7 @@ on_tick(void *arg)
 
 	loop_timer_set(&al->tick, TICK);
 	drop_idle_trackers(al);
+	registry_forget_unused(al->registry);
 	step_all(al);
 	tick_all(al);
 	poll_drains(al);

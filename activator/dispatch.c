@@ -240,7 +240,9 @@ get_permit(struct conn *c, struct instance *inst)
 {
 	struct xfer *x = &c->x;
 
-	if (x->waiter.has_permit || !instance_has_limit(inst))
+	if (!x->waiter.has_permit)
+		x->waiter.has_permit = limiter_try_permit(inst);
+	if (x->waiter.has_permit)
 		return true;
 	x->waiter.inst = instance_ref(inst);
 	if (!limiter_permit_or_wait(&x->waiter)) {
@@ -287,8 +289,8 @@ connect_failed(struct conn *c, struct instance *inst)
 {
 	struct xfer *x = &c->x;
 
-	log_warn_limited(&inst->tag, "cannot connect", "address=%s err=%s", inst->address_text,
-			 strerror(errno));
+	log_warn_limited(&inst->tag, "cannot connect", "address=%s err=%s",
+			 instance_address(inst)->text, strerror(errno));
 	permit_back(x, inst);
 	xfer_pace_done(x, inst);
 	limiter_give_back(inst);
@@ -568,7 +570,7 @@ on_connecting(struct conn *c, struct upstream *u)
 
 	if (rc > 0)
 		return;
-	if (rc < 0 || tcp_is_self_connected(u->io.fd, &u->inst->addr)) {
+	if (rc < 0 || tcp_is_self_connected(u->io.fd, &u->address->addr)) {
 		upstream_failed(c, true);
 		return;
 	}

@@ -8,8 +8,9 @@
 struct drain_token {
 	struct list_node node;
 	char *token;
-	struct revision *rev;  /* a reference, or NULL */
-	struct instance *inst; /* a reference, or NULL */
+	struct revision *rev;	  /* a reference, or NULL … */
+	struct instance_set *set; /* … with what the drain closed */
+	struct instance *inst;	  /* a reference, or NULL */
 	bool is_done;
 };
 
@@ -40,6 +41,7 @@ drop(struct drains *d, struct drain_token *x)
 {
 	list_remove(&d->all, &x->node);
 	instance_unref(&x->inst);
+	instance_set_unref(&x->set);
 	revision_unref(&x->rev);
 	free(x->token);
 	free(x);
@@ -54,6 +56,7 @@ drains_revision(struct drains *d, const char *token, struct revision *rev)
 		return false;
 	x = add(d, token);
 	x->rev = revision_ref(rev);
+	x->set = instance_set_ref(rev->set); /* only this thread changes rev->set */
 	x->is_done = true;
 	return true;
 }
@@ -69,39 +72,48 @@ drains_instance(struct drains *d, const char *token, struct instance *inst)
 	return x->is_done;
 }
 
-/* Does another token keep the same revision or instance closed? */
+/* Does another token keep inst closed: as the instance, or, for the drain of a revision, as one
+ * of its set? */
 static bool
-is_shared(const struct drains *d, const struct drain_token *x)
+is_shared(const struct drains *d, const struct drain_token *x, const struct instance *inst)
 {
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&d->all, node, tmp) {
 		const struct drain_token *other = container_of(node, struct drain_token, node);
 
-		if (other != x && other->rev == x->rev && other->inst == x->inst)
+		if (other == x || other->rev != x->rev)
+			continue;
+		if (x->rev == NULL ? other->inst == inst : instance_set_holds(other->set, inst))
 			return true;
 	}
 	return false;
 }
 
 static void
+resume_revision(struct drains *d, const struct drain_token *x)
+{
+	struct instance **v = xcalloc(x->set->n, sizeof(struct instance *));
+	struct instance_set *set;
+	uint32_t i, n = 0;
+
+	for (i = 0; i < x->set->n; i++)
+		if (!is_shared(d, x, x->set->v[i]))
+			v[n++] = x->set->v[i];
+	set = instance_set_new(v, n);
+	free(v);
+	limiter_resume(x->rev, set);
+	instance_set_unref(&set);
+}
+
+static void
 resume(struct drains *d, struct drain_token *x)
 {
-	if (is_shared(d, x))
-		drop(d, x);
-	else if (x->rev != NULL) {
-		struct revision *rev = revision_ref(x->rev);
-
-		drop(d, x);
-		limiter_resume(rev);
-		revision_unref(&rev);
-	} else {
-		struct instance *inst = instance_ref(x->inst);
-
-		drop(d, x);
-		limiter_open(inst, SLOTS_DRAIN);
-		instance_unref(&inst);
-	}
+	if (x->rev != NULL)
+		resume_revision(d, x);
+	else if (!is_shared(d, x, x->inst))
+		limiter_open(x->inst, SLOTS_DRAIN);
+	drop(d, x);
 }
 
 void
@@ -128,20 +140,6 @@ drains_resume_all(struct drains *d)
 		resume(d, container_of(node, struct drain_token, node));
 }
 
-/* Does anything that x closed still exist? */
-static bool
-closes_something(const struct drain_token *x)
-{
-	uint32_t i;
-
-	if (x->inst != NULL)
-		return x->inst->is_listed;
-	for (i = 0; i < x->rev->set->n; i++) /* only this thread changes set */
-		if (instance_is_closed_by(x->rev->set->v[i], SLOTS_REV_DRAIN))
-			return true;
-	return false;
-}
-
 size_t
 drains_poll(struct drains *d, void (*fn)(const char *token, void *arg), void *arg)
 {
@@ -156,8 +154,6 @@ drains_poll(struct drains *d, void (*fn)(const char *token, void *arg), void *ar
 			fn(x->token, arg);
 		}
 		pending += !x->is_done;
-		if (x->is_done && !closes_something(x))
-			drop(d, x);
 	}
 	return pending;
 }

@@ -2,7 +2,9 @@
  *
  * The drain of a revision is test and close: it succeeds at once or not at all.  The drain of
  * an instance closes it at once, and is done when no request is in flight there.  A token ends
- * when the autoscaler resumes it, when the link is lost, or when what it closed is gone.
+ * when the autoscaler resumes it, which it also does for what it has stopped, or when the link
+ * is lost.  Until then the token keeps what it closed: an instance that leaves the list and
+ * returns is still closed.
  * Thread: main. */
 #ifndef ACTIVATOR_DRAINS_H
 #define ACTIVATOR_DRAINS_H

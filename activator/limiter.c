@@ -240,19 +240,19 @@ give_back_locked(struct revision *rev, struct instance *inst)
 
 /* --- permits --- */
 
+/* As slots, permits are counted by one atomic number (inst->conns), and a waiter raises
+ * permits_waited before it looks for a free one under the mutex. */
 static bool
-has_free_permit_locked(const struct instance *inst)
+take_permit(struct instance *inst)
 {
-	return inst->conns < slots_limit(slots_read(&inst->slots));
-}
+	uint32_t n = atomic_load_explicit(&inst->conns, memory_order_relaxed);
 
-static bool
-try_permit_locked(struct instance *inst)
-{
-	bool is_free = has_free_permit_locked(inst);
-
-	inst->conns += is_free;
-	return is_free;
+	do {
+		if (n >= slots_limit(slots_read(&inst->slots)))
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(
+		&inst->conns, &n, n + 1, memory_order_seq_cst, memory_order_relaxed));
+	return true;
 }
 
 static void
@@ -268,7 +268,7 @@ grant_permits_locked(struct instance *inst)
 {
 	struct list_node *node;
 
-	while ((node = list_first(&inst->permit_queue)) != NULL && try_permit_locked(inst)) {
+	while ((node = list_first(&inst->permit_queue)) != NULL && take_permit(inst)) {
 		struct waiter *w = container_of(node, struct waiter, node);
 
 		leave_permit_queue_locked(w);
@@ -278,11 +278,21 @@ grant_permits_locked(struct instance *inst)
 }
 
 static void
-permit_back_locked(struct instance *inst)
+drop_permit(struct instance *inst)
 {
-	CHECK(inst->conns > 0);
-	inst->conns--;
-	grant_permits_locked(inst);
+	CHECK(atomic_fetch_sub_explicit(&inst->conns, 1, memory_order_seq_cst) > 0);
+}
+
+static bool
+is_permit_waited(const struct instance *inst)
+{
+	return atomic_load_explicit(&inst->permits_waited, memory_order_seq_cst) != 0;
+}
+
+bool
+limiter_try_permit(struct instance *inst)
+{
+	return !is_permit_waited(inst) && take_permit(inst);
 }
 
 bool
@@ -295,11 +305,12 @@ limiter_permit_or_wait(struct waiter *w)
 	CHECK(w->state == WAITER_IDLE);
 	w->rev = rev;
 	pthread_mutex_lock(&rev->lock);
-	is_free = try_permit_locked(inst);
+	atomic_fetch_add_explicit(&inst->permits_waited, 1, memory_order_seq_cst);
+	is_free = list_empty(&inst->permit_queue) && take_permit(inst);
 	if (is_free) {
 		w->has_permit = true;
+		atomic_fetch_sub_explicit(&inst->permits_waited, 1, memory_order_seq_cst);
 	} else {
-		atomic_fetch_add_explicit(&inst->permits_waited, 1, memory_order_seq_cst);
 		w->state = WAITER_PERMIT;
 		list_push(&inst->permit_queue, &w->node);
 	}
@@ -307,29 +318,23 @@ limiter_permit_or_wait(struct waiter *w)
 	return is_free; /* w belongs to the lock where it waits */
 }
 
-bool
-limiter_try_permit(struct instance *inst)
-{
-	bool is_free;
-
-	pthread_mutex_lock(&inst->rev->lock);
-	is_free = try_permit_locked(inst);
-	pthread_mutex_unlock(&inst->rev->lock);
-	return is_free;
-}
-
 void
 limiter_permit_back(struct instance *inst)
 {
+	drop_permit(inst);
+	if (!is_permit_waited(inst))
+		return;
 	pthread_mutex_lock(&inst->rev->lock);
-	permit_back_locked(inst);
+	grant_permits_locked(inst);
 	pthread_mutex_unlock(&inst->rev->lock);
 }
 
 bool
 limiter_may_idle(const struct instance *inst)
 {
-	return atomic_load_explicit(&inst->permits_waited, memory_order_seq_cst) == 0;
+	return !is_permit_waited(inst) &&
+	       atomic_load_explicit(&inst->conns, memory_order_seq_cst) <=
+		       slots_limit(slots_read(&inst->slots));
 }
 
 /* --- requests --- */
@@ -425,8 +430,10 @@ ungrant_locked(struct waiter *w)
 {
 	if (w->inst == NULL || hand_over_fd_locked(w))
 		return;
-	if (w->has_permit)
-		permit_back_locked(w->inst);
+	if (w->has_permit) {
+		drop_permit(w->inst);
+		grant_permits_locked(w->inst);
+	}
 	if (w->is_paced)
 		unpace_locked(w->inst);
 	give_back_locked(w->rev, w->inst);
@@ -517,6 +524,21 @@ limiter_update(struct revision *rev, struct instance_set *set, const struct limi
 }
 
 void
+limiter_set_instances(struct revision *rev, struct instance_set *set,
+		      uint32_t container_concurrency)
+{
+	struct instance_set *old;
+
+	pthread_mutex_lock(&rev->lock);
+	old = rev->set;
+	rev->set = set;
+	set_limit_locked(rev, container_concurrency);
+	grant_all_locked(rev);
+	pthread_mutex_unlock(&rev->lock);
+	instance_set_unref(&old);
+}
+
+void
 limiter_tick(struct revision *rev)
 {
 	bool had_all_wanted;
@@ -572,39 +594,51 @@ limiter_open_with_fd(struct instance *inst, int fd)
 
 /* The first n instances of the set. */
 static void
-resume_locked(struct revision *rev, uint32_t n)
+resume_locked(struct revision *rev, const struct instance_set *set, uint32_t n)
 {
 	uint32_t i;
 
 	for (i = 0; i < n; i++)
-		slots_open(&rev->set->v[i]->slots, SLOTS_REV_DRAIN);
+		slots_open(&set->v[i]->slots, SLOTS_REV_DRAIN);
 	grant_all_locked(rev);
+}
+
+/* Of the main thread, which is the one that changes rev->unlisted. */
+static bool
+is_unlisted_busy(const struct revision *rev)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&rev->unlisted, node, tmp)
+		if (instance_in_flight(container_of(node, struct instance, node)) > 0)
+			return true;
+	return false;
 }
 
 bool
 limiter_try_drain(struct revision *rev)
 {
-	bool is_idle;
+	bool is_idle = !is_unlisted_busy(rev);
 	uint32_t i;
 
 	pthread_mutex_lock(&rev->lock);
-	is_idle = list_empty(&rev->queue);
+	is_idle = is_idle && list_empty(&rev->queue);
 	for (i = 0; is_idle && i < rev->set->n; i++) {
 		uint64_t before = slots_close(&rev->set->v[i]->slots, SLOTS_REV_DRAIN);
 
 		is_idle = slots_count(before) == 0;
 	}
 	if (!is_idle)
-		resume_locked(rev, i);
+		resume_locked(rev, rev->set, i);
 	pthread_mutex_unlock(&rev->lock);
 	return is_idle;
 }
 
 void
-limiter_resume(struct revision *rev)
+limiter_resume(struct revision *rev, const struct instance_set *set)
 {
 	pthread_mutex_lock(&rev->lock);
-	resume_locked(rev, rev->set->n);
+	resume_locked(rev, set, set->n);
 	pthread_mutex_unlock(&rev->lock);
 }
 
@@ -671,11 +705,12 @@ count_instance_locked(const struct revision *rev, const struct instance *inst, b
 {
 	uint64_t slots = slots_read(&inst->slots);
 	uint32_t n = slots_count(slots), limit = slots_limit(slots);
+	uint32_t conns = atomic_load_explicit(&inst->conns, memory_order_relaxed);
 
 	c->slots += n;
 	c->slots_most = MAX(c->slots_most, n);
-	c->conns += inst->conns;
-	c->conns_most = MAX(c->conns_most, inst->conns);
+	c->conns += conns;
+	c->conns_most = MAX(c->conns_most, conns);
 	c->permits_queued += (uint32_t)inst->permit_queue.n;
 	c->paced += inst->paced;
 	if (!slots_has_free(slots) || (is_pacing && inst->paced >= rev->pace))

@@ -2,9 +2,10 @@
  *
  *   slot    the right to have one request in flight at one instance.  An instance has as many
  *           as its limit (container_concurrency), or, without a limit, any number.
- *   permit  the right to have one connection open to one instance.  Only an instance with a
- *           limit needs them, and has as many as slots: a server that reads one connection
- *           at a time must never sit on an idle one while a request waits on another.
+ *   permit  the right to have one connection open to one instance, which has as many as
+ *           slots: a server that reads one connection at a time must never sit on an idle one
+ *           while a request waits on another.  Without a limit connections are counted too,
+ *           so that a limit that is set later holds for all of them.
  *   waiter  a request that waits in its revision's queue for a slot, or, having a slot, for a
  *           permit.
  *   grant   what a waiter waited for.  It reaches the waiter through the inbox of its worker.
@@ -56,14 +57,15 @@ void limiter_decline(struct waiter *w);
 void limiter_head_seen(struct instance *);
 
 /* --- permits --- */
+/* The right to open a connection to inst, without waiting.  Pair with limiter_permit_back(). */
+NODISCARD bool limiter_try_permit(struct instance *);
 /* May w, which has a slot of w->inst, open a connection?  False: w waits for a permit; tell
  * all workers to close idle connections to the instance (worker_post_shed()). */
 NODISCARD bool limiter_permit_or_wait(struct waiter *w);
-/* The same for the prober, which does not wait.  Pair with limiter_permit_back(). */
-NODISCARD bool limiter_try_permit(struct instance *);
 /* A connection that had a permit is closed, or could not be opened. */
 void limiter_permit_back(struct instance *);
-/* May a connection stay open idle?  Not while a waiter needs its permit. */
+/* May a connection stay open idle?  Not while a waiter needs its permit, and not if there are
+ * more connections than the limit, which was lowered. */
 bool limiter_may_idle(const struct instance *);
 
 /* --- what the autoscaler, the prober and drains say; main thread --- */
@@ -74,8 +76,12 @@ struct limiter_update {
 	bool is_external;		/* of `addresses`: its instances are never started */
 };
 /* New instances (set, whose reference is taken), limits and pace.  Grants what they allow.
- * Giving the workers their copies of set is left to the caller (worker_post_set()). */
+ * Left to the caller: to give the workers their copies of set (worker_post_set()), and to
+ * have idle connections above a lowered limit closed (worker_post_shed()). */
 void limiter_update(struct revision *, struct instance_set *set, const struct limiter_update *);
+/* New instances alone; what the last limiter_update() said holds for them. */
+void limiter_set_instances(struct revision *, struct instance_set *set,
+			   uint32_t container_concurrency);
 /* No new request goes to the instance, for a reason of SLOTS_*.  Any thread. */
 void limiter_close(struct instance *, uint64_t why);
 /* The reason is over.  If it was the last one, waiters get the instance's slots. */
@@ -84,11 +90,12 @@ void limiter_open(struct instance *, uint64_t why);
  * connection, its permit, and a slot.  False: no request waits, or none may go yet; the
  * descriptor and the permit stay the caller's. */
 NODISCARD bool limiter_open_with_fd(struct instance *, int fd);
-/* Drain a whole revision by test and close.  True: no request was in flight or parked, and
- * all instances are closed by SLOTS_REV_DRAIN.  False: it is busy, and nothing has changed. */
+/* Drain a whole revision by test and close.  True: no request was in flight or parked, also
+ * at instances that are not listed any more, and all listed ones (rev->set) are closed by
+ * SLOTS_REV_DRAIN.  False: it is busy, and nothing has changed. */
 NODISCARD bool limiter_try_drain(struct revision *);
-/* The drain is off. */
-void limiter_resume(struct revision *);
+/* The drain is off; set: what it closed. */
+void limiter_resume(struct revision *, const struct instance_set *set);
 /* The revision cannot be started; NULL: it can again.  All waiters are refused, unless an
  * instance is open, or f says that requests stay parked.  f is borrowed. */
 void limiter_set_failure(struct revision *, const struct msg_failure *f, int64_t now_ns);

@@ -146,7 +146,7 @@ current_spec(const struct probe *b, struct probe_spec *spec)
 static struct addr
 address_of(const struct probe *b)
 {
-	struct addr addr = b->inst->addr;
+	struct addr addr = instance_address(b->inst)->addr;
 	struct probe_spec spec;
 
 	current_spec(b, &spec);
@@ -314,7 +314,7 @@ answered(struct probe *b, bool is_reusable)
 		open_without_fd(b);
 	end(b);
 	log_info(&inst->tag, "instance answers", "address=%s after_ms=%.1f tries=%u",
-		 inst->address_text, (double)elapsed / 1e6, tries);
+		 instance_address(inst)->text, (double)elapsed / 1e6, tries);
 	p->ops->on_answers(inst, p->arg);
 	instance_unref(&inst);
 	begin_queued(p);
@@ -392,7 +392,7 @@ connected(struct probe *b)
 	else if (spec.kind == PROBE_HTTP)
 		ask(b, &spec);
 	else
-		passed(b, addr_equal(&addr, &b->inst->addr));
+		passed(b, addr_equal(&addr, &instance_address(b->inst)->addr));
 }
 
 static void

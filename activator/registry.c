@@ -13,6 +13,7 @@
 #include "common/clk.h"
 #include "common/file.h"
 #include "common/hmap.h"
+#include "common/ref.h"
 #include "common/text.h"
 
 #define PAGE_MOST ((size_t)256 << 10) /* bytes of a waiting page */
@@ -25,13 +26,24 @@ struct registry {
 	struct prober *prober;
 	void (*on_demand)(struct revision *, void *arg);
 	void *arg;
-	struct hmap revisions; /* name → struct revision, a reference */
-	struct hmap instances; /* id → struct instance, borrowed from its revision's list */
+	struct hmap revisions; /* name → struct revision, a reference; retired ones, too */
+	struct hmap instances; /* id → struct instance, borrowed from a list of its revision */
+	struct list contested; /* of struct contested */
 	struct msg_service *services; /* that came since `begin` */
 	size_t services_n;
 	bool is_between;    /* `begin` has come, its `end` has not */
 	bool is_described;  /* an `end` has come */
 	int64_t generation; /* of the newest `end` */
+};
+
+/* An instance that a revision lists while another one has its id.  The revision gets it when the
+ * other one has no use for it any more. */
+struct contested {
+	struct list_node node;
+	struct revision *rev; /* a reference */
+	char *id, *address, *probe;
+	uint16_t port;
+	enum instance_state state;
 };
 
 struct registry *
@@ -48,13 +60,22 @@ registry_new(struct loop *loop, struct worker *const *workers, unsigned workers_
 	r->arg = arg;
 	hmap_init(&r->revisions);
 	hmap_init(&r->instances);
+	list_init(&r->contested);
 	return r;
+}
+
+struct revision *
+registry_find_known_revision(const struct registry *r, const char *name)
+{
+	return hmap_find(&r->revisions, name);
 }
 
 struct revision *
 registry_find_revision(const struct registry *r, const char *name)
 {
-	return hmap_find(&r->revisions, name);
+	struct revision *rev = registry_find_known_revision(r, name);
+
+	return rev != NULL && rev->is_described ? rev : NULL;
 }
 
 struct instance *
@@ -63,13 +84,24 @@ registry_find_instance(const struct registry *r, const char *id)
 	return hmap_find(&r->instances, id);
 }
 
-struct revision *
-registry_next_revision(const struct registry *r, size_t *at)
+static struct revision *
+next_known(const struct registry *r, size_t *at)
 {
 	const char *name;
 	void *rev;
 
 	return hmap_next(&r->revisions, at, &name, &rev) ? rev : NULL;
+}
+
+struct revision *
+registry_next_revision(const struct registry *r, size_t *at)
+{
+	struct revision *rev;
+
+	do
+		rev = next_known(r, at);
+	while (rev != NULL && !rev->is_described);
+	return rev;
 }
 
 bool
@@ -95,15 +127,44 @@ post_sets(struct registry *r, struct revision *rev, struct instance_set *set)
 		worker_post_set(r->workers[i], rev, set);
 }
 
-/* The autoscaler lists it no more.  No new request goes there; those in flight keep it. */
 static void
-forget_instance(struct registry *r, struct instance *inst)
+post_shed(struct registry *r, struct instance *inst)
+{
+	unsigned i;
+
+	for (i = 0; i < r->workers_n; i++)
+		worker_post_shed(r->workers[i], inst);
+}
+
+/* The autoscaler does not list it any more.  No new request goes there.  The object stays while
+ * anything uses it: requests in flight count against its limit if it comes back. */
+static void
+unlist(struct registry *r, struct instance *inst)
 {
 	inst->is_listed = false;
+	inst->is_unlisted = true;
+	inst->state = INSTANCE_STOPPING;
 	prober_forget(r->prober, inst);
 	limiter_close(inst, SLOTS_STOPPING);
-	hmap_remove(&r->instances, inst->id);
 	list_remove(&inst->rev->instances, &inst->node);
+	list_push(&inst->rev->unlisted, &inst->node);
+}
+
+/* It is listed again.  What it answered before proves nothing now: it is probed anew. */
+static void
+relist(struct instance *inst)
+{
+	limiter_close(inst, SLOTS_UNREADY);
+	inst->is_answering = inst->is_unlisted = false;
+	list_remove(&inst->rev->unlisted, &inst->node);
+	list_push(&inst->rev->instances, &inst->node);
+}
+
+static void
+forget(struct registry *r, struct instance *inst)
+{
+	hmap_remove(&r->instances, inst->id);
+	list_remove(&inst->rev->unlisted, &inst->node);
 	instance_unref(&inst);
 }
 
@@ -123,54 +184,98 @@ set_state(struct instance *inst, enum instance_state state)
 }
 
 static struct instance *
-add_instance(struct registry *r, struct revision *rev, const struct msg_instance *m)
+add_instance(struct registry *r, struct revision *rev, const char *id, const struct addr *addr)
 {
-	struct instance *inst;
-	struct addr addr;
-	struct err e;
+	struct instance *inst = instance_new(rev, id, addr);
 
-	if (addr_set(&addr, m->address, m->port, &e) < 0) {
-		log_warn(&rev->tag, "instance ignored: no usable address", "instance=%s err=%s",
-			 m->id, e.text);
-		return NULL;
-	}
-	inst = instance_new(rev, m->id, &addr);
 	list_push(&rev->instances, &inst->node);
-	hmap_put(&r->instances, m->id, inst);
+	hmap_put(&r->instances, id, inst);
 	activation_stamp(&rev->activation.addressed_ns);
 	return inst;
 }
 
-static bool
-is_at(const struct instance *inst, const struct msg_instance *m)
+/* A pod whose sandbox was made anew: the same instance, which may still be at work on what it
+ * was sent at its old address. */
+static void
+move(struct registry *r, struct instance *inst, const struct addr *addr)
 {
-	struct addr addr;
+	char to[ADDR_TEXT];
 
-	return addr_set(&addr, m->address, m->port, NULL) == 0 && addr_equal(&addr, &inst->addr);
+	log_warn(&inst->tag, "instance has a new address", "from=%s to=%s",
+		 instance_address(inst)->text, addr_format(addr, true, to));
+	prober_forget(r->prober, inst);
+	limiter_close(inst, SLOTS_UNREADY);
+	inst->is_answering = inst->is_set_aside = false;
+	instance_move(inst, addr);
+	post_shed(r, inst); /* idle connections to the old address */
+}
+
+static void
+contest(struct registry *r, struct revision *rev, const struct msg_instance *m)
+{
+	struct contested *c = xcalloc(1, sizeof *c);
+
+	c->rev = revision_ref(rev);
+	c->id = xstrdup(m->id);
+	c->address = xstrdup(m->address);
+	c->probe = text_copy(m->probe);
+	c->port = m->port;
+	c->state = m->state;
+	list_push(&r->contested, &c->node);
+}
+
+static void
+contested_free(struct registry *r, struct contested *c)
+{
+	list_remove(&r->contested, &c->node);
+	revision_unref(&c->rev);
+	free(c->id);
+	free(c->address);
+	free(c->probe);
+	free(c);
+}
+
+/* Of rev; NULL: of all. */
+static void
+drop_contested(struct registry *r, const struct revision *rev)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&r->contested, node, tmp) {
+		struct contested *c = container_of(node, struct contested, node);
+
+		if (rev == NULL || c->rev == rev)
+			contested_free(r, c);
+	}
 }
 
 static void
 take_instance(struct registry *r, struct revision *rev, const struct msg_instance *m)
 {
 	struct instance *inst = registry_find_instance(r, m->id);
+	struct addr addr;
+	struct err e;
 
 	if (m->address == NULL)
 		return; /* the autoscaler sends it again, with its address */
 	if (inst != NULL && inst->rev != rev) {
-		log_warn(&rev->tag, "instance ignored: it is another revision's",
-			 "instance=%s other=%s", m->id, inst->rev->name);
+		log_warn(&rev->tag, "instance not used yet: another revision has it",
+			 "instance=%s other=%s in_flight=%u", m->id, inst->rev->name,
+			 instance_in_flight(inst));
+		contest(r, rev, m);
 		return;
 	}
-	if (inst != NULL && !is_at(inst, m)) {
-		log_warn(&inst->tag, "instance has a new address", "from=%s to=%s port=%u",
-			 inst->address_text, m->address, m->port);
-		forget_instance(r, inst);
-		inst = NULL;
+	if (addr_set(&addr, m->address, m->port, &e) < 0) {
+		log_warn(&rev->tag, "instance ignored: no usable address", "instance=%s err=%s",
+			 m->id, e.text);
+		return;
 	}
 	if (inst == NULL)
-		inst = add_instance(r, rev, m);
-	if (inst == NULL)
-		return;
+		inst = add_instance(r, rev, m->id, &addr);
+	else if (inst->is_unlisted)
+		relist(inst);
+	if (!addr_equal(&addr, &instance_address(inst)->addr))
+		move(r, inst, &addr);
 	inst->is_listed = true;
 	free(inst->probe_spec);
 	inst->probe_spec = text_copy(m->probe);
@@ -193,6 +298,7 @@ take_list(struct registry *r, struct revision *rev, const struct msg_instances *
 	struct list_node *node, *tmp;
 	size_t i;
 
+	drop_contested(r, rev);
 	LIST_FOREACH(&rev->instances, node, tmp)
 		container_of(node, struct instance, node)->is_listed = false;
 	for (i = 0; i < m->n; i++)
@@ -201,7 +307,7 @@ take_list(struct registry *r, struct revision *rev, const struct msg_instances *
 		struct instance *inst = container_of(node, struct instance, node);
 
 		if (!inst->is_listed)
-			forget_instance(r, inst);
+			unlist(r, inst);
 	}
 }
 
@@ -233,6 +339,20 @@ pace_of(double target, uint32_t burst)
 	return target > 0 ? (uint32_t)MIN(ceil(target * burst), (double)UINT32_MAX) : 0;
 }
 
+/* The limit may have been lowered, or there was none before: close idle connections above it. */
+static void
+shed_excess(struct registry *r, struct revision *rev)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&rev->instances, node, tmp) {
+		struct instance *inst = container_of(node, struct instance, node);
+
+		if (!limiter_may_idle(inst))
+			post_shed(r, inst);
+	}
+}
+
 static void
 apply_instances(struct registry *r, struct revision *rev, const struct msg_instances *m)
 {
@@ -253,8 +373,70 @@ apply_instances(struct registry *r, struct revision *rev, const struct msg_insta
 	if (!is_same(set, rev->set)) /* no lock: only this thread writes rev->set */
 		post_sets(r, rev, set);
 	limiter_update(rev, set, &update);
+	shed_excess(r, rev);
 	watch_all(r, rev);
 	limiter_set_failure(rev, m->failure, clk_now());
+}
+
+/* Instances of rev have been added: the id that they have was another revision's. */
+static void
+set_instances(struct registry *r, struct revision *rev)
+{
+	struct instance_set *set = set_of(rev);
+
+	post_sets(r, rev, set);
+	limiter_set_instances(rev, set, rev->limits->v.container_concurrency);
+	watch_all(r, rev);
+}
+
+static void
+take_contested(struct registry *r)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&r->contested, node, tmp) {
+		struct contested *c = container_of(node, struct contested, node);
+		const struct msg_instance m = {.id = c->id,
+					       .address = c->address,
+					       .port = c->port,
+					       .probe = c->probe,
+					       .state = c->state};
+
+		if (registry_find_instance(r, c->id) != NULL)
+			continue;
+		take_instance(r, c->rev, &m);
+		set_instances(r, c->rev);
+		contested_free(r, c);
+	}
+}
+
+static void
+forget_unused_of(struct registry *r, struct revision *rev)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&rev->unlisted, node, tmp) {
+		struct instance *inst = container_of(node, struct instance, node);
+
+		if (ref_is_single(&inst->refs))
+			forget(r, inst);
+	}
+}
+
+void
+registry_forget_unused(struct registry *r)
+{
+	struct revision *rev;
+	size_t at = 0;
+
+	while ((rev = next_known(r, &at)) != NULL) {
+		forget_unused_of(r, rev);
+		if (rev->is_described || !ref_is_single(&rev->refs))
+			continue;
+		hmap_remove(&r->revisions, rev->name);
+		revision_unref(&rev);
+	}
+	take_contested(r);
 }
 
 void
@@ -338,7 +520,7 @@ page(void *ctx, const struct msg_service *s)
 static void
 describe(struct registry *r, const struct msg_revision *m)
 {
-	struct revision *rev = registry_find_revision(r, m->instances.revision);
+	struct revision *rev = registry_find_known_revision(r, m->instances.revision);
 
 	if (rev == NULL) {
 		rev = revision_new(m->instances.revision, r->workers_n, r->loop, r->on_demand,
@@ -351,7 +533,7 @@ describe(struct registry *r, const struct msg_revision *m)
 }
 
 /* No service has the revision any more.  Its instances go, and its parked requests are
- * refused; the object lives while requests in flight hold it. */
+ * refused.  The object stays while anything uses it, for the case that it is described again. */
 static void
 retire(struct registry *r, struct revision *rev)
 {
@@ -362,8 +544,6 @@ retire(struct registry *r, struct revision *rev)
 		.revision = rev->name, .is_known = true, .failure = &gone};
 
 	apply_instances(r, rev, &none);
-	hmap_remove(&r->revisions, rev->name);
-	revision_unref(&rev);
 }
 
 static void
@@ -372,7 +552,7 @@ retire_undescribed(struct registry *r)
 	struct revision *rev;
 	size_t at = 0;
 
-	while ((rev = registry_next_revision(r, &at)) != NULL)
+	while ((rev = next_known(r, &at)) != NULL)
 		if (!rev->is_described)
 			retire(r, rev);
 }
@@ -394,7 +574,7 @@ registry_end(struct registry *r, int64_t generation, uint32_t services, struct e
 		return err_set(e, 0, "`end` says %u services, %zu came since `begin`", services,
 			       came);
 	}
-	while ((rev = registry_next_revision(r, &at)) != NULL)
+	while ((rev = next_known(r, &at)) != NULL)
 		rev->is_described = false;
 	for (i = 0; i < r->services_n; i++)
 		for (j = 0; j < r->services[i].revisions_n; j++)
@@ -422,13 +602,15 @@ registry_free(struct registry **rp)
 	if (r == NULL)
 		return;
 	drop_services(r);
-	while ((rev = registry_next_revision(r, &at)) != NULL) {
+	drop_contested(r, NULL);
+	while ((rev = next_known(r, &at)) != NULL) {
+		const struct limiter_update nothing = {.wanted = 0};
 		struct list_node *node, *tmp;
 
-		const struct limiter_update nothing = {.wanted = 0};
-
 		LIST_FOREACH(&rev->instances, node, tmp)
-			forget_instance(r, container_of(node, struct instance, node));
+			unlist(r, container_of(node, struct instance, node));
+		LIST_FOREACH(&rev->unlisted, node, tmp)
+			forget(r, container_of(node, struct instance, node));
 		limiter_update(rev, instance_set_new(NULL, 0), &nothing);
 		hmap_remove(&r->revisions, rev->name);
 		revision_unref(&rev);

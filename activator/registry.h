@@ -3,7 +3,8 @@
  *
  * New descriptions replace old ones, never state (DESIGN 7): requests in flight, the queue and
  * idle connections belong to objects that stay the same, a revision by its name and an
- * instance by its id.
+ * instance by its id.  An object that is not described any more stays while anything but the
+ * registry refers to it, so that there is never a second one with the same name or id.
  * Thread: main. */
 #ifndef ACTIVATOR_REGISTRY_H
 #define ACTIVATOR_REGISTRY_H
@@ -38,11 +39,16 @@ int64_t registry_generation(const struct registry *); /* of the newest `end`; 0:
 /* The message `instances`. */
 void registry_update_instances(struct registry *, const struct msg_instances *);
 
-/* NULL: unknown. */
+/* Each second: forget what is not described any more and has no user left. */
+void registry_forget_unused(struct registry *);
+
+/* NULL: it is not described. */
 struct revision *registry_find_revision(const struct registry *, const char *name);
+/* The same, and what is not described any more but still in use. */
+struct revision *registry_find_known_revision(const struct registry *, const char *name);
 struct instance *registry_find_instance(const struct registry *, const char *id);
 
-/* The next of all revisions, or NULL; *at starts at 0. */
+/* The next of all described revisions, or NULL; *at starts at 0. */
 struct revision *registry_next_revision(const struct registry *, size_t *at);
 
 #endif

@@ -52,6 +52,7 @@ revision_new(const char *name, unsigned workers_n, struct loop *control_loop,
 	CHECK(pthread_mutex_init(&rev->lock, NULL) == 0);
 	list_init(&rev->queue);
 	list_init(&rev->instances);
+	list_init(&rev->unlisted);
 	rev->set = instance_set_new(NULL, 0);
 	limits_default(&limits);
 	revision_set_limits(rev, &limits);
@@ -78,7 +79,8 @@ revision_free(struct revision *rev)
 {
 	unsigned i;
 
-	CHECK(list_empty(&rev->queue) && list_empty(&rev->instances));
+	CHECK(list_empty(&rev->queue));
+	CHECK(list_empty(&rev->instances) && list_empty(&rev->unlisted));
 	for (i = 0; i < rev->workers_n; i++) {
 		CHECK(list_empty(&rev->shards[i].parked));
 		CHECK(rev->shards[i].set == NULL && !rev->shards[i].has_timer);
@@ -110,8 +112,8 @@ instance_new(struct revision *rev, const char *id, const struct addr *addr)
 
 	inst->rev = revision_ref(rev);
 	inst->id = xstrdup(id);
-	inst->addr = *addr;
-	addr_format(addr, true, inst->address_text);
+	atomic_init(&inst->address, NULL);
+	instance_move(inst, addr);
 	log_tag_set(&inst->tag, "instance=%.60s", id);
 	ref_init(&inst->refs);
 	atomic_init(&inst->slots, SLOTS_UNREADY); /* limit 0 until limiter_update() */
@@ -121,6 +123,27 @@ instance_new(struct revision *rev, const char *id, const struct addr *addr)
 	for (i = 0; i < rev->workers_n; i++)
 		list_init(&inst->pools[i].idle);
 	return inst;
+}
+
+/* An address that it had before is used again, so that there are no more than it ever had. */
+void
+instance_move(struct instance *inst, const struct addr *addr)
+{
+	struct instance_address *newest = atomic_load(&inst->address), *a, **link = &newest;
+
+	while ((a = *link) != NULL && !addr_equal(&a->addr, addr))
+		link = &a->older;
+	if (a == newest && a != NULL)
+		return;
+	if (a != NULL) {
+		*link = a->older;
+	} else {
+		a = xcalloc(1, sizeof *a);
+		a->addr = *addr;
+		addr_format(addr, true, a->text);
+	}
+	a->older = newest;
+	atomic_store_explicit(&inst->address, a, memory_order_release);
 }
 
 struct instance *
@@ -133,12 +156,17 @@ instance_ref(struct instance *inst)
 static void
 instance_free(struct instance *inst)
 {
+	struct instance_address *a, *older;
 	unsigned i;
 
 	CHECK(instance_in_flight(inst) == 0);
 	CHECK(list_empty(&inst->permit_queue) && inst->probe == NULL);
 	for (i = 0; i < inst->rev->workers_n; i++)
 		CHECK(list_empty(&inst->pools[i].idle));
+	for (a = atomic_load(&inst->address); a != NULL; a = older) {
+		older = a->older;
+		free(a);
+	}
 	free(inst->pools);
 	free(inst->probe_spec);
 	free(inst->id);

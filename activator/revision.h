@@ -34,32 +34,41 @@ struct instance_pool {
 	struct list idle; /* of struct upstream, most recently used first */
 } __attribute__((aligned(64)));
 
+/* Where an instance is, or was.  Immutable but for older, which is the main thread's. */
+struct instance_address {
+	struct addr addr;
+	char text[ADDR_TEXT]; /* "127.0.0.1:20001", for log lines */
+	struct instance_address *older;
+};
+
+/* One for each id: its slots, permits, drains and health are counted here until its last user
+ * has ended, whether the autoscaler lists it or not, and wherever it moves. */
 struct instance {
 	/* immutable after instance_new() */
 	struct revision *rev; /* a reference */
 	char *id;
-	struct addr addr;
-	char address_text[ADDR_TEXT]; /* "127.0.0.1:20001", for log lines */
 	struct log_tag tag;
 
 	/* atomics */
-	_Atomic uint32_t refs;		 /* of lists, sets, connections, grants */
+	_Atomic uint32_t refs;			    /* of lists, sets, connections, grants */
+	_Atomic(struct instance_address *) address; /* the newest; connections may use older ones */
 	_Atomic uint64_t slots;		 /* in flight, limit, why it is closed: slots.h */
+	_Atomic uint32_t conns;		 /* permits in use: connections open or being opened */
 	_Atomic uint32_t permits_waited; /* length of permit_queue; changed under rev->lock */
 	_Atomic bool has_served;	 /* a response of it has begun, now or earlier */
 	_Atomic int64_t busy_until;	 /* x-activator-busy: clk_now() until when; 0: none */
 
 	/* rev->lock */
-	uint32_t conns;		  /* permits in use: connections open or being opened */
 	struct list permit_queue; /* of struct waiter: has a slot, waits for a permit */
 	uint32_t paced;		  /* requests released under pacing, response head not seen */
 
 	/* main thread: registry.c, probe.c */
-	struct list_node node; /* in rev->instances */
+	struct list_node node; /* in rev->instances, or in rev->unlisted */
 	void *probe;	       /* the prober's state; NULL: not probed */
 	char *probe_spec;      /* msg_instance.probe; NULL: as the limits say */
 	enum instance_state state;
 	bool is_listed;	   /* by the newest `instances` message */
+	bool is_unlisted;  /* in rev->unlisted */
 	bool is_answering; /* as last reported to the autoscaler */
 	bool is_set_aside; /* has refused a connection, and has not answered since */
 
@@ -134,9 +143,10 @@ struct revision {
 
 	/* main thread: registry.c, autoscaler_link.c */
 	struct list instances;		/* of struct instance: all listed */
+	struct list unlisted;		/* of struct instance: not listed any more, still in use */
 	struct loop_mail demand_mail;	/* to control_loop; holds a reference while posted */
 	void *demand_tracker;		/* autoscaler_link.c's; NULL: none */
-	bool is_described;		/* by the newest begin … end */
+	bool is_described;		/* by the newest begin … end; else it is retired */
 	struct revision_limits *limits; /* a reference */
 
 	struct shard *shards; /* one for each worker */
@@ -157,11 +167,20 @@ struct revision_limits *revision_limits_ref(struct revision_limits *);
 void revision_limits_unref(struct revision_limits **);
 NODISCARD struct instance *instance_new(struct revision *, const char *id, const struct addr *);
 struct instance *instance_ref(struct instance *);
+/* The instance is at another address from here on.  Main thread. */
+void instance_move(struct instance *, const struct addr *);
 void instance_unref(struct instance **);
 NODISCARD struct instance_set *instance_set_new(struct instance *const *v, uint32_t n);
 struct instance_set *instance_set_ref(struct instance_set *);
 void instance_set_unref(struct instance_set **);
 bool instance_set_holds(const struct instance_set *, const struct instance *);
+
+/* Borrowed; lives as long as the instance. */
+static inline const struct instance_address *
+instance_address(const struct instance *inst)
+{
+	return atomic_load_explicit(&inst->address, memory_order_acquire);
+}
 
 /* --- what the slots of an instance say; any thread --- */
 uint32_t instance_in_flight(const struct instance *);

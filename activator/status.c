@@ -51,7 +51,7 @@ put_instance(struct jput *j, const struct instance *inst)
 
 	jput_object(j, NULL);
 	jput_string(j, "id", inst->id);
-	jput_string(j, "address", inst->address_text);
+	jput_string(j, "address", instance_address(inst)->text);
 	jput_string(j, "state", states[inst->state]);
 	jput_bool(j, "open", instance_is_open(inst));
 	put_closed_by(j, inst);

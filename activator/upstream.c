@@ -27,7 +27,8 @@ static const struct io_ops ops = {
 
 /* NULL: the kernel does not watch fd (errno), which is closed. */
 static struct upstream *
-make(struct worker *w, struct instance *inst, int fd, bool is_connecting)
+make(struct worker *w, struct instance *inst, const struct instance_address *address, int fd,
+     bool is_connecting)
 {
 	struct upstream *u = slab_get(&w->upstream_slab);
 
@@ -42,6 +43,7 @@ make(struct worker *w, struct instance *inst, int fd, bool is_connecting)
 	tcp_keep_alive(fd, w->conf->tcp_keepalive);
 	u->w = w;
 	u->inst = instance_ref(inst);
+	u->address = address;
 	u->state = UPSTREAM_CARRYING;
 	u->connect_ns = w->now;
 	u->read_size = WORKER_BUFFER;
@@ -56,6 +58,7 @@ make(struct worker *w, struct instance *inst, int fd, bool is_connecting)
 struct upstream *
 upstream_connect(struct worker *w, struct instance *inst)
 {
+	const struct instance_address *address = instance_address(inst);
 	int fd;
 
 	metric_add(&w->counters.upstream_connects, 1);
@@ -64,23 +67,23 @@ upstream_connect(struct worker *w, struct instance *inst)
 		errno = EMFILE;
 		return NULL;
 	}
-	fd = tcp_socket(&inst->addr);
+	fd = tcp_socket(&address->addr);
 	if (fd < 0)
 		return NULL;
-	if (tcp_connect(fd, &inst->addr) < 0) {
+	if (tcp_connect(fd, &address->addr) < 0) {
 		int code = errno;
 
 		close(fd);
 		errno = code;
 		return NULL;
 	}
-	return make(w, inst, fd, true);
+	return make(w, inst, address, fd, true);
 }
 
 struct upstream *
 upstream_adopt(struct worker *w, struct instance *inst, int fd)
 {
-	return make(w, inst, fd, false);
+	return make(w, inst, instance_address(inst), fd, false);
 }
 
 static void
@@ -137,7 +140,8 @@ upstream_take_idle(struct worker *w, struct instance *inst)
 		struct upstream *u = container_of(node, struct upstream, idle);
 
 		/* Bytes or an end on an idle connection: it can carry no request. */
-		if (u->io.is_hup || u->io.can_read || w->now >= u->until_ns) {
+		if (u->io.is_hup || u->io.can_read || w->now >= u->until_ns ||
+		    u->address != instance_address(inst)) {
 			upstream_close(u, false);
 			continue;
 		}
@@ -171,7 +175,7 @@ static bool
 is_poolable(const struct upstream *u)
 {
 	return !u->w->is_draining && u->idle_ns > 0 && instance_is_open(u->inst) &&
-	       limiter_may_idle(u->inst);
+	       u->address == instance_address(u->inst) && limiter_may_idle(u->inst);
 }
 
 void
@@ -196,9 +200,24 @@ upstream_release(struct upstream *u, bool may_pool)
 	 * connection. */
 	u->has_slot = false;
 	limiter_give_back(inst);
-	/* A request may have begun to wait for a permit since is_poolable() looked. */
+	/* Since is_poolable() looked, a request may have begun to wait for a permit, or the limit
+	 * may have been lowered. */
 	if (__builtin_expect(!limiter_may_idle(inst), 0) && u->state == UPSTREAM_IDLE)
 		upstream_close(u, false);
+}
+
+void
+upstream_shed_excess(struct worker *w, struct instance *inst)
+{
+	struct list *idle = &inst->pools[w->index].idle;
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(idle, node, tmp) {
+		struct upstream *u = container_of(node, struct upstream, idle);
+
+		if (u->address != instance_address(inst) || !limiter_may_idle(inst))
+			upstream_close(u, false);
+	}
 }
 
 void

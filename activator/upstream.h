@@ -28,9 +28,10 @@ enum upstream_state {
 struct upstream {
 	struct io io;
 	struct worker *w;
-	struct instance *inst; /* a reference */
-	struct conn *conn;     /* CARRYING: whose request; else NULL */
-	struct list_node idle; /* IDLE: in the instance's pool */
+	struct instance *inst;			/* a reference */
+	const struct instance_address *address; /* of inst: where it is connected to */
+	struct conn *conn;			/* CARRYING: whose request; else NULL */
+	struct list_node idle;			/* IDLE: in the instance's pool */
 	enum upstream_state state;
 	bool has_slot, has_permit;
 	bool is_reused;	    /* carried a request before */
@@ -83,6 +84,9 @@ void upstream_broken(struct upstream *);
 /* Close it and give back its slot and permit; it carries no request (conn is NULL).
  * abort: with a reset. */
 void upstream_close(struct upstream *, bool abort);
+/* Close the idle connections of this worker that must not stay open: to an address where the
+ * instance is no longer, or as many as limiter_may_idle() asks for. */
+void upstream_shed_excess(struct worker *, struct instance *);
 /* Close the idle connections of this worker: to one instance, to all of a set (which may be
  * NULL), to all instances. */
 void upstream_shed(struct worker *, struct instance *);

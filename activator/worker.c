@@ -398,7 +398,7 @@ do_shed(struct loop_mail *mail)
 {
 	struct worker_mail *m = container_of(mail, struct worker_mail, mail);
 
-	upstream_shed(begin(m), m->inst);
+	upstream_shed_excess(begin(m), m->inst);
 	instance_unref(&m->inst);
 	free(m);
 }

@@ -21,6 +21,13 @@ ref_add(_Atomic uint32_t *refs)
 	atomic_fetch_add_explicit(refs, 1, memory_order_relaxed);
 }
 
+/* Does one holder alone have a reference?  For that holder: no other thread can add one then. */
+NODISCARD static inline bool
+ref_is_single(const _Atomic uint32_t *refs)
+{
+	return atomic_load_explicit(refs, memory_order_acquire) == 1;
+}
+
 /* True: that was the last reference, and all that other holders wrote is visible. */
 NODISCARD static inline bool
 ref_drop(_Atomic uint32_t *refs)

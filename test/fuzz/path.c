@@ -91,7 +91,7 @@ static void
 on_shed(struct instance *inst, void *arg)
 {
 	(void)arg;
-	upstream_shed(world.w, inst);
+	upstream_shed_excess(world.w, inst);
 	instance_unref(&inst);
 }
 
@@ -481,6 +481,8 @@ offer_connection(struct instance *inst)
 static void
 set_instance(struct instance *inst, unsigned how)
 {
+	struct addr addr;
+
 	switch (how) {
 	case 0:
 		limiter_close(inst, SLOTS_UNREADY);
@@ -489,10 +491,11 @@ set_instance(struct instance *inst, unsigned how)
 		limiter_open(inst, SLOTS_UNREADY);
 		break;
 	case 2:
-		CHECK(addr_set(&inst->addr, "127.0.0.1", 1, NULL) == 0);
+		CHECK(addr_set(&addr, "127.0.0.1", 1, NULL) == 0);
+		instance_move(inst, &addr);
 		break;
 	default:
-		inst->addr = world.instance_addr;
+		instance_move(inst, &world.instance_addr);
 		break;
 	}
 }

@@ -1,8 +1,12 @@
-"""The activator's side of the link: what it does with an autoscaler that it cannot use."""
+"""The activator's side of the link: what it does with an autoscaler that it cannot use, and with
+instances that leave and return, or whose limits change."""
+import contextlib
+import threading
 import time
 
 import pytest
 
+from fakes.instance import FakeInstance, read_head
 from fakes.scripted import Scripted
 from helpers import WAIT_S, wait_until
 from stack import Stack
@@ -46,3 +50,84 @@ def test_services_that_cannot_be_taken_are_not_asked_for_again_and_again(stack, 
     since = time.monotonic()
     offer()
     assert time.monotonic() - since >= SIXTH_S
+
+
+class CountingInstance(FakeInstance):
+    """Keeps its connections open, counts them and its requests, and answers when its gate is
+    open."""
+
+    def __init__(self):
+        super().__init__()
+        self.lock, self.may_answer = threading.Lock(), threading.Event()
+        self.open, self.in_flight, self.most = 0, 0, 0
+
+    def count(self, connections, requests):
+        with self.lock:
+            self.open += connections
+            self.in_flight += requests
+            self.most = max(self.most, self.in_flight)
+
+    def serve(self, connection):
+        self.count(1, 0)
+        try:
+            head, rest = read_head(connection)
+            while head is not None:
+                self.count(0, 1)
+                self.may_answer.wait(WAIT_S)
+                self.count(0, -1)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                head, rest = read_head(connection, rest)
+        finally:
+            self.count(-1, 0)
+
+    def listed(self):
+        return [{"id": "i", "address": "127.0.0.1", "port": self.port, "state": "starting"}]
+
+
+@contextlib.contextmanager
+def asking(stack, n):
+    """n requests on connections of their own."""
+    with contextlib.ExitStack() as clients:
+        all_ = [clients.enter_context(stack.connect()) for _ in range(n)]
+        for c in all_:
+            c.request("GET", "/", "s.x")
+        yield all_
+
+
+def test_an_instance_that_returns_has_the_slots_that_it_had(stack, autoscaler):
+    with contextlib.closing(CountingInstance()) as inst:
+        autoscaler.accept_link("s", ["s.x"], "s/v1", limits={"container_concurrency": 1})
+        autoscaler.instances("s/v1", 1, inst.listed())
+        with asking(stack, 2) as clients:
+            wait_until(lambda: inst.in_flight == 1, what="a request in flight")
+            for absent in ([], [dict(inst.listed()[0], address=None)]):
+                autoscaler.instances("s/v1", 1, absent)
+                autoscaler.instances("s/v1", 1, inst.listed())
+                wait_until(lambda: stack.revision_status("s/v1")["in_flight"] == 1,
+                           what="the request in flight to count again")
+            inst.may_answer.set()
+            assert [c.response()[0] for c in clients] == [200, 200]
+        assert inst.most == 1
+
+
+def test_connections_follow_a_limit_that_is_set_later(stack, autoscaler):
+    with contextlib.closing(CountingInstance()) as inst:
+        autoscaler.accept_link("s", ["s.x"], "s/v1")
+        autoscaler.instances("s/v1", 1, inst.listed())
+        with asking(stack, 4) as clients:
+            wait_until(lambda: inst.in_flight == 4, what="four requests in flight")
+            inst.may_answer.set()
+            assert [c.response()[0] for c in clients] == [200] * 4
+            assert inst.open == 4
+            autoscaler.describe("s", ["s.x"], "s/v1", limits={"container_concurrency": 2})
+            wait_until(lambda: inst.open == 2, what="idle connections to be closed")
+            inst.may_answer.clear()
+            for c in clients:
+                c.request("GET", "/", "s.x")
+            wait_until(lambda: inst.in_flight == 2, what="two requests in flight")
+            autoscaler.describe("s", ["s.x"], "s/v1", limits={"container_concurrency": 1})
+            wait_until(lambda: stack.revision_status("s/v1")["container_concurrency"] == 1,
+                       what="the lower limit")
+            inst.may_answer.set()
+            assert [c.response()[0] for c in clients] == [200] * 4
+            wait_until(lambda: inst.open <= 1, what="one connection at most")

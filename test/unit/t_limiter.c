@@ -420,6 +420,25 @@ test_permits(void **state)
 	assert_int_equal(instance_in_flight(w->a), 0);
 }
 
+/* Connections count without a limit, too: above one that is set later no connection stays idle,
+ * and none is opened. */
+static void
+test_permits_before_a_limit(void **state)
+{
+	struct world *w = *state;
+
+	publish(w, 0, 1, 0);
+	assert_true(limiter_try_permit(w->a) && limiter_try_permit(w->a));
+	assert_true(limiter_may_idle(w->a));
+	publish(w, 1, 1, 0);
+	assert_false(limiter_may_idle(w->a));
+	limiter_permit_back(w->a);
+	assert_true(limiter_may_idle(w->a));
+	assert_false(limiter_try_permit(w->a));
+	limiter_permit_back(w->a);
+	assert_int_equal(w->a->conns, 0);
+}
+
 /* A connection above a limit that was lowered makes room for none when it is closed. */
 static void
 test_permits_under_a_lower_limit(void **state)
@@ -916,6 +935,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_pace_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_descriptor, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_permits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_permits_before_a_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_permits_under_a_lower_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_serve_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_end_of_waiting, setup, teardown),

@@ -353,7 +353,7 @@ disturb(struct crowd *c)
 		sched_yield();
 		limiter_open(inst, SLOTS_DRAIN);
 		if (limiter_try_drain(c->rev))
-			limiter_resume(c->rev);
+			limiter_resume(c->rev, c->rev->set);
 		pthread_mutex_unlock(&c->quiet);
 		sched_yield();
 		loop_once(c->control, true);

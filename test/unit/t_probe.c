@@ -349,7 +349,7 @@ test_many_are_not_probed_in_one_round(void **state)
 	size_t i;
 
 	for (i = 0; i < N; i++) {
-		v[i] = instance_new(w->rev, "b", &w->inst->addr);
+		v[i] = instance_new(w->rev, "b", &instance_address(w->inst)->addr);
 		v[i]->is_listed = true;
 	}
 	limiter_update(w->rev, instance_set_new(v, N), &(struct limiter_update){.wanted = N});
@@ -487,7 +487,7 @@ many_forget(struct many *m, struct world *w)
 static uint16_t
 port_of(const struct instance *inst)
 {
-	return ntohs(((const struct sockaddr_in *)&inst->addr.ss)->sin_port);
+	return ntohs(((const struct sockaddr_in *)&instance_address(inst)->addr.ss)->sin_port);
 }
 
 /* Whichever of thousands begins to listen is found before each of the others was probed twice
@@ -503,7 +503,7 @@ test_each_of_thousands_is_found_soon(void **state)
 	many_watch(&m, w, 1, MANY, port_of(w->inst));
 	assert_int_equal(prober_probed(w->prober), MANY);
 	for (i = 0; i < ARRAY_LEN(picked); i++) {
-		const struct addr *addr = &m.v[picked[i]]->addr;
+		const struct addr *addr = &instance_address(m.v[picked[i]])->addr;
 		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		uint64_t before = prober_probes(w->prober);
 
@@ -598,7 +598,7 @@ test_a_self_connect_is_no_answer(void **state)
 
 	if (back < 0)
 		skip();
-	meet_oneself(&w->inst->addr);
+	meet_oneself(&instance_address(w->inst)->addr);
 	w->rev->limits->v.connect_timeout = PATIENCE;
 	prober_watch(w->prober, w->inst);
 	while (prober_probes(w->prober) < 2 && w->answers == 0)

@@ -35,7 +35,7 @@ class Scripted:
 
     def greet(self, protocol):
         self.link, _ = self.listener.accept()
-        self.buffer = b""
+        self.buffer, self.is_first = b"", True
         self.generation += 1
         self.send(type="hello", protocol=protocol, role="autoscaler",
                   id="scripted-%d" % self.generation)
@@ -45,16 +45,22 @@ class Scripted:
         self.greet(protocol)
         self.wait_for_end()
 
-    def accept_link(self, service, hosts, revision, services=1):
+    def accept_link(self, service, hosts, revision, services=1, limits=None):
         """Accept the next link, and describe to it one service of one revision without any
         instance.  services: how many there are, as `end` says."""
         self.greet(protocol=1)
         self.wait_for("hello")
+        self.describe(service, hosts, revision, services, limits)
+
+    def describe(self, service, hosts, revision, services=1, limits=None):
+        """The table: one service, whose instances stay those of the messages before."""
         self.send(type="begin", generation=self.generation)
         self.send(type="service", name=service, hosts=hosts,
                   traffic=[{"revision": revision, "percent": 100}],
-                  revisions=[{"name": revision, "limits": {}, "wanted": 0, "instances": []}])
+                  revisions=[{"name": revision, "limits": limits or {}, "wanted": 0,
+                              "instances": [] if self.is_first else None}])
         self.send(type="end", generation=self.generation, services=services)
+        self.is_first = False
 
     def wait_for_end(self):
         """Read until the activator has closed the link, and close it."""
