@@ -31,6 +31,12 @@ field_of_head(void *ctx, const char *name, size_t *n)
 	return request_field(ctx, name, n);
 }
 
+static const char *
+next_field_of_head(void *ctx, const char *name, uint32_t *at, size_t *n)
+{
+	return request_field_next(ctx, name, at, n);
+}
+
 /* Take the last address off the list value[0..*n): *n becomes the size of what is before it.
  * False: it is no address. */
 static bool
@@ -101,7 +107,7 @@ find_route(struct conn *c, const struct request *r, struct route_match *match)
 		.path_n = r->path_n,
 		.method = r->head->method,
 		.method_n = r->head->method_n,
-		.field = field_of_head,
+		.field = next_field_of_head,
 		.client = client_of(c, r->head, &forwarded),
 		.random = worker_random(w),
 	};
@@ -205,6 +211,10 @@ route(struct conn *c, const struct request *r, size_t head_n)
 	struct route_match match;
 
 	find_route(c, r, &match);
+	if (match.is_ambiguous) {
+		xfer_refuse(c, OUT_BAD_REQUEST, "the path can be read in more than one way");
+		return;
+	}
 	if (match.service == NULL) {
 		xfer_refuse(c, OUT_NO_ROUTE, NULL);
 		return;

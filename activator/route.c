@@ -13,10 +13,12 @@
 #include "activator/rules.h"
 #include "common/hmap.h"
 #include "common/log.h"
+#include "common/path.h"
 #include "common/ref.h"
 #include "common/text.h"
 
-#define HOST_MAX 255 /* bytes; RFC 1035 2.3.4 */
+#define HOST_MAX 255	  /* bytes; RFC 1035 2.3.4 */
+#define DOUBTFUL_MAX 4096 /* bytes of a path that is tried in all its readings */
 #define TAG_FIELD "x-activator-tag"
 
 /* One revision's part of a service's traffic. */
@@ -72,6 +74,7 @@ struct routes {
 	struct hmap hosts;	 /* "host" or "*.suffix", to struct vhost */
 	struct vhost *any;	 /* for "*"; NULL: none */
 	size_t longest_wildcard; /* ".suffix" in bytes; 0: no wildcards */
+	bool has_paths;		 /* a service or a rule asks for a path */
 };
 
 /* --- building --- */
@@ -115,23 +118,16 @@ vhost_get(struct routes *r, const char *host)
 static struct path_prefix *
 path_prefix_get(struct vhost *v, const char *path)
 {
-	size_t n = strlen(path);
-	struct path_prefix *p;
-	char *prefix;
+	char *prefix = path_prefix(path);
+	struct path_prefix *p = prefix[0] == '\0' ? v->root : hmap_find(&v->prefixes, prefix);
 
-	while (n > 0 && path[n - 1] == '/')
-		n--;
-	if (n == 0) {
-		if (v->root == NULL)
-			v->root = xcalloc(1, sizeof *v->root);
-		return v->root;
-	}
-	prefix = xstrndup(path, n);
-	p = hmap_find(&v->prefixes, prefix);
 	if (p == NULL) {
 		p = xcalloc(1, sizeof *p);
-		hmap_put(&v->prefixes, prefix, p);
-		v->longest = MAX(v->longest, n);
+		if (prefix[0] == '\0')
+			v->root = p;
+		else
+			hmap_put(&v->prefixes, prefix, p);
+		v->longest = MAX(v->longest, strlen(prefix));
 	}
 	free(prefix);
 	return p;
@@ -298,6 +294,8 @@ routes_new(const struct msg_service *services, size_t n, const struct route_sour
 		struct service *s = &r->services[r->services_n++];
 
 		service_init(s, &services[i], source);
+		r->has_paths |= services[i].paths.n > 0 ||
+				(s->rules != NULL && rules_have_paths(s->rules));
 		for (j = 0; s->traffic_n > 0 && j < services[i].hosts.n; j++)
 			add_host(r, services[i].hosts.v[j], &services[i],
 				 &(struct target){.service = s});
@@ -417,10 +415,13 @@ find_target(const struct path_prefix *p, const struct route_query *q, struct rou
 	const struct field_match *f;
 
 	for (f = p->fields; f != NULL; f = f->next) {
+		const struct target *t = NULL;
+		const char *value;
+		uint32_t at = 0;
 		size_t n = 0;
-		const char *value = q->field(q->ctx, f->name, &n);
-		const struct target *t = value == NULL ? NULL : look_up(&f->values, value, n, out);
 
+		while (t == NULL && (value = q->field(q->ctx, f->name, &at, &n)) != NULL)
+			t = look_up(&f->values, value, n, out);
 		if (t != NULL)
 			return t;
 	}
@@ -517,29 +518,29 @@ find_cookie(const char *s, size_t n, const char *name, size_t *value_n)
 static uint64_t
 split_key(const struct service *s, const struct route_query *q)
 {
-	const char *value = NULL;
+	const char *value = NULL, *cookies;
+	uint32_t at = 0;
 	size_t n = 0;
 
 	if (s->sticky == STICKY_FIELD)
-		value = q->field(q->ctx, s->sticky_name, &n);
-	if (s->sticky == STICKY_COOKIE) {
-		const char *cookies = q->field(q->ctx, "cookie", &n);
-
-		if (cookies != NULL)
-			value = find_cookie(cookies, n, s->sticky_name, &n);
-	}
+		value = q->field(q->ctx, s->sticky_name, &at, &n);
+	while (s->sticky == STICKY_COOKIE && value == NULL &&
+	       (cookies = q->field(q->ctx, "cookie", &at, &n)) != NULL)
+		value = find_cookie(cookies, n, s->sticky_name, &n);
 	return value == NULL ? q->random : hash(s->salt, value, n);
 }
 
 static const struct traffic_entry *
 find_tagged(const struct service *s, const struct route_query *q)
 {
+	const char *tag;
+	uint32_t at = 0;
 	size_t n = 0, i;
-	const char *tag = s->has_tags ? q->field(q->ctx, TAG_FIELD, &n) : NULL;
 
-	for (i = 0; tag != NULL && i < s->traffic_n; i++)
-		if (s->traffic[i].tag != NULL && text_is(tag, n, s->traffic[i].tag))
-			return &s->traffic[i];
+	while (s->has_tags && (tag = q->field(q->ctx, TAG_FIELD, &at, &n)) != NULL)
+		for (i = 0; i < s->traffic_n; i++)
+			if (s->traffic[i].tag != NULL && text_is(tag, n, s->traffic[i].tag))
+				return &s->traffic[i];
 	return NULL;
 }
 
@@ -560,8 +561,9 @@ pick_entry(const struct service *s, const struct route_query *q)
 	return &s->traffic[i];
 }
 
-void
-routes_find(const struct routes *r, const struct route_query *q, struct route_match *out)
+/* The path of the query is in normal form, but for a slash at its end. */
+static void
+find_match(const struct routes *r, const struct route_query *q, struct route_match *out)
 {
 	const struct target *t;
 	const struct traffic_entry *entry;
@@ -581,4 +583,63 @@ routes_find(const struct routes *r, const struct route_query *q, struct route_ma
 		out->rule = rules_find(t->service->rules, q);
 	if (out->rule != NULL)
 		out->action = out->rule->action;
+}
+
+/* --- paths that are not in normal form --- */
+
+static void
+find_reading(const struct routes *r, const struct route_query *q, unsigned reading, unsigned depth,
+	     char *buf, struct route_match *out)
+{
+	struct route_query normal = *q;
+
+	normal.path = buf;
+	normal.path_n = path_read(q->path, q->path_n, reading, depth, buf);
+	find_match(r, &normal, out);
+}
+
+/* Is the match the same as out in each reading of the path?  Else a rule, or the choice of the
+ * service, could be avoided by a spelling that only the origin understands. */
+static bool
+is_certain(const struct routes *r, const struct route_query *q, const struct path_doubts *d,
+	   char *buf, const struct route_match *out)
+{
+	unsigned depth, reading;
+
+	for (depth = 1; depth <= MAX(d->depth, 1u); depth++)
+		for (reading = d->mask;; reading = (reading - 1) & d->mask) {
+			struct route_match other;
+
+			find_reading(r, q, reading, depth, buf, &other);
+			if (other.service != out->service || other.rule != out->rule)
+				return false;
+			if (reading == 0)
+				break;
+		}
+	return true;
+}
+
+static void
+find_normal(const struct routes *r, const struct route_query *q, struct route_match *out)
+{
+	char small[512], *buf = q->path_n <= sizeof small ? small : xmalloc(q->path_n);
+	struct path_doubts d;
+
+	find_reading(r, q, 0, 1, buf, out);
+	path_examine(&d, q->path, q->path_n, buf);
+	if (d.depth > PATH_DEPTH_MAX || (d.mask != 0 && q->path_n > DOUBTFUL_MAX))
+		out->is_ambiguous = true;
+	else if (d.mask != 0 || d.depth > 1)
+		out->is_ambiguous = !is_certain(r, q, &d, buf, out);
+	if (buf != small)
+		free(buf);
+}
+
+void
+routes_find(const struct routes *r, const struct route_query *q, struct route_match *out)
+{
+	if (!r->has_paths || path_is_plain(q->path, q->path_n))
+		find_match(r, q, out);
+	else
+		find_normal(r, q, out);
 }

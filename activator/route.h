@@ -34,6 +34,7 @@ struct route_match {
 	int action;			       /* RULE_* */
 	const struct rule_conf *rule;	       /* the rule that matched; NULL: none, RULE_WAKE */
 	unsigned lookups;		       /* in hash tables, made for this match */
+	bool is_ambiguous; /* origins may read the path in ways that lead to different matches */
 };
 
 /* From where routes_new() gets what the descriptions only name. */
@@ -52,6 +53,7 @@ struct route_source {
  * `*.` wildcard, then `*`); among these, to the one with the longest path prefix; among these,
  * to the one whose header field matches, else to the one that asks for none.  Where none of
  * these matches, the next shorter prefix and then the next less specific host are tried.
+ * Prefixes, of services and of rules, are compared with the normal form of the path (path.h).
  * Each tag of a service also makes a host TAG-HOST of each of its exact hosts, unless a service
  * has that host itself.  If two services ask for the same, the first has it, and a line is
  * logged. */

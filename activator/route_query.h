@@ -9,12 +9,13 @@
 struct route_query {
 	const char *host; /* without port, letters as the client sent them */
 	size_t host_n;
-	const char *path; /* the path of the target, before '?' */
+	const char *path; /* the path of the target, before '?', as it was sent */
 	size_t path_n;
 	const char *method;
 	size_t method_n;
-	/* The value of a field, by its name in lower case; NULL: the request has none. */
-	const char *(*field)(void *ctx, const char *name, size_t *n);
+	/* The next value of a field, by its name in lower case; NULL: the request has no more.
+	 * *at starts at 0. */
+	const char *(*field)(void *ctx, const char *name, uint32_t *at, size_t *n);
 	void *ctx;
 	const struct addr *client; /* the peer, or the client that a trusted proxy names */
 	uint64_t random;	   /* chooses the revision of a client that is not sticky */

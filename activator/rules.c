@@ -5,13 +5,15 @@
 #include <strings.h>
 
 #include "activator/route_query.h"
+#include "common/path.h"
 #include "common/text.h"
 
 struct rule {
 	struct rule_conf conf;
 	struct addr_net *clients;
 	size_t clients_n;
-	char *field; /* conf.header in lower case, or NULL */
+	char *field;  /* conf.header in lower case, or NULL */
+	char **paths; /* conf.paths in normal form */
 };
 
 struct rules {
@@ -33,15 +35,25 @@ parse_clients(struct rule *r)
 static void
 rule_init(struct rule *r, const struct rule_conf *from)
 {
+	size_t i;
+
 	rule_conf_copy(&r->conf, from);
 	if (from->header != NULL)
 		r->field = text_lower_copy(from->header, strlen(from->header));
+	r->paths = xcalloc(r->conf.paths.n, sizeof *r->paths);
+	for (i = 0; i < r->conf.paths.n; i++)
+		r->paths[i] = path_prefix(r->conf.paths.v[i]);
 	parse_clients(r);
 }
 
 static void
 rule_fini(struct rule *r)
 {
+	size_t i;
+
+	for (i = 0; i < r->conf.paths.n; i++)
+		free(r->paths[i]);
+	free(r->paths);
 	free(r->field);
 	free(r->clients);
 	rule_conf_fini(&r->conf);
@@ -95,14 +107,9 @@ has_path(const struct rule *r, const struct route_query *q)
 {
 	size_t i;
 
-	for (i = 0; i < r->conf.paths.n; i++) {
-		size_t n = strlen(r->conf.paths.v[i]);
-
-		if (n > 0 && r->conf.paths.v[i][n - 1] == '/')
-			n--;
-		if (rules_is_below(q->path, q->path_n, r->conf.paths.v[i], n))
+	for (i = 0; i < r->conf.paths.n; i++)
+		if (rules_is_below(q->path, q->path_n, r->paths[i], strlen(r->paths[i])))
 			return true;
-	}
 	return r->conf.paths.n == 0;
 }
 
@@ -118,16 +125,20 @@ contains(const char *value, size_t n, const char *part)
 	return false;
 }
 
+/* Several fields of one name are one list (RFC 9110 5.3): one of them is enough. */
 static bool
 has_field(const struct rule *r, const struct route_query *q)
 {
 	const char *value;
+	uint32_t at = 0;
 	size_t n = 0;
 
 	if (r->field == NULL)
 		return true;
-	value = q->field(q->ctx, r->field, &n);
-	return value != NULL && (r->conf.contains == NULL || contains(value, n, r->conf.contains));
+	while ((value = q->field(q->ctx, r->field, &at, &n)) != NULL)
+		if (r->conf.contains == NULL || contains(value, n, r->conf.contains))
+			return true;
+	return false;
 }
 
 static bool
@@ -139,6 +150,17 @@ has_client(const struct rule *r, const struct route_query *q)
 		if (addr_net_contains(&r->clients[i], q->client))
 			return true;
 	return r->conf.clients.n == 0;
+}
+
+bool
+rules_have_paths(const struct rules *rules)
+{
+	size_t i;
+
+	for (i = 0; i < rules->n; i++)
+		if (rules->v[i].conf.paths.n > 0)
+			return true;
+	return false;
 }
 
 const struct rule_conf *

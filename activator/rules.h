@@ -15,7 +15,11 @@ struct route_query;
 NODISCARD struct rules *rules_new(const struct rule_conf *, size_t n);
 void rules_free(struct rules **);
 
-/* The first rule that matches, borrowed, or NULL. */
+/* Does any of them look at the path? */
+bool rules_have_paths(const struct rules *);
+
+/* The first rule that matches, borrowed, or NULL.  The path of the query is in normal form
+ * (path.h), but for a slash at its end. */
 const struct rule_conf *rules_find(const struct rules *, const struct route_query *);
 
 /* Is path at or below prefix?  "/a" and "/a/b" are below "/a", "/ab" is not.  The prefix has no

@@ -1,7 +1,9 @@
 #include "common/settings_claims.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "common/path.h"
 #include "common/strbuf.h"
 #include "common/text.h"
 
@@ -12,19 +14,18 @@ add_lower(struct strbuf *key, const char *text)
 		strbuf_addf(key, "%c", text_lower(*text));
 }
 
-/* Requests are matched by hosts and field names in any case, and by paths with or without
- * a slash at the end: a claim has these in one form. */
+/* Requests are matched by hosts and field names in any case, and by the normal form of paths: a
+ * claim has these in one form. */
 char *
 settings_claim_path(const struct service_conf *svc, const char *host, const char *path)
 {
 	struct strbuf key;
-	size_t n = strlen(path);
+	char *prefix = path_prefix(path);
 
-	while (n > 1 && path[n - 1] == '/')
-		n--;
 	strbuf_init(&key, 0);
 	add_lower(&key, host);
-	strbuf_addf(&key, " %.*s ", (int)n, path);
+	strbuf_addf(&key, " %s/ ", prefix);
+	free(prefix);
 	add_lower(&key, svc->match_header);
 	strbuf_addf(&key, "=%s", svc->match_value == NULL ? "" : svc->match_value);
 	return strbuf_take(&key);

@@ -5,6 +5,7 @@
 
 #include "common/conf_errors.h"
 #include "common/cron.h"
+#include "common/path.h"
 #include "common/text.h"
 #include "common/zone.h"
 
@@ -121,16 +122,34 @@ form_is_target(const char *s)
 	return s[0] == '/' && *at == '\0' && strlen(s) <= 1024;
 }
 
+#define PATH_EXPECTED                                                                               \
+	"a path like \"/api\", which stands for all below it, too; without \"*\", \"..\", \"//\", " \
+	"\";\" and encoded slashes"
+
 static bool
 is_path(const char *s)
 {
-	return form_is_target(s) && strchr(s, '?') == NULL;
+	return form_is_target(s) && strchr(s, '?') == NULL && path_is_prefix(s);
 }
 
 static bool
 is_token(const char *s)
 {
 	return is_one_of(s, TOKEN);
+}
+
+/* Methods are case-sensitive (RFC 9110 9.1).  "get" could be one, but is never meant. */
+static bool
+is_method(const char *s)
+{
+	static const char *const standard[] = {"GET",	  "HEAD",    "POST",  "PUT",  "DELETE",
+					       "CONNECT", "OPTIONS", "TRACE", "PATCH"};
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(standard); i++)
+		if (strcasecmp(s, standard[i]) == 0)
+			return strcmp(s, standard[i]) == 0;
+	return is_token(s);
 }
 
 static bool
@@ -271,14 +290,14 @@ static const struct form {
 	{"allow_hosts", GROUP_AUTOSCALER, is_allowance,
 	 "\"NAMESPACE=HOST\", such as \"shop=*.shop.example.com\""},
 	{"hosts", GROUP_SERVICE, is_host, "a host name without a port, \"*.NAME\" or \"*\""},
-	{"paths", GROUP_SERVICE, is_path, "a path that begins with \"/\""},
+	{"paths", GROUP_SERVICE, is_path, PATH_EXPECTED},
 	{"match_header", GROUP_SERVICE, is_token, "the name of a header field"},
 	{"match_value", GROUP_SERVICE, is_value, "the value of a header field"},
 	{"sticky", GROUP_SERVICE, is_sticky, "\"cookie:NAME\" or \"header:NAME\""},
 	{"waiting_page", GROUP_SERVICE, is_any, "\"default\" or a file"},
 	{"tag", GROUP_TRAFFIC, is_dns_label, "a DNS label (a-z, 0-9, \"-\")"},
-	{"methods", GROUP_RULE, is_token, "a method like \"GET\""},
-	{"paths", GROUP_RULE, is_path, "a path that begins with \"/\""},
+	{"methods", GROUP_RULE, is_method, "a method in upper case like \"GET\""},
+	{"paths", GROUP_RULE, is_path, PATH_EXPECTED},
 	{"header", GROUP_RULE, is_token, "the name of a header field"},
 	{"contains", GROUP_RULE, is_any, "a part of the header field's value"},
 	{"fields", GROUP_RULE, is_field,

@@ -215,16 +215,25 @@ request_read(struct request *r, const struct h1_head *h)
 }
 
 const char *
+request_field_next(const struct h1_head *h, const char *lower, uint32_t *at, size_t *n)
+{
+	while (*at < h->n) {
+		const struct h1_field *f = &h->fields[(*at)++];
+
+		if (field_is(f->name, f->name_n, lower)) {
+			*n = f->value_n;
+			return f->value;
+		}
+	}
+	return NULL;
+}
+
+const char *
 request_field(const struct h1_head *h, const char *lower, size_t *n)
 {
-	uint32_t i;
+	uint32_t at = 0;
 
-	for (i = 0; i < h->n; i++)
-		if (field_is(h->fields[i].name, h->fields[i].name_n, lower)) {
-			*n = h->fields[i].value_n;
-			return h->fields[i].value;
-		}
-	return NULL;
+	return request_field_next(h, lower, &at, n);
 }
 
 /* --- writing --- */

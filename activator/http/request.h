@@ -55,7 +55,9 @@ struct request_hop {
 size_t request_size(const struct request *);
 size_t request_write(const struct request *, const struct request_hop *, char *out);
 
-/* The value of a field, by its name in lower case, or NULL. */
+/* The first value of a field, by its name in lower case, or NULL. */
 const char *request_field(const struct h1_head *, const char *lower, size_t *n);
+/* The next one; *at starts at 0. */
+const char *request_field_next(const struct h1_head *, const char *lower, uint32_t *at, size_t *n);
 
 #endif

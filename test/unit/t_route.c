@@ -107,16 +107,18 @@ struct fields {
 };
 
 static const char *
-field(void *ctx, const char *name, size_t *n)
+field(void *ctx, const char *name, uint32_t *at, size_t *n)
 {
 	const struct fields *f = ctx;
-	size_t i;
 
-	for (i = 0; i < FIELDS && f->name[i] != NULL; i++)
+	while (*at < FIELDS && f->name[*at] != NULL) {
+		uint32_t i = (*at)++;
+
 		if (strcmp(f->name[i], name) == 0) {
 			*n = strlen(f->value[i]);
 			return f->value[i];
 		}
+	}
 	return NULL;
 }
 
@@ -408,7 +410,7 @@ test_sticky(void **state)
 	wider = routes_new(s, 2, &source);
 	for (i = 0; i < 1000; i++) {
 		char cookie[64], user[32], before[16];
-		struct fields f = {{"cookie", "x-user"}, {cookie, user}};
+		struct fields f = {{"cookie", "cookie", "x-user"}, {"a=b", cookie, user}};
 		struct route_match m;
 
 		snprintf(cookie, sizeof cookie, "a=sid; xsid=1; sid=u%u; b=2", i);
@@ -502,6 +504,105 @@ test_rules(void **state)
 	}
 	routes_unref(&r);
 	service_free(&s);
+}
+
+/* A path is judged as an origin will read it; where origins differ and the match would, too, it
+ * is ambiguous. */
+static void
+test_rules_on_other_spellings(void **state)
+{
+	static const char *const
+		same[] = {"/private",	  "/private/x",	     "/%70rivate/x",	      "//private/x",
+			  "/./private/x", "/y/../private/x", "/private%20/../private"},
+		*const ambiguous[] =
+			{"/private%2fx",      "/x%2f..%2fprivate/y", "/%2570rivate",
+			 "/private;a=b/x",    "/;/private",	     "/private%00",
+			 "/x\\..\\private",   "/x/..;/private",	     "/y%2f..%2fprivate/%252e%252e",
+			 "/%25%32%66private", "/y//../private",	     "/%252525252570rivate"},
+		*const other[] = {"/",	  "/Private", "/privatex", "/x/private", "/a%2fb",
+				  "/a;b", "/a%252fb", "/%",	   "/private/.."};
+	struct rule_conf rules[] = {
+		{.action = RULE_ANSWER, .paths = LIST("/priv%61te/"), .status = 403}};
+	struct msg_service s = service("s", (struct str_list)LIST("h"), (struct str_list){0});
+	struct fields none = {.name = {NULL}};
+	struct route_match m;
+	struct routes *r;
+	size_t i;
+
+	(void)state;
+	s.rules = rules;
+	s.rules_n = 1;
+	r = routes_new(&s, 1, &source);
+	for (i = 0; i < ARRAY_LEN(same); i++) {
+		m = ask_with(r, "h", same[i], "GET", &none, "192.0.2.1", 0);
+		assert_true(m.rule != NULL && !m.is_ambiguous);
+	}
+	for (i = 0; i < ARRAY_LEN(ambiguous); i++)
+		assert_true(
+			ask_with(r, "h", ambiguous[i], "GET", &none, "192.0.2.1", 0).is_ambiguous);
+	for (i = 0; i < ARRAY_LEN(other); i++) {
+		m = ask_with(r, "h", other[i], "GET", &none, "192.0.2.1", 0);
+		assert_true(m.service != NULL && m.rule == NULL && !m.is_ambiguous);
+	}
+	routes_unref(&r);
+	s.rules_n = 0; /* where no path decides anything, any path passes */
+	r = routes_new(&s, 1, &source);
+	for (i = 0; i < ARRAY_LEN(ambiguous); i++) {
+		m = ask_with(r, "h", ambiguous[i], "GET", &none, "192.0.2.1", 0);
+		assert_true(m.service != NULL && !m.is_ambiguous);
+	}
+	routes_unref(&r);
+	service_free(&s);
+}
+
+static void
+test_routes_on_other_spellings(void **state)
+{
+	struct msg_service s[] = {
+		service("all", (struct str_list)LIST("h"), (struct str_list){0}),
+		service("api", (struct str_list)LIST("h"), (struct str_list)LIST("/api/v%31")),
+	};
+	struct fields none = {.name = {NULL}};
+	struct routes *r = routes_new(s, ARRAY_LEN(s), &source);
+
+	(void)state;
+	assert_string_equal(ask(r, "h", "/api/v1", NULL), "api/v1");
+	assert_string_equal(ask(r, "h", "//%61pi/./v1/", NULL), "api/v1");
+	assert_string_equal(ask(r, "h", "/api/x/../v1/y", NULL), "api/v1");
+	assert_string_equal(ask(r, "h", "/api/v1/..", NULL), "all/v1");
+	assert_true(ask_with(r, "h", "/api%2fv1", "GET", &none, "192.0.2.1", 0).is_ambiguous);
+	routes_unref(&r);
+	service_free(&s[0]);
+	service_free(&s[1]);
+}
+
+/* Several fields of one name are one list. */
+static void
+test_several_fields(void **state)
+{
+	struct rule_conf rules[] = {{.action = RULE_SERVE_ONLY,
+				     .header = (char[]){"User-Agent"},
+				     .contains = (char[]){"bot"}}};
+	struct msg_service s[] = {
+		service("all", (struct str_list)LIST("h"), (struct str_list){0}),
+		service("beta", (struct str_list)LIST("h"), (struct str_list){0}),
+	};
+	struct fields bots = {{"user-agent", "user-agent"}, {"", "a bot"}},
+		      betas = {{"x-version", "x-version"}, {"", "beta"}};
+	struct routes *r;
+
+	(void)state;
+	s[0].rules = rules;
+	s[0].rules_n = 1;
+	s[1].match_header = (char[]){"x-version"};
+	s[1].match_value = (char[]){"beta"};
+	r = routes_new(s, ARRAY_LEN(s), &source);
+	assert_int_equal(ask_with(r, "h", "/", "GET", &bots, "192.0.2.1", 0).action,
+			 RULE_SERVE_ONLY);
+	assert_string_equal(ask(r, "h", "/", &betas), "beta/v1");
+	routes_unref(&r);
+	service_free(&s[0]);
+	service_free(&s[1]);
 }
 
 static void
@@ -616,6 +717,9 @@ main(void)
 		cmocka_unit_test(test_split_is_deterministic),
 		cmocka_unit_test(test_sticky),
 		cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_rules_on_other_spellings),
+		cmocka_unit_test(test_routes_on_other_spellings),
+		cmocka_unit_test(test_several_fields),
 		cmocka_unit_test(test_below),
 		cmocka_unit_test(test_cost),
 		cmocka_unit_test(test_cost_is_the_table_s),

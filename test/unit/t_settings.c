@@ -105,7 +105,16 @@ static const struct {
 	{"service \"a\" { hosts = {\"a..b\"} " V1 "}",
 	 "1: hosts: expected a host name without a port, \"*.NAME\" or \"*\", got \"a..b\""},
 	{SERVICE("paths = {\"api\"}", V1),
-	 "3: paths: expected a path that begins with \"/\", got \"api\""},
+	 "3: paths: expected a path like \"/api\", which stands for all below it, too; "
+	 "without \"*\", \"..\", \"//\", \";\" and encoded slashes, got \"api\""},
+	{SERVICE("paths = {\"/api/*\"}", V1),
+	 "3: paths: expected a path like \"/api\", which stands for all below it, too; "
+	 "without \"*\", \"..\", \"//\", \";\" and encoded slashes, got \"/api/*\""},
+	{SERVICE("rule \"r\" { action = wake paths = {\"/a/../b\"} }", V1),
+	 "3: paths: expected a path like \"/api\", which stands for all below it, too; "
+	 "without \"*\", \"..\", \"//\", \";\" and encoded slashes, got \"/a/../b\""},
+	{SERVICE("rule \"r\" { action = wake methods = {\"delete\"} }", V1),
+	 "3: methods: expected a method in upper case like \"GET\", got \"delete\""},
 	{SERVICE("sticky = \"x\"", V1),
 	 "3: sticky: expected \"cookie:NAME\" or \"header:NAME\", got \"x\""},
 	{SERVICE("match_value = \"x\"", V1), "3: match_value: expected match_header too, got none"},
