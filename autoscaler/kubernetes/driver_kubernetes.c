@@ -53,6 +53,38 @@ of(struct driver *d)
 
 /* --- the end of a round --- */
 
+/* The workload's controller counts more pods than are known, or fewer than those that are not
+ * being deleted.  Whether it counts the others depends on the kind. */
+static bool
+are_pods_missing(const struct kube_workload *w)
+{
+	struct list_node *node, *tmp;
+	size_t active = 0;
+
+	if (!w->are_pods_complete || w->counted_n < 0)
+		return false;
+	LIST_FOREACH(&w->pods, node, tmp)
+		active += !container_of(node, struct kube_pod, node)->is_deleting;
+	return (uint64_t)w->counted_n > w->pods.n || (uint64_t)w->counted_n < active;
+}
+
+/* Returns in how many ns to call it again; 0: once the workload has changed. */
+static int64_t
+expect_echoes(struct kube_driver *d, struct kube_workload *w)
+{
+	int64_t now = clk_now();
+	bool is_due = kube_echo_update(&w->scale_echo, w->replicas.is_unconfirmed, now);
+
+	if (is_due)
+		kube_collection_suspect(w->collection, w->scale_echo.since_ns);
+	if (kube_echo_update(&w->pods_echo, are_pods_missing(w), now))
+		kube_pods_suspect(d->pods, w, w->pods_echo.since_ns);
+	else if (is_due) /* whatever silences the one is likely to silence the other */
+		kube_pods_suspect(d->pods, w, w->scale_echo.since_ns);
+	return kube_workload_sooner(kube_echo_wait(&w->scale_echo, now),
+				    kube_echo_wait(&w->pods_echo, now));
+}
+
 static void
 reconcile(struct kube_driver *d, struct kube_workload *w)
 {
@@ -63,6 +95,7 @@ reconcile(struct kube_driver *d, struct kube_workload *w)
 	wait = kube_scale_step(w);
 	wait = kube_workload_sooner(wait, kube_view_show(w, d->pods));
 	wait = kube_workload_sooner(wait, kube_report_step(w));
+	wait = kube_workload_sooner(wait, expect_echoes(d, w));
 	if (wait != 0)
 		loop_timer_set(&w->timer, wait);
 	else

@@ -178,6 +178,13 @@ kube_collection_is_observed_by(const struct kube_collection *c, const void *arg)
 	return c->arg == arg;
 }
 
+void
+kube_collection_suspect(struct kube_collection *c, int64_t since_ns)
+{
+	if (c->watch != NULL)
+		kube_watch_suspect(c->watch, since_ns);
+}
+
 bool
 kube_collection_is_synced(const struct kube_collection *c)
 {

@@ -51,6 +51,8 @@ bool kube_collections_are_synced(const struct kube_collections *);
 
 /* The plural or the error of a kind has changed. */
 void kube_collections_kind_changed(struct kube_collections *, const struct kube_kind *);
+/* As kube_watch_suspect(). */
+void kube_collection_suspect(struct kube_collection *, int64_t since_ns);
 /* As kube_watch_reconnect(), for all of them. */
 void kube_collections_reconnect(struct kube_collections *, int64_t since_ns);
 

@@ -639,6 +639,18 @@ kube_author_decode(const struct kube_event *ev, struct kube_author *a)
 	}
 }
 
+/* Absent counts are 0; a status of an older spec says nothing. */
+static int64_t
+counted_pods(const struct kube_event *ev)
+{
+	const json_t *status = json_object_get(ev->object, "status");
+	int64_t observed = number_of(status, "observedGeneration", -1);
+
+	if (observed < number_of(meta_of(ev), "generation", 0))
+		return -1;
+	return number_of(status, "replicas", 0);
+}
+
 void
 kube_workload_fields_decode(const struct kube_event *ev, struct kube_workload_fields *w)
 {
@@ -648,6 +660,7 @@ kube_workload_fields_decode(const struct kube_event *ev, struct kube_workload_fi
 
 	*w = (struct kube_workload_fields){
 		.replicas = number_of(spec, "replicas", 1),
+		.pods_n = counted_pods(ev),
 		.selector = selector_text(json_object_get(spec, "selector"))};
 	for (i = 0; i < json_array_size(v); i++) {
 		const json_t *at = json_array_get(v, i);

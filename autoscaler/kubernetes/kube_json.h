@@ -89,6 +89,7 @@ struct kube_workload_fields {
 	char *selector;	  /* as text, for kube_selector_parse(); NULL: none.  Owned. */
 	const char *failure_reason, *failure_message; /* condition ReplicaFailure; NULL */
 	const char *failure_time;		      /* when it became true; NULL */
+	int64_t pods_n; /* as its controller counts them, by status.replicas; -1: not known */
 };
 void kube_workload_fields_decode(const struct kube_event *, struct kube_workload_fields *);
 void kube_workload_fields_fini(struct kube_workload_fields *);

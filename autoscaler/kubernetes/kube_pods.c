@@ -375,6 +375,16 @@ kube_pods_error(const struct kube_pods *pods, const struct kube_workload *w)
 }
 
 void
+kube_pods_suspect(struct kube_pods *pods, const struct kube_workload *w, int64_t since_ns)
+{
+	const struct pods_namespace *ns = find_namespace(pods, w->ns);
+	size_t i;
+
+	for (i = 0; ns != NULL && i < ns->n; i++)
+		kube_watch_suspect(ns->watches[i]->watch, since_ns);
+}
+
+void
 kube_pods_reconnect(struct kube_pods *pods, int64_t since_ns)
 {
 	struct list_node *node, *tmp;

@@ -24,6 +24,8 @@ void kube_pods_watch(struct kube_pods *);
 /* Why the pods of a workload cannot be read; NULL: they can. */
 const char *kube_pods_error(const struct kube_pods *, const struct kube_workload *);
 
+/* As kube_watch_suspect(), for those in the namespace of a workload. */
+void kube_pods_suspect(struct kube_pods *, const struct kube_workload *, int64_t since_ns);
 /* As kube_watch_reconnect(), for all of them. */
 void kube_pods_reconnect(struct kube_pods *, int64_t since_ns);
 

@@ -298,8 +298,10 @@ take_refusal(struct kube_watch *w, const struct kube_answer *a)
 	char why[600];
 
 	if (a->status == 410) { /* the version, or the token of a page, has expired */
+		int64_t delay = kube_http_delay(&w->backoff, a);
+
 		start_over(w);
-		wait_for(w, is_list ? kube_http_delay(&w->backoff, a) : 0);
+		wait_for(w, is_list || w->backoff.tries > 1 ? delay : 0);
 		return;
 	}
 	if (w->is_list_in_watch && (a->status == 400 || a->status == 422)) {
@@ -391,6 +393,21 @@ kube_watch_reconnect(struct kube_watch *w, int64_t since_ns)
 	kube_http_cancel(&w->request);
 	if (w->is_list_in_watch)
 		start_over(w);
+	request_next(w);
+}
+
+void
+kube_watch_suspect(struct kube_watch *w, int64_t since_ns)
+{
+	int64_t heard_ns = MAX(w->received_ns, w->request_ns);
+
+	if (w->state != WATCHING || w->is_list_in_watch || heard_ns > since_ns)
+		return;
+	log_warn(NULL, "a watch does not show what has happened, objects are listed again",
+		 "resource=%s namespace=%s silent_ms=%lld", w->plural, w->ns,
+		 (long long)((clk_now() - heard_ns) / CLK_MS));
+	kube_http_cancel(&w->request);
+	start_over(w);
 	request_next(w);
 }
 

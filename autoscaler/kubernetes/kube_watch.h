@@ -20,7 +20,7 @@
  *    bookmark never comes.  The watch then begins at the version of the list.
  *
  * Servers send a bookmark each 60 to 75 s.  If nothing comes for 90 s, the connection is taken
- * for dead, and the watch goes on over a new one.
+ * for dead, and the watch goes on over a new one.  kube_echo.h says when it is suspect before that.
  *
  * Upcalls may come from within libcurl: they write down what has happened, and call nothing of
  * kube_http, kube_watch or curlev.
@@ -80,5 +80,9 @@ bool kube_watch_matches(const struct kube_watch *, const struct kube_watch_conf 
 /* The server did not answer since then, and does now: a watch that has been silent since goes
  * on over a new connection, and one that waits ends its wait. */
 void kube_watch_reconnect(struct kube_watch *, int64_t since_ns);
+
+/* Something has happened since then that it should have shown: if it has been silent since, it
+ * begins again with a list. */
+void kube_watch_suspect(struct kube_watch *, int64_t since_ns);
 
 #endif

@@ -129,7 +129,7 @@ kube_workload_new(struct kube_workloads *all, const struct revision_conf *conf)
 	w->name = xstrdup(r.name);
 	kube_replicas_init(&w->replicas, conf->launch.foreign_scale == FOREIGN_OVERRULE);
 	kube_failure_init(&w->failure);
-	w->patch_failure = -1;
+	w->patch_failure = w->counted_n = -1;
 	backoff_init(&w->report.retry, STATE_RETRY_FIRST, STATE_RETRY_MOST);
 	list_init(&w->pods);
 	loop_timer_init(&w->timer, all->loop, on_timer, w);
@@ -258,6 +258,7 @@ void
 kube_workload_gone(struct kube_workload *w)
 {
 	kube_replicas_gone(&w->replicas);
+	w->counted_n = -1;
 	text_replace(&w->report.shown_rv, NULL);
 	w->problem = (struct kube_problem){.reason = ""};
 	kube_workload_changed(w);
@@ -281,6 +282,7 @@ kube_workload_observe(struct kube_workload *w, const struct kube_event *ev)
 	if (!kube_problem_of_workload(&fields, &w->problem))
 		w->problem = (struct kube_problem){.reason = ""};
 	w->problem.age_ns = kube_time_age(fields.failure_time, clk_wall());
+	w->counted_n = fields.pods_n;
 	kube_workload_set_selector(w, fields.selector);
 	kube_workload_set_replicas(w, fields.replicas, ev->rv);
 	kube_workload_fields_fini(&fields);

@@ -29,6 +29,7 @@
 
 #include "autoscaler/driver.h"
 #include "autoscaler/kubernetes/kube_cost.h"
+#include "autoscaler/kubernetes/kube_echo.h"
 #include "autoscaler/kubernetes/kube_failure.h"
 #include "autoscaler/kubernetes/kube_replicas.h"
 #include "autoscaler/kubernetes/kube_state.h"
@@ -115,6 +116,7 @@ struct kube_workload {
 
 	/* kube_pods.c */
 	struct list pods;	/* struct kube_pod */
+	int64_t counted_n;	/* as the workload's controller counts them; -1: not known */
 	bool is_selector_used;	/* kube_pods_watch() has seen it: its pods are watched */
 	bool are_pods_complete; /* they have been listed once */
 
@@ -128,6 +130,9 @@ struct kube_workload {
 	struct kube_request *get;	 /* of kinds that are not built in */
 	bool is_get_due;
 	int64_t get_at_ns; /* not before */
+
+	/* driver_kubernetes.c: what the watches have to show */
+	struct kube_echo scale_echo, pods_echo;
 
 	/* kube_deletion_cost.c */
 	int64_t going_since_ns;	  /* waiting for the costs of pods that go; 0: not */

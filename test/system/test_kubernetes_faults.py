@@ -158,6 +158,41 @@ def test_an_expired_version_loses_no_pod(tmp_path):
             assert kube.replicas("hello") == 2
 
 
+# The kubelet watches pods by another field.
+FIELDS = {"deployments": "metadata.name=hello", "pods": None}
+
+
+@pytest.mark.parametrize("silent", [("deployments", "pods"), ("pods",)])
+def test_a_silent_watch_is_noticed_by_what_it_does_not_show(tmp_path, silent):
+    """The connections stay open, and nothing comes over them: not our own PATCH, nor the pod
+    that the workload's status counts."""
+    with cluster(tmp_path) as kube:
+        kube.workload("hello")
+        with on_cluster(tmp_path, kube, service("hello", kube)) as s:
+            for resource in silent:
+                wait_until(lambda r=resource: kube.control(
+                    "watch", match={"resource": r, "fields": FIELDS[r]},
+                    do={"stall": True})["watches"] == 1,
+                    what="the watch on " + resource)
+            assert s.get("hello")[0] == 200
+            assert "a watch does not show what has happened" in s.autoscaler.text()
+            wait_until(lambda: kube.replicas("hello") == 0, what="zero replicas")
+            wait_until(lambda: not kube.pods("hello"), what="no pods")
+            assert s.get("hello")[0] == 200
+
+
+def test_a_version_that_is_always_expired_is_not_asked_for_at_once(tmp_path):
+    with cluster(tmp_path) as kube:
+        kube.workload("hello")
+        kube.fault({"status": 410}, verb="watch", resource="deployments")
+        with on_cluster(tmp_path, kube, service("hello", kube)):
+            def asked():
+                return [r["t"] for r in kube.seen(verb="watch", resource="deployments")]
+            wait_until(lambda: len(asked()) >= 7, what="seven watches")
+            times = asked()
+            assert times[6] - times[0] >= 1e9, times
+
+
 def test_a_watch_begins_at_the_version_of_the_list(tmp_path):
     """The watch after a list begins at the resourceVersion of the list.  The objects in the list
     may have older versions, which the server has compacted away.
