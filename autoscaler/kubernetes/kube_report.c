@@ -43,15 +43,23 @@ state_of(const struct kube_workload *w)
 	return kube_state_of(&f);
 }
 
-/* Why it is in this state: of two states with the same cause the second is no news. */
+/* The reason of the Event about a failure. */
 static const char *
+failure_event(const struct kube_workload *w)
+{
+	return kube_failure_is_failed(&w->failure) ? "ActivationFailed" : "ActivationDelayed";
+}
+
+/* Why it is in this state; the caller's.  Of two states with the same cause the second is no
+ * news; a failure after a delay is, as requests are refused from then on. */
+static char *
 cause_of(const struct kube_workload *w, enum kube_state state)
 {
 	const char *author = kube_replicas_author(&w->replicas);
 
 	if (state == KUBE_FAILING)
-		return w->failure.problem.reason;
-	return state == KUBE_HELD && author != NULL ? author : "";
+		return xasprintf("%s %s", failure_event(w), w->failure.problem.reason);
+	return xstrdup(state == KUBE_HELD && author != NULL ? author : "");
 }
 
 /* --- Events --- */
@@ -88,12 +96,10 @@ record_failure(struct kube_workload *w)
 	const struct kube_problem *p = &w->failure.problem;
 	char *text;
 
-	if (is_repeated(&w->report.failing, p->reason))
+	if (is_repeated(&w->report.failing, w->report.cause))
 		return;
 	text = xasprintf("%s: %s", p->reason, p->message);
-	record(w, true,
-	       kube_failure_is_failed(&w->failure) ? "ActivationFailed" : "ActivationDelayed",
-	       text);
+	record(w, true, failure_event(w), text);
 	free(text);
 }
 
@@ -103,7 +109,7 @@ record_hold(struct kube_workload *w)
 	const char *author = kube_replicas_author(&w->replicas);
 	char *text;
 
-	if (is_repeated(&w->report.held, author == NULL ? "" : author))
+	if (is_repeated(&w->report.held, w->report.cause))
 		return;
 	text = xasprintf("%s has set the replicas to %u, which is respected (foreign_scale)",
 			 author == NULL ? "another client" : author, w->replicas.observed);
@@ -212,6 +218,26 @@ write_state(struct kube_workload *w)
 	free(path);
 }
 
+static void
+take_state(struct kube_workload *w, enum kube_state state, int64_t now_ns)
+{
+	struct kube_report *r = &w->report;
+	char *cause = cause_of(w, state);
+
+	if (state == r->state && text_equal(r->cause, cause)) {
+		free(cause);
+		return;
+	}
+	r->state = state;
+	r->since_ns = now_ns;
+	free(r->cause);
+	r->cause = cause;
+	if (state == KUBE_FAILING)
+		record_failure(w);
+	else if (state == KUBE_HELD)
+		record_hold(w);
+}
+
 int64_t
 kube_report_step(struct kube_workload *w)
 {
@@ -219,15 +245,7 @@ kube_report_step(struct kube_workload *w)
 	enum kube_state state = state_of(w);
 	int64_t now = clk_now(), wait;
 
-	if (state != r->state || !text_equal(r->cause, cause_of(w, state))) {
-		r->state = state;
-		r->since_ns = now;
-		text_replace(&r->cause, cause_of(w, state));
-		if (state == KUBE_FAILING)
-			record_failure(w);
-		else if (state == KUBE_HELD)
-			record_hold(w);
-	}
+	take_state(w, state, now);
 	if (state == KUBE_UNKNOWN || !w->conf->launch.state_annotation || r->request != NULL ||
 	    w->kind->plural == NULL || kube_state_is(r->shown, state, failure_of(w)))
 		return 0;

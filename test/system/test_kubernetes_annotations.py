@@ -292,6 +292,18 @@ def test_the_object_says_why_it_does_not_start(tmp_path):
                 assert word in message and text in message
 
 
+def test_a_pod_that_waits_for_a_node_and_then_fails_is_two_events(tmp_path):
+    with cluster(tmp_path) as kube:
+        kube.workload("hello", annotations=notes(host="hello", unschedulable_patience="2s"),
+                      container={"resources": {"requests": {"cpu": "100000"}}})
+        with watching(tmp_path, kube) as s:
+            assert s.get("hello")[0] == 503
+            wait_until(lambda: len(events(kube, "hello")) >= 2, what="the Events")
+            seen = events(kube, "hello")
+            assert {r for _, r, _ in seen} == {"ActivationDelayed", "ActivationFailed"}, seen
+            assert len(seen) == 2 and all("nsufficient cpu" in m for _, _, m in seen), seen
+
+
 def test_the_state_is_not_written_where_that_is_not_wanted(tmp_path):
     with cluster(tmp_path) as kube:
         kube.workload("hello", annotations=notes(host="hello", state_annotation="no"))
