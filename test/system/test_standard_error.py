@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from stack import Program, Stack, wait_until
+from helpers import wait_until
+from stack import Program, Stack
 
 F_SETPIPE_SZ = 1031
 SERVICES = "".join('service "s%d" { hosts = {"s%d"} revision "v1" { command = {"HELLO"} } }\n' %
@@ -12,7 +13,7 @@ SERVICES = "".join('service "s%d" { hosts = {"s%d"} revision "v1" { command = {"
 
 
 class Redirected(Stack):
-    """One of the two programs, `name`, has its descriptors set by words of the shell."""
+    """The shell's redirections `words` apply to one of the two programs, `name`."""
 
     def __init__(self, path, name, words):
         super().__init__(path, SERVICES)
@@ -47,17 +48,17 @@ def test_a_pipe_that_nothing_reads_stops_neither_program(tmp_path, name):
         wake_all(s)
         wait_until(lambda: s.metrics(port)[metric] > 0, what="lines that do not fit")
 
-        said = os.read(reader, 65536)
-        (s.autoscaler if name == "activator" else s.activator).kill()  # which is logged
+        text = os.read(reader, 65536)
+        (s.autoscaler if name == "activator" else s.activator).kill()  # this is logged
 
-        def is_said():
-            nonlocal said
+        def is_reported():
+            nonlocal text
             try:
-                said += os.read(reader, 65536)
+                text += os.read(reader, 65536)
             except BlockingIOError:
                 pass
-            return b"log lines lost" in said
-        wait_until(is_said, what="a line that says how many were lost")
+            return b"log lines lost" in text
+        wait_until(is_reported, what="a line with the number of lost lines")
     finally:
         s.stop()
         os.close(reader)
