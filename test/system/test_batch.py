@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import socket
+import time
 
 import pytest
 
@@ -198,20 +199,23 @@ def answered(stack):
     return stack.metric('activator_requests_total{outcome="ok"}')
 
 
-def is_still(stack, since):
-    """More than `since` requests are answered, and no more of them at the moment: all threads of
-    the activator and of the instances sleep."""
-    before = answered(stack)
-    for pid in [stack.activator.pid] + stack.instances():
-        for task in os.listdir("/proc/%d/task" % pid):
-            if stat_fields("/proc/%d/task/%s/stat" % (pid, task))[0] != "S":
-                return False
-    return since < before == answered(stack)
-
-
 def wait_until_still(stack, since):
-    # Bytes on the way within the kernel are not seen: look ten times.
-    wait_until(lambda: all(is_still(stack, since) for _ in range(10)), what="full buffers")
+    """Wait until more than `since` requests are answered and no more can be, because buffers are
+    full: the threads through which requests pass, the workers and those of instances, all sleep."""
+    threads = ["/proc/%d/task/%s/stat" % (pid, task)
+               for pid in [stack.activator.pid] + stack.instances()
+               for task in os.listdir("/proc/%d/task" % pid) if int(task) != stack.activator.pid]
+
+    def all_sleep():
+        time.sleep(0.001)
+        return all(stat_fields(t)[0] == "S" for t in threads)
+
+    def is_still():
+        before = answered(stack)
+        # Bytes on the way within the kernel are not seen: look ten times.
+        return all(all_sleep() for _ in range(10)) and since < before == answered(stack)
+
+    wait_until(is_still, what="full buffers")
 
 
 @pytest.mark.parametrize("batch", ["yes", "no"])
