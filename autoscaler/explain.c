@@ -55,6 +55,20 @@ put_dryrun(const struct dryrun *d, struct strbuf *out)
 }
 
 static void
+put_hold(const struct scaled_revision *rev, struct strbuf *out)
+{
+	long long hold_s = (long long)(rev->conf->launch.foreign_hold / CLK_S);
+
+	strbuf_addf(out, "held  %s has set the replicas to %u: no fewer", scaled_holder(rev),
+		    rev->hold.n);
+	if (rev->hold.is_current)
+		strbuf_adds(out, ", and more only when requests wait");
+	if (hold_s > 0)
+		strbuf_addf(out, ", until %lld s after the last change or request", hold_s);
+	strbuf_adds(out, "\n");
+}
+
+static void
 put_text(const struct scaled_revision *rev, struct strbuf *out)
 {
 	struct strbuf advice;
@@ -64,8 +78,7 @@ put_text(const struct scaled_revision *rev, struct strbuf *out)
 	if (rev->held_back != NULL)
 		strbuf_addf(out, "held back  requests wait, and %s\n", rev->held_back);
 	if (scaled_holder(rev) != NULL)
-		strbuf_addf(out, "held  %s has set the replicas to %u\n", scaled_holder(rev),
-			    rev->scale);
+		put_hold(rev, out);
 	if (scaled_is_dry(rev))
 		put_dryrun(&rev->dryrun, out);
 	strbuf_init(&advice, 0);

@@ -110,8 +110,8 @@ put_decision(struct jput *j, const struct scaled_revision *rev)
 	jput_u64(j, "scale_sent", rev->scale_sent);
 	if (rev->has_scale)
 		jput_u64(j, "scale", rev->scale);
-	if (rev->is_foreign)
-		jput_bool(j, "held_by_others", true);
+	if (rev->hold.is_on)
+		jput_u64(j, "held", rev->hold.n);
 	jput_string_if(j, "held_by", scaled_holder(rev));
 	jput_string_if(j, "held_back", rev->held_back);
 	jput_string(j, "rule", decide_rule_name(rev->wanted.rule));

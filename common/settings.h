@@ -89,7 +89,8 @@ struct launch {
 	char *workload;	  /* "group/version/Kind/namespace/name" */
 	char *port;	  /* number or name */
 	int64_t failure_patience, unschedulable_patience;
-	int foreign_scale; /* FOREIGN_*: when another writer changes the replicas */
+	int foreign_scale;    /* FOREIGN_*: when another writer changes the replicas */
+	int64_t foreign_hold; /* ns; 0: for ever */
 	bool state_annotation;
 };
 

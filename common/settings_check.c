@@ -241,8 +241,9 @@ bool
 launch_key_applies(const struct key *k, const struct launch *l)
 {
 	static const char *const processes[] = {"directory", "environment", "user", "stop_timeout"};
-	static const char *const pods[] = {"port", "failure_patience", "unschedulable_patience",
-					   "foreign_scale", "state_annotation"};
+	static const char *const pods[] = {
+		"port",		 "failure_patience", "unschedulable_patience",
+		"foreign_scale", "foreign_hold",     "state_annotation"};
 	bool is_pod = l->deployment != NULL || l->workload != NULL;
 	size_t i;
 

@@ -19,7 +19,7 @@
 #include "common/settings.h"
 
 /* The rule that made the number what it is: its name for programs, and the reason in words.
- * UNHEARD, LEAVING and MAX_INSTANCES are not decide()'s: they bound its answer (wanted.h). */
+ * HELD, UNHEARD, LEAVING and MAX_INSTANCES are not decide()'s: they bound its answer (wanted.h). */
 #define DECIDE_RULES(X)                                                                            \
 	X(NO_DATA, "no activator has reported within the stable window: the number stays")         \
 	X(IDLE, "idle: no requests within the stable window")                                      \
@@ -46,6 +46,7 @@
 	X(SCHEDULE, "min_scale of a schedule")                                                     \
 	X(LEARNED, "learned idleness (keep_warm) wants an instance")                               \
 	X(ZERO_DISABLED, "idle, but enable_scale_to_zero = no")                                    \
+	X(HELD, "another client has set the number, and foreign_scale says to respect it")         \
 	X(UNHEARD, "an activator does not report: no instance is stopped on missing data")         \
 	X(LEAVING, "the conf file does not name it any more: it ends when it is empty")            \
 	X(RESTARTED, "the autoscaler has just started: what runs stays for a stable window")
@@ -73,7 +74,8 @@ struct decide_view {
 	/* What was asked for last, by us or by another client; before that: what the platform
 	 * stores, or what was there at first. */
 	uint32_t scale;
-	bool is_held;	   /* another client has set it, and that is respected */
+	bool is_held; /* another client has set `held`, and that is respected (hold.h) */
+	uint32_t held;
 	bool is_replacing; /* the platform replaces instances that are lost */
 	uint32_t parked;   /* requests, by the newest reports */
 	uint32_t in_flight;

@@ -1,5 +1,6 @@
 #include "autoscaler/brain/why.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -15,11 +16,13 @@
 	X("target", e->decided.target, true)                                                       \
 	X("ready", v->ready, true)                                                                 \
 	X("starting", v->starting, true)                                                           \
+	X("scale", v->scale, v->scale != v->ready + v->starting)                                   \
 	X("in_flight", v->in_flight, true)                                                         \
 	X("parked", v->parked, true)                                                               \
 	X("latency_s", v->latency_s, v->latency_s >= 0)                                            \
 	X("start_s", v->start_s, v->start_s >= 0)                                                  \
 	X("proposed_target", v->target_override, v->target_override > 0)                           \
+	X("held", v->held, v->is_held)                                                             \
 	X("busy_lease_s", v->busy_lease_s, v->busy_lease_s > 0)                                    \
 	X("schedule_min", v->schedule_min, v->schedule_min > 0)                                    \
 	X("learned_keep_s", v->learned_keep_s, v->learned_keep_s >= 0)                             \
@@ -44,7 +47,7 @@ add(struct why *w)
 
 void
 why_note(struct why *w, const struct decide_out *decided, const struct decide_view *view,
-	 uint32_t wanted, enum decide_rule rule, int64_t wall_ns)
+	 uint32_t wanted, enum decide_rule rule, const char *holder, int64_t wall_ns)
 {
 	struct why_entry *e = w->n == 0 ? NULL : &w->v[(w->n - 1) % w->cap];
 
@@ -56,6 +59,7 @@ why_note(struct why *w, const struct decide_out *decided, const struct decide_vi
 	e->times++;
 	e->decided = *decided;
 	e->view = *view;
+	snprintf(e->holder, sizeof e->holder, "%s", holder == NULL ? "" : holder);
 }
 
 uint32_t
@@ -117,6 +121,8 @@ why_put_json(const struct why *w, struct jput *j)
 		jput_string(j, "why", decide_rule_text(e->rule));
 		if (e->rule != e->decided.rule)
 			jput_string(j, "decided_rule", decide_rule_name(e->decided.rule));
+		if (e->holder[0] != '\0')
+			jput_string(j, "held_by", e->holder);
 		put_inputs(e, j);
 		jput_object_end(j);
 	}
@@ -138,6 +144,8 @@ put_line(const struct why_entry *e, struct strbuf *out)
 #undef X
 	if (e->rule != e->decided.rule)
 		strbuf_addf(out, " decided_rule=%s", decide_rule_name(e->decided.rule));
+	if (e->holder[0] != '\0')
+		strbuf_addf(out, " held_by=\"%s\"", e->holder);
 	strbuf_adds(out, e->decided.is_panicking ? " panicking" : "");
 	strbuf_adds(out, v->is_restarting ? " restarting" : "");
 	strbuf_adds(out, "\n");

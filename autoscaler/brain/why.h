@@ -11,6 +11,7 @@ struct jput;
 struct strbuf;
 
 #define WHY_ENTRIES 32
+#define WHY_HOLDER 64 /* bytes of a name */
 
 struct why_entry {
 	int64_t from_ns, upto_ns;  /* wall clock, of the first and of the last decision */
@@ -19,6 +20,7 @@ struct why_entry {
 	enum decide_rule rule;	   /* … and the rule that made it so */
 	struct decide_out decided; /* before the bounds */
 	struct decide_view view;   /* what it is based on */
+	char holder[WHY_HOLDER];   /* who has set view.held; "": no other client has */
 };
 
 struct why {		     /* all zero: nothing noted */
@@ -28,8 +30,9 @@ struct why {		     /* all zero: nothing noted */
 };
 void why_fini(struct why *);
 
+/* holder: who holds the scale; NULL: no other client. */
 void why_note(struct why *, const struct decide_out *decided, const struct decide_view *,
-	      uint32_t wanted, enum decide_rule, int64_t wall_ns);
+	      uint32_t wanted, enum decide_rule, const char *holder, int64_t wall_ns);
 /* The number that was noted last; 0: none was. */
 uint32_t why_wanted(const struct why *);
 /* The k-th entry, 0 the newest; NULL: there are fewer. */

@@ -30,7 +30,6 @@ inbound_activate(struct scaled_set *set, uint64_t peer, const char *name, uint32
 	if (rev == NULL)
 		return NULL;
 	rev->activations++;
-	rev->is_used_since_foreign |= rev->is_foreign;
 	reports_activate(&rev->reports, peer, parked, clk_now());
 	return rev;
 }
@@ -60,7 +59,6 @@ take_stat(struct scaled_set *set, const struct peer *peer, const struct msg_stat
 	reports_report(&rev->reports, peer->serial, peer->report, s, period_ns, now_ns);
 	scaled_report(rev, s, period_ns, now_ns);
 	note_use(rev, s, before, now_ns);
-	rev->is_used_since_foreign |= rev->is_foreign && (s->requests > 0 || s->concurrency > 0);
 	if (s->parked > 0 || !list_linked(&rev->active) || (period_ns > 0 && period_ns < EARLY))
 		scaled_set_mark(set, rev, true);
 }

@@ -147,6 +147,7 @@ decide_now(struct reconcile *r, struct scaled_revision *rev, int64_t now_ns)
 		return;
 	if (scaled_is_dry(rev) && !rev->dryrun.is_begun && rev->is_known)
 		dryrun_begin(&rev->dryrun, instances_live(&rev->instances), now_ns);
+	scaled_expire_hold(rev, now_ns);
 	scaled_fill_view(rev, &rev->view, is_restarting, now_ns);
 	if (rev->view.parked == 0 && !rev->view.is_activation_pending &&
 	    instances_live(&rev->instances) == 0)
@@ -322,7 +323,8 @@ reconcile_message(struct reconcile *r, uint64_t peer, const struct msg *m)
 static void
 follow_foreign(struct reconcile *r, struct scaled_revision *rev)
 {
-	if (!rev->is_foreign || !rev->is_adopted || rev->scale_sent == rev->scale)
+	if (!rev->hold.is_on || !rev->hold.is_current || !rev->is_adopted ||
+	    rev->scale_sent == rev->scale)
 		return;
 	log_info(NULL, "scale was set by another client, respected",
 		 "revision=%s from=%u to=%u by=%s", scaled_name(rev), rev->scale_sent, rev->scale,
@@ -351,36 +353,33 @@ note(struct scaled_revision *rev)
 	const struct decide_out *decided = &rev->decided;
 	const struct decide_view *v = &rev->view;
 	uint32_t wanted = scaled_wanted(rev), before = why_wanted(&rev->why);
+	const char *holder = scaled_holder(rev);
 
 	if (!rev->is_note_due)
 		return;
 	rev->is_note_due = false;
 	rev->decisions[rev->wanted.rule]++;
-	why_note(&rev->why, decided, v, wanted, rev->wanted.rule, clk_wall());
+	why_note(&rev->why, decided, v, wanted, rev->wanted.rule, scaled_holder(rev), clk_wall());
 	if (wanted == before)
 		return;
 	log_info(NULL, scaled_is_dry(rev) ? "would be wanted (dry_run)" : "wanted",
 		 "revision=%s from=%u to=%u rule=%s why=%s decided=%u decided_rule=%s stable=%.2f "
 		 "panic=%.2f target=%.2f in_flight=%u parked=%u ready=%u starting=%u "
-		 "latency_ms=%.1f",
+		 "latency_ms=%.1f%s%s",
 		 scaled_name(rev), before, wanted, decide_rule_name(rev->wanted.rule),
 		 decide_rule_text(rev->wanted.rule), decided->wanted,
 		 decide_rule_name(decided->rule), v->stable, v->panic, decided->target,
 		 v->in_flight, v->parked, v->ready, v->starting,
-		 v->latency_s < 0 ? -1 : v->latency_s * 1000);
+		 v->latency_s < 0 ? -1 : v->latency_s * 1000,
+		 holder == NULL ? "" : " held_by=", holder == NULL ? "" : holder);
 }
 
 /* Bring the scale towards what is wanted, as far as that may be now. */
 static void
 scale(struct reconcile *r, struct scaled_revision *rev)
 {
-	const struct wanted_scale_facts f = {
-		.scale_sent = rev->scale_sent,
-		.room = quota_room(&r->quota, rev),
-		.is_foreign = rev->is_foreign,
-		.is_activation_pending = reports_activation_pending(&rev->reports),
-		.is_used = rev->is_used_since_foreign};
-	uint32_t n = wanted_scale(&rev->wanted, &f), before = rev->scale_sent;
+	uint32_t before = rev->scale_sent;
+	uint32_t n = wanted_scale(&rev->wanted, before, quota_room(&r->quota, rev));
 
 	if (n < before) {
 		scaledown_to(&r->scaledown, rev, n);

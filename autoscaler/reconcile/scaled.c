@@ -6,6 +6,7 @@
 #include "autoscaler/reconcile/peers.h"
 #include "common/clk.h"
 #include "common/log.h"
+#include "common/random.h"
 #include "common/text.h"
 
 /* So many start-up times are waited for an instance. */
@@ -41,6 +42,7 @@ scaled_new(const struct revision_conf *conf, struct driver *driver, bool is_exte
 	rev->window = window_new(rev->window_s);
 	rev->decide = decide_state_new();
 	rev->brain = brain_new(conf);
+	hold_init(&rev->hold);
 	instances_init(&rev->instances);
 	reports_init(&rev->reports);
 	list_init(&rev->drains);
@@ -56,6 +58,7 @@ scaled_reload(struct scaled_revision *rev, const struct revision_conf *conf)
 	}
 	rev->conf = conf; /* the old one is not valid any more */
 	brain_set_conf(rev->brain, conf);
+	rev->hold.is_on &= conf->launch.foreign_scale == FOREIGN_RESPECT;
 	rev->dryrun.is_begun &= conf->scaling.dry_run;
 }
 
@@ -87,7 +90,7 @@ scaled_free(struct scaled_revision **rp)
 	brain_free(&rev->brain);
 	why_fini(&rev->why);
 	failure_free(&rev->failure);
-	free(rev->held_by);
+	hold_fini(&rev->hold);
 	free(rev->held_back);
 	instances_fini(&rev->instances);
 	window_free(&rev->window);
@@ -117,8 +120,8 @@ scaled_shows(const struct scaled_revision *rev, const struct driver_view *view)
 {
 	/* A failure always makes a difference: its time to retry has moved on. */
 	return rev->is_known == view->is_known && rev->failure == NULL && view->failure == NULL &&
-	       rev->is_foreign == view->is_held && (!view->is_held || rev->scale == view->scale) &&
-	       text_equal(rev->held_by, view->is_held ? view->held_by : NULL) &&
+	       rev->hold.is_current == view->is_held && rev->scale == view->scale &&
+	       (!view->is_held || text_equal(rev->hold.by, view->held_by)) &&
 	       instances_are(&rev->instances, view->v, view->n);
 }
 
@@ -137,16 +140,14 @@ log_scaled(const struct scaled_revision *rev, uint32_t from, uint32_t to)
 
 /* A platform that stores the scale has set what the driver was asked for only when it shows it. */
 static void
-take_scale(struct scaled_revision *rev, const struct driver_view *view)
+take_scale(struct scaled_revision *rev, const struct driver_view *view, int64_t now_ns)
 {
 	if (view->has_scale && rev->has_scale && rev->is_adopted && !view->is_held &&
 	    view->scale != rev->scale && view->scale == rev->scale_sent)
 		log_scaled(rev, rev->scale, view->scale);
 	rev->has_scale = view->has_scale;
 	rev->scale = view->scale;
-	rev->is_used_since_foreign &= rev->is_foreign && view->is_held;
-	rev->is_foreign = view->is_held;
-	text_replace(&rev->held_by, view->is_held ? view->held_by : NULL);
+	hold_take(&rev->hold, view->is_held, view->scale, view->held_by, now_ns, random_u32());
 }
 
 void
@@ -155,7 +156,7 @@ scaled_take_view(struct scaled_revision *rev, const struct driver_view *view, in
 	scaled_note_short(rev, now_ns);
 	instances_take(&rev->instances, view->v, view->n, now_ns);
 	rev->is_known = view->is_known;
-	take_scale(rev, view);
+	take_scale(rev, view, now_ns);
 	if (instances_ready(&rev->instances) == 0)
 		timing_not_answering(&rev->timing);
 	take_failure(rev, view->failure, now_ns);
@@ -199,9 +200,7 @@ scaled_wanted(const struct scaled_revision *rev)
 const char *
 scaled_holder(const struct scaled_revision *rev)
 {
-	if (!rev->is_foreign)
-		return NULL;
-	return rev->held_by == NULL ? "another client" : rev->held_by;
+	return hold_holder(&rev->hold);
 }
 
 int64_t
@@ -265,6 +264,7 @@ note_raise(struct scaled_revision *rev, int64_t now_ns)
 	else if (!is_short(rev, now_ns))
 		rev->short_demand = scaled_demand_now(rev);
 	rev->raised_ns = now_ns;
+	hold_raised(&rev->hold);
 }
 
 void
@@ -399,7 +399,8 @@ scaled_fill_view(const struct scaled_revision *rev, struct decide_view *view, bo
 		.ready = instances_ready(&rev->instances),
 		.starting = instances_live(&rev->instances) - instances_ready(&rev->instances),
 		.scale = rev->scale_sent,
-		.is_held = rev->is_foreign,
+		.is_held = rev->hold.is_on,
+		.held = rev->hold.is_on ? rev->hold.n : 0,
 		.is_replacing = rev->has_scale,
 		.parked = reports_parked(&rev->reports),
 		.in_flight = reports_in_flight(&rev->reports),
@@ -425,11 +426,24 @@ scaled_fill_view(const struct scaled_revision *rev, struct decide_view *view, bo
 
 /* --- what is wanted of it, and asked for --- */
 
+void
+scaled_expire_hold(struct scaled_revision *rev, int64_t now_ns)
+{
+	int64_t used_ns = now_ns - window_idle_ns(rev->window, now_ns);
+
+	if (hold_expire(&rev->hold, rev->conf->launch.foreign_hold, used_ns, now_ns))
+		log_info(NULL, "scale of another client is respected no longer",
+			 "revision=%s scale=%u by=%s foreign_hold_s=%lld", scaled_name(rev),
+			 rev->hold.n, rev->hold.by == NULL ? "unknown" : rev->hold.by,
+			 (long long)(rev->conf->launch.foreign_hold / CLK_S));
+}
+
 static struct wanted_facts
 wanted_facts(const struct scaled_revision *rev, const struct peers *peers, int64_t now_ns)
 {
 	const struct scaling *s = &rev->conf->scaling;
 	bool is_dry = scaled_is_dry(rev);
+	bool is_waited_for = rev->view.parked > 0 || reports_activation_pending(&rev->reports);
 
 	return (struct wanted_facts){
 		.scaling = s,
@@ -439,6 +453,10 @@ wanted_facts(const struct scaled_revision *rev, const struct peers *peers, int64
 		.is_activation_pending = reports_activation_pending(&rev->reports),
 		.is_heard = peers_all_heard(peers, s->stable_window, now_ns),
 		.is_dry = is_dry,
+		.is_held = rev->hold.is_on && !is_dry,
+		.is_held_low = rev->hold.is_current &&
+			       !(is_waited_for && hold_may_raise(&rev->hold, now_ns)),
+		.held = rev->hold.n,
 	};
 }
 

@@ -9,6 +9,7 @@
 #include "autoscaler/brain/dryrun.h"
 #include "autoscaler/brain/timing.h"
 #include "autoscaler/brain/why.h"
+#include "autoscaler/reconcile/hold.h"
 #include "autoscaler/reconcile/instances.h"
 #include "autoscaler/reconcile/wanted.h"
 #include "common/list.h"
@@ -51,9 +52,7 @@ struct scaled_revision {
 	int64_t failed_ns;	     /* when the driver said so */
 	bool has_scale;		     /* the platform stores the number of instances: … */
 	uint32_t scale;		     /* … this one */
-	bool is_foreign; /* another controller or a person has set it, and that is respected: … */
-	char *held_by;	 /* … this one; NULL: the platform does not say */
-	bool is_used_since_foreign; /* there were requests since */
+	struct hold hold;	     /* another client has set it, and that is respected */
 
 	/* decided */
 	struct decide_state *decide;
@@ -134,6 +133,8 @@ void scaled_tick(struct scaled_revision *, const struct scaled_machine *, int64_
 /* What decide() sees.  is_restarting: the autoscaler runs for less than a stable window. */
 void scaled_fill_view(const struct scaled_revision *, struct decide_view *, bool is_restarting,
 		      int64_t now_ns);
+/* End the hold of another client's scale, if foreign_hold has passed. */
+void scaled_expire_hold(struct scaled_revision *, int64_t now_ns);
 /* Bound rev->decided, up to the claim (wanted.h).  Returns what is wanted of a dry run. */
 uint32_t scaled_claim(struct scaled_revision *, const struct peers *, int64_t now_ns);
 /* It is allotted so many of max_instances.  True: another number is wanted than before. */
@@ -141,7 +142,7 @@ bool scaled_allot(struct scaled_revision *, uint32_t allotted, const struct peer
 		  int64_t now_ns);
 /* The number that is wanted; of a dry run: that would be. */
 uint32_t scaled_wanted(const struct scaled_revision *);
-/* Who holds its scale: a name for people; NULL: nobody does. */
+/* Who holds its scale: a name for people; NULL: no other client. */
 const char *scaled_holder(const struct scaled_revision *);
 
 /* --- what is done --- */

@@ -38,10 +38,13 @@ wanted_claim(struct wanted *w, const struct decide_out *decided, const struct wa
 		set(w, 1, DECIDE_IN_USE);
 	if (w->claim < f->has && !f->is_heard)
 		set(w, f->has, DECIDE_UNHEARD);
+	w->need = f->is_dry ? 0 : needed(w->claim, f);
+	if (f->is_held && (w->claim < f->held || f->is_held_low) && w->claim != f->held)
+		set(w, f->held, DECIDE_HELD);
+	w->need = MIN(w->need, w->claim);
 	n = w->claim;
 	if (f->is_dry)
 		w->claim = 0;
-	w->need = needed(w->claim, f);
 	return n;
 }
 
@@ -57,24 +60,15 @@ wanted_allot(struct wanted *w, uint32_t allotted, const struct wanted_facts *f)
 		w->n = f->has;
 		w->rule = DECIDE_UNHEARD;
 	}
+	if (f->is_held && w->n < f->held && !f->is_dry) {
+		w->n = f->held;
+		w->rule = DECIDE_HELD;
+	}
 	return w->n != before;
 }
 
-/* Does the scale that another client has set stay as it is?  Not if the revision has been used
- * since and is idle: then it is scaled to zero; nor if it is at zero and an activator asks for
- * an instance. */
-static bool
-is_respected(const struct wanted *w, const struct wanted_scale_facts *h)
-{
-	if (!h->is_foreign)
-		return false;
-	return h->scale_sent == 0 ? !h->is_activation_pending : w->n > 0 || !h->is_used;
-}
-
 uint32_t
-wanted_scale(const struct wanted *w, const struct wanted_scale_facts *h)
+wanted_scale(const struct wanted *w, uint32_t scale_sent, uint32_t room)
 {
-	if (is_respected(w, h))
-		return h->scale_sent;
-	return w->n <= h->scale_sent ? w->n : MAX(MIN(w->n, h->room), h->scale_sent);
+	return w->n <= scale_sent ? w->n : MAX(MIN(w->n, room), scale_sent);
 }

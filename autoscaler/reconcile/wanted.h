@@ -7,18 +7,18 @@
  *			and 0 once nothing is in flight or parked
  *    3. activation	an activator asks for an instance: at least 1
  *    4. unheard	an activator does not report: no fewer than there are
- *    5. dry run	0; the number so far is that of the virtual instances (dryrun.h)
+ *    5. held		another client has set the scale, and foreign_scale says to respect it
+ *			(hold.h): no fewer, and no more until requests wait
+ *    6. dry run	0; the number so far is that of the virtual instances (dryrun.h)
  *  claim		what the revision claims of max_instances
- *    6. max_instances	if the claims of all do not fit: no more than is allotted (quota.h)
- *    7. unheard	as 4, whatever is allotted
+ *    7. max_instances	if the claims of all do not fit: no more than is allotted (quota.h)
+ *    8. unheard, held	as 4 and 5, whatever is allotted
  *  n			the number that is wanted: in the log and /why, and sent to activators
- *    8. foreign	another controller or a person has set the scale, and foreign_scale says to
- *			respect it: the scale stays, except from 0 and (when idle) to 0
  *    9. room		under max_instances: more only as other revisions have fewer
  *   10. drain		fewer only as instances are drained (scaledown.h)
  *  scale_sent		what the driver was asked for last (scaled.h)
  *
- * The last of 1 to 7 that changed the number sets its rule.  8 to 10 change nothing that is
+ * The last of 1 to 8 that changed the number sets its rule.  9 and 10 change nothing that is
  * wanted: they put off what the driver is asked for.  "What there is" means scale_sent, or in a
  * dry run the virtual instances.
  * Pure.  Thread: the owner. */
@@ -38,7 +38,7 @@ struct wanted {
 	enum decide_rule rule; /* that made n */
 };
 
-/* What bounds 1 to 7 depend on. */
+/* What bounds 1 to 8 depend on. */
 struct wanted_facts {
 	const struct scaling *scaling;
 	const struct decide_view *view; /* what decide() saw */
@@ -47,25 +47,19 @@ struct wanted_facts {
 	bool is_activation_pending; /* an activator has sent `activate` and not reported since */
 	bool is_heard;		    /* every activator reports (peers.h) */
 	bool is_dry;
+	bool is_held;	  /* no fewer than `held` … */
+	bool is_held_low; /* … and no more */
+	uint32_t held;
 };
 
-/* Bounds 1 to 5.  Returns the number before the fifth; n stays until wanted_allot(). */
+/* Bounds 1 to 6.  Returns the number before the sixth; n stays until wanted_allot(). */
 uint32_t wanted_claim(struct wanted *, const struct decide_out *decided,
 		      const struct wanted_facts *);
-/* Bounds 6 and 7.  True: n has changed. */
+/* Bounds 7 and 8.  True: n has changed. */
 bool wanted_allot(struct wanted *, uint32_t allotted, const struct wanted_facts *);
 
-/* What bounds 8 and 9 depend on. */
-struct wanted_scale_facts {
-	uint32_t scale_sent;
-	uint32_t room;	 /* the most that the driver may be asked for under max_instances */
-	bool is_foreign; /* as bound 8 has it */
-	bool is_activation_pending; /* as above */
-	bool is_used;		    /* there were requests since it was set */
-};
-
-/* Bounds 8 and 9: the scale to aim for now.  If it is less than scale_sent, scaledown.h leads
- * there. */
-uint32_t wanted_scale(const struct wanted *, const struct wanted_scale_facts *);
+/* Bound 9: the scale to aim for now, if room is the most that the driver may be asked for under
+ * max_instances.  If it is less than scale_sent, scaledown.h leads there. */
+uint32_t wanted_scale(const struct wanted *, uint32_t scale_sent, uint32_t room);
 
 #endif

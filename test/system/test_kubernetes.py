@@ -514,6 +514,25 @@ def test_what_an_earlier_autoscaler_has_set_is_no_foreign_hand(tmp_path):
             assert "another client" not in s.autoscaler.text()
 
 
+def test_another_clients_number_is_a_floor_for_a_while(tmp_path):
+    """While requests wait there are more pods than were set.  When foreign_hold is over, the
+    ordinary rules hold again, down to zero."""
+    with cluster(tmp_path) as kube:
+        kube.workload("hello")
+        services = service("hello", kube, "port = 8080 container_concurrency = 1 foreign_hold = 4s")
+        with on_cluster(tmp_path, kube, services) as s:
+            assert s.get("hello")[0] == 200
+            kube.scale("hello", 2, manager="somebody")
+            wait_until(lambda: "another client" in s.autoscaler.text(), what="the log line")
+            waiting = [s.connect() for _ in range(6)]
+            for c in waiting:
+                c.request("GET", "/?ms=2000", "hello")
+            wait_until(lambda: kube.replicas("hello") > 2, what="more pods than were set")
+            assert [c.response()[0] for c in waiting] == [200] * 6
+            wait_until(lambda: kube.replicas("hello") == 0, what="zero")
+            assert "respected no longer" in s.autoscaler.text()
+
+
 # ---- which pods go first
 
 @fake_only  # real servers before 1.22 ignore the cost

@@ -27,6 +27,7 @@ set_scale(struct driver *d, const char *revision, uint32_t n, const char *const 
 		return;
 	}
 	world.scale = n;
+	world.is_held = false;
 	strbuf_addf(&world.calls, "%u", n);
 	for (i = 0; i < victims_n; i++) {
 		strbuf_addf(&world.calls, "%c%s", i == 0 ? ':' : ',', victims[i]);
@@ -80,6 +81,10 @@ show_instances(const struct msg_failure *failure)
 		.revision = "a/v1", .is_known = true, .v = v, .n = world.n, .failure = failure};
 	size_t i;
 
+	view.has_scale = world.has_scale;
+	view.scale = world.has_scale ? world.scale : 0;
+	view.is_held = world.is_held;
+	view.held_by = world.is_held ? "kubectl" : NULL;
 	for (i = 0; i < world.n; i++) {
 		snprintf(ids[i], sizeof ids[i], "i%d", world.v[i].number);
 		v[i] = (struct driver_instance){.id = ids[i],

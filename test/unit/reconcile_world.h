@@ -42,6 +42,8 @@ struct world {
 	size_t n;
 	int number;
 	bool is_slow;	 /* does not carry out set_scale() */
+	bool has_scale;	 /* the platform stores the scale, … */
+	bool is_held;	 /* … which another client has set, so the view says */
 	bool is_unready; /* new instances stay in `starting` */
 	struct revision_conf conf, other;
 	unsigned other_parked; /* for b/v1, as activator 1 reports */

@@ -456,6 +456,102 @@ a_revision_that_is_gone_is_forgotten(void **state)
 	second();
 }
 
+/* --- a scale that another client sets --- */
+
+/* kubectl sets the scale of a platform that stores it. */
+static void
+scale_by_kubectl(uint32_t n)
+{
+	world.scale = n;
+	world.is_held = true;
+	settle();
+	show_instances(NULL);
+	settle();
+}
+
+/* 4 slots each; the rest of the clients wait. */
+static void
+load(double clients, uint32_t in_flight, uint32_t parked)
+{
+	size_t i;
+
+	world.peer[1].concurrency = clients;
+	world.peer[1].parked = parked;
+	for (i = 0; i < INSTANCES_MAX; i++)
+		world.peer[1].in_flight[i] = 0;
+	for (i = 0; i < world.n; i++)
+		world.peer[1].in_flight[world.v[i].number] = in_flight / (uint32_t)world.n;
+}
+
+static void
+a_scale_by_another_client_is_a_floor(void **state)
+{
+	struct scaled_revision *rev;
+
+	(void)state;
+	world.conf.limits.container_concurrency = 4;
+	world.conf.launch.foreign_hold = 600 * CLK_S;
+	world.conf.launch.foreign_scale = FOREIGN_RESPECT;
+	world.has_scale = true;
+	set_services(1, 0);
+	rev = reconcile_find(world.r, "a/v1");
+	connect_peer(1);
+	world.peer[1].concurrency = 2;
+	activate(1, 1);
+	settle();
+	world.peer[1].parked = 0;
+	seconds(10);
+	assert_int_equal(world.n, 1);
+	load(3, 3, 0);
+	scale_by_kubectl(4);
+	seconds(100); /* past any delay of a lower number */
+	assert_int_equal(world.n, 4);
+	assert_int_equal(rev->wanted.rule, DECIDE_HELD);
+	assert_int_equal(rev->decided.wanted, 2); /* what the demand needs, whatever is there */
+	assert_string_equal(why_at(&rev->why, 0)->holder, "kubectl");
+	load(24, 16, 0); /* the averages want more, but none waits */
+	seconds(5);
+	assert_int_equal(world.n, 4);
+	load(40, 16, 24);
+	UNTIL(world.n >= 10, 20);
+	assert_false(world.is_held);
+	load(3, 3, 0);
+	UNTIL(world.n == 4, 200); /* the floor is still there */
+	seconds(100);
+	assert_int_equal(world.n, 4);
+	load(0, 0, 0);
+	seconds(590);
+	assert_int_equal(world.n, 4);
+	UNTIL(world.n == 0, 100);
+	assert_null(scaled_holder(rev));
+}
+
+static void
+a_scale_that_nobody_asked_for_ends(void **state)
+{
+	(void)state;
+	world.conf.launch.foreign_hold = 100 * CLK_S;
+	world.conf.launch.foreign_scale = FOREIGN_RESPECT;
+	world.has_scale = true;
+	set_services(1, 0);
+	connect_peer(1);
+	seconds(70);
+	scale_by_kubectl(3);
+	seconds(98);
+	assert_int_equal(world.n, 3);
+	UNTIL(world.n == 0, 20);
+	seconds(100);
+	world.conf.launch.foreign_hold = 0; /* for ever */
+	set_services(1, 0);
+	scale_by_kubectl(3);
+	seconds(2000);
+	assert_int_equal(world.n, 3);
+	scale_by_kubectl(0);
+	activate(1, 1); /* from zero at once */
+	settle();
+	assert_int_equal(world.n, 1);
+}
+
 static void
 after_a_freeze_nothing_is_decided(void **state)
 {
@@ -498,6 +594,8 @@ main(void)
 		T(the_wait_for_answers_begins_anew_with_the_instance),
 		T(a_wait_that_ended_does_not_count),
 		T(a_revision_that_is_gone_is_forgotten),
+		T(a_scale_by_another_client_is_a_floor),
+		T(a_scale_that_nobody_asked_for_ends),
 		T(after_a_freeze_nothing_is_decided),
 	};
 

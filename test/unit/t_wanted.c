@@ -138,37 +138,50 @@ a_dry_run_claims_nothing(void **state)
 }
 
 static uint32_t
-scale(uint32_t n, struct wanted_scale_facts f)
+scale(uint32_t n, uint32_t scale_sent, uint32_t room)
 {
 	w.n = n;
-	return wanted_scale(&w, &f);
+	return wanted_scale(&w, scale_sent, room);
 }
 
 static void
 room_bounds_the_way_up_alone(void **state)
 {
 	(void)state;
-	assert_int_equal(scale(5, (struct wanted_scale_facts){.scale_sent = 2, .room = 3}), 3);
-	assert_int_equal(scale(5, (struct wanted_scale_facts){.scale_sent = 2, .room = 9}), 5);
-	assert_int_equal(scale(5, (struct wanted_scale_facts){.scale_sent = 2, .room = 1}), 2);
-	assert_int_equal(scale(1, (struct wanted_scale_facts){.scale_sent = 2, .room = 0}), 1);
+	assert_int_equal(scale(5, 2, 3), 3);
+	assert_int_equal(scale(5, 2, 9), 5);
+	assert_int_equal(scale(5, 2, 1), 2);
+	assert_int_equal(scale(1, 2, 0), 1);
 }
 
+/* What another client has set is the least, and the most until requests wait. */
 static void
-a_foreign_scale_is_respected_but_for_the_ways_to_and_from_zero(void **state)
+what_another_client_has_set_is_a_floor(void **state)
 {
-	struct wanted_scale_facts f = {.scale_sent = 4, .room = 9, .is_foreign = true};
-
 	(void)state;
-	assert_int_equal(scale(6, f), 4);
-	assert_int_equal(scale(1, f), 4);
-	assert_int_equal(scale(0, f), 4); /* not used since, so they may be stopped */
-	f.is_used = true;
-	assert_int_equal(scale(0, f), 0);
-	f.scale_sent = 0;
-	assert_int_equal(scale(3, f), 0);
-	f.is_activation_pending = true;
-	assert_int_equal(scale(3, f), 3);
+	facts.has = facts.held = 4;
+	facts.is_held = true;
+	claim(1, DECIDE_STABLE);
+	expect(4, DECIDE_HELD);
+	assert_int_equal(w.need,
+			 0); /* for others it may not be given up either, but it is no need */
+	claim(0, DECIDE_IDLE);
+	expect(4, DECIDE_HELD);
+	wanted_allot(&w, 2, &facts);
+	expect(4, DECIDE_HELD);
+	claim(6, DECIDE_BACKLOG);
+	expect(6, DECIDE_BACKLOG);
+	facts.is_held_low = true;
+	claim(6, DECIDE_STABLE);
+	expect(4, DECIDE_HELD);
+	claim(4, DECIDE_STABLE);
+	expect(4, DECIDE_STABLE);
+	facts.held = 0; /* it was set to zero */
+	claim(1, DECIDE_MIN_SCALE);
+	expect(0, DECIDE_HELD);
+	facts.is_held_low = false;
+	claim(1, DECIDE_ACTIVATION);
+	expect(1, DECIDE_ACTIVATION);
 }
 
 int
@@ -184,7 +197,7 @@ main(void)
 		T(an_idle_revision_needs_only_min_scale),
 		T(a_dry_run_claims_nothing),
 		T(room_bounds_the_way_up_alone),
-		T(a_foreign_scale_is_respected_but_for_the_ways_to_and_from_zero),
+		T(what_another_client_has_set_is_a_floor),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

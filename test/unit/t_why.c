@@ -22,7 +22,7 @@ note(uint32_t wanted, enum decide_rule rule, uint32_t parked, int64_t s)
 					 .start_s = 0.25,
 					 .learned_keep_s = -1};
 
-	why_note(&w, &out, &view, wanted, rule, NOON + s * CLK_S);
+	why_note(&w, &out, &view, wanted, rule, NULL, NOON + s * CLK_S);
 }
 
 static void
@@ -98,7 +98,7 @@ a_bound_does_not_hide_what_was_decided(void **state)
 
 	(void)state;
 	strbuf_init(&text, 0);
-	why_note(&w, &out, &view, 3, DECIDE_UNHEARD, NOON);
+	why_note(&w, &out, &view, 3, DECIDE_UNHEARD, NULL, NOON);
 	assert_int_equal(why_wanted(&w), 3);
 	why_put_text(&w, &text);
 	assert_non_null(strstr(strbuf_str(&text), "wanted 3: an activator does not report"));
