@@ -345,7 +345,7 @@ by_averages(const struct scaling *s, const struct decide_view *v, struct decide_
 	set(o, count_of(want), st->is_panicking ? DECIDE_PANIC : DECIDE_STABLE);
 	at_most(o, count_of(ceil(s->max_scale_up_rate * ready)), DECIDE_UP_RATE);
 	at_most(o, count_of(MAX(asked, forecast(s, v, total, o->target))), DECIDE_FADING);
-	at_least(o, count_of(MIN(asked, ceil(v->newest / full))), DECIDE_RISING);
+	at_least(o, count_of(MIN(asked, round(v->newest / full))), DECIDE_RISING);
 	at_least(o, count_of(floor(MIN(ready, asked) / s->max_scale_down_rate)), DECIDE_DOWN_RATE);
 	keep_panic(s, st, stable, now, o);
 }
