@@ -151,6 +151,19 @@ kube_replicas_observe(struct kube_replicas *s, uint32_t replicas, const char *rv
 	return !is_first && !s->is_patching && is_foreign(s, before, now_ns, random);
 }
 
+bool
+kube_replicas_hold(struct kube_replicas *s)
+{
+	const char *author = kube_replicas_author(s);
+
+	/* A number of a manifest is what the workload begins with, not somebody's wish. */
+	if (author == NULL || !s->author.by_scale || s->is_overruling || is_ours(s))
+		return false;
+	s->is_held = true;
+	s->is_held_shown = false;
+	return true;
+}
+
 void
 kube_replicas_gone(struct kube_replicas *s)
 {

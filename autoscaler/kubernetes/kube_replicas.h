@@ -64,6 +64,9 @@ void kube_replicas_want(struct kube_replicas *, uint32_t n);
  * client has changed it. */
 bool kube_replicas_observe(struct kube_replicas *, uint32_t replicas, const char *rv,
 			   const struct kube_author *, int64_t now_ns, uint32_t random);
+/* The number that was observed first was set through the scale by another client lately: respect
+ * it, as the process before this one did.  False: it is ours, or the object does not say. */
+bool kube_replicas_hold(struct kube_replicas *);
 /* The workload is not there. */
 void kube_replicas_gone(struct kube_replicas *);
 /* A list begins.  What it shows counts, even if its version is lower than ones seen before: a

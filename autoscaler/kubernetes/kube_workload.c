@@ -212,6 +212,26 @@ kube_workload_set_selector(struct kube_workload *w, const char *text)
 	kube_workloads_watch_pods(w->all);
 }
 
+/* Whether foreign_hold is not over for what another client had set before this process began. */
+static bool
+is_recent(const struct kube_workload *w)
+{
+	int64_t hold = w->conf->launch.foreign_hold,
+		age = kube_time_age(w->author.time, clk_wall());
+
+	return hold == 0 || (age > 0 && age < hold);
+}
+
+static void
+hold_first(struct kube_workload *w)
+{
+	if (w->replicas.observed == 0 || !is_recent(w) || !kube_replicas_hold(&w->replicas))
+		return;
+	log_info(NULL, "another client has set the replicas lately",
+		 "revision=%s workload=%s/%s replicas=%u by=%s since=%s", w->revision, w->ns,
+		 w->name, w->replicas.observed, w->author.manager, w->author.time);
+}
+
 /* Note since when there are no replicas: of an object that is new here, since its author has set
  * them, where it names one. */
 static void
@@ -238,6 +258,8 @@ kube_workload_set_replicas(struct kube_workload *w, int64_t replicas, const char
 
 	if (kube_replicas_observe(&w->replicas, n, rv, &w->author, clk_now(), random_u32()))
 		kube_workload_scaled_by_other(w, before);
+	if (is_first)
+		hold_first(w);
 	note_zero(w, is_first);
 }
 

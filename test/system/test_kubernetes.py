@@ -533,6 +533,25 @@ def test_another_clients_number_is_a_floor_for_a_while(tmp_path):
             assert "respected no longer" in s.autoscaler.text()
 
 
+@fake_only  # servers before 1.22 do not note who writes to the scale
+def test_another_client_is_respected_by_the_next_autoscaler(tmp_path):
+    with cluster(tmp_path) as kube:
+        kube.workload("hello", replicas=1)
+        kube.wait_pods("hello", 1, has_address)
+        with on_cluster(tmp_path, kube, service("hello", kube, "port = 8080 min_scale = 1")) as s:
+            assert s.get("hello")[0] == 200
+            kube.scale("hello", 3, manager="somebody")
+            wait_until(lambda: s.why("hello/v1").get("held_by") == "somebody", what="the hold")
+            s.autoscaler.kill()
+            s.start_autoscaler()
+            wait_until(lambda: s.metric("activator_link_up") == 1, what="the link")
+            with Load(s, "hello") as load:
+                wait_until(lambda: s.why("hello/v1").get("held_by") == "somebody",
+                           what="the hold by the next one")
+                load.wait_for(100)
+            assert kube.replicas("hello") == 3
+
+
 # ---- which pods go first
 
 @fake_only  # real servers before 1.22 ignore the cost

@@ -12,6 +12,7 @@ struct step {
 		BY,
 		OBSERVE,
 		AUTHOR,
+		HOLD,
 		SHOWN,
 		SENT,
 		DONE,
@@ -26,7 +27,7 @@ struct step {
 	/* the resourceVersion.  BY: what managedFields says from now on, "MANAGER TIME" or
 	 * "MANAGER/scale TIME"; AUTHOR: the author that is expected, or NULL */
 	const char *rv;
-	bool is_foreign; /* returned by OBSERVE or DONE */
+	bool is_foreign; /* returned by OBSERVE, HOLD or DONE */
 	int due;	 /* the replicas that are to be set now; NONE, or LATER: after a wait */
 };
 
@@ -69,6 +70,8 @@ take(struct kube_replicas *s, const struct step *step)
 		return set_author(step->rv);
 	case AUTHOR:
 		return expect_author(s, step->rv);
+	case HOLD:
+		return kube_replicas_hold(s);
 	case SHOWN:
 		kube_replicas_shown(s);
 		return false;
@@ -297,6 +300,24 @@ what_our_field_manager_has_set_is_never_foreign(void **state)
 }
 
 static void
+a_hold_goes_on_after_a_restart(void **state)
+{
+	(void)state;
+	PLAY(false, {BY, 0, "kubectl/scale 10", false, NONE}, {OBSERVE, 5, "1", false, NONE},
+	     {HOLD, 5, NULL, true, NONE}, {WANT, 2, NULL, false, NONE},
+	     {SHOWN, 0, NULL, false, NONE}, {WANT, 2, NULL, false, 2});
+	/* ours, of a manifest, of nobody that the object names, or overruled */
+	PLAY(false, {BY, 0, "activator/scale 10", false, NONE}, {OBSERVE, 5, "1", false, NONE},
+	     {HOLD, 5, NULL, false, NONE}, {WANT, 2, NULL, false, 2});
+	PLAY(false, {BY, 0, "kubectl-create 10", false, NONE}, {OBSERVE, 5, "1", false, NONE},
+	     {HOLD, 5, NULL, false, NONE}, {WANT, 2, NULL, false, 2});
+	PLAY(false, {OBSERVE, 5, "1", false, NONE}, {HOLD, 5, NULL, false, NONE},
+	     {WANT, 2, NULL, false, 2});
+	PLAY(true, {BY, 0, "kubectl/scale 10", false, NONE}, {OBSERVE, 5, "1", false, NONE},
+	     {HOLD, 5, NULL, false, NONE}, {WANT, 2, NULL, false, 2});
+}
+
+static void
 a_wish_does_not_count_before_the_server_has_set_it(void **state)
 {
 	(void)state;
@@ -374,6 +395,7 @@ main(void)
 		cmocka_unit_test(a_hold_ends_when_the_reconciler_wants_another_number_knowing_it),
 		cmocka_unit_test(the_object_names_who_has_set_the_replicas),
 		cmocka_unit_test(what_our_field_manager_has_set_is_never_foreign),
+		cmocka_unit_test(a_hold_goes_on_after_a_restart),
 		cmocka_unit_test(a_wish_does_not_count_before_the_server_has_set_it),
 		cmocka_unit_test(another_client_is_overruled_after_a_back_off),
 		cmocka_unit_test(the_back_off_against_another_client_has_a_bound),
