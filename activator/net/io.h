@@ -74,6 +74,8 @@ void io_round_run(struct io_round *);
 /* After it: make the writes that were deferred.  True: on_unsent() was called, so that more
  * may have been deferred. */
 bool io_round_write(struct io_round *);
+/* Turns since the start.  A socket without news has none: else it would keep a core busy. */
+uint64_t io_round_turns(const struct io_round *);
 
 /* Take over fd, which does not block, and watch it.  is_connecting: connect(2) is under
  * way.  -1 with errno: the kernel does not watch it (ENOSPC: fs.epoll.max_user_watches is

@@ -152,15 +152,17 @@ io_round_leave(struct io *io)
 
 /* Of the first n sockets in the queue, or of all if they are fewer. */
 static void
-run_turns(struct list *queue, size_t n)
+run_turns(struct io_round *r, struct list *queue, size_t most)
 {
 	struct list_node *node;
+	size_t n;
 
-	for (; n > 0 && (node = list_pop(queue)) != NULL; n--) {
+	for (n = 0; n < most && (node = list_pop(queue)) != NULL; n++) {
 		struct io *io = container_of(node, struct io, node);
 
 		io->ops->on_ready(io);
 	}
+	r->turns += n;
 }
 
 /* All work in progress has its turn; then some of the new work.  Beginning only so much at a
@@ -177,13 +179,19 @@ io_round_run(struct io_round *r)
 		if (is_last)
 			plan_reads(r, &r->new_work, NEW_WORK_MOST);
 		read_ahead(r);
-		run_turns(&r->in_progress, IN_PROGRESS_MOST);
+		run_turns(r, &r->in_progress, IN_PROGRESS_MOST);
 		if (is_last)
 			break;
 	}
-	run_turns(&r->new_work, NEW_WORK_MOST);
+	run_turns(r, &r->new_work, NEW_WORK_MOST);
 	if (!list_empty(&r->new_work))
 		loop_skip_wait(r->loop);
+}
+
+uint64_t
+io_round_turns(const struct io_round *r)
+{
+	return r->turns;
 }
 
 /* --- deferred writes --- */

@@ -32,6 +32,7 @@
 struct io_round {
 	struct loop *loop;
 	struct batch *batch;
+	uint64_t turns; /* since the start */
 	/* Sockets whose turn is to come, in the order of their events. */
 	struct list in_progress, new_work;
 	/* Sockets that are to be read ahead next. */

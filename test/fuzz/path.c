@@ -11,6 +11,9 @@
  *   instance  has got requests that each parse as one message, and no POST more often than
  *             the client sent it
  *   worker    holds no connection, slot or parked request
+ *
+ * At any time the worker has turns (io_round.h) only because of what peers do: a socket that
+ * has turns and moves nothing would keep a core busy.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -35,7 +38,17 @@
 #define PEERS 32     /* connections to instances in one run */
 #define SOCKETS 1000 /* max_sockets, unless a step makes sockets scarce */
 #define MUCH 100000
-#define MUCH_MAX (3 * MUCH) /* by one peer: more than all buffers between hold */
+#define MUCH_MAX (3 * MUCH) /* by one peer: more than all small buffers between hold */
+#define FLOOD (4 << 20)
+#define FLOOD_MAX (2 * FLOOD) /* by one peer: more than all buffers between hold */
+
+/* Rounds in a row in which the worker has turns while no peer sends, receives or leaves: what
+ * all buffers between hold is moved in fewer. */
+#define ALONE_MOST 300
+
+#define ROUNDS_MOST 50000 /* until all floods have arrived through the least buffers */
+#define READ_LEAST 16384  /* bytes of a turn, where there are more */
+#define TRIES_MOST 4	  /* of one request, at instances that close at once */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -63,7 +76,10 @@ static struct {
 
 static struct peer clients[CLIENTS], peers[PEERS];
 static size_t peers_n;
-static bool is_raw; /* bytes of the input were sent, which may imitate a mark */
+static bool is_roomy;  /* sockets that are opened now have the buffers of the system */
+static uint64_t moves; /* what peers have done: sent, received, left */
+static uint64_t moved; /* bytes of that */
+static bool is_raw;    /* bytes of the input were sent, which may imitate a mark */
 
 static int64_t
 now(void)
@@ -260,35 +276,46 @@ peer_move(struct peer *p)
 		if (n < 0 && errno != EAGAIN) {
 			p->taken = p->sent.len;
 			p->is_failed = true; /* a reset was reported and consumed */
-		} else if (n > 0)
+		} else if (n > 0) {
 			p->taken += (size_t)n;
+			moved += (uint64_t)n;
+		}
 		has_moved = n > 0;
 	}
 	if (p->is_deaf || p->is_eof || p->is_reset)
 		return has_moved;
 	n = recv(p->fd, buf, sizeof buf, 0);
-	if (n > 0)
+	if (n > 0) {
 		strbuf_add(&p->got, buf, (size_t)n);
+		moved += (uint64_t)n;
+	}
 	p->is_eof = n == 0 && !p->is_failed;
 	p->is_reset = (n < 0 && errno != EAGAIN) || (n == 0 && p->is_failed);
 	return has_moved || n >= 0 || p->is_reset;
+}
+
+/* So that few bytes find no room. */
+static void
+limit_buffer(int fd, int which, int size)
+{
+	if (!is_roomy)
+		setsockopt(fd, SOL_SOCKET, which, &size, sizeof size);
 }
 
 static void
 client_open(struct peer *p)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), other;
-	static const int least = 1; /* so that even few bytes may find no room */
 	struct addr peer = {.len = sizeof peer.ss};
 
 	CHECK(fd >= 0);
-	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &least, sizeof least);
+	limit_buffer(fd, SO_RCVBUF, 1);
 	if (connect(fd, (struct sockaddr *)&world.client_addr.ss, world.client_addr.len) < 0)
 		CHECK(errno == EINPROGRESS);
 	other = accept4(world.client_listener, (struct sockaddr *)&peer.ss, &peer.len,
 			SOCK_NONBLOCK);
 	CHECK(other >= 0);
-	setsockopt(other, SOL_SOCKET, SO_SNDBUF, &least, sizeof least);
+	limit_buffer(other, SO_SNDBUF, 1);
 	send_at_once(other);
 	peer_open(p, fd);
 	CHECK(conn_open(world.w, other, &peer) == 0);
@@ -297,35 +324,51 @@ client_open(struct peer *p)
 static void
 accept_instances(void)
 {
-	static const int small = 8192; /* so that unread bytes soon fill the buffers */
+	struct list_node *node, *tmp;
 	int fd;
 
 	while (peers_n < PEERS &&
 	       (fd = accept4(world.instance_listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+		limit_buffer(fd, SO_RCVBUF, 8192);
 		peer_open(&peers[peers_n++], fd);
+		LIST_FOREACH(&world.w->upstreams, node, tmp)
+			limit_buffer(container_of(node, struct upstream, node)->io.fd, SO_SNDBUF,
+				     1);
 	}
+}
+
+/* All peers send and receive what is possible now.  True: there was something. */
+static bool
+peers_move(void)
+{
+	uint64_t before = moves;
+	size_t i;
+
+	for (i = 0; i < CLIENTS; i++)
+		moves += peer_move(&clients[i]);
+	for (i = 0; i < peers_n; i++)
+		moves += peer_move(&peers[i]);
+	return moves > before;
 }
 
 /* Run until nothing happens any more. */
 static void
 settle(void)
 {
-	int quiet = 0, round;
-	size_t i;
+	int quiet = 0, alone = 0, rounds = 0;
 
-	for (round = 0; round < 500 && quiet < 2; round++) {
-		bool has_moved = false;
+	while (quiet < 2) {
+		bool has_moved = peers_move();
+		uint64_t turns = io_round_turns(world.w->round);
 
-		for (i = 0; i < CLIENTS; i++)
-			has_moved |= peer_move(&clients[i]);
-		for (i = 0; i < peers_n; i++)
-			has_moved |= peer_move(&peers[i]);
 		world.w->now = world.now;
 		loop_once(world.w->loop, true);
 		loop_once(world.control, true);
 		accept_instances();
-		quiet = has_moved ? 0 : quiet + 1;
+		turns = io_round_turns(world.w->round) - turns;
+		alone = turns == 0 || has_moved ? 0 : alone + 1;
+		CHECK(alone < ALONE_MOST && rounds++ < ROUNDS_MOST);
+		quiet = turns > 0 || has_moved ? 0 : quiet + 1;
 	}
 }
 
@@ -368,6 +411,8 @@ static const char *const requests[] = {
 	"OPTIONS * HTTP/1.1\r\nHost: any\r\nMax-Forwards: 1\r\n\r\n",
 	"GET / HTTP/1.1\r\nHost: any\r\nConnection: close\r\n\r\n",
 };
+
+static const char upload[] = "POST / HTTP/1.1\r\nHost: any\r\nContent-Length: 1000000000\r\n\r\n";
 
 static const char *const responses[] = {
 	"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
@@ -432,13 +477,13 @@ send_raw(struct peer *p, const uint8_t *data, size_t n)
 }
 
 static void
-send_much(struct peer *p)
+send_much(struct peer *p, bool is_flood)
 {
-	static char much[MUCH];
+	static char much[FLOOD];
 
 	memset(much, 'x', sizeof much);
-	if (p->sent.len < MUCH_MAX)
-		peer_send(p, much, sizeof much);
+	if (p->sent.len < (is_flood ? FLOOD_MAX : MUCH_MAX))
+		peer_send(p, much, is_flood ? FLOOD : MUCH);
 }
 
 static void
@@ -446,13 +491,16 @@ leave(struct peer *p, unsigned how)
 {
 	if (p->fd < 0)
 		return;
+	moves++;
 	if (how % 2 == 0) {
 		peer_move(p); /* after the bytes that it sent in this round */
 		shutdown(p->fd, SHUT_WR);
 		p->has_left = true;
 	} else {
-		settle(); /* the reset of a client with its request is found when the answer is sent
-			   */
+		if (how % 4 == 1)
+			settle();
+		else
+			peer_move(p); /* the bytes of this round, and the reset at once */
 		peer_close(p);
 		p->has_left = p->is_reset = true;
 	}
@@ -537,6 +585,9 @@ set_world(unsigned how)
 	case 11:
 		limiter_set_failure(world.rev[i], NULL, world.now);
 		break;
+	case 10:
+		is_roomy = (how & 4) != 0;
+		break;
 	default:
 		set_instance(world.inst[i], how % 4);
 		break;
@@ -566,10 +617,13 @@ step(const uint8_t *data, size_t size)
 		leave(c, how);
 		break;
 	case 4:
-		c->is_deaf = how % 2 == 0;
+		(how % 4 < 2 ? c : p)->is_deaf = how % 2 == 0;
 		break;
 	case 5:
-		send_much(c);
+		if (how % 8 == 6)
+			ask(c, upload);
+		else
+			send_much(c, how % 8 == 7);
 		break;
 	case 6:
 		send_raw(p, data + 2, n);
@@ -585,7 +639,7 @@ step(const uint8_t *data, size_t size)
 		if (how % 2 == 0)
 			set_world(how / 2);
 		else
-			send_much(p);
+			send_much(p, how / 2 % 8 == 7);
 		break;
 	default:
 		pass_time(CLK_MS << how % 18);
@@ -595,6 +649,20 @@ step(const uint8_t *data, size_t size)
 }
 
 /* --- a run --- */
+
+/* A turn follows from what a peer did; where that was many bytes, several do. */
+static void
+check_work(void)
+{
+	static uint64_t turns_before, moves_before, moved_before;
+	uint64_t turns = io_round_turns(world.w->round);
+
+	CHECK(turns - turns_before <=
+	      100 + 4 * (moves - moves_before) + (moved - moved_before) / READ_LEAST);
+	turns_before = turns;
+	moves_before = moves;
+	moved_before = moved;
+}
 
 static void
 check_left_over(void)
@@ -615,6 +683,17 @@ check_left_over(void)
 	}
 }
 
+static void
+close_peers(void)
+{
+	int fd;
+
+	while (peers_n > 0)
+		peer_free(&peers[--peers_n]);
+	while ((fd = accept4(world.instance_listener, NULL, NULL, 0)) >= 0)
+		close(fd);
+}
+
 /* Close all peers; the worker must release all that it holds for them. */
 static void
 clean_up(void)
@@ -624,8 +703,7 @@ clean_up(void)
 	for (i = 0; i < CLIENTS; i++)
 		peer_close(&clients[i]);
 	settle();
-	for (i = 0; i < peers_n; i++)
-		peer_close(&peers[i]);
+	close_peers();
 	world.bounds.max_sockets = SOCKETS;
 	for (i = 0; i < 2; i++) {
 		limiter_set_failure(world.rev[i], NULL, world.now);
@@ -635,13 +713,14 @@ clean_up(void)
 	}
 	pass_time(0);
 	settle();
-	accept_instances();
 	for (i = 0; i < 2; i++)
 		upstream_shed(world.w, world.inst[i]);
-	settle();
-	for (i = 0; i < peers_n; i++)
-		peer_close(&peers[i]);
-	settle();
+	/* A client that was reset together with its request is noticed when it gets its response:
+	 * the request may be tried again before. */
+	for (i = 0; i < TRIES_MOST; i++) {
+		close_peers();
+		settle();
+	}
 	check_left_over();
 }
 
@@ -669,7 +748,7 @@ forget_peers(void)
 	for (i = 0; i < peers_n; i++)
 		peer_free(&peers[i]);
 	peers_n = 0;
-	is_raw = false;
+	is_raw = is_roomy = false;
 }
 
 /* Check that requests reach instances, without which the fuzzing would find nothing. */
@@ -714,9 +793,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	for (i = 0; i < CLIENTS; i++)
 		clients[i].is_deaf = false;
+	for (i = 0; i < peers_n; i++)
+		peers[i].is_deaf = false;
 	settle();
 	check_seen();
 	clean_up();
+	check_work();
 	forget_peers();
 	return 0;
 }
