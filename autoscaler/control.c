@@ -86,7 +86,8 @@ on_activator_up(struct hub_peer *p, void *arg)
 {
 	struct autoscaler *a = arg;
 
-	log_info(NULL, "activator connected", "activator=%s", p->id);
+	log_info(NULL, "activator connected", "activator=%s pid=%d uid=%d", p->id, (int)p->pid,
+		 (int)p->uid);
 	services_describe(a->services, line_to_one, p);
 	reconcile_peer_up(a->reconcile, p->serial, p->id);
 }

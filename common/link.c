@@ -435,6 +435,18 @@ link_accept_peer(struct link *l)
 }
 
 void
+link_peer_process(const struct link *l, pid_t *pid, uid_t *uid)
+{
+	struct ucred peer = {.pid = -1, .uid = (uid_t)-1};
+	socklen_t n = sizeof peer;
+
+	if (l->fd < 0 || getsockopt(l->fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0)
+		peer = (struct ucred){.pid = -1, .uid = (uid_t)-1};
+	*pid = peer.pid;
+	*uid = peer.uid;
+}
+
+void
 link_set_arg(struct link *l, void *arg)
 {
 	l->arg = arg;

@@ -6,6 +6,8 @@
 #ifndef COMMON_LINK_H
 #define COMMON_LINK_H
 
+#include <sys/types.h>
+
 #include "common/err.h"
 
 #define LINK_LINE_MAX ((size_t)1 << 20)	  /* bytes, newline included (DESIGN 7) */
@@ -45,6 +47,9 @@ void link_send(struct link *, const char *data, size_t n);
 size_t link_queued(const struct link *);
 /* End the connection; fmt becomes the reason that on_down gets. */
 void link_cut(struct link *, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* The process at the other end, as the kernel knew it when it connected or listened; -1 each:
+ * unknown. */
+void link_peer_process(const struct link *, pid_t *pid, uid_t *uid);
 /* The arg of the link's callbacks: on_accept may give each accepted link one of its own. */
 void link_set_arg(struct link *, void *arg);
 void *link_arg(const struct link *);

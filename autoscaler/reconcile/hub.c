@@ -161,7 +161,8 @@ PRINTF_LIKE(2, 3) static void drop(struct hub_peer *p, const char *fmt, ...)
 	vsnprintf(text, sizeof text, fmt, args);
 	va_end(args);
 	p->hub->dropped++;
-	log_warn_limited(NULL, "peer dropped", "peer=%s reason=%s", peer_name(p), text);
+	log_warn_limited(NULL, "peer dropped", "peer=%s pid=%d uid=%d reason=%s", peer_name(p),
+			 (int)p->pid, (int)p->uid, text);
 	link_cut(p->link, "%s", text);
 }
 
@@ -252,8 +253,10 @@ on_line(struct link *l, char *line, size_t n, void *arg)
 static void
 on_up(struct link *l, void *arg)
 {
-	(void)l;
-	say_hello(arg);
+	struct hub_peer *p = arg;
+
+	link_peer_process(l, &p->pid, &p->uid);
+	say_hello(p);
 }
 
 static void

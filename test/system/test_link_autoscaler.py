@@ -106,6 +106,8 @@ def test_hello_then_services_then_known_instances(autoscaler, activator):
     assert app["traffic"] == [{"revision": REV, "percent": 100}]
     assert app["revisions"][0]["limits"]["activation_timeout_ms"] > 0
     a.wait_states(REV, lambda s: s == {})
+    assert autoscaler.log().count('msg="activator connected"') == 1
+    assert " pid=%d uid=%d\n" % (os.getpid(), os.geteuid()) in autoscaler.log()
 
 
 def test_the_autoscaler_sends_hello_first(activator):
@@ -327,6 +329,7 @@ def test_a_peer_that_breaks_the_protocol_is_dropped_alone(autoscaler, activator,
     if why != "closed":
         autoscaler.wait_log("peer dropped")
         assert why in autoscaler.log()
+        assert " pid=%d uid=%d " % (os.getpid(), os.geteuid()) in autoscaler.log()
     good.send(type="activate", revision=REV, parked=1, seq=5)
     assert good.wait_for("activating")["seq"] == 5
 

@@ -205,12 +205,17 @@ static void
 lines_pass_both_ways_in_order(void **state)
 {
 	struct world *w = *state;
+	pid_t pid;
+	uid_t uid;
 
 	serve(w);
 	w->near.is_inside = true;
 	w->near.link = link_dial(w->loop, w->path, &ops, &w->near);
 	w->near.is_inside = false;
 	WAIT(w, w->near.ups == 1 && w->far.ups == 1);
+	link_peer_process(w->far.link, &pid, &uid);
+	assert_int_equal(pid, getpid());
+	assert_int_equal(uid, geteuid());
 	send_text(&w->near, "one");
 	send_text(&w->near, "");
 	send_text(&w->near, "three");
