@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "common/backoff.h"
@@ -17,6 +15,7 @@
 #include "common/loop.h"
 #include "common/random.h"
 #include "common/strbuf.h"
+#include "common/unix_socket.h"
 
 #define READ_BYTES ((size_t)64 << 10)	/* in one event, so that other links have their turn */
 #define FLUSH_BYTES ((size_t)256 << 10) /* so many are written before the tail of the round */
@@ -359,45 +358,12 @@ establish(struct link *l, int fd)
 
 /* --- dialling --- */
 
-static int
-fill_address(struct sockaddr_un *to, const char *path, struct err *e)
-{
-	size_t n = strlen(path);
-
-	*to = (struct sockaddr_un){.sun_family = AF_UNIX};
-	if (n == 0 || n >= sizeof to->sun_path)
-		return err_set(e, ENAMETOOLONG,
-			       "expected a socket path of 1 to %zu bytes, got %zu: %s",
-			       sizeof to->sun_path - 1, n, path);
-	memcpy(to->sun_path, path, n);
-	return 0;
-}
-
-static int
-dial(const char *path, struct err *e)
-{
-	struct sockaddr_un to;
-	int fd;
-
-	if (fill_address(&to, path, e) < 0)
-		return -1;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return err_errno(e, "cannot make a socket");
-	if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0) {
-		err_errno(e, "cannot connect to %s", path);
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
 static void
 on_retry(void *arg)
 {
 	struct link *l = arg;
 	struct err e = {0};
-	int fd = dial(l->path, &e);
+	int fd = unix_socket_connect(l->path, &e);
 
 	if (fd >= 0) {
 		l->logged.text[0] = '\0';
@@ -531,65 +497,6 @@ listen_on(void *arg)
 	loop_fd_set(&s->watch, s->loop, s->fd, EV_READ, on_connection, s);
 }
 
-/* Does a process listen at path?  One may, if it uses another state_dir and so holds another
- * lock. */
-static bool
-is_served(const char *path)
-{
-	struct err e = {0};
-	int fd = dial(path, &e);
-
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0 || e.code == EAGAIN; /* EAGAIN: it does, and its backlog is full */
-}
-
-/* Remove a socket at path where no process listens, and nothing else. */
-static int
-remove_stale(const char *path, struct err *e)
-{
-	struct stat st;
-
-	if (lstat(path, &st) < 0)
-		return errno == ENOENT ? 0 : err_errno(e, "cannot listen at %s", path);
-	if (!S_ISSOCK(st.st_mode))
-		return err_set(e, EEXIST,
-			       "cannot listen at %s: a file that is not a socket has this name",
-			       path);
-	if (is_served(path))
-		return err_set(e, EADDRINUSE, "cannot listen at %s: another process listens there",
-			       path);
-	if (unlink(path) < 0)
-		return err_errno(e, "cannot remove the old socket %s", path);
-	return 0;
-}
-
-/* A socket that listens at path.  It has its mode before it listens, so that no process
- * without the right to it can connect. */
-static int
-open_listener(const char *path, mode_t mode, struct err *e)
-{
-	struct sockaddr_un at;
-	int fd;
-
-	if (fill_address(&at, path, e) < 0)
-		return -1;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return err_errno(e, "cannot make a socket");
-	if (remove_stale(path, e) < 0) {
-		close(fd);
-		return -1;
-	}
-	if (fchmod(fd, mode) < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) < 0 ||
-	    chmod(path, mode) < 0 || listen(fd, SOMAXCONN) < 0) {
-		err_errno(e, "cannot listen at %s", path);
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
 static struct link_server *
 new_server(struct loop *loop, const char *path, const struct link_ops *ops,
 	   void (*on_accept)(struct link *, void *arg), void *arg, int fd)
@@ -613,7 +520,7 @@ struct link_server *
 link_listen(struct loop *loop, const char *path, const struct link_ops *ops,
 	    void (*on_accept)(struct link *, void *arg), void *arg, struct err *e)
 {
-	int fd = open_listener(path, 0660, e);
+	int fd = unix_socket_listen(path, 0660, e);
 
 	return fd < 0 ? NULL : new_server(loop, path, ops, on_accept, arg, fd);
 }
@@ -622,7 +529,7 @@ struct link_server *
 link_listen_private(struct loop *loop, const char *path, const struct link_ops *ops,
 		    void (*on_accept)(struct link *, void *arg), void *arg, struct err *e)
 {
-	int fd = open_listener(path, 0600, e);
+	int fd = unix_socket_listen(path, 0600, e);
 	struct link_server *s = fd < 0 ? NULL : new_server(loop, path, ops, on_accept, arg, fd);
 
 	if (s != NULL)

@@ -54,10 +54,8 @@ void link_peer_process(const struct link *, pid_t *pid, uid_t *uid);
 void link_set_arg(struct link *, void *arg);
 void *link_arg(const struct link *);
 
-/* Listen at path, mode 0660.  The caller holds the lock (daemon_lock()) without which
- * removing a stale socket would be a race: a socket at path where no process listens is
- * removed; one where another process listens, under another lock, is an error (EADDRINUSE).
- * on_accept is called for each accepted link before its on_up. */
+/* Listen at path, mode 0660, as unix_socket_listen() does.  on_accept is called for each
+ * accepted link before its on_up. */
 NODISCARD struct link_server *link_listen(struct loop *, const char *path, const struct link_ops *,
 					  void (*on_accept)(struct link *, void *arg), void *arg,
 					  struct err *);
