@@ -39,7 +39,8 @@ conn_open(struct worker *w, int fd, const struct addr *peer)
 	c->w = w;
 	c->peer = *peer;
 	c->is_peer_v6 = peer->ss.ss_family == AF_INET6;
-	addr_format(peer, false, c->peer_text);
+	c->is_peer_unix = addr_is_unix(peer);
+	addr_format_host(peer, c->peer_text);
 	c->since_ns = w->now;
 	c->timer.fn = on_timer;
 	c->idle_timeout = w->conf->limits.idle_timeout;

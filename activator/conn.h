@@ -24,14 +24,14 @@ struct conn {
 	bool is_in_partial; /* in is the beginning of a head: no use without more */
 	bool is_lingering;  /* all is written; reading away what still comes */
 	bool is_eof_passed; /* tunnel: the end of what the client sends was passed on */
-	bool is_peer_v6;
+	bool is_peer_v6, is_peer_unix;
 	uint32_t requests;
 	size_t in_seen;			    /* h1_scan() */
 	int64_t since_ns;		    /* from when its time limit runs */
 	int64_t idle_timeout, body_timeout; /* of the service that it asked last */
 	struct timeq_entry timer;
 	struct xfer x;
-	char peer_text[ADDR_TEXT]; /* without port */
+	char peer_text[ADDR_IP_TEXT]; /* its address, without port */
 	/* what an ordinary request does not touch */
 	struct addr peer;
 	struct list_node node; /* in w->conns */

@@ -452,28 +452,30 @@ dispatch_admit(struct conn *c, bool is_back)
 	instance_unref(&inst);
 }
 
-/* 504, with the reason why nothing was started if the autoscaler has reported one. */
+/* With what the autoscaler has reported as the failure of the revision, if it has; else why. */
 static void
-refuse_unstarted(struct conn *c)
+refuse_with_failure(struct conn *c, enum outcome how, const char *why)
 {
 	struct failure *f = limiter_failure(c->x.route->rev);
 
-	xfer_refuse(c, OUT_ACTIVATION_TIMEOUT, f == NULL ? NULL : f->message);
+	xfer_refuse(c, how, f == NULL ? why : f->message);
 	failure_unref(&f);
 }
 
 void
 dispatch_late(struct conn *c)
 {
+	static const char unreached[] = "no instance could be reached";
 	struct xfer *x = &c->x;
 
 	if (x->is_serve_only && !shard_has_open(x->shard))
 		xfer_refuse(c, OUT_NOT_ACTIVE, NULL);
-	else if (x->tries > 0 ||
-		 atomic_load_explicit(&x->shard->rev->is_external, memory_order_relaxed))
-		xfer_refuse(c, OUT_UPSTREAM_FAILED, "no instance could be reached");
+	else if (atomic_load_explicit(&x->shard->rev->is_external, memory_order_relaxed))
+		refuse_with_failure(c, OUT_UPSTREAM_FAILED, unreached);
+	else if (x->tries > 0)
+		xfer_refuse(c, OUT_UPSTREAM_FAILED, unreached);
 	else
-		refuse_unstarted(c);
+		refuse_with_failure(c, OUT_ACTIVATION_TIMEOUT, NULL);
 }
 
 /* Hand a grant to the next in the queue if it came too late, or if the instance is not to be

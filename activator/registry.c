@@ -265,7 +265,7 @@ take_instance(struct registry *r, struct revision *rev, const struct msg_instanc
 		contest(r, rev, m);
 		return;
 	}
-	if (addr_set(&addr, m->address, m->port, &e) < 0) {
+	if (addr_set_any(&addr, m->address, m->port, &e) < 0) {
 		log_warn(&rev->tag, "instance ignored: no usable address", "instance=%s err=%s",
 			 m->id, e.text);
 		return;

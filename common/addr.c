@@ -2,16 +2,19 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/text.h"
+#include "common/unix_socket.h"
 
 /* A sockaddr_storage as what it holds; the union spares casts. */
 union any_addr {
 	struct sockaddr_storage ss;
 	struct sockaddr_in in;
 	struct sockaddr_in6 in6;
+	struct sockaddr_un un;
 };
 
 static void
@@ -80,11 +83,92 @@ addr_parse(struct addr *a, const char *text, struct err *e)
 	return addr_set(a, ip, (uint16_t)port, e);
 }
 
+/* --- Unix sockets and names --- */
+
+static bool
+has_unix_prefix(const char *text)
+{
+	return strncmp(text, ADDR_UNIX, sizeof ADDR_UNIX - 1) == 0;
+}
+
+static int
+set_unix(struct addr *a, const char *text, struct err *e)
+{
+	const char *path = text + sizeof ADDR_UNIX - 1;
+	union any_addr u = {.ss = {0}};
+
+	if (path[0] != '/')
+		return err_set(e, 0, "expected an absolute path behind unix:, got \"%.100s\"",
+			       text);
+	if (unix_socket_address(&u.un, path, e) < 0)
+		return -1;
+	*a = (struct addr){.ss = u.ss, .len = sizeof u.un};
+	return 0;
+}
+
+int
+addr_parse_any(struct addr *a, const char *text, struct err *e)
+{
+	return has_unix_prefix(text) ? set_unix(a, text, e) : addr_parse(a, text, e);
+}
+
+int
+addr_set_any(struct addr *a, const char *host, uint16_t port, struct err *e)
+{
+	return has_unix_prefix(host) ? set_unix(a, host, e) : addr_set(a, host, port, e);
+}
+
+bool
+addr_is_unix(const struct addr *a)
+{
+	return a->ss.ss_family == AF_UNIX;
+}
+
+/* Labels of letters, digits, `-` and `_`; container platforms use `_` in names. */
+static bool
+is_name(const char *name)
+{
+	static const char digits[] = "0123456789";
+	static const char label[] =
+		"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
+	const char *s = name;
+
+	for (;;) {
+		size_t n = strspn(s, label);
+
+		if (n == 0 || n > 63 || (s[n] != '.' && s[n] != '\0'))
+			return false;
+		if (s[n] == '\0' || s[n + 1] == '\0') /* the last, maybe with the dot of the root */
+			return strspn(s, digits) != n;
+		s += n + 1;
+	}
+}
+
+int
+addr_parse_name(const char *text, char name[ADDR_NAME_TEXT], uint16_t *port, struct err *e)
+{
+	const char *colon = strrchr(text, ':');
+	size_t n = colon == NULL ? 0 : (size_t)(colon - text);
+	uint32_t number;
+
+	if (n == 0 || n >= ADDR_NAME_TEXT || n > 254 ||
+	    !text_number(colon + 1, strlen(colon + 1), UINT16_MAX, &number) || number == 0)
+		return err_set(e, 0, "expected name:port, got \"%.100s\"", text);
+	memcpy(name, text, n);
+	name[n] = '\0';
+	if (!is_name(name))
+		return err_set(e, 0, "\"%.100s\" is not a host name", name);
+	*port = (uint16_t)number;
+	return 0;
+}
+
 uint16_t
 addr_port(const struct addr *a)
 {
 	union any_addr u = {.ss = a->ss};
 
+	if (addr_is_unix(a))
+		return 0;
 	return ntohs(u.ss.ss_family == AF_INET6 ? u.in6.sin6_port : u.in.sin_port);
 }
 
@@ -95,12 +179,12 @@ addr_set_port(struct addr *a, uint16_t port)
 
 	if (u.ss.ss_family == AF_INET6)
 		u.in6.sin6_port = htons(port);
-	else
+	else if (u.ss.ss_family == AF_INET)
 		u.in.sin_port = htons(port);
 	a->ss = u.ss;
 }
 
-/* The bytes of the IP address; *n: 4 or 16. */
+/* The bytes of the IP address; *n: 4 or 16.  Of no use for a Unix socket. */
 static const unsigned char *
 ip_bytes(const union any_addr *u, size_t *n)
 {
@@ -119,26 +203,40 @@ addr_equal(const struct addr *a, const struct addr *b)
 	size_t na, nb;
 	const unsigned char *pa = ip_bytes(&ua, &na), *pb = ip_bytes(&ub, &nb);
 
-	return a->ss.ss_family == b->ss.ss_family && addr_port(a) == addr_port(b) &&
-	       memcmp(pa, pb, na) == 0;
+	if (a->ss.ss_family != b->ss.ss_family)
+		return false;
+	if (addr_is_unix(a))
+		return strcmp(ua.un.sun_path, ub.un.sun_path) == 0;
+	return addr_port(a) == addr_port(b) && memcmp(pa, pb, na) == 0;
+}
+
+const char *
+addr_format_host(const struct addr *a, char buf[ADDR_IP_TEXT])
+{
+	union any_addr u = {.ss = a->ss};
+	size_t n;
+
+	if (addr_is_unix(a))
+		snprintf(buf, ADDR_IP_TEXT, "%s", ADDR_UNIX);
+	else if (inet_ntop(u.ss.ss_family, ip_bytes(&u, &n), buf, ADDR_IP_TEXT) == NULL)
+		snprintf(buf, ADDR_IP_TEXT, "?");
+	return buf;
 }
 
 const char *
 addr_format(const struct addr *a, bool with_port, char buf[ADDR_TEXT])
 {
 	union any_addr u = {.ss = a->ss};
-	char ip[INET6_ADDRSTRLEN] = "?";
-	size_t n;
+	char host[ADDR_IP_TEXT];
 
-	if (u.ss.ss_family != AF_INET && u.ss.ss_family != AF_INET6)
-		snprintf(buf, ADDR_TEXT, "?");
-	else {
-		inet_ntop(u.ss.ss_family, ip_bytes(&u, &n), ip, sizeof ip);
-		if (!with_port)
-			snprintf(buf, ADDR_TEXT, "%s", ip);
-		else
-			snprintf(buf, ADDR_TEXT, n == 16 ? "[%s]:%u" : "%s:%u", ip, addr_port(a));
-	}
+	addr_format_host(a, host);
+	if (addr_is_unix(a))
+		snprintf(buf, ADDR_TEXT, ADDR_UNIX "%s", u.un.sun_path);
+	else if (!with_port || (u.ss.ss_family != AF_INET && u.ss.ss_family != AF_INET6))
+		snprintf(buf, ADDR_TEXT, "%s", host);
+	else
+		snprintf(buf, ADDR_TEXT, u.ss.ss_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host,
+			 addr_port(a));
 	return buf;
 }
 
@@ -163,6 +261,10 @@ addr_net_parse(struct addr_net *net, const char *text, struct err *e)
 	uint32_t max, i;
 	int family;
 
+	if (strcmp(text, ADDR_UNIX) == 0) {
+		*net = (struct addr_net){.family = AF_UNIX};
+		return 0;
+	}
 	if (n >= sizeof ip)
 		return err_set(e, 0, "expected a network such as 10.0.0.0/8, got \"%.100s\"", text);
 	memcpy(ip, text, n);
@@ -189,6 +291,8 @@ addr_net_contains(const struct addr_net *net, const struct addr *a)
 	size_t n;
 	const unsigned char *ip = ip_bytes(&u, &n);
 
+	if (net->family == AF_UNIX || addr_is_unix(a))
+		return net->family == AF_UNIX && addr_is_unix(a);
 	if (n == 16 && net->family == AF_INET && IN6_IS_ADDR_V4MAPPED(&u.in6.sin6_addr)) {
 		ip += 12;
 		n = 4;

@@ -56,7 +56,8 @@ put_instance(struct jput *j, const struct msg_instance *i)
 	jput_string(j, "id", i->id);
 	if (i->address != NULL) {
 		jput_string(j, "address", i->address);
-		jput_u64(j, "port", i->port);
+		if (i->port != 0)
+			jput_u64(j, "port", i->port);
 	}
 	jput_string_if(j, "probe", i->probe);
 	jput_string(j, "state", msg_state_words[i->state]);

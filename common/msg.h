@@ -48,8 +48,8 @@ struct msg_hello {
 
 struct msg_instance {
 	char *id;
-	char *address; /* "127.0.0.1", "::1"; NULL: none yet */
-	uint16_t port;
+	char *address; /* "127.0.0.1", "::1", "unix:/path"; NULL: none yet */
+	uint16_t port; /* 0: of a Unix socket */
 	/* "tcp", "tcp://:PORT", "/path", "http://:PORT/path" (followed by a line for each
 	 * field), "ready" (the platform's word suffices), or NULL: as in the limits.  After an
 	 * empty line a second one, made once the first has succeeded. */

@@ -85,6 +85,12 @@ get_hello(const struct jget *at, struct msg_hello *h, struct err *e)
 	return 0;
 }
 
+static bool
+has_port(const struct msg_instance *i)
+{
+	return i->address != NULL && strncmp(i->address, ADDR_UNIX, sizeof ADDR_UNIX - 1) != 0;
+}
+
 static int
 get_instance(const struct jget *at, void *to, struct err *e)
 {
@@ -94,8 +100,7 @@ get_instance(const struct jget *at, void *to, struct err *e)
 
 	if (get_name(at, "id", &i->id, e) < 0 ||
 	    jget_string(at, "address", JGET_MAY, &i->address, e) < 0 ||
-	    jget_i64(at, "port", i->address != NULL ? JGET_MUST : JGET_MAY, 1, UINT16_MAX, &port,
-		     e) < 0 ||
+	    jget_i64(at, "port", has_port(i) ? JGET_MUST : JGET_MAY, 1, UINT16_MAX, &port, e) < 0 ||
 	    jget_string(at, "probe", JGET_MAY, &i->probe, e) < 0 ||
 	    jget_word(at, "state", JGET_MUST, msg_state_words, MSG_STATES, &state, e) < 0)
 		return -1;

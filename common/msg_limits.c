@@ -93,6 +93,7 @@ put_key(struct jput *j, const struct key *k, const struct limits *l)
 		break;
 	case KEY_LIST:
 	case KEY_ADDRESSES:
+	case KEY_ENDPOINTS:
 	case KEY_NETWORKS:
 	case KEY_PORTS:
 		CHECK(!"a limit of this type has no form on the link");
@@ -255,6 +256,7 @@ get_key(const struct jget *at, const struct key *k, struct limits *l, struct err
 		return get_probe(at, name, l, e);
 	case KEY_LIST:
 	case KEY_ADDRESSES:
+	case KEY_ENDPOINTS:
 	case KEY_NETWORKS:
 	case KEY_PORTS:
 		break;

@@ -84,6 +84,7 @@ struct launch {
 	/* either driver */
 	int64_t start_timeout; /* 0: none */
 	struct str_list addresses;
+	int64_t resolve_interval; /* of the names in addresses */
 	/* driver kubernetes */
 	char *deployment; /* "namespace/name" */
 	char *workload;	  /* "group/version/Kind/namespace/name" */

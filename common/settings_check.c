@@ -51,9 +51,9 @@ is_same_address(const char *a, const char *b)
 {
 	struct addr x, y;
 
-	if (addr_parse(&x, a, NULL) < 0 || addr_parse(&y, b, NULL) < 0)
+	if (addr_parse_any(&x, a, NULL) < 0 || addr_parse_any(&y, b, NULL) < 0)
 		return false;
-	return addr_port(&x) != 0 && addr_equal(&x, &y);
+	return (addr_is_unix(&x) || addr_port(&x) != 0) && addr_equal(&x, &y);
 }
 
 /* Report it in the line of one that the file sets; the other may be a default. */

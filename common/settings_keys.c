@@ -59,6 +59,7 @@ kind_of(enum key_type type)
 	case KEY_ADDRESS:
 		return "address";
 	case KEY_ADDRESSES:
+	case KEY_ENDPOINTS:
 		return "addresses";
 	case KEY_NETWORKS:
 		return "networks";

@@ -116,7 +116,10 @@ expected(const struct key *k, const char *text, struct err *e)
 		[KEY_PERCENT] = "a percentage like \"70\"",
 		[KEY_PERCENT32] = "a whole percentage like \"70\"",
 		[KEY_ADDRESS] = "an address like \"127.0.0.1:8080\" or \"[::1]:8080\"",
-		[KEY_ADDRESSES] = "an address like \"127.0.0.1:8080\" or \"[::1]:8080\"",
+		[KEY_ADDRESSES] = "an address like \"127.0.0.1:8080\", \"[::1]:8080\" or "
+				  "\"unix:/path\"",
+		[KEY_ENDPOINTS] = "an address like \"127.0.0.1:8080\", \"name.example:8080\" or "
+				  "\"unix:/path\"",
 		[KEY_NETWORKS] = "a network like \"10.0.0.0/8\"",
 		[KEY_PROBE] = "\"auto\", \"tcp\", \"readiness\" or a path like \"/healthz\"",
 		[KEY_PORTS] = "ports like \"20000-29999\"",
@@ -141,6 +144,19 @@ check_bounds(const struct key *k, double v, const char *text, struct err *e)
 	return -1;
 }
 
+/* Where an instance listens: an address with a port that is not 0, or a name. */
+static int
+parse_endpoint(const char *text)
+{
+	char name[ADDR_NAME_TEXT];
+	struct addr addr;
+	uint16_t port;
+
+	if (addr_parse_any(&addr, text, NULL) == 0)
+		return addr_is_unix(&addr) || addr_port(&addr) != 0 ? 0 : -1;
+	return addr_parse_name(text, name, &port, NULL);
+}
+
 static int
 parse(const struct key *k, const char *text, struct parsed *p, struct err *e)
 {
@@ -163,7 +179,10 @@ parse(const struct key *k, const char *text, struct parsed *p, struct err *e)
 		rc = text[0] == '\0' ? 0 : addr_parse(&addr, text, NULL);
 		break;
 	case KEY_ADDRESSES:
-		rc = addr_parse(&addr, text, NULL);
+		rc = addr_parse_any(&addr, text, NULL);
+		break;
+	case KEY_ENDPOINTS:
+		rc = parse_endpoint(text);
 		break;
 	case KEY_NETWORKS:
 		rc = addr_net_parse(&net, text, NULL);
@@ -195,7 +214,8 @@ value_check(const struct key *k, const char *text, struct err *e)
 bool
 value_is_list(const struct key *k)
 {
-	return k->type == KEY_LIST || k->type == KEY_ADDRESSES || k->type == KEY_NETWORKS;
+	return k->type == KEY_LIST || k->type == KEY_ADDRESSES || k->type == KEY_ENDPOINTS ||
+	       k->type == KEY_NETWORKS;
 }
 
 static void

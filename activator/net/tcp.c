@@ -61,7 +61,7 @@ tcp_socket(const struct addr *addr)
 {
 	int fd = socket(addr->ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-	if (fd >= 0)
+	if (fd >= 0 && !addr_is_unix(addr))
 		turn_on(fd, IPPROTO_TCP, TCP_NODELAY);
 	return fd;
 }
@@ -95,5 +95,7 @@ tcp_is_self_connected(int fd, const struct addr *peer)
 {
 	struct addr own = {.len = sizeof own.ss};
 
+	if (addr_is_unix(peer))
+		return false;
 	return getsockname(fd, (struct sockaddr *)&own.ss, &own.len) < 0 || addr_equal(&own, peer);
 }

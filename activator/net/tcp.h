@@ -1,5 +1,5 @@
-/* tcp - how TCP sockets are made: to listen, and to connect.  All of them are closed on
- * exec.  Thread: any. */
+/* tcp - how TCP sockets are made: to listen, and to connect.  Where it connects, a Unix socket
+ * may stand in the place of TCP.  All of them are closed on exec.  Thread: any. */
 #ifndef ACTIVATOR_NET_TCP_H
 #define ACTIVATOR_NET_TCP_H
 

@@ -142,10 +142,8 @@ inbound_instance(struct scaled_set *set, const char *id, enum instance_health he
 	if (was_answering != (health == INSTANCE_ANSWERS))
 		scaled_note_short(rev, clk_now());
 	i->is_answering = health == INSTANCE_ANSWERS;
-	if (rev->is_external)
-		return;
 	tell_driver(rev, id, health, was_answering, has_served);
-	if (i->is_answering == was_answering)
+	if (rev->is_external || i->is_answering == was_answering)
 		return;
 	note_ready(rev, i);
 	scaled_set_mark(set, rev, true);
@@ -185,7 +183,7 @@ inbound_view(struct scaled_set *set, const struct driver_view *view)
 	scaled_set_take_view(set, rev, view, clk_now());
 	for (i = 0; i < rev->instances.n && !rev->is_external; i++)
 		note_ready(rev, &rev->instances.v[i]);
-	if (rev->failures != failures)
+	if (rev->failures != failures && !rev->is_external) /* the driver has logged which name */
 		log_failure(rev);
 	rev->is_changed = true;
 	scaled_set_mark(set, rev, true);

@@ -490,7 +490,7 @@ reconcile_is_known(const struct reconcile *r)
 	size_t at = 0;
 
 	while ((rev = scaled_set_next(&r->set, &at)) != NULL)
-		if (!rev->is_known)
+		if (!rev->is_known && !rev->is_external)
 			return false;
 	return true;
 }

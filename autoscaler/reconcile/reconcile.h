@@ -95,7 +95,9 @@ struct scaled_revision *reconcile_find(const struct reconcile *,
 				       const char *name); /* may be NULL */
 /* `size_t at = 0; while ((rev = reconcile_next(r, &at)) != NULL) …` */
 struct scaled_revision *reconcile_next(const struct reconcile *, size_t *at);
-bool reconcile_is_known(const struct reconcile *); /* drivers have shown all revisions */
+/* Drivers have shown all revisions.  Those of `addresses` do not count: a name that cannot be
+ * resolved is no reason for the whole autoscaler not to be ready. */
+bool reconcile_is_known(const struct reconcile *);
 /* As driver_ops.load; 0 for an instance that is not known. */
 uint32_t reconcile_load(struct reconcile *, const char *id);
 int64_t reconcile_heard_since(const struct reconcile *); /* as driver_ops.heard_since */

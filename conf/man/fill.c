@@ -112,6 +112,7 @@ type_name(const struct key *k)
 	case KEY_ADDRESS:
 		return "address";
 	case KEY_ADDRESSES:
+	case KEY_ENDPOINTS:
 		return "{address, ...}";
 	case KEY_NETWORKS:
 		return "{network, ...}";

@@ -13,7 +13,7 @@ BEGIN {
 	instead["time"] = instead["ftime"] = instead["times"] = "clk_now or clk_wall"
 	instead["localtime"] = instead["gmtime"] = instead["ctime"] = instead["asctime"] = "the _r form"
 	instead["inet_ntoa"] = instead["inet_addr"] = instead["inet_aton"] = "addr_format, addr_parse"
-	instead["gethostbyname"] = instead["getaddrinfo"] = "addr_parse; the resolver is never asked"
+	instead["gethostbyname"] = "addr_parse, or resolver_ask"
 	instead["system"] = instead["popen"] = "fork and exec"
 	instead["signal"] = "sigaction or loop_signal"
 	instead["sleep"] = instead["usleep"] = instead["nanosleep"] = "a loop timer"

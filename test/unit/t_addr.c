@@ -79,6 +79,69 @@ refused(void **state)
 	}
 }
 
+static void
+unix_sockets_have_a_path(void **state)
+{
+	char text[200] = "unix:/", buf[ADDR_TEXT], host[ADDR_IP_TEXT];
+	static const char *const wrong[] = {"unix:", "unix:path", "unix:@name", "unix"};
+	struct addr a, b;
+	struct err e;
+	size_t i;
+
+	(void)state;
+	memset(text + 6, 'p', 106); /* the longest path: 107 bytes */
+	assert_int_equal(addr_parse_any(&a, text, &e), 0);
+	assert_true(addr_is_unix(&a));
+	assert_string_equal(addr_format(&a, true, buf), text);
+	assert_string_equal(addr_format(&a, false, buf), text);
+	assert_string_equal(addr_format_host(&a, host), "unix:");
+	assert_int_equal(addr_port(&a), 0);
+	addr_set_port(&a, 80);
+	assert_int_equal(addr_set_any(&b, text, 80, &e), 0);
+	assert_true(addr_equal(&a, &b));
+	assert_int_equal(addr_parse_any(&b, "unix:/other", &e), 0);
+	assert_false(addr_equal(&a, &b));
+	text[6 + 106] = 'p';
+	assert_int_equal(addr_parse_any(&a, text, &e), -1);
+	assert_int_equal(addr_parse(&a, "unix:/run/x", &e), -1); /* IP alone */
+	assert_int_equal(addr_set(&a, "unix:/run/x", 0, &e), -1);
+	for (i = 0; i < ARRAY_LEN(wrong); i++)
+		if (addr_parse_any(&a, wrong[i], &e) == 0)
+			fail_msg("taken: %s", wrong[i]);
+	assert_int_equal(addr_parse_any(&a, "[::1]:80", &e), 0);
+	assert_false(addr_is_unix(&a));
+}
+
+static void
+names_for_the_resolver(void **state)
+{
+	static const char *const right[] = {"db:1", "db.internal:8080", "a-b.c_d.example.:65535",
+					    "1.2.3.4a:9", "localhost:1"};
+	static const char *const wrong[] = {
+		"db",	    "db:",	  "db:0",  ":80",	   ".:80",     "a..b:80",
+		".a:80",    "a b:1",	  "a/b:1", "300.1.2.3:80", "1.2.3:80", "[db]:80",
+		"db:65536", "unix:/x:80", "a:b:1", "example.42:80"};
+	char name[ADDR_NAME_TEXT], text[400];
+	uint16_t port;
+	struct err e;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(right); i++)
+		if (addr_parse_name(right[i], name, &port, &e) < 0)
+			fail_msg("%s: %s", right[i], e.text);
+	assert_int_equal(addr_parse_name("db.internal:8080", name, &port, &e), 0);
+	assert_string_equal(name, "db.internal");
+	assert_int_equal(port, 8080);
+	for (i = 0; i < ARRAY_LEN(wrong); i++)
+		if (addr_parse_name(wrong[i], name, &port, &e) == 0)
+			fail_msg("taken: %s", wrong[i]);
+	snprintf(text, sizeof text, "%064d.example:80", 0);
+	assert_int_equal(addr_parse_name(text, name, &port, &e), -1);
+	snprintf(text, sizeof text, "%0254d:80", 0);
+	assert_int_equal(addr_parse_name(text, name, &port, &e), -1);
+}
+
 static struct addr
 parsed(const char *text)
 {
@@ -129,10 +192,19 @@ networks(void **state)
 		"",	  "/8",		 "10.0.0.0/",	"10.0.0.0/33",	"10.0.0/8", "10.1.0.0/8",
 		"::/129", "10.0.0.0/8 ", "10.0.0.0/-1", "10.0.0.0/8/8", "host/8"};
 	struct addr_net net;
+	struct addr client;
 	struct err e;
 	size_t i;
 
 	(void)state;
+	assert_int_equal(addr_net_parse(&net, "unix:", &e), 0);
+	assert_int_equal(addr_parse_any(&client, "unix:/run/x", &e), 0);
+	assert_true(addr_net_contains(&net, &client));
+	assert_int_equal(addr_parse_any(&client, "127.0.0.1:1", &e), 0);
+	assert_false(addr_net_contains(&net, &client));
+	assert_int_equal(addr_parse_any(&client, "unix:/run/x", &e), 0);
+	assert_int_equal(addr_net_parse(&net, "0.0.0.0/0", &e), 0);
+	assert_false(addr_net_contains(&net, &client));
 	for (i = 0; i < ARRAY_LEN(rows); i++) {
 		struct addr in = parsed(rows[i].inside), out = parsed(rows[i].outside);
 
@@ -153,6 +225,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(taken_and_printed),
 		cmocka_unit_test(refused),
+		cmocka_unit_test(unix_sockets_have_a_path),
+		cmocka_unit_test(names_for_the_resolver),
 		cmocka_unit_test(equal_by_address_and_port),
 		cmocka_unit_test(networks),
 	};

@@ -620,8 +620,6 @@ the_socket_has_its_mode_and_goes_with_the_server(void **state)
 	struct world *w = *state;
 	struct stat st;
 
-	struct err e;
-
 	serve(w);
 	assert_int_equal(stat(w->path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0660);

@@ -62,6 +62,8 @@ each_type_goes_there_and_back(void **state)
 		"\"retry_after_ms\":10000}}",
 		"{\"type\":\"instances\",\"revision\":\"a/b\",\"wanted\":0,\"target\":0,"
 		"\"external\":true,\"instances\":[]}",
+		"{\"type\":\"instances\",\"revision\":\"a/b\",\"wanted\":0,\"target\":0,"
+		"\"instances\":[{\"id\":\"i\",\"address\":\"unix:/run/x\",\"state\":\"starting\"}]}",
 		"{\"type\":\"activate\",\"revision\":\"hello/v1\",\"parked\":500,\"seq\":12}",
 		"{\"type\":\"activating\",\"revision\":\"hello/v1\",\"seq\":12,\"wanted\":3}",
 		"{\"type\":\"stats\",\"period_ms\":1000,\"revisions\":[{\"name\":\"hello/v1\","

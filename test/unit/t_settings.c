@@ -63,7 +63,8 @@ static const struct {
 	{"autoscaler { ports = 29999-20000 }",
 	 "1: ports: expected ports like \"20000-29999\", got \"29999-20000\""},
 	{"activator { listen = {\"127.0.0.1:8080\",\n\"example.com:80\"} }",
-	 "2: listen: expected an address like \"127.0.0.1:8080\" or \"[::1]:8080\", got "
+	 "2: listen: expected an address like \"127.0.0.1:8080\", \"[::1]:8080\" or "
+	 "\"unix:/path\", got "
 	 "\"example.com:80\""},
 	{"activator { trusted_proxies = {\"10.0.0.0/33\"} }",
 	 "1: trusted_proxies: expected a network like \"10.0.0.0/8\", got \"10.0.0.0/33\""},
@@ -204,6 +205,21 @@ static const struct {
 	{"activator { listen = {\"127.0.0.1:80\"}\nadmin = \"127.0.0.1:80\" }",
 	 "2: admin: expected an address of its own, got \"127.0.0.1:80\", which listen of "
 	 "activator has in line 1"},
+	{"activator { listen = {\"unix:/run/a\",\n\"unix:/run/a\"} }",
+	 "2: listen: expected an address of its own, got \"unix:/run/a\", which listen of "
+	 "activator has in line 1"},
+	{"activator { listen = {\"unix:run/a\"} }",
+	 "1: listen: expected an address like \"127.0.0.1:8080\", \"[::1]:8080\" or "
+	 "\"unix:/path\", got \"unix:run/a\""},
+	{REVISION("addresses = {\"app.internal\"}"),
+	 "5: addresses: expected an address like \"127.0.0.1:8080\", \"name.example:8080\" or "
+	 "\"unix:/path\", got \"app.internal\""},
+	{REVISION("addresses = {\"127.0.0.1:0\"}"),
+	 "5: addresses: expected an address like \"127.0.0.1:8080\", \"name.example:8080\" or "
+	 "\"unix:/path\", got \"127.0.0.1:0\""},
+	{REVISION("addresses = {\"300.0.0.1:80\"}"),
+	 "5: addresses: expected an address like \"127.0.0.1:8080\", \"name.example:8080\" or "
+	 "\"unix:/path\", got \"300.0.0.1:80\""},
 	/* several at once, in the order of the file */
 	{MINIMAL "bogus = 2\nactivator {\nworkers = x\nvia = y\n}\nlog_level = z\n",
 	 "2: bogus: unknown key\n"
@@ -462,7 +478,7 @@ strip_comments(char *s)
 
 static const char everything[] =
 	"log_format = json\n"
-	"activator { listen = {\":80\", \"[::1]:81\"} admin = \"\" max_head = 5000 }\n"
+	"activator { listen = {\":80\", \"[::1]:81\", \"unix:/run/a\"} admin = \"\" max_head = 5000 }\n"
 	"autoscaler { ports = 30000-30001 stable_window = 6.5s target_utilization = 33.3% }\n"
 	"service \"a\" {\n"
 	"    hosts = {\"*.a.example\", \"a_b\", \"[::1]\"} paths = {\"/x\"}\n"
@@ -473,7 +489,7 @@ static const char everything[] =
 	"    traffic \"v2\" { percent = 10 tag = next }\n"
 	"    revision \"v1\" { command = {\"a\", \"$PORT\"} probe = /up environment = {\"A=b c\"}\n"
 	"        schedule \"day time\" { cron = \"0 8 * * mon-fri\" time_zone = Europe/Berlin } }\n"
-	"    revision \"v2\" { addresses = {\"127.0.0.1:9000\"} max_scale_up_rate = 1.1 }\n"
+	"    revision \"v2\" { addresses = {\"127.0.0.1:9000\", \"a.b:1\"} max_scale_up_rate = 1.1 }\n"
 	"}\n";
 
 static void
