@@ -147,7 +147,7 @@ static void
 build_head(struct conn *c, const struct request *r)
 {
 	struct request_hop hop = {
-		.peer = c->peer_text,
+		.peer = c->is_peer_unix ? NULL : c->peer_text,
 		.is_peer_v6 = c->is_peer_v6,
 		.is_peer_trusted = c->w->trusted_n > 0 && is_trusted(c->w, &c->peer),
 		.has_via = c->x.route->limits->v.via,

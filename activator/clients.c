@@ -1,5 +1,9 @@
 #include "activator/clients.h"
 
+#include <string.h>
+
+#include "common/addr.h"
+
 void
 clients_init(struct clients *c, size_t most)
 {
@@ -11,6 +15,13 @@ void
 clients_fini(struct clients *c)
 {
 	hmap_fini(&c->connections);
+}
+
+/* Clients of a Unix socket have no address that tells one from another. */
+static bool
+is_counted(const struct clients *c, const char *address)
+{
+	return c->most != 0 && strcmp(address, ADDR_UNIX) != 0;
 }
 
 static size_t
@@ -31,10 +42,11 @@ set(struct clients *c, const char *address, size_t n)
 bool
 clients_enter(struct clients *c, const char *address)
 {
-	size_t n = c->most == 0 ? 0 : count(c, address);
+	size_t n;
 
-	if (c->most == 0)
+	if (!is_counted(c, address))
 		return true;
+	n = count(c, address);
 	if (n >= c->most)
 		return false;
 	set(c, address, n + 1);
@@ -46,7 +58,7 @@ clients_leave(struct clients *c, const char *address)
 {
 	size_t n;
 
-	if (c->most == 0)
+	if (!is_counted(c, address))
 		return;
 	n = count(c, address);
 	CHECK(n > 0);

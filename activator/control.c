@@ -24,6 +24,7 @@ struct activator {
 	struct loop *loop;
 	const struct settings *settings;
 	struct bounds bounds;
+	struct claim *claim;
 	struct worker **workers;
 	unsigned workers_n, started_n, drained_n;
 	struct prober *prober;
@@ -240,9 +241,10 @@ make_workers(struct activator *a, struct err *e)
 	for (i = 0; i < a->workers_n; i++) {
 		a->workers[i] = worker_new(i, a->workers_n, conf, &a->bounds, a->loop, &worker_ops,
 					   a, e);
-		if (a->workers[i] == NULL)
+		if (a->workers[i] == NULL || worker_listen(a->workers[i], a->claim, e) < 0)
 			return -1;
 	}
+	claim_release(a->claim);
 	for (; a->started_n < a->workers_n; a->started_n++)
 		if (worker_start(a->workers[a->started_n], e) < 0)
 			return -1;
@@ -273,6 +275,12 @@ open_admin(struct activator *a, struct err *e)
 	return 0;
 }
 
+static mode_t
+mode_of(const struct settings *s)
+{
+	return (mode_t)strtoul(s->activator.listen_mode, NULL, 8);
+}
+
 struct activator *
 control_open(struct loop *loop, const struct settings *s, struct err *e)
 {
@@ -285,8 +293,9 @@ control_open(struct loop *loop, const struct settings *s, struct err *e)
 						: (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	loop_timer_init(&a->end_timer, loop, on_end, a);
 	set_bounds(a);
-	if (claim_addresses(&s->activator.listen, e) < 0 || watch_signals(a, e) < 0 ||
-	    open_admin(a, e) < 0 || make_workers(a, e) < 0) {
+	a->claim = claim_new(&s->activator.listen, mode_of(s), e);
+	if (a->claim == NULL || watch_signals(a, e) < 0 || open_admin(a, e) < 0 ||
+	    make_workers(a, e) < 0) {
 		control_close(&a);
 		return NULL;
 	}
@@ -317,6 +326,7 @@ control_close(struct activator **ap)
 	for (i = 0; a->workers != NULL && i < a->workers_n; i++)
 		worker_free(&a->workers[i]);
 	free(a->workers);
+	claim_free(&a->claim);
 	loop_timer_fini(&a->end_timer);
 	free(a);
 }

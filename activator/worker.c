@@ -39,13 +39,13 @@ static void
 on_accept(int fd, const struct addr *peer, void *arg)
 {
 	struct worker *w = arg;
-	char address[ADDR_TEXT];
+	char address[ADDR_IP_TEXT];
 
 	w->now = clk_now();
 	metric_add(&w->counters.accepted, 1);
 	if (!bounds_may_accept(w->bounds))
 		refuse_client(w, fd, "too many connections");
-	else if (!clients_enter(&w->clients, addr_format(peer, false, address)))
+	else if (!clients_enter(&w->clients, addr_format_host(peer, address)))
 		refuse_client(w, fd, "too many connections of this client");
 	else if (conn_open(w, fd, peer) < 0)
 		refuse_unwatched(w, fd, address);
@@ -181,11 +181,16 @@ worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf
 		inbox_init(&w->inbox, w->loop);
 		loop_on_tail(w->loop, on_tail, w);
 	}
-	if (w->loop != NULL && parse_trusted(w, e) == 0)
-		w->listener = listener_new(w->loop, conf, &listener_ops, w, e);
-	if (w->listener == NULL)
+	if (w->loop == NULL || parse_trusted(w, e) < 0)
 		worker_free(&w);
 	return w;
+}
+
+int
+worker_listen(struct worker *w, const struct claim *claim, struct err *e)
+{
+	w->listener = listener_new(w->loop, w->conf, claim, &listener_ops, w, e);
+	return w->listener == NULL ? -1 : 0;
 }
 
 int

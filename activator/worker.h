@@ -17,6 +17,7 @@ struct instance_set;
 struct loop;
 struct revision;
 struct routes;
+struct claim;
 struct worker; /* opaque; worker_impl.h */
 
 /* What a worker reports; all run on the control loop.  An instance comes with a reference,
@@ -34,11 +35,13 @@ struct worker_ops {
 	void (*on_shed)(struct instance *, void *arg);
 };
 
-/* Opens the listening sockets.  index counts from 0; conf, bounds, ops, arg are borrowed. */
+/* index counts from 0; conf, bounds, ops, arg are borrowed. */
 NODISCARD struct worker *worker_new(unsigned index, unsigned workers_n,
 				    const struct activator_conf *, struct bounds *,
 				    struct loop *control_loop, const struct worker_ops *, void *arg,
 				    struct err *);
+/* Open the listening sockets of conf, which claim has claimed.  Before worker_start(). */
+NODISCARD int worker_listen(struct worker *, const struct claim *claim, struct err *);
 NODISCARD int worker_start(struct worker *, struct err *);
 /* Stop the loop, join the thread, and close every connection.  What the worker reports by that
  * is mail on the control loop which refers to the worker: let it arrive (loop_settle()) before

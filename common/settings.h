@@ -151,6 +151,7 @@ struct service_conf {
 
 struct activator_conf {
 	struct str_list listen;
+	char *listen_mode; /* of the Unix sockets, octal */
 	char *admin;
 	uint32_t workers;		 /* 0: one for each core */
 	uint32_t max_connections;	 /* 0: the limit of descriptors less fd_reserve */

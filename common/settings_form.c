@@ -65,6 +65,15 @@ is_domain(const char *s, const char *set)
 	}
 }
 
+/* The mode of a file, in octal, with or without a leading zero. */
+static bool
+is_mode(const char *s)
+{
+	size_t n = strlen(s);
+
+	return (n == 3 || (n == 4 && s[0] == '0')) && strspn(s, "01234567") == n;
+}
+
 static bool
 is_ipv6(const char *s)
 {
@@ -284,6 +293,7 @@ static const struct form {
 } forms[] = {
 	{"socket", GROUP_TOP, is_socket, "a path of 1 to 107 bytes"},
 	{"state_dir", GROUP_TOP, is_any, "a path"},
+	{"listen_mode", GROUP_ACTIVATOR, is_mode, "an octal mode like \"0660\""},
 	{"kubeconfig", GROUP_AUTOSCALER, is_any, "a path"},
 	{"namespaces", GROUP_AUTOSCALER, is_dns_label, "a namespace"},
 	{"namespace_selector", GROUP_AUTOSCALER, is_selector, "labels like \"team=web\""},

@@ -306,29 +306,43 @@ has_field(const struct request *r, enum field_id id)
 	return false;
 }
 
+/* A peer without an address adds nothing to the list: programs take every element for an
+ * address.  HAProxy does the same. */
+static char *
+put_forwarded_for(char *start, const struct request *r, const struct request_hop *hop)
+{
+	char *list = PUT_LITERAL(start, "X-Forwarded-For: ");
+	char *out = put_received(list, r, FIELD_X_FORWARDED_FOR, hop->is_peer_trusted);
+
+	if (hop->peer != NULL)
+		out = put(out, hop->peer, strlen(hop->peer));
+	else if (out == list)
+		return start;
+	else
+		out -= 2; /* the comma and the blank behind the last element */
+	return PUT_LITERAL(out, "\r\n");
+}
+
 /* Forwarded (RFC 7239), and the older fields that most programs read. */
 static char *
 put_forwarded(char *out, const struct request *r, const struct request_hop *hop)
 {
-	const char *ip = hop->peer;
-	bool is_v6 = hop->is_peer_v6;
-	size_t ip_n = strlen(ip);
+	const char *node = hop->peer != NULL ? hop->peer : "unknown"; /* RFC 7239 6.2 */
 
-	out = PUT_LITERAL(out, "X-Forwarded-For: ");
-	out = put_received(out, r, FIELD_X_FORWARDED_FOR, hop->is_peer_trusted);
-	out = put(out, ip, ip_n);
+	out = put_forwarded_for(out, r, hop);
 	if (!hop->is_peer_trusted || !has_field(r, FIELD_X_FORWARDED_PROTO))
-		out = PUT_LITERAL(out, "\r\nX-Forwarded-Proto: http");
+		out = PUT_LITERAL(out, "X-Forwarded-Proto: http\r\n");
 	if (r->authority_n > 0 &&
 	    (!hop->is_peer_trusted || !has_field(r, FIELD_X_FORWARDED_HOST))) {
-		out = PUT_LITERAL(out, "\r\nX-Forwarded-Host: ");
+		out = PUT_LITERAL(out, "X-Forwarded-Host: ");
 		out = put(out, r->authority, r->authority_n);
+		out = PUT_LITERAL(out, "\r\n");
 	}
-	out = PUT_LITERAL(out, "\r\nForwarded: ");
+	out = PUT_LITERAL(out, "Forwarded: ");
 	out = put_received(out, r, FIELD_FORWARDED, hop->is_peer_trusted);
-	out = is_v6 ? PUT_LITERAL(out, "for=\"[") : PUT_LITERAL(out, "for=");
-	out = put(out, ip, ip_n);
-	if (is_v6)
+	out = hop->is_peer_v6 ? PUT_LITERAL(out, "for=\"[") : PUT_LITERAL(out, "for=");
+	out = put(out, node, strlen(node));
+	if (hop->is_peer_v6)
 		out = PUT_LITERAL(out, "]\"");
 	if (r->authority_n > 0) {
 		out = PUT_LITERAL(out, ";host=\"");

@@ -44,7 +44,7 @@ NODISCARD enum outcome request_read(struct request *, const struct h1_head *);
 
 /* What the proxy adds. */
 struct request_hop {
-	const char *peer; /* the client's address, without port */
+	const char *peer; /* the client's address, without port; NULL: it has none (Unix socket) */
 	bool is_peer_v6;
 	bool is_peer_trusted; /* its Forwarded and X-Forwarded-* are kept and added to */
 	bool has_via;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "activator/net/claim.h"
 #include "activator/net/tcp.h"
 #include "common/clk.h"
 #include "common/log.h"
@@ -142,28 +143,50 @@ listener_accept_rest(struct listener *l)
 }
 
 static int
-listen_on(struct listener *l, const char *text, int64_t keepalive_ns, struct err *e)
+listen_tcp(const char *text, int64_t keepalive_ns, struct err *e)
 {
-	struct listening *s = &l->sockets[l->n];
 	struct addr addr;
+	int fd;
 
 	if (addr_parse(&addr, text, e) < 0)
 		return -1;
-	s->fd = tcp_bind(&addr, true);
+	fd = tcp_bind(&addr, true);
+	if (fd < 0)
+		return err_errno(e, "cannot listen on %s", text);
+	tcp_keep_alive(fd, keepalive_ns); /* accepted sockets inherit it */
+	if (listen(fd, SOMAXCONN) < 0) {
+		err_errno(e, "cannot listen on %s", text);
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static int
+dup_of(int claimed_fd, const char *text, struct err *e)
+{
+	int fd = fcntl(claimed_fd, F_DUPFD_CLOEXEC, 0);
+
+	return fd < 0 ? err_errno(e, "cannot listen on %s", text) : fd;
+}
+
+static int
+listen_on(struct listener *l, const char *text, int claimed_fd, int64_t keepalive_ns, struct err *e)
+{
+	struct listening *s = &l->sockets[l->n];
+
+	s->fd = claimed_fd < 0 ? listen_tcp(text, keepalive_ns, e) : dup_of(claimed_fd, text, e);
 	if (s->fd < 0)
-		return err_errno(e, "cannot listen on %s", text);
+		return -1;
 	l->n++;
-	tcp_keep_alive(s->fd, keepalive_ns);
-	if (listen(s->fd, SOMAXCONN) < 0)
-		return err_errno(e, "cannot listen on %s", text);
 	loop_fd_init(&s->watch);
 	watch(l, s);
 	return 0;
 }
 
 struct listener *
-listener_new(struct loop *loop, const struct activator_conf *conf, const struct listener_ops *ops,
-	     void *arg, struct err *e)
+listener_new(struct loop *loop, const struct activator_conf *conf, const struct claim *claim,
+	     const struct listener_ops *ops, void *arg, struct err *e)
 {
 	const struct str_list *addresses = &conf->listen;
 	struct listener *l = xcalloc(1, sizeof *l + addresses->n * sizeof l->sockets[0]);
@@ -175,7 +198,7 @@ listener_new(struct loop *loop, const struct activator_conf *conf, const struct 
 	loop_timer_init(&l->pause_timer, loop, on_pause_over, l);
 	open_reserve(l);
 	for (i = 0; i < addresses->n; i++)
-		if (listen_on(l, addresses->v[i], conf->tcp_keepalive, e) < 0) {
+		if (listen_on(l, addresses->v[i], claim_fd(claim, i), conf->tcp_keepalive, e) < 0) {
 			listener_free(&l);
 			return NULL;
 		}

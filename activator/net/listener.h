@@ -12,6 +12,7 @@
 #include "common/addr.h"
 #include "common/settings.h"
 
+struct claim;
 struct listener; /* opaque; listener.c */
 struct loop;
 
@@ -23,9 +24,11 @@ struct listener_ops {
 	void (*on_no_descriptor)(int fd, void *arg);
 };
 
-/* Listen on all addresses of the conf with SO_REUSEPORT.  ops and arg are borrowed. */
+/* Listen on all addresses of the conf: with SO_REUSEPORT, or on a copy of what was claimed
+ * (claim_fd()).  ops and arg are borrowed. */
 NODISCARD struct listener *listener_new(struct loop *, const struct activator_conf *,
-					const struct listener_ops *ops, void *arg, struct err *);
+					const struct claim *, const struct listener_ops *ops,
+					void *arg, struct err *);
 /* Accept all connections whose handshake is done, without waiting for an event. */
 void listener_accept_rest(struct listener *);
 void listener_free(struct listener **); /* closes the sockets; *listener may be NULL */

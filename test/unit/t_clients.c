@@ -49,6 +49,21 @@ without_a_bound_nothing_is_counted(void **state)
 	clients_fini(&c);
 }
 
+static void
+clients_of_unix_sockets_are_not_counted(void **state)
+{
+	struct clients c;
+	int i;
+
+	(void)state;
+	clients_init(&c, 1);
+	for (i = 0; i < 10; i++)
+		assert_true(clients_enter(&c, "unix:"));
+	assert_int_equal(c.connections.n, 0);
+	clients_leave(&c, "unix:");
+	clients_fini(&c);
+}
+
 int
 main(void)
 {
@@ -56,6 +71,7 @@ main(void)
 		cmocka_unit_test(each_address_has_its_own_bound),
 		cmocka_unit_test(an_address_that_left_is_forgotten),
 		cmocka_unit_test(without_a_bound_nothing_is_counted),
+		cmocka_unit_test(clients_of_unix_sockets_are_not_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

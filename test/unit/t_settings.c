@@ -211,6 +211,8 @@ static const struct {
 	{"activator { listen = {\"unix:run/a\"} }",
 	 "1: listen: expected an address like \"127.0.0.1:8080\", \"[::1]:8080\" or "
 	 "\"unix:/path\", got \"unix:run/a\""},
+	{"activator { listen_mode = 0888 }",
+	 "1: listen_mode: expected an octal mode like \"0660\", got \"0888\""},
 	{REVISION("addresses = {\"app.internal\"}"),
 	 "5: addresses: expected an address like \"127.0.0.1:8080\", \"name.example:8080\" or "
 	 "\"unix:/path\", got \"app.internal\""},
