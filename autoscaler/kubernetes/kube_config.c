@@ -6,6 +6,8 @@
 #include <yaml.h>
 
 #include "common/file.h"
+#include "common/jput.h"
+#include "common/strbuf.h"
 #include "common/text.h"
 
 #define FILE_MOST ((size_t)1 << 20)
@@ -74,6 +76,27 @@ decode_base64(const char *s)
 		return out;
 	free(out);
 	return NULL;
+}
+
+/* The caller's. */
+static char *
+encode_base64(const char *text, size_t n)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				     "0123456789+/";
+	char *out = xmalloc((n + 2) / 3 * 4 + 1), *to = out;
+	size_t i, k;
+
+	for (i = 0; i < n; i += 3) {
+		uint32_t bits = 0;
+
+		for (k = 0; k < 3; k++)
+			bits = bits << 8 | (i + k < n ? (unsigned char)text[i + k] : 0);
+		for (k = 0; k < 4; k++)
+			*to++ = i + k > n ? '=' : digits[bits >> (18 - 6 * k) & 63];
+	}
+	*to = '\0';
+	return out;
 }
 
 /* --- YAML --- */
@@ -213,9 +236,9 @@ refuse_unsupported(struct doc *d, const yaml_node_t *user, struct err *e)
 	static const struct {
 		const char *key, *hint;
 	} others[] = {
-		{"exec", "plug-ins are not run; use a token, a tokenFile or a client certificate"},
-		{"auth-provider", "plug-ins are not run; use a token, a tokenFile or a client "
-				  "certificate"},
+		{"auth-provider",
+		 "plug-ins of this kind are no longer part of Kubernetes; use exec, "
+		 "a token, a tokenFile or a client certificate"},
 		{"username", "API servers no longer accept passwords; use a token or a client "
 			     "certificate"},
 		{"as", "impersonation is not supported; use the credentials of that user"},
@@ -229,9 +252,243 @@ refuse_unsupported(struct doc *d, const yaml_node_t *user, struct err *e)
 	return 0;
 }
 
-static int
-take_user(struct kube_config *c, struct doc *d, const yaml_node_t *user, struct err *e)
+/* --- exec: the credentials plug-in --- */
+
+#define EXEC_GROUP "client.authentication.k8s.io/"
+#define DEPTH_MOST 32 /* of what a plug-in gets of the cluster's extension */
+
+/* The elements of a list; NULL: there is none. */
+static yaml_node_item_t *
+elements(struct doc *d, const yaml_node_t *map, const char *key, yaml_node_item_t **end)
 {
+	const yaml_node_t *v = member(d, map, key);
+
+	if (v == NULL || v->type != YAML_SEQUENCE_NODE)
+		return *end = NULL;
+	*end = v->data.sequence.items.top;
+	return v->data.sequence.items.start;
+}
+
+static int
+take_argv(struct doc *d, const yaml_node_t *exec, struct kube_exec_conf *x, struct err *e)
+{
+	yaml_node_item_t *end, *i = elements(d, exec, "args", &end);
+	char **v = xcalloc((size_t)(end - i) + 1, sizeof *v);
+	size_t n = 0;
+	int rc = 0;
+
+	v[n++] = x->command;
+	for (; i < end && rc == 0; i++) {
+		const yaml_node_t *at = yaml_document_get_node(&d->yaml, *i);
+
+		if (at->type == YAML_SCALAR_NODE)
+			v[n++] = (char *)at->data.scalar.value;
+		else
+			rc = err_set(e, 0, "%s: user: exec: args: expected texts", d->origin);
+	}
+	str_list_set(&x->argv, v, n);
+	free(v);
+	return rc;
+}
+
+static int
+take_env(struct doc *d, const yaml_node_t *exec, struct kube_exec_conf *x, struct err *e)
+{
+	yaml_node_item_t *end, *i = elements(d, exec, "env", &end);
+	char **v = xcalloc((size_t)(end - i) + 1, sizeof *v);
+	size_t n = 0, k;
+	int rc = 0;
+
+	for (; i < end && rc == 0; i++) {
+		const yaml_node_t *at = yaml_document_get_node(&d->yaml, *i);
+		const char *name = text_of(d, at, "name"), *value = text_of(d, at, "value");
+
+		if (name != NULL && strchr(name, '=') == NULL)
+			v[n++] = xasprintf("%s=%s", name, value == NULL ? "" : value);
+		else
+			rc = err_set(e, 0, "%s: user: exec: env: expected a name and a value",
+				     d->origin);
+	}
+	str_list_set(&x->env, v, n);
+	for (k = 0; k < n; k++)
+		free(v[k]);
+	free(v);
+	return rc;
+}
+
+/* A plain scalar as the core schema of YAML reads it. */
+static void
+put_scalar(struct jput *j, const char *key, const yaml_node_t *node)
+{
+	const char *text = (const char *)node->data.scalar.value;
+	char *end;
+	double number = strtod(text, &end);
+
+	if (node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
+		jput_string(j, key, text);
+	else if (text[0] == '\0' || strcmp(text, "null") == 0 || strcmp(text, "~") == 0)
+		jput_null(j, key);
+	else if (strcmp(text, "true") == 0 || strcmp(text, "false") == 0)
+		jput_bool(j, key, text[0] == 't');
+	else if (*end == '\0' && strspn(text, "+-.0123456789eE") == strlen(text))
+		jput_double(j, key, number);
+	else
+		jput_string(j, key, text);
+}
+
+/* YAML's aliases can form a ring: what lies too deep is left out. */
+static void
+put_node(struct doc *d, struct jput *j, const char *key, const yaml_node_t *node, unsigned depth)
+{
+	yaml_node_pair_t *p;
+	yaml_node_item_t *i;
+
+	if (node == NULL || depth > DEPTH_MOST) {
+		jput_null(j, key);
+	} else if (node->type == YAML_SCALAR_NODE) {
+		put_scalar(j, key, node);
+	} else if (node->type == YAML_SEQUENCE_NODE) {
+		jput_array(j, key);
+		for (i = node->data.sequence.items.start; i < node->data.sequence.items.top; i++)
+			put_node(d, j, NULL, yaml_document_get_node(&d->yaml, *i), depth + 1);
+		jput_array_end(j);
+	} else {
+		jput_object(j, key);
+		for (p = node->data.mapping.pairs.start; p < node->data.mapping.pairs.top; p++) {
+			const yaml_node_t *name = yaml_document_get_node(&d->yaml, p->key);
+
+			if (name->type == YAML_SCALAR_NODE)
+				put_node(d, j, (const char *)name->data.scalar.value,
+					 yaml_document_get_node(&d->yaml, p->value), depth + 1);
+		}
+		jput_object_end(j);
+	}
+}
+
+/* The extension of the cluster that is meant for the plug-in. */
+static const yaml_node_t *
+extension_of(struct doc *d, const yaml_node_t *cluster)
+{
+	yaml_node_item_t *end, *i = elements(d, cluster, "extensions", &end);
+
+	for (; i < end; i++) {
+		const yaml_node_t *at = yaml_document_get_node(&d->yaml, *i);
+		const char *name = text_of(d, at, "name");
+
+		if (name != NULL && strcmp(name, EXEC_GROUP "exec") == 0)
+			return member(d, at, "extension");
+	}
+	return NULL;
+}
+
+/* certificate-authority-data as the file has it, or as it would have it; the caller's. */
+static char *
+authority_of(const struct kube_config *c, struct doc *d, const yaml_node_t *cluster)
+{
+	const char *data = text_of(d, cluster, "certificate-authority-data");
+	char *text, *encoded;
+	size_t n;
+
+	if (data != NULL || c->ca_file == NULL)
+		return text_copy(data);
+	text = file_read(c->ca_file, FILE_MOST, &n, NULL);
+	encoded = text == NULL ? NULL : encode_base64(text, n);
+	free(text);
+	return encoded;
+}
+
+static char *
+exec_info(const struct kube_config *c, struct doc *d, const yaml_node_t *cluster,
+	  const char *api_version, bool has_cluster)
+{
+	char *ca = has_cluster ? authority_of(c, d, cluster) : NULL;
+	struct strbuf out;
+	struct jput j;
+
+	strbuf_init(&out, 0);
+	jput_init(&j, &out);
+	jput_object(&j, NULL);
+	jput_string(&j, "kind", "ExecCredential");
+	jput_string(&j, "apiVersion", api_version);
+	jput_object(&j, "spec");
+	if (has_cluster) {
+		jput_object(&j, "cluster");
+		jput_string(&j, "server", c->server);
+		jput_string_if(&j, "tls-server-name", c->server_name);
+		jput_string_if(&j, "certificate-authority-data", ca);
+		jput_string_if(&j, "proxy-url", c->proxy);
+		if (extension_of(d, cluster) != NULL)
+			put_node(d, &j, "config", extension_of(d, cluster), 0);
+		jput_object_end(&j);
+	}
+	jput_bool(&j, "interactive", false);
+	jput_object_end(&j);
+	jput_object_end(&j);
+	free(ca);
+	return strbuf_take(&out);
+}
+
+/* There is no terminal: a plug-in that needs one is refused, as kubectl does without one. */
+static int
+check_mode(struct doc *d, const yaml_node_t *exec, bool is_required, struct err *e)
+{
+	const char *mode = text_of(d, exec, "interactiveMode");
+
+	if (mode == NULL ? !is_required
+			 : strcmp(mode, "Never") == 0 || strcmp(mode, "IfAvailable") == 0)
+		return 0;
+	return err_set(
+		e, 0, "%s: user: exec: interactiveMode: expected Never or IfAvailable, got %s%s",
+		d->origin, mode == NULL ? "none" : mode,
+		mode != NULL && strcmp(mode, "Always") == 0 ? " (there is no terminal)" : "");
+}
+
+static int
+take_exec(struct kube_config *c, struct doc *d, const yaml_node_t *cluster, const yaml_node_t *exec,
+	  struct err *e)
+{
+	const char *version = text_of(d, exec, "apiVersion");
+	const char *command = text_of(d, exec, "command");
+	bool is_v1 = version != NULL && strcmp(version, EXEC_GROUP "v1") == 0;
+	struct kube_exec_conf *x;
+
+	if (!is_v1 && (version == NULL || strcmp(version, EXEC_GROUP "v1beta1") != 0))
+		return err_set(e, 0,
+			       "%s: user: exec: apiVersion: expected " EXEC_GROUP
+			       "v1 or " EXEC_GROUP "v1beta1, got %s",
+			       d->origin, version == NULL ? "none" : version);
+	if (command == NULL)
+		return err_set(e, 0, "%s: user: exec: expected a command", d->origin);
+	if (check_mode(d, exec, is_v1, e) < 0)
+		return -1;
+	x = c->exec = xcalloc(1, sizeof *x);
+	x->api_version = xstrdup(version);
+	x->command = strchr(command, '/') == NULL ? xstrdup(command) : resolve(d->origin, command);
+	x->hint = text_copy(text_of(d, exec, "installHint"));
+	x->info = exec_info(c, d, cluster, version, is_true(d, exec, "provideClusterInfo"));
+	return take_argv(d, exec, x, e) < 0 ? -1 : take_env(d, exec, x, e);
+}
+
+static void
+exec_free(struct kube_exec_conf *x)
+{
+	if (x == NULL)
+		return;
+	free(x->hint);
+	free(x->info);
+	str_list_fini(&x->env);
+	str_list_fini(&x->argv);
+	free(x->command);
+	free(x->api_version);
+	free(x);
+}
+
+static int
+take_user(struct kube_config *c, struct doc *d, const yaml_node_t *cluster, const yaml_node_t *user,
+	  struct err *e)
+{
+	const yaml_node_t *exec = member(d, user, "exec");
+
 	const char *token = text_of(d, user, "token"), *file = text_of(d, user, "tokenFile");
 
 	if (refuse_unsupported(d, user, e) < 0)
@@ -247,13 +504,18 @@ take_user(struct kube_config *c, struct doc *d, const yaml_node_t *user, struct 
 	    (c->key_file == NULL && c->key_pem == NULL))
 		return err_set(e, 0, "%s: user: client-certificate and client-key go together",
 			       d->origin);
-	return 0;
+	/* Credentials in the file take precedence, as in kubectl. */
+	if (exec == NULL || c->token != NULL || c->token_file != NULL || c->cert_file != NULL ||
+	    c->cert_pem != NULL)
+		return 0;
+	return take_exec(c, d, cluster, exec, e);
 }
 
 static int
 take_all(struct kube_config *c, struct doc *d, struct err *e)
 {
-	const yaml_node_t *root = yaml_document_get_root_node(&d->yaml), *context, *at;
+	const yaml_node_t *root = yaml_document_get_root_node(&d->yaml), *context;
+	const yaml_node_t *of_cluster, *of_user;
 	const char *current = text_of(d, root, "current-context"), *cluster, *user;
 
 	if (current == NULL)
@@ -266,11 +528,11 @@ take_all(struct kube_config *c, struct doc *d, struct err *e)
 	if (cluster == NULL || user == NULL)
 		return err_set(e, 0, "%s: context \"%s\": expected a cluster and a user", d->origin,
 			       current);
-	at = named(d, "clusters", cluster, "cluster", e);
-	if (at == NULL || take_cluster(c, d, at, e) < 0)
+	of_cluster = named(d, "clusters", cluster, "cluster", e);
+	if (of_cluster == NULL || take_cluster(c, d, of_cluster, e) < 0)
 		return -1;
-	at = named(d, "users", user, "user", e);
-	return at == NULL ? -1 : take_user(c, d, at, e);
+	of_user = named(d, "users", user, "user", e);
+	return of_user == NULL ? -1 : take_user(c, d, of_cluster, of_user, e);
 }
 
 int
@@ -353,6 +615,7 @@ kube_config_load(struct kube_config *c, const char *path, struct err *e)
 void
 kube_config_fini(struct kube_config *c)
 {
+	exec_free(c->exec);
 	free(c->key_pem);
 	free(c->key_file);
 	free(c->cert_pem);

@@ -1,12 +1,13 @@
 /* kube_config - where the API server is, and the credentials for it: those of the pod's service
  * account, or of a kubeconfig file (the part of it that `kubectl config view --minify
- * --flatten` shows).  What this program does not support (exec plug-ins) or will not do (skip
+ * --flatten` shows).  What this program does not support (impersonation) or will not do (skip
  * verification) is an error with a reason, never passed over.
  * Reads files and the environment; no network.  Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_KUBERNETES_KUBE_CONFIG_H
 #define AUTOSCALER_KUBERNETES_KUBE_CONFIG_H
 
 #include "common/err.h"
+#include "common/str_list.h"
 
 /* Of each pair of a file and a text (PEM, or the token) at most one is set.  Whoever uses a file
  * reads it each time, since it may be replaced. */
@@ -18,6 +19,19 @@ struct kube_config {
 	char *ca_file, *ca_pem;	  /* both NULL: the authorities of the system */
 	char *token_file, *token; /* bearer */
 	char *cert_file, *cert_pem, *key_file, *key_pem;
+	struct kube_exec_conf *exec; /* NULL: the above are used */
+};
+
+#define KUBE_EXEC_INFO "KUBERNETES_EXEC_INFO"
+
+/* A credentials plug-in. */
+struct kube_exec_conf {
+	char *api_version; /* "client.authentication.k8s.io/v1", or v1beta1 */
+	char *command;	   /* a path, or a name that is looked up in $PATH */
+	struct str_list argv;
+	struct str_list env; /* "NAME=value", beside ours */
+	char *info;	     /* the value of $KUBERNETES_EXEC_INFO */
+	char *hint;	     /* installHint: how to get the program; NULL: none */
 };
 
 #define KUBE_ACCOUNT_DIR "/var/run/secrets/kubernetes.io/serviceaccount"

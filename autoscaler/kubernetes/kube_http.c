@@ -7,6 +7,7 @@
 
 #include "autoscaler/kubernetes/curlev.h"
 #include "autoscaler/kubernetes/kube_config.h"
+#include "autoscaler/kubernetes/kube_exec.h"
 #include "autoscaler/kubernetes/kube_json.h"
 #include "common/clk.h"
 #include "common/daemon.h"
@@ -51,6 +52,7 @@ struct kube_request {
 	struct strbuf answer;
 	struct loop_timer timer; /* the head of a KUBE_STREAM, then stall_timeout */
 	bool is_retried;	 /* after a 401 */
+	uint64_t credential;	 /* number of the plug-in's that it was sent with */
 	bool has_timed_out;	 /* by `timer` */
 	bool is_cut;		 /* on_data ended it */
 	char error[CURL_ERROR_SIZE];
@@ -66,6 +68,7 @@ struct kube_http {
 	char *agent;   /* User-Agent */
 	char *token;
 	int64_t token_ns;		      /* when it was read */
+	struct kube_exec *exec;		      /* NULL: no plug-in gives the credentials */
 	struct list waiting[ARRAY_LEN(most)]; /* by priority */
 	struct list running;
 	unsigned running_n[ARRAY_LEN(most)];
@@ -103,9 +106,19 @@ read_token(struct kube_http *h)
 	h->token = token;
 }
 
+static const struct kube_credential *
+credential_of(struct kube_http *h)
+{
+	return h->exec == NULL ? NULL : kube_exec_get(h->exec);
+}
+
 static const char *
 token_of(struct kube_http *h)
 {
+	const struct kube_credential *c = credential_of(h);
+
+	if (c != NULL)
+		return c->token;
 	if (h->config->token != NULL)
 		return h->config->token;
 	if (h->config->token_file != NULL && clk_now() - h->token_ns > TOKEN_AGE)
@@ -146,7 +159,7 @@ static void
 set_blob(CURL *easy, CURLoption option, const char *pem)
 {
 	struct curl_blob blob = {
-		.data = (void *)(uintptr_t)pem, .len = strlen(pem), .flags = CURL_BLOB_NOCOPY};
+		.data = (void *)(uintptr_t)pem, .len = strlen(pem), .flags = CURL_BLOB_COPY};
 
 	CHECK(curl_easy_setopt(easy, option, &blob) == CURLE_OK);
 }
@@ -204,12 +217,28 @@ set_headers(struct kube_request *r)
 	curl_easy_setopt(r->easy, CURLOPT_HTTPHEADER, r->headers);
 }
 
+/* The client certificate of the plug-in. */
+static void
+set_credential(struct kube_request *r)
+{
+	const struct kube_credential *c = credential_of(r->h);
+
+	if (c == NULL)
+		return;
+	r->credential = kube_exec_number(r->h->exec);
+	if (c->cert == NULL)
+		return;
+	set_blob(r->easy, CURLOPT_SSLCERT_BLOB, c->cert);
+	set_blob(r->easy, CURLOPT_SSLKEY_BLOB, c->key);
+}
+
 static void
 set_up(struct kube_request *r)
 {
 	CURL *easy = r->easy;
 
 	set_trust(easy, r->h->config);
+	set_credential(r);
 	curl_easy_setopt(easy, CURLOPT_URL, r->url);
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "https");
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
@@ -346,17 +375,27 @@ report(struct kube_request *r, CURLcode result)
 	free(message);
 }
 
-/* A token that is refused may have been replaced a moment ago: once more with the new one. */
+/* A credential that is refused may have been replaced a moment ago, or the plug-in gives another
+ * one: once more with that. */
 static bool
-retry_with_new_token(struct kube_request *r, long status)
+retry_with_new_credential(struct kube_request *r, long status)
 {
-	if (status != 401 || r->is_retried || r->h->config->token_file == NULL)
+	struct kube_http *h = r->h;
+
+	if (status != 401 || r->is_retried || (h->config->token_file == NULL && h->exec == NULL))
 		return false;
-	r->h->counts.refused++;
+	h->counts.refused++;
 	r->is_retried = true;
-	read_token(r->h);
 	strbuf_clear(&r->answer);
-	run(r);
+	if (h->exec != NULL) {
+		kube_exec_refused(h->exec, r->credential);
+		r->state = QUEUED;
+		list_push(&h->waiting[r->priority], &r->node);
+		start_more(h);
+	} else {
+		read_token(h);
+		run(r);
+	}
 	return true;
 }
 
@@ -375,7 +414,7 @@ on_done(CURL *easy, CURLcode result, void *arg)
 	shows_presence = is_answered || r->priority != KUBE_STREAM || status == 0;
 	snprintf(why, sizeof why, "%s", failure_text(r, result));
 	stop_running(r);
-	if (result != CURLE_OK || !retry_with_new_token(r, status)) {
+	if (result != CURLE_OK || !retry_with_new_credential(r, status)) {
 		report(r, result);
 		free_request(r);
 		start_more(h);
@@ -405,6 +444,8 @@ run_waiting(struct kube_http *h, enum kube_priority p)
 static void
 start_more(struct kube_http *h)
 {
+	if (h->exec != NULL && kube_exec_get(h->exec) == NULL)
+		return; /* until the plug-in has given a credential */
 	run_waiting(h, KUBE_STREAM);
 	run_waiting(h, KUBE_WAKE);
 	if (clk_now() < h->hold_until_ns)
@@ -424,6 +465,12 @@ on_hold_end(void *arg)
 		loop_timer_set(&h->hold, left);
 	else
 		start_more(h);
+}
+
+static void
+on_credential(void *arg)
+{
+	start_more(arg);
 }
 
 /* --- calls --- */
@@ -600,6 +647,8 @@ kube_http_open(struct loop *loop, const struct kube_config *config, const struct
 	curl_share_setopt(h->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
 	h->agent = xasprintf("activator-autoscaler/%s", daemon_version);
 	read_token(h);
+	if (config->exec != NULL)
+		h->exec = kube_exec_open(loop, config->exec, KUBE_EXEC_TIMEOUT, on_credential, h);
 	loop_timer_init(&h->hold, loop, on_hold_end, h);
 	loop_timer_init(&h->ping, loop, on_ping_due, h);
 	loop_timer_set(&h->ping, 0);
@@ -630,6 +679,7 @@ kube_http_close(struct kube_http **hp)
 	for (i = 0; i < ARRAY_LEN(most); i++)
 		cancel_all(&h->waiting[i]);
 	cancel_all(&h->running);
+	kube_exec_close(&h->exec);
 	loop_timer_fini(&h->ping);
 	loop_timer_fini(&h->hold);
 	curlev_free(&h->curl);

@@ -7,10 +7,10 @@
  * HTTP/1.1 with one request at a time on a connection: a request that hangs holds up no other,
  * and ends at its own time limit.
  * The server's certificate is always verified.  A token file is read again when its text is
- * 10 s old, and at once after a 401, whereupon the request is sent once more.
- * Else a request that failed is not repeated here: by then its caller may want another one
- * (kube_http_delay() says when to send it).
- * Thread: the autoscaler's only loop. */
+ * 10 s old, and at once after a 401, whereupon the request is sent once more.  A credentials
+ * plug-in (kube_exec.h) is likewise run again after a 401; while it has given no credential that is
+ * good, all requests wait. Else a request that failed is not repeated here: by then its caller may
+ * want another one (kube_http_delay() says when to send it). Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_KUBERNETES_KUBE_HTTP_H
 #define AUTOSCALER_KUBERNETES_KUBE_HTTP_H
 

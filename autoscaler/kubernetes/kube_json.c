@@ -682,15 +682,34 @@ kube_workload_fields_fini(struct kube_workload_fields *w)
 
 /* --- times --- */
 
+/* RFC 3339, in whole seconds since 1970; 0: it is no such time. */
+static int64_t
+time_of(const char *text)
+{
+	struct tm tm = {.tm_year = 0};
+	const char *end = text == NULL ? NULL : strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+	int64_t seconds = end == NULL ? 0 : (int64_t)timegm(&tm);
+	unsigned hours, minutes;
+	char sign, more;
+
+	if (end == NULL)
+		return 0;
+	if (*end == '.')
+		end += 1 + strspn(end + 1, "0123456789");
+	if (strcmp(end, "Z") == 0)
+		return seconds;
+	if (sscanf(end, "%c%2u:%2u%c", &sign, &hours, &minutes, &more) != 3 ||
+	    (sign != '+' && sign != '-'))
+		return 0;
+	return seconds - (sign == '+' ? 1 : -1) * (int64_t)(hours * 3600 + minutes * 60);
+}
+
 int64_t
 kube_time_age(const char *time, int64_t wall_ns)
 {
-	struct tm tm = {.tm_year = 0};
-	const char *end = time == NULL ? NULL : strptime(time, "%Y-%m-%dT%H:%M:%S", &tm);
+	int64_t seconds = time_of(time);
 
-	if (end == NULL || (*end != 'Z' && *end != '.'))
-		return 0;
-	return MAX(wall_ns - (int64_t)timegm(&tm) * CLK_S, 0);
+	return seconds == 0 ? 0 : MAX(wall_ns - seconds * CLK_S, 0);
 }
 
 /* --- answers --- */
@@ -720,6 +739,55 @@ kube_scale_fields_fini(struct kube_scale_fields *a)
 	free(a->rv);
 	free(a->selector);
 	a->rv = a->selector = NULL;
+}
+
+/* What is missing in an ExecCredential; NULL: nothing. */
+static const char *
+credential_mistake(const json_t *doc, const char *api_version, const struct kube_credential *c)
+{
+	if (!is_text(doc, "kind", "ExecCredential"))
+		return "expected kind ExecCredential";
+	if (!is_text(doc, "apiVersion", api_version))
+		return "expected the apiVersion of the kubeconfig";
+	if (c->token == NULL && c->cert == NULL)
+		return "expected status.token or status.clientCertificateData";
+	if ((c->cert == NULL) != (c->key == NULL))
+		return "expected status.clientCertificateData together with clientKeyData";
+	return NULL;
+}
+
+int
+kube_credential_decode(struct kube_credential *c, const char *text, size_t n,
+		       const char *api_version, struct err *e)
+{
+	json_t *doc = parse(text, n, e);
+	const json_t *status = json_object_get(doc, "status");
+	const char *expires = text_of(status, "expirationTimestamp"), *mistake;
+
+	*c = (struct kube_credential){.token = NULL};
+	if (doc == NULL)
+		return -1;
+	c->token = copy_of(status, "token");
+	c->cert = copy_of(status, "clientCertificateData");
+	c->key = copy_of(status, "clientKeyData");
+	c->expires_wall_ns = time_of(expires) * CLK_S;
+	mistake = credential_mistake(doc, api_version, c);
+	if (mistake == NULL && expires != NULL && c->expires_wall_ns == 0)
+		mistake = "expected a time of RFC 3339 in status.expirationTimestamp";
+	json_decref(doc);
+	if (mistake == NULL)
+		return 0;
+	kube_credential_fini(c);
+	return err_set(e, 0, "its output is no ExecCredential: %s", mistake);
+}
+
+void
+kube_credential_fini(struct kube_credential *c)
+{
+	free(c->token);
+	free(c->cert);
+	free(c->key);
+	*c = (struct kube_credential){.token = NULL};
 }
 
 int

@@ -109,6 +109,18 @@ NODISCARD int kube_scale_fields_decode(struct kube_scale_fields *, const char *t
 				       struct err *);
 void kube_scale_fields_fini(struct kube_scale_fields *);
 
+/* What a credentials plug-in prints. */
+struct kube_credential {
+	char *token;		 /* bearer; NULL: none */
+	char *cert, *key;	 /* PEM; NULL: none */
+	int64_t expires_wall_ns; /* clk_wall() at which it expires; 0: it does not say */
+};
+/* api_version: that of the kubeconfig, which the output must have.  0, or -1 with err: then
+ * nothing is owned. */
+NODISCARD int kube_credential_decode(struct kube_credential *, const char *text, size_t n,
+				     const char *api_version, struct err *);
+void kube_credential_fini(struct kube_credential *);
+
 /* metadata of a list: resourceVersion and continue, the caller's; NULL: absent. */
 NODISCARD int kube_list_decode(const char *text, size_t n, char **rv, char **next, struct err *);
 

@@ -1,12 +1,14 @@
 """Faults of the API server and of the way to it: broken streams, expired versions, rotated tokens,
 missing rights, overload.  Only the fake can be made to do these."""
 import base64
+import contextlib
 import json
+import os
 import subprocess
 
 import pytest
 
-from cluster import cluster
+from cluster import cluster, write_config
 from helpers import wait_until
 from kube_stack import Load, addresses, fake_only, has_address, on_cluster, service
 
@@ -27,6 +29,103 @@ def test_a_token_that_rotates(tmp_path):
             kube.control("revoke", token=kube.token)
             assert s.get("other")[0] == 200
             assert len(kube.seen(status=401)) <= 2  # each was sent again with the new token
+
+
+# ---- a credentials plug-in
+
+PLUGIN = """#!/bin/sh
+echo "$@ $WORD $KUBERNETES_EXEC_INFO" >> %(path)s/runs
+cat %(path)s/gate > /dev/null
+test -e %(path)s/token || { echo "not logged in" >&2; exit 3; }
+printf '{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1beta1","status":'
+printf '{"token":"%%s"}}' $(cat %(path)s/token)
+"""
+
+
+def plugin_config(path, kube):
+    """A kubeconfig with a plug-in that gives the token in the file `token`, once the gate has been
+    opened, a FIFO that the plug-in reads to its end."""
+    path = str(path)
+    os.mkfifo(path + "/gate")
+    with open(path + "/plugin", "w") as f:
+        f.write(PLUGIN % {"path": path})
+    os.chmod(path + "/plugin", 0o755)
+    new_token(path, kube)
+    user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "./plugin",
+                     "args": ["get-token", "--cluster=k"], "interactiveMode": "IfAvailable",
+                     "env": [{"name": "WORD", "value": "w"}], "provideClusterInfo": True}}
+    return write_config(path + "/plugin.kubeconfig", "https://127.0.0.1:%d" % kube.port,
+                        kube.folder + "/pki/ca.crt", user)
+
+
+def new_token(path, kube):
+    token = kube.control("token", service_account="default/autoscaler")["token"]
+    with open(str(path) + "/token.new", "w") as f:
+        f.write(token)
+    os.rename(str(path) + "/token.new", str(path) + "/token")
+
+
+def open_gate(path):
+    """Let one run of the plug-in go on, once there is one."""
+    def is_open():
+        with contextlib.suppress(OSError):  # no reader yet
+            os.close(os.open(str(path) + "/gate", os.O_WRONLY | os.O_NONBLOCK))
+            return True
+    wait_until(is_open, what="a run of the plug-in")
+
+
+def runs_of(path):
+    if not os.path.exists(str(path) + "/runs"):
+        return []
+    with open(str(path) + "/runs") as f:
+        return f.read().splitlines()
+
+
+def test_a_plugin_gives_the_credentials(tmp_path):
+    """It is run at the start, and again after a 401.  The autoscaler goes on while it runs, and
+    requests wait for it."""
+    with cluster(tmp_path) as kube:
+        kube.workload("hello")
+        grant(kube, EVERYTHING)
+        config = plugin_config(tmp_path, kube)
+        with on_cluster(tmp_path, kube, service("hello", kube), config) as s, s.connect() as c:
+            c.request("GET", "/", "hello")
+            wait_until(lambda: s.metric("activator_parked") == 1, what="a parked request")
+            assert s.metrics(s.scaler_admin)  # its loop turns
+            open_gate(tmp_path)
+            assert c.response()[0] == 200
+            arguments, word, info = runs_of(tmp_path)[0].rsplit(" ", 2)
+            assert (arguments, word) == ("get-token --cluster=k", "w")
+            info = json.loads(info)
+            assert info["spec"]["interactive"] is False
+            assert info["spec"]["cluster"]["server"] == "https://127.0.0.1:%d" % kube.port
+            assert info["spec"]["cluster"]["certificate-authority-data"]
+            wait_until(lambda: kube.replicas("hello") == 0, what="zero replicas")
+
+            with open(str(tmp_path) + "/token") as f:
+                kube.control("revoke", token=f.read())
+            new_token(tmp_path, kube)
+            c.request("GET", "/", "hello")
+            open_gate(tmp_path)
+            assert c.response()[0] == 200
+            assert len(runs_of(tmp_path)) == 2
+
+
+def test_a_plugin_that_fails_is_run_again_and_says_why(tmp_path):
+    with cluster(tmp_path) as kube:
+        kube.workload("hello")
+        grant(kube, EVERYTHING)
+        config = plugin_config(tmp_path, kube)
+        os.rename(tmp_path / "token", tmp_path / "away")
+        with on_cluster(tmp_path, kube, service("hello", kube), config) as s, s.connect() as c:
+            c.request("GET", "/", "hello")
+            open_gate(tmp_path)
+            wait_until(lambda: "credentials plug-in failed" in s.autoscaler.text(), what="a line")
+            assert "exited with status 3" in s.autoscaler.text()
+            assert "not logged in" in s.autoscaler.text()
+            os.rename(tmp_path / "away", tmp_path / "token")
+            open_gate(tmp_path)
+            assert c.response()[0] == 200
 
 
 def test_it_is_scaled_when_the_server_has_said_so(tmp_path):

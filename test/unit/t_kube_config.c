@@ -7,6 +7,8 @@
 	"apiVersion: v1\nkind: Config\ncurrent-context: c\n"                                       \
 	"contexts:\n- context: {cluster: k, user: u}\n  name: c\n"
 #define CLUSTER "clusters:\n- cluster:\n    server: https://10.0.0.1:6443/\n  name: k\n"
+#define EXEC(version, rest)                                                                        \
+	"    exec: {apiVersion: client.authentication.k8s.io/" version ", " rest "}\n"
 #define USER "users:\n- name: u\n  user:\n"
 
 static const char whole[] = HEAD
@@ -39,6 +41,75 @@ all_fields_are_read(void **state)
 }
 
 static void
+a_credentials_plugin_is_read(void **state)
+{
+	static const char text[] = HEAD
+		"clusters:\n- name: k\n  cluster:\n    server: https://10.0.0.1:6443\n"
+		"    certificate-authority-data: LS0tLS1CRUdJTg==\n    extensions:\n"
+		"    - {name: other, extension: {x: 1}}\n"
+		"    - name: client.authentication.k8s.io/exec\n"
+		"      extension: {audience: \"8\", n: 8, is: true, none: null, l: [a]}\n" USER
+		"    exec:\n      apiVersion: client.authentication.k8s.io/v1\n"
+		"      command: bin/plugin\n      args: [get, \"\", 5]\n"
+		"      env: [{name: A, value: b=c}]\n      installHint: brew install it\n"
+		"      provideClusterInfo: true\n      interactiveMode: IfAvailable\n";
+	struct kube_config c;
+	struct err e = {.text = ""};
+
+	(void)state;
+	if (kube_config_parse(&c, "/etc/k/config", text, strlen(text), &e) < 0)
+		fail_msg("%s", e.text);
+	assert_non_null(c.exec);
+	assert_string_equal(c.exec->command, "/etc/k/bin/plugin");
+	assert_int_equal(c.exec->argv.n, 4);
+	assert_string_equal(c.exec->argv.v[0], "/etc/k/bin/plugin");
+	assert_string_equal(c.exec->argv.v[2], "");
+	assert_string_equal(c.exec->argv.v[3], "5");
+	assert_string_equal(c.exec->env.v[0], "A=b=c");
+	assert_string_equal(c.exec->hint, "brew install it");
+	assert_string_equal(
+		c.exec->info,
+		"{\"kind\":\"ExecCredential\",\"apiVersion\":\"client.authentication.k8s."
+		"io/v1\",\"spec\":{\"cluster\":{\"server\":\"https://10.0.0.1:6443\","
+		"\"certificate-authority-data\":\"LS0tLS1CRUdJTg==\",\"config\":{"
+		"\"audience\":\"8\",\"n\":8,\"is\":true,\"none\":null,\"l\":[\"a\"]}},"
+		"\"interactive\":false}}");
+	kube_config_fini(&c);
+}
+
+/* Aliases of YAML that form a ring. */
+static void
+an_extension_without_an_end_is_cut(void **state)
+{
+	static const char text[] = HEAD
+		"clusters:\n- name: k\n  cluster:\n    server: https://x\n    extensions:\n"
+		"    - name: client.authentication.k8s.io/exec\n      extension: &a {b: *a}\n" USER
+			EXEC("v1beta1", "command: a, provideClusterInfo: true");
+	struct kube_config c;
+	struct err e = {.text = ""};
+
+	(void)state;
+	if (kube_config_parse(&c, "f", text, strlen(text), &e) == 0) /* libyaml may refuse it */
+		assert_true(strlen(c.exec->info) < 1000);
+	kube_config_fini(&c);
+}
+
+static void
+credentials_of_the_file_precede_a_plugin(void **state)
+{
+	static const char text[] = HEAD CLUSTER USER
+		"    token: abc\n" EXEC("v1beta1", "command: a");
+	struct kube_config c;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(kube_config_parse(&c, "f", text, strlen(text), &e), 0);
+	assert_null(c.exec);
+	assert_string_equal(c.token, "abc");
+	kube_config_fini(&c);
+}
+
+static void
 mistakes_are_reported(void **state)
 {
 	static const struct {
@@ -63,7 +134,20 @@ mistakes_are_reported(void **state)
 		      "certificate-authority: /nowhere/ca}}]",
 		 "certificate-authority: cannot read /nowhere/ca"},
 		{HEAD CLUSTER USER "    exec: {command: aws}\n",
-		 "user: exec: plug-ins are not run"},
+		 "user: exec: apiVersion: expected client.authentication.k8s.io/v1 or "
+		 "client.authentication.k8s.io/v1beta1, got none"},
+		{HEAD CLUSTER USER
+		 "    exec: {apiVersion: client.authentication.k8s.io/v1alpha1}\n",
+		 "k8s.io/v1beta1, got client.authentication.k8s.io/v1alpha1"},
+		{HEAD CLUSTER USER EXEC("v1beta1", ""), "user: exec: expected a command"},
+		{HEAD CLUSTER USER EXEC("v1", "command: a"),
+		 "interactiveMode: expected Never or IfAvailable, got none"},
+		{HEAD CLUSTER USER EXEC("v1", "command: a, interactiveMode: Always"),
+		 "got Always (there is no terminal)"},
+		{HEAD CLUSTER USER EXEC("v1beta1", "command: a, args: [[b]]"),
+		 "exec: args: expected texts"},
+		{HEAD CLUSTER USER EXEC("v1beta1", "command: a, env: [{value: b}]"),
+		 "exec: env: expected a name and a value"},
 		{HEAD CLUSTER USER "    auth-provider: {name: gcp}\n", "user: auth-provider: "},
 		{HEAD CLUSTER USER "    username: a\n", "user: username: "},
 		{HEAD CLUSTER USER "    as: root\n", "user: as: "},
@@ -158,6 +242,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_fields_are_read),
+		cmocka_unit_test(a_credentials_plugin_is_read),
+		cmocka_unit_test(an_extension_without_an_end_is_cut),
+		cmocka_unit_test(credentials_of_the_file_precede_a_plugin),
 		cmocka_unit_test(mistakes_are_reported),
 		cmocka_unit_test(the_service_account_of_a_pod),
 	};

@@ -405,6 +405,48 @@ answers(void **state)
 	assert_null(kube_plural_decode(kinds, strlen(kinds), "Other", &is_scaled));
 }
 
+static void
+credentials_of_a_plugin(void **state)
+{
+#define CREDENTIAL(status)                                                                         \
+	"{\"kind\":\"ExecCredential\",\"apiVersion\":\"g/v1\",\"status\":{" status "}}"
+#define EXPIRES(at) CREDENTIAL("\"token\":\"a\",\"expirationTimestamp\":\"" at "\"")
+	static const struct {
+		const char *text;
+		int64_t expires_s; /* -1: it is refused */
+	} v[] = {
+		{CREDENTIAL("\"token\":\"a\""), 0},
+		{CREDENTIAL("\"clientCertificateData\":\"c\",\"clientKeyData\":\"k\""), 0},
+		{EXPIRES("2026-01-01T00:00:00Z"), 1767225600},
+		{EXPIRES("2026-01-01T00:00:00.123456Z"), 1767225600},
+		{EXPIRES("2026-01-01T02:30:00+02:30"), 1767225600},
+		{EXPIRES("2025-12-31T23:00:00-01:00"), 1767225600},
+		{EXPIRES("tomorrow"), -1},
+		{EXPIRES("2026-01-01T00:00:00"), -1},
+		{CREDENTIAL("\"clientCertificateData\":\"c\""), -1},
+		{CREDENTIAL(""), -1},
+		{"{\"kind\":\"ExecCredential\",\"apiVersion\":\"g/v2\",\"status\":{\"token\":\"a\"}}",
+		 -1},
+		{"{\"kind\":\"Secret\",\"apiVersion\":\"g/v1\",\"status\":{\"token\":\"a\"}}", -1},
+		{"", -1},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(v); i++) {
+		struct kube_credential c;
+		struct err e = {.text = ""};
+		int rc = kube_credential_decode(&c, v[i].text, strlen(v[i].text), "g/v1", &e);
+
+		if (rc != (v[i].expires_s < 0 ? -1 : 0))
+			fail_msg("row %zu: %d %s", i, rc, e.text);
+		if (rc < 0)
+			continue;
+		assert_int_equal(c.expires_wall_ns, v[i].expires_s * CLK_S);
+		kube_credential_fini(&c);
+	}
+}
+
 int
 main(void)
 {
@@ -415,6 +457,7 @@ main(void)
 		cmocka_unit_test(a_pod_that_was_ready_since_its_start),
 		cmocka_unit_test(pods),
 		cmocka_unit_test(workloads),
+		cmocka_unit_test(credentials_of_a_plugin),
 		cmocka_unit_test(ages),
 		cmocka_unit_test(a_pod_says_since_when_it_is_not_ready),
 		cmocka_unit_test(an_autoscaler_of_kubernetes_is_named),
