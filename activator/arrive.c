@@ -244,7 +244,7 @@ route(struct conn *c, const struct request *r, size_t head_n)
 		return;
 	}
 	if (x->framing == FRAMING_CHUNKED)
-		x->chunked = chunked_new(r->head, limits->max_head);
+		x->chunked = chunked_new(r->head, limits->max_head, limits->max_fields);
 	if (is_for_page(c, r)) {
 		give_page(c, r);
 		return;

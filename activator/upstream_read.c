@@ -67,7 +67,7 @@ upstream_read_final(struct upstream *u, const struct response *r)
 	u->remaining = r->length;
 	u->is_head_read = true;
 	if (r->framing == FRAMING_CHUNKED)
-		u->chunked = chunked_new(r->head, u->max_head);
+		u->chunked = chunked_new(r->head, u->max_head, u->max_fields);
 }
 
 void

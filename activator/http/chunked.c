@@ -31,17 +31,19 @@ struct chunked {
 	enum state state;
 	uint64_t left;		       /* of the chunk, in bytes */
 	size_t overhead, max_overhead; /* bytes other than data, less what data made up for */
+	uint32_t fields, max_fields;   /* of the trailers */
 	struct strbuf line, trailers;
 	struct strbuf announced; /* values of the Trailer fields, as one list */
 };
 
 struct chunked *
-chunked_new(const struct h1_head *h, size_t max_overhead)
+chunked_new(const struct h1_head *h, size_t max_overhead, uint32_t max_fields)
 {
 	struct chunked *c = xcalloc(1, sizeof *c);
 	uint32_t i;
 
 	c->max_overhead = max_overhead;
+	c->max_fields = max_fields;
 	strbuf_init(&c->line, max_overhead);
 	strbuf_init(&c->trailers, max_overhead);
 	strbuf_init(&c->announced, 0);
@@ -69,7 +71,8 @@ chunked_free(struct chunked **cp)
 
 /* --- trailers --- */
 
-/* One line, without its CRLF.  -1: it is no field, or one that must not be a trailer. */
+/* One line, without its CRLF.  -1: it is no field, one that must not be a trailer, or one too
+ * many. */
 static int
 take_line(struct chunked *c)
 {
@@ -79,7 +82,7 @@ take_line(struct chunked *c)
 	size_t at = name_n + 1;
 	int rc = 0;
 
-	if (!field_is_token(line, name_n) ||
+	if (++c->fields > c->max_fields || !field_is_token(line, name_n) ||
 	    field_id(line, name_n) != FIELD_OTHER) /* RFC 9110 6.5.1 */
 		return -1;
 	while (at < n && (line[at] == ' ' || line[at] == '\t'))

@@ -9,9 +9,11 @@
 struct chunked; /* opaque, heap */
 
 /* A decoder for the body after this head.  It drops trailers that no Trailer field of the head
- * names; a field that must not be a trailer is an error.  max_overhead bounds the bytes of
- * chunk sizes, extensions and trailers; each byte of data makes up for eight of them. */
-NODISCARD struct chunked *chunked_new(const struct h1_head *, size_t max_overhead);
+ * names; a field that must not be a trailer is an error, and so are more than max_fields.
+ * max_overhead bounds the bytes of chunk sizes, extensions and trailers; each byte of data makes
+ * up for eight of them. */
+NODISCARD struct chunked *chunked_new(const struct h1_head *, size_t max_overhead,
+				      uint32_t max_fields);
 void chunked_free(struct chunked **);
 /* Decode buf[0..n) in place: *data_n bytes of data are moved to its front.  Returns the bytes
  * consumed, which are all unless the body ends; -1: malformed. */

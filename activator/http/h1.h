@@ -14,6 +14,9 @@
 #include "activator/http/fields.h"
 
 #define H1_FIELDS_MAX 1000 /* upper bound of the key max_fields */
+/* Bytes of all Connection fields together, and of all Trailer fields: each field of the message
+ * is looked up in them, so that long ones would cost time by the square. */
+#define H1_LISTED_MAX 1024
 
 struct h1_field {
 	const char *name, *value;

@@ -29,6 +29,7 @@ is_idempotent(const struct h1_head *h)
 struct framing_fields {
 	const struct h1_field *length, *encoding, *host;
 	unsigned lengths, encodings, hosts, upgrades;
+	size_t connection_n, trailer_n; /* bytes of all fields of the name */
 	bool is_close, is_h2c, is_unknown_expected;
 };
 
@@ -52,12 +53,16 @@ read_field(struct request *r, struct framing_fields *ff, const struct h1_field *
 		r->connections++;
 		r->connection = r->connections == 1 ? f->value : NULL;
 		r->connection_n = f->value_n;
+		ff->connection_n += f->value_n;
 		if (field_list_has(f->value, f->value_n, "close"))
 			ff->is_close = true; /* wins: RFC 9112 9.3 */
 		else if (r->is_http10 && field_list_has(f->value, f->value_n, "keep-alive"))
 			r->is_persistent = true;
 		if (field_list_has(f->value, f->value_n, "upgrade"))
 			r->is_upgrade = true;
+		break;
+	case FIELD_TRAILER:
+		ff->trailer_n += f->value_n;
 		break;
 	case FIELD_UPGRADE:
 		ff->upgrades++;
@@ -193,7 +198,9 @@ request_read(struct request *r, const struct h1_head *h)
 		if (out != OUT_OK)
 			return out;
 	}
-	out = read_framing(r, &ff);
+	out = ff.connection_n > H1_LISTED_MAX || ff.trailer_n > H1_LISTED_MAX
+		      ? OUT_BAD_REQUEST
+		      : read_framing(r, &ff);
 	if (r->is_trace && r->framing != FRAMING_NONE) /* RFC 9110 9.3.8 */
 		out = OUT_BAD_REQUEST;
 	/* The framing is read before anything is refused, so that the end of the refused request

@@ -54,7 +54,11 @@ read_field(struct response *r, const struct h1_field *f)
 		break;
 	case FIELD_CONNECTION:
 		read_connection(r, f);
-		break;
+		r->connection_n += f->value_n;
+		return r->connection_n > H1_LISTED_MAX ? -1 : 0;
+	case FIELD_TRAILER:
+		r->trailer_n += f->value_n;
+		return r->trailer_n > H1_LISTED_MAX ? -1 : 0;
 	case FIELD_KEEP_ALIVE:
 		r->keep_alive_s = read_keep_alive(f->value, f->value_n);
 		break;

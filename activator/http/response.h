@@ -18,6 +18,7 @@ struct response {
 	int64_t keep_alive_s; /* from Keep-Alive: timeout; -1: none */
 	int64_t busy_s;	      /* from X-Activator-Busy; -1: none */
 	bool has_date, has_upgrade, has_connection_options;
+	uint32_t connection_n, trailer_n; /* bytes of all Connection, of all Trailer fields */
 };
 
 /* 0, or -1: malformed or ambiguous.  is_head_method, is_upgrade: of the request. */

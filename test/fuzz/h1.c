@@ -120,7 +120,7 @@ decode(const char *buf, size_t n, size_t step, char *out, size_t *consumed)
 
 	head = (struct h1_head){.n = 1,
 				.fields = {{.value = "x-sum", .value_n = 5, .id = FIELD_TRAILER}}};
-	c = chunked_new(&head, 64); /* so low that small inputs reach the bound */
+	c = chunked_new(&head, 64, 4); /* so low that small inputs reach the bound */
 	while (at < n && !is_wrong && !chunked_done(c)) {
 		size_t len = MIN(step, n - at), got = 0;
 		char *piece = xmalloc(len);

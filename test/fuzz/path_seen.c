@@ -33,7 +33,7 @@ body_size(enum framing framing, uint64_t length, const struct h1_head *h, const 
 	case FRAMING_CHUNKED:
 		break;
 	}
-	c = chunked_new(h, 1 << 20);
+	c = chunked_new(h, 1 << 20, H1_FIELDS_MAX);
 	copy = xmalloc(n + 1);
 	memcpy(copy, buf, n);
 	used = chunked_feed(c, copy, n, &data_n);

@@ -224,7 +224,39 @@ test_connection_options(void **state)
 	assert_false(h1_is_connection_option(&head, &head.fields[4]));
 }
 
+/* Fields whose list each other field is looked up in are short. */
+static void
+test_lists_are_bounded(void **state)
+{
+	static const char *const names[] = {"Connection: ", "Trailer: "};
+	char text[4096], list[H1_LISTED_MAX + 2];
+	struct request r;
+	size_t i, n;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(names); i++)
+		for (n = H1_LISTED_MAX; n <= H1_LISTED_MAX + 1; n++) {
+			bool is_long = n > H1_LISTED_MAX;
+			struct response resp;
+
+			memset(list, ',', n - 1);
+			list[n - 1] = 'a';
+			list[n] = '\0';
+			snprintf(text, sizeof text, "GET / HTTP/1.1\r\n" HOST "%s%s\r\n\r\n",
+				 names[i], list);
+			assert_int_equal(read_request(text, &r),
+					 is_long ? OUT_BAD_REQUEST : OUT_OK);
+			snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\n%s%s\r\n%s%s\r\n\r\n",
+				 names[i], "b", names[i], list + 1);
+			assert_int_equal(h1_parse_response(&head, text, strlen(text), 100), H1_OK);
+			assert_int_equal(response_read(&resp, &head, false, false),
+					 is_long ? -1 : 0);
+		}
+}
+
 /* --- chunked bodies --- */
+
+#define TEN "b:\r\nb:\r\nb:\r\nb:\r\nb:\r\nb:\r\nb:\r\nb:\r\nb:\r\nb:\r\n"
 
 static const struct {
 	const char *text, *data, *trailers; /* data NULL: refused */
@@ -263,6 +295,8 @@ static const struct {
 	{"0\r\nHost: a\r\n\r\n", NULL, NULL},
 	{"0\r\nTransfer-Encoding: chunked\r\n\r\n", NULL, NULL},
 	{"0\r\nAuthorization: a\r\n\r\n", NULL, NULL},
+	{"0\r\n" TEN "\r\n", "", ""},
+	{"0\r\n" TEN "b:\r\n\r\n", NULL, NULL}, /* more than max_fields */
 };
 
 static const struct h1_head announcing = {
@@ -274,7 +308,7 @@ static const struct h1_head announcing = {
 static bool
 decode(const char *text, size_t step, char *data, char *trailers)
 {
-	struct chunked *c = chunked_new(&announcing, 1000);
+	struct chunked *c = chunked_new(&announcing, 1000, 10);
 	size_t n = strlen(text), at = 0;
 	ssize_t used = 0;
 
@@ -320,7 +354,7 @@ static void
 test_overhead(void **state)
 {
 	static const char extension[] = "1;aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\nx\r\n";
-	struct chunked *c = chunked_new(&head, 1000);
+	struct chunked *c = chunked_new(&head, 1000, 10);
 	size_t i, got;
 	char piece[100];
 
@@ -352,7 +386,7 @@ test_overhead_in_any_pieces(void **state)
 	(void)state;
 	for (i = 0; i < ARRAY_LEN(rows); i++)
 		for (step = 1; step < sizeof text; step++) {
-			struct chunked *c = chunked_new(&head, 100);
+			struct chunked *c = chunked_new(&head, 100, 10);
 			int n = snprintf(text, sizeof text, "%x;%0*d\r\n%0*d\r\n0;%0*d\r\n\r\n",
 					 (unsigned)rows[i].data, rows[i].before, 0, rows[i].data, 0,
 					 50, 0);
@@ -378,6 +412,7 @@ main(void)
 		cmocka_unit_test(test_responses),
 		cmocka_unit_test(test_close_wins),
 		cmocka_unit_test(test_connection_options),
+		cmocka_unit_test(test_lists_are_bounded),
 		cmocka_unit_test(test_chunked),
 		cmocka_unit_test(test_overhead),
 		cmocka_unit_test(test_overhead_in_any_pieces),
