@@ -18,6 +18,12 @@ struct driver_instance {
 	uint16_t port;
 	char *probe; /* as msg_instance.probe; NULL: the one of the revision's limits */
 	enum instance_state state;
+	/* It starts in place of another instance, which is still used: it is none more until it is
+	 * ready. */
+	bool is_spare;
+	/* Another instance has taken its place, and the driver waits to stop it: drain it, and name
+	 * it as a victim of set_scale(), whatever n is. */
+	bool is_retired;
 	int64_t started_ns; /* clk_now() of its start; 0: unknown */
 	/* The platform removes the instance with the highest number first (a StatefulSet: by
 	 * ordinal), whatever victims we name.  0: it removes the victims. */
@@ -92,7 +98,8 @@ struct driver_class {
 	 * points to is borrowed until the next call has returned, or on_closed(). */
 	void (*set_revisions)(struct driver *, const struct revision_conf *const *v, size_t n);
 	/* The revision is to have n instances.  If some have to go, stop the victims first: ids
-	 * of drained instances, the best victim first. */
+	 * of drained instances, the best victim first.  A victim that is retired is stopped in any
+	 * case. */
 	void (*set_scale)(struct driver *, const char *revision, uint32_t n,
 			  const char *const *victims, size_t victims_n);
 	/* An activator has reported that the instance answers: it was ready. */

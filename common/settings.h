@@ -81,6 +81,10 @@ struct launch {
 	struct str_list environment; /* "NAME=value" */
 	char *user;		     /* NULL: the autoscaler's */
 	int64_t stop_timeout;
+	int64_t refusal_timeout;
+	char *liveness; /* "tcp" or a path; NULL: no checks */
+	int64_t liveness_period, liveness_timeout;
+	uint32_t liveness_threshold;
 	/* either driver */
 	int64_t start_timeout; /* 0: none */
 	struct str_list addresses;

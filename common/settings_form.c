@@ -162,6 +162,12 @@ is_method(const char *s)
 }
 
 static bool
+is_liveness(const char *s)
+{
+	return strcmp(s, "tcp") == 0 || form_is_target(s);
+}
+
+static bool
 is_sticky(const char *s)
 {
 	return (strncmp(s, "cookie:", 7) == 0 || strncmp(s, "header:", 7) == 0) && is_token(s + 7);
@@ -303,6 +309,7 @@ static const struct form {
 	{"paths", GROUP_SERVICE, is_path, PATH_EXPECTED},
 	{"match_header", GROUP_SERVICE, is_token, "the name of a header field"},
 	{"match_value", GROUP_SERVICE, is_value, "the value of a header field"},
+	{"liveness", GROUP_LAUNCH, is_liveness, "\"tcp\" or a path like \"/healthz\""},
 	{"sticky", GROUP_SERVICE, is_sticky, "\"cookie:NAME\" or \"header:NAME\""},
 	{"waiting_page", GROUP_SERVICE, is_any, "\"default\" or a file"},
 	{"tag", GROUP_TRAFFIC, is_dns_label, "a DNS label (a-z, 0-9, \"-\")"},

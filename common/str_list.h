@@ -11,8 +11,6 @@ struct str_list {
 
 /* Replace what the list holds by copies of the n strings at v. */
 void str_list_set(struct str_list *, char *const *v, size_t n);
-/* The same strings in the same order. */
-bool str_list_equal(const struct str_list *, const struct str_list *);
 /* Free the strings; the list is empty afterwards. */
 void str_list_fini(struct str_list *);
 

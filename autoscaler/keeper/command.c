@@ -103,3 +103,35 @@ command_environment(char *const *inherited, const struct str_list *extra, uint16
 	l.v[l.n++] = xasprintf(COMMAND_KEEPER "=%s", mark);
 	return l;
 }
+
+/* FNV-1a, 64 bit. */
+static void
+add_digest(uint64_t *digest, const char *s)
+{
+	do
+		*digest = (*digest ^ (unsigned char)*s) * UINT64_C(0x100000001b3);
+	while (*s++ != '\0'); /* with the NUL: texts must not run together */
+}
+
+static void
+add_list_digest(uint64_t *digest, const struct str_list *l)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		add_digest(digest, l->v[i]);
+	add_digest(digest, "");
+}
+
+char *
+command_digest(const struct str_list *command, const struct str_list *environment,
+	       const char *directory, const char *user)
+{
+	uint64_t digest = UINT64_C(0xcbf29ce484222325);
+
+	add_list_digest(&digest, command);
+	add_list_digest(&digest, environment);
+	add_digest(&digest, directory == NULL ? "" : directory);
+	add_digest(&digest, user == NULL ? "" : user);
+	return xasprintf("%016llx", (unsigned long long)digest);
+}

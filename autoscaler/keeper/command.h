@@ -18,6 +18,10 @@ NODISCARD struct str_list command_arguments(const struct str_list *command, uint
 NODISCARD struct str_list command_environment(char *const *inherited, const struct str_list *extra,
 					      uint16_t port, const char *id, const char *mark);
 
+/* A text that differs if any of them does.  directory, user: NULL: the autoscaler's. */
+NODISCARD char *command_digest(const struct str_list *command, const struct str_list *environment,
+			       const char *directory, const char *user);
+
 #define COMMAND_INSTANCE "ACTIVATOR_INSTANCE"
 #define COMMAND_KEEPER "ACTIVATOR_KEEPER"
 

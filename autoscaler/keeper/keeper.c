@@ -91,7 +91,8 @@ send_instance(struct keeper *kp, const struct child *c)
 					  .phase = c->phase,
 					  .answered = c->answered,
 					  .started_ns = c->started_ns,
-					  .status = c->status});
+					  .status = c->status,
+					  .launch = c->start.launch});
 }
 
 static void

@@ -47,6 +47,7 @@ static const struct wire_member {
 	M(STRINGS, env, T(START), 0, 0),
 	M(OPTIONAL, directory, T(START), 0, 0),
 	M(OPTIONAL, user, T(START), 0, 0),
+	M(OPTIONAL, launch, T(START) | T(INSTANCE), 0, 0),
 	M(INT, stop_timeout_ms, T(START), 0, INT64_MAX / 1000000),
 	M(STRING, text, T(FAILED) | T(OUTPUT), 0, 0),
 	M(INT, lines, T(DROPPED), 0, INT64_MAX),
@@ -270,6 +271,7 @@ keeper_msg_fini(struct keeper_msg *m)
 	free(m->directory);
 	free(m->user);
 	free(m->text);
+	free(m->launch);
 	str_list_fini(&m->argv);
 	str_list_fini(&m->env);
 	*m = (struct keeper_msg){.type = KEEPER_UNKNOWN};

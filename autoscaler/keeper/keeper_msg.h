@@ -5,9 +5,10 @@
  *   D  hello     protocol, pid, orphan_timeout_ms
  *   K  hello     protocol, pid
  *   K  instance  one for each instance of the keeper: id, revision, port, pid, phase,
- *                answered, started_ns (monotonic clock of this boot), status
+ *                answered, started_ns (monotonic clock of this boot), status, launch?
  *   K  synced    all instances have been reported
- *   D  start     id, revision, port, argv, env, directory?, user?, stop_timeout_ms
+ *   D  start     id, revision, port, argv, env, directory?, user?, stop_timeout_ms, launch?
+ *                (any text: reported with the instance)
  *   K  started   id, pid, started_ns    exec has succeeded
  *   K  failed    id, text               fork or exec has failed; the id is free again
  *   D  stop      id
@@ -58,7 +59,7 @@ enum keeper_phase {
 /* Only the members of the type are set. */
 struct keeper_msg {
 	enum keeper_msg_type type;
-	char *id, *revision, *directory, *user, *text;
+	char *id, *revision, *directory, *user, *text, *launch;
 	struct str_list argv, env;
 	int64_t protocol, pid, port, phase, status, lines;
 	int64_t orphan_timeout_ms, stop_timeout_ms, started_ns;

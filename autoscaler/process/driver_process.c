@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autoscaler/keeper/command.h"
+#include "autoscaler/process/instance_check.h"
 #include "autoscaler/process/process_impl.h"
 #include "autoscaler/process/usage.h"
 #include "common/clk.h"
@@ -284,17 +286,39 @@ process_open(struct loop *loop, const struct settings *s, const struct driver_op
 	return &d->driver;
 }
 
+/* Another command proves nothing and has failed at nothing yet. */
 static void
-set_conf(struct fleet *f, const struct revision_conf *conf)
+set_launch(struct fleet *f)
 {
-	const struct revision_conf *before = f->conf;
+	const struct launch *l = &f->conf->launch;
+	char *before = f->launch;
+	uint32_t n;
+
+	f->launch = command_digest(&l->command, &l->environment, l->directory, l->user);
+	if (before != NULL && strcmp(before, f->launch) != 0) {
+		crash_init(&f->crash);
+		f->avoided_port = 0;
+	}
+	free(before);
+	n = fleet_outdated(f);
+	if (n > 0)
+		log_info(NULL, "what the revision is started with has changed, replacing instances",
+			 "revision=%s instances=%u", f->revision, n);
+}
+
+static void
+set_conf(struct process_driver *d, struct fleet *f, const struct revision_conf *conf)
+{
+	struct list_node *node, *tmp;
 
 	f->conf = conf;
-	if (before != NULL && f->members.n > 0 &&
-	    (!str_list_equal(&before->launch.command, &conf->launch.command) ||
-	     !str_list_equal(&before->launch.environment, &conf->launch.environment)))
-		log_warn(NULL, "command or environment changed, running instances keep the old one",
-			 "revision=%s instances=%zu", f->revision, f->members.n);
+	set_launch(f);
+	LIST_FOREACH(&f->members, node, tmp) {
+		struct member *m = container_of(node, struct member, node);
+
+		if (m->liveness != NULL || m->is_ready)
+			process_check_liveness(d, m);
+	}
 }
 
 static void
@@ -307,7 +331,7 @@ process_set_revisions(struct driver *driver, const struct revision_conf *const *
 	d->has_revisions = true;
 	for (i = 0; i < n; i++)
 		if (v[i]->launch.addresses.n == 0)
-			set_conf(process_fleet(d, v[i]->full_name), v[i]);
+			set_conf(d, process_fleet(d, v[i]->full_name), v[i]);
 	LIST_FOREACH(&d->fleets, node, tmp) {
 		struct fleet *f = container_of(node, struct fleet, node);
 
@@ -350,6 +374,8 @@ process_instance_answers(struct driver *driver, const char *id)
 		log_debug(&m->tag, "instance answers", "after_ms=%lld",
 			  (long long)((m->ready_ns - m->started_ns) / CLK_MS));
 	}
+	instance_check_free(&m->refusal);
+	process_check_liveness(d, m);
 	process_changed(d, m->fleet);
 	process_reconcile(d, m->fleet);
 }
@@ -364,6 +390,7 @@ process_instance_refuses(struct driver *driver, const char *id)
 	if (m == NULL || !m->is_ready || d->is_closing)
 		return;
 	m->is_ready = false;
+	process_check_refusal(d, m);
 	process_changed(d, m->fleet);
 }
 
@@ -419,8 +446,13 @@ static void
 finish_close(struct process_driver *d)
 {
 	struct list_node *node, *tmp;
+	const char *id;
+	void *member;
+	size_t at = 0;
 
 	d->driver.ops->on_closed(d->driver.arg);
+	while (hmap_next(&d->by_id, &at, &id, &member))
+		process_end_checks(member);
 	LIST_FOREACH(&d->fleets, node, tmp)
 		drop_fleet(d, container_of(node, struct fleet, node));
 	loop_timer_fini(&d->usage_timer);

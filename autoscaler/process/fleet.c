@@ -33,6 +33,7 @@ fleet_free(struct fleet **fp)
 	}
 	str_list_fini(&f->victims);
 	free(f->view);
+	free(f->launch);
 	free(f->revision);
 	free(f);
 }
@@ -68,6 +69,8 @@ fleet_remove(struct fleet *f, struct member **mp)
 
 	*mp = NULL;
 	list_remove(&f->members, &m->node);
+	CHECK(m->liveness == NULL && m->refusal == NULL);
+	free(m->launch);
 	free(m->id);
 	free(m);
 	f->is_dirty = true;
@@ -90,18 +93,60 @@ fleet_find(const struct fleet *f, const char *id)
 static bool
 is_live(const struct member *m)
 {
-	return m->phase == MEMBER_STARTING || m->phase == MEMBER_RUNNING;
+	return (m->phase == MEMBER_STARTING || m->phase == MEMBER_RUNNING) && !m->is_retired;
+}
+
+static bool
+is_outdated(const struct member *m)
+{
+	return m->launch != NULL && m->fleet->launch != NULL &&
+	       strcmp(m->launch, m->fleet->launch) != 0;
+}
+
+static bool
+is_current(const struct member *m)
+{
+	return is_live(m) && !is_outdated(m);
 }
 
 uint32_t
-fleet_live(const struct fleet *f)
+fleet_current(const struct fleet *f)
 {
 	struct list_node *node, *tmp;
 	uint32_t n = 0;
 
 	LIST_FOREACH(&f->members, node, tmp)
-		n += is_live(container_of(node, struct member, node));
+		n += is_current(container_of(node, struct member, node));
 	return n;
+}
+
+uint32_t
+fleet_outdated(const struct fleet *f)
+{
+	struct list_node *node, *tmp;
+	uint32_t n = 0;
+
+	LIST_FOREACH(&f->members, node, tmp) {
+		const struct member *m = container_of(node, struct member, node);
+
+		n += is_live(m) && is_outdated(m);
+	}
+	return n;
+}
+
+uint32_t
+fleet_excess(const struct fleet *f)
+{
+	uint32_t outdated = fleet_outdated(f), ready = 0, kept;
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&f->members, node, tmp) {
+		const struct member *m = container_of(node, struct member, node);
+
+		ready += is_current(m) && m->is_ready;
+	}
+	kept = f->scale > ready ? f->scale - ready : 0;
+	return outdated > kept ? outdated - kept : 0;
 }
 
 bool
@@ -136,7 +181,7 @@ fleet_has_proven(const struct fleet *f, int64_t now_ns)
 	LIST_FOREACH(&f->members, node, tmp) {
 		const struct member *m = container_of(node, struct member, node);
 
-		if (is_live(m) && m->is_ready && fleet_stage(m, now_ns) == CRASH_PROVEN)
+		if (is_current(m) && m->is_ready && fleet_stage(m, now_ns) == CRASH_PROVEN)
 			return true;
 	}
 	return false;
@@ -146,8 +191,12 @@ uint32_t
 fleet_permitted(const struct fleet *f, int64_t now_ns)
 {
 	bool is_doubtful = f->crash.early_ends > 0 && !fleet_has_proven(f, now_ns);
+	uint32_t outdated = fleet_outdated(f), n = f->scale;
+	uint32_t most = f->scale + MAX(f->scale / 4, 1u);
 
-	return is_doubtful ? MIN(f->scale, 1) : f->scale;
+	if (outdated > 0)
+		n = MIN(n, most > outdated ? most - outdated : 0);
+	return is_doubtful ? MIN(n, 1) : n;
 }
 
 /* When the member is proven if it lives on; 0: it is, or it is not ready. */
@@ -190,9 +239,21 @@ fleet_due_ns(const struct fleet *f, int64_t heard_ns)
 	return due;
 }
 
+bool
+fleet_is_victim(const struct member *m)
+{
+	const struct str_list *l = &m->fleet->victims;
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		if (strcmp(l->v[i], m->id) == 0)
+			return true;
+	return false;
+}
+
 /* The list is in the order of the starts: the last one found is the youngest. */
 struct member *
-fleet_next_victim(const struct fleet *f)
+fleet_next_victim(const struct fleet *f, bool want_outdated)
 {
 	struct list_node *node, *tmp;
 	struct member *best = NULL;
@@ -201,13 +262,14 @@ fleet_next_victim(const struct fleet *f)
 	for (i = 0; i < f->victims.n; i++) {
 		struct member *m = fleet_find(f, f->victims.v[i]);
 
-		if (m != NULL && is_live(m))
+		if (m != NULL && is_live(m) && is_outdated(m) == want_outdated)
 			return m;
 	}
 	LIST_FOREACH(&f->members, node, tmp) {
 		struct member *m = container_of(node, struct member, node);
 
-		if (is_live(m) && (best == NULL || !m->is_ready || best->is_ready))
+		if (is_live(m) && is_outdated(m) == want_outdated &&
+		    (best == NULL || !m->is_ready || best->is_ready))
 			best = m;
 	}
 	return best;
@@ -219,6 +281,21 @@ state_of(const struct member *m)
 	if (m->phase == MEMBER_STOPPING)
 		return INSTANCE_STOPPING;
 	return m->is_ready ? INSTANCE_READY : INSTANCE_STARTING;
+}
+
+/* The youngest members that start beyond the scale do so in place of outdated ones. */
+static void
+mark_spares(struct fleet *f)
+{
+	uint32_t n = fleet_current(f) + fleet_outdated(f);
+	size_t i;
+
+	for (i = f->view_n; i-- > 0 && n > f->scale;)
+		if (f->view[i].state == INSTANCE_STARTING && !f->view[i].is_retired &&
+		    !is_outdated(fleet_find(f, f->view[i].id))) {
+			f->view[i].is_spare = true;
+			n--;
+		}
 }
 
 struct driver_view
@@ -238,11 +315,14 @@ fleet_view(struct fleet *f, bool is_known)
 			.address = loopback,
 			.port = m->port,
 			.state = state_of(m),
+			.is_retired = m->is_retired,
 			.started_ns = m->started_ns,
 			.cpu_s = m->cpu_s,
 			.memory_bytes = m->memory_bytes,
 		};
 	}
+	if (fleet_outdated(f) > 0)
+		mark_spares(f);
 	return (struct driver_view){
 		.revision = f->revision, .is_known = is_known, .v = f->view, .n = f->view_n};
 }

@@ -18,6 +18,8 @@ enum member_phase {
 };
 
 struct fleet;
+struct instance_check;
+struct process_driver;
 
 struct member {
 	struct list_node node;
@@ -29,20 +31,26 @@ struct member {
 	bool is_ready;	  /* an activator has reported that it answers, and none since that it
 			   * refuses */
 	bool has_served;  /* it has answered a request */
+	bool is_retired;  /* it waits to be drained and stopped, and does not count any more */
 	int64_t ready_ns; /* when it was first reported to answer; 0: never */
 	bool is_reported; /* the keeper has reported it since the last reconnect */
 	int64_t started_ns;
 	int64_t added_ns; /* when this process began to look after it */
 	double cpu_s;	  /* CPU seconds used so far; < 0: unknown */
 	uint64_t memory_bytes;
+	char *launch;			 /* as fleet.launch when it started; NULL: not known */
+	struct instance_check *liveness; /* while it is ready, where the conf file asks for it */
+	struct instance_check *refusal;	 /* while it is said to refuse connections */
 	struct log_tag tag;
 };
 
 struct fleet {
-	struct list_node node; /* in the driver's list */
+	struct list_node node;	       /* in the driver's list */
+	struct process_driver *driver; /* borrowed */
 	char *revision;
 	const struct revision_conf *conf; /* NULL: it is not configured */
-	bool has_scale;			  /* false: not set yet; start and stop nothing */
+	char *launch;	/* what its instances are started with, as launch_text(); NULL: not known */
+	bool has_scale; /* false: not set yet; start and stop nothing */
 	uint32_t scale;
 	struct str_list victims; /* ids */
 	struct crash crash;
@@ -64,19 +72,27 @@ struct member *fleet_add(struct fleet *, const char *id, uint16_t port);
 void fleet_remove(struct fleet *, struct member **);
 struct member *fleet_find(const struct fleet *, const char *id);
 
-/* How many members are live, that is starting or running: they count towards the scale. */
-uint32_t fleet_live(const struct fleet *);
-/* How many live members there may be now: as many as the scale; only one while instances
- * end early and none is proven. */
+/* A live member starts or runs, and is not retired.  An outdated one was started with another
+ * command, environment, directory or user than the conf file has now.  All others are current:
+ * they count towards the scale. */
+uint32_t fleet_current(const struct fleet *);
+uint32_t fleet_outdated(const struct fleet *);
+/* How many outdated members have to go: those in whose place a current one is ready, or that the
+ * scale has no place for. */
+uint32_t fleet_excess(const struct fleet *);
+/* How many current members there may be now: as many as the scale; while there are outdated
+ * ones, a quarter of the scale (at least one) more in all; only one while instances end early
+ * and none is proven. */
 uint32_t fleet_permitted(const struct fleet *, int64_t now_ns);
 /* Whether a live member is ready. */
 bool fleet_has_ready(const struct fleet *);
-/* Whether a live member has proven that the revision works. */
+/* Whether a current member has proven that the revision works. */
 bool fleet_has_proven(const struct fleet *, int64_t now_ns);
 enum crash_stage fleet_stage(const struct member *, int64_t now_ns);
-/* The live member to stop next: the first victim, else the youngest that is not ready,
- * else the youngest.  NULL: none is live. */
-struct member *fleet_next_victim(const struct fleet *);
+/* The member to stop next among the current ones (among the outdated ones): the first victim,
+ * else the youngest that is not ready, else the youngest.  NULL: there is none. */
+struct member *fleet_next_victim(const struct fleet *, bool is_outdated);
+bool fleet_is_victim(const struct member *); /* set_scale() has named it */
 
 /* When the start of the member has taken too long; 0: it may take any time, or is over.
  * heard_ns: since when an activator has been connected, which would have reported that it

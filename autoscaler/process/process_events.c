@@ -6,6 +6,7 @@
 #include "common/clk.h"
 #include "common/log.h"
 #include "common/random.h"
+#include "common/text.h"
 
 static enum member_phase
 phase_of(const struct keeper_msg *k)
@@ -32,6 +33,7 @@ on_instance(struct process_driver *d, const struct keeper_msg *k)
 	if (m == NULL)
 		m = process_add(d, process_fleet(d, k->revision), k->id, (uint16_t)k->port);
 	m->is_reported = true;
+	text_replace(&m->launch, k->launch);
 	m->pid = (pid_t)k->pid;
 	m->started_ns = k->started_ns;
 	m->phase = phase_of(k);
@@ -43,6 +45,8 @@ on_instance(struct process_driver *d, const struct keeper_msg *k)
 	}
 	if (is_stopped && m->phase == MEMBER_RUNNING)
 		process_stop(d, m);
+	if (m->is_ready && m->phase == MEMBER_RUNNING)
+		process_check_liveness(d, m);
 	process_changed(d, m->fleet);
 }
 
@@ -164,6 +168,7 @@ on_ended(struct process_driver *d, struct member *m, const struct keeper_msg *k)
 	else
 		on_unexpected_end(d, m, how, lived_ns);
 	m->phase = MEMBER_ENDED;
+	process_end_checks(m);
 	process_changed(d, m->fleet);
 	process_reconcile(d, m->fleet);
 }

@@ -2,6 +2,7 @@
  *   driver_process.c   the driver's class: it takes how many instances each revision is to
  *                      have, publishes what there is, and sets up the other two
  *   process_events.c   handles the messages of the keeper
+ *   process_checks.c   finds instances that do not work any more, and replaces them
  *   process_scale.c    starts and stops instances until there are as many as asked for
  * Thread: the autoscaler's only loop.
  *
@@ -59,10 +60,21 @@ void process_reconcile(struct process_driver *, struct fleet *);
 void process_stop(struct process_driver *, struct member *);
 /* A start has failed; why: the message for people. */
 void process_start_failed(struct process_driver *, struct fleet *, const char *why);
+void process_end_checks(struct member *);
+/* Drain the member, and stop it then; another one takes its place at once. */
+void process_retire(struct process_driver *, struct member *);
 /* It was not ready within start_timeout: stop it.  Its start has failed. */
 void process_overdue(struct process_driver *, struct member *);
 /* Send the keeper a message that has no member but an id. */
 void process_send(struct process_driver *, enum keeper_msg_type, const struct member *);
+
+/* --- process_checks.c --- */
+
+/* The member is ready: check its liveness from now on, if the conf file says so. */
+void process_check_liveness(struct process_driver *, struct member *);
+/* An activator says that the member refuses connections: try it until it does not, or has done
+ * so for refusal_timeout and is replaced. */
+void process_check_refusal(struct process_driver *, struct member *);
 
 /* --- process_events.c --- */
 

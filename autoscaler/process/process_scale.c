@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "autoscaler/keeper/command.h"
+#include "autoscaler/process/instance_check.h"
 #include "autoscaler/process/process_impl.h"
 #include "common/clk.h"
 #include "common/log.h"
@@ -46,10 +47,18 @@ process_add(struct process_driver *d, struct fleet *f, const char *id, uint16_t 
 }
 
 void
+process_end_checks(struct member *m)
+{
+	instance_check_free(&m->refusal);
+	instance_check_free(&m->liveness);
+}
+
+void
 process_remove(struct process_driver *d, struct member *m)
 {
 	struct fleet *f = m->fleet;
 
+	process_end_checks(m);
 	hmap_remove(&d->by_id, m->id);
 	mark_port(d, m->port, false);
 	fleet_remove(f, &m);
@@ -66,6 +75,7 @@ process_fleet(struct process_driver *d, const char *revision)
 	if (f != NULL)
 		return f;
 	f = fleet_new(revision);
+	f->driver = d;
 	list_push(&d->fleets, &f->node);
 	hmap_put(&d->by_name, revision, f);
 	return f;
@@ -153,6 +163,7 @@ ask_start(struct process_driver *d, const struct fleet *f, const char *id, uint1
 		.directory = absolute_directory(l->directory),
 		.user = text_copy(l->user),
 		.stop_timeout_ms = l->stop_timeout / CLK_MS,
+		.launch = text_copy(f->launch),
 	};
 	int rc = keeper_client_send(d->keeper, &m, e);
 
@@ -204,8 +215,12 @@ start_at(struct process_driver *d, struct fleet *f, uint16_t port, struct err *e
 		return err_set(e, 0, "cannot start an instance: the revision has no command");
 	id = new_id(d, f);
 	rc = ask_start(d, f, id, port, e);
-	if (rc == 0)
-		process_add(d, f, id, port)->started_ns = clk_now();
+	if (rc == 0) {
+		struct member *m = process_add(d, f, id, port);
+
+		m->started_ns = clk_now();
+		m->launch = text_copy(f->launch);
+	}
 	free(id);
 	return rc;
 }
@@ -220,6 +235,7 @@ void
 process_stop(struct process_driver *d, struct member *m)
 {
 	m->phase = MEMBER_STOPPING;
+	process_end_checks(m);
 	log_debug(&m->tag, "instance stopping", "pid=%d", (int)m->pid);
 	process_send(d, KEEPER_STOP, m);
 	process_changed(d, m->fleet);
@@ -242,16 +258,53 @@ process_overdue(struct process_driver *d, struct member *m)
 }
 
 void
-process_reconcile(struct process_driver *d, struct fleet *f)
+process_retire(struct process_driver *d, struct member *m)
 {
-	uint32_t live = fleet_live(f);
+	m->is_retired = true;
+	process_end_checks(m);
+	process_changed(d, m->fleet);
+}
+
+/* Stop the retired members that were drained; with a scale of 0 all have been. */
+static void
+stop_retired(struct process_driver *d, struct fleet *f)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&f->members, node, tmp) {
+		struct member *m = container_of(node, struct member, node);
+
+		if (m->is_retired && m->phase < MEMBER_STOPPING &&
+		    (f->scale == 0 || fleet_is_victim(m)))
+			process_stop(d, m);
+	}
+}
+
+/* Replace what was started with another command.  A member that has never been ready, or that
+ * was drained, is stopped; any other is drained first. */
+static void
+retire_outdated(struct process_driver *d, struct fleet *f)
+{
+	uint32_t n;
+
+	for (n = fleet_excess(f); n > 0; n--) {
+		struct member *m = fleet_next_victim(f, true);
+
+		if (f->scale == 0 || m->ready_ns == 0 || fleet_is_victim(m))
+			process_stop(d, m);
+		else
+			process_retire(d, m);
+	}
+}
+
+/* Start members until there are `permitted`; as far as that may be now. */
+static void
+start_more(struct process_driver *d, struct fleet *f)
+{
+	uint32_t live = fleet_current(f);
 	struct err e;
 	uint16_t port;
 
-	if (!d->is_synced || d->is_keeper_shutting_down || d->is_closing || !f->has_scale)
-		return;
-	for (; live > f->scale; live--)
-		process_stop(d, fleet_next_victim(f));
 	for (; f->conf != NULL && live < fleet_permitted(f, clk_now()); live++) {
 		if (crash_wait(&f->crash, clk_now()) > 0)
 			break; /* the next flush sets due_timer */
@@ -264,4 +317,18 @@ process_reconcile(struct process_driver *d, struct fleet *f)
 			process_start_failed(d, f, e.text);
 	}
 	end_wait_for_port(d, f);
+}
+
+void
+process_reconcile(struct process_driver *d, struct fleet *f)
+{
+	uint32_t live;
+
+	if (!d->is_synced || d->is_keeper_shutting_down || d->is_closing || !f->has_scale)
+		return;
+	stop_retired(d, f);
+	for (live = fleet_current(f); live > f->scale; live--)
+		process_stop(d, fleet_next_victim(f, false));
+	retire_outdated(d, f);
+	start_more(d, f);
 }

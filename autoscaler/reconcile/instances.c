@@ -45,6 +45,8 @@ take_one(struct scaled_instance *to, const struct driver_instance *from,
 				       .probe = text_copy(from->probe),
 				       .port = from->port,
 				       .state = from->state,
+				       .is_spare = from->is_spare,
+				       .is_retired = from->is_retired,
 				       .seen_ns = before != NULL ? before->seen_ns : now_ns,
 				       /* ready when first seen: since when is unknown */
 				       .is_timed = from->state == INSTANCE_READY,
@@ -78,6 +80,7 @@ static bool
 is_same(const struct scaled_instance *a, const struct driver_instance *b)
 {
 	return strcmp(a->id, b->id) == 0 && a->state == b->state && a->port == b->port &&
+	       a->is_spare == b->is_spare && a->is_retired == b->is_retired &&
 	       text_equal(a->address, b->address) && text_equal(a->probe, b->probe);
 }
 
@@ -132,7 +135,7 @@ instances_ready(const struct instances *in)
 	size_t i;
 
 	for (i = 0; i < in->n; i++)
-		n += instances_is_ready(&in->v[i]);
+		n += instances_is_ready(&in->v[i]) && !in->v[i].is_retired;
 	return n;
 }
 
@@ -142,8 +145,12 @@ instances_live(const struct instances *in)
 	uint32_t n = 0;
 	size_t i;
 
-	for (i = 0; i < in->n; i++)
-		n += in->v[i].state != INSTANCE_STOPPING;
+	for (i = 0; i < in->n; i++) {
+		const struct scaled_instance *at = &in->v[i];
+
+		if (at->state != INSTANCE_STOPPING && !at->is_retired)
+			n += instances_is_ready(at) || !at->is_spare;
+	}
 	return n;
 }
 

@@ -12,6 +12,7 @@ struct scaled_instance {
 	uint16_t port;
 	enum instance_state state; /* as the driver shows it */
 	bool is_answering;	   /* as an activator said last */
+	bool is_spare, is_retired; /* as the driver shows it */
 	bool is_timed;		   /* its start has been measured, or cannot be */
 	int64_t seen_ns;	   /* when a view had it first */
 	int64_t started_ns;	   /* 0: unknown (it ran before this autoscaler) */
@@ -43,8 +44,10 @@ struct scaled_instance *instances_find(const struct instances *, const char *id)
 struct scaled_instance *instances_find_from(const struct instances *, size_t *at, const char *id);
 
 bool instances_is_ready(const struct scaled_instance *); /* says the driver, or an activator */
+/* Without those that are retired. */
 uint32_t instances_ready(const struct instances *);
-uint32_t instances_live(const struct instances *); /* ready or starting */
+/* Ready or starting, but for spares that start and what is retired. */
+uint32_t instances_live(const struct instances *);
 
 /* Measure cpu_cores, if the last time is long enough ago. */
 void instances_measure_cpu(struct instances *, int64_t now_ns);

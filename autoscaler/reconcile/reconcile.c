@@ -388,6 +388,7 @@ scale(struct reconcile *r, struct scaled_revision *rev)
 		if (n > before)
 			scaled_send_scale(rev, n, NULL, 0);
 	}
+	scaledown_retire(&r->scaledown, rev);
 	quota_sent(&r->quota, before, rev->scale_sent);
 	if (rev->scale_sent < before)
 		quota_mark_waiting(&r->quota, &r->set);

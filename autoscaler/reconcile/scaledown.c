@@ -25,7 +25,7 @@ drain_at(struct list_node *node)
 static bool
 is_revocable(const struct drain_request *d)
 {
-	return d->state != DRAIN_ISSUED;
+	return d->state != DRAIN_ISSUED && !d->is_final;
 }
 
 void
@@ -57,7 +57,7 @@ send_drain(struct scaledown *s, struct drain_request *d, uint64_t peer)
 	s->send(peer, &m, s->arg);
 }
 
-static void
+static struct drain_request *
 begin(struct scaledown *s, struct scaled_revision *rev, const char *instance)
 {
 	struct drain_request *d = drain_new(&s->drains, rev, instance, clk_now());
@@ -70,6 +70,7 @@ begin(struct scaledown *s, struct scaled_revision *rev, const char *instance)
 	rev->is_changed = true;
 	log_debug(NULL, "drain begun", "revision=%s instance=%s token=%s", scaled_name(rev),
 		  instance == NULL ? "all" : instance, d->token);
+	return d;
 }
 
 /* Tell the activators that the drain is over: they open the instances that are still there. */
@@ -192,7 +193,8 @@ drain_more(struct scaledown *s, struct scaled_revision *rev, size_t n)
 	for (i = 0; i < rev->instances.n; i++) {
 		const struct scaled_instance *at = &rev->instances.v[i];
 
-		if (at->state == INSTANCE_STOPPING || drain_of(rev, at->id) != NULL)
+		if (at->state == INSTANCE_STOPPING || at->is_retired ||
+		    drain_of(rev, at->id) != NULL)
 			continue;
 		v[found++] = (struct victim){
 			.id = at->id,
@@ -235,7 +237,7 @@ issue_drained(struct scaled_revision *rev)
 	LIST_FOREACH(&rev->drains, node, tmp) {
 		struct drain_request *d = drain_at(node);
 
-		if (d->state != DRAIN_DRAINED)
+		if (d->state != DRAIN_DRAINED || d->is_final)
 			continue;
 		rev->drains_done++;
 		drain_issue(d, clk_now());
@@ -284,6 +286,52 @@ scaledown_to(struct scaledown *s, struct scaled_revision *rev, uint32_t n)
 		to_zero(s, rev);
 	else
 		to_fewer(s, rev, n);
+}
+
+/* --- what is retired --- */
+
+/* Each retired instance has a drain, which is never taken back: also one that was being drained
+ * before it was retired. */
+static void
+drain_retired(struct scaledown *s, struct scaled_revision *rev)
+{
+	size_t i;
+
+	for (i = 0; i < rev->instances.n; i++) {
+		const struct scaled_instance *at = &rev->instances.v[i];
+		struct drain_request *d;
+
+		if (!at->is_retired || at->state == INSTANCE_STOPPING)
+			continue;
+		d = drain_of(rev, at->id);
+		if (d == NULL)
+			d = begin(s, rev, at->id);
+		d->is_final |= d->state != DRAIN_ISSUED;
+	}
+}
+
+void
+scaledown_retire(struct scaledown *s, struct scaled_revision *rev)
+{
+	const char **ids;
+	struct list_node *node, *tmp;
+	size_t n = 0;
+
+	drain_retired(s, rev);
+	ids = xcalloc(rev->drains.n + 1, sizeof *ids);
+	LIST_FOREACH(&rev->drains, node, tmp) {
+		struct drain_request *d = drain_at(node);
+
+		if (!d->is_final || d->state != DRAIN_DRAINED)
+			continue;
+		rev->drains_done++;
+		drain_issue(d, clk_now());
+		ids[n++] = d->instance;
+	}
+	if (n > 0)
+		rev->driver->class->set_scale(rev->driver, scaled_name(rev), rev->scale_sent, ids,
+					      n);
+	free(ids);
 }
 
 /* --- activators --- */
@@ -417,7 +465,7 @@ check_gone(struct scaledown *s, struct scaled_revision *rev, struct drain_reques
 {
 	const struct scaled_instance *at;
 
-	if (d->instance == NULL || !is_revocable(d))
+	if (d->instance == NULL || d->state == DRAIN_ISSUED)
 		return;
 	at = instances_find(&rev->instances, d->instance);
 	if (at == NULL || at->state == INSTANCE_STOPPING)

@@ -39,6 +39,9 @@ void scaledown_fini(struct scaledown *); /* all drains must have ended */
 /* Take the next steps towards n instances, n < scale_sent.  To be called whenever the revision
  * is acted on. */
 void scaledown_to(struct scaledown *, struct scaled_revision *, uint32_t n);
+/* Drain the instances that the driver shows as retired, and ask it to stop them; the number of
+ * instances stays.  To be called whenever the revision is acted on. */
+void scaledown_retire(struct scaledown *, struct scaled_revision *);
 /* No fewer instances are wanted than the driver was asked for: take back all drains that can
  * be. */
 void scaledown_cancel(struct scaledown *, struct scaled_revision *);

@@ -42,10 +42,11 @@ instance_json(const struct driver_instance *i)
 {
 	static const char *const states[] = {"starting", "ready", "stopping"};
 
-	return json_pack("{s:s, s:s?, s:i, s:s, s:I, s:f, s:I}", "id", i->id, "address", i->address,
-			 "port", i->port, "state", states[i->state], "started_ns",
+	return json_pack("{s:s, s:s?, s:i, s:s, s:I, s:f, s:I, s:b, s:b}", "id", i->id, "address",
+			 i->address, "port", i->port, "state", states[i->state], "started_ns",
 			 (json_int_t)i->started_ns, "cpu_s", i->cpu_s, "memory_bytes",
-			 (json_int_t)i->memory_bytes);
+			 (json_int_t)i->memory_bytes, "spare", i->is_spare, "retired",
+			 i->is_retired);
 }
 
 static void
@@ -106,26 +107,38 @@ free_revisions(struct revision_conf **v, size_t n)
 		str_list_fini(&v[i]->launch.environment);
 		free(v[i]->launch.directory);
 		free(v[i]->launch.user);
+		free(v[i]->launch.liveness);
 		free(v[i]->full_name);
 		free(v[i]);
 	}
 	free(v);
 }
 
+static int64_t
+or_ms(const json_t *o, const char *key, int64_t otherwise)
+{
+	const json_t *ms = json_object_get(o, key);
+
+	return (ms == NULL ? otherwise : json_integer_value(ms)) * CLK_MS;
+}
+
 static struct revision_conf *
 revision_of(const json_t *o)
 {
 	struct revision_conf *r = xcalloc(1, sizeof *r);
-	const json_t *stop = json_object_get(o, "stop_timeout_ms");
 
 	r->full_name = string_of(o, "name");
 	r->launch.command = strings(json_object_get(o, "command"));
 	r->launch.environment = strings(json_object_get(o, "environment"));
 	r->launch.directory = string_of(o, "directory");
 	r->launch.user = string_of(o, "user");
-	r->launch.start_timeout = json_integer_value(json_object_get(o, "start_timeout_ms")) *
-				  CLK_MS;
-	r->launch.stop_timeout = (stop == NULL ? 2000 : json_integer_value(stop)) * CLK_MS;
+	r->launch.start_timeout = or_ms(o, "start_timeout_ms", 0);
+	r->launch.refusal_timeout = or_ms(o, "refusal_timeout_ms", 3600000);
+	r->launch.liveness = string_of(o, "liveness");
+	r->launch.liveness_period = or_ms(o, "liveness_period_ms", 100);
+	r->launch.liveness_timeout = or_ms(o, "liveness_timeout_ms", 10000);
+	r->launch.liveness_threshold = 3;
+	r->launch.stop_timeout = or_ms(o, "stop_timeout_ms", 2000);
 	return r;
 }
 

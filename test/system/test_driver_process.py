@@ -578,6 +578,131 @@ def test_instances_that_die_repeatedly_after_they_answered_back_off(world):
     assert waits[0] == 0 and waits[1] > 0 and waits[2] > 0
 
 
+# --- replacing instances
+
+def retired(d):
+    """The instances that the driver waits to stop, until they are drained."""
+    return [i for i in d.instances() if i["retired"] and i["state"] != "stopping"]
+
+
+HANGING = [sys.executable, "-c", SERVER[2].replace("def do_GET(self):", """def do_GET(self):
+        if os.path.exists(sys.argv[2]):
+            import time; time.sleep(1000)
+        if os.path.exists(sys.argv[2] + ".bad"):
+            return self.send_error(500)""").replace("HTTPServer(", "ThreadingHTTPServer("), "$PORT"]
+# Closes its port once the file exists, and lives on.
+CLOSING = [sys.executable, "-c", SERVER[2].replace("http.server.HTTPServer(", """
+class S(http.server.HTTPServer):
+    def service_actions(self):
+        if os.path.exists(sys.argv[2]):
+            self.socket.close()
+            os.unlink(sys.argv[2])
+            import time; time.sleep(1000)
+S(""").replace("serve_forever()", "serve_forever(0.01)"), "$PORT"]
+
+
+def test_an_instance_that_refuses_for_long_is_replaced(world):
+    close = os.path.join(world.state, "close")
+    d, i = run_one(world, CLOSING + [close], refusal_timeout_ms=1000)
+    d.report_serving(i)
+    open(close, "w").close()
+    wait_until(lambda: not os.path.exists(close))
+    d.do("refuses", id=i["id"])
+    wait_until(lambda: d.lines("refused every connection for refusal_timeout"))
+    assert "instance=%s " % i["id"] in d.lines("replacing it")[0]
+    new = wait_until(lambda: [x for x in d.instances() if x["id"] != i["id"]])[0]
+    assert [x["id"] for x in retired(d)] == [i["id"]]  # until it is drained
+    d.report_serving(new)
+    assert is_alive(d.pid(i))
+    d.scale("a/v1", 1, [i["id"]])
+    wait_until(lambda: [x["id"] for x in d.instances()] == [new["id"]])
+    assert not d.failures()
+
+
+def test_an_instance_that_answers_again_is_kept(world):
+    d, i = run_one(world, SERVER, refusal_timeout_ms=1000)
+    d.report_serving(i)
+    d.do("refuses", id=i["id"])
+    wait_until(lambda: d.instances(state="starting"))
+    d.do("answers", id=i["id"])
+    wait_until(lambda: d.instances(state="ready"))
+    d.do("refuses", id=i["id"])  # it does not: the driver can connect
+    time.sleep(2)
+    assert not d.lines("replacing it") and not retired(d)
+
+
+@pytest.mark.parametrize("kind, liveness, why", [
+    ("hangs", "/healthz", "it did not answer in time"), ("bad", "/healthz", "status 500"),
+    ("closes", "tcp", "Connection refused")])
+def test_liveness(world, kind, liveness, why):
+    file = os.path.join(world.state, "trouble")
+    command = (CLOSING if kind == "closes" else HANGING) + [file]
+    d, i = run_one(world, command, liveness=liveness, liveness_period_ms=100,
+                   liveness_timeout_ms=300 * SLOW)
+    d.report_serving(i)
+    time.sleep(0.5)
+    assert not d.lines("failed its liveness checks")
+    open(file + (".bad" if kind == "bad" else ""), "w").close()
+    line = wait_until(lambda: d.lines("failed its liveness checks"))[0]
+    assert why in line
+    wait_until(lambda: len(d.instances()) == 2 and len(retired(d)) == 1)
+    d.scale("a/v1", 1, [i["id"]])
+    wait_until(lambda: i["id"] not in [x["id"] for x in d.instances()])
+
+
+def test_a_changed_command_replaces_instances_one_by_one(world):
+    d, i = run_one(world, SERVER)
+    d.report_serving(i)
+    d.scale("a/v1", 2)
+    d.report_serving(next(x for x in d.started(2) if x["id"] != i["id"]))
+    old = [x["id"] for x in d.instances()]
+    d.revisions(revision(SERVER, environment=["A=b"]))
+    for left in (2, 1):
+        new = wait_until(lambda: [x for x in d.instances(state="starting") if x["spare"]])
+        assert len(new) == 1 and not retired(d)  # the old ones are used until it is ready
+        assert len([x for x in d.instances(state="ready") if x["id"] in old]) == left
+        d.report_serving(new[0])
+        going = wait_until(lambda: retired(d))
+        assert len(going) == 1 and going[0]["id"] in old
+        d.scale("a/v1", 2, [going[0]["id"]])
+        wait_until(lambda: not retired(d))
+        old.remove(going[0]["id"])
+    wait_until(lambda: len(d.instances()) == 2)
+    assert not set(old) & {x["id"] for x in d.instances()} and not d.failures()
+
+
+def test_a_changed_command_that_fails_leaves_the_old_instances(world):
+    d, i = run_one(world, SERVER)
+    d.report_serving(i)
+    d.revisions(revision(["sh", "-c", "exit 3"]))
+    wait_until(lambda: len(d.lines("failed=1")) >= 1)
+    assert [x["id"] for x in d.instances(state="ready")] == [i["id"]]
+    assert not d.failures() and not retired(d)
+    d.revisions(revision(SERVER))  # taken back
+    wait_until(lambda: [x["id"] for x in d.instances()] == [i["id"]])
+
+
+def test_a_command_that_changed_while_no_autoscaler_ran(world):
+    d, i = run_one(world, SERVER)
+    d.report_serving(i)
+    d.kill()
+    d = world.drive()
+    d.revisions(revision(SERVER, environment=["A=b"]))
+    d.scale("a/v1", 1)
+    new = wait_until(lambda: [x for x in d.instances(state="starting")])[0]
+    assert new["spare"]
+    d.report_serving(new)
+    assert [x["id"] for x in wait_until(lambda: retired(d))] == [i["id"]]
+
+
+def test_a_start_with_the_old_command_is_stopped_when_the_new_one_is_ready(world):
+    d, i = run_one(world, SLEEPER)
+    d.revisions(revision(SERVER))
+    new = wait_until(lambda: [x for x in d.instances() if x["id"] != i["id"]])[0]
+    d.report_serving(new)
+    wait_until(lambda: [x["id"] for x in d.instances()] == [new["id"]])
+
+
 # --- ports
 
 def test_a_port_in_use_is_not_assigned(world):

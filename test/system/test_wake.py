@@ -86,6 +86,74 @@ def test_a_program_that_ends_after_its_first_answer_has_not_failed(tmp_path):
         assert all("had_served=1" in x and "failed=0" in x for x in ends), ends
 
 
+# Answers with the variable ANSWER; after a request for /close it closes its port and lives on.
+CLOSES = """
+import http.server, os, threading, time
+class H(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        body = os.environ["ANSWER"].encode()
+        if self.path == "/close": s.socket.close()
+        if self.path == "/slow":
+            while not os.path.exists(os.environ["GATE"]): time.sleep(0.02)
+        self.send_response(200); self.send_header("content-length", str(len(body)))
+        self.end_headers(); self.wfile.write(body)
+    def log_message(self, *a): pass
+s = http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), H)
+try: s.serve_forever(0.01)
+except (OSError, ValueError): pass
+time.sleep(1000)
+"""
+
+
+def closing(tmp_path, gate=None):
+    program = tmp_path / "closes.py"
+    program.write_text(CLOSES)
+    return """service "hello" { hosts = {"hello"} stable_window = 60s upstream_idle_timeout = 0
+        refusal_timeout = 1s revision "v1" {
+        command = {"env", "ANSWER=one", "GATE=%s", "/usr/bin/python3", "%s"} } }""" % (
+            gate and gate.path, program)
+
+
+def test_an_instance_that_closes_its_port_is_replaced(tmp_path):
+    with running(tmp_path, closing(tmp_path)) as s:
+        assert s.get("hello", "/close")[2] == b"one"
+        first = s.instances()
+        wait_until(lambda: s.get("hello")[0] == 200, what="an answer of another instance")
+        assert s.autoscaler.text().count("refused every connection for refusal_timeout") == 1
+        wait_until(lambda: not set(first) & set(s.instances()), what="the first one to end")
+
+
+def test_a_reload_that_changes_the_command_replaces_the_instance(tmp_path):
+    """No request is lost or waits longer than for its work, and one in flight is finished."""
+    gate = Gate(tmp_path)
+    with running(tmp_path, closing(tmp_path, gate)) as s:
+        assert s.get("hello")[2] == b"one"
+        first = s.instances()
+        slow = s.connect()
+        slow.request("GET", "/slow", "hello")
+        wait_until(lambda: s.revision_status("hello/v1")["in_flight"] == 1)
+        with open(s.conf) as f:
+            text = f.read()
+        with open(s.conf, "w") as f:
+            f.write(text.replace("ANSWER=one", "ANSWER=two"))
+        s.autoscaler.kill(signal.SIGHUP)
+        answers = []
+        while b"two" not in answers:
+            status, _, body = s.get("hello")
+            assert status == 200
+            answers.append(body)
+        assert set(answers) <= {b"one", b"two"}
+        assert answers[0] == b"one"  # the old instance is used until the new one is ready
+        assert set(first) & set(s.instances())
+        gate.open()
+        assert slow.response()[2] == b"one"
+        slow.close()
+        wait_until(lambda: not set(first) & set(s.instances()), what="the first one to end")
+        assert s.get("hello")[2] == b"two"
+        assert s.metric('activator_cold_starts_total{revision="hello/v1"}') == 1
+
+
 def test_the_autoscaler_is_killed_and_returns(tmp_path):
     answers = Gate(tmp_path)
     with running(tmp_path, HELLO, autoscaler="orphan_timeout = 60s") as s:

@@ -91,6 +91,8 @@ show_instances(const struct msg_failure *failure)
 						.address = localhost,
 						.port = (uint16_t)(20000 + world.v[i].number),
 						.state = world.v[i].state,
+						.is_spare = world.v[i].is_spare,
+						.is_retired = world.v[i].is_retired,
 						.started_ns = world.v[i].started_ns,
 						.cpu_s = -1};
 	}
@@ -129,8 +131,9 @@ carry_out_scale(void)
 		remove_instance(world.n - 1);
 	while (world.n < world.scale) {
 		assert_true(world.number < INSTANCES_MAX);
-		world.v[world.n++] = (struct fake_instance){++world.number, INSTANCE_STARTING,
-							    world.now};
+		world.v[world.n++] = (struct fake_instance){.number = ++world.number,
+							    .state = INSTANCE_STARTING,
+							    .started_ns = world.now};
 	}
 	is_changed = world.n != before;
 	if (!is_changed && !world.is_unready)
@@ -389,7 +392,8 @@ begin_world(size_t instances)
 	set_services(1, 0);
 	reconcile_tail(world.r);
 	for (i = 0; i < instances; i++)
-		world.v[world.n++] = (struct fake_instance){++world.number, INSTANCE_READY, 0};
+		world.v[world.n++] = (struct fake_instance){.number = ++world.number,
+							    .state = INSTANCE_READY};
 	world.scale = (uint32_t)world.n;
 }
 

@@ -25,6 +25,7 @@ struct fake_instance {
 	int number; /* its id is "i" and the number */
 	enum instance_state state;
 	int64_t started_ns;
+	bool is_spare, is_retired;
 };
 
 struct world {

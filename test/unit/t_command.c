@@ -109,6 +109,31 @@ nothing_inherited_nothing_extra(void **state)
 	str_list_fini(&l);
 }
 
+static void
+digests_differ_where_anything_does(void **state)
+{
+	char a[] = "a", b[] = "b", ab[] = "ab", empty[] = "";
+	char *one[] = {ab}, *two[] = {a, b}, *three[] = {a, b, empty};
+	const struct str_list none = {0}, l1 = {one, 1}, l2 = {two, 2}, l3 = {three, 3};
+	char *digests[] = {
+		command_digest(&l1, &none, NULL, NULL), command_digest(&l2, &none, NULL, NULL),
+		command_digest(&l3, &none, NULL, NULL), command_digest(&none, &l1, NULL, NULL),
+		command_digest(&l1, &none, "a", NULL),	command_digest(&l1, &none, NULL, "a"),
+		command_digest(&l1, &l1, NULL, NULL),
+	};
+	char *again = command_digest(&l1, &none, NULL, NULL);
+	size_t i, j;
+
+	(void)state;
+	assert_string_equal(digests[0], again);
+	free(again);
+	for (i = 0; i < ARRAY_LEN(digests); i++)
+		for (j = 0; j < i; j++)
+			assert_string_not_equal(digests[i], digests[j]);
+	for (i = 0; i < ARRAY_LEN(digests); i++)
+		free(digests[i]);
+}
+
 int
 main(void)
 {
@@ -117,6 +142,7 @@ main(void)
 		cmocka_unit_test(arguments_keep_their_order_and_number),
 		cmocka_unit_test(environment_is_layered),
 		cmocka_unit_test(nothing_inherited_nothing_extra),
+		cmocka_unit_test(digests_differ_where_anything_does),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

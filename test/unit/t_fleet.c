@@ -24,7 +24,7 @@ only_starting_and_running_count(void **state)
 	add(f, "2", MEMBER_RUNNING, false);
 	add(f, "3", MEMBER_STOPPING, true);
 	add(f, "4", MEMBER_ENDED, true);
-	assert_int_equal(fleet_live(f), 2);
+	assert_int_equal(fleet_current(f), 2);
 	assert_false(fleet_has_ready(f));
 	fleet_find(f, "2")->is_ready = true;
 	assert_true(fleet_has_ready(f));
@@ -47,12 +47,12 @@ order_of_going(void **state)
 	add(f, "5", MEMBER_RUNNING, true);
 	fleet_set_scale(f, 0, victims, ARRAY_LEN(victims));
 	for (i = 0; i < ARRAY_LEN(order); i++) {
-		struct member *m = fleet_next_victim(f);
+		struct member *m = fleet_next_victim(f, false);
 
 		assert_string_equal(m->id, order[i]);
 		m->phase = MEMBER_STOPPING;
 	}
-	assert_null(fleet_next_victim(f));
+	assert_null(fleet_next_victim(f, false));
 	fleet_free(&f);
 }
 
@@ -123,6 +123,67 @@ a_start_may_take_start_timeout(void **state)
 	fleet_free(&f);
 }
 
+static struct member *
+add_with(struct fleet *f, const char *id, const char *launch, bool is_ready)
+{
+	struct member *m = add(f, id, MEMBER_RUNNING, is_ready);
+
+	m->launch = xstrdup(launch);
+	return m;
+}
+
+/* Another command: one more than the scale at a time, and the old ones until others are ready. */
+static void
+outdated_members_are_replaced_one_by_one(void **state)
+{
+	struct fleet *f = fleet_new("a/v1");
+	struct member *old, *new;
+	struct driver_view v;
+
+	(void)state;
+	f->launch = xstrdup("new");
+	fleet_set_scale(f, 2, NULL, 0);
+	old = add_with(f, "1", "old", true);
+	add_with(f, "2", "old", true);
+	assert_int_equal(fleet_current(f), 0);
+	assert_int_equal(fleet_outdated(f), 2);
+	assert_int_equal(fleet_permitted(f, 1), 1);
+	assert_int_equal(fleet_excess(f), 0);
+	new = add_with(f, "3", "new", false);
+	v = fleet_view(f, true);
+	assert_true(v.v[2].is_spare && !v.v[0].is_spare && !v.v[1].is_spare);
+	new->is_ready = true;
+	assert_int_equal(fleet_excess(f), 1);
+	assert_string_equal(fleet_next_victim(f, true)->id, "2");
+	assert_string_equal(fleet_next_victim(f, false)->id, "3");
+	old->is_retired = true;
+	v = fleet_view(f, true);
+	assert_true(v.v[0].is_retired && !v.v[2].is_spare);
+	assert_int_equal(v.v[0].state, INSTANCE_READY);
+	assert_int_equal(fleet_outdated(f), 1);
+	assert_int_equal(fleet_excess(f), 0);
+	assert_int_equal(fleet_permitted(f, 1), 2);
+	fleet_set_scale(f, 0, NULL, 0);
+	assert_int_equal(fleet_excess(f), 1);
+	fleet_free(&f);
+}
+
+/* One that works with the old command proves nothing for the new one. */
+static void
+a_new_command_has_to_prove_itself(void **state)
+{
+	struct fleet *f = fleet_new("a/v1");
+
+	(void)state;
+	f->launch = xstrdup("new");
+	fleet_set_scale(f, 9, NULL, 0);
+	add_with(f, "1", "old", true)->has_served = true;
+	crash_ended(&f->crash, CRASH_STARTING, 0, "exited", 1, 0);
+	assert_int_equal(fleet_permitted(f, 1), 1);
+	assert_true(fleet_has_ready(f)); /* so clients hear of no failure */
+	fleet_free(&f);
+}
+
 static void
 view_shows_what_there_is(void **state)
 {
@@ -156,6 +217,8 @@ main(void)
 		cmocka_unit_test(one_at_a_time_until_one_is_proven),
 		cmocka_unit_test(a_calm_life_is_a_proof),
 		cmocka_unit_test(a_start_may_take_start_timeout),
+		cmocka_unit_test(outdated_members_are_replaced_one_by_one),
+		cmocka_unit_test(a_new_command_has_to_prove_itself),
 		cmocka_unit_test(view_shows_what_there_is),
 	};
 

@@ -158,7 +158,10 @@ a_mistake_may_have_its_line_in_the_conf_file(void **state)
 static bool
 is_for_processes(const struct key *k)
 {
-	static const char *const names[] = {"directory", "environment", "user", "stop_timeout"};
+	static const char *const names[] = {
+		"directory",	   "environment",      "user",
+		"stop_timeout",	   "refusal_timeout",  "liveness",
+		"liveness_period", "liveness_timeout", "liveness_threshold"};
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(names); i++)

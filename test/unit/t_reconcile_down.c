@@ -241,7 +241,8 @@ after_the_stop_an_activate_is_an_ordinary_cold_start(void **state)
 	assert_string_equal(strbuf_str(&world.calls), "1 ");
 	assert_false(was_sent("resume")); /* the old one is being stopped */
 	world.now += CLK_MS;
-	world.v[0] = (struct fake_instance){++world.number, INSTANCE_STARTING, world.now};
+	world.v[0] = (struct fake_instance){
+		.number = ++world.number, .state = INSTANCE_STARTING, .started_ns = world.now};
 	show_instances(NULL);
 	reconcile_tail(world.r);
 	assert_true(was_sent("resume"));
@@ -359,13 +360,76 @@ an_instance_that_ends_by_itself_is_drained(void **state)
 	world.peer[1].concurrency = 3;
 	UNTIL(drains_sent() == 1, 20);
 	world.n = 0; /* both crash, and are replaced */
-	world.v[world.n++] = (struct fake_instance){++world.number, INSTANCE_READY, world.now};
-	world.v[world.n++] = (struct fake_instance){++world.number, INSTANCE_READY, world.now};
+	world.v[world.n++] = (struct fake_instance){
+		.number = ++world.number, .state = INSTANCE_READY, .started_ns = world.now};
+	world.v[world.n++] = (struct fake_instance){
+		.number = ++world.number, .state = INSTANCE_READY, .started_ns = world.now};
 	show_instances(NULL);
 	reconcile_tail(world.r);
 	assert_true(was_sent("resume"));
 	world.peer[1].answer = SAYS_DRAINED;
 	UNTIL(world.n == 1, 20);
+}
+
+/* --- replacing instances --- */
+
+/* What the driver replaces is drained before it is stopped; the number of instances stays. */
+static void
+a_retired_instance_is_drained_and_named_as_a_victim(void **state)
+{
+	struct scaled_revision *rev = reconcile_find(world.r, "a/v1");
+	char token[80];
+
+	(void)state;
+	connect_peer(1);
+	run_with(1);
+	world.is_slow = true;
+	world.peer[1].answer = SAYS_NOTHING;
+	world.v[world.n++] = (struct fake_instance){
+		.number = ++world.number, .state = INSTANCE_STARTING, .is_spare = true};
+	show_instances(NULL);
+	reconcile_tail(world.r);
+	assert_int_equal(instances_live(&rev->instances), 1); /* the other is none more yet */
+	assert_int_equal(drains_sent(), 0);
+	world.v[1].state = INSTANCE_READY;
+	world.v[1].is_spare = false;
+	world.v[0].is_retired = true;
+	show_instances(NULL);
+	reconcile_tail(world.r);
+	assert_int_equal(instances_ready(&rev->instances), 1);
+	assert_int_equal(drains_sent(), 1);
+	assert_true(was_sent("\"instance\":\"i1\"}"));
+	assert_true(was_sent("\"state\":\"stopping\"")); /* activators send it nothing new */
+	seconds(3);
+	assert_int_equal(world.calls.len, 0);
+	assert_true(token_of(strstr(strbuf_str(&world.out), "0 {\"type\":\"drain\""), token));
+	answer_drain(1, "drained", token);
+	reconcile_tail(world.r);
+	assert_string_equal(strbuf_str(&world.calls), "1:i1 ");
+	assert_int_equal(rev->scale_sent, 1);
+}
+
+/* Requests that come meanwhile take back no drain of what is replaced. */
+static void
+demand_takes_back_no_drain_of_a_retired_instance(void **state)
+{
+	(void)state;
+	connect_peer(1);
+	run_with(1);
+	world.is_slow = true;
+	world.peer[1].answer = SAYS_NOTHING;
+	world.v[world.n++] = (struct fake_instance){.number = ++world.number,
+						    .state = INSTANCE_READY};
+	world.v[0].is_retired = true;
+	show_instances(NULL);
+	reconcile_tail(world.r);
+	assert_int_equal(drains_sent(), 1);
+	activate(1, 30);
+	seconds(5);
+	assert_int_equal(drains_sent(), 1);
+	assert_false(was_sent("resume"));
+	seconds(10); /* drain_timeout: it is stopped, whatever it still has */
+	assert_non_null(strstr(strbuf_str(&world.calls), ":i1 "));
 }
 
 int
@@ -390,6 +454,8 @@ main(void)
 		T(an_upturn_before_the_stop_resumes_them),
 		T(a_drain_of_an_instance_ends_with_its_time),
 		T(an_instance_that_ends_by_itself_is_drained),
+		T(a_retired_instance_is_drained_and_named_as_a_victim),
+		T(demand_takes_back_no_drain_of_a_retired_instance),
 	};
 
 	return cmocka_run_group_tests_name("reconcile_down", tests, NULL, NULL);
