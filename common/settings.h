@@ -81,6 +81,8 @@ struct launch {
 	struct str_list environment; /* "NAME=value" */
 	char *user;		     /* NULL: the autoscaler's */
 	int64_t stop_timeout;
+	struct str_list stop_command; /* empty: SIGTERM */
+	char *pid_file;		      /* NULL: none */
 	int64_t refusal_timeout;
 	char *liveness; /* "tcp" or a path; NULL: no checks */
 	int64_t liveness_period, liveness_timeout;

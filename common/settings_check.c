@@ -243,7 +243,8 @@ launch_key_applies(const struct key *k, const struct launch *l)
 	static const char *const processes[] = {
 		"directory",	   "environment",      "user",
 		"stop_timeout",	   "refusal_timeout",  "liveness",
-		"liveness_period", "liveness_timeout", "liveness_threshold"};
+		"liveness_period", "liveness_timeout", "liveness_threshold",
+		"stop_command",	   "pid_file"};
 	static const char *const pods[] = {
 		"port",		 "failure_patience", "unschedulable_patience",
 		"foreign_scale", "foreign_hold",     "state_annotation"};

@@ -7,13 +7,18 @@
 #include <unistd.h>
 
 #include "autoscaler/keeper/cgroup.h"
+#include "autoscaler/keeper/command.h"
+#include "autoscaler/keeper/pid_file.h"
 #include "autoscaler/keeper/proctab.h"
 #include "autoscaler/keeper/spawn.h"
+#include "autoscaler/keeper/stop_command.h"
 #include "common/clk.h"
 
 #define READ_SIZE ((size_t)64 << 10)
 #define LAST_READS 16 /* empty a pipe (by default it holds 1 MiB at most) */
 #define DROPPED_EVERY_NS (1 * CLK_S)
+#define FOLLOW_EVERY_NS (20 * CLK_MS)
+#define FOLLOW_MOST_NS (5 * CLK_S)  /* from the exit of the command to the pid in pid_file */
 #define KILL_AGAIN_NS (50 * CLK_MS) /* for processes that fork faster than we kill */
 
 /* --- output --- */
@@ -130,7 +135,8 @@ read_result(struct child *c)
 		return;
 	}
 	c->is_executed = true;
-	str_list_fini(&c->start.env); /* needed no longer */
+	if (c->start.stop_argv.n == 0)
+		str_list_fini(&c->start.env); /* needed no longer */
 	c->ops->on_started(c, c->arg);
 }
 
@@ -149,11 +155,15 @@ on_stop_timeout(void *arg)
 
 	c->is_overdue = true;
 	loop_timer_set(&c->stop_timer, KILL_AGAIN_NS);
+	if (loop_timer_pending(&c->follow_timer))
+		return; /* pid has been reaped */
 	if (c->phase != PHASE_ENDED && kill(-c->pid, SIGKILL) < 0)
-		kill(c->pid, SIGKILL); /* before its setsid() */
+		kill(c->pid, SIGKILL); /* before its setsid(), or in the group of another */
 	if (c->phase == PHASE_ENDED)
 		c->ops->on_overdue(c, c->arg);
 }
+
+static void on_follow(void *arg);
 
 static void
 watch(struct child *c)
@@ -165,6 +175,7 @@ watch(struct child *c)
 	loop_fd_set(&c->result_ev, c->loop, c->result_fd, EV_READ, on_result, c);
 	loop_timer_init(&c->stop_timer, c->loop, on_stop_timeout, c);
 	loop_timer_init(&c->dropped_timer, c->loop, on_dropped, c);
+	loop_timer_init(&c->follow_timer, c->loop, on_follow, c);
 }
 
 static pid_t
@@ -218,9 +229,11 @@ child_free(struct child **cp)
 	if (c == NULL)
 		return;
 	CHECK(!list_linked(&c->node));
+	stop_command_free(&c->stopper);
 	close_output(c);
 	on_dropped(c);
 	close_result(c);
+	loop_timer_fini(&c->follow_timer);
 	loop_timer_fini(&c->dropped_timer);
 	loop_timer_fini(&c->stop_timer);
 	output_fini(&c->output);
@@ -271,17 +284,116 @@ start_deadline(struct child *c)
 		loop_timer_set(&c->stop_timer, c->start.stop_timeout_ms * CLK_MS);
 }
 
+static void
+terminate(struct child *c)
+{
+	c->is_group_terminated = true;
+	if (kill(-c->pid, SIGTERM) < 0)
+		kill(c->pid, SIGTERM); /* before its setsid(), or in the group of another */
+	kill(-c->pid, SIGCONT);	       /* a stopped process gets SIGTERM only when it goes on */
+}
+
+static void
+run_stop_command(struct child *c)
+{
+	struct str_list argv = command_arguments_pid(&c->start.stop_argv, c->pid);
+	struct spawn s = spawn_of(c);
+	struct err e;
+
+	s.argv = argv.v;
+	if (c->cgroup != NULL)
+		s.cgroup_fd = cgroup_add(c->cgroup, c->start.id);
+	c->stopper = stop_command_start(c->loop, &s, on_output_line, c, &e);
+	if (s.cgroup_fd >= 0)
+		close(s.cgroup_fd);
+	str_list_fini(&argv);
+	if (c->stopper != NULL)
+		return;
+	terminate(c);
+	c->ops->on_stop_failed(c, e.text, c->arg);
+}
+
 void
 child_stop(struct child *c)
 {
 	if (c->phase != PHASE_RUNNING)
 		return;
 	c->phase = PHASE_STOPPING;
-	c->is_group_terminated = true;
-	if (kill(-c->pid, SIGTERM) < 0)
-		kill(c->pid, SIGTERM); /* before its setsid() */
-	kill(-c->pid, SIGCONT);	       /* a stopped process gets SIGTERM only when it goes on */
 	start_deadline(c);
+	if (loop_timer_pending(&c->follow_timer))
+		loop_timer_set(&c->follow_timer, 0); /* pid has been reaped: signal nothing */
+	else if (c->is_executed && c->start.stop_argv.n > 0)
+		run_stop_command(c);
+	else
+		terminate(c);
+}
+
+struct child *
+child_find_stopper(const struct list *all, pid_t pid)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(all, node, tmp) {
+		struct child *c = container_of(node, struct child, node);
+
+		if (c->stopper != NULL && stop_command_pid(c->stopper) == pid)
+			return c;
+	}
+	return NULL;
+}
+
+void
+child_stopper_reaped(struct child *c, int status)
+{
+	struct err e;
+	bool has_failed = stop_command_reaped(c->stopper, status, &e) < 0;
+
+	stop_command_free(&c->stopper);
+	if (!has_failed || c->phase != PHASE_STOPPING)
+		return;
+	terminate(c);
+	c->ops->on_stop_failed(c, e.text, c->arg);
+}
+
+/* --- pid_file --- */
+
+/* Take the process that pid_file names for the first one, if it is there yet. */
+static bool
+try_follow(struct child *c)
+{
+	pid_t pid = pid_file_read(c->start.pid_file, c->start.directory);
+
+	if (pid <= 0 || !pid_file_is_ours(pid, c->start.id, c->start_ticks))
+		return false;
+	c->pid = pid;
+	c->is_followed = true;
+	return true;
+}
+
+static void
+on_follow(void *arg)
+{
+	struct child *c = arg;
+
+	if (c->phase == PHASE_RUNNING && try_follow(c))
+		c->ops->on_followed(c, c->arg);
+	else if (c->phase == PHASE_RUNNING && clk_now() < c->follow_until_ns)
+		loop_timer_set(&c->follow_timer, FOLLOW_EVERY_NS);
+	else
+		c->ops->on_not_followed(c, c->arg);
+}
+
+bool
+child_follow(struct child *c, int status)
+{
+	if (c->start.pid_file == NULL || c->is_followed || status != 0 || c->phase != PHASE_RUNNING)
+		return false;
+	read_result(c);
+	if (c->has_failed)
+		return false;
+	c->follow_until_ns = clk_now() + FOLLOW_MOST_NS;
+	loop_timer_set(&c->follow_timer, 0);
+	return true;
 }
 
 void

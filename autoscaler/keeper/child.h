@@ -1,6 +1,7 @@
 /* child - one instance, as the keeper has it: the first process, the pipe with its output,
  * and what is left of it after its end.
- * Phases: running; stopping (SIGTERM was sent, SIGKILL follows after stop_timeout); ended
+ * Phases: running; stopping (SIGTERM was sent, or stop_command runs; SIGKILL follows after
+ * stop_timeout); ended
  * (the first process is reaped; other processes of the instance may be left: they are
  * terminated, and killed after stop_timeout, too).  The keeper frees the child when no
  * process of the instance is left.
@@ -24,6 +25,12 @@ struct child_ops {
 	void (*on_dropped)(struct child *, uint64_t lines, void *arg);
 	/* stop_timeout is over after its end: look for its leftovers now. */
 	void (*on_overdue)(struct child *, void *arg);
+	/* Its stop_command has failed, and SIGTERM was sent. */
+	void (*on_stop_failed)(struct child *, const char *why, void *arg);
+	/* The process that its pid_file names is the first process from now on. */
+	void (*on_followed)(struct child *, void *arg);
+	/* It is not, so the instance has ended. */
+	void (*on_not_followed)(struct child *, void *arg);
 };
 
 struct child {
@@ -33,15 +40,20 @@ struct child {
 	void *arg;
 	struct keeper_msg start; /* the message that asked for it */
 	const char *cgroup;	 /* folder of the keeper's control group; NULL: none */
-	pid_t pid;		 /* of the first process, its group and its session */
+	pid_t pid;		 /* of the first process, its group and its session; or of the
+				  * process that pid_file has named */
 	enum keeper_phase phase;
-	bool is_executed;	       /* exec has succeeded */
-	bool has_failed;	       /* exec has failed; failure says why */
-	bool answered;		       /* the autoscaler has said that it answers */
-	bool is_overdue;	       /* stop_timeout is over: SIGKILL from now on */
-	bool is_group_terminated;      /* SIGTERM was sent to its process group */
-	bool are_leftovers_terminated; /* SIGTERM was sent to what was left after its end */
-	int status;		       /* wait(2), from PHASE_ENDED on */
+	bool is_executed;		/* exec has succeeded */
+	bool has_failed;		/* exec has failed; failure says why */
+	bool answered;			/* the autoscaler has said that it answers */
+	bool is_overdue;		/* stop_timeout is over: SIGKILL from now on */
+	bool is_group_terminated;	/* SIGTERM was sent to its process group */
+	bool are_leftovers_terminated;	/* SIGTERM was sent to what was left after its end */
+	bool is_followed;		/* pid is that of pid_file */
+	struct stop_command *stopper;	/* NULL: none runs */
+	struct loop_timer follow_timer; /* set while a process is awaited in pid_file, … */
+	int64_t follow_until_ns;	/* … until then; pid has been reaped already */
+	int status;			/* wait(2), from PHASE_ENDED on */
 	int64_t started_ns;
 	uint64_t start_ticks; /* the same in the unit of proctab.h */
 	struct err failure;
@@ -65,7 +77,15 @@ struct child *child_find_pid(const struct list *all, pid_t);
 /* Send SIGTERM to its process group, and SIGKILL after stop_timeout.  Idempotent. */
 void child_stop(struct child *);
 
-/* waitpid() has reaped its first process: read the rest of its output. */
+/* The child whose stop_command has that pid; NULL: there is none. */
+struct child *child_find_stopper(const struct list *all, pid_t);
+void child_stopper_reaped(struct child *, int status);
+
+/* waitpid() has reaped its first process.  True: it has gone into the background, and the
+ * process that pid_file names takes its place, now or soon: on_followed() or
+ * on_not_followed() comes. */
+bool child_follow(struct child *, int status);
+/* … else it has ended: read the rest of its output. */
 void child_reaped(struct child *, int status);
 
 /* Terminate what is left of an ended instance: `left` are the processes that were found in

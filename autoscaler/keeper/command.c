@@ -6,28 +6,32 @@
 
 #include "common/strbuf.h"
 
-/* How long the reference to PORT is with which s begins; 0: it begins with none. */
+/* How long the reference to the variable is with which s begins; 0: it begins with none. */
 static size_t
-reference(const char *s)
+reference(const char *s, const char *name)
 {
-	if (strncmp(s, "${PORT}", 7) == 0)
-		return 7;
-	if (strncmp(s, "$PORT", 5) == 0 && !isalnum((unsigned char)s[5]) && s[5] != '_')
-		return 5;
+	size_t n = strlen(name);
+
+	if (s[0] != '$')
+		return 0;
+	if (s[1] == '{' && strncmp(s + 2, name, n) == 0 && s[2 + n] == '}')
+		return n + 3;
+	if (strncmp(s + 1, name, n) == 0 && !isalnum((unsigned char)s[1 + n]) && s[1 + n] != '_')
+		return n + 1;
 	return 0;
 }
 
-char *
-command_fill(const char *arg, uint16_t port)
+static char *
+fill(const char *arg, const char *name, unsigned value)
 {
 	struct strbuf b;
 	size_t n;
 
 	strbuf_init(&b, 0);
 	while (*arg != '\0') {
-		n = reference(arg);
+		n = reference(arg, name);
 		if (n > 0)
-			strbuf_addf(&b, "%u", port);
+			strbuf_addf(&b, "%u", value);
 		else
 			strbuf_add(&b, arg, n = 1);
 		arg += n;
@@ -35,15 +39,33 @@ command_fill(const char *arg, uint16_t port)
 	return strbuf_take(&b);
 }
 
-struct str_list
-command_arguments(const struct str_list *command, uint16_t port)
+static struct str_list
+fill_all(const struct str_list *command, const char *name, unsigned value)
 {
 	struct str_list l = {.v = xcalloc(command->n + 1, sizeof *l.v), .n = command->n};
 	size_t i;
 
 	for (i = 0; i < l.n; i++)
-		l.v[i] = command_fill(command->v[i], port);
+		l.v[i] = fill(command->v[i], name, value);
 	return l;
+}
+
+char *
+command_fill(const char *arg, uint16_t port)
+{
+	return fill(arg, "PORT", port);
+}
+
+struct str_list
+command_arguments(const struct str_list *command, uint16_t port)
+{
+	return fill_all(command, "PORT", port);
+}
+
+struct str_list
+command_arguments_pid(const struct str_list *command, pid_t pid)
+{
+	return fill_all(command, "MAINPID", (unsigned)pid);
 }
 
 static bool

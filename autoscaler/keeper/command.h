@@ -10,6 +10,8 @@
 NODISCARD char *command_fill(const char *arg, uint16_t port);
 
 NODISCARD struct str_list command_arguments(const struct str_list *command, uint16_t port);
+/* The same for `$MAINPID`. */
+NODISCARD struct str_list command_arguments_pid(const struct str_list *command, pid_t pid);
 
 /* The environment: inherited (NULL-terminated) without what concerns the autoscaler alone
  * (sockets of its supervisor, marks); then extra ("NAME=value"), which overrides inherited;

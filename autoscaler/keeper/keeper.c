@@ -219,6 +219,38 @@ on_sweep(void *arg)
 		loop_timer_set(&kp->sweep_timer, SWEEP_AGAIN_NS);
 }
 
+/* waitpid() has reaped what nothing comes after: the instance has ended. */
+static void
+end_child(struct keeper *kp, struct child *c, int status)
+{
+	child_reaped(c, status);
+	if (!c->has_failed)
+		send_event(kp, KEEPER_ENDED, c);
+	loop_timer_set(&kp->sweep_timer, 0);
+}
+
+static void
+on_child_not_followed(struct child *c, void *arg)
+{
+	end_child(arg, c, 0);
+}
+
+static void
+on_child_followed(struct child *c, void *arg)
+{
+	send_instance(arg, c);
+}
+
+static void
+on_stop_failed(struct child *c, const char *why, void *arg)
+{
+	struct err e;
+
+	err_set(&e, 0, "%s", why);
+	send_msg(arg, &(struct keeper_msg){
+			      .type = KEEPER_STOP_FAILED, .id = c->start.id, .text = e.text});
+}
+
 static void
 on_child_overdue(struct child *c, void *arg)
 {
@@ -226,26 +258,33 @@ on_child_overdue(struct child *c, void *arg)
 	on_sweep(arg);
 }
 
+/* waitpid() has reaped a process: the first one of an instance, its stop_command, or a leftover
+ * that we adopted. */
+static void
+reap(struct keeper *kp, pid_t pid, int status)
+{
+	struct child *c = child_find_stopper(&kp->children, pid);
+
+	if (c != NULL) {
+		child_stopper_reaped(c, status);
+		return;
+	}
+	c = child_find_pid(&kp->children, pid);
+	if (c != NULL && c->phase != PHASE_ENDED && !child_follow(c, status))
+		end_child(kp, c, status);
+}
+
 static void
 on_sigchld(int signo, void *arg)
 {
 	struct keeper *kp = arg;
-	bool has_ended = false;
 	int status;
 	pid_t pid;
 
 	(void)signo;
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		struct child *c = child_find_pid(&kp->children, pid);
-
-		if (c == NULL || c->phase == PHASE_ENDED)
-			continue; /* a leftover that we adopted */
-		child_reaped(c, status);
-		if (!c->has_failed)
-			send_event(kp, KEEPER_ENDED, c);
-		has_ended = true;
-	}
-	if (has_ended || loop_timer_pending(&kp->sweep_timer))
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		reap(kp, pid, status);
+	if (loop_timer_pending(&kp->sweep_timer))
 		loop_timer_set(&kp->sweep_timer, 0);
 }
 
@@ -254,7 +293,10 @@ on_sigchld(int signo, void *arg)
 static const struct child_ops child_ops = {.on_started = on_child_started,
 					   .on_line = on_child_line,
 					   .on_dropped = on_child_dropped,
-					   .on_overdue = on_child_overdue};
+					   .on_overdue = on_child_overdue,
+					   .on_stop_failed = on_stop_failed,
+					   .on_followed = on_child_followed,
+					   .on_not_followed = on_child_not_followed};
 
 /* The link that sent the newest hello is the autoscaler's.  The autoscaler of an older link
  * is dead: only one at a time can hold the lock of state_dir.  A keeper that is shutting down

@@ -7,19 +7,21 @@
 #include "common/strbuf.h"
 
 static const char *const type_names[] = {
-	[KEEPER_HELLO] = "hello", [KEEPER_INSTANCE] = "instance", [KEEPER_SYNCED] = "synced",
-	[KEEPER_START] = "start", [KEEPER_STARTED] = "started",	  [KEEPER_FAILED] = "failed",
-	[KEEPER_STOP] = "stop",	  [KEEPER_ANSWERED] = "answered", [KEEPER_ENDED] = "ended",
-	[KEEPER_GONE] = "gone",	  [KEEPER_OUTPUT] = "output",	  [KEEPER_DROPPED] = "dropped",
-	[KEEPER_LEAVE] = "leave",
+	[KEEPER_HELLO] = "hello",     [KEEPER_INSTANCE] = "instance",
+	[KEEPER_SYNCED] = "synced",   [KEEPER_START] = "start",
+	[KEEPER_STARTED] = "started", [KEEPER_FAILED] = "failed",
+	[KEEPER_STOP] = "stop",	      [KEEPER_ANSWERED] = "answered",
+	[KEEPER_ENDED] = "ended",     [KEEPER_GONE] = "gone",
+	[KEEPER_OUTPUT] = "output",   [KEEPER_DROPPED] = "dropped",
+	[KEEPER_LEAVE] = "leave",     [KEEPER_STOP_FAILED] = "stop_failed",
 };
 
-enum kind { KIND_STRING, KIND_OPTIONAL, KIND_STRINGS, KIND_INT, KIND_BOOL };
+enum kind { KIND_STRING, KIND_OPTIONAL, KIND_STRINGS, KIND_OPTIONAL_STRINGS, KIND_INT, KIND_BOOL };
 
 #define T(type) (1u << KEEPER_##type)
 #define WITH_ID                                                                                    \
 	(T(INSTANCE) | T(START) | T(STARTED) | T(FAILED) | T(STOP) | T(ANSWERED) | T(ENDED) |      \
-	 T(GONE) | T(OUTPUT) | T(DROPPED))
+	 T(GONE) | T(OUTPUT) | T(DROPPED) | T(STOP_FAILED))
 
 /* Which types have a member: encoding, decoding and checking all go by this table. */
 static const struct wire_member {
@@ -48,8 +50,10 @@ static const struct wire_member {
 	M(OPTIONAL, directory, T(START), 0, 0),
 	M(OPTIONAL, user, T(START), 0, 0),
 	M(OPTIONAL, launch, T(START) | T(INSTANCE), 0, 0),
+	M(OPTIONAL_STRINGS, stop_argv, T(START), 0, 0),
+	M(OPTIONAL, pid_file, T(START), 0, 0),
 	M(INT, stop_timeout_ms, T(START), 0, INT64_MAX / 1000000),
-	M(STRING, text, T(FAILED) | T(OUTPUT), 0, 0),
+	M(STRING, text, T(FAILED) | T(OUTPUT) | T(STOP_FAILED), 0, 0),
 	M(INT, lines, T(DROPPED), 0, INT64_MAX),
 #undef M
 };
@@ -133,6 +137,8 @@ encode_member(const struct wire_member *f, const void *at)
 		return *s == NULL ? NULL : json_bytes(*s, strlen(*s));
 	case KIND_STRINGS:
 		return encode_strings(at);
+	case KIND_OPTIONAL_STRINGS:
+		return ((const struct str_list *)at)->n == 0 ? NULL : encode_strings(at);
 	case KIND_INT:
 		return json_integer(*(const int64_t *)at);
 	case KIND_BOOL:
@@ -184,6 +190,8 @@ decode_member(const struct wire_member *f, const json_t *j, void *at)
 		return j == NULL ? 0 : decode_string(j, at);
 	case KIND_STRINGS:
 		return decode_strings(j, at);
+	case KIND_OPTIONAL_STRINGS:
+		return j == NULL ? 0 : decode_strings(j, at);
 	case KIND_INT:
 		return decode_int(f, j, at);
 	case KIND_BOOL:
@@ -272,7 +280,9 @@ keeper_msg_fini(struct keeper_msg *m)
 	free(m->user);
 	free(m->text);
 	free(m->launch);
+	free(m->pid_file);
 	str_list_fini(&m->argv);
 	str_list_fini(&m->env);
+	str_list_fini(&m->stop_argv);
 	*m = (struct keeper_msg){.type = KEEPER_UNKNOWN};
 }

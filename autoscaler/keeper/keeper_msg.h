@@ -8,7 +8,7 @@
  *                answered, started_ns (monotonic clock of this boot), status, launch?
  *   K  synced    all instances have been reported
  *   D  start     id, revision, port, argv, env, directory?, user?, stop_timeout_ms, launch?
- *                (any text: reported with the instance)
+ *                (any text: reported with the instance), stop_argv?, pid_file?
  *   K  started   id, pid, started_ns    exec has succeeded
  *   K  failed    id, text               fork or exec has failed; the id is free again
  *   D  stop      id
@@ -16,6 +16,7 @@
  *   K  ended     id, status             wait(2) status of its first process
  *   K  gone      id                     none of its processes is left; its port is free
  *   K  output    id, text               a line that it wrote
+ *   K  stop_failed  id, text           stop_argv has failed, and SIGTERM was sent
  *   K  dropped   id, lines              how many of its lines were not passed on
  *   D  leave                            stop all instances, then exit
  *   K  leave                            it does so now, whatever process asked for it
@@ -47,7 +48,8 @@ enum keeper_msg_type {
 	KEEPER_GONE,
 	KEEPER_OUTPUT,
 	KEEPER_DROPPED,
-	KEEPER_LEAVE
+	KEEPER_LEAVE,
+	KEEPER_STOP_FAILED
 };
 
 enum keeper_phase {
@@ -59,8 +61,8 @@ enum keeper_phase {
 /* Only the members of the type are set. */
 struct keeper_msg {
 	enum keeper_msg_type type;
-	char *id, *revision, *directory, *user, *text, *launch;
-	struct str_list argv, env;
+	char *id, *revision, *directory, *user, *text, *launch, *pid_file;
+	struct str_list argv, env, stop_argv;
 	int64_t protocol, pid, port, phase, status, lines;
 	int64_t orphan_timeout_ms, stop_timeout_ms, started_ns;
 	bool answered;

@@ -65,19 +65,32 @@ read_stat(int proc_fd, const char *name, struct proctab_entry *p)
 	return proctab_parse(p, text);
 }
 
-uint64_t
-proctab_start_ticks(pid_t pid)
+/* All zero if the process does not exist. */
+static struct proctab_entry
+read_one(pid_t pid)
 {
-	struct proctab_entry p = {.start_ticks = 0};
+	struct proctab_entry p = {.pid = 0};
 	int fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	char name[16];
 
 	snprintf(name, sizeof name, "%d", (int)pid);
 	if (fd < 0 || read_stat(fd, name, &p) < 0)
-		p.start_ticks = 0;
+		p = (struct proctab_entry){.pid = 0};
 	if (fd >= 0)
 		close(fd);
-	return p.start_ticks;
+	return p;
+}
+
+uint64_t
+proctab_start_ticks(pid_t pid)
+{
+	return read_one(pid).start_ticks;
+}
+
+pid_t
+proctab_parent(pid_t pid)
+{
+	return read_one(pid).parent;
 }
 
 static struct proctab_entry *

@@ -36,6 +36,8 @@ NODISCARD int proctab_parse(struct proctab_entry *, const char *stat);
 /* start_ticks of a process; 0: it does not exist. */
 uint64_t proctab_start_ticks(pid_t);
 
+pid_t proctab_parent(pid_t); /* 0: the process does not exist */
+
 /* The value of `name` in the environment of a process as it was at exec, the caller's to
  * free.  NULL: it has none, we may not read it, or the process has overwritten it. */
 NODISCARD char *proctab_env(pid_t, const char *name);

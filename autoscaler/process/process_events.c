@@ -32,6 +32,9 @@ on_instance(struct process_driver *d, const struct keeper_msg *k)
 
 	if (m == NULL)
 		m = process_add(d, process_fleet(d, k->revision), k->id, (uint16_t)k->port);
+	if (m->pid > 0 && m->pid != (pid_t)k->pid)
+		log_info(&m->tag, "instance has gone into the background", "pid=%d pid_before=%d",
+			 (int)k->pid, (int)m->pid);
 	m->is_reported = true;
 	text_replace(&m->launch, k->launch);
 	m->pid = (pid_t)k->pid;
@@ -152,6 +155,12 @@ on_unexpected_end(struct process_driver *d, struct member *m, const char *how, i
 	(void)d;
 }
 
+static bool
+has_pid_file(const struct member *m)
+{
+	return m->fleet->conf != NULL && m->fleet->conf->launch.pid_file != NULL;
+}
+
 static void
 on_ended(struct process_driver *d, struct member *m, const struct keeper_msg *k)
 {
@@ -161,7 +170,9 @@ on_ended(struct process_driver *d, struct member *m, const struct keeper_msg *k)
 	crash_describe((int)k->status, how, sizeof how);
 	if (k->status == 0 && fleet_stage(m, clk_now()) != CRASH_PROVEN &&
 	    m->phase != MEMBER_STOPPING) /* most likely it made itself a daemon */
-		snprintf(how, sizeof how, "exited with status 0 (it must stay in the foreground)");
+		snprintf(how, sizeof how, "exited with status 0 (%s)",
+			 has_pid_file(m) ? "and no process of it is in pid_file"
+					 : "it must stay in the foreground");
 	if (m->phase == MEMBER_STOPPING)
 		log_info(&m->tag, "instance stopped", "how=%s lived_ms=%lld", how,
 			 (long long)(lived_ns / CLK_MS));
@@ -188,6 +199,13 @@ on_output(struct process_driver *d, struct member *m, const struct keeper_msg *k
 }
 
 static void
+on_stop_failed(struct process_driver *d, struct member *m, const struct keeper_msg *k)
+{
+	(void)d;
+	log_warn(&m->tag, "stop_command failed, SIGTERM sent", "err=%s", k->text);
+}
+
+static void
 on_dropped(struct process_driver *d, struct member *m, const struct keeper_msg *k)
 {
 	(void)d;
@@ -210,9 +228,13 @@ process_on_keeper_message(const struct keeper_msg *k, void *arg)
 {
 	static void (*const handlers[])(struct process_driver *, struct member *,
 					const struct keeper_msg *) = {
-		[KEEPER_STARTED] = on_started, [KEEPER_FAILED] = on_failed,
-		[KEEPER_ENDED] = on_ended,     [KEEPER_GONE] = on_gone,
-		[KEEPER_OUTPUT] = on_output,   [KEEPER_DROPPED] = on_dropped,
+		[KEEPER_STARTED] = on_started,
+		[KEEPER_FAILED] = on_failed,
+		[KEEPER_ENDED] = on_ended,
+		[KEEPER_GONE] = on_gone,
+		[KEEPER_OUTPUT] = on_output,
+		[KEEPER_DROPPED] = on_dropped,
+		[KEEPER_STOP_FAILED] = on_stop_failed,
 	};
 	struct process_driver *d = arg;
 	struct member *m = k->id == NULL ? NULL : hmap_find(&d->by_id, k->id);

@@ -164,6 +164,8 @@ ask_start(struct process_driver *d, const struct fleet *f, const char *id, uint1
 		.user = text_copy(l->user),
 		.stop_timeout_ms = l->stop_timeout / CLK_MS,
 		.launch = text_copy(f->launch),
+		.stop_argv = command_arguments(&l->stop_command, port),
+		.pid_file = l->pid_file == NULL ? NULL : command_fill(l->pid_file, port),
 	};
 	int rc = keeper_client_send(d->keeper, &m, e);
 

@@ -106,6 +106,8 @@ free_revisions(struct revision_conf **v, size_t n)
 		str_list_fini(&v[i]->launch.command);
 		str_list_fini(&v[i]->launch.environment);
 		free(v[i]->launch.directory);
+		str_list_fini(&v[i]->launch.stop_command);
+		free(v[i]->launch.pid_file);
 		free(v[i]->launch.user);
 		free(v[i]->launch.liveness);
 		free(v[i]->full_name);
@@ -132,6 +134,8 @@ revision_of(const json_t *o)
 	r->launch.environment = strings(json_object_get(o, "environment"));
 	r->launch.directory = string_of(o, "directory");
 	r->launch.user = string_of(o, "user");
+	r->launch.stop_command = strings(json_object_get(o, "stop_command"));
+	r->launch.pid_file = string_of(o, "pid_file");
 	r->launch.start_timeout = or_ms(o, "start_timeout_ms", 0);
 	r->launch.refusal_timeout = or_ms(o, "refusal_timeout_ms", 3600000);
 	r->launch.liveness = string_of(o, "liveness");

@@ -899,6 +899,120 @@ def test_close_ends_all_processes(world):
     assert not world.left()
 
 
+# --- stop_command, pid_file
+
+# Ends by SIGUSR1 alone.
+ENDS_BY_USR1 = ["sh", "-c", "trap 'exit 7' USR1; trap '' TERM; echo up; "
+                "while :; do sleep 0.05; done"]
+
+
+def test_stop_command(world):
+    d, i = run_one(world, ENDS_BY_USR1, stop_timeout_ms=1000 * WAIT_S, environment=["EXTRA=1"],
+                   stop_command=["sh", "-c", "echo $PORT $MAINPID $EXTRA; kill -USR1 ${MAINPID}"])
+    wait_until(lambda: "line=up" in d.log())
+    d.scale("a/v1", 0)
+    wait_until(lambda: d.lines("instance stopped"))
+    assert 'how="exited with status 7"' in d.lines("instance stopped")[0]
+    assert 'line="%d %d 1"' % (i["port"], d.pid(i)) in d.log()
+    assert not d.lines("stop_command failed")
+
+
+@pytest.mark.parametrize("command, why", [
+    (["sh", "-c", "echo trouble; exit 4"], "sh exited with status 4"),
+    (["no-such-program"], "cannot start no-such-program: not found in PATH")])
+def test_stop_command_that_fails(world, command, why):
+    d, i = run_one(world, SLEEPER, stop_command=command, stop_timeout_ms=1000 * WAIT_S)
+    pid = d.pid(i)
+    d.scale("a/v1", 0)
+    wait_until(lambda: not is_alive(pid))
+    wait_until(lambda: d.lines("stop_command failed, SIGTERM sent"))
+    assert 'err="%s"' % why in d.lines("stop_command failed")[0]
+    wait_until(lambda: d.lines("instance stopped"))
+    assert "SIGTERM" in d.lines("instance stopped")[0]
+    assert ("line=trouble" in d.log()) == (command[0] == "sh")
+
+
+def test_stop_command_that_does_not_end(world):
+    d, i = run_one(world, SLEEPER, stop_command=["sleep", "1000"], stop_timeout_ms=300)
+    d.scale("a/v1", 0)
+    wait_until(lambda: d.lines("instance stopped"))
+    assert "SIGKILL" in d.lines("instance stopped")[0]
+    wait_until(lambda: len(world.left()) == 1)  # the keeper
+
+
+# Serves in the background: a daemon writes its process id to a file, which takes its time.
+DAEMON = [sys.executable, "-c", """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        time.sleep(float(sys.argv[3]))
+        with open(sys.argv[2] + ".new", "w") as f:
+            f.write("%d\\n" % os.getpid())
+        os.rename(sys.argv[2] + ".new", sys.argv[2])
+        exec(SERVE)
+    os._exit(0)
+os._exit(0)
+""".replace("SERVE", repr(SERVER[2])), "$PORT"]
+
+
+def in_background(d, n=1):
+    """Wait for the n-th instance that has gone there; its process id."""
+    line = wait_until(lambda: d.lines("instance has gone into the background")[n - 1:])[0]
+    return int(re.search(r" pid=(\d+)", line)[1])
+
+
+@pytest.mark.parametrize("delay", ["0", "0.3"])
+def test_pid_file(world, delay):
+    with open(os.path.join(world.state, "pid"), "w") as f:
+        f.write("1\n")  # of an earlier process
+    daemon = revision(DAEMON + ["pid", delay], pid_file="pid", directory=world.state)
+    d = world.drive()
+    d.revisions(daemon)
+    d.scale("a/v1", 1)
+    i = d.started()[0]
+    d.report_serving(i)
+    assert b"here" in get(i["port"])
+    pid = in_background(d)
+    assert is_alive(pid) and len(d.instances()) == 1 and not d.lines("instance ended by itself")
+    os.kill(pid, signal.SIGKILL)  # it is watched
+    end = wait_until(lambda: d.lines("instance ended by itself"))[0]
+    assert 'how="was ended by SIGKILL"' in end
+    new = wait_until(lambda: [x for x in d.instances() if x["id"] != i["id"]])[0]
+    pid = in_background(d, 2)
+    d.report_serving(new)
+    d.kill()
+    d = world.drive()  # the next autoscaler adopts it
+    d.revisions(daemon)
+    d.scale("a/v1", 1)
+    assert wait_until(d.instances)[0]["id"] == new["id"]
+    d.scale("a/v1", 0)
+    wait_until(lambda: not is_alive(pid) and not d.instances())
+
+
+def test_pid_file_of_another_process(world):
+    other = subprocess.Popen(SLEEPER)
+    path = os.path.join(world.state, "other.pid")
+    with open(path, "w") as f:
+        f.write("%d\n" % other.pid)
+    d = world.drive()
+    d.revisions(revision(["true"], pid_file=path))
+    d.scale("a/v1", 1)
+    assert wait_until(d.failures)[0]["message"] == (
+        "exited with status 0 (and no process of it is in pid_file) before it was ready")
+    assert other.poll() is None
+    other.kill()
+    other.wait()
+
+
+def test_a_keeper_that_dies_takes_the_process_of_pid_file_with_it(world):
+    d, i = run_one(world, DAEMON + ["pid", "0"], pid_file="pid", directory=world.state)
+    pid = in_background(d)
+    os.kill(world.keeper(), signal.SIGKILL)
+    wait_until(lambda: not is_alive(pid))
+    wait_until(lambda: d.instances() and d.instances()[0]["id"] != i["id"])
+
+
 # --- output
 
 def test_output_is_logged_line_by_line(world, tmp_path):

@@ -72,6 +72,21 @@ value_of(char **env, const char *name)
 }
 
 static void
+the_process_id_is_filled_in(void **state)
+{
+	char kill[] = "kill", pid[] = "$MAINPID", both[] = "x${MAINPID}y$MAINPIDS $PORT";
+	char *v[] = {kill, pid, both};
+	const struct str_list command = {v, 3};
+	struct str_list l = command_arguments_pid(&command, 42);
+
+	(void)state;
+	assert_string_equal(l.v[0], "kill");
+	assert_string_equal(l.v[1], "42");
+	assert_string_equal(l.v[2], "x42y$MAINPIDS $PORT");
+	str_list_fini(&l);
+}
+
+static void
 environment_is_layered(void **state)
 {
 	char path[] = "PATH=/bin", a[] = "A=1", notify[] = "NOTIFY_SOCKET=/x", port[] = "PORT=9",
@@ -140,6 +155,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(port_is_filled_in),
 		cmocka_unit_test(arguments_keep_their_order_and_number),
+		cmocka_unit_test(the_process_id_is_filled_in),
 		cmocka_unit_test(environment_is_layered),
 		cmocka_unit_test(nothing_inherited_nothing_extra),
 		cmocka_unit_test(digests_differ_where_anything_does),

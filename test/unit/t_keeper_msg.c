@@ -34,6 +34,9 @@ a_start_survives_any_bytes(void **state)
 			       .argv = {argv, 4},
 			       .env = {env, 1},
 			       .user = user,
+			       .launch = user,
+			       .stop_argv = {argv, 2},
+			       .pid_file = odd,
 			       .stop_timeout_ms = 1500},
 			  back;
 	unsigned i;
@@ -49,6 +52,9 @@ a_start_survives_any_bytes(void **state)
 	assert_int_equal(back.stop_timeout_ms, 1500);
 	assert_string_equal(back.user, user);
 	assert_null(back.directory);
+	assert_string_equal(back.launch, user);
+	assert_string_equal(back.pid_file, odd);
+	assert_int_equal(back.stop_argv.n, 2);
 	for (i = 0; i < 4; i++)
 		assert_string_equal(back.argv.v[i], argv[i]);
 	assert_null(back.argv.v[4]);

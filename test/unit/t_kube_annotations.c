@@ -161,7 +161,8 @@ is_for_processes(const struct key *k)
 	static const char *const names[] = {
 		"directory",	   "environment",      "user",
 		"stop_timeout",	   "refusal_timeout",  "liveness",
-		"liveness_period", "liveness_timeout", "liveness_threshold"};
+		"liveness_period", "liveness_timeout", "liveness_threshold",
+		"stop_command",	   "pid_file"};
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(names); i++)
