@@ -19,6 +19,7 @@
 #define OPEN_HANGING 384	  /* of these, to instances whose last try timed out */
 #define ROUND_MOST 4		  /* tries begun in one turn of the loop: a wake-up may wait */
 #define STATUS_BYTES 12		  /* "HTTP/1.1 200" */
+#define ALTERNATE_EVERY 4 /* one of so many refused tries is repeated at the other address */
 
 enum probe_state {
 	PROBE_WAITING, /* for its timer */
@@ -35,9 +36,10 @@ struct probe {
 	enum probe_state state;
 	bool is_hanging; /* its last try timed out */
 	unsigned tries;
-	bool is_second;	  /* its first probe has succeeded: the second one is made */
-	int64_t first_ns; /* of the first try */
-	int fd;		  /* CONNECTING, READING: open, and has a permit; else -1 */
+	bool is_alternate; /* this try is made at inst->alternate */
+	bool is_second;	   /* its first probe has succeeded: the second one is made */
+	int64_t first_ns;  /* of the first try */
+	int fd;		   /* CONNECTING, READING: open, and has a permit; else -1 */
 	struct loop_fd watch;
 	struct loop_timer timer; /* WAITING: to the next try; else: to connect_timeout */
 	char status[STATUS_BYTES];
@@ -142,11 +144,18 @@ current_spec(const struct probe *b, struct probe_spec *spec)
 		probe_spec_parse(spec, spec->next);
 }
 
+/* The address of the service, if that is where it listens. */
+static const struct addr *
+place_of(const struct probe *b)
+{
+	return b->is_alternate ? b->inst->alternate : &instance_address(b->inst)->addr;
+}
+
 /* The address that is probed; its port may differ from that of the service. */
 static struct addr
 address_of(const struct probe *b)
 {
-	struct addr addr = instance_address(b->inst)->addr;
+	struct addr addr = *place_of(b);
 	struct probe_spec spec;
 
 	current_spec(b, &spec);
@@ -241,12 +250,28 @@ try_later(struct probe *b)
 	loop_timer_set(&b->timer, delay);
 }
 
+/* A refused connection says that nothing listens there; maybe it listens at the other place. */
+static bool
+has_to_try_alternate(const struct probe *b, bool is_hanging)
+{
+	return b->state == PROBE_CONNECTING && !is_hanging && !b->is_alternate &&
+	       b->inst->alternate != NULL && b->tries % ALTERNATE_EVERY == ALTERNATE_EVERY - 1;
+}
+
 static void
 failed(struct probe *b, bool is_hanging)
 {
+	bool is_alternate_next = has_to_try_alternate(b, is_hanging);
+
 	close_try(b);
 	b->is_hanging = is_hanging;
-	try_later(b);
+	b->is_alternate = is_alternate_next;
+	if (is_alternate_next) {
+		b->state = PROBE_QUEUED;
+		list_push(&b->prober->queued[false], &b->node);
+	} else {
+		try_later(b);
+	}
 	begin_queued(b->prober);
 }
 
@@ -298,6 +323,16 @@ open_without_fd(struct probe *b)
 	limiter_open(b->inst, SLOTS_UNREADY);
 }
 
+/* It listens at its alternate address: from now on the other one is the alternate. */
+static void
+use_alternate(struct instance *inst)
+{
+	struct addr before = instance_address(inst)->addr;
+
+	instance_move(inst, inst->alternate);
+	*inst->alternate = before;
+}
+
 static void
 answered(struct probe *b, bool is_reusable)
 {
@@ -308,6 +343,9 @@ answered(struct probe *b, bool is_reusable)
 
 	activation_stamp(&inst->rev->activation.connected_ns);
 	inst->is_set_aside = false;
+	if (b->is_alternate)
+		use_alternate(inst);
+	b->is_alternate = false;
 	if (is_reusable)
 		open_with_fd(b);
 	else
@@ -392,7 +430,7 @@ connected(struct probe *b)
 	else if (spec.kind == PROBE_HTTP)
 		ask(b, &spec);
 	else
-		passed(b, addr_equal(&addr, &instance_address(b->inst)->addr));
+		passed(b, addr_equal(&addr, place_of(b)));
 }
 
 static void
@@ -532,8 +570,8 @@ prober_watch(struct prober *p, struct instance *inst)
 {
 	if (inst->state == INSTANCE_STOPPING)
 		prober_forget(p, inst);
-	else if (inst->state == INSTANCE_READY && !inst->is_set_aside)
-		trust(p, inst);
+	else if (inst->state == INSTANCE_READY && !inst->is_set_aside && inst->alternate == NULL)
+		trust(p, inst); /* with two addresses, a probe has to find the right one */
 	else if (waits_for_platform(inst))
 		wait_for_platform(p, inst);
 	else if (instance_is_closed_by(inst, SLOTS_UNREADY))

@@ -41,7 +41,7 @@ struct registry {
 struct contested {
 	struct list_node node;
 	struct revision *rev; /* a reference */
-	char *id, *address, *probe;
+	char *id, *address, *alternate, *probe;
 	uint16_t port;
 	enum instance_state state;
 };
@@ -218,6 +218,7 @@ contest(struct registry *r, struct revision *rev, const struct msg_instance *m)
 	c->rev = revision_ref(rev);
 	c->id = xstrdup(m->id);
 	c->address = xstrdup(m->address);
+	c->alternate = text_copy(m->alternate);
 	c->probe = text_copy(m->probe);
 	c->port = m->port;
 	c->state = m->state;
@@ -231,6 +232,7 @@ contested_free(struct registry *r, struct contested *c)
 	revision_unref(&c->rev);
 	free(c->id);
 	free(c->address);
+	free(c->alternate);
 	free(c->probe);
 	free(c);
 }
@@ -247,6 +249,27 @@ drop_contested(struct registry *r, const struct revision *rev)
 		if (rev == NULL || c->rev == rev)
 			contested_free(r, c);
 	}
+}
+
+/* Of two places where it may listen, the prober finds the right one. */
+static bool
+has_place(const struct instance *inst, const struct addr *addr)
+{
+	return addr_equal(addr, &instance_address(inst)->addr) ||
+	       (inst->alternate != NULL && addr_equal(addr, inst->alternate));
+}
+
+static void
+set_alternate(struct instance *inst, const struct msg_instance *m)
+{
+	struct addr addr;
+
+	free(inst->alternate);
+	inst->alternate = NULL;
+	if (m->alternate == NULL || addr_set(&addr, m->alternate, m->port, NULL) < 0)
+		return;
+	inst->alternate = xmalloc(sizeof *inst->alternate);
+	*inst->alternate = addr;
 }
 
 static void
@@ -274,8 +297,12 @@ take_instance(struct registry *r, struct revision *rev, const struct msg_instanc
 		inst = add_instance(r, rev, m->id, &addr);
 	else if (inst->is_unlisted)
 		relist(inst);
-	if (!addr_equal(&addr, &instance_address(inst)->addr))
+	if (!has_place(inst, &addr)) {
 		move(r, inst, &addr);
+		set_alternate(inst, m);
+	} else if (inst->alternate == NULL) {
+		set_alternate(inst, m);
+	}
 	inst->is_listed = true;
 	free(inst->probe_spec);
 	inst->probe_spec = text_copy(m->probe);
@@ -398,6 +425,7 @@ take_contested(struct registry *r)
 		struct contested *c = container_of(node, struct contested, node);
 		const struct msg_instance m = {.id = c->id,
 					       .address = c->address,
+					       .alternate = c->alternate,
 					       .port = c->port,
 					       .probe = c->probe,
 					       .state = c->state};

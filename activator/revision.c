@@ -169,6 +169,7 @@ instance_free(struct instance *inst)
 	}
 	free(inst->pools);
 	free(inst->probe_spec);
+	free(inst->alternate);
 	free(inst->id);
 	revision_unref(&inst->rev);
 	free(inst);

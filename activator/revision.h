@@ -63,9 +63,10 @@ struct instance {
 	uint32_t paced;		  /* requests released under pacing, response head not seen */
 
 	/* main thread: registry.c, probe.c */
-	struct list_node node; /* in rev->instances, or in rev->unlisted */
-	void *probe;	       /* the prober's state; NULL: not probed */
-	char *probe_spec;      /* msg_instance.probe; NULL: as the limits say */
+	struct list_node node;	/* in rev->instances, or in rev->unlisted */
+	void *probe;		/* the prober's state; NULL: not probed */
+	char *probe_spec;	/* msg_instance.probe; NULL: as the limits say */
+	struct addr *alternate; /* where it may listen instead of at its address; NULL: nowhere */
 	enum instance_state state;
 	bool is_listed;	   /* by the newest `instances` message */
 	bool is_unlisted;  /* in rev->unlisted */

@@ -16,7 +16,8 @@ struct driver_instance {
 	char *id;      /* never used again; the same after a restart of the autoscaler */
 	char *address; /* NULL: it has none yet */
 	uint16_t port;
-	char *probe; /* as msg_instance.probe; NULL: the one of the revision's limits */
+	char *alternate; /* as msg_instance.alternate */
+	char *probe;	 /* as msg_instance.probe; NULL: the one of the revision's limits */
 	enum instance_state state;
 	/* It starts in place of another instance, which is still used: it is none more until it is
 	 * ready. */

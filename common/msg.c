@@ -59,6 +59,7 @@ put_instance(struct jput *j, const struct msg_instance *i)
 		if (i->port != 0)
 			jput_u64(j, "port", i->port);
 	}
+	jput_string_if(j, "alternate", i->alternate);
 	jput_string_if(j, "probe", i->probe);
 	jput_string(j, "state", msg_state_words[i->state]);
 	jput_object_end(j);
@@ -292,6 +293,7 @@ state_fini(struct msg_instances *s)
 	for (i = 0; i < s->n; i++) {
 		free(s->v[i].id);
 		free(s->v[i].address);
+		free(s->v[i].alternate);
 		free(s->v[i].probe);
 	}
 	free(s->v);

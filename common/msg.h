@@ -50,6 +50,9 @@ struct msg_instance {
 	char *id;
 	char *address; /* "127.0.0.1", "::1", "unix:/path"; NULL: none yet */
 	uint16_t port; /* 0: of a Unix socket */
+	/* An IP address where it may listen, at the same port, instead of at `address`: what
+	 * answers is used.  NULL: none. */
+	char *alternate;
 	/* "tcp", "tcp://:PORT", "/path", "http://:PORT/path" (followed by a line for each
 	 * field), "ready" (the platform's word suffices), or NULL: as in the limits.  After an
 	 * empty line a second one, made once the first has succeeded. */

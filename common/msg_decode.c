@@ -101,6 +101,7 @@ get_instance(const struct jget *at, void *to, struct err *e)
 	if (get_name(at, "id", &i->id, e) < 0 ||
 	    jget_string(at, "address", JGET_MAY, &i->address, e) < 0 ||
 	    jget_i64(at, "port", has_port(i) ? JGET_MUST : JGET_MAY, 1, UINT16_MAX, &port, e) < 0 ||
+	    jget_string(at, "alternate", JGET_MAY, &i->alternate, e) < 0 ||
 	    jget_string(at, "probe", JGET_MAY, &i->probe, e) < 0 ||
 	    jget_word(at, "state", JGET_MUST, msg_state_words, MSG_STATES, &state, e) < 0)
 		return -1;

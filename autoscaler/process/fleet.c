@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char loopback[] = "127.0.0.1";
+/* Some programs listen at the second one only: "localhost" may mean it to them. */
+static char loopback[] = "127.0.0.1", loopback_too[] = "::1";
 
 struct fleet *
 fleet_new(const char *revision)
@@ -314,6 +315,7 @@ fleet_view(struct fleet *f, bool is_known)
 			.id = m->id,
 			.address = loopback,
 			.port = m->port,
+			.alternate = loopback_too,
 			.state = state_of(m),
 			.is_retired = m->is_retired,
 			.started_ns = m->started_ns,

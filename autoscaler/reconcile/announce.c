@@ -28,6 +28,7 @@ fill_instance(const struct scaled_revision *rev, const struct scaled_instance *f
 	*to = (struct msg_instance){.id = from->id,
 				    .address = from->address,
 				    .port = from->port,
+				    .alternate = from->alternate,
 				    .probe = from->probe,
 				    .state = is_draining(rev, from->id) ? INSTANCE_STOPPING
 									: from->state};

@@ -24,6 +24,7 @@ free_all(struct scaled_instance *v, size_t n)
 	for (i = 0; i < n; i++) {
 		free(v[i].id);
 		free(v[i].address);
+		free(v[i].alternate);
 		free(v[i].probe);
 	}
 	free(v);
@@ -42,6 +43,7 @@ take_one(struct scaled_instance *to, const struct driver_instance *from,
 {
 	*to = (struct scaled_instance){.id = xstrdup(from->id),
 				       .address = text_copy(from->address),
+				       .alternate = text_copy(from->alternate),
 				       .probe = text_copy(from->probe),
 				       .port = from->port,
 				       .state = from->state,
@@ -81,7 +83,8 @@ is_same(const struct scaled_instance *a, const struct driver_instance *b)
 {
 	return strcmp(a->id, b->id) == 0 && a->state == b->state && a->port == b->port &&
 	       a->is_spare == b->is_spare && a->is_retired == b->is_retired &&
-	       text_equal(a->address, b->address) && text_equal(a->probe, b->probe);
+	       text_equal(a->address, b->address) && text_equal(a->alternate, b->alternate) &&
+	       text_equal(a->probe, b->probe);
 }
 
 bool

@@ -8,7 +8,7 @@
 #include "autoscaler/driver.h"
 
 struct scaled_instance {
-	char *id, *address, *probe; /* address, probe: NULL where there is none */
+	char *id, *address, *alternate, *probe; /* all but id: NULL where there is none */
 	uint16_t port;
 	enum instance_state state; /* as the driver shows it */
 	bool is_answering;	   /* as an activator said last */

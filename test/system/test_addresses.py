@@ -1,6 +1,7 @@
 """Where instances may be: names and Unix sockets in `addresses`.  Names are resolved in a mount
 namespace of the autoscaler's own, by a hosts file of the test's."""
 import os
+import socket
 import subprocess
 
 import pytest
@@ -123,3 +124,30 @@ def test_an_instance_at_a_unix_socket(tmp_path):
                 instance = s.revision_status("s/v1")["instances"][0]
                 assert instance["id"] == "s/v1@unix:" + at
                 assert instance["address"] == "unix:" + at
+
+
+# --- programs that listen at the other loopback address
+
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as s:
+            s.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no ::1")
+def test_a_program_that_listens_at_the_ipv6_loopback_only(tmp_path):
+    services = """service "s" { hosts = {"s.x"} container_concurrency = 1
+        revision "v1" { min_scale = 1
+            command = {"python3", "-m", "http.server", "--bind", "::1", "$PORT"} } }"""
+    with running(tmp_path, services) as s:
+        assert [s.get("s.x")[0] for _ in range(5)] == [200] * 5
+        instance = s.revision_status("s/v1")["instances"][0]
+        assert instance["address"].startswith("[::1]:")
+        s.activator.kill()  # the next one finds it, too, and in the state "ready"
+        s.start_activator()
+        s.wait_ready()
+        assert [s.get("s.x")[0] for _ in range(5)] == [200] * 5
+        assert s.revision_status("s/v1")["instances"][0]["address"] == instance["address"]

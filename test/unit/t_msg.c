@@ -54,7 +54,7 @@ each_type_goes_there_and_back(void **state)
 		"{\"type\":\"end\",\"generation\":7,\"services\":3}",
 		"{\"type\":\"instances\",\"revision\":\"hello/v1\",\"wanted\":2,\"target\":70.5,"
 		"\"cold_start_ms\":612,\"instances\":[{\"id\":\"i1\",\"address\":\"127.0.0.1\","
-		"\"port\":20001,\"probe\":\"/healthz\",\"state\":\"ready\"},"
+		"\"port\":20001,\"alternate\":\"::1\",\"probe\":\"/healthz\",\"state\":\"ready\"},"
 		"{\"id\":\"i2\",\"state\":\"starting\"},"
 		"{\"id\":\"i3\",\"address\":\"::1\",\"port\":65535,\"state\":\"stopping\"}]}",
 		"{\"type\":\"instances\",\"revision\":\"a/b\",\"wanted\":0,\"target\":0,"

@@ -125,6 +125,53 @@ test_refused_until_it_listens(void **state)
 	assert_int_equal(prober_probed(w->prober), 0);
 }
 
+/* A listening socket at ::1, with the port of the other address, or -1: there is no IPv6. */
+static int
+listen_at_six(const struct addr *other, struct addr *six)
+{
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(addr_set(six, "::1", addr_port(other), NULL), 0);
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&six->ss, six->len) < 0) {
+		close(fd);
+		return -1;
+	}
+	assert_int_equal(listen(fd, 8), 0);
+	return fd;
+}
+
+/* Each time it is found where it listens, first at its alternate address, then, after it has
+ * been started again, at the other one. */
+static void
+test_an_instance_that_listens_at_its_alternate_address(void **state)
+{
+	struct world *w = *state;
+	struct addr four = instance_address(w->inst)->addr, six;
+	int fd = listen_at_six(&four, &six);
+
+	if (fd < 0)
+		skip();
+	w->inst->alternate = xmalloc(sizeof six);
+	*w->inst->alternate = six;
+	w->inst->state = INSTANCE_READY; /* not enough: which address is it? */
+	prober_watch(w->prober, w->inst);
+	assert_false(instance_is_open(w->inst));
+	run_until_answer(w);
+	assert_true(instance_is_open(w->inst));
+	assert_true(addr_equal(&instance_address(w->inst)->addr, &six));
+	assert_true(addr_equal(w->inst->alternate, &four));
+
+	close(fd);
+	listen(w->listener, 8);
+	limiter_close(w->inst, SLOTS_UNREADY);
+	prober_refused(w->prober, w->inst);
+	run_until_answer(w);
+	assert_true(addr_equal(&instance_address(w->inst)->addr, &four));
+	assert_true(addr_equal(w->inst->alternate, &six));
+	assert_true(limiter_try_permit(w->inst)); /* each permit was given back */
+	limiter_permit_back(w->inst);
+}
+
 /* The connection of a probe goes to a waiter; without one it is closed. */
 static void
 test_the_connection_goes_to_a_waiter(void **state)
@@ -614,6 +661,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_refused_until_it_listens, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_an_instance_that_listens_at_its_alternate_address, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_the_connection_goes_to_a_waiter, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_the_platform_says_ready, setup, teardown),
