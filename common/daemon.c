@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,9 @@
 #include "common/holder.h"
 #include "common/settings.h"
 #include "common/strbuf.h"
+
+#define LOCK_TRIES 200 /* of a file whose holder is dead */
+#define LOCK_PAUSE_MS 10
 
 #define OPTIONS_MAX 32
 
@@ -186,20 +190,48 @@ make_dir(const char *dir, struct err *e)
 	return rc;
 }
 
-/* Name the process that holds the lock.  The file may still have the pid of the one before:
- * the holder writes its own just after it has locked the file. */
+/* The pid that stands in the lock file; 0: none.  It may still be that of an earlier holder:
+ * a process writes its own just after it has locked the file. */
+static long
+pid_in(int fd)
+{
+	char text[32];
+	ssize_t n = pread(fd, text, sizeof text - 1, 0);
+
+	text[MAX(n, 0)] = '\0';
+	return strtol(text, NULL, 10);
+}
+
+/* Lock the file.  A holder that was killed may live on for a moment in a child that it had
+ * forked and that has not executed its program yet: wait for the end of that. */
+static int
+lock(int fd)
+{
+	int tries = 0, rc;
+	long pid;
+
+	while ((rc = flock(fd, LOCK_EX | LOCK_NB)) < 0 && errno == EWOULDBLOCK &&
+	       tries++ < LOCK_TRIES) {
+		pid = pid_in(fd);
+		if (pid <= 0 || kill((pid_t)pid, 0) == 0 || errno != ESRCH)
+			break;
+		poll(NULL, 0, LOCK_PAUSE_MS);
+	}
+	if (rc < 0 && tries > 0)
+		errno = EWOULDBLOCK;
+	return rc;
+}
+
+/* Name the process that holds the lock. */
 static int
 lock_failed(int fd, const char *path, struct err *e)
 {
-	char text[32], holder[HOLDER_TEXT];
-	ssize_t n;
+	char holder[HOLDER_TEXT];
 	long pid;
 
 	if (errno != EWOULDBLOCK)
 		return err_errno(e, "cannot lock %s", path);
-	n = pread(fd, text, sizeof text - 1, 0);
-	text[MAX(n, 0)] = '\0';
-	pid = strtol(text, NULL, 10);
+	pid = pid_in(fd);
 	return err_set(e, EWOULDBLOCK, "cannot lock %s: held by %s", path,
 		       pid > 0 ? holder_name(pid, holder) : "another process");
 }
@@ -228,7 +260,7 @@ daemon_lock(const char *dir, const char *name, struct err *e)
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
 	if (fd < 0)
 		rc = err_errno(e, "cannot open %s", path);
-	else if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+	else if (lock(fd) < 0)
 		rc = lock_failed(fd, path, e);
 	else
 		write_pid(fd);
