@@ -304,7 +304,7 @@ take_refusal(struct kube_watch *w, const struct kube_answer *a)
 		wait_for(w, is_list || w->backoff.tries > 1 ? delay : 0);
 		return;
 	}
-	if (w->is_list_in_watch && (a->status == 400 || a->status == 422)) {
+	if (!is_list && w->is_list_in_watch && (a->status == 400 || a->status == 422)) {
 		log_info(NULL,
 			 "server does not support sendInitialEvents, objects are listed in "
 			 "pages",
