@@ -129,6 +129,7 @@ def test_a_client_leaves_after_each_byte(stack, instance, how):
     instance.answer = answer
     whole = (b"POST / HTTP/1.1\r\nHost: one\r\nTransfer-Encoding: chunked\r\n\r\n"
              b"3\r\nabc\r\n2;x\r\nde\r\n0\r\n\r\n")
+    accepted = stack.metric("activator_connections_accepted_total")
     for at in range(len(whole) + 1):
         c = stack.connect()
         c.sendall(whole[:at])
@@ -136,8 +137,10 @@ def test_a_client_leaves_after_each_byte(stack, instance, how):
             reset(c)
         else:
             c.close()
-    # All connections are closed, and the only slot is free.
-    wait_until(lambda: stack.metric("activator_connections") == 0 and
+    # All connections were accepted and are closed, and the only slot is free.
+    accepted += len(whole) + 1
+    wait_until(lambda: stack.metric("activator_connections_accepted_total") >= accepted and
+               stack.metric("activator_connections") == 0 and
                stack.metric('activator_revision_in_flight{revision="one/v1"}') == 0,
                what="the slot")
     with stack.connect() as c:
