@@ -19,8 +19,12 @@
  * The main thread tells the limiter what the autoscaler, the prober and drains say: limits,
  * instances, and which of them are open.
  *
- * Under the mutex the limiter does O(instances of the revision) work, and no I/O (but the
- * eventfd of a mailbox that was empty), no logging and no callback.
+ * One exception to the order: a request whose connect failed goes before those that were not
+ * sent anywhere yet.
+ *
+ * Under the mutex the limiter does O(instances) work for each waiter that it grants or
+ * refuses, and no I/O (but the eventfd of a mailbox that was empty), no logging and no
+ * callback.
  * Thread: any, where a call does not say otherwise. */
 #ifndef ACTIVATOR_LIMITER_H
 #define ACTIVATOR_LIMITER_H
@@ -41,14 +45,14 @@ NODISCARD struct instance *limiter_try_take(struct revision *, const struct inst
  * in the queue, or *failed says why the revision cannot be started (a reference), and w is
  * not in the queue.  is_retry: a connect failed for this request, so it goes before all that
  * were not sent anywhere yet.  w is borrowed, and must not move, until inbox_next() returns
- * it or limiter_cancel() has taken it out.  If no other waiter may wake the revision,
- * on_demand is called. */
+ * it or limiter_cancel() has taken it out.  If w may wake the revision (not
+ * is_serve_only) and no queued waiter may, on_demand is posted to the main thread. */
 NODISCARD struct instance *limiter_take_or_wait(struct revision *, struct waiter *w, bool is_retry,
 						int64_t now_ns, struct failure **failed);
 /* The request is over, or does not need its slot: the oldest waiter gets it, if any. */
 void limiter_give_back(struct instance *);
-/* Stop waiting, before inbox_next() has returned w.  What was granted already goes to the
- * next waiter.  Afterwards w->fd >= 0 is a descriptor for the caller to close. */
+/* Stop waiting, before inbox_next() has returned w.  If something had been granted, it goes
+ * to the next waiter.  Afterwards w->fd >= 0 is a descriptor for the caller to close. */
 void limiter_cancel(struct waiter *w);
 /* inbox_next() has returned w, but its request has no use for the grant: all of it goes to
  * the next waiter.  w->fd: as above. */

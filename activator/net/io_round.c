@@ -6,7 +6,8 @@
 
 #include "common/loop.h"
 
-/* Turns between two shared reads: together no more than one shared read can serve. */
+/* How many sockets of each queue have a turn between two shared reads.  Their sum is what one
+ * shared read serves. */
 #define NEW_WORK_MOST (BATCH_MAX / 2)
 #define IN_PROGRESS_MOST (BATCH_MAX - NEW_WORK_MOST)
 
@@ -150,7 +151,7 @@ io_round_leave(struct io *io)
 	io_round_drop_ahead(io);
 }
 
-/* Of the first n sockets in the queue, or of all if they are fewer. */
+/* Run the turns of the first `most` sockets of the queue, or of all if they are fewer. */
 static void
 run_turns(struct io_round *r, struct list *queue, size_t most)
 {

@@ -151,7 +151,7 @@ exit_if_idle(struct keeper *kp)
 }
 
 /* Stop all instances, then exit.  The autoscaler is informed first, so that it does not take
- * their ends for crashes and asks this keeper for no more instances. */
+ * their ends for crashes, and does not ask this keeper for more. */
 static void
 shut_down(struct keeper *kp)
 {

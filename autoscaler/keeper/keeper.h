@@ -25,11 +25,12 @@
  *                  mark in the environment, kills it, and starts another keeper.
  *   both           The next autoscaler does the same when it starts.  Nothing escapes it
  *                  where a control group can be made (cgroup.h); elsewhere a process
- *                  escapes that left its group and cleared its environment.
+ *                  that has left its group and cleared its environment escapes.
  *
  * The keeper exits when it was asked to shut down (by a message or SIGTERM) and its last
  * instance is gone, and also when its last instance is gone while no autoscaler is
- * connected.  It holds keeper.lock in state_dir as long as it lives, so there is one keeper
+ * connected.  Until the first autoscaler has said hello it waits for that instead, for 30 s.
+ * It holds keeper.lock in state_dir as long as it lives, so there is one keeper
  * at a time: the autoscaler takes the lock and hands the descriptor down.
  *
  * Thread: one.  PR_SET_PDEATHSIG acts when the forking thread ends; with a single thread

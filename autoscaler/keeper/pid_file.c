@@ -23,7 +23,7 @@ pid_t
 pid_file_read(const char *path, const char *directory)
 {
 	char *full = path[0] == '/' || directory == NULL ? xstrdup(path)
-							  : xasprintf("%s/%s", directory, path);
+							 : xasprintf("%s/%s", directory, path);
 	int fd = open(full, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* it may be a FIFO */
 	char text[32] = "";
 	struct stat st;

@@ -13,7 +13,7 @@
 
 struct stop_command {
 	pid_t pid;
-	char *name;		   /* argv[0] */
+	char *name;		  /* argv[0] */
 	int output_fd, result_fd; /* output_fd -1: closed */
 	struct loop_fd output_ev;
 	struct output output;

@@ -4,8 +4,9 @@
  *
  * The server numbers its changes: each event, each page of a list and each bookmark carries a
  * resourceVersion.  A watch that ends, for whatever reason, is followed by a new one from the
- * newest version that was read, so that no change is missed.  Only if the server has forgotten
- * that version (410), or sends what cannot be decoded, everything is listed again.
+ * newest version that was read, so that no change is missed.  Everything is listed again only
+ * if that version has expired (410), an event cannot be decoded, a list broke off, the server
+ * refused the request, or the watch is suspected to miss changes.
  *
  *	WAITING   a timer runs, for 0 ms or a back-off; then WATCHING, or LISTING where there is
  *	          no version yet and the server lists in pages
@@ -55,7 +56,7 @@ struct kube_watch_ops {
 	void (*on_error)(const char *why, void *arg);
 };
 
-/* Events that were read; lists that were begun, in whichever way; other watches that were. */
+/* Events that were read; lists that were begun; watches that went on from a version. */
 struct kube_watch_counts {
 	uint64_t events, lists, restarts;
 };
@@ -77,8 +78,8 @@ void kube_watch_free(struct kube_watch **);
 /* Whether it watches what conf says. */
 bool kube_watch_matches(const struct kube_watch *, const struct kube_watch_conf *);
 
-/* The server did not answer since then, and does now: a watch that has been silent since goes
- * on over a new connection, and one that waits ends its wait. */
+/* From since_ns on the server did not answer, and now it does: a watch that has been silent since
+ * goes on over a new connection, and one that waits ends its wait. */
 void kube_watch_reconnect(struct kube_watch *, int64_t since_ns);
 
 /* Something has happened since then that it should have shown: if it has been silent since, it

@@ -6,10 +6,11 @@
  * and drains.
  *
  * In a round of the event loop
- *   - messages and views are only noted in the revision that they concern, which is marked;
+ *   - most messages and views are only noted in the revision that they concern, which is
+ *     marked; `activate`, `busy` and a new activator are answered at once;
  *   - once a second reconcile_tick() marks all active revisions, as averages change with time;
  *   - at the end reconcile_tail() goes through all marked revisions:
- *	1. adopt   take what a driver shows first for what it was asked for
+ *	1. adopt   at the first view of a driver, regard its scale as what it was asked for
  *	2. decide  decide(), and the bounds of its answer (wanted.h)
  *	3. share   max_instances, if the revisions claim more (quota.h)
  *	4. act     note the decision; ask the driver for more instances, or drain some before

@@ -18,10 +18,9 @@
  *   10. drain		fewer only as instances are drained (scaledown.h)
  *  scale_sent		what the driver was asked for last (scaled.h)
  *
- * The last of 1 to 8 that changed the number sets its rule.  9 and 10 change nothing that is
- * wanted: they put off what the driver is asked for.  "What there is" means scale_sent, or in a
- * dry run the virtual instances.
- * Pure.  Thread: the owner. */
+ * The rule of the number is that of the last bound of 1 to 8 that applied.  9 and 10 change nothing
+ *that is wanted: they put off what the driver is asked for.  "What there is" means scale_sent, or
+ *in a dry run the virtual instances. Pure.  Thread: the owner. */
 #ifndef AUTOSCALER_RECONCILE_WANTED_H
 #define AUTOSCALER_RECONCILE_WANTED_H
 
