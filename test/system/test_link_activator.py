@@ -120,7 +120,8 @@ def test_connections_follow_a_limit_that_is_set_later(stack, autoscaler):
             assert [c.response()[0] for c in clients] == [200] * 4
             assert inst.open == 4
             autoscaler.describe("s", ["s.x"], "s/v1", limits={"container_concurrency": 2})
-            wait_until(lambda: inst.open == 2, what="idle connections to be closed")
+            # Two workers that close at the same moment may leave fewer than two.
+            wait_until(lambda: inst.open <= 2, what="idle connections to be closed")
             inst.may_answer.clear()
             for c in clients:
                 c.request("GET", "/", "s.x")
