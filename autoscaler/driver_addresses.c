@@ -214,6 +214,16 @@ is_same(const struct name *name, const struct resolver_answer *answer)
 }
 
 static void
+set_addresses(struct name *name, const struct addr *v, size_t n)
+{
+	free(name->v);
+	name->v = n == 0 ? NULL : xcalloc(n, sizeof *name->v);
+	name->n = n;
+	if (n > 0)
+		memcpy(name->v, v, n * sizeof *v);
+}
+
+static void
 take_addresses(struct name *name, const struct resolver_answer *answer)
 {
 	size_t i;
@@ -222,10 +232,7 @@ take_addresses(struct name *name, const struct resolver_answer *answer)
 		addr_set_port(&answer->v[i], name->port);
 	if (is_same(name, answer))
 		return;
-	free(name->v);
-	name->v = xcalloc(answer->n + 1, sizeof *name->v);
-	memcpy(name->v, answer->v, answer->n * sizeof *name->v);
-	name->n = answer->n;
+	set_addresses(name, answer->v, answer->n);
 	if (name->n > 0)
 		log_addresses(name);
 }
@@ -294,9 +301,7 @@ name_init(struct name *name, struct external *x, const char *text, const struct 
 	loop_timer_set(&name->next, 0);
 	if (before == NULL)
 		return;
-	name->v = xcalloc(before->n + 1, sizeof *name->v);
-	memcpy(name->v, before->v, before->n * sizeof *name->v);
-	name->n = before->n;
+	set_addresses(name, before->v, before->n);
 	name->is_asked = before->is_asked;
 	name->is_open = before->is_open;
 	name->error = text_copy(before->error);
