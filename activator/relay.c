@@ -343,7 +343,7 @@ pass_heads(struct upstream *u, size_t n)
 		if (r.status >= 200)
 			return pass_final(u, &r, buf, n);
 		if (pass_interim(c, &r) < 0) {
-			upstream_read_keep(u, buf, n); /* for who reads on */
+			upstream_read_keep(u, buf, n); /* for upstream_abandon() */
 			return result(RELAY_CLIENT_GONE);
 		}
 	}

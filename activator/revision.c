@@ -57,8 +57,7 @@ revision_new(const char *name, unsigned workers_n, struct loop *control_loop,
 	limits_default(&limits);
 	revision_set_limits(rev, &limits);
 	limits_fini(&limits);
-	rev->shards = aligned_alloc(64, workers_n * sizeof *rev->shards);
-	CHECK(rev->shards != NULL);
+	rev->shards = xaligned(64, workers_n * sizeof *rev->shards);
 	memset(rev->shards, 0, workers_n * sizeof *rev->shards);
 	for (i = 0; i < workers_n; i++) {
 		list_init(&rev->shards[i].parked);
@@ -118,8 +117,7 @@ instance_new(struct revision *rev, const char *id, const struct addr *addr)
 	ref_init(&inst->refs);
 	atomic_init(&inst->slots, SLOTS_UNREADY); /* limit 0 until limiter_update() */
 	list_init(&inst->permit_queue);
-	inst->pools = aligned_alloc(64, rev->workers_n * sizeof *inst->pools);
-	CHECK(inst->pools != NULL);
+	inst->pools = xaligned(64, rev->workers_n * sizeof *inst->pools);
 	for (i = 0; i < rev->workers_n; i++)
 		list_init(&inst->pools[i].idle);
 	return inst;

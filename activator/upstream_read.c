@@ -82,7 +82,7 @@ upstream_read_body(struct upstream *u, char *buf, size_t n, size_t *data_n)
 {
 	ssize_t used;
 
-	CHECK(!u->is_done); /* whoever reads on looks at is_done first */
+	CHECK(!u->is_done); /* what comes behind is no part of it */
 	switch (u->framing) {
 	case FRAMING_NONE:
 		*data_n = 0;

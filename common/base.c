@@ -57,6 +57,12 @@ xrealloc(void *ptr, size_t size)
 	return or_die(realloc(ptr, size), size);
 }
 
+void *
+xaligned(size_t alignment, size_t size)
+{
+	return or_die(aligned_alloc(alignment, size), size);
+}
+
 char *
 xstrdup(const char *s)
 {

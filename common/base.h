@@ -36,6 +36,8 @@ NORETURN void base_check_failed(const char *file, int line, const char *expr);
 NODISCARD void *xmalloc(size_t size);
 NODISCARD void *xcalloc(size_t n, size_t size);
 NODISCARD void *xrealloc(void *ptr, size_t size);
+/* size: a multiple of alignment, which is a power of two. */
+NODISCARD void *xaligned(size_t alignment, size_t size);
 NODISCARD char *xstrdup(const char *s);
 NODISCARD char *xstrndup(const char *s, size_t n);
 NODISCARD char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2);

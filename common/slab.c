@@ -50,10 +50,9 @@ slab_put(struct slab *s, void *object)
 static void
 grow(struct slab *s)
 {
-	struct slab_block *b = aligned_alloc(CACHE_LINE, BLOCK);
+	struct slab_block *b = xaligned(CACHE_LINE, BLOCK);
 	size_t at;
 
-	CHECK(b != NULL);
 	b->next = s->blocks;
 	s->blocks = b;
 	/* From the last to the first, so that slab_get() returns them by rising address. */

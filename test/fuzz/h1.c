@@ -13,6 +13,9 @@
 #include "common/addr.h"
 
 #define FIELDS_MAX 100
+/* All that the proxy adds is as long as it can be: the buffer holds that, too. */
+#define LONGEST_PEER "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255"
+#define TIMING "queue;dur=1, start;dur=2"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -56,7 +59,12 @@ static void
 request(const char *buf, size_t n, bool is_trusted)
 {
 	struct request req, req_again;
-	struct request_hop hop = {.is_peer_trusted = is_trusted, .has_via = is_trusted};
+	struct request_hop hop = {
+		.peer = is_trusted ? LONGEST_PEER : "192.0.2.1",
+		.is_peer_v6 = is_trusted,
+		.is_peer_trusted = is_trusted,
+		.has_via = is_trusted,
+	};
 	ssize_t size = scan(buf, n);
 	enum outcome read_again;
 	char *out;
@@ -65,7 +73,6 @@ request(const char *buf, size_t n, bool is_trusted)
 	if (size <= 0 || h1_parse_request(&head, buf, (size_t)size, FIELDS_MAX) != H1_OK ||
 	    request_read(&req, &head) != OUT_OK)
 		return;
-	hop.peer = "192.0.2.1";
 	out = xmalloc(request_size(&req));
 	out_n = request_write(&req, &hop, out);
 	CHECK(out_n <= request_size(&req));
@@ -88,7 +95,8 @@ response(const char *buf, size_t n, bool is_head_method)
 	struct response_hop hop = {.is_persistent = true,
 				   .has_via = true,
 				   .takes_trailers = true,
-				   .date = "Sun, 06 Nov 1994 08:49:37 GMT"};
+				   .date = "Sun, 06 Nov 1994 08:49:37 GMT",
+				   .server_timing = is_head_method ? TIMING : NULL};
 	ssize_t size = scan(buf, n);
 	enum framing framing;
 	char *out;
