@@ -136,8 +136,8 @@ on_size(struct chunked *c, char ch)
 
 	if (digit < 0)
 		return c->state == SIZE ? -1 : after_word(c, ch, BLANK);
-	if (c->left >> 60 != 0)
-		return -1; /* more than 64 bits */
+	if (c->left >> 59 != 0)
+		return -1; /* above INT64_MAX: see field_number() */
 	c->left = c->left << 4 | (unsigned)digit;
 	c->state = SIZE_MORE;
 	return 0;

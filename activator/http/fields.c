@@ -11,6 +11,7 @@ static const struct known {
 	{"te", FIELD_TE},
 	{"age", FIELD_NOT_IN_TRAILERS},
 	{"via", FIELD_VIA},
+	{"proxy", FIELD_PROXY}, /* HTTP_PROXY of a CGI program */
 	{"date", FIELD_DATE},
 	{"host", FIELD_HOST},
 	{"vary", FIELD_NOT_IN_TRAILERS},
@@ -39,16 +40,20 @@ static const struct known {
 	{"content-length", FIELD_CONTENT_LENGTH},
 	{"x-forwarded-for", FIELD_X_FORWARDED_FOR},
 	{"content-encoding", FIELD_NOT_IN_TRAILERS},
-	{"proxy-connection", FIELD_PROXY_CONNECTION},
+	{"proxy-connection", FIELD_PROXY},
 	{"www-authenticate", FIELD_NOT_IN_TRAILERS},
 	{"x-activator-busy", FIELD_X_ACTIVATOR_BUSY},
 	{"x-forwarded-host", FIELD_X_FORWARDED_HOST},
 	{"if-modified-since", FIELD_NOT_IN_TRAILERS},
 	{"transfer-encoding", FIELD_TRANSFER_ENCODING},
 	{"x-forwarded-proto", FIELD_X_FORWARDED_PROTO},
-	{"proxy-authenticate", FIELD_NOT_IN_TRAILERS},
+	{"proxy-authenticate", FIELD_PROXY},
 	{"if-unmodified-since", FIELD_NOT_IN_TRAILERS},
-	{"proxy-authorization", FIELD_NOT_IN_TRAILERS},
+	{"proxy-authorization", FIELD_PROXY},
+	{"proxy-authentication-info", FIELD_PROXY},
+	{"x-real-ip", FIELD_X_FORWARDED},
+	{"front-end-https", FIELD_X_FORWARDED},
+	{"x-activator-tag", FIELD_OTHER}, /* the client's choice, of which the instance may know */
 };
 
 bool
@@ -59,7 +64,7 @@ field_is(const char *a, size_t n, const char *lower)
 
 /* The known names by length and first letter.  Most fields of most requests are not known, and
  * these two show it.  Filled before main(), constant from then on. */
-#define LENGTHS 25			/* the longest name, and 1 */
+#define LENGTHS 26			/* the longest name, and 1 */
 static uint8_t firsts[LENGTHS][26];	/* index in `known` plus 1; 0: none */
 static uint8_t nexts[ARRAY_LEN(known)]; /* the next with the same length and letter, likewise */
 
@@ -85,6 +90,7 @@ is_alias(const char *name, size_t n, const struct known *k)
 	switch (k->id) {
 	case FIELD_CONTENT_LENGTH:
 	case FIELD_TRANSFER_ENCODING:
+	case FIELD_X_FORWARDED:
 	case FIELD_X_FORWARDED_FOR:
 	case FIELD_X_FORWARDED_HOST:
 	case FIELD_X_FORWARDED_PROTO:
@@ -126,7 +132,9 @@ is_name(const char *name, const char *known_name, size_t n)
 {
 	size_t i;
 
-	_Static_assert(LENGTHS <= 25, "three pieces of eight bytes cover a name");
+	_Static_assert(LENGTHS <= 33, "four pieces of eight bytes cover a name");
+	if (n > 24 && eight_differ(name + 16, known_name + 16) != 0)
+		return false;
 	if (n >= 8)
 		return (eight_differ(name, known_name) |
 			eight_differ(name + n - 8, known_name + n - 8) |
@@ -141,14 +149,39 @@ is_name(const char *name, const char *known_name, size_t n)
 	return true;
 }
 
+/* Does it begin with these letters, '_' for '-' included? */
+static bool
+begins(const char *name, size_t n, const char *lower)
+{
+	size_t i;
+
+	for (i = 0; lower[i] != '\0'; i++)
+		if (i == n || (name[i] == '_' ? '-' : name[i] | 32) != lower[i])
+			return false;
+	return true;
+}
+
+/* A name that begins with an 'x' and is not one of the known ones. */
+static enum field_id
+x_field(const char *name, size_t n)
+{
+	if (begins(name, n, "x-activator-"))
+		return FIELD_X_ACTIVATOR;
+	if (!begins(name, n, "x-forwarded-"))
+		return FIELD_OTHER;
+	return memchr(name, '_', n) != NULL ? FIELD_ALIAS : FIELD_X_FORWARDED;
+}
+
 enum field_id
 field_id(const char *name, size_t n)
 {
 	unsigned first = ((unsigned char)name[0] | 32u) - 'a';
 	unsigned at;
 
-	if (n >= LENGTHS || first > 25)
+	if (first > 25)
 		return FIELD_OTHER;
+	if (n >= LENGTHS)
+		return first == 'x' - 'a' ? x_field(name, n) : FIELD_OTHER;
 	for (at = firsts[n][first]; at != 0; at = nexts[at - 1]) {
 		const struct known *k = &known[at - 1];
 
@@ -157,7 +190,7 @@ field_id(const char *name, size_t n)
 		if (is_alias(name, n, k))
 			return FIELD_ALIAS;
 	}
-	return FIELD_OTHER;
+	return first == 'x' - 'a' ? x_field(name, n) : FIELD_OTHER;
 }
 
 bool
@@ -211,7 +244,7 @@ field_number(const char *value, size_t n, uint64_t *out)
 	for (i = 0; i < n; i++) {
 		unsigned digit = (unsigned char)value[i] - (unsigned)'0';
 
-		if (digit > 9 || v > (UINT64_MAX - digit) / 10)
+		if (digit > 9 || v > ((uint64_t)INT64_MAX - digit) / 10)
 			return -1;
 		v = v * 10 + digit;
 	}

@@ -16,14 +16,16 @@ enum field_id {
 	FIELD_HOST,
 	FIELD_KEEP_ALIVE,
 	FIELD_MAX_FORWARDS,
-	FIELD_PROXY_CONNECTION,
+	FIELD_PROXY, /* between a client and its proxy (RFC 9110 11.7), or taken for that by CGI */
 	FIELD_TE,
 	FIELD_TRAILER,
 	FIELD_TRANSFER_ENCODING,
 	FIELD_UPGRADE,
 	FIELD_VIA,
+	FIELD_X_ACTIVATOR, /* any other x-activator-*, but for x-activator-tag */
 	FIELD_X_ACTIVATOR_BUSY,
 	FIELD_X_FORWARDED_FOR,
+	FIELD_X_FORWARDED, /* any other x-forwarded-*, and others that a proxy alone may set */
 	FIELD_X_FORWARDED_HOST,
 	FIELD_X_FORWARDED_PROTO,
 	FIELD_ALIAS, /* such as x_forwarded_for, which a CGI server cannot tell from the real one */
@@ -44,7 +46,8 @@ bool field_list_next(const char *value, size_t n, size_t *at, const char **eleme
 bool field_list_has(const char *value, size_t n, const char *lower);
 bool field_list_names(const char *value, size_t n, const char *name, size_t name_n);
 
-/* Read 1*DIGIT.  -1: it is something else, or above 64 bits. */
+/* Read 1*DIGIT.  -1: it is something else, or above INT64_MAX: a program that counts with a
+ * sign would read another number than one that counts without. */
 NODISCARD int field_number(const char *value, size_t n, uint64_t *out);
 
 bool field_is_token(const char *s, size_t n); /* RFC 9110 5.6.2 */

@@ -269,12 +269,12 @@ is_passed(const struct request *r, const struct h1_field *f, const struct reques
 	case FIELD_ACCEPT:
 	case FIELD_DATE:
 	case FIELD_VIA:
-	case FIELD_X_ACTIVATOR_BUSY:
 		return true;
 	case FIELD_TRAILER:
 		return r->framing == FRAMING_CHUNKED;
 	case FIELD_EXPECT:
 		return r->is_expecting;
+	case FIELD_X_FORWARDED:
 	case FIELD_X_FORWARDED_HOST:
 	case FIELD_X_FORWARDED_PROTO:
 		return hop->is_peer_trusted;

@@ -158,9 +158,10 @@ is_passed(const struct response *r, const struct h1_field *f, const struct respo
 	switch (f->id) {
 	case FIELD_CONNECTION:
 	case FIELD_KEEP_ALIVE:
-	case FIELD_PROXY_CONNECTION:
+	case FIELD_PROXY:
 	case FIELD_TRANSFER_ENCODING:
 	case FIELD_CONTENT_LENGTH:
+	case FIELD_X_ACTIVATOR: /* our refusals and pages alone have x-activator-reason */
 	case FIELD_X_ACTIVATOR_BUSY:
 	case FIELD_TE:
 		return false;

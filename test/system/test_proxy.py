@@ -70,7 +70,10 @@ def test_the_request_head_that_an_instance_gets(stack, origin):
     with stack.connect() as c:
         c.sendall(b"GET http://origin:80/p?q HTTP/1.1\r\nHost: other\r\nX-A: 1\r\n"
                   b"Connection: keep-alive, x-hop\r\nX-Hop: 2\r\nKeep-Alive: 5\r\nTE: trailers\r\n"
-                  b"X-Forwarded-For: 6.6.6.6\r\nProxy-Connection: x\r\n\r\n")
+                  b"X-Forwarded-For: 6.6.6.6\r\nProxy-Connection: x\r\n"
+                  b"Proxy-Authorization: Basic x\r\nProxy: http://x/\r\nX-Real-IP: 6.6.6.6\r\n"
+                  b"X-Forwarded-Port: 1\r\nX_Forwarded_Prefix: /x\r\nFront-End-Https: on\r\n"
+                  b"X-Activator-Reason: x\r\n\r\n")
         assert c.response()[2] == b"origin"
     assert origin.requests == [
         b"GET /p?q HTTP/1.1\r\nHost: origin:80\r\nX-A: 1\r\n"

@@ -93,6 +93,8 @@ static const struct {
 	{"POST / HTTP/1.1\r\n" HOST "Content-Length: \r\n\r\n", OUT_BAD_REQUEST},
 	{"POST / HTTP/1.1\r\n" HOST "Content-Length: 18446744073709551616\r\n\r\n",
 	 OUT_BAD_REQUEST},
+	{"POST / HTTP/1.1\r\n" HOST "Content-Length: 9223372036854775808\r\n\r\n", OUT_BAD_REQUEST},
+	{"POST / HTTP/1.1\r\n" HOST "Content-Length: 9223372036854775807\r\n\r\n", OUT_OK},
 	{"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: Chunked\r\n\r\n", OUT_OK},
 	{"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, chunked\r\n\r\n", OUT_BAD_REQUEST},
 	{"POST / HTTP/1.1\r\n" HOST
@@ -159,6 +161,8 @@ static const struct {
 	{"HTTP/1.1 200 OK\r\nX:\rY: z\r\n\r\n", false}, /* a lone CR */
 	{"HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n", false},
 	{"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", false},
+	{"HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775808\r\n\r\n", false},
+	{"HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775807\r\n\r\n", true},
 	{"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", false},
 	{"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", false},
 	{"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", false},
@@ -207,6 +211,26 @@ test_close_wins(void **state)
 				  "Connection: keep-alive\r\n\r\n",
 				  &resp));
 	assert_false(resp.is_persistent);
+}
+
+/* Of an instance's response: those for a proxy, and those that our own answers alone have. */
+static void
+test_response_fields_that_end_here(void **state)
+{
+	const struct response_hop hop = {.is_persistent = true,
+					 .date = "Sun, 06 Nov 1994 08:49:37 GMT"};
+	struct response r;
+	char out[2048];
+
+	(void)state;
+	assert_true(read_response("HTTP/1.1 407 No\r\nContent-Length: 0\r\n"
+				  "Proxy-Authenticate: Basic\r\nProxy-Authentication-Info: x\r\n"
+				  "X-Activator-Reason: queue_full\r\nX-A: 1\r\n\r\n",
+				  &r));
+	assert_in_range(response_size(&r, &hop), 1, sizeof out - 1);
+	out[response_write(&r, &hop, out)] = '\0';
+	assert_string_equal(out, "HTTP/1.1 407 No\r\nX-A: 1\r\nContent-Length: 0\r\n"
+				 "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n");
 }
 
 static void
@@ -291,6 +315,7 @@ static const struct {
 	{"0\r\nX-Sum\r\n\r\n", NULL, NULL},
 	{"0\r\nX-Sum: a\rb\r\n\r\n", NULL, NULL},
 	{"0\r\nX-Sum: a\x01\r\n\r\n", NULL, NULL},
+	{"8000000000000000\r\n", NULL, NULL},		/* above INT64_MAX */
 	{"0\r\nContent-Length: 1\r\n\r\n", NULL, NULL}, /* forbidden: RFC 9110 6.5.1 */
 	{"0\r\nHost: a\r\n\r\n", NULL, NULL},
 	{"0\r\nTransfer-Encoding: chunked\r\n\r\n", NULL, NULL},
@@ -411,6 +436,7 @@ main(void)
 		cmocka_unit_test(test_requests),
 		cmocka_unit_test(test_responses),
 		cmocka_unit_test(test_close_wins),
+		cmocka_unit_test(test_response_fields_that_end_here),
 		cmocka_unit_test(test_connection_options),
 		cmocka_unit_test(test_lists_are_bounded),
 		cmocka_unit_test(test_chunked),
