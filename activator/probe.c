@@ -19,7 +19,9 @@
 #define OPEN_HANGING 384	  /* of these, to instances whose last try timed out */
 #define ROUND_MOST 4		  /* tries begun in one turn of the loop: a wake-up may wait */
 #define STATUS_BYTES 12		  /* "HTTP/1.1 200" */
-#define ALTERNATE_EVERY 4 /* one of so many refused tries is repeated at the other address */
+#define ALTERNATE_EVERY 4	 /* one of so many refused tries is repeated at the other address */
+#define REPORT_FIRST (5 * CLK_S) /* most programs refuse connections while they start */
+#define REPORT_LEAST CLK_S
 
 enum probe_state {
 	PROBE_WAITING, /* for its timer */
@@ -41,7 +43,8 @@ struct probe {
 	int64_t first_ns;  /* of the first try */
 	int fd;		   /* CONNECTING, READING: open, and has a permit; else -1 */
 	struct loop_fd watch;
-	struct loop_timer timer; /* WAITING: to the next try; else: to connect_timeout */
+	struct loop_timer timer; /* WAITING: to the next try; else: to the end of this one */
+	int64_t report_ns;	 /* after so long a log line says that it does not answer */
 	char status[STATUS_BYTES];
 	size_t status_n;
 };
@@ -258,11 +261,35 @@ has_to_try_alternate(const struct probe *b, bool is_hanging)
 	       b->inst->alternate != NULL && b->tries % ALTERNATE_EVERY == ALTERNATE_EVERY - 1;
 }
 
+/* The first line comes at once if the instance has accepted the connection, for then it is not
+ * merely starting; the next ones whenever the time since the first try has doubled. */
+static bool
+is_report_due(const struct probe *b, int64_t elapsed)
+{
+	return elapsed >= b->report_ns ||
+	       (b->report_ns == REPORT_FIRST && b->state == PROBE_READING);
+}
+
 static void
-failed(struct probe *b, bool is_hanging)
+report(struct probe *b, const char *cause)
+{
+	int64_t elapsed = clk_now() - b->first_ns;
+
+	if (!is_report_due(b, elapsed))
+		return;
+	log_info(&b->inst->tag, "instance does not answer yet",
+		 "address=%s tries=%u for_ms=%.0f last=%s", instance_address(b->inst)->text,
+		 b->tries + 1, (double)elapsed / 1e6, cause);
+	b->report_ns = MAX(elapsed * 2, REPORT_LEAST);
+}
+
+/* cause: of this try, for the log. */
+static void
+failed(struct probe *b, bool is_hanging, const char *cause)
 {
 	bool is_alternate_next = has_to_try_alternate(b, is_hanging);
 
+	report(b, cause);
 	close_try(b);
 	b->is_hanging = is_hanging;
 	b->is_alternate = is_alternate_next;
@@ -376,6 +403,23 @@ passed(struct probe *b, bool is_reusable)
 	begin_queued(b->prober);
 }
 
+/* By the beginning of the status line. */
+static void
+judge(struct probe *b)
+{
+	const char *s = b->status;
+	char cause[32];
+
+	if (memcmp(s, "HTTP/1.", 7) != 0 || s[8] != ' ') {
+		failed(b, false, "no HTTP/1 response");
+	} else if (s[9] == '2' || s[9] == '3') {
+		passed(b, false);
+	} else {
+		snprintf(cause, sizeof cause, "HTTP %.3s", s + 9);
+		failed(b, false, cause);
+	}
+}
+
 static void
 on_readable(int fd, short what, void *arg)
 {
@@ -386,17 +430,13 @@ on_readable(int fd, short what, void *arg)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
-		failed(b, false);
+		failed(b, false, n < 0 ? strerror(errno) : "connection closed before the response");
 		return;
 	}
 	b->status_n += (size_t)n;
 	if (b->status_n < STATUS_BYTES)
 		return;
-	if (memcmp(b->status, "HTTP/1.", 7) == 0 && b->status[8] == ' ' &&
-	    (b->status[9] == '2' || b->status[9] == '3'))
-		passed(b, false);
-	else
-		failed(b, false);
+	judge(b);
 }
 
 static void
@@ -408,11 +448,13 @@ ask(struct probe *b, const struct probe_spec *spec)
 	bool is_sent = send(b->fd, head, n, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)n;
 
 	free(head);
+	b->state = PROBE_READING;
 	if (!is_sent) {
-		failed(b, false);
+		failed(b, false, "cannot send the probe");
 		return;
 	}
-	b->state = PROBE_READING;
+	loop_timer_set(&b->timer, spec->timeout_ns > 0 ? spec->timeout_ns
+						       : b->inst->rev->limits->v.probe_timeout);
 	b->status_n = 0;
 	loop_fd_clear(&b->watch);
 	loop_fd_set(&b->watch, b->prober->loop, b->fd, EV_READ, on_readable, b);
@@ -426,7 +468,7 @@ connected(struct probe *b)
 
 	current_spec(b, &spec);
 	if (tcp_is_self_connected(b->fd, &addr))
-		failed(b, false);
+		failed(b, false, "the connection led back to itself: nothing listens");
 	else if (spec.kind == PROBE_HTTP)
 		ask(b, &spec);
 	else
@@ -441,9 +483,11 @@ on_connected(int fd, short what, void *arg)
 	socklen_t n = sizeof code;
 
 	(void)what;
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &n) < 0 || code != 0) {
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &n) < 0)
+		code = errno;
+	if (code != 0) {
 		b->is_second = false; /* its program may have been started again */
-		failed(b, false);
+		failed(b, false, strerror(code));
 	} else {
 		connected(b);
 	}
@@ -483,7 +527,7 @@ start(struct probe *b)
 	b->prober->begun++;
 	b->prober->probes++;
 	if (tcp_connect(b->fd, &addr) < 0) {
-		failed(b, false);
+		failed(b, false, strerror(errno));
 		return;
 	}
 	loop_fd_set(&b->watch, b->prober->loop, b->fd, EV_WRITE, on_connected, b);
@@ -506,7 +550,9 @@ on_timer(void *arg)
 	if (b->state == PROBE_WAITING)
 		start_or_queue(b);
 	else
-		failed(b, true); /* connect_timeout */
+		failed(b, true,
+		       b->state == PROBE_READING ? "no response within probe_timeout"
+						 : "no connection within connect_timeout");
 }
 
 /* --- which instances are probed --- */
@@ -523,6 +569,7 @@ begin(struct prober *p, struct instance *inst)
 	b->inst = instance_ref(inst);
 	b->fd = -1;
 	b->first_ns = clk_now();
+	b->report_ns = REPORT_FIRST;
 	loop_fd_init(&b->watch);
 	loop_timer_init(&b->timer, p->loop, on_timer, b);
 	inst->probe = b;

@@ -5,7 +5,9 @@
  * Time between two tries: while requests wait for the revision, 1/256 of the time since the
  * first try, so that probing adds less than half a percent to a start; otherwise 1 ms,
  * doubling.  In either case at least 1 ms, at most 100 ms, and no more than 5,000 tries a
- * second over all instances.  A try lasts up to connect_timeout; no other is made beside it.
+ * second over all instances.  A try lasts up to connect_timeout, and for a GET up to
+ * probe_timeout more; no other is made beside it.  While an instance does not answer, a log line
+ * says why, less and less often.
  * At most 512 connections are open at a time; a quarter of them is kept for instances whose
  * last try did not time out.
  * Thread: main. */

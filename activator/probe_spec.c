@@ -2,9 +2,14 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#include "common/clk.h"
 #include "common/settings.h"
 #include "common/strbuf.h"
+
+#define TIMEOUT_FIELD "x-activator-timeout"
+#define TIMEOUT_MAX_MS 86400000L /* a day */
 
 /* No byte that could add to the request: a control character, or the end of a line that is not
  * one of a field. */
@@ -15,6 +20,35 @@ is_clean(const char *text)
 		if (((unsigned char)*text < 0x20 && *text != '\n') || *text == 0x7f)
 			return false;
 	return true;
+}
+
+/* The line behind this one; end: there is none. */
+static const char *
+next_line(const char *line, const char *end)
+{
+	line += strcspn(line, "\n");
+	return line < end ? line + 1 : end;
+}
+
+static bool
+is_field(const char *line, const char *name)
+{
+	size_t n = strlen(name);
+
+	return strncasecmp(line, name, n) == 0 && line[n] == ':';
+}
+
+static void
+take_timeout(struct probe_spec *s)
+{
+	const char *line = s->fields, *end = line + s->fields_n;
+
+	for (; line < end; line = next_line(line, end))
+		if (is_field(line, TIMEOUT_FIELD)) {
+			long ms = strtol(line + strlen(TIMEOUT_FIELD) + 1, NULL, 10);
+
+			s->timeout_ns = MIN(MAX(ms, 0L), TIMEOUT_MAX_MS) * CLK_MS;
+		}
 }
 
 /* end: of this probe's text. */
@@ -31,6 +65,7 @@ take_http(struct probe_spec *s, const char *at, const char *end)
 	if (at + n < end) {
 		s->fields = at + n + 1;
 		s->fields_n = (size_t)(end - s->fields);
+		take_timeout(s);
 	}
 }
 
@@ -60,22 +95,13 @@ probe_spec_parse(struct probe_spec *s, const char *text)
 		take_http(s, rest, end);
 }
 
-/* The line behind this one; end: there is none. */
-static const char *
-next_line(const char *line, const char *end)
-{
-	line += strcspn(line, "\n");
-	return line < end ? line + 1 : end;
-}
-
 static bool
 has_field(const struct probe_spec *s, const char *name)
 {
 	const char *line = s->fields, *end = line + s->fields_n;
-	size_t n = strlen(name);
 
 	for (; line < end; line = next_line(line, end))
-		if (strncasecmp(line, name, n) == 0 && line[n] == ':')
+		if (is_field(line, name))
 			return true;
 	return false;
 }
@@ -99,7 +125,8 @@ probe_spec_head(const struct probe_spec *s, const char *authority)
 	add_default(&out, s, "User-Agent", "activator-probe");
 	add_default(&out, s, "Accept", "*/*");
 	for (; line < end; line = next_line(line, end))
-		strbuf_addf(&out, "%.*s\r\n", (int)strcspn(line, "\n"), line);
+		if (!is_field(line, TIMEOUT_FIELD))
+			strbuf_addf(&out, "%.*s\r\n", (int)strcspn(line, "\n"), line);
 	strbuf_adds(&out, "Connection: close\r\n\r\n");
 	return strbuf_take(&out);
 }

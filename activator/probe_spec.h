@@ -4,7 +4,9 @@
  *	tcp                     open a connection
  *	tcp://:9000             … to another port
  *	/healthz                send a GET; the status must be 2xx or 3xx
- *	http://:9000/healthz    … to another port; further lines are header fields
+ *	http://:9000/healthz    … to another port; further lines are header fields, of which
+ *	                        "x-activator-timeout: MILLISECONDS" is not sent: it bounds the
+ *	                        wait for the response
  *	ready                   do not probe: wait until the platform calls it ready
  *
  * Any other text means tcp.  After an empty line comes a second probe, which is made once the first
@@ -21,7 +23,8 @@ struct probe_spec {
 	size_t path_n;
 	const char *fields; /* lines "name: value", separated by '\n'; fields_n bytes */
 	size_t fields_n;
-	const char *next; /* text of the second probe; NULL: there is none */
+	int64_t timeout_ns; /* for the response; 0: as the limits say */
+	const char *next;   /* text of the second probe; NULL: there is none */
 };
 
 void probe_spec_parse(struct probe_spec *, const char *text);

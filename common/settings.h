@@ -35,6 +35,7 @@ struct limits {
 	int64_t idle_timeout; /* client: between requests */
 	int64_t body_timeout; /* client: silence within a body, in either direction */
 	int64_t connect_timeout;
+	int64_t probe_timeout;
 	int64_t response_timeout; /* instance: until the head of the response */
 	int64_t stall_timeout;	  /* instance: silence within the body of the response */
 	int64_t request_timeout;  /* from the head to the end of the response; 0: none */

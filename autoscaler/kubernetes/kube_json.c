@@ -485,6 +485,21 @@ http_probe(const json_t *action, const json_t *container)
 	return strbuf_take(&out);
 }
 
+/* The line that says how long the pod lets its probe take; text is taken over. */
+static char *
+with_timeout(char *text, const json_t *probe)
+{
+	json_int_t seconds = json_integer_value(json_object_get(probe, "timeoutSeconds"));
+	char *with;
+
+	if (text == NULL || seconds <= 0)
+		return text;
+	with = xasprintf("%s\nx-activator-timeout: %lld", text,
+			 (long long)MIN(seconds, (json_int_t)86400) * 1000);
+	free(text);
+	return with;
+}
+
 /* NULL: the activator cannot send it. */
 static char *
 probe_text(const json_t *container, const char *which)
@@ -494,7 +509,7 @@ probe_text(const json_t *container, const char *which)
 	const json_t *tcp = json_object_get(probe, "tcpSocket");
 
 	if (http != NULL)
-		return http_probe(http, container);
+		return with_timeout(http_probe(http, container), probe);
 	if (tcp != NULL && text_of(tcp, "host") == NULL && probe_port(tcp, container) != 0)
 		return xasprintf("tcp://:%u", probe_port(tcp, container));
 	return NULL;

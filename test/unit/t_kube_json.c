@@ -113,9 +113,9 @@ probes(void **state)
 		{POD("{" PORTS(HTTP) "}", ""), "http", "tcp", false},
 		{POD("{" PORTS(HTTP "," ADMIN)
 			     PROBE("\"httpGet\":{\"path\":\"/h\",\"port\":\"admin\","
-				   "\"scheme\":\"HTTP\"}") "}",
+				   "\"scheme\":\"HTTP\"},\"timeoutSeconds\":3") "}",
 		     ""),
-		 "http", "http://:9090/h", true},
+		 "http", "http://:9090/h\nx-activator-timeout: 3000", true},
 		{POD("{" PORTS(HTTP)
 			     PROBE("\"httpGet\":{\"path\":\"h\",\"port\":8080,\"httpHeaders\":[{"
 				   "\"name\":\"Host\",\"value\":\"a b\"}]}") "}",

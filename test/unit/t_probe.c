@@ -492,6 +492,35 @@ test_a_slow_handshake_is_waited_for(void **state)
 	assert_int_equal(prober_probes(w->prober), 1);
 }
 
+/* connect_timeout bounds the opening of the connection, not the wait for the response. */
+static void
+test_a_slow_response_is_waited_for(void **state)
+{
+	struct world *w = *state;
+	char head[512];
+	int i;
+
+	w->inst->probe_spec = xstrdup("/up");
+	w->rev->limits->v.connect_timeout = 300 * MS;
+	w->rev->limits->v.probe_timeout = PATIENCE;
+	listen(w->listener, 8);
+	prober_watch(w->prober, w->inst);
+	run_for(w, 600 * MS);
+	assert_int_equal(prober_probes(w->prober), 1);
+	answer_http(w, "HTTP/1.1 200 OK\r\n\r\n", head, sizeof head);
+	run_until_answer(w);
+	prober_forget(w->prober, w->inst);
+
+	/* Each probe has its own limit. */
+	limiter_close(w->inst, SLOTS_UNREADY);
+	free(w->inst->probe_spec);
+	w->inst->probe_spec = xstrdup("/up\nx-activator-timeout: 1");
+	prober_watch(w->prober, w->inst);
+	run_tries(w, 4);
+	for (i = 0; i < 3; i++)
+		close(accept(w->listener, NULL, NULL));
+}
+
 #define MANY 3000
 
 struct many {
@@ -674,6 +703,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_the_platform_takes_an_instance_back, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_permit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_slow_response_is_waited_for, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_a_slow_handshake_is_waited_for, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_each_of_thousands_is_found_soon, setup,

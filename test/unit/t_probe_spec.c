@@ -62,6 +62,9 @@ heads(void **state)
 		{"/h\nhost: a\n\n/second\nX: y",
 		 "GET /h HTTP/1.1\r\nUser-Agent: activator-probe\r\nAccept: */*\r\nhost: a\r\n"
 		 "Connection: close\r\n\r\n"},
+		{"/h\nX-Activator-Timeout: 5\nX: y",
+		 "GET /h HTTP/1.1\r\nHost: 10.0.0.1:80\r\nUser-Agent: activator-probe\r\n"
+		 "Accept: */*\r\nX: y\r\nConnection: close\r\n\r\n"},
 		{"/h\n\n/second\nHost: a",
 		 "GET /h HTTP/1.1\r\nHost: 10.0.0.1:80\r\nUser-Agent: activator-probe\r\n"
 		 "Accept: */*\r\nConnection: close\r\n\r\n"},
