@@ -283,8 +283,8 @@ drop_permit(struct instance *inst)
 	CHECK(atomic_fetch_sub_explicit(&inst->conns, 1, memory_order_seq_cst) > 0);
 }
 
-static bool
-is_permit_waited(const struct instance *inst)
+bool
+limiter_is_permit_waited(const struct instance *inst)
 {
 	return atomic_load_explicit(&inst->permits_waited, memory_order_seq_cst) != 0;
 }
@@ -292,7 +292,7 @@ is_permit_waited(const struct instance *inst)
 bool
 limiter_try_permit(struct instance *inst)
 {
-	return !is_permit_waited(inst) && take_permit(inst);
+	return !limiter_is_permit_waited(inst) && take_permit(inst);
 }
 
 bool
@@ -322,7 +322,7 @@ void
 limiter_permit_back(struct instance *inst)
 {
 	drop_permit(inst);
-	if (!is_permit_waited(inst))
+	if (!limiter_is_permit_waited(inst))
 		return;
 	pthread_mutex_lock(&inst->rev->lock);
 	grant_permits_locked(inst);
@@ -332,7 +332,7 @@ limiter_permit_back(struct instance *inst)
 bool
 limiter_may_idle(const struct instance *inst)
 {
-	return !is_permit_waited(inst) &&
+	return !limiter_is_permit_waited(inst) &&
 	       atomic_load_explicit(&inst->conns, memory_order_seq_cst) <=
 		       slots_limit(slots_read(&inst->slots));
 }

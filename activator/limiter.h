@@ -71,6 +71,7 @@ void limiter_permit_back(struct instance *);
 /* May a connection stay open idle?  Not while a waiter needs its permit, and not if there are
  * more connections than the limit, which was lowered. */
 bool limiter_may_idle(const struct instance *);
+bool limiter_is_permit_waited(const struct instance *);
 
 /* --- what the autoscaler, the prober and drains say; main thread --- */
 struct limiter_update {

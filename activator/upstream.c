@@ -200,9 +200,9 @@ upstream_release(struct upstream *u, bool may_pool)
 	 * connection. */
 	u->has_slot = false;
 	limiter_give_back(inst);
-	/* Since is_poolable() looked, a request may have begun to wait for a permit, or the limit
-	 * may have been lowered. */
-	if (__builtin_expect(!limiter_may_idle(inst), 0) && u->state == UPSTREAM_IDLE)
+	/* Since is_poolable() looked, a request may have begun to wait for a permit.  (If the limit
+	 * was lowered, mail to this worker follows: worker_post_shed().) */
+	if (__builtin_expect(limiter_is_permit_waited(inst), 0) && u->state == UPSTREAM_IDLE)
 		upstream_close(u, false);
 }
 
