@@ -18,7 +18,7 @@
 #include "common/text.h"
 
 #define HOST_MAX 255	  /* bytes; RFC 1035 2.3.4 */
-#define DOUBTFUL_MAX 4096 /* bytes of a path that is tried in all its readings */
+#define DOUBTFUL_MAX 1024 /* bytes of a path that is tried in all its readings: 0.7 ms */
 #define TAG_FIELD "x-activator-tag"
 
 /* One revision's part of a service's traffic. */
