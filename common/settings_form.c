@@ -131,9 +131,9 @@ form_is_target(const char *s)
 	return s[0] == '/' && *at == '\0' && strlen(s) <= 1024;
 }
 
-#define PATH_EXPECTED                                                                               \
-	"a path like \"/api\", which stands for all below it, too; without \"*\", \"..\", \"//\", " \
-	"\";\" and encoded slashes"
+#define PATH_EXPECTED                                                                              \
+	"a path like \"/api\", which stands for all below it, too; without \"*\", "                \
+	"\"..\", \"//\", \";\" and encoded slashes"
 
 static bool
 is_path(const char *s)
