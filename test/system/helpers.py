@@ -1,5 +1,5 @@
 """What tests and benchmarks share: where the build is, free ports, waiting for a condition, and
-what the kernel says about a process."""
+figures of a process from /proc."""
 import contextlib
 import fcntl
 import os

@@ -139,13 +139,13 @@ autoscaler { admin = "127.0.0.1:%d" ports = "%d-%d"
         return self.metrics().get(name, 0)
 
     def revision_status(self, revision):
-        """What the activator's /status says of it."""
+        """The revision in the activator's /status."""
         url = "http://127.0.0.1:%d/status?revision=%s" % (self.admin, revision)
         with urllib.request.urlopen(url, timeout=WAIT_S) as answer:
             return json.loads(answer.read())["revisions"][0]
 
     def why_text(self, revision, form="text"):
-        """What the autoscaler's /why says of it."""
+        """The revision in the autoscaler's /why."""
         url = "http://127.0.0.1:%d/why?revision=%s&format=%s" % (self.scaler_admin, revision, form)
         with urllib.request.urlopen(url, timeout=WAIT_S) as answer:
             return answer.read().decode()
@@ -220,7 +220,7 @@ def running(path, services, **more):
 
 
 class Client(socket.socket):
-    """A client's connection.  Sends exactly what the test says, and parses responses."""
+    """A client's connection.  Sends exactly the test's bytes, and parses responses."""
 
     def __init__(self, port):
         super().__init__(socket.AF_INET, socket.SOCK_STREAM)

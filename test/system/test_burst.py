@@ -57,8 +57,8 @@ def started(s, since=0):
 
 
 def learn(s, gate, ms):
-    """Let the autoscaler learn how long a start and a request take, and scale to zero; where the
-    log goes on."""
+    """Let the autoscaler learn how long a start and a request take, and scale to zero.  Return the
+    length of its log."""
     gate.open()
     with s.connect() as c:
         for _ in range(3):

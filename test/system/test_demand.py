@@ -68,7 +68,7 @@ def test_activate_is_repeated_until_it_is_acknowledged(tmp_path):
 
 
 def test_an_acknowledgement_that_wants_nothing_does_not_count(tmp_path):
-    """No instance will come of it: the activator goes on to ask."""
+    """No instance will start: the activator repeats its request."""
     instance = Instance()
     with scripted(tmp_path) as (s, scaler), parked(s) as c:
         first = scaler.wait_for("activate")
@@ -146,7 +146,7 @@ class SecondActivator:
 
 
 def test_a_second_activator_wakes_too(tmp_path):
-    """Beside the first one, and alone."""
+    """Together with the first one, and without it."""
     gate = Gate(tmp_path)
     with running(tmp_path, SERVICE % gate.command()) as s, SecondActivator(s) as second:
         wait_until(lambda: "new services in use" in second.program.text(),

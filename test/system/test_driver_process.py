@@ -1284,107 +1284,104 @@ def test_a_second_keeper_is_refused(world):
 
 
 class FakeAutoscaler:
-    """A connection to the keeper of a state_dir; what it says is the test's."""
+    """A connection to the keeper of a state_dir, on which the test sends and receives messages."""
 
     def __init__(self, state):
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(WAIT_S)
         self.socket.connect(os.path.join(state, "keeper.sock"))
-        self.heard = self.socket.makefile("rb")
-        assert self.hear()["type"] == "hello"
+        self.lines = self.socket.makefile("rb")
+        assert self.receive()["type"] == "hello"
 
-    def say(self, kind, **members):
+    def send(self, kind, **members):
         self.socket.sendall(json.dumps(dict(members, type=kind)).encode() + b"\n")
 
-    def say_hello(self, protocol=1):
-        self.say("hello", protocol=protocol, pid=os.getpid(), orphan_timeout_ms=60000)
+    def send_hello(self, protocol=1):
+        self.send("hello", protocol=protocol, pid=os.getpid(), orphan_timeout_ms=60000)
 
-    def hear(self):
+    def receive(self):
         """The next message; None: the keeper has closed the connection."""
-        line = self.heard.readline()
+        line = self.lines.readline()
         return json.loads(line) if line else None
 
-    def hear_until(self, kind):
+    def receive_until(self, kind):
         """The messages up to the first one of that kind."""
-        said = [self.hear()]
-        while said[-1] is not None and said[-1]["type"] != kind:
-            said.append(self.hear())
-        return said
+        messages = [self.receive()]
+        while messages[-1] is not None and messages[-1]["type"] != kind:
+            messages.append(self.receive())
+        return messages
 
     def start(self, name, command):
-        self.say("start", id=name, revision="a/v1", port=20000, argv=command,
+        self.send("start", id=name, revision="a/v1", port=20000, argv=command,
                  env=["PATH=" + os.environ["PATH"]], stop_timeout_ms=100)
 
 
-def test_keeper_that_shuts_down_starts_nothing(world):
+def test_a_keeper_that_shuts_down_starts_nothing(world):
     d, i = run_one(world, STUBBORN, stop_timeout_ms=60000)
     keeper = world.keeper()
     wait_until(lambda: "line=up" in d.log())
     pid = d.pid(i)
     d.kill()
     fake = FakeAutoscaler(world.state)
-    fake.say_hello()
-    fake.hear_until("synced")
+    fake.send_hello()
+    fake.receive_until("synced")
     os.kill(keeper, signal.SIGTERM)
-    fake.hear_until("leave")
+    fake.receive_until("leave")
     fake.start("late", SLEEPER)
-    refused = fake.hear_until("failed")[-1]
+    refused = fake.receive_until("failed")[-1]
     assert (refused["id"], refused["text"]) == (
         "late", "cannot start late: the keeper is shutting down")
-    # The next autoscaler hears of it before it has heard of all instances.
+    # The next autoscaler receives `leave` before the instances.
     other = FakeAutoscaler(world.state)
-    other.say_hello()
-    said = [m["type"] for m in other.hear_until("synced")]
-    assert said == ["leave", "instance", "synced"]
+    other.send_hello()
+    types = [m["type"] for m in other.receive_until("synced")]
+    assert types == ["leave", "instance", "synced"]
     other.start("later", SLEEPER)
-    assert other.hear_until("failed")[-1]["id"] == "later"
+    assert other.receive_until("failed")[-1]["id"] == "later"
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not is_alive(keeper))
 
 
-def test_keeper_obeys_no_message_before_hello(world):
+def test_a_keeper_obeys_no_message_before_hello(world):
     d, i = run_one(world, SLEEPER)
     keeper, pid = world.keeper(), d.pid(i)
     fake = FakeAutoscaler(world.state)
-    fake.say("leave")
-    assert fake.hear() is None
+    fake.send("leave")
+    assert fake.receive() is None
     assert is_alive(pid)
     fake = FakeAutoscaler(world.state)
-    fake.say_hello(protocol=99)
-    fake.say("stop", id=i["id"])  # of another version: it may say `leave`, and nothing else
-    assert fake.hear() is None
+    fake.send_hello(protocol=99)
+    fake.send("stop", id=i["id"])  # another version may send `leave`, and nothing else
+    assert fake.receive() is None
     assert is_alive(pid) and "connection to the keeper lost" not in d.log()
     fake = FakeAutoscaler(world.state)
-    fake.say_hello(protocol=99)
-    fake.say("leave")
+    fake.send_hello(protocol=99)
+    fake.send("leave")
     wait_until(lambda: not is_alive(keeper))
 
 
-def test_start_refused_by_a_keeper_that_shuts_down_is_no_failure(world):
-    """The start was under way when the keeper said `leave`."""
-    process = subprocess.Popen(SLEEPER)  # the driver kills a keeper that does not exit
-    fake = FakeKeeper(world.state, *(json.dumps(m) for m in (
-        dict(type="hello", protocol=1, pid=process.pid, orphan_timeout_ms=0),
-        dict(type="synced"))))
+def test_a_start_refused_by_a_keeper_that_shuts_down_is_no_failure(world):
+    """The driver sent the start before it received `leave`."""
+    fake = FakeKeeper(world.state)
+    fake.add_hello()
+    fake.add(type="synced")
     d = world.drive()
     d.revisions(revision(SLEEPER))
     d.scale("a/v1", 1)
-    with fake.accept() as (s, heard):
-        start = json.loads(heard.readline())
+    with fake.accept() as (s, lines):
+        start = json.loads(lines.readline())
         while start["type"] != "start":
-            start = json.loads(heard.readline())
+            start = json.loads(lines.readline())
         for m in (dict(type="leave"), dict(type="failed", id=start["id"], text="shutting down")):
             s.sendall(json.dumps(m).encode() + b"\n")
         wait_until(lambda: d.lines("keeper was asked by another process") and not d.instances())
     fake.end()
-    process.kill()
-    process.wait()
     d.started()
     assert not d.failures()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may become another user")
-def test_keeper_refuses_other_users(world):
+def test_a_keeper_refuses_other_users(world):
     d, i = run_one(world, SLEEPER)
     path = os.path.join(world.state, "keeper.sock")
     os.chmod(path, 0o666)
@@ -1392,26 +1389,35 @@ def test_keeper_refuses_other_users(world):
     while at != "/":
         os.chmod(at, os.stat(at).st_mode | 0o011)
         at = os.path.dirname(at)
-    said = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-S", "-c",
          "import os, socket, sys\nos.setuid(65534)\ns = socket.socket(socket.AF_UNIX)\n"
          "s.connect(sys.argv[1])\nprint(s.recv(99))", path], capture_output=True, text=True)
-    assert said.stdout == "b''\n", said.stderr
+    assert done.stdout == "b''\n", done.stderr
     wait_until(lambda: d.lines("refused a connection of another user"))
     assert is_alive(d.pid(i))
 
 
 class FakeKeeper:
-    """Holds the lock and the socket; sends the lines that the test gives it."""
+    """Holds the lock and the socket; sends the lines that the test gives it.  Its hello names a
+    process that does nothing, since the driver kills a keeper that does not exit."""
 
     def __init__(self, state, *lines):
+        # The variable makes it a process of the world, which ends it where a test fails.
+        self.process = subprocess.Popen(SLEEPER, env=dict(os.environ, STATE=state))
         self.lock = open(os.path.join(state, "keeper.lock"), "w")
         fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(os.path.join(state, "keeper.sock"))
         self.listener.listen()
         self.listener.settimeout(WAIT_S)
-        self.lines = lines
+        self.lines = list(lines)
+
+    def add_hello(self, protocol=1):
+        self.add(type="hello", protocol=protocol, pid=self.process.pid, orphan_timeout_ms=0)
+
+    def add(self, **message):
+        self.lines.append(json.dumps(message))
 
     @contextlib.contextmanager
     def accept(self):
@@ -1424,17 +1430,19 @@ class FakeKeeper:
 
     def serve(self, n=1):
         """Accept a connection, send the lines, and return the first n lines that are received."""
-        with self.accept() as (_, heard):
-            return [heard.readline() for _ in range(n)]
+        with self.accept() as (_, lines):
+            return [lines.readline() for _ in range(n)]
 
     def end(self):
+        self.process.kill()
+        self.process.wait()
         self.listener.close()
         self.lock.close()
 
 
 def test_a_keeper_of_another_version_is_replaced(world):
-    fake = FakeKeeper(world.state, json.dumps(
-        dict(type="hello", protocol=99, pid=os.getpid(), orphan_timeout_ms=0)))
+    fake = FakeKeeper(world.state)
+    fake.add_hello(protocol=99)
     d = world.drive()
     d.revisions(revision(SLEEPER))
     d.scale("a/v1", 1)

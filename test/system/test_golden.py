@@ -71,7 +71,7 @@ def transcripts():
 
 
 def parse(steps):
-    """[(direction, bytes or word in brackets)]: neighbouring lines of one direction are one step."""
+    """[(direction, bytes or word in brackets)]: neighbouring lines of a direction are one step."""
     out = []
     for line in steps.splitlines():
         if not line or line.startswith("#"):
@@ -201,7 +201,8 @@ def instance():
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory, instance):
-    services = SERVICES.replace("PORT", str(instance.port)).replace("PARKED", str(instance.parked_port))
+    services = SERVICES.replace("PORT", str(instance.port))
+    services = services.replace("PARKED", str(instance.parked_port))
     with running(tmp_path_factory.mktemp("golden"), services, workers=1,
                  activator='trusted_proxies = {"127.0.0.2"} trace = yes') as s:
         yield s

@@ -16,8 +16,8 @@ service "s" { hosts = {"s"} probe = "/up" upstream_idle_timeout = 0
 
 
 class FailingInstance(FakeInstance):
-    """Serves, refuses connections, or resets each one after its request has been read, as
-    become() says."""
+    """Serves, refuses connections, or resets each one after it has read the request.  become()
+    changes that."""
 
     def __init__(self):
         super().__init__()

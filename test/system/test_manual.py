@@ -22,7 +22,7 @@ def page(name):
 
 
 def words(text, macro):
-    """What stands behind a macro of mdoc, as in `.It Va id , name` or `.Va id`."""
+    """The words behind a macro of mdoc, as in `.It Va id , name` or `.Va id`."""
     found = set()
     for line in text.splitlines():
         behind = re.match(r"\.(?:It )?%s (.*)" % macro, line)
@@ -36,7 +36,7 @@ def section(text, title):
 
 
 def members(*sources):
-    """Of the JSON objects that these files write."""
+    """The members of JSON objects that these files write."""
     text = "".join(read(source) for source in sources)
     return set(re.findall(r'(?:jput|put)_\w+\(\s*&?j, "(\w+)"', text)) | set(
         re.findall(r'\bX\("(\w+)", ', text))
@@ -88,12 +88,12 @@ def test_messages_of_the_protocol():
 
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.skipif(not shutil.which("mandoc"), reason="there is no mandoc")
-def test_mandoc_has_nothing_to_say(name):
-    said = subprocess.run(["mandoc", "-Tlint", "-Wwarning", os.path.join(ROOT, "conf/man", name)],
+def test_mandoc_finds_no_mistake(name):
+    done = subprocess.run(["mandoc", "-Tlint", "-Wwarning", os.path.join(ROOT, "conf/man", name)],
                           capture_output=True, text=True, timeout=WAIT_S)
-    assert said.stdout == ""
+    assert done.stdout == ""
 
-# ---- the README
+# --- the README
 
 def spans(text):
     """Code spans that look like paths of files or folders, but not of what a build makes."""

@@ -1,5 +1,5 @@
 """More instances are wanted than max_instances allows: idle ones of other revisions are stopped to
-make room, and where none is idle, those that wait are told why."""
+make room, and where none is idle, clients and users see why an instance does not start."""
 from helpers import wait_until
 from stack import Gate, running
 
@@ -19,7 +19,7 @@ def held_back_metric(s, name):
 
 
 def held_back_status(s, name):
-    """Why it is not started, as the activator's /status says; "": nothing keeps it back."""
+    """The reason in the activator's /status for which no instance starts; "": there is none."""
     found = s.revision_status(name + "/v1")
     assert "failure" not in found
     return found.get("held_back", "")

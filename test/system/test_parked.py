@@ -229,9 +229,9 @@ service "half" { hosts = {"half"} half_close = yes revision "v1" {
             with s.connect() as c:
                 c.request("GET", "/", "s")
         wait_until(lambda: s.metric('activator_requests_total{outcome="client_gone"}') == 50,
-                   what="50 that left")
+                   what="50 requests to be given up")
         assert is_empty(s, "s/v1")
-        with s.connect() as c:  # half_close: a FIN only says that no more requests come
+        with s.connect() as c:  # half_close: a FIN only means that no more requests come
             c.request("GET", "/", "half")
             c.shutdown(socket.SHUT_WR)
             assert c.response()[0] == 200

@@ -1,12 +1,12 @@
-"""A machine that vanishes without a FIN or reset, as at a power cut: its connections end, and
-the service need not stay awake for them."""
+"""A machine vanishes without a FIN or reset, as at a power cut: the activator closes its
+connections, so that they do not keep the service from zero."""
 import ctypes
 import socket
 
 import pytest
 
 from fakes.instance import FakeInstance, read_head
-from helpers import WAIT_S, wait_until
+from helpers import wait_until
 from stack import running
 
 LIMITS = 'tcp_keepalive = 1s'
@@ -32,7 +32,7 @@ def vanish(sock):
 
 
 class Instance(FakeInstance):
-    """Answers an upgrade with 101, and any other request never; shows its newest connection."""
+    """Answers an upgrade with 101, and no other request.  connection: the newest with a request."""
 
     connection = None
 
@@ -71,25 +71,25 @@ def wait_for_end(stack):
 
 
 @pytest.mark.parametrize("has_bytes", [False, True], ids=["silent", "with bytes on their way"])
-@pytest.mark.parametrize("who", ["client", "instance"])
-def test_a_tunnel_ends_when_either_machine_vanishes(world, who, has_bytes):
+@pytest.mark.parametrize("side", ["client", "instance"])
+def test_a_tunnel_ends_when_either_machine_vanishes(world, side, has_bytes):
     stack, instance = world
     with ask(world, UPGRADE) as client:
         assert client.head()[0].split()[1] == "101"
         ends = [client, instance.connection]
-        gone, other = ends if who == "client" else ends[::-1]
-        vanish(gone)
+        vanished, other = ends if side == "client" else ends[::-1]
+        vanish(vanished)
         if has_bytes:
             other.sendall(b"lost")
         wait_for_end(stack)
         assert other is not client or client.is_closed()
 
 
-@pytest.mark.parametrize("who", ["client", "instance"])
-def test_a_waiting_request_ends_when_either_machine_vanishes(world, who):
+@pytest.mark.parametrize("side", ["client", "instance"])
+def test_a_waiting_request_ends_when_either_machine_vanishes(world, side):
     stack, instance = world
     with ask(world, ()) as client:
-        vanish(client if who == "client" else instance.connection)
+        vanish(client if side == "client" else instance.connection)
         wait_for_end(stack)
-        if who == "instance":
+        if side == "instance":
             assert client.response()[0] == 502

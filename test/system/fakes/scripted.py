@@ -46,8 +46,8 @@ class Scripted:
         self.wait_for_end()
 
     def accept_link(self, service, hosts, revision, services=1, limits=None):
-        """Accept the next link, and describe to it one service of one revision without any
-        instance.  services: how many there are, as `end` says."""
+        """Accept the next link, and describe one service of one revision without any instance.
+        services: the number in `end`."""
         self.greet(protocol=1)
         self.wait_for("hello")
         self.describe(service, hosts, revision, services, limits)
