@@ -6,6 +6,7 @@
 
 #include "activator/drains.h"
 #include "activator/limiter.h"
+#include "activator/probe.h"
 #include "activator/registry.h"
 #include "activator/stats.h"
 #include "common/clk.h"
@@ -403,15 +404,24 @@ on_down(struct link *l, const struct err *why, void *arg)
 	step_all(al);
 }
 
+/* Report what is known of the instance.  While only the platform says when it is ready, there is
+ * nothing to report: earlier answers prove nothing. */
+static void
+report_known(struct autoscaler_link *al, struct instance *inst)
+{
+	if (inst->is_set_aside)
+		report_instance(al, inst, INSTANCE_REFUSES);
+	else if (!prober_waits_for_platform(inst))
+		report_instance(al, inst, INSTANCE_ANSWERS);
+}
+
 /* What a new autoscaler may not know of the instance. */
 static void
 report_again(struct autoscaler_link *al, struct instance *inst)
 {
-	if (inst->is_set_aside)
-		report_instance(al, inst, INSTANCE_REFUSES);
-	else if (atomic_load(&inst->has_served) ||
-		 (inst->is_answering && inst->state == INSTANCE_STARTING))
-		report_instance(al, inst, INSTANCE_ANSWERS);
+	if (inst->is_set_aside || atomic_load(&inst->has_served) ||
+	    (inst->is_answering && inst->state == INSTANCE_STARTING))
+		report_known(al, inst);
 }
 
 /* A new autoscaler does not know which instances answer. */
@@ -536,7 +546,7 @@ void
 autoscaler_link_on_served(struct autoscaler_link *al, struct instance *inst)
 {
 	if (al->is_up)
-		report_instance(al, inst, inst->is_set_aside ? INSTANCE_REFUSES : INSTANCE_ANSWERS);
+		report_known(al, inst);
 }
 
 bool

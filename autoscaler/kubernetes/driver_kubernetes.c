@@ -256,7 +256,8 @@ kubernetes_instance_answers(struct driver *driver, const char *id)
 {
 	struct kube_pod *pod = hmap_find(&of(driver)->workloads.pods, id);
 
-	if (pod == NULL || pod->is_answering)
+	/* Of a pod that is not Ready any more the report is out of date. */
+	if (pod == NULL || pod->is_answering || pod->is_unready)
 		return;
 	pod->is_answering = true;
 	kube_workload_changed(pod->workload);

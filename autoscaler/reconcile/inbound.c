@@ -116,17 +116,25 @@ note_ready(struct scaled_revision *rev, struct scaled_instance *i)
 /* Tell the driver, but for a repeated `answers`.  A first `refuses` is no repetition: the driver
  * may have taken over an instance that was ready before this process began. */
 static void
-tell_driver(struct scaled_revision *rev, const char *id, enum instance_health health,
-	    bool was_answering, bool has_served)
+tell_driver(struct scaled_revision *rev, const struct scaled_instance *i,
+	    enum instance_health health, bool was_answering, bool has_served)
 {
 	const struct driver_class *class = rev->driver->class;
 
-	if (health == INSTANCE_ANSWERS && !was_answering)
-		class->instance_answers(rev->driver, id);
+	if (i->is_answering && !was_answering)
+		class->instance_answers(rev->driver, i->id);
 	if (health == INSTANCE_REFUSES && class->instance_refuses != NULL)
-		class->instance_refuses(rev->driver, id);
+		class->instance_refuses(rev->driver, i->id);
 	if (has_served && class->instance_served != NULL)
-		class->instance_served(rev->driver, id);
+		class->instance_served(rev->driver, i->id);
+}
+
+/* Does the instance answer?  While it waits for the platform, `answers` is out of date: the
+ * activator sent it before it heard that the instance is not ready any more. */
+static bool
+is_answer(const struct scaled_instance *i, enum instance_health health)
+{
+	return health == INSTANCE_ANSWERS && !instances_waits_for_platform(i);
 }
 
 void
@@ -139,10 +147,10 @@ inbound_instance(struct scaled_set *set, const char *id, enum instance_health he
 
 	if (i == NULL)
 		return;
-	if (was_answering != (health == INSTANCE_ANSWERS))
+	if (was_answering != is_answer(i, health))
 		scaled_note_short(rev, clk_now());
-	i->is_answering = health == INSTANCE_ANSWERS;
-	tell_driver(rev, id, health, was_answering, has_served);
+	i->is_answering = is_answer(i, health);
+	tell_driver(rev, i, health, was_answering, has_served);
 	if (rev->is_external || i->is_answering == was_answering)
 		return;
 	note_ready(rev, i);

@@ -37,6 +37,25 @@ instances_fini(struct instances *in)
 	instances_init(in);
 }
 
+bool
+instances_waits_for_platform(const struct scaled_instance *i)
+{
+	return i->state == INSTANCE_STARTING && text_equal(i->probe, "ready");
+}
+
+/* Does it still hold that the instance answers?  An activator closes an instance that the driver
+ * no longer shows as ready, or shows at another address, until it answers again.  It does not
+ * report that. */
+static bool
+still_answers(const struct scaled_instance *i, const struct scaled_instance *before)
+{
+	bool was_ready = before->state == INSTANCE_READY;
+
+	return before->is_answering && !(was_ready && i->state == INSTANCE_STARTING) &&
+	       !instances_waits_for_platform(i) && i->port == before->port &&
+	       text_equal(i->address, before->address);
+}
+
 static void
 take_one(struct scaled_instance *to, const struct driver_instance *from,
 	 const struct scaled_instance *before, int64_t now_ns)
@@ -58,7 +77,7 @@ take_one(struct scaled_instance *to, const struct driver_instance *from,
 				       .cpu_mark_s = -1,
 				       .memory_bytes = from->memory_bytes};
 	if (before != NULL) {
-		to->is_answering = before->is_answering;
+		to->is_answering = still_answers(to, before);
 		to->is_timed = before->is_timed;
 		to->cpu_mark_s = before->cpu_mark_s;
 		to->busy_until_ns = before->busy_until_ns;

@@ -43,6 +43,8 @@ struct scaled_instance *instances_find(const struct instances *, const char *id)
  * of them in about their order finds each at the first look. */
 struct scaled_instance *instances_find_from(const struct instances *, size_t *at, const char *id);
 
+/* Only the platform says when it is ready.  No activator probes it, and is_answering is false. */
+bool instances_waits_for_platform(const struct scaled_instance *);
 bool instances_is_ready(const struct scaled_instance *); /* says the driver, or an activator */
 /* Without those that are retired. */
 uint32_t instances_ready(const struct instances *);

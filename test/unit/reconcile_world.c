@@ -87,14 +87,16 @@ show_instances(const struct msg_failure *failure)
 	view.held_by = world.is_held ? "kubectl" : NULL;
 	for (i = 0; i < world.n; i++) {
 		snprintf(ids[i], sizeof ids[i], "i%d", world.v[i].number);
-		v[i] = (struct driver_instance){.id = ids[i],
-						.address = localhost,
-						.port = (uint16_t)(20000 + world.v[i].number),
-						.state = world.v[i].state,
-						.is_spare = world.v[i].is_spare,
-						.is_retired = world.v[i].is_retired,
-						.started_ns = world.v[i].started_ns,
-						.cpu_s = -1};
+		v[i] = (struct driver_instance){
+			.id = ids[i],
+			.address = world.v[i].address == NULL ? localhost : world.v[i].address,
+			.probe = world.v[i].probe,
+			.port = (uint16_t)(20000 + world.v[i].number),
+			.state = world.v[i].state,
+			.is_spare = world.v[i].is_spare,
+			.is_retired = world.v[i].is_retired,
+			.started_ns = world.v[i].started_ns,
+			.cpu_s = -1};
 	}
 	reconcile_view(world.r, &view);
 }

@@ -26,6 +26,7 @@ struct fake_instance {
 	enum instance_state state;
 	int64_t started_ns;
 	bool is_spare, is_retired;
+	char *probe, *address; /* NULL: the limits' probe; localhost */
 };
 
 struct world {

@@ -24,9 +24,10 @@ struct world {
 	struct loop_timer tick;
 	struct settings *settings;
 	struct addr listen, nowhere; /* nowhere: no process listens there */
+	struct msg_instance inst;    /* the instance of the service */
 	bool is_told;		     /* the activator has answered what we sent last */
 	bool is_gone;
-	unsigned refusals;
+	unsigned refusals, answers, served; /* of the instance; served: those that say so */
 };
 
 static void
@@ -40,21 +41,17 @@ send_msg(struct world *w, const struct msg *m)
 	strbuf_fini(&b);
 }
 
-/* One service, "s", with one instance, which is said to be ready but refuses.  Requests are
- * parked for 50 ms. */
+/* One service, "s", with one instance.  Requests are parked for 50 ms. */
 static void
 send_services(struct world *w)
 {
-	static char name[] = "s", revision[] = "s/v1", *host = name, id[] = "i", token[] = "t";
-	static char address[] = "127.0.0.1";
-	struct msg_instance inst = {.id = id,
-				    .address = address,
-				    .port = addr_port(&w->nowhere),
-				    .state = INSTANCE_READY};
+	static char name[] = "s", revision[] = "s/v1", *host = name, token[] = "t";
 	struct msg_traffic traffic = {.revision = revision, .percent = 100};
-	struct msg_revision rev = {
-		.instances = {
-			.revision = revision, .wanted = 1, .is_known = true, .v = &inst, .n = 1}};
+	struct msg_revision rev = {.instances = {.revision = revision,
+						 .wanted = 1,
+						 .is_known = true,
+						 .v = &w->inst,
+						 .n = 1}};
 	struct msg m = {.type = MSG_SERVICE,
 			.u.service = {.name = name,
 				      .hosts = {.v = &host, .n = 1},
@@ -98,7 +95,11 @@ on_line(struct link *l, char *line, size_t n, void *arg)
 	(void)l;
 	assert_int_equal(msg_decode(&m, line, n, &e), 0);
 	w->is_told = w->is_told || m.type == MSG_DRAINED;
-	w->refusals += m.type == MSG_INSTANCE && m.u.instance.state == INSTANCE_REFUSES;
+	if (m.type == MSG_INSTANCE) {
+		w->refusals += m.u.instance.state == INSTANCE_REFUSES;
+		w->answers += m.u.instance.state == INSTANCE_ANSWERS;
+		w->served += m.u.instance.has_served;
+	}
 	msg_fini(&m);
 }
 
@@ -157,6 +158,7 @@ load_settings(struct world *w)
 static int
 setup(void **state)
 {
+	static char id[] = "i", address[] = "127.0.0.1";
 	struct world *w = xcalloc(1, sizeof *w);
 	struct err e;
 
@@ -169,6 +171,10 @@ setup(void **state)
 	on_tick(w);
 	close(loopback_bind(0, &w->listen));
 	close(loopback_bind(0, &w->nowhere));
+	w->inst = (struct msg_instance){.id = id,
+					.address = address,
+					.port = addr_port(&w->nowhere),
+					.state = INSTANCE_READY};
 	load_settings(w);
 	w->server = link_listen(w->loop, w->socket, &link_ops, on_accept, w, &e);
 	assert_non_null(w->server);
@@ -192,18 +198,31 @@ teardown(void **state)
 	return 0;
 }
 
-/* Ask, and wait for the answer; the control loop does not run meanwhile.  Returns the status. */
-static int
-get(const struct world *w)
+static void
+send_text(int fd, const char *text)
 {
-	static const char request[] = "GET / HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\r\n";
+	ssize_t n = (ssize_t)strlen(text);
+
+	assert_int_equal(send(fd, text, (size_t)n, MSG_NOSIGNAL), n);
+}
+
+static int
+send_request(const struct world *w)
+{
 	struct timeval most = {.tv_sec = PATIENCE / CLK_S};
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	char answer[64] = {0};
 
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most);
 	assert_int_equal(connect(fd, (const struct sockaddr *)&w->listen.ss, w->listen.len), 0);
-	assert_int_equal(send(fd, request, sizeof request - 1, MSG_NOSIGNAL), sizeof request - 1);
+	send_text(fd, "GET / HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\r\n");
+	return fd;
+}
+
+static int
+read_status(int fd)
+{
+	char answer[64] = {0};
+
 	assert_true(recv(fd, answer, sizeof answer - 1, MSG_WAITALL) > 12);
 	close(fd);
 	return (int)strtol(answer + sizeof "HTTP/1.1", NULL, 10);
@@ -219,17 +238,80 @@ what_workers_report_last_arrives(void **state)
 	a = control_open(w->loop, w->settings, &e);
 	assert_non_null(a);
 	await(w, &w->is_told);
-	assert_int_equal(get(w) / 100, 5);
+	/* the control loop does not run until the answer has come */
+	assert_int_equal(read_status(send_request(w)) / 100, 5);
 	assert_int_equal(w->refusals, 0); /* the worker's mail lies on the control loop */
 	control_close(&a);
 	await(w, &w->is_gone);
 	assert_int_equal(w->refusals, 1);
 }
 
+/* The instance answers one request. */
+static void
+serve(struct world *w, int listener)
+{
+	struct timeval most = {.tv_sec = PATIENCE / CLK_S};
+	int client = send_request(w), fd;
+	char request[1024];
+
+	setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most);
+	fd = accept(listener, NULL, NULL);
+	assert_true(fd >= 0);
+	assert_true(recv(fd, request, sizeof request, 0) > 0);
+	send_text(fd, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+	assert_int_equal(read_status(client), 200);
+	close(fd);
+}
+
+/* The autoscaler ends, and another one takes its place. */
+static void
+restart_autoscaler(struct world *w)
+{
+	struct err e;
+
+	link_server_free(&w->server);
+	w->is_told = false;
+	w->answers = w->served = 0;
+	w->server = link_listen(w->loop, w->socket, &link_ops, on_accept, w, &e);
+	assert_non_null(w->server);
+	await(w, &w->is_told);
+}
+
+/* A new autoscaler hears that the instance answers, but not while only the platform says when it
+ * is ready. */
+static void
+what_has_served_is_reported_again_unless_the_platform_says_what_is_ready(void **state)
+{
+	static char ready[] = "ready";
+	struct world *w = *state;
+	struct activator *a;
+	struct err e;
+	int listener = loopback_listen(0, 8, &w->nowhere);
+
+	w->inst.port = addr_port(&w->nowhere);
+	a = control_open(w->loop, w->settings, &e);
+	assert_non_null(a);
+	await(w, &w->is_told);
+	serve(w, listener);
+	restart_autoscaler(w);
+	assert_int_equal(w->answers, 1);
+	assert_int_equal(w->served, 1);
+	w->inst.state = INSTANCE_STARTING;
+	w->inst.probe = ready;
+	restart_autoscaler(w);
+	assert_int_equal(w->answers, 0);
+	control_close(&a);
+	await(w, &w->is_gone);
+	close(listener);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			what_has_served_is_reported_again_unless_the_platform_says_what_is_ready,
+			setup, teardown),
 		cmocka_unit_test_setup_teardown(what_workers_report_last_arrives, setup, teardown),
 	};
 

@@ -81,12 +81,98 @@ an_instance_that_answers_is_ready_and_the_driver_hears_of_it(void **state)
 	assert_int_equal(instances_ready(&rev->instances), 0);
 }
 
+static const char i1_answers[] = "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"answers\"}";
+
+/* One instance, which is ready, by the platform and by an activator. */
+static struct scaled_revision *
+begin_with_one_ready(void)
+{
+	world_teardown(NULL);
+	world = (struct world){.now = 0};
+	begin_world(1);
+	show_instances(NULL);
+	connect_peer(1);
+	send_line(1, i1_answers);
+	settle();
+	world.is_unready = true;
+	strbuf_clear(&world.calls);
+	return reconcile_find(world.r, "a/v1");
+}
+
+/* Activators close it without a report, and report when it answers again. */
+static void
+an_instance_that_is_no_longer_ready_has_to_answer_again(void **state)
+{
+	static char elsewhere[] = "127.0.0.2";
+	const struct scaled_revision *rev = begin_with_one_ready();
+
+	(void)state;
+	assert_int_equal(instances_ready(&rev->instances), 1);
+	world.v[0].state = INSTANCE_STARTING;
+	show_instances(NULL);
+	assert_int_equal(instances_ready(&rev->instances), 0);
+	assert_int_equal(instances_live(&rev->instances), 1);
+	send_line(1, i1_answers);
+	assert_int_equal(instances_ready(&rev->instances), 1);
+	world.v[0].address = elsewhere;
+	show_instances(NULL);
+	assert_int_equal(instances_ready(&rev->instances), 0);
+	send_line(1, i1_answers);
+	show_instances(NULL);
+	assert_int_equal(instances_ready(&rev->instances), 1);
+	assert_string_equal(strbuf_str(&world.calls), "answers:i1 answers:i1 ");
+}
+
+/* An activator may send `answers` before it hears that the platform has taken readiness back. */
+static void
+where_only_the_platform_says_what_is_ready_answers_do_not_count(void **state)
+{
+	static char probe[] = "ready";
+	const struct scaled_revision *rev = begin_with_one_ready();
+
+	(void)state;
+	world.v[0].state = INSTANCE_STARTING;
+	world.v[0].probe = probe;
+	show_instances(NULL);
+	send_line(1, "{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"answers\","
+		     "\"served\":true}");
+	assert_int_equal(instances_ready(&rev->instances), 0);
+	assert_int_equal(instances_live(&rev->instances), 1);
+	assert_string_equal(strbuf_str(&world.calls), "served:i1 ");
+	world.v[0].probe = NULL; /* its container was started again */
+	show_instances(NULL);
+	assert_int_equal(instances_ready(&rev->instances), 0);
+	world.v[0].probe = probe;
+	world.v[0].state = INSTANCE_READY;
+	show_instances(NULL);
+	assert_int_equal(instances_ready(&rev->instances), 1);
+}
+
+/* Such an instance has answered while it was starting, by a probe of ours. */
+static void
+an_instance_that_begins_to_wait_for_the_platform_is_not_ready(void **state)
+{
+	static char probe[] = "ready";
+	const struct scaled_revision *rev = begin_with_one_ready();
+
+	(void)state;
+	world.v[0].state = INSTANCE_STARTING;
+	show_instances(NULL);
+	send_line(1, i1_answers);
+	assert_int_equal(instances_ready(&rev->instances), 1);
+	world.v[0].probe = probe;
+	show_instances(NULL);
+	assert_int_equal(instances_ready(&rev->instances), 0);
+}
+
 /* Also of an instance that was ready before this autoscaler began, of which no activator has
  * said that it answers. */
 static void
 the_driver_hears_what_refuses_and_what_has_served(void **state)
 {
 	(void)state;
+	world_teardown(NULL);
+	world = (struct world){.now = 0};
 	begin_world(1);
 	show_instances(NULL);
 	connect_peer(1);
@@ -579,6 +665,9 @@ main(void)
 		T(many_activates_of_a_round_are_one_wish),
 		T(what_the_driver_shows_is_passed_on_once),
 		T(an_instance_that_answers_is_ready_and_the_driver_hears_of_it),
+		T(an_instance_that_is_no_longer_ready_has_to_answer_again),
+		T(where_only_the_platform_says_what_is_ready_answers_do_not_count),
+		T(an_instance_that_begins_to_wait_for_the_platform_is_not_ready),
 		T(the_driver_hears_what_refuses_and_what_has_served),
 		T(after_a_long_wait_idleness_counts_from_the_answer),
 		T(what_waited_counts_to_the_moment_when_an_instance_is_ready),
