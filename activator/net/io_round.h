@@ -17,7 +17,8 @@
  * Whoever uses an io sees no difference: bytes keep their order, an error or the end of the
  * stream is found by the read that would have found it, and a deferred write that fails or
  * falls short is reported (on_unsent()).  Where the kernel has no AIO nothing is read ahead
- * and nothing deferred.
+ * and nothing deferred.  io_close() makes what is deferred of its socket before it closes it.
+ * Thread: that of the event loop.
  *
  * Only io.c includes this header: what others call stands in io.h. */
 #ifndef ACTIVATOR_NET_IO_ROUND_H

@@ -14,7 +14,8 @@
  *     block on a full pipe, or die of SIGPIPE.
  *   - It remembers id, revision, port and pid of each instance, and reports them to every
  *     autoscaler that connects to keeper.sock in state_dir (keeper_msg.h: the protocol).
- * It decides nothing: the autoscaler decides how many instances run, and what a crash means.
+ * The autoscaler decides how many instances run, and what a crash means.  The keeper stops
+ * instances of its own accord in one case: no autoscaler connects within orphan_timeout.
  *
  *   if this dies   then
  *   autoscaler     The instances run on, and the keeper holds the last 64 KiB of what each

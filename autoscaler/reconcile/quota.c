@@ -106,7 +106,7 @@ quota_sent(struct quota *q, uint32_t before, uint32_t now)
 }
 
 uint32_t
-quota_room(const struct quota *q, const struct scaled_revision *rev)
+quota_headroom(const struct quota *q, const struct scaled_revision *rev)
 {
 	uint64_t others = q->sent - rev->scale_sent;
 
@@ -138,7 +138,7 @@ obstacle(const struct quota *q, const struct scaled_revision *rev)
 	bool is_waited_for = rev->view.parked > 0 || rev->view.is_activation_pending;
 
 	if (!is_waited_for || rev->wanted.claim == 0 || !rev->is_adopted || rev->scale_sent > 0 ||
-	    MIN(quota_room(q, rev), rev->wanted.n) > 0)
+	    MIN(quota_headroom(q, rev), rev->wanted.n) > 0)
 		return NULL;
 	return xasprintf("max_instances = %u is reached, and %s", q->max_instances,
 			 rev->wanted.n == 0

@@ -33,7 +33,7 @@ void quota_sent(struct quota *, uint32_t before, uint32_t now);
 void quota_share(struct quota *, struct scaled_set *, const struct peers *, int64_t now_ns);
 
 /* The most that the revision's driver may be asked for now. */
-uint32_t quota_room(const struct quota *, const struct scaled_revision *);
+uint32_t quota_headroom(const struct quota *, const struct scaled_revision *);
 /* There is more room than before: mark the revisions that have less than is wanted. */
 void quota_mark_waiting(const struct quota *, struct scaled_set *);
 /* Note in the revision, and in the log, whether max_instances lets nothing be started for

@@ -379,7 +379,7 @@ static void
 scale(struct reconcile *r, struct scaled_revision *rev)
 {
 	uint32_t before = rev->scale_sent;
-	uint32_t n = wanted_scale(&rev->wanted, before, quota_room(&r->quota, rev));
+	uint32_t n = wanted_scale(&rev->wanted, before, quota_headroom(&r->quota, rev));
 
 	if (n < before) {
 		scaledown_to(&r->scaledown, rev, n);

@@ -68,7 +68,7 @@ wanted_allot(struct wanted *w, uint32_t allotted, const struct wanted_facts *f)
 }
 
 uint32_t
-wanted_scale(const struct wanted *w, uint32_t scale_sent, uint32_t room)
+wanted_scale(const struct wanted *w, uint32_t scale_sent, uint32_t headroom)
 {
-	return w->n <= scale_sent ? w->n : MAX(MIN(w->n, room), scale_sent);
+	return w->n <= scale_sent ? w->n : MAX(MIN(w->n, headroom), scale_sent);
 }
