@@ -128,16 +128,23 @@ token_of(struct kube_http *h)
 
 /* --- a request for libcurl --- */
 
+static bool
+is_success(const struct kube_request *r)
+{
+	long status = 0;
+
+	curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
+	return status >= 200 && status < 300;
+}
+
 static size_t
 on_curl_write(char *data, size_t size, size_t n, void *arg)
 {
 	struct kube_request *r = arg;
-	long status = 0;
 
-	curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (r->stall_timeout > 0)
 		loop_timer_set(&r->timer, r->stall_timeout);
-	if (r->ops->on_data != NULL && status >= 200 && status < 300) {
+	if (r->ops->on_data != NULL && is_success(r)) {
 		r->is_cut = !r->ops->on_data(data, size * n, r->arg);
 		return r->is_cut ? 0 : size * n;
 	}
@@ -150,8 +157,11 @@ on_curl_header(char *data, size_t size, size_t n, void *arg)
 {
 	struct kube_request *r = arg;
 
-	if (r->stall_timeout > 0 && size * n == 2 && data[0] == '\r')
-		loop_timer_set(&r->timer, r->stall_timeout);
+	if (r->stall_timeout == 0 || size * n != 2 || data[0] != '\r')
+		return size * n;
+	loop_timer_set(&r->timer, r->stall_timeout);
+	if (r->ops->on_head != NULL && is_success(r))
+		r->ops->on_head(r->arg);
 	return size * n;
 }
 

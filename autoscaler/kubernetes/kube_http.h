@@ -53,8 +53,11 @@ struct kube_answer {
 };
 
 struct kube_call_ops {
-	/* Bytes of a 2xx answer, from within libcurl: nothing of kube_http or curlev may be
-	 * called.  false: end the request.  NULL: the body goes into the answer. */
+	/* on_head and on_data are called from within libcurl, where nothing of kube_http and
+	 * curlev may be called. */
+	/* The head of a 2xx answer has come; only if there is a stall_timeout.  May be NULL. */
+	void (*on_head)(void *arg);
+	/* Bytes of a 2xx answer.  false: end the request.  NULL: the body goes into the answer. */
 	bool (*on_data)(const char *data, size_t n, void *arg);
 	/* The request has ended and is freed.  Never called from within kube_http_call(). */
 	void (*on_done)(const struct kube_answer *, void *arg);

@@ -13,22 +13,22 @@
 #include "common/random.h"
 #include "common/text.h"
 
-#define PAGE_SIZE 500		       /* objects */
-#define PAGE_TIMEOUT (120 * CLK_S)     /* for the whole of a page */
-#define PAGE_STALL (15 * CLK_S)	       /* silence within it */
-#define WATCH_TIMEOUT (10 * CLK_S)     /* for the head of the answer */
-#define WATCH_STALL (90 * CLK_S)       /* servers send a bookmark each 60 to 75 s */
-#define WATCH_LEAST_S 300	       /* the server ends a watch after that, or up to twice it */
-#define INITIAL_LIST_MOST (60 * CLK_S) /* for the bookmark that ends the list in a watch */
+#define PAGE_SIZE 500			/* objects */
+#define PAGE_TIMEOUT (120 * CLK_S)	/* for the whole of a page */
+#define PAGE_STALL (15 * CLK_S)		/* silence within it */
+#define WATCH_TIMEOUT (10 * CLK_S)	/* for the head of the answer */
+#define WATCH_STALL (90 * CLK_S)	/* servers send a bookmark each 60 to 75 s */
+#define WATCH_LEAST_S 300		/* the server ends a watch after that, or up to twice it */
+#define LIST_IN_WATCH_MOST (20 * CLK_S) /* from the head on; then the list is read in pages */
 #define BACKOFF_FIRST (100 * CLK_MS)
 #define BACKOFF_MOST (10 * CLK_S)
 #define REFUSED_RETRY (10 * CLK_S) /* and up to a second more */
-#define STABLE (5 * CLK_S)	   /* a watch that lasted so long ends the back-off */
+#define STABLE (5 * CLK_S) /* a watch that lasted so long resets the back-off, unless malformed */
 
 enum state {
-	WAITING,  /* `timer` runs; there is no request */
+	WAITING,  /* there is no request; `timer` begins the next one */
 	LISTING,  /* `request` reads a page of a list */
-	WATCHING, /* `request` reads events */
+	WATCHING, /* `request` reads events; `timer` bounds the list that comes first, if any */
 };
 
 struct kube_watch {
@@ -41,13 +41,15 @@ struct kube_watch {
 	struct loop_timer timer;
 	struct kube_request *request;
 	struct kube_split split;
-	char version[128];     /* resourceVersion to go on from; "": list everything */
+	char version[128];     /* resourceVersion to go on from; "": list everything.  Between
+				* two pages: that of the pages so far */
 	char *continue_token;  /* of the next page of the list; NULL: there is none */
 	bool is_list_open;     /* on_list_begin was called, on_list_end was not */
 	bool is_list_in_watch; /* WATCHING: the list is still coming */
 	bool is_expired;       /* the server has forgotten `version` (410) */
-	bool is_malformed;     /* what came cannot be decoded */
-	char *error;	       /* what on_error has said; NULL: it can be read */
+	bool is_malformed;     /* its data cannot be used: not decodable, too large, or an ERROR
+				* event other than 410 */
+	char *error;	       /* what on_error said last; NULL: the server does not refuse */
 	int64_t request_ns;    /* when the request was begun */
 	int64_t received_ns;   /* when bytes came last, of this or an earlier request */
 	struct backoff backoff;
@@ -68,6 +70,7 @@ static void
 end_list(struct kube_watch *w)
 {
 	w->is_list_open = w->is_list_in_watch = false;
+	loop_timer_clear(&w->timer);
 	w->ops->on_list_end(w->arg);
 }
 
@@ -87,7 +90,7 @@ set_error(struct kube_watch *w, const char *why)
 	w->ops->on_error(why, w->arg);
 }
 
-/* The last event of a watch that the server breaks off. */
+/* The server ends the watch by this event. */
 static void
 take_error_event(struct kube_watch *w, const struct kube_event *ev)
 {
@@ -150,14 +153,23 @@ on_piece(enum kube_piece piece, const char *text, size_t n, void *arg)
 	if (kube_event_decode(&ev, text, n, piece == KUBE_ITEM, &e) < 0) {
 		log_warn(NULL, "object cannot be decoded", "resource=%s namespace=%s err=%s",
 			 w->plural, w->ns, e.text);
-		/* A new watch repeats an event that was lost.  An item of a list would be the
-		 * same in the next list: it is left out. */
-		w->is_malformed = piece == KUBE_EVENT;
-		return piece == KUBE_ITEM;
+		/* Without it a list is not complete: at its end the object would count as gone.
+		 * So everything is listed again, with a back-off. */
+		w->is_malformed = true;
+		return false;
 	}
 	go_on = take_event(w, &ev);
 	kube_event_fini(&ev);
 	return go_on;
+}
+
+static void
+on_head(void *arg)
+{
+	struct kube_watch *w = arg;
+
+	if (w->is_list_in_watch)
+		loop_timer_set(&w->timer, LIST_IN_WATCH_MOST);
 }
 
 static bool
@@ -171,7 +183,7 @@ on_data(const char *data, size_t n, void *arg)
 		begin_list(w);
 	if (kube_split_feed(&w->split, data, n, on_piece, w) == 0)
 		return true;
-	w->is_malformed |= !w->is_expired;
+	w->is_malformed |= !w->is_expired; /* an ERROR event ended it, too */
 	return false;
 }
 
@@ -179,7 +191,8 @@ on_data(const char *data, size_t n, void *arg)
 
 static void on_done(const struct kube_answer *, void *);
 
-static const struct kube_call_ops call_ops = {.on_data = on_data, .on_done = on_done};
+static const struct kube_call_ops call_ops = {
+	.on_head = on_head, .on_data = on_data, .on_done = on_done};
 
 static void
 request(struct kube_watch *w, enum state state, const char *query)
@@ -193,6 +206,7 @@ request(struct kube_watch *w, enum state state, const char *query)
 				    .stall_timeout = is_list ? PAGE_STALL : WATCH_STALL};
 
 	w->state = state;
+	loop_timer_clear(&w->timer);
 	w->is_expired = w->is_malformed = false;
 	w->request_ns = clk_now();
 	kube_split_fini(&w->split);
@@ -248,6 +262,7 @@ request_page(struct kube_watch *w)
 	char *token = is_first ? xstrdup("") : encode(w->continue_token);
 	char *query = xasprintf("limit=%d%s%s", PAGE_SIZE, is_first ? "" : "&continue=", token);
 
+	w->is_list_in_watch = false;
 	w->shared->counts.lists += is_first;
 	request(w, LISTING, query);
 	free(query);
@@ -266,12 +281,6 @@ request_next(struct kube_watch *w)
 }
 
 static void
-on_timer(void *arg)
-{
-	request_next(arg);
-}
-
-static void
 wait_for(struct kube_watch *w, int64_t delay)
 {
 	w->state = WAITING;
@@ -286,6 +295,31 @@ start_over(struct kube_watch *w)
 	w->is_list_open = false;
 	free(w->continue_token);
 	w->continue_token = NULL;
+}
+
+/* The bookmark at the end of the list has not come: the server may ignore sendInitialEvents.  All
+ * servers list in pages. */
+static void
+list_in_watch_is_late(struct kube_watch *w)
+{
+	log_info(NULL, "server does not end a list in a watch, objects are listed in pages",
+		 "resource=%s namespace=%s waited_ms=%lld", w->plural, w->ns,
+		 (long long)(LIST_IN_WATCH_MOST / CLK_MS));
+	w->shared->must_page = true;
+	kube_http_cancel(&w->request);
+	start_over(w);
+	request_next(w);
+}
+
+static void
+on_timer(void *arg)
+{
+	struct kube_watch *w = arg;
+
+	if (w->state == WATCHING)
+		list_in_watch_is_late(w);
+	else
+		request_next(w);
 }
 
 /* --- the end of a request --- */
@@ -337,7 +371,6 @@ page_ended(struct kube_watch *w, const struct kube_answer *a)
 		request_page(w);
 		return;
 	}
-	begin_list(w); /* where no byte of a body came */
 	end_list(w);
 	request_watch(w);
 }
@@ -350,9 +383,6 @@ watch_ended(struct kube_watch *w, const struct kube_answer *a)
 
 	if (a->status != 0 || has_data)
 		set_error(w, NULL);
-	/* The server ignores sendInitialEvents, and sends no bookmark at the end of the list. */
-	if (w->is_list_in_watch && lasted >= INITIAL_LIST_MOST)
-		w->shared->must_page = true;
 	if (w->is_expired || w->is_malformed || w->is_list_in_watch) {
 		log_debug(NULL, "objects are listed again",
 			  "resource=%s namespace=%s expired=%d "

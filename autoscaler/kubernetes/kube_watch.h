@@ -3,28 +3,34 @@
  * calls this a reflector.
  *
  * The server numbers its changes: each event, each page of a list and each bookmark carries a
- * resourceVersion.  A watch that ends, for whatever reason, is followed by a new one from the
- * newest version that was read, so that no change is missed.  Everything is listed again only
- * if that version has expired (410), an event cannot be decoded, a list broke off, the server
- * refused the request, or the watch is suspected to miss changes.
+ * resourceVersion.  A watch that ends is followed by a new one from the newest version that was
+ * read, so that no change is missed.  Everything is listed again only
+ *  - if the version, or the token of a page, has expired (410);
+ *  - if an object cannot be decoded, or is too large;
+ *  - if the server ends the watch by an ERROR event;
+ *  - if a list broke off;
+ *  - if the server refuses with a status other than 5xx and 429;
+ *  - if kube_watch_suspect() says so.
  *
- *	WAITING   a timer runs, for 0 ms or a back-off; then WATCHING, or LISTING where there is
- *	          no version yet and the server lists in pages
- *	LISTING   a page of the list is read; after the last one WATCHING
- *	WATCHING  events are read until the request ends, for whatever reason; then WAITING
+ *	WAITING   a timer runs; then LISTING, where pages are to be read, else WATCHING
+ *	LISTING   a page is read; then the next page, or WATCHING after the last one; WAITING if
+ *	          the page failed
+ *	WATCHING  events are read until the request ends; then WAITING.  kube_watch_reconnect()
+ *	          and kube_watch_suspect() end it, and send the next request at once
  *
  * The list comes in one of two ways:
  *  - in a watch with sendInitialEvents (Kubernetes 1.27 and later, with its feature WatchList
  *    on): the objects come as ADDED events, a bookmark with the annotation
  *    k8s.io/initial-events-end ends the list, and the same request goes on with the changes;
  *  - in pages: from a server that refuses sendInitialEvents, or that ignores it, so that the
- *    bookmark never comes.  The watch then begins at the version of the list.
+ *    bookmark does not come within 20 s.  The watch then begins at the version of the list.
  *
- * Servers send a bookmark each 60 to 75 s.  If nothing comes for 90 s, the connection is taken
- * for dead, and the watch goes on over a new one.  kube_echo.h says when it is suspect before that.
+ * Servers send a bookmark each 60 to 75 s.  If nothing comes for 90 s, the connection counts as
+ * dead, and the watch goes on over a new one.  kube_echo.h says when a watch is suspect before
+ *that.
  *
- * Upcalls may come from within libcurl: they write down what has happened, and call nothing of
- * kube_http, kube_watch or curlev.
+ * The functions of kube_watch_ops may be called from within libcurl.  They note what has happened,
+ * and call nothing of kube_http, kube_watch or curlev.
  * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_KUBERNETES_KUBE_WATCH_H
 #define AUTOSCALER_KUBERNETES_KUBE_WATCH_H
@@ -52,7 +58,7 @@ struct kube_watch_ops {
 	/* The list is complete: an object that was not in it does not exist. */
 	void (*on_list_end)(void *arg);
 	/* Why the server refuses (a missing right, no such kind); NULL: it refuses no more.
-	 * That the server does not answer is no error here: kube_http reports it. */
+	 * kube_http reports a server that does not answer; this function does not. */
 	void (*on_error)(const char *why, void *arg);
 };
 
@@ -65,7 +71,7 @@ struct kube_watch_counts {
 struct kube_watch_shared {
 	struct loop *loop;
 	struct kube_http *http;
-	bool must_page; /* the server does not list in a watch: found out by the first that tries */
+	bool must_page; /* the server does not list in a watch, as the first that tries finds out */
 	struct kube_watch_counts counts;
 };
 
@@ -75,15 +81,15 @@ NODISCARD struct kube_watch *kube_watch_new(struct kube_watch_shared *,
 					    const struct kube_watch_ops *, void *arg);
 void kube_watch_free(struct kube_watch **);
 
-/* Whether it watches what conf says. */
+/* Does it watch what conf says? */
 bool kube_watch_matches(const struct kube_watch *, const struct kube_watch_conf *);
 
 /* From since_ns on the server did not answer, and now it does: a watch that has been silent since
- * goes on over a new connection, and one that waits ends its wait. */
+ * then goes on over a new connection, and a watch that waits goes on at once. */
 void kube_watch_reconnect(struct kube_watch *, int64_t since_ns);
 
-/* Something has happened since then that it should have shown: if it has been silent since, it
- * begins again with a list. */
+/* The watch should have shown something that has happened since then: if it has been silent since
+ * then, it begins again with a list. */
 void kube_watch_suspect(struct kube_watch *, int64_t since_ns);
 
 #endif

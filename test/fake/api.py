@@ -295,7 +295,8 @@ class Api:
         rv = q.get("resourceVersion") or "0"
         if not rv.isdigit():
             raise Refused(400, "BadRequest", "invalid resource version")
-        wants_initial = q.get("sendInitialEvents") == "true"
+        is_ignoring = (do or {}).get("ignore_initial")
+        wants_initial = q.get("sendInitialEvents") == "true" and not is_ignoring
         if wants_initial and self.version < (1, 27) and q.get("resourceVersionMatch"):
             raise Refused(422, "Invalid", 'ListOptions.meta.k8s.io "" is invalid: '
                           "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for "

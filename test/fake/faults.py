@@ -12,6 +12,8 @@ do, for requests: one of
   {"cut": N}                                        N bytes of the answer, then the end
   {"slow": N, "every": seconds}                     the answer in pieces of N bytes
   {"raw": "text"}                                   these bytes in place of an answer
+for watches also
+  {"ignore_initial": true}                          as if sendInitialEvents were not there
 with "perform": true the request is carried out all the same, and only its answer is lost.
 """
 import asyncio

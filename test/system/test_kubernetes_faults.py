@@ -314,6 +314,18 @@ def test_a_watch_begins_at_the_version_of_the_list(tmp_path):
             assert resumed() == {"pods": now, "deployments": now}
 
 
+def test_a_server_that_ignores_the_wish_for_a_list_is_asked_for_pages(tmp_path):
+    """It sends the objects, but no bookmark at their end.  A watch waits 20 s for it."""
+    with cluster(tmp_path) as kube:
+        kube.workload("hello")
+        kube.fault({"ignore_initial": True}, verb="watch")
+        services = service("hello", kube, "port = 8080 activation_timeout = 2m")
+        with on_cluster(tmp_path, kube, services) as s:
+            assert s.get("hello", timeout=120)[0] == 200
+            assert "server does not end a list in a watch" in s.autoscaler.text()
+            assert {r["resource"] for r in kube.seen(verb="list")} >= {"deployments", "pods"}
+
+
 def test_a_kind_that_cannot_be_read_delays_no_other(tmp_path):
     """Nor does a list that hangs."""
     with cluster(tmp_path) as kube:
