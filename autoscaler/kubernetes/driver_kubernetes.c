@@ -79,7 +79,7 @@ expect_echoes(struct kube_driver *d, struct kube_workload *w)
 		kube_collection_suspect(w->collection, w->scale_echo.since_ns);
 	if (kube_echo_update(&w->pods_echo, are_pods_missing(w), now))
 		kube_pods_suspect(d->pods, w, w->pods_echo.since_ns);
-	else if (is_due) /* whatever silences the one is likely to silence the other */
+	else if (is_due) /* what silences the one watch is likely to silence the other */
 		kube_pods_suspect(d->pods, w, w->scale_echo.since_ns);
 	return kube_workload_sooner(kube_echo_wait(&w->scale_echo, now),
 				    kube_echo_wait(&w->pods_echo, now));
@@ -148,8 +148,8 @@ drop_workload(struct kube_workload *w)
 	kube_workload_free(w);
 }
 
-/* The settings of a revision, which may have changed: pods that were read by others are listed
- * again. */
+/* The settings of a revision, which may have changed: pods that were read by the old settings are
+ * listed again. */
 static void
 take_conf(struct kube_workload *w, const struct revision_conf *conf)
 {

@@ -9,8 +9,8 @@
 #include "common/err.h"
 #include "common/str_list.h"
 
-/* Of each pair of a file and a text (PEM, or the token) at most one is set.  Whoever uses a file
- * reads it each time, since it may be replaced. */
+/* Of each pair of a file and a text (PEM, or the token) at most one is set.  A file is read each
+ * time that it is used, since it may be replaced. */
 struct kube_config {
 	char *origin;		  /* for messages: the file, or "the pod's service account" */
 	char *server;		  /* "https://10.0.0.1:6443", without a slash at the end */

@@ -41,7 +41,7 @@ bool kube_failure_is_failed(const struct kube_failure *);
 /* It has failed, or waits for a node: `problem` says why. */
 bool kube_failure_is_shown(const struct kube_failure *);
 
-/* The problem that kube_failure_update() is told of next has been there for age_ns already. */
+/* The problem of the next kube_failure_update() has lasted for age_ns already. */
 void kube_failure_has_lasted(struct kube_failure *, int64_t age_ns, int64_t now_ns);
 
 /* When to call kube_failure_update() again although nothing happens; 0: never. */

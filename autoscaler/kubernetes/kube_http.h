@@ -9,8 +9,9 @@
  * The server's certificate is always verified.  A token file is read again when its text is
  * 10 s old, and at once after a 401, whereupon the request is sent once more.  A credentials
  * plug-in (kube_exec.h) is likewise run again after a 401; while it has given no credential that is
- * good, all requests wait. Else a request that failed is not repeated here: by then its caller may
- * want another one (kube_http_delay() says when to send it). Thread: the autoscaler's only loop. */
+ * good, all requests wait.  kube_http repeats no other request that failed: its caller may want
+ * another one by then, and asks kube_http_delay() when to send it.
+ * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_KUBERNETES_KUBE_HTTP_H
 #define AUTOSCALER_KUBERNETES_KUBE_HTTP_H
 

@@ -30,7 +30,7 @@ struct kube_pod_cost {
 struct kube_pod {
 	struct list_node node; /* the workload's pods */
 	struct kube_workload *workload;
-	struct kube_pod_watch *watch; /* that shows it; NULL: that watch has ended */
+	struct kube_pod_watch *watch; /* that showed it last; NULL: that watch has ended */
 	uint64_t list_seq;	      /* number of the watch's last list that had it */
 	char *uid, *name;
 	char *ip;    /* NULL: none yet */

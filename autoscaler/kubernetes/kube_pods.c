@@ -45,8 +45,9 @@ find_workload(struct pods_namespace *ns, const char *group, const char *kind, co
 	return kube_workloads_find(ns->pods->workloads, group, kind, ns->name, name);
 }
 
-/* The Deployment of the ReplicaSet that owns the pod, whose name is the Deployment's with the
- * pod-template-hash behind it; NULL: the ReplicaSet has no Deployment.  The caller's. */
+/* The name of the Deployment of the ReplicaSet that owns the pod.  A Deployment names its
+ * ReplicaSets after itself and the pod-template-hash; NULL: this one is not named so.  The
+ * caller's. */
 static char *
 deployment_of(const struct kube_event *ev, const struct kube_pod_fields *f)
 {
@@ -60,7 +61,9 @@ deployment_of(const struct kube_event *ev, const struct kube_pod_fields *f)
 }
 
 /* The workload whose selector matches, for a pod whose owner does not lead to one.
- * may_be_built_in false: only workloads of kinds that are not built in. */
+ * may_be_built_in false: the owner is an object that no revision names.  Only a workload of a
+ * kind that is not built in can still be meant, as it may keep its pods under objects of its own.
+ */
 static struct kube_workload *
 find_by_selector(struct pods_namespace *ns, const struct kube_event *ev, bool may_be_built_in)
 {
@@ -77,7 +80,9 @@ find_by_selector(struct pods_namespace *ns, const struct kube_event *ev, bool ma
 	return NULL;
 }
 
-/* The owner takes precedence over selectors, which may match pods of other workloads. */
+/* The owner takes precedence over selectors, which may match pods of other workloads.  A
+ * ReplicaSet that is not named after a Deployment may still have one: a Deployment adopts each
+ * ReplicaSet that its selector matches and that has no controller, whatever its name. */
 static struct kube_workload *
 owner_of(struct pods_namespace *ns, const struct kube_event *ev, const struct kube_pod_fields *f)
 {
@@ -107,6 +112,8 @@ on_list_begin(void *arg)
 	((struct kube_pod_watch *)arg)->list_seq++;
 }
 
+/* A pod whose workload has changed is marked gone, and freed when its old workload is reconciled.
+ * The next event, or list, brings it as a new pod of the other workload. */
 static void
 take_pod(struct kube_pod_watch *pw, const struct kube_event *ev)
 {
@@ -137,6 +144,8 @@ on_event(const struct kube_event *ev, void *arg)
 		take_pod(pw, ev);
 		return;
 	}
+	/* Selectors of two watches may cover one pod: only the watch that showed it last may end
+	 * it. */
 	pod = hmap_find(&pw->ns->pods->workloads->pods, ev->uid);
 	if (pod != NULL && pod->watch == pw)
 		kube_pod_gone(pod);
@@ -169,10 +178,10 @@ are_all_synced(const struct pods_namespace *ns)
 	return true;
 }
 
-/* Pods that the list of pw, which is complete now, did not have are gone; with is_orphan so are
+/* Pods that the list of pw, which is complete now, did not have are gone; with_orphans: so are
  * those whose watch has ended. */
 static void
-sweep(struct pods_namespace *ns, const struct kube_pod_watch *pw, bool is_orphan)
+sweep(struct pods_namespace *ns, const struct kube_pod_watch *pw, bool with_orphans)
 {
 	struct list_node *node, *tmp, *node2, *tmp2;
 
@@ -184,7 +193,7 @@ sweep(struct pods_namespace *ns, const struct kube_pod_watch *pw, bool is_orphan
 		LIST_FOREACH(&w->pods, node2, tmp2) {
 			struct kube_pod *pod = container_of(node2, struct kube_pod, node);
 
-			if (pod->watch == NULL ? is_orphan
+			if (pod->watch == NULL ? with_orphans
 					       : pod->watch == pw && pod->list_seq != pw->list_seq)
 				kube_pod_gone(pod);
 		}
@@ -234,7 +243,7 @@ watch_new(struct pods_namespace *ns, const char *labels)
 	return pw;
 }
 
-/* Its pods stay until the other watches of the namespace have been listed. */
+/* Its pods stay, without a watch, until all watches of the namespace have been listed. */
 static void
 watch_free(struct kube_pod_watch *pw)
 {
@@ -256,6 +265,7 @@ watch_free(struct kube_pod_watch *pw)
 	free(pw);
 }
 
+/* All watches begin anew, also those whose selector stays. */
 static void
 set_watches(struct pods_namespace *ns, char **labels, size_t n)
 {
@@ -290,8 +300,8 @@ namespace_free(struct pods_namespace *ns)
 	free(ns);
 }
 
-/* Pods of a workload that is new here may have been shown before, and passed over: then all
- * watches of the namespace begin with a new list. */
+/* If a workload is new (its selector is not used yet), its pods may have been shown before and
+ * ignored: then all watches of the namespace list again. */
 static void
 plan(struct pods_namespace *ns)
 {
@@ -322,7 +332,7 @@ plan(struct pods_namespace *ns)
 		namespace_free(ns);
 }
 
-/* --- all of them --- */
+/* --- all namespaces --- */
 
 static struct pods_namespace *
 find_namespace(const struct kube_pods *pods, const char *name)

@@ -156,7 +156,7 @@ kube_replicas_hold(struct kube_replicas *s)
 {
 	const char *author = kube_replicas_author(s);
 
-	/* A number of a manifest is what the workload begins with, not somebody's wish. */
+	/* A number that a manifest sets is what the workload begins with: it is not held. */
 	if (author == NULL || !s->author.by_scale || s->is_overruling || is_ours(s))
 		return false;
 	s->is_held = true;

@@ -5,8 +5,8 @@
  * before that is older.  A number that is newer than our PATCH and not ours comes from another
  * client (an HPA, kubectl, GitOps).  A number that the object says our field manager set is ours,
  * whichever of our processes has sent it.  foreign_scale says what then happens:
- *  - respect: it stays until the reconciler wants another number although it was shown this one
- *    (kube_replicas_shown()), or zero, or more than zero where there are none;
+ *  - respect: it stays until the reconciler, to which it was shown (kube_replicas_shown()), wants
+ *    another number; or until it wants zero, or more than zero where there are none;
  *  - overrule: ours is set again, after a back-off that doubles each time.  Two clients of
  *    which neither gives way then make one change in a quarter of an hour, not in each second.
  * Pure: the time (monotonic ns) and random numbers are arguments. */

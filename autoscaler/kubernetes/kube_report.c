@@ -50,8 +50,9 @@ failure_event(const struct kube_workload *w)
 	return kube_failure_is_failed(&w->failure) ? "ActivationFailed" : "ActivationDelayed";
 }
 
-/* Why it is in this state; the caller's.  Of two states with the same cause the second is no
- * news; a failure after a delay is, as requests are refused from then on. */
+/* Why it is in this state; the caller's.  A state is recorded again only if its cause differs:
+ * so a failure is recorded after a delay of the same reason, as requests are refused from then
+ * on. */
 static char *
 cause_of(const struct kube_workload *w, enum kube_state state)
 {

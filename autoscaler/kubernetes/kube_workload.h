@@ -15,8 +15,8 @@
  *  kube_workload       this state; below it kube_kind, kube_watch, kube_http
  *
  * A change is passed upwards as a mark.  The upcalls of a watch come from within libcurl, where
- * no request may be begun or cancelled: they write down what the event says, and mark the
- * workload (kube_workload_changed()).  At the end of the round of the loop the class reconciles
+ * no request may be begun or cancelled: they note what the event says, and mark the workload
+ * (kube_workload_changed()).  At the end of the round of the loop the class reconciles
  * each marked workload once.
  * Thread: the autoscaler's only loop.
  *
