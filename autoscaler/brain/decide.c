@@ -508,7 +508,7 @@ decide(const struct scaling *s, const struct decide_view *v, struct decide_state
 		set(&o, 0, DECIDE_IDLE);
 		st->recent_n = 0;
 	}
-	if (v->is_restarting)
+	if (v->has_just_started)
 		at_least(&o, MIN(asked_of(v, st), v->adopted), DECIDE_RESTARTED);
 	bounds(s, v, st, &o);
 	note(v, &o, st);

@@ -95,9 +95,9 @@ struct decide_view {
 	double learned_keep_s;
 	bool is_learned_prewarm;    /* learned idleness wants an instance now */
 	bool is_activation_pending; /* an activator asks for an instance, and none answers */
-	/* For one stable window after its start the autoscaler stops none of the `adopted`
-	 * instances that it found: only then it knows enough. */
-	bool is_restarting;
+	/* The autoscaler runs for less than a stable window.  Until it knows one stable window it
+	 * stops none of the `adopted` instances that it found. */
+	bool has_just_started;
 	uint32_t adopted;
 };
 

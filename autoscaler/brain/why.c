@@ -26,7 +26,7 @@
 	X("busy_lease_s", v->busy_lease_s, v->busy_lease_s > 0)                                    \
 	X("schedule_min", v->schedule_min, v->schedule_min > 0)                                    \
 	X("learned_keep_s", v->learned_keep_s, v->learned_keep_s >= 0)                             \
-	X("adopted", v->adopted, v->is_restarting && v->adopted > 0)
+	X("adopted", v->adopted, v->has_just_started && v->adopted > 0)
 
 void
 why_fini(struct why *w)
@@ -99,7 +99,7 @@ put_inputs(const struct why_entry *e, struct jput *j)
 	jput_bool(j, "panicking", e->decided.is_panicking);
 	jput_bool(j, "activation_pending", v->is_activation_pending);
 	jput_bool(j, "learned_warm", v->is_learned_prewarm);
-	jput_bool(j, "restarting", v->is_restarting);
+	jput_bool(j, "restarting", v->has_just_started);
 	jput_object_end(j);
 }
 
@@ -147,7 +147,7 @@ put_line(const struct why_entry *e, struct strbuf *out)
 	if (e->holder[0] != '\0')
 		strbuf_addf(out, " held_by=\"%s\"", e->holder);
 	strbuf_adds(out, e->decided.is_panicking ? " panicking" : "");
-	strbuf_adds(out, v->is_restarting ? " restarting" : "");
+	strbuf_adds(out, v->has_just_started ? " restarting" : "");
 	strbuf_adds(out, "\n");
 }
 

@@ -1,4 +1,4 @@
-/* announce - what activators are told of one revision: its instances, how many are wanted, the
+/* announce - what is sent to activators of one revision: its instances, how many are wanted, the
  * target, and why no instance can be started (DESIGN 7, messages `instances` and `service`).
  * No I/O; the time is an argument.  Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_RECONCILE_ANNOUNCE_H

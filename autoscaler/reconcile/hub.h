@@ -22,7 +22,7 @@ struct hub_peer {
 	char *id;	    /* from its hello; NULL before it */
 	char *version;	    /* from its hello; may stay NULL */
 	enum msg_role role; /* once id is set */
-	pid_t pid;	    /* of the process that connected, by the kernel's word … */
+	pid_t pid;	    /* of the process that connected, as the kernel says … */
 	uid_t uid;	    /* … and the user that it ran as; (pid_t)-1, (uid_t)-1: unknown */
 	int64_t since_ns;   /* clk_now() of the connection */
 	uint64_t lines;	    /* received */

@@ -60,7 +60,7 @@ take_stat(struct scaled_set *set, const struct peer *peer, const struct msg_stat
 	scaled_report(rev, s, period_ns, now_ns);
 	note_use(rev, s, before, now_ns);
 	if (s->parked > 0 || !list_linked(&rev->active) || (period_ns > 0 && period_ns < EARLY))
-		scaled_set_mark(set, rev, true);
+		scaled_set_mark_undecided(set, rev);
 }
 
 /* The report is complete: revisions that it did not name have no requests at this peer. */
@@ -154,7 +154,7 @@ inbound_instance(struct scaled_set *set, const char *id, enum instance_health he
 	if (rev->is_external || i->is_answering == was_answering)
 		return;
 	note_ready(rev, i);
-	scaled_set_mark(set, rev, true);
+	scaled_set_mark_undecided(set, rev);
 }
 
 /* --- what drivers show --- */
@@ -182,7 +182,7 @@ inbound_view(struct scaled_set *set, const struct driver_view *view)
 	size_t i;
 
 	if (rev == NULL)
-		return NULL;	       /* it was removed, and the driver is about to hear of it */
+		return NULL; /* it was removed, and set_revisions() is about to tell the driver */
 	if (scaled_shows(rev, view)) { /* only what instances use has changed */
 		scaled_take_view(rev, view, clk_now());
 		return NULL;
@@ -194,6 +194,6 @@ inbound_view(struct scaled_set *set, const struct driver_view *view)
 	if (rev->failures != failures && !rev->is_external) /* the driver has logged which name */
 		log_failure(rev);
 	rev->is_changed = true;
-	scaled_set_mark(set, rev, true);
+	scaled_set_mark_undecided(set, rev);
 	return rev;
 }

@@ -1,6 +1,6 @@
 /* inbound - notes what activators and drivers report in the revisions that it concerns, and
- * marks those that have to be acted on.  It decides nothing, and sends nothing, except that it
- * tells a driver which of its instances answer.
+ * marks those that have to be acted on.  It tells a driver which of its instances answer.  It
+ * decides nothing, and sends nothing to activators.
  * The time is clk_now().  Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_RECONCILE_INBOUND_H
 #define AUTOSCALER_RECONCILE_INBOUND_H

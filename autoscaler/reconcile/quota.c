@@ -93,7 +93,7 @@ quota_share(struct quota *q, struct scaled_set *set, const struct peers *peers, 
 	ceiling_share(v, n, q->max_instances == 0 ? UINT64_MAX : q->max_instances);
 	for (i = 0; i < n; i++)
 		if (scaled_allot(v[i].owner, v[i].share, peers, now_ns))
-			scaled_set_mark(set, v[i].owner, false);
+			scaled_set_mark_to_act(set, v[i].owner);
 	free(v);
 }
 
@@ -126,7 +126,7 @@ quota_mark_waiting(const struct quota *q, struct scaled_set *set)
 		struct scaled_revision *rev = container_of(node, struct scaled_revision, active);
 
 		if (rev->scale_sent < rev->wanted.n)
-			scaled_set_mark(set, rev, false);
+			scaled_set_mark_to_act(set, rev);
 	}
 }
 

@@ -28,8 +28,8 @@ uint32_t quota_allotted(const struct quota *, const struct scaled_revision *);
 /* The scale_sent of one revision has changed. */
 void quota_sent(struct quota *, uint32_t before, uint32_t now);
 
-/* At the end of the round: share max_instances out over all active revisions, if that is due.
- * Revisions of which another number is wanted then are marked. */
+/* At the end of the round: if a claim or max_instances has changed, share max_instances out over
+ * all active revisions, and mark those of which another number is wanted then. */
 void quota_share(struct quota *, struct scaled_set *, const struct peers *, int64_t now_ns);
 
 /* The most that the revision's driver may be asked for now. */

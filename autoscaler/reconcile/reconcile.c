@@ -25,7 +25,8 @@ struct reconcile {
 	struct scaledown scaledown;
 	struct quota quota;
 	double used_cores; /* by the instances of all revisions, at the last tick */
-	size_t load_at;	   /* where reconcile_load() searches on: drivers ask in their order */
+	size_t load_at; /* where the search for the next id begins: drivers ask for the instances in
+			 * about the order of their views */
 };
 
 /* --- life --- */
@@ -44,9 +45,10 @@ reconcile_new(const struct reconcile_ops *ops, void *arg, const char *id)
 	return r;
 }
 
-/* End its drains, and take it out of the sums of max_instances. */
+/* The revision is scaled no longer (dry run, or forgotten): end its drains, and take its claim and
+ * scale off the sums of max_instances. */
 static void
-let_go(struct reconcile *r, struct scaled_revision *rev)
+stop_scaling(struct reconcile *r, struct scaled_revision *rev)
 {
 	const struct wanted before = rev->wanted;
 
@@ -60,7 +62,7 @@ let_go(struct reconcile *r, struct scaled_revision *rev)
 static void
 forget(struct reconcile *r, struct scaled_revision *rev)
 {
-	let_go(r, rev);
+	stop_scaling(r, rev);
 	scaled_set_remove(&r->set, rev);
 }
 
@@ -100,7 +102,7 @@ set_one(struct reconcile *r, const struct reconcile_item *item)
 		scaled_reload(rev, item->conf);
 	}
 	if (scaled_is_dry(rev)) {
-		let_go(r, rev);
+		stop_scaling(r, rev);
 		rev->is_adopted = false; /* when the dry run ends, what there is then is adopted */
 	}
 	rev->is_stale = false;
@@ -108,7 +110,7 @@ set_one(struct reconcile *r, const struct reconcile_item *item)
 		rev->leaving_ns = clk_now();
 	rev->is_leaving = item->is_leaving;
 	r->longest_window = MAX(r->longest_window, item->conf->scaling.stable_window);
-	scaled_set_mark(&r->set, rev, true);
+	scaled_set_mark_undecided(&r->set, rev);
 }
 
 void
@@ -137,7 +139,7 @@ reconcile_set(struct reconcile *r, const struct reconcile_conf *conf,
 static void
 decide_now(struct reconcile *r, struct scaled_revision *rev, int64_t now_ns)
 {
-	bool is_restarting = now_ns - r->started_ns < rev->conf->scaling.stable_window;
+	bool has_just_started = now_ns - r->started_ns < rev->conf->scaling.stable_window;
 	const struct wanted before = rev->wanted;
 	double target = rev->decided.target;
 	uint32_t n;
@@ -148,10 +150,10 @@ decide_now(struct reconcile *r, struct scaled_revision *rev, int64_t now_ns)
 	if (scaled_is_dry(rev) && !rev->dryrun.is_begun && rev->is_known)
 		dryrun_begin(&rev->dryrun, instances_live(&rev->instances), now_ns);
 	scaled_expire_hold(rev, now_ns);
-	scaled_fill_view(rev, &rev->view, is_restarting, now_ns);
+	scaled_fill_view(rev, &rev->view, has_just_started, now_ns);
 	if (rev->view.parked == 0 && !rev->view.is_activation_pending &&
 	    instances_live(&rev->instances) == 0)
-		rev->is_woken = false; /* the clients that waited are gone */
+		rev->is_woken = false; /* no request waits any more */
 	rev->decided = decide(&rev->conf->scaling, &rev->view, rev->decide, now_ns);
 	rev->is_note_due = true;
 	rev->is_changed |= rev->decided.target < target || rev->decided.target > target;
@@ -162,8 +164,9 @@ decide_now(struct reconcile *r, struct scaled_revision *rev, int64_t now_ns)
 	scaled_allot(rev, quota_allotted(&r->quota, rev), &r->peers, now_ns);
 }
 
-/* The driver has shown the revision for the first time.  Take the instances that there are for
- * what was asked for, and ask for them, as the driver was not asked by this process yet. */
+/* The driver has shown the revision for the first time.  Count the scale that the driver shows
+ * (or, where the platform stores none, the live instances) as what it was asked for.  Ask for that
+ * number, too: the driver has no number from this process yet. */
 static void
 adopt(struct reconcile *r, struct scaled_revision *rev)
 {
@@ -193,57 +196,61 @@ decide_marked(struct reconcile *r, int64_t now_ns)
 	}
 }
 
-/* --- what is heard: noted now, acted on in reconcile_tail() --- */
+/* --- messages and views: noted now, acted on in reconcile_tail() --- */
 
-/* Forget what activators reported by links that are over for good. */
+/* An activator has vanished and its grace is over, or it has a new link: drop what it reported by
+ * the old link.  If it did not come back, the busy leases (x-activator-busy) that it reported hold
+ * on, in the instances. */
 static void
 forget_reports(struct reconcile *r)
 {
 	struct scaled_revision *rev;
-	uint64_t serial;
+	uint64_t peer;
 	bool is_back;
 	size_t at;
 
-	while (peers_take_forgotten(&r->peers, &serial, &is_back))
+	while (peers_take_forgotten(&r->peers, &peer, &is_back))
 		for (at = 0; (rev = scaled_set_next(&r->set, &at)) != NULL;) {
 			if (!is_back)
-				instances_keep_leases(&rev->instances, &rev->reports, serial);
-			reports_drop(&rev->reports, serial);
+				instances_keep_leases(&rev->instances, &rev->reports, peer);
+			reports_drop(&rev->reports, peer);
 		}
 }
 
 void
-reconcile_peer_up(struct reconcile *r, uint64_t serial, const char *id)
+reconcile_peer_up(struct reconcile *r, uint64_t peer, const char *id)
 {
 	struct list_node *node, *tmp;
 
 	r->heard_ns = r->peers.n == 0 ? clk_now() : r->heard_ns;
-	peers_up(&r->peers, serial, id, clk_now());
+	peers_up(&r->peers, peer, id, clk_now());
 	forget_reports(r);
 	LIST_FOREACH(&r->set.active, node, tmp)
 		scaledown_peer_up(&r->scaledown, container_of(node, struct scaled_revision, active),
-				  serial);
+				  peer);
 	scaled_set_mark_active(&r->set);
 }
 
 void
-reconcile_peer_down(struct reconcile *r, uint64_t serial)
+reconcile_peer_down(struct reconcile *r, uint64_t peer)
 {
-	bool has_vanished = peers_down(&r->peers, serial, clk_now());
+	bool has_vanished = peers_down(&r->peers, peer, clk_now());
 	struct list_node *node, *tmp;
 
 	r->heard_ns = r->peers.n == 0 ? 0 : r->heard_ns;
 	LIST_FOREACH(&r->set.active, node, tmp) {
 		struct scaled_revision *rev = container_of(node, struct scaled_revision, active);
 
-		scaledown_peer_down(rev, serial);
+		scaledown_peer_down(rev, peer);
 		if (has_vanished)
-			reports_vanish(&rev->reports, serial);
+			reports_vanish(&rev->reports, peer);
 		else
-			reports_drop(&rev->reports, serial);
+			reports_drop(&rev->reports, peer);
 	}
 	forget_reports(r);
-	scaled_set_mark_active(&r->set); /* it is not heard any more: take back all drains */
+	/* If the activator has vanished, no instance may be stopped: the next decision wants no
+	 * fewer than there are (wanted.h, bound 4), and that takes the drains back. */
+	scaled_set_mark_active(&r->set);
 }
 
 static void
@@ -268,7 +275,7 @@ note_wake(struct scaled_revision *rev, int64_t now_ns)
 		 decide_rule_name(rev->wanted.rule));
 }
 
-/* Decide and acknowledge at once: the activator repeats its message until it is answered. */
+/* Decide and acknowledge now: the activator repeats the message until it is acknowledged. */
 static void
 activate(struct reconcile *r, uint64_t peer, const char *name, uint32_t parked, uint64_t seq)
 {
@@ -281,7 +288,7 @@ activate(struct reconcile *r, uint64_t peer, const char *name, uint32_t parked, 
 	acknowledge(r, rev, peer, seq);
 	note_wake(rev, now);
 	scaled_refuse_dry(rev, now);
-	scaled_set_mark(&r->set, rev, false);
+	scaled_set_mark_to_act(&r->set, rev);
 }
 
 static void
@@ -290,7 +297,7 @@ answer_drain(struct reconcile *r, uint64_t peer, const char *token, bool is_busy
 	struct scaled_revision *rev = scaledown_answer(&r->scaledown, peer, token, is_busy);
 
 	if (rev != NULL)
-		scaled_set_mark(&r->set, rev, false);
+		scaled_set_mark_to_act(&r->set, rev);
 }
 
 void
@@ -318,8 +325,7 @@ reconcile_message(struct reconcile *r, uint64_t peer, const struct msg *m)
 	}
 }
 
-/* Another controller or a person has set the scale: count that as what the driver was asked
- * for. */
+/* Another client has set the scale: count that as what the driver was asked for. */
 static void
 follow_foreign(struct reconcile *r, struct scaled_revision *rev)
 {
@@ -374,7 +380,8 @@ note(struct scaled_revision *rev)
 		 holder == NULL ? "" : " held_by=", holder == NULL ? "" : holder);
 }
 
-/* Bring the scale towards what is wanted, as far as that may be now. */
+/* Ask the driver for more, within max_instances; or drain instances, before it is asked for
+ * fewer. */
 static void
 scale(struct reconcile *r, struct scaled_revision *rev)
 {
@@ -394,7 +401,7 @@ scale(struct reconcile *r, struct scaled_revision *rev)
 		quota_mark_waiting(&r->quota, &r->set);
 }
 
-/* Tell all activators, if what they know of the revision is out of date. */
+/* Send the revision to all activators, if what they know of it is out of date. */
 static void
 publish(struct reconcile *r, struct scaled_revision *rev)
 {
@@ -458,7 +465,7 @@ reconcile_tick(struct reconcile *r)
 		scaled_tick(rev, &machine, now);
 		r->used_cores += MAX(rev->instances.cpu_cores, 0);
 		if (scaled_is_active(rev))
-			scaled_set_mark(&r->set, rev, true);
+			scaled_set_mark_undecided(&r->set, rev);
 		else
 			list_remove(&r->set.active, &rev->active);
 	}

@@ -6,30 +6,36 @@
  * and drains.
  *
  * In a round of the event loop
- *   - most messages and views are only noted in the revision that they concern, which is
- *     marked; `activate`, `busy` and a new activator are answered at once;
+ *   - a message or a view is noted in its revision, which is marked if it has to be acted on in
+ *     this round; an ordinary report waits for the next tick;
  *   - once a second reconcile_tick() marks all active revisions, as averages change with time;
  *   - at the end reconcile_tail() goes through all marked revisions:
- *	1. adopt   at the first view of a driver, regard its scale as what it was asked for
+ *	1. adopt   when a driver has shown the revision for the first time, count the scale that
+ *		   is there as what the driver was asked for, and ask for it
  *	2. decide  decide(), and the bounds of its answer (wanted.h)
  *	3. share   max_instances, if the revisions claim more (quota.h)
  *	4. act     note the decision; ask the driver for more instances, or drain some before
  *		   it is asked for fewer (scaledown.h); announce what has changed (announce.h)
- * So the driver is asked once in a round, however many messages concerned a revision.  Only an
- * `activate` does not wait for the end: it is decided on and acknowledged when it is read.
+ * Four things do not wait for the end: an `activate` is decided on and acknowledged; a new
+ * activator is sent the drains under way; `resume` is sent when a drain ends; a driver is told
+ * which of its instances answer.
+ *
+ * The driver is asked for a number after all messages of the round were read, not once for each
+ * message.  It may still get several calls for one revision: for drained, for unstarted and for
+ * retired instances.
  *
  * The loop is level-triggered: each round compares what is wanted with what was asked for and
  * what there is.  If a message is lost, the next report or view makes up for it.
  * No I/O of its own; the time is clk_now().  Thread: the autoscaler's only loop.
  *
- * Room: autoscaler/reconcile brings what there is to what is wanted.  It may use the brain, the
- * driver interface (driver.h) and common/.  It never knows which driver it speaks to, and does no
- * I/O but for the link (hub.c) and the file of learned.c.  Each of its parts calls only those
- * below it:
+ * Room: autoscaler/reconcile changes the number of instances to the number that is wanted.  It
+ * may use the brain, the driver interface (driver.h) and common/.  It never knows which driver it
+ * calls, and does no I/O but for the link (hub.c) and the file of learned.c.  Each of its parts
+ * calls only those below it:
  *	catalog · learned		how services are described; what is kept over a restart
  *	reconcile			the round
  *	inbound · scaledown · quota	what is reported; drains; max_instances
- *	announce · scaled_set		what activators are told; all revisions
+ *	announce · scaled_set		what is sent to activators; all revisions
  *	scaled				one revision
  *	instances · wanted · peers · drain	its parts, by themselves
  * hub, the autoscaler's end of the links, stands alone. */
@@ -72,7 +78,8 @@ void reconcile_free(struct reconcile **);
 void reconcile_set(struct reconcile *, const struct reconcile_conf *, const struct reconcile_item *,
 		   size_t n);
 
-/* Is each revision that is leaving without instances, or its drain_timeout over? */
+/* True: each revision that is leaving has no instances and its driver was asked for none, or its
+ * drain_timeout is over. */
 bool reconcile_leaving_done(const struct reconcile *);
 
 /* An activator is connected and has been sent all services.  It is sent the drains that are
@@ -84,8 +91,8 @@ void reconcile_message(struct reconcile *, uint64_t peer, const struct msg *);
 /* What a driver shows. */
 void reconcile_view(struct reconcile *, const struct driver_view *);
 
-/* The autoscaler is about to exit: decide and acknowledge nothing more.  Activators are still
- * told what drivers show. */
+/* The autoscaler is about to exit: decide and acknowledge nothing more.  What drivers show still
+ * goes to the activators. */
 void reconcile_freeze(struct reconcile *);
 
 void reconcile_tick(struct reconcile *); /* each second */

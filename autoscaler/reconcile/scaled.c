@@ -371,10 +371,10 @@ fill_averages(const struct scaled_revision *rev, struct decide_view *view, int64
 	view->newest = s->metric == METRIC_RPS ? newest.rps : newest.concurrency;
 }
 
-/* What is left of the time for which an instance is kept that requests have waited for.  Whoever
- * waited counts as activity to the moment when it is ready: else a start that takes longer than
- * activation_timeout would be stopped before any client could come back for it.  A start that
- * takes longer than start_timeout counts no more. */
+/* What is left of the time for which an instance is kept that requests have waited for.  Requests
+ * that waited count as activity until the instance is ready, even if they have timed out: else a
+ * start that takes longer than activation_timeout would be stopped before any client could come
+ * back for it.  A start that takes longer than start_timeout counts no more. */
 static double
 awaited_s(const struct scaled_revision *rev, double learned_keep_s, int64_t now_ns)
 {
@@ -392,7 +392,7 @@ awaited_s(const struct scaled_revision *rev, double learned_keep_s, int64_t now_
 }
 
 void
-scaled_fill_view(const struct scaled_revision *rev, struct decide_view *view, bool is_restarting,
+scaled_fill_view(const struct scaled_revision *rev, struct decide_view *view, bool has_just_started,
 		 int64_t now_ns)
 {
 	*view = (struct decide_view){
@@ -413,7 +413,7 @@ scaled_fill_view(const struct scaled_revision *rev, struct decide_view *view, bo
 								  : timing_waited_s(&rev->timing),
 		.start_s = timing_start_s(&rev->timing),
 		.busy_lease_s = instances_lease_s(&rev->instances, &rev->reports, now_ns),
-		.is_restarting = is_restarting,
+		.has_just_started = has_just_started,
 		.adopted = rev->adopted,
 	};
 	view->is_activation_pending = reports_activation_pending(&rev->reports) && view->ready == 0;

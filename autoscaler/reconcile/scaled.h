@@ -31,7 +31,7 @@ struct scaled_revision {
 	/* scaled_set.h */
 	struct list_node active; /* linked: it is marked each second */
 	struct list_node marked; /* linked: it is acted on at the end of the round */
-	bool is_undecided;	 /* … and decided on before */
+	bool is_undecided;	 /* … and decided on before that */
 
 	/* reported by activators */
 	struct reports reports;
@@ -40,8 +40,10 @@ struct scaled_revision {
 	struct timing timing;
 	struct brain *brain; /* what is learned, and schedules */
 	bool is_taught;	     /* what learned.h had of it was handed to brain and timing */
-	bool is_woken; /* requests began to wait while it had no instance, at woken_ns; until an
-			* instance answers, or no request waits any more */
+	/* Requests began to wait while there was no instance, at woken_ns; until an instance
+	 * answers, or no request waits any more.  is_woken keeps the instance that starts
+	 * (awaited_s()); woken_ns says which revision gets max_instances first (quota.c). */
+	bool is_woken;
 	int64_t woken_ns;
 	int64_t awaited_ns; /* when an instance that requests waited for was ready; 0: never */
 
@@ -77,7 +79,7 @@ struct scaled_revision {
 	uint32_t short_demand;	    /* requests when that began; 0: no instance was ready */
 	struct list drains;	    /* struct drain_request */
 	int64_t no_zero_before_ns;  /* no drain of the whole revision: an activator was busy */
-	bool is_changed;	    /* activators have to be told (announce.h) */
+	bool is_changed;	    /* to be sent to the activators (announce.h) */
 
 	/* counted */
 	uint64_t activations, failures, decisions[DECIDE_RULES_N], drains_done, drains_taken_back;
@@ -130,8 +132,8 @@ void scaled_tick(struct scaled_revision *, const struct scaled_machine *, int64_
 
 /* --- what is decided --- */
 
-/* What decide() sees.  is_restarting: the autoscaler runs for less than a stable window. */
-void scaled_fill_view(const struct scaled_revision *, struct decide_view *, bool is_restarting,
+/* What decide() sees.  has_just_started: the autoscaler runs for less than a stable window. */
+void scaled_fill_view(const struct scaled_revision *, struct decide_view *, bool has_just_started,
 		      int64_t now_ns);
 /* End the hold of another client's scale, if foreign_hold has passed. */
 void scaled_expire_hold(struct scaled_revision *, int64_t now_ns);

@@ -68,13 +68,19 @@ scaled_set_next(const struct scaled_set *s, size_t *at)
 }
 
 void
-scaled_set_mark(struct scaled_set *s, struct scaled_revision *rev, bool is_undecided)
+scaled_set_mark_to_act(struct scaled_set *s, struct scaled_revision *rev)
 {
-	rev->is_undecided |= is_undecided;
 	if (!list_linked(&rev->marked))
 		list_push(&s->marked, &rev->marked);
 	if (!list_linked(&rev->active))
 		list_push(&s->active, &rev->active);
+}
+
+void
+scaled_set_mark_undecided(struct scaled_set *s, struct scaled_revision *rev)
+{
+	rev->is_undecided = true;
+	scaled_set_mark_to_act(s, rev);
 }
 
 void
@@ -83,7 +89,7 @@ scaled_set_mark_active(struct scaled_set *s)
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&s->active, node, tmp)
-		scaled_set_mark(s, container_of(node, struct scaled_revision, active), true);
+		scaled_set_mark_undecided(s, container_of(node, struct scaled_revision, active));
 }
 
 void

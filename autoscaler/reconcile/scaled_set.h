@@ -27,8 +27,10 @@ struct scaled_revision *scaled_set_find_instance(const struct scaled_set *, cons
 /* `size_t at = 0; while ((rev = scaled_set_next(s, &at)) != NULL) …` */
 struct scaled_revision *scaled_set_next(const struct scaled_set *, size_t *at);
 
-/* Act on it at the end of this round; is_undecided: decide on it before. */
-void scaled_set_mark(struct scaled_set *, struct scaled_revision *, bool is_undecided);
+/* Decide on it at the end of this round, and act on it. */
+void scaled_set_mark_undecided(struct scaled_set *, struct scaled_revision *);
+/* Act on it at the end of this round, by the last decision. */
+void scaled_set_mark_to_act(struct scaled_set *, struct scaled_revision *);
 void scaled_set_mark_active(struct scaled_set *); /* all active ones, as undecided */
 
 /* Take the driver's view of a revision, and find the revision by these instances from now on. */

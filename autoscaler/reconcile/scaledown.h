@@ -7,7 +7,7 @@
  * `drained`, the driver is asked for 0.  One `busy` ends the drain; another one begins a
  * little later.
  * To fewer: one drain for each of the instances with the fewest requests in flight.  Activators
- * are told that these are stopping, so they get no new requests.  The driver is asked to stop
+ * learn that these are stopping, and send them no new requests.  The driver is asked to stop
  * an instance when all activators have said `drained`, or when drain_timeout is over.
  * If instances are wanted again before the driver was asked to stop them, their drains are
  * taken back.

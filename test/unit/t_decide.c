@@ -549,7 +549,7 @@ after_a_restart_nothing_goes_down(void **state)
 	struct decide_view v = averages(1, 1, 8);
 
 	(void)state;
-	v.is_restarting = true;
+	v.has_just_started = true;
 	v.adopted = 8;
 	expect(once(&reference, &v), 8, DECIDE_RESTARTED);
 	v.in_flight = 0;
@@ -561,7 +561,7 @@ after_a_restart_nothing_goes_down(void **state)
 	v.ready = 6; /* two of those are being replaced */
 	expect(once(&reference, &v), 5, DECIDE_RESTARTED);
 	v = averages(200, 200, 8); /* it scales up at once */
-	v.is_restarting = true;
+	v.has_just_started = true;
 	v.adopted = 8;
 	expect(once(&reference, &v), 20, DECIDE_PANIC);
 }
@@ -622,7 +622,7 @@ any_view(void)
 	v.start_s = below(3) == 0 ? -1 : below(10000) / 1000.0;
 	v.idle_s = v.parked + v.in_flight > 0 ? 0 : below(300);
 	v.learned_keep_s = below(4) == 0 ? (double)below(1000) : -1;
-	v.is_restarting = below(5) == 0;
+	v.has_just_started = below(5) == 0;
 	v.adopted = below(10);
 	return v;
 }
@@ -649,7 +649,7 @@ properties_hold_for_random_inputs(void **state)
 			assert_true(s.max_scale == 0 || o.wanted <= s.max_scale);
 			if (v.parked + v.in_flight > 0 || v.is_activation_pending)
 				assert_true(o.wanted > 0);
-			if (v.is_restarting && !v.is_held && s.max_scale == 0)
+			if (v.has_just_started && !v.is_held && s.max_scale == 0)
 				assert_true(o.wanted >= MIN(v.scale, v.adopted));
 			assert_true(o.target > 0 && o.rule < DECIDE_RULES_N);
 		}

@@ -127,11 +127,11 @@ play(enum event event, double surge, bool is_restarted)
 			st = decide_state_new();
 			p.is_held = false; /* as a new process sees it */
 		}
-		v.is_restarting = is_restarted && second >= 120 && second < 180;
+		v.has_just_started = is_restarted && second >= 120 && second < 180;
 		v.adopted = p.scale;
 		o = decide(&scaling, &v, st, now);
 		if (second >= 10 && (o.wanted < NEEDED || o.wanted > NEEDED + 1) &&
-		    !v.is_restarting)
+		    !v.has_just_started)
 			fail_msg("event %d, surge %g, second %d: %u wanted by %s, of %u ready and "
 				 "%u starting, scale %u",
 				 event, surge, second, o.wanted, decide_rule_name(o.rule), v.ready,
