@@ -382,7 +382,9 @@ begin_world(size_t instances)
 {
 	size_t i;
 
-	world.now = 1000 * CLK_S;
+	if (world.r != NULL)
+		world_teardown(NULL);
+	world = (struct world){.now = 1000 * CLK_S};
 	clk_replace(now);
 	log_open(LOG_ERROR, LOG_LOGFMT, "t_reconcile");
 	strbuf_init(&world.out, 0);
@@ -403,7 +405,6 @@ int
 world_setup(void **state)
 {
 	(void)state;
-	world = (struct world){.now = 0};
 	begin_world(0);
 	show_instances(NULL);
 	reconcile_tail(world.r);

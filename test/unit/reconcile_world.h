@@ -55,7 +55,8 @@ extern struct world world;
 /* --- the world; setup and teardown of each test --- */
 int world_setup(void **state);
 int world_teardown(void **state);
-/* Begin with a driver that has so many instances, but has not shown them yet. */
+/* End the world that there is, and begin one whose driver has so many instances, but has not shown
+ * them yet. */
 void begin_world(size_t instances);
 /* Set the first n of the services a and b. */
 void set_services(size_t n, uint32_t max_instances);

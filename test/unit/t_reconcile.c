@@ -296,8 +296,6 @@ static void
 nothing_is_scaled_before_the_driver_has_shown_its_instances(void **state)
 {
 	(void)state;
-	world_teardown(NULL);
-	world = (struct world){.now = 0};
 	begin_world(3);
 	connect_peer(1);
 	activate(1, 1);
@@ -314,8 +312,6 @@ static void
 a_restart_takes_up_what_is_there_and_waits(void **state)
 {
 	(void)state;
-	world_teardown(NULL);
-	world = (struct world){.now = 0};
 	begin_world(3);
 	world.v[0].started_ns = CLK_S; /* ready when first seen, so its start is not measured */
 	show_instances(NULL);
