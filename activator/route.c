@@ -74,7 +74,6 @@ struct routes {
 	struct hmap hosts;	 /* "host" or "*.suffix", to struct vhost */
 	struct vhost *any;	 /* for "*"; NULL: none */
 	size_t longest_wildcard; /* ".suffix" in bytes; 0: no wildcards */
-	bool has_paths;		 /* a service or a rule asks for a path */
 };
 
 /* --- building --- */
@@ -294,8 +293,6 @@ routes_new(const struct msg_service *services, size_t n, const struct route_sour
 		struct service *s = &r->services[r->services_n++];
 
 		service_init(s, &services[i], source);
-		r->has_paths |= services[i].paths.n > 0 ||
-				(s->rules != NULL && rules_have_paths(s->rules));
 		for (j = 0; s->traffic_n > 0 && j < services[i].hosts.n; j++)
 			add_host(r, services[i].hosts.v[j], &services[i],
 				 &(struct target){.service = s});
@@ -435,6 +432,7 @@ find_path(const struct vhost *v, const struct route_query *q, struct route_match
 	const struct target *t = NULL;
 	size_t n;
 
+	out->is_by_path |= v->longest > 0;
 	for (n = MIN(q->path_n, v->longest); n > 0 && t == NULL; n--) {
 		const struct path_prefix *p;
 
@@ -561,7 +559,8 @@ pick_entry(const struct service *s, const struct route_query *q)
 	return &s->traffic[i];
 }
 
-/* The path of the query is in normal form, but for a slash at its end. */
+/* The match is right if the path of the query is in normal form, but for a slash at its end, or
+ * if it is not by path. */
 static void
 find_match(const struct routes *r, const struct route_query *q, struct route_match *out)
 {
@@ -579,8 +578,10 @@ find_match(const struct routes *r, const struct route_query *q, struct route_mat
 		entry = pick_entry(t->service, q);
 	out->service = &t->service->pub;
 	out->revision = &entry->revision;
-	if (t->service->rules != NULL)
-		out->rule = rules_find(t->service->rules, q);
+	if (t->service->rules == NULL)
+		return;
+	out->is_by_path |= rules_have_paths(t->service->rules);
+	out->rule = rules_find(t->service->rules, q);
 	if (out->rule != NULL)
 		out->action = out->rule->action;
 }
@@ -638,8 +639,8 @@ find_normal(const struct routes *r, const struct route_query *q, struct route_ma
 void
 routes_find(const struct routes *r, const struct route_query *q, struct route_match *out)
 {
-	if (!r->has_paths || path_is_plain(q->path, q->path_n))
-		find_match(r, q, out);
-	else
+	/* Most matches are not by path, and most paths are plain: these need no normal form. */
+	find_match(r, q, out);
+	if (out->is_by_path && !path_is_plain(q->path, q->path_n))
 		find_normal(r, q, out);
 }

@@ -34,6 +34,7 @@ struct route_match {
 	int action;			       /* RULE_* */
 	const struct rule_conf *rule;	       /* the rule that matched; NULL: none, RULE_WAKE */
 	unsigned lookups;		       /* in hash tables, made for this match */
+	bool is_by_path;   /* prefixes, of services or of rules, were compared with the path */
 	bool is_ambiguous; /* origins may read the path in ways that lead to different matches */
 };
 

@@ -17,6 +17,7 @@ struct rule {
 };
 
 struct rules {
+	bool has_paths; /* one of them looks at the path */
 	size_t n;
 	struct rule v[];
 };
@@ -64,8 +65,10 @@ rules_new(const struct rule_conf *from, size_t n)
 {
 	struct rules *rules = xcalloc(1, sizeof *rules + n * sizeof rules->v[0]);
 
-	for (rules->n = 0; rules->n < n; rules->n++)
+	for (rules->n = 0; rules->n < n; rules->n++) {
 		rule_init(&rules->v[rules->n], &from[rules->n]);
+		rules->has_paths |= from[rules->n].paths.n > 0;
+	}
 	return rules;
 }
 
@@ -155,12 +158,7 @@ has_client(const struct rule *r, const struct route_query *q)
 bool
 rules_have_paths(const struct rules *rules)
 {
-	size_t i;
-
-	for (i = 0; i < rules->n; i++)
-		if (rules->v[i].conf.paths.n > 0)
-			return true;
-	return false;
+	return rules->has_paths;
 }
 
 const struct rule_conf *

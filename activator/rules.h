@@ -18,8 +18,8 @@ void rules_free(struct rules **);
 /* Does any of them look at the path? */
 bool rules_have_paths(const struct rules *);
 
-/* The first rule that matches, borrowed, or NULL.  The path of the query is in normal form
- * (path.h), but for a slash at its end. */
+/* The first rule that matches, borrowed, or NULL.  Prefixes are compared with the path of the
+ * query as it stands: to be right, it is in normal form (path.h), but for a slash at its end. */
 const struct rule_conf *rules_find(const struct rules *, const struct route_query *);
 
 /* Is path at or below prefix?  "/a" and "/a/b" are below "/a", "/ab" is not.  The prefix has no

@@ -3,24 +3,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Where a byte makes a path other than plain.  A table, because each byte of nearly every path
+ * that is compared with prefixes is looked up in it. */
+enum { NOWHERE, ANYWHERE, BEHIND_SLASH };
+static const uint8_t not_plain[256] = {
+	['%'] = ANYWHERE,     [';'] = ANYWHERE,	    ['\\'] = ANYWHERE,
+	['/'] = BEHIND_SLASH, ['.'] = BEHIND_SLASH,
+};
+
 bool
 path_is_plain(const char *path, size_t n)
 {
 	size_t i;
 
-	for (i = 0; i < n; i++)
-		switch (path[i]) {
-		case '%':
-		case ';':
-		case '\\':
+	for (i = 0; i < n; i++) {
+		uint8_t where = not_plain[(unsigned char)path[i]];
+
+		if (where != NOWHERE && (where == ANYWHERE || (i > 0 && path[i - 1] == '/')))
 			return false;
-		case '/':
-			if (i + 1 < n && (path[i + 1] == '/' || path[i + 1] == '.'))
-				return false;
-			break;
-		default:
-			break;
-		}
+	}
 	return true;
 }
 

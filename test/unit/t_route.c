@@ -565,22 +565,46 @@ test_rules_on_other_spellings(void **state)
 static void
 test_routes_on_other_spellings(void **state)
 {
+	struct rule_conf rules[] = {
+		{.action = RULE_SERVE_ONLY, .header = "x"},
+		{.action = RULE_ANSWER, .paths = LIST("/private"), .status = 403}};
 	struct msg_service s[] = {
 		service("all", (struct str_list)LIST("h"), (struct str_list){0}),
 		service("api", (struct str_list)LIST("h"), (struct str_list)LIST("/api/v%31")),
+		service("plain", (struct str_list)LIST("*.plain"), (struct str_list){0}),
+		service("ruled", (struct str_list)LIST("*.ruled"), (struct str_list){0}),
 	};
 	struct fields none = {.name = {NULL}};
-	struct routes *r = routes_new(s, ARRAY_LEN(s), &source);
+	struct route_match m;
+	struct routes *r;
 
 	(void)state;
+	s[2].rules = &rules[0];
+	s[2].rules_n = 1;
+	s[3].rules = rules;
+	s[3].rules_n = 2;
+	r = routes_new(s, ARRAY_LEN(s), &source);
 	assert_string_equal(ask(r, "h", "/api/v1", NULL), "api/v1");
 	assert_string_equal(ask(r, "h", "//%61pi/./v1/", NULL), "api/v1");
 	assert_string_equal(ask(r, "h", "/api/x/../v1/y", NULL), "api/v1");
 	assert_string_equal(ask(r, "h", "/api/v1/..", NULL), "all/v1");
 	assert_true(ask_with(r, "h", "/api%2fv1", "GET", &none, "192.0.2.1", 0).is_ambiguous);
+	/* A path matters only to the services that ask for one, of those that the host has. */
+	m = ask_with(r, "h.plain", "/%252525252570rivate", "GET", &none, "192.0.2.1", 0);
+	assert_true(m.service != NULL && !m.is_by_path && !m.is_ambiguous);
+	m = ask_with(r, "no", "/%252525252570rivate", "GET", &none, "192.0.2.1", 0);
+	assert_true(m.service == NULL && !m.is_by_path && !m.is_ambiguous);
+	m = ask_with(r, "h.ruled", "/%252525252570rivate", "GET", &none, "192.0.2.1", 0);
+	assert_true(m.is_by_path && m.is_ambiguous);
+	m = ask_with(r, "h.ruled", "//private", "GET", &none, "192.0.2.1", 0);
+	assert_true(m.is_by_path && !m.is_ambiguous && m.rule != NULL);
+	m = ask_with(r, "h", "/other", "GET", &none, "192.0.2.1", 0);
+	assert_true(m.service != NULL && m.is_by_path && !m.is_ambiguous);
 	routes_unref(&r);
 	service_free(&s[0]);
 	service_free(&s[1]);
+	service_free(&s[2]);
+	service_free(&s[3]);
 }
 
 /* Several fields of one name are one list. */
