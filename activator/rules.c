@@ -116,14 +116,16 @@ has_path(const struct rule *r, const struct route_query *q)
 	return r->conf.paths.n == 0;
 }
 
-/* Letters match in either case. */
+/* Letters match in either case.  The first letter alone rules out nearly every place. */
 static bool
 contains(const char *value, size_t n, const char *part)
 {
 	size_t part_n = strlen(part), i;
+	char first = text_lower(part[0]);
 
 	for (i = 0; i + part_n <= n; i++)
-		if (strncasecmp(value + i, part, part_n) == 0)
+		if (part_n == 0 ||
+		    (text_lower(value[i]) == first && strncasecmp(value + i, part, part_n) == 0))
 			return true;
 	return false;
 }
