@@ -215,7 +215,7 @@ read_heads(struct conn *c)
 
 	/* The last response is written before anything is read: if that read finds the client's
 	 * end, the response is not cut off. */
-	if ((c->in.n > 0 || c->io.can_read) && io_flush_deferred(&c->io) < 0) {
+	if (io_flush_deferred(&c->io) < 0) {
 		client_gone(c);
 		return;
 	}
@@ -302,7 +302,8 @@ conn_advance(struct conn *c)
 {
 	if (c->x.state == XFER_DONE)
 		keep_or_close(c);
-	if (c->x.state == XFER_IDLE && io_is_open(&c->io)) {
+	/* Usually the next request has not come yet when a response ends. */
+	if (c->x.state == XFER_IDLE && (c->in.n > 0 || c->io.can_read) && io_is_open(&c->io)) {
 		read_heads(c);
 		/* The client's end may have come with the head: then it has no other event. */
 		if (io_is_open(&c->io) && conn_is_waiting(c) &&
