@@ -163,7 +163,8 @@ hmap_put(struct hmap *m, const char *key, void *value)
 void *
 hmap_find_n(const struct hmap *m, const char *key, size_t n)
 {
-	const struct hmap_slot *s = lookup(m, hash_of(m->seed, key, n), key, n);
+	/* No hash is made for an empty map. */
+	const struct hmap_slot *s = m->n == 0 ? NULL : lookup(m, hash_of(m->seed, key, n), key, n);
 
 	return s == NULL ? NULL : s->value;
 }
