@@ -152,9 +152,9 @@ build_head(struct conn *c, const struct request *r)
 		.is_peer_trusted = c->w->trusted_n > 0 && is_trusted(c->w, &c->peer),
 		.has_via = c->x.route->limits->v.via,
 	};
+	size_t room = request_size(r);
 
-	worker_write_buf(c->w, request_size(r));
-	c->x.head_n = (uint32_t)request_write(r, &hop, c->w->write_buf);
+	c->x.head_n = (uint32_t)request_write(r, &hop, worker_write_buf(c->w, room), room);
 }
 
 /* A browser that would have to wait for a start gets the waiting page instead, at once.

@@ -253,13 +253,14 @@ make_head(struct conn *c, const struct response *r)
 		.date = date_text(&w->date, w->now),
 		.server_timing = cold_timing(c, timing),
 	};
+	size_t room;
 
 	if (r->status >= 200) {
 		x->is_persistent = hop.is_persistent;
 		x->framing_out = response_framing(r, &hop);
 	}
-	worker_write_buf(w, response_size(r, &hop) + COPY_MOST);
-	return response_write(r, &hop, w->write_buf);
+	room = response_size(r, &hop);
+	return response_write(r, &hop, worker_write_buf(w, room + COPY_MOST), room);
 }
 
 static void

@@ -308,16 +308,12 @@ is_reg_name(const char *s, size_t n)
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		unsigned char ch = (unsigned char)s[i];
-
-		if (ch == '%') {
-			if (n - i < 3 || !is_hex((unsigned char)s[i + 1]) ||
-			    !is_hex((unsigned char)s[i + 2]))
-				return false;
-			i += 2;
-		} else if ((classes[ch] & REGNAME) == 0) {
+		if ((classes[(unsigned char)s[i]] & REGNAME) != 0)
+			continue;
+		if (s[i] != '%' || n - i < 3 || !is_hex((unsigned char)s[i + 1]) ||
+		    !is_hex((unsigned char)s[i + 2]))
 			return false;
-		}
+		i += 2;
 	}
 	return n > 0;
 }

@@ -20,13 +20,13 @@ h1_scan(const char *buf, size_t n, size_t *seen)
 		if (at < n && !(buf[at] == '\r' && n - at == 1) && !field_is_token(buf + at, 1))
 			return -1;
 	}
-	for (;;) {
+	while (at < n) {
 		const char *lf;
 		size_t end;
 
-		if (at > 0 && at < n && (buf[at] == ' ' || buf[at] == '\t'))
+		if (buf[at] == ' ' || buf[at] == '\t')
 			return -1; /* obs-fold, or blanks before the first field */
-		lf = at < n ? memchr(buf + at, '\n', n - at) : NULL;
+		lf = memchr(buf + at, '\n', n - at);
 		if (lf == NULL)
 			return 0;
 		end = (size_t)(lf - buf);
@@ -37,6 +37,7 @@ h1_scan(const char *buf, size_t n, size_t *seen)
 		at = end + 1;
 		*seen = at;
 	}
+	return 0;
 }
 
 /* --- heads --- */

@@ -14,13 +14,8 @@ is_method(const struct h1_head *h, const char *method)
 static bool
 is_idempotent(const struct h1_head *h)
 {
-	static const char *const methods[] = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"};
-	size_t i;
-
-	for (i = 0; i < ARRAY_LEN(methods); i++)
-		if (is_method(h, methods[i]))
-			return true;
-	return false;
+	return is_method(h, "GET") || is_method(h, "HEAD") || is_method(h, "PUT") ||
+	       is_method(h, "DELETE") || is_method(h, "OPTIONS") || is_method(h, "TRACE");
 }
 
 /* --- reading --- */
@@ -415,7 +410,7 @@ request_size(const struct request *r)
 }
 
 size_t
-request_write(const struct request *r, const struct request_hop *hop, char *start)
+request_write(const struct request *r, const struct request_hop *hop, char *start, size_t room)
 {
 	bool has_options = names_fields(r);
 	char *out = put_request_line(start, r);
@@ -436,6 +431,6 @@ request_write(const struct request *r, const struct request_hop *hop, char *star
 				   : PUT_LITERAL(out, "Via: 1.1 activator\r\n");
 	out = put_forwarded(out, r, hop);
 	out = PUT_LITERAL(out, "\r\n");
-	CHECK((size_t)(out - start) <= request_size(r));
+	CHECK((size_t)(out - start) <= room);
 	return (size_t)(out - start);
 }

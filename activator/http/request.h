@@ -50,10 +50,11 @@ struct request_hop {
 	bool has_via;
 };
 
-/* Write the head for an instance into out, which has room for request_size() bytes.  Returns
- * the size of the head. */
+/* The most bytes that request_write() writes. */
 size_t request_size(const struct request *);
-size_t request_write(const struct request *, const struct request_hop *, char *out);
+/* Write the head for an instance into out.  room: at least request_size().  Returns the size of
+ * the head. */
+size_t request_write(const struct request *, const struct request_hop *, char *out, size_t room);
 
 /* The first value of a field, by its name in lower case, or NULL. */
 const char *request_field(const struct h1_head *, const char *lower, size_t *n);

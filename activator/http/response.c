@@ -210,7 +210,7 @@ put_own(char *out, const struct response *r, const struct response_hop *hop)
 }
 
 size_t
-response_write(const struct response *r, const struct response_hop *hop, char *start)
+response_write(const struct response *r, const struct response_hop *hop, char *start, size_t room)
 {
 	char *out = PUT_LITERAL(start, "HTTP/1.1 ");
 	uint32_t i;
@@ -233,6 +233,6 @@ response_write(const struct response *r, const struct response_hop *hop, char *s
 		out = put_own(out, r, hop);
 	}
 	out = PUT_LITERAL(out, "\r\n");
-	CHECK((size_t)(out - start) <= response_size(r, hop));
+	CHECK((size_t)(out - start) <= room);
 	return (size_t)(out - start);
 }

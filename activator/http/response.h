@@ -38,8 +38,9 @@ struct response_hop {
 /* The framing towards the client: NONE, LENGTH, CHUNKED or CLOSE. */
 enum framing response_framing(const struct response *, const struct response_hop *);
 
+/* The most bytes that response_write() writes. */
 size_t response_size(const struct response *, const struct response_hop *);
-/* Write a final or 1xx head.  Returns its size. */
-size_t response_write(const struct response *, const struct response_hop *, char *out);
+/* Write a final or 1xx head into out.  room: at least response_size().  Returns its size. */
+size_t response_write(const struct response *, const struct response_hop *, char *out, size_t room);
 
 #endif

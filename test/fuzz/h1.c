@@ -74,7 +74,7 @@ request(const char *buf, size_t n, bool is_trusted)
 	    request_read(&req, &head) != OUT_OK)
 		return;
 	out = xmalloc(request_size(&req));
-	out_n = request_write(&req, &hop, out);
+	out_n = request_write(&req, &hop, out, request_size(&req));
 	CHECK(out_n <= request_size(&req));
 	check_written(out, out_n);
 	CHECK(h1_parse_request(&again, out, out_n, H1_FIELDS_MAX) == H1_OK);
@@ -107,7 +107,7 @@ response(const char *buf, size_t n, bool is_head_method)
 		return;
 	framing = response_framing(&resp, &hop);
 	out = xmalloc(response_size(&resp, &hop));
-	out_n = response_write(&resp, &hop, out);
+	out_n = response_write(&resp, &hop, out, response_size(&resp, &hop));
 	CHECK(out_n <= response_size(&resp, &hop));
 	check_written(out, out_n);
 	CHECK(h1_parse_response(&again, out, out_n, H1_FIELDS_MAX) == H1_OK);

@@ -228,7 +228,7 @@ test_response_fields_that_end_here(void **state)
 				  "X-Activator-Reason: queue_full\r\nX-A: 1\r\n\r\n",
 				  &r));
 	assert_in_range(response_size(&r, &hop), 1, sizeof out - 1);
-	out[response_write(&r, &hop, out)] = '\0';
+	out[response_write(&r, &hop, out, sizeof out - 1)] = '\0';
 	assert_string_equal(out, "HTTP/1.1 407 No\r\nX-A: 1\r\nContent-Length: 0\r\n"
 				 "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n");
 }
