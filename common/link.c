@@ -41,13 +41,15 @@ struct link {
 	struct strbuf out;
 	size_t out_done; /* bytes of `out` that were written */
 	struct err why;
-	bool is_peer_accepted; /* since it connected, and it was not cut since */
+	bool is_peer_accepted; /* link_accept_peer() was called for this connection, and link_cut()
+				* was not */
 
 	/* of a dialled link */
 	const char *path; /* NULL: accepted */
 	struct backoff backoff;
 	struct loop_timer retry;
-	struct err logged; /* why no connection was made, as last logged; "": none since one was */
+	struct err logged; /* the failure of a connect that was logged last; "": none was, or the
+			    * last connect succeeded */
 
 	/* of an accepted link */
 	struct link_server *server;
@@ -208,7 +210,7 @@ link_queued(const struct link *l)
 	return l->out.len - l->out_done;
 }
 
-/* Drop what was written, but move the rest only if it is the smaller half. */
+/* Drop what was written, if fewer bytes than that have to be moved. */
 static void
 trim(struct link *l)
 {
@@ -384,7 +386,8 @@ link_dial(struct loop *loop, const char *path, const struct link_ops *ops, void 
 	l->path = path;
 	backoff_init(&l->backoff, RETRY_FIRST, RETRY_MAX);
 	loop_timer_init(&l->retry, loop, on_retry, l);
-	loop_timer_set(&l->retry, 0); /* not from here: a callback may not come before we return */
+	/* In a round of the loop: no callback comes before link_dial() has returned. */
+	loop_timer_set(&l->retry, 0);
 	return l;
 }
 

@@ -1,8 +1,9 @@
-/* link - lines over a Unix stream socket: framing, bounds, reconnecting.  What a line says is
- * common/msg.h's business.  The link cuts a peer that sends a line longer than
- * LINK_LINE_MAX, or that reads so slowly that its queue grows beyond LINK_QUEUE_MAX.
- * Thread: the loop's.  No function of this file calls back before it returns; the on_down
- * that link_cut() causes comes at the tail of the round. */
+/* link - lines over a Unix stream socket: framing, bounds, reconnecting.  msg.h says what a line
+ * means.  The link cuts a peer that sends a line longer than LINK_LINE_MAX, or that reads so
+ * slowly that more than LINK_QUEUE_MAX bytes wait for it.
+ * Thread: the loop's.  No function here calls back before it returns: on_accept, on_up and on_line
+ * come in events, on_down at the tail of a round.  A callback may call link_free(), but not
+ * link_server_free(). */
 #ifndef COMMON_LINK_H
 #define COMMON_LINK_H
 
@@ -28,8 +29,8 @@ struct link_ops {
 };
 
 /* Connect to the socket at path, and again whenever that fails or the connection ends, after
- * 10 ms, doubling to 1 s.  The delay begins anew only after link_accept_peer(): a peer that
- * takes connections and is of no use is not asked 100 times in a second.  ops and path are
+ * 10 ms, doubling to 1 s.  The delay begins anew only after link_accept_peer(): else a peer that
+ * accepts connections but is of no use would get 100 of them in a second.  ops and path are
  * borrowed until link_free(). */
 NODISCARD struct link *link_dial(struct loop *, const char *path, const struct link_ops *,
 				 void *arg);
@@ -40,8 +41,8 @@ bool link_is_up(const struct link *);
 /* The peer is the right one: its hello, and what else the caller asks for, was in order.  The
  * next back-off begins anew, unless link_cut() ends this connection after all. */
 void link_accept_peer(struct link *);
-/* Queue a line, which must contain no newline; the link adds the one behind it, and writes
- * the lines of a round together at its tail.  Does nothing while the link is down. */
+/* Queue a line, which must contain no newline.  The link adds a newline at its end, and writes the
+ * lines of a round together at the tail.  Does nothing while the link is down. */
 void link_send(struct link *, const char *data, size_t n);
 /* Bytes that wait to be written: for senders that skip lines when the peer is slow. */
 size_t link_queued(const struct link *);
@@ -59,8 +60,8 @@ void *link_arg(const struct link *);
 NODISCARD struct link_server *link_listen(struct loop *, const char *path, const struct link_ops *,
 					  void (*on_accept)(struct link *, void *arg), void *arg,
 					  struct err *);
-/* The same for processes of our own user and of root alone: mode 0600, and a peer of another
- * user is refused, whatever the mode has become. */
+/* link_listen() for processes of our own user and of root: mode 0600, and the uid of each peer is
+ * checked, too, as the mode may be changed.  (The keeper's socket.) */
 NODISCARD struct link_server *link_listen_private(struct loop *, const char *path,
 						  const struct link_ops *,
 						  void (*on_accept)(struct link *, void *arg),
