@@ -1,5 +1,5 @@
-/* deadline - the time limit that a request runs into next.  What is parked has another way:
- * the one timer of its revision (park.c).  Pure.  Thread: the worker's. */
+/* deadline - the time limit that a request runs into next, but for activation_timeout of a PARKED
+ * request, for which its revision has one timer (park.c).  Pure.  Thread: the worker's. */
 #ifndef ACTIVATOR_DEADLINE_H
 #define ACTIVATOR_DEADLINE_H
 

@@ -17,16 +17,20 @@
 #include "common/clk.h"
 #include "common/log.h"
 
-#define STARVED_RETRY (20 * CLK_MS) /* other workers and threads free descriptors, too */
-#define TRIES_MAX 3		    /* instances that may fail a request */
+/* Other workers free descriptors, too, and send no mail: look again after this time. */
+#define STARVED_RETRY (20 * CLK_MS)
+/* So many instances may fail a request, by an error of connect(2) or without a response.  A
+ * connect that fails later is not bounded by number: its request goes back to the queue, where
+ * activation_timeout ends it. */
+#define TRIES_MAX 3
 
 static void upstream_failed(struct conn *c, bool is_connect);
 static void relayed(struct conn *, struct relay_result);
 
 /* --- what relaying came to --- */
 
-/* May a connection to inst be kept idle?  Not while a request waits for a descriptor
- * (STARVED) that goes to another instance: closing the connection frees one. */
+/* May a connection to inst be kept idle?  Not if the first request that waits for a descriptor
+ * (STARVED) goes to another instance: closing the connection frees one. */
 static bool
 may_pool(const struct worker *w, const struct instance *inst)
 {
@@ -71,7 +75,7 @@ cut(struct conn *c, enum outcome out, bool is_reset)
 	xfer_cut(c, out, is_reset);
 }
 
-/* A tunnel may be silent for long by right: only the kernel can tell that a machine is gone.
+/* A tunnel may be silent for a long time, so only the kernel can tell that a machine is gone.
  * Exchanges have limits of our own. */
 static void
 begin_tunnel(struct conn *c)
@@ -225,7 +229,7 @@ send_on_idle(struct conn *c, struct instance *inst)
 
 	if (u == NULL)
 		return false;
-	permit_back(x, inst); /* an idle connection needs none */
+	permit_back(x, inst); /* the idle connection has a permit of its own */
 	attach(c, u);
 	if (x->head.data == NULL && xfer_is_repeatable(x))
 		headbuf_set(&x->head, &w->heads, w->write_buf, x->head_n);
@@ -234,7 +238,7 @@ send_on_idle(struct conn *c, struct instance *inst)
 	return true;
 }
 
-/* Get the permit to open a connection.  False: the request waits for it (PERMIT). */
+/* Get the permit to have one more connection open.  False: the request waits for it (PERMIT). */
 static bool
 get_permit(struct conn *c, struct instance *inst)
 {
@@ -366,7 +370,7 @@ dispatch_next_starved(struct worker *w)
 
 /* --- after an instance failed --- */
 
-/* Is there another instance for the requests of this one? */
+/* Is another instance of the revision open? */
 static bool
 has_equal(const struct shard *s, const struct instance *inst)
 {
@@ -379,7 +383,11 @@ has_equal(const struct shard *s, const struct instance *inst)
 }
 
 /* The instance gave no response: try again where promise 2 allows it.  is_connect: there was
- * no connection, so that no byte was sent. */
+ * no connection, so that no byte was sent.
+ *
+ * Close the instance until a probe has found that it answers, if it refused the connection, or
+ * if it gave no response on a new one while another instance is open.  The only open instance
+ * stays open. */
 static void
 upstream_failed(struct conn *c, bool is_connect)
 {
@@ -410,6 +418,7 @@ upstream_failed(struct conn *c, bool is_connect)
 
 /* --- a slot, or the queue --- */
 
+/* limiter_try_take() lends the instance; limiter_take_or_wait() gives a reference. */
 void
 dispatch_admit(struct conn *c, bool is_back)
 {
@@ -479,7 +488,8 @@ dispatch_late(struct conn *c)
 }
 
 /* Hand a grant to the next in the queue if it came too late, or if the instance is not to be
- * used any more.  False: the grant is good. */
+ * used any more.  A drain is no reason: the grant holds a slot, and the drain waits for it.
+ * False: the grant is good. */
 static bool
 decline(struct conn *c)
 {
@@ -577,7 +587,7 @@ on_connecting(struct conn *c, struct upstream *u)
 		return;
 	}
 	connected(c);
-	if (u->io.can_read) /* a response in the same event: no other event tells of it */
+	if (u->io.can_read) /* a response came in the same event: no other event may follow */
 		io_yield(&u->io);
 }
 

@@ -1,9 +1,9 @@
-/* dispatch - brings a request to an instance and through its exchange: from a slot to a
- * connection, the head, what relay.c reports of the rest, and again where an instance failed
- * it (promise 2).
+/* dispatch - takes a request from its route to its end: it gets a slot and a connection, sends
+ * the head, acts on what relay.c reports, and tries again if an instance failed the request
+ * (promise 2).
  *
- * Each call may end the request (DONE, CUT): the caller then calls conn_advance().  None
- * begins the next request.
+ * Each call may end the request (DONE, CUT).  The caller then calls conn_advance(), which begins
+ * the next request; no function here does.
  * Thread: the worker's. */
 #ifndef ACTIVATOR_DISPATCH_H
 #define ACTIVATOR_DISPATCH_H
@@ -14,7 +14,8 @@ struct conn;
 struct worker;
 
 /* ROUTED, its head is in w->write_buf or kept: get a slot, or be parked.  is_back: it has been
- * in the queue or at an instance before, and goes to the head of the queue. */
+ * in the queue or at an instance before.  Then it goes before all requests that were not sent
+ * anywhere yet, among the others in their first order. */
 void dispatch_admit(struct conn *, bool is_back);
 /* PARKED, PERMIT: inbox_next() has returned its waiter. */
 void dispatch_granted(struct conn *);
@@ -29,7 +30,7 @@ void dispatch_client_readable(struct conn *);
 void dispatch_client_drained(struct conn *);
 /* CONNECTING, EXCHANGE, TUNNEL: an event of the connection to the instance. */
 void dispatch_upstream_ready(struct conn *);
-/* Its time limit has passed; the outcome is that of deadline_of(). */
+/* Its time limit has passed; the outcome is that of deadline_of() (deadline.h). */
 void dispatch_timed_out(struct conn *, enum outcome);
 
 #endif

@@ -56,8 +56,8 @@ post_demand(struct revision *rev)
 
 /* --- the queue ---
  *
- * First the requests that are tried again after a failed connect, then the others; each part
- * in the order in which its requests first entered the queue.  rev->last_retry is the end of
+ * First the requests that come back (limiter.h), then the others; each part in the order in
+ * which its requests first entered the queue.  rev->last_retry is the end of
  * the first part. */
 
 static void

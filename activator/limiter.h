@@ -9,6 +9,8 @@
  *   waiter  a request that waits in its revision's queue for a slot, or, having a slot, for a
  *           permit.
  *   grant   what a waiter waited for.  It reaches the waiter through the inbox of its worker.
+ *   pacing  while a revision without a limit starts, an instance gets only a few of the waiting
+ *           requests, and more as their response heads come back (limiter.c).
  *
  * A request first asks limiter_try_take(), which takes a free slot by one compare-and-swap
  * and touches no mutex.  If no slot is free, or other requests wait already,
@@ -19,8 +21,9 @@
  * The main thread tells the limiter what the autoscaler, the prober and drains say: limits,
  * instances, and which of them are open.
  *
- * One exception to the order: a request whose connect failed goes before those that were not
- * sent anywhere yet.
+ * One exception to the order: a request that comes back goes before those that were not sent
+ * anywhere yet.  It comes back if its instance failed it and it may be tried again, or if it
+ * declined its grant, as the instance is not to be used any more.
  *
  * Under the mutex the limiter does O(instances) work for each waiter that it grants or
  * refuses, and no I/O (but the eventfd of a mailbox that was empty), no logging and no
@@ -43,8 +46,8 @@ NODISCARD struct instance *limiter_try_take(struct revision *, const struct inst
 					    uint32_t random);
 /* Take a slot, or wait for one.  Returns the instance, with a reference; or NULL: then w is
  * in the queue, or *failed says why the revision cannot be started (a reference), and w is
- * not in the queue.  is_retry: a connect failed for this request, so it goes before all that
- * were not sent anywhere yet.  w is borrowed, and must not move, until inbox_next() returns
+ * not in the queue.  is_retry: this request comes back, and goes before all that were not sent
+ * anywhere yet.  w is borrowed, and must not move, until inbox_next() returns
  * it or limiter_cancel() has taken it out.  If w may wake the revision (not
  * is_serve_only) and no queued waiter may, on_demand is posted to the main thread. */
 NODISCARD struct instance *limiter_take_or_wait(struct revision *, struct waiter *w, bool is_retry,

@@ -7,7 +7,7 @@
 
 static void on_deadline(void *shard);
 
-/* Set the timer for the first parked request of the shard. */
+/* s->parked is kept in the order of deadlines (xfer_set_state()): set the timer for the first. */
 static void
 arm_deadline(struct shard *s, struct worker *w)
 {
@@ -35,7 +35,7 @@ on_deadline(void *arg)
 			arm_deadline(s, w);
 			break;
 		}
-		w->on_late(xfer_conn(x));
+		w->on_late(xfer_conn(x)); /* takes it off the list */
 	}
 }
 
@@ -46,13 +46,13 @@ park_queued(struct conn *c)
 	struct xfer *x = &c->x;
 
 	x->is_cold = x->is_cold || !shard_has_open(x->shard);
-	x->is_first = x->waiter.is_first;
+	x->is_first = x->waiter.is_first; /* is not changed while it is queued */
 	if (x->parked_ns == 0)
 		x->parked_ns = w->now;
 	headbuf_set_exact(&x->head, &w->heads, x->head.data != NULL ? x->head.data : w->write_buf,
 			  x->head_n);
 	inbuf_keep(&c->in);
-	if (x->is_counted)
+	if (x->is_counted) /* from here on it counts as parked */
 		shard_in_flight(x->shard, w->now, -1);
 	xfer_set_state(x, XFER_PARKED);
 	if (list_first(&x->shard->parked) == &x->node)
@@ -78,7 +78,7 @@ park_unrouted(struct conn *c, char *buf, size_t head_n)
 void
 park_unrouted_end(struct conn *c)
 {
-	c->requests--; /* reading it again counts it again */
+	c->requests--; /* arrive_request() reads it again, and it is counted again */
 	c->x.unrouted_ns = c->x.start_ns;
 	xfer_set_state(&c->x, XFER_IDLE);
 }

@@ -1,7 +1,7 @@
 /* park - requests that wait: in the queue of their revision, or for the first route table.
- * A parked request keeps its head, exact-sized, and what was read behind it; it counts in the
- * bounds.  One timer for each revision and worker ends those that have reached their
- * deadline.
+ * Such a request keeps its head, exact-sized, and what was read behind it.  One timer for each
+ * revision and worker ends PARKED requests at their deadlines.  An UNROUTED request has the timer
+ * of its connection (deadline.h).  Both count in bounds.h.
  * Thread: the worker's. */
 #ifndef ACTIVATOR_PARK_H
 #define ACTIVATOR_PARK_H
@@ -12,8 +12,8 @@ struct conn;
 
 /* The limiter has queued the request: PARKED.  xfer_hold() has counted it. */
 void park_queued(struct conn *);
-/* No route table has come yet: UNROUTED.  The request is kept as it was read, buf[0..head_n)
- * and c->in behind it, or refused where the bounds are reached. */
+/* No route table has come yet: UNROUTED.  The request is kept as it was read: buf[0..head_n) is
+ * the head, and c->in follows it in the same buffer.  It is refused if the bounds are reached. */
 void park_unrouted(struct conn *, char *buf, size_t head_n);
 /* A route table has come: IDLE, so that conn_advance() reads the request again. */
 void park_unrouted_end(struct conn *);

@@ -160,7 +160,7 @@ upstream_broken(struct upstream *u)
 {
 	u->is_broken = true;
 	io_drop_unsent(&u->io); /* else each of its events would try that write again */
-	io_yield(&u->io);	/* its last event may be over */
+	io_yield(&u->io);	/* no other event may come */
 }
 
 void
@@ -196,13 +196,13 @@ upstream_release(struct upstream *u, bool may_pool)
 	u->io.ops = &ops;
 	u->until_ns = w->now + u->idle_ns;
 	timeq_set(&w->timeq, &u->timer, u->until_ns);
-	/* First the connection, then the slot: the request that gets the slot finds the
-	 * connection. */
+	/* First into the pool, then the slot back: a request of this worker that gets the slot
+	 * finds the connection. */
 	u->has_slot = false;
 	limiter_give_back(inst);
 	/* Since is_poolable() looked, a request may have begun to wait for a permit.  (If the limit
 	 * was lowered, mail to this worker follows: worker_post_shed().) */
-	if (__builtin_expect(limiter_is_permit_waited(inst), 0) && u->state == UPSTREAM_IDLE)
+	if (__builtin_expect(limiter_is_permit_waited(inst), 0))
 		upstream_close(u, false);
 }
 
@@ -294,8 +294,8 @@ upstream_abandon(struct upstream *u, const struct limits *l, struct shard *shard
 	u->io.ops = &ops;
 	u->shard = shard;
 	u->abort_ns = l->abort_timeout;
-	/* A request that the instance has not taken in whole is cut short: it cannot be
-	 * processed, which ends the work soonest. */
+	/* Send FIN in any case.  What the instance has not taken of the request is dropped: it
+	 * cannot process half a request, so its work ends soonest. */
 	io_drop_unsent(&u->io);
 	io_shutdown(&u->io);
 	have = upstream_read_begin(u);
@@ -343,7 +343,7 @@ never(struct io *io)
 	return false;
 }
 
-/* A deferred write of an abandoned request failed: the read finds out. */
+/* A deferred write of an abandoned request failed: the next read reports it. */
 static void
 on_unsent(struct io *io, const char *data, size_t n, int error)
 {

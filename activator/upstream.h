@@ -1,9 +1,10 @@
 /* upstream - a connection to an instance: connecting, the pool of idle ones, and those
  * whose client has left.
  *
- * The slot of a request is the connection's while it carries the request.  A client that
- * leaves does not free it: with a limit the connection is kept (ABANDONED) and what comes is
- * thrown away, until the instance is done or closes its end (promise 3).
+ * While a connection carries a request it holds the request's slot.  If the client leaves and
+ * the instance has a limit, the connection keeps the slot (ABANDONED), and what comes is thrown
+ * away, until the instance is done or closes its end (promise 3).  Without a limit the connection
+ * is closed at once (xfer.c).
  * The events of a connection that carries a request go to the exchange (worker_impl.h,
  * upstream_ops); this file deals with those of idle and abandoned ones itself.
  * Thread: the worker's. */
@@ -33,17 +34,21 @@ struct upstream {
 	struct conn *conn;			/* CARRYING: whose request; else NULL */
 	struct list_node idle;			/* IDLE: in the instance's pool */
 	enum upstream_state state;
-	bool has_slot, has_permit;
+	bool has_slot;	    /* of inst */
+	bool has_permit;    /* until the connection is closed, idle or not */
 	bool is_reused;	    /* carried a request before */
 	bool is_broken;	    /* writing failed; a response may still be there to be read */
 	bool is_head_read;  /* the final head of the response, or a 101 */
 	bool is_done;	    /* the response is complete: nothing more of it is to be read */
 	bool is_persistent; /* it may carry another request after this one */
-	bool is_small;	    /* its last response, with the head, had fewer than IO_AHEAD bytes */
+	bool is_small;	    /* its last response had no body, or one of at most IO_AHEAD / 2 bytes:
+			     * the next one is read ahead */
 	bool is_eof_passed; /* tunnel: the end of what the instance sends was passed on */
-			    /* of the request that it carries */
+
+	/* of the request that it carries */
 	bool is_head_method, is_upgrade;
-	/* of the response that is being read: upstream_response.h */
+
+	/* of the response that is being read: upstream_read.h */
 	enum framing framing;
 	uint64_t remaining; /* FRAMING_LENGTH: body bytes still to come */
 	struct chunked *chunked;

@@ -64,7 +64,7 @@ struct xfer {
 	bool has_given_body;	   /* body bytes went to an instance: it cannot be sent again */
 	bool is_counted;	   /* in its shard's in_flight or parked_n */
 	bool is_serve_only;	   /* RULE_SERVE_ONLY: does not count as activity */
-	bool is_paced;		   /* limiter_head_seen() must be called for it */
+	bool is_paced;		   /* counts in instance.paced, until limiter_head_seen() */
 	bool needs_new_connection; /* an idle one failed: take no other idle one */
 	bool is_cold;		   /* was parked while no instance was open */
 	bool is_first;		   /* was the first in the queue */
