@@ -53,6 +53,10 @@ parse(const char *text, size_t n, struct err *e)
 	json_error_t why;
 	json_t *doc = json_loadb(text, n, JSON_ALLOW_NUL, &why);
 
+	/* Objects of kinds that are not built in may have integers above INT64_MAX.  Nothing that
+	 * is read of them is a number. */
+	if (doc == NULL && json_error_code(&why) == json_error_numeric_overflow)
+		doc = json_loadb(text, n, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &why);
 	if (doc == NULL)
 		(void)err_set(e, 0, "invalid JSON: %s", why.text);
 	return doc;

@@ -54,6 +54,10 @@ events(void **state)
 	assert_int_equal(ev.code, 410);
 	assert_string_equal(ev.reason, "Expired");
 	kube_event_fini(&ev);
+	decode(&ev, "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"a\"},\"status\":"
+		    "{\"hash\":18446744073709552000}}}");
+	assert_string_equal(ev.name, "a");
+	kube_event_fini(&ev);
 	for (i = 0; i < ARRAY_LEN(mistakes); i++)
 		assert_int_equal(
 			kube_event_decode(&ev, mistakes[i], strlen(mistakes[i]), false, &e), -1);
