@@ -23,7 +23,8 @@
 #define BACKOFF_FIRST (100 * CLK_MS)
 #define BACKOFF_MOST (10 * CLK_S)
 #define REFUSED_RETRY (10 * CLK_S) /* and up to a second more */
-#define STABLE (5 * CLK_S) /* a watch that lasted so long resets the back-off, unless malformed */
+#define STABLE                                                                                     \
+	(5 * CLK_S) /* a watch that lasted so long, and was not malformed, needs no back-off */
 
 enum state {
 	WAITING,  /* there is no request; `timer` begins the next one */
@@ -153,8 +154,8 @@ on_piece(enum kube_piece piece, const char *text, size_t n, void *arg)
 	if (kube_event_decode(&ev, text, n, piece == KUBE_ITEM, &e) < 0) {
 		log_warn(NULL, "object cannot be decoded", "resource=%s namespace=%s err=%s",
 			 w->plural, w->ns, e.text);
-		/* Without it a list is not complete: at its end the object would count as gone.
-		 * So everything is listed again, with a back-off. */
+		/* Without the object a list is not complete: it would count as gone at the end.  So
+		 * everything is listed again, with a back-off. */
 		w->is_malformed = true;
 		return false;
 	}
@@ -379,7 +380,8 @@ static void
 watch_ended(struct kube_watch *w, const struct kube_answer *a)
 {
 	int64_t lasted = clk_now() - w->request_ns, delay;
-	bool is_stable = lasted >= STABLE, has_data = w->received_ns >= w->request_ns;
+	bool is_stable = lasted >= STABLE && !w->is_malformed;
+	bool has_data = w->received_ns >= w->request_ns;
 
 	if (a->status != 0 || has_data)
 		set_error(w, NULL);
@@ -390,7 +392,7 @@ watch_ended(struct kube_watch *w, const struct kube_answer *a)
 			  w->plural, w->ns, w->is_expired, w->is_malformed);
 		start_over(w);
 	}
-	if (is_stable && !w->is_malformed)
+	if (is_stable)
 		backoff_reset(&w->backoff);
 	/* A stable watch is followed at once, and so is the first in a row that has expired. */
 	delay = kube_http_delay(&w->backoff, a);

@@ -346,6 +346,27 @@ an_item_that_cannot_be_decoded_breaks_off_the_list(void **state)
 	assert_int_equal(world.begins, 7);
 }
 
+/* Also if each list takes long. */
+static void
+an_initial_event_that_cannot_be_decoded_backs_off(void **state)
+{
+	unsigned i;
+	int64_t before;
+
+	(void)state;
+	for (i = 0; i < 8; i++) {
+		assert_asks_for("sendInitialEvents=true");
+		head();
+		data(ADDED);
+		advance(6 * CLK_S);
+		data("{\"type\":\"ADDED\",\"object\":" NO_JSON "}\n");
+		for (before = world.now; world.request == NULL;)
+			advance(CLK_MS);
+	}
+	assert_true(world.now - before >= CLK_S);
+	assert_int_equal(world.ends, 0);
+}
+
 static void
 an_event_that_cannot_be_decoded_lists_again(void **state)
 {
@@ -372,6 +393,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_server_that_refuses_it_is_asked_for_pages, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(an_item_that_cannot_be_decoded_breaks_off_the_list,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(an_initial_event_that_cannot_be_decoded_backs_off,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(an_event_that_cannot_be_decoded_lists_again, setup,
 						teardown),
