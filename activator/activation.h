@@ -29,7 +29,7 @@ struct activation {
 	_Atomic int64_t signalled_ns, acked_ns, addressed_ns, connected_ns;
 };
 
-/* A new activation begins.  An address is news only if there is no instance yet. */
+/* A new activation begins.  If there is an instance already, the phase of the address is over. */
 void activation_begin(struct activation *, bool has_instance);
 /* A phase has ended now, unless it had ended before. */
 void activation_stamp(_Atomic int64_t *end_ns);

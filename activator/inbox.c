@@ -55,8 +55,8 @@ inbox_take(struct inbox *in)
 	pthread_mutex_unlock(&in->lock);
 }
 
-/* The mail belongs to the mailbox until it has arrived, even if the tail of a turn has taken
- * by then what it announces.  So it may be posted again only from here on. */
+/* The mail belongs to the mailbox until it has arrived, even if the tail of a turn has already
+ * taken the waiters that it announces.  So it may be posted again only from here on. */
 static void
 inbox_mail_came(struct loop_mail *m)
 {

@@ -150,7 +150,7 @@ unlist(struct registry *r, struct instance *inst)
 	list_push(&inst->rev->unlisted, &inst->node);
 }
 
-/* It is listed again.  What it answered before proves nothing now: it is probed anew. */
+/* It is listed again.  An answer from before proves nothing now: the prober asks it again. */
 static void
 relist(struct instance *inst)
 {
@@ -172,7 +172,7 @@ static void
 set_state(struct instance *inst, enum instance_state state)
 {
 	if (inst->state == INSTANCE_READY && state == INSTANCE_STARTING) {
-		/* The platform had found it ready, and does not any more. */
+		/* The platform does not show it as ready any more. */
 		limiter_close(inst, SLOTS_UNREADY);
 		inst->is_answering = false;
 	}
@@ -194,8 +194,8 @@ add_instance(struct registry *r, struct revision *rev, const char *id, const str
 	return inst;
 }
 
-/* A pod whose sandbox was made anew: the same instance, which may still be at work on what it
- * was sent at its old address. */
+/* A pod got a new sandbox: it is the same instance, and may still work on requests that it got at
+ * its old address. */
 static void
 move(struct registry *r, struct instance *inst, const struct addr *addr)
 {
@@ -251,7 +251,7 @@ drop_contested(struct registry *r, const struct revision *rev)
 	}
 }
 
-/* Of two places where it may listen, the prober finds the right one. */
+/* Is addr one of the two places where it may listen?  The prober finds the right one. */
 static bool
 has_place(const struct instance *inst, const struct addr *addr)
 {
@@ -405,7 +405,7 @@ apply_instances(struct registry *r, struct revision *rev, const struct msg_insta
 	limiter_set_failure(rev, m->failure, clk_now());
 }
 
-/* Instances of rev have been added: the id that they have was another revision's. */
+/* Instances of rev have been added that another revision had listed, too, until now. */
 static void
 set_instances(struct registry *r, struct revision *rev)
 {

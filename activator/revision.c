@@ -123,7 +123,8 @@ instance_new(struct revision *rev, const char *id, const struct addr *addr)
 	return inst;
 }
 
-/* An address that it had before is used again, so that there are no more than it ever had. */
+/* If it had the address before, the old struct is used again, so that their number is bounded by
+ * the number of its addresses. */
 void
 instance_move(struct instance *inst, const struct addr *addr)
 {

@@ -251,7 +251,7 @@ forget_shards(struct worker *w)
 	}
 }
 
-/* The thread has ended: end on this one what it left. */
+/* The worker's thread has ended: end on this thread the connections that it left. */
 static void
 end_all(struct worker *w)
 {

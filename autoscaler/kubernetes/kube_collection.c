@@ -21,7 +21,7 @@ struct kube_collection {
 	struct kube_collections *all;
 	const struct kube_kind *kind;
 	char *ns;
-	bool is_needed; /* said between begin and end */
+	bool is_needed; /* named since kube_collections_begin() */
 	bool is_whole;	/* all objects are needed */
 	bool is_relist_due;
 	struct kube_watch *watch; /* NULL: the plural of its kind is not known yet */

@@ -212,7 +212,7 @@ kube_workload_set_selector(struct kube_workload *w, const char *text)
 	kube_workloads_watch_pods(w->all);
 }
 
-/* Whether foreign_hold is not over for what another client had set before this process began. */
+/* Another client had set the replicas before this process began: is its foreign_hold not over? */
 static bool
 is_recent(const struct kube_workload *w)
 {

@@ -50,7 +50,7 @@ void drain_ask(struct drain_request *, uint64_t peer);
 /* The peer says that it is drained.  Nothing happens if it was not asked, or has said so before.
  * True: no answer is owed any more, and the state is DRAINED now. */
 bool drain_answer(struct drain_request *, uint64_t peer);
-/* The peer is gone: it owes no answer, and that is no answer either. */
+/* The peer is gone: it owes no answer any more.  That does not count as `drained`. */
 void drain_forget(struct drain_request *, uint64_t peer);
 /* drain_timeout is over: DRAINED, whatever answers are owed. */
 void drain_give_up(struct drain_request *);

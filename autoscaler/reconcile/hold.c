@@ -27,7 +27,7 @@ hold_fini(struct hold *h)
 static void
 take_change(struct hold *h, uint32_t scale, int64_t now_ns, uint32_t random)
 {
-	if (h->is_raised) { /* it has not left what we had asked for */
+	if (h->is_raised) { /* it took back what we had asked for */
 		if (h->lowered_ns != 0 && now_ns - h->lowered_ns > RAISE_CALM)
 			backoff_reset(&h->raise);
 		h->raise_at_ns = now_ns + backoff_next(&h->raise, random);

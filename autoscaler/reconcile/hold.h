@@ -1,10 +1,11 @@
 /* hold - a scale that another client (a pod autoscaler, a person, GitOps) has set on the
  * platform, while foreign_scale says to respect it.
  *
- * That number is the least there is, until foreign_hold has passed since the last change of it and
- * since the last request.  It is also the most, until requests wait: then more is asked for.  If
- * the other client takes that back, the next time is put off, longer each time, so that two
- * clients of which neither gives way do not start and stop instances all the time.
+ * There are no fewer instances than that number until foreign_hold has passed since it was changed
+ * last and since the last request.  There are no more either, until requests wait: then more are
+ * asked for.  If the other client takes that back, a back-off that grows each time comes before
+ * more are asked for again: so two clients of which neither gives way do not start and stop
+ * instances all the time.
  * Pure: the time and random numbers are arguments.  Thread: the owner. */
 #ifndef AUTOSCALER_RECONCILE_HOLD_H
 #define AUTOSCALER_RECONCILE_HOLD_H

@@ -178,8 +178,9 @@ instances_live(const struct instances *in)
 
 /* --- what they use --- */
 
-/* Is it known what the instance used since the last measurement?  One that was not measured
- * then counts with all that it used in its life, so it must have started since about then. */
+/* Is it known what the instance used since the last measurement?  An instance that was not
+ * measured then counts with all that it has used, so it must have started at about that time or
+ * later. */
 static bool
 is_measured(const struct scaled_instance *i, int64_t measured_ns)
 {

@@ -6,7 +6,7 @@
 #include "common/clk.h"
 #include "common/log.h"
 
-#define VANISHED_MOST 64	 /* one is enough to hold all instances: a bound on memory only */
+#define VANISHED_MOST 64	 /* bounds memory alone: a single one keeps all instances */
 #define SILENT_AFTER (5 * CLK_S) /* as many reports are missing */
 
 struct vanished {

@@ -43,7 +43,7 @@ bool peers_down(struct peers *, uint64_t serial, int64_t now_ns);
 /* The peer's report is complete. */
 void peers_reported(struct peer *, int64_t now_ns);
 
-/* Is every activator heard that may have requests?  window_ns: how long one that vanished
+/* True: each activator that may have requests reports.  window_ns: how long one that vanished
  * counts. */
 bool peers_all_heard(const struct peers *, int64_t window_ns, int64_t now_ns);
 

@@ -9,10 +9,10 @@
 #include "common/random.h"
 #include "common/text.h"
 
-/* So many start-up times are waited for an instance. */
+/* An instance is waited for so many start-up times. */
 #define START_PATIENCE 3
 #define ASSUMED_START_S 10.0 /* start-up time while none was seen */
-#define CLEARED_WITHIN_S 1.0 /* the longest that the queue of a start is taken to last */
+#define CLEARED_WITHIN_S 1.0 /* after a start its queue is assumed to be answered within it */
 #define NEWEST_S 1	     /* the span of decide_view.newest */
 
 #define DRY_RETRY (5 * CLK_S) /* how long a refusal by dry_run holds after an `activate` */
@@ -138,7 +138,8 @@ log_scaled(const struct scaled_revision *rev, uint32_t from, uint32_t to)
 			 from, to, rule);
 }
 
-/* A platform that stores the scale has set what the driver was asked for only when it shows it. */
+/* If the platform stores the scale, it has set the number that the driver was asked for only when
+ * it shows that number. */
 static void
 take_scale(struct scaled_revision *rev, const struct driver_view *view, int64_t now_ns)
 {
@@ -276,8 +277,8 @@ scaled_note_short(struct scaled_revision *rev, int64_t now_ns)
 	rev->is_clearing = true;
 }
 
-/* Instances have started: are requests answered that waited for them?  As many were started as
- * do that in about half of a start-up time. */
+/* Instances have started: are the requests that waited for them still being answered?  decide()
+ * asks for so many instances that this takes about half of a start-up time. */
 static bool
 is_clearing(const struct scaled_revision *rev, int64_t now_ns)
 {
@@ -292,12 +293,13 @@ scaled_demand_now(const struct scaled_revision *rev)
 	return reports_parked(&rev->reports) + reports_in_flight(&rev->reports);
 }
 
-/* The concurrency of a report, in flight and parked.  What waits is demand: with a hard limit,
- * clients that wait for their answers send no more than is answered, and only the queue shows
- * how much more instances would get.  But the wait for an instance to start is no load on one.
- * So while instances are short, and what waited for them is answered, the queue counts for no
- * more than it was when they were asked for; with none ready, for no more than the requests that
- * arrived would take (Little's law). Beyond that parked requests are the backlog's (decide.c). */
+/* The concurrency of a report, in flight and parked.  Parked requests are demand: with a hard
+ * limit, clients that wait for their answers send no more than is answered, and only the queue
+ * shows how much more instances would get.  But a request that waits for an instance to start is
+ * no load on an instance.  So while instances are short, and while the requests that waited for
+ * them are answered, the queue counts for no more than it was when the instances were asked for;
+ * with none ready, for no more than the requests that arrived would take (Little's law).  Parked
+ * requests beyond that count as backlog (decide.c). */
 static double
 load_concurrency(const struct scaled_revision *rev, const struct msg_stat *s, int64_t period_ns,
 		 int64_t now_ns)
@@ -371,8 +373,8 @@ fill_averages(const struct scaled_revision *rev, struct decide_view *view, int64
 	view->newest = s->metric == METRIC_RPS ? newest.rps : newest.concurrency;
 }
 
-/* What is left of the time for which an instance is kept that requests have waited for.  Requests
- * that waited count as activity until the instance is ready, even if they have timed out: else a
+/* How long from now on an instance is kept because requests have waited for it.  Requests that
+ * waited count as activity until the instance is ready, even if they have timed out: else a
  * start that takes longer than activation_timeout would be stopped before any client could come
  * back for it.  A start that takes longer than start_timeout counts no more. */
 static double

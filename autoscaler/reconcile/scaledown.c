@@ -7,11 +7,10 @@
 #include "common/clk.h"
 #include "common/log.h"
 
-/* So long after it was asked to stop an instance, the driver shows it as stopping, if it does
- * stop it. */
+/* A driver that stops an instance shows it as stopping within this time after it was asked to. */
 #define KEPT_AFTER (500 * CLK_MS)
 
-/* So long after a `busy` no other drain of that revision begins: the activator's next report
+/* After a `busy` no other drain of the revision begins for this time: the activator's next report
  * comes within a second. */
 #define BUSY_PAUSE (900 * CLK_MS)
 
@@ -210,8 +209,8 @@ drain_more(struct scaledown *s, struct scaled_revision *rev, size_t n)
 	free(v);
 }
 
-/* Take back n drains of instances: the newest, as theirs had the most requests when they were
- * chosen. */
+/* Take back n drains of instances: the newest, whose instances had the most requests when they
+ * were chosen. */
 static void
 drain_fewer(struct scaledown *s, struct scaled_revision *rev, size_t n)
 {
@@ -290,8 +289,8 @@ scaledown_to(struct scaledown *s, struct scaled_revision *rev, uint32_t n)
 
 /* --- what is retired --- */
 
-/* Each retired instance has a drain, which is never taken back: also one that was being drained
- * before it was retired. */
+/* Each retired instance has a drain, which is never taken back.  That holds also for an instance
+ * that was being drained before it was retired. */
 static void
 drain_retired(struct scaledown *s, struct scaled_revision *rev)
 {
@@ -425,7 +424,7 @@ is_there(const struct scaled_revision *rev, const struct drain_request *d)
 }
 
 /* Has the driver kept an instance that it was asked to stop?  It does if it was asked for more
- * again before it had stopped any. */
+ * before it had stopped the instance. */
 static bool
 is_kept(const struct scaled_revision *rev, const struct drain_request *d, int64_t now)
 {
