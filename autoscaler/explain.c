@@ -29,7 +29,7 @@ get_advice(const struct scaled_revision *rev, enum adviser adviser, struct strbu
 	if (adviser == SLOW_BRAIN)
 		brain_explain_target(rev->brain, out);
 	else if (adviser == KEEP_WARM)
-		brain_explain_idleness(rev->brain, timing_start_s(&rev->timing), clk_now(), out);
+		brain_explain_idleness(rev->brain, out);
 	else
 		brain_explain_schedule(rev->brain, clk_wall(), out);
 }

@@ -102,6 +102,19 @@ put_failure(struct jput *j, const struct scaled_revision *rev)
 	jput_object_end(j);
 }
 
+/* What was learned of idle times, in words; nothing where keep_warm = fixed. */
+static void
+put_keep_warm(struct jput *j, const struct scaled_revision *rev)
+{
+	struct strbuf text;
+
+	strbuf_init(&text, 0);
+	brain_explain_idleness(rev->brain, &text);
+	if (text.len > 0)
+		jput_string(j, "keep_warm", strbuf_str(&text));
+	strbuf_fini(&text);
+}
+
 static void
 put_decision(struct jput *j, const struct scaled_revision *rev)
 {
@@ -116,6 +129,7 @@ put_decision(struct jput *j, const struct scaled_revision *rev)
 	jput_string_if(j, "held_back", rev->held_back);
 	jput_string(j, "rule", decide_rule_name(rev->wanted.rule));
 	jput_string(j, "why", decide_rule_text(rev->wanted.rule));
+	put_keep_warm(j, rev);
 	jput_u64(j, "decided", rev->decided.wanted);
 	jput_string(j, "decided_rule", decide_rule_name(rev->decided.rule));
 	jput_bool(j, "panicking", rev->decided.is_panicking);

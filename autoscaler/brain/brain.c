@@ -9,8 +9,6 @@
 #include "common/log.h"
 #include "common/strbuf.h"
 
-#define BIN_S 60.0 /* width of a bin of the idle times: nothing shorter is learned */
-
 struct brain {
 	const struct revision_conf *conf;
 	struct gradient *gradient;   /* slow_brain = observe or on */
@@ -77,14 +75,50 @@ brain_free(struct brain **bp)
 
 /* --- observations --- */
 
-void
-brain_report(struct brain *b, const struct msg_stat *s, int64_t period_ns)
+/* When within the period of a report were the first request and the end of the last?  With one
+ * request at a time it was busy for concurrency x period: to the end of the period, if one is in
+ * flight then; from its begin, if none has arrived; else in the middle, for want of a
+ * better guess. */
+static void
+note_use(struct brain *b, const struct msg_stat *s, int64_t period_ns, int64_t now_ns)
 {
+	int64_t idle_ns = (int64_t)(MAX(1 - s->concurrency, 0) * (double)period_ns);
+	bool is_from_begin = s->requests == 0, is_to_end = s->in_flight + s->parked > 0;
+	int64_t from = now_ns - period_ns, upto = now_ns;
+
+	if (!is_from_begin)
+		from += is_to_end ? idle_ns : idle_ns / 2;
+	if (!is_to_end)
+		upto -= is_from_begin ? idle_ns : idle_ns / 2;
+	idleness_used(b->idleness, s->requests, from, upto);
+}
+
+void
+brain_report(struct brain *b, const struct msg_stat *s, int64_t period_ns, int64_t now_ns)
+{
+	bool is_busy = s->requests > 0 || s->in_flight > 0 || s->parked > 0 || s->concurrency > 0;
+
 	b->was_reported = true;
-	b->was_busy |= s->requests > 0 || s->in_flight > 0 || s->parked > 0 || s->concurrency > 0;
+	b->was_busy |= is_busy;
+	if (b->idleness != NULL && is_busy)
+		note_use(b, s, period_ns, now_ns);
 	if (b->gradient != NULL && period_ns > 0)
 		gradient_report(b->gradient, s->concurrency, (double)s->completed,
 				s->latency_ms / 1000, (double)period_ns / CLK_S);
+}
+
+static void
+set_price(struct brain *b, double start_s)
+{
+	const struct scaling *s = &b->conf->scaling;
+	const struct idle_price price = {.start_s = start_s,
+					 .wait_cost = s->wait_cost,
+					 .least_s = (double)s->keep_least / CLK_S};
+	int64_t window = MAX(s->stable_window, s->scale_to_zero_grace);
+
+	if (s->retention > 0)
+		window = MAX(window, s->stable_window + s->retention);
+	idleness_set_price(b->idleness, &price, (double)window / CLK_S);
 }
 
 void
@@ -106,8 +140,10 @@ brain_tick(struct brain *b, const struct brain_facts *f, int64_t now_ns)
 		.machine_memory = f->machine_memory,
 	};
 
-	if (b->idleness != NULL && b->was_reported) /* silence is not idleness */
-		idleness_note(b->idleness, b->was_busy, now_ns);
+	if (b->idleness != NULL)
+		set_price(b, f->start_s);
+	if (b->idleness != NULL && b->was_reported && !b->was_busy) /* silence is not idleness */
+		idleness_unused(b->idleness);
 	b->was_reported = b->was_busy = false;
 	if (b->gradient != NULL)
 		gradient_tick(b->gradient, &g, now_ns);
@@ -115,20 +151,16 @@ brain_tick(struct brain *b, const struct brain_facts *f, int64_t now_ns)
 
 /* --- what decide() sees of it --- */
 
-/* Where idleness is learned, it replaces the fixed window.  Where the advice is to go to zero
- * at once, the last instance stays for a bin's width (no shorter idle time is learned), or for
- * the stable window if that is shorter. */
+/* Where idleness is learned, it replaces the fixed keys. */
 static void
 fill_idleness(const struct brain *b, struct decide_view *view, int64_t now_ns)
 {
-	struct idleness_advice a = idleness_advise(b->idleness, view->start_s, now_ns);
+	struct idleness_advice a = idleness_advise(b->idleness, now_ns);
 
 	if (!a.is_learned)
 		return;
 	view->is_learned_prewarm = a.is_warm;
-	view->learned_keep_s = a.pattern == IDLENESS_KEEP
-				       ? a.upto_s
-				       : MIN((double)b->conf->scaling.stable_window / CLK_S, BIN_S);
+	view->learned_keep_s = a.stay_s;
 }
 
 void
@@ -162,10 +194,10 @@ brain_explain_target(const struct brain *b, struct strbuf *out)
 }
 
 void
-brain_explain_idleness(const struct brain *b, double start_s, int64_t now_ns, struct strbuf *out)
+brain_explain_idleness(const struct brain *b, struct strbuf *out)
 {
 	if (b->idleness != NULL)
-		idleness_explain(b->idleness, start_s, now_ns, out);
+		idleness_explain(b->idleness, out);
 }
 
 void

@@ -22,8 +22,8 @@ NODISCARD struct brain *brain_new(const struct revision_conf *);
 void brain_set_conf(struct brain *, const struct revision_conf *);
 void brain_free(struct brain **);
 
-/* What one activator reports of a period (0: of this instant). */
-void brain_report(struct brain *, const struct msg_stat *, int64_t period_ns);
+/* What one activator reports of a period (0: of this instant) that ends now. */
+void brain_report(struct brain *, const struct msg_stat *, int64_t period_ns, int64_t now_ns);
 
 /* What is known from elsewhere. */
 struct brain_facts {
@@ -34,6 +34,7 @@ struct brain_facts {
 	double machine_cores; /* of the machine that all revisions share; 0: unknown */
 	double machine_used;  /* cores that the instances of all revisions use */
 	double machine_memory;
+	double start_s; /* start-up time of an instance; < 0: unknown */
 };
 void brain_tick(struct brain *, const struct brain_facts *, int64_t now_ns); /* each second */
 
@@ -43,7 +44,7 @@ void brain_fill(const struct brain *, struct decide_view *, int64_t now_ns, int6
 /* --- for people: each appends a sentence, or nothing if it is not in use --- */
 double brain_proposal(const struct brain *); /* target of the slow brain; 0: none */
 void brain_explain_target(const struct brain *, struct strbuf *);
-void brain_explain_idleness(const struct brain *, double start_s, int64_t now_ns, struct strbuf *);
+void brain_explain_idleness(const struct brain *, struct strbuf *);
 void brain_explain_schedule(const struct brain *, int64_t wall_ns, struct strbuf *);
 
 /* --- kept over a restart (reconcile/learned.h) --- */

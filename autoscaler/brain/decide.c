@@ -354,12 +354,15 @@ by_averages(const struct scaling *s, const struct decide_view *v, struct decide_
 
 /* How long a lower number must have been wanted before it counts: scale_down_delay, and as
  * long as it would take to start what is stopped, but no longer than a panic window, after
- * which a panic would begin anyway. */
+ * which a panic would begin anyway.  Where learned idleness lets the last instance go, it has
+ * weighed the start already. */
 static int64_t
-delay_of(const struct scaling *s, const struct decide_view *v)
+delay_of(const struct scaling *s, const struct decide_view *v, bool is_learned_zero)
 {
 	double panic_ns = (double)s->stable_window * s->panic_window_percentage / 100;
 
+	if (is_learned_zero)
+		return s->scale_down_delay;
 	return MAX(s->scale_down_delay, (int64_t)MIN(v->start_s * CLK_S, panic_ns));
 }
 
@@ -394,20 +397,38 @@ delay_down(int64_t delay, struct decide_state *st, int64_t now, struct decide_ou
 	at_least(o, st->recent[0].wanted, DECIDE_DOWN_DELAY);
 }
 
+/* Does learned idleness keep an instance, or start one? */
+static bool
+is_learned_kept(const struct decide_view *v)
+{
+	return v->is_learned_prewarm || v->idle_s < v->learned_keep_s;
+}
+
+/* Learned idleness wants none: several instances go at once, whatever the stable window still
+ * averages. */
+static bool
+may_release_all(const struct scaling *s, const struct decide_view *v)
+{
+	return s->enable_scale_to_zero && v->busy_lease_s <= 0 && v->awaited_s <= 0 &&
+	       !is_learned_kept(v);
+}
+
 /* No request is in flight or parked: may the last instance be stopped?  The stable window must
  * be empty and the grace over, both counted from the last request.  In Knative the grace comes
  * after the window, since the route has to be switched to the activator first.  Our activator
  * is always in the path, as Knative's with target-burst-capacity -1, where the grace is over
  * before it begins (knative.md 2.7).  So the grace only counts if it is longer than the window.
  * Retention counts from the empty window, as in Knative.  What was learned of idleness takes
- * the place of all three. */
+ * the place of all three: it may be less than the stable window, or nothing. */
 static void
 to_zero(const struct scaling *s, const struct decide_view *v, struct decide_out *o)
 {
 	double window = (double)s->stable_window / CLK_S, keep = (double)s->retention / CLK_S;
 	bool is_learned = v->learned_keep_s >= 0;
 
-	if (o->wanted > 1 || (v->stable > 0 && !is_learned))
+	if (v->stable > 0 && !is_learned)
+		return;
+	if (o->wanted > 1 && !(is_learned && may_release_all(s, v)))
 		return;
 	set(o, 1, DECIDE_IDLE);
 	if (!s->enable_scale_to_zero)
@@ -416,7 +437,7 @@ to_zero(const struct scaling *s, const struct decide_view *v, struct decide_out 
 		o->rule = DECIDE_BUSY_LEASE;
 	else if (v->awaited_s > 0)
 		o->rule = DECIDE_AWAITED;
-	else if (is_learned && v->idle_s < v->learned_keep_s)
+	else if (is_learned && is_learned_kept(v))
 		o->rule = DECIDE_LEARNED;
 	else if (!is_learned && v->idle_s < (double)s->scale_to_zero_grace / CLK_S)
 		o->rule = DECIDE_GRACE;
@@ -503,7 +524,7 @@ decide(const struct scaling *s, const struct decide_view *v, struct decide_state
 	if (!is_in_use(v))
 		to_zero(s, v, &o);
 	drop_guess(v, st);
-	delay_down(delay_of(s, v), st, now, &o);
+	delay_down(delay_of(s, v, o.wanted == 0 && v->learned_keep_s >= 0), st, now, &o);
 	if (is_over(v, st)) {
 		set(&o, 0, DECIDE_IDLE);
 		st->recent_n = 0;

@@ -91,7 +91,8 @@ struct decide_view {
 	double awaited_s;
 	double busy_lease_s;   /* what is left of the longest busy lease */
 	uint32_t schedule_min; /* min_scale of the schedule entry that holds now; 0: none */
-	/* learned idleness: how long to keep the last instance; < 0: not learned */
+	/* learned idleness: how long the last instance stays after the last request; < 0: the fixed
+	 * keys say so */
 	double learned_keep_s;
 	bool is_learned_prewarm;    /* learned idleness wants an instance now */
 	bool is_activation_pending; /* an activator asks for an instance, and none answers */

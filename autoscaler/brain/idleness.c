@@ -7,31 +7,52 @@
 #include "common/clk.h"
 #include "common/strbuf.h"
 
-#define BIN_NS (60 * CLK_S)
-#define BIN_S 60.0
-#define HEAD 0.05 /* percentiles */
-#define TAIL 0.99
-#define MARGIN 0.1	/* so much earlier than the head, and later than the tail */
-#define CV_LEAST 2.0	/* least coefficient of variation of the counts: else they tell nothing */
-#define BEYOND_MOST 0.5 /* share of idle times that are longer than all bins */
-#define TIMES_LEAST 10
-#define TIMES_MOST 1000 /* beyond, all counts are halved */
+#define TIMES_LEAST 3 /* idle times before anything is learned */
+/* What an idle time counts, as a multiple of what the next newer one counts, … */
+#define KEEP_LONG (1 - 1.0 / 400)
+#define KEEP_SHORT (1 - 1.0 / 12)
+#define KEEP_COSTS (1 - 1.0 / 100) /* … and what its costs count */
+#define IDLE_LEAST_S 0.25	   /* shorter ones cannot be told from none */
+#define WIDE 2.5		   /* how much more a wide expert blurs */
+#define BLUR_LEAST_S 0.4	   /* idle times are known to about this */
+#define BLUR_ONE 0.05		   /* share of an idle time, while it is the only one like it */
+#define ALIKE 1.5		   /* idle times are of about one length up to this factor */
+#define ASSUMED_START_S 1.0	   /* until a start was measured */
+
+/* Plans are made again after an idle time of PLAN_AFTER_S, or after so many shorter ones: what
+ * that takes in CPU is bounded, however short idle times are. */
+#define PLAN_AFTER_S 30
+#define PLAN_AFTER 16
+#define LONG_AFTER 128	   /* with so many known, one more hardly changes the plans by many */
+#define WEIGHT_LEAST 0.002 /* what counts less is left out */
+#define FOLLOWERS_NEW 0.1  /* what the newest count of followers counts */
 
 struct idleness {
-	uint32_t bins[IDLENESS_BINS];
-	uint32_t sum, beyond;
+	struct idleness_sample v[IDLENESS_SAMPLES]; /* by number */
+	uint32_t n, number;
+	float strata[IDLENESS_STRATA];
+	float costs[IDLENESS_EXPERTS];
+	struct idle_plan plans[IDLENESS_EXPERTS]; /* for the idle time of now, or the next one */
+	/* numbers of the last idle times that the plans take into account */
+	uint32_t planned, planned_long;
+	struct idle_price price;
 	int64_t since_ns; /* is_idle: since when; else the last use, 0: unknown */
 	bool is_idle;
-	/* derived from the bins */
-	enum idleness_pattern pattern;
-	double cv;
-	size_t head, tail; /* bins */
+	/* requests that follow the first one after an idle time */
+	bool is_following;
+	int64_t following_ns; /* since when they are counted */
+	uint64_t following;
 };
+
+_Static_assert(sizeof(struct idleness) <= 4096, "10,000 revisions learn at once");
 
 struct idleness *
 idleness_new(void)
 {
-	return xcalloc(1, sizeof(struct idleness));
+	struct idleness *i = xcalloc(1, sizeof *i);
+
+	i->price = (struct idle_price){.start_s = ASSUMED_START_S};
+	return i;
 }
 
 void
@@ -41,150 +62,386 @@ idleness_free(struct idleness **ip)
 	*ip = NULL;
 }
 
-/* --- the histogram --- */
+/* --- samples --- */
 
-static double
-variation(const struct idleness *i)
+static unsigned
+stratum_of(double idle_s)
 {
-	double mean = (double)i->sum / IDLENESS_BINS, squares = 0;
-	size_t k;
+	int exponent;
 
-	for (k = 0; k < IDLENESS_BINS; k++)
-		squares += (i->bins[k] - mean) * (i->bins[k] - mean);
-	return i->sum == 0 ? 0 : sqrt(squares / (IDLENESS_BINS - 1)) / mean;
+	frexp(MAX(idle_s, 0.5), &exponent); /* [0.5, 1): 0, [1, 2): 1 */
+	return (unsigned)MIN(exponent, IDLENESS_STRATA - 1);
 }
 
-/* The first bin that, with all before it, has this share of all. */
+/* The oldest sample of the stratum that has most of them. */
 static size_t
-percentile(const struct idleness *i, double share)
+superfluous(const struct idleness *i)
 {
-	uint64_t sum = 0;
+	unsigned counts[IDLENESS_STRATA] = {0}, most = 0, k;
+	size_t at;
+
+	for (at = 0; at < i->n; at++)
+		counts[stratum_of(i->v[at].idle_s)]++;
+	for (k = 1; k < IDLENESS_STRATA; k++)
+		if (counts[k] > counts[most])
+			most = k;
+	for (at = 0; stratum_of(i->v[at].idle_s) != most; at++)
+		;
+	return at;
+}
+
+static void
+add_sample(struct idleness *i, double idle_s)
+{
+	unsigned k;
+
+	if (i->n == IDLENESS_SAMPLES) {
+		size_t at = superfluous(i);
+
+		memmove(&i->v[at], &i->v[at + 1], (i->n - at - 1) * sizeof *i->v);
+		i->n--;
+	}
+	i->v[i->n++] = (struct idleness_sample){.idle_s = (float)idle_s, .number = ++i->number};
+	for (k = 0; k < IDLENESS_STRATA; k++)
+		i->strata[k] *= (float)KEEP_LONG;
+	i->strata[stratum_of(idle_s)] += 1;
+}
+
+/* --- plans --- */
+
+struct weighted {
+	float idle_s, weight;
+};
+
+static int
+compare_weighted(const void *a, const void *b)
+{
+	const struct weighted *x = a, *y = b;
+
+	return (x->idle_s > y->idle_s) - (x->idle_s < y->idle_s);
+}
+
+/* The samples by length, each with what it counts; those that count nothing are left out. */
+static size_t
+weigh(const struct idleness *i, double keep, struct weighted *out)
+{
+	float sums[IDLENESS_STRATA] = {0};
+	size_t at, n = 0;
+
+	for (at = 0; at < i->n; at++) {
+		double weight = pow(keep, i->number - i->v[at].number);
+
+		sums[stratum_of(i->v[at].idle_s)] += (float)weight;
+		if (weight < WEIGHT_LEAST && keep != KEEP_LONG)
+			continue;
+		out[n].idle_s = i->v[at].idle_s;
+		out[n++].weight = (float)weight;
+	}
+	for (at = 0; at < n && keep == KEEP_LONG; at++) { /* they stand for those that made room */
+		unsigned k = stratum_of(out[at].idle_s);
+
+		out[at].weight *= MAX(i->strata[k] / sums[k], 1.0F);
+	}
+	qsort(out, n, sizeof *out, compare_weighted);
+	return n;
+}
+
+/* The distance from sample `at` to the nearest of its neighbours that are, with it, k + 1. */
+static double
+distance(const struct weighted *v, size_t n, size_t at, size_t k)
+{
+	size_t low = at, high = at;
+
+	for (; k > 0 && high - low + 1 < n; k--) {
+		if (high + 1 == n || (low > 0 && v[at].idle_s - v[low - 1].idle_s <
+							 v[high + 1].idle_s - v[at].idle_s))
+			low--;
+		else
+			high++;
+	}
+	return MAX(v[at].idle_s - v[low].idle_s, v[high].idle_s - v[at].idle_s);
+}
+
+/* How far to blur sample `at`.  Of those of about its length: half of Silverman's rule of thumb,
+ * or the distance to its nearest neighbours, a square root of them, if that is less: they may be
+ * several groups. */
+static double
+blur_of(const struct weighted *v, size_t n, size_t at)
+{
+	double idle_s = v[at].idle_s, sum = 0, squares = 0, near = 0, variance;
 	size_t k;
 
-	for (k = 0; k < IDLENESS_BINS - 1; k++) {
-		sum += i->bins[k];
-		if ((double)sum >= share * i->sum)
-			break;
+	for (k = 0; k < n; k++) {
+		double apart = v[k].idle_s - idle_s;
+
+		if (v[k].idle_s < idle_s / ALIKE || v[k].idle_s > idle_s * ALIKE)
+			continue;
+		near++;
+		sum += apart;
+		squares += apart * apart;
 	}
-	return k;
+	if (near == 1)
+		return MAX(idle_s * BLUR_ONE, BLUR_LEAST_S);
+	variance = MAX(squares - sum * sum / near, 0) / (near - 1);
+	return MAX(MIN(sqrt(variance) * 1.06 * pow(near, -0.2) / 2,
+		       distance(v, n, at, (size_t)ceil(sqrt(near)))),
+		   BLUR_LEAST_S);
+}
+
+/* Each idle time stands for others nearby: a normal distribution, in steps. */
+static struct idle_plan
+plan_by(const struct idleness *i, double keep, double wide)
+{
+	static const double kernel[] = {0.06, 0.24, 0.4, 0.24, 0.06}; /* each as wide as the blur */
+	struct weighted v[IDLENESS_SAMPLES];
+	struct idle_step steps[IDLENESS_SAMPLES * (ARRAY_LEN(kernel) + 1)];
+	size_t at, k, samples = weigh(i, keep, v), n = 0;
+
+	_Static_assert(ARRAY_LEN(steps) <= IDLE_STEPS_MOST, "");
+	for (at = 0; at < samples; at++) {
+		double blur = MIN(blur_of(v, samples, at) * wide, v[at].idle_s / 2.5), before = 0;
+
+		for (k = 0; k <= ARRAY_LEN(kernel) && blur > 0; k++) {
+			double density = k == ARRAY_LEN(kernel) ? 0
+								: kernel[k] * v[at].weight / blur;
+
+			steps[n++] = (struct idle_step){v[at].idle_s + ((double)k - 2.5) * blur,
+							density - before};
+			before = density;
+		}
+	}
+	return idle_plan_best(steps, n, &i->price);
 }
 
 static void
-classify(struct idleness *i)
+make_plans(struct idleness *i)
 {
-	uint32_t all = i->sum + i->beyond;
-
-	i->cv = variation(i);
-	i->head = percentile(i, HEAD);
-	i->tail = percentile(i, TAIL);
-	if (all < TIMES_LEAST)
-		i->pattern = IDLENESS_FEW;
-	else if (i->beyond >= BEYOND_MOST * all)
-		i->pattern = IDLENESS_BEYOND;
-	else if (i->cv < CV_LEAST)
-		i->pattern = IDLENESS_SPREAD;
-	else
-		i->pattern = i->head == 0 ? IDLENESS_KEEP : IDLENESS_RETURN;
-}
-
-static void
-halve(struct idleness *i)
-{
-	size_t k;
-
-	i->sum = 0;
-	for (k = 0; k < IDLENESS_BINS; k++) {
-		i->bins[k] = (i->bins[k] + 1) / 2;
-		i->sum += i->bins[k];
+	if (i->number < LONG_AFTER || i->number - i->planned_long >= LONG_AFTER / 16) {
+		i->plans[IDLENESS_LONG] = plan_by(i, KEEP_LONG, 1);
+		i->plans[IDLENESS_LONG_WIDE] = plan_by(i, KEEP_LONG, WIDE);
+		i->planned_long = i->number;
 	}
-	i->beyond = (i->beyond + 1) / 2;
-}
-
-static void
-add(struct idleness *i, int64_t idle_ns)
-{
-	if (idle_ns / BIN_NS < IDLENESS_BINS) {
-		i->bins[idle_ns / BIN_NS]++;
-		i->sum++;
-	} else {
-		i->beyond++;
-	}
-	if (i->sum + i->beyond > TIMES_MOST)
-		halve(i);
-	classify(i);
+	i->plans[IDLENESS_SHORT] = plan_by(i, KEEP_SHORT, 1);
+	i->plans[IDLENESS_SHORT_WIDE] = plan_by(i, KEEP_SHORT, WIDE);
+	i->planned = i->number;
 }
 
 void
-idleness_note(struct idleness *i, bool is_busy, int64_t now_ns)
+idleness_set_price(struct idleness *i, const struct idle_price *p, double fixed_s)
 {
-	if (!is_busy) {
-		if (!i->is_idle && i->since_ns != 0) {
-			i->is_idle = true;
-			i->since_ns = now_ns;
-		}
+	double followers = i->price.followers;
+
+	i->price = *p;
+	i->price.followers = followers;
+	if (p->start_s < 0)
+		i->price.start_s = ASSUMED_START_S;
+	i->plans[IDLENESS_FIXED].n = 1;
+	i->plans[IDLENESS_FIXED].spans[0].from_s = 0;
+	i->plans[IDLENESS_FIXED].spans[0].upto_s = (float)fixed_s;
+}
+
+static enum idleness_expert
+leader_of(const struct idleness *i)
+{
+	enum idleness_expert best = IDLENESS_FIXED, k;
+
+	if (i->number < TIMES_LEAST)
+		return IDLENESS_FIXED;
+	for (k = 0; k < IDLENESS_EXPERTS; k++)
+		if (i->costs[k] < i->costs[best])
+			best = k;
+	return best;
+}
+
+/* --- observations --- */
+
+/* Before anything is known, all experts advise what the fixed keys say. */
+static const struct idle_plan *
+plan_of(const struct idleness *i, enum idleness_expert k)
+{
+	return &i->plans[i->planned == 0 ? IDLENESS_FIXED : k];
+}
+
+static void
+add(struct idleness *i, double idle_s)
+{
+	enum idleness_expert k;
+
+	for (k = 0; k < IDLENESS_EXPERTS; k++)
+		i->costs[k] = (float)(i->costs[k] * KEEP_COSTS +
+				      idle_plan_cost(plan_of(i, k), &i->price, idle_s));
+	add_sample(i, idle_s);
+	if (idle_s >= PLAN_AFTER_S || i->number - i->planned >= PLAN_AFTER ||
+	    i->number <= PLAN_AFTER)
+		make_plans(i);
+}
+
+/* Count the requests that come within a start after the first one. */
+static void
+follow(struct idleness *i, uint64_t requests, int64_t from_ns)
+{
+	double followers;
+
+	if (!i->is_following)
+		return;
+	if ((double)(from_ns - i->following_ns) / CLK_S < i->price.start_s) {
+		i->following += requests;
 		return;
 	}
-	if (i->is_idle)
-		add(i, MAX(now_ns - i->since_ns, 0));
+	i->is_following = false;
+	followers = (double)(MAX(i->following, 1u) - 1);
+	i->price.followers += (followers - i->price.followers) * FOLLOWERS_NEW;
+}
+
+void
+idleness_used(struct idleness *i, uint64_t requests, int64_t from_ns, int64_t upto_ns)
+{
+	double idle_s = (double)(from_ns - i->since_ns) / CLK_S;
+
+	if (i->since_ns != 0 && (i->is_idle || idle_s >= IDLE_LEAST_S))
+		add(i, MAX(idle_s, 0));
+	follow(i, requests, from_ns);
+	if (i->is_idle && !i->is_following) {
+		i->is_following = true;
+		i->following_ns = from_ns;
+		i->following = requests;
+	}
 	i->is_idle = false;
-	i->since_ns = now_ns;
+	i->since_ns = MAX(i->since_ns, upto_ns);
+}
+
+void
+idleness_unused(struct idleness *i)
+{
+	i->is_idle = i->since_ns != 0;
 }
 
 /* --- advice --- */
 
-struct idleness_advice
-idleness_advise(const struct idleness *i, double start_s, int64_t now_ns)
+const struct idle_plan *
+idleness_plan(const struct idleness *i)
 {
-	struct idleness_advice a = {.pattern = i->pattern,
-				    .is_learned = i->pattern >= IDLENESS_KEEP};
+	return &i->plans[leader_of(i)];
+}
+
+struct idleness_advice
+idleness_advise(const struct idleness *i, int64_t now_ns)
+{
+	enum idleness_expert leader = leader_of(i);
+	const struct idle_plan *p = &i->plans[leader];
 	double idle_s = (double)(now_ns - i->since_ns) / CLK_S;
 
-	if (!a.is_learned)
-		return a;
-	a.upto_s = (double)(i->tail + 1) * BIN_S * (1 + MARGIN);
-	if (a.pattern == IDLENESS_RETURN)
-		a.from_s = MAX((double)i->head * BIN_S * (1 - MARGIN) - MAX(start_s, 0), 0);
-	a.is_warm = i->is_idle && idle_s >= a.from_s && idle_s < a.upto_s;
-	return a;
+	return (struct idleness_advice){
+		.is_learned = leader != IDLENESS_FIXED,
+		.is_warm = leader != IDLENESS_FIXED && i->is_idle &&
+			   idle_plan_is_warm(p, &i->price, idle_s),
+		.stay_s = idle_plan_stay_s(p),
+	};
+}
+
+/* --- in words --- */
+
+/* 26 h 3 min 5 s */
+static void
+add_time(struct strbuf *out, double time_s)
+{
+	long s = lround(time_s);
+
+	if (s >= 3600)
+		strbuf_addf(out, "%ld h ", s / 3600);
+	if (s >= 60)
+		strbuf_addf(out, "%ld min ", s / 60 % 60);
+	strbuf_addf(out, "%ld s", s % 60);
+}
+
+/* The length that this share of the weight does not exceed. */
+static double
+quantile(const struct weighted *v, size_t n, double share)
+{
+	double sum = 0, past = 0;
+	size_t k;
+
+	for (k = 0; k < n; k++)
+		sum += v[k].weight;
+	for (k = 0; k < n - 1; k++) {
+		past += v[k].weight;
+		if (past >= share * sum)
+			break;
+	}
+	return v[k].idle_s;
+}
+
+/* What the idle times are like, by those that the leader looks at. */
+static void
+explain_times(const struct idleness *i, enum idleness_expert leader, struct strbuf *out)
+{
+	bool is_short = leader == IDLENESS_SHORT || leader == IDLENESS_SHORT_WIDE;
+	struct weighted v[IDLENESS_SAMPLES];
+	size_t n = weigh(i, is_short ? KEEP_SHORT : KEEP_LONG, v);
+	double low = quantile(v, n, 0.1), high = quantile(v, n, 0.9);
+
+	strbuf_addf(out, "%u idle times are known; four in five%s last ", i->number,
+		    is_short ? " of the newest" : "");
+	add_time(out, low);
+	strbuf_adds(out, " to ");
+	add_time(out, high);
+}
+
+static void
+explain_plan(const struct idle_plan *p, struct strbuf *out)
+{
+	double stay_s = idle_plan_stay_s(p);
+	uint32_t k = stay_s > 0, first = k;
+
+	strbuf_adds(out, ": after a request the last instance ");
+	if (stay_s > 0) {
+		strbuf_adds(out, "stays for ");
+		add_time(out, stay_s);
+	} else {
+		strbuf_adds(out, "is stopped at once");
+	}
+	for (; k < p->n; k++) {
+		strbuf_adds(out, k == first ? ", and one is ready again from " : ", and from ");
+		add_time(out, p->spans[k].from_s);
+		strbuf_adds(out, " to ");
+		add_time(out, p->spans[k].upto_s);
+	}
+	if (first < p->n)
+		strbuf_adds(out, " after it");
+}
+
+/* What an idle time has cost on average by an expert's plans. */
+static double
+mean_cost(const struct idleness *i, enum idleness_expert k)
+{
+	return i->costs[k] * (1 - KEEP_COSTS) / (1 - pow(KEEP_COSTS, i->number));
 }
 
 void
-idleness_explain(const struct idleness *i, double start_s, int64_t now_ns, struct strbuf *out)
+idleness_explain(const struct idleness *i, struct strbuf *out)
 {
-	struct idleness_advice a = idleness_advise(i, start_s, now_ns);
-	uint32_t all = i->sum + i->beyond;
+	enum idleness_expert leader = leader_of(i);
 
-	switch (a.pattern) {
-	case IDLENESS_FEW:
+	if (i->number < TIMES_LEAST) {
 		strbuf_addf(out,
 			    "%u idle times are known, %d are needed: keep_warm = fixed applies",
-			    all, TIMES_LEAST);
-		break;
-	case IDLENESS_SPREAD:
-		strbuf_addf(out,
-			    "%u idle times are spread too evenly over %d min (variation %.1f, "
-			    "%.0f is needed): keep_warm = fixed applies",
-			    i->sum, IDLENESS_BINS, i->cv, CV_LEAST);
-		break;
-	case IDLENESS_BEYOND:
-		strbuf_addf(out,
-			    "%u of %u idle times are longer than %d min: keep_warm = fixed applies",
-			    i->beyond, all, IDLENESS_BINS);
-		break;
-	case IDLENESS_KEEP:
-		strbuf_addf(out,
-			    "99 %% of %u idle times are shorter than %zu min: the last instance "
-			    "stays for %.1f min after a request",
-			    i->sum, i->tail + 1, a.upto_s / BIN_S);
-		break;
-	case IDLENESS_RETURN:
-		strbuf_addf(out,
-			    "nearly all of %u idle times are %zu to %zu min long: the last "
-			    "instance is stopped after a request, and one runs again from %.1f to "
-			    "%.1f min after it",
-			    i->sum, i->head, i->tail + 1, a.from_s / BIN_S, a.upto_s / BIN_S);
-		break;
+			    i->number, TIMES_LEAST);
+		return;
 	}
+	explain_times(i, leader, out);
+	if (leader == IDLENESS_FIXED) {
+		strbuf_addf(out,
+			    ": no plan costs less than keep_warm = fixed, which applies: it costs "
+			    "%.3g instance-seconds an idle time",
+			    mean_cost(i, leader));
+	} else {
+		explain_plan(&i->plans[leader], out);
+		strbuf_addf(out,
+			    "; that costs %.3g instance-seconds an idle time, keep_warm = fixed "
+			    "%.3g",
+			    mean_cost(i, leader), mean_cost(i, IDLENESS_FIXED));
+	}
+	strbuf_addf(out, " (with what waits for a start, at wait_cost = %g)", i->price.wait_cost);
 }
 
 /* --- kept over a restart --- */
@@ -192,22 +449,25 @@ idleness_explain(const struct idleness *i, double start_s, int64_t now_ns, struc
 void
 idleness_export(const struct idleness *i, struct idleness_data *d, int64_t now_ns)
 {
-	memcpy(d->bins, i->bins, sizeof d->bins);
-	d->beyond = i->beyond;
+	*d = (struct idleness_data){.n = i->n, .number = i->number};
+	memcpy(d->v, i->v, i->n * sizeof *i->v);
+	memcpy(d->strata, i->strata, sizeof d->strata);
+	memcpy(d->costs, i->costs, sizeof d->costs);
+	d->followers = (float)i->price.followers;
 	d->idle_ns = i->is_idle ? now_ns - i->since_ns : -1;
 }
 
 void
 idleness_import(struct idleness *i, const struct idleness_data *d, int64_t now_ns)
 {
-	size_t k;
-
-	memcpy(i->bins, d->bins, sizeof i->bins);
-	i->beyond = d->beyond;
-	i->sum = 0;
-	for (k = 0; k < IDLENESS_BINS; k++)
-		i->sum += i->bins[k];
+	CHECK(d->n <= IDLENESS_SAMPLES);
+	i->n = (uint32_t)d->n;
+	i->number = d->number;
+	memcpy(i->v, d->v, d->n * sizeof *i->v);
+	memcpy(i->strata, d->strata, sizeof d->strata);
+	memcpy(i->costs, d->costs, sizeof d->costs);
+	i->price.followers = d->followers;
 	i->is_idle = d->idle_ns >= 0;
 	i->since_ns = i->is_idle ? now_ns - d->idle_ns : 0;
-	classify(i);
+	make_plans(i);
 }

@@ -49,24 +49,91 @@ record_free(struct record **rp)
 	*rp = NULL;
 }
 
-/* Bins and their counts: "0:12 30:5". */
+/* A list of pairs of numbers: "12:0.5 3:7".  At most `most` of them are put into v. */
 static int
-read_bins(const char *text, uint32_t bins[IDLENESS_BINS], struct err *e)
+read_pairs(const char *text, double (*v)[2], size_t most, size_t *n)
 {
-	while (*text != '\0') {
+	for (*n = 0; *text != '\0'; ++*n) {
 		char *end;
-		unsigned long bin = strtoul(text, &end, 10), count;
+		double first = strtod(text, &end), second;
 
-		if (end == text || *end != ':' || bin >= IDLENESS_BINS)
-			return err_set(e, 0, "$.idle_bins: expected \"BIN:COUNT …\"");
+		if (end == text || *end != ':' || *n == most)
+			return -1;
 		text = end + 1;
-		count = strtoul(text, &end, 10);
-		if (end == text || (*end != ' ' && *end != '\0') || count > 1000000)
-			return err_set(e, 0, "$.idle_bins: expected \"BIN:COUNT …\"");
-		bins[bin] = (uint32_t)count;
+		second = strtod(text, &end);
+		if (end == text || (*end != ' ' && *end != '\0') ||
+		    !(first >= 0 && first <= UINT32_MAX) || !(second >= 0 && second <= 1e12))
+			return -1;
+		v[*n][0] = first;
+		v[*n][1] = second;
 		text = end + (*end == ' ');
 	}
 	return 0;
+}
+
+/* Idle times, each by how many there have been since, the oldest first: "3:298.5 1:300.2". */
+static int
+read_samples(const char *text, struct idleness_data *d)
+{
+	double v[IDLENESS_SAMPLES][2];
+	size_t i;
+
+	if (read_pairs(text, v, ARRAY_LEN(v), &d->n) < 0)
+		return -1;
+	for (i = 0; i < d->n; i++) {
+		if (v[i][0] >= d->number || (i > 0 && v[i][0] >= v[i - 1][0]))
+			return -1;
+		d->v[i] = (struct idleness_sample){.idle_s = (float)v[i][1],
+						   .number = d->number - (uint32_t)v[i][0]};
+	}
+	return 0;
+}
+
+/* A number for each of n things, by its place: "0:12.5 4:1". */
+static int
+read_places(const char *text, float *out, size_t most)
+{
+	double v[IDLENESS_STRATA][2];
+	size_t i, n;
+
+	CHECK(most <= ARRAY_LEN(v));
+	if (read_pairs(text, v, most, &n) < 0)
+		return -1;
+	for (i = 0; i < n; i++) {
+		if (v[i][0] >= (double)most)
+			return -1;
+		out[(size_t)v[i][0]] = (float)v[i][1];
+	}
+	return 0;
+}
+
+static int
+read_idle(const struct jget *j, struct idleness_data *d, struct err *e)
+{
+	char *times = NULL, *strata = NULL, *costs = NULL;
+	int64_t idle_ms = -1;
+	double followers = 0;
+	int rc = -1;
+
+	if (jget_u32(j, "idle_count", JGET_MAY, &d->number, e) == 0 &&
+	    jget_string(j, "idle_times", JGET_MAY, &times, e) == 0 &&
+	    jget_string(j, "idle_strata", JGET_MAY, &strata, e) == 0 &&
+	    jget_string(j, "idle_costs", JGET_MAY, &costs, e) == 0 &&
+	    jget_double(j, "idle_followers", JGET_MAY, 0, 1e9, &followers, e) == 0 &&
+	    jget_i64(j, "idle_ms", JGET_MAY, -1, KNEE_AGE_MAX_MS, &idle_ms, e) == 0)
+		rc = 0;
+	if (rc == 0 && times != NULL && read_samples(times, d) < 0)
+		rc = err_set(e, 0, "$.idle_times: expected \"AGE:SECONDS …\", the oldest first");
+	if (rc == 0 && strata != NULL && read_places(strata, d->strata, IDLENESS_STRATA) < 0)
+		rc = err_set(e, 0, "$.idle_strata: expected \"STRATUM:COUNT …\"");
+	if (rc == 0 && costs != NULL && read_places(costs, d->costs, IDLENESS_EXPERTS) < 0)
+		rc = err_set(e, 0, "$.idle_costs: expected \"EXPERT:COST …\"");
+	d->followers = (float)followers;
+	d->idle_ns = idle_ms < 0 ? -1 : idle_ms * CLK_MS;
+	free(times);
+	free(strata);
+	free(costs);
+	return rc;
 }
 
 static int
@@ -83,29 +150,22 @@ get_ms(const struct jget *j, const char *key, double *s, struct err *e)
 static int
 read_record(const struct jget *j, struct record *r, struct err *e)
 {
-	int64_t idle_ms = -1, age_ms = 0;
-	char *bins = NULL;
+	int64_t age_ms = 0;
 	int rc = -1;
 
 	r->latency_s = r->start_s = -1;
 	if (jget_i64(j, "saved_ms", JGET_MUST, 0, INT64_MAX, &r->saved_ms, e) == 0 &&
-	    jget_string(j, "idle_bins", JGET_MAY, &bins, e) == 0 &&
-	    jget_u32(j, "idle_beyond", JGET_MAY, &r->idle.beyond, e) == 0 &&
-	    jget_i64(j, "idle_ms", JGET_MAY, -1, KNEE_AGE_MAX_MS, &idle_ms, e) == 0 &&
+	    read_idle(j, &r->idle, e) == 0 &&
 	    jget_double(j, "target", JGET_MAY, 0, 1e9, &r->target.target, e) == 0 &&
 	    jget_double(j, "knee", JGET_MAY, 0, 1e9, &r->target.knee, e) == 0 &&
 	    jget_i64(j, "knee_age_ms", JGET_MAY, 0, KNEE_AGE_MAX_MS, &age_ms, e) == 0 &&
 	    get_ms(j, "unloaded_ms", &r->target.unloaded_s, e) == 0 &&
 	    get_ms(j, "latency_ms", &r->latency_s, e) == 0 &&
 	    get_ms(j, "start_ms", &r->start_s, e) == 0 &&
-	    jget_bool(j, "was_initial", JGET_MAY, &r->was_initial, e) == 0 &&
-	    (bins == NULL || read_bins(bins, r->idle.bins, e) == 0))
+	    jget_bool(j, "was_initial", JGET_MAY, &r->was_initial, e) == 0)
 		rc = 0;
-	r->idle.beyond = MIN(r->idle.beyond, 1000000u);
-	r->idle.idle_ns = idle_ms < 0 ? -1 : idle_ms * CLK_MS;
 	r->target.unloaded_s = MAX(r->target.unloaded_s, 0);
 	r->target.age_ns = age_ms * CLK_MS;
-	free(bins);
 	return rc;
 }
 
@@ -245,20 +305,37 @@ learned_teach(struct learned *l, const struct reconcile *reconcile)
 /* --- writing --- */
 
 static void
-put_idle(struct jput *j, const struct idleness_data *d)
+put_places(struct jput *j, const char *key, const float *v, size_t n)
 {
-	struct strbuf bins;
+	struct strbuf text;
 	size_t i;
 
-	strbuf_init(&bins, 0);
-	for (i = 0; i < IDLENESS_BINS; i++)
-		if (d->bins[i] > 0)
-			strbuf_addf(&bins, "%s%zu:%u", bins.len > 0 ? " " : "", i, d->bins[i]);
-	jput_string(j, "idle_bins", strbuf_str(&bins));
-	jput_u64(j, "idle_beyond", d->beyond);
+	strbuf_init(&text, 0);
+	for (i = 0; i < n; i++)
+		if (v[i] > 0)
+			strbuf_addf(&text, "%s%zu:%.6g", text.len > 0 ? " " : "", i, v[i]);
+	jput_string(j, key, strbuf_str(&text));
+	strbuf_fini(&text);
+}
+
+static void
+put_idle(struct jput *j, const struct idleness_data *d)
+{
+	struct strbuf times;
+	size_t i;
+
+	strbuf_init(&times, 0);
+	for (i = 0; i < d->n; i++)
+		strbuf_addf(&times, "%s%u:%.7g", i > 0 ? " " : "", d->number - d->v[i].number,
+			    d->v[i].idle_s);
+	jput_u64(j, "idle_count", d->number);
+	jput_string(j, "idle_times", strbuf_str(&times));
+	put_places(j, "idle_strata", d->strata, IDLENESS_STRATA);
+	put_places(j, "idle_costs", d->costs, IDLENESS_EXPERTS);
+	jput_double(j, "idle_followers", d->followers);
 	if (d->idle_ns >= 0)
 		jput_i64(j, "idle_ms", d->idle_ns / CLK_MS);
-	strbuf_fini(&bins);
+	strbuf_fini(&times);
 }
 
 static void

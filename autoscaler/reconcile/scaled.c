@@ -321,7 +321,7 @@ scaled_report(struct scaled_revision *rev, const struct msg_stat *s, int64_t per
 	bool is_waiting = period_ns > 0 && s->in_flight > 0 && s->completed == 0;
 
 	scaled_note_short(rev, now_ns);
-	brain_report(rev->brain, s, period_ns);
+	brain_report(rev->brain, s, period_ns, now_ns);
 	rev->dryrun.was_used |= s->requests > 0;
 	if (s->completed > 0)
 		timing_completed(&rev->timing, latency_in(rev, s, period_ns), s->completed);
@@ -341,7 +341,8 @@ scaled_tick(struct scaled_revision *rev, const struct scaled_machine *m, int64_t
 				.reporters = m->activators,
 				.machine_cores = m->cores,
 				.machine_used = m->used_cores,
-				.machine_memory = m->memory_bytes};
+				.machine_memory = m->memory_bytes,
+				.start_s = timing_start_s(&rev->timing)};
 
 	instances_measure_cpu(&rev->instances, now_ns);
 	f.cpu_cores = rev->instances.cpu_cores;

@@ -438,6 +438,30 @@ the_way_to_zero(void **state)
 	}
 }
 
+/* Learned idleness lets all instances go at once: the stable window still needs three of them,
+ * and one was wanted a moment ago. */
+static void
+learned_idleness_lets_all_go(void **state)
+{
+	struct decide_view v = averages(25, 0, 4);
+	struct decide_state *st = decide_state_new();
+
+	(void)state;
+	v.scale = 4;
+	v.start_s = 5;
+	assert_true(decide(&reference, &v, st, 0).wanted > 2);
+	v.in_flight = 0;
+	v.idle_s = 1;
+	v.learned_keep_s = 2;
+	assert_true(decide(&reference, &v, st, CLK_S).wanted > 2);
+	v.awaited_s = 1;
+	v.learned_keep_s = 0;
+	assert_true(decide(&reference, &v, st, CLK_S).wanted > 2);
+	v.awaited_s = 0;
+	expect(decide(&reference, &v, st, CLK_S), 0, DECIDE_IDLE);
+	decide_state_free(&st);
+}
+
 static void
 nothing_is_started_for_what_is_over(void **state)
 {
@@ -716,6 +740,7 @@ main(void)
 		cmocka_unit_test(a_rate_that_the_limit_does_not_let_through),
 		cmocka_unit_test(nothing_is_started_for_what_fades),
 		cmocka_unit_test(the_way_to_zero),
+		cmocka_unit_test(learned_idleness_lets_all_go),
 		cmocka_unit_test(nothing_is_started_for_what_is_over),
 		cmocka_unit_test(a_lower_wish_must_have_held_for_a_start),
 		cmocka_unit_test(bounds),

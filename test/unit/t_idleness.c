@@ -1,224 +1,399 @@
-/* idleness, the hybrid histogram policy, with chosen idle times: each pattern and its limits,
- * the advice at each time, and the same after a restart. */
+/* idleness: what is advised after chosen idle times, at which price, and the same after a
+ * restart; idle_plan: the cheapest plan against all plans of one span. */
 #include "unit.h"
+
+#include <math.h>
 
 #include "autoscaler/brain/idleness.h"
 #include "common/clk.h"
 #include "common/strbuf.h"
 
-#define MINUTE (60 * CLK_S)
+#define FIXED_S 60
 
 static int64_t now;
+static uint64_t seed;
 
-/* A request of one second, and then none for idle_ns. */
-static void
-request(struct idleness *i, int64_t idle_ns)
+/* Evenly from 0 to 1; the same numbers in each run. */
+static double
+uniform(void)
 {
-	idleness_note(i, true, now);
-	now += CLK_S;
-	idleness_note(i, true, now);
-	idleness_note(i, false, now);
-	now += idle_ns;
+	seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return (double)(seed >> 11) / (double)(UINT64_C(1) << 53);
 }
 
-static char *
-sentence(const struct idleness *i)
+static double
+normal(double deviation)
 {
+	return deviation * sqrt(-2 * log(1 - uniform())) * cos(6.283185307179586 * uniform());
+}
+
+static struct idleness *
+priced(double start_s, double wait_cost, double least_s)
+{
+	const struct idle_price p = {
+		.start_s = start_s, .wait_cost = wait_cost, .least_s = least_s};
+	struct idleness *i = idleness_new();
+
+	idleness_set_price(i, &p, FIXED_S);
+	return i;
+}
+
+/* A request of one second, and then none for idle_s. */
+static void
+request(struct idleness *i, double idle_s)
+{
+	idleness_used(i, 1, now, now + CLK_S);
+	now += CLK_S;
+	idleness_unused(i);
+	now += (int64_t)(idle_s * CLK_S);
+}
+
+/* Is there to be an instance idle_s after the last request, which has just ended? */
+static bool
+warm_after(struct idleness *i, double idle_s)
+{
+	return idleness_advise(i, now + (int64_t)(idle_s * CLK_S)).is_warm;
+}
+
+static void
+few_are_not_learned_from(void **state)
+{
+	struct idleness *i = priced(1, 100, 0);
 	struct strbuf out;
 
+	(void)state;
+	request(i, 1000);
+	request(i, 1000);
+	request(i, 0);
+	assert_false(idleness_advise(i, now).is_learned);
 	strbuf_init(&out, 0);
-	idleness_explain(i, -1, now, &out);
-	return strbuf_take(&out);
+	idleness_explain(i, &out);
+	assert_string_equal(strbuf_str(&out),
+			    "2 idle times are known, 3 are needed: keep_warm = fixed applies");
+	now += 1000 * CLK_S;
+	request(i, 0);
+	assert_true(idleness_advise(i, now).is_learned);
+	strbuf_fini(&out);
+	idleness_free(&i);
 }
 
-/* Idle times of these minutes, repeated `times` times. */
-static const struct {
-	int minutes[12], n, times;
-	enum idleness_pattern pattern;
-	double from_s, upto_s; /* with a start-up time of 2 s */
-	const char *sentence;
-} cases[] = {
-	{{0},
-	 1,
-	 9,
-	 IDLENESS_FEW,
-	 0,
-	 0,
-	 "9 idle times are known, 10 are needed: keep_warm = fixed applies"},
-	{{0},
-	 1,
-	 10,
-	 IDLENESS_KEEP,
-	 0,
-	 66,
-	 "99 % of 10 idle times are shorter than 1 min: the last instance stays for 1.1 min after a "
-	 "request"},
-	{{30},
-	 1,
-	 10,
-	 IDLENESS_RETURN,
-	 1618,
-	 2046,
-	 "nearly all of 10 idle times are 30 to 31 min long: the last instance is stopped after a "
-	 "request, and one runs again from 27.0 to 34.1 min after it"},
-	/* one in ten ends at once: it must stay up */
-	{{30, 30, 30, 30, 30, 30, 30, 30, 30, 0}, 10, 10, IDLENESS_KEEP, 0, 2046, NULL},
-	/* the 5th percentile has an outlier below it, the 99th one above */
-	{{10, 11, 12}, 3, 40, IDLENESS_RETURN, 538, 858, NULL},
-	{{239}, 1, 20, IDLENESS_RETURN, 12904, 15840, NULL},
-	{{240},
-	 1,
-	 20,
-	 IDLENESS_BEYOND,
-	 0,
-	 0,
-	 "20 of 20 idle times are longer than 240 min: keep_warm = fixed applies"},
-	{{10, 600}, 2, 10, IDLENESS_BEYOND, 0, 0, NULL}, /* half of them */
-	{{10, 10, 600}, 3, 10, IDLENESS_RETURN, 538, 726, NULL},
-};
-
 static void
-patterns(void **state)
+a_timer_is_met(void **state)
 {
-	size_t c;
+	static const double periods[] = {47, 300, 3600, 86400};
+	size_t p;
+	int k;
 
 	(void)state;
-	for (c = 0; c < ARRAY_LEN(cases); c++) {
-		struct idleness *i = idleness_new();
-		struct idleness_advice a;
-		int k, t;
-		char *text;
+	for (p = 0; p < ARRAY_LEN(periods); p++) {
+		struct idleness *i = priced(20, 100, 0);
 
-		for (t = 0; t < cases[c].times; t++)
-			for (k = 0; k < cases[c].n; k++)
-				request(i, cases[c].minutes[k] * MINUTE + CLK_S);
-		idleness_note(i, true, now); /* ends the last idle time */
-		a = idleness_advise(i, 2, now);
-		assert_int_equal(a.pattern, cases[c].pattern);
-		assert_int_equal(a.is_learned, cases[c].pattern >= IDLENESS_KEEP);
-		assert_false(a.is_warm); /* it is not idle */
-		assert_true(a.from_s > cases[c].from_s - 0.01 && a.from_s < cases[c].from_s + 0.01);
-		assert_true(a.upto_s > cases[c].upto_s - 0.01 && a.upto_s < cases[c].upto_s + 0.01);
-		text = sentence(i);
-		if (cases[c].sentence != NULL)
-			assert_string_equal(text, cases[c].sentence);
-		free(text);
+		for (k = 0; k < 40; k++)
+			request(i, periods[p] + normal(1));
+		request(i, 0);
+		assert_true(warm_after(i, periods[p] - 2));
+		assert_true(warm_after(i, periods[p] - 19)); /* it is starting */
+		assert_true(warm_after(i, periods[p] + 2));
+		assert_false(warm_after(i, periods[p] + 12));
+		if (periods[p] > 60) { /* a start costs less than to stay */
+			assert_true(idleness_advise(i, now).stay_s <= 0);
+			assert_false(warm_after(i, 1));
+			assert_false(warm_after(i, periods[p] - 32));
+		}
 		idleness_free(&i);
 	}
 }
 
-/* Each length from 0 to 239 minutes equally often: no pattern. */
 static void
-even_spread(void **state)
+a_timer_in_words(void **state)
 {
-	struct idleness *i = idleness_new();
-	char *text;
+	struct idleness *i = priced(1, 100, 0);
+	struct strbuf out;
 	int k;
 
 	(void)state;
-	for (k = 0; k < 480; k++)
-		request(i, k % 240 * MINUTE);
-	idleness_note(i, true, now);
-	assert_int_equal(idleness_advise(i, -1, now).pattern, IDLENESS_SPREAD);
-	text = sentence(i);
-	assert_string_equal(text, "480 idle times are spread too evenly over 240 min (variation "
-				  "0.0, 2 is needed): keep_warm = fixed applies");
-	free(text);
+	for (k = 0; k < 100; k++)
+		request(i, 300 + normal(1));
+	strbuf_init(&out, 0);
+	idleness_explain(i, &out);
+	assert_non_null(strstr(strbuf_str(&out), "99 idle times are known; four in five"));
+	assert_non_null(strstr(strbuf_str(&out),
+			       "last 4 min 59 s to 5 min 1 s: after a request the "
+			       "last instance is stopped at once, and one is ready "
+			       "again from 4 min 5"));
+	assert_non_null(strstr(strbuf_str(&out), " s after it; that costs "));
+	assert_non_null(strstr(strbuf_str(&out),
+			       " instance-seconds an idle time, keep_warm = fixed "
+			       "161 (with what waits for a start, at wait_cost = "
+			       "100)"));
+	strbuf_fini(&out);
 	idleness_free(&i);
 }
 
 static void
-warm_when(void **state)
+where_there_is_no_pattern_the_price_decides(void **state)
 {
-	struct idleness *i = idleness_new();
-	int64_t since;
-	int s;
+	struct idleness *dear = priced(1, 100, 0), *cheap = priced(1, 10, 0);
+	int k;
 
 	(void)state;
-	for (s = 0; s < 20; s++)
-		request(i, 30 * MINUTE + CLK_S);
-	idleness_note(i, true, now);
-	idleness_note(i, false, now);
-	since = now;
-	for (s = 0; s < 3000; s++) {
-		bool is_warm = idleness_advise(i, 20, since + s * CLK_S).is_warm;
+	for (k = 0; k < 300; k++) {
+		double idle_s = -30 * log(1 - uniform()); /* Poisson: one in 30 s */
 
-		/* 27 minutes less the start-up time; 31 and a tenth more */
-		if (s != 1600 && s != 2046) /* the borders themselves are not whole seconds */
-			assert_int_equal(is_warm, s > 1600 && s < 2046);
+		request(dear, idle_s);
+		request(cheap, idle_s);
 	}
+	request(dear, 0);
+	assert_true(warm_after(dear, 30) || !idleness_advise(dear, now).is_learned);
+	request(cheap, 0);
+	assert_true(idleness_advise(cheap, now).is_learned);
+	assert_false(warm_after(cheap, 2));
+	idleness_free(&dear);
+	idleness_free(&cheap);
+}
+
+static void
+the_floor_holds(void **state)
+{
+	struct idleness *i = priced(1, 1, 5);
+	int k;
+
+	(void)state;
+	for (k = 0; k < 50; k++)
+		request(i, 1000 * uniform() + 100);
+	request(i, 0);
+	assert_true(idleness_advise(i, now).stay_s >= 5);
+	assert_true(warm_after(i, 4.9));
+	assert_false(warm_after(i, 6));
 	idleness_free(&i);
+}
+
+/* A thousand short idle times for each long one do not push the long ones out. */
+static void
+rare_idle_times_are_kept(void **state)
+{
+	struct idleness *i = priced(1, 1000, 0);
+	struct idleness_data d;
+	size_t k, longest = 0;
+	int day;
+
+	(void)state;
+	for (day = 0; day < 10; day++) {
+		for (k = 0; k < 1000; k++)
+			request(i, 2 + uniform());
+		request(i, 80000 + normal(2));
+	}
+	request(i, 0);
+	idleness_export(i, &d, now);
+	for (k = 0; k < d.n; k++)
+		longest += d.v[k].idle_s > 79000;
+	assert_int_equal(longest, 10);
+	assert_true(warm_after(i, 3));
+	assert_false(warm_after(i, 1000));
+	idleness_free(&i);
+}
+
+/* What no longer holds is forgotten within a dozen idle times. */
+static void
+habits_change(void **state)
+{
+	struct idleness *i = priced(1, 100, 0);
+	int k;
+
+	(void)state;
+	for (k = 0; k < 500; k++)
+		request(i, 600 + normal(1));
+	for (k = 0; k < 12; k++)
+		request(i, 1000 + normal(1));
+	request(i, 0);
+	assert_true(warm_after(i, 999));
+	assert_false(warm_after(i, 900));
+	idleness_free(&i);
+}
+
+/* Requests that follow the first one wait as well: that is worth more. */
+static void
+followers_wait_too(void **state)
+{
+	struct idleness *i = priced(10, 10, 0);
+	int k, n;
+
+	(void)state;
+	for (k = 0; k < 100; k++) {
+		for (n = 0; n < 50; n++) {
+			idleness_used(i, 1, now, now + CLK_S / 10);
+			now += CLK_S / 5;
+		}
+		request(i, -100 * log(1 - uniform()));
+	}
+	assert_true(idleness_advise(i, now).stay_s > 100 || !idleness_advise(i, now).is_learned);
+	idleness_free(&i);
+}
+
+/* In the long run it costs no more than the fixed keys: over shapes, prices and starts. */
+static double
+idle_time(int shape, double at_s)
+{
+	bool is_day = fmod(at_s, 86400) > 28800 && fmod(at_s, 86400) < 64800;
+
+	switch (shape) {
+	case 0:
+		return -1200 * log(1 - uniform());
+	case 1:
+		return -120 * log(1 - uniform());
+	case 2:
+		return pow(1 - uniform(), -1 / 0.7);
+	case 3:
+		return -(is_day ? 4 : 1800) * log(1 - uniform());
+	case 4:
+		return (uniform() < 0.5 ? 47 : 700) + normal(2);
+	case 5: /* just beyond the fixed keys, then just within them */
+		return fmod(at_s, 20000) < 10000 ? 61 : 59;
+	default:
+		return 900 + at_s / 1000 + normal(2);
+	}
+}
+
+static void
+no_dearer_than_fixed(void **state)
+{
+	static const double costs[] = {10, 100};
+	static const double starts[] = {0.5, 20};
+	const struct idle_plan fixed = {.spans = {{0, FIXED_S}}, .n = 1};
+	int shape, c, s, k;
+
+	(void)state;
+	for (shape = 0; shape < 7; shape++)
+		for (c = 0; c < 2; c++)
+			for (s = 0; s < 2; s++) {
+				const struct idle_price price = {.start_s = starts[s],
+								 .wait_cost = costs[c]};
+				struct idleness *i = priced(starts[s], costs[c], 0);
+				double by_fixed = 0, by_learned = 0;
+
+				for (k = 0; k < 1000; k++) {
+					double idle_s = MAX(idle_time(shape, (double)now / CLK_S),
+							    1);
+					struct idleness_advice a;
+
+					request(i, idle_s);
+					now -= (int64_t)(idle_s * CLK_S);
+					a = idleness_advise(i, now);
+					by_fixed += idle_plan_cost(&fixed, &price, idle_s);
+					by_learned += a.is_learned
+							      ? idle_plan_cost(idleness_plan(i),
+									       &price, idle_s)
+							      : idle_plan_cost(&fixed, &price,
+									       idle_s);
+					now += (int64_t)(idle_s * CLK_S);
+				}
+				if (by_learned > 1.1 * by_fixed)
+					fail_msg("shape %d wait_cost %g start %g: %.0f, fixed %.0f",
+						 shape, costs[c], starts[s], by_learned, by_fixed);
+				idleness_free(&i);
+			}
 }
 
 static void
 before_the_first_request_nothing_is_idle(void **state)
 {
-	struct idleness *i = idleness_new();
+	struct idleness *i = priced(1, 100, 0);
 	struct idleness_data d;
 
 	(void)state;
-	idleness_note(i, false, now);
-	now += 40 * MINUTE;
-	idleness_note(i, true, now);
+	idleness_unused(i);
+	now += 2400 * CLK_S;
+	idleness_used(i, 1, now, now);
 	idleness_export(i, &d, now);
-	assert_int_equal(d.bins[40], 0);
+	assert_int_equal(d.number, 0);
 	assert_true(d.idle_ns < 0);
-	idleness_free(&i);
-}
-
-/* Old idle times count less than new ones. */
-static void
-habits_change(void **state)
-{
-	struct idleness *i = idleness_new();
-	int k;
-
-	(void)state;
-	for (k = 0; k < 3000; k++)
-		request(i, 10 * MINUTE);
-	for (k = 0; k < 9000; k++)
-		request(i, 100 * MINUTE);
-	idleness_note(i, true, now);
-	assert_true(idleness_advise(i, 0, now).from_s > 89 * 60); /* no longer 10 */
 	idleness_free(&i);
 }
 
 static void
 over_a_restart(void **state)
 {
-	struct idleness *a = idleness_new(), *b = idleness_new();
+	struct idleness *a = priced(1, 100, 0), *b = priced(1, 100, 0);
 	struct idleness_data d, again;
 	int k;
 
 	(void)state;
-	for (k = 0; k < 20; k++)
-		request(a, k % 4 == 0 ? 500 * MINUTE : 30 * MINUTE);
+	for (k = 0; k < 400; k++)
+		request(a, k % 4 == 0 ? 30000 : 1800 + normal(3));
 	idleness_export(a, &d, now);
-	assert_int_equal(d.bins[30], 14); /* the last idle time has not ended */
-	assert_int_equal(d.beyond, 5);
-	assert_true(d.idle_ns == 30 * MINUTE);
+	assert_true(d.number == 399 && d.n <= IDLENESS_SAMPLES && d.idle_ns > 1700 * CLK_S);
 	now += 7 * CLK_S;
 	d.idle_ns += 7 * CLK_S;
 	idleness_import(b, &d, now);
-	for (k = 0; k < 3000; k += 7) {
-		int64_t t = now + k * CLK_S;
-
-		assert_int_equal(idleness_advise(a, 1, t).is_warm,
-				 idleness_advise(b, 1, t).is_warm);
-	}
-	idleness_note(b, true, now);
+	idleness_used(a, 1, now, now); /* both plan anew */
+	idleness_used(b, 1, now, now);
+	idleness_unused(a);
+	idleness_unused(b);
+	for (k = 0; k < 3000; k++)
+		assert_int_equal(warm_after(a, k), warm_after(b, k));
 	idleness_export(b, &again, now);
-	assert_int_equal(again.bins[30], 15);
+	assert_int_equal(again.number, 400);
 	d.idle_ns = -1; /* unknown: it is not counted; the next one is */
 	idleness_import(b, &d, now);
-	idleness_note(b, true, now);
-	idleness_note(b, false, now);
-	idleness_note(b, true, now + 3 * MINUTE);
+	idleness_used(b, 1, now, now);
+	idleness_unused(b);
+	idleness_used(b, 1, now + 180 * CLK_S, now + 180 * CLK_S);
 	idleness_export(b, &again, now);
-	assert_int_equal(again.bins[30], 14);
-	assert_int_equal(again.bins[3], 1);
+	assert_int_equal(again.number, 400);
+	assert_true(again.v[again.n - 1].idle_s == 180);
 	idleness_free(&a);
 	idleness_free(&b);
+}
+
+/* --- plans --- */
+
+static double
+sum_of(const struct idle_plan *p, const struct idle_price *price, const double *ends, int n)
+{
+	double sum = 0;
+	int k;
+
+	for (k = 0; k < n; k++)
+		sum += idle_plan_cost(p, price, ends[k]);
+	return sum;
+}
+
+static void
+no_plan_of_one_span_is_cheaper(void **state)
+{
+	static const double costs[] = {1, 10, 100};
+	int round, k, a, b;
+
+	(void)state;
+	for (round = 0; round < 60; round++) {
+		const struct idle_price price = {.start_s = 1 + 9 * uniform(),
+						 .wait_cost = costs[round % 3]};
+		struct idle_step steps[80];
+		double ends[40], best;
+		struct idle_plan p;
+
+		for (k = 0; k < 40; k++) { /* equal weights, each within a second */
+			ends[k] = round % 2 ? 200 + 20 * uniform() : -100 * log(1 - uniform());
+			ends[k] = MAX(ends[k], 0.5);
+			steps[2 * k] = (struct idle_step){ends[k] - 0.01, 50};
+			steps[2 * k + 1] = (struct idle_step){ends[k] + 0.01, -50};
+		}
+		p = idle_plan_best(steps, 80, &price);
+		best = sum_of(&p, &price, ends, 40);
+		for (a = -1; a < 40; a++)
+			for (b = 0; b < 40; b++) {
+				double from = a < 0 ? 0 : ends[a] - 0.01;
+				struct idle_plan one = {
+					.spans = {{(float)from, (float)(ends[b] + 0.02)}}, .n = 1};
+
+				if (ends[b] < from)
+					continue;
+				/* it reckons with a second more for each span that begins
+				 * later, and starts begin at steps only */
+				assert_true(best <=
+					    sum_of(&one, &price, ends, 40) * 1.05 + 40 * 1.1);
+			}
+	}
 }
 
 static int
@@ -226,6 +401,7 @@ setup(void **state)
 {
 	(void)state;
 	now = 1000 * CLK_S;
+	seed = 20261130;
 	return 0;
 }
 
@@ -234,9 +410,18 @@ main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, setup)
 	const struct CMUnitTest tests[] = {
-		T(patterns),	  T(even_spread),
-		T(warm_when),	  T(before_the_first_request_nothing_is_idle),
-		T(habits_change), T(over_a_restart),
+		T(few_are_not_learned_from),
+		T(a_timer_is_met),
+		T(a_timer_in_words),
+		T(where_there_is_no_pattern_the_price_decides),
+		T(the_floor_holds),
+		T(rare_idle_times_are_kept),
+		T(habits_change),
+		T(followers_wait_too),
+		T(no_dearer_than_fixed),
+		T(before_the_first_request_nothing_is_idle),
+		T(over_a_restart),
+		T(no_plan_of_one_span_is_cheaper),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -288,8 +288,10 @@ each_key_has_an_annotation(void **state)
 static void
 levels(void **state)
 {
-	static const struct annotations a = {
-		{{"host", " Hello.example.com , *.b.example.com"}, {"target", " 12 "}}};
+	static const struct annotations a = {{{"host", " Hello.example.com , *.b.example.com"},
+					      {"target", " 12 "},
+					      {"keep_warm", "learned"},
+					      {"wait_cost", "10"}}};
 	struct settings *base = settings_of(BASE);
 	struct strbuf why;
 	struct service_conf *svc;
@@ -314,6 +316,7 @@ levels(void **state)
 	assert_int_equal(r->limits.idle_timeout, INT64_C(9000000000));
 	assert_int_equal(r->scaling.max_scale, 8);
 	assert_true(r->scaling.target == 12);
+	assert_true(r->scaling.keep_warm == KEEP_WARM_LEARNED && r->scaling.wait_cost == 10);
 	settings_service_free(&svc);
 	strbuf_fini(&why);
 }

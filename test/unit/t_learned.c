@@ -51,12 +51,15 @@ of_two(size_t n)
 static void
 learn(struct scaled_revision *rev)
 {
-	struct idleness_data idle = {.beyond = 3, .idle_ns = 90 * CLK_S};
+	struct idleness_data idle = {.v = {{298.5F, 4}, {86400.25F, 7}},
+				     .n = 2,
+				     .number = 9,
+				     .strata = {[9] = 6.5F, [17] = 1},
+				     .costs = {[IDLENESS_FIXED] = 700, [IDLENESS_SHORT] = 60.5F},
+				     .followers = 2.5F,
+				     .idle_ns = 90 * CLK_S};
 	const struct gradient_data target = {20.5, 21.25, 0.05, 3600 * CLK_S};
 
-	idle.bins[0] = 12;
-	idle.bins[30] = 7;
-	idle.bins[239] = 1;
 	brain_import_idleness(rev->brain, &idle, now);
 	brain_import_target(rev->brain, &target, now);
 	timing_import(&rev->timing, 0.125, 1.5);
@@ -71,10 +74,13 @@ is_learned(const struct scaled_revision *rev)
 
 	assert_true(brain_export_idleness(rev->brain, &idle, now));
 	assert_true(brain_export_target(rev->brain, &target, now));
-	assert_int_equal(idle.bins[0], 12);
-	assert_int_equal(idle.bins[30], 7);
-	assert_int_equal(idle.bins[239], 1);
-	assert_int_equal(idle.beyond, 3);
+	assert_int_equal(idle.n, 2);
+	assert_int_equal(idle.number, 9);
+	assert_true(idle.v[0].idle_s == 298.5F && idle.v[0].number == 4);
+	assert_true(idle.v[1].idle_s == 86400.25F && idle.v[1].number == 7);
+	assert_true(idle.strata[9] == 6.5F && idle.strata[17] == 1 && idle.strata[0] == 0);
+	assert_true(idle.costs[IDLENESS_FIXED] == 700 && idle.costs[IDLENESS_SHORT] == 60.5F);
+	assert_true(idle.followers == 2.5F);
 	assert_true(idle.idle_ns >= 90 * CLK_S && idle.idle_ns < 120 * CLK_S);
 	assert_true(fabs(target.target - 20.5) < 1e-9 && fabs(target.knee - 21.25) < 1e-9);
 	assert_true(fabs(target.unloaded_s - 0.05) < 1e-9);
@@ -164,10 +170,16 @@ damaged(void **state)
 		"[]",
 		"{\"revision\":5,\"saved_ms\":1}",
 		"{\"revision\":\"b/v1\"}",
-		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_bins\":\"240:1\"}",
-		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_bins\":\"-1:1\"}",
-		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_bins\":\"1:\"}",
-		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_bins\":\"1:99999999\"}",
+		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_count\":3,\"idle_times\":\"3:1\"}",
+		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_count\":3,\"idle_times\":\"1:1 1:2\"}",
+		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_count\":3,\"idle_times\":\"1:\"}",
+		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_count\":3,\"idle_times\":\"-1:4\"}",
+		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_count\":3,\"idle_times\":\"1:nan\"}",
+		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_count\":3,\"idle_times\":\"1:4,0:5\"}",
+		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_strata\":\"22:1\"}",
+		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_costs\":\"5:1\"}",
+		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_costs\":\"1:-1\"}",
+		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_followers\":-1}",
 		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"knee\":-4}",
 		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"target\":1e99}",
 		"\xff\xfe",
@@ -186,7 +198,7 @@ damaged(void **state)
 	spoil("{\"revision\":\"b/v1\",\"saved_ms\":1,\"lat"); /* truncated */
 	text = unit_stderr_of(open_it, &l);
 	assert_non_null(strstr(text, "cannot read all that was learned, using the rest"));
-	assert_non_null(strstr(text, "lines=12")); /* each line but the empty one */
+	assert_non_null(strstr(text, "lines=18")); /* each line but the empty one */
 	free(text);
 	r = of_two(2);
 	learned_teach(l, r);
@@ -205,11 +217,12 @@ away_for_long(void **state)
 	struct learned *l;
 
 	(void)state;
-	spoil("{\"revision\":\"a/v1\",\"saved_ms\":1000,\"idle_bins\":\"5:9\",\"idle_ms\":4}\n");
+	spoil("{\"revision\":\"a/v1\",\"saved_ms\":1000,\"idle_count\":9,"
+	      "\"idle_times\":\"5:9\",\"idle_ms\":4}\n");
 	l = learned_open(dir);
 	learned_teach(l, r);
 	assert_true(brain_export_idleness(reconcile_find(r, "a/v1")->brain, &idle, now));
-	assert_int_equal(idle.bins[5], 9);
+	assert_true(idle.n == 1 && idle.v[0].idle_s == 9 && idle.v[0].number == 4);
 	assert_true(idle.idle_ns < 0);
 	learned_close(&l);
 	reconcile_free(&r);
