@@ -1,0 +1,192 @@
+#include "autoscaler/usage/hours.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/hmap.h"
+
+struct hours_row {
+	int64_t hour;
+	struct amounts amounts;
+};
+
+_Static_assert(sizeof(struct hours_row) == HOURS_ROW_BYTES, "HOURS_ROW_BYTES");
+
+/* The rows of one revision, in the order of their hours. */
+struct hours_series {
+	struct hours_row *v;
+	size_t n, cap;
+};
+
+struct hours {
+	struct hmap all; /* revision → struct hours_series */
+	size_t rows, rows_max;
+	uint64_t dropped;
+};
+
+struct hours *
+hours_new(size_t rows_max)
+{
+	struct hours *h = xcalloc(1, sizeof *h);
+
+	hmap_init(&h->all);
+	h->rows_max = rows_max;
+	return h;
+}
+
+static void
+series_free(struct hours_series *s)
+{
+	free(s->v);
+	free(s);
+}
+
+void
+hours_free(struct hours **hp)
+{
+	struct hours *h = *hp;
+	size_t at = 0;
+	void *value;
+
+	*hp = NULL;
+	if (h == NULL)
+		return;
+	while (hmap_next(&h->all, &at, NULL, &value))
+		series_free(value);
+	hmap_fini(&h->all);
+	free(h);
+}
+
+/* --- adding --- */
+
+/* The number of rows of hours before `hour`. */
+static size_t
+rows_before(const struct hours_series *s, int64_t hour)
+{
+	size_t from = 0, upto = s->n;
+
+	while (from < upto) {
+		size_t middle = from + (upto - from) / 2;
+
+		if (s->v[middle].hour < hour)
+			from = middle + 1;
+		else
+			upto = middle;
+	}
+	return from;
+}
+
+static struct hours_row *
+insert(struct hours_series *s, size_t at, int64_t hour)
+{
+	if (s->n == s->cap) {
+		s->cap = MAX(s->cap * 3 / 2, (size_t)8);
+		s->v = xrealloc(s->v, s->cap * sizeof *s->v);
+	}
+	memmove(s->v + at + 1, s->v + at, (s->n - at) * sizeof *s->v);
+	s->v[at] = (struct hours_row){.hour = hour};
+	s->n++;
+	return &s->v[at];
+}
+
+static int64_t
+oldest_hour(const struct hours *h)
+{
+	int64_t oldest = INT64_MAX;
+	size_t at = 0;
+	void *value;
+
+	while (hmap_next(&h->all, &at, NULL, &value))
+		oldest = MIN(oldest, ((struct hours_series *)value)->v[0].hour);
+	return oldest;
+}
+
+/* Drop the rows of the oldest hour; a series is never empty. */
+static void
+drop_oldest(struct hours *h)
+{
+	int64_t oldest = oldest_hour(h);
+	const char *name;
+	size_t at = 0;
+	void *value;
+
+	while (hmap_next(&h->all, &at, &name, &value)) {
+		struct hours_series *s = value;
+
+		if (s->v[0].hour != oldest)
+			continue;
+		h->rows--;
+		h->dropped++;
+		s->n--;
+		memmove(s->v, s->v + 1, s->n * sizeof *s->v);
+		if (s->n > 0)
+			continue;
+		hmap_remove(&h->all, name);
+		series_free(s);
+	}
+}
+
+void
+hours_add(struct hours *h, int64_t hour, const char *revision, const struct amounts *a)
+{
+	struct hours_series *s = hmap_find(&h->all, revision);
+	struct hours_row *row;
+	size_t at;
+
+	if (s == NULL) {
+		s = xcalloc(1, sizeof *s);
+		hmap_put(&h->all, revision, s);
+	}
+	at = rows_before(s, hour);
+	row = at < s->n && s->v[at].hour == hour ? &s->v[at] : NULL;
+	if (row == NULL) {
+		row = insert(s, at, hour);
+		h->rows++;
+	}
+	amounts_add(&row->amounts, a);
+	while (h->rows > h->rows_max)
+		drop_oldest(h);
+}
+
+static void
+add_row(int64_t hour, const char *revision, const struct amounts *a, void *arg)
+{
+	hours_add(arg, hour, revision, a);
+}
+
+void
+hours_merge(struct hours *into, struct hours **from)
+{
+	hours_each(*from, INT64_MIN, INT64_MAX, add_row, into);
+	into->dropped += (*from)->dropped;
+	hours_free(from);
+}
+
+/* --- reading --- */
+
+void
+hours_each(const struct hours *h, int64_t from, int64_t upto, hours_fn *fn, void *arg)
+{
+	const char *name;
+	size_t at = 0, i;
+	void *value;
+
+	while (hmap_next(&h->all, &at, &name, &value)) {
+		const struct hours_series *s = value;
+
+		for (i = rows_before(s, from); i < s->n && s->v[i].hour < upto; i++)
+			fn(s->v[i].hour, name, &s->v[i].amounts, arg);
+	}
+}
+
+size_t
+hours_rows(const struct hours *h)
+{
+	return h->rows;
+}
+
+uint64_t
+hours_dropped(const struct hours *h)
+{
+	return h->dropped;
+}

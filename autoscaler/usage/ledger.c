@@ -1,0 +1,267 @@
+#include "autoscaler/usage/ledger.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "autoscaler/usage/hours.h"
+#include "autoscaler/usage/journal.h"
+#include "autoscaler/usage/meter.h"
+#include "autoscaler/usage/record.h"
+#include "autoscaler/usage/table.h"
+#include "autoscaler/usage/writer.h"
+#include "common/admin.h"
+#include "common/clk.h"
+#include "common/log.h"
+#include "common/strbuf.h"
+
+#define WRITE_EVERY (10 * CLK_S)
+#define IDLE_EVERY (300 * CLK_S) /* a revision of which only idle time has passed */
+#define BYTES_PER_ROW 256	 /* in the journal, roughly */
+#define MEMORY_ROWS 50000	 /* without a journal */
+
+struct ledger {
+	char *run;
+	struct meter *meter;
+	struct hours *hours;   /* of parts that have ended, and what was in the journal */
+	struct writer *writer; /* NULL: there is no journal */
+	bool is_loading;       /* the journal is being read */
+	int64_t written_ns;
+};
+
+/* --- what the meter hands out --- */
+
+static void
+write_part(struct ledger *l, const struct meter_part *p)
+{
+	char *name = xstrdup(p->revision);
+	const struct usage_record r = {.run = l->run,
+				       .part = p->part,
+				       .hour = p->hour,
+				       .revision = name,
+				       .amounts = p->amounts};
+	struct strbuf line;
+
+	strbuf_init(&line, 0);
+	record_encode(&r, &line);
+	writer_put(l->writer, p->hour / 24, line.data, line.len);
+	strbuf_fini(&line);
+	free(name);
+}
+
+static void
+on_part(const struct meter_part *p, void *arg)
+{
+	struct ledger *l = arg;
+
+	if (l->writer != NULL)
+		write_part(l, p);
+	if (p->is_final)
+		hours_add(l->hours, p->hour, p->revision, &p->amounts);
+}
+
+static void
+advance(struct ledger *l)
+{
+	meter_advance(l->meter, clk_now(), clk_wall(), on_part, l);
+}
+
+/* --- life --- */
+
+static void
+on_loaded(struct hours *hours, void *arg)
+{
+	struct ledger *l = arg;
+
+	l->is_loading = false;
+	hours_merge(l->hours, &hours);
+}
+
+static void
+start_writer(struct ledger *l, struct loop *loop, const struct ledger_conf *conf, size_t rows_max)
+{
+	struct journal *journal = journal_new(&(struct journal_conf){.state_dir = conf->state_dir,
+								     .run = conf->run,
+								     .days_max = conf->days_max,
+								     .bytes_max = conf->bytes_max});
+	struct hours *read = hours_new(rows_max);
+	struct err e;
+
+	l->writer = writer_start(loop, &journal, &read, on_loaded, l, &e);
+	l->is_loading = l->writer != NULL;
+	if (l->writer == NULL)
+		log_error(NULL, "usage is kept in memory alone", "err=%s", e.text);
+}
+
+struct ledger *
+ledger_open(struct loop *loop, const struct ledger_conf *conf)
+{
+	struct ledger *l = xcalloc(1, sizeof *l);
+	size_t rows_max = conf->days_max == 0 ? MEMORY_ROWS : conf->bytes_max / BYTES_PER_ROW;
+
+	l->run = xstrdup(conf->run);
+	l->meter = meter_new(clk_now(), clk_wall());
+	l->hours = hours_new(rows_max);
+	l->written_ns = clk_now();
+	if (conf->days_max > 0)
+		start_writer(l, loop, conf, rows_max);
+	return l;
+}
+
+void
+ledger_close(struct ledger **lp)
+{
+	struct ledger *l = *lp;
+
+	*lp = NULL;
+	if (l == NULL)
+		return;
+	advance(l);
+	meter_write(l->meter, 0, 0, on_part, l);
+	writer_stop(&l->writer);
+	meter_free(&l->meter);
+	hours_free(&l->hours);
+	free(l->run);
+	free(l);
+}
+
+/* --- events --- */
+
+void
+ledger_revisions_begin(struct ledger *l)
+{
+	advance(l);
+	meter_revisions_begin(l->meter);
+}
+
+void
+ledger_revisions_add(struct ledger *l, const char *revision, bool is_external)
+{
+	meter_revisions_add(l->meter, revision, is_external);
+}
+
+void
+ledger_revisions_end(struct ledger *l)
+{
+	meter_revisions_end(l->meter, on_part, l);
+}
+
+void
+ledger_view(struct ledger *l, const struct driver_view *view)
+{
+	advance(l);
+	meter_view(l->meter, view);
+}
+
+void
+ledger_message(struct ledger *l, const struct msg *m)
+{
+	if (m->type != MSG_ACTIVATE && m->type != MSG_STATS)
+		return;
+	advance(l);
+	if (m->type == MSG_ACTIVATE)
+		meter_activate(l->meter, m->u.activate.revision);
+	else
+		meter_stats(l->meter, &m->u.stats);
+}
+
+void
+ledger_tick(struct ledger *l)
+{
+	int64_t now = clk_now();
+
+	advance(l);
+	if (l->writer == NULL)
+		return;
+	if (now - l->written_ns >= WRITE_EVERY) {
+		l->written_ns = now;
+		meter_write(l->meter, WRITE_EVERY / 2, IDLE_EVERY, on_part, l);
+	}
+	writer_flush(l->writer);
+}
+
+/* --- reading --- */
+
+static void
+add_row(int64_t hour, const char *revision, const struct amounts *a, void *arg)
+{
+	table_add(arg, hour, revision, a);
+}
+
+static void
+add_part(const struct meter_part *p, void *arg)
+{
+	table_add(arg, p->hour, p->revision, &p->amounts);
+}
+
+static void
+refuse(struct admin_request *req, int status, const char *why)
+{
+	req->status = status;
+	strbuf_addf(req->body, "%s\n", why);
+}
+
+static bool
+is_json(struct admin_request *req)
+{
+	const char *format = req->param(req, "format");
+
+	return format == NULL ? req->is_json_wanted : strcmp(format, "json") == 0;
+}
+
+static void
+write_table(struct admin_request *req, struct table *t)
+{
+	if (table_is_too_long(t)) {
+		refuse(req, 400,
+		       "the answer is too long: ask for a shorter time, or by day or month");
+		return;
+	}
+	req->content_type = is_json(req) ? "application/json" : "text/csv; charset=utf-8";
+	if (is_json(req))
+		table_write_json(t, req->body);
+	else
+		table_write_csv(t, req->body);
+}
+
+void
+ledger_answer(struct ledger *l, struct admin_request *req, double price)
+{
+	struct table_query q;
+	struct table *t;
+	struct err e;
+
+	if (l->is_loading) {
+		refuse(req, 503, "the journal is still being read");
+		return;
+	}
+	if (table_query_parse(&q, req->param(req, "from"), req->param(req, "to"),
+			      req->param(req, "by"), clk_wall(), &e) < 0) {
+		refuse(req, 400, e.text);
+		return;
+	}
+	q.price = price;
+	t = table_new(&q);
+	advance(l);
+	hours_each(l->hours, q.from, q.upto, add_row, t);
+	meter_each(l->meter, add_part, t);
+	write_table(req, t);
+	table_free(&t);
+}
+
+const struct amounts *
+ledger_total(struct ledger *l, const char *revision)
+{
+	advance(l);
+	return meter_total(l->meter, revision);
+}
+
+void
+ledger_counts(const struct ledger *l, struct ledger_counts *c)
+{
+	*c = (struct ledger_counts){.rows = hours_rows(l->hours),
+				    .dropped = hours_dropped(l->hours)};
+	if (l->writer == NULL)
+		return;
+	c->written = writer_written(l->writer);
+	c->lost = writer_lost(l->writer);
+}

@@ -1,0 +1,61 @@
+/* ledger - what each revision has used, and what that has saved: kept over restarts, and answered
+ * at /usage on the admin endpoint.
+ *
+ * The events of drivers and activators go to the meter.  Each ten seconds what has changed goes to
+ * the journal, by the writer's thread; what is left of a killed autoscaler lacks that time.  Hours
+ * that are over stay in memory, from where /usage is answered.
+ * Thread: the autoscaler's only loop.
+ *
+ * Room: autoscaler/usage keeps the books of what ran.  It may use the driver's views (driver.h) and
+ * common/.  It decides nothing and starts nothing, and it never makes the loop wait for a disk.
+ * Each of its parts calls only those below it:
+ *	ledger			the whole
+ *	meter · writer · table	what is used now; the thread; the answer
+ *	journal			files
+ *	hours · record		rows in memory; lines on disk
+ *	amounts			what is counted */
+#ifndef AUTOSCALER_USAGE_LEDGER_H
+#define AUTOSCALER_USAGE_LEDGER_H
+
+#include "autoscaler/driver.h"
+#include "autoscaler/usage/amounts.h"
+
+struct admin_request;
+struct ledger; /* opaque */
+
+struct ledger_conf {
+	const char *state_dir;
+	const char *run;    /* differs from that of every earlier process */
+	uint32_t days_max;  /* that the journal keeps; 0: there is no journal */
+	uint64_t bytes_max; /* of the journal; memory takes about half as much */
+};
+
+/* Begins to read the journal.  Never fails: if no thread can be started, the log says so, and
+ * usage is kept in memory alone.  What conf points to is copied. */
+NODISCARD struct ledger *ledger_open(struct loop *, const struct ledger_conf *);
+/* Writes all that is left. */
+void ledger_close(struct ledger **);
+
+/* Which revisions there are: begin, add each, end. */
+void ledger_revisions_begin(struct ledger *);
+void ledger_revisions_add(struct ledger *, const char *revision, bool is_external);
+void ledger_revisions_end(struct ledger *);
+
+void ledger_view(struct ledger *, const struct driver_view *);
+/* What an activator sends; only `activate` and `stats` matter. */
+void ledger_message(struct ledger *, const struct msg *);
+void ledger_tick(struct ledger *); /* each second */
+
+/* /usage.  price: of an instance-hour; 0: unknown. */
+void ledger_answer(struct ledger *, struct admin_request *, double price);
+/* What the revision has used since this process began to observe it; NULL: it is not known. */
+const struct amounts *ledger_total(struct ledger *, const char *revision);
+
+struct ledger_counts {
+	uint64_t written, lost; /* records of the journal */
+	uint64_t rows;		/* in memory: one for each hour and revision */
+	uint64_t dropped;	/* rows that went because there were too many */
+};
+void ledger_counts(const struct ledger *, struct ledger_counts *);
+
+#endif

@@ -1,0 +1,396 @@
+#include "autoscaler/usage/meter.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clk.h"
+#include "common/hmap.h"
+
+#define HOUR_NS (3600 * CLK_S)
+
+/* An instance, for the CPU time that it uses from one view to the next. */
+struct mark {
+	char *id;
+	double cpu_s; /* counted up to here; < 0: it is unknown what it used before */
+};
+
+struct gauge {
+	char *revision;
+	bool is_external, is_seen; /* is_seen: within meter_revisions_begin() … _end() */
+
+	/* what the driver showed last */
+	struct mark *marks;
+	size_t n;
+	size_t measured; /* of these, with known CPU time and memory */
+	double memory_bytes;
+	bool is_waking; /* a wake was counted, and no instance is ready yet */
+
+	/* the part */
+	uint64_t part;
+	struct amounts amounts;
+	int64_t integrated_ns; /* the instances are in amounts up to here */
+	bool is_changed;       /* by more than idle time, since it was handed out */
+	int64_t written_ns;    /* when that was */
+
+	struct amounts before; /* of the parts that have ended */
+	struct amounts total;  /* for meter_total() */
+};
+
+struct meter {
+	struct hmap gauges; /* by revision */
+	int64_t opened_ns, now_ns, hour;
+	uint64_t parts;
+};
+
+static int64_t
+hour_of(int64_t wall_ns)
+{
+	return MAX(wall_ns, 0) / HOUR_NS;
+}
+
+struct meter *
+meter_new(int64_t now_ns, int64_t wall_ns)
+{
+	struct meter *m = xcalloc(1, sizeof *m);
+
+	hmap_init(&m->gauges);
+	m->opened_ns = m->now_ns = now_ns;
+	m->hour = hour_of(wall_ns);
+	return m;
+}
+
+static void
+marks_free(struct mark *v, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		free(v[i].id);
+	free(v);
+}
+
+static void
+gauge_free(struct gauge *g)
+{
+	marks_free(g->marks, g->n);
+	free(g->revision);
+	free(g);
+}
+
+void
+meter_free(struct meter **mp)
+{
+	struct meter *m = *mp;
+	size_t at = 0;
+	void *value;
+
+	*mp = NULL;
+	if (m == NULL)
+		return;
+	while (hmap_next(&m->gauges, &at, NULL, &value))
+		gauge_free(value);
+	hmap_fini(&m->gauges);
+	free(m);
+}
+
+static struct gauge *
+next(const struct meter *m, size_t *at)
+{
+	void *value;
+
+	return hmap_next(&m->gauges, at, NULL, &value) ? value : NULL;
+}
+
+/* --- time --- */
+
+static void
+integrate(struct gauge *g, int64_t upto_ns)
+{
+	double s = (double)(upto_ns - g->integrated_ns) / CLK_S;
+	struct amounts *a = &g->amounts;
+
+	if (s <= 0)
+		return;
+	g->integrated_ns = upto_ns;
+	a->observed_s += s;
+	if (g->is_external)
+		return;
+	a->instance_s += (double)g->n * s;
+	a->measured_s += (double)g->measured * s;
+	a->memory_byte_s += g->memory_bytes * s;
+	a->always_one_s += (double)MAX(g->n, (size_t)1) * s;
+	g->is_changed |= g->n > 0;
+}
+
+static struct meter_part
+part_of(const struct meter *m, const struct gauge *g, bool is_final)
+{
+	return (struct meter_part){.part = g->part,
+				   .hour = m->hour,
+				   .revision = g->revision,
+				   .amounts = g->amounts,
+				   .is_final = is_final};
+}
+
+static void
+begin_part(struct meter *m, struct gauge *g)
+{
+	g->part = ++m->parts;
+	g->amounts = (struct amounts){.peak = (double)g->n};
+	g->is_changed = g->n > 0;
+	g->written_ns = m->now_ns;
+}
+
+static void
+end_part(struct meter *m, struct gauge *g, meter_fn *fn, void *arg)
+{
+	struct meter_part p = part_of(m, g, true);
+
+	fn(&p, arg);
+	amounts_add(&g->before, &g->amounts);
+}
+
+/* The hour ends at upto_ns, and another one begins. */
+static void
+turn(struct meter *m, int64_t upto_ns, int64_t hour, meter_fn *fn, void *arg)
+{
+	struct gauge *g;
+	size_t at = 0;
+
+	while ((g = next(m, &at)) != NULL) {
+		integrate(g, upto_ns);
+		end_part(m, g, fn, arg);
+		begin_part(m, g);
+	}
+	m->hour = hour;
+}
+
+void
+meter_advance(struct meter *m, int64_t now_ns, int64_t wall_ns, meter_fn *fn, void *arg)
+{
+	int64_t from_wall_ns = wall_ns - (now_ns - m->now_ns), upto = hour_of(wall_ns);
+
+	if (hour_of(from_wall_ns) != m->hour) /* the clock was set */
+		turn(m, m->now_ns, hour_of(from_wall_ns), fn, arg);
+	while (m->hour < upto)
+		turn(m, now_ns - (wall_ns - (m->hour + 1) * HOUR_NS), m->hour + 1, fn, arg);
+	m->now_ns = now_ns;
+}
+
+/* --- revisions --- */
+
+void
+meter_revisions_begin(struct meter *m)
+{
+	struct gauge *g;
+	size_t at = 0;
+
+	while ((g = next(m, &at)) != NULL)
+		g->is_seen = false;
+}
+
+void
+meter_revisions_add(struct meter *m, const char *revision, bool is_external)
+{
+	struct gauge *g = hmap_find(&m->gauges, revision);
+
+	if (g == NULL) {
+		g = xcalloc(1, sizeof *g);
+		g->revision = xstrdup(revision);
+		g->integrated_ns = m->now_ns;
+		begin_part(m, g);
+		hmap_put(&m->gauges, revision, g);
+	}
+	integrate(g, m->now_ns);
+	g->is_external = is_external;
+	g->is_seen = true;
+}
+
+void
+meter_revisions_end(struct meter *m, meter_fn *fn, void *arg)
+{
+	struct gauge *g;
+	size_t at = 0;
+
+	while ((g = next(m, &at)) != NULL) {
+		if (g->is_seen)
+			continue;
+		integrate(g, m->now_ns);
+		end_part(m, g, fn, arg);
+		hmap_remove(&m->gauges, g->revision);
+		gauge_free(g);
+	}
+}
+
+/* --- instances --- */
+
+static bool
+is_measured(const struct driver_instance *i)
+{
+	return i->cpu_s >= 0 && i->memory_bytes > 0;
+}
+
+/* The instance of this id, from *at on and round: drivers show instances in about the same order
+ * each time. */
+static struct mark *
+find_mark(const struct gauge *g, size_t *at, const char *id)
+{
+	size_t i, n;
+
+	for (n = 0, i = *at; n < g->n; n++, i++) {
+		i = i < g->n ? i : 0;
+		if (strcmp(g->marks[i].id, id) != 0)
+			continue;
+		*at = i + 1;
+		return &g->marks[i];
+	}
+	return NULL;
+}
+
+/* Of an instance that ran before the meter was opened it is unknown what has been counted. */
+static struct mark
+mark_new(const struct meter *m, struct gauge *g, const struct driver_instance *i)
+{
+	bool is_new = i->started_ns >= m->opened_ns;
+
+	g->amounts.starts += is_new;
+	return (struct mark){.id = xstrdup(i->id), .cpu_s = is_new ? 0 : -1};
+}
+
+static void
+count_cpu(struct gauge *g, struct mark *mark, const struct driver_instance *i)
+{
+	if (i->cpu_s < 0)
+		return;
+	if (mark->cpu_s >= 0)
+		g->amounts.cpu_s += MAX(i->cpu_s - mark->cpu_s, 0);
+	mark->cpu_s = MAX(mark->cpu_s, i->cpu_s);
+}
+
+static void
+take_instances(const struct meter *m, struct gauge *g, const struct driver_view *view)
+{
+	struct mark *marks = view->n == 0 ? NULL : xcalloc(view->n, sizeof *marks);
+	size_t i, at = 0;
+
+	g->measured = 0;
+	g->memory_bytes = 0;
+	for (i = 0; i < view->n; i++) {
+		const struct driver_instance *from = &view->v[i];
+		struct mark *old = find_mark(g, &at, from->id);
+
+		marks[i] = old == NULL ? mark_new(m, g, from)
+				       : (struct mark){xstrdup(from->id), old->cpu_s};
+		count_cpu(g, &marks[i], from);
+		g->measured += is_measured(from);
+		g->memory_bytes += is_measured(from) ? (double)from->memory_bytes : 0;
+		g->is_waking &= from->state != INSTANCE_READY;
+	}
+	marks_free(g->marks, g->n);
+	g->marks = marks;
+	g->n = view->n;
+}
+
+void
+meter_view(struct meter *m, const struct driver_view *view)
+{
+	struct gauge *g = hmap_find(&m->gauges, view->revision);
+
+	if (g == NULL || g->is_external || !view->is_known)
+		return;
+	integrate(g, m->now_ns);
+	take_instances(m, g, view);
+	g->amounts.peak = MAX(g->amounts.peak, (double)g->n);
+	g->is_changed |= g->n > 0;
+}
+
+/* --- requests --- */
+
+void
+meter_activate(struct meter *m, const char *revision)
+{
+	struct gauge *g = hmap_find(&m->gauges, revision);
+
+	if (g == NULL || g->is_external || g->n > 0 || g->is_waking)
+		return;
+	g->is_waking = g->is_changed = true;
+	g->amounts.wakes++;
+}
+
+static void
+add_stat(struct gauge *g, const struct msg_stat *s, int64_t period_ms)
+{
+	double period_s = (double)period_ms / 1000;
+	struct amounts *a = &g->amounts;
+
+	a->requests += (double)s->requests;
+	a->completed += (double)s->completed;
+	a->parked_s += s->waiting * period_s;
+	a->in_flight_s += MAX(s->concurrency - s->waiting, 0) * period_s;
+	g->is_changed |= s->requests > 0 || s->completed > 0 || s->concurrency > 0;
+}
+
+void
+meter_stats(struct meter *m, const struct msg_stats *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->n; i++) {
+		struct gauge *g = hmap_find(&m->gauges, s->v[i].name);
+
+		if (g == NULL)
+			continue;
+		add_stat(g, &s->v[i], s->period_ms);
+		if (s->period_ms > 0 && s->v[i].parked == 0)
+			g->is_waking = false; /* the clients that waited are gone */
+	}
+}
+
+/* --- reading --- */
+
+void
+meter_write(struct meter *m, int64_t write_ns, int64_t idle_ns, meter_fn *fn, void *arg)
+{
+	struct gauge *g;
+	size_t at = 0;
+
+	while ((g = next(m, &at)) != NULL) {
+		struct meter_part p;
+
+		if (m->now_ns - g->written_ns < (g->is_changed ? write_ns : idle_ns))
+			continue;
+		integrate(g, m->now_ns);
+		p = part_of(m, g, false);
+		fn(&p, arg);
+		g->is_changed = g->n > 0;
+		g->written_ns = m->now_ns;
+	}
+}
+
+void
+meter_each(struct meter *m, meter_fn *fn, void *arg)
+{
+	struct gauge *g;
+	size_t at = 0;
+
+	while ((g = next(m, &at)) != NULL) {
+		struct meter_part p;
+
+		integrate(g, m->now_ns);
+		p = part_of(m, g, false);
+		fn(&p, arg);
+	}
+}
+
+const struct amounts *
+meter_total(struct meter *m, const char *revision)
+{
+	struct gauge *g = hmap_find(&m->gauges, revision);
+
+	if (g == NULL)
+		return NULL;
+	integrate(g, m->now_ns);
+	g->total = g->before;
+	amounts_add(&g->total, &g->amounts);
+	return &g->total;
+}

@@ -1,0 +1,53 @@
+/* meter - adds up what each revision uses now, from what drivers show and activators report.
+ *
+ * Instances are integrated over the monotonic time from one event to the next, so that neither
+ * their number between two ticks nor a step of the wall clock is lost.  The wall clock only says
+ * to which hour the time belongs.  At the end of an hour the part that each revision has added up
+ * is handed out as final, and another part begins; a step of the clock ends the part as well.
+ * Two parts may therefore be of the same hour.
+ * Pure: no I/O, and the time is an argument.  Thread: the owner. */
+#ifndef AUTOSCALER_USAGE_METER_H
+#define AUTOSCALER_USAGE_METER_H
+
+#include "autoscaler/driver.h"
+#include "autoscaler/usage/amounts.h"
+
+struct meter; /* opaque */
+
+/* now_ns: monotonic; wall_ns: since the epoch. */
+NODISCARD struct meter *meter_new(int64_t now_ns, int64_t wall_ns);
+void meter_free(struct meter **);
+
+struct meter_part {
+	uint64_t part; /* never used again by this meter */
+	int64_t hour;  /* since the epoch, UTC */
+	const char *revision;
+	struct amounts amounts; /* since the part began */
+	bool is_final;
+};
+typedef void meter_fn(const struct meter_part *, void *arg);
+
+/* To be called before any other call in which time matters, and each second: ends the parts of an
+ * hour that is over, with a call of fn for each. */
+void meter_advance(struct meter *, int64_t now_ns, int64_t wall_ns, meter_fn *, void *arg);
+
+/* Which revisions there are: begin, add each, end.  Those that are gone end with a call of fn.
+ * An external revision (`addresses`) has requests, but no instances of ours. */
+void meter_revisions_begin(struct meter *);
+void meter_revisions_add(struct meter *, const char *revision, bool is_external);
+void meter_revisions_end(struct meter *, meter_fn *, void *arg);
+
+/* What is shown and reported; revisions that are not known are ignored. */
+void meter_view(struct meter *, const struct driver_view *);
+void meter_activate(struct meter *, const char *revision); /* a request waits for an instance */
+void meter_stats(struct meter *, const struct msg_stats *);
+
+/* Hand out the parts that have changed and were not handed out for write_ns, or, where only idle
+ * time has passed, for idle_ns. */
+void meter_write(struct meter *, int64_t write_ns, int64_t idle_ns, meter_fn *, void *arg);
+/* Hand out all parts as they are, for reading. */
+void meter_each(struct meter *, meter_fn *, void *arg);
+/* What the revision has used since the meter began to observe it; NULL: it is not known. */
+const struct amounts *meter_total(struct meter *, const char *revision);
+
+#endif

@@ -1,0 +1,299 @@
+#include "autoscaler/usage/writer.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "autoscaler/usage/hours.h"
+#include "autoscaler/usage/journal.h"
+#include "common/clk.h"
+#include "common/list.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/strbuf.h"
+
+#define QUEUE_MAX ((size_t)8 << 20) /* bytes that wait to be written */
+#define RETRY (5 * CLK_S)
+#define STOP_MOST (5 * CLK_S)
+
+/* Records of one day that are written together. */
+struct writer_batch {
+	struct list_node node;
+	int64_t day;
+	struct strbuf text;
+	size_t records;
+};
+
+struct writer {
+	struct loop *loop;
+	pthread_t thread;
+
+	/* the loop's */
+	struct writer_batch *filling; /* NULL: nothing was put since the last flush */
+	writer_loaded_fn *loaded;
+	void *arg;
+	struct loop_mail mail; /* brings hours back */
+
+	/* the thread's */
+	struct journal *journal;
+	struct hours *hours;
+	bool is_failing;
+
+	/* shared: mutex lock */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct list queue; /* of batches */
+	size_t queued;	   /* bytes of them, that which is being written included */
+	bool is_stopping;
+
+	/* atomics */
+	_Atomic uint64_t written, lost;
+};
+
+static void
+batch_free(struct writer_batch *b)
+{
+	strbuf_fini(&b->text);
+	free(b);
+}
+
+/* --- the thread --- */
+
+/* Wait until there is a batch, which stays in the queue, or, after a failure, until it is time to
+ * try again.  NULL: all is written, and the writer stops. */
+static struct writer_batch *
+await_batch(struct writer *w)
+{
+	struct list_node *node;
+
+	pthread_mutex_lock(&w->lock);
+	if (w->is_failing && !w->is_stopping) {
+		int64_t until = clk_now() + RETRY;
+		struct timespec ts = {.tv_sec = until / CLK_S, .tv_nsec = until % CLK_S};
+
+		pthread_cond_timedwait(&w->changed, &w->lock, &ts);
+	}
+	while (list_empty(&w->queue) && !w->is_stopping)
+		pthread_cond_wait(&w->changed, &w->lock);
+	node = list_first(&w->queue);
+	pthread_mutex_unlock(&w->lock);
+	return node == NULL ? NULL : container_of(node, struct writer_batch, node);
+}
+
+static bool
+is_stopping(struct writer *w)
+{
+	bool is;
+
+	pthread_mutex_lock(&w->lock);
+	is = w->is_stopping;
+	pthread_mutex_unlock(&w->lock);
+	return is;
+}
+
+static void
+done_with(struct writer *w, struct writer_batch *b)
+{
+	pthread_mutex_lock(&w->lock);
+	list_remove(&w->queue, &b->node);
+	w->queued -= b->text.len;
+	pthread_mutex_unlock(&w->lock);
+	batch_free(b);
+}
+
+/* Would the same records fail again for ever?  Those behind them would then wait in vain. */
+static bool
+is_hopeless(struct writer *w, const struct err *e)
+{
+	return e->code == EFBIG || is_stopping(w);
+}
+
+static void
+lose(struct writer *w, struct writer_batch *b)
+{
+	atomic_fetch_add(&w->lost, b->records);
+	done_with(w, b);
+}
+
+static void
+write_batch(struct writer *w, struct writer_batch *b)
+{
+	struct err e;
+
+	if (journal_append(w->journal, b->day, b->text.data, b->text.len, &e) == 0) {
+		if (w->is_failing)
+			log_info(NULL, "usage is written again", "lost_records=%llu",
+				 (unsigned long long)atomic_load(&w->lost));
+		w->is_failing = false;
+		atomic_fetch_add(&w->written, b->records);
+		done_with(w, b);
+		return;
+	}
+	if (!w->is_failing)
+		log_warn(NULL, "cannot write usage", "retry_s=%lld err=%s",
+			 (long long)(RETRY / CLK_S), e.text);
+	w->is_failing = true;
+	if (is_hopeless(w, &e))
+		lose(w, b);
+}
+
+static void *
+run(void *arg)
+{
+	struct writer *w = arg;
+	struct writer_batch *b;
+
+	journal_load(w->journal, w->hours);
+	loop_post(w->loop, &w->mail);
+	while ((b = await_batch(w)) != NULL)
+		write_batch(w, b);
+	return NULL;
+}
+
+/* --- the loop --- */
+
+static void
+on_mail(struct loop_mail *mail)
+{
+	struct writer *w = container_of(mail, struct writer, mail);
+	struct hours *hours = w->hours;
+
+	w->hours = NULL;
+	w->loaded(hours, w->arg);
+}
+
+static void
+init_shared(struct writer *w)
+{
+	pthread_condattr_t attr;
+
+	list_init(&w->queue);
+	CHECK(pthread_mutex_init(&w->lock, NULL) == 0);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* that of clk_now() */
+	CHECK(pthread_cond_init(&w->changed, &attr) == 0);
+	pthread_condattr_destroy(&attr);
+}
+
+static void
+writer_free(struct writer *w)
+{
+	struct list_node *node;
+
+	while ((node = list_pop(&w->queue)) != NULL)
+		batch_free(container_of(node, struct writer_batch, node));
+	if (w->filling != NULL)
+		batch_free(w->filling);
+	journal_free(&w->journal);
+	hours_free(&w->hours);
+	pthread_cond_destroy(&w->changed);
+	pthread_mutex_destroy(&w->lock);
+	free(w);
+}
+
+struct writer *
+writer_start(struct loop *loop, struct journal **journal, struct hours **hours,
+	     writer_loaded_fn *loaded, void *arg, struct err *e)
+{
+	struct writer *w = xcalloc(1, sizeof *w);
+	sigset_t all, old;
+	int code;
+
+	w->loop = loop;
+	w->loaded = loaded;
+	w->arg = arg;
+	w->mail.fn = on_mail;
+	w->journal = *journal;
+	w->hours = *hours;
+	*journal = NULL;
+	*hours = NULL;
+	init_shared(w);
+	sigfillset(&all); /* signals are the main thread's */
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	code = pthread_create(&w->thread, NULL, run, w);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (code == 0)
+		return w;
+	writer_free(w);
+	err_set(e, code, "cannot start the thread that writes usage: %s", strerror(code));
+	return NULL;
+}
+
+void
+writer_stop(struct writer **wp)
+{
+	int64_t until = clk_now() + STOP_MOST;
+	struct timespec ts = {.tv_sec = until / CLK_S, .tv_nsec = until % CLK_S};
+	struct writer *w = *wp;
+
+	*wp = NULL;
+	if (w == NULL)
+		return;
+	writer_flush(w);
+	pthread_mutex_lock(&w->lock);
+	w->is_stopping = true;
+	pthread_cond_signal(&w->changed);
+	pthread_mutex_unlock(&w->lock);
+	if (pthread_clockjoin_np(w->thread, NULL, CLOCK_MONOTONIC, &ts) != 0) {
+		log_warn(NULL, "the disk does not take the last usage records, exiting without",
+			 "waited_s=%lld", (long long)(STOP_MOST / CLK_S));
+		return; /* the thread still uses it */
+	}
+	loop_settle(w->loop);
+	writer_free(w);
+}
+
+void
+writer_put(struct writer *w, int64_t day, const char *record, size_t n)
+{
+	if (w->filling != NULL && w->filling->day != day)
+		writer_flush(w);
+	if (w->filling == NULL) {
+		w->filling = xcalloc(1, sizeof *w->filling);
+		w->filling->day = day;
+		strbuf_init(&w->filling->text, 0);
+	}
+	strbuf_add(&w->filling->text, record, n);
+	w->filling->records++;
+}
+
+void
+writer_flush(struct writer *w)
+{
+	struct writer_batch *b = w->filling;
+	bool is_full;
+
+	if (b == NULL)
+		return;
+	w->filling = NULL;
+	pthread_mutex_lock(&w->lock);
+	is_full = w->queued > 0 && w->queued + b->text.len > QUEUE_MAX;
+	if (!is_full) {
+		list_push(&w->queue, &b->node);
+		w->queued += b->text.len;
+		pthread_cond_signal(&w->changed);
+	}
+	pthread_mutex_unlock(&w->lock);
+	if (!is_full)
+		return;
+	if (atomic_fetch_add(&w->lost, b->records) == 0)
+		log_warn(NULL, "usage records are lost, the disk is too slow or full",
+			 "records=%zu queued_bytes=%zu", b->records, QUEUE_MAX);
+	batch_free(b);
+}
+
+uint64_t
+writer_written(const struct writer *w)
+{
+	return atomic_load(&w->written);
+}
+
+uint64_t
+writer_lost(const struct writer *w)
+{
+	return atomic_load(&w->lost);
+}

@@ -1,0 +1,34 @@
+/* writer - the thread that reads the usage journal at the start and writes it from then on, so
+ * that the event loop never waits for the disk.  Records that the disk does not take are kept and
+ * tried again, up to a bound; beyond it they are lost, counted, and the log says so once.
+ * Thread: the loop's, except for what runs in its own. */
+#ifndef AUTOSCALER_USAGE_WRITER_H
+#define AUTOSCALER_USAGE_WRITER_H
+
+#include "common/err.h"
+
+struct hours;
+struct journal;
+struct loop;
+struct writer; /* opaque */
+
+/* Called once from the loop, when the journal has been read; hours is handed over. */
+typedef void writer_loaded_fn(struct hours *, void *arg);
+
+/* Start the thread; the journal is taken over.  The journal is read into *hours, which is taken
+ * over until it comes back by loaded().  NULL with err. */
+NODISCARD struct writer *writer_start(struct loop *, struct journal **, struct hours **,
+				      writer_loaded_fn *loaded, void *arg, struct err *);
+/* Write what is left, for a few seconds at most, end the thread, and deliver loaded() if it did
+ * not come yet. */
+void writer_stop(struct writer **);
+
+/* Add a record of that day (since the epoch); writer_flush() passes what was added on. */
+void writer_put(struct writer *, int64_t day, const char *record, size_t n);
+void writer_flush(struct writer *);
+
+/* Records that were written, and that were lost. */
+uint64_t writer_written(const struct writer *);
+uint64_t writer_lost(const struct writer *);
+
+#endif

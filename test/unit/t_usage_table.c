@@ -1,0 +1,234 @@
+/* hours and table: rows of hours in memory, and the answers made of them. */
+#include "unit.h"
+
+#include "autoscaler/usage/hours.h"
+#include "autoscaler/usage/table.h"
+#include "common/clk.h"
+#include "common/strbuf.h"
+
+#define NOON INT64_C(498876) /* 2026-11-29T12:00Z, in hours */
+#define HEAD                                                                                       \
+	"observed_s,instance_s,requests,completed,in_flight_s,parked_s,wakes,starts,cpu_s,"        \
+	"memory_byte_s,measured_s,always_one_s,peak,always_peak_s"
+
+static void
+put(struct hours *h, int64_t hour, const char *revision, double instance_s, double peak)
+{
+	hours_add(h, hour, revision,
+		  &(struct amounts){.observed_s = 3600,
+				    .instance_s = instance_s,
+				    .requests = 1.5,
+				    .always_one_s = 3600,
+				    .peak = peak});
+}
+
+static void
+to_table(int64_t hour, const char *revision, const struct amounts *a, void *arg)
+{
+	table_add(arg, hour, revision, a);
+}
+
+static char *
+answer(const struct hours *h, const char *from, const char *to, const char *by, double price,
+       bool is_json)
+{
+	struct table_query q;
+	struct strbuf out;
+	struct table *t;
+	struct err e;
+
+	if (table_query_parse(&q, from, to, by, (NOON * 3600 + 1) * CLK_S, &e) < 0)
+		return xstrdup(e.text);
+	q.price = price;
+	strbuf_init(&out, 0);
+	t = table_new(&q);
+	hours_each(h, q.from, q.upto, to_table, t);
+	assert_false(table_is_too_long(t));
+	if (is_json)
+		table_write_json(t, &out);
+	else
+		table_write_csv(t, &out);
+	table_free(&t);
+	return strbuf_take(&out);
+}
+
+static void
+expect(const struct hours *h, const char *from, const char *to, const char *by, const char *text)
+{
+	char *got = answer(h, from, to, by, 0, false);
+
+	assert_string_equal(got, text);
+	free(got);
+}
+
+static struct hours *
+three_days(void)
+{
+	struct hours *h = hours_new(1000);
+
+	put(h, NOON, "b/v1", 60, 1);
+	put(h, NOON + 1, "a/v1", 100, 2);
+	put(h, NOON, "a/v1", 50.25, 1);
+	put(h, NOON, "a/v2", 10, 3);
+	put(h, NOON + 30, "a/v1", 1000, 4);
+	put(h, NOON - 30, "b/v1", 5, 1);
+	return h;
+}
+
+static void
+by_what_is_asked_for(void **state)
+{
+	struct hours *h = three_days();
+
+	(void)state;
+	expect(h, NULL, NULL, NULL,
+	       "begin,revision," HEAD "\r\n"
+	       "2026-11-29T00:00:00Z,a/v1,3600,50.25,1.5,0,0,0,0,0,0,0,0,3600,1,3600\r\n"
+	       "2026-11-29T00:00:00Z,a/v2,3600,10,1.5,0,0,0,0,0,0,0,0,3600,3,10800\r\n"
+	       "2026-11-29T00:00:00Z,b/v1,3600,60,1.5,0,0,0,0,0,0,0,0,3600,1,3600\r\n");
+	expect(h, "2026-11-29", "2026-12-01", "service",
+	       "begin,service," HEAD "\r\n"
+	       "2026-11-29T00:00:00Z,a,14400,1160.25,6,0,0,0,0,0,0,0,0,14400,4,54000\r\n"
+	       "2026-11-29T00:00:00Z,b,3600,60,1.5,0,0,0,0,0,0,0,0,3600,1,3600\r\n");
+	expect(h, "0", "4000000000", "total,day",
+	       "begin," HEAD "\r\n"
+	       "2026-11-28T00:00:00Z,3600,5,1.5,0,0,0,0,0,0,0,0,3600,1,3600\r\n"
+	       "2026-11-29T00:00:00Z,14400,220.25,6,0,0,0,0,0,0,0,0,14400,3,28800\r\n"
+	       "2026-11-30T00:00:00Z,3600,1000,1.5,0,0,0,0,0,0,0,0,3600,4,14400\r\n");
+	expect(h, "2026-11-28T06:00Z", "2026-11-28T06:59:59Z", "revision,hour",
+	       "begin,revision," HEAD "\r\n"
+	       "2026-11-28T06:00:00Z,b/v1,3600,5,1.5,0,0,0,0,0,0,0,0,3600,1,3600\r\n");
+	expect(h, "2026-01-01", "2027-01-01", "month,total",
+	       "begin," HEAD "\r\n"
+	       "2026-11-01T00:00:00Z,21600,1225.25,9,0,0,0,0,0,0,0,0,21600,4,61200\r\n");
+	hours_free(&h);
+}
+
+static void
+json_with_costs(void **state)
+{
+	struct hours *h = hours_new(10);
+	char *got;
+
+	(void)state;
+	put(h, NOON, "a/v\"1", 1800, 2);
+	got = answer(h, NULL, NULL, NULL, 0.5, true);
+	assert_string_equal(
+		got, "{\"from\":\"2026-11-29T00:00:00Z\",\"to\":\"2026-11-29T13:00:00Z\","
+		     "\"instance_hour_price\":0.5,\"rows\":[{\"begin\":\"2026-11-29T00:00:00Z\","
+		     "\"revision\":\"a/v\\\"1\",\"observed_s\":3600,\"instance_s\":1800,"
+		     "\"requests\":1.5,\"completed\":0,\"in_flight_s\":0,\"parked_s\":0,"
+		     "\"wakes\":0,\"starts\":0,\"cpu_s\":0,\"memory_byte_s\":0,"
+		     "\"measured_s\":0,\"always_one_s\":3600,\"peak\":2,\"always_peak_s\":7200,"
+		     "\"cost\":0.25,\"always_one_cost\":0.5,\"always_peak_cost\":1}]}\n");
+	free(got);
+	got = answer(h, NULL, NULL, NULL, 2, false);
+	assert_non_null(strstr(got, ",always_peak_s,cost,always_one_cost,always_peak_cost\r\n"));
+	assert_non_null(strstr(got, ",\"a/v\"\"1\",3600,")); /* RFC 4180 */
+	assert_non_null(strstr(got, ",7200,1,2,4\r\n"));
+	free(got);
+	hours_free(&h);
+}
+
+static void
+mistakes_say_what_is_expected(void **state)
+{
+	static const char *const times[] = {"",
+					    "x",
+					    "2026-13-01",
+					    "2026-11-29x",
+					    "2026-11-29T07",
+					    "2026-11-29T07:00:00",
+					    "-1",
+					    "99999999999999999999",
+					    "253402300800"};
+	struct hours *h = hours_new(10);
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(times); i++) {
+		char *got = answer(h, times[i], NULL, NULL, 0, false);
+
+		assert_non_null(strstr(got, "from: expected a time such as 2026-11-30"));
+		free(got);
+	}
+	expect(h, "2026-11-29", "2026-11-28", NULL,
+	       "to: expected a time after from, got \"2026-11-28\"");
+	expect(h, NULL, NULL, "revision,week",
+	       "by: expected hour, day or month, and total, service or revision, with commas "
+	       "between, got \"revision,week\"");
+	expect(h, NULL, NULL, "",
+	       "by: expected hour, day or month, and total, service or revision, with commas "
+	       "between, got \"\"");
+	hours_free(&h);
+}
+
+static void
+count(int64_t hour, const char *revision, const struct amounts *a, void *arg)
+{
+	(void)hour;
+	(void)revision;
+	*(double *)arg += a->instance_s;
+}
+
+static void
+the_oldest_hours_go(void **state)
+{
+	struct hours *h = hours_new(4), *more = hours_new(4);
+	double sum = 0;
+
+	(void)state;
+	put(h, 10, "a", 1, 1);
+	put(h, 10, "b", 2, 1);
+	put(h, 11, "a", 4, 1);
+	put(h, 12, "a", 8, 1);
+	put(h, 11, "a", 16, 1);
+	assert_int_equal(hours_rows(h), 4);
+	put(h, 13, "c", 32, 1);
+	assert_int_equal(hours_rows(h), 3);
+	assert_int_equal(hours_dropped(h), 2);
+	hours_each(h, INT64_MIN, INT64_MAX, count, &sum);
+	assert_true(sum == 4 + 8 + 16 + 32);
+	put(more, 12, "a", 64, 1);
+	put(more, 9, "z", 128, 1);
+	hours_merge(h, &more);
+	assert_null(more);
+	assert_int_equal(hours_rows(h), 4);
+	put(h, 8, "z", 256, 1); /* older than all others */
+	assert_int_equal(hours_rows(h), 4);
+	sum = 0;
+	hours_each(h, 9, 13, count, &sum);
+	assert_true(sum == 4 + 8 + 16 + 64 + 128);
+	hours_free(&h);
+}
+
+static void
+a_very_long_answer_is_refused(void **state)
+{
+	struct table_query q = {.upto = 100000, .span = TABLE_HOUR, .of = TABLE_REVISION};
+	const struct amounts a = {.requests = 1};
+	struct table *t = table_new(&q);
+	int64_t i;
+
+	(void)state;
+	for (i = 0; i < TABLE_ROWS_MAX; i++)
+		table_add(t, i, "a/v1", &a);
+	assert_false(table_is_too_long(t));
+	table_add(t, i, "a/v1", &a);
+	assert_true(table_is_too_long(t));
+	table_free(&t);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(by_what_is_asked_for),
+		cmocka_unit_test(json_with_costs),
+		cmocka_unit_test(mistakes_say_what_is_expected),
+		cmocka_unit_test(the_oldest_hours_go),
+		cmocka_unit_test(a_very_long_answer_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
