@@ -14,6 +14,7 @@
 #include "autoscaler/reload.h"
 #include "autoscaler/services.h"
 #include "autoscaler/status.h"
+#include "autoscaler/usage/ledger.h"
 #include "common/admin.h"
 #include "common/clk.h"
 #include "common/daemon.h"
@@ -35,6 +36,8 @@ struct autoscaler {
 	struct driver *platform, *addresses; /* NULL once closed */
 	struct reconcile *reconcile;
 	struct learned *learned;
+	struct ledger *ledger;
+	int64_t ledger_generation; /* of the services that the ledger knows */
 	int64_t saved_ns;
 	struct hub *hub;
 	struct admin *admin;
@@ -44,6 +47,24 @@ struct autoscaler {
 	int64_t linger_ns; /* stop at this time, or once no request is parked; 0: no signal came */
 	uint64_t reloads, reload_failures;
 };
+
+/* --- the ledger --- */
+
+/* Tell the ledger which revisions there are, if that has changed. */
+static void
+update_ledger(struct autoscaler *a)
+{
+	const struct scaled_revision *rev;
+	size_t at = 0;
+
+	if (a->ledger_generation == services_generation(a->services))
+		return;
+	a->ledger_generation = services_generation(a->services);
+	ledger_revisions_begin(a->ledger);
+	while ((rev = reconcile_next(a->reconcile, &at)) != NULL)
+		ledger_revisions_add(a->ledger, scaled_name(rev), rev->is_external);
+	ledger_revisions_end(a->ledger);
+}
 
 /* --- messages --- */
 
@@ -97,6 +118,8 @@ on_message(struct hub_peer *p, const struct msg *m, void *arg)
 {
 	struct autoscaler *a = arg;
 
+	update_ledger(a);
+	ledger_message(a->ledger, m);
 	reconcile_message(a->reconcile, p->serial, m);
 }
 
@@ -118,6 +141,8 @@ on_view(const struct driver_view *view, void *arg)
 {
 	struct autoscaler *a = arg;
 
+	update_ledger(a);
+	ledger_view(a->ledger, view);
 	reconcile_view(a->reconcile, view);
 }
 
@@ -245,6 +270,8 @@ on_tick(void *arg)
 	 * was stopped for a while does not make up for the ticks that it missed. */
 	a->next_tick_ns = MAX(a->next_tick_ns + TICK, now);
 	loop_timer_set(&a->tick, a->next_tick_ns - now);
+	update_ledger(a);
+	ledger_tick(a->ledger);
 	reconcile_tick(a->reconcile);
 	save_learned(a, now - a->saved_ns >= SAVE_EVERY);
 	if (a->linger_ns != 0 && (now >= a->linger_ns || !is_needed(a))) {
@@ -344,6 +371,7 @@ facts_of(const struct autoscaler *a)
 			      .platform = a->platform,
 			      .reconcile = a->reconcile,
 			      .hub = a->hub,
+			      .ledger = a->ledger,
 			      .is_stopping = a->is_stopping};
 }
 
@@ -371,6 +399,15 @@ on_why(struct admin_request *req, void *arg)
 	explain_answer(req, &f);
 }
 
+static void
+on_usage(struct admin_request *req, void *arg)
+{
+	struct autoscaler *a = arg;
+
+	ledger_answer(a->ledger, req,
+		      services_settings(a->services)->autoscaler.instance_hour_price);
+}
+
 static const struct admin_ops admin_ops = {.not_ready = not_ready, .metrics = on_metrics};
 
 static int
@@ -385,6 +422,7 @@ open_admin(struct autoscaler *a, struct err *e)
 		return err_prefix(e, "admin");
 	admin_add_page(a->admin, "/status", on_status, a);
 	admin_add_page(a->admin, "/why", on_why, a);
+	admin_add_page(a->admin, "/usage", on_usage, a);
 	return 0;
 }
 
@@ -402,6 +440,12 @@ open_all(struct autoscaler *a, struct err *e)
 		return -1;
 	a->reconcile = reconcile_new(&reconcile_ops, a, a->id);
 	a->learned = learned_open(s->state_dir);
+	a->ledger = ledger_open(a->loop, &(struct ledger_conf){
+						 .state_dir = s->state_dir,
+						 .run = a->id,
+						 .days_max = s->autoscaler.usage_days,
+						 .bytes_max = s->autoscaler.usage_max_bytes,
+					 });
 	a->saved_ns = clk_now();
 	if (open_drivers(a, e) < 0)
 		return -1;
@@ -484,6 +528,7 @@ control_close(struct autoscaler **ap)
 	hub_close(&a->hub);
 	admin_close(&a->admin);
 	loop_settle(a->loop); /* while what drivers report has a receiver */
+	ledger_close(&a->ledger);
 	reconcile_free(&a->reconcile);
 	learned_close(&a->learned);
 	services_free(&a->services);

@@ -7,6 +7,7 @@
 #include "autoscaler/reconcile/reconcile.h"
 
 struct hub;
+struct ledger;
 
 struct facts {
 	const char *id; /* of this process */
@@ -17,6 +18,7 @@ struct facts {
 	struct driver *platform; /* NULL: closed */
 	const struct reconcile *reconcile;
 	struct hub *hub;
+	struct ledger *ledger;
 	bool is_stopping;
 };
 

@@ -4,6 +4,7 @@
 
 #include "autoscaler/facts.h"
 #include "autoscaler/reconcile/hub.h"
+#include "autoscaler/usage/ledger.h"
 #include "common/clk.h"
 #include "common/daemon.h"
 #include "common/log.h"
@@ -46,6 +47,18 @@ put_process(struct strbuf *b, const struct facts *f)
 	put_one(b, M_RELOADS, (double)f->reloads);
 	put_one(b, M_RELOAD_FAILURES, (double)f->reload_failures);
 	put_one(b, M_MAX_INSTANCES, f->max_instances);
+}
+
+static void
+put_journal(struct strbuf *b, const struct ledger *l)
+{
+	struct ledger_counts c;
+
+	ledger_counts(l, &c);
+	put_one(b, M_USAGE_RECORDS, (double)c.written);
+	put_one(b, M_USAGE_LOST, (double)c.lost);
+	put_one(b, M_USAGE_ROWS, (double)c.rows);
+	put_one(b, M_USAGE_DROPPED, (double)c.dropped);
 }
 
 /* The requests of the driver to the API of its platform, if it has one. */
@@ -194,6 +207,48 @@ put_revisions(struct strbuf *b, const struct reconcile *r)
 	free(rows);
 }
 
+static double
+used_of(const struct amounts *a, enum metric_id id)
+{
+	switch (id) {
+	case M_INSTANCE_SECONDS:
+		return a->instance_s;
+	case M_ALWAYS_ONE_SECONDS:
+		return a->always_one_s;
+	case M_REQUESTS:
+		return a->requests;
+	case M_PARKED_SECONDS:
+		return a->parked_s;
+	case M_WAKES:
+		return a->wakes;
+	case M_CPU_SECONDS:
+		return a->cpu_s;
+	case M_MEMORY_SECONDS:
+		return a->memory_byte_s;
+	default:
+		CHECK(!"a metric of what is used");
+	}
+	return 0;
+}
+
+/* What the revision has used.  CPU and memory only where the driver knows them. */
+static void
+put_used(struct strbuf *b, const struct facts *f, enum metric_id id)
+{
+	bool is_measured = id == M_CPU_SECONDS || id == M_MEMORY_SECONDS;
+	struct scaled_revision *rev;
+	size_t at = 0;
+
+	metric_head(b, &defs[id]);
+	while ((rev = reconcile_next(f->reconcile, &at)) != NULL) {
+		const struct amounts *a = ledger_total(f->ledger, scaled_name(rev));
+		const char *labels[] = {scaled_name(rev)};
+
+		if (a != NULL && (a->measured_s > 0 || !is_measured))
+			metric_sample(b, &defs[id], labels, used_of(a, id));
+	}
+}
+
 static void
 put_drains(struct strbuf *b, const struct reconcile *r)
 {
@@ -231,10 +286,15 @@ put_cold_starts(struct strbuf *b, const struct reconcile *r)
 void
 metrics_write(struct strbuf *b, const struct facts *f)
 {
+	int id;
+
 	put_process(b, f);
+	put_journal(b, f->ledger);
 	put_platform(b, f->platform);
 	put_decisions(b, f->reconcile);
 	put_revisions(b, f->reconcile);
+	for (id = M_INSTANCE_SECONDS; id <= M_MEMORY_SECONDS; id++)
+		put_used(b, f, (enum metric_id)id);
 	put_drains(b, f->reconcile);
 	put_cold_starts(b, f->reconcile);
 }

@@ -183,6 +183,9 @@ struct autoscaler_conf {
 	uint32_t port_first, port_last; /* of the instances of driver process */
 	int64_t orphan_timeout;
 	int64_t drain_timeout; /* of one instance */
+	uint32_t usage_days;   /* 0: no journal */
+	uint64_t usage_max_bytes;
+	double instance_hour_price; /* 0: unknown */
 	/* kubernetes */
 	char *kubeconfig;	    /* NULL: the pod's service account, else $KUBECONFIG */
 	struct str_list namespaces; /* watched for annotations; empty: none */

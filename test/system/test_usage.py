@@ -1,0 +1,171 @@
+"""/usage: what the autoscaler says of instances and requests agrees with what the instances and the
+activator say themselves, also after a crash of the autoscaler and with a damaged journal."""
+import csv
+import glob
+import io
+import json
+import os
+import urllib.error
+import urllib.request
+
+import pytest
+
+from helpers import WAIT_S, wait_until
+from stack import Gate, running
+
+SERVICES = """
+service "a" { hosts = {"a"} container_concurrency = 1 max_scale = 3
+    revision "v1" { command = {"HELLO"} } }
+service "b" { hosts = {"b"}
+    revision "v1" { command = {"HELLO"} } }
+"""
+# An instance that writes down when it began and when it ended.
+DIARY = """
+service "a" { hosts = {"a"} container_concurrency = 1 max_scale = 3
+    revision "v1" { command = {"sh", "-c", "trap : TERM
+        date +%%s.%%N >%(path)s/$$.begin
+        HELLO & wait; wait; date +%%s.%%N >%(path)s/$$.end"} } }
+"""
+SLACK_S = 0.5  # between what an instance notices and what the driver shows, on a busy machine
+
+
+def usage(s, query=""):
+    url = "http://127.0.0.1:%d/usage%s" % (s.scaler_admin, query)
+    try:
+        with urllib.request.urlopen(url, timeout=WAIT_S) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as e:
+        return e.code, e.read().decode()
+    except OSError:  # nothing listens
+        return 0, ""
+
+
+def rows(s, query=""):
+    status, text = usage(s, "?from=0&format=json" + query)
+    assert status == 200, text
+    return json.loads(text)["rows"]
+
+
+def row(s, revision="a/v1"):
+    """The row of the revision, or None while the journal is read."""
+    status, text = usage(s, "?from=0&format=json")
+    return next((r for r in json.loads(text)["rows"] if r["revision"] == revision),
+                None) if status == 200 else None
+
+
+def requests_of(s):
+    found = row(s)
+    return found and found["requests"]
+
+
+def journal(s):
+    return glob.glob(s.state + "/usage/*.journal")
+
+
+def written(s):
+    return s.metrics(s.scaler_admin)["autoscaler_usage_records_written_total"]
+
+
+def times(folder, suffix):
+    """What the instances have written down."""
+    found = []
+    for path in glob.glob("%s/*.%s" % (folder, suffix)):
+        with open(path) as f:
+            found.append(f.read())
+    return [float(text) for text in found if text]
+
+
+def test_the_books_of_instances_and_activator_agree(tmp_path):
+    answers = Gate(tmp_path)
+    with running(tmp_path, DIARY % {"path": tmp_path}) as s:
+        clients = [s.connect() for _ in range(3)]
+        for c in clients:
+            c.request("GET", "/" + answers.query(), "a")
+        wait_until(lambda: len(times(tmp_path, "begin")) == 3, what="three instances")
+        answers.open()
+        for c in clients:
+            assert c.response()[0] == 200
+            c.close()
+        wait_until(lambda: not s.instances(), what="no instance")
+        assert s.get("a")[0] == 200
+        wait_until(lambda: not s.instances(), what="no instance")
+        begins, ends = times(tmp_path, "begin"), times(tmp_path, "end")
+        assert len(begins) == len(ends) == 4
+        wait_until(lambda: requests_of(s) == 4, what="the last report")
+        found = row(s)
+        assert found["instance_s"] > sum(ends) - sum(begins) - SLACK_S * len(begins)
+        assert found["instance_s"] < found["peak"] * found["observed_s"]
+        assert (found["starts"], found["wakes"], found["peak"]) == (4, 2, 3)
+        assert found["completed"] == 4
+        assert found["always_one_s"] <= found["observed_s"] + found["instance_s"]
+        assert found["always_peak_s"] == pytest.approx(3 * found["observed_s"], abs=1e-3)
+        waited_s = s.metric('activator_parked_duration_seconds_sum{revision="a/v1"}')
+        assert found["parked_s"] == pytest.approx(waited_s, rel=0.1, abs=0.01)
+
+
+def test_what_a_killed_autoscaler_wrote_is_there_afterwards(tmp_path):
+    with running(tmp_path, SERVICES) as s:
+        for _ in range(5):
+            assert s.get("a")[0] == 200
+        wait_until(lambda: requests_of(s) == 5, what="the report")
+        wait_until(lambda: written(s) >= 1, what="the journal")
+        s.autoscaler.kill()
+        with open(journal(s)[0], "ab") as f:
+            f.write(b'1f2e3d4c {"run":"torn')  # as a crash leaves it
+        s.start_autoscaler()
+        wait_until(lambda: requests_of(s) == 5, what="the journal to be read")
+        assert "skipped broken records of the usage journal" in s.autoscaler.text()
+        assert s.get("a")[0] == 200
+        wait_until(lambda: requests_of(s) == 6, what="the report")
+        s.autoscaler.stop()
+        s.start_autoscaler()
+        wait_until(lambda: requests_of(s) == 6, what="the journal to be read again")
+        found = row(s)
+        assert 0 < found["instance_s"] <= found["observed_s"] * found["peak"]
+        assert found["starts"] >= 1
+
+
+def test_forms_and_mistakes(tmp_path):
+    with running(tmp_path, SERVICES, autoscaler="instance_hour_price = 3600") as s:
+        assert s.get("b")[0] == 200
+        wait_until(lambda: row(s, "b/v1")["requests"] == 1, what="the report")
+        status, text = usage(s)
+        assert status == 200
+        lines = list(csv.DictReader(io.StringIO(text, newline="")))
+        assert [r["revision"] for r in lines] == ["a/v1", "b/v1"]
+        assert float(lines[1]["requests"]) == 1
+        assert float(lines[1]["cost"]) == pytest.approx(float(lines[1]["instance_s"]))
+        assert float(lines[0]["instance_s"]) == 0 < float(lines[0]["always_one_cost"])
+        assert [r["service"] for r in rows(s, "&by=service,day")] == ["a", "b"]
+        total, = rows(s, "&by=total,month")
+        assert total["requests"] == 1 and total["peak"] == 1
+        assert rows(s, "&to=1970-01-02") == []
+        for query in "?from=x", "?by=week", "?to=1999-01-01":
+            status, text = usage(s, query)
+            assert status == 400 and "expected" in text
+        metrics = s.metrics(s.scaler_admin)
+        assert metrics['autoscaler_requests_total{revision="b/v1"}'] == 1
+        assert metrics['autoscaler_wakes_total{revision="b/v1"}'] == 1
+        assert metrics['autoscaler_instance_seconds_total{revision="b/v1"}'] > 0
+
+
+def test_a_journal_that_cannot_be_written_holds_nothing_up(tmp_path):
+    os.makedirs(str(tmp_path) + "/state")
+    open(str(tmp_path) + "/state/usage", "w").close()
+    with running(tmp_path, SERVICES) as s:
+        assert s.get("a")[0] == 200
+        wait_until(lambda: requests_of(s) == 1, what="the report")
+        wait_until(lambda: "cannot write usage" in s.autoscaler.text(), what="the log")
+        wait_until(lambda: not s.instances(), what="no instance")
+        assert s.get("a")[0] == 200
+        os.unlink(str(tmp_path) + "/state/usage")
+        wait_until(lambda: written(s) > 0, what="the journal")
+        assert s.autoscaler.text().count("cannot write usage") == 1
+        assert s.metrics(s.scaler_admin)["autoscaler_usage_records_lost_total"] == 0
+
+
+def test_without_a_journal(tmp_path):
+    with running(tmp_path, SERVICES, autoscaler="usage_days = 0") as s:
+        assert s.get("a")[0] == 200
+        wait_until(lambda: requests_of(s) == 1, what="the report")
+        assert not os.path.exists(s.state + "/usage")
