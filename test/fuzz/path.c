@@ -22,6 +22,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -451,6 +452,15 @@ ask(struct peer *c, const char *text)
 	c->asked_n++;
 }
 
+/* Has the peer bytes to read?  Then it does not know the request that it answers. */
+static bool
+has_unread(const struct peer *p)
+{
+	int n = 0;
+
+	return p->fd >= 0 && ioctl(p->fd, FIONREAD, &n) == 0 && n > 0;
+}
+
 /* Send the response, which begins with the mark of its request. */
 static void
 answer(struct peer *p, const char *text)
@@ -459,7 +469,7 @@ answer(struct peer *p, const char *text)
 	char mark[MARK];
 
 	seen_last_mark(&p->got, mark);
-	if (mark[0] != '\0' && strncmp(text, "HTTP/", 5) == 0) {
+	if (!has_unread(p) && mark[0] != '\0' && strncmp(text, "HTTP/", 5) == 0) {
 		peer_send(p, text, (size_t)(fields - text));
 		peer_send(p, "X-Mark: ", 8);
 		peer_send(p, mark, MARK);
