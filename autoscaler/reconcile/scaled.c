@@ -60,6 +60,10 @@ scaled_reload(struct scaled_revision *rev, const struct revision_conf *conf)
 	brain_set_conf(rev->brain, conf);
 	rev->hold.is_on &= conf->launch.foreign_scale == FOREIGN_RESPECT;
 	rev->dryrun.is_begun &= conf->scaling.dry_run;
+	if (rev->dry_until_ns != 0 && !conf->scaling.dry_run) {
+		rev->dry_until_ns = 0;
+		rev->is_changed = true;
+	}
 }
 
 /* --- the driver's view --- */

@@ -163,7 +163,8 @@ def test_a_dry_run_begins_and_ends_with_a_reload(tmp_path):
         assert s.instances() == running_before
         reload("dry_run = yes", "dry_run = no")
         wait_until(lambda: not s.instances(), what="a real stop")
-        assert s.get("hello")[0] == 200
+        status, fields, body = s.get("hello")
+        assert status == 200, (fields, body)
 
 
 def test_a_busy_lease_keeps_a_service_from_zero(tmp_path):

@@ -264,6 +264,24 @@ a_start_that_takes_too_long_is_kept_for_nobody(void **state)
 }
 
 static void
+a_dry_run_that_ends_refuses_no_longer(void **state)
+{
+	(void)state;
+	world.conf.scaling.dry_run = true;
+	set_services(1, 0);
+	connect_peer(1);
+	activate(1, 1);
+	settle();
+	assert_true(was_sent("\"reason\":\"dry_run\""));
+	forget_sent();
+	world.conf.scaling.dry_run = false;
+	set_services(1, 0);
+	settle();
+	assert_true(was_sent("\"type\":\"instances\""));
+	assert_false(was_sent("\"reason\":\"dry_run\""));
+}
+
+static void
 what_is_not_known_is_ignored(void **state)
 {
 	(void)state;
@@ -668,6 +686,7 @@ main(void)
 		T(after_a_long_wait_idleness_counts_from_the_answer),
 		T(what_waited_counts_to_the_moment_when_an_instance_is_ready),
 		T(a_start_that_takes_too_long_is_kept_for_nobody),
+		T(a_dry_run_that_ends_refuses_no_longer),
 		T(what_is_not_known_is_ignored),
 		T(stats_with_parked_requests_wake_as_well),
 		T(nothing_is_scaled_before_the_driver_has_shown_its_instances),
