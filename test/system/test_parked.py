@@ -66,14 +66,18 @@ def park(stack, host, n, start=0):
 
 
 def test_paced_release(tmp_path):
-    """The first instance starts long before the others, and resets what is above 200 at once."""
-    first = """mkdir %s/first 2>/dev/null && exec HELLO --startup 300ms --response 20ms \
---break-at 200; exec HELLO --startup 60s""" % tmp_path
-    services = """service "s" { hosts = {"s"} revision "v1" { max_scale = 4 target = 100
-        stable_window = 30s stop_timeout = 1s
-        command = {"sh", "-c", "%s"} } }""" % first
+    """Four instances are wanted all the time.  One of them answers, after all requests have been
+    parked, and resets what is above 200 at once; the others never do."""
+    gate = Gate(tmp_path)
+    instance = """mkdir %s/first 2>/dev/null || exec HELLO --never-listen; \
+until [ -e %s ]; do sleep 0.02; done; exec HELLO --response 20ms --break-at 200""" % (
+        tmp_path, gate.path)
+    services = """service "s" { hosts = {"s"} revision "v1" { min_scale = 4 max_scale = 4
+        target = 100 stop_timeout = 1s command = {"sh", "-c", "%s"} } }""" % instance
     with running(tmp_path, services) as s:
         clients = park(s, "s", 1000)
+        wait_until(lambda: s.metric("activator_parked") == 1000, what="all of them")
+        gate.open()
         assert all_statuses(clients) == [200] * 1000
         seen = stats(s, "s")
         assert (seen["resets"], seen["requests"]) == (0, 1000)
