@@ -1,6 +1,7 @@
 """pod-deletion-costs say which pods a scale-down deletes: drained pods get the lowest cost, the
 others their requests in flight, and costs are written at a scale-down only."""
 import contextlib
+import signal
 import subprocess
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from cluster import COST, IS_REAL, cluster
 from helpers import HELLO, free_port, wait_until
 from kube_stack import driver, has_address, on_cluster, service
-from stack import running
+from stack import Gate, running
 
 pytestmark = pytest.mark.skipif(IS_REAL, reason="only the fake can be made to do this, and real "
                                 "servers before 1.22 ignore the cost")
@@ -45,8 +46,10 @@ def scale_patches(kube):
 def one_of_three_is_idle(path, **annotations):
     """(stack, cluster, clients).  Of three pods the oldest has three requests in flight, and so
     has the second; the third has one.  After leave() these are one, three and none.  With
-    container_concurrency = 3 a pod is filled before the next one gets requests."""
+    container_concurrency = 3 a pod is filled before the next one gets requests.  kube.gate holds
+    the answers back."""
     with cluster(path) as kube:
+        kube.gate = Gate(path)
         kube.workload("hello", replicas=1, **annotations)
         kube.oldest = kube.wait_pods("hello", 1, has_address)[0]["metadata"]["name"]
         with on_cluster(path, kube, service("hello", kube, BUSY)) as s:
@@ -54,7 +57,7 @@ def one_of_three_is_idle(path, **annotations):
             for n, pods in (3, 1), (3, 2), (1, 3):
                 for _ in range(n):
                     clients.append(s.connect())
-                    clients[-1].request("GET", "/?ms=8000", "hello")
+                    clients[-1].request("GET", "/" + kube.gate.query(), "hello")
                 kube.wait_pods("hello", pods, has_address)
                 wait_until(lambda: s.metric("activator_parked") == 0, what="room for all")
             assert not cost_patches(kube)
@@ -82,11 +85,28 @@ def test_the_busiest_pod_stays_when_another_client_scales_down(tmp_path):
         left = kube.wait_pods("hello", 1, lambda p: "deletionTimestamp" not in p["metadata"])
         assert left[0]["metadata"]["name"] != kube.oldest
         assert annotation(left[0]) == annotation(left[0], OURS) == "3"
+        kube.gate.open()
         assert [c.response()[0] for c in clients[3:6]] == [200] * 3
 
 
+def reported(s, metric):
+    return s.metrics(s.scaler_admin).get('autoscaler_%s{revision="hello/v1"}' % metric, 0)
+
+
 def in_flight(s):
-    return s.metrics(s.scaler_admin).get('autoscaler_in_flight_requests{revision="hello/v1"}')
+    return reported(s, "in_flight_requests")
+
+
+def stable_average(s):
+    return reported(s, "stable_average")
+
+
+def rewrite_conf(s, old, new):
+    with open(s.conf) as f:
+        text = f.read()
+    assert old in text
+    with open(s.conf, "w") as f:
+        f.write(text.replace(old, new))
 
 
 def test_a_load_that_changes_writes_no_costs(tmp_path):
@@ -95,7 +115,7 @@ def test_a_load_that_changes_writes_no_costs(tmp_path):
         wait_until(lambda: kube.replicas("hello") == 2, what="two replicas")
         assert sorted(cost_writes(kube)) == [GOING, "1", "3"]
         clients.append(s.connect())
-        clients[-1].request("GET", "/?ms=8000", "hello")
+        clients[-1].request("GET", "/" + kube.gate.query(), "hello")
         wait_until(lambda: in_flight(s) == 5, what="a report of it")
         assert len(cost_patches(kube)) == 3
         # The next scale-down: both pods are idle, so the one that stays loses its cost.
@@ -135,20 +155,25 @@ def test_a_cost_that_cannot_be_written_delays_nothing(tmp_path, do):
 
 
 def test_one_scale_down_writes_a_bounded_number_of_costs(tmp_path):
-    """Fifty pods, two of them idle.  All addresses lead to one program."""
-    n, port = 50, free_port()
+    """Fifty pods, two of them idle.  All addresses lead to one program.  min_scale keeps the pods
+    until the average shows that two are not needed."""
+    n, port, gate = 50, free_port(), Gate(tmp_path)
     app = subprocess.Popen([HELLO, "--address", "0.0.0.0", "--port", str(port)])
     try:
         with cluster(tmp_path, has_kubelet=False, paper_kubelet=True) as kube:
             kube.control("load", deployments=1, pods=n, prefix="hello", port=port)
             services = ('service "hello" { hosts = {"hello"} revision "v1" { deployment = '
                         '"default/hello-0" port = %d container_concurrency = 1 target = 1 '
-                        'target_utilization = 100 stable_window = 6s } }\n' % port)
+                        'target_utilization = 100 stable_window = 6s min_scale = %d } }\n'
+                        % (port, n))
             with running(tmp_path, services, autoscaler=driver(kube)) as s:
                 clients = [s.connect() for _ in range(n - 2)]
                 for c in clients:
-                    c.request("GET", "/?ms=15000", "hello")
-                wait_until(lambda: s.metric("activator_parked") == 0, what="room for all")
+                    c.request("GET", "/" + gate.query(), "hello")
+                wait_until(lambda: in_flight(s) == n - 2, what="a report of all")
+                wait_until(lambda: stable_average(s) > n - 2.5, what="a window of this load")
+                rewrite_conf(s, "min_scale = %d" % n, "")
+                s.autoscaler.kill(signal.SIGHUP)
                 wait_until(lambda: kube.replicas("hello-0") == n - 2, what="a scale-down")
                 writes = cost_writes(kube)
                 assert writes.count(GOING) == 2
