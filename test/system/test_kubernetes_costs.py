@@ -3,6 +3,7 @@ others their requests in flight, and costs are written at a scale-down only."""
 import contextlib
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.skipif(IS_REAL, reason="only the fake can be made to do
 
 GOING = "-2147483647"
 OURS = "activator.dev/pod-deletion-cost"
+BURST, INTERVAL_S = 32, 0.25  # costs of pods that stay: at once, and one more in each interval
 BUSY = ("port = 8080 min_scale = 1 container_concurrency = 3 target = 3 target_utilization = 100 "
         "scale_down_delay = 2s")
 
@@ -154,9 +156,9 @@ def test_a_cost_that_cannot_be_written_delays_nothing(tmp_path, do):
         assert [c.response()[0] for c in clients[7:]] == [200] * 3
 
 
-def test_one_scale_down_writes_a_bounded_number_of_costs(tmp_path):
+def test_a_scale_down_writes_a_bounded_number_of_costs(tmp_path):
     """Fifty pods, two of them idle.  All addresses lead to one program.  min_scale keeps the pods
-    until the average shows that two are not needed."""
+    until the average shows that two are not needed.  They may go one after the other."""
     n, port, gate = 50, free_port(), Gate(tmp_path)
     app = subprocess.Popen([HELLO, "--address", "0.0.0.0", "--port", str(port)])
     try:
@@ -173,11 +175,13 @@ def test_one_scale_down_writes_a_bounded_number_of_costs(tmp_path):
                 wait_until(lambda: in_flight(s) == n - 2, what="a report of all")
                 wait_until(lambda: stable_average(s) > n - 2.5, what="a window of this load")
                 rewrite_conf(s, "min_scale = %d" % n, "")
+                since = time.monotonic()
                 s.autoscaler.kill(signal.SIGHUP)
                 wait_until(lambda: kube.replicas("hello-0") == n - 2, what="a scale-down")
                 writes = cost_writes(kube)
                 assert writes.count(GOING) == 2
-                assert 0 < writes.count("1") <= 32 and set(writes) == {GOING, "1"}
+                most = BURST + (time.monotonic() - since) / INTERVAL_S
+                assert 0 < writes.count("1") <= most and set(writes) == {GOING, "1"}
                 for c in clients:
                     c.close()
     finally:
