@@ -6,7 +6,6 @@
 
 #include "activator/drains.h"
 #include "activator/limiter.h"
-#include "activator/probe.h"
 #include "activator/registry.h"
 #include "activator/stats.h"
 #include "common/clk.h"
@@ -404,14 +403,14 @@ on_down(struct link *l, const struct err *why, void *arg)
 	step_all(al);
 }
 
-/* Report what is known of the instance.  While only the platform says when it is ready, there is
- * nothing to report: earlier answers prove nothing. */
+/* Report what is known of the instance.  Of one that is closed until a probe succeeds, or until the
+ * platform finds it ready, there is nothing to report: earlier answers prove nothing. */
 static void
 report_known(struct autoscaler_link *al, struct instance *inst)
 {
 	if (inst->is_set_aside)
 		report_instance(al, inst, INSTANCE_REFUSES);
-	else if (!prober_waits_for_platform(inst))
+	else if (!instance_is_closed_by(inst, SLOTS_UNREADY))
 		report_instance(al, inst, INSTANCE_ANSWERS);
 }
 

@@ -596,8 +596,9 @@ trust(struct prober *p, struct instance *inst)
 	}
 }
 
-bool
-prober_waits_for_platform(const struct instance *inst)
+/* Only the platform says when it is ready. */
+static bool
+waits_for_platform(const struct instance *inst)
 {
 	return inst->state == INSTANCE_STARTING && kind_of(inst) == PROBE_READINESS;
 }
@@ -618,7 +619,7 @@ prober_watch(struct prober *p, struct instance *inst)
 		prober_forget(p, inst);
 	else if (inst->state == INSTANCE_READY && !inst->is_set_aside && inst->alternate == NULL)
 		trust(p, inst); /* with two addresses, a probe has to find the right one */
-	else if (prober_waits_for_platform(inst))
+	else if (waits_for_platform(inst))
 		wait_for_platform(p, inst);
 	else if (instance_is_closed_by(inst, SLOTS_UNREADY))
 		begin(p, inst);
@@ -628,7 +629,7 @@ void
 prober_refused(struct prober *p, struct instance *inst)
 {
 	if (!instance_is_closed_by(inst, SLOTS_UNREADY) || inst->state == INSTANCE_STOPPING ||
-	    !inst->is_listed || prober_waits_for_platform(inst))
+	    !inst->is_listed || waits_for_platform(inst))
 		return; /* it has answered since, goes anyway, or the platform says when */
 	inst->is_set_aside = true;
 	begin(p, inst);

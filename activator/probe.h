@@ -36,8 +36,6 @@ void prober_watch(struct prober *, struct instance *);
 /* inst has refused a connection and is closed by SLOTS_UNREADY: probe it until it answers,
  * even if the platform calls it ready. */
 void prober_refused(struct prober *, struct instance *);
-/* inst is starting, and only the platform says when it is ready: it is not probed. */
-bool prober_waits_for_platform(const struct instance *);
 /* Stop probing inst. */
 void prober_forget(struct prober *, struct instance *);
 

@@ -169,12 +169,14 @@ forget(struct registry *r, struct instance *inst)
 }
 
 static void
-set_state(struct instance *inst, enum instance_state state)
+set_state(struct registry *r, struct instance *inst, enum instance_state state)
 {
 	if (inst->state == INSTANCE_READY && state == INSTANCE_STARTING) {
-		/* The platform does not show it as ready any more. */
+		/* The platform does not show it as ready any more.  A probe needs a permit, and
+		 * idle connections may have them all. */
 		limiter_close(inst, SLOTS_UNREADY);
 		inst->is_answering = false;
+		post_shed(r, inst);
 	}
 	if (state == INSTANCE_STOPPING)
 		limiter_close(inst, SLOTS_STOPPING);
@@ -306,7 +308,7 @@ take_instance(struct registry *r, struct revision *rev, const struct msg_instanc
 	inst->is_listed = true;
 	free(inst->probe_spec);
 	inst->probe_spec = text_copy(m->probe);
-	set_state(inst, m->state);
+	set_state(r, inst, m->state);
 }
 
 /* After limiter_update(): an instance that a probe finds answering can take requests then. */

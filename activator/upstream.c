@@ -215,7 +215,8 @@ upstream_shed_excess(struct worker *w, struct instance *inst)
 	LIST_FOREACH(idle, node, tmp) {
 		struct upstream *u = container_of(node, struct upstream, idle);
 
-		if (u->address != instance_address(inst) || !limiter_may_idle(inst))
+		if (u->address != instance_address(inst) || !limiter_may_idle(inst) ||
+		    instance_is_closed_by(inst, SLOTS_UNREADY))
 			upstream_close(u, false);
 	}
 }

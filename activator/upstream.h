@@ -90,7 +90,8 @@ void upstream_broken(struct upstream *);
  * abort: with a reset. */
 void upstream_close(struct upstream *, bool abort);
 /* Close the idle connections of this worker that must not stay open: to an address where the
- * instance is no longer, or as many as limiter_may_idle() asks for. */
+ * instance is no longer, to an instance that has to answer a probe first (SLOTS_UNREADY), or as
+ * many as limiter_may_idle() asks for. */
 void upstream_shed_excess(struct worker *, struct instance *);
 /* Close the idle connections of this worker: to one instance, to all of a set (which may be
  * NULL), to all instances. */

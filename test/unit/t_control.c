@@ -27,7 +27,9 @@ struct world {
 	struct msg_instance inst;    /* the instance of the service */
 	bool is_told;		     /* the activator has answered what we sent last */
 	bool is_gone;
-	unsigned refusals, answers, served; /* of the instance; served: those that say so */
+	/* what the activator has reported of the instance */
+	bool has_answered, has_served;
+	unsigned refusals;
 };
 
 static void
@@ -41,7 +43,8 @@ send_msg(struct world *w, const struct msg *m)
 	strbuf_fini(&b);
 }
 
-/* One service, "s", with one instance.  Requests are parked for 50 ms. */
+/* One service, "s", with one instance, which has one connection at a time.  Requests are parked
+ * for 50 ms. */
 static void
 send_services(struct world *w)
 {
@@ -63,6 +66,8 @@ send_services(struct world *w)
 
 	limits_default(&rev.limits);
 	rev.limits.activation_timeout = 50 * CLK_MS;
+	rev.limits.container_concurrency = 1;
+	rev.limits.upstream_idle_timeout = 100 * PATIENCE;
 	send_msg(w, &(struct msg){.type = MSG_BEGIN, .u.begin.generation = 1});
 	send_msg(w, &m);
 	send_msg(w, &(struct msg){.type = MSG_END, .u.end = {.generation = 1, .services = 1}});
@@ -97,8 +102,8 @@ on_line(struct link *l, char *line, size_t n, void *arg)
 	w->is_told = w->is_told || m.type == MSG_DRAINED;
 	if (m.type == MSG_INSTANCE) {
 		w->refusals += m.u.instance.state == INSTANCE_REFUSES;
-		w->answers += m.u.instance.state == INSTANCE_ANSWERS;
-		w->served += m.u.instance.has_served;
+		w->has_answered |= m.u.instance.state == INSTANCE_ANSWERS;
+		w->has_served |= m.u.instance.has_served;
 	}
 	msg_fini(&m);
 }
@@ -246,8 +251,8 @@ what_workers_report_last_arrives(void **state)
 	assert_int_equal(w->refusals, 1);
 }
 
-/* The instance answers one request. */
-static void
+/* The instance answers one request.  Returns its connection, which is idle now. */
+static int
 serve(struct world *w, int listener)
 {
 	struct timeval most = {.tv_sec = PATIENCE / CLK_S};
@@ -258,50 +263,72 @@ serve(struct world *w, int listener)
 	fd = accept(listener, NULL, NULL);
 	assert_true(fd >= 0);
 	assert_true(recv(fd, request, sizeof request, 0) > 0);
-	send_text(fd, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+	send_text(fd, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
 	assert_int_equal(read_status(client), 200);
-	close(fd);
+	return fd;
 }
 
-/* The autoscaler ends, and another one takes its place. */
+/* The autoscaler ends.  The next one shows the instance in this state. */
 static void
-restart_autoscaler(struct world *w)
+restart_autoscaler(struct world *w, enum instance_state state, char *probe)
 {
 	struct err e;
 
 	link_server_free(&w->server);
-	w->is_told = false;
-	w->answers = w->served = 0;
+	w->inst.state = state;
+	w->inst.probe = probe;
+	w->is_told = w->has_answered = w->has_served = false;
 	w->server = link_listen(w->loop, w->socket, &link_ops, on_accept, w, &e);
 	assert_non_null(w->server);
 	await(w, &w->is_told);
 }
 
-/* A new autoscaler hears that the instance answers, but not while only the platform says when it
- * is ready. */
+/* A new autoscaler hears that an instance answers, unless that has to be found out anew. */
 static void
-what_has_served_is_reported_again_unless_the_platform_says_what_is_ready(void **state)
+what_has_served_is_reported_again_while_it_is_open(void **state)
 {
 	static char ready[] = "ready";
 	struct world *w = *state;
 	struct activator *a;
 	struct err e;
-	int listener = loopback_listen(0, 8, &w->nowhere);
+	int listener = loopback_listen(0, 8, &w->nowhere), fd;
 
 	w->inst.port = addr_port(&w->nowhere);
 	a = control_open(w->loop, w->settings, &e);
 	assert_non_null(a);
 	await(w, &w->is_told);
-	serve(w, listener);
-	restart_autoscaler(w);
-	assert_int_equal(w->answers, 1);
-	assert_int_equal(w->served, 1);
-	w->inst.state = INSTANCE_STARTING;
-	w->inst.probe = ready;
-	restart_autoscaler(w);
-	assert_int_equal(w->answers, 0);
+	fd = serve(w, listener);
+	restart_autoscaler(w, INSTANCE_READY, NULL);
+	assert_true(w->has_answered && w->has_served);
+	restart_autoscaler(w, INSTANCE_STARTING, ready);
+	assert_false(w->has_answered);
 	control_close(&a);
 	await(w, &w->is_gone);
+	close(fd);
+	close(listener);
+}
+
+/* An idle connection, the only one that the limit allows, does not keep the prober from finding
+ * out. */
+static void
+an_instance_that_is_no_longer_ready_is_probed_beside_idle_connections(void **state)
+{
+	struct world *w = *state;
+	struct activator *a;
+	struct err e;
+	int listener = loopback_listen(0, 8, &w->nowhere), fd;
+
+	w->inst.port = addr_port(&w->nowhere);
+	a = control_open(w->loop, w->settings, &e);
+	assert_non_null(a);
+	await(w, &w->is_told);
+	fd = serve(w, listener);
+	restart_autoscaler(w, INSTANCE_STARTING, NULL);
+	await(w, &w->has_answered);
+	assert_true(w->has_served);
+	control_close(&a);
+	await(w, &w->is_gone);
+	close(fd);
 	close(listener);
 }
 
@@ -309,8 +336,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(what_has_served_is_reported_again_while_it_is_open,
+						setup, teardown),
 		cmocka_unit_test_setup_teardown(
-			what_has_served_is_reported_again_unless_the_platform_says_what_is_ready,
+			an_instance_that_is_no_longer_ready_is_probed_beside_idle_connections,
 			setup, teardown),
 		cmocka_unit_test_setup_teardown(what_workers_report_last_arrives, setup, teardown),
 	};
