@@ -54,7 +54,8 @@ on_refused(struct instance *inst, void *arg)
 
 	if (registry_find_instance(a->registry, inst->id) == inst) {
 		prober_refused(a->prober, inst);
-		autoscaler_link_on_instance(a->link, inst, INSTANCE_REFUSES);
+		if (instance_is_closed_by(inst, SLOTS_UNREADY)) /* else it has answered since */
+			autoscaler_link_on_instance(a->link, inst, INSTANCE_REFUSES);
 	}
 	instance_unref(&inst);
 }
