@@ -354,7 +354,8 @@ def test_the_cause_of_a_failure_is_in_the_answer(tmp_path, how):
 def test_a_new_autoscaler_does_not_wait_again_for_a_pod_that_does_not_start(tmp_path):
     with cluster(tmp_path) as kube:
         kube.workload("hello", replicas=1, container={"image": "missing/app:1"})
-        kube.wait_pods("hello", 1, lambda p: "missing/app" in str(p["status"]))
+        # The kubelet writes the status no more until it tries again.
+        kube.wait_pods("hello", 1, lambda p: "ImagePullBackOff" in str(p["status"]))
         pod = kube.pods("hello")[0]
         old = [{**c, "lastTransitionTime": "2020-01-01T00:00:00Z"}
                for c in pod["status"]["conditions"]]
