@@ -45,10 +45,11 @@ struct writer {
 
 	/* shared: mutex lock */
 	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	struct list queue; /* of batches */
-	size_t queued;	   /* bytes of them, that which is being written included */
-	bool is_stopping;
+	pthread_cond_t changed; /* for the thread: queue or is_stopping */
+	pthread_cond_t ended;	/* for writer_stop(): is_ended */
+	struct list queue;	/* of batches */
+	size_t queued;		/* bytes of them, that which is being written included */
+	bool is_stopping, is_ended;
 
 	/* atomics */
 	_Atomic uint64_t written, lost;
@@ -151,6 +152,10 @@ run(void *arg)
 	loop_post(w->loop, &w->mail);
 	while ((b = await_batch(w)) != NULL)
 		write_batch(w, b);
+	pthread_mutex_lock(&w->lock);
+	w->is_ended = true;
+	pthread_cond_signal(&w->ended);
+	pthread_mutex_unlock(&w->lock);
 	return NULL;
 }
 
@@ -176,6 +181,7 @@ init_shared(struct writer *w)
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* that of clk_now() */
 	CHECK(pthread_cond_init(&w->changed, &attr) == 0);
+	CHECK(pthread_cond_init(&w->ended, &attr) == 0);
 	pthread_condattr_destroy(&attr);
 }
 
@@ -190,6 +196,7 @@ writer_free(struct writer *w)
 		batch_free(w->filling);
 	journal_free(&w->journal);
 	hours_free(&w->hours);
+	pthread_cond_destroy(&w->ended);
 	pthread_cond_destroy(&w->changed);
 	pthread_mutex_destroy(&w->lock);
 	free(w);
@@ -223,29 +230,41 @@ writer_start(struct loop *loop, struct journal **journal, struct hours **hours,
 	return NULL;
 }
 
-void
-writer_stop(struct writer **wp)
+/* False: the disk holds the thread up. */
+static bool
+end_thread(struct writer *w)
 {
 	int64_t until = clk_now() + STOP_MOST;
 	struct timespec ts = {.tv_sec = until / CLK_S, .tv_nsec = until % CLK_S};
+	bool is_ended;
+	int rc = 0;
+
+	pthread_mutex_lock(&w->lock);
+	w->is_stopping = true;
+	pthread_cond_signal(&w->changed);
+	while (!w->is_ended && rc == 0)
+		rc = pthread_cond_timedwait(&w->ended, &w->lock, &ts);
+	is_ended = w->is_ended;
+	pthread_mutex_unlock(&w->lock);
+	if (is_ended)
+		pthread_join(w->thread, NULL);
+	return is_ended;
+}
+
+void
+writer_stop(struct writer **wp)
+{
 	struct writer *w = *wp;
 
 	*wp = NULL;
 	if (w == NULL)
 		return;
 	writer_flush(w);
-	pthread_mutex_lock(&w->lock);
-	w->is_stopping = true;
-	pthread_cond_signal(&w->changed);
-	pthread_mutex_unlock(&w->lock);
-	if (pthread_clockjoin_np(w->thread, NULL, CLOCK_MONOTONIC, &ts) != 0) {
+	if (!end_thread(w)) {
 		log_warn(NULL, "the disk does not take the last usage records, exiting without",
 			 "waited_s=%lld", (long long)(STOP_MOST / CLK_S));
 		return; /* the thread still uses it */
 	}
-	/* The thread sanitiser of gcc 12 does not know pthread_clockjoin_np(), but it knows locks. */
-	pthread_mutex_lock(&w->lock);
-	pthread_mutex_unlock(&w->lock);
 	loop_settle(w->loop);
 	writer_free(w);
 }
