@@ -50,19 +50,22 @@ struct autoscaler {
 
 /* --- the ledger --- */
 
+static void
+add_to_ledger(const struct service_conf *service, const struct revision_conf *rev, void *arg)
+{
+	ledger_revisions_add(arg, rev->full_name, service->owner, service->cost_center,
+			     rev->launch.addresses.n > 0);
+}
+
 /* Tell the ledger which revisions there are, if that has changed. */
 static void
 update_ledger(struct autoscaler *a)
 {
-	const struct scaled_revision *rev;
-	size_t at = 0;
-
 	if (a->ledger_generation == services_generation(a->services))
 		return;
 	a->ledger_generation = services_generation(a->services);
 	ledger_revisions_begin(a->ledger);
-	while ((rev = reconcile_next(a->reconcile, &at)) != NULL)
-		ledger_revisions_add(a->ledger, scaled_name(rev), rev->is_external);
+	services_each_revision(a->services, add_to_ledger, a->ledger);
 	ledger_revisions_end(a->ledger);
 }
 

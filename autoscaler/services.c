@@ -187,6 +187,19 @@ services_describe(const struct services *s, services_line_fn *line, void *arg)
 		catalog_describe(&s->catalog, s->parts.reconcile, s->generation, line, arg);
 }
 
+void
+services_each_revision(const struct services *s, services_revision_fn *fn, void *arg)
+{
+	const struct catalog *c = &s->catalog;
+	size_t i, k;
+
+	for (i = 0; i < c->n; i++)
+		for (k = 0; k < c->services[i]->revisions_n; k++)
+			fn(c->services[i], &c->services[i]->revisions[k], arg);
+	for (i = 0; i < c->leaving_n; i++)
+		fn(c->leaving[i].service, c->leaving[i].revision, arg);
+}
+
 size_t
 services_n(const struct services *s)
 {

@@ -54,6 +54,13 @@ bool services_are_complete(const struct services *);
 /* Describe the services to one activator; nothing while they are not complete. */
 void services_describe(const struct services *, services_line_fn *, void *arg);
 
+/* Call fn for each revision, those that are leaving included. */
+struct revision_conf;
+struct service_conf;
+typedef void services_revision_fn(const struct service_conf *, const struct revision_conf *,
+				  void *arg);
+void services_each_revision(const struct services *, services_revision_fn *, void *arg);
+
 size_t services_n(const struct services *);
 /* Counts the descriptions. */
 int64_t services_generation(const struct services *);

@@ -149,6 +149,7 @@ struct service_conf {
 	char *match_header, *match_value; /* only requests with this field and value; NULL: all */
 	char *sticky;			  /* "cookie:NAME", "header:NAME" or NULL */
 	char *waiting_page;		  /* NULL: none; "default"; or a file */
+	char *owner, *cost_center;	  /* NULL: none */
 	struct rule_conf *rules;
 	size_t rules_n;
 	struct traffic_conf *traffic; /* never empty; percents sum to 100 */

@@ -37,6 +37,12 @@ form_is_name(const char *s)
 }
 
 static bool
+is_account(const char *s)
+{
+	return is_one_of(s, LOWER UPPER DIGITS "-_.@/") && strlen(s) <= 63;
+}
+
+static bool
 is_label(const char *s, size_t n, const char *set)
 {
 	return n >= 1 && n <= 63 && consists_of(s, n, set) && s[0] != '-' && s[n - 1] != '-';
@@ -312,6 +318,8 @@ static const struct form {
 	{"liveness", GROUP_LAUNCH, is_liveness, "\"tcp\" or a path like \"/healthz\""},
 	{"sticky", GROUP_SERVICE, is_sticky, "\"cookie:NAME\" or \"header:NAME\""},
 	{"waiting_page", GROUP_SERVICE, is_any, "\"default\" or a file"},
+	{"owner", GROUP_SERVICE, is_account, "1 to 63 letters, digits and \"-_.@/\""},
+	{"cost_center", GROUP_SERVICE, is_account, "1 to 63 letters, digits and \"-_.@/\""},
 	{"tag", GROUP_TRAFFIC, is_dns_label, "a DNS label (a-z, 0-9, \"-\")"},
 	{"methods", GROUP_RULE, is_method, "a method in upper case like \"GET\""},
 	{"paths", GROUP_RULE, is_path, PATH_EXPECTED},

@@ -12,14 +12,15 @@ struct hours_row {
 
 _Static_assert(sizeof(struct hours_row) == HOURS_ROW_BYTES, "HOURS_ROW_BYTES");
 
-/* The rows of one revision, in the order of their hours. */
+/* The rows of one account, in the order of their hours. */
 struct hours_series {
+	struct account account;
 	struct hours_row *v;
 	size_t n, cap;
 };
 
 struct hours {
-	struct hmap all; /* revision → struct hours_series */
+	struct hmap all; /* account_key() → struct hours_series */
 	size_t rows, rows_max;
 	uint64_t dropped;
 };
@@ -37,6 +38,7 @@ hours_new(size_t rows_max)
 static void
 series_free(struct hours_series *s)
 {
+	account_fini(&s->account);
 	free(s->v);
 	free(s);
 }
@@ -126,17 +128,28 @@ drop_oldest(struct hours *h)
 	}
 }
 
-void
-hours_add(struct hours *h, int64_t hour, const char *revision, const struct amounts *a)
+static struct hours_series *
+series_of(struct hours *h, const struct account *a)
 {
-	struct hours_series *s = hmap_find(&h->all, revision);
-	struct hours_row *row;
-	size_t at;
+	char *key = account_key(a);
+	struct hours_series *s = hmap_find(&h->all, key);
 
 	if (s == NULL) {
 		s = xcalloc(1, sizeof *s);
-		hmap_put(&h->all, revision, s);
+		account_init(&s->account, a->revision, a->owner, a->cost_center);
+		hmap_put(&h->all, key, s);
 	}
+	free(key);
+	return s;
+}
+
+void
+hours_add(struct hours *h, int64_t hour, const struct account *account, const struct amounts *a)
+{
+	struct hours_series *s = series_of(h, account);
+	struct hours_row *row;
+	size_t at;
+
 	at = rows_before(s, hour);
 	row = at < s->n && s->v[at].hour == hour ? &s->v[at] : NULL;
 	if (row == NULL) {
@@ -149,9 +162,9 @@ hours_add(struct hours *h, int64_t hour, const char *revision, const struct amou
 }
 
 static void
-add_row(int64_t hour, const char *revision, const struct amounts *a, void *arg)
+add_row(int64_t hour, const struct account *account, const struct amounts *a, void *arg)
 {
-	hours_add(arg, hour, revision, a);
+	hours_add(arg, hour, account, a);
 }
 
 void
@@ -167,15 +180,14 @@ hours_merge(struct hours *into, struct hours **from)
 void
 hours_each(const struct hours *h, int64_t from, int64_t upto, hours_fn *fn, void *arg)
 {
-	const char *name;
 	size_t at = 0, i;
 	void *value;
 
-	while (hmap_next(&h->all, &at, &name, &value)) {
+	while (hmap_next(&h->all, &at, NULL, &value)) {
 		const struct hours_series *s = value;
 
 		for (i = rows_before(s, from); i < s->n && s->v[i].hour < upto; i++)
-			fn(s->v[i].hour, name, &s->v[i].amounts, arg);
+			fn(s->v[i].hour, &s->account, &s->v[i].amounts, arg);
 	}
 }
 

@@ -1,12 +1,13 @@
-/* hours - what each revision used in each hour, in memory: what the journal holds, and the
+/* hours - what each account used in each hour, in memory: what the journal holds, and the
  * hours that have ended since.  When more rows are there than the conf file allows, the oldest
  * hour goes.  Pure.  Thread: the owner. */
 #ifndef AUTOSCALER_USAGE_HOURS_H
 #define AUTOSCALER_USAGE_HOURS_H
 
+#include "autoscaler/usage/account.h"
 #include "autoscaler/usage/amounts.h"
 
-#define HOURS_ROW_BYTES 112 /* memory of one hour of one revision */
+#define HOURS_ROW_BYTES 112 /* memory of one hour of one account */
 
 struct hours; /* opaque */
 
@@ -14,13 +15,13 @@ NODISCARD struct hours *hours_new(size_t rows_max);
 void hours_free(struct hours **);
 
 /* hour: since the epoch, UTC. */
-void hours_add(struct hours *, int64_t hour, const char *revision, const struct amounts *);
+void hours_add(struct hours *, int64_t hour, const struct account *, const struct amounts *);
 /* Add all of *from, which is freed. */
 void hours_merge(struct hours *into, struct hours **from);
 
-/* Call fn for each row of the hours from `from` to before `upto`, all rows of one revision one
- * after another. */
-typedef void hours_fn(int64_t hour, const char *revision, const struct amounts *, void *arg);
+/* Call fn for each row of the hours from `from` to before `upto`, all rows of one account one
+ * after another, with the same pointer. */
+typedef void hours_fn(int64_t hour, const struct account *, const struct amounts *, void *arg);
 void hours_each(const struct hours *, int64_t from, int64_t upto, hours_fn *, void *arg);
 
 size_t hours_rows(const struct hours *);

@@ -20,7 +20,8 @@
 #define DIR_NAME "usage"
 #define SUFFIX ".journal"
 #define FILE_MAX ((size_t)1 << 30)	  /* a larger file is not one of ours */
-#define COMPACT_MIN ((uint64_t)256 << 10) /* a smaller file is not worth rewriting */
+#define COMPACT_AT ((uint64_t)256 << 10)  /* the size at which a file is rewritten first */
+#define COMPACT_MIN ((uint64_t)128 << 10) /* a smaller file is not worth rewriting */
 #define DAY_S 86400
 
 struct journal {
@@ -261,19 +262,18 @@ struct merged {
 };
 
 static void
-put_merged(int64_t hour, const char *revision, const struct amounts *a, void *arg)
+put_merged(int64_t hour, const struct account *account, const struct amounts *a, void *arg)
 {
 	struct merged *m = arg;
-	char run[] = "", *name = xstrdup(revision);
+	char run[] = "";
 	const struct usage_record r = {
-		.run = run, .part = ++m->part, .hour = hour, .revision = name, .amounts = *a};
+		.run = run, .part = ++m->part, .hour = hour, .account = *account, .amounts = *a};
 
 	record_encode(&r, m->out);
-	free(name);
 }
 
 /* The records of this run as they are, since later ones may replace them; those of all other runs
- * added up to one for each revision and hour. */
+ * added up to one for each account and hour. */
 static void
 put_compacted(const struct journal *j, const struct day_records *d, struct strbuf *out)
 {
@@ -288,7 +288,7 @@ put_compacted(const struct journal *j, const struct day_records *d, struct strbu
 		if (strcmp(r->run, j->run) == 0)
 			record_encode(r, out);
 		else
-			hours_add(others, r->hour, r->revision, &r->amounts);
+			hours_add(others, r->hour, &r->account, &r->amounts);
 	}
 	hours_each(others, INT64_MIN, INT64_MAX, put_merged, &m);
 	hours_free(&others);
@@ -333,7 +333,7 @@ load_day(const struct journal *j, const struct day_file *f, struct hours *into)
 	while (into != NULL && hmap_next(&d.parts, &at, NULL, &value)) {
 		const struct usage_record *r = value;
 
-		hours_add(into, r->hour, r->revision, &r->amounts);
+		hours_add(into, r->hour, &r->account, &r->amounts);
 	}
 	if (f->bytes >= COMPACT_MIN)
 		rewrite(j, f, &d);
@@ -437,7 +437,7 @@ switch_file(struct journal *j, int64_t day)
 	}
 	if (open_file(j, day) < 0)
 		return -1;
-	j->compact_at = MAX(2 * j->size, COMPACT_MIN);
+	j->compact_at = MAX(2 * j->size, COMPACT_AT);
 	remove_old(j, 0);
 	return 0;
 }

@@ -33,11 +33,10 @@ struct ledger {
 static void
 write_part(struct ledger *l, const struct meter_part *p)
 {
-	char *name = xstrdup(p->revision);
 	const struct usage_record r = {.run = l->run,
 				       .part = p->part,
 				       .hour = p->hour,
-				       .revision = name,
+				       .account = *p->account,
 				       .amounts = p->amounts};
 	struct strbuf line;
 
@@ -45,7 +44,6 @@ write_part(struct ledger *l, const struct meter_part *p)
 	record_encode(&r, &line);
 	writer_put(l->writer, p->hour / 24, line.data, line.len);
 	strbuf_fini(&line);
-	free(name);
 }
 
 static void
@@ -56,7 +54,7 @@ on_part(const struct meter_part *p, void *arg)
 	if (l->writer != NULL)
 		write_part(l, p);
 	if (p->is_final)
-		hours_add(l->hours, p->hour, p->revision, &p->amounts);
+		hours_add(l->hours, p->hour, p->account, &p->amounts);
 }
 
 static void
@@ -134,9 +132,14 @@ ledger_revisions_begin(struct ledger *l)
 }
 
 void
-ledger_revisions_add(struct ledger *l, const char *revision, bool is_external)
+ledger_revisions_add(struct ledger *l, const char *revision, const char *owner,
+		     const char *cost_center, bool is_external)
 {
-	meter_revisions_add(l->meter, revision, is_external);
+	struct account account;
+
+	account_init(&account, revision, owner, cost_center);
+	meter_revisions_add(l->meter, &account, is_external, on_part, l);
+	account_fini(&account);
 }
 
 void
@@ -182,15 +185,15 @@ ledger_tick(struct ledger *l)
 /* --- reading --- */
 
 static void
-add_row(int64_t hour, const char *revision, const struct amounts *a, void *arg)
+add_row(int64_t hour, const struct account *account, const struct amounts *a, void *arg)
 {
-	table_add(arg, hour, revision, a);
+	table_add(arg, hour, account, a);
 }
 
 static void
 add_part(const struct meter_part *p, void *arg)
 {
-	table_add(arg, p->hour, p->revision, &p->amounts);
+	table_add(arg, p->hour, p->account, &p->amounts);
 }
 
 static void

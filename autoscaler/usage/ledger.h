@@ -13,7 +13,7 @@
  *	meter · writer · table	what is used now; the thread; the answer
  *	journal			files
  *	hours · record		rows in memory; lines on disk
- *	amounts			what is counted */
+ *	amounts · account	what is counted; for whom */
 #ifndef AUTOSCALER_USAGE_LEDGER_H
 #define AUTOSCALER_USAGE_LEDGER_H
 
@@ -36,9 +36,10 @@ NODISCARD struct ledger *ledger_open(struct loop *, const struct ledger_conf *);
 /* Writes all that is left. */
 void ledger_close(struct ledger **);
 
-/* Which revisions there are: begin, add each, end. */
+/* Which revisions there are: begin, add each, end.  owner, cost_center: NULL: none. */
 void ledger_revisions_begin(struct ledger *);
-void ledger_revisions_add(struct ledger *, const char *revision, bool is_external);
+void ledger_revisions_add(struct ledger *, const char *revision, const char *owner,
+			  const char *cost_center, bool is_external);
 void ledger_revisions_end(struct ledger *);
 
 void ledger_view(struct ledger *, const struct driver_view *);

@@ -15,7 +15,7 @@ struct mark {
 };
 
 struct gauge {
-	char *revision;
+	struct account account;
 	bool is_external, is_seen; /* is_seen: within meter_revisions_begin() … _end() */
 
 	/* what the driver showed last */
@@ -73,7 +73,7 @@ static void
 gauge_free(struct gauge *g)
 {
 	marks_free(g->marks, g->n);
-	free(g->revision);
+	account_fini(&g->account);
 	free(g);
 }
 
@@ -127,7 +127,7 @@ part_of(const struct meter *m, const struct gauge *g, bool is_final)
 {
 	return (struct meter_part){.part = g->part,
 				   .hour = m->hour,
-				   .revision = g->revision,
+				   .account = &g->account,
 				   .amounts = g->amounts,
 				   .is_final = is_final};
 }
@@ -189,19 +189,41 @@ meter_revisions_begin(struct meter *m)
 		g->is_seen = false;
 }
 
-void
-meter_revisions_add(struct meter *m, const char *revision, bool is_external)
+static struct gauge *
+gauge_new(struct meter *m, const struct account *a)
 {
-	struct gauge *g = hmap_find(&m->gauges, revision);
+	struct gauge *g = xcalloc(1, sizeof *g);
 
-	if (g == NULL) {
-		g = xcalloc(1, sizeof *g);
-		g->revision = xstrdup(revision);
-		g->integrated_ns = m->now_ns;
-		begin_part(m, g);
-		hmap_put(&m->gauges, revision, g);
-	}
+	account_init(&g->account, a->revision, a->owner, a->cost_center);
+	g->integrated_ns = m->now_ns;
+	begin_part(m, g);
+	hmap_put(&m->gauges, a->revision, g);
+	return g;
+}
+
+/* What was used until now is the former owner's. */
+static void
+take_account(struct meter *m, struct gauge *g, const struct account *a, meter_fn *fn, void *arg)
+{
+	if (strcmp(g->account.owner, a->owner) == 0 &&
+	    strcmp(g->account.cost_center, a->cost_center) == 0)
+		return;
+	end_part(m, g, fn, arg);
+	begin_part(m, g);
+	account_fini(&g->account);
+	account_init(&g->account, a->revision, a->owner, a->cost_center);
+}
+
+void
+meter_revisions_add(struct meter *m, const struct account *a, bool is_external, meter_fn *fn,
+		    void *arg)
+{
+	struct gauge *g = hmap_find(&m->gauges, a->revision);
+
+	if (g == NULL)
+		g = gauge_new(m, a);
 	integrate(g, m->now_ns);
+	take_account(m, g, a, fn, arg);
 	g->is_external = is_external;
 	g->is_seen = true;
 }
@@ -217,7 +239,7 @@ meter_revisions_end(struct meter *m, meter_fn *fn, void *arg)
 			continue;
 		integrate(g, m->now_ns);
 		end_part(m, g, fn, arg);
-		hmap_remove(&m->gauges, g->revision);
+		hmap_remove(&m->gauges, g->account.revision);
 		gauge_free(g);
 	}
 }

@@ -10,6 +10,7 @@
 #define AUTOSCALER_USAGE_METER_H
 
 #include "autoscaler/driver.h"
+#include "autoscaler/usage/account.h"
 #include "autoscaler/usage/amounts.h"
 
 struct meter; /* opaque */
@@ -21,7 +22,9 @@ void meter_free(struct meter **);
 struct meter_part {
 	uint64_t part; /* never used again by this meter */
 	int64_t hour;  /* since the epoch, UTC */
-	const char *revision;
+	/* Borrowed for the call.  The same pointer is the same account in all calls that one
+	 * call of the meter makes. */
+	const struct account *account;
 	struct amounts amounts; /* since the part began */
 	bool is_final;
 };
@@ -31,10 +34,12 @@ typedef void meter_fn(const struct meter_part *, void *arg);
  * hour that is over, with a call of fn for each. */
 void meter_advance(struct meter *, int64_t now_ns, int64_t wall_ns, meter_fn *, void *arg);
 
-/* Which revisions there are: begin, add each, end.  Those that are gone end with a call of fn.
+/* Which revisions there are: begin, add each, end.  Parts of those that are gone, or whose
+ * account has changed, end with a call of fn.
  * An external revision (`addresses`) has requests, but no instances of ours. */
 void meter_revisions_begin(struct meter *);
-void meter_revisions_add(struct meter *, const char *revision, bool is_external);
+void meter_revisions_add(struct meter *, const struct account *, bool is_external, meter_fn *,
+			 void *arg);
 void meter_revisions_end(struct meter *, meter_fn *, void *arg);
 
 /* What is shown and reported; revisions that are not known are ignored. */

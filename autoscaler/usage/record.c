@@ -45,7 +45,11 @@ record_encode(const struct usage_record *r, struct strbuf *out)
 	jput_string(&j, "run", r->run);
 	jput_u64(&j, "part", r->part);
 	jput_i64(&j, "hour", r->hour);
-	jput_string(&j, "revision", r->revision);
+	jput_string(&j, "revision", r->account.revision);
+	if (r->account.owner[0] != '\0')
+		jput_string(&j, "owner", r->account.owner);
+	if (r->account.cost_center[0] != '\0')
+		jput_string(&j, "cost_center", r->account.cost_center);
 	for (i = 0; i < AMOUNTS_N; i++) {
 		double value = amounts_round(amounts_get(&r->amounts, i));
 
@@ -84,8 +88,14 @@ read_members(struct usage_record *r, const struct jget *j, struct err *e)
 	if (jget_string(j, "run", JGET_MUST, &r->run, e) < 0 ||
 	    jget_u64(j, "part", JGET_MUST, &r->part, e) < 0 ||
 	    jget_i64(j, "hour", JGET_MUST, 0, HOUR_MAX, &r->hour, e) < 0 ||
-	    jget_string(j, "revision", JGET_MUST, &r->revision, e) < 0)
+	    jget_string(j, "revision", JGET_MUST, &r->account.revision, e) < 0 ||
+	    jget_string(j, "owner", JGET_MAY, &r->account.owner, e) < 0 ||
+	    jget_string(j, "cost_center", JGET_MAY, &r->account.cost_center, e) < 0)
 		return -1;
+	if (r->account.owner == NULL)
+		r->account.owner = xstrdup("");
+	if (r->account.cost_center == NULL)
+		r->account.cost_center = xstrdup("");
 	for (i = 0; i < AMOUNTS_N; i++)
 		if (jget_double(j, amounts_name(i), JGET_MAY, 0, AMOUNT_MAX,
 				amounts_at(&r->amounts, i), e) < 0)
@@ -120,6 +130,6 @@ void
 record_fini(struct usage_record *r)
 {
 	free(r->run);
-	free(r->revision);
+	account_fini(&r->account);
 	*r = (struct usage_record){.part = 0};
 }

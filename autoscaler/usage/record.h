@@ -5,20 +5,22 @@
  * The first word is the CRC-32C of what follows the blank, in hexadecimal digits.  A record
  * holds all that was used since its part began: of several records of one part the last one
  * counts, so that a record that is lost or broken costs nothing once the next one is written.
- * Amounts that are 0 are left out.  Unknown members are ignored.  Pure.  Thread: any. */
+ * Amounts that are 0 are left out, and so are an owner and a cost center that are not set.  Unknown
+ *members are ignored.  Pure.  Thread: any. */
 #ifndef AUTOSCALER_USAGE_RECORD_H
 #define AUTOSCALER_USAGE_RECORD_H
 
+#include "autoscaler/usage/account.h"
 #include "autoscaler/usage/amounts.h"
 #include "common/err.h"
 
 struct strbuf;
 
 struct usage_record {
-	char *run;	/* the id of the autoscaler that wrote it; "": of several */
-	uint64_t part;	/* unique within the run */
-	int64_t hour;	/* since the epoch, UTC */
-	char *revision; /* "service/revision" */
+	char *run;     /* the id of the autoscaler that wrote it; "": of several */
+	uint64_t part; /* unique within the run */
+	int64_t hour;  /* since the epoch, UTC */
+	struct account account;
 	struct amounts amounts;
 };
 

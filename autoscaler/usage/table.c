@@ -15,13 +15,18 @@
 #define SECONDS_MAX INT64_C(253402300799) /* the end of the year 9999 */
 #define DERIVED 4
 
+/* The words of enum table_of. */
+static const char *const ofs[] = {"total", "service", "revision", "owner", "cost_center"};
+
 /* What is computed for each row besides its amounts; the last three only with a price. */
 static const char *const derived_names[DERIVED] = {"always_peak_s", "cost", "always_one_cost",
 						   "always_peak_cost"};
 
 struct cell {
-	int64_t begin; /* of its hour, day or month, in seconds since the epoch */
-	char *name;    /* of the revision, or of what it is added up to; "": the total */
+	struct account account; /* of a cell of table.accounts alone */
+	int64_t begin;		/* of its hour, day or month, in seconds since the epoch */
+	/* of the account, or of what it is added up to; "": the total, or what has none */
+	char *name;
 	struct amounts amounts;
 	double always_peak_s; /* each revision with its peak of instances at all times */
 };
@@ -34,11 +39,11 @@ struct cells {
 
 struct table {
 	struct table_query query;
-	struct cells revisions; /* peaks are known only for each revision */
+	struct cells accounts; /* peaks are known only for each account */
 	bool is_too_long;
 	/* the last row, as rows of one revision follow one another */
 	struct cell *last;
-	const char *last_revision;
+	const struct account *last_account;
 	int64_t last_day, last_month; /* since the epoch; the seconds that its month began at */
 };
 
@@ -81,7 +86,6 @@ static int
 parse_word(struct table_query *q, const char *word, size_t n)
 {
 	static const char *const spans[] = {"month", "day", "hour"};
-	static const char *const ofs[] = {"total", "service", "revision"};
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(spans); i++)
@@ -106,10 +110,11 @@ parse_by(struct table_query *q, const char *by, struct err *e)
 	for (; by != NULL; at += n + 1) {
 		n = strcspn(at, ",");
 		if (parse_word(q, at, n) < 0)
-			return err_set(e, 0,
-				       "by: expected hour, day or month, and total, service or "
-				       "revision, with commas between, got \"%s\"",
-				       by);
+			return err_set(
+				e, 0,
+				"by: expected hour, day or month, and total, service, "
+				"revision, owner or cost_center, with commas between, got \"%s\"",
+				by);
 		if (at[n] == '\0')
 			break;
 	}
@@ -150,6 +155,7 @@ cells_fini(struct cells *cs)
 	size_t i;
 
 	for (i = 0; i < cs->n; i++) {
+		account_fini(&cs->v[i]->account);
 		free(cs->v[i]->name);
 		free(cs->v[i]);
 	}
@@ -157,16 +163,20 @@ cells_fini(struct cells *cs)
 	hmap_fini(&cs->map);
 }
 
+/* The cell of that key, which has the name and its beginning; account NULL: none. */
 static struct cell *
-cell_of(struct cells *cs, int64_t begin, const char *name, size_t n)
+cell_of(struct cells *cs, int64_t begin, const char *key_name, const struct account *account)
 {
-	char *key = xasprintf("%lld %.*s", (long long)begin, (int)n, name);
+	char *key = xasprintf("%lld %s", (long long)begin, key_name);
 	struct cell *c = hmap_find(&cs->map, key);
 
 	if (c == NULL) {
 		c = xcalloc(1, sizeof *c);
 		c->begin = begin;
-		c->name = xstrndup(name, n);
+		c->name = xstrdup(key_name);
+		if (account != NULL)
+			account_init(&c->account, account->revision, account->owner,
+				     account->cost_center);
 		if (cs->n == cs->cap) {
 			cs->cap = MAX(cs->cap * 2, (size_t)64);
 			cs->v = xrealloc(cs->v, cs->cap * sizeof(struct cell *));
@@ -185,7 +195,7 @@ table_new(const struct table_query *q)
 
 	t->query = *q;
 	t->last_day = -1;
-	cells_init(&t->revisions);
+	cells_init(&t->accounts);
 	return t;
 }
 
@@ -197,7 +207,7 @@ table_free(struct table **tp)
 	*tp = NULL;
 	if (t == NULL)
 		return;
-	cells_fini(&t->revisions);
+	cells_fini(&t->accounts);
 	free(t);
 }
 
@@ -234,18 +244,22 @@ begin_of(struct table *t, int64_t hour)
 }
 
 void
-table_add(struct table *t, int64_t hour, const char *revision, const struct amounts *a)
+table_add(struct table *t, int64_t hour, const struct account *account, const struct amounts *a)
 {
 	int64_t begin;
 
 	if (hour < t->query.from || hour >= t->query.upto || t->is_too_long)
 		return;
 	begin = begin_of(t, hour);
-	if (t->last == NULL || t->last->begin != begin || t->last_revision != revision)
-		t->last = cell_of(&t->revisions, begin, revision, strlen(revision));
-	t->last_revision = revision;
+	if (t->last == NULL || t->last->begin != begin || t->last_account != account) {
+		char *key = account_key(account);
+
+		t->last = cell_of(&t->accounts, begin, key, account);
+		free(key);
+	}
+	t->last_account = account;
 	amounts_add(&t->last->amounts, a);
-	t->is_too_long = t->revisions.n > TABLE_ROWS_MAX;
+	t->is_too_long = t->accounts.n > TABLE_ROWS_MAX;
 }
 
 bool
@@ -262,12 +276,23 @@ compare(const void *a, const void *b)
 	return x->begin != y->begin ? (x->begin > y->begin ? 1 : -1) : strcmp(x->name, y->name);
 }
 
-static size_t
-name_length(const struct table_query *q, const char *revision)
+/* What the account is added up to, the caller's to free. */
+static char *
+name_of(const struct table_query *q, const struct account *a)
 {
-	if (q->of == TABLE_TOTAL)
-		return 0;
-	return q->of == TABLE_SERVICE ? strcspn(revision, "/") : strlen(revision);
+	switch (q->of) {
+	case TABLE_SERVICE:
+		return xstrndup(a->revision, strcspn(a->revision, "/"));
+	case TABLE_REVISION:
+		return xstrdup(a->revision);
+	case TABLE_OWNER:
+		return xstrdup(a->owner);
+	case TABLE_COST_CENTER:
+		return xstrdup(a->cost_center);
+	case TABLE_TOTAL:
+		break;
+	}
+	return xstrdup("");
 }
 
 /* The rows of the answer, sorted, for cells_fini(). */
@@ -277,11 +302,12 @@ fold(const struct table *t, struct cells *out)
 	size_t i;
 
 	cells_init(out);
-	for (i = 0; i < t->revisions.n; i++) {
-		const struct cell *from = t->revisions.v[i];
-		struct cell *to = cell_of(out, from->begin, from->name,
-					  name_length(&t->query, from->name));
+	for (i = 0; i < t->accounts.n; i++) {
+		const struct cell *from = t->accounts.v[i];
+		char *name = name_of(&t->query, &from->account);
+		struct cell *to = cell_of(out, from->begin, name, NULL);
 
+		free(name);
 		/* The peaks of several revisions need not be at the same time: their sum is what
 		 * always-on instances of each would be. */
 		to->always_peak_s += from->amounts.peak * from->amounts.observed_s;
@@ -323,7 +349,7 @@ derived_at(const struct table *t, const struct cell *c, size_t i)
 static const char *
 name_title(const struct table *t)
 {
-	return t->query.of == TABLE_SERVICE ? "service" : "revision";
+	return ofs[t->query.of];
 }
 
 static void

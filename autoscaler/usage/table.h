@@ -4,6 +4,7 @@
 #ifndef AUTOSCALER_USAGE_TABLE_H
 #define AUTOSCALER_USAGE_TABLE_H
 
+#include "autoscaler/usage/account.h"
 #include "autoscaler/usage/amounts.h"
 #include "common/err.h"
 
@@ -12,7 +13,7 @@
 struct strbuf;
 
 enum table_span { TABLE_ALL, TABLE_MONTH, TABLE_DAY, TABLE_HOUR };
-enum table_of { TABLE_TOTAL, TABLE_SERVICE, TABLE_REVISION };
+enum table_of { TABLE_TOTAL, TABLE_SERVICE, TABLE_REVISION, TABLE_OWNER, TABLE_COST_CENTER };
 
 struct table_query {
 	int64_t from, upto; /* hours since the epoch; `upto` is not included */
@@ -24,7 +25,8 @@ struct table_query {
 /* Read the parameters of a request; each may be NULL.
  * from, to: "2026-11-30", "2026-11-30T07:00:00Z" or seconds since the epoch, rounded to whole
  * hours outwards; from is the beginning of today and to is now where they are missing.
- * by: "hour", "day" or "month" and "total", "service" or "revision", with commas between.
+ * by: "hour", "day" or "month" and "total", "service", "revision", "owner" or "cost_center", with
+ * commas between.
  * 0, or -1 with err, which says what was expected. */
 NODISCARD int table_query_parse(struct table_query *, const char *from, const char *to,
 				const char *by, int64_t wall_ns, struct err *);
@@ -33,9 +35,9 @@ struct table; /* opaque */
 
 NODISCARD struct table *table_new(const struct table_query *);
 void table_free(struct table **);
-/* Rows of other hours than those asked for are ignored.  revision: the same pointer is the same
- * revision, until the table is freed. */
-void table_add(struct table *, int64_t hour, const char *revision, const struct amounts *);
+/* Rows of other hours than those asked for are ignored.  The same pointer is the same account,
+ * until the table is freed. */
+void table_add(struct table *, int64_t hour, const struct account *, const struct amounts *);
 /* It would have more than TABLE_ROWS_MAX rows of revisions: write it not, but refuse. */
 bool table_is_too_long(const struct table *);
 void table_write_csv(struct table *, struct strbuf *);

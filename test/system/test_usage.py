@@ -16,7 +16,7 @@ from stack import Gate, running
 SERVICES = """
 service "a" { hosts = {"a"} container_concurrency = 1 max_scale = 3
     revision "v1" { command = {"HELLO"} } }
-service "b" { hosts = {"b"}
+service "b" { hosts = {"b"} owner = "web-team" cost_center = "4711"
     revision "v1" { command = {"HELLO"} } }
 """
 # An instance that writes down when it began and when it ended.
@@ -137,6 +137,9 @@ def test_forms_and_mistakes(tmp_path):
         assert float(lines[1]["cost"]) == pytest.approx(float(lines[1]["instance_s"]))
         assert float(lines[0]["instance_s"]) == 0 < float(lines[0]["always_one_cost"])
         assert [r["service"] for r in rows(s, "&by=service,day")] == ["a", "b"]
+        assert [(r["owner"], r["requests"]) for r in rows(s, "&by=owner")] == [
+            ("", 0), ("web-team", 1)]
+        assert [r["cost_center"] for r in rows(s, "&by=cost_center")] == ["", "4711"]
         total, = rows(s, "&by=total,month")
         assert total["requests"] == 1 and total["peak"] == 1
         assert rows(s, "&to=1970-01-02") == []

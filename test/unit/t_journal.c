@@ -52,11 +52,11 @@ static void
 add_record(struct strbuf *out, const char *run, uint64_t part, int64_t day, int64_t hour,
 	   const char *revision, double requests)
 {
-	char *r = xstrdup(run), *name = xstrdup(revision);
+	char *r = xstrdup(run), *name = xstrdup(revision), owner[] = "team", none[] = "";
 	const struct usage_record record = {.run = r,
 					    .part = part,
 					    .hour = day * 24 + hour,
-					    .revision = name,
+					    .account = {name, owner, none},
 					    .amounts = {.requests = requests, .peak = 2}};
 
 	record_encode(&record, out);
@@ -79,10 +79,12 @@ append(struct journal *j, const char *run, uint64_t part, int64_t day, double re
 }
 
 static void
-add_requests(int64_t hour, const char *revision, const struct amounts *a, void *arg)
+add_requests(int64_t hour, const struct account *account, const struct amounts *a, void *arg)
 {
 	(void)hour;
-	(void)revision;
+	assert_string_equal(account->revision, "a/v1");
+	assert_string_equal(account->owner, "team");
+	assert_string_equal(account->cost_center, "");
 	*(double *)arg += a->requests;
 }
 

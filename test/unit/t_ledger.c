@@ -61,7 +61,8 @@ ledger_of(const char *run, uint32_t days_max)
 								   .bytes_max = 1 << 20});
 
 	ledger_revisions_begin(l);
-	ledger_revisions_add(l, a_v1, false);
+	ledger_revisions_add(l, a_v1, "team", NULL, false);
+	ledger_revisions_add(l, "b/v1", NULL, NULL, false);
 	ledger_revisions_end(l);
 	return l;
 }
@@ -139,6 +140,10 @@ the_books_outlive_the_process(void **state)
 	wait_loaded(l);
 	expect(l, 200, "\"requests\":5,");
 	report(l, 2);
+	params[0] = "revision";
+	expect(l, 200, "\"revision\":\"a/v1\",");
+	expect(l, 200, "\"revision\":\"b/v1\",");
+	params[0] = "total";
 	expect(l, 200, "\"wakes\":1,\"starts\":1,");
 	assert_true(ledger_total(l, a_v1)->requests == 7);
 	ledger_close(&l);
@@ -147,6 +152,13 @@ the_books_outlive_the_process(void **state)
 	wait_loaded(l);
 	expect(l, 200, "\"requests\":7,");
 	expect(l, 200, "\"wakes\":1,\"starts\":1,");
+	params[0] = "revision";
+	expect(l, 200, "\"revision\":\"a/v1\",");
+	expect(l, 200, "\"revision\":\"b/v1\",");
+	params[0] = "owner";
+	expect(l, 200, "\"owner\":\"team\",");
+	params[0] = "cost_center";
+	expect(l, 200, "\"cost_center\":\"\",");
 	assert_true(ledger_total(l, a_v1)->requests == 0); /* since the start of this process */
 	params[2] = "x";
 	expect(l, 400, "from: expected a time");
@@ -231,7 +243,7 @@ add_many(struct ledger *l)
 		char name[16];
 
 		snprintf(name, sizeof name, "s%d/v1", i);
-		ledger_revisions_add(l, name, false);
+		ledger_revisions_add(l, name, NULL, NULL, false);
 	}
 	ledger_revisions_end(l); /* a/v1 is gone, which ends its part */
 }
@@ -251,7 +263,7 @@ a_disk_that_hangs_holds_up_nothing(void **state)
 	for (i = 0; i < 2; i++) {
 		add_many(l);
 		ledger_revisions_begin(l);
-		ledger_revisions_add(l, a_v1, false);
+		ledger_revisions_add(l, a_v1, "team", NULL, false);
 		ledger_revisions_end(l); /* their parts are final, and go to the thread */
 		ledger_tick(l);
 	}

@@ -10,7 +10,8 @@
 #define HOUR (3600 * CLK_S)
 #define NEAR(a, b) assert_true(fabs((a) - (b)) < 1e-6)
 
-static char a_v1[] = "a/v1", b_v1[] = "b/v1", ids[4][4] = {"i0", "i1", "i2", "i3"};
+static char none[] = "", team[] = "team", a_v1[] = "a/v1", b_v1[] = "b/v1",
+	    ids[4][4] = {"i0", "i1", "i2", "i3"};
 static int64_t now, wall;
 static struct meter *m;
 
@@ -26,7 +27,7 @@ on_final(const struct meter_part *p, void *arg)
 	(void)arg;
 	assert_true(p->is_final && finals_n < ARRAY_LEN(finals));
 	finals[finals_n++] = *p;
-	snprintf(final_name, sizeof final_name, "%s", p->revision);
+	snprintf(final_name, sizeof final_name, "%s", p->account->revision);
 	amounts_add(&sum, &p->amounts);
 }
 
@@ -46,12 +47,20 @@ pass(int64_t ns)
 }
 
 static void
+add_revision(char *revision, char *owner, bool is_external)
+{
+	const struct account account = {revision, owner, none};
+
+	meter_revisions_add(m, &account, is_external, on_final, NULL);
+}
+
+static void
 set_revisions(bool has_b, bool is_external)
 {
 	meter_revisions_begin(m);
-	meter_revisions_add(m, a_v1, is_external);
+	add_revision(a_v1, none, is_external);
 	if (has_b)
-		meter_revisions_add(m, b_v1, false);
+		add_revision(b_v1, none, false);
 	meter_revisions_end(m, on_final, NULL);
 }
 
@@ -245,6 +254,25 @@ a_revision_that_goes_ends_its_part(void **state)
 	NEAR(finals[1].amounts.observed_s, 1);
 }
 
+static void
+another_owner_begins_another_part(void **state)
+{
+	(void)state;
+	show(1, INSTANCE_READY, now, -1, 0);
+	pass(CLK_S);
+	meter_revisions_begin(m);
+	add_revision(a_v1, team, false);
+	meter_revisions_end(m, on_final, NULL);
+	assert_int_equal(finals_n, 1);
+	NEAR(finals[0].amounts.instance_s, 1);
+	pass(2 * CLK_S);
+	set_revisions(false, false);
+	assert_int_equal(finals_n, 2);
+	NEAR(finals[1].amounts.instance_s, 2);
+	NEAR(finals[1].amounts.peak, 1);
+	NEAR(total().instance_s, 3);
+}
+
 static unsigned written;
 
 static void
@@ -333,6 +361,7 @@ main(void)
 		TEST(external_revisions_have_no_instances),
 		TEST(an_hour_ends_exactly),
 		TEST(a_revision_that_goes_ends_its_part),
+		TEST(another_owner_begins_another_part),
 		TEST(idle_time_is_written_rarely),
 		TEST(steps_of_the_clock),
 	};

@@ -118,6 +118,10 @@ static const struct {
 	 "3: methods: expected a method in upper case like \"GET\", got \"delete\""},
 	{SERVICE("sticky = \"x\"", V1),
 	 "3: sticky: expected \"cookie:NAME\" or \"header:NAME\", got \"x\""},
+	{SERVICE("owner = \"web team\"", V1),
+	 "3: owner: expected 1 to 63 letters, digits and \"-_.@/\", got \"web team\""},
+	{SERVICE("cost_center = \"\"", V1),
+	 "3: cost_center: expected 1 to 63 letters, digits and \"-_.@/\", got \"\""},
 	{SERVICE("match_value = \"x\"", V1), "3: match_value: expected match_header too, got none"},
 	{MINIMAL "service \"b\" {\nhosts = {\"b\", \"A\"} " V1 "}",
 	 "3: service \"b\": expected a host and path of its own, got \"A\", which service \"a\" "

@@ -11,10 +11,14 @@
 	"observed_s,instance_s,requests,completed,in_flight_s,parked_s,wakes,starts,cpu_s,"        \
 	"memory_byte_s,measured_s,always_one_s,peak,always_peak_s"
 
+static char a_v1[] = "a/v1", a_v2[] = "a/v2", b_v1[] = "b/v1", odd[] = "a/v\"1";
+static char none[] = "", team[] = "team", other[] = "other", center[] = "4711";
+
 static void
-put(struct hours *h, int64_t hour, const char *revision, double instance_s, double peak)
+put_for(struct hours *h, int64_t hour, const struct account *account, double instance_s,
+	double peak)
 {
-	hours_add(h, hour, revision,
+	hours_add(h, hour, account,
 		  &(struct amounts){.observed_s = 3600,
 				    .instance_s = instance_s,
 				    .requests = 1.5,
@@ -23,9 +27,15 @@ put(struct hours *h, int64_t hour, const char *revision, double instance_s, doub
 }
 
 static void
-to_table(int64_t hour, const char *revision, const struct amounts *a, void *arg)
+put(struct hours *h, int64_t hour, char *revision, double instance_s, double peak)
 {
-	table_add(arg, hour, revision, a);
+	put_for(h, hour, &(struct account){revision, none, none}, instance_s, peak);
+}
+
+static void
+to_table(int64_t hour, const struct account *account, const struct amounts *a, void *arg)
+{
+	table_add(arg, hour, account, a);
 }
 
 static char *
@@ -66,12 +76,12 @@ three_days(void)
 {
 	struct hours *h = hours_new(1000);
 
-	put(h, NOON, "b/v1", 60, 1);
-	put(h, NOON + 1, "a/v1", 100, 2);
-	put(h, NOON, "a/v1", 50.25, 1);
-	put(h, NOON, "a/v2", 10, 3);
-	put(h, NOON + 30, "a/v1", 1000, 4);
-	put(h, NOON - 30, "b/v1", 5, 1);
+	put(h, NOON, b_v1, 60, 1);
+	put(h, NOON + 1, a_v1, 100, 2);
+	put(h, NOON, a_v1, 50.25, 1);
+	put(h, NOON, a_v2, 10, 3);
+	put(h, NOON + 30, a_v1, 1000, 4);
+	put(h, NOON - 30, b_v1, 5, 1);
 	return h;
 }
 
@@ -104,6 +114,29 @@ by_what_is_asked_for(void **state)
 	hours_free(&h);
 }
 
+/* The peak of a revision counts for each owner that it has had. */
+static void
+by_owner_and_cost_center(void **state)
+{
+	struct hours *h = hours_new(1000);
+
+	(void)state;
+	put_for(h, NOON, &(struct account){a_v1, team, center}, 10, 1);
+	put_for(h, NOON, &(struct account){a_v2, team, none}, 20, 2);
+	put_for(h, NOON, &(struct account){a_v1, other, none}, 40, 4);
+	put_for(h, NOON, &(struct account){b_v1, none, center}, 80, 8);
+	expect(h, NULL, NULL, "owner",
+	       "begin,owner," HEAD "\r\n"
+	       "2026-11-29T00:00:00Z,,3600,80,1.5,0,0,0,0,0,0,0,0,3600,8,28800\r\n"
+	       "2026-11-29T00:00:00Z,other,3600,40,1.5,0,0,0,0,0,0,0,0,3600,4,14400\r\n"
+	       "2026-11-29T00:00:00Z,team,7200,30,3,0,0,0,0,0,0,0,0,7200,2,10800\r\n");
+	expect(h, NULL, NULL, "cost_center,hour",
+	       "begin,cost_center," HEAD "\r\n"
+	       "2026-11-29T12:00:00Z,,7200,60,3,0,0,0,0,0,0,0,0,7200,4,21600\r\n"
+	       "2026-11-29T12:00:00Z,4711,7200,90,3,0,0,0,0,0,0,0,0,7200,8,32400\r\n");
+	hours_free(&h);
+}
+
 static void
 json_with_costs(void **state)
 {
@@ -111,7 +144,7 @@ json_with_costs(void **state)
 	char *got;
 
 	(void)state;
-	put(h, NOON, "a/v\"1", 1800, 2);
+	put(h, NOON, odd, 1800, 2);
 	got = answer(h, NULL, NULL, NULL, 0.5, true);
 	assert_string_equal(
 		got, "{\"from\":\"2026-11-29T00:00:00Z\",\"to\":\"2026-11-29T13:00:00Z\","
@@ -155,19 +188,19 @@ mistakes_say_what_is_expected(void **state)
 	expect(h, "2026-11-29", "2026-11-28", NULL,
 	       "to: expected a time after from, got \"2026-11-28\"");
 	expect(h, NULL, NULL, "revision,week",
-	       "by: expected hour, day or month, and total, service or revision, with commas "
-	       "between, got \"revision,week\"");
+	       "by: expected hour, day or month, and total, service, revision, owner or "
+	       "cost_center, with commas between, got \"revision,week\"");
 	expect(h, NULL, NULL, "",
-	       "by: expected hour, day or month, and total, service or revision, with commas "
-	       "between, got \"\"");
+	       "by: expected hour, day or month, and total, service, revision, owner or "
+	       "cost_center, with commas between, got \"\"");
 	hours_free(&h);
 }
 
 static void
-count(int64_t hour, const char *revision, const struct amounts *a, void *arg)
+count(int64_t hour, const struct account *account, const struct amounts *a, void *arg)
 {
 	(void)hour;
-	(void)revision;
+	(void)account;
 	*(double *)arg += a->instance_s;
 }
 
@@ -178,23 +211,23 @@ the_oldest_hours_go(void **state)
 	double sum = 0;
 
 	(void)state;
-	put(h, 10, "a", 1, 1);
-	put(h, 10, "b", 2, 1);
-	put(h, 11, "a", 4, 1);
-	put(h, 12, "a", 8, 1);
-	put(h, 11, "a", 16, 1);
+	put(h, 10, a_v1, 1, 1);
+	put(h, 10, b_v1, 2, 1);
+	put(h, 11, a_v1, 4, 1);
+	put(h, 12, a_v1, 8, 1);
+	put(h, 11, a_v1, 16, 1);
 	assert_int_equal(hours_rows(h), 4);
-	put(h, 13, "c", 32, 1);
+	put(h, 13, a_v2, 32, 1);
 	assert_int_equal(hours_rows(h), 3);
 	assert_int_equal(hours_dropped(h), 2);
 	hours_each(h, INT64_MIN, INT64_MAX, count, &sum);
 	assert_true(sum == 4 + 8 + 16 + 32);
-	put(more, 12, "a", 64, 1);
-	put(more, 9, "z", 128, 1);
+	put(more, 12, a_v1, 64, 1);
+	put(more, 9, odd, 128, 1);
 	hours_merge(h, &more);
 	assert_null(more);
 	assert_int_equal(hours_rows(h), 4);
-	put(h, 8, "z", 256, 1); /* older than all others */
+	put(h, 8, odd, 256, 1); /* older than all others */
 	assert_int_equal(hours_rows(h), 4);
 	sum = 0;
 	hours_each(h, 9, 13, count, &sum);
@@ -207,14 +240,15 @@ a_very_long_answer_is_refused(void **state)
 {
 	struct table_query q = {.upto = 100000, .span = TABLE_HOUR, .of = TABLE_REVISION};
 	const struct amounts a = {.requests = 1};
+	const struct account account = {a_v1, none, none};
 	struct table *t = table_new(&q);
 	int64_t i;
 
 	(void)state;
 	for (i = 0; i < TABLE_ROWS_MAX; i++)
-		table_add(t, i, "a/v1", &a);
+		table_add(t, i, &account, &a);
 	assert_false(table_is_too_long(t));
-	table_add(t, i, "a/v1", &a);
+	table_add(t, i, &account, &a);
 	assert_true(table_is_too_long(t));
 	table_free(&t);
 }
@@ -224,6 +258,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(by_what_is_asked_for),
+		cmocka_unit_test(by_owner_and_cost_center),
 		cmocka_unit_test(json_with_costs),
 		cmocka_unit_test(mistakes_say_what_is_expected),
 		cmocka_unit_test(the_oldest_hours_go),
