@@ -1,0 +1,79 @@
+/* share - the activator's side of the share protocol, for one revision: how many slots of each
+ * instance this activator may use, and what it reports to the leading autoscaler
+ * (common/shares.h says which messages there are; autoscaler/shares/ is the other side).
+ *
+ * Rules:
+ *  - An instance's share is 0 until an offer raises it.
+ *  - A share is lowered at once.  What is in use above the share stays in use, is counted as held,
+ *    and is reported as it falls.
+ *  - A recall is paid with idle slots: whole idle instances first.  recall_idle leaves as many as
+ *    there are parked requests (they wait for an instance that is starting); recall_due does not.
+ *    What is left is paid with the next slots that fall free, recall_due before parked requests
+ *    get them.
+ *  - A raise needs no report: the leader counts what it has offered as held.  So an activator that
+ *    is alone, and has all slots, sends nothing while instances come and requests run.
+ *  - Without an autoscaler everything stays as it is.
+ *
+ * It is a pure state machine: no clock, no I/O.  The caller puts in what it reads from the link
+ * and what happens to slots, and then draws reports and wants, as long as the link is up.
+ * The use of instances is asked for by share_ops.
+ *
+ * A caller with several threads has two duties.  set_share() must stop new requests and new
+ * connections above the share before it returns, so that use(), which is called next, can only
+ * fall afterwards.  And share_freed() must be called before a parked request gets the slot.
+ * Thread: the owner, or whoever holds the lock that the owner has chosen. */
+#ifndef ACTIVATOR_SHARE_H
+#define ACTIVATOR_SHARE_H
+
+#include "common/shares.h"
+
+struct share; /* opaque */
+
+/* How much of an instance is in use now. */
+struct share_use {
+	uint32_t requests; /* in flight: slots taken */
+	uint32_t conns;	   /* connections open or being opened, idle and the prober's included */
+	/* Its idle slots will serve parked requests: it answers, or it is starting.  Not so while
+	 * it refuses connections. */
+	bool is_usable;
+};
+
+/* Neither calls back. */
+struct share_ops {
+	/* From now on take no slot, and open no connection, if `slots` are in use.  SHARE_ALL: no
+	 * limit.  Where fewer are allowed than before, idle connections above are closed soon. */
+	void (*set_share)(const char *id, uint32_t slots, void *arg);
+	struct share_use (*use)(const char *id, void *arg);
+};
+
+/* ops and arg are borrowed until share_free(). */
+NODISCARD struct share *share_new(const struct share_ops *, void *arg);
+void share_free(struct share **);
+
+/* --- the link --- */
+/* A link is up, and its autoscaler's hello named this term.  A complete report is to be sent,
+ * which is also the part of our own hello about shares.  If the term is new, offers of lower
+ * terms are ignored from now on. */
+void share_connected(struct share *, uint64_t term);
+/* The autoscaler of this link knows no shares: all instances in its list (ids, n) may be used
+ * without regard to other activators.  Call it with each new list. */
+void share_unshared(struct share *, uint32_t limit, const char *const *ids, size_t n);
+/* Obey an offer.  False: its (term, epoch) is not new, and nothing has changed. */
+bool share_obey(struct share *, const struct share_offer *);
+
+/* --- slots --- */
+/* So many requests are parked, the oldest since since_ns (any clock, that of share_next_want()). */
+void share_set_parked(struct share *, uint32_t parked, int64_t since_ns);
+/* A request at the instance has ended, or a connection to it was closed, and no parked request
+ * has the slot yet.  Needed only if share_is_watching(); harmless otherwise. */
+void share_freed(struct share *, const char *id);
+/* Must share_freed() be called: is more in use than a share, or a recall owed? */
+bool share_is_watching(const struct share *);
+uint32_t share_of(const struct share *, const char *id); /* its share; 0: not known */
+
+/* --- what is to be sent; draw until false, while the link is up --- */
+/* The items are borrowed until the next call of any function here. */
+NODISCARD bool share_next_report(struct share *, struct share_report *);
+NODISCARD bool share_next_want(struct share *, struct share_want *, int64_t now_ns);
+
+#endif
