@@ -1,0 +1,26 @@
+/* allot - the policy of the leader: which activator gets which slots of a revision, and which
+ * activator gives some up.  holdings.h keeps every decision safe; this policy makes it useful.
+ *
+ *  1. An activator that is alone gets all slots of all instances, before it asks.
+ *  2. Free slots go to activators that have parked requests, the oldest parked request first; as a
+ *     whole instance where enough are wanted.
+ *  3. Free slots that no parked request wants go where an activator has most of that instance
+ *     already, so that instances stay whole, or to the activator with the fewest slots.
+ *  4. Where parked requests lack slots, every other activator is asked for that many idle ones
+ *     (recall_idle): it alone knows which are idle.  So an idle slot moves within two round trips.
+ *  5. If others have more slots than an activator whose requests are parked, they are asked for
+ *     busy ones too (recall_due), down to an even split; each at most once in a quantum.  If all
+ * have the same and requests have been parked for a quantum, one slot moves.
+ *
+ * Pure: no clock, no I/O.  Thread: the owner. */
+#ifndef AUTOSCALER_SHARES_ALLOT_H
+#define AUTOSCALER_SHARES_ALLOT_H
+
+#include "autoscaler/shares/holdings.h"
+
+/* Raise, lower and recall.  Holders that something changes for have is_offer_due afterwards. */
+void allot(struct holdings *, int64_t quantum_ns, int64_t now_ns);
+/* When must allot() be called again, if nothing else changes?  INT64_MAX: never. */
+int64_t allot_next_ns(const struct holdings *, int64_t quantum_ns, int64_t now_ns);
+
+#endif

@@ -1,0 +1,274 @@
+#include "autoscaler/shares/shares.h"
+
+#include <stdlib.h>
+
+#include "autoscaler/shares/allot.h"
+#include "autoscaler/shares/holdings.h"
+
+struct shares {
+	struct shares_conf conf;
+	struct holdings holdings;
+	bool is_set;	 /* shares_set() was called */
+	bool is_deposed; /* a higher term was seen */
+	bool is_allot_due;
+	int64_t next_ns;	  /* when allot() is due though nothing has happened */
+	struct share_item *items; /* of the last offer: room for items_cap */
+	size_t items_cap;
+};
+
+struct shares *
+shares_new(const struct shares_conf *conf, const char *const *known, size_t n)
+{
+	struct shares *s = xcalloc(1, sizeof *s);
+	size_t i;
+
+	CHECK(conf->term > 0);
+	s->conf = *conf;
+	s->next_ns = INT64_MAX;
+	holdings_init(&s->holdings);
+	for (i = 0; i < n; i++)
+		holdings_add_holder(&s->holdings, known[i])->has_all = true;
+	return s;
+}
+
+void
+shares_free(struct shares **sp)
+{
+	struct shares *s = *sp;
+
+	*sp = NULL;
+	holdings_fini(&s->holdings);
+	free(s->items);
+	free(s);
+}
+
+void
+shares_set(struct shares *s, uint32_t limit, const char *const *ids, size_t n)
+{
+	CHECK(limit > 0);
+	s->is_set = s->is_allot_due = true;
+	holdings_set_limit(&s->holdings, limit);
+	holdings_list(&s->holdings, ids, n);
+}
+
+/* --- activators --- */
+
+static void
+unlink_holder(struct holdings_holder *h)
+{
+	h->is_connected = h->is_synced = false;
+	h->want = h->raised = 0;
+	h->recall_idle = h->recall_due = 0;
+}
+
+void
+shares_up(struct shares *s, const char *id, bool has_shares)
+{
+	struct holdings_holder *h = holdings_find_holder(&s->holdings, id);
+
+	if (h == NULL)
+		h = holdings_add_holder(&s->holdings, id);
+	if (h->dead_ns >= 0)
+		return;
+	unlink_holder(h);
+	h->is_connected = true;
+	h->has_shares = has_shares;
+	s->is_allot_due = true;
+}
+
+void
+shares_down(struct shares *s, const char *id)
+{
+	struct holdings_holder *h = holdings_find_holder(&s->holdings, id);
+
+	if (h != NULL)
+		unlink_holder(h);
+	s->is_allot_due = true;
+}
+
+void
+shares_leaving(struct shares *s, const char *id)
+{
+	struct holdings_holder *h = holdings_find_holder(&s->holdings, id);
+
+	if (h != NULL)
+		h->is_leaving = true;
+}
+
+void
+shares_dead(struct shares *s, const char *id, int64_t now_ns)
+{
+	struct holdings_holder *h = holdings_find_holder(&s->holdings, id);
+
+	if (h == NULL || h->dead_ns >= 0)
+		return;
+	unlink_holder(h);
+	h->dead_ns = now_ns;
+	s->is_allot_due = true;
+}
+
+/* Is a message under that term to be heeded? */
+static bool
+is_heeded(struct shares *s, const struct holdings_holder *h, uint64_t term)
+{
+	if (h == NULL || !h->is_connected || !h->has_shares)
+		return false;
+	s->is_deposed |= term > s->conf.term;
+	return term == s->conf.term;
+}
+
+void
+shares_report(struct shares *s, const char *id, const struct share_report *r, int64_t now_ns)
+{
+	struct holdings_holder *h = holdings_find_holder(&s->holdings, id);
+
+	if (!is_heeded(s, h, r->term))
+		return;
+	holdings_report(&s->holdings, h, r, now_ns);
+	if (r->epoch >= h->recall_epoch) {
+		h->recall_idle = r->owed_idle;
+		h->recall_due = r->owed_due;
+	}
+	s->is_allot_due = true;
+}
+
+void
+shares_want(struct shares *s, const char *id, const struct share_want *w, int64_t now_ns)
+{
+	struct holdings_holder *h = holdings_find_holder(&s->holdings, id);
+
+	if (!is_heeded(s, h, w->term))
+		return;
+	h->want = w->slots;
+	h->want_since_ns = now_ns - w->oldest_ns;
+	if (w->epoch >= h->raise_epoch)
+		h->raised = 0;
+	s->is_allot_due = true;
+}
+
+bool
+shares_may_use_all(struct shares *s, const char *id)
+{
+	struct holdings_holder *h = holdings_find_holder(&s->holdings, id);
+	size_t i;
+
+	if (h == NULL || h->has_shares)
+		return false;
+	for (i = 0; i < s->holdings.holders_n && !h->is_allowed; i++)
+		if (s->holdings.limit != SHARE_ALL && s->holdings.holders[i] != h &&
+		    !holdings_is_empty_handed(&s->holdings, s->holdings.holders[i]))
+			return false;
+	h->has_all = h->is_allowed = true;
+	return true;
+}
+
+/* --- what is to be sent --- */
+
+/* Dead activators whose slots are free by now. */
+static void
+bury(struct shares *s, int64_t now_ns)
+{
+	struct holdings *l = &s->holdings;
+	size_t i;
+
+	for (i = l->holders_n; i-- > 0;) {
+		struct holdings_holder *h = l->holders[i];
+
+		if (h->dead_ns < 0 || (now_ns - h->dead_ns < s->conf.abort_timeout_ns &&
+				       !holdings_is_empty_handed(l, h)))
+			continue;
+		holdings_remove_holder(l, h);
+		s->is_allot_due = true;
+	}
+}
+
+/* May more than one activator hold slots? */
+static bool
+is_shared(const struct shares *s)
+{
+	return s->holdings.holders_n > 1;
+}
+
+static void
+refresh(struct shares *s, int64_t now_ns)
+{
+	struct holdings *l = &s->holdings;
+
+	bury(s, now_ns);
+	if (!s->is_allot_due && now_ns < s->next_ns)
+		return;
+	s->is_allot_due = false;
+	allot(l, s->conf.quantum_ns, now_ns);
+	s->next_ns = allot_next_ns(l, s->conf.quantum_ns, now_ns);
+}
+
+static void
+fill_offer(struct shares *s, struct holdings_holder *h, struct share_offer *o)
+{
+	if (s->items_cap < s->holdings.n) {
+		s->items_cap = s->holdings.cap;
+		s->items = xrealloc(s->items, s->items_cap * sizeof *s->items);
+	}
+	holdings_offer(&s->holdings, h, o, s->items);
+	o->term = s->conf.term;
+	o->is_shared = h->is_shared = is_shared(s);
+	o->recall_idle = h->recall_idle;
+	o->recall_due = h->recall_due;
+	h->recall_epoch = o->epoch;
+}
+
+bool
+shares_next_offer(struct shares *s, const char **id, struct share_offer *o, int64_t now_ns)
+{
+	size_t i;
+
+	if (!s->is_set || s->is_deposed)
+		return false;
+	refresh(s, now_ns);
+	for (i = 0; i < s->holdings.holders_n; i++) {
+		struct holdings_holder *h = s->holdings.holders[i];
+
+		if (!h->is_synced || (!h->is_offer_due && (s->holdings.limit == SHARE_ALL ||
+							   h->is_shared == is_shared(s))))
+			continue;
+		fill_offer(s, h, o);
+		*id = h->id;
+		return true;
+	}
+	return false;
+}
+
+int64_t
+shares_next_ns(const struct shares *s, int64_t now_ns)
+{
+	int64_t next = s->next_ns;
+	size_t i;
+
+	if (s->is_deposed)
+		return INT64_MAX;
+	for (i = 0; i < s->holdings.holders_n; i++)
+		if (s->holdings.holders[i]->dead_ns >= 0)
+			next = MIN(next,
+				   s->holdings.holders[i]->dead_ns + s->conf.abort_timeout_ns);
+	return MAX(next, now_ns);
+}
+
+/* --- for reading --- */
+
+bool
+shares_is_deposed(const struct shares *s)
+{
+	return s->is_deposed;
+}
+
+bool
+shares_knows(const struct shares *s, const char *id)
+{
+	return holdings_find_holder(&s->holdings, id) != NULL;
+}
+
+uint32_t
+shares_bound(const struct shares *s, const char *instance)
+{
+	return holdings_bound_of(&s->holdings, instance);
+}

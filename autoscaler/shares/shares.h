@@ -1,0 +1,83 @@
+/* shares - the leader's side of the share protocol, for one revision: it gives out how many slots
+ * of each instance each activator may use (DESIGN 10, "Shares").  common/shares.h says which
+ * messages there are; activator/share.h is the other side.
+ *
+ * It is a pure state machine: no clock, no I/O.  The caller puts in what it reads from links, what
+ * the driver lists, which activators are dead, and the time; then it draws offers.  Each call
+ * names an activator by its id, which is that of its process: a restarted activator is another.
+ *
+ * What the caller promises:
+ *  - The id of an activator is on stable storage before shares_up() names it for the first time,
+ *    and stays there until shares_knows() is false.  The next leader passes all these ids to
+ *    shares_new(), so that it waits for each of them; it reads them after this one has stopped
+ *    writing.
+ *  - Each leader's term is higher than the terms of all before.
+ *  - What an activator sends is passed on only if it comes by the activator's newest link, the one
+ *    that the last shares_up() announced, and in the order in which it was sent.
+ *  - An activator is called dead only if its process has ended, and then nothing of it is passed
+ * on.
+ *
+ * Room: autoscaler/shares gives out slots to activators: holdings is what they may hold, and
+ * keeps every share safe; allot is the policy; shares is the protocol.  Everything here is
+ * pure, so that a model checker (test/unit/t_share_model.c) runs it through every kind of
+ * interleaving.  It may use common/ alone; it knows no link, no driver and no clock.
+ * Thread: the owner. */
+#ifndef AUTOSCALER_SHARES_SHARES_H
+#define AUTOSCALER_SHARES_SHARES_H
+
+#include "common/shares.h"
+
+struct shares; /* opaque */
+
+struct shares_conf {
+	uint64_t term;		  /* from 1 */
+	int64_t quantum_ns;	  /* share_quantum: under contention a share stays so long */
+	int64_t abort_timeout_ns; /* so long the slots of a dead activator stay in use */
+};
+
+/* known: the ids on stable storage (n).  Each may hold everything until it reports or is dead. */
+NODISCARD struct shares *shares_new(const struct shares_conf *, const char *const *known, size_t n);
+void shares_free(struct shares **);
+
+/* --- what the driver and the settings say --- */
+/* These instances (ids, n) are listed to activators from now on, with this container_concurrency;
+ * SHARE_ALL: no limit, and each activator may use everything.  Before the first call nothing is
+ * offered.  The ids are copied. */
+void shares_set(struct shares *, uint32_t limit, const char *const *ids, size_t n);
+
+/* --- activators --- */
+/* A link is up.  has_shares: its hello names the feature.  No offer is made to the activator until
+ * a complete report under this leader's term has come by this link. */
+void shares_up(struct shares *, const char *id, bool has_shares);
+/* The link is down: what the activator holds stays its own. */
+void shares_down(struct shares *, const char *id);
+/* The activator accepts no new requests: it gets slots for its parked requests alone. */
+void shares_leaving(struct shares *, const char *id);
+/* The process has ended.  Its slots are free abort_timeout later, or at once if it had none. */
+void shares_dead(struct shares *, const char *id, int64_t now_ns);
+/* Ids that are not known, and terms other than this leader's, change nothing; a higher term says
+ * that another leads: nothing is offered any more (shares_is_deposed()). */
+void shares_report(struct shares *, const char *id, const struct share_report *, int64_t now_ns);
+void shares_want(struct shares *, const char *id, const struct share_want *, int64_t now_ns);
+/* May an activator that knows no shares (has_shares was false) be sent instances?  It uses all
+ * slots of what it is sent.  True only if no other activator holds anything; from then on no
+ * other gets anything, until this one is dead. */
+NODISCARD bool shares_may_use_all(struct shares *, const char *id);
+
+/* --- what is to be sent --- */
+/* The next offer, and the id of the activator that it is for; false: none is due.  All of it is
+ * borrowed until the next call of any function here.  Call it until it returns false, after other
+ * calls and when shares_next_ns() is over. */
+NODISCARD bool shares_next_offer(struct shares *, const char **id, struct share_offer *,
+				 int64_t now_ns);
+/* When to call shares_next_offer() again if nothing happens; INT64_MAX: never. */
+int64_t shares_next_ns(const struct shares *, int64_t now_ns);
+
+/* --- for reading --- */
+bool shares_is_deposed(const struct shares *);
+/* Does the activator count: is it connected, or may it hold something? */
+bool shares_knows(const struct shares *, const char *id);
+/* Slots that may be in use at an instance, by all activators together; SHARE_ALL: unknown. */
+uint32_t shares_bound(const struct shares *, const char *instance);
+
+#endif
