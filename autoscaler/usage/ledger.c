@@ -6,7 +6,6 @@
 #include "autoscaler/usage/hours.h"
 #include "autoscaler/usage/journal.h"
 #include "autoscaler/usage/meter.h"
-#include "autoscaler/usage/record.h"
 #include "autoscaler/usage/table.h"
 #include "autoscaler/usage/writer.h"
 #include "common/admin.h"
@@ -20,7 +19,6 @@
 #define MEMORY_ROWS 50000	 /* without a journal */
 
 struct ledger {
-	char *run;
 	struct meter *meter;
 	struct hours *hours;   /* of parts that have ended, and what was in the journal */
 	struct writer *writer; /* NULL: there is no journal */
@@ -31,28 +29,12 @@ struct ledger {
 /* --- what the meter hands out --- */
 
 static void
-write_part(struct ledger *l, const struct meter_part *p)
-{
-	const struct usage_record r = {.run = l->run,
-				       .part = p->part,
-				       .hour = p->hour,
-				       .account = *p->account,
-				       .amounts = p->amounts};
-	struct strbuf line;
-
-	strbuf_init(&line, 0);
-	record_encode(&r, &line);
-	writer_put(l->writer, p->hour / 24, line.data, line.len);
-	strbuf_fini(&line);
-}
-
-static void
 on_part(const struct meter_part *p, void *arg)
 {
 	struct ledger *l = arg;
 
 	if (l->writer != NULL)
-		write_part(l, p);
+		writer_put(l->writer, p->part, p->hour, p->account, &p->amounts);
 	if (p->is_final)
 		hours_add(l->hours, p->hour, p->account, &p->amounts);
 }
@@ -69,9 +51,11 @@ static void
 on_loaded(struct hours *hours, void *arg)
 {
 	struct ledger *l = arg;
+	struct hours *fresh = l->hours;
 
 	l->is_loading = false;
-	hours_merge(l->hours, &hours);
+	l->hours = hours;
+	hours_merge(l->hours, &fresh); /* the smaller one into the larger one */
 }
 
 static void
@@ -84,7 +68,7 @@ start_writer(struct ledger *l, struct loop *loop, const struct ledger_conf *conf
 	struct hours *read = hours_new(rows_max);
 	struct err e;
 
-	l->writer = writer_start(loop, &journal, &read, on_loaded, l, &e);
+	l->writer = writer_start(loop, conf->run, &journal, &read, on_loaded, l, &e);
 	l->is_loading = l->writer != NULL;
 	if (l->writer == NULL)
 		log_error(NULL, "usage is kept in memory alone", "err=%s", e.text);
@@ -96,7 +80,6 @@ ledger_open(struct loop *loop, const struct ledger_conf *conf)
 	struct ledger *l = xcalloc(1, sizeof *l);
 	size_t rows_max = conf->days_max == 0 ? MEMORY_ROWS : conf->bytes_max / BYTES_PER_ROW;
 
-	l->run = xstrdup(conf->run);
 	l->meter = meter_new(clk_now(), clk_wall());
 	l->hours = hours_new(rows_max);
 	l->written_ns = clk_now();
@@ -118,7 +101,6 @@ ledger_close(struct ledger **lp)
 	writer_stop(&l->writer);
 	meter_free(&l->meter);
 	hours_free(&l->hours);
-	free(l->run);
 	free(l);
 }
 

@@ -10,13 +10,14 @@
 
 #include "autoscaler/usage/hours.h"
 #include "autoscaler/usage/journal.h"
+#include "autoscaler/usage/record.h"
 #include "common/clk.h"
 #include "common/list.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/strbuf.h"
 
-#define QUEUE_MAX ((size_t)8 << 20) /* bytes that wait to be written */
+#define QUEUE_MAX ((size_t)32768) /* records that wait to be written */
 #define RETRY (5 * CLK_S)
 #define STOP_MOST (5 * CLK_S)
 
@@ -24,12 +25,14 @@
 struct writer_batch {
 	struct list_node node;
 	int64_t day;
-	struct strbuf text;
-	size_t records;
+	struct usage_record *v; /* their run is borrowed from the writer */
+	size_t n, cap;
+	struct strbuf text; /* the same as lines, once the thread has made them */
 };
 
 struct writer {
 	struct loop *loop;
+	char *run;
 	pthread_t thread;
 
 	/* the loop's */
@@ -58,6 +61,11 @@ struct writer {
 static void
 batch_free(struct writer_batch *b)
 {
+	size_t i;
+
+	for (i = 0; i < b->n; i++)
+		account_fini(&b->v[i].account);
+	free(b->v);
 	strbuf_fini(&b->text);
 	free(b);
 }
@@ -101,7 +109,7 @@ done_with(struct writer *w, struct writer_batch *b)
 {
 	pthread_mutex_lock(&w->lock);
 	list_remove(&w->queue, &b->node);
-	w->queued -= b->text.len;
+	w->queued -= b->n;
 	pthread_mutex_unlock(&w->lock);
 	batch_free(b);
 }
@@ -116,7 +124,7 @@ is_hopeless(struct writer *w, const struct err *e)
 static void
 lose(struct writer *w, struct writer_batch *b)
 {
-	atomic_fetch_add(&w->lost, b->records);
+	atomic_fetch_add(&w->lost, b->n);
 	done_with(w, b);
 }
 
@@ -124,13 +132,17 @@ static void
 write_batch(struct writer *w, struct writer_batch *b)
 {
 	struct err e;
+	size_t i;
 
+	if (b->text.len == 0)
+		for (i = 0; i < b->n; i++)
+			record_encode(&b->v[i], &b->text);
 	if (journal_append(w->journal, b->day, b->text.data, b->text.len, &e) == 0) {
 		if (w->is_failing)
 			log_info(NULL, "usage is written again", "lost_records=%llu",
 				 (unsigned long long)atomic_load(&w->lost));
 		w->is_failing = false;
-		atomic_fetch_add(&w->written, b->records);
+		atomic_fetch_add(&w->written, b->n);
 		done_with(w, b);
 		return;
 	}
@@ -196,6 +208,7 @@ writer_free(struct writer *w)
 		batch_free(w->filling);
 	journal_free(&w->journal);
 	hours_free(&w->hours);
+	free(w->run);
 	pthread_cond_destroy(&w->ended);
 	pthread_cond_destroy(&w->changed);
 	pthread_mutex_destroy(&w->lock);
@@ -203,7 +216,7 @@ writer_free(struct writer *w)
 }
 
 struct writer *
-writer_start(struct loop *loop, struct journal **journal, struct hours **hours,
+writer_start(struct loop *loop, const char *run_id, struct journal **journal, struct hours **hours,
 	     writer_loaded_fn *loaded, void *arg, struct err *e)
 {
 	struct writer *w = xcalloc(1, sizeof *w);
@@ -211,6 +224,7 @@ writer_start(struct loop *loop, struct journal **journal, struct hours **hours,
 	int code;
 
 	w->loop = loop;
+	w->run = xstrdup(run_id);
 	w->loaded = loaded;
 	w->arg = arg;
 	w->mail.fn = on_mail;
@@ -270,17 +284,27 @@ writer_stop(struct writer **wp)
 }
 
 void
-writer_put(struct writer *w, int64_t day, const char *record, size_t n)
+writer_put(struct writer *w, uint64_t part, int64_t hour, const struct account *account,
+	   const struct amounts *a)
 {
-	if (w->filling != NULL && w->filling->day != day)
+	struct writer_batch *b = w->filling;
+	struct usage_record *r;
+
+	if (b != NULL && b->day != hour / 24)
 		writer_flush(w);
 	if (w->filling == NULL) {
 		w->filling = xcalloc(1, sizeof *w->filling);
-		w->filling->day = day;
+		w->filling->day = hour / 24;
 		strbuf_init(&w->filling->text, 0);
 	}
-	strbuf_add(&w->filling->text, record, n);
-	w->filling->records++;
+	b = w->filling;
+	if (b->n == b->cap) {
+		b->cap = MAX(b->cap * 2, (size_t)16);
+		b->v = xrealloc(b->v, b->cap * sizeof *b->v);
+	}
+	r = &b->v[b->n++];
+	*r = (struct usage_record){.run = w->run, .part = part, .hour = hour, .amounts = *a};
+	account_init(&r->account, account->revision, account->owner, account->cost_center);
 }
 
 void
@@ -293,18 +317,18 @@ writer_flush(struct writer *w)
 		return;
 	w->filling = NULL;
 	pthread_mutex_lock(&w->lock);
-	is_full = w->queued > 0 && w->queued + b->text.len > QUEUE_MAX;
+	is_full = w->queued > 0 && w->queued + b->n > QUEUE_MAX;
 	if (!is_full) {
 		list_push(&w->queue, &b->node);
-		w->queued += b->text.len;
+		w->queued += b->n;
 		pthread_cond_signal(&w->changed);
 	}
 	pthread_mutex_unlock(&w->lock);
 	if (!is_full)
 		return;
-	if (atomic_fetch_add(&w->lost, b->records) == 0)
+	if (atomic_fetch_add(&w->lost, b->n) == 0)
 		log_warn(NULL, "usage records are lost, the disk is too slow or full",
-			 "records=%zu queued_bytes=%zu", b->records, QUEUE_MAX);
+			 "records=%zu queued=%zu", b->n, QUEUE_MAX);
 	batch_free(b);
 }
 

@@ -7,6 +7,8 @@
 
 #include "common/err.h"
 
+struct account;
+struct amounts;
 struct hours;
 struct journal;
 struct loop;
@@ -15,16 +17,19 @@ struct writer; /* opaque */
 /* Called once from the loop, when the journal has been read; hours is handed over. */
 typedef void writer_loaded_fn(struct hours *, void *arg);
 
-/* Start the thread; the journal is taken over.  The journal is read into *hours, which is taken
- * over until it comes back by loaded().  NULL with err. */
-NODISCARD struct writer *writer_start(struct loop *, struct journal **, struct hours **,
-				      writer_loaded_fn *loaded, void *arg, struct err *);
+/* Start the thread; the journal is taken over; run: the id of this process, copied.  The journal is
+ * read into *hours, which is taken over until it comes back by loaded().  NULL with err. */
+NODISCARD struct writer *writer_start(struct loop *, const char *run, struct journal **,
+				      struct hours **, writer_loaded_fn *loaded, void *arg,
+				      struct err *);
 /* Write what is left, for a few seconds at most, end the thread, and deliver loaded() if it did
  * not come yet. */
 void writer_stop(struct writer **);
 
-/* Add a record of that day (since the epoch); writer_flush() passes what was added on. */
-void writer_put(struct writer *, int64_t day, const char *record, size_t n);
+/* Add a record (record.h) of this run; writer_flush() passes what was added on.  All is copied; the
+ * thread makes a line of it. */
+void writer_put(struct writer *, uint64_t part, int64_t hour, const struct account *,
+		const struct amounts *);
 void writer_flush(struct writer *);
 
 /* Records that were written, and that were lost. */
