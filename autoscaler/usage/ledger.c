@@ -175,7 +175,7 @@ add_row(int64_t hour, const struct account *account, const struct amounts *a, vo
 static void
 add_part(const struct meter_part *p, void *arg)
 {
-	table_add(arg, p->hour, p->account, &p->amounts);
+	table_add_live(arg, p->hour, p->account, &p->amounts);
 }
 
 static void
@@ -227,8 +227,9 @@ ledger_answer(struct ledger *l, struct admin_request *req, double price)
 	q.price = price;
 	t = table_new(&q);
 	advance(l);
-	hours_each(l->hours, q.from, q.upto, add_row, t);
 	meter_each(l->meter, add_part, t);
+	hours_each(l->hours, q.from, q.upto, add_row, t);
+	table_end(t);
 	write_table(req, t);
 	table_free(&t);
 }

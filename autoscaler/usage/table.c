@@ -22,28 +22,36 @@ static const char *const ofs[] = {"total", "service", "revision", "owner", "cost
 static const char *const derived_names[DERIVED] = {"always_peak_s", "cost", "always_one_cost",
 						   "always_peak_cost"};
 
+/* A row of the answer. */
 struct cell {
-	struct account account; /* of a cell of table.accounts alone */
-	int64_t begin;		/* of its hour, day or month, in seconds since the epoch */
-	/* of the account, or of what it is added up to; "": the total, or what has none */
-	char *name;
+	int64_t begin; /* of its hour, day or month, in seconds since the epoch */
+	char *name;    /* what it is added up to; "": the total, or what has none */
 	struct amounts amounts;
-	double always_peak_s; /* each revision with its peak of instances at all times */
+	double always_peak_s; /* each account with its peak of instances at all times */
 };
 
-struct cells {
-	struct hmap map; /* begin and name → struct cell */
-	struct cell **v; /* the same */
-	size_t n, cap;
+/* What an account uses in the hour that is not over yet. */
+struct live {
+	struct account account;
+	int64_t hour;
+	struct amounts amounts;
 };
 
 struct table {
 	struct table_query query;
-	struct cells accounts; /* peaks are known only for each account */
-	bool is_too_long;
-	/* the last row, as rows of one revision follow one another */
-	struct cell *last;
-	const struct account *last_account;
+	struct hmap map;     /* begin and name → struct cell */
+	struct cell **cells; /* the same */
+	size_t n, cap;
+	struct hmap lives; /* account_key() → struct live that is not in the cells yet */
+
+	/* The account whose rows are being added, and what they add up to in one cell: its peak
+	 * there is known when the next cell begins. */
+	const struct account *account;
+	char *name; /* what it is added up to */
+	int64_t begin;
+	struct amounts sum;
+	bool is_pending; /* sum is not in the cell yet */
+
 	int64_t last_day, last_month; /* since the epoch; the seconds that its month began at */
 };
 
@@ -142,52 +150,6 @@ table_query_parse(struct table_query *q, const char *from, const char *to, const
 
 /* --- adding up --- */
 
-static void
-cells_init(struct cells *cs)
-{
-	*cs = (struct cells){.n = 0};
-	hmap_init(&cs->map);
-}
-
-static void
-cells_fini(struct cells *cs)
-{
-	size_t i;
-
-	for (i = 0; i < cs->n; i++) {
-		account_fini(&cs->v[i]->account);
-		free(cs->v[i]->name);
-		free(cs->v[i]);
-	}
-	free(cs->v);
-	hmap_fini(&cs->map);
-}
-
-/* The cell of that key, which has the name and its beginning; account NULL: none. */
-static struct cell *
-cell_of(struct cells *cs, int64_t begin, const char *key_name, const struct account *account)
-{
-	char *key = xasprintf("%lld %s", (long long)begin, key_name);
-	struct cell *c = hmap_find(&cs->map, key);
-
-	if (c == NULL) {
-		c = xcalloc(1, sizeof *c);
-		c->begin = begin;
-		c->name = xstrdup(key_name);
-		if (account != NULL)
-			account_init(&c->account, account->revision, account->owner,
-				     account->cost_center);
-		if (cs->n == cs->cap) {
-			cs->cap = MAX(cs->cap * 2, (size_t)64);
-			cs->v = xrealloc(cs->v, cs->cap * sizeof(struct cell *));
-		}
-		cs->v[cs->n++] = c;
-		hmap_put(&cs->map, key, c);
-	}
-	free(key);
-	return c;
-}
-
 struct table *
 table_new(const struct table_query *q)
 {
@@ -195,19 +157,38 @@ table_new(const struct table_query *q)
 
 	t->query = *q;
 	t->last_day = -1;
-	cells_init(&t->accounts);
+	hmap_init(&t->map);
+	hmap_init(&t->lives);
 	return t;
+}
+
+static void
+live_free(struct live *l)
+{
+	account_fini(&l->account);
+	free(l);
 }
 
 void
 table_free(struct table **tp)
 {
 	struct table *t = *tp;
+	size_t i, at = 0;
+	void *value;
 
 	*tp = NULL;
 	if (t == NULL)
 		return;
-	cells_fini(&t->accounts);
+	while (hmap_next(&t->lives, &at, NULL, &value))
+		live_free(value);
+	for (i = 0; i < t->n; i++) {
+		free(t->cells[i]->name);
+		free(t->cells[i]);
+	}
+	free(t->cells);
+	free(t->name);
+	hmap_fini(&t->lives);
+	hmap_fini(&t->map);
 	free(t);
 }
 
@@ -243,39 +224,6 @@ begin_of(struct table *t, int64_t hour)
 	return hour * HOUR_S;
 }
 
-void
-table_add(struct table *t, int64_t hour, const struct account *account, const struct amounts *a)
-{
-	int64_t begin;
-
-	if (hour < t->query.from || hour >= t->query.upto || t->is_too_long)
-		return;
-	begin = begin_of(t, hour);
-	if (t->last == NULL || t->last->begin != begin || t->last_account != account) {
-		char *key = account_key(account);
-
-		t->last = cell_of(&t->accounts, begin, key, account);
-		free(key);
-	}
-	t->last_account = account;
-	amounts_add(&t->last->amounts, a);
-	t->is_too_long = t->accounts.n > TABLE_ROWS_MAX;
-}
-
-bool
-table_is_too_long(const struct table *t)
-{
-	return t->is_too_long;
-}
-
-static int
-compare(const void *a, const void *b)
-{
-	const struct cell *x = *(struct cell *const *)a, *y = *(struct cell *const *)b;
-
-	return x->begin != y->begin ? (x->begin > y->begin ? 1 : -1) : strcmp(x->name, y->name);
-}
-
 /* What the account is added up to, the caller's to free. */
 static char *
 name_of(const struct table_query *q, const struct account *a)
@@ -295,26 +243,146 @@ name_of(const struct table_query *q, const struct account *a)
 	return xstrdup("");
 }
 
-/* The rows of the answer, sorted, for cells_fini(). */
-static void
-fold(const struct table *t, struct cells *out)
+static struct cell *
+cell_of(struct table *t, int64_t begin, const char *name)
 {
-	size_t i;
+	char *key = xasprintf("%lld %s", (long long)begin, name);
+	struct cell *c = hmap_find(&t->map, key);
 
-	cells_init(out);
-	for (i = 0; i < t->accounts.n; i++) {
-		const struct cell *from = t->accounts.v[i];
-		char *name = name_of(&t->query, &from->account);
-		struct cell *to = cell_of(out, from->begin, name, NULL);
-
-		free(name);
-		/* The peaks of several revisions need not be at the same time: their sum is what
-		 * always-on instances of each would be. */
-		to->always_peak_s += from->amounts.peak * from->amounts.observed_s;
-		amounts_add(&to->amounts, &from->amounts);
+	if (c == NULL) {
+		c = xcalloc(1, sizeof *c);
+		c->begin = begin;
+		c->name = xstrdup(name);
+		if (t->n == t->cap) {
+			t->cap = MAX(t->cap * 2, (size_t)64);
+			t->cells = xrealloc(t->cells, t->cap * sizeof(struct cell *));
+		}
+		t->cells[t->n++] = c;
+		hmap_put(&t->map, key, c);
 	}
-	if (out->n > 1)
-		qsort(out->v, out->n, sizeof(struct cell *), compare);
+	free(key);
+	return c;
+}
+
+/* The peaks of several accounts need not be at the same time: always-on instances of each would
+ * be their sum. */
+static void
+flush(struct table *t)
+{
+	struct cell *c;
+
+	if (!t->is_pending || table_is_too_long(t))
+		return;
+	c = cell_of(t, t->begin, t->name);
+	c->always_peak_s += t->sum.peak * t->sum.observed_s;
+	amounts_add(&c->amounts, &t->sum);
+	t->is_pending = false;
+}
+
+static void
+add(struct table *t, int64_t hour, const struct amounts *a)
+{
+	int64_t begin = begin_of(t, hour);
+
+	if (t->is_pending && begin != t->begin)
+		flush(t);
+	if (!t->is_pending)
+		t->sum = (struct amounts){.peak = 0};
+	t->is_pending = true;
+	t->begin = begin;
+	amounts_add(&t->sum, a);
+}
+
+/* All rows of the account have been added but for that of the hour that is not over. */
+static void
+end_account(struct table *t)
+{
+	char *key = t->account == NULL ? NULL : account_key(t->account);
+	struct live *live = key == NULL ? NULL : hmap_remove(&t->lives, key);
+
+	free(key);
+	if (live != NULL) {
+		add(t, live->hour, &live->amounts);
+		live_free(live);
+	}
+	flush(t);
+	t->account = NULL;
+}
+
+static void
+begin_account(struct table *t, const struct account *account)
+{
+	end_account(t);
+	t->account = account;
+	free(t->name);
+	t->name = name_of(&t->query, account);
+}
+
+static bool
+is_asked_for(const struct table *t, int64_t hour)
+{
+	return hour >= t->query.from && hour < t->query.upto;
+}
+
+void
+table_add_live(struct table *t, int64_t hour, const struct account *account,
+	       const struct amounts *a)
+{
+	struct live *live;
+	char *key;
+
+	if (!is_asked_for(t, hour))
+		return;
+	live = xcalloc(1, sizeof *live);
+	account_init(&live->account, account->revision, account->owner, account->cost_center);
+	live->hour = hour;
+	live->amounts = *a;
+	key = account_key(account);
+	CHECK(hmap_put(&t->lives, key, live) == NULL);
+	free(key);
+}
+
+void
+table_add(struct table *t, int64_t hour, const struct account *account, const struct amounts *a)
+{
+	if (!is_asked_for(t, hour))
+		return;
+	if (account != t->account)
+		begin_account(t, account);
+	add(t, hour, a);
+}
+
+static int
+compare(const void *a, const void *b)
+{
+	const struct cell *x = *(struct cell *const *)a, *y = *(struct cell *const *)b;
+
+	return x->begin != y->begin ? (x->begin > y->begin ? 1 : -1) : strcmp(x->name, y->name);
+}
+
+void
+table_end(struct table *t)
+{
+	size_t at = 0;
+	void *value;
+
+	end_account(t);
+	while (hmap_next(&t->lives, &at, NULL, &value)) { /* they have no earlier rows */
+		const struct live *live = value;
+
+		begin_account(t, &live->account);
+		t->account = NULL; /* it is in the map still */
+		add(t, live->hour, &live->amounts);
+		flush(t);
+	}
+	if (t->n > 1)
+		qsort(t->cells, t->n, sizeof(struct cell *), compare);
+}
+
+bool
+table_is_too_long(const struct table *t)
+{
+	return t->n > TABLE_ROWS_MAX;
 }
 
 /* --- writing --- */
@@ -407,16 +475,13 @@ put_csv_cell(const struct table *t, const struct cell *c, struct strbuf *out)
 }
 
 void
-table_write_csv(struct table *t, struct strbuf *out)
+table_write_csv(const struct table *t, struct strbuf *out)
 {
-	struct cells cells;
 	size_t i;
 
-	fold(t, &cells);
 	put_csv_head(t, out);
-	for (i = 0; i < cells.n; i++)
-		put_csv_cell(t, cells.v[i], out);
-	cells_fini(&cells);
+	for (i = 0; i < t->n; i++)
+		put_csv_cell(t, t->cells[i], out);
 }
 
 static void
@@ -438,14 +503,12 @@ put_json_cell(const struct table *t, const struct cell *c, struct jput *j)
 }
 
 void
-table_write_json(struct table *t, struct strbuf *out)
+table_write_json(const struct table *t, struct strbuf *out)
 {
-	struct cells cells;
 	char from[32], upto[32];
 	struct jput j;
 	size_t i;
 
-	fold(t, &cells);
 	format_time(t->query.from * HOUR_S, from);
 	format_time(t->query.upto * HOUR_S, upto);
 	jput_init(&j, out);
@@ -455,10 +518,9 @@ table_write_json(struct table *t, struct strbuf *out)
 	if (t->query.price > 0)
 		jput_double(&j, "instance_hour_price", t->query.price);
 	jput_array(&j, "rows");
-	for (i = 0; i < cells.n; i++)
-		put_json_cell(t, cells.v[i], &j);
+	for (i = 0; i < t->n; i++)
+		put_json_cell(t, t->cells[i], &j);
 	jput_array_end(&j);
 	jput_object_end(&j);
 	strbuf_adds(out, "\n");
-	cells_fini(&cells);
 }

@@ -35,12 +35,15 @@ struct table; /* opaque */
 
 NODISCARD struct table *table_new(const struct table_query *);
 void table_free(struct table **);
-/* Rows of other hours than those asked for are ignored.  The same pointer is the same account,
- * until the table is freed. */
+/* Add the rows of the hours that are not over, one at most for each account, then all others, each
+ * account with all of its rows one after another and the same pointer; then end.  Rows of hours
+ * that are not asked for are ignored. */
+void table_add_live(struct table *, int64_t hour, const struct account *, const struct amounts *);
 void table_add(struct table *, int64_t hour, const struct account *, const struct amounts *);
-/* It would have more than TABLE_ROWS_MAX rows of revisions: write it not, but refuse. */
+void table_end(struct table *);
+/* It has more than TABLE_ROWS_MAX rows, and is not complete. */
 bool table_is_too_long(const struct table *);
-void table_write_csv(struct table *, struct strbuf *);
-void table_write_json(struct table *, struct strbuf *);
+void table_write_csv(const struct table *, struct strbuf *);
+void table_write_json(const struct table *, struct strbuf *);
 
 #endif

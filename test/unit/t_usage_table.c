@@ -53,6 +53,7 @@ answer(const struct hours *h, const char *from, const char *to, const char *by, 
 	strbuf_init(&out, 0);
 	t = table_new(&q);
 	hours_each(h, q.from, q.upto, to_table, t);
+	table_end(t);
 	assert_false(table_is_too_long(t));
 	if (is_json)
 		table_write_json(t, &out);
@@ -235,22 +236,65 @@ the_oldest_hours_go(void **state)
 	hours_free(&h);
 }
 
+/* The hour that is not over belongs to the day of the hours before it, with one peak. */
 static void
-a_very_long_answer_is_refused(void **state)
+the_present_hour(void **state)
+{
+	struct table_query q = {.upto = NOON + 100, .span = TABLE_DAY, .of = TABLE_OWNER};
+	const struct account one = {a_v1, team, none}, two = {a_v2, team, none},
+			     three = {b_v1, other, none};
+	const struct amounts live = {.observed_s = 60, .requests = 3, .peak = 5};
+	struct hours *h = hours_new(1000);
+	struct table *t = table_new(&q);
+	struct strbuf out;
+
+	(void)state;
+	put_for(h, NOON - 24, &one, 7, 7);
+	put_for(h, NOON, &one, 1, 1);
+	table_add_live(t, NOON + 1, &one, &live);
+	table_add_live(t, NOON + 1, &two, &live);
+	table_add_live(t, NOON + 1, &three, &live);
+	table_add_live(t, NOON + 100, &(struct account){odd, none, none}, &live);
+	hours_each(h, q.from, q.upto, to_table, t);
+	table_end(t);
+	strbuf_init(&out, 0);
+	table_write_csv(t, &out);
+	assert_string_equal(
+		strbuf_str(&out),
+		"begin,owner," HEAD "\r\n"
+		"2026-11-28T00:00:00Z,team,3600,7,1.5,0,0,0,0,0,0,0,0,3600,7,25200\r\n"
+		"2026-11-29T00:00:00Z,other,60,0,3,0,0,0,0,0,0,0,0,0,5,300\r\n"
+		"2026-11-29T00:00:00Z,team,3720,1,7.5,0,0,0,0,0,0,0,0,3600,5,18600\r\n");
+	strbuf_fini(&out);
+	table_free(&t);
+	hours_free(&h);
+}
+
+static bool
+is_too_long(int64_t rows)
 {
 	struct table_query q = {.upto = 100000, .span = TABLE_HOUR, .of = TABLE_REVISION};
 	const struct amounts a = {.requests = 1};
 	const struct account account = {a_v1, none, none};
 	struct table *t = table_new(&q);
+	bool is_long;
 	int64_t i;
 
-	(void)state;
-	for (i = 0; i < TABLE_ROWS_MAX; i++)
+	for (i = 0; i < rows; i++)
 		table_add(t, i, &account, &a);
-	assert_false(table_is_too_long(t));
-	table_add(t, i, &account, &a);
-	assert_true(table_is_too_long(t));
+	table_end(t);
+	is_long = table_is_too_long(t);
 	table_free(&t);
+	return is_long;
+}
+
+static void
+a_very_long_answer_is_refused(void **state)
+{
+	(void)state;
+	assert_false(is_too_long(TABLE_ROWS_MAX));
+	assert_true(is_too_long(TABLE_ROWS_MAX + 1));
+	assert_true(is_too_long(TABLE_ROWS_MAX + 1000));
 }
 
 int
@@ -262,6 +306,7 @@ main(void)
 		cmocka_unit_test(json_with_costs),
 		cmocka_unit_test(mistakes_say_what_is_expected),
 		cmocka_unit_test(the_oldest_hours_go),
+		cmocka_unit_test(the_present_hour),
 		cmocka_unit_test(a_very_long_answer_is_refused),
 	};
 
