@@ -137,8 +137,16 @@ rank(const struct allotment *a, const struct holdings_holder *h,
 	return inst->free == l->limit ? 2 : 1;
 }
 
-/* Give h what it lacks, as far as there is.  False: nothing was given.  One that owes slots to
- * others gets none before them (is_last: they have taken what they can). */
+/* Is it a quantum ago that h got its first slot, or was last asked for busy ones? */
+static bool
+has_had_turn(const struct allotment *a, const struct holdings_holder *h)
+{
+	return a->now_ns - h->turn_ns >= a->quantum_ns;
+}
+
+/* Give h what it lacks, as far as there is.  False: nothing was given.  While h owes busy slots to
+ * others it gets none before them (is_last: they have taken what they can); but if it has owed
+ * them for a quantum, tunnels may hold them for ever. */
 static bool
 give(const struct allotment *a, struct holdings_holder *h, bool is_last)
 {
@@ -146,7 +154,7 @@ give(const struct allotment *a, struct holdings_holder *h, bool is_last)
 	uint32_t lacking = lacking_of(h);
 	bool is_contended = all_lacking(l) > lacking, has_given = false;
 
-	if (is_contended && h->recall_due > 0 && !is_last)
+	if (is_contended && !is_last && h->recall_due > 0 && !has_had_turn(a, h))
 		return false;
 	for (; lacking > 0; lacking = lacking_of(h)) {
 		struct holdings_instance *best = NULL;
@@ -277,8 +285,7 @@ due_from(const struct allotment *a, const struct holdings_holder *d,
 {
 	int64_t waited = a->now_ns - w->want_since_ns;
 
-	if (d == w || !is_present(d) || d->total == 0 || d->recall_due > 0 ||
-	    a->now_ns - d->turn_ns < a->quantum_ns)
+	if (d == w || !is_present(d) || d->total == 0 || d->recall_due > 0 || !has_had_turn(a, d))
 		return 0;
 	if (w->total == 0 || d->total >= w->total + 2)
 		return (uint32_t)MIN(lacking_of(w), MAX((d->total - w->total) / 2, 1));

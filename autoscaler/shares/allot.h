@@ -9,8 +9,9 @@
  *  4. Where parked requests lack slots, every other activator is asked for that many idle ones
  *     (recall_idle): it alone knows which are idle.  So an idle slot moves within two round trips.
  *  5. If others have more slots than an activator whose requests are parked, they are asked for
- *     busy ones too (recall_due), down to an even split; each at most once in a quantum.  If all
- * have the same and requests have been parked for a quantum, one slot moves.
+ *     busy ones too (recall_due), down to an even split; each at most once in a quantum.
+ *  6. Where all have the same, one slot moves in each quantum in which requests stay parked: the
+ *     slots of one activator may all be held by tunnels.
  *
  * Pure: no clock, no I/O.  Thread: the owner. */
 #ifndef AUTOSCALER_SHARES_ALLOT_H

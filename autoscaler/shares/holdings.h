@@ -3,7 +3,7 @@
  *
  * A holder is an activator that may hold slots: it is connected, or was, and is not known to be
  * dead.  For each holder and instance the account has
- *	value	the share that the holder has once it has obeyed every offer sent
+ *	value	the most that its share is once the holder has obeyed every offer sent
  *	bound	the most that the holder may hold now, whichever offers have reached it
  * so that bound >= value.  The rule that makes shares safe, and that no policy can break, is in
  * holdings_raise(): a share is raised only while the bounds of all holders add up to no more than

@@ -17,6 +17,7 @@
 #define QUANTUM 10
 #define ABORT_TIMEOUT 50
 #define RECORDS 64
+#define PARKED 12
 
 static const char *const ids[INSTANCES] = {"i0", "i1", "i2"};
 
@@ -65,8 +66,11 @@ struct activator {
 	uint32_t requests[INSTANCES], tunnels[INSTANCES], conns[INSTANCES];
 	bool is_aside[INSTANCES];
 	uint32_t parked;
-	int64_t since_ns;
-	struct link link, old; /* the newest; the one before, of which words may come late */
+	int64_t arrived_ns[PARKED]; /* of the parked requests, the oldest first */
+	uint64_t served;	    /* requests that got a slot */
+	struct link link, old;	    /* the newest; the one before, of which words may come late */
+	struct packet again;	    /* an offer that will be read a second time */
+	bool has_again;
 	/* LIST, for one that knows no shares */
 	uint32_t listed_limit, listed_mask;
 };
@@ -88,6 +92,7 @@ struct model {
 	uint64_t serial, generation, term;
 	uint32_t limit, mask, ready; /* masks of instances that are listed, that answer */
 	bool is_changing;	     /* the limit changes in this run */
+	bool has_no_tunnels;	     /* none is opened any more */
 	bool is_mixed;		     /* some activators know no shares */
 	struct leader leaders[2];    /* the leader, and the one before, if it still speaks */
 	int now;		     /* index of the leader */
@@ -307,13 +312,27 @@ speak(struct activator *a)
 }
 
 static void
-set_parked(struct activator *a, uint32_t parked)
+tell_parked(struct activator *a)
 {
-	if (parked > 0 && a->parked == 0)
-		a->since_ns = a->m->now_ns;
-	a->parked = parked;
 	if (a->share != NULL)
-		share_set_parked(a->share, parked, a->since_ns);
+		share_set_parked(a->share, a->parked, a->arrived_ns[0]);
+}
+
+static void
+park(struct activator *a)
+{
+	CHECK(a->parked < PARKED);
+	a->arrived_ns[a->parked++] = a->m->now_ns;
+	tell_parked(a);
+}
+
+/* The oldest parked request gets a slot, or leaves. */
+static void
+unpark(struct activator *a)
+{
+	a->parked--;
+	memmove(a->arrived_ns, a->arrived_ns + 1, a->parked * sizeof *a->arrived_ns);
+	tell_parked(a);
 }
 
 /* Send a request to an instance with a free slot. */
@@ -331,6 +350,7 @@ take(struct activator *a, bool is_tunnel)
 		a->requests[at]++;
 		a->tunnels[at] += is_tunnel;
 		a->conns[at] = MAX(a->conns[at], a->requests[at]);
+		a->served++;
 		return true;
 	}
 	return false;
@@ -339,8 +359,9 @@ take(struct activator *a, bool is_tunnel)
 static void
 serve(struct activator *a)
 {
-	while (a->is_alive && a->parked > 0 && take(a, draw(a->m, 12) == 0))
-		set_parked(a, a->parked - 1);
+	while (a->is_alive && a->parked > 0 &&
+	       take(a, !a->m->has_no_tunnels && draw(a->m, 12) == 0))
+		unpark(a);
 }
 
 static void
@@ -395,6 +416,8 @@ lead(struct model *m, int at)
 			fail(m, "offers never end");
 		if (m->fault == FAULT_NO_RECALL)
 			p.idle = p.due = 0;
+		if (m->fault == FAULT_NO_RECALL_DUE)
+			p.due = 0;
 		link = l->heard[slot_of(id)] == a->link.serial ? &a->link : &a->old;
 		trace_packet(m, at == m->now ? "  leader sends" : "  old leader sends", a, &p);
 		if (l->heard[slot_of(id)] == link->serial && !link->is_cut)
@@ -545,6 +568,8 @@ read_up(struct model *m, struct activator *a, struct link *link, int at)
 		if (m->fault == FAULT_REPORT_TOO_NEW)
 			r.epoch = UINT64_MAX / 2;
 		shares_report(l->shares, a->id, &r, m->now_ns);
+		if (draw(m, 8) == 0)
+			shares_report(l->shares, a->id, &r, m->now_ns);
 	} else if (p.kind == WANT) {
 		struct share_want w = {.term = p.term,
 				       .epoch = p.epoch,
@@ -603,11 +628,25 @@ read_down(struct activator *a, struct link *link)
 			a->term = p.term;
 			a->epoch = 0;
 		}
-	} else if (p.kind == OFFER && a->share != NULL)
+	} else if (p.kind == OFFER && a->share != NULL) {
 		obey(a, &p);
-	else if (p.kind == LIST && link == &a->link)
+		if (draw(m, 8) == 0) {
+			a->again = p;
+			a->has_again = true;
+		}
+	} else if (p.kind == LIST && link == &a->link)
 		for (i = 0; i < INSTANCES; i++)
 			a->slots[i] = has_bit(p.idle, i) ? p.limit : 0;
+	serve(a);
+	speak(a);
+}
+
+static void
+read_again(struct activator *a)
+{
+	trace_packet(a->m, "reads again", a, &a->again);
+	a->has_again = false;
+	obey(a, &a->again);
 	serve(a);
 	speak(a);
 }
@@ -808,7 +847,7 @@ step_request(struct model *m, struct activator *a)
 			return;
 		trace(m, "a client of %s", a->id);
 		if (a->parked > 0 || !take(a, draw(m, 12) == 0))
-			set_parked(a, a->parked + 1);
+			park(a);
 		break;
 	case 3:
 	case 4:
@@ -836,7 +875,7 @@ step_request(struct model *m, struct activator *a)
 			a->is_aside[i] = !a->is_aside[i];
 		} else if (a->parked > 0) {
 			trace(m, "a client of %s leaves", a->id);
-			set_parked(a, a->parked - 1);
+			unpark(a);
 		}
 		serve(a);
 	}
@@ -862,7 +901,9 @@ step_link(struct model *m, struct activator *a)
 		notice_down(m, at, (int)(a - m->v));
 		break;
 	case 3:
-		if (a->is_alive && a->old.down.n > 0)
+		if (a->is_alive && a->has_again && draw(m, 4) == 0)
+			read_again(a);
+		else if (a->is_alive && a->old.down.n > 0)
 			read_down(a, &a->old);
 		break;
 	case 4:
@@ -1170,6 +1211,67 @@ check_settled(struct model *m)
 
 /* --- the end --- */
 
+/* Are there slots that no tunnel holds? */
+static bool
+has_moving_slots(const struct model *m)
+{
+	int i, j;
+
+	for (i = 0; i < INSTANCES; i++) {
+		uint64_t held = 0;
+
+		for (j = 0; j < ACTIVATORS; j++)
+			held += m->v[j].tunnels[i];
+		if (has_bit(m->mask, i) && held < m->limit)
+			return true;
+	}
+	return false;
+}
+
+/* A client comes for each request of a that ends, so that some are always parked. */
+static void
+contend_one(struct activator *a)
+{
+	int i;
+
+	while (a->parked < 4)
+		park(a);
+	serve(a);
+	speak(a);
+	for (i = 0; i < INSTANCES; i++)
+		if (a->requests[i] > a->tunnels[i])
+			end_request(a, i, draw(a->m, 2) == 0);
+}
+
+/* Every activator has more requests than slots: each is served. */
+static void
+contend(struct model *m)
+{
+	int i, j, rounds;
+
+	if (m->limit == SHARE_ALL || !has_moving_slots(m))
+		return;
+	m->has_no_tunnels = true;
+	trace(m, "-- contend");
+	for (i = 0; i < ACTIVATORS; i++)
+		m->v[i].served = 0;
+	for (rounds = 0; rounds < 120; rounds++) {
+		for (i = 0; i < ACTIVATORS; i++)
+			if (m->v[i].is_alive) {
+				contend_one(&m->v[i]);
+				close_idle(&m->v[i]);
+			}
+		for (j = 0; j < 20 && deliver(m); j++)
+			for (i = 0; i < ACTIVATORS; i++)
+				close_idle(&m->v[i]);
+		check(m);
+		pass_time(m, QUANTUM / 2);
+	}
+	for (i = 0; i < ACTIVATORS; i++)
+		if (m->v[i].is_alive && m->v[i].served == 0)
+			fail(m, "%s is never served", m->v[i].id);
+}
+
 /* Let all requests end, and all parked ones be served. */
 static void
 drain(struct model *m)
@@ -1253,6 +1355,7 @@ run(struct model *m)
 			kill_activator(&m->v[i]);
 	settle(m);
 	check_settled(m);
+	contend(m);
 	drain(m);
 	last_one(m);
 }
@@ -1294,6 +1397,7 @@ share_fault_name(enum share_fault fault)
 		[FAULT_UNLISTED_FORGOTTEN] =
 			"the leader forgets what is held of an instance that has left",
 		[FAULT_NO_RECALL] = "the leader never recalls",
+		[FAULT_NO_RECALL_DUE] = "the leader recalls idle slots alone",
 		[FAULT_DEAD_FOREVER] = "the leader never frees the slots of a dead activator",
 		[FAULT_OLD_OFFER] = "an activator obeys an offer however old",
 		[FAULT_SHARE_REPORTED] = "an activator reports its share, not what it uses above",

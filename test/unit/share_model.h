@@ -16,7 +16,8 @@
  * Every few hundred steps all messages are delivered, and then:
  *  - No slot is idle while a request is parked.
  *  - Of each listed instance all slots are given out, and of no instance more.
- * At the end all requests end, all parked ones are served, and the activator that outlives the
+ * Towards the end every activator has more requests than slots, and each is served.  Then all
+ * requests end, all parked ones are served, and the activator that outlives the
  * others has all slots.  Tests only.  Thread: one. */
 #ifndef TEST_UNIT_SHARE_MODEL_H
 #define TEST_UNIT_SHARE_MODEL_H
@@ -33,6 +34,7 @@ enum share_fault {
 	FAULT_REPORT_TOO_NEW,	  /* takes each report for one after its newest offer */
 	FAULT_UNLISTED_FORGOTTEN, /* forgets what is held of an instance that has left */
 	FAULT_NO_RECALL,	  /* never recalls */
+	FAULT_NO_RECALL_DUE,	  /* recalls idle slots alone */
 	FAULT_DEAD_FOREVER,	  /* never frees the slots of a dead activator */
 	/* of the activator */
 	FAULT_OLD_OFFER,	 /* obeys an offer however old */

@@ -292,6 +292,38 @@ contention_splits_evenly(void **state)
 	close_scene(&t);
 }
 
+/* What an activator holds by a tunnel does not keep it from getting slots that move. */
+static void
+tunnel_is_no_capacity(void **state)
+{
+	struct scene t;
+	int i, served_n = 0;
+
+	(void)state;
+	open_scene(&t, 1, 2);
+	t.a.requests[0] = 1; /* and stays */
+	connect_(&t, &t.b, 1);
+	share_set_parked(t.b.share, 5, t.now_ns);
+	settle(&t);
+	assert_int_equal(t.b.slots[1], 1);
+	share_set_parked(t.a.share, 5, t.now_ns);
+	for (i = 0; i < 40; i++) {
+		t.a.requests[1] = t.a.slots[1];
+		t.b.requests[1] = t.b.slots[1];
+		settle(&t);
+		t.now_ns += QUANTUM;
+		settle(&t);
+		served_n += t.a.requests[1] == 1;
+		if (t.a.requests[1] == 1)
+			end(&t.a, 1);
+		if (t.b.requests[1] == 1)
+			end(&t.b, 1);
+		settle(&t);
+	}
+	assert_true(served_n >= 5 && served_n <= 35);
+	close_scene(&t);
+}
+
 /* What is in use above a lowered share is held until it falls: connections, too. */
 static void
 use_above_a_share_is_held(void **state)
@@ -607,6 +639,7 @@ main(void)
 		cmocka_unit_test(whole_instance_moves_first),
 		cmocka_unit_test(contended_slot_stays_for_a_quantum),
 		cmocka_unit_test(contention_splits_evenly),
+		cmocka_unit_test(tunnel_is_no_capacity),
 		cmocka_unit_test(use_above_a_share_is_held),
 		cmocka_unit_test(instance_that_returns_is_accounted),
 		cmocka_unit_test(dead_activator_is_waited_for),
