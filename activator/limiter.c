@@ -27,6 +27,8 @@
  * the revision's mutex held. */
 #include "activator/limiter.h"
 
+#include <stdlib.h>
+
 #include "activator/balance.h"
 #include "activator/failure.h"
 
@@ -592,14 +594,13 @@ limiter_open_with_fd(struct instance *inst, int fd)
 	return is_taken;
 }
 
-/* The first n instances of the set. */
 static void
-resume_locked(struct revision *rev, const struct instance_set *set, uint32_t n)
+resume_locked(struct revision *rev, struct instance *const *v, uint32_t n)
 {
 	uint32_t i;
 
 	for (i = 0; i < n; i++)
-		slots_open(&set->v[i]->slots, SLOTS_REV_DRAIN);
+		slots_open(&v[i]->slots, SLOTS_REV_DRAIN);
 	grant_all_locked(rev);
 }
 
@@ -618,19 +619,25 @@ is_unlisted_busy(const struct revision *rev)
 bool
 limiter_try_drain(struct revision *rev)
 {
+	/* Those that this call closes, not an earlier drain.  Only this thread changes rev->set. */
+	struct instance **closed = xcalloc(rev->set->n, sizeof(struct instance *));
 	bool is_idle = !is_unlisted_busy(rev);
-	uint32_t i;
+	uint32_t i, n = 0;
 
 	pthread_mutex_lock(&rev->lock);
 	is_idle = is_idle && list_empty(&rev->queue);
 	for (i = 0; is_idle && i < rev->set->n; i++) {
-		uint64_t before = slots_close(&rev->set->v[i]->slots, SLOTS_REV_DRAIN);
+		struct instance *inst = rev->set->v[i];
+		uint64_t before = slots_close(&inst->slots, SLOTS_REV_DRAIN);
 
+		if ((before & SLOTS_REV_DRAIN) == 0)
+			closed[n++] = inst;
 		is_idle = slots_count(before) == 0;
 	}
 	if (!is_idle)
-		resume_locked(rev, rev->set, i);
+		resume_locked(rev, closed, n);
 	pthread_mutex_unlock(&rev->lock);
+	free(closed);
 	return is_idle;
 }
 
@@ -638,7 +645,7 @@ void
 limiter_resume(struct revision *rev, const struct instance_set *set)
 {
 	pthread_mutex_lock(&rev->lock);
-	resume_locked(rev, set, set->n);
+	resume_locked(rev, set->v, set->n);
 	pthread_mutex_unlock(&rev->lock);
 }
 

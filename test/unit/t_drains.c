@@ -176,6 +176,28 @@ test_tokens_last(void **state)
 	instance_unref(&c);
 }
 
+/* A drain of a revision that is refused does not open what an earlier one keeps closed. */
+static void
+test_refused_beside_earlier(void **state)
+{
+	struct world *w = *state;
+	struct instance *c;
+
+	assert_true(drains_revision(&w->drains, "1", w->rev));
+	c = instance_new(w->rev, "c", &instance_address(w->a)->addr);
+	c->is_listed = true;
+	publish(w, (struct instance *[]){w->a, w->b, c}, 3);
+	limiter_open(c, SLOTS_UNREADY);
+	take(w, c);
+	assert_false(drains_revision(&w->drains, "2", w->rev));
+	assert_false(instance_is_open(w->a) || instance_is_open(w->b));
+	assert_true(instance_is_open(c));
+	limiter_give_back(c);
+	drains_resume(&w->drains, "1");
+	assert_true(instance_is_open(w->a) && instance_is_open(w->b));
+	instance_unref(&c);
+}
+
 int
 main(void)
 {
@@ -185,6 +207,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_both, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shared, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tokens_last, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refused_beside_earlier, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
