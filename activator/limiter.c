@@ -20,8 +20,10 @@
  *     mutex and grants what is free.  The waiter holds the mutex from its first step until it
  *     has a slot or is in the queue, so the giver finds it served or queued.
  *
- * A giver that reads waiting != 0 before its first step leaves that step out: it hands its
- * slot to the head of the queue under the mutex, and the slot never shows as free.
+ * A giver that reads waiting != 0 before its first step locks the mutex first.  It hands its
+ * slot to the head of the queue, and the slot never shows as free.  If the slot may not go to
+ * the head (the instance is closed or over its limit, or waiters are paced), the giver gives it
+ * back and grants what is free.
  *
  * Lock order: a revision's mutex, then an inbox's.  Functions named _locked are called with
  * the revision's mutex held. */

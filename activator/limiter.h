@@ -12,8 +12,9 @@
  *   pacing  while a revision without a limit starts, an instance gets only a few of the waiting
  *           requests, and more as their response heads come back (limiter.c).
  *
- * A request first asks limiter_try_take(), which takes a free slot by one compare-and-swap
- * and touches no mutex.  If no slot is free, or other requests wait already,
+ * A request first asks limiter_try_take(), which takes a free slot by compare-and-swap, and
+ * locks the mutex only if another request began to wait meanwhile: then it gives the slot back.
+ * If no slot is free, or other requests wait already,
  * limiter_take_or_wait() looks once more under the revision's mutex and then puts the request
  * at the tail of the queue.  limiter_give_back() returns a slot; if requests wait, the oldest
  * of them gets it.  So a revision serves first come, first served, over all workers.
@@ -87,7 +88,7 @@ struct limiter_update {
  * Left to the caller: to give the workers their copies of set (worker_post_set()), and to
  * have idle connections above a lowered limit closed (worker_post_shed()). */
 void limiter_update(struct revision *, struct instance_set *set, const struct limiter_update *);
-/* New instances alone; what the last limiter_update() said holds for them. */
+/* New instances and the limit of each; all else that the last limiter_update() said stays. */
 void limiter_set_instances(struct revision *, struct instance_set *set,
 			   uint32_t container_concurrency);
 /* No new request goes to the instance, for a reason of SLOTS_*.  Any thread. */
@@ -107,8 +108,8 @@ void limiter_resume(struct revision *, const struct instance_set *set);
 /* The revision cannot be started; NULL: it can again.  All waiters are refused, unless an
  * instance is open, or f says that requests stay parked.  f is borrowed. */
 void limiter_set_failure(struct revision *, const struct msg_failure *f, int64_t now_ns);
-/* Each second.  If as many instances as wanted have been open at the last two calls, waiters
- * are not paced any more. */
+/* Each second.  Waiters are not paced while at least as many instances as wanted were open at
+ * the last two calls. */
 void limiter_tick(struct revision *);
 
 /* --- what others ask --- */

@@ -147,7 +147,7 @@ current_spec(const struct probe *b, struct probe_spec *spec)
 		probe_spec_parse(spec, spec->next);
 }
 
-/* The address of the service, if that is where it listens. */
+/* Where this try is made: the instance's address, or the other place where it may listen. */
 static const struct addr *
 place_of(const struct probe *b)
 {

@@ -1,13 +1,14 @@
 /* probe - finds out when an instance answers: it tries a TCP connect, or a GET, at once and
  * again until one succeeds.  It does not wait for the platform to find the instance ready,
- * which takes longer.
+ * which takes longer, unless the probe is `ready`: then only the platform says so.
  *
  * Time between two tries: while requests wait for the revision, 1/256 of the time since the
  * first try, so that probing adds less than half a percent to a start; otherwise 1 ms,
- * doubling.  In either case at least 1 ms, at most 100 ms, and no more than 5,000 tries a
- * second over all instances.  A try lasts up to connect_timeout, and for a GET up to
- * probe_timeout more; no other is made beside it.  While an instance does not answer, a log line
- * says why, less and less often.
+ * doubling.  In either case at least 1 ms and at most 100 ms, but never less than 0.2 ms for
+ * each instance that is being probed: about 5,000 tries a second over all instances.  Tries at
+ * the alternate address and second probes come at once.  A try lasts up to connect_timeout, and
+ * for a GET up to probe_timeout more, or up to what its probe_spec says; no other is made beside
+ * it.  While an instance does not answer, a log line says why, less and less often.
  * At most 512 connections are open at a time; a quarter of them is kept for instances whose
  * last try did not time out.
  * Thread: main. */
@@ -22,8 +23,9 @@ struct loop;
 struct prober; /* opaque */
 
 struct prober_ops {
-	/* The instance has begun to answer, and is open already.  Never called from inside a
-	 * prober_*() call. */
+	/* Probing has succeeded, and the instance is open already.  Not called if the instance
+	 * was opened because the platform calls it ready.  Never called from inside a prober_*()
+	 * call. */
 	void (*on_answers)(struct instance *, void *arg);
 };
 
@@ -31,10 +33,11 @@ NODISCARD struct prober *prober_new(struct loop *, const struct prober_ops *, vo
 void prober_free(struct prober **);
 
 /* inst->state or inst->probe_spec may have changed: probe inst, open it because the platform
- * found it ready, or stop probing it. */
+ * found it ready, stop probing it, or (`ready`) close it until the platform calls it ready. */
 void prober_watch(struct prober *, struct instance *);
 /* inst has refused a connection and is closed by SLOTS_UNREADY: probe it until it answers,
- * even if the platform calls it ready. */
+ * even if the platform calls it ready.  An instance whose probe is `ready` is not probed while it
+ * is starting; if the platform calls it ready, it is probed by a TCP connect. */
 void prober_refused(struct prober *, struct instance *);
 /* Stop probing inst. */
 void prober_forget(struct prober *, struct instance *);

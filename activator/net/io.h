@@ -71,8 +71,8 @@ struct io_round *io_round_new(struct loop *, bool use_aio);
 void io_round_free(struct io_round **); /* all its sockets are closed */
 /* At the end of a round: give each socket that became ready its turn. */
 void io_round_run(struct io_round *);
-/* After it: make the writes that were deferred.  True: on_unsent() was called, so that more
- * may have been deferred. */
+/* After it: make the writes that were deferred.  True: on_unsent() was called.  It deferred
+ * nothing itself, but may have given slots back: take the grants, then call this again. */
 bool io_round_write(struct io_round *);
 /* Turns since the start.  A socket without news has none: else it would keep a core busy. */
 uint64_t io_round_turns(const struct io_round *);

@@ -7,8 +7,9 @@
  *  1. The event of a socket only puts it into a queue (io_round_add()).  Work in progress has
  *     one queue, new work another.
  *  2. At the tail, io_round_run() takes sockets from the queues.  Those that expect a small
- *     read (the head of a request or response) are read all together, in one system call,
- *     each into a place of IO_AHEAD bytes: they are read ahead of their turns.
+ *     read (the head of a request or response) are read together, at most BATCH_MAX in one
+ *     system call, each into a place of IO_AHEAD bytes: they are read ahead of their turns.  A
+ *     single one is read in its turn.
  *  3. Then each socket has its turn: on_ready(), in which io_read() first gives what was read
  *     ahead.
  *  4. A small write in a turn is not made: its bytes are copied and the write is deferred
@@ -16,8 +17,9 @@
  *
  * Whoever uses an io sees no difference: bytes keep their order, an error or the end of the
  * stream is found by the read that would have found it, and a deferred write that fails or
- * falls short is reported (on_unsent()).  Where the kernel has no AIO nothing is read ahead
- * and nothing deferred.  io_close() makes what is deferred of its socket before it closes it.
+ * falls short is reported (on_unsent()).  Without AIO (the kernel has none, or use_aio is
+ * false) nothing is read ahead and nothing deferred.  io_close() makes what is deferred of its
+ * socket before it closes it.
  * Thread: that of the event loop.
  *
  * Only io.c includes this header: what others call stands in io.h. */
@@ -51,10 +53,11 @@ struct io_round {
 	size_t writes_n, flushed_n;
 	char *write_data; /* DEFERRED_BYTES: a copy of what they write */
 	size_t write_data_n;
-	bool is_writing; /* io_round_write() runs: nothing may be deferred */
+	bool is_writing; /* on_unsent() runs: what it deferred would overwrite the table */
 };
 
-/* The socket is ready: queue it for a turn. */
+/* The socket is ready: queue it for a turn.  Only the socket's event calls this, never a turn: so
+ * no queue grows while turns run, and io_round_run() leaves no work in progress behind. */
 void io_round_add(struct io *);
 /* The socket is being closed: it gets no turn, and what was read ahead is dropped. */
 void io_round_leave(struct io *);

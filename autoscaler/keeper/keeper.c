@@ -101,7 +101,8 @@ on_child_started(struct child *c, void *arg)
 	send_event(arg, KEEPER_STARTED, c);
 }
 
-/* A last line of an instance that ended without an autoscaler: it can be held no longer. */
+/* No autoscaler is connected, and the line is not held: it is one of the last lines of an instance
+ * that has ended, or a line of a stop_command. */
 static bool
 log_line(const struct child *c, const char *line, size_t n)
 {
@@ -219,7 +220,8 @@ on_sweep(void *arg)
 		loop_timer_set(&kp->sweep_timer, SWEEP_AGAIN_NS);
 }
 
-/* waitpid() has reaped what nothing comes after: the instance has ended. */
+/* The first process of c was reaped, and no process of pid_file takes its place: the instance has
+ * ended.  Other processes of it may be left: sweep. */
 static void
 end_child(struct keeper *kp, struct child *c, int status)
 {

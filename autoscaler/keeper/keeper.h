@@ -29,8 +29,9 @@
  *                  that has left its group and cleared its environment escapes.
  *
  * The keeper exits when it was asked to shut down (by a message or SIGTERM) and its last
- * instance is gone, and also when its last instance is gone while no autoscaler is
- * connected.  Until the first autoscaler has said hello it waits for that instead, for 30 s.
+ * instance is gone, and also when there is no instance and no autoscaler is connected: when the
+ * last instance is gone, or at once if the autoscaler leaves when there is none.
+ * Until the first autoscaler has said hello it waits for that instead, for 30 s.
  * It holds keeper.lock in state_dir as long as it lives, so there is one keeper
  * at a time: the autoscaler takes the lock and hands the descriptor down.
  *

@@ -47,7 +47,8 @@ struct kube_watch {
 	char *continue_token;  /* of the next page of the list; NULL: there is none */
 	bool is_list_open;     /* on_list_begin was called, on_list_end was not */
 	bool is_list_in_watch; /* WATCHING: the list is still coming */
-	bool is_expired;       /* the server has forgotten `version` (410) */
+	bool is_expired;       /* an ERROR event said that the server has forgotten `version`; a
+				* status that says so (410) goes to take_refusal() */
 	bool is_malformed;     /* its data cannot be used: not decodable, too large, or an ERROR
 				* event other than 410 */
 	char *error;	       /* what on_error said last; NULL: the server does not refuse */
@@ -394,7 +395,8 @@ watch_ended(struct kube_watch *w, const struct kube_answer *a)
 	}
 	if (is_stable)
 		backoff_reset(&w->backoff);
-	/* A stable watch is followed at once, and so is the first in a row that has expired. */
+	/* A stable watch is followed at once.  So is one that has expired, if it is the first
+	 * failure since a stable one. */
 	delay = kube_http_delay(&w->backoff, a);
 	wait_for(w, is_stable || (w->is_expired && w->backoff.tries == 1) ? 0 : delay);
 }

@@ -15,8 +15,10 @@
  *	WAITING   a timer runs; then LISTING, where pages are to be read, else WATCHING
  *	LISTING   a page is read; then the next page, or WATCHING after the last one; WAITING if
  *	          the page failed
- *	WATCHING  events are read until the request ends; then WAITING.  kube_watch_reconnect()
- *	          and kube_watch_suspect() end it, and send the next request at once
+ *	WATCHING  events are read until the request ends; then WAITING.  If a list in it does not
+ *	          end within 20 s, the request is cancelled, and LISTING begins at once.
+ *	          kube_watch_reconnect() and kube_watch_suspect() end it, and send the next
+ *	          request at once
  *
  * The list comes in one of two ways:
  *  - in a watch with sendInitialEvents (Kubernetes 1.27 and later, with its feature WatchList
@@ -27,7 +29,7 @@
  *
  * Servers send a bookmark each 60 to 75 s.  If nothing comes for 90 s, the connection counts as
  * dead, and the watch goes on over a new one.  kube_echo.h says when a watch is suspect before
- *that.
+ * that.
  *
  * The functions of kube_watch_ops may be called from within libcurl.  They note what has happened,
  * and call nothing of kube_http, kube_watch or curlev.
@@ -62,7 +64,8 @@ struct kube_watch_ops {
 	void (*on_error)(const char *why, void *arg);
 };
 
-/* Events that were read; lists that were begun; watches that went on from a version. */
+/* Objects and changes that were read; requests that began a list; requests that began a watch at
+ * a version, also after a list in pages. */
 struct kube_watch_counts {
 	uint64_t events, lists, restarts;
 };

@@ -166,7 +166,7 @@ decide_now(struct reconcile *r, struct scaled_revision *rev, int64_t now_ns)
 
 /* The driver has shown the revision for the first time.  Count the scale that the driver shows
  * (or, where the platform stores none, the live instances) as what it was asked for.  Ask for that
- * number, too: the driver has no number from this process yet. */
+ * number, too, unless it is 0: the driver has no number from this process yet. */
 static void
 adopt(struct reconcile *r, struct scaled_revision *rev)
 {
@@ -248,8 +248,9 @@ reconcile_peer_down(struct reconcile *r, uint64_t peer)
 			reports_drop(&rev->reports, peer);
 	}
 	forget_reports(r);
-	/* If the activator has vanished, no instance may be stopped: the next decision wants no
-	 * fewer than there are (wanted.h, bound 4), and that takes the drains back. */
+	/* If the activator has vanished, the next decision wants no fewer instances than there are
+	 * (wanted.h, bound 4), and so takes back each drain that can be taken back.  Drains of
+	 * retired instances go on. */
 	scaled_set_mark_active(&r->set);
 }
 
@@ -352,7 +353,7 @@ reconcile_view(struct reconcile *r, const struct driver_view *view)
 
 /* --- acting --- */
 
-/* Every decision goes into the ring, those that change the number also into the log. */
+/* The last decision of a round goes into the ring; if it changes the number, also into the log. */
 static void
 note(struct scaled_revision *rev)
 {

@@ -11,7 +11,8 @@
  *   - once a second reconcile_tick() marks all active revisions, as averages change with time;
  *   - at the end reconcile_tail() goes through all marked revisions:
  *	1. adopt   when a driver has shown the revision for the first time, count the scale that
- *		   is there as what the driver was asked for, and ask for it
+ *		   is there as what the driver was asked for, and ask for it, unless it
+ *		   is 0
  *	2. decide  decide(), and the bounds of its answer (wanted.h)
  *	3. share   max_instances, if the revisions claim more (quota.h)
  *	4. act     note the decision; ask the driver for more instances, or drain some before
@@ -21,8 +22,8 @@
  * which of its instances answer.
  *
  * The driver is asked for a number after all messages of the round were read, not once for each
- * message.  It may still get several calls for one revision: for drained, for unstarted and for
- * retired instances.
+ * message.  It may still get several calls for one revision: when the revision is adopted, and for
+ * drained, unstarted and retired instances.
  *
  * The loop is level-triggered: each round compares what is wanted with what was asked for and
  * what there is.  If a message is lost, the next report or view makes up for it.
@@ -37,7 +38,7 @@
  *	inbound · scaledown · quota	what is reported; drains; max_instances
  *	announce · scaled_set		what is sent to activators; all revisions
  *	scaled				one revision
- *	instances · wanted · peers · drain	its parts, by themselves
+ *	instances · wanted · peers · drain · hold	its parts, by themselves
  * hub, the autoscaler's end of the links, stands alone. */
 #ifndef AUTOSCALER_RECONCILE_RECONCILE_H
 #define AUTOSCALER_RECONCILE_RECONCILE_H
@@ -72,9 +73,9 @@ struct reconcile_item {
 NODISCARD struct reconcile *reconcile_new(const struct reconcile_ops *, void *arg, const char *id);
 void reconcile_free(struct reconcile **);
 
-/* These are the revisions from now on.  What is known of a revision that was there already
- * stays; revisions that are not among them are forgotten (the caller tells their drivers, by
- * set_revisions()). */
+/* These are the revisions from now on.  What is known of a revision stays if its driver and its
+ * is_external stay; else the revision is forgotten and begins anew.  Revisions that are not among
+ * them are forgotten (the caller tells their drivers, by set_revisions()). */
 void reconcile_set(struct reconcile *, const struct reconcile_conf *, const struct reconcile_item *,
 		   size_t n);
 

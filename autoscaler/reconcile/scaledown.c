@@ -10,8 +10,8 @@
 /* A driver that stops an instance shows it as stopping within this time after it was asked to. */
 #define KEPT_AFTER (500 * CLK_MS)
 
-/* After a `busy` no other drain of the revision begins for this time: the activator's next report
- * comes within a second. */
+/* After a `busy` no other drain of the whole revision begins for this time: the activator's next
+ * report comes within a second. */
 #define BUSY_PAUSE (900 * CLK_MS)
 
 static struct drain_request *
@@ -20,7 +20,7 @@ drain_at(struct list_node *node)
 	return container_of(node, struct drain_request, node);
 }
 
-/* Can d be taken back: the driver was not asked to stop yet. */
+/* Can d be taken back: the driver was not asked to stop yet, and the instance is not retired. */
 static bool
 is_revocable(const struct drain_request *d)
 {
@@ -209,8 +209,8 @@ drain_more(struct scaledown *s, struct scaled_revision *rev, size_t n)
 	free(v);
 }
 
-/* Take back n drains of instances: the newest, whose instances had the most requests when they
- * were chosen. */
+/* Take back n drains of instances, the newest first: of those that began together, these were the
+ * last choice (victims.h). */
 static void
 drain_fewer(struct scaledown *s, struct scaled_revision *rev, size_t n)
 {

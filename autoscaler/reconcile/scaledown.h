@@ -6,11 +6,11 @@
  * request it closes all instances and says `drained`, else it says `busy`.  When all have said
  * `drained`, the driver is asked for 0.  One `busy` ends the drain; another one begins a
  * little later.
- * To fewer: one drain for each of the instances with the fewest requests in flight.  Activators
- * learn that these are stopping, and send them no new requests.  The driver is asked to stop
- * an instance when all activators have said `drained`, or when drain_timeout is over.
+ * To fewer: one drain for each of the instances that victims.h puts first.  Activators learn that
+ * these are stopping, and send them no new requests.  The driver is asked to stop an instance
+ * when all activators have said `drained`, or when drain_timeout is over.
  * If instances are wanted again before the driver was asked to stop them, their drains are
- * taken back.
+ * taken back, but not those of retired instances.
  * It never decides how many instances are wanted.  Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_RECONCILE_SCALEDOWN_H
 #define AUTOSCALER_RECONCILE_SCALEDOWN_H
@@ -52,13 +52,16 @@ void scaledown_end_all(struct scaledown *, struct scaled_revision *);
  * now; else NULL. */
 NODISCARD struct scaled_revision *scaledown_answer(struct scaledown *, uint64_t peer,
 						   const char *token, bool is_busy);
-/* A new peer is sent the drains that are under way.  A peer that is gone owes no answers. */
+/* A new peer is sent the drains that are under way.  A peer that is gone owes no answers, but that
+ * alone completes no drain: the drain waits for another answer, or for drain_timeout. */
 void scaledown_peer_up(struct scaledown *, struct scaled_revision *, uint64_t peer);
 void scaledown_peer_down(struct scaled_revision *, uint64_t peer);
 
-/* Each second: check time limits; end the drains whose instances are gone or still in use. */
+/* Each second: check time limits; end each drain whose instances the driver was asked to stop, if
+ * they are gone, or if the driver has kept them. */
 void scaledown_tick(struct scaledown *, struct scaled_revision *);
-/* After a new view: end the drains whose instances are gone. */
+/* After a new view: end the drains whose instances are gone, or are stopping although the driver
+ * was not asked to stop them. */
 void scaledown_view(struct scaledown *, struct scaled_revision *);
 
 #endif
