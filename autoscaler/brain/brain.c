@@ -103,7 +103,7 @@ brain_report(struct brain *b, const struct msg_stat *s, int64_t period_ns, int64
 	if (b->idleness != NULL && is_busy)
 		note_use(b, s, period_ns, now_ns);
 	if (b->gradient != NULL && period_ns > 0)
-		gradient_report(b->gradient, s->concurrency, (double)s->completed,
+		gradient_report(b->gradient, s->concurrency, s->waiting, (double)s->completed,
 				s->latency_ms / 1000, (double)period_ns / CLK_S);
 }
 

@@ -24,6 +24,43 @@
 #define LIMITED 0.5    /* concurrency / target, below which the target limits nothing */
 #define LOWER 0.85     /* so much of a concurrency is clearly lower */
 
+/* What requests take: the deviation of the logarithm of a sample's latency at one concurrency. */
+#define EVEN 0.04   /* above it no higher target is tried */
+#define UNEVEN 0.05 /* above it steps down are tried rarely */
+#define NOISY 0.1   /* above it only where latency has risen with throughput */
+#define DISPERSION_NEW 0.1
+#define DISPERSED_LEAST 30 /* samples, before work is taken for even */
+
+#define MOMENTS_KEEP 0.95 /* weight of older samples, with each new one … */
+#define LINE_KEEP 0.98	  /* … and of the points of the line */
+#define VARIED 0.2	  /* deviation of the logarithm of a throughput that has varied */
+#define SIGNIFICANT 2.0	  /* standard errors of the line's slope */
+#define NOISY_POINTS 20	  /* points that the line needs where work is noisy */
+
+/* Trials: steps down whose effect decides whether they stay. */
+#define TRIAL_WINDOWS 2
+#define SAMPLES_LEAST 2.8   /* weight of three samples: so many tell what latency is */
+#define FALLEN 0.9	    /* concurrency / that before the step, where instances were added … */
+#define CLEARLY_FALLEN 0.75 /* … and where they were not */
+#define ERRORS 2.5	    /* standard errors of the effect */
+#define ERROR_LEAST 0.02
+#define CONFIRMED 2	  /* trials with an effect, after which the knee is believed */
+#define BELIEVED 0.75	  /* share of that knee, down to which steps need no trial */
+#define GROSS 3.0	  /* latency / unloaded latency that needs no trial, above the target */
+#define LEAVE 0.75	  /* the configured target is left only for less than so much of it */
+#define STEPS_LEAST 10	  /* steps before the first trial of uneven work */
+#define TRIAL_STEPS 100	  /* … for each further one without effect */
+#define NO_TRIAL_STEPS 60 /* no trial after the first one without effect */
+#define UNSEEN_STEPS 10	  /* … after the first one that showed nothing */
+#define NO_TRIAL_MOST_NS KEEP_NS
+
+/* Targets above the configured one. */
+#define WAITED 0.005   /* share of request-seconds that may be spent waiting … */
+#define WAITS_KEEP 0.8 /* … and what older ones weigh, with each step */
+#define STARTING 0.02  /* share, above which starts muddle what is seen of latency */
+#define HARMLESS 1.05  /* latency / unloaded latency, up to which a higher target does no harm */
+#define UNSEEN 0.75    /* concurrency / target, up to which loads are too steady to see more */
+
 #define DOWN 0.8
 #define UP 1.1
 #define BACK 1.25
@@ -51,6 +88,16 @@ enum why {
 	WHY_MEMORY
 };
 
+/* Logarithms of latencies: how many, newer ones counting more, and their distribution. */
+struct moments {
+	double n, sum, squares;
+};
+
+/* The logarithm of latency (y) against that of throughput of an instance (x), likewise. */
+struct regression {
+	double n, x, y, xx, xy, yy;
+};
+
 struct gradient {
 	struct bin bins[BINS];
 	double unloaded_s; /* the lowest latency of all bins; 0: none is known */
@@ -66,14 +113,40 @@ struct gradient {
 	uint32_t ready;
 	double before; /* concurrency of the sample before; 0: there was none */
 
+	/* likewise, of many steps: request-seconds parked, and all */
+	double waited_s, all_s;
+	/* since the last step: of the next point of the line */
+	double step_completed, step_answered_s, step_instance_s;
+
 	/* the step that is being prepared */
 	int64_t stepped_ns;
 	double concurrency, latency_s; /* its newest sample */
 	bool has_sample;
 
-	/* the last step down, until its effect is seen; 0: none */
-	double tried_concurrency, tried_latency_s;
+	struct moments here; /* latency with so many instances, or by the step down that is tried */
+	uint32_t here_ready;
+	struct regression line;	    /* latency against throughput */
+	double drift;		    /* variance of it from one window to the next */
+	double last_s, last_target; /* latency and target of the last window */
+	double dispersion;  /* variance of the logarithm of latency at one concurrency … */
+	unsigned dispersed; /* … over so many samples */
+
+	/* the last step down, until its effect is seen; tried_concurrency 0: none */
+	double tried_concurrency, tried_target;
+	double base_target;   /* before all steps in a row whose effect decides */
+	uint32_t tried_ready; /* instances then */
+	struct moments tried; /* latency before it */
 	int64_t tried_ns;
+	unsigned steps, trials; /* in all; steps down without effect */
+	unsigned confirmed;	/* steps down that had an effect */
+	double confirmed_knee;
+	double gross_knee; /* by what was seen beyond the target, at several times the unloaded
+			    * latency; 0: nothing was */
+	double believed_concurrency, believed_latency_s; /* before the last step without trial */
+	/* a step down had no effect: none is tried before then, and each time for longer */
+	int64_t no_trial_before_ns, no_trial_ns;
+	/* likewise, a target above the configured one made requests wait */
+	int64_t no_raise_before_ns, no_raise_ns;
 
 	enum why why;
 };
@@ -150,9 +223,9 @@ update_unloaded(struct gradient *g, int64_t now)
 /* The knee is the mean of the bins' estimates.  The newest weigh most, and those where latency
  * had risen most, since that is least likely by chance. */
 static void
-weigh_knee(struct gradient *g, int64_t now)
+weigh_knee(struct gradient *g, double target, int64_t now)
 {
-	double sum = 0, weights = 0;
+	double sum = 0, weights = 0, gross = 0, gross_weights = 0;
 	size_t i;
 
 	for (i = 0; i < BINS; i++) {
@@ -163,10 +236,72 @@ weigh_knee(struct gradient *g, int64_t now)
 			continue;
 		sum += weight * b->knee;
 		weights += weight;
+		if (b->concurrency >= GROSS * b->knee && b->concurrency >= target) {
+			gross += weight * b->knee;
+			gross_weights += weight;
+		}
 		g->knee_ns = MAX(g->knee_ns, b->at_ns);
 	}
 	if (weights > 0)
 		g->knee = sum / weights;
+	g->gross_knee = gross_weights > 0 ? gross / gross_weights : 0;
+}
+
+static void
+moments_add(struct moments *m, double latency_s)
+{
+	double y = log(latency_s);
+
+	m->n = m->n * MOMENTS_KEEP + 1;
+	m->sum = m->sum * MOMENTS_KEEP + y;
+	m->squares = m->squares * MOMENTS_KEEP + y * y;
+}
+
+static double
+mean_of(const struct moments *m)
+{
+	return m->sum / m->n;
+}
+
+static double
+variance_of(const struct moments *m)
+{
+	double mean = mean_of(m);
+
+	return m->n < 2 ? 0 : MAX(m->squares / m->n - mean * mean, 0) * m->n / (m->n - 1);
+}
+
+static void
+line_add(struct regression *l, double throughput, double latency_s)
+{
+	double x = log(throughput), y = log(latency_s);
+
+	l->n = l->n * LINE_KEEP + 1;
+	l->x = l->x * LINE_KEEP + x;
+	l->y = l->y * LINE_KEEP + y;
+	l->xx = l->xx * LINE_KEEP + x * x;
+	l->xy = l->xy * LINE_KEEP + x * y;
+	l->yy = l->yy * LINE_KEEP + y * y;
+}
+
+/* May it be load that latency rises with?  Requests that take longer raise concurrency as much
+ * as load does.  But only load comes with throughput: where throughput has varied, latency must
+ * have risen with it, by more than chance explains.  Where it has not varied, nothing can be told:
+ * then a step down is worth trying if its effect would show. */
+static bool
+may_be_load(const struct regression *l, bool is_noisy)
+{
+	double xx, xy, yy, rest;
+
+	if (l->n < (is_noisy ? NOISY_POINTS : 3))
+		return !is_noisy;
+	xx = l->xx / l->n - l->x * l->x / l->n / l->n;
+	xy = l->xy / l->n - l->x * l->y / l->n / l->n;
+	yy = l->yy / l->n - l->y * l->y / l->n / l->n;
+	if (xx < VARIED * VARIED)
+		return !is_noisy;
+	rest = MAX(yy - xy * xy / xx, 1e-6);
+	return xy > 0 && xy / sqrt(xx) > SIGNIFICANT * sqrt(rest / (l->n - 2));
 }
 
 /* Forget bins that were much slower than this one although their concurrency was not higher,
@@ -184,10 +319,31 @@ drop_slower(struct gradient *g, const struct bin *here)
 	}
 }
 
+/* Is this sample one that shows the effect of the step down?  There are more instances for it,
+ * or clearly fewer requests at each. */
+static bool
+has_fallen(const struct gradient *g, double concurrency)
+{
+	return concurrency <=
+	       (g->ready > g->tried_ready ? FALLEN : CLEARLY_FALLEN) * g->tried_concurrency;
+}
+
 static void
 learn(struct gradient *g, double concurrency, double latency_s, int64_t now)
 {
 	struct bin *b = bin_of(g, concurrency);
+
+	if (b->seen > 0) {
+		double off = log(latency_s / b->latency_s);
+
+		g->dispersion += MAX(DISPERSION_NEW, 1.0 / ++g->dispersed) *
+				 (off * off - g->dispersion);
+	}
+	if (g->tried_concurrency <= 0 && g->here_ready != g->ready)
+		g->here = (struct moments){.n = 0};
+	g->here_ready = g->ready;
+	if (g->tried_concurrency <= 0 || has_fallen(g, concurrency))
+		moments_add(&g->here, latency_s);
 
 	if (b->seen == 0 || now - b->at_ns >= KEEP_NS) {
 		*b = (struct bin){.concurrency = concurrency, .latency_s = latency_s};
@@ -209,9 +365,13 @@ learn(struct gradient *g, double concurrency, double latency_s, int64_t now)
 /* --- samples --- */
 
 void
-gradient_report(struct gradient *g, double concurrency, double completed, double latency_s,
-		double period_s)
+gradient_report(struct gradient *g, double concurrency, double waiting, double completed,
+		double latency_s, double period_s)
 {
+	g->waited_s += waiting * period_s;
+	g->all_s += concurrency * period_s;
+	g->step_completed += completed;
+	g->step_answered_s += completed * latency_s;
 	g->held_s += concurrency * period_s;
 	g->answered_s += completed * latency_s;
 	g->completed += completed;
@@ -289,20 +449,12 @@ is_all_loaded(const struct gradient *g, int64_t now)
 	return g->knee <= 0; /* no bin to compare with: a knee that is known holds */
 }
 
-/* A step down was taken since latency had risen; concurrency has fallen, and latency has not:
- * requests take longer now.  Forget the bins that were faster. */
+/* Requests take longer now, or took longer for a while: forget the bins that were faster. */
 static void
-check_trial(struct gradient *g, int64_t now)
+forget_faster(struct gradient *g, int64_t now)
 {
-	double fallen = g->concurrency / g->tried_concurrency;
 	size_t i;
 
-	if (g->tried_concurrency <= 0 || fallen > 0.9)
-		return;
-	g->tried_concurrency = 0;
-	if (g->latency_s < OVERLOADED * g->unloaded_s ||
-	    g->latency_s <= g->tried_latency_s * (1 - (1 - fallen) / 2))
-		return;
 	for (i = 0; i < BINS; i++) {
 		struct bin *b = &g->bins[i];
 
@@ -312,6 +464,132 @@ check_trial(struct gradient *g, int64_t now)
 			b->knee = 0;
 	}
 	g->unloaded_s = lowest(g, now);
+}
+
+enum effect { EFFECT_NONE, EFFECT_OPEN, EFFECT_LOWER, EFFECT_CLEAR };
+
+/* Has a step down lowered latency by a quarter of what it lowered concurrency at least?  Open: too
+ * little is known to tell.  Clear: by three quarters, and beyond all doubt. */
+static enum effect
+effect_of(const struct gradient *g)
+{
+	double due = -log(MIN(g->concurrency / g->tried_concurrency, FALLEN)) / 4;
+	double before = variance_of(&g->tried), after = variance_of(&g->here);
+	double lower, error;
+
+	if (g->here.n < SAMPLES_LEAST)
+		return EFFECT_OPEN;
+	lower = mean_of(&g->tried) - mean_of(&g->here);
+	error = ERRORS * MAX(sqrt(before / g->tried.n + MAX(before, after) / g->here.n + g->drift),
+			     ERROR_LEAST);
+	if (lower - 2 * error > 0 && lower > 3 * due)
+		return EFFECT_CLEAR;
+	if (lower - error > 0 && lower > due)
+		return EFFECT_LOWER;
+	return lower + error < due ? EFFECT_NONE : EFFECT_OPEN;
+}
+
+/* What requests take varies much: more has to be seen of it. */
+static bool
+is_noisy(const struct gradient *g)
+{
+	return sqrt(g->dispersion) > NOISY;
+}
+
+/* Try no step down for so long at least; for twice as long as the last time. */
+static void
+pause_trials(struct gradient *g, int64_t least_ns, int64_t now)
+{
+	g->no_trial_ns = MIN(MAX(2 * g->no_trial_ns, least_ns), NO_TRIAL_MOST_NS);
+	g->no_trial_before_ns = now + g->no_trial_ns;
+}
+
+/* The step down had no effect: take it back, with those before it unless they have shown the
+ * knee, and try none again for long. */
+static void
+take_back(struct gradient *g, const struct gradient_facts *f, int64_t now)
+{
+	g->target = g->confirmed >= CONFIRMED
+			    ? MIN(MAX(g->confirmed_knee, g->tried_target), f->configured)
+			    : g->base_target;
+	pause_trials(g, NO_TRIAL_STEPS * f->step_ns, now);
+	forget_faster(g, now);
+	g->here = (struct moments){.n = 0};
+}
+
+/* Is a step down being tried?  Its effect decides: only if latency falls with concurrency does
+ * it stay. */
+static bool
+is_trying(struct gradient *g, const struct gradient_facts *f, int64_t now)
+{
+	bool is_begun = g->here.n > 0 && g->here.n < SAMPLES_LEAST;
+	enum effect effect;
+
+	if (g->tried_concurrency <= 0)
+		return false;
+	effect = effect_of(g);
+	if (effect == EFFECT_OPEN &&
+	    now - g->tried_ns < (is_begun ? 3 : 1) * TRIAL_WINDOWS * f->step_ns)
+		return true;
+	g->tried_concurrency = 0;
+	if (effect >= EFFECT_LOWER) {
+		g->confirmed += effect == EFFECT_CLEAR ? CONFIRMED : 1;
+		g->trials--;
+		g->confirmed_knee = g->knee > 0 ? g->knee : g->concurrency;
+		g->no_trial_ns = 0;
+	} else if (g->here.n < SAMPLES_LEAST && g->ready <= g->tried_ready && !is_noisy(g)) {
+		g->trials--;
+		g->base_target = g->target;
+		return false;			/* it has cost nothing yet: go on */
+	} else if (g->here.n < SAMPLES_LEAST) { /* as the load rose, it has shown nothing */
+		g->target = g->tried_target;
+		pause_trials(g, UNSEEN_STEPS * f->step_ns, now);
+	} else {
+		take_back(g, f, now);
+	}
+	return effect < EFFECT_LOWER;
+}
+
+static void
+try_lower(struct gradient *g, double target, int64_t now)
+{
+	g->tried_concurrency = g->concurrency;
+	g->tried_target = target;
+	if (g->confirmed == 0)
+		g->base_target = target;
+	g->tried_ready = g->ready;
+	g->trials++;
+	g->tried = g->here;
+	g->here = (struct moments){.n = 0};
+	g->tried_ns = now;
+}
+
+/* The knee has shown in what steps down did. */
+static bool
+is_confirmed(const struct gradient *g, double goal)
+{
+	if (g->gross_knee > 0 && goal >= BELIEVED * g->gross_knee)
+		return true;
+	return g->confirmed >= CONFIRMED && goal >= BELIEVED * g->confirmed_knee;
+}
+
+/* A target that is to fall from the configured one by little stays, and so does one where the
+ * last step down had no effect, or that work and not load explains. */
+static bool
+may_lower(const struct gradient *g, const struct gradient_facts *f, double target, double goal,
+	  int64_t now)
+{
+	if (!f->is_applied || goal >= f->configured)
+		return true;
+	if (is_confirmed(g, goal))
+		return target < f->configured || goal < LEAVE * f->configured;
+	if (g->dispersion > UNEVEN * UNEVEN &&
+	    (g->steps < STEPS_LEAST || g->trials > g->steps / TRIAL_STEPS))
+		return false; /* a step down costs a little: it may do so rarely */
+	if (g->waited_s > STARTING * g->all_s || now < g->no_trial_before_ns ||
+	    !may_be_load(&g->line, is_noisy(g)) || g->here.n < SAMPLES_LEAST)
+		return false;
+	return g->why != WHY_KNEE || target < f->configured || goal < LEAVE * f->configured;
 }
 
 /* At a concurrency clearly above the knee, latency has not risen. */
@@ -328,6 +606,7 @@ forget_knee(struct gradient *g)
 	size_t i;
 
 	g->knee = 0;
+	g->confirmed = 0;
 	for (i = 0; i < BINS; i++)
 		g->bins[i].knee = 0;
 }
@@ -404,38 +683,125 @@ bounded(const struct gradient_facts *f, double target)
 	return f->most > 0 ? MIN(target, f->most) : target;
 }
 
+/* A step that was believed has lowered latency, too: believe in the knee that is known now. */
+static void
+follow_knee(struct gradient *g)
+{
+	double fallen = g->concurrency / g->believed_concurrency;
+
+	if (g->confirmed < CONFIRMED || g->believed_concurrency <= 0 || fallen > FALLEN)
+		return;
+	if (g->knee > 0 && log(g->believed_latency_s / g->latency_s) > -log(fallen) / 4)
+		g->confirmed_knee = MIN(g->confirmed_knee, g->knee);
+	g->believed_concurrency = 0;
+}
+
+/* Up to which concurrency was latency seen not to rise?  While all that was seen is below the
+ * target, a higher target is the way to see more. */
+static double
+harmless(const struct gradient *g, double target, int64_t now)
+{
+	double most = 0, flat = 0;
+	size_t i;
+
+	for (i = 0; i < BINS; i++) {
+		const struct bin *b = &g->bins[i];
+
+		if (!is_fresh(b, now))
+			continue;
+		most = MAX(most, b->concurrency);
+		if (b->latency_s <= HARMLESS * g->unloaded_s)
+			flat = MAX(flat, b->concurrency);
+	}
+	return most <= UNSEEN * target && g->latency_s <= HARMLESS * g->unloaded_s ? INFINITY
+										   : flat;
+}
+
+/* How high may the target go?  Where requests wait for instances, not above the configured one;
+ * if it was higher, a higher one is not tried again for long.  Where little is known of latency,
+ * or for that time, not higher than it is. */
+static double
+highest(struct gradient *g, const struct gradient_facts *f, double target, int64_t now)
+{
+	bool is_known = g->here.n >= SAMPLES_LEAST && g->dispersed >= DISPERSED_LEAST &&
+			g->dispersion <= EVEN * EVEN && g->steps >= STEPS_LEAST;
+
+	if (g->waited_s <= WAITED * g->all_s)
+		return is_known && now >= g->no_raise_before_ns
+			       ? MAX(harmless(g, target, now), f->configured)
+			       : MAX(target, f->configured);
+	if (target > f->configured) {
+		g->no_raise_ns = MIN(MAX(2 * g->no_raise_ns, NO_TRIAL_STEPS * f->step_ns),
+				     NO_TRIAL_MOST_NS);
+		g->no_raise_before_ns = now + g->no_raise_ns;
+	}
+	return f->configured;
+}
+
 static void
 step(struct gradient *g, const struct gradient_facts *f, int64_t now)
 {
 	double target = g->target > 0 ? g->target : f->configured, goal, next;
 
-	check_trial(g, now);
-	weigh_knee(g, now);
+	g->steps++;
+	if (is_trying(g, f, now))
+		return;
+	weigh_knee(g, target, now);
 	if (is_refuted(g))
 		forget_knee(g);
 	goal = goal_of(g, f, target, now);
+	follow_knee(g);
+	goal = MIN(goal, highest(g, f, target, now));
+	if (goal < target && !may_lower(g, f, target, goal, now))
+		goal = MIN(MAX(goal, f->configured), target);
+	g->waited_s *= WAITS_KEEP;
+	g->all_s *= WAITS_KEEP;
 	next = bounded(f, MIN(MAX(goal, target * DOWN), target * (goal > g->knee ? BACK : UP)));
 	if (fabs(goal / target - 1) < DEAD_BAND || is_prevented(g, f, target, next))
 		next = target;
-	if (next < target && g->tried_concurrency <= 0) {
-		g->tried_concurrency = g->concurrency;
-		g->tried_latency_s = g->latency_s;
-		g->tried_ns = now;
+	if (next < target && next < f->configured && f->is_applied) {
+		if (!is_confirmed(g, goal))
+			try_lower(g, target, now);
+		g->believed_concurrency = g->concurrency;
+		g->believed_latency_s = g->latency_s;
 	}
 	g->target = next;
 	if (g->knee <= 0 && fabs(next - f->configured) < 1e-9)
 		g->target = 0;
 }
 
+/* The window that has passed is a point of the line.  By how much does latency change from one
+ * window to the next, while the target stays? */
+static void
+add_point(struct gradient *g)
+{
+	double latency_s = g->step_answered_s / g->step_completed;
+
+	if (g->step_completed >= SAMPLE_LEAST && g->step_instance_s > 0) {
+		line_add(&g->line, g->step_completed / g->step_instance_s, latency_s);
+		if (g->last_s > 0 && g->tried_concurrency <= 0 &&
+		    fabs(g->target - g->last_target) < 1e-9) {
+			double off = log(latency_s / g->last_s);
+
+			g->drift += DISPERSION_NEW * (off * off / 2 - g->drift);
+		}
+		g->last_s = g->tried_concurrency > 0 ? 0 : latency_s;
+		g->last_target = g->target;
+	}
+	g->step_completed = g->step_answered_s = g->step_instance_s = 0;
+}
+
 void
 gradient_tick(struct gradient *g, const struct gradient_facts *f, int64_t now)
 {
 	take_sample(g, f, now);
+	g->step_instance_s += f->ready;
 	if (g->stepped_ns == 0)
 		g->stepped_ns = now;
 	if (now - g->stepped_ns < f->step_ns)
 		return;
 	g->stepped_ns = now;
+	add_point(g);
 	if (g->has_sample)
 		step(g, f, now);
 	else

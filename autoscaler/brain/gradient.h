@@ -11,9 +11,16 @@
  * the proposal stays at the knee instead of growing until latency rises again.
  *
  * There is one step in each stable window: down by a fifth at most, up by a tenth (back
- * towards the configured target by a quarter).  A step down must take effect: if concurrency
- * falls and latency does not, the lower latencies that were known are out of date and are
- * forgotten.
+ * towards the configured target by a quarter).
+ *
+ * Requests that take longer by themselves raise concurrency, too, so they look like a knee.
+ * Therefore a step down below the configured target is a trial.  It is made only if the knee is
+ * a quarter below the configured target, and, where work varies much at one concurrency, only if
+ * latency has risen with throughput, as load makes it and work does not.  It stays only if
+ * latency falls with it, by more than chance explains; else it is taken back, and the next
+ * one comes later and later.  Once two trials had an effect, the knee is believed.
+ * A target above the configured one is tried only where work is even, up to a concurrency at
+ * which latency was seen not to rise; it falls back when requests wait for instances.
  * Pure: the time is an argument.  Thread: the owner. */
 #ifndef AUTOSCALER_BRAIN_GRADIENT_H
 #define AUTOSCALER_BRAIN_GRADIENT_H
@@ -41,10 +48,10 @@ struct gradient_facts {
 	double machine_memory; /* 0: unknown */
 };
 
-/* A report of one activator: average concurrency over period_s, and how many responses were
- * completed, with their mean latency. */
-void gradient_report(struct gradient *, double concurrency, double completed, double latency_s,
-		     double period_s);
+/* A report of one activator: average concurrency over period_s, the part of it that was parked,
+ * and how many responses were completed, with their mean latency. */
+void gradient_report(struct gradient *, double concurrency, double waiting, double completed,
+		     double latency_s, double period_s);
 /* To be called each second. */
 void gradient_tick(struct gradient *, const struct gradient_facts *, int64_t now_ns);
 

@@ -73,7 +73,7 @@ second(void)
 	held = in_flight(w.facts.ready) * (1 + w.noise * (random_unit() - 0.5));
 	each = held / w.facts.ready;
 	latency = latency_at(each) * (1 + w.noise * (random_unit() - 0.5));
-	gradient_report(w.g, held, held / latency, latency, 1);
+	gradient_report(w.g, held, 0, held / latency, latency, 1);
 	memmove(w.seen, w.seen + 1, sizeof w.seen - sizeof w.seen[0]);
 	w.seen[WINDOW_S - 1] = held;
 	for (i = 0; i < WINDOW_S; i++) {
@@ -150,7 +150,9 @@ run(int seconds)
 			continue;
 		assert_true(since >= WINDOW_S);
 		since = 0;
-		assert_true(now >= before * 0.8 - 1e-9 && now <= before * 1.25 + 1e-9);
+		/* a step down without effect is taken back as a whole */
+		assert_true(now >= before * 0.8 - 1e-9 &&
+			    (now <= before * 1.25 + 1e-9 || now <= w.facts.configured));
 		before = now;
 	}
 }
@@ -192,7 +194,7 @@ finds_the_knee_and_stays(void **state)
 		w.noise = loads[i].noise;
 		w.knee = loads[i].knee;
 		w.base_s = loads[i].base_s;
-		run(20 * WINDOW_S);
+		run(loads[i].load > 70 ? 40 * WINDOW_S : 400 * WINDOW_S);
 		stays_at(w.knee, 6 * 3600);
 		text = sentence();
 		assert_non_null(strstr(text, "an instance carries about "));
@@ -212,7 +214,7 @@ from_a_ramp(void **state)
 		w.load = 5 + i * 20;
 		run(WINDOW_S);
 	}
-	run(5 * WINDOW_S);
+	run(120 * WINDOW_S);
 	stays_at(20, 3600);
 }
 
@@ -225,7 +227,7 @@ over_a_day(void **state)
 	(void)state;
 	w.noise = 0.2;
 	w.load = 300;
-	run(20 * WINDOW_S);
+	run(40 * WINDOW_S);
 	for (i = 0; i < 23 * 60; i++) {
 		w.load = 200 + 190 * sin(i * 2 * 3.14159 / 240);
 		stays_at(20, 60);
@@ -258,11 +260,11 @@ flat_latency_keeps_or_raises_the_target(void **state)
 
 	(void)state;
 	w.knee = 1e9;
-	w.noise = 0.2;
+	w.noise = 0.1;
 	w.load = 1000;
 	run(30 * WINDOW_S);
 	assert_true(target() >= 100);
-	run(3600);
+	run(4 * 3600);
 	assert_true(target() <= 400); /* at most four times the configured one */
 	assert_true(target() > 300);
 	w.facts.most = 120; /* container_concurrency */
@@ -296,10 +298,39 @@ slower_requests_are_no_knee(void **state)
 	stays_at(20, 3600);
 }
 
+/* What requests take varies, from minute to minute and by chance; load has no part in it.  So
+ * concurrency rises and falls with latency, and looks like a knee. */
+static void
+varying_work_is_no_knee(void **state)
+{
+	double held = 0, sum = 0, work = 1;
+	int s;
+
+	(void)state;
+	w.facts.configured = 8;
+	for (s = 0; s < 8 * 3600; s++) {
+		double load = 20 * (1 + 0.3 * sin(s / 300.0)), latency;
+
+		if (s % 60 == 0)
+			work = exp(0.5 * (random_unit() + random_unit() - 1));
+		latency = work * (1 + 0.3 * (random_unit() - 0.5));
+		w.now += CLK_S;
+		gradient_report(w.g, load * latency, 0, load, latency, 1);
+		held += (load * latency - held) / WINDOW_S;
+		w.facts.ready = (uint32_t)MAX(ceil(held / (target() * w.utilization)), 1);
+		gradient_tick(w.g, &w.facts, w.now);
+		assert_true(target() >= 0.6 * 8);
+		sum += 8 / target();
+	}
+	assert_true(sum / s > 0.98 && sum / s < 1.02); /* instances, beside those without it */
+}
+
 /* The app can carry more than before. */
 static void
 a_higher_knee_is_found_in_the_end(void **state)
 {
+	int s, slow = 0;
+
 	(void)state;
 	w.noise = 0.1;
 	w.load = 300;
@@ -307,8 +338,13 @@ a_higher_knee_is_found_in_the_end(void **state)
 	stays_at(20, 3600);
 	w.knee = 60;
 	run(30 * 3600);
-	assert_true(target() > 45);
-	stays_at(60, 6 * 3600);
+	/* a target above the knee stays where it does no harm: at 70 % of it latency is low */
+	for (s = 0; s < 6 * 3600; s++) {
+		second();
+		slow += latency_at(w.load / w.facts.ready) > 1.2 * w.base_s;
+		assert_true(target() > 45);
+	}
+	assert_true(slow < 6 * 3600 / 100);
 }
 
 static void
@@ -411,14 +447,14 @@ what_is_not_steady_is_not_believed(void **state)
 	(void)state;
 	for (i = 0; i < 600; i++) { /* half of the requests are parked */
 		w.now += CLK_S;
-		gradient_report(w.g, 100, 500, 0.1, 1);
+		gradient_report(w.g, 100, 50, 500, 0.1, 1);
 		gradient_tick(w.g, &w.facts, w.now);
 	}
 	assert_true(gradient_target(w.g) == 0);
 	for (i = 0; i < 600; i++) { /* the part that was parked is not known */
 		w.now += CLK_S;
 		w.facts.ready = 2 - (uint32_t)(i % 2);
-		gradient_report(w.g, 100, 1000, 0.1, 1);
+		gradient_report(w.g, 100, 0, 1000, 0.1, 1);
 		gradient_tick(w.g, &w.facts, w.now);
 	}
 	assert_true(gradient_target(w.g) == 0);
@@ -452,6 +488,7 @@ main(void)
 		T(looks_again_after_a_day),
 		T(flat_latency_keeps_or_raises_the_target),
 		T(slower_requests_are_no_knee),
+		T(varying_work_is_no_knee),
 		T(a_higher_knee_is_found_in_the_end),
 		T(nothing_is_proposed_on_thin_data),
 		T(observing_tries_nothing),

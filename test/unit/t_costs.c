@@ -1,7 +1,8 @@
-/* keep_warm = learned, by whole simulations: what instances and waiting cost together, over
+/* What is learned, by whole simulations.  keep_warm: what instances and waiting cost together, over
  * shapes of idle times as they were seen in production (Shahrad and others, "Serverless in the
  * Wild", USENIX ATC 2020), beside the best that could have been chosen knowing the whole trace
- * (an instance is back after p, and stays until k), and beside the fixed keys. */
+ * (an instance is back after p, and stays until k), and beside the fixed keys.  slow_brain: where
+ * what requests take varies, it costs no more than without it. */
 #include "unit.h"
 
 #include <math.h>
@@ -13,7 +14,7 @@
 #include "common/strbuf.h"
 
 #define START_S 1.0
-#define REQUESTS_MOST 4096
+#define REQUESTS_MOST 8192
 
 static char *dir, *trace;
 static uint64_t seed;
@@ -195,33 +196,48 @@ figure(const char *json, const char *key)
 	return strtod(at + strlen(key), NULL);
 }
 
-static double
-simulated(const char *keys, double wait_cost)
+struct outcome {
+	double instance_s, waited_s;
+};
+
+static struct outcome
+simulated(const char *keys, double start_s)
 {
 	const struct simulate_args a = {
-		.trace = trace, .revision = "s/v1", .start_ns = (int64_t)(START_S * CLK_S)};
+		.trace = trace, .revision = "s/v1", .start_ns = (int64_t)(start_s * CLK_S)};
 	char *text = xasprintf("service \"s\" { hosts = {\"s\"} revision \"v1\" "
-			       "{ command = {\"x\"} target = 10 wait_cost = %g %s } }\n",
-			       wait_cost, keys);
+			       "{ command = {\"x\"} target = 10 %s } }\n",
+			       keys);
 	struct settings_errors errors = {NULL, 0};
 	struct settings *s = settings_load_bytes("test.conf", text, strlen(text), &errors);
 	struct strbuf out;
 	struct err e = {0};
-	double cost;
+	struct outcome o;
 
 	if (s == NULL)
 		fail_msg("%s", errors.lines[0]);
 	strbuf_init(&out, 0);
 	if (simulate_run(&a, s, &out, &e) < 0)
 		fail_msg("%s", e.text);
-	cost = figure(strbuf_str(&out), "\"instance_seconds\":") +
-	       wait_cost * figure(strbuf_str(&out), "\"mean\":") / 1000 *
-		       figure(strbuf_str(&out), "\"requests\":");
+	o.instance_s = figure(strbuf_str(&out), "\"instance_seconds\":");
+	o.waited_s = figure(strbuf_str(&out), "\"mean\":") / 1000 *
+		     figure(strbuf_str(&out), "\"requests\":");
 	strbuf_fini(&out);
 	settings_free(&s);
 	settings_errors_free(&errors);
 	free(text);
-	return cost;
+	return o;
+}
+
+/* Instance-seconds and waiting together. */
+static double
+cost(const char *keys, double wait_cost)
+{
+	char *all = xasprintf("wait_cost = %g %s", wait_cost, keys);
+	struct outcome o = simulated(all, START_S);
+
+	free(all);
+	return o.instance_s + wait_cost * o.waited_s;
 }
 
 /* Two days each, the first idle times included, in which the fixed keys apply: that is most of
@@ -251,8 +267,8 @@ near_the_best_in_hindsight(void **state)
 		write_requests();
 		find_gaps();
 		for (w = 0; w < ARRAY_LEN(wait_costs); w++) {
-			double learned = simulated("keep_warm = learned", wait_costs[w]);
-			double fixed = simulated("", wait_costs[w]), least = best(wait_costs[w]);
+			double learned = cost("keep_warm = learned", wait_costs[w]);
+			double fixed = cost("", wait_costs[w]), least = best(wait_costs[w]);
 
 			if (learned > shapes[i].at_most[w] * least || learned > 1.1 * fixed)
 				fail_msg("%s, wait_cost %g: learned %.0f, fixed %.0f, best %.0f",
@@ -270,19 +286,58 @@ released_early(void **state)
 	(void)state;
 	make_requests(poisson_20min, 2);
 	write_requests();
-	at_once = simulated("keep_warm = learned stable_window = 600s", 0);
-	kept = simulated("keep_warm = learned stable_window = 600s keep_least = 20s", 0);
+	at_once = cost("keep_warm = learned stable_window = 600s", 0);
+	kept = cost("keep_warm = learned stable_window = 600s keep_least = 20s", 0);
 	/* each request costs about 1.5 s, and the first ones the window */
 	assert_true(at_once < (double)requests_n * 4 + 3 * 600);
 	assert_true(kept > at_once + (double)requests_n * 16);
 	assert_true(kept < at_once + (double)requests_n * 22);
 }
 
+/* --- the slow brain --- */
+
+/* Requests that take 5 s on average, by a wide distribution, at a rate that rises and falls. */
+static void
+make_varying_work(double hours)
+{
+	double at_s = 0;
+
+	requests_n = 0;
+	while (at_s < hours * 3600 && requests_n < REQUESTS_MOST) {
+		at_s += exponential(1 / (2 + sin(at_s / 300)));
+		requests[requests_n++] = (struct request){floor(at_s * 1000) / 1000,
+							  floor(3000 * exp(normal(1)) + 1) / 1000};
+	}
+}
+
+static void
+varying_work_costs_no_more(void **state)
+{
+	static const double starts[] = {2, 20};
+	size_t i;
+
+	(void)state;
+	make_varying_work(1);
+	write_requests();
+	for (i = 0; i < ARRAY_LEN(starts); i++) {
+		struct outcome off = simulated("", starts[i]);
+		struct outcome on = simulated("slow_brain = on", starts[i]);
+
+		if (on.instance_s > 1.03 * off.instance_s ||
+		    on.waited_s > 1.03 * off.waited_s + 0.001 * (double)requests_n)
+			fail_msg(
+				"start %g s: on costs %.0f instance-seconds and %.0f s of waiting, "
+				"off %.0f and %.0f",
+				starts[i], on.instance_s, on.waited_s, off.instance_s,
+				off.waited_s);
+	}
+}
+
 static int
 setup(void **state)
 {
 	(void)state;
-	log_open(LOG_ERROR, LOG_LOGFMT, "t_keep_warm");
+	log_open(LOG_ERROR, LOG_LOGFMT, "t_costs");
 	seed = 20261130;
 	dir = unit_dir();
 	trace = xasprintf("%s/trace.csv", dir);
@@ -304,7 +359,8 @@ int
 main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = {T(near_the_best_in_hindsight), T(released_early)};
+	const struct CMUnitTest tests[] = {T(near_the_best_in_hindsight), T(released_early),
+					   T(varying_work_costs_no_more)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
