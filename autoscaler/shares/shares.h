@@ -11,7 +11,8 @@
  *    and stays there until shares_knows() is false.  The next leader passes all these ids to
  *    shares_new(), so that it waits for each of them; it reads them after this one has stopped
  *    writing.
- *  - Each leader's term is higher than the terms of all before.
+ *  - Each leader's term is higher than the terms of all before, and the one before has stopped
+ *    deciding: only its offers may still be on their way.
  *  - What an activator sends is passed on only if it comes by the activator's newest link, the one
  *    that the last shares_up() announced, and in the order in which it was sent.
  *  - An activator is called dead only if its process has ended, and then nothing of it is passed

@@ -790,7 +790,7 @@ static void
 restart_leader(struct model *m)
 {
 	int old = m->now;
-	bool is_speaking = draw(m, 2) == 0;
+	bool is_speaking = draw(m, 2) == 0 && m->limit != SHARE_ALL;
 
 	trace(m, "leader %s", is_speaking ? "is followed by another" : "restarts");
 	if (m->leaders[1 - old].shares != NULL)
@@ -972,6 +972,9 @@ step_world(struct model *m)
 	case 2:
 		if (m->is_changing && draw(m, 3) == 0)
 			m->limit = limits[draw(m, ARRAY_LEN(limits))];
+		/* Without a limit nothing is safe from a leader that still decides. */
+		if (m->limit == SHARE_ALL && m->leaders[1 - m->now].shares != NULL)
+			stop_leader(m, 1 - m->now);
 		set_lists(m);
 		break;
 	case 3:

@@ -6,8 +6,9 @@
  * leaves, a request ends, a connection closes or a probe opens one, a message is read (links keep
  * their order, and no two links share a pace), a link breaks (each side notices in its own time;
  * what was on its way is lost, or is read late), an activator starts, stops, is killed, is
- * found to be dead, the leader restarts, or is followed by another while it still speaks, the
- * limit changes or goes, an instance leaves the list or returns, time passes.
+ * found to be dead, the leader restarts, or is followed by another while it still speaks (even
+ * decides, which is more than leaders that lead one after another do), the limit changes or goes,
+ * an instance leaves the list or returns, time passes.
  *
  * After each step:
  *  - What activators may use of an instance (shares, requests, connections, also those of killed
