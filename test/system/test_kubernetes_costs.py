@@ -179,8 +179,9 @@ def test_a_scale_down_writes_a_bounded_number_of_costs(tmp_path):
                 s.autoscaler.kill(signal.SIGHUP)
                 wait_until(lambda: kube.replicas("hello-0") == n - 2, what="a scale-down")
                 writes = cost_writes(kube)
-                assert writes.count(GOING) == 2
                 most = BURST + (time.monotonic() - since) / INTERVAL_S
+                # More than two are chosen if the average falls for a moment on a busy machine.
+                assert 2 <= writes.count(GOING) <= most
                 assert 0 < writes.count("1") <= most and set(writes) == {GOING, "1"}
                 for c in clients:
                     c.close()
