@@ -23,6 +23,7 @@
  * that takes in CPU is bounded, however short idle times are. */
 #define PLAN_AFTER_S 30
 #define PLAN_AFTER 16
+#define START_ALIKE 1.25   /* a start that takes this much longer is another price */
 #define LONG_AFTER 128	   /* with so many known, one more hardly changes the plans by many */
 #define WEIGHT_LEAST 0.002 /* what counts less is left out */
 #define FOLLOWERS_NEW 0.1  /* what the newest count of followers counts */
@@ -35,7 +36,7 @@ struct idleness {
 	struct idle_plan plans[IDLENESS_EXPERTS]; /* for the idle time of now, or the next one */
 	/* numbers of the last idle times that the plans take into account */
 	uint32_t planned, planned_long;
-	struct idle_price price;
+	struct idle_price price, planned_price; /* of now, and when the plans were made */
 	int64_t since_ns; /* is_idle: since when; else the last use, 0: unknown */
 	bool is_idle;
 	/* requests that follow the first one after an idle time */
@@ -213,10 +214,11 @@ plan_by(const struct idleness *i, double keep, double wide)
 	return idle_plan_best(steps, n, &i->price);
 }
 
+/* is_all: also those by many idle times, if one more would hardly change them. */
 static void
-make_plans(struct idleness *i)
+make_plans(struct idleness *i, bool is_all)
 {
-	if (i->number < LONG_AFTER || i->number - i->planned_long >= LONG_AFTER / 16) {
+	if (is_all || i->number < LONG_AFTER || i->number - i->planned_long >= LONG_AFTER / 16) {
 		i->plans[IDLENESS_LONG] = plan_by(i, KEEP_LONG, 1);
 		i->plans[IDLENESS_LONG_WIDE] = plan_by(i, KEEP_LONG, WIDE);
 		i->planned_long = i->number;
@@ -224,6 +226,15 @@ make_plans(struct idleness *i)
 	i->plans[IDLENESS_SHORT] = plan_by(i, KEEP_SHORT, 1);
 	i->plans[IDLENESS_SHORT_WIDE] = plan_by(i, KEEP_SHORT, WIDE);
 	i->planned = i->number;
+	i->planned_price = i->price;
+}
+
+/* Were the plans made at about this price? */
+static bool
+is_alike(const struct idle_price *a, const struct idle_price *b)
+{
+	return a->wait_cost == b->wait_cost && a->least_s == b->least_s &&
+	       a->start_s <= b->start_s * START_ALIKE && b->start_s <= a->start_s * START_ALIKE;
 }
 
 void
@@ -238,6 +249,8 @@ idleness_set_price(struct idleness *i, const struct idle_price *p, double fixed_
 	i->plans[IDLENESS_FIXED].n = 1;
 	i->plans[IDLENESS_FIXED].spans[0].from_s = 0;
 	i->plans[IDLENESS_FIXED].spans[0].upto_s = (float)fixed_s;
+	if (i->planned > 0 && !is_alike(&i->planned_price, &i->price))
+		make_plans(i, true);
 }
 
 static enum idleness_expert
@@ -273,7 +286,7 @@ add(struct idleness *i, double idle_s)
 	add_sample(i, idle_s);
 	if (idle_s >= PLAN_AFTER_S || i->number - i->planned >= PLAN_AFTER ||
 	    i->number <= PLAN_AFTER)
-		make_plans(i);
+		make_plans(i, false);
 }
 
 /* Count the requests that come within a start after the first one. */
@@ -469,5 +482,5 @@ idleness_import(struct idleness *i, const struct idleness_data *d, int64_t now_n
 	i->price.followers = d->followers;
 	i->is_idle = d->idle_ns >= 0;
 	i->since_ns = i->is_idle ? now_ns - d->idle_ns : 0;
-	make_plans(i);
+	make_plans(i, true);
 }

@@ -333,6 +333,14 @@ over_a_restart(void **state)
 		assert_int_equal(warm_after(a, k), warm_after(b, k));
 	idleness_export(b, &again, now);
 	assert_int_equal(again.number, 400);
+	idleness_free(&b); /* the price comes after the import: a new plan is made for it */
+	b = idleness_new();
+	idleness_import(b, &again, now);
+	idleness_set_price(b, &(struct idle_price){.start_s = 1, .wait_cost = 100}, FIXED_S);
+	idleness_used(b, 1, now, now);
+	idleness_unused(b);
+	for (k = 0; k < 3000; k += 7)
+		assert_int_equal(warm_after(a, k), warm_after(b, k));
 	d.idle_ns = -1; /* unknown: it is not counted; the next one is */
 	idleness_import(b, &d, now);
 	idleness_used(b, 1, now, now);
