@@ -2,6 +2,7 @@
 
 #include "activator/arrive.h"
 #include "activator/bounds.h"
+#include "activator/codec.h"
 #include "activator/deadline.h"
 #include "activator/dispatch.h"
 #include "activator/upstream.h"
@@ -37,6 +38,7 @@ conn_open(struct worker *w, int fd, const struct addr *peer)
 		return -1;
 	}
 	c->w = w;
+	c->codec = &codec_h1;
 	c->peer = *peer;
 	c->is_peer_v6 = peer->ss.ss_family == AF_INET6;
 	c->is_peer_unix = addr_is_unix(peer);
@@ -370,8 +372,10 @@ on_ready(struct io *io)
 			return;
 		}
 		c->since_ns = c->w->now;
-		if (rc == 1)
+		if (rc == 1) {
+			c->x.is_client_blocked = false;
 			dispatch_client_drained(c);
+		}
 	}
 	on_client_readable(c);
 	conn_advance(c);
@@ -434,7 +438,7 @@ upstream_is_small_read_next(struct io *io)
 {
 	const struct upstream *u = container_of(io, struct upstream, io);
 
-	return u->is_small && !u->is_head_read && u->in_n == 0 && !io_is_blocked(&u->conn->io) &&
+	return u->is_small && !u->is_head_read && u->in_n == 0 && !u->conn->x.is_client_blocked &&
 	       u->conn->x.state == XFER_EXCHANGE;
 }
 

@@ -16,10 +16,13 @@
 #include "activator/xfer.h"
 #include "common/addr.h"
 
+struct codec;
+
 /* In the order of use: with a thousand of them each cache line counts. */
 struct conn {
 	struct io io;
 	struct worker *w;
+	const struct codec *codec; /* frames its responses */
 	struct inbuf in;
 	bool is_in_partial; /* in is the beginning of a head: no use without more */
 	bool is_lingering;  /* all is written; reading away what still comes */

@@ -15,7 +15,7 @@ exchange_limit(const struct conn *c, const struct limits *l, enum outcome *out)
 {
 	const struct xfer *x = &c->x;
 
-	if (io_is_blocked(&c->io)) { /* for the client to take the response */
+	if (x->is_client_blocked) { /* for the client to take the response */
 		*out = OUT_CLIENT_GONE;
 		return after(c->since_ns, l->body_timeout);
 	}

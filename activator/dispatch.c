@@ -45,8 +45,6 @@ response_done(struct conn *c)
 	struct xfer *x = &c->x;
 	struct upstream *u = x->upstream;
 
-	if (x->framing_out == FRAMING_CLOSE)
-		x->is_persistent = false;
 	x->upstream = NULL;
 	upstream_release(u, u->is_persistent && may_pool(c->w, u->inst));
 	xfer_end(c, OUT_OK);

@@ -5,45 +5,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "activator/codec.h"
 #include "activator/conn.h"
 #include "activator/revision.h"
 #include "activator/waitpage.h"
 #include "common/jput.h"
 #include "common/strbuf.h"
-
-static const char *
-status_text(uint32_t status)
-{
-	static const struct {
-		uint32_t status;
-		const char *text;
-	} texts[] = {
-		{200, "OK"},
-		{204, "No Content"},
-		{400, "Bad Request"},
-		{401, "Unauthorized"},
-		{403, "Forbidden"},
-		{404, "Not Found"},
-		{408, "Request Timeout"},
-		{410, "Gone"},
-		{414, "URI Too Long"},
-		{417, "Expectation Failed"},
-		{429, "Too Many Requests"},
-		{431, "Request Header Fields Too Large"},
-		{500, "Internal Server Error"},
-		{501, "Not Implemented"},
-		{502, "Bad Gateway"},
-		{503, "Service Unavailable"},
-		{504, "Gateway Timeout"},
-		{505, "HTTP Version Not Supported"},
-	};
-	size_t i;
-
-	for (i = 0; i < ARRAY_LEN(texts); i++)
-		if (texts[i].status == status)
-			return texts[i].text;
-	return "";
-}
 
 static void
 add_text(struct strbuf *b, const char *s)
@@ -76,28 +43,20 @@ write_text(struct strbuf *b, enum outcome out, const char *why)
 	}
 }
 
-/* Add the fields that all answers have, and write head and body to the client.  body: NULL
- * where the status has none, and so no length either (RFC 9110 8.6). */
+/* Write the answer to the client.  body: NULL where the status has none. */
 static void
-send_answer(struct conn *c, struct strbuf *head, const struct strbuf *body)
+send_answer(struct conn *c, uint32_t status, const struct strbuf *fields, const struct strbuf *body)
 {
-	struct xfer *x = &c->x;
-	struct iovec iov;
+	const struct answer a = {
+		.status = status,
+		.fields = strbuf_str(fields),
+		.body = body == NULL ? NULL : strbuf_str(body),
+		.body_n = body == NULL ? 0 : body->len,
+	};
 
-	if (body != NULL)
-		strbuf_addf(head, "Content-Length: %zu\r\n", body->len);
-	strbuf_addf(head, "Date: %s\r\n", date_text(&c->w->date, c->w->now));
-	if (!conn_may_persist(c))
-		strbuf_adds(head, "Connection: close\r\n");
-	else if (x->says_keep_alive)
-		strbuf_adds(head, "Connection: keep-alive\r\n");
-	strbuf_adds(head, "\r\n");
-	if (body != NULL && !x->is_head_method)
-		strbuf_add(head, strbuf_str(body), body->len);
-	x->is_head_written = true;
-	iov = (struct iovec){.iov_base = head->data, .iov_len = head->len};
-	if (io_write(&c->io, &iov, 1) < 0) /* the client is gone: conn_advance() closes */
-		x->is_persistent = false;
+	c->x.is_head_written = true;
+	if (c->codec->answer(&c->x, &a) < 0) /* the client is gone: conn_advance() closes */
+		c->x.is_persistent = false;
 }
 
 int64_t
@@ -126,25 +85,23 @@ refuse_retry_after(const struct conn *c, enum outcome out)
 void
 refuse_write(struct conn *c, enum outcome out, const char *why, int64_t retry_after_s)
 {
-	struct strbuf head, body;
-	int status = outcome_status(out);
+	struct strbuf fields, body;
 
-	strbuf_init(&head, 0);
+	strbuf_init(&fields, 0);
 	strbuf_init(&body, 0);
 	if (c->x.wants_json)
 		write_json(&body, c, out, why);
 	else
 		write_text(&body, out, why);
 	strbuf_adds(&body, "\n");
-	strbuf_addf(&head,
-		    "HTTP/1.1 %d %s\r\nX-Activator-Reason: %s\r\nContent-Type: %s\r\n"
-		    "Cache-Control: no-store\r\n",
-		    status, status_text((uint32_t)status), outcome_reason(out),
+	strbuf_addf(&fields,
+		    "X-Activator-Reason: %s\r\nContent-Type: %s\r\nCache-Control: no-store\r\n",
+		    outcome_reason(out),
 		    c->x.wants_json ? "application/json" : "text/plain; charset=utf-8");
 	if (retry_after_s > 0)
-		strbuf_addf(&head, "Retry-After: %lld\r\n", (long long)retry_after_s);
-	send_answer(c, &head, &body);
-	strbuf_fini(&head);
+		strbuf_addf(&fields, "Retry-After: %lld\r\n", (long long)retry_after_s);
+	send_answer(c, (uint32_t)outcome_status(out), &fields, &body);
+	strbuf_fini(&fields);
 	strbuf_fini(&body);
 }
 
@@ -160,10 +117,10 @@ is_secret(const struct h1_field *f)
 void
 refuse_trace(struct conn *c, const struct h1_head *h)
 {
-	struct strbuf head, body;
+	struct strbuf fields, body;
 	uint32_t i;
 
-	strbuf_init(&head, 0);
+	strbuf_init(&fields, 0);
 	strbuf_init(&body, 0);
 	strbuf_addf(&body, "%.*s %.*s HTTP/1.%u\r\n", (int)h->method_n, h->method, (int)h->target_n,
 		    h->target, h->minor);
@@ -173,26 +130,25 @@ refuse_trace(struct conn *c, const struct h1_head *h)
 				    h->fields[i].name, (int)h->fields[i].value_n,
 				    h->fields[i].value);
 	strbuf_adds(&body, "\r\n");
-	strbuf_adds(&head, "HTTP/1.1 200 OK\r\nX-Activator-Reason: max_forwards\r\n"
-			   "Content-Type: message/http\r\nCache-Control: no-store\r\n");
-	send_answer(c, &head, &body);
-	strbuf_fini(&head);
+	strbuf_adds(&fields, "X-Activator-Reason: max_forwards\r\nContent-Type: message/http\r\n"
+			     "Cache-Control: no-store\r\n");
+	send_answer(c, 200, &fields, &body);
+	strbuf_fini(&fields);
 	strbuf_fini(&body);
 }
 
 void
 refuse_page(struct conn *c, const struct waitpage_view *view)
 {
-	struct strbuf head, body;
+	struct strbuf fields, body;
 
-	strbuf_init(&head, 0);
+	strbuf_init(&fields, 0);
 	strbuf_init(&body, 0);
 	waitpage_render(&body, c->x.service->waiting_page, view);
-	strbuf_addf(&head, "HTTP/1.1 503 %s\r\nX-Activator-Reason: %s\r\n%sRetry-After: %u\r\n",
-		    status_text(503), outcome_reason(OUT_WAITING_PAGE), waitpage_fields,
-		    view->retry_s);
-	send_answer(c, &head, &body);
-	strbuf_fini(&head);
+	strbuf_addf(&fields, "X-Activator-Reason: %s\r\n%sRetry-After: %u\r\n",
+		    outcome_reason(OUT_WAITING_PAGE), waitpage_fields, view->retry_s);
+	send_answer(c, 503, &fields, &body);
+	strbuf_fini(&fields);
 	strbuf_fini(&body);
 }
 
@@ -200,18 +156,17 @@ void
 refuse_rule(struct conn *c, const struct rule_conf *rule)
 {
 	bool has_body = rule->status != 204 && rule->status != 304;
-	struct strbuf head, body;
+	struct strbuf fields, body;
 	size_t i;
 
-	strbuf_init(&head, 0);
+	strbuf_init(&fields, 0);
 	strbuf_init(&body, 0);
 	if (rule->body != NULL)
 		strbuf_adds(&body, rule->body);
-	strbuf_addf(&head, "HTTP/1.1 %u %s\r\n", rule->status, status_text(rule->status));
 	for (i = 0; i < rule->fields.n; i++)
-		strbuf_addf(&head, "%s\r\n", rule->fields.v[i]);
-	send_answer(c, &head, has_body ? &body : NULL);
-	strbuf_fini(&head);
+		strbuf_addf(&fields, "%s\r\n", rule->fields.v[i]);
+	send_answer(c, rule->status, &fields, has_body ? &body : NULL);
+	strbuf_fini(&fields);
 	strbuf_fini(&body);
 }
 

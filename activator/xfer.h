@@ -89,7 +89,9 @@ struct xfer {
 				      deadline, w->starved */
 
 	/* of the response, as the client sees it */
-	enum framing framing_out;
+	enum framing framing_out; /* codec_h1.c */
+	bool is_client_blocked; /* the client takes no more of it for now: set by the codec, cleared
+				   by conn.c before dispatch_client_drained() */
 
 	int64_t start_ns, parked_ns, granted_ns, sent_ns;
 	int64_t unrouted_ns; /* when it was read first, before there were routes; 0: it was not */
