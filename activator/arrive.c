@@ -71,13 +71,13 @@ without_empty(const char *value, size_t n)
  * their order: some proxies add a field where others append to it.  The result may point to
  * *forwarded. */
 static const struct addr *
-client_of(const struct conn *c, const struct h1_head *head, struct addr *forwarded)
+client_of(const struct xfer *x, const struct h1_head *head, struct addr *forwarded)
 {
-	const struct addr *client = &c->peer;
+	const struct addr *client = &x->conn->peer;
 	struct addr next;
 	uint32_t i;
 
-	if (c->w->trusted_n == 0 || !is_trusted(c->w, client))
+	if (x->w->trusted_n == 0 || !is_trusted(x->w, client))
 		return client;
 	for (i = head->n; i-- > 0;) {
 		const struct h1_field *f = &head->fields[i];
@@ -88,7 +88,7 @@ client_of(const struct conn *c, const struct h1_head *head, struct addr *forward
 				return client;
 			*forwarded = next;
 			client = forwarded;
-			if (!is_trusted(c->w, client))
+			if (!is_trusted(x->w, client))
 				return client;
 		}
 	}
@@ -96,9 +96,9 @@ client_of(const struct conn *c, const struct h1_head *head, struct addr *forward
 }
 
 static void
-find_route(struct conn *c, const struct request *r, struct route_match *match)
+find_route(struct xfer *x, const struct request *r, struct route_match *match)
 {
-	struct worker *w = c->w;
+	struct worker *w = x->w;
 	struct addr forwarded;
 	struct route_query q = {
 		.host = r->authority,
@@ -108,7 +108,7 @@ find_route(struct conn *c, const struct request *r, struct route_match *match)
 		.method = r->head->method,
 		.method_n = r->head->method_n,
 		.field = next_field_of_head,
-		.client = client_of(c, r->head, &forwarded),
+		.client = client_of(x, r->head, &forwarded),
 		.random = worker_random(w),
 	};
 
@@ -117,52 +117,44 @@ find_route(struct conn *c, const struct request *r, struct route_match *match)
 }
 
 static void
-take_request(struct conn *c, const struct request *r)
+take_request(struct xfer *x, const struct request *r)
 {
-	struct xfer *x = &c->x;
-	struct waiter waiter = {.fd = -1, .inbox = &c->w->inbox};
-
-	*x = (struct xfer){
-		.state = x->state,
-		.framing = r->framing,
-		.remaining = r->length,
-		.is_head_method = r->is_head_method,
-		.is_http10 = r->is_http10,
-		.is_persistent = r->is_persistent,
-		.says_keep_alive = r->is_http10 && r->is_persistent,
-		.is_idempotent = r->is_idempotent,
-		.is_expecting = r->is_expecting,
-		.has_upgrade = r->has_upgrade,
-		.is_upgrade = r->is_upgrade,
-		.takes_trailers = r->takes_trailers,
-		.is_sent_whole = r->framing == FRAMING_NONE ||
-				 (r->framing == FRAMING_LENGTH && r->length == 0),
-		.wants_json = r->wants_json,
-		.waiter = waiter,
-		.start_ns = x->unrouted_ns != 0 ? x->unrouted_ns : c->w->now,
-	};
+	x->framing = r->framing;
+	x->remaining = r->length;
+	x->is_head_method = r->is_head_method;
+	x->is_http10 = r->is_http10;
+	x->is_persistent = r->is_persistent;
+	x->says_keep_alive = r->is_http10 && r->is_persistent;
+	x->is_idempotent = r->is_idempotent;
+	x->is_expecting = r->is_expecting;
+	x->has_upgrade = r->has_upgrade;
+	x->is_upgrade = r->is_upgrade;
+	x->takes_trailers = r->takes_trailers;
+	x->is_sent_whole = r->framing == FRAMING_NONE ||
+			   (r->framing == FRAMING_LENGTH && r->length == 0);
+	x->wants_json = r->wants_json;
 }
 
 static void
-build_head(struct conn *c, const struct request *r)
+build_head(struct xfer *x, const struct request *r)
 {
+	const struct conn *c = x->conn;
 	struct request_hop hop = {
 		.peer = c->is_peer_unix ? NULL : c->peer_text,
 		.is_peer_v6 = c->is_peer_v6,
 		.is_peer_trusted = c->w->trusted_n > 0 && is_trusted(c->w, &c->peer),
-		.has_via = c->x.route->limits->v.via,
+		.has_via = x->route->limits->v.via,
 	};
 	size_t room = request_size(r);
 
-	c->x.head_n = (uint32_t)request_write(r, &hop, worker_write_buf(c->w, room), room);
+	x->head_n = (uint32_t)request_write(r, &hop, worker_write_buf(x->w, room), room);
 }
 
 /* A browser that would have to wait for a start gets the waiting page instead, at once.
  * Where the revision cannot be started it gets the refusal that all clients get. */
 static bool
-is_for_page(const struct conn *c, const struct request *r)
+is_for_page(const struct xfer *x, const struct request *r)
 {
-	const struct xfer *x = &c->x;
 	struct failure *f;
 	bool has_failed;
 	void *head;
@@ -173,15 +165,14 @@ is_for_page(const struct conn *c, const struct request *r)
 	if (!waitpage_is_wanted(r->head->method, r->head->method_n, field_of_head, head))
 		return false;
 	f = limiter_failure(x->route->rev);
-	has_failed = failure_is_refusing(f, c->w->now);
+	has_failed = failure_is_refusing(f, x->w->now);
 	failure_unref(&f);
 	return !has_failed;
 }
 
 static void
-give_page(struct conn *c, const struct request *r)
+give_page(struct xfer *x, const struct request *r)
 {
-	struct xfer *x = &c->x;
 	struct revision *rev = x->route->rev;
 	int64_t began = atomic_load_explicit(&rev->activation.signalled_ns, memory_order_relaxed);
 	bool is_under_way = began != 0 && atomic_load_explicit(&rev->activation.connected_ns,
@@ -192,88 +183,88 @@ give_page(struct conn *c, const struct request *r)
 		.host = r->authority,
 		.host_n = r->host_n,
 		.expected_ms = atomic_load_explicit(&rev->cold_start_ms, memory_order_relaxed),
-		.elapsed_ms = is_under_way ? MAX(c->w->now - began, 0) / CLK_MS : 0,
-		.retry_s = (uint32_t)refuse_retry_after(c, OUT_WAITING_PAGE),
+		.elapsed_ms = is_under_way ? MAX(x->w->now - began, 0) / CLK_MS : 0,
+		.retry_s = (uint32_t)refuse_retry_after(x, OUT_WAITING_PAGE),
 		.held_back = f != NULL && f->is_parking ? f->message : NULL,
 	};
 
 	limiter_request_wake(rev);
-	refuse_page(c, &view);
+	refuse_page(x, &view);
 	failure_unref(&f);
-	xfer_end(c, OUT_WAITING_PAGE);
+	xfer_end(x, OUT_WAITING_PAGE);
 }
 
 static void
-route(struct conn *c, const struct request *r, size_t head_n)
+route(struct xfer *x, const struct request *r, size_t head_n)
 {
-	struct xfer *x = &c->x;
 	const struct limits *limits;
 	struct route_match match;
 
-	find_route(c, r, &match);
+	find_route(x, r, &match);
 	if (match.is_ambiguous) {
-		xfer_refuse(c, OUT_BAD_REQUEST, "the path can be read in more than one way");
+		xfer_refuse(x, OUT_BAD_REQUEST, "the path can be read in more than one way");
 		return;
 	}
 	if (match.service == NULL) {
-		xfer_refuse(c, OUT_NO_ROUTE, NULL);
+		xfer_refuse(x, OUT_NO_ROUTE, NULL);
 		return;
 	}
 	if (match.action == RULE_ANSWER) {
-		refuse_rule(c, match.rule);
-		xfer_end(c, OUT_ANSWERED);
+		refuse_rule(x, match.rule);
+		xfer_end(x, OUT_ANSWERED);
 		return;
 	}
 	xfer_set_state(x, XFER_ROUTED);
-	x->snapshot = snapshot_ref(c->w->snapshot);
+	x->snapshot = snapshot_ref(x->w->snapshot);
 	x->service = match.service;
 	x->route = match.revision;
 	limits = &x->route->limits->v;
-	x->shard = shard_of(c->w, match.revision->rev);
+	x->shard = shard_of(x->w, match.revision->rev);
 	x->is_serve_only = match.action == RULE_SERVE_ONLY;
 	x->deadline_ns = x->start_ns + limits->activation_timeout;
-	c->idle_timeout = limits->idle_timeout;
-	c->body_timeout = limits->body_timeout;
+	x->conn->idle_timeout = limits->idle_timeout;
+	x->conn->body_timeout = limits->body_timeout;
 	metric_add(&x->shard->requests, 1);
 	x->shard->period_requests += !x->is_serve_only;
-	if (limits->requests_per_connection > 0 && c->requests >= limits->requests_per_connection)
+	if (limits->requests_per_connection > 0 &&
+	    x->conn->requests >= limits->requests_per_connection)
 		x->is_persistent = false;
 	if (head_n > limits->max_head || r->head->n > limits->max_fields) {
 		x->is_persistent = false;
-		xfer_refuse(c, OUT_HEAD_TOO_LARGE, NULL);
+		xfer_refuse(x, OUT_HEAD_TOO_LARGE, NULL);
 		return;
 	}
 	if (x->framing == FRAMING_CHUNKED)
 		x->chunked = chunked_new(r->head, limits->max_head, limits->max_fields);
-	if (is_for_page(c, r)) {
-		give_page(c, r);
+	if (is_for_page(x, r)) {
+		give_page(x, r);
 		return;
 	}
-	build_head(c, r);
-	dispatch_admit(c, false);
+	build_head(x, r);
+	dispatch_admit(x, false);
 }
 
 void
-arrive_request(struct conn *c, char *buf, size_t head_n)
+arrive_request(struct xfer *x, char *buf, size_t head_n)
 {
 	struct request r;
-	enum outcome out = request_read(&r, &c->w->head);
+	enum outcome out = request_read(&r, &x->w->head);
 
-	take_request(c, &r);
-	if (r.is_trace && !c->w->conf->trace && out != OUT_BAD_REQUEST)
+	take_request(x, &r);
+	if (r.is_trace && !x->w->conf->trace && out != OUT_BAD_REQUEST)
 		out = OUT_METHOD;
 	if (out == OUT_MAX_FORWARDS && r.is_trace) {
-		refuse_trace(c, &c->w->head);
-		xfer_end(c, OUT_MAX_FORWARDS);
+		refuse_trace(x, &x->w->head);
+		xfer_end(x, OUT_MAX_FORWARDS);
 	} else if (out != OUT_OK) {
 		/* Where the next request begins cannot be told; behind a CONNECT there may be bytes
 		 * for the tunnel that its client hopes for. */
 		if (out == OUT_BAD_REQUEST || r.is_connect)
-			c->x.is_persistent = c->x.is_sent_whole = false;
-		xfer_refuse(c, out, NULL);
-	} else if (c->w->snapshot == NULL) {
-		park_unrouted(c, buf, head_n);
+			x->is_persistent = x->is_sent_whole = false;
+		xfer_refuse(x, out, NULL);
+	} else if (x->w->snapshot == NULL) {
+		park_unrouted(x, buf, head_n);
 	} else {
-		route(c, &r, head_n);
+		route(x, &r, head_n);
 	}
 }

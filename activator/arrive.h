@@ -6,9 +6,9 @@
 
 #include "common/base.h"
 
-struct conn;
+struct xfer;
 
-/* w->head is what was parsed from buf[0..head_n); c->in is what follows it. */
-void arrive_request(struct conn *, char *buf, size_t head_n);
+/* w->head is what was parsed from buf[0..head_n); x->conn->in is what follows it. */
+void arrive_request(struct xfer *, char *buf, size_t head_n);
 
 #endif

@@ -14,19 +14,18 @@
 
 /* The head that the client gets, into w->write_buf.  Returns its size. */
 static size_t
-make_head(struct conn *c, const struct response *r)
+make_head(struct xfer *x, const struct response *r)
 {
-	struct xfer *x = &c->x;
-	struct worker *w = c->w;
+	struct worker *w = x->w;
 	char timing[COLD_TIMING];
 	struct response_hop hop = {
 		.is_http10 = x->is_http10,
-		.is_persistent = conn_may_persist(c),
+		.is_persistent = conn_may_persist(x),
 		.says_keep_alive = x->says_keep_alive,
 		.takes_trailers = x->takes_trailers,
-		.has_via = conn_limits(c)->via,
+		.has_via = xfer_limits(x)->via,
 		.date = date_text(&w->date, w->now),
-		.server_timing = cold_timing(c, timing),
+		.server_timing = cold_timing(x, timing),
 	};
 	size_t room;
 
@@ -41,13 +40,13 @@ make_head(struct conn *c, const struct response *r)
 static int
 interim(struct xfer *x, const struct response *r)
 {
-	struct conn *c = xfer_conn(x);
+	struct conn *c = x->conn;
 	struct iovec iov;
 
 	if (x->is_http10) /* does not know interim responses (RFC 9110 15.2) */
 		return 0;
-	iov.iov_len = make_head(c, r);
-	iov.iov_base = c->w->write_buf;
+	iov.iov_len = make_head(x, r);
+	iov.iov_base = x->w->write_buf;
 	if (io_write(&c->io, &iov, 1) < 0)
 		return -1;
 	x->is_client_blocked = io_is_blocked(&c->io);
@@ -59,19 +58,19 @@ interim(struct xfer *x, const struct response *r)
 static int
 pass(struct xfer *x, const struct response *head, const char *data, size_t n, const char *trailers)
 {
-	struct conn *c = xfer_conn(x);
+	struct conn *c = x->conn;
 	struct framed f = {.n = 0};
 	bool is_last = trailers != NULL;
 
 	if (head != NULL) {
-		size_t head_n = make_head(c, head);
+		size_t head_n = make_head(x, head);
 
 		if (n <= COPY_MOST && x->framing_out != FRAMING_CHUNKED) {
-			put(c->w->write_buf + head_n, data, n);
+			put(x->w->write_buf + head_n, data, n);
 			head_n += n;
 			n = 0;
 		}
-		framed_add(&f, c->w->write_buf, head_n);
+		framed_add(&f, x->w->write_buf, head_n);
 	}
 	if (x->framing_out == FRAMING_CHUNKED) {
 		framed_chunk(&f, data, n);
@@ -91,11 +90,11 @@ pass(struct xfer *x, const struct response *head, const char *data, size_t n, co
 static int
 upgrade(struct xfer *x, const struct response *r, const char *data, size_t n)
 {
-	struct conn *c = xfer_conn(x);
+	struct conn *c = x->conn;
 	struct framed f = {.n = 0};
-	size_t head_n = make_head(c, r);
+	size_t head_n = make_head(x, r);
 
-	framed_add(&f, c->w->write_buf, head_n);
+	framed_add(&f, x->w->write_buf, head_n);
 	framed_add(&f, data, n);
 	if (io_write(&c->io, f.iov, f.n) < 0)
 		return -1;
@@ -106,7 +105,7 @@ upgrade(struct xfer *x, const struct response *r, const char *data, size_t n)
 static int
 tunnel(struct xfer *x, const char *data, size_t n)
 {
-	struct conn *c = xfer_conn(x);
+	struct conn *c = x->conn;
 	struct framed f = {.n = 0};
 
 	if (n == 0) {
@@ -159,7 +158,7 @@ status_text(uint32_t status)
 static int
 answer(struct xfer *x, const struct answer *a)
 {
-	struct conn *c = xfer_conn(x);
+	struct conn *c = x->conn;
 	struct strbuf b;
 	struct iovec iov;
 	int rc;
@@ -168,8 +167,8 @@ answer(struct xfer *x, const struct answer *a)
 	strbuf_addf(&b, "HTTP/1.1 %u %s\r\n%s", a->status, status_text(a->status), a->fields);
 	if (a->body != NULL)
 		strbuf_addf(&b, "Content-Length: %zu\r\n", a->body_n);
-	strbuf_addf(&b, "Date: %s\r\n", date_text(&c->w->date, c->w->now));
-	if (!conn_may_persist(c))
+	strbuf_addf(&b, "Date: %s\r\n", date_text(&x->w->date, x->w->now));
+	if (!conn_may_persist(x))
 		strbuf_adds(&b, "Connection: close\r\n");
 	else if (x->says_keep_alive)
 		strbuf_adds(&b, "Connection: keep-alive\r\n");

@@ -8,9 +8,8 @@
 /* How long each phase took for this request.  A phase that was over before the request came
  * (it joined an activation that was under way) took no time. */
 static void
-cold_phases(const struct conn *c, int64_t ns[COLD_PHASES_N])
+cold_phases(const struct xfer *x, int64_t ns[COLD_PHASES_N])
 {
-	const struct xfer *x = &c->x;
 	const struct activation *a = &x->route->rev->activation;
 	int64_t ends[COLD_PHASES_N] = {
 		[COLD_SIGNAL] = atomic_load_explicit(&a->signalled_ns, memory_order_relaxed),
@@ -18,13 +17,13 @@ cold_phases(const struct conn *c, int64_t ns[COLD_PHASES_N])
 		[COLD_ADDRESS] = atomic_load_explicit(&a->addressed_ns, memory_order_relaxed),
 		[COLD_CONNECT] = atomic_load_explicit(&a->connected_ns, memory_order_relaxed),
 		[COLD_SEND] = x->sent_ns,
-		[COLD_FIRST_BYTE] = c->w->now,
+		[COLD_FIRST_BYTE] = x->w->now,
 	};
 	int64_t at = x->parked_ns;
 	int i;
 
 	for (i = 0; i < COLD_PHASES_N; i++) {
-		int64_t end = MIN(MAX(ends[i], at), c->w->now);
+		int64_t end = MIN(MAX(ends[i], at), x->w->now);
 
 		ns[i] = end - at;
 		at = end;
@@ -38,13 +37,12 @@ static const char *const phase_names[] = {
 };
 
 void
-cold_note(struct conn *c)
+cold_note(struct xfer *x)
 {
-	struct xfer *x = &c->x;
 	int64_t ns[COLD_PHASES_N];
 	int i;
 
-	cold_phases(c, ns);
+	cold_phases(x, ns);
 	metric_add(&x->shard->cold_starts, 1);
 	for (i = 0; i < COLD_PHASES_N; i++)
 		metric_hist_add(&x->shard->cold[i], ns[i]);
@@ -52,23 +50,22 @@ cold_note(struct conn *c)
 		log_info(&x->route->rev->tag, "cold start",
 			 "total_ms=%.1f signal_ms=%.1f ack_ms=%.1f address_ms=%.1f "
 			 "connect_ms=%.1f send_ms=%.1f first_byte_ms=%.1f",
-			 (double)(c->w->now - x->parked_ns) / 1e6, (double)ns[COLD_SIGNAL] / 1e6,
+			 (double)(x->w->now - x->parked_ns) / 1e6, (double)ns[COLD_SIGNAL] / 1e6,
 			 (double)ns[COLD_ACK] / 1e6, (double)ns[COLD_ADDRESS] / 1e6,
 			 (double)ns[COLD_CONNECT] / 1e6, (double)ns[COLD_SEND] / 1e6,
 			 (double)ns[COLD_FIRST_BYTE] / 1e6);
 }
 
 const char *
-cold_timing(const struct conn *c, char text[COLD_TIMING])
+cold_timing(const struct xfer *x, char text[COLD_TIMING])
 {
-	const struct xfer *x = &c->x;
 	int64_t ns[COLD_PHASES_N];
 	size_t n = 0;
 	int i;
 
 	if (!x->is_cold || !x->route->limits->v.server_timing)
 		return NULL;
-	cold_phases(c, ns);
+	cold_phases(x, ns);
 	for (i = 0; i < COLD_PHASES_N && n < COLD_TIMING; i++)
 		n += (size_t)snprintf(text + n, COLD_TIMING - n, "%s%s;dur=%.1f", i > 0 ? ", " : "",
 				      phase_names[i], (double)ns[i] / 1e6);

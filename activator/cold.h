@@ -5,13 +5,13 @@
 
 #include "common/base.h"
 
-struct conn;
+struct xfer;
 
 #define COLD_TIMING 256 /* room for cold_timing() */
 
 /* The first response head after a cold start has come: log and count its phases. */
-void cold_note(struct conn *);
+void cold_note(struct xfer *);
 /* The value of server-timing in text, or NULL where the response gets none. */
-const char *cold_timing(const struct conn *, char text[COLD_TIMING]);
+const char *cold_timing(const struct xfer *, char text[COLD_TIMING]);
 
 #endif

@@ -47,8 +47,6 @@ conn_open(struct worker *w, int fd, const struct addr *peer)
 	c->timer.fn = on_timer;
 	c->idle_timeout = w->conf->limits.idle_timeout;
 	c->body_timeout = w->conf->limits.body_timeout;
-	c->x.waiter.fd = -1;
-	c->x.waiter.inbox = &w->inbox;
 	list_push(&w->conns, &c->node);
 	metric_add(&w->counters.connections, 1);
 	atomic_fetch_add_explicit(&w->bounds->connections, 1, memory_order_relaxed);
@@ -72,15 +70,16 @@ free_conn(void *arg)
 	slab_put(&c->w->conn_slab, c);
 }
 
-void
-conn_close(struct conn *c, bool abort)
+/* Close now; abort: with a reset, which the client cannot take for a clean end. */
+static void
+close_conn(struct conn *c, bool abort)
 {
 	struct worker *w = c->w;
 
 	if (!io_is_open(&c->io))
 		return;
-	CHECK(c->x.upstream == NULL && !c->x.is_counted && c->x.snapshot == NULL);
-	CHECK(!list_linked(&c->x.node));
+	if (c->x != NULL)
+		xfer_free(&c->x);
 	drop_input(c);
 	timeq_clear(&w->timeq, &c->timer);
 	io_flush_deferred(&c->io);
@@ -97,9 +96,17 @@ conn_close(struct conn *c, bool abort)
 static void
 client_gone(struct conn *c)
 {
-	if (c->x.state != XFER_IDLE && c->x.state != XFER_CLOSING)
-		xfer_client_gone(c);
-	conn_close(c, c->x.state == XFER_CUT && c->x.is_reset);
+	if (c->x != NULL)
+		xfer_client_gone(c->x);
+	close_conn(c, c->x != NULL && c->x->is_reset);
+}
+
+/* May the next request begin? */
+static bool
+is_idle(const struct conn *c)
+{
+	return c->state == CONN_OPEN &&
+	       (__builtin_expect(c->x == NULL, 1) || c->x->state == XFER_NEW);
 }
 
 /* --- reading heads --- */
@@ -153,9 +160,9 @@ static void
 refuse_head(struct conn *c, enum outcome out)
 {
 	drop_input(c);
-	/* Nothing that is known of the request before it holds for this one. */
-	c->x = (struct xfer){.waiter = {.fd = -1, .inbox = &c->w->inbox}, .start_ns = c->w->now};
-	xfer_refuse(c, out, NULL);
+	if (c->x == NULL)
+		c->x = xfer_new(c);
+	xfer_refuse(c->x, out, NULL);
 }
 
 /* Begin the request whose head stands at the front of w->read_buf, if it is there in whole. */
@@ -187,8 +194,22 @@ read_head(struct conn *c, const struct limits *limits)
 	}
 	inbuf_consume(&c->in, (size_t)n);
 	c->in_seen = 0;
-	c->requests++;
-	arrive_request(c, w->read_buf, (size_t)n);
+	if (c->x == NULL) { /* else it was UNROUTED, and is read again */
+		c->x = xfer_new(c);
+		c->requests++;
+	}
+	arrive_request(c->x, w->read_buf, (size_t)n);
+}
+
+/* No request follows: close, as soon as the last response is written. */
+static void
+begin_closing(struct conn *c, bool may_linger)
+{
+	c->state = CONN_CLOSING;
+	c->since_ns = c->w->now;
+	drop_input(c);
+	if (io_flush_deferred(&c->io) < 0 || (!io_is_blocked(&c->io) && !may_linger))
+		close_conn(c, false);
 }
 
 /* The response has been handed to the socket in whole: keep the connection for the next
@@ -196,16 +217,15 @@ read_head(struct conn *c, const struct limits *limits)
 static void
 keep_or_close(struct conn *c)
 {
-	bool is_kept = conn_may_persist(c);
-	bool may_linger = !c->x.is_sent_whole || c->in.n > 0 || c->io.can_read;
+	bool is_kept = conn_may_persist(c->x);
+	bool may_linger = !c->x->is_sent_whole || c->in.n > 0 || c->io.can_read;
 
-	c->since_ns = c->w->now;
-	xfer_set_state(&c->x, is_kept ? XFER_IDLE : XFER_CLOSING);
+	c->had_body = c->x->framing != FRAMING_NONE;
+	xfer_free(&c->x);
 	if (is_kept)
-		return;
-	drop_input(c);
-	if (io_flush_deferred(&c->io) < 0 || (!io_is_blocked(&c->io) && !may_linger))
-		conn_close(c, false);
+		c->since_ns = c->w->now;
+	else
+		begin_closing(c, may_linger);
 }
 
 /* Begin requests for as long as each is answered at once. */
@@ -221,10 +241,10 @@ read_heads(struct conn *c)
 		client_gone(c);
 		return;
 	}
-	while (io_is_open(&c->io) && c->x.state == XFER_IDLE && !io_is_blocked(&c->io) &&
+	while (io_is_open(&c->io) && is_idle(c) && !io_is_blocked(&c->io) &&
 	       turn++ < HEADS_A_TURN && fill(c, limits->max_head)) {
 		read_head(c, limits);
-		if (c->x.state == XFER_DONE)
+		if (c->x != NULL && c->x->state == XFER_DONE)
 			keep_or_close(c);
 	}
 	if (turn > HEADS_A_TURN)
@@ -246,10 +266,12 @@ has_begun(const struct conn *c)
 static bool
 is_leaving(const struct conn *c)
 {
-	if (c->io.is_hup && !conn_limits(c)->half_close)
+	const struct xfer *x = c->x;
+
+	if (c->io.is_hup && !xfer_limits(x)->half_close)
 		return true;
-	if (c->x.state == XFER_EXCHANGE && !c->x.is_sent_whole &&
-	    !io_is_blocked(&c->x.upstream->io) && !c->x.upstream->is_broken)
+	if (x->state == XFER_EXCHANGE && !x->is_sent_whole && !io_is_blocked(&x->upstream->io) &&
+	    !x->upstream->is_broken)
 		return false;
 	return c->io.can_read && io_is_reset(&c->io);
 }
@@ -265,8 +287,8 @@ linger(struct conn *c)
 
 	if (io_is_blocked(&c->io))
 		return;
-	if (!c->is_lingering) {
-		c->is_lingering = true;
+	if (c->state == CONN_CLOSING) {
+		c->state = CONN_LINGERING;
 		io_shutdown(&c->io);
 		c->since_ns = c->w->now;
 	}
@@ -276,25 +298,9 @@ linger(struct conn *c)
 			io_expect_more(&c->io);
 	} while (got > 0 && ++turn < LINGER_READS);
 	if (got < 0)
-		conn_close(c, false);
+		close_conn(c, false);
 	else if (got > 0)
 		io_yield(&c->io);
-}
-
-bool
-conn_is_waiting(const struct conn *c)
-{
-	switch (c->x.state) {
-	case XFER_UNROUTED:
-	case XFER_PARKED:
-	case XFER_PERMIT:
-	case XFER_STARVED:
-	case XFER_CONNECTING:
-	case XFER_EXCHANGE:
-		return true;
-	default:
-		return false;
-	}
 }
 
 /* --- events --- */
@@ -302,21 +308,20 @@ conn_is_waiting(const struct conn *c)
 void
 conn_advance(struct conn *c)
 {
-	if (c->x.state == XFER_DONE)
+	if (c->x != NULL && c->x->state == XFER_DONE)
 		keep_or_close(c);
 	/* Usually the next request has not come yet when a response ends. */
-	if (c->x.state == XFER_IDLE && (c->in.n > 0 || c->io.can_read) && io_is_open(&c->io)) {
+	if (is_idle(c) && (c->in.n > 0 || c->io.can_read) && io_is_open(&c->io)) {
 		read_heads(c);
 		/* The client's end may have come with the head: then it has no other event. */
-		if (io_is_open(&c->io) && conn_is_waiting(c) &&
-		    (is_leaving(c) || (c->x.state == XFER_PARKED && io_is_reset(&c->io))))
+		if (c->x != NULL && xfer_is_waiting(c->x) &&
+		    (((c->io.is_hup || c->io.can_read) && is_leaving(c)) ||
+		     (c->x->state == XFER_PARKED && io_is_reset(&c->io))))
 			client_gone(c);
 	}
-	if (c->x.state == XFER_CUT)
-		conn_close(c, c->x.is_reset);
-	if (!io_is_open(&c->io))
-		return;
-	if (c->x.state == XFER_CLOSING)
+	if (c->x != NULL && c->x->state == XFER_CUT)
+		close_conn(c, c->x->is_reset);
+	if (io_is_open(&c->io) && c->state != CONN_OPEN)
 		linger(c);
 	if (!io_is_open(&c->io))
 		return;
@@ -325,58 +330,93 @@ conn_advance(struct conn *c)
 }
 
 void
-conn_on_late(struct conn *c)
+conn_on_late(struct xfer *x)
 {
-	dispatch_late(c);
+	struct conn *c = x->conn;
+
+	dispatch_late(x);
 	conn_advance(c);
 }
 
 void
 conn_drain(struct conn *c)
 {
-	if (c->x.state == XFER_IDLE) { /* a request that is in the socket already is answered */
+	if (is_idle(c)) { /* a request that is in the socket already is answered */
 		io_expect_more(&c->io);
 		conn_advance(c);
 	}
-	if (!io_is_open(&c->io) || c->x.state != XFER_IDLE || has_begun(c))
+	if (!io_is_open(&c->io) || !is_idle(c) || has_begun(c))
 		return;
 	io_flush_deferred(&c->io);
 	if (io_is_blocked(&c->io)) {
-		keep_or_close(c); /* closes when the client has taken its response */
+		begin_closing(c, false); /* closes when the client has taken its response */
 		conn_advance(c);
 	} else {
-		conn_close(c, false);
+		close_conn(c, false);
 	}
+}
+
+void
+conn_end(struct conn *c)
+{
+	if (c->x != NULL && xfer_is_waiting(c->x) && !c->x->is_head_written) {
+		xfer_refuse(c->x, OUT_SHUTTING_DOWN, NULL);
+		conn_advance(c);
+	}
+	if (c->state == CONN_OPEN)
+		conn_cut(c);
+}
+
+void
+conn_cut(struct conn *c)
+{
+	if (c->x != NULL)
+		xfer_client_gone(c->x);
+	close_conn(c, c->x != NULL || (c->state == CONN_OPEN && io_is_blocked(&c->io)));
 }
 
 static void
 on_client_readable(struct conn *c)
 {
-	if (conn_is_waiting(c) && is_leaving(c))
+	struct xfer *x = c->x;
+
+	if (x == NULL)
+		return;
+	if (xfer_is_waiting(x) && is_leaving(c))
 		client_gone(c);
-	else if (c->x.state == XFER_EXCHANGE || c->x.state == XFER_TUNNEL)
-		dispatch_client_readable(c);
+	else if (x->state == XFER_EXCHANGE || x->state == XFER_TUNNEL)
+		dispatch_client_readable(x);
+}
+
+/* The client takes bytes again.  -1: it is gone. */
+static int
+flush(struct conn *c)
+{
+	struct xfer *x = c->x;
+	int rc = io_flush(&c->io);
+
+	if (rc < 0) {
+		client_gone(c);
+		return -1;
+	}
+	c->since_ns = c->w->now;
+	if (x != NULL)
+		x->since_ns = c->w->now;
+	if (x != NULL && rc == 1) {
+		x->is_client_blocked = false;
+		dispatch_client_drained(x);
+	}
+	return 0;
 }
 
 static void
 on_ready(struct io *io)
 {
 	struct conn *c = container_of(io, struct conn, io);
-	int rc;
 
 	c->w->now = clk_now();
-	if (io_is_blocked(io) && io->can_write) {
-		rc = io_flush(io);
-		if (rc < 0) {
-			client_gone(c);
-			return;
-		}
-		c->since_ns = c->w->now;
-		if (rc == 1) {
-			c->x.is_client_blocked = false;
-			dispatch_client_drained(c);
-		}
-	}
+	if (io_is_blocked(io) && io->can_write && flush(c) < 0)
+		return;
 	on_client_readable(c);
 	conn_advance(c);
 }
@@ -384,7 +424,9 @@ on_ready(struct io *io)
 static bool
 is_new_work(struct io *io)
 {
-	return container_of(io, struct conn, io)->x.state == XFER_IDLE;
+	const struct conn *c = container_of(io, struct conn, io);
+
+	return c->x == NULL && c->state == CONN_OPEN;
 }
 
 /* A client whose last request had a body is expected to send another body behind its next
@@ -394,7 +436,7 @@ is_small_read_next(struct io *io)
 {
 	const struct conn *c = container_of(io, struct conn, io);
 
-	return c->x.state == XFER_IDLE && c->in.n == 0 && c->x.framing == FRAMING_NONE &&
+	return c->x == NULL && c->state == CONN_OPEN && c->in.n == 0 && !c->had_body &&
 	       !io_is_blocked(io) && c->w->conf->limits.max_head >= IO_AHEAD;
 }
 
@@ -419,10 +461,11 @@ on_unsent(struct io *io, const char *data, size_t n, int error)
 static void
 on_upstream_ready(struct io *io)
 {
-	struct conn *c = container_of(io, struct upstream, io)->conn;
+	struct xfer *x = container_of(io, struct upstream, io)->xfer;
+	struct conn *c = x->conn;
 
 	c->w->now = clk_now();
-	dispatch_upstream_ready(c);
+	dispatch_upstream_ready(x);
 	conn_advance(c);
 }
 
@@ -438,8 +481,8 @@ upstream_is_small_read_next(struct io *io)
 {
 	const struct upstream *u = container_of(io, struct upstream, io);
 
-	return u->is_small && !u->is_head_read && u->in_n == 0 && !u->conn->x.is_client_blocked &&
-	       u->conn->x.state == XFER_EXCHANGE;
+	return u->is_small && !u->is_head_read && u->in_n == 0 && !u->xfer->is_client_blocked &&
+	       u->xfer->state == XFER_EXCHANGE;
 }
 
 /* The write that was deferred is a whole request: a head without a body. */
@@ -450,8 +493,8 @@ on_upstream_unsent(struct io *io, const char *data, size_t n, int error)
 
 	if (error == 0)
 		return;
-	if (u->conn->x.state == XFER_EXCHANGE && !u->is_head_read)
-		xfer_unsent(u->conn, data, n);
+	if (u->xfer->state == XFER_EXCHANGE && !u->is_head_read)
+		xfer_unsent(u->xfer, data, n);
 	upstream_broken(u);
 }
 
@@ -471,18 +514,16 @@ limit(const struct conn *c, enum outcome *out)
 {
 	const struct limits *l = &c->w->conf->limits;
 
-	switch (c->x.state) {
-	case XFER_IDLE:
-		if (io_is_blocked(&c->io)) /* the client has not taken the last response yet */
-			return c->since_ns + c->body_timeout;
-		if (has_begun(c) || c->requests == 0)
-			return c->since_ns + l->head_timeout;
-		return c->since_ns + c->idle_timeout;
-	case XFER_CLOSING:
-		return c->since_ns + (c->is_lingering ? LINGER_NS : c->body_timeout);
-	default:
-		return deadline_of(c, out);
-	}
+	if (c->x != NULL)
+		return deadline_of(c->x, out);
+	if (c->state == CONN_LINGERING)
+		return c->since_ns + LINGER_NS;
+	/* The client has not taken the last response yet. */
+	if (c->state == CONN_CLOSING || io_is_blocked(&c->io))
+		return c->since_ns + c->body_timeout;
+	if (has_begun(c) || c->requests == 0)
+		return c->since_ns + l->head_timeout;
+	return c->since_ns + c->idle_timeout;
 }
 
 static void
@@ -511,20 +552,15 @@ on_timer(struct timeq_entry *e, int64_t now)
 		arm(c);
 		return;
 	}
-	switch (c->x.state) {
-	case XFER_IDLE:
-		if (io_is_blocked(&c->io))
-			conn_close(c, true);
-		else if (has_begun(c))
-			refuse_head(c, OUT_HEAD_TIMEOUT);
-		else
-			conn_close(c, false);
-		break;
-	case XFER_CLOSING:
-		conn_close(c, false);
-		break;
-	default:
-		dispatch_timed_out(c, out);
-	}
+	if (c->x != NULL)
+		dispatch_timed_out(c->x, out);
+	else if (c->state != CONN_OPEN)
+		close_conn(c, false);
+	else if (io_is_blocked(&c->io))
+		close_conn(c, true);
+	else if (has_begun(c))
+		refuse_head(c, OUT_HEAD_TIMEOUT);
+	else
+		close_conn(c, false);
 	conn_advance(c);
 }

@@ -11,33 +11,30 @@ after(int64_t from, int64_t limit)
 
 /* EXCHANGE: the limit is that of what the exchange waits for. */
 static int64_t
-exchange_limit(const struct conn *c, const struct limits *l, enum outcome *out)
+exchange_limit(const struct xfer *x, const struct limits *l, enum outcome *out)
 {
-	const struct xfer *x = &c->x;
-
 	if (x->is_client_blocked) { /* for the client to take the response */
 		*out = OUT_CLIENT_GONE;
-		return after(c->since_ns, l->body_timeout);
+		return after(x->since_ns, l->body_timeout);
 	}
 	/* for the client to send the body */
 	if (!x->is_sent_whole && !x->is_expecting && !io_is_blocked(&x->upstream->io) &&
 	    !x->upstream->is_broken && !x->is_head_written) {
 		*out = OUT_BODY_TIMEOUT;
-		return after(MAX(c->since_ns, x->progress_ns), l->body_timeout);
+		return after(MAX(x->since_ns, x->progress_ns), l->body_timeout);
 	}
 	if (!x->is_head_written) {
 		*out = OUT_RESPONSE_TIMEOUT;
-		return after(MAX(x->sent_ns, c->since_ns), l->response_timeout);
+		return after(MAX(x->sent_ns, x->since_ns), l->response_timeout);
 	}
 	*out = OUT_STALLED;
-	return after(MAX(x->progress_ns, c->since_ns), l->stall_timeout);
+	return after(MAX(x->progress_ns, x->since_ns), l->stall_timeout);
 }
 
 static int64_t
-state_limit(const struct conn *c, enum outcome *out)
+state_limit(const struct xfer *x, enum outcome *out)
 {
-	const struct xfer *x = &c->x;
-	const struct limits *l = conn_limits(c);
+	const struct limits *l = xfer_limits(x);
 
 	switch (x->state) {
 	case XFER_UNROUTED:
@@ -49,10 +46,10 @@ state_limit(const struct conn *c, enum outcome *out)
 		*out = OUT_UPSTREAM_FAILED;
 		return after(x->upstream->connect_ns, l->connect_timeout);
 	case XFER_EXCHANGE:
-		return exchange_limit(c, l, out);
+		return exchange_limit(x, l, out);
 	case XFER_TUNNEL:
 		*out = OUT_UPGRADED;
-		return after(c->since_ns, l->tunnel_timeout);
+		return after(x->since_ns, l->tunnel_timeout);
 	default: /* PARKED: the timer of park.c */
 		*out = OUT_REQUEST_TIMEOUT;
 		return INT64_MAX;
@@ -60,10 +57,9 @@ state_limit(const struct conn *c, enum outcome *out)
 }
 
 int64_t
-deadline_of(const struct conn *c, enum outcome *out)
+deadline_of(const struct xfer *x, enum outcome *out)
 {
-	const struct xfer *x = &c->x;
-	int64_t at = state_limit(c, out);
+	int64_t at = state_limit(x, out);
 	int64_t whole = x->route == NULL || x->state == XFER_TUNNEL
 				? INT64_MAX
 				: after(x->start_ns, x->route->limits->v.request_timeout);

@@ -5,10 +5,10 @@
 
 #include "activator/outcome.h"
 
-struct conn;
+struct xfer;
 
-/* When the request of c runs into its next time limit, on clk_now()'s clock; INT64_MAX:
+/* When the request runs into its next time limit, on clk_now()'s clock; INT64_MAX:
  * there is none.  *out is how that limit ends it; UPSTREAM_FAILED may be tried again. */
-int64_t deadline_of(const struct conn *c, enum outcome *out);
+int64_t deadline_of(const struct xfer *x, enum outcome *out);
 
 #endif

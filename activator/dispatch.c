@@ -24,8 +24,8 @@
  * activation_timeout ends it. */
 #define TRIES_MAX 3
 
-static void upstream_failed(struct conn *c, bool is_connect);
-static void relayed(struct conn *, struct relay_result);
+static void upstream_failed(struct xfer *x, bool is_connect);
+static void relayed(struct xfer *, struct relay_result);
 
 /* --- what relaying came to --- */
 
@@ -40,83 +40,82 @@ may_pool(const struct worker *w, const struct instance *inst)
 }
 
 static void
-response_done(struct conn *c)
+response_done(struct xfer *x)
 {
-	struct xfer *x = &c->x;
 	struct upstream *u = x->upstream;
 
 	x->upstream = NULL;
-	upstream_release(u, u->is_persistent && may_pool(c->w, u->inst));
-	xfer_end(c, OUT_OK);
+	upstream_release(u, u->is_persistent && may_pool(x->w, u->inst));
+	xfer_end(x, OUT_OK);
 }
 
 static void
-tunnel_done(struct conn *c)
+tunnel_done(struct xfer *x)
 {
-	struct upstream *u = c->x.upstream;
+	struct upstream *u = x->upstream;
 
-	c->x.upstream = NULL;
-	c->x.is_persistent = false;
+	x->upstream = NULL;
+	x->is_persistent = false;
 	upstream_release(u, false);
-	xfer_end(c, OUT_UPGRADED);
+	xfer_end(x, OUT_UPGRADED);
 }
 
 /* Close the connection to the instance, and cut off the client. */
 static void
-cut(struct conn *c, enum outcome out, bool is_reset)
+cut(struct xfer *x, enum outcome out, bool is_reset)
 {
-	struct upstream *u = c->x.upstream;
+	struct upstream *u = x->upstream;
 
-	c->x.upstream = NULL;
-	u->conn = NULL;
+	x->upstream = NULL;
+	u->xfer = NULL;
 	upstream_close(u, is_reset);
-	xfer_cut(c, out, is_reset);
+	xfer_cut(x, out, is_reset);
 }
 
 /* A tunnel may be silent for a long time, so only the kernel can tell that a machine is gone.
  * Exchanges have limits of our own. */
 static void
-begin_tunnel(struct conn *c)
+begin_tunnel(struct xfer *x)
 {
-	int64_t limit_ns = conn_limits(c)->tcp_user_timeout;
+	int64_t limit_ns = xfer_limits(x)->tcp_user_timeout;
 
-	tcp_limit_unacknowledged(c->io.fd, limit_ns);
-	tcp_limit_unacknowledged(c->x.upstream->io.fd, limit_ns);
-	c->since_ns = c->x.progress_ns = c->w->now;
-	xfer_set_state(&c->x, XFER_TUNNEL);
-	relayed(c, relay_tunnel(c));
+	tcp_limit_unacknowledged(x->conn->io.fd, limit_ns);
+	tcp_limit_unacknowledged(x->upstream->io.fd, limit_ns);
+	x->since_ns = x->progress_ns = x->w->now;
+	xfer_set_state(x, XFER_TUNNEL);
+	relayed(x, relay_tunnel(x));
 }
 
 static void
-relayed(struct conn *c, struct relay_result r)
+relayed(struct xfer *x, struct relay_result r)
 {
 	switch (r.end) {
 	case RELAY_GOES_ON:
 		break;
 	case RELAY_DONE:
-		if (c->x.state == XFER_TUNNEL)
-			tunnel_done(c);
+		if (x->state == XFER_TUNNEL)
+			tunnel_done(x);
 		else
-			response_done(c);
+			response_done(x);
 		break;
 	case RELAY_UPGRADED:
-		begin_tunnel(c);
+		begin_tunnel(x);
 		break;
 	case RELAY_CLIENT_GONE:
-		xfer_client_gone(c);
+		xfer_client_gone(x);
 		break;
 	case RELAY_BAD_REQUEST:
-		c->x.is_persistent = false;
-		xfer_refuse(c, OUT_BAD_REQUEST, r.why);
+		x->is_persistent = false;
+		xfer_refuse(x, OUT_BAD_REQUEST, r.why);
 		break;
 	case RELAY_NO_RESPONSE:
-		upstream_failed(c, false);
+		upstream_failed(x, false);
 		break;
 	case RELAY_BAD_RESPONSE:
-		xfer_refuse(c, OUT_UPSTREAM_PROTOCOL, r.why);
+		xfer_refuse(x, OUT_UPSTREAM_PROTOCOL, r.why);
 		break;
 	case RELAY_BROKEN:
-		cut(c, OUT_UPSTREAM_BROKEN, true);
+		cut(x, OUT_UPSTREAM_BROKEN, true);
 		break;
 	}
 }
@@ -125,72 +124,68 @@ relayed(struct conn *c, struct relay_result r)
 
 /* Send the head, and what there is of the body, in one write. */
 static void
-send_head(struct conn *c, const char *head)
+send_head(struct xfer *x, const char *head)
 {
-	struct xfer *x = &c->x;
 	struct iovec iov[2];
 	size_t body = 0;
 	int n = 1;
 
 	memcpy(&iov[0].iov_base, &head, sizeof head);
 	iov[0].iov_len = x->head_n;
-	if (x->framing == FRAMING_LENGTH && c->in.n > 0) {
-		body = (size_t)MIN((uint64_t)c->in.n, x->remaining);
-		iov[1] = (struct iovec){.iov_base = c->in.data, .iov_len = body};
+	if (x->framing == FRAMING_LENGTH && x->conn->in.n > 0) {
+		body = (size_t)MIN((uint64_t)x->conn->in.n, x->remaining);
+		iov[1] = (struct iovec){.iov_base = x->conn->in.data, .iov_len = body};
 		n = 2;
 	}
-	x->sent_ns = x->progress_ns = c->since_ns = c->w->now;
+	x->sent_ns = x->progress_ns = x->since_ns = x->w->now;
 	xfer_set_state(x, XFER_EXCHANGE);
 	x->is_unsent = false;
 	if ((x->is_sent_whole ? io_write_deferred(&x->upstream->io, iov, n)
 			      : io_write(&x->upstream->io, iov, n)) < 0) {
-		xfer_unsent(c, head, x->head_n);
+		xfer_unsent(x, head, x->head_n);
 		upstream_broken(x->upstream);
 		return;
 	}
 	if (body > 0) {
 		relay_note_request(x, body);
-		inbuf_consume(&c->in, body);
+		inbuf_consume(&x->conn->in, body);
 	}
 	if (!x->is_sent_whole) {
-		io_expect_more(&c->io);
-		relayed(c, relay_request(c));
+		io_expect_more(&x->conn->io);
+		relayed(x, relay_request(x));
 	}
 }
 
 /* Drop the copy of the head if the request cannot be sent again. */
 static void
-drop_head(struct conn *c)
+drop_head(struct xfer *x)
 {
-	if (c->x.head.data != NULL && !xfer_is_repeatable(&c->x))
-		headbuf_clear(&c->x.head, &c->w->heads);
+	if (x->head.data != NULL && !xfer_is_repeatable(x))
+		headbuf_clear(&x->head, &x->w->heads);
 }
 
 static void
-connected(struct conn *c)
+connected(struct xfer *x)
 {
-	send_head(c, c->x.head.data);
-	drop_head(c);
+	send_head(x, x->head.data);
+	drop_head(x);
 }
 
 /* --- from a slot to a connection --- */
 
 static void
-count_in_flight(struct conn *c)
+count_in_flight(struct xfer *x)
 {
-	struct xfer *x = &c->x;
-
 	if (x->is_counted || x->is_serve_only)
 		return;
-	shard_in_flight(x->shard, c->w->now, 1);
+	shard_in_flight(x->shard, x->w->now, 1);
 	x->is_counted = true;
 }
 
 static void
-attach(struct conn *c, struct upstream *u)
+attach(struct xfer *x, struct upstream *u)
 {
-	const struct limits *l = conn_limits(c);
-	struct xfer *x = &c->x;
+	const struct limits *l = xfer_limits(x);
 
 	x->upstream = u;
 	u->is_head_method = x->is_head_method;
@@ -198,15 +193,15 @@ attach(struct conn *c, struct upstream *u)
 	u->idle_ns = l->upstream_idle_timeout;
 	u->max_head = (uint32_t)l->max_head;
 	u->max_fields = l->max_fields;
-	upstream_attach(u, c);
+	upstream_attach(u, x);
 }
 
 static void
-attach_new(struct conn *c, struct upstream *u)
+attach_new(struct xfer *x, struct upstream *u)
 {
-	u->has_permit = c->x.waiter.has_permit;
-	c->x.waiter.has_permit = false;
-	attach(c, u);
+	u->has_permit = x->waiter.has_permit;
+	x->waiter.has_permit = false;
+	attach(x, u);
 }
 
 static void
@@ -219,29 +214,26 @@ permit_back(struct xfer *x, struct instance *inst)
 
 /* Send it on an idle connection.  False: there is none. */
 static bool
-send_on_idle(struct conn *c, struct instance *inst)
+send_on_idle(struct xfer *x, struct instance *inst)
 {
-	struct worker *w = c->w;
-	struct xfer *x = &c->x;
+	struct worker *w = x->w;
 	struct upstream *u = x->needs_new_connection ? NULL : upstream_take_idle(w, inst);
 
 	if (u == NULL)
 		return false;
 	permit_back(x, inst); /* the idle connection has a permit of its own */
-	attach(c, u);
+	attach(x, u);
 	if (x->head.data == NULL && xfer_is_repeatable(x))
 		headbuf_set(&x->head, &w->heads, w->write_buf, x->head_n);
-	send_head(c, x->head.data != NULL ? x->head.data : w->write_buf);
-	drop_head(c);
+	send_head(x, x->head.data != NULL ? x->head.data : w->write_buf);
+	drop_head(x);
 	return true;
 }
 
 /* Get the permit to have one more connection open.  False: the request waits for it (PERMIT). */
 static bool
-get_permit(struct conn *c, struct instance *inst)
+get_permit(struct xfer *x, struct instance *inst)
 {
-	struct xfer *x = &c->x;
-
 	if (!x->waiter.has_permit)
 		x->waiter.has_permit = limiter_try_permit(inst);
 	if (x->waiter.has_permit)
@@ -249,7 +241,7 @@ get_permit(struct conn *c, struct instance *inst)
 	x->waiter.inst = instance_ref(inst);
 	if (!limiter_permit_or_wait(&x->waiter)) {
 		xfer_set_state(x, XFER_PERMIT);
-		notice_shed(c->w, inst);
+		notice_shed(x->w, inst);
 		return false;
 	}
 	instance_unref(&x->waiter.inst);
@@ -267,10 +259,9 @@ is_shortage(int code)
 /* There is no descriptor (or port) for a connection.  The request keeps its slot, and goes on
  * when a connection of this worker ends or becomes idle. */
 static void
-starve(struct conn *c, struct instance *inst)
+starve(struct xfer *x, struct instance *inst)
 {
-	struct worker *w = c->w;
-	struct xfer *x = &c->x;
+	struct worker *w = x->w;
 
 	log_warn_limited(&inst->tag, "cannot connect: out of descriptors or ports", "err=%s",
 			 strerror(errno));
@@ -287,63 +278,60 @@ starve(struct conn *c, struct instance *inst)
 
 /* connect(2) itself failed. */
 static void
-connect_failed(struct conn *c, struct instance *inst)
+connect_failed(struct xfer *x, struct instance *inst)
 {
-	struct xfer *x = &c->x;
-
 	log_warn_limited(&inst->tag, "cannot connect", "address=%s err=%s",
 			 instance_address(inst)->text, strerror(errno));
 	permit_back(x, inst);
 	xfer_pace_done(x, inst);
 	limiter_give_back(inst);
 	if (++x->tries < TRIES_MAX)
-		dispatch_admit(c, true);
+		dispatch_admit(x, true);
 	else
-		xfer_refuse(c, OUT_UPSTREAM_FAILED, "no connection could be opened");
+		xfer_refuse(x, OUT_UPSTREAM_FAILED, "no connection could be opened");
 }
 
 /* ROUTED, with a slot of inst; its head is in w->write_buf, or kept. */
 static void
-start(struct conn *c, struct instance *inst)
+start(struct xfer *x, struct instance *inst)
 {
-	struct worker *w = c->w;
-	struct xfer *x = &c->x;
+	struct worker *w = x->w;
 	struct upstream *u;
 
-	count_in_flight(c);
-	if (send_on_idle(c, inst))
+	count_in_flight(x);
+	if (send_on_idle(x, inst))
 		return;
 	if (x->head.data == NULL)
 		headbuf_set(&x->head, &w->heads, w->write_buf, x->head_n);
-	if (!get_permit(c, inst))
+	if (!get_permit(x, inst))
 		return;
 	u = upstream_connect(w, inst);
 	if (u != NULL) {
-		attach_new(c, u);
+		attach_new(x, u);
 		xfer_set_state(x, XFER_CONNECTING);
 	} else if (is_shortage(errno)) {
-		starve(c, inst);
+		starve(x, inst);
 	} else {
-		connect_failed(c, inst);
+		connect_failed(x, inst);
 	}
 }
 
 /* As start(), on the connection that the prober has opened. */
 static void
-start_on_fd(struct conn *c, struct instance *inst, int fd)
+start_on_fd(struct xfer *x, struct instance *inst, int fd)
 {
-	struct upstream *u = upstream_adopt(c->w, inst, fd);
+	struct upstream *u = upstream_adopt(x->w, inst, fd);
 
 	if (u == NULL) {
-		start(c, inst);
+		start(x, inst);
 		return;
 	}
-	attach_new(c, u);
-	count_in_flight(c);
-	connected(c);
+	attach_new(x, u);
+	count_in_flight(x);
+	connected(x);
 }
 
-struct conn *
+struct xfer *
 dispatch_next_starved(struct worker *w)
 {
 	struct list_node *node = list_first(&w->starved);
@@ -356,10 +344,10 @@ dispatch_next_starved(struct worker *w)
 	inst = x->waiter.inst;
 	x->waiter.inst = NULL;
 	xfer_set_state(x, XFER_ROUTED);
-	start(xfer_conn(x), inst);
+	start(x, inst);
 	instance_unref(&inst);
 	if (x->state != XFER_STARVED)
-		return xfer_conn(x);
+		return x;
 	/* It failed again, and stays the first. */
 	list_remove(&w->starved, node);
 	list_push_head(&w->starved, node);
@@ -387,9 +375,8 @@ has_equal(const struct shard *s, const struct instance *inst)
  * if it gave no response on a new one while another instance is open.  The only open instance
  * stays open. */
 static void
-upstream_failed(struct conn *c, bool is_connect)
+upstream_failed(struct xfer *x, bool is_connect)
 {
-	struct xfer *x = &c->x;
 	struct upstream *u = x->upstream;
 	struct instance *inst = instance_ref(u->inst);
 	bool was_reused = u->is_reused;
@@ -397,19 +384,19 @@ upstream_failed(struct conn *c, bool is_connect)
 					 u->in_n == 0 && !x->is_head_written);
 
 	if (is_connect || (!was_reused && has_equal(x->shard, inst)))
-		notice_refused(c->w, inst);
+		notice_refused(x->w, inst);
 	log_debug(&inst->tag, "instance gave no response", "connecting=%d reused=%d again=%d",
 		  is_connect, was_reused, may_repeat);
-	xfer_let_go(c);
+	xfer_let_go(x);
 	if (may_repeat && (was_reused || is_connect || ++x->tries < TRIES_MAX)) {
 		x->tries += is_connect && x->tries < UINT8_MAX;
 		x->needs_new_connection |= was_reused;
 		metric_add(&x->shard->retries, 1);
 		if (!is_connect) /* activation_timeout stands still while it is in flight */
-			x->deadline_ns += c->w->now - x->sent_ns;
-		dispatch_admit(c, true);
+			x->deadline_ns += x->w->now - x->sent_ns;
+		dispatch_admit(x, true);
 	} else {
-		xfer_refuse(c, OUT_UPSTREAM_FAILED, NULL);
+		xfer_refuse(x, OUT_UPSTREAM_FAILED, NULL);
 	}
 	instance_unref(&inst);
 }
@@ -418,10 +405,9 @@ upstream_failed(struct conn *c, bool is_connect)
 
 /* limiter_try_take() lends the instance; limiter_take_or_wait() gives a reference. */
 void
-dispatch_admit(struct conn *c, bool is_back)
+dispatch_admit(struct xfer *x, bool is_back)
 {
-	struct worker *w = c->w;
-	struct xfer *x = &c->x;
+	struct worker *w = x->w;
 	struct revision *rev = x->route->rev;
 	struct failure *failed;
 	struct instance *inst = is_back ? NULL
@@ -430,69 +416,67 @@ dispatch_admit(struct conn *c, bool is_back)
 	uint32_t most = x->route->limits->v.max_parked;
 
 	if (inst != NULL) {
-		start(c, inst);
+		start(x, inst);
 		return;
 	}
 	if (x->is_serve_only && !shard_has_open(x->shard)) {
-		xfer_refuse(c, OUT_NOT_ACTIVE, NULL);
+		xfer_refuse(x, OUT_NOT_ACTIVE, NULL);
 		return;
 	}
-	if ((!is_back && most > 0 && limiter_parked(rev) >= most) || !xfer_hold(c, is_back)) {
-		xfer_refuse(c, OUT_QUEUE_FULL, NULL);
+	if ((!is_back && most > 0 && limiter_parked(rev) >= most) || !xfer_hold(x, is_back)) {
+		xfer_refuse(x, OUT_QUEUE_FULL, NULL);
 		return;
 	}
 	x->waiter.is_serve_only = x->is_serve_only;
 	inst = limiter_take_or_wait(rev, &x->waiter, is_back, w->now, &failed);
 	if (failed != NULL) {
-		xfer_unhold(c);
-		xfer_refuse_failed(c, failed);
+		xfer_unhold(x);
+		xfer_refuse_failed(x, failed);
 		failure_unref(&failed);
 		return;
 	}
 	if (inst == NULL) {
-		park_queued(c);
+		park_queued(x);
 		return;
 	}
-	xfer_unhold(c);
+	xfer_unhold(x);
 	x->is_paced = x->waiter.is_paced;
-	start(c, inst);
+	start(x, inst);
 	instance_unref(&inst);
 }
 
 /* With what the autoscaler has reported as the failure of the revision, if it has; else why. */
 static void
-refuse_with_failure(struct conn *c, enum outcome how, const char *why)
+refuse_with_failure(struct xfer *x, enum outcome how, const char *why)
 {
-	struct failure *f = limiter_failure(c->x.route->rev);
+	struct failure *f = limiter_failure(x->route->rev);
 
-	xfer_refuse(c, how, f == NULL ? why : f->message);
+	xfer_refuse(x, how, f == NULL ? why : f->message);
 	failure_unref(&f);
 }
 
 void
-dispatch_late(struct conn *c)
+dispatch_late(struct xfer *x)
 {
 	static const char unreached[] = "no instance could be reached";
-	struct xfer *x = &c->x;
 
 	if (x->is_serve_only && !shard_has_open(x->shard))
-		xfer_refuse(c, OUT_NOT_ACTIVE, NULL);
+		xfer_refuse(x, OUT_NOT_ACTIVE, NULL);
 	else if (atomic_load_explicit(&x->shard->rev->is_external, memory_order_relaxed))
-		refuse_with_failure(c, OUT_UPSTREAM_FAILED, unreached);
+		refuse_with_failure(x, OUT_UPSTREAM_FAILED, unreached);
 	else if (x->tries > 0)
-		xfer_refuse(c, OUT_UPSTREAM_FAILED, unreached);
+		xfer_refuse(x, OUT_UPSTREAM_FAILED, unreached);
 	else
-		refuse_with_failure(c, OUT_ACTIVATION_TIMEOUT, NULL);
+		refuse_with_failure(x, OUT_ACTIVATION_TIMEOUT, NULL);
 }
 
 /* Hand a grant to the next in the queue if it came too late, or if the instance is not to be
  * used any more.  A drain is no reason: the grant holds a slot, and the drain waits for it.
  * False: the grant is good. */
 static bool
-decline(struct conn *c)
+decline(struct xfer *x)
 {
-	struct xfer *x = &c->x;
-	bool is_late = x->deadline_ns <= c->w->now;
+	bool is_late = x->deadline_ns <= x->w->now;
 
 	if (!is_late && !instance_is_closed_by(x->waiter.inst, SLOTS_UNREADY | SLOTS_STOPPING))
 		return false;
@@ -501,34 +485,24 @@ decline(struct conn *c)
 		close(x->waiter.fd);
 	x->waiter.fd = -1;
 	if (is_late)
-		dispatch_late(c);
+		dispatch_late(x);
 	else
-		dispatch_admit(c, true);
+		dispatch_admit(x, true);
 	return true;
 }
 
 static void
-granted_failure(struct conn *c)
+granted_failure(struct xfer *x)
 {
-	struct failure *f = limiter_failure(c->x.route->rev);
+	struct failure *f = limiter_failure(x->route->rev);
 
-	xfer_refuse_failed(c, f);
+	xfer_refuse_failed(x, f);
 	failure_unref(&f);
 }
 
-static void
-note_granted(struct conn *c)
-{
-	struct xfer *x = &c->x;
-
-	x->granted_ns = c->w->now;
-	metric_hist_add(&x->shard->parked_for, c->w->now - x->parked_ns);
-}
-
 void
-dispatch_granted(struct conn *c)
+dispatch_granted(struct xfer *x)
 {
-	struct xfer *x = &c->x;
 	struct waiter *waiter = &x->waiter;
 	struct instance *inst;
 	bool was_parked = x->state == XFER_PARKED;
@@ -536,10 +510,10 @@ dispatch_granted(struct conn *c)
 
 	xfer_set_state(x, XFER_ROUTED);
 	if (waiter->is_failed) {
-		granted_failure(c);
+		granted_failure(x);
 		return;
 	}
-	if (decline(c))
+	if (decline(x))
 		return;
 	inst = waiter->inst;
 	fd = waiter->fd;
@@ -547,91 +521,91 @@ dispatch_granted(struct conn *c)
 	waiter->fd = -1;
 	x->is_paced = x->is_paced || waiter->is_paced;
 	if (was_parked)
-		note_granted(c);
+		metric_hist_add(&x->shard->parked_for, x->w->now - x->parked_ns);
 	if (fd >= 0)
-		start_on_fd(c, inst, fd);
+		start_on_fd(x, inst, fd);
 	else
-		start(c, inst);
+		start(x, inst);
 	instance_unref(&inst);
 }
 
 /* --- events --- */
 
 void
-dispatch_client_readable(struct conn *c)
+dispatch_client_readable(struct xfer *x)
 {
-	if (c->x.state == XFER_TUNNEL)
-		relayed(c, relay_tunnel(c));
-	else if (!c->x.is_sent_whole)
-		relayed(c, relay_request(c));
+	if (x->state == XFER_TUNNEL)
+		relayed(x, relay_tunnel(x));
+	else if (!x->is_sent_whole)
+		relayed(x, relay_request(x));
 }
 
 void
-dispatch_client_drained(struct conn *c)
+dispatch_client_drained(struct xfer *x)
 {
-	if (c->x.state == XFER_EXCHANGE)
-		relayed(c, relay_response(c));
+	if (x->state == XFER_EXCHANGE)
+		relayed(x, relay_response(x));
 }
 
 static void
-on_connecting(struct conn *c, struct upstream *u)
+on_connecting(struct xfer *x, struct upstream *u)
 {
 	int rc = io_finish_connect(&u->io);
 
 	if (rc > 0)
 		return;
 	if (rc < 0 || tcp_is_self_connected(u->io.fd, &u->address->addr)) {
-		upstream_failed(c, true);
+		upstream_failed(x, true);
 		return;
 	}
-	connected(c);
+	connected(x);
 	if (u->io.can_read) /* a response came in the same event: no other event may follow */
 		io_yield(&u->io);
 }
 
 /* The instance takes bytes again: write what waits for room, then what the client has sent. */
 static void
-flush(struct conn *c, struct upstream *u)
+flush(struct xfer *x, struct upstream *u)
 {
 	int rc = io_flush(&u->io);
 
 	if (rc < 0)
 		upstream_broken(u);
-	else if (rc == 1 && c->x.state == XFER_EXCHANGE)
-		relayed(c, relay_request(c));
+	else if (rc == 1 && x->state == XFER_EXCHANGE)
+		relayed(x, relay_request(x));
 }
 
 void
-dispatch_upstream_ready(struct conn *c)
+dispatch_upstream_ready(struct xfer *x)
 {
-	struct upstream *u = c->x.upstream;
+	struct upstream *u = x->upstream;
 
-	if (c->x.state == XFER_CONNECTING) {
-		on_connecting(c, u);
+	if (x->state == XFER_CONNECTING) {
+		on_connecting(x, u);
 		return;
 	}
 	if (io_is_blocked(&u->io))
-		flush(c, u);
-	if (c->x.upstream != u)
+		flush(x, u);
+	if (x->upstream != u)
 		return;
-	relayed(c, c->x.state == XFER_TUNNEL ? relay_tunnel(c) : relay_response(c));
+	relayed(x, x->state == XFER_TUNNEL ? relay_tunnel(x) : relay_response(x));
 }
 
 void
-dispatch_timed_out(struct conn *c, enum outcome out)
+dispatch_timed_out(struct xfer *x, enum outcome out)
 {
 	switch (out) {
 	case OUT_UPSTREAM_FAILED:
-		upstream_failed(c, true);
+		upstream_failed(x, true);
 		break;
 	case OUT_CLIENT_GONE:
-		xfer_client_gone(c);
+		xfer_client_gone(x);
 		break;
 	case OUT_UPGRADED:
-		cut(c, out, false);
+		cut(x, out, false);
 		break;
 	default:
-		c->x.is_persistent = false;
-		xfer_refuse(c, out, NULL);
+		x->is_persistent = false;
+		xfer_refuse(x, out, NULL);
 	}
 }

@@ -10,27 +10,27 @@
 
 #include "activator/outcome.h"
 
-struct conn;
 struct worker;
+struct xfer;
 
 /* ROUTED, its head is in w->write_buf or kept: get a slot, or be parked.  is_back: it has been
  * in the queue or at an instance before.  Then it goes before all requests that were not sent
  * anywhere yet, among the others in their first order. */
-void dispatch_admit(struct conn *, bool is_back);
+void dispatch_admit(struct xfer *, bool is_back);
 /* PARKED, PERMIT: inbox_next() has returned its waiter. */
-void dispatch_granted(struct conn *);
+void dispatch_granted(struct xfer *);
 /* PARKED past its deadline. */
-void dispatch_late(struct conn *);
-/* Try the first STARVED request again.  Returns its connection, or NULL: no request is STARVED,
- * or there is still no descriptor. */
-struct conn *dispatch_next_starved(struct worker *);
+void dispatch_late(struct xfer *);
+/* Try the first STARVED request again.  Returns it, or NULL: no request is STARVED, or there is
+ * still no descriptor. */
+struct xfer *dispatch_next_starved(struct worker *);
 
 /* EXCHANGE, TUNNEL: the client has sent something, or has taken what waited for room. */
-void dispatch_client_readable(struct conn *);
-void dispatch_client_drained(struct conn *);
+void dispatch_client_readable(struct xfer *);
+void dispatch_client_drained(struct xfer *);
 /* CONNECTING, EXCHANGE, TUNNEL: an event of the connection to the instance. */
-void dispatch_upstream_ready(struct conn *);
+void dispatch_upstream_ready(struct xfer *);
 /* Its time limit has passed; the outcome is that of deadline_of() (deadline.h). */
-void dispatch_timed_out(struct conn *, enum outcome);
+void dispatch_timed_out(struct xfer *, enum outcome);
 
 #endif

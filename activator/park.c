@@ -28,22 +28,21 @@ on_deadline(void *arg)
 
 	while ((node = list_first(&s->parked)) != NULL) {
 		struct xfer *x = container_of(node, struct xfer, node);
-		struct worker *w = xfer_conn(x)->w;
+		struct worker *w = x->w;
 
 		w->now = now;
 		if (x->deadline_ns > now) {
 			arm_deadline(s, w);
 			break;
 		}
-		w->on_late(xfer_conn(x)); /* takes it off the list */
+		w->on_late(x); /* takes it off the list */
 	}
 }
 
 void
-park_queued(struct conn *c)
+park_queued(struct xfer *x)
 {
-	struct worker *w = c->w;
-	struct xfer *x = &c->x;
+	struct worker *w = x->w;
 
 	x->is_cold = x->is_cold || !shard_has_open(x->shard);
 	x->is_first = x->waiter.is_first; /* is not changed while it is queued */
@@ -51,7 +50,7 @@ park_queued(struct conn *c)
 		x->parked_ns = w->now;
 	headbuf_set_exact(&x->head, &w->heads, x->head.data != NULL ? x->head.data : w->write_buf,
 			  x->head_n);
-	inbuf_keep(&c->in);
+	inbuf_keep(&x->conn->in);
 	if (x->is_counted) /* from here on it counts as parked */
 		shard_in_flight(x->shard, w->now, -1);
 	xfer_set_state(x, XFER_PARKED);
@@ -60,25 +59,23 @@ park_queued(struct conn *c)
 }
 
 void
-park_unrouted(struct conn *c, char *buf, size_t head_n)
+park_unrouted(struct xfer *x, char *buf, size_t head_n)
 {
-	size_t n = head_n + c->in.n;
+	size_t n = head_n + x->conn->in.n;
 
-	c->in = (struct inbuf){.data = buf, .n = (uint32_t)n, .is_borrowed = true};
-	if (!xfer_hold(c, false)) {
-		inbuf_consume(&c->in, head_n);
-		xfer_refuse(c, OUT_QUEUE_FULL, NULL);
+	x->conn->in = (struct inbuf){.data = buf, .n = (uint32_t)n, .is_borrowed = true};
+	if (!xfer_hold(x, false)) {
+		inbuf_consume(&x->conn->in, head_n);
+		xfer_refuse(x, OUT_QUEUE_FULL, NULL);
 		return;
 	}
-	inbuf_keep(&c->in);
-	c->x.deadline_ns = c->w->now + c->w->conf->limits.activation_timeout;
-	xfer_set_state(&c->x, XFER_UNROUTED);
+	inbuf_keep(&x->conn->in);
+	x->deadline_ns = x->w->now + x->w->conf->limits.activation_timeout;
+	xfer_set_state(x, XFER_UNROUTED);
 }
 
 void
-park_unrouted_end(struct conn *c)
+park_unrouted_end(struct xfer *x)
 {
-	c->requests--; /* arrive_request() reads it again, and it is counted again */
-	c->x.unrouted_ns = c->x.start_ns;
-	xfer_set_state(&c->x, XFER_IDLE);
+	xfer_set_state(x, XFER_NEW);
 }

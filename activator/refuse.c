@@ -20,7 +20,7 @@ add_text(struct strbuf *b, const char *s)
 }
 
 static void
-write_json(struct strbuf *b, const struct conn *c, enum outcome out, const char *why)
+write_json(struct strbuf *b, const struct xfer *x, enum outcome out, const char *why)
 {
 	struct jput j;
 
@@ -29,7 +29,7 @@ write_json(struct strbuf *b, const struct conn *c, enum outcome out, const char 
 	jput_string(&j, "reason", outcome_reason(out));
 	jput_string(&j, "message", outcome_text(out));
 	jput_string_if(&j, "detail", why);
-	jput_string_if(&j, "revision", c->x.route == NULL ? NULL : c->x.route->rev->name);
+	jput_string_if(&j, "revision", x->route == NULL ? NULL : x->route->rev->name);
 	jput_object_end(&j);
 }
 
@@ -45,7 +45,7 @@ write_text(struct strbuf *b, enum outcome out, const char *why)
 
 /* Write the answer to the client.  body: NULL where the status has none. */
 static void
-send_answer(struct conn *c, uint32_t status, const struct strbuf *fields, const struct strbuf *body)
+send_answer(struct xfer *x, uint32_t status, const struct strbuf *fields, const struct strbuf *body)
 {
 	const struct answer a = {
 		.status = status,
@@ -54,13 +54,13 @@ send_answer(struct conn *c, uint32_t status, const struct strbuf *fields, const 
 		.body_n = body == NULL ? 0 : body->len,
 	};
 
-	c->x.is_head_written = true;
-	if (c->codec->answer(&c->x, &a) < 0) /* the client is gone: conn_advance() closes */
-		c->x.is_persistent = false;
+	x->is_head_written = true;
+	if (x->conn->codec->answer(x, &a) < 0) /* the client is gone: conn_advance() closes */
+		x->is_persistent = false;
 }
 
 int64_t
-refuse_retry_after(const struct conn *c, enum outcome out)
+refuse_retry_after(const struct xfer *x, enum outcome out)
 {
 	uint32_t cold_ms;
 
@@ -76,31 +76,31 @@ refuse_retry_after(const struct conn *c, enum outcome out)
 	default:
 		return 0;
 	}
-	cold_ms = c->x.route == NULL ? 0
-				     : atomic_load_explicit(&c->x.route->rev->cold_start_ms,
-							    memory_order_relaxed);
+	cold_ms = x->route == NULL ? 0
+				   : atomic_load_explicit(&x->route->rev->cold_start_ms,
+							  memory_order_relaxed);
 	return MAX((cold_ms + 999) / 1000, 1);
 }
 
 void
-refuse_write(struct conn *c, enum outcome out, const char *why, int64_t retry_after_s)
+refuse_write(struct xfer *x, enum outcome out, const char *why, int64_t retry_after_s)
 {
 	struct strbuf fields, body;
 
 	strbuf_init(&fields, 0);
 	strbuf_init(&body, 0);
-	if (c->x.wants_json)
-		write_json(&body, c, out, why);
+	if (x->wants_json)
+		write_json(&body, x, out, why);
 	else
 		write_text(&body, out, why);
 	strbuf_adds(&body, "\n");
 	strbuf_addf(&fields,
 		    "X-Activator-Reason: %s\r\nContent-Type: %s\r\nCache-Control: no-store\r\n",
 		    outcome_reason(out),
-		    c->x.wants_json ? "application/json" : "text/plain; charset=utf-8");
+		    x->wants_json ? "application/json" : "text/plain; charset=utf-8");
 	if (retry_after_s > 0)
 		strbuf_addf(&fields, "Retry-After: %lld\r\n", (long long)retry_after_s);
-	send_answer(c, (uint32_t)outcome_status(out), &fields, &body);
+	send_answer(x, (uint32_t)outcome_status(out), &fields, &body);
 	strbuf_fini(&fields);
 	strbuf_fini(&body);
 }
@@ -115,7 +115,7 @@ is_secret(const struct h1_field *f)
 }
 
 void
-refuse_trace(struct conn *c, const struct h1_head *h)
+refuse_trace(struct xfer *x, const struct h1_head *h)
 {
 	struct strbuf fields, body;
 	uint32_t i;
@@ -132,28 +132,28 @@ refuse_trace(struct conn *c, const struct h1_head *h)
 	strbuf_adds(&body, "\r\n");
 	strbuf_adds(&fields, "X-Activator-Reason: max_forwards\r\nContent-Type: message/http\r\n"
 			     "Cache-Control: no-store\r\n");
-	send_answer(c, 200, &fields, &body);
+	send_answer(x, 200, &fields, &body);
 	strbuf_fini(&fields);
 	strbuf_fini(&body);
 }
 
 void
-refuse_page(struct conn *c, const struct waitpage_view *view)
+refuse_page(struct xfer *x, const struct waitpage_view *view)
 {
 	struct strbuf fields, body;
 
 	strbuf_init(&fields, 0);
 	strbuf_init(&body, 0);
-	waitpage_render(&body, c->x.service->waiting_page, view);
+	waitpage_render(&body, x->service->waiting_page, view);
 	strbuf_addf(&fields, "X-Activator-Reason: %s\r\n%sRetry-After: %u\r\n",
 		    outcome_reason(OUT_WAITING_PAGE), waitpage_fields, view->retry_s);
-	send_answer(c, 503, &fields, &body);
+	send_answer(x, 503, &fields, &body);
 	strbuf_fini(&fields);
 	strbuf_fini(&body);
 }
 
 void
-refuse_rule(struct conn *c, const struct rule_conf *rule)
+refuse_rule(struct xfer *x, const struct rule_conf *rule)
 {
 	bool has_body = rule->status != 204 && rule->status != 304;
 	struct strbuf fields, body;
@@ -165,7 +165,7 @@ refuse_rule(struct conn *c, const struct rule_conf *rule)
 		strbuf_adds(&body, rule->body);
 	for (i = 0; i < rule->fields.n; i++)
 		strbuf_addf(&fields, "%s\r\n", rule->fields.v[i]);
-	send_answer(c, rule->status, &fields, has_body ? &body : NULL);
+	send_answer(x, rule->status, &fields, has_body ? &body : NULL);
 	strbuf_fini(&fields);
 	strbuf_fini(&body);
 }

@@ -7,7 +7,7 @@
 
 #include "activator/outcome.h"
 
-struct conn;
+struct xfer;
 struct h1_head;
 struct rule_conf;
 struct waitpage_view;
@@ -16,14 +16,14 @@ struct waitpage_view;
 void refuse_connection(int fd, const char *why);
 /* The answer of an outcome.  why: more to the text, or NULL.  retry_after_s: 0: the answer has
  * no retry-after. */
-void refuse_write(struct conn *, enum outcome, const char *why, int64_t retry_after_s);
+void refuse_write(struct xfer *, enum outcome, const char *why, int64_t retry_after_s);
 /* The retry-after of an outcome, in seconds; 0: it has none. */
-int64_t refuse_retry_after(const struct conn *, enum outcome);
+int64_t refuse_retry_after(const struct xfer *, enum outcome);
 /* The waiting page of the request's service. */
-void refuse_page(struct conn *, const struct waitpage_view *);
+void refuse_page(struct xfer *, const struct waitpage_view *);
 /* The answer of a rule with RULE_ANSWER. */
-void refuse_rule(struct conn *, const struct rule_conf *);
+void refuse_rule(struct xfer *, const struct rule_conf *);
 /* TRACE whose Max-Forwards is 0: the head as it came, without fields that may hold a secret. */
-void refuse_trace(struct conn *, const struct h1_head *);
+void refuse_trace(struct xfer *, const struct h1_head *);
 
 #endif

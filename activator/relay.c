@@ -42,9 +42,8 @@ relay_note_request(struct xfer *x, size_t n)
 /* Write a piece of the request's body to the instance.  Returns how much was consumed, or
  * -1: the framing is broken. */
 static ssize_t
-write_request(struct conn *c, char *buf, size_t n)
+write_request(struct xfer *x, char *buf, size_t n)
 {
-	struct xfer *x = &c->x;
 	struct framed f = {.n = 0};
 	size_t data_n = n;
 	ssize_t used;
@@ -67,26 +66,27 @@ write_request(struct conn *c, char *buf, size_t n)
 	return used;
 }
 
-/* Have a piece of the body in c->in.  Returns its size, or IO_NOTHING, or < 0: the client is
+/* Have a piece of the body in x->conn->in.  Returns its size, or IO_NOTHING, or < 0: the client is
  * gone. */
 static ssize_t
-read_request(struct conn *c)
+read_request(struct xfer *x)
 {
+	struct conn *c = x->conn;
 	ssize_t got;
 
 	if (c->in.n > 0)
 		return c->in.n;
-	got = io_read(&c->io, c->w->read_buf, c->x.upstream->read_size);
+	got = io_read(&c->io, x->w->read_buf, x->upstream->read_size);
 	if (got > 0)
 		c->in = (struct inbuf){
-			.data = c->w->read_buf, .n = (uint32_t)got, .is_borrowed = true};
+			.data = x->w->read_buf, .n = (uint32_t)got, .is_borrowed = true};
 	return got;
 }
 
 struct relay_result
-relay_request(struct conn *c)
+relay_request(struct xfer *x)
 {
-	struct xfer *x = &c->x;
+	struct conn *c = x->conn;
 	int turn = 0;
 
 	while (!x->is_sent_whole && !io_is_blocked(&x->upstream->io) && !x->upstream->is_broken) {
@@ -96,13 +96,13 @@ relay_request(struct conn *c)
 			io_yield(&c->io);
 			break;
 		}
-		used = read_request(c);
+		used = read_request(x);
 		if (used < 0)
 			return result(RELAY_CLIENT_GONE);
 		if (used == IO_NOTHING)
 			break;
-		used = write_request(c, c->in.data, c->in.n);
-		c->since_ns = x->progress_ns = c->w->now;
+		used = write_request(x, c->in.data, c->in.n);
+		x->since_ns = x->progress_ns = x->w->now;
 		if (used < 0)
 			return (struct relay_result){.end = RELAY_BAD_REQUEST,
 						     .why = "the chunked body is malformed"};
@@ -120,18 +120,17 @@ relay_request(struct conn *c)
 static int
 write_response(struct upstream *u, const struct response *head, const char *data, size_t n)
 {
-	struct conn *c = u->conn;
-	struct xfer *x = &c->x;
+	struct xfer *x = u->xfer;
 	const char *trailers = NULL;
 
 	if (u->is_done)
 		trailers = u->chunked != NULL && x->takes_trailers ? chunked_trailers(u->chunked)
 								   : "";
 	metric_add(&x->shard->bytes_out, n);
-	if (c->codec->pass(x, head, data, n, trailers) < 0)
+	if (x->conn->codec->pass(x, head, data, n, trailers) < 0)
 		return -1;
 	if (x->is_client_blocked) {
-		c->since_ns = c->w->now;
+		x->since_ns = x->w->now;
 		u->read_size = MAX(u->read_size / 2, READ_LEAST);
 	} else {
 		u->read_size = MIN(u->read_size * 2, (uint32_t)WORKER_BUFFER);
@@ -153,7 +152,7 @@ is_quiet(struct upstream *u)
 static bool
 is_reusable(struct upstream *u, size_t surplus)
 {
-	return u->is_persistent && surplus == 0 && u->conn->x.is_sent_whole && !u->is_broken &&
+	return u->is_persistent && surplus == 0 && u->xfer->is_sent_whole && !u->is_broken &&
 	       !io_is_blocked(&u->io) && is_quiet(u);
 }
 
@@ -162,18 +161,18 @@ is_reusable(struct upstream *u, size_t surplus)
 static struct relay_result
 pass_response(struct upstream *u, const struct response *head, char *buf, size_t n)
 {
-	struct conn *c = u->conn;
+	struct xfer *x = u->xfer;
 	size_t data_n = 0;
 	ssize_t used = upstream_read_body(u, buf, n, &data_n);
 
-	if (used < 0 && !c->x.is_head_written)
+	if (used < 0 && !x->is_head_written)
 		return bad_response("its chunked body is malformed");
 	if (used < 0)
 		return result(RELAY_BROKEN);
 	/* Before the client gets it: if it has left, the connection is no worse for that. */
 	if (u->is_done)
 		u->is_persistent = is_reusable(u, n - (size_t)used);
-	c->x.is_head_written = true;
+	x->is_head_written = true;
 	if ((head != NULL || data_n > 0 || u->is_done) && write_response(u, head, buf, data_n) < 0)
 		return result(RELAY_CLIENT_GONE);
 	return result(u->is_done ? RELAY_DONE : RELAY_GOES_ON);
@@ -192,26 +191,26 @@ note_served(struct upstream *u)
 static struct relay_result
 upgrade(struct upstream *u, const struct response *r, const char *early, size_t n)
 {
-	struct conn *c = u->conn;
+	struct xfer *x = u->xfer;
 
-	if (!c->x.is_sent_whole) /* body and tunnel could not be told apart */
+	if (!x->is_sent_whole) /* body and tunnel could not be told apart */
 		return bad_response("it switched protocols before it had read the request body");
 	note_served(u);
 	upstream_read_tunnel(u);
-	xfer_head_seen(c);
-	metric_add(&c->x.shard->bytes_out, n);
-	if (c->codec->upgrade(&c->x, r, early, n) < 0)
+	xfer_head_seen(x);
+	metric_add(&x->shard->bytes_out, n);
+	if (x->conn->codec->upgrade(x, r, early, n) < 0)
 		return result(RELAY_CLIENT_GONE);
-	c->x.is_head_written = true;
+	x->is_head_written = true;
 	return result(RELAY_UPGRADED);
 }
 
 /* An interim response (1xx).  -1: the client is gone. */
 static int
-pass_interim(struct conn *c, const struct response *r)
+pass_interim(struct xfer *x, const struct response *r)
 {
-	xfer_interim_seen(c, r->status);
-	return c->codec->interim(&c->x, r);
+	xfer_interim_seen(x, r->status);
+	return x->conn->codec->interim(x, r);
 }
 
 static struct relay_result
@@ -219,7 +218,7 @@ pass_final(struct upstream *u, const struct response *r, char *body, size_t n)
 {
 	upstream_read_final(u, r);
 	note_served(u);
-	xfer_head_seen(u->conn);
+	xfer_head_seen(u->xfer);
 	return pass_response(u, r, body, n);
 }
 
@@ -228,7 +227,7 @@ pass_final(struct upstream *u, const struct response *r, char *body, size_t n)
 static struct relay_result
 pass_heads(struct upstream *u, size_t n)
 {
-	struct conn *c = u->conn;
+	struct xfer *x = u->xfer;
 	char *buf = u->w->read_buf;
 
 	for (;;) {
@@ -249,7 +248,7 @@ pass_heads(struct upstream *u, size_t n)
 			return upgrade(u, &r, buf, n);
 		if (r.status >= 200)
 			return pass_final(u, &r, buf, n);
-		if (pass_interim(c, &r) < 0) {
+		if (pass_interim(x, &r) < 0) {
 			upstream_read_keep(u, buf, n); /* for upstream_abandon() */
 			return result(RELAY_CLIENT_GONE);
 		}
@@ -272,12 +271,12 @@ response_ended(struct upstream *u, ssize_t got)
 }
 
 struct relay_result
-relay_response(struct conn *c)
+relay_response(struct xfer *x)
 {
-	struct upstream *u = c->x.upstream;
+	struct upstream *u = x->upstream;
 	int turn = 0;
 
-	while (u->io.can_read && !c->x.is_client_blocked) {
+	while (u->io.can_read && !x->is_client_blocked) {
 		struct relay_result r;
 		size_t have;
 		ssize_t got;
@@ -293,7 +292,7 @@ relay_response(struct conn *c)
 			upstream_read_keep(u, u->w->read_buf, have);
 			return got < 0 ? response_ended(u, got) : result(RELAY_GOES_ON);
 		}
-		c->x.progress_ns = u->w->now;
+		x->progress_ns = u->w->now;
 		r = u->is_head_read ? pass_response(u, NULL, u->w->read_buf, (size_t)got)
 				    : pass_heads(u, have + (size_t)got);
 		if (r.end != RELAY_GOES_ON)
@@ -306,7 +305,7 @@ relay_response(struct conn *c)
 /* --- tunnels --- */
 
 struct direction {
-	struct conn *c;
+	struct xfer *x;
 	struct io *from;
 	bool is_to_client;
 	bool is_eof_passed;
@@ -316,7 +315,7 @@ struct direction {
 static bool
 is_full(const struct direction *d)
 {
-	return d->is_to_client ? d->c->x.is_client_blocked : io_is_blocked(&d->c->x.upstream->io);
+	return d->is_to_client ? d->x->is_client_blocked : io_is_blocked(&d->x->upstream->io);
 }
 
 /* n is 0: the end.  -1: the side that is written to is broken. */
@@ -326,10 +325,10 @@ pass_on(const struct direction *d, char *data, size_t n)
 	struct iovec iov = {.iov_base = data, .iov_len = n};
 
 	if (d->is_to_client)
-		return d->c->codec->tunnel(&d->c->x, data, n);
+		return d->x->conn->codec->tunnel(d->x, data, n);
 	if (n > 0)
-		return io_write(&d->c->x.upstream->io, &iov, 1);
-	io_shutdown(&d->c->x.upstream->io);
+		return io_write(&d->x->upstream->io, &iov, 1);
+	io_shutdown(&d->x->upstream->io);
 	return 0;
 }
 
@@ -338,7 +337,7 @@ pass_on(const struct direction *d, char *data, size_t n)
 static int
 copy(const struct direction *d)
 {
-	struct conn *c = d->c;
+	struct xfer *x = d->x;
 	int turn = 0;
 
 	if (is_full(d) && d->from->can_read && io_is_reset(d->from))
@@ -350,16 +349,16 @@ copy(const struct direction *d)
 			io_yield(d->from);
 			return 0;
 		}
-		got = io_read(d->from, c->w->read_buf, WORKER_BUFFER);
+		got = io_read(d->from, x->w->read_buf, WORKER_BUFFER);
 		if (got == IO_NOTHING)
 			return 0;
 		if (got == IO_ERROR)
 			return -1;
 		if (got == IO_EOF)
 			return pass_on(d, NULL, 0) < 0 ? -1 : 1;
-		c->since_ns = c->w->now;
+		x->since_ns = x->w->now;
 		metric_add(d->bytes, (uint64_t)got);
-		if (pass_on(d, c->w->read_buf, (size_t)got) < 0)
+		if (pass_on(d, x->w->read_buf, (size_t)got) < 0)
 			return -1;
 		io_expect_more(d->from);
 	}
@@ -368,32 +367,33 @@ copy(const struct direction *d)
 
 /* Bytes that the client sent before it had the 101. */
 static int
-copy_early(struct conn *c)
+copy_early(struct xfer *x)
 {
+	struct conn *c = x->conn;
 	struct iovec iov = {.iov_base = c->in.data, .iov_len = c->in.n};
-	int rc = io_write(&c->x.upstream->io, &iov, c->in.n > 0);
+	int rc = io_write(&x->upstream->io, &iov, c->in.n > 0);
 
-	metric_add(&c->x.shard->bytes_in, c->in.n);
+	metric_add(&x->shard->bytes_in, c->in.n);
 	inbuf_clear(&c->in);
 	return rc;
 }
 
 struct relay_result
-relay_tunnel(struct conn *c)
+relay_tunnel(struct xfer *x)
 {
-	struct upstream *u = c->x.upstream;
-	struct direction up = {.c = c,
-			       .from = &c->io,
-			       .is_eof_passed = c->is_eof_passed,
-			       .bytes = &c->x.shard->bytes_in};
-	struct direction down = {.c = c,
+	struct upstream *u = x->upstream;
+	struct direction up = {.x = x,
+			       .from = &x->conn->io,
+			       .is_eof_passed = x->is_eof_passed,
+			       .bytes = &x->shard->bytes_in};
+	struct direction down = {.x = x,
 				 .from = &u->io,
 				 .is_to_client = true,
 				 .is_eof_passed = u->is_eof_passed,
-				 .bytes = &c->x.shard->bytes_out};
+				 .bytes = &x->shard->bytes_out};
 	int to_instance, to_client;
 
-	if (u->is_broken || copy_early(c) < 0)
+	if (u->is_broken || copy_early(x) < 0)
 		return result(RELAY_BROKEN);
 	to_instance = copy(&up);
 	to_client = copy(&down);
@@ -401,9 +401,9 @@ relay_tunnel(struct conn *c)
 		return result(RELAY_BROKEN);
 	if (to_instance < 0)
 		return result(RELAY_CLIENT_GONE);
-	c->is_eof_passed = to_instance;
+	x->is_eof_passed = to_instance;
 	u->is_eof_passed = to_client;
-	if (!to_instance || !to_client || c->x.is_client_blocked || io_is_blocked(&u->io))
+	if (!to_instance || !to_client || x->is_client_blocked || io_is_blocked(&u->io))
 		return result(RELAY_GOES_ON);
 	return result(RELAY_DONE);
 }

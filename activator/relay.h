@@ -10,7 +10,6 @@
 
 #include "common/base.h"
 
-struct conn;
 struct xfer;
 
 enum relay_end {
@@ -33,10 +32,10 @@ struct relay_result {
  * note what follows for the request. */
 void relay_note_request(struct xfer *, size_t n);
 /* EXCHANGE: the body of the request, as far as it is there and the instance takes it. */
-struct relay_result relay_request(struct conn *);
+struct relay_result relay_request(struct xfer *);
 /* EXCHANGE: what the instance has sent, as far as the client takes it. */
-struct relay_result relay_response(struct conn *);
+struct relay_result relay_response(struct xfer *);
 /* TUNNEL: both directions. */
-struct relay_result relay_tunnel(struct conn *);
+struct relay_result relay_tunnel(struct xfer *);
 
 #endif

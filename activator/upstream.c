@@ -109,7 +109,7 @@ upstream_close(struct upstream *u, bool abort)
 {
 	struct worker *w = u->w;
 
-	CHECK(io_is_open(&u->io) && u->conn == NULL);
+	CHECK(io_is_open(&u->io) && u->xfer == NULL);
 	unlist(u);
 	if (u->shard != NULL)
 		shard_in_flight(u->shard, w->now, -1);
@@ -164,9 +164,9 @@ upstream_broken(struct upstream *u)
 }
 
 void
-upstream_attach(struct upstream *u, struct conn *c)
+upstream_attach(struct upstream *u, struct xfer *x)
 {
-	u->conn = c;
+	u->xfer = x;
 	u->has_slot = true;
 	u->io.ops = u->w->upstream_ops;
 }
@@ -184,7 +184,7 @@ upstream_release(struct upstream *u, bool may_pool)
 	struct worker *w = u->w;
 	struct instance *inst = u->inst;
 
-	u->conn = NULL;
+	u->xfer = NULL;
 	if (!may_pool || !is_poolable(u)) {
 		upstream_close(u, false);
 		return;
@@ -290,7 +290,7 @@ upstream_abandon(struct upstream *u, const struct limits *l, struct shard *shard
 {
 	size_t have;
 
-	u->conn = NULL;
+	u->xfer = NULL;
 	u->state = UPSTREAM_ABANDONED;
 	u->io.ops = &ops;
 	u->shard = shard;

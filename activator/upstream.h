@@ -17,8 +17,8 @@
 #include "activator/timeq.h"
 
 struct chunked;
-struct conn;
 struct worker;
+struct xfer;
 
 enum upstream_state {
 	UPSTREAM_CARRYING,  /* connecting for a request, or carrying it */
@@ -31,7 +31,7 @@ struct upstream {
 	struct worker *w;
 	struct instance *inst;			/* a reference */
 	const struct instance_address *address; /* of inst: where it is connected to */
-	struct conn *conn;			/* CARRYING: whose request; else NULL */
+	struct xfer *xfer;			/* CARRYING: the request; else NULL */
 	struct list_node idle;			/* IDLE: in the instance's pool */
 	enum upstream_state state;
 	bool has_slot;	    /* of inst */
@@ -73,9 +73,9 @@ NODISCARD struct upstream *upstream_connect(struct worker *, struct instance *);
 /* Take over fd, which the prober has connected.  NULL: it cannot be watched and is closed,
  * errno says why.  Attach it next. */
 NODISCARD struct upstream *upstream_adopt(struct worker *, struct instance *, int fd);
-/* It carries a request of c from now on, and has the slot of that request.  The caller sets
+/* It carries the request from now on, and has its slot.  The caller sets
  * what the connection is to know of the request. */
-void upstream_attach(struct upstream *, struct conn *c);
+void upstream_attach(struct upstream *, struct xfer *);
 /* The request is over: back to the pool if may_pool says so and nothing speaks against it,
  * else closed.  Gives the slot back. */
 void upstream_release(struct upstream *, bool may_pool);
@@ -86,7 +86,7 @@ void upstream_abandon(struct upstream *, const struct limits *, struct shard *, 
 /* Writing to it failed: what it has not taken is dropped, and nothing more is written to it.
  * Its event follows, so that what it has sent, or its end, is read. */
 void upstream_broken(struct upstream *);
-/* Close it and give back its slot and permit; it carries no request (conn is NULL).
+/* Close it and give back its slot and permit; it carries no request (xfer is NULL).
  * abort: with a reset. */
 void upstream_close(struct upstream *, bool abort);
 /* Close the idle connections of this worker that must not stay open: to an address where the

@@ -78,10 +78,10 @@ check_drained(struct worker *w)
 static void
 retry_starved(struct worker *w)
 {
-	struct conn *c;
+	struct xfer *x;
 
-	while ((c = dispatch_next_starved(w)) != NULL)
-		conn_advance(c);
+	while ((x = dispatch_next_starved(w)) != NULL)
+		conn_advance(x->conn);
 }
 
 static void
@@ -90,11 +90,11 @@ take_granted(struct worker *w)
 	struct waiter *waiter;
 
 	while ((waiter = inbox_next(&w->inbox)) != NULL) {
-		struct conn *c = xfer_conn(container_of(waiter, struct xfer, waiter));
+		struct xfer *x = container_of(waiter, struct xfer, waiter);
 
 		w->now = clk_now();
-		dispatch_granted(c);
-		conn_advance(c);
+		dispatch_granted(x);
+		conn_advance(x->conn);
 	}
 }
 
@@ -162,6 +162,7 @@ worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf
 	w->now = clk_now();
 	w->random = (uint64_t)clk_wall() * 2654435761u + index + 1;
 	slab_init(&w->conn_slab, sizeof(struct conn));
+	slab_init(&w->xfer_slab, sizeof(struct xfer));
 	slab_init(&w->upstream_slab, sizeof(struct upstream));
 	list_init(&w->conns);
 	clients_init(&w->clients, conf->connections_per_client);
@@ -210,25 +211,12 @@ worker_start(struct worker *w, struct err *e)
 	return 0;
 }
 
-/* Close all connections of clients, and all to instances that are not idle.  with_closing:
- * also those whose last response is still being written. */
+/* Close all connections to instances that are not idle: those of abandoned requests. */
 static void
-cut_all(struct worker *w, bool with_closing)
+cut_abandoned(struct worker *w)
 {
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&w->conns, node, tmp) {
-		struct conn *c = container_of(node, struct conn, node);
-
-		if (c->x.state == XFER_CLOSING) {
-			if (with_closing)
-				conn_close(c, false);
-			continue;
-		}
-		if (c->x.state != XFER_IDLE)
-			xfer_client_gone(c);
-		conn_close(c, c->x.state == XFER_CUT || io_is_blocked(&c->io));
-	}
 	LIST_FOREACH(&w->upstreams, node, tmp) {
 		struct upstream *u = container_of(node, struct upstream, node);
 
@@ -255,11 +243,15 @@ forget_shards(struct worker *w)
 static void
 end_all(struct worker *w)
 {
+	struct list_node *node, *tmp;
+
 	listener_free(&w->listener);
 	inbox_set_current(&w->inbox);
 	loop_settle(w->loop);
 	w->is_draining = false;
-	cut_all(w, true);
+	LIST_FOREACH(&w->conns, node, tmp)
+		conn_cut(container_of(node, struct conn, node));
+	cut_abandoned(w);
 	on_tail(w);
 	forget_shards(w);
 	inbox_set_current(NULL);
@@ -294,6 +286,7 @@ worker_free(struct worker **wp)
 		inbox_fini(&w->inbox);
 	}
 	slab_fini(&w->conn_slab);
+	slab_fini(&w->xfer_slab);
 	slab_fini(&w->upstream_slab);
 	snapshot_unref(&w->snapshot);
 	headbuf_pool_fini(&w->heads);
@@ -349,10 +342,10 @@ route_unrouted(struct worker *w)
 	struct list_node *node;
 
 	while ((node = list_first(&w->unrouted)) != NULL) {
-		struct conn *c = xfer_conn(container_of(node, struct xfer, node));
+		struct xfer *x = container_of(node, struct xfer, node);
 
-		park_unrouted_end(c);
-		conn_advance(c);
+		park_unrouted_end(x);
+		conn_advance(x->conn);
 	}
 }
 
@@ -445,15 +438,9 @@ do_end(struct loop_mail *mail)
 	struct list_node *node, *tmp;
 
 	free(m);
-	LIST_FOREACH(&w->conns, node, tmp) {
-		struct conn *c = container_of(node, struct conn, node);
-
-		if (conn_is_waiting(c) && !c->x.is_head_written) {
-			xfer_refuse(c, OUT_SHUTTING_DOWN, NULL);
-			conn_advance(c);
-		}
-	}
-	cut_all(w, false);
+	LIST_FOREACH(&w->conns, node, tmp)
+		conn_end(container_of(node, struct conn, node));
+	cut_abandoned(w);
 }
 
 void

@@ -18,6 +18,7 @@
 #include "common/slab.h"
 
 struct conn;
+struct xfer;
 
 #define WORKER_BUFFER ((size_t)128 << 10) /* larger reads gained nothing */
 
@@ -35,7 +36,7 @@ struct worker {
 	/* Lower files report the events of a request through these, and so need not know the
 	 * files that deal with them. */
 	const struct io_ops *upstream_ops; /* of a connection that carries a request */
-	void (*on_late)(struct conn *);	   /* its request is PARKED, past its deadline */
+	void (*on_late)(struct xfer *);	   /* it is PARKED, past its deadline */
 
 	pthread_t thread;
 	bool is_started, is_draining, is_drained_reported;
@@ -45,7 +46,7 @@ struct worker {
 	struct timeq timeq;
 	struct inbox inbox;
 	struct snapshot *snapshot; /* NULL: none came yet */
-	struct slab conn_slab, upstream_slab;
+	struct slab conn_slab, xfer_slab, upstream_slab;
 	struct list conns;	/* of struct conn: all */
 	struct clients clients; /* counts conns by peer_text */
 	struct list unrouted;	/* of struct xfer: UNROUTED, in order of arrival */

@@ -25,48 +25,65 @@ static const char *const state_names[] = {
 
 #define S(id) (1u << XFER_##id)
 const uint32_t xfer_plain_moves[XFER_STATES_N] = {
-	[XFER_IDLE] = S(ROUTED) | S(DONE) | S(CLOSING),
+	[XFER_NEW] = S(ROUTED) | S(DONE) | S(CUT),
 	[XFER_ROUTED] = S(PERMIT) | S(CONNECTING) | S(EXCHANGE) | S(DONE) | S(CUT),
 	[XFER_PERMIT] = S(ROUTED),
 	[XFER_CONNECTING] = S(ROUTED) | S(EXCHANGE),
 	[XFER_EXCHANGE] = S(ROUTED) | S(TUNNEL) | S(DONE) | S(CUT),
 	[XFER_TUNNEL] = S(ROUTED) | S(DONE) | S(CUT),
-	[XFER_DONE] = S(IDLE) | S(CLOSING),
 };
 /* The moves into and out of the states that have a list. */
 static const uint32_t list_moves[XFER_STATES_N] = {
-	[XFER_IDLE] = S(UNROUTED),
-	[XFER_UNROUTED] = S(IDLE) | S(DONE) | S(CUT),
+	[XFER_NEW] = S(UNROUTED),
+	[XFER_UNROUTED] = S(NEW) | S(DONE) | S(CUT),
 	[XFER_ROUTED] = S(PARKED) | S(STARVED),
 	[XFER_PARKED] = S(ROUTED),
 	[XFER_STARVED] = S(ROUTED),
 };
 #undef S
 
-struct conn *
-xfer_conn(struct xfer *x)
+struct xfer *
+xfer_new(struct conn *c)
 {
-	return container_of(x, struct conn, x);
+	struct xfer *x = slab_get(&c->w->xfer_slab);
+
+	x->w = c->w;
+	x->conn = c;
+	x->waiter.fd = -1;
+	x->waiter.inbox = &c->w->inbox;
+	x->start_ns = c->w->now;
+	return x;
+}
+
+void
+xfer_free(struct xfer **xp)
+{
+	struct xfer *x = *xp;
+
+	*xp = NULL;
+	CHECK(x->state == XFER_DONE || x->state == XFER_CUT);
+	slab_put(&x->w->xfer_slab, x);
 }
 
 bool
-xfer_hold(struct conn *c, bool is_back)
+xfer_hold(struct xfer *x, bool is_back)
 {
-	uint32_t bytes = (uint32_t)(sizeof *c + c->x.head_n + c->in.n);
+	const struct conn *c = x->conn;
+	uint32_t bytes = (uint32_t)(sizeof *c + sizeof *x + x->head_n + c->in.n);
 
-	if (!is_back && !bounds_may_park(c->w->bounds, bytes))
+	if (!is_back && !bounds_may_park(x->w->bounds, bytes))
 		return false;
-	bounds_park(c->w->bounds, bytes);
-	c->x.held_bytes = bytes;
+	bounds_park(x->w->bounds, bytes);
+	x->held_bytes = bytes;
 	return true;
 }
 
 void
-xfer_unhold(struct conn *c)
+xfer_unhold(struct xfer *x)
 {
-	if (c->x.held_bytes > 0)
-		bounds_unpark(c->w->bounds, c->x.held_bytes);
-	c->x.held_bytes = 0;
+	if (x->held_bytes > 0)
+		bounds_unpark(x->w->bounds, x->held_bytes);
+	x->held_bytes = 0;
 }
 
 static void
@@ -85,20 +102,18 @@ insert_by_deadline(struct xfer *x)
 static void
 join(struct xfer *x)
 {
-	struct conn *c = xfer_conn(x);
-
 	switch (x->state) {
 	case XFER_UNROUTED:
-		list_push(&c->w->unrouted, &x->node);
+		list_push(&x->w->unrouted, &x->node);
 		break;
 	case XFER_PARKED:
 		x->is_counted = !x->is_serve_only;
 		if (x->is_counted)
-			shard_parked(x->shard, c->w->now, 1);
+			shard_parked(x->shard, x->w->now, 1);
 		insert_by_deadline(x);
 		break;
 	case XFER_STARVED:
-		list_push(&c->w->starved, &x->node);
+		list_push(&x->w->starved, &x->node);
 		break;
 	default:
 		break;
@@ -109,22 +124,20 @@ join(struct xfer *x)
 static void
 leave(struct xfer *x)
 {
-	struct conn *c = xfer_conn(x);
-
 	switch (x->state) {
 	case XFER_UNROUTED:
-		list_remove(&c->w->unrouted, &x->node);
-		xfer_unhold(c);
+		list_remove(&x->w->unrouted, &x->node);
+		xfer_unhold(x);
 		break;
 	case XFER_PARKED:
 		list_remove(&x->shard->parked, &x->node);
 		if (x->is_counted)
-			shard_parked(x->shard, c->w->now, -1);
+			shard_parked(x->shard, x->w->now, -1);
 		x->is_counted = false;
-		xfer_unhold(c);
+		xfer_unhold(x);
 		break;
 	case XFER_STARVED:
-		list_remove(&c->w->starved, &x->node);
+		list_remove(&x->w->starved, &x->node);
 		break;
 	default:
 		break;
@@ -145,12 +158,11 @@ xfer_move(struct xfer *x, enum xfer_state to)
 /* --- the end --- */
 
 static void
-count_end(struct conn *c, enum outcome out)
+count_end(struct xfer *x, enum outcome out)
 {
-	struct xfer *x = &c->x;
-	int64_t now = c->w->now;
+	int64_t now = x->w->now;
 
-	metric_add(&c->w->counters.outcomes[out], 1);
+	metric_add(&x->w->counters.outcomes[out], 1);
 	if (x->shard == NULL)
 		return;
 	metric_hist_add(&x->shard->duration, now - x->start_ns);
@@ -166,13 +178,11 @@ count_end(struct conn *c, enum outcome out)
 
 /* Count the request's end, and give back what every request holds. */
 static void
-finish(struct conn *c, enum outcome out)
+finish(struct xfer *x, enum outcome out)
 {
-	struct xfer *x = &c->x;
-
 	CHECK(x->upstream == NULL);
-	count_end(c, out);
-	headbuf_clear(&x->head, &c->w->heads);
+	count_end(x, out);
+	headbuf_clear(&x->head, &x->w->heads);
 	chunked_free(&x->chunked);
 	x->shard = NULL;
 	x->route = NULL;
@@ -181,18 +191,18 @@ finish(struct conn *c, enum outcome out)
 }
 
 void
-xfer_end(struct conn *c, enum outcome out)
+xfer_end(struct xfer *x, enum outcome out)
 {
-	finish(c, out);
-	xfer_set_state(&c->x, XFER_DONE);
+	finish(x, out);
+	xfer_set_state(x, XFER_DONE);
 }
 
 void
-xfer_cut(struct conn *c, enum outcome out, bool is_reset)
+xfer_cut(struct xfer *x, enum outcome out, bool is_reset)
 {
-	finish(c, out);
-	c->x.is_reset = is_reset;
-	xfer_set_state(&c->x, XFER_CUT);
+	finish(x, out);
+	x->is_reset = is_reset;
+	xfer_set_state(x, XFER_CUT);
 }
 
 void
@@ -205,10 +215,8 @@ xfer_pace_done(struct xfer *x, struct instance *inst)
 }
 
 void
-xfer_let_go(struct conn *c)
+xfer_let_go(struct xfer *x)
 {
-	struct xfer *x = &c->x;
-
 	switch (x->state) {
 	case XFER_PARKED:
 	case XFER_PERMIT:
@@ -230,7 +238,7 @@ xfer_let_go(struct conn *c)
 
 		x->upstream = NULL;
 		xfer_pace_done(x, u->inst);
-		u->conn = NULL;
+		u->xfer = NULL;
 		upstream_close(u, true);
 	}
 	if (x->route != NULL && x->state != XFER_ROUTED)
@@ -240,82 +248,79 @@ xfer_let_go(struct conn *c)
 /* As xfer_let_go(), where the instance may still be at work on the request: if it has a
  * limit, the slot is free when the instance is done (promise 3). */
 static void
-let_go_when_done(struct conn *c)
+let_go_when_done(struct xfer *x)
 {
-	struct xfer *x = &c->x;
 	struct upstream *u = x->upstream;
 	bool is_done = u != NULL && u->is_done;
 
 	if (!is_done && ((x->state != XFER_EXCHANGE && x->state != XFER_TUNNEL) ||
 			 !instance_has_limit(u->inst))) {
-		xfer_let_go(c);
+		xfer_let_go(x);
 		return;
 	}
 	x->upstream = NULL;
 	xfer_pace_done(x, u->inst);
 	if (is_done) {
-		upstream_release(u, u->is_persistent && list_empty(&c->w->starved));
+		upstream_release(u, u->is_persistent && list_empty(&x->w->starved));
 	} else {
-		upstream_abandon(u, conn_limits(c), x->is_counted ? x->shard : NULL, x->sent_ns);
+		upstream_abandon(u, xfer_limits(x), x->is_counted ? x->shard : NULL, x->sent_ns);
 		x->is_counted = false;
 	}
 	xfer_set_state(x, XFER_ROUTED);
 }
 
 void
-xfer_client_gone(struct conn *c)
+xfer_client_gone(struct xfer *x)
 {
 	/* The client may have shut its side only, and still read: a response that is not whole
 	 * must not end cleanly. */
-	bool is_reset = c->x.state == XFER_EXCHANGE && c->x.is_head_written;
+	bool is_reset = x->state == XFER_EXCHANGE && x->is_head_written;
 
-	let_go_when_done(c);
-	xfer_cut(c, OUT_CLIENT_GONE, is_reset);
+	let_go_when_done(x);
+	xfer_cut(x, OUT_CLIENT_GONE, is_reset);
 }
 
 static void
-refuse(struct conn *c, enum outcome out, const char *why, int64_t retry_after_s)
+refuse(struct xfer *x, enum outcome out, const char *why, int64_t retry_after_s)
 {
-	struct xfer *x = &c->x;
-
 	if (out == OUT_REQUEST_TIMEOUT || out == OUT_BODY_TIMEOUT) /* the instance did not fail */
-		let_go_when_done(c);
+		let_go_when_done(x);
 	else
-		xfer_let_go(c);
+		xfer_let_go(x);
 	if (x->is_head_written) { /* no other response can be written: the client sees a cut */
-		xfer_cut(c, out, true);
+		xfer_cut(x, out, true);
 		return;
 	}
 	if (out == OUT_UPSTREAM_PROTOCOL)
 		x->is_persistent = false;
-	refuse_write(c, out, why, retry_after_s);
-	xfer_end(c, out);
+	refuse_write(x, out, why, retry_after_s);
+	xfer_end(x, out);
 }
 
 void
-xfer_refuse(struct conn *c, enum outcome out, const char *why)
+xfer_refuse(struct xfer *x, enum outcome out, const char *why)
 {
-	refuse(c, out, why, refuse_retry_after(c, out));
+	refuse(x, out, why, refuse_retry_after(x, out));
 }
 
 void
-xfer_refuse_failed(struct conn *c, const struct failure *f)
+xfer_refuse_failed(struct xfer *x, const struct failure *f)
 {
-	int64_t backoff_ns = f == NULL ? 0 : f->until_ns - c->w->now;
+	int64_t backoff_ns = f == NULL ? 0 : f->until_ns - x->w->now;
 
-	refuse(c, OUT_ACTIVATION_FAILED, f == NULL ? NULL : f->message,
+	refuse(x, OUT_ACTIVATION_FAILED, f == NULL ? NULL : f->message,
 	       MAX((backoff_ns + CLK_S - 1) / CLK_S, 1));
 }
 
 /* --- while it is sent --- */
 
 void
-xfer_unsent(struct conn *c, const char *head, size_t n)
+xfer_unsent(struct xfer *x, const char *head, size_t n)
 {
-	CHECK(n == c->x.head_n);
-	c->x.is_unsent = true;
-	if (c->x.head.data == NULL)
-		headbuf_set(&c->x.head, &c->w->heads, head, n);
+	CHECK(n == x->head_n);
+	x->is_unsent = true;
+	if (x->head.data == NULL)
+		headbuf_set(&x->head, &x->w->heads, head, n);
 }
 
 bool
@@ -325,22 +330,20 @@ xfer_is_repeatable(const struct xfer *x)
 }
 
 void
-xfer_interim_seen(struct conn *c, uint32_t status)
+xfer_interim_seen(struct xfer *x, uint32_t status)
 {
-	headbuf_clear(&c->x.head, &c->w->heads); /* a byte of a response came: never sent again */
-	if (!c->x.is_expecting || status != 100)
+	headbuf_clear(&x->head, &x->w->heads); /* a byte of a response came: never sent again */
+	if (!x->is_expecting || status != 100)
 		return;
-	c->x.is_expecting = false;
-	c->since_ns = c->w->now; /* body_timeout begins */
+	x->is_expecting = false;
+	x->since_ns = x->w->now; /* body_timeout begins */
 }
 
 void
-xfer_head_seen(struct conn *c)
+xfer_head_seen(struct xfer *x)
 {
-	struct xfer *x = &c->x;
-
 	xfer_pace_done(x, x->upstream->inst);
 	if (x->is_cold)
-		cold_note(c);
-	headbuf_clear(&x->head, &c->w->heads); /* never sent again */
+		cold_note(x);
+	headbuf_clear(&x->head, &x->w->heads); /* never sent again */
 }

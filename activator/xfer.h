@@ -1,13 +1,18 @@
 /* xfer - one request on its way to its outcome: what it is, what it holds, and its end.
  *
- *   IDLE ─ head read ─► ROUTED ─ slot ─► CONNECTING ─► EXCHANGE ─► DONE ─► IDLE
- *    │                  │   ▲             │ failed      │ 101        │
- *    │ no table yet     │   │ granted     ▼             ▼            ▼
- *    ▼                  ▼   │           ROUTED        TUNNEL       CLOSING
- *   UNROUTED ─► IDLE   PARKED, PERMIT, STARVED
+ *   NEW ─ head read ─► ROUTED ─ slot ─► CONNECTING ─► EXCHANGE ─► DONE
+ *    │                  │   ▲             │ failed      │ 101      ▲
+ *    │ no table yet     │   │ granted     ▼             ▼          │
+ *    ▼                  ▼   │           ROUTED        TUNNEL ──────┘
+ *   UNROUTED ─► NEW    PARKED, PERMIT, STARVED
  *
  * A state says what the request holds and which list it is in.  Every request leaves through
- * xfer_end() (DONE) or xfer_cut() (CUT), once; the connection then goes on (conn_advance()).
+ * xfer_end() (DONE) or xfer_cut() (CUT), once; the connection that carries it then frees it and
+ * goes on (conn_advance()).
+ *
+ * A connection may carry several: each is a stream of it (codec.h).  What belongs to the
+ * connection and not to the request (its address, its time limits while no request is under
+ * way) stands in conn.h.
  * Thread: the worker's. */
 #ifndef ACTIVATOR_XFER_H
 #define ACTIVATOR_XFER_H
@@ -16,6 +21,8 @@
 #include "activator/http/request.h"
 #include "activator/inbox.h"
 #include "activator/outcome.h"
+#include "activator/revision.h"
+#include "activator/worker_impl.h"
 #include "common/list.h"
 #include "common/log.h"
 
@@ -30,7 +37,7 @@ struct upstream;
 /* Which moves are legal stands in xfer.c.  UNROUTED, PARKED and STARVED each have a list,
  * which xfer_set_state() joins and leaves. */
 #define XFER_STATES(X)                                                                             \
-	X(IDLE)	      /* no request: before the first, or between two */                           \
+	X(NEW)	      /* its head is there; nothing is known of it */                              \
 	X(UNROUTED)   /* read, but no route table has come yet */                                  \
 	X(ROUTED)     /* has a route; has no slot, no connection, no place in a queue */           \
 	X(PARKED)     /* waits in its revision's queue */                                          \
@@ -40,8 +47,7 @@ struct upstream;
 	X(EXCHANGE)   /* its head is sent; bodies flow */                                          \
 	X(TUNNEL)     /* after 101: bytes flow */                                                  \
 	X(DONE)	      /* has its response; conn_advance() is to go on */                           \
-	X(CUT)	      /* ended without a whole response; conn_advance() is to close */             \
-	X(CLOSING)    /* has its response; the connection ends once that is written */
+	X(CUT)	      /* ended without a whole response; conn_advance() is to cut it off */
 enum xfer_state {
 #define X(id) XFER_##id,
 	XFER_STATES(X)
@@ -49,12 +55,12 @@ enum xfer_state {
 		XFER_STATES_N
 };
 
-/* Embedded in its connection: HTTP/1 has one at a time. */
+/* From the worker's slab: a connection between two requests has none. */
 struct xfer {
 	enum xfer_state state;
 
 	/* of the request */
-	enum framing framing;
+	enum framing framing : 8;
 	bool is_head_method, is_http10, is_persistent, is_idempotent;
 	bool says_keep_alive; /* the response says so: HTTP/1.0 whose client asked for it */
 	bool has_upgrade, is_upgrade, takes_trailers, wants_json;
@@ -69,9 +75,16 @@ struct xfer {
 	bool is_cold;		   /* was parked while no instance was open */
 	bool is_first;		   /* was the first in the queue */
 	bool is_head_written;	   /* a final response head was written to the client */
+	bool is_eof_passed;	   /* TUNNEL: the end of what the client sends was passed on */
 	bool is_reset;		   /* CUT: close with a reset, so that the client sees the cut */
 	uint8_t tries;		   /* instances that failed it */
-	uint64_t remaining;	   /* FRAMING_LENGTH: body bytes still to come */
+	/* of the response, as the client sees it */
+	enum framing framing_out : 8; /* codec_h1.c */
+	bool is_client_blocked; /* the client takes no more of it for now: set by the codec, cleared
+				   by conn.c before dispatch_client_drained() */
+	struct worker *w;
+	struct conn *conn;  /* that carries it */
+	uint64_t remaining; /* FRAMING_LENGTH: body bytes still to come */
 	struct chunked *chunked;
 
 	/* where it goes; service and route are part of snapshot */
@@ -83,23 +96,43 @@ struct xfer {
 				 its inst is the instance of the slot */
 	struct upstream *upstream; /* CONNECTING, EXCHANGE, TUNNEL: holds the slot */
 	uint32_t head_n;	   /* size of the head that is sent */
-	struct headbuf head;	   /* that head, while it may have to be sent (again) */
 	uint32_t held_bytes;	   /* bytes counted in the bounds; 0: it is not counted */
+	struct headbuf head;	   /* that head, while it may have to be sent (again) */
 	struct list_node node;	   /* in the list of its state: w->unrouted, shard->parked by
 				      deadline, w->starved */
 
-	/* of the response, as the client sees it */
-	enum framing framing_out; /* codec_h1.c */
-	bool is_client_blocked; /* the client takes no more of it for now: set by the codec, cleared
-				   by conn.c before dispatch_client_drained() */
-
-	int64_t start_ns, parked_ns, granted_ns, sent_ns;
-	int64_t unrouted_ns; /* when it was read first, before there were routes; 0: it was not */
+	int64_t start_ns, parked_ns, sent_ns;
 	int64_t deadline_ns; /* of its activation */
+	int64_t since_ns;    /* from when the time limit of what it waits for runs */
 	int64_t progress_ns; /* when bytes were last read for, or from, the instance */
 };
 
-struct conn *xfer_conn(struct xfer *);
+/* Of its revision, or those of the conf file's activator {}. */
+static inline const struct limits *
+xfer_limits(const struct xfer *x)
+{
+	return x->route != NULL ? &x->route->limits->v : &x->w->conf->limits;
+}
+
+/* A request whose head has been read: NEW.  The connection owns it. */
+NODISCARD struct xfer *xfer_new(struct conn *);
+void xfer_free(struct xfer **); /* DONE or CUT */
+/* Is it under way, so that it ends if its client leaves? */
+static inline bool
+xfer_is_waiting(const struct xfer *x)
+{
+	switch (x->state) {
+	case XFER_UNROUTED:
+	case XFER_PARKED:
+	case XFER_PERMIT:
+	case XFER_STARVED:
+	case XFER_CONNECTING:
+	case XFER_EXCHANGE:
+		return true;
+	default:
+		return false;
+	}
+}
 
 /* For each state a bit for each state that may follow and needs no list. */
 extern const uint32_t xfer_plain_moves[XFER_STATES_N];
@@ -118,32 +151,32 @@ xfer_set_state(struct xfer *x, enum xfer_state to)
 /* Count it in the bounds on parked requests, until it leaves UNROUTED or PARKED, or
  * xfer_unhold().  False: a bound is reached.  is_back: it was parked before, and is counted
  * even then. */
-NODISCARD bool xfer_hold(struct conn *, bool is_back);
-void xfer_unhold(struct conn *);
+NODISCARD bool xfer_hold(struct xfer *, bool is_back);
+void xfer_unhold(struct xfer *);
 /* Give back its slot, permit, connection and place in the queue: ROUTED, if it has a route. */
-void xfer_let_go(struct conn *);
+void xfer_let_go(struct xfer *);
 /* If its release was paced: its response head has come, or will not come. */
 void xfer_pace_done(struct xfer *, struct instance *);
 
 /* The instance is gone, and no byte of head[0..n) was written: keep it, to send it again. */
-void xfer_unsent(struct conn *, const char *head, size_t n);
+void xfer_unsent(struct xfer *, const char *head, size_t n);
 /* May it be sent again, as long as no byte of a response has come (promise 2)? */
 bool xfer_is_repeatable(const struct xfer *);
 /* An interim response (1xx) has come. */
-void xfer_interim_seen(struct conn *, uint32_t status);
+void xfer_interim_seen(struct xfer *, uint32_t status);
 /* The final response head (or 101) has come. */
-void xfer_head_seen(struct conn *);
+void xfer_head_seen(struct xfer *);
 
 /* The only two exits.  The whole response was handed to the socket: DONE. */
-void xfer_end(struct conn *, enum outcome);
+void xfer_end(struct xfer *, enum outcome);
 /* There is no response, or not all of it: CUT. */
-void xfer_cut(struct conn *, enum outcome, bool is_reset);
+void xfer_cut(struct xfer *, enum outcome, bool is_reset);
 /* Its client left, or is to be cut off: CUT.  If the instance has a limit, the slot is free
  * when the instance is done. */
-void xfer_client_gone(struct conn *);
+void xfer_client_gone(struct xfer *);
 /* End with an answer of our own; why: more to the text, or NULL. */
-void xfer_refuse(struct conn *, enum outcome, const char *why);
+void xfer_refuse(struct xfer *, enum outcome, const char *why);
 /* As xfer_refuse(), because its revision cannot be started; f may be NULL. */
-void xfer_refuse_failed(struct conn *, const struct failure *f);
+void xfer_refuse_failed(struct xfer *, const struct failure *f);
 
 #endif
