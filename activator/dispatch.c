@@ -44,19 +44,15 @@ response_done(struct xfer *x)
 {
 	struct upstream *u = x->upstream;
 
-	x->upstream = NULL;
-	upstream_release(u, u->is_persistent && may_pool(x->w, u->inst));
+	xfer_release(x, u->is_persistent && may_pool(x->w, u->inst));
 	xfer_end(x, OUT_OK);
 }
 
 static void
 tunnel_done(struct xfer *x)
 {
-	struct upstream *u = x->upstream;
-
-	x->upstream = NULL;
 	x->is_persistent = false;
-	upstream_release(u, false);
+	xfer_release(x, false);
 	xfer_end(x, OUT_UPGRADED);
 }
 
@@ -64,11 +60,7 @@ tunnel_done(struct xfer *x)
 static void
 cut(struct xfer *x, enum outcome out, bool is_reset)
 {
-	struct upstream *u = x->upstream;
-
-	x->upstream = NULL;
-	u->xfer = NULL;
-	upstream_close(u, is_reset);
+	xfer_close_upstream(x, is_reset);
 	xfer_cut(x, out, is_reset);
 }
 
@@ -196,10 +188,11 @@ attach(struct xfer *x, struct upstream *u)
 	upstream_attach(u, x);
 }
 
+/* u took over the permit that the request has got. */
 static void
 attach_new(struct xfer *x, struct upstream *u)
 {
-	u->has_permit = x->waiter.has_permit;
+	CHECK(x->waiter.has_permit);
 	x->waiter.has_permit = false;
 	attach(x, u);
 }

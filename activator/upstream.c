@@ -101,6 +101,7 @@ free_upstream(void *arg)
 {
 	struct upstream *u = arg;
 
+	instance_unref(&u->inst);
 	slab_put(&u->w->upstream_slab, u);
 }
 
@@ -119,12 +120,9 @@ upstream_close(struct upstream *u, bool abort)
 	io_close(&u->io, abort);
 	metric_add(&w->counters.upstream_connections, (uint64_t)-1);
 	atomic_fetch_sub_explicit(&w->bounds->upstreams, 1, memory_order_relaxed);
-	if (u->has_permit)
-		limiter_permit_back(u->inst);
-	if (u->has_slot)
+	limiter_permit_back(u->inst);
+	if (u->state == UPSTREAM_ABANDONED)
 		limiter_give_back(u->inst);
-	u->has_slot = u->has_permit = false;
-	instance_unref(&u->inst);
 	loop_defer(w->loop, u, free_upstream);
 }
 
@@ -167,7 +165,6 @@ void
 upstream_attach(struct upstream *u, struct xfer *x)
 {
 	u->xfer = x;
-	u->has_slot = true;
 	u->io.ops = u->w->upstream_ops;
 }
 
@@ -182,7 +179,6 @@ void
 upstream_release(struct upstream *u, bool may_pool)
 {
 	struct worker *w = u->w;
-	struct instance *inst = u->inst;
 
 	u->xfer = NULL;
 	if (!may_pool || !is_poolable(u)) {
@@ -191,18 +187,17 @@ upstream_release(struct upstream *u, bool may_pool)
 	}
 	upstream_read_forget(u);
 	w->busy_n--;
-	list_push_head(&inst->pools[w->index].idle, &u->idle);
+	list_push_head(&u->inst->pools[w->index].idle, &u->idle);
 	u->state = UPSTREAM_IDLE;
 	u->io.ops = &ops;
 	u->until_ns = w->now + u->idle_ns;
 	timeq_set(&w->timeq, &u->timer, u->until_ns);
-	/* First into the pool, then the slot back: a request of this worker that gets the slot
-	 * finds the connection. */
-	u->has_slot = false;
-	limiter_give_back(inst);
-	/* Since is_poolable() looked, a request may have begun to wait for a permit.  (If the limit
-	 * was lowered, mail to this worker follows: worker_post_shed().) */
-	if (__builtin_expect(limiter_is_permit_waited(inst), 0))
+}
+
+void
+upstream_shed_waited(struct upstream *u)
+{
+	if (__builtin_expect(limiter_is_permit_waited(u->inst), 0) && u->state == UPSTREAM_IDLE)
 		upstream_close(u, false);
 }
 

@@ -1,8 +1,9 @@
 /* upstream - a connection to an instance: connecting, the pool of idle ones, and those
  * whose client has left.
  *
- * While a connection carries a request it holds the request's slot.  If the client leaves and
- * the instance has a limit, the connection keeps the slot (ABANDONED), and what comes is thrown
+ * Each connection has a permit of its instance (limiter.h), from its opening to its close, idle
+ * or not.  It has no slot: a slot belongs to a request (xfer.h).  If the client leaves and the
+ * instance has a limit, the connection takes over the slot (ABANDONED), and what comes is thrown
  * away, until the instance is done or closes its end (promise 3).  Without a limit the connection
  * is closed at once (xfer.c).
  * The events of a connection that carries a request go to the exchange (worker_impl.h,
@@ -23,19 +24,17 @@ struct xfer;
 enum upstream_state {
 	UPSTREAM_CARRYING,  /* connecting for a request, or carrying it */
 	UPSTREAM_IDLE,	    /* in the pool of its instance */
-	UPSTREAM_ABANDONED, /* its client has left, the instance may be at work */
+	UPSTREAM_ABANDONED, /* its client has left, the instance may be at work: has a slot */
 };
 
 struct upstream {
 	struct io io;
 	struct worker *w;
-	struct instance *inst;			/* a reference */
+	struct instance *inst; /* a reference, also between its close and the tail of the loop */
 	const struct instance_address *address; /* of inst: where it is connected to */
 	struct xfer *xfer;			/* CARRYING: the request; else NULL */
 	struct list_node idle;			/* IDLE: in the instance's pool */
 	enum upstream_state state;
-	bool has_slot;	    /* of inst */
-	bool has_permit;    /* until the connection is closed, idle or not */
 	bool is_reused;	    /* carried a request before */
 	bool is_broken;	    /* writing failed; a response may still be there to be read */
 	bool is_head_read;  /* the final head of the response, or a 101 */
@@ -68,25 +67,33 @@ struct upstream {
 
 /* An idle connection to the instance, or NULL.  Attach it next. */
 NODISCARD struct upstream *upstream_take_idle(struct worker *, struct instance *);
-/* Begin to connect.  NULL: it failed at once, errno says why.  Attach it next. */
+/* Begin to connect, with the permit that the caller has got: it is the connection's from now on.
+ * NULL: it failed at once, errno says why, and the permit is still the caller's.  Attach it
+ * next. */
 NODISCARD struct upstream *upstream_connect(struct worker *, struct instance *);
-/* Take over fd, which the prober has connected.  NULL: it cannot be watched and is closed,
- * errno says why.  Attach it next. */
+/* Take over fd, which the prober has connected, and its permit.  NULL: it cannot be watched and
+ * is closed, errno says why, and the permit is still the caller's.  Attach it next. */
 NODISCARD struct upstream *upstream_adopt(struct worker *, struct instance *, int fd);
-/* It carries the request from now on, and has its slot.  The caller sets
- * what the connection is to know of the request. */
+/* It carries the request from now on.  The caller sets what the connection is to know of the
+ * request. */
 void upstream_attach(struct upstream *, struct xfer *);
 /* The request is over: back to the pool if may_pool says so and nothing speaks against it,
- * else closed.  Gives the slot back. */
+ * else closed.  The caller gives the slot back after this: the request that gets the slot then
+ * finds the connection, or its permit. */
 void upstream_release(struct upstream *, bool may_pool);
-/* The client has left: keep the slot until the instance is done.  shard: where the request
- * is counted as in flight, or NULL; the count is the connection's from now on.  sent_ns:
+/* It was released, and the slot given back.  If it is idle and a request has begun to wait for
+ * a permit meanwhile, close it.  (If the limit was lowered, mail to this worker follows:
+ * worker_post_shed().) */
+void upstream_shed_waited(struct upstream *);
+/* The client has left: take over the slot, and keep it until the instance is done.  shard: where
+ * the request is counted as in flight, or NULL; the count is the connection's from now on. sent_ns:
  * when the request was sent, from which response_timeout runs. */
 void upstream_abandon(struct upstream *, const struct limits *, struct shard *, int64_t sent_ns);
 /* Writing to it failed: what it has not taken is dropped, and nothing more is written to it.
  * Its event follows, so that what it has sent, or its end, is read. */
 void upstream_broken(struct upstream *);
-/* Close it and give back its slot and permit; it carries no request (xfer is NULL).
+/* Close it and give back its permit, and the slot of an abandoned request; it carries no request
+ * (xfer is NULL).
  * abort: with a reset. */
 void upstream_close(struct upstream *, bool abort);
 /* Close the idle connections of this worker that must not stay open: to an address where the

@@ -215,6 +215,28 @@ xfer_pace_done(struct xfer *x, struct instance *inst)
 }
 
 void
+xfer_release(struct xfer *x, bool may_pool)
+{
+	struct upstream *u = x->upstream;
+
+	x->upstream = NULL;
+	upstream_release(u, may_pool);
+	limiter_give_back(u->inst);
+	upstream_shed_waited(u);
+}
+
+void
+xfer_close_upstream(struct xfer *x, bool abort)
+{
+	struct upstream *u = x->upstream;
+
+	x->upstream = NULL;
+	u->xfer = NULL;
+	upstream_close(u, abort);
+	limiter_give_back(u->inst);
+}
+
+void
 xfer_let_go(struct xfer *x)
 {
 	switch (x->state) {
@@ -234,12 +256,8 @@ xfer_let_go(struct xfer *x)
 		break;
 	}
 	if (x->upstream != NULL) {
-		struct upstream *u = x->upstream;
-
-		x->upstream = NULL;
-		xfer_pace_done(x, u->inst);
-		u->xfer = NULL;
-		upstream_close(u, true);
+		xfer_pace_done(x, x->upstream->inst);
+		xfer_close_upstream(x, true);
 	}
 	if (x->route != NULL && x->state != XFER_ROUTED)
 		xfer_set_state(x, XFER_ROUTED);
@@ -258,11 +276,11 @@ let_go_when_done(struct xfer *x)
 		xfer_let_go(x);
 		return;
 	}
-	x->upstream = NULL;
 	xfer_pace_done(x, u->inst);
 	if (is_done) {
-		upstream_release(u, u->is_persistent && list_empty(&x->w->starved));
+		xfer_release(x, u->is_persistent && list_empty(&x->w->starved));
 	} else {
+		x->upstream = NULL;
 		upstream_abandon(u, xfer_limits(x), x->is_counted ? x->shard : NULL, x->sent_ns);
 		x->is_counted = false;
 	}

@@ -10,6 +10,9 @@
  * xfer_end() (DONE) or xfer_cut() (CUT), once; the connection that carries it then frees it and
  * goes on (conn_advance()).
  *
+ * The slot is the request's, from the grant to the end.  While the request waits for something
+ * else with it (PERMIT, STARVED) the slot is that of waiter.inst; then that of upstream->inst.
+ *
  * A connection may carry several: each is a stream of it (codec.h).  What belongs to the
  * connection and not to the request (its address, its time limits while no request is under
  * way) stands in conn.h.
@@ -94,7 +97,8 @@ struct xfer {
 	struct shard *shard;
 	struct waiter waiter; /* PARKED, PERMIT: the limiter or the inbox has it.  PERMIT, STARVED:
 				 its inst is the instance of the slot */
-	struct upstream *upstream; /* CONNECTING, EXCHANGE, TUNNEL: holds the slot */
+	struct upstream *upstream; /* CONNECTING, EXCHANGE, TUNNEL: the request has a slot of its
+				      instance */
 	uint32_t head_n;	   /* size of the head that is sent */
 	uint32_t held_bytes;	   /* bytes counted in the bounds; 0: it is not counted */
 	struct headbuf head;	   /* that head, while it may have to be sent (again) */
@@ -153,6 +157,11 @@ xfer_set_state(struct xfer *x, enum xfer_state to)
  * even then. */
 NODISCARD bool xfer_hold(struct xfer *, bool is_back);
 void xfer_unhold(struct xfer *);
+/* CONNECTING, EXCHANGE, TUNNEL: part with the connection, then give the slot back.  may_pool: the
+ * connection goes back to the pool if nothing speaks against it.  abort: close it with a reset.
+ * The state is the caller's to change. */
+void xfer_release(struct xfer *, bool may_pool);
+void xfer_close_upstream(struct xfer *, bool abort);
 /* Give back its slot, permit, connection and place in the queue: ROUTED, if it has a route. */
 void xfer_let_go(struct xfer *);
 /* If its release was paced: its response head has come, or will not come. */
