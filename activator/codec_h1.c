@@ -79,7 +79,7 @@ pass(struct xfer *x, const struct response *head, const char *data, size_t n, co
 	} else {
 		framed_add(&f, data, n);
 	}
-	if ((is_last ? io_write_deferred(&c->io, f.iov, f.n) : io_write(&c->io, f.iov, f.n)) < 0)
+	if ((is_last ? io_write_deferred(&c->io, f.iov, f.n, 0) : io_write(&c->io, f.iov, f.n)) < 0)
 		return -1;
 	x->is_client_blocked = io_is_blocked(&c->io);
 	return 0;

@@ -17,7 +17,7 @@
 static void on_ready(struct io *);
 static bool is_new_work(struct io *);
 static bool is_small_read_next(struct io *);
-static void on_unsent(struct io *, const char *data, size_t n, int error);
+static void on_unsent(struct io *, uint32_t token, int error);
 static void on_timer(struct timeq_entry *, int64_t now);
 static void arm(struct conn *);
 
@@ -442,12 +442,11 @@ is_small_read_next(struct io *io)
 
 /* The write that was deferred is the end of a response. */
 static void
-on_unsent(struct io *io, const char *data, size_t n, int error)
+on_unsent(struct io *io, uint32_t token, int error)
 {
 	struct conn *c = container_of(io, struct conn, io);
 
-	(void)data;
-	(void)n;
+	(void)token;
 	if (error != 0) {
 		client_gone(c);
 		return;
@@ -485,16 +484,15 @@ upstream_is_small_read_next(struct io *io)
 	       u->xfer->state == XFER_EXCHANGE;
 }
 
-/* The write that was deferred is a whole request: a head without a body. */
 static void
-on_upstream_unsent(struct io *io, const char *data, size_t n, int error)
+on_upstream_unsent(struct io *io, uint32_t token, int error)
 {
 	struct upstream *u = container_of(io, struct upstream, io);
 
 	if (error == 0)
 		return;
-	if (u->xfer->state == XFER_EXCHANGE && !u->is_head_read)
-		xfer_unsent(u->xfer, data, n);
+	if (token == UPSTREAM_REQUEST && u->xfer->state == XFER_EXCHANGE && !u->is_head_read)
+		xfer_unsent(u->xfer);
 	upstream_broken(u);
 }
 

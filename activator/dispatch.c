@@ -132,9 +132,10 @@ send_head(struct xfer *x, const char *head)
 	x->sent_ns = x->progress_ns = x->since_ns = x->w->now;
 	xfer_set_state(x, XFER_EXCHANGE);
 	x->is_unsent = false;
-	if ((x->is_sent_whole ? io_write_deferred(&x->upstream->io, iov, n)
+	if ((x->is_sent_whole ? io_write_deferred(&x->upstream->io, iov, n, UPSTREAM_REQUEST)
 			      : io_write(&x->upstream->io, iov, n)) < 0) {
-		xfer_unsent(x, head, x->head_n);
+		xfer_keep_head(x, head);
+		xfer_unsent(x);
 		upstream_broken(x->upstream);
 		return;
 	}
@@ -148,11 +149,12 @@ send_head(struct xfer *x, const char *head)
 	}
 }
 
-/* Drop the copy of the head if the request cannot be sent again. */
+/* Drop the copy of the head if the request cannot be sent again.  A deferred write may still be
+ * lost as a whole, at the end of the round, and any request can be sent again then. */
 static void
 drop_head(struct xfer *x)
 {
-	if (x->head.data != NULL && !xfer_is_repeatable(x))
+	if (x->head.data != NULL && !xfer_is_repeatable(x) && !io_is_deferred(&x->upstream->io))
 		headbuf_clear(&x->head, &x->w->heads);
 }
 
@@ -216,8 +218,8 @@ send_on_idle(struct xfer *x, struct instance *inst)
 		return false;
 	permit_back(x, inst); /* the idle connection has a permit of its own */
 	attach(x, u);
-	if (x->head.data == NULL && xfer_is_repeatable(x))
-		headbuf_set(&x->head, &w->heads, w->write_buf, x->head_n);
+	if (x->is_sent_whole || xfer_is_repeatable(x))
+		xfer_keep_head(x, w->write_buf);
 	send_head(x, x->head.data != NULL ? x->head.data : w->write_buf);
 	drop_head(x);
 	return true;
@@ -294,8 +296,7 @@ start(struct xfer *x, struct instance *inst)
 	count_in_flight(x);
 	if (send_on_idle(x, inst))
 		return;
-	if (x->head.data == NULL)
-		headbuf_set(&x->head, &w->heads, w->write_buf, x->head_n);
+	xfer_keep_head(x, w->write_buf);
 	if (!get_permit(x, inst))
 		return;
 	u = upstream_connect(w, inst);

@@ -15,7 +15,7 @@
 
 static void on_ready(struct io *);
 static bool never(struct io *);
-static void on_unsent(struct io *, const char *data, size_t n, int error);
+static void on_unsent(struct io *, uint32_t token, int error);
 static void on_timer(struct timeq_entry *, int64_t now);
 
 static const struct io_ops ops = {
@@ -341,10 +341,9 @@ never(struct io *io)
 
 /* A deferred write of an abandoned request failed: the next read reports it. */
 static void
-on_unsent(struct io *io, const char *data, size_t n, int error)
+on_unsent(struct io *io, uint32_t token, int error)
 {
 	(void)io;
-	(void)data;
-	(void)n;
+	(void)token;
 	(void)error;
 }

@@ -27,6 +27,9 @@ enum upstream_state {
 	UPSTREAM_ABANDONED, /* its client has left, the instance may be at work: has a slot */
 };
 
+/* What a deferred write on it holds: io_write_deferred(). */
+enum upstream_token { UPSTREAM_REQUEST = 1 /* the whole request that it carries */ };
+
 struct upstream {
 	struct io io;
 	struct worker *w;

@@ -333,12 +333,16 @@ xfer_refuse_failed(struct xfer *x, const struct failure *f)
 /* --- while it is sent --- */
 
 void
-xfer_unsent(struct xfer *x, const char *head, size_t n)
+xfer_keep_head(struct xfer *x, const char *head)
 {
-	CHECK(n == x->head_n);
-	x->is_unsent = true;
 	if (x->head.data == NULL)
-		headbuf_set(&x->head, &x->w->heads, head, n);
+		headbuf_set(&x->head, &x->w->heads, head, x->head_n);
+}
+
+void
+xfer_unsent(struct xfer *x)
+{
+	x->is_unsent = true;
 }
 
 bool

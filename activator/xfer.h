@@ -167,8 +167,11 @@ void xfer_let_go(struct xfer *);
 /* If its release was paced: its response head has come, or will not come. */
 void xfer_pace_done(struct xfer *, struct instance *);
 
-/* The instance is gone, and no byte of head[0..n) was written: keep it, to send it again. */
-void xfer_unsent(struct xfer *, const char *head, size_t n);
+/* Keep a copy of its head, which stands at head, to send it later or again; no-op if there is
+ * one. */
+void xfer_keep_head(struct xfer *, const char *head);
+/* The instance is gone, and no byte of the request was written. */
+void xfer_unsent(struct xfer *);
 /* May it be sent again, as long as no byte of a response has come (promise 2)? */
 bool xfer_is_repeatable(const struct xfer *);
 /* An interim response (1xx) has come. */

@@ -163,9 +163,9 @@ io_write(struct io *io, const struct iovec *iov, int n)
 }
 
 int
-io_write_deferred(struct io *io, const struct iovec *iov, int n)
+io_write_deferred(struct io *io, const struct iovec *iov, int n, uint32_t token)
 {
-	return io_round_defer(io, iov, n) ? 0 : io_write(io, iov, n);
+	return io_round_defer(io, iov, n, token) ? 0 : io_write(io, iov, n);
 }
 
 int

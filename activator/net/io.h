@@ -34,10 +34,10 @@ struct io_ops {
 	/* True: the next read is expected to give fewer than IO_AHEAD bytes, and may be made
 	 * before the turn. */
 	bool (*is_small_read_next)(struct io *);
-	/* A write that was deferred was not made in whole.  error: errno; nothing of data[0..n)
-	 * was written, and the peer is gone.  0: what is left waits for room, as after
-	 * io_write(). */
-	void (*on_unsent)(struct io *, const char *data, size_t n, int error);
+	/* A write that was deferred was not made in whole; token: what the caller of
+	 * io_write_deferred() named it.  error: errno; nothing of it was written, and the peer is
+	 * gone.  0: what is left waits for room, as after io_write(). */
+	void (*on_unsent)(struct io *, uint32_t token, int error);
 };
 
 struct io {
@@ -62,6 +62,7 @@ struct io {
 	 * or to the heap where ahead_at is 0. */
 	char *ahead;
 	int32_t ahead_n; /* bytes; 0: the end of the stream; < 0: -errno */
+	uint32_t token;	 /* of the deferred write */
 };
 
 #define IO_AHEAD 2048 /* bytes that are read ahead of a turn, at most */
@@ -116,8 +117,15 @@ io_expect_more(struct io *io)
  * the peer is gone. */
 NODISCARD int io_write(struct io *, const struct iovec *iov, int n);
 /* As io_write(), for what is small and complete: the write may be deferred to the end of the
- * round, and on_unsent() says so if it fails then. */
-NODISCARD int io_write_deferred(struct io *, const struct iovec *iov, int n);
+ * round.  If it fails then, on_unsent() gets the token, which means nothing to io.  The caller
+ * keeps what it may have to write again, until the end of the round. */
+NODISCARD int io_write_deferred(struct io *, const struct iovec *iov, int n, uint32_t token);
+/* Is a write deferred? */
+static inline bool
+io_is_deferred(const struct io *io)
+{
+	return io->deferred_at > 0;
+}
 /* Make the write that was deferred, if there is one, so that io_is_blocked() tells of it.
  * -1: the peer is gone. */
 int io_flush_deferred(struct io *);

@@ -208,7 +208,7 @@ may_defer(const struct io *io, size_t size)
 }
 
 bool
-io_round_defer(struct io *io, const struct iovec *iov, int n)
+io_round_defer(struct io *io, const struct iovec *iov, int n, uint32_t token)
 {
 	struct io_round *r = io->round;
 	size_t size = iovec_size(iov, n);
@@ -221,6 +221,7 @@ io_round_defer(struct io *io, const struct iovec *iov, int n)
 		.fd = io->fd, .is_write = true, .data = to, .n = size};
 	r->write_of[r->writes_n++] = io;
 	io->deferred_at = (uint8_t)r->writes_n;
+	io->token = token;
 	r->write_data_n += size;
 	for (; n > 0; iov++, n--)
 		to = mempcpy(to, iov->iov_base, iov->iov_len);
@@ -303,8 +304,7 @@ io_round_write(struct io_round *r)
 		struct io *io = r->write_of[i];
 
 		if (io_is_open(io)) /* an on_unsent() before may have closed it */
-			io->ops->on_unsent(io, op->data, op->n,
-					   op->result < 0 ? (int)-op->result : 0);
+			io->ops->on_unsent(io, io->token, op->result < 0 ? (int)-op->result : 0);
 	}
 	r->is_writing = false;
 	r->writes_n = r->write_data_n = 0;

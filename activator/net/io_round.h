@@ -66,7 +66,7 @@ void io_round_drop_ahead(struct io *);
 
 /* Copy iov[0..n), to be written at the end of the round.  False: the caller is to write it
  * now. */
-NODISCARD bool io_round_defer(struct io *, const struct iovec *iov, int n);
+NODISCARD bool io_round_defer(struct io *, const struct iovec *iov, int n, uint32_t token);
 /* Take back the deferred write of a socket, for the caller to make it now.  False: there is
  * none.  *out is valid until the end of the round. */
 NODISCARD bool io_round_undefer(struct io *, struct iovec *out);
