@@ -59,9 +59,10 @@ static int
 pass(struct xfer *x, const struct response *head, const char *data, size_t n, const char *trailers)
 {
 	struct conn *c = x->conn;
-	struct framed f = {.n = 0};
+	struct framed f;
 	bool is_last = trailers != NULL;
 
+	framed_init(&f);
 	if (head != NULL) {
 		size_t head_n = make_head(x, head);
 
@@ -91,9 +92,10 @@ static int
 upgrade(struct xfer *x, const struct response *r, const char *data, size_t n)
 {
 	struct conn *c = x->conn;
-	struct framed f = {.n = 0};
+	struct framed f;
 	size_t head_n = make_head(x, r);
 
+	framed_init(&f);
 	framed_add(&f, x->w->write_buf, head_n);
 	framed_add(&f, data, n);
 	if (io_write(&c->io, f.iov, f.n) < 0)
@@ -106,12 +108,13 @@ static int
 tunnel(struct xfer *x, const char *data, size_t n)
 {
 	struct conn *c = x->conn;
-	struct framed f = {.n = 0};
+	struct framed f;
 
 	if (n == 0) {
 		io_shutdown(&c->io);
 		return 0;
 	}
+	framed_init(&f);
 	framed_add(&f, data, n);
 	if (io_write(&c->io, f.iov, f.n) < 0)
 		return -1;

@@ -44,10 +44,11 @@ relay_note_request(struct xfer *x, size_t n)
 static ssize_t
 write_request(struct xfer *x, char *buf, size_t n)
 {
-	struct framed f = {.n = 0};
+	struct framed f;
 	size_t data_n = n;
 	ssize_t used;
 
+	framed_init(&f);
 	if (x->framing == FRAMING_LENGTH) {
 		used = (ssize_t)MIN((uint64_t)n, x->remaining);
 		framed_add(&f, buf, (size_t)used);
@@ -138,22 +139,13 @@ write_response(struct upstream *u, const struct response *head, const char *data
 	return 0;
 }
 
-/* Has the instance sent nothing behind its response, and not closed either? */
-static bool
-is_quiet(struct upstream *u)
-{
-	char byte;
-
-	return !u->io.is_hup && (!u->io.can_read || io_read(&u->io, &byte, 1) == IO_NOTHING);
-}
-
-/* The response is complete: may the connection carry another request?  surplus: bytes that
- * were read behind the response. */
+/* The response is complete: may the connection carry another request?  Not if the instance has
+ * sent anything behind the response, or closed.  surplus: bytes that were read behind it. */
 static bool
 is_reusable(struct upstream *u, size_t surplus)
 {
 	return u->is_persistent && surplus == 0 && u->xfer->is_sent_whole && !u->is_broken &&
-	       !io_is_blocked(&u->io) && is_quiet(u);
+	       !io_is_blocked(&u->io) && io_is_quiet(&u->io);
 }
 
 /* Pass on the bytes buf[0..n) of the response's body, behind its head (NULL: that was passed on

@@ -138,7 +138,7 @@ upstream_take_idle(struct worker *w, struct instance *inst)
 		struct upstream *u = container_of(node, struct upstream, idle);
 
 		/* Bytes or an end on an idle connection: it can carry no request. */
-		if (u->io.is_hup || u->io.can_read || w->now >= u->until_ns ||
+		if (!io_is_quiet(&u->io) || w->now >= u->until_ns ||
 		    u->address != instance_address(inst)) {
 			upstream_close(u, false);
 			continue;
@@ -328,7 +328,7 @@ on_ready(struct io *io)
 	u->w->now = clk_now();
 	if (u->state == UPSTREAM_ABANDONED)
 		read_away(u);
-	else if (io->is_hup || io->can_read) /* an idle connection has nothing to send */
+	else if (!io_is_quiet(io)) /* an idle connection has nothing to send */
 		upstream_close(u, false);
 }
 

@@ -7,12 +7,20 @@
 
 #include "activator/http/put.h"
 
-/* One framed_add(), one framed_chunk() and one framed_last_chunk() fit. */
+/* Begins with framed_init().  One framed_add(), one framed_chunk() and one framed_last_chunk()
+ * fit. */
 struct framed {
 	struct iovec iov[7];
 	int n;
 	char size[20]; /* of the chunk, in hex */
 };
+
+/* Nothing yet.  The members that n does not count stay as they are. */
+static inline void
+framed_init(struct framed *f)
+{
+	f->n = 0;
+}
 
 static inline void
 framed_add(struct framed *f, const char *s, size_t n)

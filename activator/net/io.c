@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "activator/net/io_round.h"
+#include "activator/net/io_stream.h"
 #include "common/loop.h"
 
 static void
@@ -40,12 +41,22 @@ io_open(struct io *io, struct io_round *round, int fd, bool is_connecting, const
 }
 
 void
+io_set_stream(struct io *io, struct io_stream *stream)
+{
+	CHECK(io->stream == NULL);
+	io->stream = stream;
+}
+
+void
 io_close(struct io *io, bool abort)
 {
 	if (io->fd < 0)
 		return;
 	io_flush_deferred(io);
 	io_round_leave(io);
+	if (io->stream != NULL)
+		io->stream->ops->free(io->stream);
+	io->stream = NULL;
 	event_del(&io->ev);
 	if (abort) {
 		struct linger reset = {.l_onoff = 1, .l_linger = 0};
@@ -96,7 +107,7 @@ receive(struct io *io, void *buf, size_t n)
 }
 
 ssize_t
-io_read(struct io *io, void *buf, size_t n)
+io_socket_read(struct io *io, void *buf, size_t n)
 {
 	ssize_t got;
 
@@ -120,6 +131,25 @@ io_read(struct io *io, void *buf, size_t n)
 	return errno == EAGAIN ? IO_NOTHING : IO_ERROR;
 }
 
+ssize_t
+io_read(struct io *io, void *buf, size_t n)
+{
+	ssize_t got;
+
+	if (__builtin_expect(io->stream == NULL, 1))
+		return io_socket_read(io, buf, n);
+	if (!io->can_read || n == 0)
+		return IO_NOTHING;
+	got = io->stream->ops->read(io, buf, n);
+	if (io->stream->ops->has_pending(io))
+		io->can_read = true;
+	else if (got < 0)
+		io->can_read = false;
+	if (got == IO_EOF)
+		io->is_hup = true;
+	return got;
+}
+
 /* --- writing --- */
 
 static ssize_t
@@ -138,7 +168,7 @@ send_some(struct io *io, const struct iovec *iov, int n)
 }
 
 int
-io_write(struct io *io, const struct iovec *iov, int n)
+io_socket_write(struct io *io, const struct iovec *iov, int n)
 {
 	size_t size = iovec_size(iov, n);
 	ssize_t sent = 0;
@@ -163,9 +193,25 @@ io_write(struct io *io, const struct iovec *iov, int n)
 }
 
 int
+io_socket_write_deferred(struct io *io, const struct iovec *iov, int n, uint32_t token)
+{
+	return io_round_defer(io, iov, n, token) ? 0 : io_socket_write(io, iov, n);
+}
+
+int
+io_write(struct io *io, const struct iovec *iov, int n)
+{
+	if (__builtin_expect(io->stream == NULL, 1))
+		return io_socket_write(io, iov, n);
+	return io->stream->ops->write(io, iov, n, false, 0);
+}
+
+int
 io_write_deferred(struct io *io, const struct iovec *iov, int n, uint32_t token)
 {
-	return io_round_defer(io, iov, n, token) ? 0 : io_write(io, iov, n);
+	if (__builtin_expect(io->stream == NULL, 1))
+		return io_socket_write_deferred(io, iov, n, token);
+	return io->stream->ops->write(io, iov, n, true, token);
 }
 
 int
@@ -173,7 +219,7 @@ io_flush_deferred(struct io *io)
 {
 	struct iovec iov;
 
-	return io_round_undefer(io, &iov) ? io_write(io, &iov, 1) : 0;
+	return io_round_undefer(io, &iov) ? io_socket_write(io, &iov, 1) : 0;
 }
 
 void
@@ -181,7 +227,8 @@ io_drop_unsent(struct io *io)
 {
 	struct iovec iov;
 
-	(void)!io_round_undefer(io, &iov);
+	if (io_round_undefer(io, &iov) || io_is_blocked(io))
+		io->is_cut = true;
 	outbuf_clear(&io->out);
 }
 
@@ -239,7 +286,7 @@ io_finish_connect(struct io *io)
 	socklen_t size = sizeof code;
 
 	if (!io->is_connecting)
-		return 0;
+		return io->stream == NULL ? 0 : io->stream->ops->finish_connect(io);
 	if (!io->can_write && !io->is_hup)
 		return 1;
 	if (getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &code, &size) < 0)
@@ -248,7 +295,7 @@ io_finish_connect(struct io *io)
 	if (code != 0)
 		return -1;
 	io->is_connecting = false;
-	return 0;
+	return io->stream == NULL ? 0 : io->stream->ops->finish_connect(io);
 }
 
 bool
@@ -265,6 +312,8 @@ io_is_reset(const struct io *io)
 void
 io_shutdown(struct io *io)
 {
+	if (io->stream != NULL && !io->is_cut)
+		io->stream->ops->shutdown(io);
 	io_flush_deferred(io);
 	shutdown(io->fd, SHUT_WR);
 }

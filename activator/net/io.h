@@ -1,4 +1,5 @@
-/* io - a non-blocking socket of the data plane.
+/* io - a byte stream over a non-blocking socket of the data plane: plain, or through a stream
+ * that encrypts (io_stream.h).
  *
  * Each socket has one persistent edge-triggered event, registered once.  Readiness is
  * remembered in flags.  Reads go to the caller's buffer, which all sockets share; writes are
@@ -23,7 +24,8 @@
 
 struct loop;
 struct io;
-struct io_round; /* opaque; io_round.h.  The sockets of one loop */
+struct io_round;  /* opaque; io_round.h.  The sockets of one loop */
+struct io_stream; /* io_stream.h */
 
 struct io_ops {
 	/* A turn: a flag below has changed, or io_yield() was called. */
@@ -44,13 +46,17 @@ struct io {
 	struct event ev;
 	const struct io_ops *ops;
 	struct io_round *round;
-	struct outbuf out; /* what the socket has not taken yet */
-	int fd;		   /* -1: closed */
-	bool can_read;	   /* a read may find something: an edge came, and no read drained it */
-	bool can_write;	   /* no write was short since the last edge */
-	bool is_hup;	   /* the peer has closed its side, or all of it */
+	struct io_stream *stream; /* NULL: plain */
+	struct outbuf out;	  /* what the socket has not taken yet */
+	int fd;			  /* -1: closed */
+	/* A read may find something: an edge came, and no read drained the socket; or bytes are
+	 * pending in the stream.  No other turn tells of it. */
+	bool can_read;
+	bool can_write; /* no write was short since the last edge */
+	bool is_hup;	/* the peer has closed its side, or all of it */
 	bool is_connecting;
 	bool is_yielding; /* between io_yield() and the turn that it asked for */
+	bool is_cut;	  /* bytes of a write were dropped: io_drop_unsent() */
 
 	/* io_round.c */
 	bool is_new;	       /* queued as new work, not as work in progress */
@@ -104,6 +110,15 @@ io_is_queued(const struct io *io)
 #define IO_ERROR (-2) /* errno says which */
 /* Bytes read (> 0), IO_NOTHING, IO_EOF or IO_ERROR. */
 ssize_t io_read(struct io *, void *buf, size_t n);
+/* Has nothing come that was not read, neither bytes nor an end?  It may take a byte: where one
+ * comes unasked, the connection is of no use. */
+static inline bool
+io_is_quiet(struct io *io)
+{
+	char byte;
+
+	return !io->is_hup && (!io->can_read || io_read(io, &byte, 1) == IO_NOTHING);
+}
 /* The caller waits for more: the next io_read() asks the kernel, even though the last one
  * seems to have drained the socket.  A reset that came right behind the bytes of that read
  * had its edge already, and no other edge will tell of it. */

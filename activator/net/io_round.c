@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "activator/net/io_stream.h"
 #include "common/loop.h"
 
 /* How many sockets of each queue have a turn between two shared reads.  Their sum is what one
@@ -101,7 +102,7 @@ note_read(struct io_round *r, size_t place, const struct batch_op *op)
 
 	r->ahead_of[place] = is_nothing ? NULL : io;
 	if (is_nothing) {
-		io->can_read = false;
+		io->can_read = io->stream != NULL && io->stream->ops->has_pending(io);
 		return;
 	}
 	io->ahead = op->data;
