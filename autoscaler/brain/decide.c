@@ -444,7 +444,7 @@ to_zero(const struct scaling *s, const struct decide_view *v, struct decide_out 
 	else if (!is_learned && keep > 0 && v->idle_s < window + keep)
 		o->rule = DECIDE_RETENTION;
 	else
-		o->wanted = 0;
+		set(o, 0, is_learned ? DECIDE_RELEASED : DECIDE_IDLE);
 }
 
 /* --- bounds --- */

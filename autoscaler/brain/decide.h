@@ -45,6 +45,7 @@
 	X(DOWN_DELAY, "scale_down_delay: a lower number has not held for long enough")             \
 	X(SCHEDULE, "min_scale of a schedule")                                                     \
 	X(LEARNED, "learned idleness (keep_warm) wants an instance")                               \
+	X(RELEASED, "idle, and by learned idleness (keep_warm) none is worth its price now")       \
 	X(ZERO_DISABLED, "idle, but enable_scale_to_zero = no")                                    \
 	X(HELD, "another client has set the number, and foreign_scale says to respect it")         \
 	X(UNHEARD, "an activator does not report: no instance is stopped on missing data")         \

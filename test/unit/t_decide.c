@@ -415,10 +415,10 @@ the_way_to_zero(void **state)
 		{0, 61, 0, 0, 0.5, -1, false, 1, DECIDE_AWAITED},
 		{0, 61, 0, 0, 0.5, 10, false, 1, DECIDE_AWAITED},
 		{0, 1e6, 0, 0, 0, -1, true, 1, DECIDE_ZERO_DISABLED},
-		{0.1, 20, 0, 0, 0, 10, false, 0, DECIDE_IDLE}, /* learned: go sooner */
+		{0.1, 20, 0, 0, 0, 10, false, 0, DECIDE_RELEASED}, /* learned: go sooner */
 		{0.1, 5, 0, 0, 0, 10, false, 1, DECIDE_LEARNED},
 		{0, 500, 0, 0, 0, 600, false, 1, DECIDE_LEARNED}, /* learned: go later */
-		{0, 601, 0, 0, 0, 600, false, 0, DECIDE_IDLE},
+		{0, 601, 0, 0, 0, 600, false, 0, DECIDE_RELEASED},
 	};
 	size_t i;
 
@@ -458,7 +458,7 @@ learned_idleness_lets_all_go(void **state)
 	v.learned_keep_s = 0;
 	assert_true(decide(&reference, &v, st, CLK_S).wanted > 2);
 	v.awaited_s = 0;
-	expect(decide(&reference, &v, st, CLK_S), 0, DECIDE_IDLE);
+	expect(decide(&reference, &v, st, CLK_S), 0, DECIDE_RELEASED);
 	decide_state_free(&st);
 }
 
