@@ -352,7 +352,7 @@ dispatch_next_starved(struct worker *w)
 
 /* Is another instance of the revision open? */
 static bool
-has_equal(const struct shard *s, const struct instance *inst)
+has_other_open(const struct shard *s, const struct instance *inst)
 {
 	uint32_t i;
 
@@ -377,7 +377,7 @@ upstream_failed(struct xfer *x, bool is_connect)
 	bool may_repeat = is_connect || (xfer_is_repeatable(x) && x->head.data != NULL &&
 					 u->in_n == 0 && !x->is_head_written);
 
-	if (is_connect || (!was_reused && has_equal(x->shard, inst)))
+	if (is_connect || (!was_reused && has_other_open(x->shard, inst)))
 		notice_refused(x->w, inst);
 	log_debug(&inst->tag, "instance gave no response", "connecting=%d reused=%d again=%d",
 		  is_connect, was_reused, may_repeat);
