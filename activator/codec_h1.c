@@ -37,20 +37,28 @@ make_head(struct xfer *x, const struct response *r)
 	return response_write(r, &hop, worker_write_buf(w, room + COPY_MOST), room);
 }
 
+/* To the client; what it does not take at once, the io keeps. */
+static int
+send_out(struct xfer *x, const struct iovec *iov, int n)
+{
+	struct io *io = &x->conn->io;
+
+	if (io_write(io, iov, n) < 0)
+		return -1;
+	x->is_client_blocked = io_is_blocked(io);
+	return 0;
+}
+
 static int
 interim(struct xfer *x, const struct response *r)
 {
-	struct conn *c = x->conn;
 	struct iovec iov;
 
 	if (x->is_http10) /* does not know interim responses (RFC 9110 15.2) */
 		return 0;
 	iov.iov_len = make_head(x, r);
 	iov.iov_base = x->w->write_buf;
-	if (io_write(&c->io, &iov, 1) < 0)
-		return -1;
-	x->is_client_blocked = io_is_blocked(&c->io);
-	return 0;
+	return send_out(x, &iov, 1);
 }
 
 /* --- an instance's response --- */
@@ -58,7 +66,7 @@ interim(struct xfer *x, const struct response *r)
 static int
 pass(struct xfer *x, const struct response *head, const char *data, size_t n, const char *trailers)
 {
-	struct conn *c = x->conn;
+	struct io *io = &x->conn->io;
 	struct framed f;
 	bool is_last = trailers != NULL;
 
@@ -80,9 +88,11 @@ pass(struct xfer *x, const struct response *head, const char *data, size_t n, co
 	} else {
 		framed_add(&f, data, n);
 	}
-	if ((is_last ? io_write_deferred(&c->io, f.iov, f.n, 0) : io_write(&c->io, f.iov, f.n)) < 0)
+	if (!is_last)
+		return send_out(x, f.iov, f.n);
+	if (io_write_deferred(io, f.iov, f.n, 0) < 0)
 		return -1;
-	x->is_client_blocked = io_is_blocked(&c->io);
+	x->is_client_blocked = io_is_blocked(io);
 	return 0;
 }
 
@@ -91,35 +101,27 @@ pass(struct xfer *x, const struct response *head, const char *data, size_t n, co
 static int
 upgrade(struct xfer *x, const struct response *r, const char *data, size_t n)
 {
-	struct conn *c = x->conn;
 	struct framed f;
 	size_t head_n = make_head(x, r);
 
 	framed_init(&f);
 	framed_add(&f, x->w->write_buf, head_n);
 	framed_add(&f, data, n);
-	if (io_write(&c->io, f.iov, f.n) < 0)
-		return -1;
-	x->is_client_blocked = io_is_blocked(&c->io);
-	return 0;
+	return send_out(x, f.iov, f.n);
 }
 
 static int
 tunnel(struct xfer *x, const char *data, size_t n)
 {
-	struct conn *c = x->conn;
 	struct framed f;
 
 	if (n == 0) {
-		io_shutdown(&c->io);
+		io_shutdown(&x->conn->io);
 		return 0;
 	}
 	framed_init(&f);
 	framed_add(&f, data, n);
-	if (io_write(&c->io, f.iov, f.n) < 0)
-		return -1;
-	x->is_client_blocked = io_is_blocked(&c->io);
-	return 0;
+	return send_out(x, f.iov, f.n);
 }
 
 /* --- our own responses --- */
@@ -161,7 +163,6 @@ status_text(uint32_t status)
 static int
 answer(struct xfer *x, const struct answer *a)
 {
-	struct conn *c = x->conn;
 	struct strbuf b;
 	struct iovec iov;
 	int rc;
@@ -179,8 +180,7 @@ answer(struct xfer *x, const struct answer *a)
 	if (a->body != NULL && !x->is_head_method)
 		strbuf_add(&b, a->body, a->body_n);
 	iov = (struct iovec){.iov_base = b.data, .iov_len = b.len};
-	rc = io_write(&c->io, &iov, 1);
-	x->is_client_blocked = io_is_blocked(&c->io);
+	rc = send_out(x, &iov, 1);
 	strbuf_fini(&b);
 	return rc;
 }
