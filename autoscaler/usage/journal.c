@@ -84,15 +84,19 @@ path_of(const struct journal *j, int64_t day, const char *suffix)
 	return xasprintf("%s/%s" SUFFIX "%s", j->dir, name, suffix);
 }
 
-/* The day of a file's name, or -1. */
+/* The day of a file's name, or -1: it is none that path_of() makes (strptime(3) takes 2026-2-31,
+ * too). */
 static int64_t
 day_of(const char *name)
 {
 	struct tm tm = {.tm_mday = 0};
-	const char *end = strptime(name, "%Y-%m-%d", &tm);
-	time_t seconds = end == NULL || strcmp(end, SUFFIX) != 0 ? -1 : timegm(&tm);
+	char same[32];
+	time_t seconds = strptime(name, "%Y-%m-%d", &tm) == NULL ? -1 : timegm(&tm);
 
-	return seconds < 0 ? -1 : seconds / DAY_S;
+	if (seconds < 0 || strftime(same, sizeof same, "%Y-%m-%d" SUFFIX, &tm) == 0 ||
+	    strcmp(same, name) != 0)
+		return -1;
+	return seconds / DAY_S;
 }
 
 struct day_file {
@@ -119,6 +123,9 @@ list_files(const struct journal *j, size_t *n)
 	size_t cap = 0;
 
 	*n = 0;
+	if (dir == NULL && errno != ENOENT)
+		log_warn(NULL, "cannot read the folder of usage", "folder=%s err=%s", j->dir,
+			 strerror(errno));
 	while (dir != NULL && (entry = readdir(dir)) != NULL) {
 		int64_t day = day_of(entry->d_name);
 

@@ -185,12 +185,17 @@ refuse(struct admin_request *req, int status, const char *why)
 	strbuf_addf(req->body, "%s\n", why);
 }
 
-static bool
-is_json(struct admin_request *req)
+/* 1: JSON, 0: CSV; -1: neither is asked for. */
+static int
+format_of(struct admin_request *req)
 {
 	const char *format = req->param(req, "format");
 
-	return format == NULL ? req->is_json_wanted : strcmp(format, "json") == 0;
+	if (format == NULL)
+		return req->is_json_wanted;
+	if (strcmp(format, "json") == 0)
+		return 1;
+	return strcmp(format, "csv") == 0 ? 0 : -1;
 }
 
 static void
@@ -201,8 +206,8 @@ write_table(struct admin_request *req, struct table *t)
 		       "the answer is too long: ask for a shorter time, or by day or month");
 		return;
 	}
-	req->content_type = is_json(req) ? "application/json" : "text/csv; charset=utf-8";
-	if (is_json(req))
+	req->content_type = format_of(req) == 1 ? "application/json" : "text/csv; charset=utf-8";
+	if (format_of(req) == 1)
 		table_write_json(t, req->body);
 	else
 		table_write_csv(t, req->body);
@@ -222,6 +227,10 @@ ledger_answer(struct ledger *l, struct admin_request *req, double price)
 	if (table_query_parse(&q, req->param(req, "from"), req->param(req, "to"),
 			      req->param(req, "by"), clk_wall(), &e) < 0) {
 		refuse(req, 400, e.text);
+		return;
+	}
+	if (format_of(req) < 0) {
+		refuse(req, 400, "format: expected json or csv");
 		return;
 	}
 	q.price = price;

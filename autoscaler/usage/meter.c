@@ -16,6 +16,7 @@ struct mark {
 
 struct gauge {
 	struct account account;
+	int64_t opened_ns;	   /* from when on it counts */
 	bool is_external, is_seen; /* is_seen: within meter_revisions_begin() … _end() */
 
 	/* what the driver showed last */
@@ -38,7 +39,7 @@ struct gauge {
 
 struct meter {
 	struct hmap gauges; /* by revision */
-	int64_t opened_ns, now_ns, hour;
+	int64_t now_ns, hour;
 	uint64_t parts;
 };
 
@@ -54,7 +55,7 @@ meter_new(int64_t now_ns, int64_t wall_ns)
 	struct meter *m = xcalloc(1, sizeof *m);
 
 	hmap_init(&m->gauges);
-	m->opened_ns = m->now_ns = now_ns;
+	m->now_ns = now_ns;
 	m->hour = hour_of(wall_ns);
 	return m;
 }
@@ -195,7 +196,7 @@ gauge_new(struct meter *m, const struct account *a)
 	struct gauge *g = xcalloc(1, sizeof *g);
 
 	account_init(&g->account, a->revision, a->owner, a->cost_center);
-	g->integrated_ns = m->now_ns;
+	g->opened_ns = g->integrated_ns = m->now_ns;
 	begin_part(m, g);
 	hmap_put(&m->gauges, a->revision, g);
 	return g;
@@ -269,11 +270,11 @@ find_mark(const struct gauge *g, size_t *at, const char *id)
 	return NULL;
 }
 
-/* Of an instance that ran before the meter was opened it is unknown what has been counted. */
+/* Of an instance that ran before the gauge began it is unknown what has been counted. */
 static struct mark
-mark_new(const struct meter *m, struct gauge *g, const struct driver_instance *i)
+mark_new(struct gauge *g, const struct driver_instance *i)
 {
-	bool is_new = i->started_ns >= m->opened_ns;
+	bool is_new = i->started_ns >= g->opened_ns;
 
 	g->amounts.starts += is_new;
 	return (struct mark){.id = xstrdup(i->id), .cpu_s = is_new ? 0 : -1};
@@ -290,7 +291,7 @@ count_cpu(struct gauge *g, struct mark *mark, const struct driver_instance *i)
 }
 
 static void
-take_instances(const struct meter *m, struct gauge *g, const struct driver_view *view)
+take_instances(struct gauge *g, const struct driver_view *view)
 {
 	struct mark *marks = view->n == 0 ? NULL : xcalloc(view->n, sizeof *marks);
 	size_t i, at = 0;
@@ -301,7 +302,7 @@ take_instances(const struct meter *m, struct gauge *g, const struct driver_view 
 		const struct driver_instance *from = &view->v[i];
 		struct mark *old = find_mark(g, &at, from->id);
 
-		marks[i] = old == NULL ? mark_new(m, g, from)
+		marks[i] = old == NULL ? mark_new(g, from)
 				       : (struct mark){xstrdup(from->id), old->cpu_s};
 		count_cpu(g, &marks[i], from);
 		g->measured += is_measured(from);
@@ -321,7 +322,7 @@ meter_view(struct meter *m, const struct driver_view *view)
 	if (g == NULL || g->is_external || !view->is_known)
 		return;
 	integrate(g, m->now_ns);
-	take_instances(m, g, view);
+	take_instances(g, view);
 	g->amounts.peak = MAX(g->amounts.peak, (double)g->n);
 	g->is_changed |= g->n > 0;
 }

@@ -60,7 +60,7 @@ struct table {
 static int
 read_time(const char *text, int64_t *seconds)
 {
-	struct tm tm = {.tm_mday = 1};
+	struct tm tm = {.tm_mday = 1}, given;
 	char *end;
 	long long n;
 
@@ -75,7 +75,10 @@ read_time(const char *text, int64_t *seconds)
 			       &tm);
 	if (end == NULL || *end != '\0')
 		return -1;
+	given = tm;
 	*seconds = timegm(&tm);
+	if (tm.tm_mday != given.tm_mday) /* there is no such day, as 2026-02-31 */
+		return -1;
 	return *seconds >= 0 && *seconds <= SECONDS_MAX ? 0 : -1;
 }
 

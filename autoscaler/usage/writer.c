@@ -51,8 +51,9 @@ struct writer {
 	pthread_cond_t changed; /* for the thread: queue or is_stopping */
 	pthread_cond_t ended;	/* for writer_stop(): is_ended */
 	struct list queue;	/* of batches */
-	size_t queued;		/* bytes of them, that which is being written included */
+	size_t queued;		/* records in them, those being written included */
 	bool is_stopping, is_ended;
+	bool is_abandoned; /* the loop ends before the thread: post nothing to it */
 
 	/* atomics */
 	_Atomic uint64_t written, lost;
@@ -161,7 +162,10 @@ run(void *arg)
 	struct writer_batch *b;
 
 	journal_load(w->journal, w->hours);
-	loop_post(w->loop, &w->mail);
+	pthread_mutex_lock(&w->lock);
+	if (!w->is_abandoned)
+		loop_post(w->loop, &w->mail);
+	pthread_mutex_unlock(&w->lock);
 	while ((b = await_batch(w)) != NULL)
 		write_batch(w, b);
 	pthread_mutex_lock(&w->lock);
@@ -259,6 +263,7 @@ end_thread(struct writer *w)
 	while (!w->is_ended && rc == 0)
 		rc = pthread_cond_timedwait(&w->ended, &w->lock, &ts);
 	is_ended = w->is_ended;
+	w->is_abandoned = !is_ended;
 	pthread_mutex_unlock(&w->lock);
 	if (is_ended)
 		pthread_join(w->thread, NULL);
@@ -269,18 +274,19 @@ void
 writer_stop(struct writer **wp)
 {
 	struct writer *w = *wp;
+	bool is_ended;
 
 	*wp = NULL;
 	if (w == NULL)
 		return;
 	writer_flush(w);
-	if (!end_thread(w)) {
-		log_warn(NULL, "the disk does not take the last usage records, exiting without",
+	is_ended = end_thread(w);
+	loop_settle(w->loop); /* what the thread has posted */
+	if (is_ended)
+		writer_free(w);
+	else /* the thread still uses it */
+		log_warn(NULL, "the disk is too slow: exiting without the last usage records",
 			 "waited_s=%lld", (long long)(STOP_MOST / CLK_S));
-		return; /* the thread still uses it */
-	}
-	loop_settle(w->loop);
-	writer_free(w);
 }
 
 void
