@@ -381,7 +381,8 @@ fill_averages(const struct scaled_revision *rev, struct decide_view *view, int64
 /* How long from now on an instance is kept because requests have waited for it.  Requests that
  * waited count as activity until the instance is ready, even if they have timed out: else a
  * start that takes longer than activation_timeout would be stopped before any client could come
- * back for it.  A start that takes longer than start_timeout counts no more. */
+ * back for it; what was learned makes this longer, never shorter.  A start that takes longer than
+ * start_timeout counts no more. */
 static double
 awaited_s(const struct scaled_revision *rev, double learned_keep_s, int64_t now_ns)
 {
@@ -389,11 +390,13 @@ awaited_s(const struct scaled_revision *rev, double learned_keep_s, int64_t now_
 	int64_t timeout = rev->conf->launch.start_timeout;
 	double keep_s = (double)MAX(s->stable_window, s->scale_to_zero_grace) / CLK_S;
 
-	if (learned_keep_s >= 0)
-		keep_s = learned_keep_s;
+	keep_s = MAX(keep_s, learned_keep_s);
 	if (rev->is_woken && (timeout == 0 || now_ns - rev->woken_ns < timeout))
 		return keep_s;
 	if (rev->is_woken || rev->awaited_ns == 0)
+		return 0;
+	/* It was used since it was ready: what was learned says how long it stays. */
+	if (learned_keep_s >= 0 && window_idle_ns(rev->window, now_ns) < now_ns - rev->awaited_ns)
 		return 0;
 	return MAX(keep_s - (double)(now_ns - rev->awaited_ns) / CLK_S, 0);
 }

@@ -263,6 +263,34 @@ a_start_that_takes_too_long_is_kept_for_nobody(void **state)
 	assert_int_equal(world.n, 0);
 }
 
+/* What was learned says that an idle instance goes at once: not while it starts. */
+static void
+learned_idleness_stops_no_start(void **state)
+{
+	unsigned k;
+
+	(void)state;
+	world.conf.scaling.keep_warm = KEEP_WARM_LEARNED;
+	world.conf.scaling.wait_cost = 0;
+	world.conf.launch.start_timeout = 100 * CLK_S;
+	set_services(1, 0);
+	connect_peer(1);
+	world.peer[1].answer = SAYS_DRAINED;
+	for (k = 0; k < 8; k++) {
+		activate(1, 1);
+		seconds(2);
+		world.peer[1].parked = 0;
+		seconds(100);
+		assert_int_equal(world.n, 0);
+	}
+	world.is_unready = true;
+	activate(1, 1);
+	seconds(2);
+	world.peer[1].parked = 0;
+	seconds(5);
+	assert_int_equal(world.n, 1);
+}
+
 static void
 a_dry_run_that_ends_refuses_no_longer(void **state)
 {
@@ -686,6 +714,7 @@ main(void)
 		T(after_a_long_wait_idleness_counts_from_the_answer),
 		T(what_waited_counts_to_the_moment_when_an_instance_is_ready),
 		T(a_start_that_takes_too_long_is_kept_for_nobody),
+		T(learned_idleness_stops_no_start),
 		T(a_dry_run_that_ends_refuses_no_longer),
 		T(what_is_not_known_is_ignored),
 		T(stats_with_parked_requests_wake_as_well),
