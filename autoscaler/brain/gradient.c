@@ -410,7 +410,7 @@ take_sample(struct gradient *g, const struct gradient_facts *f, int64_t now)
 	}
 	if (g->completed < SAMPLE_ENOUGH && !is_over)
 		return;
-	if (g->completed >= SAMPLE_LEAST && g->reported_s > 0 && is_steady(g))
+	if (g->completed >= SAMPLE_LEAST && g->reported_s > 0 && g->answered_s > 0 && is_steady(g))
 		learn(g, g->answered_s / g->reported_s * f->reporters / f->ready,
 		      g->answered_s / g->completed, now);
 	begin_sample(g, f->ready, now);
@@ -511,7 +511,7 @@ take_back(struct gradient *g, const struct gradient_facts *f, int64_t now)
 {
 	g->target = g->confirmed >= CONFIRMED
 			    ? MIN(MAX(g->confirmed_knee, g->tried_target), f->configured)
-			    : g->base_target;
+			    : MIN(g->base_target, f->configured);
 	pause_trials(g, NO_TRIAL_STEPS * f->step_ns, now);
 	forget_faster(g, now);
 	g->here = (struct moments){.n = 0};
@@ -777,7 +777,7 @@ add_point(struct gradient *g)
 {
 	double latency_s = g->step_answered_s / g->step_completed;
 
-	if (g->step_completed >= SAMPLE_LEAST && g->step_instance_s > 0) {
+	if (g->step_completed >= SAMPLE_LEAST && g->step_instance_s > 0 && latency_s > 0) {
 		line_add(&g->line, g->step_completed / g->step_instance_s, latency_s);
 		if (g->last_s > 0 && g->tried_concurrency <= 0 &&
 		    fabs(g->target - g->last_target) < 1e-9) {

@@ -178,6 +178,8 @@ by_start(const struct idle_step *v, const struct interval *c, int i, double all,
 
 	while (*at < i - 1 && (*at < 0 ? 0 : v[*at].idle_s) < ready_s - price->start_s)
 		++*at;
+	if (*at < 0 && price->least_s > 0) /* the instance is there already */
+		return INFINITY;
 	if (*at >= 0) {
 		off = c[*at].off;
 		left = c[*at].left;

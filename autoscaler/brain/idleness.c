@@ -25,7 +25,8 @@
 #define PLAN_AFTER 16
 #define START_ALIKE 1.25   /* a start that takes this much longer is another price */
 #define LONG_AFTER 128	   /* with so many known, one more hardly changes the plans by many */
-#define WEIGHT_LEAST 0.002 /* what counts less is left out */
+#define WEIGHT_LEAST 0.002 /* what counts less is left out … */
+#define WEIGHT_NONE 1e-30  /* … and in the long memory: a float must hold it */
 #define FOLLOWERS_NEW 0.1  /* what the newest count of followers counts */
 
 struct idleness {
@@ -102,6 +103,7 @@ add_sample(struct idleness *i, double idle_s)
 		memmove(&i->v[at], &i->v[at + 1], (i->n - at - 1) * sizeof *i->v);
 		i->n--;
 	}
+	i->number = MIN(i->number, UINT32_MAX - 1);
 	i->v[i->n++] = (struct idleness_sample){.idle_s = (float)idle_s, .number = ++i->number};
 	for (k = 0; k < IDLENESS_STRATA; k++)
 		i->strata[k] *= (float)KEEP_LONG;
@@ -132,9 +134,9 @@ weigh(const struct idleness *i, double keep, struct weighted *out)
 	for (at = 0; at < i->n; at++) {
 		double weight = pow(keep, i->number - i->v[at].number);
 
-		sums[stratum_of(i->v[at].idle_s)] += (float)weight;
-		if (weight < WEIGHT_LEAST && keep != KEEP_LONG)
+		if (weight < (keep == KEEP_LONG ? WEIGHT_NONE : WEIGHT_LEAST))
 			continue;
+		sums[stratum_of(i->v[at].idle_s)] += (float)weight;
 		out[n].idle_s = i->v[at].idle_s;
 		out[n++].weight = (float)weight;
 	}
@@ -311,10 +313,13 @@ idleness_used(struct idleness *i, uint64_t requests, int64_t from_ns, int64_t up
 {
 	double idle_s = (double)(from_ns - i->since_ns) / CLK_S;
 
-	if (i->since_ns != 0 && (i->is_idle || idle_s >= IDLE_LEAST_S))
-		add(i, MAX(idle_s, 0));
+	bool was_idle = i->since_ns != 0 && idle_s >= IDLE_LEAST_S;
+
+	/* With several activators one may report no use while another one has some. */
+	if (was_idle)
+		add(i, idle_s);
 	follow(i, requests, from_ns);
-	if (i->is_idle && !i->is_following) {
+	if (was_idle && !i->is_following) {
 		i->is_following = true;
 		i->following_ns = from_ns;
 		i->following = requests;
@@ -376,6 +381,8 @@ quantile(const struct weighted *v, size_t n, double share)
 
 	for (k = 0; k < n; k++)
 		sum += v[k].weight;
+	if (n == 0)
+		return 0;
 	for (k = 0; k < n - 1; k++) {
 		past += v[k].weight;
 		if (past >= share * sum)

@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "common/strbuf.h"
 
+#define PLACE_MOST 1e12 /* of a value in a list of pairs */
 #define FILE_NAME "learned.json"
 #define FILE_MAX ((size_t)256 << 20)
 #define KEEP_MS (INT64_C(7) * 86400 * 1000)
@@ -62,7 +63,7 @@ read_pairs(const char *text, double (*v)[2], size_t most, size_t *n)
 		text = end + 1;
 		second = strtod(text, &end);
 		if (end == text || (*end != ' ' && *end != '\0') ||
-		    !(first >= 0 && first <= UINT32_MAX) || !(second >= 0 && second <= 1e12))
+		    !(first >= 0 && first <= UINT32_MAX) || !(second >= 0 && second <= PLACE_MOST))
 			return -1;
 		v[*n][0] = first;
 		v[*n][1] = second;
@@ -128,6 +129,8 @@ read_idle(const struct jget *j, struct idleness_data *d, struct err *e)
 		rc = err_set(e, 0, "$.idle_strata: expected \"STRATUM:COUNT …\"");
 	if (rc == 0 && costs != NULL && read_places(costs, d->costs, IDLENESS_EXPERTS) < 0)
 		rc = err_set(e, 0, "$.idle_costs: expected \"EXPERT:COST …\"");
+	if (d->n == 0)
+		d->number = 0;
 	d->followers = (float)followers;
 	d->idle_ns = idle_ms < 0 ? -1 : idle_ms * CLK_MS;
 	free(times);
@@ -313,7 +316,8 @@ put_places(struct jput *j, const char *key, const float *v, size_t n)
 	strbuf_init(&text, 0);
 	for (i = 0; i < n; i++)
 		if (v[i] > 0)
-			strbuf_addf(&text, "%s%zu:%.6g", text.len > 0 ? " " : "", i, v[i]);
+			strbuf_addf(&text, "%s%zu:%.6g", text.len > 0 ? " " : "", i,
+				    MIN((double)v[i], PLACE_MOST));
 	jput_string(j, key, strbuf_str(&text));
 	strbuf_fini(&text);
 }
