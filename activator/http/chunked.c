@@ -71,6 +71,13 @@ chunked_free(struct chunked **cp)
 
 /* --- trailers --- */
 
+/* A proxy alone sets it, in heads: as a trailer it is dropped. */
+static bool
+is_of_proxies(enum field_id id)
+{
+	return id == FIELD_X_ACTIVATOR || id == FIELD_X_FORWARDED || id == FIELD_PROXY;
+}
+
 /* One line, without its CRLF.  -1: it is no field, one that must not be a trailer, or one too
  * many. */
 static int
@@ -80,10 +87,13 @@ take_line(struct chunked *c)
 	const char *colon = memchr(line, ':', c->line.len);
 	size_t n = c->line.len, name_n = colon == NULL ? 0 : (size_t)(colon - line);
 	size_t at = name_n + 1;
+	enum field_id id;
 	int rc = 0;
 
-	if (++c->fields > c->max_fields || !field_is_token(line, name_n) ||
-	    field_id(line, name_n) != FIELD_OTHER) /* RFC 9110 6.5.1 */
+	if (++c->fields > c->max_fields || !field_is_token(line, name_n))
+		return -1;
+	id = field_id(line, name_n);
+	if (id != FIELD_OTHER && !is_of_proxies(id)) /* RFC 9110 6.5.1 */
 		return -1;
 	while (at < n && (line[at] == ' ' || line[at] == '\t'))
 		at++;
@@ -91,7 +101,8 @@ take_line(struct chunked *c)
 		n--;
 	if (!field_is_text(line + at, n - at))
 		return -1;
-	if (field_list_names(strbuf_str(&c->announced), c->announced.len, line, name_n))
+	if (id == FIELD_OTHER &&
+	    field_list_names(strbuf_str(&c->announced), c->announced.len, line, name_n))
 		rc = strbuf_addf(&c->trailers, "%.*s: %.*s\r\n", (int)name_n, line, (int)(n - at),
 				 line + at);
 	strbuf_clear(&c->line);

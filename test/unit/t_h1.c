@@ -292,6 +292,7 @@ static const struct {
 	{"3 ; a = \"b;\\\"\" ;c=d\r\nabc\r\n0;e\r\n\r\n", "abc", ""},
 	{"0\r\nX-Sum: 1 \r\nX-Other: 2\r\n\r\n", "", "X-Sum: 1\r\n"},
 	{"0\r\nX-Two: 2\r\nX-Sum: 1\r\n\r\n", "", "X-Two: 2\r\nX-Sum: 1\r\n"},
+	{"0\r\nX-Forwarded-Prefix: /a\r\nX-Activator-A: 1\r\nX-Sum: 1\r\n\r\n", "", "X-Sum: 1\r\n"},
 	{"\r\n", NULL, NULL},
 	{"3\nabc\r\n0\r\n\r\n", NULL, NULL},
 	{"3\r\nabc\n0\r\n\r\n", NULL, NULL},
