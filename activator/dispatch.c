@@ -474,6 +474,7 @@ decline(struct xfer *x)
 
 	if (!is_late && !instance_is_closed_by(x->waiter.inst, SLOTS_UNREADY | SLOTS_STOPPING))
 		return false;
+	x->is_paced = false; /* limiter_decline() counts it off */
 	limiter_decline(&x->waiter);
 	if (x->waiter.fd >= 0)
 		close(x->waiter.fd);

@@ -24,7 +24,7 @@ struct xfer;
 enum upstream_state {
 	UPSTREAM_CARRYING,  /* connecting for a request, or carrying it */
 	UPSTREAM_IDLE,	    /* in the pool of its instance */
-	UPSTREAM_ABANDONED, /* its client has left, the instance may be at work: has a slot */
+	UPSTREAM_ABANDONED, /* its request has ended, the instance may be at work: has a slot */
 };
 
 /* What a deferred write on it holds: io_write_deferred(). */

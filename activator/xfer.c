@@ -301,7 +301,8 @@ xfer_client_gone(struct xfer *x)
 static void
 refuse(struct xfer *x, enum outcome out, const char *why, int64_t retry_after_s)
 {
-	if (out == OUT_REQUEST_TIMEOUT || out == OUT_BODY_TIMEOUT) /* the instance did not fail */
+	/* The instance did not fail, and may be at work on what it has of the request. */
+	if (out == OUT_REQUEST_TIMEOUT || out == OUT_BODY_TIMEOUT || out == OUT_BAD_REQUEST)
 		let_go_when_done(x);
 	else
 		xfer_let_go(x);

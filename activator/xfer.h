@@ -40,7 +40,7 @@ struct upstream;
 /* Which moves are legal stands in xfer.c.  UNROUTED, PARKED and STARVED each have a list,
  * which xfer_set_state() joins and leaves. */
 #define XFER_STATES(X)                                                                             \
-	X(NEW)	      /* its head is there; nothing is known of it */                              \
+	X(NEW)	      /* its head is there, or refused before it was whole */                      \
 	X(UNROUTED)   /* read, but no route table has come yet */                                  \
 	X(ROUTED)     /* has a route; has no slot, no connection, no place in a queue */           \
 	X(PARKED)     /* waits in its revision's queue */                                          \

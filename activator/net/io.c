@@ -52,7 +52,10 @@ io_close(struct io *io, bool abort)
 {
 	if (io->fd < 0)
 		return;
-	io_flush_deferred(io);
+	if (abort)
+		io_drop_unsent(io);
+	else
+		io_flush_deferred(io);
 	io_round_leave(io);
 	if (io->stream != NULL)
 		io->stream->ops->free(io->stream);

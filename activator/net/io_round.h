@@ -19,7 +19,7 @@
  * stream is found by the read that would have found it, and a deferred write that fails or
  * falls short is reported (on_unsent()).  Without AIO (the kernel has none, or use_aio is
  * false) nothing is read ahead and nothing deferred.  io_close() makes what is deferred of its
- * socket before it closes it.
+ * socket before it closes it, unless it aborts.
  * Thread: that of the event loop.
  *
  * Only io.c includes this header: what others call stands in io.h. */

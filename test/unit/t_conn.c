@@ -262,6 +262,25 @@ a_complete_response_frees_its_slot_if_the_client_is_gone(void **state)
 			 3, "", false);
 }
 
+/* The body of the request breaks the syntax: the instance has the head, and may be at work. */
+static void
+a_broken_body_keeps_its_slot(void **state)
+{
+	struct world *t = make("activator { container_concurrency = 1 abort_timeout = 10s }");
+
+	(void)state;
+	connect_client(t);
+	ask(t, "POST / HTTP/1.1\r\nHost: s\r\nTransfer-Encoding: chunked\r\n\r\n");
+	say(t->client, "zz\r\n");
+	rounds(t);
+	assert_int_equal(slots_taken(t), 1);
+	close(t->served);
+	t->served = -1;
+	rounds(t);
+	assert_int_equal(slots_taken(t), 0);
+	end(&t);
+}
+
 /* What follows a 101 is no response head: abort_timeout bounds it, not response_timeout. */
 static void
 a_tunnel_without_a_client_ends_at_abort_timeout(void **state)
@@ -447,6 +466,7 @@ main(void)
 		cmocka_unit_test(an_instance_may_answer_first),
 		cmocka_unit_test(a_connection_that_cannot_be_watched_is_refused),
 		cmocka_unit_test(a_complete_response_frees_its_slot_if_the_client_is_gone),
+		cmocka_unit_test(a_broken_body_keeps_its_slot),
 		cmocka_unit_test(a_tunnel_without_a_client_ends_at_abort_timeout),
 		cmocka_unit_test(a_broken_write_is_not_tried_again),
 		cmocka_unit_test(all_bytes_of_bodies_and_tunnels_are_counted),
