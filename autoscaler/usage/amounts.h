@@ -14,7 +14,7 @@ struct amounts {
 	double completed;     /* responses that instances have completed */
 	double in_flight_s;   /* requests in flight x seconds */
 	double parked_s;      /* requests parked x seconds: how long clients waited */
-	double wakes;	      /* times that requests found no instance and began to wait */
+	double wakes;	      /* times that requests found no instance, or only stopping ones */
 	double starts;	      /* instances that began to start */
 	double cpu_s;	      /* CPU seconds of the instances, over … */
 	double memory_byte_s; /* bytes of resident memory x seconds, over … */

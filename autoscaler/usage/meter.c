@@ -22,6 +22,7 @@ struct gauge {
 	/* what the driver showed last */
 	struct mark *marks;
 	size_t n;
+	size_t live;	 /* of these, not stopping */
 	size_t measured; /* of these, with known CPU time and memory */
 	double memory_bytes;
 	bool is_waking; /* a wake was counted, and no instance is ready yet */
@@ -296,7 +297,7 @@ take_instances(struct gauge *g, const struct driver_view *view)
 	struct mark *marks = view->n == 0 ? NULL : xcalloc(view->n, sizeof *marks);
 	size_t i, at = 0;
 
-	g->measured = 0;
+	g->live = g->measured = 0;
 	g->memory_bytes = 0;
 	for (i = 0; i < view->n; i++) {
 		const struct driver_instance *from = &view->v[i];
@@ -305,6 +306,7 @@ take_instances(struct gauge *g, const struct driver_view *view)
 		marks[i] = old == NULL ? mark_new(g, from)
 				       : (struct mark){xstrdup(from->id), old->cpu_s};
 		count_cpu(g, &marks[i], from);
+		g->live += from->state != INSTANCE_STOPPING;
 		g->measured += is_measured(from);
 		g->memory_bytes += is_measured(from) ? (double)from->memory_bytes : 0;
 		g->is_waking &= from->state != INSTANCE_READY;
@@ -334,7 +336,7 @@ meter_activate(struct meter *m, const char *revision)
 {
 	struct gauge *g = hmap_find(&m->gauges, revision);
 
-	if (g == NULL || g->is_external || g->n > 0 || g->is_waking)
+	if (g == NULL || g->is_external || g->live > 0 || g->is_waking)
 		return;
 	g->is_waking = g->is_changed = true;
 	g->amounts.wakes++;

@@ -136,12 +136,13 @@ def test_forms_and_mistakes(tmp_path):
         assert float(lines[1]["requests"]) == 1
         assert float(lines[1]["cost"]) == pytest.approx(float(lines[1]["instance_s"]))
         assert float(lines[0]["instance_s"]) == 0 < float(lines[0]["always_one_cost"])
-        assert [r["service"] for r in rows(s, "&by=service,day")] == ["a", "b"]
+        # Two days, or two months, where the test runs at midnight.
+        assert {r["service"] for r in rows(s, "&by=service,day")} == {"a", "b"}
         assert [(r["owner"], r["requests"]) for r in rows(s, "&by=owner")] == [
             ("", 0), ("web-team", 1)]
         assert [r["cost_center"] for r in rows(s, "&by=cost_center")] == ["", "4711"]
-        total, = rows(s, "&by=total,month")
-        assert total["requests"] == 1 and total["peak"] == 1
+        months = rows(s, "&by=total,month")
+        assert sum(r["requests"] for r in months) == 1 == max(r["peak"] for r in months)
         assert rows(s, "&to=1970-01-02") == []
         for query in "?from=x", "?by=week", "?to=1999-01-01":
             status, text = usage(s, query)

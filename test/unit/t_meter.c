@@ -198,6 +198,10 @@ a_wake_counts_once(void **state)
 	report(1, 0, 0, 0); /* the client has left */
 	meter_activate(m, a_v1);
 	NEAR(total().wakes, 3);
+	show(1, INSTANCE_READY, now, -1, 0);
+	show(1, INSTANCE_STOPPING, now, -1, 0); /* it takes no more requests */
+	meter_activate(m, a_v1);
+	NEAR(total().wakes, 4);
 	meter_activate(m, "c/v1");
 }
 
