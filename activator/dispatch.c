@@ -56,12 +56,12 @@ tunnel_done(struct xfer *x)
 	xfer_end(x, OUT_UPGRADED);
 }
 
-/* Close the connection to the instance, and cut off the client. */
+/* The instance broke off: close its connection, and cut off the client. */
 static void
-cut(struct xfer *x, enum outcome out, bool is_reset)
+cut_broken(struct xfer *x)
 {
-	xfer_close_upstream(x, is_reset);
-	xfer_cut(x, out, is_reset);
+	xfer_close_upstream(x, true);
+	xfer_cut(x, OUT_UPSTREAM_BROKEN, true);
 }
 
 /* A tunnel may be silent for a long time, so only the kernel can tell that a machine is gone.
@@ -107,7 +107,7 @@ relayed(struct xfer *x, struct relay_result r)
 		xfer_refuse(x, OUT_UPSTREAM_PROTOCOL, r.why);
 		break;
 	case RELAY_BROKEN:
-		cut(x, OUT_UPSTREAM_BROKEN, true);
+		cut_broken(x);
 		break;
 	}
 }
@@ -597,7 +597,7 @@ dispatch_timed_out(struct xfer *x, enum outcome out)
 		xfer_client_gone(x);
 		break;
 	case OUT_UPGRADED:
-		cut(x, out, false);
+		xfer_cut_tunnel(x);
 		break;
 	default:
 		x->is_persistent = false;

@@ -300,7 +300,7 @@ struct direction {
 	struct xfer *x;
 	struct io *from;
 	bool is_to_client;
-	bool is_eof_passed;
+	bool *is_eof_read;	 /* set when that side has ended */
 	_Atomic uint64_t *bytes; /* where they are counted */
 };
 
@@ -324,37 +324,44 @@ pass_on(const struct direction *d, char *data, size_t n)
 	return 0;
 }
 
-/* One direction, for as long as bytes come and are taken.  1: its end was passed on, 0: it goes
- * on, -1: one of the two sides is broken. */
-static int
+enum copy_result {
+	COPY_OK,
+	COPY_SOURCE_BROKEN, /* the side that is read */
+	COPY_SINK_BROKEN,   /* the side that is written to */
+};
+
+/* One direction, for as long as bytes come and are taken. */
+static enum copy_result
 copy(const struct direction *d)
 {
 	struct xfer *x = d->x;
 	int turn = 0;
 
 	if (is_full(d) && d->from->can_read && io_is_reset(d->from))
-		return -1;
-	while (!d->is_eof_passed && !is_full(d)) {
+		return COPY_SOURCE_BROKEN;
+	while (!*d->is_eof_read && !is_full(d)) {
 		ssize_t got;
 
 		if (turn++ == READS_A_TURN) {
 			io_yield(d->from);
-			return 0;
+			return COPY_OK;
 		}
 		got = io_read(d->from, x->w->read_buf, WORKER_BUFFER);
 		if (got == IO_NOTHING)
-			return 0;
+			return COPY_OK;
 		if (got == IO_ERROR)
-			return -1;
-		if (got == IO_EOF)
-			return pass_on(d, NULL, 0) < 0 ? -1 : 1;
+			return COPY_SOURCE_BROKEN;
+		if (got == IO_EOF) {
+			*d->is_eof_read = true;
+			return pass_on(d, NULL, 0) < 0 ? COPY_SINK_BROKEN : COPY_OK;
+		}
 		x->since_ns = x->w->now;
 		metric_add(d->bytes, (uint64_t)got);
 		if (pass_on(d, x->w->read_buf, (size_t)got) < 0)
-			return -1;
+			return COPY_SINK_BROKEN;
 		io_expect_more(d->from);
 	}
-	return d->is_eof_passed;
+	return COPY_OK;
 }
 
 /* Bytes that the client sent before it had the 101. */
@@ -376,26 +383,26 @@ relay_tunnel(struct xfer *x)
 	struct upstream *u = x->upstream;
 	struct direction up = {.x = x,
 			       .from = &x->conn->io,
-			       .is_eof_passed = x->is_eof_passed,
+			       .is_eof_read = &x->is_eof_read,
 			       .bytes = &x->shard->bytes_in};
 	struct direction down = {.x = x,
 				 .from = &u->io,
 				 .is_to_client = true,
-				 .is_eof_passed = u->is_eof_passed,
+				 .is_eof_read = &u->is_eof_read,
 				 .bytes = &x->shard->bytes_out};
-	int to_instance, to_client;
+	enum copy_result to_instance, to_client;
 
 	if (u->is_broken || copy_early(x) < 0)
 		return result(RELAY_BROKEN);
 	to_instance = copy(&up);
 	to_client = copy(&down);
-	if (to_client < 0)
+	if (to_client == COPY_SOURCE_BROKEN)
 		return result(RELAY_BROKEN);
-	if (to_instance < 0)
+	/* Also where the instance takes no more: its end, or its error, is read then. */
+	if (to_client == COPY_SINK_BROKEN || to_instance == COPY_SOURCE_BROKEN ||
+	    to_instance == COPY_SINK_BROKEN)
 		return result(RELAY_CLIENT_GONE);
-	x->is_eof_passed = to_instance;
-	u->is_eof_passed = to_client;
-	if (!to_instance || !to_client || x->is_client_blocked || io_is_blocked(&u->io))
+	if (!x->is_eof_read || !u->is_eof_read || x->is_client_blocked || io_is_blocked(&u->io))
 		return result(RELAY_GOES_ON);
 	return result(RELAY_DONE);
 }

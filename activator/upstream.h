@@ -45,7 +45,7 @@ struct upstream {
 	bool is_persistent; /* it may carry another request after this one */
 	bool is_small;	    /* its last response had no body, or one of at most IO_AHEAD / 2 bytes:
 			     * the next one is read ahead */
-	bool is_eof_passed; /* tunnel: the end of what the instance sends was passed on */
+	bool is_eof_read;   /* tunnel: the instance has ended its side */
 
 	/* of the request that it carries */
 	bool is_head_method, is_upgrade;

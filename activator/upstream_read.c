@@ -74,6 +74,7 @@ void
 upstream_read_tunnel(struct upstream *u)
 {
 	u->framing = FRAMING_CLOSE;
+	u->is_persistent = false;
 	u->is_head_read = true;
 }
 

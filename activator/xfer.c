@@ -269,7 +269,7 @@ static void
 let_go_when_done(struct xfer *x)
 {
 	struct upstream *u = x->upstream;
-	bool is_done = u != NULL && u->is_done;
+	bool is_done = u != NULL && (u->is_done || u->is_eof_read);
 
 	if (!is_done && ((x->state != XFER_EXCHANGE && x->state != XFER_TUNNEL) ||
 			 !instance_has_limit(u->inst))) {
@@ -296,6 +296,17 @@ xfer_client_gone(struct xfer *x)
 
 	let_go_when_done(x);
 	xfer_cut(x, OUT_CLIENT_GONE, is_reset);
+}
+
+void
+xfer_cut_tunnel(struct xfer *x)
+{
+	CHECK(x->state == XFER_TUNNEL);
+	if (instance_has_limit(x->upstream->inst))
+		let_go_when_done(x);
+	else
+		xfer_release(x, false);
+	xfer_cut(x, OUT_UPGRADED, false);
 }
 
 static void

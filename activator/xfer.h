@@ -78,7 +78,7 @@ struct xfer {
 	bool is_cold;		   /* was parked while no instance was open */
 	bool is_first;		   /* was the first in the queue */
 	bool is_head_written;	   /* a final response head was written to the client */
-	bool is_eof_passed;	   /* TUNNEL: the end of what the client sends was passed on */
+	bool is_eof_read;	   /* TUNNEL: the client has ended its side */
 	bool is_reset;		   /* CUT: close with a reset, so that the client sees the cut */
 	uint8_t tries;		   /* instances that failed it */
 	/* of the response, as the client sees it */
@@ -186,6 +186,8 @@ void xfer_cut(struct xfer *, enum outcome, bool is_reset);
 /* Its client left, or is to be cut off: CUT.  If the instance has a limit, the slot is free
  * when the instance is done. */
 void xfer_client_gone(struct xfer *);
+/* TUNNEL: it has timed out; end both sides: CUT.  The slot as in xfer_client_gone(). */
+void xfer_cut_tunnel(struct xfer *);
 /* End with an answer of our own; why: more to the text, or NULL. */
 void xfer_refuse(struct xfer *, enum outcome, const char *why);
 /* As xfer_refuse(), because its revision cannot be started; f may be NULL. */

@@ -303,6 +303,119 @@ a_tunnel_without_a_client_ends_at_abort_timeout(void **state)
 	end(&t);
 }
 
+static struct world *
+make_tunnel(const char *text)
+{
+	struct world *t = make(text);
+
+	connect_client(t);
+	ask(t, "GET / HTTP/1.1\r\nHost: s\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
+	say(t->served, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n"
+		       "Upgrade: x\r\n\r\n");
+	rounds(t);
+	return t;
+}
+
+static void
+expect_end(int fd)
+{
+	char text[512];
+	bool is_eof;
+
+	hear(fd, text, sizeof text, &is_eof);
+	assert_true(is_eof);
+}
+
+/* Both sides see a clean end; the instance may still be at work until it ends its side. */
+static void
+a_tunnel_that_times_out_keeps_its_slot(void **state)
+{
+	struct world *t = make_tunnel("activator { container_concurrency = 1 abort_timeout = 10s "
+				      "tunnel_timeout = 60s }");
+
+	(void)state;
+	pass_time(t, 61 * CLK_S);
+	rounds(t);
+	expect_end(t->client);
+	expect_end(t->served);
+	say(t->served, "the last bytes");
+	rounds(t);
+	assert_int_equal(slots_taken(t), 1);
+	close(t->served);
+	t->served = -1;
+	rounds(t);
+	assert_int_equal(slots_taken(t), 0);
+	end(&t);
+}
+
+static void
+a_tunnel_that_timed_out_ends_at_abort_timeout(void **state)
+{
+	struct world *t = make_tunnel("activator { container_concurrency = 1 abort_timeout = 10s "
+				      "tunnel_timeout = 60s }");
+
+	(void)state;
+	pass_time(t, 61 * CLK_S);
+	rounds(t);
+	pass_time(t, 9 * CLK_S);
+	rounds(t);
+	assert_int_equal(slots_taken(t), 1);
+	pass_time(t, 2 * CLK_S);
+	rounds(t);
+	assert_int_equal(slots_taken(t), 0);
+	assert_int_equal(t->w->busy_n, 0);
+	end(&t);
+}
+
+/* Nothing is to be waited for: the instance has ended its side, or has no limit. */
+static void
+a_tunnel_that_times_out_frees_the_slot_of_an_instance_that_is_done(void **state)
+{
+	struct world *t = make_tunnel("activator { container_concurrency = 1 abort_timeout = 10s "
+				      "tunnel_timeout = 60s }");
+
+	(void)state;
+	shutdown(t->served, SHUT_WR);
+	rounds(t);
+	assert_int_equal(slots_taken(t), 1);
+	pass_time(t, 61 * CLK_S);
+	rounds(t);
+	assert_int_equal(slots_taken(t), 0);
+	assert_int_equal(t->w->busy_n, 0);
+	end(&t);
+	t = make_tunnel("activator { tunnel_timeout = 60s }");
+	pass_time(t, 61 * CLK_S);
+	rounds(t);
+	expect_end(t->served);
+	assert_int_equal(t->w->busy_n, 0);
+	end(&t);
+}
+
+/* The client has left, which writing to it finds out. */
+static void
+a_tunnel_to_a_client_that_is_gone_keeps_its_slot(void **state)
+{
+	struct world *t = make_tunnel(
+		"activator { container_concurrency = 1 abort_timeout = 10s }");
+	char text[512];
+	bool is_eof;
+
+	(void)state;
+	hear(t->client, text, sizeof text, &is_eof); /* else its close would be a reset */
+	close(t->client);
+	t->client = -1;
+	rounds(t);
+	say(t->served, "bytes for the client");
+	rounds(t);
+	assert_int_equal(t->w->conns.n, 0);
+	assert_int_equal(slots_taken(t), 1);
+	close(t->served);
+	t->served = -1;
+	rounds(t);
+	assert_int_equal(slots_taken(t), 0);
+	end(&t);
+}
+
 /* Send until the peer, and all in between, take no more. */
 static void
 fill_up(struct world *t, int fd)
@@ -468,6 +581,11 @@ main(void)
 		cmocka_unit_test(a_complete_response_frees_its_slot_if_the_client_is_gone),
 		cmocka_unit_test(a_broken_body_keeps_its_slot),
 		cmocka_unit_test(a_tunnel_without_a_client_ends_at_abort_timeout),
+		cmocka_unit_test(a_tunnel_that_times_out_keeps_its_slot),
+		cmocka_unit_test(a_tunnel_that_timed_out_ends_at_abort_timeout),
+		cmocka_unit_test(
+			a_tunnel_that_times_out_frees_the_slot_of_an_instance_that_is_done),
+		cmocka_unit_test(a_tunnel_to_a_client_that_is_gone_keeps_its_slot),
 		cmocka_unit_test(a_broken_write_is_not_tried_again),
 		cmocka_unit_test(all_bytes_of_bodies_and_tunnels_are_counted),
 		cmocka_unit_test(activation_timeout_runs_from_the_first_read),
