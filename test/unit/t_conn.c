@@ -143,11 +143,29 @@ an_answer_that_does_not_go_has_its_limit(void **state)
 	end(&t);
 }
 
+static const char post[] = "POST / HTTP/1.1\r\nHost: s\r\nContent-Length: 0\r\n\r\n";
+
+/* A round up to its deferred writes, which io_round_write() makes. */
+static void
+run_turns(struct world *t)
+{
+	loop_settle(t->w->loop);
+	event_base_loop(loop_base(t->w->loop), EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	io_round_run(t->w->round);
+}
+
+static void
+reset_and_close(int *fd)
+{
+	reset_on_close(*fd);
+	close(*fd);
+	*fd = -1;
+}
+
 /* No byte of the head has left: it goes to another connection, also if it is a POST. */
 static void
 a_head_that_does_not_go_is_sent_again(void **state)
 {
-	static const struct linger reset = {.l_onoff = 1};
 	struct world *t = make("");
 	char text[512];
 	bool is_eof;
@@ -159,12 +177,9 @@ a_head_that_does_not_go_is_sent_again(void **state)
 	rounds(t);
 	hear(t->client, text, sizeof text, &is_eof);
 	assert_memory_equal(text, "HTTP/1.1 200", 12);
-	say(t->client, "POST / HTTP/1.1\r\nHost: s\r\nContent-Length: 0\r\n\r\n");
-	event_base_loop(loop_base(t->w->loop), EVLOOP_ONCE | EVLOOP_NONBLOCK);
-	io_round_run(t->w->round);
-	setsockopt(t->served, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-	close(t->served);
-	t->served = -1;
+	say(t->client, post);
+	run_turns(t);
+	reset_and_close(&t->served);
 	assert_true(io_round_write(t->w->round));
 	rounds(t);
 	assert_true(t->served >= 0);
@@ -174,6 +189,153 @@ a_head_that_does_not_go_is_sent_again(void **state)
 	rounds(t);
 	hear(t->client, text, sizeof text, &is_eof);
 	assert_memory_equal(text, "HTTP/1.1 200", 12);
+	end(&t);
+}
+
+/* Lose the write of the request's head on a new connection: the instance accepts it, and resets it
+ * before that write is made. */
+static void
+lose_write_on_new(struct world *t, const struct conn *c)
+{
+	int i;
+
+	for (i = 0; i < 100 && (c->x == NULL || c->x->upstream == NULL ||
+				!io_is_deferred(&c->x->upstream->io));
+	     i++)
+		run_turns(t);
+	assert_int_equal(c->x->state, XFER_EXCHANGE);
+	assert_false(c->x->upstream->is_reused);
+	t->served = accept4(t->listener, NULL, NULL, SOCK_NONBLOCK);
+	assert_true(t->served >= 0);
+	reset_and_close(&t->served);
+	assert_true(io_round_write(t->w->round));
+}
+
+static void
+a_head_that_does_not_go_on_a_new_connection_is_sent_again(void **state)
+{
+	struct world *t = make("");
+	struct conn *c;
+	char text[512];
+	bool is_eof;
+
+	(void)state;
+	rounds(t);
+	c = connect_client(t);
+	say(t->client, post);
+	lose_write_on_new(t, c);
+	lose_write_on_new(t, c);
+	rounds(t);
+	assert_true(t->served >= 0);
+	hear(t->served, text, sizeof text, &is_eof);
+	assert_string_equal(strstr(text, "\r\n\r\n"), "\r\n\r\n");
+	assert_memory_equal(text, "POST / HTTP/1.1", 15);
+	say(t->served, response);
+	rounds(t);
+	hear(t->client, text, sizeof text, &is_eof);
+	assert_memory_equal(text, "HTTP/1.1 200", 12);
+	end(&t);
+}
+
+static void
+a_head_that_never_goes_is_refused(void **state)
+{
+	struct world *t = make("");
+	struct conn *c;
+	char text[512];
+	bool is_eof;
+
+	(void)state;
+	rounds(t);
+	c = connect_client(t);
+	say(t->client, post);
+	lose_write_on_new(t, c);
+	lose_write_on_new(t, c);
+	lose_write_on_new(t, c);
+	rounds(t);
+	assert_int_equal(t->served, -1);
+	hear(t->client, text, sizeof text, &is_eof);
+	assert_memory_equal(text, "HTTP/1.1 502", 12);
+	end(&t);
+}
+
+static unsigned
+deferred_writes(struct world *t)
+{
+	struct list_node *node, *tmp;
+	unsigned n = 0;
+
+	LIST_FOREACH(&t->w->upstreams, node, tmp)
+		n += io_is_deferred(&container_of(node, struct upstream, node)->io);
+	return n;
+}
+
+/* The ends of the client and of the instance of one request. */
+struct pair {
+	int client, served;
+};
+
+/* The request comes to the instance, on a connection that it has not accepted yet. */
+static void
+accept_one(struct world *t, struct pair *p, const char *method)
+{
+	char text[512];
+	bool is_eof;
+
+	rounds(t);
+	p->served = t->served;
+	t->served = -1;
+	assert_true(p->served >= 0);
+	hear(p->served, text, sizeof text, &is_eof);
+	assert_memory_equal(text, method, strlen(method));
+}
+
+static void
+answer_both(struct world *t, const struct pair v[2])
+{
+	char text[512];
+	bool is_eof;
+	int i;
+
+	for (i = 0; i < 2; i++)
+		say(v[i].served, response);
+	rounds(t);
+	for (i = 0; i < 2; i++) {
+		hear(v[i].client, text, sizeof text, &is_eof);
+		assert_memory_equal(text, "HTTP/1.1 200", 12);
+	}
+}
+
+static void
+two_heads_that_do_not_go_in_one_round_are_sent_again(void **state)
+{
+	struct world *t = make("");
+	struct pair v[2];
+	int i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		connect_client(t);
+		v[i].client = t->client;
+		t->client = -1;
+		say(v[i].client, "GET / HTTP/1.1\r\nHost: s\r\n\r\n");
+		accept_one(t, &v[i], "GET");
+	}
+	answer_both(t, v);
+	for (i = 0; i < 2; i++)
+		say(v[i].client, post);
+	run_turns(t);
+	assert_int_equal(deferred_writes(t), 2);
+	for (i = 0; i < 2; i++)
+		reset_and_close(&v[i].served);
+	assert_true(io_round_write(t->w->round));
+	for (i = 0; i < 2; i++)
+		accept_one(t, &v[i], "POST");
+	answer_both(t, v);
+	for (i = 0; i < 2; i++) {
+		close(v[i].client);
+		close(v[i].served);
+	}
 	end(&t);
 }
 
@@ -576,6 +738,9 @@ main(void)
 		cmocka_unit_test(a_client_that_does_not_read_is_cut_off),
 		cmocka_unit_test(an_answer_that_does_not_go_has_its_limit),
 		cmocka_unit_test(a_head_that_does_not_go_is_sent_again),
+		cmocka_unit_test(a_head_that_does_not_go_on_a_new_connection_is_sent_again),
+		cmocka_unit_test(a_head_that_never_goes_is_refused),
+		cmocka_unit_test(two_heads_that_do_not_go_in_one_round_are_sent_again),
 		cmocka_unit_test(an_instance_may_answer_first),
 		cmocka_unit_test(a_connection_that_cannot_be_watched_is_refused),
 		cmocka_unit_test(a_complete_response_frees_its_slot_if_the_client_is_gone),
