@@ -3,7 +3,7 @@
  * and the answers to drains.
  *
  * While the link is down, requests to running instances go on, and all else is sent anew when
- * it is back (promise 5).
+ * it is back (promise 5, README).
  * Thread: main. */
 #ifndef ACTIVATOR_AUTOSCALER_LINK_H
 #define ACTIVATOR_AUTOSCALER_LINK_H

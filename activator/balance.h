@@ -1,7 +1,7 @@
-/* balance - chooses the instance of a request (DESIGN 5).  Without a limit, or with one above
- * 3, it takes the less loaded of two random instances (Mitzenmacher, "The Power of Two Choices
- * in Randomized Load Balancing").  With a limit of 1 to 3 it takes the first that has a free
- * slot, so that idle instances stay idle and can be stopped.
+/* balance - chooses the instance of a request.  Without a limit, or with one above 3, it takes
+ * the less loaded of two random instances (Mitzenmacher, "The Power of Two Choices in Randomized
+ * Load Balancing").  With a limit of 1 to 3 it takes the first that has a free slot, so that idle
+ * instances stay idle and can be stopped.
  * Thread: any; lock-free. */
 #ifndef ACTIVATOR_BALANCE_H
 #define ACTIVATOR_BALANCE_H

@@ -1,4 +1,4 @@
-/* bounds - what all workers together hold, and the most that they may (promise 9).
+/* bounds - what all workers together hold, and the most that they may (promise 9, README).
  *
  * Each worker looks at a counter and then adds to it, so that a bound can be passed by as
  * many as there are workers: it limits memory and descriptors, it is not a ledger.

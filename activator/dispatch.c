@@ -362,8 +362,8 @@ has_other_open(const struct shard *s, const struct instance *inst)
 	return false;
 }
 
-/* The instance gave no response: try again where promise 2 allows it.  is_connect: there was
- * no connection, so that no byte was sent.
+/* The instance gave no response: try again where promise 2 (README) allows it.  is_connect: there
+ * was no connection, so that no byte was sent.
  *
  * Close the instance until a probe has found that it answers, if it refused the connection, or
  * if it gave no response on a new one while another instance is open.  The only open instance

@@ -1,6 +1,6 @@
 /* dispatch - takes a request from its route to its end: it gets a slot and a connection, sends
  * the head, acts on what relay.c reports, and tries again if an instance failed the request
- * (promise 2).
+ * (promise 2, README).
  *
  * Each call may end the request (DONE, CUT).  The caller then calls conn_advance(), which begins
  * the next request; no function here does.

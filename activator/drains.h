@@ -1,4 +1,4 @@
-/* drains - the drains that the autoscaler has begun, by their tokens (DESIGN 7).
+/* drains - the drains that the autoscaler has begun, by their tokens (activator-protocol(7)).
  *
  * The drain of a revision is test and close: it succeeds at once or not at all.  The drain of
  * an instance closes it at once, and is done when no request is in flight there.  A token ends

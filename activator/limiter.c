@@ -2,7 +2,9 @@
  * forgotten.
  *
  * Two numbers are read without the mutex: the word `slots` of each instance, and `waiting` of
- * the revision, which is the length of its queue.  Every thread does two steps, in this order:
+ * the revision, which is the length of its queue, plus 1 while a request looks for a slot under the
+ * mutex.  Every thread does these two steps, in this order (a giver may read waiting before them,
+ * too; see below):
  *
  *   newcomer  takes a slot (compare-and-swap)     then reads waiting
  *   giver     gives its slot back (slots - 1)     then reads waiting
@@ -135,8 +137,9 @@ queued_waking_locked(const struct revision *rev)
  * parked.  That would overrun it, and leave nothing to the instances that the autoscaler
  * starts as soon as it knows how long a response takes.  So each instance gets no more than
  * rev->pace of them before their response heads have come back, and then one for each head.
- * Pacing ends when the queue is empty, or when as many instances as wanted have been open for
- * a second: no more instances are coming. */
+ * Nothing is paced while the queue is empty.  Pacing stops when as many instances as wanted were
+ * open at two calls of limiter_tick() in a row: no more instances are coming.  It begins again when
+ * fewer are open. */
 
 static bool
 is_pacing_locked(const struct revision *rev)
@@ -244,8 +247,8 @@ give_back_locked(struct revision *rev, struct instance *inst)
 
 /* --- permits --- */
 
-/* As slots, permits are counted by one atomic number (inst->conns), and a waiter raises
- * permits_waited before it looks for a free one under the mutex. */
+/* Permits work as slots do: inst->conns counts them, and a waiter raises permits_waited before it
+ * looks for a free one under the mutex.  So no waiter is forgotten (see (b) at the top). */
 static bool
 take_permit(struct instance *inst)
 {
@@ -319,7 +322,7 @@ limiter_permit_or_wait(struct waiter *w)
 		list_push(&inst->permit_queue, &w->node);
 	}
 	pthread_mutex_unlock(&rev->lock);
-	return is_free; /* w belongs to the lock where it waits */
+	return is_free; /* do not read w here: if it waits, another thread may grant it already */
 }
 
 void
@@ -606,7 +609,7 @@ resume_locked(struct revision *rev, struct instance *const *v, uint32_t n)
 	grant_all_locked(rev);
 }
 
-/* Of the main thread, which is the one that changes rev->unlisted. */
+/* Main thread only.  No other thread changes rev->unlisted, so no lock is needed. */
 static bool
 is_unlisted_busy(const struct revision *rev)
 {

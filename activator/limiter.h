@@ -16,8 +16,9 @@
  * locks the mutex only if another request began to wait meanwhile: then it gives the slot back.
  * If no slot is free, or other requests wait already,
  * limiter_take_or_wait() looks once more under the revision's mutex and then puts the request
- * at the tail of the queue.  limiter_give_back() returns a slot; if requests wait, the oldest
- * of them gets it.  So a revision serves first come, first served, over all workers.
+ * at the tail of the queue.  limiter_give_back() returns a slot.  The oldest waiter gets it,
+ * unless the instance is closed or over its limit; while waiters are paced, the limiter chooses
+ * the instance anew.  So a revision serves first come, first served, over all workers.
  *
  * The main thread tells the limiter what the autoscaler, the prober and drains say: limits,
  * instances, and which of them are open.
@@ -26,9 +27,10 @@
  * anywhere yet.  It comes back if its instance failed it and it may be tried again, or if it
  * declined its grant, as the instance is not to be used any more.
  *
- * Under the mutex the limiter does O(instances) work for each waiter that it grants or
- * refuses, and no I/O (but the eventfd of a mailbox that was empty), no logging and no
- * callback.
+ * Under the mutex the limiter does O(instances) work for each call, and for each waiter that it
+ * grants or refuses.  Only a request that comes back costs more: it walks past younger ones in the
+ * queue that came back before it.  The limiter does no I/O there (but the eventfd of a mailbox
+ * that was empty), no logging and no callback.
  * Thread: any, where a call does not say otherwise. */
 #ifndef ACTIVATOR_LIMITER_H
 #define ACTIVATOR_LIMITER_H
@@ -46,10 +48,10 @@ struct msg_failure;
 NODISCARD struct instance *limiter_try_take(struct revision *, const struct instance_set *set,
 					    uint32_t random);
 /* Take a slot, or wait for one.  Returns the instance, with a reference; or NULL: then w is
- * in the queue, or *failed says why the revision cannot be started (a reference), and w is
- * not in the queue.  is_retry: this request comes back, and goes before all that were not sent
- * anywhere yet.  w is borrowed, and must not move, until inbox_next() returns
- * it or limiter_cancel() has taken it out.  If w may wake the revision (not
+ * in the queue; or *failed is set (a reference), and w is not in the queue: the revision cannot be
+ * started, its back-off is not over, and no instance is open.  is_retry: this request comes back,
+ * and goes before all that were not sent anywhere yet.  w is borrowed, and must not move, until
+ * inbox_next() returns it or limiter_cancel() has taken it out.  If w may wake the revision (not
  * is_serve_only) and no queued waiter may, on_demand is posted to the main thread. */
 NODISCARD struct instance *limiter_take_or_wait(struct revision *, struct waiter *w, bool is_retry,
 						int64_t now_ns, struct failure **failed);
@@ -58,8 +60,10 @@ void limiter_give_back(struct instance *);
 /* Stop waiting, before inbox_next() has returned w.  If something had been granted, it goes
  * to the next waiter.  Afterwards w->fd >= 0 is a descriptor for the caller to close. */
 void limiter_cancel(struct waiter *w);
-/* inbox_next() has returned w, but its request has no use for the grant: all of it goes to
- * the next waiter.  w->fd: as above. */
+/* inbox_next() has returned w, but its request does not use the grant.  The slot goes back as by
+ * limiter_give_back(), the permit as by limiter_permit_back().  A connection (w->fd) goes to the
+ * oldest waiter together with both; if no waiter may have it, w->fd stays >= 0, for the caller to
+ * close. */
 void limiter_decline(struct waiter *w);
 /* The response head of a request with is_paced has come, or will not come. */
 void limiter_head_seen(struct instance *);
@@ -81,7 +85,9 @@ bool limiter_is_permit_waited(const struct instance *);
 struct limiter_update {
 	uint32_t wanted;		/* instances that the autoscaler wants */
 	uint32_t container_concurrency; /* the limit of each instance; 0: none */
-	uint32_t pace;			/* target x release_burst, rounded up; 0: no pacing */
+	uint32_t pace;			/* most paced requests at one instance: target x
+					 * release_burst, rounded up.  0, a limit or is_external: no
+					 * pacing */
 	bool is_external;		/* of `addresses`: its instances are never started */
 };
 /* New instances (set, whose reference is taken), limits and pace.  Grants what they allow.
@@ -99,14 +105,15 @@ void limiter_open(struct instance *, uint64_t why);
  * connection, its permit, and a slot.  False: no request waits, or none may go yet; the
  * descriptor and the permit stay the caller's. */
 NODISCARD bool limiter_open_with_fd(struct instance *, int fd);
-/* Drain a whole revision by test and close.  True: no request was in flight or parked, also
- * at instances that are not listed any more, and all listed ones (rev->set) are closed by
- * SLOTS_REV_DRAIN.  False: it is busy, and nothing has changed. */
+/* Close all listed instances (rev->set) by SLOTS_REV_DRAIN, if no request is parked or in flight,
+ * nor in flight at an instance that is not listed any more.  False: there is such a request, and
+ * the instances that this call has closed are open again. */
 NODISCARD bool limiter_try_drain(struct revision *);
 /* The drain is off; set: what it closed. */
 void limiter_resume(struct revision *, const struct instance_set *set);
-/* The revision cannot be started; NULL: it can again.  All waiters are refused, unless an
- * instance is open, or f says that requests stay parked.  f is borrowed. */
+/* The revision cannot be started.  Unless an instance is open, or f says that requests stay parked,
+ * all waiters are refused now, and newcomers until the back-off of f is over.  NULL: it can be
+ * started again.  f is borrowed. */
 void limiter_set_failure(struct revision *, const struct msg_failure *f, int64_t now_ns);
 /* Each second.  Waiters are not paced while at least as many instances as wanted were open at
  * the last two calls. */

@@ -1,7 +1,7 @@
 /* registry - what the autoscaler has described: revisions by name, instances by id, and the
  * route table.
  *
- * New descriptions replace old ones, never state (DESIGN 7): requests in flight, the queue and
+ * New descriptions replace old ones, never state: requests in flight, the queue and
  * idle connections belong to objects that stay the same, a revision by its name and an
  * instance by its id.  An object that is not described any more stays while anything but the
  * registry refers to it, so that there is never a second one with the same name or id.

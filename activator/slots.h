@@ -4,7 +4,7 @@
  * A slot is the right to have one request in flight at one instance.  Limit and count are
  * one word, so that a slot is taken only under the limit that holds at that very moment:
  * when the limit is lowered, the compare-and-swap of a thread that has read the higher one
- * fails, and the thread looks again (promise 3).
+ * fails, and the thread looks again (promise 3, README).
  *
  *	63 … 60      59 … 32   31 … 0
  *	SLOTS_*      limit     count

@@ -4,8 +4,8 @@
  * Each connection has a permit of its instance (limiter.h), from its opening to its close, idle
  * or not.  It has no slot: a slot belongs to a request (xfer.h).  If the client leaves and the
  * instance has a limit, the connection takes over the slot (ABANDONED), and what comes is thrown
- * away, until the instance is done or closes its end (promise 3).  Without a limit the connection
- * is closed at once (xfer.c).
+ * away, until the instance is done or closes its end (promise 3, README).  Without a limit the
+ * connection is closed at once (xfer.c).
  * The events of a connection that carries a request go to the exchange (worker_impl.h,
  * upstream_ops); this file deals with those of idle and abandoned ones itself.
  * Thread: the worker's. */

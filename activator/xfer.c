@@ -263,8 +263,9 @@ xfer_let_go(struct xfer *x)
 		xfer_set_state(x, XFER_ROUTED);
 }
 
-/* As xfer_let_go(), where the instance may still be at work on the request: if it has a
- * limit, the slot is free when the instance is done (promise 3). */
+/* As xfer_let_go(), but the slot of an instance with a limit stays taken until the instance is done
+ * with the request: else a new request would put it above its limit (promise 3, README).  If the
+ * response is complete, the connection may go back to the pool. */
 static void
 let_go_when_done(struct xfer *x)
 {

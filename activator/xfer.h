@@ -6,12 +6,15 @@
  *    ▼                  ▼   │           ROUTED        TUNNEL ──────┘
  *   UNROUTED ─► NEW    PARKED, PERMIT, STARVED
  *
+ * Not drawn: ROUTED -> EXCHANGE, on an idle connection; EXCHANGE -> ROUTED, to be sent again; and
+ * the way of each state to DONE (refused) or CUT, for most of them through ROUTED.
+ *
  * A state says what the request holds and which list it is in.  Every request leaves through
  * xfer_end() (DONE) or xfer_cut() (CUT), once; the connection that carries it then frees it and
  * goes on (conn_advance()).
  *
- * The slot is the request's, from the grant to the end.  While the request waits for something
- * else with it (PERMIT, STARVED) the slot is that of waiter.inst; then that of upstream->inst.
+ * The slot is the request's, from the grant to the end.  It is a slot of waiter.inst in PERMIT and
+ * STARVED, and of upstream->inst while there is a connection.
  *
  * A connection may carry several: each is a stream of it (codec.h).  What belongs to the
  * connection and not to the request (its address, its time limits while no request is under
@@ -42,7 +45,7 @@ struct upstream;
 #define XFER_STATES(X)                                                                             \
 	X(NEW)	      /* its head is there, or refused before it was whole */                      \
 	X(UNROUTED)   /* read, but no route table has come yet */                                  \
-	X(ROUTED)     /* has a route; has no slot, no connection, no place in a queue */           \
+	X(ROUTED)     /* has a route, no connection, and no slot but for a moment in dispatch.c */ \
 	X(PARKED)     /* waits in its revision's queue */                                          \
 	X(PERMIT)     /* has a slot, waits for the right to open a connection */                   \
 	X(STARVED)    /* has a slot, waits for a descriptor */                                     \
@@ -69,7 +72,7 @@ struct xfer {
 	bool has_upgrade, is_upgrade, takes_trailers, wants_json;
 	bool is_expecting;	   /* its client waits for 100 before it sends the body */
 	bool is_sent_whole;	   /* it was read and written to its end */
-	bool is_unsent;		   /* no byte of it was written to an instance */
+	bool is_unsent;		   /* xfer_unsent(): the last try wrote no byte of it */
 	bool has_given_body;	   /* body bytes went to an instance: it cannot be sent again */
 	bool is_counted;	   /* in its shard's in_flight or parked_n */
 	bool is_serve_only;	   /* RULE_SERVE_ONLY: does not count as activity */
@@ -121,7 +124,7 @@ xfer_limits(const struct xfer *x)
 /* A request whose head has been read: NEW.  The connection owns it. */
 NODISCARD struct xfer *xfer_new(struct conn *);
 void xfer_free(struct xfer **); /* DONE or CUT */
-/* Is it under way, so that it ends if its client leaves? */
+/* True: it ends if its client leaves.  A tunnel does not: it passes on the client's end. */
 static inline bool
 xfer_is_waiting(const struct xfer *x)
 {
@@ -157,22 +160,25 @@ xfer_set_state(struct xfer *x, enum xfer_state to)
  * even then. */
 NODISCARD bool xfer_hold(struct xfer *, bool is_back);
 void xfer_unhold(struct xfer *);
-/* CONNECTING, EXCHANGE, TUNNEL: part with the connection, then give the slot back.  may_pool: the
- * connection goes back to the pool if nothing speaks against it.  abort: close it with a reset.
- * The state is the caller's to change. */
+/* CONNECTING, EXCHANGE, TUNNEL: put the connection into the pool, or close it, and then give the
+ * slot back, so that the next request finds the connection or its permit.  may_pool false: close.
+ * The caller changes the state. */
 void xfer_release(struct xfer *, bool may_pool);
+/* As xfer_release() with may_pool false.  abort: close with a reset. */
 void xfer_close_upstream(struct xfer *, bool abort);
-/* Give back its slot, permit, connection and place in the queue: ROUTED, if it has a route. */
+/* Leave the queue, give the slot and the permit back, and close the connection with a reset, as far
+ * as the request has these.  If it has a route, its state is ROUTED afterwards. */
 void xfer_let_go(struct xfer *);
 /* If its release was paced: its response head has come, or will not come. */
 void xfer_pace_done(struct xfer *, struct instance *);
 
-/* Keep a copy of its head, which stands at head, to send it later or again; no-op if there is
- * one. */
+/* Keep a copy of its head, which is at head, to send it (again) later; no-op if there is one. */
 void xfer_keep_head(struct xfer *, const char *head);
-/* The instance is gone, and no byte of the request was written. */
+/* Note that writing failed before a byte of the request was written: until it is sent again,
+ * xfer_is_repeatable() is true.  The state stays. */
 void xfer_unsent(struct xfer *);
-/* May it be sent again, as long as no byte of a response has come (promise 2)? */
+/* True: sending it again does no harm (promise 2, README): no byte of it was written, or it is
+ * idempotent and no body byte was written.  The caller checks that no byte of a response came. */
 bool xfer_is_repeatable(const struct xfer *);
 /* An interim response (1xx) has come. */
 void xfer_interim_seen(struct xfer *, uint32_t status);

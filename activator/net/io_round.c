@@ -7,8 +7,8 @@
 #include "activator/net/io_stream.h"
 #include "common/loop.h"
 
-/* How many sockets of each queue have a turn between two shared reads.  Their sum is what one
- * shared read serves. */
+/* One shared read serves at most IN_PROGRESS_MOST sockets with work in progress.  The last one of a
+ * round also serves NEW_WORK_MOST sockets with new work. */
 #define NEW_WORK_MOST (BATCH_MAX / 2)
 #define IN_PROGRESS_MOST (BATCH_MAX - NEW_WORK_MOST)
 
@@ -245,7 +245,7 @@ io_round_undefer(struct io *io, struct iovec *out)
 	return true;
 }
 
-/* Leave out the writes that were made by io_flush_deferred(). */
+/* Remove the writes that io_round_undefer() took back. */
 static void
 close_gaps(struct io_round *r)
 {
@@ -260,8 +260,9 @@ close_gaps(struct io_round *r)
 	r->flushed_n = 0;
 }
 
-/* Keep what short writes have left until there is room.  Moves the writes that failed or were
- * short to the front of the table, and returns how many they are. */
+/* A short write leaves a rest: append it to io->out, which is written when the socket has room.
+ * Moves the writes that failed or were short to the front of the table, and returns how many they
+ * are. */
 static size_t
 keep_rests(struct io_round *r)
 {

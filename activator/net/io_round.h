@@ -4,22 +4,23 @@
  * run, then the tail of the round.  If each socket read and wrote by itself, a small HTTP
  * request would cost four system calls.  Instead:
  *
- *  1. The event of a socket only puts it into a queue (io_round_add()).  Work in progress has
- *     one queue, new work another.
+ *  1. The event of a socket only puts it into a queue (io_round_add()).  There are two: new work
+ *     (is_new_work(): what is read next begins a request), and work in progress (all else).
  *  2. At the tail, io_round_run() takes sockets from the queues.  Those that expect a small
  *     read (the head of a request or response) are read together, at most BATCH_MAX in one
  *     system call, each into a place of IO_AHEAD bytes: they are read ahead of their turns.  A
  *     single one is read in its turn.
  *  3. Then each socket has its turn: on_ready(), in which io_read() first gives what was read
  *     ahead.
- *  4. A small write in a turn is not made: its bytes are copied and the write is deferred
- *     (io_round_defer()).  io_round_write() makes all deferred writes in one system call.
+ *  4. A write by io_write_deferred() is not made in the turn: io_round_defer() copies its bytes,
+ *     if they are few and the socket has no other write waiting.  io_round_write() makes all
+ *     deferred writes in one system call.  io_write() writes at once.
  *
  * Whoever uses an io sees no difference: bytes keep their order, an error or the end of the
  * stream is found by the read that would have found it, and a deferred write that fails or
  * falls short is reported (on_unsent()).  Without AIO (the kernel has none, or use_aio is
- * false) nothing is read ahead and nothing deferred.  io_close() makes what is deferred of its
- * socket before it closes it, unless it aborts.
+ * false) nothing is read ahead and nothing deferred.  io_close() first makes the socket's deferred
+ * write; with abort it drops that write.
  * Thread: that of the event loop.
  *
  * Only io.c includes this header: what others call stands in io.h. */
@@ -47,13 +48,13 @@ struct io_round {
 	char *ahead;
 	struct io *ahead_of[BATCH_MAX];
 	size_t ahead_n; /* places in use, from the first on */
-	/* Deferred writes, and the socket of each; NULL: it was made by io_flush_deferred(). */
+	/* Deferred writes, and the socket of each; NULL: io_round_undefer() took it back. */
 	struct batch_op writes[BATCH_MAX];
 	struct io *write_of[BATCH_MAX];
 	size_t writes_n, flushed_n;
 	char *write_data; /* DEFERRED_BYTES: a copy of what they write */
 	size_t write_data_n;
-	bool is_writing; /* on_unsent() runs: what it deferred would overwrite the table */
+	bool is_writing; /* on_unsent() runs: defer nothing, as io_round_write() reads writes[] */
 };
 
 /* The socket is ready: queue it for a turn.  Only the socket's event calls this, never a turn: so
@@ -67,8 +68,8 @@ void io_round_drop_ahead(struct io *);
 /* Copy iov[0..n), to be written at the end of the round.  False: the caller is to write it
  * now. */
 NODISCARD bool io_round_defer(struct io *, const struct iovec *iov, int n, uint32_t token);
-/* Take back the deferred write of a socket, for the caller to make it now.  False: there is
- * none.  *out is valid until the end of the round. */
+/* Take back the deferred write of a socket.  The caller writes it now, or drops it.  False: there
+ * is none.  *out is valid until the end of the round. */
 NODISCARD bool io_round_undefer(struct io *, struct iovec *out);
 
 #endif
