@@ -172,7 +172,7 @@ test: ## install missing packages, build, and run every check
 checks: all man $(UNITS) $(REPLAYS) $(B)/test/drive build/test/calls/calls.so
 	@test/report "$(MAKE) --no-print-directory SAN=$(SAN)" lint unit system
 
-lint: ## include rules, independent headers, banned calls, names, and reports (under 10 s)
+lint: ## include rules, independent headers, banned calls, names, citations, and reports (under 10 s)
 	@test/lint/all "$(CC) $(CPPFLAGS)" $(B)/obj
 
 unit: $(UNITS) $(REPLAYS) ## unit tests (cmocka), and the fuzz targets over their corpora

@@ -1,7 +1,7 @@
 /* jget - reads members of a JSON document from outside, and checks their types and ranges.
  * An error names the path of a member: `$.revisions[2].name: expected a string, got a
  * number`.  Documents that are nested too deeply or repeat a key are refused as a whole.
- * Unknown members are ignored (DESIGN 7).
+ * Unknown members are ignored (activator-protocol(7)).
  * Thread: any; a document belongs to one thread. */
 #ifndef COMMON_JGET_H
 #define COMMON_JGET_H

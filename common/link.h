@@ -11,7 +11,7 @@
 
 #include "common/err.h"
 
-#define LINK_LINE_MAX ((size_t)1 << 20)	  /* bytes, newline included (DESIGN 7) */
+#define LINK_LINE_MAX ((size_t)1 << 20)	  /* bytes, newline included */
 #define LINK_QUEUE_MAX ((size_t)64 << 20) /* bytes waiting to be written */
 
 struct loop;

@@ -1,5 +1,5 @@
-/* msg - the messages of the link, protocol version 1 (DESIGN 7): struct msg to and from one
- * line of JSON.  No I/O.  Unknown types and members are ignored; a member that is missing,
+/* msg - the messages of the link, protocol version 1 (activator-protocol(7)): struct msg to and
+ * from one line of JSON.  No I/O.  Unknown types and members are ignored; a member that is missing,
  * or of the wrong type or range, is an error that names it ("$.revisions[2].name").
  * Thread: any. */
 #ifndef COMMON_MSG_H

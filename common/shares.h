@@ -1,4 +1,4 @@
-/* shares - what the autoscaler and its activators say to each other about shares (DESIGN 10):
+/* shares - what the autoscaler and its activators say to each other about shares:
  * how many slots of each instance one activator may use while several are connected.
  *
  *	offer	S→A, in `instances`	what the activator may use from now on

@@ -1,4 +1,4 @@
-/* victims - which instances are stopped first when fewer are wanted (DESIGN 4, promise 8).  In
+/* victims - which instances are stopped first when fewer are wanted (promise 8, README).  In
  * this order: those that the platform stops first whatever is asked of it; those without a
  * busy lease; those with the fewest requests in flight; those that do not answer yet; the
  * youngest, since the oldest have the warmest caches.

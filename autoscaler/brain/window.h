@@ -1,7 +1,7 @@
 /* window - what was observed of one revision over time: one bucket for each second, the sum of
  * what all activators reported of it, and averages over the last buckets.
  *
- * Missing data is not zero (DESIGN 4, promise 6).  The newest seconds are left out of an average
+ * Missing data is not zero (promise 6, README).  The newest seconds are left out of an average
  * while no report of them has come, and nothing is known if none came for a whole span.  An
  * earlier second without a report counts as zero, since an activator does not report a revision
  * of which it has no requests.

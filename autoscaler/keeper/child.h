@@ -74,7 +74,8 @@ void child_free(struct child **);
 struct child *child_find(const struct list *all, const char *id);
 struct child *child_find_pid(const struct list *all, pid_t);
 
-/* Send SIGTERM to its process group, and SIGKILL after stop_timeout.  Idempotent. */
+/* Run its stop_command; without one, send SIGTERM to its process group.  SIGKILL follows after
+ * stop_timeout.  Idempotent. */
 void child_stop(struct child *);
 
 /* The child whose stop_command has that pid; NULL: there is none. */

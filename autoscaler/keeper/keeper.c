@@ -220,8 +220,8 @@ on_sweep(void *arg)
 		loop_timer_set(&kp->sweep_timer, SWEEP_AGAIN_NS);
 }
 
-/* The first process of c was reaped, and no process of pid_file takes its place: the instance has
- * ended.  Other processes of it may be left: sweep. */
+/* The first process of c has ended, and pid_file names no process that replaces it: the instance
+ * has ended.  Other processes of it may be left: sweep. */
 static void
 end_child(struct keeper *kp, struct child *c, int status)
 {

@@ -28,12 +28,10 @@
  *                  where a control group can be made (cgroup.h); elsewhere a process
  *                  that has left its group and cleared its environment escapes.
  *
- * The keeper exits when it was asked to shut down (by a message or SIGTERM) and its last
- * instance is gone, and also when there is no instance and no autoscaler is connected: when the
- * last instance is gone, or at once if the autoscaler leaves when there is none.
- * Until the first autoscaler has said hello it waits for that instead, for 30 s.
- * It holds keeper.lock in state_dir as long as it lives, so there is one keeper
- * at a time: the autoscaler takes the lock and hands the descriptor down.
+ * The keeper exits when it has no instance, and either shuts down (asked by a message or SIGTERM,
+ * or after orphan_timeout) or has no autoscaler connected.  After its start it waits 30 s for the
+ * first hello.  It holds keeper.lock in state_dir as long as it lives, so there is one keeper at a
+ * time: the autoscaler takes the lock and hands the descriptor down.
  *
  * Thread: one.  PR_SET_PDEATHSIG acts when the forking thread ends; with a single thread
  * that is the end of the process.  The keeper never blocks.

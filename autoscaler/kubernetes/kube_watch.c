@@ -43,7 +43,7 @@ struct kube_watch {
 	struct kube_request *request;
 	struct kube_split split;
 	char version[128];     /* resourceVersion to go on from; "": list everything.  Between
-				* two pages: that of the pages so far */
+				* two pages: the list's; not used before the last page */
 	char *continue_token;  /* of the next page of the list; NULL: there is none */
 	bool is_list_open;     /* on_list_begin was called, on_list_end was not */
 	bool is_list_in_watch; /* WATCHING: the list is still coming */
@@ -112,8 +112,9 @@ take_event(struct kube_watch *w, const struct kube_event *ev)
 		take_error_event(w, ev);
 		return false;
 	}
-	/* While a list comes only its own version counts, which comes at its end: its objects
-	 * may bear versions that the server has forgotten. */
+	/* During a list, ignore the versions of its objects: the server may have forgotten them.
+	 * A list in a watch has its own version in its last event, a list in pages in the metadata
+	 * of each page. */
 	if (w->state == WATCHING && (!w->is_list_in_watch || ev->is_initial_end))
 		set_version(w, ev->rv);
 	if (ev->type != KUBE_BOOKMARK) {

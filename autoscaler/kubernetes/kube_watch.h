@@ -8,7 +8,8 @@
  *  - if the version, or the token of a page, has expired (410);
  *  - if an object cannot be decoded, or is too large;
  *  - if the server ends the watch by an ERROR event;
- *  - if a list broke off;
+ *  - if a request of a list brings no complete answer (a page that is refused with 5xx or 429 is
+ *    asked for again);
  *  - if the server refuses with a status other than 5xx and 429;
  *  - if kube_watch_suspect() says so.
  *
@@ -87,12 +88,14 @@ void kube_watch_free(struct kube_watch **);
 /* Does it watch what conf says? */
 bool kube_watch_matches(const struct kube_watch *, const struct kube_watch_conf *);
 
-/* From since_ns on the server did not answer, and now it does: a watch that has been silent since
- * then goes on over a new connection, and a watch that waits goes on at once. */
+/* The server answers again; it did not from since_ns on.  WAITING: send the next request now.
+ * WATCHING, and nothing was sent or received since then: cancel the request, and send the next one
+ * now, over another connection; a list that was coming in it begins anew.  Else: do nothing. */
 void kube_watch_reconnect(struct kube_watch *, int64_t since_ns);
 
-/* The watch should have shown something that has happened since then: if it has been silent since
- * then, it begins again with a list. */
+/* The watch should have shown something that happened after since_ns.  If nothing was sent or
+ * received since then, list everything again.  Does nothing while it is WAITING, or a list is
+ * coming. */
 void kube_watch_suspect(struct kube_watch *, int64_t since_ns);
 
 #endif

@@ -21,8 +21,8 @@ phase_of(const struct keeper_msg *k)
 	}
 }
 
-/* The keeper reports an instance that it has.  Messages about it may have been lost with the
- * last link: send them again. */
+/* The keeper reports an instance that it has.  Our last messages may have been lost with the last
+ * link: if the keeper does not know, say again that the instance answers, and stop it again. */
 static void
 on_instance(struct process_driver *d, const struct keeper_msg *k)
 {
@@ -42,7 +42,8 @@ on_instance(struct process_driver *d, const struct keeper_msg *k)
 	m->phase = phase_of(k);
 	if (was_ready && !k->answered)
 		process_send(d, KEEPER_ANSWERED, m);
-	if (!was_ready && k->answered) { /* to an earlier autoscaler: since when is not known */
+	/* An earlier autoscaler saw it answer, when is not known: ready from its start on. */
+	if (!was_ready && k->answered) {
 		m->is_ready = true;
 		m->ready_ns = MAX(k->started_ns, 1);
 	}

@@ -1,5 +1,5 @@
 /* announce - what is sent to activators of one revision: its instances, how many are wanted, the
- * target, and why no instance can be started (DESIGN 7, messages `instances` and `service`).
+ * target, and why no instance can be started (activator-protocol(7): `instances`, `service`).
  * No I/O; the time is an argument.  Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_RECONCILE_ANNOUNCE_H
 #define AUTOSCALER_RECONCILE_ANNOUNCE_H

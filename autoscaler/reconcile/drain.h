@@ -1,5 +1,5 @@
 /* drain - one drain: a token, what it closes (a revision or one instance), and which activators
- * have not answered yet (DESIGN 7, "Drain").
+ * have not answered yet (activator-protocol(7), "Drains").
  *
  *	ASKED --all have answered--> DRAINED --the driver is asked to stop--> ISSUED
  *

@@ -1,6 +1,7 @@
 /* hub - the autoscaler's end of the links: accepts connections, exchanges `hello`, and turns
- * lines into messages and back.  A peer that breaks the rules of the protocol is cut off, and
- * the log says which rule.  It knows nothing of revisions.
+ * lines into messages and back.  The hub cuts off a peer that breaks a rule of the protocol, and
+ * logs which rule.  It ignores messages of an unknown type: a later version may send them.  It
+ * knows nothing of revisions.
  * It calls back from the loop only, never from inside a call.
  * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_RECONCILE_HUB_H
@@ -33,7 +34,8 @@ struct hub_ops {
 	void (*on_activator)(struct hub_peer *, void *arg);
 	/* An activator has sent a message, of a type that activators send. */
 	void (*on_message)(struct hub_peer *, const struct msg *, void *arg);
-	/* The link of an activator is gone; the peer is freed after this. */
+	/* The link of an activator is gone; the peer is freed after this.  If the activator has
+	 * said hello on a newer link, on_activator of that link came before. */
 	void (*on_gone)(struct hub_peer *, const char *why, void *arg);
 };
 

@@ -1,7 +1,7 @@
 /* peers - the activators that are connected, and those that vanished a short time ago.
  *
- * Missing data is not idleness (DESIGN 4, promise 6): as long as an activator may have
- * requests that it does not report, nothing is scaled down.  That is the case
+ * Missing data is not idleness (promise 6, README): as long as an activator may have requests
+ * that it does not report, nothing is scaled down.  That is the case
  *  - while no activator is connected,
  *  - while one is connected and reports nothing,
  *  - for a stable window after one has vanished, unless it comes back by its id.

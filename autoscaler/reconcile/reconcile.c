@@ -199,8 +199,8 @@ decide_marked(struct reconcile *r, int64_t now_ns)
 /* --- messages and views: noted now, acted on in reconcile_tail() --- */
 
 /* An activator has vanished and its grace is over, or it has a new link: drop what it reported by
- * the old link.  If it did not come back, the busy leases (x-activator-busy) that it reported hold
- * on, in the instances. */
+ * the old link.  If it did not come back, the busy leases (x-activator-busy) that it reported go on
+ * until they are over: instances.h keeps them. */
 static void
 forget_reports(struct reconcile *r)
 {
@@ -326,7 +326,8 @@ reconcile_message(struct reconcile *r, uint64_t peer, const struct msg *m)
 	}
 }
 
-/* Another client has set the scale: count that as what the driver was asked for. */
+/* Another client has set the scale, and the revision respects it (hold.h): record it as the number
+ * that the driver was asked for, so that scale() does not ask for the old number again. */
 static void
 follow_foreign(struct reconcile *r, struct scaled_revision *rev)
 {

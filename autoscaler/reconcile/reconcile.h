@@ -8,13 +8,15 @@
  * In a round of the event loop
  *   - a message or a view is noted in its revision, which is marked if it has to be acted on in
  *     this round; an ordinary report waits for the next tick;
- *   - once a second reconcile_tick() marks all active revisions, as averages change with time;
+ *   - once a second reconcile_tick() marks all active revisions (scaled_is_active(): such as those
+ *     with instances, reports, a schedule or a minimum), because averages change with time;
  *   - at the end reconcile_tail() goes through all marked revisions:
- *	1. adopt   when a driver has shown the revision for the first time, count the scale that
- *		   is there as what the driver was asked for, and ask for it, unless it
- *		   is 0
+ *	1. adopt   a driver has shown the revision for the first time: take over its scale as
+ *		   the number that we asked for.  Ask for it, too, unless it is 0: the driver
+ *		   has no number from this process yet
  *	2. decide  decide(), and the bounds of its answer (wanted.h)
- *	3. share   max_instances, if the revisions claim more (quota.h)
+ *	3. share   if the revisions together claim more than max_instances, give each a part of
+ *		   it (quota.h)
  *	4. act     note the decision; ask the driver for more instances, or drain some before
  *		   it is asked for fewer (scaledown.h); announce what has changed (announce.h)
  * Four things do not wait for the end: an `activate` is decided on and acknowledged; a new
@@ -86,14 +88,17 @@ bool reconcile_leaving_done(const struct reconcile *);
 /* An activator is connected and has been sent all services.  It is sent the drains that are
  * under way.  id is copied. */
 void reconcile_peer_up(struct reconcile *, uint64_t peer, const char *id);
+/* The link of an activator is down.  If the activator has another link, its old reports are
+ * dropped.  Else what it had in flight counts for one stable window more, and nothing is scaled
+ * down meanwhile (peers.h). */
 void reconcile_peer_down(struct reconcile *, uint64_t peer);
 /* What it sends: activate, stats, instance, drained or busy. */
 void reconcile_message(struct reconcile *, uint64_t peer, const struct msg *);
 /* What a driver shows. */
 void reconcile_view(struct reconcile *, const struct driver_view *);
 
-/* The autoscaler is about to exit: decide and acknowledge nothing more.  What drivers show still
- * goes to the activators. */
+/* The autoscaler is about to exit.  From now on nothing is decided or acknowledged, and no driver
+ * is asked for instances.  Activators still learn what drivers show. */
 void reconcile_freeze(struct reconcile *);
 
 void reconcile_tick(struct reconcile *); /* each second */

@@ -1,6 +1,6 @@
 /* scaledown - leads one revision to fewer instances: chooses the instances to stop, and asks the
- * driver to stop them only when the activators have drained them (DESIGN 4, promises 7 and 8;
- * DESIGN 7, "Drain").
+ * driver to stop them only when the activators have drained them (promises 7 and 8, README;
+ * activator-protocol(7), "Drains").
  *
  * To zero: one drain of the whole revision.  Each activator answers at once: if it has no
  * request it closes all instances and says `drained`, else it says `busy`.  When all have said

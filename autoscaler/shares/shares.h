@@ -1,6 +1,6 @@
 /* shares - the leader's side of the share protocol, for one revision: it gives out how many slots
- * of each instance each activator may use (DESIGN 10, "Shares").  common/shares.h says which
- * messages there are; activator/share.h is the other side.
+ * of each instance each activator may use.  common/shares.h says which messages there are;
+ * activator/share.h is the other side.
  *
  * It is a pure state machine: no clock, no I/O.  The caller puts in what it reads from links, what
  * the driver lists, which activators are dead, and the time; then it draws offers.  Each call

@@ -11,7 +11,7 @@
 /* An instance, for the CPU time that it uses from one view to the next. */
 struct mark {
 	char *id;
-	double cpu_s; /* counted up to here; < 0: it is unknown what it used before */
+	double cpu_s; /* counted up to here; < 0: counting begins at the next number of a view */
 };
 
 struct gauge {
@@ -152,7 +152,7 @@ end_part(struct meter *m, struct gauge *g, meter_fn *fn, void *arg)
 	amounts_add(&g->before, &g->amounts);
 }
 
-/* The hour ends at upto_ns, and another one begins. */
+/* End all parts at upto_ns, and begin others in `hour`: it has begun, or the clock was set. */
 static void
 turn(struct meter *m, int64_t upto_ns, int64_t hour, meter_fn *fn, void *arg)
 {
@@ -271,7 +271,8 @@ find_mark(const struct gauge *g, size_t *at, const char *id)
 	return NULL;
 }
 
-/* Of an instance that ran before the gauge began it is unknown what has been counted. */
+/* If an instance is older than the gauge, an earlier gauge may have counted its start and its CPU
+ * time: count only what it uses from now on. */
 static struct mark
 mark_new(struct gauge *g, const struct driver_instance *i)
 {

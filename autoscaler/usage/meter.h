@@ -3,9 +3,10 @@
  * Instances are integrated over the monotonic time from one event to the next, so that neither
  * their number between two ticks nor a step of the wall clock is lost.  The wall clock only says
  * to which hour the time belongs.  At the end of an hour the part that each revision has added up
- * is handed out as final, and another part begins; a step of the clock ends the part as well.
- * Two parts may therefore be of the same hour.
- * Pure: no I/O, and the time is an argument.  Thread: the owner. */
+ * is handed out as final, and another part begins.  If the wall clock is set to another hour, the
+ * part ends then, too; so two parts may be of the same hour.  A step within the hour changes
+ * nothing.
+ * Pure: no I/O, and the time is an argument.  Thread: the autoscaler's only loop (ledger.c). */
 #ifndef AUTOSCALER_USAGE_METER_H
 #define AUTOSCALER_USAGE_METER_H
 
@@ -30,8 +31,9 @@ struct meter_part {
 };
 typedef void meter_fn(const struct meter_part *, void *arg);
 
-/* To be called before any other call in which time matters, and each second: ends the parts of an
- * hour that is over, with a call of fn for each. */
+/* Call it each second, and before each other call: all others use the time of the last
+ * meter_advance().  When an hour is over, or the clock was set to another one, it calls fn for each
+ * part that ends. */
 void meter_advance(struct meter *, int64_t now_ns, int64_t wall_ns, meter_fn *, void *arg);
 
 /* Which revisions there are: begin, add each, end.  Parts of those that are gone, or whose
@@ -47,8 +49,8 @@ void meter_view(struct meter *, const struct driver_view *);
 void meter_activate(struct meter *, const char *revision); /* a request waits for an instance */
 void meter_stats(struct meter *, const struct msg_stats *);
 
-/* Hand out the parts that have changed and were not handed out for write_ns, or, where only idle
- * time has passed, for idle_ns. */
+/* Hand out each part that was not handed out for write_ns.  A part of which only idle time has
+ * passed since then waits for idle_ns. */
 void meter_write(struct meter *, int64_t write_ns, int64_t idle_ns, meter_fn *, void *arg);
 /* Hand out all parts as they are, for reading. */
 void meter_each(struct meter *, meter_fn *, void *arg);

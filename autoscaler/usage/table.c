@@ -296,7 +296,7 @@ add(struct table *t, int64_t hour, const struct amounts *a)
 	amounts_add(&t->sum, a);
 }
 
-/* All rows of the account have been added but for that of the hour that is not over. */
+/* The last row of the account was added.  Add the one that still grows, too, if there is one. */
 static void
 end_account(struct table *t)
 {

@@ -35,9 +35,10 @@ struct table; /* opaque */
 
 NODISCARD struct table *table_new(const struct table_query *);
 void table_free(struct table **);
-/* Add the rows of the hours that are not over, one at most for each account, then all others, each
- * account with all of its rows one after another and the same pointer; then end.  Rows of hours
- * that are not asked for are ignored. */
+/* Call in this order: (1) table_add_live() for the row of the running hour that still grows, at
+ * most once for each account; (2) table_add() for each other row, all rows of an account one after
+ * another and with the same pointer; (3) table_end().  Rows of hours that are not asked for are
+ * ignored. */
 void table_add_live(struct table *, int64_t hour, const struct account *, const struct amounts *);
 void table_add(struct table *, int64_t hour, const struct account *, const struct amounts *);
 void table_end(struct table *);

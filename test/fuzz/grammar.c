@@ -2,7 +2,7 @@
  * RFC 9110, 9112 and 3986 and shares no idea with ours.  Both read the same message from the
  * same bytes, or both refuse them.
  *
- * Where the grammar leaves a choice, the literal parser does as DESIGN says: repeated lengths
+ * Where the grammar leaves a choice, the literal parser takes the strict one: repeated lengths
  * and codings other than chunked are refused, not repaired.  It accepts more than the grammar
  * in two cases: bytes of a request target that common clients do not escape, and a status
  * line without the blank before an empty reason phrase. */

@@ -276,7 +276,7 @@ def test_a_last_response_that_does_not_fit_is_whole(tmp_path, batch):
 
 
 def test_instances_die_while_clients_ask(tmp_path):
-    """All kept connections are dead: each request is sent on a new one (promise 2)."""
+    """All kept connections are dead: each request is sent on a new one (promise 2, README)."""
     with running(tmp_path, SERVICES, workers=1) as stack:
         clients = [stack.connect() for _ in range(30)]
         for _ in range(3):

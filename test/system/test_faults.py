@@ -1,5 +1,5 @@
-"""No byte is lost, added or sent to the wrong peer (promise 1): the instance or the client leaves
-after each byte, a peer resets, and streams larger than all buffers meet a slow reader."""
+"""No byte is lost, added or sent to the wrong peer (promise 1, README): the instance or the client
+leaves after each byte, a peer resets, and streams larger than all buffers meet a slow reader."""
 import hashlib
 import os
 import socket
