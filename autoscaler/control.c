@@ -122,7 +122,7 @@ on_message(struct hub_peer *p, const struct msg *m, void *arg)
 	struct autoscaler *a = arg;
 
 	update_ledger(a);
-	ledger_message(a->ledger, m);
+	ledger_message(a->ledger, p->serial, m);
 	reconcile_message(a->reconcile, p->serial, m);
 }
 
@@ -132,6 +132,7 @@ on_activator_down(struct hub_peer *p, const char *why, void *arg)
 	struct autoscaler *a = arg;
 
 	log_warn(NULL, "activator disconnected", "activator=%s why=%s", p->id, why);
+	ledger_peer_down(a->ledger, p->serial);
 	reconcile_peer_down(a->reconcile, p->serial);
 }
 

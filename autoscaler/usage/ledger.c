@@ -138,15 +138,21 @@ ledger_view(struct ledger *l, const struct driver_view *view)
 }
 
 void
-ledger_message(struct ledger *l, const struct msg *m)
+ledger_message(struct ledger *l, uint64_t peer, const struct msg *m)
 {
 	if (m->type != MSG_ACTIVATE && m->type != MSG_STATS)
 		return;
 	advance(l);
 	if (m->type == MSG_ACTIVATE)
-		meter_activate(l->meter, m->u.activate.revision);
+		meter_activate(l->meter, peer, m->u.activate.revision);
 	else
-		meter_stats(l->meter, &m->u.stats);
+		meter_stats(l->meter, peer, &m->u.stats);
+}
+
+void
+ledger_peer_down(struct ledger *l, uint64_t peer)
+{
+	meter_peer_down(l->meter, peer);
 }
 
 void

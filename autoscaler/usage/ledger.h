@@ -43,8 +43,9 @@ void ledger_revisions_add(struct ledger *, const char *revision, const char *own
 void ledger_revisions_end(struct ledger *);
 
 void ledger_view(struct ledger *, const struct driver_view *);
-/* What an activator sends; only `activate` and `stats` matter. */
-void ledger_message(struct ledger *, const struct msg *);
+/* What an activator sends; only `activate` and `stats` matter.  peer: its link. */
+void ledger_message(struct ledger *, uint64_t peer, const struct msg *);
+void ledger_peer_down(struct ledger *, uint64_t peer);
 void ledger_tick(struct ledger *); /* each second */
 
 /* /usage.  price: of an instance-hour; 0: unknown. */

@@ -25,7 +25,12 @@ struct gauge {
 	size_t live;	 /* of these, not stopping */
 	size_t measured; /* of these, with known CPU time and memory */
 	double memory_bytes;
-	bool is_waking; /* a wake was counted, and no instance is ready yet */
+
+	/* A wake was counted.  Since then no instance has become ready, and requests have waited at
+	 * an activator without a break. */
+	bool is_waking;
+	uint64_t *waiting; /* is_waking: the activators at which they wait, as reported last */
+	size_t waiting_n;
 
 	/* the part */
 	uint64_t part;
@@ -76,6 +81,7 @@ gauge_free(struct gauge *g)
 {
 	marks_free(g->marks, g->n);
 	account_fini(&g->account);
+	free(g->waiting);
 	free(g);
 }
 
@@ -246,6 +252,72 @@ meter_revisions_end(struct meter *m, meter_fn *fn, void *arg)
 	}
 }
 
+/* --- wakes --- */
+
+static void
+end_wake(struct gauge *g)
+{
+	g->is_waking = false;
+	g->waiting_n = 0;
+}
+
+static void
+remove_waiting(struct gauge *g, uint64_t peer)
+{
+	size_t i;
+
+	for (i = 0; i < g->waiting_n; i++)
+		if (g->waiting[i] == peer) {
+			g->waiting[i] = g->waiting[--g->waiting_n];
+			return;
+		}
+}
+
+static void
+add_waiting(struct gauge *g, uint64_t peer)
+{
+	remove_waiting(g, peer);
+	g->waiting = xrealloc(g->waiting, (g->waiting_n + 1) * sizeof *g->waiting);
+	g->waiting[g->waiting_n++] = peer;
+}
+
+void
+meter_activate(struct meter *m, uint64_t peer, const char *revision)
+{
+	struct gauge *g = hmap_find(&m->gauges, revision);
+
+	if (g == NULL || g->is_external || (g->live > 0 && !g->is_waking))
+		return;
+	if (!g->is_waking) {
+		g->is_waking = g->is_changed = true;
+		g->amounts.wakes++;
+	}
+	add_waiting(g, peer);
+}
+
+/* While a wake is under way: so many requests are parked at the activator. */
+static void
+note_parked(struct gauge *g, uint64_t peer, uint32_t parked)
+{
+	if (parked > 0) {
+		add_waiting(g, peer);
+		return;
+	}
+	remove_waiting(g, peer);
+	if (g->waiting_n == 0) /* the clients that waited are gone */
+		end_wake(g);
+}
+
+void
+meter_peer_down(struct meter *m, uint64_t peer)
+{
+	struct gauge *g;
+	size_t at = 0;
+
+	while ((g = next(m, &at)) != NULL)
+		remove_waiting(g, peer);
+}
+
 /* --- instances --- */
 
 static bool
@@ -310,7 +382,8 @@ take_instances(struct gauge *g, const struct driver_view *view)
 		g->live += from->state != INSTANCE_STOPPING;
 		g->measured += is_measured(from);
 		g->memory_bytes += is_measured(from) ? (double)from->memory_bytes : 0;
-		g->is_waking &= from->state != INSTANCE_READY;
+		if (from->state == INSTANCE_READY)
+			end_wake(g);
 	}
 	marks_free(g->marks, g->n);
 	g->marks = marks;
@@ -332,17 +405,6 @@ meter_view(struct meter *m, const struct driver_view *view)
 
 /* --- requests --- */
 
-void
-meter_activate(struct meter *m, const char *revision)
-{
-	struct gauge *g = hmap_find(&m->gauges, revision);
-
-	if (g == NULL || g->is_external || g->live > 0 || g->is_waking)
-		return;
-	g->is_waking = g->is_changed = true;
-	g->amounts.wakes++;
-}
-
 static void
 add_stat(struct gauge *g, const struct msg_stat *s, int64_t period_ms)
 {
@@ -357,7 +419,7 @@ add_stat(struct gauge *g, const struct msg_stat *s, int64_t period_ms)
 }
 
 void
-meter_stats(struct meter *m, const struct msg_stats *s)
+meter_stats(struct meter *m, uint64_t peer, const struct msg_stats *s)
 {
 	size_t i;
 
@@ -367,8 +429,8 @@ meter_stats(struct meter *m, const struct msg_stats *s)
 		if (g == NULL)
 			continue;
 		add_stat(g, &s->v[i], s->period_ms);
-		if (s->period_ms > 0 && s->v[i].parked == 0)
-			g->is_waking = false; /* the clients that waited are gone */
+		if (g->is_waking && s->period_ms > 0)
+			note_parked(g, peer, s->v[i].parked);
 	}
 }
 

@@ -44,10 +44,16 @@ void meter_revisions_add(struct meter *, const struct account *, bool is_externa
 			 void *arg);
 void meter_revisions_end(struct meter *, meter_fn *, void *arg);
 
-/* What is shown and reported; revisions that are not known are ignored. */
+/* What is shown and reported; revisions that are not known are ignored.  peer: the link of the
+ * activator that reports (hub_peer.serial). */
 void meter_view(struct meter *, const struct driver_view *);
-void meter_activate(struct meter *, const char *revision); /* a request waits for an instance */
-void meter_stats(struct meter *, const struct msg_stats *);
+/* A request waits.  Counts a wake if no instance is there, or only stopping ones, and if no wake is
+ * under way. */
+void meter_activate(struct meter *, uint64_t peer, const char *revision);
+void meter_stats(struct meter *, uint64_t peer, const struct msg_stats *);
+/* The link is down.  The requests that wait at the activator may come back by another link: a wake
+ * that is under way ends only when an activator reports next. */
+void meter_peer_down(struct meter *, uint64_t peer);
 
 /* Hand out each part that was not handed out for write_ns.  A part of which only idle time has
  * passed since then waits for idle_ns. */

@@ -85,7 +85,7 @@ report(struct ledger *l, uint64_t requests)
 	struct msg_stat s = {.name = a_v1, .requests = requests};
 	const struct msg m = {.type = MSG_STATS, .u.stats = {.period_ms = 1000, .v = &s, .n = 1}};
 
-	ledger_message(l, &m);
+	ledger_message(l, 1, &m);
 }
 
 static void
@@ -96,7 +96,7 @@ wake(struct ledger *l)
 	const struct driver_view view = {.revision = a_v1, .is_known = true, .v = &i, .n = 1};
 	const struct msg m = {.type = MSG_ACTIVATE, .u.activate = {.revision = a_v1}};
 
-	ledger_message(l, &m);
+	ledger_message(l, 1, &m);
 	ledger_view(l, &view);
 }
 

@@ -8,6 +8,8 @@
 #include "common/clk.h"
 
 #define HOUR (3600 * CLK_S)
+#define ONE 1 /* links of activators */
+#define TWO 2
 #define NEAR(a, b) assert_true(fabs((a) - (b)) < 1e-6)
 
 static char none[] = "", team[] = "team", a_v1[] = "a/v1", b_v1[] = "b/v1",
@@ -88,7 +90,7 @@ total(void)
 }
 
 static void
-report(uint64_t requests, double concurrency, double waiting, uint32_t parked)
+report_by(uint64_t peer, uint64_t requests, double concurrency, double waiting, uint32_t parked)
 {
 	struct msg_stat s = {.name = a_v1,
 			     .requests = requests,
@@ -98,7 +100,13 @@ report(uint64_t requests, double concurrency, double waiting, uint32_t parked)
 			     .parked = parked};
 	const struct msg_stats stats = {.period_ms = 1000, .v = &s, .n = 1};
 
-	meter_stats(m, &stats);
+	meter_stats(m, peer, &stats);
+}
+
+static void
+report(uint64_t requests, double concurrency, double waiting, uint32_t parked)
+{
+	report_by(ONE, requests, concurrency, waiting, parked);
 }
 
 static int
@@ -173,7 +181,7 @@ requests(void **state)
 	(void)state;
 	report(10, 2.5, 0.5, 1);
 	report(5, 1, 0, 0);
-	meter_stats(m, &empty);
+	meter_stats(m, ONE, &empty);
 	NEAR(total().requests, 15);
 	NEAR(total().completed, 15);
 	NEAR(total().in_flight_s, 3);
@@ -184,25 +192,66 @@ static void
 a_wake_counts_once(void **state)
 {
 	(void)state;
-	meter_activate(m, a_v1);
-	meter_activate(m, a_v1);
+	meter_activate(m, ONE, a_v1);
+	meter_activate(m, ONE, a_v1);
 	show(1, INSTANCE_STARTING, now, -1, 0);
-	meter_activate(m, a_v1);
+	meter_activate(m, ONE, a_v1);
 	show(0, INSTANCE_STARTING, 0, -1, 0); /* it crashed, and another one is to start */
-	meter_activate(m, a_v1);
+	meter_activate(m, ONE, a_v1);
 	NEAR(total().wakes, 1);
 	show(1, INSTANCE_READY, now, -1, 0);
 	show(0, INSTANCE_READY, 0, -1, 0);
-	meter_activate(m, a_v1);
+	meter_activate(m, ONE, a_v1);
 	NEAR(total().wakes, 2);
 	report(1, 0, 0, 0); /* the client has left */
-	meter_activate(m, a_v1);
+	meter_activate(m, ONE, a_v1);
 	NEAR(total().wakes, 3);
 	show(1, INSTANCE_READY, now, -1, 0);
 	show(1, INSTANCE_STOPPING, now, -1, 0); /* it takes no more requests */
-	meter_activate(m, a_v1);
+	meter_activate(m, ONE, a_v1);
 	NEAR(total().wakes, 4);
-	meter_activate(m, "c/v1");
+	meter_activate(m, ONE, "c/v1");
+}
+
+/* While requests wait at one activator, it does not matter what others have. */
+static void
+a_wake_lasts_while_any_activator_waits(void **state)
+{
+	(void)state;
+	meter_activate(m, ONE, a_v1);
+	meter_activate(m, TWO, a_v1);
+	report_by(TWO, 0, 0, 0, 0); /* its clients have left */
+	meter_activate(m, TWO, a_v1);
+	report_by(ONE, 0, 0, 0, 0);
+	meter_activate(m, ONE, a_v1);
+	NEAR(total().wakes, 1);
+	report_by(ONE, 0, 0, 0, 0);
+	report_by(ONE, 0, 1, 1, 1);
+	report_by(TWO, 0, 0, 0, 0);
+	meter_activate(m, TWO, a_v1);
+	NEAR(total().wakes, 1);
+	report_by(ONE, 0, 0, 0, 0);
+	report_by(TWO, 0, 0, 0, 0);
+	meter_activate(m, TWO, a_v1);
+	NEAR(total().wakes, 2);
+}
+
+/* An activator that has lost its link repeats on the next one that its requests wait. */
+static void
+a_wake_outlives_a_link(void **state)
+{
+	(void)state;
+	meter_activate(m, ONE, a_v1);
+	meter_peer_down(m, ONE);
+	meter_activate(m, TWO, a_v1);
+	NEAR(total().wakes, 1);
+	report_by(TWO, 0, 0, 0, 0);
+	meter_activate(m, TWO, a_v1);
+	NEAR(total().wakes, 2);
+	meter_peer_down(m, TWO); /* that activator has died */
+	report_by(ONE, 0, 0, 0, 0);
+	meter_activate(m, ONE, a_v1);
+	NEAR(total().wakes, 3);
 }
 
 static void
@@ -211,7 +260,7 @@ external_revisions_have_no_instances(void **state)
 	(void)state;
 	set_revisions(false, true);
 	show(2, INSTANCE_READY, 0, -1, 0);
-	meter_activate(m, a_v1);
+	meter_activate(m, ONE, a_v1);
 	report(3, 1, 0, 0);
 	pass(CLK_S);
 	NEAR(total().instance_s, 0);
@@ -362,6 +411,8 @@ main(void)
 		TEST(cpu_and_memory),
 		TEST(requests),
 		TEST(a_wake_counts_once),
+		TEST(a_wake_lasts_while_any_activator_waits),
+		TEST(a_wake_outlives_a_link),
 		TEST(external_revisions_have_no_instances),
 		TEST(an_hour_ends_exactly),
 		TEST(a_revision_that_goes_ends_its_part),
