@@ -29,7 +29,7 @@ static const struct io_ops ops = {
 };
 
 int
-conn_open(struct worker *w, int fd, const struct addr *peer)
+conn_open(struct worker *w, int fd, const struct addr *peer, const struct listen_spec *spec)
 {
 	struct conn *c = slab_get(&w->conn_slab);
 
@@ -39,6 +39,7 @@ conn_open(struct worker *w, int fd, const struct addr *peer)
 	}
 	c->w = w;
 	c->codec = &codec_h1;
+	c->listen_spec = spec;
 	c->peer = *peer;
 	c->is_peer_v6 = peer->ss.ss_family == AF_INET6;
 	c->is_peer_unix = addr_is_unix(peer);

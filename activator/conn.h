@@ -14,7 +14,7 @@
 #include "activator/timeq.h"
 #include "activator/worker_impl.h"
 #include "activator/xfer.h"
-#include "common/addr.h"
+#include "common/listen_spec.h"
 
 struct codec;
 
@@ -28,7 +28,8 @@ enum conn_state {
 struct conn {
 	struct io io;
 	struct worker *w;
-	const struct codec *codec; /* frames its responses */
+	const struct codec *codec;	       /* frames its responses */
+	const struct listen_spec *listen_spec; /* where it was accepted; a part of the conf */
 	struct inbuf in;
 	bool is_in_partial; /* in is the beginning of a head: no use without more */
 	bool had_body;	    /* its last request had a body */
@@ -58,7 +59,8 @@ conn_may_persist(const struct xfer *x)
 
 /* fd is an accepted connection, which does not block; the connection owns it.  -1 with errno:
  * it cannot be watched, and fd is still the caller's. */
-NODISCARD int conn_open(struct worker *, int fd, const struct addr *peer);
+NODISCARD int conn_open(struct worker *, int fd, const struct addr *peer,
+			const struct listen_spec *);
 /* Go on after an event: begin the next request if one has ended and another is there, or
  * close, or set the timer for the limit that comes next. */
 void conn_advance(struct conn *);

@@ -294,7 +294,7 @@ control_open(struct loop *loop, const struct settings *s, struct err *e)
 						: (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	loop_timer_init(&a->end_timer, loop, on_end, a);
 	set_bounds(a);
-	a->claim = claim_new(&s->activator.listen, mode_of(s), e);
+	a->claim = claim_new(s->activator.listeners, s->activator.listeners_n, mode_of(s), e);
 	if (a->claim == NULL || watch_signals(a, e) < 0 || open_admin(a, e) < 0 ||
 	    make_workers(a, e) < 0) {
 		control_close(&a);

@@ -36,7 +36,7 @@ refuse_unwatched(struct worker *w, int fd, const char *address)
 }
 
 static void
-on_accept(int fd, const struct addr *peer, void *arg)
+on_accept(int fd, const struct addr *peer, const struct listen_spec *spec, void *arg)
 {
 	struct worker *w = arg;
 	char address[ADDR_IP_TEXT];
@@ -47,7 +47,7 @@ on_accept(int fd, const struct addr *peer, void *arg)
 		refuse_client(w, fd, "too many connections");
 	else if (!clients_enter(&w->clients, addr_format_host(peer, address)))
 		refuse_client(w, fd, "too many connections of this client");
-	else if (conn_open(w, fd, peer) < 0)
+	else if (conn_open(w, fd, peer, spec) < 0)
 		refuse_unwatched(w, fd, address);
 }
 

@@ -58,6 +58,21 @@ near_enough(const char *name)
 	return MIN(MAX((unsigned)strlen(name) / 3, 1u), 4u);
 }
 
+const char *
+conf_word_nearest(const char *word, const char *const *words, size_t n)
+{
+	const char *best = NULL;
+	unsigned least = near_enough(word) + 1;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (distance(word, words[i]) < least) {
+			best = words[i];
+			least = distance(word, best);
+		}
+	return best;
+}
+
 const struct conf_kind *
 conf_kind_nearest(const char *name)
 {

@@ -18,6 +18,9 @@ extern const size_t conf_kinds_n;
 /* The kind of that name in a section of kind parent (one or several IN_*), or NULL. */
 const struct conf_kind *conf_kind_find(const char *name, unsigned parent);
 
+/* The one of n words that resembles word most, or NULL if none does. */
+const char *conf_word_nearest(const char *word, const char *const *words, size_t n);
+
 /* The kind whose name resembles name most, or NULL if none does. */
 const struct conf_kind *conf_kind_nearest(const char *name);
 

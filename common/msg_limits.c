@@ -92,7 +92,7 @@ put_key(struct jput *j, const struct key *k, const struct limits *l)
 		jput_string(j, name, probe_text(l));
 		break;
 	case KEY_LIST:
-	case KEY_ADDRESSES:
+	case KEY_LISTEN:
 	case KEY_ENDPOINTS:
 	case KEY_NETWORKS:
 	case KEY_PORTS:
@@ -255,7 +255,7 @@ get_key(const struct jget *at, const struct key *k, struct limits *l, struct err
 	case KEY_PROBE:
 		return get_probe(at, name, l, e);
 	case KEY_LIST:
-	case KEY_ADDRESSES:
+	case KEY_LISTEN:
 	case KEY_ENDPOINTS:
 	case KEY_NETWORKS:
 	case KEY_PORTS:

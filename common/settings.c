@@ -236,12 +236,24 @@ load_process(struct loader *ld, const struct conf_section *s, enum key_group gro
 }
 
 static void
+load_listeners(struct activator_conf *a)
+{
+	size_t i;
+
+	a->listeners_n = a->listen.n;
+	a->listeners = xcalloc(MAX(a->listeners_n, (size_t)1), sizeof *a->listeners);
+	for (i = 0; i < a->listeners_n; i++)
+		CHECK(listen_spec_parse(&a->listeners[i], a->listen.v[i], NULL) == 0);
+}
+
+static void
 load_processes(struct loader *ld)
 {
 	struct settings *s = ld->s;
 
 	load_process(ld, ld->root, GROUP_TOP, s);
 	load_process(ld, ld->activator, GROUP_ACTIVATOR, &s->activator);
+	load_listeners(&s->activator);
 	load_process(ld, ld->activator, GROUP_LIMITS, &s->activator.limits);
 	load_process(ld, ld->autoscaler, GROUP_AUTOSCALER, &s->autoscaler);
 	load_process(ld, ld->autoscaler, GROUP_SCALING, &s->autoscaler.scaling);
@@ -390,6 +402,7 @@ settings_free(struct settings **sp)
 		service_fini(&s->services[i]);
 	free(s->services);
 	value_fini_group(GROUP_ACTIVATOR, &s->activator);
+	free(s->activator.listeners);
 	limits_fini(&s->activator.limits);
 	value_fini_group(GROUP_LAUNCH, &s->autoscaler.launch);
 	value_fini_group(GROUP_AUTOSCALER, &s->autoscaler);

@@ -6,8 +6,8 @@
 #ifndef COMMON_SETTINGS_H
 #define COMMON_SETTINGS_H
 
-#include "common/addr.h"
 #include "common/err.h"
+#include "common/listen_spec.h"
 #include "common/settings_keys.h"
 #include "common/settings_origins.h"
 #include "common/str_list.h"
@@ -161,6 +161,8 @@ struct service_conf {
 
 struct activator_conf {
 	struct str_list listen;
+	struct listen_spec *listeners; /* the entries of listen, parsed */
+	size_t listeners_n;
 	char *listen_mode; /* of the Unix sockets, octal */
 	char *admin;
 	uint32_t workers;		 /* 0: one for each core */

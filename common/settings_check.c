@@ -46,14 +46,15 @@ struct bound_address {
 	unsigned line; /* 0: a default */
 };
 
+/* a and b: an address, or an entry of listen. */
 static bool
 is_same_address(const char *a, const char *b)
 {
-	struct addr x, y;
+	struct listen_spec x, y;
 
-	if (addr_parse_any(&x, a, NULL) < 0 || addr_parse_any(&y, b, NULL) < 0)
+	if (listen_spec_parse(&x, a, NULL) < 0 || listen_spec_parse(&y, b, NULL) < 0)
 		return false;
-	return (addr_is_unix(&x) || addr_port(&x) != 0) && addr_equal(&x, &y);
+	return (addr_is_unix(&x.addr) || addr_port(&x.addr) != 0) && addr_equal(&x.addr, &y.addr);
 }
 
 /* Report it in the line of one that the file sets; the other may be a default. */
@@ -89,6 +90,18 @@ process_line(const struct conf_section *s, const char *key)
 	return conf_find(s, key) == NULL ? 0 : line_of(s, key);
 }
 
+static void
+check_listener(struct loader *ld, const struct listen_spec *spec, const char *text, unsigned line)
+{
+	const char *word = spec->is_tls ? "tls" : spec->is_proxy ? "proxy" : "local";
+
+	if (spec->is_tls || spec->is_proxy || spec->is_local)
+		REPORT(ld, line,
+		       "listen: expected an address without \"%s\", which this version does not "
+		       "serve, got %s",
+		       word, CONF_QUOTED(text));
+}
+
 void
 check_processes(struct loader *ld)
 {
@@ -100,10 +113,13 @@ check_processes(struct loader *ld)
 	if (a->listen.n == 0)
 		REPORT(ld, process_line(ld->activator, "listen"),
 		       "listen: expected an address, got an empty list");
-	for (i = 0; i < a->listen.n && (listen == NULL || !listen->is_bad); i++)
+	for (i = 0; i < a->listen.n && (listen == NULL || !listen->is_bad); i++) {
+		unsigned line = listen == NULL ? 0 : listen->lines[i];
+
+		check_listener(ld, &a->listeners[i], a->listen.v[i], line);
 		add_address(ld, all, &n,
-			    (struct bound_address){"listen", "activator", a->listen.v[i],
-						   listen == NULL ? 0 : listen->lines[i]});
+			    (struct bound_address){"listen", "activator", a->listen.v[i], line});
+	}
 	add_address(ld, all, &n,
 		    (struct bound_address){"admin", "activator", a->admin,
 					   process_line(ld->activator, "admin")});

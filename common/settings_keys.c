@@ -58,7 +58,8 @@ kind_of(enum key_type type)
 		return "texts";
 	case KEY_ADDRESS:
 		return "address";
-	case KEY_ADDRESSES:
+	case KEY_LISTEN:
+		return "addresses, each with or without words";
 	case KEY_ENDPOINTS:
 		return "addresses";
 	case KEY_NETWORKS:

@@ -20,8 +20,8 @@ enum key_type {
 	KEY_ENUM,      /* int; its values are the words of `enums` */
 	KEY_LIST,      /* struct str_list */
 	KEY_ADDRESS,   /* char *, checked as host:port */
-	KEY_ADDRESSES, /* struct str_list of host:port or unix:/path */
-	KEY_ENDPOINTS, /* the same, or name:port */
+	KEY_LISTEN,    /* struct str_list of entries of listen_spec.h */
+	KEY_ENDPOINTS, /* struct str_list of host:port, unix:/path or name:port */
 	KEY_NETWORKS,  /* struct str_list of CIDR networks */
 	KEY_PROBE,     /* "auto", "tcp", "readiness" or a path: two fields, probe and probe_path */
 	KEY_PORTS      /* "20000-29999": two fields */

@@ -116,8 +116,6 @@ expected(const struct key *k, const char *text, struct err *e)
 		[KEY_PERCENT] = "a percentage like \"70\"",
 		[KEY_PERCENT32] = "a whole percentage like \"70\"",
 		[KEY_ADDRESS] = "an address like \"127.0.0.1:8080\" or \"[::1]:8080\"",
-		[KEY_ADDRESSES] = "an address like \"127.0.0.1:8080\", \"[::1]:8080\" or "
-				  "\"unix:/path\"",
 		[KEY_ENDPOINTS] = "an address like \"127.0.0.1:8080\", \"name.example:8080\" or "
 				  "\"unix:/path\"",
 		[KEY_NETWORKS] = "a network like \"10.0.0.0/8\"",
@@ -160,6 +158,7 @@ parse_endpoint(const char *text)
 static int
 parse(const struct key *k, const char *text, struct parsed *p, struct err *e)
 {
+	struct listen_spec listen;
 	struct addr_net net;
 	struct addr addr;
 	int rc = 0;
@@ -178,9 +177,8 @@ parse(const struct key *k, const char *text, struct parsed *p, struct err *e)
 	case KEY_ADDRESS: /* "" turns it off */
 		rc = text[0] == '\0' ? 0 : addr_parse(&addr, text, NULL);
 		break;
-	case KEY_ADDRESSES:
-		rc = addr_parse_any(&addr, text, NULL);
-		break;
+	case KEY_LISTEN:
+		return listen_spec_parse(&listen, text, e);
 	case KEY_ENDPOINTS:
 		rc = parse_endpoint(text);
 		break;
@@ -214,7 +212,7 @@ value_check(const struct key *k, const char *text, struct err *e)
 bool
 value_is_list(const struct key *k)
 {
-	return k->type == KEY_LIST || k->type == KEY_ADDRESSES || k->type == KEY_ENDPOINTS ||
+	return k->type == KEY_LIST || k->type == KEY_LISTEN || k->type == KEY_ENDPOINTS ||
 	       k->type == KEY_NETWORKS;
 }
 

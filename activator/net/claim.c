@@ -22,16 +22,16 @@ struct claim {
 };
 
 static int
-claim_tcp(const struct addr *addr, const char *text, struct err *e)
+claim_tcp(const struct listen_spec *at, struct err *e)
 {
 	char holder[HOLDER_TEXT];
-	int fd = tcp_bind(addr, false);
+	int fd = tcp_bind(&at->addr, false);
 
 	if (fd < 0 && errno == EADDRINUSE)
-		return err_set(e, errno, "cannot listen on %s: held by %s", text,
-			       holder_of(addr, holder));
+		return err_set(e, errno, "cannot listen on %s: held by %s", at->text,
+			       holder_of(&at->addr, holder));
 	if (fd < 0)
-		return err_errno(e, "cannot listen on %s", text);
+		return err_errno(e, "cannot listen on %s", at->text);
 	close(fd);
 	return 0;
 }
@@ -53,27 +53,23 @@ claim_unix(struct claimed *c, const char *path, mode_t mode, struct err *e)
 }
 
 static int
-claim_one(struct claimed *c, const char *text, mode_t mode, struct err *e)
+claim_one(struct claimed *c, const struct listen_spec *at, mode_t mode, struct err *e)
 {
-	struct addr addr;
-
 	c->fd = -1;
-	if (addr_parse_any(&addr, text, e) < 0)
-		return -1;
-	if (addr_is_unix(&addr))
-		return claim_unix(c, text + sizeof ADDR_UNIX - 1, mode, e);
-	return claim_tcp(&addr, text, e);
+	if (addr_is_unix(&at->addr))
+		return claim_unix(c, at->text + sizeof ADDR_UNIX - 1, mode, e);
+	return claim_tcp(at, e);
 }
 
 struct claim *
-claim_new(const struct str_list *addresses, mode_t mode, struct err *e)
+claim_new(const struct listen_spec *listeners, size_t n, mode_t mode, struct err *e)
 {
-	struct claim *c = xcalloc(1, sizeof *c + addresses->n * sizeof c->v[0]);
+	struct claim *c = xcalloc(1, sizeof *c + n * sizeof c->v[0]);
 
-	while (c->n < addresses->n) {
+	while (c->n < n) {
 		size_t i = c->n++;
 
-		if (claim_one(&c->v[i], addresses->v[i], mode, e) < 0) {
+		if (claim_one(&c->v[i], &listeners[i], mode, e) < 0) {
 			claim_free(&c);
 			return NULL;
 		}

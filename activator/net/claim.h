@@ -11,13 +11,14 @@
 
 #include <sys/types.h>
 
-#include "common/settings.h"
+#include "common/listen_spec.h"
 
 struct claim; /* opaque; claim.c */
 
-/* mode: of the Unix sockets.  addresses is borrowed.  NULL: *err names the address and the
+/* mode: of the Unix sockets.  listeners is borrowed.  NULL: *err names the address and the
  * process that holds it. */
-NODISCARD struct claim *claim_new(const struct str_list *addresses, mode_t mode, struct err *);
+NODISCARD struct claim *claim_new(const struct listen_spec *listeners, size_t n, mode_t mode,
+				  struct err *);
 /* The descriptor of the i-th address, borrowed, if that is a Unix socket; else -1.  claim may
  * be NULL: -1. */
 int claim_fd(const struct claim *, size_t i);

@@ -16,6 +16,8 @@
 #define ACCEPT_BATCH 64 /* connections in one event, so that other events are not delayed */
 
 struct listening {
+	struct listener *listener;
+	const struct listen_spec *spec;
 	struct loop_fd watch;
 	int fd;
 };
@@ -39,9 +41,9 @@ open_reserve(struct listener *l)
 }
 
 static void
-watch(struct listener *l, struct listening *s)
+watch(struct listening *s)
 {
-	loop_fd_set(&s->watch, l->loop, s->fd, EV_READ, on_acceptable, l);
+	loop_fd_set(&s->watch, s->listener->loop, s->fd, EV_READ, on_acceptable, s);
 }
 
 static void
@@ -53,7 +55,7 @@ on_pause_over(void *arg)
 	if (l->reserve_fd < 0)
 		open_reserve(l);
 	for (i = 0; i < l->n; i++)
-		watch(l, &l->sockets[i]);
+		watch(&l->sockets[i]);
 }
 
 static void
@@ -106,18 +108,19 @@ may_go_on(struct listener *l, int listen_fd)
 
 /* False: no connection waits, or none can be accepted now. */
 static bool
-accept_some(struct listener *l, int listen_fd)
+accept_some(const struct listening *s)
 {
+	struct listener *l = s->listener;
 	int i;
 
 	for (i = 0; i < ACCEPT_BATCH; i++) {
 		struct addr peer = {.len = sizeof peer.ss};
-		int fd = accept4(listen_fd, (struct sockaddr *)&peer.ss, &peer.len,
+		int fd = accept4(s->fd, (struct sockaddr *)&peer.ss, &peer.len,
 				 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0)
-			l->ops->on_accept(fd, &peer, l->arg);
-		else if (!may_go_on(l, listen_fd))
+			l->ops->on_accept(fd, &peer, s->spec, l->arg);
+		else if (!may_go_on(l, s->fd))
 			return false;
 	}
 	return true;
@@ -126,8 +129,9 @@ accept_some(struct listener *l, int listen_fd)
 static void
 on_acceptable(int listen_fd, short what, void *arg)
 {
+	(void)listen_fd;
 	(void)what;
-	(void)accept_some(arg, listen_fd);
+	(void)accept_some(arg);
 }
 
 void
@@ -138,24 +142,20 @@ listener_accept_rest(struct listener *l)
 
 	for (i = 0; i < l->n; i++)
 		for (turn = 0; turn < SOMAXCONN / ACCEPT_BATCH; turn++)
-			if (!accept_some(l, l->sockets[i].fd))
+			if (!accept_some(&l->sockets[i]))
 				break;
 }
 
 static int
-listen_tcp(const char *text, int64_t keepalive_ns, struct err *e)
+listen_tcp(const struct listen_spec *spec, int64_t keepalive_ns, struct err *e)
 {
-	struct addr addr;
-	int fd;
+	int fd = tcp_bind(&spec->addr, true);
 
-	if (addr_parse(&addr, text, e) < 0)
-		return -1;
-	fd = tcp_bind(&addr, true);
 	if (fd < 0)
-		return err_errno(e, "cannot listen on %s", text);
+		return err_errno(e, "cannot listen on %s", spec->text);
 	tcp_keep_alive(fd, keepalive_ns); /* accepted sockets inherit it */
 	if (listen(fd, SOMAXCONN) < 0) {
-		err_errno(e, "cannot listen on %s", text);
+		err_errno(e, "cannot listen on %s", spec->text);
 		close(fd);
 		return -1;
 	}
@@ -171,16 +171,20 @@ dup_of(int claimed_fd, const char *text, struct err *e)
 }
 
 static int
-listen_on(struct listener *l, const char *text, int claimed_fd, int64_t keepalive_ns, struct err *e)
+listen_on(struct listener *l, const struct listen_spec *spec, int claimed_fd, int64_t keepalive_ns,
+	  struct err *e)
 {
 	struct listening *s = &l->sockets[l->n];
 
-	s->fd = claimed_fd < 0 ? listen_tcp(text, keepalive_ns, e) : dup_of(claimed_fd, text, e);
+	s->listener = l;
+	s->spec = spec;
+	s->fd = claimed_fd < 0 ? listen_tcp(spec, keepalive_ns, e)
+			       : dup_of(claimed_fd, spec->text, e);
 	if (s->fd < 0)
 		return -1;
 	l->n++;
 	loop_fd_init(&s->watch);
-	watch(l, s);
+	watch(s);
 	return 0;
 }
 
@@ -188,17 +192,17 @@ struct listener *
 listener_new(struct loop *loop, const struct activator_conf *conf, const struct claim *claim,
 	     const struct listener_ops *ops, void *arg, struct err *e)
 {
-	const struct str_list *addresses = &conf->listen;
-	struct listener *l = xcalloc(1, sizeof *l + addresses->n * sizeof l->sockets[0]);
-	size_t i;
+	size_t n = conf->listeners_n, i;
+	struct listener *l = xcalloc(1, sizeof *l + n * sizeof l->sockets[0]);
 
 	l->loop = loop;
 	l->ops = ops;
 	l->arg = arg;
 	loop_timer_init(&l->pause_timer, loop, on_pause_over, l);
 	open_reserve(l);
-	for (i = 0; i < addresses->n; i++)
-		if (listen_on(l, addresses->v[i], claim_fd(claim, i), conf->tcp_keepalive, e) < 0) {
+	for (i = 0; i < n; i++)
+		if (listen_on(l, &conf->listeners[i], claim_fd(claim, i), conf->tcp_keepalive, e) <
+		    0) {
 			listener_free(&l);
 			return NULL;
 		}

@@ -9,7 +9,6 @@
 #ifndef ACTIVATOR_NET_LISTENER_H
 #define ACTIVATOR_NET_LISTENER_H
 
-#include "common/addr.h"
 #include "common/settings.h"
 
 struct claim;
@@ -17,8 +16,10 @@ struct listener; /* opaque; listener.c */
 struct loop;
 
 struct listener_ops {
-	/* fd is an accepted connection, non-blocking; the callee owns it. */
-	void (*on_accept)(int fd, const struct addr *peer, void *arg);
+	/* fd is a connection that was accepted at the address of `spec`, which is a part of the
+	 * conf; it does not block, and the callee owns it. */
+	void (*on_accept)(int fd, const struct addr *peer, const struct listen_spec *spec,
+			  void *arg);
 	/* fd is an accepted connection that has the reserved descriptor: the callee may
 	 * write to it, and closes it before it returns. */
 	void (*on_no_descriptor)(int fd, void *arg);

@@ -111,7 +111,8 @@ type_name(const struct key *k)
 		return "{text, ...}";
 	case KEY_ADDRESS:
 		return "address";
-	case KEY_ADDRESSES:
+	case KEY_LISTEN:
+		return "{address [word ...], ...}";
 	case KEY_ENDPOINTS:
 		return "{address, ...}";
 	case KEY_NETWORKS:

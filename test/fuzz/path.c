@@ -197,7 +197,6 @@ make_world(void)
 	world.settings = settings_load_bytes("fuzz.conf", text, sizeof text - 1, &errors);
 	CHECK(world.settings != NULL);
 	world.conf = world.settings->activator;
-	world.conf.listen.n = 0;
 	world.conf.limits.upstream_idle_timeout = CLK_S * 60;
 	world.bounds = (struct bounds){.max_connections = 100,
 				       .max_sockets = SOCKETS,
@@ -319,7 +318,7 @@ client_open(struct peer *p)
 	limit_buffer(other, SO_SNDBUF, 1);
 	send_at_once(other);
 	peer_open(p, fd);
-	CHECK(conn_open(world.w, other, &peer) == 0);
+	CHECK(conn_open(world.w, other, &peer, world.conf.listeners) == 0);
 }
 
 static void

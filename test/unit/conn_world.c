@@ -84,7 +84,6 @@ make_unrouted(const char *text)
 	t->settings = settings_load_bytes("t.conf", text, strlen(text), &errors);
 	assert_non_null(t->settings);
 	t->conf = t->settings->activator;
-	t->conf.listen.n = 0;
 	t->bounds = (struct bounds){.max_connections = 100,
 				    .max_sockets = 100,
 				    .max_parked = 10,
@@ -157,7 +156,7 @@ connect_client(struct world *t)
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
 	t->client = fds[0];
-	assert_int_equal(conn_open(t->w, fds[1], &peer), 0);
+	assert_int_equal(conn_open(t->w, fds[1], &peer, t->conf.listeners), 0);
 	return container_of(list_first(&t->w->conns), struct conn, node);
 }
 
@@ -175,7 +174,7 @@ connect_over_tcp(struct world *t)
 	fd = accept4(t->listener, NULL, NULL, SOCK_NONBLOCK);
 	assert_true(fd >= 0);
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
-	assert_int_equal(conn_open(t->w, fd, &peer), 0);
+	assert_int_equal(conn_open(t->w, fd, &peer, t->conf.listeners), 0);
 	return container_of(list_first(&t->w->conns), struct conn, node);
 }
 

@@ -215,6 +215,12 @@ static const struct {
 	{"activator { listen = {\"unix:run/a\"} }",
 	 "1: listen: expected an address like \"127.0.0.1:8080\", \"[::1]:8080\" or "
 	 "\"unix:/path\", got \"unix:run/a\""},
+	{"activator { listen = {\"127.0.0.1:80\",\n\"127.0.0.1:81 prxy\"} }",
+	 "2: listen: expected \"tls\", \"proxy\" or \"local\" behind the address, got "
+	 "\"prxy\"; did you mean \"proxy\"?"},
+	{"activator { listen = {\"127.0.0.1:80\",\n\"127.0.0.1:81 tls\"} }",
+	 "2: listen: expected an address without \"tls\", which this version does not serve, got "
+	 "\"127.0.0.1:81 tls\""},
 	{"activator { listen_mode = 0888 }",
 	 "1: listen_mode: expected an octal mode like \"0660\", got \"0888\""},
 	{REVISION("addresses = {\"app.internal\"}"),
@@ -316,6 +322,9 @@ an_empty_file_is_all_defaults(void **state)
 	assert_string_equal(s->socket, "/run/activator/autoscaler.sock");
 	assert_string_equal(s->activator.listen.v[0], "0.0.0.0:8080");
 	assert_null(s->activator.listen.v[1]);
+	assert_int_equal(s->activator.listeners_n, 1);
+	assert_string_equal(s->activator.listeners[0].text, "0.0.0.0:8080");
+	assert_false(s->activator.listeners[0].is_local);
 	assert_int_equal(s->activator.max_parked_bytes, 256 << 20);
 	assert_int_equal(s->activator.limits.idle_timeout, 75000000000);
 	assert_int_equal(s->autoscaler.port_first, 20000);
