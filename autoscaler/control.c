@@ -24,6 +24,7 @@
 
 #define LOCK_NAME "autoscaler.lock"
 #define TICK CLK_S
+#define CHORES_EVERY (5 * CLK_MS)
 #define SAVE_EVERY (60 * CLK_S) /* how often what was learned is written to state_dir */
 #define CLOSE_MOST (2 * CLK_S)	/* how long drivers may take to close after a failed start */
 
@@ -43,6 +44,7 @@ struct autoscaler {
 	struct admin *admin;
 	struct loop_timer tick;
 	int64_t next_tick_ns;
+	struct loop_timer chores; /* set: plans are due, or learned.json is being written */
 	bool is_listening, is_stopping;
 	int64_t linger_ns; /* stop at this time, or once no request is parked; 0: no signal came */
 	uint64_t reloads, reload_failures;
@@ -227,13 +229,28 @@ open_drivers(struct autoscaler *a, struct err *e)
 
 /* --- time and signals --- */
 
+/* One revision's plans at a time, and a few revisions of the file: with thousands of them both
+ * take seconds, in which requests are not to wait for their activation. */
 static void
-save_learned(struct autoscaler *a, bool is_due)
+on_chores(void *arg)
 {
-	if (!is_due)
-		return;
-	a->saved_ns = clk_now();
-	learned_save(a->learned, a->reconcile);
+	struct autoscaler *a = arg;
+	bool is_planning = reconcile_plan(a->reconcile);
+	bool is_saving = learned_save_some(a->learned, a->reconcile);
+
+	if (is_planning || is_saving)
+		loop_timer_set(&a->chores, CHORES_EVERY);
+}
+
+static void
+begin_chores(struct autoscaler *a, int64_t now_ns)
+{
+	if (now_ns - a->saved_ns >= SAVE_EVERY) {
+		a->saved_ns = now_ns;
+		learned_save_begin(a->learned, a->reconcile);
+	}
+	if (!loop_timer_pending(&a->chores))
+		on_chores(a);
 }
 
 static void
@@ -242,8 +259,9 @@ stop(struct autoscaler *a)
 	a->is_stopping = true;
 	daemon_notify("STOPPING=1");
 	loop_timer_clear(&a->tick);
+	loop_timer_clear(&a->chores);
 	reconcile_freeze(a->reconcile);
-	save_learned(a, true);
+	learned_save(a->learned, a->reconcile);
 	a->platform->class->close(a->platform, true);
 	a->addresses->class->close(a->addresses, true);
 }
@@ -277,7 +295,7 @@ on_tick(void *arg)
 	update_ledger(a);
 	ledger_tick(a->ledger);
 	reconcile_tick(a->reconcile);
-	save_learned(a, now - a->saved_ns >= SAVE_EVERY);
+	begin_chores(a, now);
 	if (a->linger_ns != 0 && (now >= a->linger_ns || !is_needed(a))) {
 		stop(a);
 		return;
@@ -503,6 +521,7 @@ control_open(struct loop *loop, struct settings **settings, struct err *e)
 	a->services = services_new(settings);
 	s = services_settings(a->services);
 	loop_timer_init(&a->tick, loop, on_tick, a);
+	loop_timer_init(&a->chores, loop, on_chores, a);
 	if (open_all(a, e) < 0) {
 		control_close(&a);
 		return NULL;
@@ -527,6 +546,7 @@ control_close(struct autoscaler **ap)
 	if (a == NULL)
 		return;
 	loop_on_tail(a->loop, NULL, NULL);
+	loop_timer_fini(&a->chores);
 	loop_timer_fini(&a->tick);
 	close_drivers(a);
 	hub_close(&a->hub);

@@ -149,6 +149,19 @@ brain_tick(struct brain *b, const struct brain_facts *f, int64_t now_ns)
 		gradient_tick(b->gradient, &g, now_ns);
 }
 
+bool
+brain_is_plan_due(const struct brain *b)
+{
+	return b->idleness != NULL && idleness_is_plan_due(b->idleness);
+}
+
+void
+brain_plan(struct brain *b)
+{
+	if (b->idleness != NULL)
+		idleness_make_plans(b->idleness);
+}
+
 /* --- what decide() sees of it --- */
 
 /* Where idleness is learned, it replaces the fixed keys. */

@@ -38,6 +38,10 @@ struct brain_facts {
 };
 void brain_tick(struct brain *, const struct brain_facts *, int64_t now_ns); /* each second */
 
+/* Learned idleness is to plan anew (idleness.h); to do so takes up to half a millisecond. */
+bool brain_is_plan_due(const struct brain *);
+void brain_plan(struct brain *);
+
 /* Fill in its part of what decide() sees; view->start_s is set before. */
 void brain_fill(const struct brain *, struct decide_view *, int64_t now_ns, int64_t wall_ns);
 

@@ -37,6 +37,7 @@ struct idleness {
 	struct idle_plan plans[IDLENESS_EXPERTS]; /* for the idle time of now, or the next one */
 	/* numbers of the last idle times that the plans take into account */
 	uint32_t planned, planned_long;
+	bool is_due, is_all_due; /* to be made again; those by many idle times, too */
 	struct idle_price price, planned_price; /* of now, and when the plans were made */
 	int64_t since_ns; /* is_idle: since when; else the last use, 0: unknown */
 	bool is_idle;
@@ -216,11 +217,18 @@ plan_by(const struct idleness *i, double keep, double wide)
 	return idle_plan_best(steps, n, &i->price);
 }
 
-/* is_all: also those by many idle times, if one more would hardly change them. */
-static void
-make_plans(struct idleness *i, bool is_all)
+bool
+idleness_is_plan_due(const struct idleness *i)
 {
-	if (is_all || i->number < LONG_AFTER || i->number - i->planned_long >= LONG_AFTER / 16) {
+	return i->is_due;
+}
+
+/* Those by many idle times wait where one more would hardly change them. */
+void
+idleness_make_plans(struct idleness *i)
+{
+	if (i->is_all_due || i->number < LONG_AFTER ||
+	    i->number - i->planned_long >= LONG_AFTER / 16) {
 		i->plans[IDLENESS_LONG] = plan_by(i, KEEP_LONG, 1);
 		i->plans[IDLENESS_LONG_WIDE] = plan_by(i, KEEP_LONG, WIDE);
 		i->planned_long = i->number;
@@ -229,6 +237,7 @@ make_plans(struct idleness *i, bool is_all)
 	i->plans[IDLENESS_SHORT_WIDE] = plan_by(i, KEEP_SHORT, WIDE);
 	i->planned = i->number;
 	i->planned_price = i->price;
+	i->is_due = i->is_all_due = false;
 }
 
 /* Were the plans made at about this price? */
@@ -252,7 +261,7 @@ idleness_set_price(struct idleness *i, const struct idle_price *p, double fixed_
 	i->plans[IDLENESS_FIXED].spans[0].from_s = 0;
 	i->plans[IDLENESS_FIXED].spans[0].upto_s = (float)fixed_s;
 	if (i->planned > 0 && !is_alike(&i->planned_price, &i->price))
-		make_plans(i, true);
+		i->is_due = i->is_all_due = true;
 }
 
 static enum idleness_expert
@@ -260,7 +269,7 @@ leader_of(const struct idleness *i)
 {
 	enum idleness_expert best = IDLENESS_FIXED, k;
 
-	if (i->number < TIMES_LEAST)
+	if (i->number < TIMES_LEAST || i->planned == 0)
 		return IDLENESS_FIXED;
 	for (k = 0; k < IDLENESS_EXPERTS; k++)
 		if (i->costs[k] < i->costs[best])
@@ -288,7 +297,7 @@ add(struct idleness *i, double idle_s)
 	add_sample(i, idle_s);
 	if (idle_s >= PLAN_AFTER_S || i->number - i->planned >= PLAN_AFTER ||
 	    i->number <= PLAN_AFTER)
-		make_plans(i, false);
+		i->is_due = true;
 }
 
 /* Count the requests that come within a start after the first one. */
@@ -353,7 +362,7 @@ idleness_advise(const struct idleness *i, int64_t now_ns)
 		.is_learned = leader != IDLENESS_FIXED,
 		.is_warm = leader != IDLENESS_FIXED && i->is_idle &&
 			   idle_plan_is_warm(p, &i->price, idle_s),
-		.stay_s = idle_plan_stay_s(p),
+		.stay_s = MAX(idle_plan_stay_s(p), i->price.least_s),
 	};
 }
 
@@ -489,5 +498,5 @@ idleness_import(struct idleness *i, const struct idleness_data *d, int64_t now_n
 	i->price.followers = d->followers;
 	i->is_idle = d->idle_ns >= 0;
 	i->since_ns = i->is_idle ? now_ns - d->idle_ns : 0;
-	make_plans(i, true);
+	i->is_due = i->is_all_due = i->number > 0;
 }

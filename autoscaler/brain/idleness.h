@@ -55,6 +55,12 @@ void idleness_used(struct idleness *, uint64_t requests, int64_t from_ns, int64_
 /* There have been no requests since: an idle time has begun. */
 void idleness_unused(struct idleness *);
 
+/* Plans are made by themselves, since that takes up to half a millisecond: the owner spreads it
+ * over time where there are many revisions.  Until then the older plans apply; where there are
+ * none, the fixed keys do. */
+bool idleness_is_plan_due(const struct idleness *);
+void idleness_make_plans(struct idleness *);
+
 struct idleness_advice {
 	bool is_learned; /* it replaces the fixed keys */
 	bool is_warm;	 /* there is to be an instance now, although it is idle */

@@ -19,6 +19,7 @@
 #define PLACE_MOST 1e12 /* of a value in a list of pairs */
 #define FILE_NAME "learned.json"
 #define FILE_MAX ((size_t)256 << 20)
+#define SAVE_AT_ONCE 8 /* revisions: up to a millisecond of work */
 #define KEEP_MS (INT64_C(7) * 86400 * 1000)
 #define GAP_MS 60000 /* after a longer absence it is unknown whether a revision was idle */
 #define LATENCY_MAX_MS 1e9
@@ -34,9 +35,19 @@ struct record {
 	bool was_initial;
 };
 
+/* A file that is being written, step by step. */
+struct saving {
+	bool is_on;
+	int fd;
+	char **names; /* revisions to be written, … */
+	size_t n, at; /* … from `at` on */
+	size_t bytes; /* written */
+};
+
 struct learned {
 	char *path, *path_new;
 	struct hmap records; /* of revisions that have not appeared: name → struct record */
+	struct saving saving;
 	bool is_failure_logged;
 };
 
@@ -231,7 +242,7 @@ learned_open(const char *state_dir)
 	hmap_init(&l->records);
 	strbuf_init(&text, FILE_MAX);
 	fd = open(l->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	while (fd >= 0 && text.len < FILE_MAX / 2 &&
+	while (fd >= 0 && text.len < FILE_MAX - 65536 &&
 	       (got = read(fd, strbuf_reserve(&text, 65536), 65536)) > 0)
 		text.len += (size_t)got;
 	if ((fd < 0 && errno != ENOENT) || got < 0)
@@ -243,6 +254,17 @@ learned_open(const char *state_dir)
 		take_file(l, text.data, text.len);
 	strbuf_fini(&text);
 	return l;
+}
+
+static void
+free_saving(struct saving *s)
+{
+	while (s->n > 0)
+		free(s->names[--s->n]);
+	free(s->names);
+	if (s->is_on)
+		close(s->fd);
+	*s = (struct saving){.is_on = false};
 }
 
 void
@@ -261,6 +283,7 @@ learned_close(struct learned **lp)
 		record_free(&r);
 	}
 	hmap_fini(&l->records);
+	free_saving(&l->saving);
 	free(l->path_new);
 	free(l->path);
 	free(l);
@@ -381,18 +404,68 @@ has_learned(const struct scaled_revision *rev)
 	       timing_start_s(&rev->timing) >= 0 || decide_was_initial(rev->decide);
 }
 
+/* 0, or -1 with errno. */
+static int
+write_text(struct learned *l, const struct strbuf *text)
+{
+	const char *at = text->data;
+	size_t n = text->len;
+	ssize_t put = 0;
+
+	while (n > 0 && (put = write(l->saving.fd, at, n)) > 0) {
+		at += put;
+		n -= (size_t)put;
+	}
+	l->saving.bytes += text->len;
+	return n > 0 ? -1 : 0;
+}
+
 static void
-put_all(struct learned *l, const struct reconcile *reconcile, struct strbuf *out)
+fail_saving(struct learned *l)
+{
+	if (!l->is_failure_logged)
+		log_warn(NULL, "cannot write what was learned", "file=%s err=%s", l->path,
+			 strerror(errno));
+	l->is_failure_logged = true;
+	free_saving(&l->saving);
+}
+
+static void
+finish_saving(struct learned *l)
+{
+	free_saving(&l->saving);
+	if (rename(l->path_new, l->path) < 0)
+		fail_saving(l);
+	else
+		l->is_failure_logged = false;
+}
+
+/* The revisions that there are now, by name: some may go while they are written. */
+static void
+list_names(struct saving *s, const struct reconcile *reconcile)
+{
+	const struct scaled_revision *rev;
+	size_t at = 0, cap = 0;
+
+	while ((rev = reconcile_next(reconcile, &at)) != NULL) {
+		if (!has_learned(rev))
+			continue;
+		if (s->n == cap) {
+			cap = MAX(2 * cap, (size_t)64);
+			s->names = xrealloc(s->names, cap * sizeof *s->names);
+		}
+		s->names[s->n++] = xstrdup(scaled_name(rev));
+	}
+}
+
+static void
+put_records(const struct learned *l, struct strbuf *out)
 {
 	int64_t wall_ms = clk_wall() / CLK_MS;
-	const struct scaled_revision *rev;
 	size_t at = 0;
 	void *value;
 
-	while ((rev = reconcile_next(reconcile, &at)) != NULL)
-		if (has_learned(rev))
-			put_revision(out, rev, wall_ms);
-	for (at = 0; hmap_next(&l->records, &at, NULL, &value);) {
+	while (hmap_next(&l->records, &at, NULL, &value)) {
 		const struct record *r = value;
 
 		if (wall_ms - r->saved_ms < KEEP_MS)
@@ -400,40 +473,54 @@ put_all(struct learned *l, const struct reconcile *reconcile, struct strbuf *out
 	}
 }
 
-/* 0, or -1 with errno. */
-static int
-write_file(const char *path, const char *text, size_t n)
+void
+learned_save_begin(struct learned *l, const struct reconcile *reconcile)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600), error;
-	ssize_t put = 0;
+	struct strbuf text;
 
-	if (fd < 0)
-		return -1;
-	while (n > 0 && (put = write(fd, text, n)) > 0) {
-		text += put;
-		n -= (size_t)put;
+	free_saving(&l->saving);
+	list_names(&l->saving, reconcile);
+	strbuf_init(&text, FILE_MAX);
+	put_records(l, &text);
+	if (l->saving.n > 0 || text.len > 0) {
+		l->saving.fd = open(l->path_new,
+				    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+		l->saving.is_on = l->saving.fd >= 0;
+		if (!l->saving.is_on || write_text(l, &text) < 0)
+			fail_saving(l);
 	}
-	error = errno;
-	close(fd);
-	errno = error;
-	return n > 0 ? -1 : 0;
+	strbuf_fini(&text);
+}
+
+bool
+learned_save_some(struct learned *l, const struct reconcile *reconcile)
+{
+	size_t upto = MIN(l->saving.at + SAVE_AT_ONCE, l->saving.n);
+	int64_t wall_ms = clk_wall() / CLK_MS;
+	struct strbuf text;
+
+	if (!l->saving.is_on)
+		return false;
+	strbuf_init(&text, FILE_MAX);
+	for (; l->saving.at < upto && l->saving.bytes < FILE_MAX / 2; l->saving.at++) {
+		const struct scaled_revision *rev = reconcile_find(reconcile,
+								   l->saving.names[l->saving.at]);
+
+		if (rev != NULL)
+			put_revision(&text, rev, wall_ms);
+	}
+	if (write_text(l, &text) < 0)
+		fail_saving(l);
+	else if (l->saving.at == l->saving.n || l->saving.bytes >= FILE_MAX / 2)
+		finish_saving(l);
+	strbuf_fini(&text);
+	return l->saving.is_on;
 }
 
 void
 learned_save(struct learned *l, const struct reconcile *reconcile)
 {
-	struct strbuf text;
-
-	strbuf_init(&text, FILE_MAX);
-	put_all(l, reconcile, &text);
-	if (text.len > 0 && (write_file(l->path_new, text.data, text.len) < 0 ||
-			     rename(l->path_new, l->path) < 0)) {
-		if (!l->is_failure_logged)
-			log_warn(NULL, "cannot write what was learned", "file=%s err=%s", l->path,
-				 strerror(errno));
-		l->is_failure_logged = true;
-	} else {
-		l->is_failure_logged = false;
-	}
-	strbuf_fini(&text);
+	learned_save_begin(l, reconcile);
+	while (learned_save_some(l, reconcile))
+		;
 }

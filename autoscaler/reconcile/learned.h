@@ -18,7 +18,11 @@ void learned_close(struct learned **);
 /* Hand what was read to the revisions that did not get it yet. */
 void learned_teach(struct learned *, const struct reconcile *);
 /* Replace the file by what the revisions know now.  What was read of a revision that has not
- * appeared is kept for a week. */
+ * appeared is kept for a week.  Of thousands of revisions that takes seconds: so it can be done in
+ * steps.  learned_save_begin() drops a save that is under way; learned_save_some() returns whether
+ * there is more to do; learned_save() does all at once. */
+void learned_save_begin(struct learned *, const struct reconcile *);
+bool learned_save_some(struct learned *, const struct reconcile *);
 void learned_save(struct learned *, const struct reconcile *);
 
 #endif

@@ -466,11 +466,23 @@ reconcile_tick(struct reconcile *r)
 		scaledown_tick(&r->scaledown, rev);
 		scaled_tick(rev, &machine, now);
 		r->used_cores += MAX(rev->instances.cpu_cores, 0);
+		if (brain_is_plan_due(rev->brain))
+			scaled_set_mark_to_plan(&r->set, rev);
 		if (scaled_is_active(rev))
 			scaled_set_mark_undecided(&r->set, rev);
 		else
 			list_remove(&r->set.active, &rev->active);
 	}
+}
+
+bool
+reconcile_plan(struct reconcile *r)
+{
+	struct list_node *node = list_pop(&r->set.planning);
+
+	if (node != NULL)
+		brain_plan(container_of(node, struct scaled_revision, planning)->brain);
+	return !list_empty(&r->set.planning);
 }
 
 void

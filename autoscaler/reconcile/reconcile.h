@@ -102,6 +102,9 @@ void reconcile_view(struct reconcile *, const struct driver_view *);
 void reconcile_freeze(struct reconcile *);
 
 void reconcile_tick(struct reconcile *); /* each second */
+/* Let the brain of one revision plan anew (brain.h), if one waits for that.  Returns whether
+ * others wait: the caller does other work in between, so that many plans delay nothing else. */
+bool reconcile_plan(struct reconcile *);
 void reconcile_tail(struct reconcile *); /* at the end of each round */
 
 /* --- for reading --- */

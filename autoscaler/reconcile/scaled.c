@@ -89,7 +89,8 @@ scaled_free(struct scaled_revision **rp)
 	*rp = NULL;
 	if (rev == NULL)
 		return;
-	CHECK(list_empty(&rev->drains) && !list_linked(&rev->active) && !list_linked(&rev->marked));
+	CHECK(list_empty(&rev->drains) && !list_linked(&rev->active) &&
+	      !list_linked(&rev->marked) && !list_linked(&rev->planning));
 	decide_state_free(&rev->decide);
 	brain_free(&rev->brain);
 	why_fini(&rev->why);

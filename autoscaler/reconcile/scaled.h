@@ -29,9 +29,10 @@ struct scaled_revision {
 	int64_t leaving_ns; /* since when */
 
 	/* scaled_set.h */
-	struct list_node active; /* linked: it is marked each second */
-	struct list_node marked; /* linked: it is acted on at the end of the round */
-	bool is_undecided;	 /* … and decided on before that */
+	struct list_node active;   /* linked: it is marked each second */
+	struct list_node marked;   /* linked: it is acted on at the end of the round */
+	bool is_undecided;	   /* … and decided on before that */
+	struct list_node planning; /* linked: its brain is to plan anew */
 
 	/* reported by activators */
 	struct reports reports;

@@ -7,6 +7,7 @@ scaled_set_init(struct scaled_set *s)
 	hmap_init(&s->by_instance);
 	list_init(&s->active);
 	list_init(&s->marked);
+	list_init(&s->planning);
 }
 
 void
@@ -42,6 +43,8 @@ scaled_set_remove(struct scaled_set *s, struct scaled_revision *rev)
 		list_remove(&s->active, &rev->active);
 	if (list_linked(&rev->marked))
 		list_remove(&s->marked, &rev->marked);
+	if (list_linked(&rev->planning))
+		list_remove(&s->planning, &rev->planning);
 	CHECK(hmap_remove(&s->by_name, scaled_name(rev)) == rev);
 	scaled_free(&rev);
 }
@@ -81,6 +84,13 @@ scaled_set_mark_undecided(struct scaled_set *s, struct scaled_revision *rev)
 {
 	rev->is_undecided = true;
 	scaled_set_mark_to_act(s, rev);
+}
+
+void
+scaled_set_mark_to_plan(struct scaled_set *s, struct scaled_revision *rev)
+{
+	if (!list_linked(&rev->planning))
+		list_push(&s->planning, &rev->planning);
 }
 
 void

@@ -1,5 +1,6 @@
 /* scaled_set - all revisions that are scaled, found by name or by an instance's id; and which of
- * them have to be decided on each second (active) or acted on in this round (marked).
+ * them have to be decided on each second (active) or acted on in this round (marked), or wait
+ * for plans of their brain (planning).
  * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_RECONCILE_SCALED_SET_H
 #define AUTOSCALER_RECONCILE_SCALED_SET_H
@@ -12,6 +13,7 @@ struct scaled_set {
 	struct hmap by_instance; /* id → struct scaled_revision */
 	struct list active;	 /* scaled_revision.active */
 	struct list marked;	 /* scaled_revision.marked */
+	struct list planning;	 /* scaled_revision.planning; first come, first served */
 };
 
 void scaled_set_init(struct scaled_set *);
@@ -32,6 +34,8 @@ void scaled_set_mark_undecided(struct scaled_set *, struct scaled_revision *);
 /* Act on it at the end of this round, by the last decision. */
 void scaled_set_mark_to_act(struct scaled_set *, struct scaled_revision *);
 void scaled_set_mark_active(struct scaled_set *); /* all active ones, as undecided */
+/* Its brain is to plan anew, in its turn. */
+void scaled_set_mark_to_plan(struct scaled_set *, struct scaled_revision *);
 
 /* Take the driver's view of a revision, and find the revision by these instances from now on. */
 void scaled_set_take_view(struct scaled_set *, struct scaled_revision *, const struct driver_view *,

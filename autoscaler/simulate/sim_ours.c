@@ -146,6 +146,8 @@ step(struct sim_brain *b, int64_t now)
 	if (now >= o->next_tick_ns) {
 		o->next_tick_ns += CLK_S;
 		reconcile_tick(o->reconcile);
+		while (reconcile_plan(o->reconcile))
+			;
 	}
 	settle(o);
 }

@@ -307,6 +307,8 @@ second(void)
 		if (world.peer[i].is_up && !world.peer[i].is_mute)
 			report(i);
 	reconcile_tick(world.r);
+	while (reconcile_plan(world.r))
+		;
 	settle();
 }
 

@@ -38,6 +38,13 @@ priced(double start_s, double wait_cost, double least_s)
 	return i;
 }
 
+static void
+plan(struct idleness *i)
+{
+	if (idleness_is_plan_due(i))
+		idleness_make_plans(i);
+}
+
 /* A request of one second, and then none for idle_s. */
 static void
 request(struct idleness *i, double idle_s)
@@ -45,6 +52,7 @@ request(struct idleness *i, double idle_s)
 	idleness_used(i, 1, now, now + CLK_S);
 	now += CLK_S;
 	idleness_unused(i);
+	plan(i);
 	now += (int64_t)(idle_s * CLK_S);
 }
 
@@ -329,6 +337,9 @@ over_a_restart(void **state)
 	idleness_used(b, 1, now, now);
 	idleness_unused(a);
 	idleness_unused(b);
+	assert_false(idleness_advise(b, now).is_learned); /* it has no plans yet */
+	plan(a);
+	plan(b);
 	for (k = 0; k < 3000; k++)
 		assert_int_equal(warm_after(a, k), warm_after(b, k));
 	idleness_export(b, &again, now);
@@ -336,9 +347,11 @@ over_a_restart(void **state)
 	idleness_free(&b); /* the price comes after the import: a new plan is made for it */
 	b = idleness_new();
 	idleness_import(b, &again, now);
+	plan(b);
 	idleness_set_price(b, &(struct idle_price){.start_s = 1, .wait_cost = 100}, FIXED_S);
 	idleness_used(b, 1, now, now);
 	idleness_unused(b);
+	plan(b);
 	for (k = 0; k < 3000; k += 7)
 		assert_int_equal(warm_after(a, k), warm_after(b, k));
 	d.idle_ns = -1; /* unknown: it is not counted; the next one is */

@@ -155,6 +155,39 @@ a_revision_that_comes_later_is_taught(void **state)
 	reconcile_free(&r);
 }
 
+/* Step by step; the old file stays until the new one is whole.  A revision that goes meanwhile is
+ * left out. */
+static void
+saved_in_steps(void **state)
+{
+	struct reconcile *r = of_two(2);
+	struct learned *l = learned_open(dir);
+	const struct reconcile_conf conf = {.max_instances = 0};
+	const struct reconcile_item item = {.conf = &confs[0], .driver = &driver};
+
+	(void)state;
+	learned_teach(l, r);
+	learn(reconcile_find(r, "a/v1"));
+	learn(reconcile_find(r, "b/v1"));
+	learned_save_begin(l, r);
+	assert_int_equal(access(path, F_OK), -1);
+	reconcile_set(r, &conf, &item, 1);
+	while (learned_save_some(l, r))
+		;
+	assert_int_equal(access(path_new, F_OK), -1);
+	assert_false(learned_save_some(l, r)); /* once it is done nothing happens */
+	learned_save_begin(l, r);	       /* never finished: the file stays as it was */
+	learned_close(&l);
+	reconcile_free(&r);
+	r = of_two(2);
+	l = learned_open(dir);
+	learned_teach(l, r);
+	is_learned(reconcile_find(r, "a/v1"));
+	assert_true(timing_latency_s(&reconcile_find(r, "b/v1")->timing) < 0);
+	learned_close(&l);
+	reconcile_free(&r);
+}
+
 static void
 open_it(void *arg)
 {
@@ -290,9 +323,10 @@ int
 main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = {T(over_a_restart),
-					   T(a_revision_that_comes_later_is_taught), T(damaged),
-					   T(away_for_long), T(a_start_of_days_fits_the_protocol)};
+	const struct CMUnitTest tests[] = {
+		T(over_a_restart), T(a_revision_that_comes_later_is_taught),
+		T(saved_in_steps), T(damaged),
+		T(away_for_long),  T(a_start_of_days_fits_the_protocol)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

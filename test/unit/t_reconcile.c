@@ -3,6 +3,7 @@
  * Scaling down is in t_reconcile_down.c. */
 #include "test/unit/reconcile_world.h"
 
+#include "autoscaler/brain/idleness.h"
 #include "autoscaler/reconcile/announce.h"
 #include "autoscaler/reconcile/reconcile.h"
 #include "common/clk.h"
@@ -567,6 +568,35 @@ a_wait_that_ended_does_not_count(void **state)
 	assert_int_equal(b->scale_sent, 0);
 }
 
+/* Plans of learned idleness are made for one revision at a time. */
+static void
+plans_are_made_in_turn(void **state)
+{
+	const struct idleness_data idle = {
+		.v = {{300, 1}, {300, 2}, {300, 3}}, .n = 3, .number = 3, .idle_ns = -1};
+	const struct brain *a, *b;
+
+	(void)state;
+	world.conf.scaling.keep_warm = world.other.scaling.keep_warm = KEEP_WARM_LEARNED;
+	set_services(2, 0);
+	a = reconcile_find(world.r, "a/v1")->brain;
+	b = reconcile_find(world.r, "b/v1")->brain;
+	brain_import_idleness(reconcile_find(world.r, "a/v1")->brain, &idle, world.now);
+	brain_import_idleness(reconcile_find(world.r, "b/v1")->brain, &idle, world.now);
+	reconcile_tick(world.r);
+	reconcile_tick(world.r);
+	assert_true(brain_is_plan_due(a) && brain_is_plan_due(b));
+	assert_true(reconcile_plan(world.r));
+	assert_int_equal(brain_is_plan_due(a) + brain_is_plan_due(b), 1);
+	assert_false(reconcile_plan(world.r));
+	assert_false(brain_is_plan_due(a) || brain_is_plan_due(b));
+	world.conf.scaling.wait_cost = world.other.scaling.wait_cost = 7; /* a reload */
+	reconcile_tick(world.r);
+	assert_true(brain_is_plan_due(a) && brain_is_plan_due(b));
+	set_services(0, 0); /* what is gone waits no longer */
+	assert_false(reconcile_plan(world.r));
+}
+
 static void
 a_revision_that_is_gone_is_forgotten(void **state)
 {
@@ -726,6 +756,7 @@ main(void)
 		T(short_requests_are_use_as_well),
 		T(the_wait_for_answers_begins_anew_with_the_instance),
 		T(a_wait_that_ended_does_not_count),
+		T(plans_are_made_in_turn),
 		T(a_revision_that_is_gone_is_forgotten),
 		T(a_scale_by_another_client_is_a_floor),
 		T(a_scale_that_nobody_asked_for_ends),
