@@ -2,8 +2,9 @@
  *
  * A request is a stream of its connection: HTTP/1 has one at a time, HTTP/2 many.  What answers
  * a request (relay.c, refuse.c) says what the response is: heads, bytes of the body, its end.
- * The codec of the connection makes the bytes of its version of HTTP from that.  So nothing
- * outside a codec frames a response, or says in it what becomes of the connection.
+ * The codec of the connection makes the bytes of its version of HTTP from that, and takes the
+ * body of the request from the bytes that the client sends.  So nothing outside a codec frames
+ * a response, unframes a request, or says in it what becomes of the connection.
  *
  * A response is, in this order: any number of interim(); then answer(), or upgrade() and
  * tunnel(), or pass(): the first with a head, the last with trailers.  What the client does not
@@ -11,13 +12,14 @@
  * x->is_client_blocked: while the client takes no more, the caller emits no more of this
  * response, until dispatch_client_drained().
  *
- * A call returns 0, or -1: the client is gone.  No call ends the request, closes the connection
- * or calls back.  Thread: the worker's. */
+ * A call that emits returns 0, or -1: the client is gone.  No call ends the request, closes the
+ * connection or calls back, but for those that say so.  Thread: the worker's. */
 #ifndef ACTIVATOR_CODEC_H
 #define ACTIVATOR_CODEC_H
 
 #include "common/base.h"
 
+struct conn;
 struct response;
 struct xfer;
 
@@ -33,7 +35,43 @@ struct answer {
 	size_t body_n;
 };
 
+/* A piece of the body of a request, or, in a tunnel, of what its client sends. */
+struct piece {
+	const char *data;     /* content, without framing; valid until took() */
+	size_t n;	      /* may be 0 */
+	bool is_last;	      /* body or tunnel end behind it */
+	const char *trailers; /* is_last: "name: value" CRLF, any number of them */
+	size_t used;	      /* the codec's: bytes of the client, framing included */
+};
+
+enum next {
+	NEXT_NONE,	/* nothing is there now; more will come */
+	NEXT_PIECE,	/* the piece is set */
+	NEXT_GONE,	/* the client is gone */
+	NEXT_MALFORMED, /* the framing is broken */
+};
+
 struct codec {
+	/* --- the body of the request, and what the client sends into a tunnel --- */
+	/* EXCHANGE: its head was sent; the instance takes the body from now on. */
+	void (*begin_body)(struct xfer *);
+	/* Look at the next piece.  most: how many bytes may be read from the client for it; 0:
+	 * none, what was read before is all. */
+	enum next (*next)(struct xfer *, size_t most, struct piece *);
+	/* The piece that next() gave was passed on, and is counted in x->remaining and
+	 * x->is_sent_whole. */
+	void (*took)(struct xfer *, const struct piece *);
+	/* There may be more, and others are to have their turn first:
+	 * dispatch_client_readable() follows in a later round. */
+	void (*yield)(struct xfer *);
+	/* The worker's read buffer is needed for other bytes: keep what was read and not taken. */
+	void (*keep)(struct xfer *);
+	/* UNROUTED: the head was read from buf[0..head_n), and is to be read again later. */
+	void (*unread_head)(struct xfer *, char *buf, size_t head_n);
+	/* Bytes that the request keeps in memory while it is parked, beside xfer and head. */
+	size_t (*kept_bytes)(const struct xfer *);
+
+	/* --- the response --- */
 	/* An interim head (1xx) of the instance. */
 	int (*interim)(struct xfer *, const struct response *);
 	/* A 101 of the instance, and the first bytes of the tunnel. */
@@ -49,6 +87,13 @@ struct codec {
 		    const char *trailers);
 	/* A whole response of our own. */
 	int (*answer)(struct xfer *, const struct answer *);
+
+	/* --- the connection: these end requests and close the connection --- */
+	/* conn_advance(), conn_drain(), conn_end(), conn_cut(). */
+	void (*advance)(struct xfer *);
+	void (*drain)(struct conn *);
+	void (*end)(struct conn *);
+	void (*cut)(struct conn *);
 };
 
 /* Clients that speak HTTP/1. */

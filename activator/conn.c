@@ -1,66 +1,42 @@
 #include "activator/conn.h"
 
-#include "activator/arrive.h"
 #include "activator/bounds.h"
 #include "activator/codec.h"
-#include "activator/deadline.h"
+#include "activator/conn_h1.h"
 #include "activator/dispatch.h"
 #include "activator/upstream.h"
 #include "common/clk.h"
 
 /* What one connection may do in one turn, so that the others of the worker have theirs. */
-#define HEADS_A_TURN 32
 #define LINGER_READS 4
 
 #define LINGER_NS (2 * CLK_S) /* how long a client may go on sending after its answer */
 
-static void on_ready(struct io *);
-static bool is_new_work(struct io *);
-static bool is_small_read_next(struct io *);
-static void on_unsent(struct io *, uint32_t token, int error);
-static void on_timer(struct timeq_entry *, int64_t now);
-static void arm(struct conn *);
-
-static const struct io_ops ops = {
-	.on_ready = on_ready,
-	.is_new_work = is_new_work,
-	.is_small_read_next = is_small_read_next,
-	.on_unsent = on_unsent,
-};
+/* --- from its opening to its end --- */
 
 int
 conn_open(struct worker *w, int fd, const struct addr *peer, const struct listen_spec *spec)
 {
 	struct conn *c = slab_get(&w->conn_slab);
 
-	if (io_open(&c->io, w->round, fd, false, &ops) < 0) {
+	if (io_open(&c->io, w->round, fd, false, &conn_h1_ops) < 0) {
 		slab_put(&w->conn_slab, c);
 		return -1;
 	}
 	c->w = w;
-	c->codec = &codec_h1;
 	c->listen_spec = spec;
 	c->peer = *peer;
 	c->is_peer_v6 = peer->ss.ss_family == AF_INET6;
 	c->is_peer_unix = addr_is_unix(peer);
 	addr_format_host(peer, c->peer_text);
 	c->since_ns = w->now;
-	c->timer.fn = on_timer;
 	c->idle_timeout = w->conf->limits.idle_timeout;
 	c->body_timeout = w->conf->limits.body_timeout;
 	list_push(&w->conns, &c->node);
 	metric_add(&w->counters.connections, 1);
 	atomic_fetch_add_explicit(&w->bounds->connections, 1, memory_order_relaxed);
-	arm(c);
+	conn_h1_begin(c);
 	return 0;
-}
-
-static void
-drop_input(struct conn *c)
-{
-	inbuf_clear(&c->in);
-	c->is_in_partial = false;
-	c->in_seen = 0;
 }
 
 static void
@@ -71,17 +47,11 @@ free_conn(void *arg)
 	slab_put(&c->w->conn_slab, c);
 }
 
-/* Close now; abort: with a reset, which the client cannot take for a clean end. */
-static void
-close_conn(struct conn *c, bool abort)
+void
+conn_close(struct conn *c, bool abort)
 {
 	struct worker *w = c->w;
 
-	if (!io_is_open(&c->io))
-		return;
-	if (c->x != NULL)
-		xfer_free(&c->x);
-	drop_input(c);
 	timeq_clear(&w->timeq, &c->timer);
 	io_flush_deferred(&c->io);
 	/* A response that the client has not taken in whole must not end cleanly. */
@@ -93,201 +63,14 @@ close_conn(struct conn *c, bool abort)
 	loop_defer(w->loop, c, free_conn);
 }
 
-/* The client is gone, and a request of it that is under way ends. */
-static void
-client_gone(struct conn *c)
-{
-	if (c->x != NULL)
-		xfer_client_gone(c->x);
-	close_conn(c, c->x != NULL && c->x->is_reset);
-}
-
-/* May the next request begin? */
-static bool
-is_idle(const struct conn *c)
-{
-	return c->state == CONN_OPEN &&
-	       (__builtin_expect(c->x == NULL, 1) || c->x->state == XFER_NEW);
-}
-
-/* --- reading heads --- */
-
-/* Have bytes in c->in that may hold a head, at the front of w->read_buf.  False: there are none
- * now, or the client is gone. */
-static bool
-fill(struct conn *c, size_t most)
-{
-	bool needs_more = c->in.n == 0 || c->is_in_partial;
-	ssize_t got;
-
-	if (needs_more && !c->io.can_read)
-		return false;
-	inbuf_move(&c->in, c->w->read_buf);
-	if (!needs_more)
-		return true;
-	/* No more than a head may have: if the request is parked, what follows its head is
-	 * kept in memory. */
-	got = io_read(&c->io, c->w->read_buf + c->in.n, most - c->in.n);
-	if (got == IO_NOTHING)
-		return false;
-	if (got < 0) {
-		client_gone(c);
-		return false;
-	}
-	if (c->in.n == 0)
-		c->since_ns = c->w->now;
-	c->in.n += (uint32_t)got;
-	c->is_in_partial = false;
-	return true;
-}
-
-static enum outcome
-outcome_of(enum h1_result r)
-{
-	switch (r) {
-	case H1_OK:
-		return OUT_OK;
-	case H1_FIELDS:
-		return OUT_HEAD_TOO_LARGE;
-	case H1_VERSION:
-		return OUT_VERSION;
-	case H1_MALFORMED:
-		break;
-	}
-	return OUT_BAD_REQUEST;
-}
-
-static void
-refuse_head(struct conn *c, enum outcome out)
-{
-	drop_input(c);
-	if (c->x == NULL)
-		c->x = xfer_new(c);
-	xfer_refuse(c->x, out, NULL);
-}
-
-/* Begin the request whose head stands at the front of w->read_buf, if it is there in whole. */
-static void
-read_head(struct conn *c, const struct limits *limits)
-{
-	struct worker *w = c->w;
-	/* More may be there, if it came behind a body: it is judged as if it came now. */
-	ssize_t n = h1_scan(w->read_buf, MIN(c->in.n, limits->max_head), &c->in_seen);
-	enum outcome out;
-
-	if (n < 0) {
-		refuse_head(c, OUT_BAD_REQUEST);
-		return;
-	}
-	if (n == 0) {
-		if (c->in.n >= limits->max_head) {
-			refuse_head(c, c->in_seen == 0 ? OUT_URI_TOO_LONG : OUT_HEAD_TOO_LARGE);
-			return;
-		}
-		c->is_in_partial = true;
-		io_expect_more(&c->io);
-		return;
-	}
-	out = outcome_of(h1_parse_request(&w->head, w->read_buf, (size_t)n, limits->max_fields));
-	if (out != OUT_OK) {
-		refuse_head(c, out);
-		return;
-	}
-	inbuf_consume(&c->in, (size_t)n);
-	c->in_seen = 0;
-	if (c->x == NULL) { /* else it was UNROUTED, and is read again */
-		c->x = xfer_new(c);
-		c->requests++;
-	}
-	arrive_request(c->x, w->read_buf, (size_t)n);
-}
-
-/* No request follows: close, as soon as the last response is written. */
-static void
-begin_closing(struct conn *c, bool may_linger)
-{
-	c->state = CONN_CLOSING;
-	c->since_ns = c->w->now;
-	drop_input(c);
-	if (io_flush_deferred(&c->io) < 0 || (!io_is_blocked(&c->io) && !may_linger))
-		close_conn(c, false);
-}
-
-/* The response has been handed to the socket in whole: keep the connection for the next
- * request, or begin to close it. */
-static void
-keep_or_close(struct conn *c)
-{
-	bool is_kept = conn_may_persist(c->x);
-	bool may_linger = !c->x->is_sent_whole || c->in.n > 0 || c->io.can_read;
-
-	c->had_body = c->x->framing != FRAMING_NONE;
-	xfer_free(&c->x);
-	if (is_kept)
-		c->since_ns = c->w->now;
-	else
-		begin_closing(c, may_linger);
-}
-
-/* Begin requests for as long as each is answered at once. */
-static void
-read_heads(struct conn *c)
-{
-	const struct limits *limits = &c->w->conf->limits;
-	int turn = 0;
-
-	/* The last response is written before anything is read: if that read finds the client's
-	 * end, the response is not cut off. */
-	if (io_flush_deferred(&c->io) < 0) {
-		client_gone(c);
-		return;
-	}
-	while (io_is_open(&c->io) && is_idle(c) && !io_is_blocked(&c->io) &&
-	       turn++ < HEADS_A_TURN && fill(c, limits->max_head)) {
-		read_head(c, limits);
-		if (c->x != NULL && c->x->state == XFER_DONE)
-			keep_or_close(c);
-	}
-	if (turn > HEADS_A_TURN)
-		io_yield(&c->io);
-}
-
-/* Has the client begun to send a request? */
-static bool
-has_begun(const struct conn *c)
-{
-	/* An empty line may stand before a request: RFC 9112 2.2. */
-	return c->in.n > 2 || (c->in.n > 0 && c->in.data[0] != '\r');
-}
-
-/* --- ending --- */
-
-/* Has the client of a waiting request left?  With half_close a FIN does not mean that, a
- * reset does.  While the body of the request is read, the read finds either. */
-static bool
-is_leaving(const struct conn *c)
-{
-	const struct xfer *x = c->x;
-
-	if (c->io.is_hup && !xfer_limits(x)->half_close)
-		return true;
-	if (x->state == XFER_EXCHANGE && !x->is_sent_whole && !io_is_blocked(&x->upstream->io) &&
-	    !x->upstream->is_broken)
-		return false;
-	return c->io.can_read && io_is_reset(&c->io);
-}
-
-/* CLOSING, once the response is written: read and throw away what the client still sends.
- * Closing with unread bytes would make the kernel send a reset, which can overtake the
- * response (RFC 9112 9.6). */
-static void
-linger(struct conn *c)
+int
+conn_linger(struct conn *c)
 {
 	int turn = 0;
 	ssize_t got;
 
 	if (io_is_blocked(&c->io))
-		return;
+		return 0;
 	if (c->state == CONN_CLOSING) {
 		c->state = CONN_LINGERING;
 		io_shutdown(&c->io);
@@ -299,174 +82,38 @@ linger(struct conn *c)
 			io_expect_more(&c->io);
 	} while (got > 0 && ++turn < LINGER_READS);
 	if (got < 0)
-		close_conn(c, false);
-	else if (got > 0)
+		return -1;
+	if (got > 0)
 		io_yield(&c->io);
+	return 0;
 }
 
-/* --- events --- */
-
-void
-conn_advance(struct conn *c)
+int64_t
+conn_closing_limit(const struct conn *c)
 {
-	if (c->x != NULL && c->x->state == XFER_DONE)
-		keep_or_close(c);
-	/* Usually the next request has not come yet when a response ends. */
-	if (is_idle(c) && (c->in.n > 0 || c->io.can_read) && io_is_open(&c->io)) {
-		read_heads(c);
-		/* The client's end may have come with the head: then it has no other event. */
-		if (c->x != NULL && xfer_is_waiting(c->x) &&
-		    (((c->io.is_hup || c->io.can_read) && is_leaving(c)) ||
-		     (c->x->state == XFER_PARKED && io_is_reset(&c->io))))
-			client_gone(c);
-	}
-	if (c->x != NULL && c->x->state == XFER_CUT)
-		close_conn(c, c->x->is_reset);
-	if (io_is_open(&c->io) && c->state != CONN_OPEN)
-		linger(c);
-	if (!io_is_open(&c->io))
-		return;
-	inbuf_keep(&c->in);
-	arm(c);
+	if (c->state == CONN_LINGERING)
+		return c->since_ns + LINGER_NS;
+	/* The client has not taken the last response yet. */
+	return c->since_ns + c->body_timeout;
 }
+
+/* --- events of the upstream that carries a request --- */
 
 void
 conn_on_late(struct xfer *x)
 {
-	struct conn *c = x->conn;
-
 	dispatch_late(x);
-	conn_advance(c);
+	conn_advance(x);
 }
-
-void
-conn_drain(struct conn *c)
-{
-	if (is_idle(c)) { /* a request that is in the socket already is answered */
-		io_expect_more(&c->io);
-		conn_advance(c);
-	}
-	if (!io_is_open(&c->io) || !is_idle(c) || has_begun(c))
-		return;
-	io_flush_deferred(&c->io);
-	if (io_is_blocked(&c->io)) {
-		begin_closing(c, false); /* closes when the client has taken its response */
-		conn_advance(c);
-	} else {
-		close_conn(c, false);
-	}
-}
-
-void
-conn_end(struct conn *c)
-{
-	if (c->x != NULL && xfer_is_waiting(c->x) && !c->x->is_head_written) {
-		xfer_refuse(c->x, OUT_SHUTTING_DOWN, NULL);
-		conn_advance(c);
-	}
-	if (c->state == CONN_OPEN)
-		conn_cut(c);
-}
-
-void
-conn_cut(struct conn *c)
-{
-	if (c->x != NULL)
-		xfer_client_gone(c->x);
-	close_conn(c, c->x != NULL || (c->state == CONN_OPEN && io_is_blocked(&c->io)));
-}
-
-static void
-on_client_readable(struct conn *c)
-{
-	struct xfer *x = c->x;
-
-	if (x == NULL)
-		return;
-	if (xfer_is_waiting(x) && is_leaving(c))
-		client_gone(c);
-	else if (x->state == XFER_EXCHANGE || x->state == XFER_TUNNEL)
-		dispatch_client_readable(x);
-}
-
-/* The client takes bytes again.  -1: it is gone. */
-static int
-flush(struct conn *c)
-{
-	struct xfer *x = c->x;
-	int rc = io_flush(&c->io);
-
-	if (rc < 0) {
-		client_gone(c);
-		return -1;
-	}
-	c->since_ns = c->w->now;
-	if (x != NULL)
-		x->since_ns = c->w->now;
-	if (x != NULL && rc == 1) {
-		x->is_client_blocked = false;
-		dispatch_client_drained(x);
-	}
-	return 0;
-}
-
-static void
-on_ready(struct io *io)
-{
-	struct conn *c = container_of(io, struct conn, io);
-
-	c->w->now = clk_now();
-	if (io_is_blocked(io) && io->can_write && flush(c) < 0)
-		return;
-	on_client_readable(c);
-	conn_advance(c);
-}
-
-static bool
-is_new_work(struct io *io)
-{
-	const struct conn *c = container_of(io, struct conn, io);
-
-	return c->x == NULL && c->state == CONN_OPEN;
-}
-
-/* A client whose last request had a body is expected to send another body behind its next
- * head: such a read is not small. */
-static bool
-is_small_read_next(struct io *io)
-{
-	const struct conn *c = container_of(io, struct conn, io);
-
-	return c->x == NULL && c->state == CONN_OPEN && c->in.n == 0 && !c->had_body &&
-	       !io_is_blocked(io) && c->w->conf->limits.max_head >= IO_AHEAD;
-}
-
-/* The write that was deferred is the end of a response. */
-static void
-on_unsent(struct io *io, uint32_t token, int error)
-{
-	struct conn *c = container_of(io, struct conn, io);
-
-	(void)token;
-	if (error != 0) {
-		client_gone(c);
-		return;
-	}
-	c->since_ns = c->w->now;
-	arm(c);
-}
-
-/* --- events of the upstream that carries the request --- */
 
 static void
 on_upstream_ready(struct io *io)
 {
 	struct xfer *x = container_of(io, struct upstream, io)->xfer;
-	struct conn *c = x->conn;
 
-	c->w->now = clk_now();
+	x->w->now = clk_now();
 	dispatch_upstream_ready(x);
-	conn_advance(c);
+	conn_advance(x);
 }
 
 static bool
@@ -503,63 +150,3 @@ const struct io_ops conn_upstream_ops = {
 	.is_small_read_next = upstream_is_small_read_next,
 	.on_unsent = on_upstream_unsent,
 };
-
-/* --- time limits --- */
-
-/* When the next time limit of the connection, or of its request, is over; INT64_MAX: there
- * is none.  *out: how the request ends then; set only while there is a request. */
-static int64_t
-limit(const struct conn *c, enum outcome *out)
-{
-	const struct limits *l = &c->w->conf->limits;
-
-	if (c->x != NULL)
-		return deadline_of(c->x, out);
-	if (c->state == CONN_LINGERING)
-		return c->since_ns + LINGER_NS;
-	/* The client has not taken the last response yet. */
-	if (c->state == CONN_CLOSING || io_is_blocked(&c->io))
-		return c->since_ns + c->body_timeout;
-	if (has_begun(c) || c->requests == 0)
-		return c->since_ns + l->head_timeout;
-	return c->since_ns + c->idle_timeout;
-}
-
-static void
-arm(struct conn *c)
-{
-	enum outcome out;
-	int64_t at = limit(c, &out);
-
-	if (at != INT64_MAX)
-		timeq_set(&c->w->timeq, &c->timer, at);
-}
-
-static void
-on_timer(struct timeq_entry *e, int64_t now)
-{
-	struct conn *c = container_of(e, struct conn, timer);
-	enum outcome out = OUT_OK;
-
-	c->w->now = now;
-	if (io_flush_deferred(&c->io) < 0) {
-		client_gone(c);
-		return;
-	}
-	/* A connection that is queued for its turn may have what it waits for in the socket. */
-	if (now < limit(c, &out) || io_is_queued(&c->io)) {
-		arm(c);
-		return;
-	}
-	if (c->x != NULL)
-		dispatch_timed_out(c->x, out);
-	else if (c->state != CONN_OPEN)
-		close_conn(c, false);
-	else if (io_is_blocked(&c->io))
-		close_conn(c, true);
-	else if (has_begun(c))
-		refuse_head(c, OUT_HEAD_TIMEOUT);
-	else
-		close_conn(c, false);
-	conn_advance(c);
-}

@@ -1,5 +1,6 @@
-/* conn - a client's connection: reads heads, keeps the connection for the next request, and
- * ends it so that nothing that was written is lost.
+/* conn - a client's connection: what it is in any version of HTTP.  Its codec (codec.h) reads
+ * requests from it, writes responses to it, and ends it so that nothing that was written is
+ * lost: conn_h1.c and codec_h1.c for HTTP/1.
  *
  * Every event that may end a request calls conn_advance() last.  That is the one place where
  * the next request begins, or the connection closes: no request begins while functions of the
@@ -8,6 +9,7 @@
 #ifndef ACTIVATOR_CONN_H
 #define ACTIVATOR_CONN_H
 
+#include "activator/codec.h"
 #include "activator/inbuf.h"
 #include "activator/net/io.h"
 #include "activator/revision.h"
@@ -16,10 +18,8 @@
 #include "activator/xfer.h"
 #include "common/listen_spec.h"
 
-struct codec;
-
 enum conn_state {
-	CONN_OPEN,     /* carries requests, one after the other */
+	CONN_OPEN,     /* carries requests */
 	CONN_CLOSING,  /* carried its last request; ends once the response is written */
 	CONN_LINGERING /* all is written; reading away what still comes */
 };
@@ -28,15 +28,15 @@ enum conn_state {
 struct conn {
 	struct io io;
 	struct worker *w;
-	const struct codec *codec;	       /* frames its responses */
+	const struct codec *codec;
 	const struct listen_spec *listen_spec; /* where it was accepted; a part of the conf */
-	struct inbuf in;
-	bool is_in_partial; /* in is the beginning of a head: no use without more */
-	bool had_body;	    /* its last request had a body */
+	struct inbuf in;    /* HTTP/1: read, and not taken */
+	bool is_in_partial; /* HTTP/1: in is the beginning of a head: no use without more */
+	bool had_body;	    /* HTTP/1: its last request had a body */
 	bool is_peer_v6, is_peer_unix;
 	enum conn_state state;
 	uint32_t requests;
-	size_t in_seen;	  /* h1_scan() */
+	size_t in_seen;	  /* HTTP/1: h1_scan() */
 	int64_t since_ns; /* while it carries no request: from when its time limit runs */
 	int64_t idle_timeout, body_timeout; /* of the service that it asked last */
 	struct timeq_entry timer;
@@ -47,30 +47,52 @@ struct conn {
 	struct list_node node; /* in w->conns */
 };
 
-/* May the connection carry another request after this one?  Not where its client asked for
- * another protocol and has sent bytes before it had the answer: in which protocol, none can
- * tell. */
-static inline bool
-conn_may_persist(const struct xfer *x)
-{
-	return x->is_persistent && x->is_sent_whole && !x->w->is_draining &&
-	       !(x->has_upgrade && (x->conn->in.n > 0 || x->conn->io.can_read));
-}
-
 /* fd is an accepted connection, which does not block; the connection owns it.  -1 with errno:
  * it cannot be watched, and fd is still the caller's. */
 NODISCARD int conn_open(struct worker *, int fd, const struct addr *peer,
 			const struct listen_spec *);
-/* Go on after an event: begin the next request if one has ended and another is there, or
- * close, or set the timer for the limit that comes next. */
-void conn_advance(struct conn *);
+
+/* Go on after an event of the request: begin the next one if this one has ended and another is
+ * there, or close, or set the timer for the limit that comes next.  Frees a request that has
+ * ended. */
+static inline void
+conn_advance(struct xfer *x)
+{
+	x->conn->codec->advance(x);
+}
+
 /* SIGTERM: close, unless a request is under way or has begun to come. */
-void conn_drain(struct conn *);
+static inline void
+conn_drain(struct conn *c)
+{
+	c->codec->drain(c);
+}
+
 /* Past the drain time: refuse what it carries, where no response has begun, and close, unless
  * all that is left is to write its last response. */
-void conn_end(struct conn *);
+static inline void
+conn_end(struct conn *c)
+{
+	c->codec->end(c);
+}
+
 /* Close whatever it carries. */
-void conn_cut(struct conn *);
+static inline void
+conn_cut(struct conn *c)
+{
+	c->codec->cut(c);
+}
+
+/* --- for codecs --- */
+/* Close now; abort: with a reset, which the client cannot take for a clean end.  It carries no
+ * request, and what the codec keeps of it is freed. */
+void conn_close(struct conn *, bool abort);
+/* CLOSING, LINGERING: once all is written, read and throw away what the client still sends.
+ * Closing with unread bytes would make the kernel send a reset, which can overtake the
+ * response (RFC 9112 9.6).  -1: nothing more comes, close it. */
+NODISCARD int conn_linger(struct conn *);
+/* Not OPEN, or the client does not take what was written: when it is to be closed. */
+int64_t conn_closing_limit(const struct conn *);
 
 /* What the fields of the same name in struct worker point to. */
 extern const struct io_ops conn_upstream_ops;

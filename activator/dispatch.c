@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "activator/codec.h"
 #include "activator/conn.h"
 #include "activator/failure.h"
 #include "activator/limiter.h"
@@ -29,22 +30,12 @@ static void relayed(struct xfer *, struct relay_result);
 
 /* --- what relaying came to --- */
 
-/* May a connection to inst be kept idle?  Not if the first request that waits for a descriptor
- * (STARVED) goes to another instance: closing the connection frees one. */
-static bool
-may_pool(const struct worker *w, const struct instance *inst)
-{
-	struct list_node *node = list_first(&w->starved);
-
-	return node == NULL || container_of(node, struct xfer, node)->waiter.inst == inst;
-}
-
 static void
 response_done(struct xfer *x)
 {
 	struct upstream *u = x->upstream;
 
-	xfer_release(x, u->is_persistent && may_pool(x->w, u->inst));
+	xfer_release(x, u->is_persistent);
 	xfer_end(x, OUT_OK);
 }
 
@@ -69,10 +60,7 @@ cut_broken(struct xfer *x)
 static void
 begin_tunnel(struct xfer *x)
 {
-	int64_t limit_ns = xfer_limits(x)->tcp_user_timeout;
-
-	tcp_limit_unacknowledged(x->conn->io.fd, limit_ns);
-	tcp_limit_unacknowledged(x->upstream->io.fd, limit_ns);
+	tcp_limit_unacknowledged(x->upstream->io.fd, xfer_limits(x)->tcp_user_timeout);
 	x->since_ns = x->progress_ns = x->w->now;
 	xfer_set_state(x, XFER_TUNNEL);
 	relayed(x, relay_tunnel(x));
@@ -114,24 +102,27 @@ relayed(struct xfer *x, struct relay_result r)
 
 /* --- sending --- */
 
-/* Send the head, and what there is of the body, in one write. */
+/* Send the head, and what was read of the body already, in one write. */
 static void
 send_head(struct xfer *x, const char *head)
 {
+	const struct codec *codec = x->conn->codec;
+	struct piece piece = {.n = 0};
 	struct iovec iov[2];
-	size_t body = 0;
 	int n = 1;
 
 	memcpy(&iov[0].iov_base, &head, sizeof head);
 	iov[0].iov_len = x->head_n;
-	if (x->framing == FRAMING_LENGTH && x->conn->in.n > 0) {
-		body = (size_t)MIN((uint64_t)x->conn->in.n, x->remaining);
-		iov[1] = (struct iovec){.iov_base = x->conn->in.data, .iov_len = body};
-		n = 2;
-	}
 	x->sent_ns = x->progress_ns = x->since_ns = x->w->now;
 	xfer_set_state(x, XFER_EXCHANGE);
 	x->is_unsent = false;
+	/* A chunked body is unframed in place: it is not looked at before the head is sent. */
+	if (!x->is_sent_whole && x->framing == FRAMING_LENGTH &&
+	    codec->next(x, 0, &piece) == NEXT_PIECE && piece.n > 0) {
+		memcpy(&iov[1].iov_base, &piece.data, sizeof piece.data);
+		iov[1].iov_len = piece.n;
+		n = 2;
+	}
 	if ((x->is_sent_whole ? io_write_deferred(&x->upstream->io, iov, n, UPSTREAM_REQUEST)
 			      : io_write(&x->upstream->io, iov, n)) < 0) {
 		xfer_keep_head(x, head);
@@ -139,12 +130,12 @@ send_head(struct xfer *x, const char *head)
 		upstream_broken(x->upstream);
 		return;
 	}
-	if (body > 0) {
-		relay_note_request(x, body);
-		inbuf_consume(&x->conn->in, body);
+	if (n == 2) {
+		relay_note_request(x, &piece);
+		codec->took(x, &piece);
 	}
 	if (!x->is_sent_whole) {
-		io_expect_more(&x->conn->io);
+		codec->begin_body(x);
 		relayed(x, relay_request(x));
 	}
 }

@@ -1,5 +1,6 @@
 #include "activator/park.h"
 
+#include "activator/codec.h"
 #include "activator/conn.h"
 #include "activator/shard.h"
 #include "activator/worker_impl.h"
@@ -50,7 +51,7 @@ park_queued(struct xfer *x)
 		x->parked_ns = w->now;
 	headbuf_set_exact(&x->head, &w->heads, x->head.data != NULL ? x->head.data : w->write_buf,
 			  x->head_n);
-	inbuf_keep(&x->conn->in);
+	x->conn->codec->keep(x);
 	if (x->is_counted) /* from here on it counts as parked */
 		shard_in_flight(x->shard, w->now, -1);
 	xfer_set_state(x, XFER_PARKED);
@@ -61,15 +62,12 @@ park_queued(struct xfer *x)
 void
 park_unrouted(struct xfer *x, char *buf, size_t head_n)
 {
-	size_t n = head_n + x->conn->in.n;
-
-	x->conn->in = (struct inbuf){.data = buf, .n = (uint32_t)n, .is_borrowed = true};
+	x->head_n = (uint32_t)head_n;
 	if (!xfer_hold(x, false)) {
-		inbuf_consume(&x->conn->in, head_n);
 		xfer_refuse(x, OUT_QUEUE_FULL, NULL);
 		return;
 	}
-	inbuf_keep(&x->conn->in);
+	x->conn->codec->unread_head(x, buf, head_n);
 	x->deadline_ns = x->w->now + x->w->conf->limits.activation_timeout;
 	xfer_set_state(x, XFER_UNROUTED);
 }

@@ -13,8 +13,7 @@ struct xfer;
 /* The limiter has queued the request: PARKED.  xfer_hold() has counted it. */
 void park_queued(struct xfer *);
 /* No route table has come yet: UNROUTED.  The request is kept as it was read: buf[0..head_n) is
- * the head, and x->conn->in follows it in the same buffer.  It is refused if the bounds are
- * reached. */
+ * the head.  It is refused if the bounds are reached. */
 void park_unrouted(struct xfer *, char *buf, size_t head_n);
 /* A route table has come: NEW, so that conn_advance() reads the request again. */
 void park_unrouted_end(struct xfer *);

@@ -28,90 +28,63 @@ bad_response(const char *why)
 /* --- request bodies --- */
 
 void
-relay_note_request(struct xfer *x, size_t n)
+relay_note_request(struct xfer *x, const struct piece *piece)
 {
-	if (x->framing == FRAMING_LENGTH) {
-		x->remaining -= n;
-		x->is_sent_whole = x->remaining == 0;
-	}
-	x->has_given_body |= n > 0;
+	if (x->framing == FRAMING_LENGTH)
+		x->remaining -= piece->n;
+	x->is_sent_whole = piece->is_last;
+	x->has_given_body |= piece->n > 0 || piece->is_last;
 	x->is_expecting = false;
-	metric_add(&x->shard->bytes_in, n);
+	metric_add(&x->shard->bytes_in, piece->n);
 }
 
-/* Write a piece of the request's body to the instance.  Returns how much was consumed, or
- * -1: the framing is broken. */
-static ssize_t
-write_request(struct xfer *x, char *buf, size_t n)
+/* Write a piece of the request's body to the instance. */
+static void
+write_request(struct xfer *x, const struct piece *piece)
 {
 	struct framed f;
-	size_t data_n = n;
-	ssize_t used;
 
 	framed_init(&f);
 	if (x->framing == FRAMING_LENGTH) {
-		used = (ssize_t)MIN((uint64_t)n, x->remaining);
-		framed_add(&f, buf, (size_t)used);
+		framed_add(&f, piece->data, piece->n);
 	} else {
-		used = chunked_feed(x->chunked, buf, n, &data_n);
-		if (used < 0)
-			return -1;
-		framed_chunk(&f, buf, data_n);
-		x->is_sent_whole = chunked_done(x->chunked);
-		if (x->is_sent_whole)
-			framed_last_chunk(&f, chunked_trailers(x->chunked));
+		framed_chunk(&f, piece->data, piece->n);
+		if (piece->is_last)
+			framed_last_chunk(&f, piece->trailers);
 	}
-	relay_note_request(x, (size_t)used);
+	relay_note_request(x, piece);
 	if (!x->upstream->is_broken && io_write(&x->upstream->io, f.iov, f.n) < 0)
 		upstream_broken(x->upstream);
-	return used;
-}
-
-/* Have a piece of the body in x->conn->in.  Returns its size, or IO_NOTHING, or < 0: the client is
- * gone. */
-static ssize_t
-read_request(struct xfer *x)
-{
-	struct conn *c = x->conn;
-	ssize_t got;
-
-	if (c->in.n > 0)
-		return c->in.n;
-	got = io_read(&c->io, x->w->read_buf, x->upstream->read_size);
-	if (got > 0)
-		c->in = (struct inbuf){
-			.data = x->w->read_buf, .n = (uint32_t)got, .is_borrowed = true};
-	return got;
 }
 
 struct relay_result
 relay_request(struct xfer *x)
 {
-	struct conn *c = x->conn;
+	const struct codec *codec = x->conn->codec;
+	struct upstream *u = x->upstream;
 	int turn = 0;
 
-	while (!x->is_sent_whole && !io_is_blocked(&x->upstream->io) && !x->upstream->is_broken) {
-		ssize_t used;
+	while (!x->is_sent_whole && !io_is_blocked(&u->io) && !u->is_broken) {
+		struct piece piece;
+		enum next next;
 
 		if (turn++ == READS_A_TURN) {
-			io_yield(&c->io);
+			codec->yield(x);
 			break;
 		}
-		used = read_request(x);
-		if (used < 0)
+		next = codec->next(x, u->read_size, &piece);
+		if (next == NEXT_GONE)
 			return result(RELAY_CLIENT_GONE);
-		if (used == IO_NOTHING)
+		if (next == NEXT_NONE)
 			break;
-		used = write_request(x, c->in.data, c->in.n);
 		x->since_ns = x->progress_ns = x->w->now;
-		if (used < 0)
+		if (next == NEXT_MALFORMED)
 			return (struct relay_result){.end = RELAY_BAD_REQUEST,
 						     .why = "the chunked body is malformed"};
-		inbuf_consume(&c->in, (size_t)used);
-		if (!x->is_sent_whole)
-			io_expect_more(&c->io);
+		write_request(x, &piece);
+		codec->took(x, &piece);
 	}
-	inbuf_keep(&c->in); /* the response is read into the same buffer next */
+	codec->keep(x); /* the response is read into the same buffer next */
 	return result(RELAY_GOES_ON);
 }
 
@@ -296,106 +269,94 @@ relay_response(struct xfer *x)
 
 /* --- tunnels --- */
 
-struct direction {
-	struct xfer *x;
-	struct io *from;
-	bool is_to_client;
-	bool *is_eof_read;	 /* set when that side has ended */
-	_Atomic uint64_t *bytes; /* where they are counted */
-};
-
-static bool
-is_full(const struct direction *d)
-{
-	return d->is_to_client ? d->x->is_client_blocked : io_is_blocked(&d->x->upstream->io);
-}
-
-/* n is 0: the end.  -1: the side that is written to is broken. */
-static int
-pass_on(const struct direction *d, char *data, size_t n)
-{
-	struct iovec iov = {.iov_base = data, .iov_len = n};
-
-	if (d->is_to_client)
-		return d->x->conn->codec->tunnel(d->x, data, n);
-	if (n > 0)
-		return io_write(&d->x->upstream->io, &iov, 1);
-	io_shutdown(&d->x->upstream->io);
-	return 0;
-}
-
 enum copy_result {
 	COPY_OK,
 	COPY_SOURCE_BROKEN, /* the side that is read */
 	COPY_SINK_BROKEN,   /* the side that is written to */
 };
 
-/* One direction, for as long as bytes come and are taken. */
+/* What the client has sent, for as long as bytes come and the instance takes them.  (The client's
+ * codec notices a reset while the instance takes none.) */
 static enum copy_result
-copy(const struct direction *d)
+copy_to_instance(struct xfer *x)
 {
-	struct xfer *x = d->x;
+	const struct codec *codec = x->conn->codec;
+	struct io *to = &x->upstream->io;
 	int turn = 0;
 
-	if (is_full(d) && d->from->can_read && io_is_reset(d->from))
-		return COPY_SOURCE_BROKEN;
-	while (!*d->is_eof_read && !is_full(d)) {
-		ssize_t got;
+	while (!x->is_eof_read && !io_is_blocked(to)) {
+		struct piece piece;
+		struct iovec iov;
+		enum next next;
 
 		if (turn++ == READS_A_TURN) {
-			io_yield(d->from);
-			return COPY_OK;
+			codec->yield(x);
+			break;
 		}
-		got = io_read(d->from, x->w->read_buf, WORKER_BUFFER);
-		if (got == IO_NOTHING)
-			return COPY_OK;
-		if (got == IO_ERROR)
+		next = codec->next(x, WORKER_BUFFER, &piece);
+		if (next == NEXT_NONE)
+			break;
+		if (next != NEXT_PIECE)
 			return COPY_SOURCE_BROKEN;
-		if (got == IO_EOF) {
-			*d->is_eof_read = true;
-			return pass_on(d, NULL, 0) < 0 ? COPY_SINK_BROKEN : COPY_OK;
-		}
-		x->since_ns = x->w->now;
-		metric_add(d->bytes, (uint64_t)got);
-		if (pass_on(d, x->w->read_buf, (size_t)got) < 0)
+		x->is_eof_read = piece.is_last;
+		if (piece.n > 0)
+			x->since_ns = x->w->now;
+		metric_add(&x->shard->bytes_in, piece.n);
+		memcpy(&iov.iov_base, &piece.data, sizeof piece.data);
+		iov.iov_len = piece.n;
+		if (io_write(to, &iov, piece.n > 0) < 0)
 			return COPY_SINK_BROKEN;
-		io_expect_more(d->from);
+		codec->took(x, &piece);
+		if (piece.is_last)
+			io_shutdown(to);
 	}
 	return COPY_OK;
 }
 
-/* Bytes that the client sent before it had the 101. */
-static int
-copy_early(struct xfer *x)
+static enum copy_result
+copy_to_client(struct xfer *x)
 {
-	struct conn *c = x->conn;
-	struct iovec iov = {.iov_base = c->in.data, .iov_len = c->in.n};
-	int rc = io_write(&x->upstream->io, &iov, c->in.n > 0);
+	const struct codec *codec = x->conn->codec;
+	struct upstream *u = x->upstream;
+	int turn = 0;
 
-	metric_add(&x->shard->bytes_in, c->in.n);
-	inbuf_clear(&c->in);
-	return rc;
+	if (x->is_client_blocked && u->io.can_read && io_is_reset(&u->io))
+		return COPY_SOURCE_BROKEN;
+	while (!u->is_eof_read && !x->is_client_blocked) {
+		ssize_t got;
+
+		if (turn++ == READS_A_TURN) {
+			io_yield(&u->io);
+			break;
+		}
+		got = io_read(&u->io, x->w->read_buf, WORKER_BUFFER);
+		if (got == IO_NOTHING)
+			break;
+		if (got == IO_ERROR)
+			return COPY_SOURCE_BROKEN;
+		if (got == IO_EOF) {
+			u->is_eof_read = true;
+			return codec->tunnel(x, NULL, 0) < 0 ? COPY_SINK_BROKEN : COPY_OK;
+		}
+		x->since_ns = x->w->now;
+		metric_add(&x->shard->bytes_out, (uint64_t)got);
+		if (codec->tunnel(x, x->w->read_buf, (size_t)got) < 0)
+			return COPY_SINK_BROKEN;
+		io_expect_more(&u->io);
+	}
+	return COPY_OK;
 }
 
 struct relay_result
 relay_tunnel(struct xfer *x)
 {
 	struct upstream *u = x->upstream;
-	struct direction up = {.x = x,
-			       .from = &x->conn->io,
-			       .is_eof_read = &x->is_eof_read,
-			       .bytes = &x->shard->bytes_in};
-	struct direction down = {.x = x,
-				 .from = &u->io,
-				 .is_to_client = true,
-				 .is_eof_read = &u->is_eof_read,
-				 .bytes = &x->shard->bytes_out};
 	enum copy_result to_instance, to_client;
 
-	if (u->is_broken || copy_early(x) < 0)
+	if (u->is_broken)
 		return result(RELAY_BROKEN);
-	to_instance = copy(&up);
-	to_client = copy(&down);
+	to_instance = copy_to_instance(x);
+	to_client = copy_to_client(x);
 	if (to_client == COPY_SOURCE_BROKEN)
 		return result(RELAY_BROKEN);
 	/* Also where the instance takes no more: its end, or its error, is read then. */

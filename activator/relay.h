@@ -10,6 +10,7 @@
 
 #include "common/base.h"
 
+struct piece;
 struct xfer;
 
 enum relay_end {
@@ -28,9 +29,9 @@ struct relay_result {
 	const char *why; /* BAD_REQUEST, BAD_RESPONSE: more for the refusal's text, or NULL */
 };
 
-/* n bytes of the request's body, as the client framed it, go to the instance: count them, and
- * note what follows for the request. */
-void relay_note_request(struct xfer *, size_t n);
+/* A piece of the request's body goes to the instance: count it, and note what follows for the
+ * request. */
+void relay_note_request(struct xfer *, const struct piece *);
 /* EXCHANGE: the body of the request, as far as it is there and the instance takes it. */
 struct relay_result relay_request(struct xfer *);
 /* EXCHANGE: what the instance has sent, as far as the client takes it. */

@@ -81,7 +81,7 @@ retry_starved(struct worker *w)
 	struct xfer *x;
 
 	while ((x = dispatch_next_starved(w)) != NULL)
-		conn_advance(x->conn);
+		conn_advance(x);
 }
 
 static void
@@ -94,7 +94,7 @@ take_granted(struct worker *w)
 
 		w->now = clk_now();
 		dispatch_granted(x);
-		conn_advance(x->conn);
+		conn_advance(x);
 	}
 }
 
@@ -345,7 +345,7 @@ route_unrouted(struct worker *w)
 		struct xfer *x = container_of(node, struct xfer, node);
 
 		park_unrouted_end(x);
-		conn_advance(x->conn);
+		conn_advance(x);
 	}
 }
 

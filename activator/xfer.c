@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "activator/bounds.h"
+#include "activator/codec.h"
 #include "activator/cold.h"
 #include "activator/conn.h"
 #include "activator/failure.h"
@@ -68,8 +69,7 @@ xfer_free(struct xfer **xp)
 bool
 xfer_hold(struct xfer *x, bool is_back)
 {
-	const struct conn *c = x->conn;
-	uint32_t bytes = (uint32_t)(sizeof *c + sizeof *x + x->head_n + c->in.n);
+	uint32_t bytes = (uint32_t)(sizeof *x + x->head_n + x->conn->codec->kept_bytes(x));
 
 	if (!is_back && !bounds_may_park(x->w->bounds, bytes))
 		return false;
@@ -214,13 +214,23 @@ xfer_pace_done(struct xfer *x, struct instance *inst)
 	limiter_head_seen(inst);
 }
 
+/* May a connection to inst be kept idle?  Not if the first request that waits for a descriptor
+ * (STARVED) goes to another instance: closing the connection frees one. */
+static bool
+may_keep_idle(const struct worker *w, const struct instance *inst)
+{
+	struct list_node *node = list_first(&w->starved);
+
+	return node == NULL || container_of(node, struct xfer, node)->waiter.inst == inst;
+}
+
 void
 xfer_release(struct xfer *x, bool may_pool)
 {
 	struct upstream *u = x->upstream;
 
 	x->upstream = NULL;
-	upstream_release(u, may_pool);
+	upstream_release(u, may_pool && may_keep_idle(x->w, u->inst));
 	limiter_give_back(u->inst);
 	upstream_shed_waited(u);
 }
@@ -279,7 +289,7 @@ let_go_when_done(struct xfer *x)
 	}
 	xfer_pace_done(x, u->inst);
 	if (is_done) {
-		xfer_release(x, u->is_persistent && list_empty(&x->w->starved));
+		xfer_release(x, u->is_persistent);
 	} else {
 		x->upstream = NULL;
 		upstream_abandon(u, xfer_limits(x), x->is_counted ? x->shard : NULL, x->sent_ns);

@@ -87,7 +87,7 @@ struct xfer {
 	/* of the response, as the client sees it */
 	enum framing framing_out : 8; /* codec_h1.c */
 	bool is_client_blocked; /* the client takes no more of it for now: set by the codec, cleared
-				   by conn.c before dispatch_client_drained() */
+				   by it before dispatch_client_drained() */
 	struct worker *w;
 	struct conn *conn;  /* that carries it */
 	uint64_t remaining; /* FRAMING_LENGTH: body bytes still to come */
@@ -124,9 +124,10 @@ xfer_limits(const struct xfer *x)
 /* A request whose head has been read: NEW.  The connection owns it. */
 NODISCARD struct xfer *xfer_new(struct conn *);
 void xfer_free(struct xfer **); /* DONE or CUT */
-/* True: it ends if its client leaves.  A tunnel does not: it passes on the client's end. */
+/* It has no whole response yet, and is no tunnel: it ends if its client leaves.  (A tunnel passes on
+ * the client's end.) */
 static inline bool
-xfer_is_waiting(const struct xfer *x)
+xfer_is_pending(const struct xfer *x)
 {
 	switch (x->state) {
 	case XFER_UNROUTED:
