@@ -10,25 +10,16 @@
 
 #include "autoscaler/usage/hours.h"
 #include "autoscaler/usage/journal.h"
-#include "autoscaler/usage/record.h"
+#include "autoscaler/usage/queue.h"
 #include "common/clk.h"
-#include "common/list.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/strbuf.h"
 
-#define QUEUE_MAX ((size_t)32768) /* records that wait to be written */
+#define QUEUE_MAX ((size_t)32768) /* parts that wait to be written; twice, as below */
+#define WRITE_MOST ((size_t)4096) /* records that are written together */
 #define RETRY (5 * CLK_S)
 #define STOP_MOST (5 * CLK_S)
-
-/* Records of one day that are written together. */
-struct writer_batch {
-	struct list_node node;
-	int64_t day;
-	struct usage_record *v; /* their run is borrowed from the writer */
-	size_t n, cap;
-	struct strbuf text; /* the same as lines, once the thread has made them */
-};
 
 struct writer {
 	struct loop *loop;
@@ -36,7 +27,6 @@ struct writer {
 	pthread_t thread;
 
 	/* the loop's */
-	struct writer_batch *filling; /* NULL: nothing was put since the last flush */
 	writer_loaded_fn *loaded;
 	void *arg;
 	struct loop_mail mail; /* brings hours back */
@@ -44,54 +34,96 @@ struct writer {
 	/* the thread's */
 	struct journal *journal;
 	struct hours *hours;
+	struct queue *taken; /* what is to be written */
 	bool is_failing;
 
 	/* shared: mutex lock */
 	pthread_mutex_t lock;
-	pthread_cond_t changed; /* for the thread: queue or is_stopping */
+	pthread_cond_t changed; /* for the thread: `put` or is_stopping */
 	pthread_cond_t ended;	/* for writer_stop(): is_ended */
-	struct list queue;	/* of batches */
-	size_t queued;		/* records in them, those being written included */
+	struct queue *put;	/* what was put since the thread took the last */
 	bool is_stopping, is_ended;
-	bool is_abandoned; /* the loop ends before the thread: post nothing to it */
+	bool is_outage;	      /* the log says that records cannot be written, or are lost */
+	uint64_t lost_before; /* the outage */
+	bool is_abandoned;    /* the loop ends before the thread: post nothing to it */
 
 	/* atomics */
 	_Atomic uint64_t written, lost;
 };
 
-static void
-batch_free(struct writer_batch *b)
-{
-	size_t i;
+/* --- outages --- */
 
-	for (i = 0; i < b->n; i++)
-		account_fini(&b->v[i].account);
-	free(b->v);
-	strbuf_fini(&b->text);
-	free(b);
+/* Records cannot be written, or are lost.  True: that is new, and the caller logs it. */
+static bool
+begin_outage(struct writer *w, size_t lost)
+{
+	uint64_t lost_before;
+	bool is_new;
+
+	pthread_mutex_lock(&w->lock);
+	lost_before = atomic_fetch_add(&w->lost, lost);
+	is_new = !w->is_outage;
+	if (is_new)
+		w->lost_before = lost_before;
+	w->is_outage = true;
+	pthread_mutex_unlock(&w->lock);
+	return is_new;
+}
+
+/* Any thread. */
+static void
+lose_oldest(struct writer *w, size_t n)
+{
+	if (n > 0 && begin_outage(w, n))
+		log_warn(NULL, "usage records are lost: the disk is too slow", "queued=%zu",
+			 QUEUE_MAX);
+}
+
+/* True: an outage was on; *lost: records that it cost. */
+static bool
+end_outage(struct writer *w, uint64_t *lost)
+{
+	bool was;
+
+	pthread_mutex_lock(&w->lock);
+	was = w->is_outage;
+	*lost = atomic_load(&w->lost) - w->lost_before;
+	w->is_outage = false;
+	pthread_mutex_unlock(&w->lock);
+	return was;
 }
 
 /* --- the thread --- */
 
-/* Wait until there is a batch, which stays in the queue, or, after a failure, until it is time to
- * try again.  NULL: all is written, and the writer stops. */
-static struct writer_batch *
-await_batch(struct writer *w)
+/* After a failure wait for RETRY, or until more is put, before the next attempt; the lock is
+ * held. */
+static void
+pause_locked(struct writer *w)
 {
-	struct list_node *node;
+	int64_t until = clk_now() + RETRY;
+	struct timespec ts = {.tv_sec = until / CLK_S, .tv_nsec = until % CLK_S};
+
+	if (!w->is_stopping && queue_n(w->put) == 0)
+		pthread_cond_timedwait(&w->changed, &w->lock, &ts);
+}
+
+/* Wait until there are records to be written, in w->taken.  False: all are written, and the writer
+ * stops. */
+static bool
+await_records(struct writer *w)
+{
+	struct queue *put = queue_new(QUEUE_MAX), *empty = put;
 
 	pthread_mutex_lock(&w->lock);
-	if (w->is_failing && !w->is_stopping) {
-		int64_t until = clk_now() + RETRY;
-		struct timespec ts = {.tv_sec = until / CLK_S, .tv_nsec = until % CLK_S};
-
-		pthread_cond_timedwait(&w->changed, &w->lock, &ts);
-	}
-	while (list_empty(&w->queue) && !w->is_stopping)
+	if (w->is_failing)
+		pause_locked(w);
+	while (queue_n(w->taken) == 0 && queue_n(w->put) == 0 && !w->is_stopping)
 		pthread_cond_wait(&w->changed, &w->lock);
-	node = list_first(&w->queue);
+	put = w->put;
+	w->put = empty;
 	pthread_mutex_unlock(&w->lock);
-	return node == NULL ? NULL : container_of(node, struct writer_batch, node);
+	lose_oldest(w, queue_merge(w->taken, &put));
+	return queue_n(w->taken) > 0;
 }
 
 static bool
@@ -105,16 +137,6 @@ is_stopping(struct writer *w)
 	return is;
 }
 
-static void
-done_with(struct writer *w, struct writer_batch *b)
-{
-	pthread_mutex_lock(&w->lock);
-	list_remove(&w->queue, &b->node);
-	w->queued -= b->n;
-	pthread_mutex_unlock(&w->lock);
-	batch_free(b);
-}
-
 /* Would the same records fail again for ever?  Those behind them would then wait in vain. */
 static bool
 is_hopeless(struct writer *w, const struct err *e)
@@ -123,51 +145,64 @@ is_hopeless(struct writer *w, const struct err *e)
 }
 
 static void
-lose(struct writer *w, struct writer_batch *b)
+written(struct writer *w, size_t n)
 {
-	atomic_fetch_add(&w->lost, b->n);
-	done_with(w, b);
+	uint64_t lost;
+
+	w->is_failing = false;
+	atomic_fetch_add(&w->written, n);
+	queue_drop(w->taken, n);
+	if (queue_n(w->taken) == 0 && end_outage(w, &lost))
+		log_info(NULL, "usage is written again", "lost_records=%llu",
+			 (unsigned long long)lost);
 }
 
 static void
-write_batch(struct writer *w, struct writer_batch *b)
+failed(struct writer *w, size_t n, const struct err *e)
 {
-	struct err e;
-	size_t i;
+	bool is_lost = is_hopeless(w, e);
 
-	if (b->text.len == 0)
-		for (i = 0; i < b->n; i++)
-			record_encode(&b->v[i], &b->text);
-	if (journal_append(w->journal, b->day, b->text.data, b->text.len, &e) == 0) {
-		if (w->is_failing)
-			log_info(NULL, "usage is written again", "lost_records=%llu",
-				 (unsigned long long)atomic_load(&w->lost));
-		w->is_failing = false;
-		atomic_fetch_add(&w->written, b->n);
-		done_with(w, b);
-		return;
-	}
-	if (!w->is_failing)
-		log_warn(NULL, "cannot write usage", "retry_s=%lld err=%s",
-			 (long long)(RETRY / CLK_S), e.text);
 	w->is_failing = true;
-	if (is_hopeless(w, &e))
-		lose(w, b);
+	if (begin_outage(w, is_lost ? n : 0))
+		log_warn(NULL, "cannot write usage", "retry_s=%lld err=%s",
+			 (long long)(RETRY / CLK_S), e->text);
+	if (is_lost)
+		queue_drop(w->taken, n);
+}
+
+static void
+write_some(struct writer *w)
+{
+	struct strbuf text;
+	int64_t day;
+	struct err e;
+	size_t n;
+
+	strbuf_init(&text, 0);
+	n = queue_encode(w->taken, WRITE_MOST, w->run, &day, &text);
+	if (journal_append(w->journal, day, text.data, text.len, &e) == 0)
+		written(w, n);
+	else
+		failed(w, n, &e);
+	strbuf_fini(&text);
 }
 
 static void *
 run(void *arg)
 {
 	struct writer *w = arg;
-	struct writer_batch *b;
+	uint64_t lost;
 
 	journal_load(w->journal, w->hours);
 	pthread_mutex_lock(&w->lock);
 	if (!w->is_abandoned)
 		loop_post(w->loop, &w->mail);
 	pthread_mutex_unlock(&w->lock);
-	while ((b = await_batch(w)) != NULL)
-		write_batch(w, b);
+	while (await_records(w))
+		write_some(w);
+	if (end_outage(w, &lost))
+		log_warn(NULL, "usage could not be written", "lost_records=%llu",
+			 (unsigned long long)lost);
 	pthread_mutex_lock(&w->lock);
 	w->is_ended = true;
 	pthread_cond_signal(&w->ended);
@@ -192,7 +227,8 @@ init_shared(struct writer *w)
 {
 	pthread_condattr_t attr;
 
-	list_init(&w->queue);
+	w->put = queue_new(QUEUE_MAX);
+	w->taken = queue_new(QUEUE_MAX);
 	CHECK(pthread_mutex_init(&w->lock, NULL) == 0);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* that of clk_now() */
@@ -204,12 +240,8 @@ init_shared(struct writer *w)
 static void
 writer_free(struct writer *w)
 {
-	struct list_node *node;
-
-	while ((node = list_pop(&w->queue)) != NULL)
-		batch_free(container_of(node, struct writer_batch, node));
-	if (w->filling != NULL)
-		batch_free(w->filling);
+	queue_free(&w->put);
+	queue_free(&w->taken);
 	journal_free(&w->journal);
 	hours_free(&w->hours);
 	free(w->run);
@@ -293,49 +325,21 @@ void
 writer_put(struct writer *w, uint64_t part, int64_t hour, const struct account *account,
 	   const struct amounts *a)
 {
-	struct writer_batch *b = w->filling;
-	struct usage_record *r;
+	size_t lost;
 
-	if (b != NULL && b->day != hour / 24)
-		writer_flush(w);
-	if (w->filling == NULL) {
-		w->filling = xcalloc(1, sizeof *w->filling);
-		w->filling->day = hour / 24;
-		strbuf_init(&w->filling->text, 0);
-	}
-	b = w->filling;
-	if (b->n == b->cap) {
-		b->cap = MAX(b->cap * 2, (size_t)16);
-		b->v = xrealloc(b->v, b->cap * sizeof *b->v);
-	}
-	r = &b->v[b->n++];
-	*r = (struct usage_record){.run = w->run, .part = part, .hour = hour, .amounts = *a};
-	account_init(&r->account, account->revision, account->owner, account->cost_center);
+	pthread_mutex_lock(&w->lock);
+	lost = queue_put(w->put, part, hour, account, a);
+	pthread_mutex_unlock(&w->lock);
+	lose_oldest(w, lost);
 }
 
 void
 writer_flush(struct writer *w)
 {
-	struct writer_batch *b = w->filling;
-	bool is_full;
-
-	if (b == NULL)
-		return;
-	w->filling = NULL;
 	pthread_mutex_lock(&w->lock);
-	is_full = w->queued > 0 && w->queued + b->n > QUEUE_MAX;
-	if (!is_full) {
-		list_push(&w->queue, &b->node);
-		w->queued += b->n;
+	if (queue_n(w->put) > 0)
 		pthread_cond_signal(&w->changed);
-	}
 	pthread_mutex_unlock(&w->lock);
-	if (!is_full)
-		return;
-	if (atomic_fetch_add(&w->lost, b->n) == 0)
-		log_warn(NULL, "usage records are lost, the disk is too slow or full",
-			 "records=%zu queued=%zu", b->n, QUEUE_MAX);
-	batch_free(b);
 }
 
 uint64_t

@@ -1,6 +1,7 @@
 /* writer - the thread that reads the usage journal at the start and writes it from then on, so
  * that the event loop never waits for the disk.  Records that the disk does not take are kept and
- * tried again, up to a bound; beyond it they are lost, counted, and the log says so once.
+ * tried again, the newest one of each part, up to a bound.  Beyond it the oldest are lost and
+ * counted.  The log says when an outage begins, and at its end how many records were lost.
  * Thread: the loop's, except for what runs in its own. */
 #ifndef AUTOSCALER_USAGE_WRITER_H
 #define AUTOSCALER_USAGE_WRITER_H
@@ -26,8 +27,8 @@ NODISCARD struct writer *writer_start(struct loop *, const char *run, struct jou
  * not come yet. */
 void writer_stop(struct writer **);
 
-/* Add a record (record.h) of this run; writer_flush() passes what was added on.  All is copied; the
- * thread makes a line of it. */
+/* Add a record (record.h) of this run, in the place of the last one of its part; writer_flush()
+ * wakes the thread.  All is copied; the thread makes a line of it. */
 void writer_put(struct writer *, uint64_t part, int64_t hour, const struct account *,
 		const struct amounts *);
 void writer_flush(struct writer *);
