@@ -19,9 +19,10 @@
 
 #define DIR_NAME "usage"
 #define SUFFIX ".journal"
-#define FILE_MAX ((size_t)1 << 30)	  /* a larger file is not one of ours */
+#define FILE_MAX ((size_t)1 << 30)	  /* a larger file is not read */
 #define COMPACT_AT ((uint64_t)256 << 10)  /* the size at which a file is rewritten first */
-#define COMPACT_MIN ((uint64_t)128 << 10) /* a smaller file is not worth rewriting */
+#define COMPACT_MIN ((uint64_t)128 << 10) /* a smaller file is not worth rewriting … */
+#define ROOM_PART 16 /* … but when it is full, if that may free this part of it */
 #define DAY_S 86400
 
 struct journal {
@@ -33,6 +34,7 @@ struct journal {
 	uint64_t size;
 	uint64_t other_bytes; /* of the other files, as far as is known */
 	uint64_t compact_at;  /* the size at which the open file is rewritten */
+	uint64_t compacted; /* its size when it was rewritten because it was full; 0: it was not */
 };
 
 struct journal *
@@ -301,26 +303,27 @@ put_compacted(const struct journal *j, const struct day_records *d, struct strbu
 	hours_free(&others);
 }
 
-/* Rewrite the file of a day, whose records are d, unless it would hardly be shorter.  The file is
- * not open.  A failure is logged: the file stays as it is. */
+/* Rewrite the file of a day, whose records are d, if that makes it shorter than `below`.  The file
+ * is not open.  A failure is logged: the file stays as it is. */
 static void
-rewrite(const struct journal *j, const struct day_file *f, const struct day_records *d)
+rewrite(const struct journal *j, const struct day_file *f, const struct day_records *d,
+	uint64_t below)
 {
 	struct strbuf out;
 	struct err e;
 
 	strbuf_init(&out, 0);
 	put_compacted(j, d, &out);
-	if (out.len < f->bytes / 2 && replace_file(j, f->day, &out, &e) < 0)
+	if (out.len < below && replace_file(j, f->day, &out, &e) < 0)
 		log_warn(NULL, "cannot rewrite the usage journal", "err=%s", e.text);
 	strbuf_fini(&out);
 }
 
 /* --- loading --- */
 
-/* into: NULL: only rewrite it. */
+/* into: NULL: only rewrite it.  below: as rewrite(); 0: do not. */
 static void
-load_day(const struct journal *j, const struct day_file *f, struct hours *into)
+load_day(const struct journal *j, const struct day_file *f, struct hours *into, uint64_t below)
 {
 	char *path = path_of(j, f->day, "");
 	struct day_records d;
@@ -342,10 +345,17 @@ load_day(const struct journal *j, const struct day_file *f, struct hours *into)
 
 		hours_add(into, r->hour, &r->account, &r->amounts);
 	}
-	if (f->bytes >= COMPACT_MIN)
-		rewrite(j, f, &d);
+	if (below > 0)
+		rewrite(j, f, &d, below);
 	records_fini(&d);
 	free(path);
+}
+
+/* A file is rewritten if most of its records are outdated. */
+static uint64_t
+half_of(const struct day_file *f)
+{
+	return f->bytes >= COMPACT_MIN ? f->bytes / 2 : 0;
 }
 
 void
@@ -355,7 +365,7 @@ journal_load(struct journal *j, struct hours *into)
 	struct day_file *files = list_files(j, &n);
 
 	for (i = 0; i < n; i++)
-		load_day(j, &files[i], into);
+		load_day(j, &files[i], into, half_of(&files[i]));
 	free(files);
 }
 
@@ -440,12 +450,36 @@ switch_file(struct journal *j, int64_t day)
 		const struct day_file f = {j->day, j->size};
 
 		close_file(j);
-		load_day(j, &f, NULL);
+		load_day(j, &f, NULL, half_of(&f));
 	}
 	if (open_file(j, day) < 0)
 		return -1;
 	j->compact_at = MAX(2 * j->size, COMPACT_AT);
+	j->compacted = 0;
 	remove_old(j, 0);
+	return 0;
+}
+
+static uint64_t
+size_max(const struct journal *j)
+{
+	return MIN(j->bytes_max, (uint64_t)FILE_MAX);
+}
+
+/* The open file is full: drop its outdated records, unless that was done not long ago. */
+static int
+make_room(struct journal *j)
+{
+	const struct day_file f = {j->day, j->size};
+	uint64_t least = size_max(j) / ROOM_PART;
+
+	if (j->size < j->compacted + least)
+		return 0;
+	close_file(j);
+	load_day(j, &f, NULL, j->size - least);
+	if (open_file(j, f.day) < 0)
+		return -1;
+	j->compacted = j->size;
 	return 0;
 }
 
@@ -458,10 +492,12 @@ journal_append(struct journal *j, int64_t day, const char *records, size_t n, st
 		return err_errno(e, "cannot open the usage journal in %s", j->dir);
 	if (j->size + j->other_bytes + n > j->bytes_max)
 		remove_old(j, n);
-	if (j->size + n > j->bytes_max)
+	if (j->size + n > size_max(j) && make_room(j) < 0)
+		return err_errno(e, "cannot open the usage journal in %s", j->dir);
+	if (j->size + n > size_max(j))
 		return err_set(e, EFBIG,
 			       "cannot write the usage journal: the records of this day "
-			       "take more than usage_max_bytes");
+			       "take more than usage_max_bytes, or 1 GiB");
 	if (write_all(j->fd, records, n) == 0 && fdatasync(j->fd) == 0) {
 		j->size += n;
 		return 0;

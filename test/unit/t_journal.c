@@ -183,6 +183,27 @@ bytes_are_bounded(void **state)
 	journal_free(&j);
 }
 
+/* Before records are refused, outdated ones go, though most are not. */
+static void
+a_full_file_is_rewritten(void **state)
+{
+	struct journal *j = journal_of("r", 90, 100 << 10);
+	double requests;
+	uint64_t part = 0;
+
+	(void)state;
+	while (part < 600) /* some 70 KiB that stay */
+		assert_int_equal(append(j, "r", ++part, DAY, 1), 0);
+	for (requests = 2; requests < 600; requests++)
+		assert_int_equal(append(j, "r", part, DAY, requests), 0);
+	assert_true(loaded() == 599 + 599);
+	while (append(j, "r", ++part, DAY, 1) == 0) /* now nothing is outdated */
+		assert_true(part < 2000);
+	assert_in_range(part, 700, 1500);
+	assert_true(loaded() == 599 + (double)part - 1 - 600 + 599);
+	journal_free(&j);
+}
+
 /* 20,000 records of 40 parts are 40 records in the end. */
 static void
 a_file_of_outdated_records_is_rewritten(void **state)
@@ -462,6 +483,7 @@ main(void)
 		TEST(the_last_record_of_a_part_counts),
 		TEST(old_days_go),
 		TEST(bytes_are_bounded),
+		TEST(a_full_file_is_rewritten),
 		TEST(a_file_of_outdated_records_is_rewritten),
 		TEST(a_torn_record_costs_only_itself),
 		TEST(flipped_bits_are_noticed),
