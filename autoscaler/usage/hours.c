@@ -10,7 +10,8 @@ struct hours_row {
 	struct amounts amounts;
 };
 
-_Static_assert(sizeof(struct hours_row) == HOURS_ROW_BYTES, "HOURS_ROW_BYTES");
+/* A series may have room for a quarter more rows than there are: see insert() and drop_first(). */
+_Static_assert(sizeof(struct hours_row) * 5 / 4 <= HOURS_ROW_BYTES, "HOURS_ROW_BYTES");
 
 /* The rows of one account, in the order of their hours. */
 struct hours_series {
@@ -21,17 +22,18 @@ struct hours_series {
 
 struct hours {
 	struct hmap all; /* account_key() → struct hours_series */
-	size_t rows, rows_max;
+	size_t rows;
+	uint64_t bytes, bytes_max; /* by the two constants of hours.h */
 	uint64_t dropped;
 };
 
 struct hours *
-hours_new(size_t rows_max)
+hours_new(uint64_t bytes_max)
 {
 	struct hours *h = xcalloc(1, sizeof *h);
 
 	hmap_init(&h->all);
-	h->rows_max = rows_max;
+	h->bytes_max = bytes_max;
 	return h;
 }
 
@@ -82,7 +84,7 @@ static struct hours_row *
 insert(struct hours_series *s, size_t at, int64_t hour)
 {
 	if (s->n == s->cap) {
-		s->cap = MAX(s->cap * 3 / 2, (size_t)8);
+		s->cap += s->cap / 8 + 1;
 		s->v = xrealloc(s->v, s->cap * sizeof *s->v);
 	}
 	memmove(s->v + at + 1, s->v + at, (s->n - at) * sizeof *s->v);
@@ -103,6 +105,18 @@ oldest_hour(const struct hours *h)
 	return oldest;
 }
 
+/* Drop the first row of a series, and the memory of rows that went. */
+static void
+drop_first(struct hours_series *s)
+{
+	s->n--;
+	memmove(s->v, s->v + 1, s->n * sizeof *s->v);
+	if (s->n > 0 && s->cap > s->n + s->n / 4 + 1) {
+		s->cap = s->n;
+		s->v = xrealloc(s->v, s->cap * sizeof *s->v);
+	}
+}
+
 /* Drop the rows of the oldest hour; a series is never empty. */
 static void
 drop_oldest(struct hours *h)
@@ -118,11 +132,12 @@ drop_oldest(struct hours *h)
 		if (s->v[0].hour != oldest)
 			continue;
 		h->rows--;
+		h->bytes -= HOURS_ROW_BYTES;
 		h->dropped++;
-		s->n--;
-		memmove(s->v, s->v + 1, s->n * sizeof *s->v);
+		drop_first(s);
 		if (s->n > 0)
 			continue;
+		h->bytes -= HOURS_ACCOUNT_BYTES;
 		hmap_remove(&h->all, name);
 		series_free(s);
 	}
@@ -138,6 +153,7 @@ series_of(struct hours *h, const struct account *a)
 		s = xcalloc(1, sizeof *s);
 		account_init(&s->account, a->revision, a->owner, a->cost_center);
 		hmap_put(&h->all, key, s);
+		h->bytes += HOURS_ACCOUNT_BYTES;
 	}
 	free(key);
 	return s;
@@ -155,9 +171,10 @@ hours_add(struct hours *h, int64_t hour, const struct account *account, const st
 	if (row == NULL) {
 		row = insert(s, at, hour);
 		h->rows++;
+		h->bytes += HOURS_ROW_BYTES;
 	}
 	amounts_add(&row->amounts, a);
-	while (h->rows > h->rows_max)
+	while (h->bytes > h->bytes_max && h->rows > 0)
 		drop_oldest(h);
 }
 

@@ -1,17 +1,19 @@
 /* hours - what each account used in each hour, in memory: what the journal holds, and the
- * hours that have ended since.  When more rows are there than the conf file allows, the oldest
- * hour goes.  Pure.  Thread: the owner. */
+ * hours that have ended since.  When they take more memory than the conf file allows, the oldest
+ * hour goes.  Pure.  Thread: the owner; several threads may read while none writes. */
 #ifndef AUTOSCALER_USAGE_HOURS_H
 #define AUTOSCALER_USAGE_HOURS_H
 
 #include "autoscaler/usage/account.h"
 #include "autoscaler/usage/amounts.h"
 
-#define HOURS_ROW_BYTES 112 /* memory of one hour of one account */
+/* The most memory that one hour of one account takes, and an account besides its hours. */
+#define HOURS_ROW_BYTES 140
+#define HOURS_ACCOUNT_BYTES 800
 
 struct hours; /* opaque */
 
-NODISCARD struct hours *hours_new(size_t rows_max);
+NODISCARD struct hours *hours_new(uint64_t bytes_max);
 void hours_free(struct hours **);
 
 /* hour: since the epoch, UTC. */
@@ -25,7 +27,7 @@ typedef void hours_fn(int64_t hour, const struct account *, const struct amounts
 void hours_each(const struct hours *, int64_t from, int64_t upto, hours_fn *, void *arg);
 
 size_t hours_rows(const struct hours *);
-/* How many rows went because there were too many. */
+/* How many rows went because they took too much memory. */
 uint64_t hours_dropped(const struct hours *);
 
 #endif

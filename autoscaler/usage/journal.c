@@ -286,7 +286,7 @@ put_merged(int64_t hour, const struct account *account, const struct amounts *a,
 static void
 put_compacted(const struct journal *j, const struct day_records *d, struct strbuf *out)
 {
-	struct hours *others = hours_new(SIZE_MAX);
+	struct hours *others = hours_new(UINT64_MAX);
 	struct merged m = {.out = out};
 	size_t at = 0;
 	void *value;

@@ -15,8 +15,7 @@
 
 #define WRITE_EVERY (10 * CLK_S)
 #define IDLE_EVERY (300 * CLK_S) /* a revision of which only idle time has passed */
-#define BYTES_PER_ROW 256	 /* in the journal, roughly */
-#define MEMORY_ROWS 50000	 /* without a journal */
+#define MEMORY_MAX ((uint64_t)8 << 20)	 /* for the hours, without a journal */
 
 struct ledger {
 	struct meter *meter;
@@ -59,13 +58,14 @@ on_loaded(struct hours *hours, void *arg)
 }
 
 static void
-start_writer(struct ledger *l, struct loop *loop, const struct ledger_conf *conf, size_t rows_max)
+start_writer(struct ledger *l, struct loop *loop, const struct ledger_conf *conf,
+	     uint64_t memory_max)
 {
 	struct journal *journal = journal_new(&(struct journal_conf){.state_dir = conf->state_dir,
 								     .run = conf->run,
 								     .days_max = conf->days_max,
 								     .bytes_max = conf->bytes_max});
-	struct hours *read = hours_new(rows_max);
+	struct hours *read = hours_new(memory_max);
 	struct err e;
 
 	l->writer = writer_start(loop, conf->run, &journal, &read, on_loaded, l, &e);
@@ -78,13 +78,13 @@ struct ledger *
 ledger_open(struct loop *loop, const struct ledger_conf *conf)
 {
 	struct ledger *l = xcalloc(1, sizeof *l);
-	size_t rows_max = conf->days_max == 0 ? MEMORY_ROWS : conf->bytes_max / BYTES_PER_ROW;
+	uint64_t memory_max = conf->days_max == 0 ? MEMORY_MAX : conf->bytes_max / 2;
 
 	l->meter = meter_new(clk_now(), clk_wall());
-	l->hours = hours_new(rows_max);
+	l->hours = hours_new(memory_max);
 	l->written_ns = clk_now();
 	if (conf->days_max > 0)
-		start_writer(l, loop, conf, rows_max);
+		start_writer(l, loop, conf, memory_max);
 	return l;
 }
 

@@ -2,8 +2,9 @@
  * at /usage on the admin endpoint.
  *
  * The events of drivers and activators go to the meter.  Each ten seconds what has changed goes to
- * the journal, by the writer's thread; what is left of a killed autoscaler lacks that time.  Hours
- * that are over stay in memory, from where /usage is answered.
+ * the journal, by the writer's thread; what is left of a killed autoscaler lacks that time.  Of a
+ * revision that is idle, without instances, it may lack the last five minutes of observed_s and
+ * always_one_s.  Hours that are over stay in memory, from where /usage is answered.
  * Thread: the autoscaler's only loop.
  *
  * Room: autoscaler/usage keeps the books of what ran.  It may use the driver's views (driver.h) and
@@ -27,7 +28,7 @@ struct ledger_conf {
 	const char *state_dir;
 	const char *run;    /* differs from that of every earlier process */
 	uint32_t days_max;  /* that the journal keeps; 0: there is no journal */
-	uint64_t bytes_max; /* of the journal; memory takes about half as much */
+	uint64_t bytes_max; /* of the journal; the hours in memory take half as much at most */
 };
 
 /* Begins to read the journal.  Never fails: if no thread can be started, the log says so, and

@@ -92,7 +92,7 @@ add_requests(int64_t hour, const struct account *account, const struct amounts *
 static double
 loaded(void)
 {
-	struct hours *hours = hours_new(SIZE_MAX);
+	struct hours *hours = hours_new(UINT64_MAX);
 	struct journal *j = journal_of("reader", 90, BYTES_MAX);
 	double sum = 0;
 

@@ -75,7 +75,7 @@ expect(const struct hours *h, const char *from, const char *to, const char *by, 
 static struct hours *
 three_days(void)
 {
-	struct hours *h = hours_new(1000);
+	struct hours *h = hours_new(UINT64_MAX);
 
 	put(h, NOON, b_v1, 60, 1);
 	put(h, NOON + 1, a_v1, 100, 2);
@@ -119,7 +119,7 @@ by_what_is_asked_for(void **state)
 static void
 by_owner_and_cost_center(void **state)
 {
-	struct hours *h = hours_new(1000);
+	struct hours *h = hours_new(UINT64_MAX);
 
 	(void)state;
 	put_for(h, NOON, &(struct account){a_v1, team, center}, 10, 1);
@@ -141,7 +141,7 @@ by_owner_and_cost_center(void **state)
 static void
 json_with_costs(void **state)
 {
-	struct hours *h = hours_new(10);
+	struct hours *h = hours_new(UINT64_MAX);
 	char *got;
 
 	(void)state;
@@ -176,7 +176,7 @@ mistakes_say_what_is_expected(void **state)
 					    "-1",
 					    "99999999999999999999",
 					    "253402300800"};
-	struct hours *h = hours_new(10);
+	struct hours *h = hours_new(UINT64_MAX);
 	size_t i;
 
 	(void)state;
@@ -208,7 +208,8 @@ count(int64_t hour, const struct account *account, const struct amounts *a, void
 static void
 the_oldest_hours_go(void **state)
 {
-	struct hours *h = hours_new(4), *more = hours_new(4);
+	const uint64_t bytes = 4 * HOURS_ROW_BYTES + 3 * HOURS_ACCOUNT_BYTES;
+	struct hours *h = hours_new(bytes), *more = hours_new(bytes);
 	double sum = 0;
 
 	(void)state;
@@ -236,6 +237,28 @@ the_oldest_hours_go(void **state)
 	hours_free(&h);
 }
 
+/* An account takes memory, too: many that have one hour each are bounded as well. */
+static void
+accounts_are_bounded(void **state)
+{
+	const int64_t n = 50;
+	struct hours *h = hours_new((uint64_t)n * (HOURS_ROW_BYTES + HOURS_ACCOUNT_BYTES));
+	int64_t i;
+
+	(void)state;
+	for (i = 0; i < 10 * n; i++) {
+		char name[32];
+
+		snprintf(name, sizeof name, "a/v%lld", (long long)i);
+		put(h, i, name, 1, 1);
+		assert_int_equal(hours_rows(h), MIN(i + 1, n));
+	}
+	for (i = 0; i < 1000; i++) /* one account may have all the hours */
+		put(h, 1000 + i, a_v1, 1, 1);
+	assert_in_range(hours_rows(h), n * 6, n * 8);
+	hours_free(&h);
+}
+
 /* The hour that is not over belongs to the day of the hours before it, with one peak. */
 static void
 the_present_hour(void **state)
@@ -244,7 +267,7 @@ the_present_hour(void **state)
 	const struct account one = {a_v1, team, none}, two = {a_v2, team, none},
 			     three = {b_v1, other, none};
 	const struct amounts live = {.observed_s = 60, .requests = 3, .peak = 5};
-	struct hours *h = hours_new(1000);
+	struct hours *h = hours_new(UINT64_MAX);
 	struct table *t = table_new(&q);
 	struct strbuf out;
 
@@ -306,6 +329,7 @@ main(void)
 		cmocka_unit_test(json_with_costs),
 		cmocka_unit_test(mistakes_say_what_is_expected),
 		cmocka_unit_test(the_oldest_hours_go),
+		cmocka_unit_test(accounts_are_bounded),
 		cmocka_unit_test(the_present_hour),
 		cmocka_unit_test(a_very_long_answer_is_refused),
 	};
