@@ -29,15 +29,28 @@ is_one_of(const char *s, const char *set)
 
 /* --- names --- */
 
+static bool
+is_name(const char *s, size_t n)
+{
+	return consists_of(s, n, LOWER UPPER DIGITS "-_.") && n <= 63 && s[0] != '-' && s[0] != '.';
+}
+
 bool
 form_is_name(const char *s)
 {
-	return is_one_of(s, LOWER UPPER DIGITS "-_.") && strlen(s) <= 63 && s[0] != '-' &&
-	       s[0] != '.';
+	return is_name(s, strlen(s));
 }
 
-static bool
-is_account(const char *s)
+bool
+form_is_revision(const char *s)
+{
+	size_t n = strcspn(s, "/");
+
+	return s[n] == '/' && is_name(s, n) && form_is_name(s + n + 1);
+}
+
+bool
+form_is_account(const char *s)
 {
 	return is_one_of(s, LOWER UPPER DIGITS "-_.@/") && strlen(s) <= 63;
 }
@@ -318,8 +331,8 @@ static const struct form {
 	{"liveness", GROUP_LAUNCH, is_liveness, "\"tcp\" or a path like \"/healthz\""},
 	{"sticky", GROUP_SERVICE, is_sticky, "\"cookie:NAME\" or \"header:NAME\""},
 	{"waiting_page", GROUP_SERVICE, is_any, "\"default\" or a file"},
-	{"owner", GROUP_SERVICE, is_account, "1 to 63 letters, digits and \"-_.@/\""},
-	{"cost_center", GROUP_SERVICE, is_account, "1 to 63 letters, digits and \"-_.@/\""},
+	{"owner", GROUP_SERVICE, form_is_account, "1 to 63 letters, digits and \"-_.@/\""},
+	{"cost_center", GROUP_SERVICE, form_is_account, "1 to 63 letters, digits and \"-_.@/\""},
 	{"tag", GROUP_TRAFFIC, is_dns_label, "a DNS label (a-z, 0-9, \"-\")"},
 	{"methods", GROUP_RULE, is_method, "a method in upper case like \"GET\""},
 	{"paths", GROUP_RULE, is_path, PATH_EXPECTED},

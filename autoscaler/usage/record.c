@@ -5,6 +5,7 @@
 
 #include "common/jget.h"
 #include "common/jput.h"
+#include "common/settings_form.h"
 #include "common/strbuf.h"
 
 #define SUM_DIGITS 8
@@ -80,6 +81,19 @@ read_sum(const char *line, uint32_t *sum)
 	return 0;
 }
 
+/* A file that another program wrote may hold any text, which would go to whoever reads /usage. */
+static int
+check_account(const struct account *a, struct err *e)
+{
+	if (!form_is_revision(a->revision))
+		return err_set(e, 0, "revision: expected SERVICE/REVISION");
+	if (a->owner[0] != '\0' && !form_is_account(a->owner))
+		return err_set(e, 0, "owner: expected 1 to 63 letters, digits and \"-_.@/\"");
+	if (a->cost_center[0] != '\0' && !form_is_account(a->cost_center))
+		return err_set(e, 0, "cost_center: expected 1 to 63 letters, digits and \"-_.@/\"");
+	return 0;
+}
+
 static int
 read_members(struct usage_record *r, const struct jget *j, struct err *e)
 {
@@ -100,7 +114,7 @@ read_members(struct usage_record *r, const struct jget *j, struct err *e)
 		if (jget_double(j, amounts_name(i), JGET_MAY, 0, AMOUNT_MAX,
 				amounts_at(&r->amounts, i), e) < 0)
 			return -1;
-	return 0;
+	return check_account(&r->account, e);
 }
 
 int

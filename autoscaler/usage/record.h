@@ -6,7 +6,7 @@
  * holds all that was used since its part began: of several records of one part the last one
  * counts, so that a record that is lost or broken costs nothing once the next one is written.
  * Amounts that are 0 are left out, and so are an owner and a cost center that are not set.  Unknown
- *members are ignored.  Pure.  Thread: any. */
+ * members are ignored.  Pure.  Thread: any. */
 #ifndef AUTOSCALER_USAGE_RECORD_H
 #define AUTOSCALER_USAGE_RECORD_H
 

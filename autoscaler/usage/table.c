@@ -426,16 +426,20 @@ name_title(const struct table *t)
 static void
 put_csv_text(struct strbuf *out, const char *text)
 {
-	if (text[strcspn(text, ",\"\r\n")] == '\0') {
+	bool is_formula = text[0] != '\0' && strchr("=+-@\t\r", text[0]) != NULL;
+
+	if (!is_formula && text[strcspn(text, ",\"\r\n")] == '\0') {
 		strbuf_adds(out, text);
 		return;
 	}
-	strbuf_adds(out, "\"");
+	strbuf_adds(out, is_formula ? "\"'" : "\"");
 	for (; *text != '\0'; text++)
 		strbuf_addf(out, "%s%c", *text == '"' ? "\"" : "", *text);
 	strbuf_adds(out, "\"");
 }
 
+/* A spreadsheet takes a text that begins like a formula for one: an apostrophe before it, within
+ * quotes, makes it a text (OWASP, "CSV Injection"). */
 static void
 put_csv_number(struct strbuf *out, double value)
 {

@@ -328,6 +328,34 @@ flipped_bits_are_noticed(void **state)
 	free(text);
 }
 
+/* Another program may have written them, checksum and all. */
+static void
+names_that_no_service_has_are_skipped(void **state)
+{
+	static const char *const wrong[] = {"",	       "a",	"/v1",	  "a/",	   "a/v1/x",
+					    "=1+1/v1", "a/v 1", "a/v1\n", "-a/v1", "\xc3\xa4/v1"};
+	struct journal *j = journal_of("r", 90, BYTES_MAX);
+	struct strbuf text;
+	struct err e;
+	double sum = -1;
+	char *log;
+	size_t i;
+
+	(void)state;
+	strbuf_init(&text, 0);
+	add_record(&text, "r", 100, DAY, 7, "a/v1", 1);
+	for (i = 0; i < ARRAY_LEN(wrong); i++)
+		add_record(&text, "r", i, DAY, 7, wrong[i], 1);
+	assert_int_equal(journal_append(j, DAY, text.data, text.len, &e), 0);
+	log = unit_stderr_of(load_into, &sum);
+	assert_true(sum == 1);
+	assert_non_null(strstr(log, "broken=10 of=11"));
+	assert_non_null(strstr(log, "expected SERVICE/REVISION"));
+	free(log);
+	strbuf_fini(&text);
+	journal_free(&j);
+}
+
 static void
 other_files_do_no_harm(void **state)
 {
@@ -487,6 +515,7 @@ main(void)
 		TEST(a_file_of_outdated_records_is_rewritten),
 		TEST(a_torn_record_costs_only_itself),
 		TEST(flipped_bits_are_noticed),
+		TEST(names_that_no_service_has_are_skipped),
 		TEST(other_files_do_no_harm),
 		TEST(a_killed_process_loses_nothing_that_was_appended),
 		TEST(a_full_disk_leaves_whole_records),

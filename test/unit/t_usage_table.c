@@ -138,6 +138,33 @@ by_owner_and_cost_center(void **state)
 	hours_free(&h);
 }
 
+/* A spreadsheet would compute such a cell. */
+static void
+no_cell_is_a_formula(void **state)
+{
+	char names[][16] = {"@team", "-1+1", "=A1", "+a", "\ta", "a=b", "a"};
+	struct hours *h = hours_new(UINT64_MAX);
+	char *text;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(names); i++)
+		put_for(h, NOON, &(struct account){a_v1, names[i], none}, 1, 1);
+	text = answer(h, "0", NULL, "owner", 0, false);
+	assert_non_null(strstr(text, "Z,\"'@team\",3600,"));
+	assert_non_null(strstr(text, "Z,\"'-1+1\",3600,"));
+	assert_non_null(strstr(text, "Z,\"'=A1\",3600,"));
+	assert_non_null(strstr(text, "Z,\"'+a\",3600,"));
+	assert_non_null(strstr(text, "Z,\"'\ta\",3600,"));
+	assert_non_null(strstr(text, "Z,a=b,3600,"));
+	assert_non_null(strstr(text, "Z,a,3600,"));
+	free(text);
+	text = answer(h, "0", NULL, "owner", 0, true);
+	assert_non_null(strstr(text, "\"owner\":\"@team\","));
+	free(text);
+	hours_free(&h);
+}
+
 static void
 json_with_costs(void **state)
 {
@@ -326,6 +353,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(by_what_is_asked_for),
 		cmocka_unit_test(by_owner_and_cost_center),
+		cmocka_unit_test(no_cell_is_a_formula),
 		cmocka_unit_test(json_with_costs),
 		cmocka_unit_test(mistakes_say_what_is_expected),
 		cmocka_unit_test(the_oldest_hours_go),
