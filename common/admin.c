@@ -50,6 +50,13 @@ static struct list opened = {.head = {&opened.head, &opened.head}};
 struct call {
 	struct admin_request req;
 	struct evkeyvalq query;
+	struct evhttp_request *http;
+	bool is_deferred;
+};
+
+struct later {
+	struct admin_later later;
+	struct evhttp_request *http; /* NULL: its connection is closed */
 };
 
 static const char *
@@ -146,6 +153,43 @@ reply_text(struct evhttp_request *http, int status, const char *text)
 }
 
 static void
+on_closed(struct evhttp_connection *c, void *arg)
+{
+	struct later *l = arg;
+
+	(void)c;
+	l->http = NULL; /* evhttp frees it */
+}
+
+static void
+answer_later(struct admin_later *later, int status, const char *content_type,
+	     const struct strbuf *body)
+{
+	struct later *l = container_of(later, struct later, later);
+
+	if (l->http != NULL) {
+		evhttp_connection_set_closecb(evhttp_request_get_connection(l->http), NULL, NULL);
+		reply(l->http, status, content_type, body);
+	}
+	free(l);
+}
+
+/* evhttp does not read from the connection until the answer is sent. */
+static struct admin_later *
+call_defer(struct admin_request *req)
+{
+	struct call *c = container_of(req, struct call, req);
+	struct later *l = xcalloc(1, sizeof *l);
+
+	CHECK(!c->is_deferred);
+	c->is_deferred = true;
+	l->later.answer = answer_later;
+	l->http = c->http;
+	evhttp_connection_set_closecb(evhttp_request_get_connection(c->http), on_closed, l);
+	return &l->later;
+}
+
+static void
 serve(const struct page *p, struct evhttp_request *http, const struct evhttp_uri *uri)
 {
 	const char *accept = evhttp_find_header(evhttp_request_get_input_headers(http), "Accept");
@@ -153,11 +197,13 @@ serve(const struct page *p, struct evhttp_request *http, const struct evhttp_uri
 	struct strbuf body;
 	struct call c = {.req = {.path = p->path,
 				 .param = call_param,
+				 .defer = call_defer,
 				 .is_json_wanted = accept != NULL &&
 						   strcasestr(accept, "application/json") != NULL,
 				 .body = &body,
 				 .content_type = "text/plain; charset=utf-8",
-				 .status = 200}};
+				 .status = 200},
+			 .http = http};
 
 	if (evhttp_parse_query_str(query == NULL ? "" : query, &c.query) < 0) {
 		reply_text(http, 400, "malformed query\n");
@@ -165,7 +211,8 @@ serve(const struct page *p, struct evhttp_request *http, const struct evhttp_uri
 	}
 	strbuf_init(&body, ANSWER_MAX);
 	p->fn(&c.req, p->arg);
-	reply(http, c.req.status, c.req.content_type, &body);
+	if (!c.is_deferred)
+		reply(http, c.req.status, c.req.content_type, &body);
 	strbuf_fini(&body);
 	evhttp_clear_headers(&c.query);
 }

@@ -11,11 +11,20 @@ struct loop;
 struct strbuf;
 struct admin;
 
+/* An answer that comes after the page's function has returned. */
+struct admin_later {
+	/* Send the answer, and free this.  Nothing is sent if the connection is closed. */
+	void (*answer)(struct admin_later *, int status, const char *content_type,
+		       const struct strbuf *body);
+};
+
 struct admin_request {
 	const char *path;
 	/* The decoded query parameter of that name, or NULL; borrowed for the call. */
 	const char *(*param)(struct admin_request *, const char *name);
-	bool is_json_wanted;	  /* the request accepts application/json */
+	bool is_json_wanted; /* the request accepts application/json */
+	/* The answer comes later, by one call of its answer(); the members below are ignored. */
+	struct admin_later *(*defer)(struct admin_request *);
 	struct strbuf *body;	  /* of the answer; empty at first */
 	const char *content_type; /* of the answer; text/plain; charset=utf-8 at first */
 	int status;		  /* of the answer; 200 at first */

@@ -6,20 +6,44 @@
 #include "autoscaler/usage/hours.h"
 #include "autoscaler/usage/journal.h"
 #include "autoscaler/usage/meter.h"
+#include "autoscaler/usage/query.h"
 #include "autoscaler/usage/table.h"
 #include "autoscaler/usage/writer.h"
 #include "common/admin.h"
 #include "common/clk.h"
+#include "common/list.h"
 #include "common/log.h"
 #include "common/strbuf.h"
 
 #define WRITE_EVERY (10 * CLK_S)
 #define IDLE_EVERY (300 * CLK_S) /* a revision of which only idle time has passed */
-#define MEMORY_MAX ((uint64_t)8 << 20)	 /* for the hours, without a journal */
+#define ASKS_MAX 16
+#define MEMORY_MAX ((uint64_t)8 << 20) /* for the hours, without a journal */
+
+/* A request for /usage that waits for its answer. */
+struct ask {
+	struct list_node node;
+	struct admin_later *later;
+	struct table_query query;
+	bool is_json;
+};
+
+/* A part that has ended while a query runs. */
+struct ended {
+	struct list_node node;
+	int64_t hour;
+	struct account account;
+	struct amounts amounts;
+};
 
 struct ledger {
+	struct loop *loop;
 	struct meter *meter;
-	struct hours *hours;   /* of parts that have ended, and what was in the journal */
+	struct hours *hours;   /* of parts that have ended, and what was in the journal; not
+				* changed while a query runs */
+	struct query *query;   /* NULL: none runs; else for the first of asks */
+	struct list asks;      /* in the order of their arrival */
+	struct list ended;     /* for hours, when the query is over */
 	struct writer *writer; /* NULL: there is no journal */
 	bool is_loading;       /* the journal is being read */
 	int64_t written_ns;
@@ -28,13 +52,41 @@ struct ledger {
 /* --- what the meter hands out --- */
 
 static void
+keep_ended(struct ledger *l, const struct meter_part *p)
+{
+	struct ended *x = xcalloc(1, sizeof *x);
+
+	x->hour = p->hour;
+	x->amounts = p->amounts;
+	account_init(&x->account, p->account->revision, p->account->owner, p->account->cost_center);
+	list_push(&l->ended, &x->node);
+}
+
+/* The query is over. */
+static void
+add_ended(struct ledger *l)
+{
+	struct list_node *node;
+
+	while ((node = list_pop(&l->ended)) != NULL) {
+		struct ended *x = container_of(node, struct ended, node);
+
+		hours_add(l->hours, x->hour, &x->account, &x->amounts);
+		account_fini(&x->account);
+		free(x);
+	}
+}
+
+static void
 on_part(const struct meter_part *p, void *arg)
 {
 	struct ledger *l = arg;
 
 	if (l->writer != NULL)
 		writer_put(l->writer, p->part, p->hour, p->account, &p->amounts);
-	if (p->is_final)
+	if (p->is_final && l->query != NULL)
+		keep_ended(l, p);
+	else if (p->is_final)
 		hours_add(l->hours, p->hour, p->account, &p->amounts);
 }
 
@@ -45,6 +97,8 @@ advance(struct ledger *l)
 }
 
 /* --- life --- */
+
+static void refuse_asks(struct ledger *);
 
 static void
 on_loaded(struct hours *hours, void *arg)
@@ -80,6 +134,9 @@ ledger_open(struct loop *loop, const struct ledger_conf *conf)
 	struct ledger *l = xcalloc(1, sizeof *l);
 	uint64_t memory_max = conf->days_max == 0 ? MEMORY_MAX : conf->bytes_max / 2;
 
+	l->loop = loop;
+	list_init(&l->asks);
+	list_init(&l->ended);
 	l->meter = meter_new(clk_now(), clk_wall());
 	l->hours = hours_new(memory_max);
 	l->written_ns = clk_now();
@@ -96,6 +153,9 @@ ledger_close(struct ledger **lp)
 	*lp = NULL;
 	if (l == NULL)
 		return;
+	query_cancel(&l->query);
+	refuse_asks(l);
+	add_ended(l);
 	advance(l);
 	meter_write(l->meter, 0, 0, on_part, l);
 	writer_stop(&l->writer);
@@ -173,15 +233,75 @@ ledger_tick(struct ledger *l)
 /* --- reading --- */
 
 static void
-add_row(int64_t hour, const struct account *account, const struct amounts *a, void *arg)
-{
-	table_add(arg, hour, account, a);
-}
-
-static void
 add_part(const struct meter_part *p, void *arg)
 {
 	table_add_live(arg, p->hour, p->account, &p->amounts);
+}
+
+static void on_answer(int status, const char *content_type, const struct strbuf *, void *);
+
+/* Begin the query for the first of asks.  -1 with err. */
+static int
+begin_query(struct ledger *l, const struct ask *ask, struct err *e)
+{
+	struct table *t = table_new(&ask->query);
+
+	advance(l);
+	meter_each(l->meter, add_part, t);
+	l->query = query_start(l->loop, l->hours, ask->query.from, ask->query.upto, &t,
+			       ask->is_json, on_answer, l, e);
+	return l->query == NULL ? -1 : 0;
+}
+
+/* Answer the first of asks. */
+static void
+answer(struct ledger *l, int status, const char *content_type, const struct strbuf *body)
+{
+	struct list_node *node = list_pop(&l->asks);
+	struct ask *ask = container_of(node, struct ask, node);
+
+	ask->later->answer(ask->later, status, content_type, body);
+	free(ask);
+}
+
+static void
+refuse_first(struct ledger *l, const char *why)
+{
+	struct strbuf body;
+
+	strbuf_init(&body, 0);
+	strbuf_addf(&body, "%s\n", why);
+	answer(l, 503, "text/plain; charset=utf-8", &body);
+	strbuf_fini(&body);
+}
+
+static void
+refuse_asks(struct ledger *l)
+{
+	while (!list_empty(&l->asks))
+		refuse_first(l, "the autoscaler is stopping");
+}
+
+/* If no query runs, begin the next one. */
+static void
+next_query(struct ledger *l)
+{
+	struct err e;
+
+	while (l->query == NULL && !list_empty(&l->asks))
+		if (begin_query(l, container_of(list_first(&l->asks), struct ask, node), &e) < 0)
+			refuse_first(l, e.text);
+}
+
+static void
+on_answer(int status, const char *content_type, const struct strbuf *body, void *arg)
+{
+	struct ledger *l = arg;
+
+	l->query = NULL;
+	add_ended(l);
+	answer(l, status, content_type, body);
+	next_query(l);
 }
 
 static void
@@ -204,26 +324,11 @@ format_of(struct admin_request *req)
 	return strcmp(format, "csv") == 0 ? 0 : -1;
 }
 
-static void
-write_table(struct admin_request *req, struct table *t)
-{
-	if (table_is_too_long(t)) {
-		refuse(req, 400,
-		       "the answer is too long: ask for a shorter time, or by day or month");
-		return;
-	}
-	req->content_type = format_of(req) == 1 ? "application/json" : "text/csv; charset=utf-8";
-	if (format_of(req) == 1)
-		table_write_json(t, req->body);
-	else
-		table_write_csv(t, req->body);
-}
-
 void
 ledger_answer(struct ledger *l, struct admin_request *req, double price)
 {
 	struct table_query q;
-	struct table *t;
+	struct ask *ask;
 	struct err e;
 
 	if (l->is_loading) {
@@ -239,14 +344,17 @@ ledger_answer(struct ledger *l, struct admin_request *req, double price)
 		refuse(req, 400, "format: expected json or csv");
 		return;
 	}
+	if (l->asks.n == ASKS_MAX) {
+		refuse(req, 503, "too many requests for usage at a time");
+		return;
+	}
 	q.price = price;
-	t = table_new(&q);
-	advance(l);
-	meter_each(l->meter, add_part, t);
-	hours_each(l->hours, q.from, q.upto, add_row, t);
-	table_end(t);
-	write_table(req, t);
-	table_free(&t);
+	ask = xcalloc(1, sizeof *ask);
+	ask->query = q;
+	ask->is_json = format_of(req) == 1;
+	ask->later = req->defer(req);
+	list_push(&l->asks, &ask->node);
+	next_query(l);
 }
 
 const struct amounts *

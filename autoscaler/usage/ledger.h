@@ -11,8 +11,10 @@
  * common/.  It decides nothing and starts nothing, and it never makes the loop wait for a disk.
  * Each of its parts calls only those below it:
  *	ledger			the whole
- *	meter · writer · table	what is used now; the thread; the answer
+ *	query			an answer, in a thread
+ *	meter · writer · table	what is used now; the thread of the journal; the answer
  *	journal			files
+ *	queue			what waits to be written
  *	hours · record		rows in memory; lines on disk
  *	amounts · account	what is counted; for whom */
 #ifndef AUTOSCALER_USAGE_LEDGER_H
@@ -49,7 +51,8 @@ void ledger_message(struct ledger *, uint64_t peer, const struct msg *);
 void ledger_peer_down(struct ledger *, uint64_t peer);
 void ledger_tick(struct ledger *); /* each second */
 
-/* /usage.  price: of an instance-hour; 0: unknown. */
+/* /usage.  price: of an instance-hour; 0: unknown.  The answer comes later, in the order of the
+ * requests. */
 void ledger_answer(struct ledger *, struct admin_request *, double price);
 /* What the revision has used since this process began to observe it; NULL: it is not known. */
 const struct amounts *ledger_total(struct ledger *, const char *revision);

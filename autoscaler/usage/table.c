@@ -42,7 +42,11 @@ struct table {
 	struct hmap map;     /* begin and name → struct cell */
 	struct cell **cells; /* the same */
 	size_t n, cap;
-	struct hmap lives; /* account_key() → struct live that is not in the cells yet */
+	struct live *lives; /* all that were added … */
+	size_t lives_n, lives_cap;
+	struct hmap waiting; /* … and account_key() → those that are not in the cells yet, once
+			      * table_add() or table_end() was called: is_indexed */
+	bool is_indexed;
 
 	/* The account whose rows are being added, and what they add up to in one cell: its peak
 	 * there is known when the next cell begins. */
@@ -161,36 +165,29 @@ table_new(const struct table_query *q)
 	t->query = *q;
 	t->last_day = -1;
 	hmap_init(&t->map);
-	hmap_init(&t->lives);
+	hmap_init(&t->waiting);
 	return t;
-}
-
-static void
-live_free(struct live *l)
-{
-	account_fini(&l->account);
-	free(l);
 }
 
 void
 table_free(struct table **tp)
 {
 	struct table *t = *tp;
-	size_t i, at = 0;
-	void *value;
+	size_t i;
 
 	*tp = NULL;
 	if (t == NULL)
 		return;
-	while (hmap_next(&t->lives, &at, NULL, &value))
-		live_free(value);
+	for (i = 0; i < t->lives_n; i++)
+		account_fini(&t->lives[i].account);
+	free(t->lives);
 	for (i = 0; i < t->n; i++) {
 		free(t->cells[i]->name);
 		free(t->cells[i]);
 	}
 	free(t->cells);
 	free(t->name);
-	hmap_fini(&t->lives);
+	hmap_fini(&t->waiting);
 	hmap_fini(&t->map);
 	free(t);
 }
@@ -301,13 +298,11 @@ static void
 end_account(struct table *t)
 {
 	char *key = t->account == NULL ? NULL : account_key(t->account);
-	struct live *live = key == NULL ? NULL : hmap_remove(&t->lives, key);
+	struct live *live = key == NULL ? NULL : hmap_remove(&t->waiting, key);
 
 	free(key);
-	if (live != NULL) {
+	if (live != NULL)
 		add(t, live->hour, &live->amounts);
-		live_free(live);
-	}
 	flush(t);
 	t->account = NULL;
 }
@@ -332,17 +327,33 @@ table_add_live(struct table *t, int64_t hour, const struct account *account,
 	       const struct amounts *a)
 {
 	struct live *live;
-	char *key;
 
+	CHECK(!t->is_indexed);
 	if (!is_asked_for(t, hour))
 		return;
-	live = xcalloc(1, sizeof *live);
+	if (t->lives_n == t->lives_cap) {
+		t->lives_cap = MAX(t->lives_cap * 2, (size_t)64);
+		t->lives = xrealloc(t->lives, t->lives_cap * sizeof *t->lives);
+	}
+	live = &t->lives[t->lives_n++];
+	*live = (struct live){.hour = hour, .amounts = *a};
 	account_init(&live->account, account->revision, account->owner, account->cost_center);
-	live->hour = hour;
-	live->amounts = *a;
-	key = account_key(account);
-	CHECK(hmap_put(&t->lives, key, live) == NULL);
-	free(key);
+}
+
+static void
+index_lives(struct table *t)
+{
+	size_t i;
+
+	if (t->is_indexed)
+		return;
+	t->is_indexed = true;
+	for (i = 0; i < t->lives_n; i++) {
+		char *key = account_key(&t->lives[i].account);
+
+		CHECK(hmap_put(&t->waiting, key, &t->lives[i]) == NULL);
+		free(key);
+	}
 }
 
 void
@@ -350,6 +361,7 @@ table_add(struct table *t, int64_t hour, const struct account *account, const st
 {
 	if (!is_asked_for(t, hour))
 		return;
+	index_lives(t);
 	if (account != t->account)
 		begin_account(t, account);
 	add(t, hour, a);
@@ -369,8 +381,9 @@ table_end(struct table *t)
 	size_t at = 0;
 	void *value;
 
+	index_lives(t);
 	end_account(t);
-	while (hmap_next(&t->lives, &at, NULL, &value)) { /* they have no earlier rows */
+	while (hmap_next(&t->waiting, &at, NULL, &value)) { /* they have no earlier rows */
 		const struct live *live = value;
 
 		begin_account(t, &live->account);
@@ -423,6 +436,8 @@ name_title(const struct table *t)
 	return ofs[t->query.of];
 }
 
+/* A spreadsheet takes a text that begins like a formula for one: an apostrophe before it, within
+ * quotes, makes it a text (OWASP, "CSV Injection"). */
 static void
 put_csv_text(struct strbuf *out, const char *text)
 {
@@ -438,8 +453,6 @@ put_csv_text(struct strbuf *out, const char *text)
 	strbuf_adds(out, "\"");
 }
 
-/* A spreadsheet takes a text that begins like a formula for one: an apostrophe before it, within
- * quotes, makes it a text (OWASP, "CSV Injection"). */
 static void
 put_csv_number(struct strbuf *out, double value)
 {

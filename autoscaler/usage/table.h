@@ -38,7 +38,7 @@ void table_free(struct table **);
 /* Call in this order: (1) table_add_live() for the row of the running hour that still grows, at
  * most once for each account; (2) table_add() for each other row, all rows of an account one after
  * another and with the same pointer; (3) table_end().  Rows of hours that are not asked for are
- * ignored. */
+ * ignored.  table_add_live() makes a copy alone; the other functions may take long. */
 void table_add_live(struct table *, int64_t hour, const struct account *, const struct amounts *);
 void table_add(struct table *, int64_t hour, const struct account *, const struct amounts *);
 void table_end(struct table *);

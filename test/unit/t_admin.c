@@ -18,6 +18,8 @@ struct world {
 	struct addr addr;
 	const char *why; /* /readyz; NULL: ready */
 	char answer[16384];
+	struct admin_later *later[2]; /* that defer_for_long() has made */
+	int later_n;
 };
 
 static const char *
@@ -44,6 +46,36 @@ echo(struct admin_request *req, void *arg)
 	strbuf_addf(req->body, "%s q=%s", req->path, q == NULL ? "(none)" : q);
 }
 
+static void
+answer_late(void *arg)
+{
+	struct admin_later *later = arg;
+	struct strbuf body;
+
+	strbuf_init(&body, 0);
+	strbuf_adds(&body, "late");
+	later->answer(later, 203, "text/x-late", &body);
+	strbuf_fini(&body);
+}
+
+/* Answers at the tail of the loop's round. */
+static void
+defer(struct admin_request *req, void *arg)
+{
+	struct world *w = arg;
+
+	loop_defer(w->loop, req->defer(req), answer_late);
+}
+
+/* Leaves the answer to the test. */
+static void
+defer_for_long(struct admin_request *req, void *arg)
+{
+	struct world *w = arg;
+
+	w->later[w->later_n++] = req->defer(req);
+}
+
 static const struct admin_ops ops = {.not_ready = not_ready, .metrics = metrics};
 
 /* An address whose port was free a moment ago. */
@@ -68,6 +100,8 @@ setup(void **state)
 	w->admin = admin_open(w->loop, addrs, &ops, w, &e);
 	assert_non_null(w->admin);
 	admin_add_page(w->admin, "/echo", echo, w);
+	admin_add_page(w->admin, "/late", defer, w);
+	admin_add_page(w->admin, "/long", defer_for_long, w);
 	*state = w;
 	return 0;
 }
@@ -133,7 +167,7 @@ pages(void **state)
 	w->why = NULL;
 	expect(w, "GET /metrics", 200, "Content-Type: text/plain; version=0.0.4");
 	expect(w, "GET /metrics", 200, "\r\n\r\nup 1\n");
-	expect(w, "GET /", 200, "\r\n\r\n/\n/healthz\n/readyz\n/metrics\n/echo\n");
+	expect(w, "GET /", 200, "\r\n\r\n/\n/healthz\n/readyz\n/metrics\n/echo\n/late\n/long\n");
 	expect(w, "GET /nothing", 404, "no such page");
 	expect(w, "GET /metrics/", 404, "no such page");
 }
@@ -183,6 +217,66 @@ too_much_is_refused(void **state)
 }
 
 static void
+an_answer_may_come_later(void **state)
+{
+	struct world *w = *state;
+
+	expect(w, "GET /late", 203, "\r\n\r\nlate");
+	expect(w, "GET /late", 203, "Content-Type: text/x-late");
+	expect(w, "HEAD /late", 203, "Content-Length: 4\r\n");
+}
+
+static int
+connect_to(struct world *w)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_equal(connect(fd, (const struct sockaddr *)&w->addr.ss, w->addr.len), 0);
+	return fd;
+}
+
+/* While a client waits, others are answered; what it sends besides is not read yet.  A client may
+ * leave, or the endpoint may be closed, before the answer. */
+static void
+nothing_waits_for_a_late_answer(void **state)
+{
+	static const char twice[] = "GET /long HTTP/1.1\r\nhost: x\r\n\r\n"
+				    "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+	struct world *w = *state;
+	int waiting = connect_to(w), leaving = connect_to(w);
+	char text[1024] = "";
+	size_t n = 0;
+	ssize_t got;
+
+	w->later_n = 0;
+	assert_int_equal(send(waiting, twice, strlen(twice), 0), strlen(twice));
+	while (w->later_n < 1)
+		loop_once(w->loop, true);
+	assert_int_equal(send(leaving, twice, strlen(twice), 0), strlen(twice));
+	while (w->later_n < 2)
+		loop_once(w->loop, true);
+	close(leaving);
+	expect(w, "GET /healthz", 200, "ok");
+	answer_late(w->later[1]);
+	answer_late(w->later[0]);
+	while (strstr(text, "\r\n\r\nok\n") == NULL) {
+		loop_once(w->loop, true);
+		got = recv(waiting, text + n, sizeof text - 1 - n, MSG_DONTWAIT);
+		assert_true(got > 0 || (got < 0 && errno == EAGAIN));
+		n += got > 0 ? (size_t)got : 0;
+		text[n] = '\0';
+	}
+	assert_memory_equal(text, "HTTP/1.1 203 ", 13);
+	w->later_n = 0;
+	assert_int_equal(send(waiting, twice, strlen(twice), 0), strlen(twice));
+	while (w->later_n < 1)
+		loop_once(w->loop, true);
+	admin_close(&w->admin);
+	answer_late(w->later[0]);
+	close(waiting);
+}
+
+static void
 an_address_in_use_is_named(void **state)
 {
 	struct world *w = *state;
@@ -209,7 +303,9 @@ main(void)
 		cmocka_unit_test(parameters),
 		cmocka_unit_test(only_get_and_head),
 		cmocka_unit_test(too_much_is_refused),
+		cmocka_unit_test(an_answer_may_come_later),
 		cmocka_unit_test(an_address_in_use_is_named),
+		cmocka_unit_test(nothing_waits_for_a_late_answer), /* it closes the endpoint */
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -29,17 +29,71 @@ param(struct admin_request *req, const char *name)
 	return NULL;
 }
 
+/* A request for /usage. */
+struct asked {
+	struct admin_later later;
+	bool is_deferred;
+	int status;
+	char *text; /* NULL: there is no answer yet */
+};
+
+static struct asked *asking; /* within begin() */
+
+static void
+on_answer(struct admin_later *later, int status, const char *content_type,
+	  const struct strbuf *body)
+{
+	struct asked *a = container_of(later, struct asked, later);
+
+	assert_null(a->text);
+	assert_non_null(content_type);
+	a->status = status;
+	a->text = xstrdup(strbuf_str(body));
+}
+
+static struct admin_later *
+defer(struct admin_request *req)
+{
+	(void)req;
+	asking->is_deferred = true;
+	asking->later.answer = on_answer;
+	return &asking->later;
+}
+
+static void
+begin(struct ledger *l, struct asked *a)
+{
+	struct strbuf body;
+	struct admin_request req = {.param = param, .defer = defer, .body = &body, .status = 200};
+
+	*a = (struct asked){.status = 0};
+	asking = a;
+	strbuf_init(&body, 0);
+	ledger_answer(l, &req, 0);
+	if (!a->is_deferred) {
+		a->status = req.status;
+		a->text = strbuf_take(&body);
+	}
+	strbuf_fini(&body);
+}
+
+static void
+await(struct asked *a)
+{
+	while (a->text == NULL)
+		loop_once(loop, false);
+}
+
 /* The status of /usage; its text is in *out, for free(). */
 static int
 ask(struct ledger *l, char **out)
 {
-	struct strbuf body;
-	struct admin_request req = {.param = param, .body = &body, .status = 200};
+	struct asked a;
 
-	strbuf_init(&body, 0);
-	ledger_answer(l, &req, 0);
-	*out = strbuf_take(&body);
-	return req.status;
+	begin(l, &a);
+	await(&a);
+	*out = a.text;
+	return a.status;
 }
 
 static void
@@ -275,6 +329,62 @@ a_disk_that_hangs_holds_up_nothing(void **state)
 	free(log);
 }
 
+static void
+end_parts(struct ledger *l)
+{
+	ledger_revisions_begin(l);
+	ledger_revisions_end(l);
+}
+
+/* What ends while an answer is computed is counted once, in that answer and in the next one. */
+static void
+an_answer_is_of_one_moment(void **state)
+{
+	struct ledger *l = ledger_of("r1", 0);
+	struct asked first, second;
+
+	(void)state;
+	report(l, 5);
+	begin(l, &first);
+	assert_null(first.text); /* the loop goes on meanwhile */
+	end_parts(l);
+	begin(l, &second);
+	await(&second);
+	assert_non_null(first.text); /* in the order of the requests */
+	assert_non_null(strstr(first.text, "\"requests\":5,"));
+	assert_non_null(strstr(second.text, "\"requests\":5,"));
+	free(first.text);
+	free(second.text);
+	ledger_close(&l);
+}
+
+#define ASKS 20
+
+static void
+too_many_requests_are_refused(void **state)
+{
+	struct ledger *l = ledger_of("r1", 0);
+	struct asked v[ASKS];
+	int i, refused = 0, stopped = 0;
+
+	(void)state;
+	for (i = 0; i < ASKS; i++)
+		begin(l, &v[i]);
+	for (i = 0; i < ASKS; i++)
+		refused += v[i].text != NULL && v[i].status == 503;
+	assert_int_equal(refused, ASKS - 16);
+	await(&v[3]);
+	assert_int_equal(v[3].status, 200);
+	end_parts(l);
+	ledger_close(&l);
+	for (i = 0; i < ASKS; i++) {
+		assert_non_null(v[i].text);
+		stopped += strstr(v[i].text, "stopping") != NULL;
+		free(v[i].text);
+	}
+	assert_in_range(stopped, 1, 12);
+}
+
 int
 main(void)
 {
@@ -284,6 +394,8 @@ main(void)
 		TEST(without_a_journal_memory_is_all),
 		TEST(what_the_disk_does_not_take_is_lost_and_told),
 		TEST(a_disk_that_hangs_holds_up_nothing),
+		TEST(an_answer_is_of_one_moment),
+		TEST(too_many_requests_are_refused),
 	};
 
 	log_open(LOG_WARN, LOG_LOGFMT, "t_ledger");
