@@ -162,6 +162,7 @@ decide_now(struct reconcile *r, struct scaled_revision *rev, int64_t now_ns)
 		dryrun_take(&rev->dryrun, &rev->view, n, now_ns);
 	quota_claim(&r->quota, rev, &before);
 	scaled_allot(rev, quota_allotted(&r->quota, rev), &r->peers, now_ns);
+	rev->decisions[rev->wanted.rule]++;
 }
 
 /* The driver has shown the revision for the first time.  Count the scale that the driver shows
@@ -366,7 +367,6 @@ note(struct scaled_revision *rev)
 	if (!rev->is_note_due)
 		return;
 	rev->is_note_due = false;
-	rev->decisions[rev->wanted.rule]++;
 	why_note(&rev->why, decided, v, wanted, rev->wanted.rule, scaled_holder(rev), clk_wall());
 	if (wanted == before)
 		return;

@@ -41,6 +41,34 @@ many_activates_of_a_round_are_one_wish(void **state)
 	assert_null(strchr(strbuf_str(&world.calls), ' ')[1] == '\0' ? NULL : "more than one");
 }
 
+static uint64_t
+decisions(void)
+{
+	const struct scaled_revision *rev = reconcile_find(world.r, "a/v1");
+	uint64_t n = 0;
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(rev->decisions); i++)
+		n += rev->decisions[i];
+	return n;
+}
+
+static void
+each_decision_of_a_round_is_counted(void **state)
+{
+	uint64_t before;
+	unsigned i;
+
+	(void)state;
+	connect_peer(1);
+	reconcile_tail(world.r);
+	before = decisions();
+	for (i = 0; i < 5; i++)
+		activate(1, 1 + i);
+	reconcile_tail(world.r);
+	assert_int_equal(decisions() - before, 5);
+}
+
 static void
 what_the_driver_shows_is_passed_on_once(void **state)
 {
@@ -735,6 +763,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(an_activate_is_acknowledged_before_the_driver_is_asked),
 		T(many_activates_of_a_round_are_one_wish),
+		T(each_decision_of_a_round_is_counted),
 		T(what_the_driver_shows_is_passed_on_once),
 		T(an_instance_that_answers_is_ready_and_the_driver_hears_of_it),
 		T(an_instance_that_is_no_longer_ready_has_to_answer_again),
