@@ -365,7 +365,7 @@ kubernetes_counts(struct driver *driver, struct driver_counts *out)
 				      .refusals = http->refused,
 				      .events = d->shared.counts.events,
 				      .lists = d->shared.counts.lists,
-				      .watches = d->shared.counts.restarts,
+				      .watches = d->shared.counts.watches,
 				      .foreign = d->workloads.replicas_by_others_n};
 }
 

@@ -122,6 +122,22 @@ kube_event_fini(struct kube_event *ev)
 	*ev = (struct kube_event){.doc = NULL};
 }
 
+void
+kube_object_name(const char *text, size_t n, char *name, size_t size)
+{
+	static const char metadata[] = "\"metadata\"", key[] = "\"name\":\"";
+	const char *end = text + n, *from = memmem(text, n, metadata, sizeof metadata - 1);
+	size_t k = 0;
+
+	name[0] = '\0';
+	from = from == NULL ? NULL : memmem(from, (size_t)(end - from), key, sizeof key - 1);
+	if (from == NULL)
+		return;
+	for (from += sizeof key - 1; from < end && *from != '"' && k + 1 < size; from++)
+		name[k++] = *from;
+	name[k] = '\0';
+}
+
 static const json_t *
 meta_of(const struct kube_event *ev)
 {

@@ -33,6 +33,10 @@ NODISCARD int kube_event_decode(struct kube_event *, const char *text, size_t n,
 				struct err *);
 void kube_event_fini(struct kube_event *);
 
+/* The name in the text of an object or event, for a message, also if it cannot be decoded: the
+ * first "name" behind the first "metadata".  "": there is none. */
+void kube_object_name(const char *text, size_t n, char *name, size_t size);
+
 /* NULL: there is none.  Its type is that of kube_selector_matches(). */
 const char *kube_event_label(const void *event, const char *key);
 const char *kube_event_annotation(const struct kube_event *, const char *key);

@@ -8,18 +8,22 @@
 #include "autoscaler/kubernetes/kube_json.h"
 #include "autoscaler/kubernetes/kube_split.h"
 #include "common/clk.h"
+#include "common/hmap.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/random.h"
 #include "common/text.h"
 
-#define PAGE_SIZE 500			/* objects */
-#define PAGE_TIMEOUT (120 * CLK_S)	/* for the whole of a page */
-#define PAGE_STALL (15 * CLK_S)		/* silence within it */
-#define WATCH_TIMEOUT (10 * CLK_S)	/* for the head of the answer */
-#define WATCH_STALL (90 * CLK_S)	/* servers send a bookmark each 60 to 75 s */
-#define WATCH_LEAST_S 300		/* the server ends a watch after that, or up to twice it */
-#define LIST_IN_WATCH_MOST (20 * CLK_S) /* from the head on; then the list is read in pages */
+#define PAGE_SIZE 500			 /* objects */
+#define PAGE_TIMEOUT (120 * CLK_S)	 /* for the whole of a page */
+#define PAGE_STALL (15 * CLK_S)		 /* silence within it */
+#define WATCH_TIMEOUT (10 * CLK_S)	 /* for the head of the answer */
+#define WATCH_STALL (90 * CLK_S)	 /* servers send a bookmark each 60 to 75 s */
+#define WATCH_LEAST_S 300		 /* the server ends a watch after that, or up to twice it */
+#define LIST_IN_WATCH_STALL (20 * CLK_S) /* from an object of it to the next, or to its end */
+#define LIST_IN_WATCH_MOST (300 * CLK_S)
+#define PAGES_LAST (3600 * CLK_S)   /* then a list in a watch is tried again */
+#define LEFT_OUT_MOST ((size_t)100) /* objects whose names are kept, so as to log each once */
 #define BACKOFF_FIRST (100 * CLK_MS)
 #define BACKOFF_MOST (10 * CLK_S)
 #define REFUSED_RETRY (10 * CLK_S) /* and up to a second more */
@@ -54,6 +58,9 @@ struct kube_watch {
 	char *error;	       /* what on_error said last; NULL: the server does not refuse */
 	int64_t request_ns;    /* when the request was begun */
 	int64_t received_ns;   /* when bytes came last, of this or an earlier request */
+	int64_t head_ns;       /* is_list_in_watch: when the answer began */
+	int64_t listed_ns;     /* is_list_in_watch: when an object of the list came last */
+	struct hmap left_out;  /* names of objects that could not be decoded and were logged */
 	struct backoff backoff;
 };
 
@@ -117,6 +124,9 @@ take_event(struct kube_watch *w, const struct kube_event *ev)
 	 * of each page. */
 	if (w->state == WATCHING && (!w->is_list_in_watch || ev->is_initial_end))
 		set_version(w, ev->rv);
+	/* A server that ignores sendInitialEvents goes on with changes of other types, too. */
+	if (ev->type == KUBE_ADDED)
+		w->listed_ns = clk_now();
 	if (ev->type != KUBE_BOOKMARK) {
 		w->shared->counts.events++;
 		w->ops->on_event(ev, w->arg);
@@ -143,6 +153,23 @@ take_list_metadata(struct kube_watch *w, const char *text, size_t n)
 	return !w->is_malformed;
 }
 
+/* An object of a list.  Without it the list can still end: else one object would hide all others
+ * for ever. */
+static void
+leave_out(struct kube_watch *w, const char *text, size_t n, const struct err *e)
+{
+	static char known[] = "";
+	char name[256];
+
+	kube_object_name(text, n, name, sizeof name);
+	if (hmap_find(&w->left_out, name) != NULL || w->left_out.n == LEFT_OUT_MOST)
+		return;
+	hmap_put(&w->left_out, name, known);
+	log_error(NULL, "object cannot be decoded and is left out",
+		  "resource=%s namespace=%s name=%s err=%s", w->plural, w->ns,
+		  name[0] == '\0' ? "unknown" : name, e->text);
+}
+
 static bool
 on_piece(enum kube_piece piece, const char *text, size_t n, void *arg)
 {
@@ -154,10 +181,12 @@ on_piece(enum kube_piece piece, const char *text, size_t n, void *arg)
 	if (piece == KUBE_LIST_METADATA)
 		return take_list_metadata(w, text, n);
 	if (kube_event_decode(&ev, text, n, piece == KUBE_ITEM, &e) < 0) {
-		log_warn(NULL, "object cannot be decoded", "resource=%s namespace=%s err=%s",
-			 w->plural, w->ns, e.text);
-		/* Without the object a list is not complete: it would count as gone at the end.  So
-		 * everything is listed again, with a back-off. */
+		if (piece == KUBE_ITEM || w->is_list_in_watch) {
+			leave_out(w, text, n, &e);
+			return true;
+		}
+		log_warn(NULL, "change cannot be decoded, objects are listed again",
+			 "resource=%s namespace=%s err=%s", w->plural, w->ns, e.text);
 		w->is_malformed = true;
 		return false;
 	}
@@ -171,8 +200,9 @@ on_head(void *arg)
 {
 	struct kube_watch *w = arg;
 
+	w->head_ns = w->listed_ns = clk_now();
 	if (w->is_list_in_watch)
-		loop_timer_set(&w->timer, LIST_IN_WATCH_MOST);
+		loop_timer_set(&w->timer, LIST_IN_WATCH_STALL);
 }
 
 static bool
@@ -233,7 +263,7 @@ request_watch(struct kube_watch *w)
 			: xasprintf("watch=1&allowWatchBookmarks=true&resourceVersion=%s&"
 				    "timeoutSeconds=%u",
 				    w->version, seconds);
-	w->shared->counts.restarts += !w->is_list_in_watch;
+	w->shared->counts.watches += !w->is_list_in_watch;
 	w->shared->counts.lists += w->is_list_in_watch;
 	request(w, WATCHING, query);
 	free(query);
@@ -277,7 +307,7 @@ request_next(struct kube_watch *w)
 {
 	bool has_version = w->version[0] != '\0';
 
-	if (w->continue_token != NULL || (!has_version && w->shared->must_page))
+	if (w->continue_token != NULL || (!has_version && clk_now() < w->shared->page_until_ns))
 		request_page(w);
 	else
 		request_watch(w);
@@ -300,15 +330,29 @@ start_over(struct kube_watch *w)
 	w->continue_token = NULL;
 }
 
-/* The bookmark at the end of the list has not come: the server may ignore sendInitialEvents.  All
- * servers list in pages. */
+static void
+list_in_pages(struct kube_watch *w)
+{
+	w->shared->page_until_ns = clk_now() + PAGES_LAST;
+}
+
+/* The bookmark at the end of the list has not come.  If the list has stopped, or takes very long,
+ * the server may ignore sendInitialEvents.  All servers list in pages. */
 static void
 list_in_watch_is_late(struct kube_watch *w)
 {
+	int64_t now = clk_now();
+	int64_t left = MIN(w->listed_ns + LIST_IN_WATCH_STALL, w->head_ns + LIST_IN_WATCH_MOST) -
+		       now;
+
+	if (left > 0) {
+		loop_timer_set(&w->timer, left);
+		return;
+	}
 	log_info(NULL, "server does not end a list in a watch, objects are listed in pages",
 		 "resource=%s namespace=%s waited_ms=%lld", w->plural, w->ns,
-		 (long long)(LIST_IN_WATCH_MOST / CLK_MS));
-	w->shared->must_page = true;
+		 (long long)((now - w->head_ns) / CLK_MS));
+	list_in_pages(w);
 	kube_http_cancel(&w->request);
 	start_over(w);
 	request_next(w);
@@ -346,7 +390,7 @@ take_refusal(struct kube_watch *w, const struct kube_answer *a)
 			 "server does not support sendInitialEvents, objects are listed in "
 			 "pages",
 			 "status=%d", a->status);
-		w->shared->must_page = true;
+		list_in_pages(w);
 		wait_for(w, 0);
 		return;
 	}
@@ -481,6 +525,7 @@ kube_watch_new(struct kube_watch_shared *shared, const struct kube_watch_conf *c
 	w->ops = ops;
 	w->arg = arg;
 	kube_split_init(&w->split, KUBE_LINES);
+	hmap_init(&w->left_out);
 	backoff_init(&w->backoff, BACKOFF_FIRST, BACKOFF_MOST);
 	loop_timer_init(&w->timer, shared->loop, on_timer, w);
 	wait_for(w, 0);
@@ -498,6 +543,7 @@ kube_watch_free(struct kube_watch **wp)
 	kube_http_cancel(&w->request);
 	loop_timer_fini(&w->timer);
 	kube_split_fini(&w->split);
+	hmap_fini(&w->left_out);
 	free(w->error);
 	free(w->continue_token);
 	free(w->ns);

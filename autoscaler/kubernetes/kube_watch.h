@@ -6,7 +6,7 @@
  * resourceVersion.  A watch that ends is followed by a new one from the newest version that was
  * read, so that no change is missed.  Everything is listed again only
  *  - if the version, or the token of a page, has expired (410);
- *  - if an object cannot be decoded, or is too large;
+ *  - if a change cannot be decoded, or an object is too large;
  *  - if the server ends the watch by an ERROR event;
  *  - if a request of a list brings no complete answer (a page that is refused with 5xx or 429 is
  *    asked for again);
@@ -16,8 +16,9 @@
  *	WAITING   a timer runs; then LISTING, where pages are to be read, else WATCHING
  *	LISTING   a page is read; then the next page, or WATCHING after the last one; WAITING if
  *	          the page failed
- *	WATCHING  events are read until the request ends; then WAITING.  If a list in it does not
- *	          end within 20 s, the request is cancelled, and LISTING begins at once.
+ *	WATCHING  events are read until the request ends; then WAITING.  If a list in it stops for
+ *	          20 s before its end, or takes 5 minutes, the request is cancelled, and LISTING
+ *	          begins at once.
  *	          kube_watch_reconnect() and kube_watch_suspect() end it, and send the next
  *	          request at once
  *
@@ -26,7 +27,10 @@
  *    on): the objects come as ADDED events, a bookmark with the annotation
  *    k8s.io/initial-events-end ends the list, and the same request goes on with the changes;
  *  - in pages: from a server that refuses sendInitialEvents, or that ignores it, so that the
- *    bookmark does not come within 20 s.  The watch then begins at the version of the list.
+ *    bookmark does not come.  The watch then begins at the version of the list.  After an hour
+ *    the next list is asked for in a watch again: the server may have been replaced.
+ * An object of a list that cannot be decoded is left out, as if it did not exist; the log names it
+ * once.
  *
  * Servers send a bookmark each 60 to 75 s.  If nothing comes for 90 s, the connection counts as
  * dead, and the watch goes on over a new one.  kube_echo.h says when a watch is suspect before
@@ -68,14 +72,15 @@ struct kube_watch_ops {
 /* Objects and changes that were read; requests that began a list; requests that began a watch at
  * a version, also after a list in pages. */
 struct kube_watch_counts {
-	uint64_t events, lists, restarts;
+	uint64_t events, lists, watches;
 };
 
 /* What all watches on one server share. */
 struct kube_watch_shared {
 	struct loop *loop;
 	struct kube_http *http;
-	bool must_page; /* the server does not list in a watch, as the first that tries finds out */
+	int64_t page_until_ns; /* until then lists are read in pages: the server does not list in a
+				* watch, as the first watch that tries finds out */
 	struct kube_watch_counts counts;
 };
 

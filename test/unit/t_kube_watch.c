@@ -6,9 +6,11 @@
 #include "autoscaler/kubernetes/kube_json.h"
 #include "autoscaler/kubernetes/kube_watch.h"
 #include "common/clk.h"
+#include "common/log.h"
 #include "common/loop.h"
 
 #define ADDED "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"a\"}}}\n"
+#define MODIFIED "{\"type\":\"MODIFIED\",\"object\":{\"metadata\":{\"name\":\"a\"}}}\n"
 #define BOOKMARK                                                                                   \
 	"{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"7\","              \
 	"\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}}}}\n"
@@ -223,6 +225,12 @@ data(const char *text)
 		end(0);
 }
 
+static bool
+is_paging(void)
+{
+	return world.shared.page_until_ns > world.now;
+}
+
 /* --- tests --- */
 
 static void
@@ -261,7 +269,7 @@ a_server_that_ignores_it_is_asked_for_pages(void **state)
 		assert_int_equal(world.requests, 1);
 		advance(15 * CLK_S);
 		assert_asks_for("limit=500");
-		assert_true(world.shared.must_page);
+		assert_true(is_paging());
 		assert_int_equal(world.ends, 0);
 		head();
 		advance(100 * CLK_S); /* a page has no such limit */
@@ -288,7 +296,7 @@ a_request_without_an_answer_says_nothing_of_the_server(void **state)
 	end(0);
 	advance(CLK_S);
 	assert_asks_for("sendInitialEvents=true");
-	assert_false(world.shared.must_page);
+	assert_false(is_paging());
 }
 
 static void
@@ -306,7 +314,7 @@ a_list_in_a_watch_that_breaks_off_is_tried_again(void **state)
 		end(0);
 		advance(20 * CLK_S);
 	}
-	assert_false(world.shared.must_page);
+	assert_false(is_paging());
 	assert_int_equal(world.ends, 0);
 }
 
@@ -317,54 +325,131 @@ a_server_that_refuses_it_is_asked_for_pages(void **state)
 	end(422);
 	advance(CLK_MS);
 	assert_asks_for("limit=500");
-	assert_true(world.shared.must_page);
+	assert_true(is_paging());
 }
 
-/* The object would count as gone at the end of the list. */
+/* As long as objects come the list may take its time; changes are no objects of a list. */
 static void
-an_item_that_cannot_be_decoded_breaks_off_the_list(void **state)
+a_list_in_a_watch_may_take_long(void **state)
 {
-	int64_t before = world.now;
+	int i;
 
+	(void)state;
+	head();
+	for (i = 0; i < 10; i++) {
+		data(ADDED);
+		advance(19 * CLK_S);
+	}
+	assert_int_equal(world.requests, 1);
+	data(BOOKMARK);
+	assert_int_equal(world.ends, 1);
+	advance(100 * CLK_S);
+	assert_int_equal(world.requests, 1);
+	assert_false(is_paging());
+}
+
+static void
+a_list_in_a_watch_must_end(void **state)
+{
+	int i;
+
+	(void)state;
+	head();
+	for (i = 0; i < 3; i++) {
+		data(MODIFIED);
+		advance(9 * CLK_S);
+	}
+	assert_true(is_paging());
+	assert_asks_for("limit=500");
+	teardown(state);
+	setup(state);
+	head();
+	for (i = 0; i < 40; i++) {
+		assert_int_equal(is_paging(), i >= 30);
+		if (!is_paging())
+			data(ADDED);
+		advance(10 * CLK_S);
+	}
+	assert_asks_for("limit=500");
+}
+
+/* The server may have been replaced. */
+static void
+a_list_in_a_watch_is_tried_again_later(void **state)
+{
 	(void)state;
 	end(422);
 	advance(CLK_MS);
-	while (world.requests < 8) {
-		if (world.request == NULL) {
-			advance(CLK_MS);
-			continue;
-		}
-		assert_asks_for("limit=500");
-		data(PAGE(NO_JSON "," ITEM));
-	}
-	assert_int_equal(world.ends, 0);
-	assert_true(world.now - before >= CLK_S); /* a back-off */
-	data(PAGE(ITEM "," ITEM));
+	assert_asks_for("limit=500");
+	data(PAGE(ITEM));
 	end(200);
-	assert_int_equal(world.ends, 1);
-	assert_int_equal(world.objects, 2);
-	assert_int_equal(world.begins, 7);
+	assert_asks_for("resourceVersion=7&");
+	advance(3000 * CLK_S);
+	end(410);
+	advance(10 * CLK_S);
+	assert_asks_for("limit=500");
+	data(PAGE(ITEM));
+	end(200);
+	advance(600 * CLK_S);
+	end(410);
+	advance(10 * CLK_S);
+	assert_asks_for("sendInitialEvents=true");
 }
 
-/* Also if each list takes long. */
+#define BROKEN "{\"metadata\":{\"name\":\"b\",\"x\":]}"
+
 static void
-an_initial_event_that_cannot_be_decoded_backs_off(void **state)
+list_with_broken_objects(void *arg)
 {
-	unsigned i;
-	int64_t before;
+	(void)arg;
+	end(422);
+	advance(CLK_MS);
+	data(PAGE(BROKEN "," ITEM "," NO_JSON));
+	end(200);
+	assert_int_equal(world.ends, 1);
+	assert_int_equal(world.objects, 1);
+	end(410);
+	advance(10 * CLK_S);
+	data(PAGE(BROKEN "," ITEM "," NO_JSON));
+	end(200);
+	assert_int_equal(world.ends, 2);
+	assert_int_equal(world.objects, 2);
+}
+
+/* It is named once, however often it is listed. */
+static void
+an_item_that_cannot_be_decoded_is_left_out(void **state)
+{
+	char *log = unit_stderr_of(list_with_broken_objects, NULL), *at;
 
 	(void)state;
-	for (i = 0; i < 8; i++) {
-		assert_asks_for("sendInitialEvents=true");
-		head();
-		data(ADDED);
-		advance(6 * CLK_S);
-		data("{\"type\":\"ADDED\",\"object\":" NO_JSON "}\n");
-		for (before = world.now; world.request == NULL;)
-			advance(CLK_MS);
-	}
-	assert_true(world.now - before >= CLK_S);
-	assert_int_equal(world.ends, 0);
+	at = strstr(log, "name=b ");
+	assert_non_null(at);
+	assert_null(strstr(at + 1, "name=b "));
+	at = strstr(log, "name=unknown ");
+	assert_non_null(at);
+	assert_null(strstr(at + 1, "name=unknown "));
+	free(log);
+}
+
+static void
+list_in_watch_with_broken_object(void *arg)
+{
+	(void)arg;
+	head();
+	data(ADDED);
+	data("{\"type\":\"ADDED\",\"object\":" NO_JSON "}\n");
+	data(ADDED BOOKMARK);
+}
+
+static void
+an_initial_event_that_cannot_be_decoded_is_left_out(void **state)
+{
+	(void)state;
+	free(unit_stderr_of(list_in_watch_with_broken_object, NULL));
+	assert_int_equal(world.ends, 1);
+	assert_int_equal(world.objects, 2);
+	assert_int_equal(world.requests, 1);
 }
 
 static void
@@ -392,13 +477,18 @@ main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(a_server_that_refuses_it_is_asked_for_pages, setup,
 						teardown),
-		cmocka_unit_test_setup_teardown(an_item_that_cannot_be_decoded_breaks_off_the_list,
-						setup, teardown),
-		cmocka_unit_test_setup_teardown(an_initial_event_that_cannot_be_decoded_backs_off,
+		cmocka_unit_test_setup_teardown(a_list_in_a_watch_may_take_long, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_list_in_a_watch_must_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_list_in_a_watch_is_tried_again_later, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(an_item_that_cannot_be_decoded_is_left_out, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(an_initial_event_that_cannot_be_decoded_is_left_out,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(an_event_that_cannot_be_decoded_lists_again, setup,
 						teardown),
 	};
 
+	log_open(LOG_INFO, LOG_LOGFMT, "t_kube_watch");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
