@@ -260,6 +260,21 @@ kubernetes_instance_answers(struct driver *driver, const char *id)
 	if (pod == NULL || pod->is_answering || pod->is_unready)
 		return;
 	pod->is_answering = true;
+	pod->refused_ns = 0;
+	kube_workload_changed(pod->workload);
+}
+
+/* Restarting its container is the kubelet's part, and that of its livenessProbe.  The driver says
+ * that it does not answer, and if that lasts, the owner of the workload is told. */
+static void
+kubernetes_instance_refuses(struct driver *driver, const char *id)
+{
+	struct kube_pod *pod = hmap_find(&of(driver)->workloads.pods, id);
+
+	if (pod == NULL || pod->refused_ns != 0 || pod->is_unready || pod->is_deleting)
+		return;
+	pod->is_answering = pod->is_refusal_seen = false;
+	pod->refused_ns = clk_now();
 	kube_workload_changed(pod->workload);
 }
 
@@ -404,6 +419,7 @@ const struct driver_class driver_kubernetes = {
 	.set_revisions = kubernetes_set_revisions,
 	.set_scale = kubernetes_set_scale,
 	.instance_answers = kubernetes_instance_answers,
+	.instance_refuses = kubernetes_instance_refuses,
 	.close = kubernetes_close,
 	.counts = kubernetes_counts,
 	.services = kubernetes_services,

@@ -99,8 +99,10 @@ take_health(struct kube_pod *pod, const struct kube_pod_fields *f)
 	bool was_ready = f->was_ready || (!is_restarted && (pod->is_ready || pod->is_unready));
 
 	pod->is_unready = !f->is_ready && was_ready;
-	if (is_restarted || pod->is_unready)
+	if (is_restarted || pod->is_unready) {
 		pod->is_answering = false;
+		pod->refused_ns = 0;
+	}
 	pod->restarts = f->restarts;
 	pod->is_ready = f->is_ready;
 	pod->is_deleting |= f->is_deleting;

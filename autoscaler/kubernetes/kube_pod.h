@@ -40,6 +40,9 @@ struct kube_pod {
 	bool is_deleting, is_ready, has_probe;
 	bool is_unready;   /* it was Ready, and is not Ready any more */
 	bool is_answering; /* an activator has said so since its containers were started */
+	/* Since when it refuses connections, as an activator says; 0: it does not. */
+	int64_t refused_ns;
+	bool is_refusal_seen; /* kube_report.c has dealt with it */
 	uint32_t restarts;
 	uint32_t ordinal;   /* where its kind has ordinals; else 0 */
 	int64_t started_ns; /* 0: not known: it was there before the driver */

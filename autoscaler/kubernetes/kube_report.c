@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autoscaler/driver.h"
 #include "autoscaler/kubernetes/kube_http.h"
 #include "autoscaler/kubernetes/kube_json.h"
 #include "autoscaler/kubernetes/kube_kind.h"
@@ -131,6 +132,59 @@ kube_report_woken(struct kube_workload *w, uint32_t n, int64_t asleep_ns)
 	free(text);
 }
 
+/* The readinessProbe may ask another port, or there may be none; a NetworkPolicy may be in the way.
+ * Pods of one workload are likely to have the same trouble: one Event tells of it. */
+static void
+record_refusal(struct kube_workload *w, const struct kube_pod *pod)
+{
+	char *text;
+
+	if (w->conf->scaling.dry_run || is_repeated(&w->report.refusing, ""))
+		return;
+	text = xasprintf("pod %s is Ready and refuses connections at %s port %u: does a container "
+			 "listen there, and does a NetworkPolicy let the activator through?",
+			 pod->name, pod->ip == NULL ? "its address" : pod->ip, (unsigned)pod->port);
+	log_warn(NULL, "a pod is Ready and refuses connections",
+		 "revision=%s pod=%s address=%s port=%u refused_ms=%lld", w->revision, pod->name,
+		 pod->ip == NULL ? "" : pod->ip, (unsigned)pod->port,
+		 (long long)((clk_now() - pod->refused_ns) / CLK_MS));
+	record(w, true, "ConnectionRefused", text);
+	free(text);
+}
+
+static bool
+is_refusing(const struct kube_pod *pod)
+{
+	return pod->refused_ns != 0 && pod->is_ready && !pod->is_deleting && !pod->is_gone;
+}
+
+/* What an activator says counts as long as it is connected: it would say when the pod answers
+ * again.  Returns after how long to call this again; 0: once something has changed. */
+static int64_t
+take_refusals(struct kube_workload *w, int64_t now_ns)
+{
+	const struct driver *d = w->all->driver;
+	int64_t heard_ns = d->ops->heard_since == NULL ? 1 : d->ops->heard_since(d->arg);
+	struct list_node *node, *tmp;
+	int64_t wait = 0;
+
+	LIST_FOREACH(&w->pods, node, tmp) {
+		struct kube_pod *pod = container_of(node, struct kube_pod, node);
+		int64_t left;
+
+		if (!is_refusing(pod) || pod->is_refusal_seen || heard_ns == 0)
+			continue;
+		left = MAX(pod->refused_ns, heard_ns) + w->conf->launch.failure_patience - now_ns;
+		if (left > 0) {
+			wait = kube_workload_sooner(wait, left);
+			continue;
+		}
+		pod->is_refusal_seen = true;
+		record_refusal(w, pod);
+	}
+	return wait;
+}
+
 /* --- the annotation --- */
 
 static void
@@ -239,12 +293,12 @@ take_state(struct kube_workload *w, enum kube_state state, int64_t now_ns)
 		record_hold(w);
 }
 
-int64_t
-kube_report_step(struct kube_workload *w)
+static int64_t
+write_state_if_due(struct kube_workload *w, int64_t now)
 {
 	struct kube_report *r = &w->report;
 	enum kube_state state = state_of(w);
-	int64_t now = clk_now(), wait;
+	int64_t wait;
 
 	take_state(w, state, now);
 	if (state == KUBE_UNKNOWN || !w->conf->launch.state_annotation || r->request != NULL ||
@@ -255,6 +309,14 @@ kube_report_step(struct kube_workload *w)
 		return wait;
 	write_state(w);
 	return 0;
+}
+
+int64_t
+kube_report_step(struct kube_workload *w)
+{
+	int64_t now = clk_now();
+
+	return kube_workload_sooner(take_refusals(w, now), write_state_if_due(w, now));
 }
 
 void

@@ -1,6 +1,6 @@
 /* kube_report - what the driver writes on a workload's object for people to read: the annotation
  * KUBE_STATE (kube_state.h), and Events about a failed start, about another client that holds the
- * scale, and about a wake after a long time.
+ * scale, about a pod that is Ready and refuses connections, and about a wake after a long time.
  *
  * The annotation is written when the state has changed and has lasted for a moment: a cold start
  * that is shorter gets no PATCH of ours in its way.  An Event whose cause is that of the one

@@ -146,6 +146,7 @@ static void
 report_fini(struct kube_report *r)
 {
 	free(r->sent);
+	free(r->refusing.cause);
 	free(r->held.cause);
 	free(r->failing.cause);
 	free(r->cause);

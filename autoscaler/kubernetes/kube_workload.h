@@ -85,7 +85,7 @@ struct kube_report {
 	enum kube_state state;
 	char *cause; /* as cause_of() says */
 	int64_t since_ns;
-	struct kube_report_event failing, held;
+	struct kube_report_event failing, held, refusing;
 	struct kube_request *request;
 	char *sent; /* what it is to set */
 	struct backoff retry;

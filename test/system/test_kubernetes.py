@@ -462,6 +462,38 @@ def test_a_program_that_listens_and_then_ends_is_a_failure(tmp_path):
             wait_until(is_told, what="the exit status in an answer")
 
 
+@fake_only
+def test_a_pod_that_is_ready_and_refuses_has_an_event(tmp_path):
+    """Its container runs, but does not listen any more after its first answer."""
+    program = "import os, socket, time; s = socket.socket(); " \
+        "s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); " \
+        "s.bind((os.environ['ADDRESS'], 8080)); s.listen()\n" \
+        "while True:\n" \
+        "    c = s.accept()[0]\n" \
+        "    if c.recv(65536): break\n" \
+        "    c.close()\n" \
+        "s.close()\n" \
+        "c.sendall(b'HTTP/1.1 200 OK\\r\\nconnection: close\\r\\ncontent-length: 0\\r\\n\\r\\n')\n" \
+        "c.close()\n" \
+        "time.sleep(1000)"
+
+    def refusals(kube):
+        return [e for e in kube.list("events") if e["reason"] == "ConnectionRefused"]
+
+    with cluster(tmp_path) as kube:
+        kube.workload("hello", container={"command": [sys.executable, "-c", program]})
+        more = "port = 8080 scale_to_zero_grace = 60s failure_patience = 200ms"
+        with on_cluster(tmp_path, kube, service("hello", kube, more)) as s, s.connect() as c:
+            assert s.get("hello")[0] == 200
+            kube.wait_pods("hello", 1, is_ready)
+            c.request("GET", "/", "hello")
+            wait_until(lambda: refusals(kube), what="an Event")
+            pod = kube.pods("hello")[0]["metadata"]["name"]
+            assert "pod %s is Ready and refuses connections" % pod in refusals(kube)[0]["message"]
+            assert s.metric("activator_parked") == 1
+            assert s.autoscaler.text().count("a pod is Ready and refuses connections") == 1
+
+
 def test_a_port_that_cannot_be_determined_is_told_at_once(tmp_path):
     """It is a mistake, which no patience mends."""
     with cluster(tmp_path) as kube:
