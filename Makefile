@@ -23,7 +23,7 @@ PKG_BUILD := gcc libc6-dev make pkg-config libevent-dev libllhttp-dev/node-llhtt
 	libconfuse-dev libcurl4-openssl-dev libyaml-dev
 PKG_RUN := python3 curl gunicorn
 PKG_TEST := libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-yaml openssl \
-	ca-certificates tzdata
+	ca-certificates tzdata haproxy nginx-light libnginx-mod-stream
 PKG_BENCH := wrk nginx-light haproxy strace valgrind python3 openssl
 PKG_FUZZ := clang libclang-rt-14-dev/libclang-rt-dev
 PKG_FORMAT := clang-format

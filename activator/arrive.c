@@ -14,17 +14,6 @@
 #include "activator/waitpage.h"
 #include "common/clk.h"
 
-static bool
-is_trusted(const struct worker *w, const struct addr *a)
-{
-	size_t i;
-
-	for (i = 0; i < w->trusted_n; i++)
-		if (addr_net_contains(&w->trusted[i], a))
-			return true;
-	return false;
-}
-
 static const char *
 field_of_head(void *ctx, const char *name, size_t *n)
 {
@@ -77,7 +66,7 @@ client_of(const struct xfer *x, const struct h1_head *head, struct addr *forward
 	struct addr next;
 	uint32_t i;
 
-	if (x->w->trusted_n == 0 || !is_trusted(x->w, client))
+	if (!worker_trusts(x->w, client))
 		return client;
 	for (i = head->n; i-- > 0;) {
 		const struct h1_field *f = &head->fields[i];
@@ -88,7 +77,7 @@ client_of(const struct xfer *x, const struct h1_head *head, struct addr *forward
 				return client;
 			*forwarded = next;
 			client = forwarded;
-			if (!is_trusted(x->w, client))
+			if (!worker_trusts(x->w, client))
 				return client;
 		}
 	}
@@ -140,9 +129,9 @@ build_head(struct xfer *x, const struct request *r)
 {
 	const struct conn *c = x->conn;
 	struct request_hop hop = {
-		.peer = c->is_peer_unix ? NULL : c->peer_text,
+		.peer = c->is_peer_ip ? c->peer_text : NULL,
 		.is_peer_v6 = c->is_peer_v6,
-		.is_peer_trusted = c->w->trusted_n > 0 && is_trusted(c->w, &c->peer),
+		.is_peer_trusted = worker_trusts(c->w, &c->peer),
 		.has_via = x->route->limits->v.via,
 	};
 	size_t room = request_size(r);

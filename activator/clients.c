@@ -17,11 +17,12 @@ clients_fini(struct clients *c)
 	hmap_fini(&c->connections);
 }
 
-/* Clients of a Unix socket have no address that tells one from another. */
+/* Only an IP address tells one client from another. */
 static bool
 is_counted(const struct clients *c, const char *address)
 {
-	return c->most != 0 && strcmp(address, ADDR_UNIX) != 0;
+	return c->most != 0 && strcmp(address, ADDR_UNIX) != 0 &&
+	       strcmp(address, ADDR_UNKNOWN) != 0;
 }
 
 static size_t

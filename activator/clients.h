@@ -1,5 +1,6 @@
 /* clients - how many connections each client address has, where the conf bounds that.
- * Without a bound nothing is counted, and clients of Unix sockets ("unix:") never are.
+ * Without a bound nothing is counted.  Clients without an IP address (ADDR_UNIX, ADDR_UNKNOWN)
+ * never are.
  * Thread: the owner's. */
 #ifndef ACTIVATOR_CLIENTS_H
 #define ACTIVATOR_CLIENTS_H

@@ -27,7 +27,7 @@ conn_open(struct worker *w, int fd, const struct addr *peer, const struct listen
 	c->listen_spec = spec;
 	c->peer = *peer;
 	c->is_peer_v6 = peer->ss.ss_family == AF_INET6;
-	c->is_peer_unix = addr_is_unix(peer);
+	c->is_peer_ip = addr_is_ip(peer);
 	addr_format_host(peer, c->peer_text);
 	c->since_ns = w->now;
 	c->idle_timeout = w->conf->limits.idle_timeout;

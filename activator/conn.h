@@ -33,7 +33,7 @@ struct conn {
 	struct inbuf in;    /* HTTP/1: read, and not taken */
 	bool is_in_partial; /* HTTP/1: in is the beginning of a head: no use without more */
 	bool had_body;	    /* HTTP/1: its last request had a body */
-	bool is_peer_v6, is_peer_unix;
+	bool is_peer_ip, is_peer_v6;
 	enum conn_state state;
 	uint32_t requests;
 	size_t in_seen;	  /* HTTP/1: h1_scan() */
@@ -41,14 +41,14 @@ struct conn {
 	int64_t idle_timeout, body_timeout; /* of the service that it asked last */
 	struct timeq_entry timer;
 	struct xfer *x;		      /* HTTP/1: the request that it carries; NULL: none */
-	char peer_text[ADDR_IP_TEXT]; /* its address, without port */
+	char peer_text[ADDR_IP_TEXT]; /* peer, without port */
 	/* what an ordinary request does not touch */
-	struct addr peer;
+	struct addr peer; /* the client: the other end, or what its PROXY protocol header named */
 	struct list_node node; /* in w->conns */
 };
 
-/* fd is an accepted connection, which does not block; the connection owns it.  -1 with errno:
- * it cannot be watched, and fd is still the caller's. */
+/* fd is a connection of the client `peer`, which does not block; the struct owns it.  -1 with
+ * errno: it cannot be watched, and fd is still the caller's. */
 NODISCARD int conn_open(struct worker *, int fd, const struct addr *peer,
 			const struct listen_spec *);
 

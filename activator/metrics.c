@@ -1,5 +1,6 @@
 #include "activator/metrics.h"
 
+#include "activator/accept.h"
 #include "activator/bounds.h"
 #include "activator/limiter.h"
 #include "activator/outcome.h"
@@ -59,28 +60,33 @@ static const struct {
 	OF_WORKERS(CONNECTS, upstream_connects),  OF_WORKERS(REUSES, upstream_reuses),
 };
 
+/* The sum of a counter over all workers; offset: in struct worker_counters. */
+static double
+sum_of_workers(const struct metrics_source *s, size_t offset)
+{
+	uint64_t sum = 0;
+	unsigned i;
+
+	for (i = 0; i < s->workers_n; i++)
+		sum += get((const void *)((const char *)worker_counters(s->workers[i]) + offset));
+	return (double)sum;
+}
+
 static void
 put_workers(struct strbuf *b, const struct metrics_source *s)
 {
 	size_t i;
-	unsigned k;
 
-	for (i = 0; i < ARRAY_LEN(of_workers); i++) {
-		uint64_t sum = 0;
-
-		for (k = 0; k < s->workers_n; k++)
-			sum += get((const void *)((const char *)worker_counters(s->workers[k]) +
-						  of_workers[i].offset));
-		put_one(b, of_workers[i].id, (double)sum);
-	}
+	for (i = 0; i < ARRAY_LEN(of_workers); i++)
+		put_one(b, of_workers[i].id, sum_of_workers(s, of_workers[i].offset));
 	metric_head(b, &defs[M_OUTCOMES]);
-	for (i = 0; i < OUTCOMES_N; i++) {
-		uint64_t sum = 0;
-
-		for (k = 0; k < s->workers_n; k++)
-			sum += get(&worker_counters(s->workers[k])->outcomes[i]);
-		put(b, M_OUTCOMES, outcome_reason((enum outcome)i), (double)sum);
-	}
+	for (i = 0; i < OUTCOMES_N; i++)
+		put(b, M_OUTCOMES, outcome_reason((enum outcome)i),
+		    sum_of_workers(s, offsetof(struct worker_counters, outcomes[i])));
+	metric_head(b, &defs[M_PROXY_HEADERS]);
+	for (i = 0; i < ACCEPT_HEADERS_N; i++)
+		put(b, M_PROXY_HEADERS, accept_header_name((enum accept_header)i),
+		    sum_of_workers(s, offsetof(struct worker_counters, proxy_headers[i])));
 }
 
 /* --- revisions --- */

@@ -1,66 +1,18 @@
 #include "activator/worker.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "activator/bounds.h"
+#include "activator/accept.h"
 #include "activator/conn.h"
 #include "activator/dispatch.h"
 #include "activator/notice.h"
 #include "activator/park.h"
-#include "activator/refuse.h"
 #include "activator/shard.h"
 #include "activator/upstream.h"
 #include "activator/worker_impl.h"
 #include "common/clk.h"
-
-/* --- accepting --- */
-
-static void
-refuse_client(struct worker *w, int fd, const char *why)
-{
-	refuse_connection(fd, why);
-	metric_add(&w->counters.connections_refused, 1);
-}
-
-/* The kernel does not watch the connection (epoll_ctl(2) has failed). */
-static void
-refuse_unwatched(struct worker *w, int fd, const char *address)
-{
-	log_warn_limited(NULL, "cannot watch a connection, refusing it", "client=%s err=%s",
-			 address, strerror(errno));
-	clients_leave(&w->clients, address);
-	refuse_client(w, fd, "too many connections");
-}
-
-static void
-on_accept(int fd, const struct addr *peer, const struct listen_spec *spec, void *arg)
-{
-	struct worker *w = arg;
-	char address[ADDR_IP_TEXT];
-
-	w->now = clk_now();
-	metric_add(&w->counters.accepted, 1);
-	if (!bounds_may_accept(w->bounds))
-		refuse_client(w, fd, "too many connections");
-	else if (!clients_enter(&w->clients, addr_format_host(peer, address)))
-		refuse_client(w, fd, "too many connections of this client");
-	else if (conn_open(w, fd, peer, spec) < 0)
-		refuse_unwatched(w, fd, address);
-}
-
-static void
-on_no_descriptor(int fd, void *arg)
-{
-	refuse_client(arg, fd, "too many connections");
-}
-
-static const struct listener_ops listener_ops = {
-	.on_accept = on_accept,
-	.on_no_descriptor = on_no_descriptor,
-};
 
 /* --- the thread --- */
 
@@ -68,7 +20,8 @@ static const struct listener_ops listener_ops = {
 static void
 check_drained(struct worker *w)
 {
-	if (!w->is_draining || w->is_drained_reported || w->conns.n > 0 || w->busy_n > 0)
+	if (!w->is_draining || w->is_drained_reported || w->proxied.n > 0 || w->conns.n > 0 ||
+	    w->busy_n > 0)
 		return;
 	w->is_drained_reported = true;
 	notice_drained(w);
@@ -164,6 +117,7 @@ worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf
 	slab_init(&w->conn_slab, sizeof(struct conn));
 	slab_init(&w->xfer_slab, sizeof(struct xfer));
 	slab_init(&w->upstream_slab, sizeof(struct upstream));
+	list_init(&w->proxied);
 	list_init(&w->conns);
 	clients_init(&w->clients, conf->connections_per_client);
 	list_init(&w->unrouted);
@@ -190,7 +144,7 @@ worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf
 int
 worker_listen(struct worker *w, const struct claim *claim, struct err *e)
 {
-	w->listener = listener_new(w->loop, w->conf, claim, &listener_ops, w, e);
+	w->listener = listener_new(w->loop, w->conf, claim, &accept_ops, w, e);
 	return w->listener == NULL ? -1 : 0;
 }
 
@@ -249,6 +203,7 @@ end_all(struct worker *w)
 	inbox_set_current(&w->inbox);
 	loop_settle(w->loop);
 	w->is_draining = false;
+	accept_cut(w);
 	LIST_FOREACH(&w->conns, node, tmp)
 		conn_cut(container_of(node, struct conn, node));
 	cut_abandoned(w);
@@ -420,6 +375,7 @@ do_drain(struct loop_mail *mail)
 	if (w->listener != NULL)
 		listener_accept_rest(w->listener);
 	listener_free(&w->listener);
+	accept_drain(w);
 	LIST_FOREACH(&w->conns, node, tmp)
 		conn_drain(container_of(node, struct conn, node));
 }
@@ -438,6 +394,7 @@ do_end(struct loop_mail *mail)
 	struct list_node *node, *tmp;
 
 	free(m);
+	accept_cut(w);
 	LIST_FOREACH(&w->conns, node, tmp)
 		conn_end(container_of(node, struct conn, node));
 	cut_abandoned(w);

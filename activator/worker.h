@@ -88,7 +88,8 @@ void worker_period_free(struct worker_period **);
 struct worker_counters {
 	_Atomic uint64_t accepted, connections, connections_refused;
 	_Atomic uint64_t upstream_connects, upstream_reuses, upstream_connections;
-	_Atomic uint64_t outcomes[64]; /* by enum outcome (outcome.h) */
+	_Atomic uint64_t outcomes[64];	    /* by enum outcome (outcome.h) */
+	_Atomic uint64_t proxy_headers[16]; /* by enum accept_header (accept.h) */
 };
 const struct worker_counters *worker_counters(const struct worker *);
 

@@ -31,7 +31,7 @@ struct worker {
 	struct io_round *round;
 	const struct worker_ops *ops;
 	void *arg;
-	struct addr_net *trusted; /* networks whose X-Forwarded-* are believed */
+	struct addr_net *trusted; /* networks of proxies that are believed: worker_trusts() */
 	size_t trusted_n;
 	/* Lower files report the events of a request through these, and so need not know the
 	 * files that deal with them. */
@@ -47,6 +47,7 @@ struct worker {
 	struct inbox inbox;
 	struct snapshot *snapshot; /* NULL: none came yet */
 	struct slab conn_slab, xfer_slab, upstream_slab;
+	struct list proxied;	/* of struct proxied: connections whose header is to come */
 	struct list conns;	/* of struct conn: all */
 	struct clients clients; /* counts conns by peer_text */
 	struct list unrouted;	/* of struct xfer: UNROUTED, in order of arrival */
@@ -65,6 +66,18 @@ struct worker {
 	struct h1_head head; /* that is being parsed */
 	struct worker_counters counters;
 };
+
+/* Is it the address of a trusted proxy? */
+static inline bool
+worker_trusts(const struct worker *w, const struct addr *a)
+{
+	size_t i;
+
+	for (i = 0; i < w->trusted_n; i++)
+		if (addr_net_contains(&w->trusted[i], a))
+			return true;
+	return false;
+}
 
 /* xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators,
  * scrambled") */

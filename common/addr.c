@@ -34,6 +34,25 @@ set_v6(struct addr *a, struct in6_addr ip, uint16_t port)
 	*a = (struct addr){.ss = u.ss, .len = sizeof u.in6};
 }
 
+void
+addr_set_bytes(struct addr *a, const void *ip, size_t n, uint16_t port)
+{
+	struct in_addr v4;
+	struct in6_addr v6;
+
+	CHECK(n == sizeof v4 || n == sizeof v6);
+	if (n == sizeof v4) {
+		memcpy(&v4, ip, n);
+		set_v4(a, v4, port);
+		return;
+	}
+	memcpy(&v6, ip, n);
+	if (IN6_IS_ADDR_V4MAPPED(&v6))
+		addr_set_bytes(a, (const char *)ip + 12, sizeof v4, port);
+	else
+		set_v6(a, v6, port);
+}
+
 int
 addr_set(struct addr *a, const char *ip, uint16_t port, struct err *e)
 {
@@ -122,6 +141,12 @@ bool
 addr_is_unix(const struct addr *a)
 {
 	return a->ss.ss_family == AF_UNIX;
+}
+
+bool
+addr_is_ip(const struct addr *a)
+{
+	return a->ss.ss_family == AF_INET || a->ss.ss_family == AF_INET6;
 }
 
 /* Labels of letters, digits, `-` and `_`; container platforms use `_` in names. */
@@ -219,7 +244,7 @@ addr_format_host(const struct addr *a, char buf[ADDR_IP_TEXT])
 	if (addr_is_unix(a))
 		snprintf(buf, ADDR_IP_TEXT, "%s", ADDR_UNIX);
 	else if (inet_ntop(u.ss.ss_family, ip_bytes(&u, &n), buf, ADDR_IP_TEXT) == NULL)
-		snprintf(buf, ADDR_IP_TEXT, "?");
+		snprintf(buf, ADDR_IP_TEXT, ADDR_UNKNOWN);
 	return buf;
 }
 
@@ -232,7 +257,7 @@ addr_format(const struct addr *a, bool with_port, char buf[ADDR_TEXT])
 	addr_format_host(a, host);
 	if (addr_is_unix(a))
 		snprintf(buf, ADDR_TEXT, ADDR_UNIX "%s", u.un.sun_path);
-	else if (!with_port || (u.ss.ss_family != AF_INET && u.ss.ss_family != AF_INET6))
+	else if (!with_port || !addr_is_ip(a))
 		snprintf(buf, ADDR_TEXT, "%s", host);
 	else
 		snprintf(buf, ADDR_TEXT, u.ss.ss_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host,
@@ -291,7 +316,7 @@ addr_net_contains(const struct addr_net *net, const struct addr *a)
 	size_t n;
 	const unsigned char *ip = ip_bytes(&u, &n);
 
-	if (net->family == AF_UNIX || addr_is_unix(a))
+	if (net->family == AF_UNIX || !addr_is_ip(a))
 		return net->family == AF_UNIX && addr_is_unix(a);
 	if (n == 16 && net->family == AF_INET && IN6_IS_ADDR_V4MAPPED(&u.in6.sin6_addr)) {
 		ip += 12;

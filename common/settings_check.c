@@ -93,13 +93,17 @@ process_line(const struct conf_section *s, const char *key)
 static void
 check_listener(struct loader *ld, const struct listen_spec *spec, const char *text, unsigned line)
 {
-	const char *word = spec->is_tls ? "tls" : spec->is_proxy ? "proxy" : "local";
-
-	if (spec->is_tls || spec->is_proxy || spec->is_local)
+	if (spec->is_tls || spec->is_local)
 		REPORT(ld, line,
 		       "listen: expected an address without \"%s\", which this version does not "
 		       "serve, got %s",
-		       word, CONF_QUOTED(text));
+		       spec->is_tls ? "tls" : "local", CONF_QUOTED(text));
+	if (spec->is_proxy && ld->s->activator.trusted_proxies.n == 0 &&
+	    !is_bad(ld->activator, "trusted_proxies"))
+		REPORT(ld, line,
+		       "listen: expected trusted_proxies too, which name those that may send a PROXY "
+		       "protocol header, got %s alone",
+		       CONF_QUOTED(text));
 }
 
 void

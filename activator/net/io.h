@@ -12,8 +12,9 @@
  * Thread: the loop's.
  *
  * Room: activator/net is sockets: reading, writing, accepting, sharing system calls between
- * sockets, claiming an address.  Its files carry bytes.  They may use common/ and the
- * kernel, and never know what the bytes mean or whose connection it is. */
+ * sockets, claiming an address, and the header by which a proxy names the other end.  Its files
+ * carry bytes.  They may use common/ and the kernel, and never know what the bytes of a client
+ * mean or whose connection it is. */
 #ifndef ACTIVATOR_NET_IO_H
 #define ACTIVATOR_NET_IO_H
 

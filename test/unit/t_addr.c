@@ -219,6 +219,43 @@ networks(void **state)
 	assert_non_null(strstr(e.text, "expected 10.0.0.0/8"));
 }
 
+static void
+from_bytes(void **state)
+{
+	static const unsigned char v4[] = {192, 0, 2, 1}, v6[16] = {0x20, 1, 0xd, 0xb8, [15] = 1},
+				   mapped[16] = {[10] = 0xff, 0xff, 192, 0, 2, 1};
+	struct addr a, same = parsed("192.0.2.1:80"), six = parsed("[2001:db8::1]:81");
+
+	(void)state;
+	addr_set_bytes(&a, v4, sizeof v4, 80);
+	assert_true(addr_equal(&a, &same));
+	addr_set_bytes(&a, mapped, sizeof mapped, 80);
+	assert_true(addr_equal(&a, &same));
+	addr_set_bytes(&a, v6, sizeof v6, 81);
+	assert_true(addr_equal(&a, &six));
+}
+
+static void
+an_unknown_address_is_in_no_network(void **state)
+{
+	static const char *const nets[] = {"0.0.0.0/0", "::/0", "unix:"};
+	struct addr a = {.ss.ss_family = AF_UNSPEC};
+	char text[ADDR_TEXT];
+	struct addr_net net;
+	struct err e;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(nets); i++) {
+		assert_int_equal(addr_net_parse(&net, nets[i], &e), 0);
+		assert_false(addr_net_contains(&net, &a));
+	}
+	assert_false(addr_is_ip(&a));
+	assert_false(addr_is_unix(&a));
+	assert_string_equal(addr_format(&a, true, text), "unknown");
+	assert_string_equal(addr_format_host(&a, text), "unknown");
+}
+
 int
 main(void)
 {
@@ -229,6 +266,8 @@ main(void)
 		cmocka_unit_test(names_for_the_resolver),
 		cmocka_unit_test(equal_by_address_and_port),
 		cmocka_unit_test(networks),
+		cmocka_unit_test(from_bytes),
+		cmocka_unit_test(an_unknown_address_is_in_no_network),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

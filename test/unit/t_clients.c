@@ -50,17 +50,20 @@ without_a_bound_nothing_is_counted(void **state)
 }
 
 static void
-clients_of_unix_sockets_are_not_counted(void **state)
+clients_without_an_ip_address_are_not_counted(void **state)
 {
 	struct clients c;
 	int i;
 
 	(void)state;
 	clients_init(&c, 1);
-	for (i = 0; i < 10; i++)
+	for (i = 0; i < 10; i++) {
 		assert_true(clients_enter(&c, "unix:"));
+		assert_true(clients_enter(&c, "unknown"));
+	}
 	assert_int_equal(c.connections.n, 0);
 	clients_leave(&c, "unix:");
+	clients_leave(&c, "unknown");
 	clients_fini(&c);
 }
 
@@ -71,7 +74,7 @@ main(void)
 		cmocka_unit_test(each_address_has_its_own_bound),
 		cmocka_unit_test(an_address_that_left_is_forgotten),
 		cmocka_unit_test(without_a_bound_nothing_is_counted),
-		cmocka_unit_test(clients_of_unix_sockets_are_not_counted),
+		cmocka_unit_test(clients_without_an_ip_address_are_not_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -221,6 +221,9 @@ static const struct {
 	{"activator { listen = {\"127.0.0.1:80\",\n\"127.0.0.1:81 tls\"} }",
 	 "2: listen: expected an address without \"tls\", which this version does not serve, got "
 	 "\"127.0.0.1:81 tls\""},
+	{"activator { listen = {\"127.0.0.1:81 proxy\"} }",
+	 "1: listen: expected trusted_proxies too, which name those that may send a PROXY protocol "
+	 "header, got \"127.0.0.1:81 proxy\" alone"},
 	{"activator { listen_mode = 0888 }",
 	 "1: listen_mode: expected an octal mode like \"0660\", got \"0888\""},
 	{REVISION("addresses = {\"app.internal\"}"),
