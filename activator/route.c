@@ -46,6 +46,7 @@ struct service {
 struct target {
 	const struct service *service;
 	const struct traffic_entry *tagged; /* a tag's own host was asked for; NULL: none was */
+	bool is_local;			    /* only for requests at local listeners */
 };
 
 /* The services of one host and path prefix that match on the same header field. */
@@ -198,19 +199,34 @@ add_host(struct routes *r, const char *host, const struct msg_service *from,
 }
 
 static void
-add_tag_hosts(struct routes *r, const struct msg_service *from, const struct service *s)
+add_hosts(struct routes *r, const struct str_list *hosts, const struct msg_service *from,
+	  const struct service *s, bool is_local)
+{
+	size_t i;
+
+	for (i = 0; s->traffic_n > 0 && i < hosts->n; i++)
+		add_host(r, hosts->v[i], from,
+			 &(struct target){.service = s, .is_local = is_local});
+}
+
+/* Enter the host TAG-HOST for each tag of the service and each of these hosts. */
+static void
+add_tag_hosts(struct routes *r, const struct str_list *hosts, const struct msg_service *from,
+	      const struct service *s, bool is_local)
 {
 	size_t i, j;
 
 	for (i = 0; i < s->traffic_n; i++) {
-		for (j = 0; s->traffic[i].tag != NULL && j < from->hosts.n; j++) {
+		for (j = 0; s->traffic[i].tag != NULL && j < hosts->n; j++) {
 			char *host;
 
-			if (from->hosts.v[j][0] == '*')
+			if (hosts->v[j][0] == '*')
 				continue;
-			host = xasprintf("%s-%s", s->traffic[i].tag, from->hosts.v[j]);
+			host = xasprintf("%s-%s", s->traffic[i].tag, hosts->v[j]);
 			add_host(r, host, from,
-				 &(struct target){.service = s, .tagged = &s->traffic[i]});
+				 &(struct target){.service = s,
+						  .tagged = &s->traffic[i],
+						  .is_local = is_local});
 			free(host);
 		}
 	}
@@ -284,7 +300,7 @@ struct routes *
 routes_new(const struct msg_service *services, size_t n, const struct route_source *source)
 {
 	struct routes *r = xcalloc(1, sizeof *r);
-	size_t i, j;
+	size_t i;
 
 	ref_init(&r->refs);
 	hmap_init(&r->hosts);
@@ -293,12 +309,15 @@ routes_new(const struct msg_service *services, size_t n, const struct route_sour
 		struct service *s = &r->services[r->services_n++];
 
 		service_init(s, &services[i], source);
-		for (j = 0; s->traffic_n > 0 && j < services[i].hosts.n; j++)
-			add_host(r, services[i].hosts.v[j], &services[i],
-				 &(struct target){.service = s});
+		add_hosts(r, &services[i].hosts, &services[i], s, false);
+		add_hosts(r, &services[i].local_hosts, &services[i], s, true);
 	}
-	for (i = 0; i < n; i++) /* last: a host of a service goes before that of a tag */
-		add_tag_hosts(r, &services[i], &r->services[i]);
+	for (i = 0; i < n; i++) { /* last: a host of a service goes before that of a tag */
+		const struct service *s = &r->services[i];
+
+		add_tag_hosts(r, &services[i].hosts, &services[i], s, false);
+		add_tag_hosts(r, &services[i].local_hosts, &services[i], s, true);
+	}
 	return r;
 }
 
@@ -569,7 +588,7 @@ find_match(const struct routes *r, const struct route_query *q, struct route_mat
 
 	*out = (struct route_match){.action = RULE_WAKE};
 	t = find(r, q, out);
-	if (t == NULL)
+	if (t == NULL || (t->is_local && !q->is_local))
 		return;
 	entry = t->tagged;
 	if (entry == NULL)

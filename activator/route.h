@@ -55,6 +55,8 @@ struct route_source {
  * to the one whose header field matches, else to the one that asks for none.  Where none of
  * these matches, the next shorter prefix and then the next less specific host are tried.
  * Prefixes, of services and of rules, are compared with the normal form of the path (path.h).
+ * If that service has the host among its local_hosts, and the request did not come in at a local
+ * listener, there is no match: no other service answers in its place.
  * Each tag of a service also makes a host TAG-HOST of each of its exact hosts, unless a service
  * has that host itself.  If two services ask for the same, the first has it, and a line is
  * logged. */

@@ -17,6 +17,7 @@ struct route_query {
 	 * *at starts at 0. */
 	const char *(*field)(void *ctx, const char *name, uint32_t *at, size_t *n);
 	void *ctx;
+	bool is_local;		   /* it came in at a listener with is_local */
 	const struct addr *client; /* the peer, or the client that a trusted proxy names */
 	uint64_t random;	   /* chooses the revision of a client that is not sticky */
 };

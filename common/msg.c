@@ -147,6 +147,7 @@ put_service(struct jput *j, const struct msg_service *s)
 
 	jput_string(j, "name", s->name);
 	put_list(j, "hosts", &s->hosts);
+	put_list(j, "local_hosts", &s->local_hosts);
 	put_list(j, "paths", &s->paths);
 	jput_string_if(j, "match_header", s->match_header);
 	jput_string_if(j, "match_value", s->match_value);
@@ -312,6 +313,7 @@ service_fini(struct msg_service *s)
 
 	free(s->name);
 	str_list_fini(&s->hosts);
+	str_list_fini(&s->local_hosts);
 	str_list_fini(&s->paths);
 	free(s->match_header);
 	free(s->match_value);

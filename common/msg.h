@@ -92,7 +92,9 @@ struct msg_revision {
 
 struct msg_service {
 	char *name;
-	struct str_list hosts, paths;
+	struct str_list hosts;	     /* answered at all listeners */
+	struct str_list local_hosts; /* answered at listeners with is_local alone */
+	struct str_list paths;
 	char *match_header, *match_value, *sticky, *waiting_page;
 	struct rule_conf *rules;
 	size_t rules_n;

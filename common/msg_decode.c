@@ -211,6 +211,7 @@ static int
 get_service(const struct jget *at, struct msg_service *s, struct err *e)
 {
 	if (get_name(at, "name", &s->name, e) < 0 || get_list(at, "hosts", &s->hosts, e) < 0 ||
+	    get_list(at, "local_hosts", &s->local_hosts, e) < 0 ||
 	    get_list(at, "paths", &s->paths, e) < 0 ||
 	    jget_string(at, "match_header", JGET_MAY, &s->match_header, e) < 0 ||
 	    jget_string(at, "match_value", JGET_MAY, &s->match_value, e) < 0 ||

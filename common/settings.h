@@ -21,6 +21,7 @@ enum { KEEP_WARM_FIXED, KEEP_WARM_LEARNED };
 enum { DRIVER_PROCESS, DRIVER_KUBERNETES };
 enum { RULE_WAKE, RULE_SERVE_ONLY, RULE_ANSWER };
 enum { FOREIGN_RESPECT, FOREIGN_OVERRULE };
+enum { VISIBILITY_PUBLIC, VISIBILITY_LOCAL };
 
 /* The settings of a revision that the activator uses; the link carries them. */
 struct limits {
@@ -145,7 +146,8 @@ struct rule_conf {
 struct service_conf {
 	char *name;
 	unsigned line;
-	struct str_list hosts, paths;	  /* paths empty: "/" */
+	struct str_list hosts, paths; /* paths empty: "/" */
+	int visibility;		      /* VISIBILITY_*: LOCAL: at listeners with is_local alone */
 	char *match_header, *match_value; /* only requests with this field and value; NULL: all */
 	char *sticky;			  /* "cookie:NAME", "header:NAME" or NULL */
 	char *waiting_page;		  /* NULL: none; "default"; or a file */

@@ -93,11 +93,11 @@ process_line(const struct conf_section *s, const char *key)
 static void
 check_listener(struct loader *ld, const struct listen_spec *spec, const char *text, unsigned line)
 {
-	if (spec->is_tls || spec->is_local)
+	if (spec->is_tls)
 		REPORT(ld, line,
-		       "listen: expected an address without \"%s\", which this version does not "
+		       "listen: expected an address without \"tls\", which this version does not "
 		       "serve, got %s",
-		       spec->is_tls ? "tls" : "local", CONF_QUOTED(text));
+		       CONF_QUOTED(text));
 	if (spec->is_proxy && ld->s->activator.trusted_proxies.n == 0 &&
 	    !is_bad(ld->activator, "trusted_proxies"))
 		REPORT(ld, line,
@@ -147,6 +147,22 @@ check_hosts(struct loader *ld, const struct conf_section *s, const struct servic
 	if (svc->match_header != NULL && svc->match_value == NULL && !is_bad(s, "match_value"))
 		REPORT(ld, line_of(s, "match_header"),
 		       "match_header: expected match_value too, got none");
+}
+
+static void
+check_visibility(struct loader *ld, const struct conf_section *s, const struct service_conf *svc)
+{
+	const struct activator_conf *a = &ld->s->activator;
+	size_t i;
+
+	if (svc->visibility != VISIBILITY_LOCAL || is_bad(ld->activator, "listen"))
+		return;
+	for (i = 0; i < a->listeners_n; i++)
+		if (a->listeners[i].is_local)
+			return;
+	REPORT(ld, line_of(s, "visibility"),
+	       "visibility: expected \"public\", since no address in listen has the word "
+	       "\"local\", got \"local\"");
 }
 
 static void
@@ -453,6 +469,7 @@ check_service(struct loader *ld, const struct conf_section *s, const struct serv
 
 	check_name(ld, s, "service");
 	check_hosts(ld, s, svc);
+	check_visibility(ld, s, svc);
 	check_rules(ld, s, svc);
 	check_environment(ld, s);
 	if (svc->revisions_n == 0)

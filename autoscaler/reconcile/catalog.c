@@ -198,12 +198,15 @@ static void
 describe(const struct catalog *c, const struct service_conf *s, const struct reconcile *r,
 	 struct strbuf *line)
 {
+	static const struct str_list none;
+	bool is_local = s->visibility == VISIBILITY_LOCAL;
 	size_t i, n;
 	struct msg_traffic *traffic = describe_traffic(s);
 	struct msg_revision *revisions = describe_revisions(c, s, r, &n);
 	struct msg m = {.type = MSG_SERVICE,
 			.u.service = {.name = s->name,
-				      .hosts = s->hosts,
+				      .hosts = is_local ? none : s->hosts,
+				      .local_hosts = is_local ? s->hosts : none,
 				      .paths = s->paths,
 				      .match_header = s->match_header,
 				      .match_value = s->match_value,

@@ -18,10 +18,13 @@ settings_of(const char *text)
 	return s;
 }
 
-#define BASE                                                                                       \
-	"activator { idle_timeout = 9s }\n"                                                        \
+/* addresses: of the key listen. */
+#define BASE_AT(addresses)                                                                         \
+	"activator { idle_timeout = 9s listen = {" addresses "} }\n"                               \
 	"autoscaler { driver = kubernetes max_scale = 8 max_instances = 7\n"                       \
 	"failure_patience = 3s }\n"
+#define BASE BASE_AT("\":8080\"")
+#define BASE_LOCAL BASE_AT("\":8080 local\"") /* else visibility = local is a mistake */
 
 struct annotations {
 	const char *v[MOST][2]; /* name, value */
@@ -67,6 +70,9 @@ static const struct {
 	 "min_scale: expected at most max_scale (2), got \"3\""},
 	{{{{"host", "a"}, {"match_header", "x-region"}}},
 	 "match_header: expected match_value too, got none"},
+	{{{{"host", "a"}, {"visibility", "local"}}},
+	 "visibility: expected \"public\", since no address in listen has the word \"local\", got "
+	 "\"local\""},
 	{{{{"host", "a"}, {"port", "99999"}}},
 	 "port: expected a port's number or name, got \"99999\""},
 	{{{{"host", "a"}, {"target", "apps/v1/Deployment/other/db"}}},
@@ -233,8 +239,9 @@ check_same(const struct settings *base, const struct key *k)
 	struct annotations a = {{{strcmp(k->name, "hosts") == 0 ? "via" : "host", "b"},
 				 {k->name, example_of(k)},
 				 {is_pair ? "match_header" : NULL, "x"}}};
-	char *text = xasprintf(BASE "service \"shop.web\" { hosts = {\"b\"}\n%s = \"%s\"\n%s\n"
-				    "revision \"v1\" { deployment = \"shop/web\" } }\n",
+	char *text = xasprintf(BASE_LOCAL
+			       "service \"shop.web\" { hosts = {\"b\"}\n%s = \"%s\"\n%s\n"
+			       "revision \"v1\" { deployment = \"shop/web\" } }\n",
 			       strcmp(k->name, "hosts") == 0 ? "via" : k->name,
 			       strcmp(k->name, "hosts") == 0 ? "no" : example_of(k),
 			       is_pair ? strcmp(k->name, "match_header") == 0 ? "match_value = y"
@@ -268,7 +275,7 @@ check_same(const struct settings *base, const struct key *k)
 static void
 each_key_has_an_annotation(void **state)
 {
-	struct settings *base = settings_of(BASE);
+	struct settings *base = settings_of(BASE_LOCAL);
 	size_t i, n = 0;
 
 	(void)state;

@@ -99,7 +99,7 @@ each_type_goes_there_and_back(void **state)
 
 static const char service_line[] =
 	"{\"type\":\"service\",\"name\":\"hello\",\"hosts\":[\"hello.example.com\","
-	"\"*.hello.example.com\"],\"paths\":[\"/a\",\"/b\"],\"match_header\":\"x-canary\","
+	"\"*.hello.example.com\"],\"local_hosts\":[\"hello\"],\"paths\":[\"/a\",\"/b\"],\"match_header\":\"x-canary\","
 	"\"match_value\":\"yes\",\"sticky\":\"cookie:sid\",\"waiting_page\":\"default\","
 	"\"rules\":[{\"action\":\"answer\",\"methods\":[\"GET\"],\"paths\":[\"/robots.txt\"],"
 	"\"header\":\"user-agent\",\"contains\":\"bot\",\"clients\":[\"10.0.0.0/8\"],"
@@ -124,6 +124,8 @@ a_service_arrives_whole(void **state)
 	assert_int_equal(s->hosts.n, 2);
 	assert_string_equal(s->hosts.v[1], "*.hello.example.com");
 	assert_null(s->hosts.v[2]);
+	assert_int_equal(s->local_hosts.n, 1);
+	assert_string_equal(s->local_hosts.v[0], "hello");
 	assert_string_equal(s->paths.v[1], "/b");
 	assert_string_equal(s->sticky, "cookie:sid");
 	assert_int_equal(s->rules_n, 3);

@@ -122,13 +122,16 @@ field(void *ctx, const char *name, uint32_t *at, size_t *n)
 	return NULL;
 }
 
+static bool is_local; /* what ask_with() asks comes in at a local listener */
+
 static struct route_match
 ask_with(const struct routes *r, const char *host, const char *path, const char *method,
 	 struct fields *fields, const char *client, uint64_t random)
 {
 	struct route_match m;
 	struct addr a;
-	struct route_query q = {.host = host,
+	struct route_query q = {.is_local = is_local,
+				.host = host,
 				.host_n = strlen(host),
 				.path = path,
 				.path_n = strlen(path),
@@ -315,6 +318,52 @@ test_tags(void **state)
 	routes_unref(&r);
 	service_free(&s[0]);
 	service_free(&s[1]);
+}
+
+/* --- local hosts --- */
+
+static void
+test_local_hosts(void **state)
+{
+	struct msg_service s[] = {
+		split_service("shop", (struct str_list)LIST("shop.x"),
+			      (struct msg_traffic[]){{.percent = 100},
+						     {.percent = 0, .tag = (char[]){"next"}}},
+			      2),
+		service("internal", (struct str_list){0}, (struct str_list)LIST("/internal")),
+		service("wide", (struct str_list){0}, (struct str_list){0}),
+		service("rest", (struct str_list)LIST("*"), (struct str_list){0}),
+	};
+	static const struct {
+		const char *host, *path, *everywhere, *local;
+	} rows[] = {
+		{"shop.x", "/", "shop/v1", "shop/v1"},
+		{"next-shop.x", "/", "shop/v2", "shop/v2"},
+		{"shop.cluster", "/", "none", "shop/v1"},
+		{"next-shop.cluster", "/", "none", "shop/v2"},
+		/* No other service answers in the place of one that is local. */
+		{"shop.x", "/internal/x", "none", "internal/v1"},
+		{"shop.x", "/internals", "shop/v1", "shop/v1"},
+		{"a.wide.x", "/", "none", "wide/v1"},
+		{"b.x", "/", "rest/v1", "rest/v1"},
+	};
+	struct routes *r;
+	size_t i;
+
+	(void)state;
+	s[0].local_hosts = (struct str_list)LIST("shop.cluster");
+	s[1].local_hosts = (struct str_list)LIST("shop.x");
+	s[2].local_hosts = (struct str_list)LIST("*.wide.x");
+	r = routes_new(s, ARRAY_LEN(s), &source);
+	for (i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_string_equal(ask(r, rows[i].host, rows[i].path, NULL), rows[i].everywhere);
+		is_local = true;
+		assert_string_equal(ask(r, rows[i].host, rows[i].path, NULL), rows[i].local);
+		is_local = false;
+	}
+	routes_unref(&r);
+	for (i = 0; i < ARRAY_LEN(s); i++)
+		service_free(&s[i]);
 }
 
 /* --- the split --- */
@@ -744,6 +793,7 @@ main(void)
 		cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_first_has_it),
 		cmocka_unit_test(test_tags),
+		cmocka_unit_test(test_local_hosts),
 		cmocka_unit_test(test_split_is_unbiased),
 		cmocka_unit_test(test_split_is_deterministic),
 		cmocka_unit_test(test_sticky),

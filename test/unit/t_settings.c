@@ -224,6 +224,14 @@ static const struct {
 	{"activator { listen = {\"127.0.0.1:81 proxy\"} }",
 	 "1: listen: expected trusted_proxies too, which name those that may send a PROXY protocol "
 	 "header, got \"127.0.0.1:81 proxy\" alone"},
+	{"activator { listen = {\"127.0.0.1:80\",\n\"127.0.0.1:80 local\"} }",
+	 "2: listen: expected an address of its own, got \"127.0.0.1:80 local\", which listen of "
+	 "activator has in line 1"},
+	{SERVICE("visibility = local", V1),
+	 "3: visibility: expected \"public\", since no address in listen has the word \"local\", "
+	 "got \"local\""},
+	{SERVICE("visibility = cluster", V1),
+	 "3: visibility: expected \"public\" or \"local\", got \"cluster\""},
 	{"activator { listen_mode = 0888 }",
 	 "1: listen_mode: expected an octal mode like \"0660\", got \"0888\""},
 	{REVISION("addresses = {\"app.internal\"}"),
@@ -496,7 +504,7 @@ strip_comments(char *s)
 
 static const char everything[] =
 	"log_format = json\n"
-	"activator { listen = {\":80\", \"[::1]:81\", \"unix:/run/a\"} admin = \"\" max_head = 5000 }\n"
+	"activator { listen = {\":80\", \"[::1]:81 local\", \"unix:/run/a\"} admin = \"\" max_head = 5000 }\n"
 	"autoscaler { ports = 30000-30001 stable_window = 6.5s target_utilization = 33.3% }\n"
 	"service \"a\" {\n"
 	"    hosts = {\"*.a.example\", \"a_b\", \"[::1]\"} paths = {\"/x\"}\n"
