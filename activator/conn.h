@@ -30,7 +30,7 @@ struct conn {
 	struct worker *w;
 	const struct codec *codec;
 	const struct listen_spec *listen_spec; /* where it was accepted; a part of the conf */
-	struct inbuf in;    /* HTTP/1: read, and not taken */
+	struct inbuf in;		       /* HTTP/1: read, and not taken */
 	bool is_in_partial; /* HTTP/1: in is the beginning of a head: no use without more */
 	bool had_body;	    /* HTTP/1: its last request had a body */
 	bool is_peer_ip, is_peer_v6;

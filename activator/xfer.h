@@ -124,8 +124,8 @@ xfer_limits(const struct xfer *x)
 /* A request whose head has been read: NEW.  The connection owns it. */
 NODISCARD struct xfer *xfer_new(struct conn *);
 void xfer_free(struct xfer **); /* DONE or CUT */
-/* It has no whole response yet, and is no tunnel: it ends if its client leaves.  (A tunnel passes on
- * the client's end.) */
+/* It has no whole response yet, and is no tunnel: it ends if its client leaves.  (A tunnel passes
+ * on the client's end.) */
 static inline bool
 xfer_is_pending(const struct xfer *x)
 {

@@ -19,6 +19,12 @@ cost_of_wait(const struct idle_price *price, double wait_s)
 }
 
 double
+idle_plan_miss(const struct idle_price *price)
+{
+	return price->start_s + cost_of_wait(price, price->start_s);
+}
+
+double
 idle_plan_cost(const struct idle_plan *p, const struct idle_price *price, double idle_s)
 {
 	double start_s = price->start_s, cost = 0;
@@ -37,7 +43,7 @@ idle_plan_cost(const struct idle_plan *p, const struct idle_price *price, double
 			return cost + idle_s - from;
 		cost += upto - from;
 	}
-	return cost + start_s + cost_of_wait(price, start_s);
+	return cost + idle_plan_miss(price);
 }
 
 bool
@@ -195,7 +201,7 @@ static void
 find_cheapest(const struct idle_step *v, int n, const struct idle_price *price, double all,
 	      double penalty, struct interval *c)
 {
-	double missed = price->start_s + cost_of_wait(price, price->start_s), density = 0;
+	double missed = idle_plan_miss(price), density = 0;
 	struct interval before = {.left = all};
 	int i, at = -1;
 

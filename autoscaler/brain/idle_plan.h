@@ -30,6 +30,10 @@ struct idle_price {
 /* What an idle time of this length costs by the plan. */
 double idle_plan_cost(const struct idle_plan *, const struct idle_price *, double idle_s);
 
+/* What an idle time costs beside that if there is no instance when it ends: a start, and the
+ * waiting for it. */
+double idle_plan_miss(const struct idle_price *);
+
 /* Is an instance to run, or to start, so long after the last request? */
 bool idle_plan_is_warm(const struct idle_plan *, const struct idle_price *, double idle_s);
 

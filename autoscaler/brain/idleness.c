@@ -7,16 +7,18 @@
 #include "common/clk.h"
 #include "common/strbuf.h"
 
-#define TIMES_LEAST 3 /* idle times before anything is learned */
+#define TIMES_LEAST 2 /* idle times before what is learned of short ones is followed */
 /* What an idle time counts, as a multiple of what the next newer one counts, … */
 #define KEEP_LONG (1 - 1.0 / 400)
 #define KEEP_SHORT (1 - 1.0 / 12)
+#define KEEP_TIMER (1 - 1.0 / 40)
 #define KEEP_COSTS (1 - 1.0 / 100) /* … and what its costs count */
 #define IDLE_LEAST_S 0.25	   /* shorter ones cannot be told from none */
 #define WIDE 2.5		   /* how much more a wide expert blurs */
 #define BLUR_LEAST_S 0.4	   /* idle times are known to about this */
 #define BLUR_ONE 0.05		   /* share of an idle time, while it is the only one like it */
 #define ALIKE 1.5		   /* idle times are of about one length up to this factor */
+#define FREEDOM_MOST 60		   /* degrees of freedom, from which on they hardly matter */
 #define ASSUMED_START_S 1.0	   /* until a start was measured */
 
 /* Plans are made again after an idle time of PLAN_AFTER_S, or after so many shorter ones: what
@@ -117,6 +119,11 @@ struct weighted {
 	float idle_s, weight;
 };
 
+/* Idle times of about one length: the sums of their weights w, of w^2, w x and w x^2. */
+struct alike {
+	double weight, squares, sum, sum_squares;
+};
+
 static int
 compare_weighted(const void *a, const void *b)
 {
@@ -192,29 +199,110 @@ blur_of(const struct weighted *v, size_t n, size_t at)
 		   BLUR_LEAST_S);
 }
 
-/* Each idle time stands for others nearby: a normal distribution, in steps. */
+struct steps {
+	struct idle_step v[IDLE_STEPS_MOST];
+	size_t n;
+};
+
+/* Sample `at` stands for others nearby: a normal distribution, in steps. */
+static void
+add_kernel(struct steps *s, const struct weighted *v, size_t n, size_t at, double wide)
+{
+	static const double kernel[] = {0.06, 0.24, 0.4, 0.24, 0.06}; /* each as wide as the blur */
+	double blur = MIN(blur_of(v, n, at) * wide, v[at].idle_s / 2.5), before = 0;
+	size_t k;
+
+	_Static_assert(IDLENESS_SAMPLES * (ARRAY_LEN(kernel) + 1) <= IDLE_STEPS_MOST, "");
+	for (k = 0; k <= ARRAY_LEN(kernel) && blur > 0; k++) {
+		double density = k == ARRAY_LEN(kernel) ? 0 : kernel[k] * v[at].weight / blur;
+
+		s->v[s->n++] = (struct idle_step){v[at].idle_s + ((double)k - 2.5) * blur,
+						  density - before};
+		before = density;
+	}
+}
+
 static struct idle_plan
 plan_by(const struct idleness *i, double keep, double wide)
 {
-	static const double kernel[] = {0.06, 0.24, 0.4, 0.24, 0.06}; /* each as wide as the blur */
 	struct weighted v[IDLENESS_SAMPLES];
-	struct idle_step steps[IDLENESS_SAMPLES * (ARRAY_LEN(kernel) + 1)];
-	size_t at, k, samples = weigh(i, keep, v), n = 0;
+	size_t at, n = weigh(i, keep, v);
+	struct steps s = {.n = 0};
 
-	_Static_assert(ARRAY_LEN(steps) <= IDLE_STEPS_MOST, "");
-	for (at = 0; at < samples; at++) {
-		double blur = MIN(blur_of(v, samples, at) * wide, v[at].idle_s / 2.5), before = 0;
+	for (at = 0; at < n; at++)
+		add_kernel(&s, v, n, at, wide);
+	return idle_plan_best(s.v, s.n, &i->price);
+}
 
-		for (k = 0; k <= ARRAY_LEN(kernel) && blur > 0; k++) {
-			double density = k == ARRAY_LEN(kernel) ? 0
-								: kernel[k] * v[at].weight / blur;
+/* How much of Student's t distribution is below t (Abramowitz and Stegun, 26.7.3 and 26.7.4). */
+static double
+t_below(double t, unsigned freedom)
+{
+	double theta = atan(t / sqrt(freedom)), c = cos(theta), sum = 0, term;
+	unsigned k;
 
-			steps[n++] = (struct idle_step){v[at].idle_s + ((double)k - 2.5) * blur,
-							density - before};
-			before = density;
-		}
+	if (freedom % 2 == 0) {
+		for (term = 1, k = 2; k <= freedom; k += 2, term *= c * c * (k - 3) / (k - 2))
+			sum += term;
+		return 0.5 + sin(theta) * sum / 2;
 	}
-	return idle_plan_best(steps, n, &i->price);
+	for (term = c, k = 3; k <= freedom; k += 2, term *= c * c * (k - 3) / (k - 2))
+		sum += term;
+	return 0.5 + (theta + sin(theta) * sum) / acos(-1);
+}
+
+/* Idle times of one normal distribution: the next one follows Student's t distribution around
+ * their mean, in steps.  So it allows for how little few of them tell. */
+static void
+add_group(struct steps *s, const struct alike *g)
+{
+	static const double at[] = {-40, -20,  -12, -8,	  -6, -5,  -4, -3.5, -3, -2.5,
+				    -2,	 -1.5, -1,  -0.5, 0,  0.5, 1,  1.5,  2,	 2.5,
+				    3,	 4,    5,   6,	  8,  12,  20, 40};
+	double n = g->weight * g->weight / g->squares, mean = g->sum / g->weight, before = 0;
+	double variance = MAX(g->sum_squares / g->weight - mean * mean, 0) * n / MAX(n - 1, 0.5);
+	double scale = sqrt(MAX(variance, BLUR_LEAST_S * BLUR_LEAST_S) * (1 + 1 / n));
+	unsigned freedom = (unsigned)MIN(MAX(lround(n) - 1, 1), FREEDOM_MOST);
+	size_t k;
+
+	if (n < 1.5)
+		scale = MAX(mean * BLUR_ONE, BLUR_LEAST_S);
+	for (k = 0; k < ARRAY_LEN(at); k++) {
+		double from_s = mean + at[k] * scale, density = 0;
+
+		if (k + 1 < ARRAY_LEN(at))
+			density = g->weight *
+				  (t_below(at[k + 1], freedom) - t_below(at[k], freedom)) /
+				  ((at[k + 1] - at[k]) * scale);
+		s->v[s->n++] = (struct idle_step){MAX(from_s, 0), density - before};
+		before = density;
+	}
+}
+
+/* By the assumption that those of about the length of the newest one are of a timer. */
+static struct idle_plan
+plan_by_timer(const struct idleness *i)
+{
+	struct weighted v[IDLENESS_SAMPLES];
+	size_t at, n = weigh(i, KEEP_TIMER, v);
+	double newest_s = i->v[i->n - 1].idle_s;
+	struct alike g = {.weight = 0};
+	struct steps s = {.n = 0};
+
+	for (at = 0; at < n; at++) {
+		double w = v[at].weight, off_s = v[at].idle_s;
+
+		if (v[at].idle_s < newest_s / ALIKE || v[at].idle_s > newest_s * ALIKE) {
+			add_kernel(&s, v, n, at, 1);
+			continue;
+		}
+		g.weight += w;
+		g.squares += w * w;
+		g.sum += w * off_s;
+		g.sum_squares += w * off_s * off_s;
+	}
+	add_group(&s, &g);
+	return idle_plan_best(s.v, s.n, &i->price);
 }
 
 bool
@@ -235,6 +323,7 @@ idleness_make_plans(struct idleness *i)
 	}
 	i->plans[IDLENESS_SHORT] = plan_by(i, KEEP_SHORT, 1);
 	i->plans[IDLENESS_SHORT_WIDE] = plan_by(i, KEEP_SHORT, WIDE);
+	i->plans[IDLENESS_TIMER] = plan_by_timer(i);
 	i->planned = i->number;
 	i->planned_price = i->price;
 	i->is_due = i->is_all_due = false;
@@ -248,6 +337,12 @@ is_alike(const struct idle_price *a, const struct idle_price *b)
 	       a->start_s <= b->start_s * START_ALIKE && b->start_s <= a->start_s * START_ALIKE;
 }
 
+static struct idle_plan
+stay(double upto_s)
+{
+	return (struct idle_plan){.spans = {{0, (float)upto_s}}, .n = 1};
+}
+
 void
 idleness_set_price(struct idleness *i, const struct idle_price *p, double fixed_s)
 {
@@ -257,22 +352,53 @@ idleness_set_price(struct idleness *i, const struct idle_price *p, double fixed_
 	i->price.followers = followers;
 	if (p->start_s < 0)
 		i->price.start_s = ASSUMED_START_S;
-	i->plans[IDLENESS_FIXED].n = 1;
-	i->plans[IDLENESS_FIXED].spans[0].from_s = 0;
-	i->plans[IDLENESS_FIXED].spans[0].upto_s = (float)fixed_s;
+	i->plans[IDLENESS_FIXED] = stay(fixed_s);
+	i->plans[IDLENESS_BREAK_EVEN] = stay(
+		MAX(MIN(idle_plan_miss(&i->price), fixed_s), p->least_s));
 	if (i->planned > 0 && !is_alike(&i->planned_price, &i->price))
 		i->is_due = i->is_all_due = true;
+}
+
+/* What an expert's plans have cost, as the leader is chosen by it.  Those that allow little for
+ * idle times which were not seen yet seem cheap until the first surprise: so they begin with the
+ * price of one or two. */
+static double
+rated_cost(const struct idleness *i, enum idleness_expert k, double surprise)
+{
+	static const float begin_with[IDLENESS_EXPERTS] = {[IDLENESS_LONG] = 2,
+							   [IDLENESS_LONG_WIDE] = 1,
+							   [IDLENESS_SHORT] = 2,
+							   [IDLENESS_SHORT_WIDE] = 1};
+
+	return i->costs[k] + begin_with[k] * surprise;
+}
+
+/* Has an instance been there at the end of the newest idle time, by the fixed keys? */
+static bool
+have_fixed_met(const struct idleness *i)
+{
+	return i->n > 0 && i->v[i->n - 1].idle_s <= idle_plan_stay_s(&i->plans[IDLENESS_FIXED]);
+}
+
+/* Of one idle time alone is something learned if the fixed keys have not met it either. */
+static bool
+are_few(const struct idleness *i)
+{
+	return i->planned == 0 || (i->number < TIMES_LEAST && have_fixed_met(i));
 }
 
 static enum idleness_expert
 leader_of(const struct idleness *i)
 {
-	enum idleness_expert best = IDLENESS_FIXED, k;
+	double surprise = idle_plan_miss(&i->price) * pow(KEEP_COSTS, i->number);
+	enum idleness_expert best = have_fixed_met(i) ? IDLENESS_FIXED : IDLENESS_TIMER, k;
 
-	if (i->number < TIMES_LEAST || i->planned == 0)
+	if (i->plans[IDLENESS_BREAK_EVEN].n == 0) /* no price is known yet */
 		return IDLENESS_FIXED;
+	if (are_few(i))
+		return IDLENESS_BREAK_EVEN;
 	for (k = 0; k < IDLENESS_EXPERTS; k++)
-		if (i->costs[k] < i->costs[best])
+		if (rated_cost(i, k, surprise) < rated_cost(i, best, surprise))
 			best = k;
 	return best;
 }
@@ -283,7 +409,7 @@ leader_of(const struct idleness *i)
 static const struct idle_plan *
 plan_of(const struct idleness *i, enum idleness_expert k)
 {
-	return &i->plans[i->planned == 0 ? IDLENESS_FIXED : k];
+	return &i->plans[i->planned == 0 && k != IDLENESS_FIXED ? IDLENESS_BREAK_EVEN : k];
 }
 
 static void
@@ -451,10 +577,13 @@ idleness_explain(const struct idleness *i, struct strbuf *out)
 {
 	enum idleness_expert leader = leader_of(i);
 
-	if (i->number < TIMES_LEAST) {
-		strbuf_addf(out,
-			    "%u idle times are known, %d are needed: keep_warm = fixed applies",
-			    i->number, TIMES_LEAST);
+	if (are_few(i)) {
+		strbuf_addf(out, "%u idle times are known", i->number);
+		if (i->number < TIMES_LEAST)
+			strbuf_addf(out, ", %d are needed", TIMES_LEAST);
+		explain_plan(&i->plans[leader], out);
+		strbuf_adds(out, " (until idling has cost as much as a start does, but no longer "
+				 "than with keep_warm = fixed)");
 		return;
 	}
 	explain_times(i, leader, out);
@@ -489,14 +618,19 @@ idleness_export(const struct idleness *i, struct idleness_data *d, int64_t now_n
 void
 idleness_import(struct idleness *i, const struct idleness_data *d, int64_t now_ns)
 {
+	enum idleness_expert k;
+
 	CHECK(d->n <= IDLENESS_SAMPLES);
 	i->n = (uint32_t)d->n;
 	i->number = d->number;
 	memcpy(i->v, d->v, d->n * sizeof *i->v);
 	memcpy(i->strata, d->strata, sizeof d->strata);
 	memcpy(i->costs, d->costs, sizeof d->costs);
+	for (k = 0; k < IDLENESS_EXPERTS; k++) /* unknown to the autoscaler that saved it */
+		if (i->costs[k] <= 0)
+			i->costs[k] = d->costs[IDLENESS_FIXED];
 	i->price.followers = d->followers;
 	i->is_idle = d->idle_ns >= 0;
 	i->since_ns = i->is_idle ? now_ns - d->idle_ns : 0;
-	i->is_due = i->is_all_due = i->number > 0;
+	i->is_due = i->is_all_due = i->n > 0;
 }

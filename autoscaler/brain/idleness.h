@@ -2,16 +2,24 @@
  * the last request, and when one is started ahead of the next request.
  *
  * An idle time, once it is over, shows what every plan (idle_plan.h) would have cost, whichever
- * was followed: this is learning with full information.  Five experts each make a plan:
+ * was followed: this is learning with full information.  Seven experts each make a plan:
  *   - one by the fixed keys (stable_window, scale_to_zero_grace, retention);
+ *   - one that stays until idling has cost as much as a start and its waiting do, but no longer
+ *     than by the fixed keys: whatever comes, that costs at most twice the best (Karlin and
+ *     others, "Competitive Snoopy Caching", Algorithmica 3, 1988).  It is followed while no
+ *     idle time is known;
  *   - four by the plan that costs least over the earlier idle times: over the last few hundred
- *     or over the last ten or so, each with the idle times blurred by a little or by much.
+ *     or over the last ten or so, each with the idle times blurred by a little or by much;
+ *   - one likewise, that takes those of about the length of the newest one for a timer's: the
+ *     next one follows Student's t distribution, which allows for how little a few of them
+ *     tell.
  * The plan of the expert is followed whose plans, made before each idle time, have cost least
  * since ("follow the leader"; de Rooij and others, "Follow the Leader If You Can, Hedge If You
  * Must", JMLR 15, 2014: where idle times follow a law, its cost exceeds that of the best
  * expert by a constant, and in any case by no more than one idle time for each change of
  * the leader).  So in the long run it costs no more than the fixed keys.  Older costs count
- * less, so that what no longer holds is forgotten.
+ * less, so that what no longer holds is forgotten.  Experts that allow little for what was not
+ * seen yet begin with the cost of a surprise or two.
  *
  * Idle times are kept as they were measured, not in bins: a timer of hours with seconds of
  * jitter needs seconds.  There is room for IDLENESS_SAMPLES; from those of about the same
@@ -37,6 +45,8 @@ enum idleness_expert {
 	IDLENESS_LONG_WIDE,
 	IDLENESS_SHORT, /* by the newest */
 	IDLENESS_SHORT_WIDE,
+	IDLENESS_TIMER,	     /* by those of about the length of the newest one */
+	IDLENESS_BREAK_EVEN, /* as long as an instance that idles costs less than a start */
 	IDLENESS_EXPERTS
 };
 
@@ -56,8 +66,7 @@ void idleness_used(struct idleness *, uint64_t requests, int64_t from_ns, int64_
 void idleness_unused(struct idleness *);
 
 /* Plans are made by themselves, since that takes up to half a millisecond: the owner spreads it
- * over time where there are many revisions.  Until then the older plans apply; where there are
- * none, the fixed keys do. */
+ * over time where there are many revisions.  Until then the older plans apply. */
 bool idleness_is_plan_due(const struct idleness *);
 void idleness_make_plans(struct idleness *);
 

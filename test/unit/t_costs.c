@@ -247,8 +247,8 @@ static const struct {
 	double (*gap)(double);
 	double at_most[2]; /* as a multiple of the best, for wait_cost 10 and 100 */
 } shapes[] = {
-	{"a timer each 15 min", timer_15min, {1.5, 1.9}},
-	{"a timer each 5 min", timer_5min, {1.4, 1.5}},
+	{"a timer each 15 min", timer_15min, {1.2, 1.5}},
+	{"a timer each 5 min", timer_5min, {1.2, 1.3}},
 	{"one in 20 min", poisson_20min, {1.3, 1.2}},
 	{"one in 2 min", poisson_2min, {1.1, 1.1}},
 	{"a heavy tail", heavy_tail, {1.2, 1.15}},

@@ -66,22 +66,34 @@ warm_after(struct idleness *i, double idle_s)
 static void
 few_are_not_learned_from(void **state)
 {
-	struct idleness *i = priced(1, 100, 0);
+	struct idleness *i = idleness_new();
 	struct strbuf out;
 
 	(void)state;
-	request(i, 1000);
-	request(i, 1000);
+	assert_false(idleness_advise(i, now).is_learned); /* no price is known */
+	idleness_free(&i);
+	i = priced(1, 10, 0);
+	request(i, 50);
 	request(i, 0);
-	assert_false(idleness_advise(i, now).is_learned);
+	assert_true(idleness_advise(i, now).is_learned);
+	assert_true(idleness_advise(i, now).stay_s == 11); /* what a start and its wait cost */
 	strbuf_init(&out, 0);
 	idleness_explain(i, &out);
 	assert_string_equal(strbuf_str(&out),
-			    "2 idle times are known, 3 are needed: keep_warm = fixed applies");
-	now += 1000 * CLK_S;
-	request(i, 0);
-	assert_true(idleness_advise(i, now).is_learned);
+			    "1 idle times are known, 2 are needed: after a request the last "
+			    "instance stays for 11 s (until idling has cost as much as a start "
+			    "does, but no longer than with keep_warm = fixed)");
 	strbuf_fini(&out);
+	idleness_free(&i);
+	i = priced(1, 100, 0);
+	request(i, 50);
+	request(i, 0);
+	assert_true(idleness_advise(i, now).stay_s == FIXED_S);
+	idleness_free(&i);
+	i = priced(1, 10, 0); /* the fixed keys do not meet it either */
+	request(i, 5000);
+	request(i, 0);
+	assert_true(idleness_advise(i, now).stay_s <= 0);
 	idleness_free(&i);
 }
 
@@ -102,7 +114,7 @@ a_timer_is_met(void **state)
 		assert_true(warm_after(i, periods[p] - 2));
 		assert_true(warm_after(i, periods[p] - 19)); /* it is starting */
 		assert_true(warm_after(i, periods[p] + 2));
-		assert_false(warm_after(i, periods[p] + 12));
+		assert_false(warm_after(i, periods[p] + 120));
 		if (periods[p] > 60) { /* a start costs less than to stay */
 			assert_true(idleness_advise(i, now).stay_s <= 0);
 			assert_false(warm_after(i, 1));
@@ -199,6 +211,33 @@ rare_idle_times_are_kept(void **state)
 	assert_true(warm_after(i, 3));
 	assert_false(warm_after(i, 1000));
 	idleness_free(&i);
+}
+
+/* Of a timer of hours or days: each idle time from the third on is met. */
+static void
+a_rare_timer_is_met_soon(void **state)
+{
+	static const double periods[] = {6 * 3600, 26 * 3600};
+	int p, k, round;
+
+	(void)state;
+	for (p = 0; p < 2; p++)
+		for (round = 0; round < 20; round++) {
+			struct idleness *i = priced(1, 100, 0);
+			int met = 0;
+
+			for (k = 0; k < 22; k++) {
+				double idle_s = periods[p] + normal(2);
+
+				request(i, idle_s);
+				now -= (int64_t)(idle_s * CLK_S);
+				met += k > 1 && warm_after(i, idle_s) &&
+				       !warm_after(i, idle_s - 60);
+				now += (int64_t)(idle_s * CLK_S);
+			}
+			assert_true(met >= 18);
+			idleness_free(&i);
+		}
 }
 
 /* What no longer holds is forgotten within a dozen idle times. */
@@ -337,7 +376,7 @@ over_a_restart(void **state)
 	idleness_used(b, 1, now, now);
 	idleness_unused(a);
 	idleness_unused(b);
-	assert_false(idleness_advise(b, now).is_learned); /* it has no plans yet */
+	assert_true(idleness_advise(b, now).stay_s == FIXED_S); /* it has no plans yet */
 	plan(a);
 	plan(b);
 	for (k = 0; k < 3000; k++)
@@ -437,6 +476,7 @@ main(void)
 		T(where_there_is_no_pattern_the_price_decides),
 		T(the_floor_holds),
 		T(rare_idle_times_are_kept),
+		T(a_rare_timer_is_met_soon),
 		T(habits_change),
 		T(followers_wait_too),
 		T(no_dearer_than_fixed),

@@ -210,7 +210,7 @@ damaged(void **state)
 		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_count\":3,\"idle_times\":\"1:nan\"}",
 		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_count\":3,\"idle_times\":\"1:4,0:5\"}",
 		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_strata\":\"22:1\"}",
-		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_costs\":\"5:1\"}",
+		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_costs\":\"7:1\"}",
 		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_costs\":\"1:-1\"}",
 		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_followers\":-1}",
 		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"knee\":-4}",
