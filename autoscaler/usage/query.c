@@ -69,6 +69,7 @@ run(void *arg)
 		table_end(q->table);
 		write_answer(q);
 	}
+	table_free(&q->table); /* of many rows, which takes time as well */
 	loop_post(q->loop, &q->mail);
 	return NULL;
 }

@@ -32,7 +32,8 @@ struct cell {
 
 /* What an account uses in the hour that is not over yet. */
 struct live {
-	struct account account;
+	size_t names;		/* where those of its account begin in table.names */
+	struct account account; /* the same, once is_indexed */
 	int64_t hour;
 	struct amounts amounts;
 };
@@ -44,6 +45,7 @@ struct table {
 	size_t n, cap;
 	struct live *lives; /* all that were added … */
 	size_t lives_n, lives_cap;
+	struct strbuf names; /* of their accounts, each ended by a NUL */
 	struct hmap waiting; /* … and account_key() → those that are not in the cells yet, once
 			      * table_add() or table_end() was called: is_indexed */
 	bool is_indexed;
@@ -166,6 +168,7 @@ table_new(const struct table_query *q)
 	t->last_day = -1;
 	hmap_init(&t->map);
 	hmap_init(&t->waiting);
+	strbuf_init(&t->names, 0);
 	return t;
 }
 
@@ -178,8 +181,7 @@ table_free(struct table **tp)
 	*tp = NULL;
 	if (t == NULL)
 		return;
-	for (i = 0; i < t->lives_n; i++)
-		account_fini(&t->lives[i].account);
+	strbuf_fini(&t->names);
 	free(t->lives);
 	for (i = 0; i < t->n; i++) {
 		free(t->cells[i]->name);
@@ -336,8 +338,10 @@ table_add_live(struct table *t, int64_t hour, const struct account *account,
 		t->lives = xrealloc(t->lives, t->lives_cap * sizeof *t->lives);
 	}
 	live = &t->lives[t->lives_n++];
-	*live = (struct live){.hour = hour, .amounts = *a};
-	account_init(&live->account, account->revision, account->owner, account->cost_center);
+	*live = (struct live){.names = t->names.len, .hour = hour, .amounts = *a};
+	strbuf_add(&t->names, account->revision, strlen(account->revision) + 1);
+	strbuf_add(&t->names, account->owner, strlen(account->owner) + 1);
+	strbuf_add(&t->names, account->cost_center, strlen(account->cost_center) + 1);
 }
 
 static void
@@ -349,9 +353,13 @@ index_lives(struct table *t)
 		return;
 	t->is_indexed = true;
 	for (i = 0; i < t->lives_n; i++) {
-		char *key = account_key(&t->lives[i].account);
+		struct live *live = &t->lives[i];
+		char *revision = t->names.data + live->names;
+		char *owner = revision + strlen(revision) + 1, *key;
 
-		CHECK(hmap_put(&t->waiting, key, &t->lives[i]) == NULL);
+		live->account = (struct account){revision, owner, owner + strlen(owner) + 1};
+		key = account_key(&live->account);
+		CHECK(hmap_put(&t->waiting, key, live) == NULL);
 		free(key);
 	}
 }
