@@ -47,10 +47,17 @@ put_hello(struct jput *j, const struct msg_hello *h)
 	jput_string(j, "role", msg_role_words[h->role]);
 	jput_string(j, "id", h->id);
 	jput_string_if(j, "version", h->version);
+	if (!h->has_shares)
+		return;
+	jput_array(j, "features");
+	jput_string(j, NULL, MSG_FEATURE_SHARES);
+	jput_array_end(j);
+	if (h->term > 0)
+		jput_u64(j, "term", h->term);
 }
 
 static void
-put_instance(struct jput *j, const struct msg_instance *i)
+put_instance(struct jput *j, const struct msg_instance *i, bool has_offer)
 {
 	jput_object(j, NULL);
 	jput_string(j, "id", i->id);
@@ -62,6 +69,29 @@ put_instance(struct jput *j, const struct msg_instance *i)
 	jput_string_if(j, "alternate", i->alternate);
 	jput_string_if(j, "probe", i->probe);
 	jput_string(j, "state", msg_state_words[i->state]);
+	if (has_offer && i->state != INSTANCE_STOPPING && i->slots != SHARE_KEEP) {
+		jput_u64(j, "slots", i->slots);
+		if (i->is_at_most)
+			jput_bool(j, "at_most", true);
+	}
+	jput_object_end(j);
+}
+
+static void
+put_offer(struct jput *j, const struct msg_offer *o)
+{
+	jput_object(j, "shares");
+	jput_u64(j, "term", o->term);
+	jput_u64(j, "epoch", o->epoch);
+	jput_u64(j, "limit", o->limit);
+	if (o->recall_idle > 0)
+		jput_u64(j, "recall_idle", o->recall_idle);
+	if (o->recall_due > 0)
+		jput_u64(j, "recall_due", o->recall_due);
+	if (o->is_shared)
+		jput_bool(j, "shared", true);
+	if (o->is_asking)
+		jput_bool(j, "asking", true);
 	jput_object_end(j);
 }
 
@@ -92,11 +122,13 @@ put_state(struct jput *j, const struct msg_instances *s)
 	if (s->is_known) {
 		jput_array(j, "instances");
 		for (i = 0; i < s->n; i++)
-			put_instance(j, &s->v[i]);
+			put_instance(j, &s->v[i], s->offer != NULL);
 		jput_array_end(j);
 	} else {
 		jput_null(j, "instances");
 	}
+	if (s->offer != NULL)
+		put_offer(j, s->offer);
 	if (s->failure != NULL)
 		put_failure(j, s->failure);
 }
@@ -218,6 +250,42 @@ put_stats(struct jput *j, const struct msg_stats *s)
 }
 
 static void
+put_shares_held(struct jput *j, const struct msg_shares_held *s)
+{
+	size_t i;
+
+	jput_string(j, "revision", s->revision);
+	jput_i64(j, "generation", s->generation);
+	jput_u64(j, "term", s->term);
+	jput_u64(j, "epoch", s->epoch);
+	if (s->is_complete)
+		jput_bool(j, "complete", true);
+	if (s->owed_idle > 0)
+		jput_u64(j, "owed_idle", s->owed_idle);
+	if (s->owed_due > 0)
+		jput_u64(j, "owed_due", s->owed_due);
+	jput_array(j, "instances");
+	for (i = 0; i < s->n; i++) {
+		jput_object(j, NULL);
+		jput_string(j, "id", s->v[i].id);
+		if (s->v[i].slots != SHARE_ALL)
+			jput_u64(j, "slots", s->v[i].slots);
+		jput_object_end(j);
+	}
+	jput_array_end(j);
+}
+
+static void
+put_want(struct jput *j, const struct msg_want *w)
+{
+	jput_string(j, "revision", w->revision);
+	jput_u64(j, "term", w->term);
+	jput_u64(j, "epoch", w->epoch);
+	jput_u64(j, "slots", w->slots);
+	jput_i64(j, "oldest_ms", w->oldest_ms);
+}
+
+static void
 put_members(struct jput *j, const struct msg *m)
 {
 	switch (m->type) {
@@ -269,6 +337,14 @@ put_members(struct jput *j, const struct msg *m)
 	case MSG_RESUME:
 		jput_string(j, "token", m->u.drained.token);
 		break;
+	case MSG_SHARES_HELD:
+		put_shares_held(j, &m->u.shares_held);
+		break;
+	case MSG_WANT:
+		put_want(j, &m->u.want);
+		break;
+	case MSG_LEAVING:
+		break;
 	}
 }
 
@@ -303,6 +379,7 @@ state_fini(struct msg_instances *s)
 		free(s->failure->message);
 		free(s->failure);
 	}
+	free(s->offer);
 	free(s->revision);
 }
 
@@ -348,6 +425,17 @@ stats_fini(struct msg_stats *s)
 	free(s->v);
 }
 
+static void
+shares_held_fini(struct msg_shares_held *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->n; i++)
+		free(s->v[i].id);
+	free(s->v);
+	free(s->revision);
+}
+
 void
 msg_fini(struct msg *m)
 {
@@ -355,6 +443,13 @@ msg_fini(struct msg *m)
 	case MSG_UNKNOWN:
 	case MSG_BEGIN:
 	case MSG_END:
+	case MSG_LEAVING:
+		break;
+	case MSG_SHARES_HELD:
+		shares_held_fini(&m->u.shares_held);
+		break;
+	case MSG_WANT:
+		free(m->u.want.revision);
 		break;
 	case MSG_HELLO:
 		free(m->u.hello.id);

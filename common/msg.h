@@ -7,12 +7,13 @@
 
 #include "common/err.h"
 #include "common/settings.h"
+#include "common/shares.h"
 
 struct strbuf;
 
 #define MSG_PROTOCOL 1
 #define MSG_LINE_MAX ((size_t)1 << 20)	   /* bytes of a line, newline included */
-#define MSG_DELAY_MS_MAX INT64_C(86400000) /* of retry_after_ms and cold_start_ms */
+#define MSG_DELAY_MS_MAX INT64_C(86400000) /* of retry_after_ms, cold_start_ms, oldest_ms */
 
 #define MSG_TYPES(X)                                                                               \
 	X(HELLO, hello)                                                                            \
@@ -27,7 +28,10 @@ struct strbuf;
 	X(DRAIN, drain)                                                                            \
 	X(DRAINED, drained)                                                                        \
 	X(BUSY, busy)                                                                              \
-	X(RESUME, resume)
+	X(RESUME, resume)                                                                          \
+	X(SHARES_HELD, shares_held)                                                                \
+	X(WANT, want)                                                                              \
+	X(LEAVING, leaving)
 enum msg_type {
 	MSG_UNKNOWN, /* a type of a later version; the receiver ignores it */
 #define X(id, name) MSG_##id,
@@ -42,8 +46,10 @@ enum instance_health { INSTANCE_ANSWERS, INSTANCE_REFUSES };
 struct msg_hello {
 	int protocol;
 	enum msg_role role;
-	char *id;      /* unique to the process */
-	char *version; /* of the program; NULL: unknown */
+	char *id;	 /* unique to the process */
+	char *version;	 /* of the program; NULL: unknown */
+	bool has_shares; /* the program knows shares (common/shares.h) */
+	uint64_t term;	 /* of an autoscaler with has_shares, from 1; else 0 */
 };
 
 struct msg_instance {
@@ -58,6 +64,9 @@ struct msg_instance {
 	 * empty line a second one, made once the first has succeeded. */
 	char *probe;
 	enum instance_state state;
+	/* With msg_instances.offer, unless the state is INSTANCE_STOPPING: as in share_item. */
+	uint32_t slots; /* SHARE_KEEP: not on the wire */
+	bool is_at_most;
 };
 
 struct msg_failure {
@@ -65,6 +74,13 @@ struct msg_failure {
 	int64_t retry_after_ms;
 	bool is_parking; /* it may pass: requests stay parked, and get it as answer if they time out
 			  */
+};
+
+/* What share_offer has beside its items. */
+struct msg_offer {
+	uint64_t term, epoch;
+	uint32_t limit, recall_idle, recall_due;
+	bool is_shared, is_asking;
 };
 
 struct msg_instances {
@@ -77,6 +93,32 @@ struct msg_instances {
 	size_t n;
 	struct msg_failure *failure; /* NULL: none */
 	int64_t cold_start_ms;	     /* the median of the last cold starts; 0: unknown */
+	/* NULL: none.  Its items are the instances that are not stopping. */
+	struct msg_offer *offer;
+};
+
+struct msg_held_instance {
+	char *id;
+	uint32_t slots; /* SHARE_ALL: any number; not on the wire */
+};
+
+/* A share_report. */
+struct msg_shares_held {
+	char *revision;
+	int64_t generation; /* of the newest `end` that came before */
+	uint64_t term, epoch;
+	bool is_complete;
+	uint32_t owed_idle, owed_due;
+	struct msg_held_instance *v;
+	size_t n;
+};
+
+/* A share_want. */
+struct msg_want {
+	char *revision;
+	uint64_t term, epoch;
+	uint32_t slots;
+	int64_t oldest_ms;
 };
 
 struct msg_traffic {
@@ -172,6 +214,8 @@ struct msg {
 		struct {
 			char *token;
 		} drained, busy, resume;
+		struct msg_shares_held shares_held;
+		struct msg_want want;
 	} u;
 };
 

@@ -69,6 +69,33 @@ get_objects(const struct jget *at, const char *key, enum jget_need need, size_t 
 #define GET_OBJECTS(at, key, need, v, n, one, e)                                                   \
 	get_objects(at, key, need, sizeof *(v), &(v), &(n), one, e)
 
+/* Features that are not known are those of a later version. */
+static int
+get_features(const struct jget *at, struct msg_hello *h, struct err *e)
+{
+	struct str_list features = {.n = 0};
+	size_t i;
+	int rc = get_list(at, "features", &features, e);
+
+	for (i = 0; i < features.n; i++)
+		h->has_shares |= strcmp(features.v[i], MSG_FEATURE_SHARES) == 0;
+	str_list_fini(&features);
+	return rc;
+}
+
+/* An autoscaler that knows shares has a term. */
+static int
+get_term_of_hello(const struct jget *at, struct msg_hello *h, struct err *e)
+{
+	bool must = h->has_shares && h->role == ROLE_AUTOSCALER;
+	int64_t term = 0;
+
+	if (jget_i64(at, "term", must ? JGET_MUST : JGET_MAY, 1, INT64_MAX, &term, e) < 0)
+		return -1;
+	h->term = (uint64_t)term;
+	return 0;
+}
+
 static int
 get_hello(const struct jget *at, struct msg_hello *h, struct err *e)
 {
@@ -78,17 +105,30 @@ get_hello(const struct jget *at, struct msg_hello *h, struct err *e)
 	if (jget_i64(at, "protocol", JGET_MUST, 1, INT32_MAX, &protocol, e) < 0 ||
 	    jget_word(at, "role", JGET_MUST, msg_role_words, MSG_ROLES, &role, e) < 0 ||
 	    get_name(at, "id", &h->id, e) < 0 ||
-	    jget_string(at, "version", JGET_MAY, &h->version, e) < 0)
+	    jget_string(at, "version", JGET_MAY, &h->version, e) < 0 || get_features(at, h, e) < 0)
 		return -1;
 	h->protocol = (int)protocol;
 	h->role = (enum msg_role)role;
-	return 0;
+	return get_term_of_hello(at, h, e);
 }
 
 static bool
 has_port(const struct msg_instance *i)
 {
 	return i->address != NULL && strncmp(i->address, ADDR_UNIX, sizeof ADDR_UNIX - 1) != 0;
+}
+
+/* A number of slots.  The two highest values have a meaning of their own (shares.h). */
+static int
+get_slots(const struct jget *at, const char *key, enum jget_need need, uint32_t *slots,
+	  struct err *e)
+{
+	int64_t n = *slots;
+
+	if (jget_i64(at, key, need, 0, SHARE_KEEP - 1, &n, e) < 0)
+		return -1;
+	*slots = (uint32_t)n;
+	return 0;
 }
 
 static int
@@ -98,12 +138,16 @@ get_instance(const struct jget *at, void *to, struct err *e)
 	int64_t port = 0;
 	int state = 0;
 
+	i->slots = SHARE_KEEP;
+
 	if (get_name(at, "id", &i->id, e) < 0 ||
 	    jget_string(at, "address", JGET_MAY, &i->address, e) < 0 ||
 	    jget_i64(at, "port", has_port(i) ? JGET_MUST : JGET_MAY, 1, UINT16_MAX, &port, e) < 0 ||
 	    jget_string(at, "alternate", JGET_MAY, &i->alternate, e) < 0 ||
 	    jget_string(at, "probe", JGET_MAY, &i->probe, e) < 0 ||
-	    jget_word(at, "state", JGET_MUST, msg_state_words, MSG_STATES, &state, e) < 0)
+	    jget_word(at, "state", JGET_MUST, msg_state_words, MSG_STATES, &state, e) < 0 ||
+	    get_slots(at, "slots", JGET_MAY, &i->slots, e) < 0 ||
+	    jget_bool(at, "at_most", JGET_MAY, &i->is_at_most, e) < 0)
 		return -1;
 	i->port = (uint16_t)port;
 	i->state = (enum instance_state)state;
@@ -129,6 +173,39 @@ get_failure(const struct jget *at, struct msg_instances *s, struct err *e)
 	return 0;
 }
 
+static int
+get_order(const struct jget *at, uint64_t *term, uint64_t *epoch, struct err *e)
+{
+	if (jget_u64(at, "term", JGET_MUST, term, e) < 0)
+		return -1;
+	return jget_u64(at, "epoch", JGET_MUST, epoch, e);
+}
+
+static int
+get_offer(const struct jget *at, struct msg_instances *s, struct err *e)
+{
+	struct jget shares;
+	struct msg_offer *o;
+	int64_t limit = 0;
+
+	if (jget_object(at, "shares", JGET_MAY, &shares, e) < 0)
+		return -1;
+	if (shares.json == NULL)
+		return 0;
+	o = s->offer = xcalloc(1, sizeof *o);
+	if (get_order(&shares, &o->term, &o->epoch, e) < 0 ||
+	    jget_i64(&shares, "limit", JGET_MUST, 1, SHARE_KEEP - 1, &limit, e) < 0 ||
+	    get_slots(&shares, "recall_idle", JGET_MAY, &o->recall_idle, e) < 0 ||
+	    get_slots(&shares, "recall_due", JGET_MAY, &o->recall_due, e) < 0 ||
+	    jget_bool(&shares, "shared", JGET_MAY, &o->is_shared, e) < 0 ||
+	    jget_bool(&shares, "asking", JGET_MAY, &o->is_asking, e) < 0)
+		return -1;
+	o->limit = (uint32_t)limit;
+	if (!s->is_known)
+		return jget_fail(at, "instances", e, "expected a list, as there are shares");
+	return 0;
+}
+
 /* Decode all members but the name.  `instances` must be there, and is null if the list is not
  * known yet. */
 static int
@@ -145,7 +222,8 @@ get_state(const struct jget *at, struct msg_instances *s, struct err *e)
 	    jget_array(at, "instances", JGET_MAY, &array, &n, e) < 0)
 		return -1;
 	s->is_known = array.json != NULL;
-	if (GET_OBJECTS(at, "instances", JGET_MAY, s->v, s->n, get_instance, e) < 0)
+	if (GET_OBJECTS(at, "instances", JGET_MAY, s->v, s->n, get_instance, e) < 0 ||
+	    get_offer(at, s, e) < 0)
 		return -1;
 	return get_failure(at, s, e);
 }
@@ -315,6 +393,40 @@ get_end(const struct jget *at, struct msg *m, struct err *e)
 	return jget_u32(at, "services", JGET_MUST, &m->u.end.services, e);
 }
 
+static int
+get_held_instance(const struct jget *at, void *to, struct err *e)
+{
+	struct msg_held_instance *i = to;
+
+	i->slots = SHARE_ALL;
+	if (get_name(at, "id", &i->id, e) < 0)
+		return -1;
+	return get_slots(at, "slots", JGET_MAY, &i->slots, e);
+}
+
+static int
+get_shares_held(const struct jget *at, struct msg_shares_held *s, struct err *e)
+{
+	if (get_name(at, "revision", &s->revision, e) < 0 ||
+	    jget_i64(at, "generation", JGET_MUST, 0, INT64_MAX, &s->generation, e) < 0 ||
+	    get_order(at, &s->term, &s->epoch, e) < 0 ||
+	    jget_bool(at, "complete", JGET_MAY, &s->is_complete, e) < 0 ||
+	    get_slots(at, "owed_idle", JGET_MAY, &s->owed_idle, e) < 0 ||
+	    get_slots(at, "owed_due", JGET_MAY, &s->owed_due, e) < 0)
+		return -1;
+	return GET_OBJECTS(at, "instances", JGET_MUST, s->v, s->n, get_held_instance, e);
+}
+
+static int
+get_want(const struct jget *at, struct msg_want *w, struct err *e)
+{
+	if (get_name(at, "revision", &w->revision, e) < 0 ||
+	    get_order(at, &w->term, &w->epoch, e) < 0 ||
+	    get_slots(at, "slots", JGET_MUST, &w->slots, e) < 0)
+		return -1;
+	return jget_i64(at, "oldest_ms", JGET_MUST, 0, MSG_DELAY_MS_MAX, &w->oldest_ms, e);
+}
+
 static enum msg_type
 type_of(const char *name)
 {
@@ -357,6 +469,12 @@ get_members(const struct jget *at, struct msg *m, struct err *e)
 	case MSG_BUSY:
 	case MSG_RESUME:
 		return get_name(at, "token", &m->u.drained.token, e);
+	case MSG_SHARES_HELD:
+		return get_shares_held(at, &m->u.shares_held, e);
+	case MSG_WANT:
+		return get_want(at, &m->u.want, e);
+	case MSG_LEAVING:
+		return 0;
 	}
 	return -1;
 }

@@ -5,6 +5,8 @@
 
 #include "common/msg.h"
 
+#define MSG_FEATURE_SHARES "shares" /* in hello.features */
+
 #define MSG_ROLES (ROLE_CONTROL + 1)
 #define MSG_STATES (INSTANCE_STOPPING + 1)
 #define MSG_HEALTHS (INSTANCE_REFUSES + 1)

@@ -82,7 +82,7 @@ def test_members_of_the_admin_paths(name, sources, advisers):
 
 def test_messages_of_the_protocol():
     text = page("activator-protocol.7")
-    types = set(re.findall(r"^\s+X\([A-Z]+, (\w+)\)", read("common/msg.h"), re.M))
+    types = set(re.findall(r"^\s+X\([A-Z_]+, (\w+)\)", read("common/msg.h"), re.M))
     assert len(types) >= 13
     assert set(re.findall(r"^\.It Ic (\w+)$", text, re.M)) == types
     assert words(text, "Va") - {"type"} == members("common/msg.c") - {"type"}

@@ -50,6 +50,10 @@ each_type_goes_there_and_back(void **state)
 	static const char *const lines[] = {
 		"{\"type\":\"hello\",\"protocol\":1,\"role\":\"activator\",\"id\":\"a-1\"}",
 		"{\"type\":\"hello\",\"protocol\":1,\"role\":\"control\",\"id\":\"c\",\"version\":\"0.1\"}",
+		"{\"type\":\"hello\",\"protocol\":1,\"role\":\"activator\",\"id\":\"a-1\","
+		"\"features\":[\"shares\"]}",
+		"{\"type\":\"hello\",\"protocol\":1,\"role\":\"autoscaler\",\"id\":\"s-1\","
+		"\"features\":[\"shares\"],\"term\":7}",
 		"{\"type\":\"begin\",\"generation\":7}",
 		"{\"type\":\"end\",\"generation\":7,\"services\":3}",
 		"{\"type\":\"instances\",\"revision\":\"hello/v1\",\"wanted\":2,\"target\":70.5,"
@@ -64,6 +68,17 @@ each_type_goes_there_and_back(void **state)
 		"\"external\":true,\"instances\":[]}",
 		"{\"type\":\"instances\",\"revision\":\"a/b\",\"wanted\":0,\"target\":0,"
 		"\"instances\":[{\"id\":\"i\",\"address\":\"unix:/run/x\",\"state\":\"starting\"}]}",
+		"{\"type\":\"instances\",\"revision\":\"a/b\",\"wanted\":3,\"target\":1,"
+		"\"instances\":[{\"id\":\"i1\",\"state\":\"ready\",\"slots\":0,\"at_most\":true},"
+		"{\"id\":\"i2\",\"state\":\"starting\"},{\"id\":\"i3\",\"state\":\"stopping\"}],"
+		"\"shares\":{\"term\":3,\"epoch\":9,\"limit\":10,\"recall_idle\":4,\"recall_due\":1,"
+		"\"shared\":true,\"asking\":true}}",
+		"{\"type\":\"shares_held\",\"revision\":\"a/b\",\"generation\":2,\"term\":3,"
+		"\"epoch\":9,\"complete\":true,\"owed_idle\":1,\"owed_due\":2,\"instances\":["
+		"{\"id\":\"i1\",\"slots\":0},{\"id\":\"i2\"}]}",
+		"{\"type\":\"want\",\"revision\":\"a/b\",\"term\":3,\"epoch\":9,\"slots\":2,"
+		"\"oldest_ms\":15}",
+		"{\"type\":\"leaving\"}",
 		"{\"type\":\"activate\",\"revision\":\"hello/v1\",\"parked\":500,\"seq\":12}",
 		"{\"type\":\"activating\",\"revision\":\"hello/v1\",\"seq\":12,\"wanted\":3}",
 		"{\"type\":\"stats\",\"period_ms\":1000,\"revisions\":[{\"name\":\"hello/v1\","
@@ -236,6 +251,23 @@ ranges_hold(void **state)
 		"\"address\":\"::1\",\"state\":\"ready\"}]}",
 		"{\"type\":\"instances\",\"revision\":\"r\",\"wanted\":0,\"instances\":{}}",
 		"{\"type\":\"begin\",\"generation\":99999999999999999999}",
+		"{\"type\":\"hello\",\"protocol\":1,\"role\":\"autoscaler\",\"id\":\"s\","
+		"\"features\":[\"shares\"]}",
+		"{\"type\":\"hello\",\"protocol\":1,\"role\":\"autoscaler\",\"id\":\"s\","
+		"\"features\":[\"shares\"],\"term\":0}",
+		"{\"type\":\"instances\",\"revision\":\"r\",\"wanted\":0,\"instances\":null,"
+		"\"shares\":{\"term\":1,\"epoch\":1,\"limit\":1}}",
+		"{\"type\":\"instances\",\"revision\":\"r\",\"wanted\":0,\"instances\":[],"
+		"\"shares\":{\"term\":1,\"epoch\":1,\"limit\":0}}",
+		"{\"type\":\"instances\",\"revision\":\"r\",\"wanted\":0,\"instances\":[{\"id\":\"i\","
+		"\"state\":\"ready\",\"slots\":4294967294}],"
+		"\"shares\":{\"term\":1,\"epoch\":1,\"limit\":1}}",
+		"{\"type\":\"shares_held\",\"revision\":\"r\",\"generation\":1,\"term\":1,"
+		"\"epoch\":1,\"instances\":[{\"id\":\"i\",\"slots\":4294967295}]}",
+		"{\"type\":\"want\",\"revision\":\"r\",\"term\":1,\"epoch\":1,\"slots\":1,"
+		"\"oldest_ms\":-1}",
+		"{\"type\":\"want\",\"revision\":\"r\",\"term\":1,\"epoch\":1,\"slots\":1,"
+		"\"oldest_ms\":86400001}",
 	};
 	size_t i;
 
