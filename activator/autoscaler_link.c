@@ -7,6 +7,7 @@
 #include "activator/drains.h"
 #include "activator/limiter.h"
 #include "activator/registry.h"
+#include "activator/share_link.h"
 #include "activator/stats.h"
 #include "common/clk.h"
 #include "common/daemon.h"
@@ -38,8 +39,10 @@ struct autoscaler_link {
 	void *arg;
 	char *id;   /* of this process, for `hello` */
 	bool is_up; /* the autoscaler's `hello` has come */
+	bool is_leaving;
 	struct list trackers;
 	struct drains drains;
+	struct share_link shares;
 	struct stats *stats;
 	struct loop_timer tick, early, cleared, drain_timer;
 	int64_t early_ns; /* since the wake, when the next early report is due; 0: none */
@@ -57,6 +60,14 @@ send_msg(const struct msg *m, void *arg)
 	msg_encode(m, &b);
 	link_send(al->link, strbuf_str(&b), b.len);
 	strbuf_fini(&b);
+}
+
+static void
+send_line(const char *line, size_t n, void *arg)
+{
+	const struct autoscaler_link *al = arg;
+
+	link_send(al->link, line, n);
 }
 
 /* --- demand of revisions --- */
@@ -203,8 +214,8 @@ drop_idle_trackers(struct autoscaler_link *al)
 	}
 }
 
-void
-autoscaler_link_on_demand(struct autoscaler_link *al, struct revision *rev)
+static void
+on_demand_news(struct autoscaler_link *al, struct revision *rev)
 {
 	struct demand_tracker *t = tracker_of(al, rev);
 	bool was_waking = t->demand.is_waking;
@@ -215,6 +226,15 @@ autoscaler_link_on_demand(struct autoscaler_link *al, struct revision *rev)
 	step(t);
 	if (!was_waking && t->demand.is_waking)
 		log_info(&rev->tag, "waking", "parked=%u", limiter_parked(rev));
+}
+
+void
+autoscaler_link_on_demand(struct autoscaler_link *al, struct revision *rev)
+{
+	if (atomic_exchange(&rev->is_demand_news, false))
+		on_demand_news(al, rev);
+	if (atomic_exchange(&rev->is_share_news, false))
+		share_link_step(&al->shares, rev);
 }
 
 static void
@@ -359,11 +379,28 @@ on_up(struct link *l, void *arg)
 			      .u.hello = {.protocol = MSG_PROTOCOL,
 					  .role = ROLE_ACTIVATOR,
 					  .id = al->id,
-					  .version = version}};
+					  .version = version,
+					  .has_shares = true}};
 
 	(void)l;
 	send_msg(&m, al);
 	free(version);
+}
+
+static void
+send_leaving(struct autoscaler_link *al)
+{
+	const struct msg m = {.type = MSG_LEAVING};
+
+	if (al->is_up && al->is_leaving && al->shares.term > 0)
+		send_msg(&m, al);
+}
+
+void
+autoscaler_link_leave(struct autoscaler_link *al)
+{
+	al->is_leaving = true;
+	send_leaving(al);
 }
 
 static void
@@ -381,7 +418,10 @@ on_hello(struct autoscaler_link *al, struct msg *m)
 		return;
 	}
 	al->is_up = true;
-	log_info(NULL, "autoscaler connected", "autoscaler=%s", h->id);
+	share_link_up(&al->shares, h->has_shares ? h->term : 0);
+	log_info(NULL, "autoscaler connected", "autoscaler=%s shares_term=%llu", h->id,
+		 (unsigned long long)al->shares.term);
+	send_leaving(al);
 	step_all(al);
 }
 
@@ -399,6 +439,7 @@ on_down(struct link *l, const struct err *why, void *arg)
 	if (!al->is_up)
 		al->refused = *why;
 	al->is_up = false;
+	share_link_down(&al->shares);
 	drains_resume_all(&al->drains);
 	step_all(al);
 }
@@ -463,6 +504,7 @@ on_end(struct autoscaler_link *al, struct msg *m)
 	al->refused.text[0] = '\0';
 	log_info(NULL, "new services in use", "generation=%lld services=%u",
 		 (long long)m->u.end.generation, m->u.end.services);
+	share_link_described(&al->shares);
 	report_answering(al);
 	step_all(al);
 	if (!was_described)
@@ -476,6 +518,8 @@ on_instances(struct autoscaler_link *al, struct msg *m)
 	struct revision *rev = registry_find_revision(al->registry, update->revision);
 
 	registry_update_instances(al->registry, update);
+	if (rev != NULL)
+		share_link_step(&al->shares, rev);
 	if (rev != NULL && rev->demand_tracker != NULL) {
 		struct demand_tracker *t = rev->demand_tracker;
 
@@ -532,6 +576,7 @@ autoscaler_link_on_instance(struct autoscaler_link *al, struct instance *inst,
 	struct revision *rev = inst->rev;
 
 	inst->is_answering = health == INSTANCE_ANSWERS;
+	share_link_instance(&al->shares, inst);
 	if (rev->demand_tracker != NULL)
 		step(rev->demand_tracker);
 	if (!al->is_up)
@@ -568,6 +613,7 @@ autoscaler_link_new(struct loop *loop, const char *path, struct registry *regist
 	al->id = xasprintf("%ld-%llx", (long)getpid(), (unsigned long long)clk_wall());
 	list_init(&al->trackers);
 	drains_init(&al->drains);
+	share_link_init(&al->shares, registry, send_line, al);
 	al->stats = stats_new(registry, workers, workers_n, &stats_ops, al);
 	loop_timer_init(&al->tick, loop, on_tick, al);
 	loop_timer_init(&al->early, loop, on_early, al);

@@ -1,6 +1,6 @@
 /* autoscaler_link - the activator's end of the link to the autoscaler.  What comes becomes
- * the registry and drains; what goes is `activate` while requests wait, `stats`, `instance`
- * and the answers to drains.
+ * the registry and drains; what goes is `activate` while requests wait, `stats`, `instance`,
+ * the answers to drains, and what shares have to report (share_link.h).
  *
  * While the link is down, requests to running instances go on, and all else is sent anew when
  * it is back (promise 5, README).
@@ -34,6 +34,9 @@ void autoscaler_link_on_demand(struct autoscaler_link *, struct revision *rev);
 void autoscaler_link_on_instance(struct autoscaler_link *, struct instance *, enum instance_health);
 /* The first response of the instance has begun. */
 void autoscaler_link_on_served(struct autoscaler_link *, struct instance *);
+
+/* This activator accepts no new requests from now on. */
+void autoscaler_link_leave(struct autoscaler_link *);
 
 bool autoscaler_link_is_up(const struct autoscaler_link *);
 

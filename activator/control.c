@@ -138,6 +138,7 @@ on_terminate(int signo, void *arg)
 	log_info(NULL, "shutting down: finishing all requests", "signal=%s", strsignal(signo));
 	a->is_draining = true;
 	daemon_notify("STOPPING=1");
+	autoscaler_link_leave(a->link);
 	for (i = 0; i < a->started_n; i++)
 		worker_post_drain(a->workers[i]);
 	loop_timer_set(&a->end_timer, a->settings->activator.drain_timeout);

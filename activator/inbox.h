@@ -37,6 +37,7 @@ struct waiter {
 	bool is_serve_only; /* set by the owner: this request must not wake the revision */
 	int fd;		    /* a connection to inst, granted with its permit; -1: none */
 	uint64_t seq;	    /* when it first entered the queue; 0: it never did */
+	int64_t since_ns;   /* the time of that */
 };
 
 struct inbox {

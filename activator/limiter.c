@@ -27,6 +27,12 @@
  * the head (the instance is closed or over its limit, or waiters are paced), the giver gives it
  * back and grants what is free.
  *
+ * Shares (share.h).  While this activator owes slots to others, or uses more than a share,
+ * WAITING_WATCHED is set in `waiting`.  It has the effect of a request at the head of the queue:
+ * every giver locks the mutex, and calls share_freed() before a waiter gets the slot.  The flag is
+ * set before share looks at what is in use, so that by (b) no slot that falls free is missed.
+ * PERMITS_WATCHED of an instance does the same for its connections.
+ *
  * Lock order: a revision's mutex, then an inbox's.  Functions named _locked are called with
  * the revision's mutex held. */
 #include "activator/limiter.h"
@@ -35,8 +41,9 @@
 
 #include "activator/balance.h"
 #include "activator/failure.h"
+#include "activator/share.h"
 
-/* --- news of demand, to the main thread --- */
+/* --- news of demand and shares, to the main thread --- */
 
 /* On the control loop.  The flag is cleared first, so that a change while on_demand runs
  * leads to one more call. */
@@ -52,12 +59,54 @@ on_demand_mail(struct loop_mail *mail)
 }
 
 static void
-post_demand(struct revision *rev)
+post_news(struct revision *rev, _Atomic bool *news)
 {
+	atomic_store_explicit(news, true, memory_order_relaxed);
 	if (atomic_exchange_explicit(&rev->is_demand_posted, true, memory_order_acq_rel))
 		return;
 	rev->demand_mail.fn = on_demand_mail;
 	loop_post(rev->control_loop, &revision_ref(rev)->demand_mail);
+}
+
+static void
+post_demand(struct revision *rev)
+{
+	post_news(rev, &rev->is_demand_news);
+}
+
+/* share may have something to send. */
+static void
+post_share_locked(struct revision *rev)
+{
+	if (rev->is_counted)
+		post_news(rev, &rev->is_share_news);
+}
+
+/* --- shares --- */
+
+static bool
+is_watched(const struct revision *rev)
+{
+	return (atomic_load_explicit(&rev->waiting, memory_order_relaxed) & WAITING_WATCHED) != 0;
+}
+
+static void
+watch_locked(struct revision *rev, bool is_watched_now)
+{
+	if (is_watched_now)
+		atomic_fetch_or_explicit(&rev->waiting, WAITING_WATCHED, memory_order_seq_cst);
+	else
+		atomic_fetch_and_explicit(&rev->waiting, ~WAITING_WATCHED, memory_order_seq_cst);
+}
+
+/* A slot or a connection of inst has been given back, and no waiter has the slot yet. */
+static void
+freed_locked(struct revision *rev, struct instance *inst)
+{
+	if (!is_watched(rev))
+		return;
+	share_freed(rev->share, inst->id);
+	post_share_locked(rev);
 }
 
 /* --- the queue ---
@@ -80,6 +129,24 @@ head_locked(const struct revision *rev)
 	return node == NULL ? NULL : container_of(node, struct waiter, node);
 }
 
+/* Let share know how many requests are parked. */
+static void
+count_parked_locked(struct revision *rev)
+{
+	const struct waiter *head = head_locked(rev);
+
+	share_set_parked(rev->share, (uint32_t)rev->queue.n, head == NULL ? 0 : head->since_ns);
+}
+
+static void
+parked_changed_locked(struct revision *rev)
+{
+	if (!share_needs_parked(rev->share))
+		return;
+	count_parked_locked(rev);
+	post_share_locked(rev);
+}
+
 /* A request that fails a second time, or whose connect fails before that of an older one,
  * still stands where it first stood. */
 static void
@@ -95,12 +162,14 @@ enqueue_retry_locked(struct revision *rev, struct waiter *w)
 }
 
 static void
-enqueue_locked(struct revision *rev, struct waiter *w, bool is_retry)
+enqueue_locked(struct revision *rev, struct waiter *w, bool is_retry, int64_t now_ns)
 {
 	w->rev = rev;
 	w->state = WAITER_QUEUED;
-	if (!is_retry || w->seq == 0)
+	if (!is_retry || w->seq == 0) {
 		w->seq = ++rev->last_seq;
+		w->since_ns = now_ns;
+	}
 	w->is_first = list_empty(&rev->queue);
 	if (w->is_serve_only)
 		atomic_fetch_add_explicit(&rev->waiting_serve_only, 1, memory_order_relaxed);
@@ -108,6 +177,7 @@ enqueue_locked(struct revision *rev, struct waiter *w, bool is_retry)
 		enqueue_retry_locked(rev, w);
 	else
 		list_push(&rev->queue, &w->node);
+	parked_changed_locked(rev);
 }
 
 static void
@@ -122,6 +192,7 @@ dequeue_locked(struct revision *rev, struct waiter *w)
 	if (list_empty(&rev->queue) && atomic_load(&rev->must_notify_when_empty) &&
 	    atomic_exchange(&rev->must_notify_when_empty, false))
 		post_demand(rev);
+	parked_changed_locked(rev);
 }
 
 static uint32_t
@@ -237,29 +308,27 @@ give_back_locked(struct revision *rev, struct instance *inst)
 {
 	struct waiter *w = head_locked(rev);
 
-	if (w != NULL && may_hand_over(inst) && !is_pacing_locked(rev)) {
+	if (w != NULL && may_hand_over(inst) && !is_pacing_locked(rev) && !is_watched(rev)) {
 		grant_locked(rev, w, inst, false);
 		return;
 	}
 	slots_give_back(&inst->slots);
+	freed_locked(rev, inst);
 	grant_all_locked(rev);
 }
 
 /* --- permits --- */
 
-/* Permits work as slots do: inst->conns counts them, and a waiter raises permits_waited before it
- * looks for a free one under the mutex.  So no waiter is forgotten (see (b) at the top). */
+/* Permits work as slots do: one atomic word, inst->conns, counts and bounds them, and a waiter
+ * raises permits_waited before it looks for a free one under the mutex.  So no waiter is forgotten
+ * (see (b) at the top).
+ *
+ * If the share has become 0, the requests that have slots may still have one connection, one after
+ * another.  What the activator holds of the instance (share.h) does not grow by it. */
 static bool
-take_permit(struct instance *inst)
+take_permit_locked(struct instance *inst)
 {
-	uint32_t n = atomic_load_explicit(&inst->conns, memory_order_relaxed);
-
-	do {
-		if (n >= slots_limit(slots_read(&inst->slots)))
-			return false;
-	} while (!atomic_compare_exchange_weak_explicit(
-		&inst->conns, &n, n + 1, memory_order_seq_cst, memory_order_relaxed));
-	return true;
+	return permits_try_take(&inst->conns, MIN(instance_in_flight(inst), 1u));
 }
 
 static void
@@ -275,19 +344,13 @@ grant_permits_locked(struct instance *inst)
 {
 	struct list_node *node;
 
-	while ((node = list_first(&inst->permit_queue)) != NULL && take_permit(inst)) {
+	while ((node = list_first(&inst->permit_queue)) != NULL && take_permit_locked(inst)) {
 		struct waiter *w = container_of(node, struct waiter, node);
 
 		leave_permit_queue_locked(w);
 		w->has_permit = true;
 		inbox_put(w->inbox, w);
 	}
-}
-
-static void
-drop_permit(struct instance *inst)
-{
-	CHECK(atomic_fetch_sub_explicit(&inst->conns, 1, memory_order_seq_cst) > 0);
 }
 
 bool
@@ -299,7 +362,7 @@ limiter_is_permit_waited(const struct instance *inst)
 bool
 limiter_try_permit(struct instance *inst)
 {
-	return !limiter_is_permit_waited(inst) && take_permit(inst);
+	return !limiter_is_permit_waited(inst) && permits_try_take(&inst->conns, 0);
 }
 
 bool
@@ -313,7 +376,7 @@ limiter_permit_or_wait(struct waiter *w)
 	w->rev = rev;
 	pthread_mutex_lock(&rev->lock);
 	atomic_fetch_add_explicit(&inst->permits_waited, 1, memory_order_seq_cst);
-	is_free = list_empty(&inst->permit_queue) && take_permit(inst);
+	is_free = list_empty(&inst->permit_queue) && take_permit_locked(inst);
 	if (is_free) {
 		w->has_permit = true;
 		atomic_fetch_sub_explicit(&inst->permits_waited, 1, memory_order_seq_cst);
@@ -325,23 +388,36 @@ limiter_permit_or_wait(struct waiter *w)
 	return is_free; /* do not read w here: if it waits, another thread may grant it already */
 }
 
+static void
+permit_freed_locked(struct instance *inst)
+{
+	uint64_t conns;
+
+	freed_locked(inst->rev, inst); /* it may lower the share */
+	conns = atomic_load_explicit(&inst->conns, memory_order_seq_cst);
+	if (permits_count(conns) <= permits_limit(conns))
+		atomic_fetch_and_explicit(&inst->permits_waited, ~PERMITS_WATCHED,
+					  memory_order_seq_cst);
+	grant_permits_locked(inst);
+}
+
 void
 limiter_permit_back(struct instance *inst)
 {
-	drop_permit(inst);
+	permits_give_back(&inst->conns);
 	if (!limiter_is_permit_waited(inst))
 		return;
 	pthread_mutex_lock(&inst->rev->lock);
-	grant_permits_locked(inst);
+	permit_freed_locked(inst);
 	pthread_mutex_unlock(&inst->rev->lock);
 }
 
 bool
 limiter_may_idle(const struct instance *inst)
 {
-	return !limiter_is_permit_waited(inst) &&
-	       atomic_load_explicit(&inst->conns, memory_order_seq_cst) <=
-		       slots_limit(slots_read(&inst->slots));
+	uint64_t conns = atomic_load_explicit(&inst->conns, memory_order_seq_cst);
+
+	return !limiter_is_permit_waited(inst) && permits_count(conns) <= permits_limit(conns);
 }
 
 /* --- requests --- */
@@ -390,7 +466,7 @@ limiter_take_or_wait(struct revision *rev, struct waiter *w, bool is_retry, int6
 	} else {
 		if (!w->is_serve_only && queued_waking_locked(rev) == 0)
 			post_demand(rev);
-		enqueue_locked(rev, w, is_retry);
+		enqueue_locked(rev, w, is_retry, now_ns);
 	}
 	pthread_mutex_unlock(&rev->lock);
 	return inst;
@@ -406,6 +482,7 @@ limiter_give_back(struct instance *inst)
 		if (atomic_load_explicit(&rev->waiting, memory_order_seq_cst) == 0)
 			return;
 		pthread_mutex_lock(&rev->lock);
+		freed_locked(rev, inst);
 		grant_all_locked(rev);
 	} else {
 		pthread_mutex_lock(&rev->lock);
@@ -422,7 +499,7 @@ hand_over_fd_locked(struct waiter *w)
 	struct revision *rev = w->rev;
 	struct waiter *next = head_locked(rev);
 
-	if (w->fd < 0 || next == NULL || !may_hand_over(w->inst))
+	if (w->fd < 0 || next == NULL || !may_hand_over(w->inst) || is_watched(rev))
 		return false;
 	next->fd = w->fd;
 	next->has_permit = true;
@@ -438,8 +515,8 @@ ungrant_locked(struct waiter *w)
 	if (w->inst == NULL || hand_over_fd_locked(w))
 		return;
 	if (w->has_permit) {
-		drop_permit(w->inst);
-		grant_permits_locked(w->inst);
+		permits_give_back(&w->inst->conns);
+		permit_freed_locked(w->inst);
 	}
 	if (w->is_paced)
 		unpace_locked(w->inst);
@@ -498,16 +575,65 @@ limiter_head_seen(struct instance *inst)
 
 /* --- control --- */
 
+/* The shares of all instances may have changed, or there are other instances. */
 static void
-set_limit_locked(struct revision *rev, uint32_t container_concurrency)
+apply_shares_locked(struct revision *rev)
 {
-	uint32_t limit = container_concurrency == 0 ? SLOTS_NO_LIMIT : container_concurrency;
 	uint32_t i;
 
 	for (i = 0; i < rev->set->n; i++) {
-		slots_set_limit(&rev->set->v[i]->slots, limit);
-		grant_permits_locked(rev->set->v[i]);
+		struct instance *inst = rev->set->v[i];
+
+		instance_set_share_locked(inst, share_of(rev->share, inst->id));
+		grant_permits_locked(inst);
 	}
+	watch_locked(rev, rev->is_counted && share_is_watching(rev->share));
+	grant_all_locked(rev);
+}
+
+/* No autoscaler counts what is held. */
+static void
+share_nothing_locked(struct revision *rev, uint32_t limit)
+{
+	const char **ids = xcalloc(rev->set->n + 1, sizeof *ids);
+	uint32_t i;
+
+	for (i = 0; i < rev->set->n; i++)
+		ids[i] = rev->set->v[i]->id;
+	share_unshared(rev->share, limit, ids, rev->set->n);
+	free(ids);
+}
+
+static void
+set_shares_locked(struct revision *rev, const struct limiter_update *update)
+{
+	uint32_t limit = update->container_concurrency;
+
+	rev->has_limit = limit > 0;
+	rev->is_counted = update->is_counted && limit > 0;
+	watch_locked(rev, true);
+	count_parked_locked(rev);
+	if (!rev->is_counted)
+		share_nothing_locked(rev, limit == 0 ? SHARE_ALL : limit);
+	else if (update->offer != NULL)
+		share_obey(rev->share, update->offer); /* if it is not new, nothing changes */
+	apply_shares_locked(rev);
+}
+
+void
+limiter_with_share(struct revision *rev, void (*fn)(struct share *, void *arg), void *arg)
+{
+	uint32_t i;
+
+	pthread_mutex_lock(&rev->lock);
+	watch_locked(rev, true);
+	count_parked_locked(rev);
+	fn(rev->share, arg);
+	for (i = 0; i < rev->set->n; i++)
+		grant_permits_locked(rev->set->v[i]);
+	watch_locked(rev, rev->is_counted && share_is_watching(rev->share));
+	grant_all_locked(rev);
+	pthread_mutex_unlock(&rev->lock);
 }
 
 void
@@ -524,8 +650,7 @@ limiter_update(struct revision *rev, struct instance_set *set, const struct limi
 	if (open_instances_locked(rev) < rev->wanted)
 		rev->had_all_wanted = rev->is_pacing_over = false;
 	atomic_store_explicit(&rev->is_external, update->is_external, memory_order_relaxed);
-	set_limit_locked(rev, update->container_concurrency);
-	grant_all_locked(rev);
+	set_shares_locked(rev, update);
 	pthread_mutex_unlock(&rev->lock);
 	instance_set_unref(&old);
 }
@@ -539,8 +664,9 @@ limiter_set_instances(struct revision *rev, struct instance_set *set,
 	pthread_mutex_lock(&rev->lock);
 	old = rev->set;
 	rev->set = set;
-	set_limit_locked(rev, container_concurrency);
-	grant_all_locked(rev);
+	set_shares_locked(rev,
+			  &(struct limiter_update){.container_concurrency = container_concurrency,
+						   .is_counted = rev->is_counted});
 	pthread_mutex_unlock(&rev->lock);
 	instance_set_unref(&old);
 }
@@ -686,7 +812,7 @@ limiter_failure(struct revision *rev)
 uint32_t
 limiter_parked(const struct revision *rev)
 {
-	return atomic_load_explicit(&rev->waiting, memory_order_relaxed);
+	return atomic_load_explicit(&rev->waiting, memory_order_relaxed) & ~WAITING_WATCHED;
 }
 
 uint32_t
@@ -717,7 +843,7 @@ count_instance_locked(const struct revision *rev, const struct instance *inst, b
 {
 	uint64_t slots = slots_read(&inst->slots);
 	uint32_t n = slots_count(slots), limit = slots_limit(slots);
-	uint32_t conns = atomic_load_explicit(&inst->conns, memory_order_relaxed);
+	uint32_t conns = permits_count(slots_read(&inst->conns));
 
 	c->slots += n;
 	c->slots_most = MAX(c->slots_most, n);
@@ -740,7 +866,7 @@ limiter_count(struct revision *rev, struct limiter_count *c)
 	pthread_mutex_lock(&rev->lock);
 	is_pacing = is_pacing_locked(rev);
 	c->queued = (uint32_t)rev->queue.n;
-	CHECK(c->queued == atomic_load(&rev->waiting));
+	CHECK(c->queued == limiter_parked(rev));
 	for (i = 0; i < rev->set->n; i++)
 		count_instance_locked(rev, rev->set->v[i], is_pacing, c);
 	pthread_mutex_unlock(&rev->lock);

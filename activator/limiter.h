@@ -1,7 +1,7 @@
 /* limiter - decides which request may go to which instance, and when.
  *
  *   slot    the right to have one request in flight at one instance.  An instance has as many
- *           as its limit (container_concurrency), or, without a limit, any number.
+ *           as this activator's share of container_concurrency, or, without that, any number.
  *   permit  the right to have one connection open to one instance, which has as many as
  *           slots: a server that reads one connection at a time must never sit on an idle one
  *           while a request waits on another.  Without a limit connections are counted too,
@@ -20,8 +20,9 @@
  * unless the instance is closed or over its limit; while waiters are paced, the limiter chooses
  * the instance anew.  So a revision serves first come, first served, over all workers.
  *
- * The main thread tells the limiter what the autoscaler, the prober and drains say: limits,
- * instances, and which of them are open.
+ * The main thread tells the limiter what the autoscaler, the prober and drains say: shares
+ * (share.h: how much of its limit an instance has for this activator), instances, and which of
+ * them are open.
  *
  * One exception to the order: a request that comes back goes before those that were not sent
  * anywhere yet.  It comes back if its instance failed it and it may be tried again, or if it
@@ -40,6 +41,8 @@
 
 struct failure;
 struct msg_failure;
+struct share;
+struct share_offer;
 
 /* --- slots; the requests' workers --- */
 /* Take a free slot at once.  The instance is borrowed from set, the worker's copy of the
@@ -89,14 +92,21 @@ struct limiter_update {
 					 * release_burst, rounded up.  0, a limit or is_external: no
 					 * pacing */
 	bool is_external;		/* of `addresses`: its instances are never started */
+	/* The autoscaler counts what is held.  Then, if there is a limit, the shares of instances
+	 * are as the offer says; without an offer they stay as they are. */
+	bool is_counted;
+	const struct share_offer *offer; /* NULL: none */
 };
-/* New instances (set, whose reference is taken), limits and pace.  Grants what they allow.
+/* New instances (set, whose reference is taken), shares and pace.  Grants what they allow.
  * Left to the caller: to give the workers their copies of set (worker_post_set()), and to
  * have idle connections above a lowered limit closed (worker_post_shed()). */
 void limiter_update(struct revision *, struct instance_set *set, const struct limiter_update *);
-/* New instances and the limit of each; all else that the last limiter_update() said stays. */
+/* New instances; all else that the last limiter_update() said stays. */
 void limiter_set_instances(struct revision *, struct instance_set *set,
 			   uint32_t container_concurrency);
+/* Call fn with the revision's share, under the mutex, and grant what it has raised.  fn must not
+ * call the limiter. */
+void limiter_with_share(struct revision *, void (*fn)(struct share *, void *arg), void *arg);
 /* No new request goes to the instance, for a reason of SLOTS_*.  Any thread. */
 void limiter_close(struct instance *, uint64_t why);
 /* The reason is over.  If it was the last one, waiters get the instance's slots. */

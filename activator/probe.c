@@ -505,13 +505,18 @@ open_socket(const struct addr *addr)
 }
 
 /* If no permit is free, requests have connections to the instance, and these show whether it
- * answers better than a probe could. */
+ * answers better than a probe could.  If this activator has no share of the instance, the registry
+ * has it watched again with the next one. */
 static void
 start(struct probe *b)
 {
 	struct addr addr = address_of(b);
 
 	b->state = PROBE_WAITING;
+	if (!instance_has_share(b->inst)) {
+		end(b);
+		return;
+	}
 	if (!limiter_try_permit(b->inst)) {
 		try_later(b);
 		return;
@@ -615,7 +620,7 @@ wait_for_platform(struct prober *p, struct instance *inst)
 void
 prober_watch(struct prober *p, struct instance *inst)
 {
-	if (inst->state == INSTANCE_STOPPING)
+	if (inst->state == INSTANCE_STOPPING || !instance_has_share(inst))
 		prober_forget(p, inst);
 	else if (inst->state == INSTANCE_READY && !inst->is_set_aside && inst->alternate == NULL)
 		trust(p, inst); /* with two addresses, a probe has to find the right one */

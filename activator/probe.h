@@ -32,8 +32,9 @@ struct prober_ops {
 NODISCARD struct prober *prober_new(struct loop *, const struct prober_ops *, void *arg);
 void prober_free(struct prober **);
 
-/* inst->state or inst->probe_spec may have changed: probe inst, open it because the platform
- * found it ready, stop probing it, or (`ready`) close it until the platform calls it ready. */
+/* inst->state, inst->probe_spec or the share of inst may have changed: probe inst, open it because
+ * the platform found it ready, stop probing it, or (`ready`) close it until the platform calls it
+ * ready.  An instance of which this activator has no share is not probed. */
 void prober_watch(struct prober *, struct instance *);
 /* inst has refused a connection and is closed by SLOTS_UNREADY: probe it until it answers,
  * even if the platform calls it ready.  An instance whose probe is `ready` is not probed while it

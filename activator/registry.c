@@ -34,6 +34,7 @@ struct registry {
 	bool is_between;    /* `begin` has come, its `end` has not */
 	bool is_described;  /* an `end` has come */
 	int64_t generation; /* of the newest `end` */
+	bool is_counting;   /* the autoscaler counts shares */
 };
 
 /* An instance that a revision lists while another one has its id.  The revision gets it when the
@@ -102,6 +103,12 @@ registry_next_revision(const struct registry *r, size_t *at)
 		rev = next_known(r, at);
 	while (rev != NULL && !rev->is_described);
 	return rev;
+}
+
+void
+registry_set_counting(struct registry *r, bool is_counting)
+{
+	r->is_counting = is_counting;
 }
 
 bool
@@ -382,6 +389,44 @@ shed_excess(struct registry *r, struct revision *rev)
 	}
 }
 
+void
+registry_shares_fell(struct registry *r, struct revision *rev)
+{
+	struct list_node *node, *tmp;
+
+	shed_excess(r, rev);
+	LIST_FOREACH(&rev->instances, node, tmp) {
+		struct instance *inst = container_of(node, struct instance, node);
+
+		if (!instance_has_share(inst))
+			prober_forget(r->prober, inst);
+	}
+}
+
+/* The offer in m, whose items are the instances that are not stopping.  items has room for
+ * m->n. */
+static struct share_offer
+offer_of(const struct msg_instances *m, struct share_item *items)
+{
+	const struct msg_offer *from = m->offer;
+	struct share_offer o = {.term = from->term,
+				.epoch = from->epoch,
+				.limit = from->limit,
+				.recall_idle = from->recall_idle,
+				.recall_due = from->recall_due,
+				.is_shared = from->is_shared,
+				.is_asking = from->is_asking,
+				.v = items};
+	size_t i;
+
+	for (i = 0; i < m->n; i++)
+		if (m->v[i].state != INSTANCE_STOPPING)
+			items[o.n++] = (struct share_item){.id = m->v[i].id,
+							   .slots = m->v[i].slots,
+							   .is_at_most = m->v[i].is_at_most};
+	return o;
+}
+
 static void
 apply_instances(struct registry *r, struct revision *rev, const struct msg_instances *m)
 {
@@ -391,8 +436,16 @@ apply_instances(struct registry *r, struct revision *rev, const struct msg_insta
 		.container_concurrency = rev->limits->v.container_concurrency,
 		.pace = pace_of(m->target, rev->limits->v.release_burst),
 		.is_external = m->is_external,
+		.is_counted = r->is_counting && rev->is_described,
 	};
+	struct share_item *items = NULL;
+	struct share_offer offer;
 
+	if (m->offer != NULL) {
+		items = xcalloc(m->n + 1, sizeof *items);
+		offer = offer_of(m, items);
+		update.offer = &offer;
+	}
 	if (m->is_known)
 		take_list(r, rev, m);
 	if (m->cold_start_ms > 0)
@@ -402,6 +455,7 @@ apply_instances(struct registry *r, struct revision *rev, const struct msg_insta
 	if (!is_same(set, rev->set)) /* no lock: only this thread writes rev->set */
 		post_sets(r, rev, set);
 	limiter_update(rev, set, &update);
+	free(items);
 	shed_excess(r, rev);
 	watch_all(r, rev);
 	limiter_set_failure(rev, m->failure, clk_now());
@@ -563,7 +617,8 @@ describe(struct registry *r, const struct msg_revision *m)
 }
 
 /* No service has the revision any more.  Its instances go, and its parked requests are
- * refused.  The object stays while anything uses it, for the case that it is described again. */
+ * refused.  The object stays while anything uses it, for the case that it is described again:
+ * then it reports anew what it holds (share_link.h). */
 static void
 retire(struct registry *r, struct revision *rev)
 {
@@ -574,6 +629,7 @@ retire(struct registry *r, struct revision *rev)
 		.revision = rev->name, .is_known = true, .failure = &gone};
 
 	apply_instances(r, rev, &none);
+	rev->is_share_reported = false;
 }
 
 static void

@@ -27,6 +27,9 @@ NODISCARD struct registry *registry_new(struct loop *, struct worker *const *wor
 /* After the workers have stopped. */
 void registry_free(struct registry **);
 
+/* This autoscaler counts shares (is_counting), from the next message on. */
+void registry_set_counting(struct registry *, bool is_counting);
+
 /* The messages `begin`, `service` …, `end`.  registry_add_service() takes what s holds. */
 void registry_begin(struct registry *);
 void registry_add_service(struct registry *, struct msg_service *s);
@@ -38,6 +41,9 @@ int64_t registry_generation(const struct registry *); /* of the newest `end`; 0:
 
 /* The message `instances`. */
 void registry_update_instances(struct registry *, const struct msg_instances *);
+/* Shares of rev may have become less: probe no instance without a share, and close the idle
+ * connections above a share. */
+void registry_shares_fell(struct registry *, struct revision *rev);
 
 /* Each second: forget what is not described any more and has no user left. */
 void registry_forget_unused(struct registry *);

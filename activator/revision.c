@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "activator/failure.h"
+#include "activator/share.h"
 #include "common/ref.h"
 
 struct revision_limits *
@@ -34,6 +35,53 @@ revision_set_limits(struct revision *rev, const struct limits *limits)
 	limits_copy(&rev->limits->v, limits);
 }
 
+/* --- shares --- */
+
+void
+instance_set_share_locked(struct instance *inst, uint32_t slots)
+{
+	uint32_t limit = inst->rev->has_limit ? MIN(slots, SLOTS_NO_LIMIT) : SLOTS_NO_LIMIT;
+
+	if (limit == slots_limit(slots_read(&inst->slots)))
+		return; /* only this function changes it */
+	/* First: a connection that closes from now on is noticed (limiter_permit_back()). */
+	atomic_fetch_or_explicit(&inst->permits_waited, PERMITS_WATCHED, memory_order_seq_cst);
+	permits_set_limit(&inst->conns, limit);
+	slots_set_limit(&inst->slots, limit);
+	if (permits_count(atomic_load(&inst->conns)) <= limit)
+		atomic_fetch_and(&inst->permits_waited, ~PERMITS_WATCHED);
+}
+
+static void
+on_set_share(const char *id, uint32_t slots, void *arg)
+{
+	struct revision *rev = arg;
+	struct instance *inst = hmap_find(&rev->by_id, id);
+
+	if (inst != NULL)
+		instance_set_share_locked(inst, slots);
+}
+
+/* An instance that has no address yet is starting. */
+static struct share_use
+on_use(const char *id, void *arg)
+{
+	const struct revision *rev = arg;
+	const struct instance *inst = hmap_find(&rev->by_id, id);
+
+	if (inst == NULL)
+		return (struct share_use){.is_usable = true};
+	return (struct share_use){
+		.requests = instance_in_flight(inst),
+		.conns = permits_count(atomic_load(&inst->conns)),
+		.is_usable = !instance_is_closed_by(inst, SLOTS_STOPPING | SLOTS_DRAIN) &&
+			     !atomic_load_explicit(&inst->is_set_aside, memory_order_relaxed)};
+}
+
+static const struct share_ops share_ops = {.set_share = on_set_share, .use = on_use};
+
+/* --- revisions --- */
+
 struct revision *
 revision_new(const char *name, unsigned workers_n, struct loop *control_loop,
 	     void (*on_demand)(struct revision *, void *arg), void *arg)
@@ -54,6 +102,8 @@ revision_new(const char *name, unsigned workers_n, struct loop *control_loop,
 	list_init(&rev->instances);
 	list_init(&rev->unlisted);
 	rev->set = instance_set_new(NULL, 0);
+	hmap_init(&rev->by_id);
+	rev->share = share_new(&share_ops, rev);
 	limits_default(&limits);
 	revision_set_limits(rev, &limits);
 	limits_fini(&limits);
@@ -80,6 +130,7 @@ revision_free(struct revision *rev)
 
 	CHECK(list_empty(&rev->queue));
 	CHECK(list_empty(&rev->instances) && list_empty(&rev->unlisted));
+	CHECK(rev->by_id.n == 0);
 	for (i = 0; i < rev->workers_n; i++) {
 		CHECK(list_empty(&rev->shards[i].parked));
 		CHECK(rev->shards[i].set == NULL && !rev->shards[i].has_timer);
@@ -88,6 +139,8 @@ revision_free(struct revision *rev)
 	revision_limits_unref(&rev->limits);
 	failure_unref(&rev->failure);
 	instance_set_unref(&rev->set);
+	share_free(&rev->share);
+	hmap_fini(&rev->by_id);
 	pthread_mutex_destroy(&rev->lock);
 	free(rev->name);
 	free(rev);
@@ -115,11 +168,14 @@ instance_new(struct revision *rev, const char *id, const struct addr *addr)
 	instance_move(inst, addr);
 	log_tag_set(&inst->tag, "instance=%.60s", id);
 	ref_init(&inst->refs);
-	atomic_init(&inst->slots, SLOTS_UNREADY); /* limit 0 until limiter_update() */
+	atomic_init(&inst->slots, SLOTS_UNREADY); /* its share is 0 until limiter_update() */
 	list_init(&inst->permit_queue);
 	inst->pools = xaligned(64, rev->workers_n * sizeof *inst->pools);
 	for (i = 0; i < rev->workers_n; i++)
 		list_init(&inst->pools[i].idle);
+	pthread_mutex_lock(&rev->lock);
+	hmap_put(&rev->by_id, inst->id, inst);
+	pthread_mutex_unlock(&rev->lock);
 	return inst;
 }
 
@@ -160,6 +216,10 @@ instance_free(struct instance *inst)
 
 	CHECK(instance_in_flight(inst) == 0);
 	CHECK(list_empty(&inst->permit_queue) && inst->probe == NULL);
+	pthread_mutex_lock(&inst->rev->lock);
+	if (hmap_find(&inst->rev->by_id, inst->id) == inst)
+		hmap_remove(&inst->rev->by_id, inst->id);
+	pthread_mutex_unlock(&inst->rev->lock);
 	for (i = 0; i < inst->rev->workers_n; i++)
 		CHECK(list_empty(&inst->pools[i].idle));
 	for (a = atomic_load(&inst->address); a != NULL; a = older) {
@@ -251,4 +311,10 @@ bool
 instance_has_limit(const struct instance *inst)
 {
 	return slots_limit(slots_read(&inst->slots)) != SLOTS_NO_LIMIT;
+}
+
+bool
+instance_has_share(const struct instance *inst)
+{
+	return permits_limit(slots_read(&inst->conns)) > 0;
 }

@@ -14,6 +14,7 @@
 #include "activator/activation.h"
 #include "activator/slots.h"
 #include "common/addr.h"
+#include "common/hmap.h"
 #include "common/list.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -21,6 +22,12 @@
 #include "common/msg.h"
 
 struct failure;
+struct share;
+
+/* In revision.waiting: slots that are given back may be owed to another activator. */
+#define WAITING_WATCHED (UINT32_C(1) << 31)
+/* In instance.permits_waited: there may be more connections than the limit. */
+#define PERMITS_WATCHED (UINT32_C(1) << 31)
 
 /* The limits of a revision's requests, as the autoscaler described them.  Immutable: the
  * revision has the newest, each route table those that it was built with. */
@@ -52,10 +59,13 @@ struct instance {
 	/* atomics */
 	_Atomic uint32_t refs;			    /* of lists, sets, connections, grants */
 	_Atomic(struct instance_address *) address; /* the newest; connections may use older ones */
-	_Atomic uint64_t slots;		 /* in flight, limit, why it is closed: slots.h */
-	_Atomic uint32_t conns;		 /* permits in use: connections open or being opened */
-	_Atomic uint32_t permits_waited; /* length of permit_queue; changed under rev->lock */
+	_Atomic uint64_t slots; /* in flight, limit, why it is closed: slots.h */
+	_Atomic uint64_t conns; /* connections open or being opened, and limit: slots.h, permits */
+	_Atomic uint32_t permits_waited; /* length of permit_queue, and PERMITS_WATCHED; changed
+					  * under rev->lock */
 	_Atomic bool has_served;	 /* a response of it has begun, now or earlier */
+	_Atomic bool is_set_aside;	 /* has refused a connection, and has not answered since;
+					  * the main thread sets it */
 	_Atomic int64_t busy_until;	 /* x-activator-busy: clk_now() until when; 0: none */
 
 	/* rev->lock */
@@ -71,7 +81,6 @@ struct instance {
 	bool is_listed;	   /* by the newest `instances` message */
 	bool is_unlisted;  /* in rev->unlisted */
 	bool is_answering; /* as last reported to the autoscaler */
-	bool is_set_aside; /* has refused a connection, and has not answered since */
 
 	struct instance_pool *pools; /* one for each worker */
 };
@@ -120,11 +129,14 @@ struct revision {
 
 	/* atomics */
 	_Atomic uint32_t refs;
-	_Atomic uint32_t waiting;	     /* length of queue; changed under lock, seq_cst */
+	_Atomic uint32_t waiting; /* length of queue, and WAITING_WATCHED; changed under lock,
+				   * seq_cst */
 	_Atomic uint32_t waiting_serve_only; /* of these is_serve_only; changed under lock */
 	_Atomic uint32_t cold_start_ms;	     /* median of the last ones; 0: unknown */
 	_Atomic bool is_external;	     /* of `addresses`: never started */
 	_Atomic bool is_demand_posted;	     /* demand_mail is on its way */
+	_Atomic bool is_demand_news;	     /* it is about demand; the main thread clears it … */
+	_Atomic bool is_share_news;	     /* … or about share */
 	_Atomic bool is_wake_requested; /* by limiter_request_wake(); the main thread clears it */
 	_Atomic bool must_notify_when_empty; /* cleared when the queue has become empty */
 	struct activation activation;
@@ -135,6 +147,10 @@ struct revision {
 	struct list_node *last_retry; /* in queue, of those tried again; NULL: there is none */
 	uint64_t last_seq;	      /* the highest waiter.seq */
 	struct instance_set *set;     /* all instances listed, open or not */
+	struct share *share;	      /* of all instances */
+	bool is_counted;	      /* the autoscaler counts what is held: share reports it */
+	bool has_limit;		      /* container_concurrency */
+	struct hmap by_id;	      /* struct instance: all that there are */
 	struct failure *failure;      /* NULL: none */
 	uint32_t wanted;	      /* instances that the autoscaler wants */
 	uint32_t pace;		      /* most of instance.paced; 0: no pacing */
@@ -148,6 +164,7 @@ struct revision {
 	struct loop_mail demand_mail;	/* to control_loop; holds a reference while posted */
 	void *demand_tracker;		/* autoscaler_link.c's; NULL: none */
 	bool is_described;		/* by the newest begin … end; else it is retired */
+	bool is_share_reported;		/* to this autoscaler, by this link */
 	struct revision_limits *limits; /* a reference */
 
 	struct shard *shards; /* one for each worker */
@@ -155,7 +172,9 @@ struct revision {
 
 /* --- lifetime; any thread --- */
 /* on_demand (NULL: none) is called on control_loop when a request has begun to wait and no
- * other did, after limiter_request_wake(), and as limiter_notify_when_empty() says. */
+ * other did, after limiter_request_wake(), and as limiter_notify_when_empty() says: then
+ * is_demand_news is set.  It is called, too, when share may have something to send: then
+ * is_share_news is set. */
 NODISCARD struct revision *revision_new(const char *name, unsigned workers_n,
 					struct loop *control_loop,
 					void (*on_demand)(struct revision *, void *arg), void *arg);
@@ -188,5 +207,10 @@ uint32_t instance_in_flight(const struct instance *);
 bool instance_is_open(const struct instance *);
 bool instance_is_closed_by(const struct instance *, uint64_t why); /* any of SLOTS_* */
 bool instance_has_limit(const struct instance *);		   /* container_concurrency */
+/* May it be connected to: is this activator's share of it above 0? */
+bool instance_has_share(const struct instance *);
+
+/* This activator may use so many slots of it; SHARE_ALL: any number.  With rev->lock held. */
+void instance_set_share_locked(struct instance *, uint32_t slots);
 
 #endif

@@ -256,6 +256,12 @@ share_connected(struct share *s, uint64_t term)
 	s->is_want_due = true;
 }
 
+void
+share_disconnected(struct share *s)
+{
+	s->owed_idle = s->owed_due = 0;
+}
+
 /* The instances listed from now on are those that set_listed() names, up to end_list().  Its last
  * arguments are those of an offer's item. */
 static void
@@ -292,18 +298,32 @@ end_list(struct share *s)
 	forget_unlisted(s);
 }
 
+/* No autoscaler counts what is held, so nothing is to be reported. */
+static void
+forget_counted(struct share *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->n; i++)
+		set_counts(s, s->v[i], s->v[i]->share, s->v[i]->share);
+}
+
 void
 share_unshared(struct share *s, uint32_t limit, const char *const *ids, size_t n)
 {
 	size_t i;
 
 	s->limit = limit;
-	s->is_shared = false;
+	s->is_shared = s->is_complete_due = false;
 	s->owed_idle = s->owed_due = 0;
 	begin_list(s);
 	for (i = 0; i < n; i++)
 		set_listed(s, ids[i], limit, false);
-	end_list(s);
+	for (i = 0; i < s->n; i++)
+		if (!s->v[i]->is_listed)
+			set_share(s, s->v[i], 0);
+	forget_counted(s);
+	forget_unlisted(s);
 }
 
 bool
@@ -336,6 +356,12 @@ share_obey(struct share *s, const struct share_offer *o)
 }
 
 /* --- slots --- */
+
+bool
+share_needs_parked(const struct share *s)
+{
+	return s->limit != SHARE_ALL && (s->is_shared || s->owed_idle > 0);
+}
 
 void
 share_set_parked(struct share *s, uint32_t parked, int64_t since_ns)

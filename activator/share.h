@@ -55,13 +55,19 @@ void share_free(struct share **);
  * which is also the part of our own hello about shares.  If the term is new, offers of lower
  * terms are ignored from now on. */
 void share_connected(struct share *, uint64_t term);
-/* The autoscaler of this link knows no shares: all instances in its list (ids, n) may be used
- * without regard to other activators.  Call it with each new list. */
+/* The link is down: nothing is given up any more, as no other activator could get it. */
+void share_disconnected(struct share *);
+/* The autoscaler counts no shares of the revision, as it knows none or there is no limit
+ * (SHARE_ALL): all instances in its list (ids, n) may be used without regard to other activators.
+ * Call it with each new list.  Nothing is to be reported; a complete report must follow
+ * (share_connected()) before the first offer is obeyed, or the offer must ask for one. */
 void share_unshared(struct share *, uint32_t limit, const char *const *ids, size_t n);
 /* Obey an offer.  False: its (term, epoch) is not new, and nothing has changed. */
 bool share_obey(struct share *, const struct share_offer *);
 
 /* --- slots --- */
+/* Must share_set_parked() be called when requests park or are parked no more? */
+bool share_needs_parked(const struct share *);
 /* So many requests are parked, the oldest since since_ns (any clock, that of share_next_want()). */
 void share_set_parked(struct share *, uint32_t parked, int64_t since_ns);
 /* A request at the instance has ended, or a connection to it was closed, and no parked request

@@ -1,5 +1,5 @@
-/* slots - the atomic word of an instance: how many requests are in flight there, how many may
- * be, and why it takes no new one.
+/* slots - the atomic words of an instance: how many requests are in flight there, how many may
+ * be, and why it takes no new one; and how many connections there are, and may be.
  *
  * A slot is the right to have one request in flight at one instance.  Limit and count are
  * one word, so that a slot is taken only under the limit that holds at that very moment:
@@ -9,6 +9,11 @@
  *	63 … 60      59 … 32   31 … 0
  *	SLOTS_*      limit     count
  *	(closed by)
+ *
+ * The word of permits (connections) has the same limit, and a count:
+ *
+ *	63 … 32      31 … 0
+ *	limit        count
  *
  * Every change is seq_cst: limiter.c builds its order of arrival on that.
  * Pure.  Thread: any; lock-free. */
@@ -96,6 +101,56 @@ slots_set_limit(_Atomic uint64_t *slots, uint32_t limit)
 	while (!atomic_compare_exchange_weak_explicit(slots, &word, with, memory_order_seq_cst,
 						      memory_order_relaxed));
 }
+
+/* --- permits --- */
+
+static inline uint32_t
+permits_count(uint64_t word)
+{
+	return (uint32_t)word;
+}
+
+static inline uint32_t
+permits_limit(uint64_t word)
+{
+	return (uint32_t)(word >> SLOTS_LIMIT_SHIFT);
+}
+
+/* Take a permit.  False: there are as many as the limit, or as `least` if that is more. */
+NODISCARD static inline bool
+permits_try_take(_Atomic uint64_t *permits, uint32_t least)
+{
+	uint64_t word = slots_read(permits);
+
+	do {
+		if (permits_count(word) >= MAX(permits_limit(word), least))
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(
+		permits, &word, word + 1, memory_order_seq_cst, memory_order_relaxed));
+	return true;
+}
+
+static inline void
+permits_give_back(_Atomic uint64_t *permits)
+{
+	uint64_t word = atomic_fetch_sub_explicit(permits, 1, memory_order_seq_cst);
+
+	CHECK(permits_count(word) > 0);
+}
+
+/* As slots_set_limit(). */
+static inline void
+permits_set_limit(_Atomic uint64_t *permits, uint32_t limit)
+{
+	uint64_t word = slots_read(permits), with;
+
+	do
+		with = (uint64_t)limit << SLOTS_LIMIT_SHIFT | permits_count(word);
+	while (!atomic_compare_exchange_weak_explicit(permits, &word, with, memory_order_seq_cst,
+						      memory_order_relaxed));
+}
+
+/* --- why an instance is closed --- */
 
 /* Close it for these reasons.  Returns the word as it was before. */
 static inline uint64_t

@@ -595,6 +595,8 @@ break_link(struct activator *a)
 		a->link.down.n = model_draw(a->m, a->link.down.n + 1);
 	}
 	a->link.up.n = model_draw(a->m, 2) == 0 ? 0 : model_draw(a->m, a->link.up.n + 1);
+	if (a->link.down.n == 0 && a->share != NULL)
+		share_disconnected(a->share);
 }
 
 /* A leader notices that a link is down. */

@@ -382,7 +382,7 @@ test_descriptor(void **state)
 	limiter_decline(&v[1]);	       /* no waiter is left */
 	assert_int_equal(v[1].fd, 42); /* the caller's to close */
 	assert_false(limiter_open_with_fd(w->b, 43));
-	assert_int_equal(w->a->conns, 0);
+	assert_int_equal(permits_count(w->a->conns), 0);
 	assert_int_equal(queued(w), 0);
 }
 
@@ -412,11 +412,11 @@ test_permits(void **state)
 	publish(w, 3, 1, 0);
 	assert_int_equal(granted(&w->here, &last), 1);
 	assert_true(v[1].has_permit);
-	assert_int_equal(w->a->conns, 3);
+	assert_int_equal(permits_count(w->a->conns), 3);
 	for (i = 0; i < 2; i++)
 		limiter_decline(&v[i]); /* both the slot and the permit */
 	limiter_permit_back(w->a);
-	assert_int_equal(w->a->conns, 0);
+	assert_int_equal(permits_count(w->a->conns), 0);
 	assert_int_equal(instance_in_flight(w->a), 0);
 }
 
@@ -436,7 +436,7 @@ test_permits_before_a_limit(void **state)
 	assert_true(limiter_may_idle(w->a));
 	assert_false(limiter_try_permit(w->a));
 	limiter_permit_back(w->a);
-	assert_int_equal(w->a->conns, 0);
+	assert_int_equal(permits_count(w->a->conns), 0);
 }
 
 /* A connection above a limit that was lowered makes room for none when it is closed. */
@@ -461,11 +461,11 @@ test_permits_under_a_lower_limit(void **state)
 	limiter_permit_back(w->a);
 	assert_int_equal(granted(&w->here, &last), 1);
 	assert_ptr_equal(last, &v[0]);
-	assert_int_equal(w->a->conns, 1);
+	assert_int_equal(permits_count(w->a->conns), 1);
 	limiter_decline(&v[0]);
 	assert_int_equal(granted(&w->here, &last), 1);
 	limiter_decline(&v[1]);
-	assert_int_equal(w->a->conns, 0);
+	assert_int_equal(permits_count(w->a->conns), 0);
 	assert_int_equal(instance_in_flight(w->a), 0);
 }
 

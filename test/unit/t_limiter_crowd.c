@@ -1,12 +1,13 @@
 /* limiter: many threads with many requests that come, leave and give slots back at random,
- * while instances come and go.  Whenever all threads pause, the counts of slots, connections
- * and waiters must agree.  Promise 3. */
+ * while instances come and go, or while slots are moved to another activator and back.  Whenever
+ * all threads pause, the counts of slots, connections and waiters must agree.  Promise 3. */
 #include "test/unit/revision.h"
 
 #include <sched.h>
 #include <stdatomic.h>
 
 #include "activator/limiter.h"
+#include "activator/share.h"
 
 #define THREADS 4
 #define REQUESTS 40 /* of each thread */
@@ -279,7 +280,8 @@ check(struct crowd *c)
 	CHECK(n.conns == atomic_load(&c->holding) + atomic_load(&c->idle));
 	CHECK(n.slots_most <= LIMIT && n.conns_most <= LIMIT);
 	CHECK(n.queued == 0 || n.free_slots == 0);
-	CHECK(n.permits_queued == 0);
+	/* Under a lowered share a request may wait for the connection of another one. */
+	CHECK(n.permits_queued == 0 || atomic_load(&c->holding) > 0);
 	atomic_store(&c->holding, 0);
 	atomic_store(&c->with_slot, 0);
 	atomic_store(&c->idle, 0);
@@ -360,6 +362,164 @@ disturb(struct crowd *c)
 	}
 }
 
+/* --- another activator, and the autoscaler between the two --- */
+
+static const char *const names[INSTANCES] = {"a", "b", "c"};
+
+struct leader {
+	struct crowd *c;
+	uint64_t epoch;
+	uint32_t random;
+	uint32_t share[INSTANCES];  /* as last offered to the crowd */
+	uint32_t bound[INSTANCES];  /* what the crowd may hold, by its reports */
+	uint32_t others[INSTANCES]; /* what the other activator uses */
+	uint64_t taken, given, recalled;
+};
+
+static uint32_t
+draw_lot(struct leader *l, uint32_t n)
+{
+	l->random = l->random * 1664525 + 1013904223;
+	return (l->random >> 8) % n;
+}
+
+static void
+hear(struct share *s, void *arg)
+{
+	struct leader *l = arg;
+	struct share_report r;
+	size_t i, k;
+
+	while (share_next_report(s, &r)) {
+		for (i = 0; i < INSTANCES && r.is_complete; i++)
+			l->bound[i] = 0;
+		for (k = 0; k < r.n; k++)
+			l->bound[r.v[k].id[0] - 'a'] = r.v[k].slots;
+	}
+	for (i = 0; i < INSTANCES; i++)
+		l->share[i] = MIN(l->share[i], l->bound[i]);
+}
+
+static void
+offer(struct leader *l, uint32_t recall_idle, uint32_t recall_due)
+{
+	struct share_item items[INSTANCES];
+	struct share_offer o = {.term = 1,
+				.epoch = ++l->epoch,
+				.limit = LIMIT,
+				.recall_idle = recall_idle,
+				.recall_due = recall_due,
+				.is_shared = true,
+				.is_asking = true,
+				.v = items,
+				.n = INSTANCES};
+	size_t i;
+
+	for (i = 0; i < INSTANCES; i++)
+		items[i] = (struct share_item){.id = names[i], .slots = l->share[i]};
+	limiter_update(l->c->rev, instance_set_ref(l->c->set),
+		       &(struct limiter_update){.wanted = INSTANCES,
+						.container_concurrency = LIMIT,
+						.is_counted = true,
+						.offer = &o});
+	for (i = 0; i < INSTANCES; i++)
+		if (!limiter_may_idle(l->c->v[i]))
+			atomic_fetch_add(&l->c->sheds[i], 1);
+	limiter_with_share(l->c->rev, hear, l);
+}
+
+/* The other activator uses all that the crowd does not hold. */
+static void
+take_rest(struct leader *l, size_t i)
+{
+	for (; l->bound[i] + l->others[i] < LIMIT; l->others[i]++) {
+		CHECK(atomic_fetch_add(&l->c->overlap[i], 1) < LIMIT);
+		CHECK(atomic_fetch_add(&l->c->conns[i], 1) < LIMIT);
+		l->taken++;
+	}
+}
+
+static void
+give(struct leader *l, size_t i)
+{
+	if (l->others[i] == 0)
+		return;
+	atomic_fetch_sub(&l->c->overlap[i], 1);
+	atomic_fetch_sub(&l->c->conns[i], 1);
+	l->others[i]--;
+	l->share[i] = ++l->bound[i];
+	l->given++;
+	offer(l, 0, 0);
+}
+
+static void
+lead(struct leader *l)
+{
+	size_t i = draw_lot(l, INSTANCES);
+
+	switch (draw_lot(l, 4)) {
+	case 0:
+		l->share[i] -= MIN(l->share[i], 1u);
+		offer(l, 0, 0);
+		break;
+	case 1:
+		offer(l, draw_lot(l, 3), draw_lot(l, 3));
+		l->recalled++;
+		break;
+	case 2:
+		limiter_with_share(l->c->rev, hear, l);
+		take_rest(l, i);
+		break;
+	case 3:
+		give(l, i);
+		break;
+	}
+}
+
+static void
+give_all(struct leader *l)
+{
+	size_t i;
+
+	limiter_with_share(l->c->rev, hear, l);
+	for (i = 0; i < INSTANCES; i++)
+		while (l->others[i] > 0)
+			give(l, i);
+}
+
+static void
+begin_sharing(struct share *s, void *arg)
+{
+	(void)arg;
+	share_connected(s, 1);
+}
+
+/* Meanwhile move slots. */
+static void
+share_out(struct crowd *c)
+{
+	struct leader l = {.c = c, .random = 7};
+	size_t i;
+
+	pthread_mutex_lock(&c->quiet);
+	limiter_with_share(c->rev, begin_sharing, NULL);
+	for (i = 0; i < INSTANCES; i++)
+		l.share[i] = l.bound[i] = LIMIT;
+	offer(&l, 0, 0);
+	pthread_mutex_unlock(&c->quiet);
+	while (atomic_load(&c->ended) < THREADS) {
+		pthread_mutex_lock(&c->quiet);
+		lead(&l);
+		pthread_mutex_unlock(&c->quiet);
+		sched_yield();
+		loop_once(c->control, true);
+	}
+	give_all(&l);
+	printf("slots: %llu taken, %llu given, %llu recalls\n", (unsigned long long)l.taken,
+	       (unsigned long long)l.given, (unsigned long long)l.recalled);
+	assert_true(l.taken > 0 && l.given > 0 && l.recalled > 0);
+}
+
 static void
 start_crowd(struct crowd *c, struct member *m)
 {
@@ -369,7 +529,7 @@ start_crowd(struct crowd *c, struct member *m)
 	c->control = loop_new(&e);
 	c->rev = unit_revision(c->control);
 	for (i = 0; i < INSTANCES; i++)
-		c->v[i] = unit_instance(c->rev, (char[]){(char)('a' + i), '\0'});
+		c->v[i] = unit_instance(c->rev, names[i]);
 	c->set = instance_set_new(c->v, INSTANCES);
 	limiter_update(
 		c->rev, instance_set_ref(c->set),
@@ -389,16 +549,15 @@ start_crowd(struct crowd *c, struct member *m)
 }
 
 static void
-test_crowd(void **state)
+run_crowd(void (*meanwhile)(struct crowd *))
 {
 	struct crowd *c = xcalloc(1, sizeof *c);
 	struct member *m = xcalloc(THREADS, sizeof *m);
 	struct limiter_count n;
 	int i;
 
-	(void)state;
 	start_crowd(c, m);
-	disturb(c);
+	meanwhile(c);
 	for (i = 0; i < THREADS; i++)
 		pthread_join(m[i].thread, NULL);
 	limiter_count(c->rev, &n);
@@ -425,11 +584,26 @@ test_crowd(void **state)
 	free(c);
 }
 
+static void
+test_crowd(void **state)
+{
+	(void)state;
+	run_crowd(disturb);
+}
+
+static void
+test_shares(void **state)
+{
+	(void)state;
+	run_crowd(share_out);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_crowd),
+		cmocka_unit_test(test_shares),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
