@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "autoscaler/activators.h"
 #include "autoscaler/explain.h"
 #include "autoscaler/facts.h"
 #include "autoscaler/metrics.h"
@@ -36,6 +37,7 @@ struct autoscaler {
 	struct services *services;
 	struct driver *platform, *addresses; /* NULL once closed */
 	struct reconcile *reconcile;
+	struct activators *activators;
 	struct learned *learned;
 	struct ledger *ledger;
 	int64_t ledger_generation; /* of the services that the ledger knows */
@@ -43,6 +45,7 @@ struct autoscaler {
 	struct hub *hub;
 	struct admin *admin;
 	struct loop_timer tick;
+	struct loop_timer round; /* to the next round that reconcile_next_ns() asks for */
 	int64_t next_tick_ns;
 	struct loop_timer chores; /* set: plans are due, or learned.json is being written */
 	bool is_listening, is_stopping;
@@ -90,7 +93,27 @@ send_message(uint64_t peer, const struct msg *m, void *arg)
 		hub_send(p, m);
 }
 
-static const struct reconcile_ops reconcile_ops = {.send = send_message};
+static void
+on_holder_gone(const char *id, void *arg)
+{
+	struct autoscaler *a = arg;
+
+	activators_forget(a->activators, id);
+}
+
+static const struct reconcile_ops reconcile_ops = {.send = send_message,
+						   .holder_gone = on_holder_gone};
+
+static void
+on_dead(const char *id, void *arg)
+{
+	struct autoscaler *a = arg;
+
+	log_debug(NULL, "process of an activator has ended", "activator=%s", id);
+	reconcile_holder_dead(a->reconcile, id);
+}
+
+static const struct activators_ops activators_ops = {.on_dead = on_dead};
 
 static void
 line_to_one(const char *text, size_t n, void *arg)
@@ -114,8 +137,9 @@ on_activator_up(struct hub_peer *p, void *arg)
 
 	log_info(NULL, "activator connected", "activator=%s pid=%d uid=%d", p->id, (int)p->pid,
 		 (int)p->uid);
+	activators_up(a->activators, p->id, p->pid);
 	services_describe(a->services, line_to_one, p);
-	reconcile_peer_up(a->reconcile, p->serial, p->id);
+	reconcile_peer_up(a->reconcile, p->serial, p->id, p->has_shares);
 }
 
 static void
@@ -128,6 +152,18 @@ on_message(struct hub_peer *p, const struct msg *m, void *arg)
 	reconcile_message(a->reconcile, p->serial, m);
 }
 
+/* Has the activator another link? */
+static bool
+has_another(const struct autoscaler *a, const struct hub_peer *gone)
+{
+	struct hub_peer *p = NULL;
+
+	while ((p = hub_next_activator(a->hub, p)) != NULL)
+		if (p != gone && strcmp(p->id, gone->id) == 0)
+			return true;
+	return false;
+}
+
 static void
 on_activator_down(struct hub_peer *p, const char *why, void *arg)
 {
@@ -136,6 +172,8 @@ on_activator_down(struct hub_peer *p, const char *why, void *arg)
 	log_warn(NULL, "activator disconnected", "activator=%s why=%s", p->id, why);
 	ledger_peer_down(a->ledger, p->serial);
 	reconcile_peer_down(a->reconcile, p->serial);
+	if (!has_another(a, p))
+		activators_down(a->activators, p->id);
 }
 
 static const struct hub_ops hub_ops = {on_activator_up, on_message, on_activator_down};
@@ -307,8 +345,21 @@ static void
 on_tail(void *arg)
 {
 	struct autoscaler *a = arg;
+	int64_t next;
 
 	reconcile_tail(a->reconcile);
+	next = reconcile_next_ns(a->reconcile);
+	if (next == INT64_MAX)
+		loop_timer_clear(&a->round);
+	else
+		loop_timer_set(&a->round, MAX(next - clk_now(), 0));
+}
+
+/* The tail of this round does what is due. */
+static void
+on_round(void *arg)
+{
+	(void)arg;
 }
 
 static void
@@ -450,6 +501,16 @@ open_admin(struct autoscaler *a, struct err *e)
 
 /* --- life --- */
 
+static void
+begin_shares(struct autoscaler *a)
+{
+	size_t n;
+	const char **ids = activators_ids(a->activators, &n);
+
+	reconcile_begin_shares(a->reconcile, activators_term(a->activators), ids, n);
+	free(ids);
+}
+
 /* Open each part before the parts that need it; the socket last, so that no activator
  * connects to half an autoscaler. */
 static int
@@ -461,6 +522,8 @@ open_all(struct autoscaler *a, struct err *e)
 	if (a->lock_fd < 0 || watch_signals(a, e) < 0 || open_admin(a, e) < 0)
 		return -1;
 	a->reconcile = reconcile_new(&reconcile_ops, a, a->id);
+	a->activators = activators_open(a->loop, s->state_dir, &activators_ops, a);
+	begin_shares(a);
 	a->learned = learned_open(s->state_dir);
 	a->ledger = ledger_open(a->loop, &(struct ledger_conf){
 						 .state_dir = s->state_dir,
@@ -478,7 +541,10 @@ open_all(struct autoscaler *a, struct err *e)
 							     .send_all = line_to_all,
 							     .arg = a});
 	a->hub = hub_open(a->loop, s->socket, a->id, &hub_ops, a, e);
-	return a->hub == NULL ? -1 : 0;
+	if (a->hub == NULL)
+		return -1;
+	hub_set_term(a->hub, activators_term(a->activators));
+	return 0;
 }
 
 static void
@@ -522,6 +588,7 @@ control_open(struct loop *loop, struct settings **settings, struct err *e)
 	s = services_settings(a->services);
 	loop_timer_init(&a->tick, loop, on_tick, a);
 	loop_timer_init(&a->chores, loop, on_chores, a);
+	loop_timer_init(&a->round, loop, on_round, a);
 	if (open_all(a, e) < 0) {
 		control_close(&a);
 		return NULL;
@@ -548,11 +615,13 @@ control_close(struct autoscaler **ap)
 	loop_on_tail(a->loop, NULL, NULL);
 	loop_timer_fini(&a->chores);
 	loop_timer_fini(&a->tick);
+	loop_timer_fini(&a->round);
 	close_drivers(a);
 	hub_close(&a->hub);
 	admin_close(&a->admin);
 	loop_settle(a->loop); /* while what drivers report has a receiver */
 	ledger_close(&a->ledger);
+	activators_close(&a->activators);
 	reconcile_free(&a->reconcile);
 	learned_close(&a->learned);
 	services_free(&a->services);

@@ -81,7 +81,9 @@ apply(struct services *s)
 {
 	const struct services_parts *p = &s->parts;
 	struct reconcile_conf conf = {.max_instances = settings_max_instances(s->current),
-				      .drain_timeout = s->current->autoscaler.drain_timeout};
+				      .drain_timeout = s->current->autoscaler.drain_timeout,
+				      .share_quantum = s->current->autoscaler.share_quantum,
+				      .generation = s->generation + 1};
 	struct reconcile_item *items;
 	size_t n;
 

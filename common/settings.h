@@ -188,7 +188,8 @@ struct autoscaler_conf {
 	uint32_t port_first, port_last; /* of the instances of driver process */
 	int64_t orphan_timeout;
 	int64_t drain_timeout; /* of one instance */
-	uint32_t usage_days;   /* 0: no journal */
+	int64_t share_quantum;
+	uint32_t usage_days; /* 0: no journal */
 	uint64_t usage_max_bytes;
 	double instance_hour_price; /* 0: unknown */
 	/* kubernetes */

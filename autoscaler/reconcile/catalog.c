@@ -156,6 +156,16 @@ describe_traffic(const struct service_conf *s)
 	return v;
 }
 
+/* Say "not known" in place of the instances: activators keep those that they have. */
+static void
+leave_out_instances(struct msg_instances *m)
+{
+	free(m->v);
+	m->v = NULL;
+	m->n = 0;
+	m->is_known = false;
+}
+
 static void
 describe_revision(struct msg_revision *to, const struct revision_conf *conf,
 		  const struct reconcile *r)
@@ -165,6 +175,8 @@ describe_revision(struct msg_revision *to, const struct revision_conf *conf,
 	CHECK(rev != NULL);
 	to->limits = conf->limits; /* borrowed: never limits_fini()ed */
 	announce_fill(rev, &to->instances, clk_now());
+	if (reconcile_is_shared(r, conf->full_name))
+		leave_out_instances(&to->instances);
 }
 
 /* The revisions of the service, and those of it that are leaving. */
@@ -182,16 +194,6 @@ describe_revisions(const struct catalog *c, const struct service_conf *s, const 
 		if (strcmp(c->leaving[i].service->name, s->name) == 0)
 			describe_revision(&v[(*n)++], c->leaving[i].revision, r);
 	return v;
-}
-
-/* Say "not known" in place of the instances: activators keep those that they have. */
-static void
-leave_out_instances(struct msg_instances *m)
-{
-	free(m->v);
-	m->v = NULL;
-	m->n = 0;
-	m->is_known = false;
 }
 
 static void

@@ -25,6 +25,7 @@ struct hub {
 	struct list peers; /* hub_peer.node, in the order of arrival */
 	size_t activators;
 	uint64_t serial, dropped;
+	uint64_t term;		 /* for the hello; 0: no shares are given out */
 	struct loop_timer sweep; /* set while a peer has not said hello */
 };
 
@@ -43,6 +44,12 @@ peer_free(struct hub_peer *p)
 	free(p->id);
 	free(p->version);
 	free(p);
+}
+
+void
+hub_set_term(struct hub *h, uint64_t term)
+{
+	h->term = term;
 }
 
 size_t
@@ -138,7 +145,9 @@ say_hello(struct hub_peer *p)
 			.u.hello = {.protocol = MSG_PROTOCOL,
 				    .role = ROLE_AUTOSCALER,
 				    .id = id,
-				    .version = version}};
+				    .version = version,
+				    .has_shares = p->hub->term > 0,
+				    .term = p->hub->term}};
 
 	hub_send(p, &m);
 	free(id);
@@ -198,6 +207,7 @@ take_hello(struct hub_peer *p, const struct msg_hello *h)
 	p->id = xstrdup(h->id);
 	p->version = text_copy(h->version);
 	p->role = h->role;
+	p->has_shares = h->has_shares;
 	if (!is_activator(p))
 		return;
 	replace_older(p);
@@ -222,6 +232,9 @@ take_message(struct hub_peer *p, const struct msg *m)
 	case MSG_INSTANCE:
 	case MSG_DRAINED:
 	case MSG_BUSY:
+	case MSG_SHARES_HELD:
+	case MSG_WANT:
+	case MSG_LEAVING:
 		if (p->role == ROLE_ACTIVATOR)
 			p->hub->ops->on_message(p, m, p->hub->arg);
 		else

@@ -22,6 +22,7 @@ struct hub_peer {
 	uint64_t serial;    /* of the link; never used again */
 	char *id;	    /* from its hello; NULL before it */
 	char *version;	    /* from its hello; may stay NULL */
+	bool has_shares;    /* from its hello: it knows shares (common/shares.h) */
 	enum msg_role role; /* once id is set */
 	pid_t pid;	    /* of the process that connected, as the kernel says … */
 	uid_t uid;	    /* … and the user that it ran as; (pid_t)-1, (uid_t)-1: unknown */
@@ -45,6 +46,9 @@ NODISCARD struct hub *hub_open(struct loop *, const char *path, const char *id,
 			       const struct hub_ops *, void *arg, struct err *);
 /* Close all links, without callbacks; nulls. */
 void hub_close(struct hub **);
+
+/* The hello says that shares are given out, under this term. */
+void hub_set_term(struct hub *, uint64_t term);
 
 /* How many activators have said hello. */
 size_t hub_activators(const struct hub *);

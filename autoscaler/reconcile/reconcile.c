@@ -8,6 +8,7 @@
 #include "autoscaler/reconcile/quota.h"
 #include "autoscaler/reconcile/scaled_set.h"
 #include "autoscaler/reconcile/scaledown.h"
+#include "autoscaler/reconcile/sharing.h"
 #include "common/clk.h"
 #include "common/log.h"
 
@@ -23,6 +24,8 @@ struct reconcile {
 	struct scaled_set set;
 	struct peers peers;
 	struct scaledown scaledown;
+	struct sharing *sharing;
+	struct sharing_ops sharing_ops;
 	struct quota quota;
 	double used_cores; /* by the instances of all revisions, at the last tick */
 	size_t load_at; /* where the search for the next id begins: drivers ask for the instances in
@@ -42,6 +45,8 @@ reconcile_new(const struct reconcile_ops *ops, void *arg, const char *id)
 	scaled_set_init(&r->set);
 	peers_init(&r->peers);
 	scaledown_init(&r->scaledown, id, &r->peers, ops->send, arg);
+	r->sharing_ops = (struct sharing_ops){.send = ops->send, .holder_gone = ops->holder_gone};
+	r->sharing = sharing_new(&r->set, &r->sharing_ops, arg);
 	return r;
 }
 
@@ -78,6 +83,7 @@ reconcile_free(struct reconcile **rp)
 		return;
 	while ((rev = scaled_set_next(&r->set, &at)) != NULL)
 		forget(r, rev);
+	sharing_free(&r->sharing);
 	scaledown_fini(&r->scaledown);
 	peers_fini(&r->peers);
 	scaled_set_fini(&r->set);
@@ -106,6 +112,7 @@ set_one(struct reconcile *r, const struct reconcile_item *item)
 		rev->is_adopted = false; /* when the dry run ends, what there is then is adopted */
 	}
 	rev->is_stale = false;
+	rev->is_changed |= sharing_describe(r->sharing, rev);
 	if (item->is_leaving && !rev->is_leaving)
 		rev->leaving_ns = clk_now();
 	rev->is_leaving = item->is_leaving;
@@ -126,8 +133,10 @@ reconcile_set(struct reconcile *r, const struct reconcile_conf *conf,
 	r->longest_window = 0;
 	while ((rev = scaled_set_next(&r->set, &at)) != NULL)
 		rev->is_stale = true;
+	sharing_begin_set(r->sharing, conf->generation, conf->share_quantum);
 	for (i = 0; i < n; i++)
 		set_one(r, &items[i]);
+	sharing_end_set(r->sharing);
 	at = 0;
 	while ((rev = scaled_set_next(&r->set, &at)) != NULL)
 		if (rev->is_stale)
@@ -219,12 +228,25 @@ forget_reports(struct reconcile *r)
 }
 
 void
-reconcile_peer_up(struct reconcile *r, uint64_t peer, const char *id)
+reconcile_begin_shares(struct reconcile *r, uint64_t term, const char *const *ids, size_t n)
+{
+	sharing_begin(r->sharing, term, ids, n);
+}
+
+void
+reconcile_holder_dead(struct reconcile *r, const char *id)
+{
+	sharing_dead(r->sharing, id);
+}
+
+void
+reconcile_peer_up(struct reconcile *r, uint64_t peer, const char *id, bool has_shares)
 {
 	struct list_node *node, *tmp;
 
 	r->heard_ns = r->peers.n == 0 ? clk_now() : r->heard_ns;
 	peers_up(&r->peers, peer, id, clk_now());
+	sharing_peer_up(r->sharing, peer, id, has_shares);
 	forget_reports(r);
 	LIST_FOREACH(&r->set.active, node, tmp)
 		scaledown_peer_up(&r->scaledown, container_of(node, struct scaled_revision, active),
@@ -238,6 +260,7 @@ reconcile_peer_down(struct reconcile *r, uint64_t peer)
 	bool has_vanished = peers_down(&r->peers, peer, clk_now());
 	struct list_node *node, *tmp;
 
+	sharing_peer_down(r->sharing, peer);
 	r->heard_ns = r->peers.n == 0 ? 0 : r->heard_ns;
 	LIST_FOREACH(&r->set.active, node, tmp) {
 		struct scaled_revision *rev = container_of(node, struct scaled_revision, active);
@@ -321,6 +344,15 @@ reconcile_message(struct reconcile *r, uint64_t peer, const struct msg *m)
 		break;
 	case MSG_BUSY:
 		answer_drain(r, peer, m->u.busy.token, true);
+		break;
+	case MSG_SHARES_HELD:
+		sharing_held(r->sharing, peer, &m->u.shares_held);
+		break;
+	case MSG_WANT:
+		sharing_want(r->sharing, peer, &m->u.want);
+		break;
+	case MSG_LEAVING:
+		sharing_leaving(r->sharing, peer);
 		break;
 	default:
 		CHECK(!"a type that activators send");
@@ -412,6 +444,8 @@ publish(struct reconcile *r, struct scaled_revision *rev)
 	if (!rev->is_changed)
 		return;
 	rev->is_changed = false;
+	if (rev->is_known && sharing_publish(r->sharing, rev))
+		return;
 	announce_fill(rev, &m.u.instances, clk_now());
 	r->ops->send(0, &m, r->arg);
 	announce_fini(&m.u.instances);
@@ -437,14 +471,19 @@ reconcile_tail(struct reconcile *r)
 	struct list_node *node;
 	int64_t now = clk_now();
 
-	if (list_empty(&r->set.marked))
-		return;
-	if (!r->is_frozen) {
+	if (!list_empty(&r->set.marked) && !r->is_frozen) {
 		decide_marked(r, now);
 		quota_share(&r->quota, &r->set, &r->peers, now);
 	}
 	while ((node = list_pop(&r->set.marked)) != NULL)
 		act(r, container_of(node, struct scaled_revision, marked));
+	sharing_flush(r->sharing);
+}
+
+int64_t
+reconcile_next_ns(const struct reconcile *r)
+{
+	return sharing_next_ns(r->sharing);
 }
 
 void
@@ -458,6 +497,7 @@ reconcile_tick(struct reconcile *r)
 	struct list_node *node, *tmp;
 
 	peers_tick(&r->peers, r->longest_window, now);
+	sharing_tick(r->sharing);
 	forget_reports(r);
 	r->used_cores = 0;
 	LIST_FOREACH(&r->set.active, node, tmp) {
@@ -492,6 +532,12 @@ reconcile_freeze(struct reconcile *r)
 }
 
 /* --- for reading --- */
+
+bool
+reconcile_is_shared(const struct reconcile *r, const char *name)
+{
+	return sharing_has(r->sharing, name);
+}
 
 struct scaled_revision *
 reconcile_find(const struct reconcile *r, const char *name)

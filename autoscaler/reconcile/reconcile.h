@@ -19,6 +19,7 @@
  *		   it (quota.h)
  *	4. act     note the decision; ask the driver for more instances, or drain some before
  *		   it is asked for fewer (scaledown.h); announce what has changed (announce.h)
+ *	5. offer   give slots of instances to activators (sharing.h)
  * Four things do not wait for the end: an `activate` is decided on and acknowledged; a new
  * activator is sent the drains under way; `resume` is sent when a drain ends; a driver is told
  * which of its instances answer.
@@ -32,12 +33,13 @@
  * No I/O of its own; the time is clk_now().  Thread: the autoscaler's only loop.
  *
  * Room: autoscaler/reconcile changes the number of instances to the number that is wanted.  It
- * may use the brain, the driver interface (driver.h) and common/.  It never knows which driver it
- * calls, and does no I/O but for the link (hub.c) and the file of learned.c.  Each of its parts
- * calls only those below it:
+ * may use the brain, shares, the driver interface (driver.h) and common/.  It never knows which
+ * driver it calls, and does no I/O but for the link (hub.c) and the file of learned.c.  Each of its
+ * parts calls only those below it:
  *	catalog · learned		how services are described; what is kept over a restart
  *	reconcile			the round
  *	inbound · scaledown · quota	what is reported; drains; max_instances
+ *	sharing				slots of instances given out to activators
  *	announce · scaled_set		what is sent to activators; all revisions
  *	scaled				one revision
  *	instances · wanted · peers · drain · hold	its parts, by themselves
@@ -53,12 +55,16 @@ struct reconcile;
 struct reconcile_ops {
 	/* Send to one activator, or (peer 0) to all. */
 	void (*send)(uint64_t peer, const struct msg *, void *arg);
+	/* As sharing_ops.holder_gone; may be NULL. */
+	void (*holder_gone)(const char *id, void *arg);
 };
 
 /* Settings that concern all revisions. */
 struct reconcile_conf {
 	uint32_t max_instances; /* 0: no bound */
 	int64_t drain_timeout;	/* ns */
+	int64_t share_quantum;	/* ns */
+	int64_t generation;	/* of the description that follows */
 	/* of the machine that all instances share; 0: they do not share one, or it is unknown */
 	double machine_cores, machine_memory; /* bytes */
 };
@@ -86,13 +92,17 @@ void reconcile_set(struct reconcile *, const struct reconcile_conf *, const stru
 bool reconcile_leaving_done(const struct reconcile *);
 
 /* An activator is connected and has been sent all services.  It is sent the drains that are
- * under way.  id is copied. */
-void reconcile_peer_up(struct reconcile *, uint64_t peer, const char *id);
+ * under way.  id is copied.  has_shares: it knows shares (common/shares.h). */
+void reconcile_peer_up(struct reconcile *, uint64_t peer, const char *id, bool has_shares);
 /* The link of an activator is down.  If the activator has another link, its old reports are
  * dropped.  Else what it had in flight counts for one stable window more, and nothing is scaled
  * down meanwhile (peers.h). */
 void reconcile_peer_down(struct reconcile *, uint64_t peer);
-/* What it sends: activate, stats, instance, drained or busy. */
+/* Before the first reconcile_set(): as sharing_begin(). */
+void reconcile_begin_shares(struct reconcile *, uint64_t term, const char *const *ids, size_t n);
+/* The process of an activator has ended. */
+void reconcile_holder_dead(struct reconcile *, const char *id);
+/* What it sends: activate, stats, instance, drained, busy, shares_held, want or leaving. */
 void reconcile_message(struct reconcile *, uint64_t peer, const struct msg *);
 /* What a driver shows. */
 void reconcile_view(struct reconcile *, const struct driver_view *);
@@ -106,8 +116,13 @@ void reconcile_tick(struct reconcile *); /* each second */
  * others wait: the caller does other work in between, so that many plans delay nothing else. */
 bool reconcile_plan(struct reconcile *);
 void reconcile_tail(struct reconcile *); /* at the end of each round */
+/* When a round is due though nothing has happened (clk_now()); INT64_MAX: with the next tick. */
+int64_t reconcile_next_ns(const struct reconcile *);
 
 /* --- for reading --- */
+/* Are its slots given out to activators one by one?  Then its instances are not a part of the
+ * description that all of them get. */
+bool reconcile_is_shared(const struct reconcile *, const char *name);
 struct scaled_revision *reconcile_find(const struct reconcile *,
 				       const char *name); /* may be NULL */
 /* `size_t at = 0; while ((rev = reconcile_next(r, &at)) != NULL) …` */

@@ -60,6 +60,7 @@ holdings_add_holder(struct holdings *l, const char *id)
 	h->index = l->holders_n;
 	h->dead_ns = -1;
 	h->has_shares = true;
+	h->epoch = l->epoch;
 	if (l->holders_n == l->holders_cap) {
 		l->holders_cap = l->holders_cap == 0 ? 2 : l->holders_cap * 2;
 		l->holders = xrealloc(l->holders, l->holders_cap * sizeof *l->holders);
@@ -346,6 +347,7 @@ holdings_offer(struct holdings *l, struct holdings_holder *h, struct share_offer
 
 	CHECK(h->is_synced);
 	*o = (struct share_offer){.epoch = ++h->epoch, .limit = l->limit, .v = items};
+	l->epoch = MAX(l->epoch, h->epoch);
 	o->is_asking = is_limited && !h->is_exact;
 	for (i = 0; i < l->n; i++) {
 		struct holdings_instance *inst = l->v[i];

@@ -76,6 +76,7 @@ struct holdings {
 	/* Slots of each instance.  SHARE_ALL: any number, and nothing is accounted.  0: neither
 	 * limit nor instances are known yet. */
 	uint32_t limit;
+	uint64_t epoch; /* the highest that was offered to any holder, or before there were any */
 	struct holdings_holder **holders;
 	size_t holders_n, holders_cap;
 	struct holdings_instance **v;

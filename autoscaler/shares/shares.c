@@ -26,6 +26,7 @@ shares_new(const struct shares_conf *conf, const char *const *known, size_t n)
 	s->conf = *conf;
 	s->next_ns = INT64_MAX;
 	holdings_init(&s->holdings);
+	s->holdings.epoch = conf->epoch;
 	for (i = 0; i < n; i++)
 		holdings_add_holder(&s->holdings, known[i])->has_all = true;
 	return s;
@@ -49,6 +50,14 @@ shares_set(struct shares *s, uint32_t limit, const char *const *ids, size_t n)
 	s->is_set = s->is_allot_due = true;
 	holdings_set_limit(&s->holdings, limit);
 	holdings_list(&s->holdings, ids, n);
+}
+
+void
+shares_configure(struct shares *s, const struct shares_conf *conf)
+{
+	s->is_allot_due |= conf->quantum_ns != s->conf.quantum_ns;
+	s->conf.quantum_ns = conf->quantum_ns;
+	s->conf.abort_timeout_ns = conf->abort_timeout_ns;
 }
 
 /* --- activators --- */
@@ -92,7 +101,7 @@ shares_leaving(struct shares *s, const char *id)
 	struct holdings_holder *h = holdings_find_holder(&s->holdings, id);
 
 	if (h != NULL)
-		h->is_leaving = true;
+		h->is_leaving = s->is_allot_due = true;
 }
 
 void
@@ -259,6 +268,12 @@ bool
 shares_is_deposed(const struct shares *s)
 {
 	return s->is_deposed;
+}
+
+uint64_t
+shares_epoch(const struct shares *s)
+{
+	return s->holdings.epoch;
 }
 
 bool

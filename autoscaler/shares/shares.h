@@ -32,6 +32,7 @@ struct shares; /* opaque */
 
 struct shares_conf {
 	uint64_t term;		  /* from 1 */
+	uint64_t epoch;		  /* offers have higher epochs */
 	int64_t quantum_ns;	  /* share_quantum: under contention a share stays so long */
 	int64_t abort_timeout_ns; /* so long the slots of a dead activator stay in use */
 };
@@ -39,6 +40,8 @@ struct shares_conf {
 /* known: the ids on stable storage (n).  Each may hold everything until it reports or is dead. */
 NODISCARD struct shares *shares_new(const struct shares_conf *, const char *const *known, size_t n);
 void shares_free(struct shares **);
+/* Other times hold from now on; term and epoch stay. */
+void shares_configure(struct shares *, const struct shares_conf *);
 
 /* --- what the driver and the settings say --- */
 /* These instances (ids, n) are listed to activators from now on, with this container_concurrency;
@@ -76,6 +79,8 @@ int64_t shares_next_ns(const struct shares *, int64_t now_ns);
 
 /* --- for reading --- */
 bool shares_is_deposed(const struct shares *);
+/* The highest epoch of all offers. */
+uint64_t shares_epoch(const struct shares *);
 /* Does the activator count: is it connected, or may it hold something? */
 bool shares_knows(const struct shares *, const char *id);
 /* Slots that may be in use at an instance, by all activators together; SHARE_ALL: unknown. */

@@ -140,7 +140,7 @@ def has_ipv6():
 @pytest.mark.skipif(not has_ipv6(), reason="no ::1")
 def test_a_program_that_listens_at_the_ipv6_loopback_only(tmp_path):
     services = """service "s" { hosts = {"s.x"} container_concurrency = 1
-        revision "v1" { min_scale = 1
+        revision "v1" { min_scale = 1 abort_timeout = 10ms
             command = {"python3", "-m", "http.server", "--bind", "::1", "$PORT"} } }"""
     with running(tmp_path, services) as s:
         assert [s.get("s.x")[0] for _ in range(5)] == [200] * 5

@@ -1,0 +1,409 @@
+#include "autoscaler/activators.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+#include "autoscaler/keeper/proctab.h"
+#include "common/clk.h"
+#include "common/file.h"
+#include "common/jget.h"
+#include "common/jput.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/strbuf.h"
+
+#define FILE_NAME "activators.json"
+#define FILE_MOST ((size_t)16 << 20)
+#define BOOT_FILE "/proc/sys/kernel/random/boot_id"
+#define BOOT_MOST 64
+#define UNSEEN_PATIENCE (10 * CLK_S)
+
+struct known_activator {
+	struct list_node node;
+	struct activators *all;
+	char *id;
+	pid_t pid; /* 0: the kernel does not show it */
+	uint64_t start_ticks;
+	bool is_connected;
+	int fd; /* pidfd; -1: none */
+	struct loop_fd watch;
+	struct loop_timer timer; /* without a pidfd: to its end */
+};
+
+struct activators {
+	struct loop *loop;
+	const struct activators_ops *ops;
+	void *arg;
+	char *path, *path_new, *dir;
+	char *boot; /* of this machine; "": unknown */
+	uint64_t term;
+	struct list known; /* of struct known_activator */
+	bool is_failure_logged;
+};
+
+static struct known_activator *
+at(struct list_node *node)
+{
+	return container_of(node, struct known_activator, node);
+}
+
+static struct known_activator *
+find(const struct activators *a, const char *id)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&a->known, node, tmp)
+		if (strcmp(at(node)->id, id) == 0)
+			return at(node);
+	return NULL;
+}
+
+/* --- the file --- */
+
+static void
+put_all(const struct activators *a, struct strbuf *out)
+{
+	struct list_node *node, *tmp;
+	struct jput j;
+
+	jput_init(&j, out);
+	jput_object(&j, NULL);
+	jput_u64(&j, "term", a->term);
+	jput_string(&j, "boot", a->boot);
+	jput_array(&j, "activators");
+	LIST_FOREACH(&a->known, node, tmp) {
+		jput_object(&j, NULL);
+		jput_string(&j, "id", at(node)->id);
+		jput_i64(&j, "pid", at(node)->pid);
+		jput_u64(&j, "start_ticks", at(node)->start_ticks);
+		jput_object_end(&j);
+	}
+	jput_array_end(&j);
+	jput_object_end(&j);
+	strbuf_adds(out, "\n");
+}
+
+static int
+write_synced(const char *path, const char *text, size_t n)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600), code;
+	ssize_t put = 0;
+
+	if (fd < 0)
+		return -1;
+	while (n > 0 && (put = write(fd, text, n)) > 0) {
+		text += put;
+		n -= (size_t)put;
+	}
+	put = n > 0 || fdatasync(fd) < 0 ? -1 : 0;
+	code = errno;
+	close(fd);
+	errno = code;
+	return (int)put;
+}
+
+static void
+sync_folder(const struct activators *a)
+{
+	int fd = open(a->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (fsync(fd) < 0)
+		log_debug(NULL, "cannot sync a folder", "path=%s err=%s", a->dir, strerror(errno));
+	close(fd);
+}
+
+static void
+save(struct activators *a)
+{
+	struct strbuf text;
+
+	strbuf_init(&text, 0);
+	put_all(a, &text);
+	if (write_synced(a->path_new, text.data, text.len) < 0 ||
+	    rename(a->path_new, a->path) < 0) {
+		if (!a->is_failure_logged)
+			log_error(NULL,
+				  "cannot write which activators may hold slots: the limits of "
+				  "instances may not hold after a restart",
+				  "file=%s err=%s", a->path, strerror(errno));
+		a->is_failure_logged = true;
+	} else {
+		sync_folder(a);
+		a->is_failure_logged = false;
+	}
+	strbuf_fini(&text);
+}
+
+static struct known_activator *
+add(struct activators *a, const char *id, pid_t pid, uint64_t start_ticks)
+{
+	struct known_activator *k = xcalloc(1, sizeof *k);
+
+	*k = (struct known_activator){
+		.all = a, .id = xstrdup(id), .pid = pid, .start_ticks = start_ticks};
+	k->fd = -1;
+	loop_fd_init(&k->watch);
+	list_push(&a->known, &k->node);
+	return k;
+}
+
+static int
+read_one(struct activators *a, const struct jget *j, struct err *e)
+{
+	int64_t pid = 0;
+	uint64_t ticks = 0;
+	char *id = NULL;
+	int rc = -1;
+
+	if (jget_string(j, "id", JGET_MUST, &id, e) == 0 &&
+	    jget_i64(j, "pid", JGET_MUST, 0, INT32_MAX, &pid, e) == 0 &&
+	    jget_u64(j, "start_ticks", JGET_MUST, &ticks, e) == 0) {
+		add(a, id, (pid_t)pid, ticks);
+		rc = 0;
+	}
+	free(id);
+	return rc;
+}
+
+static int
+read_list(struct activators *a, const struct jget *root, struct err *e)
+{
+	struct jget list, one;
+	size_t i, n;
+
+	if (jget_array(root, "activators", JGET_MUST, &list, &n, e) < 0)
+		return -1;
+	for (i = 0; i < n; i++)
+		if (jget_element(&list, i, &one, e) < 0 || read_one(a, &one, e) < 0)
+			return -1;
+	return 0;
+}
+
+/* After a boot all processes of before have ended. */
+static int
+read_text(struct activators *a, const char *text, size_t n, struct err *e)
+{
+	struct jget root;
+	struct json_t *json = jget_open(text, n, &root, e);
+	char *boot = NULL;
+	int rc;
+
+	if (json == NULL)
+		return -1;
+	rc = jget_u64(&root, "term", JGET_MUST, &a->term, e);
+	if (rc == 0)
+		rc = jget_string(&root, "boot", JGET_MUST, &boot, e);
+	if (rc == 0 && strcmp(boot, a->boot) == 0)
+		rc = read_list(a, &root, e);
+	free(boot);
+	jget_close(&json);
+	return rc;
+}
+
+static void
+read_file(struct activators *a)
+{
+	size_t n;
+	struct err e = {0};
+	char *text = file_read(a->path, FILE_MOST, &n, &e);
+
+	if (text == NULL && e.code == ENOENT)
+		return;
+	if (text == NULL || read_text(a, text, n, &e) < 0)
+		log_error(NULL,
+			  "cannot read which activators may hold slots: the limits of instances "
+			  "may not hold until all activators have connected",
+			  "file=%s err=%s", a->path, e.text);
+	free(text);
+}
+
+/* --- whether it has ended --- */
+
+static void
+unwatch(struct known_activator *k)
+{
+	loop_timer_fini(&k->timer);
+	loop_fd_clear(&k->watch);
+	if (k->fd >= 0)
+		close(k->fd);
+	k->fd = -1;
+}
+
+static void
+on_ended(struct known_activator *k)
+{
+	struct activators *a = k->all;
+
+	loop_timer_clear(&k->timer);
+	loop_fd_clear(&k->watch);
+	a->ops->on_dead(k->id, a->arg);
+}
+
+static void
+on_process_ended(int fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	on_ended(arg);
+}
+
+static void
+on_timer(void *arg)
+{
+	struct known_activator *k = arg;
+
+	if (k->pid == 0 && k->is_connected)
+		return;
+	if (k->pid == 0)
+		log_warn(NULL, "activator does not come back, its process counts as ended",
+			 "activator=%s", k->id);
+	on_ended(k);
+}
+
+/* If the start time differs, another process has this number by now. */
+static void
+watch(struct known_activator *k)
+{
+	struct activators *a = k->all;
+
+	loop_timer_init(&k->timer, a->loop, on_timer, k);
+	k->fd = k->pid > 0 ? pidfd_open(k->pid, 0) : -1;
+	if (k->pid > 0 && proctab_start_ticks(k->pid) != k->start_ticks) {
+		loop_timer_set(&k->timer, 0);
+		return;
+	}
+	if (k->fd >= 0) {
+		loop_fd_set(&k->watch, a->loop, k->fd, EV_READ, on_process_ended, k);
+		return;
+	}
+	k->pid = 0;
+	if (!k->is_connected)
+		loop_timer_set(&k->timer, UNSEEN_PATIENCE);
+}
+
+/* --- life --- */
+
+static char *
+read_boot(void)
+{
+	struct err e;
+	char *text = file_read(BOOT_FILE, BOOT_MOST, NULL, &e);
+
+	if (text == NULL)
+		return xstrdup("");
+	text[strcspn(text, "\n")] = '\0';
+	return text;
+}
+
+struct activators *
+activators_open(struct loop *loop, const char *state_dir, const struct activators_ops *ops,
+		void *arg)
+{
+	struct activators *a = xcalloc(1, sizeof *a);
+	struct list_node *node, *tmp;
+
+	*a = (struct activators){.loop = loop, .ops = ops, .arg = arg};
+	list_init(&a->known);
+	a->dir = xstrdup(state_dir);
+	a->path = xasprintf("%s/%s", state_dir, FILE_NAME);
+	a->path_new = xasprintf("%s/%s.new", state_dir, FILE_NAME);
+	a->boot = read_boot();
+	read_file(a);
+	/* The clock makes up for a file that is lost. */
+	a->term = MAX(a->term + 1, (uint64_t)(clk_wall() / CLK_MS));
+	save(a);
+	LIST_FOREACH(&a->known, node, tmp)
+		watch(at(node));
+	return a;
+}
+
+static void
+known_free(struct known_activator *k)
+{
+	list_remove(&k->all->known, &k->node);
+	unwatch(k);
+	free(k->id);
+	free(k);
+}
+
+void
+activators_close(struct activators **ap)
+{
+	struct activators *a = *ap;
+	struct list_node *node, *tmp;
+
+	*ap = NULL;
+	if (a == NULL)
+		return;
+	LIST_FOREACH(&a->known, node, tmp)
+		known_free(at(node));
+	free(a->dir);
+	free(a->path);
+	free(a->path_new);
+	free(a->boot);
+	free(a);
+}
+
+uint64_t
+activators_term(const struct activators *a)
+{
+	return a->term;
+}
+
+const char **
+activators_ids(const struct activators *a, size_t *n)
+{
+	const char **ids = xcalloc(a->known.n + 1, sizeof *ids);
+	struct list_node *node, *tmp;
+
+	*n = 0;
+	LIST_FOREACH(&a->known, node, tmp)
+		ids[(*n)++] = at(node)->id;
+	return ids;
+}
+
+void
+activators_up(struct activators *a, const char *id, pid_t pid)
+{
+	struct known_activator *k = find(a, id);
+
+	if (k == NULL) {
+		k = add(a, id, MAX(pid, 0), pid > 0 ? proctab_start_ticks(pid) : 0);
+		if (k->start_ticks == 0)
+			k->pid = 0;
+		k->is_connected = true;
+		save(a);
+		watch(k);
+	}
+	k->is_connected = true;
+}
+
+void
+activators_down(struct activators *a, const char *id)
+{
+	struct known_activator *k = find(a, id);
+
+	if (k == NULL)
+		return;
+	k->is_connected = false;
+	if (k->pid == 0)
+		loop_timer_set(&k->timer, UNSEEN_PATIENCE);
+}
+
+void
+activators_forget(struct activators *a, const char *id)
+{
+	struct known_activator *k = find(a, id);
+
+	if (k == NULL)
+		return;
+	known_free(k);
+	save(a);
+}

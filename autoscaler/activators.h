@@ -1,0 +1,45 @@
+/* activators - the activators that may hold slots (reconcile/sharing.h), and whether their
+ * processes have ended.
+ *
+ * state_dir/activators.json has the id and the process of each one that has ever connected, until
+ * its process has ended and it holds nothing any more; and the term of the autoscaler that wrote
+ * it.  So the next autoscaler knows which activators may be using slots before they connect.
+ *
+ * The kernel says when a process ends (pidfd).  An activator whose process the kernel does not
+ * show, as in a container of its own, counts as ended when it has not been connected for
+ * UNSEEN_PATIENCE.
+ * Thread: the autoscaler's only loop. */
+#ifndef AUTOSCALER_ACTIVATORS_H
+#define AUTOSCALER_ACTIVATORS_H
+
+#include <sys/types.h>
+
+#include "common/base.h"
+
+struct activators; /* opaque */
+struct loop;
+
+struct activators_ops {
+	/* The process has ended.  Called from the loop only. */
+	void (*on_dead)(const char *id, void *arg);
+};
+
+/* Read the file, and write it with the term of this autoscaler.  The caller holds the lock of
+ * state_dir.  Errors are logged: then this autoscaler's term comes from the clock alone. */
+NODISCARD struct activators *activators_open(struct loop *, const char *state_dir,
+					     const struct activators_ops *, void *arg);
+void activators_close(struct activators **);
+
+uint64_t activators_term(const struct activators *); /* higher than those of all before */
+/* All that are known: ids, n of them; the array is the caller's, the strings are borrowed until
+ * the next call. */
+NODISCARD const char **activators_ids(const struct activators *, size_t *n);
+
+/* An activator has connected; pid: -1 or 0: the kernel does not show it.  Returns once it is on
+ * disk. */
+void activators_up(struct activators *, const char *id, pid_t pid);
+void activators_down(struct activators *, const char *id);
+/* It holds nothing any more, and its process has ended. */
+void activators_forget(struct activators *, const char *id);
+
+#endif

@@ -1,0 +1,567 @@
+#include "autoscaler/reconcile/sharing.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "autoscaler/reconcile/announce.h"
+#include "autoscaler/shares/shares.h"
+#include "common/clk.h"
+#include "common/log.h"
+
+/* One activator: connected, or not known to be dead. */
+struct holder {
+	char *id;
+	uint64_t peer; /* its newest link; 0: none */
+	bool has_shares;
+	bool is_leaving;
+	bool is_refusal_logged; /* it knows no shares, and got no instances of a revision */
+	int64_t dead_ns;	/* -1: it is not */
+};
+
+/* One revision. */
+struct entry {
+	char *name;
+	struct shares *shares;
+	uint32_t limit; /* SHARE_ALL: none */
+	int64_t abort_timeout_ns;
+	int64_t generation; /* of the description that was the first with it */
+	bool is_stale;	    /* within sharing_begin_set() … sharing_end_set() */
+	bool is_published;
+	bool is_due;	 /* for sharing_flush() */
+	int64_t next_ns; /* as shares_next_ns() */
+	uint64_t *told;	 /* peers without shares that have the newest instances */
+	size_t told_n;
+	bool is_deposed_logged;
+};
+
+struct sharing {
+	const struct scaled_set *set;
+	const struct sharing_ops *ops;
+	void *arg;
+	uint64_t term;
+	int64_t quantum_ns, generation;
+	uint64_t epoch; /* the highest that was offered of revisions that are gone */
+	struct holder *holders;
+	size_t holders_n;
+	struct hmap by_name; /* struct entry */
+	bool is_due;	     /* an entry is */
+	int64_t next_ns;     /* the first of all entries */
+};
+
+struct sharing *
+sharing_new(const struct scaled_set *set, const struct sharing_ops *ops, void *arg)
+{
+	struct sharing *s = xcalloc(1, sizeof *s);
+
+	*s = (struct sharing){.set = set,
+			      .ops = ops,
+			      .arg = arg,
+			      .term = 1,
+			      .quantum_ns = CLK_S,
+			      .next_ns = INT64_MAX};
+	hmap_init(&s->by_name);
+	return s;
+}
+
+static struct entry *
+next_entry(const struct sharing *s, size_t *at)
+{
+	const char *key;
+	void *value;
+
+	return hmap_next(&s->by_name, at, &key, &value) ? value : NULL;
+}
+
+static void
+entry_free(struct sharing *s, struct entry *e)
+{
+	s->epoch = MAX(s->epoch, shares_epoch(e->shares));
+	hmap_remove(&s->by_name, e->name);
+	shares_free(&e->shares);
+	free(e->told);
+	free(e->name);
+	free(e);
+}
+
+void
+sharing_free(struct sharing **sp)
+{
+	struct sharing *s = *sp;
+	struct entry *e;
+	size_t i, at = 0;
+
+	*sp = NULL;
+	if (s == NULL)
+		return;
+	while ((e = next_entry(s, &at)) != NULL)
+		entry_free(s, e);
+	hmap_fini(&s->by_name);
+	for (i = 0; i < s->holders_n; i++)
+		free(s->holders[i].id);
+	free(s->holders);
+	free(s);
+}
+
+static void
+mark_due(struct sharing *s, struct entry *e)
+{
+	e->is_due = s->is_due = true;
+}
+
+/* --- activators --- */
+
+static struct holder *
+find_holder(const struct sharing *s, const char *id)
+{
+	size_t i;
+
+	for (i = 0; i < s->holders_n; i++)
+		if (strcmp(s->holders[i].id, id) == 0)
+			return &s->holders[i];
+	return NULL;
+}
+
+/* The activator whose newest link this is, or NULL. */
+static struct holder *
+find_peer(const struct sharing *s, uint64_t peer)
+{
+	size_t i;
+
+	for (i = 0; i < s->holders_n; i++)
+		if (s->holders[i].peer == peer)
+			return &s->holders[i];
+	return NULL;
+}
+
+static struct holder *
+add_holder(struct sharing *s, const char *id)
+{
+	struct holder *h = find_holder(s, id);
+
+	if (h != NULL)
+		return h;
+	s->holders = xrealloc(s->holders, (s->holders_n + 1) * sizeof *s->holders);
+	h = &s->holders[s->holders_n++];
+	*h = (struct holder){.id = xstrdup(id), .dead_ns = -1};
+	return h;
+}
+
+void
+sharing_begin(struct sharing *s, uint64_t term, const char *const *ids, size_t n)
+{
+	size_t i;
+
+	CHECK(s->by_name.n == 0);
+	s->term = term;
+	for (i = 0; i < n; i++)
+		add_holder(s, ids[i]);
+}
+
+void
+sharing_peer_up(struct sharing *s, uint64_t peer, const char *id, bool has_shares)
+{
+	struct holder *h = add_holder(s, id);
+	struct entry *e;
+	size_t at = 0;
+
+	if (h->dead_ns >= 0)
+		return;
+	h->peer = peer;
+	h->has_shares = has_shares;
+	while ((e = next_entry(s, &at)) != NULL) {
+		shares_up(e->shares, id, has_shares);
+		mark_due(s, e);
+	}
+}
+
+void
+sharing_peer_down(struct sharing *s, uint64_t peer)
+{
+	struct holder *h = find_peer(s, peer);
+	struct entry *e;
+	size_t at = 0;
+
+	if (h == NULL)
+		return;
+	h->peer = 0;
+	while ((e = next_entry(s, &at)) != NULL) {
+		shares_down(e->shares, h->id);
+		mark_due(s, e);
+	}
+}
+
+void
+sharing_dead(struct sharing *s, const char *id)
+{
+	struct holder *h = find_holder(s, id);
+	struct entry *e;
+	size_t at = 0;
+
+	if (h == NULL || h->dead_ns >= 0)
+		return;
+	h->dead_ns = clk_now();
+	h->peer = 0;
+	while ((e = next_entry(s, &at)) != NULL) {
+		shares_dead(e->shares, id, h->dead_ns);
+		mark_due(s, e);
+	}
+}
+
+void
+sharing_leaving(struct sharing *s, uint64_t peer)
+{
+	struct holder *h = find_peer(s, peer);
+	struct entry *e;
+	size_t at = 0;
+
+	if (h != NULL)
+		h->is_leaving = true;
+	while (h != NULL && (e = next_entry(s, &at)) != NULL) {
+		shares_leaving(e->shares, h->id);
+		mark_due(s, e);
+	}
+}
+
+void
+sharing_held(struct sharing *s, uint64_t peer, const struct msg_shares_held *m)
+{
+	const struct holder *h = find_peer(s, peer);
+	struct entry *e = hmap_find(&s->by_name, m->revision);
+	struct share_report r = {.term = m->term,
+				 .epoch = m->epoch,
+				 .is_complete = m->is_complete,
+				 .owed_idle = m->owed_idle,
+				 .owed_due = m->owed_due,
+				 .n = m->n};
+	struct share_item *items;
+	size_t i;
+
+	if (h == NULL || e == NULL || m->generation < e->generation)
+		return;
+	r.v = items = xcalloc(m->n + 1, sizeof *items);
+	for (i = 0; i < m->n; i++)
+		items[i] = (struct share_item){.id = m->v[i].id, .slots = m->v[i].slots};
+	shares_report(e->shares, h->id, &r, clk_now());
+	free(items);
+	mark_due(s, e);
+}
+
+void
+sharing_want(struct sharing *s, uint64_t peer, const struct msg_want *m)
+{
+	const struct holder *h = find_peer(s, peer);
+	struct entry *e = hmap_find(&s->by_name, m->revision);
+	const struct share_want w = {.term = m->term,
+				     .epoch = m->epoch,
+				     .slots = m->slots,
+				     .oldest_ns = m->oldest_ms * CLK_MS};
+
+	if (h == NULL || e == NULL)
+		return;
+	shares_want(e->shares, h->id, &w, clk_now());
+	mark_due(s, e);
+}
+
+/* --- the revisions --- */
+
+void
+sharing_begin_set(struct sharing *s, int64_t generation, int64_t quantum_ns)
+{
+	struct entry *e;
+	size_t at = 0;
+
+	s->generation = generation;
+	s->quantum_ns = quantum_ns;
+	while ((e = next_entry(s, &at)) != NULL)
+		e->is_stale = true;
+}
+
+static struct shares_conf
+conf_of(const struct sharing *s, const struct entry *e)
+{
+	return (struct shares_conf){.term = s->term,
+				    .epoch = s->epoch,
+				    .quantum_ns = s->quantum_ns,
+				    .abort_timeout_ns = e->abort_timeout_ns};
+}
+
+static struct entry *
+add_entry(struct sharing *s, const struct scaled_revision *rev)
+{
+	struct entry *e = xcalloc(1, sizeof *e);
+	const char **ids = xcalloc(s->holders_n + 1, sizeof *ids);
+	struct shares_conf conf = conf_of(s, e);
+	size_t i;
+
+	e->name = xstrdup(scaled_name(rev));
+	e->generation = s->generation;
+	e->next_ns = INT64_MAX;
+	for (i = 0; i < s->holders_n; i++)
+		ids[i] = s->holders[i].id;
+	e->shares = shares_new(&conf, ids, s->holders_n);
+	free(ids);
+	for (i = 0; i < s->holders_n; i++) {
+		const struct holder *h = &s->holders[i];
+
+		if (h->dead_ns >= 0)
+			shares_dead(e->shares, h->id, h->dead_ns);
+		else if (h->peer != 0)
+			shares_up(e->shares, h->id, h->has_shares);
+		if (h->is_leaving)
+			shares_leaving(e->shares, h->id);
+	}
+	hmap_put(&s->by_name, e->name, e);
+	return e;
+}
+
+/* The instances that activators may use. */
+static void
+set_instances(struct entry *e, const struct scaled_revision *rev)
+{
+	const char **ids;
+	struct msg_instances m;
+	size_t i, n = 0;
+
+	announce_fill(rev, &m, clk_now());
+	ids = xcalloc(m.n + 1, sizeof *ids);
+	for (i = 0; i < m.n; i++)
+		if (m.v[i].state != INSTANCE_STOPPING)
+			ids[n++] = m.v[i].id;
+	shares_set(e->shares, e->limit, ids, n);
+	free(ids);
+	announce_fini(&m);
+}
+
+bool
+sharing_describe(struct sharing *s, const struct scaled_revision *rev)
+{
+	uint32_t n = rev->conf->limits.container_concurrency, limit = n == 0 ? SHARE_ALL : n;
+	struct entry *e = hmap_find(&s->by_name, scaled_name(rev));
+	struct shares_conf conf;
+	bool has_changed;
+
+	if (e == NULL && limit == SHARE_ALL)
+		return false;
+	if (e == NULL)
+		e = add_entry(s, rev);
+	e->is_stale = false;
+	has_changed = e->limit != limit;
+	e->limit = limit;
+	e->abort_timeout_ns = rev->conf->limits.abort_timeout;
+	conf = conf_of(s, e);
+	shares_configure(e->shares, &conf);
+	/* At once: activators may hear of several limits in a round. */
+	if (has_changed && e->is_published && rev->is_known)
+		set_instances(e, rev);
+	return has_changed;
+}
+
+void
+sharing_end_set(struct sharing *s)
+{
+	struct entry *e;
+	size_t at = 0;
+
+	while ((e = next_entry(s, &at)) != NULL)
+		if (e->is_stale)
+			entry_free(s, e);
+}
+
+static bool
+has_limit(const struct entry *e)
+{
+	return e != NULL && e->limit != SHARE_ALL;
+}
+
+bool
+sharing_has(const struct sharing *s, const char *revision)
+{
+	return has_limit(hmap_find(&s->by_name, revision));
+}
+
+/* --- what is sent --- */
+
+bool
+sharing_publish(struct sharing *s, const struct scaled_revision *rev)
+{
+	struct entry *e = hmap_find(&s->by_name, scaled_name(rev));
+
+	if (e == NULL)
+		return false;
+	set_instances(e, rev);
+	e->is_published = true;
+	e->told_n = 0;
+	mark_due(s, e);
+	return has_limit(e);
+}
+
+/* Both lists have about the same order: each search begins where the last one has ended.  What
+ * is not offered may not be used yet. */
+static void
+fill_slots(struct msg_instances *m, const struct share_offer *o)
+{
+	size_t i, k, at = 0;
+
+	for (i = 0; i < m->n; i++) {
+		struct msg_instance *inst = &m->v[i];
+
+		if (inst->state == INSTANCE_STOPPING)
+			continue;
+		for (k = 0; k < o->n && strcmp(o->v[at % o->n].id, inst->id) != 0; k++)
+			at++;
+		if (k == o->n) {
+			inst->state = INSTANCE_STOPPING;
+			continue;
+		}
+		inst->slots = o->v[at % o->n].slots;
+		inst->is_at_most = o->v[at % o->n].is_at_most;
+		at = at % o->n + 1;
+	}
+}
+
+static void
+send_instances(const struct sharing *s, uint64_t peer, const struct scaled_revision *rev,
+	       const struct share_offer *o)
+{
+	struct msg m = {.type = MSG_INSTANCES};
+	struct msg_offer offer;
+
+	announce_fill(rev, &m.u.instances, clk_now());
+	if (o != NULL) {
+		offer = (struct msg_offer){.term = o->term,
+					   .epoch = o->epoch,
+					   .limit = o->limit,
+					   .recall_idle = o->recall_idle,
+					   .recall_due = o->recall_due,
+					   .is_shared = o->is_shared,
+					   .is_asking = o->is_asking};
+		m.u.instances.offer = &offer;
+		fill_slots(&m.u.instances, o);
+	}
+	s->ops->send(peer, &m, s->arg);
+	announce_fini(&m.u.instances);
+}
+
+static bool
+is_told(const struct entry *e, uint64_t peer)
+{
+	size_t i;
+
+	for (i = 0; i < e->told_n; i++)
+		if (e->told[i] == peer)
+			return true;
+	return false;
+}
+
+/* To an activator that knows no shares. */
+static void
+send_all_or_nothing(const struct sharing *s, struct entry *e, struct holder *h,
+		    const struct scaled_revision *rev)
+{
+	if (is_told(e, h->peer))
+		return;
+	if (!shares_may_use_all(e->shares, h->id)) {
+		if (!h->is_refusal_logged)
+			log_warn(
+				NULL,
+				"activator of an older version gets no instances of revisions with "
+				"container_concurrency while others may use them",
+				"activator=%s revision=%s", h->id, e->name);
+		h->is_refusal_logged = true;
+		return;
+	}
+	e->told = xrealloc(e->told, (e->told_n + 1) * sizeof *e->told);
+	e->told[e->told_n++] = h->peer;
+	send_instances(s, h->peer, rev, NULL);
+}
+
+static void
+check_deposed(struct entry *e)
+{
+	if (!shares_is_deposed(e->shares) || e->is_deposed_logged)
+		return;
+	e->is_deposed_logged = true;
+	log_error(NULL, "an activator obeys a later autoscaler, no slots are given out any more",
+		  "revision=%s", e->name);
+}
+
+static void
+flush(const struct sharing *s, struct entry *e, int64_t now_ns)
+{
+	const struct scaled_revision *rev = scaled_set_find(s->set, e->name);
+	struct share_offer offer;
+	const char *id;
+	size_t i;
+
+	e->is_due = false;
+	e->next_ns = INT64_MAX;
+	if (!has_limit(e) || !e->is_published || rev == NULL || !rev->is_known)
+		return;
+	while (shares_next_offer(e->shares, &id, &offer, now_ns)) {
+		const struct holder *h = find_holder(s, id);
+
+		CHECK(h != NULL && h->peer != 0);
+		send_instances(s, h->peer, rev, &offer);
+	}
+	for (i = 0; i < s->holders_n; i++)
+		if (s->holders[i].peer != 0 && !s->holders[i].has_shares)
+			send_all_or_nothing(s, e, &s->holders[i], rev);
+	check_deposed(e);
+	e->next_ns = shares_next_ns(e->shares, now_ns);
+}
+
+void
+sharing_flush(struct sharing *s)
+{
+	int64_t now = clk_now();
+	struct entry *e;
+	size_t at = 0;
+
+	if (!s->is_due && now < s->next_ns)
+		return;
+	s->is_due = false;
+	s->next_ns = INT64_MAX;
+	while ((e = next_entry(s, &at)) != NULL) {
+		if (e->is_due || e->next_ns <= now)
+			flush(s, e, now);
+		s->next_ns = MIN(s->next_ns, e->next_ns);
+	}
+}
+
+int64_t
+sharing_next_ns(const struct sharing *s)
+{
+	return s->next_ns;
+}
+
+/* Is a dead activator known to no revision any more, nor to one that comes next? */
+static bool
+is_gone(const struct sharing *s, const struct holder *h)
+{
+	const struct entry *e;
+	size_t at = 0;
+
+	while ((e = next_entry(s, &at)) != NULL)
+		if (shares_knows(e->shares, h->id) || clk_now() - h->dead_ns < e->abort_timeout_ns)
+			return false;
+	return true;
+}
+
+void
+sharing_tick(struct sharing *s)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < s->holders_n; i++) {
+		struct holder *h = &s->holders[i];
+
+		if (h->dead_ns < 0 || !is_gone(s, h)) {
+			s->holders[n++] = *h;
+			continue;
+		}
+		if (s->ops->holder_gone != NULL)
+			s->ops->holder_gone(h->id, s->arg);
+		free(h->id);
+	}
+	s->holders_n = n;
+}

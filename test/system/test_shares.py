@@ -1,0 +1,173 @@
+"""Several activators on one autoscaler: container_concurrency holds at each instance, counted there,
+whatever activator the requests come by, and while activators or the autoscaler end, stop or come
+back.  (Promises 3, 5 and 6.)"""
+import os
+import subprocess
+import sys
+
+import pytest
+
+from fakes.activator import FakeActivator
+from fleet import ENOUGH, Activator, fleet
+from helpers import ROOT, stopped, wait_until
+
+
+@pytest.mark.parametrize("cc, instances, n", [(1, 2, 2), (1, 3, 3), (10, 1, 2), (10, 2, 3)])
+def test_demand_shifts(tmp_path, cc, instances, n):
+    """Slots follow the requests, from one activator to the next; and all have some where all
+    have requests."""
+    with fleet(tmp_path, cc, instances, n) as (_, activators):
+        for a in activators + activators:
+            a.load(cc * instances + 2)
+            a.wait_served()
+            a.calm()
+        for a in activators:
+            a.load(cc * instances)
+        for _ in range(3):
+            for a in activators:
+                a.wait_served()
+        for a in activators:
+            a.calm()
+            assert a.failed == 0
+
+
+@pytest.mark.parametrize("cc, instances", [(1, 2), (10, 1)])
+def test_killed(tmp_path, cc, instances):
+    """The slots of an activator that was killed serve the others after abort_timeout."""
+    with fleet(tmp_path, cc, instances, 2) as (_, (a, b)):
+        a.load(cc * instances + 2)
+        b.load(cc * instances + 2)
+        a.wait_served()
+        b.wait_served()
+        a.kill()
+        b.wait_served(3 * ENOUGH)
+        a.calm()
+        a.failed = 0
+        b.calm()
+        b.load(cc * instances, ms=300)  # as many as there are slots: b gets all of them
+        wait_until(lambda: b.status()["in_flight"] == cc * instances, what="all slots")
+        a.start()
+        a.load(2)
+        a.wait_served()
+        b.calm()
+        assert b.failed == 0
+
+
+def test_stopped_in_order(tmp_path):
+    """An activator that ends gives its slots to the other one, also those that it does not use."""
+    with fleet(tmp_path, 1, 2, 2) as (_, (a, b)):
+        a.load(4)
+        a.wait_served()
+        a.calm()  # a has all slots
+        a.stop()
+        b.load(4)
+        b.wait_served()
+        b.calm()
+        assert b.failed == 0
+
+
+def test_frozen(tmp_path):
+    """What an activator holds that does not answer stays its own; the rest serves the others."""
+    with fleet(tmp_path, 1, 4, 2) as (_, (a, b)):
+        a.load(4)
+        b.load(4)
+        a.wait_served()
+        b.wait_served()
+        has_served = False
+        while not has_served:  # a may hold all of them at that moment
+            with stopped(a.program.pid):
+                if b.share() > 0:
+                    b.wait_served(3 * ENOUGH)
+                    has_served = True
+        a.wait_served()
+        b.wait_served()
+
+
+def test_autoscaler_restarts(tmp_path):
+    """While there is no autoscaler each activator keeps its share.  The next one learns what they
+    hold before it gives out anything."""
+    with fleet(tmp_path, 1, 4, 2) as (stack, (a, b)):
+        a.load(4)
+        b.load(4)
+        a.wait_served()
+        b.wait_served()
+        for _ in range(3):
+            stack.autoscaler.kill()
+            for x in a, b:
+                if x.share() > 0:
+                    x.wait_served()
+            stack.start_autoscaler()
+            a.wait_served()
+            b.wait_served()
+        a.calm()
+        b.wait_served()
+        b.calm()
+        a.load(6)
+        a.wait_served()
+        a.calm()
+        assert a.failed == b.failed == 0
+
+
+def test_autoscaler_restarts_without_one(tmp_path):
+    """An activator is killed while there is no autoscaler: the next one sees that it has ended."""
+    with fleet(tmp_path, 1, 2, 2) as (stack, (a, b)):
+        a.load(2)
+        a.wait_served()  # a has all slots
+        stack.autoscaler.kill()
+        a.kill()
+        a.calm()
+        stack.start_autoscaler()
+        b.load(2)
+        b.wait_served()
+        b.calm()
+        assert b.failed == 0
+
+
+# --- one that does not know shares
+
+def test_older_one_beside_others(tmp_path):
+    """It gets no instances while another activator may use them."""
+    with fleet(tmp_path, 1, 1, 1) as (stack, (a,)):
+        a.load(2)
+        a.wait_served()
+        older = FakeActivator(stack.path + "/s")
+        older.wait_described()
+        older.serve_for(1)
+        assert older.states("s/v1") is None
+        a.wait_served()
+        older.close()
+
+
+OLDER = """
+import sys
+sys.path.insert(0, %r)
+from fakes.activator import FakeActivator
+fake = FakeActivator(sys.argv[1])
+fake.wait_described()
+fake.wait_states("s/v1", len)
+print("has all", flush=True)
+fake.serve_for(3600)
+""" % os.path.join(ROOT, "test/system")
+
+
+def test_older_one_first(tmp_path):
+    """It has all slots until its process has ended."""
+    with fleet(tmp_path, 1, 1, 0) as (stack, _):
+        older = subprocess.Popen([sys.executable, "-c", OLDER, stack.path + "/s"],
+                                 stdout=subprocess.PIPE)
+        try:
+            assert older.stdout.readline() == b"has all\n"
+            a = Activator(stack, "activator").start()
+            try:
+                a.load(2)
+                wait_until(lambda: a.status()["queued"] == 2, what="requests to be parked")
+                assert a.served == 0
+                older.kill()
+                a.wait_served()
+            finally:
+                a.is_over.set()
+                a.stop()
+        finally:
+            older.kill()
+            older.wait()
+            older.stdout.close()

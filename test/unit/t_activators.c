@@ -1,0 +1,195 @@
+/* activators: who may hold slots is on disk, with the term; the end of a process is noticed, also
+ * by the next autoscaler. */
+#include "test/unit/unit.h"
+
+#include "autoscaler/activators.h"
+#include "common/log.h"
+#include "common/loop.h"
+
+struct world {
+	struct loop *loop;
+	char *dir;
+	struct activators *a;
+	char dead[200]; /* ids, each with a blank behind it */
+};
+
+static void
+on_dead(const char *id, void *arg)
+{
+	struct world *w = arg;
+	size_t n = strlen(w->dead);
+
+	snprintf(w->dead + n, sizeof w->dead - n, "%s ", id);
+}
+
+static const struct activators_ops ops = {.on_dead = on_dead};
+
+static void
+reopen(struct world *w)
+{
+	activators_close(&w->a);
+	w->a = activators_open(w->loop, w->dir, &ops, w);
+}
+
+static int
+setup(void **state)
+{
+	struct world *w = xcalloc(1, sizeof *w);
+	struct err e;
+
+	log_open(LOG_ERROR, LOG_LOGFMT, "t_activators");
+	w->loop = loop_new(&e);
+	w->dir = unit_dir();
+	reopen(w);
+	*state = w;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct world *w = *state;
+	char *path = xasprintf("%s/activators.json", w->dir);
+
+	activators_close(&w->a);
+	unlink(path);
+	rmdir(w->dir);
+	free(path);
+	free(w->dir);
+	loop_free(&w->loop);
+	free(w);
+	return 0;
+}
+
+/* A process that does nothing until it is killed. */
+static pid_t
+spawn(void)
+{
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0)
+		for (;;)
+			pause();
+	return pid;
+}
+
+static void
+end(pid_t pid)
+{
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static bool
+is_known(const struct world *w, const char *id)
+{
+	size_t n, i;
+	const char **ids = activators_ids(w->a, &n);
+	bool is = false;
+
+	for (i = 0; i < n; i++)
+		is |= strcmp(ids[i], id) == 0;
+	free(ids);
+	return is;
+}
+
+static void
+wait_dead(struct world *w, const char *ids)
+{
+	while (strcmp(w->dead, ids) != 0)
+		loop_once(w->loop, false);
+}
+
+static void
+terms_rise(void **state)
+{
+	struct world *w = *state;
+	uint64_t term = activators_term(w->a);
+
+	assert_true(term > 0);
+	reopen(w);
+	assert_true(activators_term(w->a) > term);
+}
+
+static void
+a_process_that_ends_is_noticed(void **state)
+{
+	struct world *w = *state;
+	pid_t pid = spawn();
+
+	activators_up(w->a, "one", pid);
+	activators_down(w->a, "one");
+	loop_once(w->loop, true);
+	assert_string_equal(w->dead, "");
+	end(pid);
+	wait_dead(w, "one ");
+	assert_true(is_known(w, "one")); /* until it holds nothing */
+	activators_forget(w->a, "one");
+	assert_false(is_known(w, "one"));
+	reopen(w);
+	assert_false(is_known(w, "one"));
+}
+
+static void
+the_next_one_knows_them(void **state)
+{
+	struct world *w = *state;
+	pid_t pid = spawn();
+
+	activators_up(w->a, "one\n\"", pid); /* any id */
+	activators_up(w->a, "ours", getpid());
+	reopen(w);
+	assert_true(is_known(w, "one\n\"") && is_known(w, "ours"));
+	loop_once(w->loop, true);
+	assert_string_equal(w->dead, "");
+	end(pid);
+	wait_dead(w, "one\n\" ");
+}
+
+static void
+one_that_ended_meanwhile_is_dead(void **state)
+{
+	struct world *w = *state;
+	pid_t pid = spawn();
+
+	activators_up(w->a, "one", pid);
+	activators_close(&w->a);
+	end(pid);
+	reopen(w);
+	assert_true(is_known(w, "one"));
+	wait_dead(w, "one ");
+}
+
+static void
+a_broken_file_is_replaced(void **state)
+{
+	struct world *w = *state;
+	uint64_t term = activators_term(w->a);
+	char *path = xasprintf("%s/activators.json", w->dir);
+	FILE *f;
+
+	activators_up(w->a, "ours", getpid());
+	activators_close(&w->a);
+	f = fopen(path, "w");
+	fputs("{\"term\":", f);
+	fclose(f);
+	reopen(w);
+	assert_true(activators_term(w->a) >= term); /* by the clock */
+	assert_false(is_known(w, "ours"));
+	free(path);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(terms_rise, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_process_that_ends_is_noticed, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_next_one_knows_them, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_that_ended_meanwhile_is_dead, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_broken_file_is_replaced, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

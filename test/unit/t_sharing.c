@@ -1,0 +1,249 @@
+/* sharing: which messages carry the slots of a revision with container_concurrency to activators,
+ * and which activators get them.  t_share.c and t_share_model.c have the protocol itself. */
+#include "test/unit/reconcile_world.h"
+
+#include "autoscaler/reconcile/reconcile.h"
+
+#include "common/clk.h"
+
+static int
+setup(void **state)
+{
+	world_setup(state);
+	world.conf.limits.container_concurrency = 2;
+	world.conf.limits.abort_timeout = 2 * CLK_S;
+	set_services(1, 0);
+	world.has_shares = true;
+	world.n = 0;
+	world.v[world.n++] = (struct fake_instance){.number = 1, .state = INSTANCE_READY};
+	world.v[world.n++] = (struct fake_instance){.number = 2, .state = INSTANCE_STARTING};
+	world.scale = 2;
+	show_instances(NULL);
+	reconcile_tail(world.r);
+	forget_sent();
+	return 0;
+}
+
+/* What the activator holds, in all. */
+static void
+holds(uint64_t peer, unsigned epoch, const char *instances)
+{
+	char line[400];
+
+	snprintf(line, sizeof line,
+		 "{\"type\":\"shares_held\",\"revision\":\"a/v1\",\"generation\":0,\"term\":1,"
+		 "\"epoch\":%u,\"complete\":true,\"instances\":[%s]}",
+		 epoch, instances);
+	send_line(peer, line);
+	reconcile_tail(world.r);
+}
+
+static void
+wants(uint64_t peer, unsigned epoch, unsigned slots)
+{
+	char line[200];
+
+	snprintf(line, sizeof line,
+		 "{\"type\":\"want\",\"revision\":\"a/v1\",\"term\":1,\"epoch\":%u,\"slots\":%u,"
+		 "\"oldest_ms\":5}",
+		 epoch, slots);
+	send_line(peer, line);
+	reconcile_tail(world.r);
+}
+
+static unsigned
+sent_to(uint64_t peer, const char *text)
+{
+	const char *line = strbuf_str(&world.out), *end;
+	unsigned n = 0;
+
+	for (; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+		const char *at = strstr(line, text);
+
+		n += line[0] == (char)('0' + peer) && at != NULL && at < end;
+	}
+	return n;
+}
+
+static void
+connect_alone(uint64_t peer)
+{
+	connect_peer(peer);
+	reconcile_tail(world.r);
+	holds(peer, 0, "");
+}
+
+/* All slots come with the list of instances, after the first report, and with each new list. */
+static void
+one_alone_has_all_with_the_list(void **state)
+{
+	(void)state;
+	connect_peer(1);
+	reconcile_tail(world.r);
+	assert_false(was_sent("\"instances\""));
+	holds(1, 0, "");
+	assert_int_equal(sent_to(1, "\"slots\":2"), 1);
+	assert_true(was_sent("\"shares\":{\"term\":1,\"epoch\":1,\"limit\":2}"));
+	assert_true(was_sent("\"id\":\"i1\",\"address\":\"127.0.0.1\",\"port\":20001,"
+			     "\"state\":\"ready\",\"slots\":2},{\"id\":\"i2\""));
+	forget_sent();
+	world.v[world.n++] = (struct fake_instance){.number = 3, .state = INSTANCE_STARTING};
+	world.scale = 3;
+	show_instances(NULL);
+	reconcile_tail(world.r);
+	assert_int_equal(sent_to(1, "\"instances\""), 1);
+	assert_true(was_sent("\"id\":\"i3\",\"address\":\"127.0.0.1\",\"port\":20003,"
+			     "\"state\":\"starting\",\"slots\":2}]"));
+	assert_true(was_sent("\"state\":\"ready\"},")); /* its share stays */
+}
+
+/* What is being stopped is not offered. */
+static void
+stopping_instances_are_no_part_of_an_offer(void **state)
+{
+	(void)state;
+	connect_alone(1);
+	forget_sent();
+	world.v[1].state = INSTANCE_STOPPING;
+	show_instances(NULL);
+	reconcile_tail(world.r);
+	assert_true(was_sent("\"port\":20002,\"state\":\"stopping\"}]"));
+	assert_true(was_sent("\"shares\""));
+}
+
+/* The second one gets what the first one gives up. */
+static void
+slots_move(void **state)
+{
+	(void)state;
+	connect_alone(1);
+	connect_alone(2);
+	assert_int_equal(sent_to(2, "\"slots\""), 0);
+	assert_int_equal(sent_to(2, "\"shared\":true"), 1);
+	forget_sent();
+	wants(2, 1, 2);
+	assert_true(sent_to(1, "\"recall_idle\":2") == 1);
+	assert_int_equal(sent_to(2, "\"slots\""), 0);
+	forget_sent();
+	send_line(1, "{\"type\":\"shares_held\",\"revision\":\"a/v1\",\"generation\":0,\"term\":1,"
+		     "\"epoch\":3,\"instances\":[{\"id\":\"i2\",\"slots\":0}]}");
+	reconcile_tail(world.r);
+	assert_int_equal(sent_to(2, "\"slots\":2"), 1);
+}
+
+static void
+older_activators_get_all_or_nothing(void **state)
+{
+	(void)state;
+	connect_alone(1);
+	world.has_shares = false;
+	connect_peer(2);
+	reconcile_tail(world.r);
+	seconds(3);
+	assert_int_equal(sent_to(2, "\"instances\""), 0);
+	assert_int_equal(sent_to(0, "\"instances\""), 0); /* nor by a message to all */
+	lose_peer(1);
+	seconds(3);
+	assert_int_equal(sent_to(2, "\"instances\""), 0); /* the other one may be at work */
+	reconcile_holder_dead(world.r, "act-1");
+	seconds(3);
+	assert_int_equal(sent_to(2, "\"port\":20001"), 1);
+	assert_int_equal(sent_to(2, "\"shares\""), 0);
+	/* From now on it may use all, so that no other gets any. */
+	forget_sent();
+	world.has_shares = true;
+	connect_alone(3);
+	seconds(3);
+	assert_int_equal(sent_to(3, "\"slots\""), 0);
+	reconcile_holder_dead(world.r, "act-2");
+	lose_peer(2);
+	seconds(3);
+	assert_int_equal(sent_to(3, "\"slots\":2"), 1);
+}
+
+/* A revision that is removed and comes back: reports from before do not count. */
+static void
+reports_of_an_earlier_description_are_ignored(void **state)
+{
+	const struct reconcile_conf conf = {.generation = 7, .drain_timeout = 10 * CLK_S};
+	const struct reconcile_item item = {.conf = &world.conf, .driver = &world.driver};
+
+	(void)state;
+	connect_alone(1);
+	reconcile_set(world.r, &conf, NULL, 0);
+	reconcile_set(world.r, &conf, &item, 1);
+	show_instances(NULL);
+	forget_sent();
+	holds(1, 1, "{\"id\":\"i1\",\"slots\":2}");
+	assert_int_equal(sent_to(1, "\"shares\""), 0);
+	send_line(1, "{\"type\":\"shares_held\",\"revision\":\"a/v1\",\"generation\":7,\"term\":1,"
+		     "\"epoch\":1,\"complete\":true,\"instances\":[{\"id\":\"i1\",\"slots\":1}]}");
+	reconcile_tail(world.r);
+	assert_int_equal(sent_to(1, "\"epoch\":2,"), 1); /* higher than all before */
+}
+
+static void
+without_a_limit_there_are_no_offers(void **state)
+{
+	(void)state;
+	connect_alone(1);
+	forget_sent();
+	world.conf.limits.container_concurrency = 0;
+	set_services(1, 0);
+	reconcile_tail(world.r);
+	assert_true(sent_to(0, "\"instances\"") > 0);
+	assert_false(was_sent("\"shares\""));
+	forget_sent();
+	world.conf.limits.container_concurrency = 3;
+	set_services(1, 0);
+	reconcile_tail(world.r);
+	assert_int_equal(sent_to(0, "\"instances\""), 0);
+	/* It may have any number in use, and is asked. */
+	assert_int_equal(sent_to(1, "\"asking\":true"), 1);
+}
+
+/* Those that an earlier autoscaler knew may hold everything. */
+static void
+nothing_is_given_before_all_known_ones_are_heard(void **state)
+{
+	static const char *const known[] = {"act-2"};
+
+	(void)state;
+	begin_world(0);
+	world.conf.limits.container_concurrency = 2;
+	world.has_shares = true;
+	reconcile_set(world.r, &(struct reconcile_conf){.drain_timeout = CLK_S}, NULL, 0);
+	reconcile_begin_shares(world.r, 1, known, 1);
+	set_services(1, 0);
+	world.v[world.n++] = (struct fake_instance){.number = 1, .state = INSTANCE_READY};
+	world.scale = 1;
+	show_instances(NULL);
+	connect_alone(1);
+	assert_int_equal(sent_to(1, "\"slots\""), 0);
+	connect_peer(2);
+	holds(2, 0, "{\"id\":\"i1\",\"slots\":1}");
+	assert_int_equal(sent_to(2, "\"slots\":2"), 1); /* the rest goes where the first one is */
+	assert_int_equal(sent_to(1, "\"slots\""), 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(one_alone_has_all_with_the_list, setup,
+						world_teardown),
+		cmocka_unit_test_setup_teardown(stopping_instances_are_no_part_of_an_offer, setup,
+						world_teardown),
+		cmocka_unit_test_setup_teardown(slots_move, setup, world_teardown),
+		cmocka_unit_test_setup_teardown(older_activators_get_all_or_nothing, setup,
+						world_teardown),
+		cmocka_unit_test_setup_teardown(reports_of_an_earlier_description_are_ignored,
+						setup, world_teardown),
+		cmocka_unit_test_setup_teardown(without_a_limit_there_are_no_offers, setup,
+						world_teardown),
+		cmocka_unit_test_setup_teardown(nothing_is_given_before_all_known_ones_are_heard,
+						setup, world_teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
