@@ -15,6 +15,8 @@
  *         /bytes/N            N bytes     /echo  the request's body
  *         /sha                the size of the request's body, and its FNV-1a hash
  *         /log                the x-id fields in the order of arrival
+ *         /gaps               microseconds without a request, from each end to the next begin, as
+ *                             JSON; the list is empty afterwards
  *         /close  /reset      end the connection, with or without an answer
  *         /exit/CODE          end the program
  * Bodies of requests: Content-Length and chunked. */
@@ -37,6 +39,7 @@
 #define FILE_POLL_MS 10
 #define FEW 64 /* connections of which it is worth asking whether they are open */
 #define LOG_MAX ((size_t)4 << 20)
+#define GAPS_MAX ((size_t)1 << 20)
 
 struct conn {
 	int fd;
@@ -71,6 +74,11 @@ static struct {
 	long active, active_most, connections_now, connections_most;
 	int64_t listen_ns, first_byte_ns, first_request_ns;
 } stats;
+static struct {
+	int64_t since_ns; /* no request since then; 0: there is one, or there was none yet */
+	uint32_t *us;
+	size_t n;
+} gaps;
 static char *seen_ids;
 static size_t seen_n;
 static struct conn *due; /* sorted by due_ms */
@@ -102,6 +110,28 @@ grow(void *p, size_t n)
 }
 
 static void
+request_begins(void)
+{
+	if (gaps.since_ns > 0 && gaps.n < GAPS_MAX) {
+		if (gaps.us == NULL)
+			gaps.us = grow(NULL, GAPS_MAX * sizeof *gaps.us);
+		gaps.us[gaps.n++] = (uint32_t)((now_ns() - gaps.since_ns) / 1000);
+	}
+	gaps.since_ns = 0;
+	stats.active++;
+	if (stats.active > stats.active_most)
+		stats.active_most = stats.active;
+}
+
+static void
+request_ends(void)
+{
+	stats.active--;
+	if (stats.active == 0)
+		gaps.since_ns = now_ns();
+}
+
+static void
 conn_close(struct conn *c, bool with_reset)
 {
 	struct linger l = {.l_onoff = 1};
@@ -115,7 +145,7 @@ conn_close(struct conn *c, bool with_reset)
 			break;
 		}
 	if (c->is_waiting)
-		stats.active--;
+		request_ends();
 	close(c->fd);
 	stats.connections_now--;
 	*c->back = c->next;
@@ -201,6 +231,21 @@ answer_stats(struct conn *c)
 }
 
 static void
+answer_gaps(struct conn *c)
+{
+	char *body = grow(NULL, gaps.n * 12 + 3);
+	size_t i, n = 1;
+
+	body[0] = '[';
+	for (i = 0; i < gaps.n; i++)
+		n += (size_t)sprintf(body + n, "%s%u", i == 0 ? "" : ",", gaps.us[i]);
+	body[n++] = ']';
+	gaps.n = 0;
+	answer(c, "application/json", body, n);
+	free(body);
+}
+
+static void
 answer_ready(struct conn *c)
 {
 	static const char unready[] = "HTTP/1.1 503 Service Unavailable\r\n"
@@ -232,6 +277,8 @@ respond(struct conn *c)
 		answer_stats(c);
 	} else if (strcmp(c->path, "/log") == 0) {
 		answer(c, "text/plain", seen_ids == NULL ? "" : seen_ids, seen_n);
+	} else if (strcmp(c->path, "/gaps") == 0) {
+		answer_gaps(c);
 	} else if (strcmp(c->path, "/ready") == 0) {
 		answer_ready(c);
 	} else if (strcmp(c->path, "/close") == 0) {
@@ -298,18 +345,16 @@ take_request(struct conn *c)
 
 	stats.requests++;
 	if (strcmp(c->path, "/stats") == 0 || strcmp(c->path, "/log") == 0 ||
-	    strcmp(c->path, "/ready") == 0) {
+	    strcmp(c->path, "/ready") == 0 || strcmp(c->path, "/gaps") == 0) {
 		stats.requests--; /* a request for the counts is not counted */
 		return respond(c);
 	}
 	if (stats.first_request_ns == 0)
 		stats.first_request_ns = now_ns();
 	note_id(c);
-	stats.active++;
-	if (stats.active > stats.active_most)
-		stats.active_most = stats.active;
+	request_begins();
 	if (is_reset || (conf.break_at > 0 && stats.active > conf.break_at)) {
-		stats.active--;
+		request_ends();
 		stats.resets++;
 		return -2;
 	}
@@ -321,7 +366,7 @@ take_request(struct conn *c)
 			c->until = query + 7;
 	}
 	if (wait <= 0 && !is_held(c)) {
-		stats.active--;
+		request_ends();
 		return respond(c);
 	}
 	wait_ms(c, wait);
@@ -582,7 +627,7 @@ run_due(void)
 			continue;
 		}
 		c->is_waiting = false;
-		stats.active--;
+		request_ends();
 		rc = respond(c);
 		if (rc == 0)
 			rc = run(c);
