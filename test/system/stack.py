@@ -115,6 +115,18 @@ autoscaler { admin = "127.0.0.1:%d" ports = "%d-%d"
         self.activator = Program("activator", self.conf, self.path + "/activator.log",
                                  self.environment, self.nofile)
 
+    def reload(self, before, after):
+        """Replace this text of the conf file, and let the autoscaler reload it."""
+        with open(self.conf) as f:
+            text = f.read()
+        assert before in text
+        with open(self.conf, "w") as f:
+            f.write(text.replace(before, after))
+        reloads = self.autoscaler.text().count('msg="conf file reloaded"')
+        self.autoscaler.kill(signal.SIGHUP)
+        wait_until(lambda: self.autoscaler.text().count('msg="conf file reloaded"') > reloads,
+                   what="the reload")
+
     def wait_ready(self):
         wait_until(lambda: self.readyz() == 200, what="/readyz")
 

@@ -123,6 +123,39 @@ def test_autoscaler_restarts_without_one(tmp_path):
         assert b.failed == 0
 
 
+def test_limit_changes(tmp_path):
+    """A reload changes container_concurrency, also from and to none, under load."""
+    with fleet(tmp_path, 4, 1, 2) as (stack, (a, b)):
+        a.load(6)
+        b.load(6)
+        limit = 4
+        for new in 1, 0, 2, 3:
+            a.wait_served()
+            b.wait_served()
+            stack.reload("container_concurrency = %d " % limit, "container_concurrency = %d " % new)
+            limit = new
+            if limit > 0:  # and not for the moment in which a slot moves
+                wait_until(lambda: 0 < a.share() + b.share() <= limit, what="the limit")
+        a.wait_served()
+        b.wait_served()
+        a.calm()
+        b.calm()
+        assert a.failed == b.failed == 0
+        stack.is_counted = False  # without a limit there were more
+
+
+def test_cold_starts(tmp_path):
+    """A revision wakes for whichever activator has the request, and its slot moves."""
+    with fleet(tmp_path, 1, 0, 2) as (stack, (a, b)):
+        for one, other in (a, b), (b, a), (b, a):
+            for x in one, other, one:
+                x.load(1)
+                x.wait_served(3)
+                x.calm()
+            wait_until(lambda: not stack.instances(), what="scale to zero")
+        assert a.failed == b.failed == 0
+
+
 # --- one that does not know shares
 
 def test_older_one_beside_others(tmp_path):
