@@ -47,6 +47,26 @@ io_set_stream(struct io *io, struct io_stream *stream)
 	io->stream = stream;
 }
 
+bool
+io_is_handshaking(const struct io *io)
+{
+	return io->stream != NULL && io->stream->is_handshaking;
+}
+
+const char *
+io_protocol(const struct io *io)
+{
+	return io->stream == NULL ? NULL : io->stream->protocol;
+}
+
+/* The peer is to know that all bytes have come; not if some were lost. */
+static void
+end_stream(struct io *io)
+{
+	if (io->stream != NULL && !io->is_cut)
+		io->stream->ops->shutdown(io);
+}
+
 void
 io_close(struct io *io, bool abort)
 {
@@ -54,8 +74,8 @@ io_close(struct io *io, bool abort)
 		return;
 	if (abort)
 		io_drop_unsent(io);
-	else
-		io_flush_deferred(io);
+	else if (io_flush_deferred(io) == 0 && !io_is_blocked(io))
+		end_stream(io);
 	io_round_leave(io);
 	if (io->stream != NULL)
 		io->stream->ops->free(io->stream);
@@ -155,6 +175,7 @@ io_read(struct io *io, void *buf, size_t n)
 
 /* --- writing --- */
 
+/* As send(2); -1 with EAGAIN: no room. */
 static ssize_t
 send_some(struct io *io, const struct iovec *iov, int n)
 {
@@ -167,6 +188,8 @@ send_some(struct io *io, const struct iovec *iov, int n)
 		sent = n == 1 ? send(io->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
 			      : sendmsg(io->fd, &msg, MSG_NOSIGNAL);
 	while (sent < 0 && errno == EINTR);
+	if (sent < 0 && errno != EAGAIN)
+		io->is_cut = true;
 	return sent;
 }
 
@@ -232,6 +255,7 @@ io_drop_unsent(struct io *io)
 
 	if (io_round_undefer(io, &iov) || io_is_blocked(io))
 		io->is_cut = true;
+	io->must_shut = false;
 	outbuf_clear(&io->out);
 }
 
@@ -256,6 +280,10 @@ io_flush(struct io *io)
 		outbuf_consume(&io->out, (size_t)sent);
 	}
 	outbuf_clear(&io->out);
+	if (io->must_shut) {
+		io->must_shut = false;
+		shutdown(io->fd, SHUT_WR);
+	}
 	return 1;
 }
 
@@ -315,8 +343,9 @@ io_is_reset(const struct io *io)
 void
 io_shutdown(struct io *io)
 {
-	if (io->stream != NULL && !io->is_cut)
-		io->stream->ops->shutdown(io);
-	io_flush_deferred(io);
-	shutdown(io->fd, SHUT_WR);
+	end_stream(io);
+	if (io_flush_deferred(io) == 0 && io_is_blocked(io))
+		io->must_shut = true;
+	else
+		shutdown(io->fd, SHUT_WR);
 }

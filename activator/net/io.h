@@ -57,7 +57,8 @@ struct io {
 	bool is_hup;	/* the peer has closed its side, or all of it */
 	bool is_connecting;
 	bool is_yielding; /* between io_yield() and the turn that it asked for */
-	bool is_cut;	  /* bytes of a write were dropped: io_drop_unsent() */
+	bool is_cut;	  /* bytes of a write were lost: dropped, or the write failed */
+	bool must_shut;	  /* FIN follows what waits for room: io_shutdown() */
 
 	/* io_round.c */
 	bool is_new;	       /* queued as new work, not as work in progress */
@@ -167,7 +168,20 @@ NODISCARD int io_finish_connect(struct io *);
  * as something to be read. */
 bool io_is_reset(const struct io *);
 
-/* Send FIN: the peer sees the end of the stream behind what was written. */
+/* Send FIN: the peer sees the end of the stream behind what was written.  What waits for room
+ * goes first: then io_flush() sends FIN. */
 void io_shutdown(struct io *);
+
+/* Is there a stream between the socket and its user? */
+static inline bool
+io_is_encrypted(const struct io *io)
+{
+	return io->stream != NULL;
+}
+/* Is the handshake of the stream still under way?  No byte can be read or written then. */
+bool io_is_handshaking(const struct io *);
+/* The protocol that the handshake has agreed on (ALPN), such as "h2"; NULL: none, or there was
+ * no handshake.  Constant once the first byte was read. */
+const char *io_protocol(const struct io *);
 
 #endif

@@ -277,7 +277,9 @@ keep_rests(struct io_round *r)
 			continue;
 		if (op->result == -EAGAIN)
 			op->result = 0;
-		if (op->result >= 0) {
+		if (op->result < 0) {
+			io->is_cut = true;
+		} else {
 			io->can_write = false;
 			outbuf_append(&io->out,
 				      &(struct iovec){.iov_base = op->data, .iov_len = op->n}, 1,

@@ -32,7 +32,8 @@ struct io_stream_ops {
 	int (*write)(struct io *, const struct iovec *iov, int n, bool may_defer, uint32_t token);
 	/* As io_finish_connect(), once connect(2) has succeeded: called again after 1. */
 	int (*finish_connect)(struct io *);
-	/* Write what tells the peer that no more bytes follow.  FIN follows. */
+	/* Write what tells the peer that no more bytes follow: before FIN, and before a close that
+	 * is a clean end.  Never called after a write was lost.  May be called more than once. */
 	void (*shutdown)(struct io *);
 	/* The socket is being closed: free the stream. */
 	void (*free)(struct io_stream *);
@@ -41,6 +42,8 @@ struct io_stream_ops {
 /* The first member of what a stream keeps. */
 struct io_stream {
 	const struct io_stream_ops *ops;
+	const char *protocol; /* io_protocol() */
+	bool is_handshaking;
 };
 
 /* From now on io is read and written through the stream, which is the io's until io_close().

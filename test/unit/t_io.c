@@ -597,7 +597,7 @@ struct inverter {
 	struct io_stream stream;
 	char in[512], out[512]; /* what has come of a record; what it holds and is not read */
 	size_t in_n, out_at, out_n;
-	bool is_handshake_over, has_ended;
+	bool is_handshake_over, has_ended, is_shut;
 };
 
 static int inverters_n;
@@ -685,7 +685,11 @@ inverter_finish_connect(struct io *io)
 static void
 inverter_shutdown(struct io *io)
 {
-	assert_int_equal(inverter_write(io, NULL, 0, false, 0), 0);
+	struct inverter *v = inverter_of(io);
+
+	if (!v->is_shut)
+		(void)!inverter_write(io, NULL, 0, false, 0); /* the peer may be gone */
+	v->is_shut = true;
 }
 
 static void
@@ -798,6 +802,74 @@ writes_go_through_a_stream(void **state)
 	assert_record(shared, "answer");
 	assert_int_equal(gone->unsent_error, EPIPE);
 	assert_int_equal(gone->unsent, strlen("answer"));
+	assert_true(gone->io.is_cut);
+	assert_false(shared->io.is_cut);
+	end(&w);
+}
+
+/* Read all that the peer can; returns how many bytes, *has_ended: the end was among them. */
+static size_t
+drain_to_end(struct side *s, bool *has_ended)
+{
+	static char data[1 << 16];
+	size_t n = 0;
+	ssize_t got;
+
+	while ((got = recv(s->peer, data, sizeof data, MSG_DONTWAIT)) > 0)
+		n += (size_t)got;
+	*has_ended = got == 0;
+	return n;
+}
+
+/* What a socket has no room for goes before its end, be it the stream's or FIN. */
+static void
+an_end_waits_for_what_waits_for_room(void **state)
+{
+	static char much[1 << 21];
+	struct iovec iov = {.iov_base = much, .iov_len = sizeof much};
+	struct world *w = make(2, true);
+	size_t i;
+
+	(void)state;
+	invert(&w->sides[1]);
+	for (i = 0; i < w->n; i++) {
+		struct side *s = &w->sides[i];
+		size_t seen = 0, extra = i == 1 ? 1 : 0; /* the record that says the end */
+		bool has_ended;
+
+		assert_int_equal(io_socket_write(&s->io, &iov, 1), 0);
+		assert_true(io_is_blocked(&s->io));
+		io_shutdown(&s->io);
+		while (io_is_blocked(&s->io)) {
+			seen += drain_to_end(s, &has_ended);
+			assert_false(has_ended);
+			loop_once(w->loop, true);
+			assert_true(io_flush(&s->io) >= 0);
+		}
+		seen += drain_to_end(s, &has_ended);
+		assert_true(has_ended);
+		assert_int_equal(seen, sizeof much + extra);
+	}
+	end(&w);
+}
+
+/* A close that is a clean end says so in the stream; an abort, and one that lost bytes, do not. */
+static void
+a_clean_close_ends_the_stream(void **state)
+{
+	struct world *w = make(3, false);
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < w->n; i++)
+		invert(&w->sides[i]);
+	assert_int_equal(send_text(&w->sides[2], "answer"), 0);
+	io_drop_unsent(&w->sides[2].io);
+	io_close(&w->sides[0].io, false);
+	io_close(&w->sides[1].io, true);
+	io_close(&w->sides[2].io, false);
+	assert_record(&w->sides[0], "");
+	assert_seen(&w->sides[2], "");
 	end(&w);
 }
 
@@ -844,6 +916,8 @@ main(void)
 		cmocka_unit_test(one_that_fails_fails_alone),
 		cmocka_unit_test(what_is_pending_in_a_stream_can_be_read),
 		cmocka_unit_test(writes_go_through_a_stream),
+		cmocka_unit_test(an_end_waits_for_what_waits_for_room),
+		cmocka_unit_test(a_clean_close_ends_the_stream),
 		cmocka_unit_test(a_stream_tells_an_end_from_a_cut),
 		cmocka_unit_test(aio_that_does_not_work_is_not_used),
 	};
