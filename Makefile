@@ -20,8 +20,8 @@ endif
 
 # ---- Debian packages (a/b: a, or b where the distribution has no a)
 PKG_BUILD := gcc libc6-dev make pkg-config libevent-dev libllhttp-dev/node-llhttp libjansson-dev \
-	libconfuse-dev libcurl4-openssl-dev libyaml-dev
-PKG_RUN := python3 curl gunicorn
+	libconfuse-dev libcurl4-openssl-dev libssl-dev libyaml-dev
+PKG_RUN := python3 curl gunicorn openssl
 PKG_TEST := libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-yaml openssl \
 	ca-certificates tzdata haproxy nginx-light libnginx-mod-stream
 PKG_BENCH := wrk nginx-light haproxy strace valgrind python3 openssl
@@ -53,7 +53,7 @@ CPPFLAGS += -I. -D_GNU_SOURCE $(LLHTTP_CFLAGS)
 CFLAGS += -std=gnu11 -g $(OPT) $(WARN) $(SANITIZE) -pthread
 LDFLAGS += -pthread $(SANITIZE)
 LIBS_COMMON := -levent_core -levent_extra -ljansson -lconfuse -lm
-LIBS_ACTIVATOR := $(LIBS_COMMON) $(LLHTTP_LIBS)
+LIBS_ACTIVATOR := $(LIBS_COMMON) $(LLHTTP_LIBS) -lssl -lcrypto
 LIBS_AUTOSCALER := $(LIBS_COMMON) -lcurl -lyaml
 DEFINES = -DVERSION='"$(VERSION)"' -DSYSCONFDIR='"$(SYSCONFDIR)"'
 
@@ -131,7 +131,7 @@ $(foreach f,$(REPLAYS:$(B)/unit/f_%=%),$(eval $(B)/unit/f_$(f): $(B)/obj/test/fu
 $(UNITS) $(REPLAYS):
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
-	@$(CC) $(LDFLAGS) $(if $(LTO),-fno-lto) -o $@ $^ -lcmocka $(LIBS_AUTOSCALER) $(LLHTTP_LIBS)
+	@$(CC) $(LDFLAGS) $(if $(LTO),-fno-lto) -o $@ $^ -lcmocka $(LIBS_AUTOSCALER) $(LIBS_ACTIVATOR)
 
 # Drives the process driver alone, for system tests; built with the same sanitiser.
 $(B)/test/drive: $(B)/obj/test/drive/drive.o $(B)/libautoscaler.a $(B)/libcommon.a
@@ -155,7 +155,7 @@ $(foreach f,$(REPLAYS:$(B)/unit/f_%=%),$(eval $(B)/fuzz_$(f): $(B)/obj/test/fuzz
 	$(call parts,test/fuzz/$(f).c) $(call libraries,test/fuzz/$(f).c)))
 $(REPLAYS:$(B)/unit/f_%=$(B)/fuzz_%):
 	@echo "  LINK  $@"
-	@$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS_AUTOSCALER) $(LLHTTP_LIBS)
+	@$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS_AUTOSCALER) $(LIBS_ACTIVATOR)
 
 # ---- checks.  A sanitiser ends the program at its first report, with the exit status 99.
 CHECK_ENV := UNIT_TIMEOUT=$(if $(SAN),600,120) ACTIVATOR_BUILD=$(B) ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:exitcode=99 \
@@ -185,7 +185,11 @@ PYTHON = $(shell for p in python3 /usr/bin/python3; do \
 # System tests mostly wait, so several run at once; fewer with a sanitiser.
 SYSTEM_JOBS ?= $(if $(SAN),2,4)
 
-system: all $(B)/test/drive build/test/calls/calls.so ## system tests (pytest): both programs as black boxes
+# The certificate of conf/demo.conf.
+build/demo/localhost.pem:
+	@conf/demo.sh --certificate build/demo
+
+system: all $(B)/test/drive build/test/calls/calls.so build/demo/localhost.pem ## system tests (pytest): both programs as black boxes
 	@$(CHECK_ENV) $(RUN) $(PYTHON) -m pytest -q -p no:cacheprovider -n $(SYSTEM_JOBS) \
 		--dist loadgroup test/system $(PYTEST_ARGS)
 

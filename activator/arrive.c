@@ -7,6 +7,7 @@
 #include "activator/failure.h"
 #include "activator/http/chunked.h"
 #include "activator/limiter.h"
+#include "activator/net/tls.h"
 #include "activator/park.h"
 #include "activator/refuse.h"
 #include "activator/route_query.h"
@@ -134,8 +135,10 @@ build_head(struct xfer *x, const struct request *r)
 		.is_peer_v6 = c->is_peer_v6,
 		.is_peer_trusted = worker_trusts(c->w, &c->peer),
 		.has_via = x->route->limits->v.via,
+		.is_encrypted = io_is_encrypted(&c->io),
+		.subject = io_is_encrypted(&c->io) ? tls_client_subject(&c->io) : NULL,
 	};
-	size_t room = request_size(r);
+	size_t room = request_size(r, &hop);
 
 	x->head_n = (uint32_t)request_write(r, &hop, worker_write_buf(x->w, room), room);
 }
@@ -184,12 +187,54 @@ give_page(struct xfer *x, const struct request *r)
 	xfer_end(x, OUT_WAITING_PAGE);
 }
 
+/* Has the client sent it over TLS, to this activator or to a trusted proxy? */
+static bool
+is_https(const struct xfer *x, const struct request *r)
+{
+	const struct conn *c = x->conn;
+	const char *proto;
+	size_t n;
+
+	if (io_is_encrypted(&c->io))
+		return true;
+	if (!worker_trusts(x->w, &c->peer))
+		return false;
+	proto = request_field(r->head, "x-forwarded-proto", &n);
+	return proto != NULL && field_is(proto, n, "https");
+}
+
+/* Authorities that issue certificates ask for these by plain HTTP (RFC 8555 8.3). */
+static bool
+is_challenge(const struct request *r)
+{
+	static const char prefix[] = "/.well-known/acme-challenge/";
+
+	return r->path_n >= sizeof prefix - 1 && memcmp(r->path, prefix, sizeof prefix - 1) == 0 &&
+	       memmem(r->path, r->path_n, "..", 2) == NULL;
+}
+
+static void
+redirect(struct xfer *x, const struct request *r)
+{
+	if (r->host_n == 0) {
+		xfer_refuse(x, OUT_BAD_REQUEST, "a redirect to https needs the field Host");
+		return;
+	}
+	refuse_redirect(x, r);
+	xfer_end(x, OUT_REDIRECTED);
+}
+
 static void
 route(struct xfer *x, const struct request *r, size_t head_n)
 {
 	const struct limits *limits;
 	struct route_match match;
 
+	if (io_is_encrypted(&x->conn->io) &&
+	    tls_is_misdirected(&x->conn->io, r->authority, r->host_n)) {
+		xfer_refuse(x, OUT_MISDIRECTED, NULL);
+		return;
+	}
 	find_route(x, r, &match);
 	if (match.is_ambiguous) {
 		xfer_refuse(x, OUT_BAD_REQUEST, "the path can be read in more than one way");
@@ -197,6 +242,10 @@ route(struct xfer *x, const struct request *r, size_t head_n)
 	}
 	if (match.service == NULL) {
 		xfer_refuse(x, OUT_NO_ROUTE, NULL);
+		return;
+	}
+	if (match.service->redirect_https && !is_challenge(r) && !is_https(x, r)) {
+		redirect(x, r);
 		return;
 	}
 	if (match.action == RULE_ANSWER) {

@@ -4,6 +4,7 @@
 #include "activator/codec.h"
 #include "activator/conn_h1.h"
 #include "activator/dispatch.h"
+#include "activator/net/tls.h"
 #include "activator/upstream.h"
 #include "common/clk.h"
 
@@ -25,6 +26,8 @@ conn_open(struct worker *w, int fd, const struct addr *peer, const struct listen
 	}
 	c->w = w;
 	c->listen_spec = spec;
+	if (spec->is_tls)
+		tls_accept(w->tls, &c->io);
 	c->peer = *peer;
 	c->is_peer_v6 = peer->ss.ss_family == AF_INET6;
 	c->is_peer_ip = addr_is_ip(peer);

@@ -404,6 +404,8 @@ limit(const struct conn *c, enum outcome *out)
 		return deadline_of(c->x, out);
 	if (c->state != CONN_OPEN || io_is_blocked(&c->io))
 		return conn_closing_limit(c);
+	if (c->requests == 0 && io_is_handshaking(&c->io))
+		return c->since_ns + c->w->conf->tls_handshake_timeout;
 	if (has_begun(c) || c->requests == 0)
 		return c->since_ns + l->head_timeout;
 	return c->since_ns + c->idle_timeout;

@@ -7,6 +7,7 @@
 
 #include "activator/autoscaler_link.h"
 #include "activator/bounds.h"
+#include "activator/certificates.h"
 #include "activator/limiter.h"
 #include "activator/metrics.h"
 #include "activator/net/claim.h"
@@ -27,6 +28,7 @@ struct activator {
 	struct claim *claim;
 	struct worker **workers;
 	unsigned workers_n, started_n, drained_n;
+	struct certificates *certificates; /* NULL: the conf has none */
 	struct prober *prober;
 	struct registry *registry;
 	struct autoscaler_link *link;
@@ -147,18 +149,36 @@ on_terminate(int signo, void *arg)
 static void
 on_hangup(int signo, void *arg)
 {
+	const struct activator *a = arg;
+
 	(void)signo;
-	(void)arg;
-	log_info(NULL,
-		 "nothing to reload: services come from the autoscaler; a change of activator {} "
-		 "needs a restart",
-		 "");
+	if (a->certificates != NULL)
+		certificates_reload(a->certificates);
+	log_info(
+		NULL,
+		"no settings to reload: services come from the autoscaler; a change of activator {} "
+		"needs a restart",
+		"");
 }
 
 static const struct worker_ops worker_ops = {.on_refused = on_refused,
 					     .on_served = on_served,
 					     .on_drained = on_drained,
 					     .on_shed = on_shed};
+
+/* --- certificates --- */
+
+static void
+on_tls_state(struct tls_state *state, void *arg)
+{
+	const struct activator *a = arg;
+	unsigned i;
+
+	for (i = 0; i < a->workers_n; i++)
+		worker_post_tls(a->workers[i], state);
+}
+
+static const struct certificates_ops certificates_ops = {.on_state = on_tls_state};
 
 /* --- the admin endpoint --- */
 
@@ -181,6 +201,7 @@ source_of(const struct activator *a)
 		.workers_n = a->workers_n,
 		.registry = a->registry,
 		.bounds = &a->bounds,
+		.certificates = a->certificates,
 		.prober = a->prober,
 		.started_ns = a->started_ns,
 		.is_link_up = autoscaler_link_is_up(a->link),
@@ -247,6 +268,11 @@ make_workers(struct activator *a, struct err *e)
 			return -1;
 	}
 	claim_release(a->claim);
+	if (conf->certificates_n > 0) {
+		a->certificates = certificates_new(a->loop, a->settings, &certificates_ops, a, e);
+		if (a->certificates == NULL)
+			return -1;
+	}
 	for (; a->started_n < a->workers_n; a->started_n++)
 		if (worker_start(a->workers[a->started_n], e) < 0)
 			return -1;
@@ -325,6 +351,7 @@ control_close(struct activator **ap)
 	autoscaler_link_free(&a->link);
 	registry_free(&a->registry);
 	prober_free(&a->prober);
+	certificates_free(&a->certificates);
 	for (i = 0; a->workers != NULL && i < a->workers_n; i++)
 		worker_free(&a->workers[i]);
 	free(a->workers);

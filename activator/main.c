@@ -1,6 +1,9 @@
 /* activator - an HTTP proxy that holds the requests for a service which does not run, and
  * passes them on the moment an instance of the service answers.  control.h is the main thread,
  * worker.h the threads that serve requests, xfer.h the way of one request. */
+#include <stdio.h>
+
+#include "activator/certificates.h"
 #include "activator/control.h"
 #include "common/daemon.h"
 #include "common/log.h"
@@ -26,6 +29,23 @@ run(const struct settings *s)
 	return 0;
 }
 
+/* -t checks the files of the certificates, too: they are the activator's. */
+static int
+check_certificates(const struct settings *s)
+{
+	struct settings_errors errors = {NULL, 0}, warnings = {NULL, 0};
+	int rc = certificates_check(s, &errors, &warnings);
+	size_t i;
+
+	for (i = 0; i < warnings.n; i++)
+		fprintf(stderr, "%s\n", warnings.lines[i]);
+	for (i = 0; i < errors.n; i++)
+		fprintf(stderr, "%s\n", errors.lines[i]);
+	settings_errors_free(&warnings);
+	settings_errors_free(&errors);
+	return rc;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -39,7 +59,9 @@ main(int argc, char **argv)
 	s = daemon_settings(args.conf);
 	if (s == NULL)
 		return 1;
-	if (!daemon_report_settings(&args, s)) {
+	if (args.is_check && check_certificates(s) < 0) {
+		rc = 1;
+	} else if (!daemon_report_settings(&args, s)) {
 		daemon_init();
 		log_open((enum log_level)s->log_level, (enum log_format)s->log_format, "activator");
 		rc = run(s);

@@ -2,7 +2,9 @@
 
 #include "activator/accept.h"
 #include "activator/bounds.h"
+#include "activator/certificates.h"
 #include "activator/limiter.h"
+#include "activator/net/tls.h"
 #include "activator/outcome.h"
 #include "activator/probe.h"
 #include "activator/registry.h"
@@ -87,6 +89,55 @@ put_workers(struct strbuf *b, const struct metrics_source *s)
 	for (i = 0; i < ACCEPT_HEADERS_N; i++)
 		put(b, M_PROXY_HEADERS, accept_header_name((enum accept_header)i),
 		    sum_of_workers(s, offsetof(struct worker_counters, proxy_headers[i])));
+}
+
+/* --- TLS --- */
+
+static void
+put_handshakes(struct strbuf *b, const struct metrics_source *s)
+{
+	static const char *const versions[TLS_VERSIONS] = {"1.2", "1.3", ""};
+	static const char *const outcomes[TLS_OUTCOMES_N] = {
+#define X(id, name) name,
+		TLS_OUTCOMES(X)
+#undef X
+	};
+	uint64_t under_way = 0;
+	size_t v, o;
+	unsigned k;
+
+	metric_head(b, &defs[M_HANDSHAKES]);
+	for (v = 0; v < TLS_VERSIONS; v++)
+		for (o = 0; o < TLS_OUTCOMES_N; o++) {
+			const char *labels[] = {versions[v], outcomes[o], NULL};
+			bool has_version = o == TLS_FULL || o == TLS_RESUMED;
+			uint64_t sum = 0;
+
+			if (has_version != (v != TLS_VERSION_NONE))
+				continue;
+			for (k = 0; k < s->workers_n; k++)
+				sum += get(&worker_tls_counters(s->workers[k])->handshakes[v][o]);
+			metric_sample(b, &defs[M_HANDSHAKES], labels, (double)sum);
+		}
+	for (k = 0; k < s->workers_n; k++)
+		under_way += get(&worker_tls_counters(s->workers[k])->under_way);
+	put_one(b, M_UNDER_WAY, (double)under_way);
+}
+
+static void
+put_tls(struct strbuf *b, const struct metrics_source *s)
+{
+	const char *name;
+	double days;
+	size_t at = 0;
+
+	if (s->certificates == NULL)
+		return;
+	put_handshakes(b, s);
+	metric_head(b, &defs[M_EXPIRY]);
+	while (certificates_next(s->certificates, &at, &name, &days))
+		put(b, M_EXPIRY, name, days);
+	put_one(b, M_RELOAD_FAILURES, (double)certificates_failures(s->certificates));
 }
 
 /* --- revisions --- */
@@ -242,5 +293,6 @@ metrics_render(struct strbuf *b, const struct metrics_source *s)
 	put_one(b, M_PARKED_ALL, atomic_load_explicit(&s->bounds->parked, memory_order_relaxed));
 	put_one(b, M_PARKED_BYTES,
 		(double)atomic_load_explicit(&s->bounds->parked_bytes, memory_order_relaxed));
+	put_tls(b, s);
 	put_revisions(b, s);
 }

@@ -5,6 +5,7 @@
 #include "common/base.h"
 
 struct bounds;
+struct certificates;
 struct prober;
 struct strbuf;
 struct worker;
@@ -16,6 +17,7 @@ struct metrics_source {
 	unsigned workers_n;
 	const struct registry *registry;
 	const struct bounds *bounds;
+	const struct certificates *certificates; /* NULL: the conf has none */
 	const struct prober *prober;
 	int64_t started_ns; /* clk_now() when the activator started */
 	bool is_link_up, is_draining;

@@ -153,6 +153,28 @@ refuse_page(struct xfer *x, const struct waitpage_view *view)
 }
 
 void
+refuse_redirect(struct xfer *x, const struct request *r)
+{
+	uint32_t port = x->w->conf->https_port;
+	bool is_bare = r->target_n == 0 || r->path[0] == '?' || r->path[0] == '*';
+	struct strbuf fields, body;
+
+	strbuf_init(&fields, 0);
+	strbuf_init(&body, 0);
+	strbuf_addf(&fields, "X-Activator-Reason: %s\r\nLocation: https://%.*s",
+		    outcome_reason(OUT_REDIRECTED), (int)r->host_n, r->authority);
+	if (port != 443)
+		strbuf_addf(&fields, ":%u", port);
+	strbuf_addf(&fields, "%s%.*s\r\nContent-Type: text/plain; charset=utf-8\r\n",
+		    is_bare ? "/" : "", r->path[0] == '*' ? 0 : (int)r->target_n, r->path);
+	strbuf_addf(&body, "%s: %s\n", outcome_reason(OUT_REDIRECTED),
+		    outcome_text(OUT_REDIRECTED));
+	send_answer(x, 308, &fields, &body);
+	strbuf_fini(&fields);
+	strbuf_fini(&body);
+}
+
+void
 refuse_rule(struct xfer *x, const struct rule_conf *rule)
 {
 	bool has_body = rule->status != 204 && rule->status != 304;

@@ -9,6 +9,7 @@
 
 struct xfer;
 struct h1_head;
+struct request;
 struct rule_conf;
 struct waitpage_view;
 
@@ -21,6 +22,8 @@ void refuse_write(struct xfer *, enum outcome, const char *why, int64_t retry_af
 int64_t refuse_retry_after(const struct xfer *, enum outcome);
 /* The waiting page of the request's service. */
 void refuse_page(struct xfer *, const struct waitpage_view *);
+/* A redirect to the same address by https. */
+void refuse_redirect(struct xfer *, const struct request *);
 /* The answer of a rule with RULE_ANSWER. */
 void refuse_rule(struct xfer *, const struct rule_conf *);
 /* TRACE whose Max-Forwards is 0: the head as it came, without fields that may hold a secret. */

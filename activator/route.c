@@ -284,6 +284,7 @@ service_init(struct service *s, const struct msg_service *from, const struct rou
 	s->pub.name = xstrdup(from->name);
 	if (from->waiting_page != NULL)
 		s->pub.waiting_page = source->page(source->ctx, from);
+	s->pub.redirect_https = from->redirect_https;
 	if (from->rules_n > 0)
 		s->rules = rules_new(from->rules, from->rules_n);
 	s->salt = hash(0, from->name, strlen(from->name));

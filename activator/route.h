@@ -26,6 +26,7 @@ struct route_revision {
 struct route_service {
 	char *name;
 	char *waiting_page; /* the template of its page; NULL: none */
+	bool redirect_https;
 };
 
 struct route_match {

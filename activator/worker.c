@@ -7,6 +7,8 @@
 #include "activator/accept.h"
 #include "activator/conn.h"
 #include "activator/dispatch.h"
+#include "activator/net/tls.h"
+#include "activator/net/tls_state.h"
 #include "activator/notice.h"
 #include "activator/park.h"
 #include "activator/shard.h"
@@ -98,6 +100,20 @@ parse_trusted(struct worker *w, struct err *e)
 	return 0;
 }
 
+static const char *const protocols[] = {"http/1.1", NULL};
+
+static const struct tls_use tls_use = {
+	.protocols = protocols,
+	.plain_answer =
+		"HTTP/1.1 400 Bad Request\r\n"
+		"X-Activator-Reason: bad_request\r\n"
+		"Content-Type: text/plain; charset=utf-8\r\n"
+		"Content-Length: 74\r\n"
+		"Connection: close\r\n"
+		"\r\n"
+		"bad_request: this port speaks TLS: the address has to begin with https://\n",
+};
+
 struct worker *
 worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf,
 	   struct bounds *bounds, struct loop *control_loop, const struct worker_ops *ops,
@@ -136,7 +152,8 @@ worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf
 		inbox_init(&w->inbox, w->loop);
 		loop_on_tail(w->loop, on_tail, w);
 	}
-	if (w->loop == NULL || parse_trusted(w, e) < 0)
+	if (w->loop == NULL || parse_trusted(w, e) < 0 ||
+	    (conf->certificates_n > 0 && (w->tls = tls_new(w->loop, conf, &tls_use, e)) == NULL))
 		worker_free(&w);
 	return w;
 }
@@ -238,6 +255,7 @@ worker_free(struct worker **wp)
 		loop_timer_fini(&w->starved_timer);
 		loop_free(&w->loop);
 		io_round_free(&w->round);
+		tls_free(&w->tls);
 		inbox_fini(&w->inbox);
 	}
 	slab_fini(&w->conn_slab);
@@ -258,6 +276,12 @@ worker_counters(const struct worker *w)
 	return &w->counters;
 }
 
+const struct tls_counters *
+worker_tls_counters(const struct worker *w)
+{
+	return w->tls == NULL ? NULL : tls_counters(w->tls);
+}
+
 /* --- mail from the main thread --- */
 
 /* What worker_post_*() posts; of the members each uses those that it sets. */
@@ -267,6 +291,7 @@ struct worker_mail {
 	struct routes *routes;
 	struct revision *rev;
 	struct instance_set *set;
+	struct tls_state *tls;
 	struct instance *inst;
 	struct worker_period *period;
 	void (*collected)(struct worker_period *, void *);
@@ -360,6 +385,24 @@ void
 worker_post_shed(struct worker *w, struct instance *inst)
 {
 	post(w, &(struct worker_mail){.inst = instance_ref(inst)}, do_shed);
+}
+
+static void
+do_tls(struct loop_mail *mail)
+{
+	struct worker_mail *m = container_of(mail, struct worker_mail, mail);
+
+	tls_set_state(m->w->tls, m->tls);
+	free(m);
+}
+
+void
+worker_post_tls(struct worker *w, struct tls_state *state)
+{
+	if (w->is_started)
+		post(w, &(struct worker_mail){.tls = tls_state_ref(state)}, do_tls);
+	else
+		tls_set_state(w->tls, tls_state_ref(state));
 }
 
 static void

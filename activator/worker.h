@@ -18,6 +18,8 @@ struct loop;
 struct revision;
 struct routes;
 struct claim;
+struct tls_counters;
+struct tls_state;
 struct worker; /* opaque; worker_impl.h */
 
 /* What a worker reports; all run on the control loop.  An instance comes with a reference,
@@ -55,6 +57,9 @@ void worker_free(struct worker **);
 void worker_post_routes(struct worker *, struct routes *);
 /* Use these instances of rev from now on; idle connections to others are closed. */
 void worker_post_set(struct worker *, struct revision *, struct instance_set *);
+/* TLS handshakes use this from now on; the worker takes a reference.  Also before worker_start().
+ */
+void worker_post_tls(struct worker *, struct tls_state *);
 /* SIGTERM: stop accepting, close what is idle, and answer what is under way with
  * `connection: close`; on_drained when all connections have ended. */
 void worker_post_drain(struct worker *);
@@ -92,5 +97,7 @@ struct worker_counters {
 	_Atomic uint64_t proxy_headers[16]; /* by enum accept_header (accept.h) */
 };
 const struct worker_counters *worker_counters(const struct worker *);
+/* NULL: the conf has no certificates. */
+const struct tls_counters *worker_tls_counters(const struct worker *);
 
 #endif

@@ -18,6 +18,7 @@
 #include "common/slab.h"
 
 struct conn;
+struct tls;
 struct xfer;
 
 #define WORKER_BUFFER ((size_t)128 << 10) /* larger reads gained nothing */
@@ -29,6 +30,7 @@ struct worker {
 	struct bounds *bounds;
 	struct loop *loop, *control;
 	struct io_round *round;
+	struct tls *tls; /* NULL: the conf has no certificates */
 	const struct worker_ops *ops;
 	void *arg;
 	struct addr_net *trusted; /* networks of proxies that are believed: worker_trusts() */

@@ -4,10 +4,14 @@
 #include <string.h>
 
 const struct conf_kind conf_kinds[] = {
-	{"activator", IN_ACTIVATOR, IN_TOP, false},   {"autoscaler", IN_AUTOSCALER, IN_TOP, false},
-	{"service", IN_SERVICE, IN_TOP, true},	      {"traffic", IN_TRAFFIC, IN_SERVICE, true},
-	{"rule", IN_RULE, IN_SERVICE, true},	      {"revision", IN_REVISION, IN_SERVICE, true},
+	{"activator", IN_ACTIVATOR, IN_TOP, false},
+	{"autoscaler", IN_AUTOSCALER, IN_TOP, false},
+	{"service", IN_SERVICE, IN_TOP, true},
+	{"traffic", IN_TRAFFIC, IN_SERVICE, true},
+	{"rule", IN_RULE, IN_SERVICE, true},
+	{"revision", IN_REVISION, IN_SERVICE, true},
 	{"schedule", IN_SCHEDULE, IN_REVISION, true},
+	{"certificate", IN_CERTIFICATE, IN_ACTIVATOR, true},
 };
 const size_t conf_kinds_n = ARRAY_LEN(conf_kinds);
 

@@ -138,6 +138,7 @@ struct msg_service {
 	struct str_list local_hosts; /* answered at listeners with is_local alone */
 	struct str_list paths;
 	char *match_header, *match_value, *sticky, *waiting_page;
+	bool redirect_https;
 	struct rule_conf *rules;
 	size_t rules_n;
 	struct msg_traffic *traffic;

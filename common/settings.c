@@ -247,6 +247,27 @@ load_listeners(struct activator_conf *a)
 }
 
 static void
+load_certificates(struct loader *ld)
+{
+	struct activator_conf *a = &ld->s->activator;
+	size_t i;
+
+	if (ld->activator == NULL)
+		return;
+	a->certificates_n = conf_section_count(ld->activator, IN_CERTIFICATE);
+	a->certificates = xcalloc(MAX(a->certificates_n, (size_t)1), sizeof *a->certificates);
+	for (i = 0; i < a->certificates_n; i++) {
+		struct certificate_conf *c = &a->certificates[i];
+		const struct conf_section *s = conf_section_at(ld->activator, IN_CERTIFICATE, i);
+
+		c->name = xstrdup(s->title);
+		c->line = s->line;
+		value_defaults(GROUP_CERTIFICATE, c);
+		apply(s, GROUP_CERTIFICATE, c, &c->origins);
+	}
+}
+
+static void
 load_processes(struct loader *ld)
 {
 	struct settings *s = ld->s;
@@ -255,6 +276,7 @@ load_processes(struct loader *ld)
 	load_process(ld, ld->activator, GROUP_ACTIVATOR, &s->activator);
 	load_listeners(&s->activator);
 	load_process(ld, ld->activator, GROUP_LIMITS, &s->activator.limits);
+	load_certificates(ld);
 	load_process(ld, ld->autoscaler, GROUP_AUTOSCALER, &s->autoscaler);
 	load_process(ld, ld->autoscaler, GROUP_SCALING, &s->autoscaler.scaling);
 	load_process(ld, ld->autoscaler, GROUP_LAUNCH, &s->autoscaler.launch);
@@ -389,6 +411,14 @@ settings_load_service(const struct settings *base, struct conf_section *section,
 	return svc;
 }
 
+static void
+certificate_fini(struct certificate_conf *c)
+{
+	value_fini_group(GROUP_CERTIFICATE, c);
+	free(c->origins.v);
+	free(c->name);
+}
+
 void
 settings_free(struct settings **sp)
 {
@@ -401,6 +431,9 @@ settings_free(struct settings **sp)
 	for (i = 0; i < s->services_n; i++)
 		service_fini(&s->services[i]);
 	free(s->services);
+	for (i = 0; i < s->activator.certificates_n; i++)
+		certificate_fini(&s->activator.certificates[i]);
+	free(s->activator.certificates);
 	value_fini_group(GROUP_ACTIVATOR, &s->activator);
 	free(s->activator.listeners);
 	limits_fini(&s->activator.limits);

@@ -22,6 +22,8 @@ enum { DRIVER_PROCESS, DRIVER_KUBERNETES };
 enum { RULE_WAKE, RULE_SERVE_ONLY, RULE_ANSWER };
 enum { FOREIGN_RESPECT, FOREIGN_OVERRULE };
 enum { VISIBILITY_PUBLIC, VISIBILITY_LOCAL };
+enum { TLS_1_2, TLS_1_3 };
+enum { CLIENT_REQUIRED, CLIENT_OPTIONAL };
 
 /* The settings of a revision that the activator uses; the link carries them. */
 struct limits {
@@ -151,7 +153,8 @@ struct service_conf {
 	char *match_header, *match_value; /* only requests with this field and value; NULL: all */
 	char *sticky;			  /* "cookie:NAME", "header:NAME" or NULL */
 	char *waiting_page;		  /* NULL: none; "default"; or a file */
-	char *owner, *cost_center;	  /* NULL: none */
+	bool redirect_https;
+	char *owner, *cost_center; /* NULL: none */
 	struct rule_conf *rules;
 	size_t rules_n;
 	struct traffic_conf *traffic; /* never empty; percents sum to 100 */
@@ -159,6 +162,17 @@ struct service_conf {
 	struct revision_conf *revisions;
 	size_t revisions_n;
 	struct settings_origins origins; /* of GROUP_SERVICE */
+};
+
+/* A certificate of the activator, for clients that ask for one of its names. */
+struct certificate_conf {
+	char *name;
+	unsigned line;
+	char *chain;		/* file: the certificate, then those of its issuers */
+	char *key;		/* file; NULL: that of chain */
+	char *client_ca;	/* file; NULL: clients need no certificate */
+	int client_certificate; /* CLIENT_* */
+	struct settings_origins origins;
 };
 
 struct activator_conf {
@@ -177,8 +191,15 @@ struct activator_conf {
 	uint32_t max_parked; /* of all revisions; 0: bounded by the connections alone */
 	uint64_t max_parked_bytes;
 	int64_t drain_timeout;
-	struct str_list trusted_proxies; /* networks */
-	struct limits limits;		 /* until the service of a request is known */
+	struct str_list trusted_proxies;       /* networks */
+	struct certificate_conf *certificates; /* the first is that of clients that name no host */
+	size_t certificates_n;
+	int tls_min_version; /* TLS_1_* */
+	char *tls_ciphers, *tls_groups;
+	int64_t tls_handshake_timeout, tls_handshake_budget, tls_ticket_rotation, certificate_check;
+	uint32_t tls_handshakes;
+	uint32_t https_port;
+	struct limits limits; /* until the service of a request is known */
 };
 
 struct autoscaler_conf {

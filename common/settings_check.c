@@ -93,17 +93,35 @@ process_line(const struct conf_section *s, const char *key)
 static void
 check_listener(struct loader *ld, const struct listen_spec *spec, const char *text, unsigned line)
 {
-	if (spec->is_tls)
-		REPORT(ld, line,
-		       "listen: expected an address without \"tls\", which this version does not "
-		       "serve, got %s",
-		       CONF_QUOTED(text));
 	if (spec->is_proxy && ld->s->activator.trusted_proxies.n == 0 &&
 	    !is_bad(ld->activator, "trusted_proxies"))
 		REPORT(ld, line,
 		       "listen: expected trusted_proxies too, which name those that may send a PROXY "
 		       "protocol header, got %s alone",
 		       CONF_QUOTED(text));
+	if (spec->is_tls && conf_section_count(ld->activator, IN_CERTIFICATE) == 0)
+		REPORT(ld, line, "listen: expected a certificate section for %s, got none",
+		       CONF_QUOTED(text));
+}
+
+static void
+check_certificates(struct loader *ld)
+{
+	const struct activator_conf *a = &ld->s->activator;
+	size_t i;
+
+	for (i = 0; i < a->certificates_n; i++) {
+		const struct conf_section *s = conf_section_at(ld->activator, IN_CERTIFICATE, i);
+
+		check_name(ld, s, "certificate");
+		if (a->certificates[i].chain == NULL && !is_bad(s, "chain"))
+			REPORT(ld, s->line, "certificate %s: expected chain, got none",
+			       CONF_QUOTED(s->title));
+		if (a->certificates[i].client_ca == NULL && !is_bad(s, "client_ca") &&
+		    conf_find(s, "client_certificate") != NULL)
+			REPORT(ld, line_of(s, "client_certificate"),
+			       "client_certificate: expected client_ca too, got none");
+	}
 }
 
 void
@@ -131,6 +149,7 @@ check_processes(struct loader *ld)
 		    (struct bound_address){"admin", "autoscaler", ld->s->autoscaler.admin,
 					   process_line(ld->autoscaler, "admin")});
 	free(all);
+	check_certificates(ld);
 }
 
 /* --- a service's own keys --- */

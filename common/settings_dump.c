@@ -142,6 +142,21 @@ dump_revision(const struct dump *d, const struct revision_conf *r)
 }
 
 static void
+dump_certificate(const struct dump *d, const struct certificate_conf *c)
+{
+	struct dump sub = {.out = d->out, .depth = d->depth, .origins = &c->origins};
+	size_t i;
+
+	dump_open(&sub, "certificate", c->name);
+	for (i = 0; i < settings_keys_n; i++)
+		if (settings_keys[i].group == GROUP_CERTIFICATE &&
+		    (c->client_ca != NULL ||
+		     strcmp(settings_keys[i].name, "client_certificate") != 0))
+			dump_key(&sub, &settings_keys[i], c);
+	dump_close(&sub);
+}
+
+static void
 dump_service(const struct service_conf *svc, struct strbuf *out)
 {
 	struct dump d = {.out = out, .origins = &svc->origins};
@@ -171,6 +186,8 @@ settings_dump(const struct settings *s, struct strbuf *out)
 	dump_open(&d, "activator", NULL);
 	dump_group(&d, GROUP_ACTIVATOR, &s->activator);
 	dump_group(&d, GROUP_LIMITS, &s->activator.limits);
+	for (i = 0; i < s->activator.certificates_n; i++)
+		dump_certificate(&d, &s->activator.certificates[i]);
 	dump_close(&d);
 	dump_open(&d, "autoscaler", NULL);
 	dump_group(&d, GROUP_AUTOSCALER, &s->autoscaler);

@@ -36,7 +36,8 @@ enum {
 	IN_REVISION = 16,
 	IN_TRAFFIC = 32,
 	IN_RULE = 64,
-	IN_SCHEDULE = 128
+	IN_SCHEDULE = 128,
+	IN_CERTIFICATE = 256
 };
 
 struct key {
@@ -59,7 +60,8 @@ struct key {
 		GROUP_LAUNCH,
 		GROUP_TRAFFIC,
 		GROUP_RULE,
-		GROUP_SCHEDULE
+		GROUP_SCHEDULE,
+		GROUP_CERTIFICATE
 	} group;
 	bool needs_restart; /* a reload cannot change its value */
 };

@@ -1,8 +1,23 @@
 #!/bin/bash
 # demo.sh - starts both programs with conf/demo.conf, prints a line for each thing that
 # happens to the services, and stops both programs on Ctrl-C.  `make run` builds them first.
+# `demo.sh --certificate DIR` only makes the certificate that conf/demo.conf names, below DIR.
 set -u
 cd "$(dirname "$0")/.." || exit 1
+
+# Its own authority, so that curl can be told to trust it.
+make_certificate() {
+	mkdir -p "$1"
+	[ -e "$1/localhost.pem" ] || openssl req -x509 -nodes -newkey ec \
+		-pkeyopt ec_paramgen_curve:P-256 -days 3650 -subj /CN=localhost \
+		-addext "subjectAltName=DNS:localhost,DNS:*.localhost" \
+		-keyout "$1/localhost.key" -out "$1/localhost.pem" 2>/dev/null
+}
+
+if [ "${1:-}" = --certificate ]; then
+	make_certificate "$2"
+	exit
+fi
 conf=${DEMO_CONF:-conf/demo.conf}
 dir=build/demo
 admin=127.0.0.1:8081
@@ -55,6 +70,10 @@ say_hello() {
     curl -i -H 'host: wsgi.localhost'  http://127.0.0.1:8080/   gunicorn
     curl -i -H 'host: broken.localhost' http://127.0.0.1:8080/  a program that does not exist
 
+  And by TLS, with a certificate that was made for this demo:
+
+    curl -i --cacert build/demo/localhost.pem https://hello.localhost:8443/
+
   This terminal shows what happens to them; the whole log is in build/demo/log.
   The state of everything: curl http://127.0.0.1:8082/status.  Ctrl-C stops everything.
 
@@ -62,6 +81,7 @@ EOT
 }
 
 mkdir -p "$dir"
+make_certificate "$dir" || exit 1
 : >"$log"
 trap 'stop 0' INT TERM
 setsid "$bin/autoscaler" -c "$conf" 2> >(tell) &

@@ -325,6 +325,16 @@ put_forwarded_for(char *start, const struct request *r, const struct request_hop
 	return PUT_LITERAL(out, "\r\n");
 }
 
+/* The field of a trusted proxy names the client; its own certificate does not. */
+static bool
+has_trusted_subject(const struct request *r, const struct request_hop *hop)
+{
+	size_t n;
+
+	return hop->is_peer_trusted &&
+	       request_field(r->head, "x-forwarded-client-subject", &n) != NULL;
+}
+
 /* Forwarded (RFC 7239), and the older fields that most programs read. */
 static char *
 put_forwarded(char *out, const struct request *r, const struct request_hop *hop)
@@ -333,7 +343,13 @@ put_forwarded(char *out, const struct request *r, const struct request_hop *hop)
 
 	out = put_forwarded_for(out, r, hop);
 	if (!hop->is_peer_trusted || !has_field(r, FIELD_X_FORWARDED_PROTO))
-		out = PUT_LITERAL(out, "X-Forwarded-Proto: http\r\n");
+		out = hop->is_encrypted ? PUT_LITERAL(out, "X-Forwarded-Proto: https\r\n")
+					: PUT_LITERAL(out, "X-Forwarded-Proto: http\r\n");
+	if (hop->subject != NULL && !has_trusted_subject(r, hop)) {
+		out = PUT_LITERAL(out, "X-Forwarded-Client-Subject: ");
+		out = put(out, hop->subject, strlen(hop->subject));
+		out = PUT_LITERAL(out, "\r\n");
+	}
 	if (r->authority_n > 0 &&
 	    (!hop->is_peer_trusted || !has_field(r, FIELD_X_FORWARDED_HOST))) {
 		out = PUT_LITERAL(out, "X-Forwarded-Host: ");
@@ -351,7 +367,8 @@ put_forwarded(char *out, const struct request *r, const struct request_hop *hop)
 		out = put(out, r->authority, r->authority_n);
 		out = PUT_LITERAL(out, "\"");
 	}
-	return PUT_LITERAL(out, ";proto=http\r\n");
+	return hop->is_encrypted ? PUT_LITERAL(out, ";proto=https\r\n")
+				 : PUT_LITERAL(out, ";proto=http\r\n");
 }
 
 static char *
@@ -399,10 +416,13 @@ put_request_line(char *out, const struct request *r)
 }
 
 size_t
-request_size(const struct request *r)
+request_size(const struct request *r, const struct request_hop *hop)
 {
 	size_t n = r->head->method_n + r->target_n + 3 * (size_t)r->authority_n + 512;
 	uint32_t i;
+
+	if (hop->subject != NULL)
+		n += strlen(hop->subject) + 64;
 
 	for (i = 0; i < r->head->n; i++)
 		n += r->head->fields[i].name_n + r->head->fields[i].value_n + 4;

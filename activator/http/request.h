@@ -48,10 +48,12 @@ struct request_hop {
 	bool is_peer_v6;
 	bool is_peer_trusted; /* its Forwarded and X-Forwarded-* are kept and added to */
 	bool has_via;
+	bool is_encrypted;   /* the client speaks TLS */
+	const char *subject; /* of its certificate, which was verified; NULL: it has shown none */
 };
 
 /* The most bytes that request_write() writes. */
-size_t request_size(const struct request *);
+size_t request_size(const struct request *, const struct request_hop *);
 /* Write the head for an instance into out.  room: at least request_size().  Returns the size of
  * the head. */
 size_t request_write(const struct request *, const struct request_hop *, char *out, size_t room);

@@ -214,6 +214,7 @@ describe(const struct catalog *c, const struct service_conf *s, const struct rec
 				      .match_value = s->match_value,
 				      .sticky = s->sticky,
 				      .waiting_page = s->waiting_page,
+				      .redirect_https = s->redirect_https,
 				      .rules = s->rules,
 				      .rules_n = s->rules_n,
 				      .traffic = traffic,

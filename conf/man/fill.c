@@ -30,6 +30,7 @@ static const struct {
 	{"traffic", GROUP_TRAFFIC},
 	{"rule", GROUP_RULE},
 	{"schedule", GROUP_SCHEDULE},
+	{"certificate", GROUP_CERTIFICATE},
 };
 
 static const struct {
@@ -38,7 +39,7 @@ static const struct {
 } sections[] = {
 	{IN_TOP, "the top level"}, {IN_ACTIVATOR, "activator"}, {IN_AUTOSCALER, "autoscaler"},
 	{IN_SERVICE, "service"},   {IN_REVISION, "revision"},	{IN_TRAFFIC, "traffic"},
-	{IN_RULE, "rule"},	   {IN_SCHEDULE, "schedule"},
+	{IN_RULE, "rule"},	   {IN_SCHEDULE, "schedule"},	{IN_CERTIFICATE, "certificate"},
 };
 
 #define LINE_MOST 78 /* bytes; mandoc's lint complains about lines over 80 */

@@ -73,9 +73,9 @@ request(const char *buf, size_t n, bool is_trusted)
 	if (size <= 0 || h1_parse_request(&head, buf, (size_t)size, FIELDS_MAX) != H1_OK ||
 	    request_read(&req, &head) != OUT_OK)
 		return;
-	out = xmalloc(request_size(&req));
-	out_n = request_write(&req, &hop, out, request_size(&req));
-	CHECK(out_n <= request_size(&req));
+	out = xmalloc(request_size(&req, &hop));
+	out_n = request_write(&req, &hop, out, request_size(&req, &hop));
+	CHECK(out_n <= request_size(&req, &hop));
 	check_written(out, out_n);
 	CHECK(h1_parse_request(&again, out, out_n, H1_FIELDS_MAX) == H1_OK);
 	read_again = request_read(&req_again, &again);

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 
 from helpers import BUILD, HELLO, ROOT, WAIT_S, claim_range, free_port, release, wait_until
+from tls import Tls, TlsConnection
 
 
 class Gate:
@@ -78,14 +79,23 @@ class Program:
 class Stack:
     """Both programs.  services, activator, autoscaler: text of the conf file, the latter two
     inside the sections of these names.  environment: of the activator, beside what it inherits.
-    nofile: how many descriptors the activator may have."""
+    nofile: how many descriptors the activator may have.  tls: clients connect by TLS, with a
+    certificate for localhost, or with those that `activator` has and this Tls has made.
+    TEST_TLS=1 in the environment makes that the default, to run any test over TLS.  listen: more addresses,
+    each behind a comma."""
 
     def __init__(self, path, services, activator="", autoscaler="", workers=2,
-                 environment=None, nofile=None):
+                 environment=None, nofile=None, tls=os.environ.get("TEST_TLS") == "1",
+                 listen=""):
         self.path = str(path)
         self.nofile, self.environment = nofile, environment
         self.port, self.admin, self.scaler_admin = free_port(), free_port(), free_port()
         self.instance_ports = claim_range()
+        self.tls = tls if isinstance(tls, Tls) else None
+        if tls is True:
+            self.tls = Tls(self.path)
+            activator += self.tls.certificate("test", "localhost")
+        self.scheme = "https" if tls else "http"
         self.conf = os.path.join(self.path, "a.conf")
         self.state = os.path.join(self.path, "state")
         services = services.replace(
@@ -94,11 +104,11 @@ class Stack:
             f.write("""socket = "%s/s"
 state_dir = "%s"
 log_level = "debug"
-activator { listen = {"127.0.0.1:%d"} admin = "127.0.0.1:%d" workers = %d %s }
+activator { listen = {"127.0.0.1:%d%s"%s} admin = "127.0.0.1:%d" workers = %d %s }
 autoscaler { admin = "127.0.0.1:%d" ports = "%d-%d"
     stable_window = 1s scale_to_zero_grace = 1s %s }
 %s
-""" % (self.path, self.state, self.port, self.admin, workers, activator, self.scaler_admin,
+""" % (self.path, self.state, self.port, " tls" if tls else "", listen, self.admin, workers, activator, self.scaler_admin,
                 *self.instance_ports, autoscaler, services.replace("HELLO", HELLO)))
         self.activator = self.autoscaler = None
 
@@ -182,7 +192,7 @@ autoscaler { admin = "127.0.0.1:%d" ports = "%d-%d"
         return found
 
     def connect(self):
-        return Client(self.port)
+        return Client(self.port) if self.tls is None else TlsClient(self.port, self.tls.context())
 
     def get(self, host, path="/", timeout=WAIT_S, method="GET", body=None, fields=()):
         """Send a request on a connection of its own; (status, fields, body) of the response."""
@@ -231,15 +241,10 @@ def running(path, services, **more):
         s.stop()
 
 
-class Client(socket.socket):
-    """A client's connection.  Sends exactly the test's bytes, and parses responses."""
+class Exchange:
+    """Sends requests and parses responses, on a connection that has sendall() and recv()."""
 
-    def __init__(self, port):
-        super().__init__(socket.AF_INET, socket.SOCK_STREAM)
-        self.settimeout(WAIT_S)
-        self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.connect(("127.0.0.1", port))
-        self.rest = b""  # received, not parsed yet
+    rest = b""  # received, not parsed yet
 
     def request(self, method, path, host, body=None, fields=()):
         head = "%s %s HTTP/1.1\r\nHost: %s\r\n" % (method, path, host)
@@ -311,6 +316,23 @@ class Client(socket.socket):
             return not self.rest and self.recv(1) == b""
         except ConnectionResetError:
             return True
+
+
+class Client(Exchange, socket.socket):
+    """A client's connection.  Sends exactly the test's bytes, and parses responses."""
+
+    def __init__(self, port):
+        super().__init__(socket.AF_INET, socket.SOCK_STREAM)
+        self.settimeout(WAIT_S)
+        self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.connect(("127.0.0.1", port))
+
+
+class TlsClient(Exchange, TlsConnection):
+    """The same by TLS.  more: of TlsConnection."""
+
+    def __init__(self, port, context, **more):
+        super().__init__(Client(port), context, **more)
 
 
 def stats(stack, host):

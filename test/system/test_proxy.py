@@ -54,10 +54,10 @@ def origin():
     return Origin()
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory, origin):
-    with running(tmp_path_factory.mktemp("proxy"),
-                 SERVICES.replace("ORIGIN", str(origin.port))) as s:
+@pytest.fixture(scope="module", params=["plain", "tls"])
+def stack(request, tmp_path_factory, origin):
+    with running(tmp_path_factory.mktemp("proxy"), SERVICES.replace("ORIGIN", str(origin.port)),
+                 tls=request.param == "tls") as s:
         yield s
 
 
@@ -78,8 +78,9 @@ def test_the_request_head_that_an_instance_gets(stack, origin):
     assert origin.requests == [
         b"GET /p?q HTTP/1.1\r\nHost: origin:80\r\nX-A: 1\r\n"
         b"Connection: TE\r\nTE: trailers\r\nX-Forwarded-For: 127.0.0.1\r\n"
-        b"X-Forwarded-Proto: http\r\nX-Forwarded-Host: origin:80\r\n"
-        b'Forwarded: for=127.0.0.1;host="origin:80";proto=http\r\n\r\n']
+        b"X-Forwarded-Proto: %(scheme)s\r\nX-Forwarded-Host: origin:80\r\n"
+        b'Forwarded: for=127.0.0.1;host="origin:80";proto=%(scheme)s\r\n\r\n'
+        % {b"scheme": stack.scheme.encode()}]
 
 
 def test_keep_alive_on_both_sides(stack):

@@ -219,8 +219,7 @@ static const struct {
 	 "2: listen: expected \"tls\", \"proxy\" or \"local\" behind the address, got "
 	 "\"prxy\"; did you mean \"proxy\"?"},
 	{"activator { listen = {\"127.0.0.1:80\",\n\"127.0.0.1:81 tls\"} }",
-	 "2: listen: expected an address without \"tls\", which this version does not serve, got "
-	 "\"127.0.0.1:81 tls\""},
+	 "2: listen: expected a certificate section for \"127.0.0.1:81 tls\", got none"},
 	{"activator { listen = {\"127.0.0.1:81 proxy\"} }",
 	 "1: listen: expected trusted_proxies too, which name those that may send a PROXY protocol "
 	 "header, got \"127.0.0.1:81 proxy\" alone"},
@@ -232,6 +231,10 @@ static const struct {
 	 "got \"local\""},
 	{SERVICE("visibility = cluster", V1),
 	 "3: visibility: expected \"public\" or \"local\", got \"cluster\""},
+	{"activator { certificate \"a\" {\nkey = \"k\" } }",
+	 "1: certificate \"a\": expected chain, got none"},
+	{"activator { certificate \"a\" { chain = \"c\"\nclient_certificate = optional } }",
+	 "2: client_certificate: expected client_ca too, got none"},
 	{"activator { listen_mode = 0888 }",
 	 "1: listen_mode: expected an octal mode like \"0660\", got \"0888\""},
 	{REVISION("addresses = {\"app.internal\"}"),

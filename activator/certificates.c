@@ -1,0 +1,449 @@
+#include "activator/certificates.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "activator/net/tls.h"
+#include "activator/net/tls_cert.h"
+#include "activator/net/tls_state.h"
+#include "common/clk.h"
+#include "common/conf_errors.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/settings.h"
+
+#define DAY_S 86400
+#define LOOKS_A_TICK 256 /* pairs whose files are looked at in one tick */
+#define TICK_LEAST (10 * CLK_MS)
+#define SETTLE (200 * CLK_MS) /* how long the files of a pair must have stood still */
+
+/* What stat(2) says of the files of a pair: it differs if one of them was changed or replaced. */
+struct look {
+	struct {
+		dev_t dev;
+		ino_t ino;
+		off_t size;
+		struct timespec mtime, ctime;
+	} files[3];
+};
+
+struct watched {
+	const struct certificate_conf *conf;
+	struct tls_cert *cert;
+	struct look tried; /* the newest files that were read, those with a mistake included */
+	struct look seen;  /* at the last look */
+	bool is_moving;	   /* a look has found a change; the next one decides */
+	bool is_expiry_logged;
+};
+
+struct certificates {
+	struct loop *loop;
+	const struct activator_conf *conf;
+	const struct certificates_ops *ops;
+	void *arg;
+	struct watched *pairs;
+	size_t n, at; /* at: the next to be looked at */
+	size_t moving_n;
+	struct tls_ticket_keys keys;
+	struct loop_timer look_timer, settle_timer, rotation_timer;
+	uint64_t failures;
+};
+
+/* --- files --- */
+
+static void
+look_at(struct look *l, size_t i, const char *path)
+{
+	struct stat st;
+
+	if (path == NULL || stat(path, &st) < 0)
+		return;
+	l->files[i].dev = st.st_dev;
+	l->files[i].ino = st.st_ino;
+	l->files[i].size = st.st_size;
+	l->files[i].mtime = st.st_mtim;
+	l->files[i].ctime = st.st_ctim;
+}
+
+static struct look
+look(const struct certificate_conf *conf)
+{
+	struct look l;
+
+	memset(&l, 0, sizeof l); /* it is compared as bytes */
+	look_at(&l, 0, conf->chain);
+	look_at(&l, 1, conf->key);
+	look_at(&l, 2, conf->client_ca);
+	return l;
+}
+
+static bool
+is_same(const struct look *a, const struct look *b)
+{
+	return memcmp(a, b, sizeof *a) == 0;
+}
+
+/* --- the state that the workers use --- */
+
+static void
+log_clash(const struct tls_state *state)
+{
+	const struct tls_cert *cert;
+	const char *name;
+
+	if (tls_state_clash(state, &cert, &name))
+		log_warn(NULL,
+			 "a name stands in two certificates: the first of the conf file has it",
+			 "name=%s unused=%s", name, tls_cert_name(cert));
+}
+
+static void
+publish(struct certificates *c, bool are_certs_new)
+{
+	struct tls_cert **all = xcalloc(c->n, sizeof(struct tls_cert *));
+	struct tls_state *state;
+	size_t i;
+
+	for (i = 0; i < c->n; i++)
+		all[i] = c->pairs[i].cert;
+	state = tls_state_new(all, c->n, &c->keys);
+	free(all);
+	if (are_certs_new)
+		log_clash(state);
+	c->ops->on_state(state, c->arg);
+	tls_state_unref(&state);
+}
+
+/* --- loading --- */
+
+static unsigned
+line_of(const struct certificate_conf *conf, const char *key)
+{
+	return settings_origins_line(&conf->origins, key, conf->line);
+}
+
+/* Load a pair, and use it.  -1 with err: the one before stays. */
+static int
+load(struct watched *p, struct err *e)
+{
+	struct look before = look(p->conf);
+	const char *key;
+	struct tls_cert *cert = tls_cert_load(p->conf, &key, e);
+
+	p->tried = p->seen = before;
+	if (cert == NULL)
+		return err_prefix(e, "line %u: %s", line_of(p->conf, key), key);
+	tls_cert_unref(&p->cert);
+	p->cert = cert;
+	p->is_expiry_logged = false;
+	return 0;
+}
+
+static double
+days_left(const struct tls_cert *cert)
+{
+	return ((double)tls_cert_not_after(cert) - (double)clk_wall() / (double)CLK_S) / DAY_S;
+}
+
+static void
+log_expiry(struct watched *p)
+{
+	if (p->is_expiry_logged || days_left(p->cert) > 0)
+		return;
+	p->is_expiry_logged = true;
+	log_warn(NULL, "a certificate has expired", "certificate=%s chain=%s", p->conf->name,
+		 p->conf->chain);
+}
+
+static bool
+reload(struct certificates *c, struct watched *p)
+{
+	struct err e = {0};
+
+	if (load(p, &e) < 0) {
+		c->failures++;
+		log_error(NULL, "cannot use a certificate that has changed: the one before stays",
+			  "certificate=%s err=%s", p->conf->name, e.text);
+		return false;
+	}
+	log_info(NULL, "a certificate was read again", "certificate=%s days_left=%.0f",
+		 p->conf->name, days_left(p->cert));
+	log_expiry(p);
+	return true;
+}
+
+/* --- watching --- */
+
+/* Two looks in a row find the same change: read the files. */
+static void
+on_settled(void *arg)
+{
+	struct certificates *c = arg;
+	bool has_changed = false;
+	size_t i;
+
+	c->moving_n = 0;
+	for (i = 0; i < c->n; i++) {
+		struct watched *p = &c->pairs[i];
+		struct look now;
+
+		if (!p->is_moving)
+			continue;
+		now = look(p->conf);
+		p->is_moving = !is_same(&now, &p->seen);
+		p->seen = now;
+		if (p->is_moving)
+			c->moving_n++;
+		else if (!is_same(&now, &p->tried))
+			has_changed |= reload(c, p);
+	}
+	if (c->moving_n > 0)
+		loop_timer_set(&c->settle_timer, SETTLE);
+	if (has_changed)
+		publish(c, true);
+}
+
+static void
+look_again(struct certificates *c, struct watched *p)
+{
+	struct look now = look(p->conf);
+
+	log_expiry(p);
+	if (p->is_moving || is_same(&now, &p->tried))
+		return;
+	p->seen = now;
+	p->is_moving = true;
+	c->moving_n++;
+	if (!loop_timer_pending(&c->settle_timer))
+		loop_timer_set(&c->settle_timer, SETTLE);
+}
+
+/* All are looked at once in certificate_check, a part of them in each tick. */
+static int64_t
+tick(const struct certificates *c)
+{
+	int64_t ticks = (int64_t)((c->n + LOOKS_A_TICK - 1) / LOOKS_A_TICK);
+
+	return MAX(c->conf->certificate_check / ticks, TICK_LEAST);
+}
+
+static void
+on_look(void *arg)
+{
+	struct certificates *c = arg;
+	size_t i;
+
+	for (i = 0; i < MIN(c->n, (size_t)LOOKS_A_TICK); i++) {
+		look_again(c, &c->pairs[c->at]);
+		c->at = (c->at + 1) % c->n;
+	}
+	loop_timer_set(&c->look_timer, tick(c));
+}
+
+void
+certificates_reload(struct certificates *c)
+{
+	bool has_changed = false;
+	size_t i;
+
+	for (i = 0; i < c->n; i++)
+		has_changed |= reload(c, &c->pairs[i]);
+	if (has_changed)
+		publish(c, true);
+}
+
+/* --- keys of session tickets --- */
+
+static void
+on_rotation(void *arg)
+{
+	struct certificates *c = arg;
+
+	if (tls_ticket_keys_rotate(&c->keys) < 0)
+		log_error(NULL, "cannot make a key for session tickets: the one before stays", "");
+	else
+		publish(c, false);
+	loop_timer_set(&c->rotation_timer, c->conf->tls_ticket_rotation);
+}
+
+/* --- checking --- */
+
+static void
+check_dates(const struct certificate_conf *conf, const struct tls_cert *cert,
+	    struct conf_errors *warnings)
+{
+	int64_t now = clk_wall() / CLK_S;
+
+	if (tls_cert_not_after(cert) < now)
+		conf_error(warnings, line_of(conf, "chain"),
+			   "warning: certificate %s has expired %lld days ago",
+			   CONF_QUOTED(conf->name),
+			   (long long)((now - tls_cert_not_after(cert)) / DAY_S));
+	else if (tls_cert_not_before(cert) > now)
+		conf_error(warnings, line_of(conf, "chain"),
+			   "warning: certificate %s is not valid yet", CONF_QUOTED(conf->name));
+}
+
+static void
+check_one(const struct certificate_conf *conf, struct tls_cert **cert, struct conf_errors *errors,
+	  struct conf_errors *warnings)
+{
+	const char *const *names, *key;
+	struct err e;
+
+	*cert = tls_cert_load(conf, &key, &e);
+	if (*cert == NULL) {
+		conf_error(errors, line_of(conf, key), "%s: %s", key, e.text);
+		return;
+	}
+	check_dates(conf, *cert, warnings);
+	if (tls_cert_names(*cert, &names) == 0)
+		conf_error(warnings, line_of(conf, "chain"),
+			   "warning: certificate %s has no DNS names: no client can ask for it",
+			   CONF_QUOTED(conf->name));
+}
+
+static void
+check_names(const struct activator_conf *conf, struct tls_cert *const *all,
+	    struct conf_errors *warnings)
+{
+	struct tls_ticket_keys keys;
+	const struct tls_cert *unused;
+	struct tls_state *state;
+	const char *name;
+	size_t i;
+
+	memset(&keys, 0, sizeof keys);
+	state = tls_state_new(all, conf->certificates_n, &keys);
+	if (tls_state_clash(state, &unused, &name)) {
+		for (i = 0; all[i] != unused; i++)
+			;
+		conf_error(warnings, conf->certificates[i].line,
+			   "warning: an earlier certificate has the name %s of certificate %s",
+			   CONF_QUOTED(name), CONF_QUOTED(conf->certificates[i].name));
+	}
+	tls_state_unref(&state);
+}
+
+static void
+check_certificates(const struct activator_conf *conf, struct conf_errors *errors,
+		   struct conf_errors *warnings)
+{
+	struct tls_cert **all = xcalloc(MAX(conf->certificates_n, (size_t)1),
+					sizeof(struct tls_cert *));
+	size_t i;
+
+	for (i = 0; i < conf->certificates_n; i++)
+		check_one(&conf->certificates[i], &all[i], errors, warnings);
+	if (errors->n == 0 && conf->certificates_n > 0)
+		check_names(conf, all, warnings);
+	for (i = 0; i < conf->certificates_n; i++)
+		tls_cert_unref(&all[i]);
+	free(all);
+}
+
+int
+certificates_check(const struct settings *s, struct settings_errors *errors,
+		   struct settings_errors *warnings)
+{
+	struct conf_errors found = {.file = s->file}, doubtful = {.file = s->file};
+	const char *key;
+	struct err e;
+
+	if (tls_check(&s->activator, &key, &e) < 0)
+		conf_error(&found, settings_origins_line(&s->origins, key, 0), "%s: %s", key,
+			   e.text);
+	check_certificates(&s->activator, &found, &doubtful);
+	conf_errors_move(&found, errors);
+	conf_errors_move(&doubtful, warnings);
+	return errors->n > 0 ? -1 : 0;
+}
+
+/* --- starting and ending --- */
+
+static int
+load_all(struct certificates *c, struct err *e)
+{
+	const char *key;
+	size_t i;
+
+	if (tls_check(c->conf, &key, e) < 0)
+		return err_prefix(e, "%s", key);
+	for (i = 0; i < c->n; i++) {
+		if (load(&c->pairs[i], e) < 0)
+			return -1;
+		log_expiry(&c->pairs[i]);
+	}
+	if (tls_ticket_keys_rotate(&c->keys) < 0 || tls_ticket_keys_rotate(&c->keys) < 0)
+		return err_set(e, 0, "cannot make a key for session tickets");
+	return 0;
+}
+
+struct certificates *
+certificates_new(struct loop *loop, const struct settings *s, const struct certificates_ops *ops,
+		 void *arg, struct err *e)
+{
+	struct certificates *c = xcalloc(1, sizeof *c);
+	size_t i;
+
+	CHECK(s->activator.certificates_n > 0);
+	c->loop = loop;
+	c->conf = &s->activator;
+	c->ops = ops;
+	c->arg = arg;
+	c->n = c->conf->certificates_n;
+	c->pairs = xcalloc(c->n, sizeof *c->pairs);
+	for (i = 0; i < c->n; i++)
+		c->pairs[i].conf = &c->conf->certificates[i];
+	loop_timer_init(&c->look_timer, loop, on_look, c);
+	loop_timer_init(&c->settle_timer, loop, on_settled, c);
+	loop_timer_init(&c->rotation_timer, loop, on_rotation, c);
+	if (load_all(c, e) < 0) {
+		err_prefix(e, "%s", s->file);
+		certificates_free(&c);
+		return NULL;
+	}
+	publish(c, true);
+	loop_timer_set(&c->look_timer, tick(c));
+	loop_timer_set(&c->rotation_timer, c->conf->tls_ticket_rotation);
+	return c;
+}
+
+void
+certificates_free(struct certificates **cp)
+{
+	struct certificates *c = *cp;
+	size_t i;
+
+	*cp = NULL;
+	if (c == NULL)
+		return;
+	loop_timer_fini(&c->look_timer);
+	loop_timer_fini(&c->settle_timer);
+	loop_timer_fini(&c->rotation_timer);
+	for (i = 0; i < c->n; i++)
+		tls_cert_unref(&c->pairs[i].cert);
+	explicit_bzero(&c->keys, sizeof c->keys);
+	free(c->pairs);
+	free(c);
+}
+
+/* --- figures --- */
+
+bool
+certificates_next(const struct certificates *c, size_t *at, const char **name, double *days)
+{
+	if (c == NULL || *at >= c->n)
+		return false;
+	*name = c->pairs[*at].conf->name;
+	*days = days_left(c->pairs[*at].cert);
+	++*at;
+	return true;
+}
+
+uint64_t
+certificates_failures(const struct certificates *c)
+{
+	return c == NULL ? 0 : c->failures;
+}

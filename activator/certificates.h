@@ -1,0 +1,47 @@
+/* certificates - the certificates of the conf file: loads them, reads them again when their
+ * files change, replaces the keys of session tickets, and gives the workers each new state.
+ *
+ * The files are looked at by stat(2), some in each tick of a timer: that works for a mounted
+ * Secret, for certbot's symbolic links, and on any file system.  A pair that has changed is read
+ * once its files have stood still from one look to the next.  A pair with a mistake is not used:
+ * the one before stays, and one line says why.
+ * Thread: main. */
+#ifndef ACTIVATOR_CERTIFICATES_H
+#define ACTIVATOR_CERTIFICATES_H
+
+#include "common/err.h"
+
+struct activator_conf;
+struct certificates; /* opaque; certificates.c */
+struct loop;
+struct settings;
+struct settings_errors;
+struct tls_state;
+
+struct certificates_ops {
+	/* Handshakes are to use this from now on; borrowed. */
+	void (*on_state)(struct tls_state *, void *arg);
+};
+
+/* Check what `-t` checks: the TLS settings, and the files of all certificates.  Mistakes go to
+ * errors, and what may be meant so to warnings, each as "FILE:LINE: …".  -1: there are
+ * mistakes. */
+NODISCARD int certificates_check(const struct settings *, struct settings_errors *errors,
+				 struct settings_errors *warnings);
+
+/* Load all, and call on_state() with the first state.  NULL with err: one has a mistake.  conf,
+ * ops and arg are borrowed. */
+NODISCARD struct certificates *certificates_new(struct loop *, const struct settings *,
+						const struct certificates_ops *, void *arg,
+						struct err *);
+void certificates_free(struct certificates **);
+
+/* Read all files again now, whether they have changed or not. */
+void certificates_reload(struct certificates *);
+
+/* For metrics: walk over all.  *days: until it expires.  False: there are no more. */
+bool certificates_next(const struct certificates *, size_t *at, const char **name, double *days);
+/* How often a changed pair could not be used. */
+uint64_t certificates_failures(const struct certificates *);
+
+#endif

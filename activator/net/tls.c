@@ -1,0 +1,678 @@
+#include "activator/net/tls.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "activator/net/io_stream.h"
+#include "activator/net/tls_context.h"
+#include "activator/net/tls_impl.h"
+#include "common/clk.h"
+#include "common/list.h"
+#include "common/loop.h"
+#include "common/metric.h"
+#include "common/settings.h"
+
+#define RECORD_MOST ((size_t)16 << 10) /* plaintext of a record */
+#define SEALED_MOST ((size_t)80 << 10) /* ciphertext that is written at once */
+#define SUBJECT_MOST 1024
+#define STEPS_MOST 64 /* handshakes that a round lets go on, whatever the budget */
+
+struct tls {
+	struct loop *loop;
+	const struct activator_conf *conf;
+	const struct tls_use *use;
+	struct tls_context ctx;
+	BIO_METHOD *bio;
+
+	/* of the call of OpenSSL that runs */
+	char *sealed; /* what it has written: SEALED_MOST bytes */
+	size_t sealed_n;
+	char *plain; /* small pieces that become one record: RECORD_MOST bytes */
+
+	/* Handshakes: those that wait for their client, and those that wait for a turn, the oldest
+	 * first. */
+	struct list silent, queued;
+	uint64_t round;	   /* loop_round() to which spent_ns belongs */
+	int64_t spent_ns;  /* by handshakes in that round */
+	int64_t step_ns;   /* what a step takes, on average */
+	bool is_admitting; /* admit() is deferred */
+	struct tls_counters counters;
+};
+
+enum place { NOWHERE, SILENT, QUEUED, ADMITTED };
+
+struct tls_stream {
+	struct io_stream stream;
+	struct tls *tls;
+	struct io *io;
+	SSL *ssl;
+	char *subject; /* of the client's certificate, or NULL */
+	struct tls_hello hello;
+	struct list_node node; /* of a handshake: in tls->silent or tls->queued */
+	enum place place;
+	bool has_begun;	  /* the first byte has come */
+	bool is_plain;	  /* and it is not TLS */
+	bool is_evicted;  /* there were too many handshakes */
+	bool is_drained;  /* a read has found nothing */
+	bool is_shut;	  /* close_notify was sent */
+	bool has_failed;  /* OpenSSL may not be called any more */
+	ssize_t end;	  /* IO_EOF or IO_ERROR: what the next read is; else 0 */
+	int end_errno;	  /* of IO_ERROR */
+	bool is_end_read; /* and a read has found it */
+};
+
+static struct tls_stream *
+stream_of(const struct io *io)
+{
+	return container_of(io->stream, struct tls_stream, stream);
+}
+
+/* --- the socket, as OpenSSL sees it --- */
+
+/* Requests begin with a letter, records of a handshake with 22. */
+static bool
+is_plain_http(char first)
+{
+	return (first >= 'A' && first <= 'Z') || (first >= 'a' && first <= 'z');
+}
+
+static int
+bio_read(BIO *bio, char *buf, size_t n, size_t *got)
+{
+	struct tls_stream *s = BIO_get_data(bio);
+	ssize_t r = io_socket_read(s->io, buf, n);
+
+	BIO_clear_retry_flags(bio);
+	if (r > 0) {
+		if (!s->has_begun)
+			s->is_plain = is_plain_http(buf[0]);
+		s->has_begun = true;
+		*got = (size_t)r;
+		return !s->is_plain;
+	}
+	if (r == IO_NOTHING) {
+		BIO_set_retry_read(bio);
+	} else {
+		/* Without close_notify before it, the peer did not mean this end. */
+		s->end_errno = r == IO_EOF ? ECONNRESET : errno;
+		s->end = IO_ERROR;
+	}
+	return 0;
+}
+
+static int
+flush_sealed(struct tls_stream *s, bool may_defer, uint32_t token)
+{
+	struct tls *t = s->tls;
+	struct iovec iov = {.iov_base = t->sealed, .iov_len = t->sealed_n};
+
+	t->sealed_n = 0;
+	if (iov.iov_len == 0)
+		return 0;
+	return may_defer ? io_socket_write_deferred(s->io, &iov, 1, token)
+			 : io_socket_write(s->io, &iov, 1);
+}
+
+static int
+bio_write(BIO *bio, const char *data, size_t n, size_t *written)
+{
+	struct tls_stream *s = BIO_get_data(bio);
+	struct tls *t = s->tls;
+	struct iovec iov = {.iov_len = n};
+
+	BIO_clear_retry_flags(bio);
+	if (t->sealed_n + n > SEALED_MOST && flush_sealed(s, false, 0) < 0)
+		return 0;
+	*written = n;
+	if (n <= SEALED_MOST) {
+		memcpy(t->sealed + t->sealed_n, data, n);
+		t->sealed_n += n;
+		return 1;
+	}
+	memcpy(&iov.iov_base, &data, sizeof data);
+	return io_socket_write(s->io, &iov, 1) == 0;
+}
+
+static long
+bio_ctrl(BIO *bio, int command, long number, void *arg)
+{
+	(void)bio;
+	(void)number;
+	(void)arg;
+	return command == BIO_CTRL_FLUSH;
+}
+
+static BIO_METHOD *
+make_bio_method(void)
+{
+	BIO_METHOD *m = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "io");
+
+	CHECK(m != NULL && BIO_meth_set_read_ex(m, bio_read) == 1 &&
+	      BIO_meth_set_write_ex(m, bio_write) == 1 && BIO_meth_set_ctrl(m, bio_ctrl) == 1);
+	return m;
+}
+
+/* --- making --- */
+
+struct tls *
+tls_new(struct loop *loop, const struct activator_conf *conf, const struct tls_use *use,
+	struct err *e)
+{
+	struct tls *t = xcalloc(1, sizeof *t);
+
+	t->loop = loop;
+	t->conf = conf;
+	t->use = use;
+	list_init(&t->silent);
+	list_init(&t->queued);
+	t->bio = make_bio_method();
+	t->sealed = xmalloc(SEALED_MOST);
+	t->plain = xmalloc(RECORD_MOST);
+	if (tls_context_init(&t->ctx, conf, use->protocols, e) < 0)
+		tls_free(&t);
+	return t;
+}
+
+void
+tls_free(struct tls **tp)
+{
+	struct tls *t = *tp;
+
+	*tp = NULL;
+	if (t == NULL)
+		return;
+	tls_context_fini(&t->ctx);
+	BIO_meth_free(t->bio);
+	free(t->sealed);
+	free(t->plain);
+	free(t);
+}
+
+void
+tls_set_state(struct tls *t, struct tls_state *state)
+{
+	tls_state_unref(&t->ctx.state);
+	t->ctx.state = state;
+}
+
+const struct tls_counters *
+tls_counters(const struct tls *t)
+{
+	return &t->counters;
+}
+
+/* --- handshakes: whose turn it is --- */
+
+static void
+move_to(struct tls_stream *s, enum place place)
+{
+	struct tls *t = s->tls;
+
+	if (s->place == SILENT || s->place == QUEUED)
+		list_remove(s->place == SILENT ? &t->silent : &t->queued, &s->node);
+	s->place = place;
+	if (place == SILENT || place == QUEUED)
+		list_push(place == SILENT ? &t->silent : &t->queued, &s->node);
+}
+
+/* How many steps the budget of a round is expected to allow. */
+static size_t
+steps_allowed(const struct tls *t)
+{
+	int64_t n = t->conf->tls_handshake_budget / MAX(t->step_ns, 1);
+
+	return (size_t)MIN(MAX(n, 1), STEPS_MOST);
+}
+
+/* At the end of a round: those that have a turn in the next one. */
+static void
+admit(void *arg)
+{
+	struct tls *t = arg;
+	size_t n = steps_allowed(t);
+
+	t->is_admitting = false;
+	while (n-- > 0 && !list_empty(&t->queued)) {
+		struct tls_stream *s = container_of(list_first(&t->queued), struct tls_stream,
+						    node);
+
+		move_to(s, ADMITTED);
+		io_yield(s->io);
+	}
+}
+
+/* Those that are admitted call this again in their turn, so that others follow. */
+static void
+admit_at_end_of_round(struct tls *t)
+{
+	if (t->is_admitting || list_empty(&t->queued))
+		return;
+	t->is_admitting = true;
+	loop_defer(t->loop, t, admit);
+}
+
+/* May a handshake go on in this round? */
+static bool
+may_step(struct tls_stream *s)
+{
+	struct tls *t = s->tls;
+
+	if (t->round != loop_round(t->loop)) {
+		t->round = loop_round(t->loop);
+		t->spent_ns = 0;
+	}
+	if (s->place == ADMITTED)
+		return true;
+	return list_empty(&t->queued) && t->spent_ns < t->conf->tls_handshake_budget &&
+	       s->place != QUEUED;
+}
+
+static void
+note_step(struct tls *t, int64_t ns)
+{
+	t->spent_ns += ns;
+	t->step_ns += (ns - t->step_ns) / 8;
+}
+
+/* --- handshakes: how they end --- */
+
+static enum tls_version
+version_of(const SSL *ssl)
+{
+	switch (SSL_version(ssl)) {
+	case TLS1_2_VERSION:
+		return TLS_VERSION_1_2;
+	case TLS1_3_VERSION:
+		return TLS_VERSION_1_3;
+	default:
+		return TLS_VERSION_NONE;
+	}
+}
+
+static void
+end_handshake(struct tls_stream *s, enum tls_outcome outcome)
+{
+	struct tls *t = s->tls;
+	enum tls_version v = outcome == TLS_FULL || outcome == TLS_RESUMED ? version_of(s->ssl)
+									   : TLS_VERSION_NONE;
+
+	move_to(s, NOWHERE);
+	s->stream.is_handshaking = false;
+	metric_add(&t->counters.handshakes[v][outcome], 1);
+	metric_add(&t->counters.under_way, (uint64_t)-1);
+}
+
+/* RFC 4514; only ASCII, all else is escaped.  -1: it is too long to be passed on. */
+static int
+take_subject(struct tls_stream *s)
+{
+	X509 *cert = SSL_get0_peer_certificate(s->ssl);
+	BIO *bio = cert == NULL ? NULL : BIO_new(BIO_s_mem());
+	char *text;
+	long n;
+
+	if (bio == NULL)
+		return 0;
+	X509_NAME_print_ex(bio, X509_get_subject_name(cert), 0, XN_FLAG_RFC2253);
+	n = BIO_get_mem_data(bio, &text);
+	if (n > 0 && n <= SUBJECT_MOST)
+		s->subject = xstrndup(text, (size_t)n);
+	BIO_free(bio);
+	return s->subject == NULL ? -1 : 0;
+}
+
+/* The protocol that was chosen, one of use->protocols. */
+static const char *
+chosen_protocol(const struct tls_stream *s)
+{
+	const char *const *p;
+	const unsigned char *name;
+	unsigned n;
+
+	SSL_get0_alpn_selected(s->ssl, &name, &n);
+	for (p = s->tls->use->protocols; n > 0 && *p != NULL; p++)
+		if (strlen(*p) == n && memcmp(*p, name, n) == 0)
+			return *p;
+	return NULL;
+}
+
+/* All further reads fail with this errno. */
+static void
+fail(struct tls_stream *s, int code)
+{
+	s->has_failed = true;
+	s->end = IO_ERROR;
+	s->end_errno = code;
+}
+
+/* A client that speaks plain HTTP gets an answer.  What it has sent is read, since closing with
+ * unread bytes would send a reset, which can overtake the answer. */
+static void
+answer_plain(struct tls_stream *s)
+{
+	const char *text = s->tls->use->plain_answer;
+	struct iovec iov = {.iov_len = strlen(text)};
+	char rest[4096];
+	int turn = 0;
+
+	memcpy(&iov.iov_base, &text, sizeof text);
+	if (io_socket_write(s->io, &iov, 1) < 0)
+		return;
+	shutdown(s->io->fd, SHUT_WR);
+	while (turn++ < 16 && io_socket_read(s->io, rest, sizeof rest) > 0)
+		s->io->can_read = true;
+}
+
+static bool
+is_about_client_certificate(void)
+{
+	switch (ERR_GET_REASON(ERR_peek_last_error())) {
+	case SSL_R_CERTIFICATE_VERIFY_FAILED:
+	case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void
+handshake_failed(struct tls_stream *s)
+{
+	if (s->is_plain) {
+		end_handshake(s, TLS_PLAIN);
+		answer_plain(s);
+		fail(s, EPROTO);
+	} else if (s->end == IO_ERROR) {
+		end_handshake(s, TLS_CLOSED);
+		fail(s, s->end_errno);
+	} else {
+		end_handshake(s, is_about_client_certificate() ? TLS_UNTRUSTED : TLS_FAILED);
+		fail(s, EPROTO);
+	}
+	ERR_clear_error();
+}
+
+static void
+handshake_done(struct tls_stream *s)
+{
+	if (take_subject(s) < 0) {
+		end_handshake(s, TLS_UNTRUSTED);
+		fail(s, EPROTO);
+		return;
+	}
+	s->stream.protocol = chosen_protocol(s);
+	end_handshake(s, SSL_session_reused(s->ssl) ? TLS_RESUMED : TLS_FULL);
+}
+
+/* Go on with the handshake, as far as what has come allows it. */
+static void
+step(struct tls_stream *s)
+{
+	int64_t began = clk_now();
+	int rc;
+
+	ERR_clear_error();
+	rc = SSL_do_handshake(s->ssl);
+	if (flush_sealed(s, false, 0) < 0 && rc == 1) {
+		end_handshake(s, TLS_CLOSED);
+		fail(s, errno);
+	} else if (rc == 1) {
+		handshake_done(s);
+	} else if (SSL_get_error(s->ssl, rc) == SSL_ERROR_WANT_READ) {
+		move_to(s, SILENT);
+	} else {
+		handshake_failed(s);
+	}
+	note_step(s->tls, clk_now() - began);
+}
+
+/* Is the handshake over?  If not, more has to come, or its turn. */
+static bool
+handshake(struct tls_stream *s)
+{
+	if (s->is_evicted) {
+		end_handshake(s, TLS_CROWDED);
+		fail(s, ETIMEDOUT);
+	} else if (may_step(s)) {
+		step(s);
+	} else if (s->place != QUEUED) {
+		move_to(s, QUEUED);
+	}
+	admit_at_end_of_round(s->tls);
+	return !s->stream.is_handshaking;
+}
+
+/* --- the stream --- */
+
+/* A read has come to an end. */
+static void
+note_end(struct tls_stream *s)
+{
+	switch (SSL_get_error(s->ssl, 0)) {
+	case SSL_ERROR_WANT_READ:
+		s->is_drained = true;
+		break;
+	case SSL_ERROR_ZERO_RETURN: /* close_notify */
+		s->end = IO_EOF;
+		break;
+	default:
+		fail(s, s->end == IO_ERROR ? s->end_errno : EPROTO);
+	}
+	ERR_clear_error();
+}
+
+static size_t
+read_records(struct tls_stream *s, char *buf, size_t n)
+{
+	size_t got = 0, one;
+
+	ERR_clear_error();
+	s->is_drained = false;
+	while (got < n) {
+		if (SSL_read_ex(s->ssl, buf + got, n - got, &one) != 1) {
+			note_end(s);
+			break;
+		}
+		got += one;
+	}
+	/* What was read may have asked for an answer, such as a new key. */
+	if (flush_sealed(s, false, 0) < 0 && s->end == 0)
+		fail(s, errno);
+	return got;
+}
+
+static ssize_t
+tls_read(struct io *io, void *buf, size_t n)
+{
+	struct tls_stream *s = stream_of(io);
+	size_t got = 0;
+
+	if (s->stream.is_handshaking && !handshake(s))
+		return IO_NOTHING;
+	if (s->end == 0)
+		got = read_records(s, buf, n);
+	if (got > 0 || s->end == 0)
+		return (ssize_t)got;
+	s->is_end_read = true;
+	errno = s->end_errno;
+	return s->end;
+}
+
+static bool
+tls_has_pending(const struct io *io)
+{
+	const struct tls_stream *s = stream_of(io);
+
+	if (s->stream.is_handshaking)
+		return s->is_evicted;
+	if (s->end != 0)
+		return !s->is_end_read;
+	return !s->is_drained && SSL_has_pending(s->ssl);
+}
+
+/* Make one record of what stands at *iov, of small pieces if it is not large enough alone.
+ * Advances *iov and *n. */
+static int
+seal_next(struct tls_stream *s, struct iovec *first, const struct iovec **iov, int *n)
+{
+	char *plain = s->tls->plain;
+	size_t size = 0, written;
+
+	if (first->iov_len >= RECORD_MOST || *n == 1) {
+		char *at = first->iov_base;
+
+		size = MIN(first->iov_len, RECORD_MOST);
+		first->iov_base = at + size;
+		first->iov_len -= size;
+		if (first->iov_len == 0 && --*n > 0)
+			*first = *++*iov;
+		return size == 0 || SSL_write_ex(s->ssl, at, size, &written) == 1 ? 0 : -1;
+	}
+	while (*n > 0 && size < RECORD_MOST) {
+		size_t piece = MIN(first->iov_len, RECORD_MOST - size);
+
+		memcpy(plain + size, first->iov_base, piece);
+		size += piece;
+		first->iov_base = (char *)first->iov_base + piece;
+		first->iov_len -= piece;
+		if (first->iov_len == 0 && --*n > 0)
+			*first = *++*iov;
+	}
+	return size == 0 || SSL_write_ex(s->ssl, plain, size, &written) == 1 ? 0 : -1;
+}
+
+static int
+tls_write(struct io *io, const struct iovec *iov, int n, bool may_defer, uint32_t token)
+{
+	struct tls_stream *s = stream_of(io);
+	struct iovec first;
+
+	if (s->stream.is_handshaking || s->has_failed || s->is_shut) {
+		errno = EPIPE;
+		return -1;
+	}
+	if (n == 0)
+		return 0;
+	ERR_clear_error();
+	for (first = *iov; n > 0;)
+		if (seal_next(s, &first, &iov, &n) < 0) {
+			s->has_failed = true;
+			s->tls->sealed_n = 0;
+			ERR_clear_error();
+			errno = io->is_cut ? errno : EPROTO;
+			return -1;
+		}
+	return flush_sealed(s, may_defer, token);
+}
+
+static int
+tls_finish_connect(struct io *io)
+{
+	(void)io; /* none of these streams connects */
+	return 0;
+}
+
+static void
+tls_shutdown(struct io *io)
+{
+	struct tls_stream *s = stream_of(io);
+
+	if (s->stream.is_handshaking || s->has_failed || s->is_shut)
+		return;
+	s->is_shut = true;
+	ERR_clear_error();
+	SSL_shutdown(s->ssl);
+	ERR_clear_error();
+	(void)flush_sealed(s, false, 0);
+}
+
+static void
+tls_stream_free(struct io_stream *stream)
+{
+	struct tls_stream *s = container_of(stream, struct tls_stream, stream);
+
+	if (s->stream.is_handshaking)
+		end_handshake(s, s->is_evicted ? TLS_CROWDED : TLS_CLOSED);
+	admit_at_end_of_round(s->tls); /* it may have been admitted */
+	SSL_free(s->ssl);
+	free(s->subject);
+	free(s);
+}
+
+static const struct io_stream_ops ops = {
+	.read = tls_read,
+	.has_pending = tls_has_pending,
+	.write = tls_write,
+	.finish_connect = tls_finish_connect,
+	.shutdown = tls_shutdown,
+	.free = tls_stream_free,
+};
+
+/* --- accepting --- */
+
+/* It fails in its next turn. */
+static void
+evict(struct tls_stream *s)
+{
+	move_to(s, NOWHERE);
+	s->is_evicted = true;
+	io_yield(s->io);
+}
+
+static struct tls_stream *
+stream_new(struct tls *t, struct io *io)
+{
+	struct tls_stream *s = xcalloc(1, sizeof *s);
+	BIO *bio = BIO_new(t->bio);
+
+	s->stream.ops = &ops;
+	s->stream.is_handshaking = true;
+	s->tls = t;
+	s->io = io;
+	s->ssl = SSL_new(t->ctx.ssl);
+	CHECK(s->ssl != NULL && bio != NULL);
+	BIO_set_data(bio, s);
+	BIO_set_init(bio, 1);
+	SSL_set_bio(s->ssl, bio, bio);
+	SSL_set_app_data(s->ssl, &s->hello);
+	return s;
+}
+
+void
+tls_accept(struct tls *t, struct io *io)
+{
+	bool is_full = atomic_load_explicit(&t->counters.under_way, memory_order_relaxed) >=
+		       t->conf->tls_handshakes;
+	struct tls_stream *s = stream_new(t, io);
+
+	SSL_set_accept_state(s->ssl);
+	io_set_stream(io, &s->stream);
+	metric_add(&t->counters.under_way, 1);
+	move_to(s, SILENT);
+	if (is_full) /* the oldest; it may be this one */
+		evict(container_of(list_first(&t->silent), struct tls_stream, node));
+}
+
+/* --- what it has shown --- */
+
+const char *
+tls_client_subject(const struct io *io)
+{
+	return io_is_encrypted(io) ? stream_of(io)->subject : NULL;
+}
+
+bool
+tls_is_misdirected(const struct io *io, const char *host, size_t n)
+{
+	const struct tls_stream *s;
+	bool is_known;
+
+	if (!io_is_encrypted(io))
+		return false;
+	s = stream_of(io);
+	return (tls_state_has_policies(s->tls->ctx.state) || s->hello.policy != 0) &&
+	       tls_state_find(s->tls->ctx.state, host, n, &is_known)->policy != s->hello.policy;
+}

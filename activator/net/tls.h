@@ -1,0 +1,78 @@
+/* tls - TLS over the sockets of one worker: a stream (io_stream.h) for each encrypted
+ * connection, by OpenSSL.
+ *
+ * OpenSSL reads and writes through a BIO of ours: it reads by io_socket_read(), which knows what
+ * was read ahead, and what it writes in one call is collected and written as one, by
+ * io_socket_write_deferred() where the caller may defer: so ciphertext shares system calls as
+ * plain bytes do.  What the socket does not take is kept as ciphertext (io.h).
+ *
+ * Handshakes take a thousand times as long as anything else that a worker does.  In each round of
+ * the loop they get a budget of time, at least one step of one handshake; those that are left
+ * wait for the next rounds, in order.  Established connections have their turns in between.
+ * How many handshakes may be under way is bounded: for a further one, the oldest that waits for
+ * its client fails, or the new one if none waits.
+ * Thread: the loop's. */
+#ifndef ACTIVATOR_NET_TLS_H
+#define ACTIVATOR_NET_TLS_H
+
+#include <stdatomic.h>
+
+#include "activator/net/io.h"
+#include "common/err.h"
+
+struct activator_conf;
+struct tls; /* opaque; tls.c.  One for each loop */
+struct tls_state;
+
+enum tls_version { TLS_VERSION_1_2, TLS_VERSION_1_3, TLS_VERSION_NONE, TLS_VERSIONS };
+
+/* How handshakes end. */
+#define TLS_OUTCOMES(X)                                                                            \
+	X(FULL, "full")	      /* with a new session */                                             \
+	X(RESUMED, "resumed") /* with a session that the client had */                             \
+	X(FAILED, "failed")   /* a mistake in the protocol, or nothing that both ends speak */     \
+	X(UNTRUSTED,                                                                               \
+	  "client_certificate") /* none where one is required, or one that is refused */           \
+	X(CLOSED, "closed")	/* the connection ended first, or the time was over */             \
+	X(CROWDED, "crowded")	/* there were too many at once */                                  \
+	X(PLAIN, "plain_http")	/* the client does not speak TLS, but HTTP */
+
+enum tls_outcome {
+#define X(id, name) TLS_##id,
+	TLS_OUTCOMES(X)
+#undef X
+		TLS_OUTCOMES_N
+};
+
+struct tls_counters {
+	_Atomic uint64_t handshakes[TLS_VERSIONS][TLS_OUTCOMES_N];
+	_Atomic uint64_t under_way; /* handshakes, now */
+};
+
+/* What the user of TLS decides. */
+struct tls_use {
+	const char *const *protocols; /* for ALPN, the preferred first; NULL at the end */
+	const char *plain_answer;     /* to a client that speaks plain HTTP */
+};
+
+/* conf and use are borrowed. */
+NODISCARD struct tls *tls_new(struct loop *, const struct activator_conf *, const struct tls_use *,
+			      struct err *);
+void tls_free(struct tls **); /* all its streams are freed */
+/* Handshakes use this from now on.  Takes the reference. */
+void tls_set_state(struct tls *, struct tls_state *);
+const struct tls_counters *tls_counters(const struct tls *);
+
+/* Check what the conf says of versions, ciphers and groups.  -1 with err; *key: which key. */
+NODISCARD int tls_check(const struct activator_conf *, const char **key, struct err *);
+
+/* The peer of this io, just accepted, speaks TLS. */
+void tls_accept(struct tls *, struct io *);
+
+/* The subject of the certificate that the client has proved to own, as in RFC 4514; NULL: it
+ * has shown none, or the io is not encrypted. */
+const char *tls_client_subject(const struct io *);
+/* Must a client of this host prove something else than what was asked in the handshake? */
+bool tls_is_misdirected(const struct io *, const char *host, size_t n);
+
+#endif

@@ -1,0 +1,36 @@
+/* tls_context - what all handshakes of a worker with clients have in common: versions, ciphers,
+ * groups, tickets; and what the ClientHello of each decides: certificate, policy, protocol.
+ * The callbacks of OpenSSL for that run here.
+ * Thread: the worker's. */
+#ifndef ACTIVATOR_NET_TLS_CONTEXT_H
+#define ACTIVATOR_NET_TLS_CONTEXT_H
+
+#include <openssl/ssl.h>
+
+#include "common/err.h"
+
+struct activator_conf;
+struct tls_state;
+
+struct tls_context {
+	SSL_CTX *ssl;
+	EVP_CIPHER *ticket_cipher;
+	struct tls_state *state;      /* a reference; NULL: none came yet */
+	unsigned char protocols[256]; /* as the handshake has them */
+	unsigned protocols_n;
+};
+
+/* What a ClientHello has decided: the app data of each SSL. */
+struct tls_hello {
+	bool is_known;	 /* the name that the client asked for was found */
+	uint64_t policy; /* that the handshake enforces */
+};
+
+/* protocols: for ALPN, the preferred first; NULL at the end.  The context must not move. */
+NODISCARD int tls_context_init(struct tls_context *, const struct activator_conf *,
+			       const char *const *protocols, struct err *);
+void tls_context_fini(struct tls_context *);
+/* What holds for connections to instances, too. */
+void tls_context_set_common(SSL_CTX *);
+
+#endif

@@ -1,0 +1,35 @@
+/* tls_impl - what the files of TLS share: a certificate, and what is said of an error of
+ * OpenSSL.  Thread: any. */
+#ifndef ACTIVATOR_NET_TLS_IMPL_H
+#define ACTIVATOR_NET_TLS_IMPL_H
+
+#include <openssl/ssl.h>
+#include <stdatomic.h>
+
+#include "activator/net/tls_cert.h"
+#include "activator/net/tls_state.h"
+
+struct tls_cert {
+	_Atomic uint32_t refs;
+	char *name;
+	X509 *leaf;
+	STACK_OF(X509) * issuers;
+	EVP_PKEY *key;
+	enum tls_kind kind;
+	int64_t not_before, not_after;
+	char **names;
+	size_t names_n;
+	/* Client certificates; NULL: none are asked for. */
+	X509_STORE *client_store;
+	STACK_OF(X509_NAME) * client_ca_names;
+	bool is_client_required;
+	uint64_t policy;
+	/* A session is resumed only where this is equal: certificate and policy. */
+	unsigned char context[32];
+};
+
+/* Fill e from the oldest error in OpenSSL's queue of this thread, and empty the queue.
+ * Returns -1. */
+int tls_error(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+#endif

@@ -1,0 +1,506 @@
+"""TLS at the listener, by real clients: openssl(1), curl and Python's ssl.  What HTTP does over it
+is tested in test_proxy.py, over TLS and without."""
+import os
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+
+import pytest
+
+from fakes.instance import FakeInstance
+from helpers import BUILD, WAIT_S, free_port, wait_until
+from stack import Client, Gate, TlsClient, running
+from tls import Tls, TlsConnection
+
+HELLO = 'service "hello" { hosts = {"*"} revision "v1" { command = {"HELLO"} } }'
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("tls"), HELLO, tls=True) as s:
+        assert s.get("hello")[0] == 200
+        yield s
+
+
+def handshakes(stack, outcome, version=""):
+    return stack.metric('activator_tls_handshakes_total{version="%s",outcome="%s"}' % (
+        version, outcome))
+
+
+def s_client(stack, *words, request=b""):
+    """What openssl s_client prints; its exit status is 0 only where the handshake succeeded."""
+    return subprocess.run(
+        ["openssl", "s_client", "-connect", "127.0.0.1:%d" % stack.port, "-servername",
+         "localhost", "-CAfile", stack.tls.ca, "-verify_return_error", *words],
+        input=request, capture_output=True, timeout=WAIT_S)
+
+
+# --- versions, ciphers, protocols
+
+@pytest.mark.parametrize("version, words, cipher", [
+    ("1.3", ["-tls1_3"], b"TLS_AES_256_GCM_SHA384"),
+    ("1.3", ["-tls1_3", "-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256"],
+     b"TLS_CHACHA20_POLY1305_SHA256"),
+    ("1.2", ["-tls1_2"], b"ECDHE-ECDSA-AES256-GCM-SHA384"),
+    ("1.2", ["-tls1_2", "-cipher", "ECDHE-ECDSA-CHACHA20-POLY1305"],
+     b"ECDHE-ECDSA-CHACHA20-POLY1305"),
+])
+def test_versions_and_ciphers(stack, version, words, cipher):
+    before = handshakes(stack, "full", version)
+    done = s_client(stack, *words)
+    assert done.returncode == 0, done.stderr
+    assert b"TLSv" + version.encode() in done.stdout and cipher in done.stdout
+    wait_until(lambda: handshakes(stack, "full", version) > before, what="the metric")
+
+
+@pytest.mark.parametrize("words", [
+    ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"],
+    ["-tls1_2", "-cipher", "ECDHE-ECDSA-AES256-SHA384"],  # known to both, but not in the set
+    ["-tls1_3", "-groups", "secp521r1"],
+    ["-alpn", "spdy/3"],
+])
+def test_what_is_not_spoken(stack, words):
+    before = handshakes(stack, "failed")
+    assert s_client(stack, *words).returncode != 0
+    wait_until(lambda: handshakes(stack, "failed") > before, what="the metric")
+
+
+def test_curl(stack):
+    url = "https://localhost:%d/" % stack.port
+    done = subprocess.run(
+        ["curl", "-sS", "--http1.1", "--cacert", stack.tls.ca, "--resolve",
+         "localhost:%d:127.0.0.1" % stack.port, "-w", "%{http_code} %{num_connects}\n", url, url],
+        capture_output=True, timeout=WAIT_S, text=True)
+    assert done.stdout == "hello\n200 1\nhello\n200 0\n", done.stderr
+
+
+def test_alpn(stack):
+    context = stack.tls.context()
+    context.set_alpn_protocols(["h2x", "http/1.1"])
+    with TlsClient(stack.port, context) as c:
+        assert c.tls.selected_alpn_protocol() == "http/1.1"
+
+
+def test_renegotiation_is_refused(stack):
+    done = s_client(stack, "-tls1_2", request=b"R\n")
+    assert b"no renegotiation" in done.stderr
+
+
+def test_settings(tmp_path):
+    with running(tmp_path, HELLO, tls=True, activator='tls_min_version = "1.3" '
+                 'tls_ciphers = "TLS_AES_128_GCM_SHA256" tls_groups = "prime256v1"') as s:
+        assert s_client(s, "-tls1_2").returncode != 0
+        done = s_client(s, "-tls1_3")
+        assert done.returncode == 0 and b"TLS_AES_128_GCM_SHA256" in done.stdout
+        assert b"ECDH, prime256v1" in done.stdout
+        assert s_client(s, "-groups", "X25519").returncode != 0
+
+
+# --- bytes
+
+def test_bytes_one_at_a_time(stack):
+    """Records of one byte, and one byte in each segment."""
+    with stack.connect() as c:
+        for byte in b"GET / HTTP/1.1\r\nHost: hello\r\n\r\n":
+            c.sendall(bytes([byte]))
+        assert c.response()[2] == b"hello\n"
+    with stack.connect() as c:
+        c.pace = lambda data: [c.sock.sendall(data[i:i + 1]) for i in range(len(data))]
+        c.request("GET", "/bytes/1000", "hello")
+        assert len(c.response()[2]) == 1000
+
+
+def test_a_handshake_in_small_pieces(stack):
+    sock = Client(stack.port)
+    with TlsConnection(sock, stack.tls.context(),
+                       pace=lambda data: [sock.sendall(data[i:i + 1])
+                                          for i in range(len(data))]) as c:
+        assert c.tls.version() == "TLSv1.3"
+
+
+def test_back_pressure(stack):
+    """A client that does not read stops the instance; nothing is lost."""
+    size, name = 32 << 20, 'activator_revision_response_bytes_total{revision="hello/v1"}'
+    before = stack.metric(name)
+    with stack.connect() as c:
+        c.request("GET", "/bytes/%d" % size, "hello")
+        c.head()
+        assert stack.metric(name) - before < size
+        got = len(c.rest)
+        while got < size:
+            got += len(c.recv(65536))
+        assert got == size
+
+
+def test_a_cut_request_does_not_look_whole(tmp_path):
+    """Truncation: FIN without close_notify in a body."""
+    origin = FakeOrigin()
+    with running(tmp_path, 'service "o" { hosts = {"o"} revision "v1" { addresses = '
+                 '{"127.0.0.1:%d"} } }' % origin.port, tls=True) as s:
+        with s.connect() as c:
+            c.sendall(b"POST / HTTP/1.1\r\nHost: o\r\nTransfer-Encoding: chunked\r\n\r\n"
+                      b"4\r\nbody\r\n")
+            wait_until(lambda: b"body" in origin.seen, what="the body")
+            c.sock.shutdown(socket.SHUT_WR)
+            assert c.is_closed()
+        wait_until(lambda: s.metric('activator_requests_total{outcome="client_gone"}') == 1,
+                   what="the outcome")
+        assert b"0\r\n\r\n" not in origin.seen
+
+
+class FakeOrigin(FakeInstance):
+    """Keeps what it gets, and answers only what is whole."""
+
+    def __init__(self):
+        self.seen = b""
+        super().__init__()
+
+    def serve(self, connection):
+        while True:
+            data = connection.recv(65536)
+            if not data:
+                return
+            self.seen += data
+            if b"GET" in self.seen and self.seen.endswith(b"\r\n\r\n"):
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+
+def test_close_notify_both_ways(stack):
+    with stack.connect() as c:  # recv() takes an end without it for a reset
+        c.request("GET", "/", "hello", fields=[("Connection", "close")])
+        assert c.response()[0] == 200
+        assert c.recv(1) == b""
+    with stack.connect() as c:  # the client says it first
+        c.request("GET", "/", "hello")
+        assert c.response()[0] == 200
+        c.shutdown(socket.SHUT_WR)
+        assert c.recv(1) == b""
+
+
+def test_the_slot_of_a_client_that_left_is_freed(tmp_path):
+    gate = Gate(tmp_path)
+    with running(tmp_path, 'service "one" { hosts = {"one"} revision "v1" { command = {"HELLO"} '
+                 'container_concurrency = 1 max_scale = 1 } }', tls=True) as s:
+        assert s.get("one")[0] == 200
+        with s.connect() as c:
+            c.request("GET", "/" + gate.query(), "one")
+            wait_until(lambda: in_flight(s) == 1, what="the request in flight")
+        assert s.get("one")[0] == 200
+        gate.open()
+
+
+def in_flight(s):
+    return s.metric('activator_revision_in_flight{revision="one/v1"}')
+
+
+def test_plain_http_gets_an_answer(stack):
+    before = handshakes(stack, "plain_http")
+    with Client(stack.port) as c:
+        c.request("GET", "/", "hello")
+        status, fields, body = c.response()
+        assert status == 400 and b"https://" in body
+        assert fields["x-activator-reason"] == "bad_request"
+        assert c.is_closed()
+    wait_until(lambda: handshakes(stack, "plain_http") == before + 1, what="the metric")
+
+
+# --- sessions
+
+def session_of(stack, context, session=None):
+    with TlsClient(stack.port, context, session=session) as c:
+        c.request("GET", "/", "hello")
+        c.response()
+        return c.tls.session, c.tls.session_reused
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_all_workers_resume_a_session(stack, version):
+    context = stack.tls.context()
+    context.maximum_version = version
+    number = "1.3" if version == ssl.TLSVersion.TLSv1_3 else "1.2"
+    before = handshakes(stack, "resumed", number)
+    for _ in range(8):  # with all likelihood, the two are not always with the same worker
+        session, _ = session_of(stack, context)
+        assert session_of(stack, context, session)[1]
+    wait_until(lambda: handshakes(stack, "resumed", number) == before + 8, what="the metric")
+
+
+def test_tickets_end_with_their_keys(tmp_path):
+    with running(tmp_path, HELLO, tls=True, activator="tls_ticket_rotation = 1s") as s:
+        context = s.tls.context()
+        context.maximum_version = ssl.TLSVersion.TLSv1_2  # one of TLS 1.3 is used once
+        session, _ = session_of(s, context)
+        wait_until(lambda: not session_of(s, context, session)[1], what="a full handshake")
+
+
+# --- certificates by name
+
+def certificate_of(stack, host, context=None):
+    if context is None:
+        context = stack.tls.context()
+        context.check_hostname = False
+    with TlsClient(stack.port, context, host=host) as c:
+        return dict(pair[0] for pair in c.tls.getpeercert()["subject"])["commonName"]
+
+
+def test_many_certificates(tmp_path):
+    tls = Tls(tmp_path, "many")
+    _, key = tls.issue("first", "first.example")
+    sections = tls.certificate("first", "first.example", key=key)
+    for i in range(60):
+        sections += tls.certificate("c%d" % i, "h%d.example" % i, "*.w%d.example" % i, key=key)
+    with running(tmp_path, HELLO, tls=tls, activator=sections) as s:
+        for i in (0, 17, 59):
+            assert certificate_of(s, "h%d.example" % i) == "c%d" % i
+            assert certificate_of(s, "a.w%d.example" % i) == "c%d" % i
+        assert certificate_of(s, "H3.Example") == "c3"
+        for host in ("a.b.w3.example", "other.example", None):
+            assert certificate_of(s, host) == "first"
+
+
+def test_a_certificate_of_each_kind(tmp_path):
+    tls = Tls(tmp_path, "kinds")
+    sections = tls.certificate("ec", "localhost") + tls.certificate("rsa", "localhost", rsa=True)
+    with running(tmp_path, HELLO, tls=tls, activator=sections) as s:
+        for kind, cipher in (("ec", "ECDHE-ECDSA-AES128-GCM-SHA256"),
+                             ("rsa", "ECDHE-RSA-AES128-GCM-SHA256")):
+            context = s.tls.context()
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+            context.set_ciphers(cipher)
+            assert certificate_of(s, "localhost", context) == kind
+
+
+# --- reloading
+
+def test_a_changed_certificate_is_used_under_load(tmp_path):
+    with running(tmp_path, HELLO, tls=True, activator="certificate_check = 100ms") as s:
+        assert s.get("hello")[0] == 200
+        failed, stop = [], threading.Event()
+
+        def ask():
+            while not stop.is_set():
+                try:
+                    assert s.get("hello")[0] == 200
+                except BaseException as e:  # also where the test's thread could not see it
+                    failed.append(e)
+                    return
+        askers = [threading.Thread(target=ask) for _ in range(4)]
+        for a in askers:
+            a.start()
+        try:
+            kept = s.connect()
+            s.tls.issue("test", "localhost", subject="/CN=second")
+            wait_until(lambda: certificate_of(s, "localhost") == "second", what="the new one")
+            kept.request("GET", "/", "hello")
+            assert kept.response()[0] == 200
+            kept.close()
+        finally:
+            stop.set()
+            for a in askers:
+                a.join()
+        assert not failed, failed
+
+
+def test_a_pair_that_does_not_fit_is_not_used(tmp_path):
+    with running(tmp_path, HELLO, tls=True, activator="certificate_check = 100ms") as s:
+        other = Tls(tmp_path, "other")
+        other.issue("odd", "localhost")
+        failures = "activator_certificate_reload_failures_total"
+        shutil.copy(other.path("odd.key"), s.tls.path("new.key"))
+        os.replace(s.tls.path("new.key"), s.tls.path("test.key"))
+        wait_until(lambda: s.metric(failures) == 1, what="the failure")
+        assert certificate_of(s, "localhost") == "test"
+        s.tls.issue("test", "localhost", subject="/CN=third")  # both files
+        wait_until(lambda: certificate_of(s, "localhost") == "third", what="the new pair")
+        assert s.activator.text().count("the one before stays") == s.metric(failures)
+        days = s.metric('activator_certificate_expiry_days{certificate="test"}')
+        assert 1 < days < 3
+
+
+def test_sighup_reads_them_again(tmp_path):
+    with running(tmp_path, HELLO, tls=True, activator="certificate_check = 24h") as s:
+        s.tls.issue("test", "localhost", subject="/CN=fourth")
+        assert certificate_of(s, "localhost") == "test"
+        s.activator.kill(1)
+        wait_until(lambda: certificate_of(s, "localhost") == "fourth", what="the new one")
+
+
+def check(path, text):
+    """What `activator -t` says of a conf file: (status, lines)."""
+    conf = os.path.join(str(path), "check.conf")
+    with open(conf, "w") as f:
+        f.write(text)
+    done = subprocess.run([os.path.join(BUILD, "activator"), "-t", "-c", conf], text=True,
+                          stdin=subprocess.DEVNULL, capture_output=True, timeout=WAIT_S)
+    return done.returncode, done.stderr.replace(conf, "FILE").splitlines()
+
+
+def test_mistakes_have_their_line(tmp_path):
+    tls, other = Tls(tmp_path), Tls(tmp_path, "other")
+    chain, key = tls.issue("a", "a.example")
+    _, odd = other.issue("b", "b.example")
+    old, old_key = tls.issue("old", "old.example", days=-1)
+
+    def conf(*lines):
+        return "activator {\n" + "\n".join(lines) + "\n}\n"
+
+    good = 'certificate "a" { chain = "%s" key = "%s" }' % (chain, key)
+    listen = 'listen = {"127.0.0.1:%d tls"}' % free_port()
+    assert check(tmp_path, conf(listen, good)) == (0, [])
+    status, lines = check(tmp_path, conf(listen))
+    assert status == 1 and re.match(r"FILE:2: listen: expected a certificate section for", lines[0]), lines
+    for text, line in (
+            ('certificate "a" { chain = "%s" key = "%s" }' % (chain, odd),
+             r"FILE:2: key: the key in .* does not fit the certificate"),
+            ('certificate "a" { chain = "/no/such" key = "%s" }' % key,
+             r"FILE:2: chain: cannot read /no/such: No such file"),
+            ('certificate "a" { chain = "%s" key = "%s" client_ca = "%s" }' % (chain, key, key),
+             r"FILE:2: client_ca: cannot read a certificate in"),
+            ('certificate "a" { key = "%s" }' % key,
+             r'FILE:2: certificate "a": expected chain, got none'),
+            ('tls_ciphers = "ECDHE-RSA-AES128-GCM-SHA256:NO"',
+             r'FILE:2: tls_ciphers: expected ciphers that OpenSSL knows, got "NO"'),
+            ('tls_groups = "P-1"',
+             r'FILE:2: tls_groups: expected groups that OpenSSL knows, got "P-1"')):
+        status, lines = check(tmp_path, conf(text))
+        assert status == 1 and len(lines) == 1 and re.match(line, lines[0]), lines
+    status, lines = check(tmp_path, conf(
+        'certificate "old" { chain = "%s" key = "%s" }' % (old, old_key)))
+    assert status == 0 and re.match(r'FILE:2: warning: certificate "old" has expired',
+                                    lines[0]), lines
+
+
+# --- client certificates
+
+def test_client_certificates(tmp_path):
+    origin = FakeOrigin()
+    clients, strangers = Tls(tmp_path, "clients"), Tls(tmp_path, "strangers")
+    alice = clients.issue("alice", subject="/O=Example/CN=alice")
+    mallory = strangers.issue("mallory")
+    tls = Tls(tmp_path, "servers")
+    sections = tls.certificate("public", "public.example", "localhost") + tls.certificate(
+        "private", "private.example", more='client_ca = "%s"' % clients.ca) + tls.certificate(
+        "either", "either.example", more='client_ca = "%s" client_certificate = optional' %
+        clients.ca)
+    services = 'service "o" { hosts = {"*"} revision "v1" { addresses = {"127.0.0.1:%d"} } }'
+    with running(tmp_path, services % origin.port, tls=tls, activator=sections) as s:
+        def ask(host, pair=None, sni=None):
+            origin.seen = b""
+            with TlsClient(s.port, s.tls.context(pair), host=sni or host) as c:
+                c.request("GET", "/", host, fields=[
+                    ("X-Forwarded-Client-Subject", "CN=forged"),
+                    ("X_Forwarded_Client_Subject", "CN=forged")])
+                status, fields, _ = c.response()
+            subject = re.findall(rb"(?i)x.forwarded.client.subject: (.*)\r\n", origin.seen)
+            return status, subject, fields.get("x-activator-reason")
+
+        assert ask("private.example", alice)[:2] == (200, [b"CN=alice,O=Example"])
+        assert ask("either.example", alice)[:2] == (200, [b"CN=alice,O=Example"])
+        assert ask("either.example")[:2] == (200, [])
+        assert ask("public.example", alice)[:2] == (200, [])  # it is not asked for one
+        for pair in (None, mallory):
+            before = handshakes(s, "client_certificate")
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                ask("private.example", pair)
+            wait_until(lambda: handshakes(s, "client_certificate") == before + 1,
+                       what="the metric")
+        # A handshake for one host opens no other with another policy.
+        assert ask("private.example", sni="public.example") == (421, [], "misdirected")
+        assert ask("public.example", alice, sni="private.example") == (421, [], "misdirected")
+        assert ask("localhost", sni="public.example")[0] == 200
+
+
+# --- redirects
+
+@pytest.mark.parametrize("is_trusted", [False, True])
+def test_redirect_https(tmp_path, is_trusted):
+    port = free_port()
+    trusted = 'trusted_proxies = {"127.0.0.1/32"}' if is_trusted else ""
+    with running(tmp_path, """
+service "moved" { hosts = {"moved"} redirect_https = yes revision "v1" { command = {"HELLO"} } }
+service "stays" { hosts = {"stays"} revision "v1" { command = {"HELLO"} } }
+""", tls=True, listen=', "127.0.0.1:%d"' % port, activator="https_port = 8443 " + trusted) as s:
+        def get(host, path, method="GET", fields=()):
+            with Client(port) as c:
+                c.request(method, path, host, fields=fields)
+                status, answer, _ = c.response()
+                return status, answer.get("location")
+        assert get("moved:80", "/a?b=c") == (308, "https://moved:8443/a?b=c")
+        assert get("moved", "/", "POST") == (308, "https://moved:8443/")
+        assert get("moved", "/.well-known/acme-challenge/x")[0] != 308
+        assert get("moved", "/.well-known/acme-challenge/../x")[0] == 308
+        assert get("moved", "/", fields=[("X-Forwarded-Proto", "https")])[0] == (
+            200 if is_trusted else 308)
+        assert get("stays", "/") == (200, None)
+        assert s.get("moved")[0] == 200  # by TLS
+
+
+# --- bounds
+
+def test_a_handshake_that_takes_too_long(tmp_path):
+    with running(tmp_path, HELLO, tls=True, activator="tls_handshake_timeout = 300ms") as s:
+        with Client(s.port) as silent, Client(s.port) as slow:
+            slow.sendall(b"\x16\x03\x01")
+            assert s.get("hello")[0] == 200
+            assert silent.is_closed() and slow.is_closed()
+        wait_until(lambda: handshakes(s, "closed") >= 2, what="the metric")
+        assert s.metric("activator_tls_handshakes_under_way") == 0
+
+
+def test_a_flood_of_silent_handshakes(tmp_path):
+    with running(tmp_path, HELLO, tls=True, workers=1,
+                 activator="tls_handshakes = 20 tls_handshake_timeout = 10m") as s:
+        kept = s.connect()
+        flood = [Client(s.port) for _ in range(100)]
+        for _ in range(5):
+            assert s.get("hello")[0] == 200
+            kept.request("GET", "/", "hello")
+            assert kept.response()[0] == 200
+        wait_until(lambda: handshakes(s, "crowded") >= 80, what="the metric")
+        assert s.metric("activator_tls_handshakes_under_way") <= 20
+        for c in (kept, *flood):
+            c.close()
+
+
+def test_handshakes_leave_time_for_established_connections(tmp_path):
+    """Many clients connect at once: all get through, and those connected are served meanwhile."""
+    with running(tmp_path, HELLO, tls=True, workers=1, activator="tls_handshake_budget = 0") as s:
+        assert s.get("hello")[0] == 200
+        kept, context, failed = s.connect(), s.tls.context(), []
+
+        def connect():
+            try:
+                with TlsClient(s.port, context) as c:
+                    c.request("GET", "/", "hello")
+                    assert c.response()[0] == 200
+            except BaseException as e:
+                failed.append(e)
+        threads = [threading.Thread(target=connect) for _ in range(60)]
+        for t in threads:
+            t.start()
+        while any(t.is_alive() for t in threads):
+            kept.request("GET", "/", "hello")
+            assert kept.response()[0] == 200
+        for t in threads:
+            t.join()
+        kept.close()
+        assert not failed, failed
+
+
+def test_sigterm(tmp_path):
+    gate = Gate(tmp_path)
+    with running(tmp_path, HELLO, tls=True) as s:
+        assert s.get("hello")[0] == 200
+        with s.connect() as busy, s.connect() as idle:
+            busy.request("GET", "/" + gate.query(), "hello")
+            wait_until(lambda: s.metric('activator_revision_in_flight{revision="hello/v1"}') == 1,
+                       what="the request")
+            s.activator.process.terminate()
+            assert idle.is_closed()
+            gate.open()
+            status, fields, _ = busy.response()
+            assert (status, fields["connection"]) == (200, "close")
+            assert busy.recv(1) == b""
