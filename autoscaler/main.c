@@ -18,14 +18,24 @@
 static const struct daemon_usage usage = {
 	.program = "autoscaler",
 	.more = "       autoscaler [-c FILE] --simulate TRACE --revision SERVICE/REVISION\n"
-		"                  [--start-time TIME] [--preset knative] [--timeline FILE]\n",
-	.options = "      --simulate TRACE   replay recorded requests on the conf file and print\n"
-		   "                         what they cost and how long they waited\n"
-		   "      --revision NAME    the revision to simulate, SERVICE/REVISION\n"
-		   "      --start-time TIME  how long an instance takes to start, 1s without this\n"
-		   "                         option\n"
-		   "      --preset knative   decide by the rules and defaults of Knative\n"
-		   "      --timeline FILE    write a CSV line for each second\n",
+		"                  [--start-time TIME] [--preset knative] [--timeline FILE]\n"
+		"                  [--compare | --sweep KEY=VALUE,VALUE… [--svg FILE]]\n"
+		"                  [--wait-costs LIST] [--from-day N]\n",
+	.options =
+		"      --simulate TRACE   replay recorded requests on the conf file and print\n"
+		"                         what they cost and how long they waited\n"
+		"      --revision NAME    the revision to simulate, SERVICE/REVISION\n"
+		"      --start-time TIME  how long an instance takes to start, 1s without this\n"
+		"                         option\n"
+		"      --preset knative   decide by the rules and defaults of Knative\n"
+		"      --timeline FILE    write a CSV line for each second\n"
+		"      --compare          simulate each way to decide, and say what was best in\n"
+		"                         hindsight\n"
+		"      --wait-costs LIST  what a second of waiting is worth there, 10,100 without\n"
+		"                         this option\n"
+		"      --from-day N       count only what happens from the Nth day on\n"
+		"      --sweep KEY=LIST   simulate each value of a key, and write a CSV table\n"
+		"      --svg FILE         draw it\n",
 };
 
 static int

@@ -4,166 +4,42 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "autoscaler/brain/decide.h"
-#include "autoscaler/simulate/sim_brain.h"
-#include "autoscaler/simulate/sim_fleet.h"
-#include "autoscaler/simulate/sim_load.h"
+#include "autoscaler/simulate/sim_compare.h"
+#include "autoscaler/simulate/sim_run.h"
 #include "common/clk.h"
 #include "common/jput.h"
 #include "common/settings_value.h"
 #include "common/strbuf.h"
 
-#define REST (60 * CLK_S) /* for instances to go, after all windows and delays */
-#define TIMELINE_CHUNK ((size_t)64 << 10)
+enum {
+	OPT_SIMULATE = 256,
+	OPT_REVISION,
+	OPT_START_TIME,
+	OPT_PRESET,
+	OPT_TIMELINE,
+	OPT_COMPARE,
+	OPT_WAIT_COSTS,
+	OPT_FROM_DAY,
+	OPT_SWEEP,
+	OPT_SVG
+};
 
-enum { OPT_SIMULATE = 256, OPT_REVISION, OPT_START_TIME, OPT_PRESET, OPT_TIMELINE };
+#define WAIT_COST_MOST 1e6
+#define DAY_MOST 400
+
+static const double default_wait_costs[] = {10, 100};
 
 const struct option simulate_options[] = {{"simulate", required_argument, NULL, OPT_SIMULATE},
 					  {"revision", required_argument, NULL, OPT_REVISION},
 					  {"start-time", required_argument, NULL, OPT_START_TIME},
 					  {"preset", required_argument, NULL, OPT_PRESET},
 					  {"timeline", required_argument, NULL, OPT_TIMELINE},
+					  {"compare", no_argument, NULL, OPT_COMPARE},
+					  {"wait-costs", required_argument, NULL, OPT_WAIT_COSTS},
+					  {"from-day", required_argument, NULL, OPT_FROM_DAY},
+					  {"sweep", required_argument, NULL, OPT_SWEEP},
+					  {"svg", required_argument, NULL, OPT_SVG},
 					  {NULL, 0, NULL, 0}};
-
-struct run {
-	const struct sim_brain_class *class;
-	struct sim_brain *brain;
-	struct sim_fleet *fleet;
-	struct sim_load *load;
-	uint64_t answered; /* requests whose clients have heard of it */
-	int64_t now;
-	int64_t rest_ns; /* how long instances may outlast the last request */
-	int64_t last_ns; /* when the last request came */
-	/* at the last step of the brain */
-	uint64_t seen;
-	bool is_waiting;
-	uint32_t wanted;
-	uint64_t decisions;
-	/* the timeline */
-	FILE *timeline; /* NULL: none */
-	struct strbuf rows;
-	int64_t second; /* of the next row */
-	struct sim_totals past;
-};
-
-/* --- the timeline --- */
-
-static int
-flush_rows(struct run *r, const char *file, size_t keep, struct err *e)
-{
-	if (r->timeline == NULL || r->rows.len <= keep)
-		return 0;
-	if (fwrite(r->rows.data, 1, r->rows.len, r->timeline) != r->rows.len)
-		return err_errno(e, "%s: cannot write", file);
-	strbuf_clear(&r->rows);
-	return 0;
-}
-
-static int
-add_row(struct run *r, const char *file, struct err *e)
-{
-	const struct sim_totals *t = sim_fleet_totals(r->fleet);
-
-	strbuf_addf(&r->rows, "%lld,%.3f,%u,%zu,%u,%s\n", (long long)r->second++,
-		    t->flight_s + t->parked_s - r->past.flight_s - r->past.parked_s,
-		    sim_fleet_parked(r->fleet), sim_fleet_n(r->fleet), r->wanted,
-		    r->class->rule(r->brain));
-	r->past = *t;
-	return flush_rows(r, file, TIMELINE_CHUNK, e);
-}
-
-static int
-open_timeline(struct run *r, const char *file, struct err *e)
-{
-	if (file == NULL)
-		return 0;
-	r->timeline = fopen(file, "we");
-	if (r->timeline == NULL)
-		return err_errno(e, "%s: cannot open", file);
-	strbuf_adds(&r->rows, "second,concurrency,parked,instances,wanted,rule\n");
-	return 0;
-}
-
-static int
-close_timeline(struct run *r, const char *file, struct err *e)
-{
-	int rc = flush_rows(r, file, 0, e);
-
-	if (r->timeline != NULL && fclose(r->timeline) != 0 && rc == 0)
-		rc = err_errno(e, "%s: cannot write", file);
-	r->timeline = NULL;
-	return rc;
-}
-
-/* --- time --- */
-
-static void
-step_brain(struct run *r)
-{
-	uint32_t wanted;
-
-	r->class->step(r->brain, r->now);
-	r->seen = sim_fleet_changes(r->fleet);
-	r->is_waiting = sim_fleet_parked(r->fleet) > 0;
-	wanted = r->class->wanted(r->brain);
-	r->decisions += wanted != r->wanted;
-	r->wanted = wanted;
-}
-
-/* Send all requests that come by now. */
-static int
-arrive(struct run *r, struct err *e)
-{
-	uint64_t completed = sim_fleet_totals(r->fleet)->completed;
-	struct sim_request request;
-	int rc;
-
-	sim_load_answered(r->load, completed - r->answered, r->now);
-	r->answered = completed;
-	while ((rc = sim_load_take(r->load, r->now, &request, e)) > 0) {
-		r->last_ns = r->now;
-		sim_fleet_request(r->fleet, &request);
-	}
-	return rc;
-}
-
-/* All requests are answered, and all instances are gone, or stay for good. */
-static bool
-is_done(const struct run *r)
-{
-	if (!sim_load_is_over(r->load) ||
-	    sim_fleet_parked(r->fleet) + sim_fleet_in_flight(r->fleet) > 0)
-		return false;
-	return sim_fleet_n(r->fleet) == 0 ||
-	       r->now - MAX(r->last_ns, sim_fleet_totals(r->fleet)->last_answer_ns) > r->rest_ns;
-}
-
-static int64_t
-next_ns(const struct run *r)
-{
-	int64_t at = MIN(r->class->next_ns(r->brain), sim_fleet_next_ns(r->fleet));
-
-	at = MIN(at, (r->second + 1) * CLK_S);
-	return MAX(MIN(at, sim_load_next_ns(r->load)), r->now);
-}
-
-static int
-play(struct run *r, const char *file, struct err *e)
-{
-	while (!is_done(r)) {
-		r->now = next_ns(r);
-		sim_fleet_advance(r->fleet, r->now);
-		if (arrive(r, e) < 0)
-			return -1;
-		if (r->now >= r->class->next_ns(r->brain) ||
-		    sim_fleet_changes(r->fleet) != r->seen ||
-		    (sim_fleet_parked(r->fleet) > 0) != r->is_waiting)
-			step_brain(r);
-		if (r->now >= (r->second + 1) * CLK_S && add_row(r, file, e) < 0)
-			return -1;
-	}
-	return 0;
-}
 
 /* --- the result --- */
 
@@ -180,9 +56,9 @@ put_waits(struct jput *j, const struct sim_wait *w)
 }
 
 static void
-put_result(const struct run *r, struct strbuf *out)
+put_result(const struct sim_outcome *o, struct strbuf *out)
 {
-	const struct sim_totals *t = sim_fleet_totals(r->fleet);
+	const struct sim_totals *t = &o->totals;
 	struct jput j;
 
 	jput_init(&j, out);
@@ -190,9 +66,9 @@ put_result(const struct run *r, struct strbuf *out)
 	jput_double(&j, "instance_seconds", t->instance_s);
 	jput_u64(&j, "requests", t->requests);
 	jput_u64(&j, "cold_starts", t->cold_starts);
-	put_waits(&j, sim_fleet_waits(r->fleet));
+	put_waits(&j, &o->waits);
 	jput_u64(&j, "peak_instances", t->peak_instances);
-	jput_u64(&j, "decisions", r->decisions);
+	jput_u64(&j, "decisions", o->decisions);
 	jput_double(&j, "last_answer_ms", (double)t->last_answer_ns / CLK_MS);
 	jput_double(&j, "instance_seconds_to_last_answer", t->last_answer_instance_s);
 	jput_object_end(&j);
@@ -219,6 +95,37 @@ parse_start(const char *arg, struct simulate_args *a)
 	return rc;
 }
 
+static int
+parse_wait_costs(const char *arg, struct simulate_args *a)
+{
+	char *end;
+
+	for (a->wait_costs_n = 0; a->wait_costs_n < ARRAY_LEN(a->wait_costs); arg = end + 1) {
+		double cost = strtod(arg, &end);
+
+		if (end == arg || !(cost >= 0 && cost <= WAIT_COST_MOST))
+			return -1;
+		a->wait_costs[a->wait_costs_n++] = cost;
+		if (*end == '\0')
+			return 0;
+		if (*end != ',')
+			return -1;
+	}
+	return -1;
+}
+
+static int
+parse_day(const char *arg, struct simulate_args *a)
+{
+	char *end;
+	long day = strtol(arg, &end, 10);
+
+	if (end == arg || *end != '\0' || day < 1 || day > DAY_MOST)
+		return -1;
+	a->from_day = (size_t)day - 1;
+	return 0;
+}
+
 int
 simulate_option(int val, const char *arg, void *ctx)
 {
@@ -236,6 +143,19 @@ simulate_option(int val, const char *arg, void *ctx)
 		return 0;
 	case OPT_START_TIME:
 		return parse_start(arg, a);
+	case OPT_COMPARE:
+		a->is_compare = true;
+		return 0;
+	case OPT_WAIT_COSTS:
+		return parse_wait_costs(arg, a);
+	case OPT_FROM_DAY:
+		return parse_day(arg, a);
+	case OPT_SWEEP:
+		a->sweep = arg;
+		return 0;
+	case OPT_SVG:
+		a->svg = arg;
+		return 0;
 	case OPT_PRESET:
 		a->is_knative = strcmp(arg, "knative") == 0;
 		return a->is_knative ? 0 : -1;
@@ -261,36 +181,16 @@ find_revision(const struct settings *s, const char *name, struct err *e)
 	return NULL;
 }
 
-/* How many requests at once an instance works on at full speed: the target, if the target
- * counts requests at once. */
-static double
-capacity(const struct revision_conf *conf)
+static int
+run_several(const struct simulate_args *a, const struct sim_run_conf *run, struct strbuf *out,
+	    struct err *e)
 {
-	if (conf->scaling.metric == METRIC_RPS)
-		return UINT32_MAX;
-	return decide_total(&conf->scaling, conf->limits.container_concurrency, 0);
-}
+	struct sim_compare_conf c = {.run = *run, .from_day = a->from_day};
 
-static void
-open_run(struct run *r, const struct simulate_args *a, const struct settings *s,
-	 const struct revision_conf *conf)
-{
-	const struct scaling *by = &conf->scaling;
-	struct sim_brain as = {.conf = conf, .max_instances = settings_max_instances(s)};
-	struct sim_fleet_conf fleet = {
-		.container_concurrency = conf->limits.container_concurrency,
-		.capacity = capacity(conf),
-		.start_ns = a->start_ns,
-	};
-
-	r->class = a->is_knative ? &sim_knative : &sim_ours;
-	as.class = r->class;
-	fleet.pace = r->class->pace(conf);
-	as.fleet = r->fleet = sim_fleet_new(&fleet);
-	r->brain = r->class->open(&as, 0);
-	r->wanted = r->class->wanted(r->brain);
-	r->rest_ns = by->stable_window + by->scale_to_zero_grace + by->retention +
-		     by->scale_down_delay + REST;
+	c.wait_costs_n = a->wait_costs_n > 0 ? a->wait_costs_n : ARRAY_LEN(default_wait_costs);
+	memcpy(c.wait_costs, a->wait_costs_n > 0 ? a->wait_costs : default_wait_costs,
+	       c.wait_costs_n * sizeof *c.wait_costs);
+	return a->sweep != NULL ? sim_sweep(&c, a->sweep, a->svg, out, e) : sim_compare(&c, out, e);
 }
 
 int
@@ -298,27 +198,25 @@ simulate_run(const struct simulate_args *a, const struct settings *s, struct str
 	     struct err *e)
 {
 	const struct revision_conf *conf = find_revision(s, a->revision, e);
-	struct run r = {.load = NULL};
-	int rc = -1;
+	struct sim_run_conf run = {.trace = a->trace,
+				   .timeline = a->timeline,
+				   .class = a->is_knative ? &sim_knative : &sim_ours,
+				   .revision = conf,
+				   .max_instances = settings_max_instances(s),
+				   .start_ns = a->start_ns};
+	struct sim_outcome o;
+	int rc;
 
 	if (conf == NULL)
 		return -1;
 	if (conf->launch.addresses.n > 0)
 		return err_set(e, 0, "%s:%u: revision \"%s\" has addresses, it is never scaled",
 			       s->file, conf->line, a->revision);
-	strbuf_init(&r.rows, 0);
-	r.load = sim_load_open(a->trace, e);
-	if (r.load != NULL && open_timeline(&r, a->timeline, e) == 0) {
-		open_run(&r, a, s, conf);
-		rc = play(&r, a->timeline, e);
-		if (rc == 0)
-			put_result(&r, out);
-		r.class->close(r.brain);
-	}
-	if (close_timeline(&r, a->timeline, rc == 0 ? e : NULL) < 0)
-		rc = -1;
-	sim_fleet_free(&r.fleet);
-	sim_load_close(&r.load);
-	strbuf_fini(&r.rows);
+	if (a->is_compare || a->sweep != NULL)
+		return run_several(a, &run, out, e);
+	rc = sim_run(&run, &o, e);
+	if (rc == 0)
+		put_result(&o, out);
+	sim_outcome_fini(&o);
 	return rc;
 }

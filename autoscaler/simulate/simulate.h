@@ -23,6 +23,12 @@ struct simulate_args {
 	const char *timeline; /* --timeline FILE; NULL: none */
 	int64_t start_ns;     /* --start-time: how long an instance takes to start */
 	bool is_knative;      /* --preset knative */
+	bool is_compare;      /* --compare */
+	const char *sweep;    /* --sweep KEY=VALUE,…; NULL: none */
+	const char *svg;      /* --svg FILE, with --sweep */
+	double wait_costs[8]; /* --wait-costs; none: 10 and 100 */
+	size_t wait_costs_n;
+	size_t from_day; /* --from-day, counted from 0 */
 };
 
 #define SIMULATE_START_NS INT64_C(1000000000) /* without --start-time */

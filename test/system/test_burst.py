@@ -145,6 +145,17 @@ def test_a_simulation_touches_nothing(tmp_path):
     assert simulate("--preset", "knative", "--timeline", line).returncode == 0
     assert line.read_text().startswith("second,concurrency,parked,instances,wanted,rule\n0,")
     assert simulate("--preset", "unheard-of").returncode == 2
+    policies = json.loads(simulate("--compare", "--wait-costs", "1").stdout)["policies"]
+    assert [p["policy"] for p in policies] == ["best_fixed", "clairvoyant", "configured",
+                                               "fast_brain", "slow_brain", "keep_warm", "knative"]
+    picture = tmp_path / "picture.svg"
+    table = simulate("--sweep", "target=1,10", "--svg", picture).stdout.splitlines()
+    assert len(table) == 3 and table[0].startswith("target,instance_seconds,waited_seconds,")
+    assert picture.read_text().endswith("</svg>\n")
+    got = simulate("--sweep", "target=0,ten")
+    assert got.returncode == 1 and got.stderr.startswith("target: expected a number")
+    assert simulate("--wait-costs", "1,").returncode == 2
+    assert simulate("--from-day", "0").returncode == 2
     trace.write_text("start_ms,duration_ms\n1,x\n")
     got = simulate()
     assert got.returncode == 1 and got.stderr.startswith("%s:2: expected" % trace)

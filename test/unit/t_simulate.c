@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "autoscaler/simulate/sim_fleet.h"
+#include "autoscaler/simulate/sim_hindsight.h"
 #include "autoscaler/simulate/sim_load.h"
 #include "autoscaler/simulate/simulate.h"
 #include "common/clk.h"
@@ -629,6 +630,45 @@ options(void **state)
 	}
 }
 
+/* --- in hindsight --- */
+
+/* Two requests of a second, 600 s apart; then one beside another, which needs a second instance. */
+static void
+known_in_hindsight(void **state)
+{
+	struct sim_hindsight *h;
+	struct sim_amount days[2];
+	struct sim_policy p;
+	struct err e = {0};
+
+	(void)state;
+	write_trace("start_ms,duration_ms\n0,1000\n601000,1000\n90000000,5000\n90001000,1000\n");
+	h = sim_hindsight_open(trace, 1, 2, 0, &e);
+	assert_int_equal(sim_hindsight_days_n(h), 2);
+	sim_hindsight_days(h, NULL, days, 2);
+	/* 2 s of use, the first start and one just in time; its waiting */
+	assert_true(fabs(days[0].instance_s - 6) < 1e-6 && fabs(days[0].waited_s - 2) < 1e-6);
+	/* likewise; and the second instance was never used before */
+	assert_true(fabs(days[1].instance_s - 10) < 1e-6 && fabs(days[1].waited_s - 2) < 1e-6);
+	p = sim_hindsight_best(h, 1); /* of two idle times the longer one is met */
+	assert_true(fabs(p.back_after_s - 89398) < 0.01 && fabs(p.kept_s - 89398) < 0.01);
+	sim_hindsight_close(&h);
+	h = sim_hindsight_open(trace, 2, 2, 0, &e); /* one instance suffices */
+	sim_hindsight_days(h, NULL, days, 2);
+	assert_true(fabs(days[1].instance_s - 7) < 1e-6 && fabs(days[1].waited_s) < 1e-6);
+	sim_hindsight_close(&h);
+	write_trace("start_ms,duration_ms\n0,1000\n601000,1000\n1202000,1000\n");
+	h = sim_hindsight_open(trace, 1, 2, 0, &e);
+	p = sim_hindsight_best(h, 100);
+	assert_true(fabs(p.back_after_s - 600) < 0.01 && fabs(p.kept_s - 600) < 0.01);
+	sim_hindsight_days(h, &p, days, 1);
+	assert_true(fabs(days[0].instance_s - 9) < 0.01 && fabs(days[0].waited_s - 2) < 1e-6);
+	p = (struct sim_policy){0, 100}; /* too short: each waits, and each instance idles */
+	sim_hindsight_days(h, &p, days, 1);
+	assert_true(fabs(days[0].instance_s - 209) < 0.01 && fabs(days[0].waited_s - 6) < 1e-6);
+	sim_hindsight_close(&h);
+}
+
 int
 main(void)
 {
@@ -650,6 +690,7 @@ main(void)
 		T(the_same_in_every_run_and_in_a_dry_run),
 		T(a_timeline_has_a_line_for_each_second),
 		T(arguments_that_do_not_fit),
+		T(known_in_hindsight),
 		cmocka_unit_test(options),
 	};
 
