@@ -31,8 +31,7 @@ static const struct daemon_usage usage = {
 		"      --timeline FILE    write a CSV line for each second\n"
 		"      --compare          simulate each way to decide, and say what was best in\n"
 		"                         hindsight\n"
-		"      --wait-costs LIST  what a second of waiting is worth there, 10,100 without\n"
-		"                         this option\n"
+		"      --wait-costs LIST  what a second of waiting is worth there (10,100)\n"
 		"      --from-day N       count only what happens from the Nth day on\n"
 		"      --sweep KEY=LIST   simulate each value of a key, and write a CSV table\n"
 		"      --svg FILE         draw it\n",
