@@ -20,10 +20,11 @@ endif
 
 # ---- Debian packages (a/b: a, or b where the distribution has no a)
 PKG_BUILD := gcc libc6-dev make pkg-config libevent-dev libllhttp-dev/node-llhttp libjansson-dev \
-	libconfuse-dev libcurl4-openssl-dev libssl-dev libyaml-dev
+	libconfuse-dev libcurl4-openssl-dev libssl-dev libyaml-dev \
+	libnghttp2-dev
 PKG_RUN := python3 curl gunicorn openssl
 PKG_TEST := libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-yaml openssl \
-	ca-certificates tzdata haproxy nginx-light libnginx-mod-stream
+	ca-certificates tzdata haproxy nginx-light libnginx-mod-stream python3-h2 nghttp2-client
 PKG_BENCH := wrk nginx-light haproxy strace valgrind python3 openssl
 PKG_FUZZ := clang libclang-rt-14-dev/libclang-rt-dev
 PKG_FORMAT := clang-format
@@ -53,7 +54,7 @@ CPPFLAGS += -I. -D_GNU_SOURCE $(LLHTTP_CFLAGS)
 CFLAGS += -std=gnu11 -g $(OPT) $(WARN) $(SANITIZE) -pthread
 LDFLAGS += -pthread $(SANITIZE)
 LIBS_COMMON := -levent_core -levent_extra -ljansson -lconfuse -lm
-LIBS_ACTIVATOR := $(LIBS_COMMON) $(LLHTTP_LIBS) -lssl -lcrypto
+LIBS_ACTIVATOR := $(LIBS_COMMON) $(LLHTTP_LIBS) -lnghttp2 -lssl -lcrypto
 LIBS_AUTOSCALER := $(LIBS_COMMON) -lcurl -lyaml
 DEFINES = -DVERSION='"$(VERSION)"' -DSYSCONFDIR='"$(SYSCONFDIR)"'
 

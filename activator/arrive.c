@@ -137,6 +137,7 @@ build_head(struct xfer *x, const struct request *r)
 		.has_via = x->route->limits->v.via,
 		.is_encrypted = io_is_encrypted(&c->io),
 		.subject = io_is_encrypted(&c->io) ? tls_client_subject(&c->io) : NULL,
+		.is_h2 = x->stream != NULL,
 	};
 	size_t room = request_size(r, &hop);
 

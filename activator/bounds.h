@@ -16,10 +16,12 @@ struct bounds {
 	uint32_t max_sockets;	  /* connections of clients and to instances */
 	uint32_t max_parked;	  /* requests */
 	uint64_t max_parked_bytes;
+	uint64_t max_stream_bytes; /* of bodies that streams of HTTP/2 keep */
 	/* atomics */
 	_Atomic uint32_t connections, upstreams;
 	_Atomic uint32_t parked;
 	_Atomic uint64_t parked_bytes;
+	_Atomic uint64_t stream_bytes;
 };
 
 static inline bool
@@ -57,6 +59,20 @@ bounds_unpark(struct bounds *b, uint32_t bytes)
 {
 	atomic_fetch_sub_explicit(&b->parked, 1, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&b->parked_bytes, bytes, memory_order_relaxed);
+}
+
+/* A stream keeps n more bytes.  False: that is more than all streams may keep. */
+static inline bool
+bounds_add_stream_bytes(struct bounds *b, size_t n)
+{
+	return atomic_fetch_add_explicit(&b->stream_bytes, n, memory_order_relaxed) + n <=
+	       b->max_stream_bytes;
+}
+
+static inline void
+bounds_drop_stream_bytes(struct bounds *b, size_t n)
+{
+	atomic_fetch_sub_explicit(&b->stream_bytes, n, memory_order_relaxed);
 }
 
 #endif

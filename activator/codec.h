@@ -17,7 +17,7 @@
 #ifndef ACTIVATOR_CODEC_H
 #define ACTIVATOR_CODEC_H
 
-#include "common/base.h"
+#include "activator/outcome.h"
 
 struct conn;
 struct response;
@@ -70,8 +70,13 @@ struct codec {
 	void (*unread_head)(struct xfer *, char *buf, size_t head_n);
 	/* Bytes that the request keeps in memory while it is parked, beside xfer and head. */
 	size_t (*kept_bytes)(const struct xfer *);
+	/* May its connection have one more request parked? */
+	bool (*may_park)(const struct xfer *);
 
 	/* --- the response --- */
+	/* May this answer the request, whose client asked for another protocol?  OUT_OK, or how
+	 * the request ends instead. */
+	enum outcome (*judge)(const struct xfer *, const struct response *);
 	/* An interim head (1xx) of the instance. */
 	int (*interim)(struct xfer *, const struct response *);
 	/* A 101 of the instance, and the first bytes of the tunnel. */
@@ -98,5 +103,7 @@ struct codec {
 
 /* Clients that speak HTTP/1. */
 extern const struct codec codec_h1;
+/* Clients that speak HTTP/2. */
+extern const struct codec codec_h2;
 
 #endif

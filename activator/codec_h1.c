@@ -116,6 +116,14 @@ kept_bytes(const struct xfer *x)
 	return sizeof *x->conn + x->conn->in.n;
 }
 
+/* It has no other request. */
+static bool
+may_park(const struct xfer *x)
+{
+	(void)x;
+	return true;
+}
+
 /* --- heads --- */
 
 /* The head that the client gets, into w->write_buf.  Returns its size. */
@@ -155,6 +163,14 @@ static int
 send_out(struct xfer *x, const struct iovec *iov, int n)
 {
 	return sent(x, io_write(&x->conn->io, iov, n));
+}
+
+static enum outcome
+judge(const struct xfer *x, const struct response *r)
+{
+	(void)x;
+	(void)r;
+	return OUT_OK;
 }
 
 static int
@@ -302,6 +318,8 @@ const struct codec codec_h1 = {
 	.keep = keep,
 	.unread_head = unread_head,
 	.kept_bytes = kept_bytes,
+	.may_park = may_park,
+	.judge = judge,
 	.interim = interim,
 	.upgrade = upgrade,
 	.tunnel = tunnel,

@@ -1,6 +1,6 @@
 /* conn - a client's connection: what it is in any version of HTTP.  Its codec (codec.h) reads
  * requests from it, writes responses to it, and ends it so that nothing that was written is
- * lost: conn_h1.c and codec_h1.c for HTTP/1.
+ * lost: conn_h1.c and codec_h1.c for HTTP/1, conn_h2.c and codec_h2.c for HTTP/2.
  *
  * Every event that may end a request calls conn_advance() last.  That is the one place where
  * the next request begins, or the connection closes: no request begins while functions of the
@@ -17,6 +17,8 @@
 #include "activator/worker_impl.h"
 #include "activator/xfer.h"
 #include "common/listen_spec.h"
+
+struct conn_h2;
 
 enum conn_state {
 	CONN_OPEN,     /* carries requests */
@@ -45,6 +47,7 @@ struct conn {
 	/* what an ordinary request does not touch */
 	struct addr peer; /* the client: the other end, or what its PROXY protocol header named */
 	struct list_node node; /* in w->conns */
+	struct conn_h2 *h2;    /* HTTP/2; NULL: it has ended, or the connection is none */
 };
 
 /* fd is a connection of the client `peer`, which does not block; the struct owns it.  -1 with

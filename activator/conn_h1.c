@@ -1,7 +1,10 @@
 #include "activator/conn_h1.h"
 
+#include <string.h>
+
 #include "activator/arrive.h"
 #include "activator/codec.h"
+#include "activator/conn_h2.h"
 #include "activator/deadline.h"
 #include "activator/dispatch.h"
 #include "activator/upstream.h"
@@ -115,6 +118,14 @@ refuse_head(struct conn *c, enum outcome out)
 	xfer_refuse(c->x, out, NULL);
 }
 
+/* Does the client begin to speak HTTP/2? */
+static bool
+is_preface(const struct conn *c, size_t head_n)
+{
+	return c->requests == 0 && c->x == NULL && head_n == H2_PREFACE_HEAD &&
+	       memcmp(c->w->read_buf, H2_PREFACE, head_n) == 0 && c->w->conf->http2;
+}
+
 /* Begin the request whose head stands at the front of w->read_buf, if it is there in whole. */
 static void
 read_head(struct conn *c, const struct limits *limits)
@@ -138,6 +149,10 @@ read_head(struct conn *c, const struct limits *limits)
 		return;
 	}
 	out = outcome_of(h1_parse_request(&w->head, w->read_buf, (size_t)n, limits->max_fields));
+	if (out == OUT_VERSION && is_preface(c, (size_t)n)) {
+		conn_h2_begin(c);
+		return;
+	}
 	if (out != OUT_OK) {
 		refuse_head(c, out);
 		return;
@@ -194,6 +209,8 @@ read_heads(struct conn *c)
 	while (io_is_open(&c->io) && is_idle(c) && !io_is_blocked(&c->io) &&
 	       turn++ < HEADS_A_TURN && fill(c, limits->max_head)) {
 		read_head(c, limits);
+		if (c->codec != &codec_h1)
+			return;
 		if (c->x != NULL && c->x->state == XFER_DONE)
 			keep_or_close(c);
 	}
@@ -245,6 +262,8 @@ advance(struct conn *c)
 	/* Usually the next request has not come yet when a response ends. */
 	if (is_idle(c) && (c->in.n > 0 || c->io.can_read) && io_is_open(&c->io)) {
 		read_heads(c);
+		if (c->codec != &codec_h1)
+			return;
 		/* The client's end may have come with the head: then it has no other event. */
 		if (c->x != NULL && xfer_is_pending(c->x) &&
 		    (((c->io.is_hup || c->io.can_read) && is_leaving(c)) ||
@@ -274,6 +293,8 @@ conn_h1_drain(struct conn *c)
 		io_expect_more(&c->io);
 		advance(c);
 	}
+	if (c->codec != &codec_h1)
+		return;
 	if (!io_is_open(&c->io) || !is_idle(c) || has_begun(c))
 		return;
 	io_flush_deferred(&c->io);

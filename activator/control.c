@@ -252,6 +252,7 @@ set_bounds(struct activator *a)
 	a->bounds.max_sockets = (uint32_t)(fds - MIN(MAX(reserve / 4, (size_t)64), fds / 4));
 	a->bounds.max_parked = conf->max_parked > 0 ? conf->max_parked : (uint32_t)MIN(most, fds);
 	a->bounds.max_parked_bytes = conf->max_parked_bytes;
+	a->bounds.max_stream_bytes = conf->max_stream_bytes;
 }
 
 static int

@@ -91,6 +91,9 @@ relayed(struct xfer *x, struct relay_result r)
 	case RELAY_NO_RESPONSE:
 		upstream_failed(x, false);
 		break;
+	case RELAY_NO_UPGRADE:
+		xfer_refuse(x, OUT_METHOD, "the service has no WebSocket here");
+		break;
 	case RELAY_BAD_RESPONSE:
 		xfer_refuse(x, OUT_UPSTREAM_PROTOCOL, r.why);
 		break;

@@ -57,9 +57,10 @@ static const struct {
 	int id;
 	size_t offset;
 } of_workers[] = {
-	OF_WORKERS(CONNECTIONS, connections),	  OF_WORKERS(ACCEPTED, accepted),
-	OF_WORKERS(REFUSED, connections_refused), OF_WORKERS(UPSTREAMS, upstream_connections),
-	OF_WORKERS(CONNECTS, upstream_connects),  OF_WORKERS(REUSES, upstream_reuses),
+	OF_WORKERS(CONNECTIONS, connections),	    OF_WORKERS(ACCEPTED, accepted),
+	OF_WORKERS(REFUSED, connections_refused),   OF_WORKERS(UPSTREAMS, upstream_connections),
+	OF_WORKERS(CONNECTS, upstream_connects),    OF_WORKERS(REUSES, upstream_reuses),
+	OF_WORKERS(H2_CONNECTIONS, h2_connections), OF_WORKERS(H2_GLITCHES, h2_glitches),
 };
 
 /* The sum of a counter over all workers; offset: in struct worker_counters. */
@@ -72,6 +73,27 @@ sum_of_workers(const struct metrics_source *s, size_t offset)
 	for (i = 0; i < s->workers_n; i++)
 		sum += get((const void *)((const char *)worker_counters(s->workers[i]) + offset));
 	return (double)sum;
+}
+
+static void
+put_h2_ended(struct strbuf *b, const struct metrics_source *s)
+{
+	static const char *const labels[] = {
+#define X(id, label) label,
+		H2_ENDS(X)
+#undef X
+	};
+	size_t i;
+	unsigned k;
+
+	metric_head(b, &defs[M_H2_ENDED]);
+	for (i = 0; i < ARRAY_LEN(labels); i++) {
+		uint64_t sum = 0;
+
+		for (k = 0; k < s->workers_n; k++)
+			sum += get(&worker_counters(s->workers[k])->h2_ended[i]);
+		put(b, M_H2_ENDED, labels[i], (double)sum);
+	}
 }
 
 static void
@@ -294,5 +316,8 @@ metrics_render(struct strbuf *b, const struct metrics_source *s)
 	put_one(b, M_PARKED_BYTES,
 		(double)atomic_load_explicit(&s->bounds->parked_bytes, memory_order_relaxed));
 	put_tls(b, s);
+	put_h2_ended(b, s);
+	put_one(b, M_STREAM_BYTES,
+		(double)atomic_load_explicit(&s->bounds->stream_bytes, memory_order_relaxed));
 	put_revisions(b, s);
 }

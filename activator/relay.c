@@ -198,6 +198,7 @@ pass_heads(struct upstream *u, size_t n)
 	for (;;) {
 		ssize_t head_n = h1_scan(buf, n, &u->in_seen);
 		struct response r;
+		enum outcome out;
 
 		if (head_n == 0 && n < u->max_head) {
 			upstream_read_keep(u, buf, n);
@@ -209,6 +210,10 @@ pass_heads(struct upstream *u, size_t n)
 			return bad_response(NULL);
 		buf += head_n;
 		n -= (size_t)head_n;
+		if (u->is_upgrade && (out = x->conn->codec->judge(x, &r)) != OUT_OK)
+			return out == OUT_METHOD
+				       ? result(RELAY_NO_UPGRADE)
+				       : bad_response("it does not accept the WebSocket's key");
 		if (r.status == 101)
 			return upgrade(u, &r, buf, n);
 		if (r.status >= 200)

@@ -115,6 +115,9 @@ upstream_close(struct upstream *u, bool abort)
 	if (u->shard != NULL)
 		shard_in_flight(u->shard, w->now, -1);
 	u->shard = NULL;
+	if (u->abandoned != NULL)
+		list_remove(u->abandoned, &u->abandoned_node);
+	u->abandoned = NULL;
 	upstream_read_forget(u);
 	timeq_clear(&w->timeq, &u->timer);
 	io_close(&u->io, abort);

@@ -66,6 +66,9 @@ struct upstream {
 	uint32_t read_size;	       /* of the next read: smaller towards a slow client */
 	struct timeq_entry timer;
 	struct list_node node; /* in w->upstreams */
+	/* ABANDONED by a stream of HTTP/2: in the list of its connection, or NULL */
+	struct list *abandoned;
+	struct list_node abandoned_node;
 };
 
 /* An idle connection to the instance, or NULL.  Attach it next. */

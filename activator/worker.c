@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "activator/accept.h"
-#include "activator/conn.h"
+#include "activator/conn_h2.h"
 #include "activator/dispatch.h"
 #include "activator/net/tls.h"
 #include "activator/net/tls_state.h"
@@ -65,7 +65,7 @@ on_tail(void *arg)
 	/* Last: what this thread granted to itself in this round was not announced by mail. */
 	do
 		take_granted(w);
-	while (io_round_write(w->round));
+	while (conn_h2_write_all(w) || io_round_write(w->round));
 	check_drained(w);
 }
 
@@ -133,8 +133,10 @@ worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf
 	slab_init(&w->conn_slab, sizeof(struct conn));
 	slab_init(&w->xfer_slab, sizeof(struct xfer));
 	slab_init(&w->upstream_slab, sizeof(struct upstream));
+	slab_init(&w->stream_slab, sizeof(struct h2_stream));
 	list_init(&w->proxied);
 	list_init(&w->conns);
+	list_init(&w->to_write);
 	clients_init(&w->clients, conf->connections_per_client);
 	list_init(&w->unrouted);
 	list_init(&w->starved);
@@ -261,12 +263,14 @@ worker_free(struct worker **wp)
 	slab_fini(&w->conn_slab);
 	slab_fini(&w->xfer_slab);
 	slab_fini(&w->upstream_slab);
+	slab_fini(&w->stream_slab);
 	snapshot_unref(&w->snapshot);
 	headbuf_pool_fini(&w->heads);
 	clients_fini(&w->clients);
 	free(w->trusted);
 	free(w->read_buf);
 	free(w->write_buf);
+	free(w->frame_buf);
 	free(w);
 }
 

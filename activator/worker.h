@@ -89,12 +89,31 @@ struct worker_period {
 void worker_post_collect(struct worker *, void (*fn)(struct worker_period *, void *arg), void *arg);
 void worker_period_free(struct worker_period **);
 
+/* Why a connection of HTTP/2 ended: X(id, label of the metric). */
+#define H2_ENDS(X)                                                                                 \
+	X(CLIENT, "client")	  /* its client has closed it, or is gone */                       \
+	X(IDLE, "idle")		  /* idle_timeout, or requests_per_connection */                   \
+	X(DRAIN, "drain")	  /* the activator shuts down */                                   \
+	X(PROTOCOL, "protocol")	  /* its client has broken the rules of HTTP/2 */                  \
+	X(FLOOD, "flood")	  /* too many resets, acknowledgements or CONTINUATION frames */   \
+	X(GLITCHES, "glitches")	  /* h2_glitches were used up */                                   \
+	X(ABANDONED, "abandoned") /* h2_abandoned was reached */                                   \
+	X(STALLED, "stalled")	  /* a head or a write made no progress for too long */
+enum h2_ended {
+#define X(id, label) H2_ENDED_##id,
+	H2_ENDS(X)
+#undef X
+		H2_ENDED_N
+};
+
 /* Counters of the worker as a whole; main reads them, relaxed. */
 struct worker_counters {
 	_Atomic uint64_t accepted, connections, connections_refused;
 	_Atomic uint64_t upstream_connects, upstream_reuses, upstream_connections;
 	_Atomic uint64_t outcomes[64];	    /* by enum outcome (outcome.h) */
 	_Atomic uint64_t proxy_headers[16]; /* by enum accept_header (accept.h) */
+	_Atomic uint64_t h2_connections, h2_glitches;
+	_Atomic uint64_t h2_ended[H2_ENDED_N];
 };
 const struct worker_counters *worker_counters(const struct worker *);
 /* NULL: the conf has no certificates. */

@@ -22,6 +22,7 @@ struct tls;
 struct xfer;
 
 #define WORKER_BUFFER ((size_t)128 << 10) /* larger reads gained nothing */
+#define WORKER_FRAMES ((size_t)96 << 10)  /* frames of HTTP/2 in one write */
 
 struct worker {
 	/* immutable after worker_new() */
@@ -48,9 +49,10 @@ struct worker {
 	struct timeq timeq;
 	struct inbox inbox;
 	struct snapshot *snapshot; /* NULL: none came yet */
-	struct slab conn_slab, xfer_slab, upstream_slab;
+	struct slab conn_slab, xfer_slab, upstream_slab, stream_slab;
 	struct list proxied;	/* of struct proxied: connections whose header is to come */
 	struct list conns;	/* of struct conn: all */
+	struct list to_write;	/* of struct conn_h2: have frames to write, at the end of the round */
 	struct clients clients; /* counts conns by peer_text */
 	struct list unrouted;	/* of struct xfer: UNROUTED, in order of arrival */
 	struct list starved;	/* of struct xfer: STARVED, the next to be tried first */
@@ -65,6 +67,7 @@ struct worker {
 	char *read_buf;	 /* what is being read, WORKER_BUFFER bytes */
 	char *write_buf; /* a head that is being written: worker_write_buf() */
 	size_t write_buf_size;
+	char *frame_buf;     /* WORKER_FRAMES bytes; NULL: no client has spoken HTTP/2 yet */
 	struct h1_head head; /* that is being parsed */
 	struct worker_counters counters;
 };

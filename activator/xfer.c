@@ -71,7 +71,7 @@ xfer_hold(struct xfer *x, bool is_back)
 {
 	uint32_t bytes = (uint32_t)(sizeof *x + x->head_n + x->conn->codec->kept_bytes(x));
 
-	if (!is_back && !bounds_may_park(x->w->bounds, bytes))
+	if (!is_back && (!bounds_may_park(x->w->bounds, bytes) || !x->conn->codec->may_park(x)))
 		return false;
 	bounds_park(x->w->bounds, bytes);
 	x->held_bytes = bytes;

@@ -38,6 +38,7 @@ struct failure;
 struct instance;
 struct shard;
 struct snapshot;
+struct h2_stream;
 struct upstream;
 
 /* Which moves are legal stands in xfer.c.  UNROUTED, PARKED and STARVED each have a list,
@@ -89,8 +90,9 @@ struct xfer {
 	bool is_client_blocked; /* the client takes no more of it for now: set by the codec, cleared
 				   by it before dispatch_client_drained() */
 	struct worker *w;
-	struct conn *conn;  /* that carries it */
-	uint64_t remaining; /* FRAMING_LENGTH: body bytes still to come */
+	struct conn *conn;	  /* that carries it */
+	struct h2_stream *stream; /* HTTP/2: its stream there; else NULL */
+	uint64_t remaining;	  /* FRAMING_LENGTH: body bytes still to come */
 	struct chunked *chunked;
 
 	/* where it goes; service and route are part of snapshot */

@@ -190,6 +190,13 @@ struct activator_conf {
 	bool trace;
 	uint32_t max_parked; /* of all revisions; 0: bounded by the connections alone */
 	uint64_t max_parked_bytes;
+	bool http2; /* what follows is for its connections */
+	uint32_t h2_streams;
+	uint32_t h2_window, h2_stream_window; /* bytes: without a slot, with one */
+	uint32_t h2_header_list;
+	uint32_t h2_glitches, h2_glitch_rate; /* rate: a second */
+	uint32_t h2_abandoned;
+	uint64_t max_stream_bytes;
 	int64_t drain_timeout;
 	struct str_list trusted_proxies;       /* networks */
 	struct certificate_conf *certificates; /* the first is that of clients that name no host */

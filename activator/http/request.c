@@ -447,8 +447,9 @@ request_write(const struct request *r, const struct request_hop *hop, char *star
 	if (r->has_max_forwards)
 		out = put_number(PUT_LITERAL(out, "Max-Forwards: "), r->max_forwards - 1);
 	if (hop->has_via)
-		out = r->is_http10 ? PUT_LITERAL(out, "Via: 1.0 activator\r\n")
-				   : PUT_LITERAL(out, "Via: 1.1 activator\r\n");
+		out = hop->is_h2     ? PUT_LITERAL(out, "Via: 2.0 activator\r\n")
+		      : r->is_http10 ? PUT_LITERAL(out, "Via: 1.0 activator\r\n")
+				     : PUT_LITERAL(out, "Via: 1.1 activator\r\n");
 	out = put_forwarded(out, r, hop);
 	out = PUT_LITERAL(out, "\r\n");
 	CHECK((size_t)(out - start) <= room);

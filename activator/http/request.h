@@ -50,6 +50,7 @@ struct request_hop {
 	bool has_via;
 	bool is_encrypted;   /* the client speaks TLS */
 	const char *subject; /* of its certificate, which was verified; NULL: it has shown none */
+	bool is_h2;	     /* the client speaks HTTP/2 */
 };
 
 /* The most bytes that request_write() writes. */

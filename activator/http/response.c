@@ -166,7 +166,7 @@ is_passed(const struct response *r, const struct h1_field *f, const struct respo
 	case FIELD_TE:
 		return false;
 	case FIELD_UPGRADE:
-		return r->status == 101 || r->status == 426;
+		return !hop->is_h2 && (r->status == 101 || r->status == 426);
 	case FIELD_TRAILER:
 		return r->framing == FRAMING_CHUNKED && !hop->is_http10 && hop->takes_trailers;
 	default:
@@ -177,8 +177,8 @@ is_passed(const struct response *r, const struct h1_field *f, const struct respo
 static char *
 put_framing(char *out, const struct response *r, const struct response_hop *hop)
 {
-	if (response_framing(r, hop) == FRAMING_CHUNKED ||
-	    (r->is_chunked && r->framing == FRAMING_NONE && !hop->is_http10))
+	if (!hop->is_h2 && (response_framing(r, hop) == FRAMING_CHUNKED ||
+			    (r->is_chunked && r->framing == FRAMING_NONE && !hop->is_http10)))
 		return PUT_LITERAL(out, "Transfer-Encoding: chunked\r\n");
 	if (r->length_field != NULL) {
 		out = put_decimal(PUT_LITERAL(out, "Content-Length: "), r->length);
@@ -202,6 +202,8 @@ put_own(char *out, const struct response *r, const struct response_hop *hop)
 		out = put(out, hop->server_timing, strlen(hop->server_timing));
 		out = PUT_LITERAL(out, "\r\n");
 	}
+	if (hop->is_h2)
+		return out;
 	if (r->status == 426 && r->has_upgrade) /* Upgrade says to what: RFC 9110 15.5.22 */
 		out = PUT_LITERAL(out, "Connection: Upgrade\r\n");
 	if (!hop->is_persistent || response_framing(r, hop) == FRAMING_CLOSE)
@@ -209,16 +211,22 @@ put_own(char *out, const struct response *r, const struct response_hop *hop)
 	return hop->says_keep_alive ? PUT_LITERAL(out, "Connection: keep-alive\r\n") : out;
 }
 
+static char *
+put_status_line(char *start, const struct response *r)
+{
+	char *out = put_decimal(PUT_LITERAL(start, "HTTP/1.1 "), r->status);
+
+	*out++ = ' ';
+	out = put(out, r->head->reason, r->head->reason_n);
+	return PUT_LITERAL(out, "\r\n");
+}
+
 size_t
 response_write(const struct response *r, const struct response_hop *hop, char *start, size_t room)
 {
-	char *out = PUT_LITERAL(start, "HTTP/1.1 ");
+	char *out = hop->is_h2 ? start : put_status_line(start, r);
 	uint32_t i;
 
-	out = put_decimal(out, r->status);
-	*out++ = ' ';
-	out = put(out, r->head->reason, r->head->reason_n);
-	out = PUT_LITERAL(out, "\r\n");
 	for (i = 0; i < r->head->n; i++) {
 		const struct h1_field *f = &r->head->fields[i];
 
@@ -226,13 +234,14 @@ response_write(const struct response *r, const struct response_hop *hop, char *s
 					      h1_is_connection_option(r->head, f)))
 			out = put_field(out, f);
 	}
-	if (r->status == 101) {
+	if (r->status == 101 && !hop->is_h2) {
 		out = PUT_LITERAL(out, "Connection: Upgrade\r\n");
 	} else if (r->status >= 200) {
 		out = put_framing(out, r, hop);
 		out = put_own(out, r, hop);
 	}
-	out = PUT_LITERAL(out, "\r\n");
+	if (!hop->is_h2)
+		out = PUT_LITERAL(out, "\r\n");
 	CHECK((size_t)(out - start) <= room);
 	return (size_t)(out - start);
 }

@@ -27,6 +27,7 @@ NODISCARD int response_read(struct response *, const struct h1_head *, bool is_h
 
 struct response_hop {
 	bool is_http10;	      /* the client speaks HTTP/1.0 */
+	bool is_h2;	      /* the client speaks HTTP/2 */
 	bool is_persistent;   /* the client may keep its connection open */
 	bool says_keep_alive; /* to an HTTP/1.0 client that asked for it */
 	bool has_via;
@@ -40,7 +41,9 @@ enum framing response_framing(const struct response *, const struct response_hop
 
 /* The most bytes that response_write() writes. */
 size_t response_size(const struct response *, const struct response_hop *);
-/* Write a final or 1xx head into out.  room: at least response_size().  Returns its size. */
+/* Write a final or 1xx head into out.  room: at least response_size().  Returns its size.
+ * is_h2: its fields alone, without first and last line, and without those that frame the body
+ * or are for the connection (RFC 9113 8.2.2). */
 size_t response_write(const struct response *, const struct response_hop *, char *out, size_t room);
 
 #endif

@@ -207,7 +207,8 @@ def test_folders_and_memory_are_those_of_the_conf_file():
     parked = number(conf_value("activator", "max_parked_bytes"))
     connections = number(conf_value("activator", "max_connections")) * 4096
     limit = number(container("activator")["resources"]["limits"]["memory"])
-    assert limit >= parked + connections + (64 << 20)
+    streams = number(conf_value("activator", "max_stream_bytes"))
+    assert limit >= parked + connections + streams + (64 << 20)
 
 
 # --- rights

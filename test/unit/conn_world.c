@@ -87,7 +87,8 @@ make_unrouted(const char *text)
 	t->bounds = (struct bounds){.max_connections = 100,
 				    .max_sockets = 100,
 				    .max_parked = 10,
-				    .max_parked_bytes = 1 << 20};
+				    .max_parked_bytes = 1 << 20,
+				    .max_stream_bytes = 1 << 20};
 	t->control = loop_new(&e);
 	t->w = worker_new(0, 1, &t->conf, &t->bounds, t->control, &ops, NULL, &e);
 	assert_non_null(t->w);

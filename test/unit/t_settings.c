@@ -705,7 +705,7 @@ keys_shown(const char *text)
 	size_t n = 0;
 
 	for (; *text != '\0'; text += strcspn(text, "\n"), text += *text == '\n') {
-		size_t name = strspn(text + 1, "abcdefghijklmnopqrstuvwxyz_");
+		size_t name = strspn(text + 1, "abcdefghijklmnopqrstuvwxyz_0123456789");
 
 		n += text[0] == '#' && name > 0 && strncmp(text + 1 + name, " = ", 3) == 0;
 	}

@@ -1,0 +1,861 @@
+#include "activator/conn_h2.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "activator/arrive.h"
+#include "activator/bounds.h"
+#include "activator/deadline.h"
+#include "activator/dispatch.h"
+#include "activator/upstream.h"
+#include "common/clk.h"
+
+#define READS_A_TURN 4 /* so that the other connections of the worker have their turn */
+#define WRITES_A_ROUND 4
+#define GOAWAY_WAIT CLK_S	   /* for the answer to the PING between two GOAWAYs */
+#define OUT_LOW ((size_t)32 << 10) /* of a stream: bytes at which its instance is read again */
+
+static void on_timer(struct timeq_entry *, int64_t now);
+static void on_stream_timer(struct timeq_entry *, int64_t now);
+static void arm(struct conn *);
+static void finish(struct conn *, enum h2_ended, bool abort);
+
+/* --- streams --- */
+
+bool
+stream_add(struct h2_stream *st, struct outbuf *to, const char *data, size_t n)
+{
+	struct worker *w = st->h2->c->w;
+	struct iovec iov = {.iov_len = n};
+
+	if (n == 0)
+		return true;
+	memcpy(&iov.iov_base, &data, sizeof data);
+	outbuf_append(to, &iov, 1, 0);
+	return bounds_add_stream_bytes(w->bounds, n);
+}
+
+void
+stream_take(struct h2_stream *st, struct outbuf *from, size_t n)
+{
+	if (n == 0)
+		return;
+	bounds_drop_stream_bytes(st->h2->c->w->bounds, n);
+	outbuf_consume(from, n);
+	if (from->n == 0)
+		outbuf_clear(from);
+}
+
+static struct h2_stream *
+stream_new(struct conn_h2 *h2, int32_t id)
+{
+	struct worker *w = h2->c->w;
+	struct h2_stream *st = slab_get(&w->stream_slab);
+
+	st->h2 = h2;
+	st->id = id;
+	st->since_ns = w->now;
+	st->timer.fn = on_stream_timer;
+	list_push(&h2->streams, &st->node);
+	return st;
+}
+
+static void
+stream_free(struct h2_stream *st)
+{
+	struct conn_h2 *h2 = st->h2;
+	struct worker *w = h2->c->w;
+
+	CHECK(st->x == NULL);
+	stream_take(st, &st->in, st->in.n);
+	stream_take(st, &st->out, st->out.n);
+	free(st->head);
+	free(st->in_trailers);
+	free(st->out_trailers);
+	free(st->ws_key);
+	timeq_clear(&w->timeq, &st->timer);
+	if (list_linked(&st->event))
+		list_remove(&h2->events, &st->event);
+	list_remove(&h2->streams, &st->node);
+	if (h2->streams.n == 0)
+		h2->c->since_ns = w->now; /* idle_timeout begins */
+	slab_put(&w->stream_slab, st);
+}
+
+static void
+note_event(struct h2_stream *st)
+{
+	if (!list_linked(&st->event))
+		list_push(&st->h2->events, &st->event);
+}
+
+void
+conn_h2_yield(struct h2_stream *st)
+{
+	note_event(st);
+	io_yield(&st->h2->c->io);
+}
+
+/* When the next time limit of the stream is over. */
+static int64_t
+stream_limit(const struct h2_stream *st, enum outcome *out)
+{
+	if (st->x != NULL)
+		return deadline_of(st->x, out);
+	return st->since_ns + st->h2->c->body_timeout; /* for the client to take the response */
+}
+
+static void
+arm_stream(struct h2_stream *st)
+{
+	enum outcome out;
+	int64_t at = stream_limit(st, &out);
+
+	if (at != INT64_MAX)
+		timeq_set(&st->h2->c->w->timeq, &st->timer, at);
+}
+
+/* Its request has ended: answered, or cut off. */
+static void
+end_request(struct h2_stream *st)
+{
+	struct conn_h2 *h2 = st->h2;
+	bool is_cut = st->x->state == XFER_CUT;
+	bool is_reset = st->x->is_reset;
+
+	xfer_free(&st->x);
+	if (st->is_closed) {
+		stream_free(st);
+		return;
+	}
+	if (st->in.n > 0) {
+		h2_consumed(h2->session, st->id, st->in.n);
+		stream_take(st, &st->in, st->in.n);
+	}
+	if (is_cut || !st->is_responded) {
+		stream_take(st, &st->out, st->out.n);
+		h2_reset(h2->session, st->id, is_reset || !is_cut ? H2_INTERNAL_ERROR : H2_CANCEL);
+	}
+	st->since_ns = h2->c->w->now;
+	arm_stream(st);
+}
+
+/* --- requests --- */
+
+/* Let the connection end when its streams have.  The first GOAWAY names no last stream.  The second
+ * does, once a PING has shown that the client has seen the first, and all that it had opened by
+ * then has come: RFC 9113 6.8. */
+static void
+begin_goaway(struct conn_h2 *h2, enum h2_ended why)
+{
+	struct conn *c = h2->c;
+
+	if (h2->is_ending)
+		return;
+	h2->end = why;
+	h2->is_ending = h2->is_pinged = true;
+	h2->goaway_ns = c->w->now + GOAWAY_WAIT;
+	h2_begin_goaway(h2->session);
+	conn_h2_want_write(h2);
+}
+
+/* Break the connection off, with a GOAWAY that says so. */
+static void
+terminate(struct conn_h2 *h2, enum h2_ended why, enum h2_code code)
+{
+	if (!h2->is_ending || h2->end == H2_ENDED_DRAIN || h2->end == H2_ENDED_IDLE)
+		h2->end = why;
+	h2->is_ending = h2->is_terminated = true;
+	h2_terminate(h2->session, code);
+	conn_h2_want_write(h2);
+}
+
+/* Its head is st->head. */
+static void
+read_request(struct h2_stream *st)
+{
+	struct conn *c = st->h2->c;
+	struct worker *w = c->w;
+	const struct limits *l = &w->conf->limits;
+	struct xfer *x = st->x;
+
+	if (st->head_n > l->max_head) {
+		xfer_refuse(x, OUT_HEAD_TOO_LARGE, NULL);
+		return;
+	}
+	switch (h1_parse_request(&w->head, st->head, st->head_n, l->max_fields)) {
+	case H1_OK:
+		arrive_request(x, st->head, st->head_n);
+		break;
+	case H1_FIELDS:
+		xfer_refuse(x, OUT_HEAD_TOO_LARGE, NULL);
+		break;
+	default:
+		xfer_refuse(x, OUT_BAD_REQUEST, NULL);
+	}
+}
+
+static void
+begin_request(struct h2_stream *st)
+{
+	struct conn_h2 *h2 = st->h2;
+	struct conn *c = h2->c;
+	uint32_t most;
+
+	if (!st->is_begun) {
+		st->is_begun = true;
+		st->x = xfer_new(c);
+		st->x->stream = st;
+		c->requests++;
+	}
+	read_request(st);
+	if (st->x->state == XFER_UNROUTED)
+		return;
+	free(st->head);
+	st->head = NULL;
+	most = xfer_limits(st->x)->requests_per_connection;
+	if (most > 0 && c->requests >= most)
+		begin_goaway(h2, H2_ENDED_IDLE);
+}
+
+void
+conn_h2_advance(struct xfer *x)
+{
+	struct h2_stream *st = x->stream;
+	struct conn_h2 *h2 = st->h2;
+
+	if (x->state == XFER_NEW) /* it was UNROUTED */
+		begin_request(st);
+	if (x->state == XFER_DONE || x->state == XFER_CUT)
+		end_request(st);
+	else
+		arm_stream(st);
+	conn_h2_want_write(h2);
+}
+
+/* The client has reset the stream, or its connection ends.  If the instance goes on with the
+ * request, the connection to it stands in h2->abandoned until it is done. */
+static void
+client_gone(struct h2_stream *st)
+{
+	struct xfer *x = st->x;
+	struct upstream *u = x->upstream;
+
+	xfer_client_gone(x);
+	if (u != NULL && u->state == UPSTREAM_ABANDONED && io_is_open(&u->io)) {
+		u->abandoned = &st->h2->abandoned;
+		list_push(u->abandoned, &u->abandoned_node);
+	}
+}
+
+static void
+stream_closed(struct h2_stream *st)
+{
+	struct conn_h2 *h2 = st->h2;
+
+	if (st->x == NULL) {
+		stream_free(st);
+		return;
+	}
+	client_gone(st);
+	end_request(st);
+	if (h2->abandoned.n >= h2->c->w->conf->h2_abandoned)
+		terminate(h2, H2_ENDED_ABANDONED, H2_ENHANCE_YOUR_CALM);
+}
+
+/* More of it has come than may be kept. */
+static void
+stream_over(struct h2_stream *st)
+{
+	struct xfer *x = st->x;
+
+	if (xfer_is_pending(x) && !x->is_head_written)
+		xfer_refuse(x, OUT_QUEUE_FULL, "bodies use up max_stream_bytes");
+	else
+		xfer_client_gone(x);
+}
+
+static void
+look_at(struct h2_stream *st)
+{
+	struct xfer *x = st->x;
+
+	if (st->is_closed) {
+		stream_closed(st);
+		return;
+	}
+	if (!st->is_begun) {
+		begin_request(st);
+		x = st->x;
+	} else if (x == NULL) {
+		return;
+	}
+	if (st->is_over && (x->state == XFER_TUNNEL || xfer_is_pending(x)))
+		stream_over(st);
+	if (st->is_drained) {
+		st->is_drained = false;
+		x->is_client_blocked = false;
+		dispatch_client_drained(x);
+	}
+	if (x->state == XFER_EXCHANGE || x->state == XFER_TUNNEL)
+		dispatch_client_readable(x);
+	conn_h2_advance(x);
+}
+
+static void
+run_events(struct conn_h2 *h2)
+{
+	size_t n;
+
+	for (n = h2->events.n; n > 0 && h2->events.n > 0; n--)
+		look_at(container_of(list_pop(&h2->events), struct h2_stream, event));
+}
+
+/* --- what the session reports --- */
+
+/* One more of what is legal and useless.  A budget that fills again with time and with the bytes
+ * that are sent: clients ask by PING how fast the line is, and open windows for what they got. */
+static void
+on_glitch(void *arg)
+{
+	struct conn_h2 *h2 = arg;
+	const struct activator_conf *conf = h2->c->w->conf;
+	int64_t now = h2->c->w->now;
+	uint64_t more = (uint64_t)(now - h2->glitches_ns) / (CLK_S / 1000) * conf->h2_glitch_rate;
+
+	if (more >= 1000) {
+		h2->glitches = (uint32_t)MIN(h2->glitches + more / 1000,
+					     (uint64_t)conf->h2_glitches);
+		h2->glitches_ns = now;
+	}
+	metric_add(&h2->c->w->counters.h2_glitches, 1);
+	if (h2->glitches > 0)
+		h2->glitches--;
+	else if (!h2->is_terminated)
+		terminate(h2, H2_ENDED_GLITCHES, H2_ENHANCE_YOUR_CALM);
+}
+
+static void
+on_data_sent(void *arg)
+{
+	struct conn_h2 *h2 = arg;
+
+	if (h2->glitches < h2->c->w->conf->h2_glitches)
+		h2->glitches++;
+}
+
+static void *
+on_head(void *arg, int32_t id, const struct h2_head *head)
+{
+	struct conn_h2 *h2 = arg;
+	struct h2_stream *st;
+
+	if (head->text == NULL) {
+		h2_reset(h2->session, id, H2_ENHANCE_YOUR_CALM);
+		on_glitch(h2);
+		return NULL;
+	}
+	st = stream_new(h2, id);
+	st->head = head->text;
+	st->head_n = head->n;
+	st->is_in_ended = head->is_end;
+	if (head->ws_key[0] != '\0')
+		st->ws_key = xstrdup(head->ws_key);
+	note_event(st);
+	return st;
+}
+
+static void
+on_data(void *arg, void *stream, const char *data, size_t n)
+{
+	struct conn_h2 *h2 = arg;
+	struct h2_stream *st = stream;
+
+	if (st->is_begun && st->x == NULL) { /* answered: what still comes is thrown away */
+		h2_consumed(h2->session, st->id, n);
+		return;
+	}
+	if (!stream_add(st, &st->in, data, n))
+		st->is_over = true;
+	note_event(st);
+}
+
+static void
+on_end(void *arg, void *stream, char *trailers)
+{
+	struct h2_stream *st = stream;
+
+	(void)arg;
+	st->is_in_ended = true;
+	st->in_trailers = trailers;
+	note_event(st);
+}
+
+static void
+on_closed(void *arg, void *stream, uint32_t code)
+{
+	struct h2_stream *st = stream;
+
+	(void)arg;
+	(void)code;
+	st->is_closed = true;
+	if (st->x == NULL)
+		stream_free(st);
+	else
+		note_event(st);
+}
+
+static size_t
+on_read(void *arg, void *stream, char *buf, size_t n, enum h2_left *left)
+{
+	struct conn_h2 *h2 = arg;
+	struct h2_stream *st = stream;
+	size_t got = MIN((size_t)st->out.n, n);
+
+	if (got > 0) {
+		memcpy(buf, st->out.data + st->out.at, got);
+		stream_take(st, &st->out, got);
+		st->since_ns = h2->c->w->now;
+		if (st->x != NULL)
+			st->x->since_ns = st->since_ns;
+	}
+	if (st->x != NULL && st->x->is_client_blocked && st->out.n <= OUT_LOW) {
+		st->is_drained = true;
+		note_event(st);
+	}
+	if (st->out.n > 0 || !st->is_out_ended)
+		return got;
+	*left = st->out_trailers == NULL ? H2_END : H2_END_TRAILERS;
+	if (st->out_trailers != NULL)
+		h2_trailers(h2->session, st->id, st->out_trailers, strlen(st->out_trailers));
+	return got;
+}
+
+static void
+on_pong(void *arg)
+{
+	struct conn_h2 *h2 = arg;
+
+	if (!h2->is_pinged)
+		return;
+	h2->is_pinged = false;
+	h2_goaway(h2->session);
+}
+
+static uint64_t
+on_random(void *arg)
+{
+	struct conn_h2 *h2 = arg;
+
+	return worker_random(h2->c->w);
+}
+
+static const struct h2_ops session_ops = {
+	.on_head = on_head,
+	.on_data = on_data,
+	.on_end = on_end,
+	.on_closed = on_closed,
+	.read = on_read,
+	.on_glitch = on_glitch,
+	.on_data_sent = on_data_sent,
+	.on_pong = on_pong,
+	.random = on_random,
+};
+
+/* --- the connection's end --- */
+
+/* End all requests.  The session ends with the connection, and needs no resets. */
+static void
+end_streams(struct conn_h2 *h2)
+{
+	struct list_node *node;
+
+	while ((node = list_first(&h2->streams)) != NULL) {
+		struct h2_stream *st = container_of(node, struct h2_stream, node);
+
+		if (st->x != NULL) {
+			xfer_client_gone(st->x);
+			xfer_free(&st->x);
+		}
+		stream_free(st);
+	}
+}
+
+/* Free all that makes it HTTP/2. */
+static void
+drop_session(struct conn *c)
+{
+	struct conn_h2 *h2 = c->h2;
+	struct list_node *node;
+
+	end_streams(h2);
+	while ((node = list_pop(&h2->abandoned)) != NULL)
+		container_of(node, struct upstream, abandoned_node)->abandoned = NULL;
+	if (list_linked(&h2->to_write))
+		list_remove(&c->w->to_write, &h2->to_write);
+	metric_add(&c->w->counters.h2_ended[h2->end], 1);
+	metric_add(&c->w->counters.h2_connections, (uint64_t)-1);
+	h2_free(&h2->session);
+	free(h2);
+	c->h2 = NULL;
+}
+
+/* End it: all requests, and the connection, at once if abort; else once all that was written is
+ * taken. */
+static void
+finish(struct conn *c, enum h2_ended why, bool abort)
+{
+	if (c->h2 != NULL) {
+		if (!c->h2->is_ending)
+			c->h2->end = why;
+		drop_session(c);
+	}
+	if (!io_is_open(&c->io))
+		return;
+	c->state = CONN_CLOSING;
+	c->since_ns = c->w->now;
+	if (abort || io_flush_deferred(&c->io) < 0 || conn_linger(c) < 0)
+		conn_close(c, abort);
+	else
+		arm(c);
+}
+
+/* Why the session has come to its end. */
+static enum h2_ended
+end_of(const struct conn_h2 *h2)
+{
+	if (h2->is_ending)
+		return h2->end;
+	switch (h2_error(h2->session)) {
+	case H2_NO_ERROR:
+		return H2_ENDED_CLIENT; /* its GOAWAY */
+	case H2_ENHANCE_YOUR_CALM:
+		return H2_ENDED_FLOOD;
+	default:
+		return H2_ENDED_PROTOCOL;
+	}
+}
+
+/* --- writing --- */
+
+void
+conn_h2_want_write(struct conn_h2 *h2)
+{
+	if (!list_linked(&h2->to_write))
+		list_push(&h2->c->w->to_write, &h2->to_write);
+}
+
+/* True: the connection has ended. */
+static bool
+write_frames(struct conn *c)
+{
+	struct conn_h2 *h2 = c->h2;
+	struct worker *w = c->w;
+	int writes = 0;
+
+	while (!io_is_blocked(&c->io)) {
+		struct iovec iov = {.iov_base = w->frame_buf};
+		ssize_t n;
+
+		if (writes++ == WRITES_A_ROUND) {
+			io_yield(&c->io);
+			break;
+		}
+		n = h2_write(h2->session, w->frame_buf, WORKER_FRAMES);
+		iov.iov_len = (size_t)MAX(n, 0);
+		if (n < 0 || (n > 0 && io_write_deferred(&c->io, &iov, 1, 0) < 0)) {
+			finish(c, H2_ENDED_CLIENT, true);
+			return true;
+		}
+		if (n < (ssize_t)(WORKER_FRAMES - H2_WRITE_LEAST))
+			break;
+	}
+	if (h2_is_over(h2->session) && !io_is_blocked(&c->io)) {
+		finish(c, end_of(h2), false);
+		return true;
+	}
+	if (h2->events.n > 0)
+		io_yield(&c->io);
+	arm(c);
+	return false;
+}
+
+bool
+conn_h2_write_all(struct worker *w)
+{
+	struct list_node *node;
+	bool has_ended = false;
+
+	while ((node = list_pop(&w->to_write)) != NULL)
+		has_ended |= write_frames(container_of(node, struct conn_h2, to_write)->c);
+	return has_ended;
+}
+
+/* --- events --- */
+
+/* What its bytes bring.  -1: the connection has ended. */
+static int
+feed(struct conn *c, const char *data, size_t n)
+{
+	struct conn_h2 *h2 = c->h2;
+	bool was_in_head = h2_is_in_head(h2->session);
+	int rc = h2_feed(h2->session, data, n);
+
+	if (!was_in_head && h2_is_in_head(h2->session))
+		c->since_ns = c->w->now; /* head_timeout begins */
+	run_events(h2);
+	conn_h2_want_write(h2);
+	if (rc == 0)
+		return 0;
+	if (!write_frames(c)) /* the GOAWAY that says why */
+		finish(c, end_of(h2), false);
+	return -1;
+}
+
+static void
+read_frames(struct conn *c)
+{
+	int turn = 0;
+
+	while (c->io.can_read && !c->h2->is_terminated) {
+		ssize_t got;
+
+		if (turn++ == READS_A_TURN) {
+			io_yield(&c->io);
+			return;
+		}
+		got = io_read(&c->io, c->w->read_buf, WORKER_BUFFER);
+		if (got == IO_NOTHING)
+			return;
+		if (got < 0) {
+			finish(c, H2_ENDED_CLIENT, true);
+			return;
+		}
+		c->h2->is_small = (size_t)got < IO_AHEAD;
+		if (feed(c, c->w->read_buf, (size_t)got) < 0)
+			return;
+		io_expect_more(&c->io);
+	}
+}
+
+/* CLOSING, LINGERING. */
+static void
+close_on_ready(struct conn *c)
+{
+	if ((io_is_blocked(&c->io) && c->io.can_write && io_flush(&c->io) < 0) ||
+	    conn_linger(c) < 0)
+		conn_close(c, false);
+	else
+		arm(c);
+}
+
+static void
+on_ready(struct io *io)
+{
+	struct conn *c = container_of(io, struct conn, io);
+
+	c->w->now = clk_now();
+	if (c->h2 == NULL) {
+		close_on_ready(c);
+		return;
+	}
+	if (io_is_blocked(io) && io->can_write) {
+		if (io_flush(io) < 0) {
+			finish(c, H2_ENDED_CLIENT, true);
+			return;
+		}
+		c->since_ns = c->w->now;
+	}
+	run_events(c->h2);
+	conn_h2_want_write(c->h2);
+	read_frames(c);
+}
+
+static bool
+is_new_work(struct io *io)
+{
+	const struct conn *c = container_of(io, struct conn, io);
+
+	return c->h2 != NULL && c->h2->streams.n == 0;
+}
+
+static bool
+is_small_read_next(struct io *io)
+{
+	const struct conn *c = container_of(io, struct conn, io);
+
+	return c->h2 != NULL && c->h2->is_small && !io_is_blocked(io);
+}
+
+static void
+on_unsent(struct io *io, uint32_t token, int error)
+{
+	struct conn *c = container_of(io, struct conn, io);
+
+	(void)token;
+	if (error != 0) {
+		finish(c, H2_ENDED_CLIENT, true);
+		return;
+	}
+	c->since_ns = c->w->now;
+	arm(c);
+}
+
+static const struct io_ops ops = {
+	.on_ready = on_ready,
+	.is_new_work = is_new_work,
+	.is_small_read_next = is_small_read_next,
+	.on_unsent = on_unsent,
+};
+
+void
+conn_h2_begin(struct conn *c)
+{
+	struct worker *w = c->w;
+	const struct activator_conf *conf = w->conf;
+	const struct h2_conf h2_conf = {
+		.streams = conf->h2_streams,
+		.window = (uint32_t)conf->h2_window,
+		.conn_window = (uint32_t)MAX(conf->h2_stream_window, UINT64_C(1) << 20),
+		.header_list = (uint32_t)conf->h2_header_list,
+	};
+	struct conn_h2 *h2 = xcalloc(1, sizeof *h2);
+	struct inbuf in = c->in;
+
+	CHECK(c->x == NULL && in.is_borrowed);
+	c->in = (struct inbuf){.data = NULL};
+	if (w->frame_buf == NULL)
+		w->frame_buf = xmalloc(WORKER_FRAMES);
+	h2->c = c;
+	h2->session = h2_new(&h2_conf, &session_ops, h2);
+	list_init(&h2->streams);
+	list_init(&h2->events);
+	list_init(&h2->abandoned);
+	h2->glitches = conf->h2_glitches;
+	h2->glitches_ns = w->now;
+	c->h2 = h2;
+	c->codec = &codec_h2;
+	c->io.ops = &ops;
+	c->timer.fn = on_timer;
+	c->since_ns = w->now;
+	metric_add(&w->counters.h2_connections, 1);
+	if (w->is_draining)
+		begin_goaway(h2, H2_ENDED_DRAIN);
+	if (feed(c, in.data, in.n) == 0)
+		read_frames(c);
+}
+
+/* --- ends from outside --- */
+
+void
+conn_h2_drain(struct conn *c)
+{
+	if (c->h2 != NULL)
+		begin_goaway(c->h2, H2_ENDED_DRAIN);
+}
+
+void
+conn_h2_end(struct conn *c)
+{
+	struct conn_h2 *h2 = c->h2;
+	struct list_node *node, *tmp;
+
+	if (h2 == NULL)
+		return;
+	LIST_FOREACH(&h2->streams, node, tmp) {
+		struct h2_stream *st = container_of(node, struct h2_stream, node);
+
+		if (st->x == NULL)
+			continue;
+		if (xfer_is_pending(st->x) && !st->x->is_head_written)
+			xfer_refuse(st->x, OUT_SHUTTING_DOWN, NULL);
+		else
+			xfer_client_gone(st->x);
+		conn_h2_advance(st->x);
+	}
+	if (!h2->is_ending)
+		h2->end = H2_ENDED_DRAIN;
+	h2->is_ending = true;
+	h2->is_pinged = false;
+	h2_goaway(h2->session);
+	conn_h2_want_write(h2);
+}
+
+void
+conn_h2_cut(struct conn *c)
+{
+	finish(c, H2_ENDED_DRAIN, true);
+}
+
+/* --- time limits --- */
+
+/* When the next time limit of the connection is over; the streams have their own. */
+static int64_t
+limit(const struct conn *c)
+{
+	const struct conn_h2 *h2 = c->h2;
+
+	if (h2 == NULL || io_is_blocked(&c->io))
+		return conn_closing_limit(c);
+	if (h2->is_pinged)
+		return h2->goaway_ns;
+	if (h2_is_in_head(h2->session) || c->requests == 0)
+		return c->since_ns + c->w->conf->limits.head_timeout;
+	return h2->streams.n > 0 ? INT64_MAX : c->since_ns + c->idle_timeout;
+}
+
+static void
+arm(struct conn *c)
+{
+	int64_t at = limit(c);
+
+	if (at != INT64_MAX)
+		timeq_set(&c->w->timeq, &c->timer, at);
+}
+
+static void
+on_timer(struct timeq_entry *e, int64_t now)
+{
+	struct conn *c = container_of(e, struct conn, timer);
+	struct conn_h2 *h2 = c->h2;
+
+	c->w->now = now;
+	if (now < limit(c) || io_is_queued(&c->io)) {
+		arm(c);
+		return;
+	}
+	if (h2 == NULL) {
+		conn_close(c, false);
+	} else if (io_is_blocked(&c->io)) {
+		finish(c, H2_ENDED_STALLED, true);
+	} else if (h2->is_pinged) {
+		h2->is_pinged = false;
+		h2_goaway(h2->session);
+		conn_h2_want_write(h2);
+	} else if (h2_is_in_head(h2->session) || c->requests == 0) {
+		terminate(h2, H2_ENDED_STALLED, H2_ENHANCE_YOUR_CALM);
+	} else {
+		terminate(h2, H2_ENDED_IDLE, H2_NO_ERROR);
+	}
+}
+
+static void
+on_stream_timer(struct timeq_entry *e, int64_t now)
+{
+	struct h2_stream *st = container_of(e, struct h2_stream, timer);
+	struct conn_h2 *h2 = st->h2;
+	enum outcome out = OUT_OK;
+
+	h2->c->w->now = now;
+	if (now < stream_limit(st, &out) || io_is_queued(&h2->c->io)) {
+		arm_stream(st);
+		return;
+	}
+	if (st->x != NULL) {
+		dispatch_timed_out(st->x, out);
+		conn_h2_advance(st->x);
+		return;
+	}
+	h2_reset(h2->session, st->id, H2_CANCEL);
+	conn_h2_want_write(h2);
+}

@@ -1,0 +1,729 @@
+#include "activator/http/h2.h"
+
+#include <nghttp2/nghttp2.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "activator/http/fields.h"
+#include "common/strbuf.h"
+
+#define FIELD_OVERHEAD 32 /* RFC 9113 6.5.2 */
+/* A WINDOW_UPDATE that opens less is a glitch: clients in use wait for a good part of the window.
+ */
+#define WINDOW_LEAST 1024
+/* Our own header blocks may be as large as a response head, and fields that we add. */
+#define SEND_HEADERS_MOST ((size_t)256 << 10)
+
+/* The header block that is being read: there is one at a time (RFC 9113 6.10). */
+struct block {
+	struct strbuf method, path, authority, protocol, host, cookie;
+	struct strbuf fields; /* "name: value" CRLF … */
+	size_t size;	      /* as RFC 9113 6.5.2 counts it */
+	bool is_open;
+	bool has_length;
+	bool is_websocket; /* an extended CONNECT with :protocol websocket */
+	bool is_too_large;
+};
+
+#define FRAME_HEAD 9 /* RFC 9113 4.1 */
+
+/* Where the frames begin that the client sends: nghttp2 reports none that it ignores. */
+struct frame_scan {
+	size_t skip; /* bytes up to the next frame: of the preface, or of a payload */
+	size_t head_n;
+	unsigned char head[FRAME_HEAD];
+};
+
+struct h2 {
+	nghttp2_session *session;
+	const struct h2_ops *ops;
+	void *arg;
+	uint32_t header_list;
+	uint32_t error;
+	struct block block;
+	struct frame_scan scan;
+};
+
+/* --- heads that come --- */
+
+static struct strbuf *
+block_parts(struct block *b, size_t i)
+{
+	struct strbuf *parts[] = {&b->method, &b->path,	  &b->authority, &b->protocol,
+				  &b->host,   &b->cookie, &b->fields};
+
+	return i < ARRAY_LEN(parts) ? parts[i] : NULL;
+}
+
+static void
+block_begin(struct block *b)
+{
+	struct strbuf *part;
+	size_t i;
+
+	for (i = 0; (part = block_parts(b, i)) != NULL; i++)
+		strbuf_clear(part);
+	b->size = 0;
+	b->has_length = b->is_websocket = b->is_too_large = false;
+	b->is_open = true;
+}
+
+/* What a large head has allocated is not kept for the next one. */
+static void
+block_end(struct block *b)
+{
+	struct strbuf *part;
+	size_t i;
+
+	b->is_open = false;
+	for (i = 0; (part = block_parts(b, i)) != NULL; i++)
+		strbuf_fini(part);
+}
+
+static struct strbuf *
+part_of(struct block *b, const char *name, size_t n)
+{
+	if (field_is(name, n, ":method"))
+		return &b->method;
+	if (field_is(name, n, ":path"))
+		return &b->path;
+	if (field_is(name, n, ":authority"))
+		return &b->authority;
+	if (field_is(name, n, ":protocol"))
+		return &b->protocol;
+	if (field_is(name, n, "host"))
+		return &b->host;
+	if (field_is(name, n, "cookie"))
+		return &b->cookie;
+	return NULL;
+}
+
+/* nghttp2 has checked the characters of name and value; this is for the text in which they
+ * stand. */
+static bool
+is_safe(const char *name, size_t name_n, const char *value, size_t n)
+{
+	size_t colon = name_n > 0 && name[0] == ':';
+
+	return field_is_token(name + colon, name_n - colon) && field_is_text(value, n) &&
+	       (colon == 0 || memchr(value, ' ', n) == NULL);
+}
+
+static void
+block_add(struct block *b, const char *name, size_t name_n, const char *value, size_t n)
+{
+	struct strbuf *part = part_of(b, name, name_n);
+
+	if (part == NULL && name[0] == ':')
+		return; /* :scheme: what the connection is says that, not the client */
+	if (part == &b->protocol && field_is(value, n, "websocket"))
+		b->is_websocket = true;
+	if (b->is_websocket && field_is(name, name_n, "sec-websocket-key"))
+		return; /* RFC 8441 5: this one is ours */
+	b->has_length |= field_is(name, name_n, "content-length");
+	if (part == NULL) {
+		strbuf_add(&b->fields, name, name_n);
+		strbuf_adds(&b->fields, ": ");
+		part = &b->fields;
+	} else if (part->len > 0) { /* crumbs of a cookie: RFC 9113 8.2.3 */
+		strbuf_adds(part, part == &b->cookie ? "; " : ", ");
+	}
+	strbuf_add(part, value, n);
+	if (part == &b->fields)
+		strbuf_adds(part, "\r\n");
+}
+
+static void
+add_line(struct strbuf *out, const char *name, const struct strbuf *value)
+{
+	strbuf_adds(out, name);
+	strbuf_add(out, strbuf_str(value), value->len);
+	strbuf_adds(out, "\r\n");
+}
+
+/* Sixteen random bytes (RFC 6455 4.1) in base64. */
+static void
+make_ws_key(struct h2 *h, char key[25])
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	unsigned char raw[18] = {0};
+	uint64_t random[2];
+	size_t i;
+
+	random[0] = h->ops->random(h->arg);
+	random[1] = h->ops->random(h->arg);
+	memcpy(raw, random, sizeof random);
+	for (i = 0; i < 6; i++) {
+		const unsigned char *in = raw + 3 * i;
+		char *out = key + 4 * i;
+
+		out[0] = digits[in[0] >> 2];
+		out[1] = digits[(in[0] & 3) << 4 | in[1] >> 4];
+		out[2] = digits[(in[1] & 15) << 2 | in[2] >> 6];
+		out[3] = digits[in[2] & 63];
+	}
+	key[22] = key[23] = '=';
+	key[24] = '\0';
+}
+
+/* The text of HTTP/1.1. */
+static void
+make_text(struct h2 *h, struct h2_head *head)
+{
+	struct block *b = &h->block;
+	struct strbuf text;
+
+	strbuf_init(&text, 0);
+	if (b->is_websocket) {
+		make_ws_key(h, head->ws_key);
+		strbuf_adds(&text, "GET");
+	} else {
+		strbuf_add(&text, strbuf_str(&b->method), b->method.len);
+	}
+	strbuf_adds(&text, " ");
+	if (b->protocol.len == 0 || b->is_websocket)
+		strbuf_add(&text, strbuf_str(&b->path), b->path.len);
+	if (b->protocol.len > 0 ? !b->is_websocket : b->path.len == 0) /* CONNECT */
+		strbuf_add(&text, strbuf_str(&b->authority), b->authority.len);
+	strbuf_adds(&text, " HTTP/1.1\r\n");
+	if (b->authority.len > 0 || b->host.len > 0)
+		add_line(&text, "host: ", b->authority.len > 0 ? &b->authority : &b->host);
+	strbuf_add(&text, strbuf_str(&b->fields), b->fields.len);
+	if (b->cookie.len > 0)
+		add_line(&text, "cookie: ", &b->cookie);
+	if (b->is_websocket) {
+		strbuf_addf(
+			&text,
+			"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: %s\r\n",
+			head->ws_key);
+	} else if (!head->is_end && !b->has_length) {
+		strbuf_adds(&text, "transfer-encoding: chunked\r\n");
+	}
+	strbuf_adds(&text, "\r\n");
+	head->n = text.len;
+	head->text = strbuf_take(&text);
+}
+
+/* RFC 9113 8.3.1: a Host that differs from :authority makes the request malformed. */
+static bool
+hosts_differ(const struct block *b)
+{
+	return b->authority.len > 0 && b->host.len > 0 &&
+	       (b->authority.len != b->host.len ||
+		strncasecmp(strbuf_str(&b->authority), strbuf_str(&b->host), b->host.len) != 0);
+}
+
+static void
+request_came(struct h2 *h, int32_t id, bool is_end)
+{
+	struct h2_head head = {.is_end = is_end};
+	void *stream;
+
+	if (hosts_differ(&h->block)) {
+		block_end(&h->block);
+		h->ops->on_glitch(h->arg);
+		h2_reset(h, id, H2_PROTOCOL_ERROR);
+		return;
+	}
+	if (!h->block.is_too_large)
+		make_text(h, &head);
+	block_end(&h->block);
+	stream = h->ops->on_head(h->arg, id, &head);
+	if (stream != NULL)
+		nghttp2_session_set_stream_user_data(h->session, id, stream);
+}
+
+/* --- what nghttp2 reports --- */
+
+static void *
+stream_of(struct h2 *h, int32_t id)
+{
+	return nghttp2_session_get_stream_user_data(h->session, id);
+}
+
+static int
+on_begin_headers(nghttp2_session *s, const nghttp2_frame *f, void *arg)
+{
+	struct h2 *h = arg;
+
+	(void)s;
+	(void)f;
+	block_begin(&h->block);
+	return 0;
+}
+
+static int
+on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *name, size_t name_n,
+	  const uint8_t *value, size_t n, uint8_t flags, void *arg)
+{
+	struct h2 *h = arg;
+	struct block *b = &h->block;
+
+	(void)s;
+	(void)f;
+	(void)flags;
+	b->size += name_n + n + FIELD_OVERHEAD;
+	if (b->size > h->header_list)
+		b->is_too_large = true;
+	if (b->is_too_large)
+		return 0;
+	if (!is_safe((const char *)name, name_n, (const char *)value, n)) {
+		b->is_open = false;
+		h->ops->on_glitch(h->arg);
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* resets the stream */
+	}
+	block_add(b, (const char *)name, name_n, (const char *)value, n);
+	return 0;
+}
+
+/* nghttp2 would leave the field out; a request that is not what its client sent is none. */
+static int
+on_invalid_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *name, size_t name_n,
+		  const uint8_t *value, size_t n, uint8_t flags, void *arg)
+{
+	struct h2 *h = arg;
+
+	(void)s;
+	(void)f;
+	(void)name;
+	(void)name_n;
+	(void)value;
+	(void)n;
+	(void)flags;
+	h->block.is_open = false;
+	return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* resets the stream: on_invalid_frame() */
+}
+
+static void
+headers_came(struct h2 *h, const nghttp2_frame *f)
+{
+	bool is_end = (f->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+	void *stream;
+
+	if (f->headers.cat == NGHTTP2_HCAT_REQUEST) {
+		request_came(h, f->hd.stream_id, is_end);
+		return;
+	}
+	stream = stream_of(h, f->hd.stream_id);
+	if (h->block.is_too_large) {
+		h2_reset(h, f->hd.stream_id, H2_ENHANCE_YOUR_CALM);
+		h->ops->on_glitch(h->arg);
+	} else if (stream != NULL && is_end) { /* nghttp2 has refused trailers that do not end it */
+		h->ops->on_end(h->arg, stream, strbuf_take(&h->block.fields));
+	}
+	block_end(&h->block);
+}
+
+static void
+data_came(struct h2 *h, const nghttp2_frame *f)
+{
+	void *stream = stream_of(h, f->hd.stream_id);
+
+	if (f->hd.flags & NGHTTP2_FLAG_END_STREAM) {
+		if (stream != NULL)
+			h->ops->on_end(h->arg, stream, NULL);
+	} else if (f->hd.length == 0 || f->hd.length == f->data.padlen) {
+		h->ops->on_glitch(h->arg);
+	}
+}
+
+static int
+on_frame_recv(nghttp2_session *s, const nghttp2_frame *f, void *arg)
+{
+	struct h2 *h = arg;
+
+	(void)s;
+	switch (f->hd.type) {
+	case NGHTTP2_HEADERS:
+		headers_came(h, f);
+		break;
+	case NGHTTP2_DATA:
+		data_came(h, f);
+		break;
+	case NGHTTP2_PING:
+		if (f->hd.flags & NGHTTP2_FLAG_ACK)
+			h->ops->on_pong(h->arg);
+		else
+			h->ops->on_glitch(h->arg);
+		break;
+	case NGHTTP2_SETTINGS:
+		if ((f->hd.flags & NGHTTP2_FLAG_ACK) == 0)
+			h->ops->on_glitch(h->arg);
+		break;
+	case NGHTTP2_WINDOW_UPDATE:
+		if (f->window_update.window_size_increment < WINDOW_LEAST)
+			h->ops->on_glitch(h->arg);
+		break;
+	default:
+		break;
+	}
+	return 0;
+}
+
+static int
+on_data_chunk(nghttp2_session *s, uint8_t flags, int32_t id, const uint8_t *data, size_t n,
+	      void *arg)
+{
+	struct h2 *h = arg;
+	void *stream = stream_of(h, id);
+
+	(void)flags;
+	/* The connection's window never closes: a stream that is not read blocks no other. */
+	if (nghttp2_session_consume_connection(s, n) != 0)
+		return NGHTTP2_ERR_CALLBACK_FAILURE;
+	if (stream == NULL)
+		h2_consumed(h, id, n);
+	else
+		h->ops->on_data(h->arg, stream, (const char *)data, n);
+	return 0;
+}
+
+static int
+on_stream_close(nghttp2_session *s, int32_t id, uint32_t code, void *arg)
+{
+	struct h2 *h = arg;
+	void *stream = stream_of(h, id);
+
+	(void)s;
+	if (stream != NULL)
+		h->ops->on_closed(h->arg, stream, code);
+	return 0;
+}
+
+/* The client makes us reset a stream (RFC 9113 5.4.2): counted now, since the reset is written only
+ * when the client reads. */
+static int
+on_invalid_frame(nghttp2_session *s, const nghttp2_frame *f, int code, void *arg)
+{
+	struct h2 *h = arg;
+
+	(void)s;
+	(void)f;
+	(void)code;
+	h->block.is_open = false;
+	h->ops->on_glitch(h->arg);
+	return 0;
+}
+
+static int
+on_frame_send(nghttp2_session *s, const nghttp2_frame *f, void *arg)
+{
+	struct h2 *h = arg;
+	int32_t id = f->hd.stream_id;
+
+	switch (f->hd.type) {
+	case NGHTTP2_GOAWAY:
+		if (f->goaway.error_code != NGHTTP2_NO_ERROR)
+			h->error = f->goaway.error_code;
+		/* Not before: nghttp2 would write the PING first. */
+		if (f->goaway.last_stream_id == INT32_MAX)
+			nghttp2_submit_ping(s, NGHTTP2_FLAG_NONE, NULL);
+		return 0;
+	case NGHTTP2_DATA:
+		if (f->hd.length > 0)
+			h->ops->on_data_sent(h->arg);
+		break;
+	case NGHTTP2_HEADERS:
+		break;
+	default:
+		return 0;
+	}
+	/* The response is whole, and the client is still sending: RFC 9113 8.1. */
+	if ((f->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0 &&
+	    nghttp2_session_get_stream_remote_close(s, id) == 0)
+		h2_reset(h, id, H2_NO_ERROR);
+	return 0;
+}
+
+static ssize_t
+on_read(nghttp2_session *s, int32_t id, uint8_t *buf, size_t n, uint32_t *flags,
+	nghttp2_data_source *source, void *arg)
+{
+	struct h2 *h = arg;
+	void *stream = stream_of(h, id);
+	enum h2_left left = H2_MORE;
+	size_t got;
+
+	(void)s;
+	(void)source;
+	if (stream == NULL)
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	got = h->ops->read(h->arg, stream, (char *)buf, n, &left);
+	if (left == H2_END)
+		*flags |= NGHTTP2_DATA_FLAG_EOF;
+	else if (left == H2_END_TRAILERS)
+		*flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
+	else if (got == 0)
+		return NGHTTP2_ERR_DEFERRED;
+	return (ssize_t)got;
+}
+
+/* --- the connection --- */
+
+static nghttp2_session_callbacks *callbacks; /* filled by h2_prepare() */
+static nghttp2_option *options;
+
+/* Runs before main(), so that no thread fills them; constant from then on. */
+__attribute__((constructor)) static void
+h2_prepare(void)
+{
+	if (nghttp2_session_callbacks_new(&callbacks) != 0 || nghttp2_option_new(&options) != 0)
+		abort();
+	nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
+	nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+	nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, on_invalid_header);
+	nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
+	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
+	nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
+	nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
+	nghttp2_option_set_no_auto_window_update(options, 1);
+	nghttp2_option_set_no_closed_streams(options, 1);
+	nghttp2_option_set_max_send_header_block_length(options, SEND_HEADERS_MOST);
+}
+
+struct h2 *
+h2_new(const struct h2_conf *conf, const struct h2_ops *ops, void *arg)
+{
+	const nghttp2_settings_entry settings[] = {
+		{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, conf->streams},
+		{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, conf->window},
+		{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, conf->header_list},
+		{NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
+		{NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+	};
+	struct h2 *h = xcalloc(1, sizeof *h);
+
+	h->ops = ops;
+	h->arg = arg;
+	h->header_list = conf->header_list;
+	h->scan.skip = strlen(H2_PREFACE);
+	/* These fail only where memory ends, and that ends the program as elsewhere. */
+	if (nghttp2_session_server_new2(&h->session, callbacks, h, options) != 0 ||
+	    nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings)) !=
+		    0 ||
+	    nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0,
+						  (int32_t)conf->conn_window) != 0)
+		abort();
+	return h;
+}
+
+void
+h2_free(struct h2 **hp)
+{
+	struct h2 *h = *hp;
+
+	*hp = NULL;
+	if (h == NULL)
+		return;
+	nghttp2_session_del(h->session);
+	block_end(&h->block);
+	free(h);
+}
+
+/* Count the frames that do nothing here: PRIORITY, and types that we do not know. */
+static void
+scan_frames(struct h2 *h, const char *data, size_t n)
+{
+	struct frame_scan *f = &h->scan;
+
+	while (n > 0) {
+		size_t step = f->skip > 0 ? MIN(f->skip, n) : MIN(FRAME_HEAD - f->head_n, n);
+
+		if (f->skip > 0) {
+			f->skip -= step;
+		} else {
+			memcpy(f->head + f->head_n, data, step);
+			f->head_n += step;
+		}
+		data += step;
+		n -= step;
+		if (f->head_n < FRAME_HEAD)
+			continue;
+		f->head_n = 0;
+		f->skip = (size_t)f->head[0] << 16 | (size_t)f->head[1] << 8 | f->head[2];
+		if (f->head[3] == NGHTTP2_PRIORITY || f->head[3] > NGHTTP2_CONTINUATION)
+			h->ops->on_glitch(h->arg);
+	}
+}
+
+int
+h2_feed(struct h2 *h, const char *data, size_t n)
+{
+	ssize_t used;
+
+	scan_frames(h, data, n);
+	used = nghttp2_session_mem_recv(h->session, (const uint8_t *)data, n);
+	if (used == NGHTTP2_ERR_FLOODED)
+		h->error = H2_ENHANCE_YOUR_CALM;
+	else if (used < 0)
+		h->error = H2_PROTOCOL_ERROR;
+	return used < 0 ? -1 : 0;
+}
+
+ssize_t
+h2_write(struct h2 *h, char *buf, size_t room)
+{
+	size_t n = 0;
+
+	CHECK(room >= H2_WRITE_LEAST);
+	while (room - n >= H2_WRITE_LEAST) {
+		const uint8_t *frame;
+		ssize_t got = nghttp2_session_mem_send(h->session, &frame);
+
+		if (got < 0)
+			return -1;
+		if (got == 0)
+			break;
+		CHECK((size_t)got <= room - n);
+		memcpy(buf + n, frame, (size_t)got);
+		n += (size_t)got;
+	}
+	return (ssize_t)n;
+}
+
+bool
+h2_is_over(struct h2 *h)
+{
+	return nghttp2_session_want_read(h->session) == 0 &&
+	       nghttp2_session_want_write(h->session) == 0;
+}
+
+bool
+h2_is_in_head(const struct h2 *h)
+{
+	return h->block.is_open;
+}
+
+uint32_t
+h2_error(const struct h2 *h)
+{
+	return h->error;
+}
+
+/* --- responses --- */
+
+static uint8_t *
+as_bytes(char *s)
+{
+	return (uint8_t *)s;
+}
+
+/* The fields of a text, behind :status if status is not 0.  Returns an array, which is the
+ * caller's to free, and *count. */
+static nghttp2_nv *
+make_fields(unsigned status, char digits[4], char *text, size_t n, size_t *count)
+{
+	char *at = text, *end = text + n;
+	size_t lines = 1, i;
+	nghttp2_nv *nv;
+
+	for (i = 0; i < n; i++)
+		lines += text[i] == '\n';
+	nv = xcalloc(lines, sizeof *nv);
+	*count = 0;
+	if (status != 0) {
+		static char name[] = ":status";
+
+		digits[0] = (char)('0' + status / 100 % 10);
+		digits[1] = (char)('0' + status / 10 % 10);
+		digits[2] = (char)('0' + status % 10);
+		nv[(*count)++] = (nghttp2_nv){as_bytes(name), as_bytes(digits), 7, 3, 0};
+	}
+	while (at < end) {
+		char *stop = memchr(at, '\r', (size_t)(end - at));
+		char *colon = stop == NULL ? NULL : memchr(at, ':', (size_t)(stop - at)), *value;
+
+		CHECK(colon != NULL && *count < lines);
+		for (char *p = at; p < colon; p++)
+			if (*p >= 'A' && *p <= 'Z')
+				*p |= 32;
+		value = colon + 1;
+		while (value < stop && *value == ' ')
+			value++;
+		nv[(*count)++] = (nghttp2_nv){as_bytes(at), as_bytes(value), (size_t)(colon - at),
+					      (size_t)(stop - value), 0};
+		at = stop + 2;
+	}
+	return nv;
+}
+
+int
+h2_interim(struct h2 *h, int32_t id, unsigned status, char *fields, size_t n)
+{
+	char digits[4];
+	size_t count;
+	nghttp2_nv *nv = make_fields(status, digits, fields, n, &count);
+	int rc = nghttp2_submit_headers(h->session, NGHTTP2_FLAG_NONE, id, NULL, nv, count, NULL);
+
+	free(nv);
+	return rc == 0 ? 0 : -1;
+}
+
+int
+h2_respond(struct h2 *h, int32_t id, unsigned status, char *fields, size_t n, bool has_body)
+{
+	const nghttp2_data_provider body = {.read_callback = on_read};
+	char digits[4];
+	size_t count;
+	nghttp2_nv *nv = make_fields(status, digits, fields, n, &count);
+	int rc = nghttp2_submit_response(h->session, id, nv, count, has_body ? &body : NULL);
+
+	free(nv);
+	return rc == 0 ? 0 : -1;
+}
+
+void
+h2_trailers(struct h2 *h, int32_t id, char *fields, size_t n)
+{
+	size_t count;
+	nghttp2_nv *nv = make_fields(0, NULL, fields, n, &count);
+
+	nghttp2_submit_trailer(h->session, id, nv, count);
+	free(nv);
+}
+
+void
+h2_resume(struct h2 *h, int32_t id)
+{
+	nghttp2_session_resume_data(h->session, id);
+}
+
+void
+h2_reset(struct h2 *h, int32_t id, enum h2_code code)
+{
+	nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, id, (uint32_t)code);
+}
+
+void
+h2_consumed(struct h2 *h, int32_t id, size_t n)
+{
+	nghttp2_session_consume_stream(h->session, id, n);
+}
+
+void
+h2_set_window(struct h2 *h, int32_t id, uint32_t window)
+{
+	nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, id, (int32_t)window);
+}
+
+void
+h2_begin_goaway(struct h2 *h)
+{
+	nghttp2_submit_shutdown_notice(h->session);
+}
+
+void
+h2_goaway(struct h2 *h)
+{
+	nghttp2_submit_goaway(h->session, NGHTTP2_FLAG_NONE,
+			      nghttp2_session_get_last_proc_stream_id(h->session), NGHTTP2_NO_ERROR,
+			      NULL, 0);
+}
+
+void
+h2_terminate(struct h2 *h, enum h2_code code)
+{
+	nghttp2_session_terminate_session(h->session, (uint32_t)code);
+}
