@@ -50,9 +50,9 @@ struct worker {
 	struct inbox inbox;
 	struct snapshot *snapshot; /* NULL: none came yet */
 	struct slab conn_slab, xfer_slab, upstream_slab, stream_slab;
-	struct list proxied;	/* of struct proxied: connections whose header is to come */
-	struct list conns;	/* of struct conn: all */
-	struct list to_write;	/* of struct conn_h2: have frames to write, at the end of the round */
+	struct list proxied;  /* of struct proxied: connections whose header is to come */
+	struct list conns;    /* of struct conn: all */
+	struct list to_write; /* of struct conn_h2: have frames to write, at the end of the round */
 	struct clients clients; /* counts conns by peer_text */
 	struct list unrouted;	/* of struct xfer: UNROUTED, in order of arrival */
 	struct list starved;	/* of struct xfer: STARVED, the next to be tried first */

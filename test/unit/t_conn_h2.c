@@ -1,0 +1,189 @@
+/* conn_h2: a client's connection of HTTP/2 on a worker, on simulated time: its budget of glitches
+ * and its time limits.  What streams can is tested with both programs (test_h2.py). */
+#include "test/unit/conn_world.h"
+
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "activator/conn_h2.h"
+#include "common/clk.h"
+
+#define FRAME_HEAD 9
+
+/* A frame of the client, without payload where payload is NULL. */
+static void
+send_frame(struct world *t, int type, int flags, int stream, const char *payload, size_t n)
+{
+	char frame[256] = {0, 0, (char)n, (char)type, (char)flags, 0, 0, 0, (char)stream};
+
+	assert_true(n <= sizeof frame - FRAME_HEAD);
+	if (n > 0)
+		memcpy(frame + FRAME_HEAD, payload, n);
+	assert_int_equal(send(t->client, frame, n + FRAME_HEAD, MSG_NOSIGNAL),
+			 (ssize_t)n + FRAME_HEAD);
+}
+
+static void
+send_ping(struct world *t)
+{
+	send_frame(t, 6, 0, 0, "12345678", 8);
+}
+
+/* GET / of the host "s", by the static table of HPACK alone. */
+static void
+send_get(struct world *t, int stream)
+{
+	static const char block[] = "\x82\x86\x84\x41\x01s";
+
+	send_frame(t, 1, 5, stream, block, sizeof block - 1);
+}
+
+static struct conn *
+begin(struct world *t)
+{
+	struct conn *c = connect_client(t);
+
+	say(t->client, H2_PREFACE);
+	send_frame(t, 4, 0, 0, NULL, 0);
+	rounds(t);
+	assert_ptr_equal(c->codec, &codec_h2);
+	return c;
+}
+
+static uint64_t
+ended(const struct world *t, enum h2_ended why)
+{
+	return t->w->counters.h2_ended[why];
+}
+
+static void
+glitches_come_back_with_time(void **state)
+{
+	struct world *t = make("activator { h2_glitches = 10 h2_glitch_rate = 5 }");
+	const struct conn *c = begin(t);
+	int i, n;
+
+	(void)state;
+	assert_int_equal(c->h2->glitches, 9); /* its SETTINGS */
+	for (i = 0; i < 5; i++) {
+		for (n = 0; n < 5; n++)
+			send_ping(t);
+		rounds(t);
+		pass_time(t, CLK_S);
+	}
+	assert_int_equal(t->w->counters.h2_connections, 1);
+	for (n = 0; n < 11; n++)
+		send_ping(t);
+	rounds(t);
+	assert_int_equal(t->w->counters.h2_connections, 0);
+	assert_int_equal(ended(t, H2_ENDED_GLITCHES), 1);
+	end(&t);
+}
+
+static void
+an_idle_connection_ends(void **state)
+{
+	static const char response[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+	struct world *t = make("activator { idle_timeout = 10s head_timeout = 5s }");
+	const struct conn *c = begin(t);
+
+	(void)state;
+	send_get(t, 1);
+	rounds(t);
+	assert_true(t->served >= 0);
+	pass_time(t, 20 * CLK_S); /* while a request is under way there is no limit */
+	rounds(t);
+	assert_int_equal(c->h2->streams.n, 1);
+	say(t->served, response);
+	rounds(t);
+	assert_int_equal(c->h2->streams.n, 0);
+	pass_time(t, 9 * CLK_S);
+	rounds(t);
+	assert_int_equal(t->w->counters.h2_connections, 1);
+	pass_time(t, 2 * CLK_S);
+	rounds(t);
+	assert_int_equal(ended(t, H2_ENDED_IDLE), 1);
+	end(&t);
+}
+
+/* Each head has head_timeout, however long the connection was idle before. */
+static void
+a_head_that_stalls_ends_the_connection(void **state)
+{
+	struct world *t = make("activator { idle_timeout = 100s head_timeout = 5s }");
+	const struct conn *c = begin(t);
+
+	(void)state;
+	send_get(t, 1);
+	rounds(t);
+	say(t->served, "HTTP/1.1 204 No Content\r\n\r\n");
+	rounds(t);
+	pass_time(t, 50 * CLK_S);
+	rounds(t);
+	send_frame(t, 1, 1, 3, "\x82", 1); /* CONTINUATION would follow */
+	rounds(t);
+	assert_true(h2_is_in_head(c->h2->session));
+	pass_time(t, 4 * CLK_S);
+	rounds(t);
+	assert_int_equal(t->w->counters.h2_connections, 1);
+	pass_time(t, 2 * CLK_S);
+	rounds(t);
+	assert_int_equal(ended(t, H2_ENDED_STALLED), 1);
+	end(&t);
+}
+
+/* A client that does not answer the PING does not hold up the end. */
+static void
+a_drain_does_not_wait_for_the_answer_to_its_ping(void **state)
+{
+	struct world *t = make("");
+
+	(void)state;
+	begin(t);
+	worker_post_drain(t->w);
+	rounds(t);
+	assert_int_equal(t->w->counters.h2_connections, 1);
+	pass_time(t, 2 * CLK_S);
+	rounds(t);
+	assert_int_equal(ended(t, H2_ENDED_DRAIN), 1);
+	end(&t);
+}
+
+/* A response that the client does not take has its limit, though its request has ended. */
+static void
+a_response_that_is_not_taken_is_reset(void **state)
+{
+	struct world *t = make("activator { body_timeout = 5s }");
+	const struct conn *c = begin(t);
+
+	(void)state;
+	send_frame(t, 4, 0, 0, "\0\4\0\0\0\0", 6); /* INITIAL_WINDOW_SIZE 0 */
+	send_get(t, 1);
+	rounds(t);
+	say(t->served, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+	rounds(t);
+	assert_int_equal(c->h2->streams.n, 1);
+	assert_int_equal(t->bounds.stream_bytes, 5);
+	pass_time(t, 6 * CLK_S);
+	rounds(t);
+	assert_int_equal(c->h2->streams.n, 0);
+	assert_int_equal(t->bounds.stream_bytes, 0);
+	assert_int_equal(t->w->counters.h2_connections, 1);
+	end(&t);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(glitches_come_back_with_time),
+		cmocka_unit_test(an_idle_connection_ends),
+		cmocka_unit_test(a_head_that_stalls_ends_the_connection),
+		cmocka_unit_test(a_drain_does_not_wait_for_the_answer_to_its_ping),
+		cmocka_unit_test(a_response_that_is_not_taken_is_reset),
+	};
+
+	clk_replace(now);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
