@@ -12,6 +12,7 @@ import pytest
 from fakes.echo import Echo, fields_of
 from helpers import WAIT_S, free_port, wait_until
 from stack import Client, Stack
+from tls import Tls, TlsConnection
 
 SERVICE = 'service "s" { hosts = {"s.x"} revision "v1" { addresses = {"127.0.0.1:%d"} } %s }'
 STREAM_MODULE = next(iter(glob.glob("/usr/lib/nginx/modules/ngx_stream_module.so")), None)
@@ -32,15 +33,12 @@ class Listening(Stack):
     """An activator with an address for proxies, beside its port."""
 
     def __init__(self, path, app, service="", activator="", trusted='"127.0.0.1"', at=None,
-                 workers=2):
-        super().__init__(path, SERVICE % (app, service),
-                         "trusted_proxies = {%s} %s" % (trusted, activator), workers=workers)
+                 words="proxy", workers=2):
         self.proxied = free_port()
-        with open(self.conf) as f:
-            text = f.read()
-        entry = '"%s proxy", ' % (at or "127.0.0.1:%d" % self.proxied)
-        with open(self.conf, "w") as f:
-            f.write(text.replace("listen = {", "listen = {" + entry, 1))
+        super().__init__(path, SERVICE % (app, service),
+                         "trusted_proxies = {%s} %s" % (trusted, activator), workers=workers,
+                         tls=False,
+                         listen=', "%s %s"' % (at or "127.0.0.1:%d" % self.proxied, words))
 
     def headers(self, result):
         return self.metric('activator_proxy_headers_total{result="%s"}' % result)
@@ -167,6 +165,37 @@ def test_a_unix_socket(tmp_path, listening):
         c.sendall(V1 + b"GET / HTTP/1.1\r\nHost: s.x\r\nConnection: close\r\n\r\n")
         answer = b"".join(iter(lambda: c.recv(65536), b""))
     assert b"X-Forwarded-For: 192.0.2.1\r\n" in answer
+
+
+# --- TLS behind it
+
+@pytest.mark.parametrize("is_joined", [True, False])
+def test_tls_follows_the_header(tmp_path, listening, is_joined):
+    tls = Tls(tmp_path)
+    s = listening(words="tls proxy", activator=tls.certificate("test", "s.x"))
+    sock = Client(s.proxied)
+    header = [V1]
+
+    def pace(data):
+        """The header is in one segment with the ClientHello."""
+        sock.sendall((header.pop() if header else b"") + data)
+
+    if not is_joined:
+        sock.sendall(header.pop())
+    with TlsConnection(sock, tls.context(), host="s.x", pace=pace) as c:
+        c.sendall(b"GET / HTTP/1.1\r\nHost: s.x\r\nConnection: close\r\n\r\n")
+        answer = b"".join(iter(lambda: c.recv(65536), b""))
+    assert b"X-Forwarded-For: 192.0.2.1\r\n" in answer
+    assert b"X-Forwarded-Proto: https\r\n" in answer
+    assert s.headers("client") == 1
+
+
+def test_tls_without_the_header(tmp_path, listening):
+    tls = Tls(tmp_path)
+    s = listening(words="tls proxy", activator=tls.certificate("test", "s.x"))
+    with pytest.raises(OSError):
+        TlsConnection(Client(s.proxied), tls.context(), host="s.x")
+    wait_until(lambda: s.headers("absent") == 1)
 
 
 # --- who is not served

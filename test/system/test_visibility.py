@@ -19,9 +19,8 @@ service "outer" { hosts = {"outer.x", "*"} revision "v1" { addresses = {"127.0.0
 
 class Listening(Stack):
     def __init__(self, path, services):
-        super().__init__(path, services)
         self.local = free_port()
-        self.edit("listen = {", 'listen = {"127.0.0.1:%d local", ' % self.local)
+        super().__init__(path, services, tls=False, listen=', "127.0.0.1:%d local"' % self.local)
 
     def edit(self, old, new):
         with open(self.conf) as f:
