@@ -33,13 +33,14 @@ refuse_unwatched(struct worker *w, int fd, const char *address)
 }
 
 static void
-open_client(struct worker *w, int fd, const struct addr *client, const struct listen_spec *spec)
+open_client(struct worker *w, int fd, const struct addr *client, bool is_tls_at_proxy,
+	    const struct listen_spec *spec)
 {
 	char address[ADDR_IP_TEXT];
 
 	if (!clients_enter(&w->clients, addr_format_host(client, address)))
 		refuse_client(w, fd, "too many connections of this client");
-	else if (conn_open(w, fd, client, spec) < 0)
+	else if (conn_open(w, fd, client, is_tls_at_proxy, spec) < 0)
 		refuse_unwatched(w, fd, address);
 }
 
@@ -138,7 +139,7 @@ begin_client(struct proxied *p, const struct proxy_header *h)
 	}
 	count(p->w, by_origin[h->origin].header);
 	release(p); /* which frees it at the end of the round */
-	open_client(p->w, p->fd, by_origin[h->origin].client, p->listen_spec);
+	open_client(p->w, p->fd, by_origin[h->origin].client, h->is_tls, p->listen_spec);
 }
 
 /* What has come, of `most` bytes, without taking it off the socket; as recv(2). */
@@ -254,7 +255,7 @@ on_accept(int fd, const struct addr *peer, const struct listen_spec *spec, void 
 	if (!bounds_may_accept(w->bounds))
 		refuse_client(w, fd, "too many connections");
 	else if (!spec->is_proxy)
-		open_client(w, fd, peer, spec);
+		open_client(w, fd, peer, false, spec);
 	else if (worker_trusts(w, peer))
 		open_proxied(w, fd, peer, spec);
 	else

@@ -126,6 +126,13 @@ take_request(struct xfer *x, const struct request *r)
 	x->wants_json = r->wants_json;
 }
 
+/* Has the client sent it over TLS, to this activator or to a proxy that passes bytes on? */
+static bool
+is_encrypted(const struct conn *c)
+{
+	return io_is_encrypted(&c->io) || c->is_tls_at_proxy;
+}
+
 static void
 build_head(struct xfer *x, const struct request *r)
 {
@@ -135,7 +142,7 @@ build_head(struct xfer *x, const struct request *r)
 		.is_peer_v6 = c->is_peer_v6,
 		.is_peer_trusted = worker_trusts(c->w, &c->peer),
 		.has_via = x->route->limits->v.via,
-		.is_encrypted = io_is_encrypted(&c->io),
+		.is_encrypted = is_encrypted(c),
 		.subject = io_is_encrypted(&c->io) ? tls_client_subject(&c->io) : NULL,
 		.is_h2 = x->stream != NULL,
 	};
@@ -188,7 +195,7 @@ give_page(struct xfer *x, const struct request *r)
 	xfer_end(x, OUT_WAITING_PAGE);
 }
 
-/* Has the client sent it over TLS, to this activator or to a trusted proxy? */
+/* As is_encrypted(), or has it said so itself, being a trusted proxy? */
 static bool
 is_https(const struct xfer *x, const struct request *r)
 {
@@ -196,7 +203,7 @@ is_https(const struct xfer *x, const struct request *r)
 	const char *proto;
 	size_t n;
 
-	if (io_is_encrypted(&c->io))
+	if (is_encrypted(c))
 		return true;
 	if (!worker_trusts(x->w, &c->peer))
 		return false;

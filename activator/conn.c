@@ -16,7 +16,8 @@
 /* --- from its opening to its end --- */
 
 int
-conn_open(struct worker *w, int fd, const struct addr *peer, const struct listen_spec *spec)
+conn_open(struct worker *w, int fd, const struct addr *peer, bool is_tls_at_proxy,
+	  const struct listen_spec *spec)
 {
 	struct conn *c = slab_get(&w->conn_slab);
 
@@ -31,6 +32,7 @@ conn_open(struct worker *w, int fd, const struct addr *peer, const struct listen
 	c->peer = *peer;
 	c->is_peer_v6 = peer->ss.ss_family == AF_INET6;
 	c->is_peer_ip = addr_is_ip(peer);
+	c->is_tls_at_proxy = is_tls_at_proxy;
 	addr_format_host(peer, c->peer_text);
 	c->since_ns = w->now;
 	c->idle_timeout = w->conf->limits.idle_timeout;

@@ -36,6 +36,7 @@ struct conn {
 	bool is_in_partial; /* HTTP/1: in is the beginning of a head: no use without more */
 	bool had_body;	    /* HTTP/1: its last request had a body */
 	bool is_peer_ip, is_peer_v6;
+	bool is_tls_at_proxy; /* its client speaks TLS with a proxy, which passes plain bytes on */
 	enum conn_state state;
 	uint32_t requests;
 	size_t in_seen;	  /* HTTP/1: h1_scan() */
@@ -50,9 +51,10 @@ struct conn {
 	struct conn_h2 *h2;    /* HTTP/2; NULL: it has ended, or the connection is none */
 };
 
-/* fd is a connection of the client `peer`, which does not block; the struct owns it.  -1 with
- * errno: it cannot be watched, and fd is still the caller's. */
-NODISCARD int conn_open(struct worker *, int fd, const struct addr *peer,
+/* fd is a connection of the client `peer`, which does not block; the struct owns it.
+ * is_tls_at_proxy: as in the struct.  -1 with errno: it cannot be watched, and fd is still the
+ * caller's. */
+NODISCARD int conn_open(struct worker *, int fd, const struct addr *peer, bool is_tls_at_proxy,
 			const struct listen_spec *);
 
 /* Go on after an event of the request: begin the next one if this one has ended and another is

@@ -104,7 +104,10 @@ static const char v2_signature[] = "\r\n\r\n\0\r\nQUIT\n";
 #define V2_SIGNATURE (sizeof v2_signature - 1)
 #define V2_FIXED 16 /* bytes before the addresses: signature, command, family, length */
 #define V2_TLV 3    /* bytes before the value of a TLV: its type, its length */
-#define V2_TYPE_CRC32C 3
+#define V2_TYPE_CRC32C 0x03
+#define V2_TYPE_SSL 0x20
+#define V2_SSL_FIXED 5	   /* bytes before the TLVs in its value: flags, result of a verification */
+#define V2_SSL_CLIENT 0x01 /* of the flags: the client speaks TLS */
 
 enum { V2_LOCAL, V2_PROXY };
 enum { V2_UNSPEC, V2_INET, V2_INET6, V2_UNIX, V2_FAMILIES };
@@ -180,9 +183,24 @@ v2_is_checksum_right(const char *buf, size_t size, size_t at)
 	return ~crc == said;
 }
 
-/* Do the TLVs from `at` on fill the header, and is its checksum right, if it has one? */
+/* A TLV of buf[0..size) whose value is buf[value..value + n).  False: it is not right. */
 static bool
-v2_are_tlvs_right(const char *buf, size_t size, size_t at)
+v2_tlv(struct proxy_header *h, unsigned type, const char *buf, size_t size, size_t value, size_t n)
+{
+	switch (type) {
+	case V2_TYPE_CRC32C:
+		return n == 4 && v2_is_checksum_right(buf, size, value);
+	case V2_TYPE_SSL:
+		h->is_tls = n >= V2_SSL_FIXED && (byte_at(buf, value) & V2_SSL_CLIENT) != 0;
+		return n >= V2_SSL_FIXED;
+	default:
+		return true;
+	}
+}
+
+/* The TLVs from `at` on.  False: one is not right, or they do not end where the header ends. */
+static bool
+v2_tlvs(struct proxy_header *h, const char *buf, size_t size, size_t at)
 {
 	while (at < size) {
 		size_t value = at + V2_TLV, n;
@@ -190,10 +208,7 @@ v2_are_tlvs_right(const char *buf, size_t size, size_t at)
 		if (value > size)
 			return false;
 		n = two_bytes_at(buf, at + 1);
-		if (n > size - value)
-			return false;
-		if (byte_at(buf, at) == V2_TYPE_CRC32C &&
-		    (n != 4 || !v2_is_checksum_right(buf, size, value)))
+		if (n > size - value || !v2_tlv(h, byte_at(buf, at), buf, size, value, n))
 			return false;
 		at = value + n;
 	}
@@ -210,8 +225,9 @@ v2_origin(const char *buf)
 	return PROXY_HEADER_CLIENT;
 }
 
-static void
-v2_client(struct proxy_header *h, const char *buf)
+/* False: the header is not right. */
+static bool
+v2_client(struct proxy_header *h, const char *buf, size_t size)
 {
 	const char *addresses = buf + V2_FIXED;
 
@@ -225,12 +241,13 @@ v2_client(struct proxy_header *h, const char *buf)
 	default:
 		h->client = (struct addr){.ss.ss_family = AF_UNIX, .len = sizeof(sa_family_t)};
 	}
+	return v2_tlvs(h, buf, size, V2_FIXED + v2_addresses[v2_family(buf)]);
 }
 
 static enum proxy_header_result
 v2_parse(struct proxy_header *h, const char *buf, size_t n, size_t most)
 {
-	enum proxy_header_origin origin;
+	struct proxy_header found;
 	size_t size;
 
 	if (n < V2_FIXED)
@@ -242,13 +259,10 @@ v2_parse(struct proxy_header *h, const char *buf, size_t n, size_t most)
 		return PROXY_HEADER_TOO_LONG;
 	if (size > n)
 		return PROXY_HEADER_PARTIAL;
-	origin = v2_origin(buf);
-	if (origin == PROXY_HEADER_CLIENT &&
-	    !v2_are_tlvs_right(buf, size, V2_FIXED + v2_addresses[v2_family(buf)]))
+	found = (struct proxy_header){.size = size, .origin = v2_origin(buf)};
+	if (found.origin == PROXY_HEADER_CLIENT && !v2_client(&found, buf, size))
 		return PROXY_HEADER_MALFORMED;
-	*h = (struct proxy_header){.size = size, .origin = origin};
-	if (origin == PROXY_HEADER_CLIENT)
-		v2_client(h, buf);
+	*h = found;
 	return PROXY_HEADER_WHOLE;
 }
 

@@ -2,7 +2,8 @@
  * bytes on says for which client it has opened a connection.
  *
  * Source: W. Tarreau, "The PROXY protocol, versions 1 & 2" (doc/proxy-protocol.txt of HAProxy).
- * Section 2.1 is the line of version 1, 2.2 the binary form of version 2, 2.2.3 its checksum.
+ * Section 2.1 is the line of version 1, 2.2 the binary form of version 2, 2.2.3 its checksum,
+ * 2.2.6 what it says of TLS.
  * The parser keeps no state: it gets all bytes that have come, again each time more have.
  * Thread: any. */
 #ifndef ACTIVATOR_NET_PROXY_HEADER_H
@@ -29,6 +30,7 @@ struct proxy_header {
 	size_t size; /* in bytes; what stands behind them is the client's */
 	enum proxy_header_origin origin;
 	struct addr client; /* PROXY_HEADER_CLIENT; a Unix socket without its path */
+	bool is_tls;	    /* PROXY_HEADER_CLIENT: the client speaks TLS with the proxy */
 };
 
 /* Parse the header at the front of buf[0..n), which may have `most` bytes.  *h is set only if it

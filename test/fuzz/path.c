@@ -318,7 +318,7 @@ client_open(struct peer *p)
 	limit_buffer(other, SO_SNDBUF, 1);
 	send_at_once(other);
 	peer_open(p, fd);
-	CHECK(conn_open(world.w, other, &peer, world.conf.listeners) == 0);
+	CHECK(conn_open(world.w, other, &peer, false, world.conf.listeners) == 0);
 }
 
 static void

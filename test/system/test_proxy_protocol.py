@@ -190,6 +190,22 @@ def test_tls_follows_the_header(tmp_path, listening, is_joined):
     assert s.headers("client") == 1
 
 
+TLS_AT_PROXY = b"\x20\0\x05\x01\0\0\0\0"
+
+
+@pytest.mark.parametrize("tlvs, proto", [(b"", "http"), (TLS_AT_PROXY, "https"),
+                                         (b"\x20\0\x05\0\0\0\0\0", "http")])
+def test_tls_that_the_proxy_ends(listening, tlvs, proto):
+    s = listening("redirect_https = yes")
+    with client(s, v2("192.0.2.1", tlvs)) as c:
+        answer = ask(c)
+    if proto == "https":
+        assert fields_of(answer)["x-forwarded-proto"] == "https"
+        assert fields_of(answer)["forwarded"] == 'for=192.0.2.1;host="s.x";proto=https'
+    else:
+        assert answer[0] == 308
+
+
 def test_tls_without_the_header(tmp_path, listening):
     tls = Tls(tmp_path)
     s = listening(words="tls proxy", activator=tls.certificate("test", "s.x"))
@@ -329,6 +345,31 @@ listen all
         wait_until(lambda: s.headers("client") + s.headers("local") > 2)
     for result in "untrusted", "absent", "malformed", "too_long", "timeout":
         assert s.headers(result) == 0
+
+
+@pytest.mark.skipif(not shutil.which("haproxy"), reason="no haproxy")
+def test_haproxy_that_ends_tls(tmp_path, listening):
+    s = listening()
+    port = free_port()
+    tls = Tls(tmp_path)
+    pair = tmp_path / "pair.pem"
+    pair.write_text("".join(open(path).read() for path in tls.issue("test", "s.x")))
+    conf = tmp_path / "haproxy.cfg"
+    conf.write_text("""defaults
+    mode tcp
+    timeout connect 60s
+    timeout client 60s
+    timeout server 60s
+listen all
+    bind 127.0.0.1:%d ssl crt %s
+    server activator 127.0.0.1:%d send-proxy-v2-ssl
+""" % (port, pair, s.proxied))
+    with Proxy(port, "haproxy", "-db", "-q", "-f", str(conf)):
+        with TlsConnection(Client(port), tls.context(), host="s.x") as c:
+            c.sendall(b"GET / HTTP/1.1\r\nHost: s.x\r\nConnection: close\r\n\r\n")
+            answer = b"".join(iter(lambda: c.recv(65536), b""))
+    assert b"X-Forwarded-For: 127.0.0.1\r\n" in answer
+    assert b"X-Forwarded-Proto: https\r\n" in answer
 
 
 @pytest.mark.skipif(not shutil.which("nginx") or not STREAM_MODULE, reason="no nginx with stream")

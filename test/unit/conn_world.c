@@ -157,7 +157,7 @@ connect_client(struct world *t)
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
 	t->client = fds[0];
-	assert_int_equal(conn_open(t->w, fds[1], &peer, t->conf.listeners), 0);
+	assert_int_equal(conn_open(t->w, fds[1], &peer, false, t->conf.listeners), 0);
 	return container_of(list_first(&t->w->conns), struct conn, node);
 }
 
@@ -175,7 +175,7 @@ connect_over_tcp(struct world *t)
 	fd = accept4(t->listener, NULL, NULL, SOCK_NONBLOCK);
 	assert_true(fd >= 0);
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
-	assert_int_equal(conn_open(t->w, fd, &peer, t->conf.listeners), 0);
+	assert_int_equal(conn_open(t->w, fd, &peer, false, t->conf.listeners), 0);
 	return container_of(list_first(&t->w->conns), struct conn, node);
 }
 

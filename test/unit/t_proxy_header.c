@@ -29,9 +29,10 @@ parse(struct proxy_header *h, const char *bytes, size_t n)
 	return r;
 }
 
-/* "client 192.0.2.1:54321", "client unix:", "anonymous", "proxy". */
+/* "client 192.0.2.1:54321", "client unix: tls", "anonymous", "proxy". */
+#define ORIGIN_TEXT (ADDR_TEXT + 16)
 static const char *
-origin_of(const struct proxy_header *h, char out[ADDR_TEXT + 16])
+origin_of(const struct proxy_header *h, char out[ORIGIN_TEXT])
 {
 	char text[ADDR_TEXT];
 
@@ -43,7 +44,8 @@ origin_of(const struct proxy_header *h, char out[ADDR_TEXT + 16])
 	case PROXY_HEADER_CLIENT:
 		break;
 	}
-	snprintf(out, ADDR_TEXT + 16, "client %s", addr_format(&h->client, true, text));
+	snprintf(out, ORIGIN_TEXT, "client %s%s", addr_format(&h->client, true, text),
+		 h->is_tls ? " tls" : "");
 	return out;
 }
 
@@ -96,6 +98,15 @@ static const struct {
 		  "a.b"
 		  "\xee\0\0"),
 	 "client 192.0.2.1:54321"},
+	/* TLS at the proxy: without and with a certificate of the client, and none */
+	{BYTES(V2 "\x21\x11\0\x14\xc0\0\x02\x01\x0a\0\0\x01\xd4\x31\0\x50\x20\0\x05\x01\0\0\0\0"),
+	 "client 192.0.2.1:54321 tls"},
+	{BYTES(V2 "\x21\x11\0\x18\xc0\0\x02\x01\x0a\0\0\x01\xd4\x31\0\x50\x20\0\x09\x07\0\0\0\0"
+		  "\x22\0\x01"
+		  "x"),
+	 "client 192.0.2.1:54321 tls"},
+	{BYTES(V2 "\x21\x11\0\x14\xc0\0\x02\x01\x0a\0\0\x01\xd4\x31\0\x50\x20\0\x05\0\0\0\0\0"),
+	 "client 192.0.2.1:54321"},
 	/* the checksum */
 	{BYTES(V2 "\x21\x11\0\x13\xc0\0\x02\x01\x0a\0\0\x01\xd4\x31\0\x50\x03\0\x04=#\x0cY"),
 	 "client 192.0.2.1:54321"},
@@ -104,7 +115,7 @@ static const struct {
 static void
 whole_headers(void **state)
 {
-	char text[ADDR_TEXT + 16], more[512];
+	char text[ORIGIN_TEXT], more[512];
 	size_t i, n;
 
 	(void)state;
@@ -203,6 +214,9 @@ static const struct {
 	{BYTES(V2 "\x21\x11\0\x10\xc0\0\x02\x01\x0a\0\0\x01\xd4\x31\0\x50\x04\0\x02-"),
 	 PROXY_HEADER_MALFORMED},
 	{BYTES(V2 "\x21\x11\0\x0f\xc0\0\x02\x01\x0a\0\0\x01\xd4\x31\0\x50\x04\xff\xff"),
+	 PROXY_HEADER_MALFORMED},
+	/* too few bytes about TLS */
+	{BYTES(V2 "\x21\x11\0\x13\xc0\0\x02\x01\x0a\0\0\x01\xd4\x31\0\x50\x20\0\x04\x01\0\0\0"),
 	 PROXY_HEADER_MALFORMED},
 	/* a wrong checksum, and one of another size */
 	{BYTES(V2 "\x21\x11\0\x13\xc0\0\x02\x02\x0a\0\0\x01\xd4\x31\0\x50\x03\0\x04=#\x0cY"),
