@@ -100,19 +100,19 @@ parse_trusted(struct worker *w, struct err *e)
 	return 0;
 }
 
-static const char *const protocols[] = {"http/1.1", NULL};
+static const char plain_answer[] =
+	"HTTP/1.1 400 Bad Request\r\n"
+	"X-Activator-Reason: bad_request\r\n"
+	"Content-Type: text/plain; charset=utf-8\r\n"
+	"Content-Length: 74\r\n"
+	"Connection: close\r\n"
+	"\r\n"
+	"bad_request: this port speaks TLS: the address has to begin with https://\n";
 
-static const struct tls_use tls_use = {
-	.protocols = protocols,
-	.plain_answer =
-		"HTTP/1.1 400 Bad Request\r\n"
-		"X-Activator-Reason: bad_request\r\n"
-		"Content-Type: text/plain; charset=utf-8\r\n"
-		"Content-Length: 74\r\n"
-		"Connection: close\r\n"
-		"\r\n"
-		"bad_request: this port speaks TLS: the address has to begin with https://\n",
-};
+/* A client that was offered h2 begins with its preface, as one with prior knowledge does. */
+static const char *const protocols[] = {"h2", "http/1.1", NULL};
+static const struct tls_use tls_use = {.protocols = protocols, .plain_answer = plain_answer};
+static const struct tls_use tls_use_h1 = {.protocols = protocols + 1, .plain_answer = plain_answer};
 
 struct worker *
 worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf,
@@ -155,7 +155,8 @@ worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf
 		loop_on_tail(w->loop, on_tail, w);
 	}
 	if (w->loop == NULL || parse_trusted(w, e) < 0 ||
-	    (conf->certificates_n > 0 && (w->tls = tls_new(w->loop, conf, &tls_use, e)) == NULL))
+	    (conf->certificates_n > 0 &&
+	     (w->tls = tls_new(w->loop, conf, conf->http2 ? &tls_use : &tls_use_h1, e)) == NULL))
 		worker_free(&w);
 	return w;
 }

@@ -1,4 +1,4 @@
-"""A client of HTTP/2 with prior knowledge that sends exactly the test's frames."""
+"""A client of HTTP/2, with prior knowledge or by TLS, that sends exactly the test's frames."""
 import collections
 import socket
 import struct
@@ -6,6 +6,7 @@ import struct
 import hpack
 
 from helpers import WAIT_S
+from tls import TlsConnection
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, _, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = \
@@ -35,15 +36,15 @@ class Stream:
             self.trailers = fields
 
 
-class H2Client(socket.socket):
+class H2Client:
     """takes: give the server new room for all bytes that have come.  Otherwise the test says
-    when."""
+    when.  context: of TLS."""
 
-    def __init__(self, port, settings=(), takes=True, preface=True):
-        super().__init__(socket.AF_INET, socket.SOCK_STREAM)
-        self.settimeout(WAIT_S)
-        self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.connect(("127.0.0.1", port))
+    def __init__(self, port, settings=(), takes=True, preface=True, context=None):
+        link = socket.create_connection(("127.0.0.1", port), WAIT_S)
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.link = link if context is None else TlsConnection(link, context)
+        self.sendall, self.close = self.link.sendall, self.link.close
         self.takes, self.rest, self.is_eof = takes, b"", False
         self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
         self.streams = collections.defaultdict(self._new_stream)
@@ -52,6 +53,12 @@ class H2Client(socket.socket):
         if preface:
             self.sendall(PREFACE)
             self.frame(SETTINGS, 0, 0, b"".join(struct.pack(">HI", *s) for s in settings))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
     def _new_stream(self):
         stream = Stream()
@@ -118,7 +125,7 @@ class H2Client(socket.socket):
         """The next frame, or None at the end of the connection."""
         while len(self.rest) < 9 or len(self.rest) < 9 + int.from_bytes(self.rest[:3], "big"):
             try:
-                data = self.recv(65536)
+                data = self.link.recv(65536)
             except ConnectionResetError:
                 data = b""
             if not data:

@@ -12,6 +12,7 @@ import pytest
 
 from fakes.instance import FakeInstance
 from helpers import BUILD, WAIT_S, free_port, wait_until
+from h2client import H2Client
 from stack import Client, Gate, TlsClient, running
 from tls import Tls, TlsConnection
 
@@ -82,6 +83,32 @@ def test_alpn(stack):
     context.set_alpn_protocols(["h2x", "http/1.1"])
     with TlsClient(stack.port, context) as c:
         assert c.tls.selected_alpn_protocol() == "http/1.1"
+
+
+def test_http2(stack):
+    context = stack.tls.context()
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with H2Client(stack.port, context=context) as c:
+        assert c.link.tls.selected_alpn_protocol() == "h2"
+        body = os.urandom(1000000)
+        stream = c.request("/echo", method="POST", end=False)
+        threads = [c.request("/bytes/%d" % n) for n in range(0, 100000, 5000)]
+        c.body(stream, body)
+        assert c.response(stream).body == body
+        assert [len(c.response(t).body) for t in threads] == list(range(0, 100000, 5000))
+    done = subprocess.run(
+        ["curl", "-sS", "--http2", "--cacert", stack.tls.ca, "--resolve",
+         "localhost:%d:127.0.0.1" % stack.port, "-w", "%{http_version}",
+         "https://localhost:%d/" % stack.port], capture_output=True, timeout=WAIT_S, text=True)
+    assert done.stdout == "hello\n2", done.stderr
+
+
+def test_http2_can_be_turned_off(tmp_path):
+    with running(tmp_path, HELLO, tls=True, activator="http2 = no") as s:
+        context = s.tls.context()
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        with TlsClient(s.port, context) as c:
+            assert c.tls.selected_alpn_protocol() == "http/1.1"
 
 
 def test_renegotiation_is_refused(stack):
