@@ -11,7 +11,7 @@
 #define BIN_RATIO 1.25 /* of the borders of a bin */
 #define KEEP_NS (INT64_C(24) * 3600 * CLK_S)
 #define HALF_LIFE_NS (INT64_C(6) * 3600 * CLK_S) /* of the weight of an estimate of the knee */
-#define SMOOTHING 0.3				 /* weight of a new sample in its bin */
+#define SMOOTHING 0.05 /* weight of a new sample in its bin, once it has many */
 
 #define SAMPLE_ENOUGH 100 /* responses: so many end a sample before the step is due */
 #define SAMPLE_LEAST 20
@@ -24,11 +24,12 @@
 #define LIMITED 0.5    /* concurrency / target, below which the target limits nothing */
 #define LOWER 0.85     /* so much of a concurrency is clearly lower */
 
-/* What requests take: the deviation of the logarithm of a sample's latency at one concurrency. */
+/* What requests take: the deviation of the logarithm of latency (variation()). */
 #define EVEN 0.04   /* above it no higher target is tried */
 #define UNEVEN 0.05 /* above it steps down are tried rarely */
 #define NOISY 0.1   /* above it only where latency has risen with throughput */
 #define DISPERSION_NEW 0.1
+#define WINDOWS_LEAST 8	   /* windows, before they tell how much latency varies */
 #define DISPERSED_LEAST 30 /* samples, before work is taken for even */
 
 #define MOMENTS_KEEP 0.95 /* weight of older samples, with each new one … */
@@ -58,8 +59,7 @@
 #define WAITED 0.005   /* share of request-seconds that may be spent waiting … */
 #define WAITS_KEEP 0.8 /* … and what older ones weigh, with each step */
 #define STARTING 0.02  /* share, above which starts muddle what is seen of latency */
-#define HARMLESS 1.05  /* latency / unloaded latency, up to which a higher target does no harm */
-#define UNSEEN 0.75    /* concurrency / target, up to which loads are too steady to see more */
+#define HARMLESS 0.01  /* rise of latency, beside what may be chance, that does no harm */
 
 #define DOWN 0.8
 #define UP 1.1
@@ -126,7 +126,8 @@ struct gradient {
 	struct moments here; /* latency with so many instances, or by the step down that is tried */
 	uint32_t here_ready;
 	struct regression line;	    /* latency against throughput */
-	double drift;		    /* variance of it from one window to the next */
+	double drift;		    /* variance of it from one window to the next, … */
+	unsigned windows;	    /* … over so many */
 	double last_s, last_target; /* latency and target of the last window */
 	double dispersion;  /* variance of the logarithm of latency at one concurrency … */
 	unsigned dispersed; /* … over so many samples */
@@ -180,16 +181,26 @@ bin_of(struct gradient *g, double concurrency)
 	return &g->bins[(size_t)MIN(k, BINS - 1)];
 }
 
-/* The lowest latency of all fresh bins; 0: there is none. */
+/* The latency of a bin may be so many times as much, by chance. */
+static double
+uncertainty(const struct gradient *g, const struct bin *b)
+{
+	return 1 + sqrt(g->dispersion / MIN(b->seen, 1 / SMOOTHING));
+}
+
+/* The lowest latency of all fresh bins, as high as it may be by chance; 0: there is none. */
 static double
 lowest(const struct gradient *g, int64_t now)
 {
 	double least = 0;
 	size_t i;
 
-	for (i = 0; i < BINS; i++)
-		if (is_fresh(&g->bins[i], now) && (least <= 0 || g->bins[i].latency_s < least))
-			least = g->bins[i].latency_s;
+	for (i = 0; i < BINS; i++) {
+		const struct bin *b = &g->bins[i];
+
+		if (is_fresh(b, now) && (least <= 0 || b->latency_s * uncertainty(g, b) < least))
+			least = b->latency_s * uncertainty(g, b);
+	}
 	return least;
 }
 
@@ -348,8 +359,10 @@ learn(struct gradient *g, double concurrency, double latency_s, int64_t now)
 	if (b->seen == 0 || now - b->at_ns >= KEEP_NS) {
 		*b = (struct bin){.concurrency = concurrency, .latency_s = latency_s};
 	} else {
-		b->concurrency += SMOOTHING * (concurrency - b->concurrency);
-		b->latency_s += SMOOTHING * (latency_s - b->latency_s);
+		double weight = MAX(1.0 / (b->seen + 1), SMOOTHING);
+
+		b->concurrency += weight * (concurrency - b->concurrency);
+		b->latency_s += weight * (latency_s - b->latency_s);
 	}
 	b->at_ns = now;
 	if (++b->seen < SEEN_LEAST)
@@ -489,11 +502,22 @@ effect_of(const struct gradient *g)
 	return lower + error < due ? EFFECT_NONE : EFFECT_OPEN;
 }
 
+/* How much latency varies by itself: from one window to the next, once that is known; until then
+ * from one sample to the next, which is more where requests are few or vary from second to
+ * second. */
+static double
+variation(const struct gradient *g)
+{
+	double by_sample = sqrt(g->dispersion);
+
+	return g->windows < WINDOWS_LEAST ? by_sample : MIN(by_sample, sqrt(g->drift));
+}
+
 /* What requests take varies much: more has to be seen of it. */
 static bool
 is_noisy(const struct gradient *g)
 {
-	return sqrt(g->dispersion) > NOISY;
+	return variation(g) > NOISY;
 }
 
 /* Try no step down for so long at least; for twice as long as the last time. */
@@ -583,8 +607,7 @@ may_lower(const struct gradient *g, const struct gradient_facts *f, double targe
 		return true;
 	if (is_confirmed(g, goal))
 		return target < f->configured || goal < LEAVE * f->configured;
-	if (g->dispersion > UNEVEN * UNEVEN &&
-	    (g->steps < STEPS_LEAST || g->trials > g->steps / TRIAL_STEPS))
+	if (variation(g) > UNEVEN && (g->steps < STEPS_LEAST || g->trials > g->steps / TRIAL_STEPS))
 		return false; /* a step down costs a little: it may do so rarely */
 	if (g->waited_s > STARTING * g->all_s || now < g->no_trial_before_ns ||
 	    !may_be_load(&g->line, is_noisy(g)) || g->here.n < SAMPLES_LEAST)
@@ -696,12 +719,12 @@ follow_knee(struct gradient *g)
 	g->believed_concurrency = 0;
 }
 
-/* Up to which concurrency was latency seen not to rise?  While all that was seen is below the
- * target, a higher target is the way to see more. */
+/* Up to which concurrency was latency seen not to rise?  While it has risen nowhere, a higher
+ * target is the way to see more. */
 static double
-harmless(const struct gradient *g, double target, int64_t now)
+harmless(const struct gradient *g, int64_t now)
 {
-	double most = 0, flat = 0;
+	double risen = INFINITY, flat = 0;
 	size_t i;
 
 	for (i = 0; i < BINS; i++) {
@@ -709,12 +732,12 @@ harmless(const struct gradient *g, double target, int64_t now)
 
 		if (!is_fresh(b, now))
 			continue;
-		most = MAX(most, b->concurrency);
-		if (b->latency_s <= HARMLESS * g->unloaded_s)
+		if (b->latency_s <= g->unloaded_s * (HARMLESS + 2 * uncertainty(g, b) - 1))
 			flat = MAX(flat, b->concurrency);
+		else
+			risen = MIN(risen, b->concurrency);
 	}
-	return most <= UNSEEN * target && g->latency_s <= HARMLESS * g->unloaded_s ? INFINITY
-										   : flat;
+	return isinf(risen) ? INFINITY : flat;
 }
 
 /* How high may the target go?  Where requests wait for instances, not above the configured one;
@@ -724,11 +747,11 @@ static double
 highest(struct gradient *g, const struct gradient_facts *f, double target, int64_t now)
 {
 	bool is_known = g->here.n >= SAMPLES_LEAST && g->dispersed >= DISPERSED_LEAST &&
-			g->dispersion <= EVEN * EVEN && g->steps >= STEPS_LEAST;
+			variation(g) <= EVEN && g->steps >= STEPS_LEAST;
 
 	if (g->waited_s <= WAITED * g->all_s)
 		return is_known && now >= g->no_raise_before_ns
-			       ? MAX(harmless(g, target, now), f->configured)
+			       ? MAX(harmless(g, now), f->configured)
 			       : MAX(target, f->configured);
 	if (target > f->configured) {
 		g->no_raise_ns = MIN(MAX(2 * g->no_raise_ns, NO_TRIAL_STEPS * f->step_ns),
@@ -783,7 +806,8 @@ add_point(struct gradient *g)
 		    fabs(g->target - g->last_target) < 1e-9) {
 			double off = log(latency_s / g->last_s);
 
-			g->drift += DISPERSION_NEW * (off * off / 2 - g->drift);
+			g->drift += MAX(DISPERSION_NEW, 1.0 / ++g->windows) *
+				    (off * off / 2 - g->drift);
 		}
 		g->last_s = g->tried_concurrency > 0 ? 0 : latency_s;
 		g->last_target = g->target;

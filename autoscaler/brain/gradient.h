@@ -19,7 +19,8 @@
  * latency has risen with throughput, as load makes it and work does not.  It stays only if
  * latency falls with it, by more than chance explains; else it is taken back, and the next
  * one comes later and later.  Once two trials had an effect, the knee is believed.
- * A target above the configured one is tried only where work is even, up to a concurrency at
+ * A target above the configured one is tried only where work is even from one window to the next,
+ * and only while latency has risen nowhere by more than chance explains, or up to a concurrency at
  * which latency was seen not to rise; it falls back when requests wait for instances.
  * Pure: the time is an argument.  Thread: the owner. */
 #ifndef AUTOSCALER_BRAIN_GRADIENT_H
