@@ -16,20 +16,23 @@
 /* --- connections of clients that are known --- */
 
 static void
-refuse_client(struct worker *w, int fd, const char *why)
+refuse_client(struct worker *w, int fd, const struct listen_spec *spec, const char *why)
 {
-	refuse_connection(fd, why);
+	if (spec->is_tls) /* which does not expect plain text */
+		close(fd);
+	else
+		refuse_connection(fd, why);
 	metric_add(&w->counters.connections_refused, 1);
 }
 
 /* The kernel does not watch the connection (epoll_ctl(2) has failed). */
 static void
-refuse_unwatched(struct worker *w, int fd, const char *address)
+refuse_unwatched(struct worker *w, int fd, const char *address, const struct listen_spec *spec)
 {
 	log_warn_limited(NULL, "cannot watch a connection, refusing it", "client=%s err=%s",
 			 address, strerror(errno));
 	clients_leave(&w->clients, address);
-	refuse_client(w, fd, "too many connections");
+	refuse_client(w, fd, spec, "too many connections");
 }
 
 static void
@@ -39,9 +42,9 @@ open_client(struct worker *w, int fd, const struct addr *client, bool is_tls_at_
 	char address[ADDR_IP_TEXT];
 
 	if (!clients_enter(&w->clients, addr_format_host(client, address)))
-		refuse_client(w, fd, "too many connections of this client");
+		refuse_client(w, fd, spec, "too many connections of this client");
 	else if (conn_open(w, fd, client, is_tls_at_proxy, spec) < 0)
-		refuse_unwatched(w, fd, address);
+		refuse_unwatched(w, fd, address, spec);
 }
 
 /* --- connections whose PROXY protocol header is to come --- */
@@ -253,7 +256,7 @@ on_accept(int fd, const struct addr *peer, const struct listen_spec *spec, void 
 	w->now = clk_now();
 	metric_add(&w->counters.accepted, 1);
 	if (!bounds_may_accept(w->bounds))
-		refuse_client(w, fd, "too many connections");
+		refuse_client(w, fd, spec, "too many connections");
 	else if (!spec->is_proxy)
 		open_client(w, fd, peer, false, spec);
 	else if (worker_trusts(w, peer))
@@ -263,9 +266,9 @@ on_accept(int fd, const struct addr *peer, const struct listen_spec *spec, void 
 }
 
 static void
-on_no_descriptor(int fd, void *arg)
+on_no_descriptor(int fd, const struct listen_spec *spec, void *arg)
 {
-	refuse_client(arg, fd, "too many connections");
+	refuse_client(arg, fd, spec, "too many connections");
 }
 
 const struct listener_ops accept_ops = {

@@ -70,17 +70,18 @@ pause_accepting(struct listener *l)
 
 /* Accept one connection in place of the reserved descriptor.  False: errno says why not. */
 static bool
-accept_on_reserve(struct listener *l, int listen_fd)
+accept_on_reserve(const struct listening *s)
 {
+	struct listener *l = s->listener;
 	int fd, code;
 
 	if (l->reserve_fd < 0)
 		return false;
 	close(l->reserve_fd);
-	fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	code = errno;
 	if (fd >= 0)
-		l->ops->on_no_descriptor(fd, l->arg);
+		l->ops->on_no_descriptor(fd, s->spec, l->arg);
 	open_reserve(l);
 	errno = code;
 	return fd >= 0;
@@ -88,8 +89,10 @@ accept_on_reserve(struct listener *l, int listen_fd)
 
 /* accept(2) failed.  True: another accept may succeed. */
 static bool
-may_go_on(struct listener *l, int listen_fd)
+may_go_on(const struct listening *s)
 {
+	struct listener *l = s->listener;
+
 	if (errno == ECONNABORTED || errno == EINTR) /* the client left before it was accepted */
 		return true;
 	if (errno == EAGAIN)
@@ -97,7 +100,7 @@ may_go_on(struct listener *l, int listen_fd)
 	if (errno == EMFILE || errno == ENFILE) {
 		log_warn_limited(NULL, "cannot accept a connection: out of descriptors", "err=%s",
 				 strerror(errno));
-		if (accept_on_reserve(l, listen_fd))
+		if (accept_on_reserve(s))
 			return true;
 		if (errno == EAGAIN && l->reserve_fd >= 0)
 			return false;
@@ -120,7 +123,7 @@ accept_some(const struct listening *s)
 
 		if (fd >= 0)
 			l->ops->on_accept(fd, &peer, s->spec, l->arg);
-		else if (!may_go_on(l, s->fd))
+		else if (!may_go_on(s))
 			return false;
 	}
 	return true;

@@ -22,7 +22,7 @@ struct listener_ops {
 			  void *arg);
 	/* fd is an accepted connection that has the reserved descriptor: the callee may
 	 * write to it, and closes it before it returns. */
-	void (*on_no_descriptor)(int fd, void *arg);
+	void (*on_no_descriptor)(int fd, const struct listen_spec *spec, void *arg);
 };
 
 /* Listen on all addresses of the conf: with SO_REUSEPORT, or on a copy of what was claimed

@@ -272,6 +272,17 @@ def test_connections_that_wait_for_their_header_are_bounded(listening):
     assert s.headers("ended") == 3
 
 
+def test_clients_that_speak_tls_get_no_plain_text(tmp_path, listening):
+    s = listening(words="tls", activator=Tls(tmp_path).certificate("test", "s.x") +
+                  "max_connections = 1")
+    with Client(s.proxied):
+        wait_until(lambda: s.metric("activator_connections") == 1)
+        with Client(s.proxied) as c:
+            assert c.is_closed()
+        with Client(s.port) as c:
+            assert c.response()[0] == 503
+
+
 def test_a_shutdown_does_not_wait_for_headers(listening):
     s = listening(activator="drain_timeout = 1h head_timeout = 1h")
     with Client(s.proxied) as silent:
