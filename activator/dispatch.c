@@ -206,7 +206,9 @@ static bool
 send_on_idle(struct xfer *x, struct instance *inst)
 {
 	struct worker *w = x->w;
-	struct upstream *u = x->needs_new_connection ? NULL : upstream_take_idle(w, inst);
+	struct upstream *u = x->needs_new_connection
+				     ? NULL
+				     : upstream_take_idle(w, inst, x->route->limits);
 
 	if (u == NULL)
 		return false;
@@ -293,7 +295,7 @@ start(struct xfer *x, struct instance *inst)
 	xfer_keep_head(x, w->write_buf);
 	if (!get_permit(x, inst))
 		return;
-	u = upstream_connect(w, inst);
+	u = upstream_connect(w, inst, x->route->limits);
 	if (u != NULL) {
 		attach_new(x, u);
 		xfer_set_state(x, XFER_CONNECTING);
@@ -308,7 +310,7 @@ start(struct xfer *x, struct instance *inst)
 static void
 start_on_fd(struct xfer *x, struct instance *inst, int fd)
 {
-	struct upstream *u = upstream_adopt(x->w, inst, fd);
+	struct upstream *u = upstream_adopt(x->w, inst, x->route->limits, fd);
 
 	if (u == NULL) {
 		start(x, inst);
@@ -316,7 +318,10 @@ start_on_fd(struct xfer *x, struct instance *inst, int fd)
 	}
 	attach_new(x, u);
 	count_in_flight(x);
-	connected(x);
+	if (io_is_handshaking(&u->io))
+		xfer_set_state(x, XFER_CONNECTING);
+	else
+		connected(x);
 }
 
 struct xfer *
@@ -536,6 +541,14 @@ dispatch_client_drained(struct xfer *x)
 		relayed(x, relay_response(x));
 }
 
+/* The instance was reached, but the two cannot agree on TLS: it would fail again. */
+static void
+handshake_failed(struct xfer *x)
+{
+	metric_add(&x->w->counters.upstream_handshake_failures, 1);
+	xfer_refuse(x, OUT_UPSTREAM_FAILED, "the TLS handshake with its instance failed");
+}
+
 static void
 on_connecting(struct xfer *x, struct upstream *u)
 {
@@ -543,6 +556,12 @@ on_connecting(struct xfer *x, struct upstream *u)
 
 	if (rc > 0)
 		return;
+	if (rc < 0 && errno == EPROTO) {
+		handshake_failed(x);
+		return;
+	}
+	if (rc == 0 && io_is_encrypted(&u->io))
+		metric_add(&x->w->counters.upstream_handshakes, 1);
 	if (rc < 0 || tcp_is_self_connected(u->io.fd, &u->address->addr)) {
 		upstream_failed(x, true);
 		return;

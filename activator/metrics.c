@@ -57,10 +57,16 @@ static const struct {
 	int id;
 	size_t offset;
 } of_workers[] = {
-	OF_WORKERS(CONNECTIONS, connections),	    OF_WORKERS(ACCEPTED, accepted),
-	OF_WORKERS(REFUSED, connections_refused),   OF_WORKERS(UPSTREAMS, upstream_connections),
-	OF_WORKERS(CONNECTS, upstream_connects),    OF_WORKERS(REUSES, upstream_reuses),
-	OF_WORKERS(H2_CONNECTIONS, h2_connections), OF_WORKERS(H2_GLITCHES, h2_glitches),
+	OF_WORKERS(CONNECTIONS, connections),
+	OF_WORKERS(ACCEPTED, accepted),
+	OF_WORKERS(REFUSED, connections_refused),
+	OF_WORKERS(UPSTREAMS, upstream_connections),
+	OF_WORKERS(UPSTREAM_HANDSHAKES, upstream_handshakes),
+	OF_WORKERS(UPSTREAM_HANDSHAKE_FAILURES, upstream_handshake_failures),
+	OF_WORKERS(CONNECTS, upstream_connects),
+	OF_WORKERS(REUSES, upstream_reuses),
+	OF_WORKERS(H2_CONNECTIONS, h2_connections),
+	OF_WORKERS(H2_GLITCHES, h2_glitches),
 };
 
 /* The sum of a counter over all workers; offset: in struct worker_counters. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "activator/failure.h"
+#include "activator/net/tls_trust.h"
 #include "activator/share.h"
 #include "common/ref.h"
 
@@ -22,17 +23,35 @@ revision_limits_unref(struct revision_limits **lp)
 	*lp = NULL;
 	if (l == NULL || !ref_drop(&l->refs))
 		return;
+	tls_trust_unref(&l->trust);
 	limits_fini(&l->v);
 	free(l);
+}
+
+/* Without it no request reaches an instance, and each is told so. */
+static void
+load_trust(struct revision *rev, struct tls_trust *before)
+{
+	const char *key;
+	struct err e;
+
+	rev->limits->trust = tls_trust_load(&rev->limits->v, before, &key, &e);
+	if (rev->limits->trust == NULL)
+		log_error(&rev->tag, "instances cannot be asked by TLS", "key=%s err=%s", key,
+			  e.text);
 }
 
 void
 revision_set_limits(struct revision *rev, const struct limits *limits)
 {
-	revision_limits_unref(&rev->limits);
+	struct revision_limits *before = rev->limits;
+
 	rev->limits = xcalloc(1, sizeof *rev->limits);
 	ref_init(&rev->limits->refs);
 	limits_copy(&rev->limits->v, limits);
+	if (limits->upstream_tls)
+		load_trust(rev, before == NULL ? NULL : before->trust);
+	revision_limits_unref(&before);
 }
 
 /* --- shares --- */

@@ -22,6 +22,7 @@
 #include "common/msg.h"
 
 struct failure;
+struct tls_trust;
 struct share;
 
 /* In revision.waiting: slots that are given back may be owed to another activator. */
@@ -34,6 +35,7 @@ struct share;
 struct revision_limits {
 	_Atomic uint32_t refs;
 	struct limits v;
+	struct tls_trust *trust; /* with upstream_tls; NULL: one of its files cannot be used */
 };
 
 /* One worker's idle connections to one instance.  Only that worker touches them. */

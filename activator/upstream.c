@@ -6,6 +6,8 @@
 #include "activator/bounds.h"
 #include "activator/limiter.h"
 #include "activator/net/tcp.h"
+#include "activator/net/tls.h"
+#include "activator/net/tls_trust.h"
 #include "activator/shard.h"
 #include "activator/upstream_read.h"
 #include "activator/worker_impl.h"
@@ -27,8 +29,8 @@ static const struct io_ops ops = {
 
 /* NULL: the kernel does not watch fd (errno), which is closed. */
 static struct upstream *
-make(struct worker *w, struct instance *inst, const struct instance_address *address, int fd,
-     bool is_connecting)
+make(struct worker *w, struct instance *inst, const struct revision_limits *limits,
+     const struct instance_address *address, int fd, bool is_connecting)
 {
 	struct upstream *u = slab_get(&w->upstream_slab);
 
@@ -39,6 +41,10 @@ make(struct worker *w, struct instance *inst, const struct instance_address *add
 		slab_put(&w->upstream_slab, u);
 		errno = code;
 		return NULL;
+	}
+	if (limits->trust != NULL) {
+		u->trust = tls_trust_ref(limits->trust);
+		tls_connect(w->upstream_tls, &u->io, u->trust, &address->addr);
 	}
 	tcp_keep_alive(fd, w->conf->tcp_keepalive);
 	u->w = w;
@@ -55,8 +61,23 @@ make(struct worker *w, struct instance *inst, const struct instance_address *add
 	return u;
 }
 
+/* Can the connection be encrypted, if it has to be?  (errno) */
+static bool
+has_tls(struct worker *w, const struct revision_limits *limits)
+{
+	struct err e;
+
+	if (!limits->v.upstream_tls)
+		return true;
+	if (limits->trust != NULL && w->upstream_tls == NULL &&
+	    (w->upstream_tls = tls_new(w->loop, w->conf, &worker_tls_use, &e)) == NULL)
+		log_warn_limited(NULL, "cannot use TLS", "err=%s", e.text);
+	errno = EPROTO;
+	return limits->trust != NULL && w->upstream_tls != NULL;
+}
+
 struct upstream *
-upstream_connect(struct worker *w, struct instance *inst)
+upstream_connect(struct worker *w, struct instance *inst, const struct revision_limits *limits)
 {
 	const struct instance_address *address = instance_address(inst);
 	int fd;
@@ -67,6 +88,8 @@ upstream_connect(struct worker *w, struct instance *inst)
 		errno = EMFILE;
 		return NULL;
 	}
+	if (!has_tls(w, limits))
+		return NULL;
 	fd = tcp_socket(&address->addr);
 	if (fd < 0)
 		return NULL;
@@ -77,13 +100,18 @@ upstream_connect(struct worker *w, struct instance *inst)
 		errno = code;
 		return NULL;
 	}
-	return make(w, inst, address, fd, true);
+	return make(w, inst, limits, address, fd, true);
 }
 
 struct upstream *
-upstream_adopt(struct worker *w, struct instance *inst, int fd)
+upstream_adopt(struct worker *w, struct instance *inst, const struct revision_limits *limits,
+	       int fd)
 {
-	return make(w, inst, instance_address(inst), fd, false);
+	if (has_tls(w, limits))
+		return make(w, inst, limits, instance_address(inst), fd, false);
+	close(fd);
+	errno = EPROTO;
+	return NULL;
 }
 
 static void
@@ -101,6 +129,7 @@ free_upstream(void *arg)
 {
 	struct upstream *u = arg;
 
+	tls_trust_unref(&u->trust);
 	instance_unref(&u->inst);
 	slab_put(&u->w->upstream_slab, u);
 }
@@ -132,7 +161,7 @@ upstream_close(struct upstream *u, bool abort)
 /* --- the pool --- */
 
 struct upstream *
-upstream_take_idle(struct worker *w, struct instance *inst)
+upstream_take_idle(struct worker *w, struct instance *inst, const struct revision_limits *limits)
 {
 	struct list *idle = &inst->pools[w->index].idle;
 	struct list_node *node;
@@ -142,7 +171,7 @@ upstream_take_idle(struct worker *w, struct instance *inst)
 
 		/* Bytes or an end on an idle connection: it can carry no request. */
 		if (!io_is_quiet(&u->io) || w->now >= u->until_ns ||
-		    u->address != instance_address(inst)) {
+		    u->address != instance_address(inst) || u->trust != limits->trust) {
 			upstream_close(u, false);
 			continue;
 		}

@@ -18,6 +18,8 @@
 #include "activator/timeq.h"
 
 struct chunked;
+struct revision_limits;
+struct tls_trust;
 struct worker;
 struct xfer;
 
@@ -35,6 +37,7 @@ struct upstream {
 	struct worker *w;
 	struct instance *inst; /* a reference, also between its close and the tail of the loop */
 	const struct instance_address *address; /* of inst: where it is connected to */
+	struct tls_trust *trust;		/* a reference, if it is encrypted; else NULL */
 	struct xfer *xfer;			/* CARRYING: the request; else NULL */
 	struct list_node idle;			/* IDLE: in the instance's pool */
 	enum upstream_state state;
@@ -71,15 +74,19 @@ struct upstream {
 	struct list_node abandoned_node;
 };
 
-/* An idle connection to the instance, or NULL.  Attach it next. */
-NODISCARD struct upstream *upstream_take_idle(struct worker *, struct instance *);
+/* An idle connection to the instance, or NULL.  Attach it next.  Here and below, the limits say
+ * whether it is encrypted. */
+NODISCARD struct upstream *upstream_take_idle(struct worker *, struct instance *,
+					      const struct revision_limits *);
 /* Begin to connect, with the permit that the caller has got: it is the connection's from now on.
  * NULL: it failed at once, errno says why, and the permit is still the caller's.  Attach it
  * next. */
-NODISCARD struct upstream *upstream_connect(struct worker *, struct instance *);
+NODISCARD struct upstream *upstream_connect(struct worker *, struct instance *,
+					    const struct revision_limits *);
 /* Take over fd, which the prober has connected, and its permit.  NULL: it cannot be watched and
  * is closed, errno says why, and the permit is still the caller's.  Attach it next. */
-NODISCARD struct upstream *upstream_adopt(struct worker *, struct instance *, int fd);
+NODISCARD struct upstream *upstream_adopt(struct worker *, struct instance *,
+					  const struct revision_limits *, int fd);
 /* It carries the request from now on.  The caller sets what the connection is to know of the
  * request. */
 void upstream_attach(struct upstream *, struct xfer *);

@@ -112,7 +112,7 @@ static const char plain_answer[] =
 /* A client that was offered h2 begins with its preface, as one with prior knowledge does. */
 static const char *const protocols[] = {"h2", "http/1.1", NULL};
 static const struct tls_use tls_use = {.protocols = protocols, .plain_answer = plain_answer};
-static const struct tls_use tls_use_h1 = {.protocols = protocols + 1, .plain_answer = plain_answer};
+const struct tls_use worker_tls_use = {.protocols = protocols + 1, .plain_answer = plain_answer};
 
 struct worker *
 worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf,
@@ -156,7 +156,8 @@ worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf
 	}
 	if (w->loop == NULL || parse_trusted(w, e) < 0 ||
 	    (conf->certificates_n > 0 &&
-	     (w->tls = tls_new(w->loop, conf, conf->http2 ? &tls_use : &tls_use_h1, e)) == NULL))
+	     (w->tls = tls_new(w->loop, conf, conf->http2 ? &tls_use : &worker_tls_use, e)) ==
+		     NULL))
 		worker_free(&w);
 	return w;
 }
@@ -259,6 +260,7 @@ worker_free(struct worker **wp)
 		loop_free(&w->loop);
 		io_round_free(&w->round);
 		tls_free(&w->tls);
+		tls_free(&w->upstream_tls);
 		inbox_fini(&w->inbox);
 	}
 	slab_fini(&w->conn_slab);

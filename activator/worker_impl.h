@@ -19,6 +19,7 @@
 
 struct conn;
 struct tls;
+struct tls_use;
 struct xfer;
 
 #define WORKER_BUFFER ((size_t)128 << 10) /* larger reads gained nothing */
@@ -31,7 +32,8 @@ struct worker {
 	struct bounds *bounds;
 	struct loop *loop, *control;
 	struct io_round *round;
-	struct tls *tls; /* NULL: the conf has no certificates */
+	struct tls *tls;	  /* NULL: the conf has no certificates */
+	struct tls *upstream_tls; /* of connections to instances; NULL: there was none */
 	const struct worker_ops *ops;
 	void *arg;
 	struct addr_net *trusted; /* networks of proxies that are believed: worker_trusts() */
@@ -83,6 +85,8 @@ worker_trusts(const struct worker *w, const struct addr *a)
 			return true;
 	return false;
 }
+
+extern const struct tls_use worker_tls_use;
 
 /* xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators,
  * scrambled") */

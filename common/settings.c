@@ -118,9 +118,8 @@ limits_default(struct limits *l)
 void
 limits_copy(struct limits *to, const struct limits *from)
 {
-	*to = *from;
-	if (from->probe_path != NULL)
-		to->probe_path = xstrdup(from->probe_path);
+	*to = (struct limits){0};
+	value_copy_group(GROUP_LIMITS, to, from);
 }
 
 void

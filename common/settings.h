@@ -54,6 +54,11 @@ struct limits {
 	int probe;	  /* PROBE_* */
 	char *probe_path; /* PROBE_HTTP: "/healthz", else NULL */
 	bool via;	  /* add a Via field */
+
+	bool upstream_tls;   /* the instances speak TLS */
+	char *upstream_ca;   /* file; NULL: the authorities of the system */
+	char *upstream_name; /* in the instance's certificate; NULL: its address */
+	char *upstream_certificate, *upstream_key; /* files; NULL: none; the key is in the first */
 };
 
 /* The settings of a revision that the decision uses. */

@@ -373,6 +373,20 @@ check_launch(struct loader *ld, const struct conf_section *s, const struct revis
 }
 
 static void
+check_upstream_tls(struct loader *ld, const struct conf_section *s, const struct revision_conf *r)
+{
+	const struct limits *l = &r->limits;
+
+	if (l->upstream_tls && l->probe == PROBE_HTTP)
+		REPORT(ld, settings_origins_line(&r->origins, "probe", s->line),
+		       "probe: expected \"auto\", \"tcp\" or \"readiness\" together with "
+		       "upstream_tls, got a path");
+	if (l->upstream_key != NULL && l->upstream_certificate == NULL)
+		REPORT(ld, settings_origins_line(&r->origins, "upstream_key", s->line),
+		       "upstream_key: expected upstream_certificate too, got none");
+}
+
+static void
 check_environment(struct loader *ld, const struct conf_section *s)
 {
 	const struct conf_value *v = conf_find(s, "environment");
@@ -500,6 +514,7 @@ check_service(struct loader *ld, const struct conf_section *s, const struct serv
 		check_name(ld, sub, "revision");
 		check_launch(ld, sub, &svc->revisions[i]);
 		check_environment(ld, sub);
+		check_upstream_tls(ld, sub, &svc->revisions[i]);
 		check_scaling(ld, sub, &svc->revisions[i]);
 	}
 	if (svc->revisions_n > 0)

@@ -116,6 +116,12 @@ is_host(const char *s)
 	return is_domain(s + (strncmp(s, "*.", 2) == 0 ? 2 : 0), LABEL UPPER "_");
 }
 
+static bool
+is_server_name(const char *s)
+{
+	return is_domain(s, LABEL UPPER "_");
+}
+
 /* "NAMESPACE=HOST"; `*` is any namespace, {namespace} in the host is the namespace's name. */
 static bool
 is_allowance(const char *s)
@@ -321,6 +327,10 @@ static const struct form {
 	{"listen_mode", GROUP_ACTIVATOR, is_mode, "an octal mode like \"0660\""},
 	{"tls_ciphers", GROUP_ACTIVATOR, is_any, "the names of ciphers"},
 	{"tls_groups", GROUP_ACTIVATOR, is_any, "the names of groups"},
+	{"upstream_ca", GROUP_LIMITS, is_any, "a file"},
+	{"upstream_name", GROUP_LIMITS, is_server_name, "a host name without a port"},
+	{"upstream_certificate", GROUP_LIMITS, is_any, "a file"},
+	{"upstream_key", GROUP_LIMITS, is_any, "a file"},
 	{"chain", GROUP_CERTIFICATE, is_any, "a file"},
 	{"key", GROUP_CERTIFICATE, is_any, "a file"},
 	{"client_ca", GROUP_CERTIFICATE, is_any, "a file"},

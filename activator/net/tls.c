@@ -9,8 +9,10 @@
 #include "activator/net/io_stream.h"
 #include "activator/net/tls_context.h"
 #include "activator/net/tls_impl.h"
+#include "common/addr.h"
 #include "common/clk.h"
 #include "common/list.h"
+#include "common/log.h"
 #include "common/loop.h"
 #include "common/metric.h"
 #include "common/settings.h"
@@ -25,6 +27,7 @@ struct tls {
 	const struct activator_conf *conf;
 	const struct tls_use *use;
 	struct tls_context ctx;
+	SSL_CTX *client_ctx; /* of connections to instances; NULL: there was none */
 	BIO_METHOD *bio;
 
 	/* of the call of OpenSSL that runs */
@@ -55,6 +58,7 @@ struct tls_stream {
 	enum place place;
 	bool has_begun;	  /* the first byte has come */
 	bool is_plain;	  /* and it is not TLS */
+	bool is_client;	  /* the peer is an instance */
 	bool is_evicted;  /* there were too many handshakes */
 	bool is_drained;  /* a read has found nothing */
 	bool is_shut;	  /* close_notify was sent */
@@ -185,6 +189,7 @@ tls_free(struct tls **tp)
 	if (t == NULL)
 		return;
 	tls_context_fini(&t->ctx);
+	SSL_CTX_free(t->client_ctx);
 	BIO_meth_free(t->bio);
 	free(t->sealed);
 	free(t->plain);
@@ -301,6 +306,8 @@ end_handshake(struct tls_stream *s, enum tls_outcome outcome)
 
 	move_to(s, NOWHERE);
 	s->stream.is_handshaking = false;
+	if (s->is_client)
+		return;
 	metric_add(&t->counters.handshakes[v][outcome], 1);
 	metric_add(&t->counters.under_way, (uint64_t)-1);
 }
@@ -568,11 +575,47 @@ tls_write(struct io *io, const struct iovec *iov, int n, bool may_defer, uint32_
 	return flush_sealed(s, may_defer, token);
 }
 
+/* Why an instance's certificate is refused, or OpenSSL's word on the handshake. */
+static void
+log_refusal(const struct tls_stream *s)
+{
+	long code = SSL_get_verify_result(s->ssl);
+	const char *reason = code != X509_V_OK ? X509_verify_cert_error_string(code)
+					       : ERR_reason_error_string(ERR_peek_last_error());
+
+	log_warn_limited(NULL, "an instance cannot be asked by TLS", "name=%s err=%s",
+			 SSL_get_servername(s->ssl, TLSEXT_NAMETYPE_host_name) == NULL
+				 ? ""
+				 : SSL_get_servername(s->ssl, TLSEXT_NAMETYPE_host_name),
+			 reason == NULL ? "the connection ended" : reason);
+}
+
 static int
 tls_finish_connect(struct io *io)
 {
-	(void)io; /* none of these streams connects */
-	return 0;
+	struct tls_stream *s = stream_of(io);
+	int rc;
+
+	if (!s->stream.is_handshaking)
+		return 0;
+	ERR_clear_error();
+	rc = SSL_do_handshake(s->ssl);
+	if (flush_sealed(s, false, 0) < 0) {
+		end_handshake(s, TLS_CLOSED);
+		fail(s, errno);
+	} else if (rc == 1) {
+		end_handshake(s, SSL_session_reused(s->ssl) ? TLS_RESUMED : TLS_FULL);
+		return 0;
+	} else if (SSL_get_error(s->ssl, rc) == SSL_ERROR_WANT_READ) {
+		return 1;
+	} else {
+		log_refusal(s);
+		end_handshake(s, s->end == IO_ERROR ? TLS_CLOSED : TLS_FAILED);
+		fail(s, EPROTO);
+		ERR_clear_error();
+	}
+	errno = s->end_errno;
+	return -1;
 }
 
 static void
@@ -623,7 +666,7 @@ evict(struct tls_stream *s)
 }
 
 static struct tls_stream *
-stream_new(struct tls *t, struct io *io)
+stream_new(struct tls *t, struct io *io, SSL_CTX *ctx)
 {
 	struct tls_stream *s = xcalloc(1, sizeof *s);
 	BIO *bio = BIO_new(t->bio);
@@ -632,7 +675,7 @@ stream_new(struct tls *t, struct io *io)
 	s->stream.is_handshaking = true;
 	s->tls = t;
 	s->io = io;
-	s->ssl = SSL_new(t->ctx.ssl);
+	s->ssl = SSL_new(ctx);
 	CHECK(s->ssl != NULL && bio != NULL);
 	BIO_set_data(bio, s);
 	BIO_set_init(bio, 1);
@@ -646,7 +689,7 @@ tls_accept(struct tls *t, struct io *io)
 {
 	bool is_full = atomic_load_explicit(&t->counters.under_way, memory_order_relaxed) >=
 		       t->conf->tls_handshakes;
-	struct tls_stream *s = stream_new(t, io);
+	struct tls_stream *s = stream_new(t, io, t->ctx.ssl);
 
 	SSL_set_accept_state(s->ssl);
 	io_set_stream(io, &s->stream);
@@ -654,6 +697,53 @@ tls_accept(struct tls *t, struct io *io)
 	move_to(s, SILENT);
 	if (is_full) /* the oldest; it may be this one */
 		evict(container_of(list_first(&t->silent), struct tls_stream, node));
+}
+
+/* --- connecting --- */
+
+static SSL_CTX *
+client_ctx(struct tls *t)
+{
+	if (t->client_ctx != NULL)
+		return t->client_ctx;
+	t->client_ctx = SSL_CTX_new(TLS_client_method());
+	CHECK(t->client_ctx != NULL &&
+	      SSL_CTX_set_min_proto_version(t->client_ctx, TLS1_2_VERSION) == 1);
+	tls_context_set_common(t->client_ctx);
+	SSL_CTX_set_verify(t->client_ctx, SSL_VERIFY_PEER, NULL);
+	return t->client_ctx;
+}
+
+/* What the certificate has to name. */
+static int
+expect_name(SSL *ssl, const struct tls_trust *trust, const struct addr *addr)
+{
+	char text[ADDR_IP_TEXT];
+
+	if (trust->name == NULL)
+		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl),
+						     addr_format_host(addr, text));
+	return SSL_set1_host(ssl, trust->name) == 1 &&
+	       SSL_set_tlsext_host_name(ssl, trust->name) == 1;
+}
+
+void
+tls_connect(struct tls *t, struct io *io, const struct tls_trust *trust, const struct addr *addr)
+{
+	static const unsigned char http1[] = "\x08http/1.1";
+	struct tls_stream *s = stream_new(t, io, client_ctx(t));
+
+	s->is_client = true;
+	SSL_set_connect_state(s->ssl);
+	CHECK(SSL_set_alpn_protos(s->ssl, http1, sizeof http1 - 1) == 0);
+	/* An address that no certificate can name, of a Unix socket, fails like a wrong name. */
+	if (SSL_set1_verify_cert_store(s->ssl, trust->store) != 1 ||
+	    expect_name(s->ssl, trust, addr) != 1 ||
+	    (trust->leaf != NULL &&
+	     SSL_use_cert_and_key(s->ssl, trust->leaf, trust->key, trust->issuers, 1) != 1))
+		SSL_set1_host(s->ssl, "invalid");
+	ERR_clear_error();
+	io_set_stream(io, &s->stream);
 }
 
 /* --- what it has shown --- */

@@ -21,8 +21,10 @@
 #include "common/err.h"
 
 struct activator_conf;
+struct addr;
 struct tls; /* opaque; tls.c.  One for each loop */
 struct tls_state;
+struct tls_trust;
 
 enum tls_version { TLS_VERSION_1_2, TLS_VERSION_1_3, TLS_VERSION_NONE, TLS_VERSIONS };
 
@@ -68,6 +70,9 @@ NODISCARD int tls_check(const struct activator_conf *, const char **key, struct 
 
 /* The peer of this io, just accepted, speaks TLS. */
 void tls_accept(struct tls *, struct io *);
+/* The peer of this io, at that address, is to be asked by TLS.  io_finish_connect() goes on until
+ * the handshake is over; it fails with EPROTO if the two cannot agree, and a line says why. */
+void tls_connect(struct tls *, struct io *, const struct tls_trust *, const struct addr *);
 
 /* The subject of the certificate that the client has proved to own, as in RFC 4514; NULL: it
  * has shown none, or the io is not encrypted. */

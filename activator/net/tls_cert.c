@@ -67,8 +67,7 @@ on_passphrase(char *buf, int size, int is_writing, void *arg)
 	return -1;
 }
 
-/* The certificates of a file, in its order; at least one.  NULL with err. */
-static STACK_OF(X509) * read_certificates(const char *path, struct err *e)
+STACK_OF(X509) * tls_read_certificates(const char *path, struct err *e)
 {
 	STACK_OF(X509) *all = sk_X509_new_null();
 	char *bytes;
@@ -93,46 +92,54 @@ static STACK_OF(X509) * read_certificates(const char *path, struct err *e)
 	return all;
 }
 
-static int
-read_key(struct tls_cert *c, const char *path, struct err *e)
+static EVP_PKEY *
+read_key(const char *path, struct err *e)
 {
 	bool is_encrypted = false;
 	char *bytes;
 	BIO *bio = open_file(path, &bytes, e);
+	EVP_PKEY *key;
 
 	if (bio == NULL) {
 		free(bytes);
-		return -1;
+		return NULL;
 	}
 	ERR_clear_error();
-	c->key = PEM_read_bio_PrivateKey(bio, NULL, on_passphrase, &is_encrypted);
+	key = PEM_read_bio_PrivateKey(bio, NULL, on_passphrase, &is_encrypted);
 	if (is_encrypted)
 		err_set(e, 0, "cannot read the key in %s: it is encrypted", path);
-	else if (c->key == NULL)
+	else if (key == NULL)
 		tls_error(e, "cannot read a private key in %s", path);
 	ERR_clear_error();
 	close_file(bio, bytes, strlen(bytes));
-	return c->key == NULL ? -1 : 0;
+	return key;
 }
 
 /* Does the key belong to the certificate, and may OpenSSL use both?  It refuses keys and
  * signatures that are too weak. */
 static int
-check_pair(const struct tls_cert *c, const char *path, struct err *e)
+check_pair(const char *path, X509 *leaf, EVP_PKEY *key, STACK_OF(X509) * issuers, struct err *e)
 {
 	static SSL_CTX *judge; /* made once: it takes longer than the check */
 
 	ERR_clear_error();
-	if (X509_check_private_key(c->leaf, c->key) != 1) {
+	if (X509_check_private_key(leaf, key) != 1) {
 		ERR_clear_error();
 		return err_set(e, 0, "the key in %s does not fit the certificate", path);
 	}
 	if (judge == NULL)
 		judge = SSL_CTX_new(TLS_server_method());
 	CHECK(judge != NULL);
-	if (SSL_CTX_use_cert_and_key(judge, c->leaf, c->key, c->issuers, 1) != 1)
+	if (SSL_CTX_use_cert_and_key(judge, leaf, key, issuers, 1) != 1)
 		return tls_error(e, "the certificate cannot be used");
 	return 0;
+}
+
+int
+tls_read_key(const char *path, X509 *leaf, STACK_OF(X509) * issuers, EVP_PKEY **out, struct err *e)
+{
+	*out = read_key(path, e);
+	return *out == NULL ? -1 : check_pair(path, leaf, *out, issuers, e);
 }
 
 /* --- what the certificate says --- */
@@ -217,7 +224,7 @@ add_client_ca(struct tls_cert *c, X509 *ca)
 static int
 read_client_ca(struct tls_cert *c, const char *path, struct err *e)
 {
-	STACK_OF(X509) *all = read_certificates(path, e);
+	STACK_OF(X509) *all = tls_read_certificates(path, e);
 	int i;
 
 	if (all == NULL)
@@ -250,7 +257,7 @@ load(struct tls_cert *c, const struct certificate_conf *conf, const char **key, 
 	const char *key_file = conf->key == NULL ? conf->chain : conf->key;
 
 	*key = "chain";
-	c->issuers = read_certificates(conf->chain, e);
+	c->issuers = tls_read_certificates(conf->chain, e);
 	if (c->issuers == NULL)
 		return -1;
 	c->leaf = sk_X509_shift(c->issuers);
@@ -259,7 +266,7 @@ load(struct tls_cert *c, const struct certificate_conf *conf, const char **key, 
 	read_names(c);
 	if (conf->key != NULL)
 		*key = "key";
-	if (read_key(c, key_file, e) < 0 || check_pair(c, key_file, e) < 0)
+	if (tls_read_key(key_file, c->leaf, c->issuers, &c->key, e) < 0)
 		return -1;
 	c->kind = kind_of(c->key);
 	*key = "client_ca";

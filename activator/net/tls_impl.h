@@ -8,6 +8,7 @@
 
 #include "activator/net/tls_cert.h"
 #include "activator/net/tls_state.h"
+#include "activator/net/tls_trust.h"
 
 struct tls_cert {
 	_Atomic uint32_t refs;
@@ -27,6 +28,22 @@ struct tls_cert {
 	/* A session is resumed only where this is equal: certificate and policy. */
 	unsigned char context[32];
 };
+
+struct tls_trust {
+	_Atomic uint32_t refs;
+	char *name;	   /* that the certificate must have; NULL: the address */
+	X509_STORE *store; /* of authorities */
+	char *source;	   /* the keys, and what stat(2) said of the files */
+	X509 *leaf;	   /* what is shown to the instance; NULL: nothing */
+	STACK_OF(X509) * issuers;
+	EVP_PKEY *key;
+};
+
+/* The certificates of a file in PEM format, in its order; one at least.  NULL with err. */
+STACK_OF(X509) * tls_read_certificates(const char *path, struct err *);
+/* The key in a file, which has to fit the certificate.  -1 with err. */
+NODISCARD int tls_read_key(const char *path, X509 *leaf, STACK_OF(X509) * issuers, EVP_PKEY **out,
+			   struct err *);
 
 /* Fill e from the oldest error in OpenSSL's queue of this thread, and empty the queue.
  * Returns -1. */

@@ -80,6 +80,14 @@ set_value(struct conf_section *s, const struct key *k, const char *text, unsigne
 	add_text(v, text, strlen(text));
 }
 
+/* A user who may write annotations may not read files of the activator, nor use its keys. */
+static bool
+names_file(const struct key *k)
+{
+	return strcmp(k->name, "upstream_ca") == 0 ||
+	       strcmp(k->name, "upstream_certificate") == 0 || strcmp(k->name, "upstream_key") == 0;
+}
+
 /* A key that may stand in a service, and applies where a Deployment is scaled; NULL: none. */
 static const struct key *
 find_key(const char *name)
@@ -88,7 +96,8 @@ find_key(const char *name)
 	const struct launch pods = {.deployment = any};
 	const struct key *k = settings_key_find(name, IN_SERVICE);
 
-	if (k == NULL || (k->group == GROUP_LAUNCH && !launch_key_applies(k, &pods)))
+	if (k == NULL || names_file(k) ||
+	    (k->group == GROUP_LAUNCH && !launch_key_applies(k, &pods)))
 		return NULL;
 	return k;
 }
@@ -105,7 +114,6 @@ take_annotation(struct conf_section *s, const struct kube_annotation *a, struct 
 	else if (conf_find(s, k->name) != NULL)
 		conf_error(errors, 0, "hosts: expected either this or " HOST ", got both");
 	else if (strcmp(k->name, "waiting_page") == 0 && strcmp(a->value, "default") != 0)
-		/* A user who may write annotations may not read files of the activator. */
 		conf_error(errors, 0, "waiting_page: expected \"default\", got %s",
 			   CONF_QUOTED(a->value));
 	else

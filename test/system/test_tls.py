@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from fakes.instance import FakeInstance
+from fakes.instance import FakeInstance, read_head
 from helpers import BUILD, WAIT_S, free_port, wait_until
 from h2client import H2Client
 from stack import Client, Gate, TlsClient, running
@@ -481,6 +481,8 @@ def test_a_flood_of_silent_handshakes(tmp_path):
     with running(tmp_path, HELLO, tls=True, workers=1,
                  activator="tls_handshakes = 20 tls_handshake_timeout = 10m") as s:
         kept = s.connect()
+        kept.request("GET", "/", "hello")  # its handshake is over at both ends
+        assert kept.response()[0] == 200
         flood = [Client(s.port) for _ in range(100)]
         for _ in range(5):
             assert s.get("hello")[0] == 200
@@ -531,3 +533,63 @@ def test_sigterm(tmp_path):
             status, fields, _ = busy.response()
             assert (status, fields["connection"]) == (200, "close")
             assert busy.recv(1) == b""
+
+
+# --- instances that speak TLS
+
+class TlsOrigin(FakeInstance):
+    """Answers each request by TLS, and keeps the subjects of the clients' certificates."""
+
+    def __init__(self, context):
+        self.context, self.subjects, self.connections = context, [], 0
+        super().__init__()
+
+    def serve(self, connection):
+        with self.context.wrap_socket(connection, server_side=True) as c:
+            self.connections += 1
+            self.subjects.append(c.getpeercert())
+            head, rest = read_head(c)
+            while head is not None:
+                n = int(re.search(rb"(?i)content-length: (\d+)", head + b"Content-Length: 0")[1])
+                while len(rest) < n:
+                    rest += c.recv(65536)
+                body, rest = rest[:n], rest[n:]
+                c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (n, body))
+                head, rest = read_head(c, rest)
+
+
+def origin_context(tls, name, *hosts, client_ca=None):
+    c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    c.load_cert_chain(*tls.issue(name, *hosts))
+    if client_ca:
+        c.load_verify_locations(client_ca)
+        c.verify_mode = ssl.CERT_REQUIRED
+    return c
+
+
+def test_instances_that_speak_tls(tmp_path):
+    tls, clients, other = (Tls(tmp_path, n) for n in ("ours", "clients", "other"))
+    origin = TlsOrigin(origin_context(tls, "app", "app.internal", client_ca=clients.ca))
+    services = "".join("""
+service "%s" { hosts = {"%s"} revision "v1" { addresses = {"127.0.0.1:%d"} upstream_tls = yes
+    upstream_ca = "%s" upstream_name = "%s" %s activation_timeout = 20s } }""" % (
+        name, name, origin.port, ca, upstream_name, more) for name, ca, upstream_name, more in (
+            ("good", tls.ca, "app.internal",
+             'upstream_certificate = "%s" upstream_key = "%s"' % clients.issue("activator")),
+            ("misnamed", tls.ca, "other.internal", ""),
+            ("untrusted", other.ca, "app.internal", ""),
+            ("unreadable", "/no/such", "app.internal", "")))
+    with running(tmp_path, services) as s:
+        body = os.urandom(1 << 20)
+        for _ in range(3):
+            assert s.get("good", method="POST", body=body)[2] == body
+        assert origin.connections <= 2 * 2  # they are kept, in each worker
+        subject = dict(pair[0] for pair in origin.subjects[-1]["subject"])
+        assert subject["commonName"] == "activator"
+        for name in ("misnamed", "untrusted", "unreadable"):
+            status, fields, _ = s.get(name)
+            assert (status, fields["x-activator-reason"]) == (502, "upstream_failed")
+        assert s.metric("activator_upstream_tls_handshakes_total") >= 1
+        assert s.metric("activator_upstream_tls_handshake_failures_total") >= 2
+        text = s.activator.text()
+        assert "hostname mismatch" in text and "/no/such" in text

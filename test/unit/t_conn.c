@@ -375,7 +375,7 @@ a_connection_that_cannot_be_watched_is_refused(void **state)
 	rounds(t);
 	assert_int_equal(conn_open(t->w, fd, &t->inst_addr, false, t->conf.listeners), -1);
 	assert_int_equal(t->w->conns.n, 0);
-	assert_null(upstream_adopt(t->w, t->inst, fd));
+	assert_null(upstream_adopt(t->w, t->inst, t->rev->limits, fd));
 	assert_int_equal(errno, EPERM);
 	assert_int_equal(t->w->upstreams.n, 0);
 	assert_int_equal(close(fd), -1); /* upstream_adopt() has closed it */

@@ -89,6 +89,8 @@ static const struct {
 	{{{{"host", "a"}, {"environment", "A=b"}}}, "environment: is not for annotations"},
 	{{{{"host", "a"}, {"trusted_proxies", "0.0.0.0/0"}}},
 	 "trusted_proxies: is not for annotations"},
+	{{{{"host", "a"}, {"upstream_key", "/etc/activator/tls/www.key"}}},
+	 "upstream_key: is not for annotations"},
 	{{{{"host", "a"}, {"waiting_page", "/etc/passwd"}}},
 	 "waiting_page: expected \"default\", got \"/etc/passwd\""},
 	/* in rules and schedules */
@@ -272,6 +274,14 @@ check_same(const struct settings *base, const struct key *k)
 	free(text);
 }
 
+static bool
+names_file(const struct key *k)
+{
+	return strncmp(k->name, "upstream_", 9) == 0 &&
+	       (strstr(k->name, "_ca") != NULL || strstr(k->name, "_cert") != NULL ||
+		strstr(k->name, "_key") != NULL);
+}
+
 static void
 each_key_has_an_annotation(void **state)
 {
@@ -281,7 +291,7 @@ each_key_has_an_annotation(void **state)
 	(void)state;
 	for (i = 0; i < settings_keys_n; i++) {
 		if ((settings_keys[i].where & IN_SERVICE) == 0 ||
-		    is_for_processes(&settings_keys[i]))
+		    is_for_processes(&settings_keys[i]) || names_file(&settings_keys[i]))
 			continue;
 		check_same(base, &settings_keys[i]);
 		n++;

@@ -1,0 +1,20 @@
+/* tls_trust - what a revision's instances have to prove when they are asked by TLS, and what is
+ * proved to them: read from files and checked.  Immutable.
+ * Thread: any; tls_trust_load() that of the control side, for it reads files. */
+#ifndef ACTIVATOR_NET_TLS_TRUST_H
+#define ACTIVATOR_NET_TLS_TRUST_H
+
+#include "common/err.h"
+
+struct limits;
+struct tls_trust; /* opaque; tls_impl.h */
+
+/* From the keys upstream_*.  before: of the same revision, or NULL; it is returned again, with one
+ * more reference, if neither keys nor files have changed since.  NULL with err; *key names the
+ * key that has the mistake. */
+NODISCARD struct tls_trust *tls_trust_load(const struct limits *, struct tls_trust *before,
+					   const char **key, struct err *);
+struct tls_trust *tls_trust_ref(struct tls_trust *);
+void tls_trust_unref(struct tls_trust **); /* the last reference frees */
+
+#endif
