@@ -18,7 +18,7 @@
 static void
 refuse_client(struct worker *w, int fd, const struct listen_spec *spec, const char *why)
 {
-	if (spec->is_tls) /* which does not expect plain text */
+	if (spec->is_tls) /* a TLS client does not expect plain text */
 		close(fd);
 	else
 		refuse_connection(fd, why);
@@ -101,7 +101,7 @@ close_proxied(struct proxied *p, enum accept_header why)
 {
 	char proxy[ADDR_IP_TEXT];
 
-	/* What a health check that only connects leaves behind is nothing to warn of. */
+	/* No warning for ENDED: some health checks only connect. */
 	if (why != ACCEPT_HEADER_ENDED)
 		log_warn_limited(NULL, "connection closed: no valid PROXY protocol header",
 				 "proxy=%s listen=%s header=%s", addr_format_host(&p->peer, proxy),
@@ -141,7 +141,7 @@ begin_client(struct proxied *p, const struct proxy_header *h)
 		return;
 	}
 	count(p->w, by_origin[h->origin].header);
-	release(p); /* which frees it at the end of the round */
+	release(p); /* it is freed at the end of the round */
 	open_client(p->w, p->fd, by_origin[h->origin].client, h->is_tls, p->listen_spec);
 }
 
@@ -230,7 +230,9 @@ open_proxied(struct worker *w, int fd, const struct addr *peer, const struct lis
 	timeq_set(&w->timeq, &p->timer, p->until_ns);
 	loop_fd_init(&p->watch);
 	read_header(p, false);
-	if (list_linked(&p->node)) /* by edges, since the bytes of a part stay in the socket */
+	/* Edge-triggered: a part of a header stays in the socket, and would report it again and
+	 * again. */
+	if (list_linked(&p->node))
 		loop_fd_set(&p->watch, w->loop, fd, EV_READ | EV_CLOSED | EV_ET, on_header_readable,
 			    p);
 }

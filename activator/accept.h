@@ -1,12 +1,11 @@
 /* accept - from an accepted socket to a connection (conn.h): the limits on connections, and, at
  * addresses with the word proxy, the PROXY protocol header that names the client.
  *
- * Until that header is there in whole, the connection is a struct proxied.  The header is looked
- * at (MSG_PEEK), and only its own bytes are then taken off the socket.  So what comes next, a TLS
- * handshake or a request, begins with the first byte that it finds, and no later step knows that
- * there was a header.
+ * Until that header has come in whole, the connection is a struct proxied.  accept.c looks at the
+ * bytes (MSG_PEEK), and takes those of the header alone off the socket.  The TLS handshake or the
+ * request that follows then begins with the next byte, so that conn.c needs no code for headers.
  * The header must come from one of trusted_proxies, within head_timeout, and fit max_head.  A
- * connection without it is closed, since its client is unknown.
+ * connection without a valid header is closed: its client is unknown.
  * Thread: the worker's. */
 #ifndef ACTIVATOR_ACCEPT_H
 #define ACTIVATOR_ACCEPT_H

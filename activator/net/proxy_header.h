@@ -1,10 +1,10 @@
-/* proxy_header - the header of the PROXY protocol, versions 1 and 2: with it a proxy that passes
- * bytes on says for which client it has opened a connection.
+/* proxy_header - the header of the PROXY protocol, versions 1 and 2.  A proxy that passes bytes on
+ * begins a connection with it, and names the client that the connection is for.
  *
  * Source: W. Tarreau, "The PROXY protocol, versions 1 & 2" (doc/proxy-protocol.txt of HAProxy).
  * Section 2.1 is the line of version 1, 2.2 the binary form of version 2, 2.2.3 its checksum,
  * 2.2.6 what it says of TLS.
- * The parser keeps no state: it gets all bytes that have come, again each time more have.
+ * The parser keeps no state: whenever bytes have come, it gets all bytes from the first one on.
  * Thread: any. */
 #ifndef ACTIVATOR_NET_PROXY_HEADER_H
 #define ACTIVATOR_NET_PROXY_HEADER_H

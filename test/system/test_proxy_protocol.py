@@ -1,5 +1,6 @@
-"""An address with the word proxy: whom a PROXY protocol header names is the client of all that
-follows, for real proxies, for a client byte by byte, and for nobody else."""
+"""An address with the word proxy: the client that a PROXY protocol header names is the client for
+rules, limits and header fields, behind real proxies and behind a test that sends byte by byte. Other
+connections are not served."""
 import glob
 import os
 import shutil
@@ -102,7 +103,7 @@ def test_a_client_that_is_a_trusted_proxy_itself_is_believed(listening):
 
 
 @pytest.mark.parametrize("header", [b"PROXY UNKNOWN\r\n", SIGNATURE + b"\x21\0\0\0"])
-def test_a_client_of_whom_the_proxy_says_nothing(listening, header):
+def test_a_client_that_the_proxy_cannot_name(listening, header):
     s = listening(trusted='"127.0.0.1", "unix:"')
     with client(s, header) as c:
         fields = fields_of(ask(c, [("X-Forwarded-For", "203.0.113.7")]))
@@ -214,7 +215,7 @@ def test_tls_without_the_header(tmp_path, listening):
     wait_until(lambda: s.headers("absent") == 1)
 
 
-# --- who is not served
+# --- connections that are not served
 
 @pytest.mark.parametrize("header, result", [
     (b"GET / HTTP/1.1\r\nHost: s.x\r\n\r\n", "absent"),

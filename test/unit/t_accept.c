@@ -1,5 +1,6 @@
-/* accept: connections at a listener with the word proxy.  Whom the header names is the client for
- * all that follows; who does not send one, or may not, is not served; and nothing is left. */
+/* accept: connections at a listener with the word proxy.  The client that the header names is the
+ * client for all that follows.  A connection without a header, or from a peer that may not send
+ * one, is not served.  Nothing is left of a connection that has ended. */
 #include "test/unit/conn_world.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* proxy_header: which bytes are a header of the PROXY protocol, whom it names, and that nothing
- * is concluded from a part of one. */
+/* proxy_header: which bytes are a header of the PROXY protocol, and which client it names.  A part
+ * of a header decides nothing. */
 #include "test/unit/unit.h"
 
 #include "activator/net/proxy_header.h"
