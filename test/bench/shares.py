@@ -6,8 +6,9 @@
   moved       a request comes by the activator that has no slot; the other one has it, idle.
               The time from the request to its beginning at the instance, less what the same
               takes where the slot need not move.
-  contended   both activators always have requests waiting: from the end of each request at the
-              instance to the beginning of the next."""
+  one alone   one activator always has requests waiting: from the end of each request at the
+              instance to the beginning of the next.
+  contended   the same, while both activators always have requests waiting."""
 import json
 import os
 import sys
@@ -40,9 +41,30 @@ def gaps(pid):
         return json.loads(answer.read())
 
 
+def contend(stack, name, activators, clients, seconds):
+    for x in activators:
+        x.served = 0
+        x.load(clients, ms=2)
+    for x in activators:
+        x.wait_served()
+    pid, = stack.instances()
+    gaps(pid)
+    before, served = time.monotonic(), [x.served for x in activators]
+    time.sleep(seconds)
+    idle = gaps(pid)
+    passed = time.monotonic() - before
+    served = [x.served - n for x, n in zip(activators, served)]
+    row(name, idle)
+    print("    %.0f requests/s of 2 ms, slot idle %.1f %% of the time; served %s" % (
+        sum(served) / passed, sum(idle) / passed / 1e4, " and ".join(map(str, served))))
+    for x in activators:
+        x.calm()
+
+
 def main():
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 10
-    with tempfile.TemporaryDirectory() as folder, fleet(folder, 1, 1, 2, is_strict=False) as (stack, (a, b)):
+    with tempfile.TemporaryDirectory() as folder, \
+            fleet(folder, 1, 1, 2, is_strict=False) as (stack, (a, b)):
         clients = Client(a.port), Client(b.port)
         stays, moves, end = [], [], time.monotonic() + seconds
         while time.monotonic() < end:
@@ -56,21 +78,8 @@ def main():
         row("answered, slot moved", moves)
         typical = sorted(stays)[len(stays) // 2]
         row("idle until moved", [max(m - typical, 0) for m in moves])
-        for x in a, b:
-            x.load(4, ms=2)
-        for x in a, b:
-            x.wait_served()
-        pid, = stack.instances()
-        gaps(pid)
-        before, served = time.monotonic(), a.served + b.served
-        time.sleep(seconds)
-        idle = gaps(pid)
-        passed, served = time.monotonic() - before, a.served + b.served - served
-        row("contended, idle between", idle)
-        print("contended: %.0f requests/s of 2 ms, slot idle %.1f %% of the time; served %d and %d" % (
-            served / passed, sum(idle) / passed / 1e4, a.served, b.served))
-        for x in a, b:
-            x.calm()
+        contend(stack, "one alone, idle between", (a,), 8, seconds)
+        contend(stack, "contended, idle between", (a, b), 4, seconds)
 
 
 main()
