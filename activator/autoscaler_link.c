@@ -403,6 +403,12 @@ autoscaler_link_leave(struct autoscaler_link *al)
 	send_leaving(al);
 }
 
+void
+autoscaler_link_release(struct autoscaler_link *al)
+{
+	share_link_release(&al->shares);
+}
+
 static void
 on_hello(struct autoscaler_link *al, struct msg *m)
 {

@@ -37,6 +37,8 @@ void autoscaler_link_on_served(struct autoscaler_link *, struct instance *);
 
 /* This activator accepts no new requests from now on. */
 void autoscaler_link_leave(struct autoscaler_link *);
+/* All its requests have ended, and it is about to end, too: give up all slots. */
+void autoscaler_link_release(struct autoscaler_link *);
 
 bool autoscaler_link_is_up(const struct autoscaler_link *);
 

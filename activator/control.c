@@ -103,6 +103,7 @@ on_drained(struct worker *w, void *arg)
 	(void)w;
 	if (++a->drained_n == a->started_n) {
 		log_info(NULL, "all requests are finished", "");
+		autoscaler_link_release(a->link);
 		loop_stop(a->loop);
 	}
 }

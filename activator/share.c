@@ -257,6 +257,15 @@ share_connected(struct share *s, uint64_t term)
 }
 
 void
+share_release(struct share *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->n; i++)
+		set_share(s, s->v[i], 0);
+}
+
+void
 share_disconnected(struct share *s)
 {
 	s->owed_idle = s->owed_due = 0;

@@ -55,6 +55,9 @@ void share_free(struct share **);
  * which is also the part of our own hello about shares.  If the term is new, offers of lower
  * terms are ignored from now on. */
 void share_connected(struct share *, uint64_t term);
+/* This activator is about to end, and uses no slots any more but those in use now: give up all
+ * shares. */
+void share_release(struct share *);
 /* The link is down: nothing is given up any more, as no other activator could get it. */
 void share_disconnected(struct share *);
 /* The autoscaler counts no shares of the revision, as it knows none or there is no limit

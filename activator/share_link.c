@@ -23,6 +23,7 @@ struct drawing {
 	struct revision *rev;
 	int64_t generation;
 	uint64_t connected_term; /* not 0: begin with a complete report under this term */
+	bool is_released;	 /* give up all */
 	const char *usable;	 /* this instance may have become usable or unusable; NULL: none */
 	struct strbuf lines;	 /* each with a newline */
 };
@@ -82,6 +83,8 @@ draw(struct share *s, void *arg)
 		share_connected(s, d->connected_term);
 	if (d->usable != NULL)
 		share_freed(s, d->usable);
+	if (d->is_released)
+		share_release(s);
 	while (share_next_report(s, &r))
 		add_report(d, &r);
 	while (share_next_want(s, &w, clk_now()))
@@ -155,6 +158,20 @@ share_link_up(struct share_link *l, uint64_t term)
 {
 	l->term = term;
 	registry_set_counting(l->registry, term > 0);
+}
+
+void
+share_link_release(struct share_link *l)
+{
+	struct revision *rev;
+	size_t at = 0;
+
+	while (l->term > 0 && (rev = registry_next_revision(l->registry, &at)) != NULL) {
+		struct drawing d = {.rev = rev, .is_released = true};
+
+		if (rev->is_share_reported && is_limited(rev))
+			send_drawn(l, &d);
+	}
 }
 
 static void

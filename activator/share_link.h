@@ -27,6 +27,9 @@ void share_link_init(struct share_link *, struct registry *,
 void share_link_up(struct share_link *, uint64_t term);
 void share_link_down(struct share_link *);
 
+/* This activator is about to end: give up all slots but those in use. */
+void share_link_release(struct share_link *);
+
 /* An `end` has come. */
 void share_link_described(struct share_link *);
 /* The revision may have something to send: an offer has come, or is_share_news is set. */

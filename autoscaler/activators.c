@@ -21,7 +21,7 @@
 #define FILE_MOST ((size_t)16 << 20)
 #define BOOT_FILE "/proc/sys/kernel/random/boot_id"
 #define BOOT_MOST 64
-#define UNSEEN_PATIENCE (10 * CLK_S)
+#define UNSEEN_PATIENCE (5 * CLK_S)
 
 struct known_activator {
 	struct list_node node;

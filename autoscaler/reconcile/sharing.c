@@ -164,8 +164,7 @@ sharing_peer_up(struct sharing *s, uint64_t peer, const char *id, bool has_share
 	struct entry *e;
 	size_t at = 0;
 
-	if (h->dead_ns >= 0)
-		return;
+	h->dead_ns = -1;
 	h->peer = peer;
 	h->has_shares = has_shares;
 	while ((e = next_entry(s, &at)) != NULL) {

@@ -216,11 +216,10 @@ heir_of(const struct holdings *l, const struct holdings_instance *inst)
 		struct holdings_holder *h = l->holders[i];
 		uint32_t has, best_has;
 
-		if (!is_present(h))
+		if (!is_present(h) || h->is_leaving)
 			continue;
-		if (best == NULL || best->is_leaving != h->is_leaving) {
-			if (best == NULL || best->is_leaving)
-				best = h;
+		if (best == NULL) {
+			best = h;
 			continue;
 		}
 		has = inst->v[i].value;
@@ -256,35 +255,22 @@ give_all(const struct allotment *a)
 
 /* --- recalls --- */
 
-static bool
-has_stayer(const struct holdings *l)
-{
-	size_t i;
-
-	for (i = 0; i < l->holders_n; i++)
-		if (is_present(l->holders[i]) && !l->holders[i]->is_leaving)
-			return true;
-	return false;
-}
-
 /* A lower number is sent only if it is much lower, to save messages: what comes back too much
  * is given out again. */
 static void
 recall_idle(struct holdings *l)
 {
 	uint64_t all = all_lacking(l);
-	bool may_take_all = has_stayer(l);
 	size_t i;
 
 	for (i = 0; i < l->holders_n; i++) {
 		struct holdings_holder *h = l->holders[i];
 		uint64_t others = all - lacking_of(h);
-		bool is_taken_all = h->is_leaving && may_take_all;
-		uint32_t idle = (uint32_t)MIN(is_taken_all ? UINT32_MAX : others, h->total);
+		uint32_t idle = (uint32_t)MIN(h->is_leaving ? UINT32_MAX : others, h->total);
 
 		if (!is_present(h))
 			continue;
-		if (others == 0 && !is_taken_all)
+		if (others == 0 && !h->is_leaving)
 			recall(h, 0, 0);
 		else if (idle > h->recall_idle || idle == 0 || h->recall_idle / 2 >= idle)
 			recall(h, idle, h->recall_due);

@@ -8,7 +8,8 @@
  *     already, so that instances stay whole, or to the activator with the fewest slots.
  *  4. Where parked requests lack slots, every other activator is asked for that many idle ones
  *     (recall_idle): it alone knows which are idle.  So an idle slot moves within two round trips.
- *     An activator that is leaving is asked for all of its idle ones, if another one stays.
+ *     An activator that is leaving is asked for all of its idle ones, and gets only slots that it
+ *     wants.
  *  5. If others have more slots than an activator whose requests are parked, they are asked for
  *     busy ones too (recall_due), down to an even split; each at most once in a quantum.
  *  6. Where all have the same, one slot moves in each quantum in which requests stay parked: the

@@ -70,6 +70,19 @@ unlink_holder(struct holdings_holder *h)
 	h->recall_idle = h->recall_due = 0;
 }
 
+/* It was taken for dead.  Its slots may have been given to others meanwhile; no more are given
+ * until it has reported. */
+static struct holdings_holder *
+revive(struct shares *s, struct holdings_holder *h)
+{
+	char *id = xstrdup(h->id);
+
+	holdings_remove_holder(&s->holdings, h);
+	h = holdings_add_holder(&s->holdings, id);
+	free(id);
+	return h;
+}
+
 void
 shares_up(struct shares *s, const char *id, bool has_shares)
 {
@@ -78,7 +91,7 @@ shares_up(struct shares *s, const char *id, bool has_shares)
 	if (h == NULL)
 		h = holdings_add_holder(&s->holdings, id);
 	if (h->dead_ns >= 0)
-		return;
+		h = revive(s, h);
 	unlink_holder(h);
 	h->is_connected = true;
 	h->has_shares = has_shares;
@@ -191,11 +204,11 @@ bury(struct shares *s, int64_t now_ns)
 	}
 }
 
-/* May more than one activator hold slots? */
+/* Must h say what it wants: may others hold slots, or does it get no others? */
 static bool
-is_shared(const struct shares *s)
+is_shared(const struct shares *s, const struct holdings_holder *h)
 {
-	return s->holdings.holders_n > 1;
+	return s->holdings.holders_n > 1 || h->is_leaving;
 }
 
 static void
@@ -220,7 +233,7 @@ fill_offer(struct shares *s, struct holdings_holder *h, struct share_offer *o)
 	}
 	holdings_offer(&s->holdings, h, o, s->items);
 	o->term = s->conf.term;
-	o->is_shared = h->is_shared = is_shared(s);
+	o->is_shared = h->is_shared = is_shared(s, h);
 	o->recall_idle = h->recall_idle;
 	o->recall_due = h->recall_due;
 	h->recall_epoch = o->epoch;
@@ -238,7 +251,7 @@ shares_next_offer(struct shares *s, const char **id, struct share_offer *o, int6
 		struct holdings_holder *h = s->holdings.holders[i];
 
 		if (!h->is_synced || (!h->is_offer_due && (s->holdings.limit == SHARE_ALL ||
-							   h->is_shared == is_shared(s))))
+							   h->is_shared == is_shared(s, h))))
 			continue;
 		fill_offer(s, h, o);
 		*id = h->id;

@@ -16,7 +16,7 @@
  *  - What an activator sends is passed on only if it comes by the activator's newest link, the one
  *    that the last shares_up() announced, and in the order in which it was sent.
  *  - An activator is called dead only if its process has ended, and then nothing of it is passed
- * on.
+ *    on.  (If it comes back nevertheless, it counts as holding all until it reports.)
  *
  * Room: autoscaler/shares gives out slots to activators: holdings is what they may hold, and
  * keeps every share safe; allot is the policy; shares is the protocol.  Everything here is

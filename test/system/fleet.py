@@ -13,10 +13,11 @@ HOST = "s.test"
 ENOUGH = 30  # requests that show that an activator has slots
 
 
-def services(cc, instances):
+def services(cc, instances, abort_timeout):
     return """service "s" { hosts = {"%s"}
-    revision "v1" { command = {"HELLO"} container_concurrency = %d abort_timeout = 500ms
-        min_scale = %d max_scale = %d } }""" % (HOST, cc, instances, max(instances, 1))
+    revision "v1" { command = {"HELLO"} container_concurrency = %d abort_timeout = %s
+        min_scale = %d max_scale = %d } }""" % (
+            HOST, cc, abort_timeout, instances, max(instances, 1))
 
 
 class Activator:
@@ -120,10 +121,10 @@ def ask_instance(pid):
 
 
 @contextlib.contextmanager
-def fleet(path, cc, instances, n, is_strict=True):
+def fleet(path, cc, instances, n, is_strict=True, abort_timeout="500ms"):
     """An autoscaler and n activators.  At the end the activators stop, and no instance may ever
     have had more than cc requests or connections (not is_strict: connections of others, too)."""
-    stack = Stack(path, services(cc, instances))
+    stack = Stack(path, services(cc, instances, abort_timeout))
     stack.is_counted = True
     activators = []
     try:

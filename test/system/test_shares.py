@@ -54,16 +54,25 @@ def test_killed(tmp_path, cc, instances):
 
 
 def test_stopped_in_order(tmp_path):
-    """An activator that ends gives its slots to the other one, also those that it does not use."""
-    with fleet(tmp_path, 1, 2, 2) as (_, (a, b)):
-        a.load(4)
-        a.wait_served()
-        a.calm()  # a has all slots
+    """An activator that ends in order leaves all slots to the next one: nothing waits for
+    abort_timeout, whether the other one was there before or comes later."""
+    with fleet(tmp_path, 1, 2, 2, abort_timeout="24h") as (_, (a, b)):
+        for one, other in (a, b), (b, a):
+            one.load(4)
+            one.wait_served()
+            one.calm()  # it has all slots
+            one.stop()
+            other.load(4)
+            other.wait_served()
+            other.calm()
+            if one is a:
+                a.start()
         a.stop()
-        b.load(4)
+        b.start()
+        b.load(2)
         b.wait_served()
         b.calm()
-        assert b.failed == 0
+        assert a.failed == b.failed == 0
 
 
 def test_frozen(tmp_path):

@@ -184,11 +184,12 @@ static void
 check_settled(struct model *m)
 {
 	uint32_t waiting = 0;
-	int i, j, alive = 0;
+	int i, j, alive = 0, staying = 0;
 
 	for (j = 0; j < ACTIVATORS; j++) {
 		waiting += m->v[j].is_alive ? m->v[j].parked : 0;
 		alive += m->v[j].is_alive;
+		staying += m->v[j].is_alive && !m->v[j].is_leaving;
 	}
 	if (is_shareless(m) || m->limit == SHARE_ALL || alive == 0)
 		return;
@@ -208,7 +209,7 @@ check_settled(struct model *m)
 		if (busy < m->limit && waiting > 0)
 			model_fail(m, "i%d: %llu of %u slots busy while %u requests wait", i,
 				   (unsigned long long)busy, m->limit, waiting);
-		if (given < m->limit)
+		if (given < m->limit && staying > 0)
 			model_fail(m, "i%d: %llu of %u slots given out", i,
 				   (unsigned long long)given, m->limit);
 	}
@@ -324,7 +325,7 @@ last_one(struct model *m)
 			model_kill_activator(&m->v[i]);
 	settle(m);
 	check_settled(m);
-	for (i = 0; last >= 0 && i < INSTANCES; i++)
+	for (i = 0; last >= 0 && !m->v[last].is_leaving && i < INSTANCES; i++)
 		if (model_has_bit(m->mask, i) && m->v[last].slots[i] != m->limit)
 			model_fail(m, "i%d: the last activator has %u of %u slots", i,
 				   m->v[last].slots[i], m->limit);

@@ -857,8 +857,15 @@ step_process(struct model *m, struct activator *a)
 		}
 		break;
 	case 2:
-		if (a->is_leaving && a->parked == 0)
+		if (!a->is_leaving || a->parked > 0)
+			break;
+		if (a->share != NULL && model_draw(m, 2) == 0) {
+			model_trace(m, "%s gives up all", a->id);
+			share_release(a->share);
+			model_speak(a);
+		} else {
 			model_kill_activator(a);
+		}
 		break;
 	}
 }
