@@ -43,6 +43,7 @@ struct activators {
 	char *boot; /* of this machine; "": unknown */
 	uint64_t term;
 	struct list known; /* of struct known_activator */
+	bool has_record;
 	bool is_failure_logged;
 };
 
@@ -216,7 +217,8 @@ read_file(struct activators *a)
 
 	if (text == NULL && e.code == ENOENT)
 		return;
-	if (text == NULL || read_text(a, text, n, &e) < 0)
+	a->has_record = text != NULL && read_text(a, text, n, &e) == 0;
+	if (!a->has_record)
 		log_error(NULL,
 			  "cannot read which activators may hold slots: the limits of instances "
 			  "may not hold until all activators have connected",
@@ -243,6 +245,9 @@ on_ended(struct known_activator *k)
 
 	loop_timer_clear(&k->timer);
 	loop_fd_clear(&k->watch);
+	if (k->fd >= 0)
+		close(k->fd);
+	k->fd = -1;
 	a->ops->on_dead(k->id, a->arg);
 }
 
@@ -355,6 +360,12 @@ uint64_t
 activators_term(const struct activators *a)
 {
 	return a->term;
+}
+
+bool
+activators_has_record(const struct activators *a)
+{
+	return a->has_record;
 }
 
 const char **

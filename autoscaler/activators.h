@@ -31,6 +31,8 @@ NODISCARD struct activators *activators_open(struct loop *, const char *state_di
 void activators_close(struct activators **);
 
 uint64_t activators_term(const struct activators *); /* higher than those of all before */
+/* Has an earlier autoscaler left a file that could be read? */
+bool activators_has_record(const struct activators *);
 /* All that are known: ids, n of them; the array is the caller's, the strings are borrowed until
  * the next call. */
 NODISCARD const char **activators_ids(const struct activators *, size_t *n);

@@ -507,7 +507,8 @@ begin_shares(struct autoscaler *a)
 	size_t n;
 	const char **ids = activators_ids(a->activators, &n);
 
-	reconcile_begin_shares(a->reconcile, activators_term(a->activators), ids, n);
+	reconcile_begin_shares(a->reconcile, activators_term(a->activators),
+			       activators_has_record(a->activators), ids, n);
 	free(ids);
 }
 

@@ -99,7 +99,8 @@ void reconcile_peer_up(struct reconcile *, uint64_t peer, const char *id, bool h
  * down meanwhile (peers.h). */
 void reconcile_peer_down(struct reconcile *, uint64_t peer);
 /* Before the first reconcile_set(): as sharing_begin(). */
-void reconcile_begin_shares(struct reconcile *, uint64_t term, const char *const *ids, size_t n);
+void reconcile_begin_shares(struct reconcile *, uint64_t term, bool has_record,
+			    const char *const *ids, size_t n);
 /* The process of an activator has ended. */
 void reconcile_holder_dead(struct reconcile *, const char *id);
 /* What it sends: activate, stats, instance, drained, busy, shares_held, want or leaving. */

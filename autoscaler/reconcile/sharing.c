@@ -13,9 +13,16 @@ struct holder {
 	char *id;
 	uint64_t peer; /* its newest link; 0: none */
 	bool has_shares;
+	bool is_known_before; /* to an earlier autoscaler, and not heard of since */
 	bool is_leaving;
 	bool is_refusal_logged; /* it knows no shares, and got no instances of a revision */
 	int64_t dead_ns;	/* -1: it is not */
+};
+
+/* An activator without shares was sent the newest instances. */
+struct told {
+	uint64_t peer;
+	bool may_use; /* them; else each as stopping */
 };
 
 /* One revision. */
@@ -25,11 +32,15 @@ struct entry {
 	uint32_t limit; /* SHARE_ALL: none */
 	int64_t abort_timeout_ns;
 	int64_t generation; /* of the description that was the first with it */
+	bool is_first;	    /* in the first set */
 	bool is_stale;	    /* within sharing_begin_set() … sharing_end_set() */
 	bool is_published;
-	bool is_due;	 /* for sharing_flush() */
-	int64_t next_ns; /* as shares_next_ns() */
-	uint64_t *told;	 /* peers without shares that have the newest instances */
+	/* Instances may be in use by activators that no record names: they ran before this
+	 * autoscaler began. */
+	bool is_adopted;
+	bool is_due;	   /* for sharing_flush() */
+	int64_t next_ns;   /* as shares_next_ns() */
+	struct told *told; /* activators without shares that know the newest instances */
 	size_t told_n;
 	bool is_deposed_logged;
 };
@@ -39,6 +50,8 @@ struct sharing {
 	const struct sharing_ops *ops;
 	void *arg;
 	uint64_t term;
+	bool has_record; /* as sharing_begin() said */
+	bool has_begun;	 /* sharing_end_set() was called */
 	int64_t quantum_ns, generation;
 	uint64_t epoch; /* the highest that was offered of revisions that are gone */
 	struct holder *holders;
@@ -57,6 +70,7 @@ sharing_new(const struct scaled_set *set, const struct sharing_ops *ops, void *a
 			      .ops = ops,
 			      .arg = arg,
 			      .term = 1,
+			      .has_record = true,
 			      .quantum_ns = CLK_S,
 			      .next_ns = INT64_MAX};
 	hmap_init(&s->by_name);
@@ -147,14 +161,16 @@ add_holder(struct sharing *s, const char *id)
 }
 
 void
-sharing_begin(struct sharing *s, uint64_t term, const char *const *ids, size_t n)
+sharing_begin(struct sharing *s, uint64_t term, bool has_record, const char *const *ids, size_t n)
 {
 	size_t i;
 
 	CHECK(s->by_name.n == 0);
 	s->term = term;
+	s->has_record = has_record;
+	s->has_begun = false;
 	for (i = 0; i < n; i++)
-		add_holder(s, ids[i]);
+		add_holder(s, ids[i])->is_known_before = true;
 }
 
 void
@@ -167,8 +183,11 @@ sharing_peer_up(struct sharing *s, uint64_t peer, const char *id, bool has_share
 	h->dead_ns = -1;
 	h->peer = peer;
 	h->has_shares = has_shares;
+	h->is_known_before = false;
 	while ((e = next_entry(s, &at)) != NULL) {
 		shares_up(e->shares, id, has_shares);
+		if (e->is_adopted)
+			shares_assume_all(e->shares, id);
 		mark_due(s, e);
 	}
 }
@@ -284,37 +303,48 @@ conf_of(const struct sharing *s, const struct entry *e)
 				    .abort_timeout_ns = e->abort_timeout_ns};
 }
 
+/* What the shares of a new entry have to know of h.  If the revision was there already, an
+ * activator without shares may use all of its instances: so far there was no limit. */
+static void
+introduce(const struct entry *e, const struct holder *h, bool was_there)
+{
+	if (!h->is_known_before)
+		shares_up(e->shares, h->id, h->has_shares);
+	if (!h->is_known_before && was_there)
+		shares_assume_all(e->shares, h->id);
+	if (h->peer == 0)
+		shares_down(e->shares, h->id);
+	if (h->is_leaving)
+		shares_leaving(e->shares, h->id);
+	if (h->dead_ns >= 0)
+		shares_dead(e->shares, h->id, h->dead_ns);
+}
+
 static struct entry *
 add_entry(struct sharing *s, const struct scaled_revision *rev)
 {
 	struct entry *e = xcalloc(1, sizeof *e);
 	const char **ids = xcalloc(s->holders_n + 1, sizeof *ids);
 	struct shares_conf conf = conf_of(s, e);
-	size_t i;
+	size_t i, n = 0;
 
 	e->name = xstrdup(scaled_name(rev));
 	e->generation = s->generation;
+	e->is_first = !s->has_begun;
 	e->next_ns = INT64_MAX;
 	for (i = 0; i < s->holders_n; i++)
-		ids[i] = s->holders[i].id;
-	e->shares = shares_new(&conf, ids, s->holders_n);
+		if (s->holders[i].is_known_before)
+			ids[n++] = s->holders[i].id;
+	e->shares = shares_new(&conf, ids, n);
 	free(ids);
-	for (i = 0; i < s->holders_n; i++) {
-		const struct holder *h = &s->holders[i];
-
-		if (h->dead_ns >= 0)
-			shares_dead(e->shares, h->id, h->dead_ns);
-		else if (h->peer != 0)
-			shares_up(e->shares, h->id, h->has_shares);
-		if (h->is_leaving)
-			shares_leaving(e->shares, h->id);
-	}
+	for (i = 0; i < s->holders_n; i++)
+		introduce(e, &s->holders[i], rev->is_known);
 	hmap_put(&s->by_name, e->name, e);
 	return e;
 }
 
-/* The instances that activators may use. */
-static void
+/* The instances that activators may use: so many. */
+static size_t
 set_instances(struct entry *e, const struct scaled_revision *rev)
 {
 	const char **ids;
@@ -329,6 +359,7 @@ set_instances(struct entry *e, const struct scaled_revision *rev)
 	shares_set(e->shares, e->limit, ids, n);
 	free(ids);
 	announce_fini(&m);
+	return n;
 }
 
 bool
@@ -361,6 +392,7 @@ sharing_end_set(struct sharing *s)
 	struct entry *e;
 	size_t at = 0;
 
+	s->has_begun = true;
 	while ((e = next_entry(s, &at)) != NULL)
 		if (e->is_stale)
 			entry_free(s, e);
@@ -380,6 +412,17 @@ sharing_has(const struct sharing *s, const char *revision)
 
 /* --- what is sent --- */
 
+/* Activators without shares that are connected, or were, may have used the instances before. */
+static void
+adopt(const struct sharing *s, struct entry *e)
+{
+	size_t i;
+
+	e->is_adopted = true;
+	for (i = 0; i < s->holders_n; i++)
+		shares_assume_all(e->shares, s->holders[i].id);
+}
+
 bool
 sharing_publish(struct sharing *s, const struct scaled_revision *rev)
 {
@@ -387,7 +430,8 @@ sharing_publish(struct sharing *s, const struct scaled_revision *rev)
 
 	if (e == NULL)
 		return false;
-	set_instances(e, rev);
+	if (set_instances(e, rev) > 0 && !e->is_published && e->is_first && !s->has_record)
+		adopt(s, e);
 	e->is_published = true;
 	e->told_n = 0;
 	mark_due(s, e);
@@ -441,15 +485,58 @@ send_instances(const struct sharing *s, uint64_t peer, const struct scaled_revis
 	announce_fini(&m.u.instances);
 }
 
-static bool
-is_told(const struct entry *e, uint64_t peer)
+/* To an activator that knows no shares: use no instance. */
+static void
+send_stop(const struct sharing *s, uint64_t peer, const struct scaled_revision *rev)
+{
+	struct msg m = {.type = MSG_INSTANCES};
+	size_t i;
+
+	announce_fill(rev, &m.u.instances, clk_now());
+	for (i = 0; i < m.u.instances.n; i++)
+		m.u.instances.v[i].state = INSTANCE_STOPPING;
+	s->ops->send(peer, &m, s->arg);
+	announce_fini(&m.u.instances);
+}
+
+static struct told *
+find_told(const struct entry *e, uint64_t peer)
 {
 	size_t i;
 
 	for (i = 0; i < e->told_n; i++)
-		if (e->told[i] == peer)
-			return true;
-	return false;
+		if (e->told[i].peer == peer)
+			return &e->told[i];
+	return NULL;
+}
+
+static void
+set_told(struct entry *e, uint64_t peer, bool may_use)
+{
+	struct told *t = find_told(e, peer);
+
+	if (t == NULL) {
+		e->told = xrealloc(e->told, (e->told_n + 1) * sizeof *e->told);
+		t = &e->told[e->told_n++];
+	}
+	*t = (struct told){.peer = peer, .may_use = may_use};
+}
+
+/* Others may use the instances. */
+static void
+refuse(const struct sharing *s, struct entry *e, struct holder *h,
+       const struct scaled_revision *rev)
+{
+	if (!h->is_refusal_logged)
+		log_warn(NULL,
+			 "activator of an older version gets no instances of revisions with "
+			 "container_concurrency while others may use them",
+			 "activator=%s revision=%s", h->id, e->name);
+	h->is_refusal_logged = true;
+	if (find_told(e, h->peer) != NULL || !shares_must_stop(e->shares, h->id))
+		return;
+	set_told(e, h->peer, false);
+	send_stop(s, h->peer, rev);
 }
 
 /* To an activator that knows no shares. */
@@ -457,20 +544,15 @@ static void
 send_all_or_nothing(const struct sharing *s, struct entry *e, struct holder *h,
 		    const struct scaled_revision *rev)
 {
-	if (is_told(e, h->peer))
+	const struct told *t = find_told(e, h->peer);
+
+	if (t != NULL && t->may_use)
 		return;
-	if (!shares_may_use_all(e->shares, h->id)) {
-		if (!h->is_refusal_logged)
-			log_warn(
-				NULL,
-				"activator of an older version gets no instances of revisions with "
-				"container_concurrency while others may use them",
-				"activator=%s revision=%s", h->id, e->name);
-		h->is_refusal_logged = true;
+	if (!shares_may_use_all(e->shares, h->id) && !shares_break_tie(e->shares, h->id)) {
+		refuse(s, e, h, rev);
 		return;
 	}
-	e->told = xrealloc(e->told, (e->told_n + 1) * sizeof *e->told);
-	e->told[e->told_n++] = h->peer;
+	set_told(e, h->peer, true);
 	send_instances(s, h->peer, rev, NULL);
 }
 
@@ -549,8 +631,11 @@ is_gone(const struct sharing *s, const struct holder *h)
 void
 sharing_tick(struct sharing *s)
 {
-	size_t i, n = 0;
+	struct entry *e;
+	size_t i, n = 0, at = 0;
 
+	while ((e = next_entry(s, &at)) != NULL)
+		shares_bury(e->shares, clk_now());
 	for (i = 0; i < s->holders_n; i++) {
 		struct holder *h = &s->holders[i];
 

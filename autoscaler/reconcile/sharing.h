@@ -31,8 +31,10 @@ NODISCARD struct sharing *sharing_new(const struct scaled_set *, const struct sh
 				      void *arg);
 void sharing_free(struct sharing **);
 /* Before anything else: this leader's term, and the activators that may hold something from
- * before (ids, n). */
-void sharing_begin(struct sharing *, uint64_t term, const char *const *ids, size_t n);
+ * before (ids, n).  has_record: they are all that there are; else the autoscaler before has kept
+ * no record, or it is lost. */
+void sharing_begin(struct sharing *, uint64_t term, bool has_record, const char *const *ids,
+		   size_t n);
 
 /* --- the revisions --- */
 /* The revisions that sharing_describe() names from here to sharing_end_set() are all that there

@@ -218,7 +218,8 @@ holdings_list(struct holdings *l, const char *const *ids, size_t n)
 	offer_all(l);
 }
 
-/* Under no limit nothing was accounted: each holder may have any number in use. */
+/* Under no limit nothing was accounted: each holder may have any number in use, and one that knows
+ * no shares may use every instance. */
 static void
 limit_appears(struct holdings *l)
 {
@@ -228,6 +229,7 @@ limit_appears(struct holdings *l)
 		struct holdings_holder *h = l->holders[i];
 
 		h->is_allowed = false;
+		h->has_all |= !h->has_shares;
 		if (!h->is_heard)
 			continue; /* and so it was offered nothing */
 		h->is_exact = false;

@@ -184,11 +184,65 @@ shares_may_use_all(struct shares *s, const char *id)
 	return true;
 }
 
+void
+shares_assume_all(struct shares *s, const char *id)
+{
+	struct holdings_holder *h = holdings_find_holder(&s->holdings, id);
+
+	if (h == NULL || h->has_shares)
+		return;
+	h->has_all = s->is_allot_due = true;
+}
+
+bool
+shares_break_tie(struct shares *s, const char *id)
+{
+	const struct holdings *l = &s->holdings;
+	struct holdings_holder *h = holdings_find_holder(l, id);
+	size_t i;
+
+	if (h == NULL || h->has_shares || !h->has_all)
+		return false;
+	for (i = 0; i < l->holders_n; i++) {
+		const struct holdings_holder *o = l->holders[i];
+
+		if (o == h || holdings_is_empty_handed(l, o))
+			continue;
+		if (o->has_shares || o->is_allowed || !o->is_connected || o->index < h->index)
+			return false;
+	}
+	h->is_allowed = true;
+	return true;
+}
+
+/* Does h use instances, for certain? */
+static bool
+is_user(const struct holdings *l, const struct holdings_holder *h)
+{
+	if (!h->has_shares)
+		return h->is_allowed;
+	return h->is_synced && h->is_exact && !holdings_is_empty_handed(l, h);
+}
+
+bool
+shares_must_stop(const struct shares *s, const char *id)
+{
+	const struct holdings *l = &s->holdings;
+	const struct holdings_holder *h = holdings_find_holder(l, id);
+	size_t i;
+
+	if (h == NULL || h->has_shares || !h->has_all || h->is_allowed || l->limit == SHARE_ALL)
+		return false;
+	for (i = 0; i < l->holders_n; i++)
+		if (l->holders[i] != h && is_user(l, l->holders[i]))
+			return true;
+	return false;
+}
+
 /* --- what is to be sent --- */
 
-/* Dead activators whose slots are free by now. */
-static void
-bury(struct shares *s, int64_t now_ns)
+void
+shares_bury(struct shares *s, int64_t now_ns)
 {
 	struct holdings *l = &s->holdings;
 	size_t i;
@@ -216,7 +270,7 @@ refresh(struct shares *s, int64_t now_ns)
 {
 	struct holdings *l = &s->holdings;
 
-	bury(s, now_ns);
+	shares_bury(s, now_ns);
 	if (!s->is_allot_due && now_ns < s->next_ns)
 		return;
 	s->is_allot_due = false;

@@ -67,6 +67,20 @@ void shares_want(struct shares *, const char *id, const struct share_want *, int
  * slots of what it is sent.  True only if no other activator holds anything; from then on no
  * other gets anything, until this one is dead. */
 NODISCARD bool shares_may_use_all(struct shares *, const char *id);
+/* The activator knows no shares, and may use everything: an earlier leader, or a time without a
+ * limit, may have let it. */
+void shares_assume_all(struct shares *, const char *id);
+/* If several activators that know no shares may use everything, and no other activator holds
+ * anything, they would keep the instances from each other for ever.  True: this one may be sent
+ * instances, as the first of them.  The others are to be stopped (shares_must_stop()); until
+ * their requests have ended, more than the limit may be in use. */
+NODISCARD bool shares_break_tie(struct shares *, const char *id);
+/* Must the activator, which knows no shares, be sent that no instance may be used, because
+ * another activator uses the instances? */
+bool shares_must_stop(const struct shares *, const char *id);
+/* Forget the dead activators whose slots are free by now.  Each shares_next_offer() does so, too;
+ * call it each second where that is not called. */
+void shares_bury(struct shares *, int64_t now_ns);
 
 /* --- what is to be sent --- */
 /* The next offer, and the id of the activator that it is for; false: none is due.  All of it is

@@ -366,7 +366,16 @@ fill_conf(struct revision_conf *conf, const char *full_name)
 						   .scale_to_zero_grace = CLK_S}};
 }
 
-static const struct reconcile_ops ops = {.send = send_message};
+static void
+on_holder_gone(const char *id, void *arg)
+{
+	size_t n = strlen(world.gone);
+
+	(void)arg;
+	snprintf(world.gone + n, sizeof world.gone - n, "%s ", id);
+}
+
+static const struct reconcile_ops ops = {.send = send_message, .holder_gone = on_holder_gone};
 
 void
 set_services(size_t n, uint32_t max_instances)

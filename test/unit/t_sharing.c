@@ -202,6 +202,139 @@ without_a_limit_there_are_no_offers(void **state)
 	assert_int_equal(sent_to(1, "\"asking\":true"), 1);
 }
 
+/* A world that begins with these activators known from before (n; has_record), with one instance of
+ * a revision of this limit. */
+static void
+restart(bool has_record, const char *const *known, size_t n, uint32_t limit)
+{
+	begin_world(0);
+	world.conf.limits.container_concurrency = limit;
+	reconcile_set(world.r, &(struct reconcile_conf){.drain_timeout = CLK_S}, NULL, 0);
+	reconcile_begin_shares(world.r, 1, has_record, known, n);
+	set_services(1, 0);
+	world.v[world.n++] = (struct fake_instance){.number = 1, .state = INSTANCE_READY};
+	world.scale = 1;
+	forget_sent();
+}
+
+static void
+connect_older(uint64_t peer)
+{
+	world.has_shares = false;
+	connect_peer(peer);
+	reconcile_tail(world.r);
+	world.has_shares = true;
+}
+
+static const char may_use[] = "\"state\":\"ready\"", may_not_use[] = "\"state\":\"stopping\"";
+
+/* Each of them may hold everything: the first one wins, and the other one is stopped. */
+static void
+one_of_two_older_ones_goes_on_after_a_restart(void **state)
+{
+	static const char *const known[] = {"act-1", "act-2"};
+
+	(void)state;
+	restart(true, known, 2, 2);
+	show_instances(NULL);
+	connect_older(2);
+	assert_int_equal(sent_to(2, "\"instances\""), 0); /* the other one may be at work */
+	connect_older(1);
+	seconds(2);
+	assert_int_equal(sent_to(1, may_use), 1);
+	assert_int_equal(sent_to(2, may_use), 0);
+	assert_int_equal(sent_to(2, may_not_use), 1);
+	reconcile_holder_dead(world.r, "act-1");
+	lose_peer(1);
+	seconds(3);
+	assert_int_equal(sent_to(2, may_use), 1);
+}
+
+static void
+one_of_two_older_ones_gets_a_new_revision(void **state)
+{
+	const struct reconcile_conf conf = {.generation = 7, .drain_timeout = 10 * CLK_S};
+
+	(void)state;
+	reconcile_set(world.r, &conf, NULL, 0);
+	connect_older(1);
+	connect_older(2);
+	forget_sent();
+	set_services(1, 0);
+	show_instances(NULL);
+	reconcile_tail(world.r);
+	assert_int_equal(sent_to(1, may_use) + sent_to(2, may_use), 1);
+}
+
+/* While there was no limit they were given all instances; was_limited: there was one before. */
+static void
+check_new_limit(bool was_limited)
+{
+	restart(true, NULL, 0, was_limited ? 2 : 0);
+	show_instances(NULL);
+	world.conf.limits.container_concurrency = 0;
+	set_services(1, 0);
+	connect_older(1);
+	connect_peer(2);
+	reconcile_tail(world.r);
+	world.conf.limits.container_concurrency = 3;
+	set_services(1, 0);
+	reconcile_tail(world.r);
+	forget_sent();
+	holds(2, 9, "");
+	seconds(2);
+	assert_int_equal(sent_to(2, "\"slots\":3"), 0);
+	assert_int_equal(sent_to(1, may_not_use), 0);
+	reconcile_holder_dead(world.r, "act-1");
+	lose_peer(1);
+	seconds(3);
+	assert_int_equal(sent_to(2, "\"slots\":3"), 1);
+}
+
+static void
+a_new_limit_finds_older_ones_with_everything(void **state)
+{
+	(void)state;
+	check_new_limit(false);
+	check_new_limit(true);
+}
+
+/* The autoscaler before kept no record, and its activators may use the instances that it left. */
+static void
+without_a_record_older_ones_have_adopted_instances(void **state)
+{
+	(void)state;
+	restart(false, NULL, 0, 2);
+	show_instances(NULL);
+	connect_older(1);
+	connect_alone(2);
+	seconds(2);
+	assert_int_equal(sent_to(1, may_use), 1);
+	assert_int_equal(sent_to(2, "\"slots\":2"), 0);
+	restart(false, NULL, 0, 2); /* it connects before the driver shows the instances */
+	connect_older(1);
+	connect_alone(2);
+	show_instances(NULL);
+	reconcile_tail(world.r);
+	assert_int_equal(sent_to(2, "\"slots\":2"), 0);
+}
+
+/* Also while a revision has no limit any more. */
+static void
+dead_ones_are_forgotten(void **state)
+{
+	(void)state;
+	connect_alone(1);
+	world.conf.limits.container_concurrency = 0;
+	set_services(1, 0);
+	reconcile_holder_dead(world.r, "act-1");
+	lose_peer(1);
+	seconds(1);
+	assert_string_equal(world.gone, "");
+	seconds(2);
+	assert_string_equal(world.gone, "act-1 ");
+}
+
 /* Those that an earlier autoscaler knew may hold everything. */
 static void
 nothing_is_given_before_all_known_ones_are_heard(void **state)
@@ -213,7 +346,7 @@ nothing_is_given_before_all_known_ones_are_heard(void **state)
 	world.conf.limits.container_concurrency = 2;
 	world.has_shares = true;
 	reconcile_set(world.r, &(struct reconcile_conf){.drain_timeout = CLK_S}, NULL, 0);
-	reconcile_begin_shares(world.r, 1, known, 1);
+	reconcile_begin_shares(world.r, 1, true, known, 1);
 	set_services(1, 0);
 	world.v[world.n++] = (struct fake_instance){.number = 1, .state = INSTANCE_READY};
 	world.scale = 1;
@@ -241,6 +374,15 @@ main(void)
 						setup, world_teardown),
 		cmocka_unit_test_setup_teardown(without_a_limit_there_are_no_offers, setup,
 						world_teardown),
+		cmocka_unit_test_setup_teardown(one_of_two_older_ones_goes_on_after_a_restart,
+						setup, world_teardown),
+		cmocka_unit_test_setup_teardown(one_of_two_older_ones_gets_a_new_revision, setup,
+						world_teardown),
+		cmocka_unit_test_setup_teardown(a_new_limit_finds_older_ones_with_everything, setup,
+						world_teardown),
+		cmocka_unit_test_setup_teardown(without_a_record_older_ones_have_adopted_instances,
+						setup, world_teardown),
+		cmocka_unit_test_setup_teardown(dead_ones_are_forgotten, setup, world_teardown),
 		cmocka_unit_test_setup_teardown(nothing_is_given_before_all_known_ones_are_heard,
 						setup, world_teardown),
 	};
