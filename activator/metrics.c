@@ -153,6 +153,27 @@ put_handshakes(struct strbuf *b, const struct metrics_source *s)
 }
 
 static void
+put_abuses(struct strbuf *b, const struct metrics_source *s)
+{
+	static const char *const reasons[TLS_ABUSES_N] = {
+#define X(id, name) name,
+		TLS_ABUSES(X)
+#undef X
+	};
+	size_t i;
+	unsigned k;
+
+	metric_head(b, &defs[M_ABUSES]);
+	for (i = 0; i < TLS_ABUSES_N; i++) {
+		uint64_t sum = 0;
+
+		for (k = 0; k < s->workers_n; k++)
+			sum += get(&worker_tls_counters(s->workers[k])->abuses[i]);
+		put(b, M_ABUSES, reasons[i], (double)sum);
+	}
+}
+
+static void
 put_tls(struct strbuf *b, const struct metrics_source *s)
 {
 	const char *name;
@@ -162,6 +183,7 @@ put_tls(struct strbuf *b, const struct metrics_source *s)
 	if (s->certificates == NULL)
 		return;
 	put_handshakes(b, s);
+	put_abuses(b, s);
 	metric_head(b, &defs[M_EXPIRY]);
 	while (certificates_next(s->certificates, &at, &name, &days))
 		put(b, M_EXPIRY, name, days);

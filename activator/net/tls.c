@@ -20,7 +20,10 @@
 #define RECORD_MOST ((size_t)16 << 10) /* plaintext of a record */
 #define SEALED_MOST ((size_t)80 << 10) /* ciphertext that is written at once */
 #define SUBJECT_MOST 1024
-#define STEPS_MOST 64 /* handshakes that a round lets go on, whatever the budget */
+#define STEPS_MOST 64		      /* handshakes that a round lets go on, whatever the budget */
+#define READ_MOST ((size_t)256 << 10) /* ciphertext that one read takes */
+#define ANSWERS_MOST ((size_t)16 << 10) /* ciphertext that waits for room and answers messages */
+#define MESSAGES_MOST 32		/* of a handshake, in one read and between data */
 
 struct tls {
 	struct loop *loop;
@@ -56,16 +59,21 @@ struct tls_stream {
 	struct tls_hello hello;
 	struct list_node node; /* of a handshake: in tls->silent or tls->queued */
 	enum place place;
-	bool has_begun;	  /* the first byte has come */
-	bool is_plain;	  /* and it is not TLS */
-	bool is_client;	  /* the peer is an instance */
-	bool is_evicted;  /* there were too many handshakes */
-	bool is_drained;  /* a read has found nothing */
-	bool is_shut;	  /* close_notify was sent */
-	bool has_failed;  /* OpenSSL may not be called any more */
-	ssize_t end;	  /* IO_EOF or IO_ERROR: what the next read is; else 0 */
-	int end_errno;	  /* of IO_ERROR */
-	bool is_end_read; /* and a read has found it */
+	bool has_begun;	     /* the first byte has come */
+	bool is_plain;	     /* and it is not TLS */
+	bool is_client;	     /* the peer is an instance */
+	bool is_evicted;     /* there were too many handshakes */
+	bool is_drained;     /* a read has found nothing */
+	bool is_shut;	     /* close_notify was sent */
+	bool has_failed;     /* OpenSSL may not be called any more */
+	bool is_reading;     /* read_records() runs */
+	bool is_abusive;     /* OpenSSL gets no more to read, and so fails */
+	uint32_t messages_n; /* of a handshake that came after it, since a read has found data */
+	size_t given_n;	     /* ciphertext that OpenSSL got in this read, or step */
+	size_t answers_n;    /* ciphertext that answers messages, while the client takes none */
+	ssize_t end;	     /* IO_EOF or IO_ERROR: what the next read is; else 0 */
+	int end_errno;	     /* of IO_ERROR */
+	bool is_end_read;    /* and a read has found it */
 };
 
 static struct tls_stream *
@@ -83,14 +91,48 @@ is_plain_http(char first)
 	return (first >= 'A' && first <= 'Z') || (first >= 'a' && first <= 'z');
 }
 
+static void
+note_abuse(struct tls_stream *s, enum tls_abuse abuse)
+{
+	if (!s->is_abusive && !s->is_client)
+		metric_add(&s->tls->counters.abuses[abuse], 1);
+	s->is_abusive = true;
+}
+
+/* OpenSSL has read or written a record or a message of a handshake. */
+static void
+on_message(int is_written, int version, int type, const void *data, size_t n, SSL *ssl, void *arg)
+{
+	struct tls_stream *s = arg;
+
+	(void)version;
+	(void)data;
+	(void)n;
+	if (is_written || type != SSL3_RT_HANDSHAKE || s->stream.is_handshaking)
+		return;
+	if (SSL_version(ssl) < TLS1_3_VERSION)
+		note_abuse(s, TLS_ABUSE_RENEGOTIATION);
+	else if (++s->messages_n > MESSAGES_MOST)
+		note_abuse(s, TLS_ABUSE_MESSAGES);
+}
+
 static int
 bio_read(BIO *bio, char *buf, size_t n, size_t *got)
 {
 	struct tls_stream *s = BIO_get_data(bio);
-	ssize_t r = io_socket_read(s->io, buf, n);
+	ssize_t r;
 
 	BIO_clear_retry_flags(bio);
+	if (s->is_abusive)
+		return 0;
+	if (s->given_n >= READ_MOST) { /* others have their turn first */
+		io_yield(s->io);
+		BIO_set_retry_read(bio);
+		return 0;
+	}
+	r = io_socket_read(s->io, buf, n);
 	if (r > 0) {
+		s->given_n += (size_t)r;
 		if (!s->has_begun)
 			s->is_plain = is_plain_http(buf[0]);
 		s->has_begun = true;
@@ -128,6 +170,11 @@ bio_write(BIO *bio, const char *data, size_t n, size_t *written)
 	struct iovec iov = {.iov_len = n};
 
 	BIO_clear_retry_flags(bio);
+	if (s->is_reading) {
+		s->answers_n = io_is_blocked(s->io) ? s->answers_n + n : 0;
+		if (s->answers_n > ANSWERS_MOST)
+			note_abuse(s, TLS_ABUSE_ANSWERS);
+	}
 	if (t->sealed_n + n > SEALED_MOST && flush_sealed(s, false, 0) < 0)
 		return 0;
 	*written = n;
@@ -422,6 +469,7 @@ step(struct tls_stream *s)
 	int rc;
 
 	ERR_clear_error();
+	s->given_n = 0;
 	rc = SSL_do_handshake(s->ssl);
 	if (flush_sealed(s, false, 0) < 0 && rc == 1) {
 		end_handshake(s, TLS_CLOSED);
@@ -478,6 +526,8 @@ read_records(struct tls_stream *s, char *buf, size_t n)
 
 	ERR_clear_error();
 	s->is_drained = false;
+	s->is_reading = true;
+	s->given_n = 0;
 	while (got < n) {
 		if (SSL_read_ex(s->ssl, buf + got, n - got, &one) != 1) {
 			note_end(s);
@@ -485,6 +535,9 @@ read_records(struct tls_stream *s, char *buf, size_t n)
 		}
 		got += one;
 	}
+	s->is_reading = false;
+	if (got > 0)
+		s->messages_n = 0;
 	/* What was read may have asked for an answer, such as a new key. */
 	if (flush_sealed(s, false, 0) < 0 && s->end == 0)
 		fail(s, errno);
@@ -599,6 +652,7 @@ tls_finish_connect(struct io *io)
 	if (!s->stream.is_handshaking)
 		return 0;
 	ERR_clear_error();
+	s->given_n = 0;
 	rc = SSL_do_handshake(s->ssl);
 	if (flush_sealed(s, false, 0) < 0) {
 		end_handshake(s, TLS_CLOSED);
@@ -681,6 +735,8 @@ stream_new(struct tls *t, struct io *io, SSL_CTX *ctx)
 	BIO_set_init(bio, 1);
 	SSL_set_bio(s->ssl, bio, bio);
 	SSL_set_app_data(s->ssl, &s->hello);
+	SSL_set_msg_callback(s->ssl, on_message);
+	SSL_set_msg_callback_arg(s->ssl, s);
 	return s;
 }
 

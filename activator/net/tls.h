@@ -11,6 +11,11 @@
  * wait for the next rounds, in order.  Established connections have their turns in between.
  * How many handshakes may be under way is bounded: for a further one, the oldest that waits for
  * its client fails, or the new one if none waits.
+ *
+ * After the handshake a client may send messages that carry no data, such as KeyUpdate, and
+ * OpenSSL would read and answer them for as long as they come.  So a read ends after some
+ * ciphertext, and a client that sends many such messages loses its connection; one that asks
+ * for a renegotiation loses it at once.
  * Thread: the loop's. */
 #ifndef ACTIVATOR_NET_TLS_H
 #define ACTIVATOR_NET_TLS_H
@@ -46,9 +51,23 @@ enum tls_outcome {
 		TLS_OUTCOMES_N
 };
 
+/* Why an established connection was ended for what its client sent beside data. */
+#define TLS_ABUSES(X)                                                                              \
+	X(RENEGOTIATION, "renegotiation")                                                          \
+	X(MESSAGES, "messages") /* too many messages of a handshake, such as KeyUpdate */          \
+	X(ANSWERS, "answers")	/* too many answers to such messages, which it did not read */
+
+enum tls_abuse {
+#define X(id, name) TLS_ABUSE_##id,
+	TLS_ABUSES(X)
+#undef X
+		TLS_ABUSES_N
+};
+
 struct tls_counters {
 	_Atomic uint64_t handshakes[TLS_VERSIONS][TLS_OUTCOMES_N];
 	_Atomic uint64_t under_way; /* handshakes, now */
+	_Atomic uint64_t abuses[TLS_ABUSES_N];
 };
 
 /* What the user of TLS decides. */

@@ -112,8 +112,11 @@ def test_http2_can_be_turned_off(tmp_path):
 
 
 def test_renegotiation_is_refused(stack):
+    ended = 'activator_tls_ended_total{reason="renegotiation"}'
+    before = stack.metric(ended)
     done = s_client(stack, "-tls1_2", request=b"R\n")
     assert b"no renegotiation" in done.stderr
+    wait_until(lambda: stack.metric(ended) == before + 1, what="the metric")
 
 
 def test_settings(tmp_path):

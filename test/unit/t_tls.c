@@ -529,6 +529,12 @@ counted(const struct world *w, size_t at, enum tls_version v, enum tls_outcome o
 	return atomic_load(&tls_counters(w->tls[at])->handshakes[v][o]);
 }
 
+static uint64_t
+abuses(const struct world *w, enum tls_abuse a)
+{
+	return atomic_load(&tls_counters(w->tls[0])->abuses[a]);
+}
+
 static void
 bytes_pass_both_ways(void **state)
 {
@@ -723,6 +729,110 @@ renegotiation_is_refused(void **state)
 	assert_true(shake_hands(s));
 	assert_int_equal(SSL_renegotiate(s->peer), 1);
 	assert_false(shake_hands(s));
+	assert_int_equal(s->end, IO_ERROR);
+	assert_int_equal(s->end_errno, EPROTO);
+	assert_int_equal(abuses(w, TLS_ABUSE_RENEGOTIATION), 1);
+	end(&w);
+}
+
+/* As fast as the stream reads them, and without reading answers. */
+static size_t
+ask_for_keys(struct side *s, int how)
+{
+	size_t sent;
+
+	for (sent = 0; sent < 1000 && s->end == 0; sent++) {
+		if (SSL_key_update(s->peer, how) != 1 || SSL_do_handshake(s->peer) != 1)
+			break;
+		loop_once(s->world->loop, true);
+	}
+	return sent;
+}
+
+static void
+key_updates_without_data_are_refused(void **state)
+{
+	struct world *w = make();
+	struct side *s = add_side(w, 0), *much = add_side(w, 0);
+	int i;
+
+	(void)state;
+	assert_true(shake_hands(s) && shake_hands(much));
+	for (i = 0; i < 100; i++) { /* with data, any number is right */
+		assert_int_equal(SSL_key_update(s->peer, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+		peer_says(s, "x");
+	}
+	assert_int_equal(s->got_n, 100);
+	assert_int_equal(ask_for_keys(s, SSL_KEY_UPDATE_NOT_REQUESTED), 33);
+	assert_int_equal(s->end, IO_ERROR);
+	assert_int_equal(s->end_errno, EPROTO);
+	assert_int_equal(abuses(w, TLS_ABUSE_MESSAGES), 1);
+	/* Or with data, but all at once. */
+	for (i = 0; i < 100; i++) {
+		assert_int_equal(SSL_key_update(much->peer, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+		assert_int_equal(SSL_write(much->peer, "x", 1), 1);
+	}
+	loop_once(w->loop, true);
+	assert_int_equal(much->end_errno, EPROTO);
+	assert_int_equal(abuses(w, TLS_ABUSE_MESSAGES), 2);
+	end(&w);
+}
+
+/* A client that takes nothing and asks for answers: what waits for it is bounded. */
+static void
+unread_answers_are_bounded(void **state)
+{
+	struct world *w = make();
+	struct side *s = add_side(w, 0);
+	char *fill = xcalloc(1, 1 << 20);
+	struct iovec iov = {.iov_base = fill, .iov_len = 1 << 20};
+	size_t before;
+	int i;
+
+	(void)state;
+	assert_true(shake_hands(s));
+	assert_int_equal(io_write(&s->io, &iov, 1), 0);
+	assert_true(io_is_blocked(&s->io));
+	before = s->io.out.n;
+	for (i = 0; i < 5000 && s->end == 0; i++) {
+		assert_int_equal(SSL_key_update(s->peer, SSL_KEY_UPDATE_REQUESTED), 1);
+		peer_says(s, "x");
+	}
+	assert_int_equal(s->end_errno, EPROTO);
+	assert_int_equal(abuses(w, TLS_ABUSE_ANSWERS), 1);
+	assert_in_range(s->io.out.n, before, before + (32 << 10));
+	free(fill);
+	end(&w);
+}
+
+/* More ciphertext than one read takes: the rest is there for the next one. */
+static void
+a_read_takes_a_bounded_amount(void **state)
+{
+	struct world *w = make();
+	struct side *s = add_side(w, 0);
+	int size = 512 << 10, i;
+	size_t n = 0, one;
+	char *all = xcalloc(1, 16384);
+	ssize_t got;
+
+	(void)state;
+	assert_true(shake_hands(s));
+	s->is_deaf = true;
+	SSL_set_mode(s->peer, SSL_MODE_ENABLE_PARTIAL_WRITE);
+	setsockopt(s->peer_fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+	while (SSL_write_ex(s->peer, all, 16384, &one) == 1)
+		n += one;
+	loop_once(w->loop, true);
+	got = io_read(&s->io, s->got, GOT_MOST);
+	assert_in_range(got, 1, (256 + 17) << 10);
+	s->got_n = (size_t)got;
+	s->is_deaf = false;
+	for (i = 0; i < 1000 && s->got_n < n; i++)
+		loop_once(w->loop, true);
+	assert_true(s->got_n >= n);
+	assert_int_equal(s->end, 0);
+	free(all);
 	end(&w);
 }
 
@@ -963,6 +1073,9 @@ main(void)
 		cmocka_unit_test(an_end_is_told_from_a_cut),
 		cmocka_unit_test(unasked_records_are_no_bytes),
 		cmocka_unit_test(renegotiation_is_refused),
+		cmocka_unit_test(key_updates_without_data_are_refused),
+		cmocka_unit_test(unread_answers_are_bounded),
+		cmocka_unit_test(a_read_takes_a_bounded_amount),
 		cmocka_unit_test(plain_http_gets_an_answer),
 		cmocka_unit_test(any_worker_resumes_for_two_generations),
 		cmocka_unit_test(client_certificates_are_verified),
