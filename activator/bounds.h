@@ -16,7 +16,8 @@ struct bounds {
 	uint32_t max_sockets;	  /* connections of clients and to instances */
 	uint32_t max_parked;	  /* requests */
 	uint64_t max_parked_bytes;
-	uint64_t max_stream_bytes; /* of bodies that streams of HTTP/2 keep */
+	uint64_t
+		max_stream_bytes; /* of connections of HTTP/2, and bodies that their streams keep */
 	/* atomics */
 	_Atomic uint32_t connections, upstreams;
 	_Atomic uint32_t parked;
@@ -61,7 +62,7 @@ bounds_unpark(struct bounds *b, uint32_t bytes)
 	atomic_fetch_sub_explicit(&b->parked_bytes, bytes, memory_order_relaxed);
 }
 
-/* A stream keeps n more bytes.  False: that is more than all streams may keep. */
+/* HTTP/2 keeps n more bytes.  False: that is more than it may keep. */
 static inline bool
 bounds_add_stream_bytes(struct bounds *b, size_t n)
 {

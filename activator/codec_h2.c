@@ -97,7 +97,7 @@ unread_head(struct xfer *x, char *buf, size_t head_n)
 static size_t
 kept_bytes(const struct xfer *x)
 {
-	return sizeof *x->stream + x->stream->in.n;
+	return sizeof *x->stream + H2_STREAM_BYTES + x->stream->in.n;
 }
 
 /* A quarter of the streams is left to requests that find a slot at once. */

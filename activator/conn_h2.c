@@ -493,6 +493,7 @@ drop_session(struct conn *c)
 		container_of(node, struct upstream, abandoned_node)->abandoned = NULL;
 	if (list_linked(&h2->to_write))
 		list_remove(&c->w->to_write, &h2->to_write);
+	bounds_drop_stream_bytes(c->w->bounds, H2_CONN_BYTES);
 	metric_add(&c->w->counters.h2_ended[h2->end], 1);
 	metric_add(&c->w->counters.h2_connections, (uint64_t)-1);
 	h2_free(&h2->session);
@@ -739,7 +740,9 @@ conn_h2_begin(struct conn *c)
 	c->timer.fn = on_timer;
 	c->since_ns = w->now;
 	metric_add(&w->counters.h2_connections, 1);
-	if (w->is_draining)
+	if (!bounds_add_stream_bytes(w->bounds, H2_CONN_BYTES))
+		terminate(h2, H2_ENDED_MEMORY, H2_ENHANCE_YOUR_CALM);
+	else if (w->is_draining)
 		begin_goaway(h2, H2_ENDED_DRAIN);
 	if (feed(c, in.data, in.n) == 0)
 		read_frames(c);

@@ -98,7 +98,8 @@ void worker_period_free(struct worker_period **);
 	X(FLOOD, "flood")	  /* too many resets, acknowledgements or CONTINUATION frames */   \
 	X(GLITCHES, "glitches")	  /* h2_glitches were used up */                                   \
 	X(ABANDONED, "abandoned") /* h2_abandoned was reached */                                   \
-	X(STALLED, "stalled")	  /* a head or a write made no progress for too long */
+	X(STALLED, "stalled")	  /* a head or a write made no progress for too long */            \
+	X(MEMORY, "memory")	  /* max_stream_bytes was reached when it began */
 enum h2_ended {
 #define X(id, label) H2_ENDED_##id,
 	H2_ENDS(X)

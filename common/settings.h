@@ -201,7 +201,7 @@ struct activator_conf {
 	uint32_t h2_header_list;
 	uint32_t h2_glitches, h2_glitch_rate; /* rate: a second */
 	uint32_t h2_abandoned;
-	uint64_t max_stream_bytes;
+	uint64_t max_stream_bytes; /* of connections and bodies */
 	int64_t drain_timeout;
 	struct str_list trusted_proxies;       /* networks */
 	struct certificate_conf *certificates; /* the first is that of clients that name no host */

@@ -40,6 +40,7 @@ struct h2 {
 	void *arg;
 	uint32_t header_list;
 	uint32_t error;
+	int32_t last_id; /* the last stream that is served, once a GOAWAY says so */
 	struct block block;
 	struct frame_scan scan;
 };
@@ -220,6 +221,11 @@ request_came(struct h2 *h, int32_t id, bool is_end)
 	struct h2_head head = {.is_end = is_end};
 	void *stream;
 
+	if (id > h->last_id) { /* its client will send it again: RFC 9113 6.8 */
+		block_end(&h->block);
+		h2_reset(h, id, H2_REFUSED_STREAM);
+		return;
+	}
 	if (hosts_differ(&h->block)) {
 		block_end(&h->block);
 		h->ops->on_glitch(h->arg);
@@ -498,6 +504,7 @@ h2_new(const struct h2_conf *conf, const struct h2_ops *ops, void *arg)
 	h->ops = ops;
 	h->arg = arg;
 	h->header_list = conf->header_list;
+	h->last_id = INT32_MAX;
 	h->scan.skip = strlen(H2_PREFACE);
 	/* These fail only where memory ends, and that ends the program as elsewhere. */
 	if (nghttp2_session_server_new2(&h->session, callbacks, h, options) != 0 ||
@@ -717,13 +724,13 @@ h2_begin_goaway(struct h2 *h)
 void
 h2_goaway(struct h2 *h)
 {
-	nghttp2_submit_goaway(h->session, NGHTTP2_FLAG_NONE,
-			      nghttp2_session_get_last_proc_stream_id(h->session), NGHTTP2_NO_ERROR,
-			      NULL, 0);
+	h->last_id = nghttp2_session_get_last_proc_stream_id(h->session);
+	nghttp2_submit_goaway(h->session, NGHTTP2_FLAG_NONE, h->last_id, NGHTTP2_NO_ERROR, NULL, 0);
 }
 
 void
 h2_terminate(struct h2 *h, enum h2_code code)
 {
+	h->last_id = nghttp2_session_get_last_proc_stream_id(h->session);
 	nghttp2_session_terminate_session(h->session, (uint32_t)code);
 }

@@ -16,6 +16,9 @@ struct h2; /* opaque, heap: one connection */
 
 #define H2_PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" /* RFC 9113 3.4 */
 #define H2_PREFACE_HEAD 18 /* its first bytes, up to the empty line, look like a head of HTTP/1 */
+/* Memory of a connection and of a stream, about: what nghttp2 keeps of them. */
+#define H2_CONN_BYTES ((size_t)18 << 10)
+#define H2_STREAM_BYTES ((size_t)384)
 #define H2_WRITE_LEAST ((size_t)17 << 10) /* of h2_write(): any frame of ours fits */
 
 /* Codes of RST_STREAM and GOAWAY: RFC 9113 7. */
@@ -114,9 +117,9 @@ void h2_set_window(struct h2 *, int32_t id, uint32_t window);
 /* Ask the client to open no more streams.  Those that it has opened before it sees that have come
  * when on_pong() is called. */
 void h2_begin_goaway(struct h2 *);
-/* Ignore streams that are opened from now on: the GOAWAY says which was the last. */
+/* Refuse streams that are opened from now on: the GOAWAY says which was the last. */
 void h2_goaway(struct h2 *);
-/* End the connection: streams too. */
+/* End the connection: streams too.  None that is opened from now on is served. */
 void h2_terminate(struct h2 *, enum h2_code);
 
 #endif

@@ -164,12 +164,55 @@ a_response_that_is_not_taken_is_reset(void **state)
 	say(t->served, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
 	rounds(t);
 	assert_int_equal(c->h2->streams.n, 1);
-	assert_int_equal(t->bounds.stream_bytes, 5);
+	assert_int_equal(t->bounds.stream_bytes, H2_CONN_BYTES + 5);
 	pass_time(t, 6 * CLK_S);
 	rounds(t);
 	assert_int_equal(c->h2->streams.n, 0);
-	assert_int_equal(t->bounds.stream_bytes, 0);
+	assert_int_equal(t->bounds.stream_bytes, H2_CONN_BYTES);
 	assert_int_equal(t->w->counters.h2_connections, 1);
+	end(&t);
+}
+
+/* What comes behind the last stream that a GOAWAY names was not processed: its client sends it
+ * again. */
+static void
+no_request_is_served_behind_the_last_goaway(void **state)
+{
+	struct world *t = make("");
+	const struct conn *c = begin(t);
+	char text[512];
+	bool is_eof;
+
+	(void)state;
+	send_get(t, 1);
+	rounds(t);
+	assert_int_equal(c->requests, 1);
+	worker_post_drain(t->w);
+	rounds(t);
+	send_get(t, 3); /* crosses the first GOAWAY */
+	send_frame(t, 6, 1, 0, "\0\0\0\0\0\0\0\0", 8);
+	send_get(t, 5); /* comes in the same read, and the second GOAWAY names 3 */
+	rounds(t);
+	assert_int_equal(c->requests, 2);
+	hear(t->client, text, sizeof text, &is_eof);
+	end(&t);
+}
+
+static void
+connections_are_bounded_by_their_memory(void **state)
+{
+	struct world *t = make("");
+
+	(void)state;
+	t->bounds.max_stream_bytes = H2_CONN_BYTES - 1;
+	connect_client(t);
+	say(t->client, H2_PREFACE);
+	send_frame(t, 4, 0, 0, NULL, 0);
+	send_get(t, 1);
+	rounds(t);
+	assert_int_equal(ended(t, H2_ENDED_MEMORY), 1);
+	assert_int_equal(t->served, -1);
+	assert_int_equal(t->bounds.stream_bytes, 0);
 	end(&t);
 }
 
@@ -182,6 +225,8 @@ main(void)
 		cmocka_unit_test(a_head_that_stalls_ends_the_connection),
 		cmocka_unit_test(a_drain_does_not_wait_for_the_answer_to_its_ping),
 		cmocka_unit_test(a_response_that_is_not_taken_is_reset),
+		cmocka_unit_test(no_request_is_served_behind_the_last_goaway),
+		cmocka_unit_test(connections_are_bounded_by_their_memory),
 	};
 
 	clk_replace(now);
