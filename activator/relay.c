@@ -130,10 +130,8 @@ pass_response(struct upstream *u, const struct response *head, char *buf, size_t
 	size_t data_n = 0;
 	ssize_t used = upstream_read_body(u, buf, n, &data_n);
 
-	if (used < 0 && !x->is_head_written)
-		return bad_response("its chunked body is malformed");
 	if (used < 0)
-		return result(RELAY_BROKEN);
+		return bad_response("its chunked body is malformed");
 	/* Before the client gets it: if it has left, the connection is no worse for that. */
 	if (u->is_done)
 		u->is_persistent = is_reusable(u, n - (size_t)used);
@@ -161,7 +159,7 @@ upgrade(struct upstream *u, const struct response *r, const char *early, size_t 
 	if (!x->is_sent_whole) /* body and tunnel could not be told apart */
 		return bad_response("it switched protocols before it had read the request body");
 	note_served(u);
-	upstream_read_tunnel(u);
+	upstream_read_raw(u);
 	xfer_head_seen(x);
 	metric_add(&x->shard->bytes_out, n);
 	if (x->conn->codec->upgrade(x, r, early, n) < 0)

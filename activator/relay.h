@@ -21,7 +21,7 @@ enum relay_end {
 	RELAY_BAD_REQUEST,  /* the framing of the request's body is malformed */
 	RELAY_NO_RESPONSE,  /* the instance closed its side without a final response head */
 	RELAY_NO_UPGRADE,   /* the instance does not speak the protocol that the client needs */
-	RELAY_BAD_RESPONSE, /* the response is not valid HTTP; nothing of it was written */
+	RELAY_BAD_RESPONSE, /* the response is not valid HTTP */
 	RELAY_BROKEN,	    /* the response broke off, and some of it was written */
 };
 

@@ -71,7 +71,7 @@ upstream_read_final(struct upstream *u, const struct response *r)
 }
 
 void
-upstream_read_tunnel(struct upstream *u)
+upstream_read_raw(struct upstream *u)
 {
 	u->framing = FRAMING_CLOSE;
 	u->is_persistent = false;

@@ -12,6 +12,7 @@
 #include "activator/refuse.h"
 #include "activator/shard.h"
 #include "activator/upstream.h"
+#include "activator/upstream_read.h"
 #include "activator/worker_impl.h"
 #include "common/clk.h"
 #include "common/log.h"
@@ -320,14 +321,30 @@ xfer_cut_tunnel(struct xfer *x)
 	xfer_cut(x, OUT_UPGRADED, false);
 }
 
+/* Is the instance's time over, or its connection gone?  Else it may be at work on what it has of
+ * the request, whatever the client is answered. */
+static bool
+has_failed(enum outcome out)
+{
+	return out == OUT_RESPONSE_TIMEOUT || out == OUT_STALLED || out == OUT_UPSTREAM_FAILED;
+}
+
+/* Has the response begun, and cannot be passed on? */
+static bool
+is_unreadable(enum outcome out)
+{
+	return out == OUT_UPSTREAM_PROTOCOL || out == OUT_METHOD;
+}
+
 static void
 refuse(struct xfer *x, enum outcome out, const char *why, int64_t retry_after_s)
 {
-	/* The instance did not fail, and may be at work on what it has of the request. */
-	if (out == OUT_REQUEST_TIMEOUT || out == OUT_BODY_TIMEOUT || out == OUT_BAD_REQUEST)
-		let_go_when_done(x);
-	else
+	if (x->state == XFER_EXCHANGE && is_unreadable(out))
+		upstream_read_raw(x->upstream);
+	if (has_failed(out))
 		xfer_let_go(x);
+	else
+		let_go_when_done(x);
 	if (x->is_head_written) { /* no other response can be written: the client sees a cut */
 		xfer_cut(x, out, true);
 		return;

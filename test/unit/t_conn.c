@@ -445,6 +445,53 @@ a_broken_body_keeps_its_slot(void **state)
 	end(&t);
 }
 
+/* What the instance sends cannot be passed on, but it may be at work until it ends its side, or
+ * abort_timeout is over. */
+static void
+expect_slot_kept(const char *first, const char *rest)
+{
+	struct world *t = make("activator { container_concurrency = 1 abort_timeout = 10s "
+			       "response_timeout = 1h }");
+	bool is_ending;
+
+	for (is_ending = false;; is_ending = true) {
+		connect_client(t);
+		ask(t, "GET / HTTP/1.1\r\nHost: s\r\n\r\n");
+		say(t->served, first);
+		rounds(t);
+		say(t->served, rest);
+		rounds(t);
+		say(t->served, "and more");
+		rounds(t);
+		assert_int_equal(slots_taken(t), 1);
+		if (is_ending)
+			close(t->served);
+		else
+			pass_time(t, 11 * CLK_S);
+		rounds(t);
+		assert_int_equal(slots_taken(t), 0);
+		if (is_ending)
+			break;
+		close(t->served);
+		close(t->client);
+		t->served = -1;
+		rounds(t);
+	}
+	t->served = -1;
+	end(&t);
+}
+
+static void
+an_unreadable_response_keeps_its_slot(void **state)
+{
+	(void)state;
+	expect_slot_kept("nonsense\r\n\r\n", "of it");
+	expect_slot_kept("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "body");
+	expect_slot_kept("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "body");
+	expect_slot_kept("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+			 "zz\r\n");
+}
+
 /* What follows a 101 is no response head: abort_timeout bounds it, not response_timeout. */
 static void
 a_tunnel_without_a_client_ends_at_abort_timeout(void **state)
@@ -747,6 +794,7 @@ main(void)
 		cmocka_unit_test(a_connection_that_cannot_be_watched_is_refused),
 		cmocka_unit_test(a_complete_response_frees_its_slot_if_the_client_is_gone),
 		cmocka_unit_test(a_broken_body_keeps_its_slot),
+		cmocka_unit_test(an_unreadable_response_keeps_its_slot),
 		cmocka_unit_test(a_tunnel_without_a_client_ends_at_abort_timeout),
 		cmocka_unit_test(a_tunnel_that_times_out_keeps_its_slot),
 		cmocka_unit_test(a_tunnel_that_timed_out_ends_at_abort_timeout),
