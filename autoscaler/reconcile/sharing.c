@@ -8,6 +8,8 @@
 #include "common/clk.h"
 #include "common/log.h"
 
+#define ABSENT_AFTER (5 * CLK_S) /* the log says that an activator is not connected */
+
 /* One activator: connected, or not known to be dead. */
 struct holder {
 	char *id;
@@ -15,6 +17,8 @@ struct holder {
 	bool has_shares;
 	bool is_known_before; /* to an earlier autoscaler, and not heard of since */
 	bool is_leaving;
+	bool is_absence_logged;
+	int64_t lost_ns;	/* since when it has not been connected */
 	bool is_refusal_logged; /* it knows no shares, and got no instances of a revision */
 	int64_t dead_ns;	/* -1: it is not */
 };
@@ -156,7 +160,7 @@ add_holder(struct sharing *s, const char *id)
 		return h;
 	s->holders = xrealloc(s->holders, (s->holders_n + 1) * sizeof *s->holders);
 	h = &s->holders[s->holders_n++];
-	*h = (struct holder){.id = xstrdup(id), .dead_ns = -1};
+	*h = (struct holder){.id = xstrdup(id), .lost_ns = clk_now(), .dead_ns = -1};
 	return h;
 }
 
@@ -181,6 +185,7 @@ sharing_peer_up(struct sharing *s, uint64_t peer, const char *id, bool has_share
 	size_t at = 0;
 
 	h->dead_ns = -1;
+	h->is_absence_logged = false;
 	h->peer = peer;
 	h->has_shares = has_shares;
 	h->is_known_before = false;
@@ -202,6 +207,7 @@ sharing_peer_down(struct sharing *s, uint64_t peer)
 	if (h == NULL)
 		return;
 	h->peer = 0;
+	h->lost_ns = clk_now();
 	while ((e = next_entry(s, &at)) != NULL) {
 		shares_down(e->shares, h->id);
 		mark_due(s, e);
@@ -628,6 +634,19 @@ is_gone(const struct sharing *s, const struct holder *h)
 	return true;
 }
 
+static void
+check_absence(const struct sharing *s, struct holder *h)
+{
+	if (h->peer != 0 || h->dead_ns >= 0 || h->is_absence_logged || s->by_name.n == 0 ||
+	    clk_now() - h->lost_ns < ABSENT_AFTER)
+		return;
+	h->is_absence_logged = true;
+	log_warn(NULL,
+		 "activator is not connected, but its process has not ended: no other activator "
+		 "gets the slots that it may use",
+		 "activator=%s", h->id);
+}
+
 void
 sharing_tick(struct sharing *s)
 {
@@ -639,6 +658,7 @@ sharing_tick(struct sharing *s)
 	for (i = 0; i < s->holders_n; i++) {
 		struct holder *h = &s->holders[i];
 
+		check_absence(s, h);
 		if (h->dead_ns < 0 || !is_gone(s, h)) {
 			s->holders[n++] = *h;
 			continue;

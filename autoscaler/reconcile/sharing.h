@@ -21,8 +21,8 @@ struct sharing; /* opaque */
 struct sharing_ops {
 	/* Send to one activator. */
 	void (*send)(uint64_t peer, const struct msg *, void *arg);
-	/* This dead activator holds nothing any more: its id need not be kept.  NULL: nobody
-	 * keeps ids. */
+	/* This dead activator holds nothing any more: its id need not be kept.  NULL: ids are
+	 * not kept. */
 	void (*holder_gone)(const char *id, void *arg);
 };
 

@@ -411,6 +411,61 @@ dead_activator_is_waited_for(void **state)
 	close_scene(&t);
 }
 
+/* An activator that was taken for dead comes back: what it holds counts again. */
+static void
+dead_activator_comes_back(void **state)
+{
+	struct scene t;
+
+	(void)state;
+	open_scene(&t, 3, 1);
+	t.a.requests[0] = 1;
+	connect_(&t, &t.b, 1);
+	settle(&t);
+	shares_down(t.leader, "a");
+	shares_dead(t.leader, "a", t.now_ns);
+	share_disconnected(t.a.share);
+	shares_up(t.leader, "a", true); /* and it has not reported yet */
+	t.now_ns += 2 * ABORT_TIMEOUT;
+	share_set_parked(t.b.share, 1, t.now_ns);
+	assert_true(speak(&t, &t.b));
+	assert_null(lead(&t));
+	assert_int_equal(t.b.slots[0], 0);
+	share_connected(t.a.share, 1);
+	settle(&t);
+	assert_int_equal(t.b.slots[0], 1);
+	assert_int_equal(t.a.slots[0], 2);
+	close_scene(&t);
+}
+
+/* An activator that is leaving gives up what is idle, gets no more than it wants, and leaves
+ * nothing behind. */
+static void
+leaving_activator_leaves_nothing(void **state)
+{
+	struct scene t;
+
+	(void)state;
+	open_scene(&t, 2, 2);
+	t.a.requests[0] = 1;
+	shares_leaving(t.leader, "a");
+	settle(&t);
+	assert_int_equal(t.a.slots[0] + t.a.slots[1], 1);
+	share_set_parked(t.a.share, 1, t.now_ns); /* it is alone, and yet has to want */
+	settle(&t);
+	assert_int_equal(t.a.slots[0] + t.a.slots[1], 2);
+	share_set_parked(t.a.share, 0, t.now_ns);
+	end(&t.a, 0);
+	share_release(t.a.share);
+	settle(&t);
+	assert_int_equal(t.a.slots[0] + t.a.slots[1], 0);
+	shares_dead(t.leader, "a", t.now_ns);
+	connect_(&t, &t.b, 1);
+	settle(&t);
+	assert_int_equal(t.b.slots[0] + t.b.slots[1], 4);
+	close_scene(&t);
+}
+
 /* After a restart of the leader nothing is given out beyond what was reported, until each
  * activator on record was heard.  What each has stays. */
 static void
@@ -643,6 +698,8 @@ main(void)
 		cmocka_unit_test(use_above_a_share_is_held),
 		cmocka_unit_test(instance_that_returns_is_accounted),
 		cmocka_unit_test(dead_activator_is_waited_for),
+		cmocka_unit_test(dead_activator_comes_back),
+		cmocka_unit_test(leaving_activator_leaves_nothing),
 		cmocka_unit_test(new_leader_waits_for_the_known),
 		cmocka_unit_test(old_offers_are_ignored),
 		cmocka_unit_test(deposed_leader_is_silent),
