@@ -232,17 +232,28 @@ redirect(struct xfer *x, const struct request *r)
 	xfer_end(x, OUT_REDIRECTED);
 }
 
+/* Has the client proven in its handshake what clients of the host must prove?  False: the request
+ * is refused.  The connection ends where another one would do better. */
+static bool
+is_directed(struct xfer *x, const char *host, size_t n)
+{
+	enum tls_fit fit = tls_fit(&x->conn->io, host, n);
+
+	if (fit != TLS_FITS)
+		x->is_persistent = false;
+	if (fit == TLS_MISDIRECTED)
+		xfer_refuse(x, OUT_MISDIRECTED, NULL);
+	return fit != TLS_MISDIRECTED;
+}
+
 static void
 route(struct xfer *x, const struct request *r, size_t head_n)
 {
 	const struct limits *limits;
 	struct route_match match;
 
-	if (io_is_encrypted(&x->conn->io) &&
-	    tls_is_misdirected(&x->conn->io, r->authority, r->host_n)) {
-		xfer_refuse(x, OUT_MISDIRECTED, NULL);
+	if (io_is_encrypted(&x->conn->io) && !is_directed(x, r->authority, r->host_n))
 		return;
-	}
 	find_route(x, r, &match);
 	if (match.is_ambiguous) {
 		xfer_refuse(x, OUT_BAD_REQUEST, "the path can be read in more than one way");
@@ -252,6 +263,11 @@ route(struct xfer *x, const struct request *r, size_t head_n)
 		xfer_refuse(x, OUT_NO_ROUTE, NULL);
 		return;
 	}
+	/* The host of a tag leads to the service of another host: its clients must prove the same.
+	 */
+	if (match.tag_n > 0 && io_is_encrypted(&x->conn->io) &&
+	    !is_directed(x, r->authority + match.tag_n, r->host_n - match.tag_n))
+		return;
 	if (match.service->redirect_https && !is_challenge(r) && !is_https(x, r)) {
 		redirect(x, r);
 		return;

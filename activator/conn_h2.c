@@ -7,6 +7,7 @@
 #include "activator/bounds.h"
 #include "activator/deadline.h"
 #include "activator/dispatch.h"
+#include "activator/net/tls.h"
 #include "activator/upstream.h"
 #include "common/clk.h"
 
@@ -214,7 +215,7 @@ begin_request(struct h2_stream *st)
 	free(st->head);
 	st->head = NULL;
 	most = xfer_limits(st->x)->requests_per_connection;
-	if (most > 0 && c->requests >= most)
+	if ((most > 0 && c->requests >= most) || tls_is_outdated(&c->io))
 		begin_goaway(h2, H2_ENDED_IDLE);
 }
 

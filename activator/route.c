@@ -596,6 +596,8 @@ find_match(const struct routes *r, const struct route_query *q, struct route_mat
 		entry = find_tagged(t->service, q);
 	if (entry == NULL)
 		entry = pick_entry(t->service, q);
+	if (t->tagged != NULL)
+		out->tag_n = strlen(t->tagged->tag) + 1;
 	out->service = &t->service->pub;
 	out->revision = &entry->revision;
 	if (t->service->rules == NULL)

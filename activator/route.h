@@ -34,7 +34,8 @@ struct route_match {
 	const struct route_revision *revision; /* NULL if service is NULL */
 	int action;			       /* RULE_* */
 	const struct rule_conf *rule;	       /* the rule that matched; NULL: none, RULE_WAKE */
-	unsigned lookups;		       /* in hash tables, made for this match */
+	size_t tag_n;	   /* the host is TAG-HOST: the size of "TAG-"; 0: it is not */
+	unsigned lookups;  /* in hash tables, made for this match */
 	bool is_by_path;   /* prefixes, of services or of rules, were compared with the path */
 	bool is_ambiguous; /* origins may read the path in ways that lead to different matches */
 };

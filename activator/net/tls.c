@@ -4,6 +4,7 @@
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 #include "activator/net/io_stream.h"
@@ -695,6 +696,7 @@ tls_stream_free(struct io_stream *stream)
 		end_handshake(s, s->is_evicted ? TLS_CROWDED : TLS_CLOSED);
 	admit_at_end_of_round(s->tls); /* it may have been admitted */
 	SSL_free(s->ssl);
+	free(s->hello.host);
 	free(s->subject);
 	free(s);
 }
@@ -810,15 +812,43 @@ tls_client_subject(const struct io *io)
 	return io_is_encrypted(io) ? stream_of(io)->subject : NULL;
 }
 
-bool
-tls_is_misdirected(const struct io *io, const char *host, size_t n)
+static bool
+is_same_host(const char *a, size_t a_n, const char *b, size_t b_n)
+{
+	if (a_n > 0 && a[a_n - 1] == '.')
+		a_n--;
+	if (b_n > 0 && b[b_n - 1] == '.')
+		b_n--;
+	return a_n > 0 && a_n == b_n && strncasecmp(a, b, a_n) == 0;
+}
+
+enum tls_fit
+tls_fit(const struct io *io, const char *host, size_t n)
 {
 	const struct tls_stream *s;
-	bool is_known;
+	const struct tls_hello *h;
+
+	if (!io_is_encrypted(io))
+		return TLS_FITS;
+	s = stream_of(io);
+	h = &s->hello;
+	if (tls_state_allows(s->tls->ctx.state, h->policy, host, n))
+		return TLS_FITS;
+	return h->policy != 0 && h->is_allowed && is_same_host(host, n, h->host, strlen(h->host))
+		       ? TLS_OUTDATED
+		       : TLS_MISDIRECTED;
+}
+
+bool
+tls_is_outdated(const struct io *io)
+{
+	const struct tls_stream *s;
+	const struct tls_hello *h;
 
 	if (!io_is_encrypted(io))
 		return false;
 	s = stream_of(io);
-	return (tls_state_has_policies(s->tls->ctx.state) || s->hello.policy != 0) &&
-	       tls_state_find(s->tls->ctx.state, host, n, &is_known)->policy != s->hello.policy;
+	h = &s->hello;
+	return h->is_allowed &&
+	       !tls_state_allows(s->tls->ctx.state, h->policy, h->host, strlen(h->host));
 }

@@ -96,7 +96,17 @@ void tls_connect(struct tls *, struct io *, const struct tls_trust *, const stru
 /* The subject of the certificate that the client has proved to own, as in RFC 4514; NULL: it
  * has shown none, or the io is not encrypted. */
 const char *tls_client_subject(const struct io *);
-/* Must a client of this host prove something else than what was asked in the handshake? */
-bool tls_is_misdirected(const struct io *, const char *host, size_t n);
+/* Do requests for a host belong on a connection? */
+enum tls_fit {
+	TLS_FITS,
+	/* They did when its handshake was made, for this host; since then clients must prove
+	 * something else than this one has. */
+	TLS_OUTDATED,
+	TLS_MISDIRECTED /* clients of the host must prove something else */
+};
+/* TLS_FITS where the io is not encrypted. */
+enum tls_fit tls_fit(const struct io *, const char *host, size_t n);
+/* Must clients that make this handshake now prove something else than this one has? */
+bool tls_is_outdated(const struct io *);
 
 #endif

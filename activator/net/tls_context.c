@@ -72,6 +72,9 @@ on_client_hello(SSL *ssl, int *alert, void *arg)
 	name = asked_name(ssl, &n);
 	entry = tls_state_find(c->state, name == NULL ? "" : name, n, &hello->is_known);
 	hello->policy = entry->policy;
+	free(hello->host); /* after a HelloRetryRequest there is one already */
+	hello->host = xstrndup(name == NULL ? "" : name, n);
+	hello->is_allowed = tls_state_allows(c->state, hello->policy, hello->host, n);
 	for (i = 0; i < TLS_KINDS; i++) {
 		const struct tls_cert *cert = entry->certs[i];
 

@@ -24,6 +24,8 @@ struct tls_context {
 struct tls_hello {
 	bool is_known;	 /* the name that the client asked for was found */
 	uint64_t policy; /* that the handshake enforces */
+	char *host;	 /* the name that the client asked for; "": none; NULL: no hello came */
+	bool is_allowed; /* requests for this host were allowed then */
 };
 
 /* protocols: for ALPN, the preferred first; NULL at the end.  The context must not move. */

@@ -19,7 +19,10 @@ struct tls_state {
 	struct hmap exact, wild;
 	struct tls_entry *fallback; /* an entry of the maps, or of its own */
 	struct tls_entry nameless;  /* of a first certificate without names */
-	bool has_policies;
+	bool has_policies;	    /* that differ */
+	/* Then, for hosts that no certificate names: the only one that is not 0; 0: there are
+	 * several. */
+	uint64_t strictest;
 	const struct tls_cert *clash;
 	const char *clash_name;
 	struct tls_ticket_keys keys;
@@ -93,6 +96,22 @@ add(struct tls_state *s, struct tls_cert *c)
 		}
 }
 
+static uint64_t
+strictest_of(struct tls_cert *const *certs, size_t n)
+{
+	uint64_t found = 0;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (certs[i]->policy == 0 || certs[i]->policy == found)
+			continue;
+		if (found != 0)
+			return 0;
+		found = certs[i]->policy;
+	}
+	return found;
+}
+
 struct tls_state *
 tls_state_new(struct tls_cert *const *certs, size_t n, const struct tls_ticket_keys *keys)
 {
@@ -110,6 +129,7 @@ tls_state_new(struct tls_cert *const *certs, size_t n, const struct tls_ticket_k
 		add(s, certs[i]);
 		s->has_policies |= certs[i]->policy != certs[0]->policy;
 	}
+	s->strictest = strictest_of(certs, n);
 	s->fallback = certs[0]->names_n > 0 ? entry_of(s, certs[0]->names[0]) : &s->nameless;
 	(void)join(s->fallback, certs[0]);
 	return s;
@@ -176,9 +196,17 @@ tls_state_find(const struct tls_state *s, const char *host, size_t n, bool *is_k
 }
 
 bool
-tls_state_has_policies(const struct tls_state *s)
+tls_state_allows(const struct tls_state *s, uint64_t policy, const char *host, size_t n)
 {
-	return s->has_policies;
+	const struct tls_entry *entry;
+	bool is_known;
+
+	if (!s->has_policies)
+		return policy == s->certs[0]->policy;
+	entry = tls_state_find(s, host, n, &is_known);
+	if (is_known)
+		return policy == entry->policy;
+	return policy != 0 && policy == s->strictest;
 }
 
 const struct tls_ticket_keys *

@@ -47,8 +47,11 @@ void tls_state_unref(struct tls_state **);
  * *is_known: the name was found. */
 const struct tls_entry *tls_state_find(const struct tls_state *, const char *host, size_t n,
 				       bool *is_known);
-/* Do the certificates ask for different proofs of clients? */
-bool tls_state_has_policies(const struct tls_state *);
+/* May a client that has proven what this policy asks send requests for the host?  Where the
+ * policies of the certificates differ, a host that none of them names is for clients that have
+ * proven the most: those of the only policy that asks for a proof.  If several ask for different
+ * ones, no client may. */
+bool tls_state_allows(const struct tls_state *, uint64_t policy, const char *host, size_t n);
 const struct tls_ticket_keys *tls_state_keys(const struct tls_state *);
 
 /* Of two certificates with one name and kind of key, the one that does not get it, and the name;

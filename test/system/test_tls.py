@@ -443,6 +443,63 @@ def test_client_certificates(tmp_path):
         assert ask("localhost", sni="public.example")[0] == 200
 
 
+def test_no_host_avoids_client_certificates(tmp_path):
+    """Neither that of a tag, nor one that no certificate names."""
+    clients, tls = Tls(tmp_path, "clients"), Tls(tmp_path, "servers")
+    alice = clients.issue("alice")
+    sections = tls.certificate("public", "*.example") + tls.certificate(
+        "private", "private.example", more='client_ca = "%s"' % clients.ca)
+    with running(tmp_path, """
+service "private" { hosts = {"private.example"}
+    revision "v1" { command = {"HELLO"} } revision "v2" { command = {"HELLO"} }
+    traffic "v1" { percent = 100 } traffic "v2" { percent = 0 tag = "next" } }
+service "rest" { hosts = {"*"} revision "v1" { command = {"HELLO"} } }
+""", tls=tls, activator=sections) as s:
+        context = s.tls.context()
+        context.check_hostname = False
+        for host in ("private.example", "next-private.example", "other.test", "127.0.0.1"):
+            with TlsClient(s.port, context, host="public.example") as c:
+                c.request("GET", "/", host)
+                status, fields, _ = c.response()
+                assert (status, fields["connection"]) == (421, "close"), host
+                assert c.recv(1) == b""
+        with TlsClient(s.port, context, host="public.example") as c:
+            c.request("GET", "/", "public.example")
+            assert c.response()[0] == 200
+        with TlsClient(s.port, s.tls.context(alice), host="private.example") as c:
+            for host in ("private.example", "other.test"):
+                c.request("GET", "/", host)
+                assert c.response()[0] == 200
+            c.request("GET", "/", "next-private.example")  # a name of the other certificate
+            assert c.response()[0] == 421
+
+
+def test_a_changed_client_ca_ends_connections_without_an_error(tmp_path):
+    clients, others, tls = (Tls(tmp_path, name) for name in ("clients", "others", "servers"))
+    alice, bob = clients.issue("alice"), others.issue("bob")
+    bundle = tls.path("bundle.pem")
+    shutil.copy(clients.ca, bundle)
+    sections = tls.certificate("public", "public.example") + tls.certificate(
+        "private", "private.example", more='client_ca = "%s"' % bundle)
+    with running(tmp_path, HELLO, tls=tls, activator=sections + "certificate_check = 100ms") as s:
+        def ask(c):
+            c.request("GET", "/", "private.example")
+            status, fields, _ = c.response()
+            assert status == 200
+            return fields.get("connection")
+
+        with TlsClient(s.port, s.tls.context(alice), host="private.example") as kept:
+            assert ask(kept) is None
+            with open(bundle + ".new", "w") as f:
+                for ca in (clients.ca, others.ca):
+                    f.write(open(ca).read())
+            os.replace(bundle + ".new", bundle)
+            wait_until(lambda: ask(kept) == "close", what="the last response")
+            assert kept.recv(1) == b""
+        with TlsClient(s.port, s.tls.context(bob), host="private.example") as c:
+            assert ask(c) is None
+
+
 # --- redirects
 
 @pytest.mark.parametrize("is_trusted", [False, True])

@@ -163,6 +163,14 @@ ask(const struct routes *r, const char *host, const char *path, struct fields *f
 	return revision_of(&m);
 }
 
+static size_t
+tag_size(const struct routes *r, const char *host)
+{
+	struct fields none = {.name = {NULL}};
+
+	return ask_with(r, host, "/", "GET", &none, "192.0.2.1", 0).tag_n;
+}
+
 /* --- hosts and paths --- */
 
 static void
@@ -315,6 +323,9 @@ test_tags(void **state)
 	assert_string_equal(ask(r, "next-shop.x", "/a/b", NULL), "shop/v2");
 	assert_string_equal(ask(r, "NEXT-shop.x", "/", &nope), "shop/v2");
 	assert_string_equal(ask(r, "old-shop.x", "/", NULL), "own/v1");
+	assert_int_equal(tag_size(r, "next-shop.x"), 5);
+	assert_int_equal(tag_size(r, "old-shop.x"), 0);
+	assert_int_equal(tag_size(r, "shop.x"), 0);
 	routes_unref(&r);
 	service_free(&s[0]);
 	service_free(&s[1]);

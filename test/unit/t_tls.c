@@ -189,7 +189,7 @@ names_are_found(void **state)
 	tls_state_find(s, longest, sizeof longest, &is_known);
 	assert_false(is_known);
 	assert_false(tls_state_clash(s, &unused, &name));
-	assert_false(tls_state_has_policies(s));
+	assert_true(tls_state_allows(s, 0, "unknown", 7)); /* no policies differ */
 	tls_state_unref(&s);
 	for (i = 0; i < ARRAY_LEN(certs); i++)
 		tls_cert_unref(&certs[i]);
@@ -901,6 +901,12 @@ any_worker_resumes_for_two_generations(void **state)
 
 /* --- client certificates --- */
 
+static enum tls_fit
+fit(const struct side *s, const char *host)
+{
+	return tls_fit(&s->io, host, strlen(host));
+}
+
 static void
 client_certificates_are_verified(void **state)
 {
@@ -936,15 +942,87 @@ client_certificates_are_verified(void **state)
 	assert_null(tls_client_subject(&public->io));
 	assert_int_equal(counted(w, 0, TLS_VERSION_NONE, TLS_UNTRUSTED), 1);
 	/* A host of another policy is not served. */
-	assert_false(tls_is_misdirected(&good->io, "private.example", 15));
-	assert_true(tls_is_misdirected(&good->io, "first.example", 13));
-	assert_true(tls_is_misdirected(&public->io, "PRIVATE.example.", 16));
-	assert_false(tls_is_misdirected(&public->io, "other.example", 13));
+	assert_int_equal(fit(good, "private.example"), TLS_FITS);
+	assert_int_equal(fit(good, "first.example"), TLS_MISDIRECTED);
+	assert_int_equal(fit(public, "PRIVATE.example."), TLS_MISDIRECTED);
+	assert_int_equal(fit(public, "first.example"), TLS_FITS);
+	/* A host that no certificate names is for clients that have proven all that is asked. */
+	assert_int_equal(fit(good, "other.example"), TLS_FITS);
+	assert_int_equal(fit(public, "other.example"), TLS_MISDIRECTED);
+	assert_int_equal(fit(public, "127.0.0.1"), TLS_MISDIRECTED);
+	assert_int_equal(fit(public, ""), TLS_MISDIRECTED);
 	X509_free(x);
 	X509_free(ca);
 	EVP_PKEY_free(key);
 	EVP_PKEY_free(ca_key);
 	free_pair(&conf);
+	end(&w);
+}
+
+/* Write the certificate of an authority into the file of client_ca, and load the pair. */
+static struct tls_cert *
+load_with_ca(struct certificate_conf *conf, X509 *ca)
+{
+	struct err e = {0};
+	const char *which;
+	struct tls_cert *c;
+	FILE *f;
+
+	free(conf->client_ca);
+	f = open_file(conf->name, ".ca", &conf->client_ca);
+	PEM_write_X509(f, ca);
+	fclose(f);
+	c = tls_cert_load(conf, &which, &e);
+	assert_string_equal(e.text, "");
+	return c;
+}
+
+/* A changed client_ca lets open connections end without an error. */
+static void
+a_changed_authority_ends_connections(void **state)
+{
+	struct world *w = make();
+	struct certificate_conf conf = new_pair("private", "DNS:private.example", false),
+				third = new_pair("third", "DNS:third.example", false);
+	EVP_PKEY *ca_key = new_key(false), *key = new_key(false);
+	X509 *ca = new_cert("authority", NULL, ca_key, NULL, NULL),
+	     *next = new_cert("authority", NULL, key, NULL, NULL),
+	     *x = new_cert("alice", NULL, key, ca, ca_key);
+	struct side *s, *public;
+
+	(void)state;
+	w->certs[w->certs_n++] = load_with_ca(&conf, ca);
+	set_state(w);
+	s = add_side(w, 0);
+	public = add_side(w, 0);
+	SSL_set_tlsext_host_name(s->peer, "Private.example");
+	SSL_use_certificate(s->peer, x);
+	SSL_use_PrivateKey(s->peer, key);
+	assert_true(shake_hands(s) && shake_hands(public));
+	assert_int_equal(fit(s, "private.example"), TLS_FITS);
+	assert_false(tls_is_outdated(&s->io));
+	/* With a third policy, a host that no certificate names is served to none. */
+	w->certs[w->certs_n++] = load_with_ca(&third, next);
+	set_state(w);
+	assert_int_equal(fit(s, "private.example"), TLS_FITS);
+	assert_int_equal(fit(s, "other.example"), TLS_MISDIRECTED);
+	/* The authority changes. */
+	tls_cert_unref(&w->certs[1]);
+	w->certs[1] = load_with_ca(&conf, next);
+	set_state(w);
+	assert_int_equal(fit(s, "private.example"), TLS_OUTDATED);
+	assert_true(tls_is_outdated(&s->io));
+	assert_int_equal(fit(s, "third.example"), TLS_MISDIRECTED);
+	assert_int_equal(fit(public, "private.example"), TLS_MISDIRECTED);
+	assert_int_equal(fit(public, "first.example"), TLS_FITS);
+	assert_false(tls_is_outdated(&public->io));
+	X509_free(x);
+	X509_free(ca);
+	X509_free(next);
+	EVP_PKEY_free(key);
+	EVP_PKEY_free(ca_key);
+	free_pair(&conf);
+	free_pair(&third);
 	end(&w);
 }
 
@@ -1079,6 +1157,7 @@ main(void)
 		cmocka_unit_test(plain_http_gets_an_answer),
 		cmocka_unit_test(any_worker_resumes_for_two_generations),
 		cmocka_unit_test(client_certificates_are_verified),
+		cmocka_unit_test(a_changed_authority_ends_connections),
 		cmocka_unit_test(sessions_stay_with_their_certificate),
 		cmocka_unit_test(the_oldest_silent_handshake_makes_room),
 		cmocka_unit_test(handshakes_share_a_budget),
