@@ -653,3 +653,22 @@ service "%s" { hosts = {"%s"} revision "v1" { addresses = {"127.0.0.1:%d"} upstr
         assert s.metric("activator_upstream_tls_handshake_failures_total") >= 2
         text = s.activator.text()
         assert "hostname mismatch" in text and "/no/such" in text
+
+
+def test_an_instance_that_answers_late_is_asked_by_tls(tmp_path):
+    """The connection of the prober carries the parked request, once its handshake is over."""
+    tls = Tls(tmp_path, "ours")
+    origin = TlsOrigin(origin_context(tls, "app", "app.internal"))
+    origin.close()
+    with running(tmp_path, """service "late" { hosts = {"late"} revision "v1" {
+        addresses = {"127.0.0.1:%d"} upstream_tls = yes upstream_ca = "%s"
+        upstream_name = "app.internal" container_concurrency = 1 } }""" % (
+            origin.port, tls.ca)) as s, s.connect() as c:
+        c.request("POST", "/", "late", b"body")
+        wait_until(lambda: s.metric('activator_revision_parked{revision="late/v1"}') == 1,
+                   what="the parked request")
+        origin.listen()
+        assert c.response()[2] == b"body"
+        c.request("POST", "/", "late", b"again")
+        assert c.response()[2] == b"again"
+        assert origin.connections == 1
