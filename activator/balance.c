@@ -2,8 +2,6 @@
 
 #include "activator/revision.h"
 
-#define PACKED_MOST 3 /* the highest limit with which instances are filled one by one */
-
 static struct instance *
 first_with_room(const struct instance_set *set, uint32_t from)
 {
@@ -18,29 +16,27 @@ first_with_room(const struct instance_set *set, uint32_t from)
 	return NULL;
 }
 
-/* A closed instance counts as the most loaded. */
+/* A closed instance counts as the most loaded; so does one of which this activator has no share. */
 static uint32_t
 load(uint64_t slots)
 {
-	return slots_is_open(slots) ? slots_count(slots) : UINT32_MAX;
+	return slots_is_open(slots) && slots_limit(slots) > 0 ? slots_count(slots) : UINT32_MAX;
 }
 
 struct instance *
 balance_take(const struct instance_set *set, uint32_t random)
 {
 	struct instance *a, *b;
-	uint64_t slots;
 
 	if (set->n == 0)
 		return NULL;
 	if (set->n == 1)
 		return slots_try_take(&set->v[0]->slots) ? set->v[0] : NULL;
 	a = set->v[(random & 0xffff) % set->n];
-	slots = slots_read(&a->slots);
-	if (slots_limit(slots) <= PACKED_MOST)
+	if (atomic_load_explicit(&a->rev->is_packed, memory_order_relaxed))
 		return first_with_room(set, 0);
 	b = set->v[((random & 0xffff) % set->n + 1 + (random >> 16) % (set->n - 1)) % set->n];
-	if (load(slots_read(&b->slots)) < load(slots))
+	if (load(slots_read(&b->slots)) < load(slots_read(&a->slots)))
 		a = b;
 	if (slots_try_take(&a->slots))
 		return a;

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "activator/codec.h"
 #include "activator/conn.h"
@@ -475,9 +474,6 @@ decline(struct xfer *x)
 		return false;
 	x->is_paced = false; /* limiter_decline() counts it off */
 	limiter_decline(&x->waiter);
-	if (x->waiter.fd >= 0)
-		close(x->waiter.fd);
-	x->waiter.fd = -1;
 	if (is_late)
 		dispatch_late(x);
 	else

@@ -27,17 +27,19 @@
  * the head (the instance is closed or over its limit, or waiters are paced), the giver gives it
  * back and grants what is free.
  *
- * Shares (share.h).  While this activator owes slots to others, or uses more than a share,
- * WAITING_WATCHED is set in `waiting`.  It has the effect of a request at the head of the queue:
- * every giver locks the mutex, and calls share_freed() before a waiter gets the slot.  The flag is
- * set before share looks at what is in use, so that by (b) no slot that falls free is missed.
- * PERMITS_WATCHED of an instance does the same for its connections.
+ * Shares (share.h).  While this activator owes slots to others, WAITING_WATCHED is set in
+ * `waiting`.  It has the effect of a request at the head of the queue: every giver locks the mutex,
+ * and calls share_freed() before a waiter gets the slot.  The flag is set before share looks at
+ * what is in use, so that by (b) no slot that falls free is missed. A giver also reports where more
+ * was in use than the share: the word that it has changed had the limit, too.  So requests at other
+ * instances pay nothing while one instance is above its share.
  *
  * Lock order: a revision's mutex, then an inbox's.  Functions named _locked are called with
  * the revision's mutex held. */
 #include "activator/limiter.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "activator/balance.h"
 #include "activator/failure.h"
@@ -99,13 +101,15 @@ watch_locked(struct revision *rev, bool is_watched_now)
 		atomic_fetch_and_explicit(&rev->waiting, ~WAITING_WATCHED, memory_order_seq_cst);
 }
 
-/* A slot or a connection of inst has been given back, and no waiter has the slot yet. */
+/* A slot or a connection of inst has been given back, and no waiter has the slot yet.  was_over:
+ * more were in use than the share. */
 static void
-freed_locked(struct revision *rev, struct instance *inst)
+freed_locked(struct revision *rev, struct instance *inst, bool was_over)
 {
-	if (!is_watched(rev))
+	if (is_watched(rev))
+		share_freed(rev->share, inst->id);
+	else if (!was_over)
 		return;
-	share_freed(rev->share, inst->id);
 	post_share_locked(rev);
 }
 
@@ -312,8 +316,7 @@ give_back_locked(struct revision *rev, struct instance *inst)
 		grant_locked(rev, w, inst, false);
 		return;
 	}
-	slots_give_back(&inst->slots);
-	freed_locked(rev, inst);
+	freed_locked(rev, inst, slots_give_back(&inst->slots));
 	grant_all_locked(rev);
 }
 
@@ -389,26 +392,21 @@ limiter_permit_or_wait(struct waiter *w)
 }
 
 static void
-permit_freed_locked(struct instance *inst)
+permit_freed_locked(struct instance *inst, bool was_over)
 {
-	uint64_t conns;
-
-	freed_locked(inst->rev, inst); /* it may lower the share */
-	conns = atomic_load_explicit(&inst->conns, memory_order_seq_cst);
-	if (permits_count(conns) <= permits_limit(conns))
-		atomic_fetch_and_explicit(&inst->permits_waited, ~PERMITS_WATCHED,
-					  memory_order_seq_cst);
+	freed_locked(inst->rev, inst, was_over); /* it may lower the share */
 	grant_permits_locked(inst);
 }
 
 void
 limiter_permit_back(struct instance *inst)
 {
-	permits_give_back(&inst->conns);
-	if (!limiter_is_permit_waited(inst))
+	bool was_over = permits_give_back(&inst->conns);
+
+	if (!was_over && !limiter_is_permit_waited(inst))
 		return;
 	pthread_mutex_lock(&inst->rev->lock);
-	permit_freed_locked(inst);
+	permit_freed_locked(inst, was_over);
 	pthread_mutex_unlock(&inst->rev->lock);
 }
 
@@ -478,11 +476,12 @@ limiter_give_back(struct instance *inst)
 	struct revision *rev = inst->rev;
 
 	if (atomic_load_explicit(&rev->waiting, memory_order_seq_cst) == 0) {
-		slots_give_back(&inst->slots);
-		if (atomic_load_explicit(&rev->waiting, memory_order_seq_cst) == 0)
+		bool was_over = slots_give_back(&inst->slots);
+
+		if (!was_over && atomic_load_explicit(&rev->waiting, memory_order_seq_cst) == 0)
 			return;
 		pthread_mutex_lock(&rev->lock);
-		freed_locked(rev, inst);
+		freed_locked(rev, inst, was_over);
 		grant_all_locked(rev);
 	} else {
 		pthread_mutex_lock(&rev->lock);
@@ -508,16 +507,18 @@ hand_over_fd_locked(struct waiter *w)
 	return true;
 }
 
-/* All that w was granted goes back: permit, pace and slot. */
+/* All that w was granted goes back: connection, permit, pace and slot.  The connection is closed
+ * before its permit goes back: then another one may be opened. */
 static void
 ungrant_locked(struct waiter *w)
 {
 	if (w->inst == NULL || hand_over_fd_locked(w))
 		return;
-	if (w->has_permit) {
-		permits_give_back(&w->inst->conns);
-		permit_freed_locked(w->inst);
-	}
+	if (w->fd >= 0)
+		close(w->fd);
+	w->fd = -1;
+	if (w->has_permit)
+		permit_freed_locked(w->inst, permits_give_back(&w->inst->conns));
 	if (w->is_paced)
 		unpace_locked(w->inst);
 	give_back_locked(w->rev, w->inst);
@@ -610,6 +611,8 @@ set_shares_locked(struct revision *rev, const struct limiter_update *update)
 	uint32_t limit = update->container_concurrency;
 
 	rev->has_limit = limit > 0;
+	atomic_store_explicit(&rev->is_packed, limit > 0 && limit <= BALANCE_PACKED_MOST,
+			      memory_order_relaxed);
 	rev->is_counted = update->is_counted && limit > 0;
 	watch_locked(rev, true);
 	count_parked_locked(rev);

@@ -61,12 +61,11 @@ NODISCARD struct instance *limiter_take_or_wait(struct revision *, struct waiter
 /* The request is over, or does not need its slot: the oldest waiter gets it, if any. */
 void limiter_give_back(struct instance *);
 /* Stop waiting, before inbox_next() has returned w.  If something had been granted, it goes
- * to the next waiter.  Afterwards w->fd >= 0 is a descriptor for the caller to close. */
+ * to the next waiter, or a connection (w->fd) is closed. */
 void limiter_cancel(struct waiter *w);
 /* inbox_next() has returned w, but its request does not use the grant.  The slot goes back as by
  * limiter_give_back(), the permit as by limiter_permit_back().  A connection (w->fd) goes to the
- * oldest waiter together with both; if no waiter may have it, w->fd stays >= 0, for the caller to
- * close. */
+ * oldest waiter together with both; if no waiter may have it, it is closed. */
 void limiter_decline(struct waiter *w);
 /* The response head of a request with is_paced has come, or will not come. */
 void limiter_head_seen(struct instance *);

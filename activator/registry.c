@@ -375,7 +375,7 @@ pace_of(double target, uint32_t burst)
 	return target > 0 ? (uint32_t)MIN(ceil(target * burst), (double)UINT32_MAX) : 0;
 }
 
-/* The limit may have been lowered, or there was none before: close idle connections above it. */
+/* Close idle connections above the share where it has fallen. */
 static void
 shed_excess(struct registry *r, struct revision *rev)
 {
@@ -384,7 +384,7 @@ shed_excess(struct registry *r, struct revision *rev)
 	LIST_FOREACH(&rev->instances, node, tmp) {
 		struct instance *inst = container_of(node, struct instance, node);
 
-		if (!limiter_may_idle(inst))
+		if (atomic_exchange(&inst->has_share_fallen, false) && !limiter_may_idle(inst))
 			post_shed(r, inst);
 	}
 }

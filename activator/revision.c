@@ -60,15 +60,14 @@ void
 instance_set_share_locked(struct instance *inst, uint32_t slots)
 {
 	uint32_t limit = inst->rev->has_limit ? MIN(slots, SLOTS_NO_LIMIT) : SLOTS_NO_LIMIT;
+	uint32_t before = slots_limit(slots_read(&inst->slots)); /* only this function changes it */
 
-	if (limit == slots_limit(slots_read(&inst->slots)))
-		return; /* only this function changes it */
-	/* First: a connection that closes from now on is noticed (limiter_permit_back()). */
-	atomic_fetch_or_explicit(&inst->permits_waited, PERMITS_WATCHED, memory_order_seq_cst);
+	if (limit == before)
+		return;
 	permits_set_limit(&inst->conns, limit);
 	slots_set_limit(&inst->slots, limit);
-	if (permits_count(atomic_load(&inst->conns)) <= limit)
-		atomic_fetch_and(&inst->permits_waited, ~PERMITS_WATCHED);
+	if (limit < before)
+		atomic_store(&inst->has_share_fallen, true);
 }
 
 static void

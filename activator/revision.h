@@ -27,8 +27,6 @@ struct share;
 
 /* In revision.waiting: slots that are given back may be owed to another activator. */
 #define WAITING_WATCHED (UINT32_C(1) << 31)
-/* In instance.permits_waited: there may be more connections than the limit. */
-#define PERMITS_WATCHED (UINT32_C(1) << 31)
 
 /* The limits of a revision's requests, as the autoscaler described them.  Immutable: the
  * revision has the newest, each route table those that it was built with. */
@@ -63,8 +61,8 @@ struct instance {
 	_Atomic(struct instance_address *) address; /* the newest; connections may use older ones */
 	_Atomic uint64_t slots; /* in flight, limit, why it is closed: slots.h */
 	_Atomic uint64_t conns; /* connections open or being opened, and limit: slots.h, permits */
-	_Atomic uint32_t permits_waited; /* length of permit_queue, and PERMITS_WATCHED; changed
-					  * under rev->lock */
+	_Atomic uint32_t permits_waited; /* length of permit_queue; changed under rev->lock */
+	_Atomic bool has_share_fallen;	 /* since idle connections above it were last closed */
 	_Atomic bool has_served;	 /* a response of it has begun, now or earlier */
 	_Atomic bool is_set_aside;	 /* has refused a connection, and has not answered since;
 					  * the main thread sets it */
@@ -152,6 +150,7 @@ struct revision {
 	struct share *share;	      /* of all instances */
 	bool is_counted;	      /* the autoscaler counts what is held: share reports it */
 	bool has_limit;		      /* container_concurrency */
+	_Atomic bool is_packed;	      /* instances are filled one by one (balance.h) */
 	struct hmap by_id;	      /* struct instance: all that there are */
 	struct failure *failure;      /* NULL: none */
 	uint32_t wanted;	      /* instances that the autoscaler wants */

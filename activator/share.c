@@ -241,6 +241,16 @@ pay(struct share *s)
 		pay_from(s, s->v[i], false, &spare);
 }
 
+/* No autoscaler counts what is held, so nothing is to be reported. */
+static void
+forget_counted(struct share *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->n; i++)
+		set_counts(s, s->v[i], s->v[i]->share, s->v[i]->share);
+}
+
 /* --- the link --- */
 
 void
@@ -269,6 +279,7 @@ void
 share_disconnected(struct share *s)
 {
 	s->owed_idle = s->owed_due = 0;
+	forget_counted(s); /* the complete report of the next link says all */
 }
 
 /* The instances listed from now on are those that set_listed() names, up to end_list().  Its last
@@ -305,16 +316,6 @@ end_list(struct share *s)
 		if (!s->v[i]->is_listed)
 			set_share(s, s->v[i], 0);
 	forget_unlisted(s);
-}
-
-/* No autoscaler counts what is held, so nothing is to be reported. */
-static void
-forget_counted(struct share *s)
-{
-	size_t i;
-
-	for (i = 0; i < s->n; i++)
-		set_counts(s, s->v[i], s->v[i]->share, s->v[i]->share);
 }
 
 void
@@ -398,7 +399,7 @@ share_freed(struct share *s, const char *id)
 bool
 share_is_watching(const struct share *s)
 {
-	return s->limit != SHARE_ALL && (s->owed_idle > 0 || s->owed_due > 0 || s->over_n > 0);
+	return s->limit != SHARE_ALL && (s->owed_idle > 0 || s->owed_due > 0);
 }
 
 uint32_t
@@ -438,7 +439,7 @@ share_next_report(struct share *s, struct share_report *r)
 	bool is_complete = s->is_complete_due;
 	size_t n;
 
-	if (!is_complete && !share_is_watching(s))
+	if (!is_complete && !share_is_watching(s) && (s->limit == SHARE_ALL || s->over_n == 0))
 		return false;
 	forget_unlisted(s);
 	n = fill_items(s, is_complete);

@@ -74,9 +74,10 @@ bool share_needs_parked(const struct share *);
 /* So many requests are parked, the oldest since since_ns (any clock, that of share_next_want()). */
 void share_set_parked(struct share *, uint32_t parked, int64_t since_ns);
 /* A request at the instance has ended, or a connection to it was closed, and no parked request
- * has the slot yet.  Needed only if share_is_watching(); harmless otherwise. */
+ * has the slot yet.  Needed only if share_is_watching(); harmless otherwise.  Where more is in use
+ * than the share, each fall has something to report (share_next_report()). */
 void share_freed(struct share *, const char *id);
-/* Must share_freed() be called: is more in use than a share, or a recall owed? */
+/* Must share_freed() be called: is a recall owed? */
 bool share_is_watching(const struct share *);
 uint32_t share_of(const struct share *, const char *id); /* its share; 0: not known */
 

@@ -80,12 +80,14 @@ slots_try_take(_Atomic uint64_t *slots)
 	return true;
 }
 
-static inline void
+/* True: more were taken than the limit allows. */
+static inline bool
 slots_give_back(_Atomic uint64_t *slots)
 {
 	uint64_t word = atomic_fetch_sub_explicit(slots, 1, memory_order_seq_cst);
 
 	CHECK(slots_count(word) > 0);
+	return slots_count(word) > slots_limit(word);
 }
 
 /* From here on no slot above the limit is taken.  If more are taken already, they stay so, and
@@ -130,12 +132,14 @@ permits_try_take(_Atomic uint64_t *permits, uint32_t least)
 	return true;
 }
 
-static inline void
+/* True: there were more than the limit allows. */
+static inline bool
 permits_give_back(_Atomic uint64_t *permits)
 {
 	uint64_t word = atomic_fetch_sub_explicit(permits, 1, memory_order_seq_cst);
 
 	CHECK(permits_count(word) > 0);
+	return permits_count(word) > permits_limit(word);
 }
 
 /* As slots_set_limit(). */

@@ -1,6 +1,5 @@
 #include "activator/xfer.h"
 
-#include <unistd.h>
 
 #include "activator/bounds.h"
 #include "activator/codec.h"
@@ -255,9 +254,6 @@ xfer_let_go(struct xfer *x)
 	case XFER_PERMIT:
 		limiter_cancel(&x->waiter);
 		x->is_paced = false; /* limiter_cancel() has counted it off */
-		if (x->waiter.fd >= 0)
-			close(x->waiter.fd);
-		x->waiter.fd = -1;
 		break;
 	case XFER_STARVED:
 		x->is_paced = false; /* limiter_decline() counts it off */

@@ -2,6 +2,7 @@
  * threads that race for one slot.  Promises 3 and 4; t_limiter_crowd.c has many threads. */
 #include "test/unit/revision.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <stdatomic.h>
 
@@ -365,22 +366,23 @@ test_descriptor(void **state)
 {
 	struct world *w = *state;
 	struct waiter v[3], *last;
-	int i;
+	int i, fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	for (i = 0; i < 3; i++)
 		wait_for_slot(w, &v[i], i == 1 ? &w->there : &w->here, false);
 	assert_true(limiter_try_permit(w->a));
 	assert_false(limiter_try_permit(w->a)); /* one connection at most */
-	assert_true(limiter_open_with_fd(w->a, 42));
+	assert_true(limiter_open_with_fd(w->a, fd));
 	limiter_cancel(&v[0]);
 	assert_int_equal(v[0].fd, -1);
 	assert_int_equal(granted(&w->there, &last), 1);
 	assert_ptr_equal(last, &v[1]);
-	assert_int_equal(v[1].fd, 42);
+	assert_int_equal(v[1].fd, fd);
 	assert_true(v[1].has_permit);
 	limiter_cancel(&v[2]);
-	limiter_decline(&v[1]);	       /* no waiter is left */
-	assert_int_equal(v[1].fd, 42); /* the caller's to close */
+	limiter_decline(&v[1]); /* no waiter is left */
+	assert_int_equal(v[1].fd, -1);
+	assert_int_equal(fcntl(fd, F_GETFD), -1); /* closed, before its permit is free */
 	assert_false(limiter_open_with_fd(w->b, 43));
 	assert_int_equal(permits_count(w->a->conns), 0);
 	assert_int_equal(queued(w), 0);
@@ -418,6 +420,65 @@ test_permits(void **state)
 	limiter_permit_back(w->a);
 	assert_int_equal(permits_count(w->a->conns), 0);
 	assert_int_equal(instance_in_flight(w->a), 0);
+}
+
+/* While more is in use at one instance than its share, this is reported as it falls, and requests
+ * elsewhere are not. */
+static void
+test_above_the_share(void **state)
+{
+	struct world *w = *state;
+	struct share_item items[] = {{.id = "a", .slots = 2}, {.id = "b", .slots = 2}};
+	struct share_offer offer = {.term = 1, .epoch = 1, .limit = 4, .v = items, .n = 2};
+	struct limiter_update update = {
+		.wanted = 2, .container_concurrency = 4, .is_counted = true, .offer = &offer};
+	struct instance *v[] = {w->a, w->b}, *taken[4];
+	int i;
+
+	limiter_update(w->rev, instance_set_new(v, 2), &update);
+	limiter_open(w->a, SLOTS_UNREADY);
+	limiter_open(w->b, SLOTS_UNREADY);
+	for (i = 0; i < 4; i++)
+		assert_non_null(taken[i] = take(w));
+	assert_null(take(w));
+	offer.epoch = 2;
+	items[0].slots = 1;
+	limiter_update(w->rev, instance_set_new(v, 2), &update);
+	assert_int_equal(atomic_load(&w->rev->waiting), 0);
+	atomic_store(&w->rev->is_share_news, false);
+	limiter_give_back(w->b);
+	assert_false(atomic_load(&w->rev->is_share_news));
+	limiter_give_back(w->a);
+	assert_true(atomic_load(&w->rev->is_share_news));
+	atomic_store(&w->rev->is_share_news, false);
+	limiter_give_back(w->a);
+	assert_false(atomic_load(&w->rev->is_share_news));
+	limiter_give_back(w->b);
+}
+
+/* Instances are filled one by one or evenly by container_concurrency, not by the share of it. */
+static void
+test_balance_by_the_limit(void **state)
+{
+	struct world *w = *state;
+	struct share_item items[] = {{.id = "a", .slots = 0}, {.id = "b", .slots = 2}};
+	struct share_offer offer = {.term = 1, .epoch = 1, .limit = 10, .v = items, .n = 2};
+	struct limiter_update update = {
+		.wanted = 2, .container_concurrency = 10, .is_counted = true, .offer = &offer};
+	struct instance *v[] = {w->a, w->b};
+
+	limiter_update(w->rev, instance_set_new(v, 2), &update);
+	limiter_open(w->a, SLOTS_UNREADY);
+	limiter_open(w->b, SLOTS_UNREADY);
+	assert_ptr_equal(take(w), w->b); /* whatever instance is looked at first */
+	offer.epoch = 2;
+	items[0].slots = 2;
+	limiter_update(w->rev, instance_set_new(v, 2), &update);
+	assert_ptr_equal(take(w), w->a);
+	assert_ptr_equal(limiter_try_take(w->rev, w->rev->set, 1), w->b); /* not the first */
+	limiter_give_back(w->a);
+	limiter_give_back(w->b);
+	limiter_give_back(w->b);
 }
 
 /* Connections count without a limit, too: above one that is set later no connection stays idle,
@@ -934,6 +995,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_pace, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pace_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_descriptor, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_above_the_share, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_balance_by_the_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_permits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_permits_before_a_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_permits_under_a_lower_limit, setup, teardown),
