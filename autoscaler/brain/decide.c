@@ -350,6 +350,26 @@ by_averages(const struct scaling *s, const struct decide_view *v, struct decide_
 	keep_panic(s, st, stable, now, o);
 }
 
+/* --- up --- */
+
+/* Begin no more starts than are worth it at once; each instance that is ready lets others follow.
+ * Until then requests may be answered that they would have been started for.  So a panic, too,
+ * remembers no more than were begun. */
+static void
+by_starts(const struct decide_view *v, struct decide_state *st, struct decide_out *o)
+{
+	double asked = asked_of(v, st);
+	uint32_t worth;
+
+	if (v->starts_trusted == 0 || o->wanted <= MAX(asked, v->ready))
+		return;
+	worth = starts_worth(&v->starts, o->wanted - v->ready, v->starts_trusted);
+	worth -= MIN(v->starting_elsewhere, worth - 1);
+	at_most(o, count_of(MAX(asked, (double)v->ready + worth)), DECIDE_STARTS);
+	if (o->rule == DECIDE_STARTS)
+		st->panic_most = MIN(st->panic_most, o->wanted);
+}
+
 /* --- down --- */
 
 /* How long a lower number must have been wanted before it counts: scale_down_delay, and as
@@ -498,8 +518,8 @@ note(const struct decide_view *v, const struct decide_out *o, struct decide_stat
 
 /* In this order, where a later step may change the number of an earlier one: the averages; more
  * for parked requests; the least for requests that there are; whether the last instance of an
- * idle revision goes; the delay of a lower number; what was adopted after a restart; the
- * bounds of the settings. */
+ * idle revision goes; how many starts at once are worth it; the delay of a lower number; what was
+ * adopted after a restart; the bounds of the settings. */
 struct decide_out
 decide(const struct scaling *s, const struct decide_view *v, struct decide_state *st, int64_t now)
 {
@@ -523,6 +543,7 @@ decide(const struct scaling *s, const struct decide_view *v, struct decide_state
 		at_least(&o, asked_of(v, st), DECIDE_NO_DATA);
 	if (!is_in_use(v))
 		to_zero(s, v, &o);
+	by_starts(v, st, &o);
 	drop_guess(v, st);
 	delay_down(delay_of(s, v, o.wanted == 0 && v->learned_keep_s >= 0), st, now, &o);
 	if (is_over(v, st)) {

@@ -16,6 +16,7 @@
 #ifndef AUTOSCALER_BRAIN_DECIDE_H
 #define AUTOSCALER_BRAIN_DECIDE_H
 
+#include "autoscaler/brain/starts.h"
 #include "common/settings.h"
 
 /* The rule that made the number what it is: its name for programs, and the reason in words.
@@ -41,6 +42,7 @@
 	X(RISING, "the average load needs fewer, but that of the newest second needs these")       \
 	X(WAITED_FOR, "requests are parked: no instance is stopped")                               \
 	X(UP_RATE, "max_scale_up_rate")                                                            \
+	X(STARTS, "more starts at once would slow each other down: the others follow")             \
 	X(DOWN_RATE, "max_scale_down_rate")                                                        \
 	X(DOWN_DELAY, "scale_down_delay: a lower number has not held for long enough")             \
 	X(SCHEDULE, "min_scale of a schedule")                                                     \
@@ -86,7 +88,11 @@ struct decide_view {
 	double latency_s;	/* response time; < 0: unknown */
 	double waited_s;	/* while it is unknown: how long the first answer is awaited */
 	double start_s;		/* start-up time; < 0: unknown */
-	double target_override; /* the slow brain's target; 0: none */
+	/* How starts slow each other down.  starts_trusted 0: that does not matter. */
+	struct starts_model starts;
+	uint32_t starts_trusted;     /* at once, as in starts_worth() */
+	uint32_t starting_elsewhere; /* instances of other revisions, on the same machine */
+	double target_override;	     /* the slow brain's target; 0: none */
 	/* What is left of the time for which an instance is kept that requests have waited for,
 	 * also if they left before it was ready; 0: nothing */
 	double awaited_s;

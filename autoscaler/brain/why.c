@@ -21,6 +21,8 @@
 	X("parked", v->parked, true)                                                               \
 	X("latency_s", v->latency_s, v->latency_s >= 0)                                            \
 	X("start_s", v->start_s, v->start_s >= 0)                                                  \
+	X("start_each_s", v->starts.each_s, v->starts.each_s > 0)                                  \
+	X("starting_elsewhere", v->starting_elsewhere, v->starting_elsewhere > 0)                  \
 	X("proposed_target", v->target_override, v->target_override > 0)                           \
 	X("held", v->held, v->is_held)                                                             \
 	X("busy_lease_s", v->busy_lease_s, v->busy_lease_s > 0)                                    \

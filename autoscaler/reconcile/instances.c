@@ -74,12 +74,14 @@ take_one(struct scaled_instance *to, const struct driver_instance *from,
 				       .started_ns = from->started_ns,
 				       .removal_order = from->removal_order,
 				       .cpu_s = from->cpu_s,
+				       .starts_mark_s = -1,
 				       .cpu_mark_s = -1,
 				       .memory_bytes = from->memory_bytes};
 	if (before != NULL) {
 		to->is_answering = still_answers(to, before);
 		to->is_timed = before->is_timed;
 		to->cpu_mark_s = before->cpu_mark_s;
+		to->starts_mark_s = before->starts_mark_s;
 		to->busy_until_ns = before->busy_until_ns;
 	}
 }

@@ -16,6 +16,7 @@ struct scaled_instance {
 	bool is_timed;		   /* its start has been measured, or cannot be */
 	int64_t seen_ns;	   /* when a view had it first */
 	int64_t started_ns;	   /* 0: unknown (it ran before this autoscaler) */
+	double starts_mark_s;	   /* starts_load_integral_s() at seen_ns; < 0: it was ready */
 	uint32_t removal_order;	   /* as driver_instance.removal_order */
 	double cpu_s;		   /* CPU seconds used so far; < 0: unknown */
 	double cpu_mark_s;	   /* the same when it was measured last; < 0: it was not */

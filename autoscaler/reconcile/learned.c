@@ -32,6 +32,7 @@ struct record {
 	struct idleness_data idle;
 	struct gradient_data target;
 	double latency_s, start_s; /* < 0: unknown */
+	float starts[STARTS_NUMBERS];
 	bool was_initial;
 };
 
@@ -164,6 +165,7 @@ get_ms(const struct jget *j, const char *key, double *s, struct err *e)
 static int
 read_record(const struct jget *j, struct record *r, struct err *e)
 {
+	char *starts = NULL;
 	int64_t age_ms = 0;
 	int rc = -1;
 
@@ -176,8 +178,12 @@ read_record(const struct jget *j, struct record *r, struct err *e)
 	    get_ms(j, "unloaded_ms", &r->target.unloaded_s, e) == 0 &&
 	    get_ms(j, "latency_ms", &r->latency_s, e) == 0 &&
 	    get_ms(j, "start_ms", &r->start_s, e) == 0 &&
+	    jget_string(j, "starts", JGET_MAY, &starts, e) == 0 &&
 	    jget_bool(j, "was_initial", JGET_MAY, &r->was_initial, e) == 0)
 		rc = 0;
+	if (rc == 0 && starts != NULL && read_places(starts, r->starts, STARTS_NUMBERS) < 0)
+		rc = err_set(e, 0, "$.starts: expected \"PLACE:NUMBER …\"");
+	free(starts);
 	r->target.unloaded_s = MAX(r->target.unloaded_s, 0);
 	r->target.age_ns = age_ms * CLK_MS;
 	return rc;
@@ -304,6 +310,8 @@ teach(struct scaled_revision *rev, struct record *r)
 	brain_import_idleness(rev->brain, &r->idle, now);
 	brain_import_target(rev->brain, &r->target, now);
 	timing_import(&rev->timing, r->latency_s, r->start_s);
+	if (rev->starts.n <= 0)
+		starts_import(&rev->starts, r->starts);
 	if (r->was_initial)
 		decide_set_initial(rev->decide);
 }
@@ -370,6 +378,7 @@ put_revision(struct strbuf *out, const struct scaled_revision *rev, int64_t wall
 {
 	struct idleness_data idle;
 	struct gradient_data target;
+	float starts[STARTS_NUMBERS];
 	int64_t now = clk_now();
 	struct jput j;
 
@@ -389,6 +398,10 @@ put_revision(struct strbuf *out, const struct scaled_revision *rev, int64_t wall
 		jput_double(&j, "latency_ms", timing_latency_s(&rev->timing) * 1000);
 	if (timing_start_s(&rev->timing) >= 0)
 		jput_double(&j, "start_ms", timing_start_s(&rev->timing) * 1000);
+	if (rev->starts.n > 0) {
+		starts_export(&rev->starts, starts);
+		put_places(&j, "starts", starts, STARTS_NUMBERS);
+	}
 	if (decide_was_initial(rev->decide))
 		jput_bool(&j, "was_initial", true);
 	jput_object_end(&j);

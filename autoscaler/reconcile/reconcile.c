@@ -27,7 +27,8 @@ struct reconcile {
 	struct sharing *sharing;
 	struct sharing_ops sharing_ops;
 	struct quota quota;
-	double used_cores; /* by the instances of all revisions, at the last tick */
+	struct starts_load starting; /* instances that start on the machine that all share */
+	double used_cores;	     /* by the instances of all revisions, at the last tick */
 	size_t load_at; /* where the search for the next id begins: drivers ask for the instances in
 			 * about the order of their views */
 };
@@ -107,6 +108,8 @@ set_one(struct reconcile *r, const struct reconcile_item *item)
 	} else {
 		scaled_reload(rev, item->conf);
 	}
+	scaled_start_on(rev, r->conf.machine_cores > 0 ? &r->starting : NULL, r->conf.machine_cores,
+			clk_now());
 	if (scaled_is_dry(rev)) {
 		stop_scaling(r, rev);
 		rev->is_adopted = false; /* when the dry run ends, what there is then is adopted */

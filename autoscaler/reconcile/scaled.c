@@ -14,6 +14,9 @@
 #define ASSUMED_START_S 10.0 /* start-up time while none was seen */
 #define CLEARED_WITHIN_S 1.0 /* after a start its queue is assumed to be answered within it */
 #define NEWEST_S 1	     /* the span of decide_view.newest */
+/* So many starts at once are not known to slow each other down before they were tried. */
+#define TRUSTED_EACH_CORE 4
+#define TRUSTED_ELSEWHERE 64u
 
 #define DRY_RETRY (5 * CLK_S) /* how long a refusal by dry_run holds after an `activate` */
 
@@ -42,6 +45,8 @@ scaled_new(const struct revision_conf *conf, struct driver *driver, bool is_exte
 	rev->window = window_new(rev->window_s);
 	rev->decide = decide_state_new();
 	rev->brain = brain_new(conf);
+	rev->load = &rev->own_load;
+	rev->starts_trusted = TRUSTED_ELSEWHERE;
 	hold_init(&rev->hold);
 	instances_init(&rev->instances);
 	reports_init(&rev->reports);
@@ -64,6 +69,56 @@ scaled_reload(struct scaled_revision *rev, const struct revision_conf *conf)
 		rev->dry_until_ns = 0;
 		rev->is_changed = true;
 	}
+}
+
+/* --- starts --- */
+
+static void
+count_starting(struct scaled_revision *rev, int64_t now_ns)
+{
+	uint32_t n = 0;
+	size_t i;
+
+	if (!rev->is_external)
+		n = instances_live(&rev->instances) - instances_ready(&rev->instances);
+	starts_load_add(rev->load, (int64_t)n - rev->load_part, now_ns);
+	rev->load_part = n;
+	for (i = 0; i < rev->instances.n; i++) {
+		struct scaled_instance *at = &rev->instances.v[i];
+
+		if (at->starts_mark_s < 0 && at->seen_ns == now_ns && !at->is_timed)
+			at->starts_mark_s = starts_load_integral_s(rev->load, now_ns);
+	}
+}
+
+static void
+learn_start(struct scaled_revision *rev, const struct scaled_instance *i, int64_t took_ns,
+	    int64_t now_ns)
+{
+	double seen_s = (double)(now_ns - i->seen_ns) / CLK_S;
+
+	if (i->starts_mark_s < 0 || seen_s <= 0)
+		return;
+	starts_add(&rev->starts,
+		   MAX((starts_load_integral_s(rev->load, now_ns) - i->starts_mark_s) / seen_s, 1),
+		   (double)took_ns / CLK_S);
+}
+
+void
+scaled_start_on(struct scaled_revision *rev, struct starts_load *load, double cores, int64_t now_ns)
+{
+	struct starts_load *to = load == NULL ? &rev->own_load : load;
+	size_t i;
+
+	rev->starts_trusted = load == NULL ? TRUSTED_ELSEWHERE
+					   : (uint32_t)MAX(TRUSTED_EACH_CORE * cores, 1);
+	if (to == rev->load)
+		return;
+	starts_load_add(rev->load, -(int64_t)rev->load_part, now_ns);
+	starts_load_add(to, rev->load_part, now_ns);
+	rev->load = to;
+	for (i = 0; i < rev->instances.n; i++) /* their marks are of the other load */
+		rev->instances.v[i].starts_mark_s = -1;
 }
 
 /* --- the driver's view --- */
@@ -91,6 +146,7 @@ scaled_free(struct scaled_revision **rp)
 		return;
 	CHECK(list_empty(&rev->drains) && !list_linked(&rev->active) &&
 	      !list_linked(&rev->marked) && !list_linked(&rev->planning));
+	starts_load_add(rev->load, -(int64_t)rev->load_part, clk_now());
 	decide_state_free(&rev->decide);
 	brain_free(&rev->brain);
 	why_fini(&rev->why);
@@ -161,6 +217,7 @@ scaled_take_view(struct scaled_revision *rev, const struct driver_view *view, in
 {
 	scaled_note_short(rev, now_ns);
 	instances_take(&rev->instances, view->v, view->n, now_ns);
+	count_starting(rev, now_ns);
 	rev->is_known = view->is_known;
 	take_scale(rev, view, now_ns);
 	if (instances_ready(&rev->instances) == 0)
@@ -216,6 +273,7 @@ scaled_time_start(struct scaled_revision *rev, struct scaled_instance *i, int64_
 
 	if (!instances_is_ready(i))
 		return -1;
+	count_starting(rev, now_ns);
 	timing_answering(&rev->timing, now_ns);
 	if (i->is_timed)
 		return -1;
@@ -224,6 +282,7 @@ scaled_time_start(struct scaled_revision *rev, struct scaled_instance *i, int64_
 		return 0;
 	took = MAX(now_ns - i->started_ns, 1);
 	timing_started(&rev->timing, took);
+	learn_start(rev, i, took, now_ns);
 	metric_hist_add(&rev->cold_starts, took);
 	return took;
 }
@@ -423,6 +482,9 @@ scaled_fill_view(const struct scaled_revision *rev, struct decide_view *view, bo
 		.waited_s = reports_in_flight(&rev->reports) == 0 ? 0
 								  : timing_waited_s(&rev->timing),
 		.start_s = timing_start_s(&rev->timing),
+		.starts = starts_model(&rev->starts),
+		.starts_trusted = rev->starts_trusted,
+		.starting_elsewhere = rev->load->n - rev->load_part,
 		.busy_lease_s = instances_lease_s(&rev->instances, &rev->reports, now_ns),
 		.has_just_started = has_just_started,
 		.adopted = rev->adopted,

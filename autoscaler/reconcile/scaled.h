@@ -7,6 +7,7 @@
 
 #include "autoscaler/brain/brain.h"
 #include "autoscaler/brain/dryrun.h"
+#include "autoscaler/brain/starts.h"
 #include "autoscaler/brain/timing.h"
 #include "autoscaler/brain/why.h"
 #include "autoscaler/reconcile/hold.h"
@@ -40,7 +41,13 @@ struct scaled_revision {
 	unsigned window_s; /* its span: the stable window, rounded up */
 	struct timing timing;
 	struct brain *brain; /* what is learned, and schedules */
-	bool is_taught;	     /* what learned.h had of it was handed to brain and timing */
+	/* how its starts slow each other down, and what starts beside them: its own instances, or
+	 * those of all revisions if they share a machine (borrowed) */
+	struct starts starts;
+	struct starts_load own_load, *load;
+	uint32_t load_part; /* its part of load->n */
+	uint32_t starts_trusted;
+	bool is_taught; /* what learned.h had of it was handed to brain and timing */
 	/* Requests began to wait while there was no instance, at woken_ns; until an instance
 	 * answers, or no request waits any more.  is_woken keeps the instance that starts
 	 * (awaited_s()); woken_ns says which revision gets max_instances first (quota.c). */
@@ -94,6 +101,10 @@ void scaled_free(struct scaled_revision **); /* drains must be gone */
 /* A reload: same name, new settings. */
 void scaled_reload(struct scaled_revision *, const struct revision_conf *);
 const char *scaled_name(const struct scaled_revision *); /* full */
+/* Its instances start on a machine that has so many cores, together with those of all revisions
+ * in load (borrowed).  NULL: beside its own instances alone. */
+void scaled_start_on(struct scaled_revision *, struct starts_load *load, double cores,
+		     int64_t now_ns);
 
 /* --- kinds --- */
 bool scaled_is_dry(const struct scaled_revision *); /* dry_run = yes: its driver is asked nothing */

@@ -87,12 +87,26 @@ def test_long_requests_of_known_response_time(tmp_path):
     gate = Gate(tmp_path)
     with running(tmp_path, CONF % gate.command("--startup 600ms"), autoscaler=MOST) as s:
         since = learn(s, gate, 1000)
-        clients = requests(s, 120, "/?ms=1000")
-        d = decision(s, 120)
-        assert (d["wanted"], d["rule"]) == (12, "backlog")  # 10 at each
+        clients = requests(s, 40, "/?ms=1000")
+        d = decision(s, 40)
+        assert (d["wanted"], d["rule"]) == (4, "backlog")  # 10 at each
         gate.open()
-        assert responses(clients) == [200] * 120
-        assert started(s, since) <= 13
+        assert responses(clients) == [200] * 40
+        assert started(s, since) <= 5
+
+
+def test_more_starts_at_once_than_were_tried(tmp_path):
+    """20 instances would be needed; four for each CPU start at first, and the others follow."""
+    gate = Gate(tmp_path)
+    trusted = min(4 * os.sysconf("SC_NPROCESSORS_ONLN"), 20)
+    with running(tmp_path, CONF % gate.command("--startup 600ms"), autoscaler=MOST) as s:
+        learn(s, gate, 1000)
+        clients = requests(s, 200, "/?ms=1000")
+        wait_until(lambda: wanted(s)[-1][0] >= trusted, what="the starts that are trusted")
+        wait_until(lambda: decision(s, 200)["inputs"]["starting"] == trusted, what="them to begin")
+        assert decision(s, 200)["wanted"] == trusted
+        gate.open()
+        assert responses(clients) == [200] * 200
 
 
 def test_long_requests_of_unknown_response_time(tmp_path):

@@ -395,6 +395,52 @@ nothing_is_started_for_what_fades(void **state)
 	expect(once(&s, &v), 10, DECIDE_UP_RATE);
 }
 
+/* 500 requests that 50 instances would answer; but starts slow each other down. */
+static void
+starts_at_once_are_bounded(void **state)
+{
+	struct scaling s = reference;
+	struct decide_view v = averages(0, 0, 0);
+	struct decide_state *st = decide_state_new();
+
+	(void)state;
+	s.panic_hold = false;
+	v.in_flight = 0;
+	v.parked = 500;
+	v.latency_s = 1;
+	v.start_s = 0.6;
+	v.is_activation_pending = true;
+	expect(once(&s, &v), 50, DECIDE_BACKLOG);
+	v.starts_trusted = 8;
+	expect(once(&s, &v), 8, DECIDE_STARTS);
+	v.starts = (struct starts_model){.tried = 10};
+	expect(once(&s, &v), 40, DECIDE_STARTS);
+	v.starts = (struct starts_model){.tried = 10, .fixed_s = 0.5, .each_s = 1};
+	expect(once(&s, &v), 5, DECIDE_STARTS); /* the root of 50 x 0.5 */
+	v.starting_elsewhere = 3;
+	expect(once(&s, &v), 2, DECIDE_STARTS);
+	v.starting_elsewhere = 100; /* one goes on in any case */
+	expect(once(&s, &v), 1, DECIDE_STARTS);
+	v.starting_elsewhere = 0;
+	v.starting = 20; /* of others: no reason for more or fewer */
+	expect(once(&s, &v), 5, DECIDE_STARTS);
+	s.min_scale = 30; /* the settings stand above it */
+	expect(once(&s, &v), 30, DECIDE_MIN_SCALE);
+	s.min_scale = 0;
+	v.starting = 0;
+	expect(decide(&s, &v, st, 1000 * CLK_S), 5, DECIDE_STARTS);
+	v.scale = v.ready = 5; /* the others follow … */
+	v.in_flight = 50;
+	v.parked = 400;
+	expect(decide(&s, &v, st, 1002 * CLK_S), 10, DECIDE_STARTS);
+	v.scale = v.ready = 10; /* … unless the requests are answered meanwhile */
+	v.in_flight = 5;
+	v.parked = 0;
+	v.is_activation_pending = false;
+	expect(decide(&s, &v, st, 1004 * CLK_S), 1, DECIDE_DOWN_RATE);
+	decide_state_free(&st);
+}
+
 static void
 the_way_to_zero(void **state)
 {
@@ -648,6 +694,9 @@ any_view(void)
 	v.learned_keep_s = below(4) == 0 ? (double)below(1000) : -1;
 	v.has_just_started = below(5) == 0;
 	v.adopted = below(10);
+	v.starts_trusted = below(20);
+	v.starts.tried = below(20);
+	v.starting_elsewhere = below(20);
 	return v;
 }
 
@@ -739,6 +788,7 @@ main(void)
 		cmocka_unit_test(what_waits_beside_what_arrives),
 		cmocka_unit_test(a_rate_that_the_limit_does_not_let_through),
 		cmocka_unit_test(nothing_is_started_for_what_fades),
+		cmocka_unit_test(starts_at_once_are_bounded),
 		cmocka_unit_test(the_way_to_zero),
 		cmocka_unit_test(learned_idleness_lets_all_go),
 		cmocka_unit_test(nothing_is_started_for_what_is_over),

@@ -63,6 +63,7 @@ learn(struct scaled_revision *rev)
 	brain_import_idleness(rev->brain, &idle, now);
 	brain_import_target(rev->brain, &target, now);
 	timing_import(&rev->timing, 0.125, 1.5);
+	starts_add(&rev->starts, 8, 1.5);
 	decide_set_initial(rev->decide);
 }
 
@@ -86,6 +87,7 @@ is_learned(const struct scaled_revision *rev)
 	assert_true(fabs(target.unloaded_s - 0.05) < 1e-9);
 	assert_true(target.age_ns >= 3600 * CLK_S && target.age_ns < 3700 * CLK_S);
 	assert_true(fabs(timing_latency_s(&rev->timing) - 0.125) < 1e-9);
+	assert_true(rev->starts.n == 1 && rev->starts.tried == 8 && rev->starts.y == 1.5);
 	assert_true(fabs(timing_start_s(&rev->timing) - 1.5) < 1e-9);
 	assert_true(decide_was_initial(rev->decide));
 }
@@ -213,6 +215,7 @@ damaged(void **state)
 		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_costs\":\"7:1\"}",
 		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_costs\":\"1:-1\"}",
 		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_followers\":-1}",
+		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"starts\":\"7:1\"}",
 		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"knee\":-4}",
 		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"target\":1e99}",
 		"\xff\xfe",
@@ -231,7 +234,7 @@ damaged(void **state)
 	spoil("{\"revision\":\"b/v1\",\"saved_ms\":1,\"lat"); /* truncated */
 	text = unit_stderr_of(open_it, &l);
 	assert_non_null(strstr(text, "cannot read all that was learned, using the rest"));
-	assert_non_null(strstr(text, "lines=18")); /* each line but the empty one */
+	assert_non_null(strstr(text, "lines=19")); /* each line but the empty one */
 	free(text);
 	r = of_two(2);
 	learned_teach(l, r);
