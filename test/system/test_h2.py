@@ -2,6 +2,7 @@
 of a connection can."""
 import base64
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -750,3 +751,27 @@ def test_nghttp(stack):
     r = run("nghttp", "-ans", "-H", ":authority: hello",
             "http://127.0.0.1:%d/bytes/300000" % stack.port)
     assert b"  200 " in r.stdout, r.stdout.decode()
+
+
+NODE = """
+const http2 = require('http2');
+const session = http2.connect(process.argv[1]);
+const ask = (head, body) => new Promise((done, fail) => {
+  const stream = session.request({':authority': 'hello', ...head});
+  let status, got = Buffer.alloc(0);
+  stream.on('response', h => status = h[':status']);
+  stream.on('data', d => got = Buffer.concat([got, d]));
+  stream.on('end', () => done([status, got.length]));
+  stream.on('error', fail);
+  stream.end(body);
+});
+const asks = [ask({':path': '/echo', ':method': 'POST'}, Buffer.alloc(500000))];
+for (let i = 0; i < 50; i++) asks.push(ask({':path': '/bytes/' + i * 1000}));
+Promise.all(asks).then(all => { console.log(JSON.stringify(all)); session.close(); });
+"""
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="no node")
+def test_node(stack):
+    r = run("node", "-e", NODE, "http://127.0.0.1:%d" % stack.port)
+    assert json.loads(r.stdout) == [[200, 500000]] + [[200, i * 1000] for i in range(50)], r.stdout
