@@ -325,16 +325,6 @@ put_forwarded_for(char *start, const struct request *r, const struct request_hop
 	return PUT_LITERAL(out, "\r\n");
 }
 
-/* The field of a trusted proxy names the client; its own certificate does not. */
-static bool
-has_trusted_subject(const struct request *r, const struct request_hop *hop)
-{
-	size_t n;
-
-	return hop->is_peer_trusted &&
-	       request_field(r->head, "x-forwarded-client-subject", &n) != NULL;
-}
-
 /* Forwarded (RFC 7239), and the older fields that most programs read. */
 static char *
 put_forwarded(char *out, const struct request *r, const struct request_hop *hop)
@@ -345,7 +335,9 @@ put_forwarded(char *out, const struct request *r, const struct request_hop *hop)
 	if (!hop->is_peer_trusted || !has_field(r, FIELD_X_FORWARDED_PROTO))
 		out = hop->is_encrypted ? PUT_LITERAL(out, "X-Forwarded-Proto: https\r\n")
 					: PUT_LITERAL(out, "X-Forwarded-Proto: http\r\n");
-	if (hop->subject != NULL && !has_trusted_subject(r, hop)) {
+	/* A trusted proxy names its client by this field, or by none if it has shown nothing: the
+	 * proxy's own certificate says nothing of the client. */
+	if (hop->subject != NULL && !hop->is_peer_trusted) {
 		out = PUT_LITERAL(out, "X-Forwarded-Client-Subject: ");
 		out = put(out, hop->subject, strlen(hop->subject));
 		out = PUT_LITERAL(out, "\r\n");

@@ -49,7 +49,7 @@ struct request_hop {
 	bool is_peer_trusted; /* its Forwarded and X-Forwarded-* are kept and added to */
 	bool has_via;
 	bool is_encrypted;   /* the client speaks TLS */
-	const char *subject; /* of its certificate, which was verified; NULL: it has shown none */
+	const char *subject; /* of the peer's certificate, verified; NULL: it has shown none */
 	bool is_h2;	     /* the client speaks HTTP/2 */
 };
 

@@ -231,8 +231,8 @@ forget_reports(struct reconcile *r)
 }
 
 void
-reconcile_begin_shares(struct reconcile *r, uint64_t term, bool has_record,
-		       const char *const *ids, size_t n)
+reconcile_begin_shares(struct reconcile *r, uint64_t term, bool has_record, const char *const *ids,
+		       size_t n)
 {
 	sharing_begin(r->sharing, term, has_record, ids, n);
 }

@@ -443,6 +443,22 @@ def test_client_certificates(tmp_path):
         assert ask("localhost", sni="public.example")[0] == 200
 
 
+def test_the_certificate_of_a_trusted_proxy_is_not_that_of_its_client(tmp_path):
+    origin, clients, tls = FakeOrigin(), Tls(tmp_path, "clients"), Tls(tmp_path, "servers")
+    proxy = clients.issue("proxy")
+    sections = tls.certificate("all", "localhost", more='client_ca = "%s"' % clients.ca)
+    services = 'service "o" { hosts = {"*"} revision "v1" { addresses = {"127.0.0.1:%d"} } }'
+    with running(tmp_path, services % origin.port, tls=tls,
+                 activator=sections + 'trusted_proxies = {"127.0.0.1/32"}') as s:
+        with TlsClient(s.port, s.tls.context(proxy)) as c:
+            c.request("GET", "/", "o")
+            assert c.response()[0] == 200
+            assert b"client-subject" not in origin.seen.lower()
+            c.request("GET", "/", "o", fields=[("X-Forwarded-Client-Subject", "CN=alice")])
+            assert c.response()[0] == 200
+        assert re.findall(rb"(?i)client-subject: (.*)\r\n", origin.seen) == [b"CN=alice"]
+
+
 def test_no_host_avoids_client_certificates(tmp_path):
     """Neither that of a tag, nor one that no certificate names."""
     clients, tls = Tls(tmp_path, "clients"), Tls(tmp_path, "servers")
