@@ -349,7 +349,8 @@ flush(struct conn *c)
 		client_gone(c);
 		return -1;
 	}
-	c->since_ns = c->w->now;
+	if (!io_is_handshaking(&c->io)) /* the time of a handshake counts from its beginning */
+		c->since_ns = c->w->now;
 	if (x != NULL)
 		x->since_ns = c->w->now;
 	if (x != NULL && rc == 1) {
@@ -423,10 +424,11 @@ limit(const struct conn *c, enum outcome *out)
 
 	if (c->x != NULL)
 		return deadline_of(c->x, out);
-	if (c->state != CONN_OPEN || io_is_blocked(&c->io))
-		return conn_closing_limit(c);
+	/* First, since what a handshake writes may wait for room, too. */
 	if (c->requests == 0 && io_is_handshaking(&c->io))
 		return c->since_ns + c->w->conf->tls_handshake_timeout;
+	if (c->state != CONN_OPEN || io_is_blocked(&c->io))
+		return conn_closing_limit(c);
 	if (has_begun(c) || c->requests == 0)
 		return c->since_ns + l->head_timeout;
 	return c->since_ns + c->idle_timeout;

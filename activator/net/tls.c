@@ -63,7 +63,6 @@ struct tls_stream {
 	bool has_begun;	     /* the first byte has come */
 	bool is_plain;	     /* and it is not TLS */
 	bool is_client;	     /* the peer is an instance */
-	bool is_evicted;     /* there were too many handshakes */
 	bool is_drained;     /* a read has found nothing */
 	bool is_shut;	     /* close_notify was sent */
 	bool has_failed;     /* OpenSSL may not be called any more */
@@ -489,10 +488,7 @@ step(struct tls_stream *s)
 static bool
 handshake(struct tls_stream *s)
 {
-	if (s->is_evicted) {
-		end_handshake(s, TLS_CROWDED);
-		fail(s, ETIMEDOUT);
-	} else if (may_step(s)) {
+	if (may_step(s)) {
 		step(s);
 	} else if (s->place != QUEUED) {
 		move_to(s, QUEUED);
@@ -568,7 +564,7 @@ tls_has_pending(const struct io *io)
 	const struct tls_stream *s = stream_of(io);
 
 	if (s->stream.is_handshaking)
-		return s->is_evicted;
+		return false;
 	if (s->end != 0)
 		return !s->is_end_read;
 	return !s->is_drained && SSL_has_pending(s->ssl);
@@ -693,7 +689,7 @@ tls_stream_free(struct io_stream *stream)
 	struct tls_stream *s = container_of(stream, struct tls_stream, stream);
 
 	if (s->stream.is_handshaking)
-		end_handshake(s, s->is_evicted ? TLS_CROWDED : TLS_CLOSED);
+		end_handshake(s, TLS_CLOSED);
 	admit_at_end_of_round(s->tls); /* it may have been admitted */
 	SSL_free(s->ssl);
 	free(s->hello.host);
@@ -712,12 +708,14 @@ static const struct io_stream_ops ops = {
 
 /* --- accepting --- */
 
-/* It fails in its next turn. */
+/* End a handshake, whatever it waits for; its owner reads that in its next turn, which must not
+ * wait for room. */
 static void
 evict(struct tls_stream *s)
 {
-	move_to(s, NOWHERE);
-	s->is_evicted = true;
+	end_handshake(s, TLS_CROWDED);
+	fail(s, ETIMEDOUT);
+	io_drop_unsent(s->io);
 	io_yield(s->io);
 }
 

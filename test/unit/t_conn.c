@@ -3,6 +3,7 @@
 #include "test/unit/conn_world.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "activator/limiter.h"
+#include "activator/net/io_stream.h"
 #include "activator/upstream.h"
 #include "common/clk.h"
 
@@ -121,6 +123,69 @@ a_client_that_does_not_read_is_cut_off(void **state)
 	hear(t->client, text, sizeof text, &is_eof);
 	assert_false(is_eof);
 	assert_int_equal(errno, ECONNRESET);
+	end(&t);
+}
+
+static ssize_t
+read_nothing(struct io *io, void *buf, size_t n)
+{
+	(void)io;
+	(void)buf;
+	(void)n;
+	return IO_NOTHING;
+}
+
+static bool
+has_nothing(const struct io *io)
+{
+	(void)io;
+	return false;
+}
+
+static void
+do_nothing(struct io *io)
+{
+	(void)io;
+}
+
+static void
+free_nothing(struct io_stream *s)
+{
+	(void)s;
+}
+
+/* The client takes now and then a part of what its handshake writes: that earns no more time. */
+static void
+a_blocked_handshake_has_its_limit(void **state)
+{
+	static const struct io_stream_ops stream_ops = {.read = read_nothing,
+							.has_pending = has_nothing,
+							.shutdown = do_nothing,
+							.free = free_nothing};
+	struct world *t = make("activator { tls_handshake_timeout = 5s }");
+	struct conn *c = connect_over_tcp(t);
+	struct io_stream stream = {.ops = &stream_ops, .is_handshaking = true};
+	char *much = xcalloc(1, 1 << 20), text[4096];
+	struct iovec iov = {.iov_base = much, .iov_len = 1 << 20};
+	bool is_eof;
+	int i;
+
+	(void)state;
+	io_set_stream(&c->io, &stream);
+	assert_int_equal(io_socket_write(&c->io, &iov, 1), 0);
+	assert_true(io_is_blocked(&c->io));
+	fcntl(t->client, F_SETFL, O_NONBLOCK);
+	for (i = 0; i < 4; i++) {
+		hear(t->client, text, sizeof text, &is_eof);
+		pass_time(t, CLK_S);
+		rounds(t);
+		assert_int_equal(t->w->conns.n, 1);
+	}
+	assert_true(io_is_blocked(&c->io));
+	pass_time(t, 2 * CLK_S);
+	rounds(t);
+	assert_int_equal(t->w->conns.n, 0);
+	free(much);
 	end(&t);
 }
 
@@ -785,6 +850,7 @@ main(void)
 		cmocka_unit_test(an_upload_that_never_pauses_has_its_limit),
 		cmocka_unit_test(a_response_comes_before_its_limit),
 		cmocka_unit_test(a_client_that_does_not_read_is_cut_off),
+		cmocka_unit_test(a_blocked_handshake_has_its_limit),
 		cmocka_unit_test(an_answer_that_does_not_go_has_its_limit),
 		cmocka_unit_test(a_head_that_does_not_go_is_sent_again),
 		cmocka_unit_test(a_head_that_does_not_go_on_a_new_connection_is_sent_again),

@@ -1070,6 +1070,34 @@ the_oldest_silent_handshake_makes_room(void **state)
 	end(&w);
 }
 
+/* A client that does not take what its handshake writes counts as silent. */
+static void
+a_blocked_handshake_makes_room(void **state)
+{
+	struct world *w = make();
+	struct side *first = add_side(w, 0);
+	char *fill = xcalloc(1, 1 << 20);
+	struct iovec iov = {.iov_base = fill, .iov_len = 1 << 20};
+	size_t i;
+
+	(void)state;
+	assert_int_equal(io_socket_write(&first->io, &iov, 1), 0); /* as a huge certificate */
+	SSL_do_handshake(first->peer);
+	loop_once(w->loop, true);
+	assert_true(io_is_blocked(&first->io));
+	for (i = 0; i < 4; i++)
+		add_side(w, 0);
+	assert_false(io_is_handshaking(&first->io));
+	assert_false(io_is_blocked(&first->io));
+	loop_once(w->loop, true);
+	loop_once(w->loop, true);
+	assert_int_equal(first->end, IO_ERROR);
+	assert_int_equal(first->end_errno, ETIMEDOUT);
+	assert_int_equal(atomic_load(&tls_counters(w->tls[0])->under_way), 4);
+	free(fill);
+	end(&w);
+}
+
 /* With no budget at all, each round lets one handshake go on. */
 static void
 handshakes_share_a_budget(void **state)
@@ -1160,6 +1188,7 @@ main(void)
 		cmocka_unit_test(a_changed_authority_ends_connections),
 		cmocka_unit_test(sessions_stay_with_their_certificate),
 		cmocka_unit_test(the_oldest_silent_handshake_makes_room),
+		cmocka_unit_test(a_blocked_handshake_makes_room),
 		cmocka_unit_test(handshakes_share_a_budget),
 	};
 
