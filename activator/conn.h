@@ -66,7 +66,8 @@ conn_advance(struct xfer *x)
 	x->conn->codec->advance(x);
 }
 
-/* SIGTERM: close, unless a request is under way or has begun to come. */
+/* SIGTERM: close, unless a request is under way or has begun to come, or a handshake has, which
+ * a request follows. */
 static inline void
 conn_drain(struct conn *c)
 {

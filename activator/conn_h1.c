@@ -297,6 +297,8 @@ conn_h1_drain(struct conn *c)
 		return;
 	if (!io_is_open(&c->io) || !is_idle(c) || has_begun(c))
 		return;
+	if (io_has_begun_handshake(&c->io)) /* a request follows it */
+		return;
 	io_flush_deferred(&c->io);
 	if (io_is_blocked(&c->io)) {
 		begin_closing(c, false); /* closes when the client has taken its response */
@@ -429,6 +431,9 @@ limit(const struct conn *c, enum outcome *out)
 		return c->since_ns + c->w->conf->tls_handshake_timeout;
 	if (c->state != CONN_OPEN || io_is_blocked(&c->io))
 		return conn_closing_limit(c);
+	/* Its handshake was under way when the drain began: it has the time of a handshake. */
+	if (c->requests == 0 && !has_begun(c) && c->w->is_draining)
+		return c->since_ns + MIN(l->head_timeout, c->w->conf->tls_handshake_timeout);
 	if (has_begun(c) || c->requests == 0)
 		return c->since_ns + l->head_timeout;
 	return c->since_ns + c->idle_timeout;

@@ -53,6 +53,17 @@ io_is_handshaking(const struct io *io)
 	return io->stream != NULL && io->stream->is_handshaking;
 }
 
+bool
+io_has_begun_handshake(const struct io *io)
+{
+	char byte;
+
+	if (!io_is_handshaking(io))
+		return false;
+	return io->stream->has_begun || io->ahead_n > 0 ||
+	       recv(io->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+}
+
 const char *
 io_protocol(const struct io *io)
 {

@@ -180,6 +180,8 @@ io_is_encrypted(const struct io *io)
 }
 /* Is the handshake of the stream still under way?  No byte can be read or written then. */
 bool io_is_handshaking(const struct io *);
+/* Is it under way, and has the peer sent the first bytes of it? */
+bool io_has_begun_handshake(const struct io *);
 /* The protocol that the handshake has agreed on (ALPN), such as "h2"; NULL: none, or there was
  * no handshake.  Constant once the first byte was read. */
 const char *io_protocol(const struct io *);

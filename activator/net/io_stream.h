@@ -44,6 +44,7 @@ struct io_stream {
 	const struct io_stream_ops *ops;
 	const char *protocol; /* io_protocol() */
 	bool is_handshaking;
+	bool has_begun; /* a byte of the peer has been read */
 };
 
 /* From now on io is read and written through the stream, which is the io's until io_close().

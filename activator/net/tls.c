@@ -60,8 +60,7 @@ struct tls_stream {
 	struct tls_hello hello;
 	struct list_node node; /* of a handshake: in tls->silent or tls->queued */
 	enum place place;
-	bool has_begun;	     /* the first byte has come */
-	bool is_plain;	     /* and it is not TLS */
+	bool is_plain;	     /* what has come is not TLS */
 	bool is_client;	     /* the peer is an instance */
 	bool is_drained;     /* a read has found nothing */
 	bool is_shut;	     /* close_notify was sent */
@@ -133,9 +132,9 @@ bio_read(BIO *bio, char *buf, size_t n, size_t *got)
 	r = io_socket_read(s->io, buf, n);
 	if (r > 0) {
 		s->given_n += (size_t)r;
-		if (!s->has_begun)
+		if (!s->stream.has_begun)
 			s->is_plain = is_plain_http(buf[0]);
-		s->has_begun = true;
+		s->stream.has_begun = true;
 		*got = (size_t)r;
 		return !s->is_plain;
 	}

@@ -611,6 +611,35 @@ def test_sigterm(tmp_path):
             assert busy.recv(1) == b""
 
 
+def test_sigterm_during_a_handshake(tmp_path):
+    """A client whose handshake has begun gets the answer to its request."""
+    with running(tmp_path, HELLO, tls=True) as s:
+        assert s.get("hello")[0] == 200
+        begun = Client(s.port)
+        pieces = []
+
+        def pace(data):
+            if not pieces:
+                begun.sendall(data[:10])
+                s.activator.process.terminate()
+                assert idle.is_closed() and silent.is_closed()
+                data = data[10:]
+            pieces.append(data)
+            begun.sendall(data)
+
+        with s.connect() as idle, Client(s.port) as silent, TlsConnection(
+                begun, s.tls.context(), pace=pace) as c:
+            c.sendall(b"GET / HTTP/1.1\r\nHost: hello\r\n\r\n")
+            answer = b""
+            while not answer.endswith(b"hello\n"):
+                data = c.recv(65536)
+                assert data, answer
+                answer += data
+            assert answer.startswith(b"HTTP/1.1 200") and b"connection: close" in answer.lower()
+            assert c.recv(1) == b""
+
+
+
 # --- instances that speak TLS
 
 class TlsOrigin(FakeInstance):
