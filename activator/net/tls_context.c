@@ -160,6 +160,27 @@ on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *ciph
 	return 0;
 }
 
+/* A session holds the certificate that its client has shown, and each session that follows it
+ * holds the same one: it is resumed for as long as that certificate is valid.  Else the handshake
+ * is a full one, and the client has to show another. */
+static SSL_TICKET_RETURN
+on_opened_ticket(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t name_n,
+		 SSL_TICKET_STATUS status, void *arg)
+{
+	X509 *cert;
+
+	(void)ssl;
+	(void)name;
+	(void)name_n;
+	(void)arg;
+	if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
+		return SSL_TICKET_RETURN_IGNORE_RENEW;
+	cert = SSL_SESSION_get0_peer(session);
+	if (cert != NULL && X509_cmp_current_time(X509_get0_notAfter(cert)) <= 0)
+		return SSL_TICKET_RETURN_IGNORE_RENEW;
+	return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
 /* --- settings --- */
 
 /* Is it a name of our list of ciphers for TLS 1.3? */
@@ -276,6 +297,7 @@ set_callbacks(struct tls_context *c)
 	SSL_CTX_set_tlsext_servername_callback(c->ssl, on_server_name);
 	SSL_CTX_set_alpn_select_cb(c->ssl, on_protocols, c);
 	SSL_CTX_set_tlsext_ticket_key_evp_cb(c->ssl, on_ticket);
+	SSL_CTX_set_session_ticket_cb(c->ssl, NULL, on_opened_ticket, NULL);
 }
 
 void

@@ -15,6 +15,7 @@
 #include "activator/net/io_stream.h"
 #include "activator/net/tls.h"
 #include "activator/net/tls_cert.h"
+#include "activator/net/tls_impl.h"
 #include "activator/net/tls_state.h"
 #include "common/loop.h"
 #include "common/settings.h"
@@ -977,6 +978,64 @@ load_with_ca(struct certificate_conf *conf, X509 *ca)
 	return c;
 }
 
+/* A client with this certificate connects to private.example, with the ticket that it has got
+ * last, and gets another.  Was the session resumed? */
+static bool
+resumes_with(struct world *w, int version, X509 *x, EVP_PKEY *key)
+{
+	struct side *s = add_side(w, 0);
+	char byte;
+
+	SSL_set_max_proto_version(s->peer, version);
+	SSL_set_tlsext_host_name(s->peer, "private.example");
+	SSL_use_certificate(s->peer, x);
+	SSL_use_PrivateKey(s->peer, key);
+	if (w->session != NULL)
+		assert_int_equal(SSL_set_session(s->peer, w->session), 1);
+	assert_true(shake_hands(s));
+	(void)peer_read(s, &byte, 1);
+	assert_non_null(w->session);
+	assert_string_equal(tls_client_subject(&s->io), "CN=alice");
+	return SSL_session_reused(s->peer);
+}
+
+/* A full handshake does not look at the time here, so that the certificate can expire. */
+static void
+an_expired_certificate_is_not_resumed(void **state)
+{
+	static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+	EVP_PKEY *ca_key = new_key(false), *key = new_key(false);
+	X509 *ca = new_cert("authority", NULL, ca_key, NULL, NULL),
+	     *x = new_cert("alice", NULL, key, ca, ca_key);
+	X509 *old = X509_dup(x);
+	size_t i;
+
+	(void)state;
+	X509_gmtime_adj(X509_getm_notAfter(old), -60);
+	assert_true(X509_sign(old, ca_key, EVP_sha256()) > 0);
+	for (i = 0; i < ARRAY_LEN(versions); i++) {
+		struct world *w = make();
+		struct certificate_conf conf = new_pair("private", "DNS:private.example", false);
+
+		w->certs[w->certs_n++] = load_with_ca(&conf, ca);
+		X509_STORE_set_flags(w->certs[1]->client_store, X509_V_FLAG_NO_CHECK_TIME);
+		set_state(w);
+		assert_false(resumes_with(w, versions[i], x, key));
+		assert_true(resumes_with(w, versions[i], x, key));
+		SSL_SESSION_free(w->session);
+		w->session = NULL;
+		assert_false(resumes_with(w, versions[i], old, key));
+		assert_false(resumes_with(w, versions[i], old, key));
+		free_pair(&conf);
+		end(&w);
+	}
+	X509_free(old);
+	X509_free(x);
+	X509_free(ca);
+	EVP_PKEY_free(key);
+	EVP_PKEY_free(ca_key);
+}
+
 /* A changed client_ca lets open connections end without an error. */
 static void
 a_changed_authority_ends_connections(void **state)
@@ -1187,6 +1246,7 @@ main(void)
 		cmocka_unit_test(client_certificates_are_verified),
 		cmocka_unit_test(a_changed_authority_ends_connections),
 		cmocka_unit_test(sessions_stay_with_their_certificate),
+		cmocka_unit_test(an_expired_certificate_is_not_resumed),
 		cmocka_unit_test(the_oldest_silent_handshake_makes_room),
 		cmocka_unit_test(a_blocked_handshake_makes_room),
 		cmocka_unit_test(handshakes_share_a_budget),
