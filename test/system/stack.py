@@ -82,8 +82,8 @@ class Stack:
     inside the sections of these names.  environment: of the activator, beside what it inherits.
     nofile: how many descriptors the activator may have.  tls: clients connect by TLS, with a
     certificate for localhost, or with those that `activator` has and this Tls has made.
-    TEST_TLS=1 in the environment makes that the default, to run any test over TLS.  listen: more addresses,
-    each behind a comma."""
+    TEST_TLS=1 in the environment makes that the default: it runs the tests that use connect() and
+    get() over TLS.  listen: more addresses, each behind a comma."""
 
     def __init__(self, path, services, activator="", autoscaler="", workers=2,
                  environment=None, nofile=None, tls=os.environ.get("TEST_TLS") == "1",

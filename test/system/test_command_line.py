@@ -138,8 +138,8 @@ def demo_conf(path):
     """conf/demo.conf with free ports and a folder of its own; returns the port for clients."""
     with open(os.path.join(ROOT, "conf/demo.conf")) as f:
         text = f.read()
-    ports = {str(n): str(free_port()) for n in (8080, 8081, 8082)}
-    text = re.sub(r"127\.0\.0\.1:(808\d)", lambda m: "127.0.0.1:" + ports[m[1]], text)
+    ports = {str(n): str(free_port()) for n in (8080, 8081, 8082, 8443)}
+    text = re.sub(r"127\.0\.0\.1:(808\d|8443)", lambda m: "127.0.0.1:" + ports[m[1]], text)
     text = text.replace("build/demo", str(path)).replace("= 10s", "= 2s").replace("= 5s", "= 1s")
     (path / "demo.conf").write_text(text)
     return int(ports["8080"])
