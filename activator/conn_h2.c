@@ -569,6 +569,8 @@ write_frames(struct conn *c)
 			finish(c, H2_ENDED_CLIENT, true);
 			return true;
 		}
+		if (io_is_blocked(&c->io))
+			h2->blocked_ns = w->now;
 		if (n < (ssize_t)(WORKER_FRAMES - H2_WRITE_LEAST))
 			break;
 	}
@@ -666,7 +668,7 @@ on_ready(struct io *io)
 			finish(c, H2_ENDED_CLIENT, true);
 			return;
 		}
-		c->since_ns = c->w->now;
+		c->h2->blocked_ns = c->w->now;
 	}
 	run_events(c->h2);
 	conn_h2_want_write(c->h2);
@@ -699,7 +701,10 @@ on_unsent(struct io *io, uint32_t token, int error)
 		finish(c, H2_ENDED_CLIENT, true);
 		return;
 	}
-	c->since_ns = c->w->now;
+	if (c->h2 != NULL)
+		c->h2->blocked_ns = c->w->now;
+	else
+		c->since_ns = c->w->now;
 	arm(c);
 }
 
@@ -799,13 +804,17 @@ limit(const struct conn *c)
 {
 	const struct conn_h2 *h2 = c->h2;
 
-	if (h2 == NULL || io_is_blocked(&c->io))
+	if (h2 == NULL)
 		return conn_closing_limit(c);
+	if (io_is_blocked(&c->io))
+		return h2->blocked_ns + c->body_timeout;
 	if (h2->is_pinged)
 		return h2->goaway_ns;
 	if (h2_is_in_head(h2->session) || c->requests == 0)
 		return c->since_ns + c->w->conf->limits.head_timeout;
-	return h2->streams.n > 0 ? INT64_MAX : c->since_ns + c->idle_timeout;
+	if (h2->streams.n > 0)
+		return INT64_MAX;
+	return MAX(c->since_ns, h2->blocked_ns) + c->idle_timeout;
 }
 
 static void

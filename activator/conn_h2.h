@@ -26,6 +26,7 @@ struct conn_h2 {
 	bool is_small;		   /* the last read found little */
 	bool is_pinged;		   /* the second GOAWAY waits for the answer to a PING */
 	int64_t goaway_ns;	   /* is_pinged: when the second GOAWAY is sent in any case */
+	int64_t blocked_ns;	   /* when the socket was last found full, or took bytes again */
 	uint32_t glitches;	   /* that it may still make … */
 	int64_t glitches_ns;	   /* … as of this time */
 };

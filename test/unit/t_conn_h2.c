@@ -2,6 +2,7 @@
  * and its time limits.  What streams can is tested with both programs (test_h2.py). */
 #include "test/unit/conn_world.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -40,15 +41,19 @@ send_get(struct world *t, int stream)
 }
 
 static struct conn *
-begin(struct world *t)
+begin_on(struct world *t, struct conn *c)
 {
-	struct conn *c = connect_client(t);
-
 	say(t->client, H2_PREFACE);
 	send_frame(t, 4, 0, 0, NULL, 0);
 	rounds(t);
 	assert_ptr_equal(c->codec, &codec_h2);
 	return c;
+}
+
+static struct conn *
+begin(struct world *t)
+{
+	return begin_on(t, connect_client(t));
 }
 
 static uint64_t
@@ -173,6 +178,93 @@ a_response_that_is_not_taken_is_reset(void **state)
 	end(&t);
 }
 
+/* Begin over TCP, with flow control that bounds nothing, and be idle for 50 s. */
+static struct conn *
+begin_wide(struct world *t)
+{
+	struct conn *c = begin_on(t, connect_over_tcp(t));
+
+	send_frame(t, 4, 0, 0, "\0\4\x3f\0\0\0", 6); /* INITIAL_WINDOW_SIZE */
+	send_frame(t, 8, 0, 0, "\x3f\0\0\0", 4);
+	send_get(t, 1);
+	rounds(t);
+	say(t->served, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+	rounds(t);
+	close(t->served);
+	t->served = -1;
+	pass_time(t, 50 * CLK_S);
+	rounds(t);
+	return c;
+}
+
+/* Stream 3 gets a response that the client's socket does not take. */
+static void
+fill_socket(struct world *t, struct conn *c)
+{
+	char *response = padded("HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n", 'x', 3000000,
+				"");
+	size_t n = strlen(response), at = 0;
+
+	send_get(t, 3);
+	rounds(t);
+	while (!io_is_blocked(&c->io)) {
+		ssize_t put = send(t->served, response + at, MIN(n - at, 100000),
+				   MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		assert_true(put > 0);
+		at += (size_t)put;
+		rounds(t);
+		assert_int_equal(t->w->counters.h2_connections, 1);
+	}
+	free(response);
+}
+
+/* The limit runs from when the socket was found full, or took bytes. */
+static void
+a_full_socket_has_body_timeout(void **state)
+{
+	struct world *t = make("activator { body_timeout = 10s idle_timeout = 100s }");
+	struct conn *c = begin_wide(t);
+	char text[4096];
+
+	(void)state;
+	fill_socket(t, c);
+	pass_time(t, 8 * CLK_S);
+	rounds(t);
+	assert_int_equal(t->w->counters.h2_connections, 1);
+	while (io_is_blocked(&c->io)) {
+		while (recv(t->client, text, sizeof text, MSG_DONTWAIT) > 0)
+			;
+		rounds(t);
+	}
+	pass_time(t, 8 * CLK_S);
+	rounds(t);
+	assert_int_equal(t->w->counters.h2_connections, 1);
+	end(&t);
+}
+
+/* What the client sends does not renew the limit. */
+static void
+a_client_that_sends_and_does_not_read_is_cut_off(void **state)
+{
+	struct world *t = make("activator { body_timeout = 10s idle_timeout = 100s }");
+	struct conn *c = begin_wide(t);
+	int i;
+
+	(void)state;
+	fill_socket(t, c);
+	for (i = 0; i < 3; i++) {
+		send_frame(t, 1, 1, 5 + 2 * i, "\x82", 1); /* a head in two frames */
+		rounds(t);
+		send_frame(t, 9, 4, 5 + 2 * i, "\x86\x84\x41\x01s", 5);
+		rounds(t);
+		pass_time(t, 4 * CLK_S);
+		rounds(t);
+	}
+	assert_int_equal(ended(t, H2_ENDED_STALLED), 1);
+	end(&t);
+}
+
 /* What comes behind the last stream that a GOAWAY names was not processed: its client sends it
  * again. */
 static void
@@ -225,6 +317,8 @@ main(void)
 		cmocka_unit_test(a_head_that_stalls_ends_the_connection),
 		cmocka_unit_test(a_drain_does_not_wait_for_the_answer_to_its_ping),
 		cmocka_unit_test(a_response_that_is_not_taken_is_reset),
+		cmocka_unit_test(a_full_socket_has_body_timeout),
+		cmocka_unit_test(a_client_that_sends_and_does_not_read_is_cut_off),
 		cmocka_unit_test(no_request_is_served_behind_the_last_goaway),
 		cmocka_unit_test(connections_are_bounded_by_their_memory),
 	};
