@@ -1,5 +1,6 @@
 #include "activator/autoscaler_link.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include "common/clk.h"
 #include "common/daemon.h"
 #include "common/demand_report.h"
+#include "common/lifelock.h"
 #include "common/link.h"
 #include "common/strbuf.h"
 
@@ -37,8 +39,10 @@ struct autoscaler_link {
 	unsigned workers_n;
 	const struct autoscaler_link_ops *ops;
 	void *arg;
-	char *id;   /* of this process, for `hello` */
-	bool is_up; /* the autoscaler's `hello` has come */
+	char *id; /* of this process, for `hello` */
+	char *socket;
+	int lock_fd; /* lifelock of this process; -1: none */
+	bool is_up;  /* the autoscaler's `hello` has come */
 	bool is_leaving;
 	struct list trackers;
 	struct drains drains;
@@ -370,6 +374,19 @@ on_tick(void *arg)
 
 /* --- the link --- */
 
+/* For an autoscaler that cannot see this process.  Not at the start: the folder of the socket is
+ * the autoscaler's. */
+static void
+hold_lock(struct autoscaler_link *al)
+{
+	if (al->lock_fd >= 0)
+		return;
+	al->lock_fd = lifelock_hold(al->socket, al->id);
+	if (al->lock_fd < 0)
+		log_debug(NULL, "cannot lock a file beside the socket of the autoscaler",
+			  "socket=%s id=%s err=%s", al->socket, al->id, strerror(errno));
+}
+
 static void
 on_up(struct link *l, void *arg)
 {
@@ -383,6 +400,7 @@ on_up(struct link *l, void *arg)
 					  .has_shares = true}};
 
 	(void)l;
+	hold_lock(al); /* before the autoscaler looks at it */
 	send_msg(&m, al);
 	free(version);
 }
@@ -617,6 +635,8 @@ autoscaler_link_new(struct loop *loop, const char *path, struct registry *regist
 	al->ops = ops;
 	al->arg = arg;
 	al->id = xasprintf("%ld-%llx", (long)getpid(), (unsigned long long)clk_wall());
+	al->socket = xstrdup(path);
+	al->lock_fd = -1;
 	list_init(&al->trackers);
 	drains_init(&al->drains);
 	share_link_init(&al->shares, registry, send_line, al);
@@ -648,6 +668,9 @@ autoscaler_link_free(struct autoscaler_link **alp)
 	drains_fini(&al->drains);
 	LIST_FOREACH(&al->trackers, node, tmp)
 		tracker_free(al, container_of(node, struct demand_tracker, node));
+	if (al->lock_fd >= 0)
+		close(al->lock_fd);
+	free(al->socket);
 	free(al->id);
 	free(al);
 }

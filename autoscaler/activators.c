@@ -13,6 +13,7 @@
 #include "common/file.h"
 #include "common/jget.h"
 #include "common/jput.h"
+#include "common/lifelock.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/strbuf.h"
@@ -22,6 +23,8 @@
 #define BOOT_FILE "/proc/sys/kernel/random/boot_id"
 #define BOOT_MOST 64
 #define UNSEEN_PATIENCE (5 * CLK_S)
+#define LOOK_EVERY (50 * CLK_MS) /* at the lock of one that is not connected */
+#define RETRY CLK_S
 
 struct known_activator {
 	struct list_node node;
@@ -30,7 +33,8 @@ struct known_activator {
 	pid_t pid; /* 0: the kernel does not show it */
 	uint64_t start_ticks;
 	bool is_connected;
-	int fd; /* pidfd; -1: none */
+	bool has_lock; /* pid is 0: it holds a lock beside the socket */
+	int fd;	       /* pidfd; -1: none */
 	struct loop_fd watch;
 	struct loop_timer timer; /* without a pidfd: to its end */
 };
@@ -39,13 +43,17 @@ struct activators {
 	struct loop *loop;
 	const struct activators_ops *ops;
 	void *arg;
-	char *path, *path_new, *dir;
+	char *path, *path_new, *dir, *socket;
 	char *boot; /* of this machine; "": unknown */
 	uint64_t term;
 	struct list known; /* of struct known_activator */
 	bool has_record;
+	bool is_dirty;		 /* the file is older than `known` */
+	struct loop_timer retry; /* to write it */
 	bool is_failure_logged;
 };
+
+static void on_timer(void *arg);
 
 static struct known_activator *
 at(struct list_node *node)
@@ -82,6 +90,7 @@ put_all(const struct activators *a, struct strbuf *out)
 		jput_string(&j, "id", at(node)->id);
 		jput_i64(&j, "pid", at(node)->pid);
 		jput_u64(&j, "start_ticks", at(node)->start_ticks);
+		jput_bool(&j, "lock", at(node)->has_lock);
 		jput_object_end(&j);
 	}
 	jput_array_end(&j);
@@ -127,6 +136,7 @@ save(struct activators *a)
 
 	strbuf_init(&text, 0);
 	put_all(a, &text);
+	a->is_dirty = false;
 	if (write_synced(a->path_new, text.data, text.len) < 0 ||
 	    rename(a->path_new, a->path) < 0) {
 		if (!a->is_failure_logged)
@@ -134,12 +144,22 @@ save(struct activators *a)
 				  "cannot write which activators may hold slots: the limits of "
 				  "instances may not hold after a restart",
 				  "file=%s err=%s", a->path, strerror(errno));
-		a->is_failure_logged = true;
+		a->is_failure_logged = a->is_dirty = true;
+		loop_timer_set(&a->retry, RETRY);
 	} else {
 		sync_folder(a);
 		a->is_failure_logged = false;
 	}
 	strbuf_fini(&text);
+}
+
+static void
+on_retry(void *arg)
+{
+	struct activators *a = arg;
+
+	if (a->is_dirty)
+		save(a);
 }
 
 static struct known_activator *
@@ -151,6 +171,7 @@ add(struct activators *a, const char *id, pid_t pid, uint64_t start_ticks)
 		.all = a, .id = xstrdup(id), .pid = pid, .start_ticks = start_ticks};
 	k->fd = -1;
 	loop_fd_init(&k->watch);
+	loop_timer_init(&k->timer, a->loop, on_timer, k);
 	list_push(&a->known, &k->node);
 	return k;
 }
@@ -161,12 +182,15 @@ read_one(struct activators *a, const struct jget *j, struct err *e)
 	int64_t pid = 0;
 	uint64_t ticks = 0;
 	char *id = NULL;
+	bool has_lock = false;
 	int rc = -1;
 
 	if (jget_string(j, "id", JGET_MUST, &id, e) == 0 &&
 	    jget_i64(j, "pid", JGET_MUST, 0, INT32_MAX, &pid, e) == 0 &&
-	    jget_u64(j, "start_ticks", JGET_MUST, &ticks, e) == 0) {
-		add(a, id, (pid_t)pid, ticks);
+	    jget_u64(j, "start_ticks", JGET_MUST, &ticks, e) == 0 &&
+	    jget_bool(j, "lock", JGET_MAY, &has_lock, e) == 0) {
+		/* Without its start time another process may have the number by now. */
+		add(a, id, ticks > 0 ? (pid_t)pid : 0, ticks)->has_lock = has_lock;
 		rc = 0;
 	}
 	free(id);
@@ -248,6 +272,7 @@ on_ended(struct known_activator *k)
 	if (k->fd >= 0)
 		close(k->fd);
 	k->fd = -1;
+	lifelock_remove(a->socket, k->id);
 	a->ops->on_dead(k->id, a->arg);
 }
 
@@ -260,36 +285,75 @@ on_process_ended(int fd, short what, void *arg)
 }
 
 static void
+watch_process(struct known_activator *k)
+{
+	uint64_t ticks = k->start_ticks;
+
+	k->fd = pidfd_open(k->pid, 0);
+	if (k->fd < 0 && errno == ESRCH) {
+		on_ended(k);
+		return;
+	}
+	if (k->fd >= 0 && k->start_ticks > 0)
+		ticks = proctab_start_ticks(k->pid);
+	if (k->fd >= 0 && ticks == k->start_ticks) {
+		loop_fd_set(&k->watch, k->all->loop, k->fd, EV_READ, on_process_ended, k);
+		return;
+	}
+	if (k->fd >= 0 && ticks != 0) { /* another process has this number by now */
+		on_ended(k);
+		return;
+	}
+	/* There are no descriptors, perhaps: that says nothing of the process. */
+	if (k->fd >= 0)
+		close(k->fd);
+	k->fd = -1;
+	loop_timer_set(&k->timer, RETRY);
+}
+
+/* The kernel does not show it, and it is not connected. */
+static void
+look_at_lock(struct known_activator *k)
+{
+	switch (lifelock_look(k->all->socket, k->id)) {
+	case LIFELOCK_FREE:
+		on_ended(k);
+		break;
+	case LIFELOCK_HELD:
+		loop_timer_set(&k->timer, LOOK_EVERY);
+		break;
+	case LIFELOCK_UNKNOWN:
+		k->has_lock = false;
+		loop_timer_set(&k->timer, UNSEEN_PATIENCE);
+		break;
+	}
+}
+
+static void
 on_timer(void *arg)
 {
 	struct known_activator *k = arg;
 
-	if (k->pid == 0 && k->is_connected)
+	if (k->pid > 0) {
+		watch_process(k);
+	} else if (k->is_connected) {
 		return;
-	if (k->pid == 0)
+	} else if (k->has_lock) {
+		look_at_lock(k);
+	} else {
 		log_warn(NULL, "activator does not come back, its process counts as ended",
 			 "activator=%s", k->id);
-	on_ended(k);
+		on_ended(k);
+	}
 }
 
-/* If the start time differs, another process has this number by now. */
+/* By the timer, since it may be found dead at once. */
 static void
 watch(struct known_activator *k)
 {
-	struct activators *a = k->all;
-
-	loop_timer_init(&k->timer, a->loop, on_timer, k);
-	k->fd = k->pid > 0 ? pidfd_open(k->pid, 0) : -1;
-	if (k->pid > 0 && proctab_start_ticks(k->pid) != k->start_ticks) {
+	if (k->pid > 0 || k->has_lock)
 		loop_timer_set(&k->timer, 0);
-		return;
-	}
-	if (k->fd >= 0) {
-		loop_fd_set(&k->watch, a->loop, k->fd, EV_READ, on_process_ended, k);
-		return;
-	}
-	k->pid = 0;
-	if (!k->is_connected)
+	else if (!k->is_connected)
 		loop_timer_set(&k->timer, UNSEEN_PATIENCE);
 }
 
@@ -308,14 +372,16 @@ read_boot(void)
 }
 
 struct activators *
-activators_open(struct loop *loop, const char *state_dir, const struct activators_ops *ops,
-		void *arg)
+activators_open(struct loop *loop, const char *state_dir, const char *socket,
+		const struct activators_ops *ops, void *arg)
 {
 	struct activators *a = xcalloc(1, sizeof *a);
 	struct list_node *node, *tmp;
 
 	*a = (struct activators){.loop = loop, .ops = ops, .arg = arg};
 	list_init(&a->known);
+	loop_timer_init(&a->retry, loop, on_retry, a);
+	a->socket = xstrdup(socket);
 	a->dir = xstrdup(state_dir);
 	a->path = xasprintf("%s/%s", state_dir, FILE_NAME);
 	a->path_new = xasprintf("%s/%s.new", state_dir, FILE_NAME);
@@ -349,7 +415,9 @@ activators_close(struct activators **ap)
 		return;
 	LIST_FOREACH(&a->known, node, tmp)
 		known_free(at(node));
+	loop_timer_fini(&a->retry);
 	free(a->dir);
+	free(a->socket);
 	free(a->path);
 	free(a->path_new);
 	free(a->boot);
@@ -360,6 +428,12 @@ uint64_t
 activators_term(const struct activators *a)
 {
 	return a->term;
+}
+
+bool
+activators_is_dirty(const struct activators *a)
+{
+	return a->is_dirty;
 }
 
 bool
@@ -387,9 +461,8 @@ activators_up(struct activators *a, const char *id, pid_t pid)
 
 	if (k == NULL) {
 		k = add(a, id, MAX(pid, 0), pid > 0 ? proctab_start_ticks(pid) : 0);
-		if (k->start_ticks == 0)
-			k->pid = 0;
 		k->is_connected = true;
+		k->has_lock = k->pid == 0 && lifelock_look(a->socket, id) == LIFELOCK_HELD;
 		save(a);
 		watch(k);
 	}
@@ -405,7 +478,7 @@ activators_down(struct activators *a, const char *id)
 		return;
 	k->is_connected = false;
 	if (k->pid == 0)
-		loop_timer_set(&k->timer, UNSEEN_PATIENCE);
+		watch(k);
 }
 
 void

@@ -5,9 +5,9 @@
  * its process has ended and it holds nothing any more; and the term of the autoscaler that wrote
  * it.  So the next autoscaler knows which activators may be using slots before they connect.
  *
- * The kernel says when a process ends (pidfd).  An activator whose process the kernel does not
- * show, as in a container of its own, counts as ended when it has not been connected for
- * UNSEEN_PATIENCE.
+ * The kernel says when a process ends (pidfd).  One that the kernel does not show, as in a
+ * container of its own, holds a lock beside the socket for its lifetime (common/lifelock.h).
+ * Without that lock, too, it counts as ended when it has not been connected for UNSEEN_PATIENCE.
  * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_ACTIVATORS_H
 #define AUTOSCALER_ACTIVATORS_H
@@ -27,10 +27,13 @@ struct activators_ops {
 /* Read the file, and write it with the term of this autoscaler.  The caller holds the lock of
  * state_dir.  Errors are logged: then this autoscaler's term comes from the clock alone. */
 NODISCARD struct activators *activators_open(struct loop *, const char *state_dir,
-					     const struct activators_ops *, void *arg);
+					     const char *socket, const struct activators_ops *,
+					     void *arg);
 void activators_close(struct activators **);
 
 uint64_t activators_term(const struct activators *); /* higher than those of all before */
+/* Has the file still to be written, since the last try failed? */
+bool activators_is_dirty(const struct activators *);
 /* Has an earlier autoscaler left a file that could be read? */
 bool activators_has_record(const struct activators *);
 /* All that are known: ids, n of them; the array is the caller's, the strings are borrowed until

@@ -523,7 +523,7 @@ open_all(struct autoscaler *a, struct err *e)
 	if (a->lock_fd < 0 || watch_signals(a, e) < 0 || open_admin(a, e) < 0)
 		return -1;
 	a->reconcile = reconcile_new(&reconcile_ops, a, a->id);
-	a->activators = activators_open(a->loop, s->state_dir, &activators_ops, a);
+	a->activators = activators_open(a->loop, s->state_dir, s->socket, &activators_ops, a);
 	begin_shares(a);
 	a->learned = learned_open(s->state_dir);
 	a->ledger = ledger_open(a->loop, &(struct ledger_conf){

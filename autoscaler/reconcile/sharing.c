@@ -181,6 +181,7 @@ void
 sharing_peer_up(struct sharing *s, uint64_t peer, const char *id, bool has_shares)
 {
 	struct holder *h = add_holder(s, id);
+	bool was_dead = h->dead_ns >= 0;
 	struct entry *e;
 	size_t at = 0;
 
@@ -191,7 +192,7 @@ sharing_peer_up(struct sharing *s, uint64_t peer, const char *id, bool has_share
 	h->is_known_before = false;
 	while ((e = next_entry(s, &at)) != NULL) {
 		shares_up(e->shares, id, has_shares);
-		if (e->is_adopted)
+		if (e->is_adopted || was_dead)
 			shares_assume_all(e->shares, id);
 		mark_due(s, e);
 	}

@@ -2,13 +2,16 @@
  * by the next autoscaler. */
 #include "test/unit/unit.h"
 
+#include <sys/stat.h>
+
 #include "autoscaler/activators.h"
+#include "common/lifelock.h"
 #include "common/log.h"
 #include "common/loop.h"
 
 struct world {
 	struct loop *loop;
-	char *dir;
+	char *dir, *socket;
 	struct activators *a;
 	char dead[200]; /* ids, each with a blank behind it */
 };
@@ -28,7 +31,7 @@ static void
 reopen(struct world *w)
 {
 	activators_close(&w->a);
-	w->a = activators_open(w->loop, w->dir, &ops, w);
+	w->a = activators_open(w->loop, w->dir, w->socket, &ops, w);
 }
 
 static int
@@ -40,6 +43,7 @@ setup(void **state)
 	log_open(LOG_ERROR, LOG_LOGFMT, "t_activators");
 	w->loop = loop_new(&e);
 	w->dir = unit_dir();
+	w->socket = xasprintf("%s/socket", w->dir);
 	reopen(w);
 	*state = w;
 	return 0;
@@ -56,6 +60,7 @@ teardown(void **state)
 	rmdir(w->dir);
 	free(path);
 	free(w->dir);
+	free(w->socket);
 	loop_free(&w->loop);
 	free(w);
 	return 0;
@@ -161,6 +166,45 @@ one_that_ended_meanwhile_is_dead(void **state)
 	wait_dead(w, "one ");
 }
 
+/* The kernel does not show the process, but its lock does. */
+static void
+the_lock_of_an_unseen_process(void **state)
+{
+	struct world *w = *state;
+	int fd = lifelock_hold(w->socket, "one-1"), again;
+
+	assert_true(fd >= 0);
+	again = lifelock_hold(w->socket, "one-1");
+	assert_int_equal(again, -1);
+	activators_up(w->a, "one-1", 0);
+	reopen(w);
+	assert_true(is_known(w, "one-1"));
+	loop_once(w->loop, false); /* the first look at it */
+	assert_string_equal(w->dead, "");
+	close(fd);
+	wait_dead(w, "one-1 ");
+	assert_int_equal(lifelock_look(w->socket, "one-1"), LIFELOCK_UNKNOWN); /* removed */
+	activators_up(w->a, "../one", 0);
+	assert_int_equal(lifelock_look(w->socket, "../one"), LIFELOCK_UNKNOWN);
+}
+
+/* A file that cannot be written is tried again. */
+static void
+a_write_that_failed_is_tried_again(void **state)
+{
+	struct world *w = *state;
+	char *path = xasprintf("%s/activators.json.new", w->dir);
+
+	assert_int_equal(mkdir(path, 0700), 0);
+	activators_up(w->a, "ours", getpid());
+	rmdir(path);
+	while (activators_is_dirty(w->a))
+		loop_once(w->loop, false);
+	reopen(w);
+	assert_true(is_known(w, "ours"));
+	free(path);
+}
+
 static void
 a_broken_file_is_replaced(void **state)
 {
@@ -188,6 +232,9 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_process_that_ends_is_noticed, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_next_one_knows_them, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_that_ended_meanwhile_is_dead, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_lock_of_an_unseen_process, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_write_that_failed_is_tried_again, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(a_broken_file_is_replaced, setup, teardown),
 	};
 

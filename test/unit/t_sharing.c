@@ -319,6 +319,24 @@ without_a_record_older_ones_have_adopted_instances(void **state)
 	assert_int_equal(sent_to(2, "\"slots\":2"), 0);
 }
 
+/* An older one was taken for dead, and comes back: it may use all that it was sent. */
+static void
+one_that_was_not_dead_comes_back(void **state)
+{
+	(void)state;
+	restart(true, NULL, 0, 2);
+	show_instances(NULL);
+	connect_older(1);
+	lose_peer(1);
+	reconcile_holder_dead(world.r, "act-1");
+	connect_alone(2);
+	forget_sent();
+	connect_older(1);
+	seconds(4);
+	assert_int_equal(sent_to(2, "\"slots\":2"), 0);
+	assert_string_equal(world.gone, "");
+}
+
 /* Also while a revision has no limit any more. */
 static void
 dead_ones_are_forgotten(void **state)
@@ -382,6 +400,8 @@ main(void)
 						world_teardown),
 		cmocka_unit_test_setup_teardown(without_a_record_older_ones_have_adopted_instances,
 						setup, world_teardown),
+		cmocka_unit_test_setup_teardown(one_that_was_not_dead_comes_back, setup,
+						world_teardown),
 		cmocka_unit_test_setup_teardown(dead_ones_are_forgotten, setup, world_teardown),
 		cmocka_unit_test_setup_teardown(nothing_is_given_before_all_known_ones_are_heard,
 						setup, world_teardown),
