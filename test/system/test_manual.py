@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from helpers import ROOT, WAIT_S
+from helpers import BUILD, ROOT, WAIT_S
 
 PAGES = ["activator.8.in", "autoscaler.8.in", "activator.conf.5.in", "activator-protocol.7"]
 
@@ -94,6 +94,27 @@ def test_mandoc_finds_no_mistake(name):
     done = subprocess.run(["mandoc", "-Tlint", "-Wwarning", os.path.join(ROOT, "conf/man", name)],
                           capture_output=True, text=True, timeout=WAIT_S)
     assert done.stdout == ""
+
+def conf_blocks(name):
+    """What a reader would paste into a conf file."""
+    if name == "README.md":
+        blocks = re.findall(r"^```\w*\n(.*?)^```$", read(name), re.M | re.S)
+    else:
+        blocks = re.findall(r"^\.Bd [^\n]*\n(.*?)^\.Ed", section(page(name), "EXAMPLES"), re.M | re.S)
+    return [b for b in blocks if re.match(r"(activator|autoscaler|service\b.*) \{", b)]
+
+
+@pytest.mark.parametrize("name, least", [("README.md", 4), ("activator.conf.5.in", 3)])
+def test_every_example_of_a_conf_file_has_no_mistake(tmp_path, name, least):
+    blocks = conf_blocks(name)
+    assert len(blocks) >= least
+    for block in blocks:
+        (tmp_path / "example.conf").write_text(block)
+        done = subprocess.run([os.path.join(BUILD, "autoscaler"), "-t", "-c",
+                               str(tmp_path / "example.conf")], capture_output=True, text=True,
+                              timeout=WAIT_S)
+        assert done.returncode == 0, done.stderr + block
+
 
 # --- the README
 
