@@ -93,8 +93,9 @@ void tls_accept(struct tls *, struct io *);
  * the handshake is over; it fails with EPROTO if the two cannot agree, and a line says why. */
 void tls_connect(struct tls *, struct io *, const struct tls_trust *, const struct addr *);
 
-/* The subject of the certificate that the client has proved to own, as in RFC 4514; NULL: it
- * has shown none, or the io is not encrypted. */
+/* The subject of the certificate that the client has proved to own, as in RFC 4514, or where it is
+ * empty, the first alternative name: "URI:" or else "DNS:" and the name.  NULL: the certificate
+ * has none of these, the client has shown none, or the io is not encrypted. */
 const char *tls_client_subject(const struct io *);
 /* Do requests for a host belong on a connection? */
 enum tls_fit {

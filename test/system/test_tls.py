@@ -639,7 +639,6 @@ def test_sigterm_during_a_handshake(tmp_path):
             assert c.recv(1) == b""
 
 
-
 # --- instances that speak TLS
 
 class TlsOrigin(FakeInstance):

@@ -84,8 +84,9 @@ new_cert(const char *subject, const char *names, EVP_PKEY *key, X509 *issuer, EV
 	X509_gmtime_adj(X509_getm_notBefore(x), -3600);
 	X509_gmtime_adj(X509_getm_notAfter(x), 86400);
 	X509_set_pubkey(x, key);
-	X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)subject, -1, -1,
-				   0);
+	if (subject[0] != '\0')
+		X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)subject,
+					   -1, -1, 0);
 	X509_set_issuer_name(x, issuer == NULL ? name : X509_get_subject_name(issuer));
 	X509V3_set_ctx(&ctx, issuer == NULL ? x : issuer, x, NULL, NULL, 0);
 	if (names != NULL)
@@ -978,6 +979,48 @@ load_with_ca(struct certificate_conf *conf, X509 *ca)
 	return c;
 }
 
+static void
+an_empty_subject_has_a_substitute(void **state)
+{
+	static const struct {
+		const char *names, *subject; /* NULL: none */
+	} cases[] = {
+		{"DNS:a.example,URI:spiffe://example/a,URI:spiffe://b", "URI:spiffe://example/a"},
+		{"DNS:a.example,DNS:b.example", "DNS:a.example"},
+		{"URI:spiffe://a b,DNS:b.example", "DNS:b.example"},
+		{"email:a@example", NULL},
+		{NULL, NULL},
+	};
+	struct certificate_conf conf = new_pair("private", "DNS:private.example", false);
+	EVP_PKEY *ca_key = new_key(false), *key = new_key(false);
+	X509 *ca = new_cert("authority", NULL, ca_key, NULL, NULL);
+	struct world *w = make();
+	size_t i;
+
+	(void)state;
+	w->certs[w->certs_n++] = load_with_ca(&conf, ca);
+	set_state(w);
+	for (i = 0; i < ARRAY_LEN(cases); i++) {
+		X509 *x = new_cert("", cases[i].names, key, ca, ca_key);
+		struct side *s = add_side(w, 0);
+
+		SSL_set_tlsext_host_name(s->peer, "private.example");
+		SSL_use_certificate(s->peer, x);
+		SSL_use_PrivateKey(s->peer, key);
+		assert_true(shake_hands(s));
+		if (cases[i].subject == NULL)
+			assert_null(tls_client_subject(&s->io));
+		else
+			assert_string_equal(tls_client_subject(&s->io), cases[i].subject);
+		X509_free(x);
+	}
+	X509_free(ca);
+	EVP_PKEY_free(key);
+	EVP_PKEY_free(ca_key);
+	free_pair(&conf);
+	end(&w);
+}
+
 /* A client with this certificate connects to private.example, with the ticket that it has got
  * last, and gets another.  Was the session resumed? */
 static bool
@@ -1245,6 +1288,7 @@ main(void)
 		cmocka_unit_test(any_worker_resumes_for_two_generations),
 		cmocka_unit_test(client_certificates_are_verified),
 		cmocka_unit_test(a_changed_authority_ends_connections),
+		cmocka_unit_test(an_empty_subject_has_a_substitute),
 		cmocka_unit_test(sessions_stay_with_their_certificate),
 		cmocka_unit_test(an_expired_certificate_is_not_resumed),
 		cmocka_unit_test(the_oldest_silent_handshake_makes_room),
