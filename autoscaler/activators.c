@@ -424,6 +424,13 @@ activators_close(struct activators **ap)
 	free(a);
 }
 
+void
+activators_raise_term(struct activators *a, uint64_t term)
+{
+	a->term = MAX(a->term, term);
+	save(a);
+}
+
 uint64_t
 activators_term(const struct activators *a)
 {

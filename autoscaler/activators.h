@@ -31,6 +31,8 @@ NODISCARD struct activators *activators_open(struct loop *, const char *state_di
 					     void *arg);
 void activators_close(struct activators **);
 
+/* A higher term holds from now on; it is on disk, as far as that is possible. */
+void activators_raise_term(struct activators *, uint64_t term);
 uint64_t activators_term(const struct activators *); /* higher than those of all before */
 /* Has the file still to be written, since the last try failed? */
 bool activators_is_dirty(const struct activators *);

@@ -101,8 +101,20 @@ on_holder_gone(const char *id, void *arg)
 	activators_forget(a->activators, id);
 }
 
-static const struct reconcile_ops reconcile_ops = {.send = send_message,
-						   .holder_gone = on_holder_gone};
+static void
+on_term_raised(uint64_t term, void *arg)
+{
+	struct autoscaler *a = arg;
+
+	activators_raise_term(a->activators, term);
+	if (a->hub == NULL)
+		return;
+	hub_set_term(a->hub, term);
+	hub_cut_all(a->hub, "a higher term of shares begins");
+}
+
+static const struct reconcile_ops reconcile_ops = {
+	.send = send_message, .holder_gone = on_holder_gone, .term_raised = on_term_raised};
 
 static void
 on_dead(const char *id, void *arg)

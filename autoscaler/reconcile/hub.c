@@ -52,6 +52,15 @@ hub_set_term(struct hub *h, uint64_t term)
 	h->term = term;
 }
 
+void
+hub_cut_all(struct hub *h, const char *why)
+{
+	struct hub_peer *p = NULL;
+
+	while ((p = hub_next_activator(h, p)) != NULL)
+		link_cut(p->link, "%s", why);
+}
+
 size_t
 hub_activators(const struct hub *h)
 {

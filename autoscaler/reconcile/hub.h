@@ -50,6 +50,9 @@ void hub_close(struct hub **);
 /* The hello says that shares are given out, under this term. */
 void hub_set_term(struct hub *, uint64_t term);
 
+/* End all links; peers connect again. */
+void hub_cut_all(struct hub *, const char *why);
+
 /* How many activators have said hello. */
 size_t hub_activators(const struct hub *);
 /* Walk them: NULL begins, NULL ends. */

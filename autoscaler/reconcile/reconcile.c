@@ -46,7 +46,9 @@ reconcile_new(const struct reconcile_ops *ops, void *arg, const char *id)
 	scaled_set_init(&r->set);
 	peers_init(&r->peers);
 	scaledown_init(&r->scaledown, id, &r->peers, ops->send, arg);
-	r->sharing_ops = (struct sharing_ops){.send = ops->send, .holder_gone = ops->holder_gone};
+	r->sharing_ops = (struct sharing_ops){.send = ops->send,
+					      .holder_gone = ops->holder_gone,
+					      .term_raised = ops->term_raised};
 	r->sharing = sharing_new(&r->set, &r->sharing_ops, arg);
 	return r;
 }

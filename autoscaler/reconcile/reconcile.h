@@ -57,6 +57,8 @@ struct reconcile_ops {
 	void (*send)(uint64_t peer, const struct msg *, void *arg);
 	/* As sharing_ops.holder_gone; may be NULL. */
 	void (*holder_gone)(const char *id, void *arg);
+	/* As sharing_ops.term_raised; may be NULL. */
+	void (*term_raised)(uint64_t term, void *arg);
 };
 
 /* Settings that concern all revisions. */

@@ -10,6 +10,10 @@
 
 #define ABSENT_AFTER (5 * CLK_S) /* the log says that an activator is not connected */
 
+/* Terms come from the clock, in milliseconds (activators.h).  One that is more than a year ahead of
+ * ours is a mistake. */
+#define TERM_AHEAD_MOST UINT64_C(31536000000)
+
 /* One activator: connected, or not known to be dead. */
 struct holder {
 	char *id;
@@ -46,7 +50,6 @@ struct entry {
 	int64_t next_ns;   /* as shares_next_ns() */
 	struct told *told; /* activators without shares that know the newest instances */
 	size_t told_n;
-	bool is_deposed_logged;
 };
 
 struct sharing {
@@ -247,6 +250,12 @@ sharing_leaving(struct sharing *s, uint64_t peer)
 	}
 }
 
+static bool
+is_believable(const struct sharing *s, const struct msg_shares_held *m)
+{
+	return m->term <= s->term || m->term <= (uint64_t)(clk_wall() / CLK_MS) + TERM_AHEAD_MOST;
+}
+
 void
 sharing_held(struct sharing *s, uint64_t peer, const struct msg_shares_held *m)
 {
@@ -261,7 +270,7 @@ sharing_held(struct sharing *s, uint64_t peer, const struct msg_shares_held *m)
 	struct share_item *items;
 	size_t i;
 
-	if (h == NULL || e == NULL || m->generation < e->generation)
+	if (h == NULL || e == NULL || m->generation < e->generation || !is_believable(s, m))
 		return;
 	r.v = items = xcalloc(m->n + 1, sizeof *items);
 	for (i = 0; i < m->n; i++)
@@ -564,16 +573,6 @@ send_all_or_nothing(const struct sharing *s, struct entry *e, struct holder *h,
 }
 
 static void
-check_deposed(struct entry *e)
-{
-	if (!shares_is_deposed(e->shares) || e->is_deposed_logged)
-		return;
-	e->is_deposed_logged = true;
-	log_error(NULL, "an activator obeys a later autoscaler, no slots are given out any more",
-		  "revision=%s", e->name);
-}
-
-static void
 flush(const struct sharing *s, struct entry *e, int64_t now_ns)
 {
 	const struct scaled_revision *rev = scaled_set_find(s->set, e->name);
@@ -594,7 +593,6 @@ flush(const struct sharing *s, struct entry *e, int64_t now_ns)
 	for (i = 0; i < s->holders_n; i++)
 		if (s->holders[i].peer != 0 && !s->holders[i].has_shares)
 			send_all_or_nothing(s, e, &s->holders[i], rev);
-	check_deposed(e);
 	e->next_ns = shares_next_ns(e->shares, now_ns);
 }
 
@@ -648,12 +646,66 @@ check_absence(const struct sharing *s, struct holder *h)
 		 "activator=%s", h->id);
 }
 
+/* Under the new term of s: each holder may hold everything until it reports. */
+static void
+begin_again(struct sharing *s, struct entry *e)
+{
+	const struct scaled_revision *rev = scaled_set_find(s->set, e->name);
+	const char **ids = xcalloc(s->holders_n + 1, sizeof *ids);
+	struct shares_conf conf;
+	size_t i;
+
+	s->epoch = MAX(s->epoch, shares_epoch(e->shares));
+	conf = conf_of(s, e);
+	shares_free(&e->shares);
+	for (i = 0; i < s->holders_n; i++)
+		ids[i] = s->holders[i].id;
+	e->shares = shares_new(&conf, ids, s->holders_n);
+	for (i = 0; i < s->holders_n; i++) {
+		const struct holder *h = &s->holders[i];
+
+		if (h->is_leaving)
+			shares_leaving(e->shares, h->id);
+		if (h->dead_ns >= 0)
+			shares_dead(e->shares, h->id, h->dead_ns);
+	}
+	free(ids);
+	if (e->is_published && rev != NULL && rev->is_known)
+		set_instances(e, rev);
+	e->told_n = 0;
+	mark_due(s, e);
+}
+
+/* There is one leader for each socket: a higher term is one whose record was lost. */
+static void
+raise_term(struct sharing *s)
+{
+	uint64_t higher = 0;
+	struct entry *e;
+	size_t i, at = 0;
+
+	while ((e = next_entry(s, &at)) != NULL)
+		higher = MAX(higher, shares_higher_term(e->shares));
+	if (higher == 0)
+		return;
+	log_warn(NULL, "an activator has obeyed a later autoscaler: a higher term begins",
+		 "term=%llu seen=%llu", (unsigned long long)s->term, (unsigned long long)higher);
+	s->term = higher + 1;
+	for (i = 0; i < s->holders_n && s->ops->term_raised != NULL; i++)
+		s->holders[i].peer = 0; /* its link is about to be cut */
+	for (at = 0; (e = next_entry(s, &at)) != NULL;)
+		begin_again(s, e);
+	if (s->ops->term_raised != NULL)
+		s->ops->term_raised(s->term, s->arg);
+}
+
 void
 sharing_tick(struct sharing *s)
 {
 	struct entry *e;
 	size_t i, n = 0, at = 0;
 
+	raise_term(s);
 	while ((e = next_entry(s, &at)) != NULL)
 		shares_bury(e->shares, clk_now());
 	for (i = 0; i < s->holders_n; i++) {

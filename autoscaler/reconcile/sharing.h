@@ -24,6 +24,10 @@ struct sharing_ops {
 	/* This dead activator holds nothing any more: its id need not be kept.  NULL: ids are
 	 * not kept. */
 	void (*holder_gone)(const char *id, void *arg);
+	/* An activator has obeyed a later leader, of which no record is left.  This leader has the
+	 * term from now on, which is higher.  Keep it, and cut all links: the next hellos name it.
+	 * NULL: links stay. */
+	void (*term_raised)(uint64_t term, void *arg);
 };
 
 /* All borrowed. */

@@ -431,9 +431,12 @@ report_changes(struct holdings *l, struct holdings_holder *h, const struct share
 {
 	size_t i;
 
-	for (i = 0; i < r->n; i++)
-		report_entry(&find_or_add(l, r->v[i].id)->v[h->index], r->epoch, r->v[i].slots,
-			     now_ns);
+	for (i = 0; i < r->n; i++) {
+		struct holdings_instance *inst = hmap_find(&l->by_id, r->v[i].id);
+
+		if (inst != NULL) /* at any other nothing is held */
+			report_entry(&inst->v[h->index], r->epoch, r->v[i].slots, now_ns);
+	}
 }
 
 /* The link is new. */

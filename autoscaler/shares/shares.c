@@ -8,8 +8,8 @@
 struct shares {
 	struct shares_conf conf;
 	struct holdings holdings;
-	bool is_set;	 /* shares_set() was called */
-	bool is_deposed; /* a higher term was seen */
+	bool is_set;	      /* shares_set() was called */
+	uint64_t higher_term; /* the highest that was seen; 0: none */
 	bool is_allot_due;
 	int64_t next_ns;	  /* when allot() is due though nothing has happened */
 	struct share_item *items; /* of the last offer: room for items_cap */
@@ -131,12 +131,9 @@ shares_dead(struct shares *s, const char *id, int64_t now_ns)
 
 /* Is a message under that term to be heeded? */
 static bool
-is_heeded(struct shares *s, const struct holdings_holder *h, uint64_t term)
+is_heeded(const struct shares *s, const struct holdings_holder *h, uint64_t term)
 {
-	if (h == NULL || !h->is_connected || !h->has_shares)
-		return false;
-	s->is_deposed |= term > s->conf.term;
-	return term == s->conf.term;
+	return h != NULL && h->is_connected && h->has_shares && term == s->conf.term;
 }
 
 void
@@ -144,6 +141,8 @@ shares_report(struct shares *s, const char *id, const struct share_report *r, in
 {
 	struct holdings_holder *h = holdings_find_holder(&s->holdings, id);
 
+	if (h != NULL && r->is_complete && r->term > s->conf.term)
+		s->higher_term = MAX(s->higher_term, r->term);
 	if (!is_heeded(s, h, r->term))
 		return;
 	holdings_report(&s->holdings, h, r, now_ns);
@@ -298,7 +297,7 @@ shares_next_offer(struct shares *s, const char **id, struct share_offer *o, int6
 {
 	size_t i;
 
-	if (!s->is_set || s->is_deposed)
+	if (!s->is_set || s->higher_term > 0)
 		return false;
 	refresh(s, now_ns);
 	for (i = 0; i < s->holdings.holders_n; i++) {
@@ -320,7 +319,7 @@ shares_next_ns(const struct shares *s, int64_t now_ns)
 	int64_t next = s->next_ns;
 	size_t i;
 
-	if (s->is_deposed)
+	if (s->higher_term > 0)
 		return INT64_MAX;
 	for (i = 0; i < s->holdings.holders_n; i++)
 		if (s->holdings.holders[i]->dead_ns >= 0)
@@ -331,10 +330,10 @@ shares_next_ns(const struct shares *s, int64_t now_ns)
 
 /* --- for reading --- */
 
-bool
-shares_is_deposed(const struct shares *s)
+uint64_t
+shares_higher_term(const struct shares *s)
 {
-	return s->is_deposed;
+	return s->higher_term;
 }
 
 uint64_t

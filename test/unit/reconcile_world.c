@@ -375,7 +375,15 @@ on_holder_gone(const char *id, void *arg)
 	snprintf(world.gone + n, sizeof world.gone - n, "%s ", id);
 }
 
-static const struct reconcile_ops ops = {.send = send_message, .holder_gone = on_holder_gone};
+static void
+on_term_raised(uint64_t term, void *arg)
+{
+	(void)arg;
+	world.raised_term = term;
+}
+
+static const struct reconcile_ops ops = {
+	.send = send_message, .holder_gone = on_holder_gone, .term_raised = on_term_raised};
 
 void
 set_services(size_t n, uint32_t max_instances)

@@ -337,6 +337,47 @@ one_that_was_not_dead_comes_back(void **state)
 	assert_string_equal(world.gone, "");
 }
 
+static void
+holds_under(uint64_t peer, const char *term, bool is_complete)
+{
+	char line[300];
+
+	snprintf(line, sizeof line,
+		 "{\"type\":\"shares_held\",\"revision\":\"a/v1\",\"generation\":0,\"term\":%s,"
+		 "\"epoch\":1,\"complete\":%s,\"instances\":[]}",
+		 term, is_complete ? "true" : "false");
+	send_line(peer, line);
+	reconcile_tail(world.r);
+}
+
+/* An activator has obeyed a leader of a higher term: this one takes a higher one still, and hears
+ * all activators again. */
+static void
+a_higher_term_is_outbid(void **state)
+{
+	(void)state;
+	connect_alone(1);
+	holds_under(1, "5", false);		      /* no news of a term */
+	holds_under(1, "4000000000000000000", true); /* no term that a leader can have */
+	seconds(2);
+	assert_int_equal(world.raised_term, 0);
+	forget_sent();
+	world.v[1].state = INSTANCE_STOPPING;
+	show_instances(NULL);
+	reconcile_tail(world.r);
+	assert_int_equal(sent_to(1, "\"shares\""), 1); /* it goes on */
+	holds_under(1, "5", true);
+	seconds(2);
+	assert_int_equal(world.raised_term, 6);
+	lose_peer(1);
+	connect_peer(1);
+	reconcile_tail(world.r);
+	forget_sent();
+	holds_under(1, "6", true);
+	assert_int_equal(sent_to(1, "\"slots\":2"), 1);
+	assert_int_equal(sent_to(1, "\"term\":6,"), 1);
+}
+
 /* Also while a revision has no limit any more. */
 static void
 dead_ones_are_forgotten(void **state)
@@ -402,6 +443,7 @@ main(void)
 						setup, world_teardown),
 		cmocka_unit_test_setup_teardown(one_that_was_not_dead_comes_back, setup,
 						world_teardown),
+		cmocka_unit_test_setup_teardown(a_higher_term_is_outbid, setup, world_teardown),
 		cmocka_unit_test_setup_teardown(dead_ones_are_forgotten, setup, world_teardown),
 		cmocka_unit_test_setup_teardown(nothing_is_given_before_all_known_ones_are_heard,
 						setup, world_teardown),
