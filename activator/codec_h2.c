@@ -11,6 +11,8 @@
 
 /* Bytes of a response that one stream keeps for its client: then its instance is not read on. */
 #define OUT_MOST ((size_t)128 << 10)
+/* Likewise, interim heads: the session keeps them. */
+#define INTERIMS_MOST 4
 
 /* --- the body of the request --- */
 
@@ -128,7 +130,8 @@ added(struct xfer *x, bool is_below_bound)
 
 	h2_resume(st->h2->session, st->id);
 	conn_h2_want_write(st->h2);
-	x->is_client_blocked = st->out.n >= OUT_MOST || (st->out.n > 0 && !is_below_bound);
+	x->is_client_blocked = st->out.n >= OUT_MOST || (st->out.n > 0 && !is_below_bound) ||
+			       st->interims > INTERIMS_MOST;
 	return 0;
 }
 
@@ -183,6 +186,7 @@ interim(struct xfer *x, const struct response *r)
 	n = make_fields(x, r);
 	if (h2_interim(st->h2->session, st->id, r->status, x->w->write_buf, n) < 0)
 		return gone(x);
+	st->interims++;
 	return added(x, true);
 }
 

@@ -406,6 +406,38 @@ on_closed(void *arg, void *stream, uint32_t code)
 		note_event(st);
 }
 
+static void
+note_progress(struct h2_stream *st)
+{
+	st->since_ns = st->h2->c->w->now;
+	if (st->x != NULL)
+		st->x->since_ns = st->since_ns;
+}
+
+/* If the instance waits for the client: has the client taken enough? */
+static void
+look_if_drained(struct h2_stream *st)
+{
+	if (st->x == NULL || !st->x->is_client_blocked || st->out.n > OUT_LOW || st->interims > 0)
+		return;
+	st->is_drained = true;
+	note_event(st);
+}
+
+/* Interim heads are sent before any other. */
+static void
+on_head_sent(void *arg, void *stream)
+{
+	struct h2_stream *st = stream;
+
+	(void)arg;
+	if (st->interims == 0)
+		return;
+	st->interims--;
+	note_progress(st);
+	look_if_drained(st);
+}
+
 static size_t
 on_read(void *arg, void *stream, char *buf, size_t n, enum h2_left *left)
 {
@@ -416,14 +448,9 @@ on_read(void *arg, void *stream, char *buf, size_t n, enum h2_left *left)
 	if (got > 0) {
 		memcpy(buf, st->out.data + st->out.at, got);
 		stream_take(st, &st->out, got);
-		st->since_ns = h2->c->w->now;
-		if (st->x != NULL)
-			st->x->since_ns = st->since_ns;
+		note_progress(st);
 	}
-	if (st->x != NULL && st->x->is_client_blocked && st->out.n <= OUT_LOW) {
-		st->is_drained = true;
-		note_event(st);
-	}
+	look_if_drained(st);
 	if (st->out.n > 0 || !st->is_out_ended)
 		return got;
 	*left = st->out_trailers == NULL ? H2_END : H2_END_TRAILERS;
@@ -458,6 +485,7 @@ static const struct h2_ops session_ops = {
 	.on_closed = on_closed,
 	.read = on_read,
 	.on_glitch = on_glitch,
+	.on_head_sent = on_head_sent,
 	.on_data_sent = on_data_sent,
 	.on_pong = on_pong,
 	.random = on_random,

@@ -43,6 +43,7 @@ struct h2_stream {
 	bool is_closed;	   /* the session has forgotten it */
 	bool is_drained;   /* the client has taken enough of out */
 	bool is_over;	   /* max_stream_bytes was reached */
+	uint32_t interims; /* heads that were submitted and not sent yet */
 	struct list_node node, event;
 	char *head; /* the text of its head, until it is routed */
 	size_t head_n;

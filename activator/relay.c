@@ -220,6 +220,12 @@ pass_heads(struct upstream *u, size_t n)
 			upstream_read_keep(u, buf, n); /* for upstream_abandon() */
 			return result(RELAY_CLIENT_GONE);
 		}
+		if (x->is_client_blocked) {
+			x->since_ns = x->w->now;
+			u->is_in_whole = n > 0;
+			upstream_read_keep(u, buf, n);
+			return result(RELAY_GOES_ON);
+		}
 	}
 }
 
@@ -254,6 +260,13 @@ relay_response(struct xfer *x)
 			break;
 		}
 		have = upstream_read_begin(u);
+		if (u->is_in_whole) {
+			u->is_in_whole = false;
+			r = pass_heads(u, have);
+			if (r.end != RELAY_GOES_ON)
+				return r;
+			continue;
+		}
 		got = io_read(&u->io, u->w->read_buf + have,
 			      MIN(u->read_size, WORKER_BUFFER - have));
 		if (got <= 0) {

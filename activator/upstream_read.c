@@ -40,6 +40,7 @@ upstream_read_forget(struct upstream *u)
 	u->in = NULL;
 	u->in_n = 0;
 	u->in_seen = 0;
+	u->is_in_whole = false;
 	u->is_head_read = u->is_done = false;
 }
 

@@ -417,6 +417,7 @@ on_frame_send(nghttp2_session *s, const nghttp2_frame *f, void *arg)
 {
 	struct h2 *h = arg;
 	int32_t id = f->hd.stream_id;
+	void *stream;
 
 	switch (f->hd.type) {
 	case NGHTTP2_GOAWAY:
@@ -431,6 +432,9 @@ on_frame_send(nghttp2_session *s, const nghttp2_frame *f, void *arg)
 			h->ops->on_data_sent(h->arg);
 		break;
 	case NGHTTP2_HEADERS:
+		stream = stream_of(h, id);
+		if (stream != NULL)
+			h->ops->on_head_sent(h->arg, stream);
 		break;
 	default:
 		return 0;

@@ -63,6 +63,8 @@ struct h2_ops {
 	/* The client has sent something that is legal and useless, or has made us reset a
 	 * stream. */
 	void (*on_glitch)(void *arg);
+	/* A head was sent, interim or final, or trailers. */
+	void (*on_head_sent)(void *arg, void *stream);
 	/* A frame with bytes of a body was sent. */
 	void (*on_data_sent)(void *arg);
 	/* The client has seen the GOAWAY of h2_begin_goaway(). */

@@ -137,6 +137,15 @@ on_random(void *arg)
 	return 7;
 }
 
+static void
+on_head_sent(void *arg, void *stream)
+{
+	const struct stream *st = stream;
+
+	(void)arg;
+	CHECK(st->is_open);
+}
+
 static const struct h2_ops ops = {
 	.on_head = on_head,
 	.on_data = on_data,
@@ -144,6 +153,7 @@ static const struct h2_ops ops = {
 	.on_closed = on_closed,
 	.read = on_read,
 	.on_glitch = on_glitch,
+	.on_head_sent = on_head_sent,
 	.on_data_sent = nothing,
 	.on_pong = nothing,
 	.random = on_random,

@@ -265,6 +265,39 @@ a_client_that_sends_and_does_not_read_is_cut_off(void **state)
 	end(&t);
 }
 
+/* An instance that sends interim heads without end is read as fast as the client takes them. */
+static void
+interim_heads_wait_for_the_client(void **state)
+{
+	struct world *t = make("");
+	struct conn *c = begin_wide(t);
+	const struct h2_stream *st;
+	char text[4096];
+	int i;
+
+	(void)state;
+	fill_socket(t, c);
+	close(t->served);
+	t->served = -1;
+	rounds(t);
+	send_get(t, 5);
+	rounds(t);
+	assert_true(t->served >= 0);
+	st = container_of(c->h2->streams.head.prev, struct h2_stream, node);
+	assert_int_equal(st->id, 5);
+	for (i = 0; i < 50; i++)
+		say(t->served, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n");
+	rounds(t);
+	assert_in_range(st->interims, 1, 5);
+	say(t->served, "HTTP/1.1 204 No Content\r\n\r\n");
+	while (t->w->counters.outcomes[OUT_OK] < 2) {
+		while (recv(t->client, text, sizeof text, MSG_DONTWAIT) > 0)
+			;
+		rounds(t);
+	}
+	end(&t);
+}
+
 /* What comes behind the last stream that a GOAWAY names was not processed: its client sends it
  * again. */
 static void
@@ -319,6 +352,7 @@ main(void)
 		cmocka_unit_test(a_response_that_is_not_taken_is_reset),
 		cmocka_unit_test(a_full_socket_has_body_timeout),
 		cmocka_unit_test(a_client_that_sends_and_does_not_read_is_cut_off),
+		cmocka_unit_test(interim_heads_wait_for_the_client),
 		cmocka_unit_test(no_request_is_served_behind_the_last_goaway),
 		cmocka_unit_test(connections_are_bounded_by_their_memory),
 	};

@@ -25,7 +25,7 @@ struct world {
 	bool is_end, is_too_large;
 	char ws_key[25];
 	char body[256], trailers[256];
-	int heads, ends, closed, glitches;
+	int heads, ends, closed, glitches, heads_sent;
 	uint32_t code;
 	const char *out; /* the body of the response */
 	size_t out_n;
@@ -109,6 +109,15 @@ nothing(void *arg)
 	(void)arg;
 }
 
+static void
+on_head_sent(void *arg, void *stream)
+{
+	struct world *t = arg;
+
+	assert_ptr_equal(stream, t);
+	t->heads_sent++;
+}
+
 static uint64_t
 on_random(void *arg)
 {
@@ -123,6 +132,7 @@ static const struct h2_ops ops = {
 	.on_closed = on_closed,
 	.read = on_read,
 	.on_glitch = on_glitch,
+	.on_head_sent = on_head_sent,
 	.on_data_sent = nothing,
 	.on_pong = nothing,
 	.random = on_random,
