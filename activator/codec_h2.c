@@ -206,6 +206,7 @@ pass(struct xfer *x, const struct response *head, const char *data, size_t n, co
 {
 	struct h2_stream *st = x->stream;
 	bool is_empty = trailers != NULL && n == 0 && *trailers == '\0';
+	bool is_below_bound = true;
 	size_t fields_n;
 
 	if (st->is_closed)
@@ -217,9 +218,12 @@ pass(struct xfer *x, const struct response *head, const char *data, size_t n, co
 	}
 	if (trailers != NULL) {
 		st->is_out_ended = true;
-		st->out_trailers = *trailers == '\0' ? NULL : xstrdup(trailers);
+		if (*trailers != '\0') {
+			st->out_trailers = xstrdup(trailers);
+			is_below_bound = stream_count(st, strlen(trailers));
+		}
 	}
-	return added(x, stream_add(st, &st->out, data, n));
+	return added(x, stream_add(st, &st->out, data, n) && is_below_bound);
 }
 
 /* RFC 8441: 200 in place of 101.  Sec-WebSocket-Accept is for us: it answers our key. */

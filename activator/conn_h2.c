@@ -24,16 +24,31 @@ static void finish(struct conn *, enum h2_ended, bool abort);
 /* --- streams --- */
 
 bool
+stream_count(struct h2_stream *st, size_t n)
+{
+	return bounds_add_stream_bytes(st->h2->c->w->bounds, n);
+}
+
+static void
+drop_trailers(struct h2_stream *st, char **trailers)
+{
+	if (*trailers == NULL)
+		return;
+	bounds_drop_stream_bytes(st->h2->c->w->bounds, strlen(*trailers));
+	free(*trailers);
+	*trailers = NULL;
+}
+
+bool
 stream_add(struct h2_stream *st, struct outbuf *to, const char *data, size_t n)
 {
-	struct worker *w = st->h2->c->w;
 	struct iovec iov = {.iov_len = n};
 
 	if (n == 0)
 		return true;
 	memcpy(&iov.iov_base, &data, sizeof data);
 	outbuf_append(to, &iov, 1, 0);
-	return bounds_add_stream_bytes(w->bounds, n);
+	return stream_count(st, n);
 }
 
 void
@@ -71,8 +86,8 @@ stream_free(struct h2_stream *st)
 	stream_take(st, &st->in, st->in.n);
 	stream_take(st, &st->out, st->out.n);
 	free(st->head);
-	free(st->in_trailers);
-	free(st->out_trailers);
+	drop_trailers(st, &st->in_trailers);
+	drop_trailers(st, &st->out_trailers);
 	free(st->ws_key);
 	timeq_clear(&w->timeq, &st->timer);
 	if (list_linked(&st->event))
@@ -133,6 +148,7 @@ end_request(struct h2_stream *st)
 		h2_consumed(h2->session, st->id, st->in.n);
 		stream_take(st, &st->in, st->in.n);
 	}
+	drop_trailers(st, &st->in_trailers);
 	if (is_cut || !st->is_responded) {
 		stream_take(st, &st->out, st->out.n);
 		h2_reset(h2->session, st->id, is_reset || !is_cut ? H2_INTERNAL_ERROR : H2_CANCEL);
@@ -384,11 +400,25 @@ on_data(void *arg, void *stream, const char *data, size_t n)
 static void
 on_end(void *arg, void *stream, char *trailers)
 {
+	struct conn_h2 *h2 = arg;
 	struct h2_stream *st = stream;
+	size_t n = trailers == NULL ? 0 : strlen(trailers);
 
-	(void)arg;
+	/* A few bytes of a header block may name large fields that came before. */
+	if (n > h2->c->w->conf->limits.max_head) {
+		free(trailers);
+		h2_reset(h2->session, st->id, H2_ENHANCE_YOUR_CALM);
+		on_glitch(h2);
+		return;
+	}
 	st->is_in_ended = true;
-	st->in_trailers = trailers;
+	if (trailers != NULL && st->is_begun && st->x == NULL) {
+		free(trailers);
+	} else if (trailers != NULL) {
+		st->in_trailers = trailers;
+		if (!stream_count(st, n))
+			st->is_over = true;
+	}
 	note_event(st);
 }
 

@@ -70,6 +70,7 @@ void conn_h2_want_write(struct conn_h2 *);
 void conn_h2_yield(struct h2_stream *);
 /* Add to, or take from, the front of in or out, and count that in the bounds.  False: the bound is
  * reached; the bytes were added nevertheless. */
+bool stream_count(struct h2_stream *, size_t n); /* alone: of trailers */
 bool stream_add(struct h2_stream *, struct outbuf *, const char *data, size_t n);
 void stream_take(struct h2_stream *, struct outbuf *, size_t n);
 

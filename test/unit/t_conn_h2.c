@@ -41,19 +41,15 @@ send_get(struct world *t, int stream)
 }
 
 static struct conn *
-begin_on(struct world *t, struct conn *c)
+begin(struct world *t)
 {
+	struct conn *c = connect_client(t);
+
 	say(t->client, H2_PREFACE);
 	send_frame(t, 4, 0, 0, NULL, 0);
 	rounds(t);
 	assert_ptr_equal(c->codec, &codec_h2);
 	return c;
-}
-
-static struct conn *
-begin(struct world *t)
-{
-	return begin_on(t, connect_client(t));
 }
 
 static uint64_t
@@ -178,11 +174,11 @@ a_response_that_is_not_taken_is_reset(void **state)
 	end(&t);
 }
 
-/* Begin over TCP, with flow control that bounds nothing, and be idle for 50 s. */
+/* Begin with flow control that bounds nothing, and be idle for 50 s. */
 static struct conn *
 begin_wide(struct world *t)
 {
-	struct conn *c = begin_on(t, connect_over_tcp(t));
+	struct conn *c = begin(t);
 
 	send_frame(t, 4, 0, 0, "\0\4\x3f\0\0\0", 6); /* INITIAL_WINDOW_SIZE */
 	send_frame(t, 8, 0, 0, "\x3f\0\0\0", 4);
@@ -298,6 +294,60 @@ interim_heads_wait_for_the_client(void **state)
 	end(&t);
 }
 
+/* A POST without its end to the host "s". */
+static void
+send_post(struct world *t, int stream)
+{
+	static const char block[] = "\x83\x86\x84\x41\x01s";
+
+	send_frame(t, 1, 4, stream, block, sizeof block - 1);
+}
+
+/* Trailers are counted while they wait, as bodies are. */
+static void
+trailers_are_counted(void **state)
+{
+	static const char trailers[] = "\x10\x03x-a\x04zzzz";
+	struct world *t = make_unrouted("activator { activation_timeout = 10s }");
+	const struct conn *c = begin(t);
+
+	(void)state;
+	send_post(t, 1);
+	send_frame(t, 1, 5, 1, trailers, sizeof trailers - 1);
+	rounds(t);
+	assert_int_equal(t->bounds.stream_bytes, H2_CONN_BYTES + strlen("x-a: zzzz\r\n"));
+	pass_time(t, 11 * CLK_S);
+	rounds(t);
+	assert_int_equal(c->h2->streams.n, 0);
+	assert_int_equal(t->bounds.stream_bytes, H2_CONN_BYTES);
+	make_routes(t);
+	end(&t);
+}
+
+/* A hundred bytes of a header block can stand for many times as much. */
+static void
+trailers_beyond_max_head_are_refused(void **state)
+{
+	static const char field[] = "\x40\x03x-a\x64";
+	struct world *t = make_unrouted("activator { max_head = 1KiB }");
+	const struct conn *c = begin(t);
+	uint32_t glitches = c->h2->glitches;
+	char block[200];
+
+	(void)state;
+	memcpy(block, field, sizeof field - 1);
+	memset(block + sizeof field - 1, 'z', 100);
+	memset(block + sizeof field - 1 + 100, '\xbe', 20);
+	send_post(t, 1);
+	send_frame(t, 1, 5, 1, block, sizeof field - 1 + 120);
+	rounds(t);
+	assert_int_equal(c->h2->glitches, glitches - 1);
+	assert_int_equal(c->h2->streams.n, 0);
+	assert_int_equal(t->bounds.stream_bytes, H2_CONN_BYTES);
+	make_routes(t);
+	end(&t);
+}
+
 /* What comes behind the last stream that a GOAWAY names was not processed: its client sends it
  * again. */
 static void
@@ -353,6 +403,8 @@ main(void)
 		cmocka_unit_test(a_full_socket_has_body_timeout),
 		cmocka_unit_test(a_client_that_sends_and_does_not_read_is_cut_off),
 		cmocka_unit_test(interim_heads_wait_for_the_client),
+		cmocka_unit_test(trailers_are_counted),
+		cmocka_unit_test(trailers_beyond_max_head_are_refused),
 		cmocka_unit_test(no_request_is_served_behind_the_last_goaway),
 		cmocka_unit_test(connections_are_bounded_by_their_memory),
 	};
