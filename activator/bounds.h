@@ -70,6 +70,16 @@ bounds_add_stream_bytes(struct bounds *b, size_t n)
 	       b->max_stream_bytes;
 }
 
+/* A connection of HTTP/2 keeps n bytes.  False: half of max_stream_bytes is used, and its part is
+ * more than a sixteenth: it leaves the rest to others. */
+static inline bool
+bounds_may_keep_stream_bytes(const struct bounds *b, uint64_t n)
+{
+	return n <= b->max_stream_bytes / 16 ||
+	       atomic_load_explicit(&b->stream_bytes, memory_order_relaxed) <=
+		       b->max_stream_bytes / 2;
+}
+
 static inline void
 bounds_drop_stream_bytes(struct bounds *b, size_t n)
 {

@@ -14,6 +14,7 @@
 #define READS_A_TURN 4 /* so that the other connections of the worker have their turn */
 #define WRITES_A_ROUND 4
 #define GOAWAY_WAIT CLK_S	   /* for the answer to the PING between two GOAWAYs */
+#define TAKEN_LEAST ((size_t)4 << 10) /* that renew the limit for the client to take the response */
 #define OUT_LOW ((size_t)32 << 10) /* of a stream: bytes at which its instance is read again */
 
 static void on_timer(struct timeq_entry *, int64_t now);
@@ -26,7 +27,18 @@ static void finish(struct conn *, enum h2_ended, bool abort);
 bool
 stream_count(struct h2_stream *st, size_t n)
 {
-	return bounds_add_stream_bytes(st->h2->c->w->bounds, n);
+	struct conn_h2 *h2 = st->h2;
+	struct bounds *b = h2->c->w->bounds;
+
+	h2->bytes += n;
+	return bounds_add_stream_bytes(b, n) && bounds_may_keep_stream_bytes(b, h2->bytes);
+}
+
+static void
+stream_uncount(struct h2_stream *st, size_t n)
+{
+	st->h2->bytes -= n;
+	bounds_drop_stream_bytes(st->h2->c->w->bounds, n);
 }
 
 static void
@@ -34,7 +46,7 @@ drop_trailers(struct h2_stream *st, char **trailers)
 {
 	if (*trailers == NULL)
 		return;
-	bounds_drop_stream_bytes(st->h2->c->w->bounds, strlen(*trailers));
+	stream_uncount(st, strlen(*trailers));
 	free(*trailers);
 	*trailers = NULL;
 }
@@ -56,7 +68,7 @@ stream_take(struct h2_stream *st, struct outbuf *from, size_t n)
 {
 	if (n == 0)
 		return;
-	bounds_drop_stream_bytes(st->h2->c->w->bounds, n);
+	stream_uncount(st, n);
 	outbuf_consume(from, n);
 	if (from->n == 0)
 		outbuf_clear(from);
@@ -280,12 +292,17 @@ stream_closed(struct h2_stream *st)
 		terminate(h2, H2_ENDED_ABANDONED, H2_ENHANCE_YOUR_CALM);
 }
 
-/* More of it has come than may be kept. */
+/* More of it has come than may be kept: end it, unless its instance has taken all. */
 static void
 stream_over(struct h2_stream *st)
 {
 	struct xfer *x = st->x;
 
+	st->is_over = false;
+	if (st->in.n == 0 && (st->in_trailers == NULL || x->is_sent_whole))
+		return;
+	if (x->state != XFER_TUNNEL && !xfer_is_pending(x))
+		return;
 	if (xfer_is_pending(x) && !x->is_head_written)
 		xfer_refuse(x, OUT_QUEUE_FULL, "bodies use up max_stream_bytes");
 	else
@@ -307,8 +324,6 @@ look_at(struct h2_stream *st)
 	} else if (x == NULL) {
 		return;
 	}
-	if (st->is_over && (x->state == XFER_TUNNEL || xfer_is_pending(x)))
-		stream_over(st);
 	if (st->is_drained) {
 		st->is_drained = false;
 		x->is_client_blocked = false;
@@ -316,6 +331,8 @@ look_at(struct h2_stream *st)
 	}
 	if (x->state == XFER_EXCHANGE || x->state == XFER_TUNNEL)
 		dispatch_client_readable(x);
+	if (st->is_over)
+		stream_over(st);
 	conn_h2_advance(x);
 }
 
@@ -436,9 +453,15 @@ on_closed(void *arg, void *stream, uint32_t code)
 		note_event(st);
 }
 
+/* The client has taken n bytes of the response.  A few bytes do not renew its limit, unless they are
+ * all: else a client that takes one now and then would hold them for ever. */
 static void
-note_progress(struct h2_stream *st)
+note_taken(struct h2_stream *st, size_t n)
 {
+	st->taken += n;
+	if (st->taken < TAKEN_LEAST && st->out.n > 0)
+		return;
+	st->taken = 0;
 	st->since_ns = st->h2->c->w->now;
 	if (st->x != NULL)
 		st->x->since_ns = st->since_ns;
@@ -464,7 +487,7 @@ on_head_sent(void *arg, void *stream)
 	if (st->interims == 0)
 		return;
 	st->interims--;
-	note_progress(st);
+	note_taken(st, TAKEN_LEAST);
 	look_if_drained(st);
 }
 
@@ -478,7 +501,7 @@ on_read(void *arg, void *stream, char *buf, size_t n, enum h2_left *left)
 	if (got > 0) {
 		memcpy(buf, st->out.data + st->out.at, got);
 		stream_take(st, &st->out, got);
-		note_progress(st);
+		note_taken(st, got);
 	}
 	look_if_drained(st);
 	if (st->out.n > 0 || !st->is_out_ended)

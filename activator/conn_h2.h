@@ -26,6 +26,7 @@ struct conn_h2 {
 	bool is_small;		   /* the last read found little */
 	bool is_pinged;		   /* the second GOAWAY waits for the answer to a PING */
 	int64_t goaway_ns;	   /* is_pinged: when the second GOAWAY is sent in any case */
+	uint64_t bytes;		   /* that its streams keep */
 	int64_t blocked_ns;	   /* when the socket was last found full, or took bytes again */
 	uint32_t glitches;	   /* that it may still make … */
 	int64_t glitches_ns;	   /* … as of this time */
@@ -42,7 +43,7 @@ struct h2_stream {
 	bool is_responded; /* a final head was submitted */
 	bool is_closed;	   /* the session has forgotten it */
 	bool is_drained;   /* the client has taken enough of out */
-	bool is_over;	   /* max_stream_bytes was reached */
+	bool is_over;	   /* a bound on bytes was reached when the last of them came */
 	uint32_t interims; /* heads that were submitted and not sent yet */
 	struct list_node node, event;
 	char *head; /* the text of its head, until it is routed */
@@ -52,7 +53,8 @@ struct h2_stream {
 	char *in_trailers;  /* or NULL */
 	char *out_trailers; /* or NULL */
 	char *ws_key;	    /* or NULL: the request is no extended CONNECT */
-	int64_t since_ns;   /* when the client last took bytes of out */
+	int64_t since_ns;   /* when the client last took a good part of out */
+	size_t taken;	    /* bytes of out that the client has taken since then */
 	struct timeq_entry timer;
 };
 

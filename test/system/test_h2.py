@@ -342,8 +342,8 @@ def test_bytes_that_streams_keep_are_bounded(tmp_path, origin):
                  activator="max_stream_bytes = 64KiB") as s:
         with H2Client(s.port) as c:
             c.wait_settings()
-            streams = [c.request("/", "origin", "POST", end=False) for _ in range(30)]
-            wait_until(lambda: len(origin.heads) == 30)
+            streams = [c.request("/", "narrow", "POST", end=False) for _ in range(30)]
+            wait_until(lambda: s.metric("activator_parked") == 29)
             c.ping()
             while not any(c.streams[x].is_ended for x in streams):
                 for x in streams:

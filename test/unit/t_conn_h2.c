@@ -348,6 +348,76 @@ trailers_beyond_max_head_are_refused(void **state)
 	end(&t);
 }
 
+/* Bytes that the instance takes at once are no reason to refuse a request. */
+static void
+a_body_that_is_taken_is_not_refused(void **state)
+{
+	struct world *t = make("");
+	const struct conn *c = begin(t);
+
+	(void)state;
+	send_post(t, 1);
+	rounds(t);
+	t->bounds.max_stream_bytes = H2_CONN_BYTES; /* others use it up */
+	send_frame(t, 0, 0, 1, "hello", 5);
+	rounds(t);
+	assert_int_equal(c->h2->streams.n, 1);
+	send_frame(t, 0, 1, 1, "world", 5);
+	rounds(t);
+	say(t->served, "HTTP/1.1 204 No Content\r\n\r\n");
+	rounds(t);
+	assert_int_equal(t->w->counters.outcomes[OUT_OK], 1);
+	end(&t);
+}
+
+static void
+one_connection_leaves_bytes_to_others(void **state)
+{
+	struct world *t = make_unrouted("");
+	const struct conn *c = begin(t);
+
+	(void)state;
+	t->bounds.max_stream_bytes = 8 * H2_CONN_BYTES; /* a sixteenth: half of H2_CONN_BYTES */
+	send_post(t, 1);
+	send_frame(t, 0, 0, 1, "hello", 5);
+	rounds(t);
+	t->bounds.stream_bytes += 5 * H2_CONN_BYTES; /* of others */
+	c->h2->bytes += H2_CONN_BYTES / 2;
+	send_post(t, 3);
+	send_frame(t, 0, 0, 3, "hello", 5);
+	rounds(t);
+	assert_int_equal(t->w->counters.outcomes[OUT_QUEUE_FULL], 1);
+	t->bounds.stream_bytes -= 5 * H2_CONN_BYTES;
+	c->h2->bytes -= H2_CONN_BYTES / 2;
+	make_routes(t);
+	end(&t);
+}
+
+/* A client that takes one byte now and then holds no response for ever. */
+static void
+a_trickle_does_not_renew_the_limit(void **state)
+{
+	struct world *t = make("activator { body_timeout = 5s }");
+	const struct conn *c = begin(t);
+	int i;
+
+	(void)state;
+	send_frame(t, 4, 0, 0, "\0\4\0\0\0\0", 6); /* INITIAL_WINDOW_SIZE 0 */
+	send_get(t, 1);
+	rounds(t);
+	say(t->served, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhelloworld");
+	rounds(t);
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(c->h2->streams.n, 1);
+		send_frame(t, 8, 0, 1, "\0\0\0\1", 4);
+		rounds(t);
+		pass_time(t, 2 * CLK_S);
+		rounds(t);
+	}
+	assert_int_equal(c->h2->streams.n, 0);
+	end(&t);
+}
+
 /* What comes behind the last stream that a GOAWAY names was not processed: its client sends it
  * again. */
 static void
@@ -405,6 +475,9 @@ main(void)
 		cmocka_unit_test(interim_heads_wait_for_the_client),
 		cmocka_unit_test(trailers_are_counted),
 		cmocka_unit_test(trailers_beyond_max_head_are_refused),
+		cmocka_unit_test(a_body_that_is_taken_is_not_refused),
+		cmocka_unit_test(one_connection_leaves_bytes_to_others),
+		cmocka_unit_test(a_trickle_does_not_renew_the_limit),
 		cmocka_unit_test(no_request_is_served_behind_the_last_goaway),
 		cmocka_unit_test(connections_are_bounded_by_their_memory),
 	};
