@@ -248,6 +248,23 @@ begin_request(struct h2_stream *st)
 }
 
 void
+conn_h2_abandoned(struct h2_stream *st, struct upstream *u)
+{
+	if (u->state != UPSTREAM_ABANDONED || !io_is_open(&u->io))
+		return;
+	u->abandoned = &st->h2->abandoned;
+	list_push(u->abandoned, &u->abandoned_node);
+}
+
+/* However its client ended them: by resets, by bodies that stop, by responses not taken. */
+static void
+bound_abandoned(struct conn_h2 *h2)
+{
+	if (h2->abandoned.n >= h2->c->w->conf->h2_abandoned && !h2->is_terminated)
+		terminate(h2, H2_ENDED_ABANDONED, H2_ENHANCE_YOUR_CALM);
+}
+
+void
 conn_h2_advance(struct xfer *x)
 {
 	struct h2_stream *st = x->stream;
@@ -255,26 +272,13 @@ conn_h2_advance(struct xfer *x)
 
 	if (x->state == XFER_NEW) /* it was UNROUTED */
 		begin_request(st);
-	if (x->state == XFER_DONE || x->state == XFER_CUT)
+	if (x->state == XFER_DONE || x->state == XFER_CUT) {
 		end_request(st);
-	else
+		bound_abandoned(h2);
+	} else {
 		arm_stream(st);
-	conn_h2_want_write(h2);
-}
-
-/* The client has reset the stream, or its connection ends.  If the instance goes on with the
- * request, the connection to it stands in h2->abandoned until it is done. */
-static void
-client_gone(struct h2_stream *st)
-{
-	struct xfer *x = st->x;
-	struct upstream *u = x->upstream;
-
-	xfer_client_gone(x);
-	if (u != NULL && u->state == UPSTREAM_ABANDONED && io_is_open(&u->io)) {
-		u->abandoned = &st->h2->abandoned;
-		list_push(u->abandoned, &u->abandoned_node);
 	}
+	conn_h2_want_write(h2);
 }
 
 static void
@@ -286,10 +290,9 @@ stream_closed(struct h2_stream *st)
 		stream_free(st);
 		return;
 	}
-	client_gone(st);
+	xfer_client_gone(st->x);
 	end_request(st);
-	if (h2->abandoned.n >= h2->c->w->conf->h2_abandoned)
-		terminate(h2, H2_ENDED_ABANDONED, H2_ENHANCE_YOUR_CALM);
+	bound_abandoned(h2);
 }
 
 /* More of it has come than may be kept: end it, unless its instance has taken all. */
@@ -861,7 +864,7 @@ conn_h2_end(struct conn *c)
 			xfer_refuse(st->x, OUT_SHUTTING_DOWN, NULL);
 		else
 			xfer_client_gone(st->x);
-		conn_h2_advance(st->x);
+		end_request(st); /* not the client's doing: it does not count in h2_abandoned */
 	}
 	if (!h2->is_ending)
 		h2->end = H2_ENDED_DRAIN;

@@ -5,6 +5,7 @@
 #include "activator/codec.h"
 #include "activator/cold.h"
 #include "activator/conn.h"
+#include "activator/conn_h2.h"
 #include "activator/failure.h"
 #include "activator/http/chunked.h"
 #include "activator/limiter.h"
@@ -291,6 +292,8 @@ let_go_when_done(struct xfer *x)
 		x->upstream = NULL;
 		upstream_abandon(u, xfer_limits(x), x->is_counted ? x->shard : NULL, x->sent_ns);
 		x->is_counted = false;
+		if (x->stream != NULL)
+			conn_h2_abandoned(x->stream, u);
 	}
 	xfer_set_state(x, XFER_ROUTED);
 }

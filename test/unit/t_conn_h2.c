@@ -418,6 +418,28 @@ a_trickle_does_not_renew_the_limit(void **state)
 	end(&t);
 }
 
+/* A body that stops counts as abandoned, as a reset does. */
+static void
+abandoned_requests_are_bounded(void **state)
+{
+	struct world *t = make("activator { h2_abandoned = 2 body_timeout = 5s "
+			       "container_concurrency = 10 }");
+	int i;
+
+	(void)state;
+	begin(t);
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(t->w->counters.h2_connections, 1);
+		send_post(t, 1 + 2 * i);
+		rounds(t);
+		pass_time(t, 6 * CLK_S);
+		rounds(t);
+		assert_int_equal(t->w->counters.outcomes[OUT_BODY_TIMEOUT], i + 1);
+	}
+	assert_int_equal(ended(t, H2_ENDED_ABANDONED), 1);
+	end(&t);
+}
+
 /* What comes behind the last stream that a GOAWAY names was not processed: its client sends it
  * again. */
 static void
@@ -478,6 +500,7 @@ main(void)
 		cmocka_unit_test(a_body_that_is_taken_is_not_refused),
 		cmocka_unit_test(one_connection_leaves_bytes_to_others),
 		cmocka_unit_test(a_trickle_does_not_renew_the_limit),
+		cmocka_unit_test(abandoned_requests_are_bounded),
 		cmocka_unit_test(no_request_is_served_behind_the_last_goaway),
 		cmocka_unit_test(connections_are_bounded_by_their_memory),
 	};
