@@ -240,6 +240,7 @@ upgrade(struct xfer *x, const struct response *r, const char *data, size_t n)
 	fields = x->w->write_buf;
 	if (respond(x, 200, fields, websocket_drop_accept(fields, fields_n), true) < 0)
 		return gone(x);
+	begin_body(x);
 	return added(x, stream_add(st, &st->out, data, n));
 }
 

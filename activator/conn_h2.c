@@ -208,6 +208,7 @@ read_request(struct h2_stream *st)
 	const struct limits *l = &w->conf->limits;
 	struct xfer *x = st->x;
 
+	x->is_head_method = strncmp(st->head, "HEAD ", 5) == 0; /* also if the rest is malformed */
 	if (st->head_n > l->max_head) {
 		xfer_refuse(x, OUT_HEAD_TOO_LARGE, NULL);
 		return;
@@ -322,6 +323,8 @@ look_at(struct h2_stream *st)
 		return;
 	}
 	if (!st->is_begun) {
+		if (st->h2->is_terminated)
+			return;
 		begin_request(st);
 		x = st->x;
 	} else if (x == NULL) {
