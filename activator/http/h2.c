@@ -412,6 +412,18 @@ on_invalid_frame(nghttp2_session *s, const nghttp2_frame *f, int code, void *arg
 	return 0;
 }
 
+/* nghttp2 resets a stream without a call of on_invalid_frame() if its body is longer or shorter than
+ * was said, or overruns its window.  We reset no stream of a request with these codes. */
+static void
+reset_sent(struct h2 *h, const nghttp2_frame *f)
+{
+	uint32_t code = f->rst_stream.error_code;
+
+	if (stream_of(h, f->hd.stream_id) != NULL &&
+	    (code == NGHTTP2_PROTOCOL_ERROR || code == NGHTTP2_FLOW_CONTROL_ERROR))
+		h->ops->on_glitch(h->arg);
+}
+
 static int
 on_frame_send(nghttp2_session *s, const nghttp2_frame *f, void *arg)
 {
@@ -431,6 +443,9 @@ on_frame_send(nghttp2_session *s, const nghttp2_frame *f, void *arg)
 		if (f->hd.length > 0)
 			h->ops->on_data_sent(h->arg);
 		break;
+	case NGHTTP2_RST_STREAM:
+		reset_sent(h, f);
+		return 0;
 	case NGHTTP2_HEADERS:
 		stream = stream_of(h, id);
 		if (stream != NULL)

@@ -440,6 +440,45 @@ abandoned_requests_are_bounded(void **state)
 	end(&t);
 }
 
+/* What comes in the same read as the glitch that ends the connection is not served. */
+static void
+a_connection_that_was_terminated_begins_no_request(void **state)
+{
+	struct world *t = make("activator { h2_glitches = 10 }");
+	int i;
+
+	(void)state;
+	begin(t);
+	send_get(t, 1);
+	for (i = 0; i < 11; i++)
+		send_ping(t);
+	rounds(t);
+	assert_int_equal(ended(t, H2_ENDED_GLITCHES), 1);
+	assert_int_equal(t->served, -1);
+	end(&t);
+}
+
+/* Each makes us reset the stream of a request. */
+static void
+bodies_that_break_the_rules_are_glitches(void **state)
+{
+	static const char head[] = "\x83\x86\x84\x41\x01s\x0f\x0d\x01\x33"; /* content-length: 3 */
+	struct world *t = make("activator { h2_glitch_rate = 0 }");
+	const struct conn *c = begin(t);
+	uint32_t glitches = c->h2->glitches;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		send_frame(t, 1, 4, 1 + 2 * i, head, sizeof head - 1);
+		send_frame(t, 0, 1, 1 + 2 * i, "1234", i == 0 ? 4 : 2);
+		rounds(t);
+		assert_int_equal(c->h2->streams.n, 0);
+		assert_int_equal(c->h2->glitches, glitches - 1 - (uint32_t)i);
+	}
+	end(&t);
+}
+
 /* What comes behind the last stream that a GOAWAY names was not processed: its client sends it
  * again. */
 static void
@@ -501,6 +540,8 @@ main(void)
 		cmocka_unit_test(one_connection_leaves_bytes_to_others),
 		cmocka_unit_test(a_trickle_does_not_renew_the_limit),
 		cmocka_unit_test(abandoned_requests_are_bounded),
+		cmocka_unit_test(a_connection_that_was_terminated_begins_no_request),
+		cmocka_unit_test(bodies_that_break_the_rules_are_glitches),
 		cmocka_unit_test(no_request_is_served_behind_the_last_goaway),
 		cmocka_unit_test(connections_are_bounded_by_their_memory),
 	};
