@@ -25,6 +25,8 @@ struct block {
 	bool is_too_large;
 };
 
+#define SHUTDOWN_PING "shutdown" /* eight bytes: RFC 9113 6.7 */
+
 #define FRAME_HEAD 9 /* RFC 9113 4.1 */
 
 /* Where the frames begin that the client sends: nghttp2 reports none that it ignores. */
@@ -40,6 +42,7 @@ struct h2 {
 	void *arg;
 	uint32_t header_list;
 	uint32_t error;
+	bool is_pinged; /* SHUTDOWN_PING was sent, and not answered */
 	int32_t last_id; /* the last stream that is served, once a GOAWAY says so */
 	struct block block;
 	struct frame_scan scan;
@@ -334,6 +337,19 @@ data_came(struct h2 *h, const nghttp2_frame *f)
 	}
 }
 
+/* An answer that we did not ask for is a glitch. */
+static void
+pong_came(struct h2 *h, const nghttp2_frame *f)
+{
+	if (!h->is_pinged ||
+	    memcmp(f->ping.opaque_data, SHUTDOWN_PING, sizeof f->ping.opaque_data) != 0) {
+		h->ops->on_glitch(h->arg);
+		return;
+	}
+	h->is_pinged = false;
+	h->ops->on_pong(h->arg);
+}
+
 static int
 on_frame_recv(nghttp2_session *s, const nghttp2_frame *f, void *arg)
 {
@@ -349,7 +365,7 @@ on_frame_recv(nghttp2_session *s, const nghttp2_frame *f, void *arg)
 		break;
 	case NGHTTP2_PING:
 		if (f->hd.flags & NGHTTP2_FLAG_ACK)
-			h->ops->on_pong(h->arg);
+			pong_came(h, f);
 		else
 			h->ops->on_glitch(h->arg);
 		break;
@@ -436,8 +452,10 @@ on_frame_send(nghttp2_session *s, const nghttp2_frame *f, void *arg)
 		if (f->goaway.error_code != NGHTTP2_NO_ERROR)
 			h->error = f->goaway.error_code;
 		/* Not before: nghttp2 would write the PING first. */
-		if (f->goaway.last_stream_id == INT32_MAX)
-			nghttp2_submit_ping(s, NGHTTP2_FLAG_NONE, NULL);
+		if (f->goaway.last_stream_id == INT32_MAX) {
+			nghttp2_submit_ping(s, NGHTTP2_FLAG_NONE, (const uint8_t *)SHUTDOWN_PING);
+			h->is_pinged = true;
+		}
 		return 0;
 	case NGHTTP2_DATA:
 		if (f->hd.length > 0)

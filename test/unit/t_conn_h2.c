@@ -67,6 +67,10 @@ glitches_come_back_with_time(void **state)
 
 	(void)state;
 	assert_int_equal(c->h2->glitches, 9); /* its SETTINGS */
+	send_frame(t, 6, 1, 0, "shutdown", 8); /* answers no PING */
+	rounds(t);
+	assert_int_equal(c->h2->glitches, 8);
+	pass_time(t, CLK_S);
 	for (i = 0; i < 5; i++) {
 		for (n = 0; n < 5; n++)
 			send_ping(t);
@@ -496,7 +500,7 @@ no_request_is_served_behind_the_last_goaway(void **state)
 	worker_post_drain(t->w);
 	rounds(t);
 	send_get(t, 3); /* crosses the first GOAWAY */
-	send_frame(t, 6, 1, 0, "\0\0\0\0\0\0\0\0", 8);
+	send_frame(t, 6, 1, 0, "shutdown", 8);
 	send_get(t, 5); /* comes in the same read, and the second GOAWAY names 3 */
 	rounds(t);
 	assert_int_equal(c->requests, 2);
