@@ -171,6 +171,16 @@ make_ws_key(struct h2 *h, char key[25])
 	key[24] = '\0';
 }
 
+/* RFC 9110 8.6: a request of such a method says that its body is empty. */
+static bool
+expects_body(const struct block *b)
+{
+	const char *m = strbuf_str(&b->method);
+	size_t n = b->method.len;
+
+	return field_is(m, n, "POST") || field_is(m, n, "PUT") || field_is(m, n, "PATCH");
+}
+
 /* The text of HTTP/1.1. */
 static void
 make_text(struct h2 *h, struct h2_head *head)
@@ -203,6 +213,8 @@ make_text(struct h2 *h, struct h2_head *head)
 			head->ws_key);
 	} else if (!head->is_end && !b->has_length) {
 		strbuf_adds(&text, "transfer-encoding: chunked\r\n");
+	} else if (!b->has_length && expects_body(b)) {
+		strbuf_adds(&text, "content-length: 0\r\n");
 	}
 	strbuf_adds(&text, "\r\n");
 	head->n = text.len;

@@ -253,6 +253,7 @@ static const struct {
 	{POST ";content-length=3", 0, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\n"},
 	{POST ";content-length=0", END_STREAM,
 	 "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n"},
+	{POST, END_STREAM, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n"},
 	{POST ";content-length=3", END_STREAM, NULL},
 	{GET ";te=trailers", END_STREAM, "GET / HTTP/1.1\r\nhost: a\r\nte: trailers\r\n\r\n"},
 	{GET ";te=gzip", END_STREAM, NULL},
