@@ -20,6 +20,7 @@
 #include "common/daemon.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/strbuf.h"
 
 struct activator {
 	struct loop *loop;
@@ -311,6 +312,21 @@ mode_of(const struct settings *s)
 	return (mode_t)strtoul(s->activator.listen_mode, NULL, 8);
 }
 
+static void
+log_started(const struct activator *a)
+{
+	const struct str_list *listen = &a->settings->activator.listen;
+	struct strbuf all;
+	size_t i;
+
+	strbuf_init(&all, 0);
+	for (i = 0; i < listen->n; i++)
+		strbuf_addf(&all, "%s%s", i == 0 ? "" : ", ", listen->v[i]);
+	log_info(NULL, "activator started", "listen=%s workers=%u max_connections=%u",
+		 strbuf_str(&all), a->workers_n, a->bounds.max_connections);
+	strbuf_fini(&all);
+}
+
 struct activator *
 control_open(struct loop *loop, const struct settings *s, struct err *e)
 {
@@ -333,8 +349,7 @@ control_open(struct loop *loop, const struct settings *s, struct err *e)
 	a->registry = registry_new(loop, a->workers, a->workers_n, a->prober, on_demand, a);
 	a->link = autoscaler_link_new(loop, s->socket, a->registry, a->workers, a->workers_n,
 				      &autoscaler_link_ops, a);
-	log_info(NULL, "activator started", "listen=%s workers=%u max_connections=%u",
-		 s->activator.listen.v[0], a->workers_n, a->bounds.max_connections);
+	log_started(a);
 	return a;
 }
 
