@@ -3,6 +3,20 @@
 #include "common/log.h"
 #include "common/settings.h"
 
+/* The activator reads its section at its start alone. */
+static void
+log_pending(const struct settings *current, const struct settings *s)
+{
+	struct settings_errors pending = {NULL, 0};
+	size_t i;
+
+	if (settings_check_reload(current, s, IN_ACTIVATOR, &pending) < 0)
+		for (i = 0; i < pending.n; i++)
+			log_warn(NULL, "the section activator has changed: restart the activator",
+				 "at=%s", pending.lines[i]);
+	settings_errors_free(&pending);
+}
+
 struct settings *
 reload_read(const char *file, const struct settings *current)
 {
@@ -25,5 +39,6 @@ reload_read(const char *file, const struct settings *current)
 		return NULL;
 	}
 	log_open((enum log_level)s->log_level, (enum log_format)s->log_format, "autoscaler");
+	log_pending(current, s);
 	return s;
 }

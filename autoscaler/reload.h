@@ -1,5 +1,6 @@
 /* reload - reads the conf file again while the autoscaler runs.  If the file has a mistake, or
- * changes a key that only a restart can change, it logs why and nothing changes.
+ * changes a key that only a restart can change, it logs why and nothing changes.  A change that
+ * needs a restart of the activator is a warning.
  * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_RELOAD_H
 #define AUTOSCALER_RELOAD_H

@@ -282,8 +282,8 @@ struct strbuf;
 void settings_dump(const struct settings *, struct strbuf *);
 
 /* May a reload replace old by new?  -1 if a key differs that only a restart can change, with
- * a line "FILE: key: …" in errors for each.  Looks at the top level and at the sections in
- * where (IN_ACTIVATOR, IN_AUTOSCALER). */
+ * a line "FILE:LINE: key: …" in errors for each ("FILE: key: …" if its default applies now).  Looks
+ * at the top level and at the sections in where (IN_ACTIVATOR, IN_AUTOSCALER). */
 NODISCARD int settings_check_reload(const struct settings *old, const struct settings *now,
 				    unsigned where, struct settings_errors *);
 

@@ -211,9 +211,12 @@ text_of(const struct key *k, const void *base)
 	return strbuf_take(&b);
 }
 
+/* origins: of now, for the line of a key that is set there. */
 static void
-compare(struct conf_errors *errors, enum key_group group, const void *old, const void *now)
+compare(struct conf_errors *errors, enum key_group group, const void *old, const void *now,
+	const struct settings_origins *origins)
 {
+	const struct settings_origin *o;
 	size_t i;
 
 	for (i = 0; i < settings_keys_n; i++) {
@@ -224,12 +227,36 @@ compare(struct conf_errors *errors, enum key_group group, const void *old, const
 			continue;
 		a = text_of(k, old);
 		b = text_of(k, now);
+		o = settings_origins_find(origins, k);
 		if (strcmp(a, b) != 0)
-			conf_error(errors, 0, "%s: needs a restart to change from %s to %s",
-				   k->name, a, b);
+			conf_error(errors, o == NULL ? 0 : o->line,
+				   "%s: needs a restart to change from %s to %s", k->name, a, b);
 		free(a);
 		free(b);
 	}
+}
+
+/* Certificates are compared in their order: the first is that of unknown names. */
+static void
+compare_certificates(struct conf_errors *errors, const struct activator_conf *old,
+		     const struct activator_conf *now)
+{
+	size_t i;
+
+	for (i = 0; i < now->certificates_n; i++) {
+		const struct certificate_conf *b = &now->certificates[i];
+		const struct certificate_conf *a = i < old->certificates_n ? &old->certificates[i]
+									   : NULL;
+
+		if (a == NULL || strcmp(a->name, b->name) != 0)
+			conf_error(errors, b->line, "certificate %s: needs a restart to be used",
+				   CONF_QUOTED(b->name));
+		else
+			compare(errors, GROUP_CERTIFICATE, a, b, &b->origins);
+	}
+	for (; i < old->certificates_n; i++)
+		conf_error(errors, 0, "certificate %s: needs a restart to be removed",
+			   CONF_QUOTED(old->certificates[i].name));
 }
 
 int
@@ -238,11 +265,14 @@ settings_check_reload(const struct settings *old, const struct settings *now, un
 {
 	struct conf_errors found = {.file = now->file};
 
-	compare(&found, GROUP_TOP, old, now);
-	if ((where & IN_ACTIVATOR) != 0)
-		compare(&found, GROUP_ACTIVATOR, &old->activator, &now->activator);
+	compare(&found, GROUP_TOP, old, now, &now->origins);
+	if ((where & IN_ACTIVATOR) != 0) {
+		compare(&found, GROUP_ACTIVATOR, &old->activator, &now->activator, &now->origins);
+		compare_certificates(&found, &old->activator, &now->activator);
+	}
 	if ((where & IN_AUTOSCALER) != 0)
-		compare(&found, GROUP_AUTOSCALER, &old->autoscaler, &now->autoscaler);
+		compare(&found, GROUP_AUTOSCALER, &old->autoscaler, &now->autoscaler,
+			&now->origins);
 	conf_errors_move(&found, errors);
 	return errors->n > 0 ? -1 : 0;
 }
