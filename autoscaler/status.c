@@ -189,8 +189,14 @@ put_revisions(struct jput *j, const struct reconcile *r, const char *only)
 void
 status_answer(struct admin_request *req, const struct facts *f)
 {
+	const char *name = req->param(req, "revision");
 	struct jput j;
 
+	if (name != NULL && reconcile_find(f->reconcile, name) == NULL) {
+		req->status = 404;
+		strbuf_adds(req->body, "no such revision; /status without ?revision= lists all\n");
+		return;
+	}
 	req->content_type = "application/json";
 	jput_init(&j, req->body);
 	jput_object(&j, NULL);
@@ -201,7 +207,7 @@ status_answer(struct admin_request *req, const struct facts *f)
 	jput_i64(&j, "generation", f->generation);
 	jput_bool(&j, "stopping", f->is_stopping);
 	put_activators(&j, f->hub);
-	put_revisions(&j, f->reconcile, req->param(req, "revision"));
+	put_revisions(&j, f->reconcile, name);
 	jput_object_end(&j);
 	strbuf_adds(req->body, "\n");
 }
