@@ -80,6 +80,7 @@ main(int argc, char **argv)
 	struct daemon_args args;
 	struct simulate_args simulation = {.start_ns = SIMULATE_START_NS};
 	struct settings *s;
+	struct err e;
 	int rc;
 
 	log_fd_reserve_standard();
@@ -87,6 +88,8 @@ main(int argc, char **argv)
 		return keeper_main(argc, argv);
 	daemon_args_parse(&args, argc, argv, &usage, simulate_options, simulate_option,
 			  &simulation);
+	if (simulate_check(&simulation, &e) < 0)
+		daemon_args_mistake(&usage, &e);
 	s = daemon_settings(args.conf);
 	if (s == NULL)
 		return 1;

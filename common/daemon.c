@@ -58,6 +58,13 @@ mistake(const struct daemon_usage *u)
 	exit(2);
 }
 
+void
+daemon_args_mistake(const struct daemon_usage *u, const struct err *e)
+{
+	fprintf(stderr, "%s: %s\n", u->program, e->text);
+	mistake(u);
+}
+
 /* Our long options, then the program's own. */
 static void
 join_options(struct option out[OPTIONS_MAX], const struct option *more)
@@ -79,10 +86,11 @@ join_options(struct option out[OPTIONS_MAX], const struct option *more)
 
 void
 daemon_args_parse(struct daemon_args *a, int argc, char **argv, const struct daemon_usage *u,
-		  const struct option *more, int (*extra)(int val, const char *arg, void *ctx),
-		  void *ctx)
+		  const struct option *more,
+		  int (*extra)(int val, const char *arg, void *ctx, struct err *), void *ctx)
 {
 	struct option options[OPTIONS_MAX];
+	struct err e;
 	int c;
 
 	*a = (struct daemon_args){.conf = conf_default};
@@ -104,8 +112,10 @@ daemon_args_parse(struct daemon_args *a, int argc, char **argv, const struct dae
 		case 'h':
 			print_help(u);
 		default:
-			if (c < 256 || extra(c, optarg, ctx) < 0)
+			if (c < 256)
 				mistake(u);
+			if (extra(c, optarg, ctx, &e) < 0)
+				daemon_args_mistake(u, &e);
 		}
 	}
 	if (optind < argc) {

@@ -18,12 +18,15 @@ struct daemon_usage {
 };
 
 /* Parse -c, -t, -T, -V and -h, and the program's own long options: `more` lists them as for
- * getopt_long(), with val >= 256 (NULL: none), and `extra` gets each, and returns -1 to
- * refuse it.  -V and -h print and exit 0; a mistake prints the synopsis and exits 2. */
+ * getopt_long(), with val >= 256 (NULL: none), and `extra` gets each, and returns -1
+ * with err to refuse it.  -V and -h print and exit 0; a mistake prints the synopsis and exits 2. */
 struct option;
 void daemon_args_parse(struct daemon_args *, int argc, char **argv, const struct daemon_usage *,
-		       const struct option *more, int (*extra)(int val, const char *arg, void *ctx),
-		       void *ctx);
+		       const struct option *more,
+		       int (*extra)(int val, const char *arg, void *ctx, struct err *), void *ctx);
+
+/* Print the mistake in the arguments and the synopsis, and exit 2. */
+NORETURN void daemon_args_mistake(const struct daemon_usage *, const struct err *);
 
 /* settings_load(), which see; prints each mistake on standard error, a line each. */
 struct settings;

@@ -35,6 +35,12 @@ cost_of(struct sim_amount a, double wait_cost)
 
 /* --- one row --- */
 
+static void
+put_rounded(struct jput *j, const char *key, double value)
+{
+	jput_double(j, key, round(1000 * value) / 1000);
+}
+
 struct comparison {
 	const struct sim_compare_conf *conf;
 	struct sim_hindsight *hindsight; /* NULL: the trace has clients, which wait for answers */
@@ -61,17 +67,17 @@ put_costs(struct comparison *c, const struct sim_amount *days, size_t n, size_t 
 	struct sim_amount sum = sum_of(days, n, c->conf->from_day);
 	size_t i;
 
-	jput_double(&c->j, "instance_seconds", sum.instance_s);
-	jput_double(&c->j, "waited_seconds", sum.waited_s);
+	put_rounded(&c->j, "instance_seconds", sum.instance_s);
+	put_rounded(&c->j, "waited_seconds", sum.waited_s);
 	jput_array(&c->j, "costs");
 	for (i = first; i < past; i++) {
 		double cost = cost_of(sum, c->conf->wait_costs[i]);
 
 		jput_object(&c->j, NULL);
 		jput_double(&c->j, "wait_cost", c->conf->wait_costs[i]);
-		jput_double(&c->j, "cost", cost);
+		put_rounded(&c->j, "cost", cost);
 		if (c->best[i] > 0)
-			jput_double(&c->j, "of_best_fixed", cost / c->best[i]);
+			put_rounded(&c->j, "of_best_fixed", cost / c->best[i]);
 		put_days(&c->j, days, n, c->conf->wait_costs[i]);
 		jput_object_end(&c->j);
 	}
@@ -87,8 +93,8 @@ put_outcome(struct comparison *c, const char *name, const struct sim_outcome *o,
 	put_costs(c, o->days, o->days_n, first, past);
 	jput_u64(&c->j, "requests", o->totals.requests);
 	jput_u64(&c->j, "cold_starts", o->totals.cold_starts);
-	jput_double(&c->j, "mean_wait_ms", sim_wait_mean(&o->waits));
-	jput_double(&c->j, "p99_wait_ms", sim_wait_quantile(&o->waits, 0.99));
+	put_rounded(&c->j, "mean_wait_ms", sim_wait_mean(&o->waits));
+	put_rounded(&c->j, "p99_wait_ms", sim_wait_quantile(&o->waits, 0.99));
 	jput_u64(&c->j, "peak_instances", o->totals.peak_instances);
 	jput_object_end(&c->j);
 }
@@ -150,8 +156,8 @@ put_hindsight(struct comparison *c, const char *name, const struct sim_policy *p
 	jput_object(&c->j, NULL);
 	jput_string(&c->j, "policy", name);
 	if (p != NULL) {
-		jput_double(&c->j, "back_after_s", p->back_after_s);
-		jput_double(&c->j, "kept_s", p->kept_s);
+		put_rounded(&c->j, "back_after_s", p->back_after_s);
+		put_rounded(&c->j, "kept_s", p->kept_s);
 	}
 	put_costs(c, days, c->days_n, first, past);
 	jput_object_end(&c->j);

@@ -7,6 +7,7 @@
 #include "autoscaler/simulate/sim_compare.h"
 #include "autoscaler/simulate/sim_run.h"
 #include "common/clk.h"
+#include "common/conf_errors.h"
 #include "common/jput.h"
 #include "common/settings_value.h"
 #include "common/strbuf.h"
@@ -78,25 +79,24 @@ put_result(const struct sim_outcome *o, struct strbuf *out)
 /* --- the arguments --- */
 
 static int
-parse_start(const char *arg, struct simulate_args *a)
+parse_start(const char *arg, struct simulate_args *a, struct err *e)
 {
 	static const struct key key = {.name = "start-time",
 				       .type = KEY_DURATION,
 				       .min = 0,
 				       .max = 86400e9,
 				       .offset = offsetof(struct simulate_args, start_ns)};
-	struct err e;
 	char *text = xstrdup(arg);
-	int rc = value_check(&key, text, &e);
+	int rc = value_check(&key, text, e);
 
 	if (rc == 0)
 		value_set(&key, a, &text, 1);
 	free(text);
-	return rc;
+	return rc == 0 ? 0 : err_prefix(e, "--start-time");
 }
 
 static int
-parse_wait_costs(const char *arg, struct simulate_args *a)
+read_wait_costs(const char *arg, struct simulate_args *a)
 {
 	char *end;
 
@@ -115,19 +115,40 @@ parse_wait_costs(const char *arg, struct simulate_args *a)
 }
 
 static int
-parse_day(const char *arg, struct simulate_args *a)
+parse_wait_costs(const char *arg, struct simulate_args *a, struct err *e)
+{
+	if (read_wait_costs(arg, a) == 0)
+		return 0;
+	return err_set(e, 0,
+		       "--wait-costs: expected 1 to %zu numbers from 0 to %.0f with commas between "
+		       "them, got %s",
+		       ARRAY_LEN(a->wait_costs), WAIT_COST_MOST, CONF_QUOTED(arg));
+}
+
+static int
+parse_day(const char *arg, struct simulate_args *a, struct err *e)
 {
 	char *end;
 	long day = strtol(arg, &end, 10);
 
 	if (end == arg || *end != '\0' || day < 1 || day > DAY_MOST)
-		return -1;
+		return err_set(e, 0, "--from-day: expected 1 to %d, got %s", DAY_MOST,
+			       CONF_QUOTED(arg));
 	a->from_day = (size_t)day - 1;
 	return 0;
 }
 
+static int
+parse_preset(const char *arg, struct simulate_args *a, struct err *e)
+{
+	a->is_knative = strcmp(arg, "knative") == 0;
+	return a->is_knative
+		       ? 0
+		       : err_set(e, 0, "--preset: expected \"knative\", got %s", CONF_QUOTED(arg));
+}
+
 int
-simulate_option(int val, const char *arg, void *ctx)
+simulate_option(int val, const char *arg, void *ctx, struct err *e)
 {
 	struct simulate_args *a = ctx;
 
@@ -142,14 +163,14 @@ simulate_option(int val, const char *arg, void *ctx)
 		a->timeline = arg;
 		return 0;
 	case OPT_START_TIME:
-		return parse_start(arg, a);
+		return parse_start(arg, a, e);
 	case OPT_COMPARE:
 		a->is_compare = true;
 		return 0;
 	case OPT_WAIT_COSTS:
-		return parse_wait_costs(arg, a);
+		return parse_wait_costs(arg, a, e);
 	case OPT_FROM_DAY:
-		return parse_day(arg, a);
+		return parse_day(arg, a, e);
 	case OPT_SWEEP:
 		a->sweep = arg;
 		return 0;
@@ -157,11 +178,34 @@ simulate_option(int val, const char *arg, void *ctx)
 		a->svg = arg;
 		return 0;
 	case OPT_PRESET:
-		a->is_knative = strcmp(arg, "knative") == 0;
-		return a->is_knative ? 0 : -1;
+		return parse_preset(arg, a, e);
 	default:
-		return -1;
+		return err_set(e, 0, "unknown option");
 	}
+}
+
+int
+simulate_check(const struct simulate_args *a, struct err *e)
+{
+	bool is_one = !a->is_compare && a->sweep == NULL;
+
+	if (a->trace == NULL &&
+	    (a->revision != NULL || a->timeline != NULL || a->is_knative || !is_one ||
+	     a->svg != NULL || a->wait_costs_n > 0 || a->from_day > 0))
+		return err_set(e, 0, "the options of a simulation need --simulate TRACE");
+	if (a->is_compare && a->sweep != NULL)
+		return err_set(e, 0, "--compare and --sweep exclude each other");
+	if (!is_one && (a->timeline != NULL || a->is_knative))
+		return err_set(e, 0, "%s has no effect together with %s",
+			       a->timeline != NULL ? "--timeline" : "--preset",
+			       a->is_compare ? "--compare" : "--sweep");
+	if (a->svg != NULL && a->sweep == NULL)
+		return err_set(e, 0, "--svg needs --sweep");
+	if (a->wait_costs_n > 0 && !a->is_compare)
+		return err_set(e, 0, "--wait-costs needs --compare");
+	if (a->from_day > 0 && is_one)
+		return err_set(e, 0, "--from-day needs --compare or --sweep");
+	return 0;
 }
 
 static const struct revision_conf *

@@ -35,7 +35,10 @@ struct simulate_args {
 
 /* Long options for daemon_args_parse(); simulate_option() fills in ctx, a simulate_args. */
 extern const struct option simulate_options[];
-NODISCARD int simulate_option(int val, const char *arg, void *ctx);
+NODISCARD int simulate_option(int val, const char *arg, void *ctx, struct err *);
+
+/* Do the options go together?  -1 with err: one of them would have no effect. */
+NODISCARD int simulate_check(const struct simulate_args *, struct err *);
 
 /* Simulate, and put one JSON object into out.  -1 with err: a mistake in the arguments or in
  * the trace, or the timeline cannot be written. */

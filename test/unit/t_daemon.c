@@ -17,12 +17,12 @@ struct extra {
 };
 
 static int
-on_extra(int val, const char *arg, void *ctx)
+on_extra(int val, const char *arg, void *ctx, struct err *e)
 {
 	struct extra *x = ctx;
 
 	snprintf(x->text, sizeof x->text, "%d:%s", val, arg == NULL ? "" : arg);
-	return arg != NULL && strcmp(arg, "bad") == 0 ? -1 : 0;
+	return arg != NULL && strcmp(arg, "bad") == 0 ? err_set(e, 0, "bad: expected good") : 0;
 }
 
 static const struct option more[] = {{"simulate", required_argument, NULL, 300},

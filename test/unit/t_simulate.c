@@ -612,19 +612,49 @@ arguments_that_do_not_fit(void **state)
 static void
 options(void **state)
 {
+	static const struct simulate_args wrong[] = {
+		{.is_compare = true},
+		{.from_day = 1},
+		{.trace = "t", .from_day = 1},
+		{.trace = "t", .svg = "x"},
+		{.trace = "t", .sweep = "k=1", .is_compare = true},
+		{.trace = "t", .sweep = "k=1", .timeline = "x"},
+		{.trace = "t", .is_compare = true, .timeline = "x"},
+		{.trace = "t", .is_compare = true, .is_knative = true},
+		{.trace = "t", .sweep = "k=1", .wait_costs_n = 1},
+	};
+	static const struct simulate_args right[] = {
+		{.trace = NULL},
+		{.trace = "t", .is_knative = true, .timeline = "x"},
+		{.trace = "t", .is_compare = true, .from_day = 1, .wait_costs_n = 1},
+		{.trace = "t", .sweep = "k=1", .from_day = 1, .svg = "x"},
+	};
 	struct simulate_args a = {.start_ns = SIMULATE_START_NS};
 	const struct option *o;
+	struct err e;
+	size_t i;
 
 	(void)state;
+	for (i = 0; i < ARRAY_LEN(wrong); i++)
+		assert_int_equal(simulate_check(&wrong[i], &e), -1);
+	for (i = 0; i < ARRAY_LEN(right); i++)
+		assert_int_equal(simulate_check(&right[i], &e), 0);
 	for (o = simulate_options; o->name != NULL; o++) {
 		if (strcmp(o->name, "start-time") == 0) {
-			assert_int_equal(simulate_option(o->val, "800ms", &a), 0);
+			assert_int_equal(simulate_option(o->val, "800ms", &a, &e), 0);
 			assert_int_equal(a.start_ns, 800 * CLK_MS);
-			assert_int_equal(simulate_option(o->val, "soon", &a), -1);
-			assert_int_equal(simulate_option(o->val, "25h", &a), -1);
+			assert_int_equal(simulate_option(o->val, "soon", &a, &e), -1);
+			assert_int_equal(simulate_option(o->val, "25h", &a, &e), -1);
+			assert_non_null(strstr(e.text, "--start-time: expected"));
+		} else if (strcmp(o->name, "from-day") == 0) {
+			assert_int_equal(simulate_option(o->val, "0", &a, &e), -1);
+			assert_string_equal(e.text, "--from-day: expected 1 to 400, got \"0\"");
+		} else if (strcmp(o->name, "wait-costs") == 0) {
+			assert_int_equal(simulate_option(o->val, "1,,2", &a, &e), -1);
+			assert_non_null(strstr(e.text, "--wait-costs: expected 1 to 8 numbers"));
 		} else if (strcmp(o->name, "preset") == 0) {
-			assert_int_equal(simulate_option(o->val, "kubernetes", &a), -1);
-			assert_int_equal(simulate_option(o->val, "knative", &a), 0);
+			assert_int_equal(simulate_option(o->val, "kubernetes", &a, &e), -1);
+			assert_int_equal(simulate_option(o->val, "knative", &a, &e), 0);
 			assert_true(a.is_knative);
 		}
 	}
