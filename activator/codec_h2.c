@@ -48,7 +48,7 @@ next(struct xfer *x, size_t most, struct piece *piece)
 	bool has_length = x->state != XFER_TUNNEL && x->framing == FRAMING_LENGTH;
 
 	(void)most;
-	if (st->is_closed)
+	if (st->is_closed && !st->is_ended)
 		return NEXT_GONE;
 	*piece = (struct piece){.data = st->in.data == NULL ? NULL : st->in.data + st->in.at,
 				.n = st->in.n,

@@ -318,7 +318,7 @@ look_at(struct h2_stream *st)
 {
 	struct xfer *x = st->x;
 
-	if (st->is_closed) {
+	if (st->is_closed && !st->is_ended) {
 		stream_closed(st);
 		return;
 	}
@@ -451,8 +451,9 @@ on_closed(void *arg, void *stream, uint32_t code)
 	struct h2_stream *st = stream;
 
 	(void)arg;
-	(void)code;
 	st->is_closed = true;
+	st->is_ended = code == H2_NO_ERROR && st->x != NULL && st->x->state == XFER_TUNNEL &&
+		       st->is_in_ended && st->is_out_ended && st->out.n == 0;
 	if (st->x == NULL)
 		stream_free(st);
 	else
@@ -495,6 +496,16 @@ on_head_sent(void *arg, void *stream)
 	st->interims--;
 	note_taken(st, TAKEN_LEAST);
 	look_if_drained(st);
+}
+
+/* The two directions of a tunnel end each for itself. */
+static bool
+may_send_on(void *arg, void *stream)
+{
+	const struct h2_stream *st = stream;
+
+	(void)arg;
+	return st->x != NULL && st->x->state == XFER_TUNNEL;
 }
 
 static size_t
@@ -545,6 +556,7 @@ static const struct h2_ops session_ops = {
 	.read = on_read,
 	.on_glitch = on_glitch,
 	.on_head_sent = on_head_sent,
+	.may_send_on = may_send_on,
 	.on_data_sent = on_data_sent,
 	.on_pong = on_pong,
 	.random = on_random,

@@ -42,6 +42,8 @@ struct h2_stream {
 	bool is_out_ended; /* no more is added to out */
 	bool is_responded; /* a final head was submitted */
 	bool is_closed;	   /* the session has forgotten it */
+	bool is_ended;	   /* is_closed, since both sides of a tunnel have ended: its instance
+			      still gets what is in in */
 	bool is_drained;   /* the client has taken enough of out */
 	bool is_over;	   /* a bound on bytes was reached when the last of them came */
 	uint32_t interims; /* heads that were submitted and not sent yet */

@@ -486,8 +486,11 @@ on_frame_send(nghttp2_session *s, const nghttp2_frame *f, void *arg)
 	}
 	/* The response is whole, and the client is still sending: RFC 9113 8.1. */
 	if ((f->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0 &&
-	    nghttp2_session_get_stream_remote_close(s, id) == 0)
-		h2_reset(h, id, H2_NO_ERROR);
+	    nghttp2_session_get_stream_remote_close(s, id) == 0) {
+		stream = stream_of(h, id);
+		if (stream == NULL || !h->ops->may_send_on(h->arg, stream))
+			h2_reset(h, id, H2_NO_ERROR);
+	}
 	return 0;
 }
 

@@ -65,6 +65,8 @@ struct h2_ops {
 	void (*on_glitch)(void *arg);
 	/* A head was sent, interim or final, or trailers. */
 	void (*on_head_sent)(void *arg, void *stream);
+	/* The response is whole, and the client still sends.  True: it may go on. */
+	bool (*may_send_on)(void *arg, void *stream);
 	/* A frame with bytes of a body was sent. */
 	void (*on_data_sent)(void *arg);
 	/* The client has seen the GOAWAY of h2_begin_goaway(). */

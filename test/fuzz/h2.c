@@ -146,6 +146,14 @@ on_head_sent(void *arg, void *stream)
 	CHECK(st->is_open);
 }
 
+static bool
+may_send_on(void *arg, void *stream)
+{
+	(void)arg;
+	(void)stream;
+	return false;
+}
+
 static const struct h2_ops ops = {
 	.on_head = on_head,
 	.on_data = on_data,
@@ -154,6 +162,7 @@ static const struct h2_ops ops = {
 	.read = on_read,
 	.on_glitch = on_glitch,
 	.on_head_sent = on_head_sent,
+	.may_send_on = may_send_on,
 	.on_data_sent = nothing,
 	.on_pong = nothing,
 	.random = on_random,

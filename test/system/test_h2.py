@@ -716,6 +716,35 @@ def test_a_web_socket(client, origin):
     assert (r.body, r.reset) == (b"firsthello byelast", None)
 
 
+def test_the_directions_of_a_web_socket_end_each_for_itself(client, origin):
+    got = []
+
+    def script(connection, head, rest):
+        connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                           b"Connection: Upgrade\r\nSec-WebSocket-Accept: " + accept(head) +
+                           b"\r\n\r\nfirst")
+        connection.shutdown(socket.SHUT_WR)
+        data = b""
+        while True:
+            more = connection.recv(100)
+            if not more:
+                break
+            data += more
+        got.append(data)
+    origin.script = script
+    stream = web_socket(client)
+    r = client.streams[stream]
+    client.wait(lambda: r.is_ended, "the end of the instance's side")
+    client.ping()
+    assert (r.body, r.reset) == (b"first", None)
+    client.data(stream, b"hello ")
+    client.data(stream, b"bye", end=True)
+    wait_until(lambda: got)
+    assert got == [b"hello bye"]
+    client.ping()
+    assert r.reset is None
+
+
 @pytest.mark.parametrize("answer, status", [
     (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", 501),
     (b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
