@@ -7,6 +7,7 @@
 #include "activator/net/tls.h"
 #include "activator/net/tls_cert.h"
 #include "activator/net/tls_state.h"
+#include "activator/net/tls_trust.h"
 #include "common/clk.h"
 #include "common/conf_errors.h"
 #include "common/log.h"
@@ -343,6 +344,50 @@ check_certificates(const struct activator_conf *conf, struct conf_errors *errors
 	free(all);
 }
 
+static bool
+has_line(const struct conf_errors *errors, unsigned line)
+{
+	size_t i;
+
+	for (i = 0; i < errors->n && errors->v[i].line != line; i++)
+		;
+	return i < errors->n;
+}
+
+/* What one revision asks of its instances by TLS.  Several may inherit the same line. */
+static void
+check_upstream(const struct revision_conf *r, struct conf_errors *errors)
+{
+	const char *key;
+	struct tls_trust *trust;
+	unsigned line;
+	struct err e;
+
+	if (!r->limits.upstream_tls)
+		return;
+	trust = tls_trust_load(&r->limits, NULL, &key, &e);
+	if (trust == NULL) {
+		line = settings_origins_line(&r->origins, key, r->line);
+		if (!has_line(errors, line))
+			conf_error(errors, line, "%s: %s", key, e.text);
+	}
+	tls_trust_unref(&trust);
+}
+
+static void
+check_use(const struct activator_conf *conf, struct conf_errors *warnings)
+{
+	size_t i;
+
+	for (i = 0; i < conf->listeners_n && !conf->listeners[i].is_tls; i++)
+		;
+	if (conf->certificates_n > 0 && i == conf->listeners_n)
+		conf_error(warnings, conf->certificates[0].line,
+			   "warning: certificate %s is not used: no address in listen has the word "
+			   "tls",
+			   CONF_QUOTED(conf->certificates[0].name));
+}
+
 int
 certificates_check(const struct settings *s, struct settings_errors *errors,
 		   struct settings_errors *warnings)
@@ -350,11 +395,17 @@ certificates_check(const struct settings *s, struct settings_errors *errors,
 	struct conf_errors found = {.file = s->file}, doubtful = {.file = s->file};
 	const char *key;
 	struct err e;
+	size_t i, k;
 
 	if (tls_check(&s->activator, &key, &e) < 0)
 		conf_error(&found, settings_origins_line(&s->origins, key, 0), "%s: %s", key,
 			   e.text);
 	check_certificates(&s->activator, &found, &doubtful);
+	if (found.n == 0)
+		check_use(&s->activator, &doubtful);
+	for (i = 0; i < s->services_n; i++)
+		for (k = 0; k < s->services[i].revisions_n; k++)
+			check_upstream(&s->services[i].revisions[k], &found);
 	conf_errors_move(&found, errors);
 	conf_errors_move(&doubtful, warnings);
 	return errors->n > 0 ? -1 : 0;

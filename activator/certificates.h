@@ -23,7 +23,8 @@ struct certificates_ops {
 	void (*on_state)(struct tls_state *, void *arg);
 };
 
-/* Check what `-t` checks: the TLS settings, and the files of all certificates.  Mistakes go to
+/* Check what `-t` checks: the TLS settings, the files of all certificates, and those of
+ * upstream_ca and the like.  Mistakes go to
  * errors, and what may be meant so to warnings, each as "FILE:LINE: …".  -1: there are
  * mistakes. */
 NODISCARD int certificates_check(const struct settings *, struct settings_errors *errors,

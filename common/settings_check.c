@@ -372,6 +372,38 @@ check_launch(struct loader *ld, const struct conf_section *s, const struct revis
 		       way->key);
 }
 
+/* A default of an outer section is for the revisions that use TLS. */
+static void
+check_no_upstream_tls(struct loader *ld, const struct revision_conf *r)
+{
+	static const char *const names[] = {"upstream_ca", "upstream_name", "upstream_certificate",
+					    "upstream_key"};
+	size_t i, k;
+
+	for (i = 0; i < r->origins.n; i++)
+		for (k = 0; k < ARRAY_LEN(names); k++)
+			if (r->origins.v[i].where == IN_REVISION &&
+			    strcmp(r->origins.v[i].key->name, names[k]) == 0)
+				REPORT(ld, r->origins.v[i].line,
+				       "%s: expected upstream_tls = yes too, got no", names[k]);
+}
+
+/* No certificate can have the address of a Unix socket. */
+static void
+check_upstream_name(struct loader *ld, const struct conf_section *s, const struct revision_conf *r)
+{
+	size_t i;
+
+	for (i = 0; r->limits.upstream_name == NULL && i < r->launch.addresses.n; i++)
+		if (strncmp(r->launch.addresses.v[i], "unix:", 5) == 0) {
+			REPORT(ld, settings_origins_line(&r->origins, "addresses", s->line),
+			       "addresses: expected upstream_name together with upstream_tls and "
+			       "%s, got none",
+			       CONF_QUOTED(r->launch.addresses.v[i]));
+			return;
+		}
+}
+
 static void
 check_upstream_tls(struct loader *ld, const struct conf_section *s, const struct revision_conf *r)
 {
@@ -381,6 +413,10 @@ check_upstream_tls(struct loader *ld, const struct conf_section *s, const struct
 		REPORT(ld, settings_origins_line(&r->origins, "probe", s->line),
 		       "probe: expected \"auto\", \"tcp\" or \"readiness\" together with "
 		       "upstream_tls, got a path");
+	if (l->upstream_tls)
+		check_upstream_name(ld, s, r);
+	else
+		check_no_upstream_tls(ld, r);
 	if (l->upstream_key != NULL && l->upstream_certificate == NULL)
 		REPORT(ld, settings_origins_line(&r->origins, "upstream_key", s->line),
 		       "upstream_key: expected upstream_certificate too, got none");

@@ -401,6 +401,31 @@ def test_mistakes_have_their_line(tmp_path):
         'certificate "old" { chain = "%s" key = "%s" }' % (old, old_key)))
     assert status == 0 and re.match(r'FILE:2: warning: certificate "old" has expired',
                                     lines[0]), lines
+    assert check(tmp_path, conf(good)) == (
+        0, ['FILE:2: warning: certificate "a" is not used: no address in listen has the word tls'])
+
+
+def test_check_reads_what_instances_have_to_prove(tmp_path):
+    tls, other = Tls(tmp_path), Tls(tmp_path, "other")
+    chain, key = tls.issue("a", "a.example")
+    _, odd = other.issue("b", "b.example")
+    service = """service "s" {
+hosts = {"s"}
+upstream_tls = yes
+%s
+revision "v1" { addresses = {"127.0.0.1:1"} }
+revision "v2" { addresses = {"127.0.0.1:2"} }
+traffic "v1" { percent = 100 }
+}
+"""
+    shown = 'upstream_certificate = "%s" upstream_key = "%s"'
+    assert check(tmp_path, service % ('upstream_ca = "%s"' % tls.ca)) == (0, [])
+    assert check(tmp_path, service % (shown % (chain, key))) == (0, [])
+    for text, line in (
+            ('upstream_ca = "/no/such"', r"FILE:4: upstream_ca: cannot read /no/such: No such file"),
+            (shown % (chain, odd), r"FILE:4: upstream_key: the key in .* does not fit")):
+        status, lines = check(tmp_path, service % text)
+        assert status == 1 and len(lines) == 1 and re.match(line, lines[0]), lines
 
 
 # --- client certificates

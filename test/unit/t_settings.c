@@ -35,6 +35,12 @@ static const struct {
 	const char *text;
 	const char *errors; /* one on each line, without "t.conf:" */
 } mistakes[] = {
+	/* TLS to instances */
+	{SERVICE("", "revision \"v1\" {\naddresses = {\"127.0.0.1:1\"}\nupstream_ca = \"a\"\n}\n"),
+	 "6: upstream_ca: expected upstream_tls = yes too, got no"},
+	{SERVICE("upstream_tls = yes", "revision \"v1\" {\naddresses = {\"unix:/a\"}\n}\n"),
+	 "5: addresses: expected upstream_name together with upstream_tls and \"unix:/a\", got "
+	 "none"},
 	/* values */
 	{"activator {\nidle_timeout = \"5 parsecs\"\n}",
 	 "2: idle_timeout: expected a duration like \"500ms\", got \"5 parsecs\""},
