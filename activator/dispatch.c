@@ -8,6 +8,7 @@
 #include "activator/failure.h"
 #include "activator/limiter.h"
 #include "activator/net/tcp.h"
+#include "activator/net/tls.h"
 #include "activator/notice.h"
 #include "activator/park.h"
 #include "activator/relay.h"
@@ -541,7 +542,12 @@ dispatch_client_drained(struct xfer *x)
 static void
 handshake_failed(struct xfer *x)
 {
+	const struct upstream *u = x->upstream;
+	const char *why = tls_failure(&u->io);
+
 	metric_add(&x->w->counters.upstream_handshake_failures, 1);
+	log_warn_limited(&u->inst->tag, "the TLS handshake with an instance has failed",
+			 "address=%s err=%s", u->address->text, why == NULL ? "" : why);
 	xfer_refuse(x, OUT_UPSTREAM_FAILED, "the TLS handshake with its instance failed");
 }
 

@@ -73,6 +73,7 @@ struct tls_stream {
 	size_t answers_n;    /* ciphertext that answers messages, while the client takes none */
 	ssize_t end;	     /* IO_EOF or IO_ERROR: what the next read is; else 0 */
 	int end_errno;	     /* of IO_ERROR */
+	const char *failure; /* of the handshake with an instance; NULL: none is known */
 	bool is_end_read;    /* and a read has found it */
 };
 
@@ -670,19 +671,19 @@ tls_write(struct io *io, const struct iovec *iov, int n, bool may_defer, uint32_
 	return flush_sealed(s, may_defer, token);
 }
 
-/* Why an instance's certificate is refused, or OpenSSL's word on the handshake. */
-static void
-log_refusal(const struct tls_stream *s)
+/* Why an instance's certificate is refused, or what OpenSSL says of the handshake. */
+static const char *
+reason_of(const struct tls_stream *s)
 {
 	long code = SSL_get_verify_result(s->ssl);
-	const char *reason = code != X509_V_OK ? X509_verify_cert_error_string(code)
-					       : ERR_reason_error_string(ERR_peek_last_error());
+	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
 
-	log_warn_limited(NULL, "an instance cannot be asked by TLS", "name=%s err=%s",
-			 SSL_get_servername(s->ssl, TLSEXT_NAMETYPE_host_name) == NULL
-				 ? ""
-				 : SSL_get_servername(s->ssl, TLSEXT_NAMETYPE_host_name),
-			 reason == NULL ? "the connection ended" : reason);
+	if (code != X509_V_OK)
+		return X509_verify_cert_error_string(code);
+	if (s->end != 0 || reason == NULL)
+		return "the instance closed the connection within the TLS handshake: does it speak "
+		       "TLS?";
+	return reason;
 }
 
 static int
@@ -705,7 +706,7 @@ tls_finish_connect(struct io *io)
 	} else if (SSL_get_error(s->ssl, rc) == SSL_ERROR_WANT_READ) {
 		return 1;
 	} else {
-		log_refusal(s);
+		s->failure = reason_of(s);
 		end_handshake(s, s->end == IO_ERROR ? TLS_CLOSED : TLS_FAILED);
 		fail(s, EPROTO);
 		ERR_clear_error();
@@ -848,6 +849,12 @@ tls_connect(struct tls *t, struct io *io, const struct tls_trust *trust, const s
 }
 
 /* --- what it has shown --- */
+
+const char *
+tls_failure(const struct io *io)
+{
+	return io_is_encrypted(io) ? stream_of(io)->failure : NULL;
+}
 
 const char *
 tls_client_subject(const struct io *io)

@@ -97,6 +97,8 @@ void tls_connect(struct tls *, struct io *, const struct tls_trust *, const stru
  * empty, the first alternative name: "URI:" or else "DNS:" and the name.  NULL: the certificate
  * has none of these, the client has shown none, or the io is not encrypted. */
 const char *tls_client_subject(const struct io *);
+/* Why the handshake with an instance has failed; static.  NULL: that is not known. */
+const char *tls_failure(const struct io *);
 /* Do requests for a host belong on a connection? */
 enum tls_fit {
 	TLS_FITS,
