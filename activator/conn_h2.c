@@ -13,9 +13,10 @@
 
 #define READS_A_TURN 4 /* so that the other connections of the worker have their turn */
 #define WRITES_A_ROUND 4
-#define GOAWAY_WAIT CLK_S	   /* for the answer to the PING between two GOAWAYs */
-#define TAKEN_LEAST ((size_t)4 << 10) /* that renew the limit for the client to take the response */
-#define OUT_LOW ((size_t)32 << 10) /* of a stream: bytes at which its instance is read again */
+#define GOAWAY_WAIT CLK_S	      /* for the answer to the PING between two GOAWAYs */
+#define TAKEN_LEAST ((size_t)4 << 10) /* that renew the limit for the client to take the response  \
+				       */
+#define OUT_LOW ((size_t)32 << 10)    /* of a stream: bytes at which its instance is read again */
 
 static void on_timer(struct timeq_entry *, int64_t now);
 static void on_stream_timer(struct timeq_entry *, int64_t now);
@@ -460,8 +461,8 @@ on_closed(void *arg, void *stream, uint32_t code)
 		note_event(st);
 }
 
-/* The client has taken n bytes of the response.  A few bytes do not renew its limit, unless they are
- * all: else a client that takes one now and then would hold them for ever. */
+/* The client has taken n bytes of the response.  A few bytes do not renew its limit, unless they
+ * are all: else a client that takes one now and then would hold them for ever. */
 static void
 note_taken(struct h2_stream *st, size_t n)
 {

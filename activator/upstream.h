@@ -60,7 +60,7 @@ struct upstream {
 	char *in; /* the beginning of a response head, or NULL */
 	uint32_t in_n;
 	size_t in_seen;
-	bool is_in_whole; /* in may hold a whole head: it waits for the client, not for bytes */
+	bool is_in_whole;    /* in may hold a whole head: it waits for the client, not for bytes */
 	struct shard *shard; /* ABANDONED: where its slot is counted as in flight, or NULL */
 	int64_t until_ns;    /* IDLE, ABANDONED: when it is closed */
 	int64_t abort_ns;    /* ABANDONED: how long the body of its response may go on */

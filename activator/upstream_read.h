@@ -19,7 +19,8 @@ NODISCARD int upstream_read_head(struct upstream *, const char *buf, size_t n, s
 /* The head is final (not 1xx): note how its body is framed, and what it says of the
  * connection and of the instance. */
 void upstream_read_final(struct upstream *, const struct response *);
-/* What follows is not HTTP (after a 101), or cannot be read as HTTP: it ends with the connection. */
+/* What follows is not HTTP (after a 101), or cannot be read as HTTP: it ends with the connection.
+ */
 void upstream_read_raw(struct upstream *);
 /* Take the framing off a piece of the body, in place.  Returns how much was consumed, with
  * *data_n bytes of content at buf, or -1: malformed.  Sets is_done at the end of the body. */

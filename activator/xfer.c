@@ -1,6 +1,5 @@
 #include "activator/xfer.h"
 
-
 #include "activator/bounds.h"
 #include "activator/codec.h"
 #include "activator/cold.h"

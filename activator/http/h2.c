@@ -42,7 +42,7 @@ struct h2 {
 	void *arg;
 	uint32_t header_list;
 	uint32_t error;
-	bool is_pinged; /* SHUTDOWN_PING was sent, and not answered */
+	bool is_pinged;	 /* SHUTDOWN_PING was sent, and not answered */
 	int32_t last_id; /* the last stream that is served, once a GOAWAY says so */
 	struct block block;
 	struct frame_scan scan;
@@ -440,8 +440,8 @@ on_invalid_frame(nghttp2_session *s, const nghttp2_frame *f, int code, void *arg
 	return 0;
 }
 
-/* nghttp2 resets a stream without a call of on_invalid_frame() if its body is longer or shorter than
- * was said, or overruns its window.  We reset no stream of a request with these codes. */
+/* nghttp2 resets a stream without a call of on_invalid_frame() if its body is longer or shorter
+ * than was said, or overruns its window.  We reset no stream of a request with these codes. */
 static void
 reset_sent(struct h2 *h, const nghttp2_frame *f)
 {

@@ -33,11 +33,11 @@ struct world {
 	int64_t now;
 	struct reconcile *r;
 	struct fake_peer peer[PEERS];
-	struct strbuf out;   /* the lines sent to activators, each as "PEER LINE\n" */
-	size_t answered;     /* bytes of `out` whose drains are answered */
+	struct strbuf out;    /* the lines sent to activators, each as "PEER LINE\n" */
+	size_t answered;      /* bytes of `out` whose drains are answered */
 	uint64_t raised_term; /* passed to term_raised() */
-	char gone[40];	     /* ids passed to holder_gone(), each with a blank behind it */
-	struct strbuf calls; /* calls of set_scale(), each as "N[:victim,victim] " */
+	char gone[40];	      /* ids passed to holder_gone(), each with a blank behind it */
+	struct strbuf calls;  /* calls of set_scale(), each as "N[:victim,victim] " */
 	/* the driver */
 	struct driver driver;
 	uint32_t scale; /* the last set_scale() */

@@ -66,7 +66,7 @@ glitches_come_back_with_time(void **state)
 	int i, n;
 
 	(void)state;
-	assert_int_equal(c->h2->glitches, 9); /* its SETTINGS */
+	assert_int_equal(c->h2->glitches, 9);  /* its SETTINGS */
 	send_frame(t, 6, 1, 0, "shutdown", 8); /* answers no PING */
 	rounds(t);
 	assert_int_equal(c->h2->glitches, 8);

@@ -357,7 +357,7 @@ a_higher_term_is_outbid(void **state)
 {
 	(void)state;
 	connect_alone(1);
-	holds_under(1, "5", false);		      /* no news of a term */
+	holds_under(1, "5", false);		     /* no news of a term */
 	holds_under(1, "4000000000000000000", true); /* no term that a leader can have */
 	seconds(2);
 	assert_int_equal(world.raised_term, 0);
