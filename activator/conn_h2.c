@@ -13,10 +13,11 @@
 
 #define READS_A_TURN 4 /* so that the other connections of the worker have their turn */
 #define WRITES_A_ROUND 4
-#define GOAWAY_WAIT CLK_S	      /* for the answer to the PING between two GOAWAYs */
-#define TAKEN_LEAST ((size_t)4 << 10) /* that renew the limit for the client to take the response  \
-				       */
-#define OUT_LOW ((size_t)32 << 10)    /* of a stream: bytes at which its instance is read again */
+#define GOAWAY_WAIT CLK_S /* for the answer to the PING between two GOAWAYs */
+#define TAKEN_LEAST                                                                                \
+	((size_t)4 << 10)	   /* that renew the limit for the client to take the response     \
+				    */
+#define OUT_LOW ((size_t)32 << 10) /* of a stream: bytes at which its instance is read again */
 
 static void on_timer(struct timeq_entry *, int64_t now);
 static void on_stream_timer(struct timeq_entry *, int64_t now);
