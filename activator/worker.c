@@ -286,7 +286,8 @@ worker_counters(const struct worker *w)
 const struct tls_counters *
 worker_tls_counters(const struct worker *w)
 {
-	return w->tls == NULL ? NULL : tls_counters(w->tls);
+	CHECK(w->tls != NULL);
+	return tls_counters(w->tls);
 }
 
 /* --- mail from the main thread --- */

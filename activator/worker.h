@@ -118,7 +118,7 @@ struct worker_counters {
 	_Atomic uint64_t h2_ended[H2_ENDED_N];
 };
 const struct worker_counters *worker_counters(const struct worker *);
-/* NULL: the conf has no certificates. */
+/* The conf has certificates. */
 const struct tls_counters *worker_tls_counters(const struct worker *);
 
 #endif
