@@ -124,6 +124,11 @@ take_request(struct xfer *x, const struct request *r)
 	x->is_sent_whole = r->framing == FRAMING_NONE ||
 			   (r->framing == FRAMING_LENGTH && r->length == 0);
 	x->wants_json = r->wants_json;
+	x->is_grpc = r->is_grpc;
+	x->has_grpc_timeout = r->timeout_ns >= 0;
+	x->client_deadline_ns = r->timeout_ns < 0 || r->timeout_ns > INT64_MAX - x->start_ns
+					? INT64_MAX
+					: x->start_ns + r->timeout_ns;
 }
 
 /* Has the client sent it over TLS, to this activator or to a proxy that passes bytes on? */
@@ -160,7 +165,8 @@ is_for_page(const struct xfer *x, const struct request *r)
 	bool has_failed;
 	void *head;
 
-	if (x->service->waiting_page == NULL || x->is_serve_only || shard_has_open(x->shard))
+	if (x->service->waiting_page == NULL || x->is_serve_only || x->is_grpc ||
+	    shard_has_open(x->shard))
 		return false;
 	memcpy(&head, &r->head, sizeof head);
 	if (!waitpage_is_wanted(r->head->method, r->head->method_n, field_of_head, head))
@@ -224,6 +230,10 @@ is_challenge(const struct request *r)
 static void
 redirect(struct xfer *x, const struct request *r)
 {
+	if (x->is_grpc) { /* its clients follow no redirect */
+		xfer_refuse(x, OUT_REDIRECTED, NULL);
+		return;
+	}
 	if (r->host_n == 0) {
 		xfer_refuse(x, OUT_BAD_REQUEST, "a redirect to https needs the field Host");
 		return;

@@ -56,6 +56,22 @@ state_limit(const struct xfer *x, enum outcome *out)
 	}
 }
 
+/* Is it still to be sent?  Once it is, its instance knows the deadline of the client. */
+static bool
+is_waiting(const struct xfer *x)
+{
+	switch (x->state) {
+	case XFER_UNROUTED:
+	case XFER_PARKED:
+	case XFER_PERMIT:
+	case XFER_STARVED:
+	case XFER_CONNECTING:
+		return true;
+	default:
+		return false;
+	}
+}
+
 int64_t
 deadline_of(const struct xfer *x, enum outcome *out)
 {
@@ -66,7 +82,11 @@ deadline_of(const struct xfer *x, enum outcome *out)
 
 	if (whole < at) {
 		*out = OUT_REQUEST_TIMEOUT;
-		return whole;
+		at = whole;
+	}
+	if (x->client_deadline_ns < at && is_waiting(x)) {
+		*out = OUT_DEADLINE;
+		at = x->client_deadline_ns;
 	}
 	return at;
 }

@@ -107,15 +107,16 @@ relayed(struct xfer *x, struct relay_result r)
 
 /* Send the head, and what was read of the body already, in one write. */
 static void
-send_head(struct xfer *x, const char *head)
+send_head(struct xfer *x, char *head)
 {
 	const struct codec *codec = x->conn->codec;
 	struct piece piece = {.n = 0};
 	struct iovec iov[2];
 	int n = 1;
 
-	memcpy(&iov[0].iov_base, &head, sizeof head);
-	iov[0].iov_len = x->head_n;
+	if (x->has_grpc_timeout)
+		request_set_timeout(head, x->head_n, x->client_deadline_ns - x->w->now);
+	iov[0] = (struct iovec){.iov_base = head, .iov_len = x->head_n};
 	x->sent_ns = x->progress_ns = x->since_ns = x->w->now;
 	xfer_set_state(x, XFER_EXCHANGE);
 	x->is_unsent = false;
@@ -403,11 +404,15 @@ dispatch_admit(struct xfer *x, bool is_back)
 	struct worker *w = x->w;
 	struct revision *rev = x->route->rev;
 	struct failure *failed;
-	struct instance *inst = is_back ? NULL
-					: limiter_try_take(rev, x->shard->set,
-							   (uint32_t)worker_random(w));
+	struct instance *inst = NULL;
 	uint32_t most = x->route->limits->v.max_parked;
 
+	if (x->client_deadline_ns <= w->now) {
+		xfer_refuse(x, OUT_DEADLINE, NULL);
+		return;
+	}
+	if (!is_back)
+		inst = limiter_try_take(rev, x->shard->set, (uint32_t)worker_random(w));
 	if (inst != NULL) {
 		start(x, inst);
 		return;
@@ -453,7 +458,9 @@ dispatch_late(struct xfer *x)
 {
 	static const char unreached[] = "no instance could be reached";
 
-	if (x->is_serve_only && !shard_has_open(x->shard))
+	if (x->client_deadline_ns <= x->w->now)
+		xfer_refuse(x, OUT_DEADLINE, NULL);
+	else if (x->is_serve_only && !shard_has_open(x->shard))
 		xfer_refuse(x, OUT_NOT_ACTIVE, NULL);
 	else if (atomic_load_explicit(&x->shard->rev->is_external, memory_order_relaxed))
 		refuse_with_failure(x, OUT_UPSTREAM_FAILED, unreached);
@@ -469,7 +476,7 @@ dispatch_late(struct xfer *x)
 static bool
 decline(struct xfer *x)
 {
-	bool is_late = x->deadline_ns <= x->w->now;
+	bool is_late = MIN(x->deadline_ns, x->client_deadline_ns) <= x->w->now;
 
 	if (!is_late && !instance_is_closed_by(x->waiter.inst, SLOTS_UNREADY | SLOTS_STOPPING))
 		return false;

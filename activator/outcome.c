@@ -2,9 +2,10 @@
 
 static const struct {
 	int status;
+	enum grpc_status grpc;
 	const char *reason, *text;
 } outcomes[] = {
-#define OUTCOME(id, status, reason, text) {status, reason, text},
+#define OUTCOME(id, status, grpc, reason, text) {status, GRPC_##grpc, reason, text},
 #include "activator/outcome.def"
 #undef OUTCOME
 };
@@ -14,6 +15,13 @@ outcome_status(enum outcome o)
 {
 	CHECK(o < OUTCOMES_N);
 	return outcomes[o].status;
+}
+
+enum grpc_status
+outcome_grpc_status(enum outcome o)
+{
+	CHECK(o < OUTCOMES_N);
+	return outcomes[o].grpc;
 }
 
 const char *

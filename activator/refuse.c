@@ -7,6 +7,8 @@
 
 #include "activator/codec.h"
 #include "activator/conn.h"
+#include "activator/http/fields.h"
+#include "activator/http/grpc.h"
 #include "activator/revision.h"
 #include "activator/waitpage.h"
 #include "common/jput.h"
@@ -82,11 +84,88 @@ refuse_retry_after(const struct xfer *x, enum outcome out)
 	return MAX((cold_ms + 999) / 1000, 1);
 }
 
+/* --- to a call of gRPC: a head that is the trailers, too ("Trailers-Only") --- */
+
+static const struct strbuf no_body;
+
+static void
+send_grpc(struct xfer *x, enum grpc_status status, const struct strbuf *message,
+	  struct strbuf *fields)
+{
+	strbuf_addf(fields, "Content-Type: application/grpc\r\nGrpc-Status: %d\r\nGrpc-Message: ",
+		    (int)status);
+	grpc_add_message(fields, strbuf_str(message), message->len);
+	strbuf_adds(fields, "\r\n");
+	send_answer(x, 200, fields, &no_body);
+}
+
+/* UNAVAILABLE says that the call may be made again.  Not so if an instance may have processed it.
+ */
+static enum grpc_status
+grpc_status_of(const struct xfer *x, enum outcome out)
+{
+	return out == OUT_UPSTREAM_FAILED && xfer_was_sent(x) ? GRPC_INTERNAL
+							      : outcome_grpc_status(out);
+}
+
+static void
+refuse_grpc(struct xfer *x, enum outcome out, const char *why, int64_t retry_after_s)
+{
+	enum grpc_status status = grpc_status_of(x, out);
+	struct strbuf fields, message;
+
+	strbuf_init(&fields, 0);
+	strbuf_init(&message, 0);
+	write_text(&message, out, why);
+	strbuf_addf(&fields, "X-Activator-Reason: %s\r\n", outcome_reason(out));
+	if (status == GRPC_UNAVAILABLE) /* gRFC A6: when to make it again */
+		strbuf_addf(&fields, "Grpc-Retry-Pushback-Ms: %lld\r\n",
+			    (long long)MAX(retry_after_s, 1) * 1000);
+	send_grpc(x, status, &message, &fields);
+	strbuf_fini(&fields);
+	strbuf_fini(&message);
+}
+
+/* The fields of the rule, and a status, unless they have one. */
+static void
+refuse_rule_grpc(struct xfer *x, const struct rule_conf *rule)
+{
+	struct strbuf fields, message;
+	bool has_status = false;
+	size_t i;
+
+	strbuf_init(&fields, 0);
+	strbuf_init(&message, 0);
+	strbuf_adds(&message, rule->body == NULL ? "" : rule->body);
+	for (i = 0; i < rule->fields.n; i++) {
+		const char *field = rule->fields.v[i];
+		size_t name_n = strcspn(field, ":");
+
+		has_status |= field_is(field, name_n, "grpc-status");
+		if (!field_is(field, name_n, "content-type"))
+			strbuf_addf(&fields, "%s\r\n", field);
+	}
+	if (has_status) {
+		strbuf_adds(&fields, "Content-Type: application/grpc\r\n");
+		send_answer(x, 200, &fields, &no_body);
+	} else {
+		send_grpc(x, grpc_status_of_http(rule->status), &message, &fields);
+	}
+	strbuf_fini(&fields);
+	strbuf_fini(&message);
+}
+
+/* --- to all others --- */
+
 void
 refuse_write(struct xfer *x, enum outcome out, const char *why, int64_t retry_after_s)
 {
 	struct strbuf fields, body;
 
+	if (x->is_grpc) {
+		refuse_grpc(x, out, why, retry_after_s);
+		return;
+	}
 	strbuf_init(&fields, 0);
 	strbuf_init(&body, 0);
 	if (x->wants_json)
@@ -181,6 +260,10 @@ refuse_rule(struct xfer *x, const struct rule_conf *rule)
 	struct strbuf fields, body;
 	size_t i;
 
+	if (x->is_grpc) {
+		refuse_rule_grpc(x, rule);
+		return;
+	}
 	strbuf_init(&fields, 0);
 	strbuf_init(&body, 0);
 	if (rule->body != NULL)

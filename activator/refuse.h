@@ -1,5 +1,6 @@
 /* refuse - answers of our own: each refusal says why, to a person (text) and to a program
- * (x-activator-reason, JSON where the client prefers it), and when to come again.
+ * (x-activator-reason, JSON where the client prefers it), and when to come again.  A call of gRPC
+ * gets the same as a status and a message of gRPC, with the status 200 of HTTP.
  * The answer is written to the client; what becomes of the request is the caller's.
  * Thread: the worker's. */
 #ifndef ACTIVATOR_REFUSE_H

@@ -53,6 +53,7 @@ xfer_new(struct conn *c)
 	x->waiter.fd = -1;
 	x->waiter.inbox = &c->w->inbox;
 	x->start_ns = c->w->now;
+	x->client_deadline_ns = INT64_MAX;
 	return x;
 }
 
@@ -381,6 +382,12 @@ void
 xfer_unsent(struct xfer *x)
 {
 	x->is_unsent = true;
+}
+
+bool
+xfer_was_sent(const struct xfer *x)
+{
+	return x->sent_ns != 0 && !x->is_unsent;
 }
 
 bool

@@ -71,6 +71,8 @@ struct xfer {
 	bool is_head_method, is_http10, is_persistent, is_idempotent;
 	bool says_keep_alive; /* the response says so: HTTP/1.0 whose client asked for it */
 	bool has_upgrade, is_upgrade, takes_trailers, wants_json;
+	bool is_grpc;
+	bool has_grpc_timeout;	   /* its head ends with it: request_set_timeout() */
 	bool is_expecting;	   /* its client waits for 100 before it sends the body */
 	bool is_sent_whole;	   /* it was read and written to its end */
 	bool is_unsent;		   /* xfer_unsent(): the last try wrote no byte of it */
@@ -111,9 +113,10 @@ struct xfer {
 				      deadline, w->starved */
 
 	int64_t start_ns, parked_ns, sent_ns;
-	int64_t deadline_ns; /* of its activation */
-	int64_t since_ns;    /* from when the time limit of what it waits for runs */
-	int64_t progress_ns; /* when bytes were last read for, or from, the instance */
+	int64_t deadline_ns;	    /* of its activation */
+	int64_t client_deadline_ns; /* by which its client wants an answer; INT64_MAX: none said */
+	int64_t since_ns;	    /* from when the time limit of what it waits for runs */
+	int64_t progress_ns;	    /* when bytes were last read for, or from, the instance */
 };
 
 /* Of its revision, or those of the conf file's activator {}. */
@@ -180,6 +183,8 @@ void xfer_keep_head(struct xfer *, const char *head);
 /* Note that writing failed before a byte of the request was written: until it is sent again,
  * xfer_is_repeatable() is true.  The state stays. */
 void xfer_unsent(struct xfer *);
+/* May an instance have processed it, or a part of it? */
+bool xfer_was_sent(const struct xfer *);
 /* True: sending it again does no harm (promise 2, README): no byte of it was written, or it is
  * idempotent and no body byte was written.  The caller checks that no byte of a response came. */
 bool xfer_is_repeatable(const struct xfer *);

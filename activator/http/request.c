@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "activator/http/grpc.h"
 #include "activator/http/put.h"
 #include "common/text.h"
 
@@ -22,8 +23,8 @@ is_idempotent(const struct h1_head *h)
 
 /* What the fields say, until all are read. */
 struct framing_fields {
-	const struct h1_field *length, *encoding, *host;
-	unsigned lengths, encodings, hosts, upgrades;
+	const struct h1_field *length, *encoding, *host, *timeout;
+	unsigned lengths, encodings, hosts, upgrades, timeouts;
 	size_t connection_n, trailer_n; /* bytes of all fields of the name */
 	bool is_close, is_h2c, is_unknown_expected;
 };
@@ -39,6 +40,13 @@ read_field(struct request *r, struct framing_fields *ff, const struct h1_field *
 	case FIELD_CONTENT_LENGTH:
 		ff->length = f;
 		ff->lengths++;
+		break;
+	case FIELD_CONTENT_TYPE:
+		r->is_grpc |= grpc_is_content_type(f->value, f->value_n);
+		break;
+	case FIELD_GRPC_TIMEOUT:
+		ff->timeout = f;
+		ff->timeouts++;
 		break;
 	case FIELD_TRANSFER_ENCODING:
 		ff->encoding = f;
@@ -87,6 +95,18 @@ read_field(struct request *r, struct framing_fields *ff, const struct h1_field *
 		break;
 	}
 	return OUT_OK;
+}
+
+/* A timeout that is malformed or repeated passes as it came, and its instance judges it: Envoy does
+ * the same, and grpc-go refuses such a call as a server. */
+static void
+read_grpc(struct request *r, const struct framing_fields *ff)
+{
+	if (!r->is_grpc)
+		return;
+	r->takes_trailers = true; /* the status of each call is there */
+	if (ff->timeouts == 1)
+		r->timeout_ns = grpc_timeout(ff->timeout->value, ff->timeout->value_n);
 }
 
 /* RFC 9112 6.3.  Repeated, conflicting and unknown framing is refused, not repaired. */
@@ -182,8 +202,10 @@ request_read(struct request *r, const struct h1_head *h)
 	enum outcome out;
 	uint32_t i;
 
-	*r = (struct request){
-		.head = h, .is_http10 = h->minor == 0, .is_persistent = h->minor == 1};
+	*r = (struct request){.head = h,
+			      .is_http10 = h->minor == 0,
+			      .is_persistent = h->minor == 1,
+			      .timeout_ns = -1};
 	r->is_trace = is_method(h, "TRACE");
 	r->is_connect = is_method(h, "CONNECT");
 	r->is_head_method = is_method(h, "HEAD");
@@ -193,6 +215,7 @@ request_read(struct request *r, const struct h1_head *h)
 		if (out != OUT_OK)
 			return out;
 	}
+	read_grpc(r, &ff);
 	out = ff.connection_n > H1_LISTED_MAX || ff.trailer_n > H1_LISTED_MAX
 		      ? OUT_BAD_REQUEST
 		      : read_framing(r, &ff);
@@ -262,9 +285,12 @@ is_passed(const struct request *r, const struct h1_field *f, const struct reques
 	case FIELD_OTHER:
 	case FIELD_NOT_IN_TRAILERS:
 	case FIELD_ACCEPT:
+	case FIELD_CONTENT_TYPE:
 	case FIELD_DATE:
 	case FIELD_VIA:
 		return true;
+	case FIELD_GRPC_TIMEOUT:
+		return r->timeout_ns < 0;
 	case FIELD_TRAILER:
 		return r->framing == FRAMING_CHUNKED;
 	case FIELD_EXPECT:
@@ -443,7 +469,21 @@ request_write(const struct request *r, const struct request_hop *hop, char *star
 		      : r->is_http10 ? PUT_LITERAL(out, "Via: 1.0 activator\r\n")
 				     : PUT_LITERAL(out, "Via: 1.1 activator\r\n");
 	out = put_forwarded(out, r, hop);
+	if (r->timeout_ns >= 0) { /* the last field: request_set_timeout() */
+		out = PUT_LITERAL(out, "Grpc-Timeout: ");
+		grpc_put_timeout(out, r->timeout_ns);
+		out = PUT_LITERAL(out + GRPC_TIMEOUT_SIZE, "\r\n");
+	}
 	out = PUT_LITERAL(out, "\r\n");
 	CHECK((size_t)(out - start) <= room);
 	return (size_t)(out - start);
+}
+
+void
+request_set_timeout(char *head, size_t n, int64_t left_ns)
+{
+	size_t rest = GRPC_TIMEOUT_SIZE + strlen("\r\n\r\n");
+
+	CHECK(n > rest);
+	grpc_put_timeout(head + n - rest, left_ns);
 }

@@ -34,7 +34,9 @@ struct request {
 	bool is_expecting;   /* 100-continue */
 	bool has_upgrade;    /* asks for another protocol, in whatever way */
 	bool is_upgrade;     /* asks in the right way: passed on to the instance */
-	bool takes_trailers; /* TE: trailers */
+	bool takes_trailers; /* TE: trailers, or a call of gRPC */
+	bool is_grpc;
+	int64_t timeout_ns; /* of gRPC: its grpc-timeout; -1: none, or malformed */
 	bool has_max_forwards;
 	uint64_t max_forwards; /* for OPTIONS and TRACE */
 };
@@ -58,6 +60,8 @@ size_t request_size(const struct request *, const struct request_hop *);
 /* Write the head for an instance into out.  room: at least request_size().  Returns the size of
  * the head. */
 size_t request_write(const struct request *, const struct request_hop *, char *out, size_t room);
+/* The head[0..n) of a request with a timeout: say that so much of it is left. */
+void request_set_timeout(char *head, size_t n, int64_t left_ns);
 
 /* The first value of a field, by its name in lower case, or NULL. */
 const char *request_field(const struct h1_head *, const char *lower, size_t *n);

@@ -233,9 +233,9 @@ print_metrics(const char *program)
 
 static const struct {
 	int status;
-	const char *reason, *text;
+	const char *grpc, *reason, *text;
 } outcomes[] = {
-#define OUTCOME(id, status, reason, text) {status, reason, text},
+#define OUTCOME(id, status, grpc, reason, text) {status, #grpc, reason, text},
 #include "activator/outcome.def"
 #undef OUTCOME
 };
@@ -253,7 +253,9 @@ print_outcomes(bool are_refusals)
 		if ((outcomes[i].status >= 400) != are_refusals)
 			continue;
 		printf(".It Ic %s\n", outcomes[i].reason);
-		n = are_refusals ? snprintf(text, sizeof text, "%d: ", outcomes[i].status) : 0;
+		n = are_refusals ? snprintf(text, sizeof text, "%d, %s: ", outcomes[i].status,
+					    outcomes[i].grpc)
+				 : 0;
 		snprintf(text + n, sizeof text - (size_t)n, "%s.", outcomes[i].text);
 		print_text(text);
 	}

@@ -26,7 +26,7 @@ def metrics():
 
 def outcomes():
     with open(os.path.join(ROOT, "activator/outcome.def")) as f:
-        return set(re.findall(r'^OUTCOME\(\w+, \d+, "(\w+)"', f.read(), re.M))
+        return set(re.findall(r'^OUTCOME\(\w+, \d+, \w+, "(\w+)"', f.read(), re.M))
 
 
 def dashboard():

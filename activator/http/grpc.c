@@ -1,0 +1,121 @@
+#include "activator/http/grpc.h"
+
+#include <string.h>
+
+#include "activator/http/fields.h"
+#include "common/strbuf.h"
+
+#define DIGITS_MOST 8
+#define MESSAGE_MOST 1024 /* bytes of text; clients take heads of 8 KiB by default */
+
+bool
+grpc_is_content_type(const char *value, size_t n)
+{
+	static const char name[] = "application/grpc";
+	size_t len = sizeof name - 1;
+
+	if (n < len || !field_is(value, len, name))
+		return false;
+	return n == len || strchr("+; \t", value[len]) != NULL;
+}
+
+/* --- grpc-timeout --- */
+
+/* The finest first. */
+static const struct {
+	char unit;
+	int64_t ns;
+} units[] = {
+	{'n', 1},
+	{'u', 1000},
+	{'m', 1000000},
+	{'S', INT64_C(1000000000)},
+	{'M', INT64_C(60000000000)},
+	{'H', INT64_C(3600000000000)},
+};
+
+int64_t
+grpc_timeout(const char *value, size_t n)
+{
+	int64_t number = 0;
+	size_t i;
+
+	if (n < 2 || n > DIGITS_MOST + 1)
+		return -1;
+	for (i = 0; i < n - 1; i++) {
+		if (value[i] < '0' || value[i] > '9')
+			return -1;
+		number = number * 10 + (value[i] - '0');
+	}
+	for (i = 0; i < ARRAY_LEN(units); i++)
+		if (units[i].unit == value[n - 1])
+			return number > INT64_MAX / units[i].ns ? INT64_MAX : number * units[i].ns;
+	return -1;
+}
+
+void
+grpc_put_timeout(char out[GRPC_TIMEOUT_SIZE], int64_t ns)
+{
+	size_t unit = 0, at = GRPC_TIMEOUT_SIZE - 1;
+	int64_t number;
+
+	ns = MAX(ns, 1);
+	while (ns / units[unit].ns > 99999999)
+		unit++;
+	memset(out, ' ', at);
+	out[at] = units[unit].unit;
+	for (number = ns / units[unit].ns; number > 0; number /= 10)
+		out[--at] = (char)('0' + number % 10);
+}
+
+/* --- answers --- */
+
+/* The size of the front of text[0..n) that has no more than `most` bytes and ends no character of
+ * UTF-8 before its last byte. */
+static size_t
+cut_text(const char *text, size_t n, size_t most)
+{
+	if (n <= most)
+		return n;
+	while (most > 0 && ((unsigned char)text[most] & 0xc0) == 0x80)
+		most--;
+	return most;
+}
+
+void
+grpc_add_message(struct strbuf *out, const char *text, size_t n)
+{
+	size_t i;
+
+	n = cut_text(text, n, MESSAGE_MOST);
+	for (i = 0; i < n; i++) {
+		unsigned char byte = (unsigned char)text[i];
+
+		if (byte >= ' ' && byte <= '~' && byte != '%')
+			strbuf_add(out, text + i, 1);
+		else
+			strbuf_addf(out, "%%%02X", byte);
+	}
+}
+
+enum grpc_status
+grpc_status_of_http(uint32_t status)
+{
+	switch (status) {
+	case 400:
+		return GRPC_INTERNAL;
+	case 401:
+		return GRPC_UNAUTHENTICATED;
+	case 403:
+		return GRPC_PERMISSION_DENIED;
+	case 404:
+		return GRPC_UNIMPLEMENTED;
+	case 429:
+	case 502:
+	case 503:
+	case 504:
+		return GRPC_UNAVAILABLE;
+	default:
+		return GRPC_UNKNOWN;
+	}
+}
