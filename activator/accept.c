@@ -92,7 +92,7 @@ release(struct proxied *p)
 	timeq_clear(&w->timeq, &p->timer);
 	list_remove(&w->proxied, &p->node);
 	metric_add(&w->counters.connections, (uint64_t)-1);
-	atomic_fetch_sub_explicit(&w->bounds->connections, 1, memory_order_relaxed);
+	bounds_disconnected(w->bounds);
 	loop_defer(w->loop, p, free);
 }
 
@@ -226,7 +226,7 @@ open_proxied(struct worker *w, int fd, const struct addr *peer, const struct lis
 	p->until_ns = w->now + w->conf->limits.head_timeout;
 	list_push(&w->proxied, &p->node);
 	metric_add(&w->counters.connections, 1);
-	atomic_fetch_add_explicit(&w->bounds->connections, 1, memory_order_relaxed);
+	bounds_connected(w->bounds);
 	timeq_set(&w->timeq, &p->timer, p->until_ns);
 	loop_fd_init(&p->watch);
 	read_header(p, false);

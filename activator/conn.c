@@ -39,7 +39,7 @@ conn_open(struct worker *w, int fd, const struct addr *peer, bool is_tls_at_prox
 	c->body_timeout = w->conf->limits.body_timeout;
 	list_push(&w->conns, &c->node);
 	metric_add(&w->counters.connections, 1);
-	atomic_fetch_add_explicit(&w->bounds->connections, 1, memory_order_relaxed);
+	bounds_connected(w->bounds);
 	conn_h1_begin(c);
 	return 0;
 }
@@ -64,7 +64,7 @@ conn_close(struct conn *c, bool abort)
 	list_remove(&w->conns, &c->node);
 	clients_leave(&w->clients, c->peer_text);
 	metric_add(&w->counters.connections, (uint64_t)-1);
-	atomic_fetch_sub_explicit(&w->bounds->connections, 1, memory_order_relaxed);
+	bounds_disconnected(w->bounds);
 	loop_defer(w->loop, c, free_conn);
 }
 

@@ -338,6 +338,10 @@ control_open(struct loop *loop, const struct settings *s, struct err *e)
 	a->workers_n = s->activator.workers > 0 ? s->activator.workers
 						: (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	loop_timer_init(&a->end_timer, loop, on_end, a);
+	if (bounds_open(&a->bounds, e) < 0) {
+		control_close(&a);
+		return NULL;
+	}
 	set_bounds(a);
 	a->claim = claim_new(s->activator.listeners, s->activator.listeners_n, mode_of(s), e);
 	if (a->claim == NULL || watch_signals(a, e) < 0 || open_admin(a, e) < 0 ||
@@ -373,6 +377,7 @@ control_close(struct activator **ap)
 		worker_free(&a->workers[i]);
 	free(a->workers);
 	claim_free(&a->claim);
+	bounds_close(&a->bounds);
 	loop_timer_fini(&a->end_timer);
 	free(a);
 }

@@ -340,12 +340,10 @@ metrics_render(struct strbuf *b, const struct metrics_source *s)
 	put_one(b, M_PROBED, (double)prober_probed(s->prober));
 	put_one(b, M_PROBES, (double)prober_probes(s->prober));
 	put_workers(b, s);
-	put_one(b, M_PARKED_ALL, atomic_load_explicit(&s->bounds->parked, memory_order_relaxed));
-	put_one(b, M_PARKED_BYTES,
-		(double)atomic_load_explicit(&s->bounds->parked_bytes, memory_order_relaxed));
+	put_one(b, M_PARKED_ALL, (double)bounds_parked(s->bounds));
+	put_one(b, M_PARKED_BYTES, (double)bounds_parked_bytes(s->bounds));
 	put_tls(b, s);
 	put_h2_ended(b, s);
-	put_one(b, M_STREAM_BYTES,
-		(double)atomic_load_explicit(&s->bounds->stream_bytes, memory_order_relaxed));
+	put_one(b, M_STREAM_BYTES, (double)bounds_stream_bytes(s->bounds));
 	put_revisions(b, s);
 }

@@ -169,9 +169,8 @@ status_render(struct strbuf *b, const struct metrics_source *s, const char *revi
 	jput_bool(&j, "link_up", s->is_link_up);
 	if (registry_is_described(s->registry))
 		jput_i64(&j, "generation", registry_generation(s->registry));
-	jput_u64(&j, "parked", atomic_load_explicit(&s->bounds->parked, memory_order_relaxed));
-	jput_u64(&j, "parked_bytes",
-		 atomic_load_explicit(&s->bounds->parked_bytes, memory_order_relaxed));
+	jput_u64(&j, "parked", bounds_parked(s->bounds));
+	jput_u64(&j, "parked_bytes", bounds_parked_bytes(s->bounds));
 	jput_u64(&j, "probed", prober_probed(s->prober));
 	jput_array(&j, "revisions");
 	while ((rev = registry_next_revision(s->registry, &at)) != NULL)

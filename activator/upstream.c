@@ -57,7 +57,7 @@ make(struct worker *w, struct instance *inst, const struct revision_limits *limi
 	list_push(&w->upstreams, &u->node);
 	w->busy_n++;
 	metric_add(&w->counters.upstream_connections, 1);
-	atomic_fetch_add_explicit(&w->bounds->upstreams, 1, memory_order_relaxed);
+	bounds_upstream_opened(w->bounds);
 	return u;
 }
 
@@ -151,7 +151,7 @@ upstream_close(struct upstream *u, bool abort)
 	timeq_clear(&w->timeq, &u->timer);
 	io_close(&u->io, abort);
 	metric_add(&w->counters.upstream_connections, (uint64_t)-1);
-	atomic_fetch_sub_explicit(&w->bounds->upstreams, 1, memory_order_relaxed);
+	bounds_upstream_closed(w->bounds);
 	limiter_permit_back(u->inst);
 	if (u->state == UPSTREAM_ABANDONED)
 		limiter_give_back(u->inst);

@@ -202,6 +202,7 @@ make_world(void)
 				       .max_sockets = SOCKETS,
 				       .max_parked = CLIENTS - 1,
 				       .max_parked_bytes = 1 << 20};
+	CHECK(bounds_open(&world.bounds, &e) == 0);
 	world.control = loop_new(&e);
 	world.w = worker_new(0, 1, &world.conf, &world.bounds, world.control, &ops, NULL, &e);
 	CHECK(world.control != NULL && world.w != NULL);
@@ -679,8 +680,8 @@ check_left_over(void)
 	int i;
 
 	CHECK(world.w->conns.n == 0 && world.w->busy_n == 0 && world.w->unrouted.n == 0);
-	CHECK(atomic_load(&world.bounds.parked) == 0);
-	CHECK(atomic_load(&world.bounds.parked_bytes) == 0);
+	CHECK(bounds_parked(&world.bounds) == 0);
+	CHECK(bounds_parked_bytes(&world.bounds) == 0);
 	for (i = 0; i < 2; i++) {
 		struct limiter_count count;
 		struct shard *s = &world.rev[i]->shards[0];

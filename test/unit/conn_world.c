@@ -89,6 +89,7 @@ make_unrouted(const char *text)
 				    .max_parked = 10,
 				    .max_parked_bytes = 1 << 20,
 				    .max_stream_bytes = 1 << 20};
+	assert_int_equal(bounds_open(&t->bounds, &e), 0);
 	t->control = loop_new(&e);
 	t->w = worker_new(0, 1, &t->conf, &t->bounds, t->control, &ops, NULL, &e);
 	assert_non_null(t->w);
@@ -146,6 +147,7 @@ end(struct world **tp)
 	revision_unref(&t->rev);
 	loop_free(&t->control);
 	settings_free(&t->settings);
+	bounds_close(&t->bounds);
 	free(t);
 }
 

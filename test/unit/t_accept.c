@@ -68,7 +68,7 @@ expect_client(struct world *t, const char *address)
 	assert_int_equal(t->w->conns.n, 1);
 	assert_string_equal(container_of(list_first(&t->w->conns), struct conn, node)->peer_text,
 			    address);
-	assert_int_equal(t->bounds.connections, 1);
+	assert_int_equal(t->bounds.own->connections, 1);
 	assert_int_equal(t->w->counters.connections, 1);
 }
 
@@ -84,7 +84,7 @@ expect_closed(struct world *t, enum accept_header why)
 	assert_true(got == 0 || (got < 0 && errno == ECONNRESET));
 	assert_int_equal(t->w->proxied.n, 0);
 	assert_int_equal(t->w->conns.n, 0);
-	assert_int_equal(t->bounds.connections, 0);
+	assert_int_equal(t->bounds.own->connections, 0);
 	assert_int_equal(t->w->counters.connections, 0);
 	assert_int_equal(counted(t, why), 1);
 }
@@ -100,7 +100,7 @@ header_and_request_in_one_segment(void **state)
 	(void)state;
 	rounds(t);
 	assert_int_equal(t->w->proxied.n, 1);
-	assert_int_equal(t->bounds.connections, 1);
+	assert_int_equal(t->bounds.own->connections, 1);
 	say(t->client, HEADER GET);
 	head = received(t);
 	expect_client(t, "192.0.2.1");
@@ -199,7 +199,7 @@ the_limit_is_that_of_the_client(void **state)
 	hear(third, text, sizeof text, &is_eof);
 	assert_memory_equal(text, "HTTP/1.1 503", 12);
 	assert_true(is_eof);
-	assert_int_equal(t->bounds.connections, 2);
+	assert_int_equal(t->bounds.own->connections, 2);
 	close(other);
 	close(third);
 	rounds(t);

@@ -169,11 +169,11 @@ a_response_that_is_not_taken_is_reset(void **state)
 	say(t->served, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
 	rounds(t);
 	assert_int_equal(c->h2->streams.n, 1);
-	assert_int_equal(t->bounds.stream_bytes, H2_CONN_BYTES + 5);
+	assert_int_equal(t->bounds.own->stream_bytes, H2_CONN_BYTES + 5);
 	pass_time(t, 6 * CLK_S);
 	rounds(t);
 	assert_int_equal(c->h2->streams.n, 0);
-	assert_int_equal(t->bounds.stream_bytes, H2_CONN_BYTES);
+	assert_int_equal(t->bounds.own->stream_bytes, H2_CONN_BYTES);
 	assert_int_equal(t->w->counters.h2_connections, 1);
 	end(&t);
 }
@@ -319,11 +319,11 @@ trailers_are_counted(void **state)
 	send_post(t, 1);
 	send_frame(t, 1, 5, 1, trailers, sizeof trailers - 1);
 	rounds(t);
-	assert_int_equal(t->bounds.stream_bytes, H2_CONN_BYTES + strlen("x-a: zzzz\r\n"));
+	assert_int_equal(t->bounds.own->stream_bytes, H2_CONN_BYTES + strlen("x-a: zzzz\r\n"));
 	pass_time(t, 11 * CLK_S);
 	rounds(t);
 	assert_int_equal(c->h2->streams.n, 0);
-	assert_int_equal(t->bounds.stream_bytes, H2_CONN_BYTES);
+	assert_int_equal(t->bounds.own->stream_bytes, H2_CONN_BYTES);
 	make_routes(t);
 	end(&t);
 }
@@ -347,7 +347,7 @@ trailers_beyond_max_head_are_refused(void **state)
 	rounds(t);
 	assert_int_equal(c->h2->glitches, glitches - 1);
 	assert_int_equal(c->h2->streams.n, 0);
-	assert_int_equal(t->bounds.stream_bytes, H2_CONN_BYTES);
+	assert_int_equal(t->bounds.own->stream_bytes, H2_CONN_BYTES);
 	make_routes(t);
 	end(&t);
 }
@@ -385,13 +385,13 @@ one_connection_leaves_bytes_to_others(void **state)
 	send_post(t, 1);
 	send_frame(t, 0, 0, 1, "hello", 5);
 	rounds(t);
-	t->bounds.stream_bytes += 5 * H2_CONN_BYTES; /* of others */
+	t->bounds.own->stream_bytes += 5 * H2_CONN_BYTES; /* of others */
 	c->h2->bytes += H2_CONN_BYTES / 2;
 	send_post(t, 3);
 	send_frame(t, 0, 0, 3, "hello", 5);
 	rounds(t);
 	assert_int_equal(t->w->counters.outcomes[OUT_QUEUE_FULL], 1);
-	t->bounds.stream_bytes -= 5 * H2_CONN_BYTES;
+	t->bounds.own->stream_bytes -= 5 * H2_CONN_BYTES;
 	c->h2->bytes -= H2_CONN_BYTES / 2;
 	make_routes(t);
 	end(&t);
@@ -522,7 +522,7 @@ connections_are_bounded_by_their_memory(void **state)
 	rounds(t);
 	assert_int_equal(ended(t, H2_ENDED_MEMORY), 1);
 	assert_int_equal(t->served, -1);
-	assert_int_equal(t->bounds.stream_bytes, 0);
+	assert_int_equal(t->bounds.own->stream_bytes, 0);
 	end(&t);
 }
 
