@@ -114,7 +114,7 @@ conn_on_late(struct xfer *x)
 static void
 on_upstream_ready(struct io *io)
 {
-	struct xfer *x = container_of(io, struct upstream, io)->xfer;
+	struct xfer *x = container_of(io, struct upstream, io)->call.xfer;
 
 	x->w->now = clk_now();
 	dispatch_upstream_ready(x);
@@ -133,8 +133,8 @@ upstream_is_small_read_next(struct io *io)
 {
 	const struct upstream *u = container_of(io, struct upstream, io);
 
-	return u->is_small && !u->is_head_read && u->in_n == 0 && !u->xfer->is_client_blocked &&
-	       u->xfer->state == XFER_EXCHANGE;
+	return u->is_small && !u->call.is_head_read && u->in_n == 0 &&
+	       !u->call.xfer->is_client_blocked && u->call.xfer->state == XFER_EXCHANGE;
 }
 
 static void
@@ -144,9 +144,10 @@ on_upstream_unsent(struct io *io, uint32_t token, int error)
 
 	if (error == 0)
 		return;
-	if (token == UPSTREAM_REQUEST && u->xfer->state == XFER_EXCHANGE && !u->is_head_read)
-		xfer_unsent(u->xfer);
-	upstream_broken(u);
+	if (token == UPSTREAM_REQUEST && u->call.xfer->state == XFER_EXCHANGE &&
+	    !u->call.is_head_read)
+		xfer_unsent(u->call.xfer);
+	call_h1_broken(u);
 }
 
 const struct io_ops conn_upstream_ops = {

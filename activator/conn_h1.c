@@ -237,8 +237,8 @@ is_leaving(const struct conn *c)
 
 	if (c->io.is_hup && !xfer_limits(x)->half_close)
 		return true;
-	if (x->state == XFER_EXCHANGE && !x->is_sent_whole && !io_is_blocked(&x->upstream->io) &&
-	    !x->upstream->is_broken)
+	if (x->state == XFER_EXCHANGE && !x->is_sent_whole && !call_is_blocked(x->call) &&
+	    !x->call->is_broken)
 		return false;
 	return c->io.can_read && io_is_reset(&c->io);
 }
@@ -248,7 +248,7 @@ is_leaving(const struct conn *c)
 static bool
 is_tunnel_reset(const struct conn *c)
 {
-	return c->x->state == XFER_TUNNEL && io_is_blocked(&c->x->upstream->io) && c->io.can_read &&
+	return c->x->state == XFER_TUNNEL && call_is_blocked(c->x->call) && c->io.can_read &&
 	       io_is_reset(&c->io);
 }
 

@@ -5,10 +5,10 @@
 
 #include "activator/arrive.h"
 #include "activator/bounds.h"
+#include "activator/call.h"
 #include "activator/deadline.h"
 #include "activator/dispatch.h"
 #include "activator/net/tls.h"
-#include "activator/upstream.h"
 #include "common/clk.h"
 
 #define READS_A_TURN 4 /* so that the other connections of the worker have their turn */
@@ -251,12 +251,10 @@ begin_request(struct h2_stream *st)
 }
 
 void
-conn_h2_abandoned(struct h2_stream *st, struct upstream *u)
+conn_h2_abandoned(struct h2_stream *st, struct call *call)
 {
-	if (u->state != UPSTREAM_ABANDONED || !io_is_open(&u->io))
-		return;
-	u->abandoned = &st->h2->abandoned;
-	list_push(u->abandoned, &u->abandoned_node);
+	call->abandoned = &st->h2->abandoned;
+	list_push(call->abandoned, &call->abandoned_node);
 }
 
 /* However its client ended them: by resets, by bodies that stop, by responses not taken. */
@@ -592,7 +590,7 @@ drop_session(struct conn *c)
 
 	end_streams(h2);
 	while ((node = list_pop(&h2->abandoned)) != NULL)
-		container_of(node, struct upstream, abandoned_node)->abandoned = NULL;
+		container_of(node, struct call, abandoned_node)->abandoned = NULL;
 	if (list_linked(&h2->to_write))
 		list_remove(&c->w->to_write, &h2->to_write);
 	bounds_drop_stream_bytes(c->w->bounds, H2_CONN_BYTES);

@@ -18,7 +18,7 @@ struct conn_h2 {
 	struct h2 *session;
 	struct list streams;	   /* of struct h2_stream: all */
 	struct list events;	   /* of struct h2_stream: to be looked at */
-	struct list abandoned;	   /* of struct upstream: their requests ended in flight */
+	struct list abandoned;	   /* of struct call: their requests ended in flight */
 	struct list_node to_write; /* in w->to_write */
 	enum h2_ended end;	   /* why it ends, once it does */
 	bool is_ending;		   /* end is set: it takes no new streams */
@@ -79,9 +79,9 @@ bool stream_add(struct h2_stream *, struct outbuf *, const char *data, size_t n)
 void stream_take(struct h2_stream *, struct outbuf *, size_t n);
 
 /* --- for xfer.c --- */
-/* The stream's request has ended and its instance may be at work: h2->abandoned has the connection
- * to the instance until it is done. */
-void conn_h2_abandoned(struct h2_stream *, struct upstream *);
+/* The stream's request has ended and its instance may be at work: h2->abandoned has the call until
+ * the instance is done. */
+void conn_h2_abandoned(struct h2_stream *, struct call *);
 
 /* Members of codec_h2 (codec.h). */
 void conn_h2_advance(struct xfer *);

@@ -18,8 +18,8 @@ exchange_limit(const struct xfer *x, const struct limits *l, enum outcome *out)
 		return after(x->since_ns, l->body_timeout);
 	}
 	/* for the client to send the body */
-	if (!x->is_sent_whole && !x->is_expecting && !io_is_blocked(&x->upstream->io) &&
-	    !x->upstream->is_broken && !x->is_head_written) {
+	if (!x->is_sent_whole && !x->is_expecting && !call_is_blocked(x->call) &&
+	    !x->call->is_broken && !x->is_head_written) {
 		*out = OUT_BODY_TIMEOUT;
 		return after(MAX(x->since_ns, x->progress_ns), l->body_timeout);
 	}
@@ -44,7 +44,7 @@ state_limit(const struct xfer *x, enum outcome *out)
 		return x->deadline_ns;
 	case XFER_CONNECTING:
 		*out = OUT_UPSTREAM_FAILED;
-		return after(x->upstream->connect_ns, l->connect_timeout);
+		return after(x->call->upstream->connect_ns, l->connect_timeout);
 	case XFER_EXCHANGE:
 		return exchange_limit(x, l, out);
 	case XFER_TUNNEL:

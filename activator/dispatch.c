@@ -8,7 +8,6 @@
 #include "activator/failure.h"
 #include "activator/limiter.h"
 #include "activator/net/tcp.h"
-#include "activator/net/tls.h"
 #include "activator/notice.h"
 #include "activator/park.h"
 #include "activator/relay.h"
@@ -33,9 +32,7 @@ static void relayed(struct xfer *, struct relay_result);
 static void
 response_done(struct xfer *x)
 {
-	struct upstream *u = x->upstream;
-
-	xfer_release(x, u->is_persistent);
+	xfer_release(x, x->call->is_persistent);
 	xfer_end(x, OUT_OK);
 }
 
@@ -51,7 +48,7 @@ tunnel_done(struct xfer *x)
 static void
 cut_broken(struct xfer *x)
 {
-	xfer_close_upstream(x, true);
+	xfer_close_call(x, true);
 	xfer_cut(x, OUT_UPSTREAM_BROKEN, true);
 }
 
@@ -60,7 +57,7 @@ cut_broken(struct xfer *x)
 static void
 begin_tunnel(struct xfer *x)
 {
-	tcp_limit_unacknowledged(x->upstream->io.fd, xfer_limits(x)->tcp_user_timeout);
+	tcp_limit_unacknowledged(x->call->upstream->io.fd, xfer_limits(x)->tcp_user_timeout);
 	x->since_ns = x->progress_ns = x->w->now;
 	xfer_set_state(x, XFER_TUNNEL);
 	relayed(x, relay_tunnel(x));
@@ -105,36 +102,29 @@ relayed(struct xfer *x, struct relay_result r)
 
 /* --- sending --- */
 
-/* Send the head, and what was read of the body already, in one write. */
+/* Send the head, and what was read of the body already. */
 static void
 send_head(struct xfer *x, char *head)
 {
 	const struct codec *codec = x->conn->codec;
+	struct call *call = x->call;
 	struct piece piece = {.n = 0};
-	struct iovec iov[2];
-	int n = 1;
 
 	if (x->has_grpc_timeout)
 		request_set_timeout(head, x->head_n, x->client_deadline_ns - x->w->now);
-	iov[0] = (struct iovec){.iov_base = head, .iov_len = x->head_n};
 	x->sent_ns = x->progress_ns = x->since_ns = x->w->now;
 	xfer_set_state(x, XFER_EXCHANGE);
 	x->is_unsent = false;
 	/* A chunked body is unframed in place: it is not looked at before the head is sent. */
 	if (!x->is_sent_whole && x->framing == FRAMING_LENGTH &&
-	    codec->next(x, 0, &piece) == NEXT_PIECE && piece.n > 0) {
-		memcpy(&iov[1].iov_base, &piece.data, sizeof piece.data);
-		iov[1].iov_len = piece.n;
-		n = 2;
-	}
-	if ((x->is_sent_whole ? io_write_deferred(&x->upstream->io, iov, n, UPSTREAM_REQUEST)
-			      : io_write(&x->upstream->io, iov, n)) < 0) {
+	    codec->next(x, 0, &piece) != NEXT_PIECE)
+		piece.n = 0;
+	if (call->codec->send(call, head, x->head_n, &piece) < 0) {
 		xfer_keep_head(x, head);
 		xfer_unsent(x);
-		upstream_broken(x->upstream);
 		return;
 	}
-	if (n == 2) {
+	if (piece.n > 0) {
 		relay_note_request(x, &piece);
 		codec->took(x, &piece);
 	}
@@ -149,7 +139,8 @@ send_head(struct xfer *x, char *head)
 static void
 drop_head(struct xfer *x)
 {
-	if (x->head.data != NULL && !xfer_is_repeatable(x) && !io_is_deferred(&x->upstream->io))
+	if (x->head.data != NULL && !xfer_is_repeatable(x) &&
+	    !io_is_deferred(&x->call->upstream->io))
 		headbuf_clear(&x->head, &x->w->heads);
 }
 
@@ -172,26 +163,26 @@ count_in_flight(struct xfer *x)
 }
 
 static void
-attach(struct xfer *x, struct upstream *u)
+attach(struct xfer *x, struct call *call)
 {
 	const struct limits *l = xfer_limits(x);
 
-	x->upstream = u;
-	u->is_head_method = x->is_head_method;
-	u->is_upgrade = x->is_upgrade;
-	u->idle_ns = l->upstream_idle_timeout;
-	u->max_head = (uint32_t)l->max_head;
-	u->max_fields = l->max_fields;
-	upstream_attach(u, x);
+	x->call = call;
+	call->is_head_method = x->is_head_method;
+	call->is_upgrade = x->is_upgrade;
+	call->max_head = (uint32_t)l->max_head;
+	call->max_fields = l->max_fields;
+	call->upstream->idle_ns = l->upstream_idle_timeout;
+	upstream_attach(call, x);
 }
 
-/* u took over the permit that the request has got. */
+/* The connection of the call took over the permit that the request has got. */
 static void
-attach_new(struct xfer *x, struct upstream *u)
+attach_new(struct xfer *x, struct call *call)
 {
 	CHECK(x->waiter.has_permit);
 	x->waiter.has_permit = false;
-	attach(x, u);
+	attach(x, call);
 }
 
 static void
@@ -202,19 +193,18 @@ permit_back(struct xfer *x, struct instance *inst)
 	x->waiter.has_permit = false;
 }
 
-/* Send it on an idle connection.  False: there is none. */
+/* Send it on a connection that is open.  False: there is none. */
 static bool
-send_on_idle(struct xfer *x, struct instance *inst)
+send_on_open(struct xfer *x, struct instance *inst)
 {
 	struct worker *w = x->w;
-	struct upstream *u = x->needs_new_connection
-				     ? NULL
-				     : upstream_take_idle(w, inst, x->route->limits);
+	struct call *call = x->needs_new_connection ? NULL
+						    : upstream_take(w, inst, x->route->limits);
 
-	if (u == NULL)
+	if (call == NULL)
 		return false;
-	permit_back(x, inst); /* the idle connection has a permit of its own */
-	attach(x, u);
+	permit_back(x, inst); /* the connection has a permit of its own */
+	attach(x, call);
 	if (x->is_sent_whole || xfer_is_repeatable(x))
 		xfer_keep_head(x, w->write_buf);
 	send_head(x, x->head.data != NULL ? x->head.data : w->write_buf);
@@ -288,17 +278,17 @@ static void
 start(struct xfer *x, struct instance *inst)
 {
 	struct worker *w = x->w;
-	struct upstream *u;
+	struct call *call;
 
 	count_in_flight(x);
-	if (send_on_idle(x, inst))
+	if (send_on_open(x, inst))
 		return;
 	xfer_keep_head(x, w->write_buf);
 	if (!get_permit(x, inst))
 		return;
-	u = upstream_connect(w, inst, x->route->limits);
-	if (u != NULL) {
-		attach_new(x, u);
+	call = upstream_connect(w, inst, x->route->limits);
+	if (call != NULL) {
+		attach_new(x, call);
 		xfer_set_state(x, XFER_CONNECTING);
 	} else if (is_shortage(errno)) {
 		starve(x, inst);
@@ -311,15 +301,15 @@ start(struct xfer *x, struct instance *inst)
 static void
 start_on_fd(struct xfer *x, struct instance *inst, int fd)
 {
-	struct upstream *u = upstream_adopt(x->w, inst, x->route->limits, fd);
+	struct call *call = upstream_adopt(x->w, inst, x->route->limits, fd);
 
-	if (u == NULL) {
+	if (call == NULL) {
 		start(x, inst);
 		return;
 	}
-	attach_new(x, u);
+	attach_new(x, call);
 	count_in_flight(x);
-	if (io_is_handshaking(&u->io))
+	if (io_is_handshaking(&call->upstream->io))
 		xfer_set_state(x, XFER_CONNECTING);
 	else
 		connected(x);
@@ -371,11 +361,11 @@ has_other_open(const struct shard *s, const struct instance *inst)
 static void
 upstream_failed(struct xfer *x, bool is_connect)
 {
-	struct upstream *u = x->upstream;
-	struct instance *inst = instance_ref(u->inst);
-	bool was_reused = u->is_reused;
+	struct call *call = x->call;
+	struct instance *inst = instance_ref(call->upstream->inst);
+	bool was_reused = call->is_reused;
 	bool may_repeat = is_connect || (xfer_is_repeatable(x) && x->head.data != NULL &&
-					 u->in_n == 0 && !x->is_head_written);
+					 call->upstream->in_n == 0 && !x->is_head_written);
 
 	if (is_connect || (!was_reused && has_other_open(x->shard, inst)))
 		notice_refused(x->w, inst);
@@ -545,65 +535,41 @@ dispatch_client_drained(struct xfer *x)
 		relayed(x, relay_response(x));
 }
 
-/* The instance was reached, but the two cannot agree on TLS: it would fail again. */
 static void
-handshake_failed(struct xfer *x)
+on_connecting(struct xfer *x)
 {
-	const struct upstream *u = x->upstream;
-	const char *why = tls_failure(&u->io);
+	struct upstream *u = x->call->upstream;
 
-	metric_add(&x->w->counters.upstream_handshake_failures, 1);
-	log_warn_limited(&u->inst->tag, "the TLS handshake with an instance has failed",
-			 "address=%s err=%s", u->address->text, why == NULL ? "" : why);
-	xfer_refuse(x, OUT_UPSTREAM_FAILED, "the TLS handshake with its instance failed");
-}
-
-static void
-on_connecting(struct xfer *x, struct upstream *u)
-{
-	int rc = io_finish_connect(&u->io);
-
-	if (rc > 0)
-		return;
-	if (rc < 0 && errno == EPROTO) {
-		handshake_failed(x);
-		return;
-	}
-	if (rc == 0 && io_is_encrypted(&u->io))
-		metric_add(&x->w->counters.upstream_handshakes, 1);
-	if (rc < 0 || tcp_is_self_connected(u->io.fd, &u->address->addr)) {
+	switch (upstream_finish_connect(u)) {
+	case UPSTREAM_NOT_YET:
+		break;
+	case UPSTREAM_NO_TLS:
+		xfer_refuse(x, OUT_UPSTREAM_FAILED, "the TLS handshake with its instance failed");
+		break;
+	case UPSTREAM_UNREACHED:
 		upstream_failed(x, true);
-		return;
+		break;
+	case UPSTREAM_CONNECTED:
+		connected(x);
+		if (u->io.can_read) /* a response came in the same event: no other may follow */
+			io_yield(&u->io);
+		break;
 	}
-	connected(x);
-	if (u->io.can_read) /* a response came in the same event: no other event may follow */
-		io_yield(&u->io);
-}
-
-/* The instance takes bytes again: write what waits for room, then what the client has sent. */
-static void
-flush(struct xfer *x, struct upstream *u)
-{
-	int rc = io_flush(&u->io);
-
-	if (rc < 0)
-		upstream_broken(u);
-	else if (rc == 1 && x->state == XFER_EXCHANGE)
-		relayed(x, relay_request(x));
 }
 
 void
 dispatch_upstream_ready(struct xfer *x)
 {
-	struct upstream *u = x->upstream;
+	struct call *call = x->call;
 
 	if (x->state == XFER_CONNECTING) {
-		on_connecting(x, u);
+		on_connecting(x);
 		return;
 	}
-	if (io_is_blocked(&u->io))
-		flush(x, u);
-	if (x->upstream != u)
+	/* Write what waits for room, then what the client has sent. */
+	if (call_is_blocked(call) && call->codec->flush(call) && x->state == XFER_EXCHANGE)
+		relayed(x, relay_request(x));
+	if (x->call != call)
 		return;
 	relayed(x, x->state == XFER_TUNNEL ? relay_tunnel(x) : relay_response(x));
 }

@@ -10,7 +10,9 @@
 
 #include "common/base.h"
 
+struct call;
 struct piece;
+struct response;
 struct xfer;
 
 enum relay_end {
@@ -39,5 +41,20 @@ struct relay_result relay_request(struct xfer *);
 struct relay_result relay_response(struct xfer *);
 /* TUNNEL: both directions. */
 struct relay_result relay_tunnel(struct xfer *);
+
+/* --- for codecs of calls (call.h): what has come of a response --- */
+/* The head of a response to an upgrade.  GOES_ON: it may be passed on. */
+struct relay_result relay_judge(struct xfer *, const struct response *);
+/* An interim response (1xx).  -1: the client is gone. */
+NODISCARD int relay_interim(struct xfer *, const struct response *);
+/* 101: the bytes early[0..n), and all that follow, are not HTTP. */
+struct relay_result relay_upgrade(struct call *, const struct response *, const char *early,
+				  size_t n);
+/* The final head has come, and relay_pass() follows. */
+void relay_final(struct call *);
+/* Pass a piece of the response to the client; the arguments are those of codec.pass().  -1: the
+ * client is gone. */
+NODISCARD int relay_pass(struct xfer *, const struct response *head, const char *data, size_t n,
+			 const char *trailers);
 
 #endif

@@ -13,14 +13,12 @@
 #include "activator/worker_impl.h"
 #include "common/clk.h"
 
-#define READS_A_TURN 4 /* so that the other connections of the worker have their turn */
-
 static void on_ready(struct io *);
 static bool never(struct io *);
 static void on_unsent(struct io *, uint32_t token, int error);
 static void on_timer(struct timeq_entry *, int64_t now);
 
-static const struct io_ops ops = {
+const struct io_ops upstream_idle_ops = {
 	.on_ready = on_ready,
 	.is_new_work = never,
 	.is_small_read_next = never,
@@ -28,13 +26,13 @@ static const struct io_ops ops = {
 };
 
 /* NULL: the kernel does not watch fd (errno), which is closed. */
-static struct upstream *
+static struct call *
 make(struct worker *w, struct instance *inst, const struct revision_limits *limits,
      const struct instance_address *address, int fd, bool is_connecting)
 {
 	struct upstream *u = slab_get(&w->upstream_slab);
 
-	if (io_open(&u->io, w->round, fd, is_connecting, &ops) < 0) {
+	if (io_open(&u->io, w->round, fd, is_connecting, &upstream_idle_ops) < 0) {
 		int code = errno;
 
 		close(fd);
@@ -50,6 +48,8 @@ make(struct worker *w, struct instance *inst, const struct revision_limits *limi
 	u->w = w;
 	u->inst = instance_ref(inst);
 	u->address = address;
+	u->call.codec = &call_h1_codec;
+	u->call.upstream = u;
 	u->state = UPSTREAM_CARRYING;
 	u->connect_ns = w->now;
 	u->read_size = WORKER_BUFFER;
@@ -58,7 +58,7 @@ make(struct worker *w, struct instance *inst, const struct revision_limits *limi
 	w->busy_n++;
 	metric_add(&w->counters.upstream_connections, 1);
 	bounds_upstream_opened(w->bounds);
-	return u;
+	return &u->call;
 }
 
 /* Can the connection be encrypted, if it has to be?  (errno) */
@@ -76,7 +76,7 @@ has_tls(struct worker *w, const struct revision_limits *limits)
 	return limits->trust != NULL && w->upstream_tls != NULL;
 }
 
-struct upstream *
+struct call *
 upstream_connect(struct worker *w, struct instance *inst, const struct revision_limits *limits)
 {
 	const struct instance_address *address = instance_address(inst);
@@ -103,7 +103,7 @@ upstream_connect(struct worker *w, struct instance *inst, const struct revision_
 	return make(w, inst, limits, address, fd, true);
 }
 
-struct upstream *
+struct call *
 upstream_adopt(struct worker *w, struct instance *inst, const struct revision_limits *limits,
 	       int fd)
 {
@@ -139,14 +139,9 @@ upstream_close(struct upstream *u, bool abort)
 {
 	struct worker *w = u->w;
 
-	CHECK(io_is_open(&u->io) && u->xfer == NULL);
+	CHECK(io_is_open(&u->io) && u->call.xfer == NULL);
 	unlist(u);
-	if (u->shard != NULL)
-		shard_in_flight(u->shard, w->now, -1);
-	u->shard = NULL;
-	if (u->abandoned != NULL)
-		list_remove(u->abandoned, &u->abandoned_node);
-	u->abandoned = NULL;
+	call_forget_abandoned(&u->call);
 	upstream_read_forget(u);
 	timeq_clear(&w->timeq, &u->timer);
 	io_close(&u->io, abort);
@@ -160,8 +155,8 @@ upstream_close(struct upstream *u, bool abort)
 
 /* --- the pool --- */
 
-struct upstream *
-upstream_take_idle(struct worker *w, struct instance *inst, const struct revision_limits *limits)
+struct call *
+upstream_take(struct worker *w, struct instance *inst, const struct revision_limits *limits)
 {
 	struct list *idle = &inst->pools[w->index].idle;
 	struct list_node *node;
@@ -178,25 +173,40 @@ upstream_take_idle(struct worker *w, struct instance *inst, const struct revisio
 		list_remove(idle, node);
 		w->busy_n++;
 		u->state = UPSTREAM_CARRYING;
-		u->is_reused = true;
+		u->call.is_reused = true;
 		metric_add(&w->counters.upstream_reuses, 1);
-		return u;
+		return &u->call;
 	}
 	return NULL;
 }
 
-void
-upstream_broken(struct upstream *u)
+enum upstream_reached
+upstream_finish_connect(struct upstream *u)
 {
-	u->is_broken = true;
-	io_drop_unsent(&u->io); /* else each of its events would try that write again */
-	io_yield(&u->io);	/* no other event may come */
+	int rc = io_finish_connect(&u->io);
+
+	if (rc > 0)
+		return UPSTREAM_NOT_YET;
+	if (rc < 0 && errno == EPROTO) {
+		const char *why = tls_failure(&u->io);
+
+		metric_add(&u->w->counters.upstream_handshake_failures, 1);
+		log_warn_limited(&u->inst->tag, "the TLS handshake with an instance has failed",
+				 "address=%s err=%s", u->address->text, why == NULL ? "" : why);
+		return UPSTREAM_NO_TLS;
+	}
+	if (rc == 0 && io_is_encrypted(&u->io))
+		metric_add(&u->w->counters.upstream_handshakes, 1);
+	return rc < 0 || tcp_is_self_connected(u->io.fd, &u->address->addr) ? UPSTREAM_UNREACHED
+									    : UPSTREAM_CONNECTED;
 }
 
 void
-upstream_attach(struct upstream *u, struct xfer *x)
+upstream_attach(struct call *call, struct xfer *x)
 {
-	u->xfer = x;
+	struct upstream *u = call->upstream;
+
+	call->xfer = x;
 	u->io.ops = u->w->upstream_ops;
 }
 
@@ -212,7 +222,7 @@ upstream_release(struct upstream *u, bool may_pool)
 {
 	struct worker *w = u->w;
 
-	u->xfer = NULL;
+	u->call.xfer = NULL;
 	if (!may_pool || !is_poolable(u)) {
 		upstream_close(u, false);
 		return;
@@ -221,7 +231,7 @@ upstream_release(struct upstream *u, bool may_pool)
 	w->busy_n--;
 	list_push_head(&u->inst->pools[w->index].idle, &u->idle);
 	u->state = UPSTREAM_IDLE;
-	u->io.ops = &ops;
+	u->io.ops = &upstream_idle_ops;
 	u->until_ns = w->now + u->idle_ns;
 	timeq_set(&w->timeq, &u->timer, u->until_ns);
 }
@@ -276,65 +286,7 @@ upstream_shed_all(struct worker *w)
 		upstream_shed_set(w, container_of(node, struct shard, node)->set);
 }
 
-/* --- abandoned connections --- */
-
-/* Throw away the response; its end frees the slot. */
-static void
-read_away(struct upstream *u)
-{
-	int turn = 0;
-
-	while (u->io.can_read) {
-		bool had_head = u->is_head_read;
-		size_t have;
-		ssize_t got;
-
-		if (turn++ == READS_A_TURN) {
-			io_yield(&u->io);
-			return;
-		}
-		have = upstream_read_begin(u);
-		got = io_read(&u->io, u->w->read_buf + have, WORKER_BUFFER - have);
-
-		if (got == IO_NOTHING) {
-			upstream_read_keep(u, u->w->read_buf, have);
-			return;
-		}
-		if (got < 0 || upstream_read_past(u, have + (size_t)got)) {
-			upstream_close(u, got > 0 && !u->is_done);
-			return;
-		}
-		io_expect_more(&u->io);
-		if (!had_head && u->is_head_read) { /* abort_timeout begins */
-			u->until_ns = u->w->now + u->abort_ns;
-			timeq_set(&u->w->timeq, &u->timer, u->until_ns);
-		}
-	}
-}
-
-void
-upstream_abandon(struct upstream *u, const struct limits *l, struct shard *shard, int64_t sent_ns)
-{
-	size_t have;
-
-	u->xfer = NULL;
-	u->state = UPSTREAM_ABANDONED;
-	u->io.ops = &ops;
-	u->shard = shard;
-	u->abort_ns = l->abort_timeout;
-	/* Send FIN in any case.  What the instance has not taken of the request is dropped: it
-	 * cannot process half a request, so its work ends soonest. */
-	io_drop_unsent(&u->io);
-	io_shutdown(&u->io);
-	have = upstream_read_begin(u);
-	if (have > 0 && upstream_read_past(u, have)) {
-		upstream_close(u, !u->is_done);
-		return;
-	}
-	u->until_ns = u->is_head_read ? u->w->now + u->abort_ns : sent_ns + l->response_timeout;
-	timeq_set(&u->w->timeq, &u->timer, u->until_ns);
-	read_away(u);
-}
+/* --- events of idle connections, and time limits --- */
 
 static void
 on_timer(struct timeq_entry *e, int64_t now)
@@ -350,8 +302,6 @@ on_timer(struct timeq_entry *e, int64_t now)
 		upstream_close(u, u->state == UPSTREAM_ABANDONED);
 }
 
-/* --- events of idle and abandoned connections --- */
-
 static void
 on_ready(struct io *io)
 {
@@ -359,7 +309,7 @@ on_ready(struct io *io)
 
 	u->w->now = clk_now();
 	if (u->state == UPSTREAM_ABANDONED)
-		read_away(u);
+		call_h1_read_away(u);
 	else if (!io_is_quiet(io)) /* an idle connection has nothing to send */
 		upstream_close(u, false);
 }

@@ -11,7 +11,6 @@
 #include "activator/refuse.h"
 #include "activator/shard.h"
 #include "activator/upstream.h"
-#include "activator/upstream_read.h"
 #include "activator/worker_impl.h"
 #include "common/clk.h"
 #include "common/log.h"
@@ -181,7 +180,7 @@ count_end(struct xfer *x, enum outcome out)
 static void
 finish(struct xfer *x, enum outcome out)
 {
-	CHECK(x->upstream == NULL);
+	CHECK(x->call == NULL);
 	count_end(x, out);
 	headbuf_clear(&x->head, &x->w->heads);
 	chunked_free(&x->chunked);
@@ -228,23 +227,19 @@ may_keep_idle(const struct worker *w, const struct instance *inst)
 void
 xfer_release(struct xfer *x, bool may_pool)
 {
-	struct upstream *u = x->upstream;
+	struct call *call = x->call;
 
-	x->upstream = NULL;
-	upstream_release(u, may_pool && may_keep_idle(x->w, u->inst));
-	limiter_give_back(u->inst);
-	upstream_shed_waited(u);
+	x->call = NULL;
+	call->codec->release(call, may_pool && may_keep_idle(x->w, call->upstream->inst));
 }
 
 void
-xfer_close_upstream(struct xfer *x, bool abort)
+xfer_close_call(struct xfer *x, bool abort)
 {
-	struct upstream *u = x->upstream;
+	struct call *call = x->call;
 
-	x->upstream = NULL;
-	u->xfer = NULL;
-	upstream_close(u, abort);
-	limiter_give_back(u->inst);
+	x->call = NULL;
+	call->codec->close(call, abort);
 }
 
 void
@@ -263,9 +258,9 @@ xfer_let_go(struct xfer *x)
 	default:
 		break;
 	}
-	if (x->upstream != NULL) {
-		xfer_pace_done(x, x->upstream->inst);
-		xfer_close_upstream(x, true);
+	if (x->call != NULL) {
+		xfer_pace_done(x, x->call->upstream->inst);
+		xfer_close_call(x, true);
 	}
 	if (x->route != NULL && x->state != XFER_ROUTED)
 		xfer_set_state(x, XFER_ROUTED);
@@ -277,23 +272,24 @@ xfer_let_go(struct xfer *x)
 static void
 let_go_when_done(struct xfer *x)
 {
-	struct upstream *u = x->upstream;
-	bool is_done = u != NULL && (u->is_done || u->is_eof_read);
+	struct call *call = x->call;
+	bool is_done = call != NULL && (call->is_done || call->is_eof_read);
 
 	if (!is_done && ((x->state != XFER_EXCHANGE && x->state != XFER_TUNNEL) ||
-			 !instance_has_limit(u->inst))) {
+			 !instance_has_limit(call->upstream->inst))) {
 		xfer_let_go(x);
 		return;
 	}
-	xfer_pace_done(x, u->inst);
+	xfer_pace_done(x, call->upstream->inst);
 	if (is_done) {
-		xfer_release(x, u->is_persistent);
+		xfer_release(x, call->is_persistent);
 	} else {
-		x->upstream = NULL;
-		upstream_abandon(u, xfer_limits(x), x->is_counted ? x->shard : NULL, x->sent_ns);
+		x->call = NULL;
+		if (call->codec->abandon(call, xfer_limits(x), x->is_counted ? x->shard : NULL,
+					 x->sent_ns) &&
+		    x->stream != NULL)
+			conn_h2_abandoned(x->stream, call);
 		x->is_counted = false;
-		if (x->stream != NULL)
-			conn_h2_abandoned(x->stream, u);
 	}
 	xfer_set_state(x, XFER_ROUTED);
 }
@@ -313,7 +309,7 @@ void
 xfer_cut_tunnel(struct xfer *x)
 {
 	CHECK(x->state == XFER_TUNNEL);
-	if (instance_has_limit(x->upstream->inst))
+	if (instance_has_limit(x->call->upstream->inst))
 		let_go_when_done(x);
 	else
 		xfer_release(x, false);
@@ -339,7 +335,7 @@ static void
 refuse(struct xfer *x, enum outcome out, const char *why, int64_t retry_after_s)
 {
 	if (x->state == XFER_EXCHANGE && is_unreadable(out))
-		upstream_read_raw(x->upstream);
+		x->call->codec->skip(x->call);
 	if (has_failed(out))
 		xfer_let_go(x);
 	else
@@ -409,7 +405,7 @@ xfer_interim_seen(struct xfer *x, uint32_t status)
 void
 xfer_head_seen(struct xfer *x)
 {
-	xfer_pace_done(x, x->upstream->inst);
+	xfer_pace_done(x, x->call->upstream->inst);
 	if (x->is_cold)
 		cold_note(x);
 	headbuf_clear(&x->head, &x->w->heads); /* never sent again */

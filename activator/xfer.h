@@ -14,7 +14,7 @@
  * goes on (conn_advance()).
  *
  * The slot is the request's, from the grant to the end.  It is a slot of waiter.inst in PERMIT and
- * STARVED, and of upstream->inst while there is a connection.
+ * STARVED, and the call's (call.h) from when there is a connection.
  *
  * A connection may carry several: each is a stream of it (codec.h).  What belongs to the
  * connection and not to the request (its address, its time limits while no request is under
@@ -32,6 +32,7 @@
 #include "common/list.h"
 #include "common/log.h"
 
+struct call;
 struct chunked;
 struct conn;
 struct failure;
@@ -39,7 +40,6 @@ struct instance;
 struct shard;
 struct snapshot;
 struct h2_stream;
-struct upstream;
 
 /* Which moves are legal stands in xfer.c.  UNROUTED, PARKED and STARVED each have a list,
  * which xfer_set_state() joins and leaves. */
@@ -102,15 +102,14 @@ struct xfer {
 	const struct route_service *service;
 	const struct route_revision *route;
 	struct shard *shard;
-	struct waiter waiter; /* PARKED, PERMIT: the limiter or the inbox has it.  PERMIT, STARVED:
-				 its inst is the instance of the slot */
-	struct upstream *upstream; /* CONNECTING, EXCHANGE, TUNNEL: the request has a slot of its
-				      instance */
-	uint32_t head_n;	   /* size of the head that is sent */
-	uint32_t held_bytes;	   /* bytes counted in the bounds; 0: it is not counted */
-	struct headbuf head;	   /* that head, while it may have to be sent (again) */
-	struct list_node node;	   /* in the list of its state: w->unrouted, shard->parked by
-				      deadline, w->starved */
+	struct waiter waiter;  /* PARKED, PERMIT: the limiter or the inbox has it.  PERMIT, STARVED:
+				  its inst is the instance of the slot */
+	struct call *call;     /* CONNECTING, EXCHANGE, TUNNEL: has the request's slot */
+	uint32_t head_n;       /* size of the head that is sent */
+	uint32_t held_bytes;   /* bytes counted in the bounds; 0: it is not counted */
+	struct headbuf head;   /* that head, while it may have to be sent (again) */
+	struct list_node node; /* in the list of its state: w->unrouted, shard->parked by
+				  deadline, w->starved */
 
 	int64_t start_ns, parked_ns, sent_ns;
 	int64_t deadline_ns;	    /* of its activation */
@@ -166,13 +165,12 @@ xfer_set_state(struct xfer *x, enum xfer_state to)
  * even then. */
 NODISCARD bool xfer_hold(struct xfer *, bool is_back);
 void xfer_unhold(struct xfer *);
-/* CONNECTING, EXCHANGE, TUNNEL: put the connection into the pool, or close it, and then give the
- * slot back, so that the next request finds the connection or its permit.  may_pool false: close.
- * The caller changes the state. */
+/* CONNECTING, EXCHANGE, TUNNEL: the call is over, and its slot is given back.  may_pool: its
+ * connection may carry others.  The caller changes the state. */
 void xfer_release(struct xfer *, bool may_pool);
-/* As xfer_release() with may_pool false.  abort: close with a reset. */
-void xfer_close_upstream(struct xfer *, bool abort);
-/* Leave the queue, give the slot and the permit back, and close the connection with a reset, as far
+/* Likewise, but the call is broken off.  abort: with a reset. */
+void xfer_close_call(struct xfer *, bool abort);
+/* Leave the queue, give the slot and the permit back, and break off the call with a reset, as far
  * as the request has these.  If it has a route, its state is ROUTED afterwards. */
 void xfer_let_go(struct xfer *);
 /* If its release was paced: its response head has come, or will not come. */

@@ -47,7 +47,7 @@ struct admin {
 static struct list opened = {.head = {&opened.head, &opened.head}};
 
 /* A request, and what answering it needs besides. */
-struct call {
+struct admin_call {
 	struct admin_request req;
 	struct evkeyvalq query;
 	struct evhttp_request *http;
@@ -62,7 +62,7 @@ struct later {
 static const char *
 call_param(struct admin_request *req, const char *name)
 {
-	return evhttp_find_header(&container_of(req, struct call, req)->query, name);
+	return evhttp_find_header(&container_of(req, struct admin_call, req)->query, name);
 }
 
 static void
@@ -178,7 +178,7 @@ answer_later(struct admin_later *later, int status, const char *content_type,
 static struct admin_later *
 call_defer(struct admin_request *req)
 {
-	struct call *c = container_of(req, struct call, req);
+	struct admin_call *c = container_of(req, struct admin_call, req);
 	struct later *l = xcalloc(1, sizeof *l);
 
 	CHECK(!c->is_deferred);
@@ -195,15 +195,16 @@ serve(const struct page *p, struct evhttp_request *http, const struct evhttp_uri
 	const char *accept = evhttp_find_header(evhttp_request_get_input_headers(http), "Accept");
 	const char *query = evhttp_uri_get_query(uri);
 	struct strbuf body;
-	struct call c = {.req = {.path = p->path,
-				 .param = call_param,
-				 .defer = call_defer,
-				 .is_json_wanted = accept != NULL &&
-						   strcasestr(accept, "application/json") != NULL,
-				 .body = &body,
-				 .content_type = "text/plain; charset=utf-8",
-				 .status = 200},
-			 .http = http};
+	struct admin_call c = {
+		.req = {.path = p->path,
+			.param = call_param,
+			.defer = call_defer,
+			.is_json_wanted = accept != NULL &&
+					  strcasestr(accept, "application/json") != NULL,
+			.body = &body,
+			.content_type = "text/plain; charset=utf-8",
+			.status = 200},
+		.http = http};
 
 	if (evhttp_parse_query_str(query == NULL ? "" : query, &c.query) < 0) {
 		reply_text(http, 400, "malformed query\n");

@@ -266,12 +266,12 @@ lose_write_on_new(struct world *t, const struct conn *c)
 {
 	int i;
 
-	for (i = 0; i < 100 && (c->x == NULL || c->x->upstream == NULL ||
-				!io_is_deferred(&c->x->upstream->io));
+	for (i = 0; i < 100 && (c->x == NULL || c->x->call == NULL ||
+				!io_is_deferred(&c->x->call->upstream->io));
 	     i++)
 		run_turns(t);
 	assert_int_equal(c->x->state, XFER_EXCHANGE);
-	assert_false(c->x->upstream->is_reused);
+	assert_false(c->x->call->is_reused);
 	t->served = accept4(t->listener, NULL, NULL, SOCK_NONBLOCK);
 	assert_true(t->served >= 0);
 	reset_and_close(&t->served);
@@ -730,18 +730,18 @@ a_broken_write_is_not_tried_again(void **state)
 	fill_up(t, t->served);
 	fill_up(t, t->client);
 	assert_true(io_is_blocked(&c->io));
-	assert_true(io_is_blocked(&c->x->upstream->io));
+	assert_true(io_is_blocked(&c->x->call->upstream->io));
 	reset_on_close(t->served);
 	close(t->served);
 	t->served = -1;
 	rounds(t);
-	assert_true(c->x->upstream->is_broken);
+	assert_true(c->x->call->is_broken);
 	counting.on_ready = count_turn;
 	turns = 0;
-	c->x->upstream->io.ops = &counting;
+	c->x->call->upstream->io.ops = &counting;
 	rounds(t);
 	assert_in_range(turns, 0, 1); /* nothing to do until the client reads */
-	c->x->upstream->io.ops = &conn_upstream_ops;
+	c->x->call->upstream->io.ops = &conn_upstream_ops;
 	end(&t);
 }
 
