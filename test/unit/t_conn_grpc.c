@@ -54,7 +54,7 @@ the_deadline_goes_on_lessened_by_the_wait(void **state)
 	(void)state;
 	say(t->client, CALL "Grpc-Timeout: 5S\r\n" CALL_END);
 	rounds(t);
-	assert_int_equal(t->bounds.parked, 1);
+	assert_int_equal(bounds_parked(&t->bounds), 1);
 	pass_time(t, 3 * CLK_S);
 	rounds(t);
 	say(t->served, RESPONSE);
@@ -79,10 +79,10 @@ the_deadline_bounds_the_wait(void **state)
 	rounds(t);
 	pass_time(t, 4900 * CLK_MS);
 	rounds(t);
-	assert_int_equal(t->bounds.parked, 1);
+	assert_int_equal(bounds_parked(&t->bounds), 1);
 	pass_time(t, 200 * CLK_MS);
 	rounds(t);
-	assert_int_equal(t->bounds.parked, 0);
+	assert_int_equal(bounds_parked(&t->bounds), 0);
 	assert_int_equal(t->w->counters.outcomes[OUT_DEADLINE], 1);
 	text = heard(t->client);
 	assert_has(text, "HTTP/1.1 200 OK\r\n");
@@ -111,7 +111,7 @@ a_malformed_deadline_is_none(void **state)
 	rounds(t);
 	pass_time(t, 19 * CLK_S);
 	rounds(t);
-	assert_int_equal(t->bounds.parked, 1);
+	assert_int_equal(bounds_parked(&t->bounds), 1);
 	pass_time(t, 2 * CLK_S);
 	event_active(&t->rev->shards[0].deadline_timer.ev, EV_TIMEOUT, 1);
 	rounds(t);
@@ -147,10 +147,10 @@ the_deadline_bounds_the_wait_for_routes(void **state)
 	connect_client(t);
 	say(t->client, CALL "Grpc-Timeout: 2S\r\n" CALL_END);
 	rounds(t);
-	assert_int_equal(t->bounds.parked, 1);
+	assert_int_equal(bounds_parked(&t->bounds), 1);
 	pass_time(t, 2100 * CLK_MS);
 	rounds(t);
-	assert_int_equal(t->bounds.parked, 0);
+	assert_int_equal(bounds_parked(&t->bounds), 0);
 	assert_has(heard(t->client), "\r\nGrpc-Status: 4\r\n");
 	make_routes(t);
 	end(&t);
