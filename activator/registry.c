@@ -214,7 +214,8 @@ move(struct registry *r, struct instance *inst, const struct addr *addr)
 		 instance_address(inst)->text, addr_format(addr, true, to));
 	prober_forget(r->prober, inst);
 	limiter_close(inst, SLOTS_UNREADY);
-	inst->is_answering = inst->is_set_aside = false;
+	inst->is_answering = false;
+	inst->is_set_aside = false;
 	instance_move(inst, addr);
 	post_shed(r, inst); /* idle connections to the old address */
 }
