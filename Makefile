@@ -244,6 +244,8 @@ install: $(B)/activator $(B)/autoscaler man ## install below $(DESTDIR)$(PREFIX)
 	for page in $(PAGES); do \
 		install -m 644 $(B)/man/$$page '$(DESTDIR)$(MANDIR)'/man$${page##*.} || exit 1; \
 	done
+	install -d '$(DESTDIR)$(PREFIX)/share/activator'
+	install -m 644 conf/systemd/autoscaler-*.conf '$(DESTDIR)$(PREFIX)/share/activator'
 	for unit in activator autoscaler; do \
 		sed 's|@SBINDIR@|$(SBINDIR)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' \
 			conf/systemd/$$unit.service >'$(DESTDIR)$(UNITDIR)'/$$unit.service || exit 1; \

@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "activator/net/tls.h"
 #include "activator/net/tls_cert.h"
@@ -10,6 +9,7 @@
 #include "activator/net/tls_trust.h"
 #include "common/clk.h"
 #include "common/conf_errors.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/settings.h"
@@ -58,7 +58,7 @@ look_at(struct look *l, size_t i, const char *path)
 {
 	struct stat st;
 
-	if (path == NULL || stat(path, &st) < 0)
+	if (path == NULL || file_stat(path, &st) < 0)
 		return;
 	l->files[i].dev = st.st_dev;
 	l->files[i].ino = st.st_ino;

@@ -21,6 +21,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/strbuf.h"
+#include "common/watchdog.h"
 
 struct activator {
 	struct loop *loop;
@@ -34,6 +35,8 @@ struct activator {
 	struct registry *registry;
 	struct autoscaler_link *link;
 	struct admin *admin;
+	struct watchdog *watchdog;   /* NULL: not started by systemd, or it wants none */
+	unsigned echoes;	     /* of workers that watchdog waits for */
 	struct loop_timer end_timer; /* end of drain_timeout, then of LAST_RESPONSES */
 	bool is_draining;	     /* a first SIGTERM has come */
 	bool is_ending;		     /* drain_timeout is over */
@@ -168,6 +171,28 @@ static const struct worker_ops worker_ops = {.on_refused = on_refused,
 					     .on_drained = on_drained,
 					     .on_shed = on_shed};
 
+/* --- systemd --- */
+
+static void
+on_echo(void *arg)
+{
+	struct activator *a = arg;
+
+	if (--a->echoes == 0)
+		watchdog_alive(a->watchdog);
+}
+
+static void
+ask_workers(void *arg)
+{
+	struct activator *a = arg;
+	unsigned i;
+
+	a->echoes = a->started_n;
+	for (i = 0; i < a->started_n; i++)
+		worker_post_echo(a->workers[i], on_echo, a);
+}
+
 /* --- certificates --- */
 
 static void
@@ -233,9 +258,11 @@ static const struct admin_ops admin_ops = {.not_ready = not_ready, .metrics = re
 static void
 on_described(void *arg)
 {
-	(void)arg;
+	struct activator *a = arg;
+
 	log_info(NULL, "ready: the services are known", "");
 	daemon_notify("READY=1");
+	a->watchdog = watchdog_new(a->loop, ask_workers, a);
 }
 
 static const struct autoscaler_link_ops autoscaler_link_ops = {.on_described = on_described};
@@ -369,6 +396,7 @@ control_close(struct activator **ap)
 	for (i = 0; i < a->started_n; i++)
 		worker_stop(a->workers[i]);
 	loop_settle(a->loop);
+	watchdog_free(&a->watchdog);
 	autoscaler_link_free(&a->link);
 	registry_free(&a->registry);
 	prober_free(&a->prober);

@@ -303,6 +303,7 @@ struct worker_mail {
 	struct instance *inst;
 	struct worker_period *period;
 	void (*collected)(struct worker_period *, void *);
+	void (*echoed)(void *);
 	void *arg;
 };
 
@@ -393,6 +394,28 @@ void
 worker_post_shed(struct worker *w, struct instance *inst)
 {
 	post(w, &(struct worker_mail){.inst = instance_ref(inst)}, do_shed);
+}
+
+static void
+on_echo(struct loop_mail *mail)
+{
+	struct worker_mail *m = container_of(mail, struct worker_mail, mail);
+
+	m->echoed(m->arg);
+	free(m);
+}
+
+static void
+do_echo(struct loop_mail *mail)
+{
+	mail->fn = on_echo; /* the same mail goes back */
+	loop_post(container_of(mail, struct worker_mail, mail)->w->control, mail);
+}
+
+void
+worker_post_echo(struct worker *w, void (*fn)(void *), void *arg)
+{
+	post(w, &(struct worker_mail){.echoed = fn, .arg = arg}, do_echo);
 }
 
 static void

@@ -68,6 +68,8 @@ void worker_post_drain(struct worker *);
 void worker_post_end(struct worker *);
 /* Close idle connections to inst. */
 void worker_post_shed(struct worker *, struct instance *);
+/* Is the worker alive?  fn runs on the control loop once the worker has answered. */
+void worker_post_echo(struct worker *, void (*fn)(void *arg), void *arg);
 
 /* Figures of one revision at one worker, over a period. */
 struct shard_period {

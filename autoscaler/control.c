@@ -22,6 +22,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/settings.h"
+#include "common/watchdog.h"
 
 #define LOCK_NAME "autoscaler.lock"
 #define TICK CLK_S
@@ -44,6 +45,7 @@ struct autoscaler {
 	int64_t saved_ns;
 	struct hub *hub;
 	struct admin *admin;
+	struct watchdog *watchdog; /* NULL: not started by systemd, or it wants none */
 	struct loop_timer tick;
 	struct loop_timer round; /* to the next round that reconcile_next_ns() asks for */
 	int64_t next_tick_ns;
@@ -614,6 +616,7 @@ control_open(struct loop *loop, struct settings **settings, struct err *e)
 		 a->platform->class->name, services_n(a->services),
 		 s->autoscaler.admin == NULL ? "none" : s->autoscaler.admin);
 	daemon_notify("READY=1");
+	a->watchdog = watchdog_new(a->loop, NULL, NULL);
 	return a;
 }
 
@@ -626,6 +629,7 @@ control_close(struct autoscaler **ap)
 	if (a == NULL)
 		return;
 	loop_on_tail(a->loop, NULL, NULL);
+	watchdog_free(&a->watchdog);
 	loop_timer_fini(&a->chores);
 	loop_timer_fini(&a->tick);
 	loop_timer_fini(&a->round);

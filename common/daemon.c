@@ -15,9 +15,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/clk.h"
 #include "common/holder.h"
 #include "common/settings.h"
 #include "common/strbuf.h"
+#include "common/text.h"
 
 #define LOCK_TRIES 200 /* of a file whose holder is dead */
 #define LOCK_PAUSE_MS 10
@@ -300,4 +302,22 @@ daemon_notify(const char *state)
 	(void)!sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&to,
 		      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
 	close(fd);
+}
+
+int64_t
+daemon_watchdog_ns(void)
+{
+	const char *us = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
+	char *end;
+	uint32_t of;
+	long long n;
+
+	/* Another process is meant, which has passed on its environment. */
+	if (pid != NULL &&
+	    (!text_number(pid, strlen(pid), INT32_MAX, &of) || (pid_t)of != getpid()))
+		return 0;
+	n = us == NULL ? 0 : strtoll(us, &end, 10);
+	if (n <= 0 || *end != '\0' || n > INT64_MAX / CLK_US)
+		return 0;
+	return n * CLK_US;
 }

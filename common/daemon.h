@@ -47,8 +47,11 @@ void daemon_init(void);
  * the process that holds the lock if one does. */
 NODISCARD int daemon_lock(const char *dir, const char *name, struct err *);
 
-/* Send systemd "READY=1" or "STOPPING=1", if it started us (NOTIFY_SOCKET). */
+/* Send systemd a message of sd_notify(3), such as "READY=1", if it started us (NOTIFY_SOCKET). */
 void daemon_notify(const char *state);
+/* Within what time systemd has to hear "WATCHDOG=1" from us, again and again (WATCHDOG_USEC,
+ * WATCHDOG_PID); 0: it does not ask for that. */
+int64_t daemon_watchdog_ns(void);
 
 extern const char daemon_version[]; /* "0.1.0", from the Makefile */
 

@@ -2,9 +2,9 @@
 
 #include <openssl/err.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "activator/net/tls_impl.h"
+#include "common/file.h"
 #include "common/ref.h"
 #include "common/settings.h"
 #include "common/strbuf.h"
@@ -67,7 +67,7 @@ add_source(struct strbuf *b, const char *path)
 	struct stat st = {0};
 
 	if (path != NULL)
-		(void)stat(path, &st); /* reading it will say what is wrong */
+		(void)file_stat(path, &st); /* reading it will say what is wrong */
 	strbuf_addf(b, "%s %llu %llu %lld %lld.%ld\n", path == NULL ? "" : path,
 		    (unsigned long long)st.st_dev, (unsigned long long)st.st_ino,
 		    (long long)st.st_size, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);

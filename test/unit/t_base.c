@@ -340,6 +340,42 @@ files_are_read_as_a_whole(void **state)
 	free(dir);
 }
 
+/* What systemd passes by LoadCredential=. */
+static void
+credentials_are_files(void **state)
+{
+	char *dir = unit_dir(), *path = xasprintf("%s/www.key", dir), *text;
+	struct stat st;
+	struct err e;
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	(void)state;
+	assert_int_equal(write(fd, "key", 3), 3);
+	close(fd);
+	unsetenv("CREDENTIALS_DIRECTORY");
+	assert_null(file_read("credential:www.key", 100, NULL, &e));
+	assert_non_null(strstr(e.text, "LoadCredential=www.key:FILE"));
+	assert_int_equal(file_stat("credential:www.key", &st), -1);
+	setenv("CREDENTIALS_DIRECTORY", dir, 1);
+	text = file_read("credential:www.key", 100, NULL, &e);
+	assert_string_equal(text, "key");
+	free(text);
+	assert_int_equal(file_stat("credential:www.key", &st), 0);
+	assert_int_equal(st.st_size, 3);
+	assert_int_equal(file_stat(path, &st), 0);
+	assert_null(file_read("credential:other", 100, NULL, &e));
+	assert_int_equal(e.code, ENOENT);
+	assert_null(file_read("credential:../www.key", 100, NULL, &e));
+	assert_null(file_read("credential:a/b", 100, NULL, &e));
+	assert_null(file_read("credential:", 100, NULL, &e));
+	assert_int_equal(e.code, EINVAL);
+	unsetenv("CREDENTIALS_DIRECTORY");
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(dir), 0);
+	free(path);
+	free(dir);
+}
+
 int
 main(void)
 {
@@ -353,6 +389,7 @@ main(void)
 		cmocka_unit_test(texts_may_be_absent),
 		cmocka_unit_test(numbers_are_digits_alone),
 		cmocka_unit_test(files_are_read_as_a_whole),
+		cmocka_unit_test(credentials_are_files),
 		cmocka_unit_test(backoff_doubles_to_its_most),
 		cmocka_unit_test(clock_can_be_replaced),
 	};

@@ -203,6 +203,30 @@ systemd_gets_messages(void **state)
 }
 
 static void
+systemd_asks_for_signs_of_life(void **state)
+{
+	char pid[16];
+
+	(void)state;
+	unsetenv("WATCHDOG_USEC");
+	unsetenv("WATCHDOG_PID");
+	assert_true(daemon_watchdog_ns() == 0);
+	setenv("WATCHDOG_USEC", "30000000", 1);
+	assert_true(daemon_watchdog_ns() == INT64_C(30000000000));
+	setenv("WATCHDOG_PID", "1", 1); /* meant for another process */
+	assert_true(daemon_watchdog_ns() == 0);
+	snprintf(pid, sizeof pid, "%d", (int)getpid());
+	setenv("WATCHDOG_PID", pid, 1);
+	assert_true(daemon_watchdog_ns() > 0);
+	setenv("WATCHDOG_USEC", "30s", 1);
+	assert_true(daemon_watchdog_ns() == 0);
+	setenv("WATCHDOG_USEC", "-5", 1);
+	assert_true(daemon_watchdog_ns() == 0);
+	unsetenv("WATCHDOG_USEC");
+	unsetenv("WATCHDOG_PID");
+}
+
+static void
 holder_of_an_address(void **state)
 {
 	char text[HOLDER_TEXT], ours[HOLDER_TEXT];
@@ -234,6 +258,7 @@ main(void)
 		cmocka_unit_test(a_lock_is_taken_on_a_full_disk),
 		cmocka_unit_test(a_lock_that_cannot_be_made),
 		cmocka_unit_test(systemd_gets_messages),
+		cmocka_unit_test(systemd_asks_for_signs_of_life),
 		cmocka_unit_test(holder_of_an_address),
 		cmocka_unit_test(descriptors_are_raised),
 		cmocka_unit_test(arguments_that_end_the_program),
