@@ -108,8 +108,8 @@ build/test/%: test/%.c
 	@echo "  CC    $@"
 	@$(CC) -D_GNU_SOURCE -std=gnu11 -g -O2 -Wall -Wextra -Werror -pthread -o $@ $<
 
-# A library to be preloaded into a program, which counts its calls of libc.
-build/test/calls/%.so: test/calls/%.c
+# A library to be preloaded into a program: it counts the calls of libc, or makes them fail.
+build/test/%.so: test/%.c
 	@mkdir -p $(@D)
 	@echo "  CC    $@"
 	@$(CC) -D_GNU_SOURCE -std=gnu11 -g -O2 -Wall -Wextra -Werror -pthread -fPIC -shared -o $@ $<
@@ -170,7 +170,10 @@ test: ## install missing packages, build, and run every check
 	@.ci/deps $(PKG_BUILD) $(PKG_RUN) $(PKG_TEST)
 	@$(SUBMAKE) SAN=$(SAN) checks
 
-checks: all man $(UNITS) $(REPLAYS) $(B)/test/drive build/test/calls/calls.so
+# What test/chaos needs besides both programs.
+CHAOS := build/test/chaos/witness build/test/chaos/faults.so
+
+checks: all man $(UNITS) $(REPLAYS) $(B)/test/drive build/test/calls/calls.so $(CHAOS)
 	@test/report "$(MAKE) --no-print-directory SAN=$(SAN)" lint unit system
 
 lint: ## include rules, independent headers, banned calls, names, citations, and reports (under 10 s)
@@ -190,9 +193,17 @@ SYSTEM_JOBS ?= $(if $(SAN),2,4)
 build/demo/localhost.pem:
 	@conf/demo.sh --certificate build/demo
 
-system: all $(B)/test/drive build/test/calls/calls.so build/demo/localhost.pem ## system tests (pytest): both programs as black boxes
+system: all $(B)/test/drive build/test/calls/calls.so $(CHAOS) build/demo/localhost.pem ## system tests (pytest): both programs as black boxes
 	@$(CHECK_ENV) $(RUN) $(PYTHON) -m pytest -q -p no:cacheprovider -n $(SYSTEM_JOBS) \
 		--dist loadgroup test/system $(PYTEST_ARGS)
+
+# These two run for as long as they are asked to: a few seeds are a part of `system`.
+SEEDS ?= 5
+MINUTES ?= 10
+chaos: all $(CHAOS) ## kill, stop and starve the programs while clients ask: SEEDS=20, SEEDS=7-9, CHAOS_ARGS=--help
+	@$(CHECK_ENV) $(RUN) $(PYTHON) test/chaos/run $(SEEDS) $(CHAOS_ARGS)
+soak: all $(CHAOS) ## MINUTES (10) with everything on: memory, descriptors and processes stay flat
+	@$(CHECK_ENV) $(RUN) $(PYTHON) test/chaos/run --soak $(MINUTES) $(CHAOS_ARGS)
 
 # These tests are a part of `system`, where a fake API server answers them.
 KUBE_TESTS := $(wildcard test/system/test_fake_kube.py test/system/test_kubernetes*.py \
@@ -267,5 +278,5 @@ help: ## print this list
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 FORCE:
-.PHONY: FORCE all apps test checks lint unit system test-kubernetes kubernetes-system fuzz fuzz-all bench deps build-deps run man install format clean help
+.PHONY: FORCE all apps test checks lint unit system test-kubernetes kubernetes-system chaos soak fuzz fuzz-all bench deps build-deps run man install format clean help
 .SECONDARY:

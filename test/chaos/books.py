@@ -1,0 +1,201 @@
+"""The judge.  Every request has an id; what its client saw is compared with what the instances wrote
+down, with the counters of the activators, and with the books of the autoscaler."""
+import collections
+import glob
+
+from chaos.world import ABORT_S, SERVICES
+
+# Refusals by which a client knows that its request was never sent to an instance.
+NEVER_SENT = {"queue_full", "activation_timeout", "activation_failed", "no_route", "shutting_down",
+              "not_active", "refused", "bad_request"}
+TRIES = 4  # 3 (TRIES_MAX of dispatch.c), and one on a connection that was kept
+LOOSE_S = 0.5  # between the end of a process and the moment in which the suite notes it
+
+Receipt = collections.namedtuple("Receipt", "at instance service method")
+
+
+class Journals:
+    """What all instances have written down."""
+
+    def __init__(self, world):
+        self.receipts = collections.defaultdict(list)  # by id
+        self.ends, self.written = {}, set()  # (id, instance): how; the same, with a response
+        self.crowded, self.connections = [], []
+        self.instances = 0
+        for path in glob.glob(world.file("journals/*.journal")):
+            self.read(path)
+        for found in self.receipts.values():
+            found.sort()
+
+    def read(self, path):
+        instance, service = path.rsplit("/", 1)[1].split("-")[0] + "@" + path[-20:-8], ""
+        self.instances += 1
+        with open(path, errors="replace") as f:
+            for line in f:
+                words = line.split()
+                what, at = words[0], int(words[1]) / 1e9
+                if what == "L":
+                    service = words[2]
+                elif what == "B":
+                    self.receipts[words[2]].append(Receipt(at, instance, service, words[3]))
+                elif what == "W":
+                    self.written.add((words[2], instance))
+                elif what == "E":
+                    self.ends[words[2], instance] = words[3]
+                elif what == "O":
+                    self.crowded.append((at, instance, service, int(words[2]), int(words[3]),
+                                         words[4:]))
+                elif what == "C":
+                    self.connections.append((at, instance, service, int(words[2])))
+
+    def end(self, receipt, id):
+        return self.ends.get((id, receipt.instance))
+
+
+class Books:
+    def __init__(self, world, asked, done):
+        self.world, self.asked, self.done = world, asked, done
+        self.journals, self.by_id = None, {}
+        self.faults = []  # what is wrong: the seed fails
+
+    def wrong(self, text, *more):
+        self.faults.append(text % more if more else text)
+
+    def judge(self):
+        """When no instance is left."""
+        self.journals = Journals(self.world)
+        self.by_id = {a.id: a for a in self.asked}
+        self.judge_outcomes()
+        self.judge_receipts()
+        self.judge_limits()
+        return self.faults
+
+    # --- what clients saw
+
+    def allowed(self, a):
+        found = set(a.expects)
+        for d in self.done:
+            if d.row.may and d.is_seen_by(a):
+                found |= d.row.may
+        return found
+
+    def judge_outcomes(self):
+        for a in self.asked:
+            if a.outcome is None:
+                self.wrong("no end: %s", a)
+            elif a.kind != "calm" and a.outcome not in self.allowed(a):
+                self.wrong("not allowed: %s; expected one of %s", a, sorted(self.allowed(a)))
+            elif a.outcome in ("wrong", "late"):
+                self.wrong("%s", a)
+
+    # --- what instances saw
+
+    def judge_receipts(self):
+        for id in self.journals.receipts:
+            if id not in self.by_id:
+                self.wrong("an instance has got a request that no client has sent: %s", id)
+        for a in self.asked:
+            self.judge_request(a, self.journals.receipts.get(a.id, []))
+
+    def judge_request(self, a, receipts):
+        ends = [self.journals.end(r, a.id) for r in receipts]
+        text = "%s; receipts: %s" % (a, ["%.3f %s %s" % (r.at, r.instance, e)
+                                         for r, e in zip(receipts, ends)])
+        if len(receipts) > (TRIES if a.is_idempotent else 1):
+            self.wrong("sent too often: %s", text)
+        if any(e == "ok" for e in ends[:-1]):
+            self.wrong("sent again after a complete response: %s", text)
+        if a.outcome == "ok" and not receipts:
+            self.wrong("answered by no instance: %s", text)
+        # An instance that is ended behind its last byte cannot note that it was the last.
+        if a.outcome == "ok" and receipts and not (
+                ends[-1] == "ok" or (a.path == "/tunnel" and ends[-1] == "gone") or
+                (ends[-1] is None and (a.id, receipts[-1].instance) in self.journals.written)):
+            self.wrong("a response that no instance has given: %s", text)
+        if a.outcome in NEVER_SENT and receipts and not a.is_idempotent:
+            self.wrong("refused as never sent, and sent: %s", text)
+        if a.outcome in NEVER_SENT and any(e == "ok" for e in ends):
+            self.wrong("refused as never sent, and answered: %s", text)
+
+    # --- limits
+
+    def is_past_killed(self, id, at):
+        """Was the request that of an activator that was killed so long ago that its slots count as
+        free, and had the instance had no chance to notice?"""
+        a = self.by_id.get(id)
+        return a is not None and any(
+            d.row.name in ("kill_activator", "stop_activator") and d.action.target == a.activator
+            and a.sent <= d.since + LOOSE_S and at >= d.since + ABORT_S - LOOSE_S
+            for d in self.done)
+
+    def judge_limits(self):
+        for at, instance, service, n, open_n, ids in self.journals.crowded:
+            limit = SERVICES[service][0]
+            n -= sum(self.is_past_killed(id, at) for id in ids)
+            if n > limit or open_n > limit:
+                self.wrong("%s %s has a limit of %d and got %d requests (%d open) at %.3f: %s",
+                           service, instance, limit, n, open_n, at,
+                           "; ".join(str(self.by_id.get(id, id)) for id in ids))
+        for at, instance, service, n in self.journals.connections:
+            self.wrong("%s %s has a limit of %d and got %d connections at %.3f", service, instance,
+                       SERVICES[service][0], n, at)
+
+    # --- counters
+
+    def judge_activator(self, activator, metrics):
+        """Its counters since its last start.  What a client has left may count in several ways."""
+        asked = [a for a in self.asked if a.activator == activator.name
+                 and a.opened >= activator.started]
+        seen = collections.Counter(a.outcome for a in asked)
+        # Connections that are refused for want of descriptors have no request yet.
+        loose = seen["left"] + seen["gone"] + seen["refused"] + seen["queue_full"]
+        counted = collections.Counter()
+        for name, n in metrics.items():
+            if name.startswith("activator_requests_total{"):
+                counted[name.split('"')[1]] += int(n)
+        tunnels = sum(a.kind == "tunnel" and a.outcome in ("ok", "cut") for a in asked)
+        pairs = {"ok": seen["ok"] - sum(a.kind == "tunnel" and a.outcome == "ok" for a in asked)}
+        for reason in set(counted) | set(seen):
+            if reason not in ("ok", "upgraded", "client_gone", "upstream_broken", "stalled", "cut",
+                              "left", "gone", "refused", "late", "wrong", "queue_full"):
+                pairs[reason] = seen[reason]
+        for reason, n in pairs.items():
+            if not n <= counted[reason] <= n + loose:
+                self.wrong("%s counts %d requests as %s, its clients %d (and up to %d more)",
+                           activator.name, counted[reason], reason, n, loose)
+        if counted["upgraded"] > tunnels + loose:
+            self.wrong("%s counts %d tunnels, its clients %d", activator.name, counted["upgraded"],
+                       tunnels)
+        total, read = sum(counted.values()), len(asked)
+        if not read - loose <= total <= read:
+            self.wrong("%s counts %d requests, its clients %d, of which %d may not count",
+                       activator.name, total, read, loose)
+
+    def judge_usage(self, rows):
+        """Requests of each revision, in the books of the autoscaler.  What an activator had not
+        reported when it was killed is not there, nor what the autoscaler had not written down when
+        it was."""
+        is_lossy = any(d.row.name in LOSSY for d in self.done)
+        for service in SERVICES:
+            asked = [a for a in self.asked if a.service == service]
+            sure = sum(a.outcome == "ok" or a.outcome in ROUTED for a in asked
+                       ) if not is_lossy else 0
+            row = rows.get(service + "/v1")
+            got = 0 if row is None else row["requests"]
+            if service != "extra" and not sure <= got <= len(asked):
+                self.wrong("the books have %d requests of %s, clients have sent %d, of which %d are "
+                           "sure", got, service, len(asked), sure)
+
+    # --- for people
+
+    def summary(self):
+        seen = collections.Counter("%s %s" % (a.kind, a.outcome) for a in self.asked)
+        journals = self.journals or Journals(self.world)
+        return "%d requests, %d receipts at %d instances: %s" % (
+            len(self.asked), sum(map(len, journals.receipts.values())), journals.instances,
+            ", ".join("%s %d" % x for x in sorted(seen.items())))
+
+
+ROUTED = {"upstream_failed", "activation_failed", "response_timeout"}
+# After these some reports are missing from the books, or some of what was written down.
+LOSSY = {"kill_activator", "stop_activator", "kill_autoscaler", "kill_both", "break_link_of"}

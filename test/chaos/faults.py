@@ -1,0 +1,351 @@
+"""The faults: what is done to the world, how it is undone, and what clients may see of it.
+
+FAULTS is the table.  A row has a weight (how often a plan has it), the targets that it chooses from,
+and do(world, action), which returns the function that undoes it.  None: there is nothing to undo.
+SKIPPED: it could not be done now.  The function may return NOT_YET, and is then called again.
+What clients may see of the fault, besides what they see without any:
+  - may: the outcomes.  Any other outcome fails the seed.
+  - whose: the requests that may end so: "activator" (by the target), "service" (of the target), or
+    "all".
+  - since: "opened": also requests on connections that were open when it began; "sent": requests
+    that were under way.
+  - after_s: how long after its end they may still end so."""
+import collections
+import contextlib
+import os
+import random
+import signal
+import time
+
+from chaos import world as w
+
+SKIPPED, NOT_YET = object(), object()
+LATE_S = 5  # what instances have lost is noticed by then, also by a program that was frozen
+
+Fault = collections.namedtuple("Fault", "name weight hold targets do may whose since after_s")
+Action = collections.namedtuple("Action", "at name target hold dice")
+FAULTS = {}
+
+
+def fault(weight, targets, hold=(0, 0), may=(), whose="all", since="sent", after_s=0):
+    """hold: the shortest and the longest time until it is undone."""
+    def enter(do):
+        FAULTS[do.__name__] = Fault(do.__name__, weight, hold, targets, do, frozenset(may), whose,
+                                    since, after_s)
+        return do
+    return enter
+
+
+def activators(world):
+    return [a.name for a in world.activators]
+
+
+def programs(world):
+    return [m.name for m in world.members]
+
+
+def services(world):
+    return [s for s in world.services if s != "extra"]
+
+
+def none(world):
+    return [""]
+
+
+def member(world, action):
+    return next(m for m in world.members if m.name == action.target)
+
+
+# --- processes end, and come back
+
+def start_again(m):
+    m.world.write_conf()  # it would not start with a bad one
+    m.start()
+
+
+def kill(m):
+    if not m.is_running() or m.is_ending:
+        return SKIPPED
+    m.kill()
+    return lambda: start_again(m)
+
+
+@fault(2, activators, (0, 1.5), {"gone", "cut", "refused"}, "activator", "opened", 1)
+def kill_activator(world, action):
+    return kill(member(world, action))
+
+
+@fault(1, activators, (0.2, 1), {"gone", "cut", "refused", "shutting_down"}, "activator", "opened",
+       1)
+def stop_activator(world, action):
+    """In order.  cut: tunnels, at drain_timeout."""
+    m = member(world, action)
+    if not m.is_running() or m.is_ending:
+        return SKIPPED
+    m.is_ending = True
+    m.program.kill(signal.SIGTERM)
+
+    def start():
+        if m.is_running():
+            return NOT_YET
+        m.check_ended()
+        m.is_ending = False
+        return start_again(m)
+    return start
+
+
+@fault(3, none, (0, 2))
+def kill_autoscaler(world, action):
+    return kill(world.autoscaler)
+
+
+@fault(2, none, may={"upstream_failed", "cut", "activation_failed"}, after_s=LATE_S)
+def kill_keeper(world, action):
+    keepers = world.processes("keeper")
+    if not keepers:
+        return SKIPPED
+    for k in keepers:
+        os.kill(k.pid, signal.SIGKILL)
+    return None
+
+
+@fault(1, none, (0, 2), {"upstream_failed", "cut", "activation_failed"}, after_s=LATE_S)
+def kill_both(world, action):
+    """The autoscaler and its keeper."""
+    if kill_keeper(world, action) is SKIPPED:
+        return SKIPPED
+    return kill_autoscaler(world, action)
+
+
+@fault(3, services, may={"upstream_failed", "cut", "activation_failed"}, whose="service",
+       after_s=LATE_S)
+def kill_instance(world, action):
+    found = sorted(p.pid for p in world.processes("instance") if p.service == action.target)
+    if not found:
+        return SKIPPED
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(action.dice.choice(found), signal.SIGKILL)
+    return None
+
+
+# --- processes stand still
+
+def freeze(pids):
+    if not pids:
+        return SKIPPED
+    frozen = []
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+            frozen.append(pid)
+
+    def thaw():
+        for pid in frozen:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+    return thaw
+
+
+@fault(2, activators, (0.05, 2))
+def freeze_activator(world, action):
+    m = member(world, action)
+    return freeze([m.pid] if m.is_running() else [])
+
+
+@fault(2, none, (0.05, 2))
+def freeze_autoscaler(world, action):
+    m = world.autoscaler
+    return freeze([m.pid] if m.is_running() else [])
+
+
+@fault(2, none, (0.05, 2))
+def freeze_keeper(world, action):
+    return freeze([p.pid for p in world.processes("keeper")])
+
+
+@fault(2, services, (0.05, 1.5))
+def freeze_instance(world, action):
+    found = sorted(p.pid for p in world.processes("instance") if p.service == action.target)
+    return freeze([action.dice.choice(found)] if found else [])
+
+
+# --- the conf file
+
+def hang_up(world):
+    if not world.autoscaler.is_running():
+        return SKIPPED
+    world.autoscaler.program.kill(signal.SIGHUP)
+    return None
+
+
+@fault(3, none)
+def reload_good(world, action):
+    """A service comes or goes, a limit or the scaling changes."""
+    key = action.dice.choice(sorted(world.settings))
+    world.settings[key] = {"extra": not world.settings["extra"],
+                           "any_max": 3 - world.settings["any_max"],
+                           "utilization": 130 - world.settings["utilization"]}[key]
+    world.write_conf()
+    return hang_up(world)
+
+
+@fault(2, none, (0.1, 0.5))
+def reload_bad(world, action):
+    text = world.conf_text()
+    world.write_conf(action.dice.choice((
+        text.replace("max_scale", "max_scal"), text[:len(text) // 2], "\0", "",
+        text.replace('"one.test"', '"few.test"'), text + 'service "one" { }')))
+    if hang_up(world) is SKIPPED:
+        world.write_conf()
+        return SKIPPED
+    return world.write_conf
+
+
+# --- the links
+
+def break_link(action, control):
+    rng = action.dice
+    garbage = rng.choice((
+        b"\n", b"\0\n", b"{}\n", b"[]\n", b'{"type":"hello"}\n', b'{"type":\n', b'{"type":"none"}\n',
+        b'{"type":"drained","token":"none"}\n', b'{"type":"stats","period_ms":-1}\n',
+        b"[" * 3999 + b"\n",
+        b'{"type":"end","generation":1,"services":9}\n', b"x" * 4000, rng.randbytes(200) + b"\n",
+        b'{"type":"instances","revision":"one/v1","instances":[{"id":1}]}\n'))
+    how = rng.choice((w.LINK_CUT, w.LINK_HALF, w.LINK_GARBAGE))
+    control.break_link(how, garbage, 300 if b"\n" not in garbage else 1)
+
+
+@fault(4, programs)
+def break_link_of(world, action):
+    """It ends, ends within a line, or brings garbage: what this program sends next."""
+    break_link(action, member(world, action).control)
+
+
+@fault(2, none)
+def break_link_of_keeper(world, action):
+    break_link(action, world.keeper_control)
+
+
+# --- the machine
+
+@fault(2, none, (0.1, 4))
+def fill_disk(world, action):
+    """The folder of the state, for autoscaler and keeper."""
+    world.autoscaler.control.fill_disk(True)
+    world.keeper_control.fill_disk(True)
+
+    def undo():
+        world.autoscaler.control.fill_disk(False)
+        world.keeper_control.fill_disk(False)
+    return undo
+
+
+def limit(m, action):
+    if not m.is_running():
+        return SKIPPED
+    pid = m.pid
+    m.limit_descriptors(action.dice.choice((0, 1, 3)))
+
+    def undo():
+        if m.is_running() and m.pid == pid:
+            m.limit_descriptors(None)
+    return undo
+
+
+@fault(2, activators, (0.1, 2), {"queue_full", "gone"}, "activator", "opened")
+def take_descriptors_of_activator(world, action):
+    """A new connection is answered with 503 and closed; one of TLS or HTTP/2 is closed."""
+    return limit(member(world, action), action)
+
+
+@fault(2, none, (0.1, 2), {"activation_failed"}, after_s=LATE_S)
+def take_descriptors_of_autoscaler(world, action):
+    return limit(world.autoscaler, action)
+
+
+@fault(2, programs, (0.1, 4))
+def step_clock(world, action):
+    control = member(world, action).control
+    control.step_clock(action.dice.choice((-7200, -3600, -1, 1, 60, 3600, 7200)))
+    return lambda: control.step_clock(0)
+
+
+def table():
+    """What clients may see of each fault, for people."""
+    lines = ["%-32s %-22s %s" % ("fault", "whose requests", "may see, besides their answers")]
+    for name, row in sorted(FAULTS.items()):
+        lines.append("%-32s %-22s %s" % (name, {"all": "all", "activator": "by that activator",
+                                                "service": "of that service"}[row.whose] if row.may
+                                         else "-", ", ".join(sorted(row.may)) or "nothing"))
+    return "\n".join(lines)
+
+
+# --- plans
+
+def plan_of(world, seed, seconds, names=None):
+    """What happens when, all of it decided by the seed.  Each third seed has one fault after
+    another, to see what each does; the others have several at once."""
+    rng = random.Random("plan %s" % seed)
+    rows = [FAULTS[n] for n in sorted(names or FAULTS)]
+    actions, at = [], 0.5
+    is_alone = is_one_by_one(seed)
+    while at < seconds - 1:
+        row = rng.choices(rows, [r.weight for r in rows])[0]
+        hold = rng.uniform(*row.hold)
+        actions.append(Action(at, row.name, rng.choice(row.targets(world)),
+                              min(hold, seconds - at), random.Random(rng.random())))
+        at += hold + rng.uniform(1, 2) if is_alone else rng.expovariate(1.8)
+    return actions
+
+
+def is_one_by_one(seed):
+    return seed % 3 == 0
+
+
+class Done:
+    """A fault that has happened, from `since` until `until`."""
+
+    def __init__(self, action, since):
+        self.row, self.action, self.since, self.until = FAULTS[action.name], action, since, None
+        self.undo = None
+
+    def is_seen_by(self, a):
+        """May the request have felt it?"""
+        since = a.opened if self.row.since == "opened" else a.sent
+        if not (self.since <= a.ended and since <= self.until + self.row.after_s):
+            return False
+        return {"activator": a.activator == self.action.target,
+                "service": a.service == self.action.target, "all": True}[self.row.whose]
+
+    def __str__(self):
+        return "%-30s %-11s %.3f to %.3f" % (self.row.name, self.action.target, self.since,
+                                             self.until or 0)
+
+
+def execute(world, actions, seconds):
+    """[Done…], in the order of their beginnings."""
+    start, done, due = time.monotonic(), [], []
+    queue = collections.deque(actions)
+
+    def undo(d):
+        if d.undo is not None and d.undo() is NOT_YET:
+            due.append((time.monotonic() - start + 0.05, d))
+        else:
+            d.until = time.monotonic()
+
+    while queue or due:
+        now = time.monotonic() - start
+        while due and due[0][0] <= now:
+            undo(due.pop(0)[1])
+        while queue and queue[0].at <= now:
+            action = queue.popleft()
+            d = Done(action, time.monotonic())
+            d.undo = d.row.do(world, action)
+            if d.undo is SKIPPED:
+                continue
+            done.append(d)
+            due.append((time.monotonic() - start + action.hold, d))
+        due.sort(key=lambda x: x[0])
+        time.sleep(0.005)
+    time.sleep(max(0, seconds - (time.monotonic() - start)))
+    return done
