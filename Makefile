@@ -24,7 +24,8 @@ PKG_BUILD := gcc libc6-dev make pkg-config libevent-dev libllhttp-dev/node-llhtt
 	libnghttp2-dev
 PKG_RUN := python3 curl gunicorn openssl
 PKG_TEST := libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-yaml openssl \
-	ca-certificates tzdata haproxy nginx-light libnginx-mod-stream python3-h2 nghttp2-client
+	ca-certificates tzdata haproxy nginx-light libnginx-mod-stream python3-h2 nghttp2-client \
+	python3-grpcio
 PKG_BENCH := wrk nginx-light haproxy strace valgrind python3 openssl
 PKG_FUZZ := clang libclang-rt-14-dev/libclang-rt-dev
 PKG_FORMAT := clang-format
@@ -53,8 +54,8 @@ endif
 CPPFLAGS += -I. -D_GNU_SOURCE $(LLHTTP_CFLAGS)
 CFLAGS += -std=gnu11 -g $(OPT) $(WARN) $(SANITIZE) -pthread
 LDFLAGS += -pthread $(SANITIZE)
-LIBS_COMMON := -levent_core -levent_extra -ljansson -lconfuse -lm
-LIBS_ACTIVATOR := $(LIBS_COMMON) $(LLHTTP_LIBS) -lnghttp2 -lssl -lcrypto
+LIBS_COMMON := -levent_core -levent_extra -ljansson -lconfuse -lnghttp2 -lm
+LIBS_ACTIVATOR := $(LIBS_COMMON) $(LLHTTP_LIBS) -lssl -lcrypto
 LIBS_AUTOSCALER := $(LIBS_COMMON) -lcurl -lyaml
 DEFINES = -DVERSION='"$(VERSION)"' -DSYSCONFDIR='"$(SYSCONFDIR)"'
 

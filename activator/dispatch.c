@@ -1,6 +1,7 @@
 #include "activator/dispatch.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "activator/codec.h"
@@ -443,6 +444,19 @@ refuse_with_failure(struct xfer *x, enum outcome how, const char *why)
 	failure_unref(&f);
 }
 
+/* Likewise, or with what an instance has answered to its probe, or else with why. */
+static void
+refuse_unready(struct xfer *x, enum outcome how, const char *why)
+{
+	char trouble[REVISION_TROUBLE], text[REVISION_TROUBLE + 32];
+
+	if (revision_probe_trouble(x->route->rev, trouble)) {
+		snprintf(text, sizeof text, "its probe fails: %s", trouble);
+		why = text;
+	}
+	refuse_with_failure(x, how, why);
+}
+
 void
 dispatch_late(struct xfer *x)
 {
@@ -453,11 +467,11 @@ dispatch_late(struct xfer *x)
 	else if (x->is_serve_only && !shard_has_open(x->shard))
 		xfer_refuse(x, OUT_NOT_ACTIVE, NULL);
 	else if (atomic_load_explicit(&x->shard->rev->is_external, memory_order_relaxed))
-		refuse_with_failure(x, OUT_UPSTREAM_FAILED, unreached);
+		refuse_unready(x, OUT_UPSTREAM_FAILED, unreached);
 	else if (x->tries > 0)
 		xfer_refuse(x, OUT_UPSTREAM_FAILED, unreached);
 	else
-		refuse_with_failure(x, OUT_ACTIVATION_TIMEOUT, NULL);
+		refuse_unready(x, OUT_ACTIVATION_TIMEOUT, NULL);
 }
 
 /* Hand a grant to the next in the queue if it came too late, or if the instance is not to be

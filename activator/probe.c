@@ -10,6 +10,7 @@
 #include "activator/limiter.h"
 #include "activator/net/tcp.h"
 #include "activator/probe_spec.h"
+#include "activator/probe_talk.h"
 #include "common/clk.h"
 
 #define DELAY_FIRST CLK_MS
@@ -18,7 +19,6 @@
 #define OPEN_MOST 512		  /* connections at a time */
 #define OPEN_HANGING 384	  /* of these, to instances whose last try timed out */
 #define ROUND_MOST 4		  /* tries begun in one turn of the loop: a wake-up may wait */
-#define STATUS_BYTES 12		  /* "HTTP/1.1 200" */
 #define ALTERNATE_EVERY 4	 /* one of so many refused tries is repeated at the other address */
 #define REPORT_FIRST (5 * CLK_S) /* most programs refuse connections while they start */
 #define REPORT_LEAST CLK_S
@@ -27,7 +27,7 @@ enum probe_state {
 	PROBE_WAITING, /* for its timer */
 	PROBE_QUEUED,  /* too many tries run: for one to end, or for the loop's next turn */
 	PROBE_CONNECTING,
-	PROBE_READING /* the response to its GET */
+	PROBE_ASKING /* connected, and has asked */
 };
 
 /* One instance that is being probed: until it answers, or probing is no longer needed. */
@@ -38,21 +38,21 @@ struct probe {
 	enum probe_state state;
 	bool is_hanging; /* its last try timed out */
 	unsigned tries;
-	bool is_alternate; /* this try is made at inst->alternate */
-	bool is_second;	   /* its first probe has succeeded: the second one is made */
-	int64_t first_ns;  /* of the first try */
-	int fd;		   /* CONNECTING, READING: open, and has a permit; else -1 */
+	bool is_alternate;	 /* this try is made at inst->alternate */
+	bool is_second;		 /* its first probe has succeeded: the second one is made */
+	int64_t first_ns;	 /* of the first try */
+	int fd;			 /* CONNECTING, ASKING: open, and has a permit; else -1 */
+	struct probe_talk *talk; /* ASKING: has the fd; else NULL */
 	struct loop_fd watch;
 	struct loop_timer timer; /* WAITING: to the next try; else: to the end of this one */
 	int64_t report_ns;	 /* after so long a log line says that it does not answer */
-	char status[STATUS_BYTES];
-	size_t status_n;
 };
 
 struct prober {
 	struct loop *loop;
 	const struct prober_ops *ops;
 	void *arg;
+	struct probe_net *net;
 	struct list queued[2]; /* of struct probe, by is_hanging */
 	size_t probed;	       /* instances */
 	size_t open[2];	       /* connections, by is_hanging */
@@ -66,13 +66,15 @@ struct prober {
 static void on_next_round(void *prober);
 
 struct prober *
-prober_new(struct loop *loop, const struct prober_ops *ops, void *arg)
+prober_new(struct loop *loop, const struct activator_conf *conf, const struct prober_ops *ops,
+	   void *arg)
 {
 	struct prober *p = xcalloc(1, sizeof *p);
 
 	p->loop = loop;
 	p->ops = ops;
 	p->arg = arg;
+	p->net = probe_net_new(loop, conf);
 	list_init(&p->queued[false]);
 	list_init(&p->queued[true]);
 	loop_timer_init(&p->next_round, loop, on_next_round, p);
@@ -89,6 +91,7 @@ prober_free(struct prober **pp)
 		return;
 	CHECK(p->probed == 0);
 	loop_timer_fini(&p->next_round);
+	probe_net_free(&p->net);
 	free(p);
 }
 
@@ -125,7 +128,7 @@ spec_of(const struct instance *inst, struct probe_spec *spec)
 	if (text == NULL && l->probe == PROBE_READINESS)
 		text = "ready";
 	else if (text == NULL)
-		text = l->probe == PROBE_HTTP ? l->probe_path : "tcp";
+		text = l->probe_text != NULL ? l->probe_text : "tcp";
 	probe_spec_parse(spec, text);
 }
 
@@ -238,7 +241,10 @@ close_try(struct probe *b)
 	if (fd < 0)
 		return;
 	release_fd(b);
-	close(fd);
+	if (b->talk != NULL)
+		probe_talk_free(&b->talk);
+	else
+		close(fd);
 	limiter_permit_back(b->inst);
 }
 
@@ -267,7 +273,7 @@ static bool
 is_report_due(const struct probe *b, int64_t elapsed)
 {
 	return elapsed >= b->report_ns ||
-	       (b->report_ns == REPORT_FIRST && b->state == PROBE_READING);
+	       (b->report_ns == REPORT_FIRST && b->state == PROBE_ASKING);
 }
 
 static void
@@ -290,6 +296,8 @@ failed(struct probe *b, bool is_hanging, const char *cause)
 	bool is_alternate_next = has_to_try_alternate(b, is_hanging);
 
 	report(b, cause);
+	if (b->state == PROBE_ASKING)
+		revision_set_probe_trouble(b->inst->rev, cause);
 	close_try(b);
 	b->is_hanging = is_hanging;
 	b->is_alternate = is_alternate_next;
@@ -312,6 +320,7 @@ end(struct probe *b)
 		list_remove(&p->queued[b->is_hanging], &b->node);
 	loop_timer_fini(&b->timer);
 	b->inst->probe = NULL;
+	revision_set_probe_trouble(b->inst->rev, NULL);
 	p->probed--;
 	instance_unref(&b->inst);
 	free(b);
@@ -330,23 +339,10 @@ open_with_fd(struct probe *b)
 	limiter_permit_back(b->inst);
 }
 
-/* Read what has come of the response first: closing with unread bytes would reset the
- * connection, and the instance might log an error. */
-static void
-close_read(struct probe *b)
-{
-	char rest[4096];
-	int i;
-
-	for (i = 0; i < 16 && recv(b->fd, rest, sizeof rest, MSG_DONTWAIT) > 0; i++)
-		;
-	close_try(b);
-}
-
 static void
 open_without_fd(struct probe *b)
 {
-	close_read(b);
+	close_try(b);
 	limiter_open(b->inst, SLOTS_UNREADY);
 }
 
@@ -397,67 +393,52 @@ passed(struct probe *b, bool is_reusable)
 		return;
 	}
 	b->is_second = true;
-	close_read(b);
+	close_try(b);
 	b->state = PROBE_WAITING;
 	loop_timer_set(&b->timer, 0);
 	begin_queued(b->prober);
 }
 
-/* By the beginning of the status line. */
 static void
-judge(struct probe *b)
-{
-	const char *s = b->status;
-	char cause[32];
-
-	if (memcmp(s, "HTTP/1.", 7) != 0 || s[8] != ' ') {
-		failed(b, false, "no HTTP/1 response");
-	} else if (s[9] == '2' || s[9] == '3') {
-		passed(b, false);
-	} else {
-		snprintf(cause, sizeof cause, "HTTP %.3s", s + 9);
-		failed(b, false, cause);
-	}
-}
-
-static void
-on_readable(int fd, short what, void *arg)
+on_over(const char *trouble, void *arg)
 {
 	struct probe *b = arg;
-	ssize_t n = recv(fd, b->status + b->status_n, STATUS_BYTES - b->status_n, MSG_DONTWAIT);
 
-	(void)what;
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0) {
-		failed(b, false, n < 0 ? strerror(errno) : "connection closed before the response");
-		return;
-	}
-	b->status_n += (size_t)n;
-	if (b->status_n < STATUS_BYTES)
-		return;
-	judge(b);
+	if (trouble == NULL)
+		passed(b, false);
+	else
+		failed(b, false, trouble);
+}
+
+/* What the pod declares is asked as the kubelet would ask it. */
+static bool
+is_encrypted(const struct instance *inst, const struct probe_spec *spec)
+{
+	return inst->rev->limits->v.upstream_tls && spec->port == 0;
 }
 
 static void
 ask(struct probe *b, const struct probe_spec *spec)
 {
 	struct addr addr = address_of(b);
-	char text[ADDR_TEXT], *head = probe_spec_head(spec, addr_format(&addr, true, text));
-	size_t n = strlen(head);
-	bool is_sent = send(b->fd, head, n, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)n;
+	struct probe_question q = {.spec = spec, .addr = &addr};
 
-	free(head);
-	b->state = PROBE_READING;
-	if (!is_sent) {
-		failed(b, false, "cannot send the probe");
+	b->state = PROBE_ASKING;
+	if (is_encrypted(b->inst, spec)) {
+		q.trust = b->inst->rev->limits->trust;
+		if (q.trust == NULL) { /* revision.c has logged why */
+			failed(b, false, "the files of upstream_tls cannot be used");
+			return;
+		}
+	}
+	loop_fd_clear(&b->watch);
+	b->talk = probe_talk_new(b->prober->net, b->fd, &q, on_over, b);
+	if (b->talk == NULL) {
+		failed(b, false, strerror(errno));
 		return;
 	}
 	loop_timer_set(&b->timer, spec->timeout_ns > 0 ? spec->timeout_ns
 						       : b->inst->rev->limits->v.probe_timeout);
-	b->status_n = 0;
-	loop_fd_clear(&b->watch);
-	loop_fd_set(&b->watch, b->prober->loop, b->fd, EV_READ, on_readable, b);
 }
 
 static void
@@ -469,7 +450,7 @@ connected(struct probe *b)
 	current_spec(b, &spec);
 	if (tcp_is_self_connected(b->fd, &addr))
 		failed(b, false, "the connection led back to itself: nothing listens");
-	else if (spec.kind == PROBE_HTTP)
+	else if (spec.kind == PROBE_HTTP || spec.kind == PROBE_GRPC)
 		ask(b, &spec);
 	else
 		passed(b, addr_equal(&addr, place_of(b)));
@@ -556,8 +537,8 @@ on_timer(void *arg)
 		start_or_queue(b);
 	else
 		failed(b, true,
-		       b->state == PROBE_READING ? "no response within probe_timeout"
-						 : "no connection within connect_timeout");
+		       b->state == PROBE_ASKING ? "no response within probe_timeout"
+						: "no connection within connect_timeout");
 }
 
 /* --- which instances are probed --- */

@@ -1,14 +1,14 @@
-/* probe - finds out when an instance answers: it tries a TCP connect, or a GET, at once and
- * again until one succeeds.  It does not wait for the platform to find the instance ready,
- * which takes longer, unless the probe is `ready`: then only the platform says so.
+/* probe - finds out when an instance answers: it tries a TCP connect, a GET, or the health check
+ * of gRPC, at once and again until one succeeds.  It does not wait for the platform to find the
+ * instance ready, which takes longer, unless the probe is `ready`: then only the platform says so.
  *
  * Time between two tries: while requests wait for the revision, 1/256 of the time since the
  * first try, so that probing adds less than half a percent to a start; otherwise 1 ms,
  * doubling.  In either case at least 1 ms and at most 100 ms, but never less than 0.2 ms for
  * each instance that is being probed: about 5,000 tries a second over all instances.  Tries at
  * the alternate address and second probes come at once.  A try lasts up to connect_timeout, and
- * for a GET up to probe_timeout more, or up to what its probe_spec says; no other is made beside
- * it.  While an instance does not answer, a log line says why, less and less often.
+ * for a question up to probe_timeout more, or up to what its probe_spec says; no other is made
+ * beside it.  While an instance does not answer, a log line says why, less and less often.
  * At most 512 connections are open at a time; a quarter of them is kept for instances whose
  * last try did not time out.
  * Thread: main. */
@@ -17,6 +17,7 @@
 
 #include "common/base.h"
 
+struct activator_conf;
 struct instance;
 struct loop;
 
@@ -29,7 +30,9 @@ struct prober_ops {
 	void (*on_answers)(struct instance *, void *arg);
 };
 
-NODISCARD struct prober *prober_new(struct loop *, const struct prober_ops *, void *arg);
+/* conf: for probes by TLS; borrowed.  The prober has the tail hook of the loop. */
+NODISCARD struct prober *prober_new(struct loop *, const struct activator_conf *conf,
+				    const struct prober_ops *, void *arg);
 void prober_free(struct prober **);
 
 /* inst->state, inst->probe_spec or the share of inst may have changed: probe inst, open it because

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "common/clk.h"
+#include "common/grpc_health.h"
 #include "common/settings.h"
 #include "common/strbuf.h"
 
@@ -51,7 +52,17 @@ take_timeout(struct probe_spec *s)
 		}
 }
 
-/* end: of this probe's text. */
+/* The lines behind the first one, which ends at `at`.  end: of this probe's text. */
+static void
+take_fields(struct probe_spec *s, const char *at, const char *end)
+{
+	if (at >= end)
+		return;
+	s->fields = at + 1;
+	s->fields_n = (size_t)(end - s->fields);
+	take_timeout(s);
+}
+
 static void
 take_http(struct probe_spec *s, const char *at, const char *end)
 {
@@ -62,11 +73,37 @@ take_http(struct probe_spec *s, const char *at, const char *end)
 	s->kind = PROBE_HTTP;
 	s->path = at;
 	s->path_n = n;
-	if (at + n < end) {
-		s->fields = at + n + 1;
-		s->fields_n = (size_t)(end - s->fields);
-		take_timeout(s);
-	}
+	take_fields(s, at + n, end);
+}
+
+/* at: the name of the service. */
+static void
+take_grpc(struct probe_spec *s, const char *at, const char *end)
+{
+	size_t n = strcspn(at, "\n");
+
+	if (n > GRPC_HEALTH_NAME_MOST)
+		return;
+	s->kind = PROBE_GRPC;
+	s->service = at;
+	s->service_n = n;
+	take_fields(s, at + n, end);
+}
+
+/* With a port: "http://:9000/healthz". */
+static void
+take_at_port(struct probe_spec *s, const char *text, const char *port, const char *end)
+{
+	char *rest;
+	unsigned long n = strtoul(port, &rest, 10);
+
+	if (n == 0 || n > UINT16_MAX)
+		return;
+	s->port = (uint16_t)n;
+	if (strncmp(text, "http://", 7) == 0)
+		take_http(s, rest, end);
+	else if (strncmp(text, "grpc://", 7) == 0 && strchr("/\n", *rest) != NULL)
+		take_grpc(s, rest + (*rest == '/'), end);
 }
 
 void
@@ -74,8 +111,6 @@ probe_spec_parse(struct probe_spec *s, const char *text)
 {
 	const char *port = strstr(text, "://:"), *empty = strstr(text, "\n\n");
 	const char *end = empty == NULL ? text + strlen(text) : empty;
-	char *rest;
-	unsigned long n;
 
 	*s = (struct probe_spec){.kind = PROBE_TCP, .fields = ""};
 	if (!is_clean(text))
@@ -85,14 +120,12 @@ probe_spec_parse(struct probe_spec *s, const char *text)
 		s->kind = PROBE_READINESS;
 	else if (text[0] == '/')
 		take_http(s, text, end);
-	if (text[0] == '/' || port == NULL || port > end)
-		return;
-	n = strtoul(port + 4, &rest, 10);
-	if (n == 0 || n > UINT16_MAX)
-		return;
-	s->port = (uint16_t)n;
-	if (strncmp(text, "http://", 7) == 0)
-		take_http(s, rest, end);
+	else if (strncmp(text, "grpc://:", 8) != 0 && strncmp(text, "grpc:", 5) == 0)
+		take_grpc(s, text + 5, end);
+	else if (strncmp(text, "grpc", 4) == 0 && strchr("\n", text[4]) != NULL)
+		take_grpc(s, text + 4, end);
+	else if (port != NULL && port < end)
+		take_at_port(s, text, port + 4, end);
 }
 
 static bool

@@ -1,5 +1,6 @@
 #include "activator/revision.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,6 +53,26 @@ revision_set_limits(struct revision *rev, const struct limits *limits)
 	if (limits->upstream_tls)
 		load_trust(rev, before == NULL ? NULL : before->trust);
 	revision_limits_unref(&before);
+}
+
+/* --- what probes find --- */
+
+void
+revision_set_probe_trouble(struct revision *rev, const char *trouble)
+{
+	pthread_mutex_lock(&rev->lock);
+	snprintf(rev->probe_trouble, sizeof rev->probe_trouble, "%s",
+		 trouble == NULL ? "" : trouble);
+	pthread_mutex_unlock(&rev->lock);
+}
+
+bool
+revision_probe_trouble(struct revision *rev, char out[REVISION_TROUBLE])
+{
+	pthread_mutex_lock(&rev->lock);
+	memcpy(out, rev->probe_trouble, REVISION_TROUBLE);
+	pthread_mutex_unlock(&rev->lock);
+	return out[0] != '\0';
 }
 
 /* --- shares --- */

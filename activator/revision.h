@@ -118,6 +118,8 @@ struct shard {
 	struct metric_hist cold[COLD_PHASES_N];
 } __attribute__((aligned(64)));
 
+#define REVISION_TROUBLE 128
+
 struct revision {
 	/* immutable after revision_new() */
 	char *name; /* "service/revision" */
@@ -153,11 +155,13 @@ struct revision {
 	_Atomic bool is_packed;	      /* instances are filled one by one (balance.h) */
 	struct hmap by_id;	      /* struct instance: all that there are */
 	struct failure *failure;      /* NULL: none */
-	uint32_t wanted;	      /* instances that the autoscaler wants */
-	uint32_t pace;		      /* most of instance.paced; 0: no pacing */
-	bool had_all_wanted;	      /* at the last limiter_tick(): as many open as wanted */
-	bool is_pacing_over;	      /* at the last two: no more instances are coming */
-	uint32_t random;	      /* for the choice of an instance under the lock */
+	/* What the last answer to a probe was that was no good; "": there is none. */
+	char probe_trouble[REVISION_TROUBLE];
+	uint32_t wanted;     /* instances that the autoscaler wants */
+	uint32_t pace;	     /* most of instance.paced; 0: no pacing */
+	bool had_all_wanted; /* at the last limiter_tick(): as many open as wanted */
+	bool is_pacing_over; /* at the last two: no more instances are coming */
+	uint32_t random;     /* for the choice of an instance under the lock */
 
 	/* main thread: registry.c, autoscaler_link.c */
 	struct list instances;		/* of struct instance: all listed */
@@ -195,6 +199,11 @@ NODISCARD struct instance_set *instance_set_new(struct instance *const *v, uint3
 struct instance_set *instance_set_ref(struct instance_set *);
 void instance_set_unref(struct instance_set **);
 bool instance_set_holds(const struct instance_set *, const struct instance *);
+
+/* An instance answers its probe, and says this, which is cut short; NULL: no instance does. */
+void revision_set_probe_trouble(struct revision *, const char *);
+/* False: there is none. */
+bool revision_probe_trouble(struct revision *, char out[REVISION_TROUBLE]);
 
 /* Borrowed; lives as long as the instance. */
 static inline const struct instance_address *

@@ -42,7 +42,7 @@ make(struct worker *w, struct instance *inst, const struct revision_limits *limi
 	}
 	if (limits->trust != NULL) {
 		u->trust = tls_trust_ref(limits->trust);
-		tls_connect(w->upstream_tls, &u->io, u->trust, &address->addr);
+		tls_connect(w->upstream_tls, &u->io, u->trust, &address->addr, false);
 	}
 	tcp_keep_alive(fd, w->conf->tcp_keepalive);
 	u->w = w;

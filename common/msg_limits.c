@@ -8,6 +8,7 @@
 #include "common/clk.h"
 #include "common/jget.h"
 #include "common/jput.h"
+#include "common/settings_form.h"
 
 #define KEY_NAME_MAX 80
 #define WORD_MAX 40
@@ -47,7 +48,8 @@ probe_text(const struct limits *l)
 {
 	switch (l->probe) {
 	case PROBE_HTTP:
-		return l->probe_path;
+	case PROBE_GRPC:
+		return l->probe_text;
 	case PROBE_READINESS:
 		return "readiness";
 	default: /* PROBE_AUTO: the messages about pods say how each of them is probed */
@@ -210,17 +212,19 @@ get_probe(const struct jget *at, const char *name, struct limits *l, struct err 
 		return -1;
 	if (text == NULL)
 		return 0;
-	free(l->probe_path);
-	l->probe_path = NULL;
+	free(l->probe_text);
+	l->probe_text = NULL;
 	if (strcmp(text, "tcp") == 0) {
 		l->probe = PROBE_TCP;
 	} else if (strcmp(text, "readiness") == 0) {
 		l->probe = PROBE_READINESS;
-	} else if (text[0] == '/') {
-		l->probe = PROBE_HTTP;
-		l->probe_path = xstrdup(text);
+	} else if (text[0] == '/' || form_is_health_check(text)) {
+		l->probe = text[0] == '/' ? PROBE_HTTP : PROBE_GRPC;
+		l->probe_text = xstrdup(text);
 	} else {
-		rc = jget_fail(at, name, e, "expected \"tcp\", \"readiness\" or a path");
+		rc = jget_fail(
+			at, name, e,
+			"expected \"tcp\", \"readiness\", \"grpc\", \"grpc:NAME\" or a path");
 	}
 	free(text);
 	return rc;

@@ -13,7 +13,7 @@
 #include "common/str_list.h"
 
 /* PROBE_AUTO: the pod's own probes (driver kubernetes), else PROBE_TCP. */
-enum { PROBE_TCP, PROBE_HTTP, PROBE_READINESS, PROBE_AUTO };
+enum { PROBE_TCP, PROBE_HTTP, PROBE_READINESS, PROBE_AUTO, PROBE_GRPC };
 enum { SLOW_OFF, SLOW_OBSERVE, SLOW_ON };
 enum { METRIC_CONCURRENCY, METRIC_RPS };
 enum { AGGREGATION_LINEAR, AGGREGATION_WEIGHTED_EXPONENTIAL };
@@ -52,7 +52,7 @@ struct limits {
 	uint32_t requests_per_connection; /* 0: no limit */
 
 	int probe;	  /* PROBE_* */
-	char *probe_path; /* PROBE_HTTP: "/healthz", else NULL */
+	char *probe_text; /* PROBE_HTTP: "/healthz"; PROBE_GRPC: "grpc" or "grpc:NAME"; else NULL */
 	bool via;	  /* add a Via field */
 
 	bool upstream_tls;   /* the instances speak TLS */
@@ -95,7 +95,7 @@ struct launch {
 	struct str_list stop_command; /* empty: SIGTERM */
 	char *pid_file;		      /* NULL: none */
 	int64_t refusal_timeout;
-	char *liveness; /* "tcp" or a path; NULL: no checks */
+	char *liveness; /* "tcp", "grpc", "grpc:NAME" or a path; NULL: no checks */
 	int64_t liveness_period, liveness_timeout;
 	uint32_t liveness_threshold;
 	/* either driver */

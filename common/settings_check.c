@@ -367,7 +367,7 @@ check_launch(struct loader *ld, const struct conf_section *s, const struct revis
 	if (r->limits.probe == PROBE_READINESS && way != NULL && second == NULL &&
 	    !(way->kubernetes && !way->process))
 		REPORT(ld, settings_origins_line(&r->origins, "probe", s->line),
-		       "probe: expected \"auto\", \"tcp\" or a path together with %s, got "
+		       "probe: expected \"auto\", \"tcp\", \"grpc\" or a path together with %s, got "
 		       "\"readiness\"",
 		       way->key);
 }
@@ -409,10 +409,6 @@ check_upstream_tls(struct loader *ld, const struct conf_section *s, const struct
 {
 	const struct limits *l = &r->limits;
 
-	if (l->upstream_tls && l->probe == PROBE_HTTP)
-		REPORT(ld, settings_origins_line(&r->origins, "probe", s->line),
-		       "probe: expected \"auto\", \"tcp\" or \"readiness\" together with "
-		       "upstream_tls, got a path");
 	if (l->upstream_tls)
 		check_upstream_name(ld, s, r);
 	else

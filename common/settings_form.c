@@ -5,6 +5,7 @@
 
 #include "common/conf_errors.h"
 #include "common/cron.h"
+#include "common/grpc_health.h"
 #include "common/path.h"
 #include "common/text.h"
 #include "common/zone.h"
@@ -156,6 +157,19 @@ form_is_target(const char *s)
 	return s[0] == '/' && *at == '\0' && strlen(s) <= 1024;
 }
 
+bool
+form_is_health_check(const char *s)
+{
+	const unsigned char *at;
+
+	if (strncmp(s, "grpc", 4) != 0 || (s[4] != ':' && s[4] != '\0'))
+		return false;
+	for (at = (const unsigned char *)s + 4; *at > ' ' && *at < 0x7f; at++)
+		;
+	return *at == '\0' && strcmp(s, "grpc:") != 0 && strncmp(s, "grpc://:", 8) != 0 &&
+	       strlen(s) <= 5 + GRPC_HEALTH_NAME_MOST;
+}
+
 #define PATH_EXPECTED                                                                              \
 	"a path like \"/api\", which stands for all below it, too; without \"*\", "                \
 	"\"..\", \"//\", \";\" and encoded slashes"
@@ -189,7 +203,7 @@ is_method(const char *s)
 static bool
 is_liveness(const char *s)
 {
-	return strcmp(s, "tcp") == 0 || form_is_target(s);
+	return strcmp(s, "tcp") == 0 || form_is_health_check(s) || form_is_target(s);
 }
 
 static bool
@@ -343,7 +357,8 @@ static const struct form {
 	{"paths", GROUP_SERVICE, is_path, PATH_EXPECTED},
 	{"match_header", GROUP_SERVICE, is_token, "the name of a header field"},
 	{"match_value", GROUP_SERVICE, is_value, "the value of a header field"},
-	{"liveness", GROUP_LAUNCH, is_liveness, "\"tcp\" or a path like \"/healthz\""},
+	{"liveness", GROUP_LAUNCH, is_liveness,
+	 "\"tcp\", \"grpc\", \"grpc:NAME\" or a path like \"/healthz\""},
 	{"sticky", GROUP_SERVICE, is_sticky, "\"cookie:NAME\" or \"header:NAME\""},
 	{"waiting_page", GROUP_SERVICE, is_any, "\"default\" or a file"},
 	{"owner", GROUP_SERVICE, form_is_account, "1 to 63 letters, digits and \"-_.@/\""},

@@ -66,7 +66,7 @@ kind_of(enum key_type type)
 	case KEY_NETWORKS:
 		return "networks";
 	case KEY_PROBE:
-		return "auto, tcp, readiness or a path";
+		return "auto, tcp, readiness, grpc, grpc:NAME or a path";
 	case KEY_PORTS:
 		return "within 1-65535";
 	default:

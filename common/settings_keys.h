@@ -23,8 +23,9 @@ enum key_type {
 	KEY_LISTEN,    /* struct str_list of entries of listen_spec.h */
 	KEY_ENDPOINTS, /* struct str_list of host:port, unix:/path or name:port */
 	KEY_NETWORKS,  /* struct str_list of CIDR networks */
-	KEY_PROBE,     /* "auto", "tcp", "readiness" or a path: two fields, probe and probe_path */
-	KEY_PORTS      /* "20000-29999": two fields */
+	KEY_PROBE, /* "auto", "tcp", "readiness", "grpc", "grpc:NAME" or a path: two fields, probe
+		    and probe_text */
+	KEY_PORTS  /* "20000-29999": two fields */
 };
 
 /* The sections in which a key is allowed, as a set. */

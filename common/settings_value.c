@@ -77,6 +77,7 @@ parse_probe(const char *text, struct parsed *p)
 	p->choice = strcmp(text, "auto") == 0	     ? PROBE_AUTO
 		    : strcmp(text, "tcp") == 0	     ? PROBE_TCP
 		    : strcmp(text, "readiness") == 0 ? PROBE_READINESS
+		    : form_is_health_check(text)     ? PROBE_GRPC
 						     : PROBE_HTTP;
 	return p->choice != PROBE_HTTP || form_is_target(text) ? 0 : -1;
 }
@@ -119,7 +120,9 @@ expected(const struct key *k, const char *text, struct err *e)
 		[KEY_ENDPOINTS] = "an address like \"127.0.0.1:8080\", \"name.example:8080\" or "
 				  "\"unix:/path\"",
 		[KEY_NETWORKS] = "a network like \"10.0.0.0/8\"",
-		[KEY_PROBE] = "\"auto\", \"tcp\", \"readiness\" or a path like \"/healthz\"",
+		[KEY_PROBE] =
+			"\"auto\", \"tcp\", \"readiness\", \"grpc\", \"grpc:NAME\" or a path like "
+			"\"/healthz\"",
 		[KEY_PORTS] = "ports like \"20000-29999\"",
 	};
 
@@ -246,7 +249,8 @@ store(const struct key *k, void *base, const struct parsed *p, const char *text)
 		break;
 	case KEY_PROBE:
 		limits->probe = p->choice;
-		text_replace(&limits->probe_path, p->choice == PROBE_HTTP ? text : NULL);
+		text_replace(&limits->probe_text,
+			     p->choice == PROBE_HTTP || p->choice == PROBE_GRPC ? text : NULL);
 		break;
 	case KEY_PORTS:
 		autoscaler->port_first = p->first;
@@ -303,7 +307,7 @@ value_fini_group(enum key_group group, void *base)
 		else if (k->type == KEY_STRING || k->type == KEY_ADDRESS)
 			text_replace(at, NULL);
 		else if (k->type == KEY_PROBE)
-			text_replace(&((struct limits *)base)->probe_path, NULL);
+			text_replace(&((struct limits *)base)->probe_text, NULL);
 	}
 }
 
@@ -340,8 +344,8 @@ copy(const struct key *k, void *to, const void *from)
 		text_replace(at, *(char *const *)source);
 	} else if (k->type == KEY_PROBE) {
 		((struct limits *)to)->probe = ((const struct limits *)from)->probe;
-		text_replace(&((struct limits *)to)->probe_path,
-			     ((const struct limits *)from)->probe_path);
+		text_replace(&((struct limits *)to)->probe_text,
+			     ((const struct limits *)from)->probe_text);
 	} else {
 		CHECK(k->type != KEY_PORTS); /* two members; no group with it is copied */
 		memcpy(at, source, size_of(k->type));
@@ -446,7 +450,7 @@ value_format(const struct key *k, const void *base, struct strbuf *b)
 		value_format_string(limits->probe == PROBE_AUTO	       ? "auto"
 				    : limits->probe == PROBE_TCP       ? "tcp"
 				    : limits->probe == PROBE_READINESS ? "readiness"
-								       : limits->probe_path,
+								       : limits->probe_text,
 				    b);
 		break;
 	case KEY_PORTS:

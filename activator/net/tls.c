@@ -63,6 +63,7 @@ struct tls_stream {
 	enum place place;
 	bool is_plain;	     /* what has come is not TLS */
 	bool is_client;	     /* the peer is an instance */
+	bool is_h2;	     /* is_client: it has to speak HTTP/2 */
 	bool is_drained;     /* a read has found nothing */
 	bool is_shut;	     /* close_notify was sent */
 	bool has_failed;     /* OpenSSL may not be called any more */
@@ -686,6 +687,17 @@ reason_of(const struct tls_stream *s)
 	return reason;
 }
 
+/* Has the instance chosen HTTP/2, where it has to?  RFC 9113 3.2. */
+static bool
+is_protocol_right(const struct tls_stream *s)
+{
+	const unsigned char *name;
+	unsigned n;
+
+	SSL_get0_alpn_selected(s->ssl, &name, &n);
+	return !s->is_h2 || (n == 2 && memcmp(name, "h2", 2) == 0);
+}
+
 static int
 tls_finish_connect(struct io *io)
 {
@@ -700,9 +712,13 @@ tls_finish_connect(struct io *io)
 	if (flush_sealed(s, false, 0) < 0) {
 		end_handshake(s, TLS_CLOSED);
 		fail(s, errno);
-	} else if (rc == 1) {
+	} else if (rc == 1 && is_protocol_right(s)) {
 		end_handshake(s, SSL_session_reused(s->ssl) ? TLS_RESUMED : TLS_FULL);
 		return 0;
+	} else if (rc == 1) {
+		s->failure = "the instance does not offer HTTP/2 (ALPN)";
+		end_handshake(s, TLS_FAILED);
+		fail(s, EPROTO);
 	} else if (SSL_get_error(s->ssl, rc) == SSL_ERROR_WANT_READ) {
 		return 1;
 	} else {
@@ -830,14 +846,17 @@ expect_name(SSL *ssl, const struct tls_trust *trust, const struct addr *addr)
 }
 
 void
-tls_connect(struct tls *t, struct io *io, const struct tls_trust *trust, const struct addr *addr)
+tls_connect(struct tls *t, struct io *io, const struct tls_trust *trust, const struct addr *addr,
+	    bool is_h2)
 {
-	static const unsigned char http1[] = "\x08http/1.1";
+	static const unsigned char http1[] = "\x08http/1.1", http2[] = "\x02h2";
 	struct tls_stream *s = stream_new(t, io, client_ctx(t));
 
 	s->is_client = true;
 	SSL_set_connect_state(s->ssl);
-	CHECK(SSL_set_alpn_protos(s->ssl, http1, sizeof http1 - 1) == 0);
+	s->is_h2 = is_h2;
+	CHECK(SSL_set_alpn_protos(s->ssl, is_h2 ? http2 : http1,
+				  is_h2 ? sizeof http2 - 1 : sizeof http1 - 1) == 0);
 	/* An address that no certificate can name, of a Unix socket, fails like a wrong name. */
 	if (SSL_set1_verify_cert_store(s->ssl, trust->store) != 1 ||
 	    expect_name(s->ssl, trust, addr) != 1 ||

@@ -90,8 +90,10 @@ NODISCARD int tls_check(const struct activator_conf *, const char **key, struct 
 /* The peer of this io, just accepted, speaks TLS. */
 void tls_accept(struct tls *, struct io *);
 /* The peer of this io, at that address, is to be asked by TLS.  io_finish_connect() goes on until
- * the handshake is over; it fails with EPROTO if the two cannot agree, and a line says why. */
-void tls_connect(struct tls *, struct io *, const struct tls_trust *, const struct addr *);
+ * the handshake is over; it fails with EPROTO if the two cannot agree, and a line says why.
+ * is_h2: by HTTP/2, which the peer has to choose by ALPN; else by HTTP/1.1. */
+void tls_connect(struct tls *, struct io *, const struct tls_trust *, const struct addr *,
+		 bool is_h2);
 
 /* The subject of the certificate that the client has proved to own, as in RFC 4514, or where it is
  * empty, the first alternative name: "URI:" or else "DNS:" and the name.  NULL: the certificate

@@ -8,6 +8,7 @@
 
 #include "autoscaler/kubernetes/kube_replicas.h"
 #include "common/clk.h"
+#include "common/grpc_health.h"
 #include "common/strbuf.h"
 #include "common/text.h"
 
@@ -505,6 +506,18 @@ http_probe(const json_t *action, const json_t *container)
 	return strbuf_take(&out);
 }
 
+/* "grpc://:9000/NAME"; NULL: the activator cannot send it. */
+static char *
+grpc_probe(const json_t *action)
+{
+	const char *service = text_or_empty(action, "service");
+	uint16_t port = port_number(number_of(action, "port", 0));
+
+	if (port == 0 || !is_printable(service, true) || strlen(service) > GRPC_HEALTH_NAME_MOST)
+		return NULL;
+	return xasprintf("grpc://:%u%s%s", port, service[0] == '\0' ? "" : "/", service);
+}
+
 /* The line that says how long the pod lets its probe take; text is taken over. */
 static char *
 with_timeout(char *text, const json_t *probe)
@@ -527,9 +540,12 @@ probe_text(const json_t *container, const char *which)
 	const json_t *probe = json_object_get(container, which);
 	const json_t *http = json_object_get(probe, "httpGet");
 	const json_t *tcp = json_object_get(probe, "tcpSocket");
+	const json_t *grpc = json_object_get(probe, "grpc");
 
 	if (http != NULL)
 		return with_timeout(http_probe(http, container), probe);
+	if (grpc != NULL)
+		return with_timeout(grpc_probe(grpc), probe);
 	if (tcp != NULL && text_of(tcp, "host") == NULL && probe_port(tcp, container) != 0)
 		return xasprintf("tcp://:%u", probe_port(tcp, container));
 	return NULL;

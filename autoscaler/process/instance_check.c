@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "common/clk.h"
+#include "common/grpc_health.h"
+#include "common/h2_ask.h"
 #include "common/loop.h"
 #include "common/text.h"
 
@@ -18,12 +20,13 @@
 struct instance_check {
 	struct loop *loop;
 	struct instance_check_spec spec;
-	char *path;
+	char *question; /* NULL: none is asked */
 	const struct instance_check_ops *ops;
 	void *arg;
 	uint32_t failures; /* in a row */
 	int64_t began_ns;  /* the check that runs, or the last one */
 	int fd;		   /* -1: no check runs */
+	struct h2_ask *h2; /* the health check that runs; else NULL */
 	struct loop_fd ev;
 	struct loop_timer timer; /* the end of the check that runs, else the next one */
 	char status[STATUS_BYTES + 1];
@@ -38,6 +41,7 @@ end_check(struct instance_check *c)
 	if (c->fd < 0)
 		return;
 	loop_fd_clear(&c->ev);
+	h2_ask_free(&c->h2);
 	close(c->fd);
 	c->fd = -1;
 }
@@ -116,12 +120,64 @@ on_answer(int fd, short what, void *arg)
 		judge_status(c);
 }
 
+/* Send what HTTP/2 has to send, which is little. */
+static bool
+send_h2(struct instance_check *c)
+{
+	const char *data;
+	ssize_t n;
+
+	while ((n = h2_ask_send(c->h2, &data)) > 0)
+		if (send(c->fd, data, (size_t)n, MSG_NOSIGNAL) != n)
+			return false;
+	return n == 0;
+}
+
+static void
+on_h2_answer(int fd, short what, void *arg)
+{
+	struct instance_check *c = arg;
+	char buf[4096];
+	ssize_t n = read(fd, buf, sizeof buf);
+	const char *problem = NULL;
+	bool is_bad;
+
+	(void)what;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		fail(c, "it closed the connection without an answer");
+		return;
+	}
+	is_bad = h2_ask_feed(c->h2, buf, (size_t)n) < 0 || !send_h2(c);
+	if (!is_bad && !h2_ask_is_over(c->h2))
+		return;
+	problem = grpc_health_problem(c->h2);
+	if (problem == NULL)
+		succeed(c);
+	else
+		fail(c, problem);
+}
+
+/* Of question "grpc" or "grpc:NAME". */
+static void
+ask_grpc(struct instance_check *c)
+{
+	const char *name = c->question[4] == ':' ? c->question + 5 : "";
+
+	c->h2 = grpc_health_new("http", "localhost", name, strlen(name));
+	if (!send_h2(c))
+		fail(c, "it did not take the request");
+	else
+		loop_fd_set(&c->ev, c->loop, c->fd, EV_READ, on_h2_answer, c);
+}
+
 static void
 ask(struct instance_check *c)
 {
 	char *request = xasprintf("GET %s HTTP/1.1\r\nHost: localhost\r\n"
 				  "User-Agent: activator-liveness\r\nConnection: close\r\n\r\n",
-				  c->path);
+				  c->question);
 	size_t n = strlen(request);
 	bool is_sent = send(c->fd, request, n, MSG_NOSIGNAL) == (ssize_t)n;
 
@@ -146,10 +202,12 @@ on_connected(int fd, short what, void *arg)
 		error = ECONNREFUSED;
 	if (error != 0)
 		fail(c, strerror(error));
-	else if (c->path == NULL)
+	else if (c->question == NULL)
 		succeed(c);
-	else
+	else if (c->question[0] == '/')
 		ask(c);
+	else
+		ask_grpc(c);
 }
 
 static void
@@ -202,7 +260,7 @@ instance_check_new(struct loop *loop, const struct instance_check_spec *spec,
 
 	c->loop = loop;
 	c->spec = *spec;
-	c->path = text_copy(spec->path);
+	c->question = text_copy(spec->question);
 	c->ops = ops;
 	c->arg = arg;
 	c->fd = -1;
@@ -222,6 +280,6 @@ instance_check_free(struct instance_check **cp)
 		return;
 	end_check(c);
 	loop_timer_fini(&c->timer);
-	free(c->path);
+	free(c->question);
 	free(c);
 }

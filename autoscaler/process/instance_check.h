@@ -1,5 +1,6 @@
-/* instance_check - tries again and again whether an instance works: a TCP connect, or a GET of a
- * path.  It reports each success, and the failure that makes a number of them in a row.
+/* instance_check - tries again and again whether an instance works: a TCP connect, a GET of a path,
+ * or the health check of gRPC.  It reports each success, and the failure that makes a number of
+ * them in a row.
  * One check runs at a time; the next begins a period after the last one began, or at its end.
  * Thread: the autoscaler's only loop.  Callbacks run from the loop, never from inside a call,
  * and may free the check. */
@@ -12,8 +13,9 @@ struct instance_check; /* opaque */
 struct loop;
 
 struct instance_check_spec {
-	uint16_t port;	  /* of 127.0.0.1 */
-	const char *path; /* NULL: a connect suffices; copied */
+	uint16_t port; /* of 127.0.0.1 */
+	/* A path, "grpc", or "grpc:NAME"; NULL: a connect suffices; copied. */
+	const char *question;
 	int64_t first_ns; /* until the first check begins */
 	int64_t period_ns, timeout_ns;
 	uint32_t threshold;

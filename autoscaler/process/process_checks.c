@@ -67,7 +67,7 @@ process_check_liveness(struct process_driver *d, struct member *m)
 	instance_check_free(&m->liveness);
 	if (l == NULL || l->liveness == NULL || m->is_retired || m->phase != MEMBER_RUNNING)
 		return;
-	spec.path = strcmp(l->liveness, "tcp") == 0 ? NULL : l->liveness;
+	spec.question = strcmp(l->liveness, "tcp") == 0 ? NULL : l->liveness;
 	spec.first_ns = spec.period_ns = l->liveness_period;
 	spec.timeout_ns = l->liveness_timeout;
 	spec.threshold = l->liveness_threshold;

@@ -17,7 +17,7 @@ import time
 
 import pytest
 
-from helpers import (BUILD, SLOW, WAIT_S, claim_range, process_state, release, rss_kib,
+from helpers import (BUILD, ROOT, SLOW, WAIT_S, claim_range, process_state, release, rss_kib,
                      wait_until)
 
 DRIVE = os.path.join(BUILD, "test", "drive")
@@ -648,6 +648,23 @@ def test_liveness(world, kind, liveness, why):
     wait_until(lambda: len(d.instances()) == 2 and len(retired(d)) == 1)
     d.scale("a/v1", 1, [i["id"]])
     wait_until(lambda: i["id"] not in [x["id"] for x in d.instances()])
+
+
+@pytest.mark.parametrize("liveness", ["grpc", "grpc:a.B"])
+def test_liveness_by_grpc(world, liveness):
+    file = os.path.join(world.state, "health")
+    with open(file, "w") as f:
+        f.write("SERVING")
+    app = os.path.join(ROOT, "test/system/fakes/grpc_app.py")
+    d, i = run_one(world, [sys.executable, app, "--health", file], liveness=liveness,
+                   liveness_period_ms=100, liveness_timeout_ms=1000 * SLOW)
+    wait_until(lambda: listens(i["port"]))
+    d.report_serving(i)
+    time.sleep(0.5)
+    assert not d.lines("failed its liveness checks")
+    with open(file, "w") as f:
+        f.write("NOT_SERVING")
+    assert "says NOT_SERVING" in wait_until(lambda: d.lines("failed its liveness checks"))[0]
 
 
 def test_a_changed_command_replaces_instances_one_by_one(world):

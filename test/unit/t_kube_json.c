@@ -127,11 +127,20 @@ probes(void **state)
 		 "http", "http://:8080/h\nHost: a b", true},
 		{POD("{" PORTS(HTTP) PROBE("\"tcpSocket\":{\"port\":8080}") "}", ""), "http",
 		 "tcp://:8080", true},
+		{POD("{" PORTS(HTTP) PROBE("\"grpc\":{\"port\":9090}") "}", ""), "http",
+		 "grpc://:9090", true},
+		{POD("{" PORTS(HTTP) PROBE("\"grpc\":{\"port\":8080,\"service\":\"a.B\"},"
+					   "\"timeoutSeconds\":3") "}",
+		     ""),
+		 "http", "grpc://:8080/a.B\nx-activator-timeout: 3000", true},
 		/* probes that only the kubelet can run */
 		{POD("{" PORTS(HTTP) PROBE("\"exec\":{\"command\":[\"x\"]}") "}", ""), "http",
 		 "ready", true},
-		{POD("{" PORTS(HTTP) PROBE("\"grpc\":{\"port\":8080}") "}", ""), "http", "ready",
-		 true},
+		/* a name that no line can have */
+		{POD("{" PORTS(HTTP) PROBE("\"grpc\":{\"port\":8080,\"service\":\"a\\nb\"}") "}",
+		     ""),
+		 "http", "ready", true},
+		{POD("{" PORTS(HTTP) PROBE("\"grpc\":{}") "}", ""), "http", "ready", true},
 		{POD("{" PORTS(HTTP) PROBE("\"httpGet\":{\"path\":\"/\",\"port\":8080,\"scheme\":"
 					   "\"HTTPS\"}") "}",
 		     ""),
@@ -177,6 +186,10 @@ probes(void **state)
 		 "http", "tcp://:8080", true},
 		{POD("{" PORTS(HTTP) STARTUP("\"tcpSocket\":{\"port\":8080}")
 			     PROBE("\"grpc\":{\"port\":8080}") "}",
+		     STARTED("false")),
+		 "http", "tcp://:8080\n\ngrpc://:8080", true},
+		{POD("{" PORTS(HTTP) STARTUP("\"tcpSocket\":{\"port\":8080}")
+			     PROBE("\"exec\":{\"command\":[\"x\"]}") "}",
 		     STARTED("false")),
 		 "http", "ready", true},
 		/* another container's */

@@ -423,9 +423,9 @@ limits_travel_by_their_table(void **state)
 				   CLK_US; /* rounded up, so that it is never 0, which is "off" */
 	revision.limits.half_close = !revision.limits.half_close;
 	revision.limits.max_head = 20000;
-	free(revision.limits.probe_path);
+	free(revision.limits.probe_text);
 	revision.limits.probe = PROBE_HTTP;
-	revision.limits.probe_path = xstrdup("/up");
+	revision.limits.probe_text = xstrdup("/up");
 	strbuf_init(&out, 0);
 	msg_encode(&m, &out);
 	assert_non_null(strstr(strbuf_str(&out), "\"activation_timeout_ms\":1234"));
@@ -438,7 +438,7 @@ limits_travel_by_their_table(void **state)
 	assert_int_equal(to->max_head, 20000);
 	assert_int_equal(to->response_timeout, revision.limits.response_timeout);
 	assert_int_equal(to->probe, PROBE_HTTP);
-	assert_string_equal(to->probe_path, "/up");
+	assert_string_equal(to->probe_text, "/up");
 	msg_fini(&back);
 	strbuf_fini(&out);
 	limits_fini(&revision.limits);
@@ -461,7 +461,7 @@ limits_that_are_left_out_have_their_defaults(void **state)
 	assert_refused(
 		"{\"type\":\"service\",\"name\":\"s\",\"traffic\":[],\"revisions\":[{\"name\":"
 		"\"s/v\",\"limits\":{\"probe\":\"sing\"},\"wanted\":0,\"instances\":null}]}",
-		"service: $.revisions[0].limits.probe: expected \"tcp\", \"readiness\" or a "
+		"service: $.revisions[0].limits.probe: expected \"tcp\", \"readiness\", \"grpc\", \"grpc:NAME\" or a "
 		"path");
 }
 

@@ -39,6 +39,7 @@ on_answers(struct instance *inst, void *arg)
 }
 
 static const struct prober_ops ops = {.on_answers = on_answers};
+static const struct activator_conf conf;
 
 static int
 setup(void **state)
@@ -48,7 +49,7 @@ setup(void **state)
 
 	w->listener = loopback_bind(SOCK_CLOEXEC, &addr);
 	w->loop = loop_new(NULL);
-	w->prober = prober_new(w->loop, &ops, w);
+	w->prober = prober_new(w->loop, &conf, &ops, w);
 	w->rev = unit_revision(w->loop);
 	w->inst = instance_new(w->rev, "a", &addr);
 	w->inst->is_listed = true;
@@ -305,7 +306,7 @@ test_http_path_of_the_limits(void **state)
 
 	listen(w->listener, 8);
 	w->rev->limits->v.probe = PROBE_HTTP;
-	w->rev->limits->v.probe_path = xstrdup("/up");
+	w->rev->limits->v.probe_text = xstrdup("/up");
 	prober_watch(w->prober, w->inst);
 	answer_http(w, "HTTP/1.1 204 No Content\r\n\r\n", head, sizeof head);
 	assert_int_equal(strncmp(head, "GET /up HTTP/1.1\r\n", 18), 0);

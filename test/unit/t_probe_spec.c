@@ -2,6 +2,7 @@
 #include "test/unit/unit.h"
 
 #include "activator/probe_spec.h"
+#include "common/clk.h"
 #include "common/settings.h"
 
 static void
@@ -96,6 +97,47 @@ a_second_probe_follows_an_empty_line(void **state)
 	assert_int_equal(s.kind, PROBE_TCP);
 	assert_int_equal(s.port, 80);
 	assert_null(s.next);
+	probe_spec_parse(&s, "grpc://:9000/a\nx-activator-timeout: 3000\n\ngrpc:b");
+	assert_int_equal(s.kind, PROBE_GRPC);
+	assert_int_equal(s.service_n, 1);
+	assert_int_equal(s.timeout_ns, 3 * CLK_S);
+	assert_string_equal(s.next, "grpc:b");
+}
+
+static void
+health_checks(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned port;
+		const char *service; /* NULL: it is none */
+	} v[] = {
+		{"grpc", 0, ""},
+		{"grpc:", 0, ""},
+		{"grpc:my.pkg.Service", 0, "my.pkg.Service"},
+		{"grpc:a/b://:1", 0, "a/b://:1"},
+		{"grpc\nx-activator-timeout: 5", 0, ""},
+		{"grpc://:9000", 9000, ""},
+		{"grpc://:9000/", 9000, ""},
+		{"grpc://:9000/my.pkg.Service", 9000, "my.pkg.Service"},
+		{"grpc://:9000/a\nx-activator-timeout: 5", 9000, "a"},
+		{"grpc://:9000x", 9000, NULL},
+		{"grpc://:0/a", 0, NULL},
+		{"grpcs", 0, NULL},
+	};
+	struct probe_spec s;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(v); i++) {
+		probe_spec_parse(&s, v[i].text);
+		assert_int_equal(s.kind, v[i].service == NULL ? PROBE_TCP : PROBE_GRPC);
+		assert_int_equal(s.port, v[i].port);
+		if (v[i].service == NULL)
+			continue;
+		assert_int_equal(s.service_n, strlen(v[i].service));
+		assert_memory_equal(s.service, v[i].service, s.service_n);
+	}
 }
 
 int
@@ -105,6 +147,7 @@ main(void)
 		cmocka_unit_test(texts),
 		cmocka_unit_test(heads),
 		cmocka_unit_test(a_second_probe_follows_an_empty_line),
+		cmocka_unit_test(health_checks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

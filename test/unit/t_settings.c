@@ -75,7 +75,8 @@ static const struct {
 	{"activator { trusted_proxies = {\"10.0.0.0/33\"} }",
 	 "1: trusted_proxies: expected a network like \"10.0.0.0/8\", got \"10.0.0.0/33\""},
 	{"activator { probe = health }",
-	 "1: probe: expected \"auto\", \"tcp\", \"readiness\" or a path like \"/healthz\", got \"health\""},
+	 "1: probe: expected \"auto\", \"tcp\", \"readiness\", \"grpc\", \"grpc:NAME\" or a path like "
+	 "\"/healthz\", got \"health\""},
 	{"socket = {\"a\", \"b\"}", "1: socket: expected one value, got a list"},
 	{"activator { workers = {} }", "1: workers: expected one value, got an empty list"},
 	{"activator { listen = {} }", "1: listen: expected an address, got an empty list"},
@@ -173,7 +174,7 @@ static const struct {
 	{REVISION("command = {\"a\"}\nport = 80\n"),
 	 "6: port: has no effect together with command"},
 	{REVISION("command = {\"a\"}\nprobe = readiness\n"),
-	 "6: probe: expected \"auto\", \"tcp\" or a path together with command, got \"readiness\""},
+	 "6: probe: expected \"auto\", \"tcp\", \"grpc\" or a path together with command, got \"readiness\""},
 	{REVISION("command = {\"a\"}\nenvironment = {\"A=1\", \"B\"}\n"),
 	 "6: environment: expected \"NAME=value\" with a name other than PORT, got \"B\""},
 	{REVISION("command = {\"a\"}\nenvironment = {\"A=1\",\n\"A=2\"}\n"),
@@ -380,8 +381,8 @@ keys_are_looked_for_level_by_level(void **state)
 	assert_int_equal(v1->launch.stop_timeout, 13000000000);
 	assert_int_equal(v2->launch.stop_timeout, 1500000000);
 	assert_int_equal(v1->limits.probe, PROBE_TCP);
-	assert_null(v1->limits.probe_path);
-	assert_string_equal(v2->limits.probe_path, "/healthz");
+	assert_null(v1->limits.probe_text);
+	assert_string_equal(v2->limits.probe_text, "/healthz");
 	assert_int_equal(s->services[0].traffic[0].percent, 100);
 	settings_free(&s);
 }
