@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <openssl/err.h>
-#include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -11,6 +10,7 @@
 #include "activator/net/io_stream.h"
 #include "activator/net/tls_context.h"
 #include "activator/net/tls_impl.h"
+#include "activator/net/tls_subject.h"
 #include "common/addr.h"
 #include "common/clk.h"
 #include "common/list.h"
@@ -21,9 +21,8 @@
 
 #define RECORD_MOST ((size_t)16 << 10) /* plaintext of a record */
 #define SEALED_MOST ((size_t)80 << 10) /* ciphertext that is written at once */
-#define SUBJECT_MOST 1024
-#define STEPS_MOST 64		      /* handshakes that a round lets go on, whatever the budget */
-#define READ_MOST ((size_t)256 << 10) /* ciphertext that one read takes */
+#define STEPS_MOST 64		       /* handshakes that a round lets go on, whatever the budget */
+#define READ_MOST ((size_t)256 << 10)  /* ciphertext that one read takes */
 #define ANSWERS_MOST ((size_t)16 << 10) /* ciphertext that waits for room and answers messages */
 #define MESSAGES_MOST 32		/* of a handshake, in one read and between data */
 
@@ -361,70 +360,6 @@ end_handshake(struct tls_stream *s, enum tls_outcome outcome)
 	metric_add(&t->counters.under_way, (uint64_t)-1);
 }
 
-/* As "URI:spiffe://a/b" or "DNS:a".  NULL: it cannot stand in a field. */
-static char *
-text_of_name(const GENERAL_NAME *name)
-{
-	const ASN1_IA5STRING *value = name->d.ia5;
-	const char *text = (const char *)ASN1_STRING_get0_data(value);
-	int n = ASN1_STRING_length(value), i;
-
-	if (n == 0 || n > SUBJECT_MOST - 4)
-		return NULL;
-	for (i = 0; i < n; i++)
-		if (text[i] <= ' ' || text[i] > '~')
-			return NULL;
-	return xasprintf("%s:%.*s", name->type == GEN_URI ? "URI" : "DNS", n, text);
-}
-
-/* The first subject alternative name of this type that can stand in a field; NULL: none. */
-static char *
-first_name(const GENERAL_NAMES *all, int type)
-{
-	char *text = NULL;
-	int i;
-
-	for (i = 0; text == NULL && i < sk_GENERAL_NAME_num(all); i++)
-		if (sk_GENERAL_NAME_value(all, i)->type == type)
-			text = text_of_name(sk_GENERAL_NAME_value(all, i));
-	return text;
-}
-
-/* What identifies a client whose certificate has an empty subject, as those of SPIFFE have;
- * NULL: nothing that can stand in a field. */
-static char *
-alternative_subject(X509 *cert)
-{
-	GENERAL_NAMES *all = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
-	char *text = first_name(all, GEN_URI);
-
-	if (text == NULL)
-		text = first_name(all, GEN_DNS);
-	GENERAL_NAMES_free(all);
-	return text;
-}
-
-/* RFC 4514; only ASCII, all else is escaped.  -1: it is too long to be passed on. */
-static int
-take_subject(struct tls_stream *s)
-{
-	X509 *cert = SSL_get0_peer_certificate(s->ssl);
-	BIO *bio = cert == NULL ? NULL : BIO_new(BIO_s_mem());
-	char *text;
-	long n;
-
-	if (bio == NULL)
-		return 0;
-	X509_NAME_print_ex(bio, X509_get_subject_name(cert), 0, XN_FLAG_RFC2253);
-	n = BIO_get_mem_data(bio, &text);
-	if (n == 0)
-		s->subject = alternative_subject(cert);
-	else if (n > 0 && n <= SUBJECT_MOST)
-		s->subject = xstrndup(text, (size_t)n);
-	BIO_free(bio);
-	return s->subject == NULL && n != 0 ? -1 : 0;
-}
-
 /* The protocol that was chosen, one of use->protocols. */
 static const char *
 chosen_protocol(const struct tls_stream *s)
@@ -499,11 +434,11 @@ handshake_failed(struct tls_stream *s)
 static void
 handshake_done(struct tls_stream *s)
 {
-	if (take_subject(s) < 0) {
-		end_handshake(s, TLS_UNTRUSTED);
-		fail(s, EPROTO);
-		return;
-	}
+	X509 *cert = SSL_get0_peer_certificate(s->ssl);
+	size_t n;
+
+	if (cert != NULL)
+		s->subject = tls_subject(cert, &n);
 	s->stream.protocol = chosen_protocol(s);
 	end_handshake(s, SSL_session_reused(s->ssl) ? TLS_RESUMED : TLS_FULL);
 }

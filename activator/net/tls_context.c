@@ -8,7 +8,9 @@
 
 #include "activator/net/tls.h"
 #include "activator/net/tls_impl.h"
+#include "activator/net/tls_subject.h"
 #include "common/clk.h"
+#include "common/log.h"
 #include "common/settings.h"
 #include "common/strbuf.h"
 
@@ -34,6 +36,27 @@ use_cert(SSL *ssl, const struct tls_cert *c)
 	return SSL_use_cert_and_key(ssl, c->leaf, c->key, c->issuers, 1);
 }
 
+/* The handshake ends with an alert where the subject would not fit the field in which it is passed
+ * on: a shortened one could name another client. */
+static int
+on_client_certificate(int is_good, X509_STORE_CTX *store)
+{
+	char *subject;
+	size_t n;
+
+	if (!is_good || X509_STORE_CTX_get_error_depth(store) > 0)
+		return is_good;
+	subject = tls_subject(X509_STORE_CTX_get_current_cert(store), &n);
+	free(subject);
+	if (n <= TLS_SUBJECT_MOST)
+		return 1;
+	log_warn_limited(NULL,
+			 "client certificate refused: its subject is too long to be passed on",
+			 "bytes=%zu most=%d", n, TLS_SUBJECT_MOST);
+	X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
+	return 0;
+}
+
 /* What the client must prove, and with which sessions it may go on. */
 static int
 use_policy(SSL *ssl, const struct tls_cert *c)
@@ -50,7 +73,7 @@ use_policy(SSL *ssl, const struct tls_cert *c)
 		if (SSL_set1_verify_cert_store(ssl, c->client_store) != 1)
 			return 0;
 	}
-	SSL_set_verify(ssl, mode, NULL);
+	SSL_set_verify(ssl, mode, on_client_certificate);
 	return 1;
 }
 

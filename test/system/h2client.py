@@ -38,11 +38,12 @@ class Stream:
 
 class H2Client:
     """takes: give the server new room for all bytes that have come.  Otherwise the test says
-    when.  context: of TLS."""
+    when.  context: of TLS.  link: a connection in place of a new one."""
 
-    def __init__(self, port, settings=(), takes=True, preface=True, context=None):
-        link = socket.create_connection(("127.0.0.1", port), WAIT_S)
-        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self, port, settings=(), takes=True, preface=True, context=None, link=None):
+        if link is None:
+            link = socket.create_connection(("127.0.0.1", port), WAIT_S)
+            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.link = link if context is None else TlsConnection(link, context)
         self.sendall, self.close = self.link.sendall, self.link.close
         self.takes, self.rest, self.is_eof = takes, b"", False

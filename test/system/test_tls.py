@@ -541,6 +541,54 @@ def test_a_changed_client_ca_ends_connections_without_an_error(tmp_path):
             assert ask(c) is None
 
 
+def test_a_changed_client_ca_ends_connections_of_http2(tmp_path):
+    """GOAWAY twice: streams that are under way end, and no new one is refused without a word."""
+    clients, others, tls = (Tls(tmp_path, name) for name in ("clients", "others", "servers"))
+    alice, gate = clients.issue("alice"), Gate(tmp_path)
+    bundle = tls.path("bundle.pem")
+    shutil.copy(clients.ca, bundle)
+    sections = tls.certificate("private", "private.example", more='client_ca = "%s"' % bundle)
+    with running(tmp_path, HELLO, tls=tls, activator=sections + "certificate_check = 100ms") as s:
+        context = s.tls.context(alice)
+        context.set_alpn_protocols(["h2"])
+        context.check_hostname = False
+        link = TlsConnection(Client(s.port), context, host="private.example")
+        with H2Client(s.port, link=link) as c:
+            assert c.get(host="private.example").status == 200
+            slow = c.request("/" + gate.query(), "private.example")
+            wait_until(lambda: s.metric('activator_revision_in_flight{revision="hello/v1"}') == 1)
+            shutil.copy(others.ca, bundle + ".new")
+            os.replace(bundle + ".new", bundle)
+
+            def is_told():
+                assert c.goaways or c.get(host="private.example").status == 200
+                return c.goaways
+            wait_until(is_told, what="GOAWAY")
+            gate.open()
+            assert c.response(slow).status == 200
+            assert c.end() == 0 and len(c.goaways) == 2
+        with pytest.raises((ssl.SSLError, ConnectionError)):  # others are asked for a new proof
+            with TlsConnection(Client(s.port), context, host="private.example") as c:
+                c.recv(1)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_subject_that_is_too_long_is_refused(tmp_path, version):
+    clients, tls = Tls(tmp_path, "clients"), Tls(tmp_path, "servers")
+    long = clients.issue("long", subject="/CN=long" + "".join(
+        "/OU=%02d%s" % (i, "x" * 60) for i in range(16)))
+    sections = tls.certificate("private", "localhost", more='client_ca = "%s"' % clients.ca)
+    with running(tmp_path, HELLO, tls=tls, activator=sections) as s:
+        context = s.tls.context(long)
+        context.maximum_version = version
+        with pytest.raises(ssl.SSLError, match="ALERT_HANDSHAKE_FAILURE"):
+            with TlsClient(s.port, context) as c:
+                c.request("GET", "/", "hello")
+                c.response()
+        wait_until(lambda: handshakes(s, "client_certificate") == 1, what="the metric")
+        assert "its subject is too long to be passed on" in s.activator.text()
+
+
 # --- redirects
 
 @pytest.mark.parametrize("is_trusted", [False, True])
