@@ -223,6 +223,15 @@ bench: ## measure beside nginx and HAProxy, and print a table
 	@$(SUBMAKE) all build/test/bench/origin build/test/bench/floor
 	@test/bench/run $(BENCH_ARGS)
 
+.PHONY: conformance attacks
+conformance: all ## each rule of HTTP/2 that a client can break, and what comes of it, as a table
+	@$(CHECK_ENV) $(RUN) $(PYTHON) test/system/test_h2_conformance.py
+
+attacks: ## attack the activator, nginx and HAProxy over HTTP/2 and TLS, and print a table
+	@.ci/deps $(PKG_BUILD) $(PKG_BENCH) python3-openssl
+	@$(SUBMAKE) all
+	@$(PYTHON) test/bench/attacks $(ATTACKS_ARGS)
+
 # ---- use
 deps: ## install the Debian packages for building, running and testing
 	@.ci/deps $(PKG_BUILD) $(PKG_RUN) $(PKG_TEST)

@@ -42,8 +42,11 @@ struct h2 {
 	void *arg;
 	uint32_t header_list;
 	uint32_t error;
-	bool is_pinged;	 /* SHUTDOWN_PING was sent, and not answered */
-	int32_t last_id; /* the last stream that is served, once a GOAWAY says so */
+	bool is_pinged;		 /* SHUTDOWN_PING was sent, and not answered */
+	int32_t last_id;	 /* the last stream that is served, once a GOAWAY says so */
+	uint32_t counted_resets; /* of requests: a glitch already, and not written yet */
+	uint32_t peer_window;	 /* SETTINGS_INITIAL_WINDOW_SIZE of the client */
+	bool is_peer_window_up;	 /* it has grown since all frames were written */
 	struct block block;
 	struct frame_scan scan;
 };
@@ -287,6 +290,11 @@ on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *name, size_
 	b->size += name_n + n + FIELD_OVERHEAD;
 	if (b->size > h->header_list)
 		b->is_too_large = true;
+	/* A byte of a block may stand for a field of 4 KiB, which nghttp2 checks again. */
+	if (b->size / 2 > h->header_list) {
+		h->error = H2_ENHANCE_YOUR_CALM;
+		return NGHTTP2_ERR_CALLBACK_FAILURE;
+	}
 	if (b->is_too_large)
 		return 0;
 	if (!is_safe((const char *)name, name_n, (const char *)value, n)) {
@@ -349,6 +357,17 @@ data_came(struct h2 *h, const nghttp2_frame *f)
 	}
 }
 
+static void
+settings_came(struct h2 *h)
+{
+	uint32_t window = nghttp2_session_get_remote_settings(h->session,
+							      NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE);
+
+	h->is_peer_window_up |= window > h->peer_window;
+	h->peer_window = window;
+	h->ops->on_glitch(h->arg);
+}
+
 /* An answer that we did not ask for is a glitch. */
 static void
 pong_came(struct h2 *h, const nghttp2_frame *f)
@@ -383,7 +402,7 @@ on_frame_recv(nghttp2_session *s, const nghttp2_frame *f, void *arg)
 		break;
 	case NGHTTP2_SETTINGS:
 		if ((f->hd.flags & NGHTTP2_FLAG_ACK) == 0)
-			h->ops->on_glitch(h->arg);
+			settings_came(h);
 		break;
 	case NGHTTP2_WINDOW_UPDATE:
 		if (f->window_update.window_size_increment < WINDOW_LEAST)
@@ -433,23 +452,32 @@ on_invalid_frame(nghttp2_session *s, const nghttp2_frame *f, int code, void *arg
 	struct h2 *h = arg;
 
 	(void)s;
-	(void)f;
 	(void)code;
 	h->block.is_open = false;
 	h->ops->on_glitch(h->arg);
+	h->counted_resets += stream_of(h, f->hd.stream_id) != NULL;
 	return 0;
 }
 
-/* nghttp2 resets a stream without a call of on_invalid_frame() if its body is longer or shorter
- * than was said, or overruns its window.  We reset no stream of a request with these codes. */
+/* nghttp2 resets a request without a call of on_invalid_frame() if its body is longer or shorter
+ * than was said, or overruns its window.  We reset no request with these codes. */
 static void
 reset_sent(struct h2 *h, const nghttp2_frame *f)
 {
 	uint32_t code = f->rst_stream.error_code;
 
-	if (stream_of(h, f->hd.stream_id) != NULL &&
-	    (code == NGHTTP2_PROTOCOL_ERROR || code == NGHTTP2_FLOW_CONTROL_ERROR))
-		h->ops->on_glitch(h->arg);
+	if (stream_of(h, f->hd.stream_id) == NULL ||
+	    (code != NGHTTP2_PROTOCOL_ERROR && code != NGHTTP2_FLOW_CONTROL_ERROR))
+		return;
+	if (h->counted_resets > 0) {
+		h->counted_resets--;
+		return;
+	}
+	h->ops->on_glitch(h->arg);
+	/* RFC 9113 6.9.2: SETTINGS that make a window overflow break the connection.  nghttp2
+	 * resets the streams. */
+	if (code == NGHTTP2_FLOW_CONTROL_ERROR && h->is_peer_window_up)
+		h2_terminate(h, H2_FLOW_CONTROL_ERROR);
 }
 
 static int
@@ -556,6 +584,7 @@ h2_new(const struct h2_conf *conf, const struct h2_ops *ops, void *arg)
 	h->ops = ops;
 	h->arg = arg;
 	h->header_list = conf->header_list;
+	h->peer_window = NGHTTP2_INITIAL_WINDOW_SIZE;
 	h->last_id = INT32_MAX;
 	h->scan.skip = strlen(H2_PREFACE);
 	/* These fail only where memory ends, and that ends the program as elsewhere. */
@@ -581,7 +610,19 @@ h2_free(struct h2 **hp)
 	free(h);
 }
 
-/* Count the frames that do nothing here: PRIORITY, and types that we do not know. */
+/* A frame begins.  PRIORITY, and types that we do not know, do nothing here. */
+static void
+frame_begins(struct h2 *h, const unsigned char head[FRAME_HEAD])
+{
+	uint32_t id = (uint32_t)(head[5] & 127) << 24 | (uint32_t)head[6] << 16 |
+		      (uint32_t)head[7] << 8 | head[8];
+
+	if (head[3] == NGHTTP2_PRIORITY || head[3] > NGHTTP2_CONTINUATION)
+		h->ops->on_glitch(h->arg);
+	if (head[3] == NGHTTP2_PRIORITY && id == 0) /* RFC 9113 6.3 */
+		h2_terminate(h, H2_PROTOCOL_ERROR);
+}
+
 static void
 scan_frames(struct h2 *h, const char *data, size_t n)
 {
@@ -602,8 +643,7 @@ scan_frames(struct h2 *h, const char *data, size_t n)
 			continue;
 		f->head_n = 0;
 		f->skip = (size_t)f->head[0] << 16 | (size_t)f->head[1] << 8 | f->head[2];
-		if (f->head[3] == NGHTTP2_PRIORITY || f->head[3] > NGHTTP2_CONTINUATION)
-			h->ops->on_glitch(h->arg);
+		frame_begins(h, f->head);
 	}
 }
 
@@ -614,11 +654,15 @@ h2_feed(struct h2 *h, const char *data, size_t n)
 
 	scan_frames(h, data, n);
 	used = nghttp2_session_mem_recv(h->session, (const uint8_t *)data, n);
-	if (used == NGHTTP2_ERR_FLOODED)
+	if (used >= 0)
+		return 0;
+	if (used == NGHTTP2_ERR_FLOODED || used == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS)
 		h->error = H2_ENHANCE_YOUR_CALM;
-	else if (used < 0)
+	else if (h->error == H2_NO_ERROR)
 		h->error = H2_PROTOCOL_ERROR;
-	return used < 0 ? -1 : 0;
+	if (used != NGHTTP2_ERR_BAD_CLIENT_MAGIC) /* RFC 9113 5.4.1 */
+		h2_terminate(h, h->error);
+	return -1;
 }
 
 ssize_t
@@ -633,8 +677,10 @@ h2_write(struct h2 *h, char *buf, size_t room)
 
 		if (got < 0)
 			return -1;
-		if (got == 0)
+		if (got == 0) {
+			h->is_peer_window_up = false;
 			break;
+		}
 		CHECK((size_t)got <= room - n);
 		memcpy(buf + n, frame, (size_t)got);
 		n += (size_t)got;

@@ -15,6 +15,7 @@ import pytest
 
 import h2client
 from fakes.instance import FakeInstance, read_head
+from h2attacks import ATTACKS
 from h2client import (CALM, CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS,
                       INTERNAL_ERROR, NO_ERROR, PING, PREFACE, PRIORITY, PROTOCOL_ERROR,
                       REFUSED_STREAM, RST_STREAM, SETTINGS, WINDOW_UPDATE, H2Client)
@@ -653,6 +654,48 @@ def test_slow_resets_hold_no_more_slots_than_h2_abandoned(stack, origin):
             c.reset(stream)
     attack(stack, "abandoned", CALM, send)
     assert len(origin.heads) == 16
+
+
+@pytest.mark.parametrize("name, reasons", [
+    ("rapid_reset", ("flood", "abandoned", "protocol")),
+    ("made_you_reset", ("glitches",)),
+    ("continuation", ("flood",)),
+    ("empty_continuation", ("flood",)),
+    ("settings", ("glitches",)),
+    ("ping", ("glitches",)),
+    ("priority", ("glitches",)),
+    ("window_update", ("glitches",)),
+    ("empty_data", ("glitches",)),
+    ("hpack_bomb", ("flood",)),
+    ("malformed", ("glitches",)),
+])
+def test_attacks_while_others_are_served(stack, client, name, reasons):
+    """Those of test/bench/attacks: another client is answered after each piece of an attack, and
+    the attacker's connection ends."""
+    def ends():
+        return sum(ended(stack, r) for r in reasons)
+    before, pieces = ends(), ATTACKS[name]()
+    with H2Client(stack.port) as c:
+        c.link.setblocking(False)
+        rest = b""
+        while ends() == before:
+            try:
+                if c.link.recv(1 << 20) == b"":
+                    break
+            except BlockingIOError:
+                pass
+            except OSError:
+                break
+            rest = rest or next(pieces)
+            try:
+                rest = rest[c.link.send(rest):]
+            except BlockingIOError:
+                pass
+            except OSError:
+                break
+            assert client.get().status == 200
+    wait_until(lambda: ends() == before + 1, what="the end of the attacker's connection")
+    assert client.get().status == 200
 
 
 def test_data_on_a_stream_that_is_idle_is_an_error_of_the_connection(stack):
