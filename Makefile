@@ -229,7 +229,7 @@ conformance: all ## each rule of HTTP/2 that a client can break, and what comes 
 
 attacks: ## attack the activator, nginx and HAProxy over HTTP/2 and TLS, and print a table
 	@.ci/deps $(PKG_BUILD) $(PKG_BENCH) python3-openssl
-	@$(SUBMAKE) all
+	@$(SUBMAKE) all build/test/bench/origin
 	@$(PYTHON) test/bench/attacks $(ATTACKS_ARGS)
 
 # ---- use

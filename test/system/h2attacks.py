@@ -93,18 +93,18 @@ def malformed(host=b"hello"):
                        for i in itertools.islice(ids, BATCH))
 
 
-def zero_window(host=b"hello"):
+def zero_window(host=b"hello", path=b"/1m"):
     """As many large responses as there may be streams, of which none is taken.  It ends: what
     follows is silence."""
     yield frame(SETTINGS, 0, 0, struct.pack(">HI", INITIAL_WINDOW, 0))
-    block = head(path=b"/bytes/1000000", host=host)
+    block = head(path=path, host=host)
     yield b"".join(frame(HEADERS, END_HEADERS | END_STREAM, i, block)
                    for i in itertools.islice(streams(), 100))
 
 
 def one_byte_frames(host=b"hello"):
     """Bodies in frames of a byte, within the windows."""
-    block = head(b"POST", b"/", host)
+    block = head(b"POST", b"/echo", host)
     for i in streams():
         yield frame(HEADERS, END_HEADERS, i, block) + frame(DATA, 0, i, b"x") * 500 + frame(
             DATA, END_STREAM, i, b"x")
