@@ -17,8 +17,8 @@ exchange_limit(const struct xfer *x, const struct limits *l, enum outcome *out)
 		*out = OUT_CLIENT_GONE;
 		return after(x->since_ns, l->body_timeout);
 	}
-	/* for the client to send the body */
-	if (!x->is_sent_whole && !x->is_expecting && !call_is_blocked(x->call) &&
+	/* for the client to send the body; a call of gRPC may pause between two messages */
+	if (!x->is_sent_whole && !x->is_grpc && !x->is_expecting && !call_is_blocked(x->call) &&
 	    !x->call->is_broken && !x->is_head_written) {
 		*out = OUT_BODY_TIMEOUT;
 		return after(MAX(x->since_ns, x->progress_ns), l->body_timeout);

@@ -191,6 +191,29 @@ response_timeout_is_deadline_exceeded(void **state)
 	end(&t);
 }
 
+/* A stream of messages may pause for longer than a body. */
+static void
+messages_may_pause(void **state)
+{
+	struct world *t = make("activator { body_timeout = 5s response_timeout = 20s }");
+
+	(void)state;
+	connect_client(t);
+	ask(t, CALL "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n");
+	pass_time(t, 10 * CLK_S);
+	rounds(t);
+	say(t->client, "1\r\ny\r\n");
+	rounds(t);
+	pass_time(t, 19 * CLK_S);
+	rounds(t);
+	assert_int_equal(t->w->counters.outcomes[OUT_RESPONSE_TIMEOUT], 0);
+	pass_time(t, 2 * CLK_S);
+	rounds(t);
+	assert_int_equal(t->w->counters.outcomes[OUT_RESPONSE_TIMEOUT], 1);
+	assert_has(heard(t->client), "\r\nGrpc-Status: 4\r\n");
+	end(&t);
+}
+
 static void
 no_route_is_unimplemented(void **state)
 {
@@ -220,6 +243,7 @@ main(void)
 		cmocka_unit_test(the_deadline_bounds_the_wait_for_routes),
 		cmocka_unit_test(what_broke_after_it_was_sent_is_internal),
 		cmocka_unit_test(response_timeout_is_deadline_exceeded),
+		cmocka_unit_test(messages_may_pause),
 		cmocka_unit_test(no_route_is_unimplemented),
 	};
 
