@@ -20,7 +20,8 @@
 #include "common/settings.h"
 
 /* The rule that made the number what it is: its name for programs, and the reason in words.
- * HELD, UNHEARD, LEAVING and MAX_INSTANCES are not decide()'s: they bound its answer (wanted.h). */
+ * WOKEN, ASLEEP, HELD, UNHEARD, LEAVING and MAX_INSTANCES are not decide()'s: they bound its answer
+ * (wanted.h). */
 #define DECIDE_RULES(X)                                                                            \
 	X(NO_DATA, "no activator has reported within the stable window: the number stays")         \
 	X(IDLE, "idle: no requests within the stable window")                                      \
@@ -49,6 +50,8 @@
 	X(LEARNED, "learned idleness (keep_warm) wants an instance")                               \
 	X(RELEASED, "idle, and by learned idleness (keep_warm) none is worth its price now")       \
 	X(ZERO_DISABLED, "idle, but enable_scale_to_zero = no")                                    \
+	X(WOKEN, "an operator has asked for an instance (activatorctl wake)")                      \
+	X(ASLEEP, "an operator has put it to sleep (activatorctl sleep), until a request comes")   \
 	X(HELD, "another client has set the number, and foreign_scale says to respect it")         \
 	X(UNHEARD, "an activator does not report: no instance is stopped on missing data")         \
 	X(LEAVING, "the conf file does not name it any more: it ends when it is empty")            \

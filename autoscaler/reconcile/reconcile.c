@@ -1,5 +1,6 @@
 #include "autoscaler/reconcile/reconcile.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "autoscaler/reconcile/announce.h"
@@ -164,6 +165,7 @@ decide_now(struct reconcile *r, struct scaled_revision *rev, int64_t now_ns)
 	if (scaled_is_dry(rev) && !rev->dryrun.is_begun && rev->is_known)
 		dryrun_begin(&rev->dryrun, instances_live(&rev->instances), now_ns);
 	scaled_expire_hold(rev, now_ns);
+	scaled_expire_request(rev, now_ns);
 	scaled_fill_view(rev, &rev->view, has_just_started, now_ns);
 	if (rev->view.parked == 0 && !rev->view.is_activation_pending &&
 	    instances_live(&rev->instances) == 0)
@@ -363,6 +365,53 @@ reconcile_message(struct reconcile *r, uint64_t peer, const struct msg *m)
 	default:
 		CHECK(!"a type that activators send");
 	}
+}
+
+/* --- by hand --- */
+
+/* Can an operator start and stop its instances? */
+static int
+check_by_hand(const struct reconcile *r, const struct scaled_revision *rev, struct err *e)
+{
+	const char *name = scaled_name(rev);
+
+	if (r->is_frozen)
+		return err_set(e, 0, "the autoscaler is stopping");
+	if (rev->is_leaving)
+		return err_set(e, 0, "%s is not configured any more, and ends", name);
+	if (scaled_is_dry(rev))
+		return err_set(e, 0, "%s has dry_run = yes: nothing is started or stopped for it",
+			       name);
+	if (rev->is_external)
+		return err_set(e, 0, "%s has addresses: its instances are not started here", name);
+	return 0;
+}
+
+int
+reconcile_wake(struct reconcile *r, struct scaled_revision *rev, struct err *e)
+{
+	if (check_by_hand(r, rev, e) < 0)
+		return -1;
+	log_info(NULL, "an operator wakes a revision", "revision=%s", scaled_name(rev));
+	scaled_wake(rev, clk_now());
+	scaled_set_mark_undecided(&r->set, rev);
+	return 0;
+}
+
+int
+reconcile_sleep(struct reconcile *r, struct scaled_revision *rev, struct err *e)
+{
+	uint32_t requests = scaled_demand_now(rev);
+
+	if (check_by_hand(r, rev, e) < 0)
+		return -1;
+	if (requests > 0)
+		return err_set(e, EBUSY, "%s is in use: %u requests are in flight or parked",
+			       scaled_name(rev), requests);
+	log_info(NULL, "an operator puts a revision to sleep", "revision=%s", scaled_name(rev));
+	scaled_sleep(rev);
+	scaled_set_mark_undecided(&r->set, rev);
+	return 0;
 }
 
 /* Another client has set the scale, and the revision respects it (hold.h): record it as the number

@@ -107,6 +107,11 @@ void reconcile_begin_shares(struct reconcile *, uint64_t term, bool has_record,
 void reconcile_holder_dead(struct reconcile *, const char *id);
 /* What it sends: activate, stats, instance, drained, busy, shares_held, want or leaving. */
 void reconcile_message(struct reconcile *, uint64_t peer, const struct msg *);
+/* What an operator asks for by hand: one instance at least, which stays as one does that requests
+ * have waited for; or none, as soon as no request is in flight, until the next request comes.
+ * Returns -1 with err where the revision is not scaled, is leaving, or (sleep) is in use. */
+NODISCARD int reconcile_wake(struct reconcile *, struct scaled_revision *, struct err *);
+NODISCARD int reconcile_sleep(struct reconcile *, struct scaled_revision *, struct err *);
 /* What a driver shows. */
 void reconcile_view(struct reconcile *, const struct driver_view *);
 

@@ -511,6 +511,42 @@ scaled_expire_hold(struct scaled_revision *rev, int64_t now_ns)
 			 (long long)(rev->conf->launch.foreign_hold / CLK_S));
 }
 
+void
+scaled_wake(struct scaled_revision *rev, int64_t now_ns)
+{
+	rev->is_asleep = false;
+	rev->wake_ns = now_ns;
+}
+
+void
+scaled_sleep(struct scaled_revision *rev)
+{
+	rev->wake_ns = 0;
+	rev->is_asleep = true;
+}
+
+/* What was woken stays as long as after requests have waited for it. */
+void
+scaled_expire_request(struct scaled_revision *rev, int64_t now_ns)
+{
+	int64_t timeout = rev->conf->launch.start_timeout;
+	bool has_failed = rev->failure != NULL && !rev->failure->is_parking &&
+			  rev->failed_ns > rev->wake_ns;
+
+	if (rev->is_asleep &&
+	    (scaled_demand_now(rev) > 0 || reports_activation_pending(&rev->reports)))
+		rev->is_asleep = false;
+	if (rev->wake_ns == 0)
+		return;
+	if (instances_ready(&rev->instances) > 0) {
+		rev->wake_ns = 0;
+		rev->awaited_ns = now_ns;
+		window_touch(rev->window, now_ns);
+	} else if (has_failed || (timeout > 0 && now_ns - rev->wake_ns >= timeout)) {
+		rev->wake_ns = 0;
+	}
+}
+
 static struct wanted_facts
 wanted_facts(const struct scaled_revision *rev, const struct peers *peers, int64_t now_ns)
 {
@@ -524,6 +560,8 @@ wanted_facts(const struct scaled_revision *rev, const struct peers *peers, int64
 		.has = is_dry ? rev->dryrun.n : rev->scale_sent,
 		.is_leaving = rev->is_leaving,
 		.is_activation_pending = reports_activation_pending(&rev->reports),
+		.is_woken = rev->wake_ns != 0,
+		.is_asleep = rev->is_asleep,
 		.is_heard = peers_all_heard(peers, s->stable_window, now_ns),
 		.is_dry = is_dry,
 		.is_held = rev->hold.is_on && !is_dry,
@@ -576,5 +614,6 @@ scaled_is_active(const struct scaled_revision *rev)
 	return scaled_is_dry(rev) || rev->wanted.claim > 0 || rev->wanted.n > 0 ||
 	       rev->scale_sent > 0 || rev->instances.n > 0 || !list_empty(&rev->drains) ||
 	       !list_empty(&rev->reports.all) || rev->conf->scaling.min_scale > 0 ||
-	       rev->conf->schedules_n > 0 || rev->conf->scaling.keep_warm == KEEP_WARM_LEARNED;
+	       rev->conf->schedules_n > 0 || rev->wake_ns != 0 ||
+	       rev->conf->scaling.keep_warm == KEEP_WARM_LEARNED;
 }

@@ -55,6 +55,10 @@ struct scaled_revision {
 	int64_t woken_ns;
 	int64_t awaited_ns; /* when an instance that requests waited for was ready; 0: never */
 
+	/* asked for by an operator (activatorctl) */
+	int64_t wake_ns; /* an instance is wanted since then, until one is ready; 0: no */
+	bool is_asleep;	 /* no instance is wanted, until a request comes or it is woken */
+
 	/* shown by the driver */
 	bool is_known; /* the driver has shown it */
 	struct instances instances;
@@ -147,6 +151,12 @@ void scaled_tick(struct scaled_revision *, const struct scaled_machine *, int64_
 /* What decide() sees.  has_just_started: the autoscaler runs for less than a stable window. */
 void scaled_fill_view(const struct scaled_revision *, struct decide_view *, bool has_just_started,
 		      int64_t now_ns);
+/* An operator asks for an instance, or (scaled_sleep()) for none until a request comes. */
+void scaled_wake(struct scaled_revision *, int64_t now_ns);
+void scaled_sleep(struct scaled_revision *);
+/* End what an operator has asked for, if it is fulfilled or has failed, or if requests have come.
+ */
+void scaled_expire_request(struct scaled_revision *, int64_t now_ns);
 /* End the hold of another client's scale, if foreign_hold has passed. */
 void scaled_expire_hold(struct scaled_revision *, int64_t now_ns);
 /* Bound rev->decided, up to the claim (wanted.h).  Returns what is wanted of a dry run. */

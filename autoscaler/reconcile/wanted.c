@@ -19,7 +19,8 @@ needed(uint32_t claim, const struct wanted_facts *f)
 	const struct decide_view *v = f->view;
 	uint32_t least = MAX(s->min_scale, v->schedule_min);
 
-	if (v->in_flight + v->parked > 0 || v->is_activation_pending || v->idle_s < IDLE_FROM_S)
+	if (v->in_flight + v->parked > 0 || v->is_activation_pending || f->is_woken ||
+	    v->idle_s < IDLE_FROM_S)
 		return claim;
 	if (!s->enable_scale_to_zero || v->busy_lease_s > 0)
 		least = MAX(least, 1u);
@@ -36,6 +37,10 @@ wanted_claim(struct wanted *w, const struct decide_out *decided, const struct wa
 		set(w, requests > 0 ? f->has : 0, DECIDE_LEAVING);
 	if (f->is_activation_pending && w->claim == 0)
 		set(w, 1, DECIDE_IN_USE);
+	if (f->is_woken && w->claim == 0)
+		set(w, 1, DECIDE_WOKEN);
+	if (f->is_asleep && requests == 0 && !f->is_activation_pending)
+		set(w, 0, DECIDE_ASLEEP);
 	if (w->claim < f->has && !f->is_heard)
 		set(w, f->has, DECIDE_UNHEARD);
 	w->need = f->is_dry ? 0 : needed(w->claim, f);

@@ -6,6 +6,8 @@
  *    2. leaving	the conf file does not name the revision any more: no more than there is,
  *			and 0 once nothing is in flight or parked
  *    3. activation	an activator asks for an instance: at least 1
+ *	  woken		an operator asks for one: at least 1
+ *	  asleep	an operator has put it to sleep, and it is idle: 0
  *    4. unheard	an activator does not report: no fewer than there are
  *    5. held		another client has set the scale, and foreign_scale says to respect it
  *			(hold.h): no fewer, and no more until requests wait
@@ -44,6 +46,8 @@ struct wanted_facts {
 	uint32_t has;			/* what there is */
 	bool is_leaving;
 	bool is_activation_pending; /* an activator has sent `activate` and not reported since */
+	bool is_woken;		    /* an operator waits for an instance (scaled.h) */
+	bool is_asleep;		    /* an operator has put it to sleep (scaled.h) */
 	bool is_heard;		    /* every activator reports (peers.h) */
 	bool is_dry;
 	bool is_held;	  /* no fewer than `held` … */

@@ -738,6 +738,99 @@ a_scale_that_nobody_asked_for_ends(void **state)
 	assert_int_equal(world.n, 1);
 }
 
+static struct scaled_revision *
+revision(void)
+{
+	return reconcile_find(world.r, "a/v1");
+}
+
+static void
+what_an_operator_wakes_stays_as_after_a_request(void **state)
+{
+	struct err e;
+
+	(void)state;
+	connect_peer(1);
+	show_instances(NULL);
+	seconds(2);
+	assert_int_equal(reconcile_wake(world.r, revision(), &e), 0);
+	settle();
+	assert_int_equal(world.scale, 1);
+	assert_int_equal(revision()->wanted.rule, DECIDE_WOKEN);
+	UNTIL(revision()->wake_ns == 0, 5);
+	assert_int_equal(instances_ready(&revision()->instances), 1);
+	seconds(4);
+	assert_int_equal(world.scale, 1); /* for a stable window */
+	world.peer[1].answer = SAYS_DRAINED;
+	UNTIL(world.scale == 0, 120);
+}
+
+static void
+what_an_operator_wakes_in_vain_is_not_tried_again(void **state)
+{
+	static char reason[] = "exited", message[] = "exit status 1";
+	struct msg_failure f = {.reason = reason, .message = message, .retry_after_ms = 1000};
+	struct err e;
+
+	(void)state;
+	connect_peer(1);
+	world.is_slow = true;
+	show_instances(NULL);
+	seconds(2);
+	assert_int_equal(reconcile_wake(world.r, revision(), &e), 0);
+	settle();
+	assert_int_equal(world.scale, 1);
+	world.now += CLK_S;
+	show_instances(&f);
+	UNTIL(world.scale == 0, 5);
+}
+
+static void
+what_an_operator_puts_to_sleep_sleeps_until_a_request(void **state)
+{
+	struct err e;
+
+	(void)state;
+	world.conf.scaling.min_scale = 1;
+	connect_peer(1);
+	run_with(2);
+	world.peer[1].concurrency = 1;
+	world.peer[1].in_flight[1] = 1;
+	second();
+	assert_int_equal(reconcile_sleep(world.r, revision(), &e), -1); /* it is in use */
+	world.peer[1].concurrency = 0;
+	world.peer[1].in_flight[1] = 0;
+	world.peer[1].answer = SAYS_DRAINED;
+	second();
+	assert_int_equal(reconcile_sleep(world.r, revision(), &e), 0);
+	UNTIL(world.scale == 0, 3); /* at once, and not after a stable window */
+	seconds(5);
+	assert_int_equal(world.scale, 0); /* min_scale does not count */
+	activate(1, 1);
+	settle();
+	assert_true(world.scale >= 1);
+	assert_false(revision()->is_asleep);
+	world.conf.scaling.min_scale = 0;
+}
+
+static void
+what_is_not_scaled_is_not_woken(void **state)
+{
+	struct err e;
+
+	(void)state;
+	connect_peer(1);
+	world.conf.scaling.dry_run = true;
+	set_services(1, 0);
+	assert_int_equal(reconcile_wake(world.r, revision(), &e), -1);
+	assert_non_null(strstr(e.text, "dry_run"));
+	assert_int_equal(reconcile_sleep(world.r, revision(), &e), -1);
+	world.conf.scaling.dry_run = false;
+	set_services(1, 0);
+	reconcile_freeze(world.r);
+	assert_int_equal(reconcile_wake(world.r, revision(), &e), -1);
+}
+
 static void
 after_a_freeze_nothing_is_decided(void **state)
 {
@@ -789,6 +882,10 @@ main(void)
 		T(a_revision_that_is_gone_is_forgotten),
 		T(a_scale_by_another_client_is_a_floor),
 		T(a_scale_that_nobody_asked_for_ends),
+		T(what_an_operator_wakes_stays_as_after_a_request),
+		T(what_an_operator_wakes_in_vain_is_not_tried_again),
+		T(what_an_operator_puts_to_sleep_sleeps_until_a_request),
+		T(what_is_not_scaled_is_not_woken),
 		T(after_a_freeze_nothing_is_decided),
 	};
 

@@ -184,6 +184,34 @@ what_another_client_has_set_is_a_floor(void **state)
 	expect(1, DECIDE_ACTIVATION);
 }
 
+static void
+an_operator_wakes_and_puts_to_sleep(void **state)
+{
+	(void)state;
+	facts.is_woken = true;
+	claim(0, DECIDE_IDLE);
+	expect(1, DECIDE_WOKEN);
+	assert_int_equal(w.need, 1); /* it is waited for */
+	claim(3, DECIDE_MIN_SCALE);
+	expect(3, DECIDE_MIN_SCALE);
+	facts.is_woken = false;
+	facts.is_asleep = true;
+	facts.has = 3;
+	claim(3, DECIDE_MIN_SCALE);
+	expect(0, DECIDE_ASLEEP);
+	facts.is_heard = false; /* no instance is stopped on missing data, though */
+	claim(3, DECIDE_MIN_SCALE);
+	expect(3, DECIDE_UNHEARD);
+	facts.is_heard = true;
+	view.in_flight = 1; /* requests come first */
+	claim(1, DECIDE_IN_USE);
+	expect(1, DECIDE_IN_USE);
+	view.in_flight = 0;
+	facts.is_activation_pending = true;
+	claim(0, DECIDE_IDLE);
+	expect(1, DECIDE_IN_USE);
+}
+
 int
 main(void)
 {
@@ -198,6 +226,7 @@ main(void)
 		T(a_dry_run_claims_nothing),
 		T(room_bounds_the_way_up_alone),
 		T(what_another_client_has_set_is_a_floor),
+		T(an_operator_wakes_and_puts_to_sleep),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
