@@ -10,6 +10,9 @@ DESTDIR ?=
 SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 FUZZ_SECONDS ?= 60
 
 # A build with SAN=address or SAN=thread has its own folder below build/.
@@ -64,7 +67,8 @@ DEFINES = -DVERSION='"$(VERSION)"' -DSYSCONFDIR='"$(SYSCONFDIR)"'
 objects = $(patsubst %.c,$(B)/obj/%.o,$(wildcard $(1)/*.c $(1)/*/*.c))
 OBJ_COMMON := $(call objects,common)
 OBJ_ACTIVATOR := $(call objects,activator)
-OBJ_AUTOSCALER := $(call objects,autoscaler)
+OBJ_CTL := $(patsubst %.c,$(B)/obj/%.o,$(wildcard autoscaler/ctl/*.c))
+OBJ_AUTOSCALER := $(filter-out $(OBJ_CTL),$(call objects,autoscaler))
 UNITS := $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/t_*.c))
 # A test that includes test/unit/x.h or test/fuzz/x.h is linked with x.c, if there is one.
 PARTS := $(wildcard $(patsubst %.h,%.c,$(wildcard test/unit/*.h test/fuzz/*.h)))
@@ -75,7 +79,7 @@ APPS := $(patsubst test/apps/%.c,build/test/apps/%,$(wildcard test/apps/*.c))
 JOBS = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 SUBMAKE = $(MAKE) --no-print-directory $(JOBS)
 
-all: $(B)/activator $(B)/autoscaler apps ## build both programs and the sample apps
+all: $(B)/activator $(B)/autoscaler $(B)/activatorctl apps ## build the programs and the sample apps
 apps: $(APPS)
 .DEFAULT_GOAL := all
 
@@ -103,6 +107,10 @@ $(B)/autoscaler: $(OBJ_AUTOSCALER) $(OBJ_COMMON)
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) $(if $(LTO),$(OPT) $(LTO)) -o $@ $^ $(LIBS_AUTOSCALER)
 
+$(B)/activatorctl: $(OBJ_CTL) $(OBJ_COMMON)
+	@echo "  LINK  $@"
+	@$(CC) $(LDFLAGS) $(if $(LTO),$(OPT) $(LTO)) -o $@ $^ $(LIBS_COMMON)
+
 # The sample apps are never built with a sanitiser: they are not under test.
 build/test/%: test/%.c
 	@mkdir -p $(@D)
@@ -121,7 +129,7 @@ $(B)/lib%.a:
 	@$(AR) rcs $@ $^
 $(B)/libcommon.a: $(OBJ_COMMON)
 $(B)/libactivator.a: $(filter-out %/main.o,$(OBJ_ACTIVATOR)) $(LLHTTP_OBJ)
-$(B)/libautoscaler.a: $(filter-out %/main.o,$(OBJ_AUTOSCALER))
+$(B)/libautoscaler.a: $(filter-out %/main.o,$(OBJ_AUTOSCALER) $(OBJ_CTL))
 
 parts = $(foreach p,$(PARTS),$(if $(shell grep -l '"$(p:.c=.h)"' $(1)),$(B)/obj/$(p:.c=.o)))
 libraries = $(foreach side,activator autoscaler,$(if $(shell grep -l '"$(side)/' $(1)), \
@@ -245,7 +253,7 @@ run: ## install missing packages, build, and run conf/demo.conf until Ctrl-C
 	@exec conf/demo.sh
 
 # The keys, metrics and answers in the pages are those of the tables that the programs use.
-PAGES := activator.8 autoscaler.8 activator.conf.5 activator-protocol.7
+PAGES := activatorctl.1 activator.8 autoscaler.8 activator.conf.5 activator-protocol.7
 $(B)/man/fill: $(B)/obj/conf/man/fill.o $(B)/libcommon.a
 	@mkdir -p $(@D)
 	@$(CC) $(LDFLAGS) $(if $(LTO),-fno-lto) -o $@ $^ $(LIBS_COMMON)
@@ -253,15 +261,19 @@ $(B)/man/%: conf/man/%.in $(B)/man/fill
 	@echo "  MAN   $@"
 	@$(B)/man/fill <$< >$@.new
 	@mv $@.new $@
-$(B)/man/activator-protocol.7: conf/man/activator-protocol.7
+$(B)/man/activator-protocol.7 $(B)/man/activatorctl.1: $(B)/man/%: conf/man/%
 	@mkdir -p $(@D)
 	@cp $< $@
 man: $(PAGES:%=$(B)/man/%) ## the manual pages, filled from the tables
 
-install: $(B)/activator $(B)/autoscaler man ## install below $(DESTDIR)$(PREFIX); conf in $(DESTDIR)$(SYSCONFDIR)/activator
+install: $(B)/activator $(B)/autoscaler $(B)/activatorctl man ## install below $(DESTDIR)$(PREFIX); conf in $(DESTDIR)$(SYSCONFDIR)/activator
 	install -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(SYSCONFDIR)/activator' '$(DESTDIR)$(UNITDIR)' \
-		'$(DESTDIR)$(MANDIR)/man5' '$(DESTDIR)$(MANDIR)/man7' '$(DESTDIR)$(MANDIR)/man8'
-	install -m 755 $(B)/activator $(B)/autoscaler '$(DESTDIR)$(SBINDIR)'
+		'$(DESTDIR)$(BASHDIR)' '$(DESTDIR)$(ZSHDIR)' '$(DESTDIR)$(FISHDIR)' \
+		'$(DESTDIR)$(MANDIR)/man1' '$(DESTDIR)$(MANDIR)/man5' '$(DESTDIR)$(MANDIR)/man7' '$(DESTDIR)$(MANDIR)/man8'
+	install -m 755 $(B)/activator $(B)/autoscaler $(B)/activatorctl '$(DESTDIR)$(SBINDIR)'
+	$(B)/activatorctl completion bash >'$(DESTDIR)$(BASHDIR)/activatorctl'
+	$(B)/activatorctl completion zsh >'$(DESTDIR)$(ZSHDIR)/_activatorctl'
+	$(B)/activatorctl completion fish >'$(DESTDIR)$(FISHDIR)/activatorctl.fish'
 	for page in $(PAGES); do \
 		install -m 644 $(B)/man/$$page '$(DESTDIR)$(MANDIR)'/man$${page##*.} || exit 1; \
 	done

@@ -397,7 +397,8 @@ on_up(struct link *l, void *arg)
 					  .role = ROLE_ACTIVATOR,
 					  .id = al->id,
 					  .version = version,
-					  .has_shares = true}};
+					  .has_shares = true,
+					  .has_commands = true}};
 
 	(void)l;
 	hold_lock(al); /* before the autoscaler looks at it */
@@ -558,11 +559,31 @@ on_resume(struct autoscaler_link *al, struct msg *m)
 	drains_resume(&al->drains, m->u.resume.token);
 }
 
+static void
+on_command(struct autoscaler_link *al, struct msg *m)
+{
+	al->ops->on_command(m->u.command.token, m->u.command.command, al->arg);
+}
+
+void
+autoscaler_link_result(struct autoscaler_link *al, const char *token, bool is_done,
+		       const char *text)
+{
+	char *to = xstrdup(token), *line = xstrdup(text);
+	const struct msg m = {.type = MSG_RESULT,
+			      .u.result = {.token = to, .is_done = is_done, .text = line}};
+
+	if (al->is_up)
+		send_msg(&m, al);
+	free(to);
+	free(line);
+}
+
 /* The messages of an autoscaler; any other is a mistake of the peer's. */
 static void (*const handlers[])(struct autoscaler_link *, struct msg *) = {
 	[MSG_HELLO] = on_hello, [MSG_BEGIN] = on_begin,		[MSG_SERVICE] = on_service,
 	[MSG_END] = on_end,	[MSG_INSTANCES] = on_instances, [MSG_ACTIVATING] = on_activating,
-	[MSG_DRAIN] = on_drain, [MSG_RESUME] = on_resume,
+	[MSG_DRAIN] = on_drain, [MSG_RESUME] = on_resume,	[MSG_COMMAND] = on_command,
 };
 
 static void

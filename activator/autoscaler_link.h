@@ -20,6 +20,9 @@ struct worker;
 struct autoscaler_link_ops {
 	/* The first `end` has come; the workers have their first route table. */
 	void (*on_described)(void *arg);
+	/* An operator asks for something ("reload", …): autoscaler_link_result() answers, now or
+	 * later.  Borrowed for the call. */
+	void (*on_command)(const char *token, const char *command, void *arg);
 };
 
 /* Connects to the socket at path, again and again.  registry, workers, ops are borrowed. */
@@ -39,6 +42,10 @@ void autoscaler_link_on_served(struct autoscaler_link *, struct instance *);
 void autoscaler_link_leave(struct autoscaler_link *);
 /* All its requests have ended, and it is about to end, too: give up all slots. */
 void autoscaler_link_release(struct autoscaler_link *);
+
+/* Answer the command of that token: what was done, or (!is_done) why not. */
+void autoscaler_link_result(struct autoscaler_link *, const char *token, bool is_done,
+			    const char *text);
 
 bool autoscaler_link_is_up(const struct autoscaler_link *);
 

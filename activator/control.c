@@ -265,7 +265,26 @@ on_described(void *arg)
 	a->watchdog = watchdog_new(a->loop, ask_workers, a);
 }
 
-static const struct autoscaler_link_ops autoscaler_link_ops = {.on_described = on_described};
+/* activatorctl has asked for it, by way of the autoscaler. */
+static void
+on_command(const char *token, const char *command, void *arg)
+{
+	struct activator *a = arg;
+
+	if (strcmp(command, "reload") == 0) {
+		on_hangup(SIGHUP, a);
+		autoscaler_link_result(a->link, token, true,
+				       a->certificates == NULL
+					       ? "nothing to reload"
+					       : "the files of the certificates are read again");
+	} else {
+		autoscaler_link_result(a->link, token, false,
+				       "this version of the activator does not know the command");
+	}
+}
+
+static const struct autoscaler_link_ops autoscaler_link_ops = {.on_described = on_described,
+							       .on_command = on_command};
 
 /* --- starting and stopping --- */
 

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "autoscaler/activators.h"
+#include "autoscaler/ctl_commands.h"
+#include "autoscaler/ctl_server.h"
 #include "autoscaler/explain.h"
 #include "autoscaler/facts.h"
 #include "autoscaler/metrics.h"
@@ -18,6 +20,7 @@
 #include "autoscaler/usage/ledger.h"
 #include "common/admin.h"
 #include "common/clk.h"
+#include "common/control_socket.h"
 #include "common/daemon.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -44,6 +47,8 @@ struct autoscaler {
 	int64_t ledger_generation; /* of the services that the ledger knows */
 	int64_t saved_ns;
 	struct hub *hub;
+	struct ctl_commands *ctl_commands;
+	struct ctl_server *ctl; /* NULL: the control socket could not be opened */
 	struct admin *admin;
 	struct watchdog *watchdog; /* NULL: not started by systemd, or it wants none */
 	struct loop_timer tick;
@@ -161,6 +166,11 @@ on_message(struct hub_peer *p, const struct msg *m, void *arg)
 {
 	struct autoscaler *a = arg;
 
+	if (m->type == MSG_RESULT) {
+		ctl_commands_result(a->ctl_commands, p->serial, m->u.result.token,
+				    m->u.result.is_done, m->u.result.text);
+		return;
+	}
 	update_ledger(a);
 	ledger_message(a->ledger, p->serial, m);
 	reconcile_message(a->reconcile, p->serial, m);
@@ -184,6 +194,7 @@ on_activator_down(struct hub_peer *p, const char *why, void *arg)
 	struct autoscaler *a = arg;
 
 	log_warn(NULL, "activator disconnected", "activator=%s why=%s", p->id, why);
+	ctl_commands_peer_down(a->ctl_commands, p->serial);
 	ledger_peer_down(a->ledger, p->serial);
 	reconcile_peer_down(a->reconcile, p->serial);
 	if (!has_another(a, p))
@@ -395,25 +406,48 @@ on_stop(int signo, void *arg)
 	stop(a);
 }
 
+/* Let the members of control_group use the control socket. */
+static void
+set_control_group(struct autoscaler *a)
+{
+	struct err e;
+
+	if (a->ctl != NULL &&
+	    ctl_server_set_group(a->ctl, services_settings(a->services)->control_group, &e) < 0)
+		log_error(NULL, "the control socket stays closed to the group", "err=%s", e.text);
+}
+
+static int
+reload(struct settings_errors *errors, void *arg)
+{
+	struct autoscaler *a = arg;
+	const struct settings *now = services_settings(a->services);
+	struct settings *new = reload_read(now->file, now, errors);
+
+	if (new == NULL) {
+		a->reload_failures++;
+		return -1;
+	}
+	services_adopt(a->services, new);
+	set_control_group(a);
+	a->reloads++;
+	log_info(NULL, "conf file reloaded", "file=%s services=%zu generation=%lld", new->file,
+		 new->services_n, (long long)services_generation(a->services));
+	return 0;
+}
+
 static void
 on_reload(int signo, void *arg)
 {
 	struct autoscaler *a = arg;
-	const struct settings *now = services_settings(a->services);
-	struct settings *new;
+	struct settings_errors errors = {NULL, 0};
 
 	(void)signo;
 	if (a->is_stopping)
 		return;
-	new = reload_read(now->file, now);
-	if (new == NULL) {
-		a->reload_failures++;
-		return;
-	}
-	services_adopt(a->services, new);
-	a->reloads++;
-	log_info(NULL, "conf file reloaded", "file=%s services=%zu generation=%lld", new->file,
-		 new->services_n, (long long)services_generation(a->services));
+	if (reload(&errors, a) < 0)
+		log_debug(NULL, "reload by signal has failed", "mistakes=%zu", errors.n);
+	settings_errors_free(&errors);
 }
 
 static int
@@ -453,13 +487,21 @@ facts_of(const struct autoscaler *a)
 			      .generation = services_generation(a->services),
 			      .reloads = a->reloads,
 			      .reload_failures = a->reload_failures,
+			      .control_requests = a->ctl == NULL ? 0 : ctl_server_requests(a->ctl),
 			      .max_instances = settings_max_instances(s),
 			      .driver = classes[s->autoscaler.driver]->name,
 			      .platform = a->platform,
+			      .services = a->services,
 			      .reconcile = a->reconcile,
 			      .hub = a->hub,
 			      .ledger = a->ledger,
 			      .is_stopping = a->is_stopping};
+}
+
+static struct facts
+get_facts(void *arg)
+{
+	return facts_of(arg);
 }
 
 static void
@@ -513,6 +555,43 @@ open_admin(struct autoscaler *a, struct err *e)
 	return 0;
 }
 
+/* --- activatorctl --- */
+
+static int
+wake(struct scaled_revision *rev, struct err *e, void *arg)
+{
+	struct autoscaler *a = arg;
+
+	return reconcile_wake(a->reconcile, rev, e);
+}
+
+static int
+put_to_sleep(struct scaled_revision *rev, struct err *e, void *arg)
+{
+	struct autoscaler *a = arg;
+
+	return reconcile_sleep(a->reconcile, rev, e);
+}
+
+static const struct ctl_backend ctl_backend = {
+	.facts = get_facts, .wake = wake, .sleep = put_to_sleep, .reload = reload};
+
+/* Without the control socket all else works: that it cannot be opened is no reason not to start. */
+static void
+open_ctl(struct autoscaler *a)
+{
+	const struct settings *s = services_settings(a->services);
+	char *path = control_socket_path(s->control_socket, s->socket);
+	struct err e;
+
+	a->ctl_commands = ctl_commands_new(a->loop, &ctl_backend, a);
+	a->ctl = ctl_server_open(a->loop, path, a->id, &ctl_commands_ops, a->ctl_commands, &e);
+	if (a->ctl == NULL)
+		log_error(NULL, "activatorctl cannot be used", "err=%s", e.text);
+	set_control_group(a);
+	free(path);
+}
+
 /* --- life --- */
 
 static void
@@ -559,6 +638,7 @@ open_all(struct autoscaler *a, struct err *e)
 	if (a->hub == NULL)
 		return -1;
 	hub_set_term(a->hub, activators_term(a->activators));
+	open_ctl(a);
 	return 0;
 }
 
@@ -634,6 +714,8 @@ control_close(struct autoscaler **ap)
 	loop_timer_fini(&a->tick);
 	loop_timer_fini(&a->round);
 	close_drivers(a);
+	ctl_server_close(&a->ctl);
+	ctl_commands_free(&a->ctl_commands);
 	hub_close(&a->hub);
 	admin_close(&a->admin);
 	loop_settle(a->loop); /* while what drivers report has a receiver */

@@ -68,8 +68,8 @@ put_hold(const struct scaled_revision *rev, struct strbuf *out)
 	strbuf_adds(out, "\n");
 }
 
-static void
-put_text(const struct scaled_revision *rev, struct strbuf *out)
+void
+explain_put_text(const struct scaled_revision *rev, struct strbuf *out)
 {
 	struct strbuf advice;
 	int i;
@@ -95,12 +95,11 @@ put_text(const struct scaled_revision *rev, struct strbuf *out)
 /* --- JSON --- */
 
 static void
-put_json(struct jput *j, const char *key, const struct scaled_revision *rev, bool is_whole)
+put_members(struct jput *j, const struct scaled_revision *rev, bool is_whole)
 {
 	struct strbuf advice;
 	int i;
 
-	jput_object(j, key);
 	jput_string(j, "revision", scaled_name(rev));
 	jput_u64(j, "wanted", scaled_wanted(rev));
 	if (scaled_is_decided(rev) && rev->why.n > 0)
@@ -126,6 +125,19 @@ put_json(struct jput *j, const char *key, const struct scaled_revision *rev, boo
 	}
 	if (is_whole)
 		why_put_json(&rev->why, j);
+}
+
+void
+explain_put_members(const struct scaled_revision *rev, struct jput *j)
+{
+	put_members(j, rev, true);
+}
+
+static void
+put_json(struct jput *j, const char *key, const struct scaled_revision *rev, bool is_whole)
+{
+	jput_object(j, key);
+	put_members(j, rev, is_whole);
 	jput_object_end(j);
 }
 
@@ -161,7 +173,7 @@ answer_one(struct admin_request *req, const struct scaled_revision *rev, bool is
 	struct jput j;
 
 	if (!is_json) {
-		put_text(rev, req->body);
+		explain_put_text(rev, req->body);
 		return;
 	}
 	jput_init(&j, req->body);

@@ -7,7 +7,14 @@
 
 struct admin_request;
 struct facts;
+struct jput;
+struct scaled_revision;
+struct strbuf;
 
 void explain_answer(struct admin_request *, const struct facts *);
+
+/* The same of one revision, for activatorctl: as text, and as members of an object. */
+void explain_put_text(const struct scaled_revision *, struct strbuf *);
+void explain_put_members(const struct scaled_revision *, struct jput *);
 
 #endif

@@ -8,14 +8,17 @@
 
 struct hub;
 struct ledger;
+struct services;
 
 struct facts {
 	const char *id; /* of this process */
 	int64_t started_ns, generation;
 	uint64_t reloads, reload_failures;
-	uint32_t max_instances;	 /* over all revisions; 0: no ceiling */
-	const char *driver;	 /* name of the platform's driver */
-	struct driver *platform; /* NULL: closed */
+	uint64_t control_requests; /* at the control socket */
+	uint32_t max_instances;	   /* over all revisions; 0: no ceiling */
+	const char *driver;	   /* name of the platform's driver */
+	struct driver *platform;   /* NULL: closed */
+	const struct services *services;
 	const struct reconcile *reconcile;
 	struct hub *hub;
 	struct ledger *ledger;

@@ -18,20 +18,17 @@ log_pending(const struct settings *current, const struct settings *s)
 }
 
 struct settings *
-reload_read(const char *file, const struct settings *current)
+reload_read(const char *file, const struct settings *current, struct settings_errors *errors)
 {
-	struct settings_errors errors = {NULL, 0};
-	struct settings *s = settings_load(file, &errors);
+	struct settings *s = settings_load(file, errors);
 	size_t i;
 
-	for (i = 0; i < errors.n; i++)
-		log_error(NULL, "mistake in the conf file", "at=%s", errors.lines[i]);
-	settings_errors_free(&errors);
-	if (s != NULL && settings_check_reload(current, s, IN_AUTOSCALER, &errors) < 0) {
-		for (i = 0; i < errors.n; i++)
+	for (i = 0; i < errors->n; i++)
+		log_error(NULL, "mistake in the conf file", "at=%s", errors->lines[i]);
+	if (s != NULL && settings_check_reload(current, s, IN_AUTOSCALER, errors) < 0) {
+		for (i = 0; i < errors->n; i++)
 			log_error(NULL, "a reload cannot change this key", "at=%s",
-				  errors.lines[i]);
-		settings_errors_free(&errors);
+				  errors->lines[i]);
 		settings_free(&s);
 	}
 	if (s == NULL) {

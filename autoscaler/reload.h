@@ -8,9 +8,11 @@
 #include "common/base.h"
 
 struct settings;
+struct settings_errors;
 
 /* Read file; current: the settings in effect.  Returns the new settings, the caller's; NULL:
- * keep the current ones, the reason is logged. */
-NODISCARD struct settings *reload_read(const char *file, const struct settings *current);
+ * keep the current ones, the reasons are logged, and errors has a line for each. */
+NODISCARD struct settings *reload_read(const char *file, const struct settings *current,
+				       struct settings_errors *errors);
 
 #endif

@@ -1,6 +1,7 @@
 #include "autoscaler/services.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "autoscaler/reconcile/catalog.h"
@@ -200,6 +201,36 @@ services_each_revision(const struct services *s, services_revision_fn *fn, void 
 			fn(c->services[i], &c->services[i]->revisions[k], arg);
 	for (i = 0; i < c->leaving_n; i++)
 		fn(c->leaving[i].service, c->leaving[i].revision, arg);
+}
+
+const struct service_conf *
+services_at(const struct services *s, size_t i)
+{
+	CHECK(i < s->catalog.n);
+	return s->catalog.services[i];
+}
+
+const struct service_conf *
+services_find(const struct services *s, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < s->catalog.n; i++)
+		if (strcmp(s->catalog.services[i]->name, name) == 0)
+			return s->catalog.services[i];
+	return NULL;
+}
+
+bool
+services_is_of_file(const struct services *s, const struct service_conf *service)
+{
+	const struct settings *now = s->current;
+	size_t i;
+
+	for (i = 0; i < now->services_n; i++)
+		if (&now->services[i] == service)
+			return true;
+	return false;
 }
 
 size_t

@@ -54,6 +54,11 @@ bool services_are_complete(const struct services *);
 /* Describe the services to one activator; nothing while they are not complete. */
 void services_describe(const struct services *, services_line_fn *, void *arg);
 
+/* The i-th service, i < services_n(); borrowed until the services change. */
+const struct service_conf *services_at(const struct services *, size_t i);
+const struct service_conf *services_find(const struct services *, const char *name); /* or NULL */
+/* Does it stand in the conf file?  Else the driver has found it (annotations). */
+bool services_is_of_file(const struct services *, const struct service_conf *);
 /* Call fn for each revision, those that are leaving included. */
 struct revision_conf;
 struct service_conf;

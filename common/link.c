@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/backoff.h"
@@ -22,6 +23,7 @@
 #define RETRY_FIRST (10 * CLK_MS)
 #define RETRY_MAX CLK_S
 #define ACCEPTS_MAX 16		    /* in one event */
+#define GROUPS_MAX 256		    /* of a process that connects to a private socket */
 #define ACCEPT_PAUSE (100 * CLK_MS) /* after accept(2) has failed */
 
 enum link_state { LINK_DOWN, LINK_UP, LINK_BROKEN }; /* broken: on_down comes at the tail */
@@ -63,6 +65,7 @@ struct link_server {
 	void *arg;
 	int fd;
 	bool is_private; /* link_listen_private() */
+	gid_t group;	 /* whose members may connect though it is private; (gid_t)-1: none */
 	char *path;
 	struct loop_fd watch;
 	struct loop_timer pause;
@@ -454,15 +457,35 @@ pause_accepting(struct link_server *s)
 	loop_timer_set(&s->pause, ACCEPT_PAUSE);
 }
 
+/* Is the process at the other end of fd in the group, as it was when it connected? */
+static bool
+is_member(int fd, const struct ucred *peer, gid_t group)
+{
+	gid_t groups[GROUPS_MAX];
+	socklen_t bytes = sizeof groups;
+	size_t i;
+
+	if (group == (gid_t)-1)
+		return false;
+	if (peer->gid == group)
+		return true;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &bytes) < 0)
+		return false; /* more than GROUPS_MAX, too */
+	for (i = 0; i < bytes / sizeof groups[0]; i++)
+		if (groups[i] == group)
+			return true;
+	return false;
+}
+
 /* May the process at the other end of fd connect to a private socket? */
 static bool
 is_trusted(const struct link_server *s, int fd)
 {
-	struct ucred peer = {.uid = (uid_t)-1};
+	struct ucred peer = {.uid = (uid_t)-1, .gid = (gid_t)-1};
 	socklen_t n = sizeof peer;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0 &&
-	    (peer.uid == geteuid() || peer.uid == 0))
+	    (peer.uid == geteuid() || peer.uid == 0 || is_member(fd, &peer, s->group)))
 		return true;
 	log_warn_limited(NULL, "refused a connection of another user", "path=%s uid=%d pid=%d",
 			 s->path, (int)peer.uid, (int)peer.pid);
@@ -511,6 +534,7 @@ new_server(struct loop *loop, const char *path, const struct link_ops *ops,
 				  .on_accept = on_accept,
 				  .arg = arg,
 				  .fd = fd,
+				  .group = (gid_t)-1,
 				  .path = xstrdup(path)};
 	list_init(&s->links);
 	loop_fd_init(&s->watch);
@@ -538,6 +562,21 @@ link_listen_private(struct loop *loop, const char *path, const struct link_ops *
 	if (s != NULL)
 		s->is_private = true;
 	return s;
+}
+
+int
+link_server_allow_group(struct link_server *s, gid_t group, struct err *e)
+{
+	mode_t mode = group == (gid_t)-1 ? 0600 : 0660;
+
+	CHECK(s->is_private);
+	/* The mode is narrow while the group changes. */
+	if (chmod(s->path, 0600) < 0 ||
+	    (group != (gid_t)-1 && chown(s->path, (uid_t)-1, group) < 0) ||
+	    chmod(s->path, mode) < 0)
+		return err_errno(e, "cannot open %s to a group", s->path);
+	s->group = group;
+	return 0;
 }
 
 void

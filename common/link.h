@@ -66,6 +66,9 @@ NODISCARD struct link_server *link_listen_private(struct loop *, const char *pat
 						  const struct link_ops *,
 						  void (*on_accept)(struct link *, void *arg),
 						  void *arg, struct err *);
+/* Of link_listen_private(): let the members of a group connect, too; (gid_t)-1: not any longer.  An
+ * error leaves the socket as it is. */
+NODISCARD int link_server_allow_group(struct link_server *, gid_t, struct err *);
 /* Stop listening, remove the socket, and close the accepted links without on_down. */
 void link_server_free(struct link_server **);
 

@@ -47,10 +47,13 @@ put_hello(struct jput *j, const struct msg_hello *h)
 	jput_string(j, "role", msg_role_words[h->role]);
 	jput_string(j, "id", h->id);
 	jput_string_if(j, "version", h->version);
-	if (!h->has_shares)
+	if (!h->has_shares && !h->has_commands)
 		return;
 	jput_array(j, "features");
-	jput_string(j, NULL, MSG_FEATURE_SHARES);
+	if (h->has_shares)
+		jput_string(j, NULL, MSG_FEATURE_SHARES);
+	if (h->has_commands)
+		jput_string(j, NULL, MSG_FEATURE_COMMANDS);
 	jput_array_end(j);
 	if (h->term > 0)
 		jput_u64(j, "term", h->term);
@@ -347,6 +350,15 @@ put_members(struct jput *j, const struct msg *m)
 		break;
 	case MSG_LEAVING:
 		break;
+	case MSG_COMMAND:
+		jput_string(j, "token", m->u.command.token);
+		jput_string(j, "command", m->u.command.command);
+		break;
+	case MSG_RESULT:
+		jput_string(j, "token", m->u.result.token);
+		jput_bool(j, "done", m->u.result.is_done);
+		jput_string(j, "text", m->u.result.text);
+		break;
 	}
 }
 
@@ -484,6 +496,14 @@ msg_fini(struct msg *m)
 	case MSG_BUSY:
 	case MSG_RESUME:
 		free(m->u.drained.token);
+		break;
+	case MSG_COMMAND:
+		free(m->u.command.token);
+		free(m->u.command.command);
+		break;
+	case MSG_RESULT:
+		free(m->u.result.token);
+		free(m->u.result.text);
 		break;
 	}
 	*m = (struct msg){.type = MSG_UNKNOWN};

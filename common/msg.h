@@ -31,7 +31,9 @@ struct strbuf;
 	X(RESUME, resume)                                                                          \
 	X(SHARES_HELD, shares_held)                                                                \
 	X(WANT, want)                                                                              \
-	X(LEAVING, leaving)
+	X(LEAVING, leaving)                                                                        \
+	X(COMMAND, command)                                                                        \
+	X(RESULT, result)
 enum msg_type {
 	MSG_UNKNOWN, /* a type of a later version; the receiver ignores it */
 #define X(id, name) MSG_##id,
@@ -46,10 +48,11 @@ enum instance_health { INSTANCE_ANSWERS, INSTANCE_REFUSES };
 struct msg_hello {
 	int protocol;
 	enum msg_role role;
-	char *id;	 /* unique to the process */
-	char *version;	 /* of the program; NULL: unknown */
-	bool has_shares; /* the program knows shares (common/shares.h) */
-	uint64_t term;	 /* of an autoscaler with has_shares, from 1; else 0 */
+	char *id;	   /* unique to the process */
+	char *version;	   /* of the program; NULL: unknown */
+	bool has_shares;   /* the program knows shares (common/shares.h) */
+	bool has_commands; /* an activator: it carries out `command` */
+	uint64_t term;	   /* of an autoscaler with has_shares, from 1; else 0 */
 };
 
 struct msg_instance {
@@ -217,6 +220,15 @@ struct msg {
 		} drained, busy, resume;
 		struct msg_shares_held shares_held;
 		struct msg_want want;
+		/* activatorctl has asked for it */
+		struct {
+			char *token, *command; /* "reload", "upgrade" */
+		} command;
+		struct {
+			char *token;
+			bool is_done; /* false: it has failed, or is not known */
+			char *text;   /* what was done, or why not; a line */
+		} result;
 	} u;
 };
 

@@ -77,8 +77,10 @@ get_features(const struct jget *at, struct msg_hello *h, struct err *e)
 	size_t i;
 	int rc = get_list(at, "features", &features, e);
 
-	for (i = 0; i < features.n; i++)
+	for (i = 0; i < features.n; i++) {
 		h->has_shares |= strcmp(features.v[i], MSG_FEATURE_SHARES) == 0;
+		h->has_commands |= strcmp(features.v[i], MSG_FEATURE_COMMANDS) == 0;
+	}
 	str_list_fini(&features);
 	return rc;
 }
@@ -428,6 +430,23 @@ get_want(const struct jget *at, struct msg_want *w, struct err *e)
 	return jget_i64(at, "oldest_ms", JGET_MUST, 0, MSG_DELAY_MS_MAX, &w->oldest_ms, e);
 }
 
+static int
+get_command(const struct jget *at, struct msg *m, struct err *e)
+{
+	return get_name(at, "token", &m->u.command.token, e) < 0
+		       ? -1
+		       : get_name(at, "command", &m->u.command.command, e);
+}
+
+static int
+get_result(const struct jget *at, struct msg *m, struct err *e)
+{
+	if (get_name(at, "token", &m->u.result.token, e) < 0 ||
+	    jget_bool(at, "done", JGET_MUST, &m->u.result.is_done, e) < 0)
+		return -1;
+	return jget_string(at, "text", JGET_MUST, &m->u.result.text, e);
+}
+
 static enum msg_type
 type_of(const char *name)
 {
@@ -476,6 +495,10 @@ get_members(const struct jget *at, struct msg *m, struct err *e)
 		return get_want(at, &m->u.want, e);
 	case MSG_LEAVING:
 		return 0;
+	case MSG_COMMAND:
+		return get_command(at, m, e);
+	case MSG_RESULT:
+		return get_result(at, m, e);
 	}
 	return -1;
 }

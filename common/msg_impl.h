@@ -5,7 +5,9 @@
 
 #include "common/msg.h"
 
-#define MSG_FEATURE_SHARES "shares" /* in hello.features */
+/* in hello.features */
+#define MSG_FEATURE_SHARES "shares"
+#define MSG_FEATURE_COMMANDS "commands"
 
 #define MSG_ROLES (ROLE_CONTROL + 1)
 #define MSG_STATES (INSTANCE_STOPPING + 1)

@@ -238,6 +238,8 @@ struct autoscaler_conf {
 struct settings {
 	char *file;
 	char *socket;
+	char *control_socket; /* NULL: as control_socket_path() has it */
+	char *control_group;  /* NULL: none */
 	char *state_dir;
 	int log_level, log_format;
 	struct activator_conf activator;

@@ -213,10 +213,15 @@ take_hello(struct hub_peer *p, const struct msg_hello *h)
 		drop(p, "it is an autoscaler, expected an activator");
 		return;
 	}
+	if (h->role == ROLE_CONTROL) {
+		drop(p, "it has the role control, which is served at control_socket");
+		return;
+	}
 	p->id = xstrdup(h->id);
 	p->version = text_copy(h->version);
 	p->role = h->role;
 	p->has_shares = h->has_shares;
+	p->has_commands = h->has_commands;
 	if (!is_activator(p))
 		return;
 	replace_older(p);
@@ -244,6 +249,7 @@ take_message(struct hub_peer *p, const struct msg *m)
 	case MSG_SHARES_HELD:
 	case MSG_WANT:
 	case MSG_LEAVING:
+	case MSG_RESULT:
 		if (p->role == ROLE_ACTIVATOR)
 			p->hub->ops->on_message(p, m, p->hub->arg);
 		else

@@ -100,7 +100,11 @@ def test_install(tmp_path):
          "SAN=" + (san if san != "." else ""), "MAKEFLAGS="],
         cwd=ROOT, capture_output=True, text=True, timeout=5 * WAIT_S, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stderr
-    for path in ("usr/sbin/activator", "usr/sbin/autoscaler", "etc/activator/activator.conf",
+    for path in ("usr/sbin/activator", "usr/sbin/autoscaler", "usr/sbin/activatorctl",
+                 "usr/share/man/man1/activatorctl.1",
+                 "usr/share/bash-completion/completions/activatorctl",
+                 "usr/share/zsh/site-functions/_activatorctl",
+                 "usr/share/fish/vendor_completions.d/activatorctl.fish", "etc/activator/activator.conf",
                  "usr/share/man/man8/activator.8", "usr/share/man/man8/autoscaler.8",
                  "usr/share/man/man5/activator.conf.5",
                  "usr/share/man/man7/activator-protocol.7",

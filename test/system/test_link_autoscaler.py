@@ -308,8 +308,7 @@ def test_a_restarted_autoscaler_adopts_instances(autoscaler, activator):
     (b'{"type":"hello","protocol":1,"role":"activator","id":"x"}\n' * 2, "said hello twice"),
     (b'{"type":"hello","protocol":1,"role":"activator","id":"x"}\n'
      b'{"type":"begin","generation":1}\n', "sent begin, which only an autoscaler may"),
-    (b'{"type":"hello","protocol":1,"role":"control","id":"x"}\n'
-     b'{"type":"stats","period_ms":1000,"revisions":[]}\n', "which only an activator may"),
+    (b'{"type":"hello","protocol":1,"role":"control","id":"x"}\n', "served at control_socket"),
     (b'{"type":"hello","protocol":1,"role":"activator","id":"x"}\n'
      b'{"type":"stats","period_ms":1000,"revisions":[{"name":"app/v1"}]}\n',
      "$.revisions[0].concurrency"),

@@ -9,7 +9,7 @@ import pytest
 
 from helpers import BUILD, ROOT, WAIT_S
 
-PAGES = ["activator.8.in", "autoscaler.8.in", "activator.conf.5.in", "activator-protocol.7"]
+PAGES = ["activatorctl.1", "activator.8.in", "autoscaler.8.in", "activator.conf.5.in", "activator-protocol.7"]
 
 
 def read(path):

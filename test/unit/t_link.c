@@ -640,6 +640,28 @@ a_private_socket_is_its_owners_alone(void **state)
 	assert_int_equal(st.st_mode & 07777, 0600);
 }
 
+/* The tests run as root, or as the socket's owner: both may connect to any private socket.  That a
+ * member of the group may, and another user may not, is tested with both programs. */
+static void
+a_private_socket_opens_to_a_group(void **state)
+{
+	struct world *w = *state;
+	struct stat st;
+	struct err e;
+
+	w->server = link_listen_private(w->loop, w->path, &ops, on_accept, w, &e);
+	assert_non_null(w->server);
+	assert_int_equal(link_server_allow_group(w->server, getgid(), &e), 0);
+	assert_int_equal(stat(w->path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0660);
+	assert_int_equal(st.st_gid, getgid());
+	assert_int_equal(link_server_allow_group(w->server, (gid_t)-1, &e), 0);
+	assert_int_equal(stat(w->path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	unlink(w->path);
+	assert_int_equal(link_server_allow_group(w->server, getgid(), &e), -1);
+}
+
 static void
 a_stale_socket_is_replaced_but_nothing_else(void **state)
 {
@@ -710,6 +732,7 @@ main(void)
 		T(a_killed_peer_is_noticed),
 		T(the_socket_has_its_mode_and_goes_with_the_server),
 		T(a_private_socket_is_its_owners_alone),
+		T(a_private_socket_opens_to_a_group),
 		T(a_stale_socket_is_replaced_but_nothing_else),
 		T(a_socket_that_is_served_is_left_alone),
 		T(a_path_that_does_not_fit_is_refused),

@@ -54,6 +54,12 @@ each_type_goes_there_and_back(void **state)
 		"\"features\":[\"shares\"]}",
 		"{\"type\":\"hello\",\"protocol\":1,\"role\":\"autoscaler\",\"id\":\"s-1\","
 		"\"features\":[\"shares\"],\"term\":7}",
+		"{\"type\":\"hello\",\"protocol\":1,\"role\":\"activator\",\"id\":\"a-1\","
+		"\"features\":[\"shares\",\"commands\"]}",
+		"{\"type\":\"hello\",\"protocol\":1,\"role\":\"activator\",\"id\":\"a-1\","
+		"\"features\":[\"commands\"]}",
+		"{\"type\":\"command\",\"token\":\"c7\",\"command\":\"reload\"}",
+		"{\"type\":\"result\",\"token\":\"c7\",\"done\":false,\"text\":\"no\"}",
 		"{\"type\":\"begin\",\"generation\":7}",
 		"{\"type\":\"end\",\"generation\":7,\"services\":3}",
 		"{\"type\":\"instances\",\"revision\":\"hello/v1\",\"wanted\":2,\"target\":70.5,"

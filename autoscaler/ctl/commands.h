@@ -1,0 +1,33 @@
+/* commands - what activatorctl can do: one table for running, help and completion. */
+#ifndef AUTOSCALER_CTL_COMMANDS_H
+#define AUTOSCALER_CTL_COMMANDS_H
+
+#include "autoscaler/ctl/ctl.h"
+
+/* Options that not every command has. */
+enum {
+	OPTION_OUTPUT = 1,
+	OPTION_NO_WAIT = 2,
+	OPTION_TIMEOUT = 4,
+	OPTION_FOR = 8,
+	OPTION_TOP = 16, /* -n, --interval */
+};
+
+struct command {
+	const char *name;
+	const char *arguments; /* "NAME", "[NAME]"; "": none */
+	int least, most;       /* arguments */
+	unsigned options;      /* OPTION_* */
+	const char *summary;   /* one line */
+	const char *help;      /* more of it */
+	const char *examples;
+	enum ctl_exit (*run)(const struct ctl_options *, char *const *arguments, int n);
+};
+
+extern const struct command commands[];
+extern const size_t commands_n;
+
+const struct command *command_find(const char *name); /* or NULL */
+const char *command_nearest(const char *name);	      /* or NULL */
+
+#endif

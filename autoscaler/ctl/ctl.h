@@ -1,0 +1,44 @@
+/* ctl - what the parts of `activatorctl` share: its exit statuses, and what was asked for.
+ *
+ * Room: autoscaler/ctl is the program `activatorctl`: it connects to the control socket of a
+ * running autoscaler, sends one request, and shows the answer (activatorctl(1)).  It uses common/
+ * alone, and nothing of the autoscaler: what they share is the protocol.
+ *	main		the arguments
+ *	commands	what each command asks for and shows; top
+ *	show		the answers as tables
+ *	completion	scripts for shells
+ *	session		the connection, and one answer
+ *	out		terminal and files: tables, colour, progress
+ * Thread: it has one. */
+#ifndef AUTOSCALER_CTL_CTL_H
+#define AUTOSCALER_CTL_CTL_H
+
+#include "common/err.h"
+
+/* The exit status; activatorctl(1) lists them. */
+enum ctl_exit {
+	CTL_EXIT_OK = 0,
+	CTL_EXIT_FAILED = 1,	  /* it could not be done */
+	CTL_EXIT_USAGE = 2,	  /* the command line has a mistake */
+	CTL_EXIT_NOT_FOUND = 3,	  /* no service or revision has the name */
+	CTL_EXIT_UNREACHABLE = 4, /* the autoscaler cannot be reached */
+	CTL_EXIT_TIMEOUT = 5,	  /* not done in time; it goes on */
+	CTL_EXIT_INTERRUPTED = 130
+};
+
+enum ctl_format { CTL_TABLE, CTL_WIDE, CTL_NAME, CTL_JSON };
+
+/* The options, each from its place before or behind the command. */
+struct ctl_options {
+	const char *conf;   /* -c; NULL: the default */
+	const char *socket; /* --socket; NULL: as the conf file says */
+	enum ctl_format format;
+	bool is_quiet;
+	bool is_not_waiting; /* --no-wait */
+	int64_t timeout_ns;  /* 0: the command's default */
+	int64_t interval_ns; /* of top */
+	uint32_t times;	     /* -n of top; 0: until interrupted */
+	const char *state;   /* --for of wait; NULL: awake */
+};
+
+#endif

@@ -1,0 +1,38 @@
+/* ctl_commands - what activatorctl can ask for at the control socket: to show services and the
+ * autoscaler, to reload and upgrade, to wake, to put to sleep, and to wait for that.  `reload` and
+ * `upgrade` are passed on to the activators over their links, and each answers (msg.h, `command`).
+ * Thread: the autoscaler's only loop. */
+#ifndef AUTOSCALER_CTL_COMMANDS_H
+#define AUTOSCALER_CTL_COMMANDS_H
+
+#include "autoscaler/ctl_server.h"
+#include "autoscaler/facts.h"
+
+struct ctl_commands; /* opaque */
+struct settings_errors;
+
+struct ctl_backend {
+	struct facts (*facts)(void *arg);
+	/* Wake a revision, or put it to sleep (reconcile.h). */
+	int (*wake)(struct scaled_revision *, struct err *, void *arg);
+	int (*sleep)(struct scaled_revision *, struct err *, void *arg);
+	/* Reload the autoscaler's own settings.  -1: nothing has changed, and errors has a line for
+	 * each mistake. */
+	int (*reload)(struct settings_errors *errors, void *arg);
+};
+
+/* All borrowed until ctl_commands_free(). */
+NODISCARD struct ctl_commands *ctl_commands_new(struct loop *, const struct ctl_backend *,
+						void *arg);
+/* After ctl_server_close(). */
+void ctl_commands_free(struct ctl_commands **);
+
+/* For ctl_server_open(); arg: the ctl_commands. */
+extern const struct ctl_ops ctl_commands_ops;
+
+/* An activator has answered a command; the link of an activator is gone. */
+void ctl_commands_result(struct ctl_commands *, uint64_t peer, const char *token, bool is_done,
+			 const char *text);
+void ctl_commands_peer_down(struct ctl_commands *, uint64_t peer);
+
+#endif
