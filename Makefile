@@ -29,7 +29,8 @@ PKG_RUN := python3 curl gunicorn openssl
 PKG_TEST := libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-yaml openssl \
 	ca-certificates tzdata haproxy nginx-light libnginx-mod-stream python3-h2 nghttp2-client \
 	python3-grpcio
-PKG_BENCH := wrk nginx-light haproxy strace valgrind python3 openssl
+PKG_BENCH := wrk nginx-light haproxy nghttp2-client nghttp2-server nghttp2-proxy h2o strace valgrind \
+	python3 openssl
 PKG_FUZZ := clang libclang-rt-14-dev/libclang-rt-dev
 PKG_FORMAT := clang-format
 
@@ -115,7 +116,8 @@ $(B)/activatorctl: $(OBJ_CTL) $(OBJ_COMMON)
 build/test/%: test/%.c
 	@mkdir -p $(@D)
 	@echo "  CC    $@"
-	@$(CC) -D_GNU_SOURCE -std=gnu11 -g -O2 -Wall -Wextra -Werror -pthread -o $@ $<
+	@$(CC) -D_GNU_SOURCE -std=gnu11 -g -O2 -Wall -Wextra -Werror -pthread -o $@ $< $(APP_LIBS)
+build/test/bench/handshakes: APP_LIBS := -lssl -lcrypto
 
 # A library to be preloaded into a program: it counts the calls of libc, or makes them fail.
 build/test/%.so: test/%.c
@@ -226,9 +228,10 @@ kubernetes-system: all
 	@$(CHECK_ENV) KUBE_REAL=1 $(RUN) $(PYTHON) -m pytest -q -p no:cacheprovider $(KUBE_TESTS) \
 		$(PYTEST_ARGS)
 
-bench: ## measure beside nginx and HAProxy, and print a table
+BENCH_PROGRAMS := $(patsubst test/bench/%.c,build/test/bench/%,$(wildcard test/bench/*.c))
+bench: ## measure beside nginx, HAProxy, nghttpx and h2o, and print tables
 	@.ci/deps $(PKG_BUILD) $(PKG_BENCH)
-	@$(SUBMAKE) all build/test/bench/origin build/test/bench/floor
+	@$(SUBMAKE) all $(BENCH_PROGRAMS)
 	@test/bench/run $(BENCH_ARGS)
 
 .PHONY: conformance attacks

@@ -84,7 +84,9 @@ class Contender:
 
     def __init__(self, name, port, commands, core=None):
         self.name, self.port, self.commands, self.core = name, port, commands, core
+        self.url = "http://127.0.0.1:%d" % port
         self.started = []
+        self.messages = None  # a file for what it says; None: standard error
 
     def start(self, under=()):
         """under: words before the command of the proxy itself, which is the last command."""
@@ -92,7 +94,7 @@ class Contender:
             is_proxy = command is self.commands[-1]
             self.started.append(subprocess.Popen(
                 (list(under) if is_proxy else []) + command, stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, cwd=ROOT, start_new_session=True,
+                stdout=subprocess.DEVNULL, stderr=self.messages, cwd=ROOT, start_new_session=True,
                 preexec_fn=self.core and (lambda: os.sched_setaffinity(0, self.core))))
         self.wait()
         return self

@@ -70,6 +70,16 @@ def syscalls(contender):
     return {name: int(n) / requests for n, name in rows if name != "total"}
 
 
+def total_of(files):
+    """Instructions in all of these files of callgrind."""
+    total = 0
+    for name in files:
+        with open(name) as f:
+            found = re.findall(r"^(?:totals|summary): (\d+)", f.read(), re.M)
+        total += int(found[-1]) if found else 0
+    return total
+
+
 def instructions(make):
     """User instructions per request, by callgrind."""
     totals = []
@@ -84,11 +94,7 @@ def instructions(make):
                 clients.close()
             finally:
                 contender.stop()
-            totals.append(0)
-            for name in glob.glob(folder + "/*"):
-                with open(name) as f:
-                    found = re.findall(r"^(?:totals|summary): (\d+)", f.read(), re.M)
-                totals[-1] += int(found[-1]) if found else 0
+            totals.append(total_of(glob.glob(folder + "/*")))
     return (totals[1] - totals[0]) / 8000
 
 

@@ -9,6 +9,7 @@ import sys
 
 import contenders
 
+environment = None  # of generate(); None: this program's
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "wrk.lua")
 
 
@@ -20,12 +21,17 @@ def ticks(core):
     return sum(values) - values[3] - values[4], sum(values)
 
 
+def generate(command, core):
+    """Run a program that makes load, on that core."""
+    return subprocess.run(command, capture_output=True, text=True, env=environment,
+                          preexec_fn=core and (lambda: os.sched_setaffinity(0, core)))
+
+
 def wrk(contender, conns, seconds, path, core):
     command = ["wrk", "-t1", "-c%d" % conns, "-d%ds" % seconds, "--timeout", "30s",
-               "-s", SCRIPT, "http://127.0.0.1:%d%s" % (contender.port, path)]
+               "-s", SCRIPT, contender.url + path]
     before, at = contender.cpu_s(), core and ticks(core)
-    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=core and (
-        lambda: os.sched_setaffinity(0, core)))
+    done = generate(command, core)
     cpu = contender.cpu_s() - before
     busy, of = map(operator.sub, ticks(core), at) if core else (None, 1)
     found = re.search(r"RESULT (\{.*\})", done.stdout)

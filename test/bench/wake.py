@@ -12,12 +12,12 @@ import contenders
 from contenders import Contender
 from helpers import HELLO
 
-PORT, ADMIN = 18300, 18309
+PORT, ADMIN, TLS_PORT = 18300, 18309, 18301
 CONF = """
 socket = "%s/s"
 state_dir = "%s/state"
 log_level = error
-activator { listen = {"127.0.0.1:%d"} admin = "127.0.0.1:%d" workers = %d }
+activator { listen = {"127.0.0.1:%d"%s} admin = "127.0.0.1:%d" workers = %d %s }
 autoscaler { admin = "" stable_window = 60s max_instances = 400 }
 %s
 """
@@ -28,13 +28,14 @@ def service(name, *command, extra=""):
     return SERVICE % (name, name, ", ".join('"%s"' % word for word in command), extra)
 
 
-def start_activator(folder, services, workers=1):
-    """Both programs with these services, and one that a rule answers: Contender.wait() asks it."""
+def start_activator(folder, services, workers=1, listen="", keys=""):
+    """Both programs with these services, and one that a rule answers: Contender.wait() asks it.
+    listen: further addresses; keys: of activator {}."""
     conf = folder + "/wake.conf"
     always = 'service "always" { hosts = {"b"} rule "r" { action = answer status = 200 } ' \
         'revision "v1" { addresses = {"127.0.0.1:9"} } }\n'
     with open(conf, "w") as f:
-        f.write(CONF % (folder, folder, PORT, ADMIN, workers, always + services))
+        f.write(CONF % (folder, folder, PORT, listen, ADMIN, workers, keys, always + services))
     return Contender("activator", PORT, [[contenders.BUILD + "/autoscaler", "-c", conf],
                                          [contenders.BUILD + "/activator", "-c", conf]]).start()
 
