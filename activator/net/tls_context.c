@@ -149,8 +149,9 @@ set_mac(EVP_MAC_CTX *mac, const struct tls_ticket_key *key)
 	return EVP_MAC_CTX_set_params(mac, params);
 }
 
-/* Seal a ticket, or open one.  1: with the current key; 2: with the one before, so that the
- * client gets a new ticket; 0: with none that is known; -1: error. */
+/* Seal a ticket, or open one.  1: with the current key; 2: likewise, or with the one before, and
+ * the client gets a new ticket; 0: with none that is known; -1: error.  Clients of TLS 1.3 use a
+ * ticket once (RFC 8446 C.4), and so get a new one each time. */
 static int
 on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
 	  EVP_MAC_CTX *mac, int is_sealing)
@@ -177,7 +178,7 @@ on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *ciph
 			continue;
 		return EVP_DecryptInit_ex2(cipher, c->ticket_cipher, key->cipher, iv, NULL) == 1 &&
 				       set_mac(mac, key) == 1
-			       ? i + 1
+			       ? (SSL_version(ssl) == TLS1_3_VERSION ? 2 : i + 1)
 			       : -1;
 	}
 	return 0;

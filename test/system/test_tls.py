@@ -258,6 +258,18 @@ def test_all_workers_resume_a_session(stack, version):
     wait_until(lambda: handshakes(stack, "resumed", number) == before + 8, what="the metric")
 
 
+def test_a_resumed_session_brings_a_new_ticket(stack):
+    """RFC 8446 C.4: a client of TLS 1.3 uses each ticket once."""
+    context = stack.tls.context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    session, ids = None, set()
+    for i in range(4):
+        session, is_resumed = session_of(stack, context, session)
+        assert is_resumed == (i > 0)
+        ids.add(session.id)
+    assert len(ids) == 4
+
+
 def test_tickets_end_with_their_keys(tmp_path):
     with running(tmp_path, HELLO, tls=True, activator="tls_ticket_rotation = 1s") as s:
         context = s.tls.context()
