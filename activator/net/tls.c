@@ -513,6 +513,10 @@ read_records(struct tls_stream *s, char *buf, size_t n)
 			break;
 		}
 		got += one;
+		if (!s->io->can_read && !s->is_abusive && !SSL_has_pending(s->ssl)) {
+			s->is_drained = true; /* another call would find nothing */
+			break;
+		}
 	}
 	s->is_reading = false;
 	if (got > 0)
