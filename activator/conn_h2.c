@@ -508,20 +508,28 @@ may_send_on(void *arg, void *stream)
 	return st->x != NULL && st->x->state == XFER_TUNNEL;
 }
 
+static void
+on_read(void *arg, void *stream, char *buf, size_t n)
+{
+	struct h2_stream *st = stream;
+
+	(void)arg;
+	memcpy(buf, st->out.data + st->out.at, n);
+	stream_take(st, &st->out, n);
+	note_taken(st, n);
+	look_if_drained(st);
+}
+
 static size_t
-on_read(void *arg, void *stream, char *buf, size_t n, enum h2_left *left)
+on_body_ready(void *arg, void *stream, size_t n, enum h2_left *left)
 {
 	struct conn_h2 *h2 = arg;
 	struct h2_stream *st = stream;
 	size_t got = MIN((size_t)st->out.n, n);
 
-	if (got > 0) {
-		memcpy(buf, st->out.data + st->out.at, got);
-		stream_take(st, &st->out, got);
-		note_taken(st, got);
-	}
-	look_if_drained(st);
-	if (st->out.n > 0 || !st->is_out_ended)
+	if (got == 0)
+		look_if_drained(st);
+	if (got < st->out.n || !st->is_out_ended)
 		return got;
 	*left = st->out_trailers == NULL ? H2_END : H2_END_TRAILERS;
 	if (st->out_trailers != NULL)
@@ -553,6 +561,7 @@ static const struct h2_ops session_ops = {
 	.on_data = on_data,
 	.on_end = on_end,
 	.on_closed = on_closed,
+	.ready = on_body_ready,
 	.read = on_read,
 	.on_glitch = on_glitch,
 	.on_head_sent = on_head_sent,

@@ -49,6 +49,9 @@ struct h2 {
 	bool is_peer_window_up;	 /* it has grown since all frames were written */
 	struct block block;
 	struct frame_scan scan;
+	/* h2_write(): where it writes, how many bytes stand there, and how many may. */
+	char *out;
+	size_t out_n, out_room;
 };
 
 /* --- heads that come --- */
@@ -532,10 +535,13 @@ on_read(nghttp2_session *s, int32_t id, uint8_t *buf, size_t n, uint32_t *flags,
 	size_t got;
 
 	(void)s;
+	(void)buf;
 	(void)source;
 	if (stream == NULL)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-	got = h->ops->read(h->arg, stream, (char *)buf, n, &left);
+	got = h->ops->ready(h->arg, stream, n, &left);
+	if (got > 0) /* on_send_data() follows: nghttp2 keeps no copy */
+		*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
 	if (left == H2_END)
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
 	else if (left == H2_END_TRAILERS)
@@ -543,6 +549,27 @@ on_read(nghttp2_session *s, int32_t id, uint8_t *buf, size_t n, uint32_t *flags,
 	else if (got == 0)
 		return NGHTTP2_ERR_DEFERRED;
 	return (ssize_t)got;
+}
+
+/* A frame of a body.  There is room for it, since h2_write() and this function stop before there is
+ * none. */
+static int
+on_send_data(nghttp2_session *s, nghttp2_frame *f, const uint8_t *head, size_t n,
+	     nghttp2_data_source *source, void *arg)
+{
+	struct h2 *h = arg;
+	void *stream = stream_of(h, f->hd.stream_id);
+	char *to = h->out + h->out_n;
+
+	(void)s;
+	(void)source;
+	if (stream == NULL)
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	CHECK(FRAME_HEAD + n <= h->out_room - h->out_n && f->data.padlen == 0);
+	memcpy(to, head, FRAME_HEAD);
+	h->ops->read(h->arg, stream, to + FRAME_HEAD, n);
+	h->out_n += FRAME_HEAD + n;
+	return h->out_room - h->out_n < H2_WRITE_LEAST ? NGHTTP2_ERR_PAUSE : 0;
 }
 
 /* --- the connection --- */
@@ -564,6 +591,7 @@ h2_prepare(void)
 	nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
 	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
 	nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
+	nghttp2_session_callbacks_set_send_data_callback(callbacks, on_send_data);
 	nghttp2_option_set_no_auto_window_update(options, 1);
 	nghttp2_option_set_no_closed_streams(options, 1);
 	nghttp2_option_set_max_send_header_block_length(options, SEND_HEADERS_MOST);
@@ -668,24 +696,26 @@ h2_feed(struct h2 *h, const char *data, size_t n)
 ssize_t
 h2_write(struct h2 *h, char *buf, size_t room)
 {
-	size_t n = 0;
-
 	CHECK(room >= H2_WRITE_LEAST);
-	while (room - n >= H2_WRITE_LEAST) {
+	h->out = buf;
+	h->out_n = 0;
+	h->out_room = room;
+	while (room - h->out_n >= H2_WRITE_LEAST) {
 		const uint8_t *frame;
 		ssize_t got = nghttp2_session_mem_send(h->session, &frame);
 
 		if (got < 0)
 			return -1;
 		if (got == 0) {
-			h->is_peer_window_up = false;
+			if (room - h->out_n >= H2_WRITE_LEAST) /* else frames may be left */
+				h->is_peer_window_up = false;
 			break;
 		}
-		CHECK((size_t)got <= room - n);
-		memcpy(buf + n, frame, (size_t)got);
-		n += (size_t)got;
+		CHECK((size_t)got <= room - h->out_n);
+		memcpy(buf + h->out_n, frame, (size_t)got);
+		h->out_n += (size_t)got;
 	}
-	return (ssize_t)n;
+	return (ssize_t)h->out_n;
 }
 
 bool

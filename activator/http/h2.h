@@ -41,7 +41,7 @@ struct h2_head {
 	char ws_key[25]; /* extended CONNECT: the Sec-WebSocket-Key in the text; else "" */
 };
 
-/* What is left of a response's body: returned by read(). */
+/* What is left of a response's body: returned by ready(). */
 enum h2_left {
 	H2_MORE,	 /* nothing is there now; h2_resume() follows */
 	H2_END,		 /* the body ends here */
@@ -57,9 +57,11 @@ struct h2_ops {
 	void (*on_end)(void *arg, void *stream, char *trailers);
 	/* The stream is closed, by either side: no call has it from now on. */
 	void (*on_closed)(void *arg, void *stream, uint32_t code);
-	/* Put at most n bytes of the response's body into buf.  Returns how many.  *left: if
-	 * fewer than n. */
-	size_t (*read)(void *arg, void *stream, char *buf, size_t n, enum h2_left *left);
+	/* How many bytes of the response's body may be sent now, n at most?  *left: if fewer than
+	 * n. */
+	size_t (*ready)(void *arg, void *stream, size_t n, enum h2_left *left);
+	/* Put the next n bytes of the body into buf; ready() has returned n just before. */
+	void (*read)(void *arg, void *stream, char *buf, size_t n);
 	/* The client has sent something that is legal and useless, or has made us reset a
 	 * stream. */
 	void (*on_glitch)(void *arg);
@@ -102,12 +104,12 @@ uint32_t h2_error(const struct h2 *);
 /* fields: "name: value" CRLF, any number of them; letters of names become lower case in place.
  * -1: the stream is closed. */
 NODISCARD int h2_interim(struct h2 *, int32_t id, unsigned status, char *fields, size_t n);
-/* has_body: read() is asked for it. */
+/* has_body: ready() is asked for it. */
 NODISCARD int h2_respond(struct h2 *, int32_t id, unsigned status, char *fields, size_t n,
 			 bool has_body);
-/* From read() alone. */
+/* From ready() alone. */
 void h2_trailers(struct h2 *, int32_t id, char *fields, size_t n);
-/* read() has something again. */
+/* ready() has something again. */
 void h2_resume(struct h2 *, int32_t id);
 /* End the stream without a whole response.  on_closed() follows. */
 void h2_reset(struct h2 *, int32_t id, enum h2_code);

@@ -96,7 +96,7 @@ on_closed(void *arg, void *stream, uint32_t code)
 }
 
 static size_t
-on_read(void *arg, void *stream, char *buf, size_t n, enum h2_left *left)
+on_ready(void *arg, void *stream, size_t n, enum h2_left *left)
 {
 	static const char trailers[] = "X-Sum: 7\r\n";
 	struct client *c = arg;
@@ -104,15 +104,23 @@ on_read(void *arg, void *stream, char *buf, size_t n, enum h2_left *left)
 	char copy[sizeof trailers];
 	size_t got = MIN(n, st->left);
 
-	memset(buf, 'x', got);
-	st->left -= got;
-	if (st->left > 0)
+	if (st->left > got)
 		return got;
 	*left = st->id % 4 == 1 ? H2_END_TRAILERS : H2_END;
 	memcpy(copy, trailers, sizeof trailers);
 	if (*left == H2_END_TRAILERS)
 		h2_trailers(c->session, st->id, copy, sizeof trailers - 1);
 	return got;
+}
+
+static void
+on_read(void *arg, void *stream, char *buf, size_t n)
+{
+	struct stream *st = stream;
+
+	(void)arg;
+	memset(buf, 'x', n);
+	st->left -= n;
 }
 
 static void
@@ -159,6 +167,7 @@ static const struct h2_ops ops = {
 	.on_data = on_data,
 	.on_end = on_end,
 	.on_closed = on_closed,
+	.ready = on_ready,
 	.read = on_read,
 	.on_glitch = on_glitch,
 	.on_head_sent = on_head_sent,

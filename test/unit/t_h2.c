@@ -84,17 +84,26 @@ on_closed(void *arg, void *stream, uint32_t code)
 }
 
 static size_t
-on_read(void *arg, void *stream, char *buf, size_t n, enum h2_left *left)
+on_ready(void *arg, void *stream, size_t n, enum h2_left *left)
 {
 	struct world *t = arg;
 	size_t got = MIN(n, t->out_n);
 
-	(void)stream;
-	memcpy(buf, t->out, got);
-	t->out += got;
-	t->out_n -= got;
-	*left = t->out_n == 0 ? H2_END : H2_MORE;
+	assert_ptr_equal(stream, t);
+	*left = t->out_n == got ? H2_END : H2_MORE;
 	return got;
+}
+
+static void
+on_read(void *arg, void *stream, char *buf, size_t n)
+{
+	struct world *t = arg;
+
+	assert_ptr_equal(stream, t);
+	assert_true(n <= t->out_n);
+	memcpy(buf, t->out, n);
+	t->out += n;
+	t->out_n -= n;
 }
 
 static void
@@ -138,6 +147,7 @@ static const struct h2_ops ops = {
 	.on_data = on_data,
 	.on_end = on_end,
 	.on_closed = on_closed,
+	.ready = on_ready,
 	.read = on_read,
 	.on_glitch = on_glitch,
 	.on_head_sent = on_head_sent,
