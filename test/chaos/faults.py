@@ -20,6 +20,7 @@ import time
 from chaos import world as w
 
 SKIPPED, NOT_YET = object(), object()
+STARTED_FDS = 15  # a program that has started has more; without any it would not start
 LATE_S = 5  # what instances have lost is noticed by then, also by a program that was frozen
 
 Fault = collections.namedtuple("Fault", "name weight hold targets do may whose since after_s")
@@ -241,7 +242,7 @@ def fill_disk(world, action):
 
 
 def limit(m, action):
-    if not m.is_running():
+    if not m.is_running() or m.descriptors() < STARTED_FDS:
         return SKIPPED
     pid = m.pid
     m.limit_descriptors(action.dice.choice((0, 1, 3)))

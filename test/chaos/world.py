@@ -115,10 +115,13 @@ class Member:
     def text(self):
         return self.program.text() if self.program else ""
 
+    def descriptors(self):
+        return len(os.listdir("/proc/%d/fd" % self.pid))
+
     def limit_descriptors(self, room):
         """So many more than are open now; None: as many as at first."""
         hard = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)[1]
-        soft = hard if room is None else len(os.listdir("/proc/%d/fd" % self.pid)) + room
+        soft = hard if room is None else self.descriptors() + room
         resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (min(soft, hard), hard))
 
 
