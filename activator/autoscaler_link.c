@@ -325,16 +325,15 @@ on_drain(struct autoscaler_link *al, struct msg *m)
 
 /* --- every second --- */
 
-static void
-send_stats(const struct msg *m, void *arg)
+static bool
+may_report(void *arg)
 {
 	const struct autoscaler_link *al = arg;
 
-	if (al->is_up)
-		send_msg(m, arg);
+	return al->is_up;
 }
 
-static const struct stats_ops stats_ops = {.send = send_stats};
+static const struct stats_ops stats_ops = {.is_up = may_report, .send = send_msg};
 
 /* How fast the first responses come says how many more instances the parked requests need.
  * After 45, 90, 180, 360 and 720 ms: a report is at most twice as late as what it reports. */

@@ -19,6 +19,11 @@ struct sum {
 	uint64_t requests, completed;
 };
 
+/* What was counted while there was no link. */
+struct missed {
+	uint64_t requests, completed;
+};
+
 struct stats {
 	struct registry *registry;
 	struct worker *const *workers;
@@ -30,6 +35,8 @@ struct stats {
 	unsigned awaited; /* workers that have not answered; 0: none runs */
 	int64_t period_ns;
 	struct hmap sums; /* revision name → struct sum */
+
+	struct hmap missed; /* revision name → struct missed */
 
 	/* the message that is being filled */
 	struct msg_stat *v;
@@ -48,19 +55,20 @@ stats_new(struct registry *registry, struct worker *const *workers, unsigned wor
 	s->ops = ops;
 	s->arg = arg;
 	hmap_init(&s->sums);
+	hmap_init(&s->missed);
 	return s;
 }
 
 static void
-forget_sums(struct stats *s)
+forget_all(struct hmap *map)
 {
 	size_t at = 0;
-	void *sum;
+	void *value;
 
-	while (hmap_next(&s->sums, &at, NULL, &sum))
-		free(sum);
-	hmap_fini(&s->sums);
-	hmap_init(&s->sums);
+	while (hmap_next(map, &at, NULL, &value))
+		free(value);
+	hmap_fini(map);
+	hmap_init(map);
 }
 
 void
@@ -72,8 +80,10 @@ stats_free(struct stats **sp)
 	if (s == NULL)
 		return;
 	CHECK(s->awaited == 0);
-	forget_sums(s);
+	forget_all(&s->sums);
 	hmap_fini(&s->sums);
+	forget_all(&s->missed);
+	hmap_fini(&s->missed);
 	free(s->v);
 	free(s);
 }
@@ -164,6 +174,29 @@ add_stat(struct stats *s, const struct msg_stat *stat)
 	s->bytes += bytes;
 }
 
+/* There is no link. */
+static void
+keep_missed(struct stats *s)
+{
+	const char *name;
+	size_t at = 0;
+	void *value;
+
+	while (hmap_next(&s->sums, &at, &name, &value)) {
+		const struct sum *sum = value;
+		struct missed *m = hmap_find(&s->missed, name);
+
+		if (sum->requests == 0 && sum->completed == 0)
+			continue;
+		if (m == NULL) {
+			m = xcalloc(1, sizeof *m);
+			hmap_put(&s->missed, name, m);
+		}
+		m->requests += sum->requests;
+		m->completed += sum->completed;
+	}
+}
+
 static void
 report(struct stats *s)
 {
@@ -174,15 +207,21 @@ report(struct stats *s)
 
 	while ((rev = registry_next_revision(s->registry, &at)) != NULL) {
 		const struct sum *sum = hmap_find(&s->sums, rev->name);
+		const struct missed *missed = hmap_find(&s->missed, rev->name);
 		struct msg_stat stat = stat_of(rev, sum == NULL ? &nothing : sum, s->period_ns,
 					       now);
 
-		if (sum != NULL || stat.n > 0)
+		if (missed != NULL) {
+			stat.missed_requests = missed->requests;
+			stat.missed_completed = missed->completed;
+		}
+		if (sum != NULL || missed != NULL || stat.n > 0)
 			add_stat(s, &stat);
 		else
 			free(stat.v);
 	}
 	send_line(s, false);
+	forget_all(&s->missed);
 }
 
 /* --- a collection --- */
@@ -218,8 +257,11 @@ on_collected(struct worker_period *p, void *arg)
 	worker_period_free(&p);
 	if (--s->awaited > 0)
 		return;
-	report(s);
-	forget_sums(s);
+	if (s->ops->is_up(s->arg))
+		report(s);
+	else
+		keep_missed(s);
+	forget_all(&s->sums);
 }
 
 void
@@ -243,6 +285,10 @@ stats_report_now(struct stats *s, struct revision *rev)
 	struct msg_stat stat = stat_of(rev, &sum, 0, clk_now());
 	size_t i;
 
+	if (!s->ops->is_up(s->arg)) {
+		free(stat.v);
+		return;
+	}
 	for (i = 0; i < stat.n; i++)
 		stat.in_flight += stat.v[i].in_flight;
 	stat.concurrency = stat.peak = stat.parked + stat.in_flight;

@@ -1,6 +1,7 @@
 /* stats - the figures of which the autoscaler makes its decisions.  Each second the workers'
  * figures of the period are collected, added up for each revision, and sent.  When a revision
- * wakes, its figures of that moment are sent as well.
+ * wakes, its figures of that moment are sent as well.  While there is no link, the requests are
+ * counted, and the next report has them.
  * Thread: main. */
 #ifndef ACTIVATOR_STATS_H
 #define ACTIVATOR_STATS_H
@@ -14,6 +15,8 @@ struct worker;
 struct registry;
 
 struct stats_ops {
+	/* Is there an autoscaler to report to? */
+	bool (*is_up)(void *arg);
 	/* Send this message.  A report may take several, so that none is too long. */
 	void (*send)(const struct msg *, void *arg);
 };

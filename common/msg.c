@@ -233,6 +233,10 @@ put_stat(struct jput *j, const struct msg_stat *s)
 		jput_u64(j, "completed", s->completed);
 		jput_double(j, "latency_ms", s->latency_ms);
 	}
+	if (s->missed_requests > 0)
+		jput_u64(j, "missed_requests", s->missed_requests);
+	if (s->missed_completed > 0)
+		jput_u64(j, "missed_completed", s->missed_completed);
 	jput_array(j, "instances");
 	for (i = 0; i < s->n; i++)
 		put_stat_instance(j, &s->v[i]);

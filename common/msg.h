@@ -167,6 +167,8 @@ struct msg_stat {
 	uint32_t in_flight; /* now */
 	double latency_ms;  /* from sent to complete, the mean of the `completed` ones */
 	uint64_t completed;
+	/* before the period, while there was no link: in no other report */
+	uint64_t missed_requests, missed_completed;
 	struct msg_stat_instance *v;
 	size_t n;
 };

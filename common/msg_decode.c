@@ -331,7 +331,9 @@ get_stat(const struct jget *at, void *to, struct err *e)
 	    jget_u32(at, "parked", JGET_MUST, &s->parked, e) < 0 ||
 	    jget_u32(at, "in_flight", JGET_MAY, &s->in_flight, e) < 0 ||
 	    jget_u64(at, "completed", JGET_MAY, &s->completed, e) < 0 ||
-	    jget_double(at, "latency_ms", JGET_MAY, 0, STAT_MAX, &s->latency_ms, e) < 0)
+	    jget_double(at, "latency_ms", JGET_MAY, 0, STAT_MAX, &s->latency_ms, e) < 0 ||
+	    jget_u64(at, "missed_requests", JGET_MAY, &s->missed_requests, e) < 0 ||
+	    jget_u64(at, "missed_completed", JGET_MAY, &s->missed_completed, e) < 0)
 		return -1;
 	return GET_OBJECTS(at, "instances", JGET_MAY, s->v, s->n, get_stat_instance, e);
 }

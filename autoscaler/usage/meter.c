@@ -411,11 +411,12 @@ add_stat(struct gauge *g, const struct msg_stat *s, int64_t period_ms)
 	double period_s = (double)period_ms / 1000;
 	struct amounts *a = &g->amounts;
 
-	a->requests += (double)s->requests;
-	a->completed += (double)s->completed;
+	a->requests += (double)s->requests + (double)s->missed_requests;
+	a->completed += (double)s->completed + (double)s->missed_completed;
 	a->parked_s += s->waiting * period_s;
 	a->in_flight_s += MAX(s->concurrency - s->waiting, 0) * period_s;
-	g->is_changed |= s->requests > 0 || s->completed > 0 || s->concurrency > 0;
+	g->is_changed |= s->requests > 0 || s->completed > 0 || s->concurrency > 0 ||
+			 s->missed_requests > 0 || s->missed_completed > 0;
 }
 
 void

@@ -125,6 +125,22 @@ def test_what_a_killed_autoscaler_wrote_is_there_afterwards(tmp_path):
         assert found["starts"] >= 1
 
 
+def test_requests_without_an_autoscaler_are_in_the_books(tmp_path):
+    with running(tmp_path, SERVICES.replace("max_scale = 3", "max_scale = 1 min_scale = 1")) as s:
+        for _ in range(5):
+            assert s.get("a")[0] == 200
+        wait_until(lambda: requests_of(s) == 5, what="the report")
+        wait_until(lambda: written(s) >= 1, what="the journal")
+        s.autoscaler.kill()
+        wait_until(lambda: s.metric("activator_link_up") == 0, what="the link to break")
+        for _ in range(3):
+            assert s.get("a")[0] == 200
+        total = 'activator_request_duration_seconds_count{revision="a/v1"}'
+        assert s.metric(total) == 8
+        s.start_autoscaler()
+        wait_until(lambda: requests_of(s) == 8, what="the report of what was missed")
+
+
 def test_forms_and_mistakes(tmp_path):
     with running(tmp_path, SERVICES, autoscaler="instance_hour_price = 3600") as s:
         assert s.get("b")[0] == 200

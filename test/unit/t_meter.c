@@ -188,6 +188,20 @@ requests(void **state)
 	NEAR(total().parked_s, 0.5);
 }
 
+/* Those that came while there was no link count, and take no part in the averages. */
+static void
+missed_requests(void **state)
+{
+	struct msg_stat s = {.name = a_v1, .missed_requests = 7, .missed_completed = 6};
+	const struct msg_stats stats = {.period_ms = 1000, .v = &s, .n = 1};
+
+	(void)state;
+	meter_stats(m, ONE, &stats);
+	NEAR(total().requests, 7);
+	NEAR(total().completed, 6);
+	NEAR(total().in_flight_s, 0);
+}
+
 static void
 a_wake_counts_once(void **state)
 {
@@ -410,6 +424,7 @@ main(void)
 		TEST(instances_count_from_view_to_view),
 		TEST(cpu_and_memory),
 		TEST(requests),
+		TEST(missed_requests),
 		TEST(a_wake_counts_once),
 		TEST(a_wake_lasts_while_any_activator_waits),
 		TEST(a_wake_outlives_a_link),
