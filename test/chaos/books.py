@@ -105,6 +105,8 @@ class Books:
             self.wrong("sent too often: %s", text)
         if any(e == "ok" for e in ends[:-1]):
             self.wrong("sent again after a complete response: %s", text)
+        if any(e in ("short", "garbage") for e in ends[:-1]):
+            self.wrong("sent again after a byte of a response: %s", text)
         if a.outcome == "ok" and not receipts:
             self.wrong("answered by no instance: %s", text)
         # An instance that is ended behind its last byte cannot note that it was the last.

@@ -20,7 +20,6 @@ import time
 from chaos import world as w
 
 SKIPPED, NOT_YET = object(), object()
-STARTED_FDS = 15  # a program that has started has more; without any it would not start
 LATE_S = 5  # what instances have lost is noticed by then, also by a program that was frozen
 
 Fault = collections.namedtuple("Fault", "name weight hold targets do may whose since after_s")
@@ -81,7 +80,7 @@ def kill_activator(world, action):
 def stop_activator(world, action):
     """In order.  cut: tunnels, at drain_timeout."""
     m = member(world, action)
-    if not m.is_running() or m.is_ending:
+    if not m.has_started() or m.is_ending:
         return SKIPPED
     m.is_ending = True
     m.program.kill(signal.SIGTERM)
@@ -173,7 +172,7 @@ def freeze_instance(world, action):
 # --- the conf file
 
 def hang_up(world):
-    if not world.autoscaler.is_running():
+    if not world.autoscaler.has_started():
         return SKIPPED
     world.autoscaler.program.kill(signal.SIGHUP)
     return None
@@ -242,7 +241,7 @@ def fill_disk(world, action):
 
 
 def limit(m, action):
-    if not m.is_running() or m.descriptors() < STARTED_FDS:
+    if not m.has_started():
         return SKIPPED
     pid = m.pid
     m.limit_descriptors(action.dice.choice((0, 1, 3)))

@@ -23,6 +23,7 @@ WITNESS = os.path.join(ROOT, "build/test/chaos/witness")
 FAULTS = os.path.join(ROOT, "build/test/chaos/faults.so")
 SIGNS = ("WARNING: ThreadSanitizer", "ERROR: AddressSanitizer", "runtime error:", "LeakSanitizer",
          "check failed")
+STARTED_FDS = 12  # a program that has started has more
 ABORT_S = 1  # abort_timeout
 # name: (container_concurrency, max_scale, ms from its start until it listens, more keys)
 SERVICES = {
@@ -114,6 +115,10 @@ class Member:
 
     def text(self):
         return self.program.text() if self.program else ""
+
+    def has_started(self):
+        """Has it gone so far that it handles signals, and needs no more descriptors to start?"""
+        return self.is_running() and self.descriptors() >= STARTED_FDS
 
     def descriptors(self):
         return len(os.listdir("/proc/%d/fd" % self.pid))
