@@ -16,6 +16,7 @@ failure_new(const struct msg_failure *from, int64_t now_ns)
 	f->message = xstrdup(from->message);
 	f->until_ns = now_ns + from->retry_after_ms * CLK_MS;
 	f->is_parking = from->is_parking;
+	f->is_gone = from->is_gone;
 	return f;
 }
 

@@ -15,6 +15,7 @@ struct failure {
 	char *reason, *message;
 	int64_t until_ns; /* clk_now() at which the back-off is over */
 	bool is_parking;  /* requests stay parked, because the cause may pass by itself */
+	bool is_gone;	  /* the service was removed: there is no route */
 };
 
 /* A copy of the message, with one reference. */

@@ -617,15 +617,32 @@ describe(struct registry *r, const struct msg_revision *m)
 	apply_instances(r, rev, &m->instances);
 }
 
-/* No service has the revision any more.  Its instances go, and its parked requests are
- * refused.  The object stays while anything uses it, for the case that it is described again:
- * then it reports anew what it holds (share_link.h). */
+static bool
+has_service_of(const struct registry *r, const struct revision *rev)
+{
+	size_t i, n = strcspn(rev->name, "/");
+
+	for (i = 0; i < r->services_n; i++)
+		if (strncmp(r->services[i].name, rev->name, n) == 0 &&
+		    r->services[i].name[n] == '\0')
+			return true;
+	return false;
+}
+
+/* No service has the revision any more.  Its instances go, and its parked requests are refused:
+ * with 404 if the service is gone, too; else they may come again, and go to another revision.  The
+ * object stays while anything uses it, for the case that it is described again: then it reports
+ * anew what it holds (share_link.h). */
 static void
 retire(struct registry *r, struct revision *rev)
 {
-	static char reason[] = "gone", message[] = "the service was removed";
-	struct msg_failure gone = {
-		.reason = reason, .message = message, .retry_after_ms = RETIRED_RETRY_MS};
+	static char reason[] = "gone", service[] = "the service was removed",
+		    revision[] = "this revision of the service was removed";
+	bool has_service = has_service_of(r, rev);
+	struct msg_failure gone = {.reason = reason,
+				   .message = has_service ? revision : service,
+				   .retry_after_ms = RETIRED_RETRY_MS,
+				   .is_gone = !has_service};
 	const struct msg_instances none = {
 		.revision = rev->name, .is_known = true, .failure = &gone};
 

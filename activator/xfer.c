@@ -361,6 +361,10 @@ xfer_refuse_failed(struct xfer *x, const struct failure *f)
 {
 	int64_t backoff_ns = f == NULL ? 0 : f->until_ns - x->w->now;
 
+	if (f != NULL && f->is_gone) {
+		xfer_refuse(x, OUT_NO_ROUTE, f->message);
+		return;
+	}
 	refuse(x, OUT_ACTIVATION_FAILED, f == NULL ? NULL : f->message,
 	       MAX((backoff_ns + CLK_S - 1) / CLK_S, 1));
 }

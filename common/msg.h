@@ -77,6 +77,7 @@ struct msg_failure {
 	int64_t retry_after_ms;
 	bool is_parking; /* it may pass: requests stay parked, and get it as answer if they time out
 			  */
+	bool is_gone;	 /* the service was removed; not on the wire */
 };
 
 /* What share_offer has beside its items. */

@@ -347,3 +347,26 @@ def test_the_phases_of_a_cold_start(tmp_path):
         name = "activator_cold_start_phase_seconds_bucket"
         assert m[name + '{revision="s/v1",phase="connect",le="+Inf"}'] == 1
         assert any('phase="connect",le="600' in k for k in m)
+
+
+def test_the_service_of_a_parked_request_is_removed(tmp_path):
+    """There is no route to it any more.  Where the service stays and only the revision goes, the
+    request may be sent again, and reaches another revision."""
+    gate = Gate(tmp_path)
+    services = """service "whole" { hosts = {"whole"} revision "v1" { %s } }
+        service "part" { hosts = {"part"} revision "v1" { %s } }""" % (
+            gate.command(), gate.command())
+    with running(tmp_path, services) as s:
+        whole, part = s.connect(), s.connect()
+        whole.request("POST", "/", "whole", b"")
+        part.request("POST", "/", "part", b"")
+        wait_until(lambda: s.metric("activator_parked") == 2, what="two parked requests")
+        s.reload('"whole" { hosts = {"whole"}', '"other" { hosts = {"other"}')
+        status, fields, body = whole.response()
+        assert (status, fields["x-activator-reason"]) == (404, "no_route")
+        assert b"removed" in body
+        s.reload('hosts = {"part"} revision "v1"', 'hosts = {"part"} revision "v2"')
+        status, fields, _ = part.response()
+        assert (status, fields["x-activator-reason"]) == (503, "activation_failed")
+        assert "retry-after" in fields
+        gate.open()
