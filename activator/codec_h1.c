@@ -6,6 +6,7 @@
 #include "activator/conn_h1.h"
 #include "activator/http/chunked.h"
 #include "activator/http/framed.h"
+#include "activator/http/reason.h"
 #include "activator/http/response.h"
 #include "activator/net/tcp.h"
 #include "activator/upstream.h"
@@ -249,42 +250,6 @@ tunnel(struct xfer *x, const char *data, size_t n)
 
 /* --- our own responses --- */
 
-static const char *
-status_text(uint32_t status)
-{
-	static const struct {
-		uint32_t status;
-		const char *text;
-	} texts[] = {
-		{200, "OK"},
-		{204, "No Content"},
-		{400, "Bad Request"},
-		{308, "Permanent Redirect"},
-		{401, "Unauthorized"},
-		{403, "Forbidden"},
-		{404, "Not Found"},
-		{408, "Request Timeout"},
-		{410, "Gone"},
-		{414, "URI Too Long"},
-		{417, "Expectation Failed"},
-		{421, "Misdirected Request"},
-		{429, "Too Many Requests"},
-		{431, "Request Header Fields Too Large"},
-		{500, "Internal Server Error"},
-		{501, "Not Implemented"},
-		{502, "Bad Gateway"},
-		{503, "Service Unavailable"},
-		{504, "Gateway Timeout"},
-		{505, "HTTP Version Not Supported"},
-	};
-	size_t i;
-
-	for (i = 0; i < ARRAY_LEN(texts); i++)
-		if (texts[i].status == status)
-			return texts[i].text;
-	return "";
-}
-
 static int
 answer(struct xfer *x, const struct answer *a)
 {
@@ -293,7 +258,7 @@ answer(struct xfer *x, const struct answer *a)
 	int rc;
 
 	strbuf_init(&b, 0);
-	strbuf_addf(&b, "HTTP/1.1 %u %s\r\n%s", a->status, status_text(a->status), a->fields);
+	strbuf_addf(&b, "HTTP/1.1 %u %s\r\n%s", a->status, reason_of(a->status), a->fields);
 	if (a->body != NULL)
 		strbuf_addf(&b, "Content-Length: %zu\r\n", a->body_n);
 	strbuf_addf(&b, "Date: %s\r\n", date_text(&x->w->date, x->w->now));

@@ -151,7 +151,7 @@ end_request(struct h2_stream *st)
 {
 	struct conn_h2 *h2 = st->h2;
 	bool is_cut = st->x->state == XFER_CUT;
-	bool is_reset = st->x->is_reset;
+	bool is_reset = st->x->is_reset, is_refused = st->x->is_refused;
 
 	xfer_free(&st->x);
 	if (st->is_closed) {
@@ -165,7 +165,10 @@ end_request(struct h2_stream *st)
 	drop_trailers(st, &st->in_trailers);
 	if (is_cut || !st->is_responded) {
 		stream_take(st, &st->out, st->out.n);
-		h2_reset(h2->session, st->id, is_reset || !is_cut ? H2_INTERNAL_ERROR : H2_CANCEL);
+		h2_reset(h2->session, st->id,
+			 is_refused	       ? H2_REFUSED_STREAM
+			 : is_reset || !is_cut ? H2_INTERNAL_ERROR
+					       : H2_CANCEL);
 	}
 	st->since_ns = h2->c->w->now;
 	arm_stream(st);

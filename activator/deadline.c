@@ -40,6 +40,7 @@ state_limit(const struct xfer *x, enum outcome *out)
 	case XFER_UNROUTED:
 	case XFER_PERMIT:
 	case XFER_STARVED:
+	case XFER_PAUSED:
 		*out = OUT_ACTIVATION_TIMEOUT;
 		return x->deadline_ns;
 	case XFER_CONNECTING:
@@ -65,6 +66,7 @@ is_waiting(const struct xfer *x)
 	case XFER_PARKED:
 	case XFER_PERMIT:
 	case XFER_STARVED:
+	case XFER_PAUSED:
 	case XFER_CONNECTING:
 		return true;
 	default:

@@ -24,8 +24,10 @@
  * connect that fails later is not bounded by number: its request goes back to the queue, where
  * activation_timeout ends it. */
 #define TRIES_MAX 3
+#define PAUSE_FIRST CLK_MS /* after a refused stream; then twice as long */
 
 static void upstream_failed(struct xfer *x, bool is_connect);
+static void upstream_refused(struct xfer *x);
 static void relayed(struct xfer *, struct relay_result);
 
 /* --- what relaying came to --- */
@@ -89,6 +91,9 @@ relayed(struct xfer *x, struct relay_result r)
 	case RELAY_NO_RESPONSE:
 		upstream_failed(x, false);
 		break;
+	case RELAY_REFUSED:
+		upstream_refused(x);
+		break;
 	case RELAY_NO_UPGRADE:
 		xfer_refuse(x, OUT_METHOD, "the service has no WebSocket here");
 		break;
@@ -135,13 +140,20 @@ send_head(struct xfer *x, char *head)
 	}
 }
 
+/* An instance may say of a request of HTTP/2 that it has not processed it (RFC 9113 8.7). */
+static bool
+may_be_refused(const struct xfer *x)
+{
+	return x->call->upstream->h2 != NULL && !x->has_given_body;
+}
+
 /* Drop the copy of the head if the request cannot be sent again.  A deferred write may still be
  * lost as a whole, at the end of the round, and any request can be sent again then. */
 static void
 drop_head(struct xfer *x)
 {
-	if (x->head.data != NULL && !xfer_is_repeatable(x) &&
-	    !io_is_deferred(&x->call->upstream->io))
+	if (x->head.data != NULL && x->call != NULL && !xfer_is_repeatable(x) &&
+	    !may_be_refused(x) && !io_is_deferred(&x->call->upstream->io))
 		headbuf_clear(&x->head, &x->w->heads);
 }
 
@@ -199,14 +211,18 @@ static bool
 send_on_open(struct xfer *x, struct instance *inst)
 {
 	struct worker *w = x->w;
-	struct call *call = x->needs_new_connection ? NULL
-						    : upstream_take(w, inst, x->route->limits);
+	struct call *call = upstream_take(w, inst, x->route->limits, x->needs_new_connection);
 
 	if (call == NULL)
 		return false;
 	permit_back(x, inst); /* the connection has a permit of its own */
 	attach(x, call);
-	if (x->is_sent_whole || xfer_is_repeatable(x))
+	if (!upstream_is_connected(call)) {
+		xfer_keep_head(x, w->write_buf);
+		xfer_set_state(x, XFER_CONNECTING);
+		return true;
+	}
+	if (x->is_sent_whole || xfer_is_repeatable(x) || may_be_refused(x))
 		xfer_keep_head(x, w->write_buf);
 	send_head(x, x->head.data != NULL ? x->head.data : w->write_buf);
 	drop_head(x);
@@ -310,7 +326,7 @@ start_on_fd(struct xfer *x, struct instance *inst, int fd)
 	}
 	attach_new(x, call);
 	count_in_flight(x);
-	if (io_is_handshaking(&call->upstream->io))
+	if (!upstream_is_connected(call))
 		xfer_set_state(x, XFER_CONNECTING);
 	else
 		connected(x);
@@ -384,6 +400,43 @@ upstream_failed(struct xfer *x, bool is_connect)
 		xfer_refuse(x, OUT_UPSTREAM_FAILED, NULL);
 	}
 	instance_unref(&inst);
+}
+
+/* The instance has not processed the request (RFC 9113 8.7), which may be sent again after a pause;
+ * in the end its client hears that, and may do so itself. */
+static void
+upstream_refused(struct xfer *x)
+{
+	bool may_repeat = !x->has_given_body && x->head.data != NULL;
+
+	metric_add(&x->w->counters.upstream_refused, 1);
+	xfer_let_go(x);
+	if (++x->tries < TRIES_MAX && may_repeat) {
+		metric_add(&x->shard->retries, 1);
+		x->deadline_ns += x->w->now - x->sent_ns; /* as in upstream_failed() */
+		x->retry_ns = x->w->now + (PAUSE_FIRST << (x->tries - 1));
+		xfer_set_state(x, XFER_PAUSED);
+	} else {
+		xfer_refuse(x, OUT_UPSTREAM_REFUSED, NULL);
+	}
+}
+
+struct xfer *
+dispatch_next_paused(struct worker *w)
+{
+	struct list_node *node = list_first(&w->paused);
+	struct xfer *x;
+
+	if (node == NULL)
+		return NULL;
+	x = container_of(node, struct xfer, node);
+	if (x->retry_ns > w->now) {
+		loop_timer_set(&w->paused_timer, x->retry_ns - w->now);
+		return NULL;
+	}
+	xfer_set_state(x, XFER_ROUTED);
+	dispatch_admit(x, true);
+	return x;
 }
 
 /* --- a slot, or the queue --- */
@@ -549,24 +602,28 @@ dispatch_client_drained(struct xfer *x)
 		relayed(x, relay_response(x));
 }
 
-static void
-on_connecting(struct xfer *x)
+void
+dispatch_connected(struct xfer *x, enum upstream_reached reached)
 {
-	struct upstream *u = x->call->upstream;
+	struct io *io = &x->call->upstream->io;
 
-	switch (upstream_finish_connect(u)) {
+	switch (reached) {
 	case UPSTREAM_NOT_YET:
 		break;
 	case UPSTREAM_NO_TLS:
 		xfer_refuse(x, OUT_UPSTREAM_FAILED, "the TLS handshake with its instance failed");
+		break;
+	case UPSTREAM_FULL:
+		xfer_let_go(x);
+		dispatch_admit(x, true);
 		break;
 	case UPSTREAM_UNREACHED:
 		upstream_failed(x, true);
 		break;
 	case UPSTREAM_CONNECTED:
 		connected(x);
-		if (u->io.can_read) /* a response came in the same event: no other may follow */
-			io_yield(&u->io);
+		if (io->can_read) /* a response came in the same event: no other may follow */
+			io_yield(io);
 		break;
 	}
 }
@@ -577,7 +634,7 @@ dispatch_upstream_ready(struct xfer *x)
 	struct call *call = x->call;
 
 	if (x->state == XFER_CONNECTING) {
-		on_connecting(x);
+		dispatch_connected(x, upstream_finish_connect(call->upstream));
 		return;
 	}
 	/* Write what waits for room, then what the client has sent. */

@@ -9,6 +9,7 @@
 #define ACTIVATOR_DISPATCH_H
 
 #include "activator/outcome.h"
+#include "activator/upstream.h"
 
 struct worker;
 struct xfer;
@@ -25,6 +26,12 @@ void dispatch_late(struct xfer *);
  * still no descriptor. */
 struct xfer *dispatch_next_starved(struct worker *);
 
+/* Send the first PAUSED request again, if its time has come.  Returns it, or NULL: there is none
+ * now. */
+struct xfer *dispatch_next_paused(struct worker *);
+
+/* CONNECTING: what has become of its connection. */
+void dispatch_connected(struct xfer *, enum upstream_reached);
 /* EXCHANGE, TUNNEL: the client has sent something, or has taken what waited for room. */
 void dispatch_client_readable(struct xfer *);
 void dispatch_client_drained(struct xfer *);

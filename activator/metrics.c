@@ -65,6 +65,8 @@ static const struct {
 	OF_WORKERS(UPSTREAM_HANDSHAKE_FAILURES, upstream_handshake_failures),
 	OF_WORKERS(CONNECTS, upstream_connects),
 	OF_WORKERS(REUSES, upstream_reuses),
+	OF_WORKERS(UPSTREAM_H2, upstream_h2_connections),
+	OF_WORKERS(UPSTREAM_H2_REFUSED, upstream_refused),
 	OF_WORKERS(H2_CONNECTIONS, h2_connections),
 	OF_WORKERS(H2_GLITCHES, h2_glitches),
 };
@@ -100,6 +102,22 @@ put_h2_ended(struct strbuf *b, const struct metrics_source *s)
 			sum += get(&worker_counters(s->workers[k])->h2_ended[i]);
 		put(b, M_H2_ENDED, labels[i], (double)sum);
 	}
+}
+
+static void
+put_upstream_ended(struct strbuf *b, const struct metrics_source *s)
+{
+	static const char *const labels[] = {
+#define X(id, label) label,
+		UPSTREAM_ENDS(X)
+#undef X
+	};
+	size_t i;
+
+	metric_head(b, &defs[M_UPSTREAM_H2_ENDED]);
+	for (i = 0; i < ARRAY_LEN(labels); i++)
+		put(b, M_UPSTREAM_H2_ENDED, labels[i],
+		    sum_of_workers(s, offsetof(struct worker_counters, upstream_ended[i])));
 }
 
 static void
@@ -344,6 +362,7 @@ metrics_render(struct strbuf *b, const struct metrics_source *s)
 	put_one(b, M_PARKED_BYTES, (double)bounds_parked_bytes(s->bounds));
 	put_tls(b, s);
 	put_h2_ended(b, s);
+	put_upstream_ended(b, s);
 	put_one(b, M_STREAM_BYTES, (double)bounds_stream_bytes(s->bounds));
 	put_revisions(b, s);
 }

@@ -74,6 +74,7 @@ refuse_retry_after(const struct xfer *x, enum outcome out)
 	case OUT_WAITING_PAGE:
 		break;
 	case OUT_SHUTTING_DOWN:
+	case OUT_UPSTREAM_REFUSED:
 		return 1;
 	default:
 		return 0;

@@ -210,8 +210,10 @@ instance_new(struct revision *rev, const char *id, const struct addr *addr)
 	atomic_init(&inst->slots, SLOTS_UNREADY); /* its share is 0 until limiter_update() */
 	list_init(&inst->permit_queue);
 	inst->pools = xaligned(64, rev->workers_n * sizeof *inst->pools);
-	for (i = 0; i < rev->workers_n; i++)
+	for (i = 0; i < rev->workers_n; i++) {
 		list_init(&inst->pools[i].idle);
+		list_init(&inst->pools[i].open);
+	}
 	pthread_mutex_lock(&rev->lock);
 	hmap_put(&rev->by_id, inst->id, inst);
 	pthread_mutex_unlock(&rev->lock);
@@ -260,7 +262,7 @@ instance_free(struct instance *inst)
 		hmap_remove(&inst->rev->by_id, inst->id);
 	pthread_mutex_unlock(&inst->rev->lock);
 	for (i = 0; i < inst->rev->workers_n; i++)
-		CHECK(list_empty(&inst->pools[i].idle));
+		CHECK(list_empty(&inst->pools[i].idle) && list_empty(&inst->pools[i].open));
 	for (a = atomic_load(&inst->address); a != NULL; a = older) {
 		older = a->older;
 		free(a);

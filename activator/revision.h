@@ -36,9 +36,13 @@ struct revision_limits {
 	struct tls_trust *trust; /* with upstream_tls; NULL: one of its files cannot be used */
 };
 
-/* One worker's idle connections to one instance.  Only that worker touches them. */
+/* One worker's connections to one instance that a request can use.  Only that worker touches them.
+ */
 struct instance_pool {
-	struct list idle; /* of struct upstream, most recently used first */
+	struct list idle;      /* of struct upstream, most recently used first */
+	struct list open;      /* of struct upstream_h2: carry requests, and take more */
+	bool knows_streams;    /* the instance has said … */
+	uint32_t streams_most; /* … how many streams it takes on a connection */
 } __attribute__((aligned(64)));
 
 /* Where an instance is, or was.  Immutable but for older, which is the main thread's. */

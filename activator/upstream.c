@@ -9,6 +9,7 @@
 #include "activator/net/tls.h"
 #include "activator/net/tls_trust.h"
 #include "activator/shard.h"
+#include "activator/upstream_h2.h"
 #include "activator/upstream_read.h"
 #include "activator/worker_impl.h"
 #include "common/clk.h"
@@ -42,7 +43,8 @@ make(struct worker *w, struct instance *inst, const struct revision_limits *limi
 	}
 	if (limits->trust != NULL) {
 		u->trust = tls_trust_ref(limits->trust);
-		tls_connect(w->upstream_tls, &u->io, u->trust, &address->addr, false);
+		tls_connect(w->upstream_tls, &u->io, u->trust, &address->addr,
+			    limits->v.protocol == PROTOCOL_H2C);
 	}
 	tcp_keep_alive(fd, w->conf->tcp_keepalive);
 	u->w = w;
@@ -58,7 +60,10 @@ make(struct worker *w, struct instance *inst, const struct revision_limits *limi
 	w->busy_n++;
 	metric_add(&w->counters.upstream_connections, 1);
 	bounds_upstream_opened(w->bounds);
-	return &u->call;
+	if (limits->v.protocol != PROTOCOL_H2C)
+		return &u->call;
+	upstream_h2_begin(u);
+	return upstream_h2_call(u);
 }
 
 /* Can the connection be encrypted, if it has to be?  (errno) */
@@ -129,6 +134,8 @@ free_upstream(void *arg)
 {
 	struct upstream *u = arg;
 
+	if (u->h2 != NULL)
+		upstream_h2_free(u);
 	tls_trust_unref(&u->trust);
 	instance_unref(&u->inst);
 	slab_put(&u->w->upstream_slab, u);
@@ -141,6 +148,8 @@ upstream_close(struct upstream *u, bool abort)
 
 	CHECK(io_is_open(&u->io) && u->call.xfer == NULL);
 	unlist(u);
+	if (u->h2 != NULL)
+		upstream_h2_close(u);
 	call_forget_abandoned(&u->call);
 	upstream_read_forget(u);
 	timeq_clear(&w->timeq, &u->timer);
@@ -155,29 +164,60 @@ upstream_close(struct upstream *u, bool abort)
 
 /* --- the pool --- */
 
+/* Bytes or an end on an idle connection of HTTP/1: it can carry no request.  HTTP/2 may have frames
+ * of its own there; to read them may close the connection. */
+static bool
+is_usable(struct upstream *u, const struct revision_limits *limits)
+{
+	bool is_h2 = limits->v.protocol == PROTOCOL_H2C;
+
+	if (u->w->now >= u->until_ns || u->address != instance_address(u->inst) ||
+	    u->trust != limits->trust || (u->h2 != NULL) != is_h2)
+		return false;
+	return is_h2 ? upstream_h2_is_usable(u) : io_is_quiet(&u->io);
+}
+
 struct call *
-upstream_take(struct worker *w, struct instance *inst, const struct revision_limits *limits)
+upstream_take(struct worker *w, struct instance *inst, const struct revision_limits *limits,
+	      bool needs_new)
 {
 	struct list *idle = &inst->pools[w->index].idle;
 	struct list_node *node;
+	struct call *call;
 
+	if (limits->v.protocol == PROTOCOL_H2C) {
+		if ((call = upstream_h2_take(w, inst, limits)) != NULL)
+			return call;
+	} else if (needs_new) {
+		return NULL;
+	}
 	while ((node = list_first(idle)) != NULL) {
 		struct upstream *u = container_of(node, struct upstream, idle);
 
-		/* Bytes or an end on an idle connection: it can carry no request. */
-		if (!io_is_quiet(&u->io) || w->now >= u->until_ns ||
-		    u->address != instance_address(inst) || u->trust != limits->trust) {
-			upstream_close(u, false);
+		if (!is_usable(u, limits)) {
+			if (io_is_open(&u->io))
+				upstream_close(u, false);
 			continue;
 		}
 		list_remove(idle, node);
 		w->busy_n++;
 		u->state = UPSTREAM_CARRYING;
-		u->call.is_reused = true;
 		metric_add(&w->counters.upstream_reuses, 1);
+		if (u->h2 != NULL)
+			return upstream_h2_call(u);
+		u->call.is_reused = true;
 		return &u->call;
 	}
 	return NULL;
+}
+
+bool
+upstream_is_connected(const struct call *call)
+{
+	const struct upstream *u = call->upstream;
+
+	return u->h2 == NULL ? !u->io.is_connecting && !io_is_handshaking(&u->io)
+			     : upstream_h2_is_connected(call);
 }
 
 enum upstream_reached
@@ -207,7 +247,10 @@ upstream_attach(struct call *call, struct xfer *x)
 	struct upstream *u = call->upstream;
 
 	call->xfer = x;
-	u->io.ops = u->w->upstream_ops;
+	if (__builtin_expect(u->h2 == NULL, 1))
+		u->io.ops = u->w->upstream_ops;
+	else
+		upstream_h2_attached(call);
 }
 
 static bool
@@ -231,7 +274,8 @@ upstream_release(struct upstream *u, bool may_pool)
 	w->busy_n--;
 	list_push_head(&u->inst->pools[w->index].idle, &u->idle);
 	u->state = UPSTREAM_IDLE;
-	u->io.ops = &upstream_idle_ops;
+	if (u->h2 == NULL)
+		u->io.ops = &upstream_idle_ops;
 	u->until_ns = w->now + u->idle_ns;
 	timeq_set(&w->timeq, &u->timer, u->until_ns);
 }

@@ -19,6 +19,7 @@
 
 struct revision_limits;
 struct tls_trust;
+struct upstream_h2;
 struct worker;
 
 enum upstream_state {
@@ -36,6 +37,7 @@ struct upstream {
 	struct instance *inst; /* a reference, also between its close and the tail of the loop */
 	const struct instance_address *address; /* of inst: where it is connected to */
 	struct tls_trust *trust;		/* a reference, if it is encrypted; else NULL */
+	struct upstream_h2 *h2;			/* HTTP/2; NULL: HTTP/1 */
 	struct call call;			/* HTTP/1: the request that it carries */
 	struct list_node idle;			/* IDLE: in the instance's pool */
 	enum upstream_state state;
@@ -57,9 +59,10 @@ struct upstream {
 };
 
 /* A call on a connection that is open, or NULL: there is none.  Attach it next.  Here and below,
- * the limits say whether the connection is encrypted. */
+ * the limits say what is spoken on the connection.  needs_new: one of HTTP/1 that was idle is of no
+ * use.  It may be connecting still: upstream_is_connected(). */
 NODISCARD struct call *upstream_take(struct worker *, struct instance *,
-				     const struct revision_limits *);
+				     const struct revision_limits *, bool needs_new);
 /* A call on a new connection, with the permit that the caller has got: it is the connection's from
  * now on.  NULL: it failed at once, errno says why, and the permit is still the caller's.  Attach
  * it next. */
@@ -77,9 +80,12 @@ enum upstream_reached {
 	UPSTREAM_NOT_YET,
 	UPSTREAM_CONNECTED,
 	UPSTREAM_UNREACHED,
+	UPSTREAM_FULL,	 /* HTTP/2: it takes fewer streams than were to be opened */
 	UPSTREAM_NO_TLS, /* it was reached, but the two cannot agree on TLS: it would fail again */
 };
 NODISCARD enum upstream_reached upstream_finish_connect(struct upstream *);
+/* Can a request be sent on the call? */
+bool upstream_is_connected(const struct call *);
 /* It carries no request any more: back to the pool if may_pool says so and nothing speaks against
  * it, else closed. */
 void upstream_release(struct upstream *, bool may_pool);
@@ -105,7 +111,8 @@ void upstream_shed_all(struct worker *);
 static inline bool
 call_is_blocked(const struct call *call)
 {
-	return io_is_blocked(&call->upstream->io);
+	return __builtin_expect(call->upstream->h2 == NULL, 1) ? io_is_blocked(&call->upstream->io)
+							       : call->is_blocked;
 }
 
 /* Of a connection of HTTP/1 that is IDLE or ABANDONED. */

@@ -12,7 +12,7 @@
 #include "activator/notice.h"
 #include "activator/park.h"
 #include "activator/shard.h"
-#include "activator/upstream.h"
+#include "activator/upstream_h2.h"
 #include "activator/worker_impl.h"
 #include "common/clk.h"
 
@@ -39,6 +39,17 @@ retry_starved(struct worker *w)
 		conn_advance(x);
 }
 
+/* Send requests again whose instance has refused them a moment ago. */
+static void
+retry_paused(struct worker *w)
+{
+	struct xfer *x;
+
+	w->now = clk_now();
+	while ((x = dispatch_next_paused(w)) != NULL)
+		conn_advance(x);
+}
+
 static void
 take_granted(struct worker *w)
 {
@@ -62,10 +73,12 @@ on_tail(void *arg)
 	timeq_run(&w->timeq);
 	if (!list_empty(&w->starved))
 		retry_starved(w);
+	if (!list_empty(&w->paused))
+		retry_paused(w);
 	/* Last: what this thread granted to itself in this round was not announced by mail. */
 	do
 		take_granted(w);
-	while (conn_h2_write_all(w) || io_round_write(w->round));
+	while (upstream_h2_write_all(w) || conn_h2_write_all(w) || io_round_write(w->round));
 	check_drained(w);
 }
 
@@ -75,6 +88,12 @@ on_starved_timer(void *arg)
 	struct worker *w = arg;
 
 	w->now = clk_now(); /* the tail does the rest */
+}
+
+static void
+on_paused_timer(void *arg)
+{
+	(void)arg; /* the tail does the rest */
 }
 
 static void *
@@ -134,14 +153,17 @@ worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf
 	slab_init(&w->xfer_slab, sizeof(struct xfer));
 	slab_init(&w->upstream_slab, sizeof(struct upstream));
 	slab_init(&w->stream_slab, sizeof(struct h2_stream));
+	slab_init(&w->call_slab, sizeof(struct h2_call));
 	list_init(&w->proxied);
 	list_init(&w->conns);
 	list_init(&w->to_write);
 	clients_init(&w->clients, conf->connections_per_client);
 	list_init(&w->unrouted);
 	list_init(&w->starved);
+	list_init(&w->paused);
 	list_init(&w->shards);
 	list_init(&w->upstreams);
+	list_init(&w->upstreams_to_write);
 	headbuf_pool_init(&w->heads);
 	w->upstream_ops = &conn_upstream_ops;
 	w->on_late = conn_on_late;
@@ -151,6 +173,7 @@ worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf
 		w->round = io_round_new(w->loop, conf->batch);
 		timeq_init(&w->timeq, w->loop);
 		loop_timer_init(&w->starved_timer, w->loop, on_starved_timer, w);
+		loop_timer_init(&w->paused_timer, w->loop, on_paused_timer, w);
 		inbox_init(&w->inbox, w->loop);
 		loop_on_tail(w->loop, on_tail, w);
 	}
@@ -195,7 +218,9 @@ cut_abandoned(struct worker *w)
 	LIST_FOREACH(&w->upstreams, node, tmp) {
 		struct upstream *u = container_of(node, struct upstream, node);
 
-		if (u->state != UPSTREAM_IDLE)
+		if (u->h2 != NULL && u->state != UPSTREAM_IDLE)
+			upstream_h2_cut(u);
+		else if (u->state != UPSTREAM_IDLE)
 			upstream_close(u, true);
 	}
 }
@@ -257,6 +282,7 @@ worker_free(struct worker **wp)
 		end_all(w);
 		timeq_fini(&w->timeq);
 		loop_timer_fini(&w->starved_timer);
+		loop_timer_fini(&w->paused_timer);
 		loop_free(&w->loop);
 		io_round_free(&w->round);
 		tls_free(&w->tls);
@@ -267,6 +293,7 @@ worker_free(struct worker **wp)
 	slab_fini(&w->xfer_slab);
 	slab_fini(&w->upstream_slab);
 	slab_fini(&w->stream_slab);
+	slab_fini(&w->call_slab);
 	snapshot_unref(&w->snapshot);
 	headbuf_pool_fini(&w->heads);
 	clients_fini(&w->clients);

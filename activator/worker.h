@@ -109,6 +109,22 @@ enum h2_ended {
 		H2_ENDED_N
 };
 
+/* Why a connection of HTTP/2 to an instance ended: X(id, label of the metric). */
+#define UPSTREAM_ENDS(X)                                                                           \
+	X(IDLE, "idle")		/* upstream_idle_timeout, or of no more use */                     \
+	X(INSTANCE, "instance") /* the instance has closed it, or is gone */                       \
+	X(GOAWAY, "goaway")	/* the instance takes no more requests on it */                    \
+	X(CONNECT, "connect")	/* it could not be opened */                                       \
+	X(PROTOCOL, "protocol") /* the instance has broken the rules of HTTP/2 */                  \
+	X(FLOOD, "flood")	/* too many frames that have to be answered */                     \
+	X(SILENT, "silent")	/* a PING was not answered within abort_timeout */
+enum upstream_ended {
+#define X(id, label) UPSTREAM_ENDED_##id,
+	UPSTREAM_ENDS(X)
+#undef X
+		UPSTREAM_ENDED_N
+};
+
 /* Counters of the worker as a whole; main reads them, relaxed. */
 struct worker_counters {
 	_Atomic uint64_t accepted, connections, connections_refused;
@@ -118,6 +134,8 @@ struct worker_counters {
 	_Atomic uint64_t proxy_headers[16]; /* by enum accept_header (accept.h) */
 	_Atomic uint64_t h2_connections, h2_glitches;
 	_Atomic uint64_t h2_ended[H2_ENDED_N];
+	_Atomic uint64_t upstream_h2_connections, upstream_refused;
+	_Atomic uint64_t upstream_ended[UPSTREAM_ENDED_N];
 };
 const struct worker_counters *worker_counters(const struct worker *);
 /* The conf has certificates. */

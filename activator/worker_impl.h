@@ -51,7 +51,7 @@ struct worker {
 	struct timeq timeq;
 	struct inbox inbox;
 	struct snapshot *snapshot; /* NULL: none came yet */
-	struct slab conn_slab, xfer_slab, upstream_slab, stream_slab;
+	struct slab conn_slab, xfer_slab, upstream_slab, stream_slab, call_slab;
 	struct list proxied;  /* of struct proxied: connections whose header is to come */
 	struct list conns;    /* of struct conn: all */
 	struct list to_write; /* of struct conn_h2: have frames to write, at the end of the round */
@@ -59,9 +59,12 @@ struct worker {
 	struct list unrouted;	/* of struct xfer: UNROUTED, in order of arrival */
 	struct list starved;	/* of struct xfer: STARVED, the next to be tried first */
 	struct loop_timer starved_timer;
-	struct list shards;    /* of struct shard: those with instances or counts */
-	struct list upstreams; /* of struct upstream: all */
-	size_t busy_n;	       /* of them that are not idle */
+	struct list paused; /* of struct xfer: PAUSED, the next to be sent again first */
+	struct loop_timer paused_timer;
+	struct list shards;		/* of struct shard: those with instances or counts */
+	struct list upstreams;		/* of struct upstream: all */
+	struct list upstreams_to_write; /* of struct upstream_h2: have frames to write */
+	size_t busy_n;			/* of them that are not idle */
 	struct headbuf_pool heads;
 	uint64_t random; /* worker_random() */
 	struct date date;
@@ -69,7 +72,7 @@ struct worker {
 	char *read_buf;	 /* what is being read, WORKER_BUFFER bytes */
 	char *write_buf; /* a head that is being written: worker_write_buf() */
 	size_t write_buf_size;
-	char *frame_buf;     /* WORKER_FRAMES bytes; NULL: no client has spoken HTTP/2 yet */
+	char *frame_buf;     /* WORKER_FRAMES bytes; NULL: HTTP/2 was not spoken yet */
 	struct h1_head head; /* that is being parsed */
 	struct worker_counters counters;
 };

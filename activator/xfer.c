@@ -36,9 +36,10 @@ const uint32_t xfer_plain_moves[XFER_STATES_N] = {
 static const uint32_t list_moves[XFER_STATES_N] = {
 	[XFER_NEW] = S(UNROUTED),
 	[XFER_UNROUTED] = S(NEW) | S(DONE) | S(CUT),
-	[XFER_ROUTED] = S(PARKED) | S(STARVED),
+	[XFER_ROUTED] = S(PARKED) | S(STARVED) | S(PAUSED),
 	[XFER_PARKED] = S(ROUTED),
 	[XFER_STARVED] = S(ROUTED),
+	[XFER_PAUSED] = S(ROUTED),
 };
 #undef S
 
@@ -98,6 +99,18 @@ insert_by_deadline(struct xfer *x)
 	list_insert_before(parked, at, &x->node);
 }
 
+static void
+insert_by_retry(struct xfer *x)
+{
+	struct list *paused = &x->w->paused;
+	struct list_node *at = &paused->head;
+
+	while (at->prev != &paused->head &&
+	       container_of(at->prev, struct xfer, node)->retry_ns > x->retry_ns)
+		at = at->prev;
+	list_insert_before(paused, at, &x->node);
+}
+
 /* Enter the list of the state, if it has one, and count what is counted there. */
 static void
 join(struct xfer *x)
@@ -114,6 +127,9 @@ join(struct xfer *x)
 		break;
 	case XFER_STARVED:
 		list_push(&x->w->starved, &x->node);
+		break;
+	case XFER_PAUSED:
+		insert_by_retry(x);
 		break;
 	default:
 		break;
@@ -138,6 +154,9 @@ leave(struct xfer *x)
 		break;
 	case XFER_STARVED:
 		list_remove(&x->w->starved, &x->node);
+		break;
+	case XFER_PAUSED:
+		list_remove(&x->w->paused, &x->node);
 		break;
 	default:
 		break;
@@ -342,6 +361,11 @@ refuse(struct xfer *x, enum outcome out, const char *why, int64_t retry_after_s)
 		let_go_when_done(x);
 	if (x->is_head_written) { /* no other response can be written: the client sees a cut */
 		xfer_cut(x, out, true);
+		return;
+	}
+	if (out == OUT_UPSTREAM_REFUSED && x->stream != NULL) { /* HTTP/2 can say just that */
+		x->is_refused = true;
+		xfer_cut(x, out, false);
 		return;
 	}
 	if (out == OUT_UPSTREAM_PROTOCOL)

@@ -4,7 +4,7 @@
  *    │                  │   ▲             │ failed      │ 101      ▲
  *    │ no table yet     │   │ granted     ▼             ▼          │
  *    ▼                  ▼   │           ROUTED        TUNNEL ──────┘
- *   UNROUTED ─► NEW    PARKED, PERMIT, STARVED
+ *   UNROUTED ─► NEW    PARKED, PERMIT, STARVED, PAUSED
  *
  * Not drawn: ROUTED -> EXCHANGE, on an idle connection; EXCHANGE -> ROUTED, to be sent again; and
  * the way of each state to DONE (refused) or CUT, for most of them through ROUTED.
@@ -41,8 +41,8 @@ struct shard;
 struct snapshot;
 struct h2_stream;
 
-/* Which moves are legal stands in xfer.c.  UNROUTED, PARKED and STARVED each have a list,
- * which xfer_set_state() joins and leaves. */
+/* Which moves are legal stands in xfer.c.  UNROUTED, PARKED, STARVED and PAUSED each have a
+ * list, which xfer_set_state() joins and leaves. */
 #define XFER_STATES(X)                                                                             \
 	X(NEW)	      /* its head is there, or refused before it was whole */                      \
 	X(UNROUTED)   /* read, but no route table has come yet */                                  \
@@ -50,6 +50,7 @@ struct h2_stream;
 	X(PARKED)     /* waits in its revision's queue */                                          \
 	X(PERMIT)     /* has a slot, waits for the right to open a connection */                   \
 	X(STARVED)    /* has a slot, waits for a descriptor */                                     \
+	X(PAUSED)     /* its instance has refused it: to be sent again in a moment */              \
 	X(CONNECTING) /* its connection is being opened */                                         \
 	X(EXCHANGE)   /* its head is sent; bodies flow */                                          \
 	X(TUNNEL)     /* after 101: bytes flow */                                                  \
@@ -86,6 +87,7 @@ struct xfer {
 	bool is_head_written;	   /* a final response head was written to the client */
 	bool is_eof_read;	   /* TUNNEL: the client has ended its side */
 	bool is_reset;		   /* CUT: close with a reset, so that the client sees the cut */
+	bool is_refused;	   /* CUT: no instance has processed it; HTTP/2 can say so */
 	uint8_t tries;		   /* instances that failed it */
 	/* of the response, as the client sees it */
 	enum framing framing_out : 8; /* codec_h1.c */
@@ -109,11 +111,12 @@ struct xfer {
 	uint32_t held_bytes;   /* bytes counted in the bounds; 0: it is not counted */
 	struct headbuf head;   /* that head, while it may have to be sent (again) */
 	struct list_node node; /* in the list of its state: w->unrouted, shard->parked by
-				  deadline, w->starved */
+				  deadline, w->starved, w->paused */
 
 	int64_t start_ns, parked_ns, sent_ns;
 	int64_t deadline_ns;	    /* of its activation */
 	int64_t client_deadline_ns; /* by which its client wants an answer; INT64_MAX: none said */
+	int64_t retry_ns;	    /* PAUSED: when it is sent again */
 	int64_t since_ns;	    /* from when the time limit of what it waits for runs */
 	int64_t progress_ns;	    /* when bytes were last read for, or from, the instance */
 };
@@ -138,6 +141,7 @@ xfer_is_pending(const struct xfer *x)
 	case XFER_PARKED:
 	case XFER_PERMIT:
 	case XFER_STARVED:
+	case XFER_PAUSED:
 	case XFER_CONNECTING:
 	case XFER_EXCHANGE:
 		return true;

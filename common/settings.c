@@ -160,6 +160,28 @@ load_schedules(const struct conf_section *s, struct revision_conf *r)
 	}
 }
 
+/* Does the name of its port say that its instances speak HTTP/2?  So Kubernetes has it, where a
+ * Service has no appProtocol. */
+static bool
+port_speaks_h2c(const struct revision_conf *r)
+{
+	const char *port = r->launch.port;
+
+	return port != NULL && (strcmp(port, "h2c") == 0 || strcmp(port, "grpc") == 0);
+}
+
+static bool
+says_protocol(const struct revision_conf *r)
+{
+	size_t i;
+
+	for (i = 0; i < r->origins.n; i++)
+		if (strcmp(r->origins.v[i].key->name, "protocol") == 0 &&
+		    (r->origins.v[i].where == IN_REVISION || r->origins.v[i].where == IN_SERVICE))
+			return true;
+	return false;
+}
+
 static void
 load_revision(const struct loader *ld, const struct conf_section *service,
 	      const struct conf_section *s, struct revision_conf *r)
@@ -170,6 +192,8 @@ load_revision(const struct loader *ld, const struct conf_section *service,
 	inherit(GROUP_LIMITS, ld->s, service, s, &r->limits, &r->origins);
 	inherit(GROUP_SCALING, ld->s, service, s, &r->scaling, &r->origins);
 	inherit(GROUP_LAUNCH, ld->s, service, s, &r->launch, &r->origins);
+	if (port_speaks_h2c(r) && !says_protocol(r))
+		r->limits.protocol = PROTOCOL_H2C;
 	load_schedules(s, r);
 }
 

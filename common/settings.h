@@ -20,6 +20,7 @@ enum { AGGREGATION_LINEAR, AGGREGATION_WEIGHTED_EXPONENTIAL };
 enum { KEEP_WARM_FIXED, KEEP_WARM_LEARNED };
 enum { DRIVER_PROCESS, DRIVER_KUBERNETES };
 enum { RULE_WAKE, RULE_SERVE_ONLY, RULE_ANSWER };
+enum { PROTOCOL_HTTP1, PROTOCOL_H2C };
 enum { FOREIGN_RESPECT, FOREIGN_OVERRULE };
 enum { VISIBILITY_PUBLIC, VISIBILITY_LOCAL };
 enum { TLS_1_2, TLS_1_3 };
@@ -55,6 +56,7 @@ struct limits {
 	char *probe_text; /* PROBE_HTTP: "/healthz"; PROBE_GRPC: "grpc" or "grpc:NAME"; else NULL */
 	bool via;	  /* add a Via field */
 
+	int protocol;	     /* PROTOCOL_*: that the instances speak */
 	bool upstream_tls;   /* the instances speak TLS */
 	char *upstream_ca;   /* file; NULL: the authorities of the system */
 	char *upstream_name; /* in the instance's certificate; NULL: its address */

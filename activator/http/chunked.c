@@ -34,6 +34,7 @@ struct chunked {
 	uint32_t fields, max_fields;   /* of the trailers */
 	struct strbuf line, trailers;
 	struct strbuf announced; /* values of the Trailer fields, as one list */
+	bool keeps_all;		 /* trailers that are not announced, too */
 };
 
 struct chunked *
@@ -101,8 +102,8 @@ take_line(struct chunked *c)
 		n--;
 	if (!field_is_text(line + at, n - at))
 		return -1;
-	if (id == FIELD_OTHER &&
-	    field_list_names(strbuf_str(&c->announced), c->announced.len, line, name_n))
+	if (id == FIELD_OTHER && (c->keeps_all || field_list_names(strbuf_str(&c->announced),
+								   c->announced.len, line, name_n)))
 		rc = strbuf_addf(&c->trailers, "%.*s: %.*s\r\n", (int)name_n, line, (int)(n - at),
 				 line + at);
 	strbuf_clear(&c->line);
@@ -298,6 +299,25 @@ chunked_feed(struct chunked *c, char *buf, size_t n, size_t *data_n)
 	}
 	*data_n = out;
 	return (ssize_t)at;
+}
+
+char *
+chunked_judge_trailers(const char *trailers, size_t most, uint32_t max_fields)
+{
+	static const struct h1_head none;
+	struct chunked *c = chunked_new(&none, most, max_fields);
+	size_t n = strlen(trailers), i;
+	char *kept = NULL;
+
+	c->state = LINE;
+	c->keeps_all = true;
+	for (i = 0; i < n; i++)
+		if (count_overhead(c) < 0 || step(c, trailers[i]) < 0 || c->state == DONE)
+			break;
+	if (i == n && c->state == LINE)
+		kept = strbuf_take(&c->trailers);
+	chunked_free(&c);
+	return kept;
 }
 
 bool

@@ -18,6 +18,9 @@ void chunked_free(struct chunked **);
 /* Decode buf[0..n) in place: *data_n bytes of data are moved to its front.  Returns the bytes
  * consumed, which are all unless the body ends; -1: malformed. */
 NODISCARD ssize_t chunked_feed(struct chunked *, char *buf, size_t n, size_t *data_n);
+/* Judge trailers that did not come in chunks, "name: value" CRLF …: as those of a chunked body, but
+ * all are kept.  Returns them, the caller's to free, or NULL: malformed. */
+NODISCARD char *chunked_judge_trailers(const char *trailers, size_t most, uint32_t max_fields);
 bool chunked_done(const struct chunked *);
 /* Once done: "name: value\r\n…", or ""; borrowed. */
 const char *chunked_trailers(const struct chunked *);

@@ -1,18 +1,15 @@
 #include "activator/http/h2.h"
 
-#include <nghttp2/nghttp2.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "activator/http/fields.h"
+#include "activator/http/h2_impl.h"
 #include "common/strbuf.h"
 
-#define FIELD_OVERHEAD 32 /* RFC 9113 6.5.2 */
 /* A WINDOW_UPDATE that opens less is a glitch: clients in use wait for a good part of the window.
  */
 #define WINDOW_LEAST 1024
-/* Our own header blocks may be as large as a response head, and fields that we add. */
-#define SEND_HEADERS_MOST ((size_t)256 << 10)
 
 /* The header block that is being read: there is one at a time (RFC 9113 6.10). */
 struct block {
@@ -106,17 +103,6 @@ part_of(struct block *b, const char *name, size_t n)
 	if (field_is(name, n, "cookie"))
 		return &b->cookie;
 	return NULL;
-}
-
-/* nghttp2 has checked the characters of name and value; this is for the text in which they
- * stand. */
-static bool
-is_safe(const char *name, size_t name_n, const char *value, size_t n)
-{
-	size_t colon = name_n > 0 && name[0] == ':';
-
-	return field_is_token(name + colon, name_n - colon) && field_is_text(value, n) &&
-	       (colon == 0 || memchr(value, ' ', n) == NULL);
 }
 
 static void
@@ -290,7 +276,7 @@ on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *name, size_
 	(void)s;
 	(void)f;
 	(void)flags;
-	b->size += name_n + n + FIELD_OVERHEAD;
+	b->size += name_n + n + H2_FIELD_OVERHEAD;
 	if (b->size > h->header_list)
 		b->is_too_large = true;
 	/* A byte of a block may stand for a field of 4 KiB, which nghttp2 checks again. */
@@ -300,7 +286,7 @@ on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *name, size_
 	}
 	if (b->is_too_large)
 		return 0;
-	if (!is_safe((const char *)name, name_n, (const char *)value, n)) {
+	if (!h2_is_safe((const char *)name, name_n, (const char *)value, n)) {
 		b->is_open = false;
 		h->ops->on_glitch(h->arg);
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* resets the stream */
@@ -594,7 +580,7 @@ h2_prepare(void)
 	nghttp2_session_callbacks_set_send_data_callback(callbacks, on_send_data);
 	nghttp2_option_set_no_auto_window_update(options, 1);
 	nghttp2_option_set_no_closed_streams(options, 1);
-	nghttp2_option_set_max_send_header_block_length(options, SEND_HEADERS_MOST);
+	nghttp2_option_set_max_send_header_block_length(options, H2_SEND_HEADERS_MOST);
 }
 
 struct h2 *
@@ -739,55 +725,22 @@ h2_error(const struct h2 *h)
 
 /* --- responses --- */
 
-static uint8_t *
-as_bytes(char *s)
-{
-	return (uint8_t *)s;
-}
-
-/* The fields of a text, behind :status if status is not 0.  Returns an array, which is the
- * caller's to free, and *count. */
+/* As h2_fields(), behind :status, whose digits are the caller's. */
 static nghttp2_nv *
-make_fields(unsigned status, char digits[4], char *text, size_t n, size_t *count)
+make_fields(unsigned status, char digits[3], char *text, size_t n, size_t *count)
 {
-	char *at = text, *end = text + n;
-	size_t lines = 1, i;
-	nghttp2_nv *nv;
+	nghttp2_nv first = h2_field(":status", 7, digits, 3);
 
-	for (i = 0; i < n; i++)
-		lines += text[i] == '\n';
-	nv = xcalloc(lines, sizeof *nv);
-	*count = 0;
-	if (status != 0) {
-		static char name[] = ":status";
-
-		digits[0] = (char)('0' + status / 100 % 10);
-		digits[1] = (char)('0' + status / 10 % 10);
-		digits[2] = (char)('0' + status % 10);
-		nv[(*count)++] = (nghttp2_nv){as_bytes(name), as_bytes(digits), 7, 3, 0};
-	}
-	while (at < end) {
-		char *stop = memchr(at, '\r', (size_t)(end - at));
-		char *colon = stop == NULL ? NULL : memchr(at, ':', (size_t)(stop - at)), *value;
-
-		CHECK(colon != NULL && *count < lines);
-		for (char *p = at; p < colon; p++)
-			if (*p >= 'A' && *p <= 'Z')
-				*p |= 32;
-		value = colon + 1;
-		while (value < stop && *value == ' ')
-			value++;
-		nv[(*count)++] = (nghttp2_nv){as_bytes(at), as_bytes(value), (size_t)(colon - at),
-					      (size_t)(stop - value), 0};
-		at = stop + 2;
-	}
-	return nv;
+	digits[0] = (char)('0' + status / 100 % 10);
+	digits[1] = (char)('0' + status / 10 % 10);
+	digits[2] = (char)('0' + status % 10);
+	return h2_fields(&first, 1, text, n, count);
 }
 
 int
 h2_interim(struct h2 *h, int32_t id, unsigned status, char *fields, size_t n)
 {
-	char digits[4];
+	char digits[3];
 	size_t count;
 	nghttp2_nv *nv = make_fields(status, digits, fields, n, &count);
 	int rc = nghttp2_submit_headers(h->session, NGHTTP2_FLAG_NONE, id, NULL, nv, count, NULL);
@@ -800,7 +753,7 @@ int
 h2_respond(struct h2 *h, int32_t id, unsigned status, char *fields, size_t n, bool has_body)
 {
 	const nghttp2_data_provider body = {.read_callback = on_read};
-	char digits[4];
+	char digits[3];
 	size_t count;
 	nghttp2_nv *nv = make_fields(status, digits, fields, n, &count);
 	int rc = nghttp2_submit_response(h->session, id, nv, count, has_body ? &body : NULL);
@@ -813,7 +766,7 @@ void
 h2_trailers(struct h2 *h, int32_t id, char *fields, size_t n)
 {
 	size_t count;
-	nghttp2_nv *nv = make_fields(0, NULL, fields, n, &count);
+	nghttp2_nv *nv = h2_fields(NULL, 0, fields, n, &count);
 
 	nghttp2_submit_trailer(h->session, id, nv, count);
 	free(nv);

@@ -1,6 +1,6 @@
 /* h2 - HTTP/2 as a server speaks it (RFC 9113): frames, header compression, flow control and the
- * states of streams.  nghttp2 does that; this file gives it what a proxy needs and no more.  The
- * only file that includes nghttp2.
+ * states of streams.  nghttp2 does that; this file gives it what a proxy needs and no more.
+ * h2_client.h is the other end.
  *
  * The head of a request becomes the text of an HTTP/1.1 head that means the same, so that
  * h1_parse_request() and request.c judge it like any other: Host is :authority, a body without

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #define SHA1_BYTES 20
-#define ACCEPT_BYTES 28 /* of base64 */
 
 /* --- SHA-1 (FIPS 180-4), of up to one block and a half.  It protects nothing here: it shows that
  * the instance has read the key. --- */
@@ -65,8 +64,8 @@ sha1(const char *data, size_t n, unsigned char out[SHA1_BYTES])
 
 /* --- */
 
-static void
-make_accept(const char *key, char accept[ACCEPT_BYTES])
+void
+websocket_make_accept(const char *key, char accept[WEBSOCKET_ACCEPT])
 {
 	static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"; /* RFC 6455 1.3 */
 	static const char digits[] =
@@ -87,7 +86,7 @@ make_accept(const char *key, char accept[ACCEPT_BYTES])
 		accept[4 * i + 2] = digits[(in[1] & 15) << 2 | in[2] >> 6];
 		accept[4 * i + 3] = digits[in[2] & 63];
 	}
-	accept[ACCEPT_BYTES - 1] = '=';
+	accept[WEBSOCKET_ACCEPT - 1] = '=';
 }
 
 static const char accept_name[] = "sec-websocket-accept";
@@ -95,14 +94,14 @@ static const char accept_name[] = "sec-websocket-accept";
 bool
 websocket_is_accepted(const struct h1_head *h, const char *key)
 {
-	char accept[ACCEPT_BYTES];
+	char accept[WEBSOCKET_ACCEPT];
 	uint32_t i;
 
-	make_accept(key, accept);
+	websocket_make_accept(key, accept);
 	for (i = 0; i < h->n; i++)
 		if (field_is(h->fields[i].name, h->fields[i].name_n, accept_name))
-			return h->fields[i].value_n == ACCEPT_BYTES &&
-			       memcmp(h->fields[i].value, accept, ACCEPT_BYTES) == 0;
+			return h->fields[i].value_n == WEBSOCKET_ACCEPT &&
+			       memcmp(h->fields[i].value, accept, WEBSOCKET_ACCEPT) == 0;
 	return false;
 }
 

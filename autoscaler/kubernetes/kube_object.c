@@ -58,7 +58,13 @@ take_annotations(const struct kube_event *ev, struct kube_object *o)
 	}
 }
 
-/* The only port, or the one named "http"; NULL: there is no such. */
+static bool
+is_one_of(const char *text, const char *a, const char *b)
+{
+	return text != NULL && (strcmp(text, a) == 0 || strcmp(text, b) == 0);
+}
+
+/* The only port, or the one named "http", "h2c" or "grpc"; NULL: there is no such. */
 static const json_t *
 main_port(const json_t *ports)
 {
@@ -70,7 +76,7 @@ main_port(const json_t *ports)
 		const json_t *port = json_array_get(ports, i);
 		const char *name = json_string_value(json_object_get(port, "name"));
 
-		if (name != NULL && strcmp(name, "http") == 0)
+		if (is_one_of(name, "http", "h2c") || is_one_of(name, "grpc", "grpc"))
 			return port;
 	}
 	return NULL;
@@ -91,6 +97,25 @@ target_port(const json_t *port)
 	return xasprintf("%lld", (long long)json_integer_value(target));
 }
 
+/* A port that speaks HTTP/2 says so by its appProtocol, or by its name: as if an annotation had. */
+static void
+take_protocol(const json_t *port, struct kube_object *o)
+{
+	const char *protocol = json_string_value(json_object_get(port, "appProtocol"));
+	const char *name = json_string_value(json_object_get(port, "name"));
+	size_t i;
+
+	for (i = 0; i < o->annotations_n; i++)
+		if (strcmp(o->annotations[i].name, "protocol") == 0)
+			return;
+	if (protocol == NULL ? !is_one_of(name, "h2c", "grpc")
+			     : !is_one_of(protocol, "kubernetes.io/h2c", "grpc"))
+		return;
+	o->annotations = xrealloc(o->annotations, (o->annotations_n + 1) * sizeof *o->annotations);
+	o->annotations[o->annotations_n++] = (struct kube_annotation){xstrdup("protocol"),
+								      xstrdup("h2c")};
+}
+
 void
 kube_object_decode(const struct kube_event *ev, enum kube_object_kind kind, struct kube_object *o)
 {
@@ -105,8 +130,13 @@ kube_object_decode(const struct kube_event *ev, enum kube_object_kind kind, stru
 	o->created = text_at(json_object_get(ev->object, "metadata"), "creationTimestamp");
 	take_annotations(ev, o);
 	take_labels(at_path(ev->object, kind == KUBE_DEPLOYMENT ? labels : selector), o);
-	if (kind == KUBE_SERVICE)
-		o->port = target_port(main_port(at_path(ev->object, ports)));
+	if (kind == KUBE_SERVICE) {
+		const json_t *port = main_port(at_path(ev->object, ports));
+
+		o->port = target_port(port);
+		if (kube_annotations_have_host(o->annotations, o->annotations_n))
+			take_protocol(port, o);
+	}
 }
 
 const char *
