@@ -146,6 +146,14 @@ bounds_add_stream_bytes(struct bounds *b, size_t n)
 	       atomic_load_explicit(&b->max_stream_bytes, memory_order_relaxed);
 }
 
+/* Is max_stream_bytes not reached? */
+static inline bool
+bounds_may_add_stream_bytes(const struct bounds *b)
+{
+	return BOUNDS_SUM(b, stream_bytes) <
+	       atomic_load_explicit(&b->max_stream_bytes, memory_order_relaxed);
+}
+
 /* A connection of HTTP/2 keeps n bytes.  False: half of max_stream_bytes is used, and its part is
  * more than a sixteenth: it leaves the rest to others. */
 static inline bool

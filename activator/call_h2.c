@@ -17,7 +17,9 @@
 /* Bytes of a request that a call keeps for its instance: then its client is not read on … */
 #define OUT_MOST ((size_t)128 << 10)
 #define OUT_LOW ((size_t)32 << 10) /* … until only so many are left */
-#define HEADS_MOST 8 /* response heads, nearly all interim, that wait for the client */
+/* Likewise, response heads, nearly all interim, that wait for the client. */
+#define HEADS_MOST 64
+#define HEADS_BYTES ((size_t)128 << 10)
 
 static void on_timer(struct timeq_entry *, int64_t now);
 
@@ -109,6 +111,7 @@ call_h2_new(struct upstream_h2 *h2)
 	struct worker *w = h2->u->w;
 	struct h2_call *hc = slab_get(&w->call_slab);
 
+	hc->w = w;
 	hc->call.codec = &call_h2_codec;
 	hc->call.upstream = h2->u;
 	hc->call.is_persistent = true;
@@ -124,7 +127,7 @@ put_call(void *arg)
 {
 	struct h2_call *hc = arg;
 
-	slab_put(&hc->call.upstream->w->call_slab, hc);
+	slab_put(&hc->w->call_slab, hc);
 }
 
 void
@@ -430,6 +433,7 @@ pass_final(struct h2_call *hc, struct response *r)
 		r->framing = FRAMING_CHUNKED;
 		r->is_chunked = true;
 	}
+	r->is_h2 = true;
 	call->framing = r->framing;
 	call->is_head_read = true;
 	relay_final(call);
@@ -532,8 +536,9 @@ read_response(struct call *call)
 
 	if (hc->is_refused_upgrade)
 		return result(RELAY_NO_UPGRADE);
-	if (x->is_client_blocked)
-		return result(RELAY_GOES_ON);
+	if (x->is_client_blocked) /* no more may be kept for it */
+		return hc->is_over ? result(RELAY_BROKEN) : result(RELAY_GOES_ON);
+	hc->is_over = false;
 	if (!call->is_head_read) {
 		struct relay_result r = pass_heads(hc);
 
@@ -579,6 +584,7 @@ read_tunnel(struct call *call)
 		return IO_EOF;
 	if (n == 0)
 		return hc->is_closed ? IO_ERROR : IO_NOTHING;
+	hc->is_over = false;
 	memcpy(call->upstream->w->read_buf, hc->in.data + hc->in.at, n);
 	take(hc, &hc->in, n);
 	if (!hc->is_closed) {
@@ -593,7 +599,7 @@ is_reset(const struct call *call)
 {
 	const struct h2_call *hc = container_of((void *)(uintptr_t)call, struct h2_call, call);
 
-	return hc->is_closed && !hc->is_in_ended;
+	return (hc->is_closed && !hc->is_in_ended) || hc->is_over;
 }
 
 static void
@@ -715,7 +721,7 @@ on_head(void *arg, void *stream, char *text, size_t n)
 		free(text);
 		return;
 	}
-	if (text == NULL || hc->heads_n == HEADS_MOST) {
+	if (text == NULL || hc->heads_n == HEADS_MOST || hc->heads.len + n > HEADS_BYTES) {
 		hc->is_too_large = true;
 	} else {
 		strbuf_add(&hc->heads, text, n);

@@ -622,7 +622,8 @@ dispatch_connected(struct xfer *x, enum upstream_reached reached)
 		break;
 	case UPSTREAM_CONNECTED:
 		connected(x);
-		if (io->can_read) /* a response came in the same event: no other may follow */
+		if (io_is_open(io) &&
+		    io->can_read) /* a response came in the same event: no other may follow */
 			io_yield(io);
 		break;
 	}

@@ -93,6 +93,10 @@ upstream_connect(struct worker *w, struct instance *inst, const struct revision_
 		errno = EMFILE;
 		return NULL;
 	}
+	if (limits->v.protocol == PROTOCOL_H2C && !bounds_may_add_stream_bytes(w->bounds)) {
+		errno = ENOMEM;
+		return NULL;
+	}
 	if (!has_tls(w, limits))
 		return NULL;
 	fd = tcp_socket(&address->addr);

@@ -81,6 +81,8 @@ upstream_h2_settle(struct upstream_h2 *h2)
 		list_push_head(open_list(h2), &h2->open);
 	if (h2->calls.n == 0 && u->state == UPSTREAM_CARRYING)
 		upstream_release(u, has_room(h2) && h2->reached == UPSTREAM_CONNECTED);
+	else if (h2->calls.n == 0 && h2->is_ending)
+		upstream_close(u, h2->is_lost);
 }
 
 void
@@ -153,7 +155,10 @@ upstream_h2_close(struct upstream *u)
 		if (n > 0 && io_write(&u->io, &iov, 1) < 0)
 			h2->is_lost = true;
 	}
-	metric_add(&w->counters.upstream_ended[h2->is_ending ? h2->end : UPSTREAM_ENDED_IDLE], 1);
+	if (!h2->is_ending)
+		h2->end = h2->reached == UPSTREAM_CONNECTED ? UPSTREAM_ENDED_IDLE
+							    : UPSTREAM_ENDED_CONNECT;
+	metric_add(&w->counters.upstream_ended[h2->end], 1);
 	metric_add(&w->counters.upstream_h2_connections, (uint64_t)-1);
 	bounds_drop_stream_bytes(w->bounds, H2_CONN_BYTES);
 }
@@ -316,8 +321,6 @@ lost(struct upstream_h2 *h2, enum upstream_ended why)
 	note_all(h2);
 	run_events(h2);
 	upstream_h2_settle(h2);
-	if (io_is_open(&u->io) && u->state == UPSTREAM_IDLE)
-		upstream_close(u, true);
 }
 
 /* Why the session has come to its end. */

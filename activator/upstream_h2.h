@@ -37,6 +37,7 @@ struct upstream_h2 {
 
 struct h2_call {
 	struct call call;
+	struct worker *w;
 	struct upstream_h2 *h2;
 	int32_t id;		 /* of its stream; 0: there is none yet */
 	bool is_websocket;	 /* asks by extended CONNECT */

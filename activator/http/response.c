@@ -195,8 +195,9 @@ put_own(char *out, const struct response *r, const struct response_hop *hop)
 		out = PUT_LITERAL(out, "\r\n");
 	}
 	if (hop->has_via)
-		out = r->head->minor == 0 ? PUT_LITERAL(out, "Via: 1.0 activator\r\n")
-					  : PUT_LITERAL(out, "Via: 1.1 activator\r\n");
+		out = r->is_h2		    ? PUT_LITERAL(out, "Via: 2.0 activator\r\n")
+		      : r->head->minor == 0 ? PUT_LITERAL(out, "Via: 1.0 activator\r\n")
+					    : PUT_LITERAL(out, "Via: 1.1 activator\r\n");
 	if (hop->server_timing != NULL) {
 		out = PUT_LITERAL(out, "Server-Timing: ");
 		out = put(out, hop->server_timing, strlen(hop->server_timing));

@@ -13,6 +13,7 @@ struct response {
 	uint64_t length;
 	const struct h1_field *length_field; /* passed on even if no body follows; NULL: none */
 	bool is_chunked;      /* has Transfer-Encoding: chunked, even if no body follows */
+	bool is_h2;	      /* it came by HTTP/2: the caller sets that */
 	bool is_close;	      /* Connection: close */
 	bool is_persistent;   /* the instance keeps the connection open */
 	int64_t keep_alive_s; /* from Keep-Alive: timeout; -1: none */
