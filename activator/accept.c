@@ -52,8 +52,8 @@ open_client(struct worker *w, int fd, const struct addr *client, bool is_tls_at_
 struct proxied {
 	struct worker *w;
 	int fd;
-	const struct listen_spec *listen_spec;
-	struct addr peer; /* the proxy */
+	struct listen_spec listen_spec; /* a copy: a reload may close the listener meanwhile */
+	struct addr peer;		/* the proxy */
 	struct loop_fd watch;
 	struct timeq_entry timer;
 	int64_t until_ns;
@@ -105,7 +105,7 @@ close_proxied(struct proxied *p, enum accept_header why)
 	if (why != ACCEPT_HEADER_ENDED)
 		log_warn_limited(NULL, "connection closed: no valid PROXY protocol header",
 				 "proxy=%s listen=%s header=%s", addr_format_host(&p->peer, proxy),
-				 p->listen_spec->text, accept_header_name(why));
+				 p->listen_spec.text, accept_header_name(why));
 	count(p->w, why);
 	release(p);
 	close(p->fd);
@@ -142,7 +142,7 @@ begin_client(struct proxied *p, const struct proxy_header *h)
 	}
 	count(p->w, by_origin[h->origin].header);
 	release(p); /* it is freed at the end of the round */
-	open_client(p->w, p->fd, by_origin[h->origin].client, h->is_tls, p->listen_spec);
+	open_client(p->w, p->fd, by_origin[h->origin].client, h->is_tls, &p->listen_spec);
 }
 
 /* What has come, of `most` bytes, without taking it off the socket; as recv(2). */
@@ -220,7 +220,7 @@ open_proxied(struct worker *w, int fd, const struct addr *peer, const struct lis
 
 	p->w = w;
 	p->fd = fd;
-	p->listen_spec = spec;
+	p->listen_spec = *spec;
 	p->peer = *peer;
 	p->timer.fn = on_header_late;
 	p->until_ns = w->now + w->conf->limits.head_timeout;

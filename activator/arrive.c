@@ -98,7 +98,7 @@ find_route(struct xfer *x, const struct request *r, struct route_match *match)
 		.method = r->head->method,
 		.method_n = r->head->method_n,
 		.field = next_field_of_head,
-		.is_local = x->conn->listen_spec->is_local,
+		.is_local = x->conn->is_local,
 		.client = client_of(x, r->head, &forwarded),
 		.random = worker_random(w),
 	};

@@ -40,13 +40,15 @@ struct watched {
 
 struct certificates {
 	struct loop *loop;
-	const struct activator_conf *conf;
+	const struct settings *settings;
+	const struct activator_conf *conf; /* in it */
 	const struct certificates_ops *ops;
 	void *arg;
 	struct watched *pairs;
 	size_t n, at; /* at: the next to be looked at */
 	size_t moving_n;
 	struct tls_ticket_keys keys;
+	int64_t rotated_ns; /* when the current key was made */
 	struct loop_timer look_timer, settle_timer, rotation_timer;
 	uint64_t failures;
 };
@@ -99,8 +101,8 @@ log_clash(const struct tls_state *state)
 			 "name=%s unused=%s", name, tls_cert_name(cert));
 }
 
-static void
-publish(struct certificates *c, bool are_certs_new)
+struct tls_state *
+certificates_state(const struct certificates *c)
 {
 	struct tls_cert **all = xcalloc(c->n, sizeof(struct tls_cert *));
 	struct tls_state *state;
@@ -110,6 +112,14 @@ publish(struct certificates *c, bool are_certs_new)
 		all[i] = c->pairs[i].cert;
 	state = tls_state_new(all, c->n, &c->keys);
 	free(all);
+	return state;
+}
+
+static void
+publish(struct certificates *c, bool are_certs_new)
+{
+	struct tls_state *state = certificates_state(c);
+
 	if (are_certs_new)
 		log_clash(state);
 	c->ops->on_state(state, c->arg);
@@ -124,17 +134,19 @@ line_of(const struct certificate_conf *conf, const char *key)
 	return settings_origins_line(&conf->origins, key, conf->line);
 }
 
-/* Load a pair, and use it.  -1 with err: the one before stays. */
+/* Load a pair, and use it.  -1 with err, and the line: the one before stays. */
 static int
-load(struct watched *p, struct err *e)
+load(struct watched *p, unsigned *line, struct err *e)
 {
 	struct look before = look(p->conf);
 	const char *key;
 	struct tls_cert *cert = tls_cert_load(p->conf, &key, e);
 
 	p->tried = p->seen = before;
-	if (cert == NULL)
-		return err_prefix(e, "line %u: %s", line_of(p->conf, key), key);
+	if (cert == NULL) {
+		*line = line_of(p->conf, key);
+		return err_prefix(e, "%s", key);
+	}
 	tls_cert_unref(&p->cert);
 	p->cert = cert;
 	p->is_expiry_logged = false;
@@ -161,11 +173,13 @@ static bool
 reload(struct certificates *c, struct watched *p)
 {
 	struct err e = {0};
+	unsigned line;
 
-	if (load(p, &e) < 0) {
+	if (load(p, &line, &e) < 0) {
 		c->failures++;
 		log_error(NULL, "cannot use a certificate that has changed: the one before stays",
-			  "certificate=%s err=%s", p->conf->name, e.text);
+			  "certificate=%s at=%s:%u err=%s", p->conf->name, c->settings->file, line,
+			  e.text);
 		return false;
 	}
 	log_info(NULL, "a certificate was read again", "certificate=%s days_left=%.0f",
@@ -242,30 +256,28 @@ on_look(void *arg)
 	loop_timer_set(&c->look_timer, tick(c));
 }
 
-void
-certificates_reload(struct certificates *c)
-{
-	bool has_changed = false;
-	size_t i;
-
-	for (i = 0; i < c->n; i++)
-		has_changed |= reload(c, &c->pairs[i]);
-	if (has_changed)
-		publish(c, true);
-}
-
 /* --- keys of session tickets --- */
+
+static void
+await_rotation(struct certificates *c)
+{
+	int64_t due_ns = c->rotated_ns + c->conf->tls_ticket_rotation;
+
+	loop_timer_set(&c->rotation_timer, MAX(due_ns - clk_now(), 0));
+}
 
 static void
 on_rotation(void *arg)
 {
 	struct certificates *c = arg;
 
+	c->rotated_ns = clk_now();
+
 	if (tls_ticket_keys_rotate(&c->keys) < 0)
 		log_error(NULL, "cannot make a key for session tickets: the one before stays", "");
 	else
 		publish(c, false);
-	loop_timer_set(&c->rotation_timer, c->conf->tls_ticket_rotation);
+	await_rotation(c);
 }
 
 /* --- checking --- */
@@ -416,33 +428,44 @@ certificates_check(const struct settings *s, struct settings_errors *errors,
 static int
 load_all(struct certificates *c, struct err *e)
 {
-	const char *key;
+	const char *key, *file = c->settings->file;
+	unsigned line;
 	size_t i;
 
 	if (tls_check(c->conf, &key, e) < 0)
-		return err_prefix(e, "%s", key);
-	for (i = 0; i < c->n; i++) {
-		if (load(&c->pairs[i], e) < 0)
-			return -1;
-		log_expiry(&c->pairs[i]);
-	}
-	if (tls_ticket_keys_rotate(&c->keys) < 0 || tls_ticket_keys_rotate(&c->keys) < 0)
+		return err_prefix(e, "%s:%u: %s", file,
+				  settings_origins_line(&c->settings->origins, key, 0), key);
+	for (i = 0; i < c->n; i++)
+		if (load(&c->pairs[i], &line, e) < 0)
+			return err_prefix(e, "%s:%u", file, line);
+	return 0;
+}
+
+static int
+make_keys(struct certificates *c, const struct certificates *before, struct err *e)
+{
+	c->rotated_ns = before != NULL ? before->rotated_ns : clk_now();
+	if (before != NULL)
+		c->keys = before->keys;
+	else if (tls_ticket_keys_rotate(&c->keys) < 0 || tls_ticket_keys_rotate(&c->keys) < 0)
 		return err_set(e, 0, "cannot make a key for session tickets");
 	return 0;
 }
 
 struct certificates *
-certificates_new(struct loop *loop, const struct settings *s, const struct certificates_ops *ops,
-		 void *arg, struct err *e)
+certificates_new(struct loop *loop, const struct settings *s, const struct certificates *before,
+		 const struct certificates_ops *ops, void *arg, struct err *e)
 {
 	struct certificates *c = xcalloc(1, sizeof *c);
 	size_t i;
 
 	CHECK(s->activator.certificates_n > 0);
 	c->loop = loop;
+	c->settings = s;
 	c->conf = &s->activator;
 	c->ops = ops;
 	c->arg = arg;
+	c->failures = certificates_failures(before);
 	c->n = c->conf->certificates_n;
 	c->pairs = xcalloc(c->n, sizeof *c->pairs);
 	for (i = 0; i < c->n; i++)
@@ -450,15 +473,23 @@ certificates_new(struct loop *loop, const struct settings *s, const struct certi
 	loop_timer_init(&c->look_timer, loop, on_look, c);
 	loop_timer_init(&c->settle_timer, loop, on_settled, c);
 	loop_timer_init(&c->rotation_timer, loop, on_rotation, c);
-	if (load_all(c, e) < 0) {
-		err_prefix(e, "%s", s->file);
+	if (load_all(c, e) < 0 || make_keys(c, before, e) < 0)
 		certificates_free(&c);
-		return NULL;
-	}
-	publish(c, true);
-	loop_timer_set(&c->look_timer, tick(c));
-	loop_timer_set(&c->rotation_timer, c->conf->tls_ticket_rotation);
 	return c;
+}
+
+void
+certificates_start(struct certificates *c)
+{
+	struct tls_state *state = certificates_state(c);
+	size_t i;
+
+	log_clash(state);
+	tls_state_unref(&state);
+	for (i = 0; i < c->n; i++)
+		log_expiry(&c->pairs[i]);
+	loop_timer_set(&c->look_timer, tick(c));
+	await_rotation(c);
 }
 
 void

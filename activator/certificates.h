@@ -19,7 +19,8 @@ struct settings_errors;
 struct tls_state;
 
 struct certificates_ops {
-	/* Handshakes are to use this from now on; borrowed. */
+	/* The certificates or the keys have changed: handshakes are to use this from now on;
+	 * borrowed. */
 	void (*on_state)(struct tls_state *, void *arg);
 };
 
@@ -30,15 +31,19 @@ struct certificates_ops {
 NODISCARD int certificates_check(const struct settings *, struct settings_errors *errors,
 				 struct settings_errors *warnings);
 
-/* Load all, and call on_state() with the first state.  NULL with err: one has a mistake.  conf,
- * ops and arg are borrowed. */
+/* Load all.  before: those of the settings before, whose session tickets stay valid; NULL: there
+ * are none.  NULL with err, which begins with file and line: one has a mistake.  The settings, ops
+ * and arg are borrowed. */
 NODISCARD struct certificates *certificates_new(struct loop *, const struct settings *,
+						const struct certificates *before,
 						const struct certificates_ops *, void *arg,
 						struct err *);
+/* Begin to watch the files. */
+void certificates_start(struct certificates *);
 void certificates_free(struct certificates **);
 
-/* Read all files again now, whether they have changed or not. */
-void certificates_reload(struct certificates *);
+/* What handshakes use; the caller gets a reference. */
+NODISCARD struct tls_state *certificates_state(const struct certificates *);
 
 /* For metrics: walk over all.  *days: until it expires.  False: there are no more. */
 bool certificates_next(const struct certificates *, size_t *at, const char **name, double *days);

@@ -40,6 +40,20 @@ set(struct clients *c, const char *address, size_t n)
 		hmap_put(&c->connections, address, (void *)(uintptr_t)n);
 }
 
+void
+clients_restart(struct clients *c, size_t most)
+{
+	clients_fini(c);
+	clients_init(c, most);
+}
+
+void
+clients_add(struct clients *c, const char *address)
+{
+	if (is_counted(c, address))
+		set(c, address, count(c, address) + 1);
+}
+
 bool
 clients_enter(struct clients *c, const char *address)
 {

@@ -117,7 +117,7 @@ may_park(const struct xfer *x)
 		parked += st->x != NULL &&
 			  (st->x->state == XFER_PARKED || st->x->state == XFER_UNROUTED);
 	}
-	return parked < x->w->conf->h2_streams - x->w->conf->h2_streams / 4;
+	return parked < h2->streams_most - h2->streams_most / 4;
 }
 
 /* --- the response --- */

@@ -26,7 +26,7 @@ conn_open(struct worker *w, int fd, const struct addr *peer, bool is_tls_at_prox
 		return -1;
 	}
 	c->w = w;
-	c->listen_spec = spec;
+	c->is_local = spec->is_local;
 	if (spec->is_tls)
 		tls_accept(w->tls, &c->io);
 	c->peer = *peer;

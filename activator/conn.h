@@ -31,11 +31,11 @@ struct conn {
 	struct io io;
 	struct worker *w;
 	const struct codec *codec;
-	const struct listen_spec *listen_spec; /* where it was accepted; a part of the conf */
-	struct inbuf in;		       /* HTTP/1: read, and not taken */
+	struct inbuf in;    /* HTTP/1: read, and not taken */
 	bool is_in_partial; /* HTTP/1: in is the beginning of a head: no use without more */
 	bool had_body;	    /* HTTP/1: its last request had a body */
 	bool is_peer_ip, is_peer_v6;
+	bool is_local;	      /* accepted where services with visibility = local are served, too */
 	bool is_tls_at_proxy; /* its client speaks TLS with a proxy, which passes plain bytes on */
 	enum conn_state state;
 	uint32_t requests;
@@ -52,10 +52,10 @@ struct conn {
 };
 
 /* fd is a connection of the client `peer`, which does not block; the struct owns it.
- * is_tls_at_proxy: as in the struct.  -1 with errno: it cannot be watched, and fd is still the
- * caller's. */
+ * is_tls_at_proxy: as in the struct.  spec: where it was accepted.  -1 with errno: it cannot be
+ * watched, and fd is still the caller's. */
 NODISCARD int conn_open(struct worker *, int fd, const struct addr *peer, bool is_tls_at_proxy,
-			const struct listen_spec *);
+			const struct listen_spec *spec);
 
 /* Go on after an event of the request: begin the next one if this one has ended and another is
  * there, or close, or set the timer for the limit that comes next.  Frees a request that has

@@ -849,6 +849,7 @@ conn_h2_begin(struct conn *c)
 	list_init(&h2->streams);
 	list_init(&h2->events);
 	list_init(&h2->abandoned);
+	h2->streams_most = conf->h2_streams;
 	h2->glitches = conf->h2_glitches;
 	h2->glitches_ns = w->now;
 	c->h2 = h2;

@@ -28,6 +28,7 @@ struct conn_h2 {
 	int64_t goaway_ns;	   /* is_pinged: when the second GOAWAY is sent in any case */
 	uint64_t bytes;		   /* that its streams keep */
 	int64_t blocked_ns;	   /* when the socket was last found full, or took bytes again */
+	uint32_t streams_most;	   /* as its client was told */
 	uint32_t glitches;	   /* that it may still make … */
 	int64_t glitches_ns;	   /* … as of this time */
 };

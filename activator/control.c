@@ -10,24 +10,29 @@
 #include "activator/certificates.h"
 #include "activator/limiter.h"
 #include "activator/metrics.h"
-#include "activator/net/claim.h"
+#include "activator/net/listen_set.h"
+#include "activator/net/tls_state.h"
 #include "activator/probe.h"
 #include "activator/registry.h"
 #include "activator/status.h"
 #include "activator/worker.h"
+#include "activator/worker_change.h"
+#include "activator/worker_conf.h"
 #include "common/admin.h"
 #include "common/clk.h"
 #include "common/daemon.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/reload.h"
 #include "common/strbuf.h"
 #include "common/watchdog.h"
 
 struct activator {
 	struct loop *loop;
-	const struct settings *settings;
+	struct worker_conf *conf; /* the newest */
+	struct reload *reload;
 	struct bounds bounds;
-	struct claim *claim;
+	struct listen_set *listen_set;
 	struct worker **workers;
 	unsigned workers_n, started_n, drained_n;
 	struct certificates *certificates; /* NULL: the conf has none */
@@ -42,6 +47,12 @@ struct activator {
 	bool is_ending;		     /* drain_timeout is over */
 	int64_t started_ns;
 };
+
+static const struct settings *
+settings_of(const struct activator *a)
+{
+	return a->conf->settings;
+}
 
 /* --- news from the limiter, workers and prober --- */
 
@@ -148,22 +159,8 @@ on_terminate(int signo, void *arg)
 	autoscaler_link_leave(a->link);
 	for (i = 0; i < a->started_n; i++)
 		worker_post_drain(a->workers[i]);
-	loop_timer_set(&a->end_timer, a->settings->activator.drain_timeout);
-}
-
-static void
-on_hangup(int signo, void *arg)
-{
-	const struct activator *a = arg;
-
-	(void)signo;
-	if (a->certificates != NULL)
-		certificates_reload(a->certificates);
-	log_info(
-		NULL,
-		"no settings to reload: services come from the autoscaler; a change of activator {} "
-		"needs a restart",
-		"");
+	listen_set_release(a->listen_set);
+	loop_timer_set(&a->end_timer, settings_of(a)->activator.drain_timeout);
 }
 
 static const struct worker_ops worker_ops = {.on_refused = on_refused,
@@ -223,7 +220,11 @@ not_ready(void *arg)
 static struct metrics_source
 source_of(const struct activator *a)
 {
+	struct reload_counts reloads;
+
+	reload_count(a->reload, &reloads);
 	return (struct metrics_source){
+		.reloads = reloads,
 		.workers = a->workers,
 		.workers_n = a->workers_n,
 		.registry = a->registry,
@@ -265,6 +266,17 @@ on_described(void *arg)
 	a->watchdog = watchdog_new(a->loop, ask_workers, a);
 }
 
+static void
+reload_for_ctl(struct activator *a, const char *token)
+{
+	struct settings_errors errors = {NULL, 0};
+	bool is_done = control_reload(a, "activatorctl", &errors) == 0;
+
+	autoscaler_link_result(a->link, token, is_done,
+			       is_done ? "the conf file is in effect" : errors.lines[0]);
+	settings_errors_free(&errors);
+}
+
 /* activatorctl has asked for it, by way of the autoscaler. */
 static void
 on_command(const char *token, const char *command, void *arg)
@@ -272,11 +284,7 @@ on_command(const char *token, const char *command, void *arg)
 	struct activator *a = arg;
 
 	if (strcmp(command, "reload") == 0) {
-		on_hangup(SIGHUP, a);
-		autoscaler_link_result(a->link, token, true,
-				       a->certificates == NULL
-					       ? "nothing to reload"
-					       : "the files of the certificates are read again");
+		reload_for_ctl(a, token);
 	} else {
 		autoscaler_link_result(a->link, token, false,
 				       "this version of the activator does not know the command");
@@ -286,47 +294,254 @@ on_command(const char *token, const char *command, void *arg)
 static const struct autoscaler_link_ops autoscaler_link_ops = {.on_described = on_described,
 							       .on_command = on_command};
 
-/* --- starting and stopping --- */
+/* --- what the conf asks for --- */
 
 static void
-set_bounds(struct activator *a)
+set_bound(_Atomic uint32_t *bound, size_t n)
 {
-	const struct activator_conf *conf = &a->settings->activator;
+	atomic_store_explicit(bound, (uint32_t)MIN(n, (size_t)UINT32_MAX), memory_order_relaxed);
+}
+
+static void
+set_bounds(struct bounds *b, const struct activator_conf *conf)
+{
 	size_t fds = daemon_raise_nofile();
 	size_t reserve = MIN((size_t)conf->fd_reserve, fds / 2);
 	size_t most = conf->max_connections > 0 ? conf->max_connections : fds - reserve;
 
-	a->bounds.max_connections = (uint32_t)MIN(most, fds);
-	a->bounds.max_sockets = (uint32_t)(fds - MIN(MAX(reserve / 4, (size_t)64), fds / 4));
-	a->bounds.max_parked = conf->max_parked > 0 ? conf->max_parked : (uint32_t)MIN(most, fds);
-	a->bounds.max_parked_bytes = conf->max_parked_bytes;
-	a->bounds.max_stream_bytes = conf->max_stream_bytes;
+	set_bound(&b->max_connections, MIN(most, fds));
+	set_bound(&b->max_sockets, fds - MIN(MAX(reserve / 4, (size_t)64), fds / 4));
+	set_bound(&b->max_parked, conf->max_parked > 0 ? conf->max_parked : MIN(most, fds));
+	atomic_store_explicit(&b->max_parked_bytes, conf->max_parked_bytes, memory_order_relaxed);
+	atomic_store_explicit(&b->max_stream_bytes, conf->max_stream_bytes, memory_order_relaxed);
+}
+
+static struct listen_conf
+listen_conf_of(const struct settings *s, unsigned workers_n)
+{
+	const struct activator_conf *conf = &s->activator;
+
+	return (struct listen_conf){
+		.v = conf->listeners,
+		.n = conf->listeners_n,
+		.mode = (mode_t)strtoul(conf->listen_mode, NULL, 8),
+		.keepalive_ns = conf->tcp_keepalive,
+		.workers_n = workers_n,
+	};
+}
+
+static int
+open_listeners(struct activator *a, struct err *e)
+{
+	const struct listen_conf conf = listen_conf_of(settings_of(a), a->workers_n);
+
+	a->listen_set = listen_set_new(&conf, NULL, e);
+	return a->listen_set == NULL ? -1 : listen_set_start(a->listen_set, e);
+}
+
+static int
+load_certificates(struct activator *a, struct err *e)
+{
+	struct tls_state *state;
+
+	if (settings_of(a)->activator.certificates_n == 0)
+		return 0;
+	a->certificates = certificates_new(a->loop, settings_of(a), NULL, &certificates_ops, a, e);
+	if (a->certificates == NULL)
+		return -1;
+	certificates_start(a->certificates);
+	state = certificates_state(a->certificates);
+	on_tls_state(state, a);
+	tls_state_unref(&state);
+	return 0;
 }
 
 static int
 make_workers(struct activator *a, struct err *e)
 {
-	const struct activator_conf *conf = &a->settings->activator;
 	unsigned i;
 
 	a->workers = xcalloc(a->workers_n, sizeof(struct worker *));
 	for (i = 0; i < a->workers_n; i++) {
-		a->workers[i] = worker_new(i, a->workers_n, conf, &a->bounds, a->loop, &worker_ops,
-					   a, e);
-		if (a->workers[i] == NULL || worker_listen(a->workers[i], a->claim, e) < 0)
+		a->workers[i] = worker_new(i, a->workers_n, a->conf, &a->bounds, a->loop,
+					   &worker_ops, a, e);
+		if (a->workers[i] == NULL)
 			return -1;
+		worker_listen(a->workers[i], a->listen_set);
 	}
-	claim_release(a->claim);
-	if (conf->certificates_n > 0) {
-		a->certificates = certificates_new(a->loop, a->settings, &certificates_ops, a, e);
-		if (a->certificates == NULL)
-			return -1;
-	}
+	if (load_certificates(a, e) < 0)
+		return -1;
 	for (; a->started_n < a->workers_n; a->started_n++)
 		if (worker_start(a->workers[a->started_n], e) < 0)
 			return -1;
 	return 0;
 }
+
+/* --- reloading --- */
+
+/* All of a reload that can fail. */
+struct plan {
+	struct worker_conf *conf;
+	struct certificates *certificates; /* NULL: the new conf has none */
+	struct tls_state *tls_state;
+	struct listen_set *listen_set;
+	struct admin_change *admin;
+	struct worker_change **workers;
+};
+
+static void
+plan_free(struct activator *a, struct plan *p)
+{
+	unsigned i;
+
+	for (i = 0; p->workers != NULL && i < a->workers_n; i++)
+		worker_change_free(&p->workers[i]);
+	free(p->workers);
+	admin_change_free(&p->admin);
+	listen_set_free(&p->listen_set);
+	tls_state_unref(&p->tls_state);
+	certificates_free(&p->certificates);
+	worker_conf_unref(&p->conf);
+}
+
+static int
+plan_certificates(struct activator *a, struct plan *p, struct err *e)
+{
+	const struct settings *s = p->conf->settings;
+
+	if (s->activator.certificates_n == 0)
+		return 0;
+	p->certificates = certificates_new(a->loop, s, a->certificates, &certificates_ops, a, e);
+	if (p->certificates == NULL)
+		return -1;
+	p->tls_state = certificates_state(p->certificates);
+	return 0;
+}
+
+/* A mistake in what a key says, other than in the conf file's own words. */
+static int
+at_key(const struct settings *s, const char *key, unsigned section, struct err *e)
+{
+	const struct settings_origin *o = settings_origins_find(&s->origins,
+								settings_key_find(key, section));
+
+	return o == NULL ? err_prefix(e, "%s: %s", s->file, key)
+			 : err_prefix(e, "%s:%u: %s", s->file, o->line, key);
+}
+
+static int
+plan_addresses(struct activator *a, struct plan *p, struct err *e)
+{
+	const struct settings *s = p->conf->settings;
+	const struct listen_conf conf = listen_conf_of(s, a->workers_n);
+	const char *const admin[] = {s->activator.admin, NULL};
+
+	p->admin = admin_change_new(a->admin, admin, e);
+	if (p->admin == NULL)
+		return at_key(s, "admin", IN_ACTIVATOR, e);
+	p->listen_set = listen_set_new(&conf, a->listen_set, e);
+	return p->listen_set == NULL ? at_key(s, "listen", IN_ACTIVATOR, e) : 0;
+}
+
+static int
+plan_workers(struct activator *a, struct plan *p, struct err *e)
+{
+	unsigned i;
+
+	p->workers = xcalloc(a->workers_n, sizeof(struct worker_change *));
+	for (i = 0; i < a->workers_n; i++) {
+		p->workers[i] = worker_change_new(a->workers[i], p->conf, p->listen_set,
+						  p->tls_state, e);
+		if (p->workers[i] == NULL)
+			return err_prefix(e, "%s", p->conf->settings->file);
+	}
+	/* Last: nobody accepts yet from what listens now. */
+	return listen_set_start(p->listen_set, e) < 0
+		       ? at_key(p->conf->settings, "listen", IN_ACTIVATOR, e)
+		       : 0;
+}
+
+/* The plan gets what was in effect before, to be freed. */
+static void
+put_in_effect(struct activator *a, struct plan *p)
+{
+	struct certificates *certificates = a->certificates;
+	struct listen_set *listen_set = a->listen_set;
+	struct worker_conf *conf = a->conf;
+
+	a->certificates = p->certificates;
+	a->listen_set = p->listen_set;
+	a->conf = p->conf;
+	p->certificates = certificates;
+	p->listen_set = listen_set;
+	p->conf = conf;
+}
+
+/* Nothing of it can fail. */
+static void
+carry_out(struct activator *a, struct plan *p)
+{
+	const struct activator_conf *conf = &p->conf->settings->activator;
+
+	set_bounds(&a->bounds, conf);
+	listen_set_settle(p->listen_set);
+	worker_change_make(p->workers, a->workers_n);
+	admin_change_make(&p->admin);
+	if (p->certificates != NULL)
+		certificates_start(p->certificates);
+	put_in_effect(a, p);
+}
+
+static const struct settings *
+reload_current(void *arg)
+{
+	return settings_of(arg);
+}
+
+static const char *
+reload_refusal(void *arg)
+{
+	const struct activator *a = arg;
+
+	return a->is_draining ? "the activator is shutting down" : NULL;
+}
+
+static int
+reload_adopt(struct settings **settings, struct settings_errors *errors, void *arg)
+{
+	struct activator *a = arg;
+	struct plan p = {.conf = worker_conf_new(settings)};
+	struct err e = {0};
+	int rc = 0;
+
+	if (plan_certificates(a, &p, &e) < 0 || plan_addresses(a, &p, &e) < 0 ||
+	    plan_workers(a, &p, &e) < 0)
+		rc = -1;
+	else
+		carry_out(a, &p);
+	if (rc < 0)
+		settings_errors_add(errors, e.text);
+	plan_free(a, &p);
+	return rc;
+}
+
+static const struct reload_ops reload_ops = {
+	.current = reload_current, .refusal = reload_refusal, .adopt = reload_adopt};
+
+int
+control_reload(struct activator *a, const char *cause, struct settings_errors *errors)
+{
+	return reload_now(a->reload, cause, errors);
+}
+
+static void
+on_hangup(int signo, void *arg)
+{
+	(void)signo;
+	(void)control_reload(arg, "SIGHUP", NULL); /* it logs the outcome */
+}
+
+/* --- starting and stopping --- */
 
 static int
 watch_signals(struct activator *a, struct err *e)
@@ -341,10 +556,8 @@ watch_signals(struct activator *a, struct err *e)
 static int
 open_admin(struct activator *a, struct err *e)
 {
-	const char *addresses[] = {a->settings->activator.admin, NULL};
+	const char *const addresses[] = {settings_of(a)->activator.admin, NULL};
 
-	if (addresses[0] == NULL || addresses[0][0] == '\0')
-		return 0;
 	a->admin = admin_open(a->loop, addresses, &admin_ops, a, e);
 	if (a->admin == NULL)
 		return -1;
@@ -352,16 +565,10 @@ open_admin(struct activator *a, struct err *e)
 	return 0;
 }
 
-static mode_t
-mode_of(const struct settings *s)
-{
-	return (mode_t)strtoul(s->activator.listen_mode, NULL, 8);
-}
-
 static void
 log_started(const struct activator *a)
 {
-	const struct str_list *listen = &a->settings->activator.listen;
+	const struct str_list *listen = &settings_of(a)->activator.listen;
 	struct strbuf all;
 	size_t i;
 
@@ -374,12 +581,14 @@ log_started(const struct activator *a)
 }
 
 struct activator *
-control_open(struct loop *loop, const struct settings *s, struct err *e)
+control_open(struct loop *loop, struct settings **settings, struct err *e)
 {
 	struct activator *a = xcalloc(1, sizeof *a);
+	const struct settings *s = *settings;
 
 	a->loop = loop;
-	a->settings = s;
+	a->conf = worker_conf_new(settings);
+	a->reload = reload_new(loop, IN_ACTIVATOR, &reload_ops, a);
 	a->started_ns = clk_now();
 	a->workers_n = s->activator.workers > 0 ? s->activator.workers
 						: (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
@@ -388,9 +597,8 @@ control_open(struct loop *loop, const struct settings *s, struct err *e)
 		control_close(&a);
 		return NULL;
 	}
-	set_bounds(a);
-	a->claim = claim_new(s->activator.listeners, s->activator.listeners_n, mode_of(s), e);
-	if (a->claim == NULL || watch_signals(a, e) < 0 || open_admin(a, e) < 0 ||
+	set_bounds(&a->bounds, &s->activator);
+	if (open_listeners(a, e) < 0 || watch_signals(a, e) < 0 || open_admin(a, e) < 0 ||
 	    make_workers(a, e) < 0) {
 		control_close(&a);
 		return NULL;
@@ -423,8 +631,10 @@ control_close(struct activator **ap)
 	for (i = 0; a->workers != NULL && i < a->workers_n; i++)
 		worker_free(&a->workers[i]);
 	free(a->workers);
-	claim_free(&a->claim);
+	listen_set_free(&a->listen_set);
 	bounds_close(&a->bounds);
+	reload_free(&a->reload);
+	worker_conf_unref(&a->conf);
 	loop_timer_fini(&a->end_timer);
 	free(a);
 }

@@ -9,9 +9,12 @@
 struct loop;
 struct activator;
 
-/* Starts everything; the caller runs the loop.  settings are borrowed until control_close(). */
-NODISCARD struct activator *control_open(struct loop *, const struct settings *, struct err *);
+/* Starts everything; the caller runs the loop.  Takes the settings over. */
+NODISCARD struct activator *control_open(struct loop *, struct settings **, struct err *);
 /* After the loop has stopped. */
 void control_close(struct activator **);
+
+/* Read the conf file again: reload_now(), which see. */
+int control_reload(struct activator *, const char *cause, struct settings_errors *errors);
 
 #endif

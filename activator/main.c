@@ -12,7 +12,7 @@
 #include "common/settings.h"
 
 static int
-run(const struct settings *s)
+run(struct settings **s)
 {
 	struct err e = {0};
 	struct loop *loop = loop_new_precise(&e); /* the prober's millisecond is one */
@@ -64,7 +64,7 @@ main(int argc, char **argv)
 	} else if (!daemon_report_settings(&args, s)) {
 		daemon_init();
 		log_open((enum log_level)s->log_level, (enum log_format)s->log_format, "activator");
-		rc = run(s);
+		rc = run(&s);
 	}
 	settings_free(&s);
 	return rc;

@@ -205,7 +205,7 @@ put_tls(struct strbuf *b, const struct metrics_source *s)
 	metric_head(b, &defs[M_EXPIRY]);
 	while (certificates_next(s->certificates, &at, &name, &days))
 		put(b, M_EXPIRY, name, days);
-	put_one(b, M_RELOAD_FAILURES, (double)certificates_failures(s->certificates));
+	put_one(b, M_CERTIFICATE_FAILURES, (double)certificates_failures(s->certificates));
 }
 
 /* --- revisions --- */
@@ -353,6 +353,10 @@ metrics_render(struct strbuf *b, const struct metrics_source *s)
 	put_one(b, M_WORKERS, s->workers_n);
 	put_one(b, M_UPTIME, (double)(clk_now() - s->started_ns) / (double)CLK_S);
 	put_one(b, M_LOG_LOST, (double)log_lost());
+	put_one(b, M_RELOADS, (double)s->reloads.done);
+	put_one(b, M_RELOAD_FAILURES, (double)s->reloads.failed);
+	put_one(b, M_CONFIG_READ, (double)s->reloads.read_ns / (double)CLK_S);
+	put_one(b, M_CONFIG_DIFFERS, s->reloads.is_file_other);
 	put_one(b, M_LINK, s->is_link_up);
 	put_one(b, M_GENERATION, (double)registry_generation(s->registry));
 	put_one(b, M_PROBED, (double)prober_probed(s->prober));

@@ -2,7 +2,7 @@
 #ifndef ACTIVATOR_METRICS_H
 #define ACTIVATOR_METRICS_H
 
-#include "common/base.h"
+#include "common/reload.h"
 
 struct bounds;
 struct certificates;
@@ -20,6 +20,7 @@ struct metrics_source {
 	const struct certificates *certificates; /* NULL: the conf has none */
 	const struct prober *prober;
 	int64_t started_ns; /* clk_now() when the activator started */
+	struct reload_counts reloads;
 	bool is_link_up, is_draining;
 };
 

@@ -7,6 +7,7 @@
 #include "activator/accept.h"
 #include "activator/conn_h2.h"
 #include "activator/dispatch.h"
+#include "activator/net/listen_set.h"
 #include "activator/net/tls.h"
 #include "activator/net/tls_state.h"
 #include "activator/notice.h"
@@ -106,19 +107,6 @@ run(void *arg)
 	return NULL;
 }
 
-static int
-parse_trusted(struct worker *w, struct err *e)
-{
-	size_t i;
-
-	w->trusted = xcalloc(w->conf->trusted_proxies.n, sizeof *w->trusted);
-	for (i = 0; i < w->conf->trusted_proxies.n; i++)
-		if (addr_net_parse(&w->trusted[i], w->conf->trusted_proxies.v[i], e) < 0)
-			return -1;
-	w->trusted_n = i;
-	return 0;
-}
-
 static const char plain_answer[] =
 	"HTTP/1.1 400 Bad Request\r\n"
 	"X-Activator-Reason: bad_request\r\n"
@@ -133,16 +121,21 @@ static const char *const protocols[] = {"h2", "http/1.1", NULL};
 static const struct tls_use tls_use = {.protocols = protocols, .plain_answer = plain_answer};
 const struct tls_use worker_tls_use = {.protocols = protocols + 1, .plain_answer = plain_answer};
 
+const struct tls_use *
+worker_tls_use_of(const struct activator_conf *conf)
+{
+	return conf->http2 ? &tls_use : &worker_tls_use;
+}
+
 struct worker *
-worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf,
-	   struct bounds *bounds, struct loop *control_loop, const struct worker_ops *ops,
-	   void *arg, struct err *e)
+worker_new(unsigned index, unsigned workers_n, struct worker_conf *conf, struct bounds *bounds,
+	   struct loop *control_loop, const struct worker_ops *ops, void *arg, struct err *e)
 {
 	struct worker *w = xcalloc(1, sizeof *w);
 
 	w->index = index;
 	w->workers_n = workers_n;
-	w->conf = conf;
+	worker_set_conf(w, worker_conf_ref(conf));
 	w->bounds = bounds;
 	w->control = control_loop;
 	w->ops = ops;
@@ -157,7 +150,7 @@ worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf
 	list_init(&w->proxied);
 	list_init(&w->conns);
 	list_init(&w->to_write);
-	clients_init(&w->clients, conf->connections_per_client);
+	clients_init(&w->clients, w->conf->connections_per_client);
 	list_init(&w->unrouted);
 	list_init(&w->starved);
 	list_init(&w->paused);
@@ -170,26 +163,29 @@ worker_new(unsigned index, unsigned workers_n, const struct activator_conf *conf
 	w->read_buf = xmalloc(WORKER_BUFFER);
 	w->loop = loop_new(e);
 	if (w->loop != NULL) {
-		w->round = io_round_new(w->loop, conf->batch);
+		w->round = io_round_new(w->loop, w->conf->batch);
 		timeq_init(&w->timeq, w->loop);
 		loop_timer_init(&w->starved_timer, w->loop, on_starved_timer, w);
 		loop_timer_init(&w->paused_timer, w->loop, on_paused_timer, w);
 		inbox_init(&w->inbox, w->loop);
 		loop_on_tail(w->loop, on_tail, w);
 	}
-	if (w->loop == NULL || parse_trusted(w, e) < 0 ||
-	    (conf->certificates_n > 0 &&
-	     (w->tls = tls_new(w->loop, conf, conf->http2 ? &tls_use : &worker_tls_use, e)) ==
-		     NULL))
+	if (w->loop == NULL ||
+	    (w->conf->certificates_n > 0 &&
+	     (w->tls = tls_new(w->loop, w->conf, worker_tls_use_of(w->conf), e)) == NULL))
 		worker_free(&w);
 	return w;
 }
 
-int
-worker_listen(struct worker *w, const struct claim *claim, struct err *e)
+void
+worker_listen(struct worker *w, const struct listen_set *set)
 {
-	w->listener = listener_new(w->loop, w->conf, claim, &accept_ops, w, e);
-	return w->listener == NULL ? -1 : 0;
+	struct listen_use *uses;
+	size_t n = listen_set_of_worker(set, w->index, &uses);
+
+	w->listener = listener_new(w->loop, &accept_ops, w);
+	listener_use(w->listener, uses, n);
+	free(uses);
 }
 
 int
@@ -297,7 +293,7 @@ worker_free(struct worker **wp)
 	snapshot_unref(&w->snapshot);
 	headbuf_pool_fini(&w->heads);
 	clients_fini(&w->clients);
-	free(w->trusted);
+	worker_conf_unref(&w->conf_ref);
 	free(w->read_buf);
 	free(w->write_buf);
 	free(w->frame_buf);

@@ -10,17 +10,17 @@
 
 #include "common/err.h"
 
-struct activator_conf;
 struct bounds;
 struct instance;
 struct instance_set;
 struct loop;
+struct listen_set;
 struct revision;
 struct routes;
-struct claim;
 struct tls_counters;
 struct tls_state;
 struct worker; /* opaque; worker_impl.h */
+struct worker_conf;
 
 /* What a worker reports; all run on the control loop.  An instance comes with a reference,
  * which the callee drops. */
@@ -37,13 +37,12 @@ struct worker_ops {
 	void (*on_shed)(struct instance *, void *arg);
 };
 
-/* index counts from 0; conf, bounds, ops, arg are borrowed. */
-NODISCARD struct worker *worker_new(unsigned index, unsigned workers_n,
-				    const struct activator_conf *, struct bounds *,
-				    struct loop *control_loop, const struct worker_ops *, void *arg,
-				    struct err *);
-/* Open the listening sockets of conf, which claim has claimed.  Before worker_start(). */
-NODISCARD int worker_listen(struct worker *, const struct claim *claim, struct err *);
+/* index counts from 0; bounds, ops, arg are borrowed; the worker takes a reference to the conf. */
+NODISCARD struct worker *worker_new(unsigned index, unsigned workers_n, struct worker_conf *,
+				    struct bounds *, struct loop *control_loop,
+				    const struct worker_ops *, void *arg, struct err *);
+/* Accept connections at the addresses of the set.  Before worker_start(). */
+void worker_listen(struct worker *, const struct listen_set *);
 NODISCARD int worker_start(struct worker *, struct err *);
 /* Stop the loop, join the thread, and close every connection.  What the worker reports by that
  * is mail on the control loop which refers to the worker: let it arrive (loop_settle()) before

@@ -14,6 +14,7 @@
 #include "activator/snapshot.h"
 #include "activator/timeq.h"
 #include "activator/worker.h"
+#include "activator/worker_conf.h"
 #include "common/loop.h"
 #include "common/slab.h"
 
@@ -28,20 +29,21 @@ struct xfer;
 struct worker {
 	/* immutable after worker_new() */
 	unsigned index, workers_n;
-	const struct activator_conf *conf;
 	struct bounds *bounds;
 	struct loop *loop, *control;
 	struct io_round *round;
-	struct tls *tls;	  /* NULL: the conf has no certificates */
-	struct tls *upstream_tls; /* of connections to instances; NULL: there was none */
 	const struct worker_ops *ops;
 	void *arg;
-	struct addr_net *trusted; /* networks of proxies that are believed: worker_trusts() */
-	size_t trusted_n;
+	/* Main sets it, once, before the first mail that needs it: a conf with certificates. */
+	struct tls *tls;
 	/* Lower files report the events of a request through these, and so need not know the
 	 * files that deal with them. */
 	const struct io_ops *upstream_ops; /* of a connection that carries a request */
 	void (*on_late)(struct xfer *);	   /* it is PARKED, past its deadline */
+
+	struct worker_conf *conf_ref;	   /* a reference */
+	const struct activator_conf *conf; /* in it; of no use beyond the event that reads it */
+	struct tls *upstream_tls;	   /* of connections to instances; NULL: there was none */
 
 	pthread_t thread;
 	bool is_started, is_draining, is_drained_reported;
@@ -81,15 +83,18 @@ struct worker {
 static inline bool
 worker_trusts(const struct worker *w, const struct addr *a)
 {
-	size_t i;
-
-	for (i = 0; i < w->trusted_n; i++)
-		if (addr_net_contains(&w->trusted[i], a))
-			return true;
-	return false;
+	return worker_conf_trusts(w->conf_ref, a);
 }
 
-extern const struct tls_use worker_tls_use;
+static inline void
+worker_set_conf(struct worker *w, struct worker_conf *conf)
+{
+	w->conf_ref = conf;
+	w->conf = &conf->settings->activator;
+}
+
+extern const struct tls_use worker_tls_use; /* of clients without HTTP/2 */
+const struct tls_use *worker_tls_use_of(const struct activator_conf *);
 
 /* xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators,
  * scrambled") */

@@ -14,7 +14,6 @@
 #include "autoscaler/metrics.h"
 #include "autoscaler/reconcile/hub.h"
 #include "autoscaler/reconcile/learned.h"
-#include "autoscaler/reload.h"
 #include "autoscaler/services.h"
 #include "autoscaler/status.h"
 #include "autoscaler/usage/ledger.h"
@@ -24,6 +23,7 @@
 #include "common/daemon.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/reload.h"
 #include "common/settings.h"
 #include "common/watchdog.h"
 
@@ -57,7 +57,7 @@ struct autoscaler {
 	struct loop_timer chores; /* set: plans are due, or learned.json is being written */
 	bool is_listening, is_stopping;
 	int64_t linger_ns; /* stop at this time, or once no request is parked; 0: no signal came */
-	uint64_t reloads, reload_failures;
+	struct reload *reload;
 };
 
 /* --- the ledger --- */
@@ -417,37 +417,48 @@ set_control_group(struct autoscaler *a)
 		log_error(NULL, "the control socket stays closed to the group", "err=%s", e.text);
 }
 
+static const struct settings *
+reload_current(void *arg)
+{
+	const struct autoscaler *a = arg;
+
+	return services_settings(a->services);
+}
+
+static const char *
+reload_refusal(void *arg)
+{
+	const struct autoscaler *a = arg;
+
+	return a->is_stopping ? "the autoscaler is stopping" : NULL;
+}
+
 static int
-reload(struct settings_errors *errors, void *arg)
+reload_adopt(struct settings **settings, struct settings_errors *errors, void *arg)
 {
 	struct autoscaler *a = arg;
-	const struct settings *now = services_settings(a->services);
-	struct settings *new = reload_read(now->file, now, errors);
 
-	if (new == NULL) {
-		a->reload_failures++;
-		return -1;
-	}
-	services_adopt(a->services, new);
+	(void)errors;
+	services_adopt(a->services, *settings);
+	*settings = NULL;
 	set_control_group(a);
-	a->reloads++;
-	log_info(NULL, "conf file reloaded", "file=%s services=%zu generation=%lld", new->file,
-		 new->services_n, (long long)services_generation(a->services));
 	return 0;
 }
 
-static void
-on_reload(int signo, void *arg)
-{
-	struct autoscaler *a = arg;
-	struct settings_errors errors = {NULL, 0};
+static const struct reload_ops reload_ops = {
+	.current = reload_current, .refusal = reload_refusal, .adopt = reload_adopt};
 
+int
+control_reload(struct autoscaler *a, const char *cause, struct settings_errors *errors)
+{
+	return reload_now(a->reload, cause, errors);
+}
+
+static void
+on_hangup(int signo, void *arg)
+{
 	(void)signo;
-	if (a->is_stopping)
-		return;
-	if (reload(&errors, a) < 0)
-		log_debug(NULL, "reload by signal has failed", "mistakes=%zu", errors.n);
-	settings_errors_free(&errors);
+	(void)control_reload(arg, "SIGHUP", NULL); /* it logs the outcome */
 }
 
 static int
@@ -455,7 +466,7 @@ watch_signals(struct autoscaler *a, struct err *e)
 {
 	if (loop_signal(a->loop, SIGTERM, on_stop, a, e) < 0 ||
 	    loop_signal(a->loop, SIGINT, on_stop, a, e) < 0 ||
-	    loop_signal(a->loop, SIGHUP, on_reload, a, e) < 0)
+	    loop_signal(a->loop, SIGHUP, on_hangup, a, e) < 0)
 		return -1;
 	return 0;
 }
@@ -481,12 +492,13 @@ static struct facts
 facts_of(const struct autoscaler *a)
 {
 	const struct settings *s = services_settings(a->services);
+	struct reload_counts reloads;
 
+	reload_count(a->reload, &reloads);
 	return (struct facts){.id = a->id,
 			      .started_ns = a->started_ns,
 			      .generation = services_generation(a->services),
-			      .reloads = a->reloads,
-			      .reload_failures = a->reload_failures,
+			      .reloads = reloads,
 			      .control_requests = a->ctl == NULL ? 0 : ctl_server_requests(a->ctl),
 			      .max_instances = settings_max_instances(s),
 			      .driver = classes[s->autoscaler.driver]->name,
@@ -573,8 +585,14 @@ put_to_sleep(struct scaled_revision *rev, struct err *e, void *arg)
 	return reconcile_sleep(a->reconcile, rev, e);
 }
 
+static int
+reload_for_ctl(struct settings_errors *errors, void *arg)
+{
+	return control_reload(arg, "activatorctl", errors);
+}
+
 static const struct ctl_backend ctl_backend = {
-	.facts = get_facts, .wake = wake, .sleep = put_to_sleep, .reload = reload};
+	.facts = get_facts, .wake = wake, .sleep = put_to_sleep, .reload = reload_for_ctl};
 
 /* Without the control socket all else works: that it cannot be opened is no reason not to start. */
 static void
@@ -680,6 +698,7 @@ control_open(struct loop *loop, struct settings **settings, struct err *e)
 	a->lock_fd = -1;
 	a->started_ns = clk_now();
 	a->services = services_new(settings);
+	a->reload = reload_new(loop, IN_AUTOSCALER, &reload_ops, a);
 	s = services_settings(a->services);
 	loop_timer_init(&a->tick, loop, on_tick, a);
 	loop_timer_init(&a->chores, loop, on_chores, a);
@@ -723,6 +742,7 @@ control_close(struct autoscaler **ap)
 	activators_close(&a->activators);
 	reconcile_free(&a->reconcile);
 	learned_close(&a->learned);
+	reload_free(&a->reload);
 	services_free(&a->services);
 	if (a->lock_fd >= 0)
 		close(a->lock_fd);

@@ -260,8 +260,8 @@ ctl_put_status(struct jput *j, const struct facts *f)
 	jput_string(j, "driver", f->driver);
 	jput_string(j, "file", s->file);
 	jput_i64(j, "generation", f->generation);
-	jput_u64(j, "reloads", f->reloads);
-	jput_u64(j, "reload_failures", f->reload_failures);
+	jput_u64(j, "reloads", f->reloads.done);
+	jput_u64(j, "reload_failures", f->reloads.failed);
 	jput_bool(j, "stopping", f->is_stopping);
 	jput_u64(j, "services", services_n(f->services));
 	put_sums(j, f->reconcile);

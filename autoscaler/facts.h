@@ -5,6 +5,7 @@
 #define AUTOSCALER_FACTS_H
 
 #include "autoscaler/reconcile/reconcile.h"
+#include "common/reload.h"
 
 struct hub;
 struct ledger;
@@ -13,7 +14,7 @@ struct services;
 struct facts {
 	const char *id; /* of this process */
 	int64_t started_ns, generation;
-	uint64_t reloads, reload_failures;
+	struct reload_counts reloads;
 	uint64_t control_requests; /* at the control socket */
 	uint32_t max_instances;	   /* over all revisions; 0: no ceiling */
 	const char *driver;	   /* name of the platform's driver */

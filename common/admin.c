@@ -34,9 +34,20 @@ struct page {
 	void *arg;
 };
 
+/* An address, and the socket that listens there. */
+struct door {
+	struct list_node node;
+	char *text;
+	struct addr at;
+	int fd;
+	struct evhttp_bound_socket *bound; /* NULL: nothing is accepted yet */
+	bool is_kept;			   /* by the change that is being made */
+};
+
 struct admin {
 	struct list_node node; /* in opened */
 	struct evhttp *http;
+	struct list doors;
 	struct loop_timer resume; /* accept again, after accept(2) has failed */
 	struct list pages;	  /* in the order of admin_add_page(); "/" lists them */
 	const struct admin_ops *ops;
@@ -236,9 +247,15 @@ on_request(struct evhttp_request *http, void *arg)
 	}
 }
 
+static void
+set_shared(int fd, int is_shared)
+{
+	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &is_shared, sizeof is_shared);
+}
+
 /* A listening descriptor, or -1. */
 static int
-listen_at(const struct addr *at, struct err *e)
+listen_at(const struct addr *at, bool is_shared, struct err *e)
 {
 	int one = 1, fd = socket(at->ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	char holder[HOLDER_TEXT];
@@ -246,6 +263,7 @@ listen_at(const struct addr *at, struct err *e)
 	if (fd < 0)
 		return err_errno(e, "cannot make a socket");
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	set_shared(fd, is_shared);
 	if (bind(fd, (const struct sockaddr *)&at->ss, at->len) == 0 && listen(fd, BACKLOG) == 0)
 		return fd;
 	if (errno == EADDRINUSE)
@@ -290,26 +308,166 @@ on_accept_error(struct evconnlistener *l, void *http)
 	}
 }
 
-static int
-open_address(struct admin *a, const char *text, struct err *e)
-{
-	struct evhttp_bound_socket *bound;
-	struct addr at;
-	int fd;
+/* --- addresses --- */
 
-	if (addr_parse(&at, text, e) < 0)
-		return err_prefix(e, "admin");
-	fd = listen_at(&at, e);
-	if (fd < 0)
-		return err_prefix(e, "cannot listen at %s for the admin endpoint", text);
-	bound = evhttp_accept_socket_with_handle(a->http, fd);
-	if (bound == NULL) {
-		close(fd);
-		return err_set(e, 0, "cannot accept connections at %s for the admin endpoint",
-			       text);
+/* Doors of our own with the same port: one of the two may be a wildcard. */
+static void
+share_port(const struct admin *a, const struct addr *at, bool is_shared)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&a->doors, node, tmp) {
+		const struct door *d = container_of(node, struct door, node);
+
+		if (addr_port(&d->at) == addr_port(at))
+			set_shared(d->fd, is_shared);
 	}
-	evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(bound), on_accept_error);
-	return 0;
+}
+
+/* Our own doors do not keep it from being opened. */
+static int
+open_beside(const struct admin *a, const struct addr *at, struct err *e)
+{
+	int fd = listen_at(at, false, e);
+
+	if (fd >= 0 || e->code != EADDRINUSE || list_empty(&a->doors))
+		return fd;
+	share_port(a, at, true);
+	fd = listen_at(at, true, e);
+	share_port(a, at, false);
+	if (fd >= 0)
+		set_shared(fd, false);
+	return fd;
+}
+
+static void
+door_free(struct door *d)
+{
+	if (d->bound == NULL)
+		close(d->fd); /* else evhttp has closed it */
+	free(d->text);
+	free(d);
+}
+
+static struct door *
+door_new(const struct admin *a, const char *text, struct err *e)
+{
+	struct door *d = xcalloc(1, sizeof *d);
+
+	d->fd = addr_parse(&d->at, text, e) < 0 ? -1 : open_beside(a, &d->at, e);
+	if (d->fd < 0) {
+		err_prefix(e, "cannot listen at %s for the admin endpoint", text);
+		free(d);
+		return NULL;
+	}
+	d->text = xstrdup(text);
+	return d;
+}
+
+static struct door *
+find_door(const struct list *doors, const char *text)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(doors, node, tmp) {
+		struct door *d = container_of(node, struct door, node);
+
+		if (strcmp(d->text, text) == 0)
+			return d;
+	}
+	return NULL;
+}
+
+struct admin_change {
+	struct admin *admin;
+	struct list added; /* of struct door */
+	char **texts;	   /* all addresses */
+	size_t n;
+};
+
+struct admin_change *
+admin_change_new(struct admin *a, const char *const *addrs, struct err *e)
+{
+	struct admin_change *c = xcalloc(1, sizeof *c);
+
+	c->admin = a;
+	list_init(&c->added);
+	for (; *addrs != NULL; addrs++) {
+		struct door *d;
+
+		if ((*addrs)[0] == '\0')
+			continue;
+		c->texts = xrealloc(c->texts, (c->n + 1) * sizeof *c->texts);
+		c->texts[c->n++] = xstrdup(*addrs);
+		if (find_door(&a->doors, *addrs) != NULL || find_door(&c->added, *addrs) != NULL)
+			continue;
+		d = door_new(a, *addrs, e);
+		if (d == NULL) {
+			admin_change_free(&c);
+			return NULL;
+		}
+		list_push(&c->added, &d->node);
+	}
+	return c;
+}
+
+void
+admin_change_free(struct admin_change **cp)
+{
+	struct admin_change *c = *cp;
+	struct list_node *node;
+
+	*cp = NULL;
+	if (c == NULL)
+		return;
+	while ((node = list_pop(&c->added)) != NULL)
+		door_free(container_of(node, struct door, node));
+	while (c->n > 0)
+		free(c->texts[--c->n]);
+	free(c->texts);
+	free(c);
+}
+
+/* Accept connections. */
+static void
+open_door(struct admin *a, struct door *d)
+{
+	d->bound = evhttp_accept_socket_with_handle(a->http, d->fd);
+	CHECK(d->bound != NULL); /* it fails only where memory does */
+	evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(d->bound), on_accept_error);
+	log_info(NULL, "admin endpoint listens", "address=%s", d->text);
+}
+
+void
+admin_change_make(struct admin_change **cp)
+{
+	struct admin_change *c = *cp;
+	struct admin *a = c->admin;
+	struct list_node *node, *tmp;
+	size_t i;
+
+	for (i = 0; i < c->n; i++) {
+		struct door *d = find_door(&a->doors, c->texts[i]);
+
+		if (d != NULL)
+			d->is_kept = true;
+	}
+	LIST_FOREACH(&a->doors, node, tmp) {
+		struct door *d = container_of(node, struct door, node);
+
+		if (d->is_kept) {
+			d->is_kept = false;
+			continue;
+		}
+		list_remove(&a->doors, node);
+		evhttp_del_accept_socket(a->http, d->bound);
+		door_free(d);
+	}
+	while ((node = list_pop(&c->added)) != NULL) {
+		open_door(a, container_of(node, struct door, node));
+		list_push(&a->doors, node);
+	}
+	admin_change_free(cp);
 }
 
 struct admin *
@@ -317,8 +475,10 @@ admin_open(struct loop *l, const char *const *addrs, const struct admin_ops *ops
 	   struct err *e)
 {
 	struct admin *a = xcalloc(1, sizeof *a);
+	struct admin_change *change;
 
 	list_init(&a->pages);
+	list_init(&a->doors);
 	list_push(&opened, &a->node);
 	loop_timer_init(&a->resume, l, on_resume, a);
 	a->ops = ops;
@@ -335,11 +495,11 @@ admin_open(struct loop *l, const char *const *addrs, const struct admin_ops *ops
 	admin_add_page(a, "/healthz", page_healthz, a);
 	admin_add_page(a, "/readyz", page_readyz, a);
 	admin_add_page(a, "/metrics", page_metrics, a);
-	for (; a != NULL && *addrs != NULL; addrs++)
-		if (open_address(a, *addrs, e) < 0)
-			admin_close(&a);
-		else
-			log_info(NULL, "admin endpoint listens", "address=%s", *addrs);
+	change = admin_change_new(a, addrs, e);
+	if (change == NULL)
+		admin_close(&a);
+	else
+		admin_change_make(&change);
 	return a;
 }
 
@@ -368,6 +528,8 @@ admin_close(struct admin **ap)
 	loop_timer_fini(&a->resume);
 	list_remove(&opened, &a->node);
 	evhttp_free(a->http);
+	while ((node = list_pop(&a->doors)) != NULL)
+		door_free(container_of(node, struct door, node));
 	while ((node = list_pop(&a->pages)) != NULL) {
 		struct page *p = container_of(node, struct page, node);
 

@@ -38,9 +38,16 @@ struct admin_ops {
 	void (*metrics)(struct strbuf *, void *arg);
 };
 
-/* Listen at each "host:port" of addrs, whose last is NULL.  ops and arg are borrowed. */
+/* Listen at each "host:port" of addrs, whose last is NULL; "": none.  ops and arg are borrowed. */
 NODISCARD struct admin *admin_open(struct loop *, const char *const *addrs,
 				   const struct admin_ops *, void *arg, struct err *);
+/* Other addresses.  Making the change opens the sockets that are not there yet; NULL with err, and
+ * nothing has changed.  Connections go on where an address goes. */
+struct admin_change;
+NODISCARD struct admin_change *admin_change_new(struct admin *, const char *const *addrs,
+						struct err *);
+void admin_change_make(struct admin_change **);
+void admin_change_free(struct admin_change **); /* it is not made */
 /* Answer GET and HEAD for exactly this path by fn. */
 void admin_add_page(struct admin *, const char *path, void (*fn)(struct admin_request *, void *arg),
 		    void *arg);

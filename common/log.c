@@ -18,10 +18,8 @@
 #define PAIRS_MAX 32
 #define FORMAT_MAX 512 /* bytes of the format of the pairs, a constant in the source */
 
-/* Set by log_open() before any thread starts; the level may change later. */
-static atomic_int min_level = LOG_INFO;
-static enum log_format format = LOG_LOGFMT;
-static char program_name[32];
+static atomic_int min_level = LOG_INFO, format = LOG_LOGFMT;
+static char program_name[32]; /* set by log_open(), before any thread starts */
 
 /* Lines that standard error had no room for: in all, and since that was last reported. */
 static _Atomic uint64_t lost, unreported;
@@ -30,6 +28,7 @@ static const char *const level_names[] = {"trace", "debug", "info", "warn", "err
 
 /* A line under construction; what does not fit into it is cut. */
 struct line {
+	enum log_format format; /* as of its beginning */
 	char text[LINE_BYTES];
 	size_t n;
 	const char *gap; /* what stands before the next pair */
@@ -46,10 +45,16 @@ struct pair {
 };
 
 void
-log_open(enum log_level level, enum log_format fmt, const char *program)
+log_change(enum log_level level, enum log_format fmt)
 {
 	atomic_store_explicit(&min_level, (int)level, memory_order_relaxed);
-	format = fmt;
+	atomic_store_explicit(&format, (int)fmt, memory_order_relaxed);
+}
+
+void
+log_open(enum log_level level, enum log_format fmt, const char *program)
+{
+	log_change(level, fmt);
 	snprintf(program_name, sizeof program_name, "%s", program);
 }
 
@@ -119,7 +124,7 @@ put_escaped(struct line *l, unsigned char c)
 	default:
 		break;
 	}
-	if (format != LOG_JSON)
+	if (l->format != LOG_JSON)
 		n = (size_t)snprintf(text, sizeof text, "\\x%02x", c);
 	else if (c >= 0x80)
 		n = (size_t)snprintf(text, sizeof text, "\\ufffd"); /* JSON has no bytes */
@@ -231,7 +236,7 @@ put_pair(struct line *l, const struct pair *p)
 {
 	if (l->is_cut || l->n + p->key_n + TAIL_BYTES > sizeof l->text - TAIL_BYTES)
 		l->is_cut = true;
-	else if (format == LOG_JSON)
+	else if (l->format == LOG_JSON)
 		put_json_pair(l, p);
 	else
 		put_text_pair(l, p);
@@ -321,7 +326,7 @@ put_time(struct line *l)
 	struct tm tm;
 	size_t n;
 
-	if (format == LOG_TEXT) {
+	if (l->format == LOG_TEXT) {
 		localtime_r(&second, &tm);
 		n = strftime(text, sizeof text, "%H:%M:%S ", &tm);
 	} else {
@@ -339,7 +344,7 @@ put_head(struct line *l, enum log_level level, const struct log_tag *tag, const 
 {
 	static const char *const text_names[] = {"trace: ", "debug: ", "", "warning: ", "error: "};
 
-	switch (format) {
+	switch (l->format) {
 	case LOG_JSON:
 		puts_line(l, "{\"ts\":\"");
 		put_time(l);
@@ -383,6 +388,7 @@ build_line(struct line *l, enum log_level level, const struct log_tag *tag, cons
 	char raw[LINE_BYTES];
 	size_t i, n;
 
+	l->format = (enum log_format)atomic_load_explicit(&format, memory_order_relaxed);
 	l->n = 0;
 	l->gap = " ";
 	l->is_cut = false;
@@ -390,7 +396,7 @@ build_line(struct line *l, enum log_level level, const struct log_tag *tag, cons
 	n = split_pairs(pairs, raw, sizeof raw, fmt, args);
 	for (i = 0; i < n; i++)
 		put_pair(l, &pairs[i]);
-	put_tail(l, format == LOG_JSON ? "}\n" : "\n");
+	put_tail(l, l->format == LOG_JSON ? "}\n" : "\n");
 }
 
 static bool PRINTF_LIKE(1, 2) write_lost(const char *fmt, ...)

@@ -17,6 +17,8 @@ struct log_tag {
 };
 
 void log_open(enum log_level, enum log_format, const char *program);
+/* From here on; any thread may be logging meanwhile. */
+void log_change(enum log_level, enum log_format);
 bool log_enabled(enum log_level);
 
 void log_tag_set(struct log_tag *, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -469,6 +469,13 @@ settings_free(struct settings **sp)
 }
 
 void
+settings_errors_add(struct settings_errors *errors, const char *line)
+{
+	errors->lines = xrealloc(errors->lines, (errors->n + 1) * sizeof *errors->lines);
+	errors->lines[errors->n++] = xstrdup(line);
+}
+
+void
 settings_errors_free(struct settings_errors *errors)
 {
 	size_t i;

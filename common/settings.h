@@ -257,6 +257,7 @@ struct settings_errors {
 	char **lines; /* "FILE:LINE: key: expected …, got …" */
 	size_t n;
 };
+void settings_errors_add(struct settings_errors *, const char *line);
 void settings_errors_free(struct settings_errors *);
 
 /* Read and check the file; nothing else is touched.  NULL if there is a mistake; errors then

@@ -236,29 +236,6 @@ compare(struct conf_errors *errors, enum key_group group, const void *old, const
 	}
 }
 
-/* Certificates are compared in their order: the first is that of unknown names. */
-static void
-compare_certificates(struct conf_errors *errors, const struct activator_conf *old,
-		     const struct activator_conf *now)
-{
-	size_t i;
-
-	for (i = 0; i < now->certificates_n; i++) {
-		const struct certificate_conf *b = &now->certificates[i];
-		const struct certificate_conf *a = i < old->certificates_n ? &old->certificates[i]
-									   : NULL;
-
-		if (a == NULL || strcmp(a->name, b->name) != 0)
-			conf_error(errors, b->line, "certificate %s: needs a restart to be used",
-				   CONF_QUOTED(b->name));
-		else
-			compare(errors, GROUP_CERTIFICATE, a, b, &b->origins);
-	}
-	for (; i < old->certificates_n; i++)
-		conf_error(errors, 0, "certificate %s: needs a restart to be removed",
-			   CONF_QUOTED(old->certificates[i].name));
-}
-
 int
 settings_check_reload(const struct settings *old, const struct settings *now, unsigned where,
 		      struct settings_errors *errors)
@@ -266,10 +243,8 @@ settings_check_reload(const struct settings *old, const struct settings *now, un
 	struct conf_errors found = {.file = now->file};
 
 	compare(&found, GROUP_TOP, old, now, &now->origins);
-	if ((where & IN_ACTIVATOR) != 0) {
+	if ((where & IN_ACTIVATOR) != 0)
 		compare(&found, GROUP_ACTIVATOR, &old->activator, &now->activator, &now->origins);
-		compare_certificates(&found, &old->activator, &now->activator);
-	}
 	if ((where & IN_AUTOSCALER) != 0)
 		compare(&found, GROUP_AUTOSCALER, &old->autoscaler, &now->autoscaler,
 			&now->origins);

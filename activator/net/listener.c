@@ -4,11 +4,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-#include "activator/net/claim.h"
-#include "activator/net/tcp.h"
+#include "activator/net/listen_set.h"
 #include "common/clk.h"
+#include "common/list.h"
 #include "common/log.h"
 #include "common/loop.h"
 
@@ -16,10 +17,10 @@
 #define ACCEPT_BATCH 64 /* connections in one event, so that other events are not delayed */
 
 struct listening {
+	struct list_node node;
 	struct listener *listener;
-	const struct listen_spec *spec;
+	struct listen_use use;
 	struct loop_fd watch;
-	int fd;
 };
 
 struct listener {
@@ -27,9 +28,8 @@ struct listener {
 	const struct listener_ops *ops;
 	void *arg;
 	struct loop_timer pause_timer;
-	int reserve_fd; /* of /dev/null; -1: could not be opened again */
-	size_t n;
-	struct listening sockets[]; /* n of them are open */
+	int reserve_fd;	     /* of /dev/null; -1: could not be opened again */
+	struct list sockets; /* of struct listening */
 };
 
 static void on_acceptable(int listen_fd, short what, void *arg);
@@ -43,28 +43,29 @@ open_reserve(struct listener *l)
 static void
 watch(struct listening *s)
 {
-	loop_fd_set(&s->watch, s->listener->loop, s->fd, EV_READ, on_acceptable, s);
+	loop_fd_set(&s->watch, s->listener->loop, listen_socket_fd(s->use.socket), EV_READ,
+		    on_acceptable, s);
 }
 
 static void
 on_pause_over(void *arg)
 {
 	struct listener *l = arg;
-	size_t i;
+	struct list_node *node, *tmp;
 
 	if (l->reserve_fd < 0)
 		open_reserve(l);
-	for (i = 0; i < l->n; i++)
-		watch(&l->sockets[i]);
+	LIST_FOREACH(&l->sockets, node, tmp)
+		watch(container_of(node, struct listening, node));
 }
 
 static void
 pause_accepting(struct listener *l)
 {
-	size_t i;
+	struct list_node *node, *tmp;
 
-	for (i = 0; i < l->n; i++)
-		loop_fd_clear(&l->sockets[i].watch);
+	LIST_FOREACH(&l->sockets, node, tmp)
+		loop_fd_clear(&container_of(node, struct listening, node)->watch);
 	loop_timer_set(&l->pause_timer, ACCEPT_PAUSE);
 }
 
@@ -78,10 +79,10 @@ accept_on_reserve(const struct listening *s)
 	if (l->reserve_fd < 0)
 		return false;
 	close(l->reserve_fd);
-	fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	fd = accept4(listen_socket_fd(s->use.socket), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	code = errno;
 	if (fd >= 0)
-		l->ops->on_no_descriptor(fd, s->spec, l->arg);
+		l->ops->on_no_descriptor(fd, &s->use.spec, l->arg);
 	open_reserve(l);
 	errno = code;
 	return fd >= 0;
@@ -118,11 +119,11 @@ accept_some(const struct listening *s)
 
 	for (i = 0; i < ACCEPT_BATCH; i++) {
 		struct addr peer = {.len = sizeof peer.ss};
-		int fd = accept4(s->fd, (struct sockaddr *)&peer.ss, &peer.len,
-				 SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept4(listen_socket_fd(s->use.socket), (struct sockaddr *)&peer.ss,
+				 &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0)
-			l->ops->on_accept(fd, &peer, s->spec, l->arg);
+			l->ops->on_accept(fd, &peer, &s->use.spec, l->arg);
 		else if (!may_go_on(s))
 			return false;
 	}
@@ -137,78 +138,113 @@ on_acceptable(int listen_fd, short what, void *arg)
 	(void)accept_some(arg);
 }
 
+static void
+accept_rest(const struct listening *s)
+{
+	int turn;
+
+	for (turn = 0; turn < SOMAXCONN / ACCEPT_BATCH; turn++)
+		if (!accept_some(s))
+			break;
+}
+
 void
 listener_accept_rest(struct listener *l)
 {
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&l->sockets, node, tmp)
+		accept_rest(container_of(node, struct listening, node));
+}
+
+/* --- the sockets --- */
+
+static void
+forget(struct listening *s)
+{
+	loop_fd_clear(&s->watch);
+	list_remove(&s->listener->sockets, &s->node);
+	listen_socket_unref(&s->use.socket);
+	free(s);
+}
+
+static bool
+has(const struct listen_use *v, size_t n, const struct listen_socket *socket)
+{
 	size_t i;
-	int turn;
 
-	for (i = 0; i < l->n; i++)
-		for (turn = 0; turn < SOMAXCONN / ACCEPT_BATCH; turn++)
-			if (!accept_some(&l->sockets[i]))
-				break;
+	for (i = 0; i < n && v[i].socket != socket; i++)
+		;
+	return i < n;
 }
 
-static int
-listen_tcp(const struct listen_spec *spec, int64_t keepalive_ns, struct err *e)
+static struct listening *
+find(const struct listener *l, const struct listen_socket *socket)
 {
-	int fd = tcp_bind(&spec->addr, true);
+	struct list_node *node, *tmp;
 
-	if (fd < 0)
-		return err_errno(e, "cannot listen on %s", spec->text);
-	tcp_keep_alive(fd, keepalive_ns); /* accepted sockets inherit it */
-	if (listen(fd, SOMAXCONN) < 0) {
-		err_errno(e, "cannot listen on %s", spec->text);
-		close(fd);
-		return -1;
+	LIST_FOREACH(&l->sockets, node, tmp) {
+		struct listening *s = container_of(node, struct listening, node);
+
+		if (s->use.socket == socket)
+			return s;
 	}
-	return fd;
+	return NULL;
 }
 
-static int
-dup_of(int claimed_fd, const char *text, struct err *e)
+static void
+add(struct listener *l, const struct listen_use *use)
 {
-	int fd = fcntl(claimed_fd, F_DUPFD_CLOEXEC, 0);
-
-	return fd < 0 ? err_errno(e, "cannot listen on %s", text) : fd;
-}
-
-static int
-listen_on(struct listener *l, const struct listen_spec *spec, int claimed_fd, int64_t keepalive_ns,
-	  struct err *e)
-{
-	struct listening *s = &l->sockets[l->n];
+	struct listening *s = xcalloc(1, sizeof *s);
 
 	s->listener = l;
-	s->spec = spec;
-	s->fd = claimed_fd < 0 ? listen_tcp(spec, keepalive_ns, e)
-			       : dup_of(claimed_fd, spec->text, e);
-	if (s->fd < 0)
-		return -1;
-	l->n++;
+	s->use = *use;
+	list_push(&l->sockets, &s->node);
 	loop_fd_init(&s->watch);
-	watch(s);
-	return 0;
+	if (!loop_timer_pending(&l->pause_timer))
+		watch(s);
 }
 
-struct listener *
-listener_new(struct loop *loop, const struct activator_conf *conf, const struct claim *claim,
-	     const struct listener_ops *ops, void *arg, struct err *e)
+void
+listener_use(struct listener *l, const struct listen_use *v, size_t n)
 {
-	size_t n = conf->listeners_n, i;
-	struct listener *l = xcalloc(1, sizeof *l + n * sizeof l->sockets[0]);
+	struct list_node *node, *tmp;
+	size_t i;
+
+	LIST_FOREACH(&l->sockets, node, tmp) {
+		struct listening *s = container_of(node, struct listening, node);
+
+		if (!has(v, n, s->use.socket)) {
+			accept_rest(s);
+			forget(s);
+		}
+	}
+	for (i = 0; i < n; i++) {
+		struct listening *s = find(l, v[i].socket);
+		struct listen_socket *socket = v[i].socket;
+
+		if (s == NULL) {
+			add(l, &v[i]);
+		} else {
+			s->use.spec = v[i].spec;
+			listen_socket_unref(&socket); /* it has a reference already */
+		}
+	}
+}
+
+/* --- life --- */
+
+struct listener *
+listener_new(struct loop *loop, const struct listener_ops *ops, void *arg)
+{
+	struct listener *l = xcalloc(1, sizeof *l);
 
 	l->loop = loop;
 	l->ops = ops;
 	l->arg = arg;
+	list_init(&l->sockets);
 	loop_timer_init(&l->pause_timer, loop, on_pause_over, l);
 	open_reserve(l);
-	for (i = 0; i < n; i++)
-		if (listen_on(l, &conf->listeners[i], claim_fd(claim, i), conf->tcp_keepalive, e) <
-		    0) {
-			listener_free(&l);
-			return NULL;
-		}
 	return l;
 }
 
@@ -216,15 +252,13 @@ void
 listener_free(struct listener **lp)
 {
 	struct listener *l = *lp;
-	size_t i;
+	struct list_node *node, *tmp;
 
 	*lp = NULL;
 	if (l == NULL)
 		return;
-	for (i = 0; i < l->n; i++) {
-		loop_fd_clear(&l->sockets[i].watch);
-		close(l->sockets[i].fd);
-	}
+	LIST_FOREACH(&l->sockets, node, tmp)
+		forget(container_of(node, struct listening, node));
 	loop_timer_fini(&l->pause_timer);
 	if (l->reserve_fd >= 0)
 		close(l->reserve_fd);

@@ -9,15 +9,15 @@
 #ifndef ACTIVATOR_NET_LISTENER_H
 #define ACTIVATOR_NET_LISTENER_H
 
-#include "common/settings.h"
+#include "common/listen_spec.h"
 
-struct claim;
+struct listen_use;
 struct listener; /* opaque; listener.c */
 struct loop;
 
 struct listener_ops {
-	/* fd is a connection that was accepted at the address of `spec`, which is a part of the
-	 * conf; it does not block, and the callee owns it. */
+	/* fd is a connection that was accepted at the address of `spec`, which is borrowed for the
+	 * call; it does not block, and the callee owns it. */
 	void (*on_accept)(int fd, const struct addr *peer, const struct listen_spec *spec,
 			  void *arg);
 	/* fd is an accepted connection that has the reserved descriptor: the callee may
@@ -25,11 +25,11 @@ struct listener_ops {
 	void (*on_no_descriptor)(int fd, const struct listen_spec *spec, void *arg);
 };
 
-/* Listen on all addresses of the conf: with SO_REUSEPORT, or on a copy of what was claimed
- * (claim_fd()).  ops and arg are borrowed. */
-NODISCARD struct listener *listener_new(struct loop *, const struct activator_conf *,
-					const struct claim *, const struct listener_ops *ops,
-					void *arg, struct err *);
+/* Without sockets.  ops and arg are borrowed. */
+NODISCARD struct listener *listener_new(struct loop *, const struct listener_ops *ops, void *arg);
+/* Accept from these sockets, and from no others; takes over their references, v is borrowed.
+ * The connections that wait at a socket which goes are accepted first.  Not from an op. */
+void listener_use(struct listener *, const struct listen_use *v, size_t n);
 /* Accept all connections whose handshake is done, without waiting for an event. */
 void listener_accept_rest(struct listener *);
 void listener_free(struct listener **); /* closes the sockets; *listener may be NULL */

@@ -84,6 +84,14 @@ tcp_keep_alive(int fd, int64_t idle_ns)
 }
 
 void
+tcp_change_keep_alive(int fd, int64_t idle_ns)
+{
+	if (idle_ns == 0)
+		set(fd, SOL_SOCKET, SO_KEEPALIVE, 0);
+	tcp_keep_alive(fd, idle_ns);
+}
+
+void
 tcp_limit_unacknowledged(int fd, int64_t limit_ns)
 {
 	if (limit_ns > 0)

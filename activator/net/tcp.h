@@ -15,6 +15,8 @@ NODISCARD int tcp_socket(const struct addr *addr);
  * after about twice that time.  0: never.  Accepted sockets inherit it from the one that
  * listens. */
 void tcp_keep_alive(int fd, int64_t idle_ns);
+/* As tcp_keep_alive(), of a socket for which something else may have been set before. */
+void tcp_change_keep_alive(int fd, int64_t idle_ns);
 /* End the connection if the peer does not acknowledge sent bytes, or a keep-alive probe, for
  * limit_ns (TCP_USER_TIMEOUT).  The kernel ends it likewise if the peer acknowledges, but has
  * no room for bytes for so long.  0: the kernel's own limit. */

@@ -244,6 +244,56 @@ tls_free(struct tls **tp)
 	free(t);
 }
 
+struct tls_change {
+	const struct activator_conf *conf;
+	const struct tls_use *use;
+	SSL_CTX *ssl;
+};
+
+struct tls_change *
+tls_change_new(struct tls *t, const struct activator_conf *conf, const struct tls_use *use,
+	       struct err *e)
+{
+	SSL_CTX *ssl = tls_context_prepare(&t->ctx, conf, e);
+	struct tls_change *change;
+
+	if (ssl == NULL)
+		return NULL;
+	change = xcalloc(1, sizeof *change);
+	*change = (struct tls_change){.conf = conf, .use = use, .ssl = ssl};
+	return change;
+}
+
+void
+tls_change_free(struct tls_change **cp)
+{
+	struct tls_change *change = *cp;
+
+	*cp = NULL;
+	if (change == NULL)
+		return;
+	SSL_CTX_free(change->ssl);
+	free(change);
+}
+
+void
+tls_make_change(struct tls *t, struct tls_change **cp)
+{
+	struct tls_change *change = *cp;
+
+	t->conf = change->conf;
+	t->use = change->use;
+	tls_context_change(&t->ctx, change->ssl, t->use->protocols);
+	change->ssl = NULL;
+	tls_change_free(cp);
+}
+
+void
+tls_move_conf(struct tls *t, const struct activator_conf *conf)
+{
+	t->conf = conf;
+}
+
 void
 tls_set_state(struct tls *t, struct tls_state *state)
 {

@@ -80,6 +80,18 @@ struct tls_use {
 NODISCARD struct tls *tls_new(struct loop *, const struct activator_conf *, const struct tls_use *,
 			      struct err *);
 void tls_free(struct tls **); /* all its streams are freed */
+
+/* A change of the settings.  Preparing it finds the mistakes, and can be done by any thread while
+ * the tls is in use; NULL with err. */
+struct tls_change;
+NODISCARD struct tls_change *tls_change_new(struct tls *, const struct activator_conf *,
+					    const struct tls_use *, struct err *);
+void tls_change_free(struct tls_change **); /* it is not made */
+/* Make it: handshakes that begin from now on go by it. */
+void tls_make_change(struct tls *, struct tls_change **);
+/* The same conf is at another place from now on, or has changed in nothing that concerns a tls
+ * without clients. */
+void tls_move_conf(struct tls *, const struct activator_conf *);
 /* Handshakes use this from now on.  Takes the reference. */
 void tls_set_state(struct tls *, struct tls_state *);
 const struct tls_counters *tls_counters(const struct tls *);

@@ -303,6 +303,7 @@ tls_check(const struct activator_conf *conf, const char **key, struct err *e)
 static void
 list_protocols(struct tls_context *c, const char *const *p)
 {
+	c->protocols_n = 0;
 	for (; *p != NULL; p++) {
 		size_t n = strlen(*p);
 
@@ -314,14 +315,14 @@ list_protocols(struct tls_context *c, const char *const *p)
 }
 
 static void
-set_callbacks(struct tls_context *c)
+set_callbacks(SSL_CTX *ssl, struct tls_context *c)
 {
-	SSL_CTX_set_app_data(c->ssl, c);
-	SSL_CTX_set_client_hello_cb(c->ssl, on_client_hello, c);
-	SSL_CTX_set_tlsext_servername_callback(c->ssl, on_server_name);
-	SSL_CTX_set_alpn_select_cb(c->ssl, on_protocols, c);
-	SSL_CTX_set_tlsext_ticket_key_evp_cb(c->ssl, on_ticket);
-	SSL_CTX_set_session_ticket_cb(c->ssl, NULL, on_opened_ticket, NULL);
+	SSL_CTX_set_app_data(ssl, c);
+	SSL_CTX_set_client_hello_cb(ssl, on_client_hello, c);
+	SSL_CTX_set_tlsext_servername_callback(ssl, on_server_name);
+	SSL_CTX_set_alpn_select_cb(ssl, on_protocols, c);
+	SSL_CTX_set_tlsext_ticket_key_evp_cb(ssl, on_ticket);
+	SSL_CTX_set_session_ticket_cb(ssl, NULL, on_opened_ticket, NULL);
 }
 
 void
@@ -334,20 +335,40 @@ tls_context_set_common(SSL_CTX *ssl)
 	SSL_CTX_set_read_ahead(ssl, 1); /* header and body of a record in one read */
 }
 
+SSL_CTX *
+tls_context_prepare(struct tls_context *c, const struct activator_conf *conf, struct err *e)
+{
+	SSL_CTX *ssl = SSL_CTX_new(TLS_server_method());
+	const char *key;
+
+	CHECK(ssl != NULL);
+	set_callbacks(ssl, c);
+	tls_context_set_common(ssl);
+	SSL_CTX_set_timeout(ssl, (long)(conf->tls_ticket_rotation / CLK_S));
+	if (set_up(ssl, conf, &key, e) == 0)
+		return ssl;
+	err_prefix(e, "%s", key);
+	SSL_CTX_free(ssl);
+	return NULL;
+}
+
+void
+tls_context_change(struct tls_context *c, SSL_CTX *ssl, const char *const *protocols)
+{
+	SSL_CTX_free(c->ssl); /* each handshake has a reference of its own */
+	c->ssl = ssl;
+	list_protocols(c, protocols);
+}
+
 int
 tls_context_init(struct tls_context *c, const struct activator_conf *conf,
 		 const char *const *protocols, struct err *e)
 {
-	const char *key;
-
 	c->ticket_cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
-	c->ssl = SSL_CTX_new(TLS_server_method());
-	CHECK(c->ssl != NULL && c->ticket_cipher != NULL);
+	CHECK(c->ticket_cipher != NULL);
 	list_protocols(c, protocols);
-	set_callbacks(c);
-	tls_context_set_common(c->ssl);
-	SSL_CTX_set_timeout(c->ssl, (long)(conf->tls_ticket_rotation / CLK_S));
-	return set_up(c->ssl, conf, &key, e) < 0 ? err_prefix(e, "%s", key) : 0;
+	c->ssl = tls_context_prepare(c, conf, e);
+	return c->ssl == NULL ? -1 : 0;
 }
 
 void

@@ -32,6 +32,13 @@ struct tls_hello {
 NODISCARD int tls_context_init(struct tls_context *, const struct activator_conf *,
 			       const char *const *protocols, struct err *);
 void tls_context_fini(struct tls_context *);
+/* What tls_context_init() makes of the conf, for tls_context_change().  It uses *c only as the
+ * argument of callbacks: any thread may call it while c is in use. */
+NODISCARD SSL_CTX *tls_context_prepare(struct tls_context *c, const struct activator_conf *,
+				       struct err *);
+/* Handshakes that begin from now on use ssl, which is taken over.  Those that are under way go on
+ * with what they began with. */
+void tls_context_change(struct tls_context *, SSL_CTX *ssl, const char *const *protocols);
 /* What holds for connections to instances, too. */
 void tls_context_set_common(SSL_CTX *);
 

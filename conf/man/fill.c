@@ -164,7 +164,7 @@ print_key(const struct key *k)
 		printf("Range: %s.\n", strbuf_str(&bounds));
 		strbuf_fini(&bounds);
 	}
-	if (k->needs_restart && k->group != GROUP_ACTIVATOR) /* the page says it of that section */
+	if (k->needs_restart)
 		printf("A change needs a restart.\n");
 	print_sections(k->where);
 }

@@ -64,6 +64,7 @@ struct peer {
 
 static struct {
 	struct settings *settings;
+	struct worker_conf *worker_conf;
 	struct activator_conf conf;
 	struct bounds bounds;
 	struct loop *control;
@@ -196,15 +197,16 @@ make_world(void)
 	log_open(LOG_ERROR, LOG_LOGFMT, "fuzz");
 	world.settings = settings_load_bytes("fuzz.conf", text, sizeof text - 1, &errors);
 	CHECK(world.settings != NULL);
+	world.settings->activator.limits.upstream_idle_timeout = CLK_S * 60;
 	world.conf = world.settings->activator;
-	world.conf.limits.upstream_idle_timeout = CLK_S * 60;
+	world.worker_conf = worker_conf_new(&world.settings);
 	world.bounds = (struct bounds){.max_connections = 100,
 				       .max_sockets = SOCKETS,
 				       .max_parked = CLIENTS - 1,
 				       .max_parked_bytes = 1 << 20};
 	CHECK(bounds_open(&world.bounds, &e) == 0);
 	world.control = loop_new(&e);
-	world.w = worker_new(0, 1, &world.conf, &world.bounds, world.control, &ops, NULL, &e);
+	world.w = worker_new(0, 1, world.worker_conf, &world.bounds, world.control, &ops, NULL, &e);
 	CHECK(world.control != NULL && world.w != NULL);
 	inbox_set_current(&world.w->inbox);
 	world.client_listener = loopback_listen(SOCK_NONBLOCK, 100, &world.client_addr);

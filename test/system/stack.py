@@ -126,17 +126,31 @@ autoscaler { admin = "127.0.0.1:%d" ports = "%d-%d"
         self.activator = Program("activator", self.conf, self.path + "/activator.log",
                                  self.environment, self.nofile)
 
-    def reload(self, before, after):
-        """Replace this text of the conf file, and let the autoscaler reload it."""
+    def edit(self, *changes):
+        """Replace texts of the conf file: before, after, before, after…"""
         with open(self.conf) as f:
             text = f.read()
-        assert before in text
+        for before, after in zip(changes[::2], changes[1::2]):
+            assert before in text, before
+            text = text.replace(before, after)
         with open(self.conf, "w") as f:
-            f.write(text.replace(before, after))
-        reloads = self.autoscaler.text().count('msg="conf file reloaded"')
-        self.autoscaler.kill(signal.SIGHUP)
-        wait_until(lambda: self.autoscaler.text().count('msg="conf file reloaded"') > reloads,
-                   what="the reload")
+            f.write(text)
+
+    def hangup(self, *programs):
+        """Let them reload the conf file, and wait until they have.  False: one has refused it."""
+        done, refused = "conf file reloaded", "conf file not reloaded"
+        before = [(p, p.text().count(done), p.text().count(refused)) for p in programs]
+        for p in programs:
+            p.kill(signal.SIGHUP)
+        for p, n, m in before:
+            wait_until(lambda: p.text().count(done) > n or p.text().count(refused) > m,
+                       what="the reload")
+        return all(p.text().count(refused) == m for p, n, m in before)
+
+    def reload(self, before, after):
+        """Replace this text of the conf file, and let the autoscaler reload it."""
+        self.edit(before, after)
+        assert self.hangup(self.autoscaler)
 
     def wait_ready(self):
         wait_until(lambda: self.readyz() == 200, what="/readyz")

@@ -474,18 +474,6 @@ def test_a_revision_that_a_reload_removes_is_drained_first(autoscaler, activator
     autoscaler.wait_log("instance stopped")
 
 
-def test_a_reload_says_what_the_activator_has_still_to_read(autoscaler, activator):
-    a = activator()
-    a.wait_described()
-    generation = a.generation
-    autoscaler.write_conf(service() + 'activator { listen = {"127.0.0.1:1"} }', SHORT_WINDOWS)
-    autoscaler.signal(signal.SIGHUP)
-    autoscaler.wait_log("conf file reloaded")
-    assert "the section activator has changed: restart the activator" in autoscaler.log()
-    assert "listen: needs a restart to change from " in autoscaler.log()
-    a.wait(lambda: a.generation > generation)
-
-
 def test_a_reload_with_a_mistake_changes_nothing(autoscaler, activator):
     a = activator()
     a.wait_described()

@@ -84,6 +84,7 @@ make_unrouted(const char *text)
 	t->settings = settings_load_bytes("t.conf", text, strlen(text), &errors);
 	assert_non_null(t->settings);
 	t->conf = t->settings->activator;
+	t->worker_conf = worker_conf_new(&t->settings);
 	t->bounds = (struct bounds){.max_connections = 100,
 				    .max_sockets = 100,
 				    .max_parked = 10,
@@ -91,7 +92,7 @@ make_unrouted(const char *text)
 				    .max_stream_bytes = 1 << 20};
 	assert_int_equal(bounds_open(&t->bounds, &e), 0);
 	t->control = loop_new(&e);
-	t->w = worker_new(0, 1, &t->conf, &t->bounds, t->control, &ops, NULL, &e);
+	t->w = worker_new(0, 1, t->worker_conf, &t->bounds, t->control, &ops, NULL, &e);
 	assert_non_null(t->w);
 	inbox_set_current(&t->w->inbox);
 	t->listener = loopback_listen(SOCK_NONBLOCK, 10, &t->inst_addr);
@@ -146,7 +147,7 @@ end(struct world **tp)
 	instance_unref(&t->inst);
 	revision_unref(&t->rev);
 	loop_free(&t->control);
-	settings_free(&t->settings);
+	worker_conf_unref(&t->worker_conf);
 	bounds_close(&t->bounds);
 	free(t);
 }

@@ -11,6 +11,7 @@
 
 struct world {
 	struct settings *settings;
+	struct worker_conf *worker_conf;
 	struct activator_conf conf;
 	struct bounds bounds;
 	struct loop *control;

@@ -240,7 +240,7 @@ what_workers_report_last_arrives(void **state)
 	struct activator *a;
 	struct err e;
 
-	a = control_open(w->loop, w->settings, &e);
+	a = control_open(w->loop, &w->settings, &e);
 	assert_non_null(a);
 	await(w, &w->is_told);
 	/* the control loop does not run until the answer has come */
@@ -294,7 +294,7 @@ what_has_served_is_reported_again_while_it_is_open(void **state)
 	int listener = loopback_listen(0, 8, &w->nowhere), fd;
 
 	w->inst.port = addr_port(&w->nowhere);
-	a = control_open(w->loop, w->settings, &e);
+	a = control_open(w->loop, &w->settings, &e);
 	assert_non_null(a);
 	await(w, &w->is_told);
 	fd = serve(w, listener);
@@ -319,7 +319,7 @@ an_instance_that_is_no_longer_ready_is_probed_beside_idle_connections(void **sta
 	int listener = loopback_listen(0, 8, &w->nowhere), fd;
 
 	w->inst.port = addr_port(&w->nowhere);
-	a = control_open(w->loop, w->settings, &e);
+	a = control_open(w->loop, &w->settings, &e);
 	assert_non_null(a);
 	await(w, &w->is_told);
 	fd = serve(w, listener);

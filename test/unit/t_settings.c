@@ -585,24 +585,6 @@ what_needs_a_restart(void **state)
 	settings_errors_free(&errors);
 	settings_free(&a);
 	settings_free(&b);
-
-	a = loaded("activator {\n listen = {\"127.0.0.1:1 tls\"}\n"
-		   "certificate \"x\" { chain = \"a\" }\ncertificate \"y\" { chain = \"a\" } }");
-	b = loaded("activator {\n listen = {\"127.0.0.1:1 tls\"}\n"
-		   "certificate \"x\" { chain = \"b\" } }");
-	assert_int_equal(settings_check_reload(a, b, IN_ACTIVATOR, &errors), -1);
-	assert_int_equal(errors.n, 2);
-	assert_string_equal(errors.lines[0],
-			    "t.conf: certificate \"y\": needs a restart to be removed");
-	assert_string_equal(errors.lines[1],
-			    "t.conf:3: chain: needs a restart to change from \"a\" to \"b\"");
-	settings_errors_free(&errors);
-	assert_int_equal(settings_check_reload(b, a, IN_ACTIVATOR, &errors), -1);
-	assert_string_equal(errors.lines[1],
-			    "t.conf:4: certificate \"y\": needs a restart to be used");
-	settings_errors_free(&errors);
-	settings_free(&a);
-	settings_free(&b);
 }
 
 /* --- the reference conf file --- */

@@ -1,0 +1,245 @@
+#include "common/reload.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/clk.h"
+#include "common/file.h"
+#include "common/jput.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/settings.h"
+#include "common/text.h"
+
+#define FILE_MOST ((size_t)64 << 20) /* more than the conf file may have */
+
+/* What a file is, and a digest of its bytes. */
+struct state {
+	bool is_there;
+	dev_t dev;
+	ino_t ino;
+	off_t size;
+	struct timespec mtime, ctime;
+	uint64_t digest;
+};
+
+struct reload {
+	struct loop *loop;
+	unsigned section;
+	const struct reload_ops *ops;
+	void *arg;
+	uint64_t done, failed;
+	int64_t read_ns;
+	uint64_t digest;   /* of the file in effect */
+	struct state seen; /* of the file, when it was last looked at */
+};
+
+/* --- the file --- */
+
+/* FNV-1a: it tells an edited file from the one before; it is no protection. */
+static uint64_t
+digest_of(const char *bytes, size_t n)
+{
+	uint64_t h = UINT64_C(14695981039346656037);
+
+	while (n-- > 0)
+		h = (h ^ (unsigned char)*bytes++) * UINT64_C(1099511628211);
+	return h;
+}
+
+static struct state
+look(const char *file)
+{
+	struct state s;
+	struct stat st;
+
+	memset(&s, 0, sizeof s);
+	if (stat(file, &st) < 0)
+		return s;
+	s.is_there = true;
+	s.dev = st.st_dev;
+	s.ino = st.st_ino;
+	s.size = st.st_size;
+	s.mtime = st.st_mtim;
+	s.ctime = st.st_ctim;
+	return s;
+}
+
+static bool
+is_touched(const struct state *a, const struct state *b)
+{
+	return a->is_there != b->is_there || a->dev != b->dev || a->ino != b->ino ||
+	       a->size != b->size || a->mtime.tv_sec != b->mtime.tv_sec ||
+	       a->mtime.tv_nsec != b->mtime.tv_nsec || a->ctime.tv_sec != b->ctime.tv_sec ||
+	       a->ctime.tv_nsec != b->ctime.tv_nsec;
+}
+
+/* Its bytes, with their digest in *s; NULL with err. */
+static char *
+read_file(const char *file, struct state *s, size_t *n, struct err *e)
+{
+	char *bytes;
+
+	*s = look(file); /* before: a later change shows the next time */
+	bytes = file_read(file, FILE_MOST, n, e);
+	if (bytes == NULL)
+		s->is_there = false;
+	else
+		s->digest = digest_of(bytes, *n);
+	return bytes;
+}
+
+static const char *
+file_of(const struct reload *r)
+{
+	return r->ops->current(r->arg)->file;
+}
+
+/* Look at the file again.  It is read only if it was touched. */
+static void
+look_again(struct reload *r)
+{
+	struct state now = look(file_of(r));
+	struct err e;
+	size_t n;
+
+	if (is_touched(&now, &r->seen))
+		free(read_file(file_of(r), &r->seen, &n, &e));
+}
+
+static bool
+is_other(const struct reload *r)
+{
+	return !r->seen.is_there || r->seen.digest != r->digest;
+}
+
+/* --- reloading --- */
+
+static struct settings *
+load(struct reload *r, struct settings_errors *errors)
+{
+	const char *file = file_of(r);
+	struct settings *s;
+	struct err e;
+	size_t n;
+	char *bytes = read_file(file, &r->seen, &n, &e);
+
+	if (bytes == NULL)
+		return settings_load(file, errors); /* which says why it cannot be read */
+	s = settings_load_bytes(file, bytes, n, errors);
+	free(bytes);
+	return s;
+}
+
+static int
+load_and_adopt(struct reload *r, struct settings_errors *errors)
+{
+	const char *refusal = r->ops->refusal(r->arg);
+	struct settings *s;
+	int rc;
+
+	if (refusal != NULL) {
+		settings_errors_add(errors, refusal);
+		return -1;
+	}
+	s = load(r, errors);
+	if (s == NULL)
+		return -1;
+	rc = settings_check_reload(r->ops->current(r->arg), s, r->section, errors);
+	if (rc == 0)
+		rc = r->ops->adopt(&s, errors, r->arg);
+	settings_free(&s);
+	return rc;
+}
+
+static void
+log_failure(const struct reload *r, const char *cause, const struct settings_errors *errors)
+{
+	size_t i;
+
+	for (i = 0; i < errors->n; i++)
+		log_error(NULL, "cannot reload the conf file", "at=%s", errors->lines[i]);
+	log_error(NULL, "conf file not reloaded, nothing changed", "file=%s cause=%s", file_of(r),
+		  cause);
+}
+
+static void
+note_success(struct reload *r, const char *cause)
+{
+	const struct settings *s = r->ops->current(r->arg);
+
+	log_change((enum log_level)s->log_level, (enum log_format)s->log_format);
+	r->done++;
+	r->digest = r->seen.digest;
+	r->read_ns = clk_wall();
+	log_info(NULL, "conf file reloaded", "file=%s services=%zu cause=%s", s->file,
+		 s->services_n, cause);
+}
+
+int
+reload_now(struct reload *r, const char *cause, struct settings_errors *errors)
+{
+	struct settings_errors own = {NULL, 0};
+	int rc = load_and_adopt(r, &own);
+
+	CHECK((rc == 0) == (own.n == 0));
+	if (rc == 0) {
+		note_success(r, cause);
+	} else {
+		r->failed++;
+		log_failure(r, cause, &own);
+	}
+	if (errors != NULL)
+		*errors = own;
+	else
+		settings_errors_free(&own);
+	return rc;
+}
+
+void
+reload_count(struct reload *r, struct reload_counts *out)
+{
+	look_again(r);
+	*out = (struct reload_counts){.done = r->done,
+				      .failed = r->failed,
+				      .read_ns = r->read_ns,
+				      .is_file_other = is_other(r)};
+}
+
+void
+reload_put(struct jput *j, const char *name, const struct reload_counts *c)
+{
+	jput_object(j, name);
+	jput_u64(j, "reloads", c->done);
+	jput_u64(j, "failed_reloads", c->failed);
+	jput_double(j, "read_s", (double)c->read_ns / (double)CLK_S);
+	jput_bool(j, "file_differs", c->is_file_other);
+	jput_object_end(j);
+}
+
+/* --- life --- */
+
+struct reload *
+reload_new(struct loop *loop, unsigned section, const struct reload_ops *ops, void *arg)
+{
+	struct reload *r = xcalloc(1, sizeof *r);
+
+	r->loop = loop;
+	r->section = section;
+	r->ops = ops;
+	r->arg = arg;
+	r->read_ns = clk_wall();
+	look_again(r);
+	r->digest = r->seen.digest;
+	return r;
+}
+
+void
+reload_free(struct reload **rp)
+{
+	struct reload *r = *rp;
+
+	*rp = NULL;
+	free(r);
+}

@@ -1,0 +1,46 @@
+/* reload - reads the conf file again while a program runs: because of a signal, of a command, or
+ * of a change of the file.  Either all of the file holds then, or nothing has changed, and the
+ * log and the caller get the reasons, each with file and line.
+ * Thread: the loop's. */
+#ifndef COMMON_RELOAD_H
+#define COMMON_RELOAD_H
+
+#include "common/base.h"
+
+struct jput;
+struct loop;
+struct reload; /* opaque */
+struct settings;
+struct settings_errors;
+
+struct reload_ops {
+	/* The settings in effect. */
+	const struct settings *(*current)(void *arg);
+	/* Why there can be no reload now; NULL: there can. */
+	const char *(*refusal)(void *arg);
+	/* Go over to new settings, and take them over (*settings is NULL then).  -1: nothing has
+	 * changed, and errors has a line at least, which begins with file and line where the file
+	 * is the cause. */
+	int (*adopt)(struct settings **, struct settings_errors *, void *arg);
+};
+
+/* section: the program's own, IN_ACTIVATOR or IN_AUTOSCALER.  ops and arg are borrowed.  The
+ * settings in effect have just been read. */
+NODISCARD struct reload *reload_new(struct loop *, unsigned section, const struct reload_ops *,
+				    void *arg);
+void reload_free(struct reload **);
+
+/* Reload now.  cause: for the log, such as "SIGHUP".  0: the file is in effect.  -1: nothing has
+ * changed, and errors (may be NULL) has the reasons. */
+int reload_now(struct reload *, const char *cause, struct settings_errors *errors);
+
+struct reload_counts {
+	uint64_t done, failed; /* reloads */
+	int64_t read_ns;       /* clk_wall() when the file in effect was read */
+	bool is_file_other;    /* the file has other bytes now than those in effect, or is gone */
+};
+void reload_count(struct reload *, struct reload_counts *);
+/* Add them to an object of /status. */
+void reload_put(struct jput *, const char *name, const struct reload_counts *);
+
+#endif

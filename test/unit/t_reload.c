@@ -1,0 +1,204 @@
+/* reload: a conf file is in effect as a whole or not at all, and the figures say which. */
+#include "common/reload.h"
+
+#include <fcntl.h>
+
+#include "common/log.h"
+#include "common/settings.h"
+#include "test/unit/unit.h"
+
+struct world {
+	char folder[64], path[96];
+	struct settings *settings;
+	struct reload *reload;
+	const char *refusal, *mistake;
+	unsigned adopted_n;
+};
+
+static const struct settings *
+current(void *arg)
+{
+	const struct world *w = arg;
+
+	return w->settings;
+}
+
+static const char *
+refusal(void *arg)
+{
+	const struct world *w = arg;
+
+	return w->refusal;
+}
+
+static int
+adopt(struct settings **s, struct settings_errors *errors, void *arg)
+{
+	struct world *w = arg;
+
+	if (w->mistake != NULL) {
+		settings_errors_add(errors, w->mistake);
+		return -1;
+	}
+	settings_free(&w->settings);
+	w->settings = *s;
+	*s = NULL;
+	w->adopted_n++;
+	return 0;
+}
+
+static const struct reload_ops ops = {.current = current, .refusal = refusal, .adopt = adopt};
+
+static void
+write_conf(const struct world *w, const char *text)
+{
+	FILE *f = fopen(w->path, "w");
+
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static int
+setup(void **state)
+{
+	struct world *w = xcalloc(1, sizeof *w);
+	struct settings_errors errors;
+
+	log_open(LOG_ERROR, LOG_LOGFMT, "t");
+	snprintf(w->folder, sizeof w->folder, "/tmp/t_reload.XXXXXX");
+	assert_non_null(mkdtemp(w->folder));
+	snprintf(w->path, sizeof w->path, "%s/a.conf", w->folder);
+	write_conf(w, "activator { workers = 2 }\n");
+	w->settings = settings_load(w->path, &errors);
+	assert_non_null(w->settings);
+	w->reload = reload_new(NULL, IN_ACTIVATOR, &ops, w);
+	*state = w;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct world *w = *state;
+
+	reload_free(&w->reload);
+	settings_free(&w->settings);
+	unlink(w->path);
+	rmdir(w->folder);
+	free(w);
+	return 0;
+}
+
+struct attempt {
+	struct world *w;
+	struct settings_errors errors;
+	int rc;
+};
+
+static void
+attempt(void *arg)
+{
+	struct attempt *a = arg;
+
+	a->rc = reload_now(a->w->reload, "a test", &a->errors);
+}
+
+/* It fails with this one reason, which the log has, too. */
+static void
+expect_failure(struct world *w, const char *line)
+{
+	struct attempt a = {.w = w};
+	const struct settings *before = w->settings;
+	unsigned adopted_n = w->adopted_n;
+	char *text = unit_stderr_of(attempt, &a);
+
+	assert_int_equal(a.rc, -1);
+	assert_int_equal(a.errors.n, 1);
+	assert_non_null(strstr(a.errors.lines[0], line));
+	assert_non_null(strstr(text, line));
+	assert_non_null(strstr(text, "conf file not reloaded, nothing changed"));
+	assert_ptr_equal(w->settings, before);
+	assert_int_equal(w->adopted_n, adopted_n);
+	settings_errors_free(&a.errors);
+	free(text);
+}
+
+static struct reload_counts
+counts(const struct world *w)
+{
+	struct reload_counts c;
+
+	reload_count(w->reload, &c);
+	return c;
+}
+
+static void
+a_good_file_is_in_effect(void **state)
+{
+	struct world *w = *state;
+	struct settings_errors errors;
+	int64_t before;
+
+	assert_false(counts(w).is_file_other);
+	before = counts(w).read_ns;
+	write_conf(w, "log_level = warn\nactivator { workers = 2 trace = yes }\n");
+	assert_true(counts(w).is_file_other);
+	assert_int_equal(reload_now(w->reload, "a test", &errors), 0);
+	assert_int_equal(errors.n, 0);
+	assert_true(w->settings->activator.trace);
+	assert_false(log_enabled(LOG_INFO));
+	assert_int_equal(counts(w).done, 1);
+	assert_int_equal(counts(w).failed, 0);
+	assert_true(counts(w).read_ns >= before);
+	assert_false(counts(w).is_file_other);
+}
+
+static void
+a_bad_file_changes_nothing(void **state)
+{
+	struct world *w = *state;
+
+	write_conf(w, "activator {\n workers = many }\n");
+	expect_failure(w, "a.conf:2: workers: expected");
+	write_conf(w, "activator {\n trace = yes\n workers = 3 }\n");
+	expect_failure(w, "a.conf:3: workers: needs a restart to change from 2 to 3");
+	write_conf(w, "activator { workers = 2 trace = yes }\n");
+	w->mistake = "a.conf:1: listen: cannot";
+	expect_failure(w, w->mistake);
+	w->refusal = "not now";
+	expect_failure(w, "not now");
+	w->refusal = w->mistake = NULL;
+	unlink(w->path);
+	expect_failure(w, "cannot be read");
+	assert_false(w->settings->activator.trace);
+	assert_int_equal(counts(w).done, 0);
+	assert_int_equal(counts(w).failed, 5);
+	assert_true(counts(w).is_file_other);
+}
+
+/* The same bytes are the same file, whatever has become of it meanwhile. */
+static void
+a_file_is_known_by_its_bytes(void **state)
+{
+	struct world *w = *state;
+
+	write_conf(w, "activator { workers = 4 }\n");
+	assert_true(counts(w).is_file_other);
+	unlink(w->path);
+	assert_true(counts(w).is_file_other);
+	write_conf(w, "activator { workers = 2 }\n");
+	assert_false(counts(w).is_file_other);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_good_file_is_in_effect, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_bad_file_changes_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_file_is_known_by_its_bytes, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
