@@ -63,6 +63,7 @@ struct tls_stream {
 	bool is_plain;	     /* what has come is not TLS */
 	bool is_client;	     /* the peer is an instance */
 	bool is_h2;	     /* is_client: it has to speak HTTP/2 */
+	bool has_answered;   /* bytes of the handshake were written */
 	bool is_drained;     /* a read has found nothing */
 	bool is_shut;	     /* close_notify was sent */
 	bool has_failed;     /* OpenSSL may not be called any more */
@@ -117,6 +118,14 @@ on_message(int is_written, int version, int type, const void *data, size_t n, SS
 		note_abuse(s, TLS_ABUSE_MESSAGES);
 }
 
+/* The client has left before our first answer, so that no handshake can come of its ClientHello:
+ * what that would cost is saved. */
+static bool
+has_left_early(const struct tls_stream *s)
+{
+	return s->io->is_hup && s->stream.is_handshaking && !s->has_answered && !s->is_client;
+}
+
 static int
 bio_read(BIO *bio, char *buf, size_t n, size_t *got)
 {
@@ -138,6 +147,11 @@ bio_read(BIO *bio, char *buf, size_t n, size_t *got)
 			s->is_plain = is_plain_http(buf[0]);
 		s->stream.has_begun = true;
 		*got = (size_t)r;
+		if (!s->is_plain && has_left_early(s)) {
+			s->end = IO_ERROR;
+			s->end_errno = ECONNRESET;
+			return 0;
+		}
 		return !s->is_plain;
 	}
 	if (r == IO_NOTHING) {
@@ -171,6 +185,7 @@ bio_write(BIO *bio, const char *data, size_t n, size_t *written)
 	struct iovec iov = {.iov_len = n};
 
 	BIO_clear_retry_flags(bio);
+	s->has_answered = true;
 	if (s->is_reading) {
 		s->answers_n = io_is_blocked(s->io) ? s->answers_n + n : 0;
 		if (s->answers_n > ANSWERS_MOST)

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from fakes.instance import FakeInstance, read_head
-from helpers import BUILD, WAIT_S, free_port, wait_until
+from helpers import BUILD, WAIT_S, free_port, stopped, wait_until
 from h2client import H2Client
 from stack import Client, Gate, TlsClient, running
 from tls import Tls, TlsConnection
@@ -636,6 +636,24 @@ def test_a_handshake_that_takes_too_long(tmp_path):
             assert silent.is_closed() and slow.is_closed()
         wait_until(lambda: handshakes(s, "closed") >= 2, what="the metric")
         assert s.metric("activator_tls_handshakes_under_way") == 0
+
+
+def test_a_client_that_leaves_early_costs_no_handshake(stack):
+    """Its ClientHello is not answered, also where it comes together with its end."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        stack.tls.context().wrap_bio(incoming, outgoing, server_hostname="localhost").do_handshake()
+    hello = outgoing.read()
+    before = handshakes(stack, "closed")
+    with stopped(stack.activator.pid):
+        gone, plain = Client(stack.port), Client(stack.port)
+        for c, data in (gone, hello), (plain, b"GET / HTTP/1.1\r\nHost: hello\r\n\r\n"):
+            c.sendall(data)
+            c.shutdown(socket.SHUT_WR)
+    with gone, plain:
+        assert gone.is_closed()
+        assert plain.response()[0] == 400  # a client that has only ended its side is answered
+    wait_until(lambda: handshakes(stack, "closed") == before + 1, what="the metric")
 
 
 def test_a_flood_of_silent_handshakes(tmp_path):
