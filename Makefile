@@ -170,7 +170,7 @@ $(REPLAYS:$(B)/unit/f_%=$(B)/fuzz_%):
 	@$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS_AUTOSCALER) $(LIBS_ACTIVATOR)
 
 # ---- checks.  A sanitiser ends the program at its first report, with the exit status 99.
-CHECK_ENV := UNIT_TIMEOUT=$(if $(SAN),600,120) ACTIVATOR_BUILD=$(B) ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:exitcode=99 \
+CHECK_ENV := UNIT_TIMEOUT=$(if $(SAN),600,300) ACTIVATOR_BUILD=$(B) ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:exitcode=99 \
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:exitcode=99 \
 	TSAN_OPTIONS=halt_on_error=1:exitcode=99:second_deadlock_stack=1:suppressions=$(CURDIR)/test/tsan.supp PYTHONDONTWRITEBYTECODE=1
 
