@@ -17,6 +17,7 @@
 #include "autoscaler/services.h"
 #include "autoscaler/status.h"
 #include "autoscaler/usage/ledger.h"
+#include "autoscaler/versions/store.h"
 #include "common/admin.h"
 #include "common/clk.h"
 #include "common/control_socket.h"
@@ -47,6 +48,7 @@ struct autoscaler {
 	int64_t ledger_generation; /* of the services that the ledger knows */
 	int64_t saved_ns;
 	struct hub *hub;
+	struct version_store *store; /* NULL: it cannot be read */
 	struct ctl_commands *ctl_commands;
 	struct ctl_server *ctl; /* NULL: the control socket could not be opened */
 	struct admin *admin;
@@ -504,6 +506,7 @@ facts_of(const struct autoscaler *a)
 			      .driver = classes[s->autoscaler.driver]->name,
 			      .platform = a->platform,
 			      .services = a->services,
+			      .store = a->store,
 			      .reconcile = a->reconcile,
 			      .hub = a->hub,
 			      .ledger = a->ledger,
@@ -591,8 +594,31 @@ reload_for_ctl(struct settings_errors *errors, void *arg)
 	return control_reload(arg, "activatorctl", errors);
 }
 
-static const struct ctl_backend ctl_backend = {
-	.facts = get_facts, .wake = wake, .sleep = put_to_sleep, .reload = reload_for_ctl};
+static void
+on_stored(void *arg)
+{
+	struct autoscaler *a = arg;
+
+	services_stored(a->services);
+}
+
+static const struct ctl_backend ctl_backend = {.facts = get_facts,
+					       .wake = wake,
+					       .sleep = put_to_sleep,
+					       .reload = reload_for_ctl,
+					       .stored = on_stored};
+
+/* Without the store all else works. */
+static void
+open_store(struct autoscaler *a)
+{
+	struct err e;
+
+	a->store = version_store_open(services_settings(a->services)->state_dir, &e);
+	if (a->store == NULL)
+		log_error(NULL, "the services that activatorctl made cannot be read", "err=%s",
+			  e.text);
+}
 
 /* Without the control socket all else works: that it cannot be opened is no reason not to start. */
 static void
@@ -644,10 +670,12 @@ open_all(struct autoscaler *a, struct err *e)
 						 .bytes_max = s->autoscaler.usage_max_bytes,
 					 });
 	a->saved_ns = clk_now();
+	open_store(a);
 	if (open_drivers(a, e) < 0)
 		return -1;
 	services_start(a->services, &(struct services_parts){.reconcile = a->reconcile,
 							     .learned = a->learned,
+							     .store = a->store,
 							     .platform = a->platform,
 							     .addresses = a->addresses,
 							     .send_all = line_to_all,
@@ -744,6 +772,7 @@ control_close(struct autoscaler **ap)
 	learned_close(&a->learned);
 	reload_free(&a->reload);
 	services_free(&a->services);
+	version_store_close(&a->store);
 	if (a->lock_fd >= 0)
 		close(a->lock_fd);
 	free(a->id);

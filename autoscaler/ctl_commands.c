@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autoscaler/ctl_versions.h"
 #include "autoscaler/ctl_views.h"
 #include "autoscaler/explain.h"
 #include "autoscaler/reconcile/hub.h"
@@ -644,15 +645,36 @@ ctl_commands_peer_down(struct ctl_commands *c, uint64_t peer)
 	}
 }
 
+/* --- the store --- */
+
+static void
+on_change(struct ctl_commands *c, struct ctl_request *r)
+{
+	const struct facts f = facts_of(c);
+
+	if (ctl_versions_change(r, &f))
+		c->backend->stored(c->arg);
+}
+
+static void
+on_export(struct ctl_commands *c, struct ctl_request *r)
+{
+	const struct facts f = facts_of(c);
+
+	ctl_versions_export(r, &f);
+}
+
 /* --- all commands --- */
 
 static const struct {
 	const char *name;
 	void (*run)(struct ctl_commands *, struct ctl_request *);
 } commands[] = {
-	{"list", on_list}, {"describe", on_describe}, {"status", on_status},
-	{"why", on_why},   {"wake", on_wake},	      {"sleep", on_sleep},
-	{"wait", on_wait}, {"reload", on_reload},     {"upgrade", on_upgrade},
+	{"list", on_list},     {"describe", on_describe}, {"status", on_status},
+	{"why", on_why},       {"wake", on_wake},	  {"sleep", on_sleep},
+	{"wait", on_wait},     {"reload", on_reload},	  {"upgrade", on_upgrade},
+	{"deploy", on_change}, {"traffic", on_change},	  {"rollback", on_change},
+	{"delete", on_change}, {"apply", on_change},	  {"export", on_export},
 };
 
 static void

@@ -19,6 +19,8 @@ struct ctl_backend {
 	/* Reload the autoscaler's own settings.  -1: nothing has changed, and errors has a line for
 	 * each mistake. */
 	int (*reload)(struct settings_errors *errors, void *arg);
+	/* The store has changed. */
+	void (*stored)(void *arg);
 };
 
 /* All borrowed until ctl_commands_free(). */

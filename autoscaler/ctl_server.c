@@ -19,11 +19,11 @@
 #include "common/strbuf.h"
 #include "common/text.h"
 
-#define REQUESTS_MAX 32			     /* under way at a time */
-#define CONNECTIONS_MAX 64		     /* those that are refused or done included */
-#define REQUEST_BYTES_MAX ((size_t)64 << 10) /* of a line of the peer */
-#define ASK_PATIENCE (5 * CLK_S)	     /* until the request has come */
-#define LEAVE_PATIENCE (5 * CLK_S)	     /* after `done`, until the peer has closed */
+#define REQUESTS_MAX 32			      /* under way at a time */
+#define CONNECTIONS_MAX 64		      /* those that are refused or done included */
+#define REQUEST_BYTES_MAX ((size_t)512 << 10) /* of a line of the peer */
+#define ASK_PATIENCE (5 * CLK_S)	      /* until the request has come */
+#define LEAVE_PATIENCE (5 * CLK_S)	      /* after `done`, until the peer has closed */
 #define PROGRESS_EVERY CLK_S
 #define TIMEOUT_DEFAULT (60 * CLK_S)
 #define TIMEOUT_MAX_MS INT64_C(86400000)
@@ -37,7 +37,7 @@ struct ctl_request {
 	enum request_state state;
 	pid_t pid; /* of the peer, as the kernel says … */
 	uid_t uid; /* … and its user */
-	char *command, *name, *wanted_state;
+	char *command, *name, *wanted_state, *text;
 	struct ctl_asked asked;
 	int64_t since_ns;
 	struct loop_timer timer; /* to the end of its time */
@@ -82,6 +82,18 @@ const struct ctl_asked *
 ctl_asked(const struct ctl_request *r)
 {
 	return &r->asked;
+}
+
+const char *
+ctl_option(const struct ctl_request *r, const char *key, size_t i)
+{
+	const struct str_list *l = &r->asked.options;
+	size_t n = strlen(key), k;
+
+	for (k = 0; k < l->n; k++)
+		if (strncmp(l->v[k], key, n) == 0 && l->v[k][n] == '=' && i-- == 0)
+			return l->v[k] + n + 1;
+	return NULL;
 }
 
 int64_t
@@ -173,6 +185,29 @@ take_hello(struct ctl_request *r, const char *line, size_t n)
 }
 
 static int
+read_options(struct ctl_request *r, const struct jget *root, struct err *e)
+{
+	struct jget array;
+	const char *text;
+	char **v;
+	size_t n, i;
+	int rc = jget_array(root, "options", JGET_MAY, &array, &n, e);
+
+	v = rc < 0 ? NULL : xcalloc(n + 1, sizeof *v);
+	for (i = 0; rc == 0 && i < n; i++) {
+		rc = jget_element_string(&array, i, &text, e);
+		if (rc == 0)
+			v[i] = xstrdup(text);
+	}
+	if (rc == 0 && n > 0)
+		str_list_set(&r->asked.options, v, n);
+	for (i = 0; v != NULL && v[i] != NULL; i++)
+		free(v[i]);
+	free(v);
+	return rc;
+}
+
+static int
 read_request(struct ctl_request *r, const struct jget *root, struct err *e)
 {
 	int64_t timeout_ms = TIMEOUT_DEFAULT / CLK_MS;
@@ -185,12 +220,14 @@ read_request(struct ctl_request *r, const struct jget *root, struct err *e)
 	if (rc < 0 || jget_string(root, "command", JGET_MUST, &r->command, e) < 0 ||
 	    jget_string(root, "name", JGET_MAY, &r->name, e) < 0 ||
 	    jget_string(root, "state", JGET_MAY, &r->wanted_state, e) < 0 ||
+	    jget_string(root, "text", JGET_MAY, &r->text, e) < 0 || read_options(r, root, e) < 0 ||
 	    jget_bool(root, "wait", JGET_MAY, &r->asked.is_waiting, e) < 0 ||
 	    jget_i64(root, "timeout_ms", JGET_MAY, 1, TIMEOUT_MAX_MS, &timeout_ms, e) < 0)
 		return -1;
 	r->asked.command = r->command;
 	r->asked.name = r->name;
 	r->asked.state = r->wanted_state;
+	r->asked.text = r->text;
 	r->asked.timeout_ns = timeout_ms * CLK_MS;
 	return 0;
 }
@@ -284,6 +321,8 @@ request_free(struct ctl_request *r)
 	free(r->command);
 	free(r->name);
 	free(r->wanted_state);
+	free(r->text);
+	str_list_fini(&r->asked.options);
 	free(r->progress);
 	free(r);
 }

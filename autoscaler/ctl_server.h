@@ -10,6 +10,7 @@
 #define AUTOSCALER_CTL_SERVER_H
 
 #include "common/err.h"
+#include "common/str_list.h"
 
 struct ctl_server; /* opaque */
 struct jput;
@@ -34,11 +35,13 @@ struct ctl_request;
 
 /* What the peer has asked for; borrowed from the request. */
 struct ctl_asked {
-	const char *command; /* "list" */
-	const char *name;    /* of a service or revision; NULL: none */
-	const char *state;   /* that `wait` waits for; NULL: none */
-	bool is_waiting;     /* the answer comes once it is done; else once it has begun */
-	int64_t timeout_ns;  /* after which the request ends with CTL_TIMEOUT */
+	const char *command;	 /* "list" */
+	const char *name;	 /* of a service or revision; NULL: none */
+	const char *state;	 /* that `wait` waits for; NULL: none */
+	const char *text;	 /* services as the text of a conf file; NULL: none */
+	struct str_list options; /* "KEY=VALUE", of the command */
+	bool is_waiting;	 /* the answer comes once it is done; else once it has begun */
+	int64_t timeout_ns;	 /* after which the request ends with CTL_TIMEOUT */
 };
 
 struct ctl_ops {
@@ -62,6 +65,8 @@ uint64_t ctl_server_requests(const struct ctl_server *);
 void ctl_set_state(struct ctl_request *, void *);
 void *ctl_state(const struct ctl_request *);
 const struct ctl_asked *ctl_asked(const struct ctl_request *);
+/* The i-th option of that key, or NULL. */
+const char *ctl_option(const struct ctl_request *, const char *key, size_t i);
 int64_t ctl_since_ns(const struct ctl_request *); /* clk_now() when it came */
 
 /* Send a line of that type: ctl_line_end() behind the members that the caller puts. */

@@ -1,11 +1,13 @@
 #include "autoscaler/ctl_views.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "autoscaler/facts.h"
 #include "autoscaler/reconcile/hub.h"
 #include "autoscaler/services.h"
+#include "autoscaler/versions/store.h"
 #include "common/clk.h"
 #include "common/daemon.h"
 #include "common/jput.h"
@@ -180,21 +182,46 @@ put_revision(struct jput *j, const struct facts *f, const struct service_conf *s
 	jput_object_end(j);
 }
 
+/* A revision that is kept to go back to. */
+static void
+put_inactive(struct jput *j, const struct stored_service *service, const struct stored_revision *r)
+{
+	char *name = xasprintf("%s/%s", service->name, r->name);
+
+	jput_object(j, NULL);
+	jput_string(j, "name", name);
+	jput_string(j, "revision", r->name);
+	jput_u64(j, "percent", 0);
+	jput_array(j, "tags");
+	jput_array_end(j);
+	jput_string(j, "state", "inactive");
+	jput_object_end(j);
+	free(name);
+}
+
 /* --- a service --- */
 
 void
 ctl_put_service(struct jput *j, const struct facts *f, const struct service_conf *service,
 		bool is_whole)
 {
-	bool is_of_file = services_is_of_file(f->services, service);
+	static const char *const sources[] = {[SERVICES_OF_FILE] = "conf",
+					      [SERVICES_OF_STORE] = "store",
+					      [SERVICES_FOUND] = "annotations"};
+	enum services_source source = services_source_of(f->services, service);
+	const struct stored_service *stored = source == SERVICES_OF_STORE
+						      ? version_store_find(f->store, service->name)
+						      : NULL;
 	size_t i;
 
 	jput_string(j, "name", service->name);
 	put_list(j, "hosts", &service->hosts);
 	if (service->paths.n > 0)
 		put_list(j, "paths", &service->paths);
-	jput_string(j, "source", is_of_file ? "conf" : "annotations");
-	if (is_of_file) {
+	jput_string(j, "source", sources[source]);
+	if (stored != NULL)
+		jput_u64(j, "generation", stored->generation);
+	if (source == SERVICES_OF_FILE) {
 		jput_string(j, "file", services_settings(f->services)->file);
 		jput_u64(j, "line", service->line);
 	}
@@ -203,6 +230,9 @@ ctl_put_service(struct jput *j, const struct facts *f, const struct service_conf
 	jput_array(j, "revisions");
 	for (i = 0; i < service->revisions_n; i++)
 		put_revision(j, f, service, &service->revisions[i], is_whole);
+	for (i = 0; stored != NULL && i < stored->n; i++)
+		if (!stored_revision_is_active(&stored->v[i]))
+			put_inactive(j, stored, &stored->v[i]);
 	jput_array_end(j);
 }
 

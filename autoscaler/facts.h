@@ -10,6 +10,7 @@
 struct hub;
 struct ledger;
 struct services;
+struct version_store;
 
 struct facts {
 	const char *id; /* of this process */
@@ -20,6 +21,7 @@ struct facts {
 	const char *driver;	   /* name of the platform's driver */
 	struct driver *platform;   /* NULL: closed */
 	const struct services *services;
+	struct version_store *store; /* NULL: it cannot be read */
 	const struct reconcile *reconcile;
 	struct hub *hub;
 	struct ledger *ledger;

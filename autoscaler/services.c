@@ -6,13 +6,28 @@
 
 #include "autoscaler/reconcile/catalog.h"
 #include "autoscaler/reconcile/learned.h"
+#include "autoscaler/versions/document.h"
+#include "autoscaler/versions/store.h"
+#include "common/hmap.h"
+#include "common/log.h"
 #include "common/settings.h"
+#include "common/settings_claims.h"
+
+/* The services of the store, as settings. */
+struct stored_set {
+	struct service_conf **v;
+	size_t n;
+};
 
 struct services {
 	struct services_parts parts;
 	struct settings *first;	   /* what the drivers were opened with */
 	struct settings *current;  /* in effect; may be `first` */
 	struct settings *previous; /* in effect before, while a revision of them is leaving */
+	struct stored_set stored;  /* of the store */
+	/* Of the store before, the newest last: those that have revisions which are leaving.  Their
+	 * number is that of changes in a short time. */
+	struct stored_set stored_previous;
 	struct catalog catalog;
 	bool is_complete;
 	int64_t generation;
@@ -32,6 +47,102 @@ const struct settings *
 services_settings(const struct services *s)
 {
 	return s->current;
+}
+
+/* --- the services of the store --- */
+
+static void
+stored_free(struct stored_set *set)
+{
+	size_t i;
+
+	for (i = 0; i < set->n; i++)
+		settings_service_free(&set->v[i]);
+	free(set->v);
+	*set = (struct stored_set){.n = 0};
+}
+
+/* A service that is stored may not fit any more: a later version has other keys, or the conf file
+ * has changed what it builds on. */
+static struct service_conf *
+load_one(const struct services *s, const struct stored_service *stored)
+{
+	struct settings_errors errors = {NULL, 0};
+	struct service_conf *conf = document_load(stored, s->current, &errors);
+	size_t i;
+
+	for (i = 0; i < errors.n; i++)
+		log_error(NULL, "a stored service cannot be used", "service=%s at=%s", stored->name,
+			  errors.lines[i]);
+	settings_errors_free(&errors);
+	return conf;
+}
+
+static const struct service_conf *
+find_of_file(const struct services *s, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < s->current->services_n; i++)
+		if (strcmp(s->current->services[i].name, name) == 0)
+			return &s->current->services[i];
+	return NULL;
+}
+
+static bool
+is_claimed(const char *claim, void *arg)
+{
+	return hmap_find(arg, claim) != NULL;
+}
+
+static bool
+add_claim(const char *claim, void *arg)
+{
+	if (hmap_find(arg, claim) == NULL)
+		hmap_put(arg, claim, arg);
+	return false;
+}
+
+/* A host with a path is one service's: the conf file may have got it since it was stored. */
+static void
+add_stored(struct services *s, struct service_conf *conf, struct hmap *claims)
+{
+	if (settings_each_claim(conf, is_claimed, claims)) {
+		log_error(NULL,
+			  "a stored service cannot be used: another one has a host and path of it",
+			  "service=%s", conf->name);
+		settings_service_free(&conf);
+		return;
+	}
+	settings_each_claim(conf, add_claim, claims);
+	s->stored.v[s->stored.n++] = conf;
+}
+
+static void
+load_stored(struct services *s)
+{
+	struct version_store *store = s->parts.store;
+	size_t n = store == NULL ? 0 : version_store_n(store), i;
+	struct hmap claims;
+
+	s->stored = (struct stored_set){.v = xcalloc(n + 1, sizeof *s->stored.v)};
+	if (n == 0)
+		return;
+	hmap_init(&claims);
+	for (i = 0; i < s->current->services_n; i++)
+		settings_each_claim(&s->current->services[i], add_claim, &claims);
+	for (i = 0; i < n; i++) {
+		struct service_conf *conf = load_one(s, version_store_at(store, i));
+
+		if (conf != NULL && find_of_file(s, conf->name) != NULL) {
+			log_warn(NULL, "a stored service is not used: the conf file has its name",
+				 "service=%s", conf->name);
+			settings_service_free(&conf);
+		} else if (conf != NULL) {
+			add_stored(s, conf, &claims);
+		}
+	}
+	hmap_fini(&claims);
 }
 
 /* --- apply --- */
@@ -65,15 +176,19 @@ join(struct services *s)
 	const struct settings *now = s->current, *before = s->previous;
 	const struct driver_class *class = s->parts.platform->class;
 	const struct service_conf *found = NULL;
-	size_t found_n = 0;
+	size_t found_n = 0, i;
 
 	if (class->services != NULL)
 		found = class->services(s->parts.platform, now, &found_n);
 	s->is_complete = class->services == NULL || found != NULL;
 	catalog_fini(&s->catalog);
-	catalog_init(&s->catalog, now->services, now->services_n, found, found_n);
+	catalog_init(&s->catalog, now->services, now->services_n, s->stored.v, s->stored.n, found,
+		     found_n);
 	if (before != NULL && class->is_owner)
 		catalog_keep_leaving(&s->catalog, before->services, before->services_n,
+				     s->parts.reconcile);
+	for (i = s->stored_previous.n; i > 0 && class->is_owner; i--)
+		catalog_keep_leaving(&s->catalog, s->stored_previous.v[i - 1], 1,
 				     s->parts.reconcile);
 }
 
@@ -104,6 +219,7 @@ void
 services_start(struct services *s, const struct services_parts *parts)
 {
 	s->parts = *parts;
+	load_stored(s);
 	apply(s);
 }
 
@@ -128,34 +244,98 @@ drop_previous(struct services *s)
 	struct settings *old = s->previous;
 
 	s->previous = NULL;
-	drop(s, old);
+	if (old != NULL)
+		drop(s, old);
+	stored_free(&s->stored_previous);
 }
 
-/* If revisions of still earlier settings are leaving, they are no longer waited for. */
-void
-services_adopt(struct services *s, struct settings *settings)
+/* What is in effect of the store is so no longer. */
+static void
+keep_stored(struct services *s)
+{
+	struct stored_set *to = &s->stored_previous;
+	size_t i;
+
+	to->v = xrealloc(to->v, (to->n + s->stored.n + 1) * sizeof *to->v);
+	for (i = 0; i < s->stored.n; i++)
+		to->v[to->n++] = s->stored.v[i];
+	free(s->stored.v);
+	s->stored = (struct stored_set){.n = 0};
+}
+
+static bool
+is_leaving(const struct services *s, const struct service_conf *service)
+{
+	size_t i;
+
+	for (i = 0; i < s->catalog.leaving_n; i++)
+		if (s->catalog.leaving[i].service == service)
+			return true;
+	return false;
+}
+
+/* Free those that have no revision which is leaving. */
+static void
+drop_stored(struct services *s)
+{
+	struct stored_set *from = &s->stored_previous;
+	size_t i, n = 0;
+
+	for (i = 0; i < from->n; i++)
+		if (is_leaving(s, from->v[i]))
+			from->v[n++] = from->v[i];
+		else
+			settings_service_free(&from->v[i]);
+	from->n = n;
+}
+
+/* Go over to other settings or (NULL) only to what the store has now.  If revisions of still
+ * earlier settings are leaving, they are no longer waited for. */
+static void
+go_over(struct services *s, struct settings *settings)
 {
 	struct settings *old = s->previous;
 
-	s->previous = s->current;
-	s->current = settings;
+	if (settings != NULL) {
+		s->previous = s->current;
+		s->current = settings;
+	}
+	keep_stored(s);
+	load_stored(s);
 	apply(s);
-	if (old != NULL)
+	if (settings != NULL && old != NULL)
 		drop(s, old);
+	drop_stored(s);
 	if (s->catalog.leaving_n == 0)
 		drop_previous(s);
+}
+
+void
+services_adopt(struct services *s, struct settings *settings)
+{
+	go_over(s, settings);
+}
+
+void
+services_stored(struct services *s)
+{
+	go_over(s, NULL);
 }
 
 void
 services_tick(struct services *s)
 {
 	struct settings *old = s->previous;
+	struct stored_set old_stored = s->stored_previous;
 
-	if (old == NULL || !reconcile_leaving_done(s->parts.reconcile))
+	if ((old == NULL && old_stored.n == 0) || !reconcile_leaving_done(s->parts.reconcile))
 		return;
 	s->previous = NULL;
+	s->stored_previous = (struct stored_set){.n = 0};
 	apply(s);
-	drop(s, old);
+	if (old != NULL)
+		drop(s, old);
+	stored_free(&old_stored);
 }
 
 void
@@ -167,8 +347,8 @@ services_free(struct services **sp)
 	if (s == NULL)
 		return;
 	catalog_fini(&s->catalog);
-	if (s->previous != NULL)
-		drop_previous(s);
+	drop_previous(s);
+	stored_free(&s->stored);
 	if (s->current != s->first)
 		settings_free(&s->current);
 	settings_free(&s->first);
@@ -221,16 +401,19 @@ services_find(const struct services *s, const char *name)
 	return NULL;
 }
 
-bool
-services_is_of_file(const struct services *s, const struct service_conf *service)
+enum services_source
+services_source_of(const struct services *s, const struct service_conf *service)
 {
 	const struct settings *now = s->current;
 	size_t i;
 
 	for (i = 0; i < now->services_n; i++)
 		if (&now->services[i] == service)
-			return true;
-	return false;
+			return SERVICES_OF_FILE;
+	for (i = 0; i < s->stored.n; i++)
+		if (s->stored.v[i] == service)
+			return SERVICES_OF_STORE;
+	return SERVICES_FOUND;
 }
 
 size_t

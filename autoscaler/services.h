@@ -1,6 +1,6 @@
-/* services - which services there are: it joins those of the conf file with those that the
- * driver finds by itself (annotations), hands their revisions to the reconciler and to the
- * drivers, and describes them to the activators.
+/* services - which services there are: it joins those of the conf file, those of the store
+ * (activatorctl) and those that the driver finds by itself (annotations), hands their revisions to
+ * the reconciler and to the drivers, and describes them to the activators.
  *
  * It owns the settings.  After a reload it keeps the settings that were in effect before
  * until no instance is left of the revisions that only they name: the reconciler drains
@@ -16,6 +16,7 @@ struct learned;
 struct reconcile;
 struct services; /* opaque */
 struct settings;
+struct version_store;
 
 /* Takes one line of the description, borrowed. */
 typedef void services_line_fn(const char *text, size_t n, void *arg);
@@ -24,6 +25,7 @@ typedef void services_line_fn(const char *text, size_t n, void *arg);
 struct services_parts {
 	struct reconcile *reconcile;
 	struct learned *learned;
+	struct version_store *store; /* NULL: it cannot be read */
 	struct driver *platform, *addresses;
 	services_line_fn *send_all; /* sends a line to every connected activator */
 	void *arg;
@@ -42,6 +44,8 @@ const struct settings *services_settings(const struct services *);
 void services_start(struct services *, const struct services_parts *);
 /* The driver has found other services: apply the settings again. */
 void services_found(struct services *);
+/* The store has other services: apply the settings again, with them. */
+void services_stored(struct services *);
 /* Go over to new settings, which are taken over. */
 void services_adopt(struct services *, struct settings *);
 /* To be called each second: free the earlier settings once their last revision is empty. */
@@ -57,8 +61,9 @@ void services_describe(const struct services *, services_line_fn *, void *arg);
 /* The i-th service, i < services_n(); borrowed until the services change. */
 const struct service_conf *services_at(const struct services *, size_t i);
 const struct service_conf *services_find(const struct services *, const char *name); /* or NULL */
-/* Does it stand in the conf file?  Else the driver has found it (annotations). */
-bool services_is_of_file(const struct services *, const struct service_conf *);
+/* Where its description comes from. */
+enum services_source { SERVICES_OF_FILE, SERVICES_OF_STORE, SERVICES_FOUND };
+enum services_source services_source_of(const struct services *, const struct service_conf *);
 /* Call fn for each revision, those that are leaving included. */
 struct revision_conf;
 struct service_conf;

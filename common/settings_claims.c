@@ -38,3 +38,22 @@ settings_claim_workload(const struct launch *l)
 		return xasprintf("apps/v1/Deployment/%s", l->deployment);
 	return text_copy(l->workload);
 }
+
+bool
+settings_each_claim(const struct service_conf *s, bool (*fn)(const char *claim, void *arg),
+		    void *arg)
+{
+	static char all[] = "/", *root[] = {all};
+	char *const *paths = s->paths.n > 0 ? s->paths.v : root;
+	size_t paths_n = MAX(s->paths.n, (size_t)1), i, k;
+	bool is_over = false;
+
+	for (i = 0; i < s->hosts.n && !is_over; i++)
+		for (k = 0; k < paths_n && !is_over; k++) {
+			char *claim = settings_claim_path(s, s->hosts.v[i], paths[k]);
+
+			is_over = fn(claim, arg);
+			free(claim);
+		}
+	return is_over;
+}

@@ -11,6 +11,10 @@
 NODISCARD char *settings_claim_path(const struct service_conf *, const char *host,
 				    const char *path);
 
+/* Call fn for each claim on a host with a path, until fn returns true.  Returns whether it did. */
+bool settings_each_claim(const struct service_conf *, bool (*fn)(const char *claim, void *arg),
+			 void *arg);
+
 /* The claim of a revision on the workload that it scales, such as
  * "apps/v1/Deployment/default/hello", whichever key names it; NULL: it scales none.  The
  * caller's to free. */

@@ -1,6 +1,7 @@
 #include "autoscaler/ctl/commands.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "autoscaler/ctl/completion.h"
@@ -10,12 +11,16 @@
 #include "common/clk.h"
 #include "common/conf_names.h"
 #include "common/daemon.h"
+#include "common/file.h"
+#include "common/settings_value.h"
+#include "common/strbuf.h"
 
 #define ANSWER_TIMEOUT (30 * CLK_S) /* of what is answered at once */
 #define WAIT_TIMEOUT (60 * CLK_S)   /* of what is waited for */
 #define UPGRADE_TIMEOUT (120 * CLK_S)
 #define TOP_INTERVAL CLK_S
-#define TOP_LINES_OTHER 4 /* of the page: those that are not revisions */
+#define APPLY_BYTES_MAX ((size_t)256 << 10) /* escaped, it fits into a request */
+#define TOP_LINES_OTHER 4		    /* of the page: those that are not revisions */
 
 /* What "NAME" or "NAME/REVISION" names. */
 static const char *
@@ -167,6 +172,8 @@ change(const struct ctl_options *o, const char *command, const char *name, int64
 	const struct session_request r = {.command = command,
 					  .name = name,
 					  .state = o->state,
+					  .options = o->sent,
+					  .options_n = o->sent_n,
 					  .is_waiting = !o->is_not_waiting,
 					  .timeout_ns = o->timeout_ns > 0 ? o->timeout_ns
 									  : timeout_ns};
@@ -209,6 +216,153 @@ run_upgrade(const struct ctl_options *o, char *const *arguments, int n)
 	(void)arguments;
 	(void)n;
 	return change(o, "upgrade", NULL, UPGRADE_TIMEOUT);
+}
+
+/* --- versions --- */
+
+static void
+put_settings(const struct ctl_options *o, bool is_of_service, struct strbuf *out)
+{
+	size_t i, k;
+
+	for (k = 0; k < settings_keys_n; k++) {
+		const struct key *key = &settings_keys[k];
+		bool is_list = value_is_list(key);
+		size_t n = 0;
+
+		for (i = 0; i < o->settings_n; i++) {
+			if (o->settings[i].key != key ||
+			    is_of_service != ((key->where & IN_REVISION) == 0))
+				continue;
+			if (n == 0 || !is_list)
+				strbuf_addf(out, "%s = %s", key->name, is_list ? "{" : "");
+			else
+				strbuf_adds(out, ", ");
+			value_format_string(o->settings[i].value, out);
+			strbuf_adds(out, is_list ? "" : "\n");
+			n++;
+		}
+		strbuf_adds(out, n > 0 && is_list ? "}\n" : "");
+	}
+}
+
+/* The template as the text of a conf file. */
+static void
+put_template(const struct ctl_options *o, char *const *arguments, int n, struct strbuf *out)
+{
+	int i;
+
+	strbuf_adds(out, "service ");
+	value_format_string(arguments[0], out);
+	strbuf_adds(out, " {\n");
+	put_settings(o, true, out);
+	strbuf_adds(out, "revision \"template\" {\n");
+	put_settings(o, false, out);
+	for (i = 1; i < n; i++) {
+		strbuf_adds(out, i == 1 ? "command = {" : ", ");
+		value_format_string(arguments[i], out);
+	}
+	strbuf_adds(out, n > 1 ? "}\n}\n}\n" : "}\n}\n");
+}
+
+static enum ctl_exit
+run_deploy(const struct ctl_options *o, char *const *arguments, int n)
+{
+	struct session_request r = {.command = "deploy",
+				    .name = arguments[0],
+				    .options = o->sent,
+				    .options_n = o->sent_n,
+				    .timeout_ns = ANSWER_TIMEOUT};
+	enum ctl_exit status;
+	struct strbuf text;
+
+	strbuf_init(&text, 0);
+	put_template(o, arguments, n, &text);
+	r.text = strbuf_str(&text);
+	status = ask(o, &r, SHOW_RESULTS, NULL);
+	strbuf_fini(&text);
+	return status;
+}
+
+static enum ctl_exit
+run_traffic(const struct ctl_options *o, char *const *arguments, int n)
+{
+	struct session_request r = {
+		.command = "traffic", .name = arguments[0], .timeout_ns = ANSWER_TIMEOUT};
+	char **all = xcalloc(o->sent_n + (size_t)n, sizeof *all);
+	enum ctl_exit status;
+	size_t i;
+
+	for (i = 0; i < o->sent_n; i++)
+		all[i] = xstrdup(o->sent[i]);
+	for (; i + 1 < o->sent_n + (size_t)n; i++)
+		all[i] = xasprintf("traffic=%s", arguments[1 + i - o->sent_n]);
+	r.options = all;
+	r.options_n = i;
+	if (r.options_n == 0) {
+		out_error(
+			"expected REVISION=PERCENT, --tag or --untag; activatorctl traffic --help");
+		status = CTL_EXIT_USAGE;
+	} else {
+		status = ask(o, &r, SHOW_RESULTS, NULL);
+	}
+	for (i = 0; i < r.options_n; i++)
+		free(all[i]);
+	free(all);
+	return status;
+}
+
+static enum ctl_exit
+run_rollback(const struct ctl_options *o, char *const *arguments, int n)
+{
+	(void)n;
+	return change(o, "rollback", arguments[0], ANSWER_TIMEOUT);
+}
+
+static enum ctl_exit
+run_delete(const struct ctl_options *o, char *const *arguments, int n)
+{
+	(void)n;
+	return change(o, "delete", arguments[0], ANSWER_TIMEOUT);
+}
+
+static enum ctl_exit
+run_apply(const struct ctl_options *o, char *const *arguments, int n)
+{
+	struct session_request r = {.command = "apply",
+				    .options = o->sent,
+				    .options_n = o->sent_n,
+				    .timeout_ns = ANSWER_TIMEOUT};
+	const char *path = o->file != NULL && strcmp(o->file, "-") == 0 ? "/dev/stdin" : o->file;
+	enum ctl_exit status;
+	struct err e = {0};
+	char *text;
+
+	(void)arguments;
+	(void)n;
+	if (path == NULL) {
+		out_error("expected -f FILE; activatorctl apply --help");
+		return CTL_EXIT_USAGE;
+	}
+	text = file_read(path, APPLY_BYTES_MAX, NULL, &e);
+	if (text == NULL) {
+		out_error("%s", e.text);
+		return CTL_EXIT_USAGE;
+	}
+	r.text = text;
+	status = ask(o, &r, SHOW_RESULTS, NULL);
+	free(text);
+	return status;
+}
+
+static enum ctl_exit
+run_export(const struct ctl_options *o, char *const *arguments, int n)
+{
+	const struct session_request r = {.command = "export",
+					  .name = n > 0 ? arguments[0] : NULL,
+					  .timeout_ns = ANSWER_TIMEOUT};
+
+	return ask(o, &r, SHOW_EXPORT, NULL);
 }
 
 static enum ctl_exit
@@ -278,6 +432,50 @@ const struct command commands[] = {
 	 "  activatorctl wait shop\n"
 	 "  activatorctl wait shop --for asleep --timeout 10m\n",
 	 run_wait},
+	{"deploy", "NAME [-- COMMAND…]", 1, 1000,
+	 OPTION_OUTPUT | OPTION_DEPLOY | OPTION_TAG | OPTION_GENERATION,
+	 "make a new version of a service",
+	 "Makes a revision of the command and the options, and gives it the traffic. A service that\n"
+	 "there is not yet needs --host. Options are the keys of the conf file for services and\n"
+	 "revisions, --max-scale 5 for max_scale = 5; what is not given has its default. A template\n"
+	 "that equals an existing revision makes no new one.\n",
+	 "  activatorctl deploy shop --host shop.example.com -- /srv/shop/bin/shop --port '$PORT'\n"
+	 "  activatorctl deploy shop --traffic 10 --tag next -- /srv/shop/bin/shop2 --port '$PORT'\n"
+	 "  activatorctl deploy shop --no-traffic --max-scale 5 --env MODE=test -- ./shop3\n",
+	 run_deploy},
+	{"traffic", "NAME [REVISION=PERCENT…]", 1, 100,
+	 OPTION_OUTPUT | OPTION_TAG | OPTION_UNTAG | OPTION_GENERATION,
+	 "split the traffic of a service over its revisions",
+	 "The percents sum to 100; revisions that are not named get none. latest stands for the\n"
+	 "newest one. With a tag, a revision is reached by the host TAG-HOST, whatever its percent.\n",
+	 "  activatorctl traffic shop shop-00001=90 latest=10\n"
+	 "  activatorctl traffic shop --tag shop-00002=next\n"
+	 "  activatorctl traffic shop --untag next\n",
+	 run_traffic},
+	{"rollback", "NAME", 1, 1, OPTION_OUTPUT | OPTION_TO | OPTION_GENERATION,
+	 "give all traffic to an earlier revision",
+	 "To the one that was made before the one that has most of the traffic, or to another one.\n",
+	 "  activatorctl rollback shop\n"
+	 "  activatorctl rollback shop --to shop-00001\n",
+	 run_rollback},
+	{"delete", "NAME[/REVISION]", 1, 1, OPTION_OUTPUT | OPTION_GENERATION,
+	 "delete a service, or a revision without traffic",
+	 "Only what activatorctl has made. Instances end once they are idle.\n",
+	 "  activatorctl delete shop/shop-00001\n"
+	 "  activatorctl delete shop\n",
+	 run_delete},
+	{"apply", "-f FILE", 0, 0, OPTION_OUTPUT | OPTION_FILE, "make services as a file has them",
+	 "The file has services as a conf file has them; - stands for standard input. What is like\n"
+	 "that already stays as it is. All services are checked before the first is changed.\n",
+	 "  activatorctl apply -f shop.conf\n"
+	 "  activatorctl apply -f shop.conf --dry-run\n"
+	 "  activatorctl --socket OTHER export | activatorctl apply -f -\n",
+	 run_apply},
+	{"export", "[NAME]", 0, 1, OPTION_OUTPUT, "write the services that activatorctl made",
+	 "As the text of a conf file, with all revisions; apply takes it back.\n",
+	 "  activatorctl export >services.conf\n"
+	 "  activatorctl export shop\n",
+	 run_export},
 	{"reload", "", 0, 0, CHANGES, "read the conf file again",
 	 "The autoscaler, then each activator. With a mistake in the file nothing changes, and\n"
 	 "each mistake is named with its line.\n",

@@ -10,7 +10,13 @@ enum {
 	OPTION_NO_WAIT = 2,
 	OPTION_TIMEOUT = 4,
 	OPTION_FOR = 8,
-	OPTION_TOP = 16, /* -n, --interval */
+	OPTION_TOP = 16,    /* -n, --interval */
+	OPTION_DEPLOY = 32, /* keys of the conf file, --host, --env, --revision, --traffic, … */
+	OPTION_TAG = 64,    /* --tag */
+	OPTION_UNTAG = 128, /* --untag */
+	OPTION_TO = 256,    /* --to */
+	OPTION_FILE = 512,  /* -f, --dry-run */
+	OPTION_GENERATION = 1024, /* --generation */
 };
 
 struct command {

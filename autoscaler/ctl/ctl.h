@@ -14,6 +14,7 @@
 #define AUTOSCALER_CTL_CTL_H
 
 #include "common/err.h"
+#include "common/settings_keys.h"
 
 /* The exit status; activatorctl(1) lists them. */
 enum ctl_exit {
@@ -28,17 +29,28 @@ enum ctl_exit {
 
 enum ctl_format { CTL_TABLE, CTL_WIDE, CTL_NAME, CTL_JSON };
 
+/* A key of the conf file, with a value; --max-scale 5. */
+struct ctl_setting {
+	const struct key *key;
+	const char *value;
+};
+
 /* The options, each from its place before or behind the command. */
 struct ctl_options {
 	const char *conf;   /* -c; NULL: the default */
 	const char *socket; /* --socket; NULL: as the conf file says */
 	enum ctl_format format;
 	bool is_quiet;
-	bool is_not_waiting; /* --no-wait */
-	int64_t timeout_ns;  /* 0: the command's default */
-	int64_t interval_ns; /* of top */
-	uint32_t times;	     /* -n of top; 0: until interrupted */
-	const char *state;   /* --for of wait; NULL: awake */
+	bool is_not_waiting;	      /* --no-wait */
+	int64_t timeout_ns;	      /* 0: the command's default */
+	int64_t interval_ns;	      /* of top */
+	uint32_t times;		      /* -n of top; 0: until interrupted */
+	const char *state;	      /* --for of wait; NULL: awake */
+	const char *file;	      /* -f of apply; NULL: none */
+	struct ctl_setting *settings; /* the keys that deploy was given, in their order */
+	size_t settings_n;
+	char **sent; /* "KEY=VALUE", as they are sent with the request */
+	size_t sent_n;
 };
 
 #endif

@@ -10,12 +10,38 @@
 #include "common/clk.h"
 #include "common/daemon.h"
 #include "common/settings_units.h"
+#include "common/str_list.h"
 #include "common/text.h"
 
-enum { LONG_SOCKET = 256, LONG_NO_WAIT, LONG_TIMEOUT, LONG_FOR, LONG_INTERVAL };
+enum {
+	LONG_SOCKET = 256,
+	LONG_NO_WAIT,
+	LONG_TIMEOUT,
+	LONG_FOR,
+	LONG_INTERVAL,
+	LONG_DRY_RUN,
+	LONG_NO_TRAFFIC,
+	LONG_HOST,
+	LONG_ENV,
+	LONG_SENT,     /* … + i: sent_options[i] */
+	LONG_KEY = 512 /* … + i: settings_keys[i] */
+};
+
+/* Options that are sent as they are, with the word that the autoscaler knows. */
+static const struct {
+	const char *name, *key;
+	unsigned option;
+} sent_options[] = {
+	{"revision", "revision", OPTION_DEPLOY},
+	{"traffic", "percent", OPTION_DEPLOY},
+	{"tag", "tag", OPTION_TAG},
+	{"untag", "untag", OPTION_UNTAG},
+	{"to", "to", OPTION_TO},
+	{"generation", "generation", OPTION_GENERATION},
+};
 
 /* Short options, and long ones; an option that not every command has, with its bit. */
-static const char short_options[] = "c:o:qn:hV";
+static const char short_options[] = "c:o:qn:f:hV";
 static const struct option long_options[] = {
 	{"conf", required_argument, NULL, 'c'},
 	{"socket", required_argument, NULL, LONG_SOCKET},
@@ -25,9 +51,13 @@ static const struct option long_options[] = {
 	{"timeout", required_argument, NULL, LONG_TIMEOUT},
 	{"for", required_argument, NULL, LONG_FOR},
 	{"interval", required_argument, NULL, LONG_INTERVAL},
+	{"file", required_argument, NULL, 'f'},
+	{"dry-run", no_argument, NULL, LONG_DRY_RUN},
+	{"no-traffic", no_argument, NULL, LONG_NO_TRAFFIC},
+	{"host", required_argument, NULL, LONG_HOST},
+	{"env", required_argument, NULL, LONG_ENV},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, 'V'},
-	{NULL, 0, NULL, 0},
 };
 
 struct arguments {
@@ -48,7 +78,7 @@ put_help(void)
 	out_text("usage: activatorctl [-c FILE | --socket PATH] COMMAND [ARGUMENT] [OPTION]…\n\n"
 		 "Commands:\n");
 	for (i = 0; i < commands_n; i++)
-		out_printf("  %-11s %-16s %s\n", commands[i].name, commands[i].arguments,
+		out_printf("  %-11s %-24s %s\n", commands[i].name, commands[i].arguments,
 			   commands[i].summary);
 	out_text("\nOptions, before or behind the command:\n"
 		 "  -c, --conf FILE      the conf file that the autoscaler was started with\n"
@@ -78,6 +108,26 @@ put_command_help(const struct command *c)
 		out_text("      --timeout TIME   how long to wait: 30s, 5m\n");
 	if (c->options & OPTION_FOR)
 		out_text("      --for STATE      awake (the default) or asleep\n");
+	if (c->options & OPTION_DEPLOY)
+		out_text(
+			"      --host HOST      a host of the service; may be repeated\n"
+			"      --env NAME=TEXT  an environment variable; may be repeated\n"
+			"      --revision NAME  in place of the service's name and a number\n"
+			"      --traffic P      the percent that it gets; the others share the rest\n"
+			"      --no-traffic     it gets none\n"
+			"      --KEY VALUE      a key of the conf file: --max-scale 5, --user www\n");
+	if (c->options & OPTION_UNTAG)
+		out_text("      --tag REV=TAG    name a revision by a tag\n"
+			 "      --untag TAG      remove a tag\n");
+	else if (c->options & OPTION_TAG)
+		out_text("      --tag TAG        a name that reaches it whatever its percent\n");
+	if (c->options & OPTION_TO)
+		out_text("      --to REVISION    which one\n");
+	if (c->options & OPTION_FILE)
+		out_text("  -f, --file FILE      the file; - for standard input\n"
+			 "      --dry-run        say what would change, and change nothing\n");
+	if (c->options & OPTION_GENERATION)
+		out_text("      --generation N   only if it is the service's generation now\n");
 	if (c->options & OPTION_TOP)
 		out_text("      --interval TIME  between two tables (1s)\n"
 			 "  -n NUMBER            how many tables; 0: until Ctrl-C\n");
@@ -126,6 +176,69 @@ take_number(const char *text, uint32_t *out)
 	return -1;
 }
 
+static void
+add_sent(struct ctl_options *o, const char *key, const char *value)
+{
+	o->sent = xrealloc(o->sent, (o->sent_n + 1) * sizeof *o->sent);
+	o->sent[o->sent_n++] = xasprintf("%s=%s", key, value);
+}
+
+static void
+add_setting(struct ctl_options *o, const struct key *key, const char *value)
+{
+	o->settings = xrealloc(o->settings, (o->settings_n + 1) * sizeof *o->settings);
+	o->settings[o->settings_n++] = (struct ctl_setting){.key = key, .value = value};
+}
+
+/* A key that a service or a revision may have: hosts, max_scale, … */
+static bool
+is_for_deploy(const struct key *key)
+{
+	return (key->where & (IN_SERVICE | IN_REVISION)) != 0;
+}
+
+static const struct key *
+find_key(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < settings_keys_n; i++)
+		if (is_for_deploy(&settings_keys[i]) && strcmp(settings_keys[i].name, name) == 0)
+			return &settings_keys[i];
+	CHECK(!"a key that is not known");
+}
+
+/* An option of the commands that change versions.  -1: it is none. */
+static int
+take_version_option(struct arguments *a, int c, const char *value)
+{
+	struct ctl_options *o = &a->options;
+
+	if (c >= LONG_KEY) {
+		a->given |= OPTION_DEPLOY;
+		add_setting(o, &settings_keys[c - LONG_KEY], value);
+	} else if (c >= LONG_SENT) {
+		a->given |= sent_options[c - LONG_SENT].option;
+		add_sent(o, sent_options[c - LONG_SENT].key, value);
+	} else if (c == LONG_HOST || c == LONG_ENV) {
+		a->given |= OPTION_DEPLOY;
+		add_setting(o, find_key(c == LONG_HOST ? "hosts" : "environment"), value);
+	} else if (c == LONG_NO_TRAFFIC) {
+		a->given |= OPTION_DEPLOY;
+		add_sent(o, "percent", "0");
+	} else if (c == LONG_DRY_RUN) {
+		a->given |= OPTION_FILE;
+		add_sent(o, "dry_run", "1");
+	} else if (c == 'f') {
+		a->given |= OPTION_FILE;
+		o->file = value;
+		add_sent(o, "file", value);
+	} else {
+		return -1;
+	}
+	return 0;
+}
+
 static int
 take_option(struct arguments *a, int c, const char *value)
 {
@@ -168,18 +281,58 @@ take_option(struct arguments *a, int c, const char *value)
 		a->is_version = true;
 		return 0;
 	default:
-		return -1; /* getopt has said why */
+		return take_version_option(a, c, value); /* else getopt has said why */
 	}
+}
+
+static void
+add_option(struct option *all, size_t *n, char *name, int value)
+{
+	all[(*n)++] = (struct option){name, required_argument, NULL, value};
+}
+
+/* The options that are written above, those that are sent, and each key of the conf file, as
+ * max-scale and as max_scale. */
+static struct option *
+make_options(struct str_list *names)
+{
+	size_t most = ARRAY_LEN(long_options) + ARRAY_LEN(sent_options) + 2 * settings_keys_n;
+	struct option *all = xcalloc(most + 1, sizeof *all);
+	size_t n = ARRAY_LEN(long_options), i;
+	char *name, *at;
+
+	memcpy(all, long_options, sizeof long_options);
+	names->v = xcalloc(most + 1, sizeof *names->v);
+	for (i = 0; i < ARRAY_LEN(sent_options); i++)
+		add_option(all, &n, names->v[names->n++] = xstrdup(sent_options[i].name),
+			   LONG_SENT + (int)i);
+	for (i = 0; i < settings_keys_n; i++) {
+		if (!is_for_deploy(&settings_keys[i]))
+			continue;
+		add_option(all, &n, names->v[names->n++] = xstrdup(settings_keys[i].name),
+			   LONG_KEY + (int)i);
+		name = names->v[names->n++] = xstrdup(settings_keys[i].name);
+		while ((at = strchr(name, '_')) != NULL)
+			*at = '-';
+		if (strcmp(name, settings_keys[i].name) != 0)
+			add_option(all, &n, name, LONG_KEY + (int)i);
+	}
+	return all;
 }
 
 static int
 take_arguments(struct arguments *a, int argc, char **argv)
 {
-	int c;
+	struct str_list names = {.n = 0};
+	struct option *options = make_options(&names);
+	int c, rc = 0;
 
-	while ((c = getopt_long(argc, argv, short_options, long_options, NULL)) != -1)
-		if (take_option(a, c, optarg) < 0)
-			return -1;
+	while (rc == 0 && (c = getopt_long(argc, argv, short_options, options, NULL)) != -1)
+		rc = take_option(a, c, optarg);
+	free(options);
+	str_list_fini(&names);
+	if (rc < 0)
+		return -1;
 	a->words = argv + optind;
 	a->n = argc - optind;
 	return 0;
@@ -208,7 +361,13 @@ check_options(const struct command *c, const struct arguments *a)
 		   {OPTION_NO_WAIT, "--no-wait"},
 		   {OPTION_TIMEOUT, "--timeout"},
 		   {OPTION_FOR, "--for"},
-		   {OPTION_TOP, "--interval or -n"}};
+		   {OPTION_TOP, "--interval or -n"},
+		   {OPTION_DEPLOY, "options of deploy"},
+		   {OPTION_TAG, "--tag"},
+		   {OPTION_UNTAG, "--untag"},
+		   {OPTION_TO, "--to"},
+		   {OPTION_FILE, "-f or --dry-run"},
+		   {OPTION_GENERATION, "--generation"}};
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(all); i++)
@@ -271,12 +430,18 @@ main(int argc, char **argv)
 	argv[0] = name;
 	daemon_init(); /* a reader that leaves is an error of writing */
 	if (take_arguments(&a, argc, argv) < 0)
-		return CTL_EXIT_USAGE;
+		status = CTL_EXIT_USAGE;
 	out_open(a.options.is_quiet);
-	if (a.is_version)
+	if (status != CTL_EXIT_OK)
+		;
+	else if (a.is_version)
 		out_printf("activatorctl %s\n", daemon_version);
 	else
 		status = run(&a);
+	while (a.options.sent_n > 0)
+		free(a.options.sent[--a.options.sent_n]);
+	free(a.options.sent);
+	free(a.options.settings);
 	if (!out_close() && status == CTL_EXIT_OK)
 		status = CTL_EXIT_FAILED;
 	return (int)status;

@@ -255,6 +255,7 @@ static void
 put_request(const struct session_request *r, struct strbuf *out)
 {
 	struct jput j;
+	size_t i;
 
 	jput_init(&j, out);
 	jput_object(&j, NULL);
@@ -262,6 +263,13 @@ put_request(const struct session_request *r, struct strbuf *out)
 	jput_string(&j, "command", r->command);
 	jput_string_if(&j, "name", r->name);
 	jput_string_if(&j, "state", r->state);
+	jput_string_if(&j, "text", r->text);
+	if (r->options_n > 0) {
+		jput_array(&j, "options");
+		for (i = 0; i < r->options_n; i++)
+			jput_string(&j, NULL, r->options[i]);
+		jput_array_end(&j);
+	}
 	jput_bool(&j, "wait", r->is_waiting);
 	jput_i64(&j, "timeout_ms", MAX(r->timeout_ns / CLK_MS, 1));
 	jput_object_end(&j);

@@ -8,7 +8,10 @@
 
 struct session_request {
 	const char *command;
-	const char *name;   /* NULL: none */
+	const char *name;     /* NULL: none */
+	const char *text;     /* services as the text of a conf file; NULL: none */
+	char *const *options; /* "KEY=VALUE" */
+	size_t options_n;
 	const char *state;  /* NULL: none */
 	bool is_waiting;    /* answer when it is done; else when it has begun */
 	int64_t timeout_ns; /* > 0 */

@@ -412,9 +412,15 @@ put_service_page(struct show *show, const struct jget *service)
 	char *name = session_text(service, "name"), *hosts = session_list(service, "hosts", ", ");
 	char *paths = session_list(service, "paths", ", "), *file = session_text(service, "file");
 	char *owner = session_text(service, "owner");
-	char *from = file == NULL ? xstrdup("annotations of the workload: change them there")
-				  : xasprintf("%s:%lu: change it there, then: activatorctl reload",
-					      file, whole(service, "line"));
+	char *source = session_text(service, "source");
+	char *from = source != NULL && strcmp(source, "store") == 0
+			     ? xasprintf(
+				       "activatorctl, generation %lu: deploy and traffic change it",
+				       whole(service, "generation"))
+		     : file == NULL
+			     ? xstrdup("annotations of the workload: change them there")
+			     : xasprintf("%s:%lu: change it there, then: activatorctl reload", file,
+					 whole(service, "line"));
 
 	put_row("service", name);
 	put_row("hosts", hosts);
@@ -427,6 +433,7 @@ put_service_page(struct show *show, const struct jget *service)
 	free(paths);
 	free(file);
 	free(owner);
+	free(source);
 	free(from);
 }
 
@@ -502,6 +509,19 @@ put_why(const struct show *show, const struct jget *why)
 	const char *slash = name == NULL ? NULL : strchr(name, '/');
 
 	if (show->revision == NULL || slash == NULL || strcmp(slash + 1, show->revision) == 0)
+		out_printf("%s%s", show->lines > 1 ? "\n" : "", text == NULL ? "" : text);
+	free(text);
+	free(name);
+}
+
+static void
+put_export(struct show *show, const struct jget *service)
+{
+	char *text = session_text(service, "text"), *name = session_text(service, "name");
+
+	if (show->format == CTL_NAME)
+		strbuf_addf(&show->names, "%s\n", name);
+	else
 		out_printf("%s%s", show->lines > 1 ? "\n" : "", text == NULL ? "" : text);
 	free(text);
 	free(name);
@@ -588,6 +608,8 @@ show_line(const struct session_line *line, void *arg)
 		strbuf_addf(&show->json, "%s%s", show->json.len > 0 ? "," : "", line->text);
 	else if (strcmp(line->type, "service") == 0)
 		show_service(show, line->root);
+	else if (strcmp(line->type, "export") == 0)
+		put_export(show, line->root);
 	else if (strcmp(line->type, "why") == 0)
 		put_why(show, line->root);
 	else if (strcmp(line->type, "status") == 0 && show->kind == SHOW_VERSION)
@@ -626,7 +648,8 @@ put_json(const struct show *show, const struct session_end *end)
 		put_json_end(show, end);
 	else if (end->status != CTL_EXIT_OK)
 		return;
-	else if (show->kind == SHOW_SERVICES || show->kind == SHOW_LOAD)
+	else if (show->kind == SHOW_SERVICES || show->kind == SHOW_LOAD ||
+		 show->kind == SHOW_EXPORT)
 		out_printf("{\"services\":[%s]}\n", json);
 	else if (show->kind == SHOW_WHY)
 		out_printf("{\"revisions\":[%s]}\n", json);

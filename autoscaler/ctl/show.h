@@ -9,6 +9,7 @@ enum show_kind {
 	SHOW_SERVICE,	/* a page of one */
 	SHOW_REVISIONS, /* a row for each revision of the services */
 	SHOW_LOAD,	/* the same, with what they do now */
+	SHOW_EXPORT,	/* the text of conf files */
 	SHOW_WHY,	/* a page for each revision */
 	SHOW_STATUS,	/* a page of the autoscaler */
 	SHOW_VERSION,	/* a line for each program */

@@ -25,15 +25,19 @@ add(struct catalog *c, struct hmap *names, const struct service_conf *service)
 
 void
 catalog_init(struct catalog *c, const struct service_conf *file, size_t file_n,
-	     const struct service_conf *found, size_t found_n)
+	     struct service_conf *const *stored, size_t stored_n, const struct service_conf *found,
+	     size_t found_n)
 {
 	struct hmap names;
 	size_t i;
 
-	*c = (struct catalog){.services = xcalloc(file_n + found_n + 1, sizeof *c->services)};
+	*c = (struct catalog){
+		.services = xcalloc(file_n + stored_n + found_n + 1, sizeof *c->services)};
 	hmap_init(&names);
 	for (i = 0; i < file_n; i++)
 		add(c, &names, &file[i]);
+	for (i = 0; i < stored_n; i++)
+		add(c, &names, stored[i]);
 	for (i = 0; i < found_n; i++)
 		add(c, &names, &found[i]);
 	hmap_fini(&names);
@@ -72,6 +76,17 @@ has_revision(const struct service_conf *s, const char *full_name)
 }
 
 static bool
+is_leaving(const struct catalog *c, const char *full_name)
+{
+	size_t i;
+
+	for (i = 0; i < c->leaving_n; i++)
+		if (strcmp(c->leaving[i].revision->full_name, full_name) == 0)
+			return true;
+	return false;
+}
+
+static bool
 has_instances(const struct reconcile *r, const char *full_name)
 {
 	const struct scaled_revision *rev = reconcile_find(r, full_name);
@@ -91,7 +106,8 @@ catalog_keep_leaving(struct catalog *c, const struct service_conf *old, size_t n
 		for (k = 0; k < old[i].revisions_n; k++) {
 			const struct revision_conf *rev = &old[i].revisions[k];
 
-			if (has_revision(now, rev->full_name) || !has_instances(r, rev->full_name))
+			if (has_revision(now, rev->full_name) || is_leaving(c, rev->full_name) ||
+			    !has_instances(r, rev->full_name))
 				continue;
 			c->leaving = xrealloc(c->leaving, (c->leaving_n + 1) * sizeof *c->leaving);
 			c->leaving[c->leaving_n++] = (struct catalog_leaving){.service = &old[i],

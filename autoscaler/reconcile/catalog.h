@@ -20,13 +20,15 @@ struct catalog {
 	size_t leaving_n;
 };
 
-/* Join the services of the conf file and of the driver.  Of two of the same name the first is
- * used, and the log says so. */
+/* Join the services of the conf file, of the store and of the driver.  Of two of the same name the
+ * first is used, and the log says so. */
 void catalog_init(struct catalog *, const struct service_conf *file, size_t file_n,
+		  struct service_conf *const *stored, size_t stored_n,
 		  const struct service_conf *found, size_t found_n);
 void catalog_fini(struct catalog *);
 
-/* Add as leaving the revisions of `old` that are not in the catalog and still have instances.
+/* Add as leaving the revisions of `old` that are not in the catalog, leaving or not, and still have
+ * instances.
  * old is borrowed until catalog_fini(). */
 void catalog_keep_leaving(struct catalog *, const struct service_conf *old, size_t n,
 			  const struct reconcile *);

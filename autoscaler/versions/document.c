@@ -1,0 +1,317 @@
+#include "autoscaler/versions/document.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/conf.h"
+#include "common/conf_names.h"
+#include "common/settings_value.h"
+#include "common/strbuf.h"
+
+#define SERVICE_HEAD "# activatorctl: generation=%" PRIu64 " next=%" PRIu32 "\n"
+#define SERVICE_SCAN "# activatorctl: generation=%" SCNu64 " next=%" SCNu32
+#define REVISION_HEAD "# activatorctl: created=%" PRId64 "\n"
+#define REVISION_SCAN "# activatorctl: created=%" SCNd64
+
+/* --- writing --- */
+
+static void
+indent(struct strbuf *out, unsigned depth)
+{
+	strbuf_addf(out, "%*s", (int)(4 * depth), "");
+}
+
+static void
+put_value(const struct conf_value *v, struct strbuf *out, unsigned depth)
+{
+	size_t i;
+
+	indent(out, depth);
+	strbuf_addf(out, "%s = %s", v->key->name, value_is_list(v->key) ? "{" : "");
+	for (i = 0; i < v->n; i++) {
+		if (i > 0)
+			strbuf_adds(out, ", ");
+		value_format_string(v->texts[i], out);
+	}
+	strbuf_adds(out, value_is_list(v->key) ? "}\n" : "\n");
+}
+
+static const char *
+kind_name(unsigned where)
+{
+	size_t i;
+
+	for (i = 0; i < conf_kinds_n; i++)
+		if (conf_kinds[i].where == where)
+			return conf_kinds[i].name;
+	CHECK(!"a kind of section that is not known");
+}
+
+static void put_body(const struct conf_section *, unsigned not_in, struct strbuf *, unsigned depth);
+
+static void
+put_section(const struct conf_section *s, struct strbuf *out, unsigned depth)
+{
+	indent(out, depth);
+	strbuf_adds(out, kind_name(s->where));
+	if (s->title != NULL) {
+		strbuf_adds(out, " ");
+		value_format_string(s->title, out);
+	}
+	strbuf_adds(out, " {\n");
+	put_body(s, 0, out, depth + 1);
+	indent(out, depth);
+	strbuf_adds(out, "}\n");
+}
+
+/* Values and sections, but no sections of the kinds not_in. */
+static void
+put_body(const struct conf_section *s, unsigned not_in, struct strbuf *out, unsigned depth)
+{
+	size_t i, k;
+
+	for (k = 0; k < settings_keys_n; k++)
+		for (i = 0; i < s->values_n; i++)
+			if (s->values[i].key == &settings_keys[k])
+				put_value(&s->values[i], out, depth);
+	for (i = 0; i < s->sections_n; i++)
+		if (s->sections[i].where != IN_IGNORED && (s->sections[i].where & not_in) == 0)
+			put_section(&s->sections[i], out, depth);
+}
+
+void
+document_put_service_body(const struct conf_section *service, struct strbuf *out)
+{
+	put_body(service, IN_TRAFFIC | IN_REVISION, out, 1);
+}
+
+void
+document_put_revision_body(const struct conf_section *revision, struct strbuf *out)
+{
+	put_body(revision, 0, out, 2);
+}
+
+static void
+put_title(const char *kind, const char *title, struct strbuf *out)
+{
+	strbuf_addf(out, "%s ", kind);
+	value_format_string(title, out);
+	strbuf_adds(out, " {\n");
+}
+
+static void
+put_route(const struct stored_service *s, bool is_active_only, struct strbuf *out)
+{
+	size_t i;
+
+	for (i = 0; i < s->n; i++) {
+		const struct stored_revision *r = &s->v[i];
+
+		if (is_active_only && !stored_revision_is_active(r))
+			continue;
+		strbuf_adds(out, "    traffic ");
+		value_format_string(r->name, out);
+		strbuf_addf(out, " { percent = %u", r->percent);
+		if (r->tag != NULL) {
+			strbuf_adds(out, " tag = ");
+			value_format_string(r->tag, out);
+		}
+		strbuf_adds(out, " }\n");
+	}
+}
+
+static void
+put_revision(const struct stored_revision *r, struct strbuf *out)
+{
+	strbuf_adds(out, "    ");
+	put_title("revision", r->name, out);
+	strbuf_addf(out, "%s    }\n", r->body);
+}
+
+void
+document_put_service(const struct stored_service *s, struct strbuf *out)
+{
+	strbuf_addf(out, SERVICE_HEAD, s->generation, s->next);
+	put_title("service", s->name, out);
+	strbuf_adds(out, s->body);
+	put_route(s, false, out);
+	strbuf_adds(out, "}\n");
+}
+
+void
+document_put_revision(const struct stored_service *s, const struct stored_revision *r,
+		      struct strbuf *out)
+{
+	strbuf_addf(out, REVISION_HEAD, r->created_s);
+	put_title("service", s->name, out);
+	put_revision(r, out);
+	strbuf_adds(out, "}\n");
+}
+
+void
+document_put_conf(const struct stored_service *s, bool is_active_only, struct strbuf *out)
+{
+	size_t i;
+
+	put_title("service", s->name, out);
+	strbuf_adds(out, s->body);
+	put_route(s, is_active_only, out);
+	for (i = 0; i < s->n; i++)
+		if (!is_active_only || stored_revision_is_active(&s->v[i]))
+			put_revision(&s->v[i], out);
+	strbuf_adds(out, "}\n");
+}
+
+/* --- reading --- */
+
+/* Only services may stand there. */
+static void
+refuse_others(const struct conf_section *root, struct conf_errors *errors)
+{
+	size_t i;
+
+	if (root->values_n > 0)
+		conf_error(errors, root->values[0].line, "%s: expected services alone",
+			   root->values[0].key->name);
+	for (i = 0; i < root->sections_n; i++)
+		if (root->sections[i].where != IN_SERVICE && root->sections[i].where != IN_IGNORED)
+			conf_error(errors, root->sections[i].line, "expected services alone");
+}
+
+struct conf_section *
+document_parse(const char *file, const char *text, size_t n, struct settings_errors *lines)
+{
+	struct conf_errors errors = {.file = file};
+	bool is_whole = true;
+	struct conf_section *root = conf_read_bytes(text, n, &errors, &is_whole);
+	bool is_bad;
+
+	if (root != NULL)
+		refuse_others(root, &errors);
+	is_bad = errors.n > 0 || !is_whole;
+	conf_errors_move(&errors, lines);
+	if (is_bad)
+		conf_free(&root);
+	return root;
+}
+
+/* As document_parse(), of one service, with the first mistake in err. */
+static struct conf_section *
+parse_one(const char *file, const char *text, size_t n, struct err *e)
+{
+	struct settings_errors lines = {NULL, 0};
+	struct conf_section *root = document_parse(file, text, n, &lines);
+
+	if (root == NULL)
+		err_set(e, 0, "%s", lines.n == 0 ? "it cannot be parsed" : lines.lines[0]);
+	settings_errors_free(&lines);
+	if (root != NULL && conf_section_count(root, IN_SERVICE) != 1) {
+		err_set(e, 0, "%s: expected one service", file);
+		conf_free(&root);
+	}
+	return root;
+}
+
+static const char *
+text_of(const struct conf_section *s, const char *key)
+{
+	const struct conf_value *v = conf_find(s, key);
+
+	return v == NULL || v->n == 0 ? NULL : v->texts[0];
+}
+
+static void
+read_route(const struct conf_section *service, struct stored_service *s)
+{
+	const struct conf_section *t;
+	const char *percent, *tag;
+	size_t i;
+
+	s->v = xcalloc(conf_section_count(service, IN_TRAFFIC) + 1, sizeof *s->v);
+	for (i = 0; (t = conf_section_at(service, IN_TRAFFIC, i)) != NULL; i++) {
+		percent = text_of(t, "percent");
+		tag = text_of(t, "tag");
+		s->v[s->n++] = (struct stored_revision){
+			.name = xstrdup(t->title),
+			.body = xstrdup(""),
+			.percent = percent == NULL ? 0 : (uint32_t)strtoul(percent, NULL, 10),
+			.tag = tag == NULL ? NULL : xstrdup(tag)};
+	}
+}
+
+int
+document_read_service(const char *file, const char *text, size_t n, struct stored_service **out,
+		      struct err *e)
+{
+	struct conf_section *root, *service;
+	struct strbuf body;
+	uint64_t generation;
+	uint32_t next;
+
+	if (sscanf(text, SERVICE_SCAN, &generation, &next) != 2)
+		return err_set(e, 0, "%s: expected generation and next in its first line", file);
+	root = parse_one(file, text, n, e);
+	if (root == NULL)
+		return -1;
+	service = conf_section_at(root, IN_SERVICE, 0);
+	strbuf_init(&body, 0);
+	document_put_service_body(service, &body);
+	*out = stored_service_new(service->title);
+	(*out)->generation = generation;
+	(*out)->next = next;
+	free((*out)->body);
+	(*out)->body = strbuf_take(&body);
+	read_route(service, *out);
+	conf_free(&root);
+	return 0;
+}
+
+int
+document_read_revision(const char *file, const char *text, size_t n, struct stored_revision *r,
+		       struct err *e)
+{
+	struct conf_section *root, *revision;
+	struct strbuf body;
+
+	if (sscanf(text, REVISION_SCAN, &r->created_s) != 1)
+		return err_set(e, 0, "%s: expected created in its first line", file);
+	root = parse_one(file, text, n, e);
+	if (root == NULL)
+		return -1;
+	revision = conf_section_at(conf_section_at(root, IN_SERVICE, 0), IN_REVISION, 0);
+	if (revision == NULL || strcmp(revision->title, r->name) != 0) {
+		conf_free(&root);
+		return err_set(e, 0, "%s: expected the revision \"%s\"", file, r->name);
+	}
+	strbuf_init(&body, 0);
+	document_put_revision_body(revision, &body);
+	free(r->body);
+	r->body = strbuf_take(&body);
+	conf_free(&root);
+	return 0;
+}
+
+/* --- settings --- */
+
+struct service_conf *
+document_load(const struct stored_service *s, const struct settings *base,
+	      struct settings_errors *lines)
+{
+	struct conf_errors errors = {.file = s->name};
+	struct service_conf *conf = NULL;
+	struct conf_section *root;
+	struct strbuf text;
+
+	strbuf_init(&text, 0);
+	document_put_conf(s, true, &text);
+	root = document_parse(s->name, text.data, text.len, lines);
+	if (root != NULL) {
+		conf = settings_load_service(base, conf_section_at(root, IN_SERVICE, 0), &errors);
+		conf_errors_move(&errors, lines);
+	}
+	strbuf_fini(&text);
+	conf_free(&root);
+	return conf;
+}

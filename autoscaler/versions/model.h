@@ -1,0 +1,80 @@
+/* model - a service of the store: what is the same for all its versions, the revisions that were
+ * made of it, and the route, which says what part of the traffic each of them gets.
+ *
+ * A revision never changes.  A template that equals an existing one makes no new revision.  The
+ * percents of a service sum to 100.  A revision without percent and without tag costs nothing, and
+ * stays to go back to, until there are too many (model_collect()).
+ * Pure: no clock, no I/O.  Thread: the owner.
+ *
+ * Room: autoscaler/versions has the services that activatorctl makes: their model, and the store
+ * that keeps them in state_dir.  It may use common/ alone.  It knows neither drivers nor
+ * activators: services.c makes settings of what is in the store, like those of the conf file.
+ *	store		the files
+ *	document	a service as the text of conf files, and back
+ *	model		what a command changes */
+#ifndef AUTOSCALER_VERSIONS_MODEL_H
+#define AUTOSCALER_VERSIONS_MODEL_H
+
+#include "common/err.h"
+
+#define MODEL_REVISIONS_MAX 1000 /* of a service */
+
+struct stored_revision {
+	char *name;	   /* "shop-00002", or as the operator has named it */
+	char *body;	   /* its keys and sections, as the text of a conf file (document.h) */
+	int64_t created_s; /* wall clock */
+	uint32_t percent;
+	char *tag; /* NULL: none */
+};
+
+struct stored_service {
+	char *name;
+	char *body;		   /* keys that are not a revision's */
+	uint64_t generation;	   /* of this document; each change raises it */
+	uint32_t next;		   /* number of the next revision that is not named */
+	struct stored_revision *v; /* in the order in which they were made */
+	size_t n;
+};
+
+NODISCARD struct stored_service *stored_service_new(const char *name);
+NODISCARD struct stored_service *stored_service_copy(const struct stored_service *);
+void stored_service_free(struct stored_service **);
+void stored_revision_fini(struct stored_revision *);
+struct stored_revision *stored_service_find(const struct stored_service *, const char *revision);
+/* Has it traffic, or a tag by which it can be reached? */
+bool stored_revision_is_active(const struct stored_revision *);
+
+#define MODEL_ALL (-1) /* percent: all of it */
+struct model_deploy {
+	const char *service_body; /* NULL: stays as it is */
+	const char *body;	  /* of the revision */
+	const char *revision;	  /* its name; NULL: by number */
+	const char *tag;	  /* NULL: none */
+	int percent;		  /* of the traffic, the others keep their proportions; MODEL_ALL */
+	int64_t now_s;
+};
+/* Returns the revision that has the template now, *is_new: it was made; NULL with err. */
+NODISCARD struct stored_revision *model_deploy(struct stored_service *, const struct model_deploy *,
+					       bool *is_new, struct err *);
+
+/* Give each revision its percent; what is not named gets 0, and they must sum to 100.  "latest"
+ * stands for the newest. */
+struct model_traffic {
+	const char *revision;
+	uint32_t percent;
+};
+NODISCARD int model_set_traffic(struct stored_service *, const struct model_traffic *, size_t n,
+				struct err *);
+/* Name a revision by a tag, which another one loses; or (revision NULL) remove the tag. */
+NODISCARD int model_set_tag(struct stored_service *, const char *revision, const char *tag,
+			    struct err *);
+NODISCARD int model_delete_revision(struct stored_service *, const char *revision, struct err *);
+
+/* Remove revisions that are not active: the oldest beyond MODEL_KEEP_MOST, and those beyond
+ * MODEL_KEEP_LEAST that are older than MODEL_KEEP_S.  Returns how many. */
+#define MODEL_KEEP_LEAST 20
+#define MODEL_KEEP_MOST 500
+#define MODEL_KEEP_S (48 * 3600)
+size_t model_collect(struct stored_service *, int64_t now_s);
+
+#endif
