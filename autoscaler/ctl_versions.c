@@ -229,6 +229,10 @@ read_percent(struct ctl_request *r, int *percent)
 	*percent = MODEL_ALL;
 	if (text == NULL)
 		return 0;
+	if (strcmp(text, "keep") == 0) {
+		*percent = MODEL_KEEP;
+		return 0;
+	}
 	if (!text_number(text, strlen(text), 100, &n)) {
 		ctl_done(r, CTL_USAGE, NULL, "expected a percent of 0 to 100, got \"%s\"", text);
 		return -1;
@@ -242,7 +246,14 @@ report_deploy(struct ctl_request *r, const struct stored_service *s, const char 
 	      bool is_new)
 {
 	const struct stored_revision *rev = stored_service_find(s, revision);
+	struct jput *j = ctl_line(r, "deployed");
 
+	jput_string(j, "service", s->name);
+	jput_string(j, "revision", revision);
+	jput_bool(j, "new", is_new);
+	jput_u64(j, "percent", rev->percent);
+	jput_string_if(j, "tag", rev->tag);
+	ctl_line_end(r);
 	ctl_done(r, CTL_OK, NULL, "%s/%s %s and gets %u%% of the traffic%s%s", s->name, revision,
 		 is_new ? "is made" : "has this template already", rev->percent,
 		 rev->tag == NULL ? "" : ", with the tag ", rev->tag == NULL ? "" : rev->tag);
@@ -270,6 +281,8 @@ deploy_into(struct ctl_request *r, const struct conf_section *service, struct st
 		rev = model_deploy(s, &d, is_new, &e);
 		if (rev == NULL)
 			refuse(r, &e);
+		else
+			rev->is_tried = ctl_option(r, "try", 0) != NULL;
 	}
 	strbuf_fini(&service_body);
 	strbuf_fini(&body);

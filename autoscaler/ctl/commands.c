@@ -220,6 +220,18 @@ run_upgrade(const struct ctl_options *o, char *const *arguments, int n)
 
 /* --- versions --- */
 
+/* What was given behind an option that is sent: option_of(o, "tag=").  NULL: it was not given. */
+static const char *
+option_of(const struct ctl_options *o, const char *key)
+{
+	size_t i;
+
+	for (i = 0; i < o->sent_n; i++)
+		if (strncmp(o->sent[i], key, strlen(key)) == 0)
+			return o->sent[i] + strlen(key);
+	return NULL;
+}
+
 static void
 put_settings(const struct ctl_options *o, bool is_of_service, struct strbuf *out)
 {
@@ -265,6 +277,76 @@ put_template(const struct ctl_options *o, char *const *arguments, int n, struct 
 	strbuf_adds(out, n > 1 ? "}\n}\n}\n" : "}\n}\n");
 }
 
+/* The revision that a `deploy` has made, "shop/shop-00002". */
+static void
+take_deployed(const struct session_line *line, void *arg)
+{
+	char **revision = arg;
+	char *service = session_text(line->root, "service");
+	char *name = session_text(line->root, "revision");
+
+	if (strcmp(line->type, "deployed") == 0 && service != NULL && name != NULL) {
+		free(*revision);
+		*revision = xasprintf("%s/%s", service, name);
+	} else {
+		show_line_now(line);
+	}
+	free(service);
+	free(name);
+}
+
+/* Send it without percent and tag, but as one that is to be tried (or not any more). */
+static enum ctl_exit
+deploy_aside(const struct ctl_options *o, const struct session_request *r, bool is_tried,
+	     char **revision)
+{
+	struct session_request aside = *r;
+	char *options[3], name[200], percent[] = "percent=keep", try[] = "try=1";
+	const char *given = option_of(o, "revision=");
+	struct session_end end;
+	size_t n = 0;
+
+	options[n++] = percent;
+	if (is_tried)
+		options[n++] = try;
+	if (given != NULL) {
+		snprintf(name, sizeof name, "revision=%s", given);
+		options[n++] = name;
+	}
+	aside.options = options;
+	aside.options_n = n;
+	session_ask(o, &aside, take_deployed, revision, &end);
+	if (end.status == CTL_EXIT_OK) {
+		session_end_fini(&end);
+		return CTL_EXIT_OK;
+	}
+	return report(&end, o->format);
+}
+
+/* Make the revision without traffic, and see whether it starts.  Only then it gets what was asked
+ * for. */
+static enum ctl_exit
+try_deploy(const struct ctl_options *o, const struct session_request *r)
+{
+	struct ctl_options quiet = *o;
+	char *revision = NULL;
+	enum ctl_exit status = deploy_aside(o, r, true, &revision), ended;
+
+	if (status == CTL_EXIT_OK && revision != NULL) {
+		quiet.sent_n = 0;
+		quiet.timeout_ns = o->wait_ns;
+		status = change(&quiet, "wake", revision, WAIT_TIMEOUT);
+		if (status != CTL_EXIT_OK) {
+			ended = deploy_aside(o, r, false, &revision);
+			if (ended == CTL_EXIT_OK)
+				out_error("%s gets no traffic; activatorctl delete %s", revision,
+					  revision);
+		}
+	}
+	free(revision);
+	return status;
+}
+
 static enum ctl_exit
 run_deploy(const struct ctl_options *o, char *const *arguments, int n)
 {
@@ -273,13 +355,16 @@ run_deploy(const struct ctl_options *o, char *const *arguments, int n)
 				    .options = o->sent,
 				    .options_n = o->sent_n,
 				    .timeout_ns = ANSWER_TIMEOUT};
-	enum ctl_exit status;
+	enum ctl_exit status = CTL_EXIT_OK;
 	struct strbuf text;
 
 	strbuf_init(&text, 0);
 	put_template(o, arguments, n, &text);
 	r.text = strbuf_str(&text);
-	status = ask(o, &r, SHOW_RESULTS, NULL);
+	if (o->wait_ns > 0)
+		status = try_deploy(o, &r);
+	if (status == CTL_EXIT_OK)
+		status = ask(o, &r, SHOW_RESULTS, NULL);
 	strbuf_fini(&text);
 	return status;
 }
@@ -438,7 +523,8 @@ const struct command commands[] = {
 	 "Makes a revision of the command and the options, and gives it the traffic. A service that\n"
 	 "there is not yet needs --host. Options are the keys of the conf file for services and\n"
 	 "revisions, --max-scale 5 for max_scale = 5; what is not given has its default. A template\n"
-	 "that equals an existing revision makes no new one.\n",
+	 "that equals an existing revision makes no new one. With --wait it gets traffic only once an\n"
+	 "instance of it answers, and if its start fails, it gets none.\n",
 	 "  activatorctl deploy shop --host shop.example.com -- /srv/shop/bin/shop --port '$PORT'\n"
 	 "  activatorctl deploy shop --traffic 10 --tag next -- /srv/shop/bin/shop2 --port '$PORT'\n"
 	 "  activatorctl deploy shop --no-traffic --max-scale 5 --env MODE=test -- ./shop3\n",

@@ -43,6 +43,7 @@ struct ctl_options {
 	bool is_quiet;
 	bool is_not_waiting;	      /* --no-wait */
 	int64_t timeout_ns;	      /* 0: the command's default */
+	int64_t wait_ns;	      /* --wait of deploy; 0: not given */
 	int64_t interval_ns;	      /* of top */
 	uint32_t times;		      /* -n of top; 0: until interrupted */
 	const char *state;	      /* --for of wait; NULL: awake */

@@ -23,6 +23,7 @@ enum {
 	LONG_NO_TRAFFIC,
 	LONG_HOST,
 	LONG_ENV,
+	LONG_WAIT,
 	LONG_SENT,     /* … + i: sent_options[i] */
 	LONG_KEY = 512 /* … + i: settings_keys[i] */
 };
@@ -56,6 +57,7 @@ static const struct option long_options[] = {
 	{"no-traffic", no_argument, NULL, LONG_NO_TRAFFIC},
 	{"host", required_argument, NULL, LONG_HOST},
 	{"env", required_argument, NULL, LONG_ENV},
+	{"wait", required_argument, NULL, LONG_WAIT},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, 'V'},
 };
@@ -115,6 +117,7 @@ put_command_help(const struct command *c)
 			"      --revision NAME  in place of the service's name and a number\n"
 			"      --traffic P      the percent that it gets; the others share the rest\n"
 			"      --no-traffic     it gets none\n"
+			"      --wait TIME      it gets traffic once it answers, if it does so in time\n"
 			"      --KEY VALUE      a key of the conf file: --max-scale 5, --user www\n");
 	if (c->options & OPTION_UNTAG)
 		out_text("      --tag REV=TAG    name a revision by a tag\n"
@@ -223,6 +226,9 @@ take_version_option(struct arguments *a, int c, const char *value)
 	} else if (c == LONG_HOST || c == LONG_ENV) {
 		a->given |= OPTION_DEPLOY;
 		add_setting(o, find_key(c == LONG_HOST ? "hosts" : "environment"), value);
+	} else if (c == LONG_WAIT) {
+		a->given |= OPTION_DEPLOY;
+		return take_duration("--wait", value, &o->wait_ns);
 	} else if (c == LONG_NO_TRAFFIC) {
 		a->given |= OPTION_DEPLOY;
 		add_sent(o, "percent", "0");

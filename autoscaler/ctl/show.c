@@ -620,6 +620,13 @@ show_line(const struct session_line *line, void *arg)
 		put_result(line->root);
 }
 
+void
+show_line_now(const struct session_line *line)
+{
+	if (strcmp(line->type, "result") == 0)
+		put_result(line->root);
+}
+
 /* How it ended, with what each program has done. */
 static void
 put_json_end(const struct show *show, const struct session_end *end)

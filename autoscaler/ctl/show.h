@@ -22,6 +22,8 @@ struct show; /* opaque */
 NODISCARD struct show *show_new(enum show_kind, enum ctl_format, const char *revision, size_t most);
 /* A session_line_fn; arg: the struct show. */
 void show_line(const struct session_line *, void *arg);
+/* Write a line of the type `result` at once. */
+void show_line_now(const struct session_line *);
 /* Write it, and free it.  end: how the request ended; of another end than CTL_EXIT_OK, only
  * SHOW_RESULTS is written. */
 void show_end(struct show **, const struct session_end *end);

@@ -80,7 +80,7 @@ stored_service_find(const struct stored_service *s, const char *revision)
 bool
 stored_revision_is_active(const struct stored_revision *r)
 {
-	return r->percent > 0 || r->tag != NULL;
+	return r->percent > 0 || r->tag != NULL || r->is_tried;
 }
 
 static int
@@ -207,7 +207,8 @@ add_revision(struct stored_service *s, const struct model_deploy *d)
 static int
 check_deploy(const struct stored_service *s, const struct model_deploy *d, struct err *e)
 {
-	if (d->percent != MODEL_ALL && (d->percent < 0 || d->percent > 100))
+	if (d->percent != MODEL_ALL && d->percent != MODEL_KEEP &&
+	    (d->percent < 0 || d->percent > 100))
 		return err_set(e, 0, "expected a percent of 0 to 100, got %d", d->percent);
 	if (d->revision != NULL && strcmp(d->revision, "latest") == 0)
 		return err_set(e, 0, "\"latest\" stands for the newest revision: use another name");
@@ -234,7 +235,8 @@ model_deploy(struct stored_service *s, const struct model_deploy *d, bool *is_ne
 		text_replace(&s->body, d->service_body);
 	if (r == NULL)
 		r = add_revision(s, d);
-	give(s, (size_t)(r - s->v), d->percent == MODEL_ALL ? 100 : (uint32_t)d->percent);
+	if (d->percent != MODEL_KEEP || s->n == 1)
+		give(s, (size_t)(r - s->v), d->percent < 0 ? 100 : (uint32_t)d->percent);
 	if (d->tag != NULL && model_set_tag(s, r->name, d->tag, e) < 0)
 		return NULL;
 	return r;

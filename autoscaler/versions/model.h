@@ -25,6 +25,9 @@ struct stored_revision {
 	int64_t created_s; /* wall clock */
 	uint32_t percent;
 	char *tag; /* NULL: none */
+	/* `deploy --wait` finds out whether it starts, before it gets traffic.  Not stored: after a
+	 * restart it is a revision like any other without traffic. */
+	bool is_tried;
 };
 
 struct stored_service {
@@ -41,10 +44,11 @@ NODISCARD struct stored_service *stored_service_copy(const struct stored_service
 void stored_service_free(struct stored_service **);
 void stored_revision_fini(struct stored_revision *);
 struct stored_revision *stored_service_find(const struct stored_service *, const char *revision);
-/* Has it traffic, or a tag by which it can be reached? */
+/* Has it traffic, or a tag by which it can be reached, or is it tried? */
 bool stored_revision_is_active(const struct stored_revision *);
 
-#define MODEL_ALL (-1) /* percent: all of it */
+#define MODEL_ALL (-1)	/* percent: all of it */
+#define MODEL_KEEP (-2) /* … what it has; a new one gets none */
 struct model_deploy {
 	const char *service_body; /* NULL: stays as it is */
 	const char *body;	  /* of the revision */

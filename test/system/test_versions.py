@@ -251,6 +251,31 @@ def test_no_request_notices(tmp_path):
         assert not any(t.is_alive() for t in threads)
 
 
+def test_a_version_that_does_not_start_gets_no_traffic(tmp_path):
+    with running(tmp_path, CONF) as s:
+        deploy(s, "shop", "--host", "shop.x", "--wait", "30s")
+        routed(s, "shop.x")
+        done = ctl(s, "deploy", "shop", "--wait", "30s", "--", "no-such-program")
+        assert done.status == 1
+        assert "cannot start no-such-program: not found in PATH" in done.err
+        assert "shop/shop-00002 gets no traffic; activatorctl delete shop/shop-00002" in done.err
+        assert percents(s, "shop") == {"shop-00001": 100, "shop-00002": 0}
+        assert s.get("shop.x")[0] == 200
+        change(s, "delete", "shop/shop-00002")
+        done = deploy(s, "shop", "--wait", "30s", "--traffic", "30", "--tag", "next",
+                      command=["--response", "1ms"])
+        assert "shop/shop-00003 is awake" in done.err
+        assert "and gets 30% of the traffic, with the tag next" in done.err
+        assert percents(s, "shop") == {"shop-00001": 70, "shop-00003": 30}
+        # One that serves already keeps its traffic while it is tried.
+        deploy(s, "shop", "--wait", "30s", "--traffic", "30", command=["--response", "1ms"])
+        assert percents(s, "shop") == {"shop-00001": 70, "shop-00003": 30}
+        done = ctl(s, "deploy", "shop", "--env", "TEST_STACK=" + s.path, "--wait", "1s", "--",
+                   HELLO, "--startup", "3600s")
+        assert done.status == 5
+        assert percents(s, "shop")["shop-00004"] == 0
+
+
 def test_percents_hold(tmp_path):
     with running(tmp_path, CONF) as s:
         deploy(s, "shop", "--host", "shop.x")

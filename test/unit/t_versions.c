@@ -111,6 +111,13 @@ others_share_what_a_new_revision_leaves(void **state)
 	assert_percents(s, "0 0 100");
 	assert_non_null(deploy(s, COMMAND("3"), 0, NULL, NULL));
 	assert_percents(s, "0 0 100"); /* nothing else could have it */
+	assert_non_null(deploy(s, COMMAND("4"), MODEL_KEEP, NULL, NULL));
+	assert_percents(s, "0 0 100 0");
+	assert_non_null(deploy(s, COMMAND("3"), MODEL_KEEP, NULL, NULL));
+	assert_percents(s, "0 0 100 0");
+	assert_false(stored_revision_is_active(&s->v[3]));
+	s->v[3].is_tried = true;
+	assert_true(stored_revision_is_active(&s->v[3]));
 	stored_service_free(&s);
 }
 
