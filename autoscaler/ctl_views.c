@@ -99,8 +99,6 @@ put_settings(struct jput *j, const struct revision_conf *conf)
 	jput_double(j, "target", conf->scaling.target);
 	jput_u64(j, "min_scale", conf->scaling.min_scale);
 	jput_u64(j, "max_scale", conf->scaling.max_scale);
-	if (conf->line > 0)
-		jput_u64(j, "line", conf->line);
 }
 
 static void
@@ -177,6 +175,8 @@ put_revision(struct jput *j, const struct facts *f, const struct service_conf *s
 		put_observed(j, rev);
 	if (is_whole)
 		put_settings(j, conf);
+	if (is_whole && services_source_of(f->services, service) == SERVICES_OF_FILE)
+		jput_u64(j, "line", conf->line);
 	if (is_whole && rev != NULL)
 		put_instances(j, rev);
 	jput_object_end(j);

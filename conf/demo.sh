@@ -75,7 +75,8 @@ say_hello() {
     curl -i --cacert build/demo/localhost.pem https://hello.localhost:8443/
 
   This terminal shows what happens to them; the whole log is in build/demo/log.
-  The state of everything: curl http://127.0.0.1:8082/status.  Ctrl-C stops everything.
+  The state of everything: build/activatorctl -c conf/demo.conf list, or top, or --help.
+  Ctrl-C stops everything.
 
 EOT
 }

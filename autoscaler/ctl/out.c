@@ -190,6 +190,13 @@ struct out_table {
 	size_t columns_n;
 	struct table_cell *cells;
 	size_t n, cap;
+	struct table_row *rows; /* NULL: in the order in which they were written */
+	size_t rows_n;
+};
+
+struct table_row {
+	double weight;
+	size_t at; /* its number as it was written */
 };
 
 /* Columns on the terminal: characters of UTF-8, each taken as one wide. */
@@ -278,13 +285,36 @@ put_rows(const struct out_table *t, const unsigned *room, unsigned indent, size_
 	size_t row, k;
 
 	for (row = 0; row < rows; row++) {
+		size_t at = t->rows_n == 0 ? row : t->rows[row].at;
+
 		put_spaces(indent);
 		for (k = 0; k < t->columns_n; k++) {
-			const struct table_cell *c = &t->cells[row * t->columns_n + k];
+			const struct table_cell *c = &t->cells[at * t->columns_n + k];
 
 			put_cell(t, k, c->text, c->width, c->colour, room[k]);
 		}
 	}
+}
+
+void
+out_row_weight(struct out_table *t, double weight)
+{
+	size_t at = t->n / t->columns_n;
+
+	t->rows = xrealloc(t->rows, (at + 1) * sizeof *t->rows);
+	for (; t->rows_n <= at; t->rows_n++)
+		t->rows[t->rows_n] = (struct table_row){.at = t->rows_n};
+	t->rows[at].weight = weight;
+}
+
+static int
+by_weight(const void *a, const void *b)
+{
+	const struct table_row *x = a, *y = b;
+
+	if (x->weight > y->weight || x->weight < y->weight)
+		return x->weight > y->weight ? -1 : 1;
+	return x->at < y->at ? -1 : 1;
 }
 
 void
@@ -297,26 +327,30 @@ out_table_drop(struct out_table **tp)
 	for (k = 0; k < t->n; k++)
 		free(t->cells[k].text);
 	free(t->cells);
+	free(t->rows);
 	free(t);
 }
 
 void
 out_table_end(struct out_table **tp, unsigned indent, size_t most)
 {
-	const struct out_table *t = *tp;
+	struct out_table *t = *tp;
 	unsigned *room = xcalloc(t->columns_n, sizeof *room);
 	size_t rows = t->n / t->columns_n, k;
 
 	CHECK(t->n == rows * t->columns_n);
-	rows = most > 0 ? MIN(rows, most) : rows;
+	if (t->rows_n > 0) {
+		CHECK(t->rows_n == rows);
+		qsort(t->rows, rows, sizeof *t->rows, by_weight);
+	}
 	for (k = 0; k < t->columns_n; k++)
 		room[k] = width_of(title_of(t, k));
-	for (k = 0; k < rows * t->columns_n; k++)
+	for (k = 0; k < t->n; k++)
 		room[k % t->columns_n] = MAX(room[k % t->columns_n], t->cells[k].width);
 	put_spaces(indent);
 	for (k = 0; k < t->columns_n; k++)
 		put_cell(t, k, title_of(t, k), width_of(title_of(t, k)), OUT_BOLD, room[k]);
-	put_rows(t, room, indent, rows);
+	put_rows(t, room, indent, most > 0 ? MIN(rows, most) : rows);
 	free(room);
 	out_table_drop(tp);
 }

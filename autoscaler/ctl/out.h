@@ -40,6 +40,8 @@ void out_progress_end(void);
 struct out_table; /* opaque */
 NODISCARD struct out_table *out_table_new(const char *const *columns, size_t n);
 void out_cell(struct out_table *, enum out_colour, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* The row that is being written goes before those of less weight; 0 without this call. */
+void out_row_weight(struct out_table *, double weight);
 /* Write at most `most` rows (0: all), each behind `indent` spaces, and free it. */
 void out_table_end(struct out_table **, unsigned indent, size_t most);
 void out_table_drop(struct out_table **); /* free it without that */

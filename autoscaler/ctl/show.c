@@ -233,6 +233,10 @@ show_revision_row(struct show *show, const struct jget *rev)
 	char *runs = runs_of(rev);
 	const char *shown = state == NULL ? "unknown" : state;
 
+	if (show->kind == SHOW_LOAD) /* what waits first, then what works, then what runs */
+		out_row_weight(show->table, 1e6 * (double)whole(rev, "parked") +
+						    1e3 * (double)whole(rev, "in_flight") +
+						    (double)whole(rev, "ready"));
 	out_cell(show->table, OUT_PLAIN, "%s", name);
 	if (show->kind == SHOW_REVISIONS)
 		put_traffic_cells(show, rev);

@@ -127,6 +127,19 @@ def test_top_without_a_terminal(shop):
     assert len(ctl(shop, "top", "-n", "1", "-o", "json").json["services"]) == 2
 
 
+def test_top_has_what_is_busy_first(tmp_path):
+    gate = Gate(tmp_path)
+    services = "".join('service "%s" { hosts = {"%s.x"} revision "v1" { command = {"HELLO"} } }\n'
+                       % (n, n) for n in "abcd")
+    with running(tmp_path, services) as s:
+        with s.connect() as client:
+            client.request("GET", "/" + gate.query(), "c.x")
+            wait_until(lambda: ctl(s, "top", "-n", "1").out.splitlines()[1].startswith("c/v1 "),
+                       what="the request to be reported")
+            gate.open()
+            assert client.response()[0] == 200
+
+
 # --- to wake, to put to sleep, to wait
 
 def test_wake_and_sleep(tmp_path):
