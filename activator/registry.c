@@ -17,7 +17,7 @@
 #include "common/text.h"
 
 #define PAGE_MOST ((size_t)256 << 10) /* bytes of a waiting page */
-#define RETIRED_RETRY_MS 1000	      /* after it the new route table answers, with 404 */
+#define RETIRED_RETRY_MS 1000	      /* for a request that was in flight, and has failed */
 
 struct registry {
 	struct loop *loop;
@@ -34,6 +34,7 @@ struct registry {
 	bool is_between;    /* `begin` has come, its `end` has not */
 	bool is_described;  /* an `end` has come */
 	int64_t generation; /* of the newest `end` */
+	unsigned swaps_n;   /* of route tables, that workers have not made yet */
 	bool is_counting;   /* the autoscaler counts shares */
 };
 
@@ -629,16 +630,17 @@ has_service_of(const struct registry *r, const struct revision *rev)
 	return false;
 }
 
-/* No service has the revision any more.  Its instances go, and its parked requests are refused:
- * with 404 if the service is gone, too; else they may come again, and go to another revision.  The
- * object stays while anything uses it, for the case that it is described again: then it reports
- * anew what it holds (share_link.h). */
+/* No service has the revision any more, and no worker routes to it: what was parked at it is
+ * parked elsewhere, or was refused (reroute.h).  Its instances go.  Requests in flight that fail
+ * are refused: with 404 if the service is gone, too; else they may come again, and go to another
+ * revision.  The object stays while anything uses it, for the case that it is described again: then
+ * it reports anew what it holds (share_link.h). */
 static void
 retire(struct registry *r, struct revision *rev)
 {
 	static char reason[] = "gone", service[] = "the service was removed",
 		    revision[] = "this revision of the service was removed";
-	bool has_service = has_service_of(r, rev);
+	bool has_service = rev->has_service;
 	struct msg_failure gone = {.reason = reason,
 				   .message = has_service ? revision : service,
 				   .retry_after_ms = RETIRED_RETRY_MS,
@@ -659,6 +661,26 @@ retire_undescribed(struct registry *r)
 	while ((rev = next_known(r, &at)) != NULL)
 		if (!rev->is_described)
 			retire(r, rev);
+}
+
+/* For retire(), which may come when r->services are gone. */
+static void
+note_services(const struct registry *r)
+{
+	struct revision *rev;
+	size_t at = 0;
+
+	while ((rev = next_known(r, &at)) != NULL)
+		rev->has_service = rev->is_described || has_service_of(r, rev);
+}
+
+static void
+on_swapped(void *arg)
+{
+	struct registry *r = arg;
+
+	if (--r->swaps_n == 0)
+		retire_undescribed(r);
 }
 
 int
@@ -683,11 +705,14 @@ registry_end(struct registry *r, int64_t generation, uint32_t services, struct e
 	for (i = 0; i < r->services_n; i++)
 		for (j = 0; j < r->services[i].revisions_n; j++)
 			describe(r, &r->services[i].revisions[j]);
+	note_services(r);
 	routes = routes_new(r->services, r->services_n, &source);
+	r->swaps_n += r->workers_n;
 	for (k = 0; k < r->workers_n; k++)
-		worker_post_routes(r->workers[k], routes);
+		worker_post_routes(r->workers[k], routes, on_swapped, r);
 	routes_unref(&routes);
-	retire_undescribed(r);
+	if (r->workers_n == 0)
+		retire_undescribed(r);
 	drop_services(r);
 	r->is_between = false;
 	r->is_described = true;

@@ -173,6 +173,7 @@ struct revision {
 	struct loop_mail demand_mail;	/* to control_loop; holds a reference while posted */
 	void *demand_tracker;		/* autoscaler_link.c's; NULL: none */
 	bool is_described;		/* by the newest begin … end; else it is retired */
+	bool has_service;		/* the newest begin … end has described its service */
 	bool is_share_reported;		/* to this autoscaler, by this link */
 	struct revision_limits *limits; /* a reference */
 

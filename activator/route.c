@@ -73,6 +73,7 @@ struct routes {
 	struct service *services;
 	size_t services_n;
 	struct hmap hosts;	 /* "host" or "*.suffix", to struct vhost */
+	struct hmap names;	 /* of services with a host and traffic, to struct service */
 	struct vhost *any;	 /* for "*"; NULL: none */
 	size_t longest_wildcard; /* ".suffix" in bytes; 0: no wildcards */
 };
@@ -305,6 +306,7 @@ routes_new(const struct msg_service *services, size_t n, const struct route_sour
 
 	ref_init(&r->refs);
 	hmap_init(&r->hosts);
+	hmap_init(&r->names);
 	r->services = xcalloc(n, sizeof *r->services);
 	for (i = 0; i < n; i++) {
 		struct service *s = &r->services[r->services_n++];
@@ -312,6 +314,8 @@ routes_new(const struct msg_service *services, size_t n, const struct route_sour
 		service_init(s, &services[i], source);
 		add_hosts(r, &services[i].hosts, &services[i], s, false);
 		add_hosts(r, &services[i].local_hosts, &services[i], s, true);
+		if (services[i].hosts.n + services[i].local_hosts.n > 0 && s->traffic_n > 0)
+			hmap_put(&r->names, s->pub.name, s);
 	}
 	for (i = 0; i < n; i++) { /* last: a host of a service goes before that of a tag */
 		const struct service *s = &r->services[i];
@@ -393,6 +397,7 @@ routes_free(struct routes *r)
 	while (hmap_next(&r->hosts, &at, NULL, &vhost))
 		vhost_free(vhost);
 	hmap_fini(&r->hosts);
+	hmap_fini(&r->names);
 	vhost_free(r->any);
 	for (i = 0; i < r->services_n; i++)
 		service_fini(&r->services[i]);
@@ -566,17 +571,46 @@ find_tagged(const struct service *s, const struct route_query *q)
  * them.  When percents change, only clients whose key lies between an old and a new border of
  * a range move to another revision. */
 static const struct traffic_entry *
-pick_entry(const struct service *s, const struct route_query *q)
+entry_at(const struct service *s, uint64_t key)
 {
-	uint64_t at;
+	uint64_t at = (uint64_t)((unsigned __int128)key * s->total >> 64);
 	size_t i;
 
-	if (s->traffic_n == 1 || s->total == 0)
-		return &s->traffic[0];
-	at = (uint64_t)((unsigned __int128)split_key(s, q) * s->total >> 64);
 	for (i = 0; i < s->traffic_n - 1 && at >= s->traffic[i].percent; i++)
 		at -= s->traffic[i].percent;
 	return &s->traffic[i];
+}
+
+static const struct traffic_entry *
+pick_entry(const struct service *s, const struct route_query *q)
+{
+	if (s->traffic_n == 1 || s->total == 0)
+		return &s->traffic[0];
+	return entry_at(s, split_key(s, q));
+}
+
+bool
+routes_leads_to(const struct routes *r, const char *service, const struct revision *rev)
+{
+	const struct service *s = hmap_find(&r->names, service);
+	size_t i;
+
+	for (i = 0; s != NULL && i < s->traffic_n; i++)
+		if (s->traffic[i].revision.rev == rev)
+			return true;
+	return false;
+}
+
+const struct route_revision *
+routes_pick(const struct routes *r, const char *name, uint64_t random,
+	    const struct route_service **service)
+{
+	const struct service *s = hmap_find(&r->names, name);
+
+	if (s == NULL)
+		return NULL;
+	*service = &s->pub;
+	return &(s->total == 0 ? &s->traffic[0] : entry_at(s, random))->revision;
 }
 
 /* The match is right if the path of the query is in normal form, but for a slash at its end, or

@@ -69,4 +69,10 @@ void routes_unref(struct routes **); /* the last reference frees */
 
 void routes_find(const struct routes *, const struct route_query *, struct route_match *out);
 
+/* Has the traffic of the service of that name an entry for the revision? */
+bool routes_leads_to(const struct routes *, const char *service, const struct revision *);
+/* A revision of that service, by percent.  NULL: no request is routed to it. */
+const struct route_revision *routes_pick(const struct routes *, const char *name, uint64_t random,
+					 const struct route_service **service);
+
 #endif

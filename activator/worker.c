@@ -12,6 +12,7 @@
 #include "activator/net/tls_state.h"
 #include "activator/notice.h"
 #include "activator/park.h"
+#include "activator/reroute.h"
 #include "activator/shard.h"
 #include "activator/upstream_h2.h"
 #include "activator/worker_impl.h"
@@ -326,6 +327,7 @@ struct worker_mail {
 	struct instance *inst;
 	struct worker_period *period;
 	void (*collected)(struct worker_period *, void *);
+	void (*swapped)(void *);
 	void (*echoed)(void *);
 	void *arg;
 };
@@ -362,6 +364,15 @@ route_unrouted(struct worker *w)
 }
 
 static void
+on_swapped(struct loop_mail *mail)
+{
+	struct worker_mail *m = container_of(mail, struct worker_mail, mail);
+
+	m->swapped(m->arg);
+	free(m);
+}
+
+static void
 do_routes(struct loop_mail *mail)
 {
 	struct worker_mail *m = container_of(mail, struct worker_mail, mail);
@@ -369,14 +380,21 @@ do_routes(struct loop_mail *mail)
 
 	snapshot_unref(&w->snapshot);
 	w->snapshot = snapshot_new(m->routes);
-	free(m);
+	reroute_parked(w);
 	route_unrouted(w);
+	if (m->swapped == NULL) {
+		free(m);
+		return;
+	}
+	m->mail.fn = on_swapped; /* the same mail goes back */
+	loop_post(w->control, &m->mail);
 }
 
 void
-worker_post_routes(struct worker *w, struct routes *routes)
+worker_post_routes(struct worker *w, struct routes *routes, void (*fn)(void *), void *arg)
 {
-	post(w, &(struct worker_mail){.routes = routes_ref(routes)}, do_routes);
+	post(w, &(struct worker_mail){.routes = routes_ref(routes), .swapped = fn, .arg = arg},
+	     do_routes);
 }
 
 static void

@@ -52,8 +52,9 @@ void worker_stop(struct worker *);
 void worker_free(struct worker **);
 
 /* Route by this table from now on; the worker takes a reference.  Requests that came before
- * the first table are routed now. */
-void worker_post_routes(struct worker *, struct routes *);
+ * the first table are routed now, and so are parked ones whose revision gets no more requests
+ * (reroute.h).  Then on_swapped(arg) runs on the control loop, unless it is NULL. */
+void worker_post_routes(struct worker *, struct routes *, void (*on_swapped)(void *arg), void *arg);
 /* Use these instances of rev from now on; idle connections to others are closed. */
 void worker_post_set(struct worker *, struct revision *, struct instance_set *);
 /* TLS handshakes use this from now on; the worker takes a reference.  Also before worker_start().

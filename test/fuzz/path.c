@@ -177,7 +177,7 @@ make_routes(void)
 	for (i = 0; i < 2; i++)
 		describe(&services[i], &revs[i], names[i], revisions[i], &hosts[i]);
 	routes = routes_new(services, 2, &source);
-	worker_post_routes(world.w, routes);
+	worker_post_routes(world.w, routes, NULL, NULL);
 	routes_unref(&routes);
 	publish(0, 0);
 	publish(1, 1);

@@ -56,7 +56,7 @@ make_routes(struct world *t)
 	struct routes *routes = routes_new(&service, 1, &source);
 	struct instance_set *set;
 
-	worker_post_routes(t->w, routes);
+	worker_post_routes(t->w, routes, NULL, NULL);
 	routes_unref(&routes);
 	t->inst = instance_new(t->rev, "i-0", &t->inst_addr);
 	limiter_open(t->inst, SLOTS_UNREADY);
