@@ -418,17 +418,6 @@ plan_certificates(struct activator *a, struct plan *p, struct err *e)
 	return 0;
 }
 
-/* A mistake in what a key says, other than in the conf file's own words. */
-static int
-at_key(const struct settings *s, const char *key, unsigned section, struct err *e)
-{
-	const struct settings_origin *o = settings_origins_find(&s->origins,
-								settings_key_find(key, section));
-
-	return o == NULL ? err_prefix(e, "%s: %s", s->file, key)
-			 : err_prefix(e, "%s:%u: %s", s->file, o->line, key);
-}
-
 static int
 plan_addresses(struct activator *a, struct plan *p, struct err *e)
 {
@@ -438,9 +427,9 @@ plan_addresses(struct activator *a, struct plan *p, struct err *e)
 
 	p->admin = admin_change_new(a->admin, admin, e);
 	if (p->admin == NULL)
-		return at_key(s, "admin", IN_ACTIVATOR, e);
+		return settings_err_at(s, "admin", IN_ACTIVATOR, e);
 	p->listen_set = listen_set_new(&conf, a->listen_set, e);
-	return p->listen_set == NULL ? at_key(s, "listen", IN_ACTIVATOR, e) : 0;
+	return p->listen_set == NULL ? settings_err_at(s, "listen", IN_ACTIVATOR, e) : 0;
 }
 
 static int
@@ -457,7 +446,7 @@ plan_workers(struct activator *a, struct plan *p, struct err *e)
 	}
 	/* Last: nobody accepts yet from what listens now. */
 	return listen_set_start(p->listen_set, e) < 0
-		       ? at_key(p->conf->settings, "listen", IN_ACTIVATOR, e)
+		       ? settings_err_at(p->conf->settings, "listen", IN_ACTIVATOR, e)
 		       : 0;
 }
 

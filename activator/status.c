@@ -166,7 +166,7 @@ status_render(struct strbuf *b, const struct metrics_source *s, const char *revi
 	jput_string(&j, "version", daemon_version);
 	jput_double(&j, "uptime_s", seconds(clk_now() - s->started_ns));
 	jput_u64(&j, "workers", s->workers_n);
-	reload_put(&j, "conf", &s->reloads);
+	reload_put(&j, &s->reloads);
 	jput_bool(&j, "draining", s->is_draining);
 	jput_bool(&j, "link_up", s->is_link_up);
 	if (registry_is_described(s->registry))

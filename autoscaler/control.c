@@ -439,8 +439,18 @@ static int
 reload_adopt(struct settings **settings, struct settings_errors *errors, void *arg)
 {
 	struct autoscaler *a = arg;
+	const struct settings *s = *settings;
+	const char *const addrs[] = {s->autoscaler.admin, NULL};
+	struct admin_change *change;
+	struct err e;
 
-	(void)errors;
+	change = admin_change_new(a->admin, addrs, &e);
+	if (change == NULL) {
+		settings_err_at(s, "admin", IN_AUTOSCALER, &e);
+		settings_errors_add(errors, e.text);
+		return -1;
+	}
+	admin_change_make(&change);
 	services_adopt(a->services, *settings);
 	*settings = NULL;
 	set_control_group(a);
@@ -559,8 +569,6 @@ open_admin(struct autoscaler *a, struct err *e)
 {
 	const char *const addrs[] = {services_settings(a->services)->autoscaler.admin, NULL};
 
-	if (addrs[0] == NULL || addrs[0][0] == '\0')
-		return 0;
 	a->admin = admin_open(a->loop, addrs, &admin_ops, a, e);
 	if (a->admin == NULL)
 		return err_prefix(e, "admin");

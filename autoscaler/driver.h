@@ -92,9 +92,13 @@ struct driver_class {
 	/* The driver owns its instances: it stops those of a revision that is no longer
 	 * configured.  False: it leaves them alone. */
 	bool is_owner;
-	/* ops, arg and settings are borrowed until on_closed().  NULL with err. */
+	/* ops and arg are borrowed until on_closed(), settings until then or use_settings().  NULL
+	 * with err. */
 	struct driver *(*open)(struct loop *, const struct settings *, const struct driver_ops *,
 			       void *arg, struct err *);
+	/* May be NULL: the driver uses none.  These settings are in effect from now on, in place of
+	 * those before; set_revisions() follows.  Cannot fail. */
+	void (*use_settings)(struct driver *, const struct settings *);
 	/* All revisions that are configured from now on (at start, after a reload).  What v
 	 * points to is borrowed until the next call has returned, or on_closed(). */
 	void (*set_revisions)(struct driver *, const struct revision_conf *const *v, size_t n);

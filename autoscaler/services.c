@@ -289,6 +289,13 @@ drop_stored(struct services *s)
 	from->n = n;
 }
 
+static void
+use_settings(struct driver *d, const struct settings *settings)
+{
+	if (d->class->use_settings != NULL)
+		d->class->use_settings(d, settings);
+}
+
 /* Go over to other settings or (NULL) only to what the store has now.  If revisions of still
  * earlier settings are leaving, they are no longer waited for. */
 static void
@@ -299,6 +306,8 @@ go_over(struct services *s, struct settings *settings)
 	if (settings != NULL) {
 		s->previous = s->current;
 		s->current = settings;
+		use_settings(s->parts.platform, settings);
+		use_settings(s->parts.addresses, settings);
 	}
 	keep_stored(s);
 	load_stored(s);

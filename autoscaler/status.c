@@ -205,7 +205,7 @@ status_answer(struct admin_request *req, const struct facts *f)
 	jput_string(&j, "driver", f->driver);
 	jput_double(&j, "uptime_s", seconds_since(f->started_ns));
 	jput_i64(&j, "generation", f->generation);
-	reload_put(&j, "conf", &f->reloads);
+	reload_put(&j, &f->reloads);
 	jput_bool(&j, "stopping", f->is_stopping);
 	put_activators(&j, f->hub);
 	put_revisions(&j, f->reconcile, name);

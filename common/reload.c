@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "common/clk.h"
+#include "common/conf_watch.h"
 #include "common/file.h"
 #include "common/jput.h"
 #include "common/log.h"
@@ -33,6 +34,8 @@ struct reload {
 	int64_t read_ns;
 	uint64_t digest;   /* of the file in effect */
 	struct state seen; /* of the file, when it was last looked at */
+	uint64_t refused;  /* the digest that the last reload has refused; 0: it took effect */
+	struct conf_watch *watch; /* NULL: changes are not noticed */
 };
 
 /* --- the file --- */
@@ -164,6 +167,40 @@ log_failure(const struct reload *r, const char *cause, const struct settings_err
 		  cause);
 }
 
+/* --- a change of the file --- */
+
+static void
+on_change(void *arg)
+{
+	struct reload *r = arg;
+
+	look_again(r);
+	if (r->seen.is_there && is_other(r) && r->seen.digest != r->refused &&
+	    r->ops->refusal(r->arg) == NULL)
+		(void)reload_now(r, "the file has changed", NULL); /* it logs the outcome */
+}
+
+/* As reload_on_change says. */
+static void
+update_watch(struct reload *r)
+{
+	const struct settings *s = r->ops->current(r->arg);
+	bool is_wanted = s->reload_on_change == RELOAD_YES ||
+			 (s->reload_on_change == RELOAD_AUTO && conf_watch_is_mounted(s->file));
+	struct err e;
+
+	if (!is_wanted)
+		conf_watch_free(&r->watch);
+	if (!is_wanted || r->watch != NULL)
+		return;
+	r->watch = conf_watch_new(r->loop, s->file, on_change, r, &e);
+	if (r->watch == NULL)
+		log_error(NULL, "changes of the conf file are not noticed", "file=%s err=%s",
+			  s->file, e.text);
+}
+
+/* --- reloading now --- */
+
 static void
 note_success(struct reload *r, const char *cause)
 {
@@ -173,6 +210,8 @@ note_success(struct reload *r, const char *cause)
 	r->done++;
 	r->digest = r->seen.digest;
 	r->read_ns = clk_wall();
+	r->refused = 0;
+	update_watch(r);
 	log_info(NULL, "conf file reloaded", "file=%s services=%zu cause=%s", s->file,
 		 s->services_n, cause);
 }
@@ -188,6 +227,7 @@ reload_now(struct reload *r, const char *cause, struct settings_errors *errors)
 		note_success(r, cause);
 	} else {
 		r->failed++;
+		r->refused = r->seen.digest;
 		log_failure(r, cause, &own);
 	}
 	if (errors != NULL)
@@ -208,9 +248,9 @@ reload_count(struct reload *r, struct reload_counts *out)
 }
 
 void
-reload_put(struct jput *j, const char *name, const struct reload_counts *c)
+reload_put(struct jput *j, const struct reload_counts *c)
 {
-	jput_object(j, name);
+	jput_object(j, "conf");
 	jput_u64(j, "reloads", c->done);
 	jput_u64(j, "failed_reloads", c->failed);
 	jput_double(j, "read_s", (double)c->read_ns / (double)CLK_S);
@@ -232,6 +272,7 @@ reload_new(struct loop *loop, unsigned section, const struct reload_ops *ops, vo
 	r->read_ns = clk_wall();
 	look_again(r);
 	r->digest = r->seen.digest;
+	update_watch(r);
 	return r;
 }
 
@@ -241,5 +282,8 @@ reload_free(struct reload **rp)
 	struct reload *r = *rp;
 
 	*rp = NULL;
+	if (r == NULL)
+		return;
+	conf_watch_free(&r->watch);
 	free(r);
 }

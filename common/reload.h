@@ -1,6 +1,7 @@
 /* reload - reads the conf file again while a program runs: because of a signal, of a command, or
  * of a change of the file.  Either all of the file holds then, or nothing has changed, and the
- * log and the caller get the reasons, each with file and line.
+ * log and the caller get the reasons, each with file and line.  Where reload_on_change says so, a
+ * change of the file is noticed here.
  * Thread: the loop's. */
 #ifndef COMMON_RELOAD_H
 #define COMMON_RELOAD_H
@@ -40,7 +41,7 @@ struct reload_counts {
 	bool is_file_other;    /* the file has other bytes now than those in effect, or is gone */
 };
 void reload_count(struct reload *, struct reload_counts *);
-/* Add them to an object of /status. */
-void reload_put(struct jput *, const char *name, const struct reload_counts *);
+/* Add them to the object of /status, as its member `conf`. */
+void reload_put(struct jput *, const struct reload_counts *);
 
 #endif

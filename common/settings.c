@@ -486,6 +486,16 @@ settings_errors_free(struct settings_errors *errors)
 	*errors = (struct settings_errors){0};
 }
 
+int
+settings_err_at(const struct settings *s, const char *key, unsigned section, struct err *e)
+{
+	const struct settings_origin *o = settings_origins_find(&s->origins,
+								settings_key_find(key, section));
+
+	return o == NULL ? err_prefix(e, "%s: %s", s->file, key)
+			 : err_prefix(e, "%s:%u: %s", s->file, o->line, key);
+}
+
 uint32_t
 settings_max_instances(const struct settings *s)
 {

@@ -24,6 +24,7 @@ enum { PROTOCOL_HTTP1, PROTOCOL_H2C };
 enum { FOREIGN_RESPECT, FOREIGN_OVERRULE };
 enum { VISIBILITY_PUBLIC, VISIBILITY_LOCAL };
 enum { TLS_1_2, TLS_1_3 };
+enum { RELOAD_AUTO, RELOAD_YES, RELOAD_NO };
 enum { CLIENT_REQUIRED, CLIENT_OPTIONAL };
 
 /* The settings of a revision that the activator uses; the link carries them. */
@@ -244,6 +245,7 @@ struct settings {
 	char *control_group;  /* NULL: none */
 	char *state_dir;
 	int log_level, log_format;
+	int reload_on_change; /* RELOAD_* */
 	struct activator_conf activator;
 	struct autoscaler_conf autoscaler;
 	struct service_conf *services;
@@ -259,6 +261,9 @@ struct settings_errors {
 };
 void settings_errors_add(struct settings_errors *, const char *line);
 void settings_errors_free(struct settings_errors *);
+/* Put `FILE:LINE: KEY: ` before the text: the value of this key of a section cannot be used.
+ * Returns -1. */
+int settings_err_at(const struct settings *, const char *key, unsigned section, struct err *);
 
 /* Read and check the file; nothing else is touched.  NULL if there is a mistake; errors then
  * has a line at least.  Thread: one call at a time in a process. */

@@ -304,7 +304,7 @@ static const struct child_ops child_ops = {.on_started = on_child_started,
  * is dead: only one at a time can hold the lock of state_dir.  A keeper that is shutting down
  * goes on doing so, because its instances are stopping, and says so before the autoscaler can
  * ask it for others.  An autoscaler of another protocol version can ask the keeper to leave,
- * and for nothing else. */
+ * and for nothing else.  A further hello of the same autoscaler changes orphan_timeout. */
 static void
 on_hello(struct keeper *kp, struct link *l, const struct keeper_msg *m)
 {
@@ -314,7 +314,11 @@ on_hello(struct keeper *kp, struct link *l, const struct keeper_msg *m)
 		kp->replacer = l;
 		return;
 	}
-	if (kp->autoscaler != NULL && kp->autoscaler != l)
+	if (kp->autoscaler == l) {
+		kp->orphan_timeout_ns = m->orphan_timeout_ms * CLK_MS;
+		return;
+	}
+	if (kp->autoscaler != NULL)
 		link_cut(kp->autoscaler, "another autoscaler has connected");
 	kp->autoscaler = l;
 	kp->was_connected = true;

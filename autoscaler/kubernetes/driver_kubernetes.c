@@ -335,6 +335,29 @@ on_services_change(void *arg)
 
 /* --- life --- */
 
+/* is_reload: the services are described already. */
+static void
+watch_annotations(struct kube_driver *d, const struct settings *s, bool is_reload)
+{
+	if (d->services != NULL)
+		kube_services_use(d->services, s);
+	else if (s->autoscaler.namespaces.n > 0 || s->autoscaler.namespace_selector != NULL)
+		d->services = kube_services_new(
+			&(struct kube_services_conf){.shared = &d->shared,
+						     .kinds = d->kinds,
+						     .collections = d->collections,
+						     .recorder = d->recorder,
+						     .settings = s,
+						     .is_known = is_reload},
+			on_services_change, d);
+}
+
+static void
+kubernetes_use_settings(struct driver *driver, const struct settings *s)
+{
+	watch_annotations(of(driver), s, true);
+}
+
 static struct driver *
 kubernetes_open(struct loop *loop, const struct settings *s, const struct driver_ops *ops,
 		void *arg, struct err *e)
@@ -358,14 +381,7 @@ kubernetes_open(struct loop *loop, const struct settings *s, const struct driver
 			    on_reconcile, d);
 	d->collections = kube_collections_new(&d->shared, &d->workloads);
 	d->pods = kube_pods_new(&d->shared, &d->workloads);
-	if (s->autoscaler.namespaces.n > 0 || s->autoscaler.namespace_selector != NULL)
-		d->services = kube_services_new(
-			&(struct kube_services_conf){.shared = &d->shared,
-						     .kinds = d->kinds,
-						     .collections = d->collections,
-						     .recorder = d->recorder,
-						     .settings = s},
-			on_services_change, d);
+	watch_annotations(d, s, false);
 	return &d->driver;
 }
 
@@ -416,6 +432,7 @@ finish_close(struct kube_driver *d)
 const struct driver_class driver_kubernetes = {
 	.name = "kubernetes",
 	.open = kubernetes_open,
+	.use_settings = kubernetes_use_settings,
 	.set_revisions = kubernetes_set_revisions,
 	.set_scale = kubernetes_set_scale,
 	.instance_answers = kubernetes_instance_answers,

@@ -45,7 +45,8 @@ struct kube_services {
 	void *arg;
 	struct kube_annotated *annotated;
 	struct list namespaces;
-	struct kube_watch *selection; /* of namespaces, by namespace_selector; NULL: none is set */
+	struct kube_watch *selection; /* of namespaces, by selector; NULL: none is set */
+	char *selector;		      /* namespace_selector, or NULL */
 	struct hmap selected;	      /* names that match it */
 	struct hmap listed;	      /* names that the list being read has shown */
 	bool is_selection_listed;     /* once, or it is not readable */
@@ -306,8 +307,7 @@ on_selection_error(const char *why, void *arg)
 
 	if (why == NULL)
 		return;
-	log_warn(NULL, "cannot watch namespaces", "namespace_selector=%s err=%s",
-		 s->c.settings->autoscaler.namespace_selector, why);
+	log_warn(NULL, "cannot watch namespaces", "namespace_selector=%s err=%s", s->selector, why);
 	s->is_selection_listed = true;
 	changed(s);
 }
@@ -407,15 +407,46 @@ kube_services_reconnect(struct kube_services *s, int64_t since_ns)
 
 /* --- life --- */
 
+/* Watch the namespaces that match the selector of the settings.  Those of the selector before
+ * stay until the new list is there. */
+static void
+watch_selection(struct kube_services *s)
+{
+	struct kube_watch_conf conf = {
+		.group_path = "/api/v1", .group = "", .plural = "namespaces"};
+
+	text_replace(&s->selector, s->c.settings->autoscaler.namespace_selector);
+	conf.labels = s->selector;
+	kube_watch_free(&s->selection);
+	if (s->selector != NULL) {
+		s->selection = kube_watch_new(s->c.shared, &conf, &selection_ops, s);
+		return;
+	}
+	hmap_fini(&s->selected);
+	hmap_init(&s->selected);
+}
+
+static bool
+is_same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+void
+kube_services_use(struct kube_services *s, const struct settings *settings)
+{
+	s->c.settings = settings;
+	if (!is_same_text(s->selector, settings->autoscaler.namespace_selector))
+		watch_selection(s);
+}
+
 struct kube_services *
 kube_services_new(const struct kube_services_conf *c, void (*on_change)(void *), void *arg)
 {
-	const char *selector = c->settings->autoscaler.namespace_selector;
-	const struct kube_watch_conf conf = {
-		.group_path = "/api/v1", .group = "", .plural = "namespaces", .labels = selector};
 	struct kube_services *s = xcalloc(1, sizeof *s);
 
 	s->c = *c;
+	s->is_known = c->is_known;
 	s->on_change = on_change;
 	s->arg = arg;
 	s->annotated = kube_annotated_new();
@@ -423,8 +454,7 @@ kube_services_new(const struct kube_services_conf *c, void (*on_change)(void *),
 	hmap_init(&s->selected);
 	hmap_init(&s->listed);
 	loop_timer_init(&s->timer, c->shared->loop, on_timer, s);
-	if (selector != NULL)
-		s->selection = kube_watch_new(c->shared, &conf, &selection_ops, s);
+	watch_selection(s);
 	return s;
 }
 
@@ -444,5 +474,6 @@ kube_services_free(struct kube_services **sp)
 	hmap_fini(&s->listed);
 	hmap_fini(&s->selected);
 	kube_annotated_free(&s->annotated);
+	free(s->selector);
 	free(s);
 }

@@ -20,7 +20,9 @@ struct kube_services_conf {
 	struct kube_kinds *kinds;
 	struct kube_collections *collections;
 	struct kube_recorder *recorder;
-	const struct settings *settings;
+	const struct settings *settings; /* until kube_services_use() */
+	/* The services are described already: until the namespaces are listed, they have none. */
+	bool is_known;
 };
 
 /* on_change: the services, or the collections that kube_services_need() names, may have changed.
@@ -28,6 +30,10 @@ struct kube_services_conf {
 NODISCARD struct kube_services *kube_services_new(const struct kube_services_conf *,
 						  void (*on_change)(void *), void *arg);
 void kube_services_free(struct kube_services **);
+
+/* Other settings are in effect.  A namespace that is new counts once it is listed; the others go
+ * on.  kube_services_need() follows. */
+void kube_services_use(struct kube_services *, const struct settings *);
 
 /* Between kube_collections_begin() and kube_collections_end(): the Deployments of all these
  * namespaces are needed. */

@@ -259,6 +259,19 @@ open_ports(struct process_driver *d)
 		 "choose ports outside of it: outgoing connections may take them");
 }
 
+static void
+process_use_settings(struct driver *driver, const struct settings *s)
+{
+	struct process_driver *d = of(driver);
+	const struct autoscaler_conf *old = &d->settings->autoscaler, *new = &s->autoscaler;
+	bool are_ports_new = old->port_first != new->port_first || old->port_last != new->port_last;
+
+	d->settings = s;
+	keeper_client_use_settings(d->keeper, s);
+	if (are_ports_new)
+		open_ports(d);
+}
+
 static struct driver *
 process_open(struct loop *loop, const struct settings *s, const struct driver_ops *ops, void *arg,
 	     struct err *e)
@@ -468,6 +481,7 @@ const struct driver_class driver_process = {
 	.name = "process",
 	.is_owner = true,
 	.open = process_open,
+	.use_settings = process_use_settings,
 	.set_revisions = process_set_revisions,
 	.set_scale = process_set_scale,
 	.instance_answers = process_instance_answers,

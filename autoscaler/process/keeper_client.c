@@ -145,6 +145,17 @@ send_hello(struct keeper_client *c)
 	keeper_client_send(c, &m, NULL);
 }
 
+void
+keeper_client_use_settings(struct keeper_client *c, const struct settings *s)
+{
+	bool is_timeout_new = c->settings->autoscaler.orphan_timeout !=
+			      s->autoscaler.orphan_timeout;
+
+	c->settings = s;
+	if (is_timeout_new && c->is_connected)
+		send_hello(c);
+}
+
 /* A keeper of another protocol version: we cannot exchange messages about its instances, but
  * every version understands `leave`.  So it stops them, and another keeper takes over. */
 static void

@@ -30,10 +30,13 @@ struct keeper_client_ops {
 };
 
 /* settings (state_dir, orphan_timeout, log_*) and ops are borrowed until
- * keeper_client_free().  NULL with err: state_dir cannot be used. */
+ * keeper_client_free(), settings until keeper_client_use_settings() at most.  NULL with err:
+ * state_dir cannot be used. */
 NODISCARD struct keeper_client *keeper_client_open(struct loop *, const struct settings *,
 						   const struct keeper_client_ops *, void *arg,
 						   struct err *);
+/* Other settings, with the same state_dir, are in effect. */
+void keeper_client_use_settings(struct keeper_client *, const struct settings *);
 /* The keeper and its instances go on. */
 void keeper_client_free(struct keeper_client **);
 

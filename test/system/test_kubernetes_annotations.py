@@ -224,6 +224,33 @@ def test_namespaces_are_selected_by_their_labels(tmp_path):
             wait_status(s, "hello.example.com", 404)
 
 
+def test_a_reload_adds_and_removes_namespaces(tmp_path):
+    """Also the first one and the last one; what is served meanwhile goes on."""
+    team = "team-" + os.urandom(4).hex()
+    with cluster(tmp_path) as kube:
+        kube.api.call("PATCH", "/api/v1/namespaces/" + kube.namespace,
+                      {"metadata": {"labels": {"team": team}}}, "application/merge-patch+json")
+        kube.workload("hello", annotations=notes(host="hello.example.com"))
+        kube.workload("steady")
+        services = service("steady", kube)
+        with on_cluster(tmp_path, kube, services) as s:
+            assert status_of(s, "steady") == 200
+            assert status_of(s, "hello.example.com") == 404
+            stages = ("", 'namespaces = {"%s"}' % kube.namespace,
+                      'namespace_selector = "team=%s"' % team, 'namespace_selector = "team=none"',
+                      'namespaces = {"%s"} namespace_selector = "team=none"' % kube.namespace, "")
+            expected = (404, 200, 200, 404, 200, 404)
+            for before, now, status in zip(stages, stages[1:], expected[1:]):
+                if before:
+                    s.edit(before, now)
+                else:
+                    s.edit("autoscaler {", "autoscaler { %s" % now)
+                assert s.hangup(s.autoscaler), s.autoscaler.text()[-2000:]
+                assert status_of(s, "steady") == 200
+                wait_status(s, "hello.example.com", status)
+                assert status_of(s, "steady") == 200
+
+
 # ---- what the objects say
 
 STATE = "activator.dev/state"

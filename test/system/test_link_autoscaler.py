@@ -6,11 +6,13 @@ import signal
 import socket
 import sys
 import time
+import urllib.request
 
 import pytest
 
 from autoscaler_alone import Autoscaler
 from fakes.activator import FakeActivator, LinkClosed
+from helpers import free_port, wait_until
 
 SERVER = """
 import os, socket, time
@@ -482,10 +484,29 @@ def test_a_reload_with_a_mistake_changes_nothing(autoscaler, activator):
     autoscaler.signal(signal.SIGHUP)
     autoscaler.wait_log("nothing changed")
     assert "nonsense" in autoscaler.log()
-    first, last = autoscaler.instance_ports
-    autoscaler.write_conf(service(), SHORT_WINDOWS, instance_ports=(first, last - 1))
+    autoscaler.write_conf(service(), SHORT_WINDOWS + " usage_days = 3")
     autoscaler.signal(signal.SIGHUP)
-    autoscaler.wait_log(":6: ports: needs a restart to change from ")
+    autoscaler.wait_log(": usage_days: needs a restart to change from 90 to 3")
     a.serve_for(0.3)
     assert a.generation == generation
     assert "autoscaler_config_reload_failures_total 2\n" in autoscaler.get("/metrics")[1]
+
+
+def test_a_reload_changes_ports_and_the_admin_endpoint(autoscaler, activator):
+    a = activator()
+    a.wait_described()
+    first, last = autoscaler.instance_ports
+    before, autoscaler.port = autoscaler.port, free_port()
+    autoscaler.write_conf(service(), SHORT_WINDOWS + " orphan_timeout = 5s",
+                          instance_ports=(last, last))
+    autoscaler.signal(signal.SIGHUP)
+    autoscaler.wait_log("conf file reloaded")
+    with pytest.raises(OSError):
+        urllib.request.urlopen("http://127.0.0.1:%d/healthz" % before, timeout=5)
+    assert autoscaler.get("/healthz")[0] == 200
+    wake(a)
+    autoscaler.wait_log("port=%d" % last)
+    autoscaler.kill()
+    autoscaler.wait_log("orphan_timeout_ms=5000")  # the keeper has the new time
+    autoscaler.start()
+    wait_until(lambda: autoscaler.log().count("autoscaler started") == 2, what="the next one")

@@ -70,9 +70,9 @@ def test_every_admin_path_has_its_line(name):
 
 
 @pytest.mark.parametrize("name, sources, advisers", [
-    ("activator", ["activator/status.c"], set()),
+    ("activator", ["activator/status.c", "common/reload.c"], set()),
     ("autoscaler", ["autoscaler/status.c", "autoscaler/explain.c", "autoscaler/brain/why.c",
-                    "autoscaler/usage/table.c", "autoscaler/usage/amounts.c"],
+                    "autoscaler/usage/table.c", "autoscaler/usage/amounts.c", "common/reload.c"],
      {"slow_brain", "keep_warm", "schedule", "service", "owner", "cost_center", "always_peak_s",
       "cost", "always_one_cost", "always_peak_cost"})])
 def test_members_of_the_admin_paths(name, sources, advisers):

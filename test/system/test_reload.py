@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from helpers import free_port, wait_until
-from stack import Client, Gate, TlsClient, running
+from stack import Client, Gate, Stack, TlsClient, running
 from tls import Tls
 
 SERVICES = """
@@ -439,3 +439,107 @@ def test_a_reload_while_it_drains_is_refused(tmp_path):
         gate.open()
         assert c.response()[0] == 200
         c.close()
+
+
+# --- parked requests of what the new file does not have
+
+PARKED = """
+service "gone" { hosts = {"gone"} revision "v1" { %s } }
+service "moved" { hosts = {"moved"} revision "v1" { %s } }
+service "kept" { hosts = {"kept"} revision "v1" { command = {"HELLO"} } }
+"""
+
+
+def test_parked_requests_go_where_the_new_file_leads(tmp_path):
+    """Of a service that went, they get its 404; of a revision that went, they go to the next."""
+    gate = Gate(tmp_path)  # is never opened
+    services = PARKED % (gate.command(), gate.command())
+    with running(tmp_path, services) as s:
+        clients = [(Client(s.port), host) for host in ("gone", "moved") * 3]
+        for c, host in clients:
+            c.request("GET", "/", host)
+        wait_until(lambda: s.metric("activator_parked") == 6, what="all to be parked")
+        with open(s.conf) as f:
+            text = f.read()
+        lines = text.splitlines()
+        moved = next(x for x in lines if 'service "moved"' in x)
+        kept = next(x for x in lines if 'service "kept"' in x)
+        new = kept.replace("kept", "moved").replace('"v1"', '"v2"')
+        with open(s.conf, "w") as f:
+            f.write("\n".join(x for x in lines if 'service "gone"' not in x)
+                    .replace(moved, new))
+        assert s.hangup(s.autoscaler), s.autoscaler.text()[-2000:]
+        for c, host in clients:
+            status, fields, _ = c.response()
+            assert status == (404 if host == "gone" else 200), host
+            assert host == "moved" or fields["x-activator-reason"] == "no_route"
+            c.close()
+        wait_until(lambda: s.metric("activator_parked") == 0, what="none to be parked")
+        assert status_of(s.port, host="gone") == 404
+        assert status_of(s.port, host="kept") == 200
+
+
+# --- without a signal
+
+def test_a_changed_file_is_enough(tmp_path, echo):
+    with running(tmp_path, SERVICES % echo.port, activator="") as s:
+        with open(s.conf) as f:
+            good = f.read()
+
+        def write(text):
+            with open(s.conf + ".new", "w") as f:
+                f.write(text)
+            os.replace(s.conf + ".new", s.conf)
+
+        programs = (s.activator, s.autoscaler)
+        write("reload_on_change = yes\n" + good)
+        assert s.hangup(*programs)
+        write("reload_on_change = yes\n" + good.replace('hosts = {"hello"}', 'hosts = {"other"}')
+              .replace("workers = 2", "workers = 2 trace = yes"))
+        wait_until(lambda: status_of(s.port, host="other") == 200, what="the other host")
+        wait_until(lambda: all('cause="the file has changed"' in p.text() for p in programs),
+                   what="both to reload")
+        # a mistake is said once, and nothing changes
+        refused = "conf file not reloaded"
+        write(good + "nonsense = 1")
+        wait_until(lambda: all(refused in p.text() for p in programs), what="both to refuse")
+        write(good + "nonsense = 1 # still\nreload_on_change = yes")
+        wait_until(lambda: all(p.text().count(refused) == 2 for p in programs),
+                   what="both to refuse it again")
+        assert status_of(s.port, host="other") == 200
+        # off again
+        write(good)
+        wait_until(lambda: status_of(s.port, host="hello") == 200, what="the first host")
+        wait_until(lambda: s.metric("activator_config_file_differs") == 0, what="the activator, too")
+        write(good + "nonsense = 1")
+        wait_until(lambda: s.metric("activator_config_file_differs") == 1, what="the difference")
+        assert all(p.text().count(refused) == 2 for p in programs)
+
+
+def test_a_mounted_config_map(tmp_path, echo):
+    """A change of what the link ..data leads to is noticed by both, and no key is needed."""
+    s = Stack(tmp_path, SERVICES % echo.port)
+    with open(s.conf) as f:
+        good = f.read()
+
+    def publish(name, text):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "a.conf").write_text(text)
+        os.symlink(name, tmp_path / "..data.new")
+        os.replace(tmp_path / "..data.new", tmp_path / "..data")
+
+    publish("..one", good)
+    os.unlink(s.conf)
+    os.symlink("..data/a.conf", s.conf)
+    try:
+        s.start()
+        assert status_of(s.port) == 200
+        more = free_port()
+        publish("..two", good.replace('hosts = {"hello"}', 'hosts = {"other"}')
+                .replace('"127.0.0.1:%d"' % s.port,
+                         '"127.0.0.1:%d", "127.0.0.1:%d"' % (s.port, more), 1))
+        wait_until(lambda: not is_refused(more), what="the other address")
+        wait_until(lambda: status_of(more, host="other") == 200, what="the other host")
+    finally:
+        s.stop()
