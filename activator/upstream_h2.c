@@ -160,7 +160,7 @@ upstream_h2_close(struct upstream *u)
 							    : UPSTREAM_ENDED_CONNECT;
 	metric_add(&w->counters.upstream_ended[h2->end], 1);
 	metric_add(&w->counters.upstream_h2_connections, (uint64_t)-1);
-	bounds_drop_stream_bytes(w->bounds, H2_CONN_BYTES);
+	bounds_drop_stream_bytes(w->bounds, H2_CLIENT_BYTES);
 }
 
 void
@@ -524,7 +524,7 @@ upstream_h2_begin(struct upstream *u)
 	u->h2 = h2;
 	u->io.ops = &ops;
 	metric_add(&w->counters.upstream_h2_connections, 1);
-	if (!bounds_add_stream_bytes(w->bounds, H2_CONN_BYTES))
+	if (!bounds_add_stream_bytes(w->bounds, H2_CLIENT_BYTES))
 		log_warn_limited(&u->inst->tag, "connections of HTTP/2 use up max_stream_bytes",
 				 "address=%s", u->address->text);
 	upstream_h2_want_write(h2);

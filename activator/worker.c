@@ -298,6 +298,7 @@ worker_free(struct worker **wp)
 	free(w->read_buf);
 	free(w->write_buf);
 	free(w->frame_buf);
+	h2_shared_free(&w->h2_shared);
 	free(w);
 }
 

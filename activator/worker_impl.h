@@ -19,6 +19,7 @@
 #include "common/slab.h"
 
 struct conn;
+struct h2_shared;
 struct tls;
 struct tls_use;
 struct xfer;
@@ -74,8 +75,9 @@ struct worker {
 	char *read_buf;	 /* what is being read, WORKER_BUFFER bytes */
 	char *write_buf; /* a head that is being written: worker_write_buf() */
 	size_t write_buf_size;
-	char *frame_buf;     /* WORKER_FRAMES bytes; NULL: HTTP/2 was not spoken yet */
-	struct h1_head head; /* that is being parsed */
+	char *frame_buf;	     /* WORKER_FRAMES bytes; NULL: HTTP/2 was not spoken yet */
+	struct h2_shared *h2_shared; /* NULL: no client has spoken HTTP/2 yet */
+	struct h1_head head;	     /* that is being parsed */
 	struct worker_counters counters;
 };
 

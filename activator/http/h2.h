@@ -12,12 +12,13 @@
 
 #include "common/base.h"
 
-struct h2; /* opaque, heap: one connection */
+struct h2;	  /* opaque, heap: one connection */
+struct h2_shared; /* opaque, heap: memory that all connections of a thread use */
 
 #define H2_PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" /* RFC 9113 3.4 */
 #define H2_PREFACE_HEAD 18 /* its first bytes, up to the empty line, look like a head of HTTP/1 */
 /* Memory of a connection and of a stream, about: what nghttp2 keeps of them. */
-#define H2_CONN_BYTES ((size_t)18 << 10)
+#define H2_CONN_BYTES ((size_t)10 << 10)
 #define H2_STREAM_BYTES ((size_t)384)
 #define H2_WRITE_LEAST ((size_t)17 << 10) /* of h2_write(): any frame of ours fits */
 
@@ -84,8 +85,12 @@ struct h2_conf {
 				 by h2_head.text = NULL */
 };
 
-/* Our SETTINGS are the first to be written.  ops and arg are borrowed. */
-NODISCARD struct h2 *h2_new(const struct h2_conf *, const struct h2_ops *, void *arg);
+struct h2_shared *h2_shared_new(void);
+void h2_shared_free(struct h2_shared **); /* all connections that use it are freed */
+
+/* Our SETTINGS are the first to be written.  shared, ops and arg are borrowed. */
+NODISCARD struct h2 *h2_new(const struct h2_conf *, struct h2_shared *, const struct h2_ops *,
+			    void *arg);
 void h2_free(struct h2 **); /* without on_closed() */
 
 /* Bytes of the client, the preface included.  -1: the connection cannot go on: write what

@@ -11,6 +11,9 @@
 
 struct h2_client; /* opaque, heap: one connection */
 
+/* Memory of a connection, about: it has a buffer for frames of its own. */
+#define H2_CLIENT_BYTES (H2_CONN_BYTES + ((size_t)16 << 10))
+
 /* None of these may call h2_client_feed(), h2_client_write() or h2_client_free().  stream: that of
  * h2_client_request(). */
 struct h2_client_ops {

@@ -208,12 +208,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const struct h2_conf conf = {
 		.streams = STREAMS, .window = 16384, .conn_window = 1 << 20, .header_list = 65536};
 	struct client c = {0};
+	struct h2_shared *shared;
 	size_t at, step, i;
 
 	if (size < 2)
 		return 0;
 	step = data[0] == 0 ? size : data[0];
-	c.session = h2_new(&conf, &ops, &c);
+	shared = h2_shared_new();
+	c.session = h2_new(&conf, shared, &ops, &c);
 	CHECK(h2_feed(c.session, H2_PREFACE, strlen(H2_PREFACE)) == 0);
 	for (at = 1; at < size && !h2_is_over(c.session); at += step) {
 		if (h2_feed(c.session, (const char *)data + at, MIN(step, size - at)) < 0)
@@ -223,5 +225,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		take_frames(&c);
 	}
 	h2_free(&c.session);
+	h2_shared_free(&shared);
 	return 0;
 }

@@ -20,6 +20,7 @@
 #define WINDOW_UPDATE 8
 
 struct world {
+	struct h2_shared *shared;
 	struct h2 *h2;
 	char text[4096]; /* of the last head */
 	bool is_end, is_too_large;
@@ -233,7 +234,8 @@ make(uint32_t header_list)
 		.streams = 10, .window = 1000, .conn_window = 1 << 20, .header_list = header_list};
 	struct world *t = xcalloc(1, sizeof *t);
 
-	t->h2 = h2_new(&conf, &ops, t);
+	t->shared = h2_shared_new();
+	t->h2 = h2_new(&conf, t->shared, &ops, t);
 	assert_int_equal(h2_feed(t->h2, H2_PREFACE, strlen(H2_PREFACE)), 0);
 	send_frame(t, SETTINGS, 0, 0, "", 0);
 	take_frames(t);
@@ -247,6 +249,7 @@ static void
 end(struct world **tp)
 {
 	h2_free(&(*tp)->h2);
+	h2_shared_free(&(*tp)->shared);
 	free(*tp);
 	*tp = NULL;
 }
@@ -507,6 +510,80 @@ the_answer_is_dropped(void **state)
 	assert_int_equal(websocket_drop_accept(none, 0), 0);
 }
 
+/* --- two connections that use the same memory --- */
+
+#define ROOM (1 << 20)
+
+/* A connection that is to answer two requests: heads that take a frame CONTINUATION, and bodies. */
+static void
+begin_answers(struct world *t, struct h2_shared *shared, char c)
+{
+	const struct h2_conf conf = {
+		.streams = 10, .window = 1000, .conn_window = 1 << 20, .header_list = 65536};
+	static char body[40000], fields[40000];
+	char grant[4] = {0x7f, 0, 0, 0};
+	size_t i, n = 0;
+
+	memset(body, c, sizeof body);
+	t->h2 = h2_new(&conf, shared, &ops, t);
+	assert_int_equal(h2_feed(t->h2, H2_PREFACE, strlen(H2_PREFACE)), 0);
+	send_frame(t, SETTINGS, 0, 0, "", 0);
+	send_frame(t, WINDOW_UPDATE, 0, 0, grant, sizeof grant);
+	for (i = 0; i < 2; i++) {
+		send_head(t, (int)(1 + 2 * i), GET, END_STREAM);
+		for (n = 0; n < 30000;)
+			n += (size_t)snprintf(fields + n, sizeof fields - n, "x-%c-%zu: %zu\r\n", c,
+					      n, n * 7919);
+		assert_int_equal(h2_respond(t->h2, (int)(1 + 2 * i), 200, fields, n, true), 0);
+	}
+	t->out = body;
+	t->out_n = sizeof body;
+}
+
+/* Append a few of its frames. */
+static bool
+write_some(struct world *t, char *to, size_t *n)
+{
+	ssize_t got = h2_write(t->h2, to + *n, H2_WRITE_LEAST + 100);
+
+	assert_true(got >= 0);
+	*n += (size_t)got;
+	assert_true(*n < ROOM - H2_WRITE_LEAST - 100);
+	return got > 0;
+}
+
+static void
+connections_share_memory(void **state)
+{
+	struct h2_shared *shared = h2_shared_new();
+	struct world alone = {0}, a = {0}, b = {0};
+	char *expected = xcalloc(1, ROOM), *got = xcalloc(1, ROOM), *other = xcalloc(1, ROOM);
+	size_t expected_n = 0, got_n = 0, other_n = 0;
+	bool goes_on = true;
+
+	(void)state;
+	begin_answers(&alone, shared, 'a');
+	while (write_some(&alone, expected, &expected_n))
+		;
+	h2_free(&alone.h2);
+	assert_true(expected_n > 60000);
+	begin_answers(&b, shared, 'b');
+	begin_answers(&a, shared, 'a');
+	while (goes_on) {
+		goes_on = write_some(&a, got, &got_n);
+		goes_on |= write_some(&b, other, &other_n);
+	}
+	assert_int_equal(got_n, expected_n);
+	assert_memory_equal(got, expected, got_n);
+	assert_true(other_n > 60000);
+	h2_free(&a.h2);
+	h2_free(&b.h2);
+	h2_shared_free(&shared);
+	free(expected);
+	free(got);
+	free(other);
+}
+
 int
 main(void)
 {
@@ -522,6 +599,7 @@ main(void)
 		cmocka_unit_test(what_breaks_the_rules_ends_the_connection),
 		cmocka_unit_test(the_key_is_answered),
 		cmocka_unit_test(the_answer_is_dropped),
+		cmocka_unit_test(connections_share_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,6 +19,7 @@ struct stream {
 
 struct world {
 	struct h2_client *client;
+	struct h2_shared *shared;
 	struct h2 *server;
 	/* the server's */
 	char text[4096]; /* of the last head */
@@ -272,7 +273,8 @@ setup(void **state)
 	struct world *t = xcalloc(1, sizeof *t);
 
 	t->body = "";
-	t->server = h2_new(&server_conf, &server_ops, t);
+	t->shared = h2_shared_new();
+	t->server = h2_new(&server_conf, t->shared, &server_ops, t);
 	t->client = h2_client_new(&conf, &client_ops, t);
 	*state = t;
 	return 0;
@@ -285,6 +287,7 @@ teardown(void **state)
 
 	h2_client_free(&t->client);
 	h2_free(&t->server);
+	h2_shared_free(&t->shared);
 	free(t);
 	return 0;
 }
