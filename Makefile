@@ -30,7 +30,7 @@ PKG_TEST := libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-ya
 	ca-certificates tzdata haproxy nginx-light libnginx-mod-stream python3-h2 nghttp2-client \
 	python3-grpcio
 PKG_BENCH := wrk nginx-light haproxy nghttp2-client nghttp2-server nghttp2-proxy h2o strace valgrind \
-	python3 openssl
+	python3 python3-h2 openssl
 PKG_FUZZ := clang libclang-rt-14-dev/libclang-rt-dev
 PKG_FORMAT := clang-format
 

@@ -5,6 +5,8 @@ import socket
 import ssl
 import struct
 
+import hpack
+
 import wake
 from helpers import HELLO, rss_kib, settled
 from tls import Tls
@@ -22,27 +24,16 @@ def frame(kind, flags, stream, payload=b""):
     return struct.pack(">IBI", len(payload) << 8 | kind, flags, stream) + payload
 
 
-def literal(name, value):
-    """A field that enters no table (RFC 7541 6.2.2)."""
-    name, value = name.encode(), value.encode()
-    return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
-
-
-def request(stream, path, host):
-    block = b"\x82\x87" + literal(":path", path) + literal(":authority", host)
-    return frame(HEADERS, END_STREAM | END_HEADERS, stream,
-                 block + b"".join(literal(*f) for f in FIELDS))
-
-
 class H2:
     """A connection by TLS that has had one answer."""
 
     def __init__(self, port, context, host="b"):
-        self.host, self.next_id, self.rest = host, 3, b""
+        self.next_id, self.rest = 3, b""
+        self.encoder = hpack.Encoder()
         self.link = context.wrap_socket(socket.create_connection(("127.0.0.1", port)),
                                         server_hostname=host)
         assert self.link.selected_alpn_protocol() == "h2"
-        self.link.sendall(PREFACE + frame(SETTINGS, 0, 0) + request(1, "/", host))
+        self.link.sendall(PREFACE + frame(SETTINGS, 0, 0) + self.request(1, "/", host))
         self.wait_answer()
 
     def wait_answer(self):
@@ -74,9 +65,14 @@ class H2:
     def payload_n(self):
         return int.from_bytes(self.rest[:3], "big")
 
-    def park(self, n, path):
+    def request(self, stream, path, host):
+        block = self.encoder.encode([(":method", "GET"), (":scheme", "https"), (":path", path),
+                                     (":authority", host), *FIELDS])
+        return frame(HEADERS, END_STREAM | END_HEADERS, stream, block)
+
+    def park(self, n, path, host="b"):
         ids = range(self.next_id, self.next_id + 2 * n, 2)
-        self.link.sendall(b"".join(request(i, path, self.host) for i in ids))
+        self.link.sendall(b"".join(self.request(i, path, host) for i in ids))
         self.next_id += 2 * n
 
     def close(self):
@@ -144,8 +140,7 @@ def report_parked(folder, say, most):
         connections = [H2(wake.TLS_PORT, context) for _ in range(most // STREAMS)]
         before = settled(lambda: rss_kib(ours.pid))
         for c in connections:
-            c.host = "never"
-            c.park(STREAMS, "/park")
+            c.park(STREAMS, "/park", "never")
         after = settled(lambda: rss_kib(ours.pid))
         close(connections)
     finally:
