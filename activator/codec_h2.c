@@ -13,6 +13,8 @@
 #define OUT_MOST ((size_t)128 << 10)
 /* Likewise, interim heads: the session keeps them. */
 #define INTERIMS_MOST 4
+/* A piece of a response so large is written at once, without a copy for the end of the round. */
+#define DIRECT_LEAST ((size_t)4 << 10)
 
 /* --- the body of the request --- */
 
@@ -135,6 +137,22 @@ added(struct xfer *x, bool is_below_bound)
 	return 0;
 }
 
+/* A piece of the body.  False: the client is gone.  *is_below_bound: the stream may keep what it
+ * keeps. */
+static bool
+add_data(struct xfer *x, const char *data, size_t n, bool *is_below_bound)
+{
+	struct h2_stream *st = x->stream;
+
+	if (n >= DIRECT_LEAST && st->out.n == 0) {
+		h2_resume(st->h2->session, st->id);
+		if (conn_h2_write_direct(st, &data, &n) < 0)
+			return false;
+	}
+	*is_below_bound &= stream_add(st, &st->out, data, n);
+	return true;
+}
+
 /* The client is gone. */
 static int
 gone(struct xfer *x)
@@ -223,7 +241,9 @@ pass(struct xfer *x, const struct response *head, const char *data, size_t n, co
 			is_below_bound = stream_count(st, strlen(trailers));
 		}
 	}
-	return added(x, stream_add(st, &st->out, data, n) && is_below_bound);
+	if (!add_data(x, data, n, &is_below_bound))
+		return gone(x);
+	return added(x, is_below_bound);
 }
 
 /* RFC 8441: 200 in place of 101.  Sec-WebSocket-Accept is for us: it answers our key. */

@@ -517,8 +517,15 @@ on_read(void *arg, void *stream, char *buf, size_t n)
 	struct h2_stream *st = stream;
 
 	(void)arg;
-	memcpy(buf, st->out.data + st->out.at, n);
-	stream_take(st, &st->out, n);
+	if (st->out.n > 0) {
+		memcpy(buf, st->out.data + st->out.at, n);
+		stream_take(st, &st->out, n);
+	} else {
+		CHECK(st->h2->direct == st && n <= st->h2->direct_n);
+		memcpy(buf, st->h2->direct_data, n);
+		st->h2->direct_data += n;
+		st->h2->direct_n -= n;
+	}
 	note_taken(st, n);
 	look_if_drained(st);
 }
@@ -528,11 +535,12 @@ on_body_ready(void *arg, void *stream, size_t n, enum h2_left *left)
 {
 	struct conn_h2 *h2 = arg;
 	struct h2_stream *st = stream;
-	size_t got = MIN((size_t)st->out.n, n);
+	size_t direct_n = h2->direct == st ? h2->direct_n : 0;
+	size_t got = MIN(st->out.n > 0 ? st->out.n : direct_n, n);
 
 	if (got == 0)
 		look_if_drained(st);
-	if (got < st->out.n || !st->is_out_ended)
+	if (got < st->out.n + direct_n || !st->is_out_ended)
 		return got;
 	*left = st->out_trailers == NULL ? H2_END : H2_END_TRAILERS;
 	if (st->out_trailers != NULL)
@@ -658,6 +666,30 @@ conn_h2_want_write(struct conn_h2 *h2)
 		list_push(&h2->c->w->to_write, &h2->to_write);
 }
 
+int
+conn_h2_write_direct(struct h2_stream *st, const char **data, size_t *n)
+{
+	struct conn_h2 *h2 = st->h2;
+	struct conn *c = h2->c;
+	struct iovec iov = {.iov_base = c->w->frame_buf};
+	ssize_t written;
+
+	if (io_is_blocked(&c->io) || h2->is_broken)
+		return 0;
+	h2->direct = st;
+	h2->direct_data = *data;
+	h2->direct_n = *n;
+	written = h2_write(h2->session, c->w->frame_buf, WORKER_FRAMES);
+	h2->direct = NULL;
+	*data = h2->direct_data;
+	*n = h2->direct_n;
+	iov.iov_len = (size_t)MAX(written, 0);
+	h2->is_broken = written < 0 || (written > 0 && io_write(&c->io, &iov, 1) < 0);
+	if (io_is_blocked(&c->io))
+		h2->blocked_ns = c->w->now;
+	return h2->is_broken ? -1 : 0;
+}
+
 /* True: the connection has ended. */
 static bool
 write_frames(struct conn *c)
@@ -666,6 +698,10 @@ write_frames(struct conn *c)
 	struct worker *w = c->w;
 	int writes = 0;
 
+	if (h2->is_broken) {
+		finish(c, H2_ENDED_CLIENT, true);
+		return true;
+	}
 	while (!io_is_blocked(&c->io)) {
 		struct iovec iov = {.iov_base = w->frame_buf};
 		ssize_t n;

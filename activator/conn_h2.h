@@ -25,12 +25,17 @@ struct conn_h2 {
 	bool is_terminated;	   /* a GOAWAY that breaks it off is to be written */
 	bool is_small;		   /* the last read found little */
 	bool is_pinged;		   /* the second GOAWAY waits for the answer to a PING */
+	bool is_broken;		   /* a write has failed: it ends at the end of the round */
 	int64_t goaway_ns;	   /* is_pinged: when the second GOAWAY is sent in any case */
 	uint64_t bytes;		   /* that its streams keep */
 	int64_t blocked_ns;	   /* when the socket was last found full, or took bytes again */
 	uint32_t streams_most;	   /* as its client was told */
 	uint32_t glitches;	   /* that it may still make … */
 	int64_t glitches_ns;	   /* … as of this time */
+	/* While conn_h2_write_direct() runs: the stream, and what is left of its bytes. */
+	struct h2_stream *direct;
+	const char *direct_data;
+	size_t direct_n;
 };
 
 /* A stream whose request has not ended, or whose response is not written yet. */
@@ -71,6 +76,10 @@ NODISCARD bool conn_h2_write_all(struct worker *);
 /* --- for codec_h2.c --- */
 /* There are frames to be written at the end of the round. */
 void conn_h2_want_write(struct conn_h2 *);
+/* Write frames now, and among them the bytes at *data, of the body of this stream's response, which
+ * has none in out.  *data and *n are then what is left of them.  -1: the client is gone; the
+ * connection ends at the end of the round. */
+NODISCARD int conn_h2_write_direct(struct h2_stream *, const char **data, size_t *n);
 /* Look at the stream in a later round. */
 void conn_h2_yield(struct h2_stream *);
 /* Add to, or take from, the front of in or out, and count that in the bounds.  False: the bound is
