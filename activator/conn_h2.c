@@ -342,6 +342,8 @@ look_at(struct h2_stream *st)
 		dispatch_client_readable(x);
 	if (st->is_over)
 		stream_over(st);
+	st->h2->has_waiting |= !st->is_in_ended || x->state == XFER_PARKED ||
+			       x->state == XFER_UNROUTED;
 	conn_h2_advance(x);
 }
 
@@ -783,9 +785,12 @@ read_frames(struct conn *c)
 			return;
 		}
 		c->h2->is_small = (size_t)got < IO_AHEAD;
+		c->h2->has_waiting = false;
 		if (feed(c, c->w->read_buf, (size_t)got) < 0)
 			return;
-		io_expect_more(&c->io);
+		/* Else a response is written, which finds out whether the client is gone. */
+		if (c->h2->has_waiting || h2_is_in_head(c->h2->session))
+			io_expect_more(&c->io);
 	}
 }
 

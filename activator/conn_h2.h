@@ -24,6 +24,7 @@ struct conn_h2 {
 	bool is_ending;		   /* end is set: it takes no new streams */
 	bool is_terminated;	   /* a GOAWAY that breaks it off is to be written */
 	bool is_small;		   /* the last read found little */
+	bool has_waiting;	   /* it found something of a request that is parked or not whole */
 	bool is_pinged;		   /* the second GOAWAY waits for the answer to a PING */
 	bool is_broken;		   /* a write has failed: it ends at the end of the round */
 	int64_t goaway_ns;	   /* is_pinged: when the second GOAWAY is sent in any case */
