@@ -201,7 +201,8 @@ def report_counts(by_kind, rows, folder, say):
                 text, name, "not measured" if calls is None else "%.2f" % sum(calls.values()),
                 ", ".join("%s %.2f" % (call, n) for call, n in
                           sorted((calls or {}).items(), key=lambda item: -item[1]) if n >= 0.005),
-                "not measured" if steps is None else "%.0f" % steps["instructions"]))
+                "not measured" if steps is None or steps["instructions"] < 1
+                else "%.0f" % steps["instructions"]))
             text = ""
 
 

@@ -197,6 +197,7 @@ class Maker:
                  "--frontend=127.0.0.1,18403" + ("" if self.is_tls else ";no-tls"),
                  "--backend=127.0.0.1,%d;;proto=%s" % (self.values["origin"],
                                                        "http/1.1" if self.is_tls else "h2")]
+        words += ["--single-process"] * is_single
         if self.is_tls:
             words += ["--tls-min-proto-version=TLSv1.3", "--tls-max-proto-version=TLSv1.3",
                       "--tls13-ciphers=" + SUITE, "--ecdh-curves=" + GROUP, self.values["key"],
