@@ -390,8 +390,9 @@ upstream_h2_write_all(struct worker *w)
 
 /* --- reading --- */
 
+/* Read into buf, of `room` bytes. */
 static void
-read_frames(struct upstream_h2 *h2)
+read_into(struct upstream_h2 *h2, char *buf, size_t room)
 {
 	struct upstream *u = h2->u;
 	int turn = 0;
@@ -404,7 +405,7 @@ read_frames(struct upstream_h2 *h2)
 			io_yield(&u->io);
 			return;
 		}
-		got = io_read(&u->io, u->w->read_buf, WORKER_BUFFER);
+		got = io_read(&u->io, buf, room);
 		if (got == IO_NOTHING)
 			return;
 		if (got < 0) {
@@ -412,7 +413,7 @@ read_frames(struct upstream_h2 *h2)
 			return;
 		}
 		h2->is_small = (size_t)got < IO_AHEAD;
-		rc = h2_client_feed(h2->session, u->w->read_buf, (size_t)got);
+		rc = h2_client_feed(h2->session, buf, (size_t)got);
 		io_expect_more(&u->io);
 		upstream_h2_want_write(h2); /* acknowledgements, windows */
 		run_events(h2);
@@ -425,10 +426,17 @@ read_frames(struct upstream_h2 *h2)
 	}
 }
 
+static void
+read_frames(struct upstream_h2 *h2)
+{
+	read_into(h2, h2->u->w->read_buf, WORKER_BUFFER);
+}
+
+/* The body of the request that looks for a connection may stand in the worker's read buffer. */
 bool
 upstream_h2_is_usable(struct upstream *u)
 {
-	read_frames(u->h2);
+	read_into(u->h2, u->w->frame_buf, WORKER_FRAMES);
 	return io_is_open(&u->io) && has_room(u->h2);
 }
 

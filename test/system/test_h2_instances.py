@@ -12,7 +12,7 @@ import pytest
 
 from fakes.instance import FakeInstance
 from h2client import (CANCEL, CONNECT_PROTOCOL, INITIAL_WINDOW, INTERNAL_ERROR, MAX_STREAMS,
-                      REFUSED_STREAM, H2Client)
+                      PING, REFUSED_STREAM, H2Client)
 from h2origin import H2Origin
 from helpers import BUILD, WAIT_S, settled, wait_until
 from stack import running
@@ -84,6 +84,35 @@ def test_bodies_both_ways(ask, origin, n):
     origin.on_end = echo
     assert ask("free", method="POST", body=body)[::2] == (200, body)
     assert origin.requests[-1][2].fields["content-length"] == str(n)
+
+
+def test_a_body_beside_frames_on_an_idle_connection(stack, origin):
+    """A request with a body takes the idle connection in the round in which frames of the instance
+    have come there."""
+    body = b"body of the client " * 100
+
+    def echo(peer, stream):
+        got = peer.streams[stream].body
+        peer.answer(stream, got, fields=[("content-length", str(len(got)))])
+
+    origin.on_end = echo
+    assert stack.get("free", method="POST", body=body)[::2] == (200, body)
+    peer = origin.requests[-1][0]
+    with socket.create_connection(("127.0.0.1", stack.port)) as client:
+        client.settimeout(WAIT_S)
+        for _ in range(10):
+            os.kill(stack.activator.pid, signal.SIGSTOP)
+            client.sendall(b"POST / HTTP/1.1\r\nHost: free\r\nContent-Length: %d\r\n\r\n" % len(body)
+                           + body)
+            for i in range(300):
+                peer.frame(PING, 0, 0, b"%8d" % i)
+            os.kill(stack.activator.pid, signal.SIGCONT)
+            got = b""
+            while not got.endswith(b"client ") or b"\r\n\r\n" not in got:
+                more = client.recv(65536)
+                assert more, got
+                got += more
+            assert got.split(b"\r\n\r\n", 1)[1] == body
 
 
 def test_a_response_without_a_length(ask, origin):
