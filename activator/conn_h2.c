@@ -13,6 +13,9 @@
 
 #define READS_A_TURN 4 /* so that the other connections of the worker have their turn */
 #define WRITES_A_ROUND 4
+/* Glitches that a frame of DATA allows.  Clients of gRPC open the windows of stream and connection
+ * for each small message, and ask by PING how fast the line is. */
+#define EARNED_BY_DATA 4
 #define GOAWAY_WAIT CLK_S /* for the answer to the PING between two GOAWAYs */
 #define TAKEN_LEAST                                                                                \
 	((size_t)4 << 10)	   /* that renew the limit for the client to take the response     \
@@ -385,8 +388,7 @@ on_data_sent(void *arg)
 {
 	struct conn_h2 *h2 = arg;
 
-	if (h2->glitches < h2->c->w->conf->h2_glitches)
-		h2->glitches++;
+	h2->glitches = MIN(h2->glitches + EARNED_BY_DATA, h2->c->w->conf->h2_glitches);
 }
 
 static void *

@@ -1,0 +1,254 @@
+"""Calls of gRPC through both programs, with unmodified peers: grpcio as the client and, started from
+zero, as the server."""
+import contextlib
+import os
+import sys
+import threading
+
+import pytest
+
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # other threads call grpcio while a test forks
+import grpc  # noqa: E402
+
+from h2client import H2Client
+from helpers import ROOT, WAIT_S, wait_until
+from stack import running
+
+APP = os.path.join(ROOT, "test/system/fakes/grpc_app.py")
+
+
+def service(name, more="", app=""):
+    return """service "%s" { hosts = {"%s"} revision "v1" { protocol = h2c
+        command = {"%s", "%s" %s} %s } }\n""" % (
+            name, name, sys.executable, APP, "".join(', "%s"' % word for word in app.split()), more)
+
+
+SERVICES = "".join([
+    service("calls"), service("join"), service("count"), service("talk"),
+    service("one", "container_concurrency = 1 max_scale = 1"),
+    service("two", "container_concurrency = 2 max_scale = 1"),
+    service("three", "container_concurrency = 1 max_scale = 3"),
+    service("late", "container_concurrency = 1 max_scale = 1", "--late 1000"),
+    'service "deaf" { hosts = {"deaf"} revision "v1" { protocol = h2c\n'
+    '    command = {"HELLO", "--never-listen"} activation_timeout = 30s max_parked = 1 } }\n',
+    'service "exits" { hosts = {"exits"} revision "v1" { protocol = h2c\n'
+    '    command = {"HELLO", "--exit", "3"} } }\n'])
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("calls"), SERVICES) as s:
+        yield s
+
+
+class Caller:
+    """Calls the methods of test.Calls, with messages of bytes."""
+
+    def __init__(self, port, host, credentials=None):
+        options = [("grpc.default_authority", host), ("grpc.use_local_subchannel_pool", 1),
+                   ("grpc.ssl_target_name_override", "localhost")]
+        target = "127.0.0.1:%d" % port
+        self.channel = (grpc.insecure_channel(target, options) if credentials is None else
+                        grpc.secure_channel(target, credentials, options))
+
+    def unary(self, method):
+        return self.channel.unary_unary("/test.Calls/" + method)
+
+    def call(self, method, message=b"", timeout=WAIT_S, **more):
+        return self.unary(method)(message, timeout=timeout, **more)
+
+
+@pytest.fixture
+def caller(stack):
+    with contextlib.ExitStack() as closing:
+        def make(host, port=stack.port, credentials=None):
+            c = Caller(port, host, credentials)
+            closing.enter_context(c.channel)
+            return c
+        yield make
+
+
+def in_flight(stack, name):
+    return stack.metric('activator_revision_in_flight{revision="%s/v1"}' % name)
+
+
+def parked(stack, name):
+    return stack.metric('activator_revision_parked{revision="%s/v1"}' % name)
+
+
+def held(caller):
+    """(how many Hold are under way, how many were cancelled) at the instance."""
+    return tuple(map(int, caller.call("Held").split()))
+
+
+# --- each kind of call, from zero
+
+def test_a_unary_call(caller):
+    assert caller("calls").call("Echo", b"hello") == b"hello"
+
+
+def test_a_call_that_streams_responses(caller):
+    c = caller("count").channel.unary_stream("/test.Calls/Count")
+    assert list(c(b"500", timeout=WAIT_S)) == [b"%d" % i for i in range(500)]
+
+
+def test_a_call_that_streams_requests(caller):
+    c = caller("join").channel.stream_unary("/test.Calls/Join")
+    messages = [b"%d" % i for i in range(500)]
+    assert c(iter(messages), timeout=WAIT_S) == b",".join(messages)
+
+
+def test_a_call_that_streams_both_ways(caller):
+    """Each message waits for the answer to the one before it.  The client opens its windows by a few
+    bytes for each of them."""
+    answered, done = threading.Semaphore(1), []
+
+    def messages():
+        for i in range(1000):
+            answered.acquire()
+            yield b"%d" % i
+    for answer in caller("talk").channel.stream_stream("/test.Calls/Talk")(
+            messages(), timeout=WAIT_S):
+        done.append(answer)
+        answered.release()
+    assert done == [b"%d" % i for i in range(1000)]
+
+
+def test_large_messages(caller):
+    message = os.urandom(3 << 20)
+    assert caller("calls").call("Echo", message) == message
+
+
+def test_metadata_and_trailers(caller):
+    answer, call = caller("calls").unary("Echo").with_call(
+        b"", timeout=WAIT_S, metadata=(("x-echo", "a, b"), ("x-bin-bin", b"\0\xff")))
+    assert ("x-echoed", "a, b") in call.initial_metadata()
+    assert ("x-trailer", "a, b") in call.trailing_metadata()
+    assert answer == b"" and call.code() == grpc.StatusCode.OK
+
+
+def test_the_status_of_the_server(caller):
+    with pytest.raises(grpc.RpcError) as e:
+        caller("calls").call("Fail")
+    assert e.value.code() == grpc.StatusCode.PERMISSION_DENIED
+    assert e.value.details() == "not for you: 100% f\xfcr andere\n"
+    with pytest.raises(grpc.RpcError) as e:
+        caller("calls").call("Nothing")
+    assert e.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert dict(e.value.trailing_metadata()).get("x-activator-reason") is None
+
+
+def test_by_tls(tmp_path):
+    with running(tmp_path, service("calls"), tls=True) as s:
+        with open(s.tls.ca, "rb") as f:
+            credentials = grpc.ssl_channel_credentials(f.read())
+        c = Caller(s.port, "calls", credentials)
+        with c.channel:
+            assert c.call("Echo", b"hello") == b"hello"
+
+
+# --- slots
+
+def test_a_cancelled_call_frees_its_slot(stack, caller):
+    """The cancellation arrives at the server, and the next call gets the slot."""
+    c = caller("one")
+    assert held(c) == (0, 0)
+    hold = c.unary("Hold").future(b"", timeout=WAIT_S)
+    wait_until(lambda: in_flight(stack, "one") == 1, what="the call to be under way")
+    other = c.unary("Held").future(b"", timeout=WAIT_S)
+    wait_until(lambda: parked(stack, "one") == 1, what="the second call to be parked")
+    hold.cancel()
+    other.result()
+    wait_until(lambda: held(c) == (0, 1), what="the server to hear of it")
+
+
+def test_container_concurrency_counts_calls(stack, caller):
+    c = caller("two")
+    c.call("Echo")
+    holds = [c.unary("Hold").future(b"", timeout=WAIT_S) for _ in range(3)]
+    wait_until(lambda: (in_flight(stack, "two"), parked(stack, "two")) == (2, 1),
+               what="two calls in flight and one parked")
+    for hold in holds:
+        hold.cancel()
+    wait_until(lambda: (in_flight(stack, "two"), parked(stack, "two")) == (0, 0),
+               what="no call")
+
+
+def test_calls_of_one_channel_go_to_all_instances(stack, caller):
+    c = caller("three")
+    holds = [c.unary("Hold").future(b"", timeout=WAIT_S) for _ in range(3)]
+    wait_until(lambda: [i["in_flight"] for i in
+                        stack.revision_status("three/v1")["instances"]] == [1, 1, 1],
+               what="a call at each instance")
+    for hold in holds:
+        hold.cancel()
+
+
+# --- deadlines
+
+def test_the_server_knows_what_is_left(stack, caller):
+    """Not by grpcio, which rounds what it sends."""
+    with H2Client(stack.port) as c:
+        stream = c.request("/test.Calls/Left", "late", "POST", [
+            ("content-type", "application/grpc"), ("te", "trailers"), ("grpc-timeout", "1000S")],
+            end=False)
+        c.data(stream, b"\0\0\0\0\0", end=True)
+        r = c.response(stream)
+        assert r.trailers["grpc-status"] == "0"
+        assert 0 < float(r.body[5:]) < 999  # the server took a second to start
+    assert caller("late").call("Left", timeout=None) == b"none"
+
+
+def test_a_deadline_that_is_over_while_the_call_is_parked(stack, caller):
+    def over():
+        counts = stack.metrics()
+        return sum(counts.get('activator_requests_total{outcome="%s"}' % o, 0)
+                   for o in ("deadline_exceeded", "client_gone"))
+    before = over()
+    with pytest.raises(grpc.RpcError) as e:
+        caller("deaf").call("Echo", timeout=0.5)
+    assert e.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    wait_until(lambda: over() == before + 1, what="the end of the call")
+
+
+# --- refusals
+
+def refusal(c, timeout=WAIT_S):
+    with pytest.raises(grpc.RpcError) as e:
+        c.call("Echo", timeout=timeout)
+    fields = dict(e.value.trailing_metadata())
+    return e.value.code(), fields["x-activator-reason"], e.value.details(), fields
+
+
+def test_refusals(stack, caller):
+    code, reason, text, _ = refusal(caller("nobody"))
+    assert (code, reason) == (grpc.StatusCode.UNIMPLEMENTED, "no_route")
+    assert text == "no_route: no service has this host and path"
+    code, reason, text, fields = refusal(caller("exits"))
+    assert (code, reason) == (grpc.StatusCode.UNAVAILABLE, "activation_failed")
+    assert "exited with status 3" in text and int(fields["grpc-retry-pushback-ms"]) >= 1000
+    c = caller("deaf")
+    first = c.unary("Echo").future(b"", timeout=WAIT_S)
+    wait_until(lambda: parked(stack, "deaf") == 1, what="a parked call")
+    code, reason, _, fields = refusal(c)
+    assert (code, reason) == (grpc.StatusCode.UNAVAILABLE, "queue_full")
+    first.cancel()
+
+
+# --- readiness
+
+def test_a_call_waits_until_the_server_says_that_it_serves(tmp_path):
+    state = str(tmp_path / "health")
+    with open(state, "w") as f:
+        f.write("NOT_SERVING")
+    text = service("calls", 'probe = "grpc:my.Service"', "--health " + state)
+    with running(tmp_path, text) as s:
+        c = Caller(s.port, "calls")
+        with c.channel:
+            call = c.unary("Echo").future(b"hello", timeout=WAIT_S)
+            wait_until(lambda: "says NOT_SERVING" in s.activator.text(), what="the probe")
+            assert parked(s, "calls") == 1
+            with open(state + ".new", "w") as f:
+                f.write("SERVING")
+            os.replace(state + ".new", state)
+            assert call.result() == b"hello"
