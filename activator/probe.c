@@ -410,11 +410,12 @@ on_over(const char *trouble, void *arg)
 		failed(b, false, trouble);
 }
 
-/* What the pod declares is asked as the kubelet would ask it. */
+/* It is what the pod declares, and asked as the kubelet would ask it: without TLS, and a path by
+ * HTTP/1.1. */
 static bool
-is_encrypted(const struct instance *inst, const struct probe_spec *spec)
+is_of_pod(const struct probe_spec *spec)
 {
-	return inst->rev->limits->v.upstream_tls && spec->port == 0;
+	return spec->port != 0;
 }
 
 static void
@@ -422,23 +423,24 @@ ask(struct probe *b, const struct probe_spec *spec)
 {
 	struct addr addr = address_of(b);
 	struct probe_question q = {.spec = spec, .addr = &addr};
+	const struct limits *l = &b->inst->rev->limits->v;
 
 	b->state = PROBE_ASKING;
-	if (is_encrypted(b->inst, spec)) {
+	if (l->upstream_tls && !is_of_pod(spec)) {
 		q.trust = b->inst->rev->limits->trust;
 		if (q.trust == NULL) { /* revision.c has logged why */
 			failed(b, false, "the files of upstream_tls cannot be used");
 			return;
 		}
 	}
+	q.is_h2 = l->protocol == PROTOCOL_H2C && !is_of_pod(spec);
 	loop_fd_clear(&b->watch);
 	b->talk = probe_talk_new(b->prober->net, b->fd, &q, on_over, b);
 	if (b->talk == NULL) {
 		failed(b, false, strerror(errno));
 		return;
 	}
-	loop_timer_set(&b->timer, spec->timeout_ns > 0 ? spec->timeout_ns
-						       : b->inst->rev->limits->v.probe_timeout);
+	loop_timer_set(&b->timer, spec->timeout_ns > 0 ? spec->timeout_ns : l->probe_timeout);
 }
 
 static void

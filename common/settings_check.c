@@ -404,16 +404,6 @@ check_upstream_name(struct loader *ld, const struct conf_section *s, const struc
 		}
 }
 
-/* A probe by path speaks HTTP/1.1. */
-static void
-check_protocol(struct loader *ld, const struct conf_section *s, const struct revision_conf *r)
-{
-	if (r->limits.protocol == PROTOCOL_H2C && r->limits.probe == PROBE_HTTP)
-		REPORT(ld, settings_origins_line(&r->origins, "probe", s->line),
-		       "probe: expected \"auto\", \"tcp\", \"grpc\" or \"readiness\" together "
-		       "with protocol = h2c, got a path");
-}
-
 static void
 check_upstream_tls(struct loader *ld, const struct conf_section *s, const struct revision_conf *r)
 {
@@ -557,7 +547,6 @@ check_service(struct loader *ld, const struct conf_section *s, const struct serv
 		check_launch(ld, sub, &svc->revisions[i]);
 		check_environment(ld, sub);
 		check_upstream_tls(ld, sub, &svc->revisions[i]);
-		check_protocol(ld, sub, &svc->revisions[i]);
 		check_scaling(ld, sub, &svc->revisions[i]);
 	}
 	if (svc->revisions_n > 0)

@@ -62,6 +62,15 @@ def test_the_server_as_a_whole(tmp_path):
         assert instance.asked == [""]
 
 
+@pytest.mark.parametrize("protocol", ["h2c", "http1"])
+def test_a_path_is_asked_by_the_protocol_of_the_instances(tmp_path, protocol):
+    instance = Health("-")
+    with running(tmp_path, service(instance.port, "/up", "protocol = " + protocol)) as s:
+        assert s.get("s")[0] == 200
+    assert instance.versions == [protocol] * len(instance.versions)
+    assert "/up" in instance.paths
+
+
 @pytest.mark.parametrize("probe, path", [("grpc", "/grpc.health.v1.Health/Check"),
                                          ("/healthz", "/healthz")])
 def test_by_tls(tmp_path, probe, path):

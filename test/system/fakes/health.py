@@ -20,11 +20,11 @@ def message(status):
 class Health(FakeInstance):
     """says: a status of the health service (int), a grpc-status (str), "reset", "silence", or bytes
     in place of HTTP/2.  http1: the answer to HTTP/1.1.  asked: the names of the services that probes have asked about.  context: of
-    TLS."""
+    TLS.  versions: of HTTP, one for each connection."""
 
     def __init__(self, says=SERVING, context=None):
         self.says, self.context, self.http1 = says, context, OK
-        self.asked, self.paths = [], []
+        self.asked, self.paths, self.versions = [], [], []
         self.is_over = threading.Event()
         super().__init__()
 
@@ -37,6 +37,8 @@ class Health(FakeInstance):
 
     def talk(self, connection):
         data = connection.recv(65536)
+        if data:
+            self.versions.append("h2c" if data.startswith(b"PRI ") else "http1")
         if data.startswith(b"PRI "):
             self.speak_h2(connection, data)
             return
