@@ -2,6 +2,9 @@
 zero, as the server."""
 import contextlib
 import os
+import queue
+import signal
+import socket
 import sys
 import threading
 
@@ -153,8 +156,10 @@ def test_a_cancelled_call_frees_its_slot(stack, caller):
     """The cancellation arrives at the server, and the next call gets the slot."""
     c = caller("one")
     assert held(c) == (0, 0)
-    hold = c.unary("Hold").future(b"", timeout=WAIT_S)
-    wait_until(lambda: in_flight(stack, "one") == 1, what="the call to be under way")
+    wait_until(lambda: in_flight(stack, "one") == 0, what="the slot to be free")
+    hold = c.channel.unary_stream("/test.Calls/Hold")(
+        b"", timeout=WAIT_S, metadata=(("x-tell", "1"),))  # so that its head comes alone
+    hold.initial_metadata()  # the server works on it
     other = c.unary("Held").future(b"", timeout=WAIT_S)
     wait_until(lambda: parked(stack, "one") == 1, what="the second call to be parked")
     hold.cancel()
@@ -233,6 +238,62 @@ def test_refusals(stack, caller):
     code, reason, _, fields = refusal(c)
     assert (code, reason) == (grpc.StatusCode.UNAVAILABLE, "queue_full")
     first.cancel()
+
+
+# --- ends
+
+class Conversation:
+    """A Talk under way, message by message."""
+
+    def __init__(self, caller):
+        self.messages = queue.Queue()
+        self.call = caller.channel.stream_stream("/test.Calls/Talk")(
+            iter(self.messages.get, None), timeout=WAIT_S)
+
+    def say(self, message):
+        self.messages.put(message)
+        return next(self.call)
+
+
+def refuses(address):
+    host, port = address.rsplit(":", 1)
+    with socket.socket() as s:
+        return s.connect_ex((host, int(port))) != 0
+
+
+def test_a_server_that_dies(tmp_path):
+    """Its calls may have been processed: INTERNAL, which no client repeats."""
+    with running(tmp_path, service("calls", "max_scale = 1")) as s:
+        c = Caller(s.port, "calls")
+        with c.channel:
+            talk = Conversation(c)
+            assert talk.say(b"a") == b"a"
+            hold = c.unary("Hold").future(b"", timeout=WAIT_S)
+            wait_until(lambda: in_flight(s, "calls") == 2, what="both calls")
+            address, = [i["address"] for i in s.revision_status("calls/v1")["instances"]]
+            pid, = s.instances()
+            os.kill(pid, signal.SIGKILL)
+            with pytest.raises(grpc.RpcError) as e:
+                next(talk.call)  # a response had begun: RST_STREAM
+            assert e.value.code() == grpc.StatusCode.INTERNAL
+            assert hold.code() == grpc.StatusCode.INTERNAL
+            assert hold.details().startswith("upstream_failed: ")
+            wait_until(lambda: refuses(address), what="its port to be closed")
+            assert c.call("Echo", b"again") == b"again"
+
+
+def test_a_call_ends_in_order_while_the_activator_does(tmp_path):
+    with running(tmp_path, service("calls")) as s:
+        c = Caller(s.port, "calls")
+        with c.channel:
+            talk = Conversation(c)
+            assert talk.say(b"a") == b"a"
+            s.activator.kill(signal.SIGTERM)
+            wait_until(lambda: s.readyz() != 200, what="the drain")
+            assert talk.say(b"b") == b"b"
+            talk.messages.put(None)
+            assert list(talk.call) == [] and talk.call.code() == grpc.StatusCode.OK
+            assert s.activator.process.wait(WAIT_S) == 0
 
 
 # --- readiness

@@ -4,7 +4,8 @@ generated code.  It listens on $PORT.
 Methods of the service test.Calls: Echo answers a message with itself; Count sends as many messages
 as its request says; Join answers with all messages together; Talk answers each message with itself;
 Who names this instance; Fail ends with PERMISSION_DENIED; Left answers with the seconds to the
-client's deadline; Hold answers when its client has gone; Held answers with how many Hold are under
+client's deadline; Hold answers when its client has gone, and with x-tell in the metadata sends a head
+at once; Held answers with how many Hold are under
 way, and how many were cancelled.
 
 arguments: --late MILLISECONDS: how long it takes until it listens.  --health FILE: it has the health
@@ -58,6 +59,8 @@ class Calls:
             self.held += 1
         if not context.add_callback(gone.set):
             gone.set()
+        if "x-tell" in dict(context.invocation_metadata()):
+            context.send_initial_metadata(())
         gone.wait(60)
         with self.lock:
             self.held -= 1
