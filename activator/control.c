@@ -592,7 +592,7 @@ control_open(struct loop *loop, struct settings **settings, struct err *e)
 		control_close(&a);
 		return NULL;
 	}
-	a->prober = prober_new(loop, &s->activator, &prober_ops, a);
+	a->prober = prober_new(loop, a->conf, &prober_ops, a);
 	a->registry = registry_new(loop, a->workers, a->workers_n, a->prober, on_demand, a);
 	a->link = autoscaler_link_new(loop, s->socket, a->registry, a->workers, a->workers_n,
 				      &autoscaler_link_ops, a);

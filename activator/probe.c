@@ -66,8 +66,7 @@ struct prober {
 static void on_next_round(void *prober);
 
 struct prober *
-prober_new(struct loop *loop, const struct activator_conf *conf, const struct prober_ops *ops,
-	   void *arg)
+prober_new(struct loop *loop, struct worker_conf *conf, const struct prober_ops *ops, void *arg)
 {
 	struct prober *p = xcalloc(1, sizeof *p);
 

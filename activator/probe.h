@@ -17,9 +17,9 @@
 
 #include "common/base.h"
 
-struct activator_conf;
 struct instance;
 struct loop;
+struct worker_conf;
 
 struct prober; /* opaque */
 
@@ -30,8 +30,9 @@ struct prober_ops {
 	void (*on_answers)(struct instance *, void *arg);
 };
 
-/* conf: for probes by TLS; borrowed.  The prober has the tail hook of the loop. */
-NODISCARD struct prober *prober_new(struct loop *, const struct activator_conf *conf,
+/* conf: for probes by TLS; a reference is taken.  NULL: there is no TLS.  The prober has the tail
+ * hook of the loop. */
+NODISCARD struct prober *prober_new(struct loop *, struct worker_conf *conf,
 				    const struct prober_ops *, void *arg);
 void prober_free(struct prober **);
 

@@ -8,6 +8,7 @@
 #include "activator/net/io.h"
 #include "activator/net/tls.h"
 #include "activator/probe_spec.h"
+#include "activator/worker_conf.h"
 #include "common/addr.h"
 #include "common/grpc_health.h"
 #include "common/h2_ask.h"
@@ -23,7 +24,7 @@
 
 struct probe_net {
 	struct loop *loop;
-	const struct activator_conf *conf;
+	struct worker_conf *conf; /* a reference, or NULL */
 	struct io_round *round;
 	struct tls *tls; /* NULL: no probe was encrypted yet */
 };
@@ -54,12 +55,12 @@ on_tail(void *arg)
 }
 
 struct probe_net *
-probe_net_new(struct loop *loop, const struct activator_conf *conf)
+probe_net_new(struct loop *loop, struct worker_conf *conf)
 {
 	struct probe_net *net = xcalloc(1, sizeof *net);
 
 	net->loop = loop;
-	net->conf = conf;
+	net->conf = conf == NULL ? NULL : worker_conf_ref(conf);
 	net->round = io_round_new(loop, false);
 	loop_on_tail(loop, on_tail, net);
 	return net;
@@ -76,6 +77,7 @@ probe_net_free(struct probe_net **np)
 	loop_on_tail(net->loop, NULL, NULL);
 	io_round_free(&net->round);
 	tls_free(&net->tls);
+	worker_conf_unref(&net->conf);
 	free(net);
 }
 
@@ -87,8 +89,8 @@ tls_of(struct probe_net *net)
 {
 	struct err e;
 
-	if (net->tls == NULL) {
-		net->tls = tls_new(net->loop, net->conf, &tls_use, &e);
+	if (net->tls == NULL && net->conf != NULL) {
+		net->tls = tls_new(net->loop, &net->conf->settings->activator, &tls_use, &e);
 		if (net->tls == NULL)
 			log_warn_limited(NULL, "cannot use TLS", "err=%s", e.text);
 	}

@@ -6,17 +6,18 @@
 
 #include "common/base.h"
 
-struct activator_conf;
 struct addr;
 struct loop;
 struct probe_spec;
 struct tls_trust;
+struct worker_conf;
 
 struct probe_net;  /* opaque: what the sockets of all probes share */
 struct probe_talk; /* opaque: one question and its answer */
 
-/* conf: for TLS; borrowed.  The net has the tail hook of the loop. */
-NODISCARD struct probe_net *probe_net_new(struct loop *, const struct activator_conf *);
+/* conf: for TLS; a reference is taken.  NULL: there is no TLS.  The net has the tail hook of the
+ * loop. */
+NODISCARD struct probe_net *probe_net_new(struct loop *, struct worker_conf *);
 void probe_net_free(struct probe_net **); /* no talk is left */
 
 struct probe_question {

@@ -100,3 +100,19 @@ def test_by_tls_to_an_instance_that_does_not_fit(tmp_path, probe, alpn, ca, name
             c.request("GET", "/", "s")
             assert trouble in wait_until(lambda: troubles(s), what="the log line of the probe")[0]
         assert instance.paths == []
+
+
+def test_by_tls_after_a_reload_of_the_activator(tmp_path):
+    """The settings from which TLS is set up for the first probe are those of the start."""
+    tls = Tls(tmp_path, "ours")
+    context = origin_context(tls, "app", "app.internal")
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    instance = Health(context=context)
+    instance.close()
+    with running(tmp_path, service(instance.port, "grpc", """upstream_tls = yes
+            upstream_ca = "%s" upstream_name = "app.internal" """ % tls.ca)) as s, s.connect() as c:
+        assert s.hangup(s.activator) and s.hangup(s.activator)
+        c.request("GET", "/", "s")
+        wait_until(lambda: s.metric("activator_parked") == 1, what="the parked request")
+        instance.listen()
+        assert c.response()[0] == 200

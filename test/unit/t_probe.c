@@ -39,7 +39,6 @@ on_answers(struct instance *inst, void *arg)
 }
 
 static const struct prober_ops ops = {.on_answers = on_answers};
-static const struct activator_conf conf;
 
 static int
 setup(void **state)
@@ -49,7 +48,7 @@ setup(void **state)
 
 	w->listener = loopback_bind(SOCK_CLOEXEC, &addr);
 	w->loop = loop_new(NULL);
-	w->prober = prober_new(w->loop, &conf, &ops, w);
+	w->prober = prober_new(w->loop, NULL, &ops, w);
 	w->rev = unit_revision(w->loop);
 	w->inst = instance_new(w->rev, "a", &addr);
 	w->inst->is_listed = true;

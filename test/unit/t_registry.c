@@ -25,7 +25,6 @@ on_answers(struct instance *inst, void *arg)
 }
 
 static const struct prober_ops prober_ops = {.on_answers = on_answers};
-static const struct activator_conf conf;
 
 /* The message `instances`: one instance with this id, or none if id is NULL. */
 static void
@@ -76,7 +75,7 @@ setup(void **state)
 	struct world *w = xcalloc(1, sizeof *w);
 
 	w->loop = loop_new(NULL);
-	w->prober = prober_new(w->loop, &conf, &prober_ops, w);
+	w->prober = prober_new(w->loop, NULL, &prober_ops, w);
 	w->registry = registry_new(w->loop, NULL, 0, w->prober, NULL, NULL);
 	drains_init(&w->drains);
 	describe(w, 1, 1);
