@@ -213,6 +213,8 @@ instance_new(struct revision *rev, const char *id, const struct addr *addr)
 	for (i = 0; i < rev->workers_n; i++) {
 		list_init(&inst->pools[i].idle);
 		list_init(&inst->pools[i].open);
+		inst->pools[i].knows_streams = false;
+		inst->pools[i].streams_most = 0;
 	}
 	pthread_mutex_lock(&rev->lock);
 	hmap_put(&rev->by_id, inst->id, inst);
