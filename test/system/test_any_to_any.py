@@ -115,42 +115,64 @@ CLIENTS = {
     "tls-h2": lambda w: Http2(lambda: H2Client(w.tls_port, context=context_of(w, "h2"))),
 }
 
-# --- instances: (keys of the revision, more words of its command)
-INSTANCES = {
-    "http1": lambda tls: ("", ()),
-    "tls": lambda tls: ('upstream_tls = yes upstream_ca = "%s" upstream_name = "app.internal"'
-                        % tls.ca, tls.issue("app", "app.internal")),
-}
+# --- instances: keys of the revision, and more words of its command
+def speaks(is_h2, is_tls):
+    def make(tls):
+        keys, words = [], []
+        if is_h2:
+            keys.append("protocol = h2c")
+            words.append("h2")
+        if is_tls:
+            keys.append('upstream_tls = yes upstream_ca = "%s" upstream_name = "app.internal"' %
+                        tls.ca)
+            words += tls.issue("app", "app.internal")
+        return " ".join(keys), words
+    return make
+
+
+INSTANCES = {"http1": speaks(False, False), "tls": speaks(False, True),
+             "h2c": speaks(True, False), "tls-h2": speaks(True, True)}
+# With container_concurrency an instance of HTTP/2 is not told that a client has left: it would hold
+# the slot of what it may still be at work on.
+HEARS_OF_LEAVING = {"http1", "tls"}
 
 # --- the world: services of which each belongs to one test and one protocol of instances
-SERVICES = """
-service "wake-{i}" {{ hosts = {{"wake-{i}"}} revision "v1" {{ {keys} {app} }} }}
+SERVICES = (
+    """
+service "wake-{i}" {{ hosts = {{"wake-{i}"}} revision "v1" {{ {keys} {app} }} }}""",
+    """
 service "park-{i}" {{ hosts = {{"park-{i}"}} max_scale = 1 container_concurrency = 1
     scale_to_zero_grace = 10m
-    revision "v1" {{ {keys} {park} }} }}
-service "pace-{i}" {{ hosts = {{"pace-{i}"}} min_scale = 2 max_scale = 2 target = 5 scale_to_zero_grace = 10m
-    revision "v1" {{ {keys} {pace} }} }}
+    revision "v1" {{ {keys} {park} }} }}""",
+    """
+service "pace-{i}" {{ hosts = {{"pace-{i}"}} min_scale = 2 max_scale = 2 target = 5
+    scale_to_zero_grace = 10m
+    revision "v1" {{ {keys} {pace} }} }}""",
+    """
 service "rule-{i}" {{ hosts = {{"rule-{i}"}}
     rule "robots" {{ paths = {{"/robots.txt"}} action = answer status = 200 body = "User-agent: *" }}
     rule "monitor" {{ header = "user-agent" contains = "uptime" action = serve_only }}
-    revision "v1" {{ {keys} {app} }} }}
+    revision "v1" {{ {keys} {app} }} }}""",
+    """
 service "page-{i}" {{ hosts = {{"page-{i}"}} waiting_page = "default"
-    revision "v1" {{ {keys} {page} }} }}
+    revision "v1" {{ {keys} {page} }} }}""",
+    """
 service "split-{i}" {{ hosts = {{"split-{i}"}} sticky = "cookie:sid" min_scale = 1
     traffic "v1" {{ percent = 50 }} traffic "v2" {{ percent = 50 tag = "next" }}
-    revision "v1" {{ {keys} {app} }} revision "v2" {{ {keys} {other} }} }}
-service "tunnel-{i}" {{ hosts = {{"tunnel-{i}"}} revision "v1" {{ {keys} {app} }} }}
+    revision "v1" {{ {keys} {app} }} revision "v2" {{ {keys} {other} }} }}""",
+    """
+service "tunnel-{i}" {{ hosts = {{"tunnel-{i}"}} revision "v1" {{ {keys} {app} }} }}""",
+    """
 service "leave-{i}" {{ hosts = {{"leave-{i}"}} max_scale = 1 container_concurrency = 1
     scale_to_zero_grace = 10m
-    revision "v1" {{ {keys} {app} }} }}
-"""
+    revision "v1" {{ {keys} {app} }} }}""")
 
 
 def command(*words):
     return "command = {%s}" % ", ".join('"%s"' % w for w in words)
 
 
-def services(folder, tls):
+def services(folder, tls, only):
     text = ""
     for i, make in INSTANCES.items():
         keys, more = make(tls)
@@ -158,9 +180,9 @@ def services(folder, tls):
         gated = {name: "until [ -e %s/%s-%s ]; do sleep 0.02; done; exec %s" % (
             folder, name, i, " ".join(words)) for name in ("park", "page", "pace")}
         # One of two instances answers; the other never does.
-        gated["pace"] = "mkdir %s/first-%s 2>/dev/null || exec HELLO --never-listen; %s" % (
-            folder, i, gated["pace"])
-        text += SERVICES.format(
+        gated["pace"] = gated["pace"].replace(
+            "exec ", "mkdir %s/first-%s || exec HELLO --never-listen; exec " % (folder, i))
+        text += "".join(s for s in SERVICES if only in s).format(
             i=i, keys=keys, app=command(*words),
             other=command("/usr/bin/python3", APP, "v2", *more),
             **{name: command("sh", "-c", line) for name, line in gated.items()})
@@ -173,12 +195,12 @@ def protocol(request):
     return request.param
 
 
-def start(folder):
-    """An activator with a plain listener and one for TLS."""
+def start(folder, only=""):
+    """An activator with a plain listener and one for TLS.  only: a word that the services have."""
     tls, tls_port = Tls(folder), free_port()
-    s = running(folder, services(folder, tls), tls=False,
+    s = running(folder, services(folder, tls, only), tls=False,
                 listen=', "127.0.0.1:%d tls"' % tls_port,
-                activator=tls.certificate("test", "localhost"))
+                activator=tls.certificate("test", "localhost"), autoscaler="max_instances = 100")
     return s, tls, tls_port
 
 
@@ -292,13 +314,16 @@ def test_clients_that_leave(world, client, instance):
     client.cancel(second)
     wait_until(lambda: revision(world, "parked", host) == 1)
     client.cancel(first)
+    if instance not in HEARS_OF_LEAVING:
+        gate.open()
     seen = json.loads(client.answer(third)[2])
-    assert (seen["requests"], seen["cancelled"], seen["active_most"]) == (3, 1, 1)
+    assert (seen["requests"], seen["cancelled"], seen["active_most"]) == (
+        3, instance in HEARS_OF_LEAVING, 1)
 
 
 def test_a_drain(tmp_path, protocol, instance):
     """SIGTERM: what is in flight and what is parked is answered, and the process ends in order."""
-    s, tls, tls_port = start(tmp_path)
+    s, tls, tls_port = start(tmp_path, "leave-")
     with s as stack:
         stack.tls_files, stack.tls_port = tls, tls_port
         c, gate = CLIENTS[protocol](stack), Gate(tmp_path)

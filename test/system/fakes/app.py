@@ -1,12 +1,13 @@
 #!/usr/bin/python3
-"""An instance that is started like any other program, and speaks HTTP/1.1 at $PORT: app.py NAME
-[CERTIFICATE KEY], with these by TLS.
+"""An instance that is started like any other program, and speaks HTTP at $PORT: app.py NAME [h2]
+[CERTIFICATE KEY]; with h2, HTTP/2 in place of HTTP/1.1; with a certificate, by TLS.
 
   /          its name                          ?until=FILE: once that file exists
   /log       the x-id fields in the order of arrival
   /stats     JSON: requests, active_most (at once), cancelled (the other side ended while they waited)
   POST       the request's body; the paths above do not matter
-An Upgrade to websocket is accepted; the tunnel returns what it gets in capital letters."""
+An Upgrade to websocket, and what it is in HTTP/2, is accepted; the tunnel returns what it gets in
+capital letters."""
 import base64
 import hashlib
 import json
@@ -124,26 +125,30 @@ class Connection:
                 len(body), body))
 
 
-def serve(app, sock, context):
+def serve(app, sock, context, kind):
     try:
         if context is not None:
             sock = context.wrap_socket(sock, server_side=True)
         with sock:
-            Connection(app, sock).serve()
+            kind(app, sock).serve()
     except OSError:
         pass
 
 
-def main(name, certificate=None, key=None):
-    app, context = App(name), None
-    if certificate:
+def main(name, *words):
+    app, context, kind = App(name), None, Connection
+    if words[:1] == ("h2",):
+        from app_h2 import Connection2  # it takes a third of a second
+        kind, words = Connection2, words[1:]
+    if words:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key)
+        context.load_cert_chain(*words)
+        context.set_alpn_protocols(["http/1.1" if kind is Connection else "h2"])
     listener = socket.create_server(("127.0.0.1", int(os.environ["PORT"])), backlog=200)
     while True:
         sock, _ = listener.accept()
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        threading.Thread(target=serve, args=(app, sock, context), daemon=True).start()
+        threading.Thread(target=serve, args=(app, sock, context, kind), daemon=True).start()
 
 
 if __name__ == "__main__":
