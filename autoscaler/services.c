@@ -21,13 +21,14 @@ struct stored_set {
 
 struct services {
 	struct services_parts parts;
-	struct settings *first;	   /* what the drivers were opened with */
-	struct settings *current;  /* in effect; may be `first` */
-	struct settings *previous; /* in effect before, while a revision of them is leaving */
-	struct stored_set stored;  /* of the store */
-	/* Of the store before, the newest last: those that have revisions which are leaving.  Their
+	struct settings *first;	  /* what the drivers were opened with */
+	struct settings *current; /* in effect; may be `first` */
+	/* In effect before, the newest last: those that have revisions which are leaving.  Their
 	 * number is that of changes in a short time. */
-	struct stored_set stored_previous;
+	struct settings **previous;
+	size_t previous_n;
+	struct stored_set stored;	   /* of the store */
+	struct stored_set stored_previous; /* likewise */
 	struct catalog catalog;
 	bool is_complete;
 	int64_t generation;
@@ -173,7 +174,7 @@ measure_machine(const struct settings *settings, struct reconcile_conf *conf)
 static void
 join(struct services *s)
 {
-	const struct settings *now = s->current, *before = s->previous;
+	const struct settings *now = s->current;
 	const struct driver_class *class = s->parts.platform->class;
 	const struct service_conf *found = NULL;
 	size_t found_n = 0, i;
@@ -184,9 +185,9 @@ join(struct services *s)
 	catalog_fini(&s->catalog);
 	catalog_init(&s->catalog, now->services, now->services_n, s->stored.v, s->stored.n, found,
 		     found_n);
-	if (before != NULL && class->is_owner)
-		catalog_keep_leaving(&s->catalog, before->services, before->services_n,
-				     s->parts.reconcile);
+	for (i = s->previous_n; i > 0 && class->is_owner; i--)
+		catalog_keep_leaving(&s->catalog, s->previous[i - 1]->services,
+				     s->previous[i - 1]->services_n, s->parts.reconcile);
 	for (i = s->stored_previous.n; i > 0 && class->is_owner; i--)
 		catalog_keep_leaving(&s->catalog, s->stored_previous.v[i - 1], 1,
 				     s->parts.reconcile);
@@ -239,14 +240,20 @@ drop(struct services *s, struct settings *old)
 }
 
 static void
-drop_previous(struct services *s)
+drop_all(struct services *s, struct settings **v, size_t n)
 {
-	struct settings *old = s->previous;
+	size_t i;
 
-	s->previous = NULL;
-	if (old != NULL)
-		drop(s, old);
-	stored_free(&s->stored_previous);
+	for (i = 0; i < n; i++)
+		drop(s, v[i]);
+	free(v);
+}
+
+static void
+keep_settings(struct services *s)
+{
+	s->previous = xrealloc(s->previous, (s->previous_n + 1) * sizeof *s->previous);
+	s->previous[s->previous_n++] = s->current;
 }
 
 /* What is in effect of the store is so no longer. */
@@ -274,7 +281,31 @@ is_leaving(const struct services *s, const struct service_conf *service)
 	return false;
 }
 
+static bool
+has_leaving(const struct services *s, const struct settings *old)
+{
+	size_t i;
+
+	for (i = 0; i < old->services_n; i++)
+		if (is_leaving(s, &old->services[i]))
+			return true;
+	return false;
+}
+
 /* Free those that have no revision which is leaving. */
+static void
+drop_settings(struct services *s)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < s->previous_n; i++)
+		if (has_leaving(s, s->previous[i]))
+			s->previous[n++] = s->previous[i];
+		else
+			drop(s, s->previous[i]);
+	s->previous_n = n;
+}
+
 static void
 drop_stored(struct services *s)
 {
@@ -296,15 +327,12 @@ use_settings(struct driver *d, const struct settings *settings)
 		d->class->use_settings(d, settings);
 }
 
-/* Go over to other settings or (NULL) only to what the store has now.  If revisions of still
- * earlier settings are leaving, they are no longer waited for. */
+/* Go over to other settings or (NULL) only to what the store has now. */
 static void
 go_over(struct services *s, struct settings *settings)
 {
-	struct settings *old = s->previous;
-
 	if (settings != NULL) {
-		s->previous = s->current;
+		keep_settings(s);
 		s->current = settings;
 		use_settings(s->parts.platform, settings);
 		use_settings(s->parts.addresses, settings);
@@ -312,11 +340,8 @@ go_over(struct services *s, struct settings *settings)
 	keep_stored(s);
 	load_stored(s);
 	apply(s);
-	if (settings != NULL && old != NULL)
-		drop(s, old);
+	drop_settings(s);
 	drop_stored(s);
-	if (s->catalog.leaving_n == 0)
-		drop_previous(s);
 }
 
 void
@@ -334,16 +359,17 @@ services_stored(struct services *s)
 void
 services_tick(struct services *s)
 {
-	struct settings *old = s->previous;
+	struct settings **old = s->previous;
 	struct stored_set old_stored = s->stored_previous;
+	size_t old_n = s->previous_n;
 
-	if ((old == NULL && old_stored.n == 0) || !reconcile_leaving_done(s->parts.reconcile))
+	if ((old_n == 0 && old_stored.n == 0) || !reconcile_leaving_done(s->parts.reconcile))
 		return;
 	s->previous = NULL;
+	s->previous_n = 0;
 	s->stored_previous = (struct stored_set){.n = 0};
 	apply(s);
-	if (old != NULL)
-		drop(s, old);
+	drop_all(s, old, old_n);
 	stored_free(&old_stored);
 }
 
@@ -356,7 +382,8 @@ services_free(struct services **sp)
 	if (s == NULL)
 		return;
 	catalog_fini(&s->catalog);
-	drop_previous(s);
+	drop_all(s, s->previous, s->previous_n);
+	stored_free(&s->stored_previous);
 	stored_free(&s->stored);
 	if (s->current != s->first)
 		settings_free(&s->current);

@@ -2,10 +2,9 @@
  * (activatorctl) and those that the driver finds by itself (annotations), hands their revisions to
  * the reconciler and to the drivers, and describes them to the activators.
  *
- * It owns the settings.  After a reload it keeps the settings that were in effect before
- * until no instance is left of the revisions that only they name: the reconciler drains
- * these revisions before it stops them.
- * Thread: the autoscaler's only loop. */
+ * It owns the settings.  After a reload it keeps the settings that were in effect before, and those
+ * before them, until no instance is left of the revisions that only they name: the reconciler
+ * drains these revisions before it stops them. Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_SERVICES_H
 #define AUTOSCALER_SERVICES_H
 

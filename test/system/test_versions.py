@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from helpers import HELLO, WAIT_S, wait_until
-from stack import running
+from stack import Gate, running
 from test_ctl import ctl
 
 CONF = 'service "file" { hosts = {"file.x"} revision "v1" { command = {"HELLO"} } }'
@@ -274,6 +274,28 @@ def test_a_version_that_does_not_start_gets_no_traffic(tmp_path):
                    HELLO, "--startup", "3600s")
         assert done.status == 5
         assert percents(s, "shop")["shop-00004"] == 0
+
+
+def test_a_revision_is_drained_though_other_changes_follow(tmp_path):
+    """Of the conf file: a request is in flight at v1 while a reload removes it, and more follow."""
+    gate = Gate(tmp_path)
+    conf = 'service "a" { hosts = {"a.x"} revision "%s" { command = {"HELLO"} } }'
+    with running(tmp_path, conf % "v1") as s:
+        with s.connect() as client:
+            client.request("GET", "/" + gate.query(), "a.x")
+            wait_until(lambda: service(s, "a")["revisions"][0]["in_flight"] == 1,
+                       what="the request to be reported")
+            for n in range(1, 6):
+                with open(s.conf) as f:
+                    text = f.read()
+                with open(s.conf, "w") as f:
+                    f.write(text.replace('revision "v%d"' % n, 'revision "v%d"' % (n + 1)))
+                change(s, "reload")
+                deploy(s, "shop", "--host", "shop.x", command=["--response", "%dms" % n])
+                assert s.get("a.x")[0] == 200
+            gate.open()
+            assert client.response()[0] == 200
+        wait_until(lambda: len(s.instances()) <= 1, what="the others to end")
 
 
 def test_percents_hold(tmp_path):
