@@ -295,6 +295,64 @@ an_address_in_use_is_named(void **state)
 	assert_non_null(strstr(e.text, "nowhere"));
 }
 
+static bool
+is_open(const struct addr *a)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	int rc = connect(fd, (const struct sockaddr *)&a->ss, a->len);
+
+	close(fd);
+	return rc == 0;
+}
+
+/* One address stays, one goes, one comes; a change that cannot be made changes nothing. */
+static void
+addresses_change(void **state)
+{
+	struct world *w = *state;
+	char first[ADDR_TEXT], second[ADDR_TEXT], third[ADDR_TEXT], all[ADDR_TEXT];
+	struct addr a, b;
+	const char *const none[] = {"", NULL};
+	const char *const two[] = {addr_format(&w->addr, true, first), second, NULL};
+	const char *const other[] = {first, third, NULL};
+	const char *const taken[] = {"nowhere:1", NULL};
+	const char *const wide[] = {all, NULL};
+	struct admin_change *change;
+	struct err e;
+
+	free_address(&a, second);
+	free_address(&b, third);
+	snprintf(all, sizeof all, "0.0.0.0:%u", (unsigned)addr_port(&w->addr));
+	change = admin_change_new(w->admin, two, &e);
+	assert_non_null(change);
+	admin_change_make(&change);
+	assert_true(is_open(&a));
+	assert_null(admin_change_new(w->admin, taken, &e));
+	change = admin_change_new(w->admin, other, &e);
+	assert_non_null(change);
+	admin_change_free(&change);
+	assert_true(is_open(&a));
+	assert_false(is_open(&b));
+	change = admin_change_new(w->admin, other, &e);
+	admin_change_make(&change);
+	assert_false(is_open(&a));
+	assert_true(is_open(&b));
+	expect(w, "GET /healthz", 200, "ok");
+	change = admin_change_new(w->admin, none, &e);
+	admin_change_make(&change);
+	assert_false(is_open(&w->addr));
+	change = admin_change_new(w->admin, two, &e);
+	admin_change_make(&change);
+	change = admin_change_new(w->admin, wide, &e); /* beside our own socket of the port */
+	assert_non_null(change);
+	admin_change_make(&change);
+	expect(w, "GET /healthz", 200, "ok");
+	change = admin_change_new(w->admin, two, &e);
+	assert_non_null(change);
+	admin_change_make(&change);
+	expect(w, "GET /healthz", 200, "ok");
+}
+
 int
 main(void)
 {
@@ -305,6 +363,7 @@ main(void)
 		cmocka_unit_test(too_much_is_refused),
 		cmocka_unit_test(an_answer_may_come_later),
 		cmocka_unit_test(an_address_in_use_is_named),
+		cmocka_unit_test(addresses_change),
 		cmocka_unit_test(nothing_waits_for_a_late_answer), /* it closes the endpoint */
 	};
 

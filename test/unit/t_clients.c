@@ -35,6 +35,29 @@ an_address_that_left_is_forgotten(void **state)
 }
 
 static void
+another_bound_counts_anew(void **state)
+{
+	struct clients c;
+
+	(void)state;
+	clients_init(&c, 0);
+	assert_true(clients_enter(&c, "10.0.0.1"));
+	assert_true(clients_enter(&c, "10.0.0.1"));
+	clients_restart(&c, 1); /* there are more by now */
+	clients_add(&c, "10.0.0.1");
+	clients_add(&c, "10.0.0.1");
+	assert_false(clients_enter(&c, "10.0.0.1"));
+	clients_leave(&c, "10.0.0.1");
+	assert_false(clients_enter(&c, "10.0.0.1"));
+	clients_leave(&c, "10.0.0.1");
+	assert_true(clients_enter(&c, "10.0.0.1"));
+	clients_restart(&c, 0);
+	clients_leave(&c, "10.0.0.1");
+	assert_int_equal(c.connections.n, 0);
+	clients_fini(&c);
+}
+
+static void
 without_a_bound_nothing_is_counted(void **state)
 {
 	struct clients c;
@@ -73,6 +96,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_address_has_its_own_bound),
 		cmocka_unit_test(an_address_that_left_is_forgotten),
+		cmocka_unit_test(another_bound_counts_anew),
 		cmocka_unit_test(without_a_bound_nothing_is_counted),
 		cmocka_unit_test(clients_without_an_ip_address_are_not_counted),
 	};

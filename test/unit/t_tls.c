@@ -901,6 +901,46 @@ any_worker_resumes_for_two_generations(void **state)
 	end(&w);
 }
 
+/* --- other settings --- */
+
+/* What is established or under way goes on, and so do tickets; new handshakes go by the new
+ * settings. */
+static void
+settings_change_beside_connections(void **state)
+{
+	struct world *w = make();
+	struct activator_conf conf = w->conf, wrong = w->conf;
+	static char unknown[] = "NO-SUCH-CIPHER";
+	struct side *before = add_side(w, 0), *under_way = add_side(w, 0), *after;
+	struct tls_change *change;
+	struct err e;
+
+	(void)state;
+	SSL_set_max_proto_version(under_way->peer, TLS1_2_VERSION);
+	(void)SSL_do_handshake(under_way->peer);
+	loop_once(w->loop, true);
+	assert_true(shake_hands(before));
+	get_ticket(w, 0);
+	wrong.tls_ciphers = unknown;
+	assert_null(tls_change_new(w->tls[0], &wrong, &use, &e));
+	assert_non_null(strstr(e.text, "tls_ciphers: "));
+	conf.tls_min_version = TLS_1_3;
+	change = tls_change_new(w->tls[0], &conf, &use, &e);
+	assert_non_null(change);
+	tls_change_free(&change); /* not made: nothing has changed */
+	change = tls_change_new(w->tls[0], &conf, &use, &e);
+	tls_make_change(w->tls[0], &change);
+	assert_true(resumes(w, 0));
+	assert_true(shake_hands(under_way));
+	peer_says(before, "still here");
+	assert_int_equal(before->got_n, strlen("still here"));
+	after = add_side(w, 0);
+	SSL_set_max_proto_version(after->peer, TLS1_2_VERSION);
+	assert_false(shake_hands(after));
+	tls_move_conf(w->tls[0], &w->conf);
+	end(&w);
+}
+
 /* --- client certificates --- */
 
 static enum tls_fit
@@ -1286,6 +1326,7 @@ main(void)
 		cmocka_unit_test(a_read_takes_a_bounded_amount),
 		cmocka_unit_test(plain_http_gets_an_answer),
 		cmocka_unit_test(any_worker_resumes_for_two_generations),
+		cmocka_unit_test(settings_change_beside_connections),
 		cmocka_unit_test(client_certificates_are_verified),
 		cmocka_unit_test(a_changed_authority_ends_connections),
 		cmocka_unit_test(an_empty_subject_has_a_substitute),
