@@ -406,7 +406,7 @@ pass_body(struct h2_call *hc, const struct response *head)
 	x->is_head_written = true;
 	if (n > 0)
 		x->progress_ns = x->w->now;
-	rc = relay_pass(x, head, hc->in.data == NULL ? NULL : hc->in.data + hc->in.at, n, trailers);
+	rc = relay_pass(x, head, hc->in.data == NULL ? "" : hc->in.data + hc->in.at, n, trailers);
 	free(judged);
 	take(hc, &hc->in, n);
 	if (n > 0 && !hc->is_closed) {
@@ -510,7 +510,7 @@ pass_heads(struct h2_call *hc)
 			return judged;
 		if (r.status == 101) {
 			call->is_head_read = true;
-			judged = relay_upgrade(call, &r, NULL, 0);
+			judged = relay_upgrade(call, &r, "", 0);
 			drop_heads(hc);
 			return judged;
 		}
