@@ -282,6 +282,7 @@ install: $(B)/activator $(B)/autoscaler $(B)/activatorctl man ## install below $
 	done
 	install -d '$(DESTDIR)$(PREFIX)/share/activator'
 	install -m 644 conf/systemd/autoscaler-*.conf '$(DESTDIR)$(PREFIX)/share/activator'
+	install -m 644 conf/systemd/activator.socket '$(DESTDIR)$(UNITDIR)'
 	for unit in activator autoscaler; do \
 		sed 's|@SBINDIR@|$(SBINDIR)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' \
 			conf/systemd/$$unit.service >'$(DESTDIR)$(UNITDIR)'/$$unit.service || exit 1; \

@@ -50,6 +50,9 @@ struct autoscaler_link {
 	struct stats *stats;
 	struct loop_timer tick, early, cleared, drain_timer;
 	int64_t early_ns; /* since the wake, when the next early report is due; 0: none */
+	void (*on_finished)(void *arg); /* NULL: autoscaler_link_finish() was not called */
+	void *finished_arg;
+	bool is_last_report; /* the report that is being collected is the last one */
 	struct err
 		refused; /* why there is no autoscaler, as last logged; "": there was one since */
 };
@@ -333,7 +336,9 @@ may_report(void *arg)
 	return al->is_up;
 }
 
-static const struct stats_ops stats_ops = {.is_up = may_report, .send = send_msg};
+static void on_reported(void *arg);
+static const struct stats_ops stats_ops = {
+	.is_up = may_report, .send = send_msg, .on_reported = on_reported};
 
 /* How fast the first responses come says how many more instances the parked requests need.
  * After 45, 90, 180, 360 and 720 ms: a report is at most twice as late as what it reports. */
@@ -422,9 +427,30 @@ autoscaler_link_leave(struct autoscaler_link *al)
 }
 
 void
-autoscaler_link_release(struct autoscaler_link *al)
+autoscaler_link_finish(struct autoscaler_link *al, void (*done)(void *), void *arg)
 {
 	share_link_release(&al->shares);
+	al->on_finished = done;
+	al->finished_arg = arg;
+	/* One that is under way may have asked a worker before its last request ended. */
+	al->is_last_report = !stats_is_collecting(al->stats);
+	if (al->is_last_report)
+		stats_collect(al->stats);
+}
+
+static void
+on_reported(void *arg)
+{
+	struct autoscaler_link *al = arg;
+
+	if (al->on_finished == NULL)
+		return;
+	if (al->is_last_report) {
+		al->on_finished(al->finished_arg);
+		return;
+	}
+	al->is_last_report = true;
+	stats_collect(al->stats);
 }
 
 static void

@@ -40,8 +40,9 @@ void autoscaler_link_on_served(struct autoscaler_link *, struct instance *);
 
 /* This activator accepts no new requests from now on. */
 void autoscaler_link_leave(struct autoscaler_link *);
-/* All its requests have ended, and it is about to end, too: give up all slots. */
-void autoscaler_link_release(struct autoscaler_link *);
+/* All its requests have ended, and it is about to end, too: give up all slots, report the last
+ * figures, and then call done. */
+void autoscaler_link_finish(struct autoscaler_link *, void (*done)(void *arg), void *arg);
 
 /* Answer the command of that token: what was done, or (!is_done) why not. */
 void autoscaler_link_result(struct autoscaler_link *, const char *token, bool is_done,

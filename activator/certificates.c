@@ -280,6 +280,22 @@ on_rotation(void *arg)
 	await_rotation(c);
 }
 
+void
+certificates_tickets(const struct certificates *c, struct tls_ticket_keys *keys,
+		     int64_t *rotated_ns)
+{
+	*keys = c->keys;
+	*rotated_ns = c->rotated_ns;
+}
+
+void
+certificates_adopt_tickets(struct certificates *c, const struct tls_ticket_keys *keys,
+			   int64_t rotated_ns)
+{
+	c->keys = *keys;
+	c->rotated_ns = MIN(rotated_ns, clk_now());
+}
+
 /* --- checking --- */
 
 static void

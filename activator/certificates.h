@@ -17,6 +17,7 @@ struct loop;
 struct settings;
 struct settings_errors;
 struct tls_state;
+struct tls_ticket_keys;
 
 struct certificates_ops {
 	/* The certificates or the keys have changed: handshakes are to use this from now on;
@@ -44,6 +45,13 @@ void certificates_free(struct certificates **);
 
 /* What handshakes use; the caller gets a reference. */
 NODISCARD struct tls_state *certificates_state(const struct certificates *);
+
+/* The keys of session tickets, and when the newest was made (clk_now()). */
+void certificates_tickets(const struct certificates *, struct tls_ticket_keys *,
+			  int64_t *rotated_ns);
+/* Go on with those of another process.  Before certificates_start() and certificates_state(). */
+void certificates_adopt_tickets(struct certificates *, const struct tls_ticket_keys *,
+				int64_t rotated_ns);
 
 /* For metrics: walk over all.  *days: until it expires.  False: there are no more. */
 bool certificates_next(const struct certificates *, size_t *at, const char **name, double *days);

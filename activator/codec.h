@@ -94,9 +94,10 @@ struct codec {
 	int (*answer)(struct xfer *, const struct answer *);
 
 	/* --- the connection: these end requests and close the connection --- */
-	/* conn_advance(), conn_drain(), conn_end(), conn_cut(). */
+	/* conn_advance(), conn_drain(), conn_end_tunnels(), conn_end(), conn_cut(). */
 	void (*advance)(struct xfer *);
 	void (*drain)(struct conn *);
+	unsigned (*end_tunnels)(struct conn *);
 	void (*end)(struct conn *);
 	void (*cut)(struct conn *);
 };

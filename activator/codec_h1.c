@@ -292,6 +292,7 @@ const struct codec codec_h1 = {
 	.answer = answer,
 	.advance = conn_h1_advance,
 	.drain = conn_h1_drain,
+	.end_tunnels = conn_h1_end_tunnels,
 	.end = conn_h1_end,
 	.cut = conn_h1_cut,
 };

@@ -316,6 +316,7 @@ const struct codec codec_h2 = {
 	.answer = answer,
 	.advance = conn_h2_advance,
 	.drain = conn_h2_drain,
+	.end_tunnels = conn_h2_end_tunnels,
 	.end = conn_h2_end,
 	.cut = conn_h2_cut,
 };

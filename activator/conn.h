@@ -74,6 +74,13 @@ conn_drain(struct conn *c)
 	c->codec->drain(c);
 }
 
+/* Past the drain time: end both sides of its upgraded requests.  Returns how many there were. */
+static inline unsigned
+conn_end_tunnels(struct conn *c)
+{
+	return c->codec->end_tunnels(c);
+}
+
 /* Past the drain time: refuse what it carries, where no response has begun, and close, unless
  * all that is left is to write its last response. */
 static inline void

@@ -308,6 +308,16 @@ conn_h1_drain(struct conn *c)
 	}
 }
 
+unsigned
+conn_h1_end_tunnels(struct conn *c)
+{
+	if (c->x == NULL || c->x->state != XFER_TUNNEL)
+		return 0;
+	xfer_cut_tunnel(c->x);
+	advance(c);
+	return 1;
+}
+
 void
 conn_h1_end(struct conn *c)
 {

@@ -25,6 +25,7 @@ conn_h1_may_persist(const struct xfer *x)
 /* Members of codec_h1 (codec.h). */
 void conn_h1_advance(struct xfer *);
 void conn_h1_drain(struct conn *);
+unsigned conn_h1_end_tunnels(struct conn *);
 void conn_h1_end(struct conn *);
 void conn_h1_cut(struct conn *);
 

@@ -920,6 +920,26 @@ conn_h2_drain(struct conn *c)
 		begin_goaway(c->h2, H2_ENDED_DRAIN);
 }
 
+unsigned
+conn_h2_end_tunnels(struct conn *c)
+{
+	struct list_node *node, *tmp;
+	unsigned n = 0;
+
+	if (c->h2 == NULL)
+		return 0;
+	LIST_FOREACH(&c->h2->streams, node, tmp) {
+		struct xfer *x = container_of(node, struct h2_stream, node)->x;
+
+		if (x == NULL || x->state != XFER_TUNNEL)
+			continue;
+		xfer_cut_tunnel(x);
+		conn_h2_advance(x);
+		n++;
+	}
+	return n;
+}
+
 void
 conn_h2_end(struct conn *c)
 {

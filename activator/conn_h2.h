@@ -97,6 +97,7 @@ void conn_h2_abandoned(struct h2_stream *, struct call *);
 /* Members of codec_h2 (codec.h). */
 void conn_h2_advance(struct xfer *);
 void conn_h2_drain(struct conn *);
+unsigned conn_h2_end_tunnels(struct conn *);
 void conn_h2_end(struct conn *);
 void conn_h2_cut(struct conn *);
 

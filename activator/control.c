@@ -1,6 +1,7 @@
 #include "activator/control.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include "activator/autoscaler_link.h"
 #include "activator/bounds.h"
 #include "activator/certificates.h"
+#include "activator/elders.h"
 #include "activator/limiter.h"
 #include "activator/metrics.h"
 #include "activator/net/listen_set.h"
@@ -15,12 +17,15 @@
 #include "activator/probe.h"
 #include "activator/registry.h"
 #include "activator/status.h"
+#include "activator/takeover.h"
+#include "activator/upgrade.h"
 #include "activator/worker.h"
 #include "activator/worker_change.h"
 #include "activator/worker_conf.h"
 #include "common/admin.h"
 #include "common/clk.h"
 #include "common/daemon.h"
+#include "common/inherited.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/reload.h"
@@ -40,11 +45,18 @@ struct activator {
 	struct registry *registry;
 	struct autoscaler_link *link;
 	struct admin *admin;
-	struct watchdog *watchdog;   /* NULL: not started by systemd, or it wants none */
-	unsigned echoes;	     /* of workers that watchdog waits for */
+	struct watchdog *watchdog; /* NULL: not started by systemd, or it wants none */
+	unsigned echoes;	   /* of workers that watchdog waits for */
+	struct elders *elders;
+	struct upgrade *upgrade;
+	struct takeover *takeover;   /* NULL: no upgrade has started this process */
 	struct loop_timer end_timer; /* end of drain_timeout, then of LAST_RESPONSES */
-	bool is_draining;	     /* a first SIGTERM has come */
-	bool is_ending;		     /* drain_timeout is over */
+	bool is_waiting;	     /* to take over: nothing is accepted yet */
+	bool is_given_up;	     /* it must not take over */
+	bool is_draining;	     /* accepts no more: SIGTERM has come, or it was replaced */
+	bool is_replaced;	     /* a newer process accepts in its place */
+	bool is_terminating;	     /* a first SIGTERM has come */
+	bool is_ending;		     /* drain_timeout is over after SIGTERM */
 	int64_t started_ns;
 };
 
@@ -110,6 +122,26 @@ static const struct prober_ops prober_ops = {.on_answers = on_answers};
 
 /* --- shutting down --- */
 
+static uint64_t
+tunnels_cut(const struct activator *a)
+{
+	uint64_t n = 0;
+	unsigned i;
+
+	for (i = 0; i < a->workers_n; i++)
+		n += atomic_load_explicit(&worker_counters(a->workers[i])->tunnels_cut,
+					  memory_order_relaxed);
+	return n;
+}
+
+static void
+on_finished(void *arg)
+{
+	struct activator *a = arg;
+
+	loop_stop(a->loop); /* what was sent is written at the end of this round */
+}
+
 static void
 on_drained(struct worker *w, void *arg)
 {
@@ -117,13 +149,27 @@ on_drained(struct worker *w, void *arg)
 
 	(void)w;
 	if (++a->drained_n == a->started_n) {
-		log_info(NULL, "all requests are finished", "");
-		autoscaler_link_release(a->link);
-		loop_stop(a->loop);
+		log_info(NULL, "all requests are finished", "tunnels_cut=%llu",
+			 (unsigned long long)tunnels_cut(a));
+		autoscaler_link_finish(a->link, on_finished, a);
 	}
 }
 
 #define LAST_RESPONSES (2500 * CLK_MS) /* for clients to read the refusals at the end */
+
+/* This process was replaced, and drain_timeout is over: end what may go on for ever.  Requests go
+ * on, within their own time limits. */
+static void
+cut_what_waits(struct activator *a)
+{
+	unsigned i;
+
+	log_info(NULL, "drain_timeout is over: closing upgraded and idle connections", "");
+	for (i = 0; i < a->started_n; i++) {
+		worker_post_end_tunnels(a->workers[i]);
+		worker_post_drain(a->workers[i]);
+	}
+}
 
 static void
 on_end(void *arg)
@@ -131,6 +177,10 @@ on_end(void *arg)
 	struct activator *a = arg;
 	unsigned i;
 
+	if (!a->is_terminating) {
+		cut_what_waits(a);
+		return;
+	}
 	if (a->is_ending) {
 		loop_stop(a->loop);
 		return;
@@ -148,14 +198,16 @@ on_terminate(int signo, void *arg)
 	struct activator *a = arg;
 	unsigned i;
 
-	if (a->is_draining) {
+	if (a->is_terminating) {
 		log_warn(NULL, "second signal: ending at once", "signal=%s", strsignal(signo));
 		loop_stop(a->loop);
 		return;
 	}
 	log_info(NULL, "shutting down: finishing all requests", "signal=%s", strsignal(signo));
-	a->is_draining = true;
-	daemon_notify("STOPPING=1");
+	a->is_draining = a->is_terminating = true;
+	upgrade_cancel(a->upgrade, "this activator was told to end");
+	if (!a->is_replaced)
+		daemon_notify("STOPPING=1");
 	autoscaler_link_leave(a->link);
 	for (i = 0; i < a->started_n; i++)
 		worker_post_drain(a->workers[i]);
@@ -175,7 +227,7 @@ on_echo(void *arg)
 {
 	struct activator *a = arg;
 
-	if (--a->echoes == 0)
+	if (--a->echoes == 0 && a->watchdog != NULL)
 		watchdog_alive(a->watchdog);
 }
 
@@ -211,6 +263,8 @@ not_ready(void *arg)
 {
 	const struct activator *a = arg;
 
+	if (a->is_replaced)
+		return "replaced by an upgrade";
 	if (a->is_draining)
 		return "shutting down";
 	return registry_is_described(a->registry) ? NULL
@@ -234,6 +288,8 @@ source_of(const struct activator *a)
 		.started_ns = a->started_ns,
 		.is_link_up = autoscaler_link_is_up(a->link),
 		.is_draining = a->is_draining,
+		.upgrades = upgrade_counts(a->upgrade),
+		.elders_n = elders_count(a->elders),
 	};
 }
 
@@ -257,13 +313,22 @@ answer_status(struct admin_request *r, void *arg)
 static const struct admin_ops admin_ops = {.not_ready = not_ready, .metrics = render_metrics};
 
 static void
+announce(struct activator *a)
+{
+	daemon_notify("READY=1");
+	a->watchdog = watchdog_new(a->loop, ask_workers, a);
+}
+
+static void
 on_described(void *arg)
 {
 	struct activator *a = arg;
 
 	log_info(NULL, "ready: the services are known", "");
-	daemon_notify("READY=1");
-	a->watchdog = watchdog_new(a->loop, ask_workers, a);
+	if (a->is_waiting)
+		takeover_ready(a->takeover);
+	else
+		announce(a);
 }
 
 static void
@@ -277,6 +342,34 @@ reload_for_ctl(struct activator *a, const char *token)
 	settings_errors_free(&errors);
 }
 
+/* An upgrade that activatorctl has asked for. */
+struct asked_upgrade {
+	struct activator *a;
+	char *token;
+};
+
+static void
+on_upgrade_over(const char *why, void *arg)
+{
+	struct asked_upgrade *asked = arg;
+
+	autoscaler_link_result(asked->a->link, asked->token, why == NULL,
+			       why == NULL ? "a new activator has taken over" : why);
+	free(asked->token);
+	free(asked);
+}
+
+static void
+upgrade_for_ctl(struct activator *a, const char *token)
+{
+	struct asked_upgrade *asked = xcalloc(1, sizeof *asked);
+	struct err e = {0};
+
+	*asked = (struct asked_upgrade){.a = a, .token = xstrdup(token)};
+	if (control_upgrade(a, on_upgrade_over, asked, &e) < 0)
+		on_upgrade_over(e.text, asked);
+}
+
 /* activatorctl has asked for it, by way of the autoscaler. */
 static void
 on_command(const char *token, const char *command, void *arg)
@@ -285,6 +378,8 @@ on_command(const char *token, const char *command, void *arg)
 
 	if (strcmp(command, "reload") == 0) {
 		reload_for_ctl(a, token);
+	} else if (strcmp(command, "upgrade") == 0) {
+		upgrade_for_ctl(a, token);
 	} else {
 		autoscaler_link_result(a->link, token, false,
 				       "this version of the activator does not know the command");
@@ -317,7 +412,7 @@ set_bounds(struct bounds *b, const struct activator_conf *conf)
 }
 
 static struct listen_conf
-listen_conf_of(const struct settings *s, unsigned workers_n)
+listen_conf_of(const struct settings *s, unsigned workers_n, struct inherited *inherited)
 {
 	const struct activator_conf *conf = &s->activator;
 
@@ -327,13 +422,14 @@ listen_conf_of(const struct settings *s, unsigned workers_n)
 		.mode = (mode_t)strtoul(conf->listen_mode, NULL, 8),
 		.keepalive_ns = conf->tcp_keepalive,
 		.workers_n = workers_n,
+		.inherited = inherited,
 	};
 }
 
 static int
-open_listeners(struct activator *a, struct err *e)
+open_listeners(struct activator *a, struct inherited *inherited, struct err *e)
 {
-	const struct listen_conf conf = listen_conf_of(settings_of(a), a->workers_n);
+	const struct listen_conf conf = listen_conf_of(settings_of(a), a->workers_n, inherited);
 
 	a->listen_set = listen_set_new(&conf, NULL, e);
 	return a->listen_set == NULL ? -1 : listen_set_start(a->listen_set, e);
@@ -342,13 +438,19 @@ open_listeners(struct activator *a, struct err *e)
 static int
 load_certificates(struct activator *a, struct err *e)
 {
+	struct tls_ticket_keys keys;
 	struct tls_state *state;
+	int64_t rotated_ns;
 
 	if (settings_of(a)->activator.certificates_n == 0)
 		return 0;
 	a->certificates = certificates_new(a->loop, settings_of(a), NULL, &certificates_ops, a, e);
 	if (a->certificates == NULL)
 		return -1;
+	if (a->takeover != NULL && takeover_tickets(a->takeover, &keys, &rotated_ns)) {
+		certificates_adopt_tickets(a->certificates, &keys, rotated_ns);
+		explicit_bzero(&keys, sizeof keys);
+	}
 	certificates_start(a->certificates);
 	state = certificates_state(a->certificates);
 	on_tls_state(state, a);
@@ -367,7 +469,8 @@ make_workers(struct activator *a, struct err *e)
 					   &worker_ops, a, e);
 		if (a->workers[i] == NULL)
 			return -1;
-		worker_listen(a->workers[i], a->listen_set);
+		if (!a->is_waiting)
+			worker_post_listen(a->workers[i], a->listen_set);
 	}
 	if (load_certificates(a, e) < 0)
 		return -1;
@@ -422,7 +525,7 @@ static int
 plan_addresses(struct activator *a, struct plan *p, struct err *e)
 {
 	const struct settings *s = p->conf->settings;
-	const struct listen_conf conf = listen_conf_of(s, a->workers_n);
+	const struct listen_conf conf = listen_conf_of(s, a->workers_n, NULL);
 	const char *const admin[] = {s->activator.admin, NULL};
 
 	p->admin = admin_change_new(a->admin, admin, e);
@@ -492,6 +595,8 @@ reload_refusal(void *arg)
 {
 	const struct activator *a = arg;
 
+	if (a->is_replaced)
+		return "a newer activator has taken over";
 	return a->is_draining ? "the activator is shutting down" : NULL;
 }
 
@@ -530,6 +635,140 @@ on_hangup(int signo, void *arg)
 	(void)control_reload(arg, "SIGHUP", NULL); /* it logs the outcome */
 }
 
+/* --- upgrading --- */
+
+static const char *
+upgrade_refusal(void *arg)
+{
+	const struct activator *a = arg;
+
+	if (a->is_terminating)
+		return "the activator is shutting down";
+	return a->is_waiting ? "this activator has not taken over itself yet" : NULL;
+}
+
+static void
+add_admin_socket(int fd, void *arg)
+{
+	upgrade_add_socket(arg, fd, false);
+}
+
+static void
+upgrade_sockets(struct upgrade_sockets *s, void *arg)
+{
+	const struct activator *a = arg;
+	size_t place = 0, at = 0;
+	bool is_foreign;
+	int fd;
+
+	while (listen_set_each(a->listen_set, &place, &at, &fd, &is_foreign))
+		upgrade_add_socket(s, fd, is_foreign);
+	admin_each_socket(a->admin, add_admin_socket, s);
+}
+
+static bool
+upgrade_tickets(struct tls_ticket_keys *keys, int64_t *rotated_ns, void *arg)
+{
+	const struct activator *a = arg;
+
+	if (a->certificates == NULL)
+		return false;
+	certificates_tickets(a->certificates, keys, rotated_ns);
+	return true;
+}
+
+static void
+close_admin_sockets(struct activator *a)
+{
+	static const char *const none[] = {NULL};
+	struct err e;
+	struct admin_change *change = admin_change_new(a->admin, none, &e);
+
+	CHECK(change != NULL); /* it opens nothing */
+	admin_change_make(&change);
+}
+
+static void
+on_replaced(pid_t pid, void *arg)
+{
+	struct activator *a = arg;
+	char state[64];
+	unsigned i;
+
+	a->is_replaced = a->is_draining = true;
+	snprintf(state, sizeof state, "MAINPID=%d\nWATCHDOG=1", (int)pid);
+	daemon_notify(state);
+	watchdog_free(&a->watchdog);
+	listen_set_pass_on(a->listen_set);
+	listen_set_release(a->listen_set);
+	close_admin_sockets(a);
+	autoscaler_link_leave(a->link);
+	for (i = 0; i < a->started_n; i++)
+		worker_post_replaced(a->workers[i]);
+	loop_timer_set(&a->end_timer, settings_of(a)->activator.drain_timeout);
+}
+
+static const struct upgrade_ops upgrade_ops = {.refusal = upgrade_refusal,
+					       .sockets = upgrade_sockets,
+					       .tickets = upgrade_tickets,
+					       .on_replaced = on_replaced};
+
+int
+control_upgrade(struct activator *a, void (*done)(const char *, void *), void *arg, struct err *e)
+{
+	return upgrade_begin(a->upgrade, settings_of(a)->activator.upgrade_timeout, done, arg, e);
+}
+
+static void
+on_upgrade(int signo, void *arg)
+{
+	struct err e;
+
+	(void)signo;
+	(void)!control_upgrade(arg, NULL, NULL, &e); /* it logs the outcome */
+}
+
+/* --- taking over --- */
+
+static void
+on_go(void *arg)
+{
+	struct activator *a = arg;
+	unsigned i;
+
+	if (a->is_draining)
+		return;
+	a->is_waiting = false;
+	for (i = 0; i < a->started_n; i++)
+		worker_post_listen(a->workers[i], a->listen_set);
+	admin_resume(a->admin);
+	takeover_accepting(a->takeover);
+	log_info(NULL, "this activator has taken over", "pid=%d older=%s", (int)getpid(),
+		 elders_text(a->elders));
+	if (registry_is_described(a->registry))
+		announce(a);
+}
+
+static void
+on_given_up(void *arg)
+{
+	struct activator *a = arg;
+
+	a->is_given_up = true;
+	loop_stop(a->loop);
+}
+
+static const struct takeover_ops takeover_ops = {.on_go = on_go, .on_given_up = on_given_up};
+
+static void
+on_elder_ended(pid_t pid, void *arg)
+{
+	const struct activator *a = arg;
+
+	if (a->takeover != NULL)
+		takeover_on_ended(a->takeover, pid);
+}
+
 /* --- starting and stopping --- */
 
 static int
@@ -537,19 +776,22 @@ watch_signals(struct activator *a, struct err *e)
 {
 	return loop_signal(a->loop, SIGTERM, on_terminate, a, e) < 0 ||
 			       loop_signal(a->loop, SIGINT, on_terminate, a, e) < 0 ||
-			       loop_signal(a->loop, SIGHUP, on_hangup, a, e) < 0
+			       loop_signal(a->loop, SIGHUP, on_hangup, a, e) < 0 ||
+			       loop_signal(a->loop, SIGUSR2, on_upgrade, a, e) < 0
 		       ? -1
 		       : 0;
 }
 
 static int
-open_admin(struct activator *a, struct err *e)
+open_admin(struct activator *a, struct inherited *inherited, struct err *e)
 {
 	const char *const addresses[] = {settings_of(a)->activator.admin, NULL};
 
-	a->admin = admin_open(a->loop, addresses, &admin_ops, a, e);
+	a->admin = admin_open(a->loop, addresses, inherited, &admin_ops, a, e);
 	if (a->admin == NULL)
 		return -1;
+	if (a->is_waiting)
+		admin_pause(a->admin);
 	admin_add_page(a->admin, "/status", answer_status, a);
 	return 0;
 }
@@ -569,8 +811,35 @@ log_started(const struct activator *a)
 	strbuf_fini(&all);
 }
 
+/* Receive what is open already, if anything is. */
+static int
+receive(struct activator *a, struct inherited *to, struct err *e)
+{
+	if (a->takeover == NULL)
+		return inherited_add_environment(to, e) < 0 ? -1 : bounds_open(&a->bounds, e);
+	return takeover_receive(a->takeover, to, e) < 0
+		       ? -1
+		       : takeover_bounds(a->takeover, &a->bounds, e);
+}
+
+static int
+open_sockets(struct activator *a, struct err *e)
+{
+	struct inherited *inherited = inherited_new();
+	int rc = receive(a, inherited, e);
+
+	set_bounds(&a->bounds, &settings_of(a)->activator);
+	if (rc == 0 && (open_listeners(a, inherited, e) < 0 || watch_signals(a, e) < 0 ||
+			open_admin(a, inherited, e) < 0))
+		rc = -1;
+	inherited_warn_left(inherited);
+	inherited_free(&inherited);
+	return rc;
+}
+
 struct activator *
-control_open(struct loop *loop, struct settings **settings, struct err *e)
+control_open(struct loop *loop, struct settings **settings, char *const *argv,
+	     struct takeover *takeover, struct err *e)
 {
 	struct activator *a = xcalloc(1, sizeof *a);
 	const struct settings *s = *settings;
@@ -582,14 +851,12 @@ control_open(struct loop *loop, struct settings **settings, struct err *e)
 	a->workers_n = s->activator.workers > 0 ? s->activator.workers
 						: (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	loop_timer_init(&a->end_timer, loop, on_end, a);
-	if (bounds_open(&a->bounds, e) < 0) {
-		control_close(&a);
-		return NULL;
-	}
-	set_bounds(&a->bounds, &s->activator);
-	if (open_listeners(a, e) < 0 || watch_signals(a, e) < 0 || open_admin(a, e) < 0 ||
-	    make_workers(a, e) < 0) {
-		control_close(&a);
+	a->takeover = takeover;
+	a->is_waiting = takeover != NULL;
+	a->elders = elders_new(loop, &a->bounds, on_elder_ended, a);
+	a->upgrade = upgrade_new(loop, argv, &a->bounds, a->elders, &upgrade_ops, a);
+	if (open_sockets(a, e) < 0 || make_workers(a, e) < 0) {
+		(void)control_close(&a);
 		return NULL;
 	}
 	a->prober = prober_new(loop, a->conf, &prober_ops, a);
@@ -597,17 +864,21 @@ control_open(struct loop *loop, struct settings **settings, struct err *e)
 	a->link = autoscaler_link_new(loop, s->socket, a->registry, a->workers, a->workers_n,
 				      &autoscaler_link_ops, a);
 	log_started(a);
+	if (takeover != NULL)
+		takeover_start(takeover, loop, a->elders, &takeover_ops, a);
 	return a;
 }
 
 /* The senders stop first, then their last mail arrives, and only then the receivers are freed. */
-void
+int
 control_close(struct activator **ap)
 {
 	struct activator *a = *ap;
+	int rc = a->is_given_up ? 1 : 0;
 	unsigned i;
 
 	*ap = NULL;
+	upgrade_free(&a->upgrade);
 	admin_close(&a->admin);
 	for (i = 0; i < a->started_n; i++)
 		worker_stop(a->workers[i]);
@@ -621,9 +892,11 @@ control_close(struct activator **ap)
 		worker_free(&a->workers[i]);
 	free(a->workers);
 	listen_set_free(&a->listen_set);
+	elders_free(&a->elders);
 	bounds_close(&a->bounds);
 	reload_free(&a->reload);
 	worker_conf_unref(&a->conf);
 	loop_timer_fini(&a->end_timer);
 	free(a);
+	return rc;
 }

@@ -8,13 +8,20 @@
 
 struct loop;
 struct activator;
+struct takeover;
 
-/* Starts everything; the caller runs the loop.  Takes the settings over. */
-NODISCARD struct activator *control_open(struct loop *, struct settings **, struct err *);
-/* After the loop has stopped. */
-void control_close(struct activator **);
+/* Starts everything; the caller runs the loop.  Takes the settings over.  argv: of this process;
+ * takeover: NULL: no upgrade has started it.  Both are borrowed. */
+NODISCARD struct activator *control_open(struct loop *, struct settings **, char *const *argv,
+					 struct takeover *takeover, struct err *);
+/* After the loop has stopped.  Returns the exit status. */
+int control_close(struct activator **);
 
 /* Read the conf file again: reload_now(), which see. */
 int control_reload(struct activator *, const char *cause, struct settings_errors *errors);
+
+/* Let the binary on disk take over: upgrade_begin(), which see. */
+NODISCARD int control_upgrade(struct activator *, void (*done)(const char *why, void *arg),
+			      void *arg, struct err *);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "activator/certificates.h"
 #include "activator/control.h"
+#include "activator/takeover.h"
 #include "common/daemon.h"
 #include "common/log.h"
 #include "common/log_fd.h"
@@ -12,21 +13,24 @@
 #include "common/settings.h"
 
 static int
-run(struct settings **s)
+run(struct settings **s, char *const *argv, struct takeover *takeover)
 {
 	struct err e = {0};
 	struct loop *loop = loop_new_precise(&e); /* the prober's millisecond is one */
-	struct activator *a = loop == NULL ? NULL : control_open(loop, s, &e);
+	struct activator *a = loop == NULL ? NULL : control_open(loop, s, argv, takeover, &e);
+	int rc;
 
 	if (a == NULL) {
 		log_error(NULL, "cannot start", "err=%s", e.text);
+		if (takeover != NULL)
+			takeover_fail(takeover, e.text);
 		loop_free(&loop);
 		return 1;
 	}
 	loop_run(loop);
-	control_close(&a);
+	rc = control_close(&a);
 	loop_free(&loop);
-	return 0;
+	return rc;
 }
 
 /* -t checks the files of the certificates, too: they are the activator's. */
@@ -51,21 +55,29 @@ main(int argc, char **argv)
 {
 	static const struct daemon_usage usage = {"activator", "", ""};
 	struct daemon_args args;
+	struct takeover *takeover;
 	struct settings *s;
+	struct err e = {0};
 	int rc = 0;
 
 	log_fd_reserve_standard();
 	daemon_args_parse(&args, argc, argv, &usage, NULL, NULL, NULL);
-	s = daemon_settings(args.conf);
-	if (s == NULL)
+	takeover = takeover_new();
+	s = daemon_settings(args.conf, &e);
+	if (s == NULL) {
+		if (takeover != NULL)
+			takeover_fail(takeover, e.text);
+		takeover_free(&takeover);
 		return 1;
+	}
 	if (args.is_check && check_certificates(s) < 0) {
 		rc = 1;
 	} else if (!daemon_report_settings(&args, s)) {
 		daemon_init();
 		log_open((enum log_level)s->log_level, (enum log_format)s->log_format, "activator");
-		rc = run(&s);
+		rc = run(&s, argv, takeover);
 	}
 	settings_free(&s);
+	takeover_free(&takeover);
 	return rc;
 }

@@ -60,6 +60,7 @@ static const struct {
 	OF_WORKERS(CONNECTIONS, connections),
 	OF_WORKERS(ACCEPTED, accepted),
 	OF_WORKERS(REFUSED, connections_refused),
+	OF_WORKERS(TUNNELS_CUT, tunnels_cut),
 	OF_WORKERS(UPSTREAMS, upstream_connections),
 	OF_WORKERS(UPSTREAM_HANDSHAKES, upstream_handshakes),
 	OF_WORKERS(UPSTREAM_HANDSHAKE_FAILURES, upstream_handshake_failures),
@@ -345,6 +346,17 @@ put_revisions(struct strbuf *b, const struct metrics_source *s)
 				 phases[i]);
 }
 
+static void
+put_upgrades(struct strbuf *b, const struct metrics_source *s)
+{
+	metric_head(b, &defs[M_UPGRADES]);
+	put(b, M_UPGRADES, "replaced", (double)s->upgrades.replaced);
+	put(b, M_UPGRADES, "failed", (double)s->upgrades.failed);
+	put(b, M_UPGRADES, "refused", (double)s->upgrades.refused);
+	put_one(b, M_ELDERS, (double)s->elders_n);
+	put_one(b, M_ELDER_CONNECTIONS, (double)bounds_connections_elsewhere(s->bounds));
+}
+
 void
 metrics_render(struct strbuf *b, const struct metrics_source *s)
 {
@@ -361,6 +373,7 @@ metrics_render(struct strbuf *b, const struct metrics_source *s)
 	put_one(b, M_GENERATION, (double)registry_generation(s->registry));
 	put_one(b, M_PROBED, (double)prober_probed(s->prober));
 	put_one(b, M_PROBES, (double)prober_probes(s->prober));
+	put_upgrades(b, s);
 	put_workers(b, s);
 	put_one(b, M_PARKED_ALL, (double)bounds_parked(s->bounds));
 	put_one(b, M_PARKED_BYTES, (double)bounds_parked_bytes(s->bounds));

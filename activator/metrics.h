@@ -2,6 +2,7 @@
 #ifndef ACTIVATOR_METRICS_H
 #define ACTIVATOR_METRICS_H
 
+#include "activator/upgrade.h"
 #include "common/reload.h"
 
 struct bounds;
@@ -22,6 +23,8 @@ struct metrics_source {
 	int64_t started_ns; /* clk_now() when the activator started */
 	struct reload_counts reloads;
 	bool is_link_up, is_draining;
+	struct upgrade_counts upgrades;
+	size_t elders_n; /* older activators that still finish their requests */
 };
 
 void metrics_render(struct strbuf *, const struct metrics_source *);

@@ -262,6 +262,13 @@ on_collected(struct worker_period *p, void *arg)
 	else
 		keep_missed(s);
 	forget_all(&s->sums);
+	s->ops->on_reported(s->arg);
+}
+
+bool
+stats_is_collecting(const struct stats *s)
+{
+	return s->awaited > 0;
 }
 
 void

@@ -19,6 +19,8 @@ struct stats_ops {
 	bool (*is_up)(void *arg);
 	/* Send this message.  A report may take several, so that none is too long. */
 	void (*send)(const struct msg *, void *arg);
+	/* The report of a stats_collect() was sent. */
+	void (*on_reported)(void *arg);
 };
 
 /* registry, workers, ops are borrowed. */
@@ -30,6 +32,7 @@ void stats_free(struct stats **);
 /* Ask all workers; the report is sent when the last one has answered.  Does nothing while an
  * earlier collection runs. */
 void stats_collect(struct stats *);
+bool stats_is_collecting(const struct stats *);
 /* Send how many requests are parked and in flight for rev at this moment. */
 void stats_report_now(struct stats *, struct revision *rev);
 

@@ -1,6 +1,7 @@
 #include "activator/status.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "activator/bounds.h"
 #include "activator/failure.h"
@@ -168,6 +169,8 @@ status_render(struct strbuf *b, const struct metrics_source *s, const char *revi
 	jput_u64(&j, "workers", s->workers_n);
 	reload_put(&j, &s->reloads);
 	jput_bool(&j, "draining", s->is_draining);
+	jput_i64(&j, "pid", getpid());
+	jput_u64(&j, "older_processes", s->elders_n);
 	jput_bool(&j, "link_up", s->is_link_up);
 	if (registry_is_described(s->registry))
 		jput_i64(&j, "generation", registry_generation(s->registry));

@@ -178,17 +178,6 @@ worker_new(unsigned index, unsigned workers_n, struct worker_conf *conf, struct 
 	return w;
 }
 
-void
-worker_listen(struct worker *w, const struct listen_set *set)
-{
-	struct listen_use *uses;
-	size_t n = listen_set_of_worker(set, w->index, &uses);
-
-	w->listener = listener_new(w->loop, &accept_ops, w);
-	listener_use(w->listener, uses, n);
-	free(uses);
-}
-
 int
 worker_start(struct worker *w, struct err *e)
 {
@@ -198,12 +187,13 @@ worker_start(struct worker *w, struct err *e)
 	/* Signals are the main thread's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
+	w->is_started = true; /* before: the thread reads what stands beside it */
 	code = pthread_create(&w->thread, NULL, run, w);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (code != 0)
-		return err_set(e, code, "cannot start a worker: %s", strerror(code));
-	w->is_started = true;
-	return 0;
+	if (code == 0)
+		return 0;
+	w->is_started = false;
+	return err_set(e, code, "cannot start a worker: %s", strerror(code));
 }
 
 /* Close all connections to instances that are not idle: those of abandoned requests. */
@@ -242,6 +232,7 @@ end_all(struct worker *w)
 {
 	struct list_node *node, *tmp;
 
+	w->is_ended = true;
 	listener_free(&w->listener);
 	inbox_set_current(&w->inbox);
 	loop_settle(w->loop);
@@ -330,6 +321,8 @@ struct worker_mail {
 	void (*collected)(struct worker_period *, void *);
 	void (*swapped)(void *);
 	void (*echoed)(void *);
+	struct listen_use *uses; /* of listening sockets, with a reference each */
+	size_t uses_n;
 	void *arg;
 };
 
@@ -479,6 +472,91 @@ worker_post_tls(struct worker *w, struct tls_state *state)
 }
 
 static void
+do_listen(struct loop_mail *mail)
+{
+	struct worker_mail *m = container_of(mail, struct worker_mail, mail);
+	struct worker *w = begin(m);
+
+	if (w->is_draining || w->is_ended) {
+		while (m->uses_n > 0)
+			listen_socket_unref(&m->uses[--m->uses_n].socket);
+	} else {
+		w->listener = listener_new(w->loop, &accept_ops, w);
+		listener_use(w->listener, m->uses, m->uses_n);
+	}
+	free(m->uses);
+	free(m);
+}
+
+void
+worker_post_listen(struct worker *w, const struct listen_set *set)
+{
+	struct worker_mail m = {.uses_n = 0};
+
+	m.uses_n = listen_set_of_worker(set, w->index, &m.uses);
+	post(w, &m, do_listen);
+}
+
+static void
+stop_accepting(struct worker *w)
+{
+	w->is_draining = true;
+	/* A client whose handshake is done counts as connected, accepted yet or not. */
+	if (w->listener != NULL)
+		listener_accept_rest(w->listener);
+	listener_free(&w->listener);
+}
+
+static void
+do_replaced(struct loop_mail *mail)
+{
+	struct worker_mail *m = container_of(mail, struct worker_mail, mail);
+	struct worker *w = begin(m);
+	struct list_node *node, *tmp;
+
+	free(m);
+	stop_accepting(w);
+	/* HTTP/2 has GOAWAY: no request is lost to a connection that closes. */
+	LIST_FOREACH(&w->conns, node, tmp) {
+		struct conn *c = container_of(node, struct conn, node);
+
+		if (c->h2 != NULL)
+			conn_drain(c);
+	}
+}
+
+void
+worker_post_replaced(struct worker *w)
+{
+	post(w, &(struct worker_mail){0}, do_replaced);
+}
+
+static void
+end_tunnels(struct worker *w)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&w->conns, node, tmp)
+		metric_add(&w->counters.tunnels_cut,
+			   conn_end_tunnels(container_of(node, struct conn, node)));
+}
+
+static void
+do_end_tunnels(struct loop_mail *mail)
+{
+	struct worker_mail *m = container_of(mail, struct worker_mail, mail);
+
+	end_tunnels(begin(m));
+	free(m);
+}
+
+void
+worker_post_end_tunnels(struct worker *w)
+{
+	post(w, &(struct worker_mail){0}, do_end_tunnels);
+}
+
+static void
 do_drain(struct loop_mail *mail)
 {
 	struct worker_mail *m = container_of(mail, struct worker_mail, mail);
@@ -486,11 +564,7 @@ do_drain(struct loop_mail *mail)
 	struct list_node *node, *tmp;
 
 	free(m);
-	w->is_draining = true;
-	/* A client whose handshake is done counts as connected, accepted yet or not. */
-	if (w->listener != NULL)
-		listener_accept_rest(w->listener);
-	listener_free(&w->listener);
+	stop_accepting(w);
 	accept_drain(w);
 	LIST_FOREACH(&w->conns, node, tmp)
 		conn_drain(container_of(node, struct conn, node));
@@ -511,6 +585,7 @@ do_end(struct loop_mail *mail)
 
 	free(m);
 	accept_cut(w);
+	end_tunnels(w);
 	LIST_FOREACH(&w->conns, node, tmp)
 		conn_end(container_of(node, struct conn, node));
 	cut_abandoned(w);

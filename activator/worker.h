@@ -41,8 +41,8 @@ struct worker_ops {
 NODISCARD struct worker *worker_new(unsigned index, unsigned workers_n, struct worker_conf *,
 				    struct bounds *, struct loop *control_loop,
 				    const struct worker_ops *, void *arg, struct err *);
-/* Accept connections at the addresses of the set.  Before worker_start(). */
-void worker_listen(struct worker *, const struct listen_set *);
+/* Accept connections at the addresses of the set. */
+void worker_post_listen(struct worker *, const struct listen_set *);
 NODISCARD int worker_start(struct worker *, struct err *);
 /* Stop the loop, join the thread, and close every connection.  What the worker reports by that
  * is mail on the control loop which refers to the worker: let it arrive (loop_settle()) before
@@ -63,6 +63,12 @@ void worker_post_tls(struct worker *, struct tls_state *);
 /* SIGTERM: stop accepting, close what is idle, and answer what is under way with
  * `connection: close`; on_drained when all connections have ended. */
 void worker_post_drain(struct worker *);
+/* Another process accepts from now on: accept no more, and answer with `connection: close`;
+ * on_drained when all connections have ended.  Idle connections stay until their next response, or
+ * until worker_post_drain(). */
+void worker_post_replaced(struct worker *);
+/* The drain time is over: end both sides of upgraded requests. */
+void worker_post_end_tunnels(struct worker *);
 /* The drain time is over: refuse requests that have no response yet (503 shutting_down), and
  * cut off all others. */
 void worker_post_end(struct worker *);
@@ -129,6 +135,7 @@ enum upstream_ended {
 struct worker_counters {
 	_Atomic uint64_t accepted, connections, connections_refused;
 	_Atomic uint64_t upstream_connects, upstream_reuses, upstream_connections;
+	_Atomic uint64_t tunnels_cut; /* by a drain that lasted for drain_timeout */
 	_Atomic uint64_t upstream_handshakes, upstream_handshake_failures;
 	_Atomic uint64_t outcomes[64];	    /* by enum outcome (outcome.h) */
 	_Atomic uint64_t proxy_headers[16]; /* by enum accept_header (accept.h) */

@@ -48,6 +48,7 @@ struct worker {
 
 	pthread_t thread;
 	bool is_started, is_draining, is_drained_reported;
+	bool is_ended;		   /* the thread has ended: accept no more */
 	struct listener *listener; /* NULL: closed */
 
 	int64_t now; /* clk_now() of this event */

@@ -14,6 +14,7 @@
 #include "autoscaler/metrics.h"
 #include "autoscaler/reconcile/hub.h"
 #include "autoscaler/reconcile/learned.h"
+#include "autoscaler/relaunch.h"
 #include "autoscaler/services.h"
 #include "autoscaler/status.h"
 #include "autoscaler/usage/ledger.h"
@@ -57,6 +58,8 @@ struct autoscaler {
 	struct loop_timer round; /* to the next round that reconcile_next_ns() asks for */
 	int64_t next_tick_ns;
 	struct loop_timer chores; /* set: plans are due, or learned.json is being written */
+	struct relaunch *relaunch;
+	bool is_relaunched; /* another program takes this one's place */
 	bool is_listening, is_stopping;
 	int64_t linger_ns; /* stop at this time, or once no request is parked; 0: no signal came */
 	struct reload *reload;
@@ -473,12 +476,47 @@ on_hangup(int signo, void *arg)
 	(void)control_reload(arg, "SIGHUP", NULL); /* it logs the outcome */
 }
 
+/* --- upgrading --- */
+
+/* The instances stay as they are, and wait for the next autoscaler. */
+static void
+on_checked(void *arg)
+{
+	struct autoscaler *a = arg;
+
+	if (a->is_stopping)
+		return;
+	a->is_relaunched = true;
+	learned_save(a->learned, a->reconcile);
+	loop_stop(a->loop);
+}
+
+int
+control_upgrade(struct autoscaler *a, void (*done)(const char *, void *), void *arg, struct err *e)
+{
+	if (a->is_stopping || a->linger_ns != 0) {
+		log_error(NULL, "the upgrade is refused", "why=the autoscaler is stopping");
+		return err_set(e, 0, "the autoscaler is stopping");
+	}
+	return relaunch_begin(a->relaunch, done, arg, e);
+}
+
+static void
+on_upgrade(int signo, void *arg)
+{
+	struct err e;
+
+	(void)signo;
+	(void)!control_upgrade(arg, NULL, NULL, &e); /* it logs the outcome */
+}
+
 static int
 watch_signals(struct autoscaler *a, struct err *e)
 {
 	if (loop_signal(a->loop, SIGTERM, on_stop, a, e) < 0 ||
 	    loop_signal(a->loop, SIGINT, on_stop, a, e) < 0 ||
-	    loop_signal(a->loop, SIGHUP, on_hangup, a, e) < 0)
+	    loop_signal(a->loop, SIGHUP, on_hangup, a, e) < 0 ||
+	    loop_signal(a->loop, SIGUSR2, on_upgrade, a, e) < 0)
 		return -1;
 	return 0;
 }
@@ -520,7 +558,8 @@ facts_of(const struct autoscaler *a)
 			      .reconcile = a->reconcile,
 			      .hub = a->hub,
 			      .ledger = a->ledger,
-			      .is_stopping = a->is_stopping};
+			      .is_stopping = a->is_stopping,
+			      .upgrade_failures = relaunch_failures(a->relaunch)};
 }
 
 static struct facts
@@ -569,7 +608,7 @@ open_admin(struct autoscaler *a, struct err *e)
 {
 	const char *const addrs[] = {services_settings(a->services)->autoscaler.admin, NULL};
 
-	a->admin = admin_open(a->loop, addrs, &admin_ops, a, e);
+	a->admin = admin_open(a->loop, addrs, NULL, &admin_ops, a, e);
 	if (a->admin == NULL)
 		return err_prefix(e, "admin");
 	admin_add_page(a->admin, "/status", on_status, a);
@@ -724,7 +763,7 @@ close_drivers(struct autoscaler *a)
 }
 
 struct autoscaler *
-control_open(struct loop *loop, struct settings **settings, struct err *e)
+control_open(struct loop *loop, struct settings **settings, char *const *argv, struct err *e)
 {
 	struct autoscaler *a = xcalloc(1, sizeof *a);
 	const struct settings *s;
@@ -739,8 +778,9 @@ control_open(struct loop *loop, struct settings **settings, struct err *e)
 	loop_timer_init(&a->tick, loop, on_tick, a);
 	loop_timer_init(&a->chores, loop, on_chores, a);
 	loop_timer_init(&a->round, loop, on_round, a);
+	a->relaunch = relaunch_new(loop, argv, on_checked, a);
 	if (open_all(a, e) < 0) {
-		control_close(&a);
+		(void)control_close(&a);
 		return NULL;
 	}
 	a->is_listening = true;
@@ -755,14 +795,17 @@ control_open(struct loop *loop, struct settings **settings, struct err *e)
 	return a;
 }
 
-void
+bool
 control_close(struct autoscaler **ap)
 {
 	struct autoscaler *a = *ap;
+	bool is_relaunched;
 
 	*ap = NULL;
 	if (a == NULL)
-		return;
+		return false;
+	is_relaunched = a->is_relaunched;
+	relaunch_free(&a->relaunch);
 	loop_on_tail(a->loop, NULL, NULL);
 	watchdog_free(&a->watchdog);
 	loop_timer_fini(&a->chores);
@@ -785,4 +828,5 @@ control_close(struct autoscaler **ap)
 		close(a->lock_fd);
 	free(a->id);
 	free(a);
+	return is_relaunched;
 }

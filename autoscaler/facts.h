@@ -16,6 +16,7 @@ struct facts {
 	const char *id; /* of this process */
 	int64_t started_ns, generation;
 	struct reload_counts reloads;
+	uint64_t upgrade_failures;
 	uint64_t control_requests; /* at the control socket */
 	uint32_t max_instances;	   /* over all revisions; 0: no ceiling */
 	const char *driver;	   /* name of the platform's driver */

@@ -7,6 +7,7 @@
 
 #include "autoscaler/control.h"
 #include "autoscaler/keeper/keeper.h"
+#include "autoscaler/relaunch.h"
 #include "autoscaler/simulate/simulate.h"
 #include "common/daemon.h"
 #include "common/log.h"
@@ -38,11 +39,12 @@ static const struct daemon_usage usage = {
 };
 
 static int
-run(struct settings *s)
+run(struct settings *s, char *const *argv)
 {
 	struct err e = {0};
 	struct loop *loop = loop_new(&e);
-	struct autoscaler *a = loop == NULL ? NULL : control_open(loop, &s, &e);
+	bool is_relaunched;
+	struct autoscaler *a = loop == NULL ? NULL : control_open(loop, &s, argv, &e);
 
 	if (a == NULL) {
 		log_error(NULL, "cannot start", "err=%s", e.text);
@@ -51,9 +53,11 @@ run(struct settings *s)
 		return 1;
 	}
 	loop_run(loop);
-	control_close(&a);
+	is_relaunched = control_close(&a);
 	loop_free(&loop);
-	return 0;
+	if (is_relaunched)
+		relaunch_exec(argv);
+	return is_relaunched ? 1 : 0;
 }
 
 static int
@@ -90,7 +94,7 @@ main(int argc, char **argv)
 			  &simulation);
 	if (simulate_check(&simulation, &e) < 0)
 		daemon_args_mistake(&usage, &e);
-	s = daemon_settings(args.conf);
+	s = daemon_settings(args.conf, NULL);
 	if (s == NULL)
 		return 1;
 	if (daemon_report_settings(&args, s)) {
@@ -105,5 +109,5 @@ main(int argc, char **argv)
 	daemon_init();
 	daemon_raise_nofile();
 	log_open((enum log_level)s->log_level, (enum log_format)s->log_format, "autoscaler");
-	return run(s);
+	return run(s, argv);
 }

@@ -46,6 +46,7 @@ put_process(struct strbuf *b, const struct facts *f)
 	put_one(b, M_SERVICES_GENERATION, (double)f->generation);
 	put_one(b, M_CONTROL_REQUESTS, (double)f->control_requests);
 	put_one(b, M_RELOADS, (double)f->reloads.done);
+	put_one(b, M_UPGRADE_FAILURES, (double)f->upgrade_failures);
 	put_one(b, M_RELOAD_FAILURES, (double)f->reloads.failed);
 	put_one(b, M_CONFIG_READ, (double)f->reloads.read_ns / (double)CLK_S);
 	put_one(b, M_CONFIG_DIFFERS, f->reloads.is_file_other);

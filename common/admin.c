@@ -15,6 +15,7 @@
 #include "common/addr.h"
 #include "common/clk.h"
 #include "common/holder.h"
+#include "common/inherited.h"
 #include "common/list.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -48,6 +49,7 @@ struct admin {
 	struct list_node node; /* in opened */
 	struct evhttp *http;
 	struct list doors;
+	struct inherited *from;	  /* during admin_open(): sockets that are open already */
 	struct loop_timer resume; /* accept again, after accept(2) has failed */
 	struct list pages;	  /* in the order of admin_add_page(); "/" lists them */
 	const struct admin_ops *ops;
@@ -354,7 +356,14 @@ door_new(const struct admin *a, const char *text, struct err *e)
 {
 	struct door *d = xcalloc(1, sizeof *d);
 
-	d->fd = addr_parse(&d->at, text, e) < 0 ? -1 : open_beside(a, &d->at, e);
+	d->fd = -1;
+	if (addr_parse(&d->at, text, e) == 0) {
+		bool is_foreign;
+
+		d->fd = inherited_take(a->from, &d->at, &is_foreign);
+		if (d->fd < 0)
+			d->fd = open_beside(a, &d->at, e);
+	}
 	if (d->fd < 0) {
 		err_prefix(e, "cannot listen at %s for the admin endpoint", text);
 		free(d);
@@ -471,8 +480,8 @@ admin_change_make(struct admin_change **cp)
 }
 
 struct admin *
-admin_open(struct loop *l, const char *const *addrs, const struct admin_ops *ops, void *arg,
-	   struct err *e)
+admin_open(struct loop *l, const char *const *addrs, struct inherited *from,
+	   const struct admin_ops *ops, void *arg, struct err *e)
 {
 	struct admin *a = xcalloc(1, sizeof *a);
 	struct admin_change *change;
@@ -495,12 +504,42 @@ admin_open(struct loop *l, const char *const *addrs, const struct admin_ops *ops
 	admin_add_page(a, "/healthz", page_healthz, a);
 	admin_add_page(a, "/readyz", page_readyz, a);
 	admin_add_page(a, "/metrics", page_metrics, a);
+	a->from = from;
 	change = admin_change_new(a, addrs, e);
+	a->from = NULL;
 	if (change == NULL)
 		admin_close(&a);
 	else
 		admin_change_make(&change);
 	return a;
+}
+
+static void
+disable(struct evhttp_bound_socket *bound, void *arg)
+{
+	(void)arg;
+	evconnlistener_disable(evhttp_bound_socket_get_listener(bound));
+}
+
+void
+admin_pause(struct admin *a)
+{
+	evhttp_foreach_bound_socket(a->http, disable, NULL);
+}
+
+void
+admin_resume(struct admin *a)
+{
+	on_resume(a);
+}
+
+void
+admin_each_socket(const struct admin *a, void (*fn)(int, void *), void *arg)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&a->doors, node, tmp)
+		fn(container_of(node, struct door, node)->fd, arg);
 }
 
 void

@@ -38,9 +38,16 @@ struct admin_ops {
 	void (*metrics)(struct strbuf *, void *arg);
 };
 
-/* Listen at each "host:port" of addrs, whose last is NULL; "": none.  ops and arg are borrowed. */
-NODISCARD struct admin *admin_open(struct loop *, const char *const *addrs,
+/* Listen at each "host:port" of addrs, whose last is NULL; "": none.  from: sockets that are open
+ * already; NULL: none.  ops and arg are borrowed. */
+struct inherited;
+NODISCARD struct admin *admin_open(struct loop *, const char *const *addrs, struct inherited *from,
 				   const struct admin_ops *, void *arg, struct err *);
+/* Accept no connections until admin_resume(). */
+void admin_pause(struct admin *);
+void admin_resume(struct admin *);
+/* Call fn for each socket that listens. */
+void admin_each_socket(const struct admin *, void (*fn)(int fd, void *arg), void *arg);
 /* Other addresses.  Making the change opens the sockets that are not there yet; NULL with err, and
  * nothing has changed.  Connections go on where an address goes. */
 struct admin_change;

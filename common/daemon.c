@@ -128,7 +128,7 @@ daemon_args_parse(struct daemon_args *a, int argc, char **argv, const struct dae
 }
 
 struct settings *
-daemon_settings(const char *file)
+daemon_settings(const char *file, struct err *first)
 {
 	struct settings_errors errors = {NULL, 0};
 	struct settings *s = settings_load(file, &errors);
@@ -136,6 +136,8 @@ daemon_settings(const char *file)
 
 	for (i = 0; i < errors.n; i++)
 		fprintf(stderr, "%s\n", errors.lines[i]);
+	if (errors.n > 0)
+		err_set(first, 0, "%s", errors.lines[0]);
 	settings_errors_free(&errors);
 	return s;
 }
@@ -282,9 +284,10 @@ daemon_lock(const char *dir, const char *name, struct err *e)
 	return rc < 0 ? -1 : fd;
 }
 
-void
-daemon_notify(const char *state)
+static void
+notify(const char *state, int flags)
 {
+	const struct timeval most = {.tv_sec = 1}; /* systemd reads, unless it is not well itself */
 	const char *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
 	size_t n = path == NULL ? 0 : strlen(path);
@@ -298,10 +301,23 @@ daemon_notify(const char *state)
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return;
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof most);
 	/* A failure needs no message: systemd notices by its own timeout. */
-	(void)!sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&to,
+	(void)!sendto(fd, state, strlen(state), MSG_NOSIGNAL | flags, (const struct sockaddr *)&to,
 		      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
 	close(fd);
+}
+
+void
+daemon_notify(const char *state)
+{
+	notify(state, 0);
+}
+
+void
+daemon_notify_alive(void)
+{
+	notify("WATCHDOG=1", MSG_DONTWAIT);
 }
 
 int64_t

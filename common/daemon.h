@@ -28,9 +28,10 @@ void daemon_args_parse(struct daemon_args *, int argc, char **argv, const struct
 /* Print the mistake in the arguments and the synopsis, and exit 2. */
 NORETURN void daemon_args_mistake(const struct daemon_usage *, const struct err *);
 
-/* settings_load(), which see; prints each mistake on standard error, a line each. */
+/* settings_load(), which see; prints each mistake on standard error, a line each.  first: gets the
+ * first one; NULL: not wanted. */
 struct settings;
-NODISCARD struct settings *daemon_settings(const char *file);
+NODISCARD struct settings *daemon_settings(const char *file, struct err *first);
 
 /* With -t print that the file has no mistake, with -T the settings in effect.  True: one of
  * them was given, and the program exits. */
@@ -49,6 +50,8 @@ NODISCARD int daemon_lock(const char *dir, const char *name, struct err *);
 
 /* Send systemd a message of sd_notify(3), such as "READY=1", if it started us (NOTIFY_SOCKET). */
 void daemon_notify(const char *state);
+/* Send "WATCHDOG=1", without waiting for room: another one will follow. */
+void daemon_notify_alive(void);
 /* Within what time systemd has to hear "WATCHDOG=1" from us, again and again (WATCHDOG_USEC,
  * WATCHDOG_PID); 0: it does not ask for that. */
 int64_t daemon_watchdog_ns(void);

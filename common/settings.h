@@ -205,7 +205,7 @@ struct activator_conf {
 	uint32_t h2_glitches, h2_glitch_rate; /* rate: a second */
 	uint32_t h2_abandoned;
 	uint64_t max_stream_bytes; /* of connections and bodies */
-	int64_t drain_timeout;
+	int64_t drain_timeout, upgrade_timeout;
 	struct str_list trusted_proxies;       /* networks */
 	struct certificate_conf *certificates; /* the first is that of clients that name no host */
 	size_t certificates_n;

@@ -66,5 +66,5 @@ void
 watchdog_alive(struct watchdog *w)
 {
 	w->is_asked = false;
-	daemon_notify("WATCHDOG=1");
+	daemon_notify_alive();
 }

@@ -9,6 +9,7 @@
 
 #include "activator/net/tcp.h"
 #include "common/holder.h"
+#include "common/inherited.h"
 #include "common/log.h"
 #include "common/ref.h"
 #include "common/unix_socket.h"
@@ -25,13 +26,14 @@ struct place {
 	struct listen_socket **sockets; /* one for each worker; of a Unix socket: one */
 	size_t n;
 	bool is_listening;
-	char *path; /* of a Unix socket; else NULL */
-	dev_t dev;  /* of the file at path, to know it again */
+	bool is_foreign; /* systemd has made it, and keeps it */
+	char *path;	 /* of a Unix socket of ours; else NULL */
+	dev_t dev;	 /* of the file at path, to know it again */
 	ino_t ino;
 };
 
 struct listen_set {
-	struct listen_conf conf; /* without v */
+	struct listen_conf conf; /* without v and inherited */
 	size_t n;
 	struct {
 		struct listen_spec spec;
@@ -111,27 +113,29 @@ place_unref(struct place **pp)
 }
 
 static struct place *
-place_new(const struct addr *addr, size_t most)
+place_new(const struct addr *addr)
 {
 	struct place *p = xcalloc(1, sizeof *p);
 
 	p->sets_n = 1;
 	p->addr = *addr;
-	p->sockets = xcalloc(most, sizeof(struct listen_socket *));
 	return p;
 }
 
+static void
+add_socket(struct place *p, int fd)
+{
+	p->sockets = xrealloc(p->sockets, (p->n + 1) * sizeof(struct listen_socket *));
+	p->sockets[p->n++] = socket_new(fd);
+}
+
+/* The file is ours to remove, if it is still the same one. */
 static int
-open_unix(struct place *p, const struct listen_spec *at, mode_t mode, struct err *e)
+own_file(struct place *p, const struct listen_spec *at, struct err *e)
 {
 	const char *path = at->text + sizeof ADDR_UNIX - 1;
 	struct stat st;
-	int fd = unix_socket_listen(path, mode, e);
 
-	if (fd < 0)
-		return -1;
-	p->sockets[p->n++] = socket_new(fd);
-	p->is_listening = true;
 	if (lstat(path, &st) < 0)
 		return err_errno(e, "cannot listen at %s", path);
 	p->path = xstrdup(path);
@@ -141,18 +145,77 @@ open_unix(struct place *p, const struct listen_spec *at, mode_t mode, struct err
 }
 
 static int
+open_unix(struct place *p, const struct listen_spec *at, mode_t mode, struct err *e)
+{
+	int fd = unix_socket_listen(at->text + sizeof ADDR_UNIX - 1, mode, e);
+
+	if (fd < 0)
+		return -1;
+	add_socket(p, fd);
+	p->is_listening = true;
+	return own_file(p, at, e);
+}
+
+/* One socket for each worker, those that it has already included. */
+static int
 open_tcp(struct place *p, const struct listen_spec *at, const struct listen_conf *conf,
 	 struct err *e)
 {
+	bool is_open = p->n > 0;
+
 	while (p->n < conf->workers_n) {
 		int fd = tcp_bind(&at->addr, true);
 
+		if (fd < 0 && is_open && errno == EADDRINUSE)
+			break; /* its sockets are without SO_REUSEPORT: the workers share them */
 		if (fd < 0)
 			return err_errno(e, "cannot listen on %s", at->text);
 		tcp_keep_alive(fd, conf->keepalive_ns); /* accepted sockets inherit it */
-		p->sockets[p->n++] = socket_new(fd);
+		add_socket(p, fd);
 	}
 	return 0;
+}
+
+/* --- sockets that are open already --- */
+
+/* NULL: the address has none. */
+static struct place *
+take_open(const struct listen_spec *at, const struct listen_conf *conf)
+{
+	struct place *p = NULL;
+	bool is_foreign;
+	int fd;
+
+	while ((fd = inherited_take(conf->inherited, &at->addr, &is_foreign)) >= 0) {
+		if (p == NULL)
+			p = place_new(&at->addr);
+		add_socket(p, fd);
+		p->is_foreign |= is_foreign;
+		p->is_listening = true;
+		if (addr_is_unix(&at->addr))
+			continue;
+		tcp_no_delay(fd);
+		tcp_change_keep_alive(fd, conf->keepalive_ns);
+	}
+	return p;
+}
+
+/* What else such an address needs. */
+static int
+complete(struct place *p, const struct listen_spec *at, const struct listen_conf *conf,
+	 struct err *e)
+{
+	const char *path = at->text + sizeof ADDR_UNIX - 1;
+
+	if (p->is_foreign)
+		return 0;
+	if (!addr_is_unix(&at->addr)) {
+		p->is_listening = p->n >= conf->workers_n;
+		return open_tcp(p, at, conf, e);
+	}
+	if (chmod(path, conf->mode) < 0)
+		return err_errno(e, "cannot listen at %s", path);
+	return own_file(p, at, e);
 }
 
 /* --- making a set --- */
@@ -187,12 +250,14 @@ has_port(const struct listen_set *set, const struct addr *addr)
 
 /* Is another process bound to the address? */
 static int
-check_free(const struct listen_spec *at, const struct listen_set *before, struct err *e)
+check_free(const struct listen_spec *at, const struct listen_set *before,
+	   const struct inherited *inherited, struct err *e)
 {
 	char holder[HOLDER_TEXT];
 	int fd;
 
-	if (addr_is_unix(&at->addr) || has_port(before, &at->addr))
+	if (addr_is_unix(&at->addr) || has_port(before, &at->addr) ||
+	    inherited_has_port(inherited, &at->addr))
 		return 0;
 	fd = tcp_bind(&at->addr, false);
 	if (fd < 0 && errno == EADDRINUSE)
@@ -209,19 +274,37 @@ open_new(struct listen_set *set, size_t i, struct err *e)
 {
 	const struct listen_spec *at = &set->v[i].spec;
 	bool is_unix = addr_is_unix(&at->addr);
-	struct place *p = place_new(&at->addr, is_unix ? 1 : set->conf.workers_n);
+	struct place *p = place_new(&at->addr);
 
 	set->v[i].place = p;
 	return is_unix ? open_unix(p, at, set->conf.mode, e) : open_tcp(p, at, &set->conf, e);
 }
 
 static int
-open_all(struct listen_set *set, const struct listen_set *before, struct err *e)
+take_all(struct listen_set *set, const struct listen_conf *conf, struct err *e)
+{
+	size_t i;
+
+	for (i = 0; i < set->n; i++) {
+		if (set->v[i].place != NULL)
+			continue;
+		set->v[i].place = take_open(&set->v[i].spec, conf);
+		if (set->v[i].place != NULL &&
+		    complete(set->v[i].place, &set->v[i].spec, conf, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+open_all(struct listen_set *set, const struct listen_set *before, struct inherited *inherited,
+	 struct err *e)
 {
 	size_t i;
 
 	for (i = 0; i < set->n; i++)
-		if (set->v[i].place == NULL && check_free(&set->v[i].spec, before, e) < 0)
+		if (set->v[i].place == NULL &&
+		    check_free(&set->v[i].spec, before, inherited, e) < 0)
 			return -1;
 	for (i = 0; i < set->n; i++)
 		if (set->v[i].place == NULL && open_new(set, i, e) < 0)
@@ -237,6 +320,7 @@ listen_set_new(const struct listen_conf *conf, const struct listen_set *before, 
 
 	set->conf = *conf;
 	set->conf.v = NULL;
+	set->conf.inherited = NULL;
 	set->n = conf->n;
 	for (i = 0; i < conf->n; i++) {
 		set->v[i].spec = conf->v[i];
@@ -244,7 +328,7 @@ listen_set_new(const struct listen_conf *conf, const struct listen_set *before, 
 		if (set->v[i].place != NULL)
 			set->v[i].place->sets_n++;
 	}
-	if (open_all(set, before, e) < 0)
+	if (take_all(set, conf, e) < 0 || open_all(set, before, conf->inherited, e) < 0)
 		listen_set_free(&set);
 	return set;
 }
@@ -276,7 +360,7 @@ listen_set_settle(struct listen_set *set)
 		if (p->path != NULL && chmod(p->path, set->conf.mode) < 0)
 			log_error(NULL, "cannot set the mode of a Unix socket", "path=%s err=%s",
 				  p->path, strerror(errno));
-		for (k = 0; p->path == NULL && k < p->n; k++)
+		for (k = 0; !addr_is_unix(&p->addr) && k < p->n; k++)
 			tcp_change_keep_alive(p->sockets[k]->fd, set->conf.keepalive_ns);
 	}
 }
@@ -309,6 +393,32 @@ listen_set_of_worker(const struct listen_set *set, unsigned worker, struct liste
 				};
 	}
 	return n;
+}
+
+bool
+listen_set_each(const struct listen_set *set, size_t *place, size_t *at, int *fd, bool *is_foreign)
+{
+	for (; *place < set->n; ++*place, *at = 0) {
+		const struct place *p = set->v[*place].place;
+
+		if (*at < p->n) {
+			*fd = p->sockets[(*at)++]->fd;
+			*is_foreign = p->is_foreign;
+			return true;
+		}
+	}
+	return false;
+}
+
+void
+listen_set_pass_on(struct listen_set *set)
+{
+	size_t i;
+
+	for (i = 0; i < set->n; i++) {
+		free(set->v[i].place->path);
+		set->v[i].place->path = NULL;
+	}
 }
 
 void

@@ -5,6 +5,10 @@
  * second activator could bind the same address, and the kernel would give each of the two a part
  * of the clients.  A Unix socket can be bound only once: all workers accept from the same one.
  *
+ * Sockets that are open already (inherited.h) are taken over, all that an address has: to close one
+ * of several would reset the clients that wait in its queue.  One that systemd has made is the only
+ * one of its address, and all workers accept from it.
+ *
  * A set never changes.  For a reload, the next set is made beside the current one and shares with
  * it the sockets of the addresses that both have; then one of the two is freed.  A socket is
  * closed once neither a set nor a worker's listener uses it.
@@ -16,6 +20,7 @@
 
 #include "common/listen_spec.h"
 
+struct inherited;
 struct listen_set;    /* opaque; listen_set.c */
 struct listen_socket; /* opaque: a descriptor, counted */
 
@@ -35,6 +40,7 @@ struct listen_conf {
 	mode_t mode;	      /* of the Unix sockets */
 	int64_t keepalive_ns; /* of accepted connections; 0: none */
 	unsigned workers_n;
+	struct inherited *inherited; /* what is open already; NULL: nothing */
 };
 
 /* The set of these addresses; before: the current set, or NULL.  The sockets of new TCP addresses
@@ -50,6 +56,11 @@ void listen_set_settle(struct listen_set *);
  * references.  Returns how many. */
 NODISCARD size_t listen_set_of_worker(const struct listen_set *, unsigned worker,
 				      struct listen_use **out);
+/* Walk over all sockets.  *is_foreign: systemd has made it. */
+bool listen_set_each(const struct listen_set *, size_t *place, size_t *at, int *fd,
+		     bool *is_foreign);
+/* Another process accepts from the sockets from now on: the Unix sockets are its own to remove. */
+void listen_set_pass_on(struct listen_set *);
 /* Close our sockets, so that clients are refused once the workers stop listening. */
 void listen_set_release(struct listen_set *);
 /* Remove also the Unix sockets that no other set has, except where another process has made its

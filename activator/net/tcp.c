@@ -28,6 +28,12 @@ seconds(int64_t ns)
 	return (int)((ns - 1) / CLK_S + 1);
 }
 
+void
+tcp_no_delay(int fd)
+{
+	turn_on(fd, IPPROTO_TCP, TCP_NODELAY);
+}
+
 static const struct sockaddr *
 sockaddr_of(const struct addr *addr)
 {
@@ -47,7 +53,7 @@ tcp_bind(const struct addr *addr, bool is_shared)
 		turn_on(fd, SOL_SOCKET, SO_REUSEPORT);
 	if (addr->ss.ss_family == AF_INET6)
 		turn_on(fd, IPPROTO_IPV6, IPV6_V6ONLY);
-	turn_on(fd, IPPROTO_TCP, TCP_NODELAY); /* accepted sockets inherit it */
+	tcp_no_delay(fd);
 	if (bind(fd, sockaddr_of(addr), addr->len) == 0)
 		return fd;
 	code = errno;
@@ -62,7 +68,7 @@ tcp_socket(const struct addr *addr)
 	int fd = socket(addr->ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd >= 0 && !addr_is_unix(addr))
-		turn_on(fd, IPPROTO_TCP, TCP_NODELAY);
+		tcp_no_delay(fd);
 	return fd;
 }
 

@@ -11,6 +11,8 @@ NODISCARD int tcp_bind(const struct addr *addr, bool is_shared);
 
 /* A non-blocking socket that can connect to addr, without Nagle's delay.  -1: errno. */
 NODISCARD int tcp_socket(const struct addr *addr);
+/* Send small writes at once.  Accepted sockets inherit it from the one that listens. */
+void tcp_no_delay(int fd);
 /* Probe a peer that has been silent for idle_ns, so that one whose machine is gone is noticed
  * after about twice that time.  0: never.  Accepted sockets inherit it from the one that
  * listens. */

@@ -104,6 +104,9 @@ on_process_end(int fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	/* Before an upgrade this process may have started it: then it is a child of ours. */
+	if (!c->is_child)
+		(void)waitpid(c->pid, NULL, WNOHANG);
 	forget_process(c);
 	link_free(&c->link);
 	if (c->up_since_ns != 0 && clk_now() - c->up_since_ns >= STEADY_AFTER) {

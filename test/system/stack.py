@@ -41,14 +41,16 @@ class Gate:
 
 class Program:
     """A running activator or autoscaler, and its log.  behind: the words of a command that
-    executes it, such as `setpriv`.  nofile: how many descriptors it may have."""
+    executes it, such as `setpriv`.  nofile: how many descriptors it may have.  path: of the
+    program, if that is not the one that was built.  pass_fds: descriptors that it inherits."""
 
-    def __init__(self, name, conf, log, environment=None, nofile=None, behind=()):
+    def __init__(self, name, conf, log, environment=None, nofile=None, behind=(), path=None,
+                 pass_fds=()):
         self.name, self.log = name, log
         self.out = open(log, "ab")
         self.process = subprocess.Popen(
-            [*behind, os.path.join(BUILD, name), "-c", conf], stdin=subprocess.DEVNULL,
-            stderr=self.out, stdout=self.out, cwd=ROOT,
+            [*behind, path or os.path.join(BUILD, name), "-c", conf], stdin=subprocess.DEVNULL,
+            stderr=self.out, stdout=self.out, cwd=ROOT, pass_fds=pass_fds,
             env=dict(os.environ, **(environment or {})),
             preexec_fn=nofile and (
                 lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))))

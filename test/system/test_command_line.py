@@ -108,7 +108,8 @@ def test_install(tmp_path):
                  "usr/share/man/man8/activator.8", "usr/share/man/man8/autoscaler.8",
                  "usr/share/man/man5/activator.conf.5",
                  "usr/share/man/man7/activator-protocol.7",
-                 "usr/share/activator/autoscaler-kubernetes.conf"):
+                 "usr/share/activator/autoscaler-kubernetes.conf",
+                 "usr/lib/systemd/system/activator.socket"):
         assert (tmp_path / path).stat().st_size > 0
     for name in PROGRAMS:
         unit = (tmp_path / ("usr/lib/systemd/system/%s.service" % name)).read_text()

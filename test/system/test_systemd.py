@@ -55,7 +55,7 @@ def test_exposure(tmp_path, name, drop_in, most):
 
 @needs_systemd
 def test_units_have_no_mistake(tmp_path):
-    paths = [unit(tmp_path, n) for n in ("activator.service",)]
+    paths = [unit(tmp_path, n) for n in ("activator.service", "activator.socket")]
     paths.append(unit(tmp_path, "autoscaler.service", "autoscaler-kubernetes.conf"))
     done = analyze("verify", "--man=no", *paths)
     assert (done.returncode, done.stderr) == (0, "")

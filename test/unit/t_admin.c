@@ -97,7 +97,7 @@ setup(void **state)
 	log_open(LOG_ERROR, LOG_LOGFMT, "t");
 	w->loop = loop_new(&e);
 	free_address(&w->addr, text);
-	w->admin = admin_open(w->loop, addrs, &ops, w, &e);
+	w->admin = admin_open(w->loop, addrs, NULL, &ops, w, &e);
 	assert_non_null(w->admin);
 	admin_add_page(w->admin, "/echo", echo, w);
 	admin_add_page(w->admin, "/late", defer, w);
@@ -287,11 +287,11 @@ an_address_in_use_is_named(void **state)
 	struct err e;
 
 	free_address(&a, spare);
-	assert_null(admin_open(w->loop, addrs, &ops, w, &e));
+	assert_null(admin_open(w->loop, addrs, NULL, &ops, w, &e));
 	assert_non_null(strstr(e.text, text));
 	snprintf(expected, sizeof expected, "in use by process %ld (t_admin)", (long)getpid());
 	assert_non_null(strstr(e.text, expected));
-	assert_null(admin_open(w->loop, wrong, &ops, w, &e));
+	assert_null(admin_open(w->loop, wrong, NULL, &ops, w, &e));
 	assert_non_null(strstr(e.text, "nowhere"));
 }
 

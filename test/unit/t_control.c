@@ -32,6 +32,8 @@ struct world {
 	unsigned refusals;
 };
 
+static char program[] = "activator", *argv[] = {program, NULL};
+
 static void
 send_msg(struct world *w, const struct msg *m)
 {
@@ -240,13 +242,13 @@ what_workers_report_last_arrives(void **state)
 	struct activator *a;
 	struct err e;
 
-	a = control_open(w->loop, &w->settings, &e);
+	a = control_open(w->loop, &w->settings, argv, NULL, &e);
 	assert_non_null(a);
 	await(w, &w->is_told);
 	/* the control loop does not run until the answer has come */
 	assert_int_equal(read_status(send_request(w)) / 100, 5);
 	assert_int_equal(w->refusals, 0); /* the worker's mail lies on the control loop */
-	control_close(&a);
+	assert_int_equal(control_close(&a), 0);
 	await(w, &w->is_gone);
 	assert_int_equal(w->refusals, 1);
 }
@@ -294,7 +296,7 @@ what_has_served_is_reported_again_while_it_is_open(void **state)
 	int listener = loopback_listen(0, 8, &w->nowhere), fd;
 
 	w->inst.port = addr_port(&w->nowhere);
-	a = control_open(w->loop, &w->settings, &e);
+	a = control_open(w->loop, &w->settings, argv, NULL, &e);
 	assert_non_null(a);
 	await(w, &w->is_told);
 	fd = serve(w, listener);
@@ -302,7 +304,7 @@ what_has_served_is_reported_again_while_it_is_open(void **state)
 	assert_true(w->has_answered && w->has_served);
 	restart_autoscaler(w, INSTANCE_STARTING, ready);
 	assert_false(w->has_answered);
-	control_close(&a);
+	assert_int_equal(control_close(&a), 0);
 	await(w, &w->is_gone);
 	close(fd);
 	close(listener);
@@ -319,14 +321,14 @@ an_instance_that_is_no_longer_ready_is_probed_beside_idle_connections(void **sta
 	int listener = loopback_listen(0, 8, &w->nowhere), fd;
 
 	w->inst.port = addr_port(&w->nowhere);
-	a = control_open(w->loop, &w->settings, &e);
+	a = control_open(w->loop, &w->settings, argv, NULL, &e);
 	assert_non_null(a);
 	await(w, &w->is_told);
 	fd = serve(w, listener);
 	restart_autoscaler(w, INSTANCE_STARTING, NULL);
 	await(w, &w->has_answered);
 	assert_true(w->has_served);
-	control_close(&a);
+	assert_int_equal(control_close(&a), 0);
 	await(w, &w->is_gone);
 	close(fd);
 	close(listener);
