@@ -432,7 +432,11 @@ open_listeners(struct activator *a, struct inherited *inherited, struct err *e)
 	const struct listen_conf conf = listen_conf_of(settings_of(a), a->workers_n, inherited);
 
 	a->listen_set = listen_set_new(&conf, NULL, e);
-	return a->listen_set == NULL ? -1 : listen_set_start(a->listen_set, e);
+	if (a->listen_set == NULL)
+		return -1;
+	/* A socket that listens gets a part of the clients of its address at once.  While this
+	 * process may still fail, they belong to the older one. */
+	return a->is_waiting ? 0 : listen_set_start(a->listen_set, e);
 }
 
 static int
@@ -597,6 +601,8 @@ reload_refusal(void *arg)
 
 	if (a->is_replaced)
 		return "a newer activator has taken over";
+	if (a->is_waiting || upgrade_is_under_way(a->upgrade))
+		return "an upgrade is under way";
 	return a->is_draining ? "the activator is shutting down" : NULL;
 }
 
@@ -734,11 +740,15 @@ static void
 on_go(void *arg)
 {
 	struct activator *a = arg;
+	struct err e;
 	unsigned i;
 
 	if (a->is_draining)
 		return;
 	a->is_waiting = false;
+	if (listen_set_start(a->listen_set, &e) < 0)
+		log_error(NULL, "cannot listen at an address that was free before", "err=%s",
+			  e.text);
 	for (i = 0; i < a->started_n; i++)
 		worker_post_listen(a->workers[i], a->listen_set);
 	admin_resume(a->admin);

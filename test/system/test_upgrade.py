@@ -338,11 +338,18 @@ def begun(s):
     return old, children(old)[0]
 
 
-def test_the_new_one_is_killed(tmp_path):
+@pytest.mark.parametrize("workers", [2, 4])
+def test_the_new_one_is_killed(tmp_path, workers):
+    """No client was in a queue of its own."""
     with upgrading(tmp_path, activator="drain_timeout = 1s") as s:
+        set_conf(s, "workers = 2", "workers = %d" % workers)
         with Load(s) as load:
             with stopped(s.autoscaler.pid):
-                _, new = begun(s)
+                old, new = begun(s)
+                before = load.snapshot()["new"]
+                wait_until(lambda: load.snapshot()["new"] > before + 50, what="connections")
+                os.kill(old, signal.SIGHUP)
+                wait_until(lambda: s.count("an upgrade is under way") == 1, what="the refusal")
                 os.kill(new, signal.SIGKILL)
                 wait_until(lambda: s.count("was ended by signal 9") == 1, what="the failure")
             load.wait_more()
