@@ -34,6 +34,12 @@ strbuf_reserve(struct strbuf *b, size_t n)
 	return b->data + b->len;
 }
 
+void
+strbuf_expect(struct strbuf *b, size_t n)
+{
+	CHECK(strbuf_reserve(b, n) != NULL);
+}
+
 int
 strbuf_add(struct strbuf *b, const void *data, size_t n)
 {

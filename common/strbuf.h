@@ -28,6 +28,8 @@ int strbuf_add_number(struct strbuf *, double);
 /* Make room for n more bytes behind len; the caller writes there, and raises len and puts
  * the NUL behind it.  The ceiling is not checked. */
 NODISCARD char *strbuf_reserve(struct strbuf *, size_t n);
+/* About n more bytes are going to be appended: allocate for all of them at once. */
+void strbuf_expect(struct strbuf *, size_t n);
 
 /* Drop the first n bytes. */
 void strbuf_consume(struct strbuf *, size_t n);

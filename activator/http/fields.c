@@ -285,14 +285,36 @@ field_is_token(const char *s, size_t n)
 	return n > 0;
 }
 
+/* Is one of eight bytes below 0x20, or 0x7f?  The subtraction sets the highest bit of a byte that
+ * is less than what is subtracted, and of others only if such a byte is there. */
+static bool
+has_control(uint64_t word)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101), highs = ones << 7;
+	uint64_t del = word ^ ones * 0x7f;
+
+	return ((((word - ones * ' ') & ~word) | ((del - ones) & ~del)) & highs) != 0;
+}
+
 bool
 field_is_text(const char *s, size_t n)
 {
-	size_t i;
+	size_t i = 0;
+	uint64_t word;
 
-	for (i = 0; i < n; i++)
+	while (i < n) {
+		/* Eight characters at a time, if none of them is below ' ', and none is DEL. */
+		if (n - i >= sizeof word) {
+			memcpy(&word, s + i, sizeof word);
+			if (!has_control(word)) {
+				i += sizeof word;
+				continue;
+			}
+		}
 		if (((unsigned char)s[i] < ' ' && s[i] != '\t') || s[i] == 0x7f)
 			return false;
+		i++;
+	}
 	return true;
 }
 

@@ -122,6 +122,8 @@ block_add(struct block *b, const char *name, size_t name_n, const char *value, s
 		return; /* RFC 8441 5: this one is ours */
 	b->has_length |= field_is(name, name_n, "content-length");
 	if (part == NULL) {
+		if (b->fields.len == 0)
+			strbuf_expect(&b->fields, H2_HEAD_EXPECTED);
 		strbuf_add(&b->fields, name, name_n);
 		strbuf_adds(&b->fields, ": ");
 		part = &b->fields;
@@ -185,6 +187,8 @@ make_text(struct h2 *h, struct h2_head *head)
 	struct strbuf text;
 
 	strbuf_init(&text, 0);
+	strbuf_expect(&text, b->method.len + b->path.len + b->authority.len + b->host.len +
+				     b->fields.len + b->cookie.len + H2_HEAD_EXPECTED / 2);
 	if (b->is_websocket) {
 		make_ws_key(h, head->ws_key);
 		strbuf_adds(&text, "GET");

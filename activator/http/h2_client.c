@@ -71,6 +71,8 @@ on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *name_bytes,
 	}
 	if (name[0] == ':')
 		return 0;
+	if (h->block.len == 0)
+		strbuf_expect(&h->block, H2_HEAD_EXPECTED);
 	strbuf_add(&h->block, name, name_n);
 	strbuf_adds(&h->block, ": ");
 	strbuf_add(&h->block, value, n);
@@ -99,6 +101,7 @@ on_invalid_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *nam
 static void
 head_came(struct h2_client *h, void *stream)
 {
+	char status[] = " 000 ";
 	struct strbuf text;
 	size_t n;
 
@@ -107,7 +110,14 @@ head_came(struct h2_client *h, void *stream)
 		return;
 	}
 	strbuf_init(&text, 0);
-	strbuf_addf(&text, "HTTP/1.1 %u %s\r\n", h->status, reason_of(h->status));
+	strbuf_expect(&text, h->block.len + H2_HEAD_EXPECTED / 4);
+	status[1] = (char)('0' + h->status / 100 % 10);
+	status[2] = (char)('0' + h->status / 10 % 10);
+	status[3] = (char)('0' + h->status % 10);
+	strbuf_adds(&text, "HTTP/1.1");
+	strbuf_adds(&text, status);
+	strbuf_adds(&text, reason_of(h->status));
+	strbuf_adds(&text, "\r\n");
 	strbuf_add(&text, strbuf_str(&h->block), h->block.len);
 	strbuf_adds(&text, "\r\n");
 	n = text.len;
@@ -433,6 +443,7 @@ h2_client_request(struct h2_client *h, const char *head, size_t n, bool is_encry
 	target = blank + 1;
 	target_end = eol - strlen(" HTTP/1.1");
 	strbuf_init(&fields, 0);
+	strbuf_expect(&fields, n);
 	copy_fields(&fields, eol + 2, n - (size_t)(eol + 2 - head), is_websocket, &host, &host_n);
 	first[first_n++] = is_websocket ? h2_field(":method", 7, "CONNECT", 7)
 					: h2_field(":method", 7, head, (size_t)(blank - head));

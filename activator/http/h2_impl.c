@@ -7,16 +7,16 @@
 nghttp2_nv *
 h2_fields(const nghttp2_nv *first, size_t first_n, char *text, size_t n, size_t *count)
 {
-	char *at = text, *end = text + n;
-	size_t lines = first_n + 1, i;
+	char *at, *end = text + n;
+	size_t lines = first_n + 1;
 	nghttp2_nv *nv;
 
-	for (i = 0; i < n; i++)
-		lines += text[i] == '\n';
+	for (at = text; n > 0 && (at = memchr(at, '\n', (size_t)(end - at))) != NULL; at++)
+		lines++;
 	nv = xcalloc(lines, sizeof *nv);
 	for (*count = 0; *count < first_n; (*count)++)
 		nv[*count] = first[*count];
-	while (at < end) {
+	for (at = text; at < end;) {
 		char *stop = memchr(at, '\r', (size_t)(end - at));
 		char *colon = stop == NULL ? NULL : memchr(at, ':', (size_t)(stop - at)), *value;
 

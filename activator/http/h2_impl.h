@@ -8,6 +8,7 @@
 
 #include "common/base.h"
 
+#define H2_HEAD_EXPECTED 256 /* bytes of the fields of an ordinary head */
 #define H2_FIELD_OVERHEAD 32 /* RFC 9113 6.5.2 */
 /* Our own header blocks may be as large as a head, and fields that we add. */
 #define H2_SEND_HEADERS_MOST ((size_t)256 << 10)

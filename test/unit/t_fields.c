@@ -97,6 +97,26 @@ an_underscore_is_an_alias(void **state)
 	assert_int_equal(field_id("X_Activator_Tag", 15), FIELD_X_ACTIVATOR);
 }
 
+/* Each character at each place of texts of different sizes. */
+static void
+controls_are_no_text(void **state)
+{
+	char text[20];
+	size_t n, at;
+	int ch;
+
+	(void)state;
+	for (n = 1; n <= sizeof text; n++)
+		for (at = 0; at < n; at++)
+			for (ch = 0; ch < 256; ch++) {
+				memset(text, 'x', sizeof text);
+				text[at] = (char)ch;
+				assert_int_equal(field_is_text(text, n),
+						 ch == '\t' || (ch >= ' ' && ch != 0x7f));
+			}
+	assert_true(field_is_text("", 0));
+}
+
 int
 main(void)
 {
@@ -104,6 +124,7 @@ main(void)
 		cmocka_unit_test(names_are_found_in_either_case),
 		cmocka_unit_test(names_with_another_byte_are_unknown),
 		cmocka_unit_test(an_underscore_is_an_alias),
+		cmocka_unit_test(controls_are_no_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
