@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 
-from h2client import H2Client
+from h2client import NO_ERROR, H2Client
 from helpers import WAIT_S
 from stack import Client, TlsClient
 
@@ -342,7 +342,8 @@ class Streams(Worker):
             self.drop()
 
     def note(self, a, stream):
-        if stream.reset is not None:
+        # NO_ERROR: the response is complete, and the rest of the request is not wanted.
+        if stream.reset is not None and (stream.reset != NO_ERROR or stream.status is None):
             a.end("gone" if stream.status is None else "cut", "RST_STREAM %d" % stream.reset)
             return
         a.end(self.judge(a, stream.status, stream.fields.get("x-activator-reason"), stream.body,
@@ -403,6 +404,24 @@ class Leaver(Worker):
         self.drop()
 
 
+class Edge(Worker):
+    """A request at about the moment at which its revision goes to zero: it comes a little later where
+    the last one found an instance, a little sooner where it did not."""
+    kind, pause_s = "edge", 0
+    WARM_S, STEP_S = 0.25, 0.05  # its instance needs 300 ms to start
+
+    wait_s = 1.5
+
+    def turn(self):
+        a = self.ask("edge", "/ok?ms=30", "POST")
+        self.exchange(a, b"")
+        self.drop()
+        is_warm = a.outcome == "ok" and a.ended - a.sent < self.WARM_S
+        self.wait_s = max(0.5, self.wait_s + self.random.uniform(0, 2) * (
+            self.STEP_S if is_warm else -self.STEP_S))
+        self.crowd.is_over.wait(self.wait_s)
+
+
 class Calm(Worker):
     """Asked by the suite itself, after the faults: when is all as before?"""
     kind = "calm"
@@ -420,4 +439,4 @@ class Calm(Worker):
 
 
 ALL = (Short, Short, Short, Fresh, Fresh, Streams, Streams, Long, Long, Upload, Upload, Tunnel,
-       Secure, Cold, Cold, Odd, Leaver)
+       Secure, Cold, Cold, Edge, Odd, Leaver)

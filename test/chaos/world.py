@@ -31,6 +31,7 @@ SERVICES = {
     "few": (3, 2, 50, ""),
     "any": (0, 2, 0, ""),
     "cold": (1, 2, 300, ""),
+    "edge": (1, 1, 300, ""),
     "odd": (2, 2, 0, "response_timeout = 1s stall_timeout = 1s"),
     "extra": (1, 1, 0, ""),  # it comes and goes by reloads
 }
