@@ -112,7 +112,7 @@ def kill_keeper(world, action):
 @fault(1, none, (0, 2), {"upstream_failed", "cut", "activation_failed"}, after_s=LATE_S)
 def kill_both(world, action):
     """The autoscaler and its keeper."""
-    if kill_keeper(world, action) is SKIPPED:
+    if not world.autoscaler.is_running() or kill_keeper(world, action) is SKIPPED:
         return SKIPPED
     return kill_autoscaler(world, action)
 
@@ -193,7 +193,7 @@ def reload_good(world, action):
 def reload_bad(world, action):
     text = world.conf_text()
     world.write_conf(action.dice.choice((
-        text.replace("max_scale", "max_scal"), text[:len(text) // 2], "\0", "",
+        text.replace("max_scale", "max_scal"), text.rstrip()[:-1], "\0", "services",
         text.replace('"one.test"', '"few.test"'), text + 'service "one" { }')))
     if hang_up(world) is SKIPPED:
         world.write_conf()
