@@ -58,16 +58,25 @@ def member(world, action):
 
 # --- processes end, and come back
 
-def start_again(m):
-    m.world.write_conf()  # it would not start with a bad one
-    m.start()
+def starting_again(m):
+    """What starts it, once, and says NOT_YET until it is ready, or was ended once more."""
+    started = []
+
+    def start():
+        if not started:
+            m.world.write_conf()  # it would not start with a bad one
+            m.start()
+            started.append(m.started)
+        is_over = m.kind == "autoscaler" or m.started != started[0] or not m.is_running()
+        return None if is_over or m.is_ending or m.is_ready(0.1) else NOT_YET
+    return start
 
 
 def kill(m):
     if not m.is_running() or m.is_ending:
         return SKIPPED
     m.kill()
-    return lambda: start_again(m)
+    return starting_again(m)
 
 
 @fault(2, activators, (0, 1.5), {"gone", "cut", "refused"}, "activator", "opened", 1)
@@ -84,14 +93,16 @@ def stop_activator(world, action):
         return SKIPPED
     m.is_ending = True
     m.program.kill(signal.SIGTERM)
+    start = starting_again(m)
 
-    def start():
-        if m.is_running():
-            return NOT_YET
-        m.check_ended()
-        m.is_ending = False
-        return start_again(m)
-    return start
+    def end():
+        if m.is_ending:
+            if m.is_running():
+                return NOT_YET
+            m.check_ended()
+            m.is_ending = False
+        return start()
+    return end
 
 
 @fault(3, none, (0, 2))

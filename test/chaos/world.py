@@ -141,15 +141,15 @@ class Activator(Member):
                     'workers = 2 %s}\n' % (world.path, world.path, self.port, self.tls_port,
                                            self.admin, world.certificate))
 
-    def get(self, path):
-        return self.world.get(self.admin, path)
+    def get(self, path, timeout=WAIT_S):
+        return self.world.get(self.admin, path, timeout)
 
     def metrics(self):
         return self.world.metrics(self.admin)
 
-    def is_ready(self):
+    def is_ready(self, timeout=WAIT_S):
         with contextlib.suppress(OSError):
-            return self.get("/readyz")[0] == 200
+            return self.get("/readyz", timeout)[0] == 200
         return False
 
 
