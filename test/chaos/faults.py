@@ -64,7 +64,7 @@ def starting_again(m):
 
     def start():
         if not started:
-            m.world.write_conf()  # it would not start with a bad one
+            m.write_conf()  # it would not start with a bad one
             m.start()
             started.append(m.started)
         is_over = m.kind == "autoscaler" or m.started != started[0] or not m.is_running()
@@ -182,34 +182,49 @@ def freeze_instance(world, action):
 
 # --- the conf file
 
-def hang_up(world):
-    if not world.autoscaler.has_started():
+def hang_up(m):
+    if not m.has_started() or m.is_ending:
         return SKIPPED
-    world.autoscaler.program.kill(signal.SIGHUP)
+    m.program.kill(signal.SIGHUP)
     return None
+
+
+def reload(m, action, changes):
+    """Make one of the changes: {setting: its new value}."""
+    key = action.dice.choice(sorted(changes))
+    m.settings[key] = changes[key]
+    m.write_conf()
+    return hang_up(m)
 
 
 @fault(3, none)
 def reload_good(world, action):
     """A service comes or goes, a limit or the scaling changes."""
-    key = action.dice.choice(sorted(world.settings))
-    world.settings[key] = {"extra": not world.settings["extra"],
-                           "any_max": 3 - world.settings["any_max"],
-                           "utilization": 130 - world.settings["utilization"]}[key]
-    world.write_conf()
-    return hang_up(world)
+    s = world.settings
+    return reload(world.autoscaler, action, {
+        "extra": not s["extra"], "any_max": 3 - s["any_max"], "utilization": 130 - s["utilization"]})
 
 
-@fault(2, none, (0.1, 0.5))
+@fault(2, activators)
+def reload_activator(world, action):
+    """A listener comes or goes, a time limit or a bound changes."""
+    m = member(world, action)
+    s = m.settings
+    return reload(m, action, {"listens_more": not s["listens_more"], "idle_s": 135 - s["idle_s"],
+                              "connections": 5000 - s["connections"]})
+
+
+@fault(2, programs, (0.1, 0.5))
 def reload_bad(world, action):
-    text = world.conf_text()
-    world.write_conf(action.dice.choice((
-        text.replace("max_scale", "max_scal"), text.rstrip()[:-1], "\0", "services",
-        text.replace('"one.test"', '"few.test"'), text + 'service "one" { }')))
-    if hang_up(world) is SKIPPED:
-        world.write_conf()
+    m = member(world, action)
+    text = m.conf_text()
+    m.write_conf(action.dice.choice((
+        text.replace("log_level", "log_levl"), text.rstrip()[:-1], "\0", "services",
+        text.replace("socket", 'socket = "/x"\nsocket'), text + 'service "one" { }')))
+    if hang_up(m) is SKIPPED:
+        m.write_conf()
         return SKIPPED
-    return world.write_conf
+    return m.write_conf
 
 
 # --- the links

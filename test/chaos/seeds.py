@@ -64,10 +64,10 @@ def until_idle(world):
 
 def judge_reload(world):
     """A reload takes effect, after all that has happened."""
-    world.write_conf()
+    world.autoscaler.write_conf()
     wait_until(world.autoscaler.has_started, what="the autoscaler to start")
     before = world.autoscaler.text().count('msg="conf file reloaded"')
-    faults.hang_up(world)
+    faults.hang_up(world.autoscaler)
     wait_until(lambda: world.autoscaler.text().count('msg="conf file reloaded"') > before,
                what="a reload")
 

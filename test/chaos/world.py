@@ -86,8 +86,16 @@ class Member:
         self.kind = name.rstrip("0123456789")
         self.conf, self.log = world.file(name + ".conf"), world.file(name + ".log")
         self.control = Control(world.file(name + ".control"))
-        self.program, self.pid, self.started = None, None, 0
+        self.program, self.pid, self.started, self.settings = None, None, 0, {}
         self.is_ending = False  # in order
+
+    def conf_text(self):
+        return self.world.conf_text()
+
+    def write_conf(self, text=None):
+        with open(self.conf + ".new", "w") as f:
+            f.write(self.conf_text() if text is None else text)
+        os.replace(self.conf + ".new", self.conf)
 
     def start(self):
         self.started = time.monotonic()
@@ -135,11 +143,19 @@ class Activator(Member):
     def __init__(self, world, name):
         super().__init__(world, name)
         self.port, self.tls_port, self.admin = free_port(), free_port(), free_port()
-        with open(self.conf, "w") as f:
-            f.write('socket = "%s/s"\nstate_dir = "%s/state"\nlog_level = "debug"\nactivator { '
-                    'listen = {"127.0.0.1:%d", "127.0.0.1:%d tls"} admin = "127.0.0.1:%d" '
-                    'workers = 2 %s}\n' % (world.path, world.path, self.port, self.tls_port,
-                                           self.admin, world.certificate))
+        self.more_port = free_port()
+        self.settings = {"listens_more": False, "idle_s": 75, "connections": 0}
+        self.write_conf()
+
+    def conf_text(self):
+        return """socket = "%s/s"
+state_dir = "%s/state"
+log_level = "debug"
+activator { listen = {"127.0.0.1:%d", "127.0.0.1:%d tls"%s} admin = "127.0.0.1:%d" workers = 2
+    idle_timeout = %ds max_connections = %d %s }
+""" % (self.world.path, self.world.path, self.port, self.tls_port,
+       ', "127.0.0.1:%d"' % self.more_port if self.settings["listens_more"] else "", self.admin,
+       self.settings["idle_s"], self.settings["connections"], self.world.certificate)
 
     def get(self, path, timeout=WAIT_S):
         return self.world.get(self.admin, path, timeout)
@@ -173,10 +189,11 @@ class World:
         self.services = list(services)
         self.settings = {"extra": True, "any_max": 2, "utilization": 70}
         self.autoscaler = Member(self, "autoscaler")
+        self.autoscaler.settings = self.settings
         self.keeper_control = Control(self.file("autoscaler.control.keeper"))
         self.activators = [Activator(self, "activator%d" % i) for i in range(activators)]
         self.members = [*self.activators, self.autoscaler]
-        self.write_conf()
+        self.autoscaler.write_conf()
 
     def file(self, name):
         return os.path.join(self.path, name)
@@ -202,12 +219,6 @@ autoscaler { admin = "127.0.0.1:%d" ports = "%d-%d" stable_window = 1s scale_to_
 %s""" % (self.path, self.path, WAIT_S, WAIT_S, self.scaler_admin, *self.instance_ports,
          self.settings["utilization"],
          "".join(self.service(s) for s in self.services if s != "extra" or self.settings["extra"]))
-
-    def write_conf(self, text=None):
-        path = self.autoscaler.conf
-        with open(path + ".new", "w") as f:
-            f.write(self.conf_text() if text is None else text)
-        os.replace(path + ".new", path)
 
     # --- what runs
 
