@@ -137,7 +137,7 @@ peers_all_heard(const struct peers *p, int64_t window_ns, int64_t now_ns)
 		if (is_silent(&p->v[i], now_ns))
 			return false;
 	for (i = 0; i < p->vanished_n; i++)
-		if (now_ns - p->vanished[i].at_ns < window_ns)
+		if (now_ns - p->vanished[i].at_ns < MAX(window_ns, PEERS_PATIENCE))
 			return false;
 	return p->n > 0;
 }
@@ -148,7 +148,8 @@ peers_tick(struct peers *p, int64_t window_ns, int64_t now_ns)
 	size_t i;
 
 	for (i = 0; i < p->vanished_n; i++)
-		p->vanished[i].is_over |= now_ns - p->vanished[i].at_ns >= window_ns;
+		p->vanished[i].is_over |= now_ns - p->vanished[i].at_ns >=
+					  MAX(window_ns, PEERS_PATIENCE);
 	for (i = 0; i < p->n; i++) {
 		struct peer *peer = &p->v[i];
 

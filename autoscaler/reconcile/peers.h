@@ -4,7 +4,8 @@
  * that it does not report, nothing is scaled down.  That is the case
  *  - while no activator is connected,
  *  - while one is connected and reports nothing,
- *  - for a stable window after one has vanished, unless it comes back by its id.
+ *  - for a stable window after one has vanished, and for PEERS_PATIENCE at least, unless it comes
+ *    back by its id.
  * The last reports of a vanished activator count until then, too.  The caller has them, and
  * peers_take_forgotten() says when to forget them.
  * Pure but for the log: the time is an argument.  Knows no revision.  Thread: the owner. */
@@ -23,6 +24,10 @@ struct peer {
 };
 
 struct vanished; /* peers.c */
+
+/* An activator that has lost its link tries again after 1 s at the latest; a loaded machine may
+ * need some more. */
+#define PEERS_PATIENCE (INT64_C(5) * 1000000000)
 
 struct peers {
 	struct peer *v; /* connected; the fields are for reading */

@@ -154,7 +154,9 @@ reconcile_set(struct reconcile *r, const struct reconcile_conf *conf,
 static void
 decide_now(struct reconcile *r, struct scaled_revision *rev, int64_t now_ns)
 {
-	bool has_just_started = now_ns - r->started_ns < rev->conf->scaling.stable_window;
+	/* The activators of an earlier autoscaler have a while to come back. */
+	bool has_just_started = now_ns - r->started_ns <
+				MAX(rev->conf->scaling.stable_window, PEERS_PATIENCE);
 	const struct wanted before = rev->wanted;
 	double target = rev->decided.target;
 	uint32_t n;

@@ -37,6 +37,23 @@ none_is_not_all(void **state)
 	assert_true(peers_all_heard(&p, WINDOW, now)); /* it has some seconds to report */
 }
 
+/* However short the window. */
+static void
+one_that_vanished_has_a_while_to_come_back(void **state)
+{
+	(void)state;
+	peers_up(&p, 1, "act-1", now);
+	peers_up(&p, 2, "act-2", now);
+	assert_true(peers_all_heard(&p, CLK_S, now));
+	assert_true(peers_down(&p, 2, now));
+	now += 2 * CLK_S;
+	peers_tick(&p, CLK_S, now);
+	assert_false(peers_all_heard(&p, CLK_S, now));
+	now += PEERS_PATIENCE - 2 * CLK_S;
+	peers_reported(peers_find(&p, 1), now);
+	assert_true(peers_all_heard(&p, CLK_S, now));
+}
+
 static void
 one_that_is_silent_is_not_heard_until_it_reports(void **state)
 {
@@ -125,6 +142,7 @@ main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(none_is_not_all),
+		T(one_that_vanished_has_a_while_to_come_back),
 		T(one_that_is_silent_is_not_heard_until_it_reports),
 		T(one_that_vanished_counts_for_a_window),
 		T(one_that_is_back_by_its_id_has_not_vanished),
