@@ -691,7 +691,7 @@ autoscaler_link_new(struct loop *loop, const char *path, struct registry *regist
 	loop_timer_init(&al->early, loop, on_early, al);
 	loop_timer_init(&al->cleared, loop, on_cleared, al);
 	loop_timer_init(&al->drain_timer, loop, poll_drains, al);
-	al->link = link_dial(loop, path, &link_ops, al);
+	al->link = link_dial(loop, al->socket, &link_ops, al);
 	loop_timer_set(&al->tick, TICK);
 	return al;
 }

@@ -1,6 +1,7 @@
 """The activator's side of the link: what it does with an autoscaler that it cannot use, and with
 instances that leave and return, or whose limits change."""
 import contextlib
+import signal
 import threading
 import time
 
@@ -9,7 +10,7 @@ import pytest
 from fakes.instance import FakeInstance, read_head
 from fakes.scripted import Scripted
 from helpers import WAIT_S, wait_until
-from stack import Stack
+from stack import Stack, running
 
 HELLOS = 6      # refused, one after another
 SIXTH_S = 0.16  # the delay before the seventh: 10 ms, doubled five times, and half of it
@@ -132,3 +133,16 @@ def test_connections_follow_a_limit_that_is_set_later(stack, autoscaler):
             inst.may_answer.set()
             assert [c.response()[0] for c in clients] == [200] * 4
             wait_until(lambda: inst.open <= 1, what="one connection at most")
+
+
+def test_after_a_reload_it_finds_the_next_autoscaler(tmp_path):
+    with running(tmp_path, 'service "a" { hosts = {"a"} revision "v1" { command = {"HELLO"} } }') as s:
+        for _ in range(3):
+            before = s.activator.text().count('msg="conf file reloaded"')
+            s.activator.kill(signal.SIGHUP)
+            wait_until(lambda: s.activator.text().count('msg="conf file reloaded"') > before,
+                       what="the reload")
+        s.autoscaler.kill()
+        wait_until(lambda: s.metric("activator_link_up") == 0, what="the link to break")
+        s.start_autoscaler()
+        wait_until(lambda: s.metric("activator_link_up") == 1, what="the next link")
