@@ -300,6 +300,7 @@ autoscaler { admin = "127.0.0.1:%d" ports = "%d-%d" stable_window = 1s scale_to_
                                                        text, re.M)}
 
     def usage(self):
-        """{revision: row}, or None while the journal is read."""
-        status, text = self.get(self.scaler_admin, "/usage?from=0&format=json")
+        """{revision: row}, or None while the journal is read.  What was counted while the clock was
+        ahead is of later hours."""
+        status, text = self.get(self.scaler_admin, "/usage?from=0&to=2100-01-01&format=json")
         return {r["revision"]: r for r in json.loads(text)["rows"]} if status == 200 else None
