@@ -51,6 +51,8 @@ struct activator {
 	struct upgrade *upgrade;
 	struct takeover *takeover;   /* NULL: no upgrade has started this process */
 	struct loop_timer end_timer; /* end of drain_timeout, then of LAST_RESPONSES */
+	pid_t successor;	     /* that has taken over */
+	unsigned accepting_n;	     /* workers that may still accept, though it has */
 	bool is_waiting;	     /* to take over: nothing is accepted yet */
 	bool is_given_up;	     /* it must not take over */
 	bool is_draining;	     /* accepts no more: SIGTERM has come, or it was replaced */
@@ -695,6 +697,16 @@ close_admin_sockets(struct activator *a)
 }
 
 static void
+on_stopped_accepting(void *arg)
+{
+	struct activator *a = arg;
+
+	if (--a->accepting_n == 0)
+		log_info(NULL, "a new activator has taken over; this one finishes its requests",
+			 "pid=%d", (int)a->successor);
+}
+
+static void
 on_replaced(pid_t pid, void *arg)
 {
 	struct activator *a = arg;
@@ -709,8 +721,12 @@ on_replaced(pid_t pid, void *arg)
 	listen_set_release(a->listen_set);
 	close_admin_sockets(a);
 	autoscaler_link_leave(a->link);
-	for (i = 0; i < a->started_n; i++)
+	a->successor = pid;
+	a->accepting_n = a->started_n;
+	for (i = 0; i < a->started_n; i++) {
 		worker_post_replaced(a->workers[i]);
+		worker_post_echo(a->workers[i], on_stopped_accepting, a);
+	}
 	loop_timer_set(&a->end_timer, settings_of(a)->activator.drain_timeout);
 }
 

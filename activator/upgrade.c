@@ -330,8 +330,6 @@ on_accepting(struct upgrade *u)
 	loop_timer_clear(&u->timer);
 	close_socket(u);
 	u->counts.replaced++;
-	log_info(NULL, "a new activator has taken over; this one finishes its requests", "pid=%d",
-		 (int)u->successor);
 	u->ops->on_replaced(u->successor, u->arg);
 	report(u, NULL);
 }

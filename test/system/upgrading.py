@@ -111,10 +111,12 @@ class UpgradeStack(Stack):
         return self.activator.text().count(text)
 
     def upgrade(self):
-        """An upgrade that has to succeed; (the pid before, the pid after)."""
-        before = self.pid()
+        """An upgrade that has to succeed; (the pid before, the pid after).  From here on the new
+        one alone accepts."""
+        before, text = self.pid(), "a new activator has taken over; this one finishes"
+        lines = self.count(text)
         os.kill(before, signal.SIGUSR2)
-        wait_until(lambda: self.pid() != before, what="the upgrade")
+        wait_until(lambda: self.count(text) > lines, what="the upgrade")
         return before, self.pid()
 
     def refused_upgrade(self, text):
