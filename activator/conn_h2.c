@@ -11,7 +11,9 @@
 #include "activator/net/tls.h"
 #include "common/clk.h"
 
-#define READS_A_TURN 4 /* so that the other connections of the worker have their turn */
+/* So that the other connections of the worker have their turn: a frame may be of ten bytes. */
+#define READS_A_TURN 4
+#define BYTES_A_TURN ((size_t)64 << 10)
 #define WRITES_A_ROUND 4
 /* Glitches that a frame of DATA allows.  Clients of gRPC open the windows of stream and connection
  * for each small message, and ask by PING how fast the line is. */
@@ -770,12 +772,13 @@ feed(struct conn *c, const char *data, size_t n)
 static void
 read_frames(struct conn *c)
 {
+	size_t total = 0;
 	int turn = 0;
 
 	while (c->io.can_read && !c->h2->is_terminated) {
 		ssize_t got;
 
-		if (turn++ == READS_A_TURN) {
+		if (turn++ == READS_A_TURN || total >= BYTES_A_TURN) {
 			io_yield(&c->io);
 			return;
 		}
@@ -786,6 +789,7 @@ read_frames(struct conn *c)
 			finish(c, H2_ENDED_CLIENT, true);
 			return;
 		}
+		total += (size_t)got;
 		c->h2->is_small = (size_t)got < IO_AHEAD;
 		c->h2->has_waiting = false;
 		if (feed(c, c->w->read_buf, (size_t)got) < 0)
