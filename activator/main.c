@@ -13,22 +13,24 @@
 #include "common/settings.h"
 
 static int
-run(struct settings **s, char *const *argv, struct takeover *takeover)
+run(struct settings **s, char *const *argv, struct takeover **takeover)
 {
 	struct err e = {0};
 	struct loop *loop = loop_new_precise(&e); /* the prober's millisecond is one */
-	struct activator *a = loop == NULL ? NULL : control_open(loop, s, argv, takeover, &e);
+	struct activator *a = loop == NULL ? NULL : control_open(loop, s, argv, *takeover, &e);
 	int rc;
 
 	if (a == NULL) {
 		log_error(NULL, "cannot start", "err=%s", e.text);
-		if (takeover != NULL)
-			takeover_fail(takeover, e.text);
+		if (*takeover != NULL)
+			takeover_fail(*takeover, e.text);
+		takeover_free(takeover);
 		loop_free(&loop);
 		return 1;
 	}
 	loop_run(loop);
 	rc = control_close(&a);
+	takeover_free(takeover); /* it has a timer on the loop */
 	loop_free(&loop);
 	return rc;
 }
@@ -75,7 +77,7 @@ main(int argc, char **argv)
 	} else if (!daemon_report_settings(&args, s)) {
 		daemon_init();
 		log_open((enum log_level)s->log_level, (enum log_format)s->log_format, "activator");
-		rc = run(&s, argv, takeover);
+		rc = run(&s, argv, &takeover);
 	}
 	settings_free(&s);
 	takeover_free(&takeover);
