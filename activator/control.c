@@ -438,7 +438,10 @@ open_listeners(struct activator *a, struct inherited *inherited, struct err *e)
 		return -1;
 	/* A socket that listens gets a part of the clients of its address at once.  While this
 	 * process may still fail, they belong to the older one. */
-	return a->is_waiting ? 0 : listen_set_start(a->listen_set, e);
+	if (a->is_waiting)
+		return 0;
+	listen_set_settle(a->listen_set);
+	return listen_set_start(a->listen_set, e);
 }
 
 static int
@@ -762,6 +765,7 @@ on_go(void *arg)
 	if (a->is_draining)
 		return;
 	a->is_waiting = false;
+	listen_set_settle(a->listen_set);
 	if (listen_set_start(a->listen_set, &e) < 0)
 		log_error(NULL, "cannot listen at an address that was free before", "err=%s",
 			  e.text);

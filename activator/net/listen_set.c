@@ -26,9 +26,10 @@ struct place {
 	struct listen_socket **sockets; /* one for each worker; of a Unix socket: one */
 	size_t n;
 	bool is_listening;
-	bool is_foreign; /* systemd has made it, and keeps it */
-	char *path;	 /* of a Unix socket of ours; else NULL */
-	dev_t dev;	 /* of the file at path, to know it again */
+	bool is_foreign;  /* systemd has made it, and keeps it */
+	bool is_borrowed; /* an older activator may still go on with it: its file stays as it is */
+	char *path;	  /* of a Unix socket of ours; else NULL */
+	dev_t dev;	  /* of the file at path, to know it again */
 	ino_t ino;
 };
 
@@ -92,7 +93,7 @@ remove_path(const struct place *p)
 {
 	struct stat st;
 
-	if (p->path != NULL && lstat(p->path, &st) == 0 && st.st_dev == p->dev &&
+	if (p->path != NULL && !p->is_borrowed && lstat(p->path, &st) == 0 && st.st_dev == p->dev &&
 	    st.st_ino == p->ino)
 		unlink(p->path);
 }
@@ -180,22 +181,20 @@ open_tcp(struct place *p, const struct listen_spec *at, const struct listen_conf
 
 /* NULL: the address has none. */
 static struct place *
-take_open(const struct listen_spec *at, const struct listen_conf *conf)
+take_open(const struct listen_spec *at, struct inherited *inherited)
 {
 	struct place *p = NULL;
 	bool is_foreign;
 	int fd;
 
-	while ((fd = inherited_take(conf->inherited, &at->addr, &is_foreign)) >= 0) {
+	while ((fd = inherited_take(inherited, &at->addr, &is_foreign)) >= 0) {
 		if (p == NULL)
 			p = place_new(&at->addr);
 		add_socket(p, fd);
 		p->is_foreign |= is_foreign;
 		p->is_listening = true;
-		if (addr_is_unix(&at->addr))
-			continue;
-		tcp_no_delay(fd);
-		tcp_change_keep_alive(fd, conf->keepalive_ns);
+		if (!addr_is_unix(&at->addr))
+			tcp_no_delay(fd); /* an older activator has set it already */
 	}
 	return p;
 }
@@ -205,16 +204,13 @@ static int
 complete(struct place *p, const struct listen_spec *at, const struct listen_conf *conf,
 	 struct err *e)
 {
-	const char *path = at->text + sizeof ADDR_UNIX - 1;
-
 	if (p->is_foreign)
 		return 0;
+	p->is_borrowed = true;
 	if (!addr_is_unix(&at->addr)) {
 		p->is_listening = p->n >= conf->workers_n;
 		return open_tcp(p, at, conf, e);
 	}
-	if (chmod(path, conf->mode) < 0)
-		return err_errno(e, "cannot listen at %s", path);
 	return own_file(p, at, e);
 }
 
@@ -288,7 +284,7 @@ take_all(struct listen_set *set, const struct listen_conf *conf, struct err *e)
 	for (i = 0; i < set->n; i++) {
 		if (set->v[i].place != NULL)
 			continue;
-		set->v[i].place = take_open(&set->v[i].spec, conf);
+		set->v[i].place = take_open(&set->v[i].spec, conf->inherited);
 		if (set->v[i].place != NULL &&
 		    complete(set->v[i].place, &set->v[i].spec, conf, e) < 0)
 			return -1;
@@ -355,8 +351,9 @@ listen_set_settle(struct listen_set *set)
 	size_t i, k;
 
 	for (i = 0; i < set->n; i++) {
-		const struct place *p = set->v[i].place;
+		struct place *p = set->v[i].place;
 
+		p->is_borrowed = false;
 		if (p->path != NULL && chmod(p->path, set->conf.mode) < 0)
 			log_error(NULL, "cannot set the mode of a Unix socket", "path=%s err=%s",
 				  p->path, strerror(errno));

@@ -50,7 +50,9 @@ NODISCARD struct listen_set *listen_set_new(const struct listen_conf *,
 					    const struct listen_set *before, struct err *);
 /* Listen at the new addresses.  -1 with err: free the set. */
 NODISCARD int listen_set_start(struct listen_set *, struct err *);
-/* From here on mode and keep-alive hold for the addresses of an earlier set, too. */
+/* From here on mode and keep-alive hold for the addresses of an earlier set and for the sockets
+ * that were open already, too.  The file of a Unix socket that was open already is ours to remove
+ * only from here on: until then, the activator that has made it may go on. */
 void listen_set_settle(struct listen_set *);
 /* The sockets of one worker, in *out: an array, which the caller frees, as it does its
  * references.  Returns how many. */

@@ -211,6 +211,39 @@ def test_a_unix_socket(tmp_path):
     assert not os.path.exists(path)
 
 
+def test_a_unix_socket_of_a_failed_upgrade(tmp_path):
+    """A new one that ends before it has taken over leaves the file as it is."""
+    path = str(tmp_path / "http")
+    tls = Tls(str(tmp_path))
+    certificate = tls.certificate("www", "localhost")
+
+    def check():
+        assert os.stat(path).st_mode == mode
+        with socket.socket(socket.AF_UNIX) as c:
+            c.connect(path)
+            c.sendall(b"GET / HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\r\n")
+            assert c.recv(100).startswith(b"HTTP/1.1 200 ")
+
+    with upgrading(tmp_path, S, tls=tls, listen=', "unix:%s"' % path,
+                   activator=certificate + 'listen_mode = "0600"') as s:
+        mode = os.stat(path).st_mode
+        set_conf(s, "0600", "0666")
+        set_conf(s, "www.pem", "none.pem")
+        s.refused_upgrade(FAILED)
+        check()
+        set_conf(s, "none.pem", "www.pem")
+        with stopped(s.autoscaler.pid):
+            old, new = begun(s)
+            os.kill(new, signal.SIGTERM)
+            wait_until(lambda: s.count(FAILED) == 2, what="the failure")
+        assert s.pid() == old
+        check()
+        s.upgrade()
+        mode |= 0o666
+        check()
+    assert not os.path.exists(path)
+
+
 def test_addresses_change(tmp_path):
     """The conf that the new one reads may have other addresses: it opens those that are missing,
     and names those that are gone."""
