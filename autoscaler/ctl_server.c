@@ -162,8 +162,12 @@ ctl_done(struct ctl_request *r, enum ctl_status status, const char *next, const 
 static void
 refuse(struct ctl_request *r, const char *why)
 {
+	struct ctl_server *s = r->server;
+
 	log_warn_limited(NULL, "request at the control socket refused", "pid=%d uid=%d reason=%s",
 			 (int)r->pid, (int)r->uid, why);
+	if (r->state == REQUEST_ASKED)
+		s->ops->on_gone(r, s->arg);
 	ctl_done(r, CTL_USAGE, NULL, "%s", why);
 }
 

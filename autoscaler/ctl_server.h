@@ -47,7 +47,7 @@ struct ctl_asked {
 struct ctl_ops {
 	/* A request has come.  The answer may come now or later. */
 	void (*on_request)(struct ctl_request *, const struct ctl_asked *, void *arg);
-	/* The peer has left, or time is over, before ctl_done(). */
+	/* The peer has left or has broken the protocol, or time is over, before ctl_done(). */
 	void (*on_gone)(struct ctl_request *, void *arg);
 };
 

@@ -411,6 +411,36 @@ def test_a_peer_that_leaves_while_it_waits(tmp_path):
         assert ctl(s, "wait", "a").status == 0
 
 
+@pytest.mark.parametrize("request_line", [
+    b'{"type":"request","command":"wait","name":"a","state":"awake"}\n',
+    b'{"type":"request","command":"wake","name":"a","wait":true}\n',
+], ids=["wait", "wake"])
+@pytest.mark.parametrize("second, answer", [
+    (b"garbage\n", b"a connection is one request"),
+    (b"x" * 600000 + b"\n", b"the line is too long"),
+], ids=["garbage", "long"])
+def test_a_peer_that_says_more_while_it_waits(tmp_path, request_line, second, answer):
+    gate = Gate(tmp_path)
+    with running(tmp_path, 'service "a" { hosts = {"a.x"} revision "v1" { %s } }' % gate.command()
+                 ) as s:
+        with Peer(s.path + "/s-control.sock") as peer:
+            peer.sendall(HELLO + request_line)
+            seen = b""
+            while b"progress" not in seen:
+                seen += peer.recv(65536)
+            peer.sendall(second)
+            while b'"done"' not in seen:
+                more = peer.recv(65536)
+                assert more, seen
+                seen += more
+            assert answer in seen
+        # This one waits longer than the autoscaler would take to look at the first one again.
+        assert ctl(s, "wait", "a", "--timeout", "1s").status == 5
+        gate.open()
+        assert ctl(s, "wake", "a").status == 0
+        assert s.autoscaler.stop() == 0
+
+
 def test_an_autoscaler_stops_while_a_peer_waits(tmp_path):
     gate = Gate(tmp_path)
     with running(tmp_path, 'service "a" { hosts = {"a.x"} revision "v1" { %s } }' % gate.command()
