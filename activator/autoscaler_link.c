@@ -415,7 +415,7 @@ send_leaving(struct autoscaler_link *al)
 {
 	const struct msg m = {.type = MSG_LEAVING};
 
-	if (al->is_up && al->is_leaving && al->shares.term > 0)
+	if (al->is_up && al->is_leaving)
 		send_msg(&m, al);
 }
 

@@ -519,6 +519,16 @@ look_at_results(struct job *job)
 	free(summary);
 }
 
+/* Walk the activators that carry out commands: one that is leaving would refuse each. */
+static struct hub_peer *
+next_staying(struct hub *h, struct hub_peer *p)
+{
+	do
+		p = hub_next_activator(h, p);
+	while (p != NULL && p->is_leaving);
+	return p;
+}
+
 static void
 ask_activator(struct job *job, struct hub_peer *p, const char *command)
 {
@@ -549,7 +559,7 @@ ask_activators(struct ctl_commands *c, struct ctl_request *r, const char *comman
 	job->summary = summary;
 	job->token = xasprintf("c%llu", (unsigned long long)++c->tokens);
 	job->asked = xcalloc(hub_activators(f.hub) + 1, sizeof *job->asked);
-	while ((p = hub_next_activator(f.hub, p)) != NULL)
+	while ((p = next_staying(f.hub, p)) != NULL)
 		ask_activator(job, p, command);
 	look_at_results(job);
 }
@@ -578,7 +588,7 @@ on_reload(struct ctl_commands *c, struct ctl_request *r)
 static void
 on_upgrade(struct ctl_commands *c, struct ctl_request *r)
 {
-	if (hub_activators(facts_of(c).hub) == 0)
+	if (next_staying(facts_of(c).hub, NULL) == NULL)
 		ctl_done(r, CTL_FAILED, "activatorctl status", "no activator is connected");
 	else
 		ask_activators(c, r, "upgrade", xstrdup("upgrade"));

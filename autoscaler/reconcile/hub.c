@@ -250,10 +250,12 @@ take_message(struct hub_peer *p, const struct msg *m)
 	case MSG_WANT:
 	case MSG_LEAVING:
 	case MSG_RESULT:
-		if (p->role == ROLE_ACTIVATOR)
-			p->hub->ops->on_message(p, m, p->hub->arg);
-		else
+		if (p->role != ROLE_ACTIVATOR) {
 			drop(p, "it sent %s, which only an activator may", msg_type_name(m->type));
+			break;
+		}
+		p->is_leaving = p->is_leaving || m->type == MSG_LEAVING;
+		p->hub->ops->on_message(p, m, p->hub->arg);
 		break;
 	default:
 		drop(p, "it sent %s, which only an autoscaler may", msg_type_name(m->type));

@@ -24,6 +24,7 @@ struct hub_peer {
 	char *version;	    /* from its hello; may stay NULL */
 	bool has_shares;    /* from its hello: it knows shares (common/shares.h) */
 	bool has_commands;  /* from its hello: it carries out `command` */
+	bool is_leaving;    /* it has sent `leaving`: it accepts no new requests */
 	enum msg_role role; /* once id is set */
 	pid_t pid;	    /* of the process that connected, as the kernel says … */
 	uid_t uid;	    /* … and the user that it ran as; (pid_t)-1, (uid_t)-1: unknown */

@@ -650,14 +650,38 @@ def test_the_keeper_of_an_upgraded_autoscaler_is_reaped(tmp_path):
 
 # --- by activatorctl
 
+def activatorctl(s, *words):
+    return subprocess.run([os.path.join(BUILD, "activatorctl"), "-c", s.conf, *words],
+                          capture_output=True, text=True, timeout=WAIT_S,
+                          stdin=subprocess.DEVNULL)
+
+
+def test_activatorctl_asks_no_activator_that_is_leaving(tmp_path):
+    """The old one finishes a request; reload and upgrade are for the new one alone."""
+    answer = Gate(tmp_path)
+    with upgrading(tmp_path, S, activator="drain_timeout = 24h") as s:
+        with s.connect() as busy:
+            busy.request("GET", "/" + answer.query(), "s")
+            wait_until(lambda: s.metric('activator_revision_in_flight{revision="s/v1"}') == 1,
+                       what="the request")
+            old, new = s.upgrade()
+            for command in ("reload", "upgrade"):
+                done = activatorctl(s, command)
+                assert done.returncode == 0, done.stdout + done.stderr
+                assert "done by 1 activator" in done.stderr
+            assert is_running(old) and s.pid() not in (old, new)
+            assert s.count("a newer activator has taken over") == 0
+            answer.open()
+            assert busy.response()[0] == 200
+        s.wait_elders(0)
+
+
 def test_activatorctl(tmp_path):
     """It says how it went; an upgrade that fails is an exit status of its own."""
-    def ctl(*words):
-        return subprocess.run([os.path.join(BUILD, "activatorctl"), "-c", s.conf, *words],
-                              capture_output=True, text=True, timeout=WAIT_S,
-                              stdin=subprocess.DEVNULL)
-
     with upgrading(tmp_path, S) as s:
+        def ctl(*words):
+            return activatorctl(s, *words)
+
         before = s.pid()
         done = ctl("upgrade")
         assert done.returncode == 0, done.stderr
