@@ -14,6 +14,7 @@
 #include "common/text.h"
 
 #define FILE_MOST ((size_t)64 << 20) /* more than the conf file may have */
+#define RETRY CLK_S		     /* while there can be no reload */
 
 /* What a file is, and a digest of its bytes. */
 struct state {
@@ -36,6 +37,7 @@ struct reload {
 	struct state seen; /* of the file, when it was last looked at */
 	uint64_t refused;  /* the digest that the last reload has refused; 0: it took effect */
 	struct conf_watch *watch; /* NULL: changes are not noticed */
+	struct loop_timer retry;  /* set: a change was noticed while there could be no reload */
 };
 
 /* --- the file --- */
@@ -128,6 +130,7 @@ load(struct reload *r, struct settings_errors *errors)
 	size_t n;
 	char *bytes = read_file(file, &r->seen, &n, &e);
 
+	r->refused = r->seen.digest; /* until it took effect */
 	if (bytes == NULL)
 		return settings_load(file, errors); /* which says why it cannot be read */
 	s = settings_load_bytes(file, bytes, n, errors);
@@ -175,8 +178,11 @@ on_change(void *arg)
 	struct reload *r = arg;
 
 	look_again(r);
-	if (r->seen.is_there && is_other(r) && r->seen.digest != r->refused &&
-	    r->ops->refusal(r->arg) == NULL)
+	if (!r->seen.is_there || !is_other(r) || r->seen.digest == r->refused)
+		return;
+	if (r->ops->refusal(r->arg) != NULL)
+		loop_timer_set(&r->retry, RETRY); /* an upgrade may fail, or be over */
+	else
 		(void)reload_now(r, "the file has changed", NULL); /* it logs the outcome */
 }
 
@@ -189,8 +195,10 @@ update_watch(struct reload *r)
 			 (s->reload_on_change == RELOAD_AUTO && conf_watch_is_mounted(s->file));
 	struct err e;
 
-	if (!is_wanted)
+	if (!is_wanted) {
 		conf_watch_free(&r->watch);
+		loop_timer_clear(&r->retry);
+	}
 	if (!is_wanted || r->watch != NULL)
 		return;
 	r->watch = conf_watch_new(r->loop, s->file, on_change, r, &e);
@@ -227,7 +235,6 @@ reload_now(struct reload *r, const char *cause, struct settings_errors *errors)
 		note_success(r, cause);
 	} else {
 		r->failed++;
-		r->refused = r->seen.digest;
 		log_failure(r, cause, &own);
 	}
 	if (errors != NULL)
@@ -270,6 +277,7 @@ reload_new(struct loop *loop, unsigned section, const struct reload_ops *ops, vo
 	r->ops = ops;
 	r->arg = arg;
 	r->read_ns = clk_wall();
+	loop_timer_init(&r->retry, loop, on_change, r);
 	look_again(r);
 	r->digest = r->seen.digest;
 	update_watch(r);
@@ -285,5 +293,6 @@ reload_free(struct reload **rp)
 	if (r == NULL)
 		return;
 	conf_watch_free(&r->watch);
+	loop_timer_fini(&r->retry);
 	free(r);
 }

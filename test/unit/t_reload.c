@@ -3,15 +3,21 @@
 
 #include <fcntl.h>
 
+#include "common/clk.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "common/settings.h"
 #include "test/unit/unit.h"
 
+#define PATIENCE (30 * CLK_S)
+
 struct world {
+	struct loop *loop;
 	char folder[64], path[96];
 	struct settings *settings;
 	struct reload *reload;
 	const char *refusal, *mistake;
+	unsigned asked_n; /* how often refusal() was called */
 	unsigned adopted_n;
 };
 
@@ -26,8 +32,9 @@ current(void *arg)
 static const char *
 refusal(void *arg)
 {
-	const struct world *w = arg;
+	struct world *w = arg;
 
+	w->asked_n++;
 	return w->refusal;
 }
 
@@ -64,6 +71,7 @@ setup(void **state)
 {
 	struct world *w = xcalloc(1, sizeof *w);
 	struct settings_errors errors;
+	struct err e;
 
 	log_open(LOG_ERROR, LOG_LOGFMT, "t");
 	snprintf(w->folder, sizeof w->folder, "/tmp/t_reload.XXXXXX");
@@ -72,7 +80,9 @@ setup(void **state)
 	write_conf(w, "activator { workers = 2 }\n");
 	w->settings = settings_load(w->path, &errors);
 	assert_non_null(w->settings);
-	w->reload = reload_new(NULL, IN_ACTIVATOR, &ops, w);
+	w->loop = loop_new(&e);
+	assert_non_null(w->loop);
+	w->reload = reload_new(w->loop, IN_ACTIVATOR, &ops, w);
 	*state = w;
 	return 0;
 }
@@ -83,6 +93,7 @@ teardown(void **state)
 	struct world *w = *state;
 
 	reload_free(&w->reload);
+	loop_free(&w->loop);
 	settings_free(&w->settings);
 	unlink(w->path);
 	rmdir(w->folder);
@@ -191,6 +202,37 @@ a_file_is_known_by_its_bytes(void **state)
 	assert_false(counts(w).is_file_other);
 }
 
+/* Turn the loop until *n is at least that much. */
+static void
+turn_until(struct world *w, const unsigned *n, unsigned least)
+{
+	int64_t end = clk_now() + PATIENCE;
+
+	while (*n < least && clk_now() < end)
+		loop_once(w->loop, true);
+	assert_true(*n >= least);
+}
+
+/* A change that comes while there can be no reload takes effect once there can, and a reload that
+ * was refused meanwhile says nothing about the file. */
+static void
+a_change_waits_until_there_can_be_a_reload(void **state)
+{
+	struct world *w = *state;
+
+	write_conf(w, "reload_on_change = yes\nactivator { workers = 2 }\n");
+	assert_int_equal(reload_now(w->reload, "a test", NULL), 0);
+	w->refusal = "not now";
+	write_conf(w, "reload_on_change = yes\nactivator { workers = 2 trace = yes }\n");
+	assert_true(counts(w).is_file_other);
+	expect_failure(w, "not now");
+	turn_until(w, &w->asked_n, 4); /* the change, and another look */
+	assert_int_equal(w->adopted_n, 1);
+	w->refusal = NULL;
+	turn_until(w, &w->adopted_n, 2);
+	assert_true(w->settings->activator.trace);
+}
+
 int
 main(void)
 {
@@ -198,6 +240,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_good_file_is_in_effect, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_bad_file_changes_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_file_is_known_by_its_bytes, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_change_waits_until_there_can_be_a_reload, setup,
+						teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
