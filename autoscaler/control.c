@@ -397,6 +397,11 @@ on_stop(int signo, void *arg)
 {
 	struct autoscaler *a = arg;
 
+	if (a->is_relaunched) { /* the loop is at its end, and the drivers leave the instances */
+		a->is_relaunched = false;
+		log_info(NULL, "stopping instead of the upgrade", "signal=%s", strsignal(signo));
+		return;
+	}
 	if (a->is_stopping) {
 		log_warn(NULL, "second signal, exiting at once", "signal=%s", strsignal(signo));
 		loop_stop(a->loop);
@@ -479,16 +484,17 @@ on_hangup(int signo, void *arg)
 /* --- upgrading --- */
 
 /* The instances stay as they are, and wait for the next autoscaler. */
-static void
+static const char *
 on_checked(void *arg)
 {
 	struct autoscaler *a = arg;
 
-	if (a->is_stopping)
-		return;
+	if (a->is_stopping || a->linger_ns != 0)
+		return "the autoscaler is stopping";
 	a->is_relaunched = true;
 	learned_save(a->learned, a->reconcile);
 	loop_stop(a->loop);
+	return NULL;
 }
 
 int
@@ -741,7 +747,8 @@ on_close_timeout(void *arg)
 	*(bool *)arg = true;
 }
 
-/* After a failed start: close the drivers, and leave the instances as they are. */
+/* After a failed start, or for an upgrade: close the drivers, and leave the instances as they are.
+ */
 static void
 close_drivers(struct autoscaler *a)
 {
@@ -804,7 +811,6 @@ control_close(struct autoscaler **ap)
 	*ap = NULL;
 	if (a == NULL)
 		return false;
-	is_relaunched = a->is_relaunched;
 	relaunch_free(&a->relaunch);
 	loop_on_tail(a->loop, NULL, NULL);
 	watchdog_free(&a->watchdog);
@@ -812,6 +818,7 @@ control_close(struct autoscaler **ap)
 	loop_timer_fini(&a->tick);
 	loop_timer_fini(&a->round);
 	close_drivers(a);
+	is_relaunched = a->is_relaunched; /* after the last signal that the loop has reported */
 	ctl_server_close(&a->ctl);
 	ctl_commands_free(&a->ctl_commands);
 	hub_close(&a->hub);

@@ -19,7 +19,7 @@
 struct relaunch {
 	struct loop *loop;
 	char *const *argv;
-	void (*on_checked)(void *arg);
+	const char *(*on_checked)(void *arg);
 	void *arg;
 	pid_t child; /* that checks the conf file; 0: none */
 	int pidfd;   /* its; -1: none */
@@ -71,6 +71,7 @@ static void
 on_checked(int fd, short what, void *arg)
 {
 	struct relaunch *r = arg;
+	const char *why;
 	struct err e;
 	int status = 0;
 
@@ -84,10 +85,13 @@ on_checked(int fd, short what, void *arg)
 	r->pidfd = -1;
 	r->child = 0;
 	if (!r->is_late && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-		log_info(NULL, "upgrade: the new program takes this one's place", "program=%s",
-			 r->argv[0]);
-		report(r, NULL);
-		r->on_checked(r->arg);
+		why = r->on_checked(r->arg);
+		if (why != NULL)
+			log_error(NULL, "the upgrade is refused", "why=%s", why);
+		else
+			log_info(NULL, "upgrade: the new program takes this one's place",
+				 "program=%s", r->argv[0]);
+		report(r, why);
 		return;
 	}
 	describe(&e, status, r->is_late);
@@ -158,7 +162,7 @@ relaunch_begin(struct relaunch *r, void (*done)(const char *, void *), void *don
 }
 
 struct relaunch *
-relaunch_new(struct loop *loop, char *const *argv, void (*fn)(void *), void *arg)
+relaunch_new(struct loop *loop, char *const *argv, const char *(*fn)(void *), void *arg)
 {
 	struct relaunch *r = xcalloc(1, sizeof *r);
 

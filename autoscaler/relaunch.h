@@ -12,9 +12,10 @@
 struct loop;
 struct relaunch; /* opaque; relaunch.c */
 
-/* argv: of this process.  on_checked: close everything, and then call relaunch_exec(). */
-struct relaunch *relaunch_new(struct loop *, char *const *argv, void (*on_checked)(void *arg),
-			      void *arg);
+/* argv: of this process.  on_checked: return NULL, close everything, and then call
+ * relaunch_exec(); or return why the binary may not take this one's place any more. */
+struct relaunch *relaunch_new(struct loop *, char *const *argv,
+			      const char *(*on_checked)(void *arg), void *arg);
 void relaunch_free(struct relaunch **);
 
 /* Begin.  done is called from the loop with why NULL, if the binary takes this one's place, or with
