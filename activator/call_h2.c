@@ -216,8 +216,15 @@ on_timer(struct timeq_entry *e, int64_t now)
 	struct upstream *u = hc->call.upstream;
 
 	u->w->now = now;
-	if (hc->call.xfer != NULL)
+	if (hc->call.xfer != NULL) {
+		/* It has waited for SETTINGS. */
+		if (hc->call.xfer->state == XFER_CONNECTING &&
+		    hc->h2->reached == UPSTREAM_CONNECTED) {
+			upstream_h2_note(hc);
+			io_yield(&u->io);
+		}
 		return;
+	}
 	if (now < hc->until_ns) {
 		timeq_set(&u->w->timeq, &hc->timer, hc->until_ns);
 		return;

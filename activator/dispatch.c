@@ -408,14 +408,21 @@ static void
 upstream_refused(struct xfer *x)
 {
 	bool may_repeat = !x->has_given_body && x->head.data != NULL;
+	bool was_sent = x->state == XFER_EXCHANGE;
+	struct worker *w = x->w;
 
-	metric_add(&x->w->counters.upstream_refused, 1);
+	metric_add(&w->counters.upstream_refused, 1);
 	xfer_let_go(x);
 	if (++x->tries < TRIES_MAX && may_repeat) {
 		metric_add(&x->shard->retries, 1);
-		x->deadline_ns += x->w->now - x->sent_ns; /* as in upstream_failed() */
-		x->retry_ns = x->w->now + (PAUSE_FIRST << (x->tries - 1));
+		if (was_sent)
+			x->deadline_ns += w->now - x->sent_ns; /* as in upstream_failed() */
+		x->retry_ns = w->now + (PAUSE_FIRST << (x->tries - 1));
 		xfer_set_state(x, XFER_PAUSED);
+		/* The round may be at its end, so that nothing looks at the list before the timer.
+		 */
+		if (list_first(&w->paused) == &x->node)
+			loop_timer_set(&w->paused_timer, x->retry_ns - w->now);
 	} else {
 		xfer_refuse(x, OUT_UPSTREAM_REFUSED, NULL);
 	}
@@ -616,6 +623,9 @@ dispatch_connected(struct xfer *x, enum upstream_reached reached)
 	case UPSTREAM_FULL:
 		xfer_let_go(x);
 		dispatch_admit(x, true);
+		break;
+	case UPSTREAM_ENDING:
+		upstream_refused(x);
 		break;
 	case UPSTREAM_UNREACHED:
 		upstream_failed(x, true);

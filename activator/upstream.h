@@ -81,6 +81,7 @@ enum upstream_reached {
 	UPSTREAM_CONNECTED,
 	UPSTREAM_UNREACHED,
 	UPSTREAM_FULL,	 /* HTTP/2: it takes fewer streams than were to be opened */
+	UPSTREAM_ENDING, /* HTTP/2: it takes no more streams */
 	UPSTREAM_NO_TLS, /* it was reached, but the two cannot agree on TLS: it would fail again */
 };
 NODISCARD enum upstream_reached upstream_finish_connect(struct upstream *);

@@ -184,6 +184,12 @@ upstream_h2_cut(struct upstream *u)
 
 /* --- events of calls --- */
 
+static int64_t
+waits_until(const struct h2_call *hc)
+{
+	return hc->h2->u->connect_ns + xfer_limits(hc->call.xfer)->connect_timeout / 2;
+}
+
 /* Until the instance has said how many streams it takes, and whether it takes WebSockets, one
  * request goes ahead, and the others wait; not for ever. */
 static bool
@@ -194,7 +200,7 @@ must_wait(const struct h2_call *hc)
 
 	if (h2->has_settings || (!x->is_upgrade && (!h2->has_sent || pool_of(h2)->knows_streams)))
 		return false;
-	return x->w->now < h2->u->connect_ns + xfer_limits(x)->connect_timeout / 2;
+	return x->w->now < waits_until(hc);
 }
 
 /* Are as many streams open as the instance takes? */
@@ -227,7 +233,9 @@ reached(const struct h2_call *hc)
 		return h2->reached;
 	if (must_wait(hc))
 		return UPSTREAM_NOT_YET;
-	return h2->is_ending || is_full(h2) ? UPSTREAM_FULL : UPSTREAM_CONNECTED;
+	if (h2->is_ending)
+		return UPSTREAM_ENDING;
+	return is_full(h2) ? UPSTREAM_FULL : UPSTREAM_CONNECTED;
 }
 
 bool
@@ -247,6 +255,8 @@ upstream_h2_attached(struct call *call)
 	/* A second connection that breaks off is the instance's doing, and counts as a try. */
 	call->is_reused = call->is_reused && !call->xfer->needs_new_connection;
 	call->abort_ns = xfer_limits(call->xfer)->abort_timeout;
+	if (!hc->h2->has_settings)
+		timeq_set(&hc->w->timeq, &hc->timer, waits_until(hc));
 }
 
 static void
