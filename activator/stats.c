@@ -79,7 +79,6 @@ stats_free(struct stats **sp)
 	*sp = NULL;
 	if (s == NULL)
 		return;
-	CHECK(s->awaited == 0);
 	forget_all(&s->sums);
 	hmap_fini(&s->sums);
 	forget_all(&s->missed);
