@@ -53,7 +53,7 @@ def test_it_is_small_and_holds_nothing_set_uid(rootfs):
         mode = os.lstat(p).st_mode
         assert not mode & (stat.S_ISUID | stat.S_ISGID), p
         assert stat.S_ISLNK(mode) or not mode & 0o002 or p == rootfs + "/tmp", p
-    assert sorted(os.listdir(rootfs + "/usr/sbin")) == ["activator", "autoscaler"]
+    assert sorted(os.listdir(rootfs + "/usr/sbin")) == ["activator", "activatorctl", "autoscaler"]
     assert os.listdir(rootfs + "/bin") == ["sleep"]
     assert os.path.exists(rootfs + "/usr/share/zoneinfo/Europe/Berlin")
 

@@ -610,7 +610,7 @@ def test_idle_pods_go_first(tmp_path):
         with on_cluster(tmp_path, kube, services) as s:
             busy = [s.connect() for _ in range(2)]
             for c in busy:
-                c.request("GET", "/?ms=3500", "hello")
+                c.request("GET", "/?ms=15000", "hello")
             wait_until(lambda: kube.replicas("hello") == 2, what="two replicas")
             costs = [r for r in kube.seen(verb="patch", resource="pods", status=200)
                      if COST in ((r["body"].get("metadata") or {}).get("annotations") or {})]
