@@ -643,6 +643,32 @@ release(struct call *call, bool may_pool)
 		upstream_shed_waited(u);
 }
 
+/* Is it unknown whether the instance still reads?  Some servers end a connection that has many
+ * PINGs, so that none is sent while bytes come, or while the answer to one is awaited. */
+static bool
+is_silent(const struct h2_call *hc)
+{
+	const struct upstream_h2 *h2 = hc->h2;
+
+	return !h2->is_asked &&
+	       (h2->read_ns <= hc->head_sent_ns || hc->w->now - h2->read_ns >= hc->call.abort_ns);
+}
+
+/* Without a limit the slot is given back now; a PING finds out whether the connection is dead. */
+static void
+reset_and_ask(struct h2_call *hc)
+{
+	struct upstream *u = hc->call.upstream;
+	struct instance *inst = u->inst;
+
+	hc->has_slot = false;
+	hc->h2->is_asked = true;
+	reset_and_wait(hc);
+	limiter_give_back(inst);
+	if (io_is_open(&u->io))
+		upstream_shed_waited(u);
+}
+
 /* With a limit, the slot stays taken until the instance knows that the request is over. */
 static void
 close_call(struct call *call, bool abort)
@@ -651,9 +677,15 @@ close_call(struct call *call, bool abort)
 
 	(void)abort;
 	call->xfer = NULL;
-	if (!is_over(hc) && hc->is_head_sent && instance_has_limit(call->upstream->inst)) {
-		reset_and_wait(hc);
-		return;
+	if (!is_over(hc) && hc->is_head_sent) {
+		if (instance_has_limit(call->upstream->inst)) {
+			reset_and_wait(hc);
+			return;
+		}
+		if (hc->has_slot && is_silent(hc)) {
+			reset_and_ask(hc);
+			return;
+		}
 	}
 	if (!is_over(hc))
 		reset(hc, false);
@@ -815,6 +847,7 @@ on_head_sent(void *arg, void *stream)
 
 	(void)arg;
 	hc->is_head_sent = true;
+	hc->head_sent_ns = hc->w->now;
 }
 
 /* A reset that is not ours is that of the session: the instance has broken the rules. */

@@ -62,6 +62,8 @@ make(struct worker *w, struct instance *inst, const struct revision_limits *limi
 	bounds_upstream_opened(w->bounds);
 	if (limits->v.protocol != PROTOCOL_H2C)
 		return &u->call;
+	/* Its writes may be blocked for as long as requests come for it. */
+	tcp_limit_unacknowledged(fd, limits->v.tcp_user_timeout);
 	upstream_h2_begin(u);
 	return upstream_h2_call(u);
 }

@@ -423,6 +423,8 @@ read_into(struct upstream_h2 *h2, char *buf, size_t room)
 			return;
 		}
 		h2->is_small = (size_t)got < IO_AHEAD;
+		h2->is_asked = false;
+		h2->read_ns = u->w->now;
 		rc = h2_client_feed(h2->session, buf, (size_t)got);
 		io_expect_more(&u->io);
 		upstream_h2_want_write(h2); /* acknowledgements, windows */

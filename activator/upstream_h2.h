@@ -31,7 +31,9 @@ struct upstream_h2 {
 	bool has_carried;	 /* a request */
 	bool has_sent;		 /* one */
 	bool is_small;		 /* the last read found little */
+	bool is_asked;		 /* a PING without a slot is under way: nothing was read since */
 	uint64_t pings;		 /* the token of the last PING */
+	int64_t read_ns;	 /* when bytes came last */
 	uint64_t bytes;		 /* that its calls keep */
 };
 
@@ -44,18 +46,19 @@ struct h2_call {
 	bool is_refused_upgrade; /* the instance does not take that */
 	bool has_slot;
 	bool is_head_sent;
-	bool is_in_ended;    /* the response is whole, in `in` and in_trailers */
-	bool is_out_ended;   /* no more is added to out */
-	bool is_closed;	     /* the session has forgotten the stream */
-	bool is_malformed;   /* the session has reset it */
-	bool is_too_large;   /* a response head is larger than may be kept */
-	bool is_over;	     /* a bound on bytes was reached when the last of them came */
-	bool is_reset;	     /* by us, as its request is over */
-	bool wants_ping;     /* a PING is to follow the reset … */
-	uint64_t ping;	     /* … and has this token; 0: none was sent */
-	bool is_acked;	     /* it was answered: the instance knows of the reset */
-	uint32_t code;	     /* is_closed: why */
-	uint32_t heads_n;    /* in heads */
+	int64_t head_sent_ns; /* is_head_sent: when */
+	bool is_in_ended;     /* the response is whole, in `in` and in_trailers */
+	bool is_out_ended;    /* no more is added to out */
+	bool is_closed;	      /* the session has forgotten the stream */
+	bool is_malformed;    /* the session has reset it */
+	bool is_too_large;    /* a response head is larger than may be kept */
+	bool is_over;	      /* a bound on bytes was reached when the last of them came */
+	bool is_reset;	      /* by us, as its request is over */
+	bool wants_ping;      /* a PING is to follow the reset … */
+	uint64_t ping;	      /* … and has this token; 0: none was sent */
+	bool is_acked;	      /* it was answered: the instance knows of the reset */
+	uint32_t code;	      /* is_closed: why */
+	uint32_t heads_n;     /* in heads */
 	struct strbuf heads; /* response heads, as HTTP/1.1 has them, that the client has not got */
 	size_t heads_at;     /* those before are passed on */
 	struct outbuf in;    /* body that the client has not taken */

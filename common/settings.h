@@ -45,7 +45,7 @@ struct limits {
 	int64_t stall_timeout;	  /* instance: silence within the body of the response */
 	int64_t request_timeout;  /* from the head to the end of the response; 0: none */
 	int64_t tunnel_timeout;	  /* after 101: silence in both directions */
-	int64_t tcp_user_timeout; /* after 101: 0: the kernel's */
+	int64_t tcp_user_timeout; /* after 101, and of HTTP/2 to instances; 0: the kernel's */
 	int64_t abort_timeout;
 	int64_t upstream_idle_timeout; /* of a pooled connection; below the instance's own */
 

@@ -387,6 +387,34 @@ def test_an_instance_that_says_nothing(fresh_instance, kind):
 
 
 @pytest.mark.parametrize("kind", ["h1", "h2"])
+def test_a_connection_that_goes_silent(fresh_instance, kind):
+    """Without a limit, too, a PING finds that it is dead; requests that overlap do not keep it in
+    use."""
+    s, origin = fresh_instance(more="response_timeout = 300ms abort_timeout = 300ms")
+    assert get(s, kind)[0] == 200
+    dead = origin.peers[0]
+    dead.frame = lambda *args: None
+    origin.on_end = lambda peer, stream: peer is dead or peer.answer(stream)
+    done, got = threading.Event(), []
+
+    def ask_on():
+        while not done.is_set():
+            got.append(get(s, kind)[0])
+
+    threads = [threading.Thread(target=ask_on) for _ in range(2)]
+    for t in threads:
+        t.start()
+    try:
+        wait_until(lambda: 200 in got, what="an answer on another connection")
+    finally:
+        done.set()
+        for t in threads:
+            t.join()
+    assert "does not answer a PING" in s.activator.text()
+    assert get(s, kind)[::2] == (200, b"origin")
+
+
+@pytest.mark.parametrize("kind", ["h1", "h2"])
 def test_an_instance_with_a_small_window(fresh_instance, kind):
     """It closes the window of a stream that is under way, and opens it byte by byte."""
     s, origin = fresh_instance(((INITIAL_WINDOW, 10),))
