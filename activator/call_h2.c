@@ -176,6 +176,8 @@ reset(struct h2_call *hc, bool wants_ping)
 	hc->is_reset = true;
 	hc->wants_ping = wants_ping;
 	take(hc, &hc->out, hc->out.n);
+	if (!hc->is_head_sent)
+		hc->h2->cancelled_n++;
 	h2_client_reset(hc->h2->session, hc->id, H2_CANCEL);
 	upstream_h2_want_write(hc->h2);
 }

@@ -12,6 +12,7 @@
 
 #define READS_A_TURN 4 /* so that the other connections of the worker have their turn */
 #define WRITES_A_ROUND 4
+#define CANCELLED_MOST 100 /* an instance may allow any number of streams */
 #define CONN_WINDOW_LEAST (UINT32_C(1) << 20)
 
 static const struct io_ops ops;
@@ -57,7 +58,8 @@ streams_most(const struct upstream_h2 *h2)
 static bool
 has_room(const struct upstream_h2 *h2)
 {
-	return !h2->is_ending && h2->calls.n < streams_most(h2);
+	return !h2->is_ending && h2->cancelled_n < CANCELLED_MOST &&
+	       h2->calls.n + h2->cancelled_n < streams_most(h2);
 }
 
 /* The list of the connections that carry calls and take more. */
@@ -355,6 +357,7 @@ write_frames(struct upstream_h2 *h2)
 {
 	struct upstream *u = h2->u;
 	struct worker *w = u->w;
+	bool is_drained = false;
 	int writes = 0;
 
 	if (h2->reached != UPSTREAM_CONNECTED || h2->is_lost)
@@ -374,7 +377,8 @@ write_frames(struct upstream_h2 *h2)
 			lost(h2, n < 0 ? UPSTREAM_ENDED_PROTOCOL : UPSTREAM_ENDED_INSTANCE);
 			return true;
 		}
-		if (n < (ssize_t)(WORKER_FRAMES - H2_WRITE_LEAST))
+		is_drained = n < (ssize_t)(WORKER_FRAMES - H2_WRITE_LEAST);
+		if (is_drained)
 			break;
 	}
 	if (h2->events.n > 0)
@@ -382,6 +386,10 @@ write_frames(struct upstream_h2 *h2)
 	if (h2_client_is_over(h2->session) && !io_is_blocked(&u->io)) {
 		lost(h2, end_of(h2));
 		return true;
+	}
+	if (is_drained && h2->cancelled_n > 0) {
+		h2->cancelled_n = 0;
+		upstream_h2_settle(h2);
 	}
 	return false;
 }

@@ -35,6 +35,9 @@ struct upstream_h2 {
 	uint64_t pings;		 /* the token of the last PING */
 	int64_t read_ns;	 /* when bytes came last */
 	uint64_t bytes;		 /* that its calls keep */
+	/* Requests that were reset before their heads were sent: the session keeps those heads
+	 * until it is written. */
+	uint32_t cancelled_n;
 };
 
 struct h2_call {
