@@ -900,6 +900,9 @@ on_pong(void *arg, uint64_t token)
 	struct upstream_h2 *h2 = arg;
 	struct list_node *node, *tmp;
 
+	if (token <= h2->acked || token > h2->pings) /* not asked for */
+		return;
+	h2->acked = token;
 	LIST_FOREACH(&h2->calls, node, tmp) {
 		struct h2_call *hc = container_of(node, struct h2_call, node);
 

@@ -33,6 +33,7 @@ struct upstream_h2 {
 	bool is_small;		 /* the last read found little */
 	bool is_asked;		 /* a PING without a slot is under way: nothing was read since */
 	uint64_t pings;		 /* the token of the last PING */
+	uint64_t acked;		 /* that of the last one that was answered */
 	int64_t read_ns;	 /* when bytes came last */
 	uint64_t bytes;		 /* that its calls keep */
 	/* Requests that were reset before their heads were sent: the session keeps those heads
