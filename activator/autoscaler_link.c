@@ -438,6 +438,12 @@ autoscaler_link_finish(struct autoscaler_link *al, void (*done)(void *), void *a
 		stats_collect(al->stats);
 }
 
+void
+autoscaler_link_stop(struct autoscaler_link *al)
+{
+	stats_stop(al->stats);
+}
+
 static void
 on_reported(void *arg)
 {

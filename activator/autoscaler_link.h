@@ -43,6 +43,8 @@ void autoscaler_link_leave(struct autoscaler_link *);
 /* All its requests have ended, and it is about to end, too: give up all slots, report the last
  * figures, and then call done. */
 void autoscaler_link_finish(struct autoscaler_link *, void (*done)(void *arg), void *arg);
+/* The workers are about to end: ask them for figures no more. */
+void autoscaler_link_stop(struct autoscaler_link *);
 
 /* Answer the command of that token: what was done, or (!is_done) why not. */
 void autoscaler_link_result(struct autoscaler_link *, const char *token, bool is_done,

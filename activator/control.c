@@ -910,6 +910,8 @@ control_close(struct activator **ap)
 	*ap = NULL;
 	upgrade_free(&a->upgrade);
 	admin_close(&a->admin);
+	if (a->link != NULL)
+		autoscaler_link_stop(a->link);
 	for (i = 0; i < a->started_n; i++)
 		worker_stop(a->workers[i]);
 	loop_settle(a->loop);

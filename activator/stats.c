@@ -79,6 +79,7 @@ stats_free(struct stats **sp)
 	*sp = NULL;
 	if (s == NULL)
 		return;
+	CHECK(s->awaited == 0);
 	forget_all(&s->sums);
 	hmap_fini(&s->sums);
 	forget_all(&s->missed);
@@ -268,6 +269,12 @@ bool
 stats_is_collecting(const struct stats *s)
 {
 	return s->awaited > 0;
+}
+
+void
+stats_stop(struct stats *s)
+{
+	s->workers_n = 0;
 }
 
 void
