@@ -46,16 +46,24 @@ tell() {
 		p' >&2
 }
 
+# After an upgrade the activator is another process, of the same process group.
+has_activator() {
+	kill -0 -- "-$activator" 2>/dev/null
+}
+
 # Both programs run in sessions of their own: Ctrl-C reaches only this script, which stops the
 # activator first.
 stop() {
 	trap '' INT TERM
 	echo
 	echo "stopping"
-	for pid in $activator $autoscaler; do
-		kill -TERM "$pid" 2>/dev/null
-		wait "$pid" 2>/dev/null
-	done
+	{
+		kill -TERM -- "-$activator" || kill -TERM "$activator"
+		wait "$activator"
+		while has_activator; do sleep 0.1; done
+		kill -TERM "$autoscaler"
+		wait "$autoscaler"
+	} 2>/dev/null
 	echo "stopped"
 	exit "$1"
 }
@@ -96,5 +104,8 @@ for _ in $(seq 100); do
 done
 say_hello
 wait -n $activator $autoscaler
+while kill -0 "$autoscaler" 2>/dev/null && has_activator; do
+	sleep 0.5
+done
 echo "one of the two programs has ended by itself; see $log"
 stop 1

@@ -3,6 +3,7 @@ a program twice, install, run the demo."""
 import os
 import re
 import signal
+import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -169,10 +170,16 @@ def test_the_demo(tmp_path):
         assert status == 503 and "no-such-program" in text
         wait_until(lambda: "hello/v1  back to zero" in output.read_text())
         assert ask(port, "hello.localhost") == (200, "hello\n")
+        subprocess.run([BUILD + "/activatorctl", "-c", str(tmp_path / "demo.conf"), "upgrade"],
+                       cwd=ROOT, stdout=subprocess.DEVNULL, timeout=WAIT_S)
+        wait_until(lambda: "an older activator has ended" in (tmp_path / "log").read_text())
+        assert ask(port, "hello.localhost") == (200, "hello\n")
         demo.send_signal(signal.SIGINT)
         assert demo.wait(WAIT_S) == 0
     finally:
         demo.kill()
+    with pytest.raises(ConnectionRefusedError):  # nor is the new activator left
+        socket.create_connection(("127.0.0.1", port)).close()
     text = output.read_text()
     assert re.search(r"hello/v1  woken: 1 parked\n", text)
     assert re.search(r"hello/v1  scaled from 0 to 1\n", text)
