@@ -18,6 +18,7 @@
 #include "common/strbuf.h"
 #include "common/unix_socket.h"
 
+#define READS_AT_END 64			/* READ_BYTES each: more than a socket holds */
 #define READ_BYTES ((size_t)64 << 10)	/* in one event, so that other links have their turn */
 #define FLUSH_BYTES ((size_t)256 << 10) /* so many are written before the tail of the round */
 #define RETRY_FIRST (10 * CLK_MS)
@@ -33,10 +34,11 @@ struct link {
 	const struct link_ops *ops;
 	void *arg;
 	enum link_state state;
-	bool is_freed;	   /* by link_free(); the memory is freed at the tail */
-	bool is_flush_due; /* at the tail of this round */
-	unsigned deferred; /* calls that are to come at the tail; the link lives until then */
-	int fd;		   /* -1: none */
+	bool is_freed;	      /* by link_free(); the memory is freed at the tail */
+	bool is_flush_due;    /* at the tail of this round */
+	bool is_write_broken; /* the peer takes nothing more: what it has sent is still delivered */
+	unsigned deferred;    /* calls that are to come at the tail; the link lives until then */
+	int fd;		      /* -1: none */
 	struct loop_fd reader, writer;
 	struct strbuf in; /* begins with the beginning of a line */
 	size_t in_seen;	  /* bytes of `in` that were searched for a newline */
@@ -228,6 +230,8 @@ trim(struct link *l)
 	l->out_done = 0;
 }
 
+static void on_write_broken(void *arg);
+
 static void
 flush(struct link *l)
 {
@@ -243,7 +247,11 @@ flush(struct link *l)
 		}
 		if (n < 0) {
 			err_errno(&l->why, "cannot write to the peer");
-			break_off(l);
+			l->is_write_broken = true;
+			strbuf_clear(&l->out);
+			l->out_done = 0;
+			loop_fd_clear(&l->writer);
+			at_tail(l, on_write_broken); /* a line may be being delivered */
 			return;
 		}
 		l->out_done += (size_t)n;
@@ -269,7 +277,7 @@ void
 link_send(struct link *l, const char *data, size_t n)
 {
 	CHECK(memchr(data, '\n', n) == NULL);
-	if (l->state != LINK_UP)
+	if (l->state != LINK_UP || l->is_write_broken)
 		return;
 	if (n >= LINK_LINE_MAX) {
 		log_error(NULL, "cannot send a line: it is too long for the link",
@@ -316,7 +324,8 @@ deliver_lines(struct link *l)
 		link_cut(l, "the peer sent a line longer than %zu bytes", LINK_LINE_MAX - 1);
 }
 
-static void
+/* False: nothing was there, or the connection has ended. */
+static bool
 read_some(struct link *l)
 {
 	char *to = strbuf_reserve(&l->in, READ_BYTES);
@@ -337,6 +346,25 @@ read_some(struct link *l)
 	}
 	if (l->state == LINK_UP && l->in.len == 0 && l->in.cap > 2 * READ_BYTES)
 		strbuf_fini(&l->in);
+	return n > 0;
+}
+
+/* The peer has closed the connection, or a part of it, and may have sent its last words before. */
+static void
+on_write_broken(void *arg)
+{
+	struct link *l = arg;
+	struct err why = l->why;
+	int reads = 0;
+
+	l->deferred--;
+	while (l->state == LINK_UP && !l->is_freed && reads++ < READS_AT_END && read_some(l))
+		;
+	if (l->state == LINK_UP && !l->is_freed) {
+		l->why = why;
+		break_off(l);
+	}
+	release(l);
 }
 
 static void
@@ -356,7 +384,7 @@ establish(struct link *l, int fd)
 {
 	l->fd = fd;
 	l->state = LINK_UP;
-	l->is_peer_accepted = false;
+	l->is_peer_accepted = l->is_write_broken = false;
 	loop_fd_set(&l->reader, l->loop, fd, EV_READ, on_link_ready, l);
 	l->ops->on_up(l, l->arg);
 }

@@ -171,7 +171,7 @@ def test_the_demo(tmp_path):
         wait_until(lambda: "hello/v1  back to zero" in output.read_text())
         assert ask(port, "hello.localhost") == (200, "hello\n")
         subprocess.run([BUILD + "/activatorctl", "-c", str(tmp_path / "demo.conf"), "upgrade"],
-                       cwd=ROOT, stdout=subprocess.DEVNULL, timeout=WAIT_S)
+                       cwd=ROOT, stdout=subprocess.DEVNULL, check=True, timeout=WAIT_S)
         wait_until(lambda: "an older activator has ended" in (tmp_path / "log").read_text())
         assert ask(port, "hello.localhost") == (200, "hello\n")
         demo.send_signal(signal.SIGINT)

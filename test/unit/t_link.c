@@ -283,6 +283,22 @@ pour(struct world *w, int fd, size_t n, const char *end)
 }
 
 static void
+what_a_peer_has_sent_before_it_closed_is_delivered(void **state)
+{
+	struct world *w = *state;
+	int fd;
+
+	serve(w);
+	fd = raw_connect(w);
+	raw_send(fd, "last\nwords\n");
+	close(fd);
+	send_text(&w->far, "too late"); /* is written, and fails, before the socket is read */
+	loop_settle(w->loop);
+	assert_string_equal(strbuf_str(&w->far.text), "last|words|");
+	assert_int_equal(w->far.downs, 1);
+}
+
+static void
 the_longest_line_passes_and_one_more_byte_does_not(void **state)
 {
 	struct world *w = *state;
@@ -716,6 +732,7 @@ main(void)
 		T(lines_pass_both_ways_in_order),
 		T(half_lines_wait_for_their_rest),
 		T(a_peer_that_dies_within_a_line_is_reported),
+		T(what_a_peer_has_sent_before_it_closed_is_delivered),
 		T(the_longest_line_passes_and_one_more_byte_does_not),
 		T(a_line_without_end_is_cut_while_it_grows),
 		T(a_peer_that_does_not_read_is_cut),
