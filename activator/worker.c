@@ -634,8 +634,10 @@ worker_period_free(struct worker_period **pp)
 	*pp = NULL;
 	if (p == NULL)
 		return;
-	for (i = 0; i < p->n; i++)
+	for (i = 0; i < p->n; i++) {
 		revision_unref(&p->v[i].rev);
+		free(p->v[i].tally);
+	}
 	free(p->v);
 	free(p);
 }

@@ -10,6 +10,7 @@
 #include "common/shares.h"
 
 struct strbuf;
+struct tally;
 
 #define MSG_PROTOCOL 1
 #define MSG_LINE_MAX ((size_t)1 << 20)	   /* bytes of a line, newline included */
@@ -170,6 +171,7 @@ struct msg_stat {
 	uint64_t completed;
 	/* before the period, while there was no link: in no other report */
 	uint64_t missed_requests, missed_completed;
+	struct tally *tally; /* since the activator has known the revision; NULL: not reported */
 	struct msg_stat_instance *v;
 	size_t n;
 };
