@@ -607,6 +607,21 @@ link_server_allow_group(struct link_server *s, gid_t group, struct err *e)
 	return 0;
 }
 
+size_t
+link_server_fds(const struct link_server *s, int *fds, size_t max)
+{
+	struct list_node *node, *tmp;
+	size_t n = 0;
+
+	LIST_FOREACH(&s->links, node, tmp) {
+		const struct link *l = container_of(node, struct link, node);
+
+		if (l->fd >= 0 && n < max)
+			fds[n++] = l->fd;
+	}
+	return n;
+}
+
 void
 link_server_free(struct link_server **sp)
 {

@@ -69,6 +69,8 @@ NODISCARD struct link_server *link_listen_private(struct loop *, const char *pat
 /* Of link_listen_private(): let the members of a group connect, too; (gid_t)-1: not any longer.  An
  * error leaves the socket as it is. */
 NODISCARD int link_server_allow_group(struct link_server *, gid_t, struct err *);
+/* Put the descriptors of the accepted connections, at most max, into fds.  Returns how many. */
+size_t link_server_fds(const struct link_server *, int *fds, size_t max);
 /* Stop listening, remove the socket, and close the accepted links without on_down. */
 void link_server_free(struct link_server **);
 

@@ -21,6 +21,10 @@
  *   D  leave                            stop all instances, then exit
  *   K  leave                            it does so now, whatever process asked for it
  *
+ * After `leave` of K, the end of the connection means that the keeper is gone: its process id, its
+ * lock and its socket are free.  Two exceptions: it was killed before, or its parent did not reap
+ * it within 3 s.
+ *
  * Both ignore unknown types and members.  The first message of either is `hello`; `hello` and
  * `leave` are understood in every version of the protocol, so that an autoscaler can replace
  * a keeper of another version. */

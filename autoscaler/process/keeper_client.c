@@ -225,7 +225,8 @@ on_link_down(struct link *l, const struct err *why, void *arg)
 		log_warn(NULL, "connection to the keeper lost", "why=%s", why->text);
 	c->is_connected = false;
 	link_free(&c->link);
-	/* A dying keeper closes its socket before its lock.  Wait, or it would seem alive. */
+	/* A keeper that was killed closes its socket before its lock.  Wait, or it would seem
+	 * alive. */
 	loop_timer_set(&c->retry, RETRY_FIRST / 10);
 }
 
