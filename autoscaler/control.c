@@ -23,6 +23,7 @@
 #include "common/clk.h"
 #include "common/control_socket.h"
 #include "common/daemon.h"
+#include "common/link.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/reload.h"
@@ -154,16 +155,18 @@ line_to_all(const char *text, size_t n, void *arg)
 		hub_send_line_all(a->hub, text, n);
 }
 
-static void
-on_activator_up(struct hub_peer *p, void *arg)
+static int
+on_activator_up(struct hub_peer *p, void *arg, struct err *e)
 {
 	struct autoscaler *a = arg;
 
+	if (activators_up(a->activators, p->id, p->pid, link_peer_pidfd(p->link), e) < 0)
+		return -1;
 	log_info(NULL, "activator connected", "activator=%s pid=%d uid=%d", p->id, (int)p->pid,
 		 (int)p->uid);
-	activators_up(a->activators, p->id, p->pid);
 	services_describe(a->services, line_to_one, p);
 	reconcile_peer_up(a->reconcile, p->serial, p->id, p->has_shares);
+	return 0;
 }
 
 static void

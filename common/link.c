@@ -18,6 +18,10 @@
 #include "common/strbuf.h"
 #include "common/unix_socket.h"
 
+#ifndef SO_PEERPIDFD /* of Linux 6.5 */
+#define SO_PEERPIDFD 77
+#endif
+
 #define READS_AT_END 64			/* READ_BYTES each: more than a socket holds */
 #define READ_BYTES ((size_t)64 << 10)	/* in one event, so that other links have their turn */
 #define FLUSH_BYTES ((size_t)256 << 10) /* so many are written before the tail of the round */
@@ -444,6 +448,17 @@ link_peer_process(const struct link *l, pid_t *pid, uid_t *uid)
 		peer = (struct ucred){.pid = -1, .uid = (uid_t)-1};
 	*pid = peer.pid;
 	*uid = peer.uid;
+}
+
+int
+link_peer_pidfd(const struct link *l)
+{
+	int fd = -1;
+	socklen_t n = sizeof fd;
+
+	if (l->fd < 0 || getsockopt(l->fd, SOL_SOCKET, SO_PEERPIDFD, &fd, &n) < 0)
+		return -1;
+	return fd;
 }
 
 void

@@ -51,6 +51,9 @@ void link_cut(struct link *, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* The process at the other end, as the kernel knew it when it connected or listened; -1 each:
  * unknown. */
 void link_peer_process(const struct link *, pid_t *pid, uid_t *uid);
+/* A pidfd of that process, the caller's to close; -1: the kernel gives none (before Linux 6.5).  It
+ * names that process for certain, while its number may be another's by now. */
+NODISCARD int link_peer_pidfd(const struct link *);
 /* The arg of the link's callbacks: on_accept may give each accepted link one of its own. */
 void link_set_arg(struct link *, void *arg);
 void *link_arg(const struct link *);

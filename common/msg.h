@@ -14,6 +14,7 @@ struct tally;
 
 #define MSG_PROTOCOL 1
 #define MSG_LINE_MAX ((size_t)1 << 20)	   /* bytes of a line, newline included */
+#define MSG_HELD_MAX 16384		   /* instances in a shares_held */
 #define MSG_DELAY_MS_MAX INT64_C(86400000) /* of retry_after_ms, cold_start_ms, oldest_ms */
 
 #define MSG_TYPES(X)                                                                               \

@@ -468,7 +468,12 @@ get_shares_held(const struct jget *at, struct msg_shares_held *s, struct err *e)
 	    get_slots(at, "owed_idle", JGET_MAY, &s->owed_idle, e) < 0 ||
 	    get_slots(at, "owed_due", JGET_MAY, &s->owed_due, e) < 0)
 		return -1;
-	return GET_OBJECTS(at, "instances", JGET_MUST, s->v, s->n, get_held_instance, e);
+	if (GET_OBJECTS(at, "instances", JGET_MUST, s->v, s->n, get_held_instance, e) < 0)
+		return -1;
+	if (s->n > MSG_HELD_MAX)
+		return jget_fail(at, "instances", e, "expected at most %d instances, got %zu",
+				 MSG_HELD_MAX, s->n);
+	return 0;
 }
 
 static int
