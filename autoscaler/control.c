@@ -504,7 +504,7 @@ int
 control_upgrade(struct autoscaler *a, void (*done)(const char *, void *), void *arg, struct err *e)
 {
 	if (a->is_stopping || a->linger_ns != 0) {
-		log_error(NULL, "the upgrade is refused", "why=the autoscaler is stopping");
+		log_error(NULL, "the upgrade is refused", "why=%s", "the autoscaler is stopping");
 		return err_set(e, 0, "the autoscaler is stopping");
 	}
 	return relaunch_begin(a->relaunch, done, arg, e);
