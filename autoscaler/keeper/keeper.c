@@ -370,6 +370,9 @@ on_request(struct keeper *kp, struct keeper_msg *m)
 		if (c != NULL)
 			c->answered = true;
 		break;
+	case KEEPER_LOG:
+		log_change((enum log_level)m->log_level, (enum log_format)m->log_format);
+		break;
 	case KEEPER_LEAVE:
 		shut_down(kp);
 		break;
