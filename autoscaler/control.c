@@ -623,6 +623,9 @@ open_admin(struct autoscaler *a, struct err *e)
 	admin_add_page(a->admin, "/status", on_status, a);
 	admin_add_page(a->admin, "/why", on_why, a);
 	admin_add_page(a->admin, "/usage", on_usage, a);
+	admin_page_params(a->admin, "/status", status_params);
+	admin_page_params(a->admin, "/why", explain_params);
+	admin_page_params(a->admin, "/usage", ledger_params);
 	return 0;
 }
 

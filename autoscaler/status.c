@@ -10,6 +10,8 @@
 #include "common/jput.h"
 #include "common/strbuf.h"
 
+const char *const status_params[] = {"revision", NULL};
+
 static const char *const state_names[] = {"starting", "ready", "stopping"};
 
 static double

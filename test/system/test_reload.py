@@ -561,5 +561,7 @@ def test_the_keeper_logs_as_the_new_file_says(tmp_path):
                    what="a line of the keeper")
         line = [x for x in s.autoscaler.text().splitlines() if "keeping its instances" in x][0]
         assert json.loads(line)["program"] == "keeper", line
+        s.start_autoscaler()  # it adopts the instance, and ends it
+        assert s.get("s")[0] == 200
     finally:
         s.stop()
