@@ -527,6 +527,7 @@ watch_signals(struct autoscaler *a, struct err *e)
 	    loop_signal(a->loop, SIGHUP, on_hangup, a, e) < 0 ||
 	    loop_signal(a->loop, SIGUSR2, on_upgrade, a, e) < 0)
 		return -1;
+	daemon_release_signals(); /* the program before may have held them */
 	return 0;
 }
 
@@ -753,6 +754,17 @@ on_close_timeout(void *arg)
 	*(bool *)arg = true;
 }
 
+/* Another program takes this one's place.  From here on signals wait for it: without a handler they
+ * would end it, or be lost.  Those that came before are handled now. */
+static void
+hold_signals(struct autoscaler *a)
+{
+	daemon_hold_signals();
+	loop_once(a->loop, true);
+	if (!a->is_relaunched)
+		daemon_release_signals();
+}
+
 /* After a failed start, or for an upgrade: close the drivers, and leave the instances as they are.
  */
 static void
@@ -824,7 +836,9 @@ control_close(struct autoscaler **ap)
 	loop_timer_fini(&a->tick);
 	loop_timer_fini(&a->round);
 	close_drivers(a);
-	is_relaunched = a->is_relaunched; /* after the last signal that the loop has reported */
+	if (a->is_relaunched)
+		hold_signals(a);
+	is_relaunched = a->is_relaunched;
 	ctl_server_close(&a->ctl);
 	ctl_commands_free(&a->ctl_commands);
 	hub_close(&a->hub);
