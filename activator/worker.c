@@ -516,6 +516,7 @@ do_replaced(struct loop_mail *mail)
 
 	free(m);
 	stop_accepting(w);
+	w->keeps_idle = true;
 	/* HTTP/2 has GOAWAY: no request is lost to a connection that closes. */
 	LIST_FOREACH(&w->conns, node, tmp) {
 		struct conn *c = container_of(node, struct conn, node);
@@ -565,6 +566,7 @@ do_drain(struct loop_mail *mail)
 
 	free(m);
 	stop_accepting(w);
+	w->keeps_idle = false;
 	accept_drain(w);
 	LIST_FOREACH(&w->conns, node, tmp)
 		conn_drain(container_of(node, struct conn, node));

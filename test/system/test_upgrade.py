@@ -109,6 +109,20 @@ def test_what_it_has_is_finished(tmp_path):
         assert s.metric("activator_older_connections") == 0
 
 
+def test_a_response_whose_head_was_sent_before(tmp_path):
+    """That head does not say close: the connection stays for one more request."""
+    size = 20000000  # more than sockets hold
+    with upgrading(tmp_path, S) as s, s.connect() as c:
+        c.request("GET", "/bytes/%d" % size, "s")
+        line, fields = c.head()
+        assert line.split()[1] == "200" and "close" not in str(fields)
+        s.upgrade()
+        c.exactly(size)
+        c.request("GET", "/", "s")
+        status, fields, _ = c.response()
+        assert (status, fields["connection"]) == (200, "close")
+
+
 def test_drain_timeout_cuts_what_would_not_end(tmp_path):
     """A tunnel, and an idle connection; a request goes on, and its own time limits hold."""
     answer = Gate(tmp_path)
