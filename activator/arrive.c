@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "activator/access_note.h"
 #include "activator/conn.h"
 #include "activator/dispatch.h"
 #include "activator/failure.h"
@@ -86,10 +87,10 @@ client_of(const struct xfer *x, const struct h1_head *head, struct addr *forward
 }
 
 static void
-find_route(struct xfer *x, const struct request *r, struct route_match *match)
+find_route(struct xfer *x, const struct request *r, const struct addr *client,
+	   struct route_match *match)
 {
 	struct worker *w = x->w;
-	struct addr forwarded;
 	struct route_query q = {
 		.host = r->authority,
 		.host_n = r->host_n,
@@ -99,7 +100,7 @@ find_route(struct xfer *x, const struct request *r, struct route_match *match)
 		.method_n = r->head->method_n,
 		.field = next_field_of_head,
 		.is_local = x->conn->is_local,
-		.client = client_of(x, r->head, &forwarded),
+		.client = client,
 		.random = worker_random(w),
 	};
 
@@ -256,15 +257,35 @@ is_directed(struct xfer *x, const char *host, size_t n)
 	return fit != TLS_MISDIRECTED;
 }
 
+/* For the access log of its revision, or that of the conf file if it has none. */
+static void
+note_request(struct xfer *x, const struct request *r, const struct route_match *match,
+	     const struct addr *client)
+{
+	const struct access_conf *conf = match->revision != NULL ? match->revision->limits->access
+								 : x->w->conf_ref->access;
+
+	if (conf == NULL)
+		return;
+	access_note_begin(x, r, conf, client);
+	if (match->service != NULL) {
+		x->service = match->service;
+		x->snapshot = snapshot_ref(x->w->snapshot);
+	}
+}
+
 static void
 route(struct xfer *x, const struct request *r, size_t head_n)
 {
 	const struct limits *limits;
 	struct route_match match;
+	struct addr forwarded;
+	const struct addr *client = client_of(x, r->head, &forwarded);
 
+	find_route(x, r, client, &match);
+	note_request(x, r, &match, client);
 	if (io_is_encrypted(&x->conn->io) && !is_directed(x, r->authority, r->host_n))
 		return;
-	find_route(x, r, &match);
 	if (match.is_ambiguous) {
 		xfer_refuse(x, OUT_BAD_REQUEST, "the path can be read in more than one way");
 		return;
@@ -288,7 +309,8 @@ route(struct xfer *x, const struct request *r, size_t head_n)
 		return;
 	}
 	xfer_set_state(x, XFER_ROUTED);
-	x->snapshot = snapshot_ref(x->w->snapshot);
+	if (x->snapshot == NULL)
+		x->snapshot = snapshot_ref(x->w->snapshot);
 	x->service = match.service;
 	x->route = match.revision;
 	limits = &x->route->limits->v;
@@ -326,6 +348,8 @@ arrive_request(struct xfer *x, char *buf, size_t head_n)
 	take_request(x, &r);
 	if (r.is_trace && !x->w->conf->trace && out != OUT_BAD_REQUEST)
 		out = OUT_METHOD;
+	if (out != OUT_OK || x->w->snapshot == NULL)
+		access_note_begin(x, &r, x->w->conf_ref->access, NULL);
 	if (out == OUT_MAX_FORWARDS && r.is_trace) {
 		refuse_trace(x, &x->w->head);
 		xfer_end(x, OUT_MAX_FORWARDS);

@@ -5,9 +5,9 @@
 #include "activator/conn.h"
 #include "activator/revision.h"
 
-/* How long each phase took for this request.  A phase that was over before the request came
- * (it joined an activation that was under way) took no time. */
-static void
+/* A phase that was over before the request came (it joined an activation that was under way) took
+ * no time. */
+void
 cold_phases(const struct xfer *x, int64_t ns[COLD_PHASES_N])
 {
 	const struct activation *a = &x->route->rev->activation;

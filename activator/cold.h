@@ -3,12 +3,14 @@
 #ifndef ACTIVATOR_COLD_H
 #define ACTIVATOR_COLD_H
 
-#include "common/base.h"
+#include "activator/activation.h"
 
 struct xfer;
 
 #define COLD_TIMING 256 /* room for cold_timing() */
 
+/* How long each phase took for this request, whose response head comes now. */
+void cold_phases(const struct xfer *, int64_t ns[COLD_PHASES_N]);
 /* The first response head after a cold start has come: log and count its phases. */
 void cold_note(struct xfer *);
 /* The value of server-timing in text, or NULL where the response gets none. */

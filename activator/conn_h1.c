@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "activator/access_note.h"
 #include "activator/arrive.h"
 #include "activator/codec.h"
 #include "activator/conn_h2.h"
@@ -112,9 +113,10 @@ outcome_of(enum h1_result r)
 static void
 refuse_head(struct conn *c, enum outcome out)
 {
-	drop_input(c);
 	if (c->x == NULL)
 		c->x = xfer_new(c);
+	access_note_raw(c->x, c->in.data, c->in.n);
+	drop_input(c);
 	xfer_refuse(c->x, out, NULL);
 }
 
@@ -182,9 +184,7 @@ begin_closing(struct conn *c, bool may_linger)
 static void
 keep_or_close(struct conn *c)
 {
-	/* If the drain began after the head was written, the client may send its next request at
-	 * once: that one's response says close. */
-	bool is_kept = conn_h1_is_persistent(c->x) && (!c->w->is_draining || c->w->keeps_idle);
+	bool is_kept = conn_h1_may_persist(c->x);
 	bool may_linger = !c->x->is_sent_whole || c->in.n > 0 || c->io.can_read;
 
 	c->had_body = c->x->framing != FRAMING_NONE;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "activator/access_note.h"
 #include "activator/arrive.h"
 #include "activator/bounds.h"
 #include "activator/call.h"
@@ -220,6 +221,7 @@ read_request(struct h2_stream *st)
 
 	x->is_head_method = strncmp(st->head, "HEAD ", 5) == 0; /* also if the rest is malformed */
 	if (st->head_n > l->max_head) {
+		access_note_raw(x, st->head, st->head_n);
 		xfer_refuse(x, OUT_HEAD_TOO_LARGE, NULL);
 		return;
 	}
@@ -228,9 +230,11 @@ read_request(struct h2_stream *st)
 		arrive_request(x, st->head, st->head_n);
 		break;
 	case H1_FIELDS:
+		access_note_raw(x, st->head, st->head_n);
 		xfer_refuse(x, OUT_HEAD_TOO_LARGE, NULL);
 		break;
 	default:
+		access_note_raw(x, st->head, st->head_n);
 		xfer_refuse(x, OUT_BAD_REQUEST, NULL);
 	}
 }

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "activator/access/access_log.h"
+#include "activator/access/access_sink.h"
 #include "activator/autoscaler_link.h"
 #include "activator/bounds.h"
 #include "activator/certificates.h"
@@ -38,6 +40,7 @@ struct activator {
 	struct reload *reload;
 	struct bounds bounds;
 	struct listen_set *listen_set;
+	struct access_log *access_log;
 	struct worker **workers;
 	unsigned workers_n, started_n, drained_n;
 	struct certificates *certificates; /* NULL: the conf has none */
@@ -292,6 +295,7 @@ source_of(const struct activator *a)
 		.is_draining = a->is_draining,
 		.upgrades = upgrade_counts(a->upgrade),
 		.elders_n = elders_count(a->elders),
+		.access_log = a->access_log,
 	};
 }
 
@@ -308,7 +312,8 @@ answer_status(struct admin_request *r, void *arg)
 {
 	const struct metrics_source source = source_of(arg);
 
-	status_answer(r, &source);
+	r->content_type = "application/json";
+	status_render(r->body, &source, r->param(r, "revision"));
 }
 
 static const struct admin_ops admin_ops = {.not_ready = not_ready, .metrics = render_metrics};
@@ -466,6 +471,28 @@ load_certificates(struct activator *a, struct err *e)
 	return 0;
 }
 
+static struct access_sink *
+open_access_sink(const struct settings *s, struct err *e)
+{
+	struct access_sink *sink = access_sink_open(s->activator.access_log_file,
+						    s->activator.access_log_max_bytes, e);
+
+	if (sink == NULL)
+		(void)settings_err_at(s, "access_log_file", IN_ACTIVATOR, e);
+	return sink;
+}
+
+static int
+open_access_log(struct activator *a, struct err *e)
+{
+	struct access_sink *sink = open_access_sink(settings_of(a), e);
+
+	if (sink == NULL)
+		return -1;
+	a->access_log = access_log_new(a->workers_n, &sink, e);
+	return a->access_log == NULL ? -1 : 0;
+}
+
 static int
 make_workers(struct activator *a, struct err *e)
 {
@@ -477,6 +504,7 @@ make_workers(struct activator *a, struct err *e)
 					   &worker_ops, a, e);
 		if (a->workers[i] == NULL)
 			return -1;
+		worker_set_access_log(a->workers[i], a->access_log);
 		if (!a->is_waiting)
 			worker_post_listen(a->workers[i], a->listen_set);
 	}
@@ -497,6 +525,7 @@ struct plan {
 	struct tls_state *tls_state;
 	struct listen_set *listen_set;
 	struct admin_change *admin;
+	struct access_sink *access_sink;
 	struct worker_change **workers;
 };
 
@@ -508,6 +537,7 @@ plan_free(struct activator *a, struct plan *p)
 	for (i = 0; p->workers != NULL && i < a->workers_n; i++)
 		worker_change_free(&p->workers[i]);
 	free(p->workers);
+	access_sink_free(&p->access_sink);
 	admin_change_free(&p->admin);
 	listen_set_free(&p->listen_set);
 	tls_state_unref(&p->tls_state);
@@ -536,6 +566,9 @@ plan_addresses(struct activator *a, struct plan *p, struct err *e)
 	const struct listen_conf conf = listen_conf_of(s, a->workers_n, NULL);
 	const char *const admin[] = {s->activator.admin, NULL};
 
+	p->access_sink = open_access_sink(s, e);
+	if (p->access_sink == NULL)
+		return -1;
 	p->admin = admin_change_new(a->admin, admin, e);
 	if (p->admin == NULL)
 		return settings_err_at(s, "admin", IN_ACTIVATOR, e);
@@ -587,6 +620,7 @@ carry_out(struct activator *a, struct plan *p)
 	listen_set_settle(p->listen_set);
 	worker_change_make(p->workers, a->workers_n);
 	admin_change_make(&p->admin);
+	access_log_set_sink(a->access_log, &p->access_sink);
 	if (p->certificates != NULL)
 		certificates_start(p->certificates);
 	put_in_effect(a, p);
@@ -643,6 +677,16 @@ on_hangup(int signo, void *arg)
 {
 	(void)signo;
 	(void)control_reload(arg, "SIGHUP", NULL); /* it logs the outcome */
+}
+
+/* A program such as logrotate has renamed the file of the access log. */
+static void
+on_reopen(int signo, void *arg)
+{
+	const struct activator *a = arg;
+
+	(void)signo;
+	access_log_reopen(a->access_log);
 }
 
 /* --- upgrading --- */
@@ -806,6 +850,7 @@ watch_signals(struct activator *a, struct err *e)
 	return loop_signal(a->loop, SIGTERM, on_terminate, a, e) < 0 ||
 			       loop_signal(a->loop, SIGINT, on_terminate, a, e) < 0 ||
 			       loop_signal(a->loop, SIGHUP, on_hangup, a, e) < 0 ||
+			       loop_signal(a->loop, SIGUSR1, on_reopen, a, e) < 0 ||
 			       loop_signal(a->loop, SIGUSR2, on_upgrade, a, e) < 0
 		       ? -1
 		       : 0;
@@ -822,7 +867,6 @@ open_admin(struct activator *a, struct inherited *inherited, struct err *e)
 	if (a->is_waiting)
 		admin_pause(a->admin);
 	admin_add_page(a->admin, "/status", answer_status, a);
-	admin_page_params(a->admin, "/status", status_params);
 	return 0;
 }
 
@@ -885,7 +929,7 @@ control_open(struct loop *loop, struct settings **settings, char *const *argv,
 	a->is_waiting = takeover != NULL;
 	a->elders = elders_new(loop, &a->bounds, on_elder_ended, a);
 	a->upgrade = upgrade_new(loop, argv, &a->bounds, a->elders, &upgrade_ops, a);
-	if (open_sockets(a, e) < 0 || make_workers(a, e) < 0) {
+	if (open_sockets(a, e) < 0 || open_access_log(a, e) < 0 || make_workers(a, e) < 0) {
 		(void)control_close(&a);
 		return NULL;
 	}
@@ -923,6 +967,7 @@ control_close(struct activator **ap)
 	for (i = 0; a->workers != NULL && i < a->workers_n; i++)
 		worker_free(&a->workers[i]);
 	free(a->workers);
+	access_log_free(&a->access_log);
 	listen_set_free(&a->listen_set);
 	elders_free(&a->elders);
 	bounds_close(&a->bounds);

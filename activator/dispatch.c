@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "activator/access_note.h"
 #include "activator/codec.h"
 #include "activator/conn.h"
 #include "activator/failure.h"
@@ -181,6 +182,8 @@ attach(struct xfer *x, struct call *call)
 	const struct limits *l = xfer_limits(x);
 
 	x->call = call;
+	if (x->note.data != NULL)
+		access_note_instance(x, call->upstream->inst);
 	call->is_head_method = x->is_head_method;
 	call->is_upgrade = x->is_upgrade;
 	call->max_head = (uint32_t)l->max_head;

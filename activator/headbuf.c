@@ -32,8 +32,8 @@ headbuf_clear(struct headbuf *h, struct headbuf_pool *p)
 	*h = (struct headbuf){.data = NULL};
 }
 
-void
-headbuf_set(struct headbuf *h, struct headbuf_pool *p, const char *head, size_t n)
+char *
+headbuf_reserve(struct headbuf *h, struct headbuf_pool *p, size_t n)
 {
 	struct list_node *node = NULL;
 
@@ -42,7 +42,13 @@ headbuf_set(struct headbuf *h, struct headbuf_pool *p, const char *head, size_t 
 	if (h->is_pooled)
 		node = list_pop(&p->unused);
 	h->data = node != NULL ? (char *)node : xmalloc(h->is_pooled ? HEADBUF_SIZE : n);
-	memcpy(h->data, head, n);
+	return h->data;
+}
+
+void
+headbuf_set(struct headbuf *h, struct headbuf_pool *p, const char *head, size_t n)
+{
+	memcpy(headbuf_reserve(h, p, n), head, n);
 }
 
 void

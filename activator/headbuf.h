@@ -25,6 +25,8 @@ void headbuf_pool_fini(struct headbuf_pool *); /* no buffer of it may be in use 
 
 /* Keep a copy of head[0..n).  None is kept yet. */
 void headbuf_set(struct headbuf *, struct headbuf_pool *, const char *head, size_t n);
+/* Keep n bytes, which the caller writes to the buffer that is returned.  None are kept yet. */
+char *headbuf_reserve(struct headbuf *, struct headbuf_pool *, size_t n);
 /* Keep an exact-sized copy of head[0..n), which may be the copy that is kept. */
 void headbuf_set_exact(struct headbuf *, struct headbuf_pool *, const char *head, size_t n);
 void headbuf_clear(struct headbuf *, struct headbuf_pool *);

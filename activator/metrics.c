@@ -1,6 +1,7 @@
 #include "activator/metrics.h"
 
 #include "activator/accept.h"
+#include "activator/access/access_log.h"
 #include "activator/bounds.h"
 #include "activator/certificates.h"
 #include "activator/limiter.h"
@@ -357,6 +358,18 @@ put_upgrades(struct strbuf *b, const struct metrics_source *s)
 	put_one(b, M_ELDER_CONNECTIONS, (double)bounds_connections_elsewhere(s->bounds));
 }
 
+static void
+put_access_log(struct strbuf *b, const struct metrics_source *s)
+{
+	struct access_counts counts;
+
+	access_log_count(s->access_log, &counts);
+	metric_head(b, &defs[M_ACCESS_LOG]);
+	put(b, M_ACCESS_LOG, "written", (double)counts.lines);
+	put(b, M_ACCESS_LOG, "left_out", (double)counts.left_out);
+	put(b, M_ACCESS_LOG, "lost", (double)counts.lost);
+}
+
 void
 metrics_render(struct strbuf *b, const struct metrics_source *s)
 {
@@ -373,6 +386,7 @@ metrics_render(struct strbuf *b, const struct metrics_source *s)
 	put_one(b, M_GENERATION, (double)registry_generation(s->registry));
 	put_one(b, M_PROBED, (double)prober_probed(s->prober));
 	put_one(b, M_PROBES, (double)prober_probes(s->prober));
+	put_access_log(b, s);
 	put_upgrades(b, s);
 	put_workers(b, s);
 	put_one(b, M_PARKED_ALL, (double)bounds_parked(s->bounds));

@@ -5,6 +5,7 @@
 #include "activator/upgrade.h"
 #include "common/reload.h"
 
+struct access_log;
 struct bounds;
 struct certificates;
 struct prober;
@@ -24,6 +25,7 @@ struct metrics_source {
 	struct reload_counts reloads;
 	bool is_link_up, is_draining;
 	struct upgrade_counts upgrades;
+	const struct access_log *access_log;
 	size_t elders_n; /* older activators that still finish their requests */
 };
 

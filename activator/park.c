@@ -1,5 +1,6 @@
 #include "activator/park.h"
 
+#include "activator/access_note.h"
 #include "activator/codec.h"
 #include "activator/conn.h"
 #include "activator/shard.h"
@@ -75,5 +76,6 @@ park_unrouted(struct xfer *x, char *buf, size_t head_n)
 void
 park_unrouted_end(struct xfer *x)
 {
+	access_note_drop(x); /* its revision may have another access log */
 	xfer_set_state(x, XFER_NEW);
 }

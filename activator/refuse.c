@@ -57,6 +57,10 @@ send_answer(struct xfer *x, uint32_t status, const struct strbuf *fields, const 
 	};
 
 	x->is_head_written = true;
+	x->status = (uint16_t)status;
+	x->bytes_out += x->is_head_method ? 0 : a.body_n;
+	if (x->is_grpc)
+		x->grpc_status = (int8_t)grpc_status_of_fields(a.fields);
 	if (x->conn->codec->answer(x, &a) < 0) /* the client is gone: conn_advance() closes */
 		x->is_persistent = false;
 }

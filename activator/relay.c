@@ -2,6 +2,7 @@
 
 #include "activator/codec.h"
 #include "activator/conn.h"
+#include "activator/http/grpc.h"
 #include "activator/http/response.h"
 #include "activator/notice.h"
 #include "activator/upstream.h"
@@ -31,6 +32,7 @@ relay_note_request(struct xfer *x, const struct piece *piece)
 	x->has_given_body |= piece->n > 0 || piece->is_last;
 	x->is_expecting = false;
 	metric_add(&x->shard->bytes_in, piece->n);
+	x->bytes_in += piece->n;
 }
 
 struct relay_result
@@ -67,11 +69,30 @@ relay_request(struct xfer *x)
 
 /* --- responses --- */
 
+/* It stands among the trailers, or, if the response is nothing else, in the head. */
+static void
+note_grpc_status(struct xfer *x, const struct response *head, const char *trailers)
+{
+	const char *value;
+	size_t n;
+	int status;
+
+	if (head != NULL && (value = request_field(head->head, "grpc-status", &n)) != NULL)
+		x->grpc_status = (int8_t)grpc_status_read(value, n);
+	if (trailers != NULL && (status = grpc_status_of_fields(trailers)) >= 0)
+		x->grpc_status = (int8_t)status;
+}
+
 int
 relay_pass(struct xfer *x, const struct response *head, const char *data, size_t n,
 	   const char *trailers)
 {
 	metric_add(&x->shard->bytes_out, n);
+	x->bytes_out += n;
+	if (head != NULL)
+		x->status = head->status;
+	if (x->is_grpc)
+		note_grpc_status(x, head, trailers);
 	if (x->conn->codec->pass(x, head, data, n, trailers) < 0)
 		return -1;
 	if (x->is_client_blocked)
@@ -107,10 +128,10 @@ relay_interim(struct xfer *x, const struct response *r)
 }
 
 void
-relay_final(struct call *call, const struct response *r)
+relay_final(struct call *call)
 {
 	note_served(call->upstream);
-	xfer_head_seen(call->xfer, r->status);
+	xfer_head_seen(call->xfer);
 }
 
 struct relay_result
@@ -120,8 +141,10 @@ relay_upgrade(struct call *call, const struct response *r, const char *early, si
 
 	if (!x->is_sent_whole) /* body and tunnel could not be told apart */
 		return bad_response("it switched protocols before it had read the request body");
-	relay_final(call, r);
+	relay_final(call);
 	metric_add(&x->shard->bytes_out, n);
+	x->bytes_out += n;
+	x->status = r->status;
 	if (x->conn->codec->upgrade(x, r, early, n) < 0)
 		return result(RELAY_CLIENT_GONE);
 	x->is_head_written = true;
@@ -168,6 +191,7 @@ copy_to_instance(struct xfer *x)
 		if (piece.n > 0)
 			x->since_ns = x->w->now;
 		metric_add(&x->shard->bytes_in, piece.n);
+		x->bytes_in += piece.n;
 		if (piece.n > 0 && call->codec->write_tunnel(call, piece.data, piece.n) < 0)
 			return COPY_SINK_BROKEN;
 		codec->took(x, &piece);
@@ -204,6 +228,7 @@ copy_to_client(struct xfer *x)
 		}
 		x->since_ns = x->w->now;
 		metric_add(&x->shard->bytes_out, (uint64_t)got);
+		x->bytes_out += (uint64_t)got;
 		if (codec->tunnel(x, x->w->read_buf, (size_t)got) < 0)
 			return COPY_SINK_BROKEN;
 	}

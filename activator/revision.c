@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "activator/access/access_conf.h"
 #include "activator/failure.h"
 #include "activator/net/tls_trust.h"
 #include "activator/share.h"
@@ -25,6 +26,7 @@ revision_limits_unref(struct revision_limits **lp)
 	if (l == NULL || !ref_drop(&l->refs))
 		return;
 	tls_trust_unref(&l->trust);
+	access_conf_free(&l->access);
 	limits_fini(&l->v);
 	free(l);
 }
@@ -50,6 +52,7 @@ revision_set_limits(struct revision *rev, const struct limits *limits)
 	rev->limits = xcalloc(1, sizeof *rev->limits);
 	ref_init(&rev->limits->refs);
 	limits_copy(&rev->limits->v, limits);
+	rev->limits->access = access_conf_new(limits, rev->name);
 	if (limits->upstream_tls)
 		load_trust(rev, before == NULL ? NULL : before->trust);
 	revision_limits_unref(&before);
@@ -173,10 +176,8 @@ revision_free(struct revision *rev)
 	for (i = 0; i < rev->workers_n; i++) {
 		CHECK(list_empty(&rev->shards[i].parked));
 		CHECK(rev->shards[i].set == NULL && !rev->shards[i].has_timer);
-		free(rev->shards[i].tally);
 	}
 	free(rev->shards);
-	free(rev->tally);
 	revision_limits_unref(&rev->limits);
 	failure_unref(&rev->failure);
 	instance_set_unref(&rev->set);

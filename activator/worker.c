@@ -3,8 +3,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "activator/accept.h"
+#include "activator/access/access_log.h"
 #include "activator/conn_h2.h"
 #include "activator/dispatch.h"
 #include "activator/net/listen_set.h"
@@ -81,6 +83,8 @@ on_tail(void *arg)
 	do
 		take_granted(w);
 	while (upstream_h2_write_all(w) || conn_h2_write_all(w) || io_round_write(w->round));
+	if (w->access.log != NULL && w->access.ring->is_dirty)
+		access_log_announce(w->access.log, w->access.ring);
 	check_drained(w);
 }
 
@@ -176,6 +180,14 @@ worker_new(unsigned index, unsigned workers_n, struct worker_conf *conf, struct 
 	     (w->tls = tls_new(w->loop, w->conf, worker_tls_use_of(w->conf), e)) == NULL))
 		worker_free(&w);
 	return w;
+}
+
+void
+worker_set_access_log(struct worker *w, struct access_log *log)
+{
+	CHECK(!w->is_started);
+	w->access = (struct access_port){
+		.log = log, .ring = access_log_ring(log, w->index), .pid = (int)getpid()};
 }
 
 int
@@ -516,7 +528,6 @@ do_replaced(struct loop_mail *mail)
 
 	free(m);
 	stop_accepting(w);
-	w->keeps_idle = true;
 	/* HTTP/2 has GOAWAY: no request is lost to a connection that closes. */
 	LIST_FOREACH(&w->conns, node, tmp) {
 		struct conn *c = container_of(node, struct conn, node);
@@ -566,7 +577,6 @@ do_drain(struct loop_mail *mail)
 
 	free(m);
 	stop_accepting(w);
-	w->keeps_idle = false;
 	accept_drain(w);
 	LIST_FOREACH(&w->conns, node, tmp)
 		conn_drain(container_of(node, struct conn, node));
@@ -636,10 +646,8 @@ worker_period_free(struct worker_period **pp)
 	*pp = NULL;
 	if (p == NULL)
 		return;
-	for (i = 0; i < p->n; i++) {
+	for (i = 0; i < p->n; i++)
 		revision_unref(&p->v[i].rev);
-		free(p->v[i].tally);
-	}
 	free(p->v);
 	free(p);
 }

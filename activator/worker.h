@@ -10,6 +10,7 @@
 
 #include "common/err.h"
 
+struct access_log;
 struct bounds;
 struct instance;
 struct instance_set;
@@ -17,7 +18,6 @@ struct loop;
 struct listen_set;
 struct revision;
 struct routes;
-struct tally;
 struct tls_counters;
 struct tls_state;
 struct worker; /* opaque; worker_impl.h */
@@ -42,6 +42,8 @@ struct worker_ops {
 NODISCARD struct worker *worker_new(unsigned index, unsigned workers_n, struct worker_conf *,
 				    struct bounds *, struct loop *control_loop,
 				    const struct worker_ops *, void *arg, struct err *);
+/* Before worker_start(): put lines there for the access log, which outlives the worker. */
+void worker_set_access_log(struct worker *, struct access_log *);
 /* Accept connections at the addresses of the set. */
 void worker_post_listen(struct worker *, const struct listen_set *);
 NODISCARD int worker_start(struct worker *, struct err *);
@@ -85,8 +87,7 @@ struct shard_period {
 	double waiting_s;     /* integral of the parked ones alone */
 	uint32_t peak, in_flight, parked;
 	uint64_t requests, completed;
-	double latency_s;    /* sum over the completed requests */
-	struct tally *tally; /* of what has ended, to be freed; NULL: nothing */
+	double latency_s; /* sum over the completed requests */
 };
 struct worker_period {
 	struct worker *worker;

@@ -19,6 +19,7 @@ worker_conf_new(struct settings **settings)
 
 		CHECK(addr_net_parse(&c->trusted[c->trusted_n], text, NULL) == 0); /* was checked */
 	}
+	c->access = access_conf_new(&c->settings->activator.limits, NULL);
 	return c;
 }
 
@@ -37,6 +38,7 @@ worker_conf_unref(struct worker_conf **cp)
 	*cp = NULL;
 	if (c == NULL || !ref_drop(&c->refs))
 		return;
+	access_conf_free(&c->access);
 	settings_free(&c->settings);
 	free(c->trusted);
 	free(c);

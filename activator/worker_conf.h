@@ -5,6 +5,7 @@
 #ifndef ACTIVATOR_WORKER_CONF_H
 #define ACTIVATOR_WORKER_CONF_H
 
+#include "activator/access/access_conf.h"
 #include "common/settings.h"
 
 struct worker_conf {
@@ -12,6 +13,7 @@ struct worker_conf {
 	struct settings *settings;
 	struct addr_net *trusted; /* networks of proxies that are believed */
 	size_t trusted_n;
+	struct access_conf *access; /* for requests without a route; NULL: no access log */
 };
 
 /* Takes over the settings. */

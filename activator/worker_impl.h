@@ -4,6 +4,7 @@
 #ifndef ACTIVATOR_WORKER_IMPL_H
 #define ACTIVATOR_WORKER_IMPL_H
 
+#include "activator/access_note.h"
 #include "activator/clients.h"
 #include "activator/date.h"
 #include "activator/headbuf.h"
@@ -48,9 +49,7 @@ struct worker {
 
 	pthread_t thread;
 	bool is_started, is_draining, is_drained_reported;
-	bool keeps_idle; /* is_draining: idle connections of HTTP/1 stay until their next response
-			  */
-	bool is_ended;	 /* the thread has ended: accept no more */
+	bool is_ended;		   /* the thread has ended: accept no more */
 	struct listener *listener; /* NULL: closed */
 
 	int64_t now; /* clk_now() of this event */
@@ -74,6 +73,7 @@ struct worker {
 	struct headbuf_pool heads;
 	uint64_t random; /* worker_random() */
 	struct date date;
+	struct access_port access;
 
 	char *read_buf;	 /* what is being read, WORKER_BUFFER bytes */
 	char *write_buf; /* a head that is being written: worker_write_buf() */

@@ -1,5 +1,6 @@
 #include "activator/xfer.h"
 
+#include "activator/access_note.h"
 #include "activator/bounds.h"
 #include "activator/codec.h"
 #include "activator/cold.h"
@@ -14,7 +15,6 @@
 #include "activator/worker_impl.h"
 #include "common/clk.h"
 #include "common/log.h"
-#include "common/tally.h"
 
 /* --- states --- */
 
@@ -55,6 +55,7 @@ xfer_new(struct conn *c)
 	x->waiter.inbox = &c->w->inbox;
 	x->start_ns = c->w->now;
 	x->client_deadline_ns = INT64_MAX;
+	x->grpc_status = -1;
 	return x;
 }
 
@@ -71,7 +72,8 @@ xfer_free(struct xfer **xp)
 bool
 xfer_hold(struct xfer *x, bool is_back)
 {
-	uint32_t bytes = (uint32_t)(sizeof *x + x->head_n + x->conn->codec->kept_bytes(x));
+	uint32_t bytes = (uint32_t)(sizeof *x + x->head_n + x->conn->codec->kept_bytes(x) +
+				    access_note_bytes(x));
 
 	if (!is_back && (!bounds_may_park(x->w->bounds, bytes) || !x->conn->codec->may_park(x)))
 		return false;
@@ -177,43 +179,6 @@ xfer_move(struct xfer *x, enum xfer_state to)
 
 /* --- the end --- */
 
-/* How an end counts for its revision (common/tally.h): what is not named here as one of the
- * others. */
-enum { OTHER, BY_STATUS, FAILED, ABANDONED };
-static const uint8_t tallied_as[OUTCOMES_N] = {
-	[OUT_OK] = BY_STATUS,
-	[OUT_UPGRADED] = BY_STATUS,
-	[OUT_CLIENT_GONE] = ABANDONED,
-	[OUT_UPSTREAM_BROKEN] = FAILED,
-	[OUT_STALLED] = FAILED,
-	[OUT_QUEUE_FULL] = FAILED,
-	[OUT_ACTIVATION_FAILED] = FAILED,
-	[OUT_ACTIVATION_TIMEOUT] = FAILED,
-	[OUT_UPSTREAM_FAILED] = FAILED,
-	[OUT_UPSTREAM_REFUSED] = FAILED,
-	[OUT_UPSTREAM_PROTOCOL] = FAILED,
-	[OUT_RESPONSE_TIMEOUT] = FAILED,
-	[OUT_REQUEST_TIMEOUT] = FAILED,
-};
-
-static void
-note_end(struct xfer *x, enum outcome out, int64_t duration_ns)
-{
-	static const enum tally_end by_status[] = {TALLY_FAILED, TALLY_1XX, TALLY_2XX,
-						   TALLY_3XX,	 TALLY_4XX, TALLY_5XX};
-	static const enum tally_end by_kind[] = {
-		[OTHER] = TALLY_OTHER, [FAILED] = TALLY_FAILED, [ABANDONED] = TALLY_ABANDONED};
-	enum tally_end end = by_kind[tallied_as[out]];
-
-	if (x->is_serve_only)
-		return;
-	if (tallied_as[out] == BY_STATUS)
-		end = by_status[MIN(x->status_class, ARRAY_LEN(by_status) - 1)];
-	if (x->shard->tally == NULL)
-		x->shard->tally = xcalloc(1, sizeof *x->shard->tally);
-	tally_add(x->shard->tally, end, duration_ns);
-}
-
 static void
 count_end(struct xfer *x, enum outcome out)
 {
@@ -223,7 +188,6 @@ count_end(struct xfer *x, enum outcome out)
 	if (x->shard == NULL)
 		return;
 	metric_hist_add(&x->shard->duration, now - x->start_ns);
-	note_end(x, out, now - x->start_ns);
 	if (x->is_counted) {
 		shard_in_flight(x->shard, now, -1);
 		if (out == OUT_OK) {
@@ -240,6 +204,8 @@ finish(struct xfer *x, enum outcome out)
 {
 	CHECK(x->call == NULL);
 	count_end(x, out);
+	if (x->note.data != NULL)
+		access_note_end(x, out);
 	headbuf_clear(&x->head, &x->w->heads);
 	chunked_free(&x->chunked);
 	x->shard = NULL;
@@ -392,6 +358,7 @@ is_unreadable(enum outcome out)
 static void
 refuse(struct xfer *x, enum outcome out, const char *why, int64_t retry_after_s)
 {
+	x->why = why;
 	if (x->state == XFER_EXCHANGE && is_unreadable(out))
 		x->call->codec->skip(x->call);
 	if (has_failed(out))
@@ -470,11 +437,13 @@ xfer_interim_seen(struct xfer *x, uint32_t status)
 }
 
 void
-xfer_head_seen(struct xfer *x, uint32_t status)
+xfer_head_seen(struct xfer *x)
 {
-	x->status_class = (uint8_t)(status / 100);
 	xfer_pace_done(x, x->call->upstream->inst);
+	x->answered_ns = x->w->now;
 	if (x->is_cold)
 		cold_note(x);
+	if (x->is_cold && x->note.data != NULL)
+		access_note_answered(x);
 	headbuf_clear(&x->head, &x->w->heads); /* never sent again */
 }

@@ -89,7 +89,8 @@ struct xfer {
 	bool is_reset;		   /* CUT: close with a reset, so that the client sees the cut */
 	bool is_refused;	   /* CUT: no instance has processed it; HTTP/2 can say so */
 	uint8_t tries;		   /* instances that failed it */
-	uint8_t status_class;	   /* 1 to 5: of the response whose head has come; 0: none */
+	int8_t grpc_status;	   /* with a note: that of its response; -1: none is known */
+	uint16_t status;	   /* of its response; 0: no head was written */
 	/* of the response, as the client sees it */
 	enum framing framing_out : 8; /* codec_h1.c */
 	bool is_client_blocked; /* the client takes no more of it for now: set by the codec, cleared
@@ -114,8 +115,12 @@ struct xfer {
 	struct list_node node; /* in the list of its state: w->unrouted, shard->parked by
 				  deadline, w->starved, w->paused */
 
-	int64_t start_ns, parked_ns, sent_ns;
-	int64_t deadline_ns;	    /* of its activation */
+	uint64_t bytes_in, bytes_out; /* of the bodies, or of the tunnel */
+	struct headbuf note;	      /* access_note.h; NULL: it gets no line */
+	const char *why;	      /* while it is refused: more on the reason, or NULL */
+
+	int64_t start_ns, parked_ns, sent_ns, answered_ns; /* answered: its response head came */
+	int64_t deadline_ns;				   /* of its activation */
 	int64_t client_deadline_ns; /* by which its client wants an answer; INT64_MAX: none said */
 	int64_t retry_ns;	    /* PAUSED: when it is sent again */
 	int64_t since_ns;	    /* from when the time limit of what it waits for runs */
@@ -194,7 +199,7 @@ bool xfer_is_repeatable(const struct xfer *);
 /* An interim response (1xx) has come. */
 void xfer_interim_seen(struct xfer *, uint32_t status);
 /* The final response head (or 101) has come. */
-void xfer_head_seen(struct xfer *, uint32_t status);
+void xfer_head_seen(struct xfer *);
 
 /* The only two exits.  The whole response was handed to the socket: DONE. */
 void xfer_end(struct xfer *, enum outcome);

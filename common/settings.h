@@ -26,6 +26,7 @@ enum { VISIBILITY_PUBLIC, VISIBILITY_LOCAL };
 enum { TLS_1_2, TLS_1_3 };
 enum { RELOAD_AUTO, RELOAD_YES, RELOAD_NO };
 enum { CLIENT_REQUIRED, CLIENT_OPTIONAL };
+enum { ACCESS_OFF, ACCESS_COMBINED, ACCESS_JSON, ACCESS_FORMAT };
 
 /* The settings of a revision that the activator uses; the link carries them. */
 struct limits {
@@ -56,6 +57,11 @@ struct limits {
 	int probe;	  /* PROBE_* */
 	char *probe_text; /* PROBE_HTTP: "/healthz"; PROBE_GRPC: "grpc" or "grpc:NAME"; else NULL */
 	bool via;	  /* add a Via field */
+
+	int access_log;		 /* ACCESS_* */
+	char *access_log_format; /* of ACCESS_FORMAT */
+	uint32_t access_log_sample;
+	bool access_log_query; /* lines have the query of the target, too */
 
 	int protocol;	     /* PROTOCOL_*: that the instances speak */
 	bool upstream_tls;   /* the instances speak TLS */
@@ -214,7 +220,9 @@ struct activator_conf {
 	int64_t tls_handshake_timeout, tls_handshake_budget, tls_ticket_rotation, certificate_check;
 	uint32_t tls_handshakes;
 	uint32_t https_port;
-	struct limits limits; /* until the service of a request is known */
+	char *access_log_file;	       /* a path, "stdout" or "unix:/path" */
+	uint64_t access_log_max_bytes; /* of a file; 0: no bound */
+	struct limits limits;	       /* until the service of a request is known */
 };
 
 struct autoscaler_conf {
@@ -240,7 +248,6 @@ struct autoscaler_conf {
 
 struct settings {
 	char *file;
-	uint64_t digest; /* file_digest() of the bytes that were read */
 	char *socket;
 	char *control_socket; /* NULL: as control_socket_path() has it */
 	char *control_group;  /* NULL: none */

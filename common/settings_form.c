@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/access_format.h"
 #include "common/conf_errors.h"
 #include "common/cron.h"
 #include "common/grpc_health.h"
@@ -328,6 +329,24 @@ is_time_zone(const char *s)
 	return true;
 }
 
+/* --- the access log --- */
+
+static bool
+is_log_file(const char *s)
+{
+	return strncmp(s, "unix:", 5) == 0 ? is_socket(s + 5) : s[0] != '\0';
+}
+
+static int
+check_access_format(const char *text, struct err *e)
+{
+	struct access_format *f = access_format_new(text, e);
+	int rc = f == NULL ? -1 : 0;
+
+	access_format_free(&f);
+	return rc;
+}
+
 /* --- by key --- */
 
 static const struct form {
@@ -341,6 +360,8 @@ static const struct form {
 	{"listen_mode", GROUP_ACTIVATOR, is_mode, "an octal mode like \"0660\""},
 	{"tls_ciphers", GROUP_ACTIVATOR, is_any, "the names of ciphers"},
 	{"tls_groups", GROUP_ACTIVATOR, is_any, "the names of groups"},
+	{"access_log_file", GROUP_ACTIVATOR, is_log_file,
+	 "\"stdout\", a path, or \"unix:/path\" with 1 to 107 bytes behind \"unix:\""},
 	{"upstream_ca", GROUP_LIMITS, is_any, "a file"},
 	{"upstream_name", GROUP_LIMITS, is_server_name, "a host name without a port"},
 	{"upstream_certificate", GROUP_LIMITS, is_any, "a file"},
@@ -388,6 +409,8 @@ form_check(const struct key *k, const char *text, struct err *e)
 {
 	size_t i;
 
+	if (k->group == GROUP_LIMITS && strcmp(k->name, "access_log_format") == 0)
+		return check_access_format(text, e);
 	for (i = 0; i < ARRAY_LEN(forms); i++)
 		if (forms[i].group == k->group && strcmp(forms[i].key, k->name) == 0 &&
 		    !forms[i].is_right(text))

@@ -4,6 +4,7 @@
 
 #include "activator/http/fields.h"
 #include "common/strbuf.h"
+#include "common/text.h"
 
 #define DIGITS_MOST 8
 #define MESSAGE_MOST 1024 /* bytes of text; clients take heads of 8 KiB by default */
@@ -118,4 +119,32 @@ grpc_status_of_http(uint32_t status)
 	default:
 		return GRPC_UNKNOWN;
 	}
+}
+
+int
+grpc_status_read(const char *value, size_t n)
+{
+	uint32_t status;
+
+	return text_number(value, n, INT8_MAX, &status) ? (int)status : -1;
+}
+
+int
+grpc_status_of_fields(const char *fields)
+{
+	static const char name[] = "grpc-status:";
+
+	while (*fields != '\0') {
+		size_t n = strcspn(fields, "\r\n");
+
+		if (n >= sizeof name - 1 && field_is(fields, sizeof name - 1, name)) {
+			const char *value = fields + sizeof name - 1;
+
+			while (*value == ' ')
+				value++;
+			return grpc_status_read(value, (size_t)(fields + n - value));
+		}
+		fields += n + strspn(fields + n, "\r\n");
+	}
+	return -1;
 }

@@ -42,6 +42,11 @@ void grpc_put_timeout(char out[GRPC_TIMEOUT_SIZE], int64_t ns);
 /* Append text as a value of grpc-message, or as much of it as a client takes in a head. */
 void grpc_add_message(struct strbuf *out, const char *text, size_t n);
 
+/* The value of grpc-status; -1: it is malformed. */
+int grpc_status_read(const char *value, size_t n);
+/* That of the field grpc-status among fields, each "name: value" CRLF; -1: there is none. */
+int grpc_status_of_fields(const char *fields);
+
 /* What a client of gRPC makes of an answer with this status of HTTP and no status of gRPC. */
 enum grpc_status grpc_status_of_http(uint32_t status);
 

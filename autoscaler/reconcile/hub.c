@@ -31,6 +31,12 @@ struct hub {
 
 /* --- peers --- */
 
+static bool
+is_activator(const struct hub_peer *p)
+{
+	return p->id != NULL && p->role == ROLE_ACTIVATOR;
+}
+
 static void
 peer_free(struct hub_peer *p)
 {
@@ -69,7 +75,7 @@ hub_next_activator(struct hub *h, struct hub_peer *p)
 	for (; node != &h->peers.head; node = node->next) {
 		struct hub_peer *next = container_of(node, struct hub_peer, node);
 
-		if (next->is_activator)
+		if (is_activator(next))
 			return next;
 	}
 	return NULL;
@@ -122,7 +128,7 @@ hub_send_line_all(struct hub *h, const char *line, size_t n)
 	LIST_FOREACH(&h->peers, node, tmp) {
 		struct hub_peer *p = container_of(node, struct hub_peer, node);
 
-		if (p->is_activator)
+		if (is_activator(p))
 			hub_send_line(p, line, n);
 	}
 }
@@ -187,7 +193,7 @@ replace_older(struct hub_peer *p)
 	LIST_FOREACH(&p->hub->peers, node, tmp) {
 		struct hub_peer *old = container_of(node, struct hub_peer, node);
 
-		if (old != p && old->is_activator && strcmp(old->id, p->id) == 0)
+		if (old != p && is_activator(old) && strcmp(old->id, p->id) == 0)
 			link_cut(old->link, "replaced by a newer link");
 	}
 }
@@ -195,8 +201,6 @@ replace_older(struct hub_peer *p)
 static void
 take_hello(struct hub_peer *p, const struct msg_hello *h)
 {
-	struct err e;
-
 	if (p->id != NULL) {
 		drop(p, "it said hello twice");
 		return;
@@ -218,13 +222,11 @@ take_hello(struct hub_peer *p, const struct msg_hello *h)
 	p->role = h->role;
 	p->has_shares = h->has_shares;
 	p->has_commands = h->has_commands;
-	if (p->hub->ops->on_activator(p, p->hub->arg, &e) < 0) {
-		drop(p, "%s", e.text);
+	if (!is_activator(p))
 		return;
-	}
-	p->is_activator = true;
-	p->hub->activators++;
 	replace_older(p);
+	p->hub->activators++;
+	p->hub->ops->on_activator(p, p->hub->arg);
 }
 
 /* --- receiving --- */
@@ -248,7 +250,7 @@ take_message(struct hub_peer *p, const struct msg *m)
 	case MSG_WANT:
 	case MSG_LEAVING:
 	case MSG_RESULT:
-		if (!p->is_activator) {
+		if (p->role != ROLE_ACTIVATOR) {
 			drop(p, "it sent %s, which only an activator may", msg_type_name(m->type));
 			break;
 		}
@@ -294,7 +296,7 @@ on_down(struct link *l, const struct err *why, void *arg)
 	struct hub *h = p->hub;
 
 	(void)l;
-	if (p->is_activator) {
+	if (is_activator(p)) {
 		h->activators--;
 		h->ops->on_gone(p, why->text, h->arg);
 	}

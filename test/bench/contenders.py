@@ -19,7 +19,7 @@ pid {dir}/nginx.pid; error_log {dir}/nginx.err crit;
 worker_rlimit_nofile 20000;
 events {{ worker_connections 9000; use epoll; multi_accept on; }}
 http {{
-  access_log off; keepalive_timeout 3600; keepalive_requests 1000000000;
+  access_log {log}; keepalive_timeout 3600; keepalive_requests 1000000000;
   client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3;
   uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
   upstream origin {{
@@ -59,7 +59,7 @@ OURS = """
 socket = "{dir}/s"
 state_dir = "{dir}/state"
 log_level = error
-activator {{ listen = {{"127.0.0.1:{port}"}} admin = "127.0.0.1:{admin}" workers = {workers} }}
+activator {{ listen = {{"127.0.0.1:{port}"}} admin = "127.0.0.1:{admin}" workers = {workers} {more} }}
 autoscaler {{ admin = "" }}
 service "bench" {{
     hosts = {{"*"}}
@@ -164,7 +164,7 @@ def make_all(folder, core, beside=None):
 
     def nginx(is_single=False):
         conf = write(folder + "/nginx.conf", NGINX, dir=folder, port=18201, origin=ORIGIN_PORT,
-                     master="off" if is_single else "on")
+                     master="off" if is_single else "on", log="off")
         return Contender("nginx", 18201, [["nginx", "-c", conf, "-e", folder + "/e"]], core)
 
     def haproxy(is_single=False):
@@ -190,12 +190,36 @@ def make_all(folder, core, beside=None):
     return made
 
 
-def activator(folder, core, workers, build=None, name="activator", port=18200):
+def make_logging(folder, core):
+    """As make_all(): the activator with each form of its access log, and nginx with its own."""
+    def activator_with(name, port, log):
+        more = 'access_log = %s access_log_file = "%s/%s.log" access_log_max_bytes = 256MiB' % (
+            log, folder, name.replace(" ", "-"))
+        return lambda is_single=False: activator(folder, core, 1, None, name.replace(" ", "-"),
+                                                 port, more)
+
+    def nginx_with(name, port, log):
+        def make(is_single=False):
+            conf = write("%s/nginx-%d.conf" % (folder, port), NGINX, dir=folder, port=port,
+                         origin=ORIGIN_PORT, log=log, master="off" if is_single else "on")
+            return Contender(name, port, [["nginx", "-c", conf, "-e", folder + "/e"]], core)
+        return make
+
+    made = {"activator %s" % log: activator_with("activator %s" % log, port, log)
+            for log, port in (("off", 18200), ("combined", 18220), ("json", 18240))}
+    if shutil.which("nginx") or os.path.exists("/usr/sbin/nginx"):
+        made["nginx off"] = nginx_with("nginx off", 18201, "off")
+        made["nginx combined"] = nginx_with(
+            "nginx combined", 18221, folder + "/nginx.log combined buffer=64k flush=1s")
+    return made
+
+
+def activator(folder, core, workers, build=None, name="activator", port=18200, more=""):
     build = build or BUILD
     folder = os.path.join(folder, name)
     os.makedirs(folder, exist_ok=True)
     conf = write(folder + "/a.conf", OURS, dir=folder, port=port, admin=port + 9,
-                 origin=ORIGIN_PORT, workers=workers)
+                 origin=ORIGIN_PORT, workers=workers, more=more)
     return Contender(name, port, [[build + "/autoscaler", "-c", conf],
                                   [build + "/activator", "-c", conf]], core)
 

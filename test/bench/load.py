@@ -1,13 +1,16 @@
 """Load by wrk on one proxy after the other: rates, latencies, CPU per request."""
+import argparse
 import json
 import operator
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
 
 import contenders
+import counts
 
 environment = None  # of generate(); None: this program's
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "wrk.lua")
@@ -132,6 +135,22 @@ def report_after(makers, args, cores, say):
             finally:
                 contender.stop()
         say("| %s | %.2f |" % (name, statistics.median(ratios)))
+
+
+def report_log(makers, args, cores, say):
+    """CPU per request with the access log, beside that without."""
+    say("\n### The access log\n")
+    say("64 connections, 13 B, log to a file; instructions by callgrind, at 16 connections. nginx gathers "
+        "64 KiB for a write: the activator does so by itself.\n")
+    say("| | CPU us a request | through that without a log | user instructions a request |")
+    say("| --- | --- | --- | --- |")
+    one = argparse.Namespace(**{**vars(args), "paths": "/", "conns": "64"})
+    results = matrix(makers, one, cores)["/", 64]
+    for name, runs in results.items():
+        off = results[name.split()[0] + " off"]
+        say("| %s | %s | %.3f | %s |" % (
+            name, number(middle(runs, "cpu_us")), middle_ratio(runs, off, "cpu_us"),
+            "%.0f" % counts.instructions(makers[name]) if shutil.which("valgrind") else ""))
 
 
 def report_workers(folder, args, say):
