@@ -102,9 +102,10 @@ struct driver_class {
 	/* All revisions that are configured from now on (at start, after a reload).  What v
 	 * points to is borrowed until the next call has returned, or on_closed(). */
 	void (*set_revisions)(struct driver *, const struct revision_conf *const *v, size_t n);
-	/* The revision is to have n instances.  If some have to go, stop the victims first: ids
-	 * of drained instances, the best victim first.  A victim that is retired is stopped in any
-	 * case. */
+	/* The revision is to have n instances.  Stop the victims first: ids of drained instances,
+	 * the best victim first.  A driver that chooses itself which instances go stops all of
+	 * them, also if there are n without them; one whose platform chooses, only as many as have
+	 * to go. */
 	void (*set_scale)(struct driver *, const char *revision, uint32_t n,
 			  const char *const *victims, size_t victims_n);
 	/* An activator has reported that the instance answers: it was ready. */

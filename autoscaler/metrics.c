@@ -270,6 +270,22 @@ put_drains(struct strbuf *b, const struct reconcile *r)
 }
 
 static void
+put_ended(struct strbuf *b, const struct reconcile *r)
+{
+	struct scaled_revision *rev;
+	size_t at = 0, i;
+
+	metric_head(b, &defs[M_ENDED]);
+	while ((rev = reconcile_next(r, &at)) != NULL)
+		for (i = 0; i < ENDED_N; i++) {
+			const char *labels[] = {scaled_name(rev),
+						ended_reason_name((enum ended_reason)i)};
+
+			metric_sample(b, &defs[M_ENDED], labels, (double)rev->ended[i]);
+		}
+}
+
+static void
 put_cold_starts(struct strbuf *b, const struct reconcile *r)
 {
 	struct scaled_revision *rev;
@@ -300,5 +316,6 @@ metrics_write(struct strbuf *b, const struct facts *f)
 	for (id = M_INSTANCE_SECONDS; id <= M_MEMORY_SECONDS; id++)
 		put_used(b, f, (enum metric_id)id);
 	put_drains(b, f->reconcile);
+	put_ended(b, f->reconcile);
 	put_cold_starts(b, f->reconcile);
 }

@@ -121,6 +121,7 @@ put_decision(struct jput *j, const struct scaled_revision *rev)
 	jput_u64(j, "claimed", rev->wanted.claim);
 	jput_u64(j, "wanted", rev->wanted.n);
 	jput_u64(j, "scale_sent", rev->scale_sent);
+	jput_u64(j, "surge", rev->surge);
 	if (rev->has_scale)
 		jput_u64(j, "scale", rev->scale);
 	if (rev->hold.is_on)

@@ -84,12 +84,14 @@ struct scaling {
 	double max_scale_up_rate, max_scale_down_rate;
 	int64_t scale_down_delay;
 	int64_t scale_to_zero_grace;
-	int64_t retention;  /* of the last instance, from when its revision became idle */
-	int aggregation;    /* AGGREGATION_* */
-	int slow_brain;	    /* SLOW_* */
-	int keep_warm;	    /* KEEP_WARM_* */
-	double wait_cost;   /* instance-seconds that a second of one request's waiting is worth */
-	int64_t keep_least; /* with KEEP_WARM_LEARNED, of the last instance */
+	int64_t retention;    /* of the last instance, from when its revision became idle */
+	int64_t max_lifetime; /* of an instance; 0: none */
+	double max_surge;     /* percent of the wanted number, while instances are replaced */
+	int aggregation;      /* AGGREGATION_* */
+	int slow_brain;	      /* SLOW_* */
+	int keep_warm;	      /* KEEP_WARM_* */
+	double wait_cost;     /* instance-seconds that a second of one request's waiting is worth */
+	int64_t keep_least;   /* with KEEP_WARM_LEARNED, of the last instance */
 	bool dry_run;
 };
 

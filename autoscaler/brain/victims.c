@@ -12,6 +12,8 @@ compare(const void *va, const void *vb)
 		return a->removal_order > b->removal_order ? -1 : 1;
 	if (a->is_leased != b->is_leased)
 		return a->is_leased ? 1 : -1;
+	if (a->is_due != b->is_due)
+		return a->is_due ? -1 : 1;
 	if (a->in_flight != b->in_flight)
 		return a->in_flight < b->in_flight ? -1 : 1;
 	if (a->is_ready != b->is_ready)

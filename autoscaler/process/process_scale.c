@@ -267,17 +267,17 @@ process_retire(struct process_driver *d, struct member *m)
 	process_changed(d, m->fleet);
 }
 
-/* Stop the retired members that were drained; with a scale of 0 all have been. */
+/* Stop the victims, and retired members; with a scale of 0 all of these were drained. */
 static void
-stop_retired(struct process_driver *d, struct fleet *f)
+stop_drained(struct process_driver *d, struct fleet *f)
 {
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&f->members, node, tmp) {
 		struct member *m = container_of(node, struct member, node);
 
-		if (m->is_retired && m->phase < MEMBER_STOPPING &&
-		    (f->scale == 0 || fleet_is_victim(m)))
+		if (m->phase < MEMBER_STOPPING &&
+		    (fleet_is_victim(m) || (m->is_retired && f->scale == 0)))
 			process_stop(d, m);
 	}
 }
@@ -328,7 +328,7 @@ process_reconcile(struct process_driver *d, struct fleet *f)
 
 	if (!d->is_synced || d->is_keeper_shutting_down || d->is_closing || !f->has_scale)
 		return;
-	stop_retired(d, f);
+	stop_drained(d, f);
 	for (live = fleet_current(f); live > f->scale; live--)
 		process_stop(d, fleet_next_victim(f, false));
 	retire_outdated(d, f);

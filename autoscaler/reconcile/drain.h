@@ -21,7 +21,7 @@ struct drain_request {
 	void *owner;	/* the scaled_revision */
 	char *instance; /* id; NULL: the whole revision */
 	enum drain_state state;
-	bool is_final; /* of an instance that is retired: never taken back */
+	bool is_final; /* of an instance that is retired or ending: never taken back */
 	int64_t begun_ns;
 	int64_t issued_ns;	  /* when the driver was asked to stop; 0: not yet */
 	struct drain_wait *waits; /* one for each activator that was asked */

@@ -83,6 +83,9 @@ take_one(struct scaled_instance *to, const struct driver_instance *from,
 		to->cpu_mark_s = before->cpu_mark_s;
 		to->starts_mark_s = before->starts_mark_s;
 		to->busy_until_ns = before->busy_until_ns;
+		to->is_due = before->is_due;
+		to->ending = before->ending;
+		to->is_stop_sent = before->is_stop_sent;
 	}
 }
 
@@ -176,6 +179,29 @@ instances_live(const struct instances *in)
 			n += instances_is_ready(at) || !at->is_spare;
 	}
 	return n;
+}
+
+uint32_t
+instances_usable(const struct instances *in, bool is_ready)
+{
+	uint32_t n = 0;
+	size_t i;
+
+	for (i = 0; i < in->n; i++) {
+		const struct scaled_instance *at = &in->v[i];
+
+		if (at->ending != ENDING_NOT || at->is_retired ||
+		    instances_is_ready(at) != is_ready)
+			continue;
+		n += is_ready || (at->state != INSTANCE_STOPPING && !at->is_spare);
+	}
+	return n;
+}
+
+bool
+instances_is_lasting(const struct scaled_instance *i)
+{
+	return i->state != INSTANCE_STOPPING && !i->is_retired && !i->is_stop_sent;
 }
 
 /* --- what they use --- */

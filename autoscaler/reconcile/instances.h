@@ -7,6 +7,9 @@
 #include "autoscaler/brain/reports.h"
 #include "autoscaler/driver.h"
 
+/* Why an instance ends although as many are wanted. */
+enum instance_ending { ENDING_NOT, ENDING_LIFETIME };
+
 struct scaled_instance {
 	char *id, *address, *alternate, *probe; /* all but id: NULL where there is none */
 	uint16_t port;
@@ -22,6 +25,10 @@ struct scaled_instance {
 	double cpu_mark_s;	   /* the same when it was measured last; < 0: it was not */
 	uint64_t memory_bytes;	   /* 0: unknown */
 	int64_t busy_until_ns;	   /* a busy lease whose activator is forgotten; 0: none */
+	/* renewal.h */
+	bool is_due;		     /* another one is to be started in its place */
+	enum instance_ending ending; /* it is drained and stopped, whatever number is wanted */
+	bool is_stop_sent;	     /* the driver was asked to stop it */
 };
 
 struct instances {
@@ -49,6 +56,10 @@ bool instances_waits_for_platform(const struct scaled_instance *);
 bool instances_is_ready(const struct scaled_instance *); /* says the driver, or an activator */
 /* Without those that are retired. */
 uint32_t instances_ready(const struct instances *);
+/* Of those of instances_live() that are not ending: ready, or starting. */
+uint32_t instances_usable(const struct instances *, bool is_ready);
+/* Is it there, and was no driver asked to stop it? */
+bool instances_is_lasting(const struct scaled_instance *);
 /* Ready or starting, but for spares that start and what is retired. */
 uint32_t instances_live(const struct instances *);
 

@@ -7,6 +7,7 @@
 #include "autoscaler/reconcile/inbound.h"
 #include "autoscaler/reconcile/peers.h"
 #include "autoscaler/reconcile/quota.h"
+#include "autoscaler/reconcile/renewal.h"
 #include "autoscaler/reconcile/scaled_set.h"
 #include "autoscaler/reconcile/scaledown.h"
 #include "autoscaler/reconcile/sharing.h"
@@ -66,6 +67,7 @@ stop_scaling(struct reconcile *r, struct scaled_revision *rev)
 	quota_claim(&r->quota, rev, &before);
 	quota_sent(&r->quota, rev->scale_sent, 0);
 	rev->scale_sent = 0;
+	rev->scale_extra = 0;
 }
 
 static void
@@ -193,6 +195,7 @@ adopt(struct reconcile *r, struct scaled_revision *rev)
 	rev->adopted = rev->has_scale ? rev->scale : instances_live(&rev->instances);
 	quota_sent(&r->quota, rev->scale_sent, rev->adopted);
 	rev->scale_sent = rev->adopted;
+	rev->scale_extra = 0;
 	if (rev->adopted == 0)
 		return;
 	log_info(NULL, "instances adopted", "revision=%s instances=%u", scaled_name(rev),
@@ -429,6 +432,7 @@ follow_foreign(struct reconcile *r, struct scaled_revision *rev)
 		 scaled_holder(rev));
 	quota_sent(&r->quota, rev->scale_sent, rev->scale);
 	rev->scale_sent = rev->scale;
+	rev->scale_extra = 0;
 }
 
 void
@@ -471,24 +475,29 @@ note(struct scaled_revision *rev)
 		 holder == NULL ? "" : " held_by=", holder == NULL ? "" : holder);
 }
 
-/* Ask the driver for more, within max_instances; or drain instances, before it is asked for
- * fewer. */
+/* Replace instances; then ask the driver for more, within max_instances, or drain instances, before
+ * it is asked for fewer. */
 static void
 scale(struct reconcile *r, struct scaled_revision *rev)
 {
-	uint32_t before = rev->scale_sent;
-	uint32_t n = wanted_scale(&rev->wanted, before, quota_headroom(&r->quota, rev));
+	uint32_t first = rev->scale_sent, before, n;
 
+	renewal_mark(rev, quota_headroom(&r->quota, rev), clk_now());
+	scaledown_replace(&r->scaledown, rev);
+	before = rev->scale_sent;
+	quota_sent(&r->quota, first, before);
+	rev->surge = renewal_surge(rev);
+	n = wanted_scale(&rev->wanted, before, rev->surge, quota_headroom(&r->quota, rev));
 	if (n < before) {
 		scaledown_to(&r->scaledown, rev, n);
 	} else {
 		scaledown_cancel(&r->scaledown, rev);
-		if (n > before)
+		if (n > before && !renewal_must_wait(rev, n - before, clk_now()))
 			scaled_send_scale(rev, n, NULL, 0);
 	}
-	scaledown_retire(&r->scaledown, rev);
+	renewal_count_extra(rev);
 	quota_sent(&r->quota, before, rev->scale_sent);
-	if (rev->scale_sent < before)
+	if (rev->scale_sent < first)
 		quota_mark_waiting(&r->quota, &r->set);
 }
 

@@ -1,6 +1,7 @@
 #include "autoscaler/reconcile/scaled.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "autoscaler/brain/window.h"
 #include "autoscaler/reconcile/peers.h"
@@ -19,6 +20,20 @@
 #define TRUSTED_ELSEWHERE 64u
 
 #define DRY_RETRY (5 * CLK_S) /* how long a refusal by dry_run holds after an `activate` */
+
+const char *
+ended_reason_name(enum ended_reason why)
+{
+	static const char *const names[] = {
+		[ENDED_SCALE_DOWN] = "scale_down",
+		[ENDED_REPLACED] = "replaced",
+		[ENDED_MAX_LIFETIME] = "max_lifetime",
+		[ENDED_BY_ITSELF] = "by_itself",
+	};
+
+	CHECK(why < ENDED_N);
+	return names[why];
+}
 
 const char *
 scaled_name(const struct scaled_revision *rev)
@@ -212,10 +227,30 @@ take_scale(struct scaled_revision *rev, const struct driver_view *view, int64_t 
 	hold_take(&rev->hold, view->is_held, view->scale, view->held_by, now_ns, random_u32());
 }
 
+/* Instances that are gone without having been stopped have ended by themselves. */
+static void
+count_ended(struct scaled_revision *rev, const struct driver_view *view)
+{
+	const struct instances *in = &rev->instances;
+	size_t i, j, at = 0;
+
+	for (i = 0; i < in->n; i++) {
+		if (in->v[i].state == INSTANCE_STOPPING || in->v[i].is_stop_sent)
+			continue;
+		for (j = 0; j < view->n; j++, at++) {
+			at = at < view->n ? at : 0;
+			if (strcmp(view->v[at].id, in->v[i].id) == 0)
+				break;
+		}
+		rev->ended[ENDED_BY_ITSELF] += j == view->n;
+	}
+}
+
 void
 scaled_take_view(struct scaled_revision *rev, const struct driver_view *view, int64_t now_ns)
 {
 	scaled_note_short(rev, now_ns);
+	count_ended(rev, view);
 	instances_take(&rev->instances, view->v, view->n, now_ns);
 	count_starting(rev, now_ns);
 	rev->is_known = view->is_known;
@@ -466,9 +501,9 @@ scaled_fill_view(const struct scaled_revision *rev, struct decide_view *view, bo
 		 int64_t now_ns)
 {
 	*view = (struct decide_view){
-		.ready = instances_ready(&rev->instances),
-		.starting = instances_live(&rev->instances) - instances_ready(&rev->instances),
-		.scale = rev->scale_sent,
+		.ready = instances_usable(&rev->instances, true),
+		.starting = instances_usable(&rev->instances, false),
+		.scale = scaled_scale(rev),
 		.is_held = rev->hold.is_on,
 		.held = rev->hold.is_on ? rev->hold.n : 0,
 		.is_replacing = rev->has_scale,
@@ -557,7 +592,7 @@ wanted_facts(const struct scaled_revision *rev, const struct peers *peers, int64
 	return (struct wanted_facts){
 		.scaling = s,
 		.view = &rev->view,
-		.has = is_dry ? rev->dryrun.n : rev->scale_sent,
+		.has = is_dry ? rev->dryrun.n : scaled_scale(rev),
 		.is_leaving = rev->is_leaving,
 		.is_activation_pending = reports_activation_pending(&rev->reports),
 		.is_woken = rev->wake_ns != 0,
@@ -596,14 +631,37 @@ scaled_send_scale(struct scaled_revision *rev, uint32_t n, const char *const *vi
 		  size_t victims_n)
 {
 	uint32_t before = rev->scale_sent;
+	/* It is asked for more only as instances are replaced. */
+	bool is_refill = n > before && rev->wanted.n <= scaled_scale(rev);
 
-	if (n > before)
+	if (n > before && !is_refill)
 		note_raise(rev, clk_now());
 	rev->scale_sent = n;
 	rev->sent_rule = rev->wanted.rule;
 	rev->driver->class->set_scale(rev->driver, scaled_name(rev), n, victims, victims_n);
-	if (!rev->has_scale)
+	if (is_refill)
+		log_debug(NULL, "scaled to replace instances", "revision=%s from=%u to=%u",
+			  scaled_name(rev), before, n);
+	else if (!rev->has_scale)
 		log_scaled(rev, before, n);
+}
+
+uint32_t
+scaled_scale(const struct scaled_revision *rev)
+{
+	return (uint32_t)MAX((int64_t)rev->scale_sent - rev->scale_extra, 0);
+}
+
+void
+scaled_end(struct scaled_revision *rev, const char *const *ids, size_t n, uint32_t less)
+{
+	less = MIN(less, rev->scale_sent);
+	rev->ended_ns = clk_now();
+	rev->scale_sent -= less;
+	rev->scale_extra -= (int32_t)less;
+	rev->driver->class->set_scale(rev->driver, scaled_name(rev), rev->scale_sent, ids, n);
+	log_debug(NULL, "instances end, to be replaced", "revision=%s instances=%zu first=%s",
+		  scaled_name(rev), n, ids[0]);
 }
 
 bool

@@ -20,6 +20,16 @@ struct peers;
 struct strbuf;
 struct window;
 
+/* Why instances have ended. */
+enum ended_reason {
+	ENDED_SCALE_DOWN,
+	ENDED_REPLACED, /* the driver has replaced it */
+	ENDED_MAX_LIFETIME,
+	ENDED_BY_ITSELF, /* nothing has stopped it, as far as is known here */
+	ENDED_N
+};
+const char *ended_reason_name(enum ended_reason); /* "scale_down", … */
+
 struct scaled_revision {
 	char *name;			  /* full; a copy, as it outlives conf in a reload */
 	const struct revision_conf *conf; /* borrowed; a reload replaces it */
@@ -84,6 +94,10 @@ struct scaled_revision {
 	bool is_adopted;     /* the instances that the driver showed first were adopted … */
 	uint32_t adopted;    /* … so many */
 	uint32_t scale_sent; /* what the driver was asked for last; once is_adopted … */
+	int32_t scale_extra; /* … so much more than was wanted (a surge), or less for a moment, as
+			      * an instance has ended that is about to be replaced */
+	uint32_t surge;	     /* what renewal_surge() said last */
+	int64_t ended_ns;    /* when scaled_end() was called last; 0: never */
 	enum decide_rule sent_rule; /* … by this rule */
 	int64_t raised_ns;	    /* when it was asked for more than before; 0: never */
 	int64_t short_ns;	    /* when instances were asked for, and waited for, last */
@@ -95,7 +109,7 @@ struct scaled_revision {
 
 	/* counted */
 	uint64_t activations, failures, decisions[DECIDE_RULES_N], drains_done, drains_taken_back;
-	uint64_t held_backs;
+	uint64_t held_backs, ended[ENDED_N];
 	struct metric_hist cold_starts;
 };
 
@@ -174,6 +188,11 @@ const char *scaled_holder(const struct scaled_revision *);
 /* Ask the driver for n instances.  If fewer, it stops the victims first (ids; drained). */
 void scaled_send_scale(struct scaled_revision *, uint32_t n, const char *const *victims,
 		       size_t victims_n);
+/* These instances (ids, drained) are to be stopped, and others are to be started in their place:
+ * ask the driver for `less` fewer, until it is asked for more as they are wanted. */
+void scaled_end(struct scaled_revision *, const char *const *ids, size_t n, uint32_t less);
+/* scale_sent without the surge, and with those that are being replaced. */
+uint32_t scaled_scale(const struct scaled_revision *);
 /* Requests wait: if it is a dry run, let clients hear that nothing is started for them. */
 void scaled_refuse_dry(struct scaled_revision *, int64_t now_ns);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "autoscaler/brain/victims.h"
+#include "autoscaler/reconcile/renewal.h"
 #include "common/clk.h"
 #include "common/log.h"
 
@@ -20,7 +21,7 @@ drain_at(struct list_node *node)
 	return container_of(node, struct drain_request, node);
 }
 
-/* Can d be taken back: the driver was not asked to stop yet, and the instance is not retired. */
+/* Can d be taken back: the driver was not asked to stop yet, and the instance may stay. */
 static bool
 is_revocable(const struct drain_request *d)
 {
@@ -72,6 +73,27 @@ begin(struct scaledown *s, struct scaled_revision *rev, const char *instance)
 	return d;
 }
 
+/* The driver was asked to stop the instance (NULL: all), or will keep it. */
+static void
+set_stop_sent(struct scaled_revision *rev, const char *instance, bool is_sent)
+{
+	size_t i;
+
+	for (i = 0; i < rev->instances.n; i++)
+		if (instance == NULL || strcmp(rev->instances.v[i].id, instance) == 0)
+			rev->instances.v[i].is_stop_sent = is_sent;
+}
+
+/* The driver is about to be asked to stop what was drained. */
+static void
+issue(struct scaled_revision *rev, struct drain_request *d, enum ended_reason why)
+{
+	rev->drains_done++;
+	rev->ended[why] += d->instance != NULL ? 1 : instances_live(&rev->instances);
+	drain_issue(d, clk_now());
+	set_stop_sent(rev, d->instance, true);
+}
+
 /* Tell the activators that the drain is over: they open the instances that are still there. */
 static void
 end(struct scaledown *s, struct scaled_revision *rev, struct drain_request *d)
@@ -80,6 +102,7 @@ end(struct scaledown *s, struct scaled_revision *rev, struct drain_request *d)
 
 	s->send(0, &m, s->arg);
 	rev->is_changed = true;
+	set_stop_sent(rev, d->instance, false);
 	list_remove(&rev->drains, &d->node);
 	drain_free(&s->drains, &d);
 }
@@ -160,8 +183,7 @@ to_zero(struct scaledown *s, struct scaled_revision *rev)
 		take_back_instances(s, rev);
 		begin(s, rev, NULL);
 	} else if (d != NULL && d->state == DRAIN_DRAINED) {
-		rev->drains_done++;
-		drain_issue(d, clk_now());
+		issue(rev, d, ENDED_SCALE_DOWN);
 		scaled_send_scale(rev, 0, NULL, 0);
 	}
 }
@@ -192,7 +214,7 @@ drain_more(struct scaledown *s, struct scaled_revision *rev, size_t n)
 	for (i = 0; i < rev->instances.n; i++) {
 		const struct scaled_instance *at = &rev->instances.v[i];
 
-		if (at->state == INSTANCE_STOPPING || at->is_retired ||
+		if (!instances_is_lasting(at) || at->ending != ENDING_NOT ||
 		    drain_of(rev, at->id) != NULL)
 			continue;
 		v[found++] = (struct victim){
@@ -200,6 +222,7 @@ drain_more(struct scaledown *s, struct scaled_revision *rev, size_t n)
 			.in_flight = reports_at_instance(&rev->reports, at->id),
 			.is_leased = instances_is_leased(at, &rev->reports, clk_now()),
 			.is_ready = instances_is_ready(at),
+			.is_due = at->is_due,
 			.removal_order = at->removal_order,
 			.seen_ns = at->seen_ns};
 	}
@@ -238,8 +261,7 @@ issue_drained(struct scaled_revision *rev)
 
 		if (d->state != DRAIN_DRAINED || d->is_final)
 			continue;
-		rev->drains_done++;
-		drain_issue(d, clk_now());
+		issue(rev, d, ENDED_SCALE_DOWN);
 		ids[n++] = d->instance;
 	}
 	if (n > 0)
@@ -266,11 +288,15 @@ to_fewer(struct scaledown *s, struct scaled_revision *rev, uint32_t n)
 {
 	struct drain_request *zero = revision_drain(rev);
 	uint32_t staying; /* when all drains are done */
+	uint32_t going = renewal_ending(&rev->instances, false);
 
 	if (zero != NULL)
 		take_back(s, rev, zero, "wanted again");
 	issue_drained(rev);
-	staying = rev->scale_sent - MIN((uint32_t)count_revocable(rev), rev->scale_sent);
+	/* n has a place for each due instance that is ending, as far as the surge goes. */
+	n -= MIN(MIN(renewal_ending(&rev->instances, true), rev->surge), n);
+	going += (uint32_t)count_revocable(rev);
+	staying = rev->scale_sent - MIN(going, rev->scale_sent);
 	if (staying > n)
 		drain_more(s, rev, drop_unstarted(rev, staying - n));
 	else if (staying < n)
@@ -287,12 +313,12 @@ scaledown_to(struct scaledown *s, struct scaled_revision *rev, uint32_t n)
 		to_fewer(s, rev, n);
 }
 
-/* --- what is retired --- */
+/* --- what is replaced --- */
 
-/* Each retired instance has a drain, which is never taken back.  That holds also for an instance
- * that was being drained before it was retired. */
+/* Each instance that is retired or ending has a drain, which is never taken back.  That holds also
+ * for an instance that was being drained before. */
 static void
-drain_retired(struct scaledown *s, struct scaled_revision *rev)
+drain_replaced(struct scaledown *s, struct scaled_revision *rev)
 {
 	size_t i;
 
@@ -300,7 +326,7 @@ drain_retired(struct scaledown *s, struct scaled_revision *rev)
 		const struct scaled_instance *at = &rev->instances.v[i];
 		struct drain_request *d;
 
-		if (!at->is_retired || at->state == INSTANCE_STOPPING)
+		if ((!at->is_retired && at->ending == ENDING_NOT) || at->state == INSTANCE_STOPPING)
 			continue;
 		d = drain_of(rev, at->id);
 		if (d == NULL)
@@ -309,27 +335,51 @@ drain_retired(struct scaledown *s, struct scaled_revision *rev)
 	}
 }
 
-void
-scaledown_retire(struct scaledown *s, struct scaled_revision *rev)
+/* The retired (is_retired) or ending instances that are drained: their ids go into v.  *older_n:
+ * those before them in v, which the driver was asked to stop earlier and has not stopped. */
+static size_t
+issue_replaced(struct scaled_revision *rev, bool is_retired, const char **v, size_t *older_n)
 {
-	const char **ids;
 	struct list_node *node, *tmp;
-	size_t n = 0;
+	size_t n = 0, i;
 
-	drain_retired(s, rev);
-	ids = xcalloc(rev->drains.n + 1, sizeof *ids);
+	*older_n = 0;
+	for (i = 0; i < rev->instances.n && !is_retired; i++) {
+		const struct scaled_instance *at = &rev->instances.v[i];
+
+		if (at->ending != ENDING_NOT && at->is_stop_sent && at->state != INSTANCE_STOPPING)
+			v[(*older_n)++] = at->id;
+	}
 	LIST_FOREACH(&rev->drains, node, tmp) {
 		struct drain_request *d = drain_at(node);
+		const struct scaled_instance *at;
 
 		if (!d->is_final || d->state != DRAIN_DRAINED)
 			continue;
-		rev->drains_done++;
-		drain_issue(d, clk_now());
-		ids[n++] = d->instance;
+		at = instances_find(&rev->instances, d->instance);
+		if ((at == NULL || at->is_retired || at->ending == ENDING_NOT) != is_retired)
+			continue;
+		issue(rev, d, is_retired ? ENDED_REPLACED : ENDED_MAX_LIFETIME);
+		v[*older_n + n++] = d->instance;
 	}
+	return n;
+}
+
+void
+scaledown_replace(struct scaledown *s, struct scaled_revision *rev)
+{
+	const char **ids;
+	size_t n, older;
+
+	drain_replaced(s, rev);
+	ids = xcalloc(rev->drains.n + rev->instances.n + 1, sizeof *ids);
+	n = issue_replaced(rev, true, ids, &older);
 	if (n > 0)
 		rev->driver->class->set_scale(rev->driver, scaled_name(rev), rev->scale_sent, ids,
 					      n);
+	n = issue_replaced(rev, false, ids, &older);
+	if (n > 0)
+		scaled_end(rev, ids, older + n, (uint32_t)n);
 	free(ids);
 }
 

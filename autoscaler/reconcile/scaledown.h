@@ -10,7 +10,7 @@
  * these are stopping, and send them no new requests.  The driver is asked to stop an instance
  * when all activators have said `drained`, or when drain_timeout is over.
  * If instances are wanted again before the driver was asked to stop them, their drains are
- * taken back, but not those of retired instances.
+ * taken back, but not those of instances that are retired or ending.
  * It never decides how many instances are wanted.  Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_RECONCILE_SCALEDOWN_H
 #define AUTOSCALER_RECONCILE_SCALEDOWN_H
@@ -39,9 +39,11 @@ void scaledown_fini(struct scaledown *); /* all drains must have ended */
 /* Take the next steps towards n instances, n < scale_sent.  To be called whenever the revision
  * is acted on. */
 void scaledown_to(struct scaledown *, struct scaled_revision *, uint32_t n);
-/* Drain the instances that the driver shows as retired, and ask it to stop them; the number of
- * instances stays.  To be called whenever the revision is acted on. */
-void scaledown_retire(struct scaledown *, struct scaled_revision *);
+/* Drain the instances that the driver shows as retired, and those that are ending (renewal.h), and
+ * ask it to stop them.  Those that are retired do not count in the scale, which stays; for those
+ * that are ending, it is lowered, until others are asked for in their place.  To be called whenever
+ * the revision is acted on, before more is asked for. */
+void scaledown_replace(struct scaledown *, struct scaled_revision *);
 /* No fewer instances are wanted than the driver was asked for: take back all drains that can
  * be. */
 void scaledown_cancel(struct scaledown *, struct scaled_revision *);

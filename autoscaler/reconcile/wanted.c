@@ -73,7 +73,9 @@ wanted_allot(struct wanted *w, uint32_t allotted, const struct wanted_facts *f)
 }
 
 uint32_t
-wanted_scale(const struct wanted *w, uint32_t scale_sent, uint32_t headroom)
+wanted_scale(const struct wanted *w, uint32_t scale_sent, uint32_t surge, uint32_t headroom)
 {
-	return w->n <= scale_sent ? w->n : MAX(MIN(w->n, headroom), scale_sent);
+	uint32_t n = w->n + surge;
+
+	return n <= scale_sent ? n : MAX(MIN(n, headroom), scale_sent);
 }

@@ -16,13 +16,14 @@
  *    7. max_instances	if the claims of all do not fit: no more than is allotted (quota.h)
  *    8. unheard, held	as 4 and 5, whatever is allotted
  *  n			the number that is wanted: in the log and /why, and sent to activators
- *    9. headroom		under max_instances: more only as other revisions have fewer
- *   10. drain		fewer only as instances are drained (scaledown.h)
+ *    9. surge		more, while instances are replaced (renewal.h)
+ *   10. headroom		under max_instances: more only as other revisions have fewer
+ *   11. drain		fewer only as instances are drained (scaledown.h)
  *  scale_sent		what the driver was asked for last (scaled.h)
  *
- * The rule of the number is that of the last bound of 1 to 8 that applied.  9 and 10 change nothing
- * that is wanted: they put off what the driver is asked for.  "What there is" means scale_sent,
- * or in a dry run the virtual instances.  Pure.  Thread: the owner. */
+ * The rule of the number is that of the last bound of 1 to 8 that applied.  9 to 11 change nothing
+ * that is wanted, only what the driver is asked for.  "What there is" means scale_sent without the
+ * surge, or in a dry run the virtual instances.  Pure.  Thread: the owner. */
 #ifndef AUTOSCALER_RECONCILE_WANTED_H
 #define AUTOSCALER_RECONCILE_WANTED_H
 
@@ -61,8 +62,9 @@ uint32_t wanted_claim(struct wanted *, const struct decide_out *decided,
 /* Bounds 7 and 8.  True: n has changed. */
 bool wanted_allot(struct wanted *, uint32_t allotted, const struct wanted_facts *);
 
-/* Bound 9: the scale to aim for now, if headroom is the most that the driver may be asked for under
- * max_instances.  If it is less than scale_sent, scaledown.h leads there. */
-uint32_t wanted_scale(const struct wanted *, uint32_t scale_sent, uint32_t headroom);
+/* Bounds 9 and 10: the scale to aim for now, if headroom is the most that the driver may be asked
+ * for under max_instances.  If it is less than scale_sent, scaledown.h leads there. */
+uint32_t wanted_scale(const struct wanted *, uint32_t scale_sent, uint32_t surge,
+		      uint32_t headroom);
 
 #endif

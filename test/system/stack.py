@@ -183,6 +183,12 @@ autoscaler { admin = "127.0.0.1:%d" ports = "%d-%d"
         with urllib.request.urlopen(url, timeout=WAIT_S) as answer:
             return json.loads(answer.read())["revisions"][0]
 
+    def scaled_status(self, revision):
+        """The revision in the autoscaler's /status."""
+        url = "http://127.0.0.1:%d/status?revision=%s" % (self.scaler_admin, revision)
+        with urllib.request.urlopen(url, timeout=WAIT_S) as answer:
+            return json.loads(answer.read())["revisions"][0]
+
     def why_text(self, revision, form="text"):
         """The revision in the autoscaler's /why."""
         url = "http://127.0.0.1:%d/why?revision=%s&format=%s" % (self.scaler_admin, revision, form)

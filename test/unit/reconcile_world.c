@@ -15,6 +15,37 @@ now(void)
 
 /* --- the driver --- */
 
+static bool has_stopped; /* instances, in set_scale(): show it */
+
+static bool
+is_victim(int number)
+{
+	char name[20];
+
+	snprintf(name, sizeof name, " i%d ", number);
+	return strstr(world.victims, name) != NULL;
+}
+
+static void
+remove_instance(size_t i)
+{
+	memmove(&world.v[i], &world.v[i + 1], (world.n - i - 1) * sizeof *world.v);
+	world.n--;
+}
+
+/* One that chooses itself which instances go stops all victims. */
+static void
+stop_victims(void)
+{
+	size_t i;
+
+	for (i = world.n; i-- > 0 && !world.has_scale && !world.is_slow;)
+		if (is_victim(world.v[i].number)) {
+			remove_instance(i);
+			has_stopped = true;
+		}
+}
+
 static void
 set_scale(struct driver *d, const char *revision, uint32_t n, const char *const *victims,
 	  size_t victims_n)
@@ -28,12 +59,14 @@ set_scale(struct driver *d, const char *revision, uint32_t n, const char *const 
 	}
 	world.scale = n;
 	world.is_held = false;
+	world.victims[0] = '\0';
 	strbuf_addf(&world.calls, "%u", n);
 	for (i = 0; i < victims_n; i++) {
 		strbuf_addf(&world.calls, "%c%s", i == 0 ? ':' : ',', victims[i]);
 		snprintf(world.victims + strlen(world.victims), 20, " %s ", victims[i]);
 	}
 	strbuf_adds(&world.calls, " ");
+	stop_victims();
 }
 
 static void
@@ -62,15 +95,6 @@ static const struct driver_class fake_class = {.name = "fake",
 					       .instance_answers = instance_answers,
 					       .instance_refuses = instance_refuses,
 					       .instance_served = instance_served};
-
-static bool
-is_victim(int number)
-{
-	char name[20];
-
-	snprintf(name, sizeof name, " i%d ", number);
-	return strstr(world.victims, name) != NULL;
-}
 
 void
 show_instances(const struct msg_failure *failure)
@@ -110,13 +134,6 @@ show_no_instances(const char *revision)
 	reconcile_tail(world.r);
 }
 
-static void
-remove_instance(size_t i)
-{
-	memmove(&world.v[i], &world.v[i + 1], (world.n - i - 1) * sizeof *world.v);
-	world.n--;
-}
-
 /* Carry out set_scale(): victims go first. */
 static void
 carry_out_scale(void)
@@ -137,7 +154,8 @@ carry_out_scale(void)
 							    .state = INSTANCE_STARTING,
 							    .started_ns = world.now};
 	}
-	is_changed = world.n != before;
+	is_changed = world.n != before || has_stopped;
+	has_stopped = false;
 	if (!is_changed && !world.is_unready)
 		for (i = 0; i < world.n; i++)
 			if (world.v[i].state == INSTANCE_STARTING) {

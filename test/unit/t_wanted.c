@@ -141,7 +141,7 @@ static uint32_t
 scale(uint32_t n, uint32_t scale_sent, uint32_t room)
 {
 	w.n = n;
-	return wanted_scale(&w, scale_sent, room);
+	return wanted_scale(&w, scale_sent, 0, room);
 }
 
 static void
