@@ -893,10 +893,7 @@ conn_h2_begin(struct conn *c)
 
 	CHECK(c->x == NULL && in.is_borrowed);
 	c->in = (struct inbuf){.data = NULL};
-	if (w->frame_buf == NULL)
-		w->frame_buf = xmalloc(WORKER_FRAMES);
-	if (w->h2_shared == NULL)
-		w->h2_shared = h2_shared_new();
+	worker_begin_h2(w);
 	h2->c = c;
 	h2->session = h2_new(&h2_conf, w->h2_shared, &session_ops, h2);
 	list_init(&h2->streams);

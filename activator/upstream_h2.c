@@ -162,7 +162,7 @@ upstream_h2_close(struct upstream *u)
 							    : UPSTREAM_ENDED_CONNECT;
 	metric_add(&w->counters.upstream_ended[h2->end], 1);
 	metric_add(&w->counters.upstream_h2_connections, (uint64_t)-1);
-	bounds_drop_stream_bytes(w->bounds, H2_CLIENT_BYTES);
+	bounds_drop_stream_bytes(w->bounds, H2_CONN_BYTES);
 }
 
 void
@@ -541,10 +541,9 @@ upstream_h2_begin(struct upstream *u)
 	};
 	struct upstream_h2 *h2 = xcalloc(1, sizeof *h2);
 
-	if (w->frame_buf == NULL)
-		w->frame_buf = xmalloc(WORKER_FRAMES);
+	worker_begin_h2(w);
 	h2->u = u;
-	h2->session = h2_client_new(&conf, &call_h2_session_ops, h2);
+	h2->session = h2_client_new(&conf, w->h2_shared, &call_h2_session_ops, h2);
 	list_init(&h2->calls);
 	list_init(&h2->events);
 	h2->reached = u->io.is_connecting || io_is_handshaking(&u->io) ? UPSTREAM_NOT_YET
@@ -552,7 +551,7 @@ upstream_h2_begin(struct upstream *u)
 	u->h2 = h2;
 	u->io.ops = &ops;
 	metric_add(&w->counters.upstream_h2_connections, 1);
-	if (!bounds_add_stream_bytes(w->bounds, H2_CLIENT_BYTES))
+	if (!bounds_add_stream_bytes(w->bounds, H2_CONN_BYTES))
 		log_warn_limited(&u->inst->tag, "connections of HTTP/2 use up max_stream_bytes",
 				 "address=%s", u->address->text);
 	upstream_h2_want_write(h2);

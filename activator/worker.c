@@ -305,6 +305,15 @@ worker_free(struct worker **wp)
 	free(w);
 }
 
+void
+worker_begin_h2(struct worker *w)
+{
+	if (w->h2_shared != NULL)
+		return;
+	w->h2_shared = h2_shared_new();
+	w->frame_buf = xmalloc(WORKER_FRAMES);
+}
+
 const struct worker_counters *
 worker_counters(const struct worker *w)
 {

@@ -78,9 +78,10 @@ struct worker {
 	char *read_buf;	 /* what is being read, WORKER_BUFFER bytes */
 	char *write_buf; /* a head that is being written: worker_write_buf() */
 	size_t write_buf_size;
-	char *frame_buf;	     /* WORKER_FRAMES bytes; NULL: HTTP/2 was not spoken yet */
-	struct h2_shared *h2_shared; /* NULL: no client has spoken HTTP/2 yet */
-	struct h1_head head;	     /* that is being parsed */
+	/* NULL until worker_begin_h2() */
+	char *frame_buf; /* WORKER_FRAMES bytes */
+	struct h2_shared *h2_shared;
+	struct h1_head head; /* that is being parsed */
 	struct worker_counters counters;
 };
 
@@ -111,6 +112,9 @@ worker_random(struct worker *w)
 	w->random ^= w->random >> 27;
 	return w->random * UINT64_C(2685821657736338717);
 }
+
+/* A connection speaks HTTP/2: make what all such connections use. */
+void worker_begin_h2(struct worker *);
 
 /* w->write_buf with room for n bytes. */
 static inline char *

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "activator/http/fields.h"
-#include "activator/http/h2_impl.h"
+#include "activator/http/h2_memory.h"
 #include "common/strbuf.h"
 
 /* A WINDOW_UPDATE that opens less is a glitch: clients in use wait for a good part of the window.
@@ -566,81 +566,6 @@ on_send_data(nghttp2_session *s, nghttp2_frame *f, const uint8_t *head, size_t n
 	return h->out_room - h->out_n < H2_WRITE_LEAST ? NGHTTP2_ERR_PAUSE : 0;
 }
 
-/* --- memory --- */
-
-/* nghttp2 makes each frame in a buffer of 16 KiB, which a session allocates when it begins.
- * h2_write() copies a frame as soon as it is made, and that of a body is not made there at all:
- * nothing stands in the buffer between two calls.  So the sessions of a thread share it, and an
- * idle connection is two thirds smaller.  Only this first buffer is lent: frames CONTINUATION stand
- * in others until they are sent. */
-#define LENT_LEAST ((size_t)16 << 10) /* no other allocation of a new session is as large */
-
-struct h2_shared {
-	char *frame; /* NULL: no session has asked for it yet */
-	size_t frame_n;
-	bool is_lending; /* h2_new() runs, and its session has no buffer yet */
-};
-
-struct h2_shared *
-h2_shared_new(void)
-{
-	return xcalloc(1, sizeof(struct h2_shared));
-}
-
-void
-h2_shared_free(struct h2_shared **sp)
-{
-	if (*sp != NULL)
-		free((*sp)->frame);
-	free(*sp);
-	*sp = NULL;
-}
-
-static void *
-get_memory(size_t n, void *arg)
-{
-	struct h2_shared *s = arg;
-
-	if (!s->is_lending || n < LENT_LEAST || (s->frame != NULL && n != s->frame_n))
-		return xmalloc(n);
-	s->is_lending = false;
-	if (s->frame == NULL)
-		s->frame = xmalloc(n);
-	s->frame_n = n;
-	return s->frame;
-}
-
-static void *
-get_zeroes(size_t count, size_t n, void *arg)
-{
-	(void)arg;
-	return xcalloc(count, n);
-}
-
-static void
-put_memory(void *p, void *arg)
-{
-	const struct h2_shared *s = arg;
-
-	if (p == NULL || p != s->frame)
-		free(p);
-}
-
-static void *
-resize_memory(void *p, size_t n, void *arg)
-{
-	const struct h2_shared *s = arg;
-	void *own;
-
-	if (p == NULL)
-		return get_memory(n, arg);
-	if (p != s->frame)
-		return xrealloc(p, n);
-	own = xmalloc(n);
-	memcpy(own, p, MIN(n, s->frame_n));
-	return own;
-}
-
 /* --- the connection --- */
 
 static nghttp2_session_callbacks *callbacks; /* filled by h2_prepare() */
@@ -670,11 +595,7 @@ h2_prepare(void)
 struct h2 *
 h2_new(const struct h2_conf *conf, struct h2_shared *shared, const struct h2_ops *ops, void *arg)
 {
-	nghttp2_mem memory = {.mem_user_data = shared,
-			      .malloc = get_memory,
-			      .calloc = get_zeroes,
-			      .realloc = resize_memory,
-			      .free = put_memory};
+	nghttp2_mem memory = h2_memory_begin(shared);
 	const nghttp2_settings_entry settings[] = {
 		{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, conf->streams},
 		{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, conf->window},
@@ -690,7 +611,6 @@ h2_new(const struct h2_conf *conf, struct h2_shared *shared, const struct h2_ops
 	h->peer_window = NGHTTP2_INITIAL_WINDOW_SIZE;
 	h->last_id = INT32_MAX;
 	h->scan.skip = strlen(H2_PREFACE);
-	shared->is_lending = true;
 	/* These fail only where memory ends, and that ends the program as elsewhere. */
 	if (nghttp2_session_server_new3(&h->session, callbacks, h, options, &memory) != 0 ||
 	    nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings)) !=
@@ -698,7 +618,7 @@ h2_new(const struct h2_conf *conf, struct h2_shared *shared, const struct h2_ops
 	    nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0,
 						  (int32_t)conf->conn_window) != 0)
 		abort();
-	shared->is_lending = false;
+	h2_memory_end(shared);
 	return h;
 }
 

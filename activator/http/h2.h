@@ -13,11 +13,11 @@
 #include "common/base.h"
 
 struct h2;	  /* opaque, heap: one connection */
-struct h2_shared; /* opaque, heap: memory that all connections of a thread use */
+struct h2_shared; /* opaque, heap: memory that all connections of a thread use, h2_client too */
 
 #define H2_PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" /* RFC 9113 3.4 */
 #define H2_PREFACE_HEAD 18 /* its first bytes, up to the empty line, look like a head of HTTP/1 */
-/* Memory of a connection and of a stream, about: what nghttp2 keeps of them. */
+/* Memory of a connection (h2_client too) and of a stream, about: what nghttp2 keeps of them. */
 #define H2_CONN_BYTES ((size_t)10 << 10)
 #define H2_STREAM_BYTES ((size_t)384)
 #define H2_WRITE_LEAST ((size_t)17 << 10) /* of h2_write(): any frame of ours fits */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "activator/http/fields.h"
-#include "activator/http/h2_impl.h"
+#include "activator/http/h2_memory.h"
 #include "activator/http/reason.h"
 #include "common/strbuf.h"
 
@@ -18,6 +18,7 @@ struct h2_client {
 	uint32_t header_list;
 	uint32_t error;
 	bool has_settings;
+	bool is_preface_sent;
 	/* The header block that is being read: there is one at a time (RFC 9113 6.10). */
 	struct strbuf block; /* "name: value" CRLF … */
 	size_t block_size;   /* as RFC 9113 6.5.2 counts it */
@@ -293,9 +294,22 @@ h2_client_prepare(void)
 	nghttp2_option_set_max_send_header_block_length(options, H2_SEND_HEADERS_MOST);
 }
 
-struct h2_client *
-h2_client_new(const struct h2_client_conf *conf, const struct h2_client_ops *ops, void *arg)
+/* A new session has its preface in the buffer that it shares with others: take the preface out.
+ * h2_client_write() sends another. */
+static void
+take_preface(struct h2_client *h)
 {
+	const uint8_t *preface;
+	ssize_t n = nghttp2_session_mem_send(h->session, &preface);
+
+	CHECK(n == (ssize_t)strlen(H2_PREFACE) && memcmp(preface, H2_PREFACE, (size_t)n) == 0);
+}
+
+struct h2_client *
+h2_client_new(const struct h2_client_conf *conf, struct h2_shared *shared,
+	      const struct h2_client_ops *ops, void *arg)
+{
+	nghttp2_mem memory = h2_memory_begin(shared);
 	const nghttp2_settings_entry settings[] = {
 		{NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
 		{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, conf->window},
@@ -309,8 +323,11 @@ h2_client_new(const struct h2_client_conf *conf, const struct h2_client_ops *ops
 	h->header_list = conf->header_list;
 	strbuf_init(&h->block, 0);
 	/* These fail only where memory ends, and that ends the program as elsewhere. */
-	if (nghttp2_session_client_new2(&h->session, callbacks, h, options) != 0 ||
-	    nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings)) !=
+	if (nghttp2_session_client_new3(&h->session, callbacks, h, options, &memory) != 0)
+		abort();
+	h2_memory_end(shared);
+	take_preface(h);
+	if (nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings)) !=
 		    0 ||
 	    nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0,
 						  (int32_t)conf->conn_window) != 0)
@@ -347,6 +364,11 @@ h2_client_write(struct h2_client *h, char *buf, size_t room)
 	size_t n = 0;
 
 	CHECK(room >= H2_WRITE_LEAST);
+	if (!h->is_preface_sent) {
+		n = strlen(H2_PREFACE);
+		memcpy(buf, H2_PREFACE, n);
+		h->is_preface_sent = true;
+	}
 	while (room - n >= H2_WRITE_LEAST) {
 		const uint8_t *frame;
 		ssize_t got = nghttp2_session_mem_send(h->session, &frame);

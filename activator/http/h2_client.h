@@ -11,9 +11,6 @@
 
 struct h2_client; /* opaque, heap: one connection */
 
-/* Memory of a connection, about: it has a buffer for frames of its own. */
-#define H2_CLIENT_BYTES (H2_CONN_BYTES + ((size_t)16 << 10))
-
 /* None of these may call h2_client_feed(), h2_client_write() or h2_client_free().  stream: that of
  * h2_client_request(). */
 struct h2_client_ops {
@@ -47,8 +44,8 @@ struct h2_client_conf {
 	uint32_t header_list; /* bytes of a head as RFC 9113 6.5.2 counts them */
 };
 
-/* The preface and our SETTINGS are the first to be written.  ops and arg are borrowed. */
-NODISCARD struct h2_client *h2_client_new(const struct h2_client_conf *,
+/* The preface and our SETTINGS are the first to be written.  shared, ops and arg are borrowed. */
+NODISCARD struct h2_client *h2_client_new(const struct h2_client_conf *, struct h2_shared *,
 					  const struct h2_client_ops *, void *arg);
 void h2_client_free(struct h2_client **); /* without on_closed() */
 

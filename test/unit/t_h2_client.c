@@ -275,7 +275,7 @@ setup(void **state)
 	t->body = "";
 	t->shared = h2_shared_new();
 	t->server = h2_new(&server_conf, t->shared, &server_ops, t);
-	t->client = h2_client_new(&conf, &client_ops, t);
+	t->client = h2_client_new(&conf, t->shared, &client_ops, t);
 	*state = t;
 	return 0;
 }
@@ -498,6 +498,37 @@ a_server_that_does_not_speak_http2(void **state)
 	}
 }
 
+/* What one has to write is not lost if another one is made before, or writes in between. */
+static void
+connections_share_memory(void **state)
+{
+	static const struct h2_client_conf conf = {65536, 1 << 20, 4096};
+	static const char head[] = "POST /other HTTP/1.1\r\nHost: b\r\n\r\n";
+	static char ours[1 << 15], others[1 << 15];
+	struct world *t = *state;
+	struct h2_client *other = h2_client_new(&conf, t->shared, &client_ops, t);
+	struct stream s = {0}, s2 = {0};
+	ssize_t n, m, more;
+
+	s.out = s2.out = "body";
+	ask(t, &s, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", false, true);
+	s2.id = h2_client_request(other, head, strlen(head), false, false, true, &s2);
+	assert_true(s2.id > 0);
+	n = h2_client_write(t->client, ours, H2_WRITE_LEAST);
+	m = h2_client_write(other, others, H2_WRITE_LEAST);
+	assert_true(n > 0 && m > 0);
+	while ((more = h2_client_write(t->client, ours + n, sizeof ours - (size_t)n)) > 0)
+		n += more;
+	while ((more = h2_client_write(other, others + m, sizeof others - (size_t)m)) > 0)
+		m += more;
+	assert_memory_equal(ours, H2_PREFACE, strlen(H2_PREFACE));
+	assert_memory_equal(others, H2_PREFACE, strlen(H2_PREFACE));
+	assert_int_equal(h2_feed(t->server, ours, (size_t)n), 0);
+	assert_string_equal(t->got, "body");
+	assert_non_null(memmem(others, (size_t)m, "body", 4));
+	h2_client_free(&other);
+}
+
 int
 main(void)
 {
@@ -516,6 +547,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_head_may_be_too_large, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_server_that_does_not_speak_http2, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(connections_share_memory, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,195 @@
+#include "activator/http/h2_memory.h"
+
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "activator/http/h2.h"
+
+/* nghttp2 makes each frame in a buffer of 16 KiB, which a session allocates when it begins.
+ * h2_write() and h2_client_write() copy a frame as soon as it is made: nothing stands in the buffer
+ * between two calls.  So the sessions of a thread share it, and an idle connection is two thirds
+ * smaller.  Only this first buffer is lent: frames CONTINUATION stand in others until they are
+ * sent. */
+#define LENT_LEAST ((size_t)16 << 10) /* no other allocation of a new session is as large */
+
+/* A request makes and frees about ten small objects of nghttp2 on each side.  What is freed is kept
+ * for the next request, by size: in bin i is what has room for bin_size(i) bytes or more.  malloc()
+ * keeps seven objects of a size, and many more requests are under way at once. */
+#define BIN_STEP ((size_t)16)
+#define BINS 80
+#define KEPT_MOST ((size_t)512 << 10) /* bytes in all bins */
+
+/* With AddressSanitizer nothing is kept, so that it sees what is used after it was freed. */
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define KEEPS_NOTHING
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#define KEEPS_NOTHING
+#endif
+
+/* An object in a bin. */
+struct kept {
+	struct kept *next;
+};
+
+struct h2_shared {
+	char *frame; /* NULL: no session has asked for it yet */
+	size_t frame_n;
+	bool is_lending; /* a session is being made, and has no buffer yet */
+	size_t kept_n;	 /* bytes in the bins */
+	struct kept *bins[BINS];
+};
+
+/* --- small objects --- */
+
+static size_t
+bin_size(size_t bin)
+{
+	return bin * BIN_STEP + BIN_STEP / 2; /* as malloc() of glibc rounds */
+}
+
+/* The first bin whose objects have room for n bytes. */
+static size_t
+bin_for(size_t n)
+{
+	return n <= bin_size(1) ? 1 : (n + BIN_STEP / 2 - 1) / BIN_STEP;
+}
+
+static void *
+get_small(struct h2_shared *s, size_t n)
+{
+	size_t bin = bin_for(n);
+	struct kept *k = s->bins[bin];
+
+	if (k == NULL)
+		return xmalloc(bin_size(bin));
+	s->bins[bin] = k->next;
+	s->kept_n -= bin_size(bin);
+	return k;
+}
+
+static bool
+keep(struct h2_shared *s, void *p)
+{
+#ifdef KEEPS_NOTHING
+	(void)s;
+	(void)p;
+	return false;
+#else
+	size_t bin = (malloc_usable_size(p) - BIN_STEP / 2) / BIN_STEP;
+	struct kept *k = p;
+
+	if (bin >= BINS || s->kept_n + bin_size(bin) > KEPT_MOST)
+		return false;
+	k->next = s->bins[bin];
+	s->bins[bin] = k;
+	s->kept_n += bin_size(bin);
+	return true;
+#endif
+}
+
+static bool
+is_small(size_t n)
+{
+	return n <= bin_size(BINS - 1);
+}
+
+/* --- for nghttp2 --- */
+
+static void *
+get_memory(size_t n, void *arg)
+{
+	struct h2_shared *s = arg;
+
+	if (is_small(n))
+		return get_small(s, n);
+	if (!s->is_lending || n < LENT_LEAST || (s->frame != NULL && n != s->frame_n))
+		return xmalloc(n);
+	s->is_lending = false;
+	if (s->frame == NULL)
+		s->frame = xmalloc(n);
+	s->frame_n = n;
+	return s->frame;
+}
+
+static void *
+get_zeroes(size_t count, size_t n, void *arg)
+{
+	size_t size;
+
+	if (__builtin_mul_overflow(count, n, &size) || !is_small(size))
+		return xcalloc(count, n);
+	return memset(get_small(arg, size), 0, size);
+}
+
+static void
+put_memory(void *p, void *arg)
+{
+	struct h2_shared *s = arg;
+
+	if (p != NULL && p != s->frame && !keep(s, p))
+		free(p);
+}
+
+static void *
+resize_memory(void *p, size_t n, void *arg)
+{
+	const struct h2_shared *s = arg;
+	void *own;
+
+	if (p == NULL)
+		return get_memory(n, arg);
+	if (p != s->frame)
+		return xrealloc(p, n);
+	own = xmalloc(n);
+	memcpy(own, p, MIN(n, s->frame_n));
+	return own;
+}
+
+nghttp2_mem
+h2_memory_begin(struct h2_shared *s)
+{
+	s->is_lending = true;
+	return (nghttp2_mem){.mem_user_data = s,
+			     .malloc = get_memory,
+			     .calloc = get_zeroes,
+			     .realloc = resize_memory,
+			     .free = put_memory};
+}
+
+void
+h2_memory_end(struct h2_shared *s)
+{
+	s->is_lending = false;
+}
+
+/* --- of a thread --- */
+
+struct h2_shared *
+h2_shared_new(void)
+{
+	return xcalloc(1, sizeof(struct h2_shared));
+}
+
+void
+h2_shared_free(struct h2_shared **sp)
+{
+	struct h2_shared *s = *sp;
+	size_t i;
+
+	*sp = NULL;
+	if (s == NULL)
+		return;
+	for (i = 0; i < BINS; i++)
+		while (s->bins[i] != NULL) {
+			struct kept *k = s->bins[i];
+
+			s->bins[i] = k->next;
+			free(k);
+		}
+	free(s->frame);
+	free(s);
+}
