@@ -736,51 +736,54 @@ h2_error(const struct h2 *h)
 
 /* --- responses --- */
 
-/* As h2_fields(), behind :status, whose digits are the caller's. */
-static nghttp2_nv *
-make_fields(unsigned status, char digits[3], char *text, size_t n, size_t *count)
+/* The fields of a head, behind :status, whose digits are the caller's. */
+static void
+head_fields(struct h2_fields *f, unsigned status, char digits[3], const char *text, size_t n)
 {
-	nghttp2_nv first = h2_field(":status", 7, digits, 3);
-
 	digits[0] = (char)('0' + status / 100 % 10);
 	digits[1] = (char)('0' + status / 10 % 10);
 	digits[2] = (char)('0' + status % 10);
-	return h2_fields(&first, 1, text, n, count);
+	h2_fields_init(f);
+	h2_fields_add(f, ":status", 7, digits, 3);
+	h2_fields_add_text(f, text, n);
 }
 
 int
-h2_interim(struct h2 *h, int32_t id, unsigned status, char *fields, size_t n)
+h2_interim(struct h2 *h, int32_t id, unsigned status, const char *fields, size_t n)
 {
+	struct h2_fields f;
 	char digits[3];
-	size_t count;
-	nghttp2_nv *nv = make_fields(status, digits, fields, n, &count);
-	int rc = nghttp2_submit_headers(h->session, NGHTTP2_FLAG_NONE, id, NULL, nv, count, NULL);
+	int rc;
 
-	free(nv);
+	head_fields(&f, status, digits, fields, n);
+	rc = nghttp2_submit_headers(h->session, NGHTTP2_FLAG_NONE, id, NULL, f.v, f.n, NULL);
+	h2_fields_fini(&f);
 	return rc == 0 ? 0 : -1;
 }
 
 int
-h2_respond(struct h2 *h, int32_t id, unsigned status, char *fields, size_t n, bool has_body)
+h2_respond(struct h2 *h, int32_t id, unsigned status, const char *fields, size_t n, bool has_body)
 {
 	const nghttp2_data_provider body = {.read_callback = on_read};
+	struct h2_fields f;
 	char digits[3];
-	size_t count;
-	nghttp2_nv *nv = make_fields(status, digits, fields, n, &count);
-	int rc = nghttp2_submit_response(h->session, id, nv, count, has_body ? &body : NULL);
+	int rc;
 
-	free(nv);
+	head_fields(&f, status, digits, fields, n);
+	rc = nghttp2_submit_response(h->session, id, f.v, f.n, has_body ? &body : NULL);
+	h2_fields_fini(&f);
 	return rc == 0 ? 0 : -1;
 }
 
 void
-h2_trailers(struct h2 *h, int32_t id, char *fields, size_t n)
+h2_trailers(struct h2 *h, int32_t id, const char *fields, size_t n)
 {
-	size_t count;
-	nghttp2_nv *nv = h2_fields(NULL, 0, fields, n, &count);
+	struct h2_fields f;
 
-	nghttp2_submit_trailer(h->session, id, nv, count);
-	free(nv);
+	h2_fields_init(&f);
+	h2_fields_add_text(&f, fields, n);
+	nghttp2_submit_trailer(h->session, id, f.v, f.n);
+	h2_fields_fini(&f);
 }
 
 void

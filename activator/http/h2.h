@@ -106,14 +106,14 @@ bool h2_is_in_head(const struct h2 *);
 /* The code of the GOAWAY that was sent because of an error; H2_NO_ERROR: there was none. */
 uint32_t h2_error(const struct h2 *);
 
-/* fields: "name: value" CRLF, any number of them; letters of names become lower case in place.
+/* fields: "name: value" CRLF, any number of them, with names in any case.
  * -1: the stream is closed. */
-NODISCARD int h2_interim(struct h2 *, int32_t id, unsigned status, char *fields, size_t n);
+NODISCARD int h2_interim(struct h2 *, int32_t id, unsigned status, const char *fields, size_t n);
 /* has_body: ready() is asked for it. */
-NODISCARD int h2_respond(struct h2 *, int32_t id, unsigned status, char *fields, size_t n,
+NODISCARD int h2_respond(struct h2 *, int32_t id, unsigned status, const char *fields, size_t n,
 			 bool has_body);
 /* From ready() alone. */
-void h2_trailers(struct h2 *, int32_t id, char *fields, size_t n);
+void h2_trailers(struct h2 *, int32_t id, const char *fields, size_t n);
 /* ready() has something again. */
 void h2_resume(struct h2 *, int32_t id);
 /* End the stream without a whole response.  on_closed() follows. */

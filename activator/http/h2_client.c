@@ -414,39 +414,79 @@ h2_client_takes_connect(struct h2_client *h)
 
 /* --- requests --- */
 
+/* Pseudo-fields of a request, at most: they stand before the others (RFC 9113 8.3). */
+#define PSEUDO_MOST 5
+
 /* The fields that frame the body or are for the connection: RFC 9113 8.2.2.  Those of a WebSocket
  * that HTTP/2 does without: RFC 8441 5. */
 static bool
 is_left_out(const char *name, size_t n, bool is_websocket)
 {
-	return field_is(name, n, "host") || field_is(name, n, "transfer-encoding") ||
-	       field_is(name, n, "connection") || field_is(name, n, "upgrade") ||
-	       (is_websocket && field_is(name, n, "sec-websocket-key"));
+	switch (field_id(name, n)) {
+	case FIELD_HOST:
+	case FIELD_TRANSFER_ENCODING:
+	case FIELD_CONNECTION:
+	case FIELD_UPGRADE:
+		return true;
+	default:
+		return is_websocket && field_is(name, n, "sec-websocket-key");
+	}
 }
 
-/* Copy the lines of fields head[0..n) that HTTP/2 has; *host: where the value of Host is. */
+/* Set the field at `at`, where there is room. */
 static void
-copy_fields(struct strbuf *out, const char *head, size_t n, bool is_websocket, const char **host,
-	    size_t *host_n)
+put_pseudo(struct h2_fields *f, size_t at, const char *name, const char *value, size_t n)
+{
+	f->n = at;
+	h2_fields_add(f, name, strlen(name), value, n);
+}
+
+/* The lines of fields head[0..n) that HTTP/2 has; *host: where the value of Host is. */
+static void
+add_lines(struct h2_fields *f, const char *head, size_t n, bool is_websocket, const char **host,
+	  size_t *host_n)
 {
 	const char *at = head, *end = head + n;
 
 	while (at < end && *at != '\r') {
-		const char *stop = memchr(at, '\r', (size_t)(end - at));
-		const char *colon = stop == NULL ? NULL : memchr(at, ':', (size_t)(stop - at)),
-			   *value;
+		const char *name, *value;
+		size_t name_n, value_n;
 
-		CHECK(colon != NULL);
-		for (value = colon + 1; value < stop && *value == ' '; value++)
-			;
-		if (field_is(at, (size_t)(colon - at), "host")) {
+		h2_next_line(&at, end, &name, &name_n, &value, &value_n);
+		if (!is_left_out(name, name_n, is_websocket)) {
+			h2_fields_add(f, name, name_n, value, value_n);
+		} else if (field_id(name, name_n) == FIELD_HOST) {
 			*host = value;
-			*host_n = (size_t)(stop - value);
+			*host_n = value_n;
 		}
-		if (!is_left_out(at, (size_t)(colon - at), is_websocket))
-			strbuf_add(out, at, (size_t)(stop + 2 - at));
-		at = stop + 2;
 	}
+}
+
+/* The fields of a request, whose head is head[0..n).  Returns where they begin in f. */
+static size_t
+request_fields(struct h2_fields *f, const char *head, size_t n, bool is_encrypted,
+	       bool is_websocket)
+{
+	const char *blank = memchr(head, ' ', n), *eol = memchr(head, '\r', n), *host = "";
+	size_t host_n = 0, all, at = PSEUDO_MOST;
+
+	CHECK(blank != NULL && eol != NULL && eol - blank > 10); /* "GET /path HTTP/1.1" */
+	h2_fields_init(f);
+	f->n = PSEUDO_MOST; /* filled from the last to the first */
+	add_lines(f, eol + 2, n - (size_t)(eol + 2 - head), is_websocket, &host, &host_n);
+	all = f->n;
+	if (host_n > 0)
+		put_pseudo(f, --at, ":authority", host, host_n);
+	put_pseudo(f, --at, ":path", blank + 1, (size_t)(eol - blank) - sizeof " HTTP/1.1");
+	put_pseudo(f, --at, ":scheme", is_encrypted ? "https" : "http", is_encrypted ? 5 : 4);
+	if (is_websocket)
+		put_pseudo(f, --at, ":protocol", "websocket", 9);
+	if (is_websocket)
+		put_pseudo(f, --at, ":method", "CONNECT", 7);
+	else
+		put_pseudo(f, --at, ":method", head, (size_t)(blank - head));
+	f->n = all;
+	return at;
 }
 
 int32_t
@@ -454,49 +494,24 @@ h2_client_request(struct h2_client *h, const char *head, size_t n, bool is_encry
 		  bool is_websocket, bool has_body, void *stream)
 {
 	const nghttp2_data_provider body = {.read_callback = on_read};
-	const char *blank = memchr(head, ' ', n), *eol = memchr(head, '\r', n), *host = "";
-	const char *target, *target_end;
-	size_t host_n = 0, first_n = 0, count;
-	struct strbuf fields;
-	nghttp2_nv first[5], *nv;
-	int32_t id;
+	struct h2_fields f;
+	size_t first = request_fields(&f, head, n, is_encrypted, is_websocket);
+	int32_t id = nghttp2_submit_request(h->session, NULL, f.v + first, f.n - first,
+					    has_body || is_websocket ? &body : NULL, stream);
 
-	CHECK(blank != NULL && eol != NULL && eol - blank > 10); /* "GET /path HTTP/1.1" */
-	target = blank + 1;
-	target_end = eol - strlen(" HTTP/1.1");
-	strbuf_init(&fields, 0);
-	strbuf_expect(&fields, n);
-	copy_fields(&fields, eol + 2, n - (size_t)(eol + 2 - head), is_websocket, &host, &host_n);
-	first[first_n++] = is_websocket ? h2_field(":method", 7, "CONNECT", 7)
-					: h2_field(":method", 7, head, (size_t)(blank - head));
-	if (is_websocket)
-		first[first_n++] = h2_field(":protocol", 9, "websocket", 9);
-	first[first_n++] = is_encrypted ? h2_field(":scheme", 7, "https", 5)
-					: h2_field(":scheme", 7, "http", 4);
-	first[first_n++] = h2_field(":path", 5, target, (size_t)(target_end - target));
-	if (host_n > 0)
-		first[first_n++] = h2_field(":authority", 10, host, host_n);
-	nv = h2_fields(first, first_n, fields.data, fields.len, &count);
-	id = nghttp2_submit_request(h->session, NULL, nv, count,
-				    has_body || is_websocket ? &body : NULL, stream);
-	free(nv);
-	strbuf_fini(&fields);
+	h2_fields_fini(&f);
 	return id > 0 ? id : -1;
 }
 
 void
 h2_client_trailers(struct h2_client *h, int32_t id, const char *fields, size_t n)
 {
-	struct strbuf text;
-	nghttp2_nv *nv;
-	size_t count;
+	struct h2_fields f;
 
-	strbuf_init(&text, 0);
-	strbuf_add(&text, fields, n);
-	nv = h2_fields(NULL, 0, text.data, text.len, &count);
-	nghttp2_submit_trailer(h->session, id, nv, count);
-	free(nv);
-	strbuf_fini(&text);
+	h2_fields_init(&f);
+	h2_fields_add_text(&f, fields, n);
+	nghttp2_submit_trailer(h->session, id, f.v, f.n);
+	h2_fields_fini(&f);
 }
 
 void

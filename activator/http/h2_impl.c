@@ -1,36 +1,61 @@
 #include "activator/http/h2_impl.h"
 
-#include <string.h>
+#include <stdlib.h>
 
 #include "activator/http/fields.h"
 
-nghttp2_nv *
-h2_fields(const nghttp2_nv *first, size_t first_n, char *text, size_t n, size_t *count)
+void
+h2_fields_init(struct h2_fields *f)
 {
-	char *at, *end = text + n;
-	size_t lines = first_n + 1;
+	f->v = f->own;
+	f->n = 0;
+	f->room = ARRAY_LEN(f->own);
+}
+
+void
+h2_fields_fini(struct h2_fields *f)
+{
+	if (f->v != f->own)
+		free(f->v);
+}
+
+static void
+grow(struct h2_fields *f)
+{
+	nghttp2_nv *old = f->v == f->own ? NULL : f->v;
+
+	f->room *= 2;
+	f->v = xrealloc(old, f->room * sizeof *f->v);
+	if (old == NULL)
+		memcpy(f->v, f->own, sizeof f->own);
+}
+
+void
+h2_fields_add(struct h2_fields *f, const char *name, size_t name_n, const char *value, size_t n)
+{
 	nghttp2_nv *nv;
 
-	for (at = text; n > 0 && (at = memchr(at, '\n', (size_t)(end - at))) != NULL; at++)
-		lines++;
-	nv = xcalloc(lines, sizeof *nv);
-	for (*count = 0; *count < first_n; (*count)++)
-		nv[*count] = first[*count];
-	for (at = text; at < end;) {
-		char *stop = memchr(at, '\r', (size_t)(end - at));
-		char *colon = stop == NULL ? NULL : memchr(at, ':', (size_t)(stop - at)), *value;
+	if (f->n == f->room)
+		grow(f);
+	nv = &f->v[f->n++];
+	*nv = (nghttp2_nv){.namelen = name_n, .valuelen = n};
+	/* nghttp2 does not change them: const is lost in the type alone. */
+	memcpy(&nv->name, &name, sizeof name);
+	memcpy(&nv->value, &value, sizeof value);
+}
 
-		CHECK(colon != NULL && *count < lines);
-		for (char *p = at; p < colon; p++)
-			if (*p >= 'A' && *p <= 'Z')
-				*p |= 32;
-		value = colon + 1;
-		while (value < stop && *value == ' ')
-			value++;
-		nv[(*count)++] = h2_field(at, (size_t)(colon - at), value, (size_t)(stop - value));
-		at = stop + 2;
+void
+h2_fields_add_text(struct h2_fields *f, const char *text, size_t n)
+{
+	const char *at = text, *end = text + n;
+
+	while (at < end) {
+		const char *name, *value;
+		size_t name_n, value_n;
+
+		h2_next_line(&at, end, &name, &name_n, &value, &value_n);
+		h2_fields_add(f, name, name_n, value, value_n);
 	}
-	return nv;
 }
 
 bool

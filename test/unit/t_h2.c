@@ -366,7 +366,7 @@ windows(void **state)
 static void
 responses(void **state)
 {
-	char fields[] = "Content-Type: text/plain\r\nX:1\r\n";
+	static const char fields[] = "Content-Type: text/plain\r\nX:1\r\n";
 	struct world *t = make(65536);
 
 	(void)state;
@@ -374,7 +374,6 @@ responses(void **state)
 	t->out_n = 5;
 	send_head(t, 1, GET, END_STREAM);
 	assert_int_equal(h2_respond(t->h2, 1, 200, fields, strlen(fields), true), 0);
-	assert_memory_equal(fields, "content-type: text/plain", 24);
 	take_frames(t);
 	assert_int_equal(t->frames[HEADERS], 1);
 	assert_int_equal(t->frames[DATA], 1);
@@ -387,7 +386,7 @@ responses(void **state)
 static void
 a_request_that_is_answered_early_is_stopped(void **state)
 {
-	char fields[] = "x: 1\r\n";
+	static const char fields[] = "x: 1\r\n";
 	struct world *t = make(65536);
 
 	(void)state;
