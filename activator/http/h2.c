@@ -3,9 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "activator/http/fields.h"
+#include "activator/http/h2_block.h"
 #include "activator/http/h2_memory.h"
-#include "common/strbuf.h"
 
 /* A WINDOW_UPDATE that opens less is a glitch: clients in use wait for a good part of the window.
  */
@@ -14,17 +13,6 @@
 /* Fields of responses that both ends of a connection remember: each is an entry of 200 bytes and
  * more here, and Date is another one each second. */
 #define SEND_TABLE ((size_t)1 << 10)
-
-/* The header block that is being read: there is one at a time (RFC 9113 6.10). */
-struct block {
-	struct strbuf method, path, authority, protocol, host, cookie;
-	struct strbuf fields; /* "name: value" CRLF … */
-	size_t size;	      /* as RFC 9113 6.5.2 counts it */
-	bool is_open;
-	bool has_length;
-	bool is_websocket; /* an extended CONNECT with :protocol websocket */
-	bool is_too_large;
-};
 
 #define SHUTDOWN_PING "shutdown" /* eight bytes: RFC 9113 6.7 */
 
@@ -48,7 +36,9 @@ struct h2 {
 	uint32_t counted_resets; /* of requests: a glitch already, and not written yet */
 	uint32_t peer_window;	 /* SETTINGS_INITIAL_WINDOW_SIZE of the client */
 	bool is_peer_window_up;	 /* it has grown since all frames were written */
-	struct block block;
+	struct h2_shared *shared;
+	struct h2_block *block; /* that is being read: there is one at a time (RFC 9113 6.10); or
+				   NULL */
 	struct frame_scan scan;
 	/* h2_write(): where it writes, how many bytes stand there, and how many may. */
 	char *out;
@@ -57,90 +47,10 @@ struct h2 {
 
 /* --- heads that come --- */
 
-static struct strbuf *
-block_parts(struct block *b, size_t i)
-{
-	struct strbuf *parts[] = {&b->method, &b->path,	  &b->authority, &b->protocol,
-				  &b->host,   &b->cookie, &b->fields};
-
-	return i < ARRAY_LEN(parts) ? parts[i] : NULL;
-}
-
 static void
-block_begin(struct block *b)
+end_block(struct h2 *h)
 {
-	struct strbuf *part;
-	size_t i;
-
-	for (i = 0; (part = block_parts(b, i)) != NULL; i++)
-		strbuf_clear(part);
-	b->size = 0;
-	b->has_length = b->is_websocket = b->is_too_large = false;
-	b->is_open = true;
-}
-
-/* What a large head has allocated is not kept for the next one. */
-static void
-block_end(struct block *b)
-{
-	struct strbuf *part;
-	size_t i;
-
-	b->is_open = false;
-	for (i = 0; (part = block_parts(b, i)) != NULL; i++)
-		strbuf_fini(part);
-}
-
-static struct strbuf *
-part_of(struct block *b, const char *name, size_t n)
-{
-	if (field_is(name, n, ":method"))
-		return &b->method;
-	if (field_is(name, n, ":path"))
-		return &b->path;
-	if (field_is(name, n, ":authority"))
-		return &b->authority;
-	if (field_is(name, n, ":protocol"))
-		return &b->protocol;
-	if (field_is(name, n, "host"))
-		return &b->host;
-	if (field_is(name, n, "cookie"))
-		return &b->cookie;
-	return NULL;
-}
-
-static void
-block_add(struct block *b, const char *name, size_t name_n, const char *value, size_t n)
-{
-	struct strbuf *part = part_of(b, name, name_n);
-
-	if (part == NULL && name[0] == ':')
-		return; /* :scheme: what the connection is says that, not the client */
-	if (part == &b->protocol && field_is(value, n, "websocket"))
-		b->is_websocket = true;
-	if (b->is_websocket && field_is(name, name_n, "sec-websocket-key"))
-		return; /* RFC 8441 5: this one is ours */
-	b->has_length |= field_is(name, name_n, "content-length");
-	if (part == NULL) {
-		if (b->fields.len == 0)
-			strbuf_expect(&b->fields, H2_HEAD_EXPECTED);
-		strbuf_add(&b->fields, name, name_n);
-		strbuf_adds(&b->fields, ": ");
-		part = &b->fields;
-	} else if (part->len > 0) { /* crumbs of a cookie: RFC 9113 8.2.3 */
-		strbuf_adds(part, part == &b->cookie ? "; " : ", ");
-	}
-	strbuf_add(part, value, n);
-	if (part == &b->fields)
-		strbuf_adds(part, "\r\n");
-}
-
-static void
-add_line(struct strbuf *out, const char *name, const struct strbuf *value)
-{
-	strbuf_adds(out, name);
-	strbuf_add(out, strbuf_str(value), value->len);
-	strbuf_adds(out, "\r\n");
+	h2_memory_put_block(h->shared, &h->block);
 }
 
 /* Sixteen random bytes (RFC 6455 4.1) in base64. */
@@ -169,67 +79,6 @@ make_ws_key(struct h2 *h, char key[25])
 	key[24] = '\0';
 }
 
-/* RFC 9110 8.6: a request of such a method says that its body is empty. */
-static bool
-expects_body(const struct block *b)
-{
-	const char *m = strbuf_str(&b->method);
-	size_t n = b->method.len;
-
-	return field_is(m, n, "POST") || field_is(m, n, "PUT") || field_is(m, n, "PATCH");
-}
-
-/* The text of HTTP/1.1. */
-static void
-make_text(struct h2 *h, struct h2_head *head)
-{
-	struct block *b = &h->block;
-	struct strbuf text;
-
-	strbuf_init(&text, 0);
-	strbuf_expect(&text, b->method.len + b->path.len + b->authority.len + b->host.len +
-				     b->fields.len + b->cookie.len + H2_HEAD_EXPECTED / 2);
-	if (b->is_websocket) {
-		make_ws_key(h, head->ws_key);
-		strbuf_adds(&text, "GET");
-	} else {
-		strbuf_add(&text, strbuf_str(&b->method), b->method.len);
-	}
-	strbuf_adds(&text, " ");
-	if (b->protocol.len == 0 || b->is_websocket)
-		strbuf_add(&text, strbuf_str(&b->path), b->path.len);
-	if (b->protocol.len > 0 ? !b->is_websocket : b->path.len == 0) /* CONNECT */
-		strbuf_add(&text, strbuf_str(&b->authority), b->authority.len);
-	strbuf_adds(&text, " HTTP/1.1\r\n");
-	if (b->authority.len > 0 || b->host.len > 0)
-		add_line(&text, "host: ", b->authority.len > 0 ? &b->authority : &b->host);
-	strbuf_add(&text, strbuf_str(&b->fields), b->fields.len);
-	if (b->cookie.len > 0)
-		add_line(&text, "cookie: ", &b->cookie);
-	if (b->is_websocket) {
-		strbuf_addf(
-			&text,
-			"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: %s\r\n",
-			head->ws_key);
-	} else if (!head->is_end && !b->has_length) {
-		strbuf_adds(&text, "transfer-encoding: chunked\r\n");
-	} else if (!b->has_length && expects_body(b)) {
-		strbuf_adds(&text, "content-length: 0\r\n");
-	}
-	strbuf_adds(&text, "\r\n");
-	head->n = text.len;
-	head->text = strbuf_take(&text);
-}
-
-/* RFC 9113 8.3.1: a Host that differs from :authority makes the request malformed. */
-static bool
-hosts_differ(const struct block *b)
-{
-	return b->authority.len > 0 && b->host.len > 0 &&
-	       (b->authority.len != b->host.len ||
-		strncasecmp(strbuf_str(&b->authority), strbuf_str(&b->host), b->host.len) != 0);
-}
-
 static void
 request_came(struct h2 *h, int32_t id, bool is_end)
 {
@@ -237,19 +86,18 @@ request_came(struct h2 *h, int32_t id, bool is_end)
 	void *stream;
 
 	if (id > h->last_id) { /* its client will send it again: RFC 9113 6.8 */
-		block_end(&h->block);
 		h2_reset(h, id, H2_REFUSED_STREAM);
 		return;
 	}
-	if (hosts_differ(&h->block)) {
-		block_end(&h->block);
+	if (h->block->is_contradicted) {
 		h->ops->on_glitch(h->arg);
 		h2_reset(h, id, H2_PROTOCOL_ERROR);
 		return;
 	}
-	if (!h->block.is_too_large)
-		make_text(h, &head);
-	block_end(&h->block);
+	if (h->block->is_websocket)
+		make_ws_key(h, head.ws_key);
+	if (!h->block->is_too_large)
+		h2_block_make_head(h->block, &head);
 	stream = h->ops->on_head(h->arg, id, &head);
 	if (stream != NULL)
 		nghttp2_session_set_stream_user_data(h->session, id, stream);
@@ -269,8 +117,9 @@ on_begin_headers(nghttp2_session *s, const nghttp2_frame *f, void *arg)
 	struct h2 *h = arg;
 
 	(void)s;
-	(void)f;
-	block_begin(&h->block);
+	if (h->block == NULL)
+		h->block = h2_memory_get_block(h->shared);
+	h2_block_begin(h->block, f->headers.cat == NGHTTP2_HCAT_REQUEST);
 	return 0;
 }
 
@@ -279,11 +128,13 @@ on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *name, size_
 	  const uint8_t *value, size_t n, uint8_t flags, void *arg)
 {
 	struct h2 *h = arg;
-	struct block *b = &h->block;
+	struct h2_block *b = h->block;
 
 	(void)s;
 	(void)f;
 	(void)flags;
+	if (b == NULL)
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	b->size += name_n + n + H2_FIELD_OVERHEAD;
 	if (b->size > h->header_list)
 		b->is_too_large = true;
@@ -295,11 +146,11 @@ on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *name, size_
 	if (b->is_too_large)
 		return 0;
 	if (!h2_is_safe((const char *)name, name_n, (const char *)value, n)) {
-		b->is_open = false;
+		end_block(h);
 		h->ops->on_glitch(h->arg);
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* resets the stream */
 	}
-	block_add(b, (const char *)name, name_n, (const char *)value, n);
+	h2_block_add(b, (const char *)name, name_n, (const char *)value, n);
 	return 0;
 }
 
@@ -317,7 +168,7 @@ on_invalid_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *nam
 	(void)value;
 	(void)n;
 	(void)flags;
-	h->block.is_open = false;
+	end_block(h);
 	return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* resets the stream: on_invalid_frame() */
 }
 
@@ -327,18 +178,21 @@ headers_came(struct h2 *h, const nghttp2_frame *f)
 	bool is_end = (f->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
 	void *stream;
 
+	if (h->block == NULL)
+		return;
 	if (f->headers.cat == NGHTTP2_HCAT_REQUEST) {
 		request_came(h, f->hd.stream_id, is_end);
+		end_block(h);
 		return;
 	}
 	stream = stream_of(h, f->hd.stream_id);
-	if (h->block.is_too_large) {
+	if (h->block->is_too_large) {
 		h2_reset(h, f->hd.stream_id, H2_ENHANCE_YOUR_CALM);
 		h->ops->on_glitch(h->arg);
 	} else if (stream != NULL && is_end) { /* nghttp2 has refused trailers that do not end it */
-		h->ops->on_end(h->arg, stream, strbuf_take(&h->block.fields));
+		h->ops->on_end(h->arg, stream, h2_block_take_trailers(h->block));
 	}
-	block_end(&h->block);
+	end_block(h);
 }
 
 static void
@@ -450,7 +304,7 @@ on_invalid_frame(nghttp2_session *s, const nghttp2_frame *f, int code, void *arg
 
 	(void)s;
 	(void)code;
-	h->block.is_open = false;
+	end_block(h);
 	h->ops->on_glitch(h->arg);
 	h->counted_resets += stream_of(h, f->hd.stream_id) != NULL;
 	return 0;
@@ -607,6 +461,7 @@ h2_new(const struct h2_conf *conf, struct h2_shared *shared, const struct h2_ops
 
 	h->ops = ops;
 	h->arg = arg;
+	h->shared = shared;
 	h->header_list = conf->header_list;
 	h->peer_window = NGHTTP2_INITIAL_WINDOW_SIZE;
 	h->last_id = INT32_MAX;
@@ -631,7 +486,7 @@ h2_free(struct h2 **hp)
 	if (h == NULL)
 		return;
 	nghttp2_session_del(h->session);
-	block_end(&h->block);
+	end_block(h);
 	free(h);
 }
 
@@ -725,7 +580,7 @@ h2_is_over(struct h2 *h)
 bool
 h2_is_in_head(const struct h2 *h)
 {
-	return h->block.is_open;
+	return h->block != NULL;
 }
 
 uint32_t

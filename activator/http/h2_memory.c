@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "activator/http/h2.h"
+#include "activator/http/h2_block.h"
 
 /* nghttp2 makes each frame in a buffer of 16 KiB, which a session allocates when it begins.
  * h2_write() and h2_client_write() copy a frame as soon as it is made: nothing stands in the buffer
@@ -19,6 +19,9 @@
 #define BIN_STEP ((size_t)16)
 #define BINS 80
 #define KEPT_MOST ((size_t)512 << 10) /* bytes in all bins */
+
+/* A header block whose fields were larger is not kept. */
+#define BLOCK_MOST ((size_t)16 << 10)
 
 /* With AddressSanitizer nothing is kept, so that it sees what is used after it was freed. */
 #ifdef __has_feature
@@ -39,7 +42,8 @@ struct h2_shared {
 	char *frame; /* NULL: no session has asked for it yet */
 	size_t frame_n;
 	bool is_lending; /* a session is being made, and has no buffer yet */
-	size_t kept_n;	 /* bytes in the bins */
+	struct h2_block *block; /* not in use, or NULL */
+	size_t kept_n;		/* bytes in the bins */
 	struct kept *bins[BINS];
 };
 
@@ -166,6 +170,29 @@ h2_memory_end(struct h2_shared *s)
 	s->is_lending = false;
 }
 
+/* --- header blocks --- */
+
+struct h2_block *
+h2_memory_get_block(struct h2_shared *s)
+{
+	struct h2_block *b = s->block;
+
+	s->block = NULL;
+	return b == NULL ? h2_block_new() : b;
+}
+
+void
+h2_memory_put_block(struct h2_shared *s, struct h2_block **bp)
+{
+	struct h2_block *b = *bp;
+
+	*bp = NULL;
+	if (b != NULL && s->block == NULL && h2_block_bytes(b) <= BLOCK_MOST)
+		s->block = b;
+	else
+		h2_block_free(&b);
+}
+
 /* --- of a thread --- */
 
 struct h2_shared *
@@ -190,6 +217,7 @@ h2_shared_free(struct h2_shared **sp)
 			s->bins[i] = k->next;
 			free(k);
 		}
+	h2_block_free(&s->block);
 	free(s->frame);
 	free(s);
 }

@@ -1,15 +1,21 @@
-/* h2_memory - what the sessions of nghttp2 allocate.  All sessions of a thread share one buffer for
- * frames, and small objects that one has freed are kept for the next.
+/* h2_memory - what the connections of a thread share, so that an idle one has little memory and a
+ * request allocates little: the buffer in which nghttp2 makes frames, small objects that one of its
+ * sessions has freed, and what a header block is read into.
  * Thread: a struct belongs to one thread. */
 #ifndef ACTIVATOR_HTTP_H2_MEMORY_H
 #define ACTIVATOR_HTTP_H2_MEMORY_H
 
 #include "activator/http/h2_impl.h"
 
+struct h2_block;
 struct h2_shared;
 
 /* For a session, which nghttp2 makes next: h2_memory_end() follows. */
 nghttp2_mem h2_memory_begin(struct h2_shared *);
 void h2_memory_end(struct h2_shared *);
+
+/* For a header block that begins: what was read before may still stand in it. */
+NODISCARD struct h2_block *h2_memory_get_block(struct h2_shared *);
+void h2_memory_put_block(struct h2_shared *, struct h2_block **); /* or NULL */
 
 #endif
