@@ -482,16 +482,16 @@ read_head(struct h2_call *hc, struct response *r)
 {
 	struct call *call = &hc->call;
 	struct h1_head *h = &call->upstream->w->head;
-	char *text = hc->heads.data + hc->heads_at;
-	size_t seen = 0;
-	ssize_t n = h1_scan(text, hc->heads.len - hc->heads_at, &seen);
+	const char *text = hc->heads.data + hc->heads_at;
+	size_t n;
 
-	if (n <= 0 || h1_parse_response(h, text, (size_t)n, call->max_fields) != H1_OK ||
+	if (h1_split_response(h, text, hc->heads.len - hc->heads_at, call->max_fields, &n) !=
+		    H1_OK ||
 	    response_read(r, h, call->is_head_method, false) < 0)
 		return false;
-	hc->heads_at += (size_t)n;
+	hc->heads_at += n;
 	hc->heads_n--;
-	if ((size_t)n > call->max_head)
+	if (n > call->max_head)
 		hc->is_too_large = true;
 	return true;
 }
@@ -750,27 +750,29 @@ const struct call_codec call_h2_codec = {
 /* --- what the session reports --- */
 
 static void
-on_head(void *arg, void *stream, char *text, size_t n)
+on_head(void *arg, void *stream, struct strbuf *text)
 {
 	struct h2_call *hc = stream;
-	bool is_interim = text != NULL && text[9] == '1';
+	bool is_interim = text != NULL && text->data[9] == '1';
+	size_t n = text == NULL ? 0 : text->len;
 
 	(void)arg;
 	if (hc->call.xfer == NULL) {
 		if (!is_interim && !hc->is_reset) /* abort_timeout begins */
 			wait_until(hc, hc->call.upstream->w->now + hc->call.abort_ns);
-		free(text);
 		return;
 	}
 	if (text == NULL || hc->heads_n == HEADS_MOST || hc->heads.len + n > HEADS_BYTES) {
 		hc->is_too_large = true;
 	} else {
-		strbuf_add(&hc->heads, text, n);
+		if (hc->heads.len == 0)
+			strbuf_move(&hc->heads, text);
+		else
+			strbuf_add(&hc->heads, text->data, n);
 		hc->heads_n++;
 		if (!count(hc, n))
 			hc->is_over = true;
 	}
-	free(text);
 	upstream_h2_note(hc);
 }
 

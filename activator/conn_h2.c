@@ -225,7 +225,7 @@ read_request(struct h2_stream *st)
 		xfer_refuse(x, OUT_HEAD_TOO_LARGE, NULL);
 		return;
 	}
-	switch (h1_parse_request(&w->head, st->head, st->head_n, l->max_fields)) {
+	switch (h1_split_request(&w->head, st->head, st->head_n, l->max_fields)) {
 	case H1_OK:
 		arrive_request(x, st->head, st->head_n);
 		break;

@@ -122,6 +122,17 @@ strbuf_take(struct strbuf *b)
 }
 
 void
+strbuf_move(struct strbuf *to, struct strbuf *from)
+{
+	CHECK(to->len == 0);
+	free(to->data);
+	to->data = from->data;
+	to->len = from->len;
+	to->cap = from->cap;
+	*from = (struct strbuf){.ceil = from->ceil};
+}
+
+void
 strbuf_clear(struct strbuf *b)
 {
 	b->len = 0;

@@ -40,6 +40,9 @@ const char *strbuf_str(const struct strbuf *);
 /* The text, never NULL, the caller's to free; the buffer is empty afterwards. */
 NODISCARD char *strbuf_take(struct strbuf *);
 
+/* `to`, which is empty, gets what `from` holds, with its memory; `from` is empty afterwards. */
+void strbuf_move(struct strbuf *to, struct strbuf *from);
+
 void strbuf_clear(struct strbuf *);
 
 #endif

@@ -296,24 +296,32 @@ has_control(uint64_t word)
 	return ((((word - ones * ' ') & ~word) | ((del - ones) & ~del)) & highs) != 0;
 }
 
+/* With HTAB, too, or short. */
+static bool
+is_text_by_byte(const char *s, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (((unsigned char)s[i] < ' ' && s[i] != '\t') || s[i] == 0x7f)
+			return false;
+	return true;
+}
+
+/* Eight characters at a time: nearly no value has a character below ' ', or DEL.  The last eight
+ * may overlap those before. */
 bool
 field_is_text(const char *s, size_t n)
 {
-	size_t i = 0;
 	uint64_t word;
+	size_t i;
 
-	while (i < n) {
-		/* Eight characters at a time, if none of them is below ' ', and none is DEL. */
-		if (n - i >= sizeof word) {
-			memcpy(&word, s + i, sizeof word);
-			if (!has_control(word)) {
-				i += sizeof word;
-				continue;
-			}
-		}
-		if (((unsigned char)s[i] < ' ' && s[i] != '\t') || s[i] == 0x7f)
-			return false;
-		i++;
+	if (n < sizeof word)
+		return is_text_by_byte(s, n);
+	for (i = 0; i < n; i += sizeof word) {
+		memcpy(&word, s + MIN(i, n - sizeof word), sizeof word);
+		if (has_control(word))
+			return is_text_by_byte(s, n);
 	}
 	return true;
 }

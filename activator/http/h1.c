@@ -224,6 +224,106 @@ h1_is_connection_option(const struct h1_head *h, const struct h1_field *f)
 	return false;
 }
 
+/* --- heads of our own --- */
+
+/* The lines from `at` on, and the empty line behind them.  *past: where that ends. */
+static enum h1_result
+split_fields(struct h1_head *h, const char *at, const char *end, uint32_t max_fields,
+	     const char **past)
+{
+	uint32_t most = MIN(max_fields, H1_FIELDS_MAX);
+
+	for (;;) {
+		const char *stop = memchr(at, '\r', (size_t)(end - at));
+		const char *colon, *value;
+		struct h1_field *f;
+
+		if (stop == NULL || end - stop < 2)
+			return H1_MALFORMED;
+		*past = stop + 2;
+		if (stop == at)
+			return H1_OK;
+		if (h->n == most)
+			return H1_FIELDS;
+		colon = memchr(at, ':', (size_t)(stop - at));
+		if (colon == NULL)
+			return H1_MALFORMED;
+		for (value = colon + 1; value < stop && (*value == ' ' || *value == '\t');)
+			value++;
+		while (stop > value && (stop[-1] == ' ' || stop[-1] == '\t'))
+			stop--;
+		f = &h->fields[h->n++];
+		f->name = at;
+		f->name_n = (uint32_t)(colon - at);
+		f->value = value;
+		f->value_n = (uint32_t)(stop - value);
+		f->id = field_id(at, f->name_n);
+		at = *past;
+	}
+}
+
+/* Is the target in origin-form, in the characters that llhttp accepts there? */
+static bool
+is_plain_target(const char *target, size_t n)
+{
+	unsigned others = 0;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		others |= (unsigned char)(target[i] - '!') > '~' - '!';
+	return n > 0 && target[0] == '/' && others == 0;
+}
+
+/* All but the usual targets are for llhttp to judge: fields are known to be valid, the target is
+ * not. */
+enum h1_result
+h1_split_request(struct h1_head *h, const char *buf, size_t n, uint32_t max_fields)
+{
+	static const char version[] = " HTTP/1.1";
+	const char *eol = memchr(buf, '\r', n), *space = memchr(buf, ' ', n), *past;
+	size_t method_n = space == NULL ? 0 : (size_t)(space - buf), target_n;
+
+	if (space == NULL || eol == NULL || (size_t)(eol - space) < sizeof version ||
+	    (size_t)(buf + n - eol) < 2)
+		return H1_MALFORMED;
+	target_n = (size_t)(eol - space) - sizeof version;
+	if (!is_plain_target(space + 1, target_n) ||
+	    (method_n == 7 && memcmp(buf, "CONNECT", 7) == 0))
+		return h1_parse_request(h, buf, n, max_fields);
+	if (!field_is_token(buf, method_n) ||
+	    memcmp(space + 1 + target_n, version, sizeof version - 1) != 0)
+		return H1_MALFORMED;
+	begin(h);
+	h->method = buf;
+	h->method_n = (uint32_t)method_n;
+	h->target = space + 1;
+	h->target_n = (uint32_t)target_n;
+	h->minor = 1;
+	h->status = 0;
+	return split_fields(h, eol + 2, buf + n, max_fields, &past);
+}
+
+enum h1_result
+h1_split_response(struct h1_head *h, const char *buf, size_t n, uint32_t max_fields, size_t *head_n)
+{
+	const char *eol = memchr(buf, '\r', n), *past;
+	enum h1_result result;
+	uint64_t status;
+
+	begin(h);
+	/* "HTTP/1.1 200 OK" */
+	if (eol == NULL || eol - buf < 13 || buf + n - eol < 2 || !is_status_line(buf, n) ||
+	    field_number(buf + 9, 3, &status) < 0)
+		return H1_MALFORMED;
+	h->minor = 1;
+	h->status = (uint16_t)status;
+	h->reason = buf + 13;
+	h->reason_n = (uint32_t)(eol - h->reason);
+	result = split_fields(h, eol + 2, buf + n, max_fields, &past);
+	*head_n = (size_t)(past - buf);
+	return result;
+}
+
 /* Runs before main(), so that no thread fills it; constant from then on. */
 __attribute__((constructor)) static void
 h1_prepare(void)

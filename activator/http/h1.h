@@ -54,4 +54,12 @@ NODISCARD enum h1_result h1_parse_request(struct h1_head *, const char *buf, siz
 NODISCARD enum h1_result h1_parse_response(struct h1_head *, const char *buf, size_t n,
 					   uint32_t max_fields);
 
+/* Likewise, of a head that our own code has made from the fields of HTTP/2 (h2.h, h2_client.h): all
+ * of them are valid, and the lines are taken apart as they stand.  *head_n: the size of the head,
+ * behind which another one may stand. */
+NODISCARD enum h1_result h1_split_request(struct h1_head *, const char *buf, size_t n,
+					  uint32_t max_fields);
+NODISCARD enum h1_result h1_split_response(struct h1_head *, const char *buf, size_t n,
+					   uint32_t max_fields, size_t *head_n);
+
 #endif

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "activator/http/fields.h"
+#include "activator/http/h2_impl.h"
 #include "activator/http/put.h"
 
 struct h2_block *
@@ -91,25 +92,6 @@ put_pseudo(char *out, const struct h2_block *b, const struct h2_pseudo *p)
 
 /* --- the text --- */
 
-/* `out` is behind what was written to b, for which strbuf_reserve() has made room. */
-static void
-written(struct strbuf *b, const char *out)
-{
-	b->len = (size_t)(out - b->data);
-	b->data[b->len] = '\0';
-}
-
-static void
-add_line(struct strbuf *text, const char *name, size_t name_n, const char *value, size_t n)
-{
-	char *out = strbuf_reserve(text, name_n + n + strlen(": \r\n"));
-
-	out = put(out, name, name_n);
-	out = PUT_LITERAL(out, ": ");
-	out = put(out, value, n);
-	written(text, PUT_LITERAL(out, "\r\n"));
-}
-
 /* All pseudo-fields have come. */
 static void
 begin_text(struct h2_block *b)
@@ -128,7 +110,8 @@ begin_text(struct h2_block *b)
 		out = put_pseudo(PUT_LITERAL(out, "host: "), b, &b->authority);
 		out = PUT_LITERAL(out, "\r\n");
 	}
-	written(&b->text, out);
+	*out = '\0';
+	b->text.len = (size_t)(out - b->text.data);
 }
 
 /* Does the block itself take care of the field, so that it is no line of the text? */
@@ -162,7 +145,7 @@ h2_block_add(struct h2_block *b, const char *name, size_t name_n, const char *va
 	if (b->is_request && !b->has_line)
 		begin_text(b);
 	if (!is_taken(b, name, name_n, value, n))
-		add_line(&b->text, name, name_n, value, n);
+		h2_add_line(&b->text, name, name_n, value, n);
 }
 
 /* RFC 9110 8.6: a request of such a method says that its body is empty. */
@@ -181,7 +164,7 @@ h2_block_make_head(struct h2_block *b, struct h2_head *head)
 	if (!b->has_line)
 		begin_text(b);
 	if (b->cookie.len > 0)
-		add_line(&b->text, "cookie", 6, b->cookie.data, b->cookie.len);
+		h2_add_line(&b->text, "cookie", 6, b->cookie.data, b->cookie.len);
 	if (b->is_websocket)
 		strbuf_addf(
 			&b->text,

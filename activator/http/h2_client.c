@@ -5,8 +5,8 @@
 
 #include "activator/http/fields.h"
 #include "activator/http/h2_memory.h"
+#include "activator/http/put.h"
 #include "activator/http/reason.h"
-#include "common/strbuf.h"
 
 /* How many streams a server takes before it has said so: as nghttp2 and gRPC have it. */
 #define STREAMS_UNKNOWN 100
@@ -20,7 +20,7 @@ struct h2_client {
 	bool has_settings;
 	bool is_preface_sent;
 	/* The header block that is being read: there is one at a time (RFC 9113 6.10). */
-	struct strbuf block; /* "name: value" CRLF … */
+	struct strbuf block; /* a head of HTTP/1.1, or "name: value" CRLF … of trailers */
 	size_t block_size;   /* as RFC 9113 6.5.2 counts it */
 	unsigned status;
 	bool is_too_large;
@@ -48,6 +48,27 @@ on_begin_headers(nghttp2_session *s, const nghttp2_frame *f, void *arg)
 	return 0;
 }
 
+/* status: three digits, which nghttp2 has checked.  It is the first of the fields: no other
+ * pseudo-field is known here. */
+static void
+begin_head(struct h2_client *h, const char *status)
+{
+	const char *reason;
+	char *out;
+
+	h->status = (unsigned)(status[0] - '0') * 100 + (unsigned)(status[1] - '0') * 10 +
+		    (unsigned)(status[2] - '0');
+	reason = reason_of(h->status);
+	out = strbuf_reserve(&h->block, H2_HEAD_EXPECTED + strlen(reason));
+	out = PUT_LITERAL(out, "HTTP/1.1 ");
+	out = put(out, status, 3);
+	*out++ = ' ';
+	out = put(out, reason, strlen(reason));
+	out = PUT_LITERAL(out, "\r\n");
+	*out = '\0';
+	h->block.len = (size_t)(out - h->block.data);
+}
+
 static int
 on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *name_bytes, size_t name_n,
 	  const uint8_t *value_bytes, size_t n, uint8_t flags, void *arg)
@@ -65,19 +86,10 @@ on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *name_bytes,
 		return 0;
 	if (!h2_is_safe(name, name_n, value, n))
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* resets the stream */
-	if (field_is(name, name_n, ":status")) { /* three digits: nghttp2 has checked that */
-		h->status = (unsigned)(value[0] - '0') * 100 + (unsigned)(value[1] - '0') * 10 +
-			    (unsigned)(value[2] - '0');
-		return 0;
-	}
-	if (name[0] == ':')
-		return 0;
-	if (h->block.len == 0)
-		strbuf_expect(&h->block, H2_HEAD_EXPECTED);
-	strbuf_add(&h->block, name, name_n);
-	strbuf_adds(&h->block, ": ");
-	strbuf_add(&h->block, value, n);
-	strbuf_adds(&h->block, "\r\n");
+	if (name[0] != ':')
+		h2_add_line(&h->block, name, name_n, value, n);
+	else if (name_n == 7 && memcmp(name, ":status", 7) == 0)
+		begin_head(h, value);
 	return 0;
 }
 
@@ -102,27 +114,12 @@ on_invalid_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *nam
 static void
 head_came(struct h2_client *h, void *stream)
 {
-	char status[] = " 000 ";
-	struct strbuf text;
-	size_t n;
-
 	if (h->is_too_large) {
-		h->ops->on_head(h->arg, stream, NULL, 0);
+		h->ops->on_head(h->arg, stream, NULL);
 		return;
 	}
-	strbuf_init(&text, 0);
-	strbuf_expect(&text, h->block.len + H2_HEAD_EXPECTED / 4);
-	status[1] = (char)('0' + h->status / 100 % 10);
-	status[2] = (char)('0' + h->status / 10 % 10);
-	status[3] = (char)('0' + h->status % 10);
-	strbuf_adds(&text, "HTTP/1.1");
-	strbuf_adds(&text, status);
-	strbuf_adds(&text, reason_of(h->status));
-	strbuf_adds(&text, "\r\n");
-	strbuf_add(&text, strbuf_str(&h->block), h->block.len);
-	strbuf_adds(&text, "\r\n");
-	n = text.len;
-	h->ops->on_head(h->arg, stream, strbuf_take(&text), n);
+	strbuf_adds(&h->block, "\r\n");
+	h->ops->on_head(h->arg, stream, &h->block);
 }
 
 static void

@@ -8,15 +8,16 @@
 #define ACTIVATOR_HTTP_H2_CLIENT_H
 
 #include "activator/http/h2.h"
+#include "common/strbuf.h"
 
 struct h2_client; /* opaque, heap: one connection */
 
 /* None of these may call h2_client_feed(), h2_client_write() or h2_client_free().  stream: that of
  * h2_client_request(). */
 struct h2_client_ops {
-	/* A head, interim or final: the text of HTTP/1.1, the callee's to free.  NULL: it is larger
-	 * than header_list. */
-	void (*on_head)(void *arg, void *stream, char *text, size_t n);
+	/* A head, interim or final: the text of HTTP/1.1, which the callee may move away
+	 * (strbuf_move()).  NULL: it is larger than header_list. */
+	void (*on_head)(void *arg, void *stream, struct strbuf *text);
 	void (*on_data)(void *arg, void *stream, const char *data, size_t n);
 	/* The response is whole.  trailers: "name: value" CRLF …, or NULL; the callee's to free. */
 	void (*on_end)(void *arg, void *stream, char *trailers);

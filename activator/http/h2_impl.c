@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "activator/http/fields.h"
+#include "activator/http/put.h"
 
 void
 h2_fields_init(struct h2_fields *f)
@@ -56,6 +57,19 @@ h2_fields_add_text(struct h2_fields *f, const char *text, size_t n)
 		h2_next_line(&at, end, &name, &name_n, &value, &value_n);
 		h2_fields_add(f, name, name_n, value, value_n);
 	}
+}
+
+void
+h2_add_line(struct strbuf *b, const char *name, size_t name_n, const char *value, size_t n)
+{
+	char *out = strbuf_reserve(b, name_n + n + strlen(": \r\n"));
+
+	out = put(out, name, name_n);
+	out = PUT_LITERAL(out, ": ");
+	out = put(out, value, n);
+	out = PUT_LITERAL(out, "\r\n");
+	*out = '\0';
+	b->len = (size_t)(out - b->data);
 }
 
 bool

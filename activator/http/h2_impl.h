@@ -1,5 +1,4 @@
-/* h2_impl - what both ends of HTTP/2 need: h2.c, h2_client.c and h2_memory.c, which alone include
- * nghttp2.
+/* h2_impl - what the files of HTTP/2 need (h2*.c), which alone include nghttp2.
  * Thread: any. */
 #ifndef ACTIVATOR_HTTP_H2_IMPL_H
 #define ACTIVATOR_HTTP_H2_IMPL_H
@@ -7,7 +6,7 @@
 #include <nghttp2/nghttp2.h>
 #include <string.h>
 
-#include "common/base.h"
+#include "common/strbuf.h"
 
 #define H2_HEAD_EXPECTED 256 /* bytes of the fields of an ordinary head */
 #define H2_FIELD_OVERHEAD 32 /* RFC 9113 6.5.2 */
@@ -48,6 +47,9 @@ h2_next_line(const char **at, const char *end, const char **name, size_t *name_n
 	*n = (size_t)(stop - colon);
 	*at = stop + 2;
 }
+
+/* Append "name: value" CRLF. */
+void h2_add_line(struct strbuf *, const char *name, size_t name_n, const char *value, size_t n);
 
 /* nghttp2 has checked the characters of name and value; this is for the text in which they
  * stand. */

@@ -14,7 +14,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static struct h1_head head;
+static struct h1_head head, split;
 
 struct stream {
 	int32_t id;
@@ -31,16 +31,25 @@ struct client {
 static void
 check_head(const struct h2_head *h)
 {
-	size_t seen = 0;
+	size_t seen = 0, i;
 	struct request r;
+	bool is_good;
 
 	CHECK(strlen(h->text) == h->n);
 	if (h1_scan(h->text, h->n, &seen) < 0)
 		return; /* such as a method that is no token */
 	CHECK(seen + 2 == h->n);
-	if (h1_parse_request(&head, h->text, h->n, 100) == H1_OK &&
-	    request_read(&r, &head) == OUT_OK)
+	is_good = h1_parse_request(&head, h->text, h->n, 100) == H1_OK &&
+		  request_read(&r, &head) == OUT_OK;
+	if (is_good)
 		CHECK((r.framing == FRAMING_NONE) >= (h->ws_key[0] != '\0'));
+	/* The activator takes the text apart without llhttp, and must find the same. */
+	CHECK((h1_split_request(&split, h->text, h->n, 100) == H1_OK &&
+	       request_read(&r, &split) == OUT_OK) == is_good);
+	CHECK(!is_good || (head.n == split.n && head.target_n == split.target_n));
+	for (i = 0; is_good && i < head.n; i++)
+		CHECK(head.fields[i].name == split.fields[i].name &&
+		      head.fields[i].value_n == split.fields[i].value_n);
 }
 
 static void *

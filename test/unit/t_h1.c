@@ -430,6 +430,105 @@ test_overhead_in_any_pieces(void **state)
 		}
 }
 
+/* --- heads that our own code has made --- */
+
+static struct h1_head split;
+
+static void
+assert_same(const struct h1_head *a, const struct h1_head *b)
+{
+	uint32_t i;
+
+	assert_ptr_equal(a->method, b->method);
+	assert_int_equal(a->method_n, b->method_n);
+	assert_ptr_equal(a->target, b->target);
+	assert_int_equal(a->target_n, b->target_n);
+	assert_int_equal(a->reason_n, b->reason_n);
+	assert_int_equal(a->status, b->status);
+	assert_int_equal(a->minor, b->minor);
+	assert_int_equal(a->n, b->n);
+	for (i = 0; i < a->n; i++) {
+		const struct h1_field *f = &a->fields[i], *g = &b->fields[i];
+
+		assert_ptr_equal(f->name, g->name);
+		assert_int_equal(f->name_n, g->name_n);
+		assert_int_equal(f->value_n, g->value_n);
+		assert_memory_equal(f->value, g->value, f->value_n);
+		assert_int_equal(f->id, g->id);
+	}
+}
+
+static void
+assert_splits_alike(const char *text)
+{
+	enum h1_result parsed = h1_parse_request(&head, text, strlen(text), 5);
+
+	if (h1_split_request(&split, text, strlen(text), 5) != parsed)
+		fail_msg("split otherwise than parsed: %s", text);
+	if (parsed == H1_OK)
+		assert_same(&head, &split);
+}
+
+static void
+test_requests_are_split(void **state)
+{
+	static const char *const texts[] = {
+		"GET / HTTP/1.1\r\n\r\n",
+		"PURGE /a?b=c:d HTTP/1.1\r\nhost: a:1\r\nx:\r\ny: \r\nz: a: \t b \t\r\n\r\n",
+		"GET / HTTP/1.1\r\na: 1\r\nb: 2\r\nc: 3\r\nd: 4\r\ncookie: 5\r\n\r\n",
+		"GET / HTTP/1.1\r\na: 1\r\nb: 2\r\nc: 3\r\nd: 4\r\ne: 5\r\nf: 6\r\n\r\n",
+		"GET / HTTP/1.1\r\nx: \xff\x80\r\ncontent-length: 12\r\n\r\n",
+		"OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n",
+		"GET http://b/x HTTP/1.1\r\nhost: a\r\n\r\n",
+		"CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\n\r\n",
+		"CONNECT /a HTTP/1.1\r\nhost: a:1\r\n\r\n",
+		"GET  HTTP/1.1\r\nhost: a\r\n\r\n",
+		"G,T / HTTP/1.1\r\nhost: a\r\n\r\n",
+	};
+	static const struct {
+		const char *before, *behind;
+	} targets[] = {{"", ""}, {"/", ""}, {"/a?b", "c"}};
+	char text[64];
+	size_t i;
+	int ch;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(texts); i++)
+		assert_splits_alike(texts[i]);
+	for (ch = 1; ch < 256; ch++) /* no head of ours has these there */
+		for (i = 0; i < ARRAY_LEN(targets) && strchr("\r\n ", ch) == NULL; i++) {
+			snprintf(text, sizeof text, "GET %s%c%s HTTP/1.1\r\n\r\n",
+				 targets[i].before, ch, targets[i].behind);
+			assert_splits_alike(text);
+		}
+}
+
+/* Interim heads stand before the final one. */
+static void
+test_responses_are_split(void **state)
+{
+	static const char text[] = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
+				   "HTTP/1.1 200 OK\r\ncontent-length: 3\r\nx: y \r\n\r\n"
+				   "HTTP/1.1 599 \r\na: 1\r\nb: 2\r\nc: 3\r\n\r\n";
+	const char *at = text, *end = text + strlen(text);
+	size_t n;
+
+	(void)state;
+	while (at < end) {
+		assert_int_equal(h1_split_response(&split, at, (size_t)(end - at), 3, &n), H1_OK);
+		assert_int_equal(h1_parse_response(&head, at, n, 3), H1_OK);
+		assert_same(&head, &split);
+		at += n;
+	}
+	assert_ptr_equal(at, end);
+	assert_int_equal(split.status, 599);
+	at = strstr(text, "HTTP/1.1 599");
+	assert_int_equal(h1_split_response(&split, at, (size_t)(end - at), 2, &n), H1_FIELDS);
+	assert_int_equal(h1_split_response(&split, at, (size_t)(end - at) - 2, 3, &n),
+			 H1_MALFORMED);
+	assert_int_equal(h1_split_response(&split, "200", 3, 3, &n), H1_MALFORMED);
+}
+
 int
 main(void)
 {
@@ -443,6 +542,8 @@ main(void)
 		cmocka_unit_test(test_chunked),
 		cmocka_unit_test(test_overhead),
 		cmocka_unit_test(test_overhead_in_any_pieces),
+		cmocka_unit_test(test_requests_are_split),
+		cmocka_unit_test(test_responses_are_split),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -146,7 +146,7 @@ static const struct h2_ops server_ops = {
 /* --- the client's session --- */
 
 static void
-on_head(void *arg, void *stream, char *text, size_t n)
+on_head(void *arg, void *stream, struct strbuf *text)
 {
 	struct stream *s = stream;
 
@@ -156,9 +156,8 @@ on_head(void *arg, void *stream, char *text, size_t n)
 		s->is_too_large = true;
 		return;
 	}
-	assert_int_equal(strlen(text), n);
-	strncat(s->heads, text, sizeof s->heads - strlen(s->heads) - 1);
-	free(text);
+	assert_int_equal(strlen(text->data), text->len);
+	strncat(s->heads, text->data, sizeof s->heads - strlen(s->heads) - 1);
 }
 
 static void
