@@ -474,6 +474,7 @@ on_hello(struct autoscaler_link *al, struct msg *m)
 		return;
 	}
 	al->is_up = true;
+	stats_renew(al->stats);
 	share_link_up(&al->shares, h->has_shares ? h->term : 0);
 	log_info(NULL, "autoscaler connected", "autoscaler=%s shares_term=%llu", h->id,
 		 (unsigned long long)al->shares.term);

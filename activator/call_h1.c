@@ -143,7 +143,7 @@ static struct relay_result
 pass_final(struct upstream *u, const struct response *r, char *body, size_t n)
 {
 	upstream_read_final(u, r);
-	relay_final(&u->call);
+	relay_final(&u->call, r);
 	return pass_body(u, r, body, n);
 }
 

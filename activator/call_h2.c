@@ -445,7 +445,7 @@ pass_final(struct h2_call *hc, struct response *r)
 	r->is_h2 = true;
 	call->framing = r->framing;
 	call->is_head_read = true;
-	relay_final(call);
+	relay_final(call, r);
 	passed = pass_body(hc, r);
 	drop_heads(hc);
 	return passed;

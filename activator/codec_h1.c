@@ -262,7 +262,8 @@ answer(struct xfer *x, const struct answer *a)
 	if (a->body != NULL)
 		strbuf_addf(&b, "Content-Length: %zu\r\n", a->body_n);
 	strbuf_addf(&b, "Date: %s\r\n", date_text(&x->w->date, x->w->now));
-	if (!conn_h1_may_persist(x))
+	x->is_persistent = conn_h1_may_persist(x);
+	if (!x->is_persistent)
 		strbuf_adds(&b, "Connection: close\r\n");
 	else if (x->says_keep_alive)
 		strbuf_adds(&b, "Connection: keep-alive\r\n");

@@ -184,7 +184,9 @@ begin_closing(struct conn *c, bool may_linger)
 static void
 keep_or_close(struct conn *c)
 {
-	bool is_kept = conn_h1_may_persist(c->x);
+	/* If the drain began after the head was written, the client may send its next request at
+	 * once: that one's response says close. */
+	bool is_kept = conn_h1_is_persistent(c->x) && (!c->w->is_draining || c->w->keeps_idle);
 	bool may_linger = !c->x->is_sent_whole || c->in.n > 0 || c->io.can_read;
 
 	c->had_body = c->x->framing != FRAMING_NONE;

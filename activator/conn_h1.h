@@ -12,14 +12,21 @@ extern const struct io_ops conn_h1_ops;
 /* It was opened with conn_h1_ops. */
 void conn_h1_begin(struct conn *);
 
-/* May the connection carry another request after this one?  Not where its client asked for
+/* Can the connection carry another request after this one?  Not where its client asked for
  * another protocol and has sent bytes before it had the answer: in which protocol, none can
  * tell. */
 static inline bool
+conn_h1_is_persistent(const struct xfer *x)
+{
+	return x->is_persistent && x->is_sent_whole &&
+	       !(x->has_upgrade && (x->conn->in.n > 0 || x->conn->io.can_read));
+}
+
+/* Shall it?  The head of the response says so. */
+static inline bool
 conn_h1_may_persist(const struct xfer *x)
 {
-	return x->is_persistent && x->is_sent_whole && !x->w->is_draining &&
-	       !(x->has_upgrade && (x->conn->in.n > 0 || x->conn->io.can_read));
+	return conn_h1_is_persistent(x) && !x->w->is_draining;
 }
 
 /* Members of codec_h1 (codec.h). */

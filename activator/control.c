@@ -312,8 +312,7 @@ answer_status(struct admin_request *r, void *arg)
 {
 	const struct metrics_source source = source_of(arg);
 
-	r->content_type = "application/json";
-	status_render(r->body, &source, r->param(r, "revision"));
+	status_answer(r, &source);
 }
 
 static const struct admin_ops admin_ops = {.not_ready = not_ready, .metrics = render_metrics};
@@ -867,6 +866,7 @@ open_admin(struct activator *a, struct inherited *inherited, struct err *e)
 	if (a->is_waiting)
 		admin_pause(a->admin);
 	admin_add_page(a->admin, "/status", answer_status, a);
+	admin_page_params(a->admin, "/status", status_params);
 	return 0;
 }
 

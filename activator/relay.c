@@ -128,10 +128,10 @@ relay_interim(struct xfer *x, const struct response *r)
 }
 
 void
-relay_final(struct call *call)
+relay_final(struct call *call, const struct response *r)
 {
 	note_served(call->upstream);
-	xfer_head_seen(call->xfer);
+	xfer_head_seen(call->xfer, r->status);
 }
 
 struct relay_result
@@ -141,7 +141,7 @@ relay_upgrade(struct call *call, const struct response *r, const char *early, si
 
 	if (!x->is_sent_whole) /* body and tunnel could not be told apart */
 		return bad_response("it switched protocols before it had read the request body");
-	relay_final(call);
+	relay_final(call, r);
 	metric_add(&x->shard->bytes_out, n);
 	x->bytes_out += n;
 	x->status = r->status;

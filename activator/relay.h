@@ -52,7 +52,7 @@ NODISCARD int relay_interim(struct xfer *, const struct response *);
 struct relay_result relay_upgrade(struct call *, const struct response *, const char *early,
 				  size_t n);
 /* The final head has come, and relay_pass() follows. */
-void relay_final(struct call *);
+void relay_final(struct call *, const struct response *);
 /* Pass a piece of the response to the client; the arguments are those of codec.pass().  -1: the
  * client is gone. */
 NODISCARD int relay_pass(struct xfer *, const struct response *head, const char *data, size_t n,

@@ -176,8 +176,10 @@ revision_free(struct revision *rev)
 	for (i = 0; i < rev->workers_n; i++) {
 		CHECK(list_empty(&rev->shards[i].parked));
 		CHECK(rev->shards[i].set == NULL && !rev->shards[i].has_timer);
+		free(rev->shards[i].tally);
 	}
 	free(rev->shards);
+	free(rev->tally);
 	revision_limits_unref(&rev->limits);
 	failure_unref(&rev->failure);
 	instance_set_unref(&rev->set);

@@ -25,6 +25,7 @@ struct access_conf;
 struct failure;
 struct tls_trust;
 struct share;
+struct tally;
 
 /* In revision.waiting: slots that are given back may be owed to another activator. */
 #define WAITING_WATCHED (UINT32_C(1) << 31)
@@ -117,6 +118,7 @@ struct shard {
 	int64_t period_start_ns, changed_ns;
 	uint64_t period_requests, period_completed;
 	double period_latency_s; /* sum over period_completed */
+	struct tally *tally;	 /* of what has ended; NULL: nothing */
 
 	/* since the activator started */
 	_Atomic uint64_t requests, cold_starts, retries, bytes_in, bytes_out;
@@ -170,13 +172,14 @@ struct revision {
 	uint32_t random;     /* for the choice of an instance under the lock */
 
 	/* main thread: registry.c, autoscaler_link.c */
-	struct list instances;		/* of struct instance: all listed */
-	struct list unlisted;		/* of struct instance: not listed any more, still in use */
-	struct loop_mail demand_mail;	/* to control_loop; holds a reference while posted */
-	void *demand_tracker;		/* autoscaler_link.c's; NULL: none */
-	bool is_described;		/* by the newest begin … end; else it is retired */
-	bool has_service;		/* the newest begin … end has described its service */
-	bool is_share_reported;		/* to this autoscaler, by this link */
+	struct list instances;	      /* of struct instance: all listed */
+	struct list unlisted;	      /* of struct instance: not listed any more, still in use */
+	struct tally *tally;	      /* of all workers, since it began; NULL: nothing (stats.c) */
+	struct loop_mail demand_mail; /* to control_loop; holds a reference while posted */
+	void *demand_tracker;	      /* autoscaler_link.c's; NULL: none */
+	bool is_described;	      /* by the newest begin … end; else it is retired */
+	bool has_service;	      /* the newest begin … end has described its service */
+	bool is_share_reported;	      /* to this autoscaler, by this link */
 	struct revision_limits *limits; /* a reference */
 
 	struct shard *shards; /* one for each worker */

@@ -78,7 +78,9 @@ take_period(struct shard *s, struct shard_period *p, int64_t now)
 		.requests = s->period_requests,
 		.completed = s->period_completed,
 		.latency_s = s->period_latency_s,
+		.tally = s->tally,
 	};
+	s->tally = NULL;
 	s->integral_ns = s->waiting_ns = 0;
 	s->period_start_ns = now;
 	s->peak = requests(s);

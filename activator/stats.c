@@ -8,9 +8,10 @@
 #include "activator/worker.h"
 #include "common/clk.h"
 #include "common/hmap.h"
+#include "common/tally.h"
 
 #define LINE_MOST ((size_t)256 << 10) /* bytes of one message, roughly */
-#define STAT_BYTES 256		      /* of one revision in it, without its name */
+#define STAT_BYTES 768		      /* of one revision in it, without its name */
 #define INSTANCE_BYTES 64	      /* of one instance in it, without its id */
 
 struct sum {
@@ -37,6 +38,7 @@ struct stats {
 	struct hmap sums; /* revision name → struct sum */
 
 	struct hmap missed; /* revision name → struct missed */
+	bool is_renewed;    /* the next report is the first on its link */
 
 	/* the message that is being filled */
 	struct msg_stat *v;
@@ -139,6 +141,27 @@ stat_of(const struct revision *rev, const struct sum *sum, int64_t period_ns, in
 	return stat;
 }
 
+static struct tally *
+tally_copy(const struct tally *t)
+{
+	struct tally *copy = t == NULL ? NULL : xcalloc(1, sizeof *copy);
+
+	if (copy != NULL)
+		*copy = *t;
+	return copy;
+}
+
+/* Add what has ended at one worker. */
+static void
+join_tally(struct revision *rev, const struct tally *t)
+{
+	if (t == NULL)
+		return;
+	if (rev->tally == NULL)
+		rev->tally = xcalloc(1, sizeof *rev->tally);
+	tally_join(rev->tally, t);
+}
+
 /* --- a report --- */
 
 static void
@@ -152,8 +175,10 @@ send_line(struct stats *s, bool is_partial)
 	size_t i;
 
 	s->ops->send(&m, s->arg);
-	for (i = 0; i < s->n; i++)
+	for (i = 0; i < s->n; i++) {
 		free(s->v[i].v);
+		free(s->v[i].tally);
+	}
 	s->n = s->bytes = 0;
 }
 
@@ -215,12 +240,16 @@ report(struct stats *s)
 			stat.missed_requests = missed->requests;
 			stat.missed_completed = missed->completed;
 		}
-		if (sum != NULL || missed != NULL || stat.n > 0)
-			add_stat(s, &stat);
-		else
+		if (sum == NULL && missed == NULL && stat.n == 0 &&
+		    !(s->is_renewed && rev->tally != NULL)) {
 			free(stat.v);
+			continue;
+		}
+		stat.tally = tally_copy(rev->tally);
+		add_stat(s, &stat);
 	}
 	send_line(s, false);
+	s->is_renewed = false;
 	forget_all(&s->missed);
 }
 
@@ -243,6 +272,7 @@ add_period(struct stats *s, const struct shard_period *p)
 	sum->parked += p->parked;
 	sum->requests += p->requests;
 	sum->completed += p->completed;
+	join_tally(p->rev, p->tally);
 }
 
 static void
@@ -275,6 +305,12 @@ void
 stats_stop(struct stats *s)
 {
 	s->workers_n = 0;
+}
+
+void
+stats_renew(struct stats *s)
+{
+	s->is_renewed = true;
 }
 
 void

@@ -33,6 +33,9 @@ void stats_free(struct stats **);
  * earlier collection runs. */
 void stats_collect(struct stats *);
 bool stats_is_collecting(const struct stats *);
+/* The link is a new one: the next report has the tallies of all revisions (common/tally.h), later
+ * ones those of revisions that they list for another reason. */
+void stats_renew(struct stats *);
 /* The workers are about to end: ask them no more.  What they were asked is answered still. */
 void stats_stop(struct stats *);
 /* Send how many requests are parked and in flight for rev at this moment. */

@@ -10,6 +10,7 @@
 #include "activator/probe.h"
 #include "activator/registry.h"
 #include "activator/worker.h"
+#include "common/admin.h"
 #include "common/clk.h"
 #include "common/daemon.h"
 #include "common/jput.h"
@@ -155,13 +156,23 @@ put_revision(struct jput *j, struct revision *rev)
 	jput_object_end(j);
 }
 
+const char *const status_params[] = {"revision", NULL};
+
 void
-status_render(struct strbuf *b, const struct metrics_source *s, const char *revision)
+status_answer(struct admin_request *req, const struct metrics_source *s)
 {
+	const char *only = req->param(req, "revision");
+	struct strbuf *b = req->body;
 	struct revision *rev;
 	struct jput j;
 	size_t at = 0;
 
+	if (only != NULL && registry_find_revision(s->registry, only) == NULL) {
+		req->status = 404;
+		strbuf_adds(b, "no such revision; /status without ?revision= lists all\n");
+		return;
+	}
+	req->content_type = "application/json";
 	jput_init(&j, b);
 	jput_object(&j, NULL);
 	jput_string(&j, "version", daemon_version);
@@ -179,7 +190,7 @@ status_render(struct strbuf *b, const struct metrics_source *s, const char *revi
 	jput_u64(&j, "probed", prober_probed(s->prober));
 	jput_array(&j, "revisions");
 	while ((rev = registry_next_revision(s->registry, &at)) != NULL)
-		if (revision == NULL || strcmp(revision, rev->name) == 0)
+		if (only == NULL || strcmp(only, rev->name) == 0)
 			put_revision(&j, rev);
 	jput_array_end(&j);
 	jput_object_end(&j);

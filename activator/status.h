@@ -4,10 +4,10 @@
 #ifndef ACTIVATOR_STATUS_H
 #define ACTIVATOR_STATUS_H
 
+struct admin_request;
 struct metrics_source;
-struct strbuf;
 
-/* revision: only this one; NULL: all. */
-void status_render(struct strbuf *, const struct metrics_source *, const char *revision);
+extern const char *const status_params[]; /* for admin_page_params() */
+void status_answer(struct admin_request *, const struct metrics_source *);
 
 #endif

@@ -537,6 +537,7 @@ do_replaced(struct loop_mail *mail)
 
 	free(m);
 	stop_accepting(w);
+	w->keeps_idle = true;
 	/* HTTP/2 has GOAWAY: no request is lost to a connection that closes. */
 	LIST_FOREACH(&w->conns, node, tmp) {
 		struct conn *c = container_of(node, struct conn, node);
@@ -586,6 +587,7 @@ do_drain(struct loop_mail *mail)
 
 	free(m);
 	stop_accepting(w);
+	w->keeps_idle = false;
 	accept_drain(w);
 	LIST_FOREACH(&w->conns, node, tmp)
 		conn_drain(container_of(node, struct conn, node));
@@ -655,8 +657,10 @@ worker_period_free(struct worker_period **pp)
 	*pp = NULL;
 	if (p == NULL)
 		return;
-	for (i = 0; i < p->n; i++)
+	for (i = 0; i < p->n; i++) {
 		revision_unref(&p->v[i].rev);
+		free(p->v[i].tally);
+	}
 	free(p->v);
 	free(p);
 }

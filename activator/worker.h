@@ -18,6 +18,7 @@ struct loop;
 struct listen_set;
 struct revision;
 struct routes;
+struct tally;
 struct tls_counters;
 struct tls_state;
 struct worker; /* opaque; worker_impl.h */
@@ -87,7 +88,8 @@ struct shard_period {
 	double waiting_s;     /* integral of the parked ones alone */
 	uint32_t peak, in_flight, parked;
 	uint64_t requests, completed;
-	double latency_s; /* sum over the completed requests */
+	double latency_s;    /* sum over the completed requests */
+	struct tally *tally; /* of what has ended, to be freed; NULL: nothing */
 };
 struct worker_period {
 	struct worker *worker;

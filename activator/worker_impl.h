@@ -49,7 +49,9 @@ struct worker {
 
 	pthread_t thread;
 	bool is_started, is_draining, is_drained_reported;
-	bool is_ended;		   /* the thread has ended: accept no more */
+	bool keeps_idle; /* is_draining: idle connections of HTTP/1 stay until their next response
+			  */
+	bool is_ended;	 /* the thread has ended: accept no more */
 	struct listener *listener; /* NULL: closed */
 
 	int64_t now; /* clk_now() of this event */

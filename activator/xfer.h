@@ -89,6 +89,7 @@ struct xfer {
 	bool is_reset;		   /* CUT: close with a reset, so that the client sees the cut */
 	bool is_refused;	   /* CUT: no instance has processed it; HTTP/2 can say so */
 	uint8_t tries;		   /* instances that failed it */
+	uint8_t status_class;	   /* 1 to 5: of the response whose head has come; 0: none */
 	int8_t grpc_status;	   /* with a note: that of its response; -1: none is known */
 	uint16_t status;	   /* of its response; 0: no head was written */
 	/* of the response, as the client sees it */
@@ -199,7 +200,7 @@ bool xfer_is_repeatable(const struct xfer *);
 /* An interim response (1xx) has come. */
 void xfer_interim_seen(struct xfer *, uint32_t status);
 /* The final response head (or 101) has come. */
-void xfer_head_seen(struct xfer *);
+void xfer_head_seen(struct xfer *, uint32_t status);
 
 /* The only two exits.  The whole response was handed to the socket: DONE. */
 void xfer_end(struct xfer *, enum outcome);

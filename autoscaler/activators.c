@@ -25,12 +25,15 @@
 #define UNSEEN_PATIENCE (5 * CLK_S)
 #define LOOK_EVERY (50 * CLK_MS) /* at the lock of one that is not connected */
 #define RETRY CLK_S
+/* Ids that one process may send before it ends, or all processes without a number. */
+#define IDS_OF_A_PROCESS 64
+#define IDS_WITHOUT_PROCESS 1024
 
 struct known_activator {
 	struct list_node node;
 	struct activators *all;
 	char *id;
-	pid_t pid; /* 0: the kernel does not show it */
+	pid_t pid; /* 0: the kernel does not show its number */
 	uint64_t start_ticks;
 	bool is_connected;
 	bool has_lock; /* pid is 0: it holds a lock beside the socket */
@@ -284,10 +287,21 @@ on_process_ended(int fd, short what, void *arg)
 	on_ended(arg);
 }
 
+/* fd: a pidfd of the process, taken over. */
+static void
+watch_by(struct known_activator *k, int fd)
+{
+	loop_timer_clear(&k->timer);
+	k->fd = fd;
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	loop_fd_set(&k->watch, k->all->loop, fd, EV_READ, on_process_ended, k);
+}
+
 static void
 watch_process(struct known_activator *k)
 {
 	uint64_t ticks = k->start_ticks;
+	int fd;
 
 	k->fd = pidfd_open(k->pid, 0);
 	if (k->fd < 0 && errno == ESRCH) {
@@ -297,7 +311,9 @@ watch_process(struct known_activator *k)
 	if (k->fd >= 0 && k->start_ticks > 0)
 		ticks = proctab_start_ticks(k->pid);
 	if (k->fd >= 0 && ticks == k->start_ticks) {
-		loop_fd_set(&k->watch, k->all->loop, k->fd, EV_READ, on_process_ended, k);
+		fd = k->fd;
+		k->fd = -1;
+		watch_by(k, fd);
 		return;
 	}
 	if (k->fd >= 0 && ticks != 0) { /* another process has this number by now */
@@ -461,19 +477,68 @@ activators_ids(const struct activators *a, size_t *n)
 	return ids;
 }
 
-void
-activators_up(struct activators *a, const char *id, pid_t pid)
+/* While the process runs its number is no other's. */
+static uint64_t
+start_ticks_of(pid_t pid, int pidfd)
+{
+	uint64_t ticks = pid > 0 ? proctab_start_ticks(pid) : 0;
+
+	return pidfd < 0 || pidfd_send_signal(pidfd, 0, NULL, 0) == 0 ? ticks : 0;
+}
+
+static size_t
+count_ids(const struct activators *a, pid_t pid)
+{
+	struct list_node *node, *tmp;
+	size_t n = 0;
+
+	LIST_FOREACH(&a->known, node, tmp)
+		n += at(node)->pid == pid;
+	return n;
+}
+
+static int
+check_new(const struct activators *a, pid_t pid, struct err *e)
+{
+	size_t most = pid > 0 ? IDS_OF_A_PROCESS : IDS_WITHOUT_PROCESS;
+
+	if (count_ids(a, pid) < most)
+		return 0;
+	return err_set(e, 0, "process %d has sent %zu different ids, expected one", (int)pid, most);
+}
+
+static void
+add_connected(struct activators *a, const char *id, pid_t pid, int pidfd)
+{
+	struct known_activator *k = add(a, id, pid, start_ticks_of(pid, pidfd));
+
+	k->is_connected = true;
+	k->has_lock = pid == 0 && lifelock_look(a->socket, id) == LIFELOCK_HELD;
+	save(a);
+	if (pidfd < 0)
+		watch(k);
+}
+
+int
+activators_up(struct activators *a, const char *id, pid_t pid, int pidfd, struct err *e)
 {
 	struct known_activator *k = find(a, id);
 
-	if (k == NULL) {
-		k = add(a, id, MAX(pid, 0), pid > 0 ? proctab_start_ticks(pid) : 0);
-		k->is_connected = true;
-		k->has_lock = k->pid == 0 && lifelock_look(a->socket, id) == LIFELOCK_HELD;
-		save(a);
-		watch(k);
+	pid = MAX(pid, 0);
+	if (k == NULL && check_new(a, pid, e) < 0) {
+		if (pidfd >= 0)
+			close(pidfd);
+		return -1;
 	}
+	if (k == NULL)
+		add_connected(a, id, pid, pidfd);
+	k = find(a, id);
 	k->is_connected = true;
+	if (pidfd >= 0 && k->fd < 0)
+		watch_by(k, pidfd);
+	else if (pidfd >= 0)
+		close(pidfd);
+	return 0;
 }
 
 void
@@ -484,7 +549,7 @@ activators_down(struct activators *a, const char *id)
 	if (k == NULL)
 		return;
 	k->is_connected = false;
-	if (k->pid == 0)
+	if (k->pid == 0 && k->fd < 0)
 		watch(k);
 }
 

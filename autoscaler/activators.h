@@ -5,16 +5,16 @@
  * its process has ended and it holds nothing any more; and the term of the autoscaler that wrote
  * it.  So the next autoscaler knows which activators may be using slots before they connect.
  *
- * The kernel says when a process ends (pidfd).  One that the kernel does not show, as in a
- * container of its own, holds a lock beside the socket for its lifetime (common/lifelock.h).
- * Without that lock, too, it counts as ended when it has not been connected for UNSEEN_PATIENCE.
- * Thread: the autoscaler's only loop. */
+ * The kernel says when a process ends (pidfd).  One that the kernel shows no longer by its number,
+ * as one in a container of its own after a restart of the autoscaler, holds a lock beside the
+ * socket for its lifetime (common/lifelock.h).  Without that lock, too, it counts as ended when it
+ * has not been connected for UNSEEN_PATIENCE. Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_ACTIVATORS_H
 #define AUTOSCALER_ACTIVATORS_H
 
 #include <sys/types.h>
 
-#include "common/base.h"
+#include "common/err.h"
 
 struct activators; /* opaque */
 struct loop;
@@ -42,9 +42,11 @@ bool activators_has_record(const struct activators *);
  * the next call. */
 NODISCARD const char **activators_ids(const struct activators *, size_t *n);
 
-/* An activator has connected; pid: -1 or 0: the kernel does not show it.  Returns once it is on
- * disk. */
-void activators_up(struct activators *, const char *id, pid_t pid);
+/* An activator has connected.  pid: -1 or 0: the kernel does not show it.  pidfd: of its process,
+ * is taken over; -1: none.  Returns once it is on disk.  -1 with err: its process, which has one id
+ * for its lifetime, has sent too many. */
+NODISCARD int activators_up(struct activators *, const char *id, pid_t pid, int pidfd,
+			    struct err *);
 void activators_down(struct activators *, const char *id);
 /* It holds nothing any more, and its process has ended. */
 void activators_forget(struct activators *, const char *id);

@@ -23,6 +23,7 @@
 #include "common/clk.h"
 #include "common/control_socket.h"
 #include "common/daemon.h"
+#include "common/link.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/reload.h"
@@ -154,16 +155,18 @@ line_to_all(const char *text, size_t n, void *arg)
 		hub_send_line_all(a->hub, text, n);
 }
 
-static void
-on_activator_up(struct hub_peer *p, void *arg)
+static int
+on_activator_up(struct hub_peer *p, void *arg, struct err *e)
 {
 	struct autoscaler *a = arg;
 
+	if (activators_up(a->activators, p->id, p->pid, link_peer_pidfd(p->link), e) < 0)
+		return -1;
 	log_info(NULL, "activator connected", "activator=%s pid=%d uid=%d", p->id, (int)p->pid,
 		 (int)p->uid);
-	activators_up(a->activators, p->id, p->pid);
 	services_describe(a->services, line_to_one, p);
 	reconcile_peer_up(a->reconcile, p->serial, p->id, p->has_shares);
+	return 0;
 }
 
 static void
@@ -501,7 +504,7 @@ int
 control_upgrade(struct autoscaler *a, void (*done)(const char *, void *), void *arg, struct err *e)
 {
 	if (a->is_stopping || a->linger_ns != 0) {
-		log_error(NULL, "the upgrade is refused", "why=the autoscaler is stopping");
+		log_error(NULL, "the upgrade is refused", "why=%s", "the autoscaler is stopping");
 		return err_set(e, 0, "the autoscaler is stopping");
 	}
 	return relaunch_begin(a->relaunch, done, arg, e);
@@ -524,6 +527,7 @@ watch_signals(struct autoscaler *a, struct err *e)
 	    loop_signal(a->loop, SIGHUP, on_hangup, a, e) < 0 ||
 	    loop_signal(a->loop, SIGUSR2, on_upgrade, a, e) < 0)
 		return -1;
+	daemon_release_signals(); /* the program before may have held them */
 	return 0;
 }
 
@@ -620,6 +624,9 @@ open_admin(struct autoscaler *a, struct err *e)
 	admin_add_page(a->admin, "/status", on_status, a);
 	admin_add_page(a->admin, "/why", on_why, a);
 	admin_add_page(a->admin, "/usage", on_usage, a);
+	admin_page_params(a->admin, "/status", status_params);
+	admin_page_params(a->admin, "/why", explain_params);
+	admin_page_params(a->admin, "/usage", ledger_params);
 	return 0;
 }
 
@@ -747,6 +754,17 @@ on_close_timeout(void *arg)
 	*(bool *)arg = true;
 }
 
+/* Another program takes this one's place.  From here on signals wait for it: without a handler they
+ * would end it, or be lost.  Those that came before are handled now. */
+static void
+hold_signals(struct autoscaler *a)
+{
+	daemon_hold_signals();
+	loop_once(a->loop, true);
+	if (!a->is_relaunched)
+		daemon_release_signals();
+}
+
 /* After a failed start, or for an upgrade: close the drivers, and leave the instances as they are.
  */
 static void
@@ -818,7 +836,9 @@ control_close(struct autoscaler **ap)
 	loop_timer_fini(&a->tick);
 	loop_timer_fini(&a->round);
 	close_drivers(a);
-	is_relaunched = a->is_relaunched; /* after the last signal that the loop has reported */
+	if (a->is_relaunched)
+		hold_signals(a);
+	is_relaunched = a->is_relaunched;
 	ctl_server_close(&a->ctl);
 	ctl_commands_free(&a->ctl_commands);
 	hub_close(&a->hub);

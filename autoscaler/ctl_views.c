@@ -7,6 +7,7 @@
 #include "autoscaler/facts.h"
 #include "autoscaler/reconcile/hub.h"
 #include "autoscaler/services.h"
+#include "autoscaler/share_view.h"
 #include "autoscaler/versions/store.h"
 #include "common/clk.h"
 #include "common/daemon.h"
@@ -179,6 +180,8 @@ put_revision(struct jput *j, const struct facts *f, const struct service_conf *s
 		jput_u64(j, "line", conf->line);
 	if (is_whole && rev != NULL)
 		put_instances(j, rev);
+	if (is_whole)
+		share_view_put(j, f->reconcile, conf->full_name);
 	jput_object_end(j);
 }
 

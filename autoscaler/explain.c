@@ -189,6 +189,8 @@ is_json_asked(struct admin_request *req)
 	return format == NULL ? req->is_json_wanted : strcmp(format, "json") == 0;
 }
 
+const char *const explain_params[] = {"revision", "format", NULL};
+
 void
 explain_answer(struct admin_request *req, const struct facts *f)
 {

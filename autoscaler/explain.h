@@ -11,6 +11,7 @@ struct jput;
 struct scaled_revision;
 struct strbuf;
 
+extern const char *const explain_params[]; /* for admin_page_params() */
 void explain_answer(struct admin_request *, const struct facts *);
 
 /* The same of one revision, for activatorctl: as text, and as members of an object. */

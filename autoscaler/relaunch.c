@@ -107,6 +107,16 @@ on_late(void *arg)
 	kill(r->child, SIGKILL);
 }
 
+/* It checks a file and leaves nothing half done: it need not end by itself. */
+static void
+kill_child(struct relaunch *r)
+{
+	kill(r->child, SIGKILL);
+	while (waitpid(r->child, NULL, 0) < 0 && errno == EINTR)
+		;
+	r->child = 0;
+}
+
 /* Standard output would say that there is no mistake. */
 static int
 spawn_check(struct relaunch *r, struct err *e)
@@ -139,7 +149,7 @@ relaunch_begin(struct relaunch *r, void (*done)(const char *, void *), void *don
 	       struct err *e)
 {
 	if (r->child != 0) {
-		log_error(NULL, "the upgrade is refused", "why=another one is under way");
+		log_error(NULL, "the upgrade is refused", "why=%s", "another one is under way");
 		return err_set(e, 0, "another upgrade is under way");
 	}
 	r->is_late = false;
@@ -148,10 +158,7 @@ relaunch_begin(struct relaunch *r, void (*done)(const char *, void *), void *don
 	r->pidfd = pidfd_open(r->child, 0);
 	if (r->pidfd < 0) {
 		err_errno(e, "cannot watch the new program");
-		kill(r->child, SIGKILL);
-		while (waitpid(r->child, NULL, 0) < 0 && errno == EINTR)
-			;
-		r->child = 0;
+		kill_child(r);
 		return fail(r, e);
 	}
 	r->done = done;
@@ -183,8 +190,11 @@ relaunch_free(struct relaunch **rp)
 		return;
 	loop_fd_clear(&r->watch);
 	loop_timer_fini(&r->timer);
+	if (r->child != 0)
+		kill_child(r);
 	if (r->pidfd >= 0)
 		close(r->pidfd);
+	report(r, "this autoscaler has ended");
 	free(r);
 }
 

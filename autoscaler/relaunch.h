@@ -16,11 +16,13 @@ struct relaunch; /* opaque; relaunch.c */
  * relaunch_exec(); or return why the binary may not take this one's place any more. */
 struct relaunch *relaunch_new(struct loop *, char *const *argv,
 			      const char *(*on_checked)(void *arg), void *arg);
+/* A check that is under way is ended, and done is called. */
 void relaunch_free(struct relaunch **);
 
 /* Begin.  done is called from the loop with why NULL, if the binary takes this one's place, or with
- * why not; it may be NULL.  -1 with err: one is under way, and done is not called.  Either is
- * logged. */
+ * why not; it may be NULL.  -1 with err: it cannot begin, and done is not called.  Either is
+ * logged.
+ */
 NODISCARD int relaunch_begin(struct relaunch *, void (*done)(const char *why, void *arg),
 			     void *done_arg, struct err *);
 uint64_t relaunch_failures(const struct relaunch *);

@@ -3,11 +3,14 @@
 #include "autoscaler/facts.h"
 #include "autoscaler/reconcile/drain.h"
 #include "autoscaler/reconcile/hub.h"
+#include "autoscaler/share_view.h"
 #include "common/admin.h"
 #include "common/clk.h"
 #include "common/daemon.h"
 #include "common/jput.h"
 #include "common/strbuf.h"
+
+const char *const status_params[] = {"revision", NULL};
 
 static const char *const state_names[] = {"starting", "ready", "stopping"};
 
@@ -18,7 +21,7 @@ seconds_since(int64_t ns)
 }
 
 static void
-put_activators(struct jput *j, struct hub *h)
+put_activators(struct jput *j, const struct reconcile *r, struct hub *h)
 {
 	struct hub_peer *p = NULL;
 
@@ -29,6 +32,7 @@ put_activators(struct jput *j, struct hub *h)
 		jput_string_if(j, "version", p->version);
 		jput_double(j, "connected_s", seconds_since(p->since_ns));
 		jput_u64(j, "messages", p->lines);
+		jput_bool(j, "silent", reconcile_is_silent(r, p->id));
 		jput_object_end(j);
 	}
 	jput_array_end(j);
@@ -158,7 +162,7 @@ put_observed(struct jput *j, const struct scaled_revision *rev)
 }
 
 static void
-put_revision(struct jput *j, struct scaled_revision *rev)
+put_revision(struct jput *j, const struct reconcile *r, struct scaled_revision *rev)
 {
 	jput_object(j, NULL);
 	jput_string(j, "name", scaled_name(rev));
@@ -168,6 +172,7 @@ put_revision(struct jput *j, struct scaled_revision *rev)
 		put_decision(j, rev);
 	put_observed(j, rev);
 	put_instances(j, rev);
+	share_view_put(j, r, scaled_name(rev));
 	put_drains(j, rev);
 	put_failure(j, rev);
 	jput_object_end(j);
@@ -181,9 +186,9 @@ put_revisions(struct jput *j, const struct reconcile *r, const char *only)
 
 	jput_array(j, "revisions");
 	if (only != NULL && (rev = reconcile_find(r, only)) != NULL)
-		put_revision(j, rev);
+		put_revision(j, r, rev);
 	while (only == NULL && (rev = reconcile_next(r, &at)) != NULL)
-		put_revision(j, rev);
+		put_revision(j, r, rev);
 	jput_array_end(j);
 }
 
@@ -208,7 +213,7 @@ status_answer(struct admin_request *req, const struct facts *f)
 	jput_i64(&j, "generation", f->generation);
 	reload_put(&j, &f->reloads);
 	jput_bool(&j, "stopping", f->is_stopping);
-	put_activators(&j, f->hub);
+	put_activators(&j, f->reconcile, f->hub);
 	put_revisions(&j, f->reconcile, name);
 	jput_object_end(&j);
 	strbuf_adds(req->body, "\n");

@@ -7,6 +7,7 @@
 struct admin_request;
 struct facts;
 
+extern const char *const status_params[]; /* for admin_page_params() */
 void status_answer(struct admin_request *, const struct facts *);
 
 #endif

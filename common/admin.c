@@ -14,6 +14,7 @@
 
 #include "common/addr.h"
 #include "common/clk.h"
+#include "common/conf_names.h"
 #include "common/holder.h"
 #include "common/inherited.h"
 #include "common/list.h"
@@ -31,6 +32,7 @@
 struct page {
 	struct list_node node;
 	char *path;
+	const char *const *params; /* NULL: any */
 	void (*fn)(struct admin_request *, void *arg);
 	void *arg;
 };
@@ -115,13 +117,13 @@ page_index(struct admin_request *req, void *arg)
 		strbuf_addf(req->body, "%s\n", container_of(node, struct page, node)->path);
 }
 
-static const struct page *
+static struct page *
 find_page(const struct admin *a, const char *path)
 {
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&a->pages, node, tmp) {
-		const struct page *p = container_of(node, struct page, node);
+		struct page *p = container_of(node, struct page, node);
 
 		if (strcmp(p->path, path) == 0)
 			return p;
@@ -202,6 +204,55 @@ call_defer(struct admin_request *req)
 	return &l->later;
 }
 
+/* Is the page to be told of this parameter? */
+static bool
+has_param(const struct page *p, const char *name, size_t *n)
+{
+	bool is_found = false;
+
+	for (*n = 0; p->params[*n] != NULL; ++*n)
+		is_found |= strcmp(p->params[*n], name) == 0;
+	return is_found;
+}
+
+static void
+refuse_param(const struct page *p, struct evhttp_request *http, const char *name, size_t n)
+{
+	const char *nearest = conf_word_nearest(name, p->params, n);
+	char quoted[CONF_QUOTE_MAX];
+	struct strbuf body;
+	size_t i;
+
+	strbuf_init(&body, 0);
+	strbuf_addf(&body, "unknown parameter %s", conf_quote(name, quoted));
+	if (nearest != NULL)
+		strbuf_addf(&body, "; did you mean %s?\n", nearest);
+	else
+		strbuf_adds(&body, "; expected one of:");
+	for (i = 0; nearest == NULL && i < n; i++)
+		strbuf_addf(&body, " %s%s", p->params[i], i + 1 < n ? "," : "\n");
+	reply(http, 400, "text/plain; charset=utf-8", &body);
+	strbuf_fini(&body);
+}
+
+/* False: the answer was sent. */
+static bool
+check_params(const struct page *p, struct evhttp_request *http, const struct evkeyvalq *query)
+{
+	const struct evkeyval *v;
+	size_t n;
+
+	if (p->params == NULL)
+		return true;
+	for (v = query->tqh_first; v != NULL; v = v->next.tqe_next) {
+		if (has_param(p, v->key, &n))
+			continue;
+		refuse_param(p, http, v->key, n);
+		return false;
+	}
+	return true;
+}
+
 static void
 serve(const struct page *p, struct evhttp_request *http, const struct evhttp_uri *uri)
 {
@@ -224,9 +275,11 @@ serve(const struct page *p, struct evhttp_request *http, const struct evhttp_uri
 		return;
 	}
 	strbuf_init(&body, ANSWER_MAX);
-	p->fn(&c.req, p->arg);
-	if (!c.is_deferred)
-		reply(http, c.req.status, c.req.content_type, &body);
+	if (check_params(p, http, &c.query)) {
+		p->fn(&c.req, p->arg);
+		if (!c.is_deferred)
+			reply(http, c.req.status, c.req.content_type, &body);
+	}
 	strbuf_fini(&body);
 	evhttp_clear_headers(&c.query);
 }
@@ -553,6 +606,15 @@ admin_add_page(struct admin *a, const char *path, void (*fn)(struct admin_reques
 	p->fn = fn;
 	p->arg = arg;
 	list_push(&a->pages, &p->node);
+}
+
+void
+admin_page_params(struct admin *a, const char *path, const char *const *names)
+{
+	struct page *p = find_page(a, path);
+
+	CHECK(p != NULL);
+	p->params = names;
 }
 
 void

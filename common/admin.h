@@ -58,6 +58,9 @@ void admin_change_free(struct admin_change **); /* it is not made */
 /* Answer GET and HEAD for exactly this path by fn. */
 void admin_add_page(struct admin *, const char *path, void (*fn)(struct admin_request *, void *arg),
 		    void *arg);
+/* Answer 400 to a query parameter of the page that is not among these; the last is NULL.  Else it
+ * would be ignored, and the answer would look like that to another question.  Borrowed. */
+void admin_page_params(struct admin *, const char *path, const char *const *names);
 void admin_close(struct admin **);
 
 #endif

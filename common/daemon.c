@@ -183,6 +183,31 @@ daemon_init(void)
 	CHECK(sigaction(SIGPIPE, &ignore, NULL) == 0);
 }
 
+static void
+mask_signals(int how)
+{
+	static const int handled[] = {SIGHUP, SIGUSR2, SIGTERM, SIGINT};
+	sigset_t set;
+	size_t i;
+
+	sigemptyset(&set);
+	for (i = 0; i < ARRAY_LEN(handled); i++)
+		sigaddset(&set, handled[i]);
+	CHECK(pthread_sigmask(how, &set, NULL) == 0);
+}
+
+void
+daemon_hold_signals(void)
+{
+	mask_signals(SIG_BLOCK);
+}
+
+void
+daemon_release_signals(void)
+{
+	mask_signals(SIG_UNBLOCK);
+}
+
 /* Make dir and the folders above it that are missing, with mode 0750. */
 static int
 make_dir(const char *dir, struct err *e)

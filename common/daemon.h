@@ -43,6 +43,11 @@ size_t daemon_raise_nofile(void);
 /* Ignore SIGPIPE. */
 void daemon_init(void);
 
+/* Keep SIGHUP, SIGUSR2, SIGTERM and SIGINT pending, also across execve(2): so that the program
+ * which takes this one's place gets them, once it has handlers and releases them. */
+void daemon_hold_signals(void);
+void daemon_release_signals(void);
+
 /* Lock the file `dir/name`, make it and dir if they are missing, and write our pid into it.
  * Returns the descriptor, which holds the lock until it is closed; -1 with err, which names
  * the process that holds the lock if one does. */

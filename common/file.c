@@ -98,3 +98,13 @@ file_read(const char *path, size_t max, size_t *n, struct err *e)
 	strbuf_fini(&b);
 	return NULL;
 }
+
+uint64_t
+file_digest(const char *bytes, size_t n)
+{
+	uint64_t h = UINT64_C(14695981039346656037);
+
+	while (n-- > 0)
+		h = (h ^ (unsigned char)*bytes++) * UINT64_C(1099511628211);
+	return h;
+}

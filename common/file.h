@@ -17,6 +17,9 @@
  * max bytes (code EFBIG). */
 NODISCARD char *file_read(const char *path, size_t max, size_t *n, struct err *);
 
+/* Of n bytes (FNV-1a): it tells an edited file from the one before; it is no protection. */
+uint64_t file_digest(const char *bytes, size_t n);
+
 /* As stat(2). */
 int file_stat(const char *path, struct stat *);
 

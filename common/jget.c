@@ -325,3 +325,18 @@ jget_element_string(const struct jget *array, size_t i, const char **out, struct
 	*out = json_string_value(at.json);
 	return 0;
 }
+
+int
+jget_element_u64(const struct jget *array, size_t i, uint64_t *out, struct err *e)
+{
+	struct jget at = {.json = json_array_get(array->json, i), .up = array, .index = i};
+	json_int_t value;
+
+	if (!json_is_integer(at.json))
+		return fail_kind(&at, NULL, at.json, "a whole number", e);
+	value = json_integer_value(at.json);
+	if (value < 0)
+		return jget_fail(&at, NULL, e, "expected 0 or more, got %lld", (long long)value);
+	*out = (uint64_t)value;
+	return 0;
+}

@@ -59,6 +59,9 @@ NODISCARD int jget_element(const struct jget *array, size_t i, struct jget *out,
 NODISCARD int jget_element_string(const struct jget *array, size_t i, const char **out,
 				  struct err *);
 
+/* Element i of an array, which must be a whole number of 0 to INT64_MAX. */
+NODISCARD int jget_element_u64(const struct jget *array, size_t i, uint64_t *out, struct err *);
+
 /* Fill err with the path of `key` and an "expected …, got …" by fmt.  Returns -1. */
 int jget_fail(const struct jget *, const char *key, struct err *, const char *fmt, ...)
 	PRINTF_LIKE(4, 5);

@@ -18,6 +18,10 @@
 #include "common/strbuf.h"
 #include "common/unix_socket.h"
 
+#ifndef SO_PEERPIDFD /* of Linux 6.5 */
+#define SO_PEERPIDFD 77
+#endif
+
 #define READS_AT_END 64			/* READ_BYTES each: more than a socket holds */
 #define READ_BYTES ((size_t)64 << 10)	/* in one event, so that other links have their turn */
 #define FLUSH_BYTES ((size_t)256 << 10) /* so many are written before the tail of the round */
@@ -446,6 +450,17 @@ link_peer_process(const struct link *l, pid_t *pid, uid_t *uid)
 	*uid = peer.uid;
 }
 
+int
+link_peer_pidfd(const struct link *l)
+{
+	int fd = -1;
+	socklen_t n = sizeof fd;
+
+	if (l->fd < 0 || getsockopt(l->fd, SOL_SOCKET, SO_PEERPIDFD, &fd, &n) < 0)
+		return -1;
+	return fd;
+}
+
 void
 link_set_arg(struct link *l, void *arg)
 {
@@ -605,6 +620,21 @@ link_server_allow_group(struct link_server *s, gid_t group, struct err *e)
 		return err_errno(e, "cannot open %s to a group", s->path);
 	s->group = group;
 	return 0;
+}
+
+size_t
+link_server_fds(const struct link_server *s, int *fds, size_t max)
+{
+	struct list_node *node, *tmp;
+	size_t n = 0;
+
+	LIST_FOREACH(&s->links, node, tmp) {
+		const struct link *l = container_of(node, struct link, node);
+
+		if (l->fd >= 0 && n < max)
+			fds[n++] = l->fd;
+	}
+	return n;
 }
 
 void

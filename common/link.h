@@ -51,6 +51,9 @@ void link_cut(struct link *, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* The process at the other end, as the kernel knew it when it connected or listened; -1 each:
  * unknown. */
 void link_peer_process(const struct link *, pid_t *pid, uid_t *uid);
+/* A pidfd of that process, the caller's to close; -1: the kernel gives none (before Linux 6.5).  It
+ * names that process for certain, while its number may be another's by now. */
+NODISCARD int link_peer_pidfd(const struct link *);
 /* The arg of the link's callbacks: on_accept may give each accepted link one of its own. */
 void link_set_arg(struct link *, void *arg);
 void *link_arg(const struct link *);
@@ -69,6 +72,8 @@ NODISCARD struct link_server *link_listen_private(struct loop *, const char *pat
 /* Of link_listen_private(): let the members of a group connect, too; (gid_t)-1: not any longer.  An
  * error leaves the socket as it is. */
 NODISCARD int link_server_allow_group(struct link_server *, gid_t, struct err *);
+/* Put the descriptors of the accepted connections, at most max, into fds.  Returns how many. */
+size_t link_server_fds(const struct link_server *, int *fds, size_t max);
 /* Stop listening, remove the socket, and close the accepted links without on_down. */
 void link_server_free(struct link_server **);
 

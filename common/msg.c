@@ -6,6 +6,7 @@
 #include "common/msg_impl.h"
 #include "common/msg_limits.h"
 #include "common/strbuf.h"
+#include "common/tally.h"
 
 const char *const msg_role_words[MSG_ROLES] = {"activator", "autoscaler", "control"};
 const char *const msg_state_words[MSG_STATES] = {"starting", "ready", "stopping"};
@@ -215,6 +216,31 @@ put_stat_instance(struct jput *j, const struct msg_stat_instance *i)
 	jput_object_end(j);
 }
 
+/* The durations begin with the number of their first bucket, and end with the last one that has
+ * any.
+ */
+static void
+put_tally(struct jput *j, const struct tally *t)
+{
+	unsigned first = 0, end = TALLY_BUCKETS, i;
+
+	while (first < TALLY_BUCKETS && t->durations[first] == 0)
+		first++;
+	while (end > first && t->durations[end - 1] == 0)
+		end--;
+	jput_array(j, "ends");
+	for (i = 0; i < TALLY_ENDS_N; i++)
+		jput_u64(j, NULL, t->ends[i]);
+	jput_array_end(j);
+	if (first == end)
+		return;
+	jput_array(j, "durations");
+	jput_u64(j, NULL, first);
+	for (i = first; i < end; i++)
+		jput_u64(j, NULL, t->durations[i]);
+	jput_array_end(j);
+}
+
 static void
 put_stat(struct jput *j, const struct msg_stat *s)
 {
@@ -237,6 +263,8 @@ put_stat(struct jput *j, const struct msg_stat *s)
 		jput_u64(j, "missed_requests", s->missed_requests);
 	if (s->missed_completed > 0)
 		jput_u64(j, "missed_completed", s->missed_completed);
+	if (s->tally != NULL)
+		put_tally(j, s->tally);
 	jput_array(j, "instances");
 	for (i = 0; i < s->n; i++)
 		put_stat_instance(j, &s->v[i]);
@@ -438,6 +466,7 @@ stats_fini(struct msg_stats *s)
 		for (k = 0; k < s->v[i].n; k++)
 			free(s->v[i].v[k].id);
 		free(s->v[i].v);
+		free(s->v[i].tally);
 		free(s->v[i].name);
 	}
 	free(s->v);

@@ -10,9 +10,11 @@
 #include "common/shares.h"
 
 struct strbuf;
+struct tally;
 
 #define MSG_PROTOCOL 1
 #define MSG_LINE_MAX ((size_t)1 << 20)	   /* bytes of a line, newline included */
+#define MSG_HELD_MAX 16384		   /* instances in a shares_held */
 #define MSG_DELAY_MS_MAX INT64_C(86400000) /* of retry_after_ms, cold_start_ms, oldest_ms */
 
 #define MSG_TYPES(X)                                                                               \
@@ -170,6 +172,7 @@ struct msg_stat {
 	uint64_t completed;
 	/* before the period, while there was no link: in no other report */
 	uint64_t missed_requests, missed_completed;
+	struct tally *tally; /* since the activator has known the revision; NULL: not reported */
 	struct msg_stat_instance *v;
 	size_t n;
 };

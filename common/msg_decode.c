@@ -5,6 +5,7 @@
 #include "common/msg.h"
 #include "common/msg_impl.h"
 #include "common/msg_limits.h"
+#include "common/tally.h"
 
 #define PERIOD_MS_MAX 3600000 /* of a report */
 #define STAT_MAX 1e12	      /* so that sums of many stay exact enough */
@@ -318,6 +319,53 @@ get_stat_instance(const struct jget *at, void *to, struct err *e)
 	return jget_double(at, "busy_s", JGET_MAY, 0, STAT_MAX, &i->busy_s, e);
 }
 
+/* A later version may report more ends, which this one does not know. */
+static int
+get_ends(const struct jget *at, struct msg_stat *s, struct err *e)
+{
+	struct jget array;
+	size_t n = 0, i;
+
+	if (jget_array(at, "ends", JGET_MAY, &array, &n, e) < 0)
+		return -1;
+	if (n == 0)
+		return 0;
+	s->tally = xcalloc(1, sizeof *s->tally);
+	for (i = 0; i < MIN(n, (size_t)TALLY_ENDS_N); i++)
+		if (jget_element_u64(&array, i, &s->tally->ends[i], e) < 0)
+			return -1;
+	return 0;
+}
+
+static int
+get_durations(const struct jget *at, struct tally *t, struct err *e)
+{
+	struct jget array;
+	uint64_t first = 0;
+	size_t n = 0, i;
+
+	if (jget_array(at, "durations", JGET_MAY, &array, &n, e) < 0)
+		return -1;
+	if (n == 0)
+		return 0;
+	if (jget_element_u64(&array, 0, &first, e) < 0)
+		return -1;
+	if (first > TALLY_BUCKETS || n - 1 > TALLY_BUCKETS - first)
+		return jget_fail(at, "durations", e, "at most %d buckets", TALLY_BUCKETS);
+	for (i = 1; i < n; i++)
+		if (jget_element_u64(&array, i, &t->durations[first + i - 1], e) < 0)
+			return -1;
+	return 0;
+}
+
+static int
+get_tally(const struct jget *at, struct msg_stat *s, struct err *e)
+{
+	if (get_ends(at, s, e) < 0)
+		return -1;
+	return s->tally == NULL ? 0 : get_durations(at, s->tally, e);
+}
+
 static int
 get_stat(const struct jget *at, void *to, struct err *e)
 {
@@ -333,7 +381,8 @@ get_stat(const struct jget *at, void *to, struct err *e)
 	    jget_u64(at, "completed", JGET_MAY, &s->completed, e) < 0 ||
 	    jget_double(at, "latency_ms", JGET_MAY, 0, STAT_MAX, &s->latency_ms, e) < 0 ||
 	    jget_u64(at, "missed_requests", JGET_MAY, &s->missed_requests, e) < 0 ||
-	    jget_u64(at, "missed_completed", JGET_MAY, &s->missed_completed, e) < 0)
+	    jget_u64(at, "missed_completed", JGET_MAY, &s->missed_completed, e) < 0 ||
+	    get_tally(at, s, e) < 0)
 		return -1;
 	return GET_OBJECTS(at, "instances", JGET_MAY, s->v, s->n, get_stat_instance, e);
 }
@@ -419,7 +468,12 @@ get_shares_held(const struct jget *at, struct msg_shares_held *s, struct err *e)
 	    get_slots(at, "owed_idle", JGET_MAY, &s->owed_idle, e) < 0 ||
 	    get_slots(at, "owed_due", JGET_MAY, &s->owed_due, e) < 0)
 		return -1;
-	return GET_OBJECTS(at, "instances", JGET_MUST, s->v, s->n, get_held_instance, e);
+	if (GET_OBJECTS(at, "instances", JGET_MUST, s->v, s->n, get_held_instance, e) < 0)
+		return -1;
+	if (s->n > MSG_HELD_MAX)
+		return jget_fail(at, "instances", e, "expected at most %d instances, got %zu",
+				 MSG_HELD_MAX, s->n);
+	return 0;
 }
 
 static int

@@ -33,7 +33,6 @@ struct reload {
 	void *arg;
 	uint64_t done, failed;
 	int64_t read_ns;
-	uint64_t digest;   /* of the file in effect */
 	struct state seen; /* of the file, when it was last looked at */
 	uint64_t refused;  /* the digest that the last reload has refused; 0: it took effect */
 	struct conf_watch *watch; /* NULL: changes are not noticed */
@@ -41,17 +40,6 @@ struct reload {
 };
 
 /* --- the file --- */
-
-/* FNV-1a: it tells an edited file from the one before; it is no protection. */
-static uint64_t
-digest_of(const char *bytes, size_t n)
-{
-	uint64_t h = UINT64_C(14695981039346656037);
-
-	while (n-- > 0)
-		h = (h ^ (unsigned char)*bytes++) * UINT64_C(1099511628211);
-	return h;
-}
 
 static struct state
 look(const char *file)
@@ -91,7 +79,7 @@ read_file(const char *file, struct state *s, size_t *n, struct err *e)
 	if (bytes == NULL)
 		s->is_there = false;
 	else
-		s->digest = digest_of(bytes, *n);
+		s->digest = file_digest(bytes, *n);
 	return bytes;
 }
 
@@ -116,7 +104,7 @@ look_again(struct reload *r)
 static bool
 is_other(const struct reload *r)
 {
-	return !r->seen.is_there || r->seen.digest != r->digest;
+	return !r->seen.is_there || r->seen.digest != r->ops->current(r->arg)->digest;
 }
 
 /* --- reloading --- */
@@ -205,6 +193,8 @@ update_watch(struct reload *r)
 	if (r->watch == NULL)
 		log_error(NULL, "changes of the conf file are not noticed", "file=%s err=%s",
 			  s->file, e.text);
+	else
+		loop_timer_set(&r->retry, 0); /* it may have changed since it was read */
 }
 
 /* --- reloading now --- */
@@ -216,7 +206,6 @@ note_success(struct reload *r, const char *cause)
 
 	log_change((enum log_level)s->log_level, (enum log_format)s->log_format);
 	r->done++;
-	r->digest = r->seen.digest;
 	r->read_ns = clk_wall();
 	r->refused = 0;
 	update_watch(r);
@@ -279,7 +268,6 @@ reload_new(struct loop *loop, unsigned section, const struct reload_ops *ops, vo
 	r->read_ns = clk_wall();
 	loop_timer_init(&r->retry, loop, on_change, r);
 	look_again(r);
-	r->digest = r->seen.digest;
 	update_watch(r);
 	return r;
 }

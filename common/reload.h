@@ -26,7 +26,8 @@ struct reload_ops {
 };
 
 /* section: the program's own, IN_ACTIVATOR or IN_AUTOSCALER.  ops and arg are borrowed.  The
- * settings in effect have just been read. */
+ * settings in effect come from the file; if that has changed since, it is reloaded by the loop
+ * where reload_on_change says so. */
 NODISCARD struct reload *reload_new(struct loop *, unsigned section, const struct reload_ops *,
 				    void *arg);
 void reload_free(struct reload **);

@@ -5,11 +5,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "common/settings_impl.h"
 #include "common/settings_value.h"
 #include "common/text.h"
 
-#define INSTANCES_PER_CORE 8 /* with driver process, if max_instances is 0 */
+#define FILE_MOST ((size_t)64 << 20) /* more than a conf file may have */
+#define INSTANCES_PER_CORE 8	     /* with driver process, if max_instances is 0 */
 
 /* --- each value by itself --- */
 
@@ -350,10 +352,20 @@ struct settings *
 settings_load(const char *file, struct settings_errors *errors)
 {
 	struct loader ld = {.errors = {.file = file}};
+	struct conf_section *root;
+	struct settings *s;
 	bool is_whole;
-	struct conf_section *root = conf_read(&ld.errors, &is_whole);
+	struct err e;
+	size_t n;
+	char *bytes = file_read(file, FILE_MOST, &n, &e);
 
-	return load(&ld, root, is_whole, errors);
+	if (bytes == NULL) { /* conf_read() says why */
+		root = conf_read(&ld.errors, &is_whole);
+		return load(&ld, root, is_whole, errors);
+	}
+	s = settings_load_bytes(file, bytes, n, errors);
+	free(bytes);
+	return s;
 }
 
 struct settings *
@@ -362,8 +374,11 @@ settings_load_bytes(const char *file, const char *bytes, size_t n, struct settin
 	struct loader ld = {.errors = {.file = file}};
 	bool is_whole;
 	struct conf_section *root = conf_read_bytes(bytes, n, &ld.errors, &is_whole);
+	struct settings *s = load(&ld, root, is_whole, errors);
 
-	return load(&ld, root, is_whole, errors);
+	if (s != NULL)
+		s->digest = file_digest(bytes, n);
+	return s;
 }
 
 /* --- freeing --- */

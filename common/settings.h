@@ -250,6 +250,7 @@ struct autoscaler_conf {
 
 struct settings {
 	char *file;
+	uint64_t digest; /* file_digest() of the bytes that were read */
 	char *socket;
 	char *control_socket; /* NULL: as control_socket_path() has it */
 	char *control_group;  /* NULL: none */

@@ -352,6 +352,49 @@ has_instances(const struct jget *rev)
 }
 
 static void
+put_share_row(const struct jget *activator, void *arg)
+{
+	struct out_table *t = arg;
+	char *id = session_text(activator, "id"), *state = session_text(activator, "state");
+	double share = session_number(activator, "share", -1);
+	double held = session_number(activator, "held", -1);
+
+	out_cell(t, OUT_PLAIN, "%s", id);
+	out_cell(t, strcmp(state, "connected") == 0 ? OUT_PLAIN : OUT_YELLOW, "%s", state);
+	if (share < 0)
+		out_cell(t, OUT_PLAIN, "all");
+	else
+		out_cell(t, OUT_PLAIN, "%.0f", share);
+	if (held < 0)
+		out_cell(t, OUT_YELLOW, "unknown");
+	else
+		out_cell(t, OUT_PLAIN, "%.0f", held);
+	out_cell(t, OUT_PLAIN, "%lu", whole(activator, "recalled"));
+	out_cell(t, OUT_PLAIN, "%lu", whole(activator, "wants"));
+	free(id);
+	free(state);
+}
+
+/* Which activator holds which part of the slots, where there are several. */
+static void
+put_shares(const struct jget *rev)
+{
+	static const char *const columns[] = {"ACTIVATOR", "STATE",	">SHARE",
+					      ">HELD",	   ">RECALLED", ">WANTS"};
+	struct jget shares, array;
+	struct out_table *t;
+	struct err e;
+	size_t n = 0;
+
+	if (jget_object(rev, "shares", JGET_MAY, &shares, &e) < 0 || shares.json == NULL ||
+	    jget_array(&shares, "activators", JGET_MAY, &array, &n, &e) < 0 || n < 2)
+		return;
+	t = out_table_new(columns, ARRAY_LEN(columns));
+	each(&shares, "activators", put_share_row, t);
+	out_table_end(&t, 2, 0);
+}
+
+static void
 put_limits(const struct jget *rev)
 {
 	unsigned long most = whole(rev, "max_scale"), cc = whole(rev, "container_concurrency");
@@ -403,6 +446,7 @@ put_revision_page(const struct jget *rev, void *arg)
 		put_member(rev, "held by", "held_by", OUT_PLAIN);
 		if (has_instances(rev))
 			put_instances(rev);
+		put_shares(rev);
 	}
 	free(name);
 	free(state);

@@ -12,6 +12,7 @@
 #include "autoscaler/keeper/cgroup.h"
 #include "autoscaler/keeper/child.h"
 #include "autoscaler/keeper/crash.h"
+#include "autoscaler/keeper/hangup.h"
 #include "autoscaler/keeper/leftovers.h"
 #include "common/clk.h"
 #include "common/link.h"
@@ -369,6 +370,9 @@ on_request(struct keeper *kp, struct keeper_msg *m)
 		if (c != NULL)
 			c->answered = true;
 		break;
+	case KEEPER_LOG:
+		log_change((enum log_level)m->log_level, (enum log_format)m->log_format);
+		break;
 	case KEEPER_LEAVE:
 		shut_down(kp);
 		break;
@@ -501,6 +505,7 @@ static void
 keeper_close(struct keeper *kp)
 {
 	leftovers_kill_all();
+	hangup_after_exit(kp->server);
 	link_server_free(&kp->server);
 	loop_timer_fini(&kp->sweep_timer);
 	loop_timer_fini(&kp->orphan_timer);

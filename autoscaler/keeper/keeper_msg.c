@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/log.h"
 #include "common/strbuf.h"
 
 static const char *const type_names[] = {
@@ -14,6 +15,7 @@ static const char *const type_names[] = {
 	[KEEPER_ENDED] = "ended",     [KEEPER_GONE] = "gone",
 	[KEEPER_OUTPUT] = "output",   [KEEPER_DROPPED] = "dropped",
 	[KEEPER_LEAVE] = "leave",     [KEEPER_STOP_FAILED] = "stop_failed",
+	[KEEPER_LOG] = "log",
 };
 
 enum kind { KIND_STRING, KIND_OPTIONAL, KIND_STRINGS, KIND_OPTIONAL_STRINGS, KIND_INT, KIND_BOOL };
@@ -55,6 +57,8 @@ static const struct wire_member {
 	M(INT, stop_timeout_ms, T(START), 0, INT64_MAX / 1000000),
 	M(STRING, text, T(FAILED) | T(OUTPUT) | T(STOP_FAILED), 0, 0),
 	M(INT, lines, T(DROPPED), 0, INT64_MAX),
+	M(INT, log_level, T(LOG), LOG_TRACE, LOG_ERROR),
+	M(INT, log_format, T(LOG), LOG_LOGFMT, LOG_TEXT),
 #undef M
 };
 

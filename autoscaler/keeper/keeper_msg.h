@@ -18,8 +18,13 @@
  *   K  output    id, text               a line that it wrote
  *   K  stop_failed  id, text           stop_argv has failed, and SIGTERM was sent
  *   K  dropped   id, lines              how many of its lines were not passed on
+ *   D  log       log_level, log_format  as common/log.h numbers them
  *   D  leave                            stop all instances, then exit
  *   K  leave                            it does so now, whatever process asked for it
+ *
+ * After `leave` of K, the end of the connection means that the keeper is gone: its process id, its
+ * lock and its socket are free.  Two exceptions: it was killed before, or its parent did not reap
+ * it within 3 s.
  *
  * Both ignore unknown types and members.  The first message of either is `hello`; `hello` and
  * `leave` are understood in every version of the protocol, so that an autoscaler can replace
@@ -49,7 +54,8 @@ enum keeper_msg_type {
 	KEEPER_OUTPUT,
 	KEEPER_DROPPED,
 	KEEPER_LEAVE,
-	KEEPER_STOP_FAILED
+	KEEPER_STOP_FAILED,
+	KEEPER_LOG
 };
 
 enum keeper_phase {
@@ -64,7 +70,7 @@ struct keeper_msg {
 	char *id, *revision, *directory, *user, *text, *launch, *pid_file;
 	struct str_list argv, env, stop_argv;
 	int64_t protocol, pid, port, phase, status, lines;
-	int64_t orphan_timeout_ms, stop_timeout_ms, started_ns;
+	int64_t orphan_timeout_ms, stop_timeout_ms, started_ns, log_level, log_format;
 	bool answered;
 };
 

@@ -148,6 +148,17 @@ send_hello(struct keeper_client *c)
 	keeper_client_send(c, &m, NULL);
 }
 
+/* The keeper may have been started with other settings. */
+static void
+send_log(struct keeper_client *c)
+{
+	struct keeper_msg m = {.type = KEEPER_LOG,
+			       .log_level = c->settings->log_level,
+			       .log_format = c->settings->log_format};
+
+	keeper_client_send(c, &m, NULL);
+}
+
 void
 keeper_client_use_settings(struct keeper_client *c, const struct settings *s)
 {
@@ -157,6 +168,8 @@ keeper_client_use_settings(struct keeper_client *c, const struct settings *s)
 	c->settings = s;
 	if (is_timeout_new && c->is_connected)
 		send_hello(c);
+	if (c->is_connected)
+		send_log(c);
 }
 
 /* A keeper of another protocol version: we cannot exchange messages about its instances, but
@@ -189,6 +202,7 @@ on_hello(struct keeper_client *c, const struct keeper_msg *m)
 		return;
 	}
 	send_hello(c);
+	send_log(c);
 	c->ops->on_up(c->arg);
 }
 
@@ -225,7 +239,8 @@ on_link_down(struct link *l, const struct err *why, void *arg)
 		log_warn(NULL, "connection to the keeper lost", "why=%s", why->text);
 	c->is_connected = false;
 	link_free(&c->link);
-	/* A dying keeper closes its socket before its lock.  Wait, or it would seem alive. */
+	/* A keeper that was killed closes its socket before its lock.  Wait, or it would seem
+	 * alive. */
 	loop_timer_set(&c->retry, RETRY_FIRST / 10);
 }
 

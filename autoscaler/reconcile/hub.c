@@ -31,12 +31,6 @@ struct hub {
 
 /* --- peers --- */
 
-static bool
-is_activator(const struct hub_peer *p)
-{
-	return p->id != NULL && p->role == ROLE_ACTIVATOR;
-}
-
 static void
 peer_free(struct hub_peer *p)
 {
@@ -75,7 +69,7 @@ hub_next_activator(struct hub *h, struct hub_peer *p)
 	for (; node != &h->peers.head; node = node->next) {
 		struct hub_peer *next = container_of(node, struct hub_peer, node);
 
-		if (is_activator(next))
+		if (next->is_activator)
 			return next;
 	}
 	return NULL;
@@ -128,7 +122,7 @@ hub_send_line_all(struct hub *h, const char *line, size_t n)
 	LIST_FOREACH(&h->peers, node, tmp) {
 		struct hub_peer *p = container_of(node, struct hub_peer, node);
 
-		if (is_activator(p))
+		if (p->is_activator)
 			hub_send_line(p, line, n);
 	}
 }
@@ -193,7 +187,7 @@ replace_older(struct hub_peer *p)
 	LIST_FOREACH(&p->hub->peers, node, tmp) {
 		struct hub_peer *old = container_of(node, struct hub_peer, node);
 
-		if (old != p && is_activator(old) && strcmp(old->id, p->id) == 0)
+		if (old != p && old->is_activator && strcmp(old->id, p->id) == 0)
 			link_cut(old->link, "replaced by a newer link");
 	}
 }
@@ -201,6 +195,8 @@ replace_older(struct hub_peer *p)
 static void
 take_hello(struct hub_peer *p, const struct msg_hello *h)
 {
+	struct err e;
+
 	if (p->id != NULL) {
 		drop(p, "it said hello twice");
 		return;
@@ -222,11 +218,13 @@ take_hello(struct hub_peer *p, const struct msg_hello *h)
 	p->role = h->role;
 	p->has_shares = h->has_shares;
 	p->has_commands = h->has_commands;
-	if (!is_activator(p))
+	if (p->hub->ops->on_activator(p, p->hub->arg, &e) < 0) {
+		drop(p, "%s", e.text);
 		return;
-	replace_older(p);
+	}
+	p->is_activator = true;
 	p->hub->activators++;
-	p->hub->ops->on_activator(p, p->hub->arg);
+	replace_older(p);
 }
 
 /* --- receiving --- */
@@ -250,7 +248,7 @@ take_message(struct hub_peer *p, const struct msg *m)
 	case MSG_WANT:
 	case MSG_LEAVING:
 	case MSG_RESULT:
-		if (p->role != ROLE_ACTIVATOR) {
+		if (!p->is_activator) {
 			drop(p, "it sent %s, which only an activator may", msg_type_name(m->type));
 			break;
 		}
@@ -296,7 +294,7 @@ on_down(struct link *l, const struct err *why, void *arg)
 	struct hub *h = p->hub;
 
 	(void)l;
-	if (is_activator(p)) {
+	if (p->is_activator) {
 		h->activators--;
 		h->ops->on_gone(p, why->text, h->arg);
 	}

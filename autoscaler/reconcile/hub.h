@@ -25,6 +25,7 @@ struct hub_peer {
 	bool has_shares;    /* from its hello: it knows shares (common/shares.h) */
 	bool has_commands;  /* from its hello: it carries out `command` */
 	bool is_leaving;    /* it has sent `leaving`: it accepts no new requests */
+	bool is_activator;  /* on_activator has taken it */
 	enum msg_role role; /* once id is set */
 	pid_t pid;	    /* of the process that connected, as the kernel says … */
 	uid_t uid;	    /* … and the user that it ran as; (pid_t)-1, (uid_t)-1: unknown */
@@ -33,8 +34,9 @@ struct hub_peer {
 };
 
 struct hub_ops {
-	/* An activator has said hello.  Our hello was sent before. */
-	void (*on_activator)(struct hub_peer *, void *arg);
+	/* An activator has said hello.  Our hello was sent before.  -1 with err: it is dropped,
+	 * and on_gone does not follow. */
+	int (*on_activator)(struct hub_peer *, void *arg, struct err *);
 	/* An activator has sent a message, of a type that activators send. */
 	void (*on_message)(struct hub_peer *, const struct msg *, void *arg);
 	/* The link of an activator is gone; the peer is freed after this.  If the activator has

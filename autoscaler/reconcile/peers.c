@@ -129,6 +129,17 @@ is_silent(const struct peer *peer, int64_t now_ns)
 }
 
 bool
+peers_is_silent(const struct peers *p, const char *id, int64_t now_ns)
+{
+	size_t i;
+
+	for (i = 0; i < p->n; i++)
+		if (strcmp(p->v[i].id, id) == 0 && is_silent(&p->v[i], now_ns))
+			return true;
+	return false;
+}
+
+bool
 peers_all_heard(const struct peers *p, int64_t window_ns, int64_t now_ns)
 {
 	size_t i;

@@ -52,6 +52,9 @@ void peers_reported(struct peer *, int64_t now_ns);
  * counts. */
 bool peers_all_heard(const struct peers *, int64_t window_ns, int64_t now_ns);
 
+/* Is the activator connected, and reports nothing? */
+bool peers_is_silent(const struct peers *, const char *id, int64_t now_ns);
+
 /* Each second: forget activators that vanished window_ns ago or earlier; log silent ones. */
 void peers_tick(struct peers *, int64_t window_ns, int64_t now_ns);
 

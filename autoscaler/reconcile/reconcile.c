@@ -605,6 +605,18 @@ reconcile_is_shared(const struct reconcile *r, const char *name)
 	return sharing_has(r->sharing, name);
 }
 
+const struct shares *
+reconcile_shares(const struct reconcile *r, const char *name)
+{
+	return sharing_find(r->sharing, name);
+}
+
+bool
+reconcile_is_silent(const struct reconcile *r, const char *id)
+{
+	return peers_is_silent(&r->peers, id, clk_now());
+}
+
 struct scaled_revision *
 reconcile_find(const struct reconcile *r, const char *name)
 {

@@ -51,6 +51,7 @@
 #include "common/err.h"
 
 struct reconcile;
+struct shares;
 
 struct reconcile_ops {
 	/* Send to one activator, or (peer 0) to all. */
@@ -131,6 +132,10 @@ int64_t reconcile_next_ns(const struct reconcile *);
 /* Are its slots given out to activators one by one?  Then its instances are not a part of the
  * description that all of them get. */
 bool reconcile_is_shared(const struct reconcile *, const char *name);
+/* Its shares (shares.h); NULL: it has no container_concurrency. */
+const struct shares *reconcile_shares(const struct reconcile *, const char *name);
+/* Is the activator connected, and reports nothing? */
+bool reconcile_is_silent(const struct reconcile *, const char *id);
 struct scaled_revision *reconcile_find(const struct reconcile *,
 				       const char *name); /* may be NULL */
 /* `size_t at = 0; while ((rev = reconcile_next(r, &at)) != NULL) …` */

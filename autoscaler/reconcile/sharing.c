@@ -426,6 +426,14 @@ sharing_has(const struct sharing *s, const char *revision)
 	return has_limit(hmap_find(&s->by_name, revision));
 }
 
+const struct shares *
+sharing_find(const struct sharing *s, const char *revision)
+{
+	const struct entry *e = hmap_find(&s->by_name, revision);
+
+	return has_limit(e) ? e->shares : NULL;
+}
+
 /* --- what is sent --- */
 
 /* Activators without shares that are connected, or were, may have used the instances before. */

@@ -16,6 +16,7 @@
 
 #include "autoscaler/reconcile/scaled_set.h"
 
+struct shares;
 struct sharing; /* opaque */
 
 struct sharing_ops {
@@ -47,6 +48,8 @@ void sharing_begin_set(struct sharing *, int64_t generation, int64_t quantum_ns)
 /* True: its limit has changed, and activators have to learn of it. */
 bool sharing_describe(struct sharing *, const struct scaled_revision *);
 void sharing_end_set(struct sharing *);
+/* For reading; NULL: the revision has no limit. */
+const struct shares *sharing_find(const struct sharing *, const char *revision);
 /* Does the revision have a limit: does only sharing_flush() send its instances? */
 bool sharing_has(const struct sharing *, const char *revision);
 

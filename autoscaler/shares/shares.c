@@ -353,3 +353,53 @@ shares_bound(const struct shares *s, const char *instance)
 {
 	return holdings_bound_of(&s->holdings, instance);
 }
+
+uint32_t
+shares_limit(const struct shares *s)
+{
+	return s->holdings.limit;
+}
+
+bool
+shares_holder_at(const struct shares *s, size_t i, struct shares_holder *out)
+{
+	const struct holdings_holder *h;
+
+	if (i >= s->holdings.holders_n)
+		return false;
+	h = s->holdings.holders[i];
+	*out = (struct shares_holder){.id = h->id,
+				      .is_connected = h->is_connected,
+				      .is_leaving = h->is_leaving,
+				      .is_dead = h->dead_ns >= 0,
+				      .is_unknown = h->has_shares ? !h->is_heard || !h->is_exact
+								  : h->has_all,
+				      .recalled = MAX(h->recall_idle, h->recall_due),
+				      .wants = h->want,
+				      .wants_since_ns = h->want_since_ns};
+	return true;
+}
+
+/* An activator that knows no shares has all of everything, or nothing; it has no entries. */
+bool
+shares_slots_at(const struct shares *s, size_t holder, size_t i, struct shares_slots *out)
+{
+	const struct holdings *l = &s->holdings;
+	const struct holdings_holder *h;
+	const struct holdings_instance *inst;
+
+	if (holder >= l->holders_n || i >= l->n)
+		return false;
+	h = l->holders[holder];
+	inst = l->v[i];
+	*out = (struct shares_slots){.instance = inst->id};
+	if (h->has_shares)
+		out->share = inst->v[holder].value;
+	else
+		out->share = h->is_allowed ? SHARE_ALL : 0;
+	if (h->has_shares)
+		out->held = inst->v[holder].bound;
+	else
+		out->held = h->has_all ? SHARE_ALL : 0;
+	return true;
+}

@@ -101,5 +101,27 @@ uint64_t shares_epoch(const struct shares *);
 bool shares_knows(const struct shares *, const char *id);
 /* Slots that may be in use at an instance, by all activators together; SHARE_ALL: unknown. */
 uint32_t shares_bound(const struct shares *, const char *instance);
+uint32_t shares_limit(const struct shares *); /* as shares_set() was told; 0: not yet */
+
+/* An activator that holds slots, or may; strings are borrowed until the next call of a function
+ * that changes anything. */
+struct shares_holder {
+	const char *id;
+	bool is_connected, is_leaving, is_dead;
+	bool is_unknown;	/* what it holds: it has not reported, or knows no shares */
+	uint32_t recalled;	/* slots that it is asked to give up */
+	uint32_t wants;		/* slots that its parked requests lack … */
+	int64_t wants_since_ns; /* … the oldest of them since then */
+};
+/* The activator at i, from 0; false: there are no more. */
+bool shares_holder_at(const struct shares *, size_t i, struct shares_holder *);
+
+struct shares_slots {
+	const char *instance;
+	uint32_t share; /* of this activator; SHARE_ALL: all that there are */
+	uint32_t held;	/* at most: what it uses, or may use until it obeys the last offer */
+};
+/* What the activator at `holder` has of the instance at i; false: there are no more. */
+bool shares_slots_at(const struct shares *, size_t holder, size_t i, struct shares_slots *);
 
 #endif

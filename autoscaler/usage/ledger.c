@@ -324,6 +324,8 @@ format_of(struct admin_request *req)
 	return strcmp(format, "csv") == 0 ? 0 : -1;
 }
 
+const char *const ledger_params[] = {"from", "to", "by", "format", NULL};
+
 void
 ledger_answer(struct ledger *l, struct admin_request *req, double price)
 {

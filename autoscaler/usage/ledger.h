@@ -53,6 +53,7 @@ void ledger_tick(struct ledger *); /* each second */
 
 /* /usage.  price: of an instance-hour; 0: unknown.  The answer comes later, in the order of the
  * requests. */
+extern const char *const ledger_params[]; /* for admin_page_params() */
 void ledger_answer(struct ledger *, struct admin_request *, double price);
 /* What the revision has used since this process began to observe it; NULL: it is not known. */
 const struct amounts *ledger_total(struct ledger *, const char *revision);

@@ -3,14 +3,14 @@
  *
  *   hello [--address A] [--port N] [--startup TIME] [--response TIME] [--knee N]
  *         [--break-at N] [--exit CODE] [--never-listen] [--ignore-term] [--busy SECONDS]
- *         [--warmup TIME]
+ *         [--warmup TIME] [--status CODE]
  *
  * Address: --address, or $ADDRESS (IPv4 or IPv6), or 127.0.0.1.
  * Port: --port, or $PORT.  TIME: 500ms, 2s.  --startup: before it listens; --response:
  * before it answers (?ms=N in a request overrides it; with ?until=FILE it answers once that
  * file exists).  --knee N: above N requests at once the response time grows with their number.
  * --break-at N: above N at once it resets connections.  --warmup: for this time after it
- * listens, /ready answers 503.
+ * listens, /ready answers 503.  --status: of each answer to /.
  * Paths:  /  hello            /stats      its counts, as JSON
  *         /bytes/N            N bytes     /echo  the request's body
  *         /sha                the size of the request's body, and its FNV-1a hash
@@ -18,6 +18,7 @@
  *         /gaps               microseconds without a request, from each end to the next begin, as
  *                             JSON; the list is empty afterwards
  *         /close  /reset      end the connection, with or without an answer
+ *         /status/CODE        an answer with this status
  *         /exit/CODE          end the program
  * Bodies of requests: Content-Length and chunked. */
 #include <arpa/inet.h>
@@ -56,6 +57,7 @@ struct conn {
 	size_t head_n;
 	uint64_t body_left, body_n, hash;
 	int chunk_state; /* 0 size line, 1 data, 2 CRLF after it, 3 trailers */
+	int status;	 /* of the response */
 	char path[2048], id[64];
 	const char *until; /* the file of ?until=, within path; NULL: none */
 	char *body;
@@ -66,8 +68,9 @@ static struct {
 	int port;
 	int64_t startup_ms, response_ms, warmup_ms;
 	long knee, break_at, busy_s;
+	int status;
 	const char *address;
-} conf = {.busy_s = -1};
+} conf = {.busy_s = -1, .status = 200};
 
 static struct {
 	uint64_t requests, connections, resets;
@@ -192,8 +195,9 @@ answer(struct conn *c, const char *type, const char *body, size_t n)
 	if (conf.busy_s >= 0)
 		snprintf(busy, sizeof busy, "X-Activator-Busy: %ld\r\n", conf.busy_s);
 	head_n = snprintf(head, sizeof head,
-			  "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s%s\r\n",
-			  type, n, busy, c->is_persistent ? "" : "Connection: close\r\n");
+			  "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s%s\r\n",
+			  c->status, c->status == 200 ? "OK" : "Other", type, n, busy,
+			  c->is_persistent ? "" : "Connection: close\r\n");
 	put(c, head, (size_t)head_n);
 	if (!c->is_head)
 		put(c, body, n);
@@ -265,6 +269,7 @@ respond(struct conn *c)
 {
 	char text[128];
 
+	c->status = 200;
 	if (strncmp(c->path, "/bytes/", 7) == 0) {
 		answer_bytes(c, strtoul(c->path + 7, NULL, 10));
 	} else if (strcmp(c->path, "/echo") == 0) {
@@ -286,6 +291,9 @@ respond(struct conn *c)
 	} else if (strncmp(c->path, "/exit/", 6) == 0) {
 		exit((int)strtol(c->path + 6, NULL, 10));
 	} else {
+		c->status = strncmp(c->path, "/status/", 8) == 0
+				    ? (int)strtol(c->path + 8, NULL, 10)
+				    : conf.status;
 		answer(c, "text/plain", "hello\n", 6);
 	}
 	return 0;
@@ -703,6 +711,8 @@ parse(int argc, char **argv)
 			conf.knee = strtol(v, NULL, 10);
 		} else if (strcmp(a, "--break-at") == 0) {
 			conf.break_at = strtol(v, NULL, 10);
+		} else if (strcmp(a, "--status") == 0) {
+			conf.status = (int)strtol(v, NULL, 10);
 		} else if (strcmp(a, "--busy") == 0) {
 			conf.busy_s = strtol(v, NULL, 10);
 		} else {

@@ -1,5 +1,12 @@
 #!/bin/sh
-# banned.sh - library calls that this project does not use, and what it uses instead.
+# banned.sh - library calls that this project does not use, and what it uses instead; and values of
+# log lines that stand in the format, where a blank would begin the next pair (common/log.h).
+bad=0
+for file in $(grep -lPz '\blog_(trace|debug|info|warn|error)(_limited)?\([^;]*?"[a-z_]+=[^%"][^"]*"' \
+	$(test/lint/sources .c)); do
+	echo "$file: a log line has a value in its format: use key=%s"
+	bad=1
+done
 awk -f test/lint/code.awk $(test/lint/sources .c .h) |
 awk '
 BEGIN {
@@ -40,4 +47,5 @@ BEGIN {
 		}
 	}
 }
-END { exit bad }'
+END { exit bad }' || bad=1
+exit $bad

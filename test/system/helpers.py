@@ -7,6 +7,7 @@ import random
 import signal
 import socket
 import struct
+import sys
 import tempfile
 import time
 
@@ -16,6 +17,13 @@ IS_SANITISED = os.path.relpath(BUILD, ROOT) != "build"  # build/address, build/t
 HELLO = os.path.join(ROOT, "build/test/apps/hello")
 SLOW = 4 if IS_SANITISED else 1  # how much longer than the release build it may take
 WAIT_S = 60 * SLOW  # how long a test waits for what must come, before it fails
+
+
+def exit_on_sigterm():
+    """For programs: let SIGTERM end this one by an exception, as Ctrl-C does, so that it ends what it
+    has started."""
+    signal.signal(signal.SIGTERM, lambda signo, frame: sys.exit(128 + signo))
+
 
 # --- ports
 

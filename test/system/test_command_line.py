@@ -96,10 +96,14 @@ def test_the_process_at_the_admin_address_is_named(stack, tmp_path):
 @needs_reference
 def test_install(tmp_path):
     san = os.path.relpath(BUILD, os.path.join(ROOT, "build"))
+    # The variables that were given to the make that runs the tests: with others it would build all
+    # anew.
+    variables = os.environ.get("MAKEFLAGS", "").partition("-- ")[2]
     done = subprocess.run(
         ["make", "--no-print-directory", "install", "DESTDIR=%s" % tmp_path, "PREFIX=/usr",
-         "SAN=" + (san if san != "." else ""), "MAKEFLAGS="],
-        cwd=ROOT, capture_output=True, text=True, timeout=5 * WAIT_S, stdin=subprocess.DEVNULL)
+         "SAN=" + (san if san != "." else "")],
+        cwd=ROOT, capture_output=True, text=True, timeout=5 * WAIT_S, stdin=subprocess.DEVNULL,
+        env=dict(os.environ, MAKEFLAGS="-- " + variables))
     assert done.returncode == 0, done.stderr
     for path in ("usr/sbin/activator", "usr/sbin/autoscaler", "usr/sbin/activatorctl",
                  "usr/share/man/man1/activatorctl.1",
@@ -152,6 +156,16 @@ def demo_conf(path):
     return int(ports["8080"])
 
 
+def stop_demo(demo):
+    """It ends all that it has started, but not where SIGKILL ends it."""
+    if demo.poll() is None:
+        demo.send_signal(signal.SIGINT)
+        try:
+            demo.wait(WAIT_S)
+        except subprocess.TimeoutExpired:
+            demo.kill()
+
+
 def test_the_demo(tmp_path):
     port = demo_conf(tmp_path)
     output = tmp_path / "output"
@@ -177,7 +191,7 @@ def test_the_demo(tmp_path):
         demo.send_signal(signal.SIGINT)
         assert demo.wait(WAIT_S) == 0
     finally:
-        demo.kill()
+        stop_demo(demo)
     with pytest.raises(ConnectionRefusedError):  # nor is the new activator left
         socket.create_connection(("127.0.0.1", port)).close()
     text = output.read_text()

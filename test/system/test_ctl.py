@@ -89,7 +89,8 @@ def test_members_are_in_the_manual():
         with open(os.path.join(ROOT, path)) as f:
             return f.read()
 
-    written = set(re.findall(r'(?:jput|put)_\w+\(\s*j, "(\w+)"', read("autoscaler/ctl_views.c")))
+    source = read("autoscaler/ctl_views.c") + read("autoscaler/share_view.c")
+    written = set(re.findall(r'(?:jput|put)_\w+\(\s*j, "(\w+)"', source))
     page = read("conf/man/activatorctl.1")
     named = set()
     for line in re.findall(r"^\.Va (.*)$", page, re.M):

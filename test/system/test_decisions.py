@@ -72,6 +72,9 @@ def test_why_explains_each_decision(tmp_path):
         assert json.loads(text)["revisions"][0]["revision"] == REVISION
         assert get_admin(s, "/why")[2].startswith("hello/v1  wanted 0: ")
         assert get_admin(s, "/why?revision=unknown/v1")[0] == 404
+        for page in "/why", "/status", "/usage":
+            status, _, text = get_admin(s, page + "?revsion=hello/v1&bi=day")
+            assert status == 400 and text.startswith('unknown parameter "revsion"; '), text
         # Many decisions were made; the log has a line for each of the two changes.
         decided = sum(v for k, v in s.metrics(s.scaler_admin).items()
                       if k.startswith("autoscaler_decisions_total"))

@@ -1359,6 +1359,23 @@ def test_a_keeper_that_shuts_down_starts_nothing(world):
     wait_until(lambda: not is_alive(keeper))
 
 
+@pytest.mark.parametrize("asked_by", ["SIGTERM", "leave"])
+def test_a_keeper_is_gone_when_its_connections_end(world, asked_by):
+    d, i = run_one(world, SLEEPER)
+    keeper, pid = world.keeper(), d.pid(i)
+    peers = [FakeAutoscaler(world.state) for _ in range(3)]
+    if asked_by == "leave":
+        peers[0].send_hello(protocol=99)
+        peers[0].send("leave")
+    else:
+        os.kill(keeper, signal.SIGTERM)
+    for peer in peers:
+        assert peer.receive() is None
+        assert not os.path.exists("/proc/%d" % keeper) and not is_alive(pid)
+    assert d.started()[0]["id"] != i["id"]
+    wait_until(lambda: [comm(p) for p in world.left()].count("act-keeper-end") == 0)
+
+
 def test_a_keeper_obeys_no_message_before_hello(world):
     d, i = run_one(world, SLEEPER)
     keeper, pid = world.keeper(), d.pid(i)

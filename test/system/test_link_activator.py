@@ -135,6 +135,57 @@ def test_connections_follow_a_limit_that_is_set_later(stack, autoscaler):
             wait_until(lambda: inst.open <= 1, what="one connection at most")
 
 
+class AnsweringInstance(FakeInstance):
+    """Answers /N with the status N, and closes the connection of any other request."""
+
+    def serve(self, connection):
+        head, rest = read_head(connection)
+        while head is not None:
+            path = head.split()[1][1:]
+            if path.isdigit():
+                connection.sendall(b"HTTP/1.1 %s X\r\nContent-Length: 2\r\n\r\nok" % path)
+            elif path == b"hang":
+                connection.recv(1)  # until the activator gives it up
+            else:
+                return
+            head, rest = read_head(connection, rest)
+
+    def listed(self):
+        return [{"id": "i", "address": "127.0.0.1", "port": self.port, "state": "starting"}]
+
+
+def next_ends(autoscaler, expected):
+    """Read reports until one says that requests have ended so; what their durations count."""
+    while True:
+        for r in autoscaler.wait_for("stats")["revisions"]:
+            if r.get("ends") == expected:
+                return sum(r["durations"][1:])
+
+
+def test_it_reports_how_requests_end(stack, autoscaler):
+    """Counts of all workers since the activator began: a link that breaks loses none."""
+    with contextlib.closing(AnsweringInstance()) as inst:
+        autoscaler.accept_link("s", ["s.x"], "s/v1")
+        autoscaler.instances("s/v1", 1, inst.listed())
+        for status in (200, 202, 301, 404, 500, 503):
+            assert stack.get("s.x", "/%d" % status)[0] == status
+        assert stack.get("s.x", "/close", method="POST", body=b"x")[0] == 502
+        assert next_ends(autoscaler, [0, 2, 1, 1, 2, 1, 0, 0]) == 7
+        with stack.connect() as client:
+            client.request("GET", "/hang", "s.x")
+            wait_until(lambda: stack.revision_status("s/v1")["in_flight"] == 1, what="a request")
+        assert next_ends(autoscaler, [0, 2, 1, 1, 2, 1, 1, 0]) == 8
+        autoscaler.close_link()
+        assert stack.get("s.x", "/500")[0] == 500
+        autoscaler.accept_link("s", ["s.x"], "s/v1")
+        autoscaler.instances("s/v1", 1, inst.listed())
+        assert next_ends(autoscaler, [0, 2, 1, 1, 3, 1, 1, 0]) == 9
+        # Nothing happens any more, and yet a new autoscaler hears of it.
+        autoscaler.close_link()
+        autoscaler.accept_link("s", ["s.x"], "s/v1")
+        assert next_ends(autoscaler, [0, 2, 1, 1, 3, 1, 1, 0]) == 9
+
+
 def test_after_a_reload_it_finds_the_next_autoscaler(tmp_path):
     with running(tmp_path, 'service "a" { hosts = {"a"} revision "v1" { command = {"HELLO"} } }') as s:
         for _ in range(3):

@@ -73,7 +73,7 @@ def test_every_admin_path_has_its_line(name):
     ("activator", ["activator/status.c", "common/reload.c"], set()),
     ("autoscaler", ["autoscaler/status.c", "autoscaler/explain.c", "autoscaler/brain/why.c",
                     "autoscaler/usage/table.c", "autoscaler/usage/amounts.c", "common/reload.c"],
-     {"slow_brain", "keep_warm", "schedule", "service", "owner", "cost_center", "always_peak_s",
+     {"shares", "slow_brain", "keep_warm", "schedule", "service", "owner", "cost_center", "always_peak_s",
       "cost", "always_one_cost", "always_peak_cost"})])
 def test_members_of_the_admin_paths(name, sources, advisers):
     named = words(section(page(name + ".8.in"), "ADMIN ENDPOINT"), "Va")

@@ -1,6 +1,7 @@
 """Reloads of the conf file by the activator: what is new holds from then on, what is under way goes
 on, and a file that cannot be used changes nothing."""
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -541,5 +542,26 @@ def test_a_mounted_config_map(tmp_path, echo):
                          '"127.0.0.1:%d", "127.0.0.1:%d"' % (s.port, more), 1))
         wait_until(lambda: not is_refused(more), what="the other address")
         wait_until(lambda: status_of(more, host="other") == 200, what="the other host")
+    finally:
+        s.stop()
+
+
+# --- the keeper
+
+def test_the_keeper_logs_as_the_new_file_says(tmp_path):
+    services = 'service "s" { hosts = {"s"} revision "v1" { command = {"HELLO"} min_scale = 1 } }'
+    s = Stack(tmp_path, services)
+    s.edit('log_level = "debug"', 'log_level = "error"\nlog_format = "logfmt"')
+    try:
+        s.start()
+        assert s.get("s")[0] == 200
+        s.reload('"error"\nlog_format = "logfmt"', '"info"\nlog_format = "json"')
+        s.autoscaler.kill()
+        wait_until(lambda: "autoscaler disconnected, keeping its instances" in s.autoscaler.text(),
+                   what="a line of the keeper")
+        line = [x for x in s.autoscaler.text().splitlines() if "keeping its instances" in x][0]
+        assert json.loads(line)["program"] == "keeper", line
+        s.start_autoscaler()  # it adopts the instance, and ends it
+        assert s.get("s")[0] == 200
     finally:
         s.stop()

@@ -1,15 +1,17 @@
 """Several activators on one autoscaler: container_concurrency holds at each instance, counted there,
 whatever activator the requests come by, and while activators or the autoscaler end, stop or come
 back.  (Promises 3, 5 and 6.)"""
+import json
 import os
 import subprocess
 import sys
+import urllib.request
 
 import pytest
 
 from fakes.activator import FakeActivator
 from fleet import ENOUGH, Activator, fleet
-from helpers import ROOT, stopped, wait_until
+from helpers import BUILD, ROOT, WAIT_S, stopped, wait_until
 
 
 @pytest.mark.parametrize("cc, instances, n", [(1, 2, 2), (1, 3, 3), (10, 1, 2), (10, 2, 3)])
@@ -90,6 +92,50 @@ def test_frozen(tmp_path):
                     has_served = True
         a.wait_served()
         b.wait_served()
+
+
+def test_who_holds_what(tmp_path):
+    """/status and activatorctl show the slots of each activator, and what its state is."""
+    def shares():
+        url = "http://127.0.0.1:%d/status?revision=s/v1" % stack.scaler_admin
+        with urllib.request.urlopen(url, timeout=WAIT_S) as answer:
+            return json.loads(answer.read())["revisions"][0]["shares"]
+
+    def holders():
+        return {h["id"]: h for h in shares()["activators"]}
+
+    def is_settled():
+        found = holders().values()
+        return len(found) == 2 and all(
+            h["state"] == "connected" and h["held"] == h["share"] for h in found) and sum(
+                h["share"] for h in found) == 8 and found
+
+    with fleet(tmp_path, 4, 2, 2) as (stack, (a, b)):
+        a.load(9)
+        b.load(9)
+        a.wait_served()
+        b.wait_served()
+        b.calm()
+        a.calm()
+        found = wait_until(is_settled, what="all slots to be shared")
+        assert shares()["limit"] == 4
+        for h in found:
+            assert h["share"] == sum(i["share"] for i in h["instances"])
+            assert h["wants"] == 0
+        with stopped(a.program.pid):
+            silent = wait_until(lambda: [h["id"] for h in holders().values()
+                                         if h["state"] == "silent"], what="silence to be seen")
+            assert len(silent) == 1
+            page = subprocess.run(
+                [os.path.join(BUILD, "activatorctl"), "-c", stack.conf, "describe", "s"],
+                capture_output=True, text=True, timeout=WAIT_S).stdout
+            rows = [line.split() for line in page.splitlines()]
+            assert ["ACTIVATOR", "STATE", "SHARE", "HELD", "RECALLED", "WANTS"] in rows, page
+            assert [r for r in rows if r[:2] == [silent[0], "silent"]], page
+        a.kill()
+        wait_until(lambda: silent[0] not in holders(), what="its slots to be free")
+        wait_until(lambda: [h["share"] for h in holders().values()] == [8], what="one to have all")
+        a.start()
 
 
 def test_autoscaler_restarts(tmp_path):

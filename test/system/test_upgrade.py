@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -106,6 +107,20 @@ def test_what_it_has_is_finished(tmp_path):
         wait_until(lambda: s.ended().get(old) == 0, what="the old one to end")
         assert is_running(new)
         assert s.metric("activator_older_connections") == 0
+
+
+def test_a_response_whose_head_was_sent_before(tmp_path):
+    """That head does not say close: the connection stays for one more request."""
+    size = 20000000  # more than sockets hold
+    with upgrading(tmp_path, S) as s, s.connect() as c:
+        c.request("GET", "/bytes/%d" % size, "s")
+        line, fields = c.head()
+        assert line.split()[1] == "200" and "close" not in str(fields)
+        s.upgrade()
+        c.exactly(size)
+        c.request("GET", "/", "s")
+        status, fields, _ = c.response()
+        assert (status, fields["connection"]) == (200, "close")
 
 
 def test_drain_timeout_cuts_what_would_not_end(tmp_path):
@@ -635,6 +650,29 @@ def test_a_bad_autoscaler(tmp_path, script, mode, why):
                    what="the metric")
         upgrade_autoscaler(s)
         assert s.get("s")[0] == 200
+
+
+def test_signals_during_an_upgrade_of_the_autoscaler(tmp_path):
+    """They come before the new program has handlers, and end none of both."""
+    with autoscaler_upgrading(tmp_path, services=S) as s:
+        for signo in (signal.SIGHUP, signal.SIGUSR2):
+            for _ in range(3):
+                starts = s.autoscaler.text().count('msg="autoscaler started"')
+                s.autoscaler.kill(signal.SIGUSR2)
+                while s.autoscaler.text().count('msg="autoscaler started"') == starts:
+                    s.autoscaler.kill(signo)
+                    assert s.autoscaler.process.poll() is None
+                    time.sleep(0.002)
+        assert s.get("s")[0] == 200
+
+
+def test_the_autoscaler_is_told_to_end_during_its_upgrade(tmp_path):
+    """Whichever program gets the signal ends in order."""
+    with autoscaler_upgrading(tmp_path, services=S, autoscaler="orphan_timeout = 1s") as s:
+        s.autoscaler.kill(signal.SIGUSR2)
+        wait_until(lambda: "takes this one's place" in s.autoscaler.text(), what="the upgrade")
+        s.autoscaler.kill(signal.SIGTERM)
+        assert s.autoscaler.process.wait(WAIT_S) == 0, s.autoscaler.text()[-2000:]
 
 
 def test_the_keeper_of_an_upgraded_autoscaler_is_reaped(tmp_path):

@@ -2,6 +2,7 @@
  * by the next autoscaler. */
 #include "test/unit/unit.h"
 
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 
 #include "autoscaler/activators.h"
@@ -86,6 +87,14 @@ end(pid_t pid)
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
+static void
+up(struct world *w, const char *id, pid_t pid)
+{
+	struct err e;
+
+	assert_int_equal(activators_up(w->a, id, pid, -1, &e), 0);
+}
+
 static bool
 is_known(const struct world *w, const char *id)
 {
@@ -123,7 +132,7 @@ a_process_that_ends_is_noticed(void **state)
 	struct world *w = *state;
 	pid_t pid = spawn();
 
-	activators_up(w->a, "one", pid);
+	up(w, "one", pid);
 	activators_down(w->a, "one");
 	loop_once(w->loop, true);
 	assert_string_equal(w->dead, "");
@@ -142,8 +151,8 @@ the_next_one_knows_them(void **state)
 	struct world *w = *state;
 	pid_t pid = spawn();
 
-	activators_up(w->a, "one\n\"", pid); /* any id */
-	activators_up(w->a, "ours", getpid());
+	up(w, "one\n\"", pid); /* any id */
+	up(w, "ours", getpid());
 	reopen(w);
 	assert_true(is_known(w, "one\n\"") && is_known(w, "ours"));
 	loop_once(w->loop, true);
@@ -158,7 +167,7 @@ one_that_ended_meanwhile_is_dead(void **state)
 	struct world *w = *state;
 	pid_t pid = spawn();
 
-	activators_up(w->a, "one", pid);
+	up(w, "one", pid);
 	activators_close(&w->a);
 	end(pid);
 	reopen(w);
@@ -176,7 +185,7 @@ the_lock_of_an_unseen_process(void **state)
 	assert_true(fd >= 0);
 	again = lifelock_hold(w->socket, "one-1");
 	assert_int_equal(again, -1);
-	activators_up(w->a, "one-1", 0);
+	up(w, "one-1", 0);
 	reopen(w);
 	assert_true(is_known(w, "one-1"));
 	loop_once(w->loop, false); /* the first look at it */
@@ -184,8 +193,61 @@ the_lock_of_an_unseen_process(void **state)
 	close(fd);
 	wait_dead(w, "one-1 ");
 	assert_int_equal(lifelock_look(w->socket, "one-1"), LIFELOCK_UNKNOWN); /* removed */
-	activators_up(w->a, "../one", 0);
+	up(w, "../one", 0);
 	assert_int_equal(lifelock_look(w->socket, "../one"), LIFELOCK_UNKNOWN);
+}
+
+/* A pidfd names a process without a number, too. */
+static void
+the_pidfd_of_an_unseen_process(void **state)
+{
+	struct world *w = *state;
+	pid_t pid = spawn();
+	struct err e;
+
+	assert_int_equal(activators_up(w->a, "one", 0, pidfd_open(pid, 0), &e), 0);
+	assert_int_equal(activators_up(w->a, "one", 0, pidfd_open(getpid(), 0), &e), 0);
+	activators_down(w->a, "one");
+	loop_once(w->loop, true);
+	assert_string_equal(w->dead, "");
+	end(pid);
+	wait_dead(w, "one ");
+}
+
+/* The process has ended, and its number is that of another one by now. */
+static void
+a_number_that_is_used_again(void **state)
+{
+	struct world *w = *state;
+	pid_t pid = spawn();
+	int fd = pidfd_open(pid, 0);
+	struct err e;
+
+	assert_true(fd >= 0);
+	end(pid);
+	assert_int_equal(activators_up(w->a, "one", getpid(), fd, &e), 0);
+	wait_dead(w, "one ");
+}
+
+static void
+a_process_with_too_many_ids(void **state)
+{
+	struct world *w = *state;
+	pid_t pid = spawn();
+	struct err e;
+	char id[20];
+	int i;
+
+	for (i = 0; i < 64; i++) {
+		snprintf(id, sizeof id, "id-%d", i);
+		up(w, id, pid);
+	}
+	assert_int_equal(activators_up(w->a, "one", pid, pidfd_open(pid, 0), &e), -1);
+	assert_non_null(strstr(e.text, "has sent 64 different ids, expected one"));
+	assert_false(is_known(w, "one"));
+	up(w, "id-5", pid);
+	up(w, "another", getpid());
+	end(pid);
 }
 
 /* A file that cannot be written is tried again. */
@@ -196,7 +258,7 @@ a_write_that_failed_is_tried_again(void **state)
 	char *path = xasprintf("%s/activators.json.new", w->dir);
 
 	assert_int_equal(mkdir(path, 0700), 0);
-	activators_up(w->a, "ours", getpid());
+	up(w, "ours", getpid());
 	rmdir(path);
 	while (activators_is_dirty(w->a))
 		loop_once(w->loop, false);
@@ -213,7 +275,7 @@ a_broken_file_is_replaced(void **state)
 	char *path = xasprintf("%s/activators.json", w->dir);
 	FILE *f;
 
-	activators_up(w->a, "ours", getpid());
+	up(w, "ours", getpid());
 	activators_close(&w->a);
 	f = fopen(path, "w");
 	fputs("{\"term\":", f);
@@ -233,6 +295,9 @@ main(void)
 		cmocka_unit_test_setup_teardown(the_next_one_knows_them, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_that_ended_meanwhile_is_dead, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_lock_of_an_unseen_process, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_pidfd_of_an_unseen_process, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_number_that_is_used_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_process_with_too_many_ids, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_write_that_failed_is_tried_again, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(a_broken_file_is_replaced, setup, teardown),

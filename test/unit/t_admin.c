@@ -181,6 +181,13 @@ parameters(void **state)
 	expect(w, "GET /echo?q=a%20b%2Fc&z=1", 202, "\r\n\r\n/echo q=a b/c");
 	expect(w, "GET /echo?q=1", 202, "Content-Type: text/x-echo");
 	expect(w, "GET /echo?=&=", 400, "malformed query");
+	admin_page_params(w->admin, "/echo", (const char *const[]){"q", "revision", NULL});
+	expect(w, "GET /echo?q=1", 202, "\r\n\r\n/echo q=1");
+	expect(w, "GET /echo", 202, "\r\n\r\n/echo q=(none)");
+	expect(w, "GET /echo?q=1&revison=x", 400,
+	       "unknown parameter \"revison\"; did you mean revision?\n");
+	expect(w, "GET /echo?zone%0a=x", 400,
+	       "unknown parameter \"zone%0a\"; expected one of: q, revision\n");
 	assert_non_null(strstr(ask(w, "GET /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
 				      "accept: text/html, application/json\r\n\r\n"),
 			       "HTTP/1.1 201 "));

@@ -64,6 +64,22 @@ a_start_survives_any_bytes(void **state)
 }
 
 static void
+log_settings_have_bounds(void **state)
+{
+	struct keeper_msg m = {.type = KEEPER_LOG, .log_level = 4, .log_format = 2},
+			  back = there_and_back(&m);
+	static const char bad[] = "{\"type\":\"log\",\"log_level\":5,\"log_format\":0}";
+	struct err e;
+
+	(void)state;
+	assert_int_equal(back.log_level, 4);
+	assert_int_equal(back.log_format, 2);
+	keeper_msg_fini(&back);
+	assert_int_equal(keeper_msg_decode(&back, bad, strlen(bad), &e), -1);
+	keeper_msg_fini(&back);
+}
+
+static void
 instance_survives(void **state)
 {
 	char id[] = "i", revision[] = "a/v1";
@@ -168,6 +184,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_start_survives_any_bytes),
+		cmocka_unit_test(log_settings_have_bounds),
 		cmocka_unit_test(instance_survives),
 		cmocka_unit_test(all_types_survive),
 		cmocka_unit_test(mistakes_are_named),

@@ -90,6 +90,7 @@ each_type_goes_there_and_back(void **state)
 		"{\"type\":\"stats\",\"period_ms\":1000,\"revisions\":[{\"name\":\"hello/v1\","
 		"\"concurrency\":3.25,\"waiting\":0.5,\"peak\":9,\"requests\":100,\"parked\":1,\"in_flight\":4,"
 		"\"completed\":99,\"latency_ms\":12.5,\"missed_requests\":7,\"missed_completed\":6,"
+		"\"ends\":[0,90,1,2,3,4,5,6],\"durations\":[7,100,0,5],"
 		"\"instances\":[{\"id\":\"i1\",\"in_flight\":4,"
 		"\"busy_s\":2.5},{\"id\":\"i2\",\"in_flight\":0}]}]}",
 		"{\"type\":\"stats\",\"period_ms\":0,\"partial\":true,\"revisions\":[]}",

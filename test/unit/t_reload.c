@@ -233,6 +233,24 @@ a_change_waits_until_there_can_be_a_reload(void **state)
 	assert_true(w->settings->activator.trace);
 }
 
+static void
+a_change_before_the_watch_is_noticed(void **state)
+{
+	struct world *w = *state;
+	struct settings_errors errors;
+
+	reload_free(&w->reload);
+	settings_free(&w->settings);
+	write_conf(w, "reload_on_change = yes\nactivator { workers = 2 }\n");
+	w->settings = settings_load(w->path, &errors);
+	write_conf(w, "reload_on_change = yes\nactivator { workers = 2 trace = yes }\n");
+	w->reload = reload_new(w->loop, IN_ACTIVATOR, &ops, w);
+	assert_true(counts(w).is_file_other);
+	turn_until(w, &w->adopted_n, 1);
+	assert_true(w->settings->activator.trace);
+	assert_false(counts(w).is_file_other);
+}
+
 int
 main(void)
 {
@@ -241,6 +259,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_bad_file_changes_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_file_is_known_by_its_bytes, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_change_waits_until_there_can_be_a_reload, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_change_before_the_watch_is_noticed, setup,
 						teardown),
 	};
 

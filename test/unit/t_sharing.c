@@ -3,6 +3,7 @@
 #include "test/unit/reconcile_world.h"
 
 #include "autoscaler/reconcile/reconcile.h"
+#include "autoscaler/shares/shares.h"
 
 #include "common/clk.h"
 
@@ -129,6 +130,59 @@ slots_move(void **state)
 		     "\"epoch\":3,\"instances\":[{\"id\":\"i2\",\"slots\":0}]}");
 	reconcile_tail(world.r);
 	assert_int_equal(sent_to(2, "\"slots\":2"), 1);
+}
+
+/* What is shown of the activator at i. */
+static void
+assert_holder(size_t i, const char *id, uint32_t share, uint32_t held, uint32_t recalled,
+	      uint32_t wants)
+{
+	const struct shares *s = reconcile_shares(world.r, "a/v1");
+	uint32_t share_sum = 0, held_sum = 0;
+	struct shares_slots slots;
+	struct shares_holder h;
+	size_t k;
+
+	assert_true(shares_holder_at(s, i, &h));
+	assert_string_equal(h.id, id);
+	assert_int_equal(h.recalled, recalled);
+	assert_int_equal(h.wants, wants);
+	for (k = 0; shares_slots_at(s, i, k, &slots); k++) {
+		share_sum += slots.share;
+		held_sum += slots.held;
+	}
+	assert_int_equal(k, 2);
+	assert_int_equal(share_sum, share);
+	assert_int_equal(held_sum, held);
+}
+
+static void
+who_holds_what(void **state)
+{
+	struct shares_holder h;
+
+	(void)state;
+	assert_null(reconcile_shares(world.r, "b/v1"));
+	assert_int_equal(shares_limit(reconcile_shares(world.r, "a/v1")), 2);
+	connect_peer(1);
+	assert_true(shares_holder_at(reconcile_shares(world.r, "a/v1"), 0, &h));
+	assert_true(h.is_connected && h.is_unknown);
+	reconcile_tail(world.r);
+	holds(1, 0, "");
+	connect_alone(2);
+	wants(2, 1, 2);
+	assert_holder(0, "act-1", 4, 4, 2, 0);
+	assert_holder(1, "act-2", 0, 0, 0, 2);
+	assert_false(shares_holder_at(reconcile_shares(world.r, "a/v1"), 2, &h));
+	send_line(1, "{\"type\":\"shares_held\",\"revision\":\"a/v1\",\"generation\":0,\"term\":1,"
+		     "\"epoch\":3,\"instances\":[{\"id\":\"i2\",\"slots\":0}]}");
+	reconcile_tail(world.r);
+	assert_holder(0, "act-1", 2, 2, 0, 0);
+	assert_holder(1, "act-2", 2, 2, 0, 2);
+	reconcile_peer_down(world.r, 1);
+	assert_true(shares_holder_at(reconcile_shares(world.r, "a/v1"), 0, &h));
+	assert_false(h.is_connected || h.is_unknown || h.is_dead);
+	assert_holder(0, "act-1", 2, 2, 0, 0);
 }
 
 static void
@@ -427,6 +481,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(stopping_instances_are_no_part_of_an_offer, setup,
 						world_teardown),
 		cmocka_unit_test_setup_teardown(slots_move, setup, world_teardown),
+		cmocka_unit_test_setup_teardown(who_holds_what, setup, world_teardown),
 		cmocka_unit_test_setup_teardown(older_activators_get_all_or_nothing, setup,
 						world_teardown),
 		cmocka_unit_test_setup_teardown(reports_of_an_earlier_description_are_ignored,

@@ -1,0 +1,82 @@
+/* tally - what the requests of one revision came to: how many ended in which way, and how long they
+ * took.  Activators count it and send it in `stats`; rollouts are judged by it.
+ *
+ * A duration is counted from the request's arrival to its end, so it includes the time that the
+ * request was parked.  That of a request whose client left is the least that it would have taken.
+ * Each power of two of the durations has four buckets: a bucket ends at most a quarter above its
+ * beginning.
+ * Pure.  Thread: the owner. */
+#ifndef COMMON_TALLY_H
+#define COMMON_TALLY_H
+
+#include "common/base.h"
+
+/* How a request ended: X(id, name of the counts in `stats`). */
+#define TALLY_ENDS(X)                                                                              \
+	X(1XX) /* answered by an instance: upgraded to another protocol */                         \
+	X(2XX)                                                                                     \
+	X(3XX)                                                                                     \
+	X(4XX)                                                                                     \
+	X(5XX)                                                                                     \
+	X(FAILED)    /* refused or cut off for a reason that lies with its instances */            \
+	X(ABANDONED) /* its client left before the response was complete */                        \
+	X(OTHER)     /* for a reason that lies with its client, a rule or the activator */
+enum tally_end {
+#define X(id) TALLY_##id,
+	TALLY_ENDS(X)
+#undef X
+		TALLY_ENDS_N
+};
+
+#define TALLY_BUCKETS 84 /* the last one begins at 16 minutes, and has all that is longer */
+
+struct tally {
+	uint64_t ends[TALLY_ENDS_N];
+	uint64_t durations[TALLY_BUCKETS];
+};
+
+#define TALLY_UNIT_SHIFT 18 /* the first buckets are 2^18 ns wide, 0.26 ms */
+
+static inline unsigned
+tally_bucket(int64_t ns)
+{
+	uint64_t units = (uint64_t)ns >> TALLY_UNIT_SHIFT;
+	unsigned top, bucket;
+
+	if (units < 4)
+		return (unsigned)units;
+	top = 63 - (unsigned)__builtin_clzll(units);
+	bucket = 4 * (top - 1) + (unsigned)(units >> (top - 2) & 3);
+	return MIN(bucket, (unsigned)TALLY_BUCKETS - 1);
+}
+
+/* Where the bucket begins. */
+int64_t tally_bucket_ns(unsigned bucket);
+
+/* Count a request.  One that ended for another reason has no duration. */
+static inline void
+tally_add(struct tally *t, enum tally_end end, int64_t ns)
+{
+	t->ends[end]++;
+	t->durations[tally_bucket(MAX(ns, (int64_t)0))] += end != TALLY_OTHER;
+}
+
+/* Add `from` to `into`, or take it away; no count of it may be higher. */
+void tally_join(struct tally *into, const struct tally *from);
+void tally_subtract(struct tally *from, const struct tally *what);
+/* Has it a count that is lower than the other's? */
+bool tally_is_below(const struct tally *, const struct tally *other);
+
+/* All requests; those that were answered or failed; those answered 5xx or failed. */
+uint64_t tally_all(const struct tally *);
+uint64_t tally_answered(const struct tally *);
+uint64_t tally_errors(const struct tally *);
+/* Those that have a duration: all but the others. */
+uint64_t tally_timed(const struct tally *);
+/* Requests that took longer than ns.  Of the bucket that has ns in it, the part above ns counts as
+ * if durations were spread evenly. */
+double tally_slower(const struct tally *, int64_t ns);
+/* The duration that `part` (0.99) of the requests do not exceed, ns; 0: there are none. */
+int64_t tally_quantile(const struct tally *, double part);
+
+#endif
