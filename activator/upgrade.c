@@ -48,13 +48,14 @@ struct upgrade {
 
 	enum upgrade_state state;
 	struct upgrade_sockets sockets;
-	size_t sent;	 /* sockets that were sent */
-	uint32_t part;	 /* of the bounds, for the new process */
-	int socket;	 /* our end; -1: closed */
-	pid_t child;	 /* 0: none, or reaped */
-	int child_pidfd; /* -1: none */
-	pid_t successor; /* as it names itself: another one than child behind a script */
-	struct loop_fd watch, writer, child_watch;
+	size_t sent;	     /* sockets that were sent */
+	uint32_t part;	     /* of the bounds, for the new process */
+	int socket;	     /* our end; -1: closed */
+	pid_t child;	     /* 0: none, or reaped */
+	int child_pidfd;     /* -1: none */
+	pid_t successor;     /* as it names itself: another one than child behind a script */
+	int successor_pidfd; /* of such a one; -1: none */
+	struct loop_fd watch, writer, child_watch, successor_watch;
 	struct loop_timer timer;
 	int64_t timeout_ns;
 	struct err why; /* FAILING: the reason */
@@ -184,6 +185,13 @@ reap(struct upgrade *u, int *status)
 }
 
 static void
+on_successor_ended(const struct upgrade *u)
+{
+	bounds_clear(u->bounds, u->successor);
+	log_warn(NULL, "the activator that has taken over has ended", "pid=%d", (int)u->successor);
+}
+
+static void
 on_child_ended(int fd, short what, void *arg)
 {
 	struct upgrade *u = arg;
@@ -195,8 +203,8 @@ on_child_ended(int fd, short what, void *arg)
 	if (!reap(u, &status))
 		return;
 	if (u->state == UPGRADE_REPLACED) {
-		bounds_clear(u->bounds, pid);
-		log_warn(NULL, "the activator that has taken over has ended", "pid=%d", (int)pid);
+		if (pid == u->successor)
+			on_successor_ended(u);
 		return;
 	}
 	/* What it has sent before its end says more than its exit status.  A script that has
@@ -319,6 +327,27 @@ on_ready(struct upgrade *u, const struct handover_msg *m)
 }
 
 static void
+on_grandchild_ended(int fd, short what, void *arg)
+{
+	struct upgrade *u = arg;
+
+	(void)fd;
+	(void)what;
+	loop_fd_clear(&u->successor_watch);
+	on_successor_ended(u);
+}
+
+/* A script was started, and has started the successor. */
+static void
+watch_grandchild(struct upgrade *u)
+{
+	u->successor_pidfd = pidfd_open(u->successor, 0);
+	if (u->successor_pidfd >= 0)
+		loop_fd_set(&u->successor_watch, u->loop, u->successor_pidfd, EV_READ,
+			    on_grandchild_ended, u);
+}
+
+static void
 on_accepting(struct upgrade *u)
 {
 	if (u->state != UPGRADE_GIVING_WAY) {
@@ -330,6 +359,8 @@ on_accepting(struct upgrade *u)
 	loop_timer_clear(&u->timer);
 	close_socket(u);
 	u->counts.replaced++;
+	if (u->successor != u->child)
+		watch_grandchild(u);
 	u->ops->on_replaced(u->successor, u->arg);
 	report(u, NULL);
 }
@@ -566,10 +597,12 @@ upgrade_new(struct loop *loop, char *const *argv, struct bounds *bounds, struct 
 			      .ops = ops,
 			      .arg = arg,
 			      .socket = -1,
-			      .child_pidfd = -1};
+			      .child_pidfd = -1,
+			      .successor_pidfd = -1};
 	loop_fd_init(&u->watch);
 	loop_fd_init(&u->writer);
 	loop_fd_init(&u->child_watch);
+	loop_fd_init(&u->successor_watch);
 	loop_timer_init(&u->timer, loop, on_timer, u);
 	return u;
 }
@@ -598,6 +631,9 @@ upgrade_free(struct upgrade **up)
 	loop_fd_clear(&u->child_watch);
 	if (u->child_pidfd >= 0)
 		close(u->child_pidfd);
+	loop_fd_clear(&u->successor_watch);
+	if (u->successor_pidfd >= 0)
+		close(u->successor_pidfd);
 	loop_timer_fini(&u->timer);
 	free(u);
 }

@@ -2,6 +2,7 @@
 on.  (Promises 1, 9 and 12.)"""
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -404,6 +405,28 @@ def test_the_new_one_is_killed(tmp_path, workers):
             s.upgrade()
             load.wait_more()
         assert load.errors == []
+
+
+def test_a_script_starts_the_new_one(tmp_path):
+    """The older one notices the end of the new one, which is not its child, and not that of the
+    script."""
+    ended = "the activator that has taken over has ended"
+    gate = Gate(tmp_path)
+    with upgrading(tmp_path, S) as s, s.connect() as c:
+        c.request("GET", "/" + gate.query(), "s")  # for which the older one stays
+        wait_until(lambda: s.metric('activator_revision_in_flight{revision="s/v1"}') == 1,
+                   what="the request to be in flight")
+        shutil.copy(os.path.join(BUILD, "activator"), s.program + ".real")
+        s.put_script('%s.real "$@" &\n' % s.program)
+        old, new = s.upgrade()
+        wait_until(lambda: children(old) == [], what="the script to end")
+        assert s.get("s")[0] == 200
+        assert s.count(ended) == 0
+        os.kill(new, signal.SIGKILL)
+        wait_until(lambda: re.search(r'msg="%s" pid=%d\n' % (ended, new), s.activator.text()),
+                   what="its end to be noticed")
+        gate.open()
+        assert c.response()[0] == 200
 
 
 def test_the_old_one_is_killed(tmp_path):
