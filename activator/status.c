@@ -62,8 +62,10 @@ put_instance(struct jput *j, const struct instance *inst)
 	jput_u64(j, "in_flight", instance_in_flight(inst));
 	if (busy > 0)
 		jput_double(j, "busy_s", seconds(busy));
-	if (instance_has_limit(inst))
+	if (instance_has_limit(inst)) {
+		jput_u64(j, "connections", permits_count(slots_read(&inst->conns)));
 		jput_u64(j, "share", slots_limit(slots_read(&inst->slots)));
+	}
 	jput_object_end(j);
 }
 
