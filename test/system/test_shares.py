@@ -3,6 +3,7 @@ whatever activator the requests come by, and while activators or the autoscaler 
 back.  (Promises 3, 5 and 6.)"""
 import json
 import os
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -10,8 +11,9 @@ import urllib.request
 import pytest
 
 from fakes.activator import FakeActivator
-from fleet import ENOUGH, Activator, fleet
+from fleet import ENOUGH, Activator, fleet, services
 from helpers import BUILD, ROOT, WAIT_S, stopped, wait_until
+from stack import Program, Stack
 
 
 @pytest.mark.parametrize("cc, instances, n", [(1, 2, 2), (1, 3, 3), (10, 1, 2), (10, 2, 3)])
@@ -209,6 +211,54 @@ def test_cold_starts(tmp_path):
                 x.calm()
             wait_until(lambda: not stack.instances(), what="scale to zero")
         assert a.failed == b.failed == 0
+
+
+# --- in another container
+
+UNSHARE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+
+
+def may_unshare():
+    return shutil.which("unshare") and subprocess.run(
+        UNSHARE + ["true"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+
+
+@pytest.mark.skipif(not may_unshare(), reason="there is no name space of processes here")
+@pytest.mark.parametrize("autoscaler_is", ["there", "away"])
+def test_an_autoscaler_that_does_not_see_the_activators(tmp_path, autoscaler_is):
+    """It knows when the process of an activator has ended, though not by its number."""
+    def start_autoscaler():
+        stack.autoscaler = Program("autoscaler", stack.conf, stack.path + "/autoscaler.log",
+                                   behind=UNSHARE)
+
+    stack = Stack(tmp_path, services(1, 2, "500ms"))
+    activators = [Activator(stack, "activator%d" % i) for i in range(2)]
+    a, b = activators
+    try:
+        start_autoscaler()
+        for x in activators:
+            x.start()
+            x.load(3)
+        for x in activators:
+            x.wait_served()
+        assert stack.autoscaler.text().count("activator connected") == 2
+        assert "pid=0 " in stack.autoscaler.text()
+        if autoscaler_is == "away":
+            stack.autoscaler.kill()  # the name space ends with it, and the instances
+        a.kill()
+        a.calm()
+        if autoscaler_is == "away":
+            start_autoscaler()
+        wait_until(lambda: b.share() == 2, what="b to have all slots")
+        b.wait_served()
+        assert "its process counts as ended" not in stack.autoscaler.text()
+    finally:
+        for x in activators:
+            x.is_over.set()
+            if x.program is not None:
+                x.program.kill()
+        stack.autoscaler.kill()
+        stack.stop()
 
 
 # --- one that does not know shares
