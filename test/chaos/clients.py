@@ -254,6 +254,60 @@ class Upload(Worker):
         self.receive(a, lambda got, a: got == b"%s %d %016x\n" % (a.id.encode(), len(body), digest))
 
 
+class Busy(Worker):
+    """Work that an instance finishes even if nobody waits for it any more.  It is done before the
+    slots of a killed activator count as free."""
+    kind, pause_s = "busy", 0.1
+
+    def turn(self):
+        a = self.ask(self.random.choice(("one", "few")),
+                     "/busy?ms=%d" % self.random.choice((50, 150, 300)), some_method(self.random))
+        self.exchange(a, None if a.method == "GET" else b"body")
+
+
+class Pair(Worker):
+    """Two requests for the only slot of a service that nobody else asks: the second comes at about
+    the moment at which the first one gives the slot back.  If it is forgotten then, nothing that
+    comes later wakes it."""
+    kind, pause_s = "pair", 0
+
+    def __init__(self, crowd, n):
+        super().__init__(crowd, n)
+        self.pair, self.took_s = [None, None], 0.001
+
+    def turn(self):
+        asked = []
+        for i in 0, 1:
+            a = self.ask("pair", "/ok?ms=0", "POST")
+            self.connection = self.pair[i]
+            if self.open(a):
+                self.send(a, b"")
+                asked.append((i, a))
+            self.pair[i], self.connection = self.connection, None
+            end = time.monotonic() + self.random.uniform(0, 1.5 * self.took_s)
+            while i == 0 and time.monotonic() < end:
+                pass
+        for i, a in asked:
+            self.connection = self.pair[i]
+            self.receive(a)
+            self.pair[i], self.connection = self.connection, None
+            if i == 0 and a.outcome == "ok":
+                self.took_s = min(0.01, 0.9 * self.took_s + 0.1 * (a.ended - a.sent))
+        if self.random.random() < 0.02:  # another worker of the activator, perhaps
+            self.drop_pair()
+        self.crowd.is_over.wait(0.003)
+
+    def run(self):
+        super().run()
+        self.drop_pair()
+
+    def drop_pair(self):
+        for c in self.pair:
+            if c is not None:
+                c.close()
+        self.pair = [None, None]
+
+
 class Cold(Worker):
     """A request now and then, for which nothing runs."""
     kind, pause_s = "cold", 1.5
@@ -391,7 +445,7 @@ class Leaver(Worker):
 
     def turn(self):
         a = self.ask(self.random.choice(("one", "few", "any", "cold")),
-                     self.random.choice(("/ok?ms=20", "/long?n=100&ms=10")),
+                     self.random.choice(("/ok?ms=20", "/long?n=100&ms=10", "/busy?ms=100")),
                      some_method(self.random), ("left",))
         if not self.open(a):
             return
@@ -407,19 +461,27 @@ class Leaver(Worker):
 class Edge(Worker):
     """A request at about the moment at which its revision goes to zero: it comes a little later where
     the last one found an instance, a little sooner where it did not."""
-    kind, pause_s = "edge", 0
-    WARM_S, STEP_S = 0.25, 0.05  # its instance needs 300 ms to start
+    kind, pause_s, service, work_ms = "edge", 0, "edge", 30
+    COLD_S, STEP_S = 0.25, 0.05  # its instance needs 300 ms to start
 
     wait_s = 1.5
 
     def turn(self):
-        a = self.ask("edge", "/ok?ms=30", "POST")
+        a = self.ask(self.service, "/ok?ms=%d" % self.work_ms, "POST")
         self.exchange(a, b"")
         self.drop()
-        is_warm = a.outcome == "ok" and a.ended - a.sent < self.WARM_S
+        is_warm = a.outcome == "ok" and a.ended - a.sent < self.COLD_S + self.work_ms / 1e3
         self.wait_s = max(0.5, self.wait_s + self.random.uniform(0, 2) * (
             self.STEP_S if is_warm else -self.STEP_S))
         self.crowd.is_over.wait(self.wait_s)
+
+
+class Edge2(Edge):
+    service, work_ms = "edge2", 100
+
+
+class Edge3(Edge):
+    service, work_ms = "edge3", 100
 
 
 class Calm(Worker):
@@ -439,4 +501,4 @@ class Calm(Worker):
 
 
 ALL = (Short, Short, Short, Fresh, Fresh, Streams, Streams, Long, Long, Upload, Upload, Tunnel,
-       Secure, Cold, Cold, Edge, Odd, Leaver)
+       Secure, Cold, Cold, Edge, Edge2, Edge3, Odd, Leaver, Busy, Busy, Pair)

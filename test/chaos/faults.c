@@ -1,6 +1,6 @@
 /* faults - a library to preload (LD_PRELOAD) into activator, autoscaler and keeper that makes the
  * world around them fail when the chaos suite says so: the disk is full, the wall clock steps, the
- * link between two of them breaks or brings what it should not.
+ * link between two of them breaks, brings what it should not, or is read late.
  *
  * CHAOS_CONTROL: the file of the struct control that the suite and the program share.  The keeper
  * uses CHAOS_CONTROL with ".keeper" behind it.  Other programs, as the instances that inherit the
@@ -28,7 +28,7 @@
 
 enum link_fault { LINK_NONE, LINK_CUT, LINK_HALF, LINK_GARBAGE };
 
-/* The layout is that of test/chaos/control.py. */
+/* The layout is that of test/chaos/members.py. */
 struct control {
 	_Atomic int64_t step_ns;  /* added to the wall clock */
 	_Atomic uint32_t is_full; /* no byte can be written to a file */
@@ -36,7 +36,8 @@ struct control {
 		link_fault;	 /* enum link_fault, for the next send; back to LINK_NONE then */
 	_Atomic uint32_t repeat; /* LINK_GARBAGE: so many times the text */
 	_Atomic uint32_t text_n;
-	_Atomic uint32_t met_full, met_link; /* how often the program met such a fault */
+	_Atomic uint32_t stall_us; /* each read of a link waits so long before */
+	_Atomic uint32_t met_full, met_link, met_stall; /* how often the program met such a fault */
 	char text[TEXT_MAX];
 };
 
@@ -291,4 +292,21 @@ send(int fd, const void *data, size_t n, int flags)
 	shutdown(fd, SHUT_RDWR);
 	errno = EPIPE;
 	return -1;
+}
+
+ssize_t
+recv(int fd, void *to, size_t n, int flags)
+{
+	static __typeof__(&recv) real;
+	struct timespec ts;
+
+	if (real == NULL)
+		real = REAL(recv);
+	if (control != NULL && control->stall_us > 0 && is_link(fd)) {
+		control->met_stall++;
+		ts.tv_sec = 0;
+		ts.tv_nsec = (long)control->stall_us * 1000;
+		nanosleep(&ts, NULL);
+	}
+	return real(fd, to, n, flags);
 }

@@ -15,16 +15,25 @@ import contextlib
 import os
 import random
 import signal
+import subprocess
 import time
 
-from chaos import world as w
+from chaos import members
+from helpers import BUILD, WAIT_S
 
 SKIPPED, NOT_YET = object(), object()
 LATE_S = 5  # what instances have lost is noticed by then, also by a program that was frozen
 
 Fault = collections.namedtuple("Fault", "name weight hold targets do may whose since after_s")
-Action = collections.namedtuple("Action", "at name target hold dice")
 FAULTS = {}
+
+
+class Action:
+    """may: more outcomes that clients may see, which is known only once it has happened."""
+
+    def __init__(self, at, name, target, hold, dice):
+        self.at, self.name, self.target, self.hold, self.dice = at, name, target, hold, dice
+        self.may = frozenset()
 
 
 def fault(weight, targets, hold=(0, 0), may=(), whose="all", since="sent", after_s=0):
@@ -59,16 +68,22 @@ def member(world, action):
 # --- processes end, and come back
 
 def starting_again(m):
-    """What starts it, once, and says NOT_YET until it is ready, or was ended once more."""
+    """What starts it, once, unless another process takes over, and says NOT_YET until it is ready, or
+    was ended once more."""
     started = []
 
     def start():
-        if not started:
+        if m.is_ending or (started and (m.started != started[0] or not m.is_running())):
+            return None
+        if not m.is_running():
+            if m.may_take_over() or not m.may_start():
+                return NOT_YET
             m.write_conf()  # it would not start with a bad one
+            m.put_program()
             m.start()
+        if not started:
             started.append(m.started)
-        is_over = m.kind == "autoscaler" or m.started != started[0] or not m.is_running()
-        return None if is_over or m.is_ending or m.is_ready(0.1) else NOT_YET
+        return None if m.kind == "autoscaler" or m.is_ready(0.1) else NOT_YET
     return start
 
 
@@ -91,18 +106,9 @@ def stop_activator(world, action):
     m = member(world, action)
     if not m.has_started() or m.is_ending:
         return SKIPPED
-    m.is_ending = True
-    m.program.kill(signal.SIGTERM)
+    m.end()
     start = starting_again(m)
-
-    def end():
-        if m.is_ending:
-            if m.is_running():
-                return NOT_YET
-            m.check_ended()
-            m.is_ending = False
-        return start()
-    return end
+    return lambda: NOT_YET if m.is_ending and not m.end() else start()
 
 
 @fault(3, none, (0, 2))
@@ -185,7 +191,7 @@ def freeze_instance(world, action):
 def hang_up(m):
     if not m.has_started() or m.is_ending:
         return SKIPPED
-    m.program.kill(signal.SIGHUP)
+    m.signal(signal.SIGHUP)
     return None
 
 
@@ -227,6 +233,166 @@ def reload_bad(world, action):
     return m.write_conf
 
 
+# --- upgrades
+
+def member_to_upgrade(world, action):
+    m = member(world, action)
+    return m if m.has_started() and not m.is_ending else None
+
+
+def until(is_over, then=lambda: None):
+    return lambda: then() if is_over() else NOT_YET
+
+
+@fault(4, programs)
+def upgrade(world, action):
+    """Another process of the same program takes its place."""
+    m = member_to_upgrade(world, action)
+    return SKIPPED if m is None else until(m.upgrade())
+
+
+@fault(2, programs, (0, 0.3))
+def upgrade_twice(world, action):
+    """The second one is asked of all of its processes, at any moment of the first."""
+    m = member_to_upgrade(world, action)
+    if m is None:
+        return SKIPPED
+    pending = [m.upgrade()]
+
+    def again():
+        if len(pending) == 1 and m.is_running():
+            newer = m.newer() if m.kind == "activator" else []
+            pending.append(m.upgrade())
+            for pid in newer:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGUSR2)
+        return None if all(is_over() for is_over in pending) else NOT_YET
+    return again
+
+
+@fault(2, programs, (0, 0.2))
+def upgrade_to_bad(world, action):
+    """What is on disk does not start, ends, crashes, or is of another program; or the disk is bare."""
+    m = member_to_upgrade(world, action)
+    if m is None:
+        return SKIPPED
+    text, mode = action.dice.choice((
+        ("exit 3\n", 0o755), ("sleep 0.3\nexit 1\n", 0o755), ("kill -SEGV $$\n", 0o755),
+        ("kill -KILL $$\n", 0o755), ("exit 0\n", 0o644), (None, 0),
+        ('exec "%s" "$@" --nonsense\n' % os.path.join(BUILD, m.kind), 0o755)))
+    if text is None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(m.path)
+    else:
+        m.put_script(text, mode)
+    return until(m.upgrade(), m.put_program)
+
+
+@fault(3, activators, (0, 0.3), whose="activator", since="opened", after_s=1)
+def kill_newer_in_upgrade(world, action):
+    """The older one goes on, and no client notices."""
+    m = member_to_upgrade(world, action)
+    if m is None:
+        return SKIPPED
+    is_over, killed = m.upgrade(), []
+
+    def kill_it():
+        for pid in [] if killed else m.newer():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            killed.append(pid)
+        killed.append(0)
+        if not is_over():
+            return NOT_YET
+        if m.pid in killed:  # it has taken over just before
+            action.may = frozenset(("gone", "cut", "refused"))
+            if m.pid not in started:
+                started[m.pid] = starting_again(m)
+        return started[m.pid]() if m.pid in started else None
+    started = {}
+    return kill_it
+
+
+@fault(3, activators, (0, 0.3), {"gone", "cut", "refused"}, "activator", "opened", 1)
+def kill_older_in_upgrade(world, action):
+    """The newer one takes over by itself, with the sockets that it has been given by then."""
+    m = member_to_upgrade(world, action)
+    if m is None:
+        return SKIPPED
+    pid, start = m.pid, starting_again(m)
+    m.upgrade()
+
+    def kill_it():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        return NOT_YET if members.is_alive(pid) else start()
+    return kill_it
+
+
+@fault(2, none, (0, 0.1))
+def kill_autoscaler_in_upgrade(world, action):
+    m = world.autoscaler
+    if not m.has_started():
+        return SKIPPED
+    pid, start = m.pid, starting_again(m)
+    m.upgrade()
+
+    def kill_it():
+        if m.pid == pid and m.is_running():
+            m.kill()
+        return start()
+    return kill_it
+
+
+def by_ctl(world, action, command):
+    """activatorctl says what has become of it, whatever happens meanwhile."""
+    if not world.autoscaler.has_started():
+        return SKIPPED
+    for a in world.activators:
+        a.begin_upgrade()
+    program = subprocess.Popen(
+        [os.path.join(BUILD, "activatorctl"), "-c", world.autoscaler.conf, "--timeout", "20s",
+         command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    world.strangers.add(program.pid)
+    started = time.monotonic()
+
+    def is_over():
+        if program.poll() is None:
+            assert time.monotonic() - started < WAIT_S, "activatorctl %s does not end" % command
+            return False
+        text = program.stdout.read().decode()
+        program.stdout.close()
+        assert program.returncode in (0, 1, 2, 4, 5) and text, "activatorctl %s: status %d: %s" % (
+            command, program.returncode, text)
+        return True
+    return is_over
+
+
+@fault(2, none)
+def reload_by_ctl(world, action):
+    is_over = by_ctl(world, action, "reload")
+    return SKIPPED if is_over is SKIPPED else until(is_over)
+
+
+@fault(2, none)
+def upgrade_by_ctl(world, action):
+    """All activators."""
+    is_over = by_ctl(world, action, "upgrade")
+
+    def settle():
+        return NOT_YET if any(a.newer() for a in world.activators) else None
+    if is_over is SKIPPED:
+        return SKIPPED
+    done = []
+
+    def end():
+        if not done and not is_over():
+            return NOT_YET
+        done.append(True)
+        return settle()
+    return end
+
+
 # --- the links
 
 def break_link(action, control):
@@ -237,7 +403,7 @@ def break_link(action, control):
         b"[" * 3999 + b"\n",
         b'{"type":"end","generation":1,"services":9}\n', b"x" * 4000, rng.randbytes(200) + b"\n",
         b'{"type":"instances","revision":"one/v1","instances":[{"id":1}]}\n'))
-    how = rng.choice((w.LINK_CUT, w.LINK_HALF, w.LINK_GARBAGE))
+    how = rng.choice((members.LINK_CUT, members.LINK_HALF, members.LINK_GARBAGE))
     control.break_link(how, garbage, 300 if b"\n" not in garbage else 1)
 
 
@@ -245,6 +411,14 @@ def break_link(action, control):
 def break_link_of(world, action):
     """It ends, ends within a line, or brings garbage: what this program sends next."""
     break_link(action, member(world, action).control)
+
+
+@fault(2, programs, (0.2, 3))
+def stall_link_of(world, action):
+    """It reads its links late, because it has much to do: what comes meanwhile waits for it."""
+    control = member(world, action).control
+    control.stall(action.dice.choice((0.005, 0.03, 0.1)))
+    return lambda: control.stall(0)
 
 
 @fault(2, none)
@@ -335,6 +509,10 @@ class Done:
         self.row, self.action, self.since, self.until = FAULTS[action.name], action, since, None
         self.undo = None
 
+    @property
+    def may(self):
+        return self.row.may | self.action.may
+
     def is_seen_by(self, a):
         """May the request have felt it?"""
         since = a.opened if self.row.since == "opened" else a.sent
@@ -348,9 +526,9 @@ class Done:
                                              self.until or 0)
 
 
-def execute(world, actions, seconds):
-    """[Done…], in the order of their beginnings."""
-    start, done, due = time.monotonic(), [], []
+def execute(world, actions, seconds, done):
+    """Appends to done what has happened, in the order of the beginnings."""
+    start, due = time.monotonic(), []
     queue = collections.deque(actions)
 
     def undo(d):
@@ -361,6 +539,8 @@ def execute(world, actions, seconds):
 
     while queue or due:
         now = time.monotonic() - start
+        assert now < seconds + 2 * WAIT_S, "never over: %s" % [str(d) for _, d in due]
+        world.statuses()
         while due and due[0][0] <= now:
             undo(due.pop(0)[1])
         while queue and queue[0].at <= now:
@@ -374,4 +554,3 @@ def execute(world, actions, seconds):
         due.sort(key=lambda x: x[0])
         time.sleep(0.005)
     time.sleep(max(0, seconds - (time.monotonic() - start)))
-    return done

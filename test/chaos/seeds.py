@@ -6,13 +6,13 @@ import statistics
 import tempfile
 import time
 
-from chaos import clients, faults
+from chaos import clients, faults, members
 from chaos.books import Books
 from helpers import BUILD, WAIT_S, wait_until
 from chaos.world import World
 
 SECONDS = 15  # of faults
-CALM_S = 0.5
+QUIET_S = 1.5  # without faults, while clients ask
 
 
 class Result:
@@ -57,9 +57,20 @@ def held(metrics):
 def until_idle(world):
     """No activator holds anything, and no instance is left.  All of that comes by itself."""
     for a in world.activators:
+        wait_until(lambda: a.processes() == [a.pid] and a.alone is not None,
+                   what="those that %s has replaced to end" % a.name)
         wait_until(lambda: not held(a.metrics()), what="%s to hold nothing; it holds %r" % (
             a.name, held(a.metrics())))
     wait_until(lambda: not world.processes("instance"), 2 * WAIT_S, "all revisions to be at zero")
+
+
+def judge_instances(world):
+    """Each instance that runs is one of those that the autoscaler knows of, or ends."""
+    def is_fine(p):
+        known = world.known()
+        return known is not None and p.id in known or not members.is_alive(p.pid)
+    for p in world.processes("instance"):
+        wait_until(lambda: is_fine(p), what="the autoscaler to know instance %s" % p.id)
 
 
 def judge_reload(world):
@@ -78,14 +89,16 @@ def play(world, result, seconds, names):
     done = []
     try:
         crowd.start()
-        done += faults.execute(world, result.actions, seconds)
+        faults.execute(world, result.actions, seconds, done)
+        time.sleep(QUIET_S)
+        judge_instances(world)
     finally:
         world.thaw()
         crowd.is_over.set()
-    result.books = books = Books(world, crowd.asked, done)
+        result.books = books = Books(world, crowd.asked, [d for d in done if d.until])
     for m in world.members:
-        assert m.is_running(), "%s has ended by itself, with status %d:\n%s" % (
-            m.name, m.program.process.returncode, m.text()[-2000:])
+        assert m.is_running(), "%s has ended by itself, with status %s:\n%s" % (
+            m.name, world.statuses().get(m.pid), m.text()[-2000:])
     crowd.stop()
     world.settings["extra"] = True
     judge_reload(world)

@@ -28,9 +28,8 @@ ROUND_S = 20  # of load
 WARM_UP = 3  # rounds
 GROWTH, GROWTH_KIB, SLACK_FDS = 0.05, 1024, 2
 # Those that end a program would begin its memory anew.
-GENTLE = [n for n in faults.FAULTS if not n.startswith(("kill_activator", "stop_activator",
-                                                        "kill_autoscaler", "kill_keeper",
-                                                        "kill_both", "upgrade"))]
+GENTLE = [n for n in faults.FAULTS if not n.startswith(("kill_", "stop_", "upgrade"))
+          or n == "kill_instance"]
 
 
 class Sample:
@@ -76,7 +75,7 @@ def one_round(world, seed, n):
     try:
         crowd.start()
         plan = faults.plan_of(world, seed * 1000 + n, ROUND_S, GENTLE)
-        done += faults.execute(world, plan, ROUND_S)
+        faults.execute(world, plan, ROUND_S, done)
     finally:
         world.thaw()
         crowd.is_over.set()

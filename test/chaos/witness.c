@@ -22,7 +22,7 @@
  * nothing at all, in place of a response /short        half a body of known length, then an end
  *   /cut          half a chunked body, then a reset
  *   /garbage      no HTTP                       /deaf?ms=N      the id; no connection is accepted
- * for N ms
+ * for N ms      /busy?ms=N      the id, after N ms, even if the peer has gone
  *
  * When the peer of a request has closed its side, the request ends within GONE_MS.  So the slots
  * of an activator that was killed are really free when abort_timeout is over. */
@@ -469,7 +469,10 @@ respond(struct conn *c)
 	if (strncmp(c->path, "/short", 6) == 0)
 		return put(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", 43) ? "short"
 											: "gone";
-	(void)work(c, number(c, "ms="));
+	if (strncmp(c->path, "/busy", 5) == 0)
+		sleep_ms(number(c, "ms="));
+	else
+		(void)work(c, number(c, "ms="));
 	snprintf(text, sizeof text, "%s\n", c->id);
 	if (!answer(c, text))
 		return "gone";

@@ -4,26 +4,20 @@ keeper, their conf files, their instances (witness.c), and what can be made to f
 import contextlib
 import glob
 import json
-import mmap
 import os
 import re
-import resource
 import signal
-import struct
-import subprocess
-import time
 import urllib.error
 import urllib.request
 
-from helpers import BUILD, IS_SANITISED, ROOT, WAIT_S, claim_range, free_port, release, wait_until
-from stack import Program
+from chaos.members import Activator, Control, Member, adopt_orphans, children
+from helpers import ROOT, WAIT_S, claim_range, free_port, process_state, release, wait_until
 from tls import Tls
 
 WITNESS = os.path.join(ROOT, "build/test/chaos/witness")
-FAULTS = os.path.join(ROOT, "build/test/chaos/faults.so")
 SIGNS = ("WARNING: ThreadSanitizer", "ERROR: AddressSanitizer", "runtime error:", "LeakSanitizer",
          "check failed")
-STARTED_FDS = 12  # a program that has started has more
+FINE = (0, -signal.SIGKILL)  # of an activator that was replaced
 ABORT_S = 1  # abort_timeout
 # name: (container_concurrency, max_scale, ms from its start until it listens, more keys)
 SERVICES = {
@@ -32,148 +26,21 @@ SERVICES = {
     "any": (0, 2, 0, ""),
     "cold": (1, 2, 300, ""),
     "edge": (1, 1, 300, ""),
+    "edge2": (1, 1, 300, ""),
+    "edge3": (1, 1, 300, ""),
+    "pair": (1, 1, 0, ""),
     "odd": (2, 2, 0, "response_timeout = 1s stall_timeout = 1s"),
     "extra": (1, 1, 0, ""),  # it comes and goes by reloads
 }
-LINK_CUT, LINK_HALF, LINK_GARBAGE = 1, 2, 3
-
-
-def sanitiser():
-    """The library of the sanitiser: it must be the first that is preloaded."""
-    if not IS_SANITISED:
-        return ""
-    name = "libasan.so" if BUILD.endswith("address") else "libtsan.so"
-    return subprocess.run(["gcc", "-print-file-name=" + name], check=True, capture_output=True,
-                          text=True).stdout.strip()
-
-
-class Control:
-    """The struct control of faults.c, shared with one program."""
-
-    STEP, FULL, FAULT, REPEAT, TEXT_N, MET_FULL, MET_LINK, TEXT = 0, 8, 12, 16, 20, 24, 28, 32
-    TEXT_MAX = 4000
-
-    def __init__(self, path):
-        with open(path, "w+b") as f:
-            f.truncate(self.TEXT + self.TEXT_MAX)
-            self.map = mmap.mmap(f.fileno(), self.TEXT + self.TEXT_MAX)
-
-    def put(self, at, value):
-        struct.pack_into("I", self.map, at, value)
-
-    def get(self, at):
-        return struct.unpack_from("I", self.map, at)[0]
-
-    def step_clock(self, seconds):
-        struct.pack_into("q", self.map, self.STEP, int(seconds * 1e9))
-
-    def fill_disk(self, is_full):
-        self.put(self.FULL, is_full)
-
-    def break_link(self, fault, text=b"", repeat=1):
-        """At the next send."""
-        self.map[self.TEXT:self.TEXT + len(text)] = text
-        self.put(self.TEXT_N, len(text))
-        self.put(self.REPEAT, repeat)
-        self.put(self.FAULT, fault)
-
-
-class Member:
-    """An activator, or the autoscaler.  The same one after it was killed and started again."""
-
-    def __init__(self, world, name):
-        self.world, self.name = world, name
-        self.kind = name.rstrip("0123456789")
-        self.conf, self.log = world.file(name + ".conf"), world.file(name + ".log")
-        self.control = Control(world.file(name + ".control"))
-        self.program, self.pid, self.started, self.settings = None, None, 0, {}
-        self.is_ending = False  # in order
-
-    def conf_text(self):
-        return self.world.conf_text()
-
-    def write_conf(self, text=None):
-        with open(self.conf + ".new", "w") as f:
-            f.write(self.conf_text() if text is None else text)
-        os.replace(self.conf + ".new", self.conf)
-
-    def start(self):
-        self.started = time.monotonic()
-        self.program = Program(self.kind, self.conf, self.log, {
-            "LD_PRELOAD": " ".join(filter(None, (sanitiser(), FAULTS))),
-            "CHAOS_CONTROL": self.world.file(self.name + ".control"),
-            "CHAOS_WORLD": self.world.path, "CHAOS_MEMBER": self.name})
-        self.pid = self.program.pid
-
-    def is_running(self):
-        """And not dead, nor a zombie."""
-        return self.program is not None and self.program.process.poll() is None
-
-    def kill(self):
-        self.program.kill(signal.SIGCONT)
-        self.program.kill()
-
-    def stop(self):
-        self.program.stop()
-        self.check_ended()
-
-    def check_ended(self):
-        """In order."""
-        status = self.program.process.returncode
-        assert status == 0, "%s ended with %d:\n%s" % (self.name, status, self.text()[-3000:])
-
-    def text(self):
-        return self.program.text() if self.program else ""
-
-    def has_started(self):
-        """Has it gone so far that it handles signals, and needs no more descriptors to start?"""
-        return self.is_running() and self.descriptors() >= STARTED_FDS
-
-    def descriptors(self):
-        return len(os.listdir("/proc/%d/fd" % self.pid))
-
-    def limit_descriptors(self, room):
-        """So many more than are open now; None: as many as at first."""
-        hard = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)[1]
-        soft = hard if room is None else self.descriptors() + room
-        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (min(soft, hard), hard))
-
-
-class Activator(Member):
-    def __init__(self, world, name):
-        super().__init__(world, name)
-        self.port, self.tls_port, self.admin = free_port(), free_port(), free_port()
-        self.more_port = free_port()
-        self.settings = {"listens_more": False, "idle_s": 75, "connections": 0}
-        self.write_conf()
-
-    def conf_text(self):
-        return """socket = "%s/s"
-state_dir = "%s/state"
-log_level = "debug"
-activator { listen = {"127.0.0.1:%d", "127.0.0.1:%d tls"%s} admin = "127.0.0.1:%d" workers = 2
-    idle_timeout = %ds max_connections = %d %s }
-""" % (self.world.path, self.world.path, self.port, self.tls_port,
-       ', "127.0.0.1:%d"' % self.more_port if self.settings["listens_more"] else "", self.admin,
-       self.settings["idle_s"], self.settings["connections"], self.world.certificate)
-
-    def get(self, path, timeout=WAIT_S):
-        return self.world.get(self.admin, path, timeout)
-
-    def metrics(self):
-        return self.world.metrics(self.admin)
-
-    def is_ready(self, timeout=WAIT_S):
-        with contextlib.suppress(OSError):
-            return self.get("/readyz", timeout)[0] == 200
-        return False
 
 
 class Process:
-    """A process of the world.  role: activator, autoscaler, keeper or instance."""
+    """A process of the world.  role: activator, autoscaler, keeper or instance.  id: of an
+    instance."""
 
-    def __init__(self, pid, member, role, service):
+    def __init__(self, pid, member, role, service, id=None):
         self.pid, self.member, self.role, self.service = pid, member, role, service
+        self.id = id
 
 
 class World:
@@ -194,6 +61,7 @@ class World:
         self.activators = [Activator(self, "activator%d" % i) for i in range(activators)]
         self.members = [*self.activators, self.autoscaler]
         self.autoscaler.write_conf()
+        self.programs, self.ended, self.strangers = [], {}, set(children(os.getpid()))
 
     def file(self, name):
         return os.path.join(self.path, name)
@@ -235,19 +103,34 @@ autoscaler { admin = "127.0.0.1:%d" ports = "%d-%d" stable_window = 1s scale_to_
                 with open("/proc/%s/cmdline" % pid, "rb") as f:
                     words = f.read().decode(errors="replace").split("\0")
                 member = re.search(rb"CHAOS_MEMBER=(\w+)\0", environment)
-                found.append(self.process(int(pid), words, member[1].decode()))
+                id = re.search(rb"ACTIVATOR_INSTANCE=([^\0]*)\0", environment)
+                found.append(self.process(int(pid), words, member[1].decode(),
+                                          id and id[1].decode()))
         return [p for p in found if role is None or p.role == role]
 
     @staticmethod
-    def process(pid, words, member):
+    def process(pid, words, member, id):
         name = os.path.basename(words[0])
         if name == "witness":
-            return Process(pid, member, "instance", words[2])
+            return Process(pid, member, "instance", words[2], id)
         if "--keeper" in words:
             return Process(pid, member, "keeper", None)
         return Process(pid, member, member.rstrip("0123456789"), None)
 
+    def statuses(self):
+        """{pid: exit status} of programs that have ended, orphans included."""
+        known = {p.pid for p in self.programs} | self.strangers
+        for pid in children(os.getpid()):
+            with contextlib.suppress(OSError):
+                if pid not in known and process_state(pid) == "Z":
+                    self.ended[pid] = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        for p in self.programs:
+            if p.process.poll() is not None:
+                self.ended[p.pid] = p.process.returncode
+        return self.ended
+
     def start(self):
+        adopt_orphans(True)
         for m in (self.autoscaler, *self.activators):
             m.start()
         for a in self.activators:
@@ -262,12 +145,17 @@ autoscaler { admin = "127.0.0.1:%d" ports = "%d-%d" stable_window = 1s scale_to_
     def stop(self):
         """In order.  Nothing may be left, and no log may complain."""
         for m in self.members:
-            m.stop()
+            wait_until(m.end, what="%s to end" % m.name)
         for m in self.members:
             text = m.text()
             for sign in SIGNS:
                 assert sign not in text, text[text.index(sign):][:4000]
         wait_until(lambda: not self.processes(), what="all processes to end")
+        statuses = self.statuses()
+        for a in self.activators:
+            for pid in a.elders:
+                assert statuses.get(pid, 0) in FINE, "%s (pid %d) has ended with %d" % (
+                    a.name, pid, statuses[pid])
         sockets = glob.glob(self.file("s")) + glob.glob(self.file("state/*.sock"))
         assert not sockets, "left behind: %r" % sockets
 
@@ -277,10 +165,12 @@ autoscaler { admin = "127.0.0.1:%d" ports = "%d-%d" stable_window = 1s scale_to_
             for p in self.processes(role):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(p.pid, signal.SIGKILL)
-        for m in self.members:
-            if m.program is not None:
-                m.program.process.wait(WAIT_S)
-                m.program.out.close()
+        for p in self.programs:
+            p.process.wait(WAIT_S)
+            p.out.close()
+        wait_until(lambda: not self.processes(), what="all processes to be killed")
+        self.statuses()
+        adopt_orphans(False)
         release(self.instance_ports[0])
 
     # --- what they say
@@ -298,6 +188,15 @@ autoscaler { admin = "127.0.0.1:%d" ports = "%d-%d" stable_window = 1s scale_to_
         text = self.get(port, "/metrics")[1]
         return {m[1]: float(m[2]) for m in re.finditer(r"^([^#\s]\S*(?: [^\s]*=\S*)*) (\S+)$",
                                                        text, re.M)}
+
+    def known(self):
+        """Ids of the instances that the autoscaler knows of; None: it does not answer now."""
+        with contextlib.suppress(OSError):
+            status, text = self.get(self.scaler_admin, "/status")
+            if status == 200:
+                return {i["id"] for r in json.loads(text)["revisions"]
+                        for i in r["instances"] or ()}
+        return None
 
     def usage(self):
         """{revision: row}, or None while the journal is read.  What was counted while the clock was

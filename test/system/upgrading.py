@@ -1,5 +1,6 @@
 """A stack whose activator can be upgraded, and clients of several kinds that may see nothing of it;
-for tests, and for a loop by hand (python3 test/system/upgrading.py UPGRADES)."""
+for tests, and for a loop by hand (python3 test/system/upgrading.py TIMES): so many reloads of both
+programs and so many upgrades, beside as long a time without either."""
 import contextlib
 import json
 import os
@@ -158,10 +159,10 @@ def upgrading(path, services=None, **more):
 
 class Load:
     """Clients that ask again and again until the end.  Every answer that is not right is in
-    `errors`; the longest wait of a short request in `longest`."""
+    `errors`; how long short requests took, in `waits`."""
 
     def __init__(self, stack):
-        self.stack, self.errors, self.longest = stack, [], 0.0
+        self.stack, self.errors, self.waits = stack, [], []
         self.counts, self.cuts = {}, 0
         self.is_over, self.lock = threading.Event(), threading.Lock()
         kinds = [self.short, self.short, self.new, self.new, self.long, self.stream, self.parked,
@@ -208,7 +209,7 @@ class Load:
         c.request("GET", path, host)
         status, fields, body = c.response()
         with self.lock:
-            self.longest = max(self.longest, time.monotonic() - begin)
+            self.waits.append(time.monotonic() - begin)
         assert status == 200 and body == b"hello\n", (status, fields, body)
         self.done(kind)
         return fields.get("connection") != "close"
@@ -269,19 +270,53 @@ class Load:
                 self.done("tunnel_ended")
 
 
+def idle(stack, load, i):
+    load.wait_more()
+
+
+def reload(stack, load, i):
+    """A time limit, a bound and the addresses change, and a service comes or goes."""
+    text = 'msg="conf file reloaded"'
+    before = [stack.count(text), stack.autoscaler.text().count(text)]
+    stack.edit("activator {", "activator { max_parked = 9000 idle_timeout = 74s") if i % 2 == 0 \
+        else stack.edit("activator { max_parked = 9000 idle_timeout = 74s", "activator {")
+    more = '\nservice "more" { hosts = {"more"} revision "v1" { command = {"true"} } }\n'
+    with open(stack.conf) as f:
+        conf = f.read()
+    with open(stack.conf, "w") as f:
+        f.write(conf.replace(more, "") if more in conf else conf + more)
+    os.kill(stack.pid(), signal.SIGHUP)
+    stack.autoscaler.kill(signal.SIGHUP)
+    wait_until(lambda: stack.count(text) > before[0] and
+               stack.autoscaler.text().count(text) > before[1], what="the reload")
+    load.wait_more()
+
+
+def upgrade(stack, load, i):
+    stack.upgrade()
+    load.wait_more()
+    stack.wait_elders(1)
+
+
 def loop(n):
+    import statistics
     import tempfile
     with tempfile.TemporaryDirectory() as path:
         with upgrading(path, activator="drain_timeout = 1s") as s, Load(s) as load:
-            for i in range(n):
+            for step in idle, reload, upgrade:
+                with load.lock:
+                    load.waits, errors, before = [], len(load.errors), dict(load.counts)
                 begin = time.monotonic()
-                s.upgrade()
-                took = time.monotonic() - begin
-                load.wait_more()
-                s.wait_elders(1)
-                print("%d: %.0f ms, longest answer %.0f ms, errors %d, %s" % (
-                    i + 1, took * 1e3, load.longest * 1e3, len(load.errors), load.snapshot()),
-                    flush=True)
+                for i in range(n):
+                    step(s, load, i)
+                with load.lock:
+                    waits = sorted(load.waits)
+                    counts = {k: v - before.get(k, 0) for k, v in load.counts.items()}
+                print("%s %d times in %.1f s: %d short answers: median %.1f, p99 %.1f, worst %.0f ms; "
+                      "errors %d; %s" % (
+                          step.__name__, n, time.monotonic() - begin, len(waits),
+                          1e3 * statistics.median(waits), 1e3 * waits[len(waits) * 99 // 100],
+                          1e3 * waits[-1], len(load.errors) - errors, counts), flush=True)
             s.wait_elders(0)
     print("errors:", load.errors[:20])
     return 1 if load.errors else 0
