@@ -16,7 +16,8 @@ QUIET_S = 1.5  # without faults, while clients ask
 
 
 class Result:
-    def __init__(self, seed):
+    def __init__(self, seed, judges_waits):
+        self.judges_waits = judges_waits
         self.seed, self.wrong, self.books, self.actions, self.calm_s = seed, [], None, [], None
         self.path, self.logs = None, ""
 
@@ -95,7 +96,8 @@ def play(world, result, seconds, names):
     finally:
         world.thaw()
         crowd.is_over.set()
-        result.books = books = Books(world, crowd.asked, [d for d in done if d.until])
+        result.books = books = Books(world, crowd.asked, [d for d in done if d.until],
+                                     result.judges_waits)
     for m in world.members:
         assert m.is_running(), "%s has ended by itself, with status %s:\n%s" % (
             m.name, world.statuses().get(m.pid), m.text()[-2000:])
@@ -111,9 +113,9 @@ def play(world, result, seconds, names):
     result.wrong += books.judge()
 
 
-def run_seed(seed, path, seconds=SECONDS, names=None):
+def run_seed(seed, path, seconds=SECONDS, names=None, judges_waits=True):
     """path: a folder that does not exist yet."""
-    result = Result(seed)
+    result = Result(seed, judges_waits)
     result.path = str(path)
     os.makedirs(result.path, exist_ok=True)
     world = World(result.path, 1 + seed % 2)
