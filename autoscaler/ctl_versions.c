@@ -176,13 +176,39 @@ check_generation(struct ctl_request *r, struct stored_service *s)
 	return -1;
 }
 
+/* At least one, unless it is 0. */
+static int64_t
+whole_seconds(int64_t ns)
+{
+	return (ns + CLK_S - 1) / CLK_S;
+}
+
+/* Note what is not active any more, and remove what is not to be kept. */
+static void
+collect(const struct facts *f, struct stored_service *s)
+{
+	const struct autoscaler_conf *conf = &services_settings(f->services)->autoscaler;
+	const struct model_retention retention = {
+		.since_create_s = whole_seconds(conf->retain_since_create_time),
+		.since_active_s = whole_seconds(conf->retain_since_last_active_time),
+		.least = conf->min_non_active_revisions,
+		.most = conf->max_non_active_revisions};
+	int64_t now = now_s();
+	size_t n;
+
+	model_note_activity(s, now);
+	n = model_collect(s, &retention, now);
+	if (n > 0)
+		log_info(NULL, "old revisions removed", "service=%s revisions=%zu", s->name, n);
+}
+
 /* Check and commit; s is taken over.  False: the request is done. */
 static bool
 commit(struct ctl_request *r, const struct facts *f, struct stored_service *s)
 {
 	struct err e = {0};
 
-	model_collect(s, now_s());
+	collect(f, s);
 	if (check_service(r, f, s) < 0) {
 		stored_service_free(&s);
 		return false;
@@ -252,6 +278,7 @@ report_deploy(struct ctl_request *r, const struct stored_service *s, const char 
 	jput_string(j, "revision", revision);
 	jput_bool(j, "new", is_new);
 	jput_u64(j, "percent", rev->percent);
+	jput_u64(j, "latest_percent", rev->latest);
 	jput_string_if(j, "tag", rev->tag);
 	ctl_line_end(r);
 	ctl_done(r, CTL_OK, NULL, "%s/%s %s and gets %u%% of the traffic%s%s", s->name, revision,
@@ -384,8 +411,10 @@ report_traffic(struct ctl_request *r, const struct stored_service *s)
 		if (!stored_revision_is_active(rev))
 			continue;
 		strbuf_addf(&text, "%s%s %u%%", text.len > 0 ? ", " : "", rev->name, rev->percent);
-		if (rev->tag != NULL)
-			strbuf_addf(&text, " (%s)", rev->tag);
+		if (rev->latest > 0 || rev->tag != NULL)
+			strbuf_addf(&text, " (%s%s%s)", rev->latest > 0 ? "@latest" : "",
+				    rev->latest > 0 && rev->tag != NULL ? ", " : "",
+				    rev->tag == NULL ? "" : rev->tag);
 	}
 	ctl_done(r, CTL_OK, NULL, "%s: %s", s->name, strbuf_str(&text));
 	strbuf_fini(&text);
@@ -517,6 +546,9 @@ merge_route(struct stored_service *s, const struct conf_section *section, struct
 		text = text_of(t, "percent");
 		if (text != NULL && !text_number(text, strcspn(text, "%"), 100, &v[i].percent))
 			rc = err_set(e, 0, "expected a percent, got \"%s\"", text);
+		text = text_of(t, "latest");
+		if (text != NULL && !text_number(text, strcspn(text, "%"), 100, &v[i].latest))
+			rc = err_set(e, 0, "latest: expected a percent, got \"%s\"", text);
 	}
 	if (rc == 0)
 		rc = model_set_traffic(s, v, n, e);
@@ -555,6 +587,7 @@ merge(struct ctl_request *r, const struct facts *f, const struct conf_section *s
 		stored_service_free(&s);
 		return NULL;
 	}
+	collect(f, s);
 	if (check_service(r, f, s) < 0)
 		stored_service_free(&s);
 	return s;

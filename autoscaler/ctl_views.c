@@ -63,13 +63,16 @@ state_of(const struct scaled_revision *rev)
 static void
 put_traffic(struct jput *j, const struct service_conf *service, const char *revision)
 {
-	uint64_t percent = 0;
+	uint64_t percent = 0, latest = 0;
 	size_t i;
 
 	for (i = 0; i < service->traffic_n; i++)
-		if (strcmp(service->traffic[i].revision, revision) == 0)
+		if (strcmp(service->traffic[i].revision, revision) == 0) {
 			percent += service->traffic[i].percent;
+			latest += service->traffic[i].latest;
+		}
 	jput_u64(j, "percent", percent);
+	jput_u64(j, "latest_percent", latest);
 	jput_array(j, "tags");
 	for (i = 0; i < service->traffic_n; i++)
 		if (strcmp(service->traffic[i].revision, revision) == 0 &&
@@ -195,6 +198,7 @@ put_inactive(struct jput *j, const struct stored_service *service, const struct 
 	jput_string(j, "name", name);
 	jput_string(j, "revision", r->name);
 	jput_u64(j, "percent", 0);
+	jput_u64(j, "latest_percent", 0);
 	jput_array(j, "tags");
 	jput_array_end(j);
 	jput_string(j, "state", "inactive");

@@ -145,7 +145,8 @@ struct revision_conf {
 struct traffic_conf {
 	char *revision; /* its name without the service */
 	uint32_t percent;
-	char *tag; /* NULL: none */
+	uint32_t latest; /* of percent: moves to the next revision that is deployed (store) */
+	char *tag;	 /* NULL: none */
 };
 
 /* The first rule that matches a request holds for it.  NULL and empty members match all. */
@@ -238,6 +239,9 @@ struct autoscaler_conf {
 	uint32_t usage_days; /* 0: no journal */
 	uint64_t usage_max_bytes;
 	double instance_hour_price; /* 0: unknown */
+	/* of the revisions of the store that have neither traffic nor a tag */
+	int64_t retain_since_create_time, retain_since_last_active_time; /* 0: does not count */
+	uint32_t min_non_active_revisions, max_non_active_revisions;
 	/* kubernetes */
 	char *kubeconfig;	    /* NULL: the pod's service account, else $KUBECONFIG */
 	struct str_list namespaces; /* watched for annotations; empty: none */

@@ -124,6 +124,23 @@ check_certificates(struct loader *ld)
 	}
 }
 
+static void
+check_retention(struct loader *ld)
+{
+	const struct autoscaler_conf *a = &ld->s->autoscaler;
+	const char *key = conf_find(ld->autoscaler, "min_non_active_revisions") == NULL
+				  ? "max_non_active_revisions"
+				  : "min_non_active_revisions";
+
+	if (a->min_non_active_revisions > a->max_non_active_revisions &&
+	    !is_bad(ld->autoscaler, "min_non_active_revisions") &&
+	    !is_bad(ld->autoscaler, "max_non_active_revisions"))
+		REPORT(ld, process_line(ld->autoscaler, key),
+		       "%s: expected min_non_active_revisions (%u) to be at most "
+		       "max_non_active_revisions (%u)",
+		       key, a->min_non_active_revisions, a->max_non_active_revisions);
+}
+
 void
 check_processes(struct loader *ld)
 {
@@ -150,6 +167,7 @@ check_processes(struct loader *ld)
 					   process_line(ld->autoscaler, "admin")});
 	free(all);
 	check_certificates(ld);
+	check_retention(ld);
 }
 
 /* --- a service's own keys --- */
@@ -269,6 +287,11 @@ check_traffic(struct loader *ld, const struct conf_section *s, const struct serv
 
 		sum += svc->traffic[i].percent;
 		is_sure = is_sure && !is_bad(sub, "percent");
+		if (svc->traffic[i].latest > svc->traffic[i].percent && is_sure &&
+		    !is_bad(sub, "latest"))
+			REPORT(ld, line_of(sub, "latest"),
+			       "latest: expected at most percent (%u), got \"%u\"",
+			       svc->traffic[i].percent, svc->traffic[i].latest);
 		if (!has_revision(svc, svc->traffic[i].revision))
 			REPORT(ld, sub->line, "traffic: expected a revision of service %s, got %s",
 			       CONF_QUOTED(svc->name), CONF_QUOTED(svc->traffic[i].revision));

@@ -125,10 +125,23 @@ worse(const char *a, const char *b)
 	return "asleep";
 }
 
+/* Its tags, and "@latest" if it has traffic that moves to the next revision; the caller's. */
+static char *
+tags_of(const struct jget *rev, const char *between)
+{
+	char *tags = session_list(rev, "tags", between), *all;
+
+	if (whole(rev, "latest_percent") == 0)
+		return tags;
+	all = xasprintf("@latest%s%s", tags[0] == '\0' ? "" : between, tags);
+	free(tags);
+	return all;
+}
+
 static void
 add_traffic(const struct jget *rev, struct strbuf *out)
 {
-	char *name = session_text(rev, "revision"), *tags = session_list(rev, "tags", ",");
+	char *name = session_text(rev, "revision"), *tags = tags_of(rev, ",");
 
 	if (whole(rev, "percent") > 0)
 		strbuf_addf(out, "%s%s %lu%%", out->len > 0 ? ", " : "", name,
@@ -218,7 +231,7 @@ runs_of(const struct jget *rev)
 static void
 put_traffic_cells(struct show *show, const struct jget *rev)
 {
-	char *tags = session_list(rev, "tags", ",");
+	char *tags = tags_of(rev, ",");
 
 	out_cell(show->table, OUT_PLAIN, "%lu%%", whole(rev, "percent"));
 	out_cell(show->table, OUT_PLAIN, "%s", tags[0] == '\0' ? "-" : tags);
@@ -427,7 +440,7 @@ put_revision_page(const struct jget *rev, void *arg)
 {
 	const struct show *show = arg;
 	char *name = session_text(rev, "name"), *state = session_text(rev, "state");
-	char *tags = session_list(rev, "tags", ", "), *runs = runs_of(rev);
+	char *tags = tags_of(rev, ", "), *runs = runs_of(rev);
 
 	if (is_shown(show, rev)) {
 		out_text("\n");

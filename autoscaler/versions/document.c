@@ -12,6 +12,9 @@
 
 #define SERVICE_HEAD "# activatorctl: generation=%" PRIu64 " next=%" PRIu32 "\n"
 #define SERVICE_SCAN "# activatorctl: generation=%" SCNu64 " next=%" SCNu32
+/* A line for each revision that is not active: since when. */
+#define INACTIVE_LINE "# activatorctl: inactive_since=%" PRId64 " %s\n"
+#define INACTIVE_SCAN "# activatorctl: inactive_since=%" SCNd64 " %n"
 #define REVISION_HEAD "# activatorctl: created=%" PRId64 "\n"
 #define REVISION_SCAN "# activatorctl: created=%" SCNd64
 
@@ -114,6 +117,8 @@ put_route(const struct stored_service *s, bool is_active_only, struct strbuf *ou
 		strbuf_adds(out, "    traffic ");
 		value_format_string(r->name, out);
 		strbuf_addf(out, " { percent = %u", r->percent);
+		if (MIN(r->latest, r->percent) > 0)
+			strbuf_addf(out, " latest = %u", MIN(r->latest, r->percent));
 		if (r->tag != NULL) {
 			strbuf_adds(out, " tag = ");
 			value_format_string(r->tag, out);
@@ -133,7 +138,12 @@ put_revision(const struct stored_revision *r, struct strbuf *out)
 void
 document_put_service(const struct stored_service *s, struct strbuf *out)
 {
+	size_t i;
+
 	strbuf_addf(out, SERVICE_HEAD, s->generation, s->next);
+	for (i = 0; i < s->n; i++)
+		if (s->v[i].inactive_s != 0)
+			strbuf_addf(out, INACTIVE_LINE, s->v[i].inactive_s, s->v[i].name);
 	put_title("service", s->name, out);
 	strbuf_adds(out, s->body);
 	put_route(s, false, out);
@@ -222,22 +232,55 @@ text_of(const struct conf_section *s, const char *key)
 	return v == NULL || v->n == 0 ? NULL : v->texts[0];
 }
 
+static uint32_t
+percent_of(const struct conf_section *s, const char *key)
+{
+	const char *text = text_of(s, key);
+
+	return text == NULL ? 0 : (uint32_t)strtoul(text, NULL, 10);
+}
+
 static void
 read_route(const struct conf_section *service, struct stored_service *s)
 {
 	const struct conf_section *t;
-	const char *percent, *tag;
+	const char *tag;
 	size_t i;
 
 	s->v = xcalloc(conf_section_count(service, IN_TRAFFIC) + 1, sizeof *s->v);
 	for (i = 0; (t = conf_section_at(service, IN_TRAFFIC, i)) != NULL; i++) {
-		percent = text_of(t, "percent");
 		tag = text_of(t, "tag");
-		s->v[s->n++] = (struct stored_revision){
-			.name = xstrdup(t->title),
-			.body = xstrdup(""),
-			.percent = percent == NULL ? 0 : (uint32_t)strtoul(percent, NULL, 10),
-			.tag = tag == NULL ? NULL : xstrdup(tag)};
+		s->v[s->n++] = (struct stored_revision){.name = xstrdup(t->title),
+							.body = xstrdup(""),
+							.percent = percent_of(t, "percent"),
+							.latest = percent_of(t, "latest"),
+							.tag = tag == NULL ? NULL : xstrdup(tag)};
+	}
+}
+
+/* The lines between the first one and the service. */
+static void
+read_inactive(const char *text, struct stored_service *s)
+{
+	const char *line;
+	int64_t since;
+	int skip;
+
+	for (line = strchr(text, '\n'); line != NULL; line = strchr(line, '\n')) {
+		struct stored_revision *r;
+		char *name;
+
+		line++;
+		skip = 0;
+		if (line[0] != '#')
+			return;
+		if (sscanf(line, INACTIVE_SCAN, &since, &skip) != 1 || skip == 0)
+			continue;
+		name = xstrndup(line + skip, strcspn(line + skip, "\n"));
+		r = stored_service_find(s, name);
+		free(name);
+		if (r != NULL)
+			r->inactive_s = since;
 	}
 }
 
@@ -264,6 +307,7 @@ document_read_service(const char *file, const char *text, size_t n, struct store
 	free((*out)->body);
 	(*out)->body = strbuf_take(&body);
 	read_route(service, *out);
+	read_inactive(text, *out);
 	conf_free(&root);
 	return 0;
 }

@@ -64,13 +64,34 @@ stored_service_copy(const struct stored_service *from)
 	return s;
 }
 
+/* "@latest", as kn has it, cannot be a name. */
+static bool
+is_latest_word(const char *revision)
+{
+	return strcmp(revision + (revision[0] == '@'), "latest") == 0;
+}
+
+static struct stored_revision *
+find_latest(const struct stored_service *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->n; i++)
+		if (s->v[i].latest > 0)
+			return &s->v[i];
+	for (i = s->n; i-- > 0;)
+		if (!s->v[i].is_tried || i == 0)
+			return &s->v[i];
+	return NULL;
+}
+
 struct stored_revision *
 stored_service_find(const struct stored_service *s, const char *revision)
 {
 	size_t i;
 
-	if (strcmp(revision, "latest") == 0 && s->n > 0)
-		return &s->v[s->n - 1];
+	if (is_latest_word(revision))
+		return find_latest(s);
 	for (i = 0; i < s->n; i++)
 		if (strcmp(s->v[i].name, revision) == 0)
 			return &s->v[i];
@@ -91,6 +112,32 @@ no_revision(const struct stored_service *s, const char *revision, struct err *e)
 
 /* --- percents --- */
 
+/* Nothing follows `latest` any more. */
+static void
+pin(struct stored_service *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->n; i++)
+		s->v[i].latest = 0;
+}
+
+/* What follows `latest` goes to the i-th revision.  False: nothing does. */
+static bool
+move_latest(struct stored_service *s, size_t i)
+{
+	struct stored_revision *from = find_latest(s), *to = &s->v[i];
+	uint32_t percent = from == NULL ? 0 : MIN(from->latest, from->percent);
+
+	if (percent == 0)
+		return false;
+	pin(s);
+	from->percent -= percent;
+	to->percent += percent;
+	to->latest = percent;
+	return true;
+}
+
 /* Let the others of `one` share what it leaves of 100, in their proportions.  What rounding leaves
  * over goes to the largest of them. */
 static void
@@ -99,6 +146,7 @@ give(struct stored_service *s, size_t one, uint32_t percent)
 	uint32_t sum = 0, given = 0, left = 100 - percent;
 	size_t i, largest = one;
 
+	pin(s);
 	for (i = 0; i < s->n; i++)
 		sum += i == one ? 0 : s->v[i].percent;
 	for (i = 0; i < s->n; i++) {
@@ -119,8 +167,10 @@ give(struct stored_service *s, size_t one, uint32_t percent)
 int
 model_set_traffic(struct stored_service *s, const struct model_traffic *v, size_t n, struct err *e)
 {
+	const struct stored_revision *latest = find_latest(s);
 	struct stored_revision *r;
 	uint64_t sum = 0;
+	unsigned has_latest = 0;
 	size_t i;
 
 	for (i = 0; i < n; i++)
@@ -131,11 +181,18 @@ model_set_traffic(struct stored_service *s, const struct model_traffic *v, size_
 	for (i = 0; i < n; i++)
 		if (stored_service_find(s, v[i].revision) == NULL)
 			return no_revision(s, v[i].revision, e);
+		else if (v[i].latest > v[i].percent || (v[i].latest > 0 && has_latest++))
+			return err_set(e, 0,
+				       "latest: expected a part of the percent of one revision");
+	pin(s);
 	for (i = 0; i < s->n; i++)
 		s->v[i].percent = 0;
 	for (i = 0; i < n; i++) {
-		r = stored_service_find(s, v[i].revision);
+		bool is_latest = is_latest_word(v[i].revision);
+
+		r = is_latest ? &s->v[latest - s->v] : stored_service_find(s, v[i].revision);
 		r->percent += v[i].percent;
+		r->latest += is_latest ? v[i].percent : v[i].latest;
 	}
 	return 0;
 }
@@ -210,7 +267,7 @@ check_deploy(const struct stored_service *s, const struct model_deploy *d, struc
 	if (d->percent != MODEL_ALL && d->percent != MODEL_KEEP &&
 	    (d->percent < 0 || d->percent > 100))
 		return err_set(e, 0, "expected a percent of 0 to 100, got %d", d->percent);
-	if (d->revision != NULL && strcmp(d->revision, "latest") == 0)
+	if (d->revision != NULL && is_latest_word(d->revision))
 		return err_set(e, 0, "\"latest\" stands for the newest revision: use another name");
 	if (d->revision != NULL && stored_service_find(s, d->revision) != NULL)
 		return err_set(e, EEXIST,
@@ -235,7 +292,9 @@ model_deploy(struct stored_service *s, const struct model_deploy *d, bool *is_ne
 		text_replace(&s->body, d->service_body);
 	if (r == NULL)
 		r = add_revision(s, d);
-	if (d->percent != MODEL_KEEP || s->n == 1)
+	if (d->percent == MODEL_ALL && move_latest(s, (size_t)(r - s->v)))
+		; /* the rest of the route stays as it is */
+	else if (d->percent != MODEL_KEEP || s->n == 1)
 		give(s, (size_t)(r - s->v), d->percent < 0 ? 100 : (uint32_t)d->percent);
 	if (d->tag != NULL && model_set_tag(s, r->name, d->tag, e) < 0)
 		return NULL;
@@ -268,21 +327,76 @@ model_delete_revision(struct stored_service *s, const char *revision, struct err
 	return 0;
 }
 
+/* --- which revisions are kept --- */
+
+void
+model_note_activity(struct stored_service *s, int64_t now_s)
+{
+	size_t i;
+
+	for (i = 0; i < s->n; i++) {
+		struct stored_revision *r = &s->v[i];
+
+		if (stored_revision_is_active(r))
+			r->inactive_s = 0;
+		else if (r->inactive_s == 0)
+			r->inactive_s = now_s;
+	}
+}
+
+/* It is active, or the newest: a template that was deployed without traffic may get some. */
+static bool
+is_needed(const struct stored_service *s, size_t i)
+{
+	return i + 1 == s->n || stored_revision_is_active(&s->v[i]);
+}
+
+static bool
+is_stale(const struct stored_revision *r, const struct model_retention *retention, int64_t now_s)
+{
+	int64_t create_s = retention->since_create_s, active_s = retention->since_active_s;
+
+	if (create_s == 0 && active_s == 0)
+		return false;
+	if (create_s > 0 && now_s - r->created_s <= create_s)
+		return false;
+	return active_s == 0 || now_s - r->inactive_s >= active_s;
+}
+
+/* The revision that is not active for the longest, of those that are also stale (unless
+ * retention is NULL).  s->n: there is none. */
+static size_t
+find_oldest(const struct stored_service *s, const struct model_retention *retention, int64_t now_s)
+{
+	size_t oldest = s->n, i;
+
+	for (i = 0; i < s->n; i++) {
+		const struct stored_revision *r = &s->v[i];
+
+		if (is_needed(s, i) || (retention != NULL && !is_stale(r, retention, now_s)))
+			continue;
+		if (oldest == s->n || r->inactive_s < s->v[oldest].inactive_s)
+			oldest = i;
+	}
+	return oldest;
+}
+
 size_t
-model_collect(struct stored_service *s, int64_t now_s)
+model_collect(struct stored_service *s, const struct model_retention *retention, int64_t now_s)
 {
 	size_t idle = 0, removed = 0, i;
 
 	for (i = 0; i < s->n; i++)
-		idle += !stored_revision_is_active(&s->v[i]);
-	for (i = 0; i < s->n && idle > MODEL_KEEP_LEAST;) {
-		const struct stored_revision *r = &s->v[i];
-
-		if (stored_revision_is_active(r) ||
-		    (idle <= MODEL_KEEP_MOST && now_s - r->created_s < MODEL_KEEP_S)) {
-			i++;
-			continue;
-		}
+		idle += !is_needed(s, i);
+	while (idle > 0) {
+		if (idle > retention->most)
+			i = find_oldest(s, NULL, now_s);
+		else if (idle > retention->least)
+			i = find_oldest(s, retention, now_s);
+		else
+			break;
+		if (i == s->n)
+			break;
 		remove_at(s, i);
 		idle--;
 		removed++;

@@ -4,6 +4,7 @@
  * A revision never changes.  A template that equals an existing one makes no new revision.  The
  * percents of a service sum to 100.  A revision without percent and without tag costs nothing, and
  * stays to go back to, until there are too many (model_collect()).
+ * A part of a revision's percent may follow `latest`: it moves on when the next one is deployed.
  * Pure: no clock, no I/O.  Thread: the owner.
  *
  * Room: autoscaler/versions has the services that activatorctl makes: their model, and the store
@@ -17,14 +18,18 @@
 
 #include "common/err.h"
 
-#define MODEL_REVISIONS_MAX 1000 /* of a service */
+#define MODEL_REVISIONS_MAX 2000 /* of a service */
 
 struct stored_revision {
 	char *name;	   /* "shop-00002", or as the operator has named it */
 	char *body;	   /* its keys and sections, as the text of a conf file (document.h) */
 	int64_t created_s; /* wall clock */
+	/* Since when it has had neither traffic nor a tag (wall clock); 0: it has, or it is not
+	 * known (model_note_activity()). */
+	int64_t inactive_s;
 	uint32_t percent;
-	char *tag; /* NULL: none */
+	uint32_t latest; /* of percent; of one revision at most it is not 0 */
+	char *tag;	 /* NULL: none */
 	/* `deploy --wait` finds out whether it starts, before it gets traffic.  Not stored: after a
 	 * restart it is a revision like any other without traffic. */
 	bool is_tried;
@@ -43,11 +48,12 @@ NODISCARD struct stored_service *stored_service_new(const char *name);
 NODISCARD struct stored_service *stored_service_copy(const struct stored_service *);
 void stored_service_free(struct stored_service **);
 void stored_revision_fini(struct stored_revision *);
+/* "latest": the one that has the traffic of `latest`, else the newest that is not tried. */
 struct stored_revision *stored_service_find(const struct stored_service *, const char *revision);
 /* Has it traffic, or a tag by which it can be reached, or is it tried? */
 bool stored_revision_is_active(const struct stored_revision *);
 
-#define MODEL_ALL (-1)	/* percent: all of it */
+#define MODEL_ALL (-1)	/* percent: what follows `latest`; if there is none, all of it */
 #define MODEL_KEEP (-2) /* … what it has; a new one gets none */
 struct model_deploy {
 	const char *service_body; /* NULL: stays as it is */
@@ -61,11 +67,12 @@ struct model_deploy {
 NODISCARD struct stored_revision *model_deploy(struct stored_service *, const struct model_deploy *,
 					       bool *is_new, struct err *);
 
-/* Give each revision its percent; what is not named gets 0, and they must sum to 100.  "latest"
- * stands for the newest. */
+/* Give each revision its percent; what is not named gets 0, and they must sum to 100.  What is
+ * given to "latest" follows it from now on. */
 struct model_traffic {
 	const char *revision;
 	uint32_t percent;
+	uint32_t latest; /* of percent, of a revision that is named: follows `latest` */
 };
 NODISCARD int model_set_traffic(struct stored_service *, const struct model_traffic *, size_t n,
 				struct err *);
@@ -74,11 +81,18 @@ NODISCARD int model_set_tag(struct stored_service *, const char *revision, const
 			    struct err *);
 NODISCARD int model_delete_revision(struct stored_service *, const char *revision, struct err *);
 
-/* Remove revisions that are not active: the oldest beyond MODEL_KEEP_MOST, and those beyond
- * MODEL_KEEP_LEAST that are older than MODEL_KEEP_S.  Returns how many. */
-#define MODEL_KEEP_LEAST 20
-#define MODEL_KEEP_MOST 500
-#define MODEL_KEEP_S (48 * 3600)
-size_t model_collect(struct stored_service *, int64_t now_s);
+/* Note which revisions are not active any more (now_s: wall clock).  To be called after each
+ * change, before model_collect(). */
+void model_note_activity(struct stored_service *, int64_t now_s);
+
+/* Which revisions that are not active are kept, as Knative's config-gc has it. */
+struct model_retention {
+	int64_t since_create_s, since_active_s; /* 0: does not count */
+	uint32_t least, most;
+};
+/* Remove revisions that are neither active nor the newest, those first that have been so for the
+ * longest: more than `least` of them, as long as they are older than both times; and all beyond
+ * `most`.  Returns how many. */
+size_t model_collect(struct stored_service *, const struct model_retention *, int64_t now_s);
 
 #endif

@@ -313,3 +313,48 @@ def test_percents_hold(tmp_path):
             assert s.get("shop.x")[0] == 200
         new = served("next-shop.x") - before - 1
         assert 40 < new < 120  # the mean is 80, the standard deviation 8
+
+
+def test_old_revisions_are_removed(tmp_path):
+    keys = ("retain_since_create_time = 0 retain_since_last_active_time = 0 "
+            "min_non_active_revisions = 1 max_non_active_revisions = 3")
+    with running(tmp_path, CONF, autoscaler=keys) as s:
+        deploy(s, "shop", "--host", "shop.x")
+        change(s, "traffic", "shop", "--tag", "shop-00001=old")
+        for n in range(6):
+            deploy(s, "shop", command=["--response", "%dms" % n])
+        assert list(percents(s, "shop")) == ["shop-00001", "shop-00007", "shop-00004", "shop-00005",
+                                             "shop-00006"]
+        s.edit("retain_since_create_time = 0", "retain_since_create_time = 1s")
+        change(s, "reload")
+        wait_until(lambda: deploy(s, "shop", "--traffic", "100", command=["--response", "9ms"]) and
+                   len(percents(s, "shop")) == 3, what="the time of the others to be over")
+        assert list(percents(s, "shop")) == ["shop-00001", "shop-00008", "shop-00007"]
+        assert "old revisions removed" in s.autoscaler.text()
+
+
+def test_latest_follows_what_is_deployed(tmp_path):
+    with running(tmp_path, CONF) as s:
+        deploy(s, "shop", "--host", "shop.x")
+        done = change(s, "traffic", "shop", "shop-00001=90", "@latest=10")
+        assert "shop-00001 100% (@latest)" in done.err
+        assert "and gets 10%" in deploy(s, "shop", command=["--response", "1ms"]).err
+        assert percents(s, "shop") == {"shop-00001": 90, "shop-00002": 10}
+        assert "@latest" in ctl(s, "revisions", "shop").out
+        s.autoscaler.kill()
+        s.start_autoscaler()
+        wait_until(lambda: ctl(s, "list").status == 0, what="the autoscaler")
+        deploy(s, "shop", command=["--response", "2ms"])
+        assert percents(s, "shop") == {"shop-00001": 90, "shop-00003": 10, "shop-00002": 0}
+        text = change(s, "export").out
+        assert 'traffic "shop-00003" { percent = 10 latest = 10 }' in text
+        file = tmp_path / "shop.conf"
+        file.write_text(text)
+        change(s, "delete", "shop")
+        change(s, "apply", "-f", str(file))
+        assert change(s, "export").out == text
+        file.write_text(text.replace("latest = 10", "latest = 11"))
+        assert "latest: expected" in change(s, "apply", "-f", str(file), status=1).err
+        deploy(s, "shop", "--traffic", "50", command=["--response", "3ms"])
+        deploy(s, "shop", command=["--response", "4ms"])
+        assert percents(s, "shop")["shop-00005"] == 100

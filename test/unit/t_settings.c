@@ -150,6 +150,15 @@ static const struct {
 	 "4: tag: expected a tag of its own, got \"x\", which line 3 has already"},
 	{SERVICE("traffic \"v1\" { percent = 1000 }", V1),
 	 "3: percent: expected 0 to 100, got \"1000\""},
+	{SERVICE("traffic \"v1\" { percent = 60\nlatest = 61 }\ntraffic \"v2\" { percent = 40 }",
+		 V1 V2),
+	 "4: latest: expected at most percent (60), got \"61\""},
+	{"autoscaler { min_non_active_revisions = 5\nmax_non_active_revisions = 4 }\n" MINIMAL,
+	 "1: min_non_active_revisions: expected min_non_active_revisions (5) to be at most "
+	 "max_non_active_revisions (4)"},
+	{"autoscaler {\nmax_non_active_revisions = 4 }\n" MINIMAL,
+	 "2: max_non_active_revisions: expected min_non_active_revisions (20) to be at most "
+	 "max_non_active_revisions (4)"},
 	/* revisions */
 	{REVISION(""), "4: revision \"v1\": expected one of command, addresses, deployment and "
 		       "workload, got none"},

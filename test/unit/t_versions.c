@@ -18,6 +18,15 @@
 #define HOSTS "    hosts = {\"shop.x\"}\n"
 #define COMMAND(n) "        command = {\"app\", \"" n "\"}\n"
 
+#define TO(name, n)                                                                                \
+	{                                                                                          \
+		.revision = (name), .percent = (n)                                                 \
+	}
+#define TO_LATEST(name, n, part)                                                                   \
+	{                                                                                          \
+		.revision = (name), .percent = (n), .latest = (part)                               \
+	}
+
 static char dir[64];
 
 static int
@@ -131,19 +140,21 @@ traffic_and_tags(void **state)
 	assert_non_null(deploy(s, COMMAND("1"), MODEL_ALL, "one", NULL));
 	assert_non_null(deploy(s, COMMAND("2"), MODEL_ALL, "two", NULL));
 	assert_int_equal(
-		model_set_traffic(s, (struct model_traffic[]){{"one", 90}, {"latest", 10}}, 2, &e),
+		model_set_traffic(s, (struct model_traffic[]){TO("one", 90), TO("latest", 10)}, 2,
+				  &e),
 		0);
 	assert_percents(s, "90 10");
-	assert_int_equal(model_set_traffic(s, (struct model_traffic[]){{"one", 90}}, 1, &e), -1);
+	assert_int_equal(model_set_traffic(s, (struct model_traffic[]){TO("one", 90)}, 1, &e), -1);
 	assert_non_null(strstr(e.text, "sum to 90"));
 	assert_int_equal(
-		model_set_traffic(s, (struct model_traffic[]){{"one", 90}, {"no", 10}}, 2, &e), -1);
+		model_set_traffic(s, (struct model_traffic[]){TO("one", 90), TO("no", 10)}, 2, &e),
+		-1);
 	assert_percents(s, "90 10");
 	assert_int_equal(model_set_tag(s, "one", "blue", &e), 0);
 	assert_int_equal(model_set_tag(s, "two", "blue", &e), 0);
 	assert_null(s->v[0].tag);
 	assert_int_equal(model_delete_revision(s, "two", &e), -1);
-	assert_int_equal(model_set_traffic(s, (struct model_traffic[]){{"one", 100}}, 1, &e), 0);
+	assert_int_equal(model_set_traffic(s, (struct model_traffic[]){TO("one", 100)}, 1, &e), 0);
 	assert_int_equal(model_delete_revision(s, "two", &e), -1); /* it has a tag */
 	assert_int_equal(model_set_tag(s, NULL, "blue", &e), 0);
 	assert_int_equal(model_set_tag(s, NULL, "blue", &e), -1);
@@ -153,22 +164,103 @@ traffic_and_tags(void **state)
 }
 
 static void
-old_revisions_are_collected_but_none_that_is_active(void **state)
+what_latest_has_moves_on(void **state)
+{
+	struct stored_service *s = stored_service_new("shop");
+	struct err e;
+
+	(void)state;
+	assert_non_null(deploy(s, COMMAND("1"), MODEL_ALL, "one", NULL));
+	assert_non_null(deploy(s, COMMAND("2"), MODEL_ALL, "two", NULL));
+	assert_int_equal(model_set_traffic(s,
+					   (struct model_traffic[]){
+						   TO("one", 70), TO("@latest", 10), TO("two", 20)},
+					   3, &e),
+			 0);
+	assert_percents(s, "70 30");
+	assert_int_equal(s->v[1].latest, 10);
+	assert_non_null(deploy(s, COMMAND("3"), MODEL_KEEP, "three", NULL)); /* it is tried first */
+	assert_percents(s, "70 30 0");
+	assert_string_equal(stored_service_find(s, "latest")->name, "two");
+	assert_non_null(deploy(s, COMMAND("3"), MODEL_ALL, "three", NULL));
+	assert_percents(s, "70 20 10");
+	assert_int_equal(s->v[2].latest, 10);
+	assert_non_null(deploy(s, COMMAND("1"), MODEL_ALL, NULL, NULL)); /* back to it */
+	assert_percents(s, "80 20 0");
+	assert_int_equal(s->v[0].latest, 10);
+	/* A percent that is named ends it. */
+	assert_non_null(deploy(s, COMMAND("4"), 50, NULL, NULL));
+	assert_percents(s, "40 10 0 50");
+	assert_non_null(deploy(s, COMMAND("5"), MODEL_ALL, NULL, NULL));
+	assert_percents(s, "0 0 0 0 100");
+	assert_int_equal(
+		model_set_traffic(s,
+				  (struct model_traffic[]){TO_LATEST("one", 10, 11), TO("two", 90)},
+				  2, &e),
+		-1);
+	assert_int_equal(model_set_traffic(s,
+					   (struct model_traffic[]){TO_LATEST("one", 10, 5),
+								    TO_LATEST("two", 90, 1)},
+					   2, &e),
+			 -1);
+	assert_percents(s, "0 0 0 0 100");
+	assert_int_equal(
+		model_set_traffic(s,
+				  (struct model_traffic[]){TO("one", 10), TO_LATEST("two", 90, 40)},
+				  2, &e),
+		0);
+	assert_non_null(deploy(s, COMMAND("6"), MODEL_ALL, NULL, NULL));
+	assert_percents(s, "10 50 0 0 0 40");
+	stored_service_free(&s);
+}
+
+/* n revisions, of which all but the last one are not active; the third has a tag.  The i-th was
+ * made at 1000 and was active until 1000 + i. */
+static struct stored_service *
+many(int n)
 {
 	struct stored_service *s = stored_service_new("shop");
 	char body[40];
 	int i;
 
-	(void)state;
-	for (i = 0; i < 60; i++) {
+	for (i = 0; i < n; i++) {
 		snprintf(body, sizeof body, "body %d\n", i);
-		assert_non_null(deploy(s, body, MODEL_ALL, NULL, i == 3 ? "old" : NULL));
+		assert_non_null(deploy(s, body, MODEL_ALL, NULL, i == 2 ? "old" : NULL));
+		model_note_activity(s, 1000 + i);
 	}
-	assert_int_equal(model_collect(s, 1000), 0); /* all are young */
-	assert_int_equal(model_collect(s, 1000 + MODEL_KEEP_S), 60 - 2 - MODEL_KEEP_LEAST);
-	assert_int_equal(s->n, MODEL_KEEP_LEAST + 2);
+	return s;
+}
+
+static void
+old_revisions_are_collected_but_none_that_is_active(void **state)
+{
+	const struct model_retention r = {100, 50, 5, 30};
+	struct stored_service *s = many(20);
+
+	(void)state;
+	assert_int_equal(s->v[0].inactive_s, 1001);
+	assert_int_equal(model_collect(s, &r, 1100), 0);	  /* all are young */
+	assert_int_equal(model_collect(s, &r, 1101), 20 - 2 - 5); /* all are old */
+	assert_int_equal(s->n, 7);
 	assert_string_equal(s->v[0].tag, "old");
-	assert_percents(s, "0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 100");
+	assert_percents(s, "0 0 0 0 0 0 100");
+	stored_service_free(&s);
+	s = many(20);
+	assert_int_equal(model_collect(s, &(struct model_retention){10, 50, 5, 30}, 1055), 4);
+	assert_string_equal(s->v[0].name, "shop-00003"); /* its tag */
+	assert_string_equal(s->v[1].name, "shop-00006"); /* active until 1006 */
+	assert_int_equal(model_collect(s, &(struct model_retention){10, 0, 5, 30}, 1055), 9);
+	stored_service_free(&s);
+	s = many(20);
+	assert_int_equal(model_collect(s, &(struct model_retention){0, 0, 0, 30}, INT32_MAX), 0);
+	assert_int_equal(model_collect(s, &(struct model_retention){100, 50, 4, 10}, 1001), 8);
+	assert_string_equal(s->v[1].name, "shop-00010"); /* the oldest have gone */
+	assert_int_equal(model_collect(s, &(struct model_retention){0, 0, 0, 0}, 1001), 10);
+	assert_int_equal(s->n, 2);
+	assert_non_null(deploy(s, "body\n", 0, NULL, NULL));
+	model_note_activity(s, 2000);
+	assert_int_equal(model_collect(s, &(struct model_retention){0, 0, 0, 0}, 3000), 0);
+	assert_int_equal(s->n, 3); /* the newest one may get traffic yet */
 	stored_service_free(&s);
 }
 
@@ -216,11 +308,12 @@ command(int which)
 					       NULL, "next"));
 		else if (which == 2)
 			assert_int_equal(
-				model_set_traffic(s, (struct model_traffic[]){{"latest", 100}}, 1,
+				model_set_traffic(s, (struct model_traffic[]){TO("latest", 100)}, 1,
 						  &e),
 				0);
 		else
 			assert_int_equal(model_delete_revision(s, "shop-00001", &e), 0);
+		model_note_activity(s, 5000);
 		rc = version_store_put(store, &s, &e);
 	}
 	version_store_close(&store);
@@ -244,6 +337,11 @@ what_is_written_is_read_again(void **state)
 	assert_non_null(strstr(before, "generation=2 next=3"));
 	assert_non_null(strstr(before, "traffic \"shop-00002\" { percent = 10 tag = \"next\" }"));
 	assert_non_null(strstr(before, "command = {\"app\", \"2\"}"));
+	free(before);
+	assert_int_equal(command(2), 0);
+	before = contents();
+	assert_non_null(strstr(before, "traffic \"shop-00002\" { percent = 100 latest = 100 tag"));
+	assert_non_null(strstr(before, "\n# activatorctl: inactive_since=5000 shop-00001\n"));
 	free(before);
 	snprintf(path, sizeof path, "%s/services", dir);
 	assert_int_equal(stat(path, &st), 0);
@@ -479,6 +577,7 @@ main(void)
 		T(each_template_is_a_revision_once),
 		T(others_share_what_a_new_revision_leaves),
 		T(traffic_and_tags),
+		T(what_latest_has_moves_on),
 		T(old_revisions_are_collected_but_none_that_is_active),
 		T(what_is_written_is_read_again),
 		T(the_second_of_two_commands_hears_who_was_faster),
