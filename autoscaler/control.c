@@ -272,11 +272,31 @@ heard_since(void *arg)
 	return a->reconcile == NULL ? 0 : reconcile_heard_since(a->reconcile);
 }
 
+static void
+on_output(const struct driver_output *o, void *arg)
+{
+	struct autoscaler *a = arg;
+
+	if (a->ctl_commands != NULL)
+		ctl_commands_output(a->ctl_commands, o);
+}
+
+static void
+on_output_end(uint64_t token, void *arg)
+{
+	struct autoscaler *a = arg;
+
+	if (a->ctl_commands != NULL)
+		ctl_commands_output_end(a->ctl_commands, token);
+}
+
 static const struct driver_ops platform_ops = {.on_view = on_view,
 					       .on_closed = on_platform_closed,
 					       .on_services = on_services,
 					       .load = load,
-					       .heard_since = heard_since};
+					       .heard_since = heard_since,
+					       .on_output = on_output,
+					       .on_output_end = on_output_end};
 static const struct driver_ops addresses_ops = {
 	.on_view = on_view, .on_closed = on_addresses_closed, .on_services = on_services};
 
@@ -555,21 +575,22 @@ facts_of(const struct autoscaler *a)
 	struct reload_counts reloads;
 
 	reload_count(a->reload, &reloads);
-	return (struct facts){.id = a->id,
-			      .started_ns = a->started_ns,
-			      .generation = services_generation(a->services),
-			      .reloads = reloads,
-			      .control_requests = a->ctl == NULL ? 0 : ctl_server_requests(a->ctl),
-			      .max_instances = settings_max_instances(s),
-			      .driver = classes[s->autoscaler.driver]->name,
-			      .platform = a->platform,
-			      .services = a->services,
-			      .store = a->store,
-			      .reconcile = a->reconcile,
-			      .hub = a->hub,
-			      .ledger = a->ledger,
-			      .is_stopping = a->is_stopping,
-			      .upgrade_failures = relaunch_failures(a->relaunch)};
+	return (struct facts){
+		.id = a->id,
+		.started_ns = a->started_ns,
+		.generation = services_generation(a->services),
+		.reloads = reloads,
+		.control_requests = a->ctl == NULL ? 0 : ctl_server_requests(a->ctl),
+		.max_instances = settings_max_instances(s),
+		.driver = classes[s->autoscaler.driver]->name,
+		.platform = a->platform,
+		.services = a->services,
+		.store = a->store,
+		.reconcile = a->reconcile,
+		.hub = a->hub,
+		.ledger = a->ledger,
+		.is_stopping = a->is_stopping,
+		.upgrade_failures = a->relaunch == NULL ? 0 : relaunch_failures(a->relaunch)};
 }
 
 static struct facts

@@ -3,13 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autoscaler/ctl_logs.h"
+#include "autoscaler/ctl_target.h"
+#include "autoscaler/ctl_usage.h"
 #include "autoscaler/ctl_versions.h"
 #include "autoscaler/ctl_views.h"
 #include "autoscaler/explain.h"
 #include "autoscaler/reconcile/hub.h"
 #include "autoscaler/services.h"
 #include "common/clk.h"
-#include "common/conf_names.h"
 #include "common/jput.h"
 #include "common/list.h"
 #include "common/loop.h"
@@ -23,6 +25,7 @@ struct ctl_commands {
 	const struct ctl_backend *backend;
 	void *arg;
 	struct list jobs; /* struct job */
+	struct ctl_logs *logs;
 	uint64_t tokens;
 };
 
@@ -91,128 +94,6 @@ job_free(struct job *job)
 	free(job);
 }
 
-/* --- names --- */
-
-/* What NAME or NAME/REVISION stands for. */
-struct ctl_target {
-	const struct service_conf *service;
-	const char *revision; /* NULL: all */
-};
-
-/* "; did you mean NAME?", or nothing.  Owned by the caller. */
-static char *
-suggest_service(const struct services *services, const char *name)
-{
-	size_t n = services_n(services), i;
-	const char **names = xcalloc(n + 1, sizeof *names);
-	const char *nearest;
-	char *text;
-
-	for (i = 0; i < n; i++)
-		names[i] = services_at(services, i)->name;
-	nearest = conf_word_nearest(name, names, n);
-	text = nearest == NULL ? xstrdup("activatorctl list shows all services")
-			       : xasprintf("did you mean \"%s\"?", nearest);
-	free(names);
-	return text;
-}
-
-static void
-refuse_service(struct ctl_request *r, const struct services *services, const char *name)
-{
-	char *next = suggest_service(services, name);
-
-	ctl_done(r, CTL_NOT_FOUND, next, "there is no service \"%s\"", name);
-	free(next);
-}
-
-static const struct revision_conf *
-find_revision(const struct service_conf *service, const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < service->revisions_n; i++)
-		if (strcmp(service->revisions[i].name, name) == 0)
-			return &service->revisions[i];
-	return NULL;
-}
-
-static void
-refuse_revision(struct ctl_request *r, const struct service_conf *service, const char *name)
-{
-	const char **names = xcalloc(service->revisions_n + 1, sizeof *names), *nearest;
-	char *next;
-	size_t i;
-
-	for (i = 0; i < service->revisions_n; i++)
-		names[i] = service->revisions[i].name;
-	nearest = conf_word_nearest(name, names, service->revisions_n);
-	next = nearest == NULL
-		       ? xasprintf("activatorctl revisions %s shows its revisions", service->name)
-		       : xasprintf("did you mean \"%s/%s\"?", service->name, nearest);
-	ctl_done(r, CTL_NOT_FOUND, next, "the service \"%s\" has no revision \"%s\"", service->name,
-		 name);
-	free(next);
-	free(names);
-}
-
-/* Find what the request names; where there is no such thing, the request is done: -1. */
-static int
-find_target(struct ctl_request *r, const struct services *services, struct ctl_target *t)
-{
-	const char *name = ctl_asked(r)->name, *slash;
-	char *service;
-	int rc = -1;
-
-	if (name == NULL || name[0] == '\0') {
-		ctl_done(r, CTL_USAGE, NULL, "expected the name of a service");
-		return -1;
-	}
-	slash = strchr(name, '/');
-	service = slash == NULL ? xstrdup(name) : xstrndup(name, (size_t)(slash - name));
-	*t = (struct ctl_target){.service = services_find(services, service),
-				 .revision = slash == NULL ? NULL : slash + 1};
-	if (t->service == NULL)
-		refuse_service(r, services, service);
-	else if (t->revision != NULL && find_revision(t->service, t->revision) == NULL)
-		refuse_revision(r, t->service, t->revision);
-	else
-		rc = 0;
-	free(service);
-	return rc;
-}
-
-static bool
-has_traffic(const struct service_conf *service, const char *revision)
-{
-	size_t i;
-
-	for (i = 0; i < service->traffic_n; i++)
-		if (strcmp(service->traffic[i].revision, revision) == 0 &&
-		    service->traffic[i].percent > 0)
-			return true;
-	return false;
-}
-
-/* The full names of the revisions of a target; of a whole service those with traffic alone, if
- * with_traffic. */
-static void
-list_revisions(const struct ctl_target *t, bool with_traffic, struct str_list *out)
-{
-	char **names = xcalloc(t->service->revisions_n + 1, sizeof *names);
-	size_t i, n = 0;
-
-	for (i = 0; i < t->service->revisions_n; i++) {
-		const struct revision_conf *conf = &t->service->revisions[i];
-
-		if (t->revision != NULL ? strcmp(conf->name, t->revision) == 0
-					: !with_traffic || has_traffic(t->service, conf->name))
-			names[n++] = conf->full_name;
-	}
-	str_list_set(out, names, n);
-	free(names);
-}
-
 /* --- to show --- */
 
 static void
@@ -232,7 +113,7 @@ on_list(struct ctl_commands *c, struct ctl_request *r)
 	size_t i;
 
 	if (name != NULL && (service = services_find(f.services, name)) == NULL) {
-		refuse_service(r, f.services, name);
+		ctl_target_refuse(r, &f, name);
 		return;
 	}
 	for (i = 0; i < services_n(f.services); i++) {
@@ -251,7 +132,7 @@ on_describe(struct ctl_commands *c, struct ctl_request *r)
 	const struct facts f = facts_of(c);
 	struct ctl_target t;
 
-	if (find_target(r, f.services, &t) < 0)
+	if (ctl_target_find(r, &f, &t) < 0)
 		return;
 	put_service(r, &f, t.service, true);
 	ctl_done(r, CTL_OK, NULL, "%s", "");
@@ -290,9 +171,9 @@ on_why(struct ctl_commands *c, struct ctl_request *r)
 	struct ctl_target t;
 	size_t i;
 
-	if (find_target(r, f.services, &t) < 0)
+	if (ctl_target_find(r, &f, &t) < 0)
 		return;
-	list_revisions(&t, false, &names);
+	ctl_target_list(&t, false, &names);
 	for (i = 0; i < names.n; i++)
 		if ((rev = reconcile_find(f.reconcile, names.v[i])) != NULL)
 			put_why(r, rev);
@@ -307,7 +188,7 @@ is_reached(const struct scaled_revision *rev, enum goal goal)
 {
 	if (goal == GOAL_AWAKE)
 		return instances_ready(&rev->instances) > 0;
-	return rev->instances.n == 0 && rev->scale_sent == 0;
+	return rev->is_known && rev->instances.n == 0 && rev->scale_sent == 0;
 }
 
 /* Why a revision is not where the job wants it. */
@@ -319,6 +200,8 @@ phase_of(const struct scaled_revision *rev, enum goal goal)
 
 	if (rev->failure != NULL)
 		return xasprintf("%s: %s", name, rev->failure->message);
+	if (!rev->is_known)
+		return xasprintf("%s: its instances are not known yet", name);
 	if (goal == GOAL_AWAKE && rev->held_back != NULL)
 		return xasprintf("%s: held back: %s", name, rev->held_back);
 	if (goal == GOAL_AWAKE && instances_live(&rev->instances) > 0)
@@ -398,7 +281,7 @@ begin_waiting(struct ctl_commands *c, struct ctl_request *r, const struct ctl_ta
 {
 	struct job *job = job_new(c, r, goal);
 
-	list_revisions(t, goal == GOAL_AWAKE, &job->revisions);
+	ctl_target_list(t, goal == GOAL_AWAKE, &job->revisions);
 	look(job);
 }
 
@@ -414,7 +297,7 @@ ask_each(struct ctl_commands *c, struct ctl_request *r, const struct ctl_target 
 	int rc = 0;
 	size_t i;
 
-	list_revisions(t, with_traffic, &names);
+	ctl_target_list(t, with_traffic, &names);
 	for (i = 0; i < names.n && rc == 0; i++)
 		if ((rev = reconcile_find(f.reconcile, names.v[i])) != NULL)
 			rc = ask(rev, &e, c->arg);
@@ -430,7 +313,7 @@ on_wake(struct ctl_commands *c, struct ctl_request *r)
 	const struct facts f = facts_of(c);
 	struct ctl_target t;
 
-	if (find_target(r, f.services, &t) < 0 || ask_each(c, r, &t, c->backend->wake, true) < 0)
+	if (ctl_target_find(r, &f, &t) < 0 || ask_each(c, r, &t, c->backend->wake, true) < 0)
 		return;
 	if (ctl_asked(r)->is_waiting)
 		begin_waiting(c, r, &t, GOAL_AWAKE);
@@ -444,7 +327,7 @@ on_sleep(struct ctl_commands *c, struct ctl_request *r)
 	const struct facts f = facts_of(c);
 	struct ctl_target t;
 
-	if (find_target(r, f.services, &t) < 0 || ask_each(c, r, &t, c->backend->sleep, false) < 0)
+	if (ctl_target_find(r, &f, &t) < 0 || ask_each(c, r, &t, c->backend->sleep, false) < 0)
 		return;
 	if (ctl_asked(r)->is_waiting)
 		begin_waiting(c, r, &t, GOAL_ASLEEP);
@@ -459,7 +342,7 @@ on_wait(struct ctl_commands *c, struct ctl_request *r)
 	const char *state = ctl_asked(r)->state;
 	struct ctl_target t;
 
-	if (find_target(r, f.services, &t) < 0)
+	if (ctl_target_find(r, &f, &t) < 0)
 		return;
 	if (state == NULL || strcmp(state, "awake") == 0)
 		begin_waiting(c, r, &t, GOAL_AWAKE);
@@ -674,6 +557,38 @@ on_export(struct ctl_commands *c, struct ctl_request *r)
 	ctl_versions_export(r, &f);
 }
 
+/* --- what was written down --- */
+
+static void
+on_usage(struct ctl_commands *c, struct ctl_request *r)
+{
+	const struct facts f = facts_of(c);
+
+	ctl_usage_begin(r, &f);
+}
+
+static void
+on_logs(struct ctl_commands *c, struct ctl_request *r)
+{
+	const struct facts f = facts_of(c);
+
+	ctl_logs_begin(c->logs, r, &f);
+}
+
+void
+ctl_commands_output(struct ctl_commands *c, const struct driver_output *o)
+{
+	ctl_logs_output(c->logs, o);
+}
+
+void
+ctl_commands_output_end(struct ctl_commands *c, uint64_t token)
+{
+	const struct facts f = facts_of(c);
+
+	ctl_logs_end(c->logs, f.platform, token);
+}
+
 /* --- all commands --- */
 
 static const struct {
@@ -685,6 +600,7 @@ static const struct {
 	{"wait", on_wait},     {"reload", on_reload},	  {"upgrade", on_upgrade},
 	{"deploy", on_change}, {"traffic", on_change},	  {"rollback", on_change},
 	{"delete", on_change}, {"apply", on_change},	  {"export", on_export},
+	{"logs", on_logs},     {"usage", on_usage},
 };
 
 static void
@@ -709,11 +625,13 @@ on_request(struct ctl_request *r, const struct ctl_asked *asked, void *arg)
 static void
 on_gone(struct ctl_request *r, void *arg)
 {
-	struct job *job = ctl_state(r);
+	struct ctl_commands *c = arg;
+	const struct facts f = facts_of(c);
+	struct job *job;
 
-	(void)arg;
-	if (job != NULL)
-		job_free(job);
+	if (ctl_logs_gone(c->logs, r) || ctl_usage_gone(r, &f) || (job = ctl_state(r)) == NULL)
+		return;
+	job_free(job);
 }
 
 const struct ctl_ops ctl_commands_ops = {.on_request = on_request, .on_gone = on_gone};
@@ -725,6 +643,7 @@ ctl_commands_new(struct loop *loop, const struct ctl_backend *backend, void *arg
 
 	*c = (struct ctl_commands){.loop = loop, .backend = backend, .arg = arg};
 	list_init(&c->jobs);
+	c->logs = ctl_logs_new();
 	return c;
 }
 
@@ -737,5 +656,6 @@ ctl_commands_free(struct ctl_commands **cp)
 	if (c == NULL)
 		return;
 	CHECK(list_empty(&c->jobs));
+	ctl_logs_free(&c->logs);
 	free(c);
 }

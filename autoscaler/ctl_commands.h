@@ -37,4 +37,8 @@ void ctl_commands_result(struct ctl_commands *, uint64_t peer, const char *token
 			 const char *text);
 void ctl_commands_peer_down(struct ctl_commands *, uint64_t peer);
 
+/* As driver_ops.on_output and on_output_end. */
+void ctl_commands_output(struct ctl_commands *, const struct driver_output *);
+void ctl_commands_output_end(struct ctl_commands *, uint64_t token);
+
 #endif

@@ -120,6 +120,18 @@ ctl_line_end(struct ctl_request *r)
 }
 
 void
+ctl_send_line(struct ctl_request *r, const char *text, size_t n)
+{
+	link_send(r->link, text, n);
+}
+
+size_t
+ctl_queued(const struct ctl_request *r)
+{
+	return link_queued(r->link);
+}
+
+void
 ctl_progress(struct ctl_request *r, const char *text)
 {
 	int64_t now = clk_now();

@@ -72,6 +72,10 @@ int64_t ctl_since_ns(const struct ctl_request *); /* clk_now() when it came */
 /* Send a line of that type: ctl_line_end() behind the members that the caller puts. */
 struct jput *ctl_line(struct ctl_request *, const char *type);
 void ctl_line_end(struct ctl_request *);
+/* Send a whole line that the caller has made. */
+void ctl_send_line(struct ctl_request *, const char *text, size_t n);
+/* Bytes that wait for the peer to read them. */
+size_t ctl_queued(const struct ctl_request *);
 /* Send what goes on, if text differs from the last one, or that was a second ago. */
 void ctl_progress(struct ctl_request *, const char *text);
 /* End the request.  message: what was done, or why not, in one line.  next: what the operator can

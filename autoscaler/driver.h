@@ -53,6 +53,16 @@ struct driver_view {
 /* What a busy lease adds to an instance's load: more than its requests, which are cut at this. */
 #define DRIVER_LEASE_LOAD UINT32_C(1000000)
 
+/* A line that an instance wrote; or how many of its lines were lost. */
+struct driver_output {
+	const char *revision, *id;
+	const char *text; /* NULL: `lost` lines were not passed on */
+	uint64_t lost;
+	int64_t wall_ms;     /* when it came; 0: unknown */
+	uint64_t epoch, seq; /* its number; seq 0: unknown */
+	uint64_t token;	     /* of the read_output() that it answers; 0: it came just now */
+};
+
 struct driver_ops {
 	/* Something of the revision changed. */
 	void (*on_view)(const struct driver_view *, void *arg);
@@ -68,6 +78,11 @@ struct driver_ops {
 	/* May be NULL.  Since when at least one activator has been connected without a break, which
 	 * reports the instances that answer; 0: none is.  May be called from inside a call. */
 	int64_t (*heard_since)(void *arg);
+	/* May be NULL.  An instance has written a line, or read_output() has found one. */
+	void (*on_output)(const struct driver_output *, void *arg);
+	/* May be NULL.  All lines of that read_output() were reported.  token 0: those that were
+	 * under way have come to nothing, or it can be called again. */
+	void (*on_output_end)(uint64_t token, void *arg);
 };
 
 struct driver {
@@ -120,6 +135,13 @@ struct driver_class {
 	/* May be NULL.  The services that the driver finds by itself, by the given settings;
 	 * borrowed until the next call has returned.  NULL: not known yet. */
 	const struct service_conf *(*services)(struct driver *, const struct settings *, size_t *n);
+	/* May be NULL: the driver does not read what instances write.  Report the last lines that
+	 * instances of these revisions wrote, behind the line `after` of that epoch (0, 0: all),
+	 * and not before since_ms (wall clock): ops->on_output() for each, then
+	 * ops->on_output_end().  token: > 0.  -1 with err: it cannot; EAGAIN: on_output_end(0)
+	 * comes when it can. */
+	int (*read_output)(struct driver *, const struct str_list *revisions, uint64_t token,
+			   uint64_t epoch, uint64_t after, int64_t since_ms, struct err *);
 	/* May be NULL. */
 	void (*counts)(struct driver *, struct driver_counts *);
 };

@@ -234,7 +234,8 @@ struct autoscaler_conf {
 	uint32_t max_instances;		/* of all revisions; 0: see settings_max_instances() */
 	uint32_t port_first, port_last; /* of the instances of driver process */
 	int64_t orphan_timeout;
-	int64_t drain_timeout; /* of one instance */
+	uint64_t output_bytes, output_bytes_total; /* of lines that the keeper keeps */
+	int64_t drain_timeout;			   /* of one instance */
 	int64_t share_quantum;
 	uint32_t usage_days; /* 0: no journal */
 	uint64_t usage_max_bytes;

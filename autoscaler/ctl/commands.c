@@ -6,6 +6,7 @@
 
 #include "autoscaler/ctl/completion.h"
 #include "autoscaler/ctl/out.h"
+#include "autoscaler/ctl/reading.h"
 #include "autoscaler/ctl/session.h"
 #include "autoscaler/ctl/show.h"
 #include "common/clk.h"
@@ -20,6 +21,7 @@
 #define UPGRADE_TIMEOUT (120 * CLK_S)
 #define TOP_INTERVAL CLK_S
 #define APPLY_BYTES_MAX ((size_t)256 << 10) /* escaped, it fits into a request */
+#define LAST_LINES 10			    /* of a version that does not start */
 #define TOP_LINES_OTHER 4		    /* of the page: those that are not revisions */
 
 /* What "NAME" or "NAME/REVISION" names. */
@@ -337,6 +339,7 @@ try_deploy(const struct ctl_options *o, const struct session_request *r)
 		quiet.timeout_ns = o->wait_ns;
 		status = change(&quiet, "wake", revision, WAIT_TIMEOUT);
 		if (status != CTL_EXIT_OK) {
+			logs_show_last(o, revision, LAST_LINES);
 			ended = deploy_aside(o, r, false, &revision);
 			if (ended == CTL_EXIT_OK)
 				out_error("%s gets no traffic; activatorctl delete %s", revision,
@@ -562,6 +565,25 @@ const struct command commands[] = {
 	 "  activatorctl export >services.conf\n"
 	 "  activatorctl export shop\n",
 	 run_export},
+	{"logs", "NAME[/REVISION]", 1, 1, OPTION_OUTPUT | OPTION_LOGS | OPTION_SINCE,
+	 "show what the instances of a service have written",
+	 "The last lines that its programs wrote to standard output and error, each behind the\n"
+	 "instance, also of instances that have ended; -o wide puts the time before them. -f goes on\n"
+	 "with new ones, through starts and through a restart of the autoscaler.\n",
+	 "  activatorctl logs shop\n"
+	 "  activatorctl logs shop/shop-00002 -f\n"
+	 "  activatorctl logs shop --since 10m --tail 100 -o wide\n",
+	 run_logs},
+	{"usage", "[NAME]", 0, 1, OPTION_OUTPUT | OPTION_SINCE | OPTION_USAGE | OPTION_TO,
+	 "show what services have used, and what that has saved",
+	 "Since the beginning of today, or as --since, --from and --to say, in whole hours of UTC: the\n"
+	 "hours that instances ran, the hours that one instance would have run all the time, and the\n"
+	 "difference; requests, wakes, how long requests waited in sum, and CPU time. With a name,\n"
+	 "of its revisions; -o wide has more. The conf file's instance_hour_price adds costs.\n",
+	 "  activatorctl usage\n"
+	 "  activatorctl usage shop --since 7d --by day\n"
+	 "  activatorctl usage --from 2026-11-01 --to 2026-12-01 --by owner -o json\n",
+	 run_usage},
 	{"reload", "", 0, 0, CHANGES, "read the conf file again",
 	 "The autoscaler, then each activator. With a mistake in the file nothing changes, and\n"
 	 "each mistake is named with its line.\n",

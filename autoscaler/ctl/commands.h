@@ -17,6 +17,9 @@ enum {
 	OPTION_TO = 256,    /* --to */
 	OPTION_FILE = 512,  /* -f, --dry-run */
 	OPTION_GENERATION = 1024, /* --generation */
+	OPTION_LOGS = 2048,	  /* -f, --follow, --tail */
+	OPTION_SINCE = 4096,	  /* --since */
+	OPTION_USAGE = 8192,	  /* --from, --to, --by */
 };
 
 struct command {

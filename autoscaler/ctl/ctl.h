@@ -6,6 +6,8 @@
  *	main		the arguments
  *	commands	what each command asks for and shows; top
  *	show		the answers as tables
+ *	logs		what instances have written
+ *	usage		what services have used
  *	completion	scripts for shells
  *	session		the connection, and one answer
  *	out		terminal and files: tables, colour, progress
@@ -48,6 +50,9 @@ struct ctl_options {
 	uint32_t times;		      /* -n of top; 0: until interrupted */
 	const char *state;	      /* --for of wait; NULL: awake */
 	const char *file;	      /* -f of apply; NULL: none */
+	bool is_following;	      /* -f of logs */
+	uint32_t tail;		      /* lines of logs; UINT32_MAX: all */
+	int64_t since_ns;	      /* of logs and usage; 0: not given */
 	struct ctl_setting *settings; /* the keys that deploy was given, in their order */
 	size_t settings_n;
 	char **sent; /* "KEY=VALUE", as they are sent with the request */

@@ -24,6 +24,9 @@ enum {
 	LONG_HOST,
 	LONG_ENV,
 	LONG_WAIT,
+	LONG_FOLLOW,
+	LONG_TAIL,
+	LONG_SINCE,
 	LONG_SENT,     /* … + i: sent_options[i] */
 	LONG_KEY = 512 /* … + i: settings_keys[i] */
 };
@@ -39,10 +42,12 @@ static const struct {
 	{"untag", "untag", OPTION_UNTAG},
 	{"to", "to", OPTION_TO},
 	{"generation", "generation", OPTION_GENERATION},
+	{"from", "from", OPTION_USAGE},
+	{"by", "by", OPTION_USAGE},
 };
 
-/* Short options, and long ones; an option that not every command has, with its bit. */
-static const char short_options[] = "c:o:qn:f:hV";
+/* Short options, and long ones.  -f has no argument behind `logs`. */
+static const char short_options[] = "c:o:qn:f:hV", short_options_logs[] = "c:o:qn:fhV";
 static const struct option long_options[] = {
 	{"conf", required_argument, NULL, 'c'},
 	{"socket", required_argument, NULL, LONG_SOCKET},
@@ -58,6 +63,9 @@ static const struct option long_options[] = {
 	{"host", required_argument, NULL, LONG_HOST},
 	{"env", required_argument, NULL, LONG_ENV},
 	{"wait", required_argument, NULL, LONG_WAIT},
+	{"follow", no_argument, NULL, LONG_FOLLOW},
+	{"tail", required_argument, NULL, LONG_TAIL},
+	{"since", required_argument, NULL, LONG_SINCE},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, 'V'},
 };
@@ -66,6 +74,7 @@ struct arguments {
 	struct ctl_options options;
 	unsigned given; /* OPTION_* */
 	bool is_help, is_version;
+	bool is_logs;
 	char **words; /* the command and its arguments */
 	int n;
 };
@@ -124,11 +133,23 @@ put_command_help(const struct command *c)
 			 "      --untag TAG      remove a tag\n");
 	else if (c->options & OPTION_TAG)
 		out_text("      --tag TAG        a name that reaches it whatever its percent\n");
-	if (c->options & OPTION_TO)
+	if ((c->options & (OPTION_TO | OPTION_USAGE)) == OPTION_TO)
 		out_text("      --to REVISION    which one\n");
 	if (c->options & OPTION_FILE)
 		out_text("  -f, --file FILE      the file; - for standard input\n"
 			 "      --dry-run        say what would change, and change nothing\n");
+	if (c->options & OPTION_LOGS)
+		out_text(
+			"  -f, --follow         go on with what is written from now on, until Ctrl-C\n"
+			"      --tail NUMBER    of what there is only the last lines\n");
+	if (c->options & OPTION_SINCE)
+		out_text("      --since TIME     not what is older than that: 10m, 24h\n");
+	if (c->options & OPTION_USAGE)
+		out_text(
+			"      --from TIME      from then on: 2026-11-30, 2026-11-30T07:00:00Z\n"
+			"      --to TIME        until then\n"
+			"      --by WORDS       hour, day or month, and total, service, revision, owner\n"
+			"                       or cost_center, with a comma between\n");
 	if (c->options & OPTION_GENERATION)
 		out_text("      --generation N   only if it is the service's generation now\n");
 	if (c->options & OPTION_TOP)
@@ -171,11 +192,11 @@ take_format(const char *text, enum ctl_format *out)
 }
 
 static int
-take_number(const char *text, uint32_t *out)
+take_number(const char *name, const char *text, uint32_t *out)
 {
 	if (text_number(text, strlen(text), 1000000000, out))
 		return 0;
-	out_error("-n: expected a number, got \"%s\"", text);
+	out_error("%s: expected a number, got \"%s\"", name, text);
 	return -1;
 }
 
@@ -209,6 +230,33 @@ find_key(const char *name)
 		if (is_for_deploy(&settings_keys[i]) && strcmp(settings_keys[i].name, name) == 0)
 			return &settings_keys[i];
 	CHECK(!"a key that is not known");
+}
+
+/* An option of logs and usage.  -1: it is none. */
+static int
+take_reading_option(struct arguments *a, int c, const char *value)
+{
+	struct ctl_options *o = &a->options;
+
+	if (c == LONG_FOLLOW || (c == 'f' && a->is_logs)) {
+		a->given |= OPTION_LOGS;
+		o->is_following = true;
+	} else if (c == LONG_TAIL) {
+		a->given |= OPTION_LOGS;
+		return take_number("--tail", value, &o->tail);
+	} else if (c == LONG_SINCE) {
+		a->given |= OPTION_SINCE;
+		return take_duration("--since", value, &o->since_ns);
+	} else {
+		return -1;
+	}
+	return 0;
+}
+
+static bool
+is_reading_option(const struct arguments *a, int c)
+{
+	return c == LONG_FOLLOW || c == LONG_TAIL || c == LONG_SINCE || (c == 'f' && a->is_logs);
 }
 
 /* An option of the commands that change versions.  -1: it is none. */
@@ -279,7 +327,7 @@ take_option(struct arguments *a, int c, const char *value)
 		return take_duration("--interval", value, &o->interval_ns);
 	case 'n':
 		a->given |= OPTION_TOP;
-		return take_number(value, &o->times);
+		return take_number("-n", value, &o->times);
 	case 'h':
 		a->is_help = true;
 		return 0;
@@ -287,6 +335,8 @@ take_option(struct arguments *a, int c, const char *value)
 		a->is_version = true;
 		return 0;
 	default:
+		if (is_reading_option(a, c))
+			return take_reading_option(a, c, value);
 		return take_version_option(a, c, value); /* else getopt has said why */
 	}
 }
@@ -326,14 +376,35 @@ make_options(struct str_list *names)
 	return all;
 }
 
+/* Is `logs` the command? */
+static bool
+is_command_logs(int argc, char *const *argv, const struct option *options)
+{
+	char **copy = xcalloc((size_t)argc + 1, sizeof *copy);
+	bool is;
+
+	memcpy(copy, argv, (size_t)argc * sizeof *copy);
+	opterr = 0;
+	while (getopt_long(argc, copy, short_options, options, NULL) != -1)
+		;
+	is = optind < argc && strcmp(copy[optind], "logs") == 0;
+	opterr = 1;
+	optind = 0; /* begin anew */
+	free(copy);
+	return is;
+}
+
 static int
 take_arguments(struct arguments *a, int argc, char **argv)
 {
 	struct str_list names = {.n = 0};
 	struct option *options = make_options(&names);
+	const char *shorts;
 	int c, rc = 0;
 
-	while (rc == 0 && (c = getopt_long(argc, argv, short_options, options, NULL)) != -1)
+	a->is_logs = is_command_logs(argc, argv, options);
+	shorts = a->is_logs ? short_options_logs : short_options;
+	while (rc == 0 && (c = getopt_long(argc, argv, shorts, options, NULL)) != -1)
 		rc = take_option(a, c, optarg);
 	free(options);
 	str_list_fini(&names);
@@ -373,6 +444,9 @@ check_options(const struct command *c, const struct arguments *a)
 		   {OPTION_UNTAG, "--untag"},
 		   {OPTION_TO, "--to"},
 		   {OPTION_FILE, "-f or --dry-run"},
+		   {OPTION_LOGS, "--follow or --tail"},
+		   {OPTION_SINCE, "--since"},
+		   {OPTION_USAGE, "--from or --by"},
 		   {OPTION_GENERATION, "--generation"}};
 	size_t i;
 
@@ -428,7 +502,7 @@ run(const struct arguments *a)
 int
 main(int argc, char **argv)
 {
-	struct arguments a = {.is_help = false};
+	struct arguments a = {.options.tail = UINT32_MAX};
 	enum ctl_exit status = CTL_EXIT_OK;
 
 	static char name[] = "activatorctl"; /* in the messages of getopt */

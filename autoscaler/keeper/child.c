@@ -32,6 +32,14 @@ on_output_line(const char *line, size_t n, void *arg)
 }
 
 static void
+on_kept_line(const char *line, size_t n, void *arg)
+{
+	struct child *c = arg;
+
+	c->ops->on_kept_line(c, line, n, c->arg);
+}
+
+static void
 on_dropped(void *arg)
 {
 	struct child *c = arg;
@@ -169,6 +177,7 @@ static void
 watch(struct child *c)
 {
 	output_init(&c->output, c->started_ns);
+	output_keep(&c->output, on_kept_line, c);
 	loop_fd_init(&c->output_ev);
 	loop_fd_init(&c->result_ev);
 	loop_fd_set(&c->output_ev, c->loop, c->output_fd, EV_READ, on_output, c);

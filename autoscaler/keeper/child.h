@@ -22,6 +22,8 @@ struct child_ops {
 	void (*on_started)(struct child *, void *arg);
 	/* A line of output.  False: there is no room for it, it is dropped. */
 	bool (*on_line)(struct child *, const char *line, size_t n, void *arg);
+	/* Each such line, whether there is room for it or not, and also while lines are held. */
+	void (*on_kept_line)(struct child *, const char *line, size_t n, void *arg);
 	void (*on_dropped)(struct child *, uint64_t lines, void *arg);
 	/* stop_timeout is over after its end: look for its leftovers now. */
 	void (*on_overdue)(struct child *, void *arg);

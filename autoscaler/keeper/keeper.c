@@ -14,6 +14,7 @@
 #include "autoscaler/keeper/crash.h"
 #include "autoscaler/keeper/hangup.h"
 #include "autoscaler/keeper/leftovers.h"
+#include "autoscaler/keeper/logbook.h"
 #include "common/clk.h"
 #include "common/link.h"
 #include "common/log.h"
@@ -21,6 +22,7 @@
 #define ORPHAN_TIMEOUT_FIRST (30 * CLK_S) /* until an autoscaler sends its orphan_timeout */
 /* Bytes queued towards a slow autoscaler; beyond that output lines are dropped. */
 #define OUTPUT_QUEUE_MAX ((size_t)4 << 20)
+#define READ_BYTES_MAX ((size_t)1 << 20) /* of the text that answers one `read` */
 #define SWEEP_AGAIN_NS (100 * CLK_MS)
 
 struct keeper {
@@ -35,6 +37,10 @@ struct keeper {
 	struct loop_timer orphan_timer; /* set while no autoscaler is connected */
 	struct loop_timer sweep_timer;	/* set while an ended instance may have leftovers */
 	struct strbuf line;
+	struct logbook *logbook;
+	int64_t epoch; /* of the numbers of its lines */
+	uint64_t
+		kept_seq; /* of the line that was kept last and is about to be passed on; 0: none */
 	char *cgroup_record; /* path of KEEPER_CGROUP */
 	char *cgroup;	     /* folder of our control group; NULL: none could be made */
 };
@@ -113,24 +119,48 @@ log_line(const struct child *c, const char *line, size_t n)
 	return true;
 }
 
+/* A copy as a string, the caller's. */
+static char *
+text_of_line(const char *line, size_t n)
+{
+	char *text = xmalloc(n + 1);
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		text[i] = line[i] == '\0' ? '?' : line[i];
+	text[n] = '\0';
+	return text;
+}
+
 static bool
 on_child_line(struct child *c, const char *line, size_t n, void *arg)
 {
 	struct keeper *kp = arg;
+	uint64_t seq = kp->kept_seq;
 	char *text;
-	size_t i;
 
+	kp->kept_seq = 0;
 	if (kp->autoscaler == NULL)
 		return log_line(c, line, n);
 	if (link_queued(kp->autoscaler) >= OUTPUT_QUEUE_MAX)
 		return false;
-	text = xmalloc(n + 1);
-	for (i = 0; i < n; i++)
-		text[i] = line[i] == '\0' ? '?' : line[i];
-	text[n] = '\0';
-	send_msg(kp, &(struct keeper_msg){.type = KEEPER_OUTPUT, .id = c->start.id, .text = text});
+	text = text_of_line(line, n);
+	send_msg(kp, &(struct keeper_msg){.type = KEEPER_OUTPUT,
+					  .id = c->start.id,
+					  .text = text,
+					  .seq = (int64_t)seq,
+					  .wall_ms = seq == 0 ? 0 : clk_wall() / CLK_MS});
 	free(text);
 	return true;
+}
+
+static void
+on_kept_line(struct child *c, const char *line, size_t n, void *arg)
+{
+	struct keeper *kp = arg;
+
+	kp->kept_seq = logbook_add(kp->logbook, c->start.revision, c->start.id, line, n,
+				   clk_wall() / CLK_MS);
 }
 
 static void
@@ -295,6 +325,7 @@ on_sigchld(int signo, void *arg)
 
 static const struct child_ops child_ops = {.on_started = on_child_started,
 					   .on_line = on_child_line,
+					   .on_kept_line = on_kept_line,
 					   .on_dropped = on_child_dropped,
 					   .on_overdue = on_child_overdue,
 					   .on_stop_failed = on_stop_failed,
@@ -305,7 +336,8 @@ static const struct child_ops child_ops = {.on_started = on_child_started,
  * is dead: only one at a time can hold the lock of state_dir.  A keeper that is shutting down
  * goes on doing so, because its instances are stopping, and says so before the autoscaler can
  * ask it for others.  An autoscaler of another protocol version can ask the keeper to leave,
- * and for nothing else.  A further hello of the same autoscaler changes orphan_timeout. */
+ * and for nothing else.  A further hello of the same autoscaler changes orphan_timeout and how much
+ * output is kept. */
 static void
 on_hello(struct keeper *kp, struct link *l, const struct keeper_msg *m)
 {
@@ -315,6 +347,7 @@ on_hello(struct keeper *kp, struct link *l, const struct keeper_msg *m)
 		kp->replacer = l;
 		return;
 	}
+	logbook_set_bounds(kp->logbook, (size_t)m->output_bytes, (size_t)m->output_bytes_total);
 	if (kp->autoscaler == l) {
 		kp->orphan_timeout_ns = m->orphan_timeout_ms * CLK_MS;
 		return;
@@ -353,6 +386,40 @@ on_start(struct keeper *kp, struct keeper_msg *m)
 	free(id);
 }
 
+struct reading {
+	struct keeper *kp;
+	int64_t token;
+};
+
+static void
+send_kept_line(const struct logbook_line *line, void *arg)
+{
+	const struct reading *r = arg;
+	char *id = xstrdup(line->id), *revision = xstrdup(line->revision);
+	char *text = text_of_line(line->text, line->n);
+
+	send_msg(r->kp, &(struct keeper_msg){.type = KEEPER_OUTPUT,
+					     .id = id,
+					     .revision = revision,
+					     .text = text,
+					     .token = r->token,
+					     .seq = (int64_t)line->seq,
+					     .wall_ms = line->wall_ms});
+	free(text);
+	free(revision);
+	free(id);
+}
+
+static void
+on_read(struct keeper *kp, const struct keeper_msg *m)
+{
+	struct reading r = {.kp = kp, .token = m->token};
+
+	logbook_each(kp->logbook, &m->revisions, (uint64_t)m->after, m->since_ms, READ_BYTES_MAX,
+		     send_kept_line, &r);
+	send_msg(kp, &(struct keeper_msg){.type = KEEPER_READ_END, .token = m->token});
+}
+
 static void
 on_request(struct keeper *kp, struct keeper_msg *m)
 {
@@ -376,6 +443,9 @@ on_request(struct keeper *kp, struct keeper_msg *m)
 	case KEEPER_LEAVE:
 		shut_down(kp);
 		break;
+	case KEEPER_READ:
+		on_read(kp, m);
+		break;
 	default:
 		break; /* of a later version, or only the keeper sends it */
 	}
@@ -386,9 +456,13 @@ on_request(struct keeper *kp, struct keeper_msg *m)
 static void
 on_autoscaler_up(struct link *l, void *arg)
 {
+	const struct keeper *kp = arg;
+
 	send_to(arg, l,
-		&(struct keeper_msg){
-			.type = KEEPER_HELLO, .protocol = KEEPER_PROTOCOL, .pid = getpid()});
+		&(struct keeper_msg){.type = KEEPER_HELLO,
+				     .protocol = KEEPER_PROTOCOL,
+				     .pid = getpid(),
+				     .epoch = kp->epoch});
 }
 
 static void
@@ -483,6 +557,8 @@ keeper_open(struct keeper *kp, const char *state_dir, const char *mark, struct e
 
 	list_init(&kp->children);
 	strbuf_init(&kp->line, 0);
+	kp->logbook = logbook_new(0, 0); /* nothing is kept until an autoscaler says how much */
+	kp->epoch = clk_wall() / CLK_MS;
 	open_cgroup(kp, state_dir, mark);
 	kp->orphan_timeout_ns = ORPHAN_TIMEOUT_FIRST;
 	kp->loop = loop_new(e);
@@ -511,6 +587,7 @@ keeper_close(struct keeper *kp)
 	loop_timer_fini(&kp->orphan_timer);
 	cgroup_close(&kp->cgroup, kp->cgroup_record);
 	free(kp->cgroup_record);
+	logbook_free(&kp->logbook);
 	strbuf_fini(&kp->line);
 	loop_free(&kp->loop);
 }

@@ -11,7 +11,8 @@
  *   - It is the parent of the instances and the subreaper (prctl(2)) of what they start:
  *     a process that loses its parent becomes a child of the keeper.
  *   - It reads what instances write to stdout and stderr.  Without a reader they would
- *     block on a full pipe, or die of SIGPIPE.
+ *     block on a full pipe, or die of SIGPIPE.  It keeps the last lines of each revision
+ *     (logbook.h), and sends them to an autoscaler that asks.
  *   - It remembers id, revision, port and pid of each instance, and reports them to every
  *     autoscaler that connects to keeper.sock in state_dir (keeper_msg.h: the protocol).
  * The autoscaler decides how many instances run, and what a crash means.  The keeper stops

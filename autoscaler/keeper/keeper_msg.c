@@ -8,17 +8,26 @@
 #include "common/strbuf.h"
 
 static const char *const type_names[] = {
-	[KEEPER_HELLO] = "hello",     [KEEPER_INSTANCE] = "instance",
-	[KEEPER_SYNCED] = "synced",   [KEEPER_START] = "start",
-	[KEEPER_STARTED] = "started", [KEEPER_FAILED] = "failed",
-	[KEEPER_STOP] = "stop",	      [KEEPER_ANSWERED] = "answered",
-	[KEEPER_ENDED] = "ended",     [KEEPER_GONE] = "gone",
-	[KEEPER_OUTPUT] = "output",   [KEEPER_DROPPED] = "dropped",
-	[KEEPER_LEAVE] = "leave",     [KEEPER_STOP_FAILED] = "stop_failed",
-	[KEEPER_LOG] = "log",
+	[KEEPER_HELLO] = "hello",	[KEEPER_INSTANCE] = "instance",
+	[KEEPER_SYNCED] = "synced",	[KEEPER_START] = "start",
+	[KEEPER_STARTED] = "started",	[KEEPER_FAILED] = "failed",
+	[KEEPER_STOP] = "stop",		[KEEPER_ANSWERED] = "answered",
+	[KEEPER_ENDED] = "ended",	[KEEPER_GONE] = "gone",
+	[KEEPER_OUTPUT] = "output",	[KEEPER_DROPPED] = "dropped",
+	[KEEPER_LEAVE] = "leave",	[KEEPER_STOP_FAILED] = "stop_failed",
+	[KEEPER_LOG] = "log",		[KEEPER_READ] = "read",
+	[KEEPER_READ_END] = "read_end",
 };
 
-enum kind { KIND_STRING, KIND_OPTIONAL, KIND_STRINGS, KIND_OPTIONAL_STRINGS, KIND_INT, KIND_BOOL };
+enum kind {
+	KIND_STRING,
+	KIND_OPTIONAL,
+	KIND_STRINGS,
+	KIND_OPTIONAL_STRINGS,
+	KIND_INT,
+	KIND_OPTIONAL_INT, /* 0: it is missing */
+	KIND_BOOL
+};
 
 #define T(type) (1u << KEEPER_##type)
 #define WITH_ID                                                                                    \
@@ -59,6 +68,17 @@ static const struct wire_member {
 	M(INT, lines, T(DROPPED), 0, INT64_MAX),
 	M(INT, log_level, T(LOG), LOG_TRACE, LOG_ERROR),
 	M(INT, log_format, T(LOG), LOG_LOGFMT, LOG_TEXT),
+	M(OPTIONAL_INT, output_bytes, T(HELLO), 0, INT64_MAX),
+	M(OPTIONAL_INT, output_bytes_total, T(HELLO), 0, INT64_MAX),
+	M(OPTIONAL_INT, epoch, T(HELLO), 0, INT64_MAX),
+	M(STRINGS, revisions, T(READ), 0, 0),
+	M(INT, token, T(READ) | T(READ_END), 1, INT64_MAX),
+	M(INT, after, T(READ), 0, INT64_MAX),
+	M(INT, since_ms, T(READ), 0, INT64_MAX),
+	M(OPTIONAL_INT, token, T(OUTPUT), 0, INT64_MAX),
+	M(OPTIONAL, revision, T(OUTPUT), 0, 0),
+	M(OPTIONAL_INT, seq, T(OUTPUT), 0, INT64_MAX),
+	M(OPTIONAL_INT, wall_ms, T(OUTPUT), 0, INT64_MAX),
 #undef M
 };
 
@@ -145,6 +165,8 @@ encode_member(const struct wire_member *f, const void *at)
 		return ((const struct str_list *)at)->n == 0 ? NULL : encode_strings(at);
 	case KIND_INT:
 		return json_integer(*(const int64_t *)at);
+	case KIND_OPTIONAL_INT:
+		return *(const int64_t *)at == 0 ? NULL : json_integer(*(const int64_t *)at);
 	case KIND_BOOL:
 		return json_boolean(*(const bool *)at);
 	}
@@ -198,6 +220,8 @@ decode_member(const struct wire_member *f, const json_t *j, void *at)
 		return j == NULL ? 0 : decode_strings(j, at);
 	case KIND_INT:
 		return decode_int(f, j, at);
+	case KIND_OPTIONAL_INT:
+		return j == NULL ? 0 : decode_int(f, j, at);
 	case KIND_BOOL:
 		*(bool *)at = json_is_true(j);
 		return json_is_boolean(j) ? 0 : -1;
@@ -288,5 +312,6 @@ keeper_msg_fini(struct keeper_msg *m)
 	str_list_fini(&m->argv);
 	str_list_fini(&m->env);
 	str_list_fini(&m->stop_argv);
+	str_list_fini(&m->revisions);
 	*m = (struct keeper_msg){.type = KEEPER_UNKNOWN};
 }

@@ -2,8 +2,10 @@
  * (K), over keeper.sock: one JSON object a line.  No I/O.  A string is any bytes, because an
  * environment need not be UTF-8: each byte travels as the code point of its value.
  *
- *   D  hello     protocol, pid, orphan_timeout_ms
- *   K  hello     protocol, pid
+ *   D  hello     protocol, pid, orphan_timeout_ms, output_bytes?, output_bytes_total? (how much of
+ *                what instances write is kept, of each revision and of all)
+ *   K  hello     protocol, pid, epoch? (of the numbers of its lines: another one than that of
+ *                every earlier keeper; missing: it keeps no lines)
  *   K  instance  one for each instance of the keeper: id, revision, port, pid, phase,
  *                answered, started_ns (monotonic clock of this boot), status, launch?
  *   K  synced    all instances have been reported
@@ -15,7 +17,11 @@
  *   D  answered  id                     stored, and reported to the next autoscaler
  *   K  ended     id, status             wait(2) status of its first process
  *   K  gone      id                     none of its processes is left; its port is free
- *   K  output    id, text               a line that it wrote
+ *   K  output    id, text, seq?, wall_ms?   a line that it wrote, its number, and when
+ *   D  read      token, revisions, after, since_ms   asks for the last lines of these revisions
+ *                that have numbers above `after`, and are not older than since_ms (wall clock)
+ *   K  output    …, token, revision     one of these lines
+ *   K  read_end  token                  all of them were sent
  *   K  stop_failed  id, text           stop_argv has failed, and SIGTERM was sent
  *   K  dropped   id, lines              how many of its lines were not passed on
  *   D  log       log_level, log_format  as common/log.h numbers them
@@ -55,7 +61,9 @@ enum keeper_msg_type {
 	KEEPER_DROPPED,
 	KEEPER_LEAVE,
 	KEEPER_STOP_FAILED,
-	KEEPER_LOG
+	KEEPER_LOG,
+	KEEPER_READ,
+	KEEPER_READ_END
 };
 
 enum keeper_phase {
@@ -68,9 +76,10 @@ enum keeper_phase {
 struct keeper_msg {
 	enum keeper_msg_type type;
 	char *id, *revision, *directory, *user, *text, *launch, *pid_file;
-	struct str_list argv, env, stop_argv;
+	struct str_list argv, env, stop_argv, revisions;
 	int64_t protocol, pid, port, phase, status, lines;
 	int64_t orphan_timeout_ms, stop_timeout_ms, started_ns, log_level, log_format;
+	int64_t output_bytes, output_bytes_total, epoch, token, seq, after, wall_ms, since_ms;
 	bool answered;
 };
 

@@ -12,7 +12,15 @@ output_init(struct output *o, int64_t now_ns)
 	o->filled_ns = now_ns;
 	o->dropped = 0;
 	o->is_holding = false;
+	o->keep = NULL;
 	strbuf_init(&o->tail, 0);
+}
+
+void
+output_keep(struct output *o, output_keep_fn *keep, void *arg)
+{
+	o->keep = keep;
+	o->keep_arg = arg;
 }
 
 void
@@ -60,6 +68,8 @@ pass(struct output *o, const char *line, size_t n, output_fn *fn, void *arg)
 {
 	if (n > 0 && line[n - 1] == '\r')
 		n--;
+	if (o->keep != NULL && (o->is_holding || o->tokens >= 1))
+		o->keep(line, n, o->keep_arg);
 	if (o->is_holding) {
 		hold(o, line, n);
 	} else if (o->tokens >= 1 && fn(line, n, arg)) {

@@ -16,6 +16,9 @@
 /* Takes a line (borrowed, no newline).  False: it has no room for the line, drop it. */
 typedef bool output_fn(const char *line, size_t n, void *arg);
 
+/* Takes each line that is passed on or held (borrowed, no newline), before that. */
+typedef void output_keep_fn(const char *line, size_t n, void *arg);
+
 struct output {
 	char line[OUTPUT_LINE_MAX]; /* the line under way, before its newline */
 	size_t len;
@@ -24,10 +27,14 @@ struct output {
 	uint64_t dropped;   /* lines, since output_take_dropped() */
 	struct strbuf tail; /* whole lines, while they are held */
 	bool is_holding;
+	output_keep_fn *keep; /* NULL: none */
+	void *keep_arg;
 };
 
 void output_init(struct output *, int64_t now_ns);
 void output_fini(struct output *);
+/* From now on call keep for each line. */
+void output_keep(struct output *, output_keep_fn *keep, void *arg);
 
 void output_feed(struct output *, const char *data, size_t n, int64_t now_ns, output_fn *fn,
 		 void *arg);

@@ -3,6 +3,7 @@
  * crash, and when a revision has failed.  The keeper forks, stops and reports. */
 #include "autoscaler/driver.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -421,6 +422,28 @@ process_instance_served(struct driver *driver, const char *id)
 	process_reconcile(d, m->fleet);
 }
 
+static int
+process_read_output(struct driver *driver, const struct str_list *revisions, uint64_t token,
+		    uint64_t epoch, uint64_t after, int64_t since_ms, struct err *e)
+{
+	struct process_driver *d = of(driver);
+	bool is_connected = d->keeper != NULL && keeper_client_is_connected(d->keeper);
+	uint64_t now = is_connected ? (uint64_t)keeper_client_epoch(d->keeper) : 0;
+	/* Lines of another keeper than that one are all new. */
+	const struct keeper_msg m = {.type = KEEPER_READ,
+				     .revisions = *revisions,
+				     .token = (int64_t)token,
+				     .after = epoch == now ? (int64_t)after : 0,
+				     .since_ms = since_ms};
+
+	if (!is_connected)
+		return err_set(e, EAGAIN, "the keeper process is not connected");
+	if (now == 0)
+		return err_set(e, ENOTSUP,
+			       "the keeper process is of a version that keeps no output");
+	return keeper_client_send(d->keeper, &m, e);
+}
+
 static int64_t
 longest_stop(const struct process_driver *d)
 {
@@ -488,4 +511,5 @@ const struct driver_class driver_process = {
 	.instance_refuses = process_instance_refuses,
 	.instance_served = process_instance_served,
 	.close = process_close,
+	.read_output = process_read_output,
 };

@@ -42,6 +42,7 @@ struct keeper_client {
 	bool is_connected; /* the keeper's hello has come */
 	bool is_shutting_down;
 	pid_t pid;     /* of the keeper; 0: not known */
+	int64_t epoch; /* of its hello; 0: it keeps no lines */
 	bool is_child; /* this process started it and has to reap it */
 	int pid_fd;    /* pidfd of the keeper; -1: none */
 	int ready_fd;  /* reads end of file when a keeper that is starting listens; -1: none */
@@ -139,11 +140,13 @@ watch_process(struct keeper_client *c, pid_t pid, bool is_child)
 static void
 send_hello(struct keeper_client *c)
 {
+	const struct autoscaler_conf *s = &c->settings->autoscaler;
 	struct keeper_msg m = {.type = KEEPER_HELLO,
 			       .protocol = KEEPER_PROTOCOL,
 			       .pid = getpid(),
-			       .orphan_timeout_ms = c->settings->autoscaler.orphan_timeout /
-						    CLK_MS};
+			       .orphan_timeout_ms = s->orphan_timeout / CLK_MS,
+			       .output_bytes = (int64_t)s->output_bytes,
+			       .output_bytes_total = (int64_t)s->output_bytes_total};
 
 	keeper_client_send(c, &m, NULL);
 }
@@ -162,11 +165,13 @@ send_log(struct keeper_client *c)
 void
 keeper_client_use_settings(struct keeper_client *c, const struct settings *s)
 {
-	bool is_timeout_new = c->settings->autoscaler.orphan_timeout !=
-			      s->autoscaler.orphan_timeout;
+	const struct autoscaler_conf *old = &c->settings->autoscaler, *new = &s->autoscaler;
+	bool is_new = old->orphan_timeout != new->orphan_timeout ||
+		      old->output_bytes != new->output_bytes ||
+		      old->output_bytes_total != new->output_bytes_total;
 
 	c->settings = s;
-	if (is_timeout_new && c->is_connected)
+	if (is_new && c->is_connected)
 		send_hello(c);
 	if (c->is_connected)
 		send_log(c);
@@ -187,6 +192,7 @@ static void
 on_hello(struct keeper_client *c, const struct keeper_msg *m)
 {
 	watch_process(c, (pid_t)m->pid, false);
+	c->epoch = m->epoch;
 	if (m->protocol != KEEPER_PROTOCOL) {
 		replace_other_version(c, m);
 		return;
@@ -480,6 +486,18 @@ pid_t
 keeper_client_pid(const struct keeper_client *c)
 {
 	return c->pid;
+}
+
+bool
+keeper_client_is_connected(const struct keeper_client *c)
+{
+	return c->is_connected;
+}
+
+int64_t
+keeper_client_epoch(const struct keeper_client *c)
+{
+	return c->is_connected ? c->epoch : 0;
 }
 
 const char *

@@ -44,6 +44,10 @@ void keeper_client_free(struct keeper_client **);
  * one, or it is on its way. */
 const char *keeper_client_outage(const struct keeper_client *);
 pid_t keeper_client_pid(const struct keeper_client *); /* 0: not known */
+bool keeper_client_is_connected(const struct keeper_client *);
+/* Whose numbers the lines have that it keeps (keeper_msg.h, hello); 0: none is connected, or it is
+ * of a version that keeps none. */
+int64_t keeper_client_epoch(const struct keeper_client *);
 
 /* Does nothing if no keeper is connected.  -1 with err: the message is too long. */
 int keeper_client_send(struct keeper_client *, const struct keeper_msg *, struct err *);

@@ -193,10 +193,34 @@ on_gone(struct process_driver *d, struct member *m, const struct keeper_msg *k)
 }
 
 static void
+report_output(const struct process_driver *d, const char *revision, const struct keeper_msg *k)
+{
+	const struct driver_output o = {.revision = revision,
+					.id = k->id,
+					.text = k->text,
+					.lost = (uint64_t)k->lines,
+					.wall_ms = k->wall_ms,
+					.epoch = (uint64_t)keeper_client_epoch(d->keeper),
+					.seq = (uint64_t)k->seq,
+					.token = (uint64_t)k->token};
+
+	if (d->driver.ops->on_output != NULL)
+		d->driver.ops->on_output(&o, d->driver.arg);
+}
+
+/* token 0: as driver_ops.on_output_end. */
+static void
+report_output_end(const struct process_driver *d, uint64_t token)
+{
+	if (d->driver.ops->on_output_end != NULL)
+		d->driver.ops->on_output_end(token, d->driver.arg);
+}
+
+static void
 on_output(struct process_driver *d, struct member *m, const struct keeper_msg *k)
 {
-	(void)d;
 	log_info(&m->tag, "output", "line=%s", k->text);
+	report_output(d, m->fleet->revision, k);
 }
 
 static void
@@ -209,8 +233,8 @@ on_stop_failed(struct process_driver *d, struct member *m, const struct keeper_m
 static void
 on_dropped(struct process_driver *d, struct member *m, const struct keeper_msg *k)
 {
-	(void)d;
 	log_warn(&m->tag, "output lines dropped", "lines=%lld", (long long)k->lines);
+	report_output(d, m->fleet->revision, k);
 }
 
 /* The keeper stops its instances and exits.  Unless we asked for it, another process did.
@@ -246,6 +270,10 @@ process_on_keeper_message(const struct keeper_msg *k, void *arg)
 		on_synced(d);
 	else if (k->type == KEEPER_LEAVE)
 		on_leave(d);
+	else if (k->type == KEEPER_OUTPUT && k->token != 0)
+		report_output(d, k->revision, k);
+	else if (k->type == KEEPER_READ_END)
+		report_output_end(d, (uint64_t)k->token);
 	else if (m != NULL && k->type < ARRAY_LEN(handlers) && handlers[k->type] != NULL)
 		handlers[k->type](d, m, k);
 }
@@ -260,6 +288,7 @@ process_on_keeper_up(void *arg)
 
 	d->is_synced = false;
 	d->is_keeper_shutting_down = false;
+	report_output_end(d, 0);
 	while (hmap_next(&d->by_id, &at, &id, &member))
 		((struct member *)member)->is_reported = false;
 }

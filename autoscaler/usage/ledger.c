@@ -23,9 +23,11 @@
 /* A request for /usage that waits for its answer. */
 struct ask {
 	struct list_node node;
-	struct admin_later *later;
+	struct admin_later *later; /* NULL: done and arg */
+	ledger_done_fn *done;	   /* NULL: the asker has gone */
+	void *arg;
 	struct table_query query;
-	bool is_json;
+	enum query_format format;
 };
 
 /* A part that has ended while a query runs. */
@@ -248,8 +250,8 @@ begin_query(struct ledger *l, const struct ask *ask, struct err *e)
 
 	advance(l);
 	meter_each(l->meter, add_part, t);
-	l->query = query_start(l->loop, l->hours, ask->query.from, ask->query.upto, &t,
-			       ask->is_json, on_answer, l, e);
+	l->query = query_start(l->loop, l->hours, ask->query.from, ask->query.upto, &t, ask->format,
+			       on_answer, l, e);
 	return l->query == NULL ? -1 : 0;
 }
 
@@ -260,7 +262,10 @@ answer(struct ledger *l, int status, const char *content_type, const struct strb
 	struct list_node *node = list_pop(&l->asks);
 	struct ask *ask = container_of(node, struct ask, node);
 
-	ask->later->answer(ask->later, status, content_type, body);
+	if (ask->later != NULL)
+		ask->later->answer(ask->later, status, content_type, body);
+	else if (ask->done != NULL)
+		ask->done(status == 200 ? NULL : strbuf_str(body), body, ask->arg);
 	free(ask);
 }
 
@@ -326,37 +331,86 @@ format_of(struct admin_request *req)
 
 const char *const ledger_params[] = {"from", "to", "by", "format", NULL};
 
+/* 0: it may be asked; else the status, with err. */
+static int
+check_ask(const struct ledger *l, struct table_query *q, const char *from, const char *to,
+	  const char *by, struct err *e)
+{
+	if (l->is_loading) {
+		err_set(e, 0, "the journal is still being read");
+		return 503;
+	}
+	if (table_query_parse(q, from, to, by, clk_wall(), e) < 0)
+		return 400;
+	if (l->asks.n == ASKS_MAX) {
+		err_set(e, 0, "too many requests for usage at a time");
+		return 503;
+	}
+	return 0;
+}
+
+static struct ask *
+add_ask(struct ledger *l, const struct table_query *q, enum query_format format)
+{
+	struct ask *ask = xcalloc(1, sizeof *ask);
+
+	ask->query = *q;
+	ask->format = format;
+	list_push(&l->asks, &ask->node);
+	return ask;
+}
+
 void
 ledger_answer(struct ledger *l, struct admin_request *req, double price)
 {
 	struct table_query q;
-	struct ask *ask;
 	struct err e;
+	int status = check_ask(l, &q, req->param(req, "from"), req->param(req, "to"),
+			       req->param(req, "by"), &e);
 
-	if (l->is_loading) {
-		refuse(req, 503, "the journal is still being read");
-		return;
-	}
-	if (table_query_parse(&q, req->param(req, "from"), req->param(req, "to"),
-			      req->param(req, "by"), clk_wall(), &e) < 0) {
-		refuse(req, 400, e.text);
+	if (status != 0) {
+		refuse(req, status, e.text);
 		return;
 	}
 	if (format_of(req) < 0) {
 		refuse(req, 400, "format: expected json or csv");
 		return;
 	}
-	if (l->asks.n == ASKS_MAX) {
-		refuse(req, 503, "too many requests for usage at a time");
-		return;
-	}
 	q.price = price;
-	ask = xcalloc(1, sizeof *ask);
-	ask->query = q;
-	ask->is_json = format_of(req) == 1;
-	ask->later = req->defer(req);
-	list_push(&l->asks, &ask->node);
+	add_ask(l, &q, format_of(req) == 1 ? QUERY_JSON : QUERY_CSV)->later = req->defer(req);
 	next_query(l);
+}
+
+int
+ledger_ask(struct ledger *l, const struct ledger_ask *a, struct err *e)
+{
+	struct table_query q;
+	struct ask *ask;
+
+	if (check_ask(l, &q, a->from, a->to, a->by, e) != 0)
+		return -1;
+	q.price = a->price;
+	ask = add_ask(l, &q, QUERY_LINES);
+	ask->done = a->done;
+	ask->arg = a->arg;
+	next_query(l);
+	return 0;
+}
+
+bool
+ledger_forget(struct ledger *l, const void *arg)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&l->asks, node, tmp) {
+		struct ask *ask = container_of(node, struct ask, node);
+
+		if (ask->done != NULL && ask->arg == arg) {
+			ask->done = NULL;
+			return true;
+		}
+	}
+	return false;
 }
 
 const struct amounts *

@@ -25,6 +25,7 @@
 
 struct admin_request;
 struct ledger; /* opaque */
+struct strbuf;
 
 struct ledger_conf {
 	const char *state_dir;
@@ -55,6 +56,19 @@ void ledger_tick(struct ledger *); /* each second */
  * requests. */
 extern const char *const ledger_params[]; /* for admin_page_params() */
 void ledger_answer(struct ledger *, struct admin_request *, double price);
+/* The same for another asker than the admin endpoint, by the parameters of /usage (each may be
+ * NULL): done() comes later, once, with the lines of table_write_lines(), or with why not.  -1 with
+ * err: it cannot be asked. */
+typedef void ledger_done_fn(const char *why, const struct strbuf *lines, void *arg);
+struct ledger_ask {
+	const char *from, *to, *by;
+	double price;
+	ledger_done_fn *done;
+	void *arg;
+};
+NODISCARD int ledger_ask(struct ledger *, const struct ledger_ask *, struct err *);
+/* The asker with that arg has gone: done() does not come.  False: it has asked for nothing. */
+bool ledger_forget(struct ledger *, const void *arg);
 /* What the revision has used since this process began to observe it; NULL: it is not known. */
 const struct amounts *ledger_total(struct ledger *, const char *revision);
 

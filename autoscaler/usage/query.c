@@ -18,7 +18,7 @@ struct query {
 	pthread_t thread;
 	const struct hours *hours;
 	int64_t from, upto;
-	bool is_json;
+	enum query_format format;
 	query_done_fn *done;
 	void *arg;
 	struct loop_mail mail;	   /* from the thread, at its end */
@@ -52,8 +52,10 @@ write_answer(struct query *q)
 		return;
 	}
 	q->status = 200;
-	q->content_type = q->is_json ? "application/json" : "text/csv; charset=utf-8";
-	if (q->is_json)
+	q->content_type = q->format == QUERY_CSV ? "text/csv; charset=utf-8" : "application/json";
+	if (q->format == QUERY_LINES)
+		table_write_lines(q->table, &q->body);
+	else if (q->format == QUERY_JSON)
 		table_write_json(q->table, &q->body);
 	else
 		table_write_csv(q->table, &q->body);
@@ -98,7 +100,8 @@ on_mail(struct loop_mail *mail)
 
 struct query *
 query_start(struct loop *loop, const struct hours *hours, int64_t from, int64_t upto,
-	    struct table **table, bool is_json, query_done_fn *done, void *arg, struct err *e)
+	    struct table **table, enum query_format format, query_done_fn *done, void *arg,
+	    struct err *e)
 {
 	struct query *q = xcalloc(1, sizeof *q);
 	sigset_t all, old;
@@ -108,7 +111,7 @@ query_start(struct loop *loop, const struct hours *hours, int64_t from, int64_t 
 	q->hours = hours;
 	q->from = from;
 	q->upto = upto;
-	q->is_json = is_json;
+	q->format = format;
 	q->done = done;
 	q->arg = arg;
 	q->mail.fn = on_mail;

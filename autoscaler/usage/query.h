@@ -12,6 +12,8 @@ struct query; /* opaque */
 struct strbuf;
 struct table;
 
+enum query_format { QUERY_CSV, QUERY_JSON, QUERY_LINES /* table_write_lines() */ };
+
 /* Called once from the loop: the answer of an HTTP request, borrowed for the call.  The query is
  * freed after it. */
 typedef void query_done_fn(int status, const char *content_type, const struct strbuf *body,
@@ -21,8 +23,8 @@ typedef void query_done_fn(int status, const char *content_type, const struct st
  * rows already.  From now on until done() is called or query_cancel() returns the thread reads
  * hours, and nothing may change them.  NULL with err. */
 NODISCARD struct query *query_start(struct loop *, const struct hours *, int64_t from, int64_t upto,
-				    struct table **, bool is_json, query_done_fn *done, void *arg,
-				    struct err *);
+				    struct table **, enum query_format, query_done_fn *done,
+				    void *arg, struct err *);
 /* End it, without a call of done(). */
 void query_cancel(struct query **);
 

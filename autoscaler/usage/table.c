@@ -14,6 +14,7 @@
 #define HOUR_S 3600
 #define SECONDS_MAX INT64_C(253402300799) /* the end of the year 9999 */
 #define DERIVED 4
+#define LINE_TYPE "type" /* the member that tells one line of table_write_lines() from another */
 
 /* The words of enum table_of. */
 static const char *const ofs[] = {"total", "service", "revision", "owner", "cost_center"};
@@ -512,14 +513,16 @@ table_write_csv(const struct table *t, struct strbuf *out)
 		put_csv_cell(t, t->cells[i], out);
 }
 
+/* type NULL: none. */
 static void
-put_json_cell(const struct table *t, const struct cell *c, struct jput *j)
+put_json_cell(const struct table *t, const struct cell *c, const char *type, struct jput *j)
 {
 	char begin[32];
 	size_t i;
 
 	format_time(c->begin, begin);
 	jput_object(j, NULL);
+	jput_string_if(j, LINE_TYPE, type);
 	jput_string(j, "begin", begin);
 	if (t->query.of != TABLE_TOTAL)
 		jput_string(j, name_title(t), c->name);
@@ -530,24 +533,50 @@ put_json_cell(const struct table *t, const struct cell *c, struct jput *j)
 	jput_object_end(j);
 }
 
-void
-table_write_json(const struct table *t, struct strbuf *out)
+static void
+put_json_span(const struct table *t, struct jput *j)
 {
 	char from[32], upto[32];
-	struct jput j;
-	size_t i;
 
 	format_time(t->query.from * HOUR_S, from);
 	format_time(t->query.upto * HOUR_S, upto);
+	jput_string(j, "from", from);
+	jput_string(j, "to", upto);
+	if (t->query.price > 0)
+		jput_double(j, "instance_hour_price", t->query.price);
+}
+
+void
+table_write_lines(const struct table *t, struct strbuf *out)
+{
+	struct jput j;
+	size_t i;
+
 	jput_init(&j, out);
 	jput_object(&j, NULL);
-	jput_string(&j, "from", from);
-	jput_string(&j, "to", upto);
-	if (t->query.price > 0)
-		jput_double(&j, "instance_hour_price", t->query.price);
+	jput_string(&j, LINE_TYPE, "usage_span");
+	put_json_span(t, &j);
+	jput_object_end(&j);
+	for (i = 0; i < t->n; i++) {
+		strbuf_adds(out, "\n");
+		jput_init(&j, out);
+		put_json_cell(t, t->cells[i], "usage", &j);
+	}
+	strbuf_adds(out, "\n");
+}
+
+void
+table_write_json(const struct table *t, struct strbuf *out)
+{
+	struct jput j;
+	size_t i;
+
+	jput_init(&j, out);
+	jput_object(&j, NULL);
+	put_json_span(t, &j);
 	jput_array(&j, "rows");
 	for (i = 0; i < t->n; i++)
-		put_json_cell(t, t->cells[i], &j);
+		put_json_cell(t, t->cells[i], NULL, &j);
 	jput_array_end(&j);
 	jput_object_end(&j);
 	strbuf_adds(out, "\n");

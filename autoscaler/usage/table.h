@@ -46,5 +46,8 @@ void table_end(struct table *);
 bool table_is_too_long(const struct table *);
 void table_write_csv(const struct table *, struct strbuf *);
 void table_write_json(const struct table *, struct strbuf *);
+/* An object to a line: one with from, to and the price, and one for each row, each with the member
+ * `type`: "usage_span", "usage". */
+void table_write_lines(const struct table *, struct strbuf *);
 
 #endif

@@ -549,3 +549,33 @@ def test_completion(shop):
     for shell in ("zsh", "fish"):
         script = ctl(None, "completion", shell).out
         assert "describe" in script and "activatorctl list -o name" in script
+
+
+# --- usage
+
+def test_usage(tmp_path):
+    with running(tmp_path, SERVICES, autoscaler="instance_hour_price = 2") as s:
+        assert ctl(s, "wake", "shop/v1").status == 0
+        assert s.get("shop.x")[0] == 200
+
+        def rows(*arguments):
+            done = ctl(s, "usage", *arguments, "-o", "json")
+            return done.json["rows"] if done.status == 0 else []
+
+        wait_until(lambda: any(r["requests"] > 0 for r in rows()), what="the request to be counted")
+        assert {r["service"] for r in rows()} == {"shop", "broken"}
+        assert {r["revision"] for r in rows("shop")} == {"shop/v1", "shop/v2"}
+        assert {r["revision"] for r in rows("shop/v1", "--by", "hour")} == {"shop/v1"}
+        (total,) = rows("--by", "total", "--since", "2h")
+        assert total["instance_s"] > 0 and total["cost"] > 0
+        assert [r["owner"] for r in rows("--by", "owner,day", "--from", "2020-01-01")] == ["", "web"]
+        table = ctl(s, "usage", "shop", "-o", "wide", "--by", "day").out.splitlines()
+        assert table[0].split()[:3] == ["BEGIN", "REVISION", "INSTANCE-H"] and "COST" in table[0]
+        assert table[1].split()[1] == "shop/v1"
+        assert ctl(s, "usage", "-o", "name").out == "broken\nshop\n"
+        for arguments, text in ((["--by", "week"], "by: expected hour, day or month"),
+                                (["--since", "1h", "--from", "2026-11-01"], "either --since or"),
+                                (["shop", "--by", "owner"], "with a name"),
+                                (["--from", "yesterday"], "from: expected a time such as")):
+            done = ctl(s, "usage", *arguments)
+            assert done.status == 2 and text in done.err, done

@@ -110,15 +110,18 @@ all_types_survive(void **state)
 	int type;
 
 	(void)state;
-	for (type = KEEPER_UNKNOWN + 1; type <= KEEPER_LEAVE; type++) {
+	for (type = KEEPER_UNKNOWN + 1; type <= KEEPER_READ_END; type++) {
 		struct keeper_msg m = {.type = (enum keeper_msg_type)type,
 				       .id = text,
 				       .revision = text,
 				       .text = text,
 				       .pid = 1,
+				       .token = 1,
+				       .seq = INT64_MAX,
 				       .port = 1},
 				  back = there_and_back(&m);
 
+		assert_int_equal(back.seq, type == KEEPER_OUTPUT ? INT64_MAX : 0);
 		keeper_msg_fini(&back);
 	}
 }

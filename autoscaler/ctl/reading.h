@@ -1,0 +1,15 @@
+/* reading - the commands that read what was written down: logs (what instances have written) and
+ * usage (what services have used). */
+#ifndef AUTOSCALER_CTL_READING_H
+#define AUTOSCALER_CTL_READING_H
+
+#include "autoscaler/ctl/ctl.h"
+
+/* As command.run. */
+enum ctl_exit run_logs(const struct ctl_options *, char *const *arguments, int n);
+enum ctl_exit run_usage(const struct ctl_options *, char *const *arguments, int n);
+
+/* Write the last lines of a revision to standard error, as its instances have written them. */
+void logs_show_last(const struct ctl_options *, const char *revision, uint32_t lines);
+
+#endif

@@ -1,0 +1,257 @@
+/* usage - what services have used, as a table: in hours of instances, and beside that what one
+ * instance that always runs would have been. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "autoscaler/ctl/out.h"
+#include "autoscaler/ctl/reading.h"
+#include "autoscaler/ctl/session.h"
+#include "common/clk.h"
+#include "common/strbuf.h"
+
+#define ANSWER_TIMEOUT (120 * CLK_S)
+#define HOUR_S 3600.0
+#define MIB 1048576.0
+
+struct usage {
+	const struct ctl_options *o;
+	const char *name; /* only of that service or revision; NULL: all */
+	const char *of;	  /* "service", "revision", …; "total": the rows have no name */
+	bool has_price;
+	bool is_by_time;
+	struct out_table *table;
+	struct strbuf json; /* the rows, with commas between them */
+	char *span;	    /* its members, in JSON */
+};
+
+/* --- columns --- */
+
+static const char *
+hours_text(double seconds, char out[32])
+{
+	double h = seconds / HOUR_S;
+
+	snprintf(out, 32, fabs(h) < 10 ? "%.2f" : fabs(h) < 1000 ? "%.1f" : "%.0f", h);
+	return out;
+}
+
+static void
+put_hours(struct out_table *t, enum out_colour colour, double seconds)
+{
+	char text[32];
+
+	out_cell(t, colour, "%s", hours_text(seconds, text));
+}
+
+static double
+number(const struct jget *row, const char *key)
+{
+	return session_number(row, key, 0);
+}
+
+static void
+put_wide(struct out_table *t, const struct jget *row)
+{
+	double measured = number(row, "measured_s");
+
+	out_cell(t, OUT_PLAIN, "%.0f", number(row, "starts"));
+	out_cell(t, OUT_PLAIN, "%.0f", number(row, "peak"));
+	put_hours(t, OUT_PLAIN, number(row, "always_peak_s"));
+	put_hours(t, OUT_PLAIN, number(row, "in_flight_s"));
+	if (measured > 0)
+		out_cell(t, OUT_PLAIN, "%.1fMiB", number(row, "memory_byte_s") / measured / MIB);
+	else
+		out_cell(t, OUT_PLAIN, "-");
+}
+
+static void
+put_row(struct usage *u, const struct jget *row, const char *name)
+{
+	char *begin = session_text(row, "begin");
+	double saved = number(row, "always_one_s") - number(row, "instance_s");
+
+	if (u->is_by_time)
+		out_cell(u->table, OUT_PLAIN, "%s", begin == NULL ? "-" : begin);
+	if (strcmp(u->of, "total") != 0)
+		out_cell(u->table, OUT_PLAIN, "%s", name[0] == '\0' ? "-" : name);
+	put_hours(u->table, OUT_PLAIN, number(row, "instance_s"));
+	put_hours(u->table, OUT_PLAIN, number(row, "always_one_s"));
+	put_hours(u->table, saved < 0 ? OUT_YELLOW : OUT_GREEN, saved);
+	out_cell(u->table, OUT_PLAIN, "%.0f", number(row, "requests"));
+	out_cell(u->table, OUT_PLAIN, "%.0f", number(row, "wakes"));
+	out_cell(u->table, OUT_PLAIN, "%.1fs", number(row, "parked_s"));
+	out_cell(u->table, OUT_PLAIN, "%.1fs", number(row, "cpu_s"));
+	if (u->o->format == CTL_WIDE)
+		put_wide(u->table, row);
+	if (u->has_price) {
+		out_cell(u->table, OUT_PLAIN, "%.2f", number(row, "cost"));
+		out_cell(u->table, OUT_PLAIN, "%.2f", number(row, "always_one_cost"));
+	}
+	free(begin);
+}
+
+/* --- lines --- */
+
+static void
+begin_table(struct usage *u)
+{
+	static const char *const amounts[] = {">INSTANCE-H", ">ALWAYS ONE", ">SAVED", ">REQUESTS",
+					      ">WAKES",	     ">WAITED",	    ">CPU"};
+	static const char *const wide[] = {">STARTS", ">PEAK", ">ALWAYS PEAK", ">IN FLIGHT-H",
+					   ">MEMORY"};
+	static const char *columns[2 + ARRAY_LEN(amounts) + ARRAY_LEN(wide) + 2];
+	static char title[32];
+	size_t n = 0, i;
+
+	if (u->is_by_time)
+		columns[n++] = "BEGIN";
+	for (i = 0; i + 1 < sizeof title && u->of[i] != '\0'; i++)
+		title[i] = u->of[i] == '_' ? ' ' : (char)(u->of[i] - 'a' + 'A');
+	if (strcmp(u->of, "total") != 0)
+		columns[n++] = title;
+	for (i = 0; i < ARRAY_LEN(amounts); i++)
+		columns[n++] = amounts[i];
+	for (i = 0; u->o->format == CTL_WIDE && i < ARRAY_LEN(wide); i++)
+		columns[n++] = wide[i];
+	if (u->has_price) {
+		columns[n++] = ">COST";
+		columns[n++] = ">ALWAYS ONE COST";
+	}
+	u->table = out_table_new(columns, n);
+}
+
+static void
+take_span(struct usage *u, const struct session_line *line)
+{
+	char *from = session_text(line->root, "from"), *to = session_text(line->root, "to");
+	double price = session_number(line->root, "instance_hour_price", 0);
+
+	u->has_price = price > 0;
+	u->span = u->has_price ? xasprintf("\"from\":\"%s\",\"to\":\"%s\","
+					   "\"instance_hour_price\":%g,",
+					   from, to, price)
+			       : xasprintf("\"from\":\"%s\",\"to\":\"%s\",", from, to);
+	if (u->o->format == CTL_TABLE || u->o->format == CTL_WIDE)
+		begin_table(u);
+	free(from);
+	free(to);
+}
+
+/* Is the row of the service or revision that was asked for? */
+static bool
+is_asked_for(const struct usage *u, const char *name)
+{
+	size_t n = u->name == NULL ? 0 : strlen(u->name);
+
+	return u->name == NULL ||
+	       (strncmp(name, u->name, n) == 0 && (name[n] == '\0' || name[n] == '/'));
+}
+
+static void
+on_line(const struct session_line *line, void *arg)
+{
+	struct usage *u = arg;
+	char *name;
+
+	if (strcmp(line->type, "usage_span") == 0)
+		take_span(u, line);
+	if (strcmp(line->type, "usage") != 0)
+		return;
+	name = session_text(line->root, u->of);
+	if (!is_asked_for(u, name == NULL ? "" : name))
+		;
+	else if (u->table != NULL)
+		put_row(u, line->root, name == NULL ? "" : name);
+	else if (u->o->format == CTL_NAME)
+		out_printf("%s\n", name == NULL ? "" : name);
+	else
+		strbuf_addf(&u->json, "%s%s", u->json.len > 0 ? "," : "", line->text);
+	free(name);
+}
+
+/* --- the command --- */
+
+static const char *
+sent_option(const struct ctl_options *o, const char *key)
+{
+	size_t i, n = strlen(key);
+
+	for (i = 0; i < o->sent_n; i++)
+		if (strncmp(o->sent[i], key, n) == 0)
+			return o->sent[i] + n;
+	return NULL;
+}
+
+/* What `by` adds up by; the autoscaler checks it. */
+static void
+read_by(struct usage *u, const char *by)
+{
+	static const char *const words[] = {"total", "service", "revision", "owner", "cost_center"};
+	static const char *const spans[] = {"hour", "day", "month"};
+	size_t i, n;
+
+	for (; by != NULL && by[0] != '\0'; by += n + (by[n] == ',')) {
+		n = strcspn(by, ",");
+		for (i = 0; i < ARRAY_LEN(words); i++)
+			if (strlen(words[i]) == n && strncmp(by, words[i], n) == 0)
+				u->of = words[i];
+		for (i = 0; i < ARRAY_LEN(spans); i++)
+			u->is_by_time |= strlen(spans[i]) == n && strncmp(by, spans[i], n) == 0;
+	}
+}
+
+static void
+end_usage(struct usage *u, bool is_ok)
+{
+	if (u->table != NULL && is_ok)
+		out_table_end(&u->table, 0, 0);
+	else if (u->table != NULL)
+		out_table_drop(&u->table);
+	else if (is_ok && u->o->format == CTL_JSON)
+		out_printf("{%s\"rows\":[%s]}\n", u->span == NULL ? "" : u->span,
+			   strbuf_str(&u->json));
+	strbuf_fini(&u->json);
+	free(u->span);
+}
+
+enum ctl_exit
+run_usage(const struct ctl_options *o, char *const *arguments, int n)
+{
+	struct usage u = {.o = o, .name = n > 0 ? arguments[0] : NULL};
+	char **options = xcalloc(o->sent_n + 2, sizeof *options), *of, *since = NULL;
+	struct session_request r = {
+		.command = "usage", .options = options, .timeout_ns = ANSWER_TIMEOUT};
+	const char *by = sent_option(o, "by=");
+	struct session_end end;
+	enum ctl_exit status;
+	size_t i;
+
+	u.of = u.name == NULL ? "service" : "revision";
+	read_by(&u, by);
+	if (u.name != NULL && strcmp(u.of, "service") != 0 && strcmp(u.of, "revision") != 0) {
+		free(options);
+		out_error("with a name: expected --by service or revision, got \"%s\"", by);
+		return CTL_EXIT_USAGE;
+	}
+	for (i = 0; i < o->sent_n; i++)
+		if (strncmp(o->sent[i], "by=", 3) != 0)
+			options[r.options_n++] = o->sent[i];
+	of = by == NULL ? xasprintf("by=%s", u.of) : xasprintf("by=%s,%s", by, u.of);
+	options[r.options_n++] = of;
+	if (o->since_ns > 0)
+		options[r.options_n++] = since = xasprintf(
+			"since_s=%lld", (long long)((o->since_ns + CLK_S - 1) / CLK_S));
+	strbuf_init(&u.json, 0);
+	session_ask(o, &r, on_line, &u, &end);
+	end_usage(&u, end.status == CTL_EXIT_OK);
+	status = end.status;
+	if (status != CTL_EXIT_OK)
+		out_failure(end.message, end.next);
+	session_end_fini(&end);
+	free(of);
+	free(since);
+	free(options);
+	return status;
+}
