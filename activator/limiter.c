@@ -39,6 +39,7 @@
 #include "activator/limiter.h"
 
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "activator/balance.h"
@@ -514,8 +515,10 @@ ungrant_locked(struct waiter *w)
 {
 	if (w->inst == NULL || hand_over_fd_locked(w))
 		return;
-	if (w->fd >= 0)
+	if (w->fd >= 0) {
+		shutdown(w->fd, SHUT_RDWR); /* as tcp_close() */
 		close(w->fd);
+	}
 	w->fd = -1;
 	if (w->has_permit)
 		permit_freed_locked(w->inst, permits_give_back(&w->inst->conns));

@@ -243,7 +243,7 @@ close_try(struct probe *b)
 	if (b->talk != NULL)
 		probe_talk_free(&b->talk);
 	else
-		close(fd);
+		tcp_close(fd);
 	limiter_permit_back(b->inst);
 }
 
@@ -334,7 +334,7 @@ open_with_fd(struct probe *b)
 	release_fd(b);
 	if (limiter_open_with_fd(b->inst, fd))
 		return;
-	close(fd);
+	tcp_close(fd);
 	limiter_permit_back(b->inst);
 }
 

@@ -46,6 +46,7 @@ make(struct worker *w, struct instance *inst, const struct revision_limits *limi
 		tls_connect(w->upstream_tls, &u->io, u->trust, &address->addr,
 			    limits->v.protocol == PROTOCOL_H2C);
 	}
+	u->io.closes_at_once = true; /* its permit is free then */
 	tcp_keep_alive(fd, w->conf->tcp_keepalive);
 	u->w = w;
 	u->inst = instance_ref(inst);
@@ -120,7 +121,7 @@ upstream_adopt(struct worker *w, struct instance *inst, const struct revision_li
 {
 	if (has_tls(w, limits))
 		return make(w, inst, limits, instance_address(inst), fd, false);
-	close(fd);
+	tcp_close(fd);
 	errno = EPROTO;
 	return NULL;
 }

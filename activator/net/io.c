@@ -7,6 +7,7 @@
 
 #include "activator/net/io_round.h"
 #include "activator/net/io_stream.h"
+#include "activator/net/tcp.h"
 #include "common/loop.h"
 
 static void
@@ -78,6 +79,16 @@ end_stream(struct io *io)
 		io->stream->ops->shutdown(io);
 }
 
+static void
+close_or_reset(int fd, bool is_reset)
+{
+	struct linger reset = {.l_onoff = 1, .l_linger = 0};
+
+	if (is_reset)
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+	close(fd);
+}
+
 void
 io_close(struct io *io, bool abort)
 {
@@ -92,12 +103,12 @@ io_close(struct io *io, bool abort)
 		io->stream->ops->free(io->stream);
 	io->stream = NULL;
 	event_del(&io->ev);
-	if (abort) {
-		struct linger reset = {.l_onoff = 1, .l_linger = 0};
-
-		setsockopt(io->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-	}
-	close(io->fd);
+	if (io->closes_at_once && abort)
+		tcp_abort(io->fd);
+	else if (io->closes_at_once)
+		tcp_close(io->fd);
+	else
+		close_or_reset(io->fd, abort);
 	io->fd = -1;
 	outbuf_clear(&io->out);
 	io->can_read = io->can_write = false;

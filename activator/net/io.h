@@ -56,9 +56,10 @@ struct io {
 	bool can_write; /* no write was short since the last edge */
 	bool is_hup;	/* the peer has closed its side, or all of it */
 	bool is_connecting;
-	bool is_yielding; /* between io_yield() and the turn that it asked for */
-	bool is_cut;	  /* bytes of a write were lost: dropped, or the write failed */
-	bool must_shut;	  /* FIN follows what waits for room: io_shutdown() */
+	bool is_yielding;    /* between io_yield() and the turn that it asked for */
+	bool is_cut;	     /* bytes of a write were lost: dropped, or the write failed */
+	bool closes_at_once; /* set by its user: io_close() as tcp_close() or tcp_abort() */
+	bool must_shut;	     /* FIN follows what waits for room: io_shutdown() */
 
 	/* io_round.c */
 	bool is_new;	       /* queued as new work, not as work in progress */

@@ -113,3 +113,20 @@ tcp_is_self_connected(int fd, const struct addr *peer)
 		return false;
 	return getsockname(fd, (struct sockaddr *)&own.ss, &own.len) < 0 || addr_equal(&own, peer);
 }
+
+void
+tcp_close(int fd)
+{
+	shutdown(fd, SHUT_RDWR);
+	close(fd);
+}
+
+void
+tcp_abort(int fd)
+{
+	const struct sockaddr none = {.sa_family = AF_UNSPEC};
+
+	if (connect(fd, &none, sizeof none) < 0) /* no TCP */
+		shutdown(fd, SHUT_RDWR);
+	close(fd);
+}

@@ -25,6 +25,12 @@ void tcp_change_keep_alive(int fd, int64_t idle_ns);
 void tcp_limit_unacknowledged(int fd, int64_t limit_ns);
 /* Begin to connect fd to addr.  0: done or under way; -1: errno says why not. */
 NODISCARD int tcp_connect(int fd, const struct addr *addr);
+/* Close a connection whose peer has to notice at once.  close(2) alone may be noticed later: a
+ * process that is being started (upgrade.h) has a copy of each descriptor until its program runs.
+ */
+void tcp_close(int fd);
+/* The same with a reset. */
+void tcp_abort(int fd);
 /* True where both ends of the connection are fd: for a connect to a loopback port on which
  * nothing listens, the kernel may choose that very port as the local one. */
 bool tcp_is_self_connected(int fd, const struct addr *peer);

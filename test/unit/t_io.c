@@ -16,6 +16,7 @@
 #include "activator/net/batch.h"
 #include "activator/net/io_stream.h"
 #include "common/loop.h"
+#include "test/unit/loopback.h"
 
 #define SIDES 12
 #define ROOM (2 * IO_AHEAD + 1) /* more than is read ahead of a turn */
@@ -899,6 +900,35 @@ a_stream_tells_an_end_from_a_cut(void **state)
 	end(&w);
 }
 
+/* A child that has not executed its program yet has a copy of each descriptor. */
+static void
+a_peer_notices_a_close_though_a_copy_is_open(void **state)
+{
+	struct world *w = make(0, true);
+	struct addr at;
+	int listener = loopback_listen(SOCK_CLOEXEC, 2, &at), i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), copy = dup(fd), peer;
+		struct io io;
+		char byte;
+
+		assert_int_equal(connect(fd, (const struct sockaddr *)&at.ss, at.len), 0);
+		peer = accept(listener, NULL, NULL);
+		assert_int_equal(io_open(&io, w->round, fd, false, &ops), 0);
+		io.closes_at_once = true;
+		io_close(&io, i == 1);
+		assert_int_equal(recv(peer, &byte, 1, MSG_DONTWAIT), i == 0 ? 0 : -1);
+		if (i == 1)
+			assert_int_equal(errno, ECONNRESET);
+		close(copy);
+		close(peer);
+	}
+	close(listener);
+	end(&w);
+}
+
 int
 main(void)
 {
@@ -919,6 +949,7 @@ main(void)
 		cmocka_unit_test(an_end_waits_for_what_waits_for_room),
 		cmocka_unit_test(a_clean_close_ends_the_stream),
 		cmocka_unit_test(a_stream_tells_an_end_from_a_cut),
+		cmocka_unit_test(a_peer_notices_a_close_though_a_copy_is_open),
 		cmocka_unit_test(aio_that_does_not_work_is_not_used),
 	};
 
