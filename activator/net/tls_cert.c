@@ -76,8 +76,15 @@ STACK_OF(X509) * tls_read_certificates(const char *path, struct err *e)
 
 	CHECK(all != NULL);
 	ERR_clear_error();
-	while (bio != NULL && (one = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL)
+	while (bio != NULL && (one = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
 		CHECK(sk_X509_push(all, one) > 0);
+		/*
+		 * OpenSSL decodes the extensions at the first use and keeps them in the
+		 * certificate.  Do it here, before workers share the certificate.  A handshake
+		 * refuses a certificate whose extensions are invalid.
+		 */
+		(void)X509_check_purpose(one, -1, 0);
+	}
 	if (bio != NULL && (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE ||
 			    sk_X509_num(all) == 0)) {
 		tls_error(e, "cannot read a certificate in %s", path);

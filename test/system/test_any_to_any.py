@@ -306,7 +306,7 @@ def test_clients_that_leave(world, client, instance):
     assert client.answer(client.ask(host))[0] == 200
     gate = Gate(world.path, "never-" + instance)
     first = client.ask(host, "/" + gate.query())
-    wait_until(lambda: revision(world, "in_flight", host) == 1)
+    wait_until(lambda: os.path.exists(gate.path + ".asked"))
     second = client.ask(host, "/second")
     wait_until(lambda: revision(world, "parked", host) == 1)
     third = client.ask(host, "/stats")

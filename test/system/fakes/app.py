@@ -2,7 +2,8 @@
 """An instance that is started like any other program, and speaks HTTP at $PORT: app.py NAME [h2]
 [CERTIFICATE KEY]; with h2, HTTP/2 in place of HTTP/1.1; with a certificate, by TLS.
 
-  /          its name                          ?until=FILE: once that file exists
+  /          its name                          ?until=FILE: once that file exists; FILE.asked is
+                                               there as soon as it waits
   /log       the x-id fields in the order of arrival
   /stats     JSON: requests, active_most (at once), cancelled (the other side ended while they waited)
   POST       the request's body; the paths above do not matter
@@ -37,6 +38,8 @@ class App:
                 self.log.append(fields["x-id"])
         try:
             until = re.search(r"\?until=(.*)", path)
+            if until:
+                open(until[1] + ".asked", "w").close()
             while until and not os.path.exists(until[1]):
                 if is_gone():
                     self.cancelled += 1
