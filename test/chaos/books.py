@@ -11,6 +11,9 @@ NEVER_SENT = {"queue_full", "activation_timeout", "activation_failed", "no_route
 TRIES = 4  # 3 (TRIES_MAX of dispatch.c), and one on a connection that was kept
 STUCK_S, STUCK_N = 0.6, 100
 CALM_S = 0.5  # after a fault
+# They delay no request for which an instance runs.
+HARMLESS = {"fill_disk", "step_clock", "freeze_keeper", "break_link_of_keeper", "reload_bad",
+            "reload_good", "take_descriptors_of_autoscaler"}
 LOOSE_S = 0.5  # between the end of a process and the moment in which the suite notes it
 
 Receipt = collections.namedtuple("Receipt", "at instance service method")
@@ -168,13 +171,21 @@ class Books:
             if not found or free is None or second.sent > free:
                 continue
             since, until = max(free, second.sent), found[0].at
-            if until - since < STUCK_S or any(d.since <= until and since <= d.until + CALM_S
-                                              for d in self.done):
+            if until - since < STUCK_S or any(
+                    d.since <= until and since <= d.until + CALM_S and self.delays(d, "pair")
+                    for d in self.done):
                 continue
             served = sum(since < sent and ended < until for sent, ended in others)
             if served >= STUCK_N:
                 self.wrong("its slot was free for %.3f s, in which %d others were served: %s",
                            until - since, served, second)
+
+    @staticmethod
+    def delays(d, service):
+        """May the fault delay a request of the service, though its only slot is free?"""
+        if d.row.name in ("kill_instance", "freeze_instance"):
+            return d.action.target == service
+        return d.row.name not in HARMLESS
 
     # --- counters
 

@@ -47,9 +47,9 @@ def children(pid):
 
 
 def is_alive(pid):
-    """And no zombie."""
+    """And no zombie.  Other threads may end after the first, and hold descriptors so long."""
     try:
-        return process_state(pid) not in "ZX"
+        return process_state(pid) not in "ZX" or len(os.listdir("/proc/%d/task" % pid)) > 1
     except OSError:
         return False
 
@@ -290,14 +290,16 @@ activator { listen = {"127.0.0.1:%d", "127.0.0.1:%d tls"%s} admin = "127.0.0.1:%
         self.follow()
         mark = b"CHAOS_MEMBER=" + self.name.encode() + b"\0"
         own = b"CHAOS_WORLD=" + self.world.path.encode() + b"\0"
-        found, heads = [], children(os.getpid())
+        # One that is about to be dead has no environment any more.
+        known = [p for p in (self.pid, *self.elders) if p is not None]
+        found, heads = set(filter(is_alive, known)), children(os.getpid())
         while heads:
             pid = heads.pop()
             environment = environment_of(pid)
             if mark in environment and own in environment and is_alive(pid):
-                found.append(pid)
+                found.add(pid)
                 heads += children(pid)
-        return found
+        return sorted(found)
 
     def newer(self):
         """Those that have not taken over yet."""

@@ -12,7 +12,7 @@ from helpers import BUILD, WAIT_S, wait_until
 from chaos.world import World
 
 SECONDS = 15  # of faults
-QUIET_S = 1.5  # without faults, while clients ask
+QUIET_S = 2.5  # without faults, while clients ask
 
 
 class Result:
