@@ -272,9 +272,10 @@ def upgrade_twice(world, action):
 
 @fault(2, programs, (0, 0.2))
 def upgrade_to_bad(world, action):
-    """What is on disk does not start, ends, crashes, or is of another program; or the disk is bare."""
+    """What is on disk does not start, ends, crashes, or takes other arguments; or nothing is there.  Not
+    once the autoscaler may have checked the program that was there before, which takes its place."""
     m = member_to_upgrade(world, action)
-    if m is None:
+    if m is None or (m.kind == "autoscaler" and m.is_upgrading()):
         return SKIPPED
     text, mode = action.dice.choice((
         ("exit 3\n", 0o755), ("sleep 0.3\nexit 1\n", 0o755), ("kill -SEGV $$\n", 0o755),

@@ -117,6 +117,7 @@ class Member:
         self.program, self.pid, self.started, self.settings = None, None, 0, {}
         self.is_ending = False  # in order
         self.read_n, self.over_n = 0, 0  # of its log: bytes; upgrades that have come to an end
+        self.upgrades = []  # for each that is under way: what upgrade() has returned
         self.put_program()
 
     def conf_text(self):
@@ -192,7 +193,12 @@ class Member:
         self.follow()
         pid, before = self.pid, self.over_n
         self.signal(signal.SIGUSR2)
-        return lambda: self.is_upgraded(pid, before)
+        self.upgrades.append(lambda: self.is_upgraded(pid, before))
+        return self.upgrades[-1]
+
+    def is_upgrading(self):
+        self.upgrades = [is_over for is_over in self.upgrades if not is_over()]
+        return bool(self.upgrades)
 
     def is_upgraded(self, pid, before):
         self.follow()
