@@ -19,6 +19,7 @@
 /* Glitches that a frame of DATA allows.  Clients of gRPC open the windows of stream and connection
  * for each small message, and ask by PING how fast the line is. */
 #define EARNED_BY_DATA 4
+#define TRIM_AFTER CLK_S  /* without a stream */
 #define GOAWAY_WAIT CLK_S /* for the answer to the PING between two GOAWAYs */
 #define TAKEN_LEAST                                                                                \
 	((size_t)4 << 10)	   /* that renew the limit for the client to take the response     \
@@ -93,6 +94,7 @@ stream_new(struct conn_h2 *h2, int32_t id)
 	st->since_ns = w->now;
 	st->timer.fn = on_stream_timer;
 	list_push(&h2->streams, &st->node);
+	h2->is_trimmed = false;
 	return st;
 }
 
@@ -980,6 +982,13 @@ conn_h2_cut(struct conn *c)
 
 /* --- time limits --- */
 
+/* When it has been without a stream for too long. */
+static int64_t
+idle_limit(const struct conn *c)
+{
+	return MAX(c->since_ns, c->h2->blocked_ns) + c->idle_timeout;
+}
+
 /* When the next time limit of the connection is over; the streams have their own. */
 static int64_t
 limit(const struct conn *c)
@@ -996,7 +1005,7 @@ limit(const struct conn *c)
 		return c->since_ns + c->w->conf->limits.head_timeout;
 	if (h2->streams.n > 0)
 		return INT64_MAX;
-	return MAX(c->since_ns, h2->blocked_ns) + c->idle_timeout;
+	return h2->is_trimmed ? idle_limit(c) : MIN(idle_limit(c), c->since_ns + TRIM_AFTER);
 }
 
 static void
@@ -1029,8 +1038,12 @@ on_timer(struct timeq_entry *e, int64_t now)
 		conn_h2_want_write(h2);
 	} else if (h2_is_in_head(h2->session) || c->requests == 0) {
 		terminate(h2, H2_ENDED_STALLED, H2_ENHANCE_YOUR_CALM);
-	} else {
+	} else if (now >= idle_limit(c)) {
 		terminate(h2, H2_ENDED_IDLE, H2_NO_ERROR);
+	} else {
+		h2_trim(h2->session);
+		h2->is_trimmed = true;
+		arm(c);
 	}
 }
 

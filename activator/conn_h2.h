@@ -26,6 +26,7 @@ struct conn_h2 {
 	bool is_small;		   /* the last read found little */
 	bool has_waiting;	   /* it found something of a request that is parked or not whole */
 	bool is_pinged;		   /* the second GOAWAY waits for the answer to a PING */
+	bool is_trimmed;	   /* h2_trim(), and no stream since */
 	bool is_broken;		   /* a write has failed: it ends at the end of the round */
 	int64_t goaway_ns;	   /* is_pinged: when the second GOAWAY is sent in any case */
 	uint64_t bytes;		   /* that its streams keep */

@@ -37,6 +37,7 @@ struct h2 {
 	uint32_t peer_window;	 /* SETTINGS_INITIAL_WINDOW_SIZE of the client */
 	bool is_peer_window_up;	 /* it has grown since all frames were written */
 	struct h2_shared *shared;
+	void *table;		/* h2_memory_end() */
 	struct h2_block *block; /* that is being read: there is one at a time (RFC 9113 6.10); or
 				   NULL */
 	struct frame_scan scan;
@@ -473,7 +474,7 @@ h2_new(const struct h2_conf *conf, struct h2_shared *shared, const struct h2_ops
 	    nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0,
 						  (int32_t)conf->conn_window) != 0)
 		abort();
-	h2_memory_end(shared);
+	h->table = h2_memory_end(shared);
 	return h;
 }
 
@@ -575,6 +576,12 @@ h2_is_over(struct h2 *h)
 {
 	return nghttp2_session_want_read(h->session) == 0 &&
 	       nghttp2_session_want_write(h->session) == 0;
+}
+
+void
+h2_trim(struct h2 *h)
+{
+	h2_memory_trim(h->table);
 }
 
 bool

@@ -101,6 +101,8 @@ NODISCARD int h2_feed(struct h2 *, const char *data, size_t n);
 NODISCARD ssize_t h2_write(struct h2 *, char *buf, size_t room);
 /* Is nothing more to be read or written: the connection has come to its end? */
 bool h2_is_over(struct h2 *);
+/* It has no streams, and is not expected to have any soon: give memory back. */
+void h2_trim(struct h2 *);
 /* Is a head on its way, of which not all has come? */
 bool h2_is_in_head(const struct h2 *);
 /* The code of the GOAWAY that was sent because of an error; H2_NO_ERROR: there was none. */

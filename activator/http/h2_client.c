@@ -322,7 +322,7 @@ h2_client_new(const struct h2_client_conf *conf, struct h2_shared *shared,
 	/* These fail only where memory ends, and that ends the program as elsewhere. */
 	if (nghttp2_session_client_new3(&h->session, callbacks, h, options, &memory) != 0)
 		abort();
-	h2_memory_end(shared);
+	(void)h2_memory_end(shared); /* connections to instances are few */
 	take_preface(h);
 	if (nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings)) !=
 		    0 ||

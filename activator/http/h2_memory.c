@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "activator/http/h2_block.h"
+#include "common/pages.h"
 
 /* nghttp2 makes each frame in a buffer of 16 KiB, which a session allocates when it begins.
  * h2_write() and h2_client_write() copy a frame as soon as it is made: nothing stands in the buffer
@@ -19,6 +20,10 @@
 #define BIN_STEP ((size_t)16)
 #define BINS 80
 #define KEPT_MOST ((size_t)512 << 10) /* bytes in all bins */
+
+/* A session finds its streams by a table of this size, which has nothing but zeroes while there are
+ * no streams.  It gets a page, which then takes no memory: h2_memory_trim(). */
+#define TABLE PAGES_SIZE
 
 /* A header block whose fields were larger is not kept. */
 #define BLOCK_MOST ((size_t)16 << 10)
@@ -41,7 +46,9 @@ struct kept {
 struct h2_shared {
 	char *frame; /* NULL: no session has asked for it yet */
 	size_t frame_n;
-	bool is_lending; /* a session is being made, and has no buffer yet */
+	bool is_lending;	/* a session is being made, and has no buffer yet */
+	void *table;		/* of the session that is being made, or NULL */
+	struct pages pages;	/* tables */
 	struct h2_block *block; /* not in use, or NULL */
 	size_t kept_n;		/* bytes in the bins */
 	struct kept *bins[BINS];
@@ -122,11 +129,16 @@ get_memory(size_t n, void *arg)
 static void *
 get_zeroes(size_t count, size_t n, void *arg)
 {
+	struct h2_shared *s = arg;
 	size_t size;
 
-	if (__builtin_mul_overflow(count, n, &size) || !is_small(size))
-		return xcalloc(count, n);
-	return memset(get_small(arg, size), 0, size);
+	if (__builtin_mul_overflow(count, n, &size))
+		abort();
+	if (is_small(size))
+		return memset(get_small(s, size), 0, size);
+	if (size == TABLE && s->is_lending && (s->table = pages_get(&s->pages)) != NULL)
+		return s->table;
+	return xcalloc(count, n);
 }
 
 static void
@@ -134,14 +146,14 @@ put_memory(void *p, void *arg)
 {
 	struct h2_shared *s = arg;
 
-	if (p != NULL && p != s->frame && !keep(s, p))
+	if (p != NULL && p != s->frame && !pages_put(&s->pages, p) && !keep(s, p))
 		free(p);
 }
 
 static void *
 resize_memory(void *p, size_t n, void *arg)
 {
-	const struct h2_shared *s = arg;
+	const struct h2_shared *s = arg; /* nghttp2 resizes no table */
 	void *own;
 
 	if (p == NULL)
@@ -157,6 +169,7 @@ nghttp2_mem
 h2_memory_begin(struct h2_shared *s)
 {
 	s->is_lending = true;
+	s->table = NULL;
 	return (nghttp2_mem){.mem_user_data = s,
 			     .malloc = get_memory,
 			     .calloc = get_zeroes,
@@ -164,10 +177,20 @@ h2_memory_begin(struct h2_shared *s)
 			     .free = put_memory};
 }
 
-void
+void *
 h2_memory_end(struct h2_shared *s)
 {
 	s->is_lending = false;
+	return s->table;
+}
+
+/* nghttp2 frees the table when it needs a larger one.  Another session may have got it then, and
+ * finds it as it was. */
+void
+h2_memory_trim(void *table)
+{
+	if (table != NULL)
+		pages_trim(table);
 }
 
 /* --- header blocks --- */
@@ -198,7 +221,10 @@ h2_memory_put_block(struct h2_shared *s, struct h2_block **bp)
 struct h2_shared *
 h2_shared_new(void)
 {
-	return xcalloc(1, sizeof(struct h2_shared));
+	struct h2_shared *s = xcalloc(1, sizeof *s);
+
+	pages_init(&s->pages);
+	return s;
 }
 
 void
@@ -218,6 +244,7 @@ h2_shared_free(struct h2_shared **sp)
 			free(k);
 		}
 	h2_block_free(&s->block);
+	pages_fini(&s->pages);
 	free(s->frame);
 	free(s);
 }

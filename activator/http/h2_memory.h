@@ -10,9 +10,12 @@
 struct h2_block;
 struct h2_shared;
 
-/* For a session, which nghttp2 makes next: h2_memory_end() follows. */
+/* For a session, which nghttp2 makes next: h2_memory_end() follows, and returns the table by which
+ * it finds its streams, or NULL. */
 nghttp2_mem h2_memory_begin(struct h2_shared *);
-void h2_memory_end(struct h2_shared *);
+void *h2_memory_end(struct h2_shared *);
+/* The session has no streams: its table needs no memory. */
+void h2_memory_trim(void *table);
 
 /* For a header block that begins: what was read before may still stand in it. */
 NODISCARD struct h2_block *h2_memory_get_block(struct h2_shared *);

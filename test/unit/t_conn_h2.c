@@ -103,8 +103,23 @@ an_idle_connection_ends(void **state)
 	say(t->served, response);
 	rounds(t);
 	assert_int_equal(c->h2->streams.n, 0);
+	assert_false(c->h2->is_trimmed);
 	pass_time(t, 9 * CLK_S);
 	rounds(t);
+	assert_true(c->h2->is_trimmed);
+	assert_int_equal(t->w->counters.h2_connections, 1);
+	close(t->served); /* that connection was idle for too long */
+	t->served = -1;
+	send_get(t, 3); /* a connection that was trimmed serves as before */
+	rounds(t);
+	assert_false(c->h2->is_trimmed);
+	assert_true(t->served >= 0);
+	say(t->served, response);
+	rounds(t);
+	assert_int_equal(c->h2->streams.n, 0);
+	pass_time(t, 9 * CLK_S);
+	rounds(t);
+	assert_true(c->h2->is_trimmed);
 	assert_int_equal(t->w->counters.h2_connections, 1);
 	pass_time(t, 2 * CLK_S);
 	rounds(t);
