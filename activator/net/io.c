@@ -332,6 +332,17 @@ io_yield(struct io *io)
 	io->is_yielding = true;
 }
 
+/* The socket is connected; what came with the end of the handshake may be pending in the stream. */
+static int
+finish_stream(struct io *io)
+{
+	int rc = io->stream == NULL ? 0 : io->stream->ops->finish_connect(io);
+
+	if (rc == 0 && io->stream != NULL && io->stream->ops->has_pending(io))
+		io->can_read = true;
+	return rc;
+}
+
 int
 io_finish_connect(struct io *io)
 {
@@ -339,7 +350,7 @@ io_finish_connect(struct io *io)
 	socklen_t size = sizeof code;
 
 	if (!io->is_connecting)
-		return io->stream == NULL ? 0 : io->stream->ops->finish_connect(io);
+		return finish_stream(io);
 	if (!io->can_write && !io->is_hup)
 		return 1;
 	if (getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &code, &size) < 0)
@@ -348,7 +359,7 @@ io_finish_connect(struct io *io)
 	if (code != 0)
 		return -1;
 	io->is_connecting = false;
-	return io->stream == NULL ? 0 : io->stream->ops->finish_connect(io);
+	return finish_stream(io);
 }
 
 bool

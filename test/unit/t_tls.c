@@ -17,6 +17,8 @@
 #include "activator/net/tls_cert.h"
 #include "activator/net/tls_impl.h"
 #include "activator/net/tls_state.h"
+#include "activator/net/tls_trust.h"
+#include "common/addr.h"
 #include "common/loop.h"
 #include "common/settings.h"
 
@@ -294,6 +296,7 @@ struct side {
 	ssize_t end; /* IO_EOF or IO_ERROR, once a read has found it */
 	int end_errno;
 	bool is_deaf;
+	bool is_client; /* the peer is an instance */
 	struct world *world;
 };
 
@@ -318,6 +321,8 @@ on_ready(struct io *io)
 {
 	struct side *s = container_of(io, struct side, io);
 
+	if (s->is_client && io_is_handshaking(io) && io_finish_connect(io) != 0)
+		return;
 	if (io_is_blocked(io) && io->can_write)
 		assert_true(io_flush(io) >= 0);
 	while (!s->is_deaf && io_is_open(io)) {
@@ -453,9 +458,9 @@ end(struct world **wp)
 	free(w);
 }
 
-/* A connection to worker `at`; its client does nothing yet. */
+/* A connection; its peer does nothing yet. */
 static struct side *
-add_side(struct world *w, size_t at)
+open_side(struct world *w, SSL_CTX *peer)
 {
 	struct side *s = &w->sides[w->n++];
 	int fds[2];
@@ -468,11 +473,52 @@ add_side(struct world *w, size_t at)
 	s->read_size = GOT_MOST;
 	s->peer_fd = fds[1];
 	assert_int_equal(io_open(&s->io, w->round, fds[0], false, &io_ops), 0);
-	s->peer = SSL_new(w->client);
+	s->peer = SSL_new(peer);
 	SSL_set_app_data(s->peer, w);
 	SSL_set_fd(s->peer, fds[1]);
+	return s;
+}
+
+/* A connection of a client to worker `at`. */
+static struct side *
+add_side(struct world *w, size_t at)
+{
+	struct side *s = open_side(w, w->client);
+
 	SSL_set_connect_state(s->peer);
 	tls_accept(w->tls[at], &s->io);
+	return s;
+}
+
+/* A connection to an instance, by this version of TLS at most. */
+static struct side *
+add_instance(struct world *w, int version)
+{
+	struct certificate_conf pair = new_pair("instance", "DNS:instance.example", false);
+	char name[] = "instance.example";
+	const struct limits limits = {
+		.upstream_tls = true, .upstream_ca = pair.chain, .upstream_name = name};
+	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+	struct tls_trust *trust;
+	struct addr addr;
+	const char *key;
+	struct side *s;
+	struct err e;
+
+	assert_int_equal(SSL_CTX_use_certificate_file(ctx, pair.chain, SSL_FILETYPE_PEM), 1);
+	assert_int_equal(SSL_CTX_use_PrivateKey_file(ctx, pair.key, SSL_FILETYPE_PEM), 1);
+	SSL_CTX_set_max_proto_version(ctx, version);
+	trust = tls_trust_load(&limits, NULL, &key, &e);
+	assert_non_null(trust);
+	assert_int_equal(addr_set(&addr, "127.0.0.1", 1, &e), 0);
+	s = open_side(w, ctx);
+	s->is_client = true;
+	SSL_set_accept_state(s->peer);
+	tls_connect(w->tls[0], &s->io, trust, &addr, false);
+	io_yield(&s->io);
+	tls_trust_unref(&trust);
+	SSL_CTX_free(ctx);
+	free_pair(&pair);
 	return s;
 }
 
@@ -697,6 +743,28 @@ an_end_is_told_from_a_cut(void **state)
 	assert_int_equal(peer_read(ends, seen, sizeof seen), 0);
 	assert_int_not_equal(SSL_get_error(ends->peer, 0), SSL_ERROR_ZERO_RETURN);
 	end(&w);
+}
+
+/* No edge tells of bytes that came together with the last message of the handshake. */
+static void
+bytes_behind_a_handshake_are_read(void **state)
+{
+	static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(versions); i++) {
+		struct world *w = make();
+		struct side *s = add_instance(w, versions[i]);
+		int n;
+
+		for (n = 0; n < 50 && SSL_do_handshake(s->peer) != 1; n++)
+			loop_once(w->loop, true);
+		peer_says(s, "settings");
+		assert_int_equal(s->got_n, 8);
+		assert_int_equal(s->end, IO_NOTHING);
+		end(&w);
+	}
 }
 
 /* A new key, which the peer may send at any time, is no byte. */
@@ -1319,6 +1387,7 @@ main(void)
 		cmocka_unit_test(much_is_written_in_order),
 		cmocka_unit_test(much_is_read_in_order),
 		cmocka_unit_test(an_end_is_told_from_a_cut),
+		cmocka_unit_test(bytes_behind_a_handshake_are_read),
 		cmocka_unit_test(unasked_records_are_no_bytes),
 		cmocka_unit_test(renegotiation_is_refused),
 		cmocka_unit_test(key_updates_without_data_are_refused),
