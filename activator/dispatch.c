@@ -383,7 +383,7 @@ upstream_failed(struct xfer *x, bool is_connect)
 {
 	struct call *call = x->call;
 	struct instance *inst = instance_ref(call->upstream->inst);
-	bool was_reused = call->is_reused;
+	bool was_reused = call->is_reused, was_sent = x->state == XFER_EXCHANGE;
 	bool may_repeat = is_connect || (xfer_is_repeatable(x) && x->head.data != NULL &&
 					 call->upstream->in_n == 0 && !x->is_head_written);
 
@@ -396,7 +396,7 @@ upstream_failed(struct xfer *x, bool is_connect)
 		x->tries += is_connect && x->tries < UINT8_MAX;
 		x->needs_new_connection |= was_reused;
 		metric_add(&x->shard->retries, 1);
-		if (!is_connect) /* activation_timeout stands still while it is in flight */
+		if (was_sent) /* activation_timeout stands still while it is in flight */
 			x->deadline_ns += x->w->now - x->sent_ns;
 		dispatch_admit(x, true);
 	} else {
@@ -629,6 +629,10 @@ dispatch_connected(struct xfer *x, enum upstream_reached reached)
 		break;
 	case UPSTREAM_ENDING:
 		upstream_refused(x);
+		break;
+	case UPSTREAM_BROKEN:
+		xfer_unsent(x);
+		upstream_failed(x, false);
 		break;
 	case UPSTREAM_UNREACHED:
 		upstream_failed(x, true);

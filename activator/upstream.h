@@ -82,6 +82,7 @@ enum upstream_reached {
 	UPSTREAM_UNREACHED,
 	UPSTREAM_FULL,	 /* HTTP/2: it takes fewer streams than were to be opened */
 	UPSTREAM_ENDING, /* HTTP/2: it takes no more streams */
+	UPSTREAM_BROKEN, /* HTTP/2: it has broken off before the request could be sent */
 	UPSTREAM_NO_TLS, /* it was reached, but the two cannot agree on TLS: it would fail again */
 };
 NODISCARD enum upstream_reached upstream_finish_connect(struct upstream *);

@@ -230,7 +230,7 @@ reached(const struct h2_call *hc)
 	const struct upstream_h2 *h2 = hc->h2;
 
 	if (h2->is_lost && h2->reached == UPSTREAM_CONNECTED)
-		return UPSTREAM_UNREACHED;
+		return UPSTREAM_BROKEN;
 	if (h2->reached != UPSTREAM_CONNECTED)
 		return h2->reached;
 	if (must_wait(hc))
