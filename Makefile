@@ -133,9 +133,10 @@ $(B)/libcommon.a: $(OBJ_COMMON)
 $(B)/libactivator.a: $(filter-out %/main.o,$(OBJ_ACTIVATOR)) $(LLHTTP_OBJ)
 $(B)/libautoscaler.a: $(filter-out %/main.o,$(OBJ_AUTOSCALER) $(OBJ_CTL))
 
-parts = $(foreach p,$(PARTS),$(if $(shell grep -l '"$(p:.c=.h)"' $(1)),$(B)/obj/$(p:.c=.o)))
-libraries = $(foreach side,activator autoscaler,$(if $(shell grep -l '"$(side)/' $(1)), \
-	$(B)/lib$(side).a)) $(B)/libcommon.a
+included = $(wildcard $(patsubst "%.h",%.c,$(shell grep -ho '"test/[a-z]*/[a-z0-9_]*\.h"' $(1))))
+parts = $(patsubst %.c,$(B)/obj/%.o,$(call included,$(1)))
+libraries = $(foreach side,activator autoscaler,$(if $(shell grep -l '"$(side)/' $(1) \
+	$(call included,$(1))),$(B)/lib$(side).a)) $(B)/libcommon.a
 $(foreach u,$(UNITS:$(B)/unit/%=%),$(eval $(B)/unit/$(u): $(B)/obj/test/unit/$(u).o \
 	$(call parts,test/unit/$(u).c) $(call libraries,test/unit/$(u).c)))
 $(foreach f,$(REPLAYS:$(B)/unit/f_%=%),$(eval $(B)/unit/f_$(f): $(B)/obj/test/fuzz/$(f).o \

@@ -70,9 +70,9 @@ read_mark(const struct h1_head *h, char mark[MARK])
 		memcpy(mark, h->target + 1, MARK);
 }
 
-/* The requests in order; *posts: the number of POSTs. */
+/* The requests in order. */
 static size_t
-read_asked(const struct strbuf *sent, struct asked *asked, size_t most, unsigned *posts)
+read_asked(struct seen *seen, const struct strbuf *sent, struct asked *asked, size_t most)
 {
 	size_t at = 0, count = 0;
 
@@ -84,7 +84,7 @@ read_asked(const struct strbuf *sent, struct asked *asked, size_t most, unsigned
 
 		if (head_n == 0)
 			break;
-		*posts += head.method_n == 4 && memcmp(head.method, "POST", 4) == 0;
+		seen->posts += head.method_n == 4 && memcmp(head.method, "POST", 4) == 0;
 		asked[count] = (struct asked){.is_head = r.is_head_method,
 					      .is_upgrade = r.is_upgrade,
 					      .is_http10 = r.is_http10};
@@ -93,6 +93,7 @@ read_asked(const struct strbuf *sent, struct asked *asked, size_t most, unsigned
 				   sent->len - at - head_n);
 		if (body_n < 0)
 			break;
+		seen->whole_n++;
 		at += head_n + (size_t)body_n;
 	}
 	return count;
@@ -112,17 +113,18 @@ check_mark(const struct asked *a)
 
 /* Check for whole responses in their order, or a visible cut. */
 static void
-check_responses(const struct strbuf *got, bool is_eof, bool is_raw, const struct asked *asked,
-		size_t asked_n)
+check_responses(struct seen *seen, const struct strbuf *got, bool is_eof, bool is_raw,
+		const struct asked *asked, size_t asked_n)
 {
-	size_t at = 0, answered = 0;
+	size_t at = 0;
 	const char *data = strbuf_str(got);
 
 	while (at < got->len) {
-		const struct asked *a = answered < asked_n ? &asked[answered] : NULL;
+		const struct asked *a = seen->answered_n < asked_n ? &asked[seen->answered_n]
+								   : NULL;
 		struct response r;
-		size_t seen = 0;
-		ssize_t head_n = h1_scan(data + at, got->len - at, &seen), body_n;
+		size_t scanned = 0;
+		ssize_t head_n = h1_scan(data + at, got->len - at, &scanned), body_n;
 
 		CHECK(head_n >= 0);
 		if (head_n == 0)
@@ -132,8 +134,9 @@ check_responses(const struct strbuf *got, bool is_eof, bool is_raw, const struct
 			check_mark(a);
 		CHECK(response_read(&r, &head, a != NULL && a->is_head,
 				    a != NULL && a->is_upgrade) == 0);
-		if (r.status == 101)
-			return; /* the rest is the instance's, after an upgrade */
+		seen->is_tunnel = r.status == 101;
+		if (seen->is_tunnel)
+			return;
 		CHECK(r.status >= 200 || (a != NULL && !a->is_http10));
 		body_n = body_size(r.framing, r.length, &head, data + at + head_n,
 				   got->len - at - (size_t)head_n);
@@ -144,11 +147,13 @@ check_responses(const struct strbuf *got, bool is_eof, bool is_raw, const struct
 		if (body_n < 0)
 			break;
 		at += (size_t)(head_n + body_n);
-		answered += r.status >= 200;
-		CHECK(answered <= asked_n + 1); /* and one refusal of bytes that are no request */
+		seen->answered_n += r.status >= 200;
+		CHECK(seen->answered_n <=
+		      asked_n + 1); /* and one refusal of bytes that are no request */
 	}
 	/* Within a response there must be no clean end. */
-	CHECK(at == got->len || !is_eof);
+	seen->is_partial = at < got->len;
+	CHECK(!seen->is_partial || !is_eof);
 }
 
 /* The client has changed to HTTP/2, and is answered in frames. */
@@ -161,16 +166,17 @@ begins_h2(const struct strbuf *sent)
 	       memcmp(strbuf_str(sent), preface, sizeof preface - 1) == 0;
 }
 
-unsigned
-seen_by_client(const struct strbuf *sent, const struct strbuf *got, bool is_eof, bool is_raw)
+void
+seen_by_client(struct seen *seen, const struct strbuf *sent, const struct strbuf *got, bool is_eof,
+	       bool is_raw)
 {
 	struct asked asked[64];
-	unsigned posts = 0;
-	size_t n = read_asked(sent, asked, ARRAY_LEN(asked), &posts);
+	size_t n;
 
+	*seen = (struct seen){.posts = 0};
+	n = read_asked(seen, sent, asked, ARRAY_LEN(asked));
 	if (n < ARRAY_LEN(asked) && !begins_h2(sent))
-		check_responses(got, is_eof, is_raw, asked, n);
-	return posts;
+		check_responses(seen, got, is_eof, is_raw, asked, n);
 }
 
 /* --- what an instance has received --- */

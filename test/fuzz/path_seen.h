@@ -9,10 +9,17 @@ struct strbuf;
 
 #define MARK 2 /* bytes: the client, and the number of its request */
 
-/* is_eof: `got` ended with a clean end.  is_raw: `sent` may imitate marks.  Returns the number
- * of POSTs in `sent`. */
-unsigned seen_by_client(const struct strbuf *sent, const struct strbuf *got, bool is_eof,
-			bool is_raw);
+struct seen {
+	unsigned posts;	   /* in `sent` */
+	size_t whole_n;	   /* requests in `sent` that are whole */
+	size_t answered_n; /* final responses in `got` that are whole */
+	bool is_tunnel;	   /* the rest of `got` are no responses */
+	bool is_partial;   /* `got` ends within a response */
+};
+
+/* is_eof: `got` ended with a clean end.  is_raw: `sent` may imitate marks. */
+void seen_by_client(struct seen *, const struct strbuf *sent, const struct strbuf *got, bool is_eof,
+		    bool is_raw);
 /* Returns the number of POSTs. */
 unsigned seen_by_instance(const struct strbuf *got);
 /* The mark of the last request that an instance has received; "": it has no mark, or is not a
