@@ -9,9 +9,12 @@ import pytest
 import yaml
 
 from helpers import BUILD, ROOT, WAIT_S
+from tls import Tls
 
 HERE = os.path.join(ROOT, "conf/kubernetes")
 CONF = os.path.join(HERE, "activator.conf")
+HTTPS = os.path.join(HERE, "https")
+HTTPS_CONF = os.path.join(HTTPS, "activator.conf")
 ACCOUNT = {"kind": "ServiceAccount", "name": "activator", "namespace": "activator"}
 UNITS = {"": 1, "ms": .001, "s": 1, "m": 60, "h": 3600, "KiB": 1 << 10, "MiB": 1 << 20,
          "GiB": 1 << 30, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
@@ -85,7 +88,7 @@ def container(name):
 def test_a_manifest_parses(path):
     for d in documents(path):
         assert d["apiVersion"] and d["kind"]
-        if d["kind"] != "Kustomization":
+        if d["kind"] not in ("Kustomization", "Component"):
             assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", d["metadata"]["name"])
 
 
@@ -129,8 +132,14 @@ def test_a_cluster_accepts_it(what):
 # --- the conf file and the pod
 
 @pytest.mark.parametrize("name", ["activator", "autoscaler"])
-def test_the_conf_file_has_no_mistake(name):
-    done = subprocess.run([os.path.join(BUILD, name), "-t", "-c", CONF], capture_output=True,
+@pytest.mark.parametrize("path", [CONF, HTTPS_CONF], ids=["base", "https"])
+def test_the_conf_file_has_no_mistake(tmp_path, name, path):
+    # The activator reads the certificate, too.
+    Tls(tmp_path).issue("tls", "hello.example.com")
+    os.rename(tmp_path / "tls.pem", tmp_path / "tls.crt")
+    conf = tmp_path / "activator.conf"
+    conf.write_text(read(path).replace("/etc/activator-tls", str(tmp_path)))
+    done = subprocess.run([os.path.join(BUILD, name), "-t", "-c", str(conf)], capture_output=True,
                           text=True, timeout=WAIT_S, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stdout + done.stderr
     command = container(name)["command"]
@@ -141,6 +150,13 @@ def port_number(c, name):
     return next(p["containerPort"] for p in c["ports"] if p["name"] == name)
 
 
+def listeners(path):
+    """{(port, words behind the address)}"""
+    text = re.search(r"^\s*listen\s*=\s*\{(.*?)\}", read(path), re.M)[1]
+    return {re.fullmatch(r"0\.0\.0\.0:(\d+) ?(\w*)", at).groups()
+            for at in re.findall(r'"([^"]*)"', text)}
+
+
 def test_ports_are_those_of_the_conf_file():
     def of(text):
         host, port = text.rsplit(":", 1)
@@ -148,9 +164,62 @@ def test_ports_are_those_of_the_conf_file():
         return int(port)
 
     a, s = container("activator"), container("autoscaler")
-    assert port_number(a, "http") == of(conf_value("activator", "listen").strip('{}').strip('"'))
+    assert listeners(CONF) == {(str(port_number(a, "http")), ""),
+                               (str(port_number(a, "http-local")), "local")}
     assert port_number(a, "admin") == of(conf_value("activator", "admin"))
     assert port_number(s, "admin-scaler") == of(conf_value("autoscaler", "admin"))
+
+
+# --- HTTPS
+
+def component():
+    return documents(os.path.join(HTTPS, "kustomization.yaml"))[0]
+
+
+def patch(kind):
+    """The patch of an object: a document, or a list of operations."""
+    for p in component()["patches"]:
+        body = yaml.safe_load(p["patch"])
+        if kind in (p.get("target", {}).get("kind"), isinstance(body, dict) and body["kind"]):
+            target = p.get("target") or body["metadata"]
+            assert target["name"] == one(kind)["metadata"]["name"]
+            return body
+    raise AssertionError(kind)
+
+
+def test_the_component_differs_from_the_base_in_what_https_needs():
+    base, https = read(CONF).splitlines(), read(HTTPS_CONF).splitlines()
+    added = [line for line in https if line not in base]
+    removed = [line for line in base if line not in https]
+    assert len(removed) == 2 and re.match(r"\s*listen = ", removed[1])  # the first line, too
+    assert all(re.match(r"\s*(#|}|(listen|certificate|chain|key)\b)", line) or not line
+               for line in added), added
+    assert listeners(HTTPS_CONF) - listeners(CONF) == {("8443", "tls")}
+    assert component()["configMapGenerator"] == [
+        {"name": "activator", "namespace": "activator", "behavior": "replace",
+         "files": ["activator.conf"]}]
+
+
+def test_the_port_of_https_leads_to_its_listener_and_its_certificate():
+    spec = patch("Deployment")["spec"]["template"]["spec"]
+    c, = spec["containers"]
+    volume, = spec["volumes"]
+    mount, = c["volumeMounts"]
+    assert c["name"] == container("activator")["name"]
+    assert c["ports"] == [{"name": "https", "containerPort": 8443}]
+    assert mount == {"name": volume["name"], "mountPath": "/etc/activator-tls", "readOnly": True}
+    assert volume["name"] not in {v["name"] for v in pod()["volumes"]}
+    # kubernetes.io/tls: these are the names in such a Secret.
+    named = re.findall(r'^\s*(?:chain|key)\s*=\s*"(.*)"', read(HTTPS_CONF), re.M)
+    assert named == [mount["mountPath"] + "/tls.crt", mount["mountPath"] + "/tls.key"]
+    assert volume["secret"] == {"secretName": "activator-tls", "defaultMode": 0o440}
+    assert pod()["securityContext"]["fsGroup"] == pod()["securityContext"]["runAsGroup"]
+    port, = patch("Service")["spec"]["ports"]
+    assert (port["name"], port["port"], port["targetPort"]) == ("https", 443, "https")
+    assert patch("NetworkPolicy") == [{"op": "add", "path": "/spec/ingress/0/ports/-",
+                                       "value": {"port": "https", "protocol": "TCP"}}]
+    assert one("NetworkPolicy")["spec"]["ingress"][0] == {
+        "ports": [{"port": "http", "protocol": "TCP"}]}
 
 
 def test_probes_use_paths_that_exist():
@@ -171,7 +240,12 @@ def test_service_and_policy_name_existing_ports_and_pods():
     labels = one("Deployment")["spec"]["template"]["metadata"]["labels"]
     names = {p["name"] for c in pod()["containers"] for p in c["ports"]}
     service, policy = one("Service")["spec"], one("NetworkPolicy")["spec"]
+    local = one("Service", "activator-local")["spec"]
+    assert {"name", "port", "targetPort"} <= set(local["ports"][0])
     assert service["selector"].items() <= labels.items()
+    assert dict(local, ports=0) == dict(service, ports=0)
+    assert [p["targetPort"] for p in local["ports"]] == ["http-local"]
+    assert "http-local" not in {p["targetPort"] for p in service["ports"]}
     assert policy["podSelector"]["matchLabels"].items() <= labels.items()
     assert one("Deployment")["spec"]["selector"]["matchLabels"].items() <= labels.items()
     assert {p["targetPort"] for p in service["ports"]} <= names
@@ -278,4 +352,5 @@ def test_paths_and_keys_in_the_readme_exist():
     keys = {name for name, _, _ in keys_table()} | {"host", "state"}
     # KEY, or rule.NAME.KEY
     assert set(re.findall(r"activator\.dev/(?:(?:rule|schedule)\.\w+\.)?(\w+)", section)) <= keys
+    assert "conf/kubernetes/https" in section
     assert "image: activator:" in section  # what kustomize prints, and sed replaces
