@@ -74,6 +74,7 @@ struct call {
 	bool is_persistent;	   /* the connection may carry another request after this one */
 	bool is_eof_read;	   /* tunnel: the instance has ended its side */
 	bool is_blocked;	   /* HTTP/2: it keeps enough of the request; call_is_blocked() */
+	bool keeps_body; /* HTTP/2: all that was given of the body; read() may give it back */
 
 	/* of the request */
 	bool is_head_method, is_upgrade;

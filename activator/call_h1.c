@@ -51,8 +51,9 @@ send_request(struct call *call, const char *head, size_t n, const struct piece *
 		iov[1].iov_len = piece->n;
 		count = 2;
 	}
-	rc = call->xfer->is_sent_whole ? io_write_deferred(io, iov, count, UPSTREAM_REQUEST)
-				       : io_write(io, iov, count);
+	rc = call->xfer->is_sent_whole && call->xfer->kept_body == NULL
+		     ? io_write_deferred(io, iov, count, UPSTREAM_REQUEST)
+		     : io_write(io, iov, count);
 	if (rc < 0)
 		call_h1_broken(call->upstream);
 	return rc;

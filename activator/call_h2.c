@@ -14,6 +14,8 @@
 #include "activator/xfer.h"
 #include "common/clk.h"
 
+/* A body may be so large to be sent again where the instance refuses the request. */
+#define REPEAT_MOST ((size_t)16 << 10)
 /* Bytes of a request that a call keeps for its instance: then its client is not read on … */
 #define OUT_MOST ((size_t)128 << 10)
 #define OUT_LOW ((size_t)32 << 10) /* … until only so many are left */
@@ -103,6 +105,43 @@ drop_heads(struct h2_call *hc)
 	hc->heads_n = 0;
 }
 
+static size_t
+unsent_n(const struct h2_call *hc)
+{
+	return hc->out.n - hc->sent_n;
+}
+
+/* The request will not be sent again, with what was sent of its body. */
+static void
+forget_sent(struct h2_call *hc)
+{
+	size_t n = hc->sent_n;
+
+	hc->call.keeps_body = false;
+	hc->sent_n = 0;
+	take(hc, &hc->out, n);
+}
+
+static void
+drop_out(struct h2_call *hc)
+{
+	hc->sent_n = 0;
+	take(hc, &hc->out, hc->out.n);
+}
+
+/* The instance has not processed the request: give its body back, if it is whole and still here. */
+static void
+give_body_back(struct h2_call *hc)
+{
+	struct xfer *x = hc->call.xfer;
+
+	if (!x->has_given_body || !x->is_sent_whole || !hc->call.keeps_body)
+		return;
+	hc->h2->bytes -= hc->out.n + (hc->out_trailers == NULL ? 0 : strlen(hc->out_trailers));
+	hc->sent_n = 0;
+	xfer_take_body_back(x, &hc->out, &hc->out_trailers);
+}
+
 /* --- from its beginning to its end --- */
 
 struct h2_call *
@@ -115,6 +154,7 @@ call_h2_new(struct upstream_h2 *h2)
 	hc->call.codec = &call_h2_codec;
 	hc->call.upstream = h2->u;
 	hc->call.is_persistent = true;
+	hc->call.keeps_body = true;
 	hc->h2 = h2;
 	hc->timer.fn = on_timer;
 	strbuf_init(&hc->heads, 0);
@@ -141,7 +181,7 @@ call_h2_free(struct h2_call *hc)
 		h2_client_forget(h2->session, hc->id);
 	call_forget_abandoned(&hc->call);
 	take(hc, &hc->in, hc->in.n);
-	take(hc, &hc->out, hc->out.n);
+	drop_out(hc);
 	drop_heads(hc);
 	drop_text(hc, &hc->in_trailers);
 	drop_text(hc, &hc->out_trailers);
@@ -175,7 +215,7 @@ reset(struct h2_call *hc, bool wants_ping)
 {
 	hc->is_reset = true;
 	hc->wants_ping = wants_ping;
-	take(hc, &hc->out, hc->out.n);
+	drop_out(hc);
 	if (!hc->is_head_sent)
 		hc->h2->cancelled_n++;
 	h2_client_reset(hc->h2->session, hc->id, H2_CANCEL);
@@ -282,6 +322,7 @@ note_websocket(struct h2_call *hc, const char *head, size_t n)
 
 	hc->call.is_upgrade = hc->is_websocket = value != NULL &&
 						 field_is(value, value_n, "websocket");
+	hc->call.keeps_body = !hc->is_websocket;
 	value = hc->is_websocket ? field_of(head, n, "sec-websocket-key", &value_n) : NULL;
 	if (value != NULL && value_n <= WEBSOCKET_KEY_MOST)
 		hc->ws_key = xstrndup(value, value_n);
@@ -293,6 +334,7 @@ send_request(struct call *call, const char *head, size_t n, const struct piece *
 	struct h2_call *hc = h2_call_of(call);
 	struct upstream_h2 *h2 = hc->h2;
 	struct xfer *x = call->xfer;
+	bool has_body = !x->is_sent_whole || x->kept_body != NULL;
 
 	if (x->is_upgrade)
 		note_websocket(hc, head, n);
@@ -305,7 +347,7 @@ send_request(struct call *call, const char *head, size_t n, const struct piece *
 	hc->id = h2->is_ending ? -1
 			       : h2_client_request(h2->session, head, n,
 						   io_is_encrypted(&call->upstream->io),
-						   hc->is_websocket, !x->is_sent_whole, hc);
+						   hc->is_websocket, has_body, hc);
 	if (hc->id < 0) {
 		hc->id = 0;
 		hc->is_closed = call->is_broken = true;
@@ -320,7 +362,7 @@ send_request(struct call *call, const char *head, size_t n, const struct piece *
 		if (!add(hc, &hc->out, piece->data, piece->n))
 			call->is_blocked = true;
 		hc->is_out_ended = piece->is_last;
-	} else if (x->is_sent_whole && !hc->is_websocket) {
+	} else if (!has_body && !hc->is_websocket) {
 		hc->is_out_ended = true;
 	}
 	upstream_h2_want_write(h2);
@@ -333,7 +375,9 @@ added(struct h2_call *hc, bool is_below_bound)
 {
 	h2_client_resume(hc->h2->session, hc->id);
 	upstream_h2_want_write(hc->h2);
-	hc->call.is_blocked = hc->out.n >= OUT_MOST || (hc->out.n > 0 && !is_below_bound);
+	if (!is_below_bound)
+		forget_sent(hc);
+	hc->call.is_blocked = unsent_n(hc) >= OUT_MOST || (unsent_n(hc) > 0 && !is_below_bound);
 }
 
 static void
@@ -358,7 +402,7 @@ write_piece(struct call *call, const struct piece *piece)
 static bool
 is_drained(const struct h2_call *hc)
 {
-	return hc->out.n <= (hc->is_out_ended ? 0 : OUT_LOW);
+	return unsent_n(hc) <= (hc->is_out_ended ? 0 : OUT_LOW);
 }
 
 static bool
@@ -384,8 +428,10 @@ ended_early(struct h2_call *hc)
 		return bad_response(NULL);
 	if (hc->call.is_head_read)
 		return result(RELAY_BROKEN);
+	if (hc->code == H2_REFUSED_STREAM || !hc->is_head_sent)
+		give_body_back(hc);
 	if (hc->code == H2_REFUSED_STREAM)
-		return result(RELAY_REFUSED);
+		return result(hc->is_withdrawn ? RELAY_UNSENT : RELAY_REFUSED);
 	if (!hc->is_head_sent && !x->has_given_body)
 		xfer_unsent(x);
 	return result(RELAY_NO_RESPONSE);
@@ -578,7 +624,7 @@ write_tunnel(struct call *call, const char *data, size_t n)
 	if (n == 0)
 		hc->is_out_ended = true;
 	added(hc, add(hc, &hc->out, data, n));
-	if (n == 0 && hc->out.n > 0)
+	if (n == 0 && unsent_n(hc) > 0)
 		call->is_blocked = true;
 	return 0;
 }
@@ -703,6 +749,7 @@ throw_away(struct h2_call *hc)
 		upstream_h2_want_write(hc->h2);
 	}
 	take(hc, &hc->in, hc->in.n);
+	forget_sent(hc);
 }
 
 static bool
@@ -765,6 +812,8 @@ on_head(void *arg, void *stream, struct strbuf *text)
 	if (text == NULL || hc->heads_n == HEADS_MOST || hc->heads.len + n > HEADS_BYTES) {
 		hc->is_too_large = true;
 	} else {
+		if (!is_interim)
+			forget_sent(hc);
 		if (hc->heads.len == 0)
 			strbuf_move(&hc->heads, text);
 		else
@@ -819,7 +868,7 @@ on_closed(void *arg, void *stream, uint32_t code)
 	if (hc->call.xfer != NULL && hc->call.xfer->state == XFER_TUNNEL)
 		hc->call.is_broken = !hc->is_in_ended;
 	else
-		hc->call.is_broken = !hc->is_out_ended || hc->out.n > 0;
+		hc->call.is_broken = !hc->is_out_ended || unsent_n(hc) > 0;
 	upstream_h2_note(hc);
 }
 
@@ -828,15 +877,17 @@ on_read(void *arg, void *stream, char *buf, size_t n, enum h2_left *left)
 {
 	struct upstream_h2 *h2 = arg;
 	struct h2_call *hc = stream;
-	size_t got = MIN((size_t)hc->out.n, n);
+	size_t got = MIN(unsent_n(hc), n);
 
 	if (got > 0) {
-		memcpy(buf, hc->out.data + hc->out.at, got);
-		take(hc, &hc->out, got);
+		memcpy(buf, hc->out.data + hc->out.at + hc->sent_n, got);
+		hc->sent_n += (uint32_t)got;
+		if (!hc->call.keeps_body || hc->sent_n > REPEAT_MOST)
+			forget_sent(hc);
 	}
 	if (hc->call.is_blocked && is_drained(hc))
 		upstream_h2_note(hc);
-	if (hc->out.n > 0 || !hc->is_out_ended)
+	if (unsent_n(hc) > 0 || !hc->is_out_ended)
 		return got;
 	*left = hc->out_trailers == NULL ? H2_END : H2_END_TRAILERS;
 	if (hc->out_trailers != NULL)
@@ -869,7 +920,49 @@ on_reset_sent(void *arg, void *stream)
 	h2_client_ping(h2->session, hc->ping);
 }
 
-/* It may allow fewer streams than are open: those that were not sent yet are tried elsewhere. */
+/* The head of the call was not sent: take the request from the session, for another connection. */
+static void
+withdraw(struct h2_call *hc, bool is_refused)
+{
+	hc->is_closed = true;
+	hc->is_withdrawn = !is_refused;
+	hc->code = H2_REFUSED_STREAM;
+	hc->h2->cancelled_n++;
+	h2_client_forget(hc->h2->session, hc->id);
+	h2_client_reset(hc->h2->session, hc->id, H2_CANCEL);
+}
+
+/* Its body has not begun, or can be given back. */
+static bool
+can_go_elsewhere(const struct h2_call *hc)
+{
+	const struct xfer *x = hc->call.xfer;
+
+	return x != NULL && (!x->has_given_body || (x->is_sent_whole && hc->call.keeps_body));
+}
+
+/* The instance allows so many streams.  Requests that were not sent yet, and are beyond that, would
+ * wait in the session for the end of others. */
+static void
+withdraw_surplus(struct upstream_h2 *h2, uint32_t most)
+{
+	struct list_node *node, *tmp;
+	uint32_t n = 0;
+
+	LIST_FOREACH(&h2->calls, node, tmp) {
+		const struct h2_call *hc = container_of(node, struct h2_call, node);
+
+		n += hc->id > 0 && hc->is_head_sent && !hc->is_closed;
+	}
+	LIST_FOREACH(&h2->calls, node, tmp) {
+		struct h2_call *hc = container_of(node, struct h2_call, node);
+
+		if (hc->id > 0 && !hc->is_head_sent && !hc->is_closed && n++ >= most &&
+		    can_go_elsewhere(hc))
+			withdraw(hc, most == 0);
+	}
+}
+
 static void
 on_settings(void *arg)
 {
@@ -880,14 +973,11 @@ on_settings(void *arg)
 	h2->has_settings = true;
 	pool->knows_streams = true;
 	pool->streams_most = h2_client_streams_most(h2->session);
-	LIST_FOREACH(&h2->calls, node, tmp) {
-		struct h2_call *hc = container_of(node, struct h2_call, node);
-
-		if (hc->id > 0 && !hc->is_head_sent &&
-		    h2->calls.n > h2_client_streams_most(h2->session))
-			h2_client_reset(h2->session, hc->id, H2_REFUSED_STREAM);
-		upstream_h2_note(hc); /* it may wait for them */
-	}
+	if (h2->calls.n > pool->streams_most)
+		withdraw_surplus(h2, pool->streams_most);
+	LIST_FOREACH(&h2->calls, node, tmp)
+		upstream_h2_note(
+			container_of(node, struct h2_call, node)); /* it may wait for them */
 }
 
 static void

@@ -29,6 +29,7 @@
 
 static void upstream_failed(struct xfer *x, bool is_connect);
 static void upstream_refused(struct xfer *x);
+static void send_elsewhere(struct xfer *x);
 static void relayed(struct xfer *, struct relay_result);
 
 /* --- what relaying came to --- */
@@ -95,6 +96,9 @@ relayed(struct xfer *x, struct relay_result r)
 	case RELAY_REFUSED:
 		upstream_refused(x);
 		break;
+	case RELAY_UNSENT:
+		send_elsewhere(x);
+		break;
 	case RELAY_NO_UPGRADE:
 		xfer_refuse(x, OUT_METHOD, "the service has no WebSocket here");
 		break;
@@ -108,6 +112,23 @@ relayed(struct xfer *x, struct relay_result r)
 }
 
 /* --- sending --- */
+
+/* Send the body again that an instance has refused. */
+static void
+send_kept_body(struct xfer *x)
+{
+	const struct kept_body *k = x->kept_body;
+	const struct piece piece = {
+		.data = k->bytes.data == NULL ? "" : k->bytes.data + k->bytes.at,
+		.n = k->bytes.n,
+		.is_last = true,
+		.trailers = k->trailers,
+	};
+
+	x->has_given_body = true;
+	x->call->codec->write(x->call, &piece);
+	xfer_drop_body(x);
+}
 
 /* Send the head, and what was read of the body already. */
 static void
@@ -131,6 +152,8 @@ send_head(struct xfer *x, char *head)
 		xfer_unsent(x);
 		return;
 	}
+	if (x->kept_body != NULL)
+		send_kept_body(x);
 	if (piece.n > 0) {
 		relay_note_request(x, &piece);
 		codec->took(x, &piece);
@@ -145,7 +168,7 @@ send_head(struct xfer *x, char *head)
 static bool
 may_be_refused(const struct xfer *x)
 {
-	return x->call->upstream->h2 != NULL && !x->has_given_body;
+	return x->call->upstream->h2 != NULL && (!x->has_given_body || x->call->keeps_body);
 }
 
 /* Drop the copy of the head if the request cannot be sent again.  A deferred write may still be
@@ -429,6 +452,17 @@ upstream_refused(struct xfer *x)
 	} else {
 		xfer_refuse(x, OUT_UPSTREAM_REFUSED, NULL);
 	}
+}
+
+/* Its connection takes fewer streams than it did, and is none of those: with a slot, which comes in
+ * its order, it goes to another connection. */
+static void
+send_elsewhere(struct xfer *x)
+{
+	x->deadline_ns += x->w->now - x->sent_ns; /* as in upstream_failed() */
+	xfer_unsent(x);
+	xfer_let_go(x);
+	dispatch_admit(x, true);
 }
 
 struct xfer *

@@ -23,6 +23,7 @@ enum relay_end {
 	RELAY_BAD_REQUEST,  /* the framing of the request's body is malformed */
 	RELAY_NO_RESPONSE,  /* the instance closed its side without a final response head */
 	RELAY_REFUSED,	    /* the instance has not processed the request, and says so */
+	RELAY_UNSENT,	    /* the request was not sent, and would have to wait for others */
 	RELAY_NO_UPGRADE,   /* the instance does not speak the protocol that the client needs */
 	RELAY_BAD_RESPONSE, /* the response is not valid HTTP */
 	RELAY_BROKEN,	    /* the response broke off, and some of it was written */

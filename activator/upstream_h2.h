@@ -58,6 +58,7 @@ struct h2_call {
 	bool is_too_large;    /* a response head is larger than may be kept */
 	bool is_over;	      /* a bound on bytes was reached when the last of them came */
 	bool is_reset;	      /* by us, as its request is over */
+	bool is_withdrawn;    /* it was not sent: it is to go to another connection */
 	bool wants_ping;      /* a PING is to follow the reset … */
 	uint64_t ping;	      /* … and has this token; 0: none was sent */
 	bool is_acked;	      /* it was answered: the instance knows of the reset */
@@ -66,7 +67,8 @@ struct h2_call {
 	struct strbuf heads; /* response heads, as HTTP/1.1 has them, that the client has not got */
 	size_t heads_at;     /* those before are passed on */
 	struct outbuf in;    /* body that the client has not taken */
-	struct outbuf out;   /* body that the instance has not taken */
+	struct outbuf out;   /* body that the instance has not taken, behind sent_n bytes … */
+	uint32_t sent_n;     /* … that it has taken, and may refuse; call.keeps_body */
 	char *in_trailers;   /* or NULL */
 	char *out_trailers;  /* or NULL */
 	char *ws_key;	     /* Sec-WebSocket-Key of its client, or NULL */

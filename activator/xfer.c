@@ -1,5 +1,8 @@
 #include "activator/xfer.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "activator/access_note.h"
 #include "activator/bounds.h"
 #include "activator/codec.h"
@@ -245,6 +248,7 @@ finish(struct xfer *x, enum outcome out)
 	count_end(x, out);
 	if (x->note.data != NULL)
 		access_note_end(x, out);
+	xfer_drop_body(x);
 	headbuf_clear(&x->head, &x->w->heads);
 	chunked_free(&x->chunked);
 	x->shard = NULL;
@@ -445,6 +449,32 @@ xfer_keep_head(struct xfer *x, const char *head)
 {
 	if (x->head.data == NULL)
 		headbuf_set(&x->head, &x->w->heads, head, x->head_n);
+}
+
+void
+xfer_take_body_back(struct xfer *x, struct outbuf *bytes, char **trailers)
+{
+	CHECK(x->kept_body == NULL && x->is_sent_whole);
+	x->kept_body = xmalloc(sizeof *x->kept_body);
+	*x->kept_body = (struct kept_body){.bytes = *bytes, .trailers = *trailers};
+	*bytes = (struct outbuf){.data = NULL};
+	*trailers = NULL;
+	x->has_given_body = false;
+}
+
+void
+xfer_drop_body(struct xfer *x)
+{
+	struct kept_body *k = x->kept_body;
+
+	if (k == NULL)
+		return;
+	bounds_drop_stream_bytes(x->w->bounds,
+				 k->bytes.n + (k->trailers == NULL ? 0 : strlen(k->trailers)));
+	outbuf_clear(&k->bytes);
+	free(k->trailers);
+	free(k);
+	x->kept_body = NULL;
 }
 
 void

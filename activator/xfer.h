@@ -26,6 +26,7 @@
 #include "activator/headbuf.h"
 #include "activator/http/request.h"
 #include "activator/inbox.h"
+#include "activator/net/outbuf.h"
 #include "activator/outcome.h"
 #include "activator/revision.h"
 #include "activator/worker_impl.h"
@@ -63,6 +64,12 @@ enum xfer_state {
 		XFER_STATES_N
 };
 
+/* A small body that is to be sent again; its bytes are counted as those of streams. */
+struct kept_body {
+	struct outbuf bytes;
+	char *trailers; /* as in struct piece, or NULL */
+};
+
 /* From the worker's slab: a connection between two requests has none. */
 struct xfer {
 	enum xfer_state state;
@@ -73,11 +80,12 @@ struct xfer {
 	bool says_keep_alive; /* the response says so: HTTP/1.0 whose client asked for it */
 	bool has_upgrade, is_upgrade, takes_trailers, wants_json;
 	bool is_grpc;
-	bool has_grpc_timeout;	   /* its head ends with it: request_set_timeout() */
-	bool is_expecting;	   /* its client waits for 100 before it sends the body */
-	bool is_sent_whole;	   /* it was read and written to its end */
-	bool is_unsent;		   /* xfer_unsent(): the last try wrote no byte of it */
-	bool has_given_body;	   /* body bytes went to an instance: it cannot be sent again */
+	bool has_grpc_timeout; /* its head ends with it: request_set_timeout() */
+	bool is_expecting;     /* its client waits for 100 before it sends the body */
+	bool is_sent_whole;    /* it was read and written to its end */
+	bool is_unsent;	       /* xfer_unsent(): the last try wrote no byte of it */
+	/* Body bytes went to an instance, and are not in kept_body: it cannot be sent again. */
+	bool has_given_body;
 	bool is_counted;	   /* in its shard's in_flight or parked_n */
 	bool is_serve_only;	   /* RULE_SERVE_ONLY: does not count as activity */
 	bool is_paced;		   /* counts in instance.paced, until limiter_head_seen() */
@@ -107,12 +115,14 @@ struct xfer {
 	const struct route_service *service;
 	const struct route_revision *route;
 	struct shard *shard;
-	struct waiter waiter;  /* PARKED, PERMIT: the limiter or the inbox has it.  PERMIT, STARVED:
-				  its inst is the instance of the slot */
-	struct call *call;     /* CONNECTING, EXCHANGE, TUNNEL: has the request's slot */
-	uint32_t head_n;       /* size of the head that is sent */
-	uint32_t held_bytes;   /* bytes counted in the bounds; 0: it is not counted */
-	struct headbuf head;   /* that head, while it may have to be sent (again) */
+	struct waiter waiter; /* PARKED, PERMIT: the limiter or the inbox has it.  PERMIT, STARVED:
+				 its inst is the instance of the slot */
+	struct call *call;    /* CONNECTING, EXCHANGE, TUNNEL: has the request's slot */
+	uint32_t head_n;      /* size of the head that is sent */
+	uint32_t held_bytes;  /* bytes counted in the bounds; 0: it is not counted */
+	struct headbuf head;  /* that head, while it may have to be sent (again) */
+	/* Its whole body, which an instance has refused together with the head; NULL: none was. */
+	struct kept_body *kept_body;
 	struct list_node node; /* in the list of its state: w->unrouted, shard->parked by
 				  deadline, w->starved, w->paused */
 
@@ -189,6 +199,11 @@ void xfer_pace_done(struct xfer *, struct instance *);
 
 /* Keep a copy of its head, which is at head, to send it (again) later; no-op if there is one. */
 void xfer_keep_head(struct xfer *, const char *head);
+/* The bytes and trailers of the whole body were given to an instance, which has not processed the
+ * request: they come back, and are counted as those of streams already.  Takes both. */
+void xfer_take_body_back(struct xfer *, struct outbuf *, char **trailers);
+/* It was sent again, or will not be. */
+void xfer_drop_body(struct xfer *);
 /* Note that writing failed before a byte of the request was written: until it is sent again,
  * xfer_is_repeatable() is true.  The state stays. */
 void xfer_unsent(struct xfer *);

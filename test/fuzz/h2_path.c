@@ -27,7 +27,7 @@
 
 /* Bytes that the worker sends to instances, beside bodies: for a connection, for a request, and
  * for each byte that they send. */
-#define SENT_CONNECTION 4096
+#define SENT_CONNECTION (4096 + 16384) /* a frame that is not whole yet, too */
 #define SENT_REQUEST 4096
 #define SENT_BYTE 64
 

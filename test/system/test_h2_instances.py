@@ -258,9 +258,17 @@ def test_a_stream_that_is_refused_for_ever(ask, origin):
     assert ask("two")[0] == 200
 
 
-def test_a_refused_body_is_not_sent_again(ask, origin):
+def test_a_refused_body_is_sent_again(ask, origin):
+    """As long as it is small: a large one is not kept."""
+    origin.on_end = lambda peer, stream: (
+        peer.reset(stream, REFUSED_STREAM) if len(origin.requests) < 3 else peer.answer(stream))
+    assert ask("two", method="POST", body=b"body")[::2] == (200, b"origin")
+    assert [r.body for _, _, r in origin.requests] == [b"body"] * 3
+
+
+def test_a_large_body_that_is_refused_is_not_sent_again(ask, origin):
     origin.on_end = lambda peer, stream: peer.reset(stream, REFUSED_STREAM)
-    is_refused(ask, "two", method="POST", body=b"body")
+    is_refused(ask, "two", method="POST", body=b"x" * 20000)
     assert len(origin.requests) == 1
 
 

@@ -3,10 +3,12 @@
  * programs (test_h2_instances.py). */
 #include "test/unit/conn_world.h"
 
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,6 +18,10 @@
 
 #define FRAME_HEAD 9
 #define GET "GET / HTTP/1.1\r\nHost: s\r\n\r\n"
+#define POST "POST / HTTP/1.1\r\nHost: s\r\nContent-Length: 5\r\n\r\nhello"
+#define CHUNKED                                                                                    \
+	"POST / HTTP/1.1\r\nHost: s\r\nTransfer-Encoding: chunked\r\nTrailer: X-A\r\n\r\n"         \
+	"2\r\nhe\r\n3\r\nllo\r\n0\r\nX-A: 1\r\n\r\n"
 #define UPLOAD "POST / HTTP/1.1\r\nHost: s\r\nContent-Length: 100000000\r\n\r\n"
 #define WEBSOCKET                                                                                  \
 	"GET / HTTP/1.1\r\nHost: s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"               \
@@ -56,12 +62,19 @@ struct heard {
 	size_t n, at; /* at: behind the last whole frame */
 	int frames[16];
 	uint64_t ping; /* the token of the last one */
+	char body[64]; /* of all requests, as far as it has room */
+	bool has_trailers;
 };
 
 static void
 note_frame(struct heard *h, const char *frame)
 {
+	const unsigned char *head = (const unsigned char *)frame;
+
 	h->frames[frame[3] & 15]++;
+	if (frame[3] == DATA)
+		strncat(h->body, frame + FRAME_HEAD,
+			MIN((size_t)head[1] << 8 | head[2], sizeof h->body - strlen(h->body) - 1));
 	if (frame[3] == PING && (frame[4] & 1) == 0)
 		memcpy(&h->ping, frame + FRAME_HEAD, sizeof h->ping);
 }
@@ -140,6 +153,17 @@ only(const struct world *t)
 	return container_of(list_first(&t->w->upstreams), struct upstream, node)->h2;
 }
 
+/* Has the peer acknowledged all that was sent, and has no room for more? */
+static bool
+is_stuck(int fd)
+{
+	int unacked = 0, unsent = 0;
+
+	assert_int_equal(ioctl(fd, SIOCOUTQ, &unacked), 0);
+	assert_int_equal(ioctl(fd, SIOCOUTQNSD, &unsent), 0);
+	return unsent > 0 && unacked == unsent;
+}
+
 /* The connection takes no more bytes: its instance does not read. */
 static int
 block(struct world *t)
@@ -152,8 +176,8 @@ block(struct world *t)
 	send_frame(t->served, SETTINGS, 0, 0, "\0\x04\x7f\x00\x00\x00", 6);
 	send_frame(t->served, WINDOW, 0, 0, "\x7f\x00\x00\x00", 4);
 	rounds(t);
-	while (!io_is_blocked(&only(t)->u->io)) {
-		assert_true(send(client, much, sizeof much, MSG_NOSIGNAL | MSG_DONTWAIT) > 0);
+	while (!io_is_blocked(&only(t)->u->io) || !is_stuck(only(t)->u->io.fd)) {
+		(void)!send(client, much, sizeof much, MSG_NOSIGNAL | MSG_DONTWAIT);
 		rounds(t);
 	}
 	return client;
@@ -237,39 +261,142 @@ an_instance_that_hangs_up(void **state)
 	end_each_connection("HTTP/1.1 400 Bad Request\r\n\r\n", 28, "HTTP/1.1 502");
 }
 
-/* A request may be refused at the very end of a round, when a write finds that the session is over:
- * the timer of its pause runs nevertheless. */
+/* Requests that were not sent yet, as the connection takes no more bytes, do not wait for others
+ * where the instance allows fewer streams than there are: they go to another connection. */
 static void
-a_pause_has_a_timer(void **state)
+a_lowered_limit_holds_no_request(void **state)
 {
 	struct world *t = make_h2("");
-	int upload = block(t), client = client_asks(t, GET), next, i;
-	static char buf[1 << 16];
-	bool is_eof;
+	struct heard *h = xcalloc(1, sizeof *h);
+	int upload = block(t), get = client_asks(t, GET), post = client_asks(t, POST), next[2];
+	size_t i;
 
 	(void)state;
-	say_streams_most(t->served, 1); /* the second one is refused before it was sent */
-	send_frame(t->served, GOAWAY, 0, 0, "\0\0\0\0\0\0\0\0", 8);
-	for (i = 0; i < 100 && list_empty(&t->w->paused); i++) {
-		loop_once(t->w->loop, true);
-		loop_once(t->control, true);
-		hear(t->served, buf, sizeof buf, &is_eof);
+	say_streams_most(t->served, 1); /* and so does each connection, for all that is known */
+	rounds(t);
+	for (i = 0; i < ARRAY_LEN(next); i++) {
+		next[i] = accept_next(t);
+		assert_true(next[i] >= 0);
+		memset(h, 0, sizeof *h);
+		hear_frames(next[i], h);
+		assert_int_equal(h->frames[HEADERS], 1);
+		assert_string_equal(h->body, i == 0 ? "" : "hello");
+		send_frame(next[i], SETTINGS, 0, 0, NULL, 0);
+		answer(next[i], 1);
+		rounds(t);
 	}
-	assert_int_equal(t->w->paused.n, 1);
+	assert_answered(get, "HTTP/1.1 204");
+	assert_answered(post, "HTTP/1.1 204");
+	assert_int_equal(t->w->counters.upstream_refused, 0);
+	close(next[0]);
+	close(next[1]);
+	close(get);
+	close(post);
+	close(upload);
+	free(h);
+	end(&t);
+}
+
+/* Time passes, until the request comes again; on this connection, or another one. */
+static int
+comes_again(struct world *t, int fd, struct heard *h)
+{
+	int next;
+
+	memset(h->frames, 0, sizeof h->frames);
+	h->body[0] = '\0';
 	assert_true(loop_timer_pending(&t->w->paused_timer));
 	pass_time(t, 10 * CLK_MS);
 	event_active(&t->w->paused_timer.ev, EV_TIMEOUT, 1);
 	rounds(t);
 	next = accept_next(t);
-	assert_true(next >= 0);
-	send_frame(next, SETTINGS, 0, 0, NULL, 0);
-	answer(next, 1);
-	rounds(t);
-	assert_answered(client, "HTTP/1.1 204");
-	close(next);
-	close(client);
-	close(upload);
-	end(&t);
+	if (next >= 0) {
+		h->n = h->at = 0;
+		send_frame(next, SETTINGS, 0, 0, NULL, 0);
+		rounds(t);
+		fd = next;
+	}
+	hear_frames(fd, h);
+	assert_int_equal(h->frames[HEADERS], 1 + (h->has_trailers ? 1 : 0));
+	return fd;
+}
+
+/* RFC 9113 8.7: a stream that was refused, or is above the last one of a GOAWAY, was not processed.
+ * A small body is sent again with its head, with trailers, too. */
+static void
+a_small_body_is_sent_again(void **state)
+{
+	static const char *const requests[] = {POST, CHUNKED};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(requests); i++) {
+		struct world *t = make_h2("");
+		struct heard *h = xcalloc(1, sizeof *h);
+		int client = client_asks(t, requests[i]), fd;
+
+		h->has_trailers = i == 1;
+		send_frame(t->served, SETTINGS, 0, 0, NULL, 0);
+		rounds(t);
+		hear_frames(t->served, h);
+		assert_string_equal(h->body, "hello");
+		send_frame(t->served, RST_STREAM, 0, 1, "\0\0\0\x07", 4);
+		rounds(t);
+		fd = comes_again(t, t->served, h);
+		assert_int_equal(fd, t->served);
+		assert_string_equal(h->body, "hello");
+		send_frame(fd, GOAWAY, 0, 0, "\0\0\0\1\0\0\0\0", 8);
+		rounds(t);
+		fd = comes_again(t, fd, h);
+		assert_int_not_equal(fd, t->served);
+		assert_string_equal(h->body, "hello");
+		answer(fd, 1);
+		rounds(t);
+		assert_answered(client, "HTTP/1.1 204");
+		assert_int_equal(bounds_stream_bytes(&t->bounds), H2_CONN_BYTES);
+		close(fd);
+		close(client);
+		free(h);
+		end(&t);
+	}
+}
+
+/* What is large, or not whole, is not kept; and after three times no body is sent again. */
+static void
+other_bodies_are_not_sent_again(void **state)
+{
+	char *large = padded("POST / HTTP/1.1\r\nHost: s\r\nContent-Length: 20000\r\n\r\n", 'x',
+			     20000, "");
+	const char *requests[] = {large, UPLOAD "part", POST};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(requests); i++) {
+		struct world *t = make_h2("");
+		struct heard *h = xcalloc(1, sizeof *h);
+		int client = client_asks(t, requests[i]), tries;
+
+		send_frame(t->served, SETTINGS, 0, 0, NULL, 0);
+		rounds(t);
+		hear_frames(t->served, h);
+		for (tries = 1; h->frames[HEADERS] > 0; tries++) {
+			memset(h->frames, 0, sizeof h->frames);
+			send_frame(t->served, RST_STREAM, 0, 2 * tries - 1, "\0\0\0\x07", 4);
+			rounds(t);
+			pass_time(t, 10 * CLK_MS);
+			event_active(&t->w->paused_timer.ev, EV_TIMEOUT, 1);
+			rounds(t);
+			hear_frames(t->served, h);
+		}
+		assert_int_equal(tries - 1, i == 2 ? 3 : 1);
+		assert_answered(client, "HTTP/1.1 503");
+		close(client);
+		rounds(t);
+		assert_int_equal(bounds_stream_bytes(&t->bounds), H2_CONN_BYTES);
+		free(h);
+		end(&t);
+	}
+	free(large);
 }
 
 /* Requests that were given up before they could be written stay in the session until it is
@@ -331,7 +458,9 @@ main(void)
 		cmocka_unit_test(a_wait_for_settings_ends),
 		cmocka_unit_test(an_instance_that_greets_with_goaway),
 		cmocka_unit_test(an_instance_that_hangs_up),
-		cmocka_unit_test(a_pause_has_a_timer),
+		cmocka_unit_test(a_lowered_limit_holds_no_request),
+		cmocka_unit_test(a_small_body_is_sent_again),
+		cmocka_unit_test(other_bodies_are_not_sent_again),
 		cmocka_unit_test(requests_that_were_given_up_are_bounded),
 		cmocka_unit_test(only_the_answer_to_a_ping_frees_the_slot),
 	};
