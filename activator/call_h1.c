@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "activator/codec.h"
+#include "activator/conn_h2.h"
 #include "activator/http/chunked.h"
 #include "activator/http/framed.h"
 #include "activator/limiter.h"
@@ -210,6 +211,15 @@ response_ended(struct upstream *u, ssize_t got)
 	return result(RELAY_DONE);
 }
 
+/* How much one read may take: the client may have to keep all of it. */
+static uint32_t
+read_most(const struct upstream *u, const struct xfer *x)
+{
+	if (__builtin_expect(x->stream != NULL, 0) && conn_h2_is_crowded(x->stream->h2))
+		return MIN(u->read_size, READ_LEAST);
+	return u->read_size;
+}
+
 static struct relay_result
 read_response(struct call *call)
 {
@@ -235,7 +245,7 @@ read_response(struct call *call)
 			continue;
 		}
 		got = io_read(&u->io, u->w->read_buf + have,
-			      MIN(u->read_size, WORKER_BUFFER - have));
+			      MIN(read_most(u, x), WORKER_BUFFER - have));
 		if (got <= 0) {
 			upstream_read_keep(u, u->w->read_buf, have);
 			return got < 0 ? response_ended(u, got) : result(RELAY_GOES_ON);

@@ -11,6 +11,7 @@
 
 /* Bytes of a response that one stream keeps for its client: then its instance is not read on. */
 #define OUT_MOST ((size_t)128 << 10)
+#define OUT_MOST_CROWDED ((size_t)12 << 10) /* less than one read gives */
 /* Likewise, interim heads: the session keeps them. */
 #define INTERIMS_MOST 4
 /* A piece of a response so large is written at once, without a copy for the end of the round. */
@@ -129,10 +130,11 @@ static int
 added(struct xfer *x, bool is_below_bound)
 {
 	struct h2_stream *st = x->stream;
+	size_t most = conn_h2_is_crowded(st->h2) ? OUT_MOST_CROWDED : OUT_MOST;
 
 	h2_resume(st->h2->session, st->id);
 	conn_h2_want_write(st->h2);
-	x->is_client_blocked = st->out.n >= OUT_MOST || (st->out.n > 0 && !is_below_bound) ||
+	x->is_client_blocked = st->out.n >= most || (st->out.n > 0 && !is_below_bound) ||
 			       st->interims > INTERIMS_MOST;
 	return 0;
 }

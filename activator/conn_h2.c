@@ -22,9 +22,11 @@
 #define TRIM_AFTER CLK_S  /* without a stream */
 #define GOAWAY_WAIT CLK_S /* for the answer to the PING between two GOAWAYs */
 #define TAKEN_LEAST                                                                                \
-	((size_t)4 << 10)	   /* that renew the limit for the client to take the response     \
-				    */
-#define OUT_LOW ((size_t)32 << 10) /* of a stream: bytes at which its instance is read again */
+	((size_t)4 << 10) /* that renew the limit for the client to take the response              \
+			   */
+/* Of a stream: bytes at which its instance is read again. */
+#define OUT_LOW ((size_t)32 << 10)
+#define OUT_LOW_CROWDED ((size_t)4 << 10)
 
 static void on_timer(struct timeq_entry *, int64_t now);
 static void on_stream_timer(struct timeq_entry *, int64_t now);
@@ -493,7 +495,9 @@ note_taken(struct h2_stream *st, size_t n)
 static void
 look_if_drained(struct h2_stream *st)
 {
-	if (st->x == NULL || !st->x->is_client_blocked || st->out.n > OUT_LOW || st->interims > 0)
+	size_t low = conn_h2_is_crowded(st->h2) ? OUT_LOW_CROWDED : OUT_LOW;
+
+	if (st->x == NULL || !st->x->is_client_blocked || st->out.n > low || st->interims > 0)
 		return;
 	st->is_drained = true;
 	note_event(st);

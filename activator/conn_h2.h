@@ -95,6 +95,16 @@ void stream_take(struct h2_stream *, struct outbuf *, size_t n);
  * the instance is done. */
 void conn_h2_abandoned(struct h2_stream *, struct call *);
 
+/* --- for codecs --- */
+/* Its streams keep so much that each is to keep little: a client that opens many streams, and takes
+ * nothing, must not fill the memory with what is read for each. */
+#define CONN_H2_CROWDED ((uint64_t)512 << 10)
+static inline bool
+conn_h2_is_crowded(const struct conn_h2 *h2)
+{
+	return h2->bytes >= CONN_H2_CROWDED;
+}
+
 /* Members of codec_h2 (codec.h). */
 void conn_h2_advance(struct xfer *);
 void conn_h2_drain(struct conn *);

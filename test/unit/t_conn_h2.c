@@ -193,6 +193,57 @@ a_response_that_is_not_taken_is_reset(void **state)
 	end(&t);
 }
 
+/* Where the streams of a connection keep much, each keeps little of what its instance sends; and
+ * nothing is lost of it. */
+static void
+a_crowded_connection_keeps_little_of_each_stream(void **state)
+{
+	enum { STREAMS = 30, BODY = 400000 };
+	struct world *t = make("activator { idle_timeout = 100s }");
+	const struct conn *c = begin(t);
+	char *response = padded("HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n\r\n", 'x', BODY, "");
+	size_t n = strlen(response), heard = 0, at[STREAMS] = {0}, got;
+	int fds[STREAMS], i;
+	static char buf[1 << 16];
+	bool is_eof;
+
+	(void)state;
+	t->bounds.max_stream_bytes = (uint64_t)1 << 30;
+	send_frame(t, 4, 0, 0, "\0\4\0\0\0\0", 6); /* INITIAL_WINDOW_SIZE 0 */
+	for (i = 0; i < STREAMS; i++) {
+		t->served = -1;
+		send_get(t, 2 * i + 1);
+		rounds(t);
+		fds[i] = t->served;
+		assert_true(fds[i] >= 0);
+		at[i] += (size_t)send(fds[i], response, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+		rounds(t);
+	}
+	assert_true(c->h2->bytes > CONN_H2_CROWDED);
+	assert_true(c->h2->bytes < CONN_H2_CROWDED + (256 << 10) + STREAMS * (20 << 10));
+	send_frame(t, 8, 0, 0, "\x3f\0\0\0", 4);
+	send_frame(t, 4, 0, 0, "\0\4\x3f\0\0\0", 6);
+	do {
+		rounds(t);
+		for (i = 0; i < STREAMS; i++)
+			if (at[i] < n) {
+				ssize_t sent = send(fds[i], response + at[i], n - at[i],
+						    MSG_NOSIGNAL | MSG_DONTWAIT);
+
+				at[i] += sent > 0 ? (size_t)sent : 0;
+			}
+		got = hear(t->client, buf, sizeof buf, &is_eof);
+		heard += got;
+	} while (c->h2->streams.n > 0);
+	heard += hear(t->client, buf, sizeof buf, &is_eof);
+	assert_true(heard > (size_t)STREAMS * BODY);
+	for (i = 0; i < STREAMS; i++)
+		close(fds[i]);
+	t->served = -1;
+	free(response);
+	end(&t);
+}
+
 /* Begin with flow control that bounds nothing, and be idle for 50 s. */
 static struct conn *
 begin_wide(struct world *t)
@@ -550,6 +601,7 @@ main(void)
 		cmocka_unit_test(a_head_that_stalls_ends_the_connection),
 		cmocka_unit_test(a_drain_does_not_wait_for_the_answer_to_its_ping),
 		cmocka_unit_test(a_response_that_is_not_taken_is_reset),
+		cmocka_unit_test(a_crowded_connection_keeps_little_of_each_stream),
 		cmocka_unit_test(a_full_socket_has_body_timeout),
 		cmocka_unit_test(a_client_that_sends_and_does_not_read_is_cut_off),
 		cmocka_unit_test(interim_heads_wait_for_the_client),
