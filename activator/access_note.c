@@ -17,6 +17,8 @@ enum note_text {
 	NOTE_METHOD,
 	NOTE_TARGET,
 	NOTE_HOST,
+	NOTE_REQUEST_ID,
+	NOTE_TRACE_ID,
 	NOTE_REFERER,
 	NOTE_USER_AGENT,
 	NOTE_FIELDS, /* those of the format, from here on */
@@ -148,6 +150,24 @@ add_fields(struct access_text *texts, const struct h1_head *h, const struct acce
 	return NOTE_FIELDS + i;
 }
 
+/* Returns whether all of it points into the head. */
+static bool
+add_ids(struct access_text *texts, const struct worker *w, const struct h1_head *h)
+{
+	struct access_text *id = &texts[NOTE_REQUEST_ID];
+
+	texts[NOTE_TRACE_ID].s = request_trace_id(h);
+	texts[NOTE_TRACE_ID].n = texts[NOTE_TRACE_ID].s == NULL ? 0 : TRACE_ID_SIZE;
+	if (w->is_request_id_new) {
+		*id = (struct access_text){w->request_id, w->request_id_n};
+		return false;
+	}
+	id->s = request_id_sent(h, &id->n);
+	if (id->s == NULL)
+		id->n = 0;
+	return true;
+}
+
 static void
 cut_queries(struct access_text *texts, const struct access_format *f)
 {
@@ -178,6 +198,7 @@ access_note_begin(struct xfer *x, const struct request *r, const struct access_c
 	struct access_text texts[NOTE_TEXTS_MAX];
 	char address[ADDR_IP_TEXT];
 	size_t head_n = size_of_head(h);
+	bool is_in_head;
 	unsigned n;
 
 	if (conf == NULL || x->w->access.log == NULL)
@@ -196,7 +217,8 @@ access_note_begin(struct xfer *x, const struct request *r, const struct access_c
 	n = add_fields(texts, h, conf->format);
 	if (!conf->has_query)
 		cut_queries(texts, conf->format);
-	if (head_n <= WHOLE_MOST && texts[NOTE_CLIENT].s == NULL)
+	is_in_head = add_ids(texts, x->w, h) && texts[NOTE_CLIENT].s == NULL;
+	if (head_n <= WHOLE_MOST && is_in_head)
 		copy_head(x, texts, n, conf, h->method, head_n);
 	else
 		copy_texts(x, texts, n, conf);
@@ -322,6 +344,8 @@ set_texts(struct access_values *v, const struct access_note *note)
 	v->target = noted(note, NOTE_TARGET);
 	v->host = noted(note, NOTE_HOST);
 	v->client = noted(note, NOTE_CLIENT);
+	v->request_id = noted(note, NOTE_REQUEST_ID);
+	v->trace_id = noted(note, NOTE_TRACE_ID);
 	if (v->client.s == NULL)
 		v->client = v->peer;
 	if (note->inst != NULL)

@@ -140,6 +140,41 @@ is_encrypted(const struct conn *c)
 }
 
 static void
+make_request_id(struct worker *w)
+{
+	uint64_t words[2] = {w->id_seeds[0] ^ worker_random(w), w->id_seeds[1] ^ worker_random(w)};
+	size_t i;
+
+	for (i = 0; i < 32; i++)
+		w->request_id[i] = "0123456789abcdef"[words[i / 16] >> (i % 16 * 4) & 15];
+	w->request_id_n = 32;
+	w->is_request_id_new = true;
+}
+
+/* Choose what the instance gets as X-Request-Id, in w->request_id. */
+static void
+choose_request_id(struct xfer *x, const struct request *r, int how)
+{
+	struct worker *w = x->w;
+	const char *sent = NULL;
+	size_t n;
+
+	w->request_id_n = 0;
+	w->is_request_id_new = false;
+	if (how == REQUEST_ID_PASS)
+		return;
+	if (how == REQUEST_ID_KEEP ||
+	    (how == REQUEST_ID_TRUSTED && worker_trusts(w, &x->conn->peer)))
+		sent = request_id_sent(r->head, &n);
+	if (sent == NULL) {
+		make_request_id(w);
+	} else {
+		memcpy(w->request_id, sent, n);
+		w->request_id_n = n;
+	}
+}
+
+static void
 build_head(struct xfer *x, const struct request *r)
 {
 	const struct conn *c = x->conn;
@@ -151,6 +186,8 @@ build_head(struct xfer *x, const struct request *r)
 		.is_encrypted = is_encrypted(c),
 		.subject = io_is_encrypted(&c->io) ? tls_client_subject(&c->io) : NULL,
 		.is_h2 = x->stream != NULL,
+		.request_id = c->w->request_id_n > 0 ? c->w->request_id : NULL,
+		.request_id_n = c->w->request_id_n,
 	};
 	size_t room = request_size(r, &hop);
 
@@ -283,6 +320,9 @@ route(struct xfer *x, const struct request *r, size_t head_n)
 	const struct addr *client = client_of(x, r->head, &forwarded);
 
 	find_route(x, r, client, &match);
+	choose_request_id(x, r,
+			  match.revision != NULL ? match.revision->limits->v.request_id
+						 : x->w->conf->limits.request_id);
 	note_request(x, r, &match, client);
 	if (io_is_encrypted(&x->conn->io) && !is_directed(x, r->authority, r->host_n))
 		return;
@@ -348,6 +388,7 @@ arrive_request(struct xfer *x, char *buf, size_t head_n)
 	take_request(x, &r);
 	if (r.is_trace && !x->w->conf->trace && out != OUT_BAD_REQUEST)
 		out = OUT_METHOD;
+	x->w->is_request_id_new = false;
 	if (out != OUT_OK || x->w->snapshot == NULL)
 		access_note_begin(x, &r, x->w->conf_ref->access, NULL);
 	if (out == OUT_MAX_FORWARDS && r.is_trace) {

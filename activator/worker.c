@@ -19,6 +19,7 @@
 #include "activator/upstream_h2.h"
 #include "activator/worker_impl.h"
 #include "common/clk.h"
+#include "common/random.h"
 
 /* --- the thread --- */
 
@@ -147,6 +148,8 @@ worker_new(unsigned index, unsigned workers_n, struct worker_conf *conf, struct 
 	w->arg = arg;
 	w->now = clk_now();
 	w->random = (uint64_t)clk_wall() * 2654435761u + index + 1;
+	w->id_seeds[0] = random_u64();
+	w->id_seeds[1] = random_u64();
 	slab_init(&w->conn_slab, sizeof(struct conn));
 	slab_init(&w->xfer_slab, sizeof(struct xfer));
 	slab_init(&w->upstream_slab, sizeof(struct upstream));

@@ -8,7 +8,7 @@
 #include "activator/clients.h"
 #include "activator/date.h"
 #include "activator/headbuf.h"
-#include "activator/http/h1.h"
+#include "activator/http/request.h"
 #include "activator/inbox.h"
 #include "activator/net/io.h"
 #include "activator/net/listener.h"
@@ -76,6 +76,11 @@ struct worker {
 	uint64_t random; /* worker_random() */
 	struct date date;
 	struct access_port access;
+	/* The X-Request-Id that the request gets that is being routed; n 0: what its client sent */
+	char request_id[REQUEST_ID_MAX];
+	size_t request_id_n;
+	bool is_request_id_new;
+	uint64_t id_seeds[2]; /* of the kernel: ids of several processes and workers differ */
 
 	char *read_buf;	 /* what is being read, WORKER_BUFFER bytes */
 	char *write_buf; /* a head that is being written: worker_write_buf() */

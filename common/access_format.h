@@ -45,6 +45,8 @@
 	X(COLD_SEND, "cold_send")                                                                  \
 	X(COLD_FIRST_BYTE, "cold_first_byte")                                                      \
 	X(CONNECTION_REQUESTS, "connection_requests")                                              \
+	X(REQUEST_ID, "request_id")                                                                \
+	X(TRACE_ID, "trace_id")                                                                    \
 	X(WORKER, "worker")                                                                        \
 	X(PID, "pid")                                                                              \
 	X(SAMPLE, "sample")

@@ -26,6 +26,7 @@ enum { VISIBILITY_PUBLIC, VISIBILITY_LOCAL };
 enum { TLS_1_2, TLS_1_3 };
 enum { RELOAD_AUTO, RELOAD_YES, RELOAD_NO };
 enum { CLIENT_REQUIRED, CLIENT_OPTIONAL };
+enum { REQUEST_ID_PASS, REQUEST_ID_KEEP, REQUEST_ID_TRUSTED, REQUEST_ID_NEW };
 enum { ACCESS_OFF, ACCESS_COMBINED, ACCESS_JSON, ACCESS_FORMAT };
 
 /* The settings of a revision that the activator uses; the link carries them. */
@@ -57,6 +58,8 @@ struct limits {
 	int probe;	  /* PROBE_* */
 	char *probe_text; /* PROBE_HTTP: "/healthz"; PROBE_GRPC: "grpc" or "grpc:NAME"; else NULL */
 	bool via;	  /* add a Via field */
+
+	int request_id; /* REQUEST_ID_* */
 
 	int access_log;		 /* ACCESS_* */
 	char *access_log_format; /* of ACCESS_FORMAT */

@@ -363,6 +363,10 @@ text_of(const struct access_values *v, const struct access_piece *p)
 		return &v->instance;
 	case ACCESS_REASON:
 		return &v->reason;
+	case ACCESS_REQUEST_ID:
+		return &v->request_id;
+	case ACCESS_TRACE_ID:
+		return &v->trace_id;
 	case ACCESS_FIELD:
 		return p->field < v->fields_n ? &v->fields[p->field] : NULL;
 	default:

@@ -1,6 +1,7 @@
 #include "activator/http/request.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "activator/http/grpc.h"
 #include "activator/http/put.h"
@@ -261,6 +262,67 @@ request_field(const struct h1_head *h, const char *lower, size_t *n)
 	return request_field_next(h, lower, &at, n);
 }
 
+/* A CGI program cannot tell x_request_id from it. */
+static bool
+is_request_id(const struct h1_field *f)
+{
+	return f->id == FIELD_OTHER && f->name_n == 12 && (f->name[0] | 32) == 'x' &&
+	       strncasecmp(f->name + 2, "request", 7) == 0 &&
+	       strncasecmp(f->name + 10, "id", 2) == 0 && strchr("-_", f->name[1]) != NULL &&
+	       strchr("-_", f->name[9]) != NULL;
+}
+
+const char *
+request_id_sent(const struct h1_head *h, size_t *n)
+{
+	const struct h1_field *found = NULL;
+	uint32_t i;
+
+	for (i = 0; i < h->n; i++) {
+		if (!is_request_id(&h->fields[i]))
+			continue;
+		if (found != NULL)
+			return NULL;
+		found = &h->fields[i];
+	}
+	if (found == NULL || found->value_n == 0 || found->value_n > REQUEST_ID_MAX)
+		return NULL;
+	for (i = 0; i < found->value_n; i++)
+		if (found->value[i] <= ' ' || found->value[i] >= 0x7f)
+			return NULL;
+	*n = found->value_n;
+	return found->value;
+}
+
+/* Are the n bytes at s hexadecimal digits in lower case, and not all 0? */
+static bool
+is_trace_number(const char *s, size_t n)
+{
+	bool is_zero = true;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (!((s[i] >= '0' && s[i] <= '9') || (s[i] >= 'a' && s[i] <= 'f')))
+			return false;
+		is_zero &= s[i] == '0';
+	}
+	return !is_zero;
+}
+
+/* "00-TRACE_ID-PARENT_ID-FLAGS"; later versions may have more behind it. */
+const char *
+request_trace_id(const struct h1_head *h)
+{
+	static const size_t size = sizeof "00-" - 1 + TRACE_ID_SIZE + sizeof "-" - 1 + 16 + 3;
+	size_t n;
+	const char *s = request_field(h, "traceparent", &n);
+
+	if (s == NULL || n < size || memcmp(s, "ff", 2) == 0 || s[2] != '-' || s[35] != '-' ||
+	    s[52] != '-' || (n > size && (memcmp(s, "00", 2) == 0 || s[size] != '-')))
+		return NULL;
+	return is_trace_number(s + 3, TRACE_ID_SIZE) && is_trace_number(s + 36, 16) ? s + 3 : NULL;
+}
+
 /* --- writing --- */
 
 static char *
@@ -441,6 +503,7 @@ request_size(const struct request *r, const struct request_hop *hop)
 
 	if (hop->subject != NULL)
 		n += strlen(hop->subject) + 64;
+	n += hop->request_id_n + 32;
 
 	for (i = 0; i < r->head->n; i++)
 		n += r->head->fields[i].name_n + r->head->fields[i].value_n + 4;
@@ -457,8 +520,13 @@ request_write(const struct request *r, const struct request_hop *hop, char *star
 	for (i = 0; i < r->head->n; i++) {
 		const struct h1_field *f = &r->head->fields[i];
 
-		if (is_passed(r, f, hop) && !(has_options && h1_is_connection_option(r->head, f)))
+		if (is_passed(r, f, hop) && !(has_options && h1_is_connection_option(r->head, f)) &&
+		    !(hop->request_id != NULL && is_request_id(f)))
 			out = put_field(out, f);
+	}
+	if (hop->request_id != NULL) {
+		out = PUT_LITERAL(out, "X-Request-Id: ");
+		out = PUT_LITERAL(put(out, hop->request_id, hop->request_id_n), "\r\n");
 	}
 	out = put_framing(out, r);
 	out = put_connection(out, r);
