@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "autoscaler/brain/statistics.h"
 #include "common/clk.h"
 #include "common/strbuf.h"
 
@@ -31,12 +32,6 @@
 #define DISPERSION_NEW 0.1
 #define WINDOWS_LEAST 8	   /* windows, before they tell how much latency varies */
 #define DISPERSED_LEAST 30 /* samples, before work is taken for even */
-
-#define MOMENTS_KEEP 0.95 /* weight of older samples, with each new one … */
-#define LINE_KEEP 0.98	  /* … and of the points of the line */
-#define VARIED 0.2	  /* deviation of the logarithm of a throughput that has varied */
-#define SIGNIFICANT 2.0	  /* standard errors of the line's slope */
-#define NOISY_POINTS 20	  /* points that the line needs where work is noisy */
 
 /* Trials: steps down whose effect decides whether they stay. */
 #define TRIAL_WINDOWS 2
@@ -86,16 +81,6 @@ enum why {
 	WHY_KNEE,
 	WHY_CPU,
 	WHY_MEMORY
-};
-
-/* Logarithms of latencies: how many, newer ones counting more, and their distribution. */
-struct moments {
-	double n, sum, squares;
-};
-
-/* The logarithm of latency (y) against that of throughput of an instance (x), likewise. */
-struct regression {
-	double n, x, y, xx, xy, yy;
 };
 
 struct gradient {
@@ -256,63 +241,6 @@ weigh_knee(struct gradient *g, double target, int64_t now)
 	if (weights > 0)
 		g->knee = sum / weights;
 	g->gross_knee = gross_weights > 0 ? gross / gross_weights : 0;
-}
-
-static void
-moments_add(struct moments *m, double latency_s)
-{
-	double y = log(latency_s);
-
-	m->n = m->n * MOMENTS_KEEP + 1;
-	m->sum = m->sum * MOMENTS_KEEP + y;
-	m->squares = m->squares * MOMENTS_KEEP + y * y;
-}
-
-static double
-mean_of(const struct moments *m)
-{
-	return m->sum / m->n;
-}
-
-static double
-variance_of(const struct moments *m)
-{
-	double mean = mean_of(m);
-
-	return m->n < 2 ? 0 : MAX(m->squares / m->n - mean * mean, 0) * m->n / (m->n - 1);
-}
-
-static void
-line_add(struct regression *l, double throughput, double latency_s)
-{
-	double x = log(throughput), y = log(latency_s);
-
-	l->n = l->n * LINE_KEEP + 1;
-	l->x = l->x * LINE_KEEP + x;
-	l->y = l->y * LINE_KEEP + y;
-	l->xx = l->xx * LINE_KEEP + x * x;
-	l->xy = l->xy * LINE_KEEP + x * y;
-	l->yy = l->yy * LINE_KEEP + y * y;
-}
-
-/* May it be load that latency rises with?  Requests that take longer raise concurrency as much
- * as load does.  But only load comes with throughput: where throughput has varied, latency must
- * have risen with it, by more than chance explains.  Where it has not varied, nothing can be told:
- * then a step down is worth trying if its effect would show. */
-static bool
-may_be_load(const struct regression *l, bool is_noisy)
-{
-	double xx, xy, yy, rest;
-
-	if (l->n < (is_noisy ? NOISY_POINTS : 3))
-		return !is_noisy;
-	xx = l->xx / l->n - l->x * l->x / l->n / l->n;
-	xy = l->xy / l->n - l->x * l->y / l->n / l->n;
-	yy = l->yy / l->n - l->y * l->y / l->n / l->n;
-	if (xx < VARIED * VARIED)
-		return !is_noisy;
-	rest = MAX(yy - xy * xy / xx, 1e-6);
-	return xy > 0 && xy / sqrt(xx) > SIGNIFICANT * sqrt(rest / (l->n - 2));
 }
 
 /* Forget bins that were much slower than this one although their concurrency was not higher,
@@ -487,12 +415,12 @@ static enum effect
 effect_of(const struct gradient *g)
 {
 	double due = -log(MIN(g->concurrency / g->tried_concurrency, FALLEN)) / 4;
-	double before = variance_of(&g->tried), after = variance_of(&g->here);
+	double before = moments_variance(&g->tried), after = moments_variance(&g->here);
 	double lower, error;
 
 	if (g->here.n < SAMPLES_LEAST)
 		return EFFECT_OPEN;
-	lower = mean_of(&g->tried) - mean_of(&g->here);
+	lower = moments_mean(&g->tried) - moments_mean(&g->here);
 	error = ERRORS * MAX(sqrt(before / g->tried.n + MAX(before, after) / g->here.n + g->drift),
 			     ERROR_LEAST);
 	if (lower - 2 * error > 0 && lower > 3 * due)
@@ -610,7 +538,7 @@ may_lower(const struct gradient *g, const struct gradient_facts *f, double targe
 	if (variation(g) > UNEVEN && (g->steps < STEPS_LEAST || g->trials > g->steps / TRIAL_STEPS))
 		return false; /* a step down costs a little: it may do so rarely */
 	if (g->waited_s > STARTING * g->all_s || now < g->no_trial_before_ns ||
-	    !may_be_load(&g->line, is_noisy(g)) || g->here.n < SAMPLES_LEAST)
+	    !regression_may_be_load(&g->line, is_noisy(g)) || g->here.n < SAMPLES_LEAST)
 		return false;
 	return g->why != WHY_KNEE || target < f->configured || goal < LEAVE * f->configured;
 }
@@ -801,7 +729,7 @@ add_point(struct gradient *g)
 	double latency_s = g->step_answered_s / g->step_completed;
 
 	if (g->step_completed >= SAMPLE_LEAST && g->step_instance_s > 0 && latency_s > 0) {
-		line_add(&g->line, g->step_completed / g->step_instance_s, latency_s);
+		regression_add(&g->line, g->step_completed / g->step_instance_s, latency_s);
 		if (g->last_s > 0 && g->tried_concurrency <= 0 &&
 		    fabs(g->target - g->last_target) < 1e-9) {
 			double off = log(latency_s / g->last_s);
