@@ -360,6 +360,21 @@ def test_half_lines_and_many_lines_in_one_write(autoscaler, activator):
     a.wait(lambda: len(a.messages("activating")) == 30)
 
 
+def test_a_process_with_too_many_ids_is_dropped(autoscaler, activator):
+    """Each is kept until the process has ended.  Those that are known are served."""
+    peers = [activator() for _ in range(64)]
+    for p in peers:
+        p.wait_described()
+    one_more = activator()
+    one_more.is_stalled = True
+    one_more.wait_closed()
+    autoscaler.wait_log("has sent 64 different ids, expected one")
+    peers[5].close()
+    again = activator(ident=peers[5].ident)
+    again.wait_described()
+    assert len(autoscaler.status()["activators"]) >= 63
+
+
 def test_a_peer_without_a_hello_is_dropped(autoscaler, activator):
     silent = activator(hello=False)
     silent.is_stalled = True
