@@ -36,6 +36,7 @@ struct known_activator {
 	pid_t pid; /* 0: the kernel does not show its number */
 	uint64_t start_ticks;
 	bool is_connected;
+	bool has_ended;
 	bool has_lock; /* pid is 0: it holds a lock beside the socket */
 	int fd;	       /* pidfd; -1: none */
 	struct loop_fd watch;
@@ -270,6 +271,7 @@ on_ended(struct known_activator *k)
 {
 	struct activators *a = k->all;
 
+	k->has_ended = true;
 	loop_timer_clear(&k->timer);
 	loop_fd_clear(&k->watch);
 	if (k->fd >= 0)
@@ -534,6 +536,7 @@ activators_up(struct activators *a, const char *id, pid_t pid, int pidfd, struct
 		add_connected(a, id, pid, pidfd);
 	k = find(a, id);
 	k->is_connected = true;
+	k->has_ended = false;
 	if (pidfd >= 0 && k->fd < 0)
 		watch_by(k, pidfd);
 	else if (pidfd >= 0)
@@ -549,7 +552,7 @@ activators_down(struct activators *a, const char *id)
 	if (k == NULL)
 		return;
 	k->is_connected = false;
-	if (k->pid == 0 && k->fd < 0)
+	if (k->pid == 0 && k->fd < 0 && !k->has_ended)
 		watch(k);
 }
 
