@@ -154,11 +154,16 @@ ends_with(const char *name, const char *suffix)
 	return n > k && strcmp(name + n - k, suffix) == 0;
 }
 
+/* In the order of their names, which is the same after the next start. */
 static void
 add(struct version_store *s, struct stored_service *service)
 {
-	s->v = xrealloc(s->v, (s->n + 1) * sizeof *s->v);
-	s->v[s->n++] = service;
+	size_t i = s->n++;
+
+	s->v = xrealloc(s->v, s->n * sizeof *s->v);
+	for (; i > 0 && strcmp(s->v[i - 1]->name, service->name) > 0; i--)
+		s->v[i] = s->v[i - 1];
+	s->v[i] = service;
 }
 
 /* Read the bodies of its revisions. */
@@ -262,14 +267,6 @@ on_revision(struct version_store *s, const char *path, const char *name)
 	free(service_name);
 }
 
-static int
-by_name(const void *a, const void *b)
-{
-	const struct stored_service *const *x = a, *const *y = b;
-
-	return strcmp((*x)->name, (*y)->name);
-}
-
 struct version_store *
 version_store_open(const char *state_dir, struct err *e)
 {
@@ -281,8 +278,6 @@ version_store_open(const char *state_dir, struct err *e)
 		version_store_close(&s);
 		return NULL;
 	}
-	if (s->n > 0)
-		qsort(s->v, s->n, sizeof *s->v, by_name);
 	return s;
 }
 
