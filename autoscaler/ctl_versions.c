@@ -56,13 +56,39 @@ refuse_mistakes(struct ctl_request *r, struct settings_errors *errors)
 
 /* --- checks --- */
 
+/* The service is not the store's: say where to change it. */
+static void
+refuse_source(struct ctl_request *r, const struct facts *f, const struct service_conf *service)
+{
+	const char *deployment = service->revisions[0].launch.deployment;
+	const char *slash = deployment == NULL ? NULL : strchr(deployment, '/');
+	char *next;
+
+	if (services_source_of(f->services, service) == SERVICES_OF_FILE) {
+		ctl_done(r, CTL_FAILED, "change it there, then: activatorctl reload",
+			 "the service \"%s\" is in the conf file, %s:%u", service->name,
+			 services_settings(f->services)->file, service->line);
+		return;
+	}
+	next = slash == NULL ? xstrdup("change them there")
+			     : xasprintf("kubectl -n %.*s annotate --overwrite deployment/%s "
+					 "activator.dev/percent=…",
+					 (int)(slash - deployment), deployment, slash + 1);
+	ctl_done(r, CTL_FAILED, next, "the service \"%s\" comes from annotations of Deployments",
+		 service->name);
+	free(next);
+}
+
 /* May the store have a service of that name?  -1: the request is done. */
 static int
 check_source(struct ctl_request *r, const struct facts *f, const char *name)
 {
 	const struct service_conf *service = services_find(f->services, name);
-	const struct settings *s = services_settings(f->services);
 
+	if (service != NULL && services_source_of(f->services, service) != SERVICES_OF_STORE) {
+		refuse_source(r, f, service);
+		return -1;
+	}
 	if (strcmp(f->driver, "kubernetes") == 0) {
 		ctl_done(r, CTL_FAILED, "annotate a Deployment, or name it in the conf file",
 			 "the store is for programs of one machine, not for a cluster");
@@ -72,16 +98,7 @@ check_source(struct ctl_request *r, const struct facts *f, const char *name)
 		ctl_done(r, CTL_FAILED, "its log says why", "the autoscaler cannot read its store");
 		return -1;
 	}
-	if (service == NULL || services_source_of(f->services, service) == SERVICES_OF_STORE)
-		return 0;
-	if (services_source_of(f->services, service) == SERVICES_OF_FILE)
-		ctl_done(r, CTL_FAILED, "change it there, then: activatorctl reload",
-			 "the service \"%s\" is in the conf file, %s:%u", name, s->file,
-			 service->line);
-	else
-		ctl_done(r, CTL_FAILED, "change them there",
-			 "the service \"%s\" comes from annotations of a workload", name);
-	return -1;
+	return 0;
 }
 
 struct claim_search {

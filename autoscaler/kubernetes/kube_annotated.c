@@ -110,9 +110,40 @@ kube_annotated_free(struct kube_annotated **ap)
 }
 
 static bool
-names_host(const struct annotated *e)
+is_ours(const struct annotated *e)
 {
-	return kube_annotations_have_host(e->o.annotations, e->o.annotations_n);
+	return kube_annotations_are_ours(e->o.annotations, e->o.annotations_n);
+}
+
+/* The joint service that a Deployment is a part of; NULL: none. */
+static const char *
+joint_of(const struct annotated *e)
+{
+	return e->o.kind != KUBE_DEPLOYMENT
+		       ? NULL
+		       : kube_annotations_get(e->o.annotations, e->o.annotations_n, "service");
+}
+
+static bool
+is_joint_with(const struct annotated *e, const char *ns, const char *service)
+{
+	return joint_of(e) != NULL && strcmp(joint_of(e), service) == 0 && strcmp(e->o.ns, ns) == 0;
+}
+
+/* A part of a joint service came, went, or changes: the service is to be made again. */
+static void
+invalidate_joint(struct kube_annotated *a, const struct annotated *of)
+{
+	struct list_node *node, *tmp;
+
+	if (joint_of(of) == NULL)
+		return;
+	LIST_FOREACH(&a->objects, node, tmp) {
+		struct annotated *e = container_of(node, struct annotated, node);
+
+		if (e != of && is_joint_with(e, of->o.ns, joint_of(of)))
+			e->is_candidate_due = true;
+	}
 }
 
 /* A Deployment came, went, or changed: an annotated Service of its namespace may select another
@@ -126,7 +157,7 @@ invalidate_services(struct kube_annotated *a, const struct annotated *of)
 	LIST_FOREACH(&a->objects, node, tmp) {
 		struct annotated *e = container_of(node, struct annotated, node);
 
-		if (of->o.kind != KUBE_DEPLOYMENT || e->o.kind != KUBE_SERVICE || !names_host(e) ||
+		if (of->o.kind != KUBE_DEPLOYMENT || e->o.kind != KUBE_SERVICE || !is_ours(e) ||
 		    strcmp(e->o.ns, of->o.ns) != 0)
 			continue;
 		e->is_candidate_due = is_any = true;
@@ -155,12 +186,21 @@ forget(struct kube_annotated *a, struct annotated *e)
 	e->refusal = NULL;
 }
 
+/* Was it a part of a joint service, and will be none of that one?  It takes nothing along. */
+static bool
+leaves_joint(const struct annotated *e, const struct kube_object *o)
+{
+	return joint_of(e) != NULL &&
+	       !text_equal(joint_of(e),
+			   kube_annotations_get(o->annotations, o->annotations_n, "service"));
+}
+
 bool
 kube_annotated_put(struct kube_annotated *a, struct kube_object *o)
 {
 	char *key = key_of(o->kind, o->ns, o->name);
 	struct annotated *e = hmap_find(&a->by_key, key);
-	bool named_host = e != NULL && names_host(e);
+	bool was_ours = e != NULL && is_ours(e);
 
 	if (e == NULL) {
 		e = annotated_new(a, key);
@@ -171,21 +211,25 @@ kube_annotated_put(struct kube_annotated *a, struct kube_object *o)
 			kube_object_fini(o);
 			return false;
 		}
-		if (!text_equal(e->o.uid, o->uid))
+		if (!text_equal(e->o.uid, o->uid) || leaves_joint(e, o))
 			forget(a, e);
 	}
+	if (e->o.ns != NULL)
+		invalidate_joint(a, e); /* that it leaves */
 	kube_object_fini(&e->o);
 	e->o = *o;
 	*o = (struct kube_object){.ns = NULL};
 	e->is_listed = e->is_candidate_due = true;
-	return invalidate_services(a, e) | names_host(e) | named_host;
+	invalidate_joint(a, e);
+	return invalidate_services(a, e) | is_ours(e) | was_ours;
 }
 
 static bool
 drop(struct kube_annotated *a, struct annotated *e)
 {
-	bool is_change = invalidate_services(a, e) | names_host(e);
+	bool is_change = invalidate_services(a, e) | is_ours(e);
 
+	invalidate_joint(a, e);
 	annotated_free(a, e);
 	return is_change;
 }
@@ -293,7 +337,7 @@ compare(const void *a, const void *b)
 	return order != 0 ? order : strcmp(x->key, y->key);
 }
 
-/* Objects that name a host, the oldest first; the array is the caller's. */
+/* Objects that name a host or a service, the oldest first; the array is the caller's. */
 static struct annotated **
 sorted(const struct kube_annotated *a, size_t *n)
 {
@@ -304,7 +348,7 @@ sorted(const struct kube_annotated *a, size_t *n)
 	LIST_FOREACH(&a->objects, node, tmp) {
 		struct annotated *e = container_of(node, struct annotated, node);
 
-		if (names_host(e))
+		if (is_ours(e))
 			v[(*n)++] = e;
 	}
 	qsort(v, *n, sizeof(struct annotated *), compare);
@@ -323,7 +367,24 @@ set_why(struct annotated *e, const struct strbuf *why)
 }
 
 /* Its candidate becomes active if no object before it has claimed the same; else what was active
- * stays so, on the same condition. */
+ * stays so, on the same condition.  Adds to why, why not. */
+static void
+choose(struct kube_annotated *a, struct annotated *e, struct kube_claims *claims,
+       struct strbuf *why)
+{
+	if (e->candidate != NULL && !kube_claims_taken(claims, e->candidate, why)) {
+		retire(a, &e->active);
+		e->active = e->candidate;
+		e->candidate = NULL;
+	} else if (e->active != NULL &&
+		   kube_claims_taken(claims, e->active, why->len > 0 ? NULL : why)) {
+		retire(a, &e->active);
+		e->is_candidate_due = true; /* it may be free at the next call */
+	}
+	if (e->active != NULL)
+		kube_claims_put(claims, e->active, e->key);
+}
+
 static void
 settle(struct kube_annotated *a, const struct settings *s, struct annotated *e,
        struct kube_claims *claims)
@@ -333,26 +394,328 @@ settle(struct kube_annotated *a, const struct settings *s, struct annotated *e,
 	strbuf_init(&why, 0);
 	if (e->is_candidate_due) {
 		settings_service_free(&e->candidate);
-		make_candidate(a, s, e, &why);
+		if (kube_annotations_get(e->o.annotations, e->o.annotations_n, "service") == NULL)
+			make_candidate(a, s, e, &why);
+		else
+			strbuf_adds(&why, "service: is for Deployments");
 		e->is_candidate_due = e->candidate == NULL; /* so that its mistake is found again */
 	}
-	if (e->candidate != NULL && !kube_claims_taken(claims, e->candidate, &why)) {
-		retire(a, &e->active);
-		e->active = e->candidate;
-		e->candidate = NULL;
-	} else if (e->active != NULL &&
-		   kube_claims_taken(claims, e->active, why.len > 0 ? NULL : &why)) {
-		retire(a, &e->active);
-		e->is_candidate_due = true; /* it may be free at the next call */
-	}
-	if (e->active != NULL)
-		kube_claims_put(claims, e->active, e->key);
+	choose(a, e, claims, &why);
 	set_why(e, &why);
 	strbuf_fini(&why);
 }
 
-/* With other settings all candidates are made again.  An object that has lost its host
- * annotation has no service. */
+/* --- joint services --- */
+
+/* A Deployment of a joint service. */
+struct joint_member {
+	struct annotated *e;
+	struct kube_part part;
+	int percent; /* -1: not given */
+	bool is_good;
+	struct strbuf why;
+};
+
+static int
+compare_members(const void *a, const void *b)
+{
+	const struct joint_member *x = a, *y = b;
+
+	return compare(&(const struct annotated *const){x->e},
+		       &(const struct annotated *const){y->e});
+}
+
+/* The Deployments of the service of e, the oldest first; the array is the caller's. */
+static struct joint_member *
+members_of(const struct kube_annotated *a, const struct annotated *of, size_t *n)
+{
+	struct joint_member *v = xcalloc(a->objects.n + 1, sizeof *v);
+	struct list_node *node, *tmp;
+
+	*n = 0;
+	LIST_FOREACH(&a->objects, node, tmp) {
+		struct annotated *e = container_of(node, struct annotated, node);
+		struct joint_member *m = &v[*n];
+		const struct kube_object *o = &e->o;
+
+		if (!is_joint_with(e, of->o.ns, joint_of(of)))
+			continue;
+		(*n)++;
+		m->e = e;
+		m->part = (struct kube_part){
+			.revision = kube_annotations_revision(o->name),
+			.deployment = xasprintf("%s/%s", o->ns, o->name),
+			.percent = kube_annotations_get(o->annotations, o->annotations_n,
+							"percent"),
+			.tag = kube_annotations_get(o->annotations, o->annotations_n, "tag"),
+			.v = o->annotations,
+			.n = o->annotations_n};
+		strbuf_init(&m->why, 0);
+	}
+	qsort(v, *n, sizeof *v, compare_members);
+	return v;
+}
+
+static void
+members_free(struct joint_member *v, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		free(v[i].part.revision);
+		free(v[i].part.deployment);
+		strbuf_fini(&v[i].why);
+	}
+	free(v);
+}
+
+static bool
+read_percent(struct joint_member *m)
+{
+	const char *text = m->part.percent;
+	uint32_t percent;
+
+	m->percent = -1;
+	if (text == NULL)
+		return true;
+	if (!text_number(text, strcspn(text, "%"), 100, &percent)) {
+		strbuf_addf(&m->why, "percent: expected 0 to 100, got \"%s\"", text);
+		return false;
+	}
+	m->percent = (int)percent;
+	return true;
+}
+
+/* Has an older one the tag? */
+static bool
+has_own_tag(struct joint_member *v, size_t i)
+{
+	size_t k;
+
+	for (k = 0; k < i; k++)
+		if (v[k].is_good && v[i].part.tag != NULL &&
+		    text_equal(v[k].part.tag, v[i].part.tag)) {
+			strbuf_addf(&v[i].why,
+				    "tag: \"%s\" is that of Deployment %s, which is older",
+				    v[i].part.tag, v[k].e->o.name);
+			return false;
+		}
+	return true;
+}
+
+/* Would the service be in order, if it had this part alone? */
+static bool
+check_member(const struct settings *s, const char *name, const struct joint_member *leader,
+	     struct joint_member *v, size_t i)
+{
+	const struct kube_part *part = &v[i].part;
+	struct service_conf *alone;
+
+	if (!read_percent(&v[i]) || !has_own_tag(v, i) ||
+	    !kube_annotations_agree(&leader->part, leader->e->o.name, part, &v[i].why))
+		return false;
+	alone = kube_annotations_joint(s, name, &leader->part, &part, &(const uint32_t){100}, 1,
+				       &v[i].why);
+	if (alone == NULL)
+		return false;
+	settings_service_free(&alone);
+	return true;
+}
+
+/* The oldest member that names a host and has no mistake; NULL: there is none.  Checks all. */
+static struct joint_member *
+check_members(const struct settings *s, const char *name, struct joint_member *v, size_t n)
+{
+	struct joint_member *leader = NULL;
+	size_t i;
+
+	for (i = 0; i < n && leader == NULL; i++) {
+		if (!kube_annotations_have_host(v[i].part.v, v[i].part.n))
+			continue;
+		v[i].is_good = check_member(s, name, &v[i], v, i);
+		leader = v[i].is_good ? &v[i] : NULL;
+	}
+	for (i = 0; i < n && leader != NULL; i++)
+		if (&v[i] != leader && v[i].why.len == 0)
+			v[i].is_good = check_member(s, name, leader, v, i);
+	return leader;
+}
+
+/* Has the service that holds the same revisions? */
+static bool
+has_same_revisions(const struct service_conf *active, const struct joint_member *v, size_t n)
+{
+	size_t i, k;
+
+	if (active->revisions_n != n)
+		return false;
+	for (i = 0; i < n; i++) {
+		for (k = 0; k < n; k++)
+			if (strcmp(active->revisions[k].name, v[i].part.revision) == 0)
+				break;
+		if (k == n)
+			return false;
+	}
+	return true;
+}
+
+/* The service of the members that are good, unless the one that holds is to stay. */
+static struct service_conf *
+make_joint(const struct settings *s, const char *name, const struct service_conf *active,
+	   struct joint_member *leader, struct joint_member *v, size_t n)
+{
+	const struct kube_part **parts = xcalloc(n, sizeof *parts);
+	uint32_t *percents = xcalloc(n, sizeof *percents), sum;
+	int *given = xcalloc(n, sizeof *given);
+	struct service_conf *joint = NULL;
+	bool is_split;
+	size_t good = 0, i;
+
+	for (i = 0; i < n; i++)
+		if (v[i].is_good) {
+			parts[good] = &v[i].part;
+			given[good++] = v[i].percent;
+		}
+	is_split = kube_annotations_split(given, good, percents, &sum);
+	if (active != NULL && good < n) {
+		; /* it stays until the mistakes are corrected */
+	} else if (!is_split && active != NULL && has_same_revisions(active, v, n)) {
+		strbuf_addf(
+			&leader->why,
+			"the percents of service %s sum to %u: the split before stays until they "
+			"sum to 100",
+			name, sum);
+	} else {
+		joint = kube_annotations_joint(s, name, &leader->part, parts, percents, good,
+					       &leader->why);
+		if (!is_split)
+			strbuf_addf(&leader->why,
+				    "the percents of service %s sum to %u, expected 100: its "
+				    "Deployments share in proportion",
+				    name, sum);
+	}
+	free(given);
+	free(percents);
+	free(parts);
+	return joint;
+}
+
+/* Where the service that holds is kept: it moves to another leader. */
+static void
+hand_over(struct kube_annotated *a, const char *name, struct joint_member *leader,
+	  struct joint_member *v, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		struct annotated *e = v[i].e;
+
+		if (e->active != NULL && strcmp(e->active->name, name) != 0)
+			retire(a, &e->active); /* its own, before it was a part */
+		if (leader == NULL || e == leader->e)
+			continue;
+		settings_service_free(&e->candidate);
+		if (leader->e->active == NULL) {
+			leader->e->active = e->active;
+			e->active = NULL;
+		}
+		retire(a, &e->active);
+	}
+}
+
+static bool
+is_any_due(const struct joint_member *v, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (v[i].e->is_candidate_due)
+			return true;
+	return false;
+}
+
+/* The one whose service holds now; NULL: none. */
+static struct joint_member *
+holder_of(struct joint_member *v, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (v[i].e->active != NULL || v[i].e->candidate != NULL)
+			return &v[i];
+	return NULL;
+}
+
+/* Make the candidate of a joint service anew.  NULL: it has no leader, and the oldest says why. */
+static struct joint_member *
+renew_joint(struct kube_annotated *a, const struct settings *s, const char *name,
+	    struct joint_member *v, size_t n)
+{
+	struct joint_member *leader = check_members(s, name, v, n);
+	const char *host;
+	size_t i;
+
+	hand_over(a, name, leader, v, n);
+	for (i = 0; i < n; i++)
+		v[i].e->is_candidate_due = false;
+	if (leader == NULL) {
+		if (v[0].why.len == 0)
+			strbuf_addf(&v[0].why,
+				    "service: no Deployment of it names a host and is in order");
+		return holder_of(v, n);
+	}
+	settings_service_free(&leader->e->candidate);
+	leader->e->candidate = make_joint(s, name, leader->e->active, leader, v, n);
+	host = leader->e->candidate == NULL
+		       ? NULL
+		       : kube_annotations_denied(s, leader->e->o.ns, leader->e->candidate);
+	if (host != NULL) {
+		strbuf_addf(&leader->why,
+			    "host %s may not be claimed from namespace %s (allow_hosts)", host,
+			    leader->e->o.ns);
+		settings_service_free(&leader->e->candidate);
+	}
+	return leader;
+}
+
+/* As settle(), for all Deployments of the service of e.  Returns the one that has the service. */
+static struct annotated *
+settle_joint(struct kube_annotated *a, const struct settings *s, const struct annotated *of,
+	     struct kube_claims *claims)
+{
+	char *name = kube_annotations_name(of->o.ns, joint_of(of));
+	size_t n, i;
+	struct joint_member *v = members_of(a, of, &n), *holder;
+	bool is_due = is_any_due(v, n);
+	struct annotated *e;
+
+	holder = is_due ? renew_joint(a, s, name, v, n) : holder_of(v, n);
+	e = holder == NULL ? NULL : holder->e;
+	if (e != NULL)
+		choose(a, e, claims, &holder->why);
+	for (i = 0; i < n; i++) {
+		/* What is amiss is found again at each call. */
+		v[i].e->is_candidate_due |= v[i].why.len > 0;
+		set_why(v[i].e, &v[i].why);
+	}
+	members_free(v, n);
+	free(name);
+	return e;
+}
+
+/* Was the joint service of e settled already, with an older Deployment?  It is from now on. */
+static bool
+is_settled(struct hmap *settled, struct annotated *e)
+{
+	char *key = xasprintf("%s/%s", e->o.ns, joint_of(e));
+	bool is = hmap_put(settled, key, e) != NULL;
+
+	free(key);
+	return is;
+}
+
+/* With other settings all candidates are made again.  An object that has lost its annotations has
+ * no service. */
 static void
 refresh(struct kube_annotated *a, const struct settings *s)
 {
@@ -362,7 +725,7 @@ refresh(struct kube_annotated *a, const struct settings *s)
 		struct annotated *e = container_of(node, struct annotated, node);
 
 		e->is_candidate_due |= s != a->settings;
-		if (names_host(e))
+		if (is_ours(e))
 			continue;
 		retire(a, &e->active);
 		settings_service_free(&e->candidate);
@@ -376,6 +739,7 @@ const struct service_conf *
 kube_annotated_services(struct kube_annotated *a, const struct settings *s, size_t *n)
 {
 	struct kube_claims claims;
+	struct hmap settled; /* joint services */
 	struct annotated **v;
 	size_t i, all;
 
@@ -385,15 +749,24 @@ kube_annotated_services(struct kube_annotated *a, const struct settings *s, size
 	a->now = (struct retired){.n = 0};
 	refresh(a, s);
 	kube_claims_init(&claims, s->services, s->services_n);
+	hmap_init(&settled);
 	v = sorted(a, &all);
 	a->array = xcalloc(all + 1, sizeof *a->array);
 	*n = 0;
 	for (i = 0; i < all; i++) {
-		settle(a, s, v[i], &claims);
-		if (v[i]->active != NULL)
-			a->array[(*n)++] = *v[i]->active;
+		struct annotated *e = v[i];
+
+		if (joint_of(e) == NULL)
+			settle(a, s, e, &claims);
+		else if (is_settled(&settled, e))
+			continue;
+		else
+			e = settle_joint(a, s, e, &claims);
+		if (e != NULL && e->active != NULL)
+			a->array[(*n)++] = *e->active;
 	}
 	free(v);
+	hmap_fini(&settled);
 	kube_claims_fini(&claims);
 	return a->array;
 }

@@ -6,7 +6,12 @@
  * whose annotations are changed to something that cannot hold keeps the service that it had.
  * Apart from that the result depends on the objects alone, not on the order in which events
  * about them came.
- * No I/O.  Thread: the autoscaler's only loop. */
+ *
+ * Deployments of a namespace that name the same service (activator.dev/service) make it together, a
+ * revision each.  The keys of the service are those of its leader, the oldest of them that names a
+ * host.  A split takes effect once the percents sum to 100: until then the one before stays, as two
+ * objects cannot be changed at once.  Where there is none before, or one of the Deployments has
+ * gone, they share in proportion to their percents. No I/O.  Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_KUBERNETES_KUBE_ANNOTATED_H
 #define AUTOSCALER_KUBERNETES_KUBE_ANNOTATED_H
 

@@ -298,10 +298,162 @@ other_settings(void **state)
 	settings_free(&open);
 }
 
+/* --- joint services --- */
+
+/* A line "name=host REVISION PERCENT (TAG) …" for each service, refusals as in outcome(). */
+static char *
+split_outcome(struct kube_annotated *a, const struct settings *s)
+{
+	const struct service_conf *v;
+	struct kube_refusal r;
+	struct strbuf b;
+	size_t n, i, k;
+
+	strbuf_init(&b, 0);
+	v = kube_annotated_services(a, s, &n);
+	for (i = 0; i < n; i++) {
+		strbuf_addf(&b, "%s=%s", v[i].name, v[i].hosts.v[0]);
+		for (k = 0; k < v[i].traffic_n; k++)
+			strbuf_addf(&b, " %s %u%s%s%s", v[i].traffic[k].revision,
+				    v[i].traffic[k].percent, v[i].traffic[k].tag == NULL ? "" : "(",
+				    v[i].traffic[k].tag == NULL ? "" : v[i].traffic[k].tag,
+				    v[i].traffic[k].tag == NULL ? "" : ")");
+		strbuf_adds(&b, "\n");
+	}
+	while (kube_annotated_next_refusal(a, &r))
+		strbuf_addf(&b, "!%s: %s\n", r.object->name, r.why);
+	return strbuf_take(&b);
+}
+
+#define JOINT_STEPS 8
+static const struct {
+	const char *steps[JOINT_STEPS][2];
+} joint_stories[] = {
+	/* blue and green: the second one comes without traffic, and is moved to in two commands */
+	{{{"D d/blue 1 - host=x&service=shop", "d.shop=x blue 100\n"},
+	  {"D d/green 2 - service=shop&tag=next", "d.shop=x blue 100 green 0(next)\n"},
+	  {"D d/blue 1 - host=x&service=shop&percent=90", "d.shop=x blue 90 green 10(next)\n"},
+	  {"D d/blue 1 - host=x&service=shop&percent=0", "d.shop=x blue 0 green 100(next)\n"},
+	  {"D d/green 2 - service=shop&tag=next&percent=70",
+	   "d.shop=x blue 0 green 100(next)\n!blue: the percents of service d.shop sum to 70: the split "
+	   "before stays until they sum to 100\n"},
+	  {"D d/blue 1 - host=x&service=shop&percent=30", "d.shop=x blue 30 green 70(next)\n"},
+	  {"-D d/green",
+	   "d.shop=x blue 100\n!blue: the percents of service d.shop sum to 30, expected 100: its "
+	   "Deployments share in proportion\n"},
+	  {"D d/blue 1 - host=x&service=shop", "d.shop=x blue 100\n"}}},
+	/* sums that were never 100; nobody has any; the oldest of those without gets the rest */
+	{{{"D d/a 1 - host=x&service=s&percent=30",
+	   "d.s=x a 100\n!a: the percents of service d.s sum "
+	   "to 30, expected 100: its Deployments share in "
+	   "proportion\n"},
+	  {"D d/b 2 - service=s&percent=60",
+	   "d.s=x a 33 b 67\n!a: the percents of service d.s sum to "
+	   "90, expected 100: its Deployments share in proportion\n"},
+	  {"D d/c 3 - service=s", "d.s=x a 30 b 60 c 10\n"},
+	  {"D d/d 4 - service=s", "d.s=x a 30 b 60 c 10 d 0\n"}}},
+	/* the leader goes: another Deployment that names a host leads; then none does */
+	{{{"D d/a 1 - host=x&service=s&percent=50", NULL},
+	  {"D d/b 2 - host=x&service=s&percent=50", "d.s=x a 50 b 50\n"},
+	  {"-D d/a", "d.s=x b 100\n!b: the percents of service d.s sum to 50, expected 100: its "
+		     "Deployments share in proportion\n"},
+	  {"D d/b 2 - service=s",
+	   "d.s=x b 100\n!b: service: no Deployment of it names a host and is in "
+	   "order\n"},
+	  {"D d/b 2 - host=y&service=s", "d.s=y b 100\n"},
+	  {"-D d/b", ""}}},
+	/* keys of the service are the leader's, those of a revision its own; mistakes keep all */
+	{{{"D d/a 1 - host=x&service=s&max_scale=3", "d.s=x a 100\n"},
+	  {"D d/b 2 - host=y&service=s",
+	   "d.s=x a 100\n!b: host: expected what Deployment a has, which is the oldest of the service "
+	   "that names a host (x), got \"y\"\n"},
+	  {"D d/b 2 - host=x&service=s&max_scale=5", "d.s=x a 100 b 0\n"},
+	  {"D d/b 2 - host=x&service=s&max_scale=5&percent=101",
+	   "d.s=x a 100 b 0\n!b: percent: expected 0 to 100, got \"101\"\n"},
+	  {"D d/b 2 - host=x&service=s&max_scale=five&percent=10",
+	   "d.s=x a 100 b 0\n!b: max_scale: expected a whole number, got \"five\"\n"},
+	  {"D d/b 2 - host=x&service=s&max_scale=5&percent=10%", "d.s=x a 90 b 10\n"},
+	  {"D d/a 1 - host=x&service=s&tag=t", "d.s=x a 90(t) b 10\n"},
+	  {"D d/b 2 - service=s&percent=10&tag=t",
+	   "d.s=x a 90(t) b 10\n!b: tag: \"t\" is that of Deployment a, which is older\n"}}},
+	/* a part that was wrong from the start is left out */
+	{{{"D d/b 2 - service=s&percent=x",
+	   "!b: service: no Deployment of it names a host and is in "
+	   "order\n"},
+	  {"D d/a 1 - host=x&service=s",
+	   "d.s=x a 100\n!b: percent: expected 0 to 100, got \"x\"\n"},
+	  {"D d/b 2 - service=s&percent=20", "d.s=x a 80 b 20\n"}}},
+	/* into a joint service, to another one, and out of it; other namespaces have their own */
+	{{{"D d/a 1 - host=x", "d.a=x v1 100\n"},
+	  {"D d/b 2 - host=y&service=s", "d.a=x v1 100\nd.s=y b 100\n"},
+	  {"D e/b 3 - host=z&service=s", "d.a=x v1 100\nd.s=y b 100\ne.s=z b 100\n"},
+	  {"D d/a 1 - host=y&service=s&percent=10", "d.s=y a 10 b 90\ne.s=z b 100\n"},
+	  {"D d/a 1 - host=x&service=t", "d.t=x a 100\nd.s=y b 100\ne.s=z b 100\n"},
+	  {"D d/a 1 - host=x", "d.a=x v1 100\nd.s=y b 100\ne.s=z b 100\n"},
+	  {"D d/a 1 - -", "d.s=y b 100\ne.s=z b 100\n"}}},
+	/* what is taken stays so; a Service cannot be a part */
+	{{{"D d/a 1 - host=x", "d.a=x v1 100\n"},
+	  {"D d/b 2 - host=x&service=s", "d.a=x v1 100\n!b: x is taken by Deployment/d/a\n"},
+	  {"S d/c 3 app=a host=z&service=s", "d.a=x v1 100\n!c: service: is for Deployments\n"},
+	  {"-D d/a", "d.s=x b 100\n"}}},
+};
+
+static void
+each_joint_story(void **state)
+{
+	struct settings *s = settings_of(CONF);
+	size_t i, k;
+
+	(void)state;
+	assert_non_null(s);
+	for (i = 0; i < ARRAY_LEN(joint_stories); i++) {
+		struct kube_annotated *a = kube_annotated_new();
+
+		for (k = 0; k < JOINT_STEPS && joint_stories[i].steps[k][0] != NULL; k++) {
+			char *text;
+
+			(void)take(a, joint_stories[i].steps[k][0]);
+			text = split_outcome(a, s);
+			if (joint_stories[i].steps[k][1] != NULL &&
+			    strcmp(text, joint_stories[i].steps[k][1]) != 0)
+				fail_msg("story %zu, step %zu: expected\n%sgot\n%s", i, k,
+					 joint_stories[i].steps[k][1], text);
+			free(text);
+		}
+		kube_annotated_free(&a);
+	}
+	settings_free(&s);
+}
+
+static void
+keys_of_revisions_are_their_own(void **state)
+{
+	struct settings *s = settings_of(CONF);
+	struct kube_annotated *a = kube_annotated_new();
+	const struct service_conf *v;
+	size_t n;
+
+	(void)state;
+	take(a, "D d/a 1 - host=x&service=s&max_scale=3");
+	take(a, "D d/b 2 - service=s&target=7&port=web");
+	v = kube_annotated_services(a, s, &n);
+	assert_int_equal(n, 1);
+	assert_int_equal(v[0].revisions_n, 2);
+	assert_int_equal(v[0].revisions[0].scaling.max_scale, 3);
+	assert_int_equal(v[0].revisions[1].scaling.max_scale, 0);
+	assert_string_equal(v[0].revisions[1].launch.port, "web");
+	assert_null(v[0].revisions[0].launch.port);
+	assert_true(v[0].revisions[1].scaling.target > 6.9);
+	kube_annotated_free(&a);
+	settings_free(&s);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_joint_story),
+		cmocka_unit_test(keys_of_revisions_are_their_own),
 		cmocka_unit_test(each_story),
 		cmocka_unit_test(changes_without_effect),
 		cmocka_unit_test(a_list_removes_what_it_does_not_have),
