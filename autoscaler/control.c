@@ -872,8 +872,7 @@ control_close(struct autoscaler **ap)
 	reload_free(&a->reload);
 	services_free(&a->services);
 	version_store_close(&a->store);
-	if (a->lock_fd >= 0)
-		close(a->lock_fd);
+	daemon_unlock(a->lock_fd);
 	free(a->id);
 	free(a);
 	return is_relaunched;

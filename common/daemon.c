@@ -261,6 +261,15 @@ lock(int fd)
 	return rc;
 }
 
+void
+daemon_unlock(int fd)
+{
+	if (fd < 0)
+		return;
+	(void)flock(fd, LOCK_UN);
+	close(fd);
+}
+
 /* Name the process that holds the lock. */
 static int
 lock_failed(int fd, const char *path, struct err *e)

@@ -52,6 +52,9 @@ void daemon_release_signals(void);
  * Returns the descriptor, which holds the lock until it is closed; -1 with err, which names
  * the process that holds the lock if one does. */
 NODISCARD int daemon_lock(const char *dir, const char *name, struct err *);
+/* Give the lock up and close fd; -1: nothing.  A child that has not executed its program yet may
+ * have a copy of fd, which does not keep the lock. */
+void daemon_unlock(int fd);
 
 /* Send systemd a message of sd_notify(3), such as "READY=1", if it started us (NOTIFY_SOCKET). */
 void daemon_notify(const char *state);

@@ -109,7 +109,7 @@ one_holder_at_a_time(void **state)
 	char *top = unit_dir(), *dir = xasprintf("%s/a/b", top), text[64], *path;
 	struct err e = {.text = ""};
 	struct stat st;
-	int fd, second;
+	int fd, second, copy;
 
 	(void)state;
 	fd = daemon_lock(dir, "x.lock", &e);
@@ -125,7 +125,13 @@ one_holder_at_a_time(void **state)
 	close(fd);
 	fd = daemon_lock(dir, "x.lock", &e); /* the file remains, the lock is gone */
 	assert_true(fd >= 0);
-	close(fd);
+	copy = dup(fd);
+	daemon_unlock(fd);
+	fd = daemon_lock(dir, "x.lock", &e);
+	assert_true(fd >= 0);
+	close(copy);
+	daemon_unlock(fd);
+	daemon_unlock(-1);
 
 	unlink(path);
 	rmdir(dir);
