@@ -186,6 +186,7 @@ static void
 change_sink(struct access_log *l, struct access_sink *next)
 {
 	(void)drain(l); /* else what was put before goes to the new one */
+	access_sink_follow(next, l->sink);
 	access_sink_free(&l->sink);
 	l->sink = next;
 	l->is_failing = false;

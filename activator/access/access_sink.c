@@ -30,6 +30,7 @@ struct access_sink {
 	int fd;		  /* -1: not open */
 	bool is_shared;	  /* standard output itself: fd is not to be closed */
 	bool is_socket;
+	bool is_regular; /* only such a file may be renamed */
 	bool must_poll;	 /* O_NONBLOCK could not be set: poll(2) before each write */
 	bool is_in_line; /* the last write ended within a line … */
 	bool must_skip;	 /* … of which the rest is of no use: another file is open now */
@@ -80,7 +81,8 @@ open_file(struct access_sink *s, struct err *e)
 		return -1;
 	}
 	s->fd = fd;
-	s->bytes = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+	s->is_regular = S_ISREG(st.st_mode);
+	s->bytes = s->is_regular ? (uint64_t)st.st_size : 0;
 	return 0;
 }
 
@@ -189,6 +191,12 @@ access_sink_reopen(struct access_sink *s, struct err *e)
 	return 0;
 }
 
+void
+access_sink_follow(struct access_sink *s, const struct access_sink *before)
+{
+	s->must_skip = before->is_in_line || before->must_skip;
+}
+
 int
 access_sink_fd(const struct access_sink *s)
 {
@@ -269,8 +277,8 @@ write_lines(struct access_sink *s, const struct iovec *iov, int n)
 {
 	ssize_t taken;
 
-	if (s->kind == KIND_FILE && s->max_bytes > 0 && s->bytes >= s->max_bytes &&
-	    !s->is_in_line && rotate(s) < 0)
+	if (s->is_regular && s->max_bytes > 0 && s->bytes >= s->max_bytes && !s->is_in_line &&
+	    rotate(s) < 0)
 		return -1;
 	taken = write_stream(s, iov, n);
 	if (taken <= 0)

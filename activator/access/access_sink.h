@@ -23,6 +23,9 @@ void access_sink_free(struct access_sink **);
  * stays in use. */
 NODISCARD int access_sink_reopen(struct access_sink *, struct err *);
 
+/* What was written to `before` goes on here: not within a line. */
+void access_sink_follow(struct access_sink *, const struct access_sink *before);
+
 /* Write whole lines, as far as that goes without waiting.  Returns how many bytes were taken; -1
  * with errno: none.  A line may be taken in part: the rest of it comes first in the next call.
  * *dropped: lines that were taken and not delivered: one that is too long for a message of syslog,

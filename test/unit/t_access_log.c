@@ -293,13 +293,14 @@ fill_a_pipe(void *arg)
 {
 	static const char *const names[] = {"p", NULL};
 	char *dir = unit_dir(), *path = xasprintf("%s/p", dir);
+	char *rotated = xasprintf("%s/p.1", dir);
 	struct access_counts counts;
 	struct access_log *l;
 	int reader;
 
 	(void)arg;
 	assert_int_equal(mkfifo(path, 0600), 0);
-	l = open_log(path, 0); /* it has no reader yet */
+	l = open_log(path, 1000); /* it has no reader yet */
 	reader = open(path, O_RDONLY | O_NONBLOCK);
 	assert_true(reader >= 0);
 	put_lines(l, 0, 30000, 100); /* more than ring and pipe hold */
@@ -308,6 +309,8 @@ fill_a_pipe(void *arg)
 	read_lines(reader, counts.lines);
 	close(reader);
 	access_log_free(&l);
+	assert_int_equal(access(rotated, F_OK), -1); /* only a regular file is renamed */
+	free(rotated);
 	free(path);
 	remove_all(dir, names);
 }
