@@ -306,7 +306,7 @@ struct h2_client *
 h2_client_new(const struct h2_client_conf *conf, struct h2_shared *shared,
 	      const struct h2_client_ops *ops, void *arg)
 {
-	nghttp2_mem memory = h2_memory_begin(shared);
+	nghttp2_mem memory = h2_memory_begin(shared, true);
 	const nghttp2_settings_entry settings[] = {
 		{NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
 		{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, conf->window},

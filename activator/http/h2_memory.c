@@ -25,6 +25,10 @@
  * no streams.  It gets a page, which then takes no memory: h2_memory_trim(). */
 #define TABLE PAGES_SIZE
 
+/* The entries of a table of fields, of which a session makes two.  The first is for what it sends:
+ * where that has no entries it is never written, and a page without memory does. */
+#define ENTRIES ((size_t)1 << 10)
+
 /* A header block whose fields were larger is not kept. */
 #define BLOCK_MOST ((size_t)16 << 10)
 
@@ -46,9 +50,10 @@ struct kept {
 struct h2_shared {
 	char *frame; /* NULL: no session has asked for it yet */
 	size_t frame_n;
-	bool is_lending;	/* a session is being made, and has no buffer yet */
-	void *table;		/* of the session that is being made, or NULL */
-	struct pages pages;	/* tables */
+	bool is_lending;    /* a session is being made, and has no buffer yet */
+	bool needs_entries; /* is_lending: the first ENTRIES are to come, and are never written */
+	void *table;	    /* of the session that is being made, or NULL */
+	struct pages pages; /* tables */
 	struct h2_block *block; /* not in use, or NULL */
 	size_t kept_n;		/* bytes in the bins */
 	struct kept *bins[BINS];
@@ -110,11 +115,22 @@ is_small(size_t n)
 
 /* --- for nghttp2 --- */
 
+/* NULL: there are no pages. */
+static void *
+get_entries(struct h2_shared *s)
+{
+	s->needs_entries = false;
+	return pages_get(&s->pages);
+}
+
 static void *
 get_memory(size_t n, void *arg)
 {
 	struct h2_shared *s = arg;
+	void *entries;
 
+	if (n == ENTRIES && s->needs_entries && (entries = get_entries(s)) != NULL)
+		return entries;
 	if (is_small(n))
 		return get_small(s, n);
 	if (!s->is_lending || n < LENT_LEAST || (s->frame != NULL && n != s->frame_n))
@@ -166,9 +182,10 @@ resize_memory(void *p, size_t n, void *arg)
 }
 
 nghttp2_mem
-h2_memory_begin(struct h2_shared *s)
+h2_memory_begin(struct h2_shared *s, bool has_send_table)
 {
 	s->is_lending = true;
+	s->needs_entries = !has_send_table;
 	s->table = NULL;
 	return (nghttp2_mem){.mem_user_data = s,
 			     .malloc = get_memory,
@@ -180,7 +197,7 @@ h2_memory_begin(struct h2_shared *s)
 void *
 h2_memory_end(struct h2_shared *s)
 {
-	s->is_lending = false;
+	s->is_lending = s->needs_entries = false;
 	return s->table;
 }
 

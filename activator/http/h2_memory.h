@@ -11,8 +11,8 @@ struct h2_block;
 struct h2_shared;
 
 /* For a session, which nghttp2 makes next: h2_memory_end() follows, and returns the table by which
- * it finds its streams, or NULL. */
-nghttp2_mem h2_memory_begin(struct h2_shared *);
+ * it finds its streams, or NULL.  has_send_table: it may remember fields that it has sent. */
+nghttp2_mem h2_memory_begin(struct h2_shared *, bool has_send_table);
 void *h2_memory_end(struct h2_shared *);
 /* The session has no streams: its table needs no memory. */
 void h2_memory_trim(void *table);
