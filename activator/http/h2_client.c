@@ -419,14 +419,18 @@ h2_client_takes_connect(struct h2_client *h)
 static bool
 is_left_out(const char *name, size_t n, bool is_websocket)
 {
-	switch (field_id(name, n)) {
-	case FIELD_HOST:
-	case FIELD_TRANSFER_ENCODING:
-	case FIELD_CONNECTION:
-	case FIELD_UPGRADE:
-		return true;
+	switch (n) {
+	case 4:
+		return field_is(name, n, "host");
+	case 7:
+		return field_is(name, n, "upgrade");
+	case 10:
+		return field_is(name, n, "connection");
+	case 17:
+		return field_is(name, n, "transfer-encoding") ||
+		       (is_websocket && field_is(name, n, "sec-websocket-key"));
 	default:
-		return is_websocket && field_is(name, n, "sec-websocket-key");
+		return false;
 	}
 }
 
@@ -452,7 +456,7 @@ add_lines(struct h2_fields *f, const char *head, size_t n, bool is_websocket, co
 		h2_next_line(&at, end, &name, &name_n, &value, &value_n);
 		if (!is_left_out(name, name_n, is_websocket)) {
 			h2_fields_add(f, name, name_n, value, value_n);
-		} else if (field_id(name, name_n) == FIELD_HOST) {
+		} else if (name_n == 4) { /* "host" */
 			*host = value;
 			*host_n = value_n;
 		}

@@ -97,9 +97,17 @@ an_underscore_is_an_alias(void **state)
 	assert_int_equal(field_id("X_Activator_Tag", 15), FIELD_X_ACTIVATOR);
 }
 
+static bool
+is_tchar(int ch) /* RFC 9110 5.6.2 */
+{
+	return ch != 0 && strchr("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+				 "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+				 ch) != NULL;
+}
+
 /* Each character at each place of texts of different sizes. */
 static void
-controls_are_no_text(void **state)
+texts_and_tokens(void **state)
 {
 	char text[20];
 	size_t n, at;
@@ -113,8 +121,10 @@ controls_are_no_text(void **state)
 				text[at] = (char)ch;
 				assert_int_equal(field_is_text(text, n),
 						 ch == '\t' || (ch >= ' ' && ch != 0x7f));
+				assert_int_equal(field_is_token(text, n), is_tchar(ch));
 			}
 	assert_true(field_is_text("", 0));
+	assert_false(field_is_token("", 0));
 }
 
 int
@@ -124,7 +134,7 @@ main(void)
 		cmocka_unit_test(names_are_found_in_either_case),
 		cmocka_unit_test(names_with_another_byte_are_unknown),
 		cmocka_unit_test(an_underscore_is_an_alias),
-		cmocka_unit_test(controls_are_no_text),
+		cmocka_unit_test(texts_and_tokens),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
