@@ -11,10 +11,10 @@
 #include "activator/autoscaler_link.h"
 #include "activator/bounds.h"
 #include "activator/certificates.h"
+#include "activator/control_impl.h"
 #include "activator/elders.h"
 #include "activator/limiter.h"
 #include "activator/metrics.h"
-#include "activator/net/listen_set.h"
 #include "activator/net/tls_state.h"
 #include "activator/probe.h"
 #include "activator/registry.h"
@@ -22,8 +22,6 @@
 #include "activator/takeover.h"
 #include "activator/upgrade.h"
 #include "activator/worker.h"
-#include "activator/worker_change.h"
-#include "activator/worker_conf.h"
 #include "common/admin.h"
 #include "common/clk.h"
 #include "common/daemon.h"
@@ -33,43 +31,6 @@
 #include "common/reload.h"
 #include "common/strbuf.h"
 #include "common/watchdog.h"
-
-struct activator {
-	struct loop *loop;
-	struct worker_conf *conf; /* the newest */
-	struct reload *reload;
-	struct bounds bounds;
-	struct listen_set *listen_set;
-	struct access_log *access_log;
-	struct worker **workers;
-	unsigned workers_n, started_n, drained_n;
-	struct certificates *certificates; /* NULL: the conf has none */
-	struct prober *prober;
-	struct registry *registry;
-	struct autoscaler_link *link;
-	struct admin *admin;
-	struct watchdog *watchdog; /* NULL: not started by systemd, or it wants none */
-	unsigned echoes;	   /* of workers that watchdog waits for */
-	struct elders *elders;
-	struct upgrade *upgrade;
-	struct takeover *takeover;   /* NULL: no upgrade has started this process */
-	struct loop_timer end_timer; /* end of drain_timeout, then of LAST_RESPONSES */
-	pid_t successor;	     /* that has taken over */
-	unsigned accepting_n;	     /* workers that may still accept, though it has */
-	bool is_waiting;	     /* to take over: nothing is accepted yet */
-	bool is_given_up;	     /* it must not take over */
-	bool is_draining;	     /* accepts no more: SIGTERM has come, or it was replaced */
-	bool is_replaced;	     /* a newer process accepts in its place */
-	bool is_terminating;	     /* a first SIGTERM has come */
-	bool is_ending;		     /* drain_timeout is over after SIGTERM */
-	int64_t started_ns;
-};
-
-static const struct settings *
-settings_of(const struct activator *a)
-{
-	return a->conf->settings;
-}
 
 /* --- news from the limiter, workers and prober --- */
 
@@ -259,7 +220,7 @@ on_tls_state(struct tls_state *state, void *arg)
 		worker_post_tls(a->workers[i], state);
 }
 
-static const struct certificates_ops certificates_ops = {.on_state = on_tls_state};
+const struct certificates_ops control_certificates_ops = {.on_state = on_tls_state};
 
 /* --- the admin endpoint --- */
 
@@ -396,45 +357,11 @@ static const struct autoscaler_link_ops autoscaler_link_ops = {.on_described = o
 
 /* --- what the conf asks for --- */
 
-static void
-set_bound(_Atomic uint32_t *bound, size_t n)
-{
-	atomic_store_explicit(bound, (uint32_t)MIN(n, (size_t)UINT32_MAX), memory_order_relaxed);
-}
-
-static void
-set_bounds(struct bounds *b, const struct activator_conf *conf)
-{
-	size_t fds = daemon_raise_nofile();
-	size_t reserve = MIN((size_t)conf->fd_reserve, fds / 2);
-	size_t most = conf->max_connections > 0 ? conf->max_connections : fds - reserve;
-
-	set_bound(&b->max_connections, MIN(most, fds));
-	set_bound(&b->max_sockets, fds - MIN(MAX(reserve / 4, (size_t)64), fds / 4));
-	set_bound(&b->max_parked, conf->max_parked > 0 ? conf->max_parked : MIN(most, fds));
-	atomic_store_explicit(&b->max_parked_bytes, conf->max_parked_bytes, memory_order_relaxed);
-	atomic_store_explicit(&b->max_stream_bytes, conf->max_stream_bytes, memory_order_relaxed);
-}
-
-static struct listen_conf
-listen_conf_of(const struct settings *s, unsigned workers_n, struct inherited *inherited)
-{
-	const struct activator_conf *conf = &s->activator;
-
-	return (struct listen_conf){
-		.v = conf->listeners,
-		.n = conf->listeners_n,
-		.mode = (mode_t)strtoul(conf->listen_mode, NULL, 8),
-		.keepalive_ns = conf->tcp_keepalive,
-		.workers_n = workers_n,
-		.inherited = inherited,
-	};
-}
-
 static int
 open_listeners(struct activator *a, struct inherited *inherited, struct err *e)
 {
-	const struct listen_conf conf = listen_conf_of(settings_of(a), a->workers_n, inherited);
+	const struct listen_conf conf = control_listen_conf(settings_of(a), a->workers_n,
+							    inherited);
 
 	a->listen_set = listen_set_new(&conf, NULL, e);
 	if (a->listen_set == NULL)
@@ -456,7 +383,8 @@ load_certificates(struct activator *a, struct err *e)
 
 	if (settings_of(a)->activator.certificates_n == 0)
 		return 0;
-	a->certificates = certificates_new(a->loop, settings_of(a), NULL, &certificates_ops, a, e);
+	a->certificates = certificates_new(a->loop, settings_of(a), NULL, &control_certificates_ops,
+					   a, e);
 	if (a->certificates == NULL)
 		return -1;
 	if (a->takeover != NULL && takeover_tickets(a->takeover, &keys, &rotated_ns)) {
@@ -470,21 +398,10 @@ load_certificates(struct activator *a, struct err *e)
 	return 0;
 }
 
-static struct access_sink *
-open_access_sink(const struct settings *s, struct err *e)
-{
-	struct access_sink *sink = access_sink_open(s->activator.access_log_file,
-						    s->activator.access_log_max_bytes, e);
-
-	if (sink == NULL)
-		(void)settings_err_at(s, "access_log_file", IN_ACTIVATOR, e);
-	return sink;
-}
-
 static int
 open_access_log(struct activator *a, struct err *e)
 {
-	struct access_sink *sink = open_access_sink(settings_of(a), e);
+	struct access_sink *sink = control_open_access_sink(settings_of(a), e);
 
 	if (sink == NULL)
 		return -1;
@@ -516,154 +433,6 @@ make_workers(struct activator *a, struct err *e)
 }
 
 /* --- reloading --- */
-
-/* All of a reload that can fail. */
-struct plan {
-	struct worker_conf *conf;
-	struct certificates *certificates; /* NULL: the new conf has none */
-	struct tls_state *tls_state;
-	struct listen_set *listen_set;
-	struct admin_change *admin;
-	struct access_sink *access_sink;
-	struct worker_change **workers;
-};
-
-static void
-plan_free(struct activator *a, struct plan *p)
-{
-	unsigned i;
-
-	for (i = 0; p->workers != NULL && i < a->workers_n; i++)
-		worker_change_free(&p->workers[i]);
-	free(p->workers);
-	access_sink_free(&p->access_sink);
-	admin_change_free(&p->admin);
-	listen_set_free(&p->listen_set);
-	tls_state_unref(&p->tls_state);
-	certificates_free(&p->certificates);
-	worker_conf_unref(&p->conf);
-}
-
-static int
-plan_certificates(struct activator *a, struct plan *p, struct err *e)
-{
-	const struct settings *s = p->conf->settings;
-
-	if (s->activator.certificates_n == 0)
-		return 0;
-	p->certificates = certificates_new(a->loop, s, a->certificates, &certificates_ops, a, e);
-	if (p->certificates == NULL)
-		return -1;
-	p->tls_state = certificates_state(p->certificates);
-	return 0;
-}
-
-static int
-plan_addresses(struct activator *a, struct plan *p, struct err *e)
-{
-	const struct settings *s = p->conf->settings;
-	const struct listen_conf conf = listen_conf_of(s, a->workers_n, NULL);
-	const char *const admin[] = {s->activator.admin, NULL};
-
-	p->access_sink = open_access_sink(s, e);
-	if (p->access_sink == NULL)
-		return -1;
-	p->admin = admin_change_new(a->admin, admin, e);
-	if (p->admin == NULL)
-		return settings_err_at(s, "admin", IN_ACTIVATOR, e);
-	p->listen_set = listen_set_new(&conf, a->listen_set, e);
-	return p->listen_set == NULL ? settings_err_at(s, "listen", IN_ACTIVATOR, e) : 0;
-}
-
-static int
-plan_workers(struct activator *a, struct plan *p, struct err *e)
-{
-	unsigned i;
-
-	p->workers = xcalloc(a->workers_n, sizeof(struct worker_change *));
-	for (i = 0; i < a->workers_n; i++) {
-		p->workers[i] = worker_change_new(a->workers[i], p->conf, p->listen_set,
-						  p->tls_state, e);
-		if (p->workers[i] == NULL)
-			return err_prefix(e, "%s", p->conf->settings->file);
-	}
-	/* Last: nobody accepts yet from what listens now. */
-	return listen_set_start(p->listen_set, e) < 0
-		       ? settings_err_at(p->conf->settings, "listen", IN_ACTIVATOR, e)
-		       : 0;
-}
-
-/* The plan gets what was in effect before, to be freed. */
-static void
-put_in_effect(struct activator *a, struct plan *p)
-{
-	struct certificates *certificates = a->certificates;
-	struct listen_set *listen_set = a->listen_set;
-	struct worker_conf *conf = a->conf;
-
-	a->certificates = p->certificates;
-	a->listen_set = p->listen_set;
-	a->conf = p->conf;
-	p->certificates = certificates;
-	p->listen_set = listen_set;
-	p->conf = conf;
-}
-
-/* Nothing of it can fail. */
-static void
-carry_out(struct activator *a, struct plan *p)
-{
-	const struct activator_conf *conf = &p->conf->settings->activator;
-
-	set_bounds(&a->bounds, conf);
-	listen_set_settle(p->listen_set);
-	worker_change_make(p->workers, a->workers_n);
-	admin_change_make(&p->admin);
-	access_log_set_sink(a->access_log, &p->access_sink);
-	if (p->certificates != NULL)
-		certificates_start(p->certificates);
-	put_in_effect(a, p);
-}
-
-static const struct settings *
-reload_current(void *arg)
-{
-	return settings_of(arg);
-}
-
-static const char *
-reload_refusal(void *arg)
-{
-	const struct activator *a = arg;
-
-	if (a->is_replaced)
-		return "a newer activator has taken over";
-	if (a->is_waiting || upgrade_is_under_way(a->upgrade))
-		return "an upgrade is under way";
-	return a->is_draining ? "the activator is shutting down" : NULL;
-}
-
-static int
-reload_adopt(struct settings **settings, struct settings_errors *errors, void *arg)
-{
-	struct activator *a = arg;
-	struct plan p = {.conf = worker_conf_new(settings)};
-	struct err e = {0};
-	int rc = 0;
-
-	if (plan_certificates(a, &p, &e) < 0 || plan_addresses(a, &p, &e) < 0 ||
-	    plan_workers(a, &p, &e) < 0)
-		rc = -1;
-	else
-		carry_out(a, &p);
-	if (rc < 0)
-		settings_errors_add(errors, e.text);
-	plan_free(a, &p);
-	return rc;
-}
-
-static const struct reload_ops reload_ops = {
-	.current = reload_current, .refusal = reload_refusal, .adopt = reload_adopt};
 
 int
 control_reload(struct activator *a, const char *cause, struct settings_errors *errors)
@@ -902,7 +671,7 @@ open_sockets(struct activator *a, struct err *e)
 	struct inherited *inherited = inherited_new();
 	int rc = receive(a, inherited, e);
 
-	set_bounds(&a->bounds, &settings_of(a)->activator);
+	control_set_bounds(&a->bounds, &settings_of(a)->activator);
 	if (rc == 0 && (open_listeners(a, inherited, e) < 0 || watch_signals(a, e) < 0 ||
 			open_admin(a, inherited, e) < 0))
 		rc = -1;
@@ -920,7 +689,7 @@ control_open(struct loop *loop, struct settings **settings, char *const *argv,
 
 	a->loop = loop;
 	a->conf = worker_conf_new(settings);
-	a->reload = reload_new(loop, IN_ACTIVATOR, &reload_ops, a);
+	a->reload = reload_new(loop, IN_ACTIVATOR, &control_reload_ops, a);
 	a->started_ns = clk_now();
 	a->workers_n = s->activator.workers > 0 ? s->activator.workers
 						: (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
