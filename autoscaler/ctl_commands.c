@@ -121,9 +121,14 @@ on_list(struct ctl_commands *c, struct ctl_request *r)
 		if (name == NULL || strcmp(service->name, name) == 0)
 			put_service(r, &f, service, false);
 	}
-	ctl_done(r, CTL_OK, NULL, "%s",
-		 services_are_complete(f.services) ? ""
-						   : "services from annotations are not known yet");
+	if (!services_are_complete(f.services))
+		ctl_done(r, CTL_OK, NULL, "services from annotations are not known yet");
+	else if (services_n(f.services) == 0)
+		ctl_done(
+			r, CTL_OK, NULL,
+			"there is no service yet: activatorctl deploy --help shows how to make one");
+	else
+		ctl_done(r, CTL_OK, NULL, "%s", "");
 }
 
 static void

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autoscaler/ctl_target.h"
 #include "autoscaler/facts.h"
 #include "autoscaler/services.h"
 #include "autoscaler/versions/document.h"
@@ -33,6 +34,8 @@ refuse(struct ctl_request *r, const struct err *e)
 
 	if (e->code == EAGAIN)
 		next = "look at it again, and repeat the command";
+	else if (e->code == ENOENT)
+		next = "activatorctl revisions NAME shows its revisions and tags";
 	ctl_done(r, status, next, "%s", e->text);
 }
 
@@ -171,8 +174,7 @@ take_copy(struct ctl_request *r, const struct facts *f, const char *name)
 		return NULL;
 	s = version_store_find(f->store, name);
 	if (s == NULL)
-		ctl_done(r, CTL_NOT_FOUND, "activatorctl list shows all services",
-			 "there is no service \"%s\"", name);
+		ctl_target_refuse(r, f, name);
 	return s == NULL ? NULL : stored_service_copy(s);
 }
 
@@ -333,6 +335,26 @@ deploy_into(struct ctl_request *r, const struct conf_section *service, struct st
 	return rev == NULL ? NULL : xstrdup(rev->name);
 }
 
+/* Has the template what a person forgets first?  -1: the request is done. */
+static int
+check_template(struct ctl_request *r, const char *name, const struct conf_section *service,
+	       bool is_new)
+{
+	const struct conf_section *rev = conf_section_at(service, IN_REVISION, 0);
+
+	if (is_new && conf_find(service, "hosts") == NULL) {
+		ctl_done(r, CTL_FAILED, "add --host HOST",
+			 "the service \"%s\" is new: expected a host, got none", name);
+		return -1;
+	}
+	if (conf_find(rev, "command") == NULL && conf_find(rev, "addresses") == NULL) {
+		ctl_done(r, CTL_FAILED, "activatorctl deploy --help has examples",
+			 "expected a command behind --, or --addresses, got neither");
+		return -1;
+	}
+	return 0;
+}
+
 static bool
 deploy(struct ctl_request *r, const struct facts *f, const char *name)
 {
@@ -346,13 +368,16 @@ deploy(struct ctl_request *r, const struct facts *f, const char *name)
 		return false;
 	old = version_store_find(f->store, name);
 	s = old == NULL ? stored_service_new(name) : stored_service_copy(old);
-	revision = check_generation(r, s) < 0 ? NULL : deploy_into(r, service, s, &is_new);
+	revision = check_template(r, name, service, old == NULL) < 0 || check_generation(r, s) < 0
+			   ? NULL
+			   : deploy_into(r, service, s, &is_new);
 	if (revision != NULL)
 		is_done = commit(r, f, s);
 	else
 		stored_service_free(&s);
-	if (is_done)
-		report_deploy(r, version_store_find(f->store, name), revision, is_new);
+	if (is_done) /* `made`: it was made a moment ago, to be tried */
+		report_deploy(r, version_store_find(f->store, name), revision,
+			      is_new || ctl_option(r, "made", 0) != NULL);
 	free(revision);
 	conf_free(&root);
 	return is_done;
@@ -499,6 +524,10 @@ static bool delete (struct ctl_request *r, const struct facts *f, const char *na
 
 	if (check_source(r, f, name) < 0)
 		return false;
+	if (version_store_find(f->store, name) == NULL) {
+		ctl_target_refuse(r, f, name);
+		return false;
+	}
 	if (version_store_remove(f->store, name, &e) < 0) {
 		refuse(r, &e);
 		return false;

@@ -279,17 +279,23 @@ put_template(const struct ctl_options *o, char *const *arguments, int n, struct 
 	strbuf_adds(out, n > 1 ? "}\n}\n}\n" : "}\n}\n");
 }
 
-/* The revision that a `deploy` has made, "shop/shop-00002". */
+/* What `deploy` has done. */
+struct deployed {
+	char *revision; /* "shop/shop-00002"; NULL: nothing yet */
+	bool is_new;	/* it has made it */
+};
+
 static void
 take_deployed(const struct session_line *line, void *arg)
 {
-	char **revision = arg;
+	struct deployed *d = arg;
 	char *service = session_text(line->root, "service");
 	char *name = session_text(line->root, "revision");
 
 	if (strcmp(line->type, "deployed") == 0 && service != NULL && name != NULL) {
-		free(*revision);
-		*revision = xasprintf("%s/%s", service, name);
+		free(d->revision);
+		d->revision = xasprintf("%s/%s", service, name);
+		d->is_new |= session_bool(line->root, "new");
 	} else {
 		show_line_now(line);
 	}
@@ -300,7 +306,7 @@ take_deployed(const struct session_line *line, void *arg)
 /* Send it without percent and tag, but as one that is to be tried (or not any more). */
 static enum ctl_exit
 deploy_aside(const struct ctl_options *o, const struct session_request *r, bool is_tried,
-	     char **revision)
+	     struct deployed *d)
 {
 	struct session_request aside = *r;
 	char *options[3], name[200], percent[] = "percent=keep", try[] = "try=1";
@@ -317,7 +323,7 @@ deploy_aside(const struct ctl_options *o, const struct session_request *r, bool 
 	}
 	aside.options = options;
 	aside.options_n = n;
-	session_ask(o, &aside, take_deployed, revision, &end);
+	session_ask(o, &aside, take_deployed, d, &end);
 	if (end.status == CTL_EXIT_OK) {
 		session_end_fini(&end);
 		return CTL_EXIT_OK;
@@ -328,25 +334,26 @@ deploy_aside(const struct ctl_options *o, const struct session_request *r, bool 
 /* Make the revision without traffic, and see whether it starts.  Only then it gets what was asked
  * for. */
 static enum ctl_exit
-try_deploy(const struct ctl_options *o, const struct session_request *r)
+try_deploy(const struct ctl_options *o, const struct session_request *r, bool *is_new)
 {
 	struct ctl_options quiet = *o;
-	char *revision = NULL;
-	enum ctl_exit status = deploy_aside(o, r, true, &revision), ended;
+	struct deployed d = {.revision = NULL};
+	enum ctl_exit status = deploy_aside(o, r, true, &d), ended;
 
-	if (status == CTL_EXIT_OK && revision != NULL) {
+	if (status == CTL_EXIT_OK && d.revision != NULL) {
 		quiet.sent_n = 0;
 		quiet.timeout_ns = o->wait_ns;
-		status = change(&quiet, "wake", revision, WAIT_TIMEOUT);
+		status = change(&quiet, "wake", d.revision, WAIT_TIMEOUT);
 		if (status != CTL_EXIT_OK) {
-			logs_show_last(o, revision, LAST_LINES);
-			ended = deploy_aside(o, r, false, &revision);
+			logs_show_last(o, d.revision, LAST_LINES);
+			ended = deploy_aside(o, r, false, &d);
 			if (ended == CTL_EXIT_OK)
-				out_error("%s gets no traffic; activatorctl delete %s", revision,
-					  revision);
+				out_error("%s gets no traffic; activatorctl delete %s", d.revision,
+					  d.revision);
 		}
 	}
-	free(revision);
+	*is_new = d.is_new;
+	free(d.revision);
 	return status;
 }
 
@@ -358,16 +365,25 @@ run_deploy(const struct ctl_options *o, char *const *arguments, int n)
 				    .options = o->sent,
 				    .options_n = o->sent_n,
 				    .timeout_ns = ANSWER_TIMEOUT};
+	char **options = xcalloc(o->sent_n + 1, sizeof *options), made[] = "made=1";
 	enum ctl_exit status = CTL_EXIT_OK;
+	bool is_new = false;
 	struct strbuf text;
 
 	strbuf_init(&text, 0);
 	put_template(o, arguments, n, &text);
 	r.text = strbuf_str(&text);
 	if (o->wait_ns > 0)
-		status = try_deploy(o, &r);
+		status = try_deploy(o, &r, &is_new);
+	if (is_new) {
+		memcpy(options, o->sent, o->sent_n * sizeof *options);
+		options[o->sent_n] = made;
+		r.options = options;
+		r.options_n = o->sent_n + 1;
+	}
 	if (status == CTL_EXIT_OK)
 		status = ask(o, &r, SHOW_RESULTS, NULL);
+	free(options);
 	strbuf_fini(&text);
 	return status;
 }

@@ -22,7 +22,8 @@ struct logs {
 	const struct ctl_options *o;
 	bool is_live;  /* what was kept has come */
 	bool is_begun; /* … at least once */
-	char *cursor;  /* of the last line; NULL: it had none */
+	bool has_lines;
+	char *cursor; /* of the last line; NULL: it had none */
 	/* --tail: the last lines of what was kept, as a ring: the next one goes to `at` */
 	char **kept;
 	size_t kept_n, at;
@@ -136,6 +137,7 @@ on_line(const struct session_line *line, void *arg)
 		out_flush();
 		return;
 	}
+	l->has_lines = true;
 	cursor = session_text(line->root, "cursor");
 	if (cursor != NULL) {
 		free(l->cursor);
@@ -218,6 +220,8 @@ show_logs(struct logs *l, const char *name)
 		status = CTL_EXIT_OK; /* it is ended in no other way */
 	else if (status != CTL_EXIT_OK)
 		out_failure(end.message, end.next);
+	else if (!l->has_lines && l->o->format != CTL_JSON)
+		out_note("nothing is kept that its instances have written");
 	session_end_fini(&end);
 	return status;
 }

@@ -8,10 +8,13 @@
 #include "autoscaler/ctl/out.h"
 #include "autoscaler/ctl/session.h"
 #include "common/clk.h"
+#include "common/conf_names.h"
 #include "common/daemon.h"
 #include "common/settings_units.h"
 #include "common/str_list.h"
 #include "common/text.h"
+
+#define ARGUMENTS_WIDTH 24 /* of the column in the list of commands */
 
 enum {
 	LONG_SOCKET = 256,
@@ -47,7 +50,7 @@ static const struct {
 };
 
 /* Short options, and long ones.  -f has no argument behind `logs`. */
-static const char short_options[] = "c:o:qn:f:hV", short_options_logs[] = "c:o:qn:fhV";
+static const char short_options[] = ":c:o:qn:f:hV", short_options_logs[] = ":c:o:qn:fhV";
 static const struct option long_options[] = {
 	{"conf", required_argument, NULL, 'c'},
 	{"socket", required_argument, NULL, LONG_SOCKET},
@@ -81,16 +84,70 @@ struct arguments {
 
 /* --- help --- */
 
+/* The commands by what they are for; one that is in no group comes last. */
+static const struct {
+	const char *title;
+	const char *names[10];
+} groups[] = {
+	{"Ship versions",
+	 {"deploy", "traffic", "rollout", "rollback", "delete", "apply", "export"}},
+	{"See what services do",
+	 {"list", "describe", "revisions", "logs", "why", "top", "usage", "status"}},
+	{"Start, stop and wait", {"wake", "sleep", "wait"}},
+	{"Run the platform", {"reload", "upgrade", "version", "completion"}},
+};
+
+static size_t
+group_of(const struct command *c)
+{
+	size_t i, k;
+
+	for (i = 0; i < ARRAY_LEN(groups); i++)
+		for (k = 0; k < ARRAY_LEN(groups[i].names) && groups[i].names[k] != NULL; k++)
+			if (strcmp(groups[i].names[k], c->name) == 0)
+				return i;
+	return i;
+}
+
+static void
+put_command_line(const struct command *c)
+{
+	int fill = ARGUMENTS_WIDTH - (int)out_width(c->arguments);
+
+	out_printf("  %-11s %s%*s %s\n", c->name, c->arguments, fill > 0 ? fill : 0, "",
+		   c->summary);
+}
+
+static void
+put_group(size_t group, const char *title)
+{
+	bool is_first = true;
+	size_t i;
+
+	for (i = 0; i < commands_n; i++) {
+		if (group_of(&commands[i]) != group)
+			continue;
+		if (is_first)
+			out_printf("\n%s:\n", title);
+		is_first = false;
+		put_command_line(&commands[i]);
+	}
+}
+
 static void
 put_help(void)
 {
 	size_t i;
 
-	out_text("usage: activatorctl [-c FILE | --socket PATH] COMMAND [ARGUMENT] [OPTION]…\n\n"
-		 "Commands:\n");
-	for (i = 0; i < commands_n; i++)
-		out_printf("  %-11s %-24s %s\n", commands[i].name, commands[i].arguments,
-			   commands[i].summary);
+	out_text(
+		"usage: activatorctl [-c FILE | --socket PATH] COMMAND [ARGUMENT] [OPTION]…\n\n"
+		"A program becomes a service, gets a second version, and goes back to the first:\n"
+		"    activatorctl deploy shop --host shop.localhost --wait 30s -- ./shop --port '$PORT'\n"
+		"    activatorctl deploy shop --traffic 10 --wait 30s -- ./shop2 --port '$PORT'\n"
+		"    activatorctl rollback shop\n");
+	for (i = 0; i < ARRAY_LEN(groups); i++)
+		put_group(i, groups[i].title);
+	put_group(i, "More");
 	out_text("\nOptions, before or behind the command:\n"
 		 "  -c, --conf FILE      the conf file that the autoscaler was started with\n"
 		 "      --socket PATH    its control socket, in place of -c\n"
@@ -337,7 +394,7 @@ take_option(struct arguments *a, int c, const char *value)
 	default:
 		if (is_reading_option(a, c))
 			return take_reading_option(a, c, value);
-		return take_version_option(a, c, value); /* else getopt has said why */
+		return take_version_option(a, c, value);
 	}
 }
 
@@ -376,6 +433,55 @@ make_options(struct str_list *names)
 	return all;
 }
 
+/* The long option that resembles this one most; NULL: none does. */
+static const char *
+nearest_option(const char *name, const struct option *options)
+{
+	size_t n = 0, i;
+	const char **names, *nearest;
+
+	while (options[n].name != NULL)
+		n++;
+	names = xcalloc(n + 1, sizeof *names);
+	for (i = 0; i < n; i++)
+		names[i] = options[i].name;
+	nearest = conf_word_nearest(name, names, n);
+	free(names);
+	return nearest;
+}
+
+static bool
+is_ambiguous(const char *name, const struct option *options)
+{
+	size_t i, n = 0;
+
+	for (i = 0; options[i].name != NULL; i++)
+		n += strncmp(options[i].name, name, strlen(name)) == 0;
+	return n > 1;
+}
+
+/* getopt has refused an option; how: ':' where its argument is missing. */
+static void
+refuse_option(const char *given, int how, const struct option *options)
+{
+	char *name = xstrndup(given, strcspn(given, "="));
+	bool is_long = strncmp(name, "--", 2) == 0;
+	const char *nearest = is_long ? nearest_option(name + 2, options) : NULL;
+
+	if (how == ':')
+		out_error("%s: expected a value behind it, got none", name);
+	else if (is_long && is_ambiguous(name + 2, options))
+		out_error("%s is short for several options; activatorctl COMMAND --help lists them",
+			  name);
+	else if (nearest != NULL)
+		out_error("there is no option %s; did you mean --%s?", name, nearest);
+	else if (is_long)
+		out_error("there is no option %s; activatorctl COMMAND --help lists all", name);
+	else
+		out_error("there is no option -%c; activatorctl COMMAND --help lists all", optopt);
+	free(name);
+}
+
 /* Is `logs` the command? */
 static bool
 is_command_logs(int argc, char *const *argv, const struct option *options)
@@ -388,7 +494,6 @@ is_command_logs(int argc, char *const *argv, const struct option *options)
 	while (getopt_long(argc, copy, short_options, options, NULL) != -1)
 		;
 	is = optind < argc && strcmp(copy[optind], "logs") == 0;
-	opterr = 1;
 	optind = 0; /* begin anew */
 	free(copy);
 	return is;
@@ -404,8 +509,14 @@ take_arguments(struct arguments *a, int argc, char **argv)
 
 	a->is_logs = is_command_logs(argc, argv, options);
 	shorts = a->is_logs ? short_options_logs : short_options;
-	while (rc == 0 && (c = getopt_long(argc, argv, shorts, options, NULL)) != -1)
-		rc = take_option(a, c, optarg);
+	while (rc == 0 && (c = getopt_long(argc, argv, shorts, options, NULL)) != -1) {
+		if (c == '?' || c == ':') {
+			refuse_option(argv[optind - 1], c, options);
+			rc = -1;
+		} else {
+			rc = take_option(a, c, optarg);
+		}
+	}
 	free(options);
 	str_list_fini(&names);
 	if (rc < 0)
@@ -505,9 +616,6 @@ main(int argc, char **argv)
 	struct arguments a = {.options.tail = UINT32_MAX};
 	enum ctl_exit status = CTL_EXIT_OK;
 
-	static char name[] = "activatorctl"; /* in the messages of getopt */
-
-	argv[0] = name;
 	daemon_init(); /* a reader that leaves is an error of writing */
 	if (take_arguments(&a, argc, argv) < 0)
 		status = CTL_EXIT_USAGE;

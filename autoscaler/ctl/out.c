@@ -199,9 +199,8 @@ struct table_row {
 	size_t at; /* its number as it was written */
 };
 
-/* Columns on the terminal: characters of UTF-8, each taken as one wide. */
-static unsigned
-width_of(const char *text)
+unsigned
+out_width(const char *text)
 {
 	unsigned width = 0;
 
@@ -251,7 +250,7 @@ out_cell(struct out_table *t, enum out_colour colour, const char *fmt, ...)
 	va_end(args);
 	make_printable(text);
 	c = &t->cells[t->n++];
-	*c = (struct table_cell){.text = xstrdup(text), .width = width_of(text), .colour = colour};
+	*c = (struct table_cell){.text = xstrdup(text), .width = out_width(text), .colour = colour};
 }
 
 static void
@@ -344,12 +343,12 @@ out_table_end(struct out_table **tp, unsigned indent, size_t most)
 		qsort(t->rows, rows, sizeof *t->rows, by_weight);
 	}
 	for (k = 0; k < t->columns_n; k++)
-		room[k] = width_of(title_of(t, k));
+		room[k] = out_width(title_of(t, k));
 	for (k = 0; k < t->n; k++)
 		room[k % t->columns_n] = MAX(room[k % t->columns_n], t->cells[k].width);
 	put_spaces(indent);
 	for (k = 0; k < t->columns_n; k++)
-		put_cell(t, k, title_of(t, k), width_of(title_of(t, k)), OUT_BOLD, room[k]);
+		put_cell(t, k, title_of(t, k), out_width(title_of(t, k)), OUT_BOLD, room[k]);
 	put_rows(t, room, indent, most > 0 ? MIN(rows, most) : rows);
 	free(room);
 	out_table_drop(tp);

@@ -15,6 +15,9 @@ bool out_is_terminal(void); /* standard output */
 /* The lines of the terminal; 0: unknown. */
 unsigned out_lines(void);
 
+/* Columns that a text takes: its characters of UTF-8, each taken as one wide. */
+unsigned out_width(const char *text);
+
 void out_text(const char *text);
 void out_printf(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* A whole line of what comes between two calls; for parts of tables and of pages. */

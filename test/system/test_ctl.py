@@ -232,7 +232,12 @@ def test_reload(tmp_path):
     (["list", "-o", "xml"], 2, 'expected wide, name or json, got "xml"'),
     (["wake", "shop", "--timeout", "soon"], 2, 'expected a duration such as 30s or 5m, got "soon"'),
     (["wait", "shop", "--for", "ever"], 2, 'expected awake or asleep, got "ever"'),
-    (["list", "--frobnicate"], 2, "activatorctl: unrecognized option '--frobnicate'"),
+    (["list", "--frobnicate"], 2, "activatorctl: there is no option --frobnicate; activatorctl "),
+    (["list", "--outptu=json"], 2, "there is no option --outptu; did you mean --output?"),
+    (["deploy", "x", "--max-scal", "5"], 2, "--max-scal is short for several options"),
+    (["list", "-x"], 2, "there is no option -x; activatorctl COMMAND --help"),
+    (["list", "-o"], 2, "-o: expected a value behind it, got none"),
+    (["wait", "shop", "--for"], 2, "--for: expected a value behind it, got none"),
     (["completion", "tcsh"], 2, "expected bash, zsh or fish"),
 ])
 def test_mistakes(shop, arguments, status, text):
@@ -253,6 +258,10 @@ def test_help():
     commands = re.findall(r"^  ([a-z]+) ", done.out, re.M)
     assert done.status == 0 and len(commands) >= 13
     assert ctl(None).status == 2
+    starts = {line.index(text) for line in done.out.splitlines()
+              for text in ("make a new version", "split the traffic", "show all services")
+              if text in line}
+    assert len(starts) == 1  # a column
     with open(os.path.join(ROOT, "conf/man/activatorctl.1")) as f:
         page = f.read()
     helps = ""
@@ -546,6 +555,8 @@ def test_completion(shop):
     assert bash_completes(shop, "describe", "sh") == ["shop"]
     assert bash_completes(shop, "list", "-o", "") == ["wide", "name", "json"]
     assert "--no-wait" in bash_completes(shop, "wake", "--no")
+    assert bash_completes(None, "deploy", "--tr") == ["--traffic"]
+    assert "--socket" in bash_completes(None, "--so")
     for shell in ("zsh", "fish"):
         script = ctl(None, "completion", shell).out
         assert "describe" in script and "activatorctl list -o name" in script

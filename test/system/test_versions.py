@@ -44,6 +44,7 @@ def routed(stack, host):
 
 def test_the_tour(tmp_path):
     with running(tmp_path, CONF) as s:
+        assert "there is no service yet" not in ctl(s, "list").err
         done = deploy(s, "shop", "--host", "shop.x")
         assert "shop/shop-00001 is made and gets 100% of the traffic" in done.err
         routed(s, "shop.x")
@@ -73,8 +74,8 @@ def test_the_tour(tmp_path):
 
 @pytest.mark.parametrize("arguments, status, text", [
     (["deploy", "file", "--", "x"], 1, 'the service "file" is in the conf file'),
-    (["deploy", "new", "--", "x"], 1, "expected hosts, got none"),
-    (["deploy", "new", "--host", "new.x"], 1, "expected one of command, addresses"),
+    (["deploy", "new", "--", "x"], 1, "expected a host, got none; add --host"),
+    (["deploy", "new", "--host", "new.x"], 1, "expected a command behind --"),
     (["deploy", "new", "--host", "new.x", "--max-scale", "x", "--", "x"], 1, "got \"x\""),
     (["deploy", "new", "--host", "file.x", "--", "x"], 1, 'the service "file" has a host'),
     (["deploy", "new", "--host", "new.x", "--traffic", "101", "--", "x"], 2, "of 0 to 100"),
@@ -85,7 +86,8 @@ def test_the_tour(tmp_path):
     (["traffic", "file", "v1=100"], 1, "change it there, then: activatorctl reload"),
     (["traffic", "file"], 2, "expected REVISION=PERCENT"),
     (["rollback", "none"], 3, 'there is no service "none"'),
-    (["delete", "none"], 3, 'there is no stored service "none"'),
+    (["delete", "none"], 3, 'there is no service "none"'),
+    (["delete", "fil"], 3, 'did you mean "file"?'),
     (["export", "file"], 3, 'there is no stored service "file"'),
     (["apply"], 2, "expected -f FILE"),
     (["apply", "-f", "/nowhere"], 2, "/nowhere"),
@@ -253,7 +255,8 @@ def test_no_request_notices(tmp_path):
 
 def test_a_version_that_does_not_start_gets_no_traffic(tmp_path):
     with running(tmp_path, CONF) as s:
-        deploy(s, "shop", "--host", "shop.x", "--wait", "30s")
+        done = deploy(s, "shop", "--host", "shop.x", "--wait", "30s")
+        assert "shop/shop-00001 is made and gets 100% of the traffic" in done.err
         routed(s, "shop.x")
         done = ctl(s, "deploy", "shop", "--wait", "30s", "--", "no-such-program")
         assert done.status == 1
