@@ -10,6 +10,7 @@
 #include "activator/registry.h"
 #include "activator/share_link.h"
 #include "activator/stats.h"
+#include "activator/worker.h"
 #include "common/clk.h"
 #include "common/daemon.h"
 #include "common/demand_report.h"
@@ -77,6 +78,33 @@ send_line(const char *line, size_t n, void *arg)
 	link_send(al->link, line, n);
 }
 
+/* --- answers to drains --- */
+
+static void
+answer(struct autoscaler_link *al, enum msg_type type, const char *token)
+{
+	struct msg m = {.type = type};
+
+	m.u.drained.token = xstrdup(token); /* `busy` has the same members */
+	send_msg(&m, al);
+	free(m.u.drained.token);
+}
+
+static void
+on_drained(const char *token, void *arg)
+{
+	answer(arg, MSG_DRAINED, token);
+}
+
+static void
+poll_drains(void *arg)
+{
+	struct autoscaler_link *al = arg;
+
+	if (drains_poll(&al->drains, on_drained, al) > 0)
+		loop_timer_set(&al->drain_timer, DRAIN_POLL);
+}
+
 /* --- demand of revisions --- */
 
 static bool
@@ -116,9 +144,21 @@ report_instance(struct autoscaler_link *al, struct instance *inst, enum instance
 	const struct msg m = {.type = MSG_INSTANCE,
 			      .u.instance = {.id = inst->id,
 					     .state = health,
+					     .uses = limiter_uses(inst),
 					     .has_served = atomic_load(&inst->has_served)}};
 
 	send_msg(&m, al);
+}
+
+/* Report what is known of the instance.  Of one that is closed until a probe succeeds, or until the
+ * platform finds it ready, there is nothing to report: earlier answers prove nothing. */
+static void
+report_known(struct autoscaler_link *al, struct instance *inst)
+{
+	if (inst->is_set_aside)
+		report_instance(al, inst, INSTANCE_REFUSES);
+	else if (!instance_is_closed_by(inst, SLOTS_UNREADY))
+		report_instance(al, inst, INSTANCE_ANSWERS);
 }
 
 /* A revision has woken: send the next reports before the second is over.  If another one
@@ -231,8 +271,42 @@ on_demand_news(struct autoscaler_link *al, struct revision *rev)
 		activation_begin(&rev->activation, !list_empty(&rev->instances));
 	demand_report_restart(&t->demand);
 	step(t);
-	if (!was_waking && t->demand.is_waking)
+	if (was_waking || !t->demand.is_waking)
+		return;
+	if (rev->limits->v.max_requests == 1) /* this may be so for each request */
+		log_debug(&rev->tag, "waking", "parked=%u", limiter_parked(rev));
+	else
 		log_info(&rev->tag, "waking", "parked=%u", limiter_parked(rev));
+}
+
+/* Once it is spent, idle connections to it are of no use. */
+static void
+note_spent(struct autoscaler_link *al, struct instance *inst)
+{
+	uint32_t uses = limiter_uses(inst);
+	unsigned i;
+
+	if (uses > inst->rev->limits->v.max_requests / LIMITER_LAST_USES ||
+	    inst->spent_reported >= (uses == 0 ? SPENT_ALL : SPENT_NEARLY))
+		return;
+	inst->spent_reported = uses == 0 ? SPENT_ALL : SPENT_NEARLY;
+	log_debug(&inst->tag, "instance nears max_requests", "left=%u in_flight=%u", uses,
+		  instance_in_flight(inst));
+	for (i = 0; i < al->workers_n && uses == 0; i++)
+		worker_post_shed(al->workers[i], inst);
+	if (al->is_up)
+		report_known(al, inst);
+}
+
+/* The autoscaler stops what is spent as soon as it hears that nothing is in flight there. */
+static void
+report_spent(struct autoscaler_link *al, struct revision *rev)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&rev->instances, node, tmp)
+		note_spent(al, container_of(node, struct instance, node));
+	poll_drains(al);
 }
 
 void
@@ -242,6 +316,8 @@ autoscaler_link_on_demand(struct autoscaler_link *al, struct revision *rev)
 		on_demand_news(al, rev);
 	if (atomic_exchange(&rev->is_share_news, false))
 		share_link_step(&al->shares, rev);
+	if (atomic_exchange(&rev->is_spent_news, false))
+		report_spent(al, rev);
 }
 
 static void
@@ -279,31 +355,6 @@ on_activating(struct autoscaler_link *al, struct msg *m)
 }
 
 /* --- drains --- */
-
-static void
-answer(struct autoscaler_link *al, enum msg_type type, const char *token)
-{
-	struct msg m = {.type = type};
-
-	m.u.drained.token = xstrdup(token); /* `busy` has the same members */
-	send_msg(&m, al);
-	free(m.u.drained.token);
-}
-
-static void
-on_drained(const char *token, void *arg)
-{
-	answer(arg, MSG_DRAINED, token);
-}
-
-static void
-poll_drains(void *arg)
-{
-	struct autoscaler_link *al = arg;
-
-	if (drains_poll(&al->drains, on_drained, al) > 0)
-		loop_timer_set(&al->drain_timer, DRAIN_POLL);
-}
 
 /* A revision or instance that the registry does not know has nothing in flight here: it is
  * drained.  One that is not described any more may still be at work. */
@@ -501,22 +552,12 @@ on_down(struct link *l, const struct err *why, void *arg)
 	step_all(al);
 }
 
-/* Report what is known of the instance.  Of one that is closed until a probe succeeds, or until the
- * platform finds it ready, there is nothing to report: earlier answers prove nothing. */
-static void
-report_known(struct autoscaler_link *al, struct instance *inst)
-{
-	if (inst->is_set_aside)
-		report_instance(al, inst, INSTANCE_REFUSES);
-	else if (!instance_is_closed_by(inst, SLOTS_UNREADY))
-		report_instance(al, inst, INSTANCE_ANSWERS);
-}
-
 /* What a new autoscaler may not know of the instance. */
 static void
 report_again(struct autoscaler_link *al, struct instance *inst)
 {
 	if (inst->is_set_aside || atomic_load(&inst->has_served) ||
+	    inst->spent_reported != SPENT_NOT ||
 	    (inst->is_answering && inst->state == INSTANCE_STARTING))
 		report_known(al, inst);
 }

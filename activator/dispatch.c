@@ -309,6 +309,7 @@ connect_failed(struct xfer *x, struct instance *inst)
 			 instance_address(inst)->text, strerror(errno));
 	permit_back(x, inst);
 	xfer_pace_done(x, inst);
+	limiter_unuse(inst);
 	limiter_give_back(inst);
 	if (++x->tries < TRIES_MAX)
 		dispatch_admit(x, true);
@@ -571,6 +572,16 @@ dispatch_late(struct xfer *x)
 		refuse_unready(x, OUT_ACTIVATION_TIMEOUT, NULL);
 }
 
+/* Is the instance of a grant not to be used any more?  One that is spent is stopping because the
+ * last grant was made: it waits for that request. */
+static bool
+is_lost(const struct instance *inst)
+{
+	return instance_is_closed_by(inst, SLOTS_UNREADY) ||
+	       (instance_is_closed_by(inst, SLOTS_STOPPING) &&
+		!instance_is_closed_by(inst, SLOTS_SPENT));
+}
+
 /* Hand a grant to the next in the queue if it came too late, or if the instance is not to be
  * used any more.  A drain is no reason: the grant holds a slot, and the drain waits for it.
  * False: the grant is good. */
@@ -579,7 +590,7 @@ decline(struct xfer *x)
 {
 	bool is_late = MIN(x->deadline_ns, x->client_deadline_ns) <= x->w->now;
 
-	if (!is_late && !instance_is_closed_by(x->waiter.inst, SLOTS_UNREADY | SLOTS_STOPPING))
+	if (!is_late && !is_lost(x->waiter.inst))
 		return false;
 	x->is_paced = false; /* limiter_decline() counts it off */
 	limiter_decline(&x->waiter);

@@ -34,6 +34,10 @@
  * was in use than the share: the word that it has changed had the limit, too.  So requests at other
  * instances pay nothing while one instance is above its share.
  *
+ * Uses.  With max_requests WAITING_COUNTED is set in `waiting`, for good.  It, too, has the effect
+ * of a request that waits, so that slots are taken and given back under the mutex alone, and a slot
+ * and a use are one step.
+ *
  * Lock order: a revision's mutex, then an inbox's.  Functions named _locked are called with
  * the revision's mutex held. */
 #include "activator/limiter.h"
@@ -94,12 +98,18 @@ is_watched(const struct revision *rev)
 }
 
 static void
+flag_locked(struct revision *rev, uint32_t flag, bool is_set)
+{
+	if (is_set)
+		atomic_fetch_or_explicit(&rev->waiting, flag, memory_order_seq_cst);
+	else
+		atomic_fetch_and_explicit(&rev->waiting, ~flag, memory_order_seq_cst);
+}
+
+static void
 watch_locked(struct revision *rev, bool is_watched_now)
 {
-	if (is_watched_now)
-		atomic_fetch_or_explicit(&rev->waiting, WAITING_WATCHED, memory_order_seq_cst);
-	else
-		atomic_fetch_and_explicit(&rev->waiting, ~WAITING_WATCHED, memory_order_seq_cst);
+	flag_locked(rev, WAITING_WATCHED, is_watched_now);
 }
 
 /* A slot or a connection of inst has been given back, and no waiter has the slot yet.  was_over:
@@ -112,6 +122,72 @@ freed_locked(struct revision *rev, struct instance *inst, bool was_over)
 	else if (!was_over)
 		return;
 	post_share_locked(rev);
+}
+
+/* --- uses --- */
+
+/* A slot of inst was taken: so is a use. */
+static void
+use_locked(struct revision *rev, struct instance *inst)
+{
+	uint32_t left;
+
+	if (rev->max_requests == 0)
+		return;
+	left = share_use(rev->share, inst->id);
+	if (left == 0)
+		slots_close(&inst->slots, SLOTS_SPENT);
+	if (left == 0 || left == rev->max_requests / LIMITER_LAST_USES)
+		post_news(rev, &rev->is_spent_news);
+}
+
+static void
+unuse_locked(struct revision *rev, struct instance *inst)
+{
+	if (rev->max_requests == 0)
+		return;
+	share_unuse(rev->share, inst->id);
+	if (share_uses(rev->share, inst->id) != 0)
+		slots_open(&inst->slots, SLOTS_SPENT);
+}
+
+void
+limiter_unuse(struct instance *inst)
+{
+	if ((atomic_load(&inst->rev->waiting) & WAITING_COUNTED) == 0)
+		return;
+	pthread_mutex_lock(&inst->rev->lock);
+	unuse_locked(inst->rev, inst);
+	pthread_mutex_unlock(&inst->rev->lock);
+}
+
+uint32_t
+limiter_uses(struct instance *inst)
+{
+	uint32_t uses;
+
+	pthread_mutex_lock(&inst->rev->lock);
+	uses = share_uses(inst->rev->share, inst->id);
+	pthread_mutex_unlock(&inst->rev->lock);
+	return uses;
+}
+
+/* The uses of all instances may have changed. */
+static void
+apply_uses_locked(struct revision *rev)
+{
+	uint32_t i;
+
+	for (i = 0; i < rev->set->n; i++) {
+		struct instance *inst = rev->set->v[i];
+
+		if (share_uses(rev->share, inst->id) == 0) {
+			if ((slots_close(&inst->slots, SLOTS_SPENT) & SLOTS_SPENT) == 0)
+				post_news(rev, &rev->is_spent_news);
+		} else {
+			slots_open(&inst->slots, SLOTS_SPENT);
+		}
+	}
 }
 
 /* --- the queue ---
@@ -239,6 +315,7 @@ take_paced_locked(struct revision *rev)
 	}
 	if (best == NULL || !slots_try_take(&best->slots))
 		return NULL;
+	use_locked(rev, best);
 	best->paced++;
 	return best;
 }
@@ -265,11 +342,16 @@ open_instances_locked(const struct revision *rev)
 static struct instance *
 take_locked(struct revision *rev, bool *is_paced)
 {
+	struct instance *inst;
+
 	rev->random = rev->random * 1664525 + 1013904223; /* LCG, Numerical Recipes */
 	*is_paced = is_pacing_locked(rev);
 	if (*is_paced)
 		return take_paced_locked(rev);
-	return balance_take(rev->set, rev->random ^ rev->random >> 15);
+	inst = balance_take(rev->set, rev->random ^ rev->random >> 15);
+	if (inst != NULL)
+		use_locked(rev, inst);
+	return inst;
 }
 
 /* w leaves the queue: with a slot of inst, which is w's now, or refused where inst is NULL. */
@@ -314,10 +396,13 @@ give_back_locked(struct revision *rev, struct instance *inst)
 	struct waiter *w = head_locked(rev);
 
 	if (w != NULL && may_hand_over(inst) && !is_pacing_locked(rev) && !is_watched(rev)) {
+		use_locked(rev, inst);
 		grant_locked(rev, w, inst, false);
 		return;
 	}
 	freed_locked(rev, inst, slots_give_back(&inst->slots));
+	if (instance_is_closed_by(inst, SLOTS_SPENT) && instance_in_flight(inst) == 0)
+		post_news(rev, &rev->is_spent_news);
 	grant_all_locked(rev);
 }
 
@@ -416,18 +501,36 @@ limiter_may_idle(const struct instance *inst)
 {
 	uint64_t conns = atomic_load_explicit(&inst->conns, memory_order_seq_cst);
 
-	return !limiter_is_permit_waited(inst) && permits_count(conns) <= permits_limit(conns);
+	return !limiter_is_permit_waited(inst) && permits_count(conns) <= permits_limit(conns) &&
+	       !instance_is_closed_by(inst, SLOTS_SPENT);
 }
 
 /* --- requests --- */
 
+/* As limiter_try_take() with max_requests: if no request waits. */
+static struct instance *
+take_counted(struct revision *rev, const struct instance_set *set, uint32_t random)
+{
+	struct instance *inst = NULL;
+
+	pthread_mutex_lock(&rev->lock);
+	if (list_empty(&rev->queue))
+		inst = balance_take(set, random);
+	if (inst != NULL)
+		use_locked(rev, inst);
+	pthread_mutex_unlock(&rev->lock);
+	return inst;
+}
+
 struct instance *
 limiter_try_take(struct revision *rev, const struct instance_set *set, uint32_t random)
 {
+	uint32_t waiting = atomic_load_explicit(&rev->waiting, memory_order_relaxed);
 	struct instance *inst;
 
-	if (set == NULL || atomic_load_explicit(&rev->waiting, memory_order_relaxed) != 0)
-		return NULL;
+	if (set == NULL || waiting != 0)
+		return set != NULL && waiting == WAITING_COUNTED ? take_counted(rev, set, random)
+								 : NULL;
 	inst = balance_take(set, random);
 	if (inst == NULL)
 		return NULL;
@@ -524,6 +627,7 @@ ungrant_locked(struct waiter *w)
 		permit_freed_locked(w->inst, permits_give_back(&w->inst->conns));
 	if (w->is_paced)
 		unpace_locked(w->inst);
+	unuse_locked(w->rev, w->inst);
 	give_back_locked(w->rev, w->inst);
 }
 
@@ -591,6 +695,7 @@ apply_shares_locked(struct revision *rev)
 		instance_set_share_locked(inst, share_of(rev->share, inst->id));
 		grant_permits_locked(inst);
 	}
+	apply_uses_locked(rev);
 	watch_locked(rev, rev->is_counted && share_is_watching(rev->share));
 	grant_all_locked(rev);
 }
@@ -617,6 +722,9 @@ set_shares_locked(struct revision *rev, const struct limiter_update *update)
 	atomic_store_explicit(&rev->is_packed, limit > 0 && limit <= BALANCE_PACKED_MOST,
 			      memory_order_relaxed);
 	rev->is_counted = update->is_counted && limit > 0;
+	rev->max_requests = update->max_requests;
+	flag_locked(rev, WAITING_COUNTED, rev->max_requests > 0);
+	share_set_max_requests(rev->share, update->max_requests);
 	watch_locked(rev, true);
 	count_parked_locked(rev);
 	if (!rev->is_counted)
@@ -663,7 +771,7 @@ limiter_update(struct revision *rev, struct instance_set *set, const struct limi
 
 void
 limiter_set_instances(struct revision *rev, struct instance_set *set,
-		      uint32_t container_concurrency)
+		      uint32_t container_concurrency, uint32_t max_requests)
 {
 	struct instance_set *old;
 
@@ -672,6 +780,7 @@ limiter_set_instances(struct revision *rev, struct instance_set *set,
 	rev->set = set;
 	set_shares_locked(rev,
 			  &(struct limiter_update){.container_concurrency = container_concurrency,
+						   .max_requests = max_requests,
 						   .is_counted = rev->is_counted});
 	pthread_mutex_unlock(&rev->lock);
 	instance_set_unref(&old);
@@ -721,6 +830,7 @@ limiter_open_with_fd(struct instance *inst, int fd)
 		is_taken = (!is_paced || inst->paced < rev->pace) && slots_try_take(&inst->slots);
 	}
 	if (is_taken) {
+		use_locked(rev, inst);
 		inst->paced += is_paced;
 		w->fd = fd;
 		w->has_permit = true;
@@ -818,7 +928,7 @@ limiter_failure(struct revision *rev)
 uint32_t
 limiter_parked(const struct revision *rev)
 {
-	return atomic_load_explicit(&rev->waiting, memory_order_relaxed) & ~WAITING_WATCHED;
+	return atomic_load_explicit(&rev->waiting, memory_order_relaxed) & ~WAITING_FLAGS;
 }
 
 uint32_t

@@ -6,6 +6,9 @@
  *           slots: a server that reads one connection at a time must never sit on an idle one
  *           while a request waits on another.  Without a limit connections are counted too,
  *           so that a limit that is set later holds for all of them.
+ *   use     with max_requests: the right to send one request to one instance, which has so many
+ *           in its life.  A slot is taken together with a use.  An instance without uses is closed
+ *           for good (SLOTS_SPENT), and the autoscaler is told.
  *   waiter  a request that waits in its revision's queue for a slot, or, having a slot, for a
  *           permit.
  *   grant   what a waiter waited for.  It reaches the waiter through the inbox of its worker.
@@ -60,6 +63,13 @@ NODISCARD struct instance *limiter_take_or_wait(struct revision *, struct waiter
 						int64_t now_ns, struct failure **failed);
 /* The request is over, or does not need its slot: the oldest waiter gets it, if any. */
 void limiter_give_back(struct instance *);
+/* A request that has a slot of the instance was not sent there, and is about to give the slot back:
+ * the instance can take another one for it (max_requests). */
+void limiter_unuse(struct instance *);
+/* Requests that may still be sent there; SHARE_NO_USES: they are not counted. */
+uint32_t limiter_uses(struct instance *);
+/* When so many of its uses are left, an eighth, another instance is to be started in its place. */
+#define LIMITER_LAST_USES 8
 /* Stop waiting, before inbox_next() has returned w.  If something had been granted, it goes
  * to the next waiter, or a connection (w->fd) is closed. */
 void limiter_cancel(struct waiter *w);
@@ -90,6 +100,7 @@ struct limiter_update {
 	uint32_t pace;			/* most paced requests at one instance: target x
 					 * release_burst, rounded up.  0, a limit or is_external: no
 					 * pacing */
+	uint32_t max_requests;		/* of each instance, in all; 0: no limit */
 	bool is_external;		/* of `addresses`: its instances are never started */
 	/* The autoscaler counts what is held.  Then, if there is a limit, the shares of instances
 	 * are as the offer says; without an offer they stay as they are. */
@@ -102,7 +113,7 @@ struct limiter_update {
 void limiter_update(struct revision *, struct instance_set *set, const struct limiter_update *);
 /* New instances; all else that the last limiter_update() said stays. */
 void limiter_set_instances(struct revision *, struct instance_set *set,
-			   uint32_t container_concurrency);
+			   uint32_t container_concurrency, uint32_t max_requests);
 /* Call fn with the revision's share, under the mutex, and grant what it has raised.  fn must not
  * call the limiter. */
 void limiter_with_share(struct revision *, void (*fn)(struct share *, void *arg), void *arg);

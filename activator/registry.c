@@ -425,7 +425,8 @@ offer_of(const struct msg_instances *m, struct share_item *items)
 		if (m->v[i].state != INSTANCE_STOPPING)
 			items[o.n++] = (struct share_item){.id = m->v[i].id,
 							   .slots = m->v[i].slots,
-							   .is_at_most = m->v[i].is_at_most};
+							   .is_at_most = m->v[i].is_at_most,
+							   .uses = m->v[i].uses};
 	return o;
 }
 
@@ -436,6 +437,7 @@ apply_instances(struct registry *r, struct revision *rev, const struct msg_insta
 	struct limiter_update update = {
 		.wanted = m->wanted,
 		.container_concurrency = rev->limits->v.container_concurrency,
+		.max_requests = m->is_external ? 0 : rev->limits->v.max_requests,
 		.pace = pace_of(m->target, rev->limits->v.release_burst),
 		.is_external = m->is_external,
 		.is_counted = r->is_counting && rev->is_described,
@@ -470,7 +472,8 @@ set_instances(struct registry *r, struct revision *rev)
 	struct instance_set *set = set_of(rev);
 
 	post_sets(r, rev, set);
-	limiter_set_instances(rev, set, rev->limits->v.container_concurrency);
+	limiter_set_instances(rev, set, rev->limits->v.container_concurrency,
+			      rev->limits->v.max_requests);
 	watch_all(r, rev);
 }
 

@@ -116,7 +116,9 @@ on_use(const char *id, void *arg)
 	return (struct share_use){
 		.requests = instance_in_flight(inst),
 		.conns = permits_count(atomic_load(&inst->conns)),
-		.is_usable = !instance_is_closed_by(inst, SLOTS_STOPPING | SLOTS_DRAIN) &&
+		.is_known = true,
+		.is_usable = !instance_is_closed_by(inst,
+						    SLOTS_STOPPING | SLOTS_DRAIN | SLOTS_SPENT) &&
 			     !atomic_load_explicit(&inst->is_set_aside, memory_order_relaxed)};
 }
 

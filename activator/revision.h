@@ -27,8 +27,11 @@ struct tls_trust;
 struct share;
 struct tally;
 
-/* In revision.waiting: slots that are given back may be owed to another activator. */
+/* In revision.waiting: slots that are given back may be owed to another activator … */
 #define WAITING_WATCHED (UINT32_C(1) << 31)
+/* … or with max_requests each request is counted, under the mutex. */
+#define WAITING_COUNTED (UINT32_C(1) << 30)
+#define WAITING_FLAGS (WAITING_WATCHED | WAITING_COUNTED)
 
 /* The limits of a revision's requests, as the autoscaler described them.  Immutable: the
  * revision has the newest, each route table those that it was built with. */
@@ -88,6 +91,7 @@ struct instance {
 	bool is_listed;	   /* by the newest `instances` message */
 	bool is_unlisted;  /* in rev->unlisted */
 	bool is_answering; /* as last reported to the autoscaler */
+	enum { SPENT_NOT, SPENT_NEARLY, SPENT_ALL } spent_reported; /* to the autoscaler */
 
 	struct instance_pool *pools; /* one for each worker */
 };
@@ -139,7 +143,7 @@ struct revision {
 
 	/* atomics */
 	_Atomic uint32_t refs;
-	_Atomic uint32_t waiting; /* length of queue, and WAITING_WATCHED; changed under lock,
+	_Atomic uint32_t waiting; /* length of queue, and WAITING_FLAGS; changed under lock,
 				   * seq_cst */
 	_Atomic uint32_t waiting_serve_only; /* of these is_serve_only; changed under lock */
 	_Atomic uint32_t cold_start_ms;	     /* median of the last ones; 0: unknown */
@@ -147,6 +151,8 @@ struct revision {
 	_Atomic bool is_demand_posted;	     /* demand_mail is on its way */
 	_Atomic bool is_demand_news;	     /* it is about demand; the main thread clears it … */
 	_Atomic bool is_share_news;	     /* … or about share */
+	_Atomic bool is_spent_news; /* … or an instance has few uses left, or is spent, or a spent
+				     * one has no request left */
 	_Atomic bool is_wake_requested; /* by limiter_request_wake(); the main thread clears it */
 	_Atomic bool must_notify_when_empty; /* cleared when the queue has become empty */
 	struct activation activation;
@@ -160,6 +166,7 @@ struct revision {
 	struct share *share;	      /* of all instances */
 	bool is_counted;	      /* the autoscaler counts what is held: share reports it */
 	bool has_limit;		      /* container_concurrency */
+	uint32_t max_requests;	      /* of each instance; 0: any number */
 	_Atomic bool is_packed;	      /* instances are filled one by one (balance.h) */
 	struct hmap by_id;	      /* struct instance: all that there are */
 	struct failure *failure;      /* NULL: none */
@@ -189,7 +196,7 @@ struct revision {
 /* on_demand (NULL: none) is called on control_loop when a request has begun to wait and no
  * other did, after limiter_request_wake(), and as limiter_notify_when_empty() says: then
  * is_demand_news is set.  It is called, too, when share may have something to send: then
- * is_share_news is set. */
+ * is_share_news is set; and for is_spent_news. */
 NODISCARD struct revision *revision_new(const char *name, unsigned workers_n,
 					struct loop *control_loop,
 					void (*on_demand)(struct revision *, void *arg), void *arg);

@@ -10,6 +10,8 @@ struct share_instance {
 	/* What the leader counts as held: what was reported last, or has been offered since. */
 	uint32_t counted;
 	bool is_listed; /* by the newest offer */
+	uint32_t uses;	/* requests that may still be sent there; SHARE_NO_USES: not counted */
+	uint32_t used;	/* requests that were sent there */
 };
 
 struct share {
@@ -19,6 +21,7 @@ struct share {
 	/* what the newest offer said */
 	uint64_t term, epoch;
 	uint32_t limit;
+	uint32_t max_requests; /* 0: none */
 	bool is_shared;
 	uint32_t owed_idle, owed_due; /* of its recalls: not given up yet */
 
@@ -28,6 +31,7 @@ struct share {
 	struct hmap by_id;
 
 	bool is_complete_due;	  /* a complete report is to be sent */
+	bool has_paid;		  /* a report is to say so, although no less is held yet */
 	struct share_item *items; /* of the last report: room for n */
 	size_t items_cap;
 
@@ -76,6 +80,7 @@ find_or_add(struct share *s, const char *id)
 		return inst;
 	inst = xcalloc(1, sizeof *inst);
 	inst->id = xstrdup(id);
+	inst->uses = SHARE_NO_USES;
 	if (s->n == s->cap) {
 		s->cap = s->cap == 0 ? 4 : s->cap * 2;
 		s->v = xrealloc(s->v, s->cap * sizeof *s->v);
@@ -114,6 +119,14 @@ set_share(struct share *s, struct share_instance *inst, uint32_t slots)
 	s->ops->set_share(inst->id, slots, s->arg);
 }
 
+/* Will the leader want to know how many requests were sent there, if the instance is listed again?
+ */
+static bool
+has_used(const struct share *s, const struct share_instance *inst)
+{
+	return s->max_requests > 0 && inst->used > 0 && s->ops->use(inst->id, s->arg).is_known;
+}
+
 /* Forget the instances that are not listed and at which nothing is held, once the leader knows. */
 static void
 forget_unlisted(struct share *s)
@@ -123,7 +136,7 @@ forget_unlisted(struct share *s)
 	for (i = 0; i < s->n; i++) {
 		struct share_instance *inst = s->v[i];
 
-		if (inst->is_listed || held_of(s, inst) > 0 ||
+		if (inst->is_listed || held_of(s, inst) > 0 || has_used(s, inst) ||
 		    (inst->counted > 0 && s->limit != SHARE_ALL)) {
 			s->v[n++] = inst;
 			continue;
@@ -221,6 +234,58 @@ pay_whole(struct share *s, struct share_instance *inst, uint64_t *total, uint64_
 	*total -= share;
 }
 
+/* With max_requests: give an instance up if it is idle, and something is owed: for owed_idle only
+ * if no parked request will get a slot of it. */
+static void
+pay_only_whole(struct share *s, struct share_instance *inst, uint64_t *spare)
+{
+	struct share_use use = s->ops->use(inst->id, s->arg);
+
+	if (inst->share == 0 || use.requests > 0)
+		return;
+	if (s->owed_due > 0 || (s->owed_idle > 0 && *spare >= inst->share))
+		give_up(s, inst, inst->share, spare);
+}
+
+/* The instance with the fewest requests, of those with a share. */
+static struct share_instance *
+least_busy(const struct share *s)
+{
+	struct share_instance *best = NULL;
+	uint32_t least = 0;
+	size_t i;
+
+	for (i = s->n; i-- > 0;) {
+		uint32_t n;
+
+		if (s->v[i]->share == 0)
+			continue;
+		n = s->ops->use(s->v[i]->id, s->arg).requests;
+		if (best == NULL || n < least) {
+			best = s->v[i];
+			least = n;
+		}
+	}
+	return best;
+}
+
+/* With max_requests: whole instances alone.  For owed_due also busy ones: they get no more
+ * requests, and are reported as given up when those in flight have ended. */
+static void
+pay_whole_ones(struct share *s)
+{
+	uint64_t spare = spare_slots(s);
+	struct share_instance *inst;
+	size_t i;
+
+	for (i = s->n; i-- > 0;)
+		pay_only_whole(s, s->v[i], &spare);
+	while (s->owed_due > 0 && (inst = least_busy(s)) != NULL) {
+		give_up(s, inst, inst->share, &spare);
+		s->has_paid = true;
+	}
+}
+
 /* The last instances first: requests are sent to the first ones, so the last become idle. */
 static void
 pay(struct share *s)
@@ -230,6 +295,10 @@ pay(struct share *s)
 
 	if (s->limit == SHARE_ALL || (s->owed_idle == 0 && s->owed_due == 0))
 		return;
+	if (s->max_requests > 0) {
+		pay_whole_ones(s);
+		return;
+	}
 	spare = spare_slots(s);
 	for (i = s->n; i-- > 0 && payable(s, spare) > 0;)
 		pay_from(s, s->v[i], true, &spare);
@@ -294,11 +363,13 @@ begin_list(struct share *s)
 }
 
 static void
-set_listed(struct share *s, const char *id, uint32_t slots, bool is_at_most)
+set_listed(struct share *s, const char *id, uint32_t slots, bool is_at_most, uint32_t uses)
 {
 	struct share_instance *inst = find_or_add(s, id);
 
 	inst->is_listed = true;
+	if (uses != SHARE_NO_USES)
+		inst->uses = uses;
 	/* Under a new limit SHARE_ALL cannot be kept. */
 	if (slots == SHARE_KEEP)
 		slots = inst->share == SHARE_ALL && s->limit != SHARE_ALL ? 0 : inst->share;
@@ -318,6 +389,20 @@ end_list(struct share *s)
 	forget_unlisted(s);
 }
 
+/* Instances that are held and whose requests were not counted so far. */
+static void
+count_uses(struct share *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->n; i++) {
+		struct share_instance *inst = s->v[i];
+
+		if (s->max_requests > 0 && inst->share > 0 && inst->uses == SHARE_NO_USES)
+			inst->uses = s->max_requests;
+	}
+}
+
 void
 share_unshared(struct share *s, uint32_t limit, const char *const *ids, size_t n)
 {
@@ -328,12 +413,25 @@ share_unshared(struct share *s, uint32_t limit, const char *const *ids, size_t n
 	s->owed_idle = s->owed_due = 0;
 	begin_list(s);
 	for (i = 0; i < n; i++)
-		set_listed(s, ids[i], limit, false);
+		set_listed(s, ids[i], limit, false, SHARE_NO_USES);
 	for (i = 0; i < s->n; i++)
 		if (!s->v[i]->is_listed)
 			set_share(s, s->v[i], 0);
+	count_uses(s);
 	forget_counted(s);
 	forget_unlisted(s);
+}
+
+/* The leader takes an instance for one that is held and whose uses are known here, but it was
+ * forgotten meanwhile: no request may be sent there. */
+static void
+forbid_unknown(struct share *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->n; i++)
+		if (s->max_requests > 0 && s->v[i]->share > 0 && s->v[i]->uses == SHARE_NO_USES)
+			s->v[i]->uses = 0;
 }
 
 bool
@@ -352,17 +450,72 @@ share_obey(struct share *s, const struct share_offer *o)
 		const struct share_item *item = &o->v[i];
 
 		if (o->limit == SHARE_ALL)
-			set_listed(s, item->id, SHARE_ALL, false);
+			set_listed(s, item->id, SHARE_ALL, false, SHARE_NO_USES);
 		else
-			set_listed(s, item->id, item->slots, item->is_at_most);
+			set_listed(s, item->id, item->slots, item->is_at_most, item->uses);
 	}
 	end_list(s);
+	forbid_unknown(s);
 	s->owed_idle = o->recall_idle;
 	s->owed_due = o->recall_due;
 	pay(s);
 	s->is_complete_due |= o->is_asking;
 	s->is_want_due = true;
 	return true;
+}
+
+/* --- uses --- */
+
+void
+share_set_max_requests(struct share *s, uint32_t max_requests)
+{
+	size_t i;
+
+	if (s->max_requests == max_requests)
+		return;
+	s->max_requests = max_requests;
+	for (i = 0; i < s->n; i++) {
+		struct share_instance *inst = s->v[i];
+
+		if (max_requests == 0) {
+			inst->uses = SHARE_NO_USES;
+			inst->used = 0;
+		} else if (inst->uses != SHARE_NO_USES) {
+			inst->uses = MIN(inst->uses, max_requests);
+		}
+	}
+	count_uses(s);
+}
+
+uint32_t
+share_uses(const struct share *s, const char *id)
+{
+	const struct share_instance *inst = hmap_find(&s->by_id, id);
+
+	return s->max_requests > 0 && inst != NULL ? inst->uses : SHARE_NO_USES;
+}
+
+uint32_t
+share_use(struct share *s, const char *id)
+{
+	struct share_instance *inst = hmap_find(&s->by_id, id);
+
+	if (s->max_requests == 0 || inst == NULL || inst->uses == SHARE_NO_USES)
+		return SHARE_NO_USES;
+	CHECK(inst->uses > 0);
+	inst->used++;
+	return --inst->uses;
+}
+
+void
+share_unuse(struct share *s, const char *id)
+{
+	struct share_instance *inst = hmap_find(&s->by_id, id);
+
+	if (s->max_requests == 0 || inst == NULL || inst->uses == SHARE_NO_USES || inst->used == 0)
+		return;
+	inst->used--;
+	inst->uses++;
 }
 
 /* --- slots --- */
@@ -393,7 +546,10 @@ share_freed(struct share *s, const char *id)
 	if (inst == NULL || s->limit == SHARE_ALL || (s->owed_idle == 0 && s->owed_due == 0))
 		return;
 	spare = s->owed_idle > s->owed_due ? spare_slots(s) : 0;
-	pay_from(s, inst, false, &spare);
+	if (s->max_requests > 0)
+		pay_only_whole(s, inst, &spare);
+	else
+		pay_from(s, inst, false, &spare);
 }
 
 bool
@@ -426,8 +582,12 @@ fill_items(struct share *s, bool is_complete)
 		struct share_instance *inst = s->v[i];
 		uint32_t held = held_of(s, inst);
 
-		if (is_complete ? held > 0 : held != inst->counted)
-			s->items[n++] = (struct share_item){.id = inst->id, .slots = held};
+		if (is_complete ? held > 0 || (s->max_requests > 0 && inst->used > 0)
+				: held != inst->counted)
+			s->items[n++] = (struct share_item){.id = inst->id,
+							    .slots = held,
+							    .uses = inst->uses,
+							    .used = inst->used};
 		set_counts(s, inst, inst->share, held);
 	}
 	return n;
@@ -439,13 +599,14 @@ share_next_report(struct share *s, struct share_report *r)
 	bool is_complete = s->is_complete_due;
 	size_t n;
 
-	if (!is_complete && !share_is_watching(s) && (s->limit == SHARE_ALL || s->over_n == 0))
+	if (!is_complete && !share_is_watching(s) && !s->has_paid &&
+	    (s->limit == SHARE_ALL || s->over_n == 0))
 		return false;
 	forget_unlisted(s);
 	n = fill_items(s, is_complete);
-	if (!is_complete && n == 0)
+	if (!is_complete && n == 0 && !s->has_paid)
 		return false;
-	s->is_complete_due = false;
+	s->is_complete_due = s->has_paid = false;
 	*r = (struct share_report){.term = s->term,
 				   .epoch = s->epoch,
 				   .is_complete = is_complete,

@@ -36,6 +36,7 @@ struct share_use {
 	/* Its idle slots will serve parked requests: it answers, or it is starting.  Not so while
 	 * it refuses connections. */
 	bool is_usable;
+	bool is_known; /* the instance is there */
 };
 
 /* Neither calls back. */
@@ -67,6 +68,17 @@ void share_disconnected(struct share *);
 void share_unshared(struct share *, uint32_t limit, const char *const *ids, size_t n);
 /* Obey an offer.  False: its (term, epoch) is not new, and nothing has changed. */
 bool share_obey(struct share *, const struct share_offer *);
+
+/* --- uses (max_requests) --- */
+/* An instance ends after so many requests; 0: it does not.  From here on instances are given up
+ * whole.  If it did not before, those that are held have all of these requests left. */
+void share_set_max_requests(struct share *, uint32_t max_requests);
+/* Requests that may still be sent there; 0: it is spent; SHARE_NO_USES: they are not counted. */
+uint32_t share_uses(const struct share *, const char *id);
+/* A request is about to be sent there; it must not be spent.  Returns what is left. */
+uint32_t share_use(struct share *, const char *id);
+/* That request was not sent. */
+void share_unuse(struct share *, const char *id);
 
 /* --- slots --- */
 /* Must share_set_parked() be called when requests park or are parked no more? */

@@ -52,7 +52,9 @@ add_report(struct drawing *d, const struct share_report *r)
 	m.u.shares_held.n = r->n;
 	for (i = 0; i < r->n; i++)
 		m.u.shares_held.v[i] = (struct msg_held_instance){.id = xstrdup(r->v[i].id),
-								  .slots = r->v[i].slots};
+								  .slots = r->v[i].slots,
+								  .uses = r->v[i].uses,
+								  .used = r->v[i].used};
 	add_line(d, &m);
 	m.u.shares_held.revision = NULL; /* borrowed */
 	msg_fini(&m);

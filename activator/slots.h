@@ -6,7 +6,7 @@
  * when the limit is lowered, the compare-and-swap of a thread that has read the higher one
  * fails, and the thread looks again (promise 3, README).
  *
- *	63 … 60      59 … 32   31 … 0
+ *	63 … 59      58 … 32   31 … 0
  *	SLOTS_*      limit     count
  *	(closed by)
  *
@@ -29,10 +29,11 @@
 #define SLOTS_STOPPING (UINT64_C(1) << 62)  /* the autoscaler stops it, or lists it no more */
 #define SLOTS_DRAIN (UINT64_C(1) << 61)	    /* a drain of the instance */
 #define SLOTS_REV_DRAIN (UINT64_C(1) << 60) /* a drain of its revision */
-#define SLOTS_CLOSED (SLOTS_UNREADY | SLOTS_STOPPING | SLOTS_DRAIN | SLOTS_REV_DRAIN)
+#define SLOTS_SPENT (UINT64_C(1) << 59)	    /* it has had max_requests */
+#define SLOTS_CLOSED (SLOTS_UNREADY | SLOTS_STOPPING | SLOTS_DRAIN | SLOTS_REV_DRAIN | SLOTS_SPENT)
 
 #define SLOTS_LIMIT_SHIFT 32
-#define SLOTS_NO_LIMIT UINT32_C(0x0fffffff) /* as a limit: more than can be in flight */
+#define SLOTS_NO_LIMIT UINT32_C(0x07ffffff) /* as a limit: more than can be in flight */
 #define SLOTS_LIMIT ((uint64_t)SLOTS_NO_LIMIT << SLOTS_LIMIT_SHIFT)
 
 static inline uint32_t

@@ -327,6 +327,8 @@ xfer_let_go(struct xfer *x)
 	}
 	if (x->call != NULL) {
 		xfer_pace_done(x, x->call->upstream->inst);
+		if (x->state == XFER_CONNECTING)
+			limiter_unuse(x->call->upstream->inst);
 		xfer_close_call(x, true);
 	}
 	if (x->route != NULL && x->state != XFER_ROUTED)

@@ -77,6 +77,8 @@ put_instance(struct jput *j, const struct msg_instance *i, bool has_offer)
 		jput_u64(j, "slots", i->slots);
 		if (i->is_at_most)
 			jput_bool(j, "at_most", true);
+		if (i->uses != SHARE_NO_USES)
+			jput_u64(j, "uses", i->uses);
 	}
 	jput_object_end(j);
 }
@@ -307,6 +309,10 @@ put_shares_held(struct jput *j, const struct msg_shares_held *s)
 		jput_string(j, "id", s->v[i].id);
 		if (s->v[i].slots != SHARE_ALL)
 			jput_u64(j, "slots", s->v[i].slots);
+		if (s->v[i].uses != SHARE_NO_USES) {
+			jput_u64(j, "uses", s->v[i].uses);
+			jput_u64(j, "used", s->v[i].used);
+		}
 		jput_object_end(j);
 	}
 	jput_array_end(j);
@@ -361,6 +367,8 @@ put_members(struct jput *j, const struct msg *m)
 	case MSG_INSTANCE:
 		jput_string(j, "id", m->u.instance.id);
 		jput_string(j, "state", msg_health_words[m->u.instance.state]);
+		if (m->u.instance.uses != SHARE_NO_USES)
+			jput_u64(j, "uses", m->u.instance.uses);
 		if (m->u.instance.has_served)
 			jput_bool(j, "served", true);
 		break;

@@ -72,6 +72,7 @@ struct msg_instance {
 	/* With msg_instances.offer, unless the state is INSTANCE_STOPPING: as in share_item. */
 	uint32_t slots; /* SHARE_KEEP: not on the wire */
 	bool is_at_most;
+	uint32_t uses; /* SHARE_NO_USES: not on the wire */
 };
 
 struct msg_failure {
@@ -106,6 +107,8 @@ struct msg_instances {
 struct msg_held_instance {
 	char *id;
 	uint32_t slots; /* SHARE_ALL: any number; not on the wire */
+	uint32_t uses;	/* SHARE_NO_USES: not on the wire */
+	uint32_t used;
 };
 
 /* A share_report. */
@@ -216,6 +219,8 @@ struct msg {
 			char *id;
 			enum instance_health state;
 			bool has_served; /* a response of it has begun, now or earlier */
+			uint32_t uses;	 /* requests that may still be sent there; SHARE_NO_USES:
+					  * not on the wire */
 		} instance;
 		/* either revision or instance is set */
 		struct {

@@ -142,7 +142,7 @@ get_instance(const struct jget *at, void *to, struct err *e)
 	int state = 0;
 
 	i->slots = SHARE_KEEP;
-
+	i->uses = SHARE_NO_USES;
 	if (get_name(at, "id", &i->id, e) < 0 ||
 	    jget_string(at, "address", JGET_MAY, &i->address, e) < 0 ||
 	    jget_i64(at, "port", has_port(i) ? JGET_MUST : JGET_MAY, 1, UINT16_MAX, &port, e) < 0 ||
@@ -150,6 +150,7 @@ get_instance(const struct jget *at, void *to, struct err *e)
 	    jget_string(at, "probe", JGET_MAY, &i->probe, e) < 0 ||
 	    jget_word(at, "state", JGET_MUST, msg_state_words, MSG_STATES, &state, e) < 0 ||
 	    get_slots(at, "slots", JGET_MAY, &i->slots, e) < 0 ||
+	    get_slots(at, "uses", JGET_MAY, &i->uses, e) < 0 ||
 	    jget_bool(at, "at_most", JGET_MAY, &i->is_at_most, e) < 0)
 		return -1;
 	i->port = (uint16_t)port;
@@ -431,8 +432,10 @@ get_word_of_instance(const struct jget *at, struct msg *m, struct err *e)
 {
 	int state = 0;
 
+	m->u.instance.uses = SHARE_NO_USES;
 	if (get_name(at, "id", &m->u.instance.id, e) < 0 ||
 	    jget_word(at, "state", JGET_MUST, msg_health_words, MSG_HEALTHS, &state, e) < 0 ||
+	    get_slots(at, "uses", JGET_MAY, &m->u.instance.uses, e) < 0 ||
 	    jget_bool(at, "served", JGET_MAY, &m->u.instance.has_served, e) < 0)
 		return -1;
 	m->u.instance.state = (enum instance_health)state;
@@ -453,7 +456,9 @@ get_held_instance(const struct jget *at, void *to, struct err *e)
 	struct msg_held_instance *i = to;
 
 	i->slots = SHARE_ALL;
-	if (get_name(at, "id", &i->id, e) < 0)
+	i->uses = SHARE_NO_USES;
+	if (get_name(at, "id", &i->id, e) < 0 || get_slots(at, "uses", JGET_MAY, &i->uses, e) < 0 ||
+	    get_slots(at, "used", JGET_MAY, &i->used, e) < 0)
 		return -1;
 	return get_slots(at, "slots", JGET_MAY, &i->slots, e);
 }

@@ -184,6 +184,27 @@ says_protocol(const struct revision_conf *r)
 	return false;
 }
 
+#define TARGET_DEFAULT 100 /* requests at once that an instance without a limit is meant to carry  \
+			    */
+
+/* As many requests at once as an instance gets in its life; so the target stays what it would be.
+ */
+static void
+bound_by_max_requests(struct revision_conf *r)
+{
+	uint32_t most = r->limits.max_requests;
+
+	if (r->launch.addresses.n > 0)
+		most = r->limits.max_requests = 0;
+	if (most == 0)
+		return;
+	if (r->limits.container_concurrency == 0 && r->scaling.target <= 0 &&
+	    most > TARGET_DEFAULT && r->scaling.metric == METRIC_CONCURRENCY)
+		r->scaling.target = TARGET_DEFAULT;
+	if (r->limits.container_concurrency == 0 || r->limits.container_concurrency > most)
+		r->limits.container_concurrency = most;
+}
+
 static void
 load_revision(const struct loader *ld, const struct conf_section *service,
 	      const struct conf_section *s, struct revision_conf *r)
@@ -196,6 +217,7 @@ load_revision(const struct loader *ld, const struct conf_section *service,
 	inherit(GROUP_LAUNCH, ld->s, service, s, &r->launch, &r->origins);
 	if (port_speaks_h2c(r) && !says_protocol(r))
 		r->limits.protocol = PROTOCOL_H2C;
+	bound_by_max_requests(r);
 	load_schedules(s, r);
 }
 

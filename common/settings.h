@@ -31,6 +31,7 @@ enum { ACCESS_OFF, ACCESS_COMBINED, ACCESS_JSON, ACCESS_FORMAT };
 
 /* The settings of a revision that the activator uses; the link carries them. */
 struct limits {
+	uint32_t max_requests;		/* of an instance, in its life; 0: any number */
 	uint32_t container_concurrency; /* 0: none */
 	int64_t activation_timeout;
 	uint32_t max_parked;	/* of this revision; 0: bounded by the connections alone */

@@ -550,6 +550,24 @@ check_scaling(struct loader *ld, const struct conf_section *s, const struct revi
 	check_schedules(ld, s, r);
 }
 
+/* In the revision itself; where the service has it, it means those that can be replaced. */
+static void
+check_max_requests(struct loader *ld, const struct conf_section *s, const struct revision_conf *r)
+{
+	const char *workload = r->launch.workload;
+	const struct conf_value *v = conf_find(s, "max_requests");
+
+	if (v != NULL && v->n > 0 && strcmp(v->texts[0], "0") != 0 && r->launch.addresses.n > 0)
+		REPORT(ld, line_of(s, "max_requests"),
+		       "max_requests: has no effect together with addresses");
+	if (r->limits.max_requests > 0 && workload != NULL &&
+	    strstr(workload, "/StatefulSet/") != NULL)
+		REPORT(ld, settings_origins_line(&r->origins, "max_requests", s->line),
+		       "max_requests: expected 0 together with a StatefulSet, got %u: which of its "
+		       "pods ends cannot be chosen",
+		       r->limits.max_requests);
+}
+
 void
 check_service(struct loader *ld, const struct conf_section *s, const struct service_conf *svc)
 {
@@ -571,6 +589,7 @@ check_service(struct loader *ld, const struct conf_section *s, const struct serv
 		check_environment(ld, sub);
 		check_upstream_tls(ld, sub, &svc->revisions[i]);
 		check_scaling(ld, sub, &svc->revisions[i]);
+		check_max_requests(ld, sub, &svc->revisions[i]);
 	}
 	if (svc->revisions_n > 0)
 		check_traffic(ld, s, svc);

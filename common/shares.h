@@ -14,6 +14,11 @@
  *
  * What an activator holds of an instance is the larger of its share and of what it uses there:
  * requests in flight or open connections (busy, idle and the prober's), whichever are more.
+ *
+ * With max_requests an activator holds an instance alone, or not at all, and with it the right to
+ * send so many requests there: its uses.  An instance is offered with all of the uses that are
+ * left.  A report says how many requests the activator has sent there, so when an activator has
+ * given the instance up, the leader knows what is left for the next one.
  * Data only.  Strings and arrays are borrowed for the call that they are passed to. */
 #ifndef COMMON_SHARES_H
 #define COMMON_SHARES_H
@@ -22,6 +27,7 @@
 
 #define SHARE_ALL UINT32_MAX	    /* slots, limit: no limit */
 #define SHARE_KEEP (UINT32_MAX - 1) /* slots in an offer: the share stays as it is */
+#define SHARE_NO_USES UINT32_MAX    /* uses: not counted, or (in an offer) as they are */
 
 struct share_item {
 	const char *id; /* of the instance */
@@ -29,6 +35,10 @@ struct share_item {
 	/* offer: lower the share to `slots` if it is higher, and leave it if it is not.  It may be
 	 * lower by then, and others may have what was given up. */
 	bool is_at_most;
+	/* With max_requests.  Offer: so many requests it may send from now on, or SHARE_NO_USES;
+	 * report: so many it may still send. */
+	uint32_t uses;
+	uint32_t used; /* report: requests that it has sent there, in all */
 };
 
 /* S→A.  The instances that an activator may use: at one that is not among them its share is 0. */

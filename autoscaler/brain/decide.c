@@ -333,8 +333,8 @@ by_averages(const struct scaling *s, const struct decide_view *v, struct decide_
 {
 	double ready = MAX(v->ready, 1u), asked = asked_of(v, st);
 	double full = full_load(s, v, total), each = MAX(full * s->target_utilization / 100, 0.01);
-	double stable = v->has_stable ? ceil(v->stable / each) : 0;
-	double panic = v->has_panic ? ceil(v->panic / each) : 0;
+	double stable = v->has_stable ? ceil(v->stable / each + v->renewals) : 0;
+	double panic = v->has_panic ? ceil(v->panic / each + v->panic_renewals) : 0;
 	double want = stable;
 
 	o->raw = count_of(stable);
@@ -344,7 +344,8 @@ by_averages(const struct scaling *s, const struct decide_view *v, struct decide_
 		want = MAX(stable, panic);
 	set(o, count_of(want), st->is_panicking ? DECIDE_PANIC : DECIDE_STABLE);
 	at_most(o, count_of(ceil(s->max_scale_up_rate * ready)), DECIDE_UP_RATE);
-	at_most(o, count_of(MAX(asked, forecast(s, v, total, o->target))), DECIDE_FADING);
+	at_most(o, count_of(MAX(asked, forecast(s, v, total, o->target) + v->renewals)),
+		DECIDE_FADING);
 	at_least(o, count_of(MIN(asked, round(v->newest / full))), DECIDE_RISING);
 	at_least(o, count_of(floor(MIN(ready, asked) / s->max_scale_down_rate)), DECIDE_DOWN_RATE);
 	keep_panic(s, st, stable, now, o);

@@ -72,6 +72,9 @@ struct decide_view {
 	bool has_stable, has_panic; /* is there an average */
 	double stable, panic;
 	double newest; /* likewise over the newest second; 0: unknown */
+	/* Instances that start at any time in place of those that have had max_requests, by the
+	 * averages over the two windows */
+	double renewals, panic_renewals;
 	double idle_s; /* since the last use; 0: it is in use, or that is not known */
 	/* What there is: ready and starting.  Some of it may be there for reasons of others (the
 	 * surge of a rollout, a pod that is being replaced, …). */

@@ -444,6 +444,15 @@ process_read_output(struct driver *driver, const struct str_list *revisions, uin
 	return keeper_client_send(d->keeper, &m, e);
 }
 
+static void
+process_instance_spent(struct driver *driver, const char *id)
+{
+	struct member *m = hmap_find(&of(driver)->by_id, id);
+
+	if (m != NULL)
+		m->is_spent = true;
+}
+
 static int64_t
 longest_stop(const struct process_driver *d)
 {
@@ -510,6 +519,7 @@ const struct driver_class driver_process = {
 	.instance_answers = process_instance_answers,
 	.instance_refuses = process_instance_refuses,
 	.instance_served = process_instance_served,
+	.instance_spent = process_instance_spent,
 	.close = process_close,
 	.read_output = process_read_output,
 };

@@ -31,6 +31,7 @@ struct member {
 	bool is_ready;	  /* an activator has reported that it answers, and none since that it
 			   * refuses */
 	bool has_served;  /* it has answered a request */
+	bool is_spent;	  /* it has had max_requests */
 	bool is_retired;  /* it waits to be drained and stopped, and does not count any more */
 	int64_t ready_ns; /* when it was first reported to answer; 0: never */
 	bool is_reported; /* the keeper has reported it since the last reconnect */

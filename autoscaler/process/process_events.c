@@ -116,6 +116,13 @@ on_synced(struct process_driver *d)
 	reconcile_all(d);
 }
 
+/* Its instances end after a request: what is said of each is for debugging alone. */
+static bool
+is_function(const struct fleet *f)
+{
+	return f->conf != NULL && f->conf->limits.max_requests == 1;
+}
+
 static void
 on_started(struct process_driver *d, struct member *m, const struct keeper_msg *k)
 {
@@ -123,8 +130,11 @@ on_started(struct process_driver *d, struct member *m, const struct keeper_msg *
 	m->started_ns = k->started_ns;
 	if (m->phase == MEMBER_STARTING)
 		m->phase = MEMBER_RUNNING;
-	log_info(&m->tag, "instance started", "revision=%s port=%u pid=%d", m->fleet->revision,
-		 m->port, (int)m->pid);
+	if (is_function(m->fleet))
+		log_debug(&m->tag, "instance started", "port=%u pid=%d", m->port, (int)m->pid);
+	else
+		log_info(&m->tag, "instance started", "revision=%s port=%u pid=%d",
+			 m->fleet->revision, m->port, (int)m->pid);
 	process_changed(d, m->fleet);
 }
 
@@ -156,6 +166,16 @@ on_unexpected_end(struct process_driver *d, struct member *m, const char *how, i
 	(void)d;
 }
 
+/* After its last request it may end by itself, and as it likes.  A function that exits without a
+ * failure has had its request, also if that is heard of only later. */
+static bool
+has_ended_in_order(const struct member *m, int status)
+{
+	if (m->phase == MEMBER_STOPPING)
+		return is_function(m->fleet);
+	return m->is_spent || (is_function(m->fleet) && m->ready_ns != 0 && status == 0);
+}
+
 static bool
 has_pid_file(const struct member *m)
 {
@@ -174,7 +194,10 @@ on_ended(struct process_driver *d, struct member *m, const struct keeper_msg *k)
 		snprintf(how, sizeof how, "exited with status 0 (%s)",
 			 has_pid_file(m) ? "and no process of it is in pid_file"
 					 : "it must stay in the foreground");
-	if (m->phase == MEMBER_STOPPING)
+	if (has_ended_in_order(m, (int)k->status))
+		log_debug(&m->tag, "instance ended after its last request", "how=%s lived_ms=%lld",
+			  how, (long long)(lived_ns / CLK_MS));
+	else if (m->phase == MEMBER_STOPPING)
 		log_info(&m->tag, "instance stopped", "how=%s lived_ms=%lld", how,
 			 (long long)(lived_ns / CLK_MS));
 	else

@@ -30,6 +30,7 @@ fill_instance(const struct scaled_revision *rev, const struct scaled_instance *f
 				    .port = from->port,
 				    .alternate = from->alternate,
 				    .probe = from->probe,
+				    .uses = SHARE_NO_USES,
 				    .state = is_draining(rev, from->id) ? INSTANCE_STOPPING
 									: from->state};
 }

@@ -9,6 +9,9 @@
 /* A report of a shorter period was sent early: after a wake, activators report more often. */
 #define EARLY (CLK_S * 9 / 10)
 
+/* An instance is replaced in advance once an eighth of max_requests is left. */
+#define NEARLY_SPENT 8
+
 /* --- what activators report --- */
 
 static struct scaled_revision *
@@ -108,7 +111,10 @@ note_ready(struct scaled_revision *rev, struct scaled_instance *i)
 		rev->is_woken = false;
 		rev->awaited_ns = clk_now();
 	}
-	if (took > 0)
+	if (took > 0 && rev->conf->limits.max_requests == 1)
+		log_debug(NULL, "instance ready", "revision=%s instance=%s took_us=%lld",
+			  scaled_name(rev), i->id, (long long)(took / 1000));
+	else if (took > 0)
 		log_info(NULL, "instance ready", "revision=%s instance=%s took_ms=%lld",
 			 scaled_name(rev), i->id, (long long)(took / CLK_MS));
 }
@@ -137,9 +143,26 @@ is_answer(const struct scaled_instance *i, enum instance_health health)
 	return health == INSTANCE_ANSWERS && !instances_waits_for_platform(i);
 }
 
+/* So many requests may still be sent there (max_requests). */
+static void
+take_uses(struct scaled_set *set, struct scaled_revision *rev, struct scaled_instance *i,
+	  uint32_t uses)
+{
+	const struct driver_class *class = rev->driver->class;
+	uint32_t most = rev->conf->limits.max_requests;
+
+	if (most == 0 || uses > most / NEARLY_SPENT)
+		return;
+	i->is_nearly_spent = true;
+	if (uses == 0 && !i->is_spent && class->instance_spent != NULL)
+		class->instance_spent(rev->driver, i->id);
+	i->is_spent |= uses == 0;
+	scaled_set_mark_undecided(set, rev);
+}
+
 void
 inbound_instance(struct scaled_set *set, const char *id, enum instance_health health,
-		 bool has_served)
+		 bool has_served, uint32_t uses)
 {
 	struct scaled_revision *rev = scaled_set_find_instance(set, id);
 	struct scaled_instance *i = rev == NULL ? NULL : instances_find(&rev->instances, id);
@@ -150,6 +173,7 @@ inbound_instance(struct scaled_set *set, const char *id, enum instance_health he
 	if (was_answering != is_answer(i, health))
 		scaled_note_short(rev, clk_now());
 	i->is_answering = is_answer(i, health);
+	take_uses(set, rev, i, uses);
 	tell_driver(rev, i, health, was_answering, has_served);
 	if (rev->is_external || i->is_answering == was_answering)
 		return;

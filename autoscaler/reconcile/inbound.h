@@ -16,7 +16,8 @@ NODISCARD struct scaled_revision *inbound_activate(struct scaled_set *, uint64_t
 void inbound_stats(struct scaled_set *, struct peers *, uint64_t peer, const struct msg_stats *);
 /* `instance`: whether it answers, as a probe or a request has shown, and whether it has answered
  * a request. */
-void inbound_instance(struct scaled_set *, const char *id, enum instance_health, bool has_served);
+void inbound_instance(struct scaled_set *, const char *id, enum instance_health, bool has_served,
+		      uint32_t uses);
 
 /* A driver's view of a revision.  Returns the revision if its state has changed; NULL: only what
  * its instances use has, or it is not known. */

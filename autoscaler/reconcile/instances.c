@@ -83,6 +83,9 @@ take_one(struct scaled_instance *to, const struct driver_instance *from,
 		to->cpu_mark_s = before->cpu_mark_s;
 		to->starts_mark_s = before->starts_mark_s;
 		to->busy_until_ns = before->busy_until_ns;
+		to->is_adopted = before->is_adopted;
+		to->is_spent = before->is_spent;
+		to->is_nearly_spent = before->is_nearly_spent;
 		to->is_due = before->is_due;
 		to->ending = before->ending;
 		to->is_stop_sent = before->is_stop_sent;

@@ -8,7 +8,7 @@
 #include "autoscaler/driver.h"
 
 /* Why an instance ends although as many are wanted. */
-enum instance_ending { ENDING_NOT, ENDING_LIFETIME };
+enum instance_ending { ENDING_NOT, ENDING_LIFETIME, ENDING_REQUESTS };
 
 struct scaled_instance {
 	char *id, *address, *alternate, *probe; /* all but id: NULL where there is none */
@@ -25,10 +25,13 @@ struct scaled_instance {
 	double cpu_mark_s;	   /* the same when it was measured last; < 0: it was not */
 	uint64_t memory_bytes;	   /* 0: unknown */
 	int64_t busy_until_ns;	   /* a busy lease whose activator is forgotten; 0: none */
+	bool is_adopted; /* it was there when this autoscaler began to look after the revision */
 	/* renewal.h */
-	bool is_due;		     /* another one is to be started in its place */
-	enum instance_ending ending; /* it is drained and stopped, whatever number is wanted */
-	bool is_stop_sent;	     /* the driver was asked to stop it */
+	bool is_spent, is_nearly_spent; /* it has had max_requests, or most of them */
+	bool is_too_old;		/* max_lifetime */
+	bool is_due;			/* another one is to be started in its place */
+	enum instance_ending ending;	/* it is drained and stopped, whatever number is wanted */
+	bool is_stop_sent;		/* the driver was asked to stop it */
 };
 
 struct instances {

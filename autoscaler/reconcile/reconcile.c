@@ -308,9 +308,13 @@ note_wake(struct scaled_revision *rev, int64_t now_ns)
 		return;
 	rev->is_woken = true;
 	rev->woken_ns = now_ns;
-	log_info(NULL, "revision woken", "revision=%s parked=%u wanted=%u rule=%s",
-		 scaled_name(rev), reports_parked(&rev->reports), rev->wanted.n,
-		 decide_rule_name(rev->wanted.rule));
+	if (rev->conf->limits.max_requests == 1) /* this may be so for each request */
+		log_debug(NULL, "revision woken", "revision=%s parked=%u", scaled_name(rev),
+			  reports_parked(&rev->reports));
+	else
+		log_info(NULL, "revision woken", "revision=%s parked=%u wanted=%u rule=%s",
+			 scaled_name(rev), reports_parked(&rev->reports), rev->wanted.n,
+			 decide_rule_name(rev->wanted.rule));
 }
 
 /* Decide and acknowledge now: the activator repeats the message until it is acknowledged. */
@@ -350,7 +354,7 @@ reconcile_message(struct reconcile *r, uint64_t peer, const struct msg *m)
 		break;
 	case MSG_INSTANCE:
 		inbound_instance(&r->set, m->u.instance.id, m->u.instance.state,
-				 m->u.instance.has_served);
+				 m->u.instance.has_served, m->u.instance.uses);
 		break;
 	case MSG_DRAINED:
 		answer_drain(r, peer, m->u.drained.token, false);
@@ -475,6 +479,19 @@ note(struct scaled_revision *rev)
 		 holder == NULL ? "" : " held_by=", holder == NULL ? "" : holder);
 }
 
+/* Instances that no activator may send a request to any more. */
+static void
+note_spent(const struct reconcile *r, struct scaled_revision *rev)
+{
+	size_t i;
+
+	for (i = 0; i < rev->instances.n && rev->conf->limits.max_requests > 0; i++) {
+		struct scaled_instance *at = &rev->instances.v[i];
+
+		at->is_spent = at->is_spent || sharing_is_spent(r->sharing, rev->name, at->id);
+	}
+}
+
 /* Replace instances; then ask the driver for more, within max_instances, or drain instances, before
  * it is asked for fewer. */
 static void
@@ -482,6 +499,7 @@ scale(struct reconcile *r, struct scaled_revision *rev)
 {
 	uint32_t first = rev->scale_sent, before, n;
 
+	note_spent(r, rev);
 	renewal_mark(rev, quota_headroom(&r->quota, rev), clk_now());
 	scaledown_replace(&r->scaledown, rev);
 	before = rev->scale_sent;

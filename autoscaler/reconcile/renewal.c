@@ -46,11 +46,13 @@ is_too_old(const struct scaled_revision *rev, const struct scaled_instance *i, i
 static void
 mark_due(struct scaled_revision *rev, struct scaled_instance *i, int64_t now_ns)
 {
-	bool was_due = i->is_due;
+	bool was_too_old = i->is_too_old;
 
-	i->is_due = i->ending != ENDING_NOT ||
-		    (i->removal_order == 0 && may_renew(rev) && is_too_old(rev, i, now_ns));
-	if (i->is_due && !was_due)
+	if (i->ending != ENDING_NOT)
+		return;
+	i->is_too_old = i->removal_order == 0 && may_renew(rev) && is_too_old(rev, i, now_ns);
+	i->is_due = i->is_too_old || (i->is_nearly_spent && !i->is_spent && may_renew(rev));
+	if (i->is_too_old && !was_too_old)
 		log_info(NULL, "instance is at the end of its lifetime, replacing it",
 			 "revision=%s instance=%s age_s=%lld", scaled_name(rev), i->id,
 			 (long long)((now_ns - i->started_ns) / CLK_S));
@@ -125,7 +127,7 @@ next_to_end(struct scaled_revision *rev, int64_t now_ns)
 		struct scaled_instance *at = &rev->instances.v[i];
 		uint32_t load = reports_at_instance(&rev->reports, at->id);
 
-		if (!at->is_due || at->ending != ENDING_NOT || !instances_is_lasting(at) ||
+		if (!at->is_too_old || at->ending != ENDING_NOT || !instances_is_lasting(at) ||
 		    !instances_is_ready(at) || instances_is_leased(at, &rev->reports, now_ns))
 			continue;
 		if (best == NULL || load < best_load) {
@@ -143,8 +145,12 @@ renewal_mark(struct scaled_revision *rev, uint32_t headroom, int64_t now_ns)
 	uint32_t n;
 	size_t i;
 
-	for (i = 0; i < rev->instances.n; i++)
-		mark_due(rev, &rev->instances.v[i], now_ns);
+	for (i = 0; i < rev->instances.n; i++) {
+		at = &rev->instances.v[i];
+		mark_due(rev, at, now_ns);
+		if (at->is_spent && at->ending == ENDING_NOT)
+			at->ending = ENDING_REQUESTS;
+	}
 	if (!may_renew(rev))
 		return;
 	for (n = may_end(rev, headroom); n > 0 && (at = next_to_end(rev, now_ns)) != NULL; n--)

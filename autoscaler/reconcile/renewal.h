@@ -1,13 +1,14 @@
 /* renewal - which instances of a revision end although as many are wanted, and are replaced: those
- * that have become older than max_lifetime.
+ * that have become older than max_lifetime, and those that have had max_requests.
  *
  *	due	Another instance is to be started in its place: while it is there, the driver is
  *		asked for more than is wanted (the surge), as far as max_surge and max_instances
  *		allow it.
  *	ending	It gets no new requests, is drained, and is stopped then, whatever number is wanted.
- *		A due instance is ending once the others that are ready are as many as wanted.  If
- *		no surge is possible, one is ending at a time, and the one in its place starts
- *		afterwards.
+ *		One that is too old is ending once the others that are ready are as many as wanted.
+ *		If no surge is possible, one is ending at a time, and the one in its place starts
+ *		afterwards.  One that is spent (it has had max_requests) is ending at once.  It was
+ *		due before that, if max_requests is at least eight.
  *
  * An instance that works in the background (x-activator-busy) does not end before it is done. While
  * another client holds the scale, nothing is replaced.  Of a StatefulSet nothing is replaced

@@ -25,9 +25,8 @@ const char *
 ended_reason_name(enum ended_reason why)
 {
 	static const char *const names[] = {
-		[ENDED_SCALE_DOWN] = "scale_down",
-		[ENDED_REPLACED] = "replaced",
-		[ENDED_MAX_LIFETIME] = "max_lifetime",
+		[ENDED_SCALE_DOWN] = "scale_down",     [ENDED_REPLACED] = "replaced",
+		[ENDED_MAX_LIFETIME] = "max_lifetime", [ENDED_MAX_REQUESTS] = "max_requests",
 		[ENDED_BY_ITSELF] = "by_itself",
 	};
 
@@ -246,12 +245,22 @@ count_ended(struct scaled_revision *rev, const struct driver_view *view)
 	}
 }
 
+static void
+mark_adopted(struct scaled_revision *rev)
+{
+	size_t i;
+
+	for (i = 0; i < rev->instances.n && !rev->is_adopted; i++)
+		rev->instances.v[i].is_adopted = true;
+}
+
 void
 scaled_take_view(struct scaled_revision *rev, const struct driver_view *view, int64_t now_ns)
 {
 	scaled_note_short(rev, now_ns);
 	count_ended(rev, view);
 	instances_take(&rev->instances, view->v, view->n, now_ns);
+	mark_adopted(rev);
 	count_starting(rev, now_ns);
 	rev->is_known = view->is_known;
 	take_scale(rev, view, now_ns);
@@ -453,6 +462,17 @@ scaled_tick(struct scaled_revision *rev, const struct scaled_machine *m, int64_t
 
 /* --- what decide() sees --- */
 
+/* With max_requests: while an instance starts in place of one that has ended, it takes no requests.
+ * By Little's law so many do so at any time. */
+static double
+renewals(const struct scaled_revision *rev, double rps)
+{
+	double start_s = MAX(timing_start_s(&rev->timing), 0);
+	uint32_t most = rev->conf->limits.max_requests;
+
+	return most == 0 ? 0 : rps / most * start_s * 100 / rev->conf->scaling.target_utilization;
+}
+
 static void
 fill_averages(const struct scaled_revision *rev, struct decide_view *view, int64_t now_ns)
 {
@@ -471,6 +491,8 @@ fill_averages(const struct scaled_revision *rev, struct decide_view *view, int64
 	view->stable = s->metric == METRIC_RPS ? stable.rps : stable.concurrency;
 	view->panic = s->metric == METRIC_RPS ? panic.rps : panic.concurrency;
 	view->newest = s->metric == METRIC_RPS ? newest.rps : newest.concurrency;
+	view->renewals = renewals(rev, stable.rps);
+	view->panic_renewals = renewals(rev, panic.rps);
 }
 
 /* How long from now on an instance is kept because requests have waited for it.  Requests that
@@ -506,7 +528,7 @@ scaled_fill_view(const struct scaled_revision *rev, struct decide_view *view, bo
 		.scale = scaled_scale(rev),
 		.is_held = rev->hold.is_on,
 		.held = rev->hold.is_on ? rev->hold.n : 0,
-		.is_replacing = rev->has_scale,
+		.is_replacing = rev->has_scale || rev->conf->limits.max_requests > 0,
 		.parked = reports_parked(&rev->reports),
 		.in_flight = reports_in_flight(&rev->reports),
 		.container_concurrency = rev->conf->limits.container_concurrency,

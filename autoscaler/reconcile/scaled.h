@@ -25,6 +25,7 @@ enum ended_reason {
 	ENDED_SCALE_DOWN,
 	ENDED_REPLACED, /* the driver has replaced it */
 	ENDED_MAX_LIFETIME,
+	ENDED_MAX_REQUESTS,
 	ENDED_BY_ITSELF, /* nothing has stopped it, as far as is known here */
 	ENDED_N
 };

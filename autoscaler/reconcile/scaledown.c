@@ -335,6 +335,19 @@ drain_replaced(struct scaledown *s, struct scaled_revision *rev)
 	}
 }
 
+/* Where the platform stores the scale, a lower one stops an instance only if there are as many as
+ * before: else it means that fewer are to be started. */
+static bool
+can_end(const struct scaled_revision *rev)
+{
+	uint32_t n = 0;
+	size_t i;
+
+	for (i = 0; i < rev->instances.n; i++)
+		n += instances_is_lasting(&rev->instances.v[i]);
+	return !rev->has_scale || n >= rev->scale_sent;
+}
+
 /* The retired (is_retired) or ending instances that are drained: their ids go into v.  *older_n:
  * those before them in v, which the driver was asked to stop earlier and has not stopped. */
 static size_t
@@ -359,7 +372,10 @@ issue_replaced(struct scaled_revision *rev, bool is_retired, const char **v, siz
 		at = instances_find(&rev->instances, d->instance);
 		if ((at == NULL || at->is_retired || at->ending == ENDING_NOT) != is_retired)
 			continue;
-		issue(rev, d, is_retired ? ENDED_REPLACED : ENDED_MAX_LIFETIME);
+		issue(rev, d,
+		      is_retired		      ? ENDED_REPLACED
+		      : at->ending == ENDING_REQUESTS ? ENDED_MAX_REQUESTS
+						      : ENDED_MAX_LIFETIME);
 		v[*older_n + n++] = d->instance;
 	}
 	return n;
@@ -377,7 +393,7 @@ scaledown_replace(struct scaledown *s, struct scaled_revision *rev)
 	if (n > 0)
 		rev->driver->class->set_scale(rev->driver, scaled_name(rev), rev->scale_sent, ids,
 					      n);
-	n = issue_replaced(rev, false, ids, &older);
+	n = can_end(rev) ? issue_replaced(rev, false, ids, &older) : 0;
 	if (n > 0)
 		scaled_end(rev, ids, older + n, (uint32_t)n);
 	free(ids);

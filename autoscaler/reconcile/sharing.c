@@ -38,6 +38,9 @@ struct entry {
 	char *name;
 	struct shares *shares;
 	uint32_t limit; /* SHARE_ALL: none */
+	uint32_t max_requests;
+	int64_t counted_ns; /* requests of the instances that came later are counted by this entry
+			     */
 	int64_t abort_timeout_ns;
 	int64_t generation; /* of the description that was the first with it */
 	bool is_first;	    /* in the first set */
@@ -274,7 +277,10 @@ sharing_held(struct sharing *s, uint64_t peer, const struct msg_shares_held *m)
 		return;
 	r.v = items = xcalloc(m->n + 1, sizeof *items);
 	for (i = 0; i < m->n; i++)
-		items[i] = (struct share_item){.id = m->v[i].id, .slots = m->v[i].slots};
+		items[i] = (struct share_item){.id = m->v[i].id,
+					       .slots = m->v[i].slots,
+					       .uses = m->v[i].uses,
+					       .used = m->v[i].used};
 	shares_report(e->shares, h->id, &r, clk_now());
 	free(items);
 	mark_due(s, e);
@@ -359,21 +365,32 @@ add_entry(struct sharing *s, const struct scaled_revision *rev)
 	return e;
 }
 
+/* Requests that may be sent to an instance of which the shares know nothing yet: all, or none if it
+ * may have had some that were not counted. */
+static uint32_t
+uses_of(const struct entry *e, const struct scaled_instance *i)
+{
+	return i->is_adopted || i->seen_ns < e->counted_ns ? 0 : e->max_requests;
+}
+
 /* The instances that activators may use: so many. */
 static size_t
 set_instances(struct entry *e, const struct scaled_revision *rev)
 {
-	const char **ids;
+	struct shares_instance *v;
 	struct msg_instances m;
 	size_t i, n = 0;
 
 	announce_fill(rev, &m, clk_now());
-	ids = xcalloc(m.n + 1, sizeof *ids);
-	for (i = 0; i < m.n; i++)
-		if (m.v[i].state != INSTANCE_STOPPING)
-			ids[n++] = m.v[i].id;
-	shares_set(e->shares, e->limit, ids, n);
-	free(ids);
+	v = xcalloc(m.n + 1, sizeof *v);
+	for (i = 0; i < m.n; i++) {
+		v[i] = (struct shares_instance){.id = m.v[i].id,
+						.is_listed = m.v[i].state != INSTANCE_STOPPING,
+						.uses = uses_of(e, &rev->instances.v[i])};
+		n += v[i].is_listed;
+	}
+	shares_set_instances(e->shares, e->limit, e->max_requests, v, m.n);
+	free(v);
 	announce_fini(&m);
 	return n;
 }
@@ -382,6 +399,7 @@ bool
 sharing_describe(struct sharing *s, const struct scaled_revision *rev)
 {
 	uint32_t n = rev->conf->limits.container_concurrency, limit = n == 0 ? SHARE_ALL : n;
+	uint32_t max_requests = rev->conf->limits.max_requests;
 	struct entry *e = hmap_find(&s->by_name, scaled_name(rev));
 	struct shares_conf conf;
 	bool has_changed;
@@ -391,8 +409,9 @@ sharing_describe(struct sharing *s, const struct scaled_revision *rev)
 	if (e == NULL)
 		e = add_entry(s, rev);
 	e->is_stale = false;
-	has_changed = e->limit != limit;
+	has_changed = e->limit != limit || e->max_requests != max_requests;
 	e->limit = limit;
+	e->max_requests = max_requests;
 	e->abort_timeout_ns = rev->conf->limits.abort_timeout;
 	conf = conf_of(s, e);
 	shares_configure(e->shares, &conf);
@@ -432,6 +451,14 @@ sharing_find(const struct sharing *s, const char *revision)
 	const struct entry *e = hmap_find(&s->by_name, revision);
 
 	return has_limit(e) ? e->shares : NULL;
+}
+
+bool
+sharing_is_spent(const struct sharing *s, const char *revision, const char *instance)
+{
+	const struct entry *e = hmap_find(&s->by_name, revision);
+
+	return e != NULL && e->is_published && shares_is_spent(e->shares, instance);
 }
 
 /* --- what is sent --- */
@@ -481,6 +508,7 @@ fill_slots(struct msg_instances *m, const struct share_offer *o)
 			continue;
 		}
 		inst->slots = o->v[at % o->n].slots;
+		inst->uses = o->v[at % o->n].uses;
 		inst->is_at_most = o->v[at % o->n].is_at_most;
 		at = at % o->n + 1;
 	}
@@ -669,6 +697,7 @@ begin_again(struct sharing *s, struct entry *e)
 	for (i = 0; i < s->holders_n; i++)
 		ids[i] = s->holders[i].id;
 	e->shares = shares_new(&conf, ids, s->holders_n);
+	e->counted_ns = clk_now() + 1;
 	for (i = 0; i < s->holders_n; i++) {
 		const struct holder *h = &s->holders[i];
 

@@ -65,6 +65,8 @@ void sharing_leaving(struct sharing *, uint64_t peer);
 /* --- what is sent --- */
 /* The revision, whose instances are known, has changed.  True: sharing_flush() sends it. */
 NODISCARD bool sharing_publish(struct sharing *, const struct scaled_revision *);
+/* With max_requests: may no activator send a request to the instance any more? */
+bool sharing_is_spent(const struct sharing *, const char *revision, const char *instance);
 /* At the end of each round. */
 void sharing_flush(struct sharing *);
 /* When sharing_flush() has to be called though nothing has happened; INT64_MAX: never. */

@@ -34,6 +34,19 @@ all_lacking(const struct holdings *l)
 	return sum;
 }
 
+/* Slots that can move at once. */
+static uint32_t
+unit_of(const struct holdings *l)
+{
+	return l->max_requests > 0 ? l->limit : 1;
+}
+
+static uint64_t
+round_up(const struct holdings *l, uint64_t slots)
+{
+	return (slots + unit_of(l) - 1) / unit_of(l) * unit_of(l);
+}
+
 /* --- a limit that has become lower --- */
 
 /* Can h be asked for less?  One that is not heard keeps what it has until it is. */
@@ -128,7 +141,8 @@ rank(const struct allotment *a, const struct holdings_holder *h,
 {
 	const struct holdings *l = a->holdings;
 
-	if (inst->free == 0 || (is_contended && is_given_up(a, h, inst)))
+	if (inst->free == 0 || (is_contended && is_given_up(a, h, inst)) ||
+	    !holdings_may_raise(l, h, inst))
 		return 0;
 	if (inst->free == l->limit && lacking >= l->limit)
 		return 4;
@@ -172,7 +186,8 @@ give(const struct allotment *a, struct holdings_holder *h, bool is_last)
 		}
 		if (best == NULL)
 			break;
-		raise_share(a, h, best, MIN(best->free, lacking));
+		raise_share(a, h, best,
+			    l->max_requests > 0 ? best->free : MIN(best->free, lacking));
 		/* It keeps this for a quantum; what it owes it would pay with it. */
 		if (is_contended)
 			h->turn_ns = a->now_ns;
@@ -216,7 +231,7 @@ heir_of(const struct holdings *l, const struct holdings_instance *inst)
 		struct holdings_holder *h = l->holders[i];
 		uint32_t has, best_has;
 
-		if (!is_present(h) || h->is_leaving)
+		if (!is_present(h) || h->is_leaving || !holdings_may_raise(l, h, inst))
 			continue;
 		if (best == NULL) {
 			best = h;
@@ -266,7 +281,8 @@ recall_idle(struct holdings *l)
 	for (i = 0; i < l->holders_n; i++) {
 		struct holdings_holder *h = l->holders[i];
 		uint64_t others = all - lacking_of(h);
-		uint32_t idle = (uint32_t)MIN(h->is_leaving ? UINT32_MAX : others, h->total);
+		uint32_t idle = (uint32_t)MIN(h->is_leaving ? UINT32_MAX : round_up(l, others),
+					      h->total);
 
 		if (!is_present(h))
 			continue;
@@ -283,12 +299,14 @@ due_from(const struct allotment *a, const struct holdings_holder *d,
 	 const struct holdings_holder *w)
 {
 	int64_t waited = a->now_ns - w->want_since_ns;
+	uint32_t unit = unit_of(a->holdings);
 
 	if (d == w || !is_present(d) || d->total == 0 || d->recall_due > 0 || !has_had_turn(a, d))
 		return 0;
-	if (w->total == 0 || d->total >= w->total + 2)
-		return (uint32_t)MIN(lacking_of(w), MAX((d->total - w->total) / 2, 1));
-	return waited >= (w->total <= d->total ? 1 : PATIENCE) * a->quantum_ns;
+	if (w->total == 0 || d->total >= w->total + 2 * unit)
+		return (uint32_t)round_up(a->holdings,
+					  MIN(lacking_of(w), MAX((d->total - w->total) / 2, 1)));
+	return waited >= (w->total <= d->total ? 1 : PATIENCE) * a->quantum_ns ? unit : 0;
 }
 
 static void

@@ -15,6 +15,8 @@
  *  6. Where all have the same, one slot moves in each quantum in which requests stay parked: the
  *     slots of one activator may all be held by tunnels.
  *
+ * With max_requests whole instances move alone: what is asked for is rounded up to them.
+ *
  * Pure: no clock, no I/O.  Thread: the owner. */
 #ifndef AUTOSCALER_SHARES_ALLOT_H
 #define AUTOSCALER_SHARES_ALLOT_H

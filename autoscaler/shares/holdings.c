@@ -92,7 +92,7 @@ forget_unlisted(struct holdings *l)
 
 	for (i = 0; i < l->n; i++) {
 		struct holdings_instance *inst = l->v[i];
-		bool is_held = inst->is_listed;
+		bool is_held = inst->is_listed || (l->max_requests > 0 && inst->is_there);
 
 		for (j = 0; j < l->holders_n && !is_held; j++)
 			is_held = is_accounted(l->holders[j]) && inst->v[j].bound > 0;
@@ -111,8 +111,13 @@ holdings_remove_holder(struct holdings *l, struct holdings_holder *h)
 {
 	size_t i, last = --l->holders_n;
 
-	for (i = 0; i < l->n; i++)
-		l->v[i]->v[h->index] = l->v[i]->v[last];
+	for (i = 0; i < l->n; i++) {
+		struct holdings_instance *inst = l->v[i];
+
+		if (inst->v[h->index].has_uses)
+			inst->uses = 0; /* how many it has used is not known */
+		inst->v[h->index] = inst->v[last];
+	}
 	l->holders[h->index] = l->holders[last];
 	l->holders[h->index]->index = h->index;
 	free(h->id);
@@ -133,6 +138,73 @@ holdings_is_empty_handed(const struct holdings *l, const struct holdings_holder 
 		if (l->v[i]->v[h->index].bound > 0)
 			return false;
 	return true;
+}
+
+/* --- uses --- */
+
+static void
+give_uses(struct holdings_entry *e, uint32_t uses)
+{
+	e->has_uses = true;
+	e->given = uses;
+	e->given_at = e->used;
+}
+
+void
+holdings_set_max_requests(struct holdings *l, uint32_t max_requests)
+{
+	size_t i, j;
+
+	l->max_requests = max_requests;
+	for (i = 0; i < l->n; i++) {
+		struct holdings_instance *inst = l->v[i];
+
+		inst->uses = MIN(inst->uses, max_requests);
+		inst->is_counted &= max_requests > 0;
+		for (j = 0; j < l->holders_n && max_requests == 0; j++)
+			inst->v[j].has_uses = inst->v[j].is_uses_unsent = false;
+	}
+}
+
+bool
+holdings_is_spent(const struct holdings *l, const char *instance)
+{
+	const struct holdings_instance *inst = hmap_find(&l->by_id, instance);
+	size_t i;
+
+	if (l->max_requests == 0 || inst == NULL || !inst->is_counted || inst->uses > 0)
+		return false;
+	for (i = 0; i < l->holders_n; i++)
+		if (inst->v[i].bound > 0)
+			return false;
+	return true;
+}
+
+/* What h reports of inst, before that is taken.  It holds the instance: if this leader has not
+ * offered it, an earlier one has. */
+static void
+report_used(struct holdings_entry *e, const struct share_item *item)
+{
+	if (item == NULL || item->uses == SHARE_NO_USES)
+		return;
+	e->used = MAX(e->used, item->used);
+	if (item->slots > 0 && e->bound > 0 && !e->has_uses)
+		give_uses(e, item->uses);
+}
+
+/* After that: if it holds nothing any more, its uses are those of the next holder. */
+static void
+return_uses(struct holdings_instance *inst, struct holdings_entry *e, const struct share_item *item)
+{
+	uint32_t used = e->used - MIN(e->given_at, e->used);
+
+	e->is_going &= e->bound > 0;
+	if (!e->has_uses || e->bound > 0)
+		return;
+	e->has_uses = e->is_uses_unsent = false;
+	inst->uses = e->given - MIN(e->given, used);
+	if (item != NULL)
+		inst->uses = MIN(inst->uses, item->uses);
 }
 
 /* --- instances and limit --- */
@@ -177,6 +249,21 @@ find_or_add(struct holdings *l, const char *id)
 	return inst;
 }
 
+/* From now on the requests of inst are counted, if they were not. */
+static void
+count(struct holdings *l, struct holdings_instance *inst, uint32_t uses)
+{
+	size_t i;
+
+	if (l->max_requests == 0 || inst->is_counted)
+		return;
+	inst->is_counted = true;
+	inst->uses = uses;
+	for (i = 0; i < l->holders_n; i++)
+		if (is_accounted(l->holders[i]) && inst->v[i].bound > 0 && !inst->v[i].has_uses)
+			give_uses(&inst->v[i], l->max_requests);
+}
+
 static void
 offer_all(struct holdings *l)
 {
@@ -200,14 +287,22 @@ unlist(struct holdings *l, struct holdings_instance *inst)
 }
 
 void
-holdings_list(struct holdings *l, const char *const *ids, size_t n)
+holdings_list(struct holdings *l, const struct shares_instance *v, size_t n)
 {
 	size_t i;
 
+	for (i = 0; i < l->n; i++)
+		l->v[i]->is_there = false;
 	for (i = 0; i < n; i++) {
-		struct holdings_instance *inst = find_or_add(l, ids[i]);
+		struct holdings_instance *inst;
 
-		inst->is_marked = inst->is_listed = true;
+		if (!v[i].is_listed && l->max_requests == 0)
+			continue;
+		inst = find_or_add(l, v[i].id);
+		inst->is_there = true;
+		count(l, inst, v[i].uses);
+		if (v[i].is_listed)
+			inst->is_marked = inst->is_listed = true;
 	}
 	for (i = 0; i < l->n; i++) {
 		if (!l->v[i]->is_marked)
@@ -296,11 +391,25 @@ holdings_bound_of(const struct holdings *l, const char *instance)
 	return (uint32_t)MIN(sum_of_bounds(l, hmap_find(&l->by_id, instance)), SHARE_ALL);
 }
 
+bool
+holdings_may_raise(const struct holdings *l, const struct holdings_holder *h,
+		   const struct holdings_instance *inst)
+{
+	const struct holdings_entry *e = &inst->v[h->index];
+
+	/* One that gives it up, or is asked to, gets it anew when it has: then its uses are known.
+	 */
+	return l->max_requests == 0 ||
+	       (sum_of_bounds(l, inst) == e->bound && e->value == e->bound && !e->is_going);
+}
+
 static uint32_t
 room(const struct holdings *l, const struct holdings_instance *inst)
 {
 	uint64_t sum = sum_of_bounds(l, inst);
 
+	if (l->max_requests > 0 && sum == 0 && inst->uses == 0)
+		return 0;
 	return inst->is_listed && l->limit != SHARE_ALL && sum < l->limit ? l->limit - (uint32_t)sum
 									  : 0;
 }
@@ -312,7 +421,12 @@ holdings_raise(struct holdings *l, struct holdings_holder *h, struct holdings_in
 	struct holdings_entry *e = &inst->v[h->index];
 	uint32_t before = e->value;
 
-	CHECK(slots <= room(l, inst) && slots <= inst->free);
+	CHECK(slots <= room(l, inst) && slots <= inst->free && holdings_may_raise(l, h, inst));
+	if (l->max_requests > 0 && e->bound == 0) {
+		give_uses(e, inst->uses);
+		e->is_uses_unsent = true;
+		inst->uses = 0;
+	}
 	e->bound += slots;
 	inst->free -= slots;
 	set_value(h, e, e->bound);
@@ -361,9 +475,11 @@ holdings_offer(struct holdings *l, struct holdings_holder *h, struct share_offer
 			items[o->n++] = (struct share_item){
 				.id = inst->id,
 				.slots = is_limited && e->is_unsent ? e->value : SHARE_KEEP,
-				.is_at_most = is_lower};
+				.is_at_most = is_lower,
+				.uses = e->is_uses_unsent && e->value > 0 ? e->given
+									  : SHARE_NO_USES};
 		o->is_asking |= is_lower;
-		e->is_unsent = false;
+		e->is_unsent = e->is_uses_unsent = false;
 	}
 	h->is_offer_due = false;
 }
@@ -393,6 +509,7 @@ report_entry(struct holdings_entry *e, uint64_t epoch, uint32_t held, int64_t no
 	if (!is_pending && held < e->value) {
 		e->value = held;
 		e->given_up_ns = now_ns;
+		e->is_going = true;
 	}
 }
 
@@ -406,9 +523,22 @@ adopt(struct holdings *l, struct holdings_holder *h)
 		struct holdings_entry *e = &l->v[i]->v[h->index];
 
 		e->value = e->bound;
+		e->is_going = e->bound > 0 && e->bound < l->limit; /* maybe: it is not raised */
 		if (l->limit != 0 && !l->v[i]->is_listed && e->bound > 0)
 			set_value(h, e, 0);
 	}
+}
+
+/* item NULL: nothing is held there. */
+static void
+report_instance(const struct holdings_holder *h, struct holdings_instance *inst,
+		const struct share_item *item, uint64_t epoch, int64_t now_ns)
+{
+	struct holdings_entry *e = &inst->v[h->index];
+
+	report_used(e, item);
+	report_entry(e, epoch, item == NULL ? 0 : item->slots, now_ns);
+	return_uses(inst, e, item);
 }
 
 static void
@@ -418,11 +548,11 @@ report_complete(struct holdings *l, struct holdings_holder *h, const struct shar
 	size_t i;
 
 	for (i = 0; i < l->n; i++)
-		l->v[i]->held = 0;
+		l->v[i]->reported = NULL;
 	for (i = 0; i < r->n; i++)
-		find_or_add(l, r->v[i].id)->held = r->v[i].slots;
+		find_or_add(l, r->v[i].id)->reported = &r->v[i];
 	for (i = 0; i < l->n; i++)
-		report_entry(&l->v[i]->v[h->index], r->epoch, l->v[i]->held, now_ns);
+		report_instance(h, l->v[i], l->v[i]->reported, r->epoch, now_ns);
 }
 
 static void
@@ -435,8 +565,14 @@ report_changes(struct holdings *l, struct holdings_holder *h, const struct share
 		struct holdings_instance *inst = hmap_find(&l->by_id, r->v[i].id);
 
 		if (inst != NULL) /* at any other nothing is held */
-			report_entry(&inst->v[h->index], r->epoch, r->v[i].slots, now_ns);
+			report_instance(h, inst, &r->v[i], r->epoch, now_ns);
 	}
+}
+
+static uint32_t
+reported_slots(const struct holdings_instance *inst)
+{
+	return inst->reported == NULL ? 0 : inst->reported->slots;
 }
 
 /* The link is new. */
@@ -448,7 +584,8 @@ sync(struct holdings *l, struct holdings_holder *h, uint64_t epoch, bool is_late
 	if (!h->is_heard && l->limit != SHARE_ALL)
 		adopt(l, h);
 	for (i = 0; h->is_heard && i < l->n; i++)
-		offer_again(h, &l->v[i]->v[h->index], epoch, is_late ? SHARE_ALL : l->v[i]->held);
+		offer_again(h, &l->v[i]->v[h->index], epoch,
+			    is_late ? SHARE_ALL : reported_slots(l->v[i]));
 	h->is_heard = h->is_synced = h->is_offer_due = true;
 }
 

@@ -13,10 +13,17 @@
  * may have offered it any share, and such an offer may reach it until it knows the new term.
  * Slots that it may hold are nobody else's.
  *
+ * Uses.  With max_requests each instance has so many uses, and one holder alone has a share of it,
+ * and with that share all uses that are left.  It is raised from 0 only while the bounds of all
+ * holders are 0.  So when a holder's bound has fallen to 0, what it has sent there is final, and
+ * what is left can be given to the next holder.  What a holder had that has died is lost: the
+ * instance is spent.
+ *
  * Pure: no clock, no I/O.  Thread: the owner. */
 #ifndef AUTOSCALER_SHARES_HOLDINGS_H
 #define AUTOSCALER_SHARES_HOLDINGS_H
 
+#include "autoscaler/shares/shares.h"
 #include "common/hmap.h"
 #include "common/shares.h"
 
@@ -27,14 +34,25 @@ struct holdings_entry { /* one holder at one instance */
 	uint64_t lower_epoch; /* of the last offer that lowered the share */
 	bool is_unsent;	      /* value has changed since the last offer */
 	int64_t given_up_ns;  /* when it last reported less than value; 0: never */
+
+	/* with max_requests */
+	bool has_uses;	     /* from the raise that gave them, until bound is 0 */
+	bool is_going;	     /* has given up a part, and so gives all of it up, until then */
+	bool is_uses_unsent; /* the next offer names them */
+	uint32_t given;	     /* uses, when its share was raised from 0 … */
+	uint32_t given_at;   /* … and `used` was this */
+	uint32_t used;	     /* requests that it has sent there, as it reported */
 };
 
 struct holdings_instance {
 	char *id;
 	bool is_listed;
-	bool is_marked;		  /* for holdings_list() alone */
-	uint32_t held;		  /* for holdings_report() alone */
-	uint32_t free;		  /* the limit less all bounds; set by holdings_count_free() */
+	bool is_marked;			   /* for holdings_list() alone */
+	const struct share_item *reported; /* for holdings_report() alone */
+	bool is_there;	 /* with max_requests: remember it, although it may not be listed */
+	bool is_counted; /* with max_requests: `uses` is known */
+	uint32_t uses;	 /* that no holder has */
+	uint32_t free;	 /* the limit less all bounds; set by holdings_count_free() */
 	struct holdings_entry *v; /* one for each holder, at its index */
 };
 
@@ -76,6 +94,7 @@ struct holdings {
 	/* Slots of each instance.  SHARE_ALL: any number, and nothing is accounted.  0: neither
 	 * limit nor instances are known yet. */
 	uint32_t limit;
+	uint32_t max_requests; /* 0: uses are not counted */
 	uint64_t epoch; /* the highest that was offered to any holder, or before there were any */
 	struct holdings_holder **holders;
 	size_t holders_n, holders_cap;
@@ -98,19 +117,27 @@ void holdings_remove_holder(struct holdings *, struct holdings_holder *);
 bool holdings_is_empty_handed(const struct holdings *, const struct holdings_holder *);
 
 /* --- instances and limit --- */
-/* These instances are listed from now on; shares of all others are lowered to 0. */
-void holdings_list(struct holdings *, const char *const *ids, size_t n);
+/* These instances are there; others are forgotten when nothing is held of them.  Those that are
+ * listed may be used from now on; shares of all others are lowered to 0. */
+void holdings_list(struct holdings *, const struct shares_instance *v, size_t n);
+/* From now on requests are counted, or (0) not. */
+void holdings_set_max_requests(struct holdings *, uint32_t);
 void holdings_set_limit(struct holdings *, uint32_t limit);
 
 /* --- shares --- */
 /* Lower the share of h to slots, which are not more than its value. */
 void holdings_lower(struct holdings *, struct holdings_holder *, struct holdings_instance *,
 		    uint32_t slots);
+/* With max_requests another holder may have the instance: then the share of h is not raised. */
+bool holdings_may_raise(const struct holdings *, const struct holdings_holder *,
+			const struct holdings_instance *);
 /* Raise the share of h by slots above its bound.  slots is at most inst->free. */
 void holdings_raise(struct holdings *, struct holdings_holder *, struct holdings_instance *,
 		    uint32_t slots);
 /* The bounds of all holders together; SHARE_ALL: unknown. */
 uint32_t holdings_bound_of(const struct holdings *, const char *instance);
+/* With max_requests: has the instance no use left, and does no holder have a share? */
+bool holdings_is_spent(const struct holdings *, const char *instance);
 /* Set holdings_instance.free and holdings_holder.total, from bounds and values. */
 void holdings_count_free(struct holdings *);
 

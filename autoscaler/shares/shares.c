@@ -46,10 +46,24 @@ shares_free(struct shares **sp)
 void
 shares_set(struct shares *s, uint32_t limit, const char *const *ids, size_t n)
 {
+	struct shares_instance *v = xcalloc(n + 1, sizeof *v);
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		v[i] = (struct shares_instance){.id = ids[i], .is_listed = true};
+	shares_set_instances(s, limit, 0, v, n);
+	free(v);
+}
+
+void
+shares_set_instances(struct shares *s, uint32_t limit, uint32_t max_requests,
+		     const struct shares_instance *v, size_t n)
+{
 	CHECK(limit > 0);
 	s->is_set = s->is_allot_due = true;
 	holdings_set_limit(&s->holdings, limit);
-	holdings_list(&s->holdings, ids, n);
+	holdings_set_max_requests(&s->holdings, max_requests);
+	holdings_list(&s->holdings, v, n);
 }
 
 void
@@ -402,4 +416,10 @@ shares_slots_at(const struct shares *s, size_t holder, size_t i, struct shares_s
 	else
 		out->held = h->has_all ? SHARE_ALL : 0;
 	return true;
+}
+
+bool
+shares_is_spent(const struct shares *s, const char *instance)
+{
+	return holdings_is_spent(&s->holdings, instance);
 }

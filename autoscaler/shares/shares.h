@@ -30,6 +30,16 @@
 
 struct shares; /* opaque */
 
+/* An instance that there is. */
+struct shares_instance {
+	const char *id;
+	bool is_listed; /* to activators: else it is draining, or stopping */
+	/* With max_requests: requests that may still be sent there, as far as no activator has been
+	 * offered it by this leader.  Of an instance from before this leader that is not known, so
+	 * it is 0; activators report what they hold. */
+	uint32_t uses;
+};
+
 struct shares_conf {
 	uint64_t term;		  /* from 1 */
 	uint64_t epoch;		  /* offers have higher epochs */
@@ -48,6 +58,10 @@ void shares_configure(struct shares *, const struct shares_conf *);
  * SHARE_ALL: no limit, and each activator may use everything.  Before the first call nothing is
  * offered.  The ids are copied. */
 void shares_set(struct shares *, uint32_t limit, const char *const *ids, size_t n);
+/* The same with max_requests (0: none), and with instances that are not listed, but may be again.
+ */
+void shares_set_instances(struct shares *, uint32_t limit, uint32_t max_requests,
+			  const struct shares_instance *v, size_t n);
 
 /* --- activators --- */
 /* A link is up.  has_shares: its hello names the feature.  No offer is made to the activator until
@@ -123,5 +137,7 @@ struct shares_slots {
 };
 /* What the activator at `holder` has of the instance at i; false: there are no more. */
 bool shares_slots_at(const struct shares *, size_t holder, size_t i, struct shares_slots *);
+/* With max_requests: may no activator send a request to the instance any more? */
+bool shares_is_spent(const struct shares *, const char *instance);
 
 #endif

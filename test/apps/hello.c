@@ -11,7 +11,7 @@
  * file exists).  --knee N: above N requests at once the response time grows with their number.
  * --break-at N: above N at once it resets connections.  --warmup: for this time after it
  * listens, /ready answers 503.  --status: of each answer to /.
- * Paths:  /  hello            /stats      its counts, as JSON
+ * Paths:  /  hello            /stats      its counts, as JSON (/count: and is counted itself)
  *         /bytes/N            N bytes     /echo  the request's body
  *         /sha                the size of the request's body, and its FNV-1a hash
  *         /log                the x-id fields in the order of arrival
@@ -278,7 +278,7 @@ respond(struct conn *c)
 		snprintf(text, sizeof text, "%llu %016llx\n", (unsigned long long)c->body_n,
 			 (unsigned long long)c->hash);
 		answer(c, "text/plain", text, strlen(text));
-	} else if (strcmp(c->path, "/stats") == 0) {
+	} else if (strcmp(c->path, "/stats") == 0 || strcmp(c->path, "/count") == 0) {
 		answer_stats(c);
 	} else if (strcmp(c->path, "/log") == 0) {
 		answer(c, "text/plain", seen_ids == NULL ? "" : seen_ids, seen_n);

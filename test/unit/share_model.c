@@ -35,7 +35,7 @@ offered_to(const struct activator *a, int i)
 			    (p->term == a->term && p->epoch <= a->epoch))
 				continue;
 			for (k = 0; k < p->n; k++) {
-				if (p->v[k].inst != i)
+				if (p->v[k].inst != i || p->v[k].born != a->m->born[i] % 1000000)
 					continue;
 				if (p->limit == SHARE_ALL)
 					slots = SHARE_ALL;
@@ -76,10 +76,9 @@ check(struct model *m)
 				   (unsigned long long)used, limit);
 		m->used[i] = used;
 		if (l->limit != SHARE_ALL && l->limit != 0 &&
-		    live > shares_bound(l->shares, model_ids[i]))
+		    live > shares_bound(l->shares, m->ids[i]))
 			model_fail(m, "i%d: activators may use %llu slots, the leader knows of %u",
-				   i, (unsigned long long)live,
-				   shares_bound(l->shares, model_ids[i]));
+				   i, (unsigned long long)live, shares_bound(l->shares, m->ids[i]));
 	}
 }
 
@@ -152,6 +151,7 @@ settle(struct model *m)
 		model_speak(a);
 	}
 	for (rounds = 0; rounds < 40; rounds++) {
+		model_renew(m);
 		/* Bounded: under contention slots change hands for ever. */
 		for (j = 0; j < 60; j++) {
 			if (!deliver(m))
@@ -180,6 +180,13 @@ is_shareless(const struct model *m)
 	return false;
 }
 
+/* With max_requests whole instances move: not before the requests there have ended. */
+static bool
+is_moving(const struct model *m, int i, uint64_t busy)
+{
+	return m->max_requests > 0 && (model_is_over(m, i) || (m->limit > 1 && busy > 0));
+}
+
 static void
 check_settled(struct model *m)
 {
@@ -204,7 +211,7 @@ check_settled(struct model *m)
 		if (shares > (model_has_bit(m->mask, i) ? m->limit : 0))
 			model_fail(m, "i%d: shares of %llu slots stay", i,
 				   (unsigned long long)shares);
-		if (!model_has_bit(m->mask, i))
+		if (!model_has_bit(m->mask, i) || is_moving(m, i, busy))
 			continue;
 		if (busy < m->limit && waiting > 0)
 			model_fail(m, "i%d: %llu of %u slots busy while %u requests wait", i,
@@ -228,7 +235,8 @@ has_moving_slots(const struct model *m)
 
 		for (j = 0; j < ACTIVATORS; j++)
 			held += m->v[j].tunnels[i];
-		if (model_has_bit(m->mask, i) && held < m->limit)
+		if (model_has_bit(m->mask, i) &&
+		    held < (m->max_requests > 0 ? 1 : m->limit)) /* whole ones move alone */
 			return true;
 	}
 	return false;
@@ -249,6 +257,18 @@ contend_one(struct activator *a)
 			model_end_request(a, i, model_draw(a->m, 2) == 0);
 }
 
+/* With max_requests a tunnel holds an instance whole, and counts as what its activator has. */
+static bool
+has_tunnels(const struct model *m, const struct activator *a)
+{
+	uint32_t n = 0;
+	int i;
+
+	for (i = 0; i < INSTANCES; i++)
+		n += a->tunnels[i];
+	return m->max_requests > 0 && n > 0;
+}
+
 /* Every activator has more requests than slots: each is served. */
 static void
 contend(struct model *m)
@@ -262,6 +282,7 @@ contend(struct model *m)
 	for (i = 0; i < ACTIVATORS; i++)
 		m->v[i].served = 0;
 	for (rounds = 0; rounds < 120; rounds++) {
+		model_renew(m);
 		for (i = 0; i < ACTIVATORS; i++)
 			if (m->v[i].is_alive) {
 				contend_one(&m->v[i]);
@@ -274,7 +295,7 @@ contend(struct model *m)
 		model_pass_time(m, QUANTUM / 2);
 	}
 	for (i = 0; i < ACTIVATORS; i++)
-		if (m->v[i].is_alive && m->v[i].served == 0)
+		if (m->v[i].is_alive && m->v[i].served == 0 && !has_tunnels(m, &m->v[i]))
 			model_fail(m, "%s is never served", m->v[i].id);
 }
 
@@ -288,6 +309,7 @@ drain(struct model *m)
 	model_trace(m, "-- drain");
 	for (rounds = 0; rounds < 200 && is_busy; rounds++) {
 		is_busy = false;
+		model_renew(m);
 		for (i = 0; i < ACTIVATORS; i++) {
 			struct activator *a = &m->v[i];
 
@@ -326,7 +348,8 @@ last_one(struct model *m)
 	settle(m);
 	check_settled(m);
 	for (i = 0; last >= 0 && !m->v[last].is_leaving && i < INSTANCES; i++)
-		if (model_has_bit(m->mask, i) && m->v[last].slots[i] != m->limit)
+		if (model_has_bit(m->mask, i) && m->v[last].slots[i] != m->limit &&
+		    !model_is_over(m, i))
 			model_fail(m, "i%d: the last activator has %u of %u slots", i,
 				   m->v[last].slots[i], m->limit);
 }
@@ -335,11 +358,16 @@ static void
 run(struct model *m)
 {
 	static const uint32_t limits[] = {1, 1, 2, 3, 5};
+	static const uint32_t requests[] = {1, 1, 2, 5, 20, 200};
 	uint32_t i;
 
 	m->limit = limits[model_draw(m, ARRAY_LEN(limits))];
 	m->is_changing = model_draw(m, 3) == 0;
 	m->is_mixed = model_draw(m, 8) == 0;
+	if (!m->is_mixed && model_draw(m, 2) == 0) {
+		m->max_requests = requests[model_draw(m, ARRAY_LEN(requests))];
+		m->limit = MIN(m->limit, m->max_requests);
+	}
 	m->mask = 1 + model_draw(m, (1u << INSTANCES) - 1);
 	m->ready = m->mask;
 	model_start_leader(m, 0);
@@ -413,6 +441,8 @@ share_fault_name(enum share_fault fault)
 			"an activator reports under a new term and obeys the old one",
 		[FAULT_USES_WHAT_IT_GAVE] = "an activator goes on using a slot that it gave up",
 		[FAULT_FALL_UNREPORTED] = "an activator does not report that its use has fallen",
+		[FAULT_USES_RENEWED] = "the leader offers each instance with all its uses",
+		[FAULT_USED_HIDDEN] = "an activator reports that it has used nothing",
 		[FAULT_NO_WANT] = "an activator never says what it wants",
 	};
 

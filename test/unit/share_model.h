@@ -14,6 +14,7 @@
  *  - What activators may use of an instance (shares, requests, connections, also those of killed
  *    activators that an instance still serves) never rises above the limit.
  *  - It is never more than the leader's account says.
+ *  - No instance has had more than max_requests, which half of the interleavings have.
  * Every few hundred steps all messages are delivered, and then:
  *  - No slot is idle while a request is parked.
  *  - Of each listed instance all slots are given out, and of no instance more.
@@ -46,6 +47,9 @@ enum share_fault {
 	FAULT_USES_WHAT_IT_GAVE, /* goes on using a slot that it gave up */
 	FAULT_FALL_UNREPORTED,	 /* does not report that its use has fallen */
 	FAULT_NO_WANT,		 /* never says what it wants */
+	/* with max_requests */
+	FAULT_USES_RENEWED, /* the leader offers each instance with all its uses */
+	FAULT_USED_HIDDEN,  /* an activator reports that it has used nothing */
 	FAULT_N
 };
 

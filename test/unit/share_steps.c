@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const model_ids[INSTANCES] = {"i0", "i1", "i2"};
-
 uint32_t
 model_draw(struct model *m, uint32_t n)
 {
@@ -46,6 +44,12 @@ index_of(const char *id)
 	return id[1] - '0';
 }
 
+static uint32_t
+born_of(const char *id)
+{
+	return (uint32_t)strtoul(id + 3, NULL, 10);
+}
+
 /* The index in model.v of the activator of that id, or of a later one. */
 static int
 slot_of(const char *activator)
@@ -65,15 +69,16 @@ static void
 trace_packet(struct model *m, const char *what, const struct activator *a, const struct packet *p)
 {
 	static const char *const names[] = {"hello", "offer", "list", "report", "want", "leaving"};
-	char text[160] = "";
+	char text[800] = "";
 	size_t n = 0;
 	uint32_t i;
 
 	if (m->trace == NULL)
 		return;
 	for (i = 0; i < p->n; i++)
-		n += (size_t)snprintf(text + n, sizeof text - n, " i%d=%d", p->v[i].inst,
-				      p->v[i].slots == SHARE_KEEP ? -2 : (int)p->v[i].slots);
+		n += (size_t)snprintf(
+			text + n, sizeof text - n, " i%d.%u=%d:%d", p->v[i].inst, p->v[i].born,
+			p->v[i].slots == SHARE_KEEP ? -2 : (int)p->v[i].slots, (int)p->v[i].uses);
 	model_trace(m, "%s %s %s %llu.%llu%s%s limit=%d idle=%u due=%u%s", what, a->id,
 		    names[p->kind], (unsigned long long)p->term, (unsigned long long)p->epoch,
 		    p->flag ? " +" : "", p->is_asking ? " asking" : "", (int)p->limit, p->idle,
@@ -110,9 +115,13 @@ of_report(const struct share_report *r)
 			   .n = (uint32_t)r->n};
 	size_t i;
 
+	CHECK(r->n <= ITEMS);
 	for (i = 0; i < r->n; i++) {
 		p.v[i].inst = (uint8_t)index_of(r->v[i].id);
+		p.v[i].born = born_of(r->v[i].id);
 		p.v[i].slots = r->v[i].slots;
+		p.v[i].uses = r->v[i].uses;
+		p.v[i].used = r->v[i].used;
 	}
 	return p;
 }
@@ -133,8 +142,10 @@ of_offer(const struct share_offer *o)
 
 	for (i = 0; i < o->n; i++) {
 		p.v[i].inst = (uint8_t)index_of(o->v[i].id);
+		p.v[i].born = born_of(o->v[i].id);
 		p.v[i].is_at_most = o->v[i].is_at_most;
 		p.v[i].slots = o->v[i].slots;
+		p.v[i].uses = o->v[i].uses;
 	}
 	return p;
 }
@@ -142,12 +153,17 @@ of_offer(const struct share_offer *o)
 static size_t
 items_of(const struct packet *p, struct share_item *items)
 {
+	static char ids[ITEMS][16];
 	uint32_t i;
 
-	for (i = 0; i < p->n; i++)
-		items[i] = (struct share_item){.id = model_ids[p->v[i].inst],
+	for (i = 0; i < p->n; i++) {
+		snprintf(ids[i], sizeof ids[i], "i%u.%u", p->v[i].inst, p->v[i].born);
+		items[i] = (struct share_item){.id = ids[i],
 					       .slots = p->v[i].slots,
-					       .is_at_most = p->v[i].is_at_most};
+					       .is_at_most = p->v[i].is_at_most,
+					       .uses = p->v[i].uses,
+					       .used = p->v[i].used};
+	}
 	return p->n;
 }
 
@@ -159,9 +175,17 @@ on_set_share(const char *id, uint32_t slots, void *arg)
 	struct activator *a = arg;
 	int i = index_of(id);
 
+	if (strcmp(id, a->m->ids[i]) != 0)
+		return;
 	if (a->m->fault == FAULT_USES_WHAT_IT_GAVE && slots < a->slots[i] && slots > 0)
 		return;
 	a->slots[i] = slots;
+}
+
+static bool
+is_spent(const struct activator *a, int i)
+{
+	return a->share != NULL && share_uses(a->share, a->m->ids[i]) == 0;
 }
 
 static struct share_use
@@ -170,9 +194,12 @@ on_use(const char *id, void *arg)
 	const struct activator *a = arg;
 	int i = index_of(id);
 
-	return (struct share_use){.requests = a->requests[i],
+	if (strcmp(id, a->m->ids[i]) != 0)
+		return (struct share_use){.requests = 0};
+	return (struct share_use){.is_known = true,
+				  .requests = a->requests[i],
 				  .conns = a->m->fault == FAULT_CONNS_UNCOUNTED ? 0 : a->conns[i],
-				  .is_usable = !a->is_aside[i]};
+				  .is_usable = !a->is_aside[i] && !is_spent(a, i)};
 }
 
 static const struct share_ops ops = {.set_share = on_set_share, .use = on_use};
@@ -198,6 +225,10 @@ model_speak(struct activator *a)
 		if (a->m->fault == FAULT_TERM_NOT_ADOPTED && p.term < a->link.serial >> 32) {
 			p.term = a->link.serial >> 32;
 			p.epoch = 0;
+		}
+		for (i = 0; i < p.n && a->m->fault == FAULT_USED_HIDDEN; i++) {
+			p.v[i].uses = a->m->max_requests;
+			p.v[i].used = 0;
 		}
 		for (i = 0; i < p.n && a->m->fault == FAULT_SHARE_REPORTED; i++)
 			p.v[i].slots = MIN(p.v[i].slots, a->slots[p.v[i].inst]);
@@ -242,6 +273,23 @@ unpark(struct activator *a)
 	tell_parked(a);
 }
 
+/* With max_requests: a request is sent to instance i, perhaps at the second try. */
+static void
+use(struct activator *a, int i)
+{
+	struct model *m = a->m;
+
+	if (m->max_requests == 0)
+		return;
+	share_use(a->share, m->ids[i]);
+	if (model_draw(m, 8) == 0) {
+		share_unuse(a->share, m->ids[i]);
+		share_use(a->share, m->ids[i]);
+	}
+	if (++m->sent[i] > m->max_requests)
+		model_fail(m, "%s: %u requests of %u", m->ids[i], m->sent[i], m->max_requests);
+}
+
 /* Send a request to an instance with a free slot. */
 static bool
 take(struct activator *a, bool is_tunnel)
@@ -252,8 +300,9 @@ take(struct activator *a, bool is_tunnel)
 		int at = (first + i) % INSTANCES;
 
 		if (a->requests[at] >= MIN(a->slots[at], 6) || !model_has_bit(a->m->ready, at) ||
-		    a->is_aside[at])
+		    a->is_aside[at] || is_spent(a, at))
 			continue;
+		use(a, at);
 		a->requests[at]++;
 		a->tunnels[at] += is_tunnel;
 		a->conns[at] = MAX(a->conns[at], a->requests[at]);
@@ -275,7 +324,7 @@ void
 model_freed(struct activator *a, int i)
 {
 	if (a->share != NULL)
-		share_freed(a->share, model_ids[i]);
+		share_freed(a->share, a->m->ids[i]);
 	model_serve(a);
 	model_speak(a);
 }
@@ -305,6 +354,8 @@ push_down(struct model *m, struct link *link, const struct packet *p)
 	link->is_open = false;
 }
 
+static void set_lists(struct model *m);
+
 /* Send what a leader has to say. */
 static void
 lead(struct model *m, int at)
@@ -321,6 +372,9 @@ lead(struct model *m, int at)
 
 		if (n++ > 100)
 			model_fail(m, "offers never end");
+		for (i = 0; m->fault == FAULT_USES_RENEWED && i < (int)p.n; i++)
+			p.v[i].uses = p.v[i].uses == SHARE_NO_USES ? SHARE_NO_USES
+								   : m->max_requests;
 		if (m->fault == FAULT_NO_RECALL)
 			p.idle = p.due = 0;
 		if (m->fault == FAULT_NO_RECALL_DUE)
@@ -330,14 +384,15 @@ lead(struct model *m, int at)
 		if (l->heard[slot_of(id)] == link->serial && !link->is_cut)
 			push_down(m, link, &p);
 		if (m->fault == FAULT_LOWERED_WHEN_SENT) {
-			struct share_item items[INSTANCES];
+			struct share_item items[ITEMS];
 			struct share_report r = {.term = o.term, .epoch = o.epoch, .v = items};
 			uint32_t j;
 
 			for (j = 0; j < p.n; j++)
 				if (p.v[j].is_at_most)
 					items[r.n++] = (struct share_item){
-						.id = model_ids[p.v[j].inst],
+						.id = m->ids[p.v[j].inst],
+						.uses = SHARE_NO_USES,
 						.slots = p.v[j].slots};
 			if (r.n > 0)
 				shares_report(l->shares, a->id, &r, m->now_ns);
@@ -366,16 +421,18 @@ void
 model_set_list(struct model *m, int at)
 {
 	struct leader *l = &m->leaders[at];
-	const char *v[INSTANCES];
-	size_t n = 0;
+	struct shares_instance v[INSTANCES];
 	int i, j;
 
 	for (i = 0; i < INSTANCES; i++) {
-		if (model_has_bit(m->mask, i))
-			v[n++] = model_ids[i];
-		else if (m->fault == FAULT_UNLISTED_FORGOTTEN && model_has_bit(l->mask, i))
+		v[i] = (struct shares_instance){.id = m->ids[i],
+						.is_listed = model_has_bit(m->mask, i),
+						.uses = m->born_term[i] == l->term ? m->max_requests
+										   : 0};
+		if (!v[i].is_listed && m->fault == FAULT_UNLISTED_FORGOTTEN &&
+		    model_has_bit(l->mask, i))
 			for (j = 0; j < ACTIVATORS; j++) {
-				struct share_item item = {.id = model_ids[i]};
+				struct share_item item = {.id = m->ids[i], .uses = SHARE_NO_USES};
 				struct share_report r = {.term = l->term,
 							 .v = &item,
 							 .n = 1,
@@ -386,7 +443,60 @@ model_set_list(struct model *m, int at)
 	}
 	l->limit = m->limit;
 	l->mask = m->mask;
-	shares_set(l->shares, m->limit, v, n);
+	shares_set_instances(l->shares, m->limit, m->max_requests, v, INSTANCES);
+}
+
+static void
+bear(struct model *m, int i)
+{
+	int j;
+
+	for (j = 0; j < ACTIVATORS; j++) {
+		struct activator *a = &m->v[j];
+
+		a->slots[i] = a->conns[i] = 0;
+		a->is_aside[i] = false;
+	}
+	snprintf(m->ids[i], sizeof m->ids[i], "i%d.%u", i, ++m->born[i] % 1000000);
+	m->born_term[i] = m->leaders[m->now].term;
+	m->sent[i] = 0;
+	m->used[i] = 0;
+	model_trace(m, "%s is born", m->ids[i]);
+}
+
+bool
+model_is_over(const struct model *m, int i)
+{
+	const struct shares *s = m->leaders[m->now].shares;
+	int j;
+
+	if (m->max_requests == 0)
+		return false;
+	for (j = 0; j < ACTIVATORS; j++)
+		if (m->v[j].is_alive && m->v[j].slots[i] > 0 && is_spent(&m->v[j], i))
+			return true;
+	return m->sent[i] >= m->max_requests || (s != NULL && shares_is_spent(s, m->ids[i]));
+}
+
+void
+model_renew(struct model *m)
+{
+	bool has_changed = false;
+	int i, j;
+
+	for (i = 0; i < INSTANCES; i++) {
+		bool is_busy = false;
+
+		for (j = 0; j < ACTIVATORS; j++)
+			is_busy |= m->v[j].requests[i] > 0 ||
+				   (!m->v[j].is_alive && m->v[j].conns[i] > 0);
+		if (is_busy || !model_is_over(m, i))
+			continue;
+		bear(m, i);
+		has_changed = true;
+	}
+	if (has_changed)
+		set_lists(m);
 }
 
 static void
@@ -424,6 +534,12 @@ model_start_leader(struct model *m, int at)
 	for (i = 0; i < m->records_n; i++)
 		known[i] = m->records[i];
 	*l = (struct leader){.term = m->term};
+	for (i = 0; i < INSTANCES; i++)
+		if (m->born[i] == 0) {
+			snprintf(m->ids[i], sizeof m->ids[i], "i%u.1", i);
+			m->born[i] = 1;
+			m->born_term[i] = l->term;
+		}
 	l->shares = shares_new(&conf, known,
 			       m->fault == FAULT_UNHEARD_FORGOTTEN ? 0 : m->records_n);
 	m->now = at;
@@ -448,7 +564,7 @@ model_read_up(struct model *m, struct activator *a, struct link *link, int at)
 {
 	struct leader *l = &m->leaders[at];
 	struct packet p = pop(&link->up);
-	struct share_item items[INSTANCES];
+	struct share_item items[ITEMS];
 	int i = (int)(a - m->v);
 
 	trace_packet(m, at == m->now ? "leader reads" : "old leader reads", a, &p);
@@ -495,7 +611,7 @@ model_read_up(struct model *m, struct activator *a, struct link *link, int at)
 static void
 obey(struct activator *a, struct packet *p)
 {
-	struct share_item items[INSTANCES];
+	struct share_item items[ITEMS];
 	struct share_offer o = {.limit = p->limit,
 				.term = p->term,
 				.epoch = p->epoch,
@@ -629,6 +745,8 @@ model_start_activator(struct model *m, int i)
 	a->has_shares = !m->is_mixed || model_draw(m, 3) > 0;
 	if (a->has_shares)
 		a->share = share_new(&ops, a);
+	if (a->share != NULL)
+		share_set_max_requests(a->share, m->max_requests);
 	model_trace(m, "%s starts%s", a->id, a->has_shares ? "" : ", and knows no shares");
 }
 
@@ -889,6 +1007,8 @@ step_world(struct model *m)
 	case 2:
 		if (m->is_changing && model_draw(m, 3) == 0)
 			m->limit = limits[model_draw(m, ARRAY_LEN(limits))];
+		if (m->max_requests > 0)
+			m->limit = MIN(m->limit, MIN(m->max_requests, 5));
 		/* Without a limit nothing is safe from a leader that still decides. */
 		if (m->limit == SHARE_ALL && m->leaders[1 - m->now].shares != NULL)
 			model_stop_leader(m, 1 - m->now);
@@ -902,6 +1022,9 @@ step_world(struct model *m)
 	case 5:
 		m->ready ^= 1u << model_draw(m, INSTANCES);
 		model_trace(m, "answering: %x", m->ready);
+		break;
+	case 6:
+		model_renew(m);
 		break;
 	default:
 		model_pass_time(m, model_draw(m, QUANTUM * 2));

@@ -12,6 +12,7 @@
 
 #define INSTANCES 3
 #define ACTIVATORS 3
+#define ITEMS 24 /* of a message: instances that have been replaced, too */
 #define QUEUE 256
 #define QUANTUM 10
 #define ABORT_TIMEOUT 50
@@ -31,8 +32,8 @@ struct packet {
 	struct {
 		uint8_t inst;
 		bool is_at_most;
-		uint32_t slots;
-	} v[INSTANCES];
+		uint32_t slots, uses, used, born;
+	} v[ITEMS];
 };
 
 struct queue {
@@ -95,9 +96,19 @@ struct model {
 	char records[RECORDS][16]; /* stable storage */
 	uint32_t records_n;
 	uint64_t used[INSTANCES]; /* after the step before */
+
+	/* An instance that is over is replaced by another, whose id is new. */
+	char ids[INSTANCES][16];
+	uint32_t born[INSTANCES];      /* a number that is part of its id */
+	uint64_t born_term[INSTANCES]; /* the leader's then */
+	uint32_t max_requests;	       /* 0: not counted */
+	uint32_t sent[INSTANCES];      /* requests, in its life */
 };
 
-extern const char *const model_ids[INSTANCES];
+/* Has it had max_requests, or may no activator send it any, as far as is known? */
+bool model_is_over(const struct model *m, int i);
+/* Replace the instances that are over, and at which no request is in flight. */
+void model_renew(struct model *m);
 
 uint32_t model_draw(struct model *m, uint32_t n); /* at random, 0 to n - 1 */
 void model_trace(struct model *m, const char *fmt, ...) PRINTF_LIKE(2, 3);

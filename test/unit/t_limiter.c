@@ -9,6 +9,7 @@
 #include "activator/failure.h"
 #include "activator/limiter.h"
 #include "common/clk.h"
+#include "common/shares.h"
 
 struct world {
 	struct loop *control, *loop;
@@ -981,6 +982,106 @@ test_order_over_threads(void **state)
 		inbox_fini(&in[i]);
 }
 
+/* --- max_requests --- */
+
+static void
+count_requests(struct world *w, uint32_t max_requests)
+{
+	struct instance *v[] = {w->a, w->b};
+
+	limiter_update(w->rev, instance_set_new(v, 2),
+		       &(struct limiter_update){.wanted = 2,
+						.container_concurrency = 1,
+						.max_requests = max_requests});
+	limiter_open(w->a, SLOTS_UNREADY);
+	limiter_open(w->b, SLOTS_UNREADY);
+}
+
+static void
+an_instance_gets_no_more_than_its_requests(void **state)
+{
+	struct world *w = *state;
+	struct waiter waiter;
+	struct instance *inst;
+	int i;
+
+	count_requests(w, 3);
+	for (i = 0; i < 6; i++) {
+		inst = take(w);
+		assert_non_null(inst);
+		limiter_give_back(inst);
+	}
+	assert_true(instance_is_closed_by(w->a, SLOTS_SPENT));
+	assert_true(instance_is_closed_by(w->b, SLOTS_SPENT));
+	assert_int_equal(limiter_uses(w->a), 0);
+	wait_for_slot(w, &waiter, &w->here, false);
+	limiter_cancel(&waiter);
+	assert_int_equal(limiter_parked(w->rev), 0);
+}
+
+/* A parked request that gets the slot of another one takes a use, too. */
+static void
+a_slot_that_is_handed_over_is_used(void **state)
+{
+	struct world *w = *state;
+	struct instance *one, *two;
+	struct waiter waiter;
+
+	count_requests(w, 2);
+	one = take(w);
+	two = take(w);
+	assert_int_equal(limiter_uses(one), 1);
+	wait_for_slot(w, &waiter, &w->here, false);
+	limiter_give_back(one);
+	assert_ptr_equal(inbox_next(&w->here), &waiter);
+	assert_ptr_equal(waiter.inst, one);
+	assert_int_equal(limiter_uses(one), 0);
+	assert_true(instance_is_closed_by(one, SLOTS_SPENT));
+	limiter_give_back(waiter.inst);
+	limiter_give_back(two);
+	instance_unref(&waiter.inst);
+}
+
+/* What was not sent does not count. */
+static void
+a_use_that_was_not_needed_comes_back(void **state)
+{
+	struct world *w = *state;
+	struct waiter waiter;
+	struct instance *one, *two;
+
+	count_requests(w, 1);
+	one = take(w);
+	two = take(w);
+	wait_for_slot(w, &waiter, &w->here, false);
+	limiter_unuse(one); /* its connect failed */
+	assert_false(instance_is_closed_by(one, SLOTS_SPENT));
+	limiter_give_back(one);
+	assert_ptr_equal(inbox_next(&w->here), &waiter);
+	assert_true(instance_is_closed_by(one, SLOTS_SPENT));
+	limiter_decline(&waiter);
+	assert_false(instance_is_closed_by(one, SLOTS_SPENT));
+	assert_int_equal(limiter_uses(one), 1);
+	limiter_give_back(two);
+}
+
+static void
+without_a_bound_nothing_is_counted(void **state)
+{
+	struct world *w = *state;
+	struct instance *inst;
+	int i;
+
+	count_requests(w, 1);
+	count_requests(w, 0);
+	for (i = 0; i < 5; i++) {
+		inst = take(w);
+		assert_non_null(inst);
+		limiter_give_back(inst);
+	}
+	assert_int_equal(limiter_uses(w->a), SHARE_NO_USES);
+}
+
 int
 main(void)
 {
@@ -1007,6 +1108,14 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_no_wake_up_is_lost, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_newcomer_overtakes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_order_over_threads, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_instance_gets_no_more_than_its_requests, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_slot_that_is_handed_over_is_used, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_use_that_was_not_needed_comes_back, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(without_a_bound_nothing_is_counted, setup,
+						teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

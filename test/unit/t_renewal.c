@@ -258,6 +258,84 @@ a_platform_sees_each_lower_number(void **state)
 	assert_int_equal(rev()->wanted.n, 2);
 }
 
+/* --- max_requests --- */
+
+static void
+set_max_requests(uint32_t n)
+{
+	world.conf.limits.max_requests = n;
+	set_services(1, 0);
+}
+
+/* So many requests may still be sent to the instance. */
+static void
+say_uses(int number, uint32_t uses)
+{
+	char line[120];
+
+	snprintf(line, sizeof line,
+		 "{\"type\":\"instance\",\"id\":\"i%d\",\"state\":\"answers\",\"uses\":%u}", number,
+		 uses);
+	send_line(1, line);
+	reconcile_tail(world.r);
+}
+
+/* A function: it is drained and replaced, and counts until then. */
+static void
+a_spent_instance_is_replaced(void **state)
+{
+	(void)state;
+	connect_peer(1);
+	run_with(2);
+	world.conf.scaling.max_scale = 2;
+	set_max_requests(1);
+	second();
+	world.peer[1].answer = SAYS_NOTHING;
+	forget_sent();
+	say_uses(1, 0);
+	assert_int_equal(drains_sent(), 1);
+	assert_true(was_sent("\"instance\":\"i1\"}"));
+	assert_int_equal(world.n, 2); /* not before it is drained */
+	world.peer[1].answer = SAYS_DRAINED;
+	world.answered = 0;
+	settle();
+	assert_string_equal(strbuf_str(&world.calls), "answers:i1 1:i1 2 ");
+	assert_int_equal(world.n, 2);
+	assert_int_equal(world.v[1].number, 3);
+	assert_int_equal(rev()->ended[ENDED_MAX_REQUESTS], 1);
+	assert_int_equal(rev()->wanted.n, 2);
+	assert_int_equal(scaled_scale(rev()), 2);
+}
+
+/* Its last requests are the time for another one to start. */
+static void
+a_nearly_spent_instance_has_a_successor(void **state)
+{
+	(void)state;
+	connect_peer(1);
+	run_with(1);
+	world.conf.scaling.max_surge = 25;
+	world.conf.scaling.max_scale = 1;
+	set_max_requests(80);
+	second();
+	forget_sent();
+	say_uses(1, 11);
+	assert_int_equal(rev()->surge, 0);
+	say_uses(1, 10);
+	assert_int_equal(rev()->surge, 1);
+	settle();
+	assert_int_equal(world.n, 2);
+	seconds(5);
+	assert_int_equal(drains_sent(), 0); /* it has requests left */
+	assert_int_equal(world.n, 2);
+	say_uses(1, 0);
+	settle();
+	second();
+	assert_int_equal(world.n, 1);
+	assert_true(is_oldest(2));
+	assert_int_equal(rev()->surge, 0);
+}
+
 int
 main(void)
 {
@@ -274,6 +352,8 @@ main(void)
 		T(min_scale_is_kept_while_idle),
 		T(a_scale_down_takes_the_due_ones_first),
 		T(a_platform_sees_each_lower_number),
+		T(a_spent_instance_is_replaced),
+		T(a_nearly_spent_instance_has_a_successor),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
