@@ -257,10 +257,11 @@ class Activator(Member):
 state_dir = "%s/state"
 log_level = "debug"
 activator { listen = {"127.0.0.1:%d", "127.0.0.1:%d tls"%s} admin = "127.0.0.1:%d" workers = 2
-    idle_timeout = %ds max_connections = %d %s }
+    head_timeout = %ds tls_handshake_timeout = %ds idle_timeout = %ds max_connections = %d %s }
 """ % (self.world.path, self.world.path, self.port, self.tls_port,
        ', "127.0.0.1:%d"' % self.more_port if self.settings["listens_more"] else "", self.admin,
-       self.settings["idle_s"], self.settings["connections"], self.world.certificate)
+       WAIT_S, WAIT_S, self.settings["idle_s"], self.settings["connections"],
+       self.world.certificate)
 
     # --- its processes
 
