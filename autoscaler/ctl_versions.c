@@ -7,6 +7,7 @@
 #include "autoscaler/ctl_target.h"
 #include "autoscaler/facts.h"
 #include "autoscaler/services.h"
+#include "autoscaler/versions/change.h"
 #include "autoscaler/versions/document.h"
 #include "autoscaler/versions/store.h"
 #include "common/clk.h"
@@ -658,14 +659,26 @@ is_equal(const struct stored_service *a, const struct stored_service *b)
 }
 
 static void
-put_applied(struct ctl_request *r, const char *name, const char *what)
+put_applied(struct ctl_request *r, const char *name, bool is_done, const char *what)
 {
 	struct jput *j = ctl_line(r, "result");
 
 	jput_string(j, "program", name);
-	jput_bool(j, "done", true);
+	jput_bool(j, "done", is_done);
 	jput_string(j, "text", what);
 	ctl_line_end(r);
+}
+
+/* "would be changed: shop-00001 from 100% to 90%, …"; the caller's. */
+static char *
+describe_change(const struct stored_service *old, const struct stored_service *new, bool is_dry)
+{
+	struct strbuf text;
+
+	strbuf_init(&text, 0);
+	strbuf_addf(&text, "%s %s: ", is_dry ? "would be" : "is", old == NULL ? "made" : "changed");
+	change_put(old, new, &text);
+	return strbuf_take(&text);
 }
 
 /* Commit what differs; the array's services are taken over.  Returns how many were. */
@@ -678,23 +691,23 @@ apply_all(struct ctl_request *r, const struct facts *f, struct stored_service **
 
 	for (i = 0; i < n; i++) {
 		const struct stored_service *old = version_store_find(f->store, v[i]->name);
-		char *name = xstrdup(v[i]->name);
-		bool is_new = old == NULL;
+		char *name = xstrdup(v[i]->name), *change = describe_change(old, v[i], is_dry);
 
 		if (is_equal(old, v[i])) {
-			put_applied(r, name, "is like that already");
+			put_applied(r, name, true, "is like that already");
 			stored_service_free(&v[i]);
 		} else if (is_dry) {
-			put_applied(r, name, is_new ? "would be made" : "would be changed");
+			put_applied(r, name, true, change);
 			stored_service_free(&v[i]);
 		} else if (version_store_put(f->store, &v[i], &e) == 0) {
-			put_applied(r, name, is_new ? "is made" : "is changed");
+			put_applied(r, name, true, change);
 			changed++;
 		} else {
 			log_error(NULL, "cannot store a service", "service=%s err=%s", name,
 				  e.text);
-			put_applied(r, name, e.text);
+			put_applied(r, name, false, e.text);
 		}
+		free(change);
 		free(name);
 	}
 	if (e.text[0] != '\0')

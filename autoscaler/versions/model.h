@@ -12,6 +12,7 @@
  * activators: services.c makes settings of what is in the store, like those of the conf file.
  *	store		the files
  *	document	a service as the text of conf files, and back
+ *	change		what a command has changed, in words
  *	model		what a command changes */
 #ifndef AUTOSCALER_VERSIONS_MODEL_H
 #define AUTOSCALER_VERSIONS_MODEL_H

@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "autoscaler/versions/change.h"
 #include "autoscaler/versions/document.h"
 #include "autoscaler/versions/store.h"
 #include "common/log.h"
@@ -261,6 +263,46 @@ old_revisions_are_collected_but_none_that_is_active(void **state)
 	model_note_activity(s, 2000);
 	assert_int_equal(model_collect(s, &(struct model_retention){0, 0, 0, 0}, 3000), 0);
 	assert_int_equal(s->n, 3); /* the newest one may get traffic yet */
+	stored_service_free(&s);
+}
+
+static void
+assert_change(const struct stored_service *old, const struct stored_service *new, const char *text)
+{
+	struct strbuf b;
+
+	strbuf_init(&b, 0);
+	change_put(old, new, &b);
+	assert_string_equal(strbuf_str(&b), text);
+	strbuf_fini(&b);
+}
+
+static void
+changes_are_told_in_words(void **state)
+{
+	struct stored_service *s = stored_service_new("shop"), *old;
+	struct err e;
+
+	(void)state;
+	assert_non_null(deploy(s, COMMAND("1"), MODEL_ALL, NULL, "next"));
+	assert_change(NULL, s,
+		      "shop-00001 is new, shop-00001 from 0% to 100%, tag next to shop-00001");
+	assert_change(s, s, "");
+	old = stored_service_copy(s);
+	assert_non_null(deploy(s, COMMAND("2"), 10, NULL, "next"));
+	assert_change(old, s,
+		      "shop-00002 is new, shop-00001 from 100% to 90%, shop-00002 from 0% to "
+		      "10%, tag next to shop-00002");
+	assert_change(s, old,
+		      "shop-00002 is removed, shop-00001 from 90% to 100%, tag next to "
+		      "shop-00001");
+	assert_int_equal(model_set_tag(s, NULL, "next", &e), 0);
+	free(s->body);
+	s->body = xstrdup("other");
+	assert_change(old, s,
+		      "shop-00002 is new, shop-00001 from 100% to 90%, shop-00002 from 0% to "
+		      "10%, tag next is removed, keys of the service");
+	stored_service_free(&old);
 	stored_service_free(&s);
 }
 
@@ -578,6 +620,7 @@ main(void)
 		T(others_share_what_a_new_revision_leaves),
 		T(traffic_and_tags),
 		T(what_latest_has_moves_on),
+		T(changes_are_told_in_words),
 		T(old_revisions_are_collected_but_none_that_is_active),
 		T(what_is_written_is_read_again),
 		T(the_second_of_two_commands_hears_who_was_faster),
