@@ -570,7 +570,8 @@ def test_usage(tmp_path):
         assert s.get("shop.x")[0] == 200
 
         def rows(*arguments):
-            done = ctl(s, "usage", *arguments, "-o", "json")
+            since = [] if "--since" in arguments else ["--from", "2020-01-01"]  # of any day
+            done = ctl(s, "usage", *arguments, *since, "-o", "json")
             return done.json["rows"] if done.status == 0 else []
 
         wait_until(lambda: any(r["requests"] > 0 for r in rows()), what="the request to be counted")
@@ -579,11 +580,12 @@ def test_usage(tmp_path):
         assert {r["revision"] for r in rows("shop/v1", "--by", "hour")} == {"shop/v1"}
         (total,) = rows("--by", "total", "--since", "2h")
         assert total["instance_s"] > 0 and total["cost"] > 0
-        assert [r["owner"] for r in rows("--by", "owner,day", "--from", "2020-01-01")] == ["", "web"]
-        table = ctl(s, "usage", "shop", "-o", "wide", "--by", "day").out.splitlines()
+        assert [r["owner"] for r in rows("--by", "owner")] == ["", "web"]
+        table = ctl(s, "usage", "shop", "-o", "wide", "--by", "month", "--from",
+                    "2020-01-01").out.splitlines()
         assert table[0].split()[:3] == ["BEGIN", "REVISION", "INSTANCE-H"] and "COST" in table[0]
         assert table[1].split()[1] == "shop/v1"
-        assert ctl(s, "usage", "-o", "name").out == "broken\nshop\n"
+        assert ctl(s, "usage", "-o", "name", "--from", "2020-01-01").out == "broken\nshop\n"
         for arguments, text in ((["--by", "week"], "by: expected hour, day or month"),
                                 (["--since", "1h", "--from", "2026-11-01"], "either --since or"),
                                 (["shop", "--by", "owner"], "with a name"),
