@@ -260,7 +260,7 @@ def upgrade_twice(world, action):
     pending = [m.upgrade()]
 
     def again():
-        if len(pending) == 1 and m.is_running():
+        if len(pending) == 1 and m.has_started():  # not one that was started again just now
             newer = m.newer() if m.kind == "activator" else []
             pending.append(m.upgrade())
             for pid in newer:
