@@ -556,6 +556,7 @@ def test_the_keeper_logs_as_the_new_file_says(tmp_path):
         s.start()
         assert s.get("s")[0] == 200
         s.reload('"error"\nlog_format = "logfmt"', '"info"\nlog_format = "json"')
+        s.metrics(s.scaler_admin)  # answered in a later round: the keeper has been sent the change
         s.autoscaler.kill()
         wait_until(lambda: "autoscaler disconnected, keeping its instances" in s.autoscaler.text(),
                    what="a line of the keeper")
