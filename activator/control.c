@@ -220,6 +220,15 @@ on_tls_state(struct tls_state *state, void *arg)
 		worker_post_tls(a->workers[i], state);
 }
 
+static void
+on_trust_check(void *arg)
+{
+	struct activator *a = arg;
+
+	loop_timer_set(&a->trust_timer, settings_of(a)->activator.certificate_check);
+	registry_check_trust(a->registry);
+}
+
 const struct certificates_ops control_certificates_ops = {.on_state = on_tls_state};
 
 /* --- the admin endpoint --- */
@@ -694,6 +703,8 @@ control_open(struct loop *loop, struct settings **settings, char *const *argv,
 	a->workers_n = s->activator.workers > 0 ? s->activator.workers
 						: (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	loop_timer_init(&a->end_timer, loop, on_end, a);
+	loop_timer_init(&a->trust_timer, loop, on_trust_check, a);
+	loop_timer_set(&a->trust_timer, settings_of(a)->activator.certificate_check);
 	a->takeover = takeover;
 	a->is_waiting = takeover != NULL;
 	a->elders = elders_new(loop, &a->bounds, on_elder_ended, a);
@@ -743,6 +754,7 @@ control_close(struct activator **ap)
 	reload_free(&a->reload);
 	worker_conf_unref(&a->conf);
 	loop_timer_fini(&a->end_timer);
+	loop_timer_fini(&a->trust_timer);
 	free(a);
 	return rc;
 }

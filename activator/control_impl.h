@@ -43,6 +43,7 @@ struct activator {
 	struct upgrade *upgrade;
 	struct takeover *takeover;   /* NULL: no upgrade has started this process */
 	struct loop_timer end_timer; /* end of drain_timeout, then of LAST_RESPONSES */
+	struct loop_timer trust_timer; /* of looks at the files that upstream_tls names */
 	pid_t successor;	     /* that has taken over */
 	unsigned accepting_n;	     /* workers that may still accept, though it has */
 	bool is_waiting;	     /* to take over: nothing is accepted yet */

@@ -277,21 +277,25 @@ get_permit(struct xfer *x, struct instance *inst)
 static bool
 is_shortage(int code)
 {
-	return code == EMFILE || code == ENFILE || code == EADDRNOTAVAIL || code == ENOBUFS ||
-	       code == ENOMEM || code == ENOSPC; /* ENOSPC: fs.epoll.max_user_watches */
+	return code == EBUSY || code == EMFILE || code == ENFILE || code == EADDRNOTAVAIL ||
+	       code == ENOBUFS || code == ENOMEM ||
+	       code == ENOSPC; /* ENOSPC: fs.epoll.max_user_watches */
 }
 
-/* There is no descriptor (or port) for a connection.  The request keeps its slot, and goes on
- * when a connection of this worker ends or becomes idle. */
+/* There is no descriptor (or port) for a connection, or no room for its handshake.  The request
+ * keeps its slot, and goes on when a connection of this worker ends or becomes idle, or a handshake
+ * ends. */
 static void
 starve(struct xfer *x, struct instance *inst)
 {
 	struct worker *w = x->w;
 
-	log_warn_limited(&inst->tag, "cannot connect: out of descriptors or ports", "err=%s",
-			 strerror(errno));
-	if (list_empty(&w->starved))
-		upstream_shed_all(w);
+	if (errno != EBUSY) { /* EBUSY: handshakes that are under way make room */
+		log_warn_limited(&inst->tag, "cannot connect: out of descriptors or ports",
+				 "err=%s", strerror(errno));
+		if (list_empty(&w->starved))
+			upstream_shed_all(w);
+	}
 	x->needs_new_connection = false; /* an idle one is better than none */
 	x->waiter.rev = inst->rev;
 	x->waiter.inst = instance_ref(inst);

@@ -64,6 +64,7 @@ static const struct {
 	OF_WORKERS(TUNNELS_CUT, tunnels_cut),
 	OF_WORKERS(UPSTREAMS, upstream_connections),
 	OF_WORKERS(UPSTREAM_HANDSHAKES, upstream_handshakes),
+	OF_WORKERS(UPSTREAM_RESUMPTIONS, upstream_resumptions),
 	OF_WORKERS(UPSTREAM_HANDSHAKE_FAILURES, upstream_handshake_failures),
 	OF_WORKERS(CONNECTS, upstream_connects),
 	OF_WORKERS(REUSES, upstream_reuses),

@@ -338,7 +338,7 @@ probe_talk_new(struct probe_net *net, int fd, const struct probe_question *q,
 	t->io.closes_at_once = true; /* its permit is free then */
 	prepare(t, q);
 	if (q->trust != NULL)
-		tls_connect(tls, &t->io, q->trust, q->addr, t->h2 != NULL);
+		tls_connect(tls, &t->io, q->trust, q->addr, t->h2 != NULL, NULL);
 	return t; /* the first event of the socket begins */
 }
 

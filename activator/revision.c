@@ -6,6 +6,7 @@
 
 #include "activator/access/access_conf.h"
 #include "activator/failure.h"
+#include "activator/net/tls_session.h"
 #include "activator/net/tls_trust.h"
 #include "activator/share.h"
 #include "common/ref.h"
@@ -21,11 +22,13 @@ void
 revision_limits_unref(struct revision_limits **lp)
 {
 	struct revision_limits *l = *lp;
+	struct tls_trust *trust;
 
 	*lp = NULL;
 	if (l == NULL || !ref_drop(&l->refs))
 		return;
-	tls_trust_unref(&l->trust);
+	trust = atomic_load(&l->trust);
+	tls_trust_unref(&trust);
 	access_conf_free(&l->access);
 	limits_fini(&l->v);
 	free(l);
@@ -38,8 +41,10 @@ load_trust(struct revision *rev, struct tls_trust *before)
 	const char *key;
 	struct err e;
 
-	rev->limits->trust = tls_trust_load(&rev->limits->v, before, &key, &e);
-	if (rev->limits->trust == NULL)
+	struct tls_trust *trust = tls_trust_load(&rev->limits->v, before, &key, &e);
+
+	atomic_init(&rev->limits->trust, trust);
+	if (trust == NULL)
 		log_error(&rev->tag, "instances cannot be asked by TLS", "key=%s err=%s", key,
 			  e.text);
 }
@@ -56,6 +61,51 @@ revision_set_limits(struct revision *rev, const struct limits *limits)
 	if (limits->upstream_tls)
 		load_trust(rev, before == NULL ? NULL : before->trust);
 	revision_limits_unref(&before);
+}
+
+/* The files have been the same at two looks: the new ones are whole. */
+static void
+use_changed_files(struct revision *rev)
+{
+	struct revision_limits *l = rev->limits;
+	struct tls_trust *before = atomic_load(&l->trust), *trust;
+	const char *key;
+	struct err e;
+
+	trust = tls_trust_load(&l->v, before, &key, &e);
+	if (trust == NULL) {
+		log_error(&rev->tag,
+			  "changed files for TLS with instances cannot be used; those before stay "
+			  "in use",
+			  "key=%s err=%s", key, e.text);
+		return;
+	}
+	atomic_store(&l->trust, trust);
+	tls_trust_unref(&before); /* trust has a reference */
+	log_info(&rev->tag, "changed files for TLS with instances are used", "");
+}
+
+void
+revision_check_trust(struct revision *rev)
+{
+	char *source;
+
+	if (rev->limits == NULL || !rev->limits->v.upstream_tls)
+		return;
+	source = tls_trust_source(&rev->limits->v);
+	if (tls_trust_is_from(atomic_load(&rev->limits->trust), source)) {
+		free(rev->trust_seen);
+		rev->trust_seen = NULL;
+	} else if (rev->trust_seen == NULL || strcmp(rev->trust_seen, source) != 0) {
+		free(rev->trust_seen);
+		rev->trust_seen = source;
+		rev->is_trust_tried = false;
+		return;
+	} else if (!rev->is_trust_tried) {
+		rev->is_trust_tried = true;
+		use_changed_files(rev);
+	}
+	free(source);
 }
 
 /* --- what probes find --- */
@@ -188,6 +238,7 @@ revision_free(struct revision *rev)
 	share_free(&rev->share);
 	hmap_fini(&rev->by_id);
 	pthread_mutex_destroy(&rev->lock);
+	free(rev->trust_seen);
 	free(rev->name);
 	free(rev);
 }
@@ -222,6 +273,7 @@ instance_new(struct revision *rev, const char *id, const struct addr *addr)
 		list_init(&inst->pools[i].open);
 		inst->pools[i].knows_streams = false;
 		inst->pools[i].streams_most = 0;
+		inst->pools[i].tls_session = NULL;
 	}
 	pthread_mutex_lock(&rev->lock);
 	hmap_put(&rev->by_id, inst->id, inst);
@@ -270,8 +322,10 @@ instance_free(struct instance *inst)
 	if (hmap_find(&inst->rev->by_id, inst->id) == inst)
 		hmap_remove(&inst->rev->by_id, inst->id);
 	pthread_mutex_unlock(&inst->rev->lock);
-	for (i = 0; i < inst->rev->workers_n; i++)
+	for (i = 0; i < inst->rev->workers_n; i++) {
 		CHECK(list_empty(&inst->pools[i].idle) && list_empty(&inst->pools[i].open));
+		tls_session_free(&inst->pools[i].tls_session);
+	}
 	for (a = atomic_load(&inst->address); a != NULL; a = older) {
 		older = a->older;
 		free(a);

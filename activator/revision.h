@@ -23,6 +23,7 @@
 
 struct access_conf;
 struct failure;
+struct tls_session;
 struct tls_trust;
 struct share;
 struct tally;
@@ -39,16 +40,19 @@ struct revision_limits {
 	_Atomic uint32_t refs;
 	struct limits v;
 	struct access_conf *access; /* NULL: no access log */
-	struct tls_trust *trust;    /* with upstream_tls; NULL: one of its files cannot be used */
+	/* With upstream_tls; NULL: one of its files cannot be used.  revision_check_trust()
+	 * replaces it; the new one keeps the one before, which a worker may be about to use. */
+	struct tls_trust *_Atomic trust;
 };
 
 /* One worker's connections to one instance that a request can use.  Only that worker touches them.
  */
 struct instance_pool {
-	struct list idle;      /* of struct upstream, most recently used first */
-	struct list open;      /* of struct upstream_h2: carry requests, and take more */
-	bool knows_streams;    /* the instance has said … */
-	uint32_t streams_most; /* … how many streams it takes on a connection */
+	struct list idle;		 /* of struct upstream, most recently used first */
+	struct list open;		 /* of struct upstream_h2: carry requests, and take more */
+	bool knows_streams;		 /* the instance has said … */
+	uint32_t streams_most;		 /* … how many streams it takes on a connection */
+	struct tls_session *tls_session; /* for the next connection; NULL: there is none */
 } __attribute__((aligned(64)));
 
 /* Where an instance is, or was.  Immutable but for older, which is the main thread's. */
@@ -179,6 +183,8 @@ struct revision {
 	uint32_t random;     /* for the choice of an instance under the lock */
 
 	/* main thread: registry.c, autoscaler_link.c */
+	char *trust_seen; /* tls_trust_source() at the last look, where it has changed; or NULL */
+	bool is_trust_tried;	      /* those files were read */
 	struct list instances;	      /* of struct instance: all listed */
 	struct list unlisted;	      /* of struct instance: not listed any more, still in use */
 	struct tally *tally;	      /* of all workers, since it began; NULL: nothing (stats.c) */
@@ -205,6 +211,9 @@ void revision_unref(struct revision **);
 /* A copy of these limits holds from here on; until the first call, the defaults.  Main
  * thread. */
 void revision_set_limits(struct revision *, const struct limits *);
+/* Look at the files that the keys upstream_* name.  Changed ones are used from the second look on
+ * at which they are the same; if they have a mistake, those before stay in use.  Main thread. */
+void revision_check_trust(struct revision *);
 struct revision_limits *revision_limits_ref(struct revision_limits *);
 void revision_limits_unref(struct revision_limits **);
 NODISCARD struct instance *instance_new(struct revision *, const char *id, const struct addr *);

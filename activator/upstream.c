@@ -32,6 +32,7 @@ make(struct worker *w, struct instance *inst, const struct revision_limits *limi
      const struct instance_address *address, int fd, bool is_connecting)
 {
 	struct upstream *u = slab_get(&w->upstream_slab);
+	struct tls_trust *trust = atomic_load(&limits->trust);
 
 	if (io_open(&u->io, w->round, fd, is_connecting, &upstream_idle_ops) < 0) {
 		int code = errno;
@@ -41,10 +42,10 @@ make(struct worker *w, struct instance *inst, const struct revision_limits *limi
 		errno = code;
 		return NULL;
 	}
-	if (limits->trust != NULL) {
-		u->trust = tls_trust_ref(limits->trust);
+	if (trust != NULL) {
+		u->trust = tls_trust_ref(trust);
 		tls_connect(w->upstream_tls, &u->io, u->trust, &address->addr,
-			    limits->v.protocol == PROTOCOL_H2C);
+			    limits->v.protocol == PROTOCOL_H2C, &inst->pools[w->index].tls_session);
 	}
 	u->io.closes_at_once = true; /* its permit is free then */
 	tcp_keep_alive(fd, w->conf->tcp_keepalive);
@@ -102,6 +103,10 @@ upstream_connect(struct worker *w, struct instance *inst, const struct revision_
 	}
 	if (!has_tls(w, limits))
 		return NULL;
+	if (limits->trust != NULL && tls_is_crowded(w->upstream_tls)) {
+		errno = EBUSY;
+		return NULL;
+	}
 	fd = tcp_socket(&address->addr);
 	if (fd < 0)
 		return NULL;
@@ -242,8 +247,10 @@ upstream_finish_connect(struct upstream *u)
 				 "address=%s err=%s", u->address->text, why == NULL ? "" : why);
 		return UPSTREAM_NO_TLS;
 	}
-	if (rc == 0 && io_is_encrypted(&u->io))
+	if (rc == 0 && io_is_encrypted(&u->io)) {
 		metric_add(&u->w->counters.upstream_handshakes, 1);
+		metric_add(&u->w->counters.upstream_resumptions, tls_is_resumed(&u->io));
+	}
 	return rc < 0 || tcp_is_self_connected(u->io.fd, &u->address->addr) ? UPSTREAM_UNREACHED
 									    : UPSTREAM_CONNECTED;
 }

@@ -141,7 +141,7 @@ struct worker_counters {
 	_Atomic uint64_t accepted, connections, connections_refused;
 	_Atomic uint64_t upstream_connects, upstream_reuses, upstream_connections;
 	_Atomic uint64_t tunnels_cut; /* by a drain that lasted for drain_timeout */
-	_Atomic uint64_t upstream_handshakes, upstream_handshake_failures;
+	_Atomic uint64_t upstream_handshakes, upstream_resumptions, upstream_handshake_failures;
 	_Atomic uint64_t outcomes[64];	    /* by enum outcome (outcome.h) */
 	_Atomic uint64_t proxy_headers[16]; /* by enum accept_header (accept.h) */
 	_Atomic uint64_t h2_connections, h2_glitches;

@@ -50,7 +50,7 @@ struct h2_stream;
 	X(ROUTED)     /* has a route, no connection, and no slot but for a moment in dispatch.c */ \
 	X(PARKED)     /* waits in its revision's queue */                                          \
 	X(PERMIT)     /* has a slot, waits for the right to open a connection */                   \
-	X(STARVED)    /* has a slot, waits for a descriptor */                                     \
+	X(STARVED)    /* has a slot, waits for a descriptor, or for room for a handshake */        \
 	X(PAUSED)     /* its instance has refused it: to be sent again in a moment */              \
 	X(CONNECTING) /* its connection is being opened */                                         \
 	X(EXCHANGE)   /* its head is sent; bodies flow */                                          \

@@ -7,13 +7,11 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-#include "activator/net/io_stream.h"
-#include "activator/net/tls_context.h"
 #include "activator/net/tls_impl.h"
+#include "activator/net/tls_stream.h"
 #include "activator/net/tls_subject.h"
 #include "common/addr.h"
 #include "common/clk.h"
-#include "common/list.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/metric.h"
@@ -25,64 +23,6 @@
 #define READ_MOST ((size_t)256 << 10)  /* ciphertext that one read takes */
 #define ANSWERS_MOST ((size_t)16 << 10) /* ciphertext that waits for room and answers messages */
 #define MESSAGES_MOST 32		/* of a handshake, in one read and between data */
-
-struct tls {
-	struct loop *loop;
-	const struct activator_conf *conf;
-	const struct tls_use *use;
-	struct tls_context ctx;
-	SSL_CTX *client_ctx; /* of connections to instances; NULL: there was none */
-	BIO_METHOD *bio;
-
-	/* of the call of OpenSSL that runs */
-	char *sealed; /* what it has written: SEALED_MOST bytes */
-	size_t sealed_n;
-	char *plain; /* small pieces that become one record: RECORD_MOST bytes */
-
-	/* Handshakes: those that wait for their client, and those that wait for a turn, the oldest
-	 * first. */
-	struct list silent, queued;
-	uint64_t round;	   /* loop_round() to which spent_ns belongs */
-	int64_t spent_ns;  /* by handshakes in that round */
-	int64_t step_ns;   /* what a step takes, on average */
-	bool is_admitting; /* admit() is deferred */
-	struct tls_counters counters;
-};
-
-enum place { NOWHERE, SILENT, QUEUED, ADMITTED };
-
-struct tls_stream {
-	struct io_stream stream;
-	struct tls *tls;
-	struct io *io;
-	SSL *ssl;
-	char *subject; /* of the client's certificate, or NULL */
-	struct tls_hello hello;
-	struct list_node node; /* of a handshake: in tls->silent or tls->queued */
-	enum place place;
-	bool is_plain;	     /* what has come is not TLS */
-	bool is_client;	     /* the peer is an instance */
-	bool is_h2;	     /* is_client: it has to speak HTTP/2 */
-	bool has_answered;   /* bytes of the handshake were written */
-	bool is_drained;     /* a read has found nothing */
-	bool is_shut;	     /* close_notify was sent */
-	bool has_failed;     /* OpenSSL may not be called any more */
-	bool is_reading;     /* read_records() runs */
-	bool is_abusive;     /* OpenSSL gets no more to read, and so fails */
-	uint32_t messages_n; /* of a handshake that came after it, since a read has found data */
-	size_t given_n;	     /* ciphertext that OpenSSL got in this read, or step */
-	size_t answers_n;    /* ciphertext that answers messages, while the client takes none */
-	ssize_t end;	     /* IO_EOF or IO_ERROR: what the next read is; else 0 */
-	int end_errno;	     /* of IO_ERROR */
-	const char *failure; /* of the handshake with an instance; NULL: none is known */
-	bool is_end_read;    /* and a read has found it */
-};
-
-static struct tls_stream *
-stream_of(const struct io *io)
-{
-	return container_of(io->stream, struct tls_stream, stream);
-}
 
 /* --- the socket, as OpenSSL sees it --- */
 
@@ -164,8 +104,8 @@ bio_read(BIO *bio, char *buf, size_t n, size_t *got)
 	return 0;
 }
 
-static int
-flush_sealed(struct tls_stream *s, bool may_defer, uint32_t token)
+int
+tls_flush_sealed(struct tls_stream *s, bool may_defer, uint32_t token)
 {
 	struct tls *t = s->tls;
 	struct iovec iov = {.iov_base = t->sealed, .iov_len = t->sealed_n};
@@ -191,7 +131,7 @@ bio_write(BIO *bio, const char *data, size_t n, size_t *written)
 		if (s->answers_n > ANSWERS_MOST)
 			note_abuse(s, TLS_ABUSE_ANSWERS);
 	}
-	if (t->sealed_n + n > SEALED_MOST && flush_sealed(s, false, 0) < 0)
+	if (t->sealed_n + n > SEALED_MOST && tls_flush_sealed(s, false, 0) < 0)
 		return 0;
 	*written = n;
 	if (n <= SEALED_MOST) {
@@ -325,15 +265,15 @@ tls_counters(const struct tls *t)
 /* --- handshakes: whose turn it is --- */
 
 static void
-move_to(struct tls_stream *s, enum place place)
+move_to(struct tls_stream *s, enum tls_place place)
 {
 	struct tls *t = s->tls;
 
-	if (s->place == SILENT || s->place == QUEUED)
-		list_remove(s->place == SILENT ? &t->silent : &t->queued, &s->node);
+	if (s->place == TLS_SILENT || s->place == TLS_QUEUED)
+		list_remove(s->place == TLS_SILENT ? &t->silent : &t->queued, &s->node);
 	s->place = place;
-	if (place == SILENT || place == QUEUED)
-		list_push(place == SILENT ? &t->silent : &t->queued, &s->node);
+	if (place == TLS_SILENT || place == TLS_QUEUED)
+		list_push(place == TLS_SILENT ? &t->silent : &t->queued, &s->node);
 }
 
 /* How many steps the budget of a round is expected to allow. */
@@ -357,7 +297,7 @@ admit(void *arg)
 		struct tls_stream *s = container_of(list_first(&t->queued), struct tls_stream,
 						    node);
 
-		move_to(s, ADMITTED);
+		move_to(s, TLS_ADMITTED);
 		io_yield(s->io);
 	}
 }
@@ -382,17 +322,38 @@ may_step(struct tls_stream *s)
 		t->round = loop_round(t->loop);
 		t->spent_ns = 0;
 	}
-	if (s->place == ADMITTED)
+	if (s->place == TLS_ADMITTED)
 		return true;
 	return list_empty(&t->queued) && t->spent_ns < t->conf->tls_handshake_budget &&
-	       s->place != QUEUED;
+	       s->place != TLS_QUEUED;
 }
 
-static void
-note_step(struct tls *t, int64_t ns)
+bool
+tls_may_step(struct tls_stream *s)
 {
+	bool may = may_step(s);
+
+	if (!may && s->place != TLS_QUEUED)
+		move_to(s, TLS_QUEUED);
+	if (!may)
+		admit_at_end_of_round(s->tls);
+	return may;
+}
+
+void
+tls_note_step(struct tls_stream *s, int64_t ns)
+{
+	struct tls *t = s->tls;
+
 	t->spent_ns += ns;
 	t->step_ns += (ns - t->step_ns) / 8;
+	admit_at_end_of_round(t);
+}
+
+void
+tls_wait_for_peer(struct tls_stream *s)
+{
+	move_to(s, TLS_SILENT);
 }
 
 /* --- handshakes: how they end --- */
@@ -410,19 +371,18 @@ version_of(const SSL *ssl)
 	}
 }
 
-static void
-end_handshake(struct tls_stream *s, enum tls_outcome outcome)
+void
+tls_end_handshake(struct tls_stream *s, enum tls_outcome outcome)
 {
 	struct tls *t = s->tls;
 	enum tls_version v = outcome == TLS_FULL || outcome == TLS_RESUMED ? version_of(s->ssl)
 									   : TLS_VERSION_NONE;
 
-	move_to(s, NOWHERE);
+	move_to(s, TLS_NOWHERE);
 	s->stream.is_handshaking = false;
-	if (s->is_client)
-		return;
-	metric_add(&t->counters.handshakes[v][outcome], 1);
 	metric_add(&t->counters.under_way, (uint64_t)-1);
+	if (!s->is_client)
+		metric_add(&t->counters.handshakes[v][outcome], 1);
 }
 
 /* The protocol that was chosen, one of use->protocols. */
@@ -440,9 +400,8 @@ chosen_protocol(const struct tls_stream *s)
 	return NULL;
 }
 
-/* All further reads fail with this errno. */
-static void
-fail(struct tls_stream *s, int code)
+void
+tls_fail(struct tls_stream *s, int code)
 {
 	s->has_failed = true;
 	s->end = IO_ERROR;
@@ -483,15 +442,15 @@ static void
 handshake_failed(struct tls_stream *s)
 {
 	if (s->is_plain) {
-		end_handshake(s, TLS_PLAIN);
+		tls_end_handshake(s, TLS_PLAIN);
 		answer_plain(s);
-		fail(s, EPROTO);
+		tls_fail(s, EPROTO);
 	} else if (s->end == IO_ERROR) {
-		end_handshake(s, TLS_CLOSED);
-		fail(s, s->end_errno);
+		tls_end_handshake(s, TLS_CLOSED);
+		tls_fail(s, s->end_errno);
 	} else {
-		end_handshake(s, is_about_client_certificate() ? TLS_UNTRUSTED : TLS_FAILED);
-		fail(s, EPROTO);
+		tls_end_handshake(s, is_about_client_certificate() ? TLS_UNTRUSTED : TLS_FAILED);
+		tls_fail(s, EPROTO);
 	}
 	ERR_clear_error();
 }
@@ -505,7 +464,7 @@ handshake_done(struct tls_stream *s)
 	if (cert != NULL)
 		s->subject = tls_subject(cert, &n);
 	s->stream.protocol = chosen_protocol(s);
-	end_handshake(s, SSL_session_reused(s->ssl) ? TLS_RESUMED : TLS_FULL);
+	tls_end_handshake(s, SSL_session_reused(s->ssl) ? TLS_RESUMED : TLS_FULL);
 }
 
 /* Go on with the handshake, as far as what has come allows it. */
@@ -518,29 +477,25 @@ step(struct tls_stream *s)
 	ERR_clear_error();
 	s->given_n = 0;
 	rc = SSL_do_handshake(s->ssl);
-	if (flush_sealed(s, false, 0) < 0 && rc == 1) {
-		end_handshake(s, TLS_CLOSED);
-		fail(s, errno);
+	if (tls_flush_sealed(s, false, 0) < 0 && rc == 1) {
+		tls_end_handshake(s, TLS_CLOSED);
+		tls_fail(s, errno);
 	} else if (rc == 1) {
 		handshake_done(s);
 	} else if (SSL_get_error(s->ssl, rc) == SSL_ERROR_WANT_READ) {
-		move_to(s, SILENT);
+		tls_wait_for_peer(s);
 	} else {
 		handshake_failed(s);
 	}
-	note_step(s->tls, clk_now() - began);
+	tls_note_step(s, clk_now() - began);
 }
 
 /* Is the handshake over?  If not, more has to come, or its turn. */
 static bool
 handshake(struct tls_stream *s)
 {
-	if (may_step(s)) {
+	if (tls_may_step(s))
 		step(s);
-	} else if (s->place != QUEUED) {
-		move_to(s, QUEUED);
-	}
-	admit_at_end_of_round(s->tls);
 	return !s->stream.is_handshaking;
 }
 
@@ -558,7 +513,7 @@ note_end(struct tls_stream *s)
 		s->end = IO_EOF;
 		break;
 	default:
-		fail(s, s->end == IO_ERROR ? s->end_errno : EPROTO);
+		tls_fail(s, s->end == IO_ERROR ? s->end_errno : EPROTO);
 	}
 	ERR_clear_error();
 }
@@ -587,15 +542,15 @@ read_records(struct tls_stream *s, char *buf, size_t n)
 	if (got > 0)
 		s->messages_n = 0;
 	/* What was read may have asked for an answer, such as a new key. */
-	if (flush_sealed(s, false, 0) < 0 && s->end == 0)
-		fail(s, errno);
+	if (tls_flush_sealed(s, false, 0) < 0 && s->end == 0)
+		tls_fail(s, errno);
 	return got;
 }
 
 static ssize_t
 tls_read(struct io *io, void *buf, size_t n)
 {
-	struct tls_stream *s = stream_of(io);
+	struct tls_stream *s = tls_stream_of(io);
 	size_t got = 0;
 
 	if (s->stream.is_handshaking && !handshake(s))
@@ -612,7 +567,7 @@ tls_read(struct io *io, void *buf, size_t n)
 static bool
 tls_has_pending(const struct io *io)
 {
-	const struct tls_stream *s = stream_of(io);
+	const struct tls_stream *s = tls_stream_of(io);
 
 	if (s->stream.is_handshaking)
 		return false;
@@ -655,7 +610,7 @@ seal_next(struct tls_stream *s, struct iovec *first, const struct iovec **iov, i
 static int
 tls_write(struct io *io, const struct iovec *iov, int n, bool may_defer, uint32_t token)
 {
-	struct tls_stream *s = stream_of(io);
+	struct tls_stream *s = tls_stream_of(io);
 	struct iovec first;
 
 	if (s->stream.is_handshaking || s->has_failed || s->is_shut) {
@@ -673,72 +628,13 @@ tls_write(struct io *io, const struct iovec *iov, int n, bool may_defer, uint32_
 			errno = io->is_cut ? errno : EPROTO;
 			return -1;
 		}
-	return flush_sealed(s, may_defer, token);
-}
-
-/* Why an instance's certificate is refused, or what OpenSSL says of the handshake. */
-static const char *
-reason_of(const struct tls_stream *s)
-{
-	long code = SSL_get_verify_result(s->ssl);
-	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-
-	if (code != X509_V_OK)
-		return X509_verify_cert_error_string(code);
-	if (s->end != 0 || reason == NULL)
-		return "the instance closed the connection within the TLS handshake: does it speak "
-		       "TLS?";
-	return reason;
-}
-
-/* Has the instance chosen HTTP/2, where it has to?  RFC 9113 3.2. */
-static bool
-is_protocol_right(const struct tls_stream *s)
-{
-	const unsigned char *name;
-	unsigned n;
-
-	SSL_get0_alpn_selected(s->ssl, &name, &n);
-	return !s->is_h2 || (n == 2 && memcmp(name, "h2", 2) == 0);
-}
-
-static int
-tls_finish_connect(struct io *io)
-{
-	struct tls_stream *s = stream_of(io);
-	int rc;
-
-	if (!s->stream.is_handshaking)
-		return 0;
-	ERR_clear_error();
-	s->given_n = 0;
-	rc = SSL_do_handshake(s->ssl);
-	if (flush_sealed(s, false, 0) < 0) {
-		end_handshake(s, TLS_CLOSED);
-		fail(s, errno);
-	} else if (rc == 1 && is_protocol_right(s)) {
-		end_handshake(s, SSL_session_reused(s->ssl) ? TLS_RESUMED : TLS_FULL);
-		return 0;
-	} else if (rc == 1) {
-		s->failure = "the instance does not offer HTTP/2 (ALPN)";
-		end_handshake(s, TLS_FAILED);
-		fail(s, EPROTO);
-	} else if (SSL_get_error(s->ssl, rc) == SSL_ERROR_WANT_READ) {
-		return 1;
-	} else {
-		s->failure = reason_of(s);
-		end_handshake(s, s->end == IO_ERROR ? TLS_CLOSED : TLS_FAILED);
-		fail(s, EPROTO);
-		ERR_clear_error();
-	}
-	errno = s->end_errno;
-	return -1;
+	return tls_flush_sealed(s, may_defer, token);
 }
 
 static void
 tls_shutdown(struct io *io)
 {
-	struct tls_stream *s = stream_of(io);
+	struct tls_stream *s = tls_stream_of(io);
 
 	if (s->stream.is_handshaking || s->has_failed || s->is_shut)
 		return;
@@ -746,7 +642,7 @@ tls_shutdown(struct io *io)
 	ERR_clear_error();
 	SSL_shutdown(s->ssl);
 	ERR_clear_error();
-	(void)flush_sealed(s, false, 0);
+	(void)tls_flush_sealed(s, false, 0);
 }
 
 static void
@@ -755,7 +651,7 @@ tls_stream_free(struct io_stream *stream)
 	struct tls_stream *s = container_of(stream, struct tls_stream, stream);
 
 	if (s->stream.is_handshaking)
-		end_handshake(s, TLS_CLOSED);
+		tls_end_handshake(s, TLS_CLOSED);
 	admit_at_end_of_round(s->tls); /* it may have been admitted */
 	SSL_free(s->ssl);
 	free(s->hello.host);
@@ -779,14 +675,14 @@ static const struct io_stream_ops ops = {
 static void
 evict(struct tls_stream *s)
 {
-	end_handshake(s, TLS_CROWDED);
-	fail(s, ETIMEDOUT);
+	tls_end_handshake(s, TLS_CROWDED);
+	tls_fail(s, ETIMEDOUT);
 	io_drop_unsent(s->io);
 	io_yield(s->io);
 }
 
-static struct tls_stream *
-stream_new(struct tls *t, struct io *io, SSL_CTX *ctx)
+struct tls_stream *
+tls_stream_new(struct tls *t, struct io *io, SSL_CTX *ctx)
 {
 	struct tls_stream *s = xcalloc(1, sizeof *s);
 	BIO *bio = BIO_new(t->bio);
@@ -803,86 +699,36 @@ stream_new(struct tls *t, struct io *io, SSL_CTX *ctx)
 	SSL_set_app_data(s->ssl, &s->hello);
 	SSL_set_msg_callback(s->ssl, on_message);
 	SSL_set_msg_callback_arg(s->ssl, s);
+	io_set_stream(io, &s->stream);
+	metric_add(&t->counters.under_way, 1);
 	return s;
+}
+
+bool
+tls_is_crowded(const struct tls *t)
+{
+	return atomic_load_explicit(&t->counters.under_way, memory_order_relaxed) >=
+	       t->conf->tls_handshakes;
 }
 
 void
 tls_accept(struct tls *t, struct io *io)
 {
-	bool is_full = atomic_load_explicit(&t->counters.under_way, memory_order_relaxed) >=
-		       t->conf->tls_handshakes;
-	struct tls_stream *s = stream_new(t, io, t->ctx.ssl);
+	bool is_full = tls_is_crowded(t);
+	struct tls_stream *s = tls_stream_new(t, io, t->ctx.ssl);
 
 	SSL_set_accept_state(s->ssl);
-	io_set_stream(io, &s->stream);
-	metric_add(&t->counters.under_way, 1);
-	move_to(s, SILENT);
+	move_to(s, TLS_SILENT);
 	if (is_full) /* the oldest; it may be this one */
 		evict(container_of(list_first(&t->silent), struct tls_stream, node));
-}
-
-/* --- connecting --- */
-
-static SSL_CTX *
-client_ctx(struct tls *t)
-{
-	if (t->client_ctx != NULL)
-		return t->client_ctx;
-	t->client_ctx = SSL_CTX_new(TLS_client_method());
-	CHECK(t->client_ctx != NULL &&
-	      SSL_CTX_set_min_proto_version(t->client_ctx, TLS1_2_VERSION) == 1);
-	tls_context_set_common(t->client_ctx);
-	SSL_CTX_set_verify(t->client_ctx, SSL_VERIFY_PEER, NULL);
-	return t->client_ctx;
-}
-
-/* What the certificate has to name. */
-static int
-expect_name(SSL *ssl, const struct tls_trust *trust, const struct addr *addr)
-{
-	char text[ADDR_IP_TEXT];
-
-	if (trust->name == NULL)
-		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl),
-						     addr_format_host(addr, text));
-	return SSL_set1_host(ssl, trust->name) == 1 &&
-	       SSL_set_tlsext_host_name(ssl, trust->name) == 1;
-}
-
-void
-tls_connect(struct tls *t, struct io *io, const struct tls_trust *trust, const struct addr *addr,
-	    bool is_h2)
-{
-	static const unsigned char http1[] = "\x08http/1.1", http2[] = "\x02h2";
-	struct tls_stream *s = stream_new(t, io, client_ctx(t));
-
-	s->is_client = true;
-	SSL_set_connect_state(s->ssl);
-	s->is_h2 = is_h2;
-	CHECK(SSL_set_alpn_protos(s->ssl, is_h2 ? http2 : http1,
-				  is_h2 ? sizeof http2 - 1 : sizeof http1 - 1) == 0);
-	/* An address that no certificate can name, of a Unix socket, fails like a wrong name. */
-	if (SSL_set1_verify_cert_store(s->ssl, trust->store) != 1 ||
-	    expect_name(s->ssl, trust, addr) != 1 ||
-	    (trust->leaf != NULL &&
-	     SSL_use_cert_and_key(s->ssl, trust->leaf, trust->key, trust->issuers, 1) != 1))
-		SSL_set1_host(s->ssl, "invalid");
-	ERR_clear_error();
-	io_set_stream(io, &s->stream);
 }
 
 /* --- what it has shown --- */
 
 const char *
-tls_failure(const struct io *io)
-{
-	return io_is_encrypted(io) ? stream_of(io)->failure : NULL;
-}
-
-const char *
 tls_client_subject(const struct io *io)
 {
-	return io_is_encrypted(io) ? stream_of(io)->subject : NULL;
+	return io_is_encrypted(io) ? tls_stream_of(io)->subject : NULL;
 }
 
 static bool
@@ -903,7 +749,7 @@ tls_fit(const struct io *io, const char *host, size_t n)
 
 	if (!io_is_encrypted(io))
 		return TLS_FITS;
-	s = stream_of(io);
+	s = tls_stream_of(io);
 	h = &s->hello;
 	if (tls_state_allows(s->tls->ctx.state, h->policy, host, n))
 		return TLS_FITS;
@@ -920,7 +766,7 @@ tls_is_outdated(const struct io *io)
 
 	if (!io_is_encrypted(io))
 		return false;
-	s = stream_of(io);
+	s = tls_stream_of(io);
 	h = &s->hello;
 	return h->is_allowed &&
 	       !tls_state_allows(s->tls->ctx.state, h->policy, h->host, strlen(h->host));

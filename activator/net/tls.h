@@ -10,7 +10,8 @@
  * the loop they get a budget of time, at least one step of one handshake; those that are left
  * wait for the next rounds, in order.  Established connections have their turns in between.
  * How many handshakes may be under way is bounded: for a further one, the oldest that waits for
- * its client fails, or the new one if none waits.
+ * its client fails, or the new one if none waits.  Handshakes with instances have the same budget
+ * and bound, in a tls of their own; who connects asks tls_is_crowded().
  *
  * After the handshake a client may send messages that carry no data, such as KeyUpdate, and
  * OpenSSL would read and answer them for as long as they come.  So a read ends after some
@@ -28,6 +29,7 @@
 struct activator_conf;
 struct addr;
 struct tls; /* opaque; tls.c.  One for each loop */
+struct tls_session;
 struct tls_state;
 struct tls_trust;
 
@@ -103,9 +105,13 @@ NODISCARD int tls_check(const struct activator_conf *, const char **key, struct 
 void tls_accept(struct tls *, struct io *);
 /* The peer of this io, at that address, is to be asked by TLS.  io_finish_connect() goes on until
  * the handshake is over; it fails with EPROTO if the two cannot agree, and a line says why.
- * is_h2: by HTTP/2, which the peer has to choose by ALPN; else by HTTP/1.1. */
+ * is_h2: by HTTP/2, which the peer has to choose by ALPN; else by HTTP/1.1.  kept: where the newest
+ * session of the peer is kept for its next connection (tls_session.h); trust, addr and *kept
+ * outlive the io then.  NULL: nowhere. */
 void tls_connect(struct tls *, struct io *, const struct tls_trust *, const struct addr *,
-		 bool is_h2);
+		 bool is_h2, struct tls_session **kept);
+/* Are as many handshakes under way as there may be? */
+bool tls_is_crowded(const struct tls *);
 
 /* The subject of the certificate that the client has proved to own, as in RFC 4514, or where it is
  * empty, the first alternative name: "URI:" or else "DNS:" and the name.  NULL: the certificate
@@ -113,6 +119,8 @@ void tls_connect(struct tls *, struct io *, const struct tls_trust *, const stru
 const char *tls_client_subject(const struct io *);
 /* Why the handshake with an instance has failed; static.  NULL: that is not known. */
 const char *tls_failure(const struct io *);
+/* Was the handshake one with a session that the peer had given before? */
+bool tls_is_resumed(const struct io *);
 /* Do requests for a host belong on a connection? */
 enum tls_fit {
 	TLS_FITS,

@@ -73,8 +73,8 @@ add_source(struct strbuf *b, const char *path)
 		    (long long)st.st_size, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
 }
 
-static char *
-source_of(const struct limits *l)
+char *
+tls_trust_source(const struct limits *l)
 {
 	struct strbuf b;
 
@@ -86,19 +86,27 @@ source_of(const struct limits *l)
 	return strbuf_take(&b);
 }
 
+bool
+tls_trust_is_from(const struct tls_trust *t, const char *source)
+{
+	return t != NULL && text_equal(t->source, source);
+}
+
 struct tls_trust *
 tls_trust_load(const struct limits *l, struct tls_trust *before, const char **key, struct err *e)
 {
-	char *source = source_of(l);
+	char *source = tls_trust_source(l);
 	struct tls_trust *t;
 
-	if (before != NULL && text_equal(before->source, source)) {
+	if (tls_trust_is_from(before, source)) {
 		free(source);
 		return tls_trust_ref(before);
 	}
 	t = xcalloc(1, sizeof *t);
 	ref_init(&t->refs);
 	t->source = source;
+	if (before != NULL)
+		t->before = tls_trust_ref(before);
 	if (load(t, l, key, e) < 0)
 		tls_trust_unref(&t);
 	return t;
@@ -125,5 +133,6 @@ tls_trust_unref(struct tls_trust **tp)
 	X509_free(t->leaf);
 	free(t->name);
 	free(t->source);
+	tls_trust_unref(&t->before);
 	free(t);
 }

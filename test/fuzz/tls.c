@@ -28,6 +28,7 @@
 #include "activator/net/io_stream.h"
 #include "activator/net/tls.h"
 #include "activator/net/tls_cert.h"
+#include "activator/net/tls_session.h"
 #include "activator/net/tls_state.h"
 #include "activator/net/tls_trust.h"
 #include "common/addr.h"
@@ -71,6 +72,7 @@ static struct {
 	struct tls *tls;
 	struct activator_conf conf;
 	struct tls_trust *trust;
+	struct tls_session *kept; /* of instances */
 	struct addr addr;
 	SSL_CTX *client, *instance;
 	int64_t now;
@@ -624,7 +626,7 @@ side_open(struct side *s, int version)
 	s->is_stream_open = true;
 	if (is_instance) {
 		SSL_set_accept_state(s->peer);
-		tls_connect(world.tls, &s->io, world.trust, &world.addr, false);
+		tls_connect(world.tls, &s->io, world.trust, &world.addr, false, &world.kept);
 		io_yield(&s->io);
 	} else {
 		SSL_set_connect_state(s->peer);
@@ -817,6 +819,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	run(data + 1, size - 1, data[0] / 2 % 2 == 0 ? TLS1_3_VERSION : TLS1_2_VERSION);
 	for (i = 0; i < SIDES; i++)
 		side_fini(&sides[i]);
+	tls_session_free(&world.kept);
 	loop_once(world.loop, true);
 	CHECK(atomic_load(&tls_counters(world.tls)->under_way) == 0);
 	ERR_clear_error();

@@ -802,6 +802,39 @@ service "%s" { hosts = {"%s"} revision "v1" { addresses = {"127.0.0.1:%d"} upstr
         assert "hostname mismatch" in text and "/no/such" in text
 
 
+def test_sessions_of_instances_are_resumed(tmp_path):
+    """Each request has a connection of its own: all but the first one of a worker resume."""
+    tls = Tls(tmp_path, "ours")
+    origin = TlsOrigin(origin_context(tls, "app", "app.internal"))
+    with running(tmp_path, """service "s" { hosts = {"s"} revision "v1" {
+        addresses = {"127.0.0.1:%d"} upstream_tls = yes upstream_ca = "%s"
+        upstream_name = "app.internal" upstream_idle_timeout = 0 } }""" % (
+            origin.port, tls.ca), workers=1) as s:
+        for i in range(4):
+            assert s.get("s", method="POST", body=b"%d" % i)[2] == b"%d" % i
+        assert s.metric("activator_upstream_tls_handshakes_total") == 4
+        assert s.metric("activator_upstream_tls_resumptions_total") == 3
+
+
+def test_changed_files_for_instances_are_used(tmp_path):
+    tls, other = Tls(tmp_path, "ours"), Tls(tmp_path, "other")
+    origin = TlsOrigin(origin_context(tls, "app", "app.internal"))
+    trusted = str(tmp_path / "trusted.pem")
+    shutil.copy(other.ca, trusted)
+    with running(tmp_path, """service "s" { hosts = {"s"} revision "v1" {
+        addresses = {"127.0.0.1:%d"} upstream_tls = yes upstream_ca = "%s"
+        upstream_name = "app.internal" upstream_idle_timeout = 0 } }""" % (
+            origin.port, trusted), activator="certificate_check = 100ms", workers=1) as s:
+        assert s.get("s", method="POST", body=b"a")[0] == 502
+        shutil.copy(tls.ca, trusted + ".new")
+        os.replace(trusted + ".new", trusted)
+        wait_until(lambda: s.get("s", method="POST", body=b"b")[0] == 200, what="the new authority")
+        with open(trusted, "w") as f:
+            f.write("no certificate\n")
+        wait_until(lambda: "those before stay in use" in s.activator.text(), what="the log line")
+        assert s.get("s", method="POST", body=b"c")[2] == b"c"
+
+
 def test_an_instance_that_answers_late_is_asked_by_tls(tmp_path):
     """The connection of the prober carries the parked request, once its handshake is over."""
     tls = Tls(tmp_path, "ours")

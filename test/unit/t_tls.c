@@ -16,6 +16,7 @@
 #include "activator/net/tls.h"
 #include "activator/net/tls_cert.h"
 #include "activator/net/tls_impl.h"
+#include "activator/net/tls_session.h"
 #include "activator/net/tls_state.h"
 #include "activator/net/tls_trust.h"
 #include "common/addr.h"
@@ -284,7 +285,7 @@ ticket_keys_rotate(void **state)
 
 /* --- streams --- */
 
-#define SIDES_MOST 8
+#define SIDES_MOST 16
 
 struct side {
 	struct io io;
@@ -490,35 +491,40 @@ add_side(struct world *w, size_t at)
 	return s;
 }
 
-/* A connection to an instance, by this version of TLS at most. */
-static struct side *
-add_instance(struct world *w, int version)
+/* What an instance speaks TLS with, by this version at most; *trust: what it proves. */
+static SSL_CTX *
+new_instance(int version, struct tls_trust **trust)
 {
 	struct certificate_conf pair = new_pair("instance", "DNS:instance.example", false);
 	char name[] = "instance.example";
 	const struct limits limits = {
 		.upstream_tls = true, .upstream_ca = pair.chain, .upstream_name = name};
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-	struct tls_trust *trust;
-	struct addr addr;
 	const char *key;
-	struct side *s;
 	struct err e;
 
 	assert_int_equal(SSL_CTX_use_certificate_file(ctx, pair.chain, SSL_FILETYPE_PEM), 1);
 	assert_int_equal(SSL_CTX_use_PrivateKey_file(ctx, pair.key, SSL_FILETYPE_PEM), 1);
 	SSL_CTX_set_max_proto_version(ctx, version);
-	trust = tls_trust_load(&limits, NULL, &key, &e);
-	assert_non_null(trust);
-	assert_int_equal(addr_set(&addr, "127.0.0.1", 1, &e), 0);
-	s = open_side(w, ctx);
+	*trust = tls_trust_load(&limits, NULL, &key, &e);
+	assert_non_null(*trust);
+	free_pair(&pair);
+	return ctx;
+}
+
+/* A connection to it, at port 1 of this machine. */
+static struct side *
+add_instance(struct world *w, SSL_CTX *ctx, const struct tls_trust *trust,
+	     struct tls_session **kept)
+{
+	static struct addr addr;
+	struct side *s = open_side(w, ctx);
+
+	assert_int_equal(addr_set(&addr, "127.0.0.1", 1, NULL), 0);
 	s->is_client = true;
 	SSL_set_accept_state(s->peer);
-	tls_connect(w->tls[0], &s->io, trust, &addr, false);
+	tls_connect(w->tls[0], &s->io, trust, &addr, false, kept);
 	io_yield(&s->io);
-	tls_trust_unref(&trust);
-	SSL_CTX_free(ctx);
-	free_pair(&pair);
 	return s;
 }
 
@@ -755,7 +761,9 @@ bytes_behind_a_handshake_are_read(void **state)
 	(void)state;
 	for (i = 0; i < ARRAY_LEN(versions); i++) {
 		struct world *w = make();
-		struct side *s = add_instance(w, versions[i]);
+		struct tls_trust *trust;
+		SSL_CTX *ctx = new_instance(versions[i], &trust);
+		struct side *s = add_instance(w, ctx, trust, NULL);
 		int n;
 
 		for (n = 0; n < 50 && SSL_do_handshake(s->peer) != 1; n++)
@@ -764,7 +772,92 @@ bytes_behind_a_handshake_are_read(void **state)
 		assert_int_equal(s->got_n, 8);
 		assert_int_equal(s->end, IO_NOTHING);
 		end(&w);
+		SSL_CTX_free(ctx);
+		tls_trust_unref(&trust);
 	}
+}
+
+/* Is the handshake of a further connection one with the session that was kept? */
+static bool
+is_resumed(struct world *w, SSL_CTX *ctx, const struct tls_trust *trust, struct tls_session **kept)
+{
+	struct side *s = add_instance(w, ctx, trust, kept);
+
+	assert_true(shake_hands(s));
+	peer_says(s, "tickets come before this");
+	assert_int_equal(s->got_n, 24);
+	assert_int_equal(SSL_session_reused(s->peer), tls_is_resumed(&s->io));
+	return tls_is_resumed(&s->io);
+}
+
+/* A further connection to an instance resumes its session, if the instance has to prove the same.
+ */
+static void
+sessions_of_instances_are_resumed(void **state)
+{
+	static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(versions); i++) {
+		struct world *w = make();
+		struct tls_session *kept = NULL;
+		struct tls_trust *trust, *other;
+		SSL_CTX *ctx = new_instance(versions[i], &trust), *again;
+
+		assert_false(is_resumed(w, ctx, trust, &kept));
+		assert_non_null(kept);
+		assert_true(is_resumed(w, ctx, trust, &kept));
+		assert_true(is_resumed(w, ctx, trust, &kept)); /* the ticket is a new one */
+		again = new_instance(versions[i], &other);
+		assert_false(is_resumed(w, again, other, &kept));
+		assert_true(is_resumed(w, again, other, &kept));
+		assert_false(is_resumed(w, ctx, trust, &kept));
+		tls_session_free(&kept);
+		assert_false(is_resumed(w, ctx, trust, &kept));
+		tls_session_free(&kept);
+		end(&w);
+		SSL_CTX_free(ctx);
+		SSL_CTX_free(again);
+		tls_trust_unref(&trust);
+		tls_trust_unref(&other);
+	}
+}
+
+/* Handshakes with instances have the budget of handshakes, and are counted. */
+static void
+handshakes_with_instances_share_a_budget(void **state)
+{
+	struct world *w = make();
+	struct tls_trust *trust;
+	SSL_CTX *ctx = new_instance(TLS1_3_VERSION, &trust);
+	struct side *sides[4];
+	size_t i, done = 0, before, rounds;
+
+	(void)state;
+	w->conf.tls_handshake_budget = 0;
+	for (i = 0; i < ARRAY_LEN(sides); i++) {
+		assert_false(tls_is_crowded(w->tls[0]));
+		sides[i] = add_instance(w, ctx, trust, NULL);
+	}
+	assert_true(tls_is_crowded(w->tls[0]));
+	for (rounds = 0; done < ARRAY_LEN(sides) && rounds < 20; rounds++) {
+		before = done;
+		loop_once(w->loop, true);
+		for (i = 0, done = 0; i < ARRAY_LEN(sides); i++) {
+			char byte;
+
+			done += recv(sides[i]->peer_fd, &byte, 1, MSG_PEEK) == 1;
+		}
+		assert_true(done <= before + 1);
+	}
+	assert_int_equal(done, ARRAY_LEN(sides));
+	for (i = 0; i < ARRAY_LEN(sides); i++)
+		assert_true(shake_hands(sides[i]));
+	assert_int_equal(atomic_load(&tls_counters(w->tls[0])->under_way), 0);
+	end(&w);
+	SSL_CTX_free(ctx);
+	tls_trust_unref(&trust);
 }
 
 /* A new key, which the peer may send at any time, is no byte. */
@@ -1388,6 +1481,8 @@ main(void)
 		cmocka_unit_test(much_is_read_in_order),
 		cmocka_unit_test(an_end_is_told_from_a_cut),
 		cmocka_unit_test(bytes_behind_a_handshake_are_read),
+		cmocka_unit_test(sessions_of_instances_are_resumed),
+		cmocka_unit_test(handshakes_with_instances_share_a_budget),
 		cmocka_unit_test(unasked_records_are_no_bytes),
 		cmocka_unit_test(renegotiation_is_refused),
 		cmocka_unit_test(key_updates_without_data_are_refused),
