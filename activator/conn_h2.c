@@ -9,6 +9,7 @@
 #include "activator/call.h"
 #include "activator/deadline.h"
 #include "activator/dispatch.h"
+#include "activator/http/grpc.h"
 #include "activator/net/tls.h"
 #include "common/clk.h"
 
@@ -214,6 +215,29 @@ terminate(struct conn_h2 *h2, enum h2_ended why, enum h2_code code)
 	conn_h2_want_write(h2);
 }
 
+/* Does the head say that its client speaks gRPC?  Its names are in lower case. */
+static bool
+says_grpc(const struct h2_stream *st)
+{
+	static const char name[] = "\ncontent-type: ";
+	const char *at = memmem(st->head, st->head_n, name, sizeof name - 1), *end;
+
+	if (at == NULL)
+		return false;
+	at += sizeof name - 1;
+	end = memchr(at, '\r', st->head_n - (size_t)(at - st->head));
+	return end != NULL && grpc_is_content_type(at, (size_t)(end - at));
+}
+
+/* The head is not passed on, nor parsed: the client is answered as well as it can be known. */
+static void
+refuse_head(struct h2_stream *st, enum outcome out)
+{
+	access_note_raw(st->x, st->head, st->head_n);
+	st->x->is_grpc = says_grpc(st);
+	xfer_refuse(st->x, out, NULL);
+}
+
 /* Its head is st->head. */
 static void
 read_request(struct h2_stream *st)
@@ -225,8 +249,7 @@ read_request(struct h2_stream *st)
 
 	x->is_head_method = strncmp(st->head, "HEAD ", 5) == 0; /* also if the rest is malformed */
 	if (st->head_n > l->max_head) {
-		access_note_raw(x, st->head, st->head_n);
-		xfer_refuse(x, OUT_HEAD_TOO_LARGE, NULL);
+		refuse_head(st, OUT_HEAD_TOO_LARGE);
 		return;
 	}
 	switch (h1_split_request(&w->head, st->head, st->head_n, l->max_fields)) {
@@ -234,12 +257,10 @@ read_request(struct h2_stream *st)
 		arrive_request(x, st->head, st->head_n);
 		break;
 	case H1_FIELDS:
-		access_note_raw(x, st->head, st->head_n);
-		xfer_refuse(x, OUT_HEAD_TOO_LARGE, NULL);
+		refuse_head(st, OUT_HEAD_TOO_LARGE);
 		break;
 	default:
-		access_note_raw(x, st->head, st->head_n);
-		xfer_refuse(x, OUT_BAD_REQUEST, NULL);
+		refuse_head(st, OUT_BAD_REQUEST);
 	}
 }
 

@@ -113,6 +113,13 @@ def test_queue_full(stack, client):
                what="the queue to forget it")
 
 
+@pytest.mark.parametrize("fields", [[("x-a", "y" * 20000)],
+                                    [("x-%d" % i, "y") for i in range(101)]])
+def test_heads_that_are_refused_before_they_are_parsed(client, fields):
+    r = client.response(call(client, fields=fields))
+    check(r, 8, "head_too_large")
+
+
 @pytest.mark.parametrize("kind", ["application/grpc", "application/grpc+proto",
                                   "application/grpc;charset=utf-8"])
 def test_content_types(client, kind):
