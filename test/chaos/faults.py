@@ -19,10 +19,10 @@ import subprocess
 import time
 
 from chaos import members
-from helpers import BUILD, WAIT_S
+from helpers import BUILD, SLOW, WAIT_S
 
 SKIPPED, NOT_YET = object(), object()
-LATE_S = 5  # what instances have lost is noticed by then, also by a program that was frozen
+LATE_S = 15 * SLOW  # what instances have lost is noticed by then, also by a program that was frozen
 
 Fault = collections.namedtuple("Fault", "name weight hold targets do may whose since after_s")
 FAULTS = {}
