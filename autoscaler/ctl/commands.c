@@ -376,7 +376,8 @@ run_deploy(const struct ctl_options *o, char *const *arguments, int n)
 	if (o->wait_ns > 0)
 		status = try_deploy(o, &r, &is_new);
 	if (is_new) {
-		memcpy(options, o->sent, o->sent_n * sizeof *options);
+		if (o->sent_n > 0)
+			memcpy(options, o->sent, o->sent_n * sizeof *options);
 		options[o->sent_n] = made;
 		r.options = options;
 		r.options_n = o->sent_n + 1;
