@@ -335,16 +335,24 @@ drain_replaced(struct scaledown *s, struct scaled_revision *rev)
 	}
 }
 
-/* Where the platform stores the scale, a lower one stops an instance only if there are as many as
- * before: else it means that fewer are to be started. */
+/* Where the platform stores the scale, it chooses which instances a lower one stops.  If there are
+ * fewer than it says, it stops none; and whatever they cost, those that are not ready go before all
+ * others. */
 static bool
 can_end(const struct scaled_revision *rev)
 {
 	uint32_t n = 0;
 	size_t i;
 
-	for (i = 0; i < rev->instances.n; i++)
-		n += instances_is_lasting(&rev->instances.v[i]);
+	for (i = 0; rev->has_scale && i < rev->instances.n; i++) {
+		const struct scaled_instance *at = &rev->instances.v[i];
+
+		if (!instances_is_lasting(at))
+			continue;
+		n++;
+		if (at->ending == ENDING_NOT && at->state != INSTANCE_READY)
+			return false;
+	}
 	return !rev->has_scale || n >= rev->scale_sent;
 }
 
