@@ -175,7 +175,7 @@ holdings_is_spent(const struct holdings *l, const char *instance)
 	if (l->max_requests == 0 || inst == NULL || !inst->is_counted || inst->uses > 0)
 		return false;
 	for (i = 0; i < l->holders_n; i++)
-		if (inst->v[i].bound > 0)
+		if (inst->v[i].bound > 0 && !(inst->v[i].has_uses && inst->v[i].given == 0))
 			return false;
 	return true;
 }
