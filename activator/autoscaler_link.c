@@ -609,6 +609,21 @@ on_end(struct autoscaler_link *al, struct msg *m)
 		al->ops->on_described(al->arg);
 }
 
+/* The autoscaler lists instances that are spent: when they were reported, it may not have known
+ * them yet, as it had just started. */
+static void
+report_spent_again(struct autoscaler_link *al, const struct revision *rev)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&rev->instances, node, tmp) {
+		struct instance *inst = container_of(node, struct instance, node);
+
+		if (inst->spent_reported == SPENT_ALL && inst->state != INSTANCE_STOPPING)
+			report_known(al, inst);
+	}
+}
+
 static void
 on_instances(struct autoscaler_link *al, struct msg *m)
 {
@@ -616,8 +631,10 @@ on_instances(struct autoscaler_link *al, struct msg *m)
 	struct revision *rev = registry_find_revision(al->registry, update->revision);
 
 	registry_update_instances(al->registry, update);
-	if (rev != NULL)
+	if (rev != NULL) {
 		share_link_step(&al->shares, rev);
+		report_spent_again(al, rev);
+	}
 	if (rev != NULL && rev->demand_tracker != NULL) {
 		struct demand_tracker *t = rev->demand_tracker;
 
