@@ -15,6 +15,7 @@
 #include "autoscaler/reconcile/hub.h"
 #include "autoscaler/reconcile/learned.h"
 #include "autoscaler/relaunch.h"
+#include "autoscaler/rollouts.h"
 #include "autoscaler/services.h"
 #include "autoscaler/status.h"
 #include "autoscaler/usage/ledger.h"
@@ -51,6 +52,7 @@ struct autoscaler {
 	int64_t saved_ns;
 	struct hub *hub;
 	struct version_store *store; /* NULL: it cannot be read */
+	struct rollouts *rollouts;
 	struct ctl_commands *ctl_commands;
 	struct ctl_server *ctl; /* NULL: the control socket could not be opened */
 	struct admin *admin;
@@ -164,6 +166,7 @@ on_activator_up(struct hub_peer *p, void *arg, struct err *e)
 		return -1;
 	log_info(NULL, "activator connected", "activator=%s pid=%d uid=%d", p->id, (int)p->pid,
 		 (int)p->uid);
+	rollouts_link_up(a->rollouts);
 	services_describe(a->services, line_to_one, p);
 	reconcile_peer_up(a->reconcile, p->serial, p->id, p->has_shares);
 	return 0;
@@ -181,6 +184,8 @@ on_message(struct hub_peer *p, const struct msg *m, void *arg)
 	}
 	update_ledger(a);
 	ledger_message(a->ledger, p->serial, m);
+	if (m->type == MSG_STATS)
+		rollouts_report(a->rollouts, p->id, &m->u.stats);
 	reconcile_message(a->reconcile, p->serial, m);
 }
 
@@ -204,6 +209,8 @@ on_activator_down(struct hub_peer *p, const char *why, void *arg)
 	log_warn(NULL, "activator disconnected", "activator=%s why=%s", p->id, why);
 	ctl_commands_peer_down(a->ctl_commands, p->serial);
 	ledger_peer_down(a->ledger, p->serial);
+	if (!has_another(a, p))
+		rollouts_link_down(a->rollouts, p->id);
 	reconcile_peer_down(a->reconcile, p->serial);
 	if (!has_another(a, p))
 		activators_down(a->activators, p->id);
@@ -386,6 +393,7 @@ on_tick(void *arg)
 	update_ledger(a);
 	ledger_tick(a->ledger);
 	reconcile_tick(a->reconcile);
+	rollouts_tick(a->rollouts);
 	begin_chores(a, now);
 	if (a->linger_ns != 0 && (now >= a->linger_ns || !is_needed(a))) {
 		stop(a);
@@ -589,6 +597,7 @@ facts_of(const struct autoscaler *a)
 		.reconcile = a->reconcile,
 		.hub = a->hub,
 		.ledger = a->ledger,
+		.rollouts = a->rollouts,
 		.is_stopping = a->is_stopping,
 		.upgrade_failures = a->relaunch == NULL ? 0 : relaunch_failures(a->relaunch)};
 }
@@ -689,6 +698,17 @@ static const struct ctl_backend ctl_backend = {.facts = get_facts,
 					       .reload = reload_for_ctl,
 					       .stored = on_stored};
 
+static void
+keep_warm(struct scaled_revision *rev, uint32_t n, void *arg)
+{
+	struct autoscaler *a = arg;
+
+	reconcile_warm(a->reconcile, rev, n);
+}
+
+static const struct rollouts_ops rollouts_ops = {
+	.facts = get_facts, .warm = keep_warm, .stored = on_stored};
+
 /* Without the store all else works. */
 static void
 open_store(struct autoscaler *a)
@@ -752,6 +772,7 @@ open_all(struct autoscaler *a, struct err *e)
 					 });
 	a->saved_ns = clk_now();
 	open_store(a);
+	a->rollouts = rollouts_new(&rollouts_ops, a);
 	if (open_drivers(a, e) < 0)
 		return -1;
 	services_start(a->services, &(struct services_parts){.reconcile = a->reconcile,
@@ -862,6 +883,7 @@ control_close(struct autoscaler **ap)
 	is_relaunched = a->is_relaunched;
 	ctl_server_close(&a->ctl);
 	ctl_commands_free(&a->ctl_commands);
+	rollouts_free(&a->rollouts);
 	hub_close(&a->hub);
 	admin_close(&a->admin);
 	loop_settle(a->loop); /* while what drivers report has a receiver */

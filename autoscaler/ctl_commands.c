@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "autoscaler/ctl_logs.h"
+#include "autoscaler/ctl_rollouts.h"
 #include "autoscaler/ctl_target.h"
 #include "autoscaler/ctl_usage.h"
 #include "autoscaler/ctl_versions.h"
@@ -30,7 +31,7 @@ struct ctl_commands {
 };
 
 /* What a job waits for. */
-enum goal { GOAL_RESULTS, GOAL_AWAKE, GOAL_ASLEEP };
+enum goal { GOAL_RESULTS, GOAL_AWAKE, GOAL_ASLEEP, GOAL_ROLLOUT };
 
 /* An activator that was sent a command. */
 struct asked_activator {
@@ -53,6 +54,8 @@ struct job {
 	struct asked_activator *asked;
 	size_t asked_n, done_n, failed_n;
 	char *summary; /* what the autoscaler itself has done */
+	/* GOAL_ROLLOUT */
+	uint64_t rollout;
 };
 
 static struct facts
@@ -482,6 +485,29 @@ on_upgrade(struct ctl_commands *c, struct ctl_request *r)
 		ask_activators(c, r, "upgrade", xstrdup("upgrade"));
 }
 
+/* Has the rollout ended? */
+static void
+look_at_rollout(struct job *job)
+{
+	const struct facts f = facts_of(job->all);
+	struct ctl_request *r = job->request;
+	enum ctl_status status;
+	char *message, *next;
+
+	if (!ctl_rollouts_is_over(r, &f, job->rollout, &status, &message)) {
+		ctl_progress(r, message);
+		loop_timer_set(&job->timer, LOOK_EVERY);
+	} else {
+		next = status == CTL_OK
+			       ? NULL
+			       : xasprintf("activatorctl rollout status %s", ctl_asked(r)->name);
+		job_free(job);
+		ctl_done(r, status, next, "%s", message);
+		free(next);
+	}
+	free(message);
+}
+
 static void
 on_look(void *arg)
 {
@@ -489,6 +515,8 @@ on_look(void *arg)
 
 	if (job->goal == GOAL_RESULTS)
 		look_at_results(job);
+	else if (job->goal == GOAL_ROLLOUT)
+		look_at_rollout(job);
 	else
 		look(job);
 }
@@ -555,6 +583,22 @@ on_change(struct ctl_commands *c, struct ctl_request *r)
 }
 
 static void
+on_rollout(struct ctl_commands *c, struct ctl_request *r)
+{
+	const struct facts f = facts_of(c);
+	struct job *job;
+	uint64_t id;
+
+	if (ctl_rollouts_change(r, &f, &id))
+		c->backend->stored(c->arg);
+	if (id == 0)
+		return;
+	job = job_new(c, r, GOAL_ROLLOUT);
+	job->rollout = id;
+	look_at_rollout(job);
+}
+
+static void
 on_export(struct ctl_commands *c, struct ctl_request *r)
 {
 	const struct facts f = facts_of(c);
@@ -605,7 +649,7 @@ static const struct {
 	{"wait", on_wait},     {"reload", on_reload},	  {"upgrade", on_upgrade},
 	{"deploy", on_change}, {"traffic", on_change},	  {"rollback", on_change},
 	{"delete", on_change}, {"apply", on_change},	  {"export", on_export},
-	{"logs", on_logs},     {"usage", on_usage},
+	{"logs", on_logs},     {"usage", on_usage},	  {"rollout", on_rollout},
 };
 
 static void

@@ -27,8 +27,8 @@ now_s(void)
 	return clk_wall() / CLK_S;
 }
 
-static void
-refuse(struct ctl_request *r, const struct err *e)
+void
+ctl_versions_refuse(struct ctl_request *r, const struct err *e)
 {
 	enum ctl_status status = e->code == ENOENT ? CTL_NOT_FOUND : CTL_FAILED;
 	const char *next = NULL;
@@ -166,8 +166,8 @@ check_service(struct ctl_request *r, const struct facts *f, const struct stored_
 }
 
 /* The service that the request names, from the store.  NULL: the request is done. */
-static struct stored_service *
-take_copy(struct ctl_request *r, const struct facts *f, const char *name)
+struct stored_service *
+ctl_versions_copy(struct ctl_request *r, const struct facts *f, const char *name)
 {
 	const struct stored_service *s;
 
@@ -222,19 +222,34 @@ collect(const struct facts *f, struct stored_service *s)
 		log_info(NULL, "old revisions removed", "service=%s revisions=%zu", s->name, n);
 }
 
-/* Check and commit; s is taken over.  False: the request is done. */
-static bool
-commit(struct ctl_request *r, const struct facts *f, struct stored_service *s)
+/* What was asked for ends a rollout that it gets in the way of. */
+static void
+note_by_hand(const struct ctl_request *r, const struct facts *f, struct stored_service *s)
+{
+	bool was_active = rollout_is_active(s->rollout);
+
+	if (strcmp(ctl_asked(r)->command, "rollout") == 0)
+		return;
+	model_by_hand(s, version_store_find(f->store, s->name), ctl_asked(r)->command, now_s());
+	if (was_active && !rollout_is_active(s->rollout))
+		log_warn(NULL, "rollout ended: a command has set the percents",
+			 "service=%s revision=%s at_percent=%u command=%s", s->name, s->rollout->to,
+			 rollout_percent(s->rollout), ctl_asked(r)->command);
+}
+
+bool
+ctl_versions_commit(struct ctl_request *r, const struct facts *f, struct stored_service *s)
 {
 	struct err e = {0};
 
+	note_by_hand(r, f, s);
 	collect(f, s);
 	if (check_service(r, f, s) < 0) {
 		stored_service_free(&s);
 		return false;
 	}
 	if (version_store_put(f->store, &s, &e) < 0) {
-		refuse(r, &e);
+		ctl_versions_refuse(r, &e);
 		return false;
 	}
 	return true;
@@ -287,6 +302,12 @@ read_percent(struct ctl_request *r, int *percent)
 	return 0;
 }
 
+static const char *
+rollout_note(const struct stored_service *s)
+{
+	return s->has_replaced_rollout ? "; this has ended the rollout that was under way" : "";
+}
+
 static void
 report_deploy(struct ctl_request *r, const struct stored_service *s, const char *revision,
 	      bool is_new)
@@ -301,9 +322,10 @@ report_deploy(struct ctl_request *r, const struct stored_service *s, const char 
 	jput_u64(j, "latest_percent", rev->latest);
 	jput_string_if(j, "tag", rev->tag);
 	ctl_line_end(r);
-	ctl_done(r, CTL_OK, NULL, "%s/%s %s and gets %u%% of the traffic%s%s", s->name, revision,
+	ctl_done(r, CTL_OK, NULL, "%s/%s %s and gets %u%% of the traffic%s%s%s", s->name, revision,
 		 is_new ? "is made" : "has this template already", rev->percent,
-		 rev->tag == NULL ? "" : ", with the tag ", rev->tag == NULL ? "" : rev->tag);
+		 rev->tag == NULL ? "" : ", with the tag ", rev->tag == NULL ? "" : rev->tag,
+		 rollout_note(s));
 }
 
 /* Change s as asked; the name of the revision, the caller's, or NULL: the request is done. */
@@ -327,7 +349,7 @@ deploy_into(struct ctl_request *r, const struct conf_section *service, struct st
 	if (read_percent(r, &d.percent) == 0) {
 		rev = model_deploy(s, &d, is_new, &e);
 		if (rev == NULL)
-			refuse(r, &e);
+			ctl_versions_refuse(r, &e);
 		else
 			rev->is_tried = ctl_option(r, "try", 0) != NULL;
 	}
@@ -373,7 +395,7 @@ deploy(struct ctl_request *r, const struct facts *f, const char *name)
 			   ? NULL
 			   : deploy_into(r, service, s, &is_new);
 	if (revision != NULL)
-		is_done = commit(r, f, s);
+		is_done = ctl_versions_commit(r, f, s);
 	else
 		stored_service_free(&s);
 	if (is_done) /* `made`: it was made a moment ago, to be tried */
@@ -459,7 +481,7 @@ report_traffic(struct ctl_request *r, const struct stored_service *s)
 				    rev->latest > 0 && rev->tag != NULL ? ", " : "",
 				    rev->tag == NULL ? "" : rev->tag);
 	}
-	ctl_done(r, CTL_OK, NULL, "%s: %s", s->name, strbuf_str(&text));
+	ctl_done(r, CTL_OK, NULL, "%s: %s%s", s->name, strbuf_str(&text), rollout_note(s));
 	strbuf_fini(&text);
 }
 
@@ -468,7 +490,7 @@ static bool
 change_route(struct ctl_request *r, const struct facts *f, const char *name,
 	     int (*change)(struct ctl_request *, struct stored_service *, struct err *))
 {
-	struct stored_service *s = take_copy(r, f, name);
+	struct stored_service *s = ctl_versions_copy(r, f, name);
 	struct err e = {0};
 
 	if (s == NULL)
@@ -479,10 +501,10 @@ change_route(struct ctl_request *r, const struct facts *f, const char *name,
 	}
 	if (change(r, s, &e) < 0) {
 		stored_service_free(&s);
-		refuse(r, &e);
+		ctl_versions_refuse(r, &e);
 		return false;
 	}
-	if (!commit(r, f, s))
+	if (!ctl_versions_commit(r, f, s))
 		return false;
 	report_traffic(r, version_store_find(f->store, name));
 	return true;
@@ -530,7 +552,7 @@ static bool delete (struct ctl_request *r, const struct facts *f, const char *na
 		return false;
 	}
 	if (version_store_remove(f->store, name, &e) < 0) {
-		refuse(r, &e);
+		ctl_versions_refuse(r, &e);
 		return false;
 	}
 	ctl_done(r, CTL_OK, NULL, "%s is deleted: its instances end once they are idle", name);
@@ -630,7 +652,7 @@ merge(struct ctl_request *r, const struct facts *f, const struct conf_section *s
 	text_replace(&s->body, strbuf_str(&body));
 	strbuf_fini(&body);
 	if (merge_revisions(s, section, &e) < 0 || merge_route(s, section, &e) < 0) {
-		refuse(r, &e);
+		ctl_versions_refuse(r, &e);
 		stored_service_free(&s);
 		return NULL;
 	}
@@ -681,6 +703,14 @@ describe_change(const struct stored_service *old, const struct stored_service *n
 	return strbuf_take(&text);
 }
 
+static int
+put_by_hand(const struct ctl_request *r, const struct facts *f, struct stored_service **s,
+	    struct err *e)
+{
+	note_by_hand(r, f, *s);
+	return version_store_put(f->store, s, e);
+}
+
 /* Commit what differs; the array's services are taken over.  Returns how many were. */
 static size_t
 apply_all(struct ctl_request *r, const struct facts *f, struct stored_service **v, size_t n,
@@ -699,7 +729,7 @@ apply_all(struct ctl_request *r, const struct facts *f, struct stored_service **
 		} else if (is_dry) {
 			put_applied(r, name, true, change);
 			stored_service_free(&v[i]);
-		} else if (version_store_put(f->store, &v[i], &e) == 0) {
+		} else if (put_by_hand(r, f, &v[i], &e) == 0) {
 			put_applied(r, name, true, change);
 			changed++;
 		} else {
@@ -711,7 +741,7 @@ apply_all(struct ctl_request *r, const struct facts *f, struct stored_service **
 		free(name);
 	}
 	if (e.text[0] != '\0')
-		refuse(r, &e);
+		ctl_versions_refuse(r, &e);
 	else
 		ctl_done(r, CTL_OK, NULL, "%zu of %zu service%s changed%s", changed, n,
 			 n == 1 ? "" : "s", is_dry ? " (dry run)" : "");

@@ -7,9 +7,20 @@
 #include "autoscaler/ctl_server.h"
 
 struct facts;
+struct stored_service;
 
 /* Carry out the command of the request, and end it.  True: the store has changed. */
 NODISCARD bool ctl_versions_change(struct ctl_request *, const struct facts *);
+/* What other commands of the store need.  A copy of a stored service, to change; NULL: there is
+ * none that may be changed, and the request is done. */
+NODISCARD struct stored_service *ctl_versions_copy(struct ctl_request *, const struct facts *,
+						   const char *name);
+/* Check the changed copy and commit it; it is taken over.  False: the request is done. */
+NODISCARD bool ctl_versions_commit(struct ctl_request *, const struct facts *,
+				   struct stored_service *);
+/* End the request with an error. */
+void ctl_versions_refuse(struct ctl_request *, const struct err *);
+
 void ctl_versions_export(struct ctl_request *, const struct facts *);
 
 #endif

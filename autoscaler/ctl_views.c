@@ -6,6 +6,7 @@
 
 #include "autoscaler/facts.h"
 #include "autoscaler/reconcile/hub.h"
+#include "autoscaler/rollouts.h"
 #include "autoscaler/services.h"
 #include "autoscaler/share_view.h"
 #include "autoscaler/versions/store.h"
@@ -164,6 +165,22 @@ put_observed(struct jput *j, const struct scaled_revision *rev)
 	jput_string_if(j, "held_by", scaled_holder(rev));
 }
 
+/* Why a rollout to it has gone back. */
+static void
+put_rejected(struct jput *j, const struct facts *f, const struct service_conf *service,
+	     const char *revision)
+{
+	const struct stored_service *stored = services_source_of(f->services, service) ==
+							      SERVICES_OF_STORE
+						      ? version_store_find(f->store, service->name)
+						      : NULL;
+	const struct stored_revision *r = stored == NULL ? NULL
+							 : stored_service_find(stored, revision);
+
+	if (r != NULL)
+		jput_string_if(j, "rejected", r->rejected);
+}
+
 static void
 put_revision(struct jput *j, const struct facts *f, const struct service_conf *service,
 	     const struct revision_conf *conf, bool is_whole)
@@ -177,6 +194,7 @@ put_revision(struct jput *j, const struct facts *f, const struct service_conf *s
 	put_launch(j, conf);
 	if (rev != NULL)
 		put_observed(j, rev);
+	put_rejected(j, f, service, conf->name);
 	if (is_whole)
 		put_settings(j, conf);
 	if (is_whole && services_source_of(f->services, service) == SERVICES_OF_FILE)
@@ -202,6 +220,7 @@ put_inactive(struct jput *j, const struct stored_service *service, const struct 
 	jput_array(j, "tags");
 	jput_array_end(j);
 	jput_string(j, "state", "inactive");
+	jput_string_if(j, "rejected", r->rejected);
 	jput_object_end(j);
 	free(name);
 }
@@ -234,6 +253,11 @@ ctl_put_service(struct jput *j, const struct facts *f, const struct service_conf
 	}
 	jput_string_if(j, "owner", service->owner);
 	jput_string_if(j, "cost_center", service->cost_center);
+	if (stored != NULL && stored->rollout != NULL) {
+		jput_object(j, "rollout");
+		rollouts_put(f->rollouts, stored, j);
+		jput_object_end(j);
+	}
 	jput_array(j, "revisions");
 	for (i = 0; i < service->revisions_n; i++)
 		put_revision(j, f, service, &service->revisions[i], is_whole);

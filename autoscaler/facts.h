@@ -9,6 +9,7 @@
 
 struct hub;
 struct ledger;
+struct rollouts;
 struct services;
 struct version_store;
 
@@ -26,6 +27,7 @@ struct facts {
 	const struct reconcile *reconcile;
 	struct hub *hub;
 	struct ledger *ledger;
+	const struct rollouts *rollouts;
 	bool is_stopping;
 };
 

@@ -4,7 +4,9 @@
 
 #include "autoscaler/facts.h"
 #include "autoscaler/reconcile/hub.h"
+#include "autoscaler/rollouts.h"
 #include "autoscaler/usage/ledger.h"
+#include "autoscaler/versions/store.h"
 #include "common/clk.h"
 #include "common/daemon.h"
 #include "common/log.h"
@@ -303,6 +305,37 @@ put_cold_starts(struct strbuf *b, const struct reconcile *r)
 	}
 }
 
+static void
+put_rollouts(struct strbuf *b, const struct facts *f)
+{
+	static const enum rollout_state results[] = {ROLLOUT_DONE, ROLLOUT_ABORTED,
+						     ROLLOUT_REPLACED};
+	size_t n = f->store == NULL ? 0 : version_store_n(f->store), i;
+	int id;
+
+	metric_head(b, &defs[M_ROLLOUTS]);
+	for (i = 0; i < ARRAY_LEN(results); i++) {
+		const char *labels[] = {rollout_state_name(results[i])};
+
+		metric_sample(b, &defs[M_ROLLOUTS], labels,
+			      (double)rollouts_ended(f->rollouts, results[i]));
+	}
+	for (id = M_ROLLOUT_PERCENT; id <= M_ROLLOUT_HELD; id++) {
+		metric_head(b, &defs[id]);
+		for (i = 0; i < n; i++) {
+			const struct stored_service *s = version_store_at(f->store, i);
+
+			if (!rollout_is_active(s->rollout))
+				continue;
+			const char *labels[] = {s->name, s->rollout->to};
+
+			metric_sample(b, &defs[id], labels,
+				      id == M_ROLLOUT_PERCENT ? rollout_percent(s->rollout)
+							      : rollouts_is_held(f->rollouts, s));
+		}
+	}
+}
+
 void
 metrics_write(struct strbuf *b, const struct facts *f)
 {
@@ -311,6 +344,7 @@ metrics_write(struct strbuf *b, const struct facts *f)
 	put_process(b, f);
 	put_journal(b, f->ledger);
 	put_platform(b, f->platform);
+	put_rollouts(b, f);
 	put_decisions(b, f->reconcile);
 	put_revisions(b, f->reconcile);
 	for (id = M_INSTANCE_SECONDS; id <= M_MEMORY_SECONDS; id++)

@@ -52,6 +52,8 @@
 	X(ZERO_DISABLED, "idle, but enable_scale_to_zero = no")                                    \
 	X(WOKEN, "an operator has asked for an instance (activatorctl wake)")                      \
 	X(ASLEEP, "an operator has put it to sleep (activatorctl sleep), until a request comes")   \
+	X(ROLLOUT,                                                                                 \
+	  "a rollout keeps instances for the percent that the revision gets (activatorctl)")       \
 	X(HELD, "another client has set the number, and foreign_scale says to respect it")         \
 	X(UNHEARD, "an activator does not report: no instance is stopped on missing data")         \
 	X(LEAVING, "the conf file does not name it any more: it ends when it is empty")            \

@@ -47,6 +47,10 @@ static const struct {
 	{"generation", "generation", OPTION_GENERATION},
 	{"from", "from", OPTION_USAGE},
 	{"by", "by", OPTION_USAGE},
+	{"over", "over", OPTION_ROLLOUT},
+	{"steps", "steps", OPTION_ROLLOUT},
+	{"abort-if", "abort_if", OPTION_ROLLOUT},
+	{"min-requests", "min_requests", OPTION_ROLLOUT},
 };
 
 /* Short options, and long ones.  -f has no argument behind `logs`. */
@@ -209,6 +213,14 @@ put_command_help(const struct command *c)
 			"                       or cost_center, with a comma between\n");
 	if (c->options & OPTION_GENERATION)
 		out_text("      --generation N   only if it is the service's generation now\n");
+	if (c->options & OPTION_ROLLOUT)
+		out_text(
+			"      --over TIME      how long all steps take together: 10m\n"
+			"      --steps P,…      the percents (1,10,50,100)\n"
+			"      --abort-if BOUND go back if it is broken: errors>1%, 5xx>2x, p99>500ms,\n"
+			"                       p95>1.5x; may be repeated\n"
+			"      --min-requests N that it must have answered before each step (20 with\n"
+			"                       --abort-if, else 0)\n");
 	if (c->options & OPTION_TOP)
 		out_text("      --interval TIME  between two tables (1s)\n"
 			 "  -n NUMBER            how many tables; 0: until Ctrl-C\n");
@@ -558,7 +570,8 @@ check_options(const struct command *c, const struct arguments *a)
 		   {OPTION_LOGS, "--follow or --tail"},
 		   {OPTION_SINCE, "--since"},
 		   {OPTION_USAGE, "--from or --by"},
-		   {OPTION_GENERATION, "--generation"}};
+		   {OPTION_GENERATION, "--generation"},
+		   {OPTION_ROLLOUT, "--over, --steps, --abort-if or --min-requests"}};
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(all); i++)

@@ -177,6 +177,22 @@ add_revision(const struct jget *rev, void *arg)
 	free(state);
 }
 
+/* ", rollout paused", if one is under way. */
+static void
+add_rollout(const struct jget *service, struct strbuf *out)
+{
+	struct jget rollout;
+	struct err e;
+	char *state;
+
+	if (jget_object(service, "rollout", JGET_MAY, &rollout, &e) < 0 || rollout.json == NULL)
+		return;
+	state = session_text(&rollout, "state");
+	if (state != NULL && (strcmp(state, "running") == 0 || strcmp(state, "paused") == 0))
+		strbuf_addf(out, ", rollout %s", state);
+	free(state);
+}
+
 static void
 show_service_row(struct show *show, const struct jget *service)
 {
@@ -186,6 +202,7 @@ show_service_row(struct show *show, const struct jget *service)
 
 	strbuf_init(&s.traffic, 0);
 	each(service, "revisions", add_revision, &s);
+	add_rollout(service, &s.traffic);
 	out_cell(show->table, OUT_PLAIN, "%s", name);
 	out_cell(show->table, colour_of(s.state), "%s", s.state);
 	out_cell(show->table, OUT_PLAIN, "%lu/%lu", s.ready, s.wanted);
@@ -435,6 +452,98 @@ put_member(const struct jget *rev, const char *label, const char *key, enum out_
 	free(text);
 }
 
+/* --- a page of a rollout --- */
+
+static const char *
+ms_text(double ms, char out[NUMBER_TEXT])
+{
+	return ms < 0	     ? "-"
+	       : ms < 120000 ? known_text(ms / 1000, "s", out)
+			     : seconds_text(ms / 1000, out);
+}
+#define MS(ms) ms_text(ms, (char[NUMBER_TEXT]){0})
+
+/* "123 requests, 4 errors, p50 12.0ms, p99 80.1ms" */
+static void
+put_side(const struct jget *rollout, const char *label, const char *key)
+{
+	struct jget side;
+	struct err e;
+
+	if (jget_object(rollout, key, JGET_MAY, &side, &e) < 0 || side.json == NULL)
+		return;
+	out_printf("  %-12s%lu requests, %lu errors", label, whole(&side, "requests"),
+		   whole(&side, "errors"));
+	if (whole(&side, "requests") > 0)
+		out_printf(", p50 %s, p99 %s", KNOWN(session_number(&side, "p50_ms", -1), "ms"),
+			   KNOWN(session_number(&side, "p99_ms", -1), "ms"));
+	out_text("\n");
+}
+
+static void
+put_step(const struct jget *rollout)
+{
+	unsigned long step = whole(rollout, "step"), next = whole(rollout, "next_percent");
+	char *steps = session_list(rollout, "abort_if", ", ");
+	struct jget array;
+	struct err e;
+	size_t n = 0;
+
+	if (jget_array(rollout, "steps", JGET_MAY, &array, &n, &e) < 0)
+		n = 0;
+	out_printf("  %-12s%lu of %zu, %s of %s", "step", step, n,
+		   MS(session_number(rollout, "step_spent_ms", -1)),
+		   MS(session_number(rollout, "step_ms", -1)));
+	if (next > 0)
+		out_printf(", then %lu%%", next);
+	out_text("\n");
+	if (steps[0] != '\0')
+		out_printf("  %-12s%s\n", "abort if", steps);
+	free(steps);
+}
+
+static enum out_colour
+colour_of_rollout(const char *state)
+{
+	if (strcmp(state, "done") == 0)
+		return OUT_GREEN;
+	if (strcmp(state, "aborted") == 0)
+		return OUT_RED;
+	return strcmp(state, "running") == 0 ? OUT_PLAIN : OUT_YELLOW;
+}
+
+static void
+put_rollout(const struct jget *rollout)
+{
+	char *to = session_text(rollout, "to"), *state = session_text(rollout, "state");
+	const char *shown = state == NULL ? "unknown" : state;
+	bool is_held = session_bool(rollout, "held");
+
+	out_coloured(OUT_BOLD, "rollout     ");
+	out_printf("%s %lu%%, ", to == NULL ? "unknown" : to, whole(rollout, "percent"));
+	out_coloured(colour_of_rollout(shown), "%s", shown);
+	out_text("\n");
+	put_member(rollout, "why", "reason", OUT_RED);
+	if (strcmp(shown, "running") == 0 || strcmp(shown, "paused") == 0)
+		put_step(rollout);
+	put_member(rollout, is_held ? "held" : "waits for", "waits_for",
+		   is_held ? OUT_YELLOW : OUT_PLAIN);
+	put_side(rollout, "new", "new");
+	put_side(rollout, "old", "old");
+	free(to);
+	free(state);
+}
+
+static void
+put_rollout_of(const struct jget *service)
+{
+	struct jget rollout;
+	struct err e;
+
+	if (jget_object(service, "rollout", JGET_MAY, &rollout, &e) == 0 && rollout.json != NULL)
+		put_rollout(&rollout);
+}
+
 static void
 put_revision_page(const struct jget *rev, void *arg)
 {
@@ -455,6 +564,7 @@ put_revision_page(const struct jget *rev, void *arg)
 		put_limits(rev);
 		put_member(rev, "why", "why", OUT_PLAIN);
 		put_member(rev, "failure", "failure", OUT_RED);
+		put_member(rev, "rejected", "rejected", OUT_RED);
 		put_member(rev, "held back", "held_back", OUT_YELLOW);
 		put_member(rev, "held by", "held_by", OUT_PLAIN);
 		if (has_instances(rev))
@@ -488,6 +598,7 @@ put_service_page(struct show *show, const struct jget *service)
 	put_row("paths", paths);
 	put_row("owner", owner);
 	put_row("from", from);
+	put_rollout_of(service);
 	each(service, "revisions", put_revision_page, show);
 	free(name);
 	free(hosts);
@@ -677,6 +788,8 @@ show_line(const struct session_line *line, void *arg)
 		put_versions(line->root);
 	else if (strcmp(line->type, "status") == 0)
 		put_status(line->root);
+	else if (strcmp(line->type, "rollout") == 0)
+		put_rollout(line->root);
 	else if (strcmp(line->type, "result") == 0)
 		put_result(line->root);
 }

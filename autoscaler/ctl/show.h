@@ -12,6 +12,7 @@ enum show_kind {
 	SHOW_EXPORT,	/* the text of conf files */
 	SHOW_WHY,	/* a page for each revision */
 	SHOW_STATUS,	/* a page of the autoscaler */
+	SHOW_ROLLOUT,	/* a page of a rollout */
 	SHOW_VERSION,	/* a line for each program */
 	SHOW_RESULTS	/* a line for each program that has done something */
 };

@@ -423,6 +423,15 @@ reconcile_sleep(struct reconcile *r, struct scaled_revision *rev, struct err *e)
 	return 0;
 }
 
+void
+reconcile_warm(struct reconcile *r, struct scaled_revision *rev, uint32_t n)
+{
+	if (rev->warm == n || r->is_frozen)
+		return;
+	rev->warm = n;
+	scaled_set_mark_undecided(&r->set, rev);
+}
+
 /* Another client has set the scale, and the revision respects it (hold.h): record it as the number
  * that the driver was asked for, so that scale() does not ask for the old number again. */
 static void

@@ -113,6 +113,8 @@ void reconcile_message(struct reconcile *, uint64_t peer, const struct msg *);
  * Returns -1 with err where the revision is not scaled, is leaving, or (sleep) is in use. */
 NODISCARD int reconcile_wake(struct reconcile *, struct scaled_revision *, struct err *);
 NODISCARD int reconcile_sleep(struct reconcile *, struct scaled_revision *, struct err *);
+/* What a rollout keeps, whatever the load says: so many instances at least, 0: none. */
+void reconcile_warm(struct reconcile *, struct scaled_revision *, uint32_t n);
 /* What a driver shows. */
 void reconcile_view(struct reconcile *, const struct driver_view *);
 

@@ -618,6 +618,7 @@ wanted_facts(const struct scaled_revision *rev, const struct peers *peers, int64
 		.is_leaving = rev->is_leaving,
 		.is_activation_pending = reports_activation_pending(&rev->reports),
 		.is_woken = rev->wake_ns != 0,
+		.warm = rev->warm,
 		.is_asleep = rev->is_asleep,
 		.is_heard = peers_all_heard(peers, s->stable_window, now_ns),
 		.is_dry = is_dry,
@@ -694,6 +695,6 @@ scaled_is_active(const struct scaled_revision *rev)
 	return scaled_is_dry(rev) || rev->wanted.claim > 0 || rev->wanted.n > 0 ||
 	       rev->scale_sent > 0 || rev->instances.n > 0 || !list_empty(&rev->drains) ||
 	       !list_empty(&rev->reports.all) || rev->conf->scaling.min_scale > 0 ||
-	       rev->conf->schedules_n > 0 || rev->wake_ns != 0 ||
+	       rev->conf->schedules_n > 0 || rev->wake_ns != 0 || rev->warm > 0 ||
 	       rev->conf->scaling.keep_warm == KEEP_WARM_LEARNED;
 }

@@ -69,6 +69,7 @@ struct scaled_revision {
 	/* asked for by an operator (activatorctl) */
 	int64_t wake_ns; /* an instance is wanted since then, until one is ready; 0: no */
 	bool is_asleep;	 /* no instance is wanted, until a request comes or it is woken */
+	uint32_t warm;	 /* a rollout keeps so many at least (rollouts.h); 0: it keeps none */
 
 	/* shown by the driver */
 	bool is_known; /* the driver has shown it */

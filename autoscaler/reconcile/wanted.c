@@ -17,7 +17,7 @@ needed(uint32_t claim, const struct wanted_facts *f)
 {
 	const struct scaling *s = f->scaling;
 	const struct decide_view *v = f->view;
-	uint32_t least = MAX(s->min_scale, v->schedule_min);
+	uint32_t least = MAX(MAX(s->min_scale, v->schedule_min), f->warm);
 
 	if (v->in_flight + v->parked > 0 || v->is_activation_pending || f->is_woken ||
 	    v->idle_s < IDLE_FROM_S)
@@ -39,6 +39,8 @@ wanted_claim(struct wanted *w, const struct decide_out *decided, const struct wa
 		set(w, 1, DECIDE_IN_USE);
 	if (f->is_woken && w->claim == 0)
 		set(w, 1, DECIDE_WOKEN);
+	if (w->claim < f->warm && !f->is_leaving)
+		set(w, f->warm, DECIDE_ROLLOUT);
 	if (f->is_asleep && requests == 0 && !f->is_activation_pending)
 		set(w, 0, DECIDE_ASLEEP);
 	if (w->claim < f->has && !f->is_heard)

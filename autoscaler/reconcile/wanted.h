@@ -7,6 +7,7 @@
  *			and 0 once nothing is in flight or parked
  *    3. activation	an activator asks for an instance: at least 1
  *	  woken		an operator asks for one: at least 1
+ *	  rollout	a rollout keeps so many: at least these
  *	  asleep	an operator has put it to sleep, and it is idle: 0
  *    4. unheard	an activator does not report: no fewer than there are
  *    5. held		another client has set the scale, and foreign_scale says to respect it
@@ -48,6 +49,7 @@ struct wanted_facts {
 	bool is_leaving;
 	bool is_activation_pending; /* an activator has sent `activate` and not reported since */
 	bool is_woken;		    /* an operator waits for an instance (scaled.h) */
+	uint32_t warm;		    /* instances that a rollout keeps (scaled.h) */
 	bool is_asleep;		    /* an operator has put it to sleep (scaled.h) */
 	bool is_heard;		    /* every activator reports (peers.h) */
 	bool is_dry;

@@ -7,14 +7,18 @@
 
 #include "common/conf.h"
 #include "common/conf_names.h"
+#include "common/jget.h"
+#include "common/jput.h"
 #include "common/settings_value.h"
 #include "common/strbuf.h"
+#include "common/text.h"
 
 #define SERVICE_HEAD "# activatorctl: generation=%" PRIu64 " next=%" PRIu32 "\n"
 #define SERVICE_SCAN "# activatorctl: generation=%" SCNu64 " next=%" SCNu32
 /* A line for each revision that is not active: since when. */
 #define INACTIVE_LINE "# activatorctl: inactive_since=%" PRId64 " %s\n"
 #define INACTIVE_SCAN "# activatorctl: inactive_since=%" SCNd64 " %n"
+#define STATE_HEAD "# activatorctl: state="
 #define REVISION_HEAD "# activatorctl: created=%" PRId64 "\n"
 #define REVISION_SCAN "# activatorctl: created=%" SCNd64
 
@@ -135,6 +139,40 @@ put_revision(const struct stored_revision *r, struct strbuf *out)
 	strbuf_addf(out, "%s    }\n", r->body);
 }
 
+/* What a conf file has no words for: the rollout, and which revisions one has rejected. */
+static void
+put_state(const struct stored_service *s, struct strbuf *out)
+{
+	bool has_rejected = false;
+	struct jput j;
+	size_t i;
+
+	for (i = 0; i < s->n; i++)
+		has_rejected = has_rejected || s->v[i].rejected != NULL;
+	if (s->rollout == NULL && !has_rejected)
+		return;
+	strbuf_adds(out, STATE_HEAD);
+	jput_init(&j, out);
+	jput_object(&j, NULL);
+	if (s->rollout != NULL) {
+		jput_object(&j, "rollout");
+		rollout_put(s->rollout, &j);
+		jput_object_end(&j);
+	}
+	jput_array(&j, "rejected");
+	for (i = 0; i < s->n; i++) {
+		if (s->v[i].rejected == NULL)
+			continue;
+		jput_object(&j, NULL);
+		jput_string(&j, "revision", s->v[i].name);
+		jput_string(&j, "reason", s->v[i].rejected);
+		jput_object_end(&j);
+	}
+	jput_array_end(&j);
+	jput_object_end(&j);
+	strbuf_adds(out, "\n");
+}
+
 void
 document_put_service(const struct stored_service *s, struct strbuf *out)
 {
@@ -144,6 +182,7 @@ document_put_service(const struct stored_service *s, struct strbuf *out)
 	for (i = 0; i < s->n; i++)
 		if (s->v[i].inactive_s != 0)
 			strbuf_addf(out, INACTIVE_LINE, s->v[i].inactive_s, s->v[i].name);
+	put_state(s, out);
 	put_title("service", s->name, out);
 	strbuf_adds(out, s->body);
 	put_route(s, false, out);
@@ -284,6 +323,81 @@ read_inactive(const char *text, struct stored_service *s)
 	}
 }
 
+static int
+read_rejected(const struct jget *root, struct stored_service *s, struct err *e)
+{
+	struct jget array, element;
+	struct stored_revision *rev;
+	char *name = NULL, *reason = NULL;
+	size_t n = 0, i;
+	int rc = jget_array(root, "rejected", JGET_MAY, &array, &n, e);
+
+	for (i = 0; rc == 0 && i < n; i++) {
+		rc = jget_element(&array, i, &element, e);
+		if (rc == 0)
+			rc = jget_string(&element, "revision", JGET_MUST, &name, e);
+		if (rc == 0)
+			rc = jget_string(&element, "reason", JGET_MUST, &reason, e);
+		rev = rc < 0 ? NULL : stored_service_find(s, name);
+		if (rev != NULL)
+			text_replace(&rev->rejected, reason);
+		free(name);
+		free(reason);
+		name = reason = NULL;
+	}
+	return rc;
+}
+
+static int
+read_rollout(const struct jget *root, struct stored_service *s, struct err *e)
+{
+	struct jget at;
+
+	if (jget_object(root, "rollout", JGET_MAY, &at, e) < 0)
+		return -1;
+	if (at.json == NULL)
+		return 0;
+	s->rollout = rollout_get(&at, e);
+	if (s->rollout == NULL)
+		return -1;
+	if (rollout_is_active(s->rollout) && stored_service_find(s, s->rollout->to) == NULL)
+		return err_set(e, 0, "a rollout to a revision that there is not");
+	model_mark_rollout(s);
+	return 0;
+}
+
+/* The line that has the state, among those between the first one and the service; NULL: none. */
+static const char *
+find_state(const char *text)
+{
+	const char *line;
+
+	for (line = strchr(text, '\n'); line != NULL && line[1] == '#'; line = strchr(line, '\n')) {
+		line++;
+		if (strncmp(line, STATE_HEAD, sizeof STATE_HEAD - 1) == 0)
+			return line + sizeof STATE_HEAD - 1;
+	}
+	return NULL;
+}
+
+static int
+read_state(const char *file, const char *text, struct stored_service *s, struct err *e)
+{
+	const char *at = find_state(text);
+	struct json_t *json;
+	struct jget root;
+	int rc;
+
+	if (at == NULL)
+		return 0;
+	json = jget_open(at, strcspn(at, "\n"), &root, e);
+	if (json == NULL)
+		return err_prefix(e, "%s: state", file);
+	rc = read_rollout(&root, s, e) < 0 || read_rejected(&root, s, e) < 0 ? -1 : 0;
+	jget_close(&json);
+	return rc < 0 ? err_prefix(e, "%s: state", file) : 0;
+}
+
 int
 document_read_service(const char *file, const char *text, size_t n, struct stored_service **out,
 		      struct err *e)
@@ -309,7 +423,10 @@ document_read_service(const char *file, const char *text, size_t n, struct store
 	read_route(service, *out);
 	read_inactive(text, *out);
 	conf_free(&root);
-	return 0;
+	if (read_state(file, text, *out, e) == 0)
+		return 0;
+	stored_service_free(out);
+	return -1;
 }
 
 int

@@ -26,6 +26,7 @@ stored_revision_fini(struct stored_revision *r)
 	free(r->name);
 	free(r->body);
 	free(r->tag);
+	free(r->rejected);
 }
 
 void
@@ -39,6 +40,7 @@ stored_service_free(struct stored_service **sp)
 		return;
 	for (i = 0; i < s->n; i++)
 		stored_revision_fini(&s->v[i]);
+	rollout_free(&s->rollout);
 	free(s->v);
 	free(s->name);
 	free(s->body);
@@ -54,12 +56,15 @@ stored_service_copy(const struct stored_service *from)
 	*s = *from;
 	s->name = xstrdup(from->name);
 	s->body = xstrdup(from->body);
+	s->rollout = rollout_copy(from->rollout);
+	s->has_replaced_rollout = false;
 	s->v = xcalloc(from->n + 1, sizeof *s->v);
 	for (i = 0; i < from->n; i++) {
 		s->v[i] = from->v[i];
 		s->v[i].name = xstrdup(from->v[i].name);
 		s->v[i].body = xstrdup(from->v[i].body);
 		s->v[i].tag = text_copy(from->v[i].tag);
+		s->v[i].rejected = text_copy(from->v[i].rejected);
 	}
 	return s;
 }
@@ -101,7 +106,7 @@ stored_service_find(const struct stored_service *s, const char *revision)
 bool
 stored_revision_is_active(const struct stored_revision *r)
 {
-	return r->percent > 0 || r->tag != NULL || r->is_tried;
+	return r->percent > 0 || r->tag != NULL || r->is_tried || r->is_in_rollout;
 }
 
 static int
@@ -301,6 +306,202 @@ model_deploy(struct stored_service *s, const struct model_deploy *d, bool *is_ne
 	return r;
 }
 
+/* --- rollouts --- */
+
+void
+model_mark_rollout(struct stored_service *s)
+{
+	bool is_active = rollout_is_active(s->rollout);
+	size_t i;
+
+	for (i = 0; i < s->n; i++)
+		s->v[i].is_in_rollout = is_active && rollout_names(s->rollout, s->v[i].name);
+}
+
+static int
+check_rollout(const struct stored_service *s, const char *to, struct err *e)
+{
+	const struct stored_revision *r = to == NULL && s->n > 0 ? &s->v[s->n - 1]
+					  : to == NULL		 ? NULL
+								 : stored_service_find(s, to);
+
+	if (rollout_is_active(s->rollout))
+		return err_set(e, EEXIST, "a rollout to \"%s\" is under way already",
+			       s->rollout->to);
+	if (r == NULL)
+		return no_revision(s, to == NULL ? "latest" : to, e);
+	if (r->percent == 100)
+		return err_set(e, 0, "the revision \"%s\" has all of the traffic already", r->name);
+	return 0;
+}
+
+/* The percents now, to go back to. */
+static void
+note_before(const struct stored_service *s, struct rollout *r)
+{
+	size_t i;
+
+	r->before = xcalloc(s->n + 1, sizeof *r->before);
+	for (i = 0; i < s->n; i++)
+		if (s->v[i].percent > 0)
+			r->before[r->before_n++] = (struct rollout_share){
+				.revision = xstrdup(s->v[i].name),
+				.percent = s->v[i].percent,
+				.latest = MIN(s->v[i].latest, s->v[i].percent)};
+}
+
+int
+model_rollout_begin(struct stored_service *s, const char *to, struct rollout_plan *plan,
+		    int64_t now_s, struct err *e)
+{
+	struct rollout *r = rollout_new("");
+	struct stored_revision *rev;
+	size_t i, n = 0;
+
+	r->plan = *plan;
+	*plan = (struct rollout_plan){.over_ns = 0};
+	if (check_rollout(s, to, e) < 0) {
+		rollout_free(&r);
+		return -1;
+	}
+	rev = to == NULL ? &s->v[s->n - 1] : stored_service_find(s, to);
+	text_replace(&r->to, rev->name);
+	for (i = 0; i < r->plan.steps_n; i++) /* what it has already is no step */
+		if (r->plan.steps[i] > rev->percent)
+			r->plan.steps[n++] = r->plan.steps[i];
+	r->plan.steps_n = n;
+	note_before(s, r);
+	r->id = s->generation + 1;
+	r->began_s = r->since_s = now_s;
+	free(rev->rejected);
+	rev->rejected = NULL;
+	rollout_free(&s->rollout);
+	s->rollout = r;
+	model_mark_rollout(s);
+	return 0;
+}
+
+/* The other revisions had nothing before, and have nothing.  Nothing follows `latest` meanwhile. */
+static void
+set_shares(struct stored_service *s, const char *to, uint32_t percent, const uint32_t *shares)
+{
+	const struct rollout *r = s->rollout;
+	struct stored_revision *rev;
+	size_t i;
+
+	pin(s);
+	for (i = 0; i < s->n; i++)
+		s->v[i].percent = strcmp(s->v[i].name, to) == 0 ? percent : 0;
+	for (i = 0; i < r->before_n; i++) {
+		rev = stored_service_find(s, r->before[i].revision);
+		if (rev != NULL)
+			rev->percent = shares[i];
+	}
+}
+
+void
+model_rollout_step(struct stored_service *s, int64_t now_s)
+{
+	struct rollout *r = s->rollout;
+	uint32_t *shares = xcalloc(r->before_n + 1, sizeof *shares), percent;
+
+	percent = rollout_next_percent(r);
+	CHECK(rollout_is_active(r) && percent > 0);
+	rollout_split(r, percent, shares);
+	set_shares(s, r->to, percent, shares);
+	r->step++;
+	r->spent_ns = 0;
+	r->since_s = now_s;
+	free(shares);
+}
+
+/* What followed `latest` before does so again: all of it at the revision that has all traffic now.
+ */
+static void
+restore_latest(struct stored_service *s, const struct rollout *r, struct stored_revision *done)
+{
+	struct stored_revision *rev;
+	size_t i;
+
+	for (i = 0; i < r->before_n; i++) {
+		rev = done != NULL ? done : stored_service_find(s, r->before[i].revision);
+		if (rev != NULL)
+			rev->latest += r->before[i].latest;
+	}
+}
+
+static void
+go_back(struct stored_service *s, const char *reason)
+{
+	const struct rollout *r = s->rollout;
+	struct stored_revision *rev = stored_service_find(s, r->to);
+	uint32_t *shares = xcalloc(r->before_n + 1, sizeof *shares);
+	size_t i;
+
+	for (i = 0; i < r->before_n; i++)
+		shares[i] = r->before[i].percent;
+	set_shares(s, "", 0, shares);
+	restore_latest(s, r, NULL);
+	if (rev != NULL)
+		text_replace(&rev->rejected, reason);
+	free(shares);
+}
+
+void
+model_rollout_end(struct stored_service *s, enum rollout_state state, const char *reason,
+		  int64_t now_s)
+{
+	struct rollout *r = s->rollout;
+
+	CHECK(rollout_is_active(r));
+	if (state == ROLLOUT_ABORTED)
+		go_back(s, reason);
+	else if (state == ROLLOUT_DONE)
+		restore_latest(s, r, stored_service_find(s, r->to));
+	r->state = state;
+	r->ended_s = now_s;
+	text_replace(&r->reason, reason);
+	model_mark_rollout(s);
+}
+
+static bool
+has_same_percents(const struct stored_service *a, const struct stored_service *b)
+{
+	const struct stored_revision *other;
+	size_t i;
+
+	for (i = 0; i < a->n; i++) {
+		other = stored_service_find(b, a->v[i].name);
+		if (a->v[i].percent != (other == NULL ? 0 : other->percent))
+			return false;
+	}
+	return true;
+}
+
+void
+model_by_hand(struct stored_service *now, const struct stored_service *before, const char *command,
+	      int64_t now_s)
+{
+	bool is_moved = before != NULL &&
+			!(has_same_percents(now, before) && has_same_percents(before, now));
+	char *reason;
+	size_t i;
+
+	if (!is_moved)
+		return;
+	for (i = 0; i < now->n; i++)
+		if (now->v[i].percent > 0) {
+			free(now->v[i].rejected);
+			now->v[i].rejected = NULL;
+		}
+	if (!rollout_is_active(now->rollout))
+		return;
+	reason = xasprintf("activatorctl %s has set the percents", command);
+	model_rollout_end(now, ROLLOUT_REPLACED, reason, now_s);
+	now->has_replaced_rollout = true;
+	free(reason);
+}
+
 /* --- to delete --- */
 
 static void
@@ -323,6 +524,8 @@ model_delete_revision(struct stored_service *s, const char *revision, struct err
 			       r->percent);
 	if (r->tag != NULL)
 		return err_set(e, EBUSY, "the revision \"%s\" has the tag \"%s\"", r->name, r->tag);
+	if (r->is_in_rollout)
+		return err_set(e, EBUSY, "the rollout to \"%s\" is not over", s->rollout->to);
 	remove_at(s, (size_t)(r - s->v));
 	return 0;
 }

@@ -13,11 +13,14 @@
  *	store		the files
  *	document	a service as the text of conf files, and back
  *	change		what a command has changed, in words
- *	model		what a command changes */
+ *	model		what a command, or a step of a rollout, changes
+ *	rollout		a rollout: what was asked for, and how far it is
+ *	rollout_judge	when a step is over, and when the rollout goes back
+ *	evidence	what the requests of each revision have come to */
 #ifndef AUTOSCALER_VERSIONS_MODEL_H
 #define AUTOSCALER_VERSIONS_MODEL_H
 
-#include "common/err.h"
+#include "autoscaler/versions/rollout.h"
 
 #define MODEL_REVISIONS_MAX 2000 /* of a service */
 
@@ -34,6 +37,8 @@ struct stored_revision {
 	/* `deploy --wait` finds out whether it starts, before it gets traffic.  Not stored: after a
 	 * restart it is a revision like any other without traffic. */
 	bool is_tried;
+	bool is_in_rollout; /* the rollout under way needs it; not stored */
+	char *rejected;	    /* why a rollout to it has gone back; NULL: none has */
 };
 
 struct stored_service {
@@ -43,6 +48,9 @@ struct stored_service {
 	uint32_t next;		   /* number of the next revision that is not named */
 	struct stored_revision *v; /* in the order in which they were made */
 	size_t n;
+	struct rollout *rollout;   /* the newest one; NULL: there was none */
+	bool has_replaced_rollout; /* the newest change has ended it (model_by_hand()); not stored
+				    */
 };
 
 NODISCARD struct stored_service *stored_service_new(const char *name);
@@ -51,7 +59,7 @@ void stored_service_free(struct stored_service **);
 void stored_revision_fini(struct stored_revision *);
 /* "latest": the one that has the traffic of `latest`, else the newest that is not tried. */
 struct stored_revision *stored_service_find(const struct stored_service *, const char *revision);
-/* Has it traffic, or a tag by which it can be reached, or is it tried? */
+/* Has it traffic, or a tag by which it can be reached, is it tried, or in a rollout? */
 bool stored_revision_is_active(const struct stored_revision *);
 
 #define MODEL_ALL (-1)	/* percent: what follows `latest`; if there is none, all of it */
@@ -81,6 +89,23 @@ NODISCARD int model_set_traffic(struct stored_service *, const struct model_traf
 NODISCARD int model_set_tag(struct stored_service *, const char *revision, const char *tag,
 			    struct err *);
 NODISCARD int model_delete_revision(struct stored_service *, const char *revision, struct err *);
+
+/* Begin a rollout to a revision; NULL: the newest.  The plan is moved into it; also on failure, its
+ * bounds are gone.  No percent changes before the first step. */
+NODISCARD int model_rollout_begin(struct stored_service *, const char *to, struct rollout_plan *,
+				  int64_t now_s, struct err *);
+/* The next step, for a rollout that is active and has one. */
+void model_rollout_step(struct stored_service *, int64_t now_s);
+/* End the rollout that is active.  ROLLOUT_ABORTED: the percents are put back, and the revision is
+ * marked as rejected; reason: why; NULL: none. */
+void model_rollout_end(struct stored_service *, enum rollout_state, const char *reason,
+		       int64_t now_s);
+/* An operator's command has made `now` of `before` (NULL: it is new).  Where that has changed a
+ * percent, it ends the rollout.  A revision that is given traffic is rejected no more. */
+void model_by_hand(struct stored_service *now, const struct stored_service *before,
+		   const char *command, int64_t now_s);
+/* After the rollout was set: note which revisions it needs. */
+void model_mark_rollout(struct stored_service *);
 
 /* Note which revisions are not active any more (now_s: wall clock).  To be called after each
  * change, before model_collect(). */

@@ -10,7 +10,8 @@
  * before it answers (?ms=N in a request overrides it; with ?until=FILE it answers once that
  * file exists).  --knee N: above N requests at once the response time grows with their number.
  * --break-at N: above N at once it resets connections.  --warmup: for this time after it
- * listens, /ready answers 503.  --status: of each answer to /.
+ * listens, /ready answers 503.  --status: of each answer to /; 0: end the
+ * connection in its place.
  * Paths:  /  hello            /stats      its counts, as JSON (/count: and is counted itself)
  *         /bytes/N            N bytes     /echo  the request's body
  *         /sha                the size of the request's body, and its FNV-1a hash
@@ -294,6 +295,8 @@ respond(struct conn *c)
 		c->status = strncmp(c->path, "/status/", 8) == 0
 				    ? (int)strtol(c->path + 8, NULL, 10)
 				    : conf.status;
+		if (c->status == 0)
+			return -1;
 		answer(c, "text/plain", "hello\n", 6);
 	}
 	return 0;
