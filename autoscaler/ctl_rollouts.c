@@ -151,7 +151,7 @@ show(struct ctl_request *r, const struct facts *f, const struct stored_service *
 			 "there was no rollout of \"%s\"", s->name);
 		return;
 	}
-	if (ctl_option(r, "follow", 0) != NULL && rollout_is_active(s->rollout)) {
+	if (strcmp(ctl_asked(r)->state, "wait") == 0) { /* for the newest one, ended or not */
 		*id = s->rollout->id;
 		return;
 	}
@@ -162,7 +162,7 @@ show(struct ctl_request *r, const struct facts *f, const struct stored_service *
 static bool
 is_action(const char *action)
 {
-	static const char *const all[] = {"start", "status", "pause", "resume", "abort"};
+	static const char *const all[] = {"start", "status", "wait", "pause", "resume", "abort"};
 	size_t i;
 
 	for (i = 0; action != NULL && i < ARRAY_LEN(all); i++)
@@ -214,14 +214,14 @@ ctl_rollouts_change(struct ctl_request *r, const struct facts *f, uint64_t *id)
 	*id = 0;
 	if (!is_action(asked->state) || asked->name == NULL || strchr(asked->name, '/') != NULL) {
 		ctl_done(r, CTL_USAGE, "activatorctl rollout --help",
-			 "expected the name of a service, or status, pause, resume or abort before "
-			 "it");
+			 "expected the name of a service, or status, wait, pause, resume or abort "
+			 "before it");
 		return false;
 	}
 	s = ctl_versions_copy(r, f, asked->name);
 	if (s == NULL)
 		return false;
-	if (strcmp(asked->state, "status") != 0)
+	if (strcmp(asked->state, "status") != 0 && strcmp(asked->state, "wait") != 0)
 		return carry_out(r, f, asked->state, s, id);
 	show(r, f, s, id);
 	stored_service_free(&s);

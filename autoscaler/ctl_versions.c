@@ -516,7 +516,8 @@ set_route(struct ctl_request *r, struct stored_service *s, struct err *e)
 	return set_percents(r, s, e) < 0 ? -1 : set_tags(r, s, e);
 }
 
-/* To the revision that is named, or the one made before that which has most of the traffic. */
+/* To the revision that is named; where a rollout is under way, to what was before it; else to the
+ * one made before that which has most of the traffic. */
 static int
 roll_back(struct ctl_request *r, struct stored_service *s, struct err *e)
 {
@@ -524,6 +525,10 @@ roll_back(struct ctl_request *r, struct stored_service *s, struct err *e)
 	struct model_traffic one = {.revision = to, .percent = 100};
 	size_t most = 0, i;
 
+	if (to == NULL && rollout_is_active(s->rollout)) {
+		model_rollout_end(s, ROLLOUT_ABORTED, "an operator has rolled it back", now_s());
+		return 0;
+	}
 	for (i = 0; i < s->n; i++)
 		if (s->v[i].percent > s->v[most].percent)
 			most = i;

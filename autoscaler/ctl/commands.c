@@ -425,22 +425,23 @@ run_rollback(const struct ctl_options *o, char *const *arguments, int n)
 	return change(o, "rollback", arguments[0], ANSWER_TIMEOUT);
 }
 
-/* NAME begins a rollout; status NAME, pause NAME, resume NAME and abort NAME concern it. */
+/* NAME begins a rollout; status NAME and other words before NAME concern it. */
 static enum ctl_exit
 run_rollout(const struct ctl_options *o, char *const *arguments, int n)
 {
-	bool is_start = n == 1, is_status = n == 2 && strcmp(arguments[0], "status") == 0;
+	const char *action = n == 1 ? "start" : arguments[0];
+	bool is_start = n == 1, is_wait = strcmp(action, "wait") == 0;
+	int64_t timeout = is_start || is_wait ? ROLLOUT_TIMEOUT : ANSWER_TIMEOUT;
 	const struct session_request r = {.command = "rollout",
 					  .name = arguments[n - 1],
-					  .state = is_start ? "start" : arguments[0],
+					  .state = action,
 					  .options = o->sent,
 					  .options_n = o->sent_n,
-					  .is_waiting = is_start && !o->is_not_waiting,
-					  .timeout_ns = !is_start	    ? ANSWER_TIMEOUT
-							: o->timeout_ns > 0 ? o->timeout_ns
-									    : ROLLOUT_TIMEOUT};
+					  .is_waiting = is_wait || (is_start && !o->is_not_waiting),
+					  .timeout_ns = o->timeout_ns > 0 ? o->timeout_ns
+									  : timeout};
 
-	return ask(o, &r, is_status ? SHOW_ROLLOUT : SHOW_RESULTS, NULL);
+	return ask(o, &r, strcmp(action, "status") == 0 ? SHOW_ROLLOUT : SHOW_RESULTS, NULL);
 }
 
 static enum ctl_exit
@@ -583,17 +584,18 @@ const struct command commands[] = {
 	 "  activatorctl rollback shop\n"
 	 "  activatorctl rollback shop --to shop-00001\n",
 	 run_rollback},
-	{"rollout", "[status|pause|resume|abort] NAME", 1, 2,
-	 CHANGES | OPTION_NO_WAIT | OPTION_TO | OPTION_ROLLOUT,
+	{"rollout", "[WORD] NAME", 1, 2, CHANGES | OPTION_NO_WAIT | OPTION_TO | OPTION_ROLLOUT,
 	 "move the traffic to a revision in steps, and back if it fails",
 	 "Gives the newest revision, or that of --to, its percents one after another, and waits until\n"
 	 "it has all. A step follows once its time is over, the revision has answered enough\n"
 	 "requests, and the instances for the next percent are ready. If a bound of --abort-if is\n"
 	 "broken, or the revision cannot start, the percents are put back, and the exit status is 1.\n"
-	 "Ctrl-C ends the waiting alone; the rollout goes on.\n",
+	 "Ctrl-C ends the waiting alone; the rollout goes on.\n"
+	 "WORD is status (show the newest one), wait, pause, resume or abort.\n",
 	 "  activatorctl rollout shop --over 10m --abort-if 'errors>1%' --abort-if 'p99>500ms'\n"
 	 "  activatorctl rollout shop --to shop-00003 --over 1h --steps 5,25,100 --no-wait\n"
 	 "  activatorctl rollout status shop\n"
+	 "  activatorctl rollout wait shop\n"
 	 "  activatorctl rollout abort shop\n",
 	 run_rollout},
 	{"delete", "NAME[/REVISION]", 1, 1, OPTION_OUTPUT | OPTION_GENERATION,

@@ -20,7 +20,7 @@ enum {
 	OPTION_LOGS = 2048,	  /* -f, --follow, --tail */
 	OPTION_SINCE = 4096,	  /* --since */
 	OPTION_USAGE = 8192,	  /* --from, --to, --by */
-	OPTION_ROLLOUT = 16384,	  /* --over, --steps, --abort-if, --min-requests, --follow */
+	OPTION_ROLLOUT = 16384,	  /* --over, --steps, --abort-if, --min-requests */
 };
 
 struct command {

@@ -5,6 +5,7 @@
 #include "autoscaler/ctl/commands.h"
 #include "autoscaler/ctl/out.h"
 
+#define ROLLOUT_WORDS "status wait pause resume abort"
 #define NAMES "activatorctl list -o name --quiet 2>/dev/null"
 
 static void
@@ -41,7 +42,7 @@ write_bash(void)
 		"	for ((i = 1; i < COMP_CWORD; i++)); do\n"
 		"		case ${COMP_WORDS[i]} in\n"
 		"		-c|--conf|--socket) where+=(\"${COMP_WORDS[i]}\" \"${COMP_WORDS[i+1]}\"); ((i++)) ;;\n"
-		"		-o|--output|--timeout|--for|--interval|-n) ((i++)) ;;\n"
+		"		-o|--output|--timeout|--for|--interval|-n|--over|--steps|--abort-if|--min-requests|--to) ((i++)) ;;\n"
 		"		-*) ;;\n"
 		"		*) command=${COMP_WORDS[i]}; break ;;\n"
 		"		esac\n"
@@ -50,7 +51,13 @@ write_bash(void)
 		"	-c|--conf|--socket|-f|--file) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n"
 		"	-o|--output) COMPREPLY=($(compgen -W 'wide name json' -- \"$word\")); return ;;\n"
 		"	--for) COMPREPLY=($(compgen -W 'awake asleep' -- \"$word\")); return ;;\n"
+		"	--steps) COMPREPLY=($(compgen -W '1,10,50,100' -- \"$word\")); return ;;\n"
 		"	esac\n"
+		"	if [[ $word == -* && $command == rollout ]]; then\n"
+		"		COMPREPLY=($(compgen -W '--over --steps --abort-if --min-requests --to --no-wait "
+		"--timeout --output --quiet' -- \"$word\"))\n"
+		"		return\n"
+		"	fi\n"
 		"	if [[ $word == -* ]]; then\n"
 		"		COMPREPLY=($(compgen -W \"$(activatorctl $command --help 2>/dev/null |\n"
 		"			grep -o -e '--[a-z][a-z-]*' | sort -u)\" -- \"$word\"))\n"
@@ -60,6 +67,10 @@ write_bash(void)
 		"	'') COMPREPLY=($(compgen -W '");
 	put_commands(" ");
 	out_text("' -- \"$word\")) ;;\n"
+		 "	rollout)\n"
+		 "		COMPREPLY=($(compgen -W \"" ROLLOUT_WORDS
+		 " $(activatorctl \"${where[@]}\" "
+		 "list -o name --quiet 2>/dev/null)\" -- \"$word\")) ;;\n"
 		 "	");
 	put_commands_of_services("|");
 	out_text(
@@ -103,6 +114,9 @@ write_zsh(void)
 		"	command) _describe command commands ;;\n"
 		"	argument)\n"
 		"		case $line[1] in\n"
+		"		rollout)\n"
+		"			services=(" ROLLOUT_WORDS " ${(f)\"$(" NAMES ")\"})\n"
+		"			_describe service services ;;\n"
 		"		");
 	put_commands_of_services("|");
 	out_text(")\n"
@@ -133,7 +147,17 @@ write_fish(void)
 		"complete -c activatorctl -s q -l quiet -d 'no progress'\n"
 		"complete -c activatorctl -l no-wait -d 'return once it has begun'\n"
 		"complete -c activatorctl -l timeout -x -d 'how long to wait'\n"
-		"complete -c activatorctl -l for -x -a 'awake asleep' -d 'what to wait for'\n");
+		"complete -c activatorctl -l for -x -a 'awake asleep' -d 'what to wait for'\n"
+		"complete -c activatorctl -n '__fish_seen_subcommand_from rollout' -a '" ROLLOUT_WORDS
+		"'\n"
+		"complete -c activatorctl -n '__fish_seen_subcommand_from rollout' -l over -x -d "
+		"'how long all steps take'\n"
+		"complete -c activatorctl -n '__fish_seen_subcommand_from rollout' -l steps -x -a "
+		"'1,10,50,100' -d 'the percents'\n"
+		"complete -c activatorctl -n '__fish_seen_subcommand_from rollout' -l abort-if -x -d "
+		"'a bound'\n"
+		"complete -c activatorctl -n '__fish_seen_subcommand_from rollout' -l min-requests -x -d "
+		"'in each step'\n");
 	for (i = 0; i < commands_n; i++)
 		out_printf("complete -c activatorctl -n __fish_use_subcommand -a %s -d '%s'\n",
 			   commands[i].name, commands[i].summary);

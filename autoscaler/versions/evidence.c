@@ -25,8 +25,8 @@ struct reporter {
 };
 
 struct counted {
-	bool is_kept; /* within evidence_begin() … evidence_end() */
-	struct tally sum;
+	bool is_kept;	   /* within evidence_begin() … evidence_end() */
+	struct tally *sum; /* NULL: nothing yet */
 };
 
 struct evidence *
@@ -37,6 +37,14 @@ evidence_new(void)
 	hmap_init(&e->revisions);
 	list_init(&e->reporters);
 	return e;
+}
+
+static void
+counted_free(struct counted *c)
+{
+	if (c != NULL)
+		free(c->sum);
+	free(c);
 }
 
 static void
@@ -65,13 +73,17 @@ evidence_free(struct evidence **ep)
 {
 	struct evidence *e = *ep;
 	struct list_node *node, *tmp;
+	size_t at = 0;
+	void *value;
 
 	*ep = NULL;
 	if (e == NULL)
 		return;
 	LIST_FOREACH(&e->reporters, node, tmp)
 		reporter_free(e, container_of(node, struct reporter, node));
-	fini_values(&e->revisions);
+	while (hmap_next(&e->revisions, &at, NULL, &value))
+		counted_free(value);
+	hmap_fini(&e->revisions);
 	free(e);
 }
 
@@ -106,7 +118,7 @@ forget(struct evidence *e, const char *revision)
 
 	LIST_FOREACH(&e->reporters, node, tmp)
 		free(hmap_remove(&container_of(node, struct reporter, node)->last, revision));
-	free(hmap_remove(&e->revisions, revision));
+	counted_free(hmap_remove(&e->revisions, revision));
 }
 
 void
@@ -176,8 +188,11 @@ take(struct counted *c, struct reporter *r, const char *revision, const struct t
 	if (!tally_is_below(now, last))
 		tally_subtract(&added, last);
 	*last = *now;
-	if (!is_first || r->is_known)
-		tally_join(&c->sum, &added);
+	if (is_first && !r->is_known)
+		return;
+	if (c->sum == NULL)
+		c->sum = xcalloc(1, sizeof *c->sum);
+	tally_join(c->sum, &added);
 }
 
 void
@@ -222,6 +237,6 @@ evidence_add(const struct evidence *e, const char *revision, struct tally *sum)
 {
 	const struct counted *c = hmap_find(&e->revisions, revision);
 
-	if (c != NULL)
-		tally_join(sum, &c->sum);
+	if (c != NULL && c->sum != NULL)
+		tally_join(sum, c->sum);
 }

@@ -181,9 +181,19 @@ def test_one_at_a_time_and_commands_that_end_it(tmp_path):
         assert rollout(s)["state"] == "running"
         assert "shop-00002 1%, running" in ctl(s, "rollout", "status", "shop").out
         change(s, "delete", "shop/shop-00002", status=1)
+        done = ctl(s, "rollout", "wait", "shop", "--timeout", "100ms")
+        assert done.status == 5 and "it goes on: shop-00002 1%" in done.err, done
         done = change(s, "traffic", "shop", "shop-00001=50", "shop-00003=50")
         assert "this has ended the rollout that was under way" in done.err
         assert rollout(s)["state"] == "replaced"
+        assert "activatorctl traffic has set the percents" in ctl(
+            s, "rollout", "wait", "shop").err
+        assert percents(s, "shop") == {"shop-00001": 50, "shop-00002": 0, "shop-00003": 50}
+        change(s, "rollout", "shop", "--to", "shop-00002", "--over", "3000s", "--no-wait")
+        wait_until(lambda: rollout(s)["percent"] == 1, what="the first step")
+        change(s, "rollback", "shop")
+        assert (rollout(s)["state"], rollout(s)["reason"]) == (
+            "aborted", "an operator has rolled it back")
         assert percents(s, "shop") == {"shop-00001": 50, "shop-00002": 0, "shop-00003": 50}
         assert s.get("shop.x")[0] == 200
 
