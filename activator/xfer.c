@@ -183,41 +183,37 @@ xfer_move(struct xfer *x, enum xfer_state to)
 
 /* --- the end --- */
 
-/* How an end counts for its revision (common/tally.h): what is not named here as one of the
- * others. */
-enum { OTHER, BY_STATUS, FAILED, ABANDONED };
+/* How an end counts for its revision: by the status that the instance has answered, or as this;
+ * what is not named here as one of the others. */
+#define BY_STATUS TALLY_ENDS_N
 static const uint8_t tallied_as[OUTCOMES_N] = {
 	[OUT_OK] = BY_STATUS,
 	[OUT_UPGRADED] = BY_STATUS,
-	[OUT_CLIENT_GONE] = ABANDONED,
-	[OUT_UPSTREAM_BROKEN] = FAILED,
-	[OUT_STALLED] = FAILED,
-	[OUT_QUEUE_FULL] = FAILED,
-	[OUT_ACTIVATION_FAILED] = FAILED,
-	[OUT_ACTIVATION_TIMEOUT] = FAILED,
-	[OUT_UPSTREAM_FAILED] = FAILED,
-	[OUT_UPSTREAM_REFUSED] = FAILED,
-	[OUT_UPSTREAM_PROTOCOL] = FAILED,
-	[OUT_RESPONSE_TIMEOUT] = FAILED,
-	[OUT_REQUEST_TIMEOUT] = FAILED,
+	[OUT_CLIENT_GONE] = TALLY_ABANDONED,
+	[OUT_UPSTREAM_BROKEN] = TALLY_FAILED,
+	[OUT_STALLED] = TALLY_FAILED,
+	[OUT_QUEUE_FULL] = TALLY_FAILED,
+	[OUT_ACTIVATION_FAILED] = TALLY_FAILED,
+	[OUT_ACTIVATION_TIMEOUT] = TALLY_FAILED,
+	[OUT_UPSTREAM_FAILED] = TALLY_FAILED,
+	[OUT_UPSTREAM_REFUSED] = TALLY_FAILED,
+	[OUT_UPSTREAM_PROTOCOL] = TALLY_FAILED,
+	[OUT_RESPONSE_TIMEOUT] = TALLY_FAILED,
+	[OUT_REQUEST_TIMEOUT] = TALLY_FAILED,
 };
 
 static void
 note_end(struct xfer *x, enum outcome out, int64_t duration_ns)
 {
-	static const enum tally_end by_status[] = {TALLY_FAILED, TALLY_1XX, TALLY_2XX,
-						   TALLY_3XX,	 TALLY_4XX, TALLY_5XX};
-	static const enum tally_end by_kind[] = {
-		[OTHER] = TALLY_OTHER, [FAILED] = TALLY_FAILED, [ABANDONED] = TALLY_ABANDONED};
-	enum tally_end end = by_kind[tallied_as[out]];
+	unsigned end = tallied_as[out];
 
 	if (x->is_serve_only)
 		return;
-	if (tallied_as[out] == BY_STATUS)
-		end = by_status[MIN(x->status_class, ARRAY_LEN(by_status) - 1)];
+	if (end == BY_STATUS)
+		end = x->answered_as;
 	if (x->shard->tally == NULL)
 		x->shard->tally = xcalloc(1, sizeof *x->shard->tally);
-	tally_add(x->shard->tally, end, duration_ns);
+	tally_add(x->shard->tally, (enum tally_end)end, duration_ns);
 }
 
 static void
@@ -510,7 +506,7 @@ xfer_interim_seen(struct xfer *x, uint32_t status)
 void
 xfer_head_seen(struct xfer *x, uint32_t status)
 {
-	x->status_class = (uint8_t)(status / 100);
+	x->answered_as = tally_end_of(status);
 	xfer_pace_done(x, x->call->upstream->inst);
 	x->answered_ns = x->w->now;
 	if (x->is_cold)

@@ -97,7 +97,7 @@ struct xfer {
 	bool is_reset;		   /* CUT: close with a reset, so that the client sees the cut */
 	bool is_refused;	   /* CUT: no instance has processed it; HTTP/2 can say so */
 	uint8_t tries;		   /* instances that failed it */
-	uint8_t status_class;	   /* 1 to 5: of the response whose head has come; 0: none */
+	uint8_t answered_as;	   /* enum tally_end of the response whose head has come */
 	int8_t grpc_status;	   /* with a note: that of its response; -1: none is known */
 	uint16_t status;	   /* of its response; 0: no head was written */
 	/* of the response, as the client sees it */

@@ -698,16 +698,7 @@ static const struct ctl_backend ctl_backend = {.facts = get_facts,
 					       .reload = reload_for_ctl,
 					       .stored = on_stored};
 
-static void
-keep_warm(struct scaled_revision *rev, uint32_t n, void *arg)
-{
-	struct autoscaler *a = arg;
-
-	reconcile_warm(a->reconcile, rev, n);
-}
-
-static const struct rollouts_ops rollouts_ops = {
-	.facts = get_facts, .warm = keep_warm, .stored = on_stored};
+static const struct rollouts_ops rollouts_ops = {.facts = get_facts, .stored = on_stored};
 
 /* Without the store all else works. */
 static void
@@ -772,7 +763,7 @@ open_all(struct autoscaler *a, struct err *e)
 					 });
 	a->saved_ns = clk_now();
 	open_store(a);
-	a->rollouts = rollouts_new(&rollouts_ops, a);
+	a->rollouts = rollouts_new(&rollouts_ops, a->reconcile, a);
 	if (open_drivers(a, e) < 0)
 		return -1;
 	services_start(a->services, &(struct services_parts){.reconcile = a->reconcile,

@@ -33,6 +33,7 @@ struct running {
 
 struct rollouts {
 	const struct rollouts_ops *ops;
+	struct reconcile *reconcile;
 	void *arg;
 	struct evidence *evidence;
 	int64_t generation;  /* of the services whose revisions it knows */
@@ -42,11 +43,12 @@ struct rollouts {
 };
 
 struct rollouts *
-rollouts_new(const struct rollouts_ops *ops, void *arg)
+rollouts_new(const struct rollouts_ops *ops, struct reconcile *reconcile, void *arg)
 {
 	struct rollouts *r = xcalloc(1, sizeof *r);
 
 	r->ops = ops;
+	r->reconcile = reconcile;
 	r->arg = arg;
 	r->evidence = evidence_new();
 	hmap_init(&r->running);
@@ -186,7 +188,7 @@ warm(struct rollouts *r, const struct facts *f, const struct stored_service *s,
 	struct scaled_revision *rev = find_scaled(f, s, revision);
 
 	if (rev != NULL)
-		r->ops->warm(rev, n, r->arg);
+		reconcile_warm(r->reconcile, rev, n);
 }
 
 static void

@@ -19,14 +19,12 @@ struct stored_service;
 
 struct rollouts_ops {
 	struct facts (*facts)(void *arg);
-	/* So many instances at least, whatever the load says; 0: as the load says. */
-	void (*warm)(struct scaled_revision *, uint32_t n, void *arg);
 	/* The store has changed. */
 	void (*stored)(void *arg);
 };
 
 /* All borrowed until rollouts_free(). */
-NODISCARD struct rollouts *rollouts_new(const struct rollouts_ops *, void *arg);
+NODISCARD struct rollouts *rollouts_new(const struct rollouts_ops *, struct reconcile *, void *arg);
 void rollouts_free(struct rollouts **);
 
 void rollouts_tick(struct rollouts *); /* each second */

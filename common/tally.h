@@ -11,16 +11,18 @@
 
 #include "common/base.h"
 
-/* How a request ended: X(id, name of the counts in `stats`). */
+/* How a request ended, in the order of `stats`.  An answer's number is the first digit of its
+ * status.
+ */
 #define TALLY_ENDS(X)                                                                              \
-	X(1XX) /* answered by an instance: upgraded to another protocol */                         \
+	X(OTHER) /* for a reason that lies with its client, a rule or the activator */             \
+	X(1XX)	 /* answered by an instance: upgraded to another protocol */                       \
 	X(2XX)                                                                                     \
 	X(3XX)                                                                                     \
 	X(4XX)                                                                                     \
 	X(5XX)                                                                                     \
 	X(FAILED)    /* refused or cut off for a reason that lies with its instances */            \
-	X(ABANDONED) /* its client left before the response was complete */                        \
-	X(OTHER)     /* for a reason that lies with its client, a rule or the activator */
+	X(ABANDONED) /* its client left before the response was complete */
 enum tally_end {
 #define X(id) TALLY_##id,
 	TALLY_ENDS(X)
@@ -53,12 +55,20 @@ tally_bucket(int64_t ns)
 /* Where the bucket begins. */
 int64_t tally_bucket_ns(unsigned bucket);
 
-/* Count a request.  One that ended for another reason has no duration. */
+/* Of an answer with this status. */
+static inline uint8_t
+tally_end_of(uint32_t status)
+{
+	return (uint8_t)MIN(status / 100, (uint32_t)TALLY_FAILED);
+}
+
+/* Count a request that took ns >= 0.  What ended for another reason has no duration. */
 static inline void
 tally_add(struct tally *t, enum tally_end end, int64_t ns)
 {
 	t->ends[end]++;
-	t->durations[tally_bucket(MAX(ns, (int64_t)0))] += end != TALLY_OTHER;
+	if (end != TALLY_OTHER)
+		t->durations[tally_bucket(ns)]++;
 }
 
 /* Add `from` to `into`, or take it away; no count of it may be higher. */

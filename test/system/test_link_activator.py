@@ -170,20 +170,20 @@ def test_it_reports_how_requests_end(stack, autoscaler):
         for status in (200, 202, 301, 404, 500, 503):
             assert stack.get("s.x", "/%d" % status)[0] == status
         assert stack.get("s.x", "/close", method="POST", body=b"x")[0] == 502
-        assert next_ends(autoscaler, [0, 2, 1, 1, 2, 1, 0, 0]) == 7
+        assert next_ends(autoscaler, [0, 0, 2, 1, 1, 2, 1, 0]) == 7
         with stack.connect() as client:
             client.request("GET", "/hang", "s.x")
             wait_until(lambda: stack.revision_status("s/v1")["in_flight"] == 1, what="a request")
-        assert next_ends(autoscaler, [0, 2, 1, 1, 2, 1, 1, 0]) == 8
+        assert next_ends(autoscaler, [0, 0, 2, 1, 1, 2, 1, 1]) == 8
         autoscaler.close_link()
         assert stack.get("s.x", "/500")[0] == 500
         autoscaler.accept_link("s", ["s.x"], "s/v1")
         autoscaler.instances("s/v1", 1, inst.listed())
-        assert next_ends(autoscaler, [0, 2, 1, 1, 3, 1, 1, 0]) == 9
+        assert next_ends(autoscaler, [0, 0, 2, 1, 1, 3, 1, 1]) == 9
         # Nothing happens any more, and yet a new autoscaler hears of it.
         autoscaler.close_link()
         autoscaler.accept_link("s", ["s.x"], "s/v1")
-        assert next_ends(autoscaler, [0, 2, 1, 1, 3, 1, 1, 0]) == 9
+        assert next_ends(autoscaler, [0, 0, 2, 1, 1, 3, 1, 1]) == 9
 
 
 def test_after_a_reload_it_finds_the_next_autoscaler(tmp_path):

@@ -23,6 +23,8 @@ buckets_follow_each_other(void **state)
 		if (b >= 5)
 			assert_true(begin <= before + before / 4);
 	}
+	assert_int_equal(tally_end_of(404), TALLY_4XX);
+	assert_int_equal(tally_end_of(999), TALLY_FAILED);
 	assert_int_equal(tally_bucket(INT64_MAX), TALLY_BUCKETS - 1);
 	assert_true(tally_bucket_ns(TALLY_BUCKETS - 1) > 900 * CLK_S);
 }
@@ -37,7 +39,7 @@ counts_by_end(void **state)
 	tally_add(&t, TALLY_4XX, CLK_MS);
 	tally_add(&t, TALLY_5XX, CLK_MS);
 	tally_add(&t, TALLY_FAILED, CLK_MS);
-	tally_add(&t, TALLY_ABANDONED, -1);
+	tally_add(&t, TALLY_ABANDONED, 0);
 	assert_int_equal(tally_timed(&t), 5);
 	tally_add(&t, TALLY_OTHER, CLK_MS);
 	assert_int_equal(tally_timed(&t), 5);
