@@ -31,8 +31,9 @@ struct access_note {
 	uint32_t size;
 	const struct access_conf *conf; /* until it has a route; NULL: that of the worker's conf */
 	struct instance *inst;		/* a reference, or NULL */
-	bool has_phases;
+	bool has_line, is_traced, has_phases;
 	uint8_t texts_n;
+	struct access_trace trace;			/* is_traced */
 	uint16_t at[NOTE_TEXTS_MAX], n[NOTE_TEXTS_MAX]; /* where each text is in bytes; n 0: none */
 	int64_t phases[COLD_PHASES_N];
 	char bytes[];
@@ -49,6 +50,9 @@ note_of(const struct xfer *x)
 
 /* --- making it --- */
 
+/* Of a request that has spans, and no line. */
+static const struct access_conf for_spans = {.sample = 1, .has_query = true};
+
 static struct access_note *
 new_note(struct xfer *x, size_t bytes, unsigned texts_n, const struct access_conf *conf)
 {
@@ -60,6 +64,10 @@ new_note(struct xfer *x, size_t bytes, unsigned texts_n, const struct access_con
 	note->conf = conf == x->w->conf_ref->access ? NULL : conf;
 	note->inst = NULL;
 	note->has_phases = false;
+	note->has_line = conf != &for_spans;
+	note->is_traced = x->w->is_traced;
+	if (note->is_traced)
+		note->trace = x->w->trace;
 	note->texts_n = (uint8_t)texts_n;
 	return note;
 }
@@ -156,8 +164,10 @@ add_ids(struct access_text *texts, const struct worker *w, const struct h1_head 
 {
 	struct access_text *id = &texts[NOTE_REQUEST_ID];
 
-	texts[NOTE_TRACE_ID].s = request_trace_id(h);
-	texts[NOTE_TRACE_ID].n = texts[NOTE_TRACE_ID].s == NULL ? 0 : TRACE_ID_SIZE;
+	const char *trace = request_traceparent(h);
+
+	if (trace != NULL)
+		texts[NOTE_TRACE_ID] = (struct access_text){trace + TRACE_ID_AT, TRACE_ID_SIZE};
 	if (w->is_request_id_new) {
 		*id = (struct access_text){w->request_id, w->request_id_n};
 		return false;
@@ -201,8 +211,10 @@ access_note_begin(struct xfer *x, const struct request *r, const struct access_c
 	bool is_in_head;
 	unsigned n;
 
-	if (conf == NULL || x->w->access.log == NULL)
+	if (!x->w->is_traced && (conf == NULL || x->w->access.log == NULL))
 		return;
+	if (conf == NULL)
+		conf = &for_spans;
 	access_note_drop(x);
 	for (n = 0; n < NOTE_FIELDS; n++)
 		texts[n] = (struct access_text){NULL, 0};
@@ -345,7 +357,8 @@ set_texts(struct access_values *v, const struct access_note *note)
 	v->host = noted(note, NOTE_HOST);
 	v->client = noted(note, NOTE_CLIENT);
 	v->request_id = noted(note, NOTE_REQUEST_ID);
-	v->trace_id = noted(note, NOTE_TRACE_ID);
+	v->trace_id = note->is_traced ? (struct access_text){note->trace.trace, TRACE_ID_SIZE}
+				      : noted(note, NOTE_TRACE_ID);
 	if (v->client.s == NULL)
 		v->client = v->peer;
 	if (note->inst != NULL)
@@ -399,6 +412,7 @@ set_times(struct access_values *v, const struct xfer *x)
 
 	v->duration_ns = now - x->start_ns;
 	v->parked_ns = x->parked_ns == 0 ? -1 : (x->sent_ns != 0 ? x->sent_ns : now) - x->parked_ns;
+	v->parked_after_ns = x->parked_ns - x->start_ns;
 	v->response_ns = x->sent_ns != 0 && x->answered_ns != 0 ? x->answered_ns - x->sent_ns : -1;
 }
 
@@ -409,14 +423,14 @@ status_of(const struct xfer *x, enum outcome out)
 	return x->status == 0 && out == OUT_CLIENT_GONE ? 499 : x->status;
 }
 
+/* What lines and spans have in common. */
 static void
-write_line(struct xfer *x, enum outcome out, const struct access_conf *conf, uint32_t sample)
+set_values(struct access_values *v, struct xfer *x, enum outcome out)
 {
-	struct worker *w = x->w;
 	const struct access_note *note = note_of(x);
-	struct access_text fields[ACCESS_FIELDS_MAX];
-	struct access_values v = {
-		.wall_ns = wall_now(w),
+
+	*v = (struct access_values){
+		.wall_ns = wall_now(x->w),
 		.peer = text_of(x->conn->peer_text),
 		.reason = text_of(x->why),
 		.protocol = protocol_of(x),
@@ -431,26 +445,82 @@ write_line(struct xfer *x, enum outcome out, const struct access_conf *conf, uin
 		.phases = note->phases,
 		.tries = x->tries,
 		.connection_requests = x->conn->requests,
-		.worker = w->index,
-		.pid = w->access.pid,
-		.sample = sample,
+		.worker = x->w->index,
+		.pid = x->w->access.pid,
 	};
+	set_texts(v, note);
+	set_times(v, x);
+}
+
+static void
+write_line(struct xfer *x, enum outcome out, const struct access_conf *conf, uint32_t sample)
+{
+	const struct access_note *note = note_of(x);
+	struct access_port *p = &x->w->access;
+	struct access_text fields[ACCESS_FIELDS_MAX];
+	struct access_values v;
 	char *line;
 
-	set_texts(&v, note);
+	set_values(&v, x, out);
+	v.sample = sample;
 	if (conf->format == NULL)
 		set_json(&v, x, note, conf);
 	else
 		set_format(&v, x, note, fields, conf);
-	set_times(&v, x);
-	line = access_ring_reserve(w->access.ring, access_line_room(&v, conf->format));
-	if (line == NULL) {
-		metric_add(&w->access.ring->lost, 1);
+	line = access_ring_reserve(p->ring, access_line_room(&v, conf->format));
+	if (line == NULL)
+		metric_add(&p->ring->lost, 1);
+	else
+		access_ring_commit(
+			p->ring,
+			(size_t)(access_line_put(line, &v, conf->format, &p->clock) - line));
+}
+
+/* --- spans --- */
+
+/* By the fault of this side, as OpenTelemetry's conventions have it: a client that leaves, or asks
+ * for what is not there, is none. */
+static bool
+has_failed(const struct access_values *v, enum outcome out)
+{
+	switch (v->grpc_status) {
+	case GRPC_UNKNOWN:
+	case GRPC_DEADLINE_EXCEEDED:
+	case GRPC_UNIMPLEMENTED:
+	case GRPC_INTERNAL:
+	case GRPC_UNAVAILABLE:
+		return true;
+	default:
+		return v->status >= 500 || out == OUT_UPSTREAM_BROKEN || out == OUT_STALLED;
+	}
+}
+
+static void
+write_spans(struct xfer *x, enum outcome out)
+{
+	const struct access_note *note = note_of(x);
+	struct access_ring *ring = x->w->traces.ring;
+	struct access_values v;
+	unsigned n;
+	char *spans;
+
+	set_values(&v, x, out);
+	v.user_agent = noted(note, NOTE_USER_AGENT);
+	v.has_failed = has_failed(&v, out);
+	if (x->service != NULL)
+		v.service = text_of(x->service->name);
+	if (x->route != NULL)
+		v.revision = text_of(x->route->rev->name);
+	n = 1 + (v.parked_ns >= 0) + (v.has_phases ? COLD_PHASES_N : 0);
+	spans = access_ring_reserve(ring, access_span_room(&v));
+	if (spans == NULL) {
+		metric_add(&ring->lost, n);
 		return;
 	}
 	access_ring_commit(
-		w->access.ring,
-		(size_t)(access_line_put(line, &v, conf->format, &w->access.clock) - line));
+		ring,
+		(size_t)(access_span_put(spans, &v, &note->trace, worker_random(x->w)) - spans));
+	metric_add(&ring->lines, n - 1); /* commit counts one */
 }
 
 static const struct access_conf *
@@ -467,7 +537,8 @@ void
 access_note_end(struct xfer *x, enum outcome out)
 {
 	struct worker *w = x->w;
-	const struct access_conf *conf = conf_of(x);
+	const struct access_note *note = note_of(x);
+	const struct access_conf *conf = note->has_line ? conf_of(x) : NULL;
 	uint32_t sample;
 
 	if (conf != NULL) { /* else a reload has turned the log off meanwhile */
@@ -477,5 +548,7 @@ access_note_end(struct xfer *x, enum outcome out)
 		else
 			metric_add(&w->access.ring->left_out, 1);
 	}
+	if (note->is_traced)
+		write_spans(x, out);
 	access_note_drop(x);
 }

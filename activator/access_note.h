@@ -8,7 +8,7 @@
 #ifndef ACTIVATOR_ACCESS_NOTE_H
 #define ACTIVATOR_ACCESS_NOTE_H
 
-#include "activator/access/access_line.h"
+#include "activator/access/access_span.h"
 #include "activator/outcome.h"
 
 struct access_conf;
@@ -28,8 +28,8 @@ struct access_port {
 	int64_t wall_minus_now_ns, until_ns; /* the wall clock, read once a second */
 };
 
-/* Note the head of a request; client: its address, where that is not the other end of the
- * connection.  No-op if conf is NULL. */
+/* Note the head of a request, for its line and, if w->is_traced, for its spans; client: its
+ * address, where that is not the other end of the connection.  conf: NULL: it gets no line. */
 void access_note_begin(struct xfer *, const struct request *, const struct access_conf *,
 		       const struct addr *client);
 /* What came is no request: note its first line.  By the conf file's activator {}. */

@@ -1,5 +1,6 @@
 #include "activator/arrive.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "activator/access_note.h"
@@ -174,10 +175,48 @@ choose_request_id(struct xfer *x, const struct request *r, int how)
 	}
 }
 
+/* Is the request recorded, and as what?  In w->trace. */
+static void
+choose_trace(struct worker *w, const struct request *r, const struct limits *l)
+{
+	struct access_trace *t = &w->trace;
+	const char *sent;
+
+	w->is_traced = false;
+	if (w->traces.log == NULL)
+		return;
+	sent = request_traceparent(r->head);
+	/* The client's trace is recorded, or not, as it says. */
+	if (sent != NULL ? (strchr("13579bdf", sent[TRACE_FLAGS_AT + 1]) == NULL)
+			 : (double)(worker_random(w) >> 11) * 0x1p-53 * 100 >= l->trace_sample)
+		return;
+	w->is_traced = true;
+	t->has_parent = sent != NULL;
+	if (sent != NULL) {
+		memcpy(t->trace, sent + TRACE_ID_AT, sizeof t->trace);
+		memcpy(t->parent, sent + TRACE_PARENT_AT, sizeof t->parent);
+	} else {
+		access_span_id(t->trace, w->id_seeds[0] ^ worker_random(w));
+		access_span_id(t->trace + SPAN_ID_SIZE, w->id_seeds[1] ^ worker_random(w));
+	}
+	access_span_id(t->span, w->id_seeds[1] ^ worker_random(w));
+}
+
+/* The traceparent of the instance: its parent is the span of this request. */
+static const char *
+make_traceparent(const struct worker *w, char out[TRACEPARENT_SIZE + 1])
+{
+	if (!w->is_traced)
+		return NULL;
+	snprintf(out, TRACEPARENT_SIZE + 1, "00-%.32s-%.16s-01", w->trace.trace, w->trace.span);
+	return out;
+}
+
 static void
 build_head(struct xfer *x, const struct request *r)
 {
 	const struct conn *c = x->conn;
+	char traceparent[TRACEPARENT_SIZE + 1];
 	struct request_hop hop = {
 		.peer = c->is_peer_ip ? c->peer_text : NULL,
 		.is_peer_v6 = c->is_peer_v6,
@@ -188,6 +227,8 @@ build_head(struct xfer *x, const struct request *r)
 		.is_h2 = x->stream != NULL,
 		.request_id = c->w->request_id_n > 0 ? c->w->request_id : NULL,
 		.request_id_n = c->w->request_id_n,
+		.traceparent = make_traceparent(c->w, traceparent),
+		.is_trace_new = !c->w->trace.has_parent,
 	};
 	size_t room = request_size(r, &hop);
 
@@ -302,7 +343,9 @@ note_request(struct xfer *x, const struct request *r, const struct route_match *
 	const struct access_conf *conf = match->revision != NULL ? match->revision->limits->access
 								 : x->w->conf_ref->access;
 
-	if (conf == NULL)
+	if (match->revision != NULL)
+		choose_trace(x->w, r, &match->revision->limits->v);
+	if (conf == NULL && !x->w->is_traced)
 		return;
 	access_note_begin(x, r, conf, client);
 	if (match->service != NULL) {
@@ -388,7 +431,7 @@ arrive_request(struct xfer *x, char *buf, size_t head_n)
 	take_request(x, &r);
 	if (r.is_trace && !x->w->conf->trace && out != OUT_BAD_REQUEST)
 		out = OUT_METHOD;
-	x->w->is_request_id_new = false;
+	x->w->is_request_id_new = x->w->is_traced = false;
 	if (out != OUT_OK || x->w->snapshot == NULL)
 		access_note_begin(x, &r, x->w->conf_ref->access, NULL);
 	if (out == OUT_MAX_FORWARDS && r.is_trace) {

@@ -266,6 +266,7 @@ source_of(const struct activator *a)
 		.upgrades = upgrade_counts(a->upgrade),
 		.elders_n = elders_count(a->elders),
 		.access_log = a->access_log,
+		.spans = a->spans,
 	};
 }
 
@@ -414,8 +415,12 @@ open_access_log(struct activator *a, struct err *e)
 
 	if (sink == NULL)
 		return -1;
-	a->access_log = access_log_new(a->workers_n, &sink, e);
-	return a->access_log == NULL ? -1 : 0;
+	a->access_log = access_log_new(ACCESS_LINES, a->workers_n, &sink, e);
+	if (a->access_log == NULL || settings_of(a)->activator.trace_collector == NULL)
+		return a->access_log == NULL ? -1 : 0;
+	sink = access_sink_open_collector(settings_of(a)->activator.trace_collector);
+	a->spans = access_log_new(ACCESS_SPANS, a->workers_n, &sink, e);
+	return a->spans == NULL ? -1 : 0;
 }
 
 static int
@@ -429,7 +434,7 @@ make_workers(struct activator *a, struct err *e)
 					   &worker_ops, a, e);
 		if (a->workers[i] == NULL)
 			return -1;
-		worker_set_access_log(a->workers[i], a->access_log);
+		worker_set_access_log(a->workers[i], a->access_log, a->spans);
 		if (!a->is_waiting)
 			worker_post_listen(a->workers[i], a->listen_set);
 	}
@@ -748,6 +753,7 @@ control_close(struct activator **ap)
 		worker_free(&a->workers[i]);
 	free(a->workers);
 	access_log_free(&a->access_log);
+	access_log_free(&a->spans);
 	listen_set_free(&a->listen_set);
 	elders_free(&a->elders);
 	bounds_close(&a->bounds);

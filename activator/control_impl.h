@@ -30,6 +30,7 @@ struct activator {
 	struct bounds bounds;
 	struct listen_set *listen_set;
 	struct access_log *access_log;
+	struct access_log *spans; /* NULL: no collector */
 	struct worker **workers;
 	unsigned workers_n, started_n, drained_n;
 	struct certificates *certificates; /* NULL: the conf has none */

@@ -369,6 +369,12 @@ put_access_log(struct strbuf *b, const struct metrics_source *s)
 	put(b, M_ACCESS_LOG, "written", (double)counts.lines);
 	put(b, M_ACCESS_LOG, "left_out", (double)counts.left_out);
 	put(b, M_ACCESS_LOG, "lost", (double)counts.lost);
+	if (s->spans == NULL)
+		return;
+	access_log_count(s->spans, &counts);
+	metric_head(b, &defs[M_SPANS]);
+	put(b, M_SPANS, "sent", (double)counts.lines);
+	put(b, M_SPANS, "lost", (double)counts.lost);
 }
 
 void

@@ -26,7 +26,8 @@ struct metrics_source {
 	bool is_link_up, is_draining;
 	struct upgrade_counts upgrades;
 	const struct access_log *access_log;
-	size_t elders_n; /* older activators that still finish their requests */
+	const struct access_log *spans; /* NULL: no collector */
+	size_t elders_n;		/* older activators that still finish their requests */
 };
 
 void metrics_render(struct strbuf *, const struct metrics_source *);

@@ -86,6 +86,8 @@ on_tail(void *arg)
 	while (upstream_h2_write_all(w) || conn_h2_write_all(w) || io_round_write(w->round));
 	if (w->access.log != NULL && w->access.ring->is_dirty)
 		access_log_announce(w->access.log, w->access.ring);
+	if (w->traces.log != NULL && w->traces.ring->is_dirty)
+		access_log_announce(w->traces.log, w->traces.ring);
 	check_drained(w);
 }
 
@@ -186,11 +188,14 @@ worker_new(unsigned index, unsigned workers_n, struct worker_conf *conf, struct 
 }
 
 void
-worker_set_access_log(struct worker *w, struct access_log *log)
+worker_set_access_log(struct worker *w, struct access_log *log, struct access_log *spans)
 {
 	CHECK(!w->is_started);
 	w->access = (struct access_port){
 		.log = log, .ring = access_log_ring(log, w->index), .pid = (int)getpid()};
+	if (spans != NULL)
+		w->traces = (struct access_port){.log = spans,
+						 .ring = access_log_ring(spans, w->index)};
 }
 
 int

@@ -43,8 +43,9 @@ struct worker_ops {
 NODISCARD struct worker *worker_new(unsigned index, unsigned workers_n, struct worker_conf *,
 				    struct bounds *, struct loop *control_loop,
 				    const struct worker_ops *, void *arg, struct err *);
-/* Before worker_start(): put lines there for the access log, which outlives the worker. */
-void worker_set_access_log(struct worker *, struct access_log *);
+/* Before worker_start(): put lines there for the access log, and spans for the collector (NULL:
+ * there is none); both outlive the worker. */
+void worker_set_access_log(struct worker *, struct access_log *, struct access_log *spans);
 /* Accept connections at the addresses of the set. */
 void worker_post_listen(struct worker *, const struct listen_set *);
 NODISCARD int worker_start(struct worker *, struct err *);

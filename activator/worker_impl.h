@@ -75,7 +75,9 @@ struct worker {
 	struct headbuf_pool heads;
 	uint64_t random; /* worker_random() */
 	struct date date;
-	struct access_port access;
+	struct access_port access, traces;
+	bool is_traced;		   /* the request that is being routed … */
+	struct access_trace trace; /* … and as what */
 	/* The X-Request-Id that the request gets that is being routed; n 0: what its client sent */
 	char request_id[REQUEST_ID_MAX];
 	size_t request_id_n;

@@ -334,7 +334,31 @@ is_time_zone(const char *s)
 static bool
 is_log_file(const char *s)
 {
-	return strncmp(s, "unix:", 5) == 0 ? is_socket(s + 5) : s[0] != '\0';
+	return strncmp(s, "unix:", 5) == 0 ? is_socket(s + 5)
+					   : s[0] != '\0' && strstr(s, "://") == NULL;
+}
+
+static bool
+is_collector(const char *s)
+{
+	static const char scheme[] = "http://";
+	char authority[ADDR_NAME_TEXT], name[ADDR_NAME_TEXT];
+	struct addr addr;
+	uint16_t port;
+	size_t n;
+
+	if (strncmp(s, scheme, sizeof scheme - 1) != 0)
+		return false;
+	s += sizeof scheme - 1;
+	n = strcspn(s, "/");
+	if (n == 0 || n >= sizeof authority || s[0] == ':' ||
+	    (s[n] == '/' && !form_is_target(s + n)))
+		return false;
+	memcpy(authority, s, n);
+	authority[n] = '\0';
+	if (addr_parse(&addr, authority, NULL) == 0)
+		return addr_port(&addr) != 0;
+	return addr_parse_name(authority, name, &port, NULL) == 0;
 }
 
 static int
@@ -360,6 +384,8 @@ static const struct form {
 	{"listen_mode", GROUP_ACTIVATOR, is_mode, "an octal mode like \"0660\""},
 	{"tls_ciphers", GROUP_ACTIVATOR, is_any, "the names of ciphers"},
 	{"tls_groups", GROUP_ACTIVATOR, is_any, "the names of groups"},
+	{"trace_collector", GROUP_ACTIVATOR, is_collector,
+	 "\"http://HOST:PORT\" or \"http://HOST:PORT/PATH\""},
 	{"access_log_file", GROUP_ACTIVATOR, is_log_file,
 	 "\"stdout\", a path, or \"unix:/path\" with 1 to 107 bytes behind \"unix:\""},
 	{"upstream_ca", GROUP_LIMITS, is_any, "a file"},

@@ -203,6 +203,12 @@ put_json(char *out, const struct access_text *t)
 	return put_escaped(out, t, put_odd_json);
 }
 
+char *
+access_line_put_text(char *out, const struct access_text *t)
+{
+	return put_json(out, t);
+}
+
 /* A member with a text, if there is one. */
 #define MEMBER(out, name, t)                                                                       \
 	((t)->s == NULL ? (out)                                                                    \
@@ -450,6 +456,12 @@ static size_t
 text_room(const struct access_text *t)
 {
 	return ROOM_ESCAPED * MIN(t->n, ACCESS_TEXT_MAX) + sizeof CUT;
+}
+
+size_t
+access_line_text_room(const struct access_text *t)
+{
+	return text_room(t);
 }
 
 static size_t

@@ -38,7 +38,9 @@ struct access_values {
 	int64_t duration_ns;
 	int64_t parked_ns, response_ns; /* -1: it was not parked, or not sent */
 	bool has_phases;
-	const int64_t *phases; /* has_phases: how long each phase of the cold start took */
+	const int64_t *phases;	 /* has_phases: how long each phase of the cold start took */
+	int64_t parked_after_ns; /* its beginning, with parked_ns >= 0 */
+	bool has_failed;	 /* for spans: by the fault of the server's side */
 	unsigned tries;
 	uint32_t connection_requests;
 	unsigned worker;
@@ -52,6 +54,10 @@ struct access_clock {
 	char iso[24];	/* "2026-11-30T16:11:44" */
 	char local[40]; /* "30/Nov/2026:16:11:44 +0000" */
 };
+
+/* For spans: a text as it stands within the quotes of JSON, and the most bytes that it takes. */
+char *access_line_put_text(char *out, const struct access_text *);
+size_t access_line_text_room(const struct access_text *);
 
 /* The most bytes that a line takes. */
 size_t access_line_room(const struct access_values *, const struct access_format *);

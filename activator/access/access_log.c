@@ -17,13 +17,25 @@
 
 #define RING_SIZE ((size_t)1 << 20)
 #define HURRY ((size_t)128 << 10) /* bytes in a ring for which the thread writes at once */
-#define GATHER_MS 50		  /* else it waits so long for more lines */
-#define RETRY_MS 1000		  /* after a failure */
-#define STOP_MOST (2 * CLK_S)	  /* for what is left at the end */
-#define REPORT_EACH (10 * CLK_S)  /* lines that are lost */
+#define RETRY_MS 1000		 /* after a failure, and with a collector twice as long each time */
+#define STOP_MOST (2 * CLK_S)	 /* for what is left at the end */
+#define REPORT_EACH (10 * CLK_S) /* lines that are lost */
+
+/* For the log of the program. */
+static const struct words {
+	const char *fails, *works, *lost, *left;
+} words[] = {
+	[ACCESS_LINES] = {"cannot write the access log", "the access log is written again",
+			  "access log lines lost",
+			  "the disk is too slow: exiting without the last access log lines"},
+	[ACCESS_SPANS] = {"cannot send spans to the collector", "the collector takes spans again",
+			  "spans lost",
+			  "the collector is too slow: exiting without the last spans"},
+};
 
 struct access_log {
 	/* immutable */
+	const struct words *words;
 	struct access_ring *rings;
 	unsigned rings_n;
 	int wake_fd;
@@ -32,6 +44,7 @@ struct access_log {
 	/* the thread's */
 	struct access_sink *sink;
 	bool is_failing;
+	int retry_ms;	   /* the next pause */
 	uint64_t reported; /* lost lines */
 	int64_t reported_ns;
 
@@ -75,7 +88,7 @@ report_lost(struct access_log *l, bool is_last)
 	if (lost == l->reported ||
 	    (!is_last && l->reported_ns != 0 && now - l->reported_ns < REPORT_EACH))
 		return;
-	log_warn(NULL, "access log lines lost", "lines=%llu since_start=%llu to=%s",
+	log_warn(NULL, l->words->lost, "count=%llu since_start=%llu to=%s",
 		 (unsigned long long)(lost - l->reported), (unsigned long long)lost,
 		 access_sink_name(l->sink));
 	l->reported = lost;
@@ -86,8 +99,10 @@ static void
 note_failure(struct access_log *l)
 {
 	if (!l->is_failing)
-		log_warn(NULL, "cannot write the access log", "to=%s retry_ms=%d err=%s",
-			 access_sink_name(l->sink), RETRY_MS, strerror(errno));
+		log_warn(NULL, l->words->fails, "to=%s retry_ms=%d err=%s",
+			 access_sink_name(l->sink), RETRY_MS, access_sink_why(l->sink));
+	l->retry_ms = l->is_failing ? MIN(2 * l->retry_ms, access_sink_retry_most_ms(l->sink))
+				    : RETRY_MS;
 	l->is_failing = true;
 }
 
@@ -95,8 +110,7 @@ static void
 note_success(struct access_log *l)
 {
 	if (l->is_failing)
-		log_info(NULL, "the access log is written again", "to=%s",
-			 access_sink_name(l->sink));
+		log_info(NULL, l->words->works, "to=%s", access_sink_name(l->sink));
 	l->is_failing = false;
 }
 
@@ -185,7 +199,6 @@ sleep_until_woken(struct access_log *l)
 static void
 change_sink(struct access_log *l, struct access_sink *next)
 {
-	(void)drain(l); /* else what was put before goes to the new one */
 	access_sink_follow(next, l->sink);
 	access_sink_free(&l->sink);
 	l->sink = next;
@@ -267,13 +280,13 @@ run(void *arg)
 			sleep_until_woken(l);
 			break;
 		case DRAINED_ALL:
-			wait_for(l, GATHER_MS, false);
+			wait_for(l, access_sink_gather_ms(l->sink), false);
 			break;
 		case DRAINED_BLOCKED:
 			wait_for(l, RETRY_MS, true);
 			break;
 		case DRAINED_FAILED:
-			wait_for(l, RETRY_MS, false);
+			wait_for(l, l->retry_ms, false);
 			break;
 		}
 		report_lost(l, false);
@@ -347,13 +360,14 @@ destroy(struct access_log *l)
 }
 
 struct access_log *
-access_log_new(unsigned n, struct access_sink **sink, struct err *e)
+access_log_new(enum access_lines what, unsigned n, struct access_sink **sink, struct err *e)
 {
 	struct access_log *l = xcalloc(1, sizeof *l);
 	pthread_condattr_t attr;
 	unsigned i;
 	int rc;
 
+	l->words = &words[what];
 	l->rings = xaligned(64, n * sizeof *l->rings);
 	for (; l->rings_n < n; l->rings_n++) {
 		i = l->rings_n;
@@ -406,8 +420,7 @@ access_log_free(struct access_log **lp)
 	if (end_thread(l))
 		destroy(l);
 	else /* the thread still uses it */
-		log_warn(NULL, "the disk is too slow: exiting without the last access log lines",
-			 "waited_s=%lld", (long long)(STOP_MOST / CLK_S));
+		log_warn(NULL, l->words->left, "waited_s=%lld", (long long)(STOP_MOST / CLK_S));
 }
 
 struct access_ring *

@@ -9,9 +9,10 @@
  *
  * Thread: main, but for access_log_announce().
  *
- * Room: activator/access makes the lines of the access log and writes them.  Its files take values
- * and bytes.  They may use common/, the names of phases (activation.h), and what activator/http has
- * for writing into a buffer; they know no request, no connection and no worker. */
+ * Room: activator/access makes the lines of the access log and the spans of requests, and writes
+ * them.  Its files take values and bytes.  They may use common/, the names of phases
+ * (activation.h), and what activator/http has for writing into a buffer; they know no request, no
+ * connection and no worker. */
 #ifndef ACTIVATOR_ACCESS_ACCESS_LOG_H
 #define ACTIVATOR_ACCESS_ACCESS_LOG_H
 
@@ -21,16 +22,20 @@
 struct access_log; /* opaque */
 struct access_sink;
 
+/* What the lines are. */
+enum access_lines { ACCESS_LINES, ACCESS_SPANS };
+
 /* With a ring for each of n workers.  NULL with err: no thread could be started.  Takes over the
  * sink. */
-NODISCARD struct access_log *access_log_new(unsigned n, struct access_sink **, struct err *);
+NODISCARD struct access_log *access_log_new(enum access_lines, unsigned n, struct access_sink **,
+					    struct err *);
 /* The workers have ended.  Writes what is left, unless that takes too long. */
 void access_log_free(struct access_log **);
 
 /* The ring of a worker, borrowed. */
 struct access_ring *access_log_ring(struct access_log *, unsigned worker);
 
-/* What comes from now on goes to this sink, which is taken over. */
+/* What waits, and what comes from now on, goes to this sink, which is taken over. */
 void access_log_set_sink(struct access_log *, struct access_sink **);
 /* The file may have been renamed: open it again by its name. */
 void access_log_reopen(struct access_log *);

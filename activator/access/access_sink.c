@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "activator/access/access_otlp.h"
 #include "common/clk.h"
 
 #define PIECE_MOST ((size_t)1 << 20)	/* bytes of one write, so that a rotation is not far off */
@@ -21,7 +22,7 @@
 #define PRIORITY (23 * 8 + 6)		/* local7.info, as nginx has it */
 #define ATOMIC 4096			/* PIPE_BUF: bytes that fit where poll(2) says so */
 
-enum kind { KIND_FILE, KIND_STDOUT, KIND_SYSLOG };
+enum kind { KIND_FILE, KIND_STDOUT, KIND_SYSLOG, KIND_COLLECTOR };
 
 struct access_sink {
 	enum kind kind;
@@ -35,6 +36,8 @@ struct access_sink {
 	bool is_in_line; /* the last write ended within a line … */
 	bool must_skip;	 /* … of which the rest is of no use: another file is open now */
 	uint64_t bytes, max_bytes;
+	struct access_otlp *otlp; /* KIND_COLLECTOR */
+	struct err why;
 	char header[64]; /* KIND_SYSLOG: what precedes the text */
 	size_t header_n;
 	int64_t header_second;
@@ -120,6 +123,8 @@ open_any(struct access_sink *s, struct err *e)
 		return open_stdout(s, e);
 	case KIND_SYSLOG:
 		return open_syslog(s, e);
+	case KIND_COLLECTOR:
+		return 0;
 	case KIND_FILE:
 		break;
 	}
@@ -154,6 +159,37 @@ access_sink_open(const char *spec, uint64_t max_bytes, struct err *e)
 	return s;
 }
 
+struct access_sink *
+access_sink_open_collector(const char *url)
+{
+	struct access_sink *s = xcalloc(1, sizeof *s);
+
+	s->kind = KIND_COLLECTOR;
+	s->spec = xstrdup(url);
+	s->path = s->spec;
+	s->fd = -1;
+	s->otlp = access_otlp_new(url);
+	return s;
+}
+
+int
+access_sink_gather_ms(const struct access_sink *s)
+{
+	return s->kind == KIND_COLLECTOR ? 1000 : 50;
+}
+
+int
+access_sink_retry_most_ms(const struct access_sink *s)
+{
+	return s->kind == KIND_COLLECTOR ? 30000 : 1000;
+}
+
+const char *
+access_sink_why(const struct access_sink *s)
+{
+	return s->kind == KIND_COLLECTOR ? s->why.text : strerror(errno);
+}
+
 void
 access_sink_free(struct access_sink **sp)
 {
@@ -163,6 +199,7 @@ access_sink_free(struct access_sink **sp)
 	if (s == NULL)
 		return;
 	close_fd(s);
+	access_otlp_free(&s->otlp);
 	free(s->spec);
 	free(s);
 }
@@ -180,7 +217,7 @@ access_sink_reopen(struct access_sink *s, struct err *e)
 {
 	struct access_sink new = *s;
 
-	if (s->kind == KIND_STDOUT)
+	if (s->kind == KIND_STDOUT || s->kind == KIND_COLLECTOR)
 		return 0;
 	new.fd = -1;
 	if (open_any(&new, e) < 0)
@@ -376,6 +413,8 @@ access_sink_write(struct access_sink *s, const struct iovec *iov, int n, uint64_
 
 	*dropped = 0;
 	CHECK(n >= 1 && n <= 2);
+	if (s->kind == KIND_COLLECTOR)
+		return access_otlp_write(s->otlp, iov, dropped, &s->why);
 	if (s->must_skip)
 		return skip_line(s, iov, dropped);
 	if (s->fd < 0 && open_any(s, &e) < 0) {

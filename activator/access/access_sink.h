@@ -17,6 +17,8 @@ struct access_sink; /* opaque */
 /* spec: "stdout", "unix:/dev/log", or a path.  max_bytes: of a file; 0: no bound.  A socket or a
  * pipe that is not there yet is no mistake: it is opened once it is.  NULL with err. */
 NODISCARD struct access_sink *access_sink_open(const char *spec, uint64_t max_bytes, struct err *);
+/* Spans, to a collector: see access_otlp.h. */
+NODISCARD struct access_sink *access_sink_open_collector(const char *url);
 void access_sink_free(struct access_sink **);
 
 /* Open the file again by its name: it may have been renamed.  -1 with err: the one that was open
@@ -32,6 +34,12 @@ void access_sink_follow(struct access_sink *, const struct access_sink *before);
  * or the rest of one whose beginning went to a file that is not open any more. */
 NODISCARD ssize_t access_sink_write(struct access_sink *, const struct iovec *iov, int n,
 				    uint64_t *dropped);
+
+/* After -1, with the same errno: why. */
+const char *access_sink_why(const struct access_sink *);
+/* How long lines may be gathered for one write, and the longest pause after failures. */
+int access_sink_gather_ms(const struct access_sink *);
+int access_sink_retry_most_ms(const struct access_sink *);
 
 /* After EAGAIN: when it can be written to again, poll(2) says so of this descriptor; -1: nothing
  * says so. */

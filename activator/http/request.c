@@ -309,21 +309,29 @@ is_trace_number(const char *s, size_t n)
 	return !is_zero;
 }
 
-/* "00-TRACE_ID-PARENT_ID-FLAGS"; later versions may have more behind it. */
+/* Later versions may have more behind it. */
 const char *
-request_trace_id(const struct h1_head *h)
+request_traceparent(const struct h1_head *h)
 {
-	static const size_t size = sizeof "00-" - 1 + TRACE_ID_SIZE + sizeof "-" - 1 + 16 + 3;
+	static const size_t size = TRACEPARENT_SIZE;
 	size_t n;
 	const char *s = request_field(h, "traceparent", &n);
 
 	if (s == NULL || n < size || memcmp(s, "ff", 2) == 0 || s[2] != '-' || s[35] != '-' ||
 	    s[52] != '-' || (n > size && (memcmp(s, "00", 2) == 0 || s[size] != '-')))
 		return NULL;
-	return is_trace_number(s + 3, TRACE_ID_SIZE) && is_trace_number(s + 36, 16) ? s + 3 : NULL;
+	return is_trace_number(s + 3, TRACE_ID_SIZE) && is_trace_number(s + 36, 16) ? s : NULL;
 }
 
 /* --- writing --- */
+
+/* Is it a field of the trace context in whose place another one stands? */
+static bool
+is_of_trace(const struct h1_field *f, const struct request_hop *hop)
+{
+	return field_is(f->name, f->name_n, "traceparent") ||
+	       (hop->is_trace_new && field_is(f->name, f->name_n, "tracestate"));
+}
 
 static char *
 put_number(char *out, uint64_t n)
@@ -503,7 +511,7 @@ request_size(const struct request *r, const struct request_hop *hop)
 
 	if (hop->subject != NULL)
 		n += strlen(hop->subject) + 64;
-	n += hop->request_id_n + 32;
+	n += hop->request_id_n + 32 + TRACEPARENT_SIZE + 32;
 
 	for (i = 0; i < r->head->n; i++)
 		n += r->head->fields[i].name_n + r->head->fields[i].value_n + 4;
@@ -521,8 +529,13 @@ request_write(const struct request *r, const struct request_hop *hop, char *star
 		const struct h1_field *f = &r->head->fields[i];
 
 		if (is_passed(r, f, hop) && !(has_options && h1_is_connection_option(r->head, f)) &&
-		    !(hop->request_id != NULL && is_request_id(f)))
+		    !(hop->request_id != NULL && is_request_id(f)) &&
+		    !(hop->traceparent != NULL && is_of_trace(f, hop)))
 			out = put_field(out, f);
+	}
+	if (hop->traceparent != NULL) {
+		out = put(PUT_LITERAL(out, "traceparent: "), hop->traceparent, TRACEPARENT_SIZE);
+		out = PUT_LITERAL(out, "\r\n");
 	}
 	if (hop->request_id != NULL) {
 		out = PUT_LITERAL(out, "X-Request-Id: ");

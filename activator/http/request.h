@@ -50,9 +50,12 @@ struct request_hop {
 	bool is_peer_v6;
 	bool is_peer_trusted; /* its Forwarded and X-Forwarded-* are kept and added to */
 	bool has_via;
-	bool is_encrypted;	/* the client speaks TLS */
-	const char *subject;	/* of the peer's certificate, verified; NULL: it has shown none */
-	bool is_h2;		/* the client speaks HTTP/2 */
+	bool is_encrypted;   /* the client speaks TLS */
+	const char *subject; /* of the peer's certificate, verified; NULL: it has shown none */
+	bool is_h2;	     /* the client speaks HTTP/2 */
+	/* What the instance gets as traceparent: TRACEPARENT_SIZE bytes; NULL: what was sent. */
+	const char *traceparent;
+	bool is_trace_new;	/* tracestate is of another trace, and does not pass */
 	const char *request_id; /* what the instance gets as X-Request-Id; NULL: what was sent */
 	size_t request_id_n;
 };
@@ -61,10 +64,13 @@ struct request_hop {
 /* The X-Request-Id that a client has sent, if it is of 1 to REQUEST_ID_MAX visible characters of
  * ASCII and there is no other; or NULL. */
 const char *request_id_sent(const struct h1_head *, size_t *n);
-/* The trace id in traceparent (W3C Trace Context): 32 hexadecimal digits, not terminated; or NULL.
- */
-const char *request_trace_id(const struct h1_head *);
+/* The traceparent (W3C Trace Context), "00-TRACE_ID-PARENT_ID-FLAGS", if it is valid; or NULL. */
+const char *request_traceparent(const struct h1_head *);
+#define TRACEPARENT_SIZE 55
+#define TRACE_ID_AT 3 /* 32 hexadecimal digits */
 #define TRACE_ID_SIZE 32
+#define TRACE_PARENT_AT 36 /* 16 of them */
+#define TRACE_FLAGS_AT 53  /* two; the lowest bit: the trace is recorded */
 
 /* The most bytes that request_write() writes. */
 size_t request_size(const struct request *, const struct request_hop *);

@@ -167,7 +167,7 @@ open_log(const char *spec, uint64_t max_bytes)
 	if (sink == NULL)
 		print_error("%s\n", e.text);
 	assert_non_null(sink);
-	l = access_log_new(1, &sink, &e);
+	l = access_log_new(ACCESS_LINES, 1, &sink, &e);
 	assert_non_null(l);
 	return l;
 }

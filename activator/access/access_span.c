@@ -1,0 +1,210 @@
+#include "activator/access/access_span.h"
+
+#include "activator/http/put.h"
+
+#define ROOM_FIXED ((size_t)2048)	    /* of the request's span, without texts */
+#define ROOM_BELOW ((size_t)512)	    /* of one below it */
+#define GOLDEN UINT64_C(0x9e3779b97f4a7c15) /* makes unlike numbers of a row of them */
+
+enum { KIND_INTERNAL = 1, KIND_SERVER = 2, STATUS_ERROR = 2 };
+
+void
+access_span_id(char out[SPAN_ID_SIZE], uint64_t id)
+{
+	size_t i;
+
+	if (id == 0)
+		id = 1;
+	for (i = 0; i < SPAN_ID_SIZE; i++, id >>= 4)
+		out[i] = "0123456789abcdef"[id & 15];
+}
+
+/* --- parts --- */
+
+static char *
+put_id(char *out, const char *name, const char *id, size_t n)
+{
+	out = put(PUT_LITERAL(out, ",\""), name, strlen(name));
+	out = put(PUT_LITERAL(out, "\":\""), id, n);
+	return PUT_LITERAL(out, "\"");
+}
+
+static char *
+put_time(char *out, const char *name, int64_t ns)
+{
+	out = put(PUT_LITERAL(out, ",\""), name, strlen(name));
+	out = put_decimal(PUT_LITERAL(out, "\":\""), (uint64_t)MAX(ns, 0));
+	return PUT_LITERAL(out, "\"");
+}
+
+/* All of a span up to its attributes. */
+static char *
+put_begin(char *out, const struct access_trace *t, const char *span, const char *parent,
+	  const struct access_text *name, int kind, int64_t from_ns, int64_t upto_ns)
+{
+	out = PUT_LITERAL(access_line_put_text(PUT_LITERAL(out, "{\"name\":\""), name), "\"");
+	out = put_id(out, "traceId", t->trace, sizeof t->trace);
+	out = put_id(out, "spanId", span, SPAN_ID_SIZE);
+	if (parent != NULL)
+		out = put_id(out, "parentSpanId", parent, SPAN_ID_SIZE);
+	out = put_decimal(PUT_LITERAL(out, ",\"kind\":"), (uint64_t)kind);
+	out = put_time(out, "startTimeUnixNano", from_ns);
+	return put_time(out, "endTimeUnixNano", upto_ns);
+}
+
+static char *
+put_key(char *out, const char *key, bool *is_first)
+{
+	if (!*is_first)
+		*out++ = ',';
+	*is_first = false;
+	out = put(PUT_LITERAL(out, "{\"key\":\""), key, strlen(key));
+	return PUT_LITERAL(out, "\",\"value\":{");
+}
+
+static char *
+put_text(char *out, const char *key, const struct access_text *t, bool *is_first)
+{
+	if (t->s == NULL)
+		return out;
+	out = PUT_LITERAL(put_key(out, key, is_first), "\"stringValue\":\"");
+	return PUT_LITERAL(access_line_put_text(out, t), "\"}}");
+}
+
+static char *
+put_int(char *out, const char *key, uint64_t n, bool *is_first)
+{
+	out = PUT_LITERAL(put_key(out, key, is_first), "\"intValue\":\"");
+	return PUT_LITERAL(put_decimal(out, n), "\"}}");
+}
+
+/* --- the span of the request --- */
+
+static struct access_text
+text_of(const char *s)
+{
+	return (struct access_text){s, strlen(s)};
+}
+
+static struct access_text
+path_of(const struct access_values *v)
+{
+	struct access_text path = v->target;
+	const char *mark = path.s == NULL ? NULL : memchr(path.s, '?', path.n);
+
+	if (mark != NULL)
+		path.n = (size_t)(mark - path.s);
+	return path;
+}
+
+/* The names are those of OpenTelemetry's semantic conventions, and our own behind "activator.". */
+static char *
+put_attributes(char *out, const struct access_values *v)
+{
+	const struct access_text path = path_of(v), outcome = text_of(v->outcome);
+	const struct access_text scheme = text_of(v->is_encrypted ? "https" : "http");
+	const struct access_text version = text_of(v->protocol + strlen("HTTP/"));
+	bool is_first = true;
+
+	out = PUT_LITERAL(out, ",\"attributes\":[");
+	out = put_text(out, "http.request.method", &v->method, &is_first);
+	out = put_text(out, "url.scheme", &scheme, &is_first);
+	out = put_text(out, "url.path", &path, &is_first);
+	out = put_text(out, "server.address", &v->host, &is_first);
+	out = put_text(out, "client.address", &v->client, &is_first);
+	out = put_text(out, "network.protocol.version", &version, &is_first);
+	out = put_text(out, "user_agent.original", &v->user_agent, &is_first);
+	if (v->status != 0)
+		out = put_int(out, "http.response.status_code", v->status, &is_first);
+	if (v->grpc_status >= 0)
+		out = put_int(out, "rpc.grpc.status_code", (uint64_t)v->grpc_status, &is_first);
+	out = put_int(out, "http.request.body.size", v->bytes_in, &is_first);
+	out = put_int(out, "http.response.body.size", v->bytes_out, &is_first);
+	out = put_text(out, "activator.service", &v->service, &is_first);
+	out = put_text(out, "activator.revision", &v->revision, &is_first);
+	out = put_text(out, "activator.instance", &v->instance, &is_first);
+	out = put_text(out, "activator.outcome", &outcome, &is_first);
+	out = put_text(out, "activator.request_id", &v->request_id, &is_first);
+	if (v->tries > 0)
+		out = put_int(out, "activator.failed_tries", v->tries, &is_first);
+	if (v->is_cold)
+		out = PUT_LITERAL(put_key(out, "activator.cold_start", &is_first),
+				  "\"boolValue\":true}}");
+	return PUT_LITERAL(out, "]");
+}
+
+static char *
+put_status(char *out, const struct access_values *v)
+{
+	if (!v->has_failed)
+		return out;
+	out = put_decimal(PUT_LITERAL(out, ",\"status\":{\"code\":"), STATUS_ERROR);
+	if (v->reason.s != NULL) {
+		out = access_line_put_text(PUT_LITERAL(out, ",\"message\":\""), &v->reason);
+		out = PUT_LITERAL(out, "\"");
+	}
+	return PUT_LITERAL(out, "}");
+}
+
+/* --- the spans below it --- */
+
+static char *
+put_below(char *out, const struct access_trace *t, const char *parent, const char *name,
+	  uint64_t random, int64_t from_ns, int64_t upto_ns, char span[SPAN_ID_SIZE])
+{
+	const struct access_text text = text_of(name);
+
+	access_span_id(span, random);
+	out = put_begin(out, t, span, parent, &text, KIND_INTERNAL, from_ns, upto_ns);
+	return PUT_LITERAL(out, "}\n");
+}
+
+static char *
+put_phases(char *out, const struct access_values *v, const struct access_trace *t,
+	   const char *parent, uint64_t random, int64_t from_ns)
+{
+	static const char *const names[] = {
+#define X(id, name) [COLD_##id] = "cold start: " name,
+		COLD_PHASES(X)
+#undef X
+	};
+	char span[SPAN_ID_SIZE];
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(names); i++) {
+		out = put_below(out, t, parent, names[i], random + (i + 2) * GOLDEN, from_ns,
+				from_ns + v->phases[i], span);
+		from_ns += v->phases[i];
+	}
+	return out;
+}
+
+char *
+access_span_put(char *out, const struct access_values *v, const struct access_trace *t,
+		uint64_t random)
+{
+	const struct access_text unknown = text_of("unknown");
+	int64_t from_ns = v->wall_ns - v->duration_ns;
+	char parked[SPAN_ID_SIZE];
+
+	out = put_begin(out, t, t->span, t->has_parent ? t->parent : NULL,
+			v->method.s == NULL ? &unknown : &v->method, KIND_SERVER, from_ns,
+			v->wall_ns);
+	out = put_attributes(out, v);
+	out = PUT_LITERAL(put_status(out, v), "}\n");
+	if (v->parked_ns < 0)
+		return out;
+	from_ns += v->parked_after_ns;
+	out = put_below(out, t, t->span, "parked", random + GOLDEN, from_ns, from_ns + v->parked_ns,
+			parked);
+	if (v->has_phases)
+		out = put_phases(out, v, t, t->span, random, from_ns);
+	return out;
+}
+
+size_t
+access_span_room(const struct access_values *v)
+{
+	return ROOM_FIXED + (1 + COLD_PHASES_N) * ROOM_BELOW + access_line_room(v, NULL) +
+	       2 * access_line_text_room(&v->method) + access_line_text_room(&v->revision);
+}

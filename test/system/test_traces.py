@@ -1,0 +1,232 @@
+"""Spans at a collector that decodes them by the public schema (opentelemetry-proto, JSON Protobuf
+Encoding), and a collector that is away, or rude: that costs spans and nothing else."""
+import http.server
+import json
+import re
+import threading
+
+import pytest
+
+from fakes.instance import FakeInstance, read_head
+from helpers import free_port, wait_until
+from stack import running
+
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+SAMPLED = "00-%s-%s-01" % (TRACE, PARENT)
+VALUES = {"stringValue": str, "intValue": str, "boolValue": bool}
+
+
+def decode_attributes(items):
+    found = {}
+    for item in items:
+        assert set(item) == {"key", "value"} and len(item["value"]) == 1
+        (kind, value), = item["value"].items()
+        assert type(value) is VALUES[kind]
+        assert item["key"] not in found
+        found[item["key"]] = int(value) if kind == "intValue" else value
+    return found
+
+
+def decode(message):
+    """The spans of an ExportTraceServiceRequest, with their attributes as a dict."""
+    spans = []
+    assert set(message) == {"resourceSpans"}
+    for of_resource in message["resourceSpans"]:
+        assert set(of_resource) == {"resource", "scopeSpans"}
+        assert decode_attributes(of_resource["resource"]["attributes"])[
+            "service.name"] == "activator"
+        for of_scope in of_resource["scopeSpans"]:
+            assert of_scope["scope"] == {"name": "activator"}
+            for s in of_scope["spans"]:
+                assert set(s) <= {"traceId", "spanId", "parentSpanId", "name", "kind",
+                                  "startTimeUnixNano", "endTimeUnixNano", "attributes", "status"}
+                assert re.fullmatch("[0-9a-f]{32}", s["traceId"])
+                assert re.fullmatch("[0-9a-f]{16}", s["spanId"]) and int(s["spanId"], 16) != 0
+                assert re.fullmatch("[0-9a-f]{16}", s.get("parentSpanId", PARENT))
+                assert type(s["name"]) is str and s["name"] and s["kind"] in (1, 2)
+                for key in ("startTimeUnixNano", "endTimeUnixNano"):
+                    assert re.fullmatch(r"\d{19}", s[key])
+                    s[key] = int(s[key])
+                assert s["startTimeUnixNano"] <= s["endTimeUnixNano"]
+                s["attributes"] = decode_attributes(s.get("attributes", []))
+                spans.append(s)
+    return spans
+
+
+class Collector:
+    """Answers with self.status."""
+
+    def __init__(self, port=0):
+        self.spans, self.status, self.posts, self.failures = [], 200, 0, []
+        collector = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                collector.posts += 1
+                try:
+                    assert self.path == "/v1/traces"
+                    assert self.headers["Content-Type"] == "application/json"
+                    if collector.status == 200:
+                        collector.spans += decode(json.loads(body))
+                except Exception as e:  # a thread of its own
+                    collector.failures.append("%r: %s" % (e, body[:2000]))
+                self.send_response(collector.status)
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+            def log_message(self, *_):
+                pass
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.port = self.server.server_port
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def wait(self, n, what="spans"):
+        """The spans, once there are n."""
+        wait_until(lambda: len(self.spans) >= n or self.failures, what=what)
+        assert not self.failures, self.failures
+        assert len(self.spans) == n, self.spans
+        spans, self.spans = self.spans, []
+        return spans
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Origin(FakeInstance):
+    def __init__(self):
+        super().__init__()
+        self.heads = []
+
+    def serve(self, connection):
+        head, _ = read_head(connection)
+        if head is not None:
+            self.heads.append(head.decode())
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+
+@pytest.fixture(scope="module")
+def collector():
+    c = Collector()
+    yield c
+    c.close()
+
+
+@pytest.fixture(scope="module")
+def origin():
+    return Origin()
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory, collector, origin):
+    path = tmp_path_factory.mktemp("traces")
+    services = """
+service "hello" { hosts = {"hello"} revision "v1" { command = {"HELLO"} } }
+service "all" { hosts = {"all"} trace_sample = 100
+    revision "v1" { addresses = {"127.0.0.1:%d"} } }
+service "some" { hosts = {"some"} revision "v1" { addresses = {"127.0.0.1:%d"} } }
+service "broken" { hosts = {"broken"} access_log = off
+    revision "v1" { command = {"HELLO", "--exit", "3"} } }
+""" % (origin.port, origin.port)
+    with running(path, services, activator='trace_collector = "http://localhost:%d" '
+                 'access_log = json access_log_file = "%s/access.log"' % (collector.port,
+                                                                          path)) as s:
+        yield s
+
+
+def test_a_cold_start_is_a_trace(stack, collector):
+    wait_until(lambda: not stack.instances(), what="zero instances")
+    assert stack.get("hello", "/bytes/10?secret=1", fields=[("traceparent", SAMPLED)])[0] == 200
+    spans = collector.wait(8)
+    root, = [s for s in spans if s["kind"] == 2]
+    assert all(s["traceId"] == TRACE for s in spans)
+    assert (root["name"], root["parentSpanId"]) == ("GET", PARENT)
+    a = root["attributes"]
+    assert (a["http.response.status_code"], a["url.path"], a["activator.revision"]) == (
+        200, "/bytes/10", "hello/v1")
+    assert (a["http.response.body.size"], a["activator.outcome"], a["activator.cold_start"]) == (
+        10, "ok", True)
+    assert "status" not in root and "secret" not in json.dumps(spans)
+    below = [s for s in spans if s is not root]
+    assert [s["name"] for s in below] == ["parked"] + [
+        "cold start: " + p for p in ("signal", "ack", "address", "connect", "send", "first_byte")]
+    assert all(s["parentSpanId"] == root["spanId"] for s in below)
+    assert len({s["spanId"] for s in spans}) == 8
+    for s in below:
+        assert root["startTimeUnixNano"] <= s["startTimeUnixNano"]
+        assert s["endTimeUnixNano"] <= root["endTimeUnixNano"]
+    for before, after in zip(below[1:], below[2:]):
+        assert before["endTimeUnixNano"] == after["startTimeUnixNano"]
+
+
+def test_the_instance_goes_on_with_the_trace(stack, collector, origin):
+    origin.heads.clear()
+    assert stack.get("some", fields=[("traceparent", SAMPLED), ("tracestate", "a=b")])[0] == 200
+    root, = collector.wait(1)
+    assert "traceparent: 00-%s-%s-01\r\n" % (TRACE, root["spanId"]) in origin.heads[0]
+    assert origin.heads[0].lower().count("traceparent") == 1
+    assert "tracestate: a=b\r\n" in origin.heads[0]
+
+
+def test_a_trace_is_begun_when_it_is_sampled(stack, collector, origin):
+    origin.heads.clear()
+    assert stack.get("all", fields=[("traceparent", "nonsense"), ("tracestate", "a=b")])[0] == 200
+    root, = collector.wait(1)
+    assert "parentSpanId" not in root
+    assert "traceparent: 00-%s-%s-01\r\n" % (root["traceId"], root["spanId"]) in origin.heads[0]
+    assert "tracestate" not in origin.heads[0] and "nonsense" not in origin.heads[0]
+
+    def entry():
+        with open(stack.path + "/access.log") as f:
+            return [e for e in map(json.loads, f) if e.get("trace_id") == root["traceId"]]
+    wait_until(entry, what="the line of the access log")
+
+
+def test_what_is_not_sampled_passes_as_it_came(stack, collector, origin):
+    origin.heads.clear()
+    plain = SAMPLED[:-1] + "0"
+    assert stack.get("all", fields=[("traceparent", plain)])[0] == 200
+    assert "traceparent: %s\r\n" % plain in origin.heads[0]
+    assert stack.get("some")[0] == 200
+    assert "traceparent" not in origin.heads[1]
+    assert stack.get("some", fields=[("traceparent", SAMPLED)])[0] == 200
+    collector.wait(1)  # of the last one alone
+
+
+def test_a_refusal_is_an_error(stack, collector):
+    assert stack.get("broken", fields=[("traceparent", SAMPLED)])[0] == 503
+    root = next(s for s in collector.wait(2) if s["kind"] == 2)
+    assert root["status"]["code"] == 2 and "exited with status 3" in root["status"]["message"]
+    assert root["attributes"]["activator.outcome"] == "activation_failed"
+
+
+def test_a_collector_that_is_busy_or_refuses(stack, collector):
+    collector.status = 503
+    assert stack.get("all")[0] == 200
+    wait_until(lambda: "cannot send spans" in stack.activator.text(), what="a line in the log")
+    collector.status = 200
+    collector.wait(1, "the span, again")
+    wait_until(lambda: "takes spans again" in stack.activator.text(), what="a line in the log")
+    collector.status = 400
+    assert stack.get("all")[0] == 200
+    wait_until(lambda: stack.metric('activator_trace_spans_total{result="lost"}') == 1,
+               what="the refused span")
+    collector.status = 200
+    assert stack.get("all")[0] == 200
+    collector.wait(1)
+
+
+def test_a_collector_that_is_away(tmp_path, origin):
+    port = free_port()
+    services = ('service "s" { hosts = {"s"} trace_sample = 100\n'
+                '    revision "v1" { addresses = {"127.0.0.1:%d"} } }' % origin.port)
+    with running(tmp_path, services, activator='trace_collector = "http://127.0.0.1:%d"' % port) as s:
+        assert s.get("s")[0] == 200
+        wait_until(lambda: "cannot send spans" in s.activator.text(), what="a line in the log")
+        c = Collector(port)
+        try:
+            c.wait(1, "the span, once the collector is there")
+        finally:
+            c.close()
+        assert s.get("s")[0] == 200
