@@ -7,7 +7,6 @@
 
 #define CHUNK_PAGES ((size_t)256)
 #define CHUNK (CHUNK_PAGES * PAGES_SIZE)
-#define MEMORY_KEPT ((size_t)64) /* unused pages that keep their memory for the next use */
 
 void
 pages_init(struct pages *p)
@@ -20,11 +19,11 @@ pages_fini(struct pages *p)
 {
 	size_t i;
 
-	CHECK(p->unused_n == p->chunks_n * CHUNK_PAGES);
+	CHECK(p->kept_n + p->clean_n == p->chunks_n * CHUNK_PAGES);
 	for (i = 0; i < p->chunks_n; i++)
 		munmap(p->chunks[i], CHUNK);
 	free(p->chunks);
-	free(p->unused);
+	free(p->clean);
 }
 
 /* Ends the program where memory ends, as xmalloc() does. */
@@ -39,9 +38,9 @@ grow(struct pages *p)
 	madvise(chunk, CHUNK, MADV_NOHUGEPAGE); /* one page alone is to have memory */
 	p->chunks = xrealloc(p->chunks, (p->chunks_n + 1) * sizeof *p->chunks);
 	p->chunks[p->chunks_n++] = chunk;
-	p->unused = xrealloc(p->unused, p->chunks_n * CHUNK_PAGES * sizeof *p->unused);
+	p->clean = xrealloc(p->clean, p->chunks_n * CHUNK_PAGES * sizeof *p->clean);
 	for (i = CHUNK_PAGES; i > 0; i--)
-		p->unused[p->unused_n++] = chunk + (i - 1) * PAGES_SIZE;
+		p->clean[p->clean_n++] = chunk + (i - 1) * PAGES_SIZE;
 }
 
 void *
@@ -49,11 +48,11 @@ pages_get(struct pages *p)
 {
 	if (!p->is_possible)
 		return NULL;
-	if (p->unused_n == 0)
+	if (p->kept_n > 0)
+		return p->kept[--p->kept_n];
+	if (p->clean_n == 0)
 		grow(p);
-	if (p->put_n > 0)
-		p->put_n--;
-	return p->unused[--p->unused_n];
+	return p->clean[--p->clean_n];
 }
 
 static bool
@@ -74,13 +73,14 @@ pages_put(struct pages *p, void *at)
 {
 	if (!is_page(p, at))
 		return false;
-	if (p->put_n < MEMORY_KEPT) {
+	if (p->kept_n < PAGES_KEPT) {
 		memset(at, 0, PAGES_SIZE);
-		p->put_n++;
-	} else if (madvise(at, PAGES_SIZE, MADV_DONTNEED) < 0) {
-		memset(at, 0, PAGES_SIZE);
+		p->kept[p->kept_n++] = at;
+		return true;
 	}
-	p->unused[p->unused_n++] = at;
+	if (madvise(at, PAGES_SIZE, MADV_DONTNEED) < 0)
+		memset(at, 0, PAGES_SIZE);
+	p->clean[p->clean_n++] = at;
 	return true;
 }
 

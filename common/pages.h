@@ -7,13 +7,16 @@
 #include "common/base.h"
 
 #define PAGES_SIZE ((size_t)4096) /* bytes of a page */
+#define PAGES_KEPT ((size_t)64)	  /* unused pages that keep their memory for the next use */
 
 struct pages {
-	void **unused; /* full of zeroes */
-	size_t unused_n;
+	/* The unused pages, all full of zeroes. */
+	void *kept[PAGES_KEPT]; /* these have memory, and are used first */
+	size_t kept_n;
+	void **clean; /* these have none */
+	size_t clean_n;
 	char **chunks; /* that they are parts of */
 	size_t chunks_n;
-	size_t put_n; /* of the unused ones, that were in use */
 	bool is_possible;
 };
 

@@ -8,6 +8,7 @@
 #include "common/pages.h"
 
 #define PAGES 600 /* more than two chunks */
+#define PAGES_PER_CHUNK 256
 
 static bool
 is_empty(const char *page)
@@ -83,12 +84,47 @@ an_empty_page_has_no_memory(void **state)
 	pages_fini(&p);
 }
 
+static size_t
+count_resident(const struct pages *p)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < PAGES_PER_CHUNK; i++)
+		n += is_resident(p->chunks[0] + i * PAGES_SIZE);
+	return n;
+}
+
+static void
+few_unused_pages_keep_their_memory(void **state)
+{
+	static char *got[PAGES_PER_CHUNK];
+	static const size_t uses[] = {200, PAGES_KEPT, 1, PAGES_KEPT + 1, 130, PAGES_KEPT};
+	struct pages p;
+	size_t i, use;
+
+	(void)state;
+	pages_init(&p);
+	for (use = 0; p.is_possible && use < ARRAY_LEN(uses); use++) {
+		for (i = 0; i < uses[use]; i++) {
+			got[i] = pages_get(&p);
+			assert_true(is_empty(got[i]));
+			got[i][0] = 1;
+		}
+		for (i = 0; i < uses[use]; i++)
+			assert_true(pages_put(&p, got[i]));
+		assert_int_equal(p.chunks_n, 1);
+		assert_int_equal(count_resident(&p), PAGES_KEPT);
+	}
+	pages_fini(&p);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pages_are_used_again),
 		cmocka_unit_test(an_empty_page_has_no_memory),
+		cmocka_unit_test(few_unused_pages_keep_their_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
