@@ -42,17 +42,17 @@ struct activator {
 	unsigned echoes;	   /* of workers that watchdog waits for */
 	struct elders *elders;
 	struct upgrade *upgrade;
-	struct takeover *takeover;   /* NULL: no upgrade has started this process */
-	struct loop_timer end_timer; /* end of drain_timeout, then of LAST_RESPONSES */
+	struct takeover *takeover;     /* NULL: no upgrade has started this process */
+	struct loop_timer end_timer;   /* end of drain_timeout, then of LAST_RESPONSES */
 	struct loop_timer trust_timer; /* of looks at the files that upstream_tls names */
-	pid_t successor;	     /* that has taken over */
-	unsigned accepting_n;	     /* workers that may still accept, though it has */
-	bool is_waiting;	     /* to take over: nothing is accepted yet */
-	bool is_given_up;	     /* it must not take over */
-	bool is_draining;	     /* accepts no more: SIGTERM has come, or it was replaced */
-	bool is_replaced;	     /* a newer process accepts in its place */
-	bool is_terminating;	     /* a first SIGTERM has come */
-	bool is_ending;		     /* drain_timeout is over after SIGTERM */
+	pid_t successor;	       /* that has taken over */
+	unsigned accepting_n;	       /* workers that may still accept, though it has */
+	bool is_waiting;	       /* to take over: nothing is accepted yet */
+	bool is_given_up;	       /* it must not take over */
+	bool is_draining;	       /* accepts no more: SIGTERM has come, or it was replaced */
+	bool is_replaced;	       /* a newer process accepts in its place */
+	bool is_terminating;	       /* a first SIGTERM has come */
+	bool is_ending;		       /* drain_timeout is over after SIGTERM */
 	int64_t started_ns;
 };
 

@@ -10,6 +10,7 @@
 #include "activator/net/tls_trust.h"
 #include "activator/share.h"
 #include "common/ref.h"
+#include "common/text.h"
 
 struct revision_limits *
 revision_limits_ref(struct revision_limits *l)
@@ -34,15 +35,29 @@ revision_limits_unref(struct revision_limits **lp)
 	free(l);
 }
 
-/* Without it no request reaches an instance, and each is told so. */
-static void
-load_trust(struct revision *rev, struct tls_trust *before)
+static bool
+names_same_files(const struct limits *a, const struct limits *b)
 {
+	return text_equal(a->upstream_name, b->upstream_name) &&
+	       text_equal(a->upstream_ca, b->upstream_ca) &&
+	       text_equal(a->upstream_certificate, b->upstream_certificate) &&
+	       text_equal(a->upstream_key, b->upstream_key);
+}
+
+/* Without it no request reaches an instance, and each is told so.  before may be NULL.  What is in
+ * use is not read again here: its files may be replaced just now, one after the other. */
+static void
+set_trust(struct revision *rev, const struct revision_limits *before)
+{
+	struct tls_trust *trust = before == NULL ? NULL : atomic_load(&before->trust);
 	const char *key;
 	struct err e;
 
-	struct tls_trust *trust = tls_trust_load(&rev->limits->v, before, &key, &e);
-
+	if (trust != NULL && names_same_files(&before->v, &rev->limits->v)) {
+		atomic_init(&rev->limits->trust, tls_trust_ref(trust));
+		return;
+	}
+	trust = tls_trust_load(&rev->limits->v, trust, &key, &e);
 	atomic_init(&rev->limits->trust, trust);
 	if (trust == NULL)
 		log_error(&rev->tag, "instances cannot be asked by TLS", "key=%s err=%s", key,
@@ -59,7 +74,7 @@ revision_set_limits(struct revision *rev, const struct limits *limits)
 	limits_copy(&rev->limits->v, limits);
 	rev->limits->access = access_conf_new(limits, rev->name);
 	if (limits->upstream_tls)
-		load_trust(rev, before == NULL ? NULL : before->trust);
+		set_trust(rev, before);
 	revision_limits_unref(&before);
 }
 

@@ -208,8 +208,9 @@ NODISCARD struct revision *revision_new(const char *name, unsigned workers_n,
 					void (*on_demand)(struct revision *, void *arg), void *arg);
 struct revision *revision_ref(struct revision *);
 void revision_unref(struct revision **);
-/* A copy of these limits holds from here on; until the first call, the defaults.  Main
- * thread. */
+/* A copy of these limits holds from here on; until the first call, the defaults.  The files that
+ * the keys upstream_* name are read if these keys have changed, or no such files are in use.
+ * Main thread. */
 void revision_set_limits(struct revision *, const struct limits *);
 /* Look at the files that the keys upstream_* name.  Changed ones are used from the second look on
  * at which they are the same; if they have a mistake, those before stay in use.  Main thread. */

@@ -184,8 +184,9 @@ says_protocol(const struct revision_conf *r)
 	return false;
 }
 
-#define TARGET_DEFAULT 100 /* requests at once that an instance without a limit is meant to carry  \
-			    */
+#define TARGET_DEFAULT                                                                             \
+	100 /* requests at once that an instance without a limit is meant to carry                 \
+	     */
 
 /* As many requests at once as an instance gets in its life; so the target stays what it would be.
  */

@@ -60,7 +60,7 @@ struct limits {
 	char *probe_text; /* PROBE_HTTP: "/healthz"; PROBE_GRPC: "grpc" or "grpc:NAME"; else NULL */
 	bool via;	  /* add a Via field */
 
-	int request_id; /* REQUEST_ID_* */
+	int request_id;	     /* REQUEST_ID_* */
 	double trace_sample; /* percent */
 
 	int access_log;		 /* ACCESS_* */
@@ -228,7 +228,7 @@ struct activator_conf {
 	int64_t tls_handshake_timeout, tls_handshake_budget, tls_ticket_rotation, certificate_check;
 	uint32_t tls_handshakes;
 	uint32_t https_port;
-	char *trace_collector; /* "http://HOST:PORT/PATH"; NULL: none */
+	char *trace_collector;	       /* "http://HOST:PORT/PATH"; NULL: none */
 	char *access_log_file;	       /* a path, "stdout" or "unix:/path" */
 	uint64_t access_log_max_bytes; /* of a file; 0: no bound */
 	struct limits limits;	       /* until the service of a request is known */

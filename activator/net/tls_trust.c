@@ -68,9 +68,10 @@ add_source(struct strbuf *b, const char *path)
 
 	if (path != NULL)
 		(void)file_stat(path, &st); /* reading it will say what is wrong */
-	strbuf_addf(b, "%s %llu %llu %lld %lld.%ld\n", path == NULL ? "" : path,
+	strbuf_addf(b, "%s %llu %llu %lld %lld.%ld %lld.%ld\n", path == NULL ? "" : path,
 		    (unsigned long long)st.st_dev, (unsigned long long)st.st_ino,
-		    (long long)st.st_size, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+		    (long long)st.st_size, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
+		    (long long)st.st_ctim.tv_sec, st.st_ctim.tv_nsec);
 }
 
 char *

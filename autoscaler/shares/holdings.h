@@ -136,8 +136,8 @@ void holdings_raise(struct holdings *, struct holdings_holder *, struct holdings
 		    uint32_t slots);
 /* The bounds of all holders together; SHARE_ALL: unknown. */
 uint32_t holdings_bound_of(const struct holdings *, const char *instance);
-/* With max_requests: has the instance no use left?  That of its holder counts as far as the holder's
- * first report under this leader said that it has none. */
+/* With max_requests: has the instance no use left?  That of its holder counts as far as the
+ * holder's first report under this leader said that it has none. */
 bool holdings_is_spent(const struct holdings *, const char *instance);
 /* Set holdings_instance.free and holdings_holder.total, from bounds and values. */
 void holdings_count_free(struct holdings *);

@@ -19,6 +19,7 @@
 #include "activator/net/tls_session.h"
 #include "activator/net/tls_state.h"
 #include "activator/net/tls_trust.h"
+#include "activator/revision.h"
 #include "common/addr.h"
 #include "common/loop.h"
 #include "common/settings.h"
@@ -824,6 +825,55 @@ sessions_of_instances_are_resumed(void **state)
 	}
 }
 
+static void
+replace(const char *path, const char *by)
+{
+	char *command = xasprintf("cp '%s' '%s.new' && mv '%s.new' '%s'", by, path, path, path);
+
+	assert_int_equal(system(command), 0);
+	free(command);
+}
+
+/* Limits that come while the certificate is replaced, and its key is not yet, leave in use what was
+ * read before; so do two looks at such files.  With the key, both are read. */
+static void
+half_replaced_files_are_not_used(void **state)
+{
+	struct certificate_conf pair = new_pair("activator", "DNS:activator.example", false),
+				next = new_pair("next", "DNS:activator.example", false);
+	struct limits limits = {.upstream_tls = true,
+				.upstream_ca = pair.chain,
+				.upstream_certificate = pair.chain,
+				.upstream_key = pair.key};
+	struct revision *rev = revision_new("s/v1", 1, NULL, NULL, NULL);
+	struct tls_trust *trust;
+
+	(void)state;
+	revision_set_limits(rev, &limits);
+	trust = atomic_load(&rev->limits->trust);
+	assert_non_null(trust);
+	replace(pair.chain, next.chain);
+	revision_set_limits(rev, &limits);
+	assert_ptr_equal(atomic_load(&rev->limits->trust), trust);
+	revision_check_trust(rev);
+	revision_check_trust(rev);
+	assert_ptr_equal(atomic_load(&rev->limits->trust), trust);
+	replace(pair.key, next.key);
+	revision_check_trust(rev);
+	assert_ptr_equal(atomic_load(&rev->limits->trust), trust);
+	revision_check_trust(rev);
+	assert_non_null(atomic_load(&rev->limits->trust));
+	assert_ptr_not_equal(atomic_load(&rev->limits->trust), trust);
+	limits.upstream_ca = next.chain;
+	trust = tls_trust_ref(atomic_load(&rev->limits->trust));
+	revision_set_limits(rev, &limits);
+	assert_ptr_not_equal(atomic_load(&rev->limits->trust), trust);
+	tls_trust_unref(&trust);
+	revision_unref(&rev);
+	free_pair(&pair);
+	free_pair(&next);
+}
+
 /* Handshakes with instances have the budget of handshakes, and are counted. */
 static void
 handshakes_with_instances_share_a_budget(void **state)
@@ -1482,6 +1532,7 @@ main(void)
 		cmocka_unit_test(an_end_is_told_from_a_cut),
 		cmocka_unit_test(bytes_behind_a_handshake_are_read),
 		cmocka_unit_test(sessions_of_instances_are_resumed),
+		cmocka_unit_test(half_replaced_files_are_not_used),
 		cmocka_unit_test(handshakes_with_instances_share_a_budget),
 		cmocka_unit_test(unasked_records_are_no_bytes),
 		cmocka_unit_test(renegotiation_is_refused),
