@@ -290,7 +290,8 @@ starve(struct xfer *x, struct instance *inst)
 {
 	struct worker *w = x->w;
 
-	if (errno != EBUSY) { /* EBUSY: handshakes that are under way make room */
+	x->is_crowded = errno == EBUSY; /* handshakes that are under way make room */
+	if (!x->is_crowded) {
 		log_warn_limited(&inst->tag, "cannot connect: out of descriptors or ports",
 				 "err=%s", strerror(errno));
 		if (list_empty(&w->starved))
@@ -321,9 +322,10 @@ connect_failed(struct xfer *x, struct instance *inst)
 		xfer_refuse(x, OUT_UPSTREAM_FAILED, "no connection could be opened");
 }
 
-/* ROUTED, with a slot of inst; its head is in w->write_buf, or kept. */
+/* ROUTED, with a slot of inst; its head is in w->write_buf, or kept.  is_next: it goes before the
+ * requests that wait for room for a handshake. */
 static void
-start(struct xfer *x, struct instance *inst)
+start(struct xfer *x, struct instance *inst, bool is_next)
 {
 	struct worker *w = x->w;
 	struct call *call;
@@ -334,7 +336,7 @@ start(struct xfer *x, struct instance *inst)
 	xfer_keep_head(x, w->write_buf);
 	if (!get_permit(x, inst))
 		return;
-	call = upstream_connect(w, inst, x->route->limits);
+	call = upstream_connect(w, inst, x->route->limits, is_next);
 	if (call != NULL) {
 		attach_new(x, call);
 		xfer_set_state(x, XFER_CONNECTING);
@@ -352,7 +354,7 @@ start_on_fd(struct xfer *x, struct instance *inst, int fd)
 	struct call *call = upstream_adopt(x->w, inst, x->route->limits, fd);
 
 	if (call == NULL) {
-		start(x, inst);
+		start(x, inst, false);
 		return;
 	}
 	attach_new(x, call);
@@ -363,10 +365,11 @@ start_on_fd(struct xfer *x, struct instance *inst, int fd)
 		connected(x);
 }
 
-struct xfer *
-dispatch_next_starved(struct worker *w)
+/* Try the first request of w->starved or w->crowded again. */
+static struct xfer *
+retry_first(struct worker *w, struct list *list)
 {
-	struct list_node *node = list_first(&w->starved);
+	struct list_node *node = list_first(list);
 	struct instance *inst;
 	struct xfer *x;
 
@@ -376,14 +379,26 @@ dispatch_next_starved(struct worker *w)
 	inst = x->waiter.inst;
 	x->waiter.inst = NULL;
 	xfer_set_state(x, XFER_ROUTED);
-	start(x, inst);
+	start(x, inst, list == &w->crowded);
 	instance_unref(&inst);
-	if (x->state != XFER_STARVED)
+	if (x->state != XFER_STARVED || x->is_crowded != (list == &w->crowded))
 		return x;
 	/* It failed again, and stays the first. */
-	list_remove(&w->starved, node);
-	list_push_head(&w->starved, node);
+	list_remove(list, node);
+	list_push_head(list, node);
 	return NULL;
+}
+
+struct xfer *
+dispatch_next_starved(struct worker *w)
+{
+	return retry_first(w, &w->starved);
+}
+
+struct xfer *
+dispatch_next_crowded(struct worker *w)
+{
+	return retry_first(w, &w->crowded);
 }
 
 /* --- after an instance failed --- */
@@ -507,7 +522,7 @@ dispatch_admit(struct xfer *x, bool is_back)
 	if (!is_back)
 		inst = limiter_try_take(rev, x->shard->set, (uint32_t)worker_random(w));
 	if (inst != NULL) {
-		start(x, inst);
+		start(x, inst, false);
 		return;
 	}
 	if (x->is_serve_only && !shard_has_open(x->shard)) {
@@ -532,7 +547,7 @@ dispatch_admit(struct xfer *x, bool is_back)
 	}
 	xfer_unhold(x);
 	x->is_paced = x->waiter.is_paced;
-	start(x, inst);
+	start(x, inst, false);
 	instance_unref(&inst);
 }
 
@@ -639,7 +654,7 @@ dispatch_granted(struct xfer *x)
 	if (fd >= 0)
 		start_on_fd(x, inst, fd);
 	else
-		start(x, inst);
+		start(x, inst, false);
 	instance_unref(&inst);
 }
 

@@ -22,9 +22,10 @@ void dispatch_admit(struct xfer *, bool is_back);
 void dispatch_granted(struct xfer *);
 /* PARKED past its deadline. */
 void dispatch_late(struct xfer *);
-/* Try the first STARVED request again.  Returns it, or NULL: no request is STARVED, or there is
- * still no descriptor. */
+/* Try the first STARVED request again: of those that wait for a descriptor, or for room for a
+ * handshake.  Returns it, or NULL: none waits for that, or there is still none. */
 struct xfer *dispatch_next_starved(struct worker *);
+struct xfer *dispatch_next_crowded(struct worker *);
 
 /* Send the first PAUSED request again, if its time has come.  Returns it, or NULL: there is none
  * now. */

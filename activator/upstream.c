@@ -86,12 +86,12 @@ has_tls(struct worker *w, const struct revision_limits *limits)
 }
 
 struct call *
-upstream_connect(struct worker *w, struct instance *inst, const struct revision_limits *limits)
+upstream_connect(struct worker *w, struct instance *inst, const struct revision_limits *limits,
+		 bool is_next)
 {
 	const struct instance_address *address = instance_address(inst);
 	int fd;
 
-	metric_add(&w->counters.upstream_connects, 1);
 	/* A few descriptors are left to the prober, the link and the admin endpoint. */
 	if (!bounds_may_connect(w->bounds)) {
 		errno = EMFILE;
@@ -103,10 +103,12 @@ upstream_connect(struct worker *w, struct instance *inst, const struct revision_
 	}
 	if (!has_tls(w, limits))
 		return NULL;
-	if (limits->trust != NULL && tls_is_crowded(w->upstream_tls)) {
+	if (limits->trust != NULL &&
+	    ((!is_next && !list_empty(&w->crowded)) || tls_is_crowded(w->upstream_tls))) {
 		errno = EBUSY;
 		return NULL;
 	}
+	metric_add(&w->counters.upstream_connects, 1);
 	fd = tcp_socket(&address->addr);
 	if (fd < 0)
 		return NULL;

@@ -65,9 +65,10 @@ NODISCARD struct call *upstream_take(struct worker *, struct instance *,
 				     const struct revision_limits *, bool needs_new);
 /* A call on a new connection, with the permit that the caller has got: it is the connection's from
  * now on.  NULL: it failed at once, errno says why, and the permit is still the caller's.  Attach
- * it next. */
+ * it next.  EBUSY: there is no room for its handshake, or requests wait for that (w->crowded) and
+ * this one is not the next of them (is_next). */
 NODISCARD struct call *upstream_connect(struct worker *, struct instance *,
-					const struct revision_limits *);
+					const struct revision_limits *, bool is_next);
 /* Likewise, on fd, which the prober has connected, and with its permit.  NULL: it cannot be
  * watched and is closed, errno says why, and the permit is still the caller's. */
 NODISCARD struct call *upstream_adopt(struct worker *, struct instance *,

@@ -34,13 +34,16 @@ check_drained(struct worker *w)
 	notice_drained(w);
 }
 
-/* Let requests that wait for a descriptor go on, for as long as there are descriptors. */
+/* Let requests that wait for a descriptor go on, for as long as there are descriptors, and those
+ * that wait for room for a handshake, for as long as there is room. */
 static void
 retry_starved(struct worker *w)
 {
 	struct xfer *x;
 
 	while ((x = dispatch_next_starved(w)) != NULL)
+		conn_advance(x);
+	while ((x = dispatch_next_crowded(w)) != NULL)
 		conn_advance(x);
 }
 
@@ -76,7 +79,7 @@ on_tail(void *arg)
 
 	io_round_run(w->round);
 	timeq_run(&w->timeq);
-	if (!list_empty(&w->starved))
+	if (!list_empty(&w->starved) || !list_empty(&w->crowded))
 		retry_starved(w);
 	if (!list_empty(&w->paused))
 		retry_paused(w);
@@ -163,6 +166,7 @@ worker_new(unsigned index, unsigned workers_n, struct worker_conf *conf, struct 
 	clients_init(&w->clients, w->conf->connections_per_client);
 	list_init(&w->unrouted);
 	list_init(&w->starved);
+	list_init(&w->crowded);
 	list_init(&w->paused);
 	list_init(&w->shards);
 	list_init(&w->upstreams);

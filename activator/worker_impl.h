@@ -64,7 +64,9 @@ struct worker {
 	struct list to_write; /* of struct conn_h2: have frames to write, at the end of the round */
 	struct clients clients; /* counts conns by peer_text */
 	struct list unrouted;	/* of struct xfer: UNROUTED, in order of arrival */
-	struct list starved;	/* of struct xfer: STARVED, the next to be tried first */
+	/* Of struct xfer: STARVED, for a descriptor, and for room for a handshake (is_crowded); the
+	 * next to be tried first. */
+	struct list starved, crowded;
 	struct loop_timer starved_timer;
 	struct list paused; /* of struct xfer: PAUSED, the next to be sent again first */
 	struct loop_timer paused_timer;

@@ -133,7 +133,7 @@ join(struct xfer *x)
 		insert_by_deadline(x);
 		break;
 	case XFER_STARVED:
-		list_push(&x->w->starved, &x->node);
+		list_push(x->is_crowded ? &x->w->crowded : &x->w->starved, &x->node);
 		break;
 	case XFER_PAUSED:
 		insert_by_retry(x);
@@ -160,7 +160,8 @@ leave(struct xfer *x)
 		xfer_unhold(x);
 		break;
 	case XFER_STARVED:
-		list_remove(&x->w->starved, &x->node);
+		list_remove(x->is_crowded ? &x->w->crowded : &x->w->starved, &x->node);
+		x->is_crowded = false;
 		break;
 	case XFER_PAUSED:
 		list_remove(&x->w->paused, &x->node);
@@ -278,7 +279,7 @@ xfer_pace_done(struct xfer *x, struct instance *inst)
 }
 
 /* May a connection to inst be kept idle?  Not if the first request that waits for a descriptor
- * (STARVED) goes to another instance: closing the connection frees one. */
+ * (w->starved) goes to another instance: closing the connection frees one. */
 static bool
 may_keep_idle(const struct worker *w, const struct instance *inst)
 {

@@ -43,7 +43,7 @@ struct snapshot;
 struct h2_stream;
 
 /* Which moves are legal stands in xfer.c.  UNROUTED, PARKED, STARVED and PAUSED each have a
- * list, which xfer_set_state() joins and leaves. */
+ * list (STARVED: two), which xfer_set_state() joins and leaves. */
 #define XFER_STATES(X)                                                                             \
 	X(NEW)	      /* its head is there, or refused before it was whole */                      \
 	X(UNROUTED)   /* read, but no route table has come yet */                                  \
@@ -89,6 +89,7 @@ struct xfer {
 	bool is_counted;	   /* in its shard's in_flight or parked_n */
 	bool is_serve_only;	   /* RULE_SERVE_ONLY: does not count as activity */
 	bool is_paced;		   /* counts in instance.paced, until limiter_head_seen() */
+	bool is_crowded;	   /* STARVED: for room for a handshake, not for a descriptor */
 	bool needs_new_connection; /* an idle one failed: take no other idle one */
 	bool is_cold;		   /* was parked while no instance was open */
 	bool is_first;		   /* was the first in the queue */
@@ -124,7 +125,7 @@ struct xfer {
 	/* Its whole body, which an instance has refused together with the head; NULL: none was. */
 	struct kept_body *kept_body;
 	struct list_node node; /* in the list of its state: w->unrouted, shard->parked by
-				  deadline, w->starved, w->paused */
+				  deadline, w->starved or w->crowded, w->paused */
 
 	uint64_t bytes_in, bytes_out; /* of the bodies, or of the tunnel */
 	struct headbuf note;	      /* access_note.h; NULL: it gets no line */

@@ -330,7 +330,7 @@ check_timers(void)
 	const struct worker *w = world.w;
 
 	CHECK(w->paused.n == 0 || loop_timer_pending(&w->paused_timer));
-	CHECK(w->starved.n == 0 || loop_timer_pending(&w->starved_timer));
+	CHECK((w->starved.n == 0 && w->crowded.n == 0) || loop_timer_pending(&w->starved_timer));
 }
 
 void

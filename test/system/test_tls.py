@@ -816,6 +816,35 @@ def test_sessions_of_instances_are_resumed(tmp_path):
         assert s.metric("activator_upstream_tls_resumptions_total") == 3
 
 
+def test_requests_that_wait_for_room_for_a_handshake(tmp_path):
+    """They go on when there is room; meanwhile idle connections to other instances stay open."""
+    tls = Tls(tmp_path, "ours")
+    good = TlsOrigin(origin_context(tls, "app", "app.internal"))
+    with socket.create_server(("127.0.0.1", 0)) as silent, running(
+            tmp_path, HELLO.replace("*", "hello") + "".join("""
+service "%s" { hosts = {"%s"} revision "v1" { addresses = {"127.0.0.1:%d"} upstream_tls = yes
+    upstream_ca = "%s" upstream_name = "app.internal" connect_timeout = 60s } }""" % (
+                name, name, port, tls.ca) for name, port in (
+                    ("silent", silent.getsockname()[1]), ("good", good.port))),
+            activator="tls_handshakes = 1", workers=1) as s, s.connect() as holder:
+        assert s.get("hello")[0] == 200
+        connects = s.metric("activator_upstream_connects_total")
+        holder.request("GET", "/", "silent")
+        wait_until(lambda: s.metric("activator_upstream_connects_total") == connects + 1,
+                   what="the handshake that does not end")
+        with s.connect() as first, s.connect() as second:
+            for c, body in ((first, b"first"), (second, b"second")):
+                c.request("POST", "/", "good", body)
+            wait_until(lambda: s.metric('activator_revision_in_flight{revision="good/v1"}') == 2,
+                       what="the requests that wait")
+            for _ in range(4):
+                assert s.get("hello")[0] == 200
+            assert s.metric("activator_upstream_connects_total") == connects + 1
+            holder.close()
+            assert first.response()[2] == b"first"
+            assert second.response()[2] == b"second"
+
+
 def test_changed_files_for_instances_are_used(tmp_path):
     tls, other = Tls(tmp_path, "ours"), Tls(tmp_path, "other")
     origin = TlsOrigin(origin_context(tls, "app", "app.internal"))
