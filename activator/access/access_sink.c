@@ -15,11 +15,13 @@
 
 #include "activator/access/access_otlp.h"
 #include "common/clk.h"
+#include "common/log.h"
 
 #define PIECE_MOST ((size_t)1 << 20)	/* bytes of one write, so that a rotation is not far off */
 #define MESSAGE_MOST ((size_t)60 << 10) /* bytes of a message to syslog */
 #define MESSAGES_MOST 64		/* in one system call */
 #define PRIORITY (23 * 8 + 6)		/* local7.info, as nginx has it */
+#define ROTATE_AGAIN (60 * CLK_S)	/* after a rotation that failed */
 #define ATOMIC 4096			/* PIPE_BUF: bytes that fit where poll(2) says so */
 
 enum kind { KIND_FILE, KIND_STDOUT, KIND_SYSLOG, KIND_COLLECTOR };
@@ -36,6 +38,8 @@ struct access_sink {
 	bool is_in_line; /* the last write ended within a line … */
 	bool must_skip;	 /* … of which the rest is of no use: another file is open now */
 	uint64_t bytes, max_bytes;
+	int64_t rotate_from_ns;	  /* no rotation before that time: the last one failed … */
+	bool is_rotation_failing; /* … and the log of the program has it */
 	struct access_otlp *otlp; /* KIND_COLLECTOR */
 	struct err why;
 	char header[64]; /* KIND_SYSLOG: what precedes the text */
@@ -220,6 +224,7 @@ access_sink_reopen(struct access_sink *s, struct err *e)
 	if (s->kind == KIND_STDOUT || s->kind == KIND_COLLECTOR)
 		return 0;
 	new.fd = -1;
+	new.rotate_from_ns = 0;
 	if (open_any(&new, e) < 0)
 		return -1;
 	close_fd(s);
@@ -259,24 +264,37 @@ is_still_named(const struct access_sink *s)
 }
 
 static int
+rename_file(const struct access_sink *s, struct err *e)
+{
+	char *old = xasprintf("%s.1", s->path);
+	int rc = rename(s->path, old);
+
+	if (rc < 0)
+		err_errno(e, "cannot rename it to %s", old);
+	free(old);
+	return rc;
+}
+
+/* If that fails, the lines go on into the file that is open. */
+static void
 rotate(struct access_sink *s)
 {
-	struct err e;
-	char *old;
-	int rc = 0;
+	struct err e = {0};
 
 	/* Of several processes that write to the file one renames it. */
 	if (flock(s->fd, LOCK_EX | LOCK_NB) < 0)
-		return 0;
-	old = xasprintf("%s.1", s->path);
-	if (is_still_named(s))
-		rc = rename(s->path, old);
-	free(old);
-	if (rc == 0)
-		rc = access_sink_reopen(s, &e);
-	else
-		(void)flock(s->fd, LOCK_UN);
-	return rc;
+		return;
+	if ((!is_still_named(s) || rename_file(s, &e) == 0) && access_sink_reopen(s, &e) == 0) {
+		s->is_rotation_failing = false;
+		return;
+	}
+	(void)flock(s->fd, LOCK_UN);
+	s->rotate_from_ns = clk_now() + ROTATE_AGAIN;
+	if (!s->is_rotation_failing)
+		log_warn(NULL, "cannot rotate the access log: it grows beyond its bound",
+			 "to=%s retry_s=%lld err=%s", s->path, (long long)(ROTATE_AGAIN / CLK_S),
+			 e.text);
+	s->is_rotation_failing = true;
 }
 
 /* --- writing --- */
@@ -315,8 +333,8 @@ write_lines(struct access_sink *s, const struct iovec *iov, int n)
 	ssize_t taken;
 
 	if (s->is_regular && s->max_bytes > 0 && s->bytes >= s->max_bytes && !s->is_in_line &&
-	    rotate(s) < 0)
-		return -1;
+	    clk_now() >= s->rotate_from_ns)
+		rotate(s);
 	taken = write_stream(s, iov, n);
 	if (taken <= 0)
 		return taken;

@@ -258,6 +258,43 @@ files(void **state)
 	free(text);
 }
 
+static void
+a_file_grows_on(void *arg)
+{
+	static const char *const names[] = {"a", NULL};
+	char *dir = unit_dir(), *path = xasprintf("%s/a", dir), *old = xasprintf("%s/a.1", dir);
+	struct access_log *l = open_log(path, 1000);
+
+	(void)arg;
+	assert_int_equal(mkdir(old, 0700), 0); /* no file takes its place */
+	put_lines(l, 0, 10, 100);
+	wait_for_size(path, 1000);
+	put_lines(l, 10, 12, 100);
+	wait_for_size(path, 1200);
+	put_lines(l, 12, 14, 100);
+	wait_for_size(path, 1400);
+	access_log_free(&l);
+	assert_int_equal(rmdir(old), 0);
+	free(old);
+	free(path);
+	remove_all(dir, names);
+}
+
+static void
+a_rotation_that_fails_costs_no_line(void **state)
+{
+	static const char message[] = "msg=\"cannot rotate the access log";
+	char *text = unit_stderr_of(a_file_grows_on, NULL), *at;
+
+	(void)state;
+	at = strstr(text, message);
+	assert_non_null(at);
+	assert_null(strstr(at + 1, message));
+	assert_null(strstr(text, "cannot write"));
+	assert_null(strstr(text, "lines lost"));
+	free(text);
+}
+
 /* Read whole lines until there are n, with rising numbers. */
 static void
 read_lines(int fd, size_t n)
@@ -467,6 +504,7 @@ main(void)
 		cmocka_unit_test(lines_may_be_dropped_in_parts),
 		cmocka_unit_test(two_threads_share_a_ring),
 		cmocka_unit_test(files),
+		cmocka_unit_test(a_rotation_that_fails_costs_no_line),
 		cmocka_unit_test(a_pipe_that_nobody_reads_costs_lines_alone),
 		cmocka_unit_test(the_end_does_not_wait_for_a_reader),
 		cmocka_unit_test(a_disk_that_is_full_holds_lines_back),
