@@ -310,7 +310,10 @@ write_stream(struct access_sink *s, const struct iovec *iov, int n)
 	if (!s->must_poll)
 		return writev(s->fd, iov, n);
 	if (poll(&p, 1, 0) != 1 || (p.revents & POLLOUT) == 0) {
-		errno = EAGAIN;
+		/* A full pipe without a reader.  poll(2) would not wait for it. */
+		bool is_broken = (p.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0;
+
+		errno = is_broken ? EPIPE : EAGAIN;
 		return -1;
 	}
 	return write(s->fd, iov[0].iov_base, MIN(iov[0].iov_len, (size_t)ATOMIC));

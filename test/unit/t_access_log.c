@@ -362,6 +362,42 @@ a_pipe_that_nobody_reads_costs_lines_alone(void **state)
 	free(text);
 }
 
+/* A full pipe without a reader that cannot be opened once more. */
+static void
+a_broken_stdout_is_no_full_one(void **state)
+{
+	static const char *const names[] = {"p", NULL};
+	char *dir = unit_dir(), *path = xasprintf("%s/p", dir);
+	struct iovec iov = {.iov_base = (char[]){"x\n"}, .iov_len = 2};
+	int before = dup(STDOUT_FILENO), reader, writer, code;
+	struct access_sink *s;
+	uint64_t dropped;
+	ssize_t taken;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(mkfifo(path, 0600), 0);
+	reader = open(path, O_RDONLY | O_NONBLOCK);
+	writer = open(path, O_WRONLY | O_NONBLOCK);
+	while (write(writer, (char[4096]){0}, 4096) > 0)
+		;
+	assert_int_equal(fcntl(writer, F_SETFL, 0), 0);
+	close(reader);
+	fflush(stdout);
+	dup2(writer, STDOUT_FILENO);
+	s = access_sink_open("stdout", 0, &e);
+	taken = s != NULL ? access_sink_write(s, &iov, 1, &dropped) : 0;
+	code = errno;
+	access_sink_free(&s);
+	dup2(before, STDOUT_FILENO);
+	close(before);
+	close(writer);
+	free(path);
+	remove_all(dir, names);
+	assert_int_equal(taken, -1);
+	assert_int_equal(code, EPIPE);
+}
+
 static void
 leave_a_pipe(void *arg)
 {
@@ -506,6 +542,7 @@ main(void)
 		cmocka_unit_test(files),
 		cmocka_unit_test(a_rotation_that_fails_costs_no_line),
 		cmocka_unit_test(a_pipe_that_nobody_reads_costs_lines_alone),
+		cmocka_unit_test(a_broken_stdout_is_no_full_one),
 		cmocka_unit_test(the_end_does_not_wait_for_a_reader),
 		cmocka_unit_test(a_disk_that_is_full_holds_lines_back),
 		cmocka_unit_test(each_line_is_a_message_of_syslog),
