@@ -266,9 +266,15 @@ is_still_named(const struct access_sink *s)
 static int
 rename_file(const struct access_sink *s, struct err *e)
 {
-	char *old = xasprintf("%s.1", s->path);
-	int rc = rename(s->path, old);
+	struct stat st;
+	char *old;
+	int rc;
 
+	/* A rename would move the link alone, be it /dev/stdout. */
+	if (lstat(s->path, &st) == 0 && S_ISLNK(st.st_mode))
+		return err_set(e, 0, "it is a symbolic link");
+	old = xasprintf("%s.1", s->path);
+	rc = rename(s->path, old);
 	if (rc < 0)
 		err_errno(e, "cannot rename it to %s", old);
 	free(old);
@@ -280,7 +286,13 @@ static void
 rotate(struct access_sink *s)
 {
 	struct err e = {0};
+	struct stat st;
 
+	/* Another program may have emptied the file. */
+	if (fstat(s->fd, &st) == 0 && (uint64_t)st.st_size < s->max_bytes) {
+		s->bytes = (uint64_t)st.st_size;
+		return;
+	}
 	/* Of several processes that write to the file one renames it. */
 	if (flock(s->fd, LOCK_EX | LOCK_NB) < 0)
 		return;

@@ -295,6 +295,57 @@ a_rotation_that_fails_costs_no_line(void **state)
 	free(text);
 }
 
+static void
+a_link_grows_on(void *arg)
+{
+	static const char *const names[] = {"a", "b", NULL};
+	char *dir = unit_dir(), *path = xasprintf("%s/a", dir), *old = xasprintf("%s/a.1", dir);
+	char *target = xasprintf("%s/b", dir);
+	struct access_log *l;
+
+	(void)arg;
+	assert_int_equal(symlink(target, path), 0);
+	l = open_log(path, 1000);
+	put_lines(l, 0, 10, 100);
+	wait_for_size(target, 1000);
+	put_lines(l, 10, 12, 100);
+	wait_for_size(target, 1200);
+	assert_int_equal(access(old, F_OK), -1);
+	access_log_free(&l);
+	free(target);
+	free(old);
+	free(path);
+	remove_all(dir, names);
+}
+
+static void
+a_link_is_not_renamed(void **state)
+{
+	char *text = unit_stderr_of(a_link_grows_on, NULL);
+
+	(void)state;
+	assert_non_null(strstr(text, "it is a symbolic link"));
+	free(text);
+}
+
+static void
+a_file_that_was_emptied_is_not_rotated(void **state)
+{
+	static const char *const names[] = {"a", NULL};
+	char *dir = unit_dir(), *path = xasprintf("%s/a", dir);
+	struct access_log *l = open_log(path, 1000);
+
+	(void)state;
+	put_lines(l, 0, 10, 100);
+	wait_for_size(path, 1000);
+	assert_int_equal(truncate(path, 0), 0); /* as logrotate does it with copytruncate */
+	put_lines(l, 10, 12, 100);
+	wait_for_size(path, 200);
+	access_log_free(&l);
+	free(path);
+	remove_all(dir, names); /* there is no a.1 */
+}
+
 /* Read whole lines until there are n, with rising numbers. */
 static void
 read_lines(int fd, size_t n)
@@ -541,6 +592,8 @@ main(void)
 		cmocka_unit_test(two_threads_share_a_ring),
 		cmocka_unit_test(files),
 		cmocka_unit_test(a_rotation_that_fails_costs_no_line),
+		cmocka_unit_test(a_link_is_not_renamed),
+		cmocka_unit_test(a_file_that_was_emptied_is_not_rotated),
 		cmocka_unit_test(a_pipe_that_nobody_reads_costs_lines_alone),
 		cmocka_unit_test(a_broken_stdout_is_no_full_one),
 		cmocka_unit_test(the_end_does_not_wait_for_a_reader),
