@@ -121,15 +121,19 @@ enum drained {
 	DRAINED_FAILED,
 };
 
-/* Write what one ring has. */
+/* Write what one ring has now.  What the worker adds meanwhile waits for the other rings. */
 static enum drained
 drain_ring(struct access_log *l, struct access_ring *r)
 {
 	enum drained result = DRAINED_NOTHING;
 	struct iovec iov[2];
-	int n;
+	int n = access_ring_peek(r, iov);
+	ssize_t left = 0;
+	int i;
 
-	while ((n = access_ring_peek(r, iov)) > 0) {
+	for (i = 0; i < n; i++)
+		left += (ssize_t)iov[i].iov_len;
+	for (; left > 0; n = access_ring_peek(r, iov)) {
 		uint64_t dropped;
 		ssize_t taken = access_sink_write(l->sink, iov, n, &dropped);
 
@@ -138,6 +142,7 @@ drain_ring(struct access_log *l, struct access_ring *r)
 								   : DRAINED_FAILED;
 		metric_add(&l->undelivered, dropped);
 		access_ring_drop(r, (size_t)taken);
+		left -= taken;
 		result = DRAINED_ALL;
 	}
 	return result;
@@ -170,6 +175,18 @@ has_lines(const struct access_log *l)
 
 	for (i = 0; i < l->rings_n; i++)
 		if (atomic_load(&l->rings[i].head) != atomic_load(&l->rings[i].tail))
+			return true;
+	return false;
+}
+
+/* A worker that sees its ring fill up wakes the thread once, not after each pass. */
+static bool
+must_hurry(const struct access_log *l)
+{
+	unsigned i;
+
+	for (i = 0; i < l->rings_n; i++)
+		if (atomic_load(&l->rings[i].head) - atomic_load(&l->rings[i].tail) >= HURRY / 2)
 			return true;
 	return false;
 }
@@ -280,7 +297,7 @@ run(void *arg)
 			sleep_until_woken(l);
 			break;
 		case DRAINED_ALL:
-			wait_for(l, access_sink_gather_ms(l->sink), false);
+			wait_for(l, must_hurry(l) ? 0 : access_sink_gather_ms(l->sink), false);
 			break;
 		case DRAINED_BLOCKED:
 			wait_for(l, RETRY_MS, true);
