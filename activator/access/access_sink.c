@@ -22,7 +22,8 @@
 #define MESSAGES_MOST 64		/* in one system call */
 #define PRIORITY (23 * 8 + 6)		/* local7.info, as nginx has it */
 #define ROTATE_AGAIN (60 * CLK_S)	/* after a rotation that failed */
-#define ATOMIC 4096			/* PIPE_BUF: bytes that fit where poll(2) says so */
+#define LOOK_EACH CLK_S
+#define ATOMIC 4096 /* PIPE_BUF: bytes that fit where poll(2) says so */
 
 enum kind { KIND_FILE, KIND_STDOUT, KIND_SYSLOG, KIND_COLLECTOR };
 
@@ -39,6 +40,8 @@ struct access_sink {
 	bool must_skip;	 /* … of which the rest is of no use: another file is open now */
 	uint64_t bytes, max_bytes;
 	int64_t rotate_from_ns;	  /* no rotation before that time: the last one failed … */
+	int64_t look_from_ns;	  /* no look at the name of the file before that time */
+	bool is_reopen_failing;	  /* and the log of the program has it */
 	bool is_rotation_failing; /* … and the log of the program has it */
 	struct access_otlp *otlp; /* KIND_COLLECTOR */
 	struct err why;
@@ -225,6 +228,7 @@ access_sink_reopen(struct access_sink *s, struct err *e)
 		return 0;
 	new.fd = -1;
 	new.rotate_from_ns = 0;
+	new.is_reopen_failing = false;
 	if (open_any(&new, e) < 0)
 		return -1;
 	close_fd(s);
@@ -309,6 +313,38 @@ rotate(struct access_sink *s)
 	s->is_rotation_failing = true;
 }
 
+/* Does the name stand for another file by now, or is the file deleted?  A file that was renamed
+ * stays in use until there is a new one: the program that renamed it makes that. */
+static bool
+is_replaced(const struct access_sink *s)
+{
+	struct stat here, there;
+
+	if (is_still_named(s) || fstat(s->fd, &here) < 0)
+		return false;
+	return stat(s->path, &there) == 0 ? S_ISREG(there.st_mode)
+					  : errno == ENOENT && here.st_nlink == 0;
+}
+
+/* After an upgrade the old process gets no signal to reopen the file, and writes for as long as its
+ * connections last. */
+static void
+follow_name(struct access_sink *s)
+{
+	int64_t now = clk_now();
+	struct err e;
+
+	if (now < s->look_from_ns)
+		return;
+	s->look_from_ns = now + LOOK_EACH;
+	if (!is_replaced(s) || access_sink_reopen(s, &e) == 0)
+		return;
+	if (!s->is_reopen_failing)
+		log_warn(NULL, "cannot reopen the access log: the file was replaced",
+			 "to=%s err=%s", s->path, e.text);
+	s->is_reopen_failing = true;
+}
+
 /* --- writing --- */
 
 static ssize_t
@@ -347,6 +383,8 @@ write_lines(struct access_sink *s, const struct iovec *iov, int n)
 {
 	ssize_t taken;
 
+	if (s->is_regular && !s->is_in_line)
+		follow_name(s);
 	if (s->is_regular && s->max_bytes > 0 && s->bytes >= s->max_bytes && !s->is_in_line &&
 	    clk_now() >= s->rotate_from_ns)
 		rotate(s);

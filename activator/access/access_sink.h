@@ -4,7 +4,8 @@
  * No write waits for a reader: a pipe that nobody reads, a terminal that is stopped and a socket
  * without room give EAGAIN.  (A disk may take its time.)  A file that has grown to max_bytes is
  * renamed to FILE.1, in place of the one before, and begun anew.  A symbolic link is not: its file
- * grows on.
+ * grows on.  Where another file takes the name of the one that is open, the sink opens it within a
+ * second.
  * Thread: the owner's; access_sink_open() and access_sink_free() any. */
 #ifndef ACTIVATOR_ACCESS_ACCESS_SINK_H
 #define ACTIVATOR_ACCESS_ACCESS_SINK_H

@@ -346,6 +346,36 @@ a_file_that_was_emptied_is_not_rotated(void **state)
 	remove_all(dir, names); /* there is no a.1 */
 }
 
+static void
+a_file_that_is_replaced_is_opened(void **state)
+{
+	static const char *const names[] = {"a", "a.old", NULL};
+	char *dir = unit_dir(), *path = xasprintf("%s/a", dir);
+	char *moved = xasprintf("%s/a.old", dir);
+	struct access_log *l = open_log(path, 0);
+	int64_t until = clk_now() + WAIT_NS;
+	unsigned n;
+	int fd;
+
+	(void)state;
+	put_lines(l, 0, 1, 100);
+	wait_for_size(path, 100);
+	assert_int_equal(rename(path, moved), 0);
+	fd = open(path, O_WRONLY | O_CREAT, 0600); /* by the new process of an upgrade */
+	assert_true(fd >= 0);
+	close(fd);
+	for (n = 1; size_of(path) == 0; n++) {
+		assert_true(clk_now() < until);
+		put_lines(l, n, n + 1, 100);
+		poll(NULL, 0, 10);
+	}
+	access_log_free(&l);
+	assert_int_equal(size_of(path) + size_of(moved), 100 * n);
+	free(moved);
+	free(path);
+	remove_all(dir, names);
+}
+
 /* Read whole lines until there are n, with rising numbers. */
 static void
 read_lines(int fd, size_t n)
@@ -594,6 +624,7 @@ main(void)
 		cmocka_unit_test(a_rotation_that_fails_costs_no_line),
 		cmocka_unit_test(a_link_is_not_renamed),
 		cmocka_unit_test(a_file_that_was_emptied_is_not_rotated),
+		cmocka_unit_test(a_file_that_is_replaced_is_opened),
 		cmocka_unit_test(a_pipe_that_nobody_reads_costs_lines_alone),
 		cmocka_unit_test(a_broken_stdout_is_no_full_one),
 		cmocka_unit_test(the_end_does_not_wait_for_a_reader),
