@@ -393,7 +393,7 @@ check_upstream(const struct revision_conf *r, struct conf_errors *errors)
 
 	if (!r->limits.upstream_tls)
 		return;
-	trust = tls_trust_load(&r->limits, NULL, &key, &e);
+	trust = tls_trust_load(&r->limits, &key, &e);
 	if (trust == NULL) {
 		line = settings_origins_line(&r->origins, key, r->line);
 		if (!has_line(errors, line))

@@ -30,6 +30,7 @@ revision_limits_unref(struct revision_limits **lp)
 		return;
 	trust = atomic_load(&l->trust);
 	tls_trust_unref(&trust);
+	pthread_mutex_destroy(&l->trust_lock);
 	access_conf_free(&l->access);
 	limits_fini(&l->v);
 	free(l);
@@ -57,7 +58,7 @@ set_trust(struct revision *rev, const struct revision_limits *before)
 		atomic_init(&rev->limits->trust, tls_trust_ref(trust));
 		return;
 	}
-	trust = tls_trust_load(&rev->limits->v, trust, &key, &e);
+	trust = tls_trust_load(&rev->limits->v, &key, &e);
 	atomic_init(&rev->limits->trust, trust);
 	if (trust == NULL)
 		log_error(&rev->tag, "instances cannot be asked by TLS", "key=%s err=%s", key,
@@ -71,6 +72,7 @@ revision_set_limits(struct revision *rev, const struct limits *limits)
 
 	rev->limits = xcalloc(1, sizeof *rev->limits);
 	ref_init(&rev->limits->refs);
+	CHECK(pthread_mutex_init(&rev->limits->trust_lock, NULL) == 0);
 	limits_copy(&rev->limits->v, limits);
 	rev->limits->access = access_conf_new(limits, rev->name);
 	if (limits->upstream_tls)
@@ -78,16 +80,30 @@ revision_set_limits(struct revision *rev, const struct limits *limits)
 	revision_limits_unref(&before);
 }
 
+struct tls_trust *
+revision_limits_trust_ref(const struct revision_limits *l)
+{
+	pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&l->trust_lock;
+	struct tls_trust *trust;
+
+	if (atomic_load(&l->trust) == NULL)
+		return NULL;
+	pthread_mutex_lock(lock);
+	trust = tls_trust_ref(atomic_load(&l->trust)); /* never NULL again */
+	pthread_mutex_unlock(lock);
+	return trust;
+}
+
 /* The files have been the same at two looks: the new ones are whole. */
 static void
 use_changed_files(struct revision *rev)
 {
 	struct revision_limits *l = rev->limits;
-	struct tls_trust *before = atomic_load(&l->trust), *trust;
+	struct tls_trust *before, *trust;
 	const char *key;
 	struct err e;
 
-	trust = tls_trust_load(&l->v, before, &key, &e);
+	trust = tls_trust_load(&l->v, &key, &e);
 	if (trust == NULL) {
 		log_error(&rev->tag,
 			  "changed files for TLS with instances cannot be used; those before stay "
@@ -95,8 +111,10 @@ use_changed_files(struct revision *rev)
 			  "key=%s err=%s", key, e.text);
 		return;
 	}
-	atomic_store(&l->trust, trust);
-	tls_trust_unref(&before); /* trust has a reference */
+	pthread_mutex_lock(&l->trust_lock);
+	before = atomic_exchange(&l->trust, trust);
+	pthread_mutex_unlock(&l->trust_lock);
+	tls_trust_unref(&before);
 	log_info(&rev->tag, "changed files for TLS with instances are used", "");
 }
 

@@ -41,8 +41,9 @@ struct revision_limits {
 	struct limits v;
 	struct access_conf *access; /* NULL: no access log */
 	/* With upstream_tls; NULL: one of its files cannot be used.  revision_check_trust()
-	 * replaces it; the new one keeps the one before, which a worker may be about to use. */
+	 * replaces it under trust_lock, under which workers take their references. */
 	struct tls_trust *_Atomic trust;
+	pthread_mutex_t trust_lock;
 };
 
 /* One worker's connections to one instance that a request can use.  Only that worker touches them.
@@ -217,6 +218,8 @@ void revision_set_limits(struct revision *, const struct limits *);
 void revision_check_trust(struct revision *);
 struct revision_limits *revision_limits_ref(struct revision_limits *);
 void revision_limits_unref(struct revision_limits **);
+/* A reference to the trust, or NULL. */
+struct tls_trust *revision_limits_trust_ref(const struct revision_limits *);
 NODISCARD struct instance *instance_new(struct revision *, const char *id, const struct addr *);
 struct instance *instance_ref(struct instance *);
 /* The instance is at another address from here on.  Main thread. */

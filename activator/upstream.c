@@ -32,7 +32,6 @@ make(struct worker *w, struct instance *inst, const struct revision_limits *limi
      const struct instance_address *address, int fd, bool is_connecting)
 {
 	struct upstream *u = slab_get(&w->upstream_slab);
-	struct tls_trust *trust = atomic_load(&limits->trust);
 
 	if (io_open(&u->io, w->round, fd, is_connecting, &upstream_idle_ops) < 0) {
 		int code = errno;
@@ -42,11 +41,10 @@ make(struct worker *w, struct instance *inst, const struct revision_limits *limi
 		errno = code;
 		return NULL;
 	}
-	if (trust != NULL) {
-		u->trust = tls_trust_ref(trust);
+	u->trust = revision_limits_trust_ref(limits);
+	if (u->trust != NULL)
 		tls_connect(w->upstream_tls, &u->io, u->trust, &address->addr,
 			    limits->v.protocol == PROTOCOL_H2C, &inst->pools[w->index].tls_session);
-	}
 	u->io.closes_at_once = true; /* its permit is free then */
 	tcp_keep_alive(fd, w->conf->tcp_keepalive);
 	u->w = w;

@@ -31,11 +31,10 @@ struct tls_cert {
 
 struct tls_trust {
 	_Atomic uint32_t refs;
-	char *name;		  /* that the certificate must have; NULL: the address */
-	X509_STORE *store;	  /* of authorities */
-	char *source;		  /* the keys, and what stat(2) said of the files */
-	struct tls_trust *before; /* a reference to the one that it has replaced, or NULL */
-	X509 *leaf;		  /* what is shown to the instance; NULL: nothing */
+	char *name;	   /* that the certificate must have; NULL: the address */
+	X509_STORE *store; /* of authorities */
+	char *source;	   /* the keys, and what stat(2) said of the files */
+	X509 *leaf;	   /* what is shown to the instance; NULL: nothing */
 	STACK_OF(X509) * issuers;
 	EVP_PKEY *key;
 };

@@ -94,20 +94,12 @@ tls_trust_is_from(const struct tls_trust *t, const char *source)
 }
 
 struct tls_trust *
-tls_trust_load(const struct limits *l, struct tls_trust *before, const char **key, struct err *e)
+tls_trust_load(const struct limits *l, const char **key, struct err *e)
 {
-	char *source = tls_trust_source(l);
-	struct tls_trust *t;
+	struct tls_trust *t = xcalloc(1, sizeof *t);
 
-	if (tls_trust_is_from(before, source)) {
-		free(source);
-		return tls_trust_ref(before);
-	}
-	t = xcalloc(1, sizeof *t);
 	ref_init(&t->refs);
-	t->source = source;
-	if (before != NULL)
-		t->before = tls_trust_ref(before);
+	t->source = tls_trust_source(l);
 	if (load(t, l, key, e) < 0)
 		tls_trust_unref(&t);
 	return t;
@@ -134,6 +126,5 @@ tls_trust_unref(struct tls_trust **tp)
 	X509_free(t->leaf);
 	free(t->name);
 	free(t->source);
-	tls_trust_unref(&t->before);
 	free(t);
 }

@@ -9,11 +9,8 @@
 struct limits;
 struct tls_trust; /* opaque; tls_impl.h */
 
-/* From the keys upstream_*.  before: of the same revision, or NULL; it is returned again, with one
- * more reference, if neither keys nor files have changed since.  A new one keeps a reference to it.
- * NULL with err; *key names the key that has the mistake. */
-NODISCARD struct tls_trust *tls_trust_load(const struct limits *, struct tls_trust *before,
-					   const char **key, struct err *);
+/* From the keys upstream_*.  NULL with err; *key names the key that has the mistake. */
+NODISCARD struct tls_trust *tls_trust_load(const struct limits *, const char **key, struct err *);
 /* The keys, and what stat(2) says of their files now; the caller's to free. */
 char *tls_trust_source(const struct limits *);
 /* Was it read from just that?  t may be NULL. */

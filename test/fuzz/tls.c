@@ -189,7 +189,7 @@ make_state(void)
 
 	limits.upstream_name = upstream_name;
 	cert = tls_cert_load(&c, &key, &e);
-	world.trust = tls_trust_load(&limits, NULL, &key, &e);
+	world.trust = tls_trust_load(&limits, &key, &e);
 	CHECK(cert != NULL && world.trust != NULL);
 	CHECK(tls_ticket_keys_rotate(&keys) == 0 && tls_ticket_keys_rotate(&keys) == 0);
 	state = tls_state_new(&cert, 1, &keys);

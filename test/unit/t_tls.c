@@ -22,6 +22,7 @@
 #include "activator/revision.h"
 #include "common/addr.h"
 #include "common/loop.h"
+#include "common/ref.h"
 #include "common/settings.h"
 
 /* --- certificates in files --- */
@@ -507,7 +508,7 @@ new_instance(int version, struct tls_trust **trust)
 	assert_int_equal(SSL_CTX_use_certificate_file(ctx, pair.chain, SSL_FILETYPE_PEM), 1);
 	assert_int_equal(SSL_CTX_use_PrivateKey_file(ctx, pair.key, SSL_FILETYPE_PEM), 1);
 	SSL_CTX_set_max_proto_version(ctx, version);
-	*trust = tls_trust_load(&limits, NULL, &key, &e);
+	*trust = tls_trust_load(&limits, &key, &e);
 	assert_non_null(*trust);
 	free_pair(&pair);
 	return ctx;
@@ -846,12 +847,14 @@ half_replaced_files_are_not_used(void **state)
 				.upstream_certificate = pair.chain,
 				.upstream_key = pair.key};
 	struct revision *rev = revision_new("s/v1", 1, NULL, NULL, NULL);
-	struct tls_trust *trust;
+	struct tls_trust *trust, *used;
 
 	(void)state;
 	revision_set_limits(rev, &limits);
 	trust = atomic_load(&rev->limits->trust);
 	assert_non_null(trust);
+	used = revision_limits_trust_ref(rev->limits);
+	assert_ptr_equal(used, trust);
 	replace(pair.chain, next.chain);
 	revision_set_limits(rev, &limits);
 	assert_ptr_equal(atomic_load(&rev->limits->trust), trust);
@@ -864,6 +867,8 @@ half_replaced_files_are_not_used(void **state)
 	revision_check_trust(rev);
 	assert_non_null(atomic_load(&rev->limits->trust));
 	assert_ptr_not_equal(atomic_load(&rev->limits->trust), trust);
+	assert_true(ref_is_single(&used->refs)); /* what was replaced goes with its last user */
+	tls_trust_unref(&used);
 	limits.upstream_ca = next.chain;
 	trust = tls_trust_ref(atomic_load(&rev->limits->trust));
 	revision_set_limits(rev, &limits);
