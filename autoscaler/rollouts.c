@@ -128,7 +128,7 @@ rollouts_report(struct rollouts *r, const char *activator, const struct msg_stat
 	const struct facts f = r->ops->facts(r->arg);
 
 	update_evidence(r, &f);
-	evidence_report(r->evidence, activator, s);
+	evidence_report(r->evidence, activator, s, clk_now());
 }
 
 void
@@ -220,14 +220,13 @@ cool_all(struct rollouts *r, const struct facts *f, const struct stored_service 
 /* --- the facts --- */
 
 static void
-add_figures(const struct rollouts *r, const struct facts *f, const struct stored_service *s,
-	    const char *revision, struct rollout_figures *sum)
+add_figures(const struct rollouts *r, const struct stored_service *s, const char *revision,
+	    struct rollout_figures *sum)
 {
-	const struct scaled_revision *rev = find_scaled(f, s, revision);
 	char *name = xasprintf("%s/%s", s->name, revision);
 
 	evidence_add(r->evidence, name, &sum->tally);
-	sum->open += rev == NULL ? 0 : scaled_demand_now(rev);
+	sum->open += evidence_open(r->evidence, name);
 	free(name);
 }
 
@@ -250,10 +249,11 @@ gather(const struct rollouts *r, const struct facts *f, const struct stored_serv
 		.needed = needed_for(f, s, rollout_next_percent(ro)),
 		.failure = has_failed ? to->failure->message : NULL,
 	};
-	add_figures(r, f, s, ro->to, &facts->new);
+	evidence_times(r->evidence, &facts->oldest_report_ns, &facts->newest_report_ns);
+	add_figures(r, s, ro->to, &facts->new);
 	for (i = 0; i < ro->before_n; i++)
 		if (strcmp(ro->before[i].revision, ro->to) != 0)
-			add_figures(r, f, s, ro->before[i].revision, &facts->old);
+			add_figures(r, s, ro->before[i].revision, &facts->old);
 }
 
 /* --- what is done --- */

@@ -22,6 +22,15 @@ struct reporter {
 	bool is_down;
 	bool is_known;	  /* a whole report of it has come: what it had counted before is known */
 	struct hmap last; /* revision → struct tally: its newest report */
+	struct hmap open; /* revision → struct open: its newest report that was not early */
+	bool is_midway;	  /* a part of a report has come, and its end has not */
+	uint64_t reports; /* whole ones */
+	int64_t whole_ns; /* the last whole one over this link came then; 0: none */
+};
+
+struct open {
+	uint64_t report; /* reporter.reports before the report that has it */
+	uint32_t n;
 };
 
 struct counted {
@@ -64,6 +73,7 @@ reporter_free(struct evidence *e, struct reporter *r)
 	e->down_n -= r->is_down;
 	list_remove(&e->reporters, &r->node);
 	fini_values(&r->last);
+	fini_values(&r->open);
 	free(r->id);
 	free(r);
 }
@@ -116,8 +126,12 @@ forget(struct evidence *e, const char *revision)
 {
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&e->reporters, node, tmp)
-		free(hmap_remove(&container_of(node, struct reporter, node)->last, revision));
+	LIST_FOREACH(&e->reporters, node, tmp) {
+		struct reporter *r = container_of(node, struct reporter, node);
+
+		free(hmap_remove(&r->last, revision));
+		free(hmap_remove(&r->open, revision));
+	}
 	counted_free(hmap_remove(&e->revisions, revision));
 }
 
@@ -165,6 +179,7 @@ reporter_up(struct evidence *e, const char *id)
 		r = xcalloc(1, sizeof *r);
 		r->id = xstrdup(id);
 		hmap_init(&r->last);
+		hmap_init(&r->open);
 	} else {
 		list_remove(&e->reporters, &r->node);
 		e->down_n--;
@@ -195,21 +210,41 @@ take(struct counted *c, struct reporter *r, const char *revision, const struct t
 	tally_join(c->sum, &added);
 }
 
+static void
+take_open(struct reporter *r, const struct msg_stat *s)
+{
+	struct open *open = hmap_find(&r->open, s->name);
+
+	if (open == NULL) {
+		open = xcalloc(1, sizeof *open);
+		hmap_put(&r->open, s->name, open);
+	}
+	*open = (struct open){.report = r->reports, .n = s->in_flight + s->parked};
+}
+
 void
-evidence_report(struct evidence *e, const char *activator, const struct msg_stats *s)
+evidence_report(struct evidence *e, const char *activator, const struct msg_stats *s,
+		int64_t now_ns)
 {
 	struct reporter *r = reporter_up(e, activator);
+	bool is_early = s->is_partial && s->period_ms == 0;
 	size_t i;
 
 	for (i = 0; i < s->n; i++) {
-		struct counted *c = s->v[i].tally == NULL ? NULL
-							  : hmap_find(&e->revisions, s->v[i].name);
+		struct counted *c = hmap_find(&e->revisions, s->v[i].name);
 
-		if (c != NULL)
+		if (c != NULL && s->v[i].tally != NULL)
 			take(c, r, s->v[i].name, s->v[i].tally);
+		if (c != NULL && !is_early)
+			take_open(r, &s->v[i]);
 	}
-	if (!s->is_partial)
-		r->is_known = true;
+	if (!is_early)
+		r->is_midway = s->is_partial;
+	if (s->is_partial)
+		return;
+	r->is_known = true;
+	r->reports++;
+	r->whole_ns = now_ns;
 }
 
 void
@@ -221,6 +256,8 @@ evidence_down(struct evidence *e, const char *activator)
 	if (r == NULL || r->is_down)
 		return;
 	r->is_down = true;
+	r->is_midway = false;
+	r->whole_ns = 0;
 	e->down_n++;
 	/* Behind those that have been down for longer. */
 	list_remove(&e->reporters, &r->node);
@@ -239,4 +276,41 @@ evidence_add(const struct evidence *e, const char *revision, struct tally *sum)
 
 	if (c != NULL && c->sum != NULL)
 		tally_join(sum, c->sum);
+}
+
+uint32_t
+evidence_open(const struct evidence *e, const char *revision)
+{
+	struct list_node *node, *tmp;
+	uint32_t n = 0;
+
+	LIST_FOREACH(&e->reporters, node, tmp) {
+		const struct reporter *r = container_of(node, struct reporter, node);
+		const struct open *open = r->whole_ns == 0 ? NULL : hmap_find(&r->open, revision);
+
+		/* A revision that the last whole report does not name has none there. */
+		if (open != NULL && open->report + 1 == r->reports)
+			n += open->n;
+	}
+	return n;
+}
+
+void
+evidence_times(const struct evidence *e, int64_t *oldest_ns, int64_t *newest_ns)
+{
+	struct list_node *node, *tmp;
+
+	*oldest_ns = *newest_ns = 0;
+	LIST_FOREACH(&e->reporters, node, tmp) {
+		const struct reporter *r = container_of(node, struct reporter, node);
+
+		if (r->is_midway) {
+			*oldest_ns = *newest_ns = 0;
+			return;
+		}
+		if (r->whole_ns == 0)
+			continue;
+		*newest_ns = MAX(*newest_ns, r->whole_ns);
+		*oldest_ns = *oldest_ns == 0 ? r->whole_ns : MIN(*oldest_ns, r->whole_ns);
+	}
 }

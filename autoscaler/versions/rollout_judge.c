@@ -38,7 +38,7 @@ static void
 note(struct rollout_watch *w, const struct rollout_facts *f)
 {
 	w->samples[w->samples_n++ % ROLLOUT_SAMPLES] = (struct rollout_sample){
-		.at_ns = f->now_ns,
+		.report_ns = f->newest_report_ns,
 		.links = f->links,
 		.new_ended = tally_all(&f->new.tally),
 		.old_ended = tally_all(&f->old.tally),
@@ -72,8 +72,9 @@ rollout_watch_seen(const struct rollout_watch *w, const struct rollout_facts *f,
 
 /* --- requests that hang --- */
 
-/* How many requests were in flight or parked at a look that is limit_ns ago, and have not ended
- * since, at least: fewer have ended altogether. */
+/* How many requests were in flight or parked in reports that all activators have followed with
+ * another one limit_ns later, and have not ended by that one, at least: fewer have ended
+ * altogether.  Time without a report proves nothing: what ended in it is not known. */
 static double
 count_hanging(const struct rollout_watch *w, const struct rollout_facts *f, bool is_new,
 	      int64_t limit_ns)
@@ -87,7 +88,7 @@ count_hanging(const struct rollout_watch *w, const struct rollout_facts *f, bool
 
 		if (s->links != f->links)
 			break;
-		if (f->now_ns - s->at_ns < limit_ns)
+		if (s->report_ns == 0 || f->oldest_report_ns - s->report_ns < limit_ns)
 			continue;
 		open = is_new ? s->new_open : s->old_open;
 		ended = now - (is_new ? s->new_ended : s->old_ended);

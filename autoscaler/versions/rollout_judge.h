@@ -24,7 +24,7 @@ struct strbuf;
 /* The figures of one side, at one time. */
 struct rollout_figures {
 	struct tally tally; /* of what has ended, since some time before the rollout */
-	uint32_t open;	    /* requests that are in flight or parked */
+	uint32_t open;	    /* requests in flight or parked, as of the same reports */
 };
 
 struct rollout_facts {
@@ -33,7 +33,10 @@ struct rollout_facts {
 	/* Counts the links of activators that have come or gone: what was in flight before cannot
 	 * be compared with what ended after. */
 	uint64_t links;
-	bool has_links;	     /* an activator is connected */
+	bool has_links; /* an activator is connected */
+	/* When the last whole reports of the activators came: the figures are as old.  0: a report
+	 * has come in part, so that open requests and tallies are of different times. */
+	int64_t oldest_report_ns, newest_report_ns;
 	uint32_t ready;	     /* instances of the new revision that answer … */
 	uint32_t needed;     /* … and that its next percent needs */
 	const char *failure; /* why its instances cannot be started; NULL: they can */
@@ -49,7 +52,7 @@ struct rollout_watch {
 	struct rollout_figures new_next, old_next;     /* … from next_ns on */
 	int64_t next_ns;
 	struct rollout_sample {
-		int64_t at_ns;
+		int64_t report_ns; /* the newest report in it; 0: not to be used */
 		uint64_t links, new_ended, old_ended;
 		uint32_t new_open, old_open;
 	} samples[ROLLOUT_SAMPLES]; /* one for each look, the newest at samples_n - 1 */

@@ -31,18 +31,26 @@ teardown(void **state)
 	return 0;
 }
 
-/* A report of n requests of one revision, ever; n < 0: it lists none. */
+/* A report of n requests of one revision, ever, and of open ones; n < 0: it lists none. */
 static void
-report(const char *activator, char *revision, int n, bool is_partial)
+report_open(const char *activator, char *revision, int n, uint32_t open, bool is_partial,
+	    int64_t now_ns)
 {
 	struct tally t = {{0}, {0}};
-	struct msg_stat stat = {.name = revision, .tally = &t};
-	const struct msg_stats s = {.is_partial = is_partial, .v = &stat, .n = n < 0 ? 0 : 1};
+	struct msg_stat stat = {.name = revision, .in_flight = open, .tally = &t};
+	const struct msg_stats s = {
+		.period_ms = 1000, .is_partial = is_partial, .v = &stat, .n = n < 0 ? 0 : 1};
 	int i;
 
 	for (i = 0; i < n; i++)
 		tally_add(&t, TALLY_2XX, CLK_MS);
-	evidence_report(all, activator, &s);
+	evidence_report(all, activator, &s, now_ns);
+}
+
+static void
+report(const char *activator, char *revision, int n, bool is_partial)
+{
+	report_open(activator, revision, n, 0, is_partial, CLK_S);
 }
 
 static uint64_t
@@ -136,6 +144,51 @@ few_are_remembered_without_a_link(void **state)
 	assert_int_equal(sum(v1), 41);
 }
 
+static void
+expect_times(int64_t oldest_ns, int64_t newest_ns)
+{
+	int64_t oldest, newest;
+
+	evidence_times(all, &oldest, &newest);
+	assert_int_equal(oldest, oldest_ns);
+	assert_int_equal(newest, newest_ns);
+}
+
+static void
+open_requests_are_those_of_whole_reports(void **state)
+{
+	struct msg_stat now = {.name = v1, .in_flight = 50, .parked = 1};
+	const struct msg_stats early = {.is_partial = true, .v = &now, .n = 1};
+
+	(void)state;
+	expect_times(0, 0);
+	evidence_report(all, "a", &early, 1);
+	assert_int_equal(evidence_open(all, v1), 0);
+	expect_times(0, 0);
+	report_open("a", v1, 1, 5, false, 2);
+	report_open("b", v1, 1, 3, false, 3);
+	assert_int_equal(evidence_open(all, v1), 8);
+	expect_times(2, 3);
+	evidence_report(all, "a", &early, 4); /* it changes nothing */
+	assert_int_equal(evidence_open(all, v1), 8);
+	expect_times(2, 3);
+	report_open("a", v1, 2, 7, true, 5); /* the rest of it is missing */
+	expect_times(0, 0);
+	report_open("a", v2, 2, 1, false, 5);
+	assert_int_equal(evidence_open(all, v1), 10);
+	expect_times(3, 5);
+	report_open("a", v1, -1, 0, false, 6); /* it names none */
+	assert_int_equal(evidence_open(all, v1), 3);
+	assert_int_equal(evidence_open(all, v2), 0);
+	evidence_down(all, "b");
+	assert_int_equal(evidence_open(all, v1), 0);
+	expect_times(6, 6);
+	report_open("b", v1, 2, 4, true, 7);
+	report_open("b", v2, 2, 4, false, 7);
+	assert_int_equal(evidence_open(all, v1), 4);
+	expect_times(6, 7);
+}
+
 int
 main(void)
 {
@@ -146,6 +199,7 @@ main(void)
 		T(an_activator_that_has_forgotten_begins_at_zero),
 		T(revisions_go),
 		T(few_are_remembered_without_a_link),
+		T(open_requests_are_those_of_whole_reports),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -429,26 +429,55 @@ slow_requests_are_judged_by_the_quantile(void **state)
 	expect(ROLLOUT_GO_BACK, "p50>10ms: p50 is 9");
 }
 
+/* Time passes, and all activators report. */
+static void
+report_after(int64_t ns)
+{
+	facts.now_ns += ns;
+	facts.oldest_report_ns = facts.newest_report_ns = facts.now_ns;
+}
+
 static void
 requests_that_hang_are_slow_before_they_end(void **state)
 {
 	(void)state;
 	begin_step("10,100", 0, "p99>500ms", NULL);
 	facts.new.open = 3;
+	report_after(0);
 	expect(ROLLOUT_WAIT, "");
-	facts.now_ns += CLK_S;
+	report_after(CLK_S);
 	expect(ROLLOUT_GO_BACK, "3 of 3 requests have not ended by then");
 	begin_step("10,100", 0, "p99>500ms", NULL);
 	facts.new.open = 3;
+	report_after(0);
 	expect(ROLLOUT_WAIT, "");
-	facts.now_ns += CLK_S;
+	report_after(CLK_S);
 	add(&facts.new, 3, TALLY_2XX, 10 * CLK_MS); /* these; others have come */
 	expect(ROLLOUT_WAIT, "");
-	facts.now_ns += CLK_S;
+	report_after(CLK_S);
 	facts.links++; /* an activator has gone, with what it had */
 	expect(ROLLOUT_WAIT, "");
-	facts.now_ns += CLK_S;
+	report_after(CLK_S);
 	expect(ROLLOUT_GO_BACK, "3 of 6 requests have not ended by then");
+}
+
+static void
+without_a_report_of_each_activator_none_hangs(void **state)
+{
+	(void)state;
+	begin_step("10,100", 0, "p99>500ms", NULL);
+	facts.new.open = 3;
+	report_after(0);
+	expect(ROLLOUT_WAIT, "");
+	facts.now_ns += CLK_S;
+	expect(ROLLOUT_WAIT, ""); /* no activator has reported */
+	facts.newest_report_ns = facts.now_ns;
+	expect(ROLLOUT_WAIT, ""); /* one has not */
+	facts.now_ns += CLK_S;
+	facts.oldest_report_ns = facts.newest_report_ns = 0;
+	expect(ROLLOUT_WAIT, ""); /* a report has come in part */
+	report_after(0);
+	expect(ROLLOUT_GO_BACK, "3 of 3 requests have not ended by then");
 }
 
 static void
@@ -528,6 +557,7 @@ main(void)
 		T(other_classes_count_where_they_are_named),
 		T(slow_requests_are_judged_by_the_quantile),
 		T(requests_that_hang_are_slow_before_they_end),
+		T(without_a_report_of_each_activator_none_hangs),
 		T(what_breaks_with_the_old_ones_waits),
 		T(relative_bounds_compare_with_the_old_ones),
 		T(the_last_minutes_count_by_themselves),
