@@ -8,7 +8,12 @@
 #include "autoscaler/driver.h"
 
 /* Why an instance ends although as many are wanted. */
-enum instance_ending { ENDING_NOT, ENDING_LIFETIME, ENDING_REQUESTS };
+enum instance_ending {
+	ENDING_NOT,
+	ENDING_LIFETIME,
+	ENDING_REQUESTS,
+	ENDING_UNREADY /* it did not get ready, and others could not end because of it */
+};
 
 struct scaled_instance {
 	char *id, *address, *alternate, *probe; /* all but id: NULL where there is none */

@@ -179,7 +179,10 @@ not_stopped(const struct scaled_revision *rev)
 bool
 renewal_must_wait(const struct scaled_revision *rev, uint32_t more, int64_t now_ns)
 {
-	return rev->has_scale && not_stopped(rev) >= more && now_ns - rev->ended_ns < STOP_PATIENCE;
+	uint32_t n = not_stopped(rev);
+
+	return rev->has_scale && n > 0 && n + rev->ended_unstarted >= more &&
+	       now_ns - rev->ended_ns < STOP_PATIENCE;
 }
 
 void

@@ -23,7 +23,7 @@ struct window;
 /* Why instances have ended. */
 enum ended_reason {
 	ENDED_SCALE_DOWN,
-	ENDED_REPLACED, /* the driver has replaced it */
+	ENDED_REPLACED, /* the driver has replaced it, or it did not get ready (ENDING_UNREADY) */
 	ENDED_MAX_LIFETIME,
 	ENDED_MAX_REQUESTS,
 	ENDED_BY_ITSELF, /* nothing has stopped it, as far as is known here */
@@ -100,6 +100,10 @@ struct scaled_revision {
 			      * an instance has ended that is about to be replaced */
 	uint32_t surge;	     /* what renewal_surge() said last */
 	int64_t ended_ns;    /* when scaled_end() was called last; 0: never */
+	uint32_t ended_unstarted; /* … it lowered the scale by so many that were not there */
+	int64_t held_back_ns; /* ending instances are drained and may not end (scaledown.c), since
+			       * then; 0: there are none */
+	bool is_short_end;    /* they may end, although fewer instances are there than asked for */
 	enum decide_rule sent_rule; /* … by this rule */
 	int64_t raised_ns;	    /* when it was asked for more than before; 0: never */
 	int64_t short_ns;	    /* when instances were asked for, and waited for, last */

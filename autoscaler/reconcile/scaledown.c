@@ -15,6 +15,9 @@
  * report comes within a second. */
 #define BUSY_PAUSE (900 * CLK_MS)
 
+/* Ending instances wait so long for one that does not get ready, if start_timeout is 0. */
+#define UNREADY_PATIENCE (60 * CLK_S)
+
 static struct drain_request *
 drain_at(struct list_node *node)
 {
@@ -335,13 +338,33 @@ drain_replaced(struct scaledown *s, struct scaled_revision *rev)
 	}
 }
 
+/* Have all activators drained it, and was the driver not asked to stop it yet? */
+static bool
+is_drained(struct scaled_revision *rev, const struct scaled_instance *at)
+{
+	const struct drain_request *d = drain_of(rev, at->id);
+
+	return d != NULL && d->state == DRAIN_DRAINED;
+}
+
+/* Instances that the driver was asked for and that are not there. */
+static uint32_t
+count_unstarted(const struct scaled_revision *rev)
+{
+	uint32_t n = 0;
+	size_t i;
+
+	for (i = 0; i < rev->instances.n; i++)
+		n += instances_is_lasting(&rev->instances.v[i]);
+	return rev->scale_sent - MIN(n, rev->scale_sent);
+}
+
 /* Where the platform stores the scale, it chooses which instances a lower one stops.  If there are
  * fewer than it says, it stops none; and whatever they cost, those that are not ready go before all
  * others. */
 static bool
-can_end(const struct scaled_revision *rev)
+can_end(struct scaled_revision *rev)
 {
-	uint32_t n = 0;
 	size_t i;
 
 	for (i = 0; rev->has_scale && i < rev->instances.n; i++) {
@@ -349,11 +372,74 @@ can_end(const struct scaled_revision *rev)
 
 		if (!instances_is_lasting(at))
 			continue;
-		n++;
 		if (at->ending == ENDING_NOT && at->state != INSTANCE_READY)
 			return false;
+		if (at->ending == ENDING_UNREADY && !at->is_stop_sent && !is_drained(rev, at))
+			return false; /* it ends together with those that waited for it */
 	}
-	return !rev->has_scale || n >= rev->scale_sent;
+	return !rev->has_scale || rev->is_short_end || count_unstarted(rev) == 0;
+}
+
+/* Have ending instances that are drained waited long enough?  They have if the others do not get
+ * ready within start_timeout; or at once, if none is ready and the driver says why none starts: an
+ * ending one may hold the room that the others need. */
+static bool
+has_waited(struct scaled_revision *rev, int64_t now_ns)
+{
+	int64_t most = rev->conf->launch.start_timeout;
+	bool is_any = false;
+	size_t i;
+
+	for (i = 0; i < rev->instances.n && !is_any; i++) {
+		const struct scaled_instance *at = &rev->instances.v[i];
+
+		is_any = at->ending != ENDING_NOT && at->ending != ENDING_UNREADY &&
+			 !at->is_retired && is_drained(rev, at);
+	}
+	if (!is_any)
+		rev->held_back_ns = 0;
+	else if (rev->held_back_ns == 0)
+		rev->held_back_ns = now_ns;
+	return is_any && ((rev->failure != NULL && instances_usable(&rev->instances, true) == 0) ||
+			  now_ns - rev->held_back_ns >= (most == 0 ? UNREADY_PATIENCE : most));
+}
+
+/* What is not ready ends too, and others start in its place later: so the platform, which takes it
+ * first, also takes those that have waited. */
+static void
+end_unready(struct scaled_revision *rev)
+{
+	uint32_t n = 0;
+	size_t i;
+
+	for (i = 0; i < rev->instances.n; i++) {
+		struct scaled_instance *at = &rev->instances.v[i];
+
+		if (!instances_is_lasting(at) || at->ending != ENDING_NOT ||
+		    at->state == INSTANCE_READY)
+			continue;
+		at->ending = ENDING_UNREADY;
+		n++;
+	}
+	rev->is_short_end = count_unstarted(rev) > 0;
+	rev->held_back_ns = 0;
+	if (n > 0 || rev->is_short_end)
+		log_warn(NULL, "instances do not get ready, replacing them with those that end",
+			 "revision=%s unready=%u not_there=%u", scaled_name(rev), n,
+			 count_unstarted(rev));
+}
+
+static enum ended_reason
+reason_of(enum instance_ending ending)
+{
+	switch (ending) {
+	case ENDING_REQUESTS:
+		return ENDED_MAX_REQUESTS;
+	case ENDING_LIFETIME:
+		return ENDED_MAX_LIFETIME;
+	default:
+		return ENDED_REPLACED;
+	}
 }
 
 /* The retired (is_retired) or ending instances that are drained: their ids go into v.  *older_n:
@@ -380,10 +466,7 @@ issue_replaced(struct scaled_revision *rev, bool is_retired, const char **v, siz
 		at = instances_find(&rev->instances, d->instance);
 		if ((at == NULL || at->is_retired || at->ending == ENDING_NOT) != is_retired)
 			continue;
-		issue(rev, d,
-		      is_retired		      ? ENDED_REPLACED
-		      : at->ending == ENDING_REQUESTS ? ENDED_MAX_REQUESTS
-						      : ENDED_MAX_LIFETIME);
+		issue(rev, d, is_retired ? ENDED_REPLACED : reason_of(at->ending));
 		v[*older_n + n++] = d->instance;
 	}
 	return n;
@@ -396,14 +479,22 @@ scaledown_replace(struct scaledown *s, struct scaled_revision *rev)
 	size_t n, older;
 
 	drain_replaced(s, rev);
+	if (!can_end(rev) && has_waited(rev, clk_now())) {
+		end_unready(rev);
+		drain_replaced(s, rev);
+	}
 	ids = xcalloc(rev->drains.n + rev->instances.n + 1, sizeof *ids);
 	n = issue_replaced(rev, true, ids, &older);
 	if (n > 0)
 		rev->driver->class->set_scale(rev->driver, scaled_name(rev), rev->scale_sent, ids,
 					      n);
 	n = can_end(rev) ? issue_replaced(rev, false, ids, &older) : 0;
-	if (n > 0)
-		scaled_end(rev, ids, older + n, (uint32_t)n);
+	if (n > 0) {
+		rev->ended_unstarted = rev->is_short_end ? count_unstarted(rev) : 0;
+		rev->held_back_ns = 0;
+		rev->is_short_end = false;
+		scaled_end(rev, ids, older + n, (uint32_t)n + rev->ended_unstarted);
+	}
 	free(ids);
 }
 

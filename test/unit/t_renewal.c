@@ -336,6 +336,63 @@ a_nearly_spent_instance_has_a_successor(void **state)
 	assert_int_equal(rev()->surge, 0);
 }
 
+/* A platform that stores the scale takes what is not ready first: so what is spent waits for it,
+ * but not for ever, as it may hold the room that the other needs. */
+static void
+a_spent_one_waits_for_an_unready_one_no_longer_than_a_start(void **state)
+{
+	(void)state;
+	world.has_scale = true;
+	connect_peer(1);
+	run_with(1);
+	world.conf.scaling.max_surge = 25;
+	world.conf.scaling.max_scale = 1;
+	world.conf.launch.start_timeout = 30 * CLK_S;
+	set_max_requests(80);
+	world.is_unready = true;
+	say_uses(1, 10);
+	settle();
+	assert_int_equal(world.n, 2);
+	say_uses(1, 0);
+	seconds(28);
+	assert_int_equal(world.n, 2);
+	assert_true(is_oldest(1));
+	UNTIL(is_oldest(3), 6);
+	assert_int_equal(world.n, 1);
+	assert_int_equal(rev()->ended[ENDED_MAX_REQUESTS], 1);
+	assert_int_equal(rev()->ended[ENDED_REPLACED], 1);
+	assert_int_equal(rev()->wanted.n, 1);
+	world.is_unready = false;
+	seconds(5);
+	assert_int_equal(world.n, 1);
+	assert_true(is_oldest(3));
+}
+
+static void
+one_unready_instance_of_many_stops_no_renewal(void **state)
+{
+	(void)state;
+	world.has_scale = true;
+	connect_peer(1);
+	run_with(4);
+	world.conf.scaling.max_surge = 0;
+	world.conf.scaling.max_scale = 4;
+	world.conf.launch.start_timeout = 30 * CLK_S;
+	set_max_requests(80);
+	world.is_unready = true;
+	world.v[3].state = INSTANCE_STARTING;
+	show_instances(NULL);
+	say_uses(1, 0);
+	seconds(28);
+	assert_true(is_oldest(1));
+	UNTIL(is_oldest(2), 6);
+	seconds(2);
+	assert_int_equal(world.n, 4);
+	assert_int_equal(world.v[1].number, 3);
+	assert_int_equal(world.v[2].number, 5);
+	assert_int_equal(rev()->scale_sent, 4);
+}
+
 int
 main(void)
 {
@@ -354,6 +411,8 @@ main(void)
 		T(a_platform_sees_each_lower_number),
 		T(a_spent_instance_is_replaced),
 		T(a_nearly_spent_instance_has_a_successor),
+		T(a_spent_one_waits_for_an_unready_one_no_longer_than_a_start),
+		T(one_unready_instance_of_many_stops_no_renewal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
