@@ -313,8 +313,13 @@ report_deploy(struct ctl_request *r, const struct stored_service *s, const char 
 	      bool is_new)
 {
 	const struct stored_revision *rev = stored_service_find(s, revision);
-	struct jput *j = ctl_line(r, "deployed");
+	struct jput *j;
 
+	if (rev == NULL) {
+		ctl_done(r, CTL_FAILED, NULL, "%s/%s is not kept", s->name, revision);
+		return;
+	}
+	j = ctl_line(r, "deployed");
 	jput_string(j, "service", s->name);
 	jput_string(j, "revision", revision);
 	jput_bool(j, "new", is_new);
@@ -348,10 +353,13 @@ deploy_into(struct ctl_request *r, const struct conf_section *service, struct st
 	d.body = strbuf_str(&body);
 	if (read_percent(r, &d.percent) == 0) {
 		rev = model_deploy(s, &d, is_new, &e);
-		if (rev == NULL)
+		if (rev == NULL) {
 			ctl_versions_refuse(r, &e);
-		else
+		} else {
 			rev->is_tried = ctl_option(r, "try", 0) != NULL;
+			rev->is_deployed = true;
+			rev->inactive_s = 0; /* the next command keeps it as if it were new */
+		}
 	}
 	strbuf_fini(&service_body);
 	strbuf_fini(&body);

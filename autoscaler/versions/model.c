@@ -547,11 +547,12 @@ model_note_activity(struct stored_service *s, int64_t now_s)
 	}
 }
 
-/* It is active, or the newest: a template that was deployed without traffic may get some. */
+/* It is active, or the newest, or deployed just now: a template that was deployed without traffic
+ * may get some. */
 static bool
 is_needed(const struct stored_service *s, size_t i)
 {
-	return i + 1 == s->n || stored_revision_is_active(&s->v[i]);
+	return i + 1 == s->n || s->v[i].is_deployed || stored_revision_is_active(&s->v[i]);
 }
 
 static bool
@@ -604,5 +605,7 @@ model_collect(struct stored_service *s, const struct model_retention *retention,
 		idle--;
 		removed++;
 	}
+	for (i = 0; i < s->n; i++)
+		s->v[i].is_deployed = false;
 	return removed;
 }

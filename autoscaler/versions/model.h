@@ -38,7 +38,8 @@ struct stored_revision {
 	 * restart it is a revision like any other without traffic. */
 	bool is_tried;
 	bool is_in_rollout; /* the rollout under way needs it; not stored */
-	char *rejected;	    /* why a rollout to it has gone back; NULL: none has */
+	bool is_deployed; /* the command under way names it: model_collect() keeps it; not stored */
+	char *rejected;	  /* why a rollout to it has gone back; NULL: none has */
 };
 
 struct stored_service {
@@ -116,9 +117,9 @@ struct model_retention {
 	int64_t since_create_s, since_active_s; /* 0: does not count */
 	uint32_t least, most;
 };
-/* Remove revisions that are neither active nor the newest, those first that have been so for the
- * longest: more than `least` of them, as long as they are older than both times; and all beyond
- * `most`.  Returns how many. */
+/* Remove revisions that are neither active nor the newest nor is_deployed, those first that have
+ * been so for the longest: more than `least` of them, as long as they are older than both times;
+ * and all beyond `most`.  Clears is_deployed.  Returns how many. */
 size_t model_collect(struct stored_service *, const struct model_retention *, int64_t now_s);
 
 #endif

@@ -337,6 +337,18 @@ def test_old_revisions_are_removed(tmp_path):
         assert "old revisions removed" in s.autoscaler.text()
 
 
+def test_an_old_revision_that_is_deployed_again_is_kept(tmp_path):
+    with running(tmp_path, CONF, autoscaler="min_non_active_revisions = 0 "
+                 "max_non_active_revisions = 3") as s:
+        for n in range(3):
+            deploy(s, "shop", "--host", "shop.x", command=["--response", "%dms" % n])
+        s.edit("max_non_active_revisions = 3", "max_non_active_revisions = 0")
+        change(s, "reload")
+        done = deploy(s, "shop", "--no-traffic", command=["--response", "0ms"])
+        assert "shop-00001 has this template already and gets 0%" in done.err
+        assert percents(s, "shop") == {"shop-00001": 0, "shop-00003": 100}
+
+
 def test_latest_follows_what_is_deployed(tmp_path):
     with running(tmp_path, CONF) as s:
         deploy(s, "shop", "--host", "shop.x")

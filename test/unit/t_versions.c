@@ -264,6 +264,12 @@ old_revisions_are_collected_but_none_that_is_active(void **state)
 	assert_int_equal(model_collect(s, &(struct model_retention){0, 0, 0, 0}, 3000), 0);
 	assert_int_equal(s->n, 3); /* the newest one may get traffic yet */
 	stored_service_free(&s);
+	s = many(20);
+	s->v[1].is_deployed = true; /* it may, too */
+	assert_int_equal(model_collect(s, &(struct model_retention){0, 0, 0, 0}, 1001), 17);
+	assert_string_equal(s->v[0].name, "shop-00002");
+	assert_int_equal(model_collect(s, &(struct model_retention){0, 0, 0, 0}, 1001), 1);
+	stored_service_free(&s);
 }
 
 static void
