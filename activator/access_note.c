@@ -251,6 +251,7 @@ access_note_raw(struct xfer *x, const char *bytes, size_t n)
 	if (!conf->has_query)
 		cut_query(&texts[NOTE_RAW]);
 	access_note_drop(x);
+	x->w->is_traced = false; /* what it says is of the request before */
 	copy_texts(x, texts, NOTE_RAW + 1, conf);
 }
 

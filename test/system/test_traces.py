@@ -3,6 +3,7 @@ Encoding), and a collector that is away, or rude: that costs spans and nothing e
 import http.server
 import json
 import re
+import socket
 import threading
 
 import pytest
@@ -192,6 +193,27 @@ def test_what_is_not_sampled_passes_as_it_came(stack, collector, origin):
     assert "traceparent" not in origin.heads[1]
     assert stack.get("some", fields=[("traceparent", SAMPLED)])[0] == 200
     collector.wait(1)  # of the last one alone
+
+
+def test_what_is_no_request_is_in_no_trace(tmp_path, collector, origin):
+    services = ('service "s" { hosts = {"s"} revision "v1" { addresses = {"127.0.0.1:%d"} } }' %
+                origin.port)
+    with running(tmp_path, services, workers=1, activator='trace_collector = '
+                 '"http://localhost:%d" access_log = json access_log_file = "%s/access.log"' %
+                 (collector.port, tmp_path)) as s:
+        assert s.get("s", fields=[("traceparent", SAMPLED)])[0] == 200
+        with socket.create_connection(("127.0.0.1", s.port)) as c:
+            c.sendall(b"nonsense\r\n\r\n")
+            assert c.recv(1000).startswith(b"HTTP/1.1 400 ")
+
+        def entries():
+            with open(s.path + "/access.log") as f:
+                found = [json.loads(line) for line in f]
+            return found if len(found) == 2 else None
+        first, second = wait_until(entries, what="two lines")
+        assert first["trace_id"] == TRACE and "trace_id" not in second
+        assert second["status"] == 400
+    collector.wait(1)  # of the first one
 
 
 def test_a_refusal_is_an_error(stack, collector):
