@@ -431,9 +431,11 @@ arrive_request(struct xfer *x, char *buf, size_t head_n)
 	take_request(x, &r);
 	if (r.is_trace && !x->w->conf->trace && out != OUT_BAD_REQUEST)
 		out = OUT_METHOD;
-	x->w->is_request_id_new = x->w->is_traced = false;
-	if (out != OUT_OK || x->w->snapshot == NULL)
+	x->w->is_traced = false;
+	if (out != OUT_OK || x->w->snapshot == NULL) { /* else route() does both */
+		choose_request_id(x, &r, x->w->conf->limits.request_id);
 		access_note_begin(x, &r, x->w->conf_ref->access, NULL);
+	}
 	if (out == OUT_MAX_FORWARDS && r.is_trace) {
 		refuse_trace(x, &x->w->head);
 		xfer_end(x, OUT_MAX_FORWARDS);

@@ -90,6 +90,23 @@ def test_by_http2(stack, origin):
     assert re.search(r"^x-request-id: over-h2\r$", origin.heads[0], re.M | re.I)
 
 
+@pytest.mark.parametrize("how, is_kept", [
+    ("pass", True), ("keep", True), ("trusted", False), ("new", False)])
+def test_a_refusal_before_routing(tmp_path, how, is_kept):
+    services = 'service "s" { hosts = {"s"} revision "v1" { command = {"HELLO"} } }'
+    log = str(tmp_path / "access.log")
+    with running(tmp_path, services, activator='request_id = %s access_log = json '
+                 'access_log_file = "%s"' % (how, log)) as s:
+        assert s.get("s", fields=[("X-Request-Id", "mine-1"), ("Expect", "nonsense")])[0] == 417
+
+        def lines():
+            with open(log) as f:
+                return [line for line in f if line.endswith("\n")]
+        entry = json.loads(wait_until(lines, what="the line")[0])
+        assert (entry["request_id"] == "mine-1") == is_kept
+        assert is_kept or re.fullmatch("[0-9a-f]{32}", entry["request_id"])
+
+
 def test_a_trusted_proxy_sends_its_own(tmp_path, origin):
     services = ('service "s" { hosts = {"s"} request_id = trusted\n'
                 '    revision "v1" { addresses = {"127.0.0.1:%d"} } }' % origin.port)
