@@ -120,6 +120,13 @@ names_file(const struct key *k)
 	       strcmp(k->name, "upstream_certificate") == 0 || strcmp(k->name, "upstream_key") == 0;
 }
 
+/* Text of such a user could look like the lines of other services. */
+static bool
+forges_lines(const struct key *k)
+{
+	return strcmp(k->name, "access_log_format") == 0;
+}
+
 /* A key that may stand in a service, and applies where a Deployment is scaled; NULL: none. */
 static const struct key *
 find_key(const char *name)
@@ -128,7 +135,7 @@ find_key(const char *name)
 	const struct launch pods = {.deployment = any};
 	const struct key *k = settings_key_find(name, IN_SERVICE);
 
-	if (k == NULL || names_file(k) ||
+	if (k == NULL || names_file(k) || forges_lines(k) ||
 	    (k->group == GROUP_LAUNCH && !launch_key_applies(k, &pods)))
 		return NULL;
 	return k;
