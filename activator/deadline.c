@@ -45,7 +45,7 @@ state_limit(const struct xfer *x, enum outcome *out)
 		return x->deadline_ns;
 	case XFER_CONNECTING:
 		*out = OUT_UPSTREAM_FAILED;
-		return after(x->call->upstream->connect_ns, l->connect_timeout);
+		return after(upstream_connecting_since(x->call->upstream), l->connect_timeout);
 	case XFER_EXCHANGE:
 		return exchange_limit(x, l, out);
 	case XFER_TUNNEL:

@@ -223,6 +223,12 @@ upstream_take(struct worker *w, struct instance *inst, const struct revision_lim
 	return NULL;
 }
 
+int64_t
+upstream_connecting_since(const struct upstream *u)
+{
+	return u->connect_ns + (io_is_encrypted(&u->io) ? tls_waited(&u->io) : 0);
+}
+
 bool
 upstream_is_connected(const struct call *call)
 {

@@ -87,6 +87,9 @@ enum upstream_reached {
 	UPSTREAM_NO_TLS, /* it was reached, but the two cannot agree on TLS: it would fail again */
 };
 NODISCARD enum upstream_reached upstream_finish_connect(struct upstream *);
+/* From when the time limit of connecting runs.  The time in which the handshake waits for its turn
+ * in this worker does not count: it says nothing of the instance. */
+int64_t upstream_connecting_since(const struct upstream *);
 /* Can a request be sent on the call? */
 bool upstream_is_connected(const struct call *);
 /* It carries no request any more: back to the pool if may_pool says so and nothing speaks against

@@ -264,6 +264,29 @@ tls_counters(const struct tls *t)
 
 /* --- handshakes: whose turn it is --- */
 
+static bool
+is_waiting_for_turn(enum tls_place place)
+{
+	return place == TLS_QUEUED || place == TLS_ADMITTED;
+}
+
+static void
+note_wait(struct tls_stream *s, enum tls_place next)
+{
+	if (is_waiting_for_turn(next) && !is_waiting_for_turn(s->place))
+		s->queued_ns = clk_now();
+	else if (!is_waiting_for_turn(next) && is_waiting_for_turn(s->place))
+		s->waited_ns += clk_now() - s->queued_ns;
+}
+
+int64_t
+tls_waited(const struct io *io)
+{
+	const struct tls_stream *s = tls_stream_of(io);
+
+	return s->waited_ns + (is_waiting_for_turn(s->place) ? clk_now() - s->queued_ns : 0);
+}
+
 static void
 move_to(struct tls_stream *s, enum tls_place place)
 {
@@ -271,6 +294,7 @@ move_to(struct tls_stream *s, enum tls_place place)
 
 	if (s->place == TLS_SILENT || s->place == TLS_QUEUED)
 		list_remove(s->place == TLS_SILENT ? &t->silent : &t->queued, &s->node);
+	note_wait(s, place);
 	s->place = place;
 	if (place == TLS_SILENT || place == TLS_QUEUED)
 		list_push(place == TLS_SILENT ? &t->silent : &t->queued, &s->node);

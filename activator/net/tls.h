@@ -110,6 +110,9 @@ void tls_accept(struct tls *, struct io *);
  * outlive the io then.  NULL: nowhere. */
 void tls_connect(struct tls *, struct io *, const struct tls_trust *, const struct addr *,
 		 bool is_h2, struct tls_session **kept);
+/* For how long the handshake, which may be over, has waited for its turn so far.  The io is
+ * encrypted. */
+int64_t tls_waited(const struct io *);
 /* Are as many handshakes under way as there may be? */
 bool tls_is_crowded(const struct tls *);
 

@@ -44,6 +44,8 @@ struct tls_stream {
 	struct tls_hello hello;
 	struct list_node node; /* of a handshake: in tls->silent or tls->queued */
 	enum tls_place place;
+	int64_t queued_ns;   /* QUEUED, ADMITTED: since when */
+	int64_t waited_ns;   /* in these, before */
 	bool is_plain;	     /* what has come is not TLS */
 	bool is_client;	     /* the peer is an instance */
 	bool is_h2;	     /* is_client: it has to speak HTTP/2 */

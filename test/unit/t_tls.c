@@ -907,6 +907,12 @@ handshakes_with_instances_share_a_budget(void **state)
 		assert_true(done <= before + 1);
 	}
 	assert_int_equal(done, ARRAY_LEN(sides));
+	for (i = 0; i < ARRAY_LEN(sides); i++) { /* each waited for its turn, not for its peer */
+		int64_t waited = tls_waited(&sides[i]->io);
+
+		assert_true(waited > 0);
+		assert_int_equal(tls_waited(&sides[i]->io), waited);
+	}
 	for (i = 0; i < ARRAY_LEN(sides); i++)
 		assert_true(shake_hands(sides[i]));
 	assert_int_equal(atomic_load(&tls_counters(w->tls[0])->under_way), 0);
