@@ -52,13 +52,24 @@ run_keeper(char *const *argv, int lock_fd, int ready_fd)
 
 	if (null_fd < 0 || dup2(null_fd, 0) < 0 || dup2(null_fd, 1) < 0)
 		_exit(127);
-	setsid(); /* so that Ctrl-C reaches the autoscaler alone */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	survive_exec(lock_fd);
 	survive_exec(ready_fd);
+	setsid(); /* so that Ctrl-C reaches the autoscaler alone */
 	execv("/proc/self/exe", argv);
 	_exit(127);
+}
+
+/* Until the child has executed the keeper it has copies of all our descriptors.  Wait for that, a
+ * fraction of a millisecond: an autoscaler that takes our place meanwhile could not listen. */
+static void
+await_exec(int fd)
+{
+	char byte;
+
+	while (read(fd, &byte, 1) < 0 && errno == EINTR)
+		;
 }
 
 pid_t
@@ -69,12 +80,19 @@ keeper_start(const char *state_dir, int lock_fd, int log_level, int log_format, 
 	char name[] = "activator-keeper", flag[] = KEEPER_FLAG;
 	char *dir = xstrdup(state_dir);
 	char *argv[] = {name, flag, dir, lock, ready, level, format, NULL};
-	int fds[2];
+	int fds[2], executed[2];
 	pid_t pid;
 
 	if (pipe2(fds, O_CLOEXEC) < 0) {
 		free(dir);
 		return err_errno(e, "cannot start the keeper");
+	}
+	if (pipe2(executed, O_CLOEXEC) < 0) {
+		err_errno(e, "cannot start the keeper");
+		free(dir);
+		close(fds[0]);
+		close(fds[1]);
+		return -1;
 	}
 	snprintf(lock, sizeof lock, "%d", lock_fd);
 	snprintf(ready, sizeof ready, "%d", fds[1]);
@@ -87,6 +105,10 @@ keeper_start(const char *state_dir, int lock_fd, int log_level, int log_format, 
 		err_errno(e, "cannot start the keeper");
 	free(dir);
 	close(fds[1]);
+	close(executed[1]);
+	if (pid > 0)
+		await_exec(executed[0]);
+	close(executed[0]);
 	if (pid < 0)
 		close(fds[0]);
 	else

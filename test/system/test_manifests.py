@@ -349,7 +349,7 @@ def test_paths_and_keys_in_the_readme_exist():
     assert {"conf/container/Dockerfile", "conf/kubernetes", "conf/kubernetes/sample"} <= named
     for path in named:
         assert os.path.exists(os.path.join(ROOT, path)), path
-    keys = {name for name, _, _ in keys_table()} | {"host", "state"}
+    keys = {name for name, _, _ in keys_table()} | {"host", "state", "service", "percent", "tag"}
     # KEY, or rule.NAME.KEY
     assert set(re.findall(r"activator\.dev/(?:(?:rule|schedule)\.\w+\.)?(\w+)", section)) <= keys
     assert "conf/kubernetes/https" in section
