@@ -541,17 +541,15 @@ check_members(const struct settings *s, const char *name, struct joint_member *v
 	return leader;
 }
 
-/* Has the service that holds the same revisions? */
+/* Is each revision of the service that holds still one of the members?  Others may have come. */
 static bool
-has_same_revisions(const struct service_conf *active, const struct joint_member *v, size_t n)
+can_stay(const struct service_conf *active, const struct joint_member *v, size_t n)
 {
 	size_t i, k;
 
-	if (active->revisions_n != n)
-		return false;
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < active->revisions_n; i++) {
 		for (k = 0; k < n; k++)
-			if (strcmp(active->revisions[k].name, v[i].part.revision) == 0)
+			if (strcmp(active->revisions[i].name, v[k].part.revision) == 0)
 				break;
 		if (k == n)
 			return false;
@@ -579,7 +577,7 @@ make_joint(const struct settings *s, const char *name, const struct service_conf
 	is_split = kube_annotations_split(given, good, percents, &sum);
 	if (active != NULL && good < n) {
 		; /* it stays until the mistakes are corrected */
-	} else if (!is_split && active != NULL && has_same_revisions(active, v, n)) {
+	} else if (!is_split && active != NULL && can_stay(active, v, n)) {
 		strbuf_addf(
 			&leader->why,
 			"the percents of service %s sum to %u: the split before stays until they "

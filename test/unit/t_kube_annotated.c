@@ -348,10 +348,21 @@ static const struct {
 	   "to 30, expected 100: its Deployments share in "
 	   "proportion\n"},
 	  {"D d/b 2 - service=s&percent=60",
-	   "d.s=x a 33 b 67\n!a: the percents of service d.s sum to "
-	   "90, expected 100: its Deployments share in proportion\n"},
+	   "d.s=x a 100\n!a: the percents of service d.s sum to 90: the split before stays until "
+	   "they sum to 100\n"},
 	  {"D d/c 3 - service=s", "d.s=x a 30 b 60 c 10\n"},
 	  {"D d/d 4 - service=s", "d.s=x a 30 b 60 c 10 d 0\n"}}},
+	/* one that comes with a percent has none until the sum is 100 */
+	{{{"D d/blue 1 - host=x&service=s&percent=100", "d.s=x blue 100\n"},
+	  {"D d/green 2 - service=s&percent=100",
+	   "d.s=x blue 100\n!blue: the percents of service d.s sum to 200: the split before stays "
+	   "until they sum to 100\n"},
+	  {"D d/blue 1 - host=x&service=s&percent=0", "d.s=x blue 0 green 100\n"}}},
+	/* several that come at once, with no split before, share in proportion */
+	{{{"D d/b 2 - service=s&percent=60", NULL},
+	  {"D d/a 1 - host=x&service=s&percent=30",
+	   "d.s=x a 33 b 67\n!a: the percents of service d.s sum to "
+	   "90, expected 100: its Deployments share in proportion\n"}}},
 	/* the leader goes: another Deployment that names a host leads; then none does */
 	{{{"D d/a 1 - host=x&service=s&percent=50", NULL},
 	  {"D d/b 2 - host=x&service=s&percent=50", "d.s=x a 50 b 50\n"},
