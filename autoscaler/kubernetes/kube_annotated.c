@@ -486,18 +486,19 @@ read_percent(struct joint_member *m)
 	return true;
 }
 
-/* Has an older one the tag? */
+/* Has none of those that are good already the tag?  The leader, which is checked first, may be
+ * younger. */
 static bool
-has_own_tag(struct joint_member *v, size_t i)
+has_own_tag(struct joint_member *v, size_t n, size_t i)
 {
 	size_t k;
 
-	for (k = 0; k < i; k++)
-		if (v[k].is_good && v[i].part.tag != NULL &&
+	for (k = 0; k < n; k++)
+		if (k != i && v[k].is_good && v[i].part.tag != NULL &&
 		    text_equal(v[k].part.tag, v[i].part.tag)) {
-			strbuf_addf(&v[i].why,
-				    "tag: \"%s\" is that of Deployment %s, which is older",
-				    v[i].part.tag, v[k].e->o.name);
+			strbuf_addf(&v[i].why, "tag: \"%s\" is that of Deployment %s, which %s",
+				    v[i].part.tag, v[k].e->o.name,
+				    k < i ? "is older" : "names the host");
 			return false;
 		}
 	return true;
@@ -506,12 +507,12 @@ has_own_tag(struct joint_member *v, size_t i)
 /* Would the service be in order, if it had this part alone? */
 static bool
 check_member(const struct settings *s, const char *name, const struct joint_member *leader,
-	     struct joint_member *v, size_t i)
+	     struct joint_member *v, size_t n, size_t i)
 {
 	const struct kube_part *part = &v[i].part;
 	struct service_conf *alone;
 
-	if (!read_percent(&v[i]) || !has_own_tag(v, i) ||
+	if (!read_percent(&v[i]) || !has_own_tag(v, n, i) ||
 	    !kube_annotations_agree(&leader->part, leader->e->o.name, part, &v[i].why))
 		return false;
 	alone = kube_annotations_joint(s, name, &leader->part, &part, &(const uint32_t){100}, 1,
@@ -532,12 +533,12 @@ check_members(const struct settings *s, const char *name, struct joint_member *v
 	for (i = 0; i < n && leader == NULL; i++) {
 		if (!kube_annotations_have_host(v[i].part.v, v[i].part.n))
 			continue;
-		v[i].is_good = check_member(s, name, &v[i], v, i);
+		v[i].is_good = check_member(s, name, &v[i], v, n, i);
 		leader = v[i].is_good ? &v[i] : NULL;
 	}
 	for (i = 0; i < n && leader != NULL; i++)
 		if (&v[i] != leader && v[i].why.len == 0)
-			v[i].is_good = check_member(s, name, leader, v, i);
+			v[i].is_good = check_member(s, name, leader, v, n, i);
 	return leader;
 }
 

@@ -394,6 +394,11 @@ static const struct {
 	  {"D d/a 1 - host=x&service=s",
 	   "d.s=x a 100\n!b: percent: expected 0 to 100, got \"x\"\n"},
 	  {"D d/b 2 - service=s&percent=20", "d.s=x a 80 b 20\n"}}},
+	/* a tag twice: the leader has it, though it is younger */
+	{{{"D d/a 1 - service=s&tag=t", NULL},
+	  {"D d/b 2 - host=x&service=s&tag=t",
+	   "d.s=x b 100(t)\n!a: tag: \"t\" is that of Deployment b, which names the host\n"},
+	  {"D d/a 1 - service=s&tag=u", "d.s=x a 100(u) b 0(t)\n"}}},
 	/* into a joint service, to another one, and out of it; other namespaces have their own */
 	{{{"D d/a 1 - host=x", "d.a=x v1 100\n"},
 	  {"D d/b 2 - host=y&service=s", "d.a=x v1 100\nd.s=y b 100\n"},
