@@ -247,6 +247,29 @@ is_elsewhere(struct ctl_request *r, const struct facts *f, const struct ctl_targ
 	return true;
 }
 
+/* Read digits up to INT64_MAX, as the keeper has no larger numbers.  Returns what is behind them;
+ * NULL: there is no such number. */
+static const char *
+read_number(const char *s, uint64_t *out)
+{
+	char *end;
+
+	if (*s < '0' || *s > '9')
+		return NULL;
+	errno = 0;
+	*out = (uint64_t)strtoll(s, &end, 10);
+	return errno == 0 ? end : NULL;
+}
+
+static bool
+read_cursor(const char *s, uint64_t *epoch, uint64_t *after)
+{
+	const char *at = read_number(s, epoch);
+
+	at = at == NULL || *at != '.' ? NULL : read_number(at + 1, after);
+	return at != NULL && *at == '\0';
+}
+
 /* "EPOCH.SEQ", and how long ago.  -1: the request is done. */
 static int
 read_options(struct ctl_request *r, uint64_t *epoch, uint64_t *after, int64_t *since_ms)
@@ -254,7 +277,7 @@ read_options(struct ctl_request *r, uint64_t *epoch, uint64_t *after, int64_t *s
 	const char *cursor = ctl_option(r, "after", 0), *since = ctl_option(r, "since_s", 0);
 	uint32_t s = 0;
 
-	if (cursor != NULL && sscanf(cursor, "%" SCNu64 ".%" SCNu64, epoch, after) != 2) {
+	if (cursor != NULL && !read_cursor(cursor, epoch, after)) {
 		ctl_done(r, CTL_USAGE, NULL, "after: expected a cursor, got \"%s\"", cursor);
 		return -1;
 	}

@@ -9,7 +9,7 @@ import pytest
 
 from helpers import WAIT_S, wait_until
 from stack import Gate, running
-from test_ctl import CTL, Terminal, ctl
+from test_ctl import CTL, HELLO, Peer, Terminal, ctl
 from test_versions import change, deploy, routed
 
 # It writes a line, then serves.
@@ -144,6 +144,32 @@ def test_bounds(tmp_path, conf, count):
         assert ctl(s, "sleep", "a").status == 0
         assert ctl(s, "wake", "a").status == 0
         wait_until(lambda: len(lines(s, "a")) >= 3000, what="more lines")
+
+
+def answer_after(stack, cursor):
+    """All that the autoscaler answers to a peer that asks for the lines behind a cursor."""
+    with Peer(stack.path + "/s-control.sock") as peer:
+        peer.sendall(HELLO + b'{"type":"request","command":"logs","name":"a",'
+                     b'"options":["after=%s"]}\n' % cursor.encode())
+        answer = b""
+        while b'"done"' not in answer:
+            more = peer.recv(65536)
+            assert more, answer
+            answer += more
+        return answer.decode()
+
+
+def test_cursors(tmp_path):
+    with running(tmp_path, writer("a")) as s:
+        assert ctl(s, "wake", "a").status == 0
+        wait_until(lambda: lines(s, "a"))
+        for cursor in ("1", "1.", ".1", "1.2x", "-1.0", "0.-1", " 1.1", "+1.1",
+                       "9223372036854775808.1", "1.9223372036854775808", "1.18446744073709551616"):
+            assert "expected a cursor" in answer_after(s, cursor), cursor
+        (line,) = lines(s, "a", "-o", "json")
+        epoch = json.loads(line)["cursor"].split(".")[0]
+        answer = answer_after(s, epoch + ".9223372036854775807")
+        assert '"ok"' in answer and '"log"' not in answer, answer
 
 
 def test_instances_that_run_elsewhere(tmp_path):
