@@ -69,3 +69,27 @@ text_utf8_length(const char *s, size_t n)
 		return 0;
 	return length;
 }
+
+void
+text_make_printable(char *text)
+{
+	const char *from = text, *end = text + strlen(text);
+	char *to = text;
+
+	while (from < end) {
+		const unsigned char *u = (const unsigned char *)from;
+		size_t n = text_utf8_length(from, (size_t)(end - from));
+		bool is_c0 = u[0] < ' ' && u[0] != '\t';
+		bool is_c1 = n == 2 && u[0] == 0xc2 && u[1] < 0xa0;
+
+		if (n == 0 || is_c0 || u[0] == 0x7f || is_c1) {
+			*to++ = '?';
+			from += MAX(n, (size_t)1);
+			continue;
+		}
+		memmove(to, from, n);
+		to += n;
+		from += n;
+	}
+	*to = '\0';
+}

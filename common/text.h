@@ -40,4 +40,8 @@ NODISCARD bool text_number(const char *s, size_t n, uint32_t max, uint32_t *out)
  * none (RFC 3629: no surrogates, nothing overlong). */
 size_t text_utf8_length(const char *s, size_t n);
 
+/* Put '?' for each control character (of C0 but the tab, DEL, C1) and each byte that is no UTF-8:
+ * the text cannot move the cursor of a terminal or change its colours.  It may become shorter. */
+void text_make_printable(char *);
+
 #endif

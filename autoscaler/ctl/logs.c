@@ -43,18 +43,6 @@ format_time(int64_t ms, char text[40])
 	snprintf(text + n, 40 - n, ".%03dZ", (int)(ms % 1000));
 }
 
-/* What programs write may not move the cursor or change the colours of the terminal. */
-static void
-put_text(char *text)
-{
-	char *at;
-
-	for (at = text; out_is_terminal() && *at != '\0'; at++)
-		if (((unsigned char)*at < ' ' && *at != '\t') || *at == 0x7f)
-			*at = '?';
-	out_printf("%s\n", text);
-}
-
 static void
 put_line(const struct ctl_options *o, const struct session_line *line)
 {
@@ -71,7 +59,9 @@ put_line(const struct ctl_options *o, const struct session_line *line)
 		}
 		if (o->format != CTL_NAME)
 			out_coloured(OUT_DIM, "%s  ", id == NULL ? "" : id);
-		put_text(text);
+		if (out_is_terminal())
+			text_make_printable(text);
+		out_printf("%s\n", text);
 	} else {
 		out_flush();
 		out_note("%s%s%.0f lines were lost", id == NULL ? "" : id, id == NULL ? "" : ": ",
@@ -267,8 +257,10 @@ logs_show_last(const struct ctl_options *o, const char *revision, uint32_t lines
 		struct json_t *json = jget_open(text, strlen(text), &root, &e);
 		char *line = json == NULL ? NULL : session_text(&root, "text");
 
-		if (line != NULL)
+		if (line != NULL) {
+			text_make_printable(line);
 			out_note("  %s", line);
+		}
 		free(line);
 		jget_close(&json);
 		free(text);

@@ -118,9 +118,10 @@ def test_a_revision_that_fails_shows_its_last_lines(tmp_path):
         deploy(s, "shop", "--host", "shop.x")
         routed(s, "shop.x")
         done = ctl(s, "deploy", "shop", "--wait", "30s", "--", "sh", "-c",
-                   "echo the database is away >&2; exit 3")
+                   "echo the database is away >&2; printf 'red \\033[31m\\302\\233 end\\n'; exit 3")
         assert done.status == 1
         assert "  the database is away\n" in done.err, done
+        assert "  red ?[31m? end\n" in done.err, done
         # It has neither traffic nor a tag; what it wrote is still there.
         assert any("the database is away" in l for l in lines(s, "shop/shop-00002"))
         assert any("the database is away" in l for l in lines(s, "shop"))

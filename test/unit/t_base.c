@@ -277,6 +277,33 @@ texts_may_be_absent(void **state)
 }
 
 static void
+printable_text_has_no_control_characters(void **state)
+{
+	static const char *const cases[][2] = {
+		{"", ""},
+		{"a\tb \xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80",
+		 "a\tb \xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80"},
+		{"red \033[31m\a\r\n\x7f end", "red ?[31m???? end"},
+		{"\xc2\x80 \xc2\x9b"
+		 "31m \xc2\x9f \xc2\xa0",
+		 "? ?31m ? \xc2\xa0"},
+		{"\x9b"
+		 "31m \xff \xc2",
+		 "?31m ? ?"},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(cases); i++) {
+		char *text = xstrdup(cases[i][0]);
+
+		text_make_printable(text);
+		assert_string_equal(text, cases[i][1]);
+		free(text);
+	}
+}
+
+static void
 numbers_are_digits_alone(void **state)
 {
 	static const char *const wrong[] = {"",
@@ -387,6 +414,7 @@ main(void)
 		cmocka_unit_test(list_misuse_aborts),
 		cmocka_unit_test(strbuf_grows_and_stops),
 		cmocka_unit_test(texts_may_be_absent),
+		cmocka_unit_test(printable_text_has_no_control_characters),
 		cmocka_unit_test(numbers_are_digits_alone),
 		cmocka_unit_test(files_are_read_as_a_whole),
 		cmocka_unit_test(credentials_are_files),
