@@ -145,6 +145,9 @@ end_reading(struct ctl_logs *l, struct log_job *job)
 	struct ctl_request *r = job->request;
 
 	job->is_reading = false;
+	if (job->lost > 0)
+		put_lost(job, NULL, job->lost);
+	job->lost = 0;
 	if (job->is_following) {
 		(void)ctl_line(r, "live");
 		ctl_line_end(r);

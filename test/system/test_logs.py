@@ -147,17 +147,50 @@ def test_bounds(tmp_path, conf, count):
         wait_until(lambda: len(lines(s, "a")) >= 3000, what="more lines")
 
 
+def peer_after(stack, cursor):
+    """A peer that has asked for the lines behind a cursor."""
+    peer = Peer(stack.path + "/s-control.sock")
+    peer.sendall(HELLO + b'{"type":"request","command":"logs","name":"a",'
+                 b'"options":["after=%s"]}\n' % cursor.encode())
+    return peer
+
+
+def answer_of(peer):
+    """All that the autoscaler answers."""
+    answer = b""
+    while b'"done"' not in answer[-1000:]:
+        more = peer.recv(65536)
+        assert more, answer[-1000:]
+        answer += more
+    return answer.decode()
+
+
 def answer_after(stack, cursor):
-    """All that the autoscaler answers to a peer that asks for the lines behind a cursor."""
-    with Peer(stack.path + "/s-control.sock") as peer:
-        peer.sendall(HELLO + b'{"type":"request","command":"logs","name":"a",'
-                     b'"options":["after=%s"]}\n' % cursor.encode())
-        answer = b""
-        while b'"done"' not in answer:
-            more = peer.recv(65536)
-            assert more, answer
-            answer += more
-        return answer.decode()
+    with peer_after(stack, cursor) as peer:
+        return answer_of(peer)
+
+
+def test_lines_lost_at_the_end_are_reported(tmp_path):
+    # A character of the output is six of an answer, which gets longer than what may wait.
+    script = "x=$(printf '%0900d' 0 | tr 0 '\\\\033'); i=0; " \
+        "while [ $i -lt 1500 ]; do i=$((i+1)); echo $x $i; done; exec HELLO"
+    loud = """service "a" { hosts = {"a.x"}
+        revision "v1" { command = {"sh", "-c", "%s"} } }""" % script
+
+    def count(answer):
+        all_lines = [json.loads(l) for l in answer.splitlines()]
+        return sum("text" in l for l in all_lines) + sum(l.get("lost", 0) for l in all_lines)
+
+    with running(tmp_path, loud, autoscaler="output_bytes = 1MiB") as s:
+        assert ctl(s, "wake", "a").status == 0
+        wait_until(lambda: lines(s, "a") and lines(s, "a")[-1].endswith(" 1500"),
+                   what="the last line")
+        with peer_after(s, "0.0") as peer:
+            # The keeper answers in turn: once this peer has all, the autoscaler has all of both.
+            whole = answer_after(s, "0.0")
+            answer = answer_of(peer)
+        assert '"lost"' in answer.splitlines()[-2], answer[-300:]
+        assert count(answer) == count(whole)
 
 
 def test_cursors(tmp_path):
