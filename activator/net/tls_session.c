@@ -7,12 +7,14 @@
 
 #include "activator/net/tls_trust.h"
 #include "common/addr.h"
+#include "common/clk.h"
 
 struct tls_session {
 	SSL_SESSION *session;
 	struct tls_trust *trust; /* a reference: no other one can have its place in memory */
 	struct addr addr;
 	bool is_h2;
+	int64_t received_ns;
 };
 
 void
@@ -27,17 +29,20 @@ tls_session_keep(struct tls_session **kept, SSL_SESSION *session, const struct t
 	s->trust = tls_trust_ref((struct tls_trust *)(uintptr_t)trust);
 	s->addr = *addr;
 	s->is_h2 = is_h2;
+	s->received_ns = clk_now();
 	*kept = s;
 }
 
-/* Its instance's certificate is not looked at again: is it valid still? */
+/* Its instance's certificate is not looked at again: is it valid still?  And OpenSSL leaves the age
+ * of a session of TLS 1.2 to its user. */
 static bool
-is_valid(SSL_SESSION *session)
+is_valid(const struct tls_session *s)
 {
-	const X509 *cert = SSL_SESSION_get0_peer(session);
+	const X509 *cert = SSL_SESSION_get0_peer(s->session);
 
-	return SSL_SESSION_is_resumable(session) == 1 && cert != NULL &&
-	       X509_cmp_current_time(X509_get0_notAfter(cert)) > 0;
+	return SSL_SESSION_is_resumable(s->session) == 1 &&
+	       clk_now() - s->received_ns < SSL_SESSION_get_timeout(s->session) * CLK_S &&
+	       cert != NULL && X509_cmp_current_time(X509_get0_notAfter(cert)) > 0;
 }
 
 static bool
@@ -56,7 +61,7 @@ tls_session_take(struct tls_session **kept, const struct tls_trust *trust, const
 
 	if (*kept == NULL)
 		return NULL;
-	if (!is_for(*kept, trust, addr, is_h2) || !is_valid((*kept)->session)) {
+	if (!is_for(*kept, trust, addr, is_h2) || !is_valid(*kept)) {
 		tls_session_free(kept);
 		return NULL;
 	}

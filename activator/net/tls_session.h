@@ -16,7 +16,8 @@ struct tls_trust;
 void tls_session_keep(struct tls_session **kept, struct ssl_session_st *, const struct tls_trust *,
 		      const struct addr *, bool is_h2);
 /* For a connection to that address that asks for the same.  The caller's to free; NULL: there is
- * none.  A ticket is used once (RFC 8446 C.4), a session until it is too old. */
+ * none.  A ticket is used once (RFC 8446 C.4), a session until it is as old as OpenSSL's timeout.
+ */
 NODISCARD struct ssl_session_st *tls_session_take(struct tls_session **kept,
 						  const struct tls_trust *, const struct addr *,
 						  bool is_h2);

@@ -10,6 +10,7 @@
 #include <openssl/x509v3.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "activator/net/io_stream.h"
@@ -21,6 +22,7 @@
 #include "activator/net/tls_trust.h"
 #include "activator/revision.h"
 #include "common/addr.h"
+#include "common/clk.h"
 #include "common/loop.h"
 #include "common/ref.h"
 #include "common/settings.h"
@@ -826,6 +828,43 @@ sessions_of_instances_are_resumed(void **state)
 	}
 }
 
+static int64_t
+three_hours_later(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (ts.tv_sec + 3 * 60 * 60) * CLK_S;
+}
+
+/* OpenSSL gives a session of TLS 1.2 two hours. */
+static void
+old_sessions_of_instances_are_not_used(void **state)
+{
+	static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(versions); i++) {
+		struct world *w = make();
+		struct tls_session *kept = NULL;
+		struct tls_trust *trust;
+		SSL_CTX *ctx = new_instance(versions[i], &trust);
+		struct addr addr = {0};
+
+		assert_int_equal(addr_set(&addr, "127.0.0.1", 1, NULL), 0);
+		assert_false(is_resumed(w, ctx, trust, &kept));
+		assert_non_null(kept);
+		clk_replace(three_hours_later);
+		assert_null(tls_session_take(&kept, trust, &addr, false));
+		clk_replace(NULL);
+		assert_null(kept);
+		end(&w);
+		SSL_CTX_free(ctx);
+		tls_trust_unref(&trust);
+	}
+}
+
 static void
 replace(const char *path, const char *by)
 {
@@ -1543,6 +1582,7 @@ main(void)
 		cmocka_unit_test(an_end_is_told_from_a_cut),
 		cmocka_unit_test(bytes_behind_a_handshake_are_read),
 		cmocka_unit_test(sessions_of_instances_are_resumed),
+		cmocka_unit_test(old_sessions_of_instances_are_not_used),
 		cmocka_unit_test(half_replaced_files_are_not_used),
 		cmocka_unit_test(handshakes_with_instances_share_a_budget),
 		cmocka_unit_test(unasked_records_are_no_bytes),
