@@ -323,13 +323,18 @@ note_hold(const struct stored_service *s, struct running *run)
 		 s->rollout->to, rollout_percent(s->rollout), run->why);
 }
 
-/* The time of its step that was over when this process, or the state, began. */
+/* The time of its step that was over when this process, or the state, began: at most the whole
+ * step, also if the wall clock was set forward. */
 static int64_t
 stored_spent(const struct rollout *ro)
 {
-	int64_t passed = clk_wall() - ro->since_s * CLK_S;
+	int64_t step_ns = rollout_step_ns(ro), passed_s = clk_wall() / CLK_S - ro->since_s;
 
-	return ro->spent_ns + (ro->state == ROLLOUT_RUNNING ? MAX(passed, INT64_C(0)) : 0);
+	if (ro->state != ROLLOUT_RUNNING || passed_s <= 0)
+		return ro->spent_ns;
+	if (passed_s > step_ns / CLK_S)
+		return step_ns;
+	return MIN(ro->spent_ns + passed_s * CLK_S, step_ns);
 }
 
 static struct running *
@@ -452,7 +457,8 @@ rollouts_spent(const struct rollouts *r, const struct stored_service *s)
 
 	if (run == NULL || !run->watch.is_begun)
 		return stored_spent(s->rollout);
-	return rollout_watch_spent(s->rollout, &run->watch, clk_now());
+	return MIN(rollout_watch_spent(s->rollout, &run->watch, clk_now()),
+		   rollout_step_ns(s->rollout));
 }
 
 const char *

@@ -393,7 +393,7 @@ get_state(struct rollout *r, const struct jget *at, struct err *e)
 	if (jget_u64(at, "id", JGET_MUST, &r->id, e) < 0 ||
 	    jget_word(at, "state", JGET_MUST, state_names, ROLLOUT_STATES_N, &state, e) < 0 ||
 	    jget_u32(at, "step", JGET_MUST, &step, e) < 0 ||
-	    jget_i64(at, "spent_ms", JGET_MUST, 0, OVER_MAX_MS, &spent_ms, e) < 0 ||
+	    jget_i64(at, "spent_ms", JGET_MUST, 0, INT64_MAX, &spent_ms, e) < 0 ||
 	    jget_i64(at, "since", JGET_MUST, 0, INT64_MAX, &r->since_s, e) < 0 ||
 	    jget_i64(at, "began", JGET_MUST, 0, INT64_MAX, &r->began_s, e) < 0 ||
 	    jget_i64(at, "ended", JGET_MAY, 0, INT64_MAX, &r->ended_s, e) < 0 ||
@@ -403,7 +403,7 @@ get_state(struct rollout *r, const struct jget *at, struct err *e)
 		return jget_fail(at, "step", e, "expected at most %zu", r->plan.steps_n);
 	r->state = (enum rollout_state)state;
 	r->step = step;
-	r->spent_ns = spent_ms * CLK_MS;
+	r->spent_ns = MIN(MIN(spent_ms, OVER_MAX_MS) * CLK_MS, rollout_step_ns(r));
 	return 0;
 }
 

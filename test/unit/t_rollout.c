@@ -271,6 +271,25 @@ it_is_kept_in_the_document(void **state)
 	strbuf_fini(&again);
 }
 
+/* A wall clock that was set forward by years has stored it. */
+static void
+more_time_than_the_step_has_is_the_whole_step(void **state)
+{
+	struct stored_service *back = NULL;
+	struct strbuf text;
+	struct err e = {0};
+
+	(void)state;
+	begin_step("10,100", 0, NULL, NULL);
+	service->rollout->spent_ns = INT64_C(100) * 365 * 86400 * CLK_S;
+	strbuf_init(&text, 0);
+	document_put_service(service, &text);
+	assert_int_equal(document_read_service("f", text.data, text.len, &back, &e), 0);
+	assert_int_equal(back->rollout->spent_ns, rollout_step_ns(back->rollout));
+	stored_service_free(&back);
+	strbuf_fini(&text);
+}
+
 static void
 a_broken_state_is_an_error(void **state)
 {
@@ -548,6 +567,7 @@ main(void)
 		T(what_it_has_already_is_no_step),
 		T(a_command_that_sets_percents_ends_it),
 		T(it_is_kept_in_the_document),
+		T(more_time_than_the_step_has_is_the_whole_step),
 		T(a_broken_state_is_an_error),
 		T(steps_follow_by_time_and_end),
 		T(a_step_waits_for_requests_and_for_activators),
