@@ -239,6 +239,7 @@ gather(const struct rollouts *r, const struct facts *f, const struct stored_serv
 	struct rollout_facts *facts = &run->facts;
 	bool has_failed = to != NULL && to->failure != NULL && !to->failure->is_parking &&
 			  to->failed_ns >= run->began_ns;
+	bool is_own = has_failed && !to->failure->is_outage && instances_ready(&to->instances) == 0;
 	size_t i;
 
 	*facts = (struct rollout_facts){
@@ -247,7 +248,8 @@ gather(const struct rollouts *r, const struct facts *f, const struct stored_serv
 		.has_links = f->hub != NULL && hub_activators(f->hub) > 0,
 		.ready = to == NULL ? 0 : instances_ready(&to->instances),
 		.needed = needed_for(f, s, rollout_next_percent(ro)),
-		.failure = has_failed ? to->failure->message : NULL,
+		.failure = is_own ? to->failure->message : NULL,
+		.obstacle = has_failed && !is_own ? to->failure->message : NULL,
 	};
 	evidence_times(r->evidence, &facts->oldest_report_ns, &facts->newest_report_ns);
 	add_figures(r, s, ro->to, &facts->new);

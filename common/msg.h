@@ -81,6 +81,7 @@ struct msg_failure {
 	bool is_parking; /* it may pass: requests stay parked, and get it as answer if they time out
 			  */
 	bool is_gone;	 /* the service was removed; not on the wire */
+	bool is_outage;	 /* the driver cannot start or see anything of it; not on the wire */
 };
 
 /* What share_offer has beside its items. */

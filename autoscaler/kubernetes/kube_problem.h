@@ -19,6 +19,7 @@ enum kube_problem_kind {
 
 struct kube_problem {
 	enum kube_problem_kind kind;
+	bool is_access;	 /* the driver cannot read or scale the workload */
 	char reason[64]; /* "ImagePullBackOff"; "": there is no problem */
 	char message[500];
 	/* How old it was when it was read, as the object's conditions say; 0: they do not. */

@@ -55,8 +55,10 @@ find_problem(const struct kube_workload *w, const struct kube_pods *pods, struct
 	struct list_node *node, *tmp;
 	bool is_found = false;
 
-	if (find_access_problem(w, pods, p))
+	if (find_access_problem(w, pods, p)) {
+		p->is_access = true;
 		return true;
+	}
 	if (kube_replicas_current(&w->replicas) == 0)
 		return false;
 	if (w->problem.reason[0] != '\0') {
@@ -156,7 +158,8 @@ show(struct kube_workload *w)
 	struct msg_failure failure = {.reason = w->failure.problem.reason,
 				      .message = w->failure.problem.message,
 				      .retry_after_ms = (MAX(left, 0) + CLK_MS - 1) / CLK_MS,
-				      .is_parking = !kube_failure_is_failed(&w->failure)};
+				      .is_parking = !kube_failure_is_failed(&w->failure),
+				      .is_outage = w->failure.problem.is_access};
 	struct driver_view v = {.revision = w->revision,
 				.n = w->pods.n,
 				.has_scale = w->replicas.exists,

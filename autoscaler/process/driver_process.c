@@ -37,7 +37,8 @@ failure_of(const struct process_driver *d, struct fleet *f)
 	if (outage != NULL)
 		return (struct msg_failure){.reason = (char *)(uintptr_t) "no_keeper",
 					    .message = (char *)(uintptr_t)outage,
-					    .retry_after_ms = 1000};
+					    .retry_after_ms = 1000,
+					    .is_outage = true};
 	if (fleet_has_ready(f))
 		return (struct msg_failure){.reason = NULL};
 	if (f->is_waiting_for_port)

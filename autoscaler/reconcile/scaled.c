@@ -187,6 +187,7 @@ take_failure(struct scaled_revision *rev, const struct msg_failure *f, int64_t n
 	rev->failure->message = xstrdup(f->message);
 	rev->failure->retry_after_ms = f->retry_after_ms;
 	rev->failure->is_parking = f->is_parking;
+	rev->failure->is_outage = f->is_outage;
 	rev->failed_ns = now_ns;
 }
 

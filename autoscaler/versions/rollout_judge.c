@@ -296,6 +296,11 @@ rollout_look(const struct rollout *r, struct rollout_watch *w, const struct roll
 		return ROLLOUT_GO_BACK;
 	if (r->state == ROLLOUT_PAUSED)
 		return wait_for(ROLLOUT_HOLD, why, "paused");
+	if (f->obstacle != NULL) {
+		strbuf_clear(why);
+		strbuf_addf(why, "no instance can be started: %s", f->obstacle);
+		return ROLLOUT_HOLD;
+	}
 	act = r->step == 0 ? ROLLOUT_STEP : look_at_step(r, w, f, verdict, why);
 	if (act != ROLLOUT_STEP)
 		return act;

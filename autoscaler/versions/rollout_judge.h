@@ -37,9 +37,10 @@ struct rollout_facts {
 	/* When the last whole reports of the activators came: the figures are as old.  0: a report
 	 * has come in part, so that open requests and tallies are of different times. */
 	int64_t oldest_report_ns, newest_report_ns;
-	uint32_t ready;	     /* instances of the new revision that answer … */
-	uint32_t needed;     /* … and that its next percent needs */
-	const char *failure; /* why its instances cannot be started; NULL: they can */
+	uint32_t ready;	      /* instances of the new revision that answer … */
+	uint32_t needed;      /* … and that its next percent needs */
+	const char *failure;  /* why its instances cannot be started; NULL: they can */
+	const char *obstacle; /* … for a reason that is not its own, or while others answer */
 };
 
 /* What is remembered from look to look; not stored. */

@@ -395,6 +395,21 @@ one_that_cannot_start_gets_nothing(void **state)
 	expect(ROLLOUT_GO_BACK, "it cannot start: exit status 3");
 }
 
+static void
+an_outage_holds_and_takes_nothing_back(void **state)
+{
+	(void)state;
+	begin_step("10,100", 0, "errors>1%", NULL);
+	facts.now_ns += 20 * CLK_S;
+	facts.obstacle = "there is no keeper";
+	expect(ROLLOUT_HOLD, "no instance can be started: there is no keeper");
+	add(&facts.new, 10, TALLY_5XX, CLK_MS);
+	expect(ROLLOUT_GO_BACK, "errors>1%: 10 of 10 requests (100%)");
+	begin_step("10,100", 0, "errors>1%", NULL);
+	facts.now_ns += 20 * CLK_S;
+	assert_int_equal(look(), ROLLOUT_STEP);
+}
+
 /* --- bounds --- */
 
 static void
@@ -573,6 +588,7 @@ main(void)
 		T(a_step_waits_for_requests_and_for_activators),
 		T(paused_it_stays_and_still_goes_back),
 		T(one_that_cannot_start_gets_nothing),
+		T(an_outage_holds_and_takes_nothing_back),
 		T(errors_of_few_requests_do_not_decide_alone),
 		T(other_classes_count_where_they_are_named),
 		T(slow_requests_are_judged_by_the_quantile),
