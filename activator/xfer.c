@@ -189,7 +189,7 @@ xfer_move(struct xfer *x, enum xfer_state to)
 #define BY_STATUS TALLY_ENDS_N
 static const uint8_t tallied_as[OUTCOMES_N] = {
 	[OUT_OK] = BY_STATUS,
-	[OUT_UPGRADED] = BY_STATUS,
+	[OUT_UPGRADED] = TALLY_1XX,
 	[OUT_CLIENT_GONE] = TALLY_ABANDONED,
 	[OUT_UPSTREAM_BROKEN] = TALLY_FAILED,
 	[OUT_STALLED] = TALLY_FAILED,

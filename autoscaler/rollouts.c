@@ -489,7 +489,7 @@ static void
 put_side(struct jput *j, const char *key, const struct tally *t)
 {
 	jput_object(j, key);
-	jput_u64(j, "requests", tally_timed(t));
+	jput_u64(j, "requests", tally_counted(t));
 	jput_u64(j, "answered", tally_answered(t));
 	jput_u64(j, "errors", tally_errors(t));
 	jput_double(j, "p50_ms", (double)(tally_quantile(t, 0.5) / CLK_US) / 1000);

@@ -70,9 +70,15 @@ tally_errors(const struct tally *t)
 }
 
 uint64_t
-tally_timed(const struct tally *t)
+tally_counted(const struct tally *t)
 {
 	return tally_all(t) - t->ends[TALLY_OTHER];
+}
+
+uint64_t
+tally_timed(const struct tally *t)
+{
+	return tally_counted(t) - t->ends[TALLY_1XX];
 }
 
 double

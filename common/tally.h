@@ -3,6 +3,7 @@
  *
  * A duration is counted from the request's arrival to its end, so it includes the time that the
  * request was parked.  That of a request whose client left is the least that it would have taken.
+ * A request that was upgraded has none: its client and its instance decide how long it lasts.
  * Each power of two of the durations has four buckets: a bucket ends at most a quarter above its
  * beginning.
  * Pure.  Thread: the owner. */
@@ -16,7 +17,7 @@
  */
 #define TALLY_ENDS(X)                                                                              \
 	X(OTHER) /* for a reason that lies with its client, a rule or the activator */             \
-	X(1XX)	 /* answered by an instance: upgraded to another protocol */                       \
+	X(1XX)	 /* answered by an instance: upgraded to another protocol, or a CONNECT */         \
 	X(2XX)                                                                                     \
 	X(3XX)                                                                                     \
 	X(4XX)                                                                                     \
@@ -67,7 +68,7 @@ static inline void
 tally_add(struct tally *t, enum tally_end end, int64_t ns)
 {
 	t->ends[end]++;
-	if (end != TALLY_OTHER)
+	if (end != TALLY_OTHER && end != TALLY_1XX)
 		t->durations[tally_bucket(ns)]++;
 }
 
@@ -81,7 +82,9 @@ bool tally_is_below(const struct tally *, const struct tally *other);
 uint64_t tally_all(const struct tally *);
 uint64_t tally_answered(const struct tally *);
 uint64_t tally_errors(const struct tally *);
-/* Those that have a duration: all but the others. */
+/* All but those that ended for another reason; of these, those that have a duration: the upgraded
+ * ones have none. */
+uint64_t tally_counted(const struct tally *);
 uint64_t tally_timed(const struct tally *);
 /* Requests that took longer than ns.  Of the bucket that has ns in it, the part above ns counts as
  * if durations were spread evenly. */

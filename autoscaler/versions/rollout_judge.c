@@ -108,13 +108,13 @@ struct counts {
 static struct counts
 count(const struct rollout_bound *b, const struct tally *t, double hanging, int64_t limit_ns)
 {
-	struct counts c = {.all = (double)tally_timed(t)};
+	struct counts c = {.all = (double)tally_counted(t)};
 	unsigned i;
 
 	if (b->ends == 0) {
 		c.quantile_ns = tally_quantile(t, 1 - b->part);
 		c.bad = tally_slower(t, limit_ns) + hanging;
-		c.all += hanging;
+		c.all = (double)tally_timed(t) + hanging;
 		return c;
 	}
 	if ((b->ends >> TALLY_ABANDONED & 1) == 0)
@@ -134,6 +134,17 @@ is_over(double bad, double all, double part, double least)
 	if (part > 0)
 		of = MAX(of, 1 / part);
 	return bad > 0.5 && bad > part * of * (1 + 1e-9);
+}
+
+/* Tunnels and streams of events stay open for as long as their clients like, and cannot be told
+ * from requests that hang.  So of the new side only those count that are more than its share, by
+ * the part of the old side's requests that are open for as long. */
+static double
+without_share(double hanging, const struct tally *new, double old_hanging, double old_all)
+{
+	double all = (double)tally_timed(new) + hanging;
+
+	return old_all < 1 ? hanging : MAX(hanging - all * old_hanging / old_all, 0.0);
 }
 
 enum verdict { FINE, SHARED, BROKEN };
@@ -191,7 +202,8 @@ judge(const struct rollout *r, const struct rollout_watch *w, const struct rollo
 	int64_t limit_ns = b->limit_ns;
 	struct counts n, o;
 
-	if (b->is_relative && tally_timed(old) < MAX(r->plan.min_requests, UINT64_C(1)))
+	if (b->is_relative && (b->ends == 0 ? tally_timed(old) : tally_counted(old)) <
+				      MAX(r->plan.min_requests, UINT64_C(1)))
 		return FINE; /* there is nothing to compare it with */
 	if (b->is_relative && b->ends == 0)
 		limit_ns = (int64_t)(b->factor * (double)tally_quantile(old, 1 - part));
@@ -199,12 +211,16 @@ judge(const struct rollout *r, const struct rollout_watch *w, const struct rollo
 		hanging = count_hanging(w, f, true, limit_ns);
 		old_hanging = count_hanging(w, f, false, limit_ns);
 	}
-	n = count(b, new, hanging, limit_ns);
 	o = count(b, old, old_hanging, limit_ns);
+	if (b->ends == 0)
+		hanging = without_share(hanging, new, old_hanging, o.all);
+	n = count(b, new, hanging, limit_ns);
 	if (b->is_relative && b->ends != 0) /* one of them may always be bad */
 		part = b->factor * MAX(o.bad, 1.0) / MAX(o.all, 1.0);
 	if (!is_over(n.bad, n.all, part, least))
 		return FINE;
+	if (b->is_relative && b->ends == 0 && n.bad * o.all <= o.bad * n.all)
+		return FINE; /* the old ones are as slow */
 	put_verdict(b, &n, &o, hanging, why);
 	if (!b->is_relative && is_over(o.bad, o.all, part, least) &&
 	    n.bad / n.all <= AS_BAD * o.bad / o.all)

@@ -6,7 +6,8 @@
  * min_requests, or of as many as it takes to allow one: errors>1% allows one error of the first
  * hundred requests, and so does p99.  So one bad request of few decides nothing, but a revision
  * that fails each request goes back after the second.  A request that takes longer than a bound
- * counts as slow before it has ended.
+ * counts as slow before it has ended, but not so many as the old revisions have open for as long:
+ * tunnels and streams of events.
  *
  * Where the old revisions break an absolute bound as well, and the new one is at most twice as bad,
  * the fault is not the new one's: the rollout waits.

@@ -551,6 +551,33 @@ relative_bounds_compare_with_the_old_ones(void **state)
 	expect(ROLLOUT_GO_BACK, "p95>1.5x: p95 is ");
 }
 
+/* As streams of events do: of the old ones as many. */
+static void
+long_requests_of_both_sides_take_nothing_back(void **state)
+{
+	static const char *const bounds[] = {"p99>500ms", "p99>2x"};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(bounds); i++) {
+		begin_step("10,100", 0, bounds[i], NULL);
+		add(&facts.old, 900, TALLY_2XX, 10 * CLK_MS);
+		add(&facts.new, 90, TALLY_2XX, 10 * CLK_MS);
+		add(&facts.new, 10, TALLY_1XX, CLK_S);
+		facts.old.open = 100;
+		facts.new.open = 10;
+		report_after(0);
+		expect(ROLLOUT_WAIT, "");
+		report_after(CLK_S);
+		expect(ROLLOUT_WAIT, "");
+		facts.new.open = 60;
+		report_after(CLK_S);
+		expect(ROLLOUT_WAIT, "");
+		report_after(CLK_S);
+		expect(ROLLOUT_GO_BACK, "requests have not ended by then");
+	}
+}
+
 /* An hour of good answers does not hide that all fail now. */
 static void
 the_last_minutes_count_by_themselves(void **state)
@@ -596,6 +623,7 @@ main(void)
 		T(without_a_report_of_each_activator_none_hangs),
 		T(what_breaks_with_the_old_ones_waits),
 		T(relative_bounds_compare_with_the_old_ones),
+		T(long_requests_of_both_sides_take_nothing_back),
 		T(the_last_minutes_count_by_themselves),
 	};
 

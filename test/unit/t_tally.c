@@ -44,6 +44,11 @@ counts_by_end(void **state)
 	tally_add(&t, TALLY_OTHER, CLK_MS);
 	assert_int_equal(tally_timed(&t), 5);
 	assert_int_equal(tally_all(&t), 6);
+	tally_add(&t, TALLY_1XX, CLK_S); /* no duration counts */
+	assert_int_equal(tally_timed(&t), 5);
+	assert_int_equal(tally_counted(&t), 6);
+	assert_true(tally_slower(&t, 500 * CLK_MS) == 0);
+	t.ends[TALLY_1XX] = 0;
 	assert_int_equal(tally_answered(&t), 4);
 	assert_int_equal(tally_errors(&t), 2);
 	other = t;
