@@ -161,6 +161,17 @@ report_known(struct autoscaler_link *al, struct instance *inst)
 		report_instance(al, inst, INSTANCE_ANSWERS);
 }
 
+/* What the instance has been sent and has served counts, whether it is closed or not.  Of one that
+ * is closed, repeat the state that was reported last. */
+static void
+report_work(struct autoscaler_link *al, struct instance *inst)
+{
+	if (inst->is_set_aside || !instance_is_closed_by(inst, SLOTS_UNREADY))
+		report_known(al, inst);
+	else
+		report_instance(al, inst, inst->is_answering ? INSTANCE_ANSWERS : INSTANCE_REFUSES);
+}
+
 /* A revision has woken: send the next reports before the second is over.  If another one
  * wakes then, the first early report is not put off. */
 static void
@@ -295,7 +306,7 @@ note_spent(struct autoscaler_link *al, struct instance *inst)
 	for (i = 0; i < al->workers_n && uses == 0; i++)
 		worker_post_shed(al->workers[i], inst);
 	if (al->is_up)
-		report_known(al, inst);
+		report_work(al, inst);
 }
 
 /* The autoscaler stops what is spent as soon as it hears that nothing is in flight there. */
@@ -556,9 +567,10 @@ on_down(struct link *l, const struct err *why, void *arg)
 static void
 report_again(struct autoscaler_link *al, struct instance *inst)
 {
-	if (inst->is_set_aside || atomic_load(&inst->has_served) ||
-	    inst->spent_reported != SPENT_NOT ||
-	    (inst->is_answering && inst->state == INSTANCE_STARTING))
+	if (inst->spent_reported != SPENT_NOT)
+		report_work(al, inst);
+	else if (inst->is_set_aside || atomic_load(&inst->has_served) ||
+		 (inst->is_answering && inst->state == INSTANCE_STARTING))
 		report_known(al, inst);
 }
 
@@ -620,7 +632,7 @@ report_spent_again(struct autoscaler_link *al, const struct revision *rev)
 		struct instance *inst = container_of(node, struct instance, node);
 
 		if (inst->spent_reported == SPENT_ALL && inst->state != INSTANCE_STOPPING)
-			report_known(al, inst);
+			report_work(al, inst);
 	}
 }
 
@@ -725,7 +737,7 @@ void
 autoscaler_link_on_served(struct autoscaler_link *al, struct instance *inst)
 {
 	if (al->is_up)
-		report_known(al, inst);
+		report_work(al, inst);
 }
 
 bool
