@@ -297,6 +297,11 @@ note_spent(struct autoscaler_link *al, struct instance *inst)
 	uint32_t uses = limiter_uses(inst);
 	unsigned i;
 
+	if (uses > 0 && inst->spent_reported == SPENT_ALL) { /* a request was not sent there */
+		inst->spent_reported = SPENT_NOT;
+		if (al->is_up)
+			report_work(al, inst);
+	}
 	if (uses > inst->rev->limits->v.max_requests / LIMITER_LAST_USES ||
 	    inst->spent_reported >= (uses == 0 ? SPENT_ALL : SPENT_NEARLY))
 		return;

@@ -149,6 +149,8 @@ unuse_locked(struct revision *rev, struct instance *inst)
 	share_unuse(rev->share, inst->id);
 	if (share_uses(rev->share, inst->id) != 0)
 		slots_open(&inst->slots, SLOTS_SPENT);
+	if (share_uses(rev->share, inst->id) == 1) /* it was spent */
+		post_news(rev, &rev->is_spent_news);
 }
 
 void

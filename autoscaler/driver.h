@@ -129,8 +129,9 @@ struct driver_class {
 	void (*instance_refuses)(struct driver *, const char *id);
 	/* May be NULL.  An activator has reported that the instance has answered a request. */
 	void (*instance_served)(struct driver *, const char *id);
-	/* May be NULL.  The instance has had max_requests: it may end by itself. */
-	void (*instance_spent)(struct driver *, const char *id);
+	/* May be NULL.  The instance has had max_requests: it may end by itself.  Or (!is_spent) it
+	 * has not: a request could not be sent there. */
+	void (*instance_spent)(struct driver *, const char *id, bool is_spent);
 	/* Close, then call on_closed().  stop_all: stop all instances first if the driver owns
 	 * them, each within its stop_timeout. */
 	void (*close)(struct driver *, bool stop_all);

@@ -136,6 +136,20 @@ stop_overdue(struct process_driver *d, struct fleet *f, int64_t now)
 	}
 }
 
+/* No activator has said that they have had a request. */
+static void
+end_doubtful(struct process_driver *d, struct fleet *f, int64_t now)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&f->members, node, tmp) {
+		struct member *m = container_of(node, struct member, node);
+
+		if (m->verdict_ns != 0 && m->verdict_ns <= now)
+			process_end(d, m);
+	}
+}
+
 /* The back-off of a fleet is over, and so is its failure; or a member has lived long enough to
  * be proven, or has been starting for too long. */
 static void
@@ -152,6 +166,7 @@ on_due(void *arg)
 		if (due == 0 || due > now)
 			continue;
 		stop_overdue(d, f, now);
+		end_doubtful(d, f, now);
 		if (fleet_has_proven(f, now))
 			crash_proven(&f->crash);
 		(void)crash_wait(&f->crash, now); /* clears a failure whose time is over */
@@ -402,7 +417,7 @@ process_instance_refuses(struct driver *driver, const char *id)
 	struct process_driver *d = of(driver);
 	struct member *m = hmap_find(&d->by_id, id);
 
-	if (m == NULL || !m->is_ready || d->is_closing)
+	if (m == NULL || !m->is_ready || m->verdict_ns != 0 || d->is_closing)
 		return;
 	m->is_ready = false;
 	process_check_refusal(d, m);
@@ -414,13 +429,16 @@ process_instance_served(struct driver *driver, const char *id)
 {
 	struct process_driver *d = of(driver);
 	struct member *m = hmap_find(&d->by_id, id);
+	struct fleet *f = m == NULL ? NULL : m->fleet;
 
 	if (m == NULL || m->has_served || d->is_closing)
 		return;
 	m->has_served = true;
-	crash_proven(&m->fleet->crash);
-	process_changed(d, m->fleet);
-	process_reconcile(d, m->fleet);
+	crash_proven(&f->crash);
+	if (m->verdict_ns != 0)
+		process_end(d, m);
+	process_changed(d, f);
+	process_reconcile(d, f);
 }
 
 static int
@@ -446,12 +464,20 @@ process_read_output(struct driver *driver, const struct str_list *revisions, uin
 }
 
 static void
-process_instance_spent(struct driver *driver, const char *id)
+process_instance_spent(struct driver *driver, const char *id, bool is_spent)
 {
-	struct member *m = hmap_find(&of(driver)->by_id, id);
+	struct process_driver *d = of(driver);
+	struct member *m = hmap_find(&d->by_id, id);
+	struct fleet *f;
 
-	if (m != NULL)
-		m->is_spent = true;
+	if (m == NULL)
+		return;
+	f = m->fleet;
+	m->is_spent = is_spent;
+	if (!is_spent || m->verdict_ns == 0 || d->is_closing)
+		return;
+	process_end(d, m);
+	process_reconcile(d, f);
 }
 
 static int64_t

@@ -236,6 +236,7 @@ fleet_due_ns(const struct fleet *f, int64_t heard_ns)
 		if (f->crash.early_ends > 0)
 			due = earlier(due, calm_ns(m));
 		due = earlier(due, fleet_start_deadline(m, heard_ns));
+		due = earlier(due, m->verdict_ns);
 	}
 	return due;
 }

@@ -28,10 +28,15 @@ struct member {
 	uint16_t port;
 	pid_t pid; /* of its first process; 0: not known yet */
 	enum member_phase phase;
-	bool is_ready;	  /* an activator has reported that it answers, and none since that it
-			   * refuses */
-	bool has_served;  /* it has answered a request */
-	bool is_spent;	  /* it has had max_requests */
+	bool is_ready;	 /* an activator has reported that it answers, and none since that it
+			  * refuses */
+	bool has_served; /* it has answered a request */
+	bool is_spent;	 /* it has had max_requests */
+	/* It has ended with `status`, and seems to be running until it is known why: by then an
+	 * activator says that it has had a request, if it had one.  0: it has not ended so. */
+	int64_t verdict_ns;
+	int status;
+	bool is_gone;	  /* … and the keeper has no process of it any more */
 	bool is_retired;  /* it waits to be drained and stopped, and does not count any more */
 	int64_t ready_ns; /* when it was first reported to answer; 0: never */
 	bool is_reported; /* the keeper has reported it since the last reconnect */

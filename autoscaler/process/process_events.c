@@ -166,14 +166,26 @@ on_unexpected_end(struct process_driver *d, struct member *m, const char *how, i
 	(void)d;
 }
 
+/* An activator says within this time that an instance has had a request. */
+#define WORD_OF_REQUEST (1 * CLK_S)
+
 /* After its last request it may end by itself, and as it likes.  A function that exits without a
- * failure has had its request, also if that is heard of only later. */
+ * failure, as it has answered, may have done so before the activator says that it is spent. */
 static bool
 has_ended_in_order(const struct member *m, int status)
 {
 	if (m->phase == MEMBER_STOPPING)
 		return is_function(m->fleet);
-	return m->is_spent || (is_function(m->fleet) && m->ready_ns != 0 && status == 0);
+	return m->is_spent || (is_function(m->fleet) && m->has_served && status == 0);
+}
+
+/* A function has exited without a failure: did it have its request?  The activator may say so a
+ * moment later. */
+static bool
+is_doubtful(const struct member *m, int status)
+{
+	return is_function(m->fleet) && m->phase == MEMBER_RUNNING && m->ready_ns != 0 &&
+	       status == 0 && !has_ended_in_order(m, status);
 }
 
 static bool
@@ -183,18 +195,18 @@ has_pid_file(const struct member *m)
 }
 
 static void
-on_ended(struct process_driver *d, struct member *m, const struct keeper_msg *k)
+note_end(struct process_driver *d, struct member *m, int status)
 {
 	int64_t lived_ns = clk_now() - m->started_ns;
 	char how[80];
 
-	crash_describe((int)k->status, how, sizeof how);
-	if (k->status == 0 && fleet_stage(m, clk_now()) != CRASH_PROVEN &&
+	crash_describe(status, how, sizeof how);
+	if (status == 0 && fleet_stage(m, clk_now()) != CRASH_PROVEN &&
 	    m->phase != MEMBER_STOPPING) /* most likely it made itself a daemon */
 		snprintf(how, sizeof how, "exited with status 0 (%s)",
 			 has_pid_file(m) ? "and no process of it is in pid_file"
 					 : "it must stay in the foreground");
-	if (has_ended_in_order(m, (int)k->status))
+	if (has_ended_in_order(m, status))
 		log_debug(&m->tag, "instance ended after its last request", "how=%s lived_ms=%lld",
 			  how, (long long)(lived_ns / CLK_MS));
 	else if (m->phase == MEMBER_STOPPING)
@@ -205,6 +217,28 @@ on_ended(struct process_driver *d, struct member *m, const struct keeper_msg *k)
 	m->phase = MEMBER_ENDED;
 	process_end_checks(m);
 	process_changed(d, m->fleet);
+}
+
+void
+process_end(struct process_driver *d, struct member *m)
+{
+	m->verdict_ns = 0;
+	note_end(d, m, m->status);
+	if (m->is_gone)
+		process_remove(d, m);
+}
+
+static void
+on_ended(struct process_driver *d, struct member *m, const struct keeper_msg *k)
+{
+	if (is_doubtful(m, (int)k->status)) {
+		m->status = (int)k->status;
+		m->verdict_ns = clk_now() + WORD_OF_REQUEST;
+		process_end_checks(m);
+		process_changed(d, m->fleet); /* sets due_timer */
+		return;
+	}
+	note_end(d, m, (int)k->status);
 	process_reconcile(d, m->fleet);
 }
 
@@ -212,7 +246,10 @@ static void
 on_gone(struct process_driver *d, struct member *m, const struct keeper_msg *k)
 {
 	(void)k;
-	process_remove(d, m);
+	if (m->verdict_ns != 0)
+		m->is_gone = true;
+	else
+		process_remove(d, m);
 }
 
 static void

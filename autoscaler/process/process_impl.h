@@ -78,6 +78,10 @@ void process_check_refusal(struct process_driver *, struct member *);
 
 /* --- process_events.c --- */
 
+/* It is known now why the member has ended (member.verdict_ns), or it is time to decide that. Frees
+ * it if it is gone.  The caller calls process_reconcile(). */
+void process_end(struct process_driver *, struct member *);
+
 /* The callbacks of keeper_client, with the driver as arg. */
 void process_on_keeper_up(void *arg);
 void process_on_keeper_message(const struct keeper_msg *, void *arg);

@@ -5,6 +5,7 @@
 #include "autoscaler/brain/window.h"
 #include "common/clk.h"
 #include "common/log.h"
+#include "common/shares.h"
 
 /* A report of a shorter period was sent early: after a wake, activators report more often. */
 #define EARLY (CLK_S * 9 / 10)
@@ -151,12 +152,14 @@ take_uses(struct scaled_set *set, struct scaled_revision *rev, struct scaled_ins
 	const struct driver_class *class = rev->driver->class;
 	uint32_t most = rev->conf->limits.max_requests;
 
-	if (most == 0 || uses > most / NEARLY_SPENT)
+	if (most == 0 || uses == SHARE_NO_USES)
+		return;
+	if ((uses == 0) != i->is_spent && class->instance_spent != NULL)
+		class->instance_spent(rev->driver, i->id, uses == 0);
+	i->is_spent = uses == 0;
+	if (uses > most / NEARLY_SPENT)
 		return;
 	i->is_nearly_spent = true;
-	if (uses == 0 && !i->is_spent && class->instance_spent != NULL)
-		class->instance_spent(rev->driver, i->id);
-	i->is_spent |= uses == 0;
 	scaled_set_mark_undecided(set, rev);
 }
 

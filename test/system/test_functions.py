@@ -2,6 +2,7 @@
 whatever the concurrency, the number of activators, and whichever program is killed meanwhile."""
 import collections
 import json
+import sys
 import threading
 
 import pytest
@@ -93,6 +94,22 @@ def test_a_few_requests_each(tmp_path):
         counts = [a["requests"] for a in asked.answers]
         assert max(counts) == 10
         wait_until(lambda: ended(s) >= 4, what="the end of those that had ten")
+
+
+def test_a_program_that_exits_before_its_request(tmp_path):
+    """It accepts the probe and exits with status 0: it is no function that has had its request,
+    and it is started again after a back-off alone."""
+    program = tmp_path / "exits.py"
+    program.write_text("import os, socket\n"
+                       "socket.create_server(('127.0.0.1', int(os.environ['PORT']))).accept()\n")
+    conf = FUNCTION % (1, "min_scale = 1")
+    conf = conf.replace('{"HELLO"}', '{"%s", "%s"}' % (sys.executable, program))
+    with running(tmp_path, conf) as s:
+        def ends():
+            return [line for line in s.autoscaler.text().splitlines()
+                    if "instance ended by itself" in line]
+        wait_until(lambda: len(ends()) >= 2, what="two ends")
+        assert "failed=1" in ends()[1]
 
 
 def test_two_activators(tmp_path):
