@@ -202,6 +202,8 @@ return_uses(struct holdings_instance *inst, struct holdings_entry *e, const stru
 	if (!e->has_uses || e->bound > 0)
 		return;
 	e->has_uses = e->is_uses_unsent = false;
+	if (e->given == 0)
+		return; /* another holder may have had some (count()) */
 	inst->uses = e->given - MIN(e->given, used);
 	if (item != NULL)
 		inst->uses = MIN(inst->uses, item->uses);
@@ -249,19 +251,48 @@ find_or_add(struct holdings *l, const char *id)
 	return inst;
 }
 
-/* From now on the requests of inst are counted, if they were not. */
+/* Of those that hold a part of inst: the one that holds the most, or that has its uses; or NULL. */
+static const struct holdings_holder *
+main_holder(const struct holdings *l, const struct holdings_instance *inst)
+{
+	const struct holdings_holder *best = NULL;
+	size_t i;
+
+	for (i = 0; i < l->holders_n; i++) {
+		const struct holdings_holder *h = l->holders[i];
+
+		if (!is_accounted(h) || inst->v[i].bound == 0)
+			continue;
+		if (inst->v[i].has_uses)
+			return h;
+		if (best == NULL || inst->v[i].bound > inst->v[best->index].bound)
+			best = h;
+	}
+	return best;
+}
+
+/* From now on the requests of inst are counted, if they were not.  If several holders share it, one
+ * gets all uses.  The others give their shares up. */
 static void
 count(struct holdings *l, struct holdings_instance *inst, uint32_t uses)
 {
+	const struct holdings_holder *first = main_holder(l, inst);
 	size_t i;
 
 	if (l->max_requests == 0 || inst->is_counted)
 		return;
 	inst->is_counted = true;
 	inst->uses = uses;
-	for (i = 0; i < l->holders_n; i++)
-		if (is_accounted(l->holders[i]) && inst->v[i].bound > 0 && !inst->v[i].has_uses)
-			give_uses(&inst->v[i], l->max_requests);
+	for (i = 0; i < l->holders_n; i++) {
+		struct holdings_holder *h = l->holders[i];
+		struct holdings_entry *e = &inst->v[i];
+
+		if (!is_accounted(h) || e->bound == 0 || e->has_uses)
+			continue;
+		give_uses(e, h == first ? l->max_requests : 0);
+		if (h != first && h->is_heard && e->value > 0)
+			set_value(h, e, 0);
+	}
 }
 
 static void

@@ -608,6 +608,30 @@ limit_appears(void **state)
 	close_scene(&t);
 }
 
+/* max_requests is set while two share an instance: one of them gets all requests, the other gives
+ * its slots up. */
+static void
+uses_appear(void **state)
+{
+	const struct shares_instance v = {.id = ids[0], .is_listed = true, .uses = 0};
+	struct scene t;
+
+	(void)state;
+	open_scene(&t, 4, 1);
+	connect_(&t, &t.b, 1);
+	share_set_parked(t.b.share, 3, t.now_ns);
+	settle(&t);
+	assert_true(t.a.slots[0] > 0 && t.b.slots[0] > 0);
+	share_set_max_requests(t.a.share, 10);
+	share_set_max_requests(t.b.share, 10);
+	shares_set_instances(t.leader, 4, 10, &v, 1);
+	settle(&t);
+	assert_true((t.a.slots[0] > 0) != (t.b.slots[0] > 0));
+	assert_int_equal(share_uses(t.a.slots[0] > 0 ? t.a.share : t.b.share, ids[0]), 10);
+	assert_false(shares_is_spent(t.leader, ids[0]));
+	close_scene(&t);
+}
+
 /* Slots that an activator cannot use, because its connections are refused, do not go to and fro. */
 static void
 unusable_slots_go_to_others(void **state)
@@ -706,6 +730,7 @@ main(void)
 		cmocka_unit_test(older_activator_holds_all),
 		cmocka_unit_test(older_autoscaler_shares_nothing),
 		cmocka_unit_test(limit_appears),
+		cmocka_unit_test(uses_appear),
 		cmocka_unit_test(unusable_slots_go_to_others),
 		cmocka_unit_test(slots_of_starting_instance_are_kept),
 		cmocka_unit_test(share_from_before_a_limit_is_found),
