@@ -153,7 +153,7 @@ of_offer(const struct share_offer *o)
 static size_t
 items_of(const struct packet *p, struct share_item *items)
 {
-	static char ids[ITEMS][16];
+	static char ids[ITEMS][24];
 	uint32_t i;
 
 	for (i = 0; i < p->n; i++) {
