@@ -941,8 +941,8 @@ can_go_elsewhere(const struct h2_call *hc)
 	return x != NULL && (!x->has_given_body || (x->is_sent_whole && hc->call.keeps_body));
 }
 
-/* The instance allows so many streams.  Requests that were not sent yet, and are beyond that, would
- * wait in the session for the end of others. */
+/* The instance allows so many streams.  Requests of which no byte was sent yet, and that are beyond
+ * that, would wait in the session for the end of others. */
 static void
 withdraw_surplus(struct upstream_h2 *h2, uint32_t most)
 {
@@ -952,13 +952,13 @@ withdraw_surplus(struct upstream_h2 *h2, uint32_t most)
 	LIST_FOREACH(&h2->calls, node, tmp) {
 		const struct h2_call *hc = container_of(node, struct h2_call, node);
 
-		n += hc->id > 0 && hc->is_head_sent && !hc->is_closed;
+		n += hc->id > 0 && !hc->is_closed && !h2_client_is_queued(h2->session, hc->id);
 	}
 	LIST_FOREACH(&h2->calls, node, tmp) {
 		struct h2_call *hc = container_of(node, struct h2_call, node);
 
-		if (hc->id > 0 && !hc->is_head_sent && !hc->is_closed && n++ >= most &&
-		    can_go_elsewhere(hc))
+		if (hc->id > 0 && !hc->is_closed && h2_client_is_queued(h2->session, hc->id) &&
+		    n++ >= most && can_go_elsewhere(hc))
 			withdraw(hc, most == 0);
 	}
 }

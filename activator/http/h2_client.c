@@ -521,6 +521,13 @@ h2_client_resume(struct h2_client *h, int32_t id)
 	nghttp2_session_resume_data(h->session, id);
 }
 
+bool
+h2_client_is_queued(const struct h2_client *h, int32_t id)
+{
+	/* The session opens the stream when it writes the first byte of the head. */
+	return nghttp2_session_get_stream_local_close(h->session, id) == -1;
+}
+
 void
 h2_client_reset(struct h2_client *h, int32_t id, enum h2_code code)
 {

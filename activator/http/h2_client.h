@@ -78,6 +78,9 @@ NODISCARD int32_t h2_client_request(struct h2_client *, const char *head, size_t
 void h2_client_trailers(struct h2_client *, int32_t id, const char *fields, size_t n);
 /* read() has something again. */
 void h2_client_resume(struct h2_client *, int32_t id);
+/* Is no byte of its head written yet?  It may be withdrawn then: h2_client_forget(), and
+ * h2_client_reset().  The stream has not ended. */
+bool h2_client_is_queued(const struct h2_client *, int32_t id);
 /* End the stream.  on_closed() follows. */
 void h2_client_reset(struct h2_client *, int32_t id, enum h2_code);
 /* No call has the stream from now on. */

@@ -528,6 +528,31 @@ connections_share_memory(void **state)
 	h2_client_free(&other);
 }
 
+/* A head of several frames is sent as a whole once its first frame was written. */
+static void
+a_head_that_is_half_written_is_not_queued(void **state)
+{
+	static char head[40000], buf[1 << 16];
+	struct world *t = *state;
+	struct stream large = {0}, small = {0};
+	int n = snprintf(head, sizeof head, "GET / HTTP/1.1\r\nHost: s\r\nX-A: ");
+
+	settle(t);
+	memset(head + n, 'a', sizeof head - (size_t)n);
+	memcpy(head + sizeof head - 5, "\r\n\r\n", 5);
+	ask(t, &large, head, false, false);
+	ask(t, &small, "GET / HTTP/1.1\r\nHost: s\r\n\r\n", false, false);
+	assert_true(h2_client_is_queued(t->client, large.id));
+	assert_true(h2_client_write(t->client, buf, H2_WRITE_LEAST) > 1 << 14);
+	assert_int_equal(large.sent, 0);
+	assert_false(h2_client_is_queued(t->client, large.id));
+	assert_true(h2_client_is_queued(t->client, small.id));
+	assert_true(h2_client_write(t->client, buf, sizeof buf) > 0);
+	assert_int_equal(large.sent, 1);
+	assert_int_equal(small.sent, 1);
+	assert_false(h2_client_is_queued(t->client, small.id));
+}
+
 int
 main(void)
 {
@@ -542,6 +567,8 @@ main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(a_ping_goes_behind_a_reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_request_that_was_not_sent_can_be_withdrawn, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_head_that_is_half_written_is_not_queued, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(a_head_may_be_too_large, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_server_that_does_not_speak_http2, setup,
