@@ -98,7 +98,7 @@ struct model {
 	uint64_t used[INSTANCES]; /* after the step before */
 
 	/* An instance that is over is replaced by another, whose id is new. */
-	char ids[INSTANCES][16];
+	char ids[INSTANCES][24];
 	uint32_t born[INSTANCES];      /* a number that is part of its id */
 	uint64_t born_term[INSTANCES]; /* the leader's then */
 	uint32_t max_requests;	       /* 0: not counted */
