@@ -2,9 +2,11 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -291,6 +293,38 @@ client_open(struct peer *p)
 	send_at_once(other);
 	peer_open(p, fd);
 	CHECK(conn_open(world.w, other, &peer, false, own.conf.listeners) == 0);
+}
+
+/* The worker's connection with this client; NULL: the worker has closed it. */
+static const struct conn *
+conn_of(const struct peer *client)
+{
+	struct addr addr = {.len = sizeof addr.ss};
+	struct list_node *node, *tmp;
+
+	CHECK(getsockname(client->fd, (struct sockaddr *)&addr.ss, &addr.len) == 0);
+	LIST_FOREACH(&world.w->conns, node, tmp) {
+		const struct conn *conn = container_of(node, struct conn, node);
+
+		if (addr_equal(&conn->peer, &addr))
+			return conn;
+	}
+	return NULL;
+}
+
+bool
+is_arriving(const struct peer *client)
+{
+	static const int on = 1;
+	const struct conn *conn = conn_of(client);
+	int unacked = 0;
+
+	if (conn == NULL)
+		return true; /* the end, at least */
+	/* Acknowledge now what has arrived. */
+	CHECK(setsockopt(client->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on) == 0);
+	CHECK(ioctl(conn->io.fd, SIOCOUTQ, &unacked) == 0);
+	return unacked > 0;
 }
 
 static void

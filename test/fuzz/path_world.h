@@ -35,6 +35,9 @@ extern size_t peers_n;
 void make_world(const char *text, uint64_t max_stream_bytes);
 
 void client_open(struct peer *);
+/* Does the kernel still hold bytes of the worker for this client, which has received all that it
+ * could?  Where the client's buffer was full, the kernel sends them again after some real time. */
+bool is_arriving(const struct peer *client);
 void peer_send(struct peer *, const void *data, size_t n);
 /* Send and receive what is possible now.  True: there was something. */
 bool peer_move(struct peer *);
