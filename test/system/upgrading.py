@@ -121,10 +121,15 @@ class UpgradeStack(Stack):
         return before, self.pid()
 
     def refused_upgrade(self, text):
-        """SIGUSR2, which has to lead to a line with this text and to nothing else."""
-        before, lines = self.pid(), self.count(text)
+        """SIGUSR2, which the running activator has to answer with a line that has this text, and
+        with nothing else.  The new one may have written the text before: until its end is known
+        the next upgrade would be refused."""
+        def refusals():
+            return sum('msg="the upgrade ' in line and text in line
+                       for line in self.activator.text().splitlines())
+        before, lines = self.pid(), refusals()
         os.kill(before, signal.SIGUSR2)
-        wait_until(lambda: self.count(text) > lines, what=text)
+        wait_until(lambda: refusals() > lines, what=text)
         assert self.pid() == before
 
     def wait_elders(self, most):
