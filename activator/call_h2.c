@@ -470,7 +470,13 @@ pass_body(struct h2_call *hc, const struct response *head)
 	}
 	if (rc < 0)
 		return result(RELAY_CLIENT_GONE);
-	return result(call->is_done ? RELAY_DONE : RELAY_GOES_ON);
+	if (call->is_done)
+		return result(RELAY_DONE);
+	/* The end has come with what was passed on: no event follows that could tell of it.  A
+	 * client that takes no more for now gets it when it goes on. */
+	if (hc->is_closed && !x->is_client_blocked)
+		return ended_early(hc);
+	return result(RELAY_GOES_ON);
 }
 
 /* A body without a length is one that the codec has to end: as a chunked one of HTTP/1. */

@@ -1,5 +1,6 @@
 """An instance that speaks HTTP/2 with prior knowledge, or by TLS, frame by frame as a test wants."""
 import collections
+import contextlib
 import socket
 import struct
 
@@ -79,6 +80,17 @@ class Peer(H2Client):
             self.pings.append(payload)
             return
         super().frame(kind, flags, stream, payload)
+
+    @contextlib.contextmanager
+    def together(self):
+        """The frames of the block are written at once."""
+        pieces = []
+        self.sendall = pieces.append
+        try:
+            yield
+        finally:
+            self.sendall = self.link.sendall
+            self.sendall(b"".join(pieces))
 
     def pong_all(self):
         self.says_pong = True

@@ -11,7 +11,7 @@ import pytest
 
 from fakes.instance import FakeInstance
 from h2client import (CANCEL, CONNECT_PROTOCOL, INITIAL_WINDOW, INTERNAL_ERROR, MAX_STREAMS,
-                      PING, REFUSED_STREAM, H2Client)
+                      PING, REFUSED_STREAM, SETTINGS, H2Client)
 from h2origin import H2Origin
 from helpers import WAIT_S, settled, wait_until
 from stack import running
@@ -554,19 +554,28 @@ def cut(stack, kind, host):
         assert c.response(c.request(host=host)).reset == INTERNAL_ERROR
 
 
-@pytest.mark.parametrize("how", ["reset", "close", "silence"])
+@pytest.mark.parametrize("body", [b"", b"12345"], ids=["head", "body"])
+@pytest.mark.parametrize("how", ["reset", "close", "silence", "reset at once", "garbage at once"])
 @pytest.mark.parametrize("kind", ["h1", "h2"])
-def test_a_response_breaks_off(stack, origin, kind, how):
-    def on_end(peer, stream):
+def test_a_response_breaks_off(stack, origin, kind, how, body):
+    """At once: the activator reads what there is of the response and its end in one turn."""
+    def respond(peer, stream):
         peer.head([(":status", "200"), ("content-length", "10")], False, stream)
-        peer.data(stream, b"12345")
-        if how == "reset":
+        if body:
+            peer.data(stream, body)
+        if how.startswith("reset"):
             peer.reset(stream, INTERNAL_ERROR)
+        elif how == "garbage at once":
+            peer.frame(SETTINGS, 0, 1)  # RFC 9113 6.5: an error of the connection
         elif how == "close":
             peer.close()
 
+    def on_end(peer, stream):
+        with peer.together() if "at once" in how else contextlib.nullcontext():
+            respond(peer, stream)
+
     origin.on_end = on_end
-    cut(stack, kind, "stalled")
+    cut(stack, kind, "stalled" if how == "silence" else "free")
 
 
 @pytest.mark.parametrize("kind", ["h1", "h2"])
@@ -727,11 +736,13 @@ def test_another_upgrade_is_left_out(stack, origin):
     assert "upgrade" not in origin.requests[-1][2].fields
 
 
-def test_the_instance_breaks_off_a_tunnel(stack, origin):
+@pytest.mark.parametrize("is_at_once", [False, True])
+def test_the_instance_breaks_off_a_tunnel(stack, origin, is_at_once):
     def on_request(peer, stream):
-        peer.head([(":status", "200")], False, stream)
-        peer.data(stream, b"x")
-        peer.reset(stream, INTERNAL_ERROR)
+        with peer.together() if is_at_once else contextlib.nullcontext():
+            peer.head([(":status", "200")], False, stream)
+            peer.data(stream, b"x")
+            peer.reset(stream, INTERNAL_ERROR)
 
     origin.on_request, origin.on_end = on_request, lambda peer, stream: None
     with stack.connect() as c:
