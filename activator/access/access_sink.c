@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -14,35 +13,28 @@
 #include <unistd.h>
 
 #include "activator/access/access_otlp.h"
+#include "common/append_file.h"
 #include "common/clk.h"
-#include "common/log.h"
 
 #define PIECE_MOST ((size_t)1 << 20)	/* bytes of one write, so that a rotation is not far off */
 #define MESSAGE_MOST ((size_t)60 << 10) /* bytes of a message to syslog */
 #define MESSAGES_MOST 64		/* in one system call */
 #define PRIORITY (23 * 8 + 6)		/* local7.info, as nginx has it */
-#define ROTATE_AGAIN (60 * CLK_S)	/* after a rotation that failed */
-#define LOOK_EACH CLK_S
-#define ATOMIC 4096 /* PIPE_BUF: bytes that fit where poll(2) says so */
+#define ATOMIC 4096			/* PIPE_BUF: bytes that fit where poll(2) says so */
 
 enum kind { KIND_FILE, KIND_STDOUT, KIND_SYSLOG, KIND_COLLECTOR };
 
 struct access_sink {
 	enum kind kind;
 	char *spec;
-	const char *path; /* in spec */
-	int fd;		  /* -1: not open */
-	bool is_shared;	  /* standard output itself: fd is not to be closed */
+	const char *path;	 /* in spec */
+	struct append_file file; /* KIND_FILE */
+	int fd;			 /* that of file, too; -1: not open */
+	bool is_shared;		 /* standard output itself: fd is not to be closed */
 	bool is_socket;
-	bool is_regular; /* only such a file may be renamed */
-	bool must_poll;	 /* O_NONBLOCK could not be set: poll(2) before each write */
-	bool is_in_line; /* the last write ended within a line … */
-	bool must_skip;	 /* … of which the rest is of no use: another file is open now */
-	uint64_t bytes, max_bytes;
-	int64_t rotate_from_ns;	  /* no rotation before that time: the last one failed … */
-	int64_t look_from_ns;	  /* no look at the name of the file before that time */
-	bool is_reopen_failing;	  /* and the log of the program has it */
-	bool is_rotation_failing; /* … and the log of the program has it */
+	bool must_poll;		  /* O_NONBLOCK could not be set: poll(2) before each write */
+	bool is_in_line;	  /* the last write ended within a line … */
+	bool must_skip;		  /* … of which the rest is of no use: another file is open now */
 	struct access_otlp *otlp; /* KIND_COLLECTOR */
 	struct err why;
 	char header[64]; /* KIND_SYSLOG: what precedes the text */
@@ -77,23 +69,10 @@ open_stdout(struct access_sink *s, struct err *e)
 static int
 open_file(struct access_sink *s, struct err *e)
 {
-	int fd = open(s->path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
-		      0640);
-	struct stat st;
+	int rc = append_file_open(&s->file, e);
 
-	if (fd < 0 && errno == ENXIO) /* a pipe without a reader */
-		return 0;
-	if (fd < 0)
-		return err_errno(e, "cannot open %s", s->path);
-	if (fstat(fd, &st) < 0) {
-		err_errno(e, "cannot open %s", s->path);
-		close(fd);
-		return -1;
-	}
-	s->fd = fd;
-	s->is_regular = S_ISREG(st.st_mode);
-	s->bytes = s->is_regular ? (uint64_t)st.st_size : 0;
-	return 0;
+	s->fd = s->file.fd;
+	return rc;
 }
 
 static int
@@ -141,7 +120,9 @@ open_any(struct access_sink *s, struct err *e)
 static void
 close_fd(struct access_sink *s)
 {
-	if (s->fd >= 0 && !s->is_shared)
+	if (s->kind == KIND_FILE)
+		append_file_close(&s->file);
+	else if (s->fd >= 0 && !s->is_shared)
 		close(s->fd);
 	s->fd = -1;
 }
@@ -154,13 +135,13 @@ access_sink_open(const char *spec, uint64_t max_bytes, struct err *e)
 	s->spec = xstrdup(spec);
 	s->path = s->spec;
 	s->fd = -1;
-	s->max_bytes = max_bytes;
 	if (strcmp(spec, "stdout") == 0) {
 		s->kind = KIND_STDOUT;
 	} else if (strncmp(spec, "unix:", 5) == 0) {
 		s->kind = KIND_SYSLOG;
 		s->path = s->spec + 5;
 	}
+	append_file_init(&s->file, "access_log", s->path, max_bytes);
 	if (open_any(s, e) < 0)
 		access_sink_free(&s);
 	return s;
@@ -226,13 +207,16 @@ access_sink_reopen(struct access_sink *s, struct err *e)
 
 	if (s->kind == KIND_STDOUT || s->kind == KIND_COLLECTOR)
 		return 0;
-	new.fd = -1;
-	new.rotate_from_ns = 0;
-	new.is_reopen_failing = false;
-	if (open_any(&new, e) < 0)
-		return -1;
-	close_fd(s);
-	*s = new;
+	if (s->kind == KIND_FILE) {
+		if (open_file(s, e) < 0)
+			return -1;
+	} else {
+		new.fd = -1;
+		if (open_any(&new, e) < 0)
+			return -1;
+		close_fd(s);
+		*s = new;
+	}
 	end_line(s);
 	return 0;
 }
@@ -253,96 +237,6 @@ const char *
 access_sink_name(const struct access_sink *s)
 {
 	return s->spec;
-}
-
-/* --- rotating --- */
-
-/* Another process may write to the same file, and may have renamed it already. */
-static bool
-is_still_named(const struct access_sink *s)
-{
-	struct stat here, there;
-
-	return fstat(s->fd, &here) == 0 && stat(s->path, &there) == 0 &&
-	       here.st_ino == there.st_ino && here.st_dev == there.st_dev;
-}
-
-static int
-rename_file(const struct access_sink *s, struct err *e)
-{
-	struct stat st;
-	char *old;
-	int rc;
-
-	/* A rename would move the link alone, be it /dev/stdout. */
-	if (lstat(s->path, &st) == 0 && S_ISLNK(st.st_mode))
-		return err_set(e, 0, "it is a symbolic link");
-	old = xasprintf("%s.1", s->path);
-	rc = rename(s->path, old);
-	if (rc < 0)
-		err_errno(e, "cannot rename it to %s", old);
-	free(old);
-	return rc;
-}
-
-/* If that fails, the lines go on into the file that is open. */
-static void
-rotate(struct access_sink *s)
-{
-	struct err e = {0};
-	struct stat st;
-
-	/* Another program may have emptied the file. */
-	if (fstat(s->fd, &st) == 0 && (uint64_t)st.st_size < s->max_bytes) {
-		s->bytes = (uint64_t)st.st_size;
-		return;
-	}
-	/* Of several processes that write to the file one renames it. */
-	if (flock(s->fd, LOCK_EX | LOCK_NB) < 0)
-		return;
-	if ((!is_still_named(s) || rename_file(s, &e) == 0) && access_sink_reopen(s, &e) == 0) {
-		s->is_rotation_failing = false;
-		return;
-	}
-	(void)flock(s->fd, LOCK_UN);
-	s->rotate_from_ns = clk_now() + ROTATE_AGAIN;
-	if (!s->is_rotation_failing)
-		log_warn(NULL, "cannot rotate the access log: it grows beyond its bound",
-			 "to=%s retry_s=%lld err=%s", s->path, (long long)(ROTATE_AGAIN / CLK_S),
-			 e.text);
-	s->is_rotation_failing = true;
-}
-
-/* Does the name stand for another file by now, or is the file deleted?  A file that was renamed
- * stays in use until there is a new one: the program that renamed it makes that. */
-static bool
-is_replaced(const struct access_sink *s)
-{
-	struct stat here, there;
-
-	if (is_still_named(s) || fstat(s->fd, &here) < 0)
-		return false;
-	return stat(s->path, &there) == 0 ? S_ISREG(there.st_mode)
-					  : errno == ENOENT && here.st_nlink == 0;
-}
-
-/* After an upgrade the old process gets no signal to reopen the file, and writes for as long as its
- * connections last. */
-static void
-follow_name(struct access_sink *s)
-{
-	int64_t now = clk_now();
-	struct err e;
-
-	if (now < s->look_from_ns)
-		return;
-	s->look_from_ns = now + LOOK_EACH;
-	if (!is_replaced(s) || access_sink_reopen(s, &e) == 0)
-		return;
-	if (!s->is_reopen_failing)
-		log_warn(NULL, "cannot reopen the access log: the file was replaced",
-			 "to=%s err=%s", s->path, e.text);
-	s->is_reopen_failing = true;
 }
 
 /* --- writing --- */
@@ -383,15 +277,12 @@ write_lines(struct access_sink *s, const struct iovec *iov, int n)
 {
 	ssize_t taken;
 
-	if (s->is_regular && !s->is_in_line)
-		follow_name(s);
-	if (s->is_regular && s->max_bytes > 0 && s->bytes >= s->max_bytes && !s->is_in_line &&
-	    clk_now() >= s->rotate_from_ns)
-		rotate(s);
+	if (s->kind == KIND_FILE && !s->is_in_line && append_file_turn(&s->file))
+		s->fd = s->file.fd;
 	taken = write_stream(s, iov, n);
 	if (taken <= 0)
 		return taken;
-	s->bytes += (uint64_t)taken;
+	append_file_wrote(&s->file, (uint64_t)taken);
 	s->is_in_line = !ends_line(iov, n, (size_t)taken);
 	return taken;
 }

@@ -283,7 +283,7 @@ a_file_grows_on(void *arg)
 static void
 a_rotation_that_fails_costs_no_line(void **state)
 {
-	static const char message[] = "msg=\"cannot rotate the access log";
+	static const char message[] = "msg=\"cannot rotate a file of lines";
 	char *text = unit_stderr_of(a_file_grows_on, NULL), *at;
 
 	(void)state;
