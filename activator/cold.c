@@ -4,6 +4,9 @@
 
 #include "activator/conn.h"
 #include "activator/revision.h"
+#include "activator/shard.h"
+#include "common/clk.h"
+#include "common/request_counts.h"
 
 /* A phase that was over before the request came (it joined an activation that was under way) took
  * no time. */
@@ -39,11 +42,15 @@ static const char *const phase_names[] = {
 void
 cold_note(struct xfer *x)
 {
+	struct request_counts *counts = shard_counts(x->shard);
+	double waited_s = (double)(x->w->now - x->parked_ns) / CLK_S;
 	int64_t ns[COLD_PHASES_N];
 	int i;
 
 	cold_phases(x, ns);
 	metric_add(&x->shard->cold_starts, 1);
+	counts->cold_wait_s += waited_s;
+	counts->cold_wait_max_s = MAX(counts->cold_wait_max_s, waited_s);
 	for (i = 0; i < COLD_PHASES_N; i++)
 		metric_hist_add(&x->shard->cold[i], ns[i]);
 	if (x->is_first)

@@ -4,6 +4,7 @@
 #include "activator/dispatch.h"
 #include "activator/shard.h"
 #include "activator/worker_impl.h"
+#include "common/request_counts.h"
 
 /* -> ROUTED, and on from there. */
 static void
@@ -13,10 +14,12 @@ move(struct xfer *x, const struct route_service *service, const struct route_rev
 	struct snapshot *old = x->snapshot;
 
 	xfer_let_go(x);
+	shard_counts(x->shard)->ends[REQUEST_MOVED]++;
 	x->snapshot = snapshot_ref(w->snapshot);
 	x->service = service;
 	x->route = route;
 	x->shard = shard_of(w, route->rev);
+	metric_add(&x->shard->requests, 1);
 	x->shard->period_requests += !x->is_serve_only;
 	snapshot_unref(&old);
 	dispatch_admit(x, true);

@@ -262,6 +262,7 @@ revision_free(struct revision *rev)
 		CHECK(list_empty(&rev->shards[i].parked));
 		CHECK(rev->shards[i].set == NULL && !rev->shards[i].has_timer);
 		free(rev->shards[i].tally);
+		free(rev->shards[i].counts);
 	}
 	free(rev->shards);
 	free(rev->tally);

@@ -26,6 +26,7 @@ struct failure;
 struct tls_session;
 struct tls_trust;
 struct share;
+struct request_counts;
 struct tally;
 
 /* In revision.waiting: slots that are given back may be owed to another activator … */
@@ -128,6 +129,12 @@ struct shard {
 	uint64_t period_requests, period_completed;
 	double period_latency_s; /* sum over period_completed */
 	struct tally *tally;	 /* of what has ended; NULL: nothing */
+	/* What the period adds; requests, bytes and cold_starts are filled in at its end, by how
+	 * much the counters below have grown since `counted`.  NULL: nothing yet. */
+	struct request_counts *counts;
+	struct {
+		uint64_t requests, cold_starts, bytes_in, bytes_out;
+	} counted;
 
 	/* since the activator started */
 	_Atomic uint64_t requests, cold_starts, retries, bytes_in, bytes_out;

@@ -4,6 +4,7 @@
 
 #include "activator/worker_impl.h"
 #include "common/clk.h"
+#include "common/request_counts.h"
 
 struct shard *
 shard_of(struct worker *w, struct revision *rev)
@@ -64,6 +65,43 @@ shard_parked(struct shard *s, int64_t now, int n)
 	change(s, &s->parked_n, now, n);
 }
 
+struct request_counts *
+shard_counts(struct shard *s)
+{
+	if (s->counts == NULL)
+		s->counts = xcalloc(1, sizeof *s->counts);
+	return s->counts;
+}
+
+/* How much the counter has grown since it was `counted`. */
+static uint64_t
+grown(const _Atomic uint64_t *counter, uint64_t *counted)
+{
+	uint64_t now = atomic_load_explicit(counter, memory_order_relaxed), n = now - *counted;
+
+	*counted = now;
+	return n;
+}
+
+/* What the period adds, or NULL: nothing. */
+static struct request_counts *
+take_counts(struct shard *s)
+{
+	struct request_counts more = {
+		.requests = grown(&s->requests, &s->counted.requests),
+		.bytes_in = grown(&s->bytes_in, &s->counted.bytes_in),
+		.bytes_out = grown(&s->bytes_out, &s->counted.bytes_out),
+		.cold_starts = grown(&s->cold_starts, &s->counted.cold_starts),
+	};
+	struct request_counts *counts;
+
+	if (!request_counts_is_empty(&more))
+		request_counts_join(shard_counts(s), &more);
+	counts = s->counts;
+	s->counts = NULL;
+	return counts;
+}
+
 static void
 take_period(struct shard *s, struct shard_period *p, int64_t now)
 {
@@ -79,6 +117,7 @@ take_period(struct shard *s, struct shard_period *p, int64_t now)
 		.completed = s->period_completed,
 		.latency_s = s->period_latency_s,
 		.tally = s->tally,
+		.counts = take_counts(s),
 	};
 	s->tally = NULL;
 	s->integral_ns = s->waiting_ns = 0;
@@ -108,7 +147,8 @@ shard_collect(struct worker *w, struct worker_period *p, int64_t now)
 	p->v = xcalloc(w->shards.n, sizeof *p->v);
 	LIST_FOREACH(&w->shards, node, tmp) {
 		struct shard *s = container_of(node, struct shard, node);
-		bool is_idle = requests(s) == 0 && s->period_requests == 0 && s->integral_ns <= 0;
+		bool is_idle = requests(s) == 0 && s->period_requests == 0 && s->integral_ns <= 0 &&
+			       s->counts == NULL;
 
 		p->period_ns = MAX(p->period_ns, now - s->period_start_ns);
 		if (!is_idle) {

@@ -12,6 +12,8 @@ struct worker_period;
 /* The worker's part of the revision, in w->shards from now on. */
 struct shard *shard_of(struct worker *, struct revision *);
 bool shard_has_open(const struct shard *); /* an instance that takes requests */
+/* What the reporting period adds, besides what counters of the shard have: see revision.h. */
+struct request_counts *shard_counts(struct shard *);
 /* n more requests are in flight, or parked; n < 0: fewer. */
 void shard_in_flight(struct shard *, int64_t now, int n);
 void shard_parked(struct shard *, int64_t now, int n);

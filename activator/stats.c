@@ -8,10 +8,11 @@
 #include "activator/worker.h"
 #include "common/clk.h"
 #include "common/hmap.h"
+#include "common/request_counts.h"
 #include "common/tally.h"
 
 #define LINE_MOST ((size_t)256 << 10) /* bytes of one message, roughly */
-#define STAT_BYTES 768		      /* of one revision in it, without its name */
+#define STAT_BYTES 1280		      /* of one revision in it, without its name */
 #define INSTANCE_BYTES 64	      /* of one instance in it, without its id */
 
 struct sum {
@@ -38,6 +39,7 @@ struct stats {
 	struct hmap sums; /* revision name → struct sum */
 
 	struct hmap missed; /* revision name → struct missed */
+	struct hmap counts; /* revision name → struct request_counts, which no report has had */
 	bool is_renewed;    /* the next report is the first on its link */
 
 	/* the message that is being filled */
@@ -58,6 +60,7 @@ stats_new(struct registry *registry, struct worker *const *workers, unsigned wor
 	s->arg = arg;
 	hmap_init(&s->sums);
 	hmap_init(&s->missed);
+	hmap_init(&s->counts);
 	return s;
 }
 
@@ -86,6 +89,8 @@ stats_free(struct stats **sp)
 	hmap_fini(&s->sums);
 	forget_all(&s->missed);
 	hmap_fini(&s->missed);
+	forget_all(&s->counts);
+	hmap_fini(&s->counts);
 	free(s->v);
 	free(s);
 }
@@ -178,6 +183,7 @@ send_line(struct stats *s, bool is_partial)
 	for (i = 0; i < s->n; i++) {
 		free(s->v[i].v);
 		free(s->v[i].tally);
+		free(s->v[i].counts);
 	}
 	s->n = s->bytes = 0;
 }
@@ -240,7 +246,8 @@ report(struct stats *s)
 			stat.missed_requests = missed->requests;
 			stat.missed_completed = missed->completed;
 		}
-		if (sum == NULL && missed == NULL && stat.n == 0 &&
+		stat.counts = hmap_remove(&s->counts, rev->name);
+		if (sum == NULL && missed == NULL && stat.n == 0 && stat.counts == NULL &&
 		    !(s->is_renewed && rev->tally != NULL)) {
 			free(stat.v);
 			continue;
@@ -251,12 +258,28 @@ report(struct stats *s)
 	send_line(s, false);
 	s->is_renewed = false;
 	forget_all(&s->missed);
+	forget_all(&s->counts); /* of revisions that are gone */
 }
 
 /* --- a collection --- */
 
 static void
-add_period(struct stats *s, const struct shard_period *p)
+keep_counts(struct stats *s, struct shard_period *p)
+{
+	struct request_counts *sum = hmap_find(&s->counts, p->rev->name);
+
+	if (p->counts == NULL)
+		return;
+	if (sum != NULL) {
+		request_counts_join(sum, p->counts);
+		return;
+	}
+	hmap_put(&s->counts, p->rev->name, p->counts);
+	p->counts = NULL;
+}
+
+static void
+add_period(struct stats *s, struct shard_period *p)
 {
 	struct sum *sum = hmap_find(&s->sums, p->rev->name);
 
@@ -273,6 +296,7 @@ add_period(struct stats *s, const struct shard_period *p)
 	sum->requests += p->requests;
 	sum->completed += p->completed;
 	join_tally(p->rev, p->tally);
+	keep_counts(s, p);
 }
 
 static void

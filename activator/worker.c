@@ -672,6 +672,7 @@ worker_period_free(struct worker_period **pp)
 	for (i = 0; i < p->n; i++) {
 		revision_unref(&p->v[i].rev);
 		free(p->v[i].tally);
+		free(p->v[i].counts);
 	}
 	free(p->v);
 	free(p);

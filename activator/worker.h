@@ -18,6 +18,7 @@ struct loop;
 struct listen_set;
 struct revision;
 struct routes;
+struct request_counts;
 struct tally;
 struct tls_counters;
 struct tls_state;
@@ -89,8 +90,9 @@ struct shard_period {
 	double waiting_s;     /* integral of the parked ones alone */
 	uint32_t peak, in_flight, parked;
 	uint64_t requests, completed;
-	double latency_s;    /* sum over the completed requests */
-	struct tally *tally; /* of what has ended, to be freed; NULL: nothing */
+	double latency_s;	       /* sum over the completed requests */
+	struct tally *tally;	       /* of what has ended, to be freed; NULL: nothing */
+	struct request_counts *counts; /* to be freed; NULL: nothing */
 };
 struct worker_period {
 	struct worker *worker;

@@ -18,6 +18,7 @@
 #include "activator/worker_impl.h"
 #include "common/clk.h"
 #include "common/log.h"
+#include "common/request_counts.h"
 #include "common/tally.h"
 
 /* --- states --- */
@@ -203,6 +204,52 @@ static const uint8_t tallied_as[OUTCOMES_N] = {
 	[OUT_REQUEST_TIMEOUT] = TALLY_FAILED,
 };
 
+/* The same for usage. */
+static const uint8_t ended_as[OUTCOMES_N] = {
+	[OUT_OK] = REQUEST_ENDS_N,
+	[OUT_UPGRADED] = REQUEST_1XX,
+	[OUT_CLIENT_GONE] = REQUEST_CLIENT_GONE,
+	[OUT_UPSTREAM_BROKEN] = REQUEST_BROKEN,
+	[OUT_STALLED] = REQUEST_STALLED,
+	[OUT_ANSWERED] = REQUEST_REFUSED_OTHER,
+	[OUT_WAITING_PAGE] = REQUEST_WAITING_PAGE,
+	[OUT_REDIRECTED] = REQUEST_REFUSED_OTHER,
+	[OUT_BAD_REQUEST] = REQUEST_REFUSED_OTHER,
+	[OUT_HEAD_TOO_LARGE] = REQUEST_REFUSED_OTHER,
+	[OUT_URI_TOO_LONG] = REQUEST_REFUSED_OTHER,
+	[OUT_VERSION] = REQUEST_REFUSED_OTHER,
+	[OUT_METHOD] = REQUEST_REFUSED_OTHER,
+	[OUT_EXPECTATION] = REQUEST_REFUSED_OTHER,
+	[OUT_MAX_FORWARDS] = REQUEST_REFUSED_OTHER,
+	[OUT_NO_ROUTE] = REQUEST_REFUSED_OTHER,
+	[OUT_MISDIRECTED] = REQUEST_REFUSED_OTHER,
+	[OUT_HEAD_TIMEOUT] = REQUEST_REFUSED_OTHER,
+	[OUT_BODY_TIMEOUT] = REQUEST_REFUSED_OTHER,
+	[OUT_QUEUE_FULL] = REQUEST_QUEUE_FULL,
+	[OUT_NOT_ACTIVE] = REQUEST_NOT_ACTIVE,
+	[OUT_ACTIVATION_FAILED] = REQUEST_ACTIVATION_FAILED,
+	[OUT_ACTIVATION_TIMEOUT] = REQUEST_ACTIVATION_TIMEOUT,
+	[OUT_DEADLINE] = REQUEST_DEADLINE,
+	[OUT_UPSTREAM_FAILED] = REQUEST_UPSTREAM_FAILED,
+	[OUT_UPSTREAM_REFUSED] = REQUEST_UPSTREAM_REFUSED,
+	[OUT_UPSTREAM_PROTOCOL] = REQUEST_UPSTREAM_PROTOCOL,
+	[OUT_RESPONSE_TIMEOUT] = REQUEST_RESPONSE_TIMEOUT,
+	[OUT_REQUEST_TIMEOUT] = REQUEST_REQUEST_TIMEOUT,
+	[OUT_SHUTTING_DOWN] = REQUEST_SHUTTING_DOWN,
+};
+/* The classes of answers have the same numbers. */
+_Static_assert(REQUEST_1XX == TALLY_1XX - 1 && REQUEST_5XX == TALLY_5XX - 1, "classes");
+
+static void
+count_usage(struct xfer *x, enum outcome out)
+{
+	unsigned end = ended_as[out];
+
+	if (end == REQUEST_ENDS_N) /* a status of 6xx and above is as odd as none */
+		end = MIN(MAX(x->answered_as, TALLY_1XX), TALLY_5XX) - 1u;
+	shard_counts(x->shard)->ends[end]++;
+}
+
 static void
 note_end(struct xfer *x, enum outcome out, int64_t duration_ns)
 {
@@ -227,6 +274,7 @@ count_end(struct xfer *x, enum outcome out)
 		return;
 	metric_hist_add(&x->shard->duration, now - x->start_ns);
 	note_end(x, out, now - x->start_ns);
+	count_usage(x, out);
 	if (x->is_counted) {
 		shard_in_flight(x->shard, now, -1);
 		if (out == OUT_OK) {

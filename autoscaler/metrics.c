@@ -63,6 +63,7 @@ put_journal(struct strbuf *b, const struct ledger *l)
 	ledger_counts(l, &c);
 	put_one(b, M_USAGE_RECORDS, (double)c.written);
 	put_one(b, M_USAGE_LOST, (double)c.lost);
+	put_one(b, M_USAGE_BROKEN, (double)c.broken);
 	put_one(b, M_USAGE_ROWS, (double)c.rows);
 	put_one(b, M_USAGE_DROPPED, (double)c.dropped);
 }
@@ -227,6 +228,10 @@ used_of(const struct amounts *a, enum metric_id id)
 		return a->parked_s;
 	case M_WAKES:
 		return a->wakes;
+	case M_COLD_STARTS:
+		return a->cold_starts;
+	case M_COLD_WAIT:
+		return a->cold_wait_s;
 	case M_CPU_SECONDS:
 		return a->cpu_s;
 	case M_MEMORY_SECONDS:
@@ -252,6 +257,27 @@ put_used(struct strbuf *b, const struct facts *f, enum metric_id id)
 
 		if (a != NULL && (a->measured_s > 0 || !is_measured))
 			metric_sample(b, &defs[id], labels, used_of(a, id));
+	}
+}
+
+/* How the requests of the revision have ended: the ends that there were. */
+static void
+put_ends(struct strbuf *b, const struct facts *f)
+{
+	struct scaled_revision *rev;
+	size_t at = 0, i;
+
+	metric_head(b, &defs[M_ENDS]);
+	while ((rev = reconcile_next(f->reconcile, &at)) != NULL) {
+		const struct amounts *a = ledger_total(f->ledger, scaled_name(rev));
+
+		for (i = 0; a != NULL && i < REQUEST_ENDS_N; i++) {
+			const char *labels[] = {scaled_name(rev),
+						request_end_name((enum request_end)i)};
+
+			if (a->ends[i] > 0)
+				metric_sample(b, &defs[M_ENDS], labels, a->ends[i]);
+		}
 	}
 }
 
@@ -349,6 +375,7 @@ metrics_write(struct strbuf *b, const struct facts *f)
 	put_revisions(b, f->reconcile);
 	for (id = M_INSTANCE_SECONDS; id <= M_MEMORY_SECONDS; id++)
 		put_used(b, f, (enum metric_id)id);
+	put_ends(b, f);
 	put_drains(b, f->reconcile);
 	put_ended(b, f->reconcile);
 	put_cold_starts(b, f->reconcile);

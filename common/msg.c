@@ -5,6 +5,7 @@
 #include "common/jput.h"
 #include "common/msg_impl.h"
 #include "common/msg_limits.h"
+#include "common/request_counts.h"
 #include "common/strbuf.h"
 #include "common/tally.h"
 
@@ -244,6 +245,32 @@ put_tally(struct jput *j, const struct tally *t)
 }
 
 static void
+put_count(struct jput *j, const char *name, uint64_t n)
+{
+	if (n > 0)
+		jput_u64(j, name, n);
+}
+
+static void
+put_counts(struct jput *j, const struct request_counts *c)
+{
+	size_t i;
+
+	jput_object(j, "counts");
+	put_count(j, "requests", c->requests);
+	for (i = 0; i < REQUEST_ENDS_N; i++)
+		put_count(j, request_end_name((enum request_end)i), c->ends[i]);
+	put_count(j, "bytes_in", c->bytes_in);
+	put_count(j, "bytes_out", c->bytes_out);
+	if (c->cold_starts > 0) {
+		jput_u64(j, "cold_starts", c->cold_starts);
+		jput_double(j, "cold_wait_s", c->cold_wait_s);
+		jput_double(j, "cold_wait_max_s", c->cold_wait_max_s);
+	}
+	jput_object_end(j);
+}
+
+static void
 put_stat(struct jput *j, const struct msg_stat *s)
 {
 	size_t i;
@@ -267,6 +294,8 @@ put_stat(struct jput *j, const struct msg_stat *s)
 		jput_u64(j, "missed_completed", s->missed_completed);
 	if (s->tally != NULL)
 		put_tally(j, s->tally);
+	if (s->counts != NULL)
+		put_counts(j, s->counts);
 	jput_array(j, "instances");
 	for (i = 0; i < s->n; i++)
 		put_stat_instance(j, &s->v[i]);
@@ -475,6 +504,7 @@ stats_fini(struct msg_stats *s)
 			free(s->v[i].v[k].id);
 		free(s->v[i].v);
 		free(s->v[i].tally);
+		free(s->v[i].counts);
 		free(s->v[i].name);
 	}
 	free(s->v);

@@ -9,6 +9,7 @@
 #include "common/settings.h"
 #include "common/shares.h"
 
+struct request_counts;
 struct strbuf;
 struct tally;
 
@@ -177,6 +178,8 @@ struct msg_stat {
 	/* before the period, while there was no link: in no other report */
 	uint64_t missed_requests, missed_completed;
 	struct tally *tally; /* since the activator has known the revision; NULL: not reported */
+	/* since the last report, those without a link included; NULL: nothing */
+	struct request_counts *counts;
 	struct msg_stat_instance *v;
 	size_t n;
 };

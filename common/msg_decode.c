@@ -5,6 +5,7 @@
 #include "common/msg.h"
 #include "common/msg_impl.h"
 #include "common/msg_limits.h"
+#include "common/request_counts.h"
 #include "common/tally.h"
 
 #define PERIOD_MS_MAX 3600000 /* of a report */
@@ -368,6 +369,32 @@ get_tally(const struct jget *at, struct msg_stat *s, struct err *e)
 }
 
 static int
+get_counts(const struct jget *at, struct msg_stat *s, struct err *e)
+{
+	struct request_counts *c;
+	struct jget counts;
+	size_t i;
+
+	if (jget_object(at, "counts", JGET_MAY, &counts, e) < 0)
+		return -1;
+	if (counts.json == NULL)
+		return 0;
+	s->counts = c = xcalloc(1, sizeof *c);
+	for (i = 0; i < REQUEST_ENDS_N; i++)
+		if (jget_u64(&counts, request_end_name((enum request_end)i), JGET_MAY, &c->ends[i],
+			     e) < 0)
+			return -1;
+	if (jget_u64(&counts, "requests", JGET_MAY, &c->requests, e) < 0 ||
+	    jget_u64(&counts, "bytes_in", JGET_MAY, &c->bytes_in, e) < 0 ||
+	    jget_u64(&counts, "bytes_out", JGET_MAY, &c->bytes_out, e) < 0 ||
+	    jget_u64(&counts, "cold_starts", JGET_MAY, &c->cold_starts, e) < 0 ||
+	    jget_double(&counts, "cold_wait_s", JGET_MAY, 0, STAT_MAX, &c->cold_wait_s, e) < 0)
+		return -1;
+	return jget_double(&counts, "cold_wait_max_s", JGET_MAY, 0, STAT_MAX, &c->cold_wait_max_s,
+			   e);
+}
+
+static int
 get_stat(const struct jget *at, void *to, struct err *e)
 {
 	struct msg_stat *s = to;
@@ -383,7 +410,7 @@ get_stat(const struct jget *at, void *to, struct err *e)
 	    jget_double(at, "latency_ms", JGET_MAY, 0, STAT_MAX, &s->latency_ms, e) < 0 ||
 	    jget_u64(at, "missed_requests", JGET_MAY, &s->missed_requests, e) < 0 ||
 	    jget_u64(at, "missed_completed", JGET_MAY, &s->missed_completed, e) < 0 ||
-	    get_tally(at, s, e) < 0)
+	    get_tally(at, s, e) < 0 || get_counts(at, s, e) < 0)
 		return -1;
 	return GET_OBJECTS(at, "instances", JGET_MAY, s->v, s->n, get_stat_instance, e);
 }

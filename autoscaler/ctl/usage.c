@@ -1,5 +1,5 @@
-/* usage - what services have used, as a table: in hours of instances, and beside that what one
- * instance that always runs would have been. */
+/* usage - what services have used, as a table: in hours of instances, and beside that what
+ * instances that always run would have been, and how long requests have waited in exchange. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,11 +9,18 @@
 #include "autoscaler/ctl/reading.h"
 #include "autoscaler/ctl/session.h"
 #include "common/clk.h"
+#include "common/request_counts.h"
 #include "common/strbuf.h"
 
 #define ANSWER_TIMEOUT (120 * CLK_S)
 #define HOUR_S 3600.0
 #define MIB 1048576.0
+
+/* Numbers of all rows together. */
+struct usage_sum {
+	double ran_s, always_one_s, always_peak_s, cold_starts, cold_wait_s, cold_wait_max_s;
+	double cost, always_one_cost, always_peak_cost;
+};
 
 struct usage {
 	const struct ctl_options *o;
@@ -22,6 +29,8 @@ struct usage {
 	bool has_price;
 	bool is_by_time;
 	struct out_table *table;
+	struct usage_sum sum;
+	size_t rows;	    /* in the table */
 	struct strbuf json; /* the rows, with commas between them */
 	char *span;	    /* its members, in JSON */
 };
@@ -52,14 +61,10 @@ number(const struct jget *row, const char *key)
 }
 
 static void
-put_wide(struct out_table *t, const struct jget *row)
+put_memory(struct out_table *t, const struct jget *row)
 {
 	double measured = number(row, "measured_s");
 
-	out_cell(t, OUT_PLAIN, "%.0f", number(row, "starts"));
-	out_cell(t, OUT_PLAIN, "%.0f", number(row, "peak"));
-	put_hours(t, OUT_PLAIN, number(row, "always_peak_s"));
-	put_hours(t, OUT_PLAIN, number(row, "in_flight_s"));
 	if (measured > 0)
 		out_cell(t, OUT_PLAIN, "%.1fMiB", number(row, "memory_byte_s") / measured / MIB);
 	else
@@ -67,10 +72,37 @@ put_wide(struct out_table *t, const struct jget *row)
 }
 
 static void
+put_wide(struct out_table *t, const struct jget *row)
+{
+	out_cell(t, OUT_PLAIN, "%.0f", number(row, "wakes"));
+	out_cell(t, OUT_PLAIN, "%.0f", number(row, "starts"));
+	out_cell(t, OUT_PLAIN, "%.0f", number(row, "peak"));
+	put_hours(t, OUT_PLAIN, number(row, "always_peak_s"));
+	put_hours(t, OUT_PLAIN, number(row, "in_flight_s"));
+	out_cell(t, OUT_PLAIN, "%.1fs", number(row, "parked_s"));
+	out_cell(t, OUT_PLAIN, "%.1fs", number(row, "cold_wait_max_s"));
+	out_cell(t, OUT_PLAIN, "%.1fMiB", number(row, "bytes_in") / MIB);
+	out_cell(t, OUT_PLAIN, "%.1fMiB", number(row, "bytes_out") / MIB);
+	put_memory(t, row);
+}
+
+/* Requests that instances have answered, but with 5xx, are none of these. */
+static double
+refused(const struct jget *row)
+{
+	double n = 0;
+	int i;
+
+	for (i = REQUEST_REFUSED; i < REQUEST_REFUSED_END; i++)
+		n += number(row, request_end_name((enum request_end)i));
+	return n;
+}
+
+static void
 put_row(struct usage *u, const struct jget *row, const char *name)
 {
 	char *begin = session_text(row, "begin");
-	double saved = number(row, "always_one_s") - number(row, "instance_s");
+	double n_refused = refused(row), saved_s = number(row, "saved_one_s");
 
 	if (u->is_by_time)
 		out_cell(u->table, OUT_PLAIN, "%s", begin == NULL ? "-" : begin);
@@ -78,11 +110,15 @@ put_row(struct usage *u, const struct jget *row, const char *name)
 		out_cell(u->table, OUT_PLAIN, "%s", name[0] == '\0' ? "-" : name);
 	put_hours(u->table, OUT_PLAIN, number(row, "instance_s"));
 	put_hours(u->table, OUT_PLAIN, number(row, "always_one_s"));
-	put_hours(u->table, saved < 0 ? OUT_YELLOW : OUT_GREEN, saved);
+	put_hours(u->table, saved_s > 0 ? OUT_GREEN : OUT_PLAIN, saved_s);
 	out_cell(u->table, OUT_PLAIN, "%.0f", number(row, "requests"));
-	out_cell(u->table, OUT_PLAIN, "%.0f", number(row, "wakes"));
-	out_cell(u->table, OUT_PLAIN, "%.1fs", number(row, "parked_s"));
-	out_cell(u->table, OUT_PLAIN, "%.1fs", number(row, "cpu_s"));
+	out_cell(u->table, n_refused > 0 ? OUT_YELLOW : OUT_PLAIN, "%.0f", n_refused);
+	out_cell(u->table, OUT_PLAIN, "%.0f", number(row, "cold_starts"));
+	out_cell(u->table, OUT_PLAIN, "%.1fs", number(row, "cold_wait_s"));
+	if (number(row, "measured_s") > 0)
+		out_cell(u->table, OUT_PLAIN, "%.1fs", number(row, "cpu_s"));
+	else
+		out_cell(u->table, OUT_PLAIN, "-");
 	if (u->o->format == CTL_WIDE)
 		put_wide(u->table, row);
 	if (u->has_price) {
@@ -92,15 +128,67 @@ put_row(struct usage *u, const struct jget *row, const char *name)
 	free(begin);
 }
 
+static void
+add_row(struct usage *u, const struct jget *row)
+{
+	struct usage_sum *sum = &u->sum;
+
+	u->rows++;
+	sum->ran_s += number(row, "instance_s");
+	sum->always_one_s += number(row, "always_one_s");
+	sum->always_peak_s += number(row, "always_peak_s");
+	sum->cold_starts += number(row, "cold_starts");
+	sum->cold_wait_s += number(row, "cold_wait_s");
+	sum->cold_wait_max_s = MAX(sum->cold_wait_max_s, number(row, "cold_wait_max_s"));
+	sum->cost += number(row, "cost");
+	sum->always_one_cost += number(row, "always_one_cost");
+	sum->always_peak_cost += number(row, "always_peak_cost");
+}
+
+/* --- the sum --- */
+
+/* What always-on instances would have been, and the part of it that was saved. */
+static void
+write_always(const char *what, double always_s, double ran_s, const char *end)
+{
+	char hours[32];
+
+	out_printf("%s %s h", what, hours_text(always_s, hours));
+	if (always_s > 0)
+		out_printf(" (%.0f%% saved)", 100 * MAX(always_s - ran_s, 0) / always_s);
+	out_text(end);
+}
+
+static void
+write_sum(const struct usage *u)
+{
+	const struct usage_sum *s = &u->sum;
+	char hours[32];
+
+	out_printf("\nInstances have run for %s h.  ", hours_text(s->ran_s, hours));
+	write_always("One of each revision at all times:", s->always_one_s, s->ran_s, ", ");
+	write_always("as many as its most:", s->always_peak_s, s->ran_s, ".\n");
+	if (u->has_price)
+		out_printf("They have cost %.2f; always one: %.2f, always the most: %.2f.\n",
+			   s->cost, s->always_one_cost, s->always_peak_cost);
+	if (s->cold_starts > 0)
+		out_printf("In exchange %.0f requests have waited for a start: %.1f s each, "
+			   "%.1f s at most.\n",
+			   s->cold_starts, s->cold_wait_s / s->cold_starts, s->cold_wait_max_s);
+	else
+		out_text("No request has waited for a start.\n");
+}
+
 /* --- lines --- */
 
 static void
 begin_table(struct usage *u)
 {
-	static const char *const amounts[] = {">INSTANCE-H", ">ALWAYS ONE", ">SAVED", ">REQUESTS",
-					      ">WAKES",	     ">WAITED",	    ">CPU"};
-	static const char *const wide[] = {">STARTS", ">PEAK", ">ALWAYS PEAK", ">IN FLIGHT-H",
-					   ">MEMORY"};
+	static const char *const amounts[] = {">INSTANCE-H", ">ALWAYS ONE",  ">SAVED",	">REQUESTS",
+					      ">REFUSED",    ">COLD STARTS", ">WAITED", ">CPU"};
+	static const char *const wide[] = {">WAKES",	   ">STARTS", ">PEAK",	  ">ALWAYS PEAK",
+					   ">IN FLIGHT-H", ">PARKED", ">LONGEST", ">IN",
+					   ">OUT",	   ">MEMORY"};
 	static const char *columns[2 + ARRAY_LEN(amounts) + ARRAY_LEN(wide) + 2];
 	static char title[32];
 	size_t n = 0, i;
@@ -162,9 +250,10 @@ on_line(const struct session_line *line, void *arg)
 	name = session_text(line->root, u->of);
 	if (!is_asked_for(u, name == NULL ? "" : name))
 		;
-	else if (u->table != NULL)
+	else if (u->table != NULL) {
 		put_row(u, line->root, name == NULL ? "" : name);
-	else if (u->o->format == CTL_NAME)
+		add_row(u, line->root);
+	} else if (u->o->format == CTL_NAME)
 		out_printf("%s\n", name == NULL ? "" : name);
 	else
 		strbuf_addf(&u->json, "%s%s", u->json.len > 0 ? "," : "", line->text);
@@ -203,10 +292,18 @@ read_by(struct usage *u, const char *by)
 }
 
 static void
+end_table(struct usage *u)
+{
+	out_table_end(&u->table, 0, 0);
+	if (u->rows > 0)
+		write_sum(u);
+}
+
+static void
 end_usage(struct usage *u, bool is_ok)
 {
 	if (u->table != NULL && is_ok)
-		out_table_end(&u->table, 0, 0);
+		end_table(u);
 	else if (u->table != NULL)
 		out_table_drop(&u->table);
 	else if (is_ok && u->o->format == CTL_JSON)

@@ -5,13 +5,17 @@
 
 #include "common/hmap.h"
 
+/* Most amounts of most hours are 0: a row holds the others alone. */
 struct hours_row {
 	int64_t hour;
-	struct amounts amounts;
+	uint64_t has; /* 1 << i: amount i is in v … */
+	double *v;    /* … in this order; NULL: none */
 };
 
-/* A series may have room for a quarter more rows than there are: see insert() and drop_first(). */
-_Static_assert(sizeof(struct hours_row) * 5 / 4 <= HOURS_ROW_BYTES, "HOURS_ROW_BYTES");
+/* A series may have room for a quarter more rows than there are: see insert() and drop_first().
+ * Of v, malloc(3) takes 32 bytes at least, and up to 16 more than it gives. */
+_Static_assert(sizeof(struct hours_row) * 5 / 4 + 32 <= HOURS_ROW_BYTES(1), "HOURS_ROW_BYTES");
+_Static_assert(AMOUNTS_N <= 64, "a bit for each amount");
 
 /* The rows of one account, in the order of their hours. */
 struct hours_series {
@@ -40,7 +44,11 @@ hours_new(uint64_t bytes_max)
 static void
 series_free(struct hours_series *s)
 {
+	size_t i;
+
 	account_fini(&s->account);
+	for (i = 0; i < s->n; i++)
+		free(s->v[i].v);
 	free(s->v);
 	free(s);
 }
@@ -59,6 +67,44 @@ hours_free(struct hours **hp)
 		series_free(value);
 	hmap_fini(&h->all);
 	free(h);
+}
+
+/* --- rows --- */
+
+static void
+unpack(const struct hours_row *row, struct amounts *a)
+{
+	const double *from = row->v;
+	uint64_t has;
+
+	*a = (struct amounts){.peak = 0};
+	for (has = row->has; has != 0; has &= has - 1)
+		*amounts_at(a, (size_t)__builtin_ctzll(has)) = *from++;
+}
+
+static void
+pack(struct hours_row *row, const struct amounts *a)
+{
+	size_t i, n = 0;
+
+	row->has = 0;
+	for (i = 0; i < AMOUNTS_N; i++)
+		row->has |= (uint64_t)(amounts_get(a, i) != 0) << i;
+	if (row->has == 0) {
+		free(row->v);
+		row->v = NULL;
+		return;
+	}
+	row->v = xrealloc(row->v, (size_t)__builtin_popcountll(row->has) * sizeof *row->v);
+	for (i = 0; i < AMOUNTS_N; i++)
+		if (row->has & (uint64_t)1 << i)
+			row->v[n++] = amounts_get(a, i);
+}
+
+static uint64_t
+row_bytes(const struct hours_row *row)
+{
+	return HOURS_ROW_BYTES(__builtin_popcountll(row->has));
 }
 
 /* --- adding --- */
@@ -109,6 +155,7 @@ oldest_hour(const struct hours *h)
 static void
 drop_first(struct hours_series *s)
 {
+	free(s->v[0].v);
 	s->n--;
 	memmove(s->v, s->v + 1, s->n * sizeof *s->v);
 	if (s->n > 0 && s->cap > s->n + s->n / 4 + 1) {
@@ -132,7 +179,7 @@ drop_oldest(struct hours *h)
 		if (s->v[0].hour != oldest)
 			continue;
 		h->rows--;
-		h->bytes -= HOURS_ROW_BYTES;
+		h->bytes -= row_bytes(&s->v[0]);
 		h->dropped++;
 		drop_first(s);
 		if (s->n > 0)
@@ -164,6 +211,7 @@ hours_add(struct hours *h, int64_t hour, const struct account *account, const st
 {
 	struct hours_series *s = series_of(h, account);
 	struct hours_row *row;
+	struct amounts sum;
 	size_t at;
 
 	at = rows_before(s, hour);
@@ -171,9 +219,13 @@ hours_add(struct hours *h, int64_t hour, const struct account *account, const st
 	if (row == NULL) {
 		row = insert(s, at, hour);
 		h->rows++;
-		h->bytes += HOURS_ROW_BYTES;
+		h->bytes += row_bytes(row);
 	}
-	amounts_add(&row->amounts, a);
+	unpack(row, &sum);
+	amounts_add(&sum, a);
+	h->bytes -= row_bytes(row);
+	pack(row, &sum);
+	h->bytes += row_bytes(row);
 	while (h->bytes > h->bytes_max && h->rows > 0)
 		drop_oldest(h);
 }
@@ -203,8 +255,12 @@ hours_each(const struct hours *h, int64_t from, int64_t upto, hours_fn *fn, void
 	while (hmap_next(&h->all, &at, NULL, &value)) {
 		const struct hours_series *s = value;
 
-		for (i = rows_before(s, from); i < s->n && s->v[i].hour < upto; i++)
-			fn(s->v[i].hour, &s->account, &s->v[i].amounts, arg);
+		for (i = rows_before(s, from); i < s->n && s->v[i].hour < upto; i++) {
+			struct amounts a;
+
+			unpack(&s->v[i], &a);
+			fn(s->v[i].hour, &s->account, &a, arg);
+		}
 	}
 }
 

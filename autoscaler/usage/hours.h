@@ -7,8 +7,9 @@
 #include "autoscaler/usage/account.h"
 #include "autoscaler/usage/amounts.h"
 
-/* The most memory that one hour of one account takes, and an account besides its hours. */
-#define HOURS_ROW_BYTES 140
+/* The memory that one hour of one account takes at most with n amounts that are not 0, and an
+ * account besides its hours. */
+#define HOURS_ROW_BYTES(n) (56 + 8 * (uint64_t)(n))
 #define HOURS_ACCOUNT_BYTES 800
 
 struct hours; /* opaque */

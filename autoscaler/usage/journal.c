@@ -321,8 +321,9 @@ rewrite(const struct journal *j, const struct day_file *f, const struct day_reco
 
 /* --- loading --- */
 
-/* into: NULL: only rewrite it.  below: as rewrite(); 0: do not. */
-static void
+/* into: NULL: only rewrite it.  below: as rewrite(); 0: do not.  Returns how many records are
+ * broken. */
+static size_t
 load_day(const struct journal *j, const struct day_file *f, struct hours *into, uint64_t below)
 {
 	char *path = path_of(j, f->day, "");
@@ -334,7 +335,7 @@ load_day(const struct journal *j, const struct day_file *f, struct hours *into, 
 	if (read_day(path, &d, &e) < 0) {
 		log_warn(NULL, "cannot read the usage journal", "err=%s", e.text);
 		free(path);
-		return;
+		return 1;
 	}
 	if (d.broken > 0)
 		log_warn(NULL, "skipped broken records of the usage journal",
@@ -349,6 +350,7 @@ load_day(const struct journal *j, const struct day_file *f, struct hours *into, 
 		rewrite(j, f, &d, below);
 	records_fini(&d);
 	free(path);
+	return d.broken;
 }
 
 /* A file is rewritten if most of its records are outdated. */
@@ -358,15 +360,16 @@ half_of(const struct day_file *f)
 	return f->bytes >= COMPACT_MIN ? f->bytes / 2 : 0;
 }
 
-void
+size_t
 journal_load(struct journal *j, struct hours *into)
 {
-	size_t n, i;
+	size_t n, i, broken = 0;
 	struct day_file *files = list_files(j, &n);
 
 	for (i = 0; i < n; i++)
-		load_day(j, &files[i], into, half_of(&files[i]));
+		broken += load_day(j, &files[i], into, half_of(&files[i]));
 	free(files);
+	return broken;
 }
 
 /* --- bounds --- */

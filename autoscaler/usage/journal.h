@@ -26,9 +26,9 @@ struct journal_conf {
 NODISCARD struct journal *journal_new(const struct journal_conf *);
 void journal_free(struct journal **);
 
-/* Read all files into hours; what cannot be read is logged.  To be called before the first
- * journal_append(). */
-void journal_load(struct journal *, struct hours *);
+/* Read all files into hours; what cannot be read is logged.  Returns how many records are broken; a
+ * file that cannot be read counts as one.  To be called before the first journal_append(). */
+size_t journal_load(struct journal *, struct hours *);
 
 /* Append n bytes, which are whole records of that day (since the epoch), and sync them.  0, or -1
  * with err: then none of them is in the file. */

@@ -353,8 +353,12 @@ static struct ask *
 add_ask(struct ledger *l, const struct table_query *q, enum query_format format)
 {
 	struct ask *ask = xcalloc(1, sizeof *ask);
+	struct ledger_counts counts;
 
+	ledger_counts(l, &counts);
 	ask->query = *q;
+	ask->query.broken = counts.broken;
+	ask->query.dropped = counts.dropped;
 	ask->format = format;
 	list_push(&l->asks, &ask->node);
 	return ask;
@@ -429,4 +433,5 @@ ledger_counts(const struct ledger *l, struct ledger_counts *c)
 		return;
 	c->written = writer_written(l->writer);
 	c->lost = writer_lost(l->writer);
+	c->broken = writer_broken(l->writer);
 }

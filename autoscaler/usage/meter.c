@@ -406,17 +406,35 @@ meter_view(struct meter *m, const struct driver_view *view)
 /* --- requests --- */
 
 static void
+add_counts(struct amounts *a, const struct request_counts *c)
+{
+	size_t i;
+
+	a->requests += (double)c->requests;
+	for (i = 0; i < REQUEST_ENDS_N; i++)
+		a->ends[i] += (double)c->ends[i];
+	a->bytes_in += (double)c->bytes_in;
+	a->bytes_out += (double)c->bytes_out;
+	a->cold_starts += (double)c->cold_starts;
+	a->cold_wait_s += c->cold_wait_s;
+	a->cold_wait_max_s = MAX(a->cold_wait_max_s, c->cold_wait_max_s);
+}
+
+static void
 add_stat(struct gauge *g, const struct msg_stat *s, int64_t period_ms)
 {
 	double period_s = (double)period_ms / 1000;
 	struct amounts *a = &g->amounts;
 
-	a->requests += (double)s->requests + (double)s->missed_requests;
+	if (s->counts != NULL)
+		add_counts(a, s->counts);
+	else /* nothing, or an older activator */
+		a->requests += (double)s->requests + (double)s->missed_requests;
 	a->completed += (double)s->completed + (double)s->missed_completed;
 	a->parked_s += s->waiting * period_s;
 	a->in_flight_s += MAX(s->concurrency - s->waiting, 0) * period_s;
 	g->is_changed |= s->requests > 0 || s->completed > 0 || s->concurrency > 0 ||
-			 s->missed_requests > 0 || s->missed_completed > 0;
+			 s->missed_requests > 0 || s->missed_completed > 0 || s->counts != NULL;
 }
 
 void

@@ -13,15 +13,17 @@
 
 #define HOUR_S 3600
 #define SECONDS_MAX INT64_C(253402300799) /* the end of the year 9999 */
-#define DERIVED 4
+#define DERIVED 8
+#define DERIVED_PRICED 5 /* of these, the last ones */
 #define LINE_TYPE "type" /* the member that tells one line of table_write_lines() from another */
 
 /* The words of enum table_of. */
 static const char *const ofs[] = {"total", "service", "revision", "owner", "cost_center"};
 
-/* What is computed for each row besides its amounts; the last three only with a price. */
-static const char *const derived_names[DERIVED] = {"always_peak_s", "cost", "always_one_cost",
-						   "always_peak_cost"};
+/* What is computed for each row besides its amounts; the last ones only with a price. */
+static const char *const derived_names[DERIVED] = {
+	"always_peak_s",   "saved_one_s",      "saved_peak_s",	 "cost",
+	"always_one_cost", "always_peak_cost", "saved_one_cost", "saved_peak_cost"};
 
 /* A row of the answer. */
 struct cell {
@@ -425,16 +427,23 @@ format_time(int64_t seconds, char text[32])
 static size_t
 derived_n(const struct table *t)
 {
-	return t->query.price > 0 ? DERIVED : 1;
+	return t->query.price > 0 ? DERIVED : DERIVED - DERIVED_PRICED;
 }
 
 static double
 derived_at(const struct table *t, const struct cell *c, size_t i)
 {
-	double price_s = t->query.price / HOUR_S;
-	const double values[DERIVED] = {c->always_peak_s, c->amounts.instance_s * price_s,
+	double price_s = t->query.price / HOUR_S, ran_s = c->amounts.instance_s;
+	double saved_one_s = MAX(c->amounts.always_one_s - ran_s, 0);
+	double saved_peak_s = MAX(c->always_peak_s - ran_s, 0);
+	const double values[DERIVED] = {c->always_peak_s,
+					saved_one_s,
+					saved_peak_s,
+					ran_s * price_s,
 					c->amounts.always_one_s * price_s,
-					c->always_peak_s * price_s};
+					c->always_peak_s * price_s,
+					saved_one_s * price_s,
+					saved_peak_s * price_s};
 
 	return values[i];
 }
@@ -460,6 +469,13 @@ put_csv_text(struct strbuf *out, const char *text)
 	for (; *text != '\0'; text++)
 		strbuf_addf(out, "%s%c", *text == '"' ? "\"" : "", *text);
 	strbuf_adds(out, "\"");
+}
+
+/* Is amount i known?  The driver may know nothing of CPU and memory. */
+static bool
+is_known(const struct cell *c, size_t i)
+{
+	return c->amounts.measured_s > 0 || !amounts_is_measured(i);
 }
 
 static void
@@ -497,7 +513,10 @@ put_csv_cell(const struct table *t, const struct cell *c, struct strbuf *out)
 		put_csv_text(out, c->name);
 	}
 	for (i = 0; i < AMOUNTS_N; i++)
-		put_csv_number(out, amounts_get(&c->amounts, i));
+		if (is_known(c, i))
+			put_csv_number(out, amounts_get(&c->amounts, i));
+		else
+			strbuf_adds(out, ",");
 	for (i = 0; i < derived_n(t); i++)
 		put_csv_number(out, derived_at(t, c, i));
 	strbuf_adds(out, "\r\n");
@@ -527,7 +546,8 @@ put_json_cell(const struct table *t, const struct cell *c, const char *type, str
 	if (t->query.of != TABLE_TOTAL)
 		jput_string(j, name_title(t), c->name);
 	for (i = 0; i < AMOUNTS_N; i++)
-		jput_double(j, amounts_name(i), amounts_round(amounts_get(&c->amounts, i)));
+		if (is_known(c, i) && (amounts_get(&c->amounts, i) != 0 || !amounts_is_end(i)))
+			jput_double(j, amounts_name(i), amounts_round(amounts_get(&c->amounts, i)));
 	for (i = 0; i < derived_n(t); i++)
 		jput_double(j, derived_names[i], amounts_round(derived_at(t, c, i)));
 	jput_object_end(j);
@@ -544,6 +564,10 @@ put_json_span(const struct table *t, struct jput *j)
 	jput_string(j, "to", upto);
 	if (t->query.price > 0)
 		jput_double(j, "instance_hour_price", t->query.price);
+	if (t->query.broken > 0)
+		jput_u64(j, "broken_records", t->query.broken);
+	if (t->query.dropped > 0)
+		jput_u64(j, "dropped_rows", t->query.dropped);
 }
 
 void

@@ -20,6 +20,9 @@ struct table_query {
 	enum table_span span;
 	enum table_of of;
 	double price; /* of an instance-hour; 0: unknown */
+	/* What the answer lacks: records of the journal that cannot be read, and hours that went
+	 * from memory. */
+	uint64_t broken, dropped;
 };
 
 /* Read the parameters of a request; each may be NULL.

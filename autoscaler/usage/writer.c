@@ -48,7 +48,7 @@ struct writer {
 	bool is_abandoned;    /* the loop ends before the thread: post nothing to it */
 
 	/* atomics */
-	_Atomic uint64_t written, lost;
+	_Atomic uint64_t written, lost, broken;
 };
 
 /* --- outages --- */
@@ -193,7 +193,7 @@ run(void *arg)
 	struct writer *w = arg;
 	uint64_t lost;
 
-	journal_load(w->journal, w->hours);
+	atomic_store(&w->broken, journal_load(w->journal, w->hours));
 	pthread_mutex_lock(&w->lock);
 	if (!w->is_abandoned)
 		loop_post(w->loop, &w->mail);
@@ -346,6 +346,12 @@ uint64_t
 writer_written(const struct writer *w)
 {
 	return atomic_load(&w->written);
+}
+
+uint64_t
+writer_broken(const struct writer *w)
+{
+	return atomic_load(&w->broken);
 }
 
 uint64_t

@@ -33,8 +33,9 @@ void writer_put(struct writer *, uint64_t part, int64_t hour, const struct accou
 		const struct amounts *);
 void writer_flush(struct writer *);
 
-/* Records that were written, and that were lost. */
+/* Records that were written, that were lost, and that were broken when the journal was read. */
 uint64_t writer_written(const struct writer *);
 uint64_t writer_lost(const struct writer *);
+uint64_t writer_broken(const struct writer *);
 
 #endif

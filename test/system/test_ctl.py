@@ -585,6 +585,9 @@ def test_usage(tmp_path):
                     "2020-01-01").out.splitlines()
         assert table[0].split()[:3] == ["BEGIN", "REVISION", "INSTANCE-H"] and "COST" in table[0]
         assert table[1].split()[1] == "shop/v1"
+        text = ctl(s, "usage", "--from", "2020-01-01").out
+        assert "REFUSED" in text and "They have cost" in text
+        assert "\nInstances have run for " in text and "% saved)" in text
         assert ctl(s, "usage", "-o", "name", "--from", "2020-01-01").out == "broken\nshop\n"
         for arguments, text in ((["--by", "week"], "by: expected hour, day or month"),
                                 (["--since", "1h", "--from", "2026-11-01"], "either --since or"),

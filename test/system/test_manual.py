@@ -39,7 +39,13 @@ def members(*sources):
     """The members of JSON objects that these files write."""
     text = "".join(read(source) for source in sources)
     return set(re.findall(r'(?:jput|put)_\w+\(\s*&?j, "(\w+)"', text)) | set(
-        re.findall(r'\bX\("(\w+)", ', text))
+        re.findall(r'\bX\("(\w+)", ', text)) | set(
+            re.findall(r"\b(?:SUM|MOST)\((\w+)\)$", text, re.M))
+
+
+def ends():
+    """How requests end, as `stats` and /usage have it."""
+    return set(re.findall(r'\bX\([A-Z0-9_]+, "(\w+)"\)', read("common/request_counts.h")))
 
 
 @pytest.mark.parametrize("name", ["activator", "autoscaler"])
@@ -74,7 +80,8 @@ def test_every_admin_path_has_its_line(name):
     ("autoscaler", ["autoscaler/status.c", "autoscaler/explain.c", "autoscaler/brain/why.c",
                     "autoscaler/usage/table.c", "autoscaler/usage/amounts.c", "common/reload.c"],
      {"shares", "slow_brain", "keep_warm", "schedule", "service", "owner", "cost_center", "always_peak_s",
-      "cost", "always_one_cost", "always_peak_cost"})])
+      "saved_one_s", "saved_peak_s", "cost", "always_one_cost", "always_peak_cost", "saved_one_cost",
+      "saved_peak_cost"} | ends())])
 def test_members_of_the_admin_paths(name, sources, advisers):
     named = words(section(page(name + ".8.in"), "ADMIN ENDPOINT"), "Va")
     assert named == members(*sources) | advisers
@@ -85,7 +92,7 @@ def test_messages_of_the_protocol():
     types = set(re.findall(r"^\s+X\([A-Z_]+, (\w+)\)", read("common/msg.h"), re.M))
     assert len(types) >= 13
     assert set(re.findall(r"^\.It Ic (\w+)$", text, re.M)) == types
-    assert words(text, "Va") - {"type"} == members("common/msg.c") - {"type"}
+    assert words(text, "Va") - {"type"} == (members("common/msg.c") | ends()) - {"type"}
 
 
 @pytest.mark.parametrize("name", PAGES)

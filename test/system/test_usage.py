@@ -96,7 +96,9 @@ def test_the_books_of_instances_and_activator_agree(tmp_path):
         assert found["instance_s"] > sum(ends) - sum(begins) - SLACK_S * len(begins)
         assert found["instance_s"] < found["peak"] * found["observed_s"]
         assert (found["starts"], found["wakes"], found["peak"]) == (4, 2, 3)
-        assert found["completed"] == 4
+        assert found["completed"] == found["answered_2xx"] == 4
+        assert 1 <= found["cold_starts"] <= 4
+        assert 0 < found["cold_wait_max_s"] <= found["cold_wait_s"] <= 4 * found["cold_wait_max_s"]
         assert found["always_one_s"] <= found["observed_s"] + found["instance_s"]
         assert found["always_peak_s"] == pytest.approx(3 * found["observed_s"], abs=1e-3)
         waited_s = s.metric('activator_parked_duration_seconds_sum{revision="a/v1"}')
@@ -115,6 +117,7 @@ def test_what_a_killed_autoscaler_wrote_is_there_afterwards(tmp_path):
         s.start_autoscaler()
         wait_until(lambda: requests_of(s) == 5, what="the journal to be read")
         assert "skipped broken records of the usage journal" in s.autoscaler.text()
+        assert json.loads(usage(s, "?format=json")[1])["broken_records"] == 1
         assert s.get("a")[0] == 200
         wait_until(lambda: requests_of(s) == 6, what="the report")
         s.autoscaler.stop()
@@ -141,6 +144,44 @@ def test_requests_without_an_autoscaler_are_in_the_books(tmp_path):
         wait_until(lambda: requests_of(s) == 8, what="the report of what was missed")
 
 
+def test_requests_by_how_they_end(tmp_path):
+    """Each request counts once, as its client has seen it end; also while there is no autoscaler."""
+    gate = Gate(tmp_path)
+    with running(tmp_path, SERVICES.replace("max_scale = 3", "max_scale = 1 min_scale = 1 max_parked = 1")) as s:
+        for status in (200, 204, 404, 500):
+            assert s.get("a", "/status/%d" % status)[0] == status
+        wait_until(lambda: requests_of(s) == 4, what="the report")
+        before = written(s)
+        wait_until(lambda: written(s) > before, what="the journal")
+        s.autoscaler.kill()
+        wait_until(lambda: s.metric("activator_link_up") == 0, what="the link to break")
+        assert s.get("a", "/status/503", method="POST", body=b"x" * 1000)[0] == 503
+        with s.connect() as first, s.connect() as second, s.connect() as third:
+            first.request("GET", "/" + gate.query(), "a")
+            wait_until(lambda: s.revision_status("a/v1")["in_flight"] == 1, what="the first")
+            second.request("GET", "/", "a")
+            wait_until(lambda: s.revision_status("a/v1")["queued"] == 1, what="the second")
+            third.request("GET", "/", "a")
+            assert third.response()[0] == 503
+            second.close()
+            wait_until(lambda: s.revision_status("a/v1")["queued"] == 0, what="the second to leave")
+            gate.open()
+            assert first.response()[0] == 200
+        s.start_autoscaler()
+        expected = {"answered_2xx": 3, "answered_4xx": 1, "answered_5xx": 2, "client_gone": 1,
+                    "refused_queue_full": 1}
+        wait_until(lambda: requests_of(s) == 8, what="the report")
+        found = row(s)
+        ends = {k: n for k, n in found.items() if k.startswith(("answered_", "refused_")) or
+                k == "client_gone"}
+        assert ends == expected
+        bytes_out = s.metric('activator_revision_response_bytes_total{revision="a/v1"}')
+        assert (found["bytes_in"], found["bytes_out"]) == (1000, bytes_out)
+        metrics = s.metrics(s.scaler_admin)
+        ended = 'autoscaler_requests_ended_total{revision="a/v1",end="refused_queue_full"}'
+        assert metrics[ended] == 1
+
+
 def test_forms_and_mistakes(tmp_path):
     with running(tmp_path, SERVICES, autoscaler="instance_hour_price = 3600") as s:
         assert s.get("b")[0] == 200
@@ -152,6 +193,10 @@ def test_forms_and_mistakes(tmp_path):
         assert float(lines[1]["requests"]) == 1
         assert float(lines[1]["cost"]) == pytest.approx(float(lines[1]["instance_s"]))
         assert float(lines[0]["instance_s"]) == 0 < float(lines[0]["always_one_cost"])
+        saved = float(lines[1]["always_one_s"]) - float(lines[1]["instance_s"])
+        assert float(lines[1]["saved_one_s"]) == pytest.approx(saved, abs=1e-3)
+        assert float(lines[1]["saved_one_cost"]) == pytest.approx(saved, abs=1e-3)
+        assert (lines[0]["cpu_s"], lines[1]["answered_2xx"]) == ("", "1")
         # Two days, or two months, where the test runs at midnight.
         assert {r["service"] for r in rows(s, "&by=service,day")} == {"a", "b"}
         assert [(r["owner"], r["requests"]) for r in rows(s, "&by=owner")] == [

@@ -383,6 +383,35 @@ idle_time_is_written_rarely(void **state)
 	}
 }
 
+/* What an activator counts itself holds all requests; older ones send no counts. */
+static void
+counts_of_an_activator(void **state)
+{
+	struct request_counts first = {.requests = 4,
+				       .bytes_in = 10,
+				       .bytes_out = 20,
+				       .cold_starts = 2,
+				       .cold_wait_s = 1.5,
+				       .cold_wait_max_s = 1};
+	struct msg_stat s = {.name = a_v1, .requests = 3, .missed_requests = 7, .counts = &first};
+	const struct msg_stats stats = {.period_ms = 1000, .v = &s, .n = 1};
+	struct amounts a;
+
+	(void)state;
+	first.ends[REQUEST_2XX] = 3;
+	first.ends[REQUEST_QUEUE_FULL] = 1;
+	meter_stats(m, ONE, &stats);
+	first.cold_wait_max_s = 0.5;
+	meter_stats(m, TWO, &stats);
+	a = total();
+	assert_true(a.requests == 8 && a.bytes_in == 20 && a.bytes_out == 40);
+	assert_true(a.cold_starts == 4 && a.cold_wait_s == 3 && a.cold_wait_max_s == 1);
+	assert_true(a.ends[REQUEST_2XX] == 6 && a.ends[REQUEST_QUEUE_FULL] == 2);
+	s.counts = NULL;
+	meter_stats(m, ONE, &stats);
+	assert_true(total().requests == 18);
+}
+
 /* Whatever the wall clock does, no time is counted twice or lost. */
 static void
 steps_of_the_clock(void **state)
@@ -425,6 +454,7 @@ main(void)
 		TEST(cpu_and_memory),
 		TEST(requests),
 		TEST(missed_requests),
+		TEST(counts_of_an_activator),
 		TEST(a_wake_counts_once),
 		TEST(a_wake_lasts_while_any_activator_waits),
 		TEST(a_wake_outlives_a_link),

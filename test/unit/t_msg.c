@@ -91,8 +91,14 @@ each_type_goes_there_and_back(void **state)
 		"\"concurrency\":3.25,\"waiting\":0.5,\"peak\":9,\"requests\":100,\"parked\":1,\"in_flight\":4,"
 		"\"completed\":99,\"latency_ms\":12.5,\"missed_requests\":7,\"missed_completed\":6,"
 		"\"ends\":[0,90,1,2,3,4,5,6],\"durations\":[7,100,0,5],"
+		"\"counts\":{\"requests\":100,\"answered_2xx\":90,\"refused_queue_full\":2,"
+		"\"bytes_in\":5,\"bytes_out\":18014398509481984,\"cold_starts\":3,"
+		"\"cold_wait_s\":1.5,\"cold_wait_max_s\":1.25},"
 		"\"instances\":[{\"id\":\"i1\",\"in_flight\":4,"
 		"\"busy_s\":2.5},{\"id\":\"i2\",\"in_flight\":0}]}]}",
+		"{\"type\":\"stats\",\"period_ms\":1000,\"revisions\":[{\"name\":\"a/b\","
+		"\"concurrency\":0,\"peak\":0,\"requests\":0,\"parked\":0,\"in_flight\":0,"
+		"\"counts\":{},\"instances\":[]}]}",
 		"{\"type\":\"stats\",\"period_ms\":0,\"partial\":true,\"revisions\":[]}",
 		"{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"answers\"}",
 		"{\"type\":\"instance\",\"id\":\"i1\",\"state\":\"refuses\"}",

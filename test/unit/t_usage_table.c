@@ -9,11 +9,18 @@
 #define NOON INT64_C(498876) /* 2026-11-29T12:00Z, in hours */
 #define HEAD                                                                                       \
 	"observed_s,instance_s,requests,completed,in_flight_s,parked_s,wakes,starts,cpu_s,"        \
-	"memory_byte_s,measured_s,always_one_s,peak,always_peak_s"
+	"memory_byte_s,measured_s,always_one_s,peak,bytes_in,bytes_out,cold_starts,cold_wait_s,"   \
+	"cold_wait_max_s" ENDS ",always_peak_s,saved_one_s,saved_peak_s"
+#define X(id, name) "," name
+#define ENDS REQUEST_ENDS(X)
+/* Of the columns from bytes_in to the last end. */
+#define ZEROS "0,0,0,0,0," REQUEST_ENDS(ZERO)
+#define ZERO(id, name) "0,"
 
 static char a_v1[] = "a/v1", a_v2[] = "a/v2", b_v1[] = "b/v1", odd[] = "a/v\"1";
 static char none[] = "", team[] = "team", other[] = "other", center[] = "4711";
 
+#define PUT_N 5 /* amounts that are not 0 */
 static void
 put_for(struct hours *h, int64_t hour, const struct account *account, double instance_s,
 	double peak)
@@ -94,24 +101,33 @@ by_what_is_asked_for(void **state)
 	(void)state;
 	expect(h, NULL, NULL, NULL,
 	       "begin,revision," HEAD "\r\n"
-	       "2026-11-29T00:00:00Z,a/v1,3600,50.25,1.5,0,0,0,0,0,0,0,0,3600,1,3600\r\n"
-	       "2026-11-29T00:00:00Z,a/v2,3600,10,1.5,0,0,0,0,0,0,0,0,3600,3,10800\r\n"
-	       "2026-11-29T00:00:00Z,b/v1,3600,60,1.5,0,0,0,0,0,0,0,0,3600,1,3600\r\n");
+	       "2026-11-29T00:00:00Z,a/v1,3600,50.25,1.5,0,0,0,0,0,,,0,3600,1," ZEROS
+	       "3600,3549.75,3549.75\r\n"
+	       "2026-11-29T00:00:00Z,a/v2,3600,10,1.5,0,0,0,0,0,,,0,3600,3," ZEROS
+	       "10800,3590,10790\r\n"
+	       "2026-11-29T00:00:00Z,b/v1,3600,60,1.5,0,0,0,0,0,,,0,3600,1," ZEROS
+	       "3600,3540,3540\r\n");
 	expect(h, "2026-11-29", "2026-12-01", "service",
 	       "begin,service," HEAD "\r\n"
-	       "2026-11-29T00:00:00Z,a,14400,1160.25,6,0,0,0,0,0,0,0,0,14400,4,54000\r\n"
-	       "2026-11-29T00:00:00Z,b,3600,60,1.5,0,0,0,0,0,0,0,0,3600,1,3600\r\n");
+	       "2026-11-29T00:00:00Z,a,14400,1160.25,6,0,0,0,0,0,,,0,14400,4," ZEROS
+	       "54000,13239.75,52839.75\r\n"
+	       "2026-11-29T00:00:00Z,b,3600,60,1.5,0,0,0,0,0,,,0,3600,1," ZEROS
+	       "3600,3540,3540\r\n");
 	expect(h, "0", "4000000000", "total,day",
 	       "begin," HEAD "\r\n"
-	       "2026-11-28T00:00:00Z,3600,5,1.5,0,0,0,0,0,0,0,0,3600,1,3600\r\n"
-	       "2026-11-29T00:00:00Z,14400,220.25,6,0,0,0,0,0,0,0,0,14400,3,28800\r\n"
-	       "2026-11-30T00:00:00Z,3600,1000,1.5,0,0,0,0,0,0,0,0,3600,4,14400\r\n");
+	       "2026-11-28T00:00:00Z,3600,5,1.5,0,0,0,0,0,,,0,3600,1," ZEROS "3600,3595,3595\r\n"
+	       "2026-11-29T00:00:00Z,14400,220.25,6,0,0,0,0,0,,,0,14400,3," ZEROS
+	       "28800,14179.75,28579.75\r\n"
+	       "2026-11-30T00:00:00Z,3600,1000,1.5,0,0,0,0,0,,,0,3600,4," ZEROS
+	       "14400,2600,13400\r\n");
 	expect(h, "2026-11-28T06:00Z", "2026-11-28T06:59:59Z", "revision,hour",
 	       "begin,revision," HEAD "\r\n"
-	       "2026-11-28T06:00:00Z,b/v1,3600,5,1.5,0,0,0,0,0,0,0,0,3600,1,3600\r\n");
+	       "2026-11-28T06:00:00Z,b/v1,3600,5,1.5,0,0,0,0,0,,,0,3600,1," ZEROS
+	       "3600,3595,3595\r\n");
 	expect(h, "2026-01-01", "2027-01-01", "month,total",
 	       "begin," HEAD "\r\n"
-	       "2026-11-01T00:00:00Z,21600,1225.25,9,0,0,0,0,0,0,0,0,21600,4,61200\r\n");
+	       "2026-11-01T00:00:00Z,21600,1225.25,9,0,0,0,0,0,,,0,21600,4," ZEROS
+	       "61200,20374.75,59974.75\r\n");
 	hours_free(&h);
 }
 
@@ -128,13 +144,17 @@ by_owner_and_cost_center(void **state)
 	put_for(h, NOON, &(struct account){b_v1, none, center}, 80, 8);
 	expect(h, NULL, NULL, "owner",
 	       "begin,owner," HEAD "\r\n"
-	       "2026-11-29T00:00:00Z,,3600,80,1.5,0,0,0,0,0,0,0,0,3600,8,28800\r\n"
-	       "2026-11-29T00:00:00Z,other,3600,40,1.5,0,0,0,0,0,0,0,0,3600,4,14400\r\n"
-	       "2026-11-29T00:00:00Z,team,7200,30,3,0,0,0,0,0,0,0,0,7200,2,10800\r\n");
+	       "2026-11-29T00:00:00Z,,3600,80,1.5,0,0,0,0,0,,,0,3600,8," ZEROS
+	       "28800,3520,28720\r\n"
+	       "2026-11-29T00:00:00Z,other,3600,40,1.5,0,0,0,0,0,,,0,3600,4," ZEROS
+	       "14400,3560,14360\r\n"
+	       "2026-11-29T00:00:00Z,team,7200,30,3,0,0,0,0,0,,,0,7200,2," ZEROS
+	       "10800,7170,10770\r\n");
 	expect(h, NULL, NULL, "cost_center,hour",
 	       "begin,cost_center," HEAD "\r\n"
-	       "2026-11-29T12:00:00Z,,7200,60,3,0,0,0,0,0,0,0,0,7200,4,21600\r\n"
-	       "2026-11-29T12:00:00Z,4711,7200,90,3,0,0,0,0,0,0,0,0,7200,8,32400\r\n");
+	       "2026-11-29T12:00:00Z,,7200,60,3,0,0,0,0,0,,,0,7200,4," ZEROS "21600,7140,21540\r\n"
+	       "2026-11-29T12:00:00Z,4711,7200,90,3,0,0,0,0,0,,,0,7200,8," ZEROS
+	       "32400,7110,32310\r\n");
 	hours_free(&h);
 }
 
@@ -179,14 +199,40 @@ json_with_costs(void **state)
 		     "\"instance_hour_price\":0.5,\"rows\":[{\"begin\":\"2026-11-29T00:00:00Z\","
 		     "\"revision\":\"a/v\\\"1\",\"observed_s\":3600,\"instance_s\":1800,"
 		     "\"requests\":1.5,\"completed\":0,\"in_flight_s\":0,\"parked_s\":0,"
-		     "\"wakes\":0,\"starts\":0,\"cpu_s\":0,\"memory_byte_s\":0,"
-		     "\"measured_s\":0,\"always_one_s\":3600,\"peak\":2,\"always_peak_s\":7200,"
-		     "\"cost\":0.25,\"always_one_cost\":0.5,\"always_peak_cost\":1}]}\n");
+		     "\"wakes\":0,\"starts\":0,"
+		     "\"measured_s\":0,\"always_one_s\":3600,\"peak\":2,\"bytes_in\":0,"
+		     "\"bytes_out\":0,\"cold_starts\":0,\"cold_wait_s\":0,"
+		     "\"cold_wait_max_s\":0,\"always_peak_s\":7200,\"saved_one_s\":1800,"
+		     "\"saved_peak_s\":5400,\"cost\":0.25,\"always_one_cost\":0.5,"
+		     "\"always_peak_cost\":1,\"saved_one_cost\":0.25,"
+		     "\"saved_peak_cost\":0.75}]}\n");
 	free(got);
 	got = answer(h, NULL, NULL, NULL, 2, false);
-	assert_non_null(strstr(got, ",always_peak_s,cost,always_one_cost,always_peak_cost\r\n"));
+	assert_non_null(strstr(got, ",always_peak_s,saved_one_s,saved_peak_s,cost,always_one_cost,"
+				    "always_peak_cost,saved_one_cost,saved_peak_cost\r\n"));
 	assert_non_null(strstr(got, ",\"a/v\"\"1\",3600,")); /* RFC 4180 */
-	assert_non_null(strstr(got, ",7200,1,2,4\r\n"));
+	assert_non_null(strstr(got, ",7200,1800,5400,1,2,4,1,3\r\n"));
+	free(got);
+	hours_free(&h);
+}
+
+/* CPU and memory are there where the driver measured them; ends where there were any. */
+static void
+what_the_driver_does_not_know(void **state)
+{
+	struct amounts a = {.instance_s = 2, .measured_s = 2, .cold_wait_max_s = 0.5};
+	struct hours *h = hours_new(UINT64_MAX);
+	char *got;
+
+	(void)state;
+	a.ends[REQUEST_QUEUE_FULL] = 3;
+	hours_add(h, NOON, &(struct account){a_v1, none, none}, &a);
+	got = answer(h, NULL, NULL, NULL, 0, true);
+	assert_non_null(strstr(got, "\"cpu_s\":0,\"memory_byte_s\":0,\"measured_s\":2,"));
+	assert_non_null(strstr(got, "\"cold_wait_max_s\":0.5,\"refused_queue_full\":3,\"always"));
+	free(got);
+	got = answer(h, NULL, NULL, NULL, 0, false);
+	assert_non_null(strstr(got, ",0,2,0,0,0,0,0,0,0,0,2,0,0,"));
 	free(got);
 	hours_free(&h);
 }
@@ -233,9 +279,17 @@ count(int64_t hour, const struct account *account, const struct amounts *a, void
 }
 
 static void
+take(int64_t hour, const struct account *account, const struct amounts *a, void *arg)
+{
+	(void)hour;
+	(void)account;
+	*(struct amounts *)arg = *a;
+}
+
+static void
 the_oldest_hours_go(void **state)
 {
-	const uint64_t bytes = 4 * HOURS_ROW_BYTES + 3 * HOURS_ACCOUNT_BYTES;
+	const uint64_t bytes = 4 * HOURS_ROW_BYTES(PUT_N) + 3 * HOURS_ACCOUNT_BYTES;
 	struct hours *h = hours_new(bytes), *more = hours_new(bytes);
 	double sum = 0;
 
@@ -264,12 +318,39 @@ the_oldest_hours_go(void **state)
 	hours_free(&h);
 }
 
+/* An amount that becomes known makes its row larger; all amounts come back as they were. */
+static void
+rows_hold_what_is_not_0(void **state)
+{
+	struct hours *h = hours_new(2 * HOURS_ROW_BYTES(AMOUNTS_N) + HOURS_ACCOUNT_BYTES);
+	const struct account one = {a_v1, team, none};
+	struct amounts all = {.peak = 0}, seen = {.peak = 0};
+	size_t i;
+
+	(void)state;
+	hours_add(h, 1, &one, &all);
+	for (i = 0; i < AMOUNTS_N; i++) {
+		struct amounts a = {.peak = 0};
+
+		*amounts_at(&a, i) = *amounts_at(&all, i) = (double)i + 0.5;
+		hours_add(h, 1, &one, &a);
+	}
+	hours_each(h, 1, 2, take, &seen);
+	assert_memory_equal(&seen, &all, sizeof all);
+	hours_add(h, 2, &one, &all);
+	assert_int_equal(hours_rows(h), 2);
+	hours_add(h, 3, &one, &(struct amounts){.requests = 1});
+	assert_int_equal(hours_rows(h), 2);
+	assert_int_equal(hours_dropped(h), 1);
+	hours_free(&h);
+}
+
 /* An account takes memory, too: many that have one hour each are bounded as well. */
 static void
 accounts_are_bounded(void **state)
 {
 	const int64_t n = 50;
-	struct hours *h = hours_new((uint64_t)n * (HOURS_ROW_BYTES + HOURS_ACCOUNT_BYTES));
+	struct hours *h = hours_new((uint64_t)n * (HOURS_ROW_BYTES(PUT_N) + HOURS_ACCOUNT_BYTES));
 	int64_t i;
 
 	(void)state;
@@ -282,7 +363,7 @@ accounts_are_bounded(void **state)
 	}
 	for (i = 0; i < 1000; i++) /* one account may have all the hours */
 		put(h, 1000 + i, a_v1, 1, 1);
-	assert_in_range(hours_rows(h), n * 6, n * 8);
+	assert_in_range(hours_rows(h), n * 9, n * 10);
 	hours_free(&h);
 }
 
@@ -309,12 +390,14 @@ the_present_hour(void **state)
 	table_end(t);
 	strbuf_init(&out, 0);
 	table_write_csv(t, &out);
-	assert_string_equal(
-		strbuf_str(&out),
-		"begin,owner," HEAD "\r\n"
-		"2026-11-28T00:00:00Z,team,3600,7,1.5,0,0,0,0,0,0,0,0,3600,7,25200\r\n"
-		"2026-11-29T00:00:00Z,other,60,0,3,0,0,0,0,0,0,0,0,0,5,300\r\n"
-		"2026-11-29T00:00:00Z,team,3720,1,7.5,0,0,0,0,0,0,0,0,3600,5,18600\r\n");
+	assert_string_equal(strbuf_str(&out),
+			    "begin,owner," HEAD "\r\n"
+			    "2026-11-28T00:00:00Z,team,3600,7,1.5,0,0,0,0,0,,,0,3600,7," ZEROS
+			    "25200,3593,25193\r\n"
+			    "2026-11-29T00:00:00Z,other,60,0,3,0,0,0,0,0,,,0,0,5," ZEROS
+			    "300,0,300\r\n"
+			    "2026-11-29T00:00:00Z,team,3720,1,7.5,0,0,0,0,0,,,0,3600,5," ZEROS
+			    "18600,3599,18599\r\n");
 	strbuf_fini(&out);
 	table_free(&t);
 	hours_free(&h);
@@ -357,6 +440,8 @@ main(void)
 		cmocka_unit_test(json_with_costs),
 		cmocka_unit_test(mistakes_say_what_is_expected),
 		cmocka_unit_test(the_oldest_hours_go),
+		cmocka_unit_test(rows_hold_what_is_not_0),
+		cmocka_unit_test(what_the_driver_does_not_know),
 		cmocka_unit_test(accounts_are_bounded),
 		cmocka_unit_test(the_present_hour),
 		cmocka_unit_test(a_very_long_answer_is_refused),
