@@ -111,6 +111,21 @@ on_invalid_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *nam
 
 /* --- what nghttp2 reports --- */
 
+/* We have said before the first request that we take no pushes (RFC 9113 6.6).  Until the server
+ * has acknowledged that, nghttp2 would answer each with a reset, and keep these for a server that
+ * does not read. */
+static int
+on_begin_frame(nghttp2_session *s, const nghttp2_frame_hd *hd, void *arg)
+{
+	struct h2_client *h = arg;
+
+	(void)s;
+	if (hd->type != NGHTTP2_PUSH_PROMISE)
+		return 0;
+	h->error = H2_PROTOCOL_ERROR;
+	return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
 static void
 head_came(struct h2_client *h, void *stream)
 {
@@ -278,6 +293,7 @@ h2_client_prepare(void)
 {
 	if (nghttp2_session_callbacks_new(&callbacks) != 0 || nghttp2_option_new(&options) != 0)
 		abort();
+	nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
 	nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
 	nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
 	nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, on_invalid_header);

@@ -444,7 +444,7 @@ check_client(const struct peer *c)
 	struct seen seen;
 
 	seen_by_client(&seen, &c->sent, &c->got, c->is_eof, is_raw);
-	if (c->fd < 0 || c->is_eof || c->is_reset || seen.is_tunnel || seen.is_partial)
+	if (c->fd < 0 || c->is_eof || c->is_reset || seen.is_tunnel)
 		return;
 	CHECK(seen.answered_n >= seen.whole_n || is_arriving(c));
 }

@@ -497,6 +497,23 @@ a_server_that_does_not_speak_http2(void **state)
 	}
 }
 
+/* Also before it has acknowledged that none are taken: RFC 9113 6.6. */
+static void
+a_push_breaks_the_connection(void **state)
+{
+	static const char frames[] = "\0\0\0\4\0\0\0\0\0"
+				     "\0\0\5\5\4\0\0\0\1\0\0\0\2\x82";
+	static char buf[1 << 16];
+	struct world *t = *state;
+	struct stream s = {.id = 0};
+
+	ask(t, &s, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", false, false);
+	assert_true(h2_client_write(t->client, buf, sizeof buf) > 0);
+	assert_int_equal(h2_client_feed(t->client, frames, 9), 0);
+	assert_int_equal(h2_client_feed(t->client, frames + 9, sizeof frames - 1 - 9), -1);
+	assert_int_equal(h2_client_error(t->client), H2_PROTOCOL_ERROR);
+}
+
 /* What one has to write is not lost if another one is made before, or writes in between. */
 static void
 connections_share_memory(void **state)
@@ -573,6 +590,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_head_may_be_too_large, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_server_that_does_not_speak_http2, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(a_push_breaks_the_connection, setup, teardown),
 		cmocka_unit_test_setup_teardown(connections_share_memory, setup, teardown),
 	};
 
