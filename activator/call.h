@@ -45,6 +45,8 @@ struct call_codec {
 	ssize_t (*read_tunnel)(struct call *);
 	/* Has the instance broken it off, while it is not read? */
 	bool (*is_reset)(const struct call *);
+	/* It has ended its side: does it take no more, either? */
+	bool (*is_closed)(const struct call *);
 	/* There may be more to read, and others are to have their turn first. */
 	void (*yield)(struct call *);
 

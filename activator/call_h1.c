@@ -411,6 +411,7 @@ const struct call_codec call_h1_codec = {
 	.write_tunnel = write_tunnel,
 	.read_tunnel = read_tunnel,
 	.is_reset = is_reset,
+	.is_closed = is_reset,
 	.yield = yield,
 	.release = release,
 	.close = close_call,

@@ -663,6 +663,12 @@ is_reset(const struct call *call)
 	return (hc->is_closed && !hc->is_in_ended) || hc->is_over;
 }
 
+static bool
+is_closed(const struct call *call)
+{
+	return is_over(container_of((void *)(uintptr_t)call, struct h2_call, call));
+}
+
 static void
 yield(struct call *call)
 {
@@ -794,6 +800,7 @@ const struct call_codec call_h2_codec = {
 	.write_tunnel = write_tunnel,
 	.read_tunnel = read_tunnel,
 	.is_reset = is_reset,
+	.is_closed = is_closed,
 	.yield = yield,
 	.release = release,
 	.close = close_call,

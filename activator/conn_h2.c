@@ -163,6 +163,7 @@ end_request(struct h2_stream *st)
 	struct conn_h2 *h2 = st->h2;
 	bool is_cut = st->x->state == XFER_CUT;
 	bool is_reset = st->x->is_reset, is_refused = st->x->is_refused;
+	bool was_tunnel = st->x->status == 101;
 
 	xfer_free(&st->x);
 	if (st->is_closed) {
@@ -180,6 +181,9 @@ end_request(struct h2_stream *st)
 			 is_refused	       ? H2_REFUSED_STREAM
 			 : is_reset || !is_cut ? H2_INTERNAL_ERROR
 					       : H2_CANCEL);
+	} else if (was_tunnel && h2_has_ended(h2->session, st->id)) {
+		/* its client is still sending, and no frame follows that would tell it to stop */
+		h2_reset(h2->session, st->id, H2_NO_ERROR);
 	}
 	st->since_ns = h2->c->w->now;
 	arm_stream(st);

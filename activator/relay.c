@@ -251,7 +251,9 @@ relay_tunnel(struct xfer *x)
 	if (to_client == COPY_SINK_BROKEN || to_instance == COPY_SOURCE_BROKEN ||
 	    to_instance == COPY_SINK_BROKEN)
 		return result(RELAY_CLIENT_GONE);
-	if (!x->is_eof_read || !call->is_eof_read || x->is_client_blocked || call_is_blocked(call))
+	if (!call->is_eof_read || x->is_client_blocked)
+		return result(RELAY_GOES_ON);
+	if ((!x->is_eof_read || call_is_blocked(call)) && !call->codec->is_closed(call))
 		return result(RELAY_GOES_ON);
 	return result(RELAY_DONE);
 }

@@ -656,6 +656,12 @@ h2_resume(struct h2 *h, int32_t id)
 	nghttp2_session_resume_data(h->session, id);
 }
 
+bool
+h2_has_ended(const struct h2 *h, int32_t id)
+{
+	return nghttp2_session_get_stream_local_close(h->session, id) == 1;
+}
+
 void
 h2_reset(struct h2 *h, int32_t id, enum h2_code code)
 {

@@ -118,6 +118,8 @@ NODISCARD int h2_respond(struct h2 *, int32_t id, unsigned status, const char *f
 void h2_trailers(struct h2 *, int32_t id, const char *fields, size_t n);
 /* ready() has something again. */
 void h2_resume(struct h2 *, int32_t id);
+/* Is its response sent, to the end? */
+bool h2_has_ended(const struct h2 *, int32_t id);
 /* End the stream without a whole response.  on_closed() follows. */
 void h2_reset(struct h2 *, int32_t id, enum h2_code);
 

@@ -11,7 +11,7 @@ import pytest
 
 from fakes.instance import FakeInstance
 from h2client import (CANCEL, CONNECT_PROTOCOL, INITIAL_WINDOW, INTERNAL_ERROR, MAX_STREAMS,
-                      PING, REFUSED_STREAM, SETTINGS, H2Client)
+                      NO_ERROR, PING, REFUSED_STREAM, SETTINGS, H2Client)
 from h2origin import H2Origin
 from helpers import WAIT_S, settled, wait_until
 from stack import running
@@ -752,6 +752,26 @@ def test_the_instance_breaks_off_a_tunnel(stack, origin, is_at_once):
         with contextlib.suppress(ConnectionResetError):
             while c.more():
                 pass
+    wait_until(lambda: in_flight(stack, "one") == 0, what="the end of the request")
+    origin.forget()
+    assert stack.get("one")[0] == 200
+
+
+def test_the_instance_closes_a_tunnel_in_order(stack, origin):
+    """A client of HTTP/2 that sends on is told to stop, by a reset that says no error."""
+    def on_request(peer, stream):
+        peer.head([(":status", "200")], False, stream)
+        peer.data(stream, b"bye", end=True)
+        peer.reset(stream, NO_ERROR)
+
+    origin.on_request, origin.on_end = on_request, lambda peer, stream: None
+    with H2Client(stack.port) as c:
+        c.wait_settings()
+        stream = c.head([(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"),
+                         (":path", "/"), (":authority", "one")], end=False)
+        c.wait(lambda: c.streams[stream].reset is not None, "the reset")
+        assert (c.streams[stream].body, c.streams[stream].is_ended) == (b"bye", True)
+        assert c.streams[stream].reset == NO_ERROR
     wait_until(lambda: in_flight(stack, "one") == 0, what="the end of the request")
     origin.forget()
     assert stack.get("one")[0] == 200

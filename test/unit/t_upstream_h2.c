@@ -451,6 +451,46 @@ only_the_answer_to_a_ping_frees_the_slot(void **state)
 	end(&t);
 }
 
+/* An instance that has ended its side of a tunnel, and then closes the stream or the connection, is
+ * done: its client gets all that it has sent, and the end, and the slot is free. */
+static void
+a_tunnel_ends_with_its_stream(void **state)
+{
+	static const char takes_connect[] = {0, 8, 0, 0, 0, 1};
+	int i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		struct world *t = make_h2("container_concurrency = 1");
+		struct limiter_count count;
+		char text[4096];
+		bool is_eof;
+
+		connect_client(t);
+		say(t->client, WEBSOCKET);
+		rounds(t);
+		send_frame(t->served, SETTINGS, 0, 0, takes_connect, sizeof takes_connect);
+		rounds(t);
+		send_frame(t->served, HEADERS, 4, 1, "\x88", 1);
+		send_frame(t->served, DATA, 1, 1, "bye", 3);
+		rounds(t);
+		limiter_count(t->rev, &count);
+		assert_int_equal(count.slots, 1); /* its client may still send */
+		if (i == 0)
+			send_frame(t->served, RST_STREAM, 0, 1, "\0\0\0\0", 4);
+		else
+			shutdown(t->served, SHUT_RDWR);
+		rounds(t);
+		limiter_count(t->rev, &count);
+		assert_int_equal(count.slots, 0);
+		hear(t->client, text, sizeof text, &is_eof);
+		assert_true(is_eof);
+		assert_int_equal(strncmp(text, "HTTP/1.1 101", 12), 0);
+		assert_string_equal(text + strlen(text) - 7, "\r\n\r\nbye");
+		end(&t);
+	}
+}
+
 int
 main(void)
 {
@@ -463,6 +503,7 @@ main(void)
 		cmocka_unit_test(other_bodies_are_not_sent_again),
 		cmocka_unit_test(requests_that_were_given_up_are_bounded),
 		cmocka_unit_test(only_the_answer_to_a_ping_frees_the_slot),
+		cmocka_unit_test(a_tunnel_ends_with_its_stream),
 	};
 
 	clk_replace(now);
