@@ -226,6 +226,8 @@ upstream_take(struct worker *w, struct instance *inst, const struct revision_lim
 int64_t
 upstream_connecting_since(const struct upstream *u)
 {
+	if (u->h2 != NULL && u->h2->reached == UPSTREAM_CONNECTED) /* waits for SETTINGS */
+		return u->h2->connected_ns;
 	return u->connect_ns + (io_is_encrypted(&u->io) ? tls_waited(&u->io) : 0);
 }
 

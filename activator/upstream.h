@@ -88,7 +88,8 @@ enum upstream_reached {
 };
 NODISCARD enum upstream_reached upstream_finish_connect(struct upstream *);
 /* From when the time limit of connecting runs.  The time in which the handshake waits for its turn
- * in this worker does not count: it says nothing of the instance. */
+ * in this worker does not count: it says nothing of the instance.  HTTP/2: what waits for SETTINGS
+ * has the limit anew. */
 int64_t upstream_connecting_since(const struct upstream *);
 /* Can a request be sent on the call? */
 bool upstream_is_connected(const struct call *);

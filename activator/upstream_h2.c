@@ -186,10 +186,12 @@ upstream_h2_cut(struct upstream *u)
 
 /* --- events of calls --- */
 
+/* It is connected.  The time is the connection's, not the request's: if an instance never sends
+ * SETTINGS, only those wait that come first. */
 static int64_t
 waits_until(const struct h2_call *hc)
 {
-	return hc->h2->u->connect_ns + xfer_limits(hc->call.xfer)->connect_timeout / 2;
+	return hc->h2->connected_ns + xfer_limits(hc->call.xfer)->connect_timeout / 2;
 }
 
 /* Until the instance has said how many streams it takes, and whether it takes WebSockets, one
@@ -248,6 +250,14 @@ upstream_h2_is_connected(const struct call *call)
 	return hc->h2->reached == UPSTREAM_CONNECTED && !must_wait(hc);
 }
 
+/* It may wait for SETTINGS: look at it when that is over. */
+static void
+arm_wait(struct h2_call *hc)
+{
+	if (hc->h2->reached == UPSTREAM_CONNECTED && !hc->h2->has_settings)
+		timeq_set(&hc->w->timeq, &hc->timer, waits_until(hc));
+}
+
 void
 upstream_h2_attached(struct call *call)
 {
@@ -257,8 +267,7 @@ upstream_h2_attached(struct call *call)
 	/* A second connection that breaks off is the instance's doing, and counts as a try. */
 	call->is_reused = call->is_reused && !call->xfer->needs_new_connection;
 	call->abort_ns = xfer_limits(call->xfer)->abort_timeout;
-	if (!hc->h2->has_settings)
-		timeq_set(&hc->w->timeq, &hc->timer, waits_until(hc));
+	arm_wait(hc);
 }
 
 static void
@@ -460,6 +469,19 @@ upstream_h2_is_usable(struct upstream *u)
 	return io_is_open(&u->io) && has_room(u->h2);
 }
 
+static void
+arm_waits(struct upstream_h2 *h2)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&h2->calls, node, tmp) {
+		struct h2_call *hc = container_of(node, struct h2_call, node);
+
+		if (hc->call.xfer != NULL)
+			arm_wait(hc);
+	}
+}
+
 /* False: it is not connected yet, or has failed. */
 static bool
 finish_connect(struct upstream_h2 *h2)
@@ -470,8 +492,11 @@ finish_connect(struct upstream_h2 *h2)
 	if (h2->reached == UPSTREAM_NOT_YET)
 		return false;
 	note_all(h2);
-	if (h2->reached == UPSTREAM_CONNECTED)
+	if (h2->reached == UPSTREAM_CONNECTED) {
+		h2->connected_ns = u->w->now;
+		arm_waits(h2);
 		return true;
+	}
 	upstream_h2_retire(h2, UPSTREAM_ENDED_CONNECT);
 	h2->is_lost = true;
 	run_events(h2);
@@ -548,6 +573,7 @@ upstream_h2_begin(struct upstream *u)
 	list_init(&h2->events);
 	h2->reached = u->io.is_connecting || io_is_handshaking(&u->io) ? UPSTREAM_NOT_YET
 								       : UPSTREAM_CONNECTED;
+	h2->connected_ns = w->now;
 	u->h2 = h2;
 	u->io.ops = &ops;
 	metric_add(&w->counters.upstream_h2_connections, 1);

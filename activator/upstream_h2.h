@@ -24,6 +24,7 @@ struct upstream_h2 {
 	struct list_node open;	   /* in the instance's pool, while it takes more calls */
 	struct list_node to_write; /* in w->upstreams_to_write */
 	enum upstream_reached reached;
+	int64_t connected_ns;	 /* reached is UPSTREAM_CONNECTED: since when */
 	enum upstream_ended end; /* why it ends, once it does */
 	bool is_ending;		 /* end is set: it takes no more calls */
 	bool is_lost;		 /* nothing more is read or written */

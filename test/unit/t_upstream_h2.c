@@ -214,6 +214,43 @@ a_wait_for_settings_ends(void **state)
 	end(&t);
 }
 
+/* The wait begins when the connection is there, however long that took: a WebSocket is not refused
+ * before the instance could say whether it takes them. */
+static void
+a_wait_for_settings_begins_when_connected(void **state)
+{
+	static const char takes_connect[] = {0, 8, 0, 0, 0, 1};
+	int i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		struct world *t = make_h2("connect_timeout = 4s");
+		struct heard *h = xcalloc(1, sizeof *h);
+		bool says = i == 0;
+
+		connect_client(t);
+		say(t->client, WEBSOCKET);
+		while (t->w->upstreams.n == 0)
+			loop_once(t->w->loop, true);
+		pass_time(t, 3500 * CLK_MS); /* until it is seen that the connect has succeeded */
+		rounds(t);
+		pass_time(t, 1900 * CLK_MS);
+		rounds(t);
+		if (says)
+			send_frame(t->served, SETTINGS, 0, 0, takes_connect, sizeof takes_connect);
+		rounds(t);
+		hear_frames(t->served, h);
+		assert_int_equal(h->frames[HEADERS], says ? 1 : 0);
+		pass_time(t, 200 * CLK_MS);
+		rounds(t);
+		if (!says)
+			assert_answered(t->client, "HTTP/1.1 501");
+		assert_int_equal(t->w->upstreams.n, 1);
+		free(h);
+		end(&t);
+	}
+}
+
 /* Each connection that ends before it could carry the request counts as a try, with a pause
  * behind it. */
 static void
@@ -496,6 +533,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_wait_for_settings_ends),
+		cmocka_unit_test(a_wait_for_settings_begins_when_connected),
 		cmocka_unit_test(an_instance_that_greets_with_goaway),
 		cmocka_unit_test(an_instance_that_hangs_up),
 		cmocka_unit_test(a_lowered_limit_holds_no_request),
