@@ -83,6 +83,15 @@ has_tls(struct worker *w, const struct revision_limits *limits)
 	return limits->trust != NULL && w->upstream_tls != NULL;
 }
 
+/* Is there no room for the handshake that the connection needs?  (errno) */
+static bool
+is_crowded(const struct worker *w, const struct revision_limits *limits, bool is_next)
+{
+	errno = EBUSY;
+	return limits->trust != NULL &&
+	       ((!is_next && !list_empty(&w->crowded)) || tls_is_crowded(w->upstream_tls));
+}
+
 struct call *
 upstream_connect(struct worker *w, struct instance *inst, const struct revision_limits *limits,
 		 bool is_next)
@@ -101,11 +110,8 @@ upstream_connect(struct worker *w, struct instance *inst, const struct revision_
 	}
 	if (!has_tls(w, limits))
 		return NULL;
-	if (limits->trust != NULL &&
-	    ((!is_next && !list_empty(&w->crowded)) || tls_is_crowded(w->upstream_tls))) {
-		errno = EBUSY;
+	if (is_crowded(w, limits, is_next))
 		return NULL;
-	}
 	metric_add(&w->counters.upstream_connects, 1);
 	fd = tcp_socket(&address->addr);
 	if (fd < 0)
@@ -124,10 +130,13 @@ struct call *
 upstream_adopt(struct worker *w, struct instance *inst, const struct revision_limits *limits,
 	       int fd)
 {
-	if (has_tls(w, limits))
+	int code;
+
+	if (has_tls(w, limits) && !is_crowded(w, limits, false))
 		return make(w, inst, limits, instance_address(inst), fd, false);
+	code = errno;
 	tcp_close(fd);
-	errno = EPROTO;
+	errno = code;
 	return NULL;
 }
 

@@ -70,7 +70,8 @@ NODISCARD struct call *upstream_take(struct worker *, struct instance *,
 NODISCARD struct call *upstream_connect(struct worker *, struct instance *,
 					const struct revision_limits *, bool is_next);
 /* Likewise, on fd, which the prober has connected, and with its permit.  NULL: it cannot be
- * watched and is closed, errno says why, and the permit is still the caller's. */
+ * watched, or there is no room for its handshake; it is closed, errno says why, and the permit is
+ * still the caller's. */
 NODISCARD struct call *upstream_adopt(struct worker *, struct instance *,
 				      const struct revision_limits *, int fd);
 /* The call is that of the request from now on, and so is the slot of the request the call's.  The

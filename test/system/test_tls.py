@@ -845,6 +845,34 @@ service "%s" { hosts = {"%s"} revision "v1" { addresses = {"127.0.0.1:%d"} upstr
             assert second.response()[2] == b"second"
 
 
+def test_a_connection_of_the_prober_waits_for_room_for_its_handshake(tmp_path):
+    tls = Tls(tmp_path, "ours")
+    late = TlsOrigin(origin_context(tls, "app", "app.internal"))
+    late.close()
+    with socket.create_server(("127.0.0.1", 0)) as silent, running(
+            tmp_path, "".join("""
+service "%s" { hosts = {"%s"} revision "v1" { addresses = {"127.0.0.1:%d"} upstream_tls = yes
+    upstream_ca = "%s" upstream_name = "app.internal" connect_timeout = 60s %s } }""" % (
+                name, name, port, tls.ca, more) for name, port, more in (
+                    ("silent", silent.getsockname()[1], ""),
+                    ("late", late.port, "container_concurrency = 1"))),
+            activator="tls_handshakes = 1", workers=1) as s, s.connect() as holder:
+        holder.request("GET", "/", "silent")
+        wait_until(lambda: s.metric('activator_revision_in_flight{revision="silent/v1"}') == 1,
+                   what="the handshake that does not end")
+        with s.connect() as c:
+            c.request("POST", "/", "late", b"body")
+            wait_until(lambda: s.metric('activator_revision_parked{revision="late/v1"}') == 1,
+                       what="the parked request")
+            late.listen()
+            wait_until(lambda: s.metric('activator_revision_in_flight{revision="late/v1"}') == 1,
+                       what="its slot")
+            assert s.get("nobody")[0] == 404
+            assert s.metric("activator_upstream_tls_handshakes_total") == 0
+            holder.close()
+            assert c.response()[2] == b"body"
+
+
 def test_changed_files_for_instances_are_used(tmp_path):
     tls, other = Tls(tmp_path, "ours"), Tls(tmp_path, "other")
     origin = TlsOrigin(origin_context(tls, "app", "app.internal"))
