@@ -8,6 +8,7 @@
 #include "activator/conn_h2.h"
 #include "activator/deadline.h"
 #include "activator/dispatch.h"
+#include "activator/http/grpc.h"
 #include "activator/upstream.h"
 #include "common/clk.h"
 
@@ -110,12 +111,14 @@ outcome_of(enum h1_result r)
 	return OUT_BAD_REQUEST;
 }
 
+/* The head is not parsed: the client is answered as well as it can be known. */
 static void
 refuse_head(struct conn *c, enum outcome out)
 {
 	if (c->x == NULL)
 		c->x = xfer_new(c);
 	access_note_raw(c->x, c->in.data, c->in.n);
+	c->x->is_grpc = grpc_is_in_head(c->in.data, c->in.n);
 	drop_input(c);
 	xfer_refuse(c->x, out, NULL);
 }

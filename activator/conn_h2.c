@@ -219,26 +219,12 @@ terminate(struct conn_h2 *h2, enum h2_ended why, enum h2_code code)
 	conn_h2_want_write(h2);
 }
 
-/* Does the head say that its client speaks gRPC?  Its names are in lower case. */
-static bool
-says_grpc(const struct h2_stream *st)
-{
-	static const char name[] = "\ncontent-type: ";
-	const char *at = memmem(st->head, st->head_n, name, sizeof name - 1), *end;
-
-	if (at == NULL)
-		return false;
-	at += sizeof name - 1;
-	end = memchr(at, '\r', st->head_n - (size_t)(at - st->head));
-	return end != NULL && grpc_is_content_type(at, (size_t)(end - at));
-}
-
 /* The head is not passed on, nor parsed: the client is answered as well as it can be known. */
 static void
 refuse_head(struct h2_stream *st, enum outcome out)
 {
 	access_note_raw(st->x, st->head, st->head_n);
-	st->x->is_grpc = says_grpc(st);
+	st->x->is_grpc = grpc_is_in_head(st->head, st->head_n);
 	xfer_refuse(st->x, out, NULL);
 }
 

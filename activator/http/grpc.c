@@ -20,6 +20,27 @@ grpc_is_content_type(const char *value, size_t n)
 	return n == len || strchr("+; \t", value[len]) != NULL;
 }
 
+bool
+grpc_is_in_head(const char *head, size_t n)
+{
+	static const char name[] = "content-type:";
+	size_t len = sizeof name - 1;
+	const char *end = head + n, *at = head, *eol;
+
+	for (; n > 0 && (eol = memchr(at, '\n', (size_t)(end - at))) != NULL; at = eol + 1) {
+		const char *stop = eol > at && eol[-1] == '\r' ? eol - 1 : eol;
+
+		if (stop == at && at != head) /* the end of the head */
+			return false;
+		if ((size_t)(stop - at) < len || !field_is(at, len, name))
+			continue;
+		for (at += len; at < stop && (*at == ' ' || *at == '\t'); at++)
+			;
+		return grpc_is_content_type(at, (size_t)(stop - at));
+	}
+	return false;
+}
+
 /* --- grpc-timeout --- */
 
 /* The finest first. */

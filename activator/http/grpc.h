@@ -30,6 +30,9 @@ enum grpc_status {
 /* Does the value of Content-Type say application/grpc, with a suffix (+proto) or parameters or
  * without?  application/grpc-web is another protocol. */
 bool grpc_is_content_type(const char *value, size_t n);
+/* Is there such a Content-Type in head[0..n), which may be malformed, cut short, or followed by
+ * other bytes? */
+bool grpc_is_in_head(const char *head, size_t n);
 
 /* The value of grpc-timeout in ns; -1: it is malformed. */
 int64_t grpc_timeout(const char *value, size_t n);

@@ -3,6 +3,7 @@
  * HTTP/1.1 here, since its answers are text then. */
 #include "test/unit/conn_world.h"
 
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -232,6 +233,46 @@ no_route_is_unimplemented(void **state)
 	end(&t);
 }
 
+/* Heads that are refused before they are parsed: too large, too many fields, malformed, and not
+ * whole in time. */
+static void
+a_head_that_is_not_parsed_is_refused_by_grpc(void **state)
+{
+	static const struct {
+		const char *status, *reason;
+	} wanted[] = {
+		{"\r\nGrpc-Status: 8\r\n", "\r\nX-Activator-Reason: head_too_large\r\n"},
+		{"\r\nGrpc-Status: 8\r\n", "\r\nX-Activator-Reason: head_too_large\r\n"},
+		{"\r\nGrpc-Status: 13\r\n", "\r\nX-Activator-Reason: bad_request\r\n"},
+		{"\r\nGrpc-Status: 2\r\n", "\r\nX-Activator-Reason: head_timeout\r\n"},
+	};
+	char *heads[] = {padded(CALL "X: ", 'x', 3000, "\r\n" CALL_END),
+			 padded(CALL "A:\r\nB:\r\nC:\r\nD:\r\nE:\r\nF:\r\n", ' ', 0, CALL_END),
+			 padded(CALL "no field", ' ', 0, CALL_END), padded(CALL, ' ', 0, "")};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(heads); i++) {
+		struct world *t = make("activator { max_head = 2KiB max_fields = 8 "
+				       "head_timeout = 5s }");
+		const char *text;
+
+		connect_client(t);
+		say(t->client, heads[i]);
+		rounds(t);
+		pass_time(t, 6 * CLK_S);
+		rounds(t);
+		text = heard(t->client);
+		assert_has(text, "HTTP/1.1 200 OK\r\n");
+		assert_has(text, "\r\nContent-Type: application/grpc\r\n");
+		assert_has(text, wanted[i].status);
+		assert_has(text, wanted[i].reason);
+		assert_has(text, "\r\nConnection: close\r\n");
+		free(heads[i]);
+		end(&t);
+	}
+}
+
 int
 main(void)
 {
@@ -245,6 +286,7 @@ main(void)
 		cmocka_unit_test(response_timeout_is_deadline_exceeded),
 		cmocka_unit_test(messages_may_pause),
 		cmocka_unit_test(no_route_is_unimplemented),
+		cmocka_unit_test(a_head_that_is_not_parsed_is_refused_by_grpc),
 	};
 
 	clk_replace(now);

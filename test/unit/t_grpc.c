@@ -29,6 +29,36 @@ test_content_types(void **state)
 	assert_false(is_grpc(""));
 }
 
+static void
+test_heads_that_are_not_parsed(void **state)
+{
+	static const struct {
+		const char *head;
+		bool is_grpc;
+	} cases[] = {
+		{"POST / HTTP/1.1\r\nHost: a\r\ncontent-type: application/grpc\r\n\r\n", true},
+		{"POST / HTTP/1.1\r\nCONTENT-TYPE:\t application/grpc+proto\r\nX: y", true},
+		{"POST / HTTP/1.1\nContent-Type:application/grpc\n\n", true},
+		{"\r\nPOST / HTTP/1.1\r\nContent-Type: application/grpc\r\n\r\n", true},
+		{"POST / HTTP/1.1\r\nContent-Type: application/grpc", false}, /* cut short */
+		{"POST / HTTP/1.1\r\nContent-Type: text/plain\r\n"
+		 "Content-Type: application/grpc\r\n\r\n",
+		 false},
+		{"POST / HTTP/1.1\r\nX-Content-Type: application/grpc\r\n\r\n", false},
+		{"POST / HTTP/1.1\r\nHost: a\r\n\r\nContent-Type: application/grpc\r\n", false},
+		{"POST / HTTP/1.1\r\nContent-Type:\r\n\r\n", false},
+		{"Content-Type", false},
+		{"\n\n\n", false},
+		{"", false},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(cases); i++)
+		if (grpc_is_in_head(cases[i].head, strlen(cases[i].head)) != cases[i].is_grpc)
+			fail_msg("wrong: %s", cases[i].head);
+}
+
 static int64_t
 timeout(const char *value)
 {
@@ -194,9 +224,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_content_types), cmocka_unit_test(test_timeouts),
-		cmocka_unit_test(test_what_is_left),  cmocka_unit_test(test_messages),
-		cmocka_unit_test(test_statuses),      cmocka_unit_test(test_heads),
+		cmocka_unit_test(test_content_types),
+		cmocka_unit_test(test_heads_that_are_not_parsed),
+		cmocka_unit_test(test_timeouts),
+		cmocka_unit_test(test_what_is_left),
+		cmocka_unit_test(test_messages),
+		cmocka_unit_test(test_statuses),
+		cmocka_unit_test(test_heads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
