@@ -133,11 +133,35 @@ sync_folder(const struct activators *a)
 	close(fd);
 }
 
+/* While the process runs its number is no other's. */
+static uint64_t
+start_ticks_of(pid_t pid, int pidfd)
+{
+	uint64_t ticks = pid > 0 ? proctab_start_ticks(pid) : 0;
+
+	return pidfd < 0 || pidfd_send_signal(pidfd, 0, NULL, 0) == 0 ? ticks : 0;
+}
+
+/* There were no descriptors to read it with, perhaps. */
+static void
+read_missing_ticks(struct activators *a)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&a->known, node, tmp) {
+		struct known_activator *k = at(node);
+
+		if (k->start_ticks == 0 && !k->has_ended)
+			k->start_ticks = start_ticks_of(k->pid, k->fd);
+	}
+}
+
 static void
 save(struct activators *a)
 {
 	struct strbuf text;
 
+	read_missing_ticks(a);
 	strbuf_init(&text, 0);
 	put_all(a, &text);
 	a->is_dirty = false;
@@ -479,15 +503,6 @@ activators_ids(const struct activators *a, size_t *n)
 	return ids;
 }
 
-/* While the process runs its number is no other's. */
-static uint64_t
-start_ticks_of(pid_t pid, int pidfd)
-{
-	uint64_t ticks = pid > 0 ? proctab_start_ticks(pid) : 0;
-
-	return pidfd < 0 || pidfd_send_signal(pidfd, 0, NULL, 0) == 0 ? ticks : 0;
-}
-
 static size_t
 count_ids(const struct activators *a, pid_t pid)
 {
@@ -517,8 +532,10 @@ add_connected(struct activators *a, const char *id, pid_t pid, int pidfd)
 	k->is_connected = true;
 	k->has_lock = pid == 0 && lifelock_look(a->socket, id) == LIFELOCK_HELD;
 	save(a);
-	if (pidfd < 0)
-		watch(k);
+	if (pid > 0 && k->start_ticks == 0) { /* the next autoscaler would not know the process */
+		a->is_dirty = true;
+		loop_timer_set(&a->retry, RETRY);
+	}
 }
 
 int
@@ -541,6 +558,9 @@ activators_up(struct activators *a, const char *id, pid_t pid, int pidfd, struct
 		watch_by(k, pidfd);
 	else if (pidfd >= 0)
 		close(pidfd);
+	/* Its hello may have waited here for longer than it has lived. */
+	if (k->fd < 0)
+		watch(k);
 	return 0;
 }
 

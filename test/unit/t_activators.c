@@ -176,6 +176,22 @@ one_that_ended_meanwhile_is_dead(void **state)
 	wait_dead(w, "one ");
 }
 
+/* Its hello was not read while it lived. */
+static void
+the_hello_of_a_dead_one(void **state)
+{
+	struct world *w = *state;
+	pid_t pid = spawn();
+
+	up(w, "one", pid);
+	activators_down(w->a, "one");
+	end(pid);
+	wait_dead(w, "one ");
+	up(w, "one", pid);
+	activators_down(w->a, "one");
+	wait_dead(w, "one one ");
+}
+
 /* The kernel does not show the process, but its lock does. */
 static void
 the_lock_of_an_unseen_process(void **state)
@@ -297,6 +313,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_process_that_ends_is_noticed, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_next_one_knows_them, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_that_ended_meanwhile_is_dead, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_hello_of_a_dead_one, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_lock_of_an_unseen_process, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_pidfd_of_an_unseen_process, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_number_that_is_used_again, setup, teardown),
