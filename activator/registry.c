@@ -646,8 +646,7 @@ has_service_of(const struct registry *r, const struct revision *rev)
 /* No service has the revision any more, and no worker routes to it: what was parked at it is
  * parked elsewhere, or was refused (reroute.h).  Its instances go.  Requests in flight that fail
  * are refused: with 404 if the service is gone, too; else they may come again, and go to another
- * revision.  The object stays while anything uses it, for the case that it is described again: then
- * it reports anew what it holds (share_link.h). */
+ * revision.  The object stays while anything uses it, for the case that it is described again. */
 static void
 retire(struct registry *r, struct revision *rev)
 {
@@ -662,7 +661,6 @@ retire(struct registry *r, struct revision *rev)
 		.revision = rev->name, .is_known = true, .failure = &gone};
 
 	apply_instances(r, rev, &none);
-	rev->is_share_reported = false;
 }
 
 static void
@@ -676,15 +674,19 @@ retire_undescribed(struct registry *r)
 			retire(r, rev);
 }
 
-/* For retire(), which may come when r->services are gone. */
+/* The autoscaler forgets what was reported of a revision that is described no more: if the next
+ * description has it again, it reports anew what it holds (share_link.h), even if it was not
+ * retired in between.  has_service is for retire(), which may come when r->services are gone. */
 static void
-note_services(const struct registry *r)
+note_undescribed(const struct registry *r)
 {
 	struct revision *rev;
 	size_t at = 0;
 
-	while ((rev = next_known(r, &at)) != NULL)
+	while ((rev = next_known(r, &at)) != NULL) {
 		rev->has_service = rev->is_described || has_service_of(r, rev);
+		rev->is_share_reported &= rev->is_described;
+	}
 }
 
 static void
@@ -718,7 +720,7 @@ registry_end(struct registry *r, int64_t generation, uint32_t services, struct e
 	for (i = 0; i < r->services_n; i++)
 		for (j = 0; j < r->services[i].revisions_n; j++)
 			describe(r, &r->services[i].revisions[j]);
-	note_services(r);
+	note_undescribed(r);
 	routes = routes_new(r->services, r->services_n, &source);
 	r->swaps_n += r->workers_n;
 	for (k = 0; k < r->workers_n; k++)

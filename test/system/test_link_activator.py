@@ -135,6 +135,18 @@ def test_connections_follow_a_limit_that_is_set_later(stack, autoscaler):
             wait_until(lambda: inst.open <= 1, what="one connection at most")
 
 
+def test_a_revision_that_has_left_and_returned_reports_its_shares_anew(stack, autoscaler):
+    """Also if both descriptions are read at once: the autoscaler has forgotten its reports."""
+    limits = {"container_concurrency": 1}
+    autoscaler.accept_link("s", ["s.x"], "s/v1", limits=limits, term=1)
+    autoscaler.wait_for("shares_held", revision="s/v1", complete=True, generation=1)
+    without = [{"type": "begin", "generation": 2}, {"type": "end", "generation": 2, "services": 0}]
+    for autoscaler.generation in 3, 4:
+        autoscaler.send_all(without + autoscaler.description("s", ["s.x"], "s/v1", limits=limits))
+        autoscaler.wait_for("shares_held", revision="s/v1", complete=True,
+                            generation=autoscaler.generation)
+
+
 class AnsweringInstance(FakeInstance):
     """Answers /N with the status N, and closes the connection of any other request."""
 

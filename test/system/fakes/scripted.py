@@ -31,36 +31,46 @@ class Scripted:
         os.unlink(self.path)
 
     def send(self, **message):
-        self.link.sendall(json.dumps(message).encode() + b"\n")
+        self.send_all([message])
 
-    def greet(self, protocol):
+    def send_all(self, messages):
+        """The activator reads all of them at once."""
+        self.link.sendall(b"".join(json.dumps(m).encode() + b"\n" for m in messages))
+
+    def greet(self, protocol, term=None):
+        """term: under which it gives out shares."""
         self.link, _ = self.listener.accept()
         self.buffer, self.is_first = b"", True
         self.generation += 1
+        more = {} if term is None else {"features": ["shares"], "term": term}
         self.send(type="hello", protocol=protocol, role="autoscaler",
-                  id="scripted-%d" % self.generation)
+                  id="scripted-%d" % self.generation, **more)
 
     def refuse_link(self, protocol):
         """Accept the next link, with a hello that the activator refuses."""
         self.greet(protocol)
         self.wait_for_end()
 
-    def accept_link(self, service, hosts, revision, services=1, limits=None):
+    def accept_link(self, service, hosts, revision, services=1, limits=None, term=None):
         """Accept the next link, and describe one service of one revision without any instance.
         services: the number in `end`."""
-        self.greet(protocol=1)
+        self.greet(1, term)
         self.wait_for("hello")
         self.describe(service, hosts, revision, services, limits)
 
     def describe(self, service, hosts, revision, services=1, limits=None):
         """The table: one service, whose instances stay those of the messages before."""
-        self.send(type="begin", generation=self.generation)
-        self.send(type="service", name=service, hosts=hosts,
-                  traffic=[{"revision": revision, "percent": 100}],
-                  revisions=[{"name": revision, "limits": limits or {}, "wanted": 0,
-                              "instances": [] if self.is_first else None}])
-        self.send(type="end", generation=self.generation, services=services)
+        self.send_all(self.description(service, hosts, revision, services, limits))
+
+    def description(self, service, hosts, revision, services=1, limits=None):
+        instances = [] if self.is_first else None
         self.is_first = False
+        return [{"type": "begin", "generation": self.generation},
+                {"type": "service", "name": service, "hosts": hosts,
+                 "traffic": [{"revision": revision, "percent": 100}],
+                 "revisions": [{"name": revision, "limits": limits or {}, "wanted": 0,
+                                "instances": instances}]},
+                {"type": "end", "generation": self.generation, "services": services}]
 
     def wait_for_end(self):
         """Read until the activator has closed the link, and close it."""
