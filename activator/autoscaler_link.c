@@ -44,6 +44,7 @@ struct autoscaler_link {
 	char *socket;
 	int lock_fd; /* lifelock of this process; -1: none */
 	bool is_up;  /* the autoscaler's `hello` has come */
+	uint64_t links; /* so many autoscalers have said hello */
 	bool is_leaving;
 	struct list trackers;
 	struct drains drains;
@@ -541,6 +542,7 @@ on_hello(struct autoscaler_link *al, struct msg *m)
 		return;
 	}
 	al->is_up = true;
+	al->links++;
 	stats_renew(al->stats);
 	share_link_up(&al->shares, h->has_shares ? h->term : 0);
 	log_info(NULL, "autoscaler connected", "autoscaler=%s shares_term=%llu", h->id,
@@ -579,17 +581,24 @@ report_again(struct autoscaler_link *al, struct instance *inst)
 		report_known(al, inst);
 }
 
+static void
+report_all_again(struct autoscaler_link *al, const struct revision *rev)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&rev->instances, node, tmp)
+		report_again(al, container_of(node, struct instance, node));
+}
+
 /* A new autoscaler does not know which instances answer. */
 static void
 report_answering(struct autoscaler_link *al)
 {
-	struct list_node *node, *tmp;
 	struct revision *rev;
 	size_t at = 0;
 
 	while ((rev = registry_next_revision(al->registry, &at)) != NULL)
-		LIST_FOREACH(&rev->instances, node, tmp)
-			report_again(al, container_of(node, struct instance, node));
+		report_all_again(al, rev);
 }
 
 static void
@@ -626,13 +635,19 @@ on_end(struct autoscaler_link *al, struct msg *m)
 		al->ops->on_described(al->arg);
 }
 
-/* The autoscaler lists instances that are spent: when they were reported, it may not have known
- * them yet, as it had just started. */
+/* The autoscaler lists the instances.  What was reported of them before, it has not understood if
+ * it did not know them yet, as it had just started: report all of it after the first list of each
+ * link, and instances that are spent as long as it lists them. */
 static void
-report_spent_again(struct autoscaler_link *al, const struct revision *rev)
+report_listed(struct autoscaler_link *al, struct revision *rev)
 {
 	struct list_node *node, *tmp;
 
+	if (rev->listed_link != al->links) {
+		rev->listed_link = al->links;
+		report_all_again(al, rev);
+		return;
+	}
 	LIST_FOREACH(&rev->instances, node, tmp) {
 		struct instance *inst = container_of(node, struct instance, node);
 
@@ -650,7 +665,8 @@ on_instances(struct autoscaler_link *al, struct msg *m)
 	registry_update_instances(al->registry, update);
 	if (rev != NULL) {
 		share_link_step(&al->shares, rev);
-		report_spent_again(al, rev);
+		if (update->is_known)
+			report_listed(al, rev);
 	}
 	if (rev != NULL && rev->demand_tracker != NULL) {
 		struct demand_tracker *t = rev->demand_tracker;

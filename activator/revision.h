@@ -201,6 +201,7 @@ struct revision {
 	bool is_described;	      /* by the newest begin … end; else it is retired */
 	bool has_service;	      /* the newest begin … end has described its service */
 	bool is_share_reported;	      /* to this autoscaler, by this link */
+	uint64_t listed_link;	      /* the newest link by which its instances were listed */
 	struct revision_limits *limits; /* a reference */
 
 	struct shard *shards; /* one for each worker */

@@ -147,6 +147,22 @@ def test_a_revision_that_has_left_and_returned_reports_its_shares_anew(stack, au
                             generation=autoscaler.generation)
 
 
+def test_what_is_known_of_an_instance_is_reported_once_the_autoscaler_knows_it(stack, autoscaler):
+    """After a start it may hear of instances from an activator before it hears of them from the
+    keeper, and has to pass over that."""
+    with contextlib.closing(CountingInstance()) as inst:
+        autoscaler.accept_link("s", ["s.x"], "s/v1")
+        autoscaler.instances("s/v1", 1, inst.listed())
+        autoscaler.wait_for("instance", id="i", state="answers")
+        autoscaler.close_link()
+        autoscaler.greet(protocol=1)
+        autoscaler.is_first = False  # it does not know the instances yet
+        autoscaler.describe("s", ["s.x"], "s/v1")
+        autoscaler.wait_for("instance", id="i", state="answers")
+        autoscaler.instances("s/v1", 1, inst.listed())
+        autoscaler.wait_for("instance", id="i", state="answers")
+
+
 class AnsweringInstance(FakeInstance):
     """Answers /N with the status N, and closes the connection of any other request."""
 
