@@ -42,12 +42,12 @@
  * the revision's mutex held. */
 #include "activator/limiter.h"
 
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "activator/balance.h"
 #include "activator/failure.h"
+#include "activator/limiter_impl.h"
 #include "activator/share.h"
 
 /* --- news of demand and shares, to the main thread --- */
@@ -65,8 +65,8 @@ on_demand_mail(struct loop_mail *mail)
 	revision_unref(&rev);
 }
 
-static void
-post_news(struct revision *rev, _Atomic bool *news)
+void
+limiter_post_news(struct revision *rev, _Atomic bool *news)
 {
 	atomic_store_explicit(news, true, memory_order_relaxed);
 	if (atomic_exchange_explicit(&rev->is_demand_posted, true, memory_order_acq_rel))
@@ -78,7 +78,7 @@ post_news(struct revision *rev, _Atomic bool *news)
 static void
 post_demand(struct revision *rev)
 {
-	post_news(rev, &rev->is_demand_news);
+	limiter_post_news(rev, &rev->is_demand_news);
 }
 
 /* share may have something to send. */
@@ -86,7 +86,7 @@ static void
 post_share_locked(struct revision *rev)
 {
 	if (rev->is_counted)
-		post_news(rev, &rev->is_share_news);
+		limiter_post_news(rev, &rev->is_share_news);
 }
 
 /* --- shares --- */
@@ -97,8 +97,8 @@ is_watched(const struct revision *rev)
 	return (atomic_load_explicit(&rev->waiting, memory_order_relaxed) & WAITING_WATCHED) != 0;
 }
 
-static void
-flag_locked(struct revision *rev, uint32_t flag, bool is_set)
+void
+limiter_flag_locked(struct revision *rev, uint32_t flag, bool is_set)
 {
 	if (is_set)
 		atomic_fetch_or_explicit(&rev->waiting, flag, memory_order_seq_cst);
@@ -106,10 +106,10 @@ flag_locked(struct revision *rev, uint32_t flag, bool is_set)
 		atomic_fetch_and_explicit(&rev->waiting, ~flag, memory_order_seq_cst);
 }
 
-static void
-watch_locked(struct revision *rev, bool is_watched_now)
+void
+limiter_watch_locked(struct revision *rev, bool is_watched_now)
 {
-	flag_locked(rev, WAITING_WATCHED, is_watched_now);
+	limiter_flag_locked(rev, WAITING_WATCHED, is_watched_now);
 }
 
 /* A slot or a connection of inst has been given back, and no waiter has the slot yet.  was_over:
@@ -124,74 +124,6 @@ freed_locked(struct revision *rev, struct instance *inst, bool was_over)
 	post_share_locked(rev);
 }
 
-/* --- uses --- */
-
-/* A slot of inst was taken: so is a use. */
-static void
-use_locked(struct revision *rev, struct instance *inst)
-{
-	uint32_t left;
-
-	if (rev->max_requests == 0)
-		return;
-	left = share_use(rev->share, inst->id);
-	if (left == 0)
-		slots_close(&inst->slots, SLOTS_SPENT);
-	if (left == 0 || left == rev->max_requests / LIMITER_LAST_USES)
-		post_news(rev, &rev->is_spent_news);
-}
-
-static void
-unuse_locked(struct revision *rev, struct instance *inst)
-{
-	if (rev->max_requests == 0)
-		return;
-	share_unuse(rev->share, inst->id);
-	if (share_uses(rev->share, inst->id) != 0)
-		slots_open(&inst->slots, SLOTS_SPENT);
-	if (share_uses(rev->share, inst->id) == 1) /* it was spent */
-		post_news(rev, &rev->is_spent_news);
-}
-
-void
-limiter_unuse(struct instance *inst)
-{
-	if ((atomic_load(&inst->rev->waiting) & WAITING_COUNTED) == 0)
-		return;
-	pthread_mutex_lock(&inst->rev->lock);
-	unuse_locked(inst->rev, inst);
-	pthread_mutex_unlock(&inst->rev->lock);
-}
-
-uint32_t
-limiter_uses(struct instance *inst)
-{
-	uint32_t uses;
-
-	pthread_mutex_lock(&inst->rev->lock);
-	uses = share_uses(inst->rev->share, inst->id);
-	pthread_mutex_unlock(&inst->rev->lock);
-	return uses;
-}
-
-/* The uses of all instances may have changed. */
-static void
-apply_uses_locked(struct revision *rev)
-{
-	uint32_t i;
-
-	for (i = 0; i < rev->set->n; i++) {
-		struct instance *inst = rev->set->v[i];
-
-		if (share_uses(rev->share, inst->id) == 0) {
-			if ((slots_close(&inst->slots, SLOTS_SPENT) & SLOTS_SPENT) == 0)
-				post_news(rev, &rev->is_spent_news);
-		} else {
-			slots_open(&inst->slots, SLOTS_SPENT);
-		}
-	}
-}
-
 /* --- the queue ---
  *
  * First the requests that come back (limiter.h), then the others; each part in the order in
@@ -204,19 +136,18 @@ waiting_add(struct revision *rev, int n)
 	atomic_fetch_add_explicit(&rev->waiting, (uint32_t)n, memory_order_seq_cst);
 }
 
-static struct waiter *
-head_locked(const struct revision *rev)
+struct waiter *
+limiter_head_locked(const struct revision *rev)
 {
 	struct list_node *node = list_first(&rev->queue);
 
 	return node == NULL ? NULL : container_of(node, struct waiter, node);
 }
 
-/* Let share know how many requests are parked. */
-static void
-count_parked_locked(struct revision *rev)
+void
+limiter_count_parked_locked(struct revision *rev)
 {
-	const struct waiter *head = head_locked(rev);
+	const struct waiter *head = limiter_head_locked(rev);
 
 	share_set_parked(rev->share, (uint32_t)rev->queue.n, head == NULL ? 0 : head->since_ns);
 }
@@ -226,7 +157,7 @@ parked_changed_locked(struct revision *rev)
 {
 	if (!share_needs_parked(rev->share))
 		return;
-	count_parked_locked(rev);
+	limiter_count_parked_locked(rev);
 	post_share_locked(rev);
 }
 
@@ -295,8 +226,8 @@ queued_waking_locked(const struct revision *rev)
  * open at two calls of limiter_tick() in a row: no more instances are coming.  It begins again when
  * fewer are open. */
 
-static bool
-is_pacing_locked(const struct revision *rev)
+bool
+limiter_is_pacing_locked(const struct revision *rev)
 {
 	return rev->pace != 0 && !rev->is_pacing_over && !list_empty(&rev->queue);
 }
@@ -317,7 +248,7 @@ take_paced_locked(struct revision *rev)
 	}
 	if (best == NULL || !slots_try_take(&best->slots))
 		return NULL;
-	use_locked(rev, best);
+	limiter_use_locked(rev, best);
 	best->paced++;
 	return best;
 }
@@ -331,8 +262,8 @@ unpace_locked(struct instance *inst)
 
 /* --- granting slots --- */
 
-static uint32_t
-open_instances_locked(const struct revision *rev)
+uint32_t
+limiter_open_instances_locked(const struct revision *rev)
 {
 	uint32_t i, n = 0;
 
@@ -347,18 +278,17 @@ take_locked(struct revision *rev, bool *is_paced)
 	struct instance *inst;
 
 	rev->random = rev->random * 1664525 + 1013904223; /* LCG, Numerical Recipes */
-	*is_paced = is_pacing_locked(rev);
+	*is_paced = limiter_is_pacing_locked(rev);
 	if (*is_paced)
 		return take_paced_locked(rev);
 	inst = balance_take(rev->set, rev->random ^ rev->random >> 15);
 	if (inst != NULL)
-		use_locked(rev, inst);
+		limiter_use_locked(rev, inst);
 	return inst;
 }
 
-/* w leaves the queue: with a slot of inst, which is w's now, or refused where inst is NULL. */
-static void
-grant_locked(struct revision *rev, struct waiter *w, struct instance *inst, bool is_paced)
+void
+limiter_grant_locked(struct revision *rev, struct waiter *w, struct instance *inst, bool is_paced)
 {
 	dequeue_locked(rev, w);
 	w->inst = inst == NULL ? NULL : instance_ref(inst);
@@ -367,18 +297,18 @@ grant_locked(struct revision *rev, struct waiter *w, struct instance *inst, bool
 	inbox_put(w->inbox, w);
 }
 
-static void
-grant_all_locked(struct revision *rev)
+void
+limiter_grant_all_locked(struct revision *rev)
 {
 	struct waiter *w;
 
-	while ((w = head_locked(rev)) != NULL) {
+	while ((w = limiter_head_locked(rev)) != NULL) {
 		bool is_paced;
 		struct instance *inst = take_locked(rev, &is_paced);
 
 		if (inst == NULL)
 			return;
-		grant_locked(rev, w, inst, is_paced);
+		limiter_grant_locked(rev, w, inst, is_paced);
 	}
 }
 
@@ -395,17 +325,18 @@ may_hand_over(const struct instance *inst)
 static void
 give_back_locked(struct revision *rev, struct instance *inst)
 {
-	struct waiter *w = head_locked(rev);
+	struct waiter *w = limiter_head_locked(rev);
 
-	if (w != NULL && may_hand_over(inst) && !is_pacing_locked(rev) && !is_watched(rev)) {
-		use_locked(rev, inst);
-		grant_locked(rev, w, inst, false);
+	if (w != NULL && may_hand_over(inst) && !limiter_is_pacing_locked(rev) &&
+	    !is_watched(rev)) {
+		limiter_use_locked(rev, inst);
+		limiter_grant_locked(rev, w, inst, false);
 		return;
 	}
 	freed_locked(rev, inst, slots_give_back(&inst->slots));
 	if (instance_is_closed_by(inst, SLOTS_SPENT) && instance_in_flight(inst) == 0)
-		post_news(rev, &rev->is_spent_news);
-	grant_all_locked(rev);
+		limiter_post_news(rev, &rev->is_spent_news);
+	limiter_grant_all_locked(rev);
 }
 
 /* --- permits --- */
@@ -429,9 +360,8 @@ leave_permit_queue_locked(struct waiter *w)
 	atomic_fetch_sub_explicit(&w->inst->permits_waited, 1, memory_order_seq_cst);
 }
 
-/* Free permits go to those that wait for one, the oldest first. */
-static void
-grant_permits_locked(struct instance *inst)
+void
+limiter_grant_permits_locked(struct instance *inst)
 {
 	struct list_node *node;
 
@@ -483,7 +413,7 @@ static void
 permit_freed_locked(struct instance *inst, bool was_over)
 {
 	freed_locked(inst->rev, inst, was_over); /* it may lower the share */
-	grant_permits_locked(inst);
+	limiter_grant_permits_locked(inst);
 }
 
 void
@@ -519,7 +449,7 @@ take_counted(struct revision *rev, const struct instance_set *set, uint32_t rand
 	if (list_empty(&rev->queue))
 		inst = balance_take(set, random);
 	if (inst != NULL)
-		use_locked(rev, inst);
+		limiter_use_locked(rev, inst);
 	pthread_mutex_unlock(&rev->lock);
 	return inst;
 }
@@ -564,7 +494,8 @@ limiter_take_or_wait(struct revision *rev, struct waiter *w, bool is_retry, int6
 		waiting_add(rev, -1);
 		instance_ref(inst);
 		w->is_paced = is_paced;
-	} else if (failure_is_refusing(rev->failure, now_ns) && open_instances_locked(rev) == 0) {
+	} else if (failure_is_refusing(rev->failure, now_ns) &&
+		   limiter_open_instances_locked(rev) == 0) {
 		waiting_add(rev, -1);
 		*failed = failure_ref(rev->failure);
 	} else {
@@ -588,7 +519,7 @@ limiter_give_back(struct instance *inst)
 			return;
 		pthread_mutex_lock(&rev->lock);
 		freed_locked(rev, inst, was_over);
-		grant_all_locked(rev);
+		limiter_grant_all_locked(rev);
 	} else {
 		pthread_mutex_lock(&rev->lock);
 		give_back_locked(rev, inst);
@@ -602,13 +533,13 @@ static bool
 hand_over_fd_locked(struct waiter *w)
 {
 	struct revision *rev = w->rev;
-	struct waiter *next = head_locked(rev);
+	struct waiter *next = limiter_head_locked(rev);
 
 	if (w->fd < 0 || next == NULL || !may_hand_over(w->inst) || is_watched(rev))
 		return false;
 	next->fd = w->fd;
 	next->has_permit = true;
-	grant_locked(rev, next, w->inst, w->is_paced);
+	limiter_grant_locked(rev, next, w->inst, w->is_paced);
 	w->fd = -1;
 	return true;
 }
@@ -629,7 +560,7 @@ ungrant_locked(struct waiter *w)
 		permit_freed_locked(w->inst, permits_give_back(&w->inst->conns));
 	if (w->is_paced)
 		unpace_locked(w->inst);
-	unuse_locked(w->rev, w->inst);
+	limiter_unuse_locked(w->rev, w->inst);
 	give_back_locked(w->rev, w->inst);
 }
 
@@ -679,239 +610,8 @@ limiter_head_seen(struct instance *inst)
 
 	pthread_mutex_lock(&rev->lock);
 	unpace_locked(inst);
-	grant_all_locked(rev);
+	limiter_grant_all_locked(rev);
 	pthread_mutex_unlock(&rev->lock);
-}
-
-/* --- control --- */
-
-/* The shares of all instances may have changed, or there are other instances. */
-static void
-apply_shares_locked(struct revision *rev)
-{
-	uint32_t i;
-
-	for (i = 0; i < rev->set->n; i++) {
-		struct instance *inst = rev->set->v[i];
-
-		instance_set_share_locked(inst, share_of(rev->share, inst->id));
-		grant_permits_locked(inst);
-	}
-	apply_uses_locked(rev);
-	watch_locked(rev, rev->is_counted && share_is_watching(rev->share));
-	grant_all_locked(rev);
-}
-
-/* No autoscaler counts what is held. */
-static void
-share_nothing_locked(struct revision *rev, uint32_t limit)
-{
-	const char **ids = xcalloc(rev->set->n + 1, sizeof *ids);
-	uint32_t i;
-
-	for (i = 0; i < rev->set->n; i++)
-		ids[i] = rev->set->v[i]->id;
-	share_unshared(rev->share, limit, ids, rev->set->n);
-	free(ids);
-}
-
-static void
-set_shares_locked(struct revision *rev, const struct limiter_update *update)
-{
-	uint32_t limit = update->container_concurrency;
-
-	rev->has_limit = limit > 0;
-	atomic_store_explicit(&rev->is_packed, limit > 0 && limit <= BALANCE_PACKED_MOST,
-			      memory_order_relaxed);
-	rev->is_counted = update->is_counted && limit > 0;
-	rev->max_requests = update->max_requests;
-	flag_locked(rev, WAITING_COUNTED, rev->max_requests > 0);
-	share_set_max_requests(rev->share, update->max_requests);
-	watch_locked(rev, true);
-	count_parked_locked(rev);
-	if (!rev->is_counted)
-		share_nothing_locked(rev, limit == 0 ? SHARE_ALL : limit);
-	else if (update->offer != NULL)
-		share_obey(rev->share, update->offer); /* if it is not new, nothing changes */
-	apply_shares_locked(rev);
-}
-
-void
-limiter_with_share(struct revision *rev, void (*fn)(struct share *, void *arg), void *arg)
-{
-	uint32_t i;
-
-	pthread_mutex_lock(&rev->lock);
-	watch_locked(rev, true);
-	count_parked_locked(rev);
-	fn(rev->share, arg);
-	for (i = 0; i < rev->set->n; i++)
-		grant_permits_locked(rev->set->v[i]);
-	watch_locked(rev, rev->is_counted && share_is_watching(rev->share));
-	grant_all_locked(rev);
-	pthread_mutex_unlock(&rev->lock);
-}
-
-void
-limiter_update(struct revision *rev, struct instance_set *set, const struct limiter_update *update)
-{
-	bool may_pace = update->container_concurrency == 0 && !update->is_external;
-	struct instance_set *old;
-
-	pthread_mutex_lock(&rev->lock);
-	old = rev->set;
-	rev->set = set;
-	rev->wanted = update->wanted;
-	rev->pace = may_pace ? update->pace : 0;
-	if (open_instances_locked(rev) < rev->wanted)
-		rev->had_all_wanted = rev->is_pacing_over = false;
-	atomic_store_explicit(&rev->is_external, update->is_external, memory_order_relaxed);
-	set_shares_locked(rev, update);
-	pthread_mutex_unlock(&rev->lock);
-	instance_set_unref(&old);
-}
-
-void
-limiter_set_instances(struct revision *rev, struct instance_set *set,
-		      uint32_t container_concurrency, uint32_t max_requests)
-{
-	struct instance_set *old;
-
-	pthread_mutex_lock(&rev->lock);
-	old = rev->set;
-	rev->set = set;
-	set_shares_locked(rev,
-			  &(struct limiter_update){.container_concurrency = container_concurrency,
-						   .max_requests = max_requests,
-						   .is_counted = rev->is_counted});
-	pthread_mutex_unlock(&rev->lock);
-	instance_set_unref(&old);
-}
-
-void
-limiter_tick(struct revision *rev)
-{
-	bool had_all_wanted;
-
-	pthread_mutex_lock(&rev->lock);
-	had_all_wanted = rev->had_all_wanted;
-	rev->had_all_wanted = rev->wanted > 0 && open_instances_locked(rev) >= rev->wanted;
-	rev->is_pacing_over = had_all_wanted && rev->had_all_wanted;
-	if (rev->is_pacing_over)
-		grant_all_locked(rev);
-	pthread_mutex_unlock(&rev->lock);
-}
-
-void
-limiter_close(struct instance *inst, uint64_t why)
-{
-	slots_close(&inst->slots, why);
-}
-
-void
-limiter_open(struct instance *inst, uint64_t why)
-{
-	pthread_mutex_lock(&inst->rev->lock);
-	slots_open(&inst->slots, why);
-	grant_all_locked(inst->rev);
-	pthread_mutex_unlock(&inst->rev->lock);
-}
-
-bool
-limiter_open_with_fd(struct instance *inst, int fd)
-{
-	struct revision *rev = inst->rev;
-	struct waiter *w;
-	bool is_paced = false, is_taken = false;
-
-	pthread_mutex_lock(&rev->lock);
-	slots_open(&inst->slots, SLOTS_UNREADY);
-	w = head_locked(rev);
-	if (w != NULL) {
-		is_paced = is_pacing_locked(rev);
-		is_taken = (!is_paced || inst->paced < rev->pace) && slots_try_take(&inst->slots);
-	}
-	if (is_taken) {
-		use_locked(rev, inst);
-		inst->paced += is_paced;
-		w->fd = fd;
-		w->has_permit = true;
-		grant_locked(rev, w, inst, is_paced);
-	}
-	grant_all_locked(rev);
-	pthread_mutex_unlock(&rev->lock);
-	return is_taken;
-}
-
-static void
-resume_locked(struct revision *rev, struct instance *const *v, uint32_t n)
-{
-	uint32_t i;
-
-	for (i = 0; i < n; i++)
-		slots_open(&v[i]->slots, SLOTS_REV_DRAIN);
-	grant_all_locked(rev);
-}
-
-/* Main thread only.  No other thread changes rev->unlisted, so no lock is needed. */
-static bool
-is_unlisted_busy(const struct revision *rev)
-{
-	struct list_node *node, *tmp;
-
-	LIST_FOREACH(&rev->unlisted, node, tmp)
-		if (instance_in_flight(container_of(node, struct instance, node)) > 0)
-			return true;
-	return false;
-}
-
-bool
-limiter_try_drain(struct revision *rev)
-{
-	/* Those that this call closes, not an earlier drain.  Only this thread changes rev->set. */
-	struct instance **closed = xcalloc(rev->set->n, sizeof(struct instance *));
-	bool is_idle = !is_unlisted_busy(rev);
-	uint32_t i, n = 0;
-
-	pthread_mutex_lock(&rev->lock);
-	is_idle = is_idle && list_empty(&rev->queue);
-	for (i = 0; is_idle && i < rev->set->n; i++) {
-		struct instance *inst = rev->set->v[i];
-		uint64_t before = slots_close(&inst->slots, SLOTS_REV_DRAIN);
-
-		if ((before & SLOTS_REV_DRAIN) == 0)
-			closed[n++] = inst;
-		is_idle = slots_count(before) == 0;
-	}
-	if (!is_idle)
-		resume_locked(rev, closed, n);
-	pthread_mutex_unlock(&rev->lock);
-	free(closed);
-	return is_idle;
-}
-
-void
-limiter_resume(struct revision *rev, const struct instance_set *set)
-{
-	pthread_mutex_lock(&rev->lock);
-	resume_locked(rev, set->v, set->n);
-	pthread_mutex_unlock(&rev->lock);
-}
-
-void
-limiter_set_failure(struct revision *rev, const struct msg_failure *from, int64_t now_ns)
-{
-	struct failure *old, *f = from == NULL ? NULL : failure_new(from, now_ns);
-	struct waiter *w;
-
-	pthread_mutex_lock(&rev->lock);
-	old = rev->failure;
-	rev->failure = f;
-	if (f != NULL && !f->is_parking && open_instances_locked(rev) == 0)
-		while ((w = head_locked(rev)) != NULL)
-			grant_locked(rev, w, NULL, false);
-	pthread_mutex_unlock(&rev->lock);
-	failure_unref(&old);
 }
 
 /* --- what others ask --- */
@@ -982,7 +682,7 @@ limiter_count(struct revision *rev, struct limiter_count *c)
 
 	*c = (struct limiter_count){0};
 	pthread_mutex_lock(&rev->lock);
-	is_pacing = is_pacing_locked(rev);
+	is_pacing = limiter_is_pacing_locked(rev);
 	c->queued = (uint32_t)rev->queue.n;
 	CHECK(c->queued == limiter_parked(rev));
 	for (i = 0; i < rev->set->n; i++)
