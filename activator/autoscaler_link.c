@@ -42,8 +42,8 @@ struct autoscaler_link {
 	void *arg;
 	char *id; /* of this process, for `hello` */
 	char *socket;
-	int lock_fd; /* lifelock of this process; -1: none */
-	bool is_up;  /* the autoscaler's `hello` has come */
+	int lock_fd;	/* lifelock of this process; -1: none */
+	bool is_up;	/* the autoscaler's `hello` has come */
 	uint64_t links; /* so many autoscalers have said hello */
 	bool is_leaving;
 	struct list trackers;

@@ -308,6 +308,7 @@ process_open(struct loop *loop, const struct settings *s, const struct driver_op
 		return NULL;
 	}
 	open_ports(d);
+	port_cursor_init(&d->port_cursor, s->state_dir);
 	loop_timer_init(&d->flush_timer, loop, on_flush, d);
 	loop_timer_init(&d->due_timer, loop, on_due, d);
 	backoff_init(&d->port_backoff, PORT_RETRY_FIRST_NS, PORT_RETRY_MOST_NS);
@@ -527,6 +528,7 @@ finish_close(struct process_driver *d)
 		process_end_checks(member);
 	LIST_FOREACH(&d->fleets, node, tmp)
 		drop_fleet(d, container_of(node, struct fleet, node));
+	port_cursor_fini(&d->port_cursor);
 	loop_timer_fini(&d->usage_timer);
 	loop_timer_fini(&d->port_timer);
 	loop_timer_fini(&d->due_timer);

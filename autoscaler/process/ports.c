@@ -50,14 +50,27 @@ is_ephemeral(const struct ports *p, uint32_t port)
 	return p->kernel_first != 0 && port >= p->kernel_first && port <= p->kernel_last;
 }
 
-uint16_t
-ports_pick(const struct ports *p, uint32_t random, bool (*is_free)(uint16_t, void *), void *arg)
+uint32_t
+ports_n(const struct ports *p)
 {
-	uint32_t n = (uint32_t)p->last - p->first + 1;
-	uint32_t i;
+	return (uint32_t)p->last - p->first + 1;
+}
+
+uint32_t
+ports_steps(const struct ports *p, uint32_t place, uint16_t port)
+{
+	uint32_t n = ports_n(p);
+
+	return ((uint32_t)port - p->first + n - place % n) % n + 1;
+}
+
+uint16_t
+ports_pick(const struct ports *p, uint32_t place, bool (*is_free)(uint16_t, void *), void *arg)
+{
+	uint32_t n = ports_n(p), i;
 
 	for (i = 0; i < n; i++) {
-		uint16_t port = (uint16_t)(p->first + (random % n + i) % n);
+		uint16_t port = (uint16_t)(p->first + (place % n + i) % n);
 
 		if (!is_ephemeral(p, port) && is_free(port, arg))
 			return port;

@@ -1,5 +1,5 @@
-/* ports - which port the next instance gets: from a random place of the configured range on,
- * the first that no other instance has and that can be bound.
+/* ports - which port the next instance gets: from a place of the configured range on
+ * (port_cursor.h), the first that no other instance has and that can be bound.
  * Never an ephemeral port, which the kernel gives to outgoing connections: a client that
  * connects to such a port while no program listens there may end up connected to itself.
  * Thread: the autoscaler's only loop. */
@@ -24,9 +24,16 @@ unsigned ports_overlap(uint32_t first, uint32_t last, uint32_t kernel_first, uin
 /* net.ipv4.ip_local_port_range, as the kernel has it now. */
 NODISCARD int ports_read_kernel(uint32_t *first, uint32_t *last, struct err *);
 
-/* The first port, from the random place on, for which is_free() is true; 0: none. */
-uint16_t ports_pick(const struct ports *, uint32_t random,
-		    bool (*is_free)(uint16_t port, void *arg), void *arg);
+/* How many ports the range has, ephemeral ones included. */
+uint32_t ports_n(const struct ports *);
+
+/* The first port for which is_free() is true, from the place on: a number of any size, modulo
+ * ports_n().  0: none. */
+uint16_t ports_pick(const struct ports *, uint32_t place, bool (*is_free)(uint16_t port, void *arg),
+		    void *arg);
+
+/* How many places, from this one on, lead to the place behind the port. */
+uint32_t ports_steps(const struct ports *, uint32_t place, uint16_t port);
 
 enum ports_use {
 	PORTS_IN_USE,

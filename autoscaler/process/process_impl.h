@@ -16,6 +16,7 @@
 #include "autoscaler/driver.h"
 #include "autoscaler/process/fleet.h"
 #include "autoscaler/process/keeper_client.h"
+#include "autoscaler/process/port_cursor.h"
 #include "autoscaler/process/ports.h"
 #include "common/backoff.h"
 #include "common/hmap.h"
@@ -34,6 +35,7 @@ struct process_driver {
 	struct hmap by_name; /* struct fleet, by revision */
 	struct hmap by_id;   /* struct member, by instance id */
 	struct ports ports;
+	struct port_cursor port_cursor;
 	uint8_t ports_in_use[(UINT16_MAX + 1) / 8]; /* a bit for each port of a member */
 	char no_port[80];			    /* the message when none is free */
 	struct backoff port_backoff;

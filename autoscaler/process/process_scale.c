@@ -101,17 +101,21 @@ is_acceptable(uint16_t port, void *arg)
 /* A free port; if there is none, one that lingers; and if the only one is the one where the last
  * member ended before it was ready, that one.  0: no port can be used. */
 static uint16_t
-pick_port(const struct process_driver *d, const struct fleet *f)
+pick_port(struct process_driver *d, const struct fleet *f)
 {
 	struct port_query q = {.d = d, .avoided = f->avoided_port, .least = PORTS_FREE};
-	uint16_t port = ports_pick(&d->ports, random_u32(), is_acceptable, &q);
+	uint32_t place = d->port_cursor.at;
+	uint16_t port = ports_pick(&d->ports, place, is_acceptable, &q);
 
 	q.least = PORTS_LINGERING;
 	if (port == 0)
-		port = ports_pick(&d->ports, random_u32(), is_acceptable, &q);
+		port = ports_pick(&d->ports, place, is_acceptable, &q);
 	q.avoided = 0;
 	if (port == 0 && f->avoided_port != 0)
-		port = ports_pick(&d->ports, random_u32(), is_acceptable, &q);
+		port = ports_pick(&d->ports, place, is_acceptable, &q);
+	if (port != 0)
+		port_cursor_advance(&d->port_cursor, ports_steps(&d->ports, place, port),
+				    ports_n(&d->ports));
 	return port;
 }
 

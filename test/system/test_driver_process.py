@@ -791,6 +791,21 @@ def test_a_port_is_not_assigned_twice(world):
     assert len({i["port"] for i in d.started(12)}) == 12
 
 
+def test_a_port_is_not_assigned_again_soon(world):
+    """Also by the next autoscaler, if this one and the keeper were killed: an activator may still
+    try the instance that had it."""
+    seen = []
+    for _ in range(6):
+        d = world.drive(ports=(world.ports[0], world.ports[0] + 9))
+        d.revisions(revision(SLEEPER))
+        d.scale("a/v1", 1)
+        seen.append(d.started()[0]["port"])
+        d.kill()
+        os.kill(world.keeper(), signal.SIGKILL)
+        world.wait_until_empty()
+    assert len(set(seen)) == len(seen)
+
+
 def test_ports_that_overlap_ephemeral_ports_are_logged(world):
     with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
         first, last = f.read().split()

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "autoscaler/process/port_cursor.h"
 #include "autoscaler/process/ports.h"
 #include "test/unit/loopback.h"
 
@@ -30,7 +31,7 @@ count_calls(uint16_t port, void *arg)
 }
 
 static void
-starts_at_the_random_place(void **state)
+starts_at_the_place(void **state)
 {
 	struct ports p;
 
@@ -157,11 +158,57 @@ a_port_in_time_wait_lingers(void **state)
 	assert_int_equal(ports_use(addr_port(&at)), PORTS_LINGERING);
 }
 
+/* The next autoscaler goes on behind all ports that this one has given, also if it was killed; and
+ * at that very place if it ended in order. */
+static void
+the_cursor_goes_on(void **state)
+{
+	char *dir = unit_dir(), *file = xasprintf("%s/ports", dir);
+	struct port_cursor c, killed;
+	struct ports p;
+	uint32_t begun, i;
+
+	(void)state;
+	ports_init(&p, 20000, 29999, 0, 0);
+	port_cursor_init(&c, dir);
+	begun = c.at;
+	for (i = 1; i <= 1000; i++) {
+		uint16_t port = ports_pick(&p, c.at, is_any, NULL);
+
+		port_cursor_advance(&c, ports_steps(&p, c.at, port), ports_n(&p));
+		assert_int_equal(c.at, begun + i);
+		port_cursor_init(&killed, dir);
+		assert_in_range(killed.at - begun, i, i + 200);
+		free(killed.path);
+	}
+	port_cursor_fini(&c);
+	port_cursor_init(&c, dir);
+	assert_int_equal(c.at, begun + 1000);
+	port_cursor_fini(&c);
+	unlink(file);
+	rmdir(dir);
+	free(file);
+	free(dir);
+}
+
+static void
+steps_lead_behind_the_port(void **state)
+{
+	struct ports p;
+
+	(void)state;
+	ports_init(&p, 20000, 20019, 0, 0);
+	assert_int_equal(ports_steps(&p, 5, 20005), 1);
+	assert_int_equal(ports_steps(&p, 5, 20004), 20);
+	assert_int_equal(ports_steps(&p, 45, 20006), 2);
+	assert_int_equal(ports_steps(&p, UINT32_MAX, 20000 + UINT32_MAX % 20), 1);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(starts_at_the_random_place),
+		cmocka_unit_test(starts_at_the_place),
 		cmocka_unit_test(finds_the_only_free_one_from_anywhere),
 		cmocka_unit_test(none_free_is_asked_once_each),
 		cmocka_unit_test(leaves_out_ephemeral_ports),
@@ -170,6 +217,8 @@ main(void)
 		cmocka_unit_test(reads_the_kernels_range),
 		cmocka_unit_test(a_port_in_use_cannot_be_bound),
 		cmocka_unit_test(a_port_in_time_wait_lingers),
+		cmocka_unit_test(the_cursor_goes_on),
+		cmocka_unit_test(steps_lead_behind_the_port),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
