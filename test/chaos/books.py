@@ -114,6 +114,8 @@ class Books:
         ends = [self.journals.end(r, a.id) for r in receipts]
         text = "%s; receipts: %s" % (a, ["%.3f %s %s" % (r.at, r.instance, e)
                                          for r, e in zip(receipts, ends)])
+        if any(r.service != a.service for r in receipts):
+            self.wrong("sent to an instance of %s: %s", sorted({r.service for r in receipts}), text)
         if len(receipts) > (TRIES if a.is_idempotent else 1):
             self.wrong("sent too often: %s", text)
         if any(e == "ok" for e in ends[:-1]):

@@ -6,6 +6,8 @@
  * uses CHAOS_CONTROL with ".keeper" behind it.  Other programs, as the instances that inherit the
  * variable, are left alone.
  *
+ * CHAOS_NO_PEER_PIDFD: if it is set, the kernel gives no pidfd of a peer, as before Linux 6.5.
+ *
  * Descriptor 2 is never full: the log has to tell of the failures. */
 #include <dlfcn.h>
 #include <errno.h>
@@ -25,6 +27,9 @@
 #include <unistd.h>
 
 #define TEXT_MAX 4000
+#ifndef SO_PEERPIDFD /* of Linux 6.5 */
+#define SO_PEERPIDFD 77
+#endif
 
 enum link_fault { LINK_NONE, LINK_CUT, LINK_HALF, LINK_GARBAGE };
 
@@ -42,6 +47,7 @@ struct control {
 };
 
 static struct control *control;
+static bool has_no_peer_pidfd;
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
@@ -95,6 +101,23 @@ begin(void)
 	close(fd);
 	if (at != MAP_FAILED)
 		control = at;
+	has_no_peer_pidfd = getenv("CHAOS_NO_PEER_PIDFD") != NULL;
+}
+
+/* --- an older kernel --- */
+
+int
+getsockopt(int fd, int level, int name, void *value, socklen_t *n)
+{
+	static __typeof__(&getsockopt) real;
+
+	if (has_no_peer_pidfd && level == SOL_SOCKET && name == SO_PEERPIDFD) {
+		errno = ENOPROTOOPT;
+		return -1;
+	}
+	if (real == NULL)
+		real = REAL(getsockopt);
+	return real(fd, level, name, value, n);
 }
 
 /* --- the wall clock --- */

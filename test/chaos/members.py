@@ -149,7 +149,8 @@ class Member:
         self.program = Program(self.kind, self.conf, self.log, {
             "LD_PRELOAD": " ".join(filter(None, (sanitiser(), FAULTS))),
             "CHAOS_CONTROL": self.world.file(self.name + ".control"),
-            "CHAOS_WORLD": self.world.path, "CHAOS_MEMBER": self.name}, path=self.path)
+            "CHAOS_WORLD": self.world.path, "CHAOS_MEMBER": self.name,
+            **({"CHAOS_NO_PEER_PIDFD": "1"} if self.world.is_old else {})}, path=self.path)
         self.world.programs.append(self.program)
         self.pid = self.program.pid
 

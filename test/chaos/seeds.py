@@ -118,7 +118,7 @@ def run_seed(seed, path, seconds=SECONDS, names=None, judges_waits=True):
     result = Result(seed, judges_waits)
     result.path = str(path)
     os.makedirs(result.path, exist_ok=True)
-    world = World(result.path, 1 + seed % 2)
+    world = World(result.path, 1 + seed % 2, is_old=seed // 2 % 2 == 1)
     try:
         world.start()
         play(world, result, seconds, names)

@@ -44,8 +44,10 @@ class Process:
 
 
 class World:
-    def __init__(self, path, activators=1, services=tuple(SERVICES)):
-        self.path = str(path)
+    """is_old: the kernel gives no pidfd of a peer."""
+
+    def __init__(self, path, activators=1, services=tuple(SERVICES), is_old=False):
+        self.path, self.is_old = str(path), is_old
         os.makedirs(self.file("journals"))
         os.makedirs(self.file("state"))
         self.tls = Tls(self.path)
@@ -83,9 +85,9 @@ state_dir = "%s/state"
 log_level = "debug"
 activator { activation_timeout = %ds response_timeout = %ds }
 autoscaler { admin = "127.0.0.1:%d" ports = "%d-%d" stable_window = 1s scale_to_zero_grace = 1s
-    target_utilization = %d }
+    target_utilization = %d orphan_timeout = %ds }
 %s""" % (self.path, self.path, WAIT_S, WAIT_S, self.scaler_admin, *self.instance_ports,
-         self.settings["utilization"],
+         self.settings["utilization"], 5 * WAIT_S,  # a busy machine starts the next one late
          "".join(self.service(s) for s in self.services if s != "extra" or self.settings["extra"]))
 
     # --- what runs
