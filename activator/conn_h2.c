@@ -17,9 +17,10 @@
 #define READS_A_TURN 4
 #define BYTES_A_TURN ((size_t)64 << 10)
 #define WRITES_A_ROUND 4
-/* Glitches that a frame of DATA allows.  Clients of gRPC open the windows of stream and connection
- * for each small message, and ask by PING how fast the line is. */
-#define EARNED_BY_DATA 4
+/* Glitches that a frame of DATA, or the end of a response, allows.  Clients of gRPC open the
+ * windows of stream and connection for each small message, and ask by PING how fast the line is; a
+ * call that fails has no DATA. */
+#define EARNED_BY_RESPONSE 4
 #define TRIM_AFTER CLK_S  /* without a stream */
 #define GOAWAY_WAIT CLK_S /* for the answer to the PING between two GOAWAYs */
 #define TAKEN_LEAST                                                                                \
@@ -405,11 +406,11 @@ on_glitch(void *arg)
 }
 
 static void
-on_data_sent(void *arg)
+on_progress(void *arg)
 {
 	struct conn_h2 *h2 = arg;
 
-	h2->glitches = MIN(h2->glitches + EARNED_BY_DATA, h2->c->w->conf->h2_glitches);
+	h2->glitches = MIN(h2->glitches + EARNED_BY_RESPONSE, h2->c->w->conf->h2_glitches);
 }
 
 static void *
@@ -604,7 +605,7 @@ static const struct h2_ops session_ops = {
 	.on_glitch = on_glitch,
 	.on_head_sent = on_head_sent,
 	.may_send_on = may_send_on,
-	.on_data_sent = on_data_sent,
+	.on_progress = on_progress,
 	.on_pong = on_pong,
 	.random = on_random,
 };

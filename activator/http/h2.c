@@ -353,7 +353,7 @@ on_frame_send(nghttp2_session *s, const nghttp2_frame *f, void *arg)
 		return 0;
 	case NGHTTP2_DATA:
 		if (f->hd.length > 0)
-			h->ops->on_data_sent(h->arg);
+			h->ops->on_progress(h->arg);
 		break;
 	case NGHTTP2_RST_STREAM:
 		reset_sent(h, f);
@@ -362,6 +362,8 @@ on_frame_send(nghttp2_session *s, const nghttp2_frame *f, void *arg)
 		stream = stream_of(h, id);
 		if (stream != NULL)
 			h->ops->on_head_sent(h->arg, stream);
+		if ((f->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
+			h->ops->on_progress(h->arg);
 		break;
 	default:
 		return 0;

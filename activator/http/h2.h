@@ -70,8 +70,8 @@ struct h2_ops {
 	void (*on_head_sent)(void *arg, void *stream);
 	/* The response is whole, and the client still sends.  True: it may go on. */
 	bool (*may_send_on)(void *arg, void *stream);
-	/* A frame with bytes of a body was sent. */
-	void (*on_data_sent)(void *arg);
+	/* A frame with bytes of a body, or a head or trailers that end a response, was sent. */
+	void (*on_progress)(void *arg);
 	/* The client has seen the GOAWAY of h2_begin_goaway(). */
 	void (*on_pong)(void *arg);
 	uint64_t (*random)(void *arg);

@@ -528,6 +528,29 @@ a_connection_that_was_terminated_begins_no_request(void **state)
 	end(&t);
 }
 
+/* Clients of gRPC send a PING for each call, and a call that fails has a head alone. */
+static void
+responses_without_a_body_earn_glitches(void **state)
+{
+	struct world *t = make("activator { h2_glitches = 10 h2_glitch_rate = 0 }");
+	const struct conn *c = begin(t);
+	int i;
+
+	(void)state;
+	for (i = 0; i < 20; i++) {
+		send_get(t, 1 + 2 * i);
+		send_ping(t);
+		send_ping(t);
+		rounds(t);
+		say(t->served, "HTTP/1.1 204 No Content\r\n\r\n");
+		rounds(t);
+	}
+	assert_int_equal(t->w->counters.h2_glitches, 41);
+	assert_int_equal(t->w->counters.h2_connections, 1);
+	assert_int_equal(c->h2->glitches, 10);
+	end(&t);
+}
+
 /* Each makes us reset the stream of a request. */
 static void
 bodies_that_break_the_rules_are_glitches(void **state)
@@ -612,6 +635,7 @@ main(void)
 		cmocka_unit_test(a_trickle_does_not_renew_the_limit),
 		cmocka_unit_test(abandoned_requests_are_bounded),
 		cmocka_unit_test(a_connection_that_was_terminated_begins_no_request),
+		cmocka_unit_test(responses_without_a_body_earn_glitches),
 		cmocka_unit_test(bodies_that_break_the_rules_are_glitches),
 		cmocka_unit_test(no_request_is_served_behind_the_last_goaway),
 		cmocka_unit_test(connections_are_bounded_by_their_memory),

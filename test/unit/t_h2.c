@@ -153,7 +153,7 @@ static const struct h2_ops ops = {
 	.on_glitch = on_glitch,
 	.on_head_sent = on_head_sent,
 	.may_send_on = may_send_on,
-	.on_data_sent = nothing,
+	.on_progress = nothing,
 	.on_pong = nothing,
 	.random = on_random,
 };

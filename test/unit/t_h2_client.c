@@ -138,7 +138,7 @@ static const struct h2_ops server_ops = {
 	.on_glitch = ignore,
 	.on_head_sent = ignore_stream,
 	.may_send_on = never,
-	.on_data_sent = ignore,
+	.on_progress = ignore,
 	.on_pong = ignore,
 	.random = no_random,
 };
