@@ -6,6 +6,7 @@
 #include "activator/access/access_log.h"
 #include "activator/cold.h"
 #include "activator/conn.h"
+#include "activator/http/grpc.h"
 #include "activator/http/request.h"
 #include "activator/worker_impl.h"
 #include "common/clk.h"
@@ -484,16 +485,8 @@ write_line(struct xfer *x, enum outcome out, const struct access_conf *conf, uin
 static bool
 has_failed(const struct access_values *v, enum outcome out)
 {
-	switch (v->grpc_status) {
-	case GRPC_UNKNOWN:
-	case GRPC_DEADLINE_EXCEEDED:
-	case GRPC_UNIMPLEMENTED:
-	case GRPC_INTERNAL:
-	case GRPC_UNAVAILABLE:
-		return true;
-	default:
-		return v->status >= 500 || out == OUT_UPSTREAM_BROKEN || out == OUT_STALLED;
-	}
+	return v->status >= 500 || out == OUT_UPSTREAM_BROKEN || out == OUT_STALLED ||
+	       (v->grpc_status > 0 && grpc_http_status(v->grpc_status) >= 500);
 }
 
 static void

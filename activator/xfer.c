@@ -11,6 +11,7 @@
 #include "activator/conn_h2.h"
 #include "activator/failure.h"
 #include "activator/http/chunked.h"
+#include "activator/http/grpc.h"
 #include "activator/limiter.h"
 #include "activator/refuse.h"
 #include "activator/shard.h"
@@ -250,6 +251,16 @@ count_usage(struct xfer *x, enum outcome out)
 	shard_counts(x->shard)->ends[end]++;
 }
 
+/* A call of gRPC has HTTP's status 200, whatever it comes to: that stands in its own status.  One
+ * that ends without is UNKNOWN to its client. */
+static unsigned
+answered_as(const struct xfer *x)
+{
+	return x->is_grpc && x->answered_as == TALLY_2XX
+		       ? tally_end_of(grpc_http_status(x->grpc_status))
+		       : x->answered_as;
+}
+
 static void
 note_end(struct xfer *x, enum outcome out, int64_t duration_ns)
 {
@@ -258,7 +269,9 @@ note_end(struct xfer *x, enum outcome out, int64_t duration_ns)
 	if (x->is_serve_only)
 		return;
 	if (end == BY_STATUS)
-		end = x->answered_as;
+		end = answered_as(x);
+	else if (out == OUT_DEADLINE && x->parked_ns != 0) /* it waited for an instance */
+		end = TALLY_FAILED;
 	if (x->shard->tally == NULL)
 		x->shard->tally = xcalloc(1, sizeof *x->shard->tally);
 	tally_add(x->shard->tally, (enum tally_end)end, duration_ns);

@@ -99,7 +99,7 @@ struct xfer {
 	bool is_refused;	   /* CUT: no instance has processed it; HTTP/2 can say so */
 	uint8_t tries;		   /* instances that failed it */
 	uint8_t answered_as;	   /* enum tally_end of the response whose head has come */
-	int8_t grpc_status;	   /* with a note: that of its response; -1: none is known */
+	int8_t grpc_status;	   /* is_grpc: that of its response; -1: none is known */
 	uint16_t status;	   /* of its response; 0: no head was written */
 	/* of the response, as the client sees it */
 	enum framing framing_out : 8; /* codec_h1.c */

@@ -142,6 +142,32 @@ grpc_status_of_http(uint32_t status)
 	}
 }
 
+uint32_t
+grpc_http_status(int status)
+{
+	static const uint16_t all[] = {
+		200, /* OK */
+		499, /* CANCELLED */
+		500, /* UNKNOWN */
+		400, /* INVALID_ARGUMENT */
+		504, /* DEADLINE_EXCEEDED */
+		404, /* NOT_FOUND */
+		409, /* ALREADY_EXISTS */
+		403, /* PERMISSION_DENIED */
+		429, /* RESOURCE_EXHAUSTED */
+		400, /* FAILED_PRECONDITION */
+		409, /* ABORTED */
+		400, /* OUT_OF_RANGE */
+		501, /* UNIMPLEMENTED */
+		500, /* INTERNAL */
+		503, /* UNAVAILABLE */
+		500, /* DATA_LOSS */
+		401, /* UNAUTHENTICATED */
+	};
+
+	return status < 0 || status >= (int)ARRAY_LEN(all) ? 500 : all[status];
+}
+
 int
 grpc_status_read(const char *value, size_t n)
 {

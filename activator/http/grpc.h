@@ -50,6 +50,11 @@ int grpc_status_read(const char *value, size_t n);
 /* That of the field grpc-status among fields, each "name: value" CRLF; -1: there is none. */
 int grpc_status_of_fields(const char *fields);
 
+/* The status of HTTP that says the same, as google/rpc/code.proto maps it; a number that gRPC does
+ * not know, and -1, are UNKNOWN, as its clients have it.  Those of 5xx are the faults of a server
+ * in OpenTelemetry's conventions, too. */
+uint32_t grpc_http_status(int status);
+
 /* What a client of gRPC makes of an answer with this status of HTTP and no status of gRPC. */
 enum grpc_status grpc_status_of_http(uint32_t status);
 

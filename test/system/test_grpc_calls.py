@@ -1,5 +1,6 @@
 """Calls of gRPC through both programs, with unmodified peers: grpcio as the client and, started from
 zero, as the server."""
+import collections
 import contextlib
 import os
 import queue
@@ -16,6 +17,8 @@ import grpc  # noqa: E402
 from h2client import H2Client
 from helpers import ROOT, WAIT_S, wait_until
 from stack import running
+from test_ctl import ctl
+from test_versions import change
 
 APP = os.path.join(ROOT, "test/system/fakes/grpc_app.py")
 
@@ -139,6 +142,55 @@ def test_the_status_of_the_server(caller):
         caller("calls").call("Nothing")
     assert e.value.code() == grpc.StatusCode.UNIMPLEMENTED
     assert dict(e.value.trailing_metadata()).get("x-activator-reason") is None
+
+
+def test_calls_that_fail_keep_their_connection(tmp_path):
+    """grpcio sends a PING or so for each; a response to it has no DATA."""
+    with running(tmp_path, service("fails", app="--fail NOT_FOUND")) as s:
+        c = Caller(s.port, "fails")
+        for _ in range(300):
+            with pytest.raises(grpc.RpcError) as failure:
+                c.call("Echo")
+            assert failure.value.code() == grpc.StatusCode.NOT_FOUND
+        c.channel.close()
+        ended = [n for n, v in s.metrics().items() if v and "h2_connections_ended" in n]
+        assert 'activator_h2_connections_ended_total{reason="glitches"}' not in ended
+
+
+@pytest.mark.parametrize("status, ends", [("UNAVAILABLE", "aborted"), ("NOT_FOUND", "done")])
+def test_a_rollout_counts_failures_of_calls(tmp_path, status, ends):
+    """A fault of the server is an error; an answer that the client has to understand is none."""
+    with running(tmp_path, service("other")) as s:
+        def deploy(*options, app=()):
+            change(s, "deploy", "shop", "--env", "TEST_STACK=" + s.path, "--protocol", "h2c",
+                   *options, "--", sys.executable, APP, *app)
+
+        deploy("--host", "shop")
+        c = Caller(s.port, "shop")
+        wait_until(lambda: s.get("shop")[0] != 404, what="the route")
+        deploy("--no-traffic", app=["--fail", status])
+        seen, is_over = collections.Counter(), threading.Event()
+
+        def ask():
+            while not is_over.is_set():
+                try:
+                    seen[c.call("Echo")] += 1
+                except grpc.RpcError as e:
+                    seen[e.code().name] += 1
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        try:
+            done = ctl(s, "rollout", "shop", "--over", "2s", "--steps", "50,100", "--abort-if",
+                       "errors>10%", "--min-requests", "10")
+        finally:
+            is_over.set()
+            asking.join(WAIT_S)
+            c.channel.close()
+        assert done.status == (ends == "aborted"), (done, seen)
+        assert set(seen) == {b"", status}, seen
+        r = ctl(s, "rollout", "status", "shop", "-o", "json").json
+        assert r["state"] == ends and (ends == "done" or r["reason"].startswith("errors>10%")), r
 
 
 def test_by_tls(tmp_path):

@@ -8,7 +8,10 @@
 #include <unistd.h>
 
 #include "activator/revision.h"
+#include "activator/shard.h"
+#include "activator/worker_impl.h"
 #include "common/clk.h"
+#include "common/tally.h"
 
 #define CALL "POST /a.B/C HTTP/1.1\r\nHost: s\r\nContent-Type: application/grpc\r\n"
 #define CALL_END "Content-Length: 0\r\n\r\n"
@@ -215,6 +218,99 @@ messages_may_pause(void **state)
 	end(&t);
 }
 
+/* What the request of the world has come to: the only count of its tally. */
+static void
+assert_tallied(struct world *t, enum tally_end expected)
+{
+	const struct tally *tally = shard_of(t->w, t->rev)->tally;
+	unsigned i;
+
+	assert_non_null(tally);
+	for (i = 0; i < TALLY_ENDS_N; i++)
+		if (tally->ends[i] != (i == (unsigned)expected))
+			fail_msg("%u: %llu, expected the only one to be %d", i,
+				 (unsigned long long)tally->ends[i], expected);
+}
+
+/* A call is tallied by its own status, in the trailers or, where there is nothing else, in the
+ * head. */
+static void
+calls_are_tallied_by_their_status(void **state)
+{
+#define CHUNKED "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: grpc-status\r\n\r\n"
+#define ONLY "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nGrpc-Status: "
+	static const struct {
+		const char *response;
+		enum tally_end end;
+	} all[] = {
+		{CHUNKED "3\r\nabc\r\n0\r\ngrpc-status: 0\r\n\r\n", TALLY_2XX},
+		{CHUNKED "3\r\nabc\r\n0\r\ngrpc-status: 13\r\n\r\n", TALLY_5XX},
+		{CHUNKED "3\r\nabc\r\n0\r\ngrpc-status: 5\r\n\r\n", TALLY_4XX},
+		{CHUNKED "3\r\nabc\r\n0\r\ngrpc-status: x\r\n\r\n", TALLY_5XX},
+		{CHUNKED "3\r\nabc\r\n0\r\n\r\n", TALLY_5XX},
+		{ONLY "14\r\n\r\n", TALLY_5XX},
+		{ONLY "7\r\n\r\n", TALLY_4XX},
+		{ONLY "0\r\n\r\n", TALLY_2XX},
+		{RESPONSE, TALLY_5XX},
+		{"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", TALLY_4XX},
+		{"HTTP/1.1 503 Away\r\nContent-Length: 0\r\n\r\n", TALLY_5XX},
+	};
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(all); i++) {
+		struct world *t = make("");
+
+		connect_client(t);
+		ask(t, CALL CALL_END);
+		say(t->served, all[i].response);
+		rounds(t);
+		assert_has(heard(t->client), "HTTP/1.1 ");
+		assert_tallied(t, all[i].end);
+		end(&t);
+	}
+}
+
+static void
+other_requests_are_tallied_by_that_of_http(void **state)
+{
+	struct world *t = make("");
+
+	(void)state;
+	connect_client(t);
+	ask(t, "GET / HTTP/1.1\r\nHost: s\r\n\r\n");
+	say(t->served, ONLY "14\r\n\r\n");
+	rounds(t);
+	assert_has(heard(t->client), "HTTP/1.1 200 OK\r\n");
+	assert_tallied(t, TALLY_2XX);
+	end(&t);
+}
+
+/* The deadline was over while the call waited for a slot: that lies with its revision. */
+static void
+a_deadline_is_tallied_if_the_call_was_parked(void **state)
+{
+	struct world *t = make("activator { container_concurrency = 1 }");
+	int first = take_slot(t);
+
+	(void)state;
+	say(t->client, CALL "Grpc-Timeout: 5S\r\n" CALL_END);
+	rounds(t);
+	pass_time(t, 5100 * CLK_MS);
+	rounds(t);
+	assert_has(heard(t->client), "\r\nGrpc-Status: 4\r\n");
+	assert_tallied(t, TALLY_FAILED);
+	close(first);
+	end(&t);
+	t = make("");
+	connect_client(t);
+	say(t->client, CALL "Grpc-Timeout: 0S\r\n" CALL_END);
+	rounds(t);
+	assert_has(heard(t->client), "\r\nGrpc-Status: 4\r\n");
+	assert_tallied(t, TALLY_OTHER);
+	end(&t);
+}
+
 static void
 no_route_is_unimplemented(void **state)
 {
@@ -285,6 +381,9 @@ main(void)
 		cmocka_unit_test(what_broke_after_it_was_sent_is_internal),
 		cmocka_unit_test(response_timeout_is_deadline_exceeded),
 		cmocka_unit_test(messages_may_pause),
+		cmocka_unit_test(calls_are_tallied_by_their_status),
+		cmocka_unit_test(other_requests_are_tallied_by_that_of_http),
+		cmocka_unit_test(a_deadline_is_tallied_if_the_call_was_parked),
 		cmocka_unit_test(no_route_is_unimplemented),
 		cmocka_unit_test(a_head_that_is_not_parsed_is_refused_by_grpc),
 	};

@@ -164,6 +164,22 @@ test_statuses(void **state)
 	assert_int_equal(grpc_status_of_http(418), 2);
 }
 
+/* The faults of a server are 5xx, those of a client 4xx. */
+static void
+test_statuses_as_http(void **state)
+{
+	static const int faults[] = {-1, 2, 4, 12, 13, 14, 15, 17, 100};
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(faults); i++)
+		assert_int_equal(grpc_http_status(faults[i]) / 100, 5);
+	assert_int_equal(grpc_http_status(0), 200);
+	for (i = 1; i < 17; i++)
+		if (i != 2 && i != 4 && (i < 12 || i > 15))
+			assert_int_equal(grpc_http_status((int)i) / 100, 4);
+}
+
 /* The head that an instance gets for fields; the result is the caller's. */
 static char *
 rewritten(const char *fields, struct request *r)
@@ -231,6 +247,7 @@ main(void)
 		cmocka_unit_test(test_messages),
 		cmocka_unit_test(test_statuses),
 		cmocka_unit_test(test_heads),
+		cmocka_unit_test(test_statuses_as_http),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,7 +8,7 @@ client's deadline; Hold answers when its client has gone, and with x-tell in the
 at once; Held answers with how many Hold are under
 way, and how many were cancelled.
 
-arguments: --late MILLISECONDS: how long it takes until it listens.  --health FILE: it has the health
+arguments: --fail NAME: Echo ends with this status (INTERNAL).  --late MILLISECONDS: how long it takes until it listens.  --health FILE: it has the health
 service; the file says the status (SERVING) of all services but "unknown"."""
 import argparse
 import os
@@ -23,10 +23,13 @@ STATUS = {"UNKNOWN": 0, "SERVING": 1, "NOT_SERVING": 2}
 
 
 class Calls:
-    def __init__(self):
+    def __init__(self, fail):
         self.lock, self.held, self.cancelled = threading.Lock(), 0, 0
+        self.failure = fail and grpc.StatusCode[fail]
 
     def echo(self, request, context):
+        if self.failure is not None:
+            context.abort(self.failure, "by the option --fail")
         for key, value in context.invocation_metadata():
             if key == "x-echo":
                 context.send_initial_metadata((("x-echoed", value),))
@@ -97,11 +100,12 @@ def handlers(calls, health):
 
 def main():
     options = argparse.ArgumentParser()
+    options.add_argument("--fail")
     options.add_argument("--late", type=float, default=0)
     options.add_argument("--health")
     options = options.parse_args()
     time.sleep(options.late / 1000)
-    server = grpc.server(futures.ThreadPoolExecutor(64), handlers=handlers(Calls(), options.health),
+    server = grpc.server(futures.ThreadPoolExecutor(64), handlers=handlers(Calls(options.fail), options.health),
                          options=[("grpc.so_reuseport", 0)])
     assert server.add_insecure_port("127.0.0.1:" + os.environ["PORT"])
     server.start()
