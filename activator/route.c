@@ -5,6 +5,7 @@
  * client sends. */
 #include "activator/route.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +26,9 @@
 struct traffic_entry {
 	struct route_revision revision;
 	uint32_t percent;
-	char *tag; /* NULL: none */
+	uint32_t weight; /* among sticky clients; 0 if an entry before it has the same revision */
+	uint64_t salt;	 /* of the revision's name */
+	char *tag;	 /* NULL: none */
 };
 
 enum sticky { STICKY_NONE, STICKY_COOKIE, STICKY_FIELD };
@@ -80,8 +83,17 @@ struct routes {
 
 /* --- building --- */
 
-/* FNV-1a, then the finalizer of MurmurHash3.  The result is the same in every process, so
- * that a client stays with its revision after a restart and behind another activator. */
+/* The finalizer of MurmurHash3. */
+static uint64_t
+mix(uint64_t h)
+{
+	h = (h ^ h >> 33) * UINT64_C(0xff51afd7ed558ccd);
+	h = (h ^ h >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
+	return h ^ h >> 33;
+}
+
+/* FNV-1a.  The result is the same in every process, so that a client stays with its revision after
+ * a restart and behind another activator. */
 static uint64_t
 hash(uint64_t seed, const char *s, size_t n)
 {
@@ -90,9 +102,7 @@ hash(uint64_t seed, const char *s, size_t n)
 
 	for (i = 0; i < n; i++)
 		h = (h ^ (unsigned char)s[i]) * UINT64_C(0x100000001b3);
-	h = (h ^ h >> 33) * UINT64_C(0xff51afd7ed558ccd);
-	h = (h ^ h >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
-	return h ^ h >> 33;
+	return mix(h);
 }
 
 static struct vhost *
@@ -244,24 +254,47 @@ is_described(const struct msg_service *from, const char *revision)
 	return false;
 }
 
+static bool
+has_weights(const struct msg_service *from)
+{
+	size_t i;
+
+	for (i = 0; i < from->traffic_n; i++)
+		if (from->traffic[i].weight > 0)
+			return true;
+	return false;
+}
+
 static void
-add_traffic(struct service *s, const struct msg_service *from, const char *revision,
-	    uint32_t percent, const char *tag, const struct route_source *source)
+add_weight(struct service *s, const struct traffic_entry *entry, uint32_t weight)
+{
+	size_t i = 0;
+
+	while (s->traffic[i].revision.rev != entry->revision.rev)
+		i++;
+	s->traffic[i].weight += weight;
+}
+
+static void
+add_traffic(struct service *s, const struct msg_service *from, const struct msg_traffic *t,
+	    const struct route_source *source)
 {
 	struct traffic_entry *entry;
 
-	if (!is_described(from, revision)) {
+	if (!is_described(from, t->revision)) {
 		log_warn(NULL, "traffic entry ignored: its revision was not described",
-			 "service=%s revision=%s", from->name, revision);
+			 "service=%s revision=%s", from->name, t->revision);
 		return;
 	}
 	entry = &s->traffic[s->traffic_n++];
-	entry->revision.rev = source->find(source->ctx, revision);
+	entry->revision.rev = source->find(source->ctx, t->revision);
 	entry->revision.limits = revision_limits_ref(entry->revision.rev->limits);
-	entry->percent = percent;
-	entry->tag = text_copy(tag);
-	s->total += percent;
-	s->has_tags |= tag != NULL;
+	entry->percent = t->percent;
+	entry->salt = hash(0, t->revision, strlen(t->revision));
+	entry->tag = text_copy(t->tag);
+	add_weight(s, entry, has_weights(from) ? t->weight : t->percent);
+	s->total += t->percent;
+	s->has_tags |= t->tag != NULL;
 }
 
 static void
@@ -292,10 +325,12 @@ service_init(struct service *s, const struct msg_service *from, const struct rou
 	service_sticky(s, from->sticky);
 	s->traffic = xcalloc(from->traffic_n + 1, sizeof *s->traffic);
 	for (i = 0; i < from->traffic_n; i++)
-		add_traffic(s, from, from->traffic[i].revision, from->traffic[i].percent,
-			    from->traffic[i].tag, source);
+		add_traffic(s, from, &from->traffic[i], source);
 	if (from->traffic_n == 0 && from->revisions_n == 1)
-		add_traffic(s, from, from->revisions[0].instances.revision, 100, NULL, source);
+		add_traffic(s, from,
+			    &(struct msg_traffic){.revision = from->revisions[0].instances.revision,
+						  .percent = 100},
+			    source);
 }
 
 struct routes *
@@ -537,9 +572,10 @@ find_cookie(const char *s, size_t n, const char *name, size_t *value_n)
 	return NULL;
 }
 
-/* A client that sends the sticky cookie or field gets the same key each time. */
-static uint64_t
-split_key(const struct service *s, const struct route_query *q)
+/* A client that sends the sticky cookie or field gets the same key each time.  False: it sends
+ * none. */
+static bool
+sticky_key(const struct service *s, const struct route_query *q, uint64_t *key)
 {
 	const char *value = NULL, *cookies;
 	uint32_t at = 0;
@@ -550,7 +586,9 @@ split_key(const struct service *s, const struct route_query *q)
 	while (s->sticky == STICKY_COOKIE && value == NULL &&
 	       (cookies = q->field(q->ctx, "cookie", &at, &n)) != NULL)
 		value = find_cookie(cookies, n, s->sticky_name, &n);
-	return value == NULL ? q->random : hash(s->salt, value, n);
+	if (value != NULL)
+		*key = hash(s->salt, value, n);
+	return value != NULL;
 }
 
 static const struct traffic_entry *
@@ -568,8 +606,7 @@ find_tagged(const struct service *s, const struct route_query *q)
 }
 
 /* Each entry has a range of [0, total) as long as its percent, and the key falls into one of
- * them.  When percents change, only clients whose key lies between an old and a new border of
- * a range move to another revision. */
+ * them. */
 static const struct traffic_entry *
 entry_at(const struct service *s, uint64_t key)
 {
@@ -581,12 +618,47 @@ entry_at(const struct service *s, uint64_t key)
 	return &s->traffic[i];
 }
 
+/* How long a client with this key would wait for the revision in a race, in which a revision with
+ * twice the weight is twice as fast. */
+static double
+race_time(const struct traffic_entry *entry, uint64_t key)
+{
+	double part = ((double)(mix(key ^ entry->salt) >> 11) + 0.5) * 0x1p-53; /* of (0, 1) */
+
+	return -log(part) / entry->weight;
+}
+
+/* The revision that wins the race for this key: each wins its part of the clients (weighted
+ * rendezvous hashing).  A client moves only from a revision to one whose weight has grown beside
+ * that one's: while a rollout raises one revision, and the others keep their proportions, a client
+ * moves to that revision, once, or stays. */
+static const struct traffic_entry *
+entry_of(const struct service *s, uint64_t key)
+{
+	const struct traffic_entry *first = entry_at(s, key); /* if none has a weight */
+	double least = INFINITY;
+	size_t i;
+
+	for (i = 0; i < s->traffic_n; i++) {
+		const struct traffic_entry *entry = &s->traffic[i];
+		double time = entry->weight == 0 ? INFINITY : race_time(entry, key);
+
+		if (time < least) {
+			least = time;
+			first = entry;
+		}
+	}
+	return first;
+}
+
 static const struct traffic_entry *
 pick_entry(const struct service *s, const struct route_query *q)
 {
+	uint64_t key;
+
 	if (s->traffic_n == 1 || s->total == 0)
 		return &s->traffic[0];
-	return entry_at(s, split_key(s, q));
+	return sticky_key(s, q, &key) ? entry_of(s, key) : entry_at(s, q->random);
 }
 
 bool

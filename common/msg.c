@@ -163,6 +163,8 @@ put_traffic(struct jput *j, const struct msg_traffic *t)
 	jput_object(j, NULL);
 	jput_string(j, "revision", t->revision);
 	jput_u64(j, "percent", t->percent);
+	if (t->weight > 0)
+		jput_u64(j, "weight", t->weight);
 	jput_string_if(j, "tag", t->tag);
 	jput_object_end(j);
 }

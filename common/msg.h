@@ -135,7 +135,8 @@ struct msg_want {
 struct msg_traffic {
 	char *revision; /* "service/revision" */
 	uint32_t percent;
-	char *tag; /* NULL: none */
+	uint32_t weight; /* of sticky clients; all of a service are 0: by the percents */
+	char *tag;	 /* NULL: none */
 };
 
 struct msg_revision {

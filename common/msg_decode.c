@@ -266,13 +266,15 @@ static int
 get_traffic(const struct jget *at, void *to, struct err *e)
 {
 	struct msg_traffic *t = to;
-	int64_t percent = 0;
+	int64_t percent = 0, weight = 0;
 
 	if (get_name(at, "revision", &t->revision, e) < 0 ||
 	    jget_i64(at, "percent", JGET_MUST, 0, 100, &percent, e) < 0 ||
+	    jget_i64(at, "weight", JGET_MAY, 0, 1000000, &weight, e) < 0 ||
 	    jget_string(at, "tag", JGET_MAY, &t->tag, e) < 0)
 		return -1;
 	t->percent = (uint32_t)percent;
+	t->weight = (uint32_t)weight;
 	return 0;
 }
 

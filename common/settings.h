@@ -151,6 +151,7 @@ struct traffic_conf {
 	char *revision; /* its name without the service */
 	uint32_t percent;
 	uint32_t latest; /* of percent: moves to the next revision that is deployed (store) */
+	uint32_t weight; /* of sticky clients, in a rollout; all of a service are 0: as percent */
 	char *tag;	 /* NULL: none */
 };
 

@@ -168,6 +168,7 @@ describe_traffic(const struct service_conf *s)
 	for (i = 0; i < s->traffic_n; i++)
 		v[i] = (struct msg_traffic){.revision = full_name(s, s->traffic[i].revision),
 					    .percent = s->traffic[i].percent,
+					    .weight = s->traffic[i].weight,
 					    .tag = s->traffic[i].tag};
 	return v;
 }

@@ -456,6 +456,20 @@ document_read_revision(const char *file, const char *text, size_t n, struct stor
 
 /* --- settings --- */
 
+/* In a rollout, the clients that are sticky follow the exact proportions of the step: those of
+ * whole percents differ from step to step, and a client could move from one old revision to
+ * another. */
+static void
+set_weights(const struct rollout *r, struct service_conf *conf)
+{
+	size_t i;
+
+	if (!rollout_is_active(r) || r->step == 0)
+		return;
+	for (i = 0; i < conf->traffic_n; i++)
+		conf->traffic[i].weight = rollout_weight(r, conf->traffic[i].revision);
+}
+
 struct service_conf *
 document_load(const struct stored_service *s, const struct settings *base,
 	      struct settings_errors *lines)
@@ -472,6 +486,8 @@ document_load(const struct stored_service *s, const struct settings *base,
 		conf = settings_load_service(base, conf_section_at(root, IN_SERVICE, 0), &errors);
 		conf_errors_move(&errors, lines);
 	}
+	if (conf != NULL)
+		set_weights(s->rollout, conf);
 	strbuf_fini(&text);
 	conf_free(&root);
 	return conf;

@@ -271,6 +271,22 @@ rollout_split(const struct rollout *r, uint32_t percent, uint32_t *shares)
 		shares[largest] += rest - given;
 }
 
+uint32_t
+rollout_weight(const struct rollout *r, const char *revision)
+{
+	uint32_t percent = rollout_percent(r), sum = 0, own = 0;
+	size_t i;
+
+	for (i = 0; i < r->before_n; i++) {
+		if (strcmp(r->before[i].revision, r->to) == 0)
+			continue;
+		sum += r->before[i].percent;
+		if (strcmp(r->before[i].revision, revision) == 0)
+			own = r->before[i].percent;
+	}
+	return strcmp(revision, r->to) == 0 ? percent * sum : own * (100 - percent);
+}
+
 /* --- its form in the document --- */
 
 static void

@@ -92,6 +92,9 @@ uint32_t rollout_percent(const struct rollout *);
 uint32_t rollout_next_percent(const struct rollout *);
 /* Does it need the revision: as the new one, or to go back to? */
 bool rollout_names(const struct rollout *, const char *revision);
+/* What a revision weighs beside the others at the step in effect: at most 10,000.
+ * The percents are whole numbers; the weights keep the proportions of the old ones exactly. */
+uint32_t rollout_weight(const struct rollout *, const char *revision);
 /* The percent of each revision in `before` while the new one has `percent`: shares[before_n]. */
 void rollout_split(const struct rollout *, uint32_t percent, uint32_t *shares);
 

@@ -133,7 +133,7 @@ static const char service_line[] =
 	"\"rules\":[{\"action\":\"answer\",\"methods\":[\"GET\"],\"paths\":[\"/robots.txt\"],"
 	"\"header\":\"user-agent\",\"contains\":\"bot\",\"clients\":[\"10.0.0.0/8\"],"
 	"\"status\":204,\"body\":\"a\\nb\",\"fields\":[\"x: y\"]},{\"action\":\"serve_only\"},"
-	"{\"action\":\"wake\"}],\"traffic\":[{\"revision\":\"hello/v1\",\"percent\":90},"
+	"{\"action\":\"wake\"}],\"traffic\":[{\"revision\":\"hello/v1\",\"percent\":90,\"weight\":8910},"
 	"{\"revision\":\"hello/v2\",\"percent\":10,\"tag\":\"next\"}],\"revisions\":["
 	"{\"name\":\"hello/v1\",\"limits\":{},\"wanted\":1,\"target\":100,\"instances\":["
 	"{\"id\":\"i\",\"state\":\"starting\"}]},"
@@ -164,6 +164,8 @@ a_service_arrives_whole(void **state)
 	assert_string_equal(s->rules[0].clients.v[0], "10.0.0.0/8");
 	assert_int_equal(s->rules[1].action, RULE_SERVE_ONLY);
 	assert_int_equal(s->traffic_n, 2);
+	assert_int_equal(s->traffic[0].weight, 8910);
+	assert_int_equal(s->traffic[1].weight, 0);
 	assert_int_equal(s->traffic[1].percent, 10);
 	assert_string_equal(s->traffic[1].tag, "next");
 	assert_int_equal(s->revisions_n, 2);

@@ -165,6 +165,10 @@ steps_keep_proportions_and_going_back_restores(void **state)
 	model_rollout_step(service, 1000);
 	assert_int_equal(percent_of("shop-00001"), 34);
 	assert_int_equal(percent_of("shop-00002"), 16);
+	assert_int_equal(rollout_weight(service->rollout, "shop-00001"), 67 * 50);
+	assert_int_equal(rollout_weight(service->rollout, "shop-00002"), 33 * 50);
+	assert_int_equal(rollout_weight(service->rollout, "shop-00003"), 100 * 50);
+	assert_int_equal(rollout_weight(service->rollout, "other"), 0);
 	model_rollout_step(service, 1000);
 	assert_int_equal(percent_of("shop-00003"), 100);
 	assert_int_equal(stored_service_find(service, "shop-00001")->latest, 0);

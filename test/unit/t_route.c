@@ -2,6 +2,8 @@
  * a look-up costs the same with one service as with ten thousand. */
 #include "test/unit/unit.h"
 
+#include <math.h>
+
 #include "activator/revision.h"
 #include "activator/route.h"
 #include "activator/route_query.h"
@@ -497,6 +499,114 @@ test_sticky(void **state)
 	service_free(&s[1]);
 }
 
+/* The revision of each of n clients. */
+static void
+ask_sticky(const struct routes *r, unsigned n, char *got)
+{
+	uint64_t x = 7;
+	unsigned i;
+
+	for (i = 0; i < n; i++) {
+		char cookie[32];
+		struct fields f = {{"cookie"}, {cookie}};
+		struct route_match m;
+
+		snprintf(cookie, sizeof cookie, "sid=u%u", i);
+		m = ask_with(r, "c", "/", "GET", &f, "192.0.2.1", next_random(&x));
+		got[i] = revision_of(&m)[3];
+	}
+}
+
+static unsigned
+count_of(const char *got, unsigned n, char revision)
+{
+	unsigned count = 0, i;
+
+	for (i = 0; i < n; i++)
+		count += got[i] == revision;
+	return count;
+}
+
+/* A rollout to any of three revisions: each client moves to it, once, or stays; and each revision
+ * has its part, though percents are whole numbers. */
+static void
+test_sticky_in_a_rollout(void **state)
+{
+	enum { N = 5000 };
+	static const struct {
+		unsigned to;
+		uint32_t percents[3]; /* before it */
+	} all[] = {{0, {0, 33, 67}}, {1, {33, 0, 67}}, {2, {33, 67, 0}}, {1, {61, 9, 30}}};
+	static const uint32_t steps[] = {10, 33, 50, 77, 99, 100};
+	static char before[N], now[N];
+	unsigned a, k, i;
+
+	(void)state;
+	for (a = 0; a < ARRAY_LEN(all); a++) {
+		const uint32_t *old = all[a].percents;
+		unsigned to = all[a].to;
+		struct msg_service s = split_service("c", (struct str_list)LIST("c"),
+						     (struct msg_traffic[]){{.percent = old[0]},
+									    {.percent = old[1]},
+									    {.percent = old[2]}},
+						     3);
+		struct routes *r;
+
+		s.sticky = (char[]){"cookie:sid"};
+		r = routes_new(&s, 1, &source);
+		ask_sticky(r, N, before);
+		routes_unref(&r);
+		for (k = 0; k < ARRAY_LEN(steps); k++) {
+			for (i = 0; i < 3; i++) {
+				uint32_t rest = 100 - steps[k], others = 100 - old[to];
+
+				s.traffic[i].weight = i == to ? steps[k] * others : old[i] * rest;
+				s.traffic[i].percent = s.traffic[i].weight / others;
+			}
+			r = routes_new(&s, 1, &source);
+			ask_sticky(r, N, now);
+			routes_unref(&r);
+			for (i = 0; i < N; i++)
+				assert_true(now[i] == before[i] || now[i] == (char)('1' + to));
+			for (i = 0; i < 3; i++) { /* five standard deviations */
+				double part = s.traffic[i].weight / 100.0 / (100 - old[to]);
+				double most = 5 * sqrt(N * part * (1 - part));
+				double n = count_of(now, N, (char)('1' + i));
+
+				assert_true(n >= N * part - most && n <= N * part + most);
+			}
+			memcpy(before, now, N);
+		}
+		service_free(&s);
+	}
+}
+
+/* Two entries of one revision count together. */
+static void
+test_sticky_with_two_entries(void **state)
+{
+	enum { N = 4000 };
+	static char one[N], two[N];
+	struct msg_service s = split_service(
+		"c", (struct str_list)LIST("c"),
+		(struct msg_traffic[]){{.percent = 30}, {.percent = 70}, {.percent = 0}}, 3);
+	struct routes *r;
+
+	(void)state;
+	s.sticky = (char[]){"cookie:sid"};
+	r = routes_new(&s, 1, &source);
+	ask_sticky(r, N, one);
+	routes_unref(&r);
+	s.traffic[1].percent = 20;
+	s.traffic[2].percent = 50;
+	s.traffic[2].revision = s.traffic[1].revision;
+	r = routes_new(&s, 1, &source);
+	ask_sticky(r, N, two);
+	routes_unref(&r);
+	assert_memory_equal(one, two, N);
+	service_free(&s);
+}
+
 /* --- rules --- */
 
 static void
@@ -808,6 +918,8 @@ main(void)
 		cmocka_unit_test(test_split_is_unbiased),
 		cmocka_unit_test(test_split_is_deterministic),
 		cmocka_unit_test(test_sticky),
+		cmocka_unit_test(test_sticky_in_a_rollout),
+		cmocka_unit_test(test_sticky_with_two_entries),
 		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_rules_on_other_spellings),
 		cmocka_unit_test(test_routes_on_other_spellings),
