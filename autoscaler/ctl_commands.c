@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autoscaler/ctl_export.h"
 #include "autoscaler/ctl_logs.h"
 #include "autoscaler/ctl_rollouts.h"
 #include "autoscaler/ctl_target.h"
@@ -603,7 +604,7 @@ on_export(struct ctl_commands *c, struct ctl_request *r)
 {
 	const struct facts f = facts_of(c);
 
-	ctl_versions_export(r, &f);
+	ctl_export(r, &f);
 }
 
 /* --- what was written down --- */

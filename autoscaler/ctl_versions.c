@@ -181,7 +181,7 @@ ctl_versions_copy(struct ctl_request *r, const struct facts *f, const char *name
 
 /* Does the request say which generation it has seen, and is it another one by now?  */
 static int
-check_generation(struct ctl_request *r, struct stored_service *s)
+check_generation(struct ctl_request *r, const struct stored_service *s)
 {
 	const char *text = ctl_option(r, "generation", 0);
 	uint32_t generation;
@@ -308,6 +308,7 @@ rollout_note(const struct stored_service *s)
 	return s->has_replaced_rollout ? "; this has ended the rollout that was under way" : "";
 }
 
+/* `made`, `made_service`: a moment ago, to be tried. */
 static void
 report_deploy(struct ctl_request *r, const struct stored_service *s, const char *revision,
 	      bool is_new)
@@ -323,6 +324,8 @@ report_deploy(struct ctl_request *r, const struct stored_service *s, const char 
 	jput_string(j, "service", s->name);
 	jput_string(j, "revision", revision);
 	jput_bool(j, "new", is_new);
+	jput_bool(j, "new_service", s->generation == 1 || ctl_option(r, "made_service", 0) != NULL);
+	jput_u64(j, "generation", s->generation);
 	jput_u64(j, "percent", rev->percent);
 	jput_u64(j, "latest_percent", rev->latest);
 	jput_string_if(j, "tag", rev->tag);
@@ -406,7 +409,7 @@ deploy(struct ctl_request *r, const struct facts *f, const char *name)
 		is_done = ctl_versions_commit(r, f, s);
 	else
 		stored_service_free(&s);
-	if (is_done) /* `made`: it was made a moment ago, to be tried */
+	if (is_done)
 		report_deploy(r, version_store_find(f->store, name), revision,
 			      is_new || ctl_option(r, "made", 0) != NULL);
 	free(revision);
@@ -556,14 +559,16 @@ delete_one(struct ctl_request *r, struct stored_service *s, struct err *e)
 
 static bool delete (struct ctl_request *r, const struct facts *f, const char *name)
 {
+	const struct stored_service *s;
 	struct err e = {0};
 
 	if (check_source(r, f, name) < 0)
 		return false;
-	if (version_store_find(f->store, name) == NULL) {
+	s = version_store_find(f->store, name);
+	if (s == NULL)
 		ctl_target_refuse(r, f, name);
+	if (s == NULL || check_generation(r, s) < 0)
 		return false;
-	}
 	if (version_store_remove(f->store, name, &e) < 0) {
 		ctl_versions_refuse(r, &e);
 		return false;
@@ -863,34 +868,4 @@ ctl_versions_change(struct ctl_request *r, const struct facts *f)
 			 asked->name);
 	free(name);
 	return is_changed;
-}
-
-void
-ctl_versions_export(struct ctl_request *r, const struct facts *f)
-{
-	const char *name = ctl_asked(r)->name;
-	size_t n = f->store == NULL ? 0 : version_store_n(f->store), i, found = 0;
-
-	for (i = 0; i < n; i++) {
-		const struct stored_service *s = version_store_at(f->store, i);
-		struct strbuf text;
-		struct jput *j;
-
-		if (name != NULL && strcmp(s->name, name) != 0)
-			continue;
-		found++;
-		strbuf_init(&text, 0);
-		document_put_conf(s, false, &text);
-		j = ctl_line(r, "export");
-		jput_string(j, "name", s->name);
-		jput_u64(j, "generation", s->generation);
-		jput_string(j, "text", strbuf_str(&text));
-		ctl_line_end(r);
-		strbuf_fini(&text);
-	}
-	if (name != NULL && found == 0)
-		ctl_done(r, CTL_NOT_FOUND, "only services that activatorctl made are exported",
-			 "there is no stored service \"%s\"", name);
-	else
-		ctl_done(r, CTL_OK, NULL, "%s", "");
 }

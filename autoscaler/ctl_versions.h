@@ -1,6 +1,6 @@
 /* ctl_versions - the commands of activatorctl that change the services of the store: deploy,
- * traffic, rollback, delete and apply; and export, which shows them.  A change is checked as a
- * whole before anything is written. Thread: the autoscaler's only loop. */
+ * traffic, rollback, delete and apply.  A change is checked as a whole before anything is written.
+ * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_CTL_VERSIONS_H
 #define AUTOSCALER_CTL_VERSIONS_H
 
@@ -20,7 +20,5 @@ NODISCARD bool ctl_versions_commit(struct ctl_request *, const struct facts *,
 				   struct stored_service *);
 /* End the request with an error. */
 void ctl_versions_refuse(struct ctl_request *, const struct err *);
-
-void ctl_versions_export(struct ctl_request *, const struct facts *);
 
 #endif

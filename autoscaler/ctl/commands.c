@@ -282,8 +282,13 @@ put_template(const struct ctl_options *o, char *const *arguments, int n, struct 
 
 /* What `deploy` has done. */
 struct deployed {
-	char *revision; /* "shop/shop-00002"; NULL: nothing yet */
-	bool is_new;	/* it has made it */
+	char *revision;	  /* "shop/shop-00002"; NULL: nothing yet */
+	int64_t began_ns; /* wall clock */
+	bool is_new;	  /* it has made it */
+	bool is_new_service;
+	unsigned percent; /* that the revision has now */
+	int64_t generation;
+	struct show *show; /* while a request is under way */
 };
 
 static void
@@ -297,11 +302,33 @@ take_deployed(const struct session_line *line, void *arg)
 		free(d->revision);
 		d->revision = xasprintf("%s/%s", service, name);
 		d->is_new |= session_bool(line->root, "new");
-	} else {
-		show_line_now(line);
+		d->is_new_service |= session_bool(line->root, "new_service");
+		d->percent = (unsigned)session_number(line->root, "percent", 0);
+		d->generation = (int64_t)session_number(line->root, "generation", 0);
 	}
+	show_line(line, d->show);
 	free(service);
 	free(name);
+}
+
+/* One of the requests of a deploy that is tried. */
+static enum ctl_exit
+ask_step(const struct ctl_options *o, const struct session_request *r, struct deployed *d)
+{
+	struct session_end end;
+
+	d->show = show_new(SHOW_STEP, o->format, NULL, 0);
+	session_ask(o, r, take_deployed, d, &end);
+	if (strcmp(r->command, "wake") == 0) { /* what is to be done next is said later */
+		free(end.next);
+		end.next = NULL;
+	}
+	show_end(&d->show, &end);
+	if (end.status == CTL_EXIT_OK && strcmp(r->command, "wake") != 0) {
+		session_end_fini(&end);
+		return CTL_EXIT_OK;
+	}
+	return report(&end, o->format);
 }
 
 /* Send it without percent and tag, but as one that is to be tried (or not any more). */
@@ -312,7 +339,6 @@ deploy_aside(const struct ctl_options *o, const struct session_request *r, bool 
 	struct session_request aside = *r;
 	char *options[3], name[200], percent[] = "percent=keep", try[] = "try=1";
 	const char *given = option_of(o, "revision=");
-	struct session_end end;
 	size_t n = 0;
 
 	options[n++] = percent;
@@ -324,68 +350,114 @@ deploy_aside(const struct ctl_options *o, const struct session_request *r, bool 
 	}
 	aside.options = options;
 	aside.options_n = n;
-	session_ask(o, &aside, take_deployed, d, &end);
-	if (end.status == CTL_EXIT_OK) {
-		session_end_fini(&end);
-		return CTL_EXIT_OK;
+	return ask_step(o, &aside, d);
+}
+
+/* The first version of a service does not start: unmake the service, unless another command has
+ * changed it meanwhile. */
+static void
+take_back_service(const struct ctl_options *o, const char *name, const struct deployed *d)
+{
+	char *option = xasprintf("generation=%lld", (long long)d->generation);
+	const struct session_request r = {.command = "delete",
+					  .name = name,
+					  .options = &option,
+					  .options_n = 1,
+					  .timeout_ns = ANSWER_TIMEOUT};
+	struct deployed ignored = {.revision = NULL};
+	struct ctl_options quiet = *o;
+	struct session_end end;
+
+	quiet.format = CTL_TABLE;
+	ignored.show = show_new(SHOW_STEP, quiet.format, NULL, 0);
+	session_ask(&quiet, &r, take_deployed, &ignored, &end);
+	show_end(&ignored.show, &end);
+	if (end.status == CTL_EXIT_OK)
+		out_error("the service %s is not made: its first version does not start", name);
+	else
+		out_error("%s does not start, and stays: %s", d->revision, end.message);
+	session_end_fini(&end);
+	free(option);
+}
+
+/* It does not start. */
+static void
+take_back(const struct ctl_options *o, const struct session_request *r, struct deployed *d)
+{
+	struct ctl_options quiet = *o;
+
+	logs_show_last(o, d->revision, LAST_LINES, d->began_ns);
+	if (d->is_new_service) {
+		take_back_service(o, r->name, d);
+		return;
 	}
-	return report(&end, o->format);
+	quiet.format = CTL_TABLE; /* the start has had its JSON */
+	if (deploy_aside(&quiet, r, false, d) != CTL_EXIT_OK)
+		return;
+	if (d->percent > 0)
+		out_error("%s keeps the %u%% of the traffic that it had; activatorctl describe %s",
+			  d->revision, d->percent, d->revision);
+	else
+		out_error("%s gets no traffic; activatorctl delete %s", d->revision, d->revision);
 }
 
 /* Make the revision without traffic, and see whether it starts.  Only then it gets what was asked
  * for. */
 static enum ctl_exit
-try_deploy(const struct ctl_options *o, const struct session_request *r, bool *is_new)
+try_deploy(const struct ctl_options *o, const struct session_request *r, struct deployed *d)
 {
-	struct ctl_options quiet = *o;
-	struct deployed d = {.revision = NULL};
-	enum ctl_exit status = deploy_aside(o, r, true, &d), ended;
+	enum ctl_exit status = deploy_aside(o, r, true, d);
+	struct session_request wake = {
+		.command = "wake", .is_waiting = true, .timeout_ns = o->wait_ns};
 
-	if (status == CTL_EXIT_OK && d.revision != NULL) {
-		quiet.sent_n = 0;
-		quiet.timeout_ns = o->wait_ns;
-		status = change(&quiet, "wake", d.revision, WAIT_TIMEOUT);
-		if (status != CTL_EXIT_OK) {
-			logs_show_last(o, d.revision, LAST_LINES);
-			ended = deploy_aside(o, r, false, &d);
-			if (ended == CTL_EXIT_OK)
-				out_error("%s gets no traffic; activatorctl delete %s", d.revision,
-					  d.revision);
-		}
-	}
-	*is_new = d.is_new;
-	free(d.revision);
+	if (status != CTL_EXIT_OK || d->revision == NULL)
+		return status;
+	wake.name = d->revision;
+	status = ask_step(o, &wake, d);
+	if (status == CTL_EXIT_INTERRUPTED)
+		out_error("%s is made, and has %u%% of the traffic", d->revision, d->percent);
+	else if (status != CTL_EXIT_OK)
+		take_back(o, r, d);
 	return status;
+}
+
+/* The options of the last request: those that were given, and what the trial has made. */
+static size_t
+put_options(const struct ctl_options *o, const struct deployed *d, char **options)
+{
+	static char made[] = "made=1", made_service[] = "made_service=1";
+	size_t n = o->sent_n;
+
+	if (n > 0)
+		memcpy(options, o->sent, n * sizeof *options);
+	if (d->is_new)
+		options[n++] = made;
+	if (d->is_new_service)
+		options[n++] = made_service;
+	return n;
 }
 
 static enum ctl_exit
 run_deploy(const struct ctl_options *o, char *const *arguments, int n)
 {
-	struct session_request r = {.command = "deploy",
-				    .name = arguments[0],
-				    .options = o->sent,
-				    .options_n = o->sent_n,
-				    .timeout_ns = ANSWER_TIMEOUT};
-	char **options = xcalloc(o->sent_n + 1, sizeof *options), made[] = "made=1";
+	struct session_request r = {
+		.command = "deploy", .name = arguments[0], .timeout_ns = ANSWER_TIMEOUT};
+	char **options = xcalloc(o->sent_n + 2, sizeof *options);
+	struct deployed d = {.began_ns = clk_wall()};
 	enum ctl_exit status = CTL_EXIT_OK;
-	bool is_new = false;
 	struct strbuf text;
 
 	strbuf_init(&text, 0);
 	put_template(o, arguments, n, &text);
 	r.text = strbuf_str(&text);
 	if (o->wait_ns > 0)
-		status = try_deploy(o, &r, &is_new);
-	if (is_new) {
-		if (o->sent_n > 0)
-			memcpy(options, o->sent, o->sent_n * sizeof *options);
-		options[o->sent_n] = made;
-		r.options = options;
-		r.options_n = o->sent_n + 1;
-	}
+		status = try_deploy(o, &r, &d);
+	r.options_n = put_options(o, &d, options);
+	r.options = options;
 	if (status == CTL_EXIT_OK)
 		status = ask(o, &r, SHOW_RESULTS, NULL);
 	free(options);
+	free(d.revision);
 	strbuf_fini(&text);
 	return status;
 }

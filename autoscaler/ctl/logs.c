@@ -23,7 +23,8 @@ struct logs {
 	bool is_live;  /* what was kept has come */
 	bool is_begun; /* … at least once */
 	bool has_lines;
-	char *cursor; /* of the last line; NULL: it had none */
+	int64_t since_ns; /* logs_show_last() */
+	char *cursor;	  /* of the last line; NULL: it had none */
 	/* --tail: the last lines of what was kept, as a ring: the next one goes to `at` */
 	char **kept;
 	size_t kept_n, at;
@@ -233,15 +234,16 @@ on_last_line(const struct session_line *line, void *arg)
 {
 	struct logs *l = arg;
 
-	if (strcmp(line->type, "log") == 0)
+	if (strcmp(line->type, "log") == 0 &&
+	    session_number(line->root, "time_ms", 0) >= (double)(l->since_ns / CLK_MS))
 		keep(l, line);
 }
 
 void
-logs_show_last(const struct ctl_options *o, const char *revision, uint32_t lines)
+logs_show_last(const struct ctl_options *o, const char *revision, uint32_t lines, int64_t since_ns)
 {
 	struct ctl_options last = *o;
-	struct logs l = {.o = &last};
+	struct logs l = {.o = &last, .since_ns = since_ns};
 	struct session_request r = {
 		.command = "logs", .name = revision, .timeout_ns = ANSWER_TIMEOUT};
 	struct session_end end;

@@ -9,7 +9,9 @@
 enum ctl_exit run_logs(const struct ctl_options *, char *const *arguments, int n);
 enum ctl_exit run_usage(const struct ctl_options *, char *const *arguments, int n);
 
-/* Write the last lines of a revision to standard error, as its instances have written them. */
-void logs_show_last(const struct ctl_options *, const char *revision, uint32_t lines);
+/* Write the last lines of a revision to standard error, as its instances have written them since
+ * that time of the wall clock. */
+void logs_show_last(const struct ctl_options *, const char *revision, uint32_t lines,
+		    int64_t since_ns);
 
 #endif

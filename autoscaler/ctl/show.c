@@ -794,13 +794,6 @@ show_line(const struct session_line *line, void *arg)
 		put_result(line->root);
 }
 
-void
-show_line_now(const struct session_line *line)
-{
-	if (strcmp(line->type, "result") == 0)
-		put_result(line->root);
-}
-
 /* How it ended, with what each program has done. */
 static void
 put_json_end(const struct show *show, const struct session_end *end)
@@ -825,9 +818,11 @@ put_json(const struct show *show, const struct session_end *end)
 {
 	const char *json = strbuf_str(&show->json);
 
-	if (show->kind == SHOW_RESULTS)
+	bool is_ok = end->status == CTL_EXIT_OK;
+
+	if (show->kind == SHOW_RESULTS || (show->kind == SHOW_STEP && !is_ok))
 		put_json_end(show, end);
-	else if (end->status != CTL_EXIT_OK)
+	else if (!is_ok || show->kind == SHOW_STEP)
 		return;
 	else if (show->kind == SHOW_SERVICES || show->kind == SHOW_LOAD ||
 		 show->kind == SHOW_EXPORT)

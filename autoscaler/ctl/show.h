@@ -14,7 +14,8 @@ enum show_kind {
 	SHOW_STATUS,	/* a page of the autoscaler */
 	SHOW_ROLLOUT,	/* a page of a rollout */
 	SHOW_VERSION,	/* a line for each program */
-	SHOW_RESULTS	/* a line for each program that has done something */
+	SHOW_RESULTS,	/* a line for each program that has done something */
+	SHOW_STEP	/* the same, of a step of a command; as JSON only if it fails */
 };
 
 struct show; /* opaque */
@@ -23,10 +24,8 @@ struct show; /* opaque */
 NODISCARD struct show *show_new(enum show_kind, enum ctl_format, const char *revision, size_t most);
 /* A session_line_fn; arg: the struct show. */
 void show_line(const struct session_line *, void *arg);
-/* Write a line of the type `result` at once. */
-void show_line_now(const struct session_line *);
 /* Write it, and free it.  end: how the request ended; of another end than CTL_EXIT_OK, only
- * SHOW_RESULTS is written. */
+ * SHOW_RESULTS and SHOW_STEP are written. */
 void show_end(struct show **, const struct session_end *end);
 
 #endif

@@ -271,13 +271,55 @@ def test_a_version_that_does_not_start_gets_no_traffic(tmp_path):
         assert "shop/shop-00003 is awake" in done.err
         assert "and gets 30% of the traffic, with the tag next" in done.err
         assert percents(s, "shop") == {"shop-00001": 70, "shop-00003": 30}
+        done = ctl(s, "deploy", "shop", "--wait", "30s", "-o", "json", "--", "no-such-program")
+        assert done.status == 1 and done.json["done"] is False, done
+        assert "not found in PATH" in done.json["message"]
+        change(s, "delete", "shop/shop-00004")
+        done = deploy(s, "shop", "--wait", "30s", "--traffic", "30", "-o", "json",
+                      command=["--response", "1ms"])
+        made, = done.json["results"]
+        assert (made["revision"], made["new"], made["new_service"], made["percent"]) == (
+            "shop-00003", False, False, 30)
         # One that serves already keeps its traffic while it is tried.
         deploy(s, "shop", "--wait", "30s", "--traffic", "30", command=["--response", "1ms"])
         assert percents(s, "shop") == {"shop-00001": 70, "shop-00003": 30}
         done = ctl(s, "deploy", "shop", "--env", "TEST_STACK=" + s.path, "--wait", "1s", "--",
                    HELLO, "--startup", "3600s")
         assert done.status == 5
-        assert percents(s, "shop")["shop-00004"] == 0
+        assert percents(s, "shop")["shop-00005"] == 0
+
+
+def test_a_first_version_that_does_not_start_makes_no_service(tmp_path):
+    with running(tmp_path, CONF) as s:
+        first = ["deploy", "shop", "--host", "shop.x", "--wait", "30s"]
+        done = ctl(s, *first, "--", "sh", "-c", "echo no database; exit 3")
+        assert done.status == 1, done
+        assert "shop/shop-00001 cannot start" in done.err and "no database" in done.err
+        assert "the service shop is not made: its first version does not start" in done.err
+        assert ctl(s, "list", "-o", "name").out == "file\n"
+        assert s.get("shop.x")[0] == 404
+        done = ctl(s, *first, "-o", "json", "--", "no-such-program")
+        assert done.status == 1 and "not found in PATH" in done.json["message"], done
+        # It is slow, and another command changes the service meanwhile: that one is not undone.
+        gate = Gate(tmp_path)
+        late = threading.Thread(target=lambda: slow.append(ctl(
+            s, *first[:-1], "3s", "--", "sh", "-c", "until [ -e %s ]; do sleep 0.1; done" %
+            gate.path)))
+        slow = []
+        late.start()
+        wait_until(lambda: "shop" in ctl(s, "list", "-o", "name").out, what="the service")
+        change(s, "traffic", "shop", "--tag", "shop-00001=mine")
+        late.join()
+        gate.open()
+        assert slow[0].status == 5 and "and stays: another command was faster" in slow[0].err, slow
+        assert percents(s, "shop") == {"shop-00001": 100}
+        assert "no database" not in slow[0].err  # that was another program of this name
+        change(s, "delete", "shop", "--generation", "1", status=1)
+        change(s, "delete", "shop")
+        done = deploy(s, *first[1:2], *first[2:], "-o", "json")
+        made, = done.json["results"]
+        assert (made["new"], made["new_service"], made["percent"]) == (True, True, 100)
+        routed(s, "shop.x")
 
 
 def test_a_revision_is_drained_though_other_changes_follow(tmp_path):
