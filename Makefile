@@ -239,6 +239,11 @@ bench: ## measure beside nginx, HAProxy, nghttpx and h2o, and print tables
 conformance: all ## each rule of HTTP/2 that a client can break, and what comes of it, as a table
 	@$(CHECK_ENV) $(RUN) $(PYTHON) test/system/test_h2_conformance.py
 
+ROUNDS ?= 200
+versions: all ## ship ROUNDS (200) of versions under load: not one error, and each percent within its bound
+	@.ci/deps wrk python3 python3-h2
+	@$(CHECK_ENV) $(RUN) $(PYTHON) test/system/test_many_versions.py $(ROUNDS)
+
 attacks: ## attack the activator, nginx and HAProxy over HTTP/2 and TLS, and print a table
 	@.ci/deps $(PKG_BUILD) $(PKG_BENCH) python3-openssl
 	@$(SUBMAKE) all build/test/bench/origin

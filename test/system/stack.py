@@ -79,6 +79,12 @@ class Program:
             raise
 
 
+def generation_at(admin):
+    """The generation of the services that the activator has whose admin endpoint this is."""
+    with urllib.request.urlopen("http://127.0.0.1:%d/status" % admin, timeout=WAIT_S) as answer:
+        return json.loads(answer.read())["generation"]
+
+
 class Stack:
     """Both programs.  services, activator, autoscaler: text of the conf file, the latter two
     inside the sections of these names.  environment: of the activator, beside what it inherits.
@@ -176,6 +182,9 @@ autoscaler { admin = "127.0.0.1:%d" ports = "%d-%d"
 
     def metric(self, name):
         return self.metrics().get(name, 0)
+
+    def generation(self):
+        return generation_at(self.admin)
 
     def revision_status(self, revision):
         """The revision in the activator's /status."""

@@ -7,9 +7,11 @@ import threading
 
 import pytest
 
+from fleet import Activator
 from helpers import WAIT_S, wait_until
-from stack import running
+from stack import Client, generation_at, running
 from test_ctl import ctl
+from test_many_versions import Measure, judge
 from test_versions import change, deploy, percents, routed, service
 
 CONF = 'service "file" { hosts = {"file.x"} revision "v1" { command = {"HELLO"} } }'
@@ -242,11 +244,20 @@ def test_instances_are_there_before_the_percent(tmp_path):
         assert set(load.seen) == {200} and not load.broken, load.seen
 
 
-def test_sticky_clients_move_at_most_once(tmp_path):
+@pytest.mark.parametrize("to, ends_with", [("shop-00003", "done"), ("shop-00001", "done"),
+                                           ("shop-00003", "aborted")])
+def test_sticky_clients_move_at_most_once(tmp_path, to, ends_with):
+    """Of three revisions: to the one that takes over, and from no old one to another."""
+    statuses = {"shop-00001": 200, "shop-00002": 201, "shop-00003": 202}
     with running(tmp_path, CONF) as s:
         deploy(s, "shop", "--host", "shop.x", "--sticky", "cookie:id")
         routed(s, "shop.x")
         deploy(s, "shop", "--no-traffic", command=["--status", "201"])
+        deploy(s, "shop", "--no-traffic", command=["--status", "202"])
+        olds = [r for r in statuses if r != to]
+        change(s, "traffic", "shop", "%s=33" % olds[0], "%s=67" % olds[1])
+        wait_until(lambda: {s.get("shop.x")[0] for _ in range(20)} == {statuses[r] for r in olds},
+                   what="the split")
         served = collections.defaultdict(list)
 
         def ask_all():
@@ -256,10 +267,74 @@ def test_sticky_clients_move_at_most_once(tmp_path):
                     served[i].append(status)
 
         ask_all()
-        change(s, "rollout", "shop", "--over", "8s", "--steps", "20,50,70,100", "--no-wait")
+        assert {v[0] for v in served.values()} == {statuses[r] for r in olds}
+        change(s, "rollout", "shop", "--to", to, "--over", "8s", "--steps",
+               "7,20,31,50,64,77,93,100", "--no-wait")
         while rollout(s)["state"] == "running":
             ask_all()
-        assert rollout(s)["state"] == "done"
-        wait_until(lambda: s.get("shop.x", fields=[("Cookie", "id=0")])[0] == 201, what="the end")
+            if ends_with == "aborted" and rollout(s)["percent"] >= 77:
+                change(s, "rollout", "abort", "shop")
+        assert rollout(s)["state"] == ends_with
         ask_all()
-        assert all(v in ([200, 201], [201]) for v in served.values()), served
+        if ends_with == "aborted":
+            generation = ctl(s, "status", "-o", "json").json["generation"]
+            wait_until(lambda: s.generation() >= generation, what="the old percents")
+            ask_all()
+            ask_all()
+            expected = lambda v: v in ([v[0]], [v[0], statuses[to], v[0]])
+        else:
+            wait_until(lambda: s.get("shop.x", fields=[("Cookie", "id=0")])[0] == statuses[to],
+                       what="the end")
+            ask_all()
+            expected = lambda v: v == [v[0], statuses[to]]
+        assert all(expected(v) for v in served.values()), served
+
+
+def test_two_activators(tmp_path):
+    """Both split alike, and what they report counts together."""
+    with two_versions(tmp_path, command=("--status", "201")) as s:
+        change(s, "traffic", "shop", "--tag", "shop-00002=next")
+        other = Activator(s, "other").start()
+        ports = s.port, other.port
+
+        def ask(port, host, n):
+            seen = collections.Counter()
+            with Client(port) as c:
+                for _ in range(n):
+                    c.request("GET", "/", host)
+                    seen[c.response()[0]] += 1
+            assert set(seen) <= {200, 201}, seen
+            return seen
+
+        change(s, "rollout", "shop", "--over", "1s", "--steps", "30,100", "--min-requests", "50",
+               "--abort-if", "errors>1%", "--no-wait")
+        wait_until(lambda: rollout(s)["percent"] == 30, what="the first step")
+        wait_until(lambda: "new" in rollout(s), what="the first look at the step")
+        ask(ports[0], "next-shop.x", 40)
+        wait_until(lambda: rollout(s)["new"]["requests"] == 40, what="the report")
+        assert rollout(s)["percent"] == 30 and "40" in rollout(s)["waits_for"], rollout(s)
+        change(s, "rollout", "pause", "shop")
+        generation = ctl(s, "status", "-o", "json").json["generation"]
+        wait_until(lambda: min(s.generation(), generation_at(other.admin)) >= generation,
+                   what="the step in both")
+        ask(ports[0], "shop.x", 1), ask(ports[1], "shop.x", 1)  # a worker may have the older routes
+        before = rollout(s)
+        n = 600
+        measures = [Measure("step", port, "shop-00002", 30, ask(port, "shop.x", n)[201], n)
+                    for port in ports]
+        assert not judge(measures, 1e-6), measures
+        # Both requests of above were answered; they may not have been reported when `before` came.
+        total = 40 + 2 + 2 * n
+
+        def counted():
+            r = rollout(s)
+            return r["new"]["requests"] + r["old"]["requests"]
+
+        wait_until(lambda: counted() == total, what="all to be counted: %r" % before)
+        change(s, "rollout", "resume", "shop")
+        wait_until(lambda: rollout(s)["percent"] == 100 and "new" in rollout(s), what="the end")
+        for port in ports:
+            ask(port, "next-shop.x", 30)
+        assert ended(s)["state"] == "done"
+        assert percents(s, "shop") == {"shop-00001": 0, "shop-00002": 100}
+        other.stop()
