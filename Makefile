@@ -217,6 +217,9 @@ chaos: all $(CHAOS) ## kill, stop and starve the programs while clients ask: SEE
 soak: all $(CHAOS) ## MINUTES (10) with everything on: memory, descriptors and processes stay flat
 	@$(CHECK_ENV) $(RUN) $(PYTHON) test/chaos/run --soak $(MINUTES) $(CHAOS_ARGS)
 
+usage-kills: $(B)/unit/t_usage_kills ## kill the writer of the usage journal 1,000 times, and compare with what ran
+	@USAGE_KILLS=$(or $(KILLS),1000) $(RUN) $(B)/unit/t_usage_kills
+
 # These tests are a part of `system`, where a fake API server answers them.
 KUBE_TESTS := $(wildcard test/system/test_fake_kube.py test/system/test_kubernetes*.py \
 		test/system/test_manifests.py)
@@ -310,5 +313,5 @@ help: ## print this list
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 FORCE:
-.PHONY: FORCE all apps test checks lint unit system test-kubernetes kubernetes-system chaos soak fuzz fuzz-all bench deps build-deps run man install format clean help
+.PHONY: FORCE all apps test checks lint unit system test-kubernetes kubernetes-system chaos soak usage-kills fuzz fuzz-all bench deps build-deps run man install format clean help
 .SECONDARY:

@@ -63,6 +63,7 @@ put_journal(struct strbuf *b, const struct ledger *l)
 	ledger_counts(l, &c);
 	put_one(b, M_USAGE_RECORDS, (double)c.written);
 	put_one(b, M_USAGE_LOST, (double)c.lost);
+	put_one(b, M_USAGE_WAITING, (double)c.waiting);
 	put_one(b, M_USAGE_BROKEN, (double)c.broken);
 	put_one(b, M_USAGE_ROWS, (double)c.rows);
 	put_one(b, M_USAGE_DROPPED, (double)c.dropped);

@@ -2,7 +2,8 @@
 
 #include <time.h>
 
-static int64_t (*replacement)(void); /* set before any thread starts; NULL: none */
+/* set before any thread starts; NULL: none */
+static int64_t (*replacement)(void), (*wall_replacement)(void);
 
 static int64_t
 read_clock(clockid_t id)
@@ -24,13 +25,19 @@ clk_now(void)
 int64_t
 clk_wall(void)
 {
-	if (__builtin_expect(replacement != NULL, 0))
-		return replacement();
+	if (__builtin_expect(wall_replacement != NULL, 0))
+		return wall_replacement();
 	return read_clock(CLOCK_REALTIME);
 }
 
 void
 clk_replace(int64_t (*fn)(void))
 {
-	replacement = fn;
+	replacement = wall_replacement = fn;
+}
+
+void
+clk_replace_wall(int64_t (*fn)(void))
+{
+	wall_replacement = fn;
 }

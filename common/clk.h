@@ -19,5 +19,7 @@ int64_t clk_wall(void);
 /* For tests and simulations: both clocks return what fn returns; NULL restores the real
  * clocks. */
 void clk_replace(int64_t (*fn)(void));
+/* The same for the wall clock alone, which may step. */
+void clk_replace_wall(int64_t (*fn)(void));
 
 #endif

@@ -434,4 +434,5 @@ ledger_counts(const struct ledger *l, struct ledger_counts *c)
 	c->written = writer_written(l->writer);
 	c->lost = writer_lost(l->writer);
 	c->broken = writer_broken(l->writer);
+	c->waiting = writer_waiting(l->writer);
 }

@@ -75,6 +75,7 @@ const struct amounts *ledger_total(struct ledger *, const char *revision);
 struct ledger_counts {
 	uint64_t written, lost; /* records of the journal */
 	uint64_t broken;	/* when it was read: they are not in the answers */
+	uint64_t waiting;	/* to be written */
 	uint64_t rows;		/* in memory: one for each hour and revision */
 	uint64_t dropped;	/* rows that went because there were too many */
 };

@@ -42,6 +42,7 @@ struct writer {
 	pthread_cond_t changed; /* for the thread: `put` or is_stopping */
 	pthread_cond_t ended;	/* for writer_stop(): is_ended */
 	struct queue *put;	/* what was put since the thread took the last */
+	size_t taken_n;		/* at least as many as there are in `taken` */
 	bool is_stopping, is_ended;
 	bool is_outage;	      /* the log says that records cannot be written, or are lost */
 	uint64_t lost_before; /* the outage */
@@ -107,6 +108,15 @@ pause_locked(struct writer *w)
 		pthread_cond_timedwait(&w->changed, &w->lock, &ts);
 }
 
+/* `taken` has changed. */
+static void
+note_taken(struct writer *w)
+{
+	pthread_mutex_lock(&w->lock);
+	w->taken_n = queue_n(w->taken);
+	pthread_mutex_unlock(&w->lock);
+}
+
 /* Wait until there are records to be written, in w->taken.  False: all are written, and the writer
  * stops. */
 static bool
@@ -121,8 +131,10 @@ await_records(struct writer *w)
 		pthread_cond_wait(&w->changed, &w->lock);
 	put = w->put;
 	w->put = empty;
+	w->taken_n += queue_n(put);
 	pthread_mutex_unlock(&w->lock);
 	lose_oldest(w, queue_merge(w->taken, &put));
+	note_taken(w);
 	return queue_n(w->taken) > 0;
 }
 
@@ -152,6 +164,7 @@ written(struct writer *w, size_t n)
 	w->is_failing = false;
 	atomic_fetch_add(&w->written, n);
 	queue_drop(w->taken, n);
+	note_taken(w);
 	if (queue_n(w->taken) == 0 && end_outage(w, &lost))
 		log_info(NULL, "usage is written again", "lost_records=%llu",
 			 (unsigned long long)lost);
@@ -168,6 +181,7 @@ failed(struct writer *w, size_t n, const struct err *e)
 			 (long long)(RETRY / CLK_S), e->text);
 	if (is_lost)
 		queue_drop(w->taken, n);
+	note_taken(w);
 }
 
 static void
@@ -340,6 +354,17 @@ writer_flush(struct writer *w)
 	if (queue_n(w->put) > 0)
 		pthread_cond_signal(&w->changed);
 	pthread_mutex_unlock(&w->lock);
+}
+
+size_t
+writer_waiting(struct writer *w)
+{
+	size_t n;
+
+	pthread_mutex_lock(&w->lock);
+	n = queue_n(w->put) + w->taken_n;
+	pthread_mutex_unlock(&w->lock);
+	return n;
 }
 
 uint64_t

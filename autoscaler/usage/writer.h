@@ -37,5 +37,7 @@ void writer_flush(struct writer *);
 uint64_t writer_written(const struct writer *);
 uint64_t writer_lost(const struct writer *);
 uint64_t writer_broken(const struct writer *);
+/* Records that wait to be written, and those that are being written. */
+size_t writer_waiting(struct writer *);
 
 #endif
