@@ -12,36 +12,17 @@
 #include "common/clk.h"
 #include "common/metric.h"
 
-enum note_text {
-	NOTE_CLIENT,
-	NOTE_RAW,
-	NOTE_METHOD,
-	NOTE_TARGET,
-	NOTE_HOST,
-	NOTE_REQUEST_ID,
-	NOTE_TRACE_ID,
-	NOTE_REFERER,
-	NOTE_USER_AGENT,
-	NOTE_FIELDS, /* those of the format, from here on */
-	NOTE_TEXTS_MAX = NOTE_FIELDS + ACCESS_FIELDS_MAX
-};
-
 /* In x->note. */
 struct access_note {
-	uint32_t serial; /* of the access_conf to which the fields belong */
+	struct access_conf *conf; /* whose form the line has; NULL: there is none */
+	bool has_conf_ref;	  /* else the route of the request holds conf */
+	bool is_traced, has_phases;
 	uint32_t size;
-	const struct access_conf *conf; /* until it has a route; NULL: that of the worker's conf */
-	struct instance *inst;		/* a reference, or NULL */
-	bool has_line, is_traced, has_phases;
-	uint8_t texts_n;
-	struct access_trace trace;			/* is_traced */
-	uint16_t at[NOTE_TEXTS_MAX], n[NOTE_TEXTS_MAX]; /* where each text is in bytes; n 0: none */
+	uint32_t line_n, span_n; /* of the early parts of both */
+	struct instance *inst;	 /* a reference, or NULL */
 	int64_t phases[COLD_PHASES_N];
-	char bytes[];
+	char bytes[]; /* the early part of the line; is_traced: the trace, that of the span */
 };
-
-/* A head of so many bytes is copied as a whole: that is faster than its parts one by one. */
-#define WHOLE_MOST (HEADBUF_SIZE - sizeof(struct access_note))
 
 static struct access_note *
 note_of(const struct xfer *x)
@@ -51,60 +32,54 @@ note_of(const struct xfer *x)
 
 /* --- making it --- */
 
-/* Of a request that has spans, and no line. */
-static const struct access_conf for_spans = {.sample = 1, .has_query = true};
-
-static struct access_note *
-new_note(struct xfer *x, size_t bytes, unsigned texts_n, const struct access_conf *conf)
+/* Both early parts are in `early`, the one behind the other. */
+static void
+keep(struct xfer *x, struct access_conf *conf, const char *early, size_t line_n, size_t span_n)
 {
-	size_t size = sizeof(struct access_note) + bytes;
+	const struct worker *w = x->w;
+	size_t trace_n = w->is_traced ? sizeof w->trace : 0;
+	size_t size = sizeof(struct access_note) + line_n + trace_n + span_n;
 	struct access_note *note = (void *)headbuf_reserve(&x->note, &x->w->heads, size);
 
-	note->serial = conf->serial;
-	note->size = (uint32_t)size;
-	note->conf = conf == x->w->conf_ref->access ? NULL : conf;
-	note->inst = NULL;
+	note->conf = conf;
+	note->has_conf_ref = false;
+	note->is_traced = w->is_traced;
 	note->has_phases = false;
-	note->has_line = conf != &for_spans;
-	note->is_traced = x->w->is_traced;
-	if (note->is_traced)
-		note->trace = x->w->trace;
-	note->texts_n = (uint8_t)texts_n;
-	return note;
-}
-
-/* All texts point into head[0..head_n). */
-static void
-copy_head(struct xfer *x, const struct access_text *texts, unsigned texts_n,
-	  const struct access_conf *conf, const char *head, size_t head_n)
-{
-	struct access_note *note = new_note(x, head_n, texts_n, conf);
-	unsigned i;
-
-	memcpy(note->bytes, head, head_n);
-	for (i = 0; i < texts_n; i++) {
-		note->n[i] = (uint16_t)texts[i].n;
-		note->at[i] = texts[i].n == 0 ? 0 : (uint16_t)(texts[i].s - head);
-	}
+	note->size = (uint32_t)size;
+	note->line_n = (uint32_t)line_n;
+	note->span_n = (uint32_t)span_n;
+	note->inst = NULL;
+	memcpy(note->bytes, early, line_n);
+	if (!w->is_traced)
+		return;
+	memcpy(note->bytes + line_n, &w->trace, trace_n);
+	memcpy(note->bytes + line_n + trace_n, early + line_n, span_n);
 }
 
 static void
-copy_texts(struct xfer *x, const struct access_text *texts, unsigned texts_n,
-	   const struct access_conf *conf)
+write_note(struct xfer *x, struct access_conf *conf, const struct access_request *q)
 {
-	struct access_note *note;
-	size_t bytes = 0;
-	unsigned i;
+	const struct access_format *format = conf == NULL ? NULL : conf->format;
+	bool is_traced = x->w->is_traced;
+	size_t room = (conf != NULL ? access_line_early_room(q, format) : 0) +
+		      (is_traced ? access_span_early_room(q) : 0);
+	char *early = worker_write_buf(x->w, room), *line_end = early, *end;
 
-	for (i = 0; i < texts_n; i++)
-		bytes += MIN(texts[i].n, ACCESS_TEXT_MAX + 1); /* one more: the line is cut */
-	note = new_note(x, bytes, texts_n, conf);
-	for (i = 0, bytes = 0; i < texts_n; bytes += note->n[i++]) {
-		note->n[i] = (uint16_t)MIN(texts[i].n, ACCESS_TEXT_MAX + 1);
-		note->at[i] = (uint16_t)bytes;
-		if (note->n[i] > 0)
-			memcpy(note->bytes + bytes, texts[i].s, note->n[i]);
-	}
+	access_note_drop(x);
+	if (conf != NULL)
+		line_end = access_line_put_early(early, q, format);
+	end = is_traced ? access_span_put_early(line_end, q, &x->w->trace) : line_end;
+	keep(x, conf, early, (size_t)(line_end - early), (size_t)(end - line_end));
+}
+
+/* The route of a request without one holds no conf. */
+static void
+keep_conf(struct access_note *note)
+{
+	if (note->conf == NULL || note->has_conf_ref)
+		return;
+	note->conf = access_conf_ref(note->conf);
+	note->has_conf_ref = true;
 }
 
 static void
@@ -117,143 +92,150 @@ cut_query(struct access_text *t)
 }
 
 static struct access_text
-field_text(const struct h1_head *h, const char *name)
+protocol_of(const struct xfer *x)
 {
-	struct access_text t;
+	static const char names[][sizeof "HTTP/1.1"] = {"HTTP/2.0", "HTTP/1.0", "HTTP/1.1"};
 
-	t.s = request_field(h, name, &t.n);
-	if (t.s == NULL)
-		t.n = 0;
-	return t;
+	return (struct access_text){names[x->stream != NULL ? 0
+					  : x->is_http10    ? 1
+							    : 2],
+				    sizeof "HTTP/1.1" - 1};
 }
 
+/* What is no text of the request. */
 static void
-add_json_fields(struct access_text *texts, const struct h1_head *h)
+init_request(struct access_request *q, const struct xfer *x)
 {
+	*q = (struct access_request){
+		.peer = {x->conn->peer_text, x->conn->peer_text_n},
+		.protocol = protocol_of(x),
+		.is_encrypted = io_is_encrypted(&x->conn->io) || x->conn->is_tls_at_proxy,
+		.connection_requests = x->conn->requests,
+		.worker = x->w->index,
+		.pid = x->w->access.pid,
+	};
+	q->client = q->peer;
+}
+
+/* Is it the field of that name?  As browsers write it is compared first. */
+#define IS_FIELD(f, usual, lower)                                                                  \
+	((f)->name_n == sizeof(lower) - 1 && (memcmp((f)->name, usual, sizeof(usual) - 1) == 0 ||  \
+					      memcmp((f)->name, lower, sizeof(lower) - 1) == 0 ||  \
+					      field_is((f)->name, (f)->name_n, lower)))
+
+/* The fields of a head that JSON and spans show.  A valid traceparent, and an id of a request, are
+ * looked for only if there is a field as long as their names. */
+static void
+read_fields(struct access_request *q, const struct worker *w, const struct h1_head *h)
+{
+	bool has_trace = false, has_id = false;
+	const char *trace;
 	uint32_t i;
 
 	for (i = 0; i < h->n; i++) {
 		const struct h1_field *f = &h->fields[i];
-		struct access_text *to = f->name_n == 10  ? &texts[NOTE_USER_AGENT]
-					 : f->name_n == 7 ? &texts[NOTE_REFERER]
-							  : NULL;
 
-		if (to != NULL && f->id == FIELD_OTHER && to->s == NULL &&
-		    field_is(f->name, f->name_n, f->name_n == 7 ? "referer" : "user-agent"))
-			*to = (struct access_text){f->value, f->value_n};
+		if (f->id != FIELD_OTHER)
+			continue;
+		if (IS_FIELD(f, "User-Agent", "user-agent") && q->user_agent.s == NULL)
+			q->user_agent = (struct access_text){f->value, f->value_n};
+		else if (IS_FIELD(f, "Referer", "referer") && q->referer.s == NULL)
+			q->referer = (struct access_text){f->value, f->value_n};
+		has_trace |= f->name_n == sizeof "traceparent" - 1;
+		has_id |= f->name_n == sizeof "x-request-id" - 1;
 	}
+	if (w->is_request_id_new)
+		q->request_id = (struct access_text){w->request_id, w->request_id_n};
+	else if (has_id)
+		q->request_id.s = request_id_sent(h, &q->request_id.n);
+	trace = !w->is_traced && has_trace ? request_traceparent(h) : NULL;
+	if (w->is_traced)
+		q->trace_id = (struct access_text){w->trace.trace, TRACE_ID_SIZE};
+	else if (trace != NULL)
+		q->trace_id = (struct access_text){trace + TRACE_ID_AT, TRACE_ID_SIZE};
 }
 
-/* The fields of a head that a line shows.  Returns how many texts there are. */
-static unsigned
-add_fields(struct access_text *texts, const struct h1_head *h, const struct access_format *f)
-{
-	unsigned i;
-
-	if (f == NULL) {
-		add_json_fields(texts, h);
-		return NOTE_FIELDS;
-	}
-	for (i = 0; i < f->fields.n; i++)
-		texts[NOTE_FIELDS + i] = field_text(h, f->fields.v[i]);
-	return NOTE_FIELDS + i;
-}
-
-/* Returns whether all of it points into the head. */
-static bool
-add_ids(struct access_text *texts, const struct worker *w, const struct h1_head *h)
-{
-	struct access_text *id = &texts[NOTE_REQUEST_ID];
-
-	const char *trace = request_traceparent(h);
-
-	if (trace != NULL)
-		texts[NOTE_TRACE_ID] = (struct access_text){trace + TRACE_ID_AT, TRACE_ID_SIZE};
-	if (w->is_request_id_new) {
-		*id = (struct access_text){w->request_id, w->request_id_n};
-		return false;
-	}
-	id->s = request_id_sent(h, &id->n);
-	if (id->s == NULL)
-		id->n = 0;
-	return true;
-}
-
+/* Those that a format names; q has what read_fields() has found. */
 static void
-cut_queries(struct access_text *texts, const struct access_format *f)
+read_named_fields(struct access_text *fields, const struct access_request *q,
+		  const struct access_conf *conf, const struct h1_head *h)
 {
-	unsigned i;
+	const struct str_list *names = &conf->format->fields;
+	size_t i;
 
-	cut_query(&texts[NOTE_TARGET]);
-	cut_query(&texts[NOTE_REFERER]);
-	for (i = 0; f != NULL && i < f->fields.n; i++)
-		if (strcmp(f->fields.v[i], "referer") == 0)
-			cut_query(&texts[NOTE_FIELDS + i]);
-}
-
-/* From its method up to its last value. */
-static size_t
-size_of_head(const struct h1_head *h)
-{
-	const struct h1_field *last = h->n == 0 ? NULL : &h->fields[h->n - 1];
-	const char *end = last == NULL ? h->target + h->target_n : last->value + last->value_n;
-
-	return (size_t)(end - h->method);
+	for (i = 0; i < names->n; i++)
+		switch (conf->fields[i]) {
+		case ACCESS_FIELD_REFERER:
+			fields[i] = q->referer;
+			break;
+		case ACCESS_FIELD_USER_AGENT:
+			fields[i] = q->user_agent;
+			break;
+		case ACCESS_FIELD_OTHER:
+			fields[i].n = 0;
+			fields[i].s = request_field(h, names->v[i], &fields[i].n);
+			break;
+		}
 }
 
 void
-access_note_begin(struct xfer *x, const struct request *r, const struct access_conf *conf,
+access_note_begin(struct xfer *x, const struct request *r, struct access_conf *conf,
 		  const struct addr *client)
 {
+	struct access_text fields[ACCESS_FIELDS_MAX];
 	const struct h1_head *h = r->head;
-	struct access_text texts[NOTE_TEXTS_MAX];
 	char address[ADDR_IP_TEXT];
-	size_t head_n = size_of_head(h);
-	bool is_in_head;
-	unsigned n;
+	struct access_request q;
 
-	if (!x->w->is_traced && (conf == NULL || x->w->access.log == NULL))
+	if (x->w->access.log == NULL)
+		conf = NULL;
+	if (conf == NULL && !x->w->is_traced)
 		return;
-	if (conf == NULL)
-		conf = &for_spans;
-	access_note_drop(x);
-	for (n = 0; n < NOTE_FIELDS; n++)
-		texts[n] = (struct access_text){NULL, 0};
-	texts[NOTE_METHOD] = (struct access_text){h->method, h->method_n};
-	texts[NOTE_TARGET] = r->target_n > 0 ? (struct access_text){r->path, r->target_n}
-					     : (struct access_text){h->target, h->target_n};
-	texts[NOTE_HOST] = (struct access_text){r->authority, r->authority_n};
-	if (client != NULL && client != &x->conn->peer) {
-		texts[NOTE_CLIENT].s = addr_format_host(client, address);
-		texts[NOTE_CLIENT].n = strlen(address);
+	init_request(&q, x);
+	q.method = (struct access_text){h->method, h->method_n};
+	q.target = r->target_n > 0 ? (struct access_text){r->path, r->target_n}
+				   : (struct access_text){h->target, h->target_n};
+	q.host = (struct access_text){r->authority, r->authority_n};
+	if (client != NULL && client != &x->conn->peer)
+		q.client = access_text_of(addr_format_host(client, address));
+	read_fields(&q, x->w, h);
+	if (conf != NULL && !conf->has_query) {
+		cut_query(&q.target);
+		cut_query(&q.referer);
 	}
-	n = add_fields(texts, h, conf->format);
-	if (!conf->has_query)
-		cut_queries(texts, conf->format);
-	is_in_head = add_ids(texts, x->w, h) && texts[NOTE_CLIENT].s == NULL;
-	if (head_n <= WHOLE_MOST && is_in_head)
-		copy_head(x, texts, n, conf, h->method, head_n);
-	else
-		copy_texts(x, texts, n, conf);
+	if (conf != NULL && conf->format != NULL) {
+		read_named_fields(fields, &q, conf, h);
+		q.fields = fields;
+	}
+	write_note(x, conf, &q);
+	if (conf != NULL && conf == x->w->conf_ref->access)
+		keep_conf(note_of(x));
 }
 
 void
 access_note_raw(struct xfer *x, const char *bytes, size_t n)
 {
-	const struct access_conf *conf = x->w->conf_ref->access;
-	struct access_text texts[NOTE_RAW + 1] = {{NULL, 0}};
+	struct access_conf *conf = x->w->conf_ref->access;
+	struct access_request q;
 	size_t line_n = 0;
 
 	if (conf == NULL || x->w->access.log == NULL)
 		return;
 	while (line_n < n && bytes[line_n] != '\r' && bytes[line_n] != '\n')
 		line_n++;
-	texts[NOTE_RAW] = (struct access_text){bytes, line_n};
+	init_request(&q, x);
+	q.raw = (struct access_text){bytes, line_n};
 	if (!conf->has_query)
-		cut_query(&texts[NOTE_RAW]);
-	access_note_drop(x);
+		cut_query(&q.raw);
 	x->w->is_traced = false; /* what it says is of the request before */
-	copy_texts(x, texts, NOTE_RAW + 1, conf);
+	write_note(x, conf, &q);
+	keep_conf(note_of(x));
+}
+
+void
+access_note_rerouted(struct xfer *x)
+{
+	keep_conf(note_of(x));
 }
 
 void
@@ -294,6 +276,8 @@ access_note_drop(struct xfer *x)
 		return;
 	if (note->inst != NULL)
 		instance_unref(&note->inst);
+	if (note->has_conf_ref)
+		access_conf_unref(&note->conf);
 	headbuf_clear(&x->note, &x->w->heads);
 }
 
@@ -336,79 +320,8 @@ draw(const struct xfer *x, enum outcome out, uint32_t sample)
 	return worker_random(x->w) % sample == 0 ? sample : 0;
 }
 
-static struct access_text
-text_of(const char *s)
-{
-	return (struct access_text){s, s == NULL ? 0 : strlen(s)};
-}
-
-static struct access_text
-noted(const struct access_note *note, unsigned i)
-{
-	if (i >= note->texts_n || note->n[i] == 0)
-		return (struct access_text){NULL, 0};
-	return (struct access_text){note->bytes + note->at[i], note->n[i]};
-}
-
 static void
-set_texts(struct access_values *v, const struct access_note *note)
-{
-	v->raw = noted(note, NOTE_RAW);
-	v->method = noted(note, NOTE_METHOD);
-	v->target = noted(note, NOTE_TARGET);
-	v->host = noted(note, NOTE_HOST);
-	v->client = noted(note, NOTE_CLIENT);
-	v->request_id = noted(note, NOTE_REQUEST_ID);
-	v->trace_id = note->is_traced ? (struct access_text){note->trace.trace, TRACE_ID_SIZE}
-				      : noted(note, NOTE_TRACE_ID);
-	if (v->client.s == NULL)
-		v->client = v->peer;
-	if (note->inst != NULL)
-		v->instance = text_of(note->inst->id);
-}
-
-static void
-set_json(struct access_values *v, const struct xfer *x, const struct access_note *note,
-	 const struct access_conf *conf)
-{
-	v->referer = noted(note, NOTE_REFERER);
-	v->user_agent = noted(note, NOTE_USER_AGENT);
-	if (x->route != NULL)
-		v->route = conf->route;
-	else if (x->service != NULL)
-		v->service = text_of(x->service->name);
-}
-
-/* What only formats show. */
-static void
-set_format(struct access_values *v, const struct xfer *x, const struct access_note *note,
-	   struct access_text *fields, const struct access_conf *conf)
-{
-	unsigned i;
-
-	if (note->serial == conf->serial && note->texts_n > NOTE_FIELDS)
-		v->fields_n = note->texts_n - NOTE_FIELDS;
-	for (i = 0; i < v->fields_n; i++)
-		fields[i] = noted(note, NOTE_FIELDS + i);
-	v->fields = fields;
-	if (x->service != NULL)
-		v->service = text_of(x->service->name);
-	if (x->route != NULL)
-		v->revision = text_of(x->route->rev->name);
-	if (note->inst != NULL)
-		v->upstream = text_of(instance_address(note->inst)->text);
-}
-
-static const char *
-protocol_of(const struct xfer *x)
-{
-	if (x->stream != NULL)
-		return "HTTP/2.0";
-	return x->is_http10 ? "HTTP/1.0" : "HTTP/1.1";
-}
-
-static void
-set_times(struct access_values *v, const struct xfer *x)
+set_times(struct access_end *v, const struct xfer *x)
 {
 	int64_t now = x->w->now;
 
@@ -425,57 +338,70 @@ status_of(const struct xfer *x, enum outcome out)
 	return x->status == 0 && out == OUT_CLIENT_GONE ? 499 : x->status;
 }
 
+static const struct access_text outcome_names[] = {
+#define OUTCOME(id, status, grpc, reason, text) {reason, sizeof(reason) - 1},
+#include "activator/outcome.def"
+#undef OUTCOME
+};
+
 /* What lines and spans have in common. */
 static void
-set_values(struct access_values *v, struct xfer *x, enum outcome out)
+set_end(struct access_end *v, struct xfer *x, enum outcome out)
 {
 	const struct access_note *note = note_of(x);
 
-	*v = (struct access_values){
+	*v = (struct access_end){
 		.wall_ns = wall_now(x->w),
-		.peer = text_of(x->conn->peer_text),
-		.reason = text_of(x->why),
-		.protocol = protocol_of(x),
-		.outcome = outcome_reason(out),
-		.is_encrypted = io_is_encrypted(&x->conn->io) || x->conn->is_tls_at_proxy,
+		.reason = access_text_of(x->why),
+		.outcome = outcome_names[out],
 		.is_cold = x->is_cold,
 		.status = status_of(x, out),
 		.grpc_status = x->is_grpc ? x->grpc_status : -1,
 		.bytes_in = x->bytes_in,
 		.bytes_out = x->bytes_out,
-		.has_phases = note->has_phases,
-		.phases = note->phases,
+		.phases = note->has_phases ? note->phases : NULL,
 		.tries = x->tries,
-		.connection_requests = x->conn->requests,
-		.worker = x->w->index,
-		.pid = x->w->access.pid,
 	};
-	set_texts(v, note);
 	set_times(v, x);
+	if (note->inst != NULL)
+		v->instance = (struct access_text){note->inst->id, note->inst->id_n};
 }
 
+/* The names of service and revision, where `route` of JSON does not stand for both. */
+static void
+set_names(struct access_end *v, const struct xfer *x)
+{
+	if (x->service != NULL)
+		v->service = access_text_of(x->service->name);
+	if (x->route != NULL)
+		v->revision = access_text_of(x->route->rev->name);
+}
+
+/* conf: of the route, which a reload may have changed since the note was made. */
 static void
 write_line(struct xfer *x, enum outcome out, const struct access_conf *conf, uint32_t sample)
 {
 	const struct access_note *note = note_of(x);
+	const struct access_format *format = note->conf->format;
 	struct access_port *p = &x->w->access;
-	struct access_text fields[ACCESS_FIELDS_MAX];
-	struct access_values v;
+	struct access_end v;
 	char *line;
 
-	set_values(&v, x, out);
+	set_end(&v, x, out);
 	v.sample = sample;
-	if (conf->format == NULL)
-		set_json(&v, x, note, conf);
+	if (x->route != NULL && format == NULL)
+		v.route = conf->route;
 	else
-		set_format(&v, x, note, fields, conf);
-	line = access_ring_reserve(p->ring, access_line_room(&v, conf->format));
+		set_names(&v, x);
+	if (format != NULL && note->inst != NULL)
+		v.upstream = access_text_of(instance_address(note->inst)->text);
+	line = access_ring_reserve(p->ring, access_line_room(&v, format, note->line_n));
 	if (line == NULL)
 		metric_add(&p->ring->lost, 1);
 	else
 		access_ring_commit(
 			p->ring,
-			(size_t)(access_line_put(line, &v, conf->format, &p->clock) - line));
+			(size_t)(access_line_put(line, &v, format, note->bytes, &p->clock) - line));
 }
 
 /* --- spans --- */
@@ -483,7 +409,7 @@ write_line(struct xfer *x, enum outcome out, const struct access_conf *conf, uin
 /* By the fault of this side, as OpenTelemetry's conventions have it: a client that leaves, or asks
  * for what is not there, is none. */
 static bool
-has_failed(const struct access_values *v, enum outcome out)
+has_failed(const struct access_end *v, enum outcome out)
 {
 	return v->status >= 500 || out == OUT_UPSTREAM_BROKEN || out == OUT_STALLED ||
 	       (v->grpc_status > 0 && grpc_http_status(v->grpc_status) >= 500);
@@ -493,38 +419,27 @@ static void
 write_spans(struct xfer *x, enum outcome out)
 {
 	const struct access_note *note = note_of(x);
+	const char *early = note->bytes + note->line_n + sizeof(struct access_trace);
 	struct access_ring *ring = x->w->traces.ring;
-	struct access_values v;
+	struct access_trace trace;
+	struct access_end v;
 	unsigned n;
 	char *spans;
 
-	set_values(&v, x, out);
-	v.user_agent = noted(note, NOTE_USER_AGENT);
+	memcpy(&trace, note->bytes + note->line_n, sizeof trace);
+	set_end(&v, x, out);
+	set_names(&v, x);
 	v.has_failed = has_failed(&v, out);
-	if (x->service != NULL)
-		v.service = text_of(x->service->name);
-	if (x->route != NULL)
-		v.revision = text_of(x->route->rev->name);
-	n = 1 + (v.parked_ns >= 0) + (v.has_phases ? COLD_PHASES_N : 0);
-	spans = access_ring_reserve(ring, access_span_room(&v));
+	n = 1 + (v.parked_ns >= 0) + (v.parked_ns >= 0 && v.phases != NULL ? COLD_PHASES_N : 0);
+	spans = access_ring_reserve(ring, access_span_room(&v, note->span_n));
 	if (spans == NULL) {
 		metric_add(&ring->lost, n);
 		return;
 	}
-	access_ring_commit(
-		ring,
-		(size_t)(access_span_put(spans, &v, &note->trace, worker_random(x->w)) - spans));
+	access_ring_commit(ring, (size_t)(access_span_put(spans, &v, &trace, early, note->span_n,
+							  worker_random(x->w)) -
+					  spans));
 	metric_add(&ring->lines, n - 1); /* commit counts one */
-}
-
-static const struct access_conf *
-conf_of(const struct xfer *x)
-{
-	const struct access_note *note = note_of(x);
-
-	if (x->route != NULL)
-		return x->route->limits->access;
-	return note->conf != NULL ? note->conf : x->w->conf_ref->access;
 }
 
 void
@@ -532,9 +447,11 @@ access_note_end(struct xfer *x, enum outcome out)
 {
 	struct worker *w = x->w;
 	const struct access_note *note = note_of(x);
-	const struct access_conf *conf = note->has_line ? conf_of(x) : NULL;
+	const struct access_conf *conf = note->conf;
 	uint32_t sample;
 
+	if (conf != NULL && x->route != NULL)
+		conf = x->route->limits->access;
 	if (conf != NULL) { /* else a reload has turned the log off meanwhile */
 		sample = draw(x, out, conf->sample);
 		if (sample > 0)

@@ -1,7 +1,7 @@
 /* access_note - what the access log keeps of a request until it ends, and its line then.
  *
- * The head of a request is gone when its response ends.  So the texts of it that a line shows are
- * copied when the request is routed, if its revision has an access log; otherwise a request has no
+ * The head of a request is gone when its response ends.  So the part of the line that shows it is
+ * written when the request is routed, if its revision has an access log; otherwise a request has no
  * note, and costs nothing.  Every request with a note gets one line when it ends (xfer_end(),
  * xfer_cut()), unless sampling leaves it out or the ring is full.
  * Thread: the worker's. */
@@ -30,10 +30,12 @@ struct access_port {
 
 /* Note the head of a request, for its line and, if w->is_traced, for its spans; client: its
  * address, where that is not the other end of the connection.  conf: NULL: it gets no line. */
-void access_note_begin(struct xfer *, const struct request *, const struct access_conf *,
+void access_note_begin(struct xfer *, const struct request *, struct access_conf *,
 		       const struct addr *client);
 /* What came is no request: note its first line.  By the conf file's activator {}. */
 void access_note_raw(struct xfer *, const char *bytes, size_t n);
+/* The request has a note, and gets another route: the old one, with its conf, may go. */
+void access_note_rerouted(struct xfer *);
 /* It goes to that instance. */
 void access_note_instance(struct xfer *, struct instance *);
 /* The response head of a cold start has come. */

@@ -340,8 +340,8 @@ static void
 note_request(struct xfer *x, const struct request *r, const struct route_match *match,
 	     const struct addr *client)
 {
-	const struct access_conf *conf = match->revision != NULL ? match->revision->limits->access
-								 : x->w->conf_ref->access;
+	struct access_conf *conf = match->revision != NULL ? match->revision->limits->access
+							   : x->w->conf_ref->access;
 
 	if (match->revision != NULL)
 		choose_trace(x->w, r, &match->revision->limits->v);

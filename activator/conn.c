@@ -34,6 +34,7 @@ conn_open(struct worker *w, int fd, const struct addr *peer, bool is_tls_at_prox
 	c->is_peer_ip = addr_is_ip(peer);
 	c->is_tls_at_proxy = is_tls_at_proxy;
 	addr_format_host(peer, c->peer_text);
+	c->peer_text_n = (uint8_t)strlen(c->peer_text);
 	c->since_ns = w->now;
 	c->idle_timeout = w->conf->limits.idle_timeout;
 	c->body_timeout = w->conf->limits.body_timeout;

@@ -45,6 +45,7 @@ struct conn {
 	struct timeq_entry timer;
 	struct xfer *x;		      /* HTTP/1: the request that it carries; NULL: none */
 	char peer_text[ADDR_IP_TEXT]; /* peer, without port */
+	uint8_t peer_text_n;
 	/* what an ordinary request does not touch */
 	struct addr peer; /* the client: the other end, or what its PROXY protocol header named */
 	struct list_node node; /* in w->conns */

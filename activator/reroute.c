@@ -1,5 +1,6 @@
 #include "activator/reroute.h"
 
+#include "activator/access_note.h"
 #include "activator/conn.h"
 #include "activator/dispatch.h"
 #include "activator/shard.h"
@@ -15,6 +16,8 @@ move(struct xfer *x, const struct route_service *service, const struct route_rev
 
 	xfer_let_go(x);
 	shard_counts(x->shard)->ends[REQUEST_MOVED]++;
+	if (x->note.data != NULL)
+		access_note_rerouted(x);
 	x->snapshot = snapshot_ref(w->snapshot);
 	x->service = service;
 	x->route = route;

@@ -31,7 +31,7 @@ revision_limits_unref(struct revision_limits **lp)
 	trust = atomic_load(&l->trust);
 	tls_trust_unref(&trust);
 	pthread_mutex_destroy(&l->trust_lock);
-	access_conf_free(&l->access);
+	access_conf_unref(&l->access);
 	limits_fini(&l->v);
 	free(l);
 }
@@ -295,6 +295,7 @@ instance_new(struct revision *rev, const char *id, const struct addr *addr)
 
 	inst->rev = revision_ref(rev);
 	inst->id = xstrdup(id);
+	inst->id_n = (uint32_t)strlen(id);
 	atomic_init(&inst->address, NULL);
 	instance_move(inst, addr);
 	log_tag_set(&inst->tag, "instance=%.60s", id);

@@ -70,6 +70,7 @@ struct instance {
 	/* immutable after instance_new() */
 	struct revision *rev; /* a reference */
 	char *id;
+	uint32_t id_n; /* its bytes */
 	struct log_tag tag;
 
 	/* atomics */

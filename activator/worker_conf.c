@@ -38,7 +38,7 @@ worker_conf_unref(struct worker_conf **cp)
 	*cp = NULL;
 	if (c == NULL || !ref_drop(&c->refs))
 		return;
-	access_conf_free(&c->access);
+	access_conf_unref(&c->access);
 	settings_free(&c->settings);
 	free(c->trusted);
 	free(c);

@@ -127,6 +127,7 @@ read_pieces(struct access_format *f, struct err *e)
 			piece = add_piece(f);
 			piece->text = at;
 			piece->n = n;
+			f->literals_n += n;
 			at += n;
 			continue;
 		}
@@ -135,6 +136,50 @@ read_pieces(struct access_format *f, struct err *e)
 			return -1;
 	}
 	return 0;
+}
+
+static bool
+is_early(enum access_variable v)
+{
+	switch (v) {
+	case ACCESS_LITERAL:
+	case ACCESS_FIELD:
+	case ACCESS_REMOTE_ADDR:
+	case ACCESS_PEER_ADDR:
+	case ACCESS_REMOTE_USER:
+	case ACCESS_REQUEST:
+	case ACCESS_REQUEST_METHOD:
+	case ACCESS_REQUEST_URI:
+	case ACCESS_PATH:
+	case ACCESS_ARGS:
+	case ACCESS_HOST:
+	case ACCESS_SCHEME:
+	case ACCESS_SERVER_PROTOCOL:
+	case ACCESS_CONNECTION_REQUESTS:
+	case ACCESS_REQUEST_ID:
+	case ACCESS_TRACE_ID:
+	case ACCESS_WORKER:
+	case ACCESS_PID:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* A run of literals alone is none. */
+static void
+find_runs(struct access_format *f)
+{
+	size_t i, end;
+
+	for (i = 0; i < f->n; i = MAX(end, i + 1)) {
+		bool has_variable = false;
+
+		for (end = i; end < f->n && is_early(f->pieces[end].variable); end++)
+			has_variable |= f->pieces[end].variable != ACCESS_LITERAL;
+		if (has_variable)
+			f->pieces[i].early_n = (uint32_t)(end - i);
+	}
 }
 
 struct access_format *
@@ -153,6 +198,8 @@ access_format_new(const char *text, struct err *e)
 	f->text = xstrdup(text);
 	if (read_pieces(f, e) < 0)
 		access_format_free(&f);
+	else
+		find_runs(f);
 	return f;
 }
 

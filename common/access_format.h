@@ -62,7 +62,11 @@ enum access_variable {
 
 struct access_piece {
 	enum access_variable variable;
-	uint32_t field;	  /* ACCESS_FIELD: its place in access_format.fields */
+	uint32_t field; /* ACCESS_FIELD: its place in access_format.fields */
+	/* The value of the variable is known when the request is routed.  So are those of early_n
+	 * pieces from here on, literals included: they are written then, in one run.  0: no run
+	 * begins here. */
+	uint32_t early_n;
 	const char *text; /* ACCESS_LITERAL; not terminated */
 	size_t n;
 };
@@ -72,6 +76,7 @@ struct access_piece {
 struct access_format {
 	struct access_piece *pieces;
 	size_t n;
+	size_t literals_n;	/* bytes of all literals */
 	struct str_list fields; /* names in lower case, with hyphens, each once */
 	char *text;		/* to which the pieces point */
 };

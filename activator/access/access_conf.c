@@ -1,10 +1,10 @@
 #include "activator/access/access_conf.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/log.h"
+#include "common/ref.h"
 #include "common/settings.h"
 
 static struct access_format *
@@ -22,19 +22,32 @@ own_format(const char *text)
 	return f;
 }
 
+static void
+set_fields(struct access_conf *c)
+{
+	const struct str_list *names = &c->format->fields;
+	size_t i;
+
+	for (i = 0; i < names->n; i++)
+		c->fields[i] = strcmp(names->v[i], "referer") == 0	? ACCESS_FIELD_REFERER
+			       : strcmp(names->v[i], "user-agent") == 0 ? ACCESS_FIELD_USER_AGENT
+									: ACCESS_FIELD_OTHER;
+}
+
 struct access_conf *
 access_conf_new(const struct limits *l, const char *revision)
 {
-	static _Atomic uint32_t serial; /* one for each in this process */
 	struct access_conf *c;
 
 	if (l->access_log == ACCESS_OFF)
 		return NULL;
 	c = xcalloc(1, sizeof *c);
-	c->serial = atomic_fetch_add(&serial, 1) + 1;
-	if (l->access_log != ACCESS_JSON)
+	ref_init(&c->refs);
+	if (l->access_log != ACCESS_JSON) {
 		c->format = own_format(l->access_log == ACCESS_COMBINED ? NULL
 									: l->access_log_format);
+		set_fields(c);
+	}
 	c->sample = MAX(l->access_log_sample, UINT32_C(1));
 	c->has_query = l->access_log_query;
 	if (revision != NULL) { /* names consist of characters that stand for themselves */
@@ -45,13 +58,20 @@ access_conf_new(const struct limits *l, const char *revision)
 	return c;
 }
 
+struct access_conf *
+access_conf_ref(struct access_conf *c)
+{
+	ref_add(&c->refs);
+	return c;
+}
+
 void
-access_conf_free(struct access_conf **cp)
+access_conf_unref(struct access_conf **cp)
 {
 	struct access_conf *c = *cp;
 
 	*cp = NULL;
-	if (c == NULL)
+	if (c == NULL || !ref_drop(&c->refs))
 		return;
 	access_format_free(&c->format);
 	free(c->route_text);

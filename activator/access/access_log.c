@@ -44,7 +44,8 @@ struct access_log {
 	/* the thread's */
 	struct access_sink *sink;
 	bool is_failing;
-	int retry_ms;	   /* the next pause */
+	int gather_ms;	   /* the next pause while lines come … */
+	int retry_ms;	   /* … and after a failure */
 	uint64_t reported; /* lost lines */
 	int64_t reported_ns;
 
@@ -286,18 +287,30 @@ count_rest(struct access_log *l)
 	}
 }
 
+/* Lines come again and again: each pause is longer than the one before, since the thread costs the
+ * same for one line as for many.  (The first line after a time without any was written at once.) */
+static void
+gather(struct access_log *l)
+{
+	wait_for(l, must_hurry(l) ? 0 : l->gather_ms, false);
+	l->gather_ms = MIN(2 * l->gather_ms, access_sink_gather_most_ms(l->sink));
+}
+
 static void *
 run(void *arg)
 {
 	struct access_log *l = arg;
 
+	l->gather_ms = access_sink_gather_ms(l->sink);
+
 	while (obey(l)) {
 		switch (drain(l)) {
 		case DRAINED_NOTHING:
 			sleep_until_woken(l);
+			l->gather_ms = access_sink_gather_ms(l->sink);
 			break;
 		case DRAINED_ALL:
-			wait_for(l, must_hurry(l) ? 0 : access_sink_gather_ms(l->sink), false);
+			gather(l);
 			break;
 		case DRAINED_BLOCKED:
 			wait_for(l, RETRY_MS, true);

@@ -167,6 +167,12 @@ access_sink_gather_ms(const struct access_sink *s)
 }
 
 int
+access_sink_gather_most_ms(const struct access_sink *s)
+{
+	return s->kind == KIND_COLLECTOR ? 1000 : 500;
+}
+
+int
 access_sink_retry_most_ms(const struct access_sink *s)
 {
 	return s->kind == KIND_COLLECTOR ? 30000 : 1000;

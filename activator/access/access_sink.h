@@ -39,8 +39,10 @@ NODISCARD ssize_t access_sink_write(struct access_sink *, const struct iovec *io
 
 /* After -1, with the same errno: why. */
 const char *access_sink_why(const struct access_sink *);
-/* How long lines may be gathered for one write, and the longest pause after failures. */
+/* How long lines are gathered for one write, at first and while they come without a pause, and the
+ * longest pause after failures. */
 int access_sink_gather_ms(const struct access_sink *);
+int access_sink_gather_most_ms(const struct access_sink *);
 int access_sink_retry_most_ms(const struct access_sink *);
 
 /* After EAGAIN: when it can be written to again, poll(2) says so of this descriptor; -1: nothing

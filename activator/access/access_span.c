@@ -1,6 +1,6 @@
 #include "activator/access/access_span.h"
 
-#include "activator/http/put.h"
+#include "activator/access/access_put.h"
 
 #define ROOM_FIXED ((size_t)2048)	    /* of the request's span, without texts */
 #define ROOM_BELOW ((size_t)512)	    /* of one below it */
@@ -33,21 +33,26 @@ static char *
 put_time(char *out, const char *name, int64_t ns)
 {
 	out = put(PUT_LITERAL(out, ",\""), name, strlen(name));
-	out = put_decimal(PUT_LITERAL(out, "\":\""), (uint64_t)MAX(ns, 0));
+	out = put_number(PUT_LITERAL(out, "\":\""), (uint64_t)MAX(ns, 0));
 	return PUT_LITERAL(out, "\"");
 }
 
-/* All of a span up to its attributes. */
+/* All of a span up to its times and attributes. */
 static char *
 put_begin(char *out, const struct access_trace *t, const char *span, const char *parent,
-	  const struct access_text *name, int kind, int64_t from_ns, int64_t upto_ns)
+	  const struct access_text *name, int kind)
 {
-	out = PUT_LITERAL(access_line_put_text(PUT_LITERAL(out, "{\"name\":\""), name), "\"");
+	out = PUT_LITERAL(access_put_json(PUT_LITERAL(out, "{\"name\":\""), name), "\"");
 	out = put_id(out, "traceId", t->trace, sizeof t->trace);
 	out = put_id(out, "spanId", span, SPAN_ID_SIZE);
 	if (parent != NULL)
 		out = put_id(out, "parentSpanId", parent, SPAN_ID_SIZE);
-	out = put_decimal(PUT_LITERAL(out, ",\"kind\":"), (uint64_t)kind);
+	return put_number(PUT_LITERAL(out, ",\"kind\":"), (uint64_t)kind);
+}
+
+static char *
+put_times(char *out, int64_t from_ns, int64_t upto_ns)
+{
 	out = put_time(out, "startTimeUnixNano", from_ns);
 	return put_time(out, "endTimeUnixNano", upto_ns);
 }
@@ -68,28 +73,22 @@ put_text(char *out, const char *key, const struct access_text *t, bool *is_first
 	if (t->s == NULL)
 		return out;
 	out = PUT_LITERAL(put_key(out, key, is_first), "\"stringValue\":\"");
-	return PUT_LITERAL(access_line_put_text(out, t), "\"}}");
+	return PUT_LITERAL(access_put_json(out, t), "\"}}");
 }
 
 static char *
 put_int(char *out, const char *key, uint64_t n, bool *is_first)
 {
 	out = PUT_LITERAL(put_key(out, key, is_first), "\"intValue\":\"");
-	return PUT_LITERAL(put_decimal(out, n), "\"}}");
+	return PUT_LITERAL(put_number(out, n), "\"}}");
 }
 
 /* --- the span of the request --- */
 
 static struct access_text
-text_of(const char *s)
+path_of(const struct access_text *target)
 {
-	return (struct access_text){s, strlen(s)};
-}
-
-static struct access_text
-path_of(const struct access_values *v)
-{
-	struct access_text path = v->target;
+	struct access_text path = *target;
 	const char *mark = path.s == NULL ? NULL : memchr(path.s, '?', path.n);
 
 	if (mark != NULL)
@@ -97,23 +96,34 @@ path_of(const struct access_values *v)
 	return path;
 }
 
-/* The names are those of OpenTelemetry's semantic conventions, and our own behind "activator.". */
-static char *
-put_attributes(char *out, const struct access_values *v)
+/* Up to the attributes that are known when the request is routed.  The names are those of
+ * OpenTelemetry's semantic conventions, and our own behind "activator.". */
+char *
+access_span_put_early(char *out, const struct access_request *r, const struct access_trace *t)
 {
-	const struct access_text path = path_of(v), outcome = text_of(v->outcome);
-	const struct access_text scheme = text_of(v->is_encrypted ? "https" : "http");
-	const struct access_text version = text_of(v->protocol + strlen("HTTP/"));
+	const struct access_text path = path_of(&r->target), unknown = access_text_of("unknown");
+	const struct access_text scheme = access_text_of(r->is_encrypted ? "https" : "http");
+	const struct access_text version = access_text_of(strchr(r->protocol.s, '/') + 1);
 	bool is_first = true;
 
+	out = put_begin(out, t, t->span, t->has_parent ? t->parent : NULL,
+			r->method.s == NULL ? &unknown : &r->method, KIND_SERVER);
 	out = PUT_LITERAL(out, ",\"attributes\":[");
-	out = put_text(out, "http.request.method", &v->method, &is_first);
+	out = put_text(out, "http.request.method", &r->method, &is_first);
 	out = put_text(out, "url.scheme", &scheme, &is_first);
 	out = put_text(out, "url.path", &path, &is_first);
-	out = put_text(out, "server.address", &v->host, &is_first);
-	out = put_text(out, "client.address", &v->client, &is_first);
+	out = put_text(out, "server.address", &r->host, &is_first);
+	out = put_text(out, "client.address", &r->client, &is_first);
 	out = put_text(out, "network.protocol.version", &version, &is_first);
-	out = put_text(out, "user_agent.original", &v->user_agent, &is_first);
+	out = put_text(out, "user_agent.original", &r->user_agent, &is_first);
+	return put_text(out, "activator.request_id", &r->request_id, &is_first);
+}
+
+static char *
+put_late_attributes(char *out, const struct access_end *v)
+{
+	bool is_first = false;
+
 	if (v->status != 0)
 		out = put_int(out, "http.response.status_code", v->status, &is_first);
 	if (v->grpc_status >= 0)
@@ -123,8 +133,7 @@ put_attributes(char *out, const struct access_values *v)
 	out = put_text(out, "activator.service", &v->service, &is_first);
 	out = put_text(out, "activator.revision", &v->revision, &is_first);
 	out = put_text(out, "activator.instance", &v->instance, &is_first);
-	out = put_text(out, "activator.outcome", &outcome, &is_first);
-	out = put_text(out, "activator.request_id", &v->request_id, &is_first);
+	out = put_text(out, "activator.outcome", &v->outcome, &is_first);
 	if (v->tries > 0)
 		out = put_int(out, "activator.failed_tries", v->tries, &is_first);
 	if (v->is_cold)
@@ -134,13 +143,13 @@ put_attributes(char *out, const struct access_values *v)
 }
 
 static char *
-put_status(char *out, const struct access_values *v)
+put_status(char *out, const struct access_end *v)
 {
 	if (!v->has_failed)
 		return out;
-	out = put_decimal(PUT_LITERAL(out, ",\"status\":{\"code\":"), STATUS_ERROR);
+	out = put_number(PUT_LITERAL(out, ",\"status\":{\"code\":"), STATUS_ERROR);
 	if (v->reason.s != NULL) {
-		out = access_line_put_text(PUT_LITERAL(out, ",\"message\":\""), &v->reason);
+		out = access_put_json(PUT_LITERAL(out, ",\"message\":\""), &v->reason);
 		out = PUT_LITERAL(out, "\"");
 	}
 	return PUT_LITERAL(out, "}");
@@ -149,62 +158,63 @@ put_status(char *out, const struct access_values *v)
 /* --- the spans below it --- */
 
 static char *
-put_below(char *out, const struct access_trace *t, const char *parent, const char *name,
-	  uint64_t random, int64_t from_ns, int64_t upto_ns, char span[SPAN_ID_SIZE])
+put_below(char *out, const struct access_trace *t, const char *name, uint64_t random,
+	  int64_t from_ns, int64_t upto_ns)
 {
-	const struct access_text text = text_of(name);
+	const struct access_text text = access_text_of(name);
+	char span[SPAN_ID_SIZE];
 
 	access_span_id(span, random);
-	out = put_begin(out, t, span, parent, &text, KIND_INTERNAL, from_ns, upto_ns);
-	return PUT_LITERAL(out, "}\n");
+	out = put_begin(out, t, span, t->span, &text, KIND_INTERNAL);
+	return PUT_LITERAL(put_times(out, from_ns, upto_ns), "}\n");
 }
 
 static char *
-put_phases(char *out, const struct access_values *v, const struct access_trace *t,
-	   const char *parent, uint64_t random, int64_t from_ns)
+put_phases(char *out, const struct access_end *v, const struct access_trace *t, uint64_t random,
+	   int64_t from_ns)
 {
 	static const char *const names[] = {
 #define X(id, name) [COLD_##id] = "cold start: " name,
 		COLD_PHASES(X)
 #undef X
 	};
-	char span[SPAN_ID_SIZE];
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(names); i++) {
-		out = put_below(out, t, parent, names[i], random + (i + 2) * GOLDEN, from_ns,
-				from_ns + v->phases[i], span);
+		out = put_below(out, t, names[i], random + (i + 2) * GOLDEN, from_ns,
+				from_ns + v->phases[i]);
 		from_ns += v->phases[i];
 	}
 	return out;
 }
 
 char *
-access_span_put(char *out, const struct access_values *v, const struct access_trace *t,
-		uint64_t random)
+access_span_put(char *out, const struct access_end *v, const struct access_trace *t,
+		const char *early, size_t early_n, uint64_t random)
 {
-	const struct access_text unknown = text_of("unknown");
 	int64_t from_ns = v->wall_ns - v->duration_ns;
-	char parked[SPAN_ID_SIZE];
 
-	out = put_begin(out, t, t->span, t->has_parent ? t->parent : NULL,
-			v->method.s == NULL ? &unknown : &v->method, KIND_SERVER, from_ns,
-			v->wall_ns);
-	out = put_attributes(out, v);
-	out = PUT_LITERAL(put_status(out, v), "}\n");
+	out = put_late_attributes(put(out, early, early_n), v);
+	out = PUT_LITERAL(put_status(put_times(out, from_ns, v->wall_ns), v), "}\n");
 	if (v->parked_ns < 0)
 		return out;
 	from_ns += v->parked_after_ns;
-	out = put_below(out, t, t->span, "parked", random + GOLDEN, from_ns, from_ns + v->parked_ns,
-			parked);
-	if (v->has_phases)
-		out = put_phases(out, v, t, t->span, random, from_ns);
-	return out;
+	out = put_below(out, t, "parked", random + GOLDEN, from_ns, from_ns + v->parked_ns);
+	return v->phases == NULL ? out : put_phases(out, v, t, random, from_ns);
 }
 
 size_t
-access_span_room(const struct access_values *v)
+access_span_early_room(const struct access_request *r)
 {
-	return ROOM_FIXED + (1 + COLD_PHASES_N) * ROOM_BELOW + access_line_room(v, NULL) +
-	       2 * access_line_text_room(&v->method) + access_line_text_room(&v->revision);
+	return ROOM_FIXED + 2 * access_text_room(&r->method) + access_text_room(&r->target) +
+	       access_text_room(&r->host) + access_text_room(&r->client) +
+	       access_text_room(&r->user_agent) + access_text_room(&r->request_id);
+}
+
+size_t
+access_span_room(const struct access_end *v, size_t early_n)
+{
+	return ROOM_FIXED + (1 + COLD_PHASES_N) * ROOM_BELOW + early_n +
+	       access_text_room(&v->service) + access_text_room(&v->revision) +
+	       access_text_room(&v->instance) + access_text_room(&v->reason);
 }

@@ -15,12 +15,17 @@ struct access_trace {
 	bool has_parent; /* the client's span */
 };
 
-/* The most bytes that the spans take. */
-size_t access_span_room(const struct access_values *);
+/* The early part of the request's span, as that of its line (access_line.h), and the most bytes
+ * that it takes. */
+size_t access_span_early_room(const struct access_request *);
+char *access_span_put_early(char *out, const struct access_request *, const struct access_trace *);
+
+/* The most bytes that the spans take, with an early part of early_n bytes. */
+size_t access_span_room(const struct access_end *, size_t early_n);
 /* Write the spans, and return where they end.  random: from which the ids of the spans below are
  * made. */
-char *access_span_put(char *out, const struct access_values *, const struct access_trace *,
-		      uint64_t random);
+char *access_span_put(char *out, const struct access_end *, const struct access_trace *,
+		      const char *early, size_t early_n, uint64_t random);
 
 /* Write the low 64 bits of an id; 0 becomes 1, because an id of zeros is none. */
 void access_span_id(char out[SPAN_ID_SIZE], uint64_t id);

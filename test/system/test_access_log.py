@@ -12,7 +12,7 @@ import pytest
 
 from fakes.instance import FakeInstance, read_head
 from h2client import H2Client
-from helpers import wait_until
+from helpers import HELLO, wait_until
 from stack import Client, Gate, running
 
 F_SETPIPE_SZ = 1031
@@ -214,6 +214,38 @@ def test_formats_of_services(stack, log):
     stack.get("own", "/p?secret=1", fields=[("X-Y", 'a\tb"c'), ("Referer", "http://x/y?secret=2")])
     line, = log.lines(1)
     assert line == '200 [GET /p HTTP/1.1] "a\\x09b\\x22c" - http://x/y own 1'
+
+
+def test_a_reload_gives_parked_requests_another_route(tmp_path):
+    """Their lines have the form that was in force when they came."""
+    log, gate = Log(str(tmp_path / "log")), Gate(tmp_path)  # the gate is never opened
+    services = """service "gone" { hosts = {"gone"} revision "v1" { COMMAND } }
+        service "off" { hosts = {"off"} revision "v1" { COMMAND } }
+        service "moved" { hosts = {"moved"} access_log = combined
+            revision "v1" { COMMAND } }""".replace("COMMAND", gate.command())
+    new = """service "moved" { hosts = {"moved"} access_log = json
+            revision "v2" { command = {"HELLO"} } }
+        service "off" { hosts = {"off"} access_log = off revision "v2" { command = {"HELLO"} } }"""
+    with running(tmp_path, services,
+                 activator='access_log = json access_log_file = "%s"' % log.path) as s:
+        clients = [(Client(s.port), host) for host in ("gone", "moved", "off")]
+        for c, host in clients:
+            c.request("GET", "/a", host)
+        wait_until(lambda: s.metric("activator_parked") == 3, what="all to be parked")
+        with open(s.conf) as f:
+            text = f.read()
+        with open(s.conf, "w") as f:
+            f.write(text[:text.index('service "gone"')] + new.replace("HELLO", HELLO) + "\n")
+        assert s.hangup(s.autoscaler), s.autoscaler.text()[-2000:]
+        for c, host in clients:
+            assert c.response()[0] == (404 if host == "gone" else 200)
+            c.close()
+        first, second = sorted(log.lines(2))
+        assert re.search(r'"GET /a HTTP/1\.1" 200 6 "-" "-"$', first), first
+        e = json.loads(second)
+        assert (e["host"], e["status"], e["outcome"]) == ("gone", 404, "no_route")
+        assert s.get("moved")[0] == 200
+        assert log.entries(1)[0]["revision"] == "moved/v2"
 
 
 def test_sampling_leaves_out_what_is_ordinary(stack, log):

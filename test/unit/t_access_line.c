@@ -44,60 +44,78 @@ a_mistake_in_a_format_is_explained(void **state)
 static const int64_t phases[COLD_PHASES_N] = {1 * CLK_US, 2 * CLK_MS, 3 * CLK_MS,
 					      4 * CLK_S,  5,	      6 * CLK_MS};
 
-/* 2026-11-30T16:11:44.123Z */
-static const struct access_values base = {
-	.wall_ns = INT64_C(1796055104123) * CLK_MS,
-	.client = {"10.0.0.1", 8},
-	.peer = {"10.0.0.2", 8},
-	.method = {"GET", 3},
-	.target = {"/a?b=c", 6},
-	.host = {"s", 1},
-	.route = {",\"service\":\"s\",\"revision\":\"s/v1\"", 32},
-	.service = {"s", 1},
-	.revision = {"s/v1", 4},
-	.instance = {"i-1", 3},
-	.upstream = {"127.0.0.1:1", 11},
-	.protocol = "HTTP/1.1",
-	.outcome = "ok",
-	.status = 200,
-	.grpc_status = -1,
-	.bytes_in = 1,
-	.bytes_out = UINT64_MAX,
-	.duration_ns = 1234567,
-	.parked_ns = -1,
-	.response_ns = 1000,
-	.sample = 1,
-	.connection_requests = 2,
-	.worker = 3,
-	.pid = 4,
+struct values {
+	struct access_request request;
+	struct access_end end;
 };
+
+static const struct values base = {
+	.request = {.client = {"10.0.0.1", 8},
+		    .peer = {"10.0.0.2", 8},
+		    .method = {"GET", 3},
+		    .target = {"/a?b=c", 6},
+		    .host = {"s", 1},
+		    .protocol = {"HTTP/1.1", 8},
+		    .connection_requests = 2,
+		    .worker = 3,
+		    .pid = 4},
+	.end = {.wall_ns = INT64_C(1796055104123) * CLK_MS, /* 2026-11-30T16:11:44.123Z */
+		.route = {",\"service\":\"s\",\"revision\":\"s/v1\"", 32},
+		.service = {"s", 1},
+		.revision = {"s/v1", 4},
+		.instance = {"i-1", 3},
+		.upstream = {"127.0.0.1:1", 11},
+		.outcome = {"ok", 2},
+		.status = 200,
+		.grpc_status = -1,
+		.bytes_in = 1,
+		.bytes_out = UINT64_MAX,
+		.duration_ns = 1234567,
+		.parked_ns = -1,
+		.response_ns = 1000,
+		.sample = 1},
+};
+
+/* The early part, the caller's. */
+static char *
+early_of(const struct access_request *r, const struct access_format *f, size_t *n)
+{
+	size_t room = access_line_early_room(r, f);
+	char *early = xmalloc(room);
+
+	*n = (size_t)(access_line_put_early(early, r, f) - early);
+	assert_true(*n <= room);
+	return xrealloc(early, MAX(*n, (size_t)1)); /* a read behind it is found */
+}
 
 /* The line of the values, the caller's; format: NULL: JSON. */
 static char *
-line_of(const struct access_values *v, const char *format)
+line_of(const struct values *v, const char *format)
 {
 	struct access_clock c = {0};
 	struct access_format *f = NULL;
-	size_t room, n;
+	size_t room, n, early_n;
+	char *line, *early;
 	struct err e;
-	char *line;
 
 	if (format != NULL) {
 		f = access_format_new(format, &e);
 		assert_non_null(f);
 	}
-	room = access_line_room(v, f);
+	early = early_of(&v->request, f, &early_n);
+	room = access_line_room(&v->end, f, early_n);
 	line = xmalloc(room + 1);
-	n = (size_t)(access_line_put(line, v, f, &c) - line);
+	n = (size_t)(access_line_put(line, &v->end, f, early, &c) - line);
 	assert_true(n <= room);
 	assert_true(line[n - 1] == '\n');
 	line[n] = '\0';
+	free(early);
 	access_format_free(&f);
 	return line;
 }
 
 static void
-expect_line(const struct access_values *v, const char *format, const char *expected)
+expect_line(const struct values *v, const char *format, const char *expected)
 {
 	char *line = line_of(v, format);
 
@@ -109,7 +127,7 @@ expect_line(const struct access_values *v, const char *format, const char *expec
 static void
 json_has_what_is_known(void **state)
 {
-	struct access_values v = base;
+	struct values v = base;
 
 	(void)state;
 	expect_line(&v, NULL,
@@ -119,35 +137,38 @@ json_has_what_is_known(void **state)
 		    "\"service\":\"s\",\"revision\":\"s/v1\",\"instance\":\"i-1\","
 		    "\"bytes_in\":1,\"bytes_out\":18446744073709551615,\"duration_ms\":1.234,"
 		    "\"response_ms\":0.001}");
-	v = (struct access_values){.protocol = "HTTP/1.1",
-				   .outcome = "bad_request",
-				   .client = TEXT("c"),
-				   .raw = TEXT("\x16\x03"),
-				   .grpc_status = -1,
-				   .parked_ns = -1,
-				   .response_ns = -1,
-				   .sample = 1};
+	v = (struct values){
+		.request = {.protocol = TEXT("HTTP/1.1"),
+			    .client = TEXT("c"),
+			    .raw = TEXT("\x16\x03")},
+		.end = {.outcome = TEXT("bad_request"),
+			.grpc_status = -1,
+			.parked_ns = -1,
+			.response_ns = -1,
+			.sample = 1},
+	};
 	expect_line(&v, NULL,
 		    "{\"time\":\"1970-01-01T00:00:00.000Z\",\"client\":\"c\","
-		    "\"protocol\":\"HTTP/1.1\",\"status\":0,\"outcome\":\"bad_request\","
-		    "\"bytes_in\":0,\"bytes_out\":0,\"duration_ms\":0.000,"
-		    "\"request\":\"\\u0016\\u0003\"}");
+		    "\"request\":\"\\u0016\\u0003\",\"protocol\":\"HTTP/1.1\",\"status\":0,"
+		    "\"outcome\":\"bad_request\",\"bytes_in\":0,\"bytes_out\":0,"
+		    "\"duration_ms\":0.000}");
 	v = base;
-	v.bytes_out = 0;
-	v.is_cold = v.has_phases = v.is_encrypted = true;
-	v.phases = phases;
-	v.parked_ns = 5 * CLK_S;
-	v.tries = 2;
-	v.sample = 100;
-	v.grpc_status = 14;
-	v.reason = TEXT("why");
+	v.end.bytes_out = 0;
+	v.request.is_encrypted = true;
+	v.end.is_cold = true;
+	v.end.phases = phases;
+	v.end.parked_ns = 5 * CLK_S;
+	v.end.tries = 2;
+	v.end.sample = 100;
+	v.end.grpc_status = 14;
+	v.end.reason = TEXT("why");
 	expect_line(&v, NULL,
 		    "{\"time\":\"2026-11-30T16:11:44.123Z\",\"client\":\"10.0.0.1\","
 		    "\"method\":\"GET\",\"host\":\"s\",\"target\":\"/a?b=c\","
-		    "\"protocol\":\"HTTP/1.1\",\"status\":200,\"outcome\":\"ok\","
+		    "\"protocol\":\"HTTP/1.1\",\"tls\":true,\"status\":200,\"outcome\":\"ok\","
 		    "\"service\":\"s\",\"revision\":\"s/v1\",\"instance\":\"i-1\","
 		    "\"bytes_in\":1,\"bytes_out\":0,\"duration_ms\":1.234,"
-		    "\"response_ms\":0.001,\"reason\":\"why\",\"tls\":true,\"grpc_status\":14,"
+		    "\"response_ms\":0.001,\"reason\":\"why\",\"grpc_status\":14,"
 		    "\"parked_ms\":5000.000,\"cold\":true,\"cold_start\":{\"signal_ms\":0.001,"
 		    "\"ack_ms\":2.000,\"address_ms\":3.000,\"connect_ms\":4000.000,"
 		    "\"send_ms\":0.000,\"first_byte_ms\":6.000},\"failed_tries\":2,"
@@ -158,12 +179,11 @@ static void
 a_format_has_its_variables(void **state)
 {
 	static const struct access_text fields[] = {TEXT("agent"), {NULL, 0}};
-	struct access_values v = base;
+	struct values v = base;
 
 	(void)state;
-	v.bytes_out = 7;
-	v.fields = fields;
-	v.fields_n = 2;
+	v.end.bytes_out = 7;
+	v.request.fields = fields;
 	expect_line(&v, "$$ $remote_addr|$peer_addr|$remote_user|$time_iso8601|$msec",
 		    "$ 10.0.0.1|10.0.0.2|-|2026-11-30T16:11:44.123Z|1796055104.123");
 	expect_line(&v, "$request|$request_method|${request_uri}x|$path|$args|$host|$scheme",
@@ -176,14 +196,14 @@ a_format_has_its_variables(void **state)
 		    "i-1 ok - 0 0 - -");
 	expect_line(&v, "$connection_requests $worker $pid $sample $http_user_agent $http_X_A",
 		    "2 3 4 1 agent -");
-	v.has_phases = v.is_cold = true;
-	v.phases = phases;
+	v.end.is_cold = true;
+	v.end.phases = phases;
 	expect_line(&v, "$cold $cold_signal $cold_connect $cold_first_byte", "1 0.000 4.000 0.006");
-	v.target = TEXT("/a");
+	v.request.target = TEXT("/a");
 	expect_line(&v, "$path $args", "/a -");
-	v.method = v.target = (struct access_text){NULL, 0};
-	v.raw = TEXT("x\"");
-	v.status = 0;
+	v.request.method = v.request.target = (struct access_text){NULL, 0};
+	v.request.raw = TEXT("x\"");
+	v.end.status = 0;
 	expect_line(&v, "\"$request\" $status $args", "\"x\\x22\" 000 -");
 }
 
@@ -192,12 +212,13 @@ a_format_has_its_variables(void **state)
 static void
 no_text_ends_a_line_or_a_value(void **state)
 {
-	struct access_values v = base;
+	struct values v = base;
 
 	(void)state;
-	v.user_agent = TEXT("a\"b\\c\r\nd\te\x7f\xff\xc3\xa9\xc2\x85\xed\xa0\x80\xf0\x9f\x98\x80");
-	v.target = (struct access_text){NULL, 0};
-	v.bytes_out = 0;
+	v.request.user_agent = TEXT(
+		"a\"b\\c\r\nd\te\x7f\xff\xc3\xa9\xc2\x85\xed\xa0\x80\xf0\x9f\x98\x80");
+	v.request.target = (struct access_text){NULL, 0};
+	v.end.bytes_out = 0;
 	expect_line(&v, NULL,
 		    "{\"time\":\"2026-11-30T16:11:44.123Z\",\"client\":\"10.0.0.1\","
 		    "\"method\":\"GET\",\"host\":\"s\",\"protocol\":\"HTTP/1.1\",\"status\":200,"
@@ -205,8 +226,7 @@ no_text_ends_a_line_or_a_value(void **state)
 		    "\"instance\":\"i-1\",\"bytes_in\":1,\"bytes_out\":0,\"duration_ms\":1.234,"
 		    "\"response_ms\":0.001,\"user_agent\":\"a\\\"b\\\\c\\u000d\\u000ad\\u0009e"
 		    "\\u007f\\ufffd\xc3\xa9\\u0085\\ufffd\\ufffd\\ufffd\xf0\x9f\x98\x80\"}");
-	v.fields = &v.user_agent;
-	v.fields_n = 1;
+	v.request.fields = &v.request.user_agent;
 	expect_line(&v, "\"$http_user_agent\"",
 		    "\"a\\x22b\\x5cc\\x0d\\x0ad\\x09e\\x7f\\xff\\xc3\\xa9\\xc2\\x85\\xed\\xa0\\x80"
 		    "\\xf0\\x9f\\x98\\x80\"");
@@ -232,7 +252,7 @@ fill_random(char *to, size_t n, uint32_t *seed)
 }
 
 static void
-check_json(const char *line, const struct access_values *v)
+check_json(const char *line, const struct values *v)
 {
 	json_error_t e;
 	json_t *o = json_loads(line, JSON_REJECT_DUPLICATES, &e);
@@ -240,8 +260,8 @@ check_json(const char *line, const struct access_values *v)
 	if (o == NULL)
 		print_error("%s: %s\n", e.text, line);
 	assert_non_null(o);
-	assert_int_equal(json_integer_value(json_object_get(o, "status")), v->status);
-	assert_string_equal(json_string_value(json_object_get(o, "outcome")), v->outcome);
+	assert_int_equal(json_integer_value(json_object_get(o, "status")), v->end.status);
+	assert_string_equal(json_string_value(json_object_get(o, "outcome")), v->end.outcome.s);
 	json_decref(o);
 }
 
@@ -269,7 +289,7 @@ random_bytes_make_whole_lines(void **state)
 	(void)state;
 	for (i = 0; i < 2000; i++) {
 		struct access_text texts[3];
-		struct access_values v = base;
+		struct values v = base;
 		char *line;
 		size_t k;
 
@@ -279,12 +299,14 @@ random_bytes_make_whole_lines(void **state)
 				next_random(&seed) % (i % 50 == 0 ? sizeof bytes[k] : 40)};
 			fill_random(bytes[k], texts[k].n, &seed);
 		}
-		v.target = texts[0];
-		v.user_agent = v.reason = texts[1];
-		v.referer = v.method = texts[2];
-		v.bytes_out = i;
-		v.fields = texts + 1;
-		v.fields_n = 2;
+		v.request.target = texts[0];
+		v.request.user_agent = v.end.reason = texts[1];
+		v.request.referer = v.request.method = texts[2];
+		v.end.service = texts[2];
+		if (i % 2 == 0)
+			v.end.route = (struct access_text){NULL, 0};
+		v.end.bytes_out = i;
+		v.request.fields = texts + 1;
 		line = line_of(&v, NULL);
 		check_json(line, &v);
 		free(line);
@@ -294,19 +316,56 @@ random_bytes_make_whole_lines(void **state)
 	}
 }
 
+/* Texts are checked in blocks: each length, with a byte that needs an escape at each place. */
+static void
+an_odd_byte_is_found_at_each_place(void **state)
+{
+	static const char odd[] = {'"', '\\', '\x1f', '\x7f', '\x80'};
+	char text[80], expected[160];
+	size_t n, at, k;
+
+	(void)state;
+	for (n = 1; n < sizeof text; n++)
+		for (at = 0; at <= n; at++) { /* n: none */
+			const struct access_text t = {text, n};
+			struct values v = base;
+			char *line;
+
+			memset(text, '~', n);
+			k = (at + n) % sizeof odd;
+			snprintf(expected, sizeof expected, "%.*s", (int)at, text);
+			if (at < n) {
+				snprintf(expected + at, sizeof expected - at, "\\x%02x%.*s",
+					 (unsigned char)odd[k], (int)(n - at - 1), text);
+				text[at] = odd[k];
+			}
+			v.request.user_agent = t;
+			v.request.fields = &t;
+			v.end.bytes_out = 0; /* UINT64_MAX is too much for the parser */
+			line = line_of(&v, "$http_user_agent");
+			line[strlen(line) - 1] = '\0';
+			assert_string_equal(line, expected);
+			free(line);
+			line = line_of(&v, NULL);
+			check_json(line, &v);
+			assert_true((strstr(line, "~\"}") != NULL) == (at != n - 1));
+			free(line);
+		}
+}
+
 static void
 a_long_text_is_cut(void **state)
 {
 	char *text = xmalloc(ACCESS_TEXT_MAX + 1), *line;
-	struct access_values v = base;
+	struct values v = base;
 
 	(void)state;
 	memset(text, '\n', ACCESS_TEXT_MAX + 1);
-	v.user_agent = (struct access_text){text, ACCESS_TEXT_MAX};
+	v.request.user_agent = (struct access_text){text, ACCESS_TEXT_MAX};
 	line = line_of(&v, NULL);
 	assert_null(strstr(line, "..."));
 	free(line);
-	v.user_agent.n++;
+	v.request.user_agent.n++;
 	line = line_of(&v, NULL);
 	assert_non_null(strstr(line, "\\u000a...\"}"));
 	free(line);
@@ -322,6 +381,7 @@ main(void)
 		cmocka_unit_test(a_format_has_its_variables),
 		cmocka_unit_test(no_text_ends_a_line_or_a_value),
 		cmocka_unit_test(random_bytes_make_whole_lines),
+		cmocka_unit_test(an_odd_byte_is_found_at_each_place),
 		cmocka_unit_test(a_long_text_is_cut),
 	};
 
