@@ -69,7 +69,7 @@ objects = $(patsubst %.c,$(B)/obj/%.o,$(wildcard $(1)/*.c $(1)/*/*.c))
 OBJ_COMMON := $(call objects,common)
 OBJ_ACTIVATOR := $(call objects,activator)
 OBJ_CTL := $(patsubst %.c,$(B)/obj/%.o,$(wildcard autoscaler/ctl/*.c))
-OBJ_AUTOSCALER := $(filter-out $(OBJ_CTL),$(call objects,autoscaler))
+OBJ_AUTOSCALER := $(filter-out $(OBJ_CTL),$(call objects,autoscaler)) $(B)/obj/autoscaler/page/assets_files.o
 UNITS := $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/t_*.c))
 # A test that includes test/unit/x.h or test/fuzz/x.h is linked with x.c, if there is one.
 PARTS := $(wildcard $(patsubst %.h,%.c,$(wildcard test/unit/*.h test/fuzz/*.h)))
@@ -94,6 +94,13 @@ $(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	@echo "  CC    $@"
 	@$(CC) $(CPPFLAGS) $(CFLAGS) $(LTO) -MMD -MP $(DEFINES) -c -o $@ $<
+
+# The files of the status page become a part of the program.
+$(B)/obj/autoscaler/page/assets_files.o: autoscaler/page/assets_files.S $(B)/flags \
+		$(wildcard $(addprefix autoscaler/page/*.,html css js svg))
+	@mkdir -p $(@D)
+	@echo "  AS    $@"
+	@$(CC) -c -o $@ $<
 
 $(B)/llhttp/%.o: /usr/share/llhttp/%.c $(B)/flags
 	@mkdir -p $(@D)

@@ -8,25 +8,17 @@
 #include <stdatomic.h>
 
 #include "common/base.h"
-
-/* The phases of a cold start; each ends with what it is named after. */
-#define COLD_PHASES(X)                                                                             \
-	X(SIGNAL, "signal")	    /* `activate` was sent to the autoscaler */                    \
-	X(ACK, "ack")		    /* the autoscaler acknowledged it */                           \
-	X(ADDRESS, "address")	    /* an instance has an address */                               \
-	X(CONNECT, "connect")	    /* an instance answers */                                      \
-	X(SEND, "send")		    /* the request's head was sent */                              \
-	X(FIRST_BYTE, "first_byte") /* the response head came */
-enum cold_phase {
-#define X(id, name) COLD_##id,
-	COLD_PHASES(X)
-#undef X
-		COLD_PHASES_N
-};
+#include "common/cold_phases.h"
 
 /* clk_now() at which the first four phases of the newest activation ended; 0: not yet. */
 struct activation {
 	_Atomic int64_t signalled_ns, acked_ns, addressed_ns, connected_ns;
+};
+
+/* A cold start, as the first request that waited for it saw it. */
+struct cold_start {
+	int64_t end_ns; /* clk_now() when its response head came */
+	int64_t phases_ns[COLD_PHASES_N];
 };
 
 /* A new activation begins.  If there is an instance already, the phase of the address is over. */

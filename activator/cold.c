@@ -1,6 +1,8 @@
 #include "activator/cold.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "activator/conn.h"
 #include "activator/revision.h"
@@ -39,6 +41,18 @@ static const char *const phase_names[] = {
 #undef X
 };
 
+/* For the next report. */
+static void
+keep(struct xfer *x, const int64_t ns[COLD_PHASES_N])
+{
+	struct shard *s = x->shard;
+
+	if (s->cold_start == NULL)
+		s->cold_start = xcalloc(1, sizeof *s->cold_start);
+	s->cold_start->end_ns = x->w->now;
+	memcpy(s->cold_start->phases_ns, ns, sizeof s->cold_start->phases_ns);
+}
+
 void
 cold_note(struct xfer *x)
 {
@@ -53,7 +67,8 @@ cold_note(struct xfer *x)
 	counts->cold_wait_max_s = MAX(counts->cold_wait_max_s, waited_s);
 	for (i = 0; i < COLD_PHASES_N; i++)
 		metric_hist_add(&x->shard->cold[i], ns[i]);
-	if (x->is_first)
+	if (x->is_first) {
+		keep(x, ns);
 		log_info(&x->route->rev->tag, "cold start",
 			 "total_ms=%.1f signal_ms=%.1f ack_ms=%.1f address_ms=%.1f "
 			 "connect_ms=%.1f send_ms=%.1f first_byte_ms=%.1f",
@@ -61,6 +76,7 @@ cold_note(struct xfer *x)
 			 (double)ns[COLD_ACK] / 1e6, (double)ns[COLD_ADDRESS] / 1e6,
 			 (double)ns[COLD_CONNECT] / 1e6, (double)ns[COLD_SEND] / 1e6,
 			 (double)ns[COLD_FIRST_BYTE] / 1e6);
+	}
 }
 
 const char *

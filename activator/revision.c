@@ -263,6 +263,7 @@ revision_free(struct revision *rev)
 		CHECK(rev->shards[i].set == NULL && !rev->shards[i].has_timer);
 		free(rev->shards[i].tally);
 		free(rev->shards[i].counts);
+		free(rev->shards[i].cold_start);
 	}
 	free(rev->shards);
 	free(rev->tally);

@@ -136,6 +136,7 @@ struct shard {
 	struct {
 		uint64_t requests, cold_starts, bytes_in, bytes_out;
 	} counted;
+	struct cold_start *cold_start; /* the last one; NULL: there was none */
 
 	/* since the activator started */
 	_Atomic uint64_t requests, cold_starts, retries, bytes_in, bytes_out;

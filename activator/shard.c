@@ -118,8 +118,10 @@ take_period(struct shard *s, struct shard_period *p, int64_t now)
 		.latency_s = s->period_latency_s,
 		.tally = s->tally,
 		.counts = take_counts(s),
+		.cold_start = s->cold_start,
 	};
 	s->tally = NULL;
+	s->cold_start = NULL;
 	s->integral_ns = s->waiting_ns = 0;
 	s->period_start_ns = now;
 	s->peak = requests(s);

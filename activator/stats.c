@@ -12,13 +12,14 @@
 #include "common/tally.h"
 
 #define LINE_MOST ((size_t)256 << 10) /* bytes of one message, roughly */
-#define STAT_BYTES 1280		      /* of one revision in it, without its name */
+#define STAT_BYTES 1536		      /* of one revision in it, without its name */
 #define INSTANCE_BYTES 64	      /* of one instance in it, without its id */
 
 struct sum {
 	double load_s, waiting_s, latency_s;
 	uint32_t peak, in_flight, parked;
 	uint64_t requests, completed;
+	struct cold_start cold_start; /* the last one; end_ns 0: there was none */
 };
 
 /* What was counted while there was no link. */
@@ -124,6 +125,21 @@ list_instances(const struct revision *rev, struct msg_stat_instance *v, int64_t 
 	return n;
 }
 
+static struct msg_cold_start *
+cold_start_of(const struct cold_start *c, int64_t now)
+{
+	struct msg_cold_start *m;
+	size_t i;
+
+	if (c->end_ns == 0)
+		return NULL;
+	m = xcalloc(1, sizeof *m);
+	m->ago_ms = MIN(MAX((now - c->end_ns) / CLK_MS, INT64_C(0)), MSG_DELAY_MS_MAX);
+	for (i = 0; i < COLD_PHASES_N; i++)
+		m->phases_us[i] = (uint64_t)(c->phases_ns[i] / CLK_US);
+	return m;
+}
+
 static struct msg_stat
 stat_of(const struct revision *rev, const struct sum *sum, int64_t period_ns, int64_t now)
 {
@@ -143,6 +159,7 @@ stat_of(const struct revision *rev, const struct sum *sum, int64_t period_ns, in
 
 	stat.v = xcalloc(rev->instances.n, sizeof *stat.v);
 	stat.n = list_instances(rev, stat.v, now);
+	stat.cold_start = cold_start_of(&sum->cold_start, now);
 	return stat;
 }
 
@@ -184,6 +201,7 @@ send_line(struct stats *s, bool is_partial)
 		free(s->v[i].v);
 		free(s->v[i].tally);
 		free(s->v[i].counts);
+		free(s->v[i].cold_start);
 	}
 	s->n = s->bytes = 0;
 }
@@ -297,6 +315,8 @@ add_period(struct stats *s, struct shard_period *p)
 	sum->completed += p->completed;
 	join_tally(p->rev, p->tally);
 	keep_counts(s, p);
+	if (p->cold_start != NULL && p->cold_start->end_ns > sum->cold_start.end_ns)
+		sum->cold_start = *p->cold_start;
 }
 
 static void

@@ -673,6 +673,7 @@ worker_period_free(struct worker_period **pp)
 		revision_unref(&p->v[i].rev);
 		free(p->v[i].tally);
 		free(p->v[i].counts);
+		free(p->v[i].cold_start);
 	}
 	free(p->v);
 	free(p);

@@ -93,6 +93,7 @@ struct shard_period {
 	double latency_s;	       /* sum over the completed requests */
 	struct tally *tally;	       /* of what has ended, to be freed; NULL: nothing */
 	struct request_counts *counts; /* to be freed; NULL: nothing */
+	struct cold_start *cold_start; /* the last one, to be freed; NULL: there was none */
 };
 struct worker_period {
 	struct worker *worker;

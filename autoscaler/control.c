@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "autoscaler/activators.h"
+#include "autoscaler/admin_pages.h"
 #include "autoscaler/ctl_commands.h"
 #include "autoscaler/ctl_server.h"
-#include "autoscaler/explain.h"
 #include "autoscaler/facts.h"
 #include "autoscaler/metrics.h"
 #include "autoscaler/reconcile/hub.h"
@@ -17,7 +17,7 @@
 #include "autoscaler/relaunch.h"
 #include "autoscaler/rollouts.h"
 #include "autoscaler/services.h"
-#include "autoscaler/status.h"
+#include "autoscaler/status_feed.h"
 #include "autoscaler/usage/ledger.h"
 #include "autoscaler/versions/store.h"
 #include "common/admin.h"
@@ -56,6 +56,7 @@ struct autoscaler {
 	struct ctl_commands *ctl_commands;
 	struct ctl_server *ctl; /* NULL: the control socket could not be opened */
 	struct admin *admin;
+	struct admin_pages *pages; /* of admin */
 	struct watchdog *watchdog; /* NULL: not started by systemd, or it wants none */
 	struct loop_timer tick;
 	struct loop_timer round; /* to the next round that reconcile_next_ns() asks for */
@@ -184,8 +185,10 @@ on_message(struct hub_peer *p, const struct msg *m, void *arg)
 	}
 	update_ledger(a);
 	ledger_message(a->ledger, p->serial, m);
-	if (m->type == MSG_STATS)
+	if (m->type == MSG_STATS) {
 		rollouts_report(a->rollouts, p->id, &m->u.stats);
+		status_feed_report(admin_pages_feed(a->pages), &m->u.stats);
+	}
 	reconcile_message(a->reconcile, p->serial, m);
 }
 
@@ -598,6 +601,7 @@ facts_of(const struct autoscaler *a)
 		.hub = a->hub,
 		.ledger = a->ledger,
 		.rollouts = a->rollouts,
+		.watchers = a->pages == NULL ? 0 : status_feed_watchers(admin_pages_feed(a->pages)),
 		.is_stopping = a->is_stopping,
 		.upgrade_failures = a->relaunch == NULL ? 0 : relaunch_failures(a->relaunch)};
 }
@@ -616,31 +620,6 @@ on_metrics(struct strbuf *out, void *arg)
 	metrics_write(out, &f);
 }
 
-static void
-on_status(struct admin_request *req, void *arg)
-{
-	struct facts f = facts_of(arg);
-
-	status_answer(req, &f);
-}
-
-static void
-on_why(struct admin_request *req, void *arg)
-{
-	struct facts f = facts_of(arg);
-
-	explain_answer(req, &f);
-}
-
-static void
-on_usage(struct admin_request *req, void *arg)
-{
-	struct autoscaler *a = arg;
-
-	ledger_answer(a->ledger, req,
-		      services_settings(a->services)->autoscaler.instance_hour_price);
-}
-
 static const struct admin_ops admin_ops = {.not_ready = not_ready, .metrics = on_metrics};
 
 static int
@@ -651,12 +630,7 @@ open_admin(struct autoscaler *a, struct err *e)
 	a->admin = admin_open(a->loop, addrs, NULL, &admin_ops, a, e);
 	if (a->admin == NULL)
 		return err_prefix(e, "admin");
-	admin_add_page(a->admin, "/status", on_status, a);
-	admin_add_page(a->admin, "/why", on_why, a);
-	admin_add_page(a->admin, "/usage", on_usage, a);
-	admin_page_params(a->admin, "/status", status_params);
-	admin_page_params(a->admin, "/why", explain_params);
-	admin_page_params(a->admin, "/usage", ledger_params);
+	a->pages = admin_pages_new(a->loop, a->admin, get_facts, a);
 	return 0;
 }
 
@@ -877,6 +851,7 @@ control_close(struct autoscaler **ap)
 	rollouts_free(&a->rollouts);
 	hub_close(&a->hub);
 	admin_close(&a->admin);
+	admin_pages_free(&a->pages);
 	loop_settle(a->loop); /* while what drivers report has a receiver */
 	ledger_close(&a->ledger);
 	activators_close(&a->activators);

@@ -42,23 +42,6 @@ put_known(struct jput *j, const char *key, double value, double factor)
 		jput_double(j, key, value * factor);
 }
 
-/* What a revision is doing. */
-static const char *
-state_of(const struct scaled_revision *rev)
-{
-	if (rev->is_external)
-		return instances_ready(&rev->instances) > 0 ? "awake" : "external";
-	if (!rev->is_known)
-		return "unknown";
-	if (instances_ready(&rev->instances) > 0)
-		return "awake";
-	if (rev->failure != NULL && !rev->failure->is_parking)
-		return "failing";
-	if (instances_live(&rev->instances) > 0 || rev->scale_sent > 0)
-		return "starting";
-	return rev->instances.n > 0 ? "stopping" : "asleep";
-}
-
 /* --- a revision --- */
 
 static void
@@ -147,7 +130,7 @@ put_observed(struct jput *j, const struct scaled_revision *rev)
 	uint32_t ready = instances_ready(&rev->instances);
 	uint32_t live = instances_live(&rev->instances);
 
-	jput_string(j, "state", state_of(rev));
+	jput_string(j, "state", scaled_state_name(rev));
 	jput_u64(j, "ready", ready);
 	jput_u64(j, "starting", live > ready ? live - ready : 0);
 	jput_u64(j, "wanted", scaled_wanted(rev));

@@ -28,6 +28,7 @@ struct facts {
 	struct hub *hub;
 	struct ledger *ledger;
 	const struct rollouts *rollouts;
+	size_t watchers; /* of the status page */
 	bool is_stopping;
 };
 

@@ -53,6 +53,7 @@ put_process(struct strbuf *b, const struct facts *f)
 	put_one(b, M_CONFIG_READ, (double)f->reloads.read_ns / (double)CLK_S);
 	put_one(b, M_CONFIG_DIFFERS, f->reloads.is_file_other);
 	put_one(b, M_MAX_INSTANCES, f->max_instances);
+	put_one(b, M_WATCHERS, (double)f->watchers);
 }
 
 static void

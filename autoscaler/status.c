@@ -166,6 +166,7 @@ put_revision(struct jput *j, const struct reconcile *r, struct scaled_revision *
 {
 	jput_object(j, NULL);
 	jput_string(j, "name", scaled_name(rev));
+	jput_string(j, "state", scaled_state_name(rev));
 	jput_bool(j, "external", rev->is_external);
 	jput_bool(j, "leaving", rev->is_leaving);
 	if (scaled_is_decided(rev))

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/addr.h"
+#include "common/admin_stream.h"
 #include "common/clk.h"
 #include "common/conf_names.h"
 #include "common/holder.h"
@@ -28,6 +29,7 @@
 #define BACKLOG 64
 #define ACCEPT_PAUSE (50 * CLK_MS) /* when no descriptor is left */
 #define ANSWER_MAX ((size_t)64 << 20)
+#define NO_STORE "no-store"
 
 struct page {
 	struct list_node node;
@@ -55,6 +57,7 @@ struct admin {
 	struct loop_timer resume; /* accept again, after accept(2) has failed */
 	struct list pages;	  /* in the order of admin_add_page(); "/" lists them */
 	const struct admin_ops *ops;
+	const char *home; /* where "/" sends browsers to; NULL: nowhere */
 	void *arg;
 };
 
@@ -66,7 +69,7 @@ struct admin_call {
 	struct admin_request req;
 	struct evkeyvalq query;
 	struct evhttp_request *http;
-	bool is_deferred;
+	bool is_deferred; /* the answer comes later, or is a stream */
 };
 
 struct later {
@@ -78,6 +81,26 @@ static const char *
 call_param(struct admin_request *req, const char *name)
 {
 	return evhttp_find_header(&container_of(req, struct admin_call, req)->query, name);
+}
+
+static const char *
+call_field(struct admin_request *req, const char *name)
+{
+	const struct admin_call *c = container_of(req, struct admin_call, req);
+
+	return evhttp_find_header(evhttp_request_get_input_headers(c->http), name);
+}
+
+static void
+add_field(struct evhttp_request *http, const char *name, const char *value)
+{
+	evhttp_add_header(evhttp_request_get_output_headers(http), name, value);
+}
+
+static void
+call_add_field(struct admin_request *req, const char *name, const char *value)
+{
+	add_field(container_of(req, struct admin_call, req)->http, name, value);
 }
 
 static void
@@ -111,8 +134,17 @@ static void
 page_index(struct admin_request *req, void *arg)
 {
 	const struct admin *a = arg;
+	const char *accept = req->field(req, "Accept");
 	struct list_node *node, *tmp;
 
+	if (a->home != NULL) {
+		req->add_field(req, "Vary", "Accept");
+		if (accept != NULL && strcasestr(accept, "text/html") != NULL) {
+			req->status = 302;
+			/* relative: a proxy may have put something before the path */
+			req->add_field(req, "Location", a->home + 1);
+		}
+	}
 	LIST_FOREACH(&a->pages, node, tmp)
 		strbuf_addf(req->body, "%s\n", container_of(node, struct page, node)->path);
 }
@@ -131,24 +163,21 @@ find_page(const struct admin *a, const char *path)
 	return NULL;
 }
 
-static void
-add_field(struct evhttp_request *http, const char *name, const char *value)
-{
-	evhttp_add_header(evhttp_request_get_output_headers(http), name, value);
-}
-
 /* Without a reason phrase of ours: evhttp has one for each status in use. */
 static void
-reply(struct evhttp_request *http, int status, const char *content_type, const struct strbuf *body)
+reply(struct evhttp_request *http, int status, const char *content_type, const char *cache_control,
+      const struct strbuf *body)
 {
 	struct evbuffer *out = evbuffer_new();
 	char length[32];
 
 	CHECK(out != NULL);
 	snprintf(length, sizeof length, "%zu", body->len);
-	add_field(http, "Content-Length", length);
-	add_field(http, "Content-Type", content_type);
-	add_field(http, "Cache-Control", "no-store");
+	if (status != HTTP_NOTMODIFIED) {
+		add_field(http, "Content-Length", length);
+		add_field(http, "Content-Type", content_type);
+	}
+	add_field(http, "Cache-Control", cache_control);
 	add_field(http, "X-Content-Type-Options", "nosniff");
 	if (evhttp_request_get_command(http) != EVHTTP_REQ_HEAD) /* evhttp would send the body */
 		evbuffer_add(out, strbuf_str(body), body->len);
@@ -163,7 +192,7 @@ reply_text(struct evhttp_request *http, int status, const char *text)
 
 	strbuf_init(&body, 0);
 	strbuf_adds(&body, text);
-	reply(http, status, "text/plain; charset=utf-8", &body);
+	reply(http, status, "text/plain; charset=utf-8", NO_STORE, &body);
 	strbuf_fini(&body);
 }
 
@@ -184,7 +213,7 @@ answer_later(struct admin_later *later, int status, const char *content_type,
 
 	if (l->http != NULL) {
 		evhttp_connection_set_closecb(evhttp_request_get_connection(l->http), NULL, NULL);
-		reply(l->http, status, content_type, body);
+		reply(l->http, status, content_type, NO_STORE, body);
 	}
 	free(l);
 }
@@ -202,6 +231,20 @@ call_defer(struct admin_request *req)
 	l->http = c->http;
 	evhttp_connection_set_closecb(evhttp_request_get_connection(c->http), on_closed, l);
 	return &l->later;
+}
+
+static struct admin_stream *
+call_stream(struct admin_request *req, const char *content_type, const struct admin_stream_ops *ops,
+	    void *arg)
+{
+	struct admin_call *c = container_of(req, struct admin_call, req);
+
+	CHECK(!c->is_deferred && !req->is_head);
+	c->is_deferred = true;
+	add_field(c->http, "Content-Type", content_type);
+	add_field(c->http, "Cache-Control", NO_STORE);
+	add_field(c->http, "X-Content-Type-Options", "nosniff");
+	return admin_stream_open(c->http, ops, arg);
 }
 
 /* Is the page to be told of this parameter? */
@@ -231,7 +274,7 @@ refuse_param(const struct page *p, struct evhttp_request *http, const char *name
 		strbuf_adds(&body, "; expected one of:");
 	for (i = 0; nearest == NULL && i < n; i++)
 		strbuf_addf(&body, " %s%s", p->params[i], i + 1 < n ? "," : "\n");
-	reply(http, 400, "text/plain; charset=utf-8", &body);
+	reply(http, 400, "text/plain; charset=utf-8", NO_STORE, &body);
 	strbuf_fini(&body);
 }
 
@@ -262,11 +305,16 @@ serve(const struct page *p, struct evhttp_request *http, const struct evhttp_uri
 	struct admin_call c = {
 		.req = {.path = p->path,
 			.param = call_param,
+			.field = call_field,
+			.add_field = call_add_field,
 			.defer = call_defer,
+			.stream = call_stream,
+			.is_head = evhttp_request_get_command(http) == EVHTTP_REQ_HEAD,
 			.is_json_wanted = accept != NULL &&
 					  strcasestr(accept, "application/json") != NULL,
 			.body = &body,
 			.content_type = "text/plain; charset=utf-8",
+			.cache_control = NO_STORE,
 			.status = 200},
 		.http = http};
 
@@ -278,7 +326,7 @@ serve(const struct page *p, struct evhttp_request *http, const struct evhttp_uri
 	if (check_params(p, http, &c.query)) {
 		p->fn(&c.req, p->arg);
 		if (!c.is_deferred)
-			reply(http, c.req.status, c.req.content_type, &body);
+			reply(http, c.req.status, c.req.content_type, c.req.cache_control, &body);
 	}
 	strbuf_fini(&body);
 	evhttp_clear_headers(&c.query);
@@ -615,6 +663,13 @@ admin_page_params(struct admin *a, const char *path, const char *const *names)
 
 	CHECK(p != NULL);
 	p->params = names;
+}
+
+void
+admin_set_home(struct admin *a, const char *path)
+{
+	CHECK(find_page(a, path) != NULL);
+	a->home = path;
 }
 
 void

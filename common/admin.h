@@ -10,6 +10,8 @@
 struct loop;
 struct strbuf;
 struct admin;
+struct admin_stream;
+struct admin_stream_ops;
 
 /* An answer that comes after the page's function has returned. */
 struct admin_later {
@@ -22,12 +24,22 @@ struct admin_request {
 	const char *path;
 	/* The decoded query parameter of that name, or NULL; borrowed for the call. */
 	const char *(*param)(struct admin_request *, const char *name);
+	/* The request's field of that name, or NULL; borrowed for the call. */
+	const char *(*field)(struct admin_request *, const char *name);
 	bool is_json_wanted; /* the request accepts application/json */
+	bool is_head;	     /* HEAD: a body would not be sent */
+	/* Add a field to the answer, also to one that comes later. */
+	void (*add_field)(struct admin_request *, const char *name, const char *value);
 	/* The answer comes later, by one call of its answer(); the members below are ignored. */
 	struct admin_later *(*defer)(struct admin_request *);
-	struct strbuf *body;	  /* of the answer; empty at first */
-	const char *content_type; /* of the answer; text/plain; charset=utf-8 at first */
-	int status;		  /* of the answer; 200 at first */
+	/* The answer is a stream, as admin_stream.h says, of this content type; the members below
+	 * are ignored.  Not for HEAD. */
+	struct admin_stream *(*stream)(struct admin_request *, const char *content_type,
+				       const struct admin_stream_ops *, void *arg);
+	struct strbuf *body;	   /* of the answer; empty at first */
+	const char *content_type;  /* of the answer; text/plain; charset=utf-8 at first */
+	const char *cache_control; /* of the answer; no-store at first */
+	int status;		   /* of the answer; 200 at first */
 };
 
 struct admin_ops {
@@ -61,6 +73,9 @@ void admin_add_page(struct admin *, const char *path, void (*fn)(struct admin_re
 /* Answer 400 to a query parameter of the page that is not among these; the last is NULL.  Else it
  * would be ignored, and the answer would look like that to another question.  Borrowed. */
 void admin_page_params(struct admin *, const char *path, const char *const *names);
+/* "/" sends browsers, which accept text/html, to the page at this path; all else gets the list of
+ * pages.  Borrowed. */
+void admin_set_home(struct admin *, const char *path);
 void admin_close(struct admin **);
 
 #endif

@@ -273,6 +273,20 @@ put_counts(struct jput *j, const struct request_counts *c)
 }
 
 static void
+put_cold_start(struct jput *j, const struct msg_cold_start *c)
+{
+	size_t i;
+
+	jput_object(j, "cold_start");
+	jput_i64(j, "ago_ms", c->ago_ms);
+	jput_array(j, "phases_us");
+	for (i = 0; i < COLD_PHASES_N; i++)
+		jput_u64(j, NULL, c->phases_us[i]);
+	jput_array_end(j);
+	jput_object_end(j);
+}
+
+static void
 put_stat(struct jput *j, const struct msg_stat *s)
 {
 	size_t i;
@@ -298,6 +312,8 @@ put_stat(struct jput *j, const struct msg_stat *s)
 		put_tally(j, s->tally);
 	if (s->counts != NULL)
 		put_counts(j, s->counts);
+	if (s->cold_start != NULL)
+		put_cold_start(j, s->cold_start);
 	jput_array(j, "instances");
 	for (i = 0; i < s->n; i++)
 		put_stat_instance(j, &s->v[i]);
@@ -507,6 +523,7 @@ stats_fini(struct msg_stats *s)
 		free(s->v[i].v);
 		free(s->v[i].tally);
 		free(s->v[i].counts);
+		free(s->v[i].cold_start);
 		free(s->v[i].name);
 	}
 	free(s->v);

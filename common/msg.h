@@ -5,6 +5,7 @@
 #ifndef COMMON_MSG_H
 #define COMMON_MSG_H
 
+#include "common/cold_phases.h"
 #include "common/err.h"
 #include "common/settings.h"
 #include "common/shares.h"
@@ -166,6 +167,12 @@ struct msg_stat_instance {
 	double busy_s; /* the rest of its busy lease (x-activator-busy); 0: none */
 };
 
+/* A cold start as its first request saw it. */
+struct msg_cold_start {
+	int64_t ago_ms; /* when the response began */
+	uint64_t phases_us[COLD_PHASES_N];
+};
+
 struct msg_stat {
 	char *name;
 	double concurrency; /* the time-weighted average over the period */
@@ -181,6 +188,7 @@ struct msg_stat {
 	struct tally *tally; /* since the activator has known the revision; NULL: not reported */
 	/* since the last report, those without a link included; NULL: nothing */
 	struct request_counts *counts;
+	struct msg_cold_start *cold_start; /* the last one of the period; NULL: there was none */
 	struct msg_stat_instance *v;
 	size_t n;
 };

@@ -370,6 +370,28 @@ get_tally(const struct jget *at, struct msg_stat *s, struct err *e)
 	return s->tally == NULL ? 0 : get_durations(at, s->tally, e);
 }
 
+/* A later version may have more phases. */
+static int
+get_cold_start(const struct jget *at, struct msg_stat *s, struct err *e)
+{
+	struct jget object, array;
+	size_t n = 0, i;
+
+	if (jget_object(at, "cold_start", JGET_MAY, &object, e) < 0)
+		return -1;
+	if (object.json == NULL)
+		return 0;
+	s->cold_start = xcalloc(1, sizeof *s->cold_start);
+	if (jget_i64(&object, "ago_ms", JGET_MUST, 0, MSG_DELAY_MS_MAX, &s->cold_start->ago_ms, e) <
+		    0 ||
+	    jget_array(&object, "phases_us", JGET_MUST, &array, &n, e) < 0)
+		return -1;
+	for (i = 0; i < MIN(n, (size_t)COLD_PHASES_N); i++)
+		if (jget_element_u64(&array, i, &s->cold_start->phases_us[i], e) < 0)
+			return -1;
+	return 0;
+}
+
 static int
 get_counts(const struct jget *at, struct msg_stat *s, struct err *e)
 {
@@ -412,7 +434,7 @@ get_stat(const struct jget *at, void *to, struct err *e)
 	    jget_double(at, "latency_ms", JGET_MAY, 0, STAT_MAX, &s->latency_ms, e) < 0 ||
 	    jget_u64(at, "missed_requests", JGET_MAY, &s->missed_requests, e) < 0 ||
 	    jget_u64(at, "missed_completed", JGET_MAY, &s->missed_completed, e) < 0 ||
-	    get_tally(at, s, e) < 0 || get_counts(at, s, e) < 0)
+	    get_tally(at, s, e) < 0 || get_counts(at, s, e) < 0 || get_cold_start(at, s, e) < 0)
 		return -1;
 	return GET_OBJECTS(at, "instances", JGET_MAY, s->v, s->n, get_stat_instance, e);
 }

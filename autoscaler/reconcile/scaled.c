@@ -306,6 +306,22 @@ scaled_wanted(const struct scaled_revision *rev)
 }
 
 const char *
+scaled_state_name(const struct scaled_revision *rev)
+{
+	if (rev->is_external)
+		return instances_ready(&rev->instances) > 0 ? "awake" : "external";
+	if (!rev->is_known)
+		return "unknown";
+	if (instances_ready(&rev->instances) > 0)
+		return "awake";
+	if (rev->failure != NULL && !rev->failure->is_parking)
+		return "failing";
+	if (instances_live(&rev->instances) > 0 || rev->scale_sent > 0)
+		return "starting";
+	return rev->instances.n > 0 ? "stopping" : "asleep";
+}
+
+const char *
 scaled_holder(const struct scaled_revision *rev)
 {
 	return hold_holder(&rev->hold);

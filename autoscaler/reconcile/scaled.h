@@ -136,6 +136,8 @@ bool scaled_is_dry(const struct scaled_revision *); /* dry_run = yes: its driver
 bool scaled_is_driven(const struct scaled_revision *);
 /* Is it decided on: it is not external, or a dry run. */
 bool scaled_is_decided(const struct scaled_revision *);
+/* What it is doing: awake, starting, stopping, asleep, failing, external or unknown. */
+const char *scaled_state_name(const struct scaled_revision *);
 /* Is there a reason to decide on it each second? */
 bool scaled_is_active(const struct scaled_revision *);
 

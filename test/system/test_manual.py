@@ -69,7 +69,11 @@ def test_every_option_of_the_simulation_is_in_the_synopsis():
 @pytest.mark.parametrize("name", ["activator", "autoscaler"])
 def test_every_admin_path_has_its_line(name):
     paths = set(re.findall(r'admin_add_page\([\w>-]+, "([^"]*)"',
-                           read("common/admin.c") + read(name + "/control.c")))
+                           read("common/admin.c") + read(name + "/control.c") + (
+                               read("autoscaler/admin_pages.c") + read("autoscaler/status_feed.c")
+                               if name == "autoscaler" else "")))
+    if name == "autoscaler":
+        paths |= set(re.findall(r'X\(\w+, "([^"]*)"', read("autoscaler/page/assets.c")))
     assert {"/", "/status"} < paths
     text = section(page(name + ".8.in"), "ADMIN ENDPOINT")
     assert set(re.findall(r"^\.It Pa (\S+)$", text, re.M)) == paths
@@ -77,9 +81,10 @@ def test_every_admin_path_has_its_line(name):
 
 @pytest.mark.parametrize("name, sources, advisers", [
     ("activator", ["activator/status.c", "common/reload.c"], set()),
-    ("autoscaler", ["autoscaler/status.c", "autoscaler/explain.c", "autoscaler/brain/why.c",
+    ("autoscaler", ["autoscaler/status.c", "autoscaler/status_feed.c", "autoscaler/page/watchers.c",
+                    "autoscaler/explain.c", "autoscaler/brain/why.c",
                     "autoscaler/usage/table.c", "autoscaler/usage/amounts.c", "common/reload.c"],
-     {"shares", "slow_brain", "keep_warm", "schedule", "service", "owner", "cost_center", "always_peak_s",
+     {"shares", "now_ms", "slow_brain", "keep_warm", "schedule", "service", "owner", "cost_center", "always_peak_s",
       "saved_one_s", "saved_peak_s", "cost", "always_one_cost", "always_peak_cost", "saved_one_cost",
       "saved_peak_cost"} | ends())])
 def test_members_of_the_admin_paths(name, sources, advisers):

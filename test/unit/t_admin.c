@@ -6,6 +6,7 @@
 
 #include "common/addr.h"
 #include "common/admin.h"
+#include "common/admin_stream.h"
 #include "common/clk.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -20,6 +21,8 @@ struct world {
 	char answer[16384];
 	struct admin_later *later[2]; /* that defer_for_long() has made */
 	int later_n;
+	struct admin_stream *stream; /* that begin_stream() has made; NULL: it was closed */
+	size_t drained, closed;
 };
 
 static const char *
@@ -76,6 +79,50 @@ defer_for_long(struct admin_request *req, void *arg)
 	w->later[w->later_n++] = req->defer(req);
 }
 
+static void
+on_drained(struct admin_stream *s, void *arg)
+{
+	struct world *w = arg;
+
+	assert_ptr_equal(s, w->stream);
+	assert_int_equal(admin_stream_queued(s), 0);
+	w->drained++;
+}
+
+static void
+on_stream_closed(void *arg)
+{
+	struct world *w = arg;
+
+	w->stream = NULL;
+	w->closed++;
+}
+
+static const struct admin_stream_ops stream_ops = {on_drained, on_stream_closed};
+
+static void
+begin_stream(struct admin_request *req, void *arg)
+{
+	struct world *w = arg;
+
+	if (req->is_head)
+		return;
+	req->add_field(req, "X-More", "yes");
+	w->stream = req->stream(req, "text/event-stream", &stream_ops, w);
+}
+
+/* Says what it was asked with, and has a field of its own. */
+static void
+home(struct admin_request *req, void *arg)
+{
+	const char *tag = req->field(req, "if-none-match");
+
+	(void)arg;
+	req->add_field(req, "ETag", "\"1\"");
+	req->cache_control = "no-cache";
+	req->status = tag == NULL ? 200 : 304;
+}
+
 static const struct admin_ops ops = {.not_ready = not_ready, .metrics = metrics};
 
 /* An address whose port was free a moment ago. */
@@ -102,6 +149,8 @@ setup(void **state)
 	admin_add_page(w->admin, "/echo", echo, w);
 	admin_add_page(w->admin, "/late", defer, w);
 	admin_add_page(w->admin, "/long", defer_for_long, w);
+	admin_add_page(w->admin, "/stream", begin_stream, w);
+	admin_add_page(w->admin, "/home", home, w);
 	*state = w;
 	return 0;
 }
@@ -167,7 +216,8 @@ pages(void **state)
 	w->why = NULL;
 	expect(w, "GET /metrics", 200, "Content-Type: text/plain; version=0.0.4");
 	expect(w, "GET /metrics", 200, "\r\n\r\nup 1\n");
-	expect(w, "GET /", 200, "\r\n\r\n/\n/healthz\n/readyz\n/metrics\n/echo\n/late\n/long\n");
+	expect(w, "GET /", 200,
+	       "\r\n\r\n/\n/healthz\n/readyz\n/metrics\n/echo\n/late\n/long\n/stream\n/home\n");
 	expect(w, "GET /nothing", 404, "no such page");
 	expect(w, "GET /metrics/", 404, "no such page");
 }
@@ -191,6 +241,31 @@ parameters(void **state)
 	assert_non_null(strstr(ask(w, "GET /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
 				      "accept: text/html, application/json\r\n\r\n"),
 			       "HTTP/1.1 201 "));
+}
+
+static void
+fields(void **state)
+{
+	struct world *w = *state;
+
+	expect(w, "GET /home", 200, "ETag: \"1\"\r\n");
+	expect(w, "GET /home", 200, "Cache-Control: no-cache\r\n");
+	expect(w, "GET /echo", 202, "Cache-Control: no-store\r\n");
+	expect(w, "GET /home HTTP/1.1\r\nIf-None-Match: \"1\"\r\nx:", 304, "ETag: \"1\"\r\n");
+	assert_null(strstr(w->answer, "Content-Length"));
+	assert_null(strstr(w->answer, "\r\nContent-Type"));
+}
+
+static void
+browsers_are_sent_home(void **state)
+{
+	struct world *w = *state;
+
+	admin_set_home(w->admin, "/home");
+	expect(w, "GET /", 200, "\r\n\r\n/\n/healthz\n");
+	expect(w, "GET /", 200, "Vary: Accept\r\n");
+	expect(w, "GET / HTTP/1.1\r\nAccept: */*\r\nx:", 200, "\r\n\r\n/\n/healthz\n");
+	expect(w, "GET / HTTP/1.1\r\nAccept: text/html,*/*;q=0.8\r\nx:", 302, "Location: home\r\n");
 }
 
 static void
@@ -283,6 +358,80 @@ nothing_waits_for_a_late_answer(void **state)
 	close(waiting);
 }
 
+/* Begin a stream, and receive its head. */
+static int
+watch(struct world *w)
+{
+	static const char head[] = "GET /stream HTTP/1.1\r\nhost: x\r\n\r\n";
+	int fd = connect_to(w);
+	ssize_t got = -1;
+
+	assert_int_equal(send(fd, head, strlen(head), 0), strlen(head));
+	while (w->stream == NULL || got <= 0) {
+		loop_once(w->loop, true);
+		got = recv(fd, w->answer, sizeof w->answer - 1, MSG_DONTWAIT);
+	}
+	w->answer[got] = '\0';
+	return fd;
+}
+
+static void
+a_stream_goes_on(void **state)
+{
+	struct world *w = *state;
+	int fd = watch(w);
+	ssize_t got = -1;
+
+	assert_memory_equal(w->answer, "HTTP/1.1 200 OK\r\n", 17);
+	assert_non_null(strstr(w->answer, "X-More: yes\r\n"));
+	assert_non_null(strstr(w->answer, "Content-Type: text/event-stream\r\n"));
+	assert_non_null(strstr(w->answer, "Cache-Control: no-store\r\n"));
+	w->drained = w->closed = 0;
+	admin_stream_send(w->stream, "one", 3);
+	while (got < 0 || w->drained == 0) {
+		loop_once(w->loop, true);
+		if (got < 0)
+			got = recv(fd, w->answer, sizeof w->answer, MSG_DONTWAIT);
+	}
+	assert_int_equal(got, 8);
+	assert_memory_equal(w->answer, "3\r\none\r\n", 8);
+	expect(w, "GET /healthz", 200, "ok"); /* others are answered meanwhile */
+	close(fd);
+	while (w->closed == 0)
+		loop_once(w->loop, true);
+	expect(w, "HEAD /stream", 200, "Content-Length: 0\r\n");
+}
+
+/* What a client sends meanwhile is not kept; what it does not read stays queued, and is no more
+ * than what was sent.  The endpoint may be closed in the middle of it. */
+static void
+a_stream_is_bounded(void **state)
+{
+	struct world *w = *state;
+	int fd = watch(w), i;
+	char much[65536];
+	size_t taken = 0;
+	ssize_t got;
+
+	memset(much, 'x', sizeof much);
+	for (i = 0; i < 2000; i++) {
+		got = send(fd, much, sizeof much, MSG_DONTWAIT | MSG_NOSIGNAL);
+		taken += got > 0 ? (size_t)got : 0;
+		loop_once(w->loop, true);
+	}
+	assert_true(taken < (size_t)32 << 20); /* sockets have room for some of it */
+	assert_non_null(w->stream);
+	w->drained = w->closed = 0;
+	while (admin_stream_queued(w->stream) == 0) {
+		admin_stream_send(w->stream, much, sizeof much);
+		loop_once(w->loop, true);
+	}
+	assert_true(admin_stream_queued(w->stream) <= sizeof much + 16);
+	admin_close(&w->admin);
+	assert_int_equal(w->closed, 1);
+	close(fd);
+}
+
 static void
 an_address_in_use_is_named(void **state)
 {
@@ -366,12 +515,16 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pages),
 		cmocka_unit_test(parameters),
+		cmocka_unit_test(fields),
+		cmocka_unit_test(a_stream_goes_on),
 		cmocka_unit_test(only_get_and_head),
 		cmocka_unit_test(too_much_is_refused),
 		cmocka_unit_test(an_answer_may_come_later),
 		cmocka_unit_test(an_address_in_use_is_named),
 		cmocka_unit_test(addresses_change),
-		cmocka_unit_test(nothing_waits_for_a_late_answer), /* it closes the endpoint */
+		cmocka_unit_test(browsers_are_sent_home),
+		cmocka_unit_test_setup_teardown(nothing_waits_for_a_late_answer, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_stream_is_bounded, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

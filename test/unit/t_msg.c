@@ -94,6 +94,7 @@ each_type_goes_there_and_back(void **state)
 		"\"counts\":{\"requests\":100,\"answered_2xx\":90,\"refused_queue_full\":2,"
 		"\"bytes_in\":5,\"bytes_out\":18014398509481984,\"cold_starts\":3,"
 		"\"cold_wait_s\":1.5,\"cold_wait_max_s\":1.25},"
+		"\"cold_start\":{\"ago_ms\":20,\"phases_us\":[67,595,24,505858,133,20418]},"
 		"\"instances\":[{\"id\":\"i1\",\"in_flight\":4,"
 		"\"busy_s\":2.5},{\"id\":\"i2\",\"in_flight\":0}]}]}",
 		"{\"type\":\"stats\",\"period_ms\":1000,\"revisions\":[{\"name\":\"a/b\","
