@@ -1,4 +1,6 @@
 /* Calls of HTTP/2: each is a stream of its connection. */
+#include "activator/call_h2.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,19 +11,13 @@
 #include "activator/http/websocket.h"
 #include "activator/limiter.h"
 #include "activator/shard.h"
-#include "activator/upstream_h2.h"
 #include "activator/worker_impl.h"
 #include "activator/xfer.h"
 #include "common/clk.h"
 
-/* A body may be so large to be sent again where the instance refuses the request. */
-#define REPEAT_MOST ((size_t)16 << 10)
 /* Bytes of a request that a call keeps for its instance: then its client is not read on … */
 #define OUT_MOST ((size_t)128 << 10)
 #define OUT_LOW ((size_t)32 << 10) /* … until only so many are left */
-/* Likewise, response heads, nearly all interim, that wait for the client. */
-#define HEADS_MOST 64
-#define HEADS_BYTES ((size_t)128 << 10)
 
 static void on_timer(struct timeq_entry *, int64_t now);
 
@@ -45,9 +41,8 @@ bad_response(const char *why)
 
 /* --- what it keeps --- */
 
-/* False: a bound is reached; the bytes count nevertheless. */
-static bool
-count(struct h2_call *hc, size_t n)
+bool
+call_h2_count(struct h2_call *hc, size_t n)
 {
 	struct upstream_h2 *h2 = hc->h2;
 	struct bounds *b = h2->u->w->bounds;
@@ -63,8 +58,8 @@ uncount(struct h2_call *hc, size_t n)
 	bounds_drop_stream_bytes(hc->h2->u->w->bounds, n);
 }
 
-static bool
-add(struct h2_call *hc, struct outbuf *to, const char *data, size_t n)
+bool
+call_h2_add(struct h2_call *hc, struct outbuf *to, const char *data, size_t n)
 {
 	struct iovec iov = {.iov_len = n};
 
@@ -72,7 +67,7 @@ add(struct h2_call *hc, struct outbuf *to, const char *data, size_t n)
 		return true;
 	memcpy(&iov.iov_base, &data, sizeof data);
 	outbuf_append(to, &iov, 1, 0);
-	return count(hc, n);
+	return call_h2_count(hc, n);
 }
 
 static void
@@ -105,15 +100,8 @@ drop_heads(struct h2_call *hc)
 	hc->heads_n = 0;
 }
 
-static size_t
-unsent_n(const struct h2_call *hc)
-{
-	return hc->out.n - hc->sent_n;
-}
-
-/* The request will not be sent again, with what was sent of its body. */
-static void
-forget_sent(struct h2_call *hc)
+void
+call_h2_forget_sent(struct h2_call *hc)
 {
 	size_t n = hc->sent_n;
 
@@ -222,8 +210,8 @@ reset(struct h2_call *hc, bool wants_ping)
 	upstream_h2_want_write(hc->h2);
 }
 
-static void
-wait_until(struct h2_call *hc, int64_t at)
+void
+call_h2_wait_until(struct h2_call *hc, int64_t at)
 {
 	hc->until_ns = at;
 	timeq_set(&hc->call.upstream->w->timeq, &hc->timer, at);
@@ -247,7 +235,7 @@ reset_and_wait(struct h2_call *hc)
 		return;
 	}
 	reset(hc, true);
-	wait_until(hc, hc->call.upstream->w->now + hc->call.abort_ns);
+	call_h2_wait_until(hc, hc->call.upstream->w->now + hc->call.abort_ns);
 }
 
 /* Its time is over: end the stream; or, if that was done, wait no longer for the instance. */
@@ -359,7 +347,7 @@ send_request(struct call *call, const char *head, size_t n, const struct piece *
 	}
 	h2->has_sent = true;
 	if (piece->n > 0) {
-		if (!add(hc, &hc->out, piece->data, piece->n))
+		if (!call_h2_add(hc, &hc->out, piece->data, piece->n))
 			call->is_blocked = true;
 		hc->is_out_ended = piece->is_last;
 	} else if (!has_body && !hc->is_websocket) {
@@ -376,8 +364,9 @@ added(struct h2_call *hc, bool is_below_bound)
 	h2_client_resume(hc->h2->session, hc->id);
 	upstream_h2_want_write(hc->h2);
 	if (!is_below_bound)
-		forget_sent(hc);
-	hc->call.is_blocked = unsent_n(hc) >= OUT_MOST || (unsent_n(hc) > 0 && !is_below_bound);
+		call_h2_forget_sent(hc);
+	hc->call.is_blocked = call_h2_unsent_n(hc) >= OUT_MOST ||
+			      (call_h2_unsent_n(hc) > 0 && !is_below_bound);
 }
 
 static void
@@ -388,21 +377,19 @@ write_piece(struct call *call, const struct piece *piece)
 
 	if (call->is_broken || is_over(hc))
 		return;
-	is_below_bound = add(hc, &hc->out, piece->data, piece->n);
+	is_below_bound = call_h2_add(hc, &hc->out, piece->data, piece->n);
 	hc->is_out_ended = piece->is_last;
 	if (piece->is_last && piece->trailers != NULL && *piece->trailers != '\0') {
 		hc->out_trailers = xstrdup(piece->trailers);
-		is_below_bound &= count(hc, strlen(hc->out_trailers));
+		is_below_bound &= call_h2_count(hc, strlen(hc->out_trailers));
 	}
 	added(hc, is_below_bound);
 }
 
-/* So few bytes are left that more may be written.  Of a tunnel that has ended all have to go: then
- * the stream is closed in order. */
-static bool
-is_drained(const struct h2_call *hc)
+bool
+call_h2_is_drained(const struct h2_call *hc)
 {
-	return unsent_n(hc) <= (hc->is_out_ended ? 0 : OUT_LOW);
+	return call_h2_unsent_n(hc) <= (hc->is_out_ended ? 0 : OUT_LOW);
 }
 
 static bool
@@ -410,7 +397,7 @@ flush(struct call *call)
 {
 	struct h2_call *hc = h2_call_of(call);
 
-	if (!is_drained(hc) && !is_over(hc))
+	if (!call_h2_is_drained(hc) && !is_over(hc))
 		return false;
 	call->is_blocked = false;
 	return true;
@@ -629,8 +616,8 @@ write_tunnel(struct call *call, const char *data, size_t n)
 		return hc->is_in_ended ? 0 : -1;
 	if (n == 0)
 		hc->is_out_ended = true;
-	added(hc, add(hc, &hc->out, data, n));
-	if (n == 0 && unsent_n(hc) > 0)
+	added(hc, call_h2_add(hc, &hc->out, data, n));
+	if (n == 0 && call_h2_unsent_n(hc) > 0)
 		call->is_blocked = true;
 	return 0;
 }
@@ -692,7 +679,7 @@ release(struct call *call, bool may_pool)
 	if (!may_pool && u->h2->calls.n == 1)
 		upstream_h2_retire(u->h2, UPSTREAM_ENDED_IDLE);
 	if (!is_over(hc) && hc->is_in_ended && hc->is_out_ended) {
-		wait_until(hc, u->w->now + call->abort_ns);
+		call_h2_wait_until(hc, u->w->now + call->abort_ns);
 	} else {
 		if (!is_over(hc))
 			reset(hc, false);
@@ -761,7 +748,7 @@ throw_away(struct h2_call *hc)
 		upstream_h2_want_write(hc->h2);
 	}
 	take(hc, &hc->in, hc->in.n);
-	forget_sent(hc);
+	call_h2_forget_sent(hc);
 }
 
 static bool
@@ -784,7 +771,8 @@ abandon(struct call *call, const struct limits *l, struct shard *shard, int64_t 
 	}
 	if (is_complete) {
 		throw_away(hc);
-		wait_until(hc, has_head ? now + l->abort_timeout : sent_ns + l->response_timeout);
+		call_h2_wait_until(hc, has_head ? now + l->abort_timeout
+						: sent_ns + l->response_timeout);
 		return true;
 	}
 	reset_and_wait(hc);
@@ -805,228 +793,4 @@ const struct call_codec call_h2_codec = {
 	.release = release,
 	.close = close_call,
 	.abandon = abandon,
-};
-
-/* --- what the session reports --- */
-
-static void
-on_head(void *arg, void *stream, struct strbuf *text)
-{
-	struct h2_call *hc = stream;
-	bool is_interim = text != NULL && text->data[9] == '1';
-	size_t n = text == NULL ? 0 : text->len;
-
-	(void)arg;
-	if (hc->call.xfer == NULL) {
-		if (!is_interim && !hc->is_reset) /* abort_timeout begins */
-			wait_until(hc, hc->call.upstream->w->now + hc->call.abort_ns);
-		return;
-	}
-	if (text == NULL || hc->heads_n == HEADS_MOST || hc->heads.len + n > HEADS_BYTES) {
-		hc->is_too_large = true;
-	} else {
-		if (!is_interim)
-			forget_sent(hc);
-		if (hc->heads.len == 0)
-			strbuf_move(&hc->heads, text);
-		else
-			strbuf_add(&hc->heads, text->data, n);
-		hc->heads_n++;
-		if (!count(hc, n))
-			hc->is_over = true;
-	}
-	upstream_h2_note(hc);
-}
-
-static void
-on_data(void *arg, void *stream, const char *data, size_t n)
-{
-	struct upstream_h2 *h2 = arg;
-	struct h2_call *hc = stream;
-
-	if (hc->call.xfer == NULL) {
-		h2_client_consumed(h2->session, hc->id, n);
-		return;
-	}
-	if (!add(hc, &hc->in, data, n))
-		hc->is_over = true;
-	upstream_h2_note(hc);
-}
-
-static void
-on_end(void *arg, void *stream, char *trailers)
-{
-	struct h2_call *hc = stream;
-
-	(void)arg;
-	hc->is_in_ended = true;
-	if (hc->call.xfer == NULL) {
-		free(trailers);
-	} else if (trailers != NULL) {
-		hc->in_trailers = trailers;
-		if (!count(hc, strlen(trailers)))
-			hc->is_over = true;
-	}
-	upstream_h2_note(hc);
-}
-
-static void
-on_closed(void *arg, void *stream, uint32_t code)
-{
-	struct h2_call *hc = stream;
-
-	(void)arg;
-	hc->is_closed = true;
-	hc->code = code;
-	if (hc->call.xfer != NULL && hc->call.xfer->state == XFER_TUNNEL)
-		hc->call.is_broken = !hc->is_in_ended;
-	else
-		hc->call.is_broken = !hc->is_out_ended || unsent_n(hc) > 0;
-	upstream_h2_note(hc);
-}
-
-static size_t
-on_read(void *arg, void *stream, char *buf, size_t n, enum h2_left *left)
-{
-	struct upstream_h2 *h2 = arg;
-	struct h2_call *hc = stream;
-	size_t got = MIN(unsent_n(hc), n);
-
-	if (got > 0) {
-		memcpy(buf, hc->out.data + hc->out.at + hc->sent_n, got);
-		hc->sent_n += (uint32_t)got;
-		if (!hc->call.keeps_body || hc->sent_n > REPEAT_MOST)
-			forget_sent(hc);
-	}
-	if (hc->call.is_blocked && is_drained(hc))
-		upstream_h2_note(hc);
-	if (unsent_n(hc) > 0 || !hc->is_out_ended)
-		return got;
-	*left = hc->out_trailers == NULL ? H2_END : H2_END_TRAILERS;
-	if (hc->out_trailers != NULL)
-		h2_client_trailers(h2->session, hc->id, hc->out_trailers, strlen(hc->out_trailers));
-	return got;
-}
-
-static void
-on_head_sent(void *arg, void *stream)
-{
-	struct h2_call *hc = stream;
-
-	(void)arg;
-	hc->is_head_sent = true;
-	hc->head_sent_ns = hc->w->now;
-}
-
-/* A reset that is not ours is that of the session: the instance has broken the rules. */
-static void
-on_reset_sent(void *arg, void *stream)
-{
-	struct upstream_h2 *h2 = arg;
-	struct h2_call *hc = stream;
-
-	if (!hc->is_reset)
-		hc->is_malformed = true;
-	if (!hc->wants_ping)
-		return;
-	hc->ping = ++h2->pings;
-	h2_client_ping(h2->session, hc->ping);
-}
-
-/* The head of the call was not sent: take the request from the session, for another connection. */
-static void
-withdraw(struct h2_call *hc, bool is_refused)
-{
-	hc->is_closed = true;
-	hc->is_withdrawn = !is_refused;
-	hc->code = H2_REFUSED_STREAM;
-	hc->h2->cancelled_n++;
-	h2_client_forget(hc->h2->session, hc->id);
-	h2_client_reset(hc->h2->session, hc->id, H2_CANCEL);
-}
-
-/* Its body has not begun, or can be given back. */
-static bool
-can_go_elsewhere(const struct h2_call *hc)
-{
-	const struct xfer *x = hc->call.xfer;
-
-	return x != NULL && (!x->has_given_body || (x->is_sent_whole && hc->call.keeps_body));
-}
-
-/* The instance allows so many streams.  Requests of which no byte was sent yet, and that are beyond
- * that, would wait in the session for the end of others. */
-static void
-withdraw_surplus(struct upstream_h2 *h2, uint32_t most)
-{
-	struct list_node *node, *tmp;
-	uint32_t n = 0;
-
-	LIST_FOREACH(&h2->calls, node, tmp) {
-		const struct h2_call *hc = container_of(node, struct h2_call, node);
-
-		n += hc->id > 0 && !hc->is_closed && !h2_client_is_queued(h2->session, hc->id);
-	}
-	LIST_FOREACH(&h2->calls, node, tmp) {
-		struct h2_call *hc = container_of(node, struct h2_call, node);
-
-		if (hc->id > 0 && !hc->is_closed && h2_client_is_queued(h2->session, hc->id) &&
-		    n++ >= most && can_go_elsewhere(hc))
-			withdraw(hc, most == 0);
-	}
-}
-
-static void
-on_settings(void *arg)
-{
-	struct upstream_h2 *h2 = arg;
-	struct instance_pool *pool = &h2->u->inst->pools[h2->u->w->index];
-	struct list_node *node, *tmp;
-
-	h2->has_settings = true;
-	pool->knows_streams = true;
-	pool->streams_most = h2_client_streams_most(h2->session);
-	if (h2->calls.n > pool->streams_most)
-		withdraw_surplus(h2, pool->streams_most);
-	LIST_FOREACH(&h2->calls, node, tmp)
-		upstream_h2_note(
-			container_of(node, struct h2_call, node)); /* it may wait for them */
-}
-
-static void
-on_goaway(void *arg)
-{
-	upstream_h2_retire(arg, UPSTREAM_ENDED_GOAWAY);
-}
-
-static void
-on_pong(void *arg, uint64_t token)
-{
-	struct upstream_h2 *h2 = arg;
-	struct list_node *node, *tmp;
-
-	if (token <= h2->acked || token > h2->pings) /* not asked for */
-		return;
-	h2->acked = token;
-	LIST_FOREACH(&h2->calls, node, tmp) {
-		struct h2_call *hc = container_of(node, struct h2_call, node);
-
-		if (hc->ping == 0 || hc->ping > token)
-			continue;
-		hc->is_acked = true;
-		upstream_h2_note(hc);
-	}
-}
-
-const struct h2_client_ops call_h2_session_ops = {
-	.on_head = on_head,
-	.on_data = on_data,
-	.on_end = on_end,
-	.on_closed = on_closed,
-	.read = on_read,
-	.on_head_sent = on_head_sent,
-	.on_reset_sent = on_reset_sent,
-	.on_settings = on_settings,
-	.on_goaway = on_goaway,
-	.on_pong = on_pong,
 };

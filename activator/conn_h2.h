@@ -90,6 +90,18 @@ bool stream_count(struct h2_stream *, size_t n); /* alone: of trailers */
 bool stream_add(struct h2_stream *, struct outbuf *, const char *data, size_t n);
 void stream_take(struct h2_stream *, struct outbuf *, size_t n);
 
+/* --- between conn_h2.c and conn_h2_stream.c --- */
+/* Let the connection end when its streams have. */
+void conn_h2_begin_goaway(struct conn_h2 *, enum h2_ended why);
+/* Break the connection off, with a GOAWAY that says so. */
+void conn_h2_terminate(struct conn_h2 *, enum h2_ended why, enum h2_code);
+/* Look at the streams for which something has come. */
+void conn_h2_run_events(struct conn_h2 *);
+/* Its request has ended: answered, or cut off.  It may be freed. */
+void stream_end_request(struct h2_stream *);
+void stream_free(struct h2_stream *);		/* it has no request */
+extern const struct h2_ops conn_h2_session_ops; /* arg: struct conn_h2 */
+
 /* --- for xfer.c --- */
 /* The stream's request has ended and its instance may be at work: h2->abandoned has the call until
  * the instance is done. */

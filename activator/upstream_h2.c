@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "activator/bounds.h"
+#include "activator/call_h2.h"
 #include "activator/conn.h"
 #include "activator/dispatch.h"
 #include "activator/limiter.h"

@@ -11,10 +11,10 @@
 #define ACTIVATOR_UPSTREAM_H2_H
 
 #include "activator/http/h2_client.h"
-#include "activator/net/outbuf.h"
 #include "activator/upstream.h"
 #include "activator/worker.h"
-#include "common/strbuf.h"
+
+struct h2_call;
 
 struct upstream_h2 {
 	struct upstream *u;
@@ -42,42 +42,6 @@ struct upstream_h2 {
 	uint32_t cancelled_n;
 };
 
-struct h2_call {
-	struct call call;
-	struct worker *w;
-	struct upstream_h2 *h2;
-	int32_t id;		 /* of its stream; 0: there is none yet */
-	bool is_websocket;	 /* asks by extended CONNECT */
-	bool is_refused_upgrade; /* the instance does not take that */
-	bool has_slot;
-	bool is_head_sent;
-	int64_t head_sent_ns; /* is_head_sent: when */
-	bool is_in_ended;     /* the response is whole, in `in` and in_trailers */
-	bool is_out_ended;    /* no more is added to out */
-	bool is_closed;	      /* the session has forgotten the stream */
-	bool is_malformed;    /* the session has reset it */
-	bool is_too_large;    /* a response head is larger than may be kept */
-	bool is_over;	      /* a bound on bytes was reached when the last of them came */
-	bool is_reset;	      /* by us, as its request is over */
-	bool is_withdrawn;    /* it was not sent: it is to go to another connection */
-	bool wants_ping;      /* a PING is to follow the reset … */
-	uint64_t ping;	      /* … and has this token; 0: none was sent */
-	bool is_acked;	      /* it was answered: the instance knows of the reset */
-	uint32_t code;	      /* is_closed: why */
-	uint32_t heads_n;     /* in heads */
-	struct strbuf heads; /* response heads, as HTTP/1.1 has them, that the client has not got */
-	size_t heads_at;     /* those before are passed on */
-	struct outbuf in;    /* body that the client has not taken */
-	struct outbuf out;   /* body that the instance has not taken, behind sent_n bytes … */
-	uint32_t sent_n;     /* … that it has taken, and may refuse; call.keeps_body */
-	char *in_trailers;   /* or NULL */
-	char *out_trailers;  /* or NULL */
-	char *ws_key;	     /* Sec-WebSocket-Key of its client, or NULL */
-	int64_t until_ns;    /* there is no xfer any more: when the stream is ended, or given up */
-	struct timeq_entry timer;
-	struct list_node node, event;
-};
-
 /* u was made just now. */
 void upstream_h2_begin(struct upstream *);
 /* A call on a connection that carries others and takes more, or NULL. */
@@ -101,9 +65,7 @@ void upstream_h2_cut(struct upstream *);
  * and its requests may have given slots back. */
 NODISCARD bool upstream_h2_write_all(struct worker *);
 
-/* --- for call_h2.c --- */
-extern const struct h2_client_ops call_h2_session_ops; /* arg: struct upstream_h2 */
-extern const struct call_codec call_h2_codec;
+/* --- for its calls: call_h2.h --- */
 /* There are frames to be written at the end of the round. */
 void upstream_h2_want_write(struct upstream_h2 *);
 /* Look at the call once the session has returned, or in a later round. */
@@ -113,10 +75,5 @@ void upstream_h2_note(struct h2_call *);
 void upstream_h2_settle(struct upstream_h2 *);
 /* It takes no more calls; it is closed when those that it has are over. */
 void upstream_h2_retire(struct upstream_h2 *, enum upstream_ended);
-struct h2_call *call_h2_new(struct upstream_h2 *);
-/* There is no xfer any more, and the instance is done, or has no more time: free it, and give the
- * slot back. */
-void call_h2_end(struct h2_call *);
-void call_h2_free(struct h2_call *); /* that alone */
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "activator/accept.h"
 #include "activator/access/access_log.h"
+#include "activator/call_h2.h"
 #include "activator/conn_h2.h"
 #include "activator/dispatch.h"
 #include "activator/net/listen_set.h"
@@ -16,7 +17,6 @@
 #include "activator/park.h"
 #include "activator/reroute.h"
 #include "activator/shard.h"
-#include "activator/upstream_h2.h"
 #include "activator/worker_impl.h"
 #include "common/clk.h"
 #include "common/random.h"
