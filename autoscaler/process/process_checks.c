@@ -10,6 +10,7 @@
 #include "common/log.h"
 
 #define REFUSAL_PERIOD CLK_S /* from one try to the next, and how long one may take */
+#define LIMITED_TRIES 2	     /* once refusal_timeout is over */
 
 static struct process_driver *
 driver_of(const struct member *m)
@@ -96,5 +97,11 @@ process_check_refusal(struct process_driver *d, struct member *m)
 	if (m->refusal != NULL || conf == NULL || m->is_retired || m->phase != MEMBER_RUNNING)
 		return;
 	spec.threshold = 1 + (uint32_t)(conf->launch.refusal_timeout / REFUSAL_PERIOD);
+	/* An instance with container_concurrency has no connection to spare for a try.  The
+	 * activator that has its slots tries it all the time. */
+	if (conf->limits.container_concurrency > 0) {
+		spec.first_ns = conf->launch.refusal_timeout;
+		spec.threshold = LIMITED_TRIES;
+	}
 	m->refusal = instance_check_new(d->loop, &spec, &ops, m);
 }

@@ -138,6 +138,8 @@ revision_of(const json_t *o)
 	r->launch.pid_file = string_of(o, "pid_file");
 	r->launch.start_timeout = or_ms(o, "start_timeout_ms", 0);
 	r->launch.refusal_timeout = or_ms(o, "refusal_timeout_ms", 3600000);
+	r->limits.container_concurrency = (uint32_t)json_integer_value(
+		json_object_get(o, "container_concurrency"));
 	r->launch.liveness = string_of(o, "liveness");
 	r->launch.liveness_period = or_ms(o, "liveness_period_ms", 100);
 	r->launch.liveness_timeout = or_ms(o, "liveness_timeout_ms", 10000);

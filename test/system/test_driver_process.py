@@ -601,9 +601,10 @@ class S(http.server.HTTPServer):
 S(""").replace("serve_forever()", "serve_forever(0.01)"), "$PORT"]
 
 
-def test_an_instance_that_refuses_for_long_is_replaced(world):
+@pytest.mark.parametrize("limit", [0, 1])
+def test_an_instance_that_refuses_for_long_is_replaced(world, limit):
     close = os.path.join(world.state, "close")
-    d, i = run_one(world, CLOSING + [close], refusal_timeout_ms=1000)
+    d, i = run_one(world, CLOSING + [close], refusal_timeout_ms=1000, container_concurrency=limit)
     d.report_serving(i)
     open(close, "w").close()
     wait_until(lambda: not os.path.exists(close))
@@ -617,6 +618,27 @@ def test_an_instance_that_refuses_for_long_is_replaced(world):
     d.scale("a/v1", 1, [i["id"]])
     wait_until(lambda: [x["id"] for x in d.instances()] == [new["id"]])
     assert not d.failures()
+
+
+def test_an_instance_with_a_limit_has_no_connection_to_spare(world):
+    """Its activators try whether it answers again."""
+    counting = SERVER[2].replace("http.server.HTTPServer(", """
+class S(http.server.HTTPServer):
+    def verify_request(self, *a):
+        print("accepted", flush=True)
+        return True
+S(""")
+    d, i = run_one(world, [sys.executable, "-c", counting, "$PORT"], container_concurrency=1)
+    d.report_serving(i)
+    wait_until(lambda: d.lines("line=accepted"))
+    before = len(d.lines("line=accepted"))
+    d.do("refuses", id=i["id"])
+    wait_until(lambda: d.instances(state="starting"))
+    d.do("answers", id=i["id"])
+    wait_until(lambda: d.instances(state="ready"))
+    get(i["port"])
+    wait_until(lambda: len(d.lines("line=accepted")) > before)
+    assert len(d.lines("line=accepted")) == before + 1
 
 
 def test_an_instance_that_answers_again_is_kept(world):
