@@ -7,7 +7,10 @@ from chaos.world import ABORT_S, SERVICES
 
 # Refusals by which a client knows that its request was never sent to an instance.
 NEVER_SENT = {"queue_full", "activation_timeout", "activation_failed", "no_route", "shutting_down",
-              "not_active", "refused", "bad_request"}
+              "not_active", "refused", "bad_request", "unprocessed"}
+# What may become of any request where a process has to wait long until it runs.
+BUSY = {"late", "activation_timeout", "activation_failed"}
+BUSY_S, BUSY_PART, BEFORE_S = 1, 0.3, 10  # so long at once, or so much of the time since so long before
 TRIES = 4  # 3 (TRIES_MAX of dispatch.c), and one on a connection that was kept
 STUCK_S, STUCK_N = 0.6, 100
 CALM_S = 0.5  # after a fault
@@ -63,8 +66,8 @@ class Books:
     """judges_waits: also how long a request waits for a free slot, for which the machine must not be
     too busy."""
 
-    def __init__(self, world, asked, done, judges_waits=True):
-        self.world, self.asked, self.done = world, asked, done
+    def __init__(self, world, asked, done, judges_waits=True, pulse=None):
+        self.world, self.asked, self.done, self.pulse = world, asked, done, pulse
         self.judges_waits = judges_waits
         self.journals, self.by_id = None, {}
         self.faults = []  # what is wrong: the seed fails
@@ -86,11 +89,21 @@ class Books:
     # --- what clients saw
 
     def allowed(self, a):
-        found = set(a.expects)
+        found = set(a.expects) | {"unprocessed"}
+        if self.was_busy(a):
+            found |= BUSY
         for d in self.done:
             if d.may and d.is_seen_by(a):
                 found |= d.may
         return found
+
+    def was_busy(self, a):
+        """Has the machine left the programs without time?"""
+        since = a.sent - BEFORE_S
+        if self.pulse is None or a.ended is None:
+            return False
+        lost, longest = self.pulse.lost_s(since, a.ended)
+        return longest > BUSY_S or lost > BUSY_PART * (a.ended - since)
 
     def judge_outcomes(self):
         for a in self.asked:
@@ -98,7 +111,7 @@ class Books:
                 self.wrong("no end: %s", a)
             elif a.kind != "calm" and a.outcome not in self.allowed(a):
                 self.wrong("not allowed: %s; expected one of %s", a, sorted(self.allowed(a)))
-            elif a.outcome in ("wrong", "late"):
+            elif a.outcome == "wrong" or (a.outcome == "late" and not self.was_busy(a)):
                 self.wrong("%s", a)
 
     # --- what instances saw
@@ -202,7 +215,8 @@ class Books:
         seen = collections.Counter(a.outcome for a in sure)
         seen_maybe = collections.Counter(a.outcome for a in maybe)
         # Connections that are refused for want of descriptors have no request yet.
-        loose = seen["left"] + seen["gone"] + seen["refused"] + seen["queue_full"]
+        loose = (seen["left"] + seen["gone"] + seen["refused"] + seen["queue_full"] +
+                 seen["unprocessed"] + seen["late"])
         counted = collections.Counter()
         for name, n in metrics.items():
             if name.startswith("activator_requests_total{"):
@@ -211,7 +225,7 @@ class Books:
         pairs = {"ok": seen["ok"] - sum(a.kind == "tunnel" and a.outcome == "ok" for a in sure)}
         for reason in set(counted) | set(seen):
             if reason not in ("ok", "upgraded", "client_gone", "upstream_broken", "stalled", "cut",
-                              "left", "gone", "refused", "late", "wrong", "queue_full"):
+                              "left", "gone", "refused", "late", "wrong", "queue_full", "unprocessed"):
                 pairs[reason] = seen[reason]
         for reason, n in pairs.items():
             most = n + loose + seen_maybe[reason]

@@ -26,7 +26,8 @@ BODIES = [(b, fnv(b)) for b in (b"", b"x", bytes(range(256)) * 20, bytes(range(2
 class Asked:
     """A request, and what became of it.  outcome: ok; the reason of a refusal; wrong (an answer that
     is not its own); cut (the connection ended within the response); gone (before it); refused (no
-    connection); left (the client did not wait); late (nothing came within WAIT_S).
+    connection); left (the client did not wait); late (nothing came within WAIT_S); unprocessed (of a
+    connection of HTTP/2 that had been closed in order: its GOAWAY says so).
     expects: what may come without any fault."""
 
     def __init__(self, id, kind, service, activator, path, method="GET", expects=("ok",)):
@@ -48,15 +49,41 @@ class Asked:
             self.ended or 0, self.outcome, self.detail)
 
 
+class Pulse(threading.Thread):
+    """How busy the machine is: `gaps` has the times (from, until) in which this thread, which wants to
+    run each 20 ms, did not."""
+
+    EVERY_S, GAP_S = 0.02, 0.1
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.gaps, self.is_over = [], threading.Event()
+
+    def run(self):
+        before = time.monotonic()
+        while not self.is_over.wait(self.EVERY_S):
+            now = time.monotonic()
+            if now - before > self.GAP_S:
+                self.gaps.append((before, now))
+            before = now
+
+    def lost_s(self, since, until):
+        """The seconds, and those of the longest gap."""
+        found = [min(b, until) - max(a, since) for a, b in list(self.gaps)
+                 if a < until and b > since]
+        return sum(found), max(found, default=0)
+
+
 class Crowd:
     """All clients of a run.  Each has random numbers of its own: the seed decides what it asks."""
 
     def __init__(self, world, seed, kinds):
         self.world, self.seed = world, seed
-        self.asked, self.is_over = [], threading.Event()
+        self.asked, self.is_over, self.pulse = [], threading.Event(), Pulse()
         self.threads = [kind(self, n) for n, kind in enumerate(kinds)]
 
     def start(self):
+        self.pulse.start()
         for t in self.threads:
             t.start()
 
@@ -68,6 +95,7 @@ class Crowd:
             assert not t.is_alive(), "a client hangs: %s" % t.kind
             if t.error is not None:
                 raise t.error
+        self.pulse.is_over.set()
 
 
 class Worker(threading.Thread):
@@ -403,14 +431,23 @@ class Streams(Worker):
         a.end(self.judge(a, stream.status, stream.fields.get("x-activator-reason"), stream.body,
                          lambda body, a: body == a.id.encode() + b"\n"), str(stream.status))
 
+    def is_unprocessed(self, a, ids):
+        goaways = self.connection.goaways
+        return bool(goaways) and (a not in ids or ids[a] > goaways[-1][0])
+
     def lose(self, batch, ids, outcome):
-        """The connection has ended."""
+        """The connection has ended, or (outcome) nothing comes any more."""
+        with contextlib.suppress(OSError, AssertionError):
+            while outcome is None and self.connection.pump() is not None:
+                pass
         for a in batch:
             if a.outcome is not None:
                 continue
             stream = self.connection.streams[ids[a]] if a in ids else None
             if stream is not None and stream.is_ended:
                 self.note(a, stream)
+            elif self.is_unprocessed(a, ids):
+                a.end("unprocessed")
             else:
                 a.end(outcome or ("gone" if stream is None or stream.status is None else "cut"))
         self.drop()

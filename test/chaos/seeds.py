@@ -97,7 +97,7 @@ def play(world, result, seconds, names):
         world.thaw()
         crowd.is_over.set()
         result.books = books = Books(world, crowd.asked, [d for d in done if d.until],
-                                     result.judges_waits)
+                                     result.judges_waits, crowd.pulse)
     for m in world.members:
         assert m.is_running(), "%s has ended by itself, with status %s:\n%s" % (
             m.name, world.statuses().get(m.pid), m.text()[-2000:])
