@@ -242,7 +242,7 @@ kubernetes-system: all
 BENCH_PROGRAMS := $(patsubst test/bench/%.c,build/test/bench/%,$(wildcard test/bench/*.c))
 bench: ## measure beside nginx, HAProxy, nghttpx and h2o, and print tables
 	@.ci/deps $(PKG_BUILD) $(PKG_BENCH)
-	@$(SUBMAKE) all $(BENCH_PROGRAMS)
+	@$(SUBMAKE) all $(BENCH_PROGRAMS) build/test/chaos/witness
 	@test/bench/run $(BENCH_ARGS)
 
 .PHONY: conformance attacks
