@@ -299,8 +299,7 @@ def kill_newer_in_upgrade(world, action):
 
     def kill_it():
         for pid in [] if killed else m.newer():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            m.kill_process(pid)
             killed.append(pid)
         killed.append(0)
         if not is_over():
@@ -324,8 +323,7 @@ def kill_older_in_upgrade(world, action):
     m.upgrade()
 
     def kill_it():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        m.kill_process(pid)
         return NOT_YET if members.is_alive(pid) else start()
     return kill_it
 
