@@ -9,7 +9,7 @@ struct shares {
 	struct shares_conf conf;
 	struct holdings holdings;
 	bool is_set;	      /* shares_set() was called */
-	uint64_t higher_term; /* the highest that was seen; 0: none */
+	uint64_t higher_term; /* the highest that was seen of another leader; 0: none */
 	bool is_allot_due;
 	int64_t next_ns;	  /* when allot() is due though nothing has happened */
 	struct share_item *items; /* of the last offer: room for items_cap */
@@ -150,14 +150,22 @@ is_heeded(const struct shares *s, const struct holdings_holder *h, uint64_t term
 	return h != NULL && h->is_connected && h->has_shares && term == s->conf.term;
 }
 
+/* Was an offer obeyed that a later leader has made, or another one of this term?  That one's record
+ * of its term may be lost. */
+static bool
+is_of_another(const struct shares *s, const struct share_report *r)
+{
+	return r->term > s->conf.term || (r->term == s->conf.term && r->epoch > s->holdings.epoch);
+}
+
 void
 shares_report(struct shares *s, const char *id, const struct share_report *r, int64_t now_ns)
 {
 	struct holdings_holder *h = holdings_find_holder(&s->holdings, id);
 
-	if (h != NULL && r->is_complete && r->term > s->conf.term)
+	if (h != NULL && r->is_complete && is_of_another(s, r))
 		s->higher_term = MAX(s->higher_term, r->term);
-	if (!is_heeded(s, h, r->term))
+	if (!is_heeded(s, h, r->term) || is_of_another(s, r))
 		return;
 	holdings_report(&s->holdings, h, r, now_ns);
 	if (r->epoch >= h->recall_epoch) {

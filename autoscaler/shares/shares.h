@@ -74,8 +74,8 @@ void shares_leaving(struct shares *, const char *id);
 /* The process has ended.  Its slots are free abort_timeout later, or at once if it had none. */
 void shares_dead(struct shares *, const char *id, int64_t now_ns);
 /* Ids that are not known, and terms other than this leader's, change nothing; a complete report
- * with a higher term says that another leads: nothing is offered any more (shares_higher_term()).
- */
+ * with a higher term, or with this term and a higher epoch than was offered, says that another
+ * leads: nothing is offered any more (shares_higher_term()). */
 void shares_report(struct shares *, const char *id, const struct share_report *, int64_t now_ns);
 void shares_want(struct shares *, const char *id, const struct share_want *, int64_t now_ns);
 /* May an activator that knows no shares (has_shares was false) be sent instances?  It uses all
@@ -107,7 +107,8 @@ NODISCARD bool shares_next_offer(struct shares *, const char **id, struct share_
 int64_t shares_next_ns(const struct shares *, int64_t now_ns);
 
 /* --- for reading --- */
-/* The highest term above this leader's that a complete report has named; 0: none. */
+/* The highest term of another leader, not below this one's, that a complete report has named; 0:
+ * none. */
 uint64_t shares_higher_term(const struct shares *);
 /* The highest epoch of all offers. */
 uint64_t shares_epoch(const struct shares *);

@@ -436,7 +436,7 @@ model_set_list(struct model *m, int at)
 				struct share_report r = {.term = l->term,
 							 .v = &item,
 							 .n = 1,
-							 .epoch = UINT64_MAX / 2};
+							 .epoch = shares_epoch(l->shares)};
 
 				shares_report(l->shares, m->v[j].id, &r, m->now_ns);
 			}
@@ -590,7 +590,7 @@ model_read_up(struct model *m, struct activator *a, struct link *link, int at)
 					 .n = items_of(&p, items)};
 
 		if (m->fault == FAULT_REPORT_TOO_NEW)
-			r.epoch = UINT64_MAX / 2;
+			r.epoch = shares_epoch(l->shares);
 		shares_report(l->shares, a->id, &r, m->now_ns);
 		if (model_draw(m, 8) == 0)
 			shares_report(l->shares, a->id, &r, m->now_ns);

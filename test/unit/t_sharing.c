@@ -335,7 +335,7 @@ check_new_limit(bool was_limited)
 	set_services(1, 0);
 	reconcile_tail(world.r);
 	forget_sent();
-	holds(2, 9, "");
+	holds(2, 0, "");
 	seconds(2);
 	assert_int_equal(sent_to(2, "\"slots\":3"), 0);
 	assert_int_equal(sent_to(1, may_not_use), 0);
@@ -392,16 +392,22 @@ one_that_was_not_dead_comes_back(void **state)
 }
 
 static void
-holds_under(uint64_t peer, const char *term, bool is_complete)
+holds_at(uint64_t peer, const char *term, const char *epoch, bool is_complete)
 {
 	char line[300];
 
 	snprintf(line, sizeof line,
 		 "{\"type\":\"shares_held\",\"revision\":\"a/v1\",\"generation\":0,\"term\":%s,"
-		 "\"epoch\":1,\"complete\":%s,\"instances\":[]}",
-		 term, is_complete ? "true" : "false");
+		 "\"epoch\":%s,\"complete\":%s,\"instances\":[]}",
+		 term, epoch, is_complete ? "true" : "false");
 	send_line(peer, line);
 	reconcile_tail(world.r);
+}
+
+static void
+holds_under(uint64_t peer, const char *term, bool is_complete)
+{
+	holds_at(peer, term, "1", is_complete);
 }
 
 /* An activator has obeyed a leader of a higher term: this one takes a higher one still, and hears
@@ -430,6 +436,21 @@ a_higher_term_is_outbid(void **state)
 	holds_under(1, "6", true);
 	assert_int_equal(sent_to(1, "\"slots\":2"), 1);
 	assert_int_equal(sent_to(1, "\"term\":6,"), 1);
+}
+
+/* An earlier leader could not note its term, and the clock has gone back since: this one has the
+ * same.  Its offers would be taken for old ones. */
+static void
+another_one_of_the_same_term_is_outbid(void **state)
+{
+	(void)state;
+	connect_alone(1);
+	holds_at(1, "1", "1", true);
+	seconds(2);
+	assert_int_equal(world.raised_term, 0);
+	holds_at(1, "1", "50", true);
+	seconds(2);
+	assert_int_equal(world.raised_term, 2);
 }
 
 /* Also while a revision has no limit any more. */
@@ -499,6 +520,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(one_that_was_not_dead_comes_back, setup,
 						world_teardown),
 		cmocka_unit_test_setup_teardown(a_higher_term_is_outbid, setup, world_teardown),
+		cmocka_unit_test_setup_teardown(another_one_of_the_same_term_is_outbid, setup,
+						world_teardown),
 		cmocka_unit_test_setup_teardown(dead_ones_are_forgotten, setup, world_teardown),
 		cmocka_unit_test_setup_teardown(nothing_is_given_before_all_known_ones_are_heard,
 						setup, world_teardown),
