@@ -257,6 +257,10 @@ class Books:
         was killed, or not written down before the autoscaler was?"""
         for d in self.done:
             before_s = LOSSY_S.get(d.row.name)
+            if d.row.name in UPGRADES and d.action.target == "autoscaler" and any(
+                    f.row.name == "fill_disk" and f.since <= d.until and d.since <= f.until
+                    for f in self.done):
+                before_s = LOSSY_S["kill_autoscaler"]
             if before_s is not None and d.action.target in ("", "autoscaler", a.activator) and (
                     a.ended >= d.since - before_s and a.sent <= d.until + PERIOD_S):
                 return True
@@ -274,6 +278,7 @@ class Books:
 
 # After these the slots of an activator count as free, abort_timeout later.
 KILLS = {"kill_activator", "stop_activator", "kill_older_in_upgrade", "kill_newer_in_upgrade"}
+UPGRADES = {"upgrade", "upgrade_twice"}  # with a full disk, what is not written yet is lost
 ROUTED = {"upstream_failed", "activation_failed", "response_timeout"}
 PERIOD_S = 3  # a report each second, and what a program that was frozen has not read
 # What these lose of the books, in seconds before them.  The journal is written each 10 s, and by a
