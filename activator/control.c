@@ -267,6 +267,8 @@ source_of(const struct activator *a)
 		.elders_n = elders_count(a->elders),
 		.access_log = a->access_log,
 		.spans = a->spans,
+		.is_by_service = settings_of(a)->metrics_by == METRICS_BY_SERVICE,
+		.has_idle = settings_of(a)->metrics_idle,
 	};
 }
 

@@ -13,7 +13,7 @@
 #include "common/clk.h"
 #include "common/daemon.h"
 #include "common/log.h"
-#include "common/metric.h"
+#include "common/metric_groups.h"
 #include "common/strbuf.h"
 
 static const struct metric_def defs[] = {
@@ -238,25 +238,48 @@ count_as(const struct instance *inst)
 }
 
 static double
-in_flight_of(const struct revision *rev)
+in_flight_of(struct revision *rev)
 {
-	const struct list_node *node;
+	struct list_node *node, *tmp;
 	uint32_t n = 0;
 
-	for (node = rev->instances.head.next; node != &rev->instances.head; node = node->next)
-		n += instance_in_flight(
-			container_of((void *)(uintptr_t)node, struct instance, node));
+	LIST_FOREACH(&rev->instances, node, tmp)
+		n += instance_in_flight(container_of(node, struct instance, node));
 	return n;
 }
 
 static double
-sum_of(const struct revision *rev, size_t offset)
+parked_of(struct revision *rev)
+{
+	return limiter_parked(rev);
+}
+
+/* The sum over the revisions of a group. */
+static double
+sum_of(const struct metric_group *group, double (*one)(struct revision *))
+{
+	double sum = 0;
+	size_t i;
+
+	for (i = 0; i < group->n; i++)
+		sum += one(group->v[i]);
+	return sum;
+}
+
+/* The same of a counter that each worker has; offset: in struct shard. */
+static double
+sum_of_shards(const struct metric_group *group, size_t offset)
 {
 	uint64_t sum = 0;
-	unsigned i;
+	unsigned k;
+	size_t i;
 
-	for (i = 0; i < rev->workers_n; i++)
-		sum += get((const void *)((const char *)&rev->shards[i] + offset));
+	for (i = 0; i < group->n; i++) {
+		const struct revision *rev = group->v[i];
+
+		for (k = 0; k < rev->workers_n; k++)
+			sum += get((const void *)((const char *)&rev->shards[k] + offset));
+	}
 	return (double)sum;
 }
 
@@ -272,80 +295,146 @@ static const struct {
 };
 
 static void
-put_hist(struct strbuf *b, const struct revision *rev, int id, size_t offset, const char *phase)
+put_hist(struct strbuf *b, const struct metric_def *def, const struct metric_group *group,
+	 size_t offset, const char *phase)
 {
-	const char *labels[] = {rev->name, phase, NULL};
+	const char *labels[] = {group->name, phase, NULL};
 	struct metric_hist_sum sum = {.sum_us = 0};
-	unsigned i;
+	size_t i, k;
 
-	for (i = 0; i < rev->workers_n; i++)
-		metric_hist_collect(&sum, (const void *)((const char *)&rev->shards[i] + offset));
+	for (i = 0; i < group->n; i++) {
+		const struct revision *rev = group->v[i];
+
+		for (k = 0; k < rev->workers_n; k++)
+			metric_hist_collect(&sum,
+					    (const void *)((const char *)&rev->shards[k] + offset));
+	}
 	for (i = 0; i <= METRIC_BUCKETS && sum.bucket[i] == 0; i++)
 		;
 	if (i <= METRIC_BUCKETS) /* an empty histogram of each idle revision would fill pages */
-		metric_hist_sample(b, &defs[id], labels, &sum);
+		metric_hist_sample(b, def, labels, &sum);
 }
 
-/* The samples of a metric stand together, so each metric walks over all revisions. */
-#define EACH(rev, at)                                                                              \
-	for (size_t at = 0; ((rev) = registry_next_revision(s->registry, &at)) != NULL;)
+/* Has it had no request for a while, and has it no instance? */
+static bool
+is_idle(struct revision *rev)
+{
+	return list_empty(&rev->instances) && limiter_parked(rev) == 0 &&
+	       (rev->active_ns == 0 || clk_now() - rev->active_ns > METRIC_IDLE_AFTER);
+}
 
 static void
-put_instances(struct strbuf *b, const struct metrics_source *s)
+list_groups(struct metric_groups *g, const struct metrics_source *s)
 {
 	struct revision *rev;
-	int i;
+	size_t at = 0;
 
-	metric_head(b, &defs[M_INSTANCES]);
-	EACH(rev, at) {
-		unsigned counts[COUNT_N] = {0};
-		struct list_node *node, *tmp;
+	metric_groups_init(g, s->is_by_service);
+	while ((rev = registry_next_revision(s->registry, &at)) != NULL)
+		metric_groups_add(g, rev->name, rev, is_idle(rev));
+	if (!s->has_idle)
+		metric_groups_drop_idle(g);
+}
 
-		LIST_FOREACH(&rev->instances, node, tmp)
-			counts[count_as(container_of(node, struct instance, node))]++;
-		for (i = 0; i < COUNT_N; i++) {
-			const char *labels[] = {rev->name, count_names[i], NULL};
+static void
+put_family(struct strbuf *b, struct metric_groups *g, int id, double (*one)(struct revision *))
+{
+	const struct metric_def *def = metric_groups_head(g, b, &defs[id]);
+	size_t i;
 
-			metric_sample(b, &defs[M_INSTANCES], labels, counts[i]);
+	for (i = 0; i < g->n; i++) {
+		const char *labels[] = {g->v[i].name, NULL};
+
+		metric_sample(b, def, labels, sum_of(&g->v[i], one));
+	}
+}
+
+static void
+put_counters(struct strbuf *b, struct metric_groups *g)
+{
+	size_t i, k;
+
+	for (k = 0; k < ARRAY_LEN(counters); k++) {
+		const struct metric_def *def = metric_groups_head(g, b, &defs[counters[k].id]);
+
+		for (i = 0; i < g->n; i++) {
+			const char *labels[] = {g->v[i].name, NULL};
+
+			metric_sample(b, def, labels, sum_of_shards(&g->v[i], counters[k].offset));
 		}
 	}
 }
 
 static void
-put_revisions(struct strbuf *b, const struct metrics_source *s)
+count_instances(struct revision *rev, unsigned counts[COUNT_N])
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&rev->instances, node, tmp)
+		counts[count_as(container_of(node, struct instance, node))]++;
+}
+
+static void
+put_instances(struct strbuf *b, struct metric_groups *g)
+{
+	const struct metric_def *def = metric_groups_head(g, b, &defs[M_INSTANCES]);
+	size_t i, k;
+
+	for (i = 0; i < g->n; i++) {
+		unsigned counts[COUNT_N] = {0};
+
+		for (k = 0; k < g->v[i].n; k++)
+			count_instances(g->v[i].v[k], counts);
+		for (k = 0; k < COUNT_N; k++) {
+			const char *labels[] = {g->v[i].name, count_names[k], NULL};
+
+			metric_sample(b, def, labels, counts[k]);
+		}
+	}
+}
+
+static void
+put_hists(struct strbuf *b, struct metric_groups *g, int id, size_t offset)
+{
+	const struct metric_def *def = metric_groups_head(g, b, &defs[id]);
+	size_t i;
+
+	for (i = 0; i < g->n; i++)
+		put_hist(b, def, &g->v[i], offset, NULL);
+}
+
+static void
+put_phases(struct strbuf *b, struct metric_groups *g)
 {
 	static const char *const phases[] = {
 #define X(id, name) name,
 		COLD_PHASES(X)
 #undef X
 	};
-	struct revision *rev;
-	size_t i;
+	const struct metric_def *def = metric_groups_head(g, b, &defs[M_COLD_PHASE]);
+	size_t i, k;
 
-	for (i = 0; i < ARRAY_LEN(counters); i++) {
-		metric_head(b, &defs[counters[i].id]);
-		EACH(rev, at)
-			put(b, counters[i].id, rev->name, sum_of(rev, counters[i].offset));
-	}
-	metric_head(b, &defs[M_PARKED]);
-	EACH(rev, at)
-		put(b, M_PARKED, rev->name, limiter_parked(rev));
-	metric_head(b, &defs[M_IN_FLIGHT]);
-	EACH(rev, at)
-		put(b, M_IN_FLIGHT, rev->name, in_flight_of(rev));
-	put_instances(b, s);
-	metric_head(b, &defs[M_DURATION]);
-	EACH(rev, at)
-		put_hist(b, rev, M_DURATION, offsetof(struct shard, duration), NULL);
-	metric_head(b, &defs[M_PARKED_FOR]);
-	EACH(rev, at)
-		put_hist(b, rev, M_PARKED_FOR, offsetof(struct shard, parked_for), NULL);
-	metric_head(b, &defs[M_COLD_PHASE]);
-	EACH(rev, at)
-		for (i = 0; i < COLD_PHASES_N; i++)
-			put_hist(b, rev, M_COLD_PHASE,
-				 offsetof(struct shard, cold) + i * sizeof(struct metric_hist),
-				 phases[i]);
+	for (i = 0; i < g->n; i++)
+		for (k = 0; k < COLD_PHASES_N; k++)
+			put_hist(b, def, &g->v[i],
+				 offsetof(struct shard, cold) + k * sizeof(struct metric_hist),
+				 phases[k]);
+}
+
+static void
+put_revisions(struct strbuf *b, const struct metrics_source *s)
+{
+	struct metric_groups g;
+
+	list_groups(&g, s);
+	put_counters(b, &g);
+	put_family(b, &g, M_PARKED, parked_of);
+	put_family(b, &g, M_IN_FLIGHT, in_flight_of);
+	put_instances(b, &g);
+	put_hists(b, &g, M_DURATION, offsetof(struct shard, duration));
+	put_hists(b, &g, M_PARKED_FOR, offsetof(struct shard, parked_for));
+	put_phases(b, &g);
+	metric_groups_fini(&g);
 }
 
 static void

@@ -27,6 +27,7 @@ struct metrics_source {
 	struct upgrade_counts upgrades;
 	const struct access_log *access_log;
 	const struct access_log *spans; /* NULL: no collector */
+	bool is_by_service, has_idle;	/* metrics_by, metrics_idle */
 	size_t elders_n;		/* older activators that still finish their requests */
 };
 

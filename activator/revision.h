@@ -197,6 +197,7 @@ struct revision {
 	bool is_trust_tried;	      /* those files were read */
 	struct list instances;	      /* of struct instance: all listed */
 	struct list unlisted;	      /* of struct instance: not listed any more, still in use */
+	int64_t active_ns;	      /* when requests were last reported; 0: never (stats.c) */
 	struct tally *tally;	      /* of all workers, since it began; NULL: nothing (stats.c) */
 	struct loop_mail demand_mail; /* to control_loop; holds a reference while posted */
 	void *demand_tracker;	      /* autoscaler_link.c's; NULL: none */

@@ -313,6 +313,7 @@ add_period(struct stats *s, struct shard_period *p)
 	sum->parked += p->parked;
 	sum->requests += p->requests;
 	sum->completed += p->completed;
+	p->rev->active_ns = clk_now();
 	join_tally(p->rev, p->tally);
 	keep_counts(s, p);
 	if (p->cold_start != NULL && p->cold_start->end_ns > sum->cold_start.end_ns)

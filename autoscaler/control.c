@@ -602,6 +602,8 @@ facts_of(const struct autoscaler *a)
 		.ledger = a->ledger,
 		.rollouts = a->rollouts,
 		.watchers = a->pages == NULL ? 0 : status_feed_watchers(admin_pages_feed(a->pages)),
+		.is_by_service = s->metrics_by == METRICS_BY_SERVICE,
+		.has_idle = s->metrics_idle,
 		.is_stopping = a->is_stopping,
 		.upgrade_failures = a->relaunch == NULL ? 0 : relaunch_failures(a->relaunch)};
 }

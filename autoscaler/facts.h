@@ -29,6 +29,7 @@ struct facts {
 	struct ledger *ledger;
 	const struct rollouts *rollouts;
 	size_t watchers; /* of the status page */
+	bool is_by_service, has_idle; /* /metrics: metrics_by, metrics_idle */
 	bool is_stopping;
 };
 

@@ -10,7 +10,7 @@
 #include "common/clk.h"
 #include "common/daemon.h"
 #include "common/log.h"
-#include "common/metric.h"
+#include "common/metric_groups.h"
 #include "common/strbuf.h"
 
 enum metric_id {
@@ -106,11 +106,64 @@ put_decisions(struct strbuf *b, const struct reconcile *r)
 	}
 }
 
-/* One revision, and its view, computed once for all metrics. */
+/* One revision, and what its metrics need, computed once for all of them. */
 struct row {
 	struct scaled_revision *rev;
 	struct decide_view view;
+	struct amounts used; /* since this process began to observe it */
 };
+
+/* How the numbers of several revisions become one. */
+enum fold {
+	FOLD_SUM,
+	FOLD_MOST,
+	FOLD_NONE, /* not at all: the metric is about one revision */
+};
+
+static enum fold
+fold_of(enum metric_id id)
+{
+	switch (id) {
+	case M_PANICKING:
+	case M_FAILING:
+	case M_HELD_BACK:
+	case M_LEASE:
+		return FOLD_MOST;
+	case M_TARGET:
+	case M_PROPOSED:
+		return FOLD_NONE;
+	default:
+		return FOLD_SUM;
+	}
+}
+
+static double
+used_of(const struct amounts *a, enum metric_id id)
+{
+	switch (id) {
+	case M_INSTANCE_SECONDS:
+		return a->instance_s;
+	case M_ALWAYS_ONE_SECONDS:
+		return a->always_one_s;
+	case M_REQUESTS:
+		return a->requests;
+	case M_PARKED_SECONDS:
+		return a->parked_s;
+	case M_WAKES:
+		return a->wakes;
+	case M_COLD_STARTS:
+		return a->cold_starts;
+	case M_COLD_WAIT:
+		return a->cold_wait_s;
+	case M_CPU_SECONDS:
+		return a->cpu_s;
+	case M_MEMORY_SECONDS:
+		return a->memory_byte_s;
+	default:
+		CHECK(!"a metric of one revision");
+	}
+	return 0;
+}
 
 static double
 value_of(const struct row *row, enum metric_id id)
@@ -166,171 +219,203 @@ value_of(const struct row *row, enum metric_id id)
 	case M_BOOK_SECONDS:
 		return rev->dryrun.virtual_s;
 	default:
-		CHECK(!"a metric of one revision");
+		return used_of(&row->used, id);
 	}
-	return 0;
 }
 
-/* Some metrics exist only for some revisions. */
+/* Some metrics exist only for some revisions; CPU and memory only where the driver knows them. */
 static bool
-has_value(const struct scaled_revision *rev, enum metric_id id)
+has_value(const struct row *row, enum metric_id id)
 {
 	if (id >= M_WOULD_WANT && id <= M_BOOK_SECONDS)
-		return scaled_is_dry(rev);
-	return id != M_PROPOSED || rev->conf->scaling.slow_brain != SLOW_OFF;
+		return scaled_is_dry(row->rev);
+	if (id == M_CPU_SECONDS || id == M_MEMORY_SECONDS)
+		return row->used.measured_s > 0;
+	return id != M_PROPOSED || row->rev->conf->scaling.slow_brain != SLOW_OFF;
 }
 
-/* One metric: a sample for each revision. */
-static void
-put_family(struct strbuf *b, const struct row *rows, size_t n, enum metric_id id)
+/* The number of a group: of one revision its own; else of those that have one that is known (-1 is
+ * not). */
+static bool
+fold(const struct metric_group *group, enum metric_id id, double *value)
 {
+	bool has = false;
 	size_t i;
 
-	metric_head(b, &defs[id]);
-	for (i = 0; i < n; i++) {
-		const char *labels[] = {scaled_name(rows[i].rev)};
+	*value = 0;
+	for (i = 0; i < group->n; i++) {
+		const struct row *row = group->v[i];
+		double v;
 
-		if (has_value(rows[i].rev, id))
-			metric_sample(b, &defs[id], labels, value_of(&rows[i], id));
+		if (!has_value(row, id))
+			continue;
+		v = value_of(row, id);
+		if (!has || *value < 0)
+			*value = v;
+		else if (v >= 0)
+			*value = fold_of(id) == FOLD_SUM ? *value + v : MAX(*value, v);
+		has = true;
+	}
+	return has;
+}
+
+/* One metric: a sample for each revision or service. */
+static void
+put_family(struct strbuf *b, struct metric_groups *g, enum metric_id id)
+{
+	const struct metric_def *def;
+	size_t i;
+
+	if (g->is_by_service && fold_of(id) == FOLD_NONE)
+		return;
+	def = metric_groups_head(g, b, &defs[id]);
+	for (i = 0; i < g->n; i++) {
+		const char *labels[] = {g->v[i].name};
+		double value;
+
+		if (fold(&g->v[i], id, &value))
+			metric_sample(b, def, labels, value);
+	}
+}
+
+/* The ends of requests that there were. */
+static void
+put_ends(struct strbuf *b, struct metric_groups *g)
+{
+	const struct metric_def *def = metric_groups_head(g, b, &defs[M_ENDS]);
+	size_t i, k, end;
+
+	for (i = 0; i < g->n; i++)
+		for (end = 0; end < REQUEST_ENDS_N; end++) {
+			const char *labels[] = {g->v[i].name,
+						request_end_name((enum request_end)end)};
+			double sum = 0;
+
+			for (k = 0; k < g->v[i].n; k++)
+				sum += ((const struct row *)g->v[i].v[k])->used.ends[end];
+			if (sum > 0)
+				metric_sample(b, def, labels, sum);
+		}
+}
+
+static void
+put_drains(struct strbuf *b, struct metric_groups *g)
+{
+	const struct metric_def *def = metric_groups_head(g, b, &defs[M_DRAINS]);
+	size_t i, k;
+
+	for (i = 0; i < g->n; i++) {
+		const char *done[] = {g->v[i].name, "done"};
+		const char *back[] = {g->v[i].name, "taken_back"};
+		uint64_t done_n = 0, back_n = 0;
+
+		for (k = 0; k < g->v[i].n; k++) {
+			const struct scaled_revision *rev = ((struct row *)g->v[i].v[k])->rev;
+
+			done_n += rev->drains_done;
+			back_n += rev->drains_taken_back;
+		}
+		metric_sample(b, def, done, (double)done_n);
+		metric_sample(b, def, back, (double)back_n);
 	}
 }
 
 static void
-put_revisions(struct strbuf *b, const struct reconcile *r)
+put_ended(struct strbuf *b, struct metric_groups *g)
+{
+	const struct metric_def *def = metric_groups_head(g, b, &defs[M_ENDED]);
+	size_t i, k, reason;
+
+	for (i = 0; i < g->n; i++)
+		for (reason = 0; reason < ENDED_N; reason++) {
+			const char *labels[] = {g->v[i].name,
+						ended_reason_name((enum ended_reason)reason)};
+			uint64_t n = 0;
+
+			for (k = 0; k < g->v[i].n; k++)
+				n += ((struct row *)g->v[i].v[k])->rev->ended[reason];
+			metric_sample(b, def, labels, (double)n);
+		}
+}
+
+static void
+put_cold_starts(struct strbuf *b, struct metric_groups *g)
+{
+	const struct metric_def *def = metric_groups_head(g, b, &defs[M_COLD_START]);
+	size_t i, k;
+
+	for (i = 0; i < g->n; i++) {
+		const char *labels[] = {g->v[i].name};
+		struct metric_hist_sum sum = {{0}, 0};
+		bool has = false;
+
+		for (k = 0; k < g->v[i].n; k++) {
+			struct scaled_revision *rev = ((struct row *)g->v[i].v[k])->rev;
+
+			has |= rev->timing.starts > 0;
+			metric_hist_collect(&sum, &rev->cold_starts);
+		}
+		if (has)
+			metric_hist_sample(b, def, labels, &sum);
+	}
+}
+
+/* Has it had no instance and no request for a while, and is nothing wanted or wrong? */
+static bool
+is_idle(const struct row *row, const struct ledger *l, int64_t now)
+{
+	const struct scaled_revision *rev = row->rev;
+	int64_t active_ns = ledger_active_ns(l, scaled_name(rev));
+
+	return rev->wanted.n == 0 && row->view.ready + row->view.starting == 0 &&
+	       row->view.parked + row->view.in_flight == 0 && rev->failure == NULL &&
+	       rev->held_back == NULL &&
+	       (active_ns == INT64_MIN || now - active_ns > METRIC_IDLE_AFTER);
+}
+
+/* Returns the rows that the groups point to, the caller's to free. */
+static struct row *
+list_groups(struct metric_groups *g, const struct facts *f)
 {
 	struct row *rows = NULL;
-	size_t at = 0, n = 0, cap = 0;
+	size_t at = 0, n = 0, cap = 0, i;
 	struct scaled_revision *rev;
-	int id;
 
-	while ((rev = reconcile_next(r, &at)) != NULL) {
+	while ((rev = reconcile_next(f->reconcile, &at)) != NULL) {
+		const struct amounts *used = ledger_total(f->ledger, scaled_name(rev));
+
 		if (n == cap) {
-			cap = cap == 0 ? 64 : cap * 2;
+			cap = MAX(cap * 2, (size_t)64);
 			rows = xrealloc(rows, cap * sizeof *rows);
 		}
 		rows[n].rev = rev;
+		rows[n].used = used == NULL ? (struct amounts){.peak = 0} : *used;
 		scaled_fill_view(rev, &rows[n++].view, false, clk_now());
 	}
-	for (id = M_WANTED; id <= M_BOOK_SECONDS; id++)
-		put_family(b, rows, n, (enum metric_id)id);
+	metric_groups_init(g, f->is_by_service);
+	for (i = 0; i < n; i++)
+		metric_groups_add(g, scaled_name(rows[i].rev), &rows[i],
+				  is_idle(&rows[i], f->ledger, clk_now()));
+	if (!f->has_idle)
+		metric_groups_drop_idle(g);
+	return rows;
+}
+
+static void
+put_revisions(struct strbuf *b, const struct facts *f)
+{
+	struct metric_groups g;
+	struct row *rows = list_groups(&g, f);
+	int id;
+
+	for (id = M_WANTED; id <= M_MEMORY_SECONDS; id++)
+		put_family(b, &g, (enum metric_id)id);
+	put_ends(b, &g);
+	put_drains(b, &g);
+	put_ended(b, &g);
+	put_cold_starts(b, &g);
+	metric_groups_fini(&g);
 	free(rows);
-}
-
-static double
-used_of(const struct amounts *a, enum metric_id id)
-{
-	switch (id) {
-	case M_INSTANCE_SECONDS:
-		return a->instance_s;
-	case M_ALWAYS_ONE_SECONDS:
-		return a->always_one_s;
-	case M_REQUESTS:
-		return a->requests;
-	case M_PARKED_SECONDS:
-		return a->parked_s;
-	case M_WAKES:
-		return a->wakes;
-	case M_COLD_STARTS:
-		return a->cold_starts;
-	case M_COLD_WAIT:
-		return a->cold_wait_s;
-	case M_CPU_SECONDS:
-		return a->cpu_s;
-	case M_MEMORY_SECONDS:
-		return a->memory_byte_s;
-	default:
-		CHECK(!"a metric of what is used");
-	}
-	return 0;
-}
-
-/* What the revision has used.  CPU and memory only where the driver knows them. */
-static void
-put_used(struct strbuf *b, const struct facts *f, enum metric_id id)
-{
-	bool is_measured = id == M_CPU_SECONDS || id == M_MEMORY_SECONDS;
-	struct scaled_revision *rev;
-	size_t at = 0;
-
-	metric_head(b, &defs[id]);
-	while ((rev = reconcile_next(f->reconcile, &at)) != NULL) {
-		const struct amounts *a = ledger_total(f->ledger, scaled_name(rev));
-		const char *labels[] = {scaled_name(rev)};
-
-		if (a != NULL && (a->measured_s > 0 || !is_measured))
-			metric_sample(b, &defs[id], labels, used_of(a, id));
-	}
-}
-
-/* How the requests of the revision have ended: the ends that there were. */
-static void
-put_ends(struct strbuf *b, const struct facts *f)
-{
-	struct scaled_revision *rev;
-	size_t at = 0, i;
-
-	metric_head(b, &defs[M_ENDS]);
-	while ((rev = reconcile_next(f->reconcile, &at)) != NULL) {
-		const struct amounts *a = ledger_total(f->ledger, scaled_name(rev));
-
-		for (i = 0; a != NULL && i < REQUEST_ENDS_N; i++) {
-			const char *labels[] = {scaled_name(rev),
-						request_end_name((enum request_end)i)};
-
-			if (a->ends[i] > 0)
-				metric_sample(b, &defs[M_ENDS], labels, a->ends[i]);
-		}
-	}
-}
-
-static void
-put_drains(struct strbuf *b, const struct reconcile *r)
-{
-	struct scaled_revision *rev;
-	size_t at = 0;
-
-	metric_head(b, &defs[M_DRAINS]);
-	while ((rev = reconcile_next(r, &at)) != NULL) {
-		const char *done[] = {scaled_name(rev), "done"};
-		const char *back[] = {scaled_name(rev), "taken_back"};
-
-		metric_sample(b, &defs[M_DRAINS], done, (double)rev->drains_done);
-		metric_sample(b, &defs[M_DRAINS], back, (double)rev->drains_taken_back);
-	}
-}
-
-static void
-put_ended(struct strbuf *b, const struct reconcile *r)
-{
-	struct scaled_revision *rev;
-	size_t at = 0, i;
-
-	metric_head(b, &defs[M_ENDED]);
-	while ((rev = reconcile_next(r, &at)) != NULL)
-		for (i = 0; i < ENDED_N; i++) {
-			const char *labels[] = {scaled_name(rev),
-						ended_reason_name((enum ended_reason)i)};
-
-			metric_sample(b, &defs[M_ENDED], labels, (double)rev->ended[i]);
-		}
-}
-
-static void
-put_cold_starts(struct strbuf *b, const struct reconcile *r)
-{
-	struct scaled_revision *rev;
-	size_t at = 0;
-
-	metric_head(b, &defs[M_COLD_START]);
-	while ((rev = reconcile_next(r, &at)) != NULL) {
-		const char *labels[] = {scaled_name(rev)};
-		struct metric_hist_sum sum = {{0}, 0};
-
-		if (rev->timing.starts == 0)
-			continue;
-		metric_hist_collect(&sum, &rev->cold_starts);
-		metric_hist_sample(b, &defs[M_COLD_START], labels, &sum);
-	}
 }
 
 static void
@@ -367,18 +452,10 @@ put_rollouts(struct strbuf *b, const struct facts *f)
 void
 metrics_write(struct strbuf *b, const struct facts *f)
 {
-	int id;
-
 	put_process(b, f);
 	put_journal(b, f->ledger);
 	put_platform(b, f->platform);
 	put_rollouts(b, f);
 	put_decisions(b, f->reconcile);
-	put_revisions(b, f->reconcile);
-	for (id = M_INSTANCE_SECONDS; id <= M_MEMORY_SECONDS; id++)
-		put_used(b, f, (enum metric_id)id);
-	put_ends(b, f);
-	put_drains(b, f->reconcile);
-	put_ended(b, f->reconcile);
-	put_cold_starts(b, f->reconcile);
+	put_revisions(b, f);
 }

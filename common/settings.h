@@ -18,6 +18,7 @@ enum { SLOW_OFF, SLOW_OBSERVE, SLOW_ON };
 enum { METRIC_CONCURRENCY, METRIC_RPS };
 enum { AGGREGATION_LINEAR, AGGREGATION_WEIGHTED_EXPONENTIAL };
 enum { KEEP_WARM_FIXED, KEEP_WARM_LEARNED };
+enum { METRICS_BY_REVISION, METRICS_BY_SERVICE };
 enum { DRIVER_PROCESS, DRIVER_KUBERNETES };
 enum { RULE_WAKE, RULE_SERVE_ONLY, RULE_ANSWER };
 enum { PROTOCOL_HTTP1, PROTOCOL_H2C };
@@ -269,6 +270,8 @@ struct settings {
 	char *state_dir;
 	int log_level, log_format;
 	int reload_on_change; /* RELOAD_* */
+	int metrics_by;	      /* METRICS_BY_* */
+	bool metrics_idle;
 	struct activator_conf activator;
 	struct autoscaler_conf autoscaler;
 	struct service_conf *services;

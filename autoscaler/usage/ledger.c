@@ -417,6 +417,12 @@ ledger_forget(struct ledger *l, const void *arg)
 	return false;
 }
 
+int64_t
+ledger_active_ns(const struct ledger *l, const char *revision)
+{
+	return meter_active_ns(l->meter, revision);
+}
+
 const struct amounts *
 ledger_total(struct ledger *l, const char *revision)
 {

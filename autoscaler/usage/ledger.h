@@ -69,6 +69,9 @@ struct ledger_ask {
 NODISCARD int ledger_ask(struct ledger *, const struct ledger_ask *, struct err *);
 /* The asker with that arg has gone: done() does not come.  False: it has asked for nothing. */
 bool ledger_forget(struct ledger *, const void *arg);
+/* When the revision last had instances or requests, by clk_now(); INT64_MIN: not since this process
+ * began to observe it. */
+int64_t ledger_active_ns(const struct ledger *, const char *revision);
 /* What the revision has used since this process began to observe it; NULL: it is not known. */
 const struct amounts *ledger_total(struct ledger *, const char *revision);
 

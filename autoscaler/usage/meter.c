@@ -37,6 +37,7 @@ struct gauge {
 	struct amounts amounts;
 	int64_t integrated_ns; /* the instances are in amounts up to here */
 	bool is_changed;       /* by more than idle time, since it was handed out */
+	int64_t active_ns;     /* when it last changed so; INT64_MIN: never */
 	int64_t written_ns;    /* when that was */
 
 	struct amounts before; /* of the parts that have ended */
@@ -111,6 +112,14 @@ next(const struct meter *m, size_t *at)
 
 /* --- time --- */
 
+/* By more than idle time. */
+static void
+note_change(struct gauge *g, int64_t now_ns)
+{
+	g->is_changed = true;
+	g->active_ns = now_ns;
+}
+
 static void
 integrate(struct gauge *g, int64_t upto_ns)
 {
@@ -127,7 +136,8 @@ integrate(struct gauge *g, int64_t upto_ns)
 	a->measured_s += (double)g->measured * s;
 	a->memory_byte_s += g->memory_bytes * s;
 	a->always_one_s += (double)MAX(g->n, (size_t)1) * s;
-	g->is_changed |= g->n > 0;
+	if (g->n > 0)
+		note_change(g, upto_ns);
 }
 
 static struct meter_part
@@ -204,6 +214,7 @@ gauge_new(struct meter *m, const struct account *a)
 
 	account_init(&g->account, a->revision, a->owner, a->cost_center);
 	g->opened_ns = g->integrated_ns = m->now_ns;
+	g->active_ns = INT64_MIN;
 	begin_part(m, g);
 	hmap_put(&m->gauges, a->revision, g);
 	return g;
@@ -289,7 +300,8 @@ meter_activate(struct meter *m, uint64_t peer, const char *revision)
 	if (g == NULL || g->is_external || (g->live > 0 && !g->is_waking))
 		return;
 	if (!g->is_waking) {
-		g->is_waking = g->is_changed = true;
+		g->is_waking = true;
+		note_change(g, m->now_ns);
 		g->amounts.wakes++;
 	}
 	add_waiting(g, peer);
@@ -400,7 +412,8 @@ meter_view(struct meter *m, const struct driver_view *view)
 	integrate(g, m->now_ns);
 	take_instances(g, view);
 	g->amounts.peak = MAX(g->amounts.peak, (double)g->n);
-	g->is_changed |= g->n > 0;
+	if (g->n > 0)
+		note_change(g, m->now_ns);
 }
 
 /* --- requests --- */
@@ -421,7 +434,7 @@ add_counts(struct amounts *a, const struct request_counts *c)
 }
 
 static void
-add_stat(struct gauge *g, const struct msg_stat *s, int64_t period_ms)
+add_stat(struct gauge *g, const struct msg_stat *s, int64_t period_ms, int64_t now_ns)
 {
 	double period_s = (double)period_ms / 1000;
 	struct amounts *a = &g->amounts;
@@ -433,8 +446,9 @@ add_stat(struct gauge *g, const struct msg_stat *s, int64_t period_ms)
 	a->completed += (double)s->completed + (double)s->missed_completed;
 	a->parked_s += s->waiting * period_s;
 	a->in_flight_s += MAX(s->concurrency - s->waiting, 0) * period_s;
-	g->is_changed |= s->requests > 0 || s->completed > 0 || s->concurrency > 0 ||
-			 s->missed_requests > 0 || s->missed_completed > 0 || s->counts != NULL;
+	if (s->requests > 0 || s->completed > 0 || s->concurrency > 0 || s->missed_requests > 0 ||
+	    s->missed_completed > 0 || s->counts != NULL)
+		note_change(g, now_ns);
 }
 
 void
@@ -447,7 +461,7 @@ meter_stats(struct meter *m, uint64_t peer, const struct msg_stats *s)
 
 		if (g == NULL)
 			continue;
-		add_stat(g, &s->v[i], s->period_ms);
+		add_stat(g, &s->v[i], s->period_ms, m->now_ns);
 		if (g->is_waking && s->period_ms > 0)
 			note_parked(g, peer, s->v[i].parked);
 	}
@@ -487,6 +501,14 @@ meter_each(struct meter *m, meter_fn *fn, void *arg)
 		p = part_of(m, g, false);
 		fn(&p, arg);
 	}
+}
+
+int64_t
+meter_active_ns(const struct meter *m, const char *revision)
+{
+	const struct gauge *g = hmap_find(&m->gauges, revision);
+
+	return g == NULL ? INT64_MIN : g->active_ns;
 }
 
 const struct amounts *

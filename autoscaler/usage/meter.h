@@ -60,6 +60,9 @@ void meter_peer_down(struct meter *, uint64_t peer);
 void meter_write(struct meter *, int64_t write_ns, int64_t idle_ns, meter_fn *, void *arg);
 /* Hand out all parts as they are, for reading. */
 void meter_each(struct meter *, meter_fn *, void *arg);
+/* When the revision last had instances or requests, as meter_advance() has the time; INT64_MIN: not
+ * since the meter began to observe it. */
+int64_t meter_active_ns(const struct meter *, const char *revision);
 /* What the revision has used since the meter began to observe it; NULL: it is not known. */
 const struct amounts *meter_total(struct meter *, const char *revision);
 
