@@ -9,6 +9,7 @@
  *	logs		what instances have written
  *	usage		what services have used
  *	completion	scripts for shells
+ *	complete	what they ask for: how a command line may go on
  *	session		the connection, and one answer
  *	out		terminal and files: tables, colour, progress
  * Thread: it has one. */

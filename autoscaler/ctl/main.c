@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "autoscaler/ctl/commands.h"
+#include "autoscaler/ctl/complete.h"
 #include "autoscaler/ctl/out.h"
 #include "autoscaler/ctl/session.h"
 #include "common/clk.h"
@@ -600,6 +601,10 @@ run(const struct arguments *a)
 	bool is_help = a->is_help;
 	const struct command *c;
 
+	if (name != NULL && strcmp(name, "__complete") == 0) { /* of the scripts for shells */
+		complete(a->words + 1, a->n - 1);
+		return CTL_EXIT_OK;
+	}
 	if (name != NULL && strcmp(name, "help") == 0) {
 		is_help = true;
 		name = a->n > 1 ? a->words[1] : NULL;

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import socket
 import stat
@@ -537,29 +538,128 @@ def test_progress_and_interrupt_at_a_terminal(tmp_path):
 
 # --- completion
 
-def bash_completes(stack, *words):
-    script = """source <(%s completion bash)
-activatorctl() { %s "$@"; }
+COMPLETED = [  # the words, and what may stand in place of the last one: among others, or (=) alone
+    (["re"], "=", ["revisions", "reload"]),
+    (["help", "wa"], "=", ["wake", "wait"]),
+    (["describe", "sh"], "=", ["shop"]),
+    (["describe", "shop/"], "=", ["shop/v1", "shop/v2"]),
+    (["wake", "shop/v2"], "=", ["shop/v2"]),
+    (["list", "shop/"], "=", []),
+    (["list", "-o", ""], "=", ["wide", "name", "json"]),
+    (["-o", "json", "describe", "br"], "=", ["broken"]),
+    (["wait", "shop", "--for", "as"], "=", ["asleep"]),
+    (["wait", "shop", "--for=as"], "=", ["--for=asleep"]),
+    (["wake", "--no"], "=", ["--no-wait"]),
+    (["--so"], "=", ["--socket"]),
+    (["deploy", "--traf"], "=", ["--traffic"]),
+    (["deploy", "x", "--max-sc"], "=", ["--max-scale", "--max-scale-up-rate",
+                                        "--max-scale-down-rate"]),
+    (["deploy", "x", "--protocol", "h"], "=", ["http1", "h2c"]),
+    (["deploy", "x", "--", "-"], "=", [":files"]),
+    (["apply", "-f", ""], "=", [":files"]),
+    (["list", "-f"], "=", []),
+    (["traffic", "shop", "v"], "=", [":nospace", "v1=", "v2="]),
+    (["traffic", "shop", "la"], "=", [":nospace", "latest="]),
+    (["traffic", "shop", "--untag", ""], "=", ["next"]),
+    (["traffic", "shop", "--tag", ""], "=", [":nospace", "v1=", "v2="]),
+    (["traffic", "shop", "--tag=v2"], "=", [":nospace", "--tag=v2="]),
+    (["rollback", "shop", "--to", ""], "=", ["v1", "v2"]),
+    (["rollout", "shop", "--to", "v"], "=", ["v1", "v2"]),
+    (["rollout", "s"], "=", ["status", "shop"]),
+    (["rollout", "status", ""], "=", ["shop", "broken"]),
+    (["rollout", "shop", ""], "=", []),
+    (["rollout", "shop", "--"], "in", ["--over", "--steps", "--abort-if", "--min-requests", "--to",
+                                       "--no-wait", "--timeout", "--output", "--quiet", "--help"]),
+    (["usage", "--by", "mo"], "=", ["month"]),
+    (["completion", ""], "=", ["bash", "zsh", "fish"]),
+    (["none", ""], "=", None),
+]
+
+
+def asked(stack, *words):
+    """What the scripts of all shells get."""
+    done = ctl(None, "__complete", "--", "-c", stack.conf, *words)
+    assert done.status == 0 and done.err == "", done
+    return [line.split("\t")[0] for line in done.out.splitlines()]
+
+
+@pytest.mark.parametrize("words, how, expected", COMPLETED)
+def test_what_is_completed(shop, words, how, expected):
+    found = asked(shop, *words)
+    if expected is None:  # there is no such command: others may be meant
+        assert "list" in found
+    elif how == "=":
+        assert sorted(found) == sorted(expected)
+    else:
+        assert set(expected) <= set(found)
+
+
+def test_each_option_of_the_help_is_completed(shop):
+    helps = re.findall(r"(?m)^  ([a-z]+) ", ctl(None, "--help").out)
+    assert len(helps) > 20
+    for command in helps:
+        text = ctl(None, command, "--help").out.split("\nOptions:")
+        options = re.findall(r"(?m)^ +(?:-\w, )?(--[a-z-]+)", text[1]) if len(text) > 1 else []
+        missing = set(options) - set(asked(shop, command, "-"))
+        assert not missing, (command, missing)
+
+
+def test_nothing_is_completed_without_an_autoscaler(tmp_path):
+    done = ctl(None, "__complete", "--", "--socket", str(tmp_path / "none"), "describe", "")
+    assert (done.status, done.out, done.err) == (0, "", "")
+
+
+def path_with_ctl(folder):
+    """Of an environment in which `activatorctl` is the one that was built."""
+    (folder / "activatorctl").symlink_to(CTL)
+    return dict(os.environ, PATH="%s:%s" % (folder, os.environ["PATH"]))
+
+
+def bash_completes(environment, *words):
+    script = """source <(activatorctl completion bash)
 COMP_WORDS=(activatorctl "$@"); COMP_CWORD=$#
-_activatorctl; printf '%%s\\n' "${COMPREPLY[@]}"
-""" % (CTL, CTL)
-    where = [] if stack is None else ["-c", stack.conf]
-    done = subprocess.run(["bash", "-c", script, "bash", *where, *words], capture_output=True,
-                          text=True, timeout=WAIT_S, stdin=subprocess.DEVNULL)
+_activatorctl; printf '%s\\n' "${COMPREPLY[@]}"
+"""
+    done = subprocess.run(["bash", "-c", script, "bash", *words], capture_output=True, text=True,
+                          timeout=WAIT_S, stdin=subprocess.DEVNULL, env=environment)
     assert done.stderr == ""
     return done.stdout.split()
 
 
-def test_completion(shop):
-    assert bash_completes(None, "re") == ["revisions", "reload"]
-    assert bash_completes(shop, "describe", "sh") == ["shop"]
-    assert bash_completes(shop, "list", "-o", "") == ["wide", "name", "json"]
-    assert "--no-wait" in bash_completes(shop, "wake", "--no")
-    assert bash_completes(None, "deploy", "--tr") == ["--traffic"]
-    assert "--socket" in bash_completes(None, "--so")
-    for shell in ("zsh", "fish"):
-        script = ctl(None, "completion", shell).out
-        assert "describe" in script and "activatorctl list -o name" in script
+def test_bash_completes(shop, tmp_path):
+    environment = path_with_ctl(tmp_path)
+
+    def completes(*words):
+        return bash_completes(environment, "-c", shop.conf, *words)
+
+    assert completes("re") == ["revisions", "reload"]
+    assert completes("describe", "shop/") == ["shop/v1", "shop/v2"]
+    assert "--no-wait" in completes("wake", "--no")
+    # bash cuts words at "=".
+    assert completes("wait", "shop", "--for", "=", "as") == ["asleep"]
+    assert completes("wait", "shop", "--for", "=") == ["awake", "asleep"]
+    assert completes("traffic", "shop", "v") == ["v1=", "v2="]
+    (tmp_path / "a file.conf").touch()
+    assert str(tmp_path / "a") in " ".join(completes("apply", "-f", str(tmp_path / "a")))
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+def test_fish_completes(shop, tmp_path):
+    environment = dict(path_with_ctl(tmp_path), HOME=str(tmp_path))
+
+    def completes(line):
+        done = subprocess.run(
+            ["fish", "--no-config", "-c", "activatorctl completion fish | source\n"
+             "complete -C 'activatorctl -c %s %s'" % (shop.conf, line)], capture_output=True,
+            text=True, timeout=WAIT_S, stdin=subprocess.DEVNULL, env=environment)
+        assert done.stderr == ""
+        return [word.split("\t")[0] for word in done.stdout.splitlines()]
+
+    assert sorted(completes("re")) == ["reload", "revisions"]
+    assert completes("describe shop/") == ["shop/v1", "shop/v2"]
+    assert completes("wake --no") == ["--no-wait"]
+    assert completes("wait shop --for ") == ["asleep", "awake"]
+    assert "v1=" in completes("traffic shop ")
 
 
 # --- usage
