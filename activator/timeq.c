@@ -118,18 +118,17 @@ on_time(void *arg)
 {
 	struct timeq *q = arg;
 
-	q->is_time = true;
+	q->fired_ns = clk_now();
 }
 
 void
 timeq_run(struct timeq *q)
 {
-	int64_t now, last, tick;
+	int64_t now = q->fired_ns, last, tick;
 
-	if (!q->is_time)
+	if (now == 0)
 		return;
-	q->is_time = false;
-	now = clk_now();
+	q->fired_ns = 0;
 	last = now / TIMEQ_TICK - 1;
 	q->armed_tick = 0;
 	while ((tick = next_tick(q)) != 0 && tick <= last) {

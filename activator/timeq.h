@@ -20,7 +20,7 @@ struct timeq {
 	int64_t tick;			 /* the last one that was run */
 	int64_t armed_tick;		 /* for which the timer is set; 0: it is not */
 	size_t n;
-	bool is_time; /* the timer has fired; timeq_run() clears it */
+	int64_t fired_ns; /* when the timer fired; timeq_run() makes it 0 */
 	struct loop_timer timer;
 };
 
@@ -36,7 +36,9 @@ void timeq_init(struct timeq *, struct loop *);
 void timeq_fini(struct timeq *); /* it must be empty */
 
 /* Call it at the end of each round of the loop, after the events of the round: a response that
- * comes in the same round as the limit is in time. */
+ * comes in the same round as the limit is in time.  Limits that come after the timer has fired wait
+ * for the next round, and its events, even if this one took long: a thread that did not run for a
+ * while finds in time what has come meanwhile. */
 void timeq_run(struct timeq *);
 
 /* Call fn within one tick after at_ns; or before, if an earlier limit was set and has not
