@@ -7,9 +7,12 @@
 #include "activator/call.h"
 #include "common/clk.h"
 
-/* So that the other connections of the worker have their turn: a frame may be of ten bytes. */
+/* So that the other connections of the worker have their turn.  A frame may be of ten bytes, and
+ * costs about as much as one of a thousand. */
 #define READS_A_TURN 4
 #define BYTES_A_TURN ((size_t)64 << 10)
+#define FRAMES_A_TURN 500
+#define READ_FIRST ((uint32_t)16 << 10)
 #define WRITES_A_ROUND 4
 #define TRIM_AFTER CLK_S  /* without a stream */
 #define GOAWAY_WAIT CLK_S /* for the answer to the PING between two GOAWAYs */
@@ -226,20 +229,34 @@ feed(struct conn *c, const char *data, size_t n)
 	return -1;
 }
 
+/* A read of `got` bytes had so many frames. */
+static void
+adapt_read_size(struct conn_h2 *h2, size_t got, uint64_t frames)
+{
+	if (frames > FRAMES_A_TURN / 2)
+		h2->read_size = (uint32_t)MAX(got * FRAMES_A_TURN / frames, (size_t)IO_AHEAD);
+	else if (got == h2->read_size)
+		h2->read_size *= 2;
+	h2->read_size = MIN(h2->read_size, (uint32_t)WORKER_BUFFER);
+}
+
 static void
 read_frames(struct conn *c)
 {
+	uint64_t first = h2_frames(c->h2->session), before;
 	size_t total = 0;
 	int turn = 0;
 
 	while (c->io.can_read && !c->h2->is_terminated) {
 		ssize_t got;
 
-		if (turn++ == READS_A_TURN || total >= BYTES_A_TURN) {
+		before = h2_frames(c->h2->session);
+		if (turn++ == READS_A_TURN || total >= BYTES_A_TURN ||
+		    before - first >= FRAMES_A_TURN) {
 			io_yield(&c->io);
 			return;
 		}
-		got = io_read(&c->io, c->w->read_buf, WORKER_BUFFER);
+		got = io_read(&c->io, c->w->read_buf, c->h2->read_size);
 		if (got == IO_NOTHING)
 			return;
 		if (got < 0) {
@@ -251,6 +268,7 @@ read_frames(struct conn *c)
 		c->h2->has_waiting = false;
 		if (feed(c, c->w->read_buf, (size_t)got) < 0)
 			return;
+		adapt_read_size(c->h2, (size_t)got, h2_frames(c->h2->session) - before);
 		/* Else a response is written, which finds out whether the client is gone. */
 		if (c->h2->has_waiting || h2_is_in_head(c->h2->session))
 			io_expect_more(&c->io);
@@ -353,6 +371,7 @@ conn_h2_begin(struct conn *c)
 	list_init(&h2->events);
 	list_init(&h2->abandoned);
 	h2->streams_most = conf->h2_streams;
+	h2->read_size = READ_FIRST;
 	h2->glitches = conf->h2_glitches;
 	h2->glitches_ns = w->now;
 	c->h2 = h2;

@@ -24,6 +24,7 @@ struct conn_h2 {
 	bool is_ending;		   /* end is set: it takes no new streams */
 	bool is_terminated;	   /* a GOAWAY that breaks it off is to be written */
 	bool is_small;		   /* the last read found little */
+	uint32_t read_size;	   /* of the next one: of about FRAMES_A_TURN frames at most */
 	bool has_waiting;	   /* it found something of a request that is parked or not whole */
 	bool is_pinged;		   /* the second GOAWAY waits for the answer to a PING */
 	bool is_trimmed;	   /* h2_trim(), and no stream since */

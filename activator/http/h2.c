@@ -25,6 +25,7 @@ struct frame_scan {
 	size_t skip; /* bytes up to the next frame: of the preface, or of a payload */
 	size_t head_n;
 	unsigned char head[FRAME_HEAD];
+	uint64_t n; /* frames that have begun */
 };
 
 struct h2 {
@@ -502,6 +503,7 @@ frame_begins(struct h2 *h, const unsigned char head[FRAME_HEAD])
 	uint32_t id = (uint32_t)(head[5] & 127) << 24 | (uint32_t)head[6] << 16 |
 		      (uint32_t)head[7] << 8 | head[8];
 
+	h->scan.n++;
 	if (head[3] == NGHTTP2_PRIORITY || head[3] > NGHTTP2_CONTINUATION)
 		h->ops->on_glitch(h->arg);
 	if (head[3] == NGHTTP2_PRIORITY && id == 0) /* RFC 9113 6.3 */
@@ -548,6 +550,12 @@ h2_feed(struct h2 *h, const char *data, size_t n)
 	if (used != NGHTTP2_ERR_BAD_CLIENT_MAGIC) /* RFC 9113 5.4.1 */
 		h2_terminate(h, h->error);
 	return -1;
+}
+
+uint64_t
+h2_frames(const struct h2 *h)
+{
+	return h->scan.n;
 }
 
 ssize_t

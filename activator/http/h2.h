@@ -96,6 +96,8 @@ void h2_free(struct h2 **); /* without on_closed() */
 /* Bytes of the client, the preface included.  -1: the connection cannot go on: write what
  * h2_write() gives, then close. */
 NODISCARD int h2_feed(struct h2 *, const char *data, size_t n);
+/* Frames of the client that have begun so far. */
+uint64_t h2_frames(const struct h2 *);
 /* Frames to be sent, into buf; room: at least H2_WRITE_LEAST.  Returns their bytes, 0: there are
  * none now; -1: the connection cannot go on. */
 NODISCARD ssize_t h2_write(struct h2 *, char *buf, size_t room);

@@ -615,10 +615,40 @@ connections_are_bounded_by_their_memory(void **state)
 	end(&t);
 }
 
+/* However many small frames have come, a turn takes some of them, so that others have theirs. */
+static void
+small_frames_have_many_turns(void **state)
+{
+	static const char post[] = "\x83\x86\x84\x41\x01s", data[] = "\0\0\1\0\0\0\0\0\1x";
+	struct world *t = make("activator { }");
+	const struct conn *c = begin(t);
+	uint64_t before = h2_frames(c->h2->session), end_at = before + 6001, n;
+	char *flood = xmalloc(6000 * 10);
+	int rounds_n, i;
+
+	(void)state;
+	for (i = 0; i < 6000; i++)
+		memcpy(flood + (size_t)i * 10, data, 10);
+	send_frame(t, 1, 4, 1, post, sizeof post - 1);
+	assert_int_equal(send(t->client, flood, 60000, MSG_NOSIGNAL), 60000);
+	for (rounds_n = 0; before < end_at && rounds_n < 100; before = n) {
+		loop_once(t->w->loop, true);
+		n = h2_frames(c->h2->session);
+		assert_true(n - before <= (rounds_n < 2 ? 2000 : 600));
+		rounds_n += n > before;
+	}
+	assert_int_equal(before, end_at);
+	rounds(t);
+	assert_int_equal(t->w->counters.h2_connections, 1);
+	free(flood);
+	end(&t);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(small_frames_have_many_turns),
 		cmocka_unit_test(glitches_come_back_with_time),
 		cmocka_unit_test(an_idle_connection_ends),
 		cmocka_unit_test(a_head_that_stalls_ends_the_connection),
