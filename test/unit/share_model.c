@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "test/unit/share_steps.h"
+#include "test/unit/share_walk.h"
 
 #define STEPS 1500
 #define SETTLE_EVERY 300

@@ -85,8 +85,8 @@ trace_packet(struct model *m, const char *what, const struct activator *a, const
 		    p->due, text);
 }
 
-static void
-push(struct queue *q, const struct packet *p)
+void
+model_push(struct queue *q, const struct packet *p)
 {
 	CHECK(q->n < QUEUE);
 	q->v[(q->head + q->n++) % QUEUE] = *p;
@@ -233,7 +233,7 @@ model_speak(struct activator *a)
 		for (i = 0; i < p.n && a->m->fault == FAULT_SHARE_REPORTED; i++)
 			p.v[i].slots = MIN(p.v[i].slots, a->slots[p.v[i].inst]);
 		trace_packet(a->m, "  sends", a, &p);
-		push(&a->link.up, &p);
+		model_push(&a->link.up, &p);
 	}
 	while (share_next_want(a->share, &w, a->m->now_ns)) {
 		struct packet p = {.kind = WANT,
@@ -245,7 +245,7 @@ model_speak(struct activator *a)
 		if (a->m->fault == FAULT_NO_WANT)
 			continue;
 		trace_packet(a->m, "  sends", a, &p);
-		push(&a->link.up, &p);
+		model_push(&a->link.up, &p);
 	}
 }
 
@@ -264,9 +264,8 @@ model_park(struct activator *a)
 	tell_parked(a);
 }
 
-/* The oldest parked request gets a slot, or leaves. */
-static void
-unpark(struct activator *a)
+void
+model_unpark(struct activator *a)
 {
 	a->parked--;
 	memmove(a->arrived_ns, a->arrived_ns + 1, a->parked * sizeof *a->arrived_ns);
@@ -290,9 +289,8 @@ use(struct activator *a, int i)
 		model_fail(m, "%s: %u requests of %u", m->ids[i], m->sent[i], m->max_requests);
 }
 
-/* Send a request to an instance with a free slot. */
-static bool
-take(struct activator *a, bool is_tunnel)
+bool
+model_take(struct activator *a, bool is_tunnel)
 {
 	int i, first = (int)model_draw(a->m, INSTANCES);
 
@@ -316,8 +314,8 @@ void
 model_serve(struct activator *a)
 {
 	while (a->is_alive && a->parked > 0 &&
-	       take(a, !a->m->has_no_tunnels && model_draw(a->m, 12) == 0))
-		unpark(a);
+	       model_take(a, !a->m->has_no_tunnels && model_draw(a->m, 12) == 0))
+		model_unpark(a);
 }
 
 void
@@ -346,15 +344,13 @@ static void
 push_down(struct model *m, struct link *link, const struct packet *p)
 {
 	if (link->down.n < QUEUE - 8) {
-		push(&link->down, p);
+		model_push(&link->down, p);
 		return;
 	}
 	model_trace(m, "  a link is full");
 	link->is_cut = true;
 	link->is_open = false;
 }
-
-static void set_lists(struct model *m);
 
 /* Send what a leader has to say. */
 static void
@@ -413,7 +409,7 @@ lead(struct model *m, int at)
 		model_trace(m, "  leader lists %s limit=%d mask=%x", a->id, (int)l->limit, l->mask);
 		p.n = 0;
 		p.idle = l->mask;
-		push(&a->link.down, &p);
+		model_push(&a->link.down, &p);
 	}
 }
 
@@ -496,7 +492,7 @@ model_renew(struct model *m)
 		has_changed = true;
 	}
 	if (has_changed)
-		set_lists(m);
+		model_set_lists(m);
 }
 
 static void
@@ -665,8 +661,8 @@ model_read_down(struct activator *a, struct link *link)
 	model_speak(a);
 }
 
-static void
-read_again(struct activator *a)
+void
+model_read_again(struct activator *a)
 {
 	trace_packet(a->m, "reads again", a, &a->again);
 	a->has_again = false;
@@ -692,17 +688,16 @@ model_connect(struct activator *a)
 	a->link.is_cut = false;
 	a->link.down.n = a->link.up.n = 0;
 	a->listed_limit = 0;
-	push(&a->link.down, &down);
-	push(&a->link.up, &up);
+	model_push(&a->link.down, &down);
+	model_push(&a->link.up, &up);
 	if (a->is_leaving) {
 		up.kind = LEAVING;
-		push(&a->link.up, &up);
+		model_push(&a->link.up, &up);
 	}
 }
 
-/* What is on its way is lost; of what comes down, a part may be read late. */
-static void
-break_link(struct activator *a)
+void
+model_break_link(struct activator *a)
 {
 	model_trace(a->m, "the link of %s breaks", a->id);
 	a->link.is_open = false;
@@ -761,7 +756,7 @@ model_kill_activator(struct activator *a)
 	a->parked = 0;
 	memset(a->slots, 0, sizeof a->slots);
 	if (a->link.is_open)
-		break_link(a);
+		model_break_link(a);
 }
 
 void
@@ -783,9 +778,8 @@ model_know_death(struct model *m, struct activator *a)
 		}
 }
 
-/* Does an instance still serve requests of this dead activator? */
-static bool
-lingers(const struct activator *a)
+bool
+model_lingers(const struct activator *a)
 {
 	int i;
 
@@ -795,8 +789,8 @@ lingers(const struct activator *a)
 	return false;
 }
 
-static void
-end_lingering(struct activator *a)
+void
+model_end_lingering(struct activator *a)
 {
 	memset(a->requests, 0, sizeof a->requests);
 	memset(a->tunnels, 0, sizeof a->tunnels);
@@ -811,11 +805,11 @@ model_stop_leader(struct model *m, int at)
 	shares_free(&m->leaders[at].shares);
 	for (i = 0; i < ACTIVATORS; i++)
 		if (m->v[i].link.is_open && m->v[i].link.leader == at)
-			break_link(&m->v[i]);
+			model_break_link(&m->v[i]);
 }
 
-static void
-restart_leader(struct model *m)
+void
+model_restart_leader(struct model *m)
 {
 	int old = m->now;
 	bool is_speaking = model_draw(m, 2) == 0 && m->limit != SHARE_ALL;
@@ -832,8 +826,8 @@ restart_leader(struct model *m)
 	lead(m, m->now);
 }
 
-static void
-set_lists(struct model *m)
+void
+model_set_lists(struct model *m)
 {
 	model_trace(m, "limit=%d listed=%x", (int)m->limit, m->mask);
 	model_set_list(m, m->now);
@@ -844,7 +838,7 @@ set_lists(struct model *m)
 	}
 }
 
-/* --- steps --- */
+/* --- time --- */
 
 void
 model_pass_time(struct model *m, int64_t ns)
@@ -854,196 +848,8 @@ model_pass_time(struct model *m, int64_t ns)
 	m->now_ns += ns;
 	for (i = 0; i < ACTIVATORS; i++)
 		if (!m->v[i].is_alive && m->now_ns - m->v[i].killed_ns >= ABORT_TIMEOUT)
-			end_lingering(&m->v[i]);
+			model_end_lingering(&m->v[i]);
 	for (i = 0; i < 2; i++)
 		if (m->leaders[i].shares != NULL)
 			lead(m, i);
-}
-
-static void
-step_request(struct model *m, struct activator *a)
-{
-	int i = (int)model_draw(m, INSTANCES);
-
-	if (!a->is_alive)
-		return;
-	switch (model_draw(m, 8)) {
-	case 0:
-	case 1:
-	case 2:
-		if (a->is_leaving || a->parked > 8)
-			return;
-		model_trace(m, "a client of %s", a->id);
-		if (a->parked > 0 || !take(a, model_draw(m, 12) == 0))
-			model_park(a);
-		break;
-	case 3:
-	case 4:
-		if (a->requests[i] == a->tunnels[i] && (a->tunnels[i] == 0 || model_draw(m, 8) > 0))
-			return;
-		model_trace(m, "a request of %s at i%d ends", a->id, i);
-		model_end_request(a, i, model_draw(m, 2) == 0);
-		break;
-	case 5:
-		if (a->conns[i] == a->requests[i])
-			return;
-		model_trace(m, "an idle connection of %s to i%d closes", a->id, i);
-		a->conns[i]--;
-		model_freed(a, i);
-		break;
-	case 6:
-		if (a->conns[i] >= MIN(a->slots[i], 6))
-			return;
-		model_trace(m, "%s probes i%d", a->id, i);
-		a->conns[i]++;
-		break;
-	default:
-		if (model_draw(m, 4) == 0) {
-			model_trace(m, "%s sets i%d aside: %d", a->id, i, !a->is_aside[i]);
-			a->is_aside[i] = !a->is_aside[i];
-		} else if (a->parked > 0) {
-			model_trace(m, "a client of %s leaves", a->id);
-			unpark(a);
-		}
-		model_serve(a);
-	}
-	model_speak(a);
-}
-
-static void
-step_link(struct model *m, struct activator *a)
-{
-	int at = (int)model_draw(m, 2);
-
-	switch (model_draw(m, 12)) {
-	case 0:
-		if (a->link.is_open && model_draw(m, 6) == 0)
-			break_link(a);
-		break;
-	case 1:
-		if (a->is_alive &&
-		    (!a->link.is_open || (a->link.leader != m->now && model_draw(m, 2) == 0)))
-			model_connect(a);
-		break;
-	case 2:
-		model_notice_down(m, at, (int)(a - m->v));
-		break;
-	case 3:
-		if (a->is_alive && a->has_again && model_draw(m, 4) == 0)
-			read_again(a);
-		else if (a->is_alive && a->old.down.n > 0)
-			model_read_down(a, &a->old);
-		break;
-	case 4:
-		if (a->old.up.n > 0 && m->leaders[a->old.leader].shares != NULL &&
-		    m->leaders[a->old.leader].term == a->old.serial >> 32)
-			model_read_up(m, a, &a->old, a->old.leader);
-		break;
-	default:
-		if (model_draw(m, 2) == 0) {
-			if (a->is_alive && a->link.down.n > 0)
-				model_read_down(a, &a->link);
-		} else if (a->link.up.n > 0 && m->leaders[a->link.leader].shares != NULL &&
-			   m->leaders[a->link.leader].term == a->link.serial >> 32)
-			model_read_up(m, a, &a->link, a->link.leader);
-	}
-}
-
-static void
-step_process(struct model *m, struct activator *a)
-{
-	if (!a->is_alive) {
-		if (model_draw(m, 2) == 0)
-			model_know_death(m, a);
-		else if (lingers(a) && model_draw(m, 2) == 0)
-			end_lingering(a);
-		else if (a->id[0] == '\0' || (a->is_death_known && !lingers(a)))
-			model_start_activator(m, (int)(a - m->v));
-		return;
-	}
-	switch (model_draw(m, 24)) {
-	case 0:
-		model_kill_activator(a);
-		break;
-	case 1:
-		if (!a->is_leaving && a->link.is_open && a->link.up.n < QUEUE - 8) {
-			struct packet p = {.kind = LEAVING};
-
-			model_trace(m, "%s is leaving", a->id);
-			a->is_leaving = true;
-			push(&a->link.up, &p);
-		}
-		break;
-	case 2:
-		if (!a->is_leaving || a->parked > 0)
-			break;
-		if (a->share != NULL && model_draw(m, 2) == 0) {
-			model_trace(m, "%s gives up all", a->id);
-			share_release(a->share);
-			model_speak(a);
-		} else {
-			model_kill_activator(a);
-		}
-		break;
-	}
-}
-
-static void
-step_world(struct model *m)
-{
-	static const uint32_t limits[] = {1, 1, 2, 3, 5, SHARE_ALL};
-
-	switch (model_draw(m, 10)) {
-	case 0:
-		if (model_draw(m, 3) == 0)
-			restart_leader(m);
-		break;
-	case 1:
-		if (m->leaders[1 - m->now].shares != NULL && model_draw(m, 3) == 0) {
-			model_trace(m, "the old leader stops");
-			model_stop_leader(m, 1 - m->now);
-		}
-		break;
-	case 2:
-		if (m->is_changing && model_draw(m, 3) == 0)
-			m->limit = limits[model_draw(m, ARRAY_LEN(limits))];
-		if (m->max_requests > 0)
-			m->limit = MIN(m->limit, MIN(m->max_requests, 5));
-		/* Without a limit nothing is safe from a leader that still decides. */
-		if (m->limit == SHARE_ALL && m->leaders[1 - m->now].shares != NULL)
-			model_stop_leader(m, 1 - m->now);
-		set_lists(m);
-		break;
-	case 3:
-	case 4:
-		m->mask ^= 1u << model_draw(m, INSTANCES);
-		set_lists(m);
-		break;
-	case 5:
-		m->ready ^= 1u << model_draw(m, INSTANCES);
-		model_trace(m, "answering: %x", m->ready);
-		break;
-	case 6:
-		model_renew(m);
-		break;
-	default:
-		model_pass_time(m, model_draw(m, QUANTUM * 2));
-		model_trace(m, "time passes");
-	}
-}
-
-void
-model_step(struct model *m)
-{
-	struct activator *a = &m->v[model_draw(m, ACTIVATORS)];
-	uint32_t what = model_draw(m, 40);
-
-	if (what < 14)
-		step_request(m, a);
-	else if (what < 34)
-		step_link(m, a);
-	else if (what < 36)
-		step_process(m, a);
-	else
-		step_world(m);
 }

@@ -151,7 +151,20 @@ void model_forget_records(struct model *m);
 /* --- all of it --- */
 /* Requests of dead activators end in time, and leaders send what has become due. */
 void model_pass_time(struct model *m, int64_t ns);
-/* One step, drawn at random. */
-void model_step(struct model *m);
+
+/* --- for share_walk.c --- */
+void model_restart_leader(struct model *m);
+void model_end_lingering(struct activator *a);
+void model_set_lists(struct model *m);
+/* What is on its way is lost; of what comes down, a part may be read late. */
+void model_break_link(struct activator *a);
+/* Send a request to an instance with a free slot. */
+bool model_take(struct activator *a, bool is_tunnel);
+/* The oldest parked request gets a slot, or leaves. */
+void model_unpark(struct activator *a);
+void model_push(struct queue *q, const struct packet *p);
+/* Does an instance still serve requests of this dead activator? */
+bool model_lingers(const struct activator *a);
+void model_read_again(struct activator *a);
 
 #endif

@@ -8,6 +8,7 @@
 #include "autoscaler/shares/shares.h"
 #include "test/unit/share_model.h"
 #include "test/unit/share_steps.h"
+#include "test/unit/share_walk.h"
 
 #define SEEDS 2000	/* of 1500 steps: 3 million */
 #define FAULT_SEEDS 200 /* all but one are found within 10 */
