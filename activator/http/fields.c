@@ -297,33 +297,40 @@ is_plain_name(uint64_t word)
 	return (word & highs) == 0 && (((from_a & ~behind_z) | dash) & highs) == highs;
 }
 
-/* Eight characters at a time, as the names of HTTP/2 are.  The last eight may overlap those
- * before. */
-bool
-field_is_token(const char *s, size_t n)
+/* Eight characters at a time; the last eight may overlap those before.  is_good: of eight
+ * characters; if they are not, or are fewer, each is looked at. */
+__attribute__((always_inline)) static inline bool
+are_all(const char *s, size_t n, bool (*is_good)(uint64_t), bool (*by_byte)(const char *, size_t))
 {
 	uint64_t word;
 	size_t i;
 
 	if (n < sizeof word)
-		return is_token_by_byte(s, n);
+		return by_byte(s, n);
 	for (i = 0; i < n; i += sizeof word) {
 		memcpy(&word, s + MIN(i, n - sizeof word), sizeof word);
-		if (!is_plain_name(word))
-			return is_token_by_byte(s, n);
+		if (!is_good(word))
+			return by_byte(s, n);
 	}
 	return true;
 }
 
-/* Is one of eight bytes below 0x20, or 0x7f?  The subtraction sets the highest bit of a byte that
+/* The names of HTTP/2 are plain. */
+bool
+field_is_token(const char *s, size_t n)
+{
+	return are_all(s, n, is_plain_name, is_token_by_byte);
+}
+
+/* Is none of eight bytes below 0x20, or 0x7f?  The subtraction sets the highest bit of a byte that
  * is less than what is subtracted, and of others only if such a byte is there. */
 static bool
-has_control(uint64_t word)
+is_plain_text(uint64_t word)
 {
 	const uint64_t ones = UINT64_C(0x0101010101010101), highs = ones << 7;
 	uint64_t del = word ^ ones * 0x7f;
 
-	return ((((word - ones * ' ') & ~word) | ((del - ones) & ~del)) & highs) != 0;
+	return ((((word - ones * ' ') & ~word) | ((del - ones) & ~del)) & highs) == 0;
 }
 
 /* With HTAB, too, or short. */
@@ -338,22 +345,11 @@ is_text_by_byte(const char *s, size_t n)
 	return true;
 }
 
-/* Eight characters at a time: nearly no value has a character below ' ', or DEL.  The last eight
- * may overlap those before. */
+/* Nearly no value has a character below ' ', or DEL. */
 bool
 field_is_text(const char *s, size_t n)
 {
-	uint64_t word;
-	size_t i;
-
-	if (n < sizeof word)
-		return is_text_by_byte(s, n);
-	for (i = 0; i < n; i += sizeof word) {
-		memcpy(&word, s + MIN(i, n - sizeof word), sizeof word);
-		if (has_control(word))
-			return is_text_by_byte(s, n);
-	}
-	return true;
+	return are_all(s, n, is_plain_text, is_text_by_byte);
 }
 
 static bool

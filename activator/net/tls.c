@@ -364,11 +364,10 @@ tls_may_step(struct tls_stream *s)
 	return may;
 }
 
-void
-tls_note_step(struct tls_stream *s, int64_t ns)
+/* A handshake has gone on, for so long. */
+static void
+note_step(struct tls *t, int64_t ns)
 {
-	struct tls *t = s->tls;
-
 	t->spent_ns += ns;
 	t->step_ns += (ns - t->step_ns) / 8;
 	admit_at_end_of_round(t);
@@ -491,9 +490,8 @@ handshake_done(struct tls_stream *s)
 	tls_end_handshake(s, SSL_session_reused(s->ssl) ? TLS_RESUMED : TLS_FULL);
 }
 
-/* Go on with the handshake, as far as what has come allows it. */
-static void
-step(struct tls_stream *s)
+int
+tls_step(struct tls_stream *s, int *code)
 {
 	int64_t began = clk_now();
 	int rc;
@@ -501,9 +499,20 @@ step(struct tls_stream *s)
 	ERR_clear_error();
 	s->given_n = 0;
 	rc = SSL_do_handshake(s->ssl);
-	if (tls_flush_sealed(s, false, 0) < 0 && rc == 1) {
+	*code = tls_flush_sealed(s, false, 0) < 0 ? errno : 0;
+	note_step(s->tls, clk_now() - began);
+	return rc;
+}
+
+/* Go on with the handshake, as far as what has come allows it. */
+static void
+step(struct tls_stream *s)
+{
+	int code, rc = tls_step(s, &code);
+
+	if (code != 0 && rc == 1) {
 		tls_end_handshake(s, TLS_CLOSED);
-		tls_fail(s, errno);
+		tls_fail(s, code);
 	} else if (rc == 1) {
 		handshake_done(s);
 	} else if (SSL_get_error(s->ssl, rc) == SSL_ERROR_WANT_READ) {
@@ -511,7 +520,6 @@ step(struct tls_stream *s)
 	} else {
 		handshake_failed(s);
 	}
-	tls_note_step(s, clk_now() - began);
 }
 
 /* Is the handshake over?  If not, more has to come, or its turn. */

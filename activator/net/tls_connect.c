@@ -120,33 +120,20 @@ is_protocol_right(const struct tls_stream *s)
 	return !s->is_h2 || (n == 2 && memcmp(name, "h2", 2) == 0);
 }
 
-static int
-step(struct tls_stream *s)
-{
-	int64_t began = clk_now();
-	int rc;
-
-	ERR_clear_error();
-	s->given_n = 0;
-	rc = SSL_do_handshake(s->ssl);
-	tls_note_step(s, clk_now() - began);
-	return rc;
-}
-
 int
 tls_finish_connect(struct io *io)
 {
 	struct tls_stream *s = tls_stream_of(io);
-	int rc;
+	int rc, code;
 
 	if (!s->stream.is_handshaking)
 		return 0;
 	if (!tls_may_step(s))
 		return 1;
-	rc = step(s);
-	if (tls_flush_sealed(s, false, 0) < 0) {
+	rc = tls_step(s, &code);
+	if (code != 0) {
 		tls_end_handshake(s, TLS_CLOSED);
-		tls_fail(s, errno);
+		tls_fail(s, code);
 	} else if (rc == 1 && is_protocol_right(s)) {
 		tls_end_handshake(s, SSL_session_reused(s->ssl) ? TLS_RESUMED : TLS_FULL);
 		return 0;

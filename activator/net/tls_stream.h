@@ -82,8 +82,9 @@ int tls_flush_sealed(struct tls_stream *, bool may_defer, uint32_t token);
 
 /* May the handshake go on in this round?  If not, it has its turn in a later one. */
 NODISCARD bool tls_may_step(struct tls_stream *);
-/* It has gone on, for so long; then, if it is not over, it waits for its peer. */
-void tls_note_step(struct tls_stream *, int64_t ns);
+/* Let it go on, and write what it has to say.  Returns as SSL_do_handshake(3); *code: the errno if
+ * that could not be written, else 0.  If it is not over, it waits for its peer. */
+int tls_step(struct tls_stream *, int *code);
 void tls_wait_for_peer(struct tls_stream *);
 void tls_end_handshake(struct tls_stream *, enum tls_outcome);
 /* All further reads fail with this errno. */

@@ -497,7 +497,7 @@ check_world(void)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	size_t i, steps;
+	size_t i;
 
 	for (i = 0; i < CLIENTS; i++)
 		clients[i] = (struct peer){.fd = -1};
@@ -508,16 +508,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			   1 << 20);
 		check_world();
 	}
-	for (steps = 0; size > 0 && steps < 100 && peers_n < PEERS; steps++) {
-		bool is_joined = data[0] >= 128; /* in one round with the next step */
-		size_t used = step(data, size);
-
-		used = MIN(used, size); /* after step(): MIN evaluates its arguments twice */
-		data += used;
-		size -= used;
-		if (!is_joined)
-			read_all();
-	}
+	run_steps(data, size, &(struct run){100, 128, step, read_all});
 	finish();
 	check_seen();
 	forget();

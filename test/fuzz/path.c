@@ -230,7 +230,7 @@ check_world(void)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	size_t i, steps;
+	size_t i;
 
 	for (i = 0; i < CLIENTS; i++)
 		clients[i] = (struct peer){.fd = -1};
@@ -241,17 +241,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			   0);
 		check_world();
 	}
-	for (steps = 0; size > 0 && steps < 60 && peers_n < PEERS; steps++) {
-		bool is_joined = data[0] / (12 * CLIENTS) % 2 ==
-				 1; /* in one round with the next step */
-		size_t used = step(data, size);
-
-		used = MIN(used, size); /* after step(): MIN evaluates its arguments twice */
-		data += used;
-		size -= used;
-		if (!is_joined)
-			settle();
-	}
+	run_steps(data, size, &(struct run){60, 12 * CLIENTS, step, settle});
 	for (i = 0; i < CLIENTS; i++)
 		clients[i].is_deaf = false;
 	for (i = 0; i < peers_n; i++)

@@ -518,7 +518,25 @@ set_world(unsigned how)
 		break;
 	}
 }
+
 /* --- a run --- */
+
+void
+run_steps(const uint8_t *data, size_t size, const struct run *run)
+{
+	size_t n;
+
+	for (n = 0; size > 0 && n < run->most && peers_n < PEERS; n++) {
+		bool is_joined = data[0] / run->joined % 2 == 1;
+		size_t used = run->step(data, size);
+
+		used = MIN(used, size); /* after step(): MIN evaluates its arguments twice */
+		data += used;
+		size -= used;
+		if (!is_joined)
+			run->settle();
+	}
+}
 
 /* A turn follows from what a peer did; where that was many bytes, several do. */
 void

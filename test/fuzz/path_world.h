@@ -50,6 +50,16 @@ void pass_time(int64_t ns);
 /* Run until nothing happens any more: the worker must come to rest. */
 void settle(void);
 
+/* The steps of an input.  step(): as LLVMFuzzerTestOneInput(); returns how many bytes it used.  If
+ * the first byte of a step, divided by `joined`, is odd, the step is in one round with the next
+ * one; else settle() follows. */
+struct run {
+	size_t most, joined;
+	size_t (*step)(const uint8_t *data, size_t size);
+	void (*settle)(void);
+};
+void run_steps(const uint8_t *data, size_t size, const struct run *);
+
 /* Undo what set_world() has done. */
 void restore_world(void);
 bool has_parked(void);	/* is a request in a queue? */

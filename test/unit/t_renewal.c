@@ -336,20 +336,28 @@ a_nearly_spent_instance_has_a_successor(void **state)
 	assert_int_equal(rev()->surge, 0);
 }
 
+/* n instances run, as many as may, on a platform that stores the scale.  No other one becomes
+ * ready. */
+static void
+run_on_a_platform(uint32_t n, uint32_t max_surge)
+{
+	world.has_scale = true;
+	connect_peer(1);
+	run_with(n);
+	world.conf.scaling.max_surge = max_surge;
+	world.conf.scaling.max_scale = n;
+	world.conf.launch.start_timeout = 30 * CLK_S;
+	set_max_requests(80);
+	world.is_unready = true;
+}
+
 /* A platform that stores the scale takes what is not ready first: so what is spent waits for it,
  * but not for ever, as it may hold the room that the other needs. */
 static void
 a_spent_one_waits_for_an_unready_one_no_longer_than_a_start(void **state)
 {
 	(void)state;
-	world.has_scale = true;
-	connect_peer(1);
-	run_with(1);
-	world.conf.scaling.max_surge = 25;
-	world.conf.scaling.max_scale = 1;
-	world.conf.launch.start_timeout = 30 * CLK_S;
-	set_max_requests(80);
-	world.is_unready = true;
+	run_on_a_platform(1, 25);
 	say_uses(1, 10);
 	settle();
 	assert_int_equal(world.n, 2);
@@ -372,14 +380,7 @@ static void
 one_unready_instance_of_many_stops_no_renewal(void **state)
 {
 	(void)state;
-	world.has_scale = true;
-	connect_peer(1);
-	run_with(4);
-	world.conf.scaling.max_surge = 0;
-	world.conf.scaling.max_scale = 4;
-	world.conf.launch.start_timeout = 30 * CLK_S;
-	set_max_requests(80);
-	world.is_unready = true;
+	run_on_a_platform(4, 0);
 	world.v[3].state = INSTANCE_STARTING;
 	show_instances(NULL);
 	say_uses(1, 0);
