@@ -17,6 +17,7 @@
 
 #include "common/clk.h"
 #include "common/holder.h"
+#include "common/log.h"
 #include "common/settings.h"
 #include "common/strbuf.h"
 #include "common/text.h"
@@ -135,7 +136,7 @@ daemon_settings(const char *file, struct err *first)
 	size_t i;
 
 	for (i = 0; i < errors.n; i++)
-		fprintf(stderr, "%s\n", errors.lines[i]);
+		fprintf(stderr, "%s%s\n", log_priority(LOG_ERROR), errors.lines[i]);
 	if (errors.n > 0)
 		err_set(first, 0, "%s", errors.lines[0]);
 	settings_errors_free(&errors);

@@ -5,8 +5,11 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/clk.h"
 #include "common/log_fd.h"
@@ -20,11 +23,13 @@
 
 static atomic_int min_level = LOG_INFO, format = LOG_LOGFMT;
 static char program_name[32]; /* set by log_open(), before any thread starts */
+static bool is_journal;	      /* likewise */
 
 /* Lines that standard error had no room for: in all, and since that was last reported. */
 static _Atomic uint64_t lost, unreported;
 
 static const char *const level_names[] = {"trace", "debug", "info", "warn", "error"};
+static const char *const priorities[] = {"<7>", "<7>", "<6>", "<4>", "<3>"}; /* of syslog(3) */
 
 /* A line under construction; what does not fit into it is cut. */
 struct line {
@@ -51,10 +56,32 @@ log_change(enum log_level level, enum log_format fmt)
 	atomic_store_explicit(&format, (int)fmt, memory_order_relaxed);
 }
 
+/* systemd.exec(5), JOURNAL_STREAM: device and inode of the socket that leads to the journal.  The
+ * variable is inherited by programs whose standard error is something else. */
+static bool
+leads_to_journal(int fd)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	char own[64];
+	struct stat st;
+
+	if (stream == NULL || fstat(fd, &st) < 0)
+		return false;
+	snprintf(own, sizeof own, "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+	return strcmp(own, stream) == 0;
+}
+
+const char *
+log_priority(enum log_level level)
+{
+	return leads_to_journal(STDERR_FILENO) ? priorities[level] : "";
+}
+
 void
 log_open(enum log_level level, enum log_format fmt, const char *program)
 {
 	log_change(level, fmt);
+	is_journal = leads_to_journal(STDERR_FILENO);
 	snprintf(program_name, sizeof program_name, "%s", program);
 }
 
@@ -344,6 +371,8 @@ put_head(struct line *l, enum log_level level, const struct log_tag *tag, const 
 {
 	static const char *const text_names[] = {"trace: ", "debug: ", "", "warning: ", "error: "};
 
+	if (is_journal)
+		puts_line(l, priorities[level]);
 	switch (l->format) {
 	case LOG_JSON:
 		puts_line(l, "{\"ts\":\"");
@@ -357,9 +386,12 @@ put_head(struct line *l, enum log_level level, const struct log_tag *tag, const 
 		put_quoted(l, msg, strlen(msg));
 		break;
 	case LOG_LOGFMT:
-		puts_line(l, "ts=");
-		put_time(l);
-		puts_line(l, " level=");
+		if (!is_journal) { /* which shows the time of each line */
+			puts_line(l, "ts=");
+			put_time(l);
+			puts_line(l, " ");
+		}
+		puts_line(l, "level=");
 		puts_line(l, level_names[level]);
 		puts_line(l, " program=");
 		puts_line(l, program_name);
@@ -368,7 +400,8 @@ put_head(struct line *l, enum log_level level, const struct log_tag *tag, const 
 		put_quoted(l, msg, strlen(msg));
 		break;
 	case LOG_TEXT:
-		put_time(l);
+		if (!is_journal)
+			put_time(l);
 		puts_line(l, program_name);
 		puts_line(l, "  ");
 		puts_line(l, text_names[level]);

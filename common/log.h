@@ -16,7 +16,12 @@ struct log_tag {
 	char text[80];
 };
 
+/* Where standard error is systemd's journal, each line begins with its priority, and lines that are
+ * not JSON have no time, because the journal has both. */
 void log_open(enum log_level, enum log_format, const char *program);
+/* For lines of other form on standard error: "<3>" to "<7>", which the journal takes for the
+ * priority of the line; "" where standard error is not the journal. */
+const char *log_priority(enum log_level);
 /* From here on; any thread may be logging meanwhile. */
 void log_change(enum log_level, enum log_format);
 bool log_enabled(enum log_level);

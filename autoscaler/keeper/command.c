@@ -77,14 +77,10 @@ is_same_name(const char *a, const char *b)
 }
 
 /* What the supervisor of the autoscaler meant for the autoscaler alone. */
-static const char *const not_passed_on[] = {"NOTIFY_SOCKET",
-					    "LISTEN_FDS",
-					    "LISTEN_PID",
-					    "LISTEN_FDNAMES",
-					    "WATCHDOG_PID",
-					    "WATCHDOG_USEC",
-					    "CREDENTIALS_DIRECTORY",
-					    NULL};
+static const char *const not_passed_on[] = {
+	"NOTIFY_SOCKET",	 "LISTEN_FDS",	   "LISTEN_PID",
+	"LISTEN_FDNAMES",	 "WATCHDOG_PID",   "WATCHDOG_USEC",
+	"CREDENTIALS_DIRECTORY", "JOURNAL_STREAM", NULL};
 static const char *const set_here[] = {"PORT", COMMAND_INSTANCE, COMMAND_KEEPER, NULL};
 
 static bool

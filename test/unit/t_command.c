@@ -90,8 +90,9 @@ static void
 environment_is_layered(void **state)
 {
 	char path[] = "PATH=/bin", a[] = "A=1", notify[] = "NOTIFY_SOCKET=/x", port[] = "PORT=9",
-	     mark[] = "ACTIVATOR_INSTANCE=outer", empty[] = "EMPTY=", fds[] = "LISTEN_FDS=3";
-	char *inherited[] = {path, a, notify, port, mark, empty, fds, NULL};
+	     mark[] = "ACTIVATOR_INSTANCE=outer", empty[] = "EMPTY=", fds[] = "LISTEN_FDS=3",
+	     journal[] = "JOURNAL_STREAM=8:1234";
+	char *inherited[] = {path, a, notify, port, mark, empty, fds, journal, NULL};
 	char a2[] = "A=2", a3[] = "A=3", b[] = "B=x=y", port2[] = "PORT=1", mine[] = "LISTEN_FDS=0";
 	char *more[] = {a2, a3, b, port2, mine};
 	const struct str_list extra = {more, ARRAY_LEN(more)};
@@ -105,7 +106,8 @@ environment_is_layered(void **state)
 	assert_string_equal(value_of(l.v, "PORT"), "20001");
 	assert_string_equal(value_of(l.v, "ACTIVATOR_INSTANCE"), "a-v1-x-1");
 	assert_string_equal(value_of(l.v, "ACTIVATOR_KEEPER"), "1:2");
-	assert_null(value_of(l.v, "NOTIFY_SOCKET"));	       /* is not inherited */
+	assert_null(value_of(l.v, "NOTIFY_SOCKET")); /* is not inherited */
+	assert_null(value_of(l.v, "JOURNAL_STREAM"));
 	assert_string_equal(value_of(l.v, "LISTEN_FDS"), "0"); /* set in the conf file */
 	str_list_fini(&l);
 }

@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <pthread.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "common/clk.h"
 #include "common/log.h"
@@ -412,6 +413,59 @@ what_nothing_reads_is_lost_and_counted(void **state)
 	write_unread(ends);
 }
 
+struct journal {
+	enum log_format format;
+	bool is_other; /* JOURNAL_STREAM names another socket */
+};
+
+static void
+write_to_journal(void *arg)
+{
+	const struct journal *j = arg;
+	struct stat st;
+	char stream[64];
+
+	assert_int_equal(fstat(STDERR_FILENO, &st), 0);
+	snprintf(stream, sizeof stream, "%ju:%ju", (uintmax_t)st.st_dev,
+		 (uintmax_t)st.st_ino + j->is_other);
+	setenv("JOURNAL_STREAM", stream, 1);
+	log_open(LOG_DEBUG, j->format, "p");
+	log_debug(NULL, "m", "a=%d", 1);
+	log_info(NULL, "m", "a=%d", 2);
+	log_warn(NULL, "m", "a=%d", 3);
+	log_error(NULL, "m", "a=%d", 4);
+	assert_string_equal(log_priority(LOG_ERROR), j->is_other ? "" : "<3>");
+	unsetenv("JOURNAL_STREAM");
+}
+
+static void
+the_journal_gets_priorities(void **state)
+{
+	struct journal j = {LOG_LOGFMT, false};
+	char *text = unit_stderr_of(write_to_journal, &j);
+
+	(void)state;
+	assert_string_equal(text, "<7>level=debug program=p msg=\"m\" a=1\n"
+				  "<6>level=info program=p msg=\"m\" a=2\n"
+				  "<4>level=warn program=p msg=\"m\" a=3\n"
+				  "<3>level=error program=p msg=\"m\" a=4\n");
+	free(text);
+	j.format = LOG_TEXT;
+	text = unit_stderr_of(write_to_journal, &j);
+	assert_string_equal(text, "<7>p  debug: m  a=1\n<6>p  m  a=2\n"
+				  "<4>p  warning: m  a=3\n<3>p  error: m  a=4\n");
+	free(text);
+	j.format = LOG_JSON; /* for programs that read it from the journal: they need the time */
+	text = unit_stderr_of(write_to_journal, &j);
+	assert_memory_equal(text, "<7>{\"ts\":\"", 10);
+	free(text);
+	j = (struct journal){LOG_LOGFMT, true};
+	text = unit_stderr_of(write_to_journal, &j);
+	assert_memory_equal(text, "ts=", 3);
+	free(text);
+	log_open(LOG_INFO, LOG_LOGFMT, "p");
+}
+
 int
 main(void)
 {
@@ -426,6 +480,7 @@ main(void)
 		cmocka_unit_test(what_traffic_causes_is_limited),
 		cmocka_unit_test(lines_of_threads_are_never_torn),
 		cmocka_unit_test(what_nothing_reads_is_lost_and_counted),
+		cmocka_unit_test(the_journal_gets_priorities),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
