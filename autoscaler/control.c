@@ -209,7 +209,10 @@ on_activator_down(struct hub_peer *p, const char *why, void *arg)
 {
 	struct autoscaler *a = arg;
 
-	log_warn(NULL, "activator disconnected", "activator=%s why=%s", p->id, why);
+	if (p->is_leaving)
+		log_info(NULL, "activator has left", "activator=%s", p->id);
+	else
+		log_warn(NULL, "activator disconnected", "activator=%s why=%s", p->id, why);
 	ctl_commands_peer_down(a->ctl_commands, p->serial);
 	ledger_peer_down(a->ledger, p->serial);
 	if (!has_another(a, p))

@@ -104,3 +104,12 @@ def test_what_is_left_after_drain_timeout_is_refused(tmp_path, host):
                 assert (status, fields["x-activator-reason"]) == (503, "shutting_down")
                 assert "retry-after" in fields and fields["connection"] == "close"
         assert s.activator.process.wait(WAIT_S) == 0
+
+
+def test_the_autoscaler_knows_that_it_leaves(tmp_path):
+    """An orderly end is no warning."""
+    with running(tmp_path, SERVICES) as s:
+        s.activator.stop()
+        wait_until(lambda: 'level=info program=autoscaler msg="activator has left"' in
+                   s.autoscaler.text(), what="the end of the link")
+        assert "activator disconnected" not in s.autoscaler.text()
