@@ -123,14 +123,14 @@ on_drained(struct worker *w, void *arg)
 
 #define LAST_RESPONSES (2500 * CLK_MS) /* for clients to read the refusals at the end */
 
-/* This process was replaced, and drain_timeout is over: end what may go on for ever.  Requests go
- * on, within their own time limits. */
+/* This process was replaced: end what may go on for ever.  Requests go on, within their own time
+ * limits. */
 static void
-cut_what_waits(struct activator *a)
+cut_what_waits(struct activator *a, const char *why)
 {
 	unsigned i;
 
-	log_info(NULL, "drain_timeout is over: closing upgraded and idle connections", "");
+	log_info(NULL, "closing upgraded and idle connections", "why=%s", why);
 	for (i = 0; i < a->started_n; i++) {
 		worker_post_end_tunnels(a->workers[i]);
 		worker_post_drain(a->workers[i]);
@@ -144,7 +144,7 @@ on_end(void *arg)
 	unsigned i;
 
 	if (!a->is_terminating) {
-		cut_what_waits(a);
+		cut_what_waits(a, "drain_timeout is over");
 		return;
 	}
 	if (a->is_ending) {
@@ -560,10 +560,24 @@ on_replaced(pid_t pid, void *arg)
 	loop_timer_set(&a->end_timer, settings_of(a)->activator.drain_timeout);
 }
 
+/* A supervisor such as systemd notices the end of a process only once its parent, this one, has
+ * ended as well, and starts another one then: be quick. */
+static void
+on_successor_lost(void *arg)
+{
+	struct activator *a = arg;
+
+	if (a->is_terminating)
+		return;
+	loop_timer_clear(&a->end_timer);
+	cut_what_waits(a, "the activator that has taken over has ended");
+}
+
 static const struct upgrade_ops upgrade_ops = {.refusal = upgrade_refusal,
 					       .sockets = upgrade_sockets,
 					       .tickets = upgrade_tickets,
-					       .on_replaced = on_replaced};
+					       .on_replaced = on_replaced,
+					       .on_successor_lost = on_successor_lost};
 
 int
 control_upgrade(struct activator *a, void (*done)(const char *, void *), void *arg, struct err *e)

@@ -191,6 +191,20 @@ on_successor_ended(const struct upgrade *u)
 	log_warn(NULL, "the activator that has taken over has ended", "pid=%d", (int)u->successor);
 }
 
+/* One that was replaced by a further one ends in order, and is missed by nobody. */
+static void
+on_child_successor_ended(const struct upgrade *u, int status)
+{
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+		bounds_clear(u->bounds, u->successor);
+		log_info(NULL, "the activator that has taken over has ended in order", "pid=%d",
+			 (int)u->successor);
+		return;
+	}
+	on_successor_ended(u);
+	u->ops->on_successor_lost(u->arg);
+}
+
 static void
 on_child_ended(int fd, short what, void *arg)
 {
@@ -204,7 +218,7 @@ on_child_ended(int fd, short what, void *arg)
 		return;
 	if (u->state == UPGRADE_REPLACED) {
 		if (pid == u->successor)
-			on_successor_ended(u);
+			on_child_successor_ended(u, status);
 		return;
 	}
 	/* What it has sent before its end says more than its exit status.  A script that has

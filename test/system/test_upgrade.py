@@ -429,6 +429,37 @@ def test_a_script_starts_the_new_one(tmp_path):
         assert c.response()[0] == 200
 
 
+def test_the_new_one_is_killed_later(tmp_path):
+    """The older one, of which it is a child, is quick: its end lets a supervisor notice, and start
+    another one.  Not where the new one has ended because a further one has taken over."""
+    with upgrading(tmp_path, activator="drain_timeout = 24h") as s, s.connect() as tunnel:
+        tunnel.sendall(b"GET / HTTP/1.1\r\nHost: tunnel\r\nUpgrade: echo\r\n"
+                       b"Connection: Upgrade\r\n\r\n")
+        assert tunnel.head()[0].split()[1] == "101"
+        first, second = s.upgrade()
+        _, third = s.upgrade()
+        wait_until(lambda: s.count("has taken over has ended in order") == 1, what="the second")
+        tunnel.sendall(b"ping")
+        assert tunnel.exactly(4) == b"ping"
+        assert is_running(first) and is_running(third)
+    with upgrading(tmp_path, activator="drain_timeout = 24h") as s, s.connect() as tunnel:
+        answer = Gate(tmp_path)
+        with s.connect() as busy:
+            busy.request("GET", "/" + answer.query(), "s")
+            tunnel.sendall(b"GET / HTTP/1.1\r\nHost: tunnel\r\nUpgrade: echo\r\n"
+                           b"Connection: Upgrade\r\n\r\n")
+            assert tunnel.head()[0].split()[1] == "101"
+            wait_until(lambda: s.metric('activator_revision_in_flight{revision="s/v1"}') == 1,
+                       what="the request")
+            first, second = s.upgrade()
+            os.kill(second, signal.SIGKILL)
+            assert tunnel.is_closed()
+            assert is_running(first)
+            answer.open()
+            assert busy.response()[0] == 200
+        assert s.activator.process.wait(WAIT_S) == 0
+
+
 def test_the_old_one_is_killed(tmp_path):
     """The new one goes on: who connects is answered, and who waits in the queue."""
     with upgrading(tmp_path, S) as s:
