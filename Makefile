@@ -227,6 +227,9 @@ soak: all $(CHAOS) ## MINUTES (10) with everything on: memory, descriptors and p
 usage-kills: $(B)/unit/t_usage_kills ## kill the writer of the usage journal 1,000 times, and compare with what ran
 	@USAGE_KILLS=$(or $(KILLS),1000) $(RUN) $(B)/unit/t_usage_kills
 
+systemd: all ## both programs under a systemd of their own, in namespaces: needs root, and debootstrap; SYSTEMD_ARGS=--help
+	@$(PYTHON) test/systemd/run $(SYSTEMD_ARGS)
+
 # These tests are a part of `system`, where a fake API server answers them.
 KUBE_TESTS := $(wildcard test/system/test_fake_kube.py test/system/test_kubernetes*.py \
 		test/system/test_manifests.py)
@@ -300,7 +303,7 @@ install: $(B)/activator $(B)/autoscaler $(B)/activatorctl man ## install below $
 	install -m 644 conf/systemd/autoscaler-*.conf '$(DESTDIR)$(PREFIX)/share/activator'
 	install -m 644 conf/systemd/activator.socket '$(DESTDIR)$(UNITDIR)'
 	for unit in activator autoscaler; do \
-		sed 's|@SBINDIR@|$(SBINDIR)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' \
+		sed 's|@SBINDIR@|$(SBINDIR)|g; s|@SYSCONFDIR@|$(SYSCONFDIR)|g' \
 			conf/systemd/$$unit.service >'$(DESTDIR)$(UNITDIR)'/$$unit.service || exit 1; \
 	done
 	install -m 644 conf/activator.conf '$(DESTDIR)$(SYSCONFDIR)/activator/activator.conf.example'
@@ -320,5 +323,5 @@ help: ## print this list
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 FORCE:
-.PHONY: FORCE all apps test checks lint unit system test-kubernetes kubernetes-system chaos soak usage-kills fuzz fuzz-all bench deps build-deps run man install format clean help
+.PHONY: FORCE all apps test checks lint unit system test-kubernetes kubernetes-system chaos soak systemd usage-kills fuzz fuzz-all bench deps build-deps run man install format clean help
 .SECONDARY:

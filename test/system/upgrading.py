@@ -206,7 +206,7 @@ class Load:
         """Each kind has had one more answer."""
         before = self.snapshot()
         wait_until(lambda: all(n > before.get(kind, 0) for kind, n in self.snapshot().items()
-                               if kind != "tunnel_ended"),
+                               if not kind.endswith("_ended")),
                    what="more answers")
 
     def check(self, c, host, path="/", kind="short"):
