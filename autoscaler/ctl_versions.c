@@ -528,7 +528,7 @@ set_route(struct ctl_request *r, struct stored_service *s, struct err *e)
 }
 
 /* To the revision that is named; where a rollout is under way, to what was before it; else to the
- * one made before that which has most of the traffic. */
+ * one made before that which has most of the traffic, and that no rollout has rejected. */
 static int
 roll_back(struct ctl_request *r, struct stored_service *s, struct err *e)
 {
@@ -543,11 +543,14 @@ roll_back(struct ctl_request *r, struct stored_service *s, struct err *e)
 	for (i = 0; i < s->n; i++)
 		if (s->v[i].percent > s->v[most].percent)
 			most = i;
-	if (to == NULL && most == 0)
-		return err_set(e, 0, "\"%s\" has no revision before %s", s->name,
-			       s->n == 0 ? "any" : s->v[0].name);
+	for (i = most; i > 0 && s->v[i - 1].rejected != NULL; i--)
+		;
+	if (to == NULL && i == 0)
+		return err_set(e, 0, "\"%s\" has no revision before %s%s", s->name,
+			       s->n == 0 ? "any" : s->v[most].name,
+			       most == 0 ? "" : " that no rollout has rejected");
 	if (to == NULL)
-		one.revision = s->v[most - 1].name;
+		one.revision = s->v[i - 1].name;
 	return model_set_traffic(s, &one, 1, e);
 }
 

@@ -652,7 +652,8 @@ const struct command commands[] = {
 	 run_traffic},
 	{"rollback", "NAME", 1, 1, OPTION_OUTPUT | OPTION_TO | OPTION_GENERATION,
 	 "give all traffic to an earlier revision",
-	 "To the one that was made before the one that has most of the traffic, or to another one.\n",
+	 "To the one that was made before the one that has most of the traffic and that no rollout has\n"
+	 "rejected, or to that of --to. A rollout that is under way is aborted.\n",
 	 "  activatorctl rollback shop\n"
 	 "  activatorctl rollback shop --to shop-00001\n",
 	 run_rollback},

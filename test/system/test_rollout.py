@@ -146,6 +146,19 @@ def test_a_bad_version_goes_back(tmp_path, kind):
             kind, r["reason"], dict(load.seen), len(load.broken), r["ended"] - r["began"]))
         n = load.seen[200]
         wait_until(lambda: load.seen[200] > n + 50, what="requests")
+        if kind == "500s":  # the way back leads past what was rejected
+            deploy(s, "shop", command=["--response", "2ms"])
+            change(s, "traffic", "shop", "latest=100")
+            change(s, "rollback", "shop")
+            assert percents(s, "shop") == {"shop-00001": 100, "shop-00002": 0, "shop-00003": 0}
+            change(s, "delete", "shop/shop-00001", status=1)
+            change(s, "traffic", "shop", "latest=100")
+            change(s, "delete", "shop/shop-00001")
+            done = change(s, "rollback", "shop", status=1)
+            assert "no revision before shop-00003 that no rollout has rejected" in done.err
+            shown = ctl(s, "describe", "shop", "-o", "json").json["revisions"]
+            assert {r["revision"]: r["command"][1:] for r in shown} == {
+                "shop-00002": ["--status", "500"], "shop-00003": ["--response", "2ms"]}
 
 
 @pytest.mark.parametrize("command", [["sh", "-c", "exit 3"], ["no-such-program"]])
