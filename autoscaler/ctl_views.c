@@ -9,8 +9,10 @@
 #include "autoscaler/rollouts.h"
 #include "autoscaler/services.h"
 #include "autoscaler/share_view.h"
+#include "autoscaler/versions/document.h"
 #include "autoscaler/versions/store.h"
 #include "common/clk.h"
+#include "common/conf_tree.h"
 #include "common/daemon.h"
 #include "common/jput.h"
 #include "common/settings.h"
@@ -190,8 +192,33 @@ put_revision(struct jput *j, const struct facts *f, const struct service_conf *s
 }
 
 /* A revision that is kept to go back to. */
+/* From the text that is stored: the revision has no settings. */
 static void
-put_inactive(struct jput *j, const struct stored_service *service, const struct stored_revision *r)
+put_stored_command(struct jput *j, const struct stored_revision *r)
+{
+	char *text = xasprintf("service \"s\" {\nrevision \"r\" {\n%s}\n}\n", r->body);
+	struct settings_errors errors = {NULL, 0};
+	struct conf_section *root = document_parse(r->name, text, strlen(text), &errors), *at;
+	const struct conf_value *command;
+	size_t i;
+
+	at = root == NULL ? NULL : conf_section_at(root, IN_SERVICE, 0);
+	at = at == NULL ? NULL : conf_section_at(at, IN_REVISION, 0);
+	command = at == NULL ? NULL : conf_find(at, "command");
+	if (command != NULL) {
+		jput_array(j, "command");
+		for (i = 0; i < command->n; i++)
+			jput_string(j, NULL, command->texts[i]);
+		jput_array_end(j);
+	}
+	settings_errors_free(&errors);
+	conf_free(&root);
+	free(text);
+}
+
+static void
+put_inactive(struct jput *j, const struct stored_service *service, const struct stored_revision *r,
+	     bool is_whole)
 {
 	char *name = xasprintf("%s/%s", service->name, r->name);
 
@@ -202,6 +229,8 @@ put_inactive(struct jput *j, const struct stored_service *service, const struct 
 	jput_u64(j, "latest_percent", 0);
 	jput_array(j, "tags");
 	jput_array_end(j);
+	if (is_whole)
+		put_stored_command(j, r);
 	jput_string(j, "state", "inactive");
 	jput_string_if(j, "rejected", r->rejected);
 	jput_object_end(j);
@@ -246,7 +275,7 @@ ctl_put_service(struct jput *j, const struct facts *f, const struct service_conf
 		put_revision(j, f, service, &service->revisions[i], is_whole);
 	for (i = 0; stored != NULL && i < stored->n; i++)
 		if (!stored_revision_is_active(&stored->v[i]))
-			put_inactive(j, stored, &stored->v[i]);
+			put_inactive(j, stored, &stored->v[i], is_whole);
 	jput_array_end(j);
 }
 

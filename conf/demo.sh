@@ -40,6 +40,10 @@ tell() {
 		s/^([^ ]+) autoscaler  scaled to zero  revision=([^ ]+).*/\1  \2  back to zero/p; t
 		s/^([^ ]+) autoscaler  scaled  revision=([^ ]+) from=([^ ]+) to=([^ ]+).*/\1  \2  scaled from \3 to \4/p; t
 		s/^([^ ]+) autoscaler  warning: instances cannot be started  revision=([^ ]+).* message="([^"]*)".*/\1  \2  \3/p; t
+		s/^([^ ]+) autoscaler  stored service changed  command=([^ ]+) service=([^ ]+).*/\1  \3  activatorctl \2/p; t
+		s/^([^ ]+) autoscaler  rollout takes a step  service=([^ ]+) revision=([^ ]+) percent=([^ ]+).*/\1  \2  rollout: \3 gets \4%/p; t
+		s/^([^ ]+) autoscaler  rollout done  service=([^ ]+) revision=([^ ]+).*/\1  \2  rollout to \3 done/p; t
+		s/^([^ ]+) autoscaler  warning: rollout aborted.*  service=([^ ]+) revision=([^ ]+) at_percent=([^ ]+) why="([^"]*)".*/\1  \2  rollout to \3 aborted at \4%: \5/p; t
 		/^[0-9:]+ autoscaler  warning: activator disconnected/d
 		/^[0-9:]+ (activator|autoscaler)  (warning|error): /{ p; d }
 		/^[0-9:]+ (activator|autoscaler)  /d

@@ -53,6 +53,14 @@ out_lines(void)
 	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_row : 0;
 }
 
+unsigned
+out_columns(void)
+{
+	struct winsize size;
+
+	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
 void
 out_text(const char *text)
 {
@@ -295,6 +303,41 @@ put_rows(const struct out_table *t, const unsigned *room, unsigned indent, size_
 	}
 }
 
+/* Leave out what is behind the first `width` columns of a text. */
+static void
+cut_text(char *text, unsigned width)
+{
+	static const char dots[] = "\xe2\x80\xa6"; /* U+2026 */
+	unsigned columns = 0;
+	char *at = text;
+
+	if (out_width(text) <= width || strlen(text) < sizeof dots)
+		return;
+	while (*at != '\0' && columns + 1 < width) {
+		columns++;
+		do
+			at++;
+		while (((unsigned char)*at & 0xc0) == 0x80);
+	}
+	if (strlen(at) < sizeof dots)
+		return; /* there is no room for the dots: it is as wide as it was */
+	memcpy(at, dots, sizeof dots);
+}
+
+/* The last column gets what the terminal has left. */
+static void
+cut_last_column(const struct out_table *t, const unsigned *room, unsigned indent, unsigned columns)
+{
+	unsigned used = indent;
+	size_t k;
+
+	for (k = 0; k + 1 < t->columns_n; k++)
+		used += room[k] + GAP;
+	for (k = t->columns_n - 1; k < t->n; k += t->columns_n)
+		if (used + 1 < columns)
+			cut_text(t->cells[k].text, columns - used);
+}
+
 void
 out_row_weight(struct out_table *t, double weight)
 {
@@ -346,6 +389,8 @@ out_table_end(struct out_table **tp, unsigned indent, size_t most)
 		room[k] = out_width(title_of(t, k));
 	for (k = 0; k < t->n; k++)
 		room[k % t->columns_n] = MAX(room[k % t->columns_n], t->cells[k].width);
+	if (most > 0)
+		cut_last_column(t, room, indent, out_columns());
 	put_spaces(indent);
 	for (k = 0; k < t->columns_n; k++)
 		put_cell(t, k, title_of(t, k), out_width(title_of(t, k)), OUT_BOLD, room[k]);

@@ -12,8 +12,9 @@ void out_open(bool is_quiet);
 /* False: standard output could not be written. */
 NODISCARD bool out_close(void);
 bool out_is_terminal(void); /* standard output */
-/* The lines of the terminal; 0: unknown. */
+/* The lines of the terminal, and its columns; 0: unknown. */
 unsigned out_lines(void);
+unsigned out_columns(void);
 
 /* Columns that a text takes: its characters of UTF-8, each taken as one wide. */
 unsigned out_width(const char *text);
@@ -45,7 +46,8 @@ NODISCARD struct out_table *out_table_new(const char *const *columns, size_t n);
 void out_cell(struct out_table *, enum out_colour, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* The row that is being written goes before those of less weight; 0 without this call. */
 void out_row_weight(struct out_table *, double weight);
-/* Write at most `most` rows (0: all), each behind `indent` spaces, and free it. */
+/* Write at most `most` rows (0: all), each behind `indent` spaces, and free it.  With `most`, what
+ * goes beyond the last column of the terminal is left out, so that each row is one line. */
 void out_table_end(struct out_table **, unsigned indent, size_t most);
 void out_table_drop(struct out_table **); /* free it without that */
 

@@ -133,11 +133,18 @@ end_unreachable(struct session_end *end, const char *path, const struct err *e)
 static void
 end_interrupted(struct session_end *end, const struct session_request *r)
 {
-	if (r->is_waiting)
-		end_with(end, CTL_EXIT_INTERRUPTED, "activatorctl describe shows how far it is",
-			 "interrupted: it goes on without this command");
-	else
+	bool is_rollout = strcmp(r->command, "rollout") == 0;
+	char *next;
+
+	if (!r->is_waiting) {
 		end_with(end, CTL_EXIT_INTERRUPTED, NULL, "interrupted");
+		return;
+	}
+	next = xasprintf("activatorctl %s%s%s shows how far it is",
+			 is_rollout ? "rollout status" : "describe", r->name == NULL ? "" : " ",
+			 r->name == NULL ? "" : r->name);
+	end_with(end, CTL_EXIT_INTERRUPTED, next, "interrupted: it goes on without this command");
+	free(next);
 }
 
 /* --- the connection --- */

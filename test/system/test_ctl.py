@@ -536,6 +536,17 @@ def test_progress_and_interrupt_at_a_terminal(tmp_path):
         assert ctl(s, "wait", "a").status == 0
 
 
+def test_top_keeps_each_row_on_one_line(shop):
+    t = Terminal(["-c", shop.conf, "top"])
+    begin = "\033[H\033[2J"
+    wait_until(lambda: t.more() and t.text.count(begin) > 2, what="three pages")
+    os.kill(t.pid, signal.SIGINT)
+    assert t.end() == 0
+    page = t.text.split(begin)[2]
+    lines = [re.sub(r"\033\[[0-9;]*[A-Za-z]", "", line) for line in page.splitlines()]
+    assert "\u2026" in page and max(map(len, lines)) == 100, lines
+
+
 # --- completion
 
 COMPLETED = [  # the words, and what may stand in place of the last one: among others, or (=) alone
