@@ -685,7 +685,13 @@ on_resume(struct autoscaler_link *al, struct msg *m)
 static void
 on_command(struct autoscaler_link *al, struct msg *m)
 {
-	al->ops->on_command(m->u.command.token, m->u.command.command, al->arg);
+	const struct audit_by by = {.kind = AUDIT_BY_COMMAND,
+				    .name = m->u.command.command,
+				    .peer = {.pid = (pid_t)m->u.command.pid,
+					     .uid = m->u.command.uid,
+					     .login_uid = m->u.command.login_uid}};
+
+	al->ops->on_command(m->u.command.token, &by, al->arg);
 }
 
 void

@@ -8,6 +8,7 @@
 #ifndef ACTIVATOR_AUTOSCALER_LINK_H
 #define ACTIVATOR_AUTOSCALER_LINK_H
 
+#include "common/audit_record.h"
 #include "common/msg.h"
 
 struct autoscaler_link; /* opaque */
@@ -22,7 +23,7 @@ struct autoscaler_link_ops {
 	void (*on_described)(void *arg);
 	/* An operator asks for something ("reload", …): autoscaler_link_result() answers, now or
 	 * later.  Borrowed for the call. */
-	void (*on_command)(const char *token, const char *command, void *arg);
+	void (*on_command)(const char *token, const struct audit_by *, void *arg);
 };
 
 /* Connects to the socket at path, again and again.  registry, workers, ops are borrowed. */

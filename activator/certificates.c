@@ -7,6 +7,7 @@
 #include "activator/net/tls_cert.h"
 #include "activator/net/tls_state.h"
 #include "activator/net/tls_trust.h"
+#include "common/audit.h"
 #include "common/clk.h"
 #include "common/conf_errors.h"
 #include "common/file.h"
@@ -35,6 +36,7 @@ struct watched {
 	struct look tried; /* the newest files that were read, those with a mistake included */
 	struct look seen;  /* at the last look */
 	bool is_moving;	   /* a look has found a change; the next one decides */
+	struct audit_entry entry; /* it was read again, and the workers do not use it yet */
 	bool is_expiry_logged;
 };
 
@@ -169,14 +171,67 @@ log_expiry(struct watched *p)
 		 p->conf->chain);
 }
 
+/* --- the audit --- */
+
+static struct audit *
+audit_of(const struct certificates *c)
+{
+	return c->ops->audit == NULL ? NULL : c->ops->audit(c->arg);
+}
+
+/* "sha256:ab… until 2026-11-30T19:40:00.000000Z", the caller's. */
+static char *
+describe(const struct tls_cert *cert)
+{
+	char digest[TLS_CERT_DIGEST], until[AUDIT_TIME_TEXT];
+
+	tls_cert_digest(cert, digest);
+	audit_time_format(tls_cert_not_after(cert) * CLK_S, until);
+	return xasprintf("sha256:%s until %s", digest, until);
+}
+
+static void
+begin_entry(const struct certificates *c, struct watched *p)
+{
+	const struct certificate_conf *conf = p->conf;
+	char *from = describe(p->cert);
+	char *what = xasprintf("chain %s, key %s", conf->chain,
+			       conf->key == NULL ? conf->chain : conf->key);
+	const struct audit_change change = {
+		.subject = {.kind = AUDIT_CERTIFICATE, .object = conf->name},
+		.by = {.kind = AUDIT_BY_FILE},
+		.from = AUDIT_TEXT(from),
+		.what = what};
+
+	audit_intent(audit_of(c), &p->entry, &change);
+	audit_settle(audit_of(c)); /* what follows reads files, too */
+	free(what);
+	free(from);
+}
+
+static void
+end_entry(const struct certificates *c, struct watched *p, const char *why)
+{
+	char *now;
+
+	if (p->entry.id[0] == '\0')
+		return;
+	now = describe(p->cert);
+	audit_outcome(audit_of(c), &p->entry, why == NULL ? AUDIT_DONE : AUDIT_FAILED, why,
+		      AUDIT_TEXT(now));
+	free(now);
+}
+
 static bool
 reload(struct certificates *c, struct watched *p)
 {
 	struct err e = {0};
 	unsigned line;
 
+	begin_entry(c, p);
 	if (load(p, &line, &e) < 0) {
 		c->failures++;
+		end_entry(c, p, e.text);
 		log_error(NULL, "cannot use a certificate that has changed: the one before stays",
 			  "certificate=%s at=%s:%u err=%s", p->conf->name, c->settings->file, line,
 			  e.text);
@@ -217,6 +272,8 @@ on_settled(void *arg)
 		loop_timer_set(&c->settle_timer, SETTLE);
 	if (has_changed)
 		publish(c, true);
+	for (i = 0; has_changed && i < c->n; i++)
+		end_entry(c, &c->pairs[i], NULL);
 }
 
 static void

@@ -12,6 +12,7 @@
 #include "common/err.h"
 
 struct activator_conf;
+struct audit;
 struct certificates; /* opaque; certificates.c */
 struct loop;
 struct settings;
@@ -23,6 +24,8 @@ struct certificates_ops {
 	/* The certificates or the keys have changed: handshakes are to use this from now on;
 	 * borrowed. */
 	void (*on_state)(struct tls_state *, void *arg);
+	/* May be NULL: where it is written that a pair is read again. */
+	struct audit *(*audit)(void *arg);
 };
 
 /* Check what `-t` checks: the TLS settings, the files of all certificates, and those of

@@ -229,7 +229,16 @@ on_trust_check(void *arg)
 	registry_check_trust(a->registry);
 }
 
-const struct certificates_ops control_certificates_ops = {.on_state = on_tls_state};
+static struct audit *
+get_audit(void *arg)
+{
+	const struct activator *a = arg;
+
+	return a->audit;
+}
+
+const struct certificates_ops control_certificates_ops = {.on_state = on_tls_state,
+							  .audit = get_audit};
 
 /* --- the admin endpoint --- */
 
@@ -267,6 +276,7 @@ source_of(const struct activator *a)
 		.elders_n = elders_count(a->elders),
 		.access_log = a->access_log,
 		.spans = a->spans,
+		.audit = a->audit,
 		.is_by_service = settings_of(a)->metrics_by == METRICS_BY_SERVICE,
 		.has_idle = settings_of(a)->metrics_idle,
 	};
@@ -310,10 +320,10 @@ on_described(void *arg)
 }
 
 static void
-reload_for_ctl(struct activator *a, const char *token)
+reload_for_ctl(struct activator *a, const char *token, const struct audit_by *by)
 {
 	struct settings_errors errors = {NULL, 0};
-	bool is_done = control_reload(a, "activatorctl", &errors) == 0;
+	bool is_done = control_reload(a, by, &errors) == 0;
 
 	autoscaler_link_result(a->link, token, is_done,
 			       is_done ? "the conf file is in effect" : errors.lines[0]);
@@ -338,26 +348,26 @@ on_upgrade_over(const char *why, void *arg)
 }
 
 static void
-upgrade_for_ctl(struct activator *a, const char *token)
+upgrade_for_ctl(struct activator *a, const char *token, const struct audit_by *by)
 {
 	struct asked_upgrade *asked = xcalloc(1, sizeof *asked);
 	struct err e = {0};
 
 	*asked = (struct asked_upgrade){.a = a, .token = xstrdup(token)};
-	if (control_upgrade(a, on_upgrade_over, asked, &e) < 0)
+	if (control_upgrade(a, by, on_upgrade_over, asked, &e) < 0)
 		on_upgrade_over(e.text, asked);
 }
 
 /* activatorctl has asked for it, by way of the autoscaler. */
 static void
-on_command(const char *token, const char *command, void *arg)
+on_command(const char *token, const struct audit_by *by, void *arg)
 {
 	struct activator *a = arg;
 
-	if (strcmp(command, "reload") == 0) {
-		reload_for_ctl(a, token);
-	} else if (strcmp(command, "upgrade") == 0) {
-		upgrade_for_ctl(a, token);
+	if (strcmp(by->name, "reload") == 0) {
+		reload_for_ctl(a, token, by);
+	} else if (strcmp(by->name, "upgrade") == 0) {
+		upgrade_for_ctl(a, token, by);
 	} else {
 		autoscaler_link_result(a->link, token, false,
 				       "this version of the activator does not know the command");
@@ -451,19 +461,21 @@ make_workers(struct activator *a, struct err *e)
 /* --- reloading --- */
 
 int
-control_reload(struct activator *a, const char *cause, struct settings_errors *errors)
+control_reload(struct activator *a, const struct audit_by *by, struct settings_errors *errors)
 {
-	return reload_now(a->reload, cause, errors);
+	return reload_now(a->reload, by, errors);
 }
 
 static void
 on_hangup(int signo, void *arg)
 {
+	const struct audit_by by = {.kind = AUDIT_BY_SIGNAL, .name = "SIGHUP"};
+
 	(void)signo;
-	(void)control_reload(arg, "SIGHUP", NULL); /* it logs the outcome */
+	(void)control_reload(arg, &by, NULL); /* it logs the outcome */
 }
 
-/* A program such as logrotate has renamed the file of the access log. */
+/* A program such as logrotate has renamed the file of the access log, or of the audit. */
 static void
 on_reopen(int signo, void *arg)
 {
@@ -471,6 +483,7 @@ on_reopen(int signo, void *arg)
 
 	(void)signo;
 	access_log_reopen(a->access_log);
+	audit_reopen(a->audit);
 }
 
 /* --- upgrading --- */
@@ -579,19 +592,14 @@ static const struct upgrade_ops upgrade_ops = {.refusal = upgrade_refusal,
 					       .on_replaced = on_replaced,
 					       .on_successor_lost = on_successor_lost};
 
-int
-control_upgrade(struct activator *a, void (*done)(const char *, void *), void *arg, struct err *e)
-{
-	return upgrade_begin(a->upgrade, settings_of(a)->activator.upgrade_timeout, done, arg, e);
-}
-
 static void
 on_upgrade(int signo, void *arg)
 {
+	const struct audit_by by = {.kind = AUDIT_BY_SIGNAL, .name = "SIGUSR2"};
 	struct err e;
 
 	(void)signo;
-	(void)!control_upgrade(arg, NULL, NULL, &e); /* it logs the outcome */
+	(void)!control_upgrade(arg, &by, NULL, NULL, &e); /* it logs the outcome */
 }
 
 /* --- taking over --- */
@@ -636,6 +644,7 @@ on_elder_ended(pid_t pid, void *arg)
 {
 	const struct activator *a = arg;
 
+	audit_look(a->audit);
 	if (a->takeover != NULL)
 		takeover_on_ended(a->takeover, pid);
 }
@@ -730,7 +739,8 @@ control_open(struct loop *loop, struct settings **settings, char *const *argv,
 	a->is_waiting = takeover != NULL;
 	a->elders = elders_new(loop, &a->bounds, on_elder_ended, a);
 	a->upgrade = upgrade_new(loop, argv, &a->bounds, a->elders, &upgrade_ops, a);
-	if (open_sockets(a, e) < 0 || open_access_log(a, e) < 0 || make_workers(a, e) < 0) {
+	if (open_sockets(a, e) < 0 || open_access_log(a, e) < 0 || control_open_audit(a, e) < 0 ||
+	    make_workers(a, e) < 0) {
 		(void)control_close(&a);
 		return NULL;
 	}
@@ -773,6 +783,7 @@ control_close(struct activator **ap)
 	listen_set_free(&a->listen_set);
 	elders_free(&a->elders);
 	bounds_close(&a->bounds);
+	audit_close(&a->audit);
 	reload_free(&a->reload);
 	worker_conf_unref(&a->conf);
 	loop_timer_fini(&a->end_timer);

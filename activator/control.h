@@ -8,6 +8,7 @@
 
 struct loop;
 struct activator;
+struct audit_by;
 struct takeover;
 
 /* Starts everything; the caller runs the loop.  Takes the settings over.  argv: of this process;
@@ -18,10 +19,10 @@ NODISCARD struct activator *control_open(struct loop *, struct settings **, char
 int control_close(struct activator **);
 
 /* Read the conf file again: reload_now(), which see. */
-int control_reload(struct activator *, const char *cause, struct settings_errors *errors);
+int control_reload(struct activator *, const struct audit_by *, struct settings_errors *errors);
 
 /* Let the binary on disk take over: upgrade_begin(), which see. */
-NODISCARD int control_upgrade(struct activator *, void (*done)(const char *why, void *arg),
-			      void *arg, struct err *);
+NODISCARD int control_upgrade(struct activator *, const struct audit_by *,
+			      void (*done)(const char *why, void *arg), void *arg, struct err *);
 
 #endif

@@ -1,5 +1,6 @@
 /* control_impl - what the parts of control share: control.c (the life of the process, signals,
- * upgrades) and control_reload.c (what the conf file asks for, at the start and after a reload).
+ * upgrades), control_reload.c (what the conf file asks for, at the start and after a reload) and
+ * control_audit.c.
  * Thread: main. */
 #ifndef ACTIVATOR_CONTROL_IMPL_H
 #define ACTIVATOR_CONTROL_IMPL_H
@@ -27,6 +28,7 @@ struct activator {
 	struct loop *loop;
 	struct worker_conf *conf; /* the newest */
 	struct reload *reload;
+	struct audit *audit;
 	struct bounds bounds;
 	struct listen_set *listen_set;
 	struct access_log *access_log;
@@ -64,6 +66,12 @@ settings_of(const struct activator *a)
 
 /* New certificates go to the workers. */
 extern const struct certificates_ops control_certificates_ops;
+
+/* --- control_audit.c --- */
+
+NODISCARD int control_open_audit(struct activator *, struct err *);
+/* As audit_move(), to the file of these settings. */
+NODISCARD int control_move_audit(struct activator *, const struct settings *, struct err *);
 
 /* --- control_reload.c --- */
 

@@ -195,7 +195,7 @@ reload_adopt(struct settings **settings, struct settings_errors *errors, void *a
 	int rc = 0;
 
 	if (plan_certificates(a, &p, &e) < 0 || plan_addresses(a, &p, &e) < 0 ||
-	    plan_workers(a, &p, &e) < 0)
+	    plan_workers(a, &p, &e) < 0 || control_move_audit(a, p.conf->settings, &e) < 0)
 		rc = -1;
 	else
 		carry_out(a, &p);

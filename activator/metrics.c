@@ -10,6 +10,7 @@
 #include "activator/probe.h"
 #include "activator/registry.h"
 #include "activator/worker.h"
+#include "common/audit.h"
 #include "common/clk.h"
 #include "common/daemon.h"
 #include "common/log.h"
@@ -449,6 +450,16 @@ put_upgrades(struct strbuf *b, const struct metrics_source *s)
 }
 
 static void
+put_audit(struct strbuf *b, const struct audit *a)
+{
+	struct audit_counts counts;
+
+	audit_count(a, &counts);
+	put_one(b, M_AUDIT_RECORDS, (double)counts.written);
+	put_one(b, M_AUDIT_LOST, (double)counts.lost);
+}
+
+static void
 put_access_log(struct strbuf *b, const struct metrics_source *s)
 {
 	struct access_counts counts;
@@ -474,6 +485,7 @@ metrics_render(struct strbuf *b, const struct metrics_source *s)
 	put_one(b, M_WORKERS, s->workers_n);
 	put_one(b, M_UPTIME, (double)(clk_now() - s->started_ns) / (double)CLK_S);
 	put_one(b, M_LOG_LOST, (double)log_lost());
+	put_audit(b, s->audit);
 	put_one(b, M_RELOADS, (double)s->reloads.done);
 	put_one(b, M_RELOAD_FAILURES, (double)s->reloads.failed);
 	put_one(b, M_CONFIG_READ, (double)s->reloads.read_ns / (double)CLK_S);

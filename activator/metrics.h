@@ -27,8 +27,9 @@ struct metrics_source {
 	struct upgrade_counts upgrades;
 	const struct access_log *access_log;
 	const struct access_log *spans; /* NULL: no collector */
-	bool is_by_service, has_idle;	/* metrics_by, metrics_idle */
-	size_t elders_n;		/* older activators that still finish their requests */
+	const struct audit *audit;
+	bool is_by_service, has_idle; /* metrics_by, metrics_idle */
+	size_t elders_n;	      /* older activators that still finish their requests */
 };
 
 void metrics_render(struct strbuf *, const struct metrics_source *);

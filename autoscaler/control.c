@@ -6,8 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "autoscaler/accounts.h"
 #include "autoscaler/activators.h"
 #include "autoscaler/admin_pages.h"
+#include "autoscaler/auditing.h"
 #include "autoscaler/ctl_commands.h"
 #include "autoscaler/ctl_server.h"
 #include "autoscaler/facts.h"
@@ -47,6 +49,7 @@ struct autoscaler {
 	struct reconcile *reconcile;
 	struct activators *activators;
 	struct learned *learned;
+	struct auditing *auditing;
 	struct ledger *ledger;
 	int64_t ledger_generation; /* of the services that the ledger knows */
 	int64_t saved_ns;
@@ -65,29 +68,15 @@ struct autoscaler {
 	struct relaunch *relaunch;
 	bool is_relaunched; /* another program takes this one's place */
 	bool is_listening, is_stopping;
+	const char *stop_signal;
 	int64_t linger_ns; /* stop at this time, or once no request is parked; 0: no signal came */
 	struct reload *reload;
 };
 
-/* --- the ledger --- */
-
-static void
-add_to_ledger(const struct service_conf *service, const struct revision_conf *rev, void *arg)
-{
-	ledger_revisions_add(arg, rev->full_name, service->owner, service->cost_center,
-			     rev->launch.addresses.n > 0);
-}
-
-/* Tell the ledger which revisions there are, if that has changed. */
 static void
 update_ledger(struct autoscaler *a)
 {
-	if (a->ledger_generation == services_generation(a->services))
-		return;
-	a->ledger_generation = services_generation(a->services);
-	ledger_revisions_begin(a->ledger);
-	services_each_revision(a->services, add_to_ledger, a->ledger);
-	ledger_revisions_end(a->ledger);
+	accounts_update(a->ledger, a->services, &a->ledger_generation);
 }
 
 /* --- messages --- */
@@ -360,11 +349,14 @@ begin_chores(struct autoscaler *a, int64_t now_ns)
 static void
 stop(struct autoscaler *a)
 {
+	const struct audit_by by = {.kind = AUDIT_BY_SIGNAL, .name = a->stop_signal};
+
 	a->is_stopping = true;
 	daemon_notify("STOPPING=1");
 	loop_timer_clear(&a->tick);
 	loop_timer_clear(&a->chores);
 	reconcile_freeze(a->reconcile);
+	reconcile_note_stop(a->reconcile, &by);
 	learned_save(a->learned, a->reconcile);
 	a->platform->class->close(a->platform, true);
 	a->addresses->class->close(a->addresses, true);
@@ -375,15 +367,8 @@ stop(struct autoscaler *a)
 static bool
 is_needed(const struct autoscaler *a)
 {
-	const struct scaled_revision *rev;
-	size_t at = 0;
-
-	if (a->platform->class->is_owner || hub_activators(a->hub) == 0)
-		return false;
-	while ((rev = reconcile_next(a->reconcile, &at)) != NULL)
-		if (reports_parked(&rev->reports) > 0)
-			return true;
-	return false;
+	return !a->platform->class->is_owner && hub_activators(a->hub) > 0 &&
+	       reconcile_has_parked(a->reconcile);
 }
 
 static void
@@ -400,6 +385,7 @@ on_tick(void *arg)
 	ledger_tick(a->ledger);
 	reconcile_tick(a->reconcile);
 	rollouts_tick(a->rollouts);
+	auditing_tick(a->auditing);
 	begin_chores(a, now);
 	if (a->linger_ns != 0 && (now >= a->linger_ns || !is_needed(a))) {
 		stop(a);
@@ -444,6 +430,7 @@ on_stop(int signo, void *arg)
 		loop_stop(a->loop);
 		return;
 	}
+	a->stop_signal = signo == SIGINT ? "SIGINT" : "SIGTERM";
 	if (a->linger_ns == 0 && is_needed(a)) {
 		a->linger_ns = clk_now() + services_settings(a->services)->autoscaler.drain_timeout;
 		log_info(NULL, "stopping once no request is parked", "signal=%s", strsignal(signo));
@@ -490,9 +477,11 @@ reload_adopt(struct settings **settings, struct settings_errors *errors, void *a
 	struct err e;
 
 	change = admin_change_new(a->admin, addrs, &e);
-	if (change == NULL) {
+	if (change == NULL)
 		settings_err_at(s, "admin", IN_AUTOSCALER, &e);
+	if (change == NULL || auditing_adopt(a->auditing, s, &e) < 0) {
 		settings_errors_add(errors, e.text);
+		admin_change_free(&change);
 		return -1;
 	}
 	admin_change_make(&change);
@@ -505,17 +494,14 @@ reload_adopt(struct settings **settings, struct settings_errors *errors, void *a
 static const struct reload_ops reload_ops = {
 	.current = reload_current, .refusal = reload_refusal, .adopt = reload_adopt};
 
-int
-control_reload(struct autoscaler *a, const char *cause, struct settings_errors *errors)
-{
-	return reload_now(a->reload, cause, errors);
-}
-
 static void
 on_hangup(int signo, void *arg)
 {
+	const struct audit_by by = {.kind = AUDIT_BY_SIGNAL, .name = "SIGHUP"};
+	const struct autoscaler *a = arg;
+
 	(void)signo;
-	(void)control_reload(arg, "SIGHUP", NULL); /* it logs the outcome */
+	(void)reload_now(a->reload, &by, NULL); /* it logs the outcome */
 }
 
 /* --- upgrading --- */
@@ -534,23 +520,31 @@ on_checked(void *arg)
 	return NULL;
 }
 
-int
-control_upgrade(struct autoscaler *a, void (*done)(const char *, void *), void *arg, struct err *e)
+/* It is not: this process goes on.  Else the next program ends the entry. */
+static void
+on_upgrade_over(const char *why, void *arg)
 {
-	if (a->is_stopping || a->linger_ns != 0) {
-		log_error(NULL, "the upgrade is refused", "why=%s", "the autoscaler is stopping");
-		return err_set(e, 0, "the autoscaler is stopping");
-	}
-	return relaunch_begin(a->relaunch, done, arg, e);
+	const struct autoscaler *a = arg;
+
+	if (why != NULL)
+		auditing_upgrade_failed(a->auditing, why);
 }
 
 static void
 on_upgrade(int signo, void *arg)
 {
+	struct autoscaler *a = arg;
 	struct err e;
+	bool is_first;
 
 	(void)signo;
-	(void)!control_upgrade(arg, NULL, NULL, &e); /* it logs the outcome */
+	if (a->is_stopping || a->linger_ns != 0) {
+		log_error(NULL, "the upgrade is refused", "why=%s", "the autoscaler is stopping");
+		return;
+	}
+	is_first = auditing_upgrade(a->auditing, "SIGUSR2");
+	if (relaunch_begin(a->relaunch, on_upgrade_over, a, &e) < 0 && is_first) /* it logs why */
+		on_upgrade_over(e.text, a);
 }
 
 static int
@@ -603,6 +597,7 @@ facts_of(const struct autoscaler *a)
 		.reconcile = a->reconcile,
 		.hub = a->hub,
 		.ledger = a->ledger,
+		.audit = auditing_audit(a->auditing),
 		.rollouts = a->rollouts,
 		.watchers = a->pages == NULL ? 0 : status_feed_watchers(admin_pages_feed(a->pages)),
 		.is_by_service = s->metrics_by == METRICS_BY_SERVICE,
@@ -642,25 +637,27 @@ open_admin(struct autoscaler *a, struct err *e)
 /* --- activatorctl --- */
 
 static int
-wake(struct scaled_revision *rev, struct err *e, void *arg)
+wake(struct scaled_revision *rev, const struct audit_peer *peer, struct err *e, void *arg)
 {
 	struct autoscaler *a = arg;
 
-	return reconcile_wake(a->reconcile, rev, e);
+	return reconcile_wake(a->reconcile, rev, peer, e);
 }
 
 static int
-put_to_sleep(struct scaled_revision *rev, struct err *e, void *arg)
+put_to_sleep(struct scaled_revision *rev, const struct audit_peer *peer, struct err *e, void *arg)
 {
 	struct autoscaler *a = arg;
 
-	return reconcile_sleep(a->reconcile, rev, e);
+	return reconcile_sleep(a->reconcile, rev, peer, e);
 }
 
 static int
-reload_for_ctl(struct settings_errors *errors, void *arg)
+reload_for_ctl(const struct audit_by *by, struct settings_errors *errors, void *arg)
 {
-	return control_reload(arg, "activatorctl", errors);
+	const struct autoscaler *a = arg;
+
+	return reload_now(a->reload, by, errors);
 }
 
 static void
@@ -730,7 +727,12 @@ open_all(struct autoscaler *a, struct err *e)
 	a->lock_fd = daemon_lock(s->state_dir, LOCK_NAME, e);
 	if (a->lock_fd < 0 || watch_signals(a, e) < 0 || open_admin(a, e) < 0)
 		return -1;
+	a->auditing = auditing_open(a->loop, s, get_facts, a, e);
+	if (a->auditing == NULL)
+		return -1;
+	auditing_set_reload(a->auditing, a->reload);
 	a->reconcile = reconcile_new(&reconcile_ops, a, a->id);
+	reconcile_set_audit(a->reconcile, auditing_audit(a->auditing));
 	a->activators = activators_open(a->loop, s->state_dir, s->socket, &activators_ops, a);
 	begin_shares(a);
 	a->learned = learned_open(s->state_dir);
@@ -742,6 +744,7 @@ open_all(struct autoscaler *a, struct err *e)
 					 });
 	a->saved_ns = clk_now();
 	open_store(a);
+	auditing_set_store(a->auditing, a->store);
 	a->rollouts = rollouts_new(&rollouts_ops, a->reconcile, a);
 	if (open_drivers(a, e) < 0)
 		return -1;
@@ -861,6 +864,7 @@ control_close(struct autoscaler **ap)
 	ledger_close(&a->ledger);
 	activators_close(&a->activators);
 	reconcile_free(&a->reconcile);
+	auditing_close(&a->auditing);
 	learned_close(&a->learned);
 	reload_free(&a->reload);
 	services_free(&a->services);

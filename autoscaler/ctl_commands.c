@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autoscaler/ctl_audit.h"
 #include "autoscaler/ctl_export.h"
 #include "autoscaler/ctl_logs.h"
 #include "autoscaler/ctl_rollouts.h"
@@ -28,6 +29,7 @@ struct ctl_commands {
 	void *arg;
 	struct list jobs; /* struct job */
 	struct ctl_logs *logs;
+	struct ctl_audits *audits;
 	uint64_t tokens;
 };
 
@@ -297,8 +299,10 @@ begin_waiting(struct ctl_commands *c, struct ctl_request *r, const struct ctl_ta
 /* Ask the reconciler, for each revision of the target.  -1: the request is done. */
 static int
 ask_each(struct ctl_commands *c, struct ctl_request *r, const struct ctl_target *t,
-	 int (*ask)(struct scaled_revision *, struct err *, void *), bool with_traffic)
+	 int (*ask)(struct scaled_revision *, const struct audit_peer *, struct err *, void *),
+	 bool with_traffic)
 {
+	const struct audit_by by = ctl_by(r);
 	const struct facts f = facts_of(c);
 	struct str_list names = {.n = 0};
 	struct scaled_revision *rev;
@@ -309,7 +313,7 @@ ask_each(struct ctl_commands *c, struct ctl_request *r, const struct ctl_target 
 	ctl_target_list(t, with_traffic, &names);
 	for (i = 0; i < names.n && rc == 0; i++)
 		if ((rev = reconcile_find(f.reconcile, names.v[i])) != NULL)
-			rc = ask(rev, &e, c->arg);
+			rc = ask(rev, &by.peer, &e, c->arg);
 	str_list_fini(&names);
 	if (rc < 0)
 		ctl_done(r, CTL_FAILED, NULL, "%s", e.text);
@@ -425,6 +429,7 @@ static void
 ask_activator(struct job *job, struct hub_peer *p, const char *command)
 {
 	struct asked_activator *a = &job->asked[job->asked_n++];
+	const struct audit_by by = ctl_by(job->request);
 	char *copy;
 
 	*a = (struct asked_activator){.peer = p->serial, .id = xstrdup(p->id)};
@@ -436,7 +441,11 @@ ask_activator(struct job *job, struct hub_peer *p, const char *command)
 	}
 	copy = xstrdup(command);
 	hub_send(p, &(struct msg){.type = MSG_COMMAND,
-				  .u.command = {.token = job->token, .command = copy}});
+				  .u.command = {.token = job->token,
+						.command = copy,
+						.pid = by.peer.pid,
+						.uid = by.peer.uid,
+						.login_uid = by.peer.login_uid}});
 	free(copy);
 }
 
@@ -460,7 +469,8 @@ static void
 on_reload(struct ctl_commands *c, struct ctl_request *r)
 {
 	struct settings_errors errors = {NULL, 0};
-	int rc = c->backend->reload(&errors, c->arg);
+	const struct audit_by by = ctl_by(r);
+	int rc = c->backend->reload(&by, &errors, c->arg);
 	struct facts f = facts_of(c);
 	size_t i;
 
@@ -618,6 +628,14 @@ on_usage(struct ctl_commands *c, struct ctl_request *r)
 }
 
 static void
+on_audit(struct ctl_commands *c, struct ctl_request *r)
+{
+	const struct facts f = facts_of(c);
+
+	ctl_audit_begin(c->audits, r, &f);
+}
+
+static void
 on_logs(struct ctl_commands *c, struct ctl_request *r)
 {
 	const struct facts f = facts_of(c);
@@ -651,6 +669,7 @@ static const struct {
 	{"deploy", on_change}, {"traffic", on_change},	  {"rollback", on_change},
 	{"delete", on_change}, {"apply", on_change},	  {"export", on_export},
 	{"logs", on_logs},     {"usage", on_usage},	  {"rollout", on_rollout},
+	{"audit", on_audit},
 };
 
 static void
@@ -679,7 +698,8 @@ on_gone(struct ctl_request *r, void *arg)
 	const struct facts f = facts_of(c);
 	struct job *job;
 
-	if (ctl_logs_gone(c->logs, r) || ctl_usage_gone(r, &f) || (job = ctl_state(r)) == NULL)
+	if (ctl_logs_gone(c->logs, r) || ctl_audit_gone(c->audits, r) || ctl_usage_gone(r, &f) ||
+	    (job = ctl_state(r)) == NULL)
 		return;
 	job_free(job);
 }
@@ -694,6 +714,7 @@ ctl_commands_new(struct loop *loop, const struct ctl_backend *backend, void *arg
 	*c = (struct ctl_commands){.loop = loop, .backend = backend, .arg = arg};
 	list_init(&c->jobs);
 	c->logs = ctl_logs_new();
+	c->audits = ctl_audits_new(loop);
 	return c;
 }
 
@@ -707,5 +728,6 @@ ctl_commands_free(struct ctl_commands **cp)
 		return;
 	CHECK(list_empty(&c->jobs));
 	ctl_logs_free(&c->logs);
+	ctl_audits_free(&c->audits);
 	free(c);
 }

@@ -14,11 +14,11 @@ struct settings_errors;
 struct ctl_backend {
 	struct facts (*facts)(void *arg);
 	/* Wake a revision, or put it to sleep (reconcile.h). */
-	int (*wake)(struct scaled_revision *, struct err *, void *arg);
-	int (*sleep)(struct scaled_revision *, struct err *, void *arg);
+	int (*wake)(struct scaled_revision *, const struct audit_peer *, struct err *, void *arg);
+	int (*sleep)(struct scaled_revision *, const struct audit_peer *, struct err *, void *arg);
 	/* Reload the autoscaler's own settings.  -1: nothing has changed, and errors has a line for
 	 * each mistake. */
-	int (*reload)(struct settings_errors *errors, void *arg);
+	int (*reload)(const struct audit_by *, struct settings_errors *errors, void *arg);
 	/* The store has changed. */
 	void (*stored)(void *arg);
 };

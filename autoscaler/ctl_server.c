@@ -9,6 +9,7 @@
 
 #include "common/clk.h"
 #include "common/daemon.h"
+#include "common/file.h"
 #include "common/jget.h"
 #include "common/jput.h"
 #include "common/link.h"
@@ -27,6 +28,7 @@
 #define PROGRESS_EVERY CLK_S
 #define TIMEOUT_DEFAULT (60 * CLK_S)
 #define TIMEOUT_MAX_MS INT64_C(86400000)
+#define LOGIN_UID_TEXT 32
 
 enum request_state { REQUEST_NEW, REQUEST_GREETED, REQUEST_ASKED, REQUEST_DONE };
 
@@ -35,8 +37,9 @@ struct ctl_request {
 	struct ctl_server *server;
 	struct link *link;
 	enum request_state state;
-	pid_t pid; /* of the peer, as the kernel says … */
-	uid_t uid; /* … and its user */
+	pid_t pid;	 /* of the peer, as the kernel says … */
+	uid_t uid;	 /* … and its user */
+	uid_t login_uid; /* as which its user has logged in; (uid_t)-1: it is not known */
 	char *command, *name, *wanted_state, *text;
 	struct ctl_asked asked;
 	int64_t since_ns;
@@ -94,6 +97,14 @@ ctl_option(const struct ctl_request *r, const char *key, size_t i)
 		if (strncmp(l->v[k], key, n) == 0 && l->v[k][n] == '=' && i-- == 0)
 			return l->v[k] + n + 1;
 	return NULL;
+}
+
+struct audit_by
+ctl_by(const struct ctl_request *r)
+{
+	return (struct audit_by){.kind = AUDIT_BY_COMMAND,
+				 .name = r->asked.command,
+				 .peer = {.pid = r->pid, .uid = r->uid, .login_uid = r->login_uid}};
 }
 
 int64_t
@@ -309,12 +320,28 @@ say_hello(struct ctl_request *r)
 	free(version);
 }
 
+/* The kernel keeps it through sudo and su. */
+static uid_t
+login_uid_of(pid_t pid)
+{
+	char *path = xasprintf("/proc/%d/loginuid", (int)pid);
+	char *text = file_read(path, LOGIN_UID_TEXT, NULL, NULL);
+	uint32_t uid = UINT32_MAX;
+
+	if (text == NULL || !text_number(text, strcspn(text, "\n"), UINT32_MAX, &uid))
+		uid = UINT32_MAX;
+	free(text);
+	free(path);
+	return (uid_t)uid;
+}
+
 static void
 on_up(struct link *l, void *arg)
 {
 	struct ctl_request *r = arg;
 
 	link_peer_process(l, &r->pid, &r->uid);
+	r->login_uid = login_uid_of(r->pid);
 	say_hello(r);
 	loop_timer_set(&r->timer, ASK_PATIENCE);
 	if (r->server->requests.n > REQUESTS_MAX)

@@ -9,7 +9,7 @@
 #ifndef AUTOSCALER_CTL_SERVER_H
 #define AUTOSCALER_CTL_SERVER_H
 
-#include "common/err.h"
+#include "common/audit_record.h"
 #include "common/str_list.h"
 
 struct ctl_server; /* opaque */
@@ -68,6 +68,8 @@ const struct ctl_asked *ctl_asked(const struct ctl_request *);
 /* The i-th option of that key, or NULL. */
 const char *ctl_option(const struct ctl_request *, const char *key, size_t i);
 int64_t ctl_since_ns(const struct ctl_request *); /* clk_now() when it came */
+/* Who has asked, for the audit; borrowed from the request. */
+struct audit_by ctl_by(const struct ctl_request *);
 
 /* Send a line of that type: ctl_line_end() behind the members that the caller puts. */
 struct jput *ctl_line(struct ctl_request *, const char *type);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autoscaler/commit.h"
 #include "autoscaler/ctl_target.h"
 #include "autoscaler/facts.h"
 #include "autoscaler/services.h"
@@ -248,7 +249,7 @@ ctl_versions_commit(struct ctl_request *r, const struct facts *f, struct stored_
 		stored_service_free(&s);
 		return false;
 	}
-	if (version_store_put(f->store, &s, &e) < 0) {
+	if (commit_asked(r, f, &s, &e) < 0) {
 		ctl_versions_refuse(r, &e);
 		return false;
 	}
@@ -572,7 +573,7 @@ static bool delete (struct ctl_request *r, const struct facts *f, const char *na
 		ctl_target_refuse(r, f, name);
 	if (s == NULL || check_generation(r, s) < 0)
 		return false;
-	if (version_store_remove(f->store, name, &e) < 0) {
+	if (commit_remove(r, f, name, &e) < 0) {
 		ctl_versions_refuse(r, &e);
 		return false;
 	}
@@ -729,7 +730,7 @@ put_by_hand(const struct ctl_request *r, const struct facts *f, struct stored_se
 	    struct err *e)
 {
 	note_by_hand(r, f, *s);
-	return version_store_put(f->store, s, e);
+	return commit_asked(r, f, s, e);
 }
 
 /* Commit what differs; the array's services are taken over.  Returns how many were. */

@@ -7,6 +7,7 @@
 #include "autoscaler/reconcile/reconcile.h"
 #include "common/reload.h"
 
+struct audit;
 struct hub;
 struct ledger;
 struct rollouts;
@@ -27,6 +28,7 @@ struct facts {
 	const struct reconcile *reconcile;
 	struct hub *hub;
 	struct ledger *ledger;
+	struct audit *audit; /* NULL: there is none yet */
 	const struct rollouts *rollouts;
 	size_t watchers; /* of the status page */
 	bool is_by_service, has_idle; /* /metrics: metrics_by, metrics_idle */

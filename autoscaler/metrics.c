@@ -7,6 +7,7 @@
 #include "autoscaler/rollouts.h"
 #include "autoscaler/usage/ledger.h"
 #include "autoscaler/versions/store.h"
+#include "common/audit.h"
 #include "common/clk.h"
 #include "common/daemon.h"
 #include "common/log.h"
@@ -68,6 +69,16 @@ put_journal(struct strbuf *b, const struct ledger *l)
 	put_one(b, M_USAGE_BROKEN, (double)c.broken);
 	put_one(b, M_USAGE_ROWS, (double)c.rows);
 	put_one(b, M_USAGE_DROPPED, (double)c.dropped);
+}
+
+static void
+put_audit(struct strbuf *b, const struct audit *a)
+{
+	struct audit_counts c;
+
+	audit_count(a, &c);
+	put_one(b, M_AUDIT_RECORDS, (double)c.written);
+	put_one(b, M_AUDIT_LOST, (double)c.lost);
 }
 
 /* The requests of the driver to the API of its platform, if it has one. */
@@ -454,6 +465,7 @@ metrics_write(struct strbuf *b, const struct facts *f)
 {
 	put_process(b, f);
 	put_journal(b, f->ledger);
+	put_audit(b, f->audit);
 	put_platform(b, f->platform);
 	put_rollouts(b, f);
 	put_decisions(b, f->reconcile);

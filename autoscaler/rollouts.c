@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autoscaler/commit.h"
 #include "autoscaler/reconcile/hub.h"
 #include "autoscaler/services.h"
 #include "autoscaler/versions/evidence.h"
@@ -288,6 +289,9 @@ store(const struct facts *f, const struct stored_service *old, enum rollout_act 
 	struct stored_service *s = stored_service_copy(old);
 	char *name = xstrdup(old->name); /* `old` goes once `s` is stored */
 	int64_t now_s = clk_wall() / CLK_S;
+	const struct audit_by by = {.kind = AUDIT_BY_ROLLOUT,
+				    .name = old->rollout->to,
+				    .why = why[0] == '\0' ? "the step before is over" : why};
 	struct err e = {0};
 	bool is_stored;
 
@@ -297,7 +301,7 @@ store(const struct facts *f, const struct stored_service *old, enum rollout_act 
 		model_rollout_end(s, act == ROLLOUT_FINISH ? ROLLOUT_DONE : ROLLOUT_ABORTED,
 				  act == ROLLOUT_FINISH ? NULL : why, now_s);
 	model_note_activity(s, now_s);
-	is_stored = version_store_put(f->store, &s, &e) == 0;
+	is_stored = commit_put(f, AUDIT_ROLLOUT, &by, &s, &e) == 0;
 	if (is_stored)
 		log_step(version_store_find(f->store, name));
 	else

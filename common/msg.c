@@ -440,6 +440,12 @@ put_members(struct jput *j, const struct msg *m)
 	case MSG_COMMAND:
 		jput_string(j, "token", m->u.command.token);
 		jput_string(j, "command", m->u.command.command);
+		if (m->u.command.pid > 0) {
+			jput_i64(j, "pid", m->u.command.pid);
+			jput_u64(j, "uid", m->u.command.uid);
+		}
+		if (m->u.command.login_uid != UINT32_MAX)
+			jput_u64(j, "login_uid", m->u.command.login_uid);
 		break;
 	case MSG_RESULT:
 		jput_string(j, "token", m->u.result.token);

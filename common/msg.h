@@ -247,6 +247,9 @@ struct msg {
 		/* activatorctl has asked for it */
 		struct {
 			char *token, *command; /* "reload", "upgrade" */
+			/* of who has asked; 0, UINT32_MAX: unknown */
+			int64_t pid;
+			uint32_t uid, login_uid;
 		} command;
 		struct {
 			char *token;

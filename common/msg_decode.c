@@ -545,9 +545,13 @@ get_want(const struct jget *at, struct msg_want *w, struct err *e)
 static int
 get_command(const struct jget *at, struct msg *m, struct err *e)
 {
-	return get_name(at, "token", &m->u.command.token, e) < 0
-		       ? -1
-		       : get_name(at, "command", &m->u.command.command, e);
+	m->u.command.uid = m->u.command.login_uid = UINT32_MAX;
+	if (get_name(at, "token", &m->u.command.token, e) < 0 ||
+	    get_name(at, "command", &m->u.command.command, e) < 0 ||
+	    jget_i64(at, "pid", JGET_MAY, 1, INT32_MAX, &m->u.command.pid, e) < 0 ||
+	    jget_u32(at, "uid", JGET_MAY, &m->u.command.uid, e) < 0)
+		return -1;
+	return jget_u32(at, "login_uid", JGET_MAY, &m->u.command.login_uid, e);
 }
 
 static int

@@ -1,5 +1,6 @@
 #include "common/reload.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -31,6 +32,7 @@ struct reload {
 	unsigned section;
 	const struct reload_ops *ops;
 	void *arg;
+	struct audit *audit; /* borrowed; NULL: none */
 	uint64_t done, failed;
 	int64_t read_ns;
 	struct state seen; /* of the file, when it was last looked at */
@@ -109,8 +111,67 @@ is_other(const struct reload *r)
 
 /* --- reloading --- */
 
+#define DIGEST_TEXT 24
+
+static const char *
+digest_text(uint64_t digest, char out[DIGEST_TEXT])
+{
+	snprintf(out, DIGEST_TEXT, "fnv1a:%016llx", (unsigned long long)digest);
+	return out;
+}
+
+/* The file has been read, and is about to be checked and adopted. */
+static void
+begin_entry(struct reload *r, const struct audit_by *by, struct audit_entry *entry)
+{
+	const struct settings *current = r->ops->current(r->arg);
+	char from[DIGEST_TEXT], to[DIGEST_TEXT];
+	const struct audit_change c = {
+		.subject = {.kind = AUDIT_CONF, .object = current->file},
+		.by = *by,
+		.from = AUDIT_TEXT(digest_text(current->digest, from)),
+		.to = AUDIT_TEXT(r->seen.is_there ? digest_text(r->seen.digest, to) : NULL)};
+
+	audit_intent(r->audit, entry, &c);
+	audit_settle(r->audit);
+}
+
+static void
+end_entry(struct reload *r, struct audit_entry *entry, const struct settings_errors *errors)
+{
+	const struct settings *current = r->ops->current(r->arg);
+	char now[DIGEST_TEXT];
+
+	entry->subject.object = current->file;
+	audit_outcome(r->audit, entry, errors->n == 0 ? AUDIT_DONE : AUDIT_FAILED,
+		      errors->n == 0 ? NULL : errors->lines[0],
+		      AUDIT_TEXT(digest_text(current->digest, now)));
+}
+
+void
+reload_set_audit(struct reload *r, struct audit *audit)
+{
+	r->audit = audit;
+}
+
+void
+reload_end_left(const struct reload *r, const struct audit_left *left)
+{
+	const struct settings *current = r->ops->current(r->arg);
+	char now[DIGEST_TEXT];
+
+	digest_text(current->digest, now);
+	if (text_equal(left->to_text, now))
+		audit_end_left(r->audit, left, AUDIT_DONE, "this process has read that file",
+			       AUDIT_TEXT(now));
+	else
+		audit_end_left(r->audit, left, AUDIT_UNKNOWN, "this process has read another file",
+			       AUDIT_TEXT(now));
+}
+
 static struct settings *
-load(struct reload *r, struct settings_errors *errors)
+load(struct reload *r, const struct audit_by *by, struct audit_entry *entry,
+     struct settings_errors *errors)
 {
 	const char *file = file_of(r);
 	struct settings *s;
@@ -119,6 +180,7 @@ load(struct reload *r, struct settings_errors *errors)
 	char *bytes = read_file(file, &r->seen, &n, &e);
 
 	r->refused = r->seen.digest; /* until it took effect */
+	begin_entry(r, by, entry);
 	if (bytes == NULL)
 		return settings_load(file, errors); /* which says why it cannot be read */
 	s = settings_load_bytes(file, bytes, n, errors);
@@ -127,8 +189,9 @@ load(struct reload *r, struct settings_errors *errors)
 }
 
 static int
-load_and_adopt(struct reload *r, struct settings_errors *errors)
+load_and_adopt(struct reload *r, const struct audit_by *by, struct settings_errors *errors)
 {
+	struct audit_entry entry = {.id = ""};
 	const char *refusal = r->ops->refusal(r->arg);
 	struct settings *s;
 	int rc;
@@ -137,13 +200,12 @@ load_and_adopt(struct reload *r, struct settings_errors *errors)
 		settings_errors_add(errors, refusal);
 		return -1;
 	}
-	s = load(r, errors);
-	if (s == NULL)
-		return -1;
-	rc = settings_check_reload(r->ops->current(r->arg), s, r->section, errors);
+	s = load(r, by, &entry, errors);
+	rc = s == NULL ? -1 : settings_check_reload(r->ops->current(r->arg), s, r->section, errors);
 	if (rc == 0)
 		rc = r->ops->adopt(&s, errors, r->arg);
 	settings_free(&s);
+	end_entry(r, &entry, errors);
 	return rc;
 }
 
@@ -171,7 +233,8 @@ on_change(void *arg)
 	if (r->ops->refusal(r->arg) != NULL)
 		loop_timer_set(&r->retry, RETRY); /* an upgrade may fail, or be over */
 	else
-		(void)reload_now(r, "the file has changed", NULL); /* it logs the outcome */
+		(void)reload_now(r, &(struct audit_by){.kind = AUDIT_BY_FILE},
+				 NULL); /* it logs the outcome */
 }
 
 /* As reload_on_change says. */
@@ -213,18 +276,32 @@ note_success(struct reload *r, const char *cause)
 		 s->services_n, cause);
 }
 
+/* For the log. */
+static const char *
+cause_of(const struct audit_by *by)
+{
+	switch (by->kind) {
+	case AUDIT_BY_FILE:
+		return "the file has changed";
+	case AUDIT_BY_COMMAND:
+		return "activatorctl";
+	default:
+		return by->name;
+	}
+}
+
 int
-reload_now(struct reload *r, const char *cause, struct settings_errors *errors)
+reload_now(struct reload *r, const struct audit_by *by, struct settings_errors *errors)
 {
 	struct settings_errors own = {NULL, 0};
-	int rc = load_and_adopt(r, &own);
+	int rc = load_and_adopt(r, by, &own);
 
 	CHECK((rc == 0) == (own.n == 0));
 	if (rc == 0) {
-		note_success(r, cause);
+		note_success(r, cause_of(by));
 	} else {
 		r->failed++;
-		log_failure(r, cause, &own);
+		log_failure(r, cause_of(by), &own);
 	}
 	if (errors != NULL)
 		*errors = own;

@@ -6,7 +6,7 @@
 #ifndef COMMON_RELOAD_H
 #define COMMON_RELOAD_H
 
-#include "common/base.h"
+#include "common/audit.h"
 
 struct jput;
 struct loop;
@@ -32,9 +32,13 @@ NODISCARD struct reload *reload_new(struct loop *, unsigned section, const struc
 				    void *arg);
 void reload_free(struct reload **);
 
-/* Reload now.  cause: for the log, such as "SIGHUP".  0: the file is in effect.  -1: nothing has
- * changed, and errors (may be NULL) has the reasons. */
-int reload_now(struct reload *, const char *cause, struct settings_errors *errors);
+/* Reload now.  by: who has asked, for the log and the audit.  0: the file is in effect.  -1:
+ * nothing has changed, and errors (may be NULL) has the reasons. */
+int reload_now(struct reload *, const struct audit_by *, struct settings_errors *errors);
+/* Write reloads there; borrowed; NULL: nowhere. */
+void reload_set_audit(struct reload *, struct audit *);
+/* A reload that an earlier process has left without an outcome: has this one read that file? */
+void reload_end_left(const struct reload *, const struct audit_left *);
 
 struct reload_counts {
 	uint64_t done, failed; /* reloads */

@@ -233,6 +233,8 @@ struct activator_conf {
 	char *trace_collector;	       /* "http://HOST:PORT/PATH"; NULL: none */
 	char *access_log_file;	       /* a path, "stdout" or "unix:/path" */
 	uint64_t access_log_max_bytes; /* of a file; 0: no bound */
+	char *audit_file;	       /* NULL or "": none */
+	uint64_t audit_max_bytes;      /* 0: no bound */
 	struct limits limits;	       /* until the service of a request is known */
 };
 
@@ -248,6 +250,8 @@ struct autoscaler_conf {
 	uint32_t usage_days; /* 0: no journal */
 	uint64_t usage_max_bytes;
 	double instance_hour_price; /* 0: unknown */
+	char *audit_file;	    /* NULL: audit.log in state_dir; "": none */
+	uint64_t audit_max_bytes;   /* 0: no bound */
 	/* of the revisions of the store that have neither traffic nor a tag */
 	int64_t retain_since_create_time, retain_since_last_active_time; /* 0: does not count */
 	uint32_t min_non_active_revisions, max_non_active_revisions;

@@ -335,6 +335,19 @@ tls_cert_not_before(const struct tls_cert *c)
 	return c->not_before;
 }
 
+void
+tls_cert_digest(const struct tls_cert *c, char out[TLS_CERT_DIGEST])
+{
+	unsigned char bytes[EVP_MAX_MD_SIZE];
+	unsigned n = 0, i;
+
+	out[0] = '\0';
+	if (X509_digest(c->leaf, EVP_sha256(), bytes, &n) != 1)
+		return;
+	for (i = 0; i < MIN(n, (TLS_CERT_DIGEST - 1) / 2u); i++)
+		snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+}
+
 int64_t
 tls_cert_not_after(const struct tls_cert *c)
 {

@@ -21,6 +21,9 @@ const char *tls_cert_name(const struct tls_cert *);
 /* Seconds since the epoch at which it begins or ceases to be valid. */
 int64_t tls_cert_not_before(const struct tls_cert *);
 int64_t tls_cert_not_after(const struct tls_cert *);
+/* SHA-256 of the certificate, as hexadecimal digits. */
+#define TLS_CERT_DIGEST 65
+void tls_cert_digest(const struct tls_cert *, char out[TLS_CERT_DIGEST]);
 /* Its DNS names, in lower case; some may begin with "*.". */
 size_t tls_cert_names(const struct tls_cert *, const char *const **names);
 

@@ -708,6 +708,16 @@ const struct command commands[] = {
 	 "  activatorctl usage shop --since 7d --by day\n"
 	 "  activatorctl usage --from 2026-11-01 --to 2026-12-01 --by owner -o json\n",
 	 run_usage},
+	{"audit", "[NAME]", 0, 1, OPTION_OUTPUT | OPTION_SINCE,
+	 "show what has changed, by whom, and what came of it",
+	 "A line for each change of a number of instances, of versions, routes and rollouts, of the\n"
+	 "conf file and of certificates: the rule or command that has caused it, and whether it is\n"
+	 "done. A change without a result is under way. With a name, only those of that service or\n"
+	 "revision; -o wide has ids and times; -o json has all that is written down, a record a line.\n",
+	 "  activatorctl audit\n"
+	 "  activatorctl audit shop --since 24h\n"
+	 "  activatorctl audit shop/shop-00002 -o json\n",
+	 run_audit},
 	{"reload", "", 0, 0, CHANGES, "read the conf file again",
 	 "The autoscaler, then each activator. With a mistake in the file nothing changes, and\n"
 	 "each mistake is named with its line.\n",

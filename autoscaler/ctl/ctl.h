@@ -8,6 +8,7 @@
  *	show		the answers as tables
  *	logs		what instances have written
  *	usage		what services have used
+ *	audit		what has changed, and by whom
  *	completion	scripts for shells
  *	complete	what they ask for: how a command line may go on
  *	session		the connection, and one answer
@@ -53,7 +54,7 @@ struct ctl_options {
 	const char *file;	      /* -f of apply; NULL: none */
 	bool is_following;	      /* -f of logs */
 	uint32_t tail;		      /* lines of logs; UINT32_MAX: all */
-	int64_t since_ns;	      /* of logs and usage; 0: not given */
+	int64_t since_ns;	      /* of logs, usage and audit; 0: not given */
 	struct ctl_setting *settings; /* the keys that deploy was given, in their order */
 	size_t settings_n;
 	char **sent; /* "KEY=VALUE", as they are sent with the request */

@@ -92,12 +92,12 @@ struct arguments {
 /* The commands by what they are for; one that is in no group comes last. */
 static const struct {
 	const char *title;
-	const char *names[10];
+	const char *names[11];
 } groups[] = {
 	{"Ship versions",
 	 {"deploy", "traffic", "rollout", "rollback", "delete", "apply", "export"}},
 	{"See what services do",
-	 {"list", "describe", "revisions", "logs", "why", "top", "usage", "status"}},
+	 {"list", "describe", "revisions", "logs", "why", "top", "usage", "audit", "status"}},
 	{"Start, stop and wait", {"wake", "sleep", "wait"}},
 	{"Run the platform", {"reload", "upgrade", "version", "completion"}},
 };
@@ -302,7 +302,7 @@ find_key(const char *name)
 	CHECK(!"a key that is not known");
 }
 
-/* An option of logs and usage.  -1: it is none. */
+/* An option of logs, usage and audit.  -1: it is none. */
 static int
 take_reading_option(struct arguments *a, int c, const char *value)
 {

@@ -1,5 +1,5 @@
-/* reading - the commands that read what was written down: logs (what instances have written) and
- * usage (what services have used). */
+/* reading - the commands that read what was written down: logs (what instances have written), usage
+ * (what services have used) and audit (what has changed). */
 #ifndef AUTOSCALER_CTL_READING_H
 #define AUTOSCALER_CTL_READING_H
 
@@ -7,6 +7,7 @@
 
 /* As command.run. */
 enum ctl_exit run_logs(const struct ctl_options *, char *const *arguments, int n);
+enum ctl_exit run_audit(const struct ctl_options *, char *const *arguments, int n);
 enum ctl_exit run_usage(const struct ctl_options *, char *const *arguments, int n);
 
 /* Write the last lines of a revision to standard error, as its instances have written them since

@@ -17,6 +17,7 @@
 struct reconcile {
 	const struct reconcile_ops *ops;
 	void *arg;
+	struct audit *audit; /* borrowed; NULL: off */
 	struct reconcile_conf conf;
 	int64_t started_ns;
 	int64_t longest_window; /* the longest stable window of all revisions, ns */
@@ -73,6 +74,7 @@ stop_scaling(struct reconcile *r, struct scaled_revision *rev)
 static void
 forget(struct reconcile *r, struct scaled_revision *rev)
 {
+	scale_audit_forget(rev);
 	stop_scaling(r, rev);
 	scaled_set_remove(&r->set, rev);
 }
@@ -87,13 +89,21 @@ reconcile_free(struct reconcile **rp)
 	*rp = NULL;
 	if (r == NULL)
 		return;
-	while ((rev = scaled_set_next(&r->set, &at)) != NULL)
+	while ((rev = scaled_set_next(&r->set, &at)) != NULL) {
+		rev->audit.audit = NULL; /* the next autoscaler ends what is under way */
 		forget(r, rev);
+	}
 	sharing_free(&r->sharing);
 	scaledown_fini(&r->scaledown);
 	peers_fini(&r->peers);
 	scaled_set_fini(&r->set);
 	free(r);
+}
+
+void
+reconcile_set_audit(struct reconcile *r, struct audit *audit)
+{
+	r->audit = audit;
 }
 
 /* --- the revisions --- */
@@ -109,6 +119,7 @@ set_one(struct reconcile *r, const struct reconcile_item *item)
 	}
 	if (rev == NULL) {
 		rev = scaled_new(item->conf, item->driver, item->is_external);
+		rev->audit.audit = r->audit;
 		scaled_set_add(&r->set, rev);
 	} else {
 		scaled_reload(rev, item->conf);
@@ -396,11 +407,19 @@ check_by_hand(const struct reconcile *r, const struct scaled_revision *rev, stru
 	return 0;
 }
 
+static struct audit_by
+by_command(const char *name, const struct audit_peer *peer)
+{
+	return (struct audit_by){.kind = AUDIT_BY_COMMAND, .name = name, .peer = *peer};
+}
+
 int
-reconcile_wake(struct reconcile *r, struct scaled_revision *rev, struct err *e)
+reconcile_wake(struct reconcile *r, struct scaled_revision *rev, const struct audit_peer *peer,
+	       struct err *e)
 {
 	if (check_by_hand(r, rev, e) < 0)
 		return -1;
+	rev->audit.asked_by = by_command("wake", peer);
 	log_info(NULL, "an operator wakes a revision", "revision=%s", scaled_name(rev));
 	scaled_wake(rev, clk_now());
 	scaled_set_mark_undecided(&r->set, rev);
@@ -408,7 +427,8 @@ reconcile_wake(struct reconcile *r, struct scaled_revision *rev, struct err *e)
 }
 
 int
-reconcile_sleep(struct reconcile *r, struct scaled_revision *rev, struct err *e)
+reconcile_sleep(struct reconcile *r, struct scaled_revision *rev, const struct audit_peer *peer,
+		struct err *e)
 {
 	uint32_t requests = scaled_demand_now(rev);
 
@@ -417,6 +437,7 @@ reconcile_sleep(struct reconcile *r, struct scaled_revision *rev, struct err *e)
 	if (requests > 0)
 		return err_set(e, EBUSY, "%s is in use: %u requests are in flight or parked",
 			       scaled_name(rev), requests);
+	rev->audit.asked_by = by_command("sleep", peer);
 	log_info(NULL, "an operator puts a revision to sleep", "revision=%s", scaled_name(rev));
 	scaled_sleep(rev);
 	scaled_set_mark_undecided(&r->set, rev);
@@ -443,6 +464,7 @@ follow_foreign(struct reconcile *r, struct scaled_revision *rev)
 	log_info(NULL, "scale was set by another client, respected",
 		 "revision=%s from=%u to=%u by=%s", scaled_name(rev), rev->scale_sent, rev->scale,
 		 scaled_holder(rev));
+	scale_audit_foreign(rev, scaled_holder(rev), rev->scale_sent, rev->scale);
 	quota_sent(&r->quota, rev->scale_sent, rev->scale);
 	rev->scale_sent = rev->scale;
 	rev->scale_extra = 0;
@@ -553,6 +575,7 @@ act(struct reconcile *r, struct scaled_revision *rev)
 		if (scaled_is_driven(rev) && rev->is_adopted)
 			scale(r, rev);
 	}
+	scale_audit_look(rev);
 	publish(r, rev);
 }
 
@@ -624,6 +647,17 @@ reconcile_freeze(struct reconcile *r)
 	r->is_frozen = true;
 }
 
+void
+reconcile_note_stop(struct reconcile *r, const struct audit_by *by)
+{
+	struct scaled_revision *rev;
+	size_t at = 0;
+
+	while ((rev = scaled_set_next(&r->set, &at)) != NULL)
+		if (rev->driver->class->is_owner && scaled_is_driven(rev) && rev->scale_sent > 0)
+			scale_audit_change(rev, by, scaled_scale(rev), 0);
+}
+
 /* --- for reading --- */
 
 bool
@@ -666,6 +700,18 @@ reconcile_is_known(const struct reconcile *r)
 		if (!rev->is_known && !rev->is_external)
 			return false;
 	return true;
+}
+
+bool
+reconcile_has_parked(const struct reconcile *r)
+{
+	const struct scaled_revision *rev;
+	size_t at = 0;
+
+	while ((rev = scaled_set_next(&r->set, &at)) != NULL)
+		if (reports_parked(&rev->reports) > 0)
+			return true;
+	return false;
 }
 
 bool

@@ -83,6 +83,8 @@ struct reconcile_item {
 /* id: unique to this process, for the tokens of drains.  All borrowed. */
 NODISCARD struct reconcile *reconcile_new(const struct reconcile_ops *, void *arg, const char *id);
 void reconcile_free(struct reconcile **);
+/* Before the first reconcile_set(): write changes of scale there; borrowed; NULL: nowhere. */
+void reconcile_set_audit(struct reconcile *, struct audit *);
 
 /* These are the revisions from now on.  What is known of a revision stays if its driver and its
  * is_external stay; else the revision is forgotten and begins anew.  Revisions that are not among
@@ -110,9 +112,12 @@ void reconcile_holder_dead(struct reconcile *, const char *id);
 void reconcile_message(struct reconcile *, uint64_t peer, const struct msg *);
 /* What an operator asks for by hand: one instance at least, which stays as one does that requests
  * have waited for; or none, as soon as no request is in flight, until the next request comes.
- * Returns -1 with err where the revision is not scaled, is leaving, or (sleep) is in use. */
-NODISCARD int reconcile_wake(struct reconcile *, struct scaled_revision *, struct err *);
-NODISCARD int reconcile_sleep(struct reconcile *, struct scaled_revision *, struct err *);
+ * Returns -1 with err where the revision is not scaled, is leaving, or (sleep) is in use.  The peer
+ * is the operator's process, for the audit. */
+NODISCARD int reconcile_wake(struct reconcile *, struct scaled_revision *,
+			     const struct audit_peer *, struct err *);
+NODISCARD int reconcile_sleep(struct reconcile *, struct scaled_revision *,
+			      const struct audit_peer *, struct err *);
 /* What a rollout keeps, whatever the load says: so many instances at least, 0: none. */
 void reconcile_warm(struct reconcile *, struct scaled_revision *, uint32_t n);
 /* What a driver shows. */
@@ -121,6 +126,8 @@ void reconcile_view(struct reconcile *, const struct driver_view *);
 /* The autoscaler is about to exit.  From now on nothing is decided or acknowledged, and no driver
  * is asked for instances.  Activators still learn what drivers show. */
 void reconcile_freeze(struct reconcile *);
+/* … and the drivers that own their instances are about to stop all of them. */
+void reconcile_note_stop(struct reconcile *, const struct audit_by *);
 
 void reconcile_tick(struct reconcile *); /* each second */
 /* Let the brain of one revision plan anew (brain.h), if one waits for that.  Returns whether
@@ -145,6 +152,8 @@ struct scaled_revision *reconcile_next(const struct reconcile *, size_t *at);
 /* Drivers have shown all revisions.  Those of `addresses` do not count: a name that cannot be
  * resolved is no reason for the whole autoscaler not to be ready. */
 bool reconcile_is_known(const struct reconcile *);
+/* Are requests parked, by the last reports? */
+bool reconcile_has_parked(const struct reconcile *);
 /* As driver_ops.load; 0 for an instance that is not known. */
 uint32_t reconcile_load(struct reconcile *, const char *id);
 int64_t reconcile_heard_since(const struct reconcile *); /* as driver_ops.heard_since */

@@ -167,6 +167,7 @@ scaled_free(struct scaled_revision **rp)
 	failure_free(&rev->failure);
 	hold_fini(&rev->hold);
 	free(rev->held_back);
+	scale_audit_fini(&rev->audit);
 	instances_fini(&rev->instances);
 	window_free(&rev->window);
 	reports_fini(&rev->reports);
@@ -671,11 +672,14 @@ scaled_send_scale(struct scaled_revision *rev, uint32_t n, const char *const *vi
 		  size_t victims_n)
 {
 	uint32_t before = rev->scale_sent;
+	uint32_t net = scaled_scale(rev); /* without the surge */
 	/* It is asked for more only as instances are replaced. */
-	bool is_refill = n > before && rev->wanted.n <= scaled_scale(rev);
+	bool is_refill = n > before && rev->wanted.n <= net;
 
 	if (n > before && !is_refill)
 		note_raise(rev, clk_now());
+	if (n < net || (n > before && !is_refill))
+		scale_audit_decided(rev, net, n < net ? n : MIN(n, rev->wanted.n));
 	rev->scale_sent = n;
 	rev->sent_rule = rev->wanted.rule;
 	rev->driver->class->set_scale(rev->driver, scaled_name(rev), n, victims, victims_n);

@@ -12,6 +12,7 @@
 #include "autoscaler/brain/why.h"
 #include "autoscaler/reconcile/hold.h"
 #include "autoscaler/reconcile/instances.h"
+#include "autoscaler/reconcile/scale_audit.h"
 #include "autoscaler/reconcile/wanted.h"
 #include "common/list.h"
 #include "common/metric.h"
@@ -112,6 +113,7 @@ struct scaled_revision {
 	struct list drains;	    /* struct drain_request */
 	int64_t no_zero_before_ns;  /* no drain of the whole revision: an activator was busy */
 	bool is_changed;	    /* to be sent to the activators (announce.h) */
+	struct scale_audit audit;
 
 	/* counted */
 	uint64_t activations, failures, decisions[DECIDE_RULES_N], drains_done, drains_taken_back;

@@ -738,6 +738,8 @@ a_scale_that_nobody_asked_for_ends(void **state)
 	assert_int_equal(world.n, 1);
 }
 
+static const struct audit_peer peer = {.pid = 1, .login_uid = (uid_t)-1};
+
 static struct scaled_revision *
 revision(void)
 {
@@ -753,7 +755,7 @@ what_an_operator_wakes_stays_as_after_a_request(void **state)
 	connect_peer(1);
 	show_instances(NULL);
 	seconds(2);
-	assert_int_equal(reconcile_wake(world.r, revision(), &e), 0);
+	assert_int_equal(reconcile_wake(world.r, revision(), &peer, &e), 0);
 	settle();
 	assert_int_equal(world.scale, 1);
 	assert_int_equal(revision()->wanted.rule, DECIDE_WOKEN);
@@ -777,7 +779,7 @@ what_an_operator_wakes_in_vain_is_not_tried_again(void **state)
 	world.is_slow = true;
 	show_instances(NULL);
 	seconds(2);
-	assert_int_equal(reconcile_wake(world.r, revision(), &e), 0);
+	assert_int_equal(reconcile_wake(world.r, revision(), &peer, &e), 0);
 	settle();
 	assert_int_equal(world.scale, 1);
 	world.now += CLK_S;
@@ -797,12 +799,12 @@ what_an_operator_puts_to_sleep_sleeps_until_a_request(void **state)
 	world.peer[1].concurrency = 1;
 	world.peer[1].in_flight[1] = 1;
 	second();
-	assert_int_equal(reconcile_sleep(world.r, revision(), &e), -1); /* it is in use */
+	assert_int_equal(reconcile_sleep(world.r, revision(), &peer, &e), -1); /* it is in use */
 	world.peer[1].concurrency = 0;
 	world.peer[1].in_flight[1] = 0;
 	world.peer[1].answer = SAYS_DRAINED;
 	second();
-	assert_int_equal(reconcile_sleep(world.r, revision(), &e), 0);
+	assert_int_equal(reconcile_sleep(world.r, revision(), &peer, &e), 0);
 	UNTIL(world.scale == 0, 3); /* at once, and not after a stable window */
 	seconds(5);
 	assert_int_equal(world.scale, 0); /* min_scale does not count */
@@ -822,13 +824,13 @@ what_is_not_scaled_is_not_woken(void **state)
 	connect_peer(1);
 	world.conf.scaling.dry_run = true;
 	set_services(1, 0);
-	assert_int_equal(reconcile_wake(world.r, revision(), &e), -1);
+	assert_int_equal(reconcile_wake(world.r, revision(), &peer, &e), -1);
 	assert_non_null(strstr(e.text, "dry_run"));
-	assert_int_equal(reconcile_sleep(world.r, revision(), &e), -1);
+	assert_int_equal(reconcile_sleep(world.r, revision(), &peer, &e), -1);
 	world.conf.scaling.dry_run = false;
 	set_services(1, 0);
 	reconcile_freeze(world.r);
-	assert_int_equal(reconcile_wake(world.r, revision(), &e), -1);
+	assert_int_equal(reconcile_wake(world.r, revision(), &peer, &e), -1);
 }
 
 static void

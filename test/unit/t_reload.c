@@ -101,6 +101,8 @@ teardown(void **state)
 	return 0;
 }
 
+static const struct audit_by by = {.kind = AUDIT_BY_SIGNAL, .name = "SIGHUP"};
+
 struct attempt {
 	struct world *w;
 	struct settings_errors errors;
@@ -112,7 +114,7 @@ attempt(void *arg)
 {
 	struct attempt *a = arg;
 
-	a->rc = reload_now(a->w->reload, "a test", &a->errors);
+	a->rc = reload_now(a->w->reload, &by, &a->errors);
 }
 
 /* It fails with this one reason, which the log has, too. */
@@ -155,7 +157,7 @@ a_good_file_is_in_effect(void **state)
 	before = counts(w).read_ns;
 	write_conf(w, "log_level = warn\nactivator { workers = 2 trace = yes }\n");
 	assert_true(counts(w).is_file_other);
-	assert_int_equal(reload_now(w->reload, "a test", &errors), 0);
+	assert_int_equal(reload_now(w->reload, &by, &errors), 0);
 	assert_int_equal(errors.n, 0);
 	assert_true(w->settings->activator.trace);
 	assert_false(log_enabled(LOG_INFO));
@@ -221,7 +223,7 @@ a_change_waits_until_there_can_be_a_reload(void **state)
 	struct world *w = *state;
 
 	write_conf(w, "reload_on_change = yes\nactivator { workers = 2 }\n");
-	assert_int_equal(reload_now(w->reload, "a test", NULL), 0);
+	assert_int_equal(reload_now(w->reload, &by, NULL), 0);
 	w->refusal = "not now";
 	write_conf(w, "reload_on_change = yes\nactivator { workers = 2 trace = yes }\n");
 	assert_true(counts(w).is_file_other);
