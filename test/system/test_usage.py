@@ -182,6 +182,27 @@ def test_requests_by_how_they_end(tmp_path):
         assert metrics[ended] == 1
 
 
+def test_a_service_that_is_removed_counts_to_its_end(tmp_path):
+    """A reload removes it while a request is in flight.  It is forgotten before the activator's next
+    report, which has that request."""
+    gate = Gate(tmp_path)
+    with running(tmp_path, DIARY % {"path": tmp_path}) as s:
+        assert s.get("a")[0] == 200
+        generation = s.metric("activator_services_generation")
+        with s.connect() as client:
+            client.request("GET", "/" + gate.query(), "a")
+            wait_until(lambda: s.revision_status("a/v1")["in_flight"] == 1, what="the request")
+            s.reload('service "a" { hosts = {"a"}', 'service "c" { hosts = {"c"}')
+            wait_until(lambda: s.metric("activator_services_generation") > generation, what="the swap")
+            gate.open()
+            assert client.response()[0] == 200
+        wait_until(lambda: len(times(tmp_path, "end")) == 1, what="the end of the instance")
+        wait_until(lambda: row(s).get("answered_2xx") == 2, what="the last report")
+        assert requests_of(s) == 2
+        ran_s = times(tmp_path, "end")[0] - times(tmp_path, "begin")[0]
+        wait_until(lambda: row(s)["instance_s"] >= ran_s - SLACK_S, what="the last view")
+
+
 def test_forms_and_mistakes(tmp_path):
     with running(tmp_path, SERVICES, autoscaler="instance_hour_price = 3600") as s:
         assert s.get("b")[0] == 200
