@@ -30,7 +30,7 @@ struct facts {
 	struct ledger *ledger;
 	struct audit *audit; /* NULL: there is none yet */
 	const struct rollouts *rollouts;
-	size_t watchers; /* of the status page */
+	size_t watchers;	      /* of the status page */
 	bool is_by_service, has_idle; /* /metrics: metrics_by, metrics_idle */
 	bool is_stopping;
 };

@@ -42,7 +42,20 @@ hours_text(double seconds, char out[32])
 {
 	double h = seconds / HOUR_S;
 
-	snprintf(out, 32, fabs(h) < 10 ? "%.2f" : fabs(h) < 1000 ? "%.1f" : "%.0f", h);
+	snprintf(out, 32,
+		 h == 0		  ? "%.0f"
+		 : fabs(h) < 0.1  ? "%.3f"
+		 : fabs(h) < 10	  ? "%.2f"
+		 : fabs(h) < 1000 ? "%.1f"
+				  : "%.0f",
+		 h);
+	return out;
+}
+
+static const char *
+cost_text(double cost, char out[32])
+{
+	snprintf(out, 32, cost == 0 ? "%.0f" : cost < 1 ? "%.4f" : "%.2f", cost);
 	return out;
 }
 
@@ -101,7 +114,7 @@ refused(const struct jget *row)
 static void
 put_row(struct usage *u, const struct jget *row, const char *name)
 {
-	char *begin = session_text(row, "begin");
+	char *begin = session_text(row, "begin"), cost[32];
 	double n_refused = refused(row), saved_s = number(row, "saved_one_s");
 
 	if (u->is_by_time)
@@ -122,8 +135,9 @@ put_row(struct usage *u, const struct jget *row, const char *name)
 	if (u->o->format == CTL_WIDE)
 		put_wide(u->table, row);
 	if (u->has_price) {
-		out_cell(u->table, OUT_PLAIN, "%.2f", number(row, "cost"));
-		out_cell(u->table, OUT_PLAIN, "%.2f", number(row, "always_one_cost"));
+		out_cell(u->table, OUT_PLAIN, "%s", cost_text(number(row, "cost"), cost));
+		out_cell(u->table, OUT_PLAIN, "%s",
+			 cost_text(number(row, "always_one_cost"), cost));
 	}
 	free(begin);
 }
@@ -163,14 +177,15 @@ static void
 write_sum(const struct usage *u)
 {
 	const struct usage_sum *s = &u->sum;
-	char hours[32];
+	char hours[32], cost[32], one[32], peak[32];
 
 	out_printf("\nInstances have run for %s h.  ", hours_text(s->ran_s, hours));
 	write_always("One of each revision at all times:", s->always_one_s, s->ran_s, ", ");
 	write_always("as many as its most:", s->always_peak_s, s->ran_s, ".\n");
 	if (u->has_price)
-		out_printf("They have cost %.2f; always one: %.2f, always the most: %.2f.\n",
-			   s->cost, s->always_one_cost, s->always_peak_cost);
+		out_printf("They have cost %s; always one: %s, always the most: %s.\n",
+			   cost_text(s->cost, cost), cost_text(s->always_one_cost, one),
+			   cost_text(s->always_peak_cost, peak));
 	if (s->cold_starts > 0)
 		out_printf("In exchange %.0f requests have waited for a start: %.1f s each, "
 			   "%.1f s at most.\n",
