@@ -25,6 +25,7 @@
 #define REQUEST_BYTES_MAX ((size_t)512 << 10) /* of a line of the peer */
 #define ASK_PATIENCE (5 * CLK_S)	      /* until the request has come */
 #define LEAVE_PATIENCE (5 * CLK_S)	      /* after `done`, until the peer has closed */
+#define READ_PATIENCE (600 * CLK_S)	      /* … if it still has to read: it may be a pager */
 #define PROGRESS_EVERY CLK_S
 #define TIMEOUT_DEFAULT (60 * CLK_S)
 #define TIMEOUT_MAX_MS INT64_C(86400000)
@@ -49,6 +50,9 @@ struct ctl_request {
 	struct jput put;
 	char *progress; /* sent last, at progress_ns; NULL: none */
 	int64_t progress_ns;
+	/* Once it is done: what the peer has to read yet, and until when it may leave that as it is. */
+	size_t left_n;
+	int64_t left_ns;
 };
 
 struct ctl_server {
@@ -176,6 +180,8 @@ ctl_done(struct ctl_request *r, enum ctl_status status, const char *next, const 
 	jput_string(j, "message", text);
 	jput_string_if(j, "next", next);
 	ctl_line_end(r);
+	r->left_n = ctl_queued(r);
+	r->left_ns = clk_now() + READ_PATIENCE;
 	loop_timer_set(&r->timer, LEAVE_PATIENCE);
 }
 
@@ -380,6 +386,21 @@ on_down(struct link *l, const struct err *why, void *arg)
 
 static const struct link_ops link_ops = {on_up, on_line, on_down};
 
+/* It is done.  Does its peer still read the answer? */
+static bool
+is_read_yet(struct ctl_request *r)
+{
+	size_t n = ctl_queued(r);
+	int64_t now = clk_now();
+
+	if (n == 0 && r->left_n == 0)
+		return false;
+	if (n < r->left_n)
+		r->left_ns = now + READ_PATIENCE;
+	r->left_n = n;
+	return now < r->left_ns;
+}
+
 /* Its time is over: to ask, to be answered, or to leave. */
 static void
 on_time(void *arg)
@@ -394,6 +415,8 @@ on_time(void *arg)
 			 "not done after %lld s; it goes on%s%s",
 			 (long long)(r->asked.timeout_ns / CLK_S), r->progress == NULL ? "" : ": ",
 			 r->progress == NULL ? "" : r->progress);
+	} else if (r->state == REQUEST_DONE && is_read_yet(r)) {
+		loop_timer_set(&r->timer, LEAVE_PATIENCE);
 	} else {
 		link_cut(r->link, "time is over");
 	}
