@@ -25,8 +25,12 @@ def main(record, *command):
     assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
 
     def on_term(*_):
-        for pid in descendants(os.getpid()):
-            os.kill(pid, signal.SIGTERM)
+        # Again until all have it: the child of one that ends meanwhile is in neither's list.
+        told = set()
+        while new := set(descendants(os.getpid())) - told:
+            for pid in new:
+                os.kill(pid, signal.SIGTERM)
+            told |= new
 
     pid = os.fork()
     if pid == 0:
