@@ -396,7 +396,24 @@ class Streams(Worker):
         context.set_alpn_protocols(["h2"])
         return H2Client(self.activator.tls_port, context=context)
 
+    def has_ended(self):
+        """Has the server closed the connection while nothing was under way?"""
+        sock = getattr(self.connection.link, "sock", self.connection.link)
+        sock.settimeout(0.001)
+        try:
+            while self.connection.pump() is not None:
+                pass
+            return True
+        except TimeoutError:
+            return bool(self.connection.goaways)
+        except OSError:
+            return True
+        finally:
+            sock.settimeout(WAIT_S)
+
     def turn(self):
+        if self.connection is not None and self.has_ended():
+            self.drop()
         batch = [self.ask(self.random.choice(("one", "few", "any")),
                           "/ok?ms=%d" % self.random.choice((0, 3, 10)), some_method(self.random))
                  for _ in range(self.random.randrange(1, 6))]
