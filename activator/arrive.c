@@ -175,10 +175,20 @@ choose_request_id(struct xfer *x, const struct request *r, int how)
 	}
 }
 
-/* Is the request recorded, and as what?  In w->trace. */
-static void
-choose_trace(struct worker *w, const struct request *r, const struct limits *l)
+/* Does the client's traceparent say whether its trace is recorded? */
+static bool
+is_followed(const struct xfer *x, const struct limits *l)
 {
+	return l->trace_follow == TRACE_ALL ||
+	       (l->trace_follow == TRACE_TRUSTED && worker_trusts(x->w, &x->conn->peer));
+}
+
+/* Is the request recorded, and as what?  In w->trace.  A client whose traceparent does not decide
+ * that has its trace continued all the same. */
+static void
+choose_trace(struct xfer *x, const struct request *r, const struct limits *l)
+{
+	struct worker *w = x->w;
 	struct access_trace *t = &w->trace;
 	const char *sent;
 
@@ -186,9 +196,9 @@ choose_trace(struct worker *w, const struct request *r, const struct limits *l)
 	if (w->traces.log == NULL)
 		return;
 	sent = request_traceparent(r->head);
-	/* The client's trace is recorded, or not, as it says. */
-	if (sent != NULL ? (strchr("13579bdf", sent[TRACE_FLAGS_AT + 1]) == NULL)
-			 : (double)(worker_random(w) >> 11) * 0x1p-53 * 100 >= l->trace_sample)
+	if (sent != NULL && is_followed(x, l)
+		    ? (strchr("13579bdf", sent[TRACE_FLAGS_AT + 1]) == NULL)
+		    : (double)(worker_random(w) >> 11) * 0x1p-53 * 100 >= l->trace_sample)
 		return;
 	w->is_traced = true;
 	t->has_parent = sent != NULL;
@@ -344,7 +354,7 @@ note_request(struct xfer *x, const struct request *r, const struct route_match *
 							   : x->w->conf_ref->access;
 
 	if (match->revision != NULL)
-		choose_trace(x->w, r, &match->revision->limits->v);
+		choose_trace(x, r, &match->revision->limits->v);
 	if (conf == NULL && !x->w->is_traced)
 		return;
 	access_note_begin(x, r, conf, client);

@@ -28,6 +28,7 @@ enum { TLS_1_2, TLS_1_3 };
 enum { RELOAD_AUTO, RELOAD_YES, RELOAD_NO };
 enum { CLIENT_REQUIRED, CLIENT_OPTIONAL };
 enum { REQUEST_ID_PASS, REQUEST_ID_KEEP, REQUEST_ID_TRUSTED, REQUEST_ID_NEW };
+enum { TRACE_TRUSTED, TRACE_ALL, TRACE_NONE };
 enum { ACCESS_OFF, ACCESS_COMBINED, ACCESS_JSON, ACCESS_FORMAT };
 
 /* The settings of a revision that the activator uses; the link carries them. */
@@ -63,6 +64,7 @@ struct limits {
 
 	int request_id;	     /* REQUEST_ID_* */
 	double trace_sample; /* percent */
+	int trace_follow;    /* TRACE_* */
 
 	int access_log;		 /* ACCESS_* */
 	char *access_log_format; /* of ACCESS_FORMAT */

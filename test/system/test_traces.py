@@ -132,7 +132,8 @@ service "broken" { hosts = {"broken"} access_log = off
 """ % (origin.port, origin.port)
     with running(path, services, activator='trace_collector = "http://localhost:%d" '
                  'access_log = json access_log_file = "%s/access.log"' % (collector.port,
-                                                                          path)) as s:
+                                                                          path) +
+                 " trace_follow = all") as s:
         yield s
 
 
@@ -195,12 +196,37 @@ def test_what_is_not_sampled_passes_as_it_came(stack, collector, origin):
     collector.wait(1)  # of the last one alone
 
 
+def test_whose_traceparent_decides(tmp_path, collector, origin):
+    """One that does not decide is continued all the same, where the request is recorded."""
+    revision = 'revision "v1" { addresses = {"127.0.0.1:%d"} }' % origin.port
+    services = "".join('service "%s" { hosts = {"%s"} %s %s }\n' % (name, name, keys, revision)
+                       for name, keys in (("default", ""), ("none", "trace_follow = none"),
+                                          ("sampled", "trace_sample = 100 trace_follow = none")))
+    with running(tmp_path, services, activator='trace_collector = "http://localhost:%d" '
+                 'trusted_proxies = {"192.0.2.1/32"}' % collector.port) as s:
+        def get(host, sent):
+            origin.heads.clear()
+            assert s.get(host, fields=[("traceparent", sent)])[0] == 200
+            return origin.heads[0]
+        assert SAMPLED in get("default", SAMPLED)  # the client is no proxy
+        head = get("sampled", SAMPLED[:-1] + "0")
+        root, = collector.wait(1)
+        assert (root["traceId"], root["parentSpanId"]) == (TRACE, PARENT)
+        assert "00-%s-%s-01" % (TRACE, root["spanId"]) in head
+        s.edit('"192.0.2.1/32"', '"127.0.0.1"')
+        assert s.hangup(s.activator), s.activator.text()[-2000:]
+        assert SAMPLED in get("none", SAMPLED)
+        head = get("default", SAMPLED)
+        root, = collector.wait(1)
+        assert "00-%s-%s-01" % (TRACE, root["spanId"]) in head
+
+
 def test_what_is_no_request_is_in_no_trace(tmp_path, collector, origin):
     services = ('service "s" { hosts = {"s"} revision "v1" { addresses = {"127.0.0.1:%d"} } }' %
                 origin.port)
     with running(tmp_path, services, workers=1, activator='trace_collector = '
                  '"http://localhost:%d" access_log = json access_log_file = "%s/access.log"' %
-                 (collector.port, tmp_path)) as s:
+                 (collector.port, tmp_path) + " trace_follow = all") as s:
         assert s.get("s", fields=[("traceparent", SAMPLED)])[0] == 200
         with socket.create_connection(("127.0.0.1", s.port)) as c:
             c.sendall(b"nonsense\r\n\r\n")
